@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Fails when gen/ is not exactly what scripts/generate.sh makes of the .proto files.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+fresh="$(mktemp -d)"
+trap 'rm -rf "$fresh"' EXIT
+
+scripts/generate.sh "$fresh"
+if ! diff --recursive --unified=1 gen "$fresh/gen"; then
+  echo "gen/ differs from what the .proto files say. Run scripts/generate.sh and commit what it changes." >&2
+  exit 1
+fi
