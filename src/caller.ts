@@ -1,0 +1,5 @@
+/** What the domain needs to know of whoever is waiting for an answer. */
+export interface Caller {
+  /** True once nobody waits any more (deadline, cancel, disconnect): work not yet begun for it may be dropped. */
+  readonly gone: boolean;
+}

@@ -1,0 +1,62 @@
+/** Why a call failed, as its caller is told: the `reason` of `google.rpc.ErrorInfo`. Stable; see `docs/errors.md`. */
+export type Reason =
+  | "INVALID_REQUEST"
+  | "STORE_UNAVAILABLE"
+  | "NOT_FRESH"
+  | "DRAINING"
+  | "REVISION_LOST"
+  | "OVERLOADED"
+  | "DEADLINE_EXCEEDED"
+  | "CANCELLED"
+  | "INTERNAL";
+
+/** One thing wrong with a request. */
+export interface Violation {
+  /** Path of the field in the request's protobuf names, e.g. `tokens[3].expires_at`. */
+  readonly field: string;
+  /** What it must be. Never repeats the value. */
+  readonly description: string;
+}
+
+/**
+ * A failure that a caller may be told about. `message` reaches the caller: it holds no SQL, host, path or token.
+ * `cause` is for the log alone.
+ */
+export class ServiceError extends Error {
+  readonly reason: Reason;
+  readonly violations: readonly Violation[];
+
+  constructor(
+    reason: Reason,
+    message: string,
+    options: { cause?: unknown; violations?: readonly Violation[] } = {},
+  ) {
+    super(message, { cause: options.cause });
+    this.name = "ServiceError";
+    this.reason = reason;
+    this.violations = options.violations ?? [];
+  }
+}
+
+/** The request itself is wrong; every violation at once. */
+export function invalidRequest(violations: readonly Violation[]): ServiceError {
+  const text = violations.map(({ field, description }) => `${field}: ${description}`).join("; ");
+  // A batch of 1000 wrong tokens must not fill the trailers: the details keep the list, the message its beginning.
+  const message = text.length > 500 ? `${text.slice(0, 500)}...` : text;
+  return new ServiceError("INVALID_REQUEST", message, { violations });
+}
+
+/** The database did not answer, or may not be believed. What a write did is then unknown. */
+export function storeUnavailable(message: string, cause?: unknown): ServiceError {
+  return new ServiceError("STORE_UNAVAILABLE", message, { cause });
+}
+
+/** The schema is not one that this version may use. Nothing but an operator mends it. */
+export class SchemaError extends Error {
+  override readonly name = "SchemaError";
+}
+
+/** The service cannot start, for a reason that its operator can mend: one line, no stack. */
+export class StartError extends Error {
+  override readonly name = "StartError";
+}

@@ -1,0 +1,72 @@
+import {
+  type DescMessage,
+  type DescMethodUnary,
+  type DescService,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+  create,
+} from "@bufbuild/protobuf";
+import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
+
+/** What stands for a request that could not be decoded: the unary wrapper answers it, where grpc-js would say INTERNAL. */
+export const MALFORMED = Symbol("malformed request");
+export type Malformed = typeof MALFORMED;
+
+/** The names of a service's unary methods, as the generated code spells them. */
+export type UnaryMethodName<S extends DescService> = {
+  [K in keyof S["method"]]: S["method"][K] extends DescMethodUnary ? K : never;
+}[keyof S["method"]] &
+  string;
+
+export type InputOf<S extends DescService, K extends UnaryMethodName<S>> =
+  S["method"][K] extends DescMethodUnary<infer I, DescMessage> ? MessageShape<I> : never;
+
+/** What a handler may return: the message, or the fields to make it from. */
+export type OutputOf<S extends DescService, K extends UnaryMethodName<S>> =
+  S["method"][K] extends DescMethodUnary<DescMessage, infer O> ? MessageInitShape<O> : never;
+
+/** What a client gets. */
+export type AnswerOf<S extends DescService, K extends UnaryMethodName<S>> =
+  S["method"][K] extends DescMethodUnary<DescMessage, infer O> ? MessageShape<O> : never;
+
+/** A service of unary methods, described by protobuf-es, as grpc-js wants it. */
+export function serviceDefinition(service: DescService): ServiceDefinition {
+  return Object.fromEntries(
+    service.methods.map((method) => [method.localName, unaryDefinition(method as DescMethodUnary)]),
+  );
+}
+
+export function unaryDefinition(method: DescMethodUnary): MethodDefinition<object, object> {
+  return {
+    path: `/${method.parent.typeName}/${method.name}`,
+    originalName: method.localName,
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: serializer(method.input),
+    requestDeserialize: deserializer(method.input, () => MALFORMED as unknown as object),
+    responseSerialize: serializer(method.output),
+    responseDeserialize: deserializer(method.output),
+  };
+}
+
+function serializer(schema: DescMessage): (value: object) => Buffer {
+  return (value) => {
+    const message = "$typeName" in value ? value : create(schema, value as MessageInitShape<DescMessage>);
+    const bytes = toBinary(schema, message as MessageShape<DescMessage>);
+    // grpc-js copies out of it with Buffer's own methods; this is a view, not a copy.
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  };
+}
+
+function deserializer(schema: DescMessage, onMalformed?: () => object): (bytes: Buffer) => object {
+  return (bytes) => {
+    try {
+      return fromBinary(schema, bytes);
+    } catch (error) {
+      if (onMalformed === undefined) throw error;
+      return onMalformed();
+    }
+  };
+}

@@ -1,0 +1,62 @@
+/** Every bound of the service in one place. Those that callers meet are part of the contract (see `proto/`). */
+
+/** Bytes of UTF-8 in a jti. The column is as wide; a wider key would not fit every engine's index. */
+export const MAX_JTI_BYTES = 255;
+/** Bytes of UTF-8 in a reason. */
+export const MAX_REASON_BYTES = 512;
+/** Bytes of UTF-8 in `revoked_by`. */
+export const MAX_REVOKED_BY_BYTES = 255;
+/** Tokens in one Blacklist, jtis in one IsBlacklisted or List filter. */
+export const MAX_BATCH = 1000;
+
+/** Bytes of one request. 1000 tokens with every field at its limit are below 1 MiB; the rest is room for raw JWTs. */
+export const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
+/** Streams open at once on one connection; grpc-js has no limit of its own. */
+export const MAX_CONCURRENT_STREAMS = 1000;
+/** Calls being answered at once by the whole process: past it RESOURCE_EXHAUSTED, so that memory stays flat. */
+export const MAX_CALLS = 20_000;
+/** A connection is asked to reconnect after this long, or replicas started later would never get a share. */
+export const MAX_CONNECTION_AGE_MS = 10 * 60_000;
+/** What a call on such a connection may still take. */
+export const MAX_CONNECTION_AGE_GRACE_MS = 60_000;
+/** The deadline of a call that brings none: nothing may wait for ever. */
+export const DEFAULT_DEADLINE_MS = 10_000;
+
+export const DEFAULT_PAGE_SIZE = 100;
+export const MAX_PAGE_SIZE = 1000;
+/** Bytes of a page token. Ours are at most 0.6 KiB, so anything longer was not written here. */
+export const MAX_PAGE_TOKEN_BYTES = 2048;
+
+export const DEFAULT_PRUNE_COUNT = 10_000;
+export const MAX_PRUNE_COUNT = 100_000;
+/** Rows of one DELETE: its row locks last a few milliseconds, so that a revocation never waits noticeably. */
+export const PRUNE_CHUNK = 1000;
+/** How long the stamp of a commit is kept: the age up to which a revision can be told from its double. */
+export const COMMIT_RETENTION_MS = 24 * 3_600_000;
+/** Clocks further apart than this cannot be trusted to forget anything. */
+export const MAX_CLOCK_SKEW_MS = 30_000;
+
+/** Rows and bytes of one commit: it stays far below `max_allowed_packet` (16 MiB) and holds its lock briefly. */
+export const MAX_COMMIT_ROWS = 2000;
+export const MAX_COMMIT_BYTES = 1024 * 1024;
+/** Tokens waiting to be written before Blacklist is refused as OVERLOADED: ten full commits' worth. */
+export const MAX_QUEUED_TOKENS = 20_000;
+
+/** Jtis of one coalesced read; above it the calls that came last go with the next one. */
+export const MAX_READ_JTIS = 5000;
+/** Jtis waiting to be looked up before IsBlacklisted is refused as OVERLOADED. */
+export const MAX_QUEUED_JTIS = 500_000;
+
+/**
+ * How long one statement, or one attempt to connect, may take. Below two seconds, so that a connection that went
+ * dead silently is given up and replaced within two seconds of the network's return.
+ */
+export const STORE_TIMEOUT_MS = 1500;
+/** Statements that may rightly take longer, since nobody's login waits for them: List, Prune. */
+export const SLOW_STORE_TIMEOUT_MS = 8000;
+/** Attempts at one commit before its callers are told UNAVAILABLE. */
+export const MAX_WRITE_ATTEMPTS = 5;
+
+/** How often the database is asked whether it is still there, and how often while it is not. */
+export const HEARTBEAT_MS = 1000;
+export const HEARTBEAT_WHILE_DOWN_MS = 250;

@@ -1,0 +1,23 @@
+/**
+ * The position of a commit in the order of all commits: a number that grows by one, and the commit's random stamp.
+ * A database that was restored or that lost an unacknowledged commit gives a number out again; the stamp tells the two apart.
+ */
+export interface Revision {
+  /** 0 for the empty database, then one more for every commit. */
+  readonly number: number;
+  /** 16 hexadecimal digits. */
+  readonly stamp: string;
+}
+
+/** The opaque text that callers get and hand back. */
+export function formatRevision({ number, stamp }: Revision): string {
+  return `${number}-${stamp}`;
+}
+
+/** The revision that `text` names, or undefined if no service ever wrote this text. */
+export function parseRevision(text: string): Revision | undefined {
+  const match = /^(0|[1-9]\d{0,15})-([0-9a-f]{16})$/.exec(text);
+  if (match === null) return undefined;
+  const number = Number(match[1]);
+  return Number.isSafeInteger(number) ? { number, stamp: match[2] as string } : undefined;
+}

@@ -1,0 +1,37 @@
+import type { Knex } from "knex";
+import type { NewEntry } from "../entry.ts";
+import type { Receipt, Terms } from "./store.ts";
+
+/** What differs from one database to the next; everything else is `knex-store.ts`. Throws as `Store` does. */
+export interface Engine {
+  /** For statements that nobody's login waits for: schema, List, Prune. */
+  readonly knex: Knex;
+  /** Whether the schema is brought up to date on opening, or by an operator's `migrate up`. */
+  readonly migratesOnOpen: boolean;
+  /** SQL for the database's clock: whole milliseconds since 1970, UTC, whatever the session's time zone. */
+  readonly clock: string;
+  /** SQL that is 1 on a server that takes no writes. */
+  readonly readOnly: string;
+  /**
+   * Runs one SELECT on the connection kept for checks; rows as arrays. `sql` holds no value but numbers and hexadecimal literals.
+   */
+  select(sql: string): Promise<readonly (readonly unknown[])[]>;
+
+  /** {@link Store.write} on the database of this generation. */
+  write(entries: readonly NewEntry[], terms: Terms, generation: string): Promise<Receipt>;
+
+  /** The error as `Store` throws it: unavailable where repeating may help, itself where it will not. */
+  translate(error: unknown): unknown;
+
+  close(): Promise<void>;
+}
+
+/** Bytes of a column as text; the drivers disagree on their type. */
+export function text(value: unknown): string {
+  return Buffer.from(value as Uint8Array).toString();
+}
+
+/** Text as an SQL literal of its bytes, the same in every dialect and safe whatever it holds. */
+export function literal(value: string | Uint8Array): string {
+  return `x'${Buffer.from(value as string).toString("hex")}'`;
+}

@@ -1,0 +1,157 @@
+import type { Knex } from "knex";
+import type { EpochMs, Jti, NewEntry } from "../entry.ts";
+import { SchemaError, storeUnavailable } from "../errors.ts";
+import { MAX_CLOCK_SKEW_MS } from "../limits.ts";
+import type { Revision } from "../revision.ts";
+import type { Clock } from "../clock.ts";
+import { type Engine, literal, text } from "./engine.ts";
+import { listPage } from "./listing.ts";
+import { countExpired, deleteExpired, trimCommits } from "./pruning.ts";
+import { checkSchema, migrateUp } from "./schema.ts";
+import type {
+  Deployment,
+  ListPage,
+  ListQuery,
+  PruneOrder,
+  PruneReceipt,
+  Receipt,
+  Sighting,
+  Store,
+  Terms,
+} from "./store.ts";
+
+/** {@link Store} on any database that has an {@link Engine}. */
+export class KnexStore implements Store {
+  readonly #engine: Engine;
+  readonly #clock: Clock;
+  readonly #leewayMs: number;
+  #deployment: Deployment | undefined;
+  #opening: Promise<Deployment> | undefined;
+
+  constructor(engine: Engine, options: { clock: Clock; leewayMs: number }) {
+    this.#engine = engine;
+    this.#clock = options.clock;
+    this.#leewayMs = options.leewayMs;
+  }
+
+  async open(): Promise<Deployment> {
+    if (this.#deployment !== undefined) return this.#deployment;
+    this.#opening ??= this.#open().finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
+  }
+
+  async #open(): Promise<Deployment> {
+    const { knex } = this.#engine;
+    return this.#slowly(async () => {
+      if (this.#engine.migratesOnOpen) await migrateUp(knex);
+      const remark = await checkSchema(knex);
+      await knex("blacklist_state")
+        .where({ id: 1 })
+        .where("leeway_ms", "<", this.#leewayMs)
+        .update({ leeway_ms: this.#leewayMs });
+      const state = await knex("blacklist_state").where({ id: 1 }).first("generation", "secret");
+      this.#deployment = {
+        generation: Buffer.from(state.generation).toString("hex"),
+        secret: Buffer.from(state.secret),
+        remark,
+      };
+      return this.#deployment;
+    });
+  }
+
+  async write(entries: readonly NewEntry[], terms: Terms): Promise<Receipt> {
+    const { generation } = this.#deployment ?? (await this.open());
+    return this.#engine.write(entries, terms, generation);
+  }
+
+  async read(jtis: readonly Jti[]): Promise<Sighting> {
+    const { generation } = this.#deployment ?? (await this.open());
+    const rows = await this.#engine.select(
+      `SELECT state.revision, commits.stamp, state.generation, ${this.#engine.clock}, ${this.#engine.readOnly}, tokens.jti, tokens.expires_at
+       FROM blacklist_state state
+       JOIN blacklist_commits commits ON commits.revision = state.revision
+       LEFT JOIN blacklisted_tokens tokens ON ${jtis.length === 0 ? "1 = 0" : `tokens.jti IN (${jtis.map(literal).join()})`}
+       WHERE state.id = 1`,
+    );
+    const first = rows[0];
+    if (first === undefined) throw storeUnavailable("the database has lost its state row");
+    if (Buffer.from(first[2] as Uint8Array).toString("hex") !== generation) {
+      throw storeUnavailable("the database is not the one that this service was started on");
+    }
+    const expiries = new Map<string, EpochMs>();
+    for (const row of rows) if (row[5] !== null) expiries.set(text(row[5]), Number(row[6]) as EpochMs);
+    return {
+      revision: { number: Number(first[0]), stamp: Buffer.from(first[1] as Uint8Array).toString("hex") },
+      clock: Number(first[3]) as EpochMs,
+      writable: Number(first[4]) === 0,
+      expiries,
+    };
+  }
+
+  async missing(revisions: readonly Revision[]): Promise<Revision[]> {
+    if (revisions.length === 0) return [];
+    if (this.#deployment === undefined) await this.open();
+    const numbers = revisions.map(({ number }) => number).join();
+    const rows = await this.#engine.select(
+      `SELECT state.revision, (SELECT MIN(revision) FROM blacklist_commits), commits.revision, commits.stamp
+       FROM blacklist_state state LEFT JOIN blacklist_commits commits ON commits.revision IN (${numbers}) WHERE state.id = 1`,
+    );
+    const [last, oldest] = (rows[0] ?? []).map(Number);
+    const stamps = new Map(
+      rows.filter((row) => row[3] !== null).map((row) => [Number(row[2]), Buffer.from(row[3] as Uint8Array).toString("hex")]),
+    );
+    return revisions.filter(({ number, stamp }) => {
+      const kept = stamps.get(number);
+      if (kept !== undefined) return kept !== stamp;
+      return !(number < (oldest as number) && number <= (last as number));
+    });
+  }
+
+  async list(query: ListQuery): Promise<ListPage> {
+    if (this.#deployment === undefined) await this.open();
+    return this.#slowly(async (knex) => {
+      const asOf = query.asOf ?? (Math.min(await this.#databaseClock(), query.now) as EpochMs);
+      return listPage(knex, query, asOf);
+    });
+  }
+
+  async prune(order: PruneOrder): Promise<PruneReceipt> {
+    if (this.#deployment === undefined) await this.open();
+    return this.#slowly(async (knex) => {
+      const clock = await this.#databaseClock();
+      const skew = Math.abs(clock - this.#clock.now());
+      if (skew > MAX_CLOCK_SKEW_MS) {
+        throw storeUnavailable(
+          `the clocks of the service and of the database are ${Math.round(skew / 1000)} s apart: nothing is pruned`,
+        );
+      }
+      const { leeway_ms } = await knex("blacklist_state").where({ id: 1 }).first("leeway_ms");
+      const now = Math.min(clock, order.now);
+      const forgotten = now - Math.max(Number(leeway_ms), order.leewayMs) - order.retentionMs;
+      const cutoff = Math.min(forgotten, (order.expiredBefore ?? Number.POSITIVE_INFINITY) - 1);
+      if (order.dryRun) return countExpired(knex, cutoff, order.limit);
+      await trimCommits(knex, now);
+      return deleteExpired(knex, cutoff, order.limit);
+    });
+  }
+
+  async #databaseClock(): Promise<number> {
+    const row = await this.#engine.knex.select(this.#engine.knex.raw(`${this.#engine.clock} AS clock`)).first();
+    return Number(row.clock);
+  }
+
+  /** Runs statements on the pool, and translates what they throw. */
+  async #slowly<T>(work: (knex: Knex) => Promise<T>): Promise<T> {
+    try {
+      return await work(this.#engine.knex);
+    } catch (error) {
+      throw error instanceof SchemaError ? error : this.#engine.translate(error);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#engine.close();
+  }
+}

@@ -1,0 +1,38 @@
+import type { Knex } from "knex";
+import type { EpochMs } from "../entry.ts";
+import { SLOW_STORE_TIMEOUT_MS } from "../limits.ts";
+import { ENTRY_COLUMNS, type EntryRow, entryOf } from "./rows.ts";
+import type { ListPage, ListQuery } from "./store.ts";
+
+/** One page of `query`, expiry judged at `asOf`. Entries whose creation time is unknown come after all others. */
+export async function listPage(knex: Knex, query: ListQuery, asOf: EpochMs): Promise<ListPage> {
+  const { after, filter, limit } = query;
+  const rows: EntryRow[] = [];
+  if (after === undefined || after.createdAt !== null) {
+    const dated = matching(knex, query, asOf).whereNotNull("created_at").orderBy("created_at", "desc");
+    if (after !== undefined) {
+      // `(a, b) < (x, y)` is not a range to MySQL's optimizer; this is.
+      dated
+        .where("created_at", "<=", after.createdAt)
+        .where((either) => either.where("created_at", "<", after.createdAt).orWhere("jti", "<", Buffer.from(after.jti)));
+    }
+    rows.push(...(await dated.orderBy("jti", "desc").limit(limit + 1)));
+  }
+  const needsUndated = filter.createdAfter === undefined && filter.createdBefore === undefined;
+  if (rows.length <= limit && needsUndated) {
+    const undated = matching(knex, query, asOf).whereNull("created_at");
+    if (after?.createdAt === null) undated.where("jti", "<", Buffer.from(after.jti));
+    rows.push(...(await undated.orderBy("jti", "desc").limit(limit + 1 - rows.length)));
+  }
+  return { entries: rows.slice(0, limit).map(entryOf), hasMore: rows.length > limit, asOf };
+}
+
+function matching(knex: Knex, { filter, leewayMs }: ListQuery, asOf: EpochMs): Knex.QueryBuilder<EntryRow, EntryRow[]> {
+  const rows = knex<EntryRow>("blacklisted_tokens").select(...ENTRY_COLUMNS).timeout(SLOW_STORE_TIMEOUT_MS);
+  if (!filter.includeExpired) rows.where("expires_at", ">", asOf - leewayMs);
+  if (filter.createdAfter !== undefined) rows.where("created_at", ">=", filter.createdAfter);
+  if (filter.createdBefore !== undefined) rows.where("created_at", "<", filter.createdBefore);
+  if (filter.revokedBy !== undefined) rows.where("revoked_by", Buffer.from(filter.revokedBy));
+  if (filter.jtis !== undefined) rows.whereIn("jti", filter.jtis.map((jti) => Buffer.from(jti)));
+  return rows as unknown as Knex.QueryBuilder<EntryRow, EntryRow[]>;
+}

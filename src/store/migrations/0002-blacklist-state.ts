@@ -1,0 +1,16 @@
+import type { Knex } from "knex";
+import { down } from "./0001-blacklisted-tokens.ts";
+
+/** One row: the lock that orders all commits, and what the replicas share. */
+export function up(knex: Knex): Knex.SchemaBuilder {
+  return knex.schema.createTable("blacklist_state", (table) => {
+    table.integer("id").notNullable().primary();
+    table.bigInteger("revision").notNullable();
+    table.binary("generation", 16).notNullable();
+    table.binary("secret", 32).notNullable();
+    table.bigInteger("leeway_ms").notNullable();
+    table.integer("oldest_code").notNullable();
+  });
+}
+
+export { down };

@@ -1,0 +1,13 @@
+import type { Knex } from "knex";
+import { down } from "./0001-blacklisted-tokens.ts";
+
+/** The random stamp of every commit of the last day: tells a revision from another one with the same number. */
+export function up(knex: Knex): Knex.SchemaBuilder {
+  return knex.schema.createTable("blacklist_commits", (table) => {
+    table.bigInteger("revision").notNullable().primary();
+    table.binary("stamp", 8).notNullable();
+    table.bigInteger("committed_at").notNullable();
+  });
+}
+
+export { down };

@@ -1,0 +1,18 @@
+import { randomBytes } from "node:crypto";
+import type { Knex } from "knex";
+import { down } from "./0001-blacklisted-tokens.ts";
+
+/** Revision 0, with a commit of its own like every other. Both rows or none: INSERTs, unlike DDL, are transactional on MySQL. */
+export async function up(knex: Knex): Promise<void> {
+  await knex("blacklist_commits").insert({ revision: 0, stamp: randomBytes(8), committed_at: Date.now() });
+  await knex("blacklist_state").insert({
+    id: 1,
+    revision: 0,
+    generation: randomBytes(16),
+    secret: randomBytes(32),
+    leeway_ms: 0,
+    oldest_code: 1,
+  });
+}
+
+export { down };

@@ -1,0 +1,99 @@
+import mysql, { type Connection, type ConnectionOptions, type RowDataPacket } from "mysql2";
+import { STORE_TIMEOUT_MS } from "../limits.ts";
+
+/** What every session is told first, so that nothing depends on the server's defaults. */
+const SESSION = [
+  "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+  // Strict: a value that does not fit is an error, never a warning and a truncated row.
+  "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', autocommit = 1, innodb_lock_wait_timeout = 1",
+];
+
+/** Runs the statements that every session starts with. */
+export async function prepareSession(connection: Connection): Promise<void> {
+  for (const sql of SESSION) await run(connection, { sql });
+}
+
+export function run<T>(connection: Connection, query: { sql: string; rowsAsArray?: boolean }): Promise<T> {
+  return new Promise((resolve, reject) => {
+    connection.query<RowDataPacket[]>(query, (error, result) => {
+      if (error) reject(error);
+      else resolve(result as T);
+    });
+  });
+}
+
+/**
+ * One connection for one purpose, made when it is first needed. After any error, and after any statement that did not
+ * answer in time, it is destroyed: what its session still holds (an open transaction, a half-read answer) goes with it.
+ */
+export class MysqlConnection {
+  readonly #options: ConnectionOptions;
+  #connection: Promise<Connection> | undefined;
+  #closed = false;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = { ...options, connectTimeout: STORE_TIMEOUT_MS, enableKeepAlive: true };
+  }
+
+  /** Runs `sql`: one statement, or several where the options allow it. Rows come as arrays. */
+  async query<T>(sql: string): Promise<T> {
+    if (this.#closed) throw new Error("the connection is closed");
+    this.#connection ??= this.#connect();
+    const opening = this.#connection;
+    let connection: Connection | undefined;
+    try {
+      connection = await opening;
+      return await answered<T>(connection, sql);
+    } catch (error) {
+      if (this.#connection === opening) this.#connection = undefined;
+      connection?.destroy();
+      throw error;
+    }
+  }
+
+  async #connect(): Promise<Connection> {
+    const connection = mysql.createConnection(this.#options);
+    // Without a listener, a connection that breaks while idle ends the process.
+    connection.on("error", () => connection.destroy());
+    try {
+      await new Promise<void>((resolve, reject) => {
+        connection.connect((error) => (error ? reject(error) : resolve()));
+      });
+      await inTime(connection, prepareSession(connection));
+    } catch (error) {
+      connection.destroy();
+      throw error;
+    }
+    if (this.#closed) connection.destroy();
+    return connection;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#connection?.then(
+      (connection) => connection.destroy(),
+      () => undefined,
+    );
+    this.#connection = undefined;
+  }
+}
+
+function answered<T>(connection: Connection, sql: string): Promise<T> {
+  return inTime(connection, run<T>(connection, { sql, rowsAsArray: true }));
+}
+
+/** A server that went away without a word never answers: the wait has to end here. */
+async function inTime<T>(connection: Connection, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      connection.destroy();
+      reject(new Error(`the database did not answer within ${STORE_TIMEOUT_MS} ms`));
+    }, STORE_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,149 @@
+import { randomBytes } from "node:crypto";
+import knex, { type Knex } from "knex";
+import MySQL2Client from "knex/lib/dialects/mysql2/index.js";
+import type { Connection } from "mysql2";
+import type { EpochMs, Jti, NewEntry } from "../entry.ts";
+import { ServiceError, storeUnavailable } from "../errors.ts";
+import { MAX_WRITE_ATTEMPTS, STORE_TIMEOUT_MS } from "../limits.ts";
+import type { Engine } from "./engine.ts";
+import { text } from "./engine.ts";
+import { MysqlConnection, prepareSession } from "./mysql-connection.ts";
+import { commitPacket, MYSQL_CLOCK, PACKET_ANSWERS } from "./mysql-packet.ts";
+import type { Receipt, Terms, WriteResult } from "./store.ts";
+
+/** Where a MySQL or MariaDB server is. */
+export interface MysqlAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly password: string;
+  readonly database: string;
+}
+
+/** Knex asks a connection politely to end; one that no longer answers would be waited for for ever. */
+class Client extends MySQL2Client {
+  override async destroyRawConnection(connection: Connection): Promise<void> {
+    connection.destroy();
+  }
+}
+
+/** An entry's columns, then the revisions that last changed and that created it. */
+type Row = [unknown, number, number | null, unknown, unknown, number, number];
+
+/** A crash may undo the last few commits and give their numbers out again, so a lost commit's may be lower than one seen. */
+const UNDONE_AT_MOST = 1000;
+
+export class MysqlEngine implements Engine {
+  readonly migratesOnOpen = false;
+  readonly clock = MYSQL_CLOCK;
+  readonly readOnly = "@@global.read_only";
+  readonly knex: Knex;
+  /** Checks and writes each have a connection of their own: nothing that is slow elsewhere can make them wait. */
+  readonly #reader: MysqlConnection;
+  readonly #writer: MysqlConnection;
+  #lastRevision = 0;
+
+  constructor(address: MysqlAddress) {
+    this.#reader = new MysqlConnection({ ...address });
+    this.#writer = new MysqlConnection({ ...address, multipleStatements: true });
+    this.knex = knex({
+      client: Client,
+      connection: { ...address, connectTimeout: STORE_TIMEOUT_MS },
+      acquireConnectionTimeout: STORE_TIMEOUT_MS,
+      pool: {
+        min: 0,
+        max: 4,
+        afterCreate(connection: Connection, done: (error: unknown, connection: Connection) => void) {
+          prepareSession(connection).then(
+            () => done(undefined, connection),
+            (error: unknown) => done(error, connection),
+          );
+        },
+      },
+    });
+  }
+
+  async select(sql: string): Promise<readonly (readonly unknown[])[]> {
+    try {
+      return await this.#reader.query(sql);
+    } catch (error) {
+      throw this.translate(error);
+    }
+  }
+
+  async write(entries: readonly NewEntry[], terms: Terms, generation: string): Promise<Receipt> {
+    // Sorted, so that whoever touches several rows takes their locks in one order.
+    const sorted = [...entries].sort((a, b) => (a.jti < b.jti ? -1 : 1));
+    const since = Math.max(0, this.#lastRevision - UNDONE_AT_MOST);
+    const lost: string[] = [];
+    for (let attempt = 1; ; attempt++) {
+      const stamp = randomBytes(8).toString("hex");
+      try {
+        const answers = await this.#writer.query<unknown[]>(
+          commitPacket({ entries: sorted, terms, generation, stamp, lost, since }),
+        );
+        return this.#receipt(entries, answers, stamp, terms);
+      } catch (error) {
+        const translated = this.translate(error);
+        if (!isUnavailable(translated) || refusesWrites(error) || attempt === MAX_WRITE_ATTEMPTS) throw translated;
+        lost.push(stamp);
+      }
+    }
+  }
+
+  #receipt(entries: readonly NewEntry[], answers: readonly unknown[], stamp: string, terms: Terms): Receipt {
+    const [[revision, committedAt, clock]] = answers[PACKET_ANSWERS.state] as [[number, number, number]];
+    const mine = new Set([revision, ...(answers[PACKET_ANSWERS.lost] as [number][]).map(([lost]) => lost)]);
+    const rows = new Map((answers[PACKET_ANSWERS.rows] as Row[]).map((row) => [text(row[0]), row]));
+    this.#lastRevision = revision;
+    const results = entries.map((entry): WriteResult => {
+      const row = rows.get(entry.jti);
+      if (row === undefined) {
+        // Not sent because this commit created it; unless it has expired and been pruned since, which cannot be told.
+        if (entry.expiresAt + terms.leewayMs <= clock) throw storeUnavailable("the token expired while it was being blacklisted");
+        return { outcome: "created", entry: { ...entry, createdAt: committedAt as EpochMs } };
+      }
+      const [jti, expiresAt, createdAt, reason, revokedBy, changedIn, createdIn] = row;
+      return {
+        outcome: mine.has(createdIn) ? "created" : mine.has(changedIn) ? "extended" : "unchanged",
+        entry: {
+          jti: text(jti) as Jti,
+          expiresAt: expiresAt as EpochMs,
+          createdAt: createdAt as EpochMs | null,
+          reason: text(reason),
+          revokedBy: text(revokedBy),
+        },
+      };
+    });
+    return { revision: { number: revision, stamp }, results };
+  }
+
+  translate(error: unknown): unknown {
+    if (error instanceof ServiceError) return error;
+    if (refusesWrites(error)) return storeUnavailable("the database takes no writes at the moment", error);
+    return isStatementsFault(error) ? error : storeUnavailable("the database cannot be reached at the moment", error);
+  }
+
+  async close(): Promise<void> {
+    this.#reader.close();
+    this.#writer.close();
+    await this.knex.destroy();
+  }
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof ServiceError && error.reason === "STORE_UNAVAILABLE";
+}
+
+/** SQLSTATE classes 22, 23 and 42: bad data, a broken constraint, bad SQL. Everything else is the server's or the network's trouble. */
+function isStatementsFault(error: unknown): boolean {
+  const { sqlState, errno } = error as { sqlState?: string; errno?: number };
+  const noSuchDatabase = errno === 1049 || errno === 1044;
+  return sqlState !== undefined && /^(22|23|42)/.test(sqlState) && !noSuchDatabase;
+}
+
+/** 1290 and 1836: read-only. 1048: the packet's own refusal (see `commitPacket`). */
+function refusesWrites(error: unknown): boolean {
+  const { errno } = error as { errno?: number };
+  return errno === 1048 || errno === 1290 || errno === 1836;
+}

@@ -1,0 +1,66 @@
+import type { NewEntry } from "../entry.ts";
+import { literal } from "./engine.ts";
+import { ENTRY_COLUMNS } from "./rows.ts";
+import type { Terms } from "./store.ts";
+
+export interface Commit {
+  readonly entries: readonly NewEntry[];
+  readonly terms: Terms;
+  /** Hexadecimal. The packet refuses to commit to any other database. */
+  readonly generation: string;
+  /** Hexadecimal, this attempt's own. */
+  readonly stamp: string;
+  /** Stamps of earlier attempts whose answers were lost. */
+  readonly lost: readonly string[];
+  /** A revision that was current before the first attempt: the lost ones, if they happened, are past it. */
+  readonly since: number;
+}
+
+/** Milliseconds since 1970 by the server's clock. UTC_TIMESTAMP, since NOW() depends on the session's time zone and its daylight saving. */
+export const MYSQL_CLOCK = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000";
+
+/** Where the packet's answers stand. */
+export const PACKET_ANSWERS = { state: 6, lost: 7, rows: 8 } as const;
+
+/**
+ * The whole transaction as one text that travels in one packet: a process that stops in the middle of sending it has not
+ * begun, and one that stops later cannot hold the fleet's lock, since the server needs nothing more from it.
+ * Every value in it is a number or a hexadecimal literal.
+ *
+ * What became of each entry is read after the COMMIT, so that no answer is waited for while the lock is held: a row that
+ * this commit created bears its revision as `created_revision` (and is not even sent), one that it extended as `revision`.
+ */
+export function commitPacket({ entries, terms, generation, stamp, lost, since }: Commit): string {
+  const rows: string[] = [];
+  const jtis: string[] = [];
+  for (const entry of entries) {
+    const jti = literal(entry.jti);
+    jtis.push(jti);
+    rows.push(
+      `(${jti},${entry.expiresAt},@clock,${literal(entry.reason)},${literal(entry.revokedBy)},@revision,@revision)`,
+    );
+  }
+  return [
+    "BEGIN",
+    // Takes the one lock, so commits happen in the order of their numbers. On a demoted server, or another database,
+    // it matches nothing, the number below is NULL, and the NOT NULL column ends the packet before anything is stored.
+    `UPDATE blacklist_state SET revision = LAST_INSERT_ID(revision + 1) WHERE id = 1 AND generation = x'${generation}' AND @@global.read_only = 0`,
+    `INSERT INTO blacklist_commits (revision, stamp, committed_at) VALUES (IF(ROW_COUNT() = 1, LAST_INSERT_ID(), NULL), x'${stamp}', ${MYSQL_CLOCK})`,
+    `SET @revision = LAST_INSERT_ID(), @clock = ${MYSQL_CLOCK}, @dead = LEAST(${MYSQL_CLOCK}, ${terms.now}) - ${terms.leewayMs}`,
+    // Assignments run from left to right and see each other: expires_at, on which all others depend, comes last.
+    `INSERT INTO blacklisted_tokens (${ENTRY_COLUMNS.join()}, revision, created_revision) VALUES ${rows.join()}
+     ON DUPLICATE KEY UPDATE
+       revision = IF(VALUES(expires_at) > expires_at, VALUES(revision), revision),
+       created_revision = IF(VALUES(expires_at) > expires_at AND expires_at <= @dead, VALUES(created_revision), created_revision),
+       created_at = IF(VALUES(expires_at) > expires_at AND expires_at <= @dead, VALUES(created_at), created_at),
+       reason = IF(VALUES(expires_at) > expires_at AND expires_at <= @dead, VALUES(reason), reason),
+       revoked_by = IF(VALUES(expires_at) > expires_at AND expires_at <= @dead, VALUES(revoked_by), revoked_by),
+       expires_at = GREATEST(expires_at, VALUES(expires_at))`,
+    "COMMIT",
+    `SELECT @revision, @clock, ${MYSQL_CLOCK}`,
+    lost.length === 0
+      ? "SELECT NULL LIMIT 0"
+      : `SELECT revision FROM blacklist_commits WHERE revision > ${since} AND stamp IN (${lost.map((hex) => `x'${hex}'`).join()})`,
+    `SELECT ${ENTRY_COLUMNS.join()}, revision, created_revision FROM blacklisted_tokens WHERE jti IN (${jtis.join()}) AND created_revision <> @revision`,
+  ].join(";\n");
+}

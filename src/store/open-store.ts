@@ -1,0 +1,19 @@
+import type { Clock } from "../clock.ts";
+import type { DatabaseAddress } from "./database-url.ts";
+import type { Engine } from "./engine.ts";
+import { KnexStore } from "./knex-store.ts";
+import { MysqlEngine } from "./mysql-engine.ts";
+import { openSqliteEngine } from "./sqlite-engine.ts";
+import type { Store } from "./store.ts";
+
+/**
+ * The store at `address`. Does not wait for a server: `open()` does. Throws StartError when an embedded file
+ * cannot be used or belongs to another process.
+ */
+export function openStore(address: DatabaseAddress, options: { clock: Clock; leewayMs: number }): Store {
+  return new KnexStore(openEngine(address), options);
+}
+
+export function openEngine(address: DatabaseAddress): Engine {
+  return address.kind === "sqlite" ? openSqliteEngine(address.filename) : new MysqlEngine(address);
+}

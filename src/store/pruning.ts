@@ -1,0 +1,62 @@
+import type { Knex } from "knex";
+import { COMMIT_RETENTION_MS, PRUNE_CHUNK, SLOW_STORE_TIMEOUT_MS } from "../limits.ts";
+import type { PruneReceipt } from "./store.ts";
+
+/**
+ * Deletes up to `limit` entries with `expires_at <= cutoff`, a chunk a transaction. The keys are chosen without a lock
+ * and deleted by primary key, so that pruners never queue behind one another nor deadlock with a writer; the
+ * DELETE asks for the expiry again, since an entry may have been blacklisted anew in between.
+ */
+export async function deleteExpired(knex: Knex, cutoff: number, limit: number): Promise<PruneReceipt> {
+  let count = 0;
+  // Rows deleted but not yet purged would be walked over again and again from the index's beginning.
+  let from = Number.MIN_SAFE_INTEGER;
+  for (;;) {
+    // One more than may be deleted tells whether anything remains.
+    const chunk = Math.min(PRUNE_CHUNK, limit - count);
+    const rows = await knex("blacklisted_tokens")
+      .select("jti", "expires_at")
+      .whereBetween("expires_at", [from, cutoff])
+      .orderBy("expires_at")
+      .limit(chunk + 1)
+      .timeout(SLOW_STORE_TIMEOUT_MS);
+    const jtis = rows.slice(0, chunk).map(({ jti }) => Buffer.from(jti));
+    if (jtis.length === 0) return { count, hasMore: rows.length > 0 };
+    count += await knex("blacklisted_tokens")
+      .whereIn("jti", jtis)
+      .where("expires_at", "<=", cutoff)
+      .delete()
+      .timeout(SLOW_STORE_TIMEOUT_MS);
+    if (rows.length <= chunk) return { count, hasMore: false };
+    from = Number(rows[chunk - 1]?.expires_at);
+  }
+}
+
+export async function countExpired(knex: Knex, cutoff: number, limit: number): Promise<PruneReceipt> {
+  const found = knex("blacklisted_tokens").select("jti").where("expires_at", "<=", cutoff).limit(limit + 1).as("found");
+  const row = await knex(found).count({ total: "*" }).first().timeout(SLOW_STORE_TIMEOUT_MS);
+  const total = Number(row?.total);
+  return { count: Math.min(total, limit), hasMore: total > limit };
+}
+
+/** Commits trimmed by one call at most: a busy hour has more than that, and the next call goes on. */
+const TRIM_CHUNKS = 100;
+const TRIM_CHUNK = 5000;
+
+/** Deletes the stamps of commits older than a day. The last commit's stays, however old it is. */
+export async function trimCommits(knex: Knex, now: number): Promise<void> {
+  const { revision: last } = await knex("blacklist_state").where({ id: 1 }).first("revision");
+  for (let chunk = 0; chunk < TRIM_CHUNKS; chunk++) {
+    const rows: { revision: number; committed_at: number }[] = await knex("blacklist_commits")
+      .select("revision", "committed_at")
+      .where("revision", "<", last)
+      .orderBy("revision")
+      .limit(TRIM_CHUNK)
+      .timeout(SLOW_STORE_TIMEOUT_MS);
+    const old = rows.filter(({ committed_at }) => committed_at < now - COMMIT_RETENTION_MS);
+    const [first, newest] = [old[0], old.at(-1)];
+    if (first === undefined || newest === undefined) return;
+    await knex("blacklist_commits").whereBetween("revision", [first.revision, newest.revision]).delete();
+    if (old.length < TRIM_CHUNK) return;
+  }
+}

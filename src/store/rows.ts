@@ -1,0 +1,24 @@
+import type { Entry, EpochMs, Jti } from "../entry.ts";
+import { text } from "./engine.ts";
+
+/** The columns of an entry, in the order in which rows are read as arrays. */
+export const ENTRY_COLUMNS = ["jti", "expires_at", "created_at", "reason", "revoked_by"] as const;
+
+/** A row of `blacklisted_tokens` as the drivers hand it out. */
+export interface EntryRow {
+  readonly jti: unknown;
+  readonly expires_at: number;
+  readonly created_at: number | null;
+  readonly reason: unknown;
+  readonly revoked_by: unknown;
+}
+
+export function entryOf(row: EntryRow): Entry {
+  return {
+    jti: text(row.jti) as Jti,
+    expiresAt: Number(row.expires_at) as EpochMs,
+    createdAt: row.created_at === null ? null : (Number(row.created_at) as EpochMs),
+    reason: text(row.reason),
+    revokedBy: text(row.revoked_by),
+  };
+}

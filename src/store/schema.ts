@@ -1,0 +1,80 @@
+import type { Knex } from "knex";
+import { SchemaError } from "../errors.ts";
+import * as blacklistedTokens from "./migrations/0001-blacklisted-tokens.ts";
+import * as blacklistState from "./migrations/0002-blacklist-state.ts";
+import * as blacklistCommits from "./migrations/0003-blacklist-commits.ts";
+import * as firstRevision from "./migrations/0004-first-revision.ts";
+
+/** In order. MySQL cannot roll DDL back, so each holds one statement: it has happened or it has not. */
+const MIGRATIONS: Record<string, Knex.Migration> = {
+  "0001-blacklisted-tokens": blacklistedTokens,
+  "0002-blacklist-state": blacklistState,
+  "0003-blacklist-commits": blacklistCommits,
+  "0004-first-revision": firstRevision,
+};
+
+/** What this program understands. The state row's `oldest_code` says what a program must understand at least. */
+const CODE_VERSION = Object.keys(MIGRATIONS).length;
+
+const CONFIG: Knex.MigratorConfig = {
+  tableName: "blacklist_migrations",
+  // A newer version may have migrated further already: two versions run side by side during an upgrade.
+  disableMigrationsListValidation: true,
+  migrationSource: {
+    getMigrations: async () => Object.keys(MIGRATIONS),
+    getMigrationName: (name: string) => name,
+    getMigration: async (name: string) => MIGRATIONS[name] as Knex.Migration,
+  },
+};
+
+export interface SchemaStatus {
+  readonly applied: readonly string[];
+  readonly pending: readonly string[];
+  /** Applied by a newer version of this program. */
+  readonly unknown: readonly string[];
+}
+
+export async function schemaStatus(knex: Knex): Promise<SchemaStatus> {
+  const names = (await knex.schema.hasTable("blacklist_migrations"))
+    ? (await knex("blacklist_migrations").orderBy("id").select("name")).map((row) => String(row.name))
+    : [];
+  return {
+    applied: names.filter((name) => name in MIGRATIONS),
+    pending: Object.keys(MIGRATIONS).filter((name) => !names.includes(name)),
+    unknown: names.filter((name) => !(name in MIGRATIONS)),
+  };
+}
+
+/** Applies what is pending and returns the names of it. */
+export async function migrateUp(knex: Knex): Promise<string[]> {
+  const [, names] = await knex.migrate.latest(CONFIG);
+  return names;
+}
+
+/** Takes the lock away that a migration left behind when it was killed. */
+export async function unlockMigrations(knex: Knex): Promise<void> {
+  if (await knex.schema.hasTable("blacklist_migrations_lock")) await knex.migrate.forceFreeMigrationsLock(CONFIG);
+}
+
+/**
+ * Throws SchemaError unless this version may use the schema as it is. Returns what an operator should know about it,
+ * if anything.
+ */
+export async function checkSchema(knex: Knex): Promise<string | undefined> {
+  const { pending, unknown } = await schemaStatus(knex);
+  if (pending.length > 0) {
+    throw new SchemaError(
+      `the database's schema is out of date (${pending.length} of ${CODE_VERSION} migrations missing): run \`token-blacklist migrate up\``,
+    );
+  }
+  const state = await knex("blacklist_state").where({ id: 1 }).first("oldest_code");
+  const oldestCode = Number(state?.oldest_code);
+  if (!(oldestCode <= CODE_VERSION)) {
+    throw new SchemaError(
+      `the database's schema no longer supports this version of token-blacklist (schema level ${CODE_VERSION}, at least ${oldestCode} needed): upgrade token-blacklist`,
+    );
+  }
+  return unknown.length > 0
+    ? `the database's schema is newer than this version of token-blacklist, and says that it still supports it (${unknown.join(", ")})`
+    : undefined;
+}

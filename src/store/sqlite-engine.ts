@@ -1,0 +1,168 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import knex, { type Knex } from "knex";
+import BetterSQLite3Client from "knex/lib/dialects/better-sqlite3/index.js";
+import Libsql from "libsql";
+import type { EpochMs, NewEntry } from "../entry.ts";
+import { ServiceError, StartError, storeUnavailable } from "../errors.ts";
+import type { Engine } from "./engine.ts";
+import { ENTRY_COLUMNS, type EntryRow, entryOf } from "./rows.ts";
+import type { Receipt, Terms, WriteResult } from "./store.ts";
+
+type Database = Libsql.Database;
+
+/** libsql speaks better-sqlite3's interface, and its binary comes inside the npm package: no compiler, no download. */
+class Client extends BetterSQLite3Client {
+  _driver(): typeof Libsql {
+    return Libsql;
+  }
+}
+
+const CLOCK = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)";
+
+/** The embedded database: one file, one process, one connection, every statement synchronous. */
+export class SqliteEngine implements Engine {
+  readonly migratesOnOpen = true;
+  readonly clock = CLOCK;
+  readonly readOnly = "0";
+  readonly knex: Knex;
+
+  constructor(filename: string) {
+    this.knex = knex({
+      client: Client,
+      connection: { filename },
+      useNullAsDefault: true,
+      pool: {
+        min: 1,
+        max: 1,
+        afterCreate(database: Database, done: (error: unknown, database: Database) => void) {
+          try {
+            takePossession(database);
+            done(undefined, database);
+          } catch (error) {
+            database.close();
+            done(error, database);
+          }
+        },
+      },
+    });
+  }
+
+  async select(sql: string): Promise<readonly (readonly unknown[])[]> {
+    return this.#use((database) => database.prepare(sql).raw().all() as unknown[][]);
+  }
+
+  async write(entries: readonly NewEntry[], terms: Terms): Promise<Receipt> {
+    return this.#use((database) => {
+      database.exec("BEGIN IMMEDIATE");
+      try {
+        const receipt = commit(database, entries, terms);
+        database.exec("COMMIT");
+        return receipt;
+      } catch (error) {
+        if (database.inTransaction) database.exec("ROLLBACK");
+        throw error;
+      }
+    });
+  }
+
+  async #use<T>(work: (database: Database) => T): Promise<T> {
+    try {
+      const database: Database = await this.knex.client.acquireConnection();
+      try {
+        return work(database);
+      } finally {
+        await this.knex.client.releaseConnection(database);
+      }
+    } catch (error) {
+      throw this.translate(error);
+    }
+  }
+
+  translate(error: unknown): unknown {
+    if (error instanceof ServiceError) return error;
+    const code = String((error as { code?: unknown }).code ?? "");
+    const statementsFault = code === "SQLITE_ERROR" || code.startsWith("SQLITE_CONSTRAINT");
+    return statementsFault || !(error instanceof Error)
+      ? error
+      : storeUnavailable("the database file cannot be used at the moment", error);
+  }
+
+  async close(): Promise<void> {
+    await this.knex.destroy();
+  }
+}
+
+/** Makes the folder of an embedded database and opens the file, or throws StartError with one clear line. */
+export function openSqliteEngine(filename: string): SqliteEngine {
+  try {
+    mkdirSync(dirname(filename), { recursive: true });
+    const database = new Libsql(filename);
+    try {
+      takePossession(database);
+    } finally {
+      database.close();
+    }
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code?.startsWith("SQLITE_BUSY")) {
+      throw new StartError(`the database file ${filename} is in use by another process`, { cause: error });
+    }
+    if (code?.startsWith("SQLITE_NOTADB")) {
+      throw new StartError(`${filename} is not a SQLite database`, { cause: error });
+    }
+    throw new StartError(`the database file ${filename} cannot be opened or written (${code ?? "unknown error"})`, {
+      cause: error,
+    });
+  }
+  return new SqliteEngine(filename);
+}
+
+/** Takes the file's lock for as long as the connection lives: the file belongs to one process. */
+function takePossession(database: Database): void {
+  database.pragma("busy_timeout = 0");
+  database.pragma("locking_mode = EXCLUSIVE");
+  database.pragma("journal_mode = WAL");
+  // An answered Blacklist survives a power cut: the WAL is flushed at every commit.
+  database.pragma("synchronous = FULL");
+  database.exec("BEGIN EXCLUSIVE; COMMIT");
+}
+
+function commit(database: Database, entries: readonly NewEntry[], terms: Terms): Receipt {
+  const stamp = randomBytes(8);
+  const { revision, clock } = database
+    .prepare(`UPDATE blacklist_state SET revision = revision + 1 WHERE id = 1 RETURNING revision, ${CLOCK} AS clock`)
+    .get() as { revision: number; clock: number };
+  database
+    .prepare("INSERT INTO blacklist_commits (revision, stamp, committed_at) VALUES (?, ?, ?)")
+    .run(revision, stamp, clock);
+  const dead = Math.min(clock, terms.now) - terms.leewayMs;
+  const find = database.prepare(`SELECT ${ENTRY_COLUMNS.join()} FROM blacklisted_tokens WHERE jti = ?`);
+  const replace = database.prepare(
+    `INSERT OR REPLACE INTO blacklisted_tokens (${ENTRY_COLUMNS.join()}, revision, created_revision) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const extend = database.prepare("UPDATE blacklisted_tokens SET expires_at = ?, revision = ? WHERE jti = ?");
+
+  const results = entries.map((entry): WriteResult => {
+    const jti = Buffer.from(entry.jti);
+    const row = find.get(jti) as EntryRow | undefined;
+    if (row === undefined || row.expires_at <= dead) {
+      replace.run(
+        jti,
+        entry.expiresAt,
+        clock,
+        Buffer.from(entry.reason),
+        Buffer.from(entry.revokedBy),
+        revision,
+        revision,
+      );
+      return { outcome: "created", entry: { ...entry, createdAt: clock as EpochMs } };
+    }
+    const stored = entryOf(row);
+    if (entry.expiresAt <= stored.expiresAt) return { outcome: "unchanged", entry: stored };
+    extend.run(entry.expiresAt, revision, jti);
+    return { outcome: "extended", entry: { ...stored, expiresAt: entry.expiresAt } };
+  });
+  return { revision: { number: revision, stamp: stamp.toString("hex") }, results };
+}

@@ -1,0 +1,145 @@
+import type { Entry, EpochMs, Jti, NewEntry } from "../entry.ts";
+import type { Revision } from "../revision.ts";
+
+/**
+ * Where the blacklist is kept: one table of entries, one order of commits. These comments are the contract, and
+ * `test/store/contract.ts` holds every implementation to it.
+ *
+ * Every method throws `ServiceError` with reason STORE_UNAVAILABLE when the database cannot be reached, did not answer
+ * in time, refuses writes or is not the one this store was opened on, and recovers by itself once that is over.
+ * No method ever answers from an earlier state. Any number of calls may run at once.
+ */
+export interface Store {
+  /**
+   * Connects, and checks that this version may use the schema. Raises the leeway that the database remembers
+   * (the largest any replica ever ran with) to `leewayMs`. Every other method does this first by itself.
+   * Throws `SchemaError` when the schema is too old, too new or absent.
+   */
+  open(): Promise<Deployment>;
+
+  /**
+   * Adds or extends entries in one durable commit: all of them or none. Each jti may occur once.
+   *
+   * An entry whose `expiresAt + leewayMs` lies in the past by both clocks counts as absent and is replaced whole. Of one that is
+   * there, only `expiresAt` may change, and only to a later time. Repeats a commit whose answer was lost, without
+   * doing it twice: of all the calls that ever ran for a jti exactly one learns "created", if its answer arrives.
+   * When it throws STORE_UNAVAILABLE the entries may or may not have been stored; on any other error they have not.
+   */
+  write(entries: readonly NewEntry[], terms: Terms): Promise<Receipt>;
+
+  /**
+   * The expiries of those of `jtis` that are in the table, expired or not, in one read that reflects every commit
+   * acknowledged, by any replica, before this call. No jtis at all is a way to ask whether the database is there.
+   */
+  read(jtis: readonly Jti[]): Promise<Sighting>;
+
+  /**
+   * Of `revisions`, those that this database's history does not contain: ahead of its last commit, or stamped differently.
+   * A revision older than the oldest commit kept is believed, since nothing can tell any more.
+   */
+  missing(revisions: readonly Revision[]): Promise<Revision[]>;
+
+  /** One page of entries, newest first: by `createdAt` descending (unknown last), then by the bytes of the jti, descending. */
+  list(query: ListQuery): Promise<ListPage>;
+
+  /**
+   * Deletes, or with `dryRun` counts, up to `limit` entries for which `expiresAt + leeway + retentionMs` has passed by
+   * both clocks and which expire before `expiredBefore`, where leeway is the larger of `leewayMs` and the one
+   * the database remembers. Works in short transactions; any number may run at once, each entry is counted by one of them.
+   * Throws STORE_UNAVAILABLE, deleting nothing, while the two clocks are further apart than `MAX_CLOCK_SKEW_MS`.
+   */
+  prune(request: PruneOrder): Promise<PruneReceipt>;
+
+  /** Ends every connection. Calls under way fail as unavailable. May be called twice. */
+  close(): Promise<void>;
+}
+
+/** What does not change while a database stays the same one. */
+export interface Deployment {
+  /** 32 hexadecimal digits, random, given once when the schema was made. */
+  readonly generation: string;
+  /** 32 random bytes that all replicas share; keys are derived from it. Never leaves the service. */
+  readonly secret: Buffer;
+  /** Something an operator should know, e.g. that the schema is newer than this version. */
+  readonly remark: string | undefined;
+}
+
+/** What "expired" means for one call. */
+export interface Terms {
+  /** The service's own clock. An entry has expired only when this and the database's clock both say so. */
+  readonly now: EpochMs;
+  readonly leewayMs: number;
+}
+
+/** How the database stood when it answered. */
+export interface Standing {
+  /** Its last commit. */
+  readonly revision: Revision;
+  /** Its clock, in UTC. */
+  readonly clock: EpochMs;
+  /** False on a server that was demoted or made read-only: what it does not know proves nothing. */
+  readonly writable: boolean;
+}
+
+export interface Sighting extends Standing {
+  readonly expiries: ReadonlyMap<string, EpochMs>;
+}
+
+export interface Receipt {
+  /** The commit that holds these entries. */
+  readonly revision: Revision;
+  /** One for each entry written, in their order. */
+  readonly results: readonly WriteResult[];
+}
+
+export interface WriteResult {
+  readonly outcome: "created" | "extended" | "unchanged";
+  /** The entry as it stands after the commit. */
+  readonly entry: Entry;
+}
+
+export interface ListQuery extends Terms {
+  readonly limit: number;
+  readonly filter: ListFilter;
+  /** The last entry of the page before; absent for the first page. */
+  readonly after: ListCursor | undefined;
+  /** The instant at which expiry is judged; absent: now, by both clocks. */
+  readonly asOf: EpochMs | undefined;
+}
+
+/** Everything named must hold. */
+export interface ListFilter {
+  readonly includeExpired: boolean;
+  /** Inclusive; an entry whose creation time is unknown does not match. */
+  readonly createdAfter: EpochMs | undefined;
+  /** Exclusive; an entry whose creation time is unknown does not match. */
+  readonly createdBefore: EpochMs | undefined;
+  readonly revokedBy: string | undefined;
+  /** Only these; undefined: all. */
+  readonly jtis: readonly Jti[] | undefined;
+}
+
+export interface ListCursor {
+  readonly createdAt: EpochMs | null;
+  readonly jti: Jti;
+}
+
+export interface ListPage {
+  readonly entries: readonly Entry[];
+  readonly hasMore: boolean;
+  /** The instant at which expiry was judged. */
+  readonly asOf: EpochMs;
+}
+
+export interface PruneOrder extends Terms {
+  readonly retentionMs: number;
+  readonly limit: number;
+  readonly expiredBefore: EpochMs | undefined;
+  readonly dryRun: boolean;
+}
+
+export interface PruneReceipt {
+  readonly count: number;
+  /** True when entries remain that the same order would delete. */
+  readonly hasMore: boolean;
+}
