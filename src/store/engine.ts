@@ -26,7 +26,7 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-/** Bytes of a column as text; the drivers disagree on their type. */
+/** A column's bytes as text; the drivers disagree on their type. */
 export function text(value: unknown): string {
   return Buffer.from(value as Uint8Array).toString();
 }

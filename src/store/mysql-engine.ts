@@ -43,8 +43,9 @@ export class MysqlEngine implements Engine {
   readonly #writer: MysqlConnection;
   #lastRevision = 0;
 
-  constructor(address: MysqlAddress) {
-    this.#reader = new MysqlConnection({ ...address });
+  constructor({ host, port, user, password, database }: MysqlAddress) {
+    const address = { host, port, user, password, database };
+    this.#reader = new MysqlConnection(address);
     this.#writer = new MysqlConnection({ ...address, multipleStatements: true });
     this.knex = knex({
       client: Client,

@@ -12,13 +12,6 @@ import type { Receipt, Terms, WriteResult } from "./store.ts";
 
 type Database = Libsql.Database;
 
-/** libsql speaks better-sqlite3's interface, and its binary comes inside the npm package: no compiler, no download. */
-class Client extends BetterSQLite3Client {
-  _driver(): typeof Libsql {
-    return Libsql;
-  }
-}
-
 const CLOCK = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)";
 
 /** The embedded database: one file, one process, one connection, every statement synchronous. */
@@ -28,25 +21,21 @@ export class SqliteEngine implements Engine {
   readonly readOnly = "0";
   readonly knex: Knex;
 
-  constructor(filename: string) {
-    this.knex = knex({
-      client: Client,
-      connection: { filename },
-      useNullAsDefault: true,
-      pool: {
-        min: 1,
-        max: 1,
-        afterCreate(database: Database, done: (error: unknown, database: Database) => void) {
-          try {
-            takePossession(database);
-            done(undefined, database);
-          } catch (error) {
-            database.close();
-            done(error, database);
-          }
-        },
-      },
-    });
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+    // libsql speaks better-sqlite3's interface, and its binary comes inside the npm package: no compiler, no download.
+    class Client extends BetterSQLite3Client {
+      override async acquireRawConnection(): Promise<Database> {
+        return database;
+      }
+
+      _driver(): typeof Libsql {
+        return Libsql;
+      }
+    }
+    this.knex = knex({ client: Client, connection: { filename: database.name }, useNullAsDefault: true, pool: { min: 1, max: 1 } });
   }
 
   async select(sql: string): Promise<readonly (readonly unknown[])[]> {
@@ -90,6 +79,11 @@ export class SqliteEngine implements Engine {
   }
 
   async close(): Promise<void> {
+    if (!this.#database.open) return;
+    // Leaves one complete file, and lets its lock go now: closing alone does so when the last statement is collected.
+    this.#database.pragma("journal_mode = DELETE");
+    this.#database.pragma("locking_mode = NORMAL");
+    this.#database.exec("SELECT count(*) FROM sqlite_master");
     await this.knex.destroy();
   }
 }
@@ -99,11 +93,8 @@ export function openSqliteEngine(filename: string): SqliteEngine {
   try {
     mkdirSync(dirname(filename), { recursive: true });
     const database = new Libsql(filename);
-    try {
-      takePossession(database);
-    } finally {
-      database.close();
-    }
+    takePossession(database);
+    return new SqliteEngine(database);
   } catch (error) {
     const { code } = error as { code?: string };
     if (code?.startsWith("SQLITE_BUSY")) {
@@ -116,7 +107,6 @@ export function openSqliteEngine(filename: string): SqliteEngine {
       cause: error,
     });
   }
-  return new SqliteEngine(filename);
 }
 
 /** Takes the file's lock for as long as the connection lives: the file belongs to one process. */
@@ -146,7 +136,8 @@ function commit(database: Database, entries: readonly NewEntry[], terms: Terms):
 
   const results = entries.map((entry): WriteResult => {
     const jti = Buffer.from(entry.jti);
-    const row = find.get(jti) as EntryRow | undefined;
+    // In an array: libsql takes a lone Buffer for an object of named parameters, and ends the process.
+    const row = find.get([jti]) as EntryRow | undefined;
     if (row === undefined || row.expires_at <= dead) {
       replace.run(
         jti,

@@ -6,7 +6,7 @@ import type { Knex } from "knex";
  */
 export function up(knex: Knex): Knex.SchemaBuilder {
   return knex.schema.createTable("blacklisted_tokens", (table) => {
-    table.specificType("jti", knex.client.config.client === "mysql2" ? "varbinary(255)" : "blob").notNullable();
+    table.binary("jti", 255).notNullable();
     table.bigInteger("expires_at").notNullable();
     table.bigInteger("created_at").nullable();
     table.binary("reason", 512).notNullable();
