@@ -24,8 +24,8 @@ export const DEFAULT_DEADLINE_MS = 10_000;
 
 export const DEFAULT_PAGE_SIZE = 100;
 export const MAX_PAGE_SIZE = 1000;
-/** Bytes of a page token. Ours are at most 0.6 KiB, so anything longer was not written here. */
-export const MAX_PAGE_TOKEN_BYTES = 2048;
+/** Bytes of a page token. Ours hold one jti, at worst 2.2 KiB when all of it is escaped: anything longer was not written here. */
+export const MAX_PAGE_TOKEN_BYTES = 4096;
 
 export const DEFAULT_PRUNE_COUNT = 10_000;
 export const MAX_PRUNE_COUNT = 100_000;
@@ -44,6 +44,8 @@ export const MAX_QUEUED_TOKENS = 20_000;
 
 /** Jtis of one coalesced read; above it the calls that came last go with the next one. */
 export const MAX_READ_JTIS = 5000;
+/** Bytes of them: as hexadecimal literals they stay below SQLite's bound on a statement's text, 1,000,000 bytes. */
+export const MAX_READ_BYTES = 300 * 1024;
 /** Jtis waiting to be looked up before IsBlacklisted is refused as OVERLOADED. */
 export const MAX_QUEUED_JTIS = 500_000;
 

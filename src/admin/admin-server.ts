@@ -1,0 +1,59 @@
+import { createServer, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { StartError } from "../errors.ts";
+import type { HostPort } from "../host-port.ts";
+import type { Metrics } from "../metrics.ts";
+
+export interface AdminServer {
+  readonly address: HostPort;
+  close(): Promise<void>;
+}
+
+/**
+ * HTTP for probes and metrics: `/livez` (the process answers; never depends on the database), `/readyz` (200 while calls are
+ * answered, else 503) and `/metrics`. Holds no secrets. Throws StartError when it cannot listen.
+ */
+export async function startAdminServer(
+  { host, port }: HostPort,
+  { metrics, isServing }: { metrics: Metrics; isServing: () => boolean },
+): Promise<AdminServer> {
+  const server = createServer({ requestTimeout: 5000 }, (request, response) => {
+    switch (request.method === "GET" || request.method === "HEAD" ? request.url : undefined) {
+      case "/livez":
+        return reply(response, 200, "alive\n");
+      case "/readyz":
+        return isServing() ? reply(response, 200, "serving\n") : reply(response, 503, "not serving\n");
+      case "/metrics":
+        metrics.render().then(
+          ({ contentType, text }) => reply(response, 200, text, contentType),
+          () => reply(response, 500, "metrics cannot be rendered\n"),
+        );
+        return;
+      default:
+        return reply(response, 404, "GET /livez, /readyz or /metrics\n");
+    }
+  });
+  await listen(server, { host, port });
+  return {
+    address: { host, port: (server.address() as AddressInfo).port },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function listen(server: Server, { host, port }: HostPort): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const why = error.code === "EADDRINUSE" ? "the port is in use" : String(error.code);
+      reject(new StartError(`cannot listen on ADMIN_ADDRESS ${host}:${port}: ${why}`, { cause: error }));
+    });
+    server.listen(port, host, resolve);
+  });
+}
+
+function reply(response: ServerResponse, code: number, text: string, contentType = "text/plain; charset=utf-8"): void {
+  response.writeHead(code, { "content-type": contentType }).end(text);
+}

@@ -1,0 +1,71 @@
+import type { Caller } from "../caller.ts";
+import type { Clock } from "../clock.ts";
+import type { EpochMs, Jti, NewEntry } from "../entry.ts";
+import type { Store, ListCursor, ListFilter, ListPage, PruneReceipt } from "../store/store.ts";
+import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
+import type { Writer, Written } from "./writer.ts";
+
+/** The four things this service does. Everything it is given has been validated; see `proto/` for what each promises. */
+export class Blacklist {
+  readonly #store: Store;
+  readonly #writer: Writer;
+  readonly #checks: Checks;
+  readonly #clock: Clock;
+  readonly #leewayMs: number;
+  readonly #retentionMs: number;
+
+  constructor(options: {
+    store: Store;
+    writer: Writer;
+    checks: Checks;
+    clock: Clock;
+    leewayMs: number;
+    retentionMs: number;
+  }) {
+    this.#store = options.store;
+    this.#writer = options.writer;
+    this.#checks = options.checks;
+    this.#clock = options.clock;
+    this.#leewayMs = options.leewayMs;
+    this.#retentionMs = options.retentionMs;
+  }
+
+  /** True when no verifier can still accept a token that expires then, so that blacklisting it would be a mistake. */
+  isPast(expiresAt: EpochMs): boolean {
+    return expiresAt + this.#leewayMs <= this.#clock.now();
+  }
+
+  add(entries: readonly NewEntry[], caller: Caller): Promise<Written> {
+    return this.#writer.write(entries, caller);
+  }
+
+  check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
+    return this.#checks.check(jtis, freshness, caller);
+  }
+
+  list(query: {
+    filter: ListFilter;
+    limit: number;
+    after: ListCursor | undefined;
+    asOf: EpochMs | undefined;
+  }): Promise<ListPage> {
+    return this.#store.list({ ...query, ...this.#terms() });
+  }
+
+  prune(order: {
+    limit: number;
+    dryRun: boolean;
+    expiredBefore: EpochMs | undefined;
+  }): Promise<PruneReceipt> {
+    return this.#store.prune({ ...order, ...this.#terms(), retentionMs: this.#retentionMs });
+  }
+
+  /** The secret that all replicas share, from which page tokens derive their key. */
+  async secret(): Promise<Buffer> {
+    return (await this.#store.open()).secret;
+  }
+
+  #terms(): { now: EpochMs; leewayMs: number } {
+    return { now: this.#clock.now(), leewayMs: this.#leewayMs };
+  }
+}

@@ -1,0 +1,131 @@
+import type { Caller } from "../caller.ts";
+import type { Clock } from "../clock.ts";
+import type { EpochMs, Jti } from "../entry.ts";
+import { ServiceError } from "../errors.ts";
+import { MAX_QUEUED_JTIS, MAX_READ_BYTES, MAX_READ_JTIS } from "../limits.ts";
+import { formatRevision, type Revision } from "../revision.ts";
+import type { Sighting, Store } from "../store/store.ts";
+import type { CheckAnswer, Checks, Freshness, Verdict } from "./checks.ts";
+
+interface Waiting {
+  readonly jtis: readonly Jti[];
+  readonly freshness: Freshness;
+  readonly caller: Caller;
+  resolve(answer: CheckAnswer): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Answers from the database: one read under way at a time, shared by all who wait. Those who come while it
+ * is under way wait for the next, since it may have begun before something they must see; so every answer is fresh.
+ */
+export class CoalescedChecks implements Checks {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #leewayMs: number;
+  #waiting: Waiting[] = [];
+  #queuedJtis = 0;
+  #reading = false;
+
+  constructor(options: { store: Store; clock: Clock; leewayMs: number }) {
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#leewayMs = options.leewayMs;
+  }
+
+  check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
+    if (this.#queuedJtis + jtis.length > MAX_QUEUED_JTIS) {
+      return Promise.reject(new ServiceError("OVERLOADED", "too many checks are waiting to be answered"));
+    }
+    this.#queuedJtis += jtis.length;
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ jtis, freshness, caller, resolve, reject });
+      if (!this.#reading) void this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    this.#reading = true;
+    while (this.#waiting.length > 0) {
+      const group = this.#take();
+      if (group.length > 0) await this.#answer(group);
+    }
+    this.#reading = false;
+  }
+
+  /** Takes the next read's calls off the list before it is sent: whoever is added later is not answered by it. */
+  #take(): Waiting[] {
+    const group: Waiting[] = [];
+    let jtis = 0;
+    let bytes = 0;
+    let taken = 0;
+    for (const waiting of this.#waiting) {
+      if (waiting.caller.gone) {
+        waiting.reject(new ServiceError("CANCELLED", "the caller gave up before the check began"));
+      } else {
+        jtis += waiting.jtis.length;
+        for (const jti of waiting.jtis) bytes += Buffer.byteLength(jti);
+        if (group.length > 0 && (jtis > MAX_READ_JTIS || bytes > MAX_READ_BYTES)) break;
+        group.push(waiting);
+      }
+      taken++;
+      this.#queuedJtis -= waiting.jtis.length;
+    }
+    this.#waiting = this.#waiting.slice(taken);
+    return group;
+  }
+
+  async #answer(group: readonly Waiting[]): Promise<void> {
+    try {
+      const asked = new Set<Jti>();
+      for (const { jtis } of group) for (const jti of jtis) asked.add(jti);
+      const sighting = await this.#store.read([...asked]);
+      const now = Math.min(sighting.clock, this.#clock.now()) as EpochMs;
+      const lost = await this.#lost(group, sighting);
+      for (const waiting of group) {
+        try {
+          waiting.resolve(answer(waiting, sighting, { now, leewayMs: this.#leewayMs, lost }));
+        } catch (error) {
+          waiting.reject(error);
+        }
+      }
+    } catch (error) {
+      for (const { reject } of group) reject(error);
+    }
+  }
+
+  /** Of the revisions that calls of the group name, the texts of those that the database does not have. */
+  async #lost(group: readonly Waiting[], { revision }: Sighting): Promise<ReadonlySet<string>> {
+    const named = new Map<string, Revision>();
+    for (const { freshness } of group) {
+      if (freshness.kind === "at-least") named.set(formatRevision(freshness.revision), freshness.revision);
+    }
+    // The commonest one needs no question: it is the last.
+    named.delete(formatRevision(revision));
+    return new Set((await this.#store.missing([...named.values()])).map(formatRevision));
+  }
+}
+
+function answer(
+  { jtis, freshness }: Waiting,
+  { expiries, revision, writable }: Sighting,
+  { now, leewayMs, lost }: { now: EpochMs; leewayMs: number; lost: ReadonlySet<string> },
+): CheckAnswer {
+  const revisionLost = freshness.kind === "at-least" && lost.has(formatRevision(freshness.revision));
+  const vouched = writable && !revisionLost;
+  let positives = 0;
+  const verdicts = jtis.map((jti): Verdict => {
+    const expiresAt = expiries.get(jti);
+    if (expiresAt !== undefined && expiresAt + leewayMs > now) {
+      positives++;
+      return "blacklisted";
+    }
+    return vouched ? "not-blacklisted" : "unknown";
+  });
+  if (!vouched && positives === 0) {
+    throw revisionLost
+      ? new ServiceError("REVISION_LOST", "the database does not have the revision named: it was restored, or is another one")
+      : new ServiceError("NOT_FRESH", "the database is read-only and may lag behind: nothing can be ruled out");
+  }
+  return { verdicts, revision };
+}

@@ -1,0 +1,68 @@
+import type { Logger } from "pino";
+import type { Clock } from "../clock.ts";
+import { HEARTBEAT_MS, HEARTBEAT_WHILE_DOWN_MS, MAX_CLOCK_SKEW_MS } from "../limits.ts";
+import type { Store } from "../store/store.ts";
+
+/**
+ * Asks the database once a second whether it is there and takes writes, and says so whenever that changes, in both
+ * directions. Also what opens the store of a service that started before its database.
+ */
+export class Heartbeat {
+  readonly #options: { store: Store; clock: Clock; log: Logger; onChange: (healthy: boolean) => void };
+  #healthy: boolean | undefined;
+  #lastProblem: string | undefined;
+  #skewed = false;
+  #cancel = () => {};
+  #stopped = false;
+
+  constructor(options: { store: Store; clock: Clock; log: Logger; onChange: (healthy: boolean) => void }) {
+    this.#options = options;
+  }
+
+  /** The first beat; resolves when it has been answered or has failed. The others follow by themselves. */
+  async start(): Promise<void> {
+    await this.#beat();
+  }
+
+  async #beat(): Promise<void> {
+    const { store, clock } = this.#options;
+    let problem: unknown;
+    try {
+      const sent = clock.now();
+      const standing = await store.read([]);
+      this.#compareClocks(standing.clock - (sent + clock.now()) / 2);
+      if (!standing.writable) problem = new Error("the database is read-only");
+    } catch (error) {
+      problem = error;
+    }
+    if (this.#stopped) return;
+    this.#report(problem);
+    this.#cancel = clock.schedule(this.#healthy ? HEARTBEAT_MS : HEARTBEAT_WHILE_DOWN_MS, () => void this.#beat());
+  }
+
+  #report(problem: unknown): void {
+    const { log, onChange } = this.#options;
+    const healthy = problem === undefined;
+    const text = problem instanceof Error ? problem.message : undefined;
+    if (!healthy && text !== this.#lastProblem) log.error({ err: problem }, "not serving: the database is unavailable");
+    if (healthy && this.#healthy === false) log.info("serving again: the database is back");
+    this.#lastProblem = text;
+    if (healthy === this.#healthy) return;
+    this.#healthy = healthy;
+    onChange(healthy);
+  }
+
+  #compareClocks(skewMs: number): void {
+    const skewed = Math.abs(skewMs) > MAX_CLOCK_SKEW_MS;
+    if (skewed && !this.#skewed) {
+      this.#options.log.error({ skew_ms: Math.round(skewMs) }, "the database's clock and this machine's differ: nothing is pruned until they agree");
+    }
+    if (!skewed && this.#skewed) this.#options.log.info("the clocks agree again");
+    this.#skewed = skewed;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel();
+  }
+}

@@ -1,0 +1,62 @@
+import type { Logger } from "pino";
+import type { Clock } from "../clock.ts";
+import { MAX_PRUNE_COUNT } from "../limits.ts";
+import type { Metrics } from "../metrics.ts";
+import type { Blacklist } from "./blacklist.ts";
+
+interface Options {
+  readonly blacklist: Blacklist;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** 0: never. */
+  readonly intervalMs: number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+/** Prunes by itself every `intervalMs`, a little sooner or later each time so that replicas do not meet. */
+export class PruneSchedule {
+  readonly #options: Options;
+  #cancel = () => {};
+  #stopped = false;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: Options) {
+    this.#options = options;
+    this.#plan();
+  }
+
+  #plan(): void {
+    const { clock, intervalMs, random } = this.#options;
+    if (this.#stopped || intervalMs === 0) return;
+    // Between 0.9 and 1.1 of the interval.
+    this.#cancel = clock.schedule(intervalMs * (0.9 + random() * 0.2), () => {
+      this.#running = this.#prune().finally(() => this.#plan());
+    });
+  }
+
+  async #prune(): Promise<void> {
+    const { blacklist, clock, log, metrics } = this.#options;
+    const began = clock.monotonic();
+    let pruned = 0;
+    try {
+      for (let hasMore = true; hasMore && !this.#stopped; ) {
+        const receipt = await blacklist.prune({ limit: MAX_PRUNE_COUNT, dryRun: false, expiredBefore: undefined });
+        pruned += receipt.count;
+        metrics.addPruned(receipt.count);
+        hasMore = receipt.hasMore;
+      }
+      log.info({ pruned, duration_ms: Math.round(clock.monotonic() - began) }, "pruned expired entries");
+    } catch (error) {
+      log.error({ err: error, pruned }, "pruning failed: expired entries stay until it succeeds");
+    }
+  }
+
+  /** Lets the chunk under way finish, and plans no more. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancel();
+    await this.#running;
+  }
+}

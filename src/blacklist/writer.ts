@@ -1,0 +1,106 @@
+import type { Caller } from "../caller.ts";
+import type { Clock } from "../clock.ts";
+import type { NewEntry } from "../entry.ts";
+import { ServiceError } from "../errors.ts";
+import { MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_QUEUED_TOKENS } from "../limits.ts";
+import type { Revision } from "../revision.ts";
+import type { Store } from "../store/store.ts";
+import { merge, type Result, Unfold } from "./fold.ts";
+
+export interface Written {
+  readonly results: readonly Result[];
+  readonly revision: Revision;
+}
+
+interface Waiting {
+  readonly entries: readonly NewEntry[];
+  readonly caller: Caller;
+  resolve(written: Written): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Group commit: while one commit is under way, those who come wait, and all go together in the next. At most one write of this replica
+ * is ever in flight, so no queue forms on the row that orders commits.
+ */
+export class Writer {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #leewayMs: number;
+  #waiting: Waiting[] = [];
+  #queuedTokens = 0;
+  #running: Promise<void> | undefined;
+
+  constructor(options: { store: Store; clock: Clock; leewayMs: number }) {
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#leewayMs = options.leewayMs;
+  }
+
+  /** Resolves once `entries` are durable. Throws OVERLOADED, storing nothing, when too much is queued. */
+  write(entries: readonly NewEntry[], caller: Caller): Promise<Written> {
+    if (this.#queuedTokens + entries.length > MAX_QUEUED_TOKENS) {
+      return Promise.reject(new ServiceError("OVERLOADED", "too many revocations are waiting to be written"));
+    }
+    this.#queuedTokens += entries.length;
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ entries, caller, resolve, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  /** Resolves when everything accepted so far has been answered. */
+  async settled(): Promise<void> {
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.length > 0) await this.#commit(this.#take());
+    this.#running = undefined;
+  }
+
+  /** The next commit's requests, in order of arrival. What nobody waits for any more is dropped: it was never begun. */
+  #take(): Waiting[] {
+    const group: Waiting[] = [];
+    let rows = 0;
+    let bytes = 0;
+    let taken = 0;
+    for (const waiting of this.#waiting) {
+      const { entries, caller } = waiting;
+      if (!caller.gone) {
+        rows += entries.length;
+        for (const { jti, reason, revokedBy } of entries) {
+          // Every UTF-16 unit is at most three bytes: close enough, and free.
+          bytes += 3 * (jti.length + reason.length + revokedBy.length);
+        }
+        const full = rows > MAX_COMMIT_ROWS || bytes > MAX_COMMIT_BYTES;
+        if (full && group.length > 0) break;
+        group.push(waiting);
+      } else {
+        waiting.reject(new ServiceError("CANCELLED", "the caller gave up before the write began"));
+      }
+      taken++;
+      this.#queuedTokens -= entries.length;
+    }
+    this.#waiting = this.#waiting.slice(taken);
+    return group;
+  }
+
+  async #commit(group: Waiting[]): Promise<void> {
+    if (group.length === 0) return;
+    try {
+      const terms = { now: this.#clock.now(), leewayMs: this.#leewayMs };
+      const { results, revision } = await this.#store.write(merge(group.map(({ entries }) => entries)), terms);
+      const unfold = new Unfold(results);
+      for (const { entries, resolve } of group) resolve({ results: unfold.next(entries), revision });
+    } catch (error) {
+      const unavailable = error instanceof ServiceError && error.reason === "STORE_UNAVAILABLE";
+      if (group.length === 1 || unavailable) {
+        for (const { reject } of group) reject(error);
+      } else {
+        // One request is to blame, and the others must not suffer for it.
+        for (const waiting of group) await this.#commit([waiting]);
+      }
+    }
+  }
+}

@@ -1,0 +1,75 @@
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { parseDuration } from "../duration.ts";
+import type { EpochMs } from "../entry.ts";
+import { UsageError } from "./usage-error.ts";
+
+/** A protobuf Timestamp before it is made a message. */
+export type Instant = Pick<Timestamp, "seconds" | "nanos">;
+
+export interface InstantSetup {
+  readonly now: EpochMs;
+  /** Whether `1h` means in an hour, or an hour ago. */
+  readonly relative: "ahead" | "ago";
+}
+
+const RFC_3339 =
+  /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))$/;
+const EPOCH_SECONDS = /^(\d{1,20})(?:\.(\d{1,9}))?$/;
+
+// As seconds these are the years 1973 and 5138. Between them lies whatever was meant as seconds; a number below
+// was meant as a duration, one above as milliseconds.
+const MIN_SECONDS = 100_000_000;
+const MAX_SECONDS = 100_000_000_000;
+
+/** The instant `text` names. Throws a {@link UsageError} that says what was expected. */
+export function parseInstant(text: string, { now, relative }: InstantSetup): Instant {
+  const epoch = EPOCH_SECONDS.exec(text);
+  if (epoch !== null) return fromEpoch(epoch[1] as string, epoch[2]);
+  const instant = fromRfc3339(text);
+  if (instant !== undefined) return instant;
+  try {
+    const distance = parseDuration(text);
+    return fromMs(relative === "ahead" ? now + distance : now - distance);
+  } catch {
+    throw new UsageError(
+      "must be a time such as 2030-01-31T12:00:00Z, epoch seconds such as 1900000000, or a duration such as 1h",
+    );
+  }
+}
+
+function fromEpoch(whole: string, fraction: string | undefined): Instant {
+  const seconds = Number(whole);
+  if (seconds >= MAX_SECONDS) {
+    throw new UsageError(
+      `looks like milliseconds: epoch seconds were expected, perhaps ${Math.ceil(seconds / 1000)}`,
+    );
+  }
+  if (seconds < MIN_SECONDS) {
+    throw new UsageError(
+      `is too small for epoch seconds; for a duration add its unit, such as ${seconds}s, for an early time write RFC 3339`,
+    );
+  }
+  return { seconds: BigInt(seconds), nanos: nanosOf(fraction) };
+}
+
+function fromRfc3339(text: string): Instant | undefined {
+  const match = RFC_3339.exec(text);
+  if (match === null) return undefined;
+  const [, date, time, fraction, sign, hours, minutes] = match;
+  const ms = Date.parse(`${date}T${time}Z`);
+  // Date.parse turns the 30th of February into the 2nd of March.
+  if (Number.isNaN(ms) || !new Date(ms).toISOString().startsWith(`${date}T${time}`)) {
+    throw new UsageError("is not a date and time that exists");
+  }
+  const offset = sign === undefined ? 0 : (Number(hours) * 60 + Number(minutes)) * 60;
+  return { seconds: BigInt(ms / 1000 - (sign === "-" ? -offset : offset)), nanos: nanosOf(fraction) };
+}
+
+function fromMs(ms: number): Instant {
+  const seconds = Math.floor(ms / 1000);
+  return { seconds: BigInt(seconds), nanos: (ms - seconds * 1000) * 1_000_000 };
+}
+
+function nanosOf(fraction = ""): number {
+  return Number(fraction.padEnd(9, "0"));
+}

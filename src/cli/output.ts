@@ -1,0 +1,32 @@
+import type { Screen } from "./io.ts";
+
+/** Standard output. Whoever reads it may leave early (`| head`); what is written after that is dropped quietly. */
+export class Output {
+  readonly isTerminal: boolean;
+  readonly #stream: Screen;
+  #closed = false;
+
+  constructor(stream: Screen) {
+    this.#stream = stream;
+    this.isTerminal = stream.isTTY === true;
+    // The callback of write() hears of the same errors; without a listener they would end the process.
+    stream.on("error", () => {});
+  }
+
+  /** Nobody reads any more. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Resolves when `text` has been handed on, so that a slow reader slows the command down. */
+  write(text: string): Promise<void> {
+    if (this.#closed || text === "") return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#stream.write(text, (error) => {
+        if (error && (error as NodeJS.ErrnoException).code !== "EPIPE") return reject(error);
+        this.#closed = error != null;
+        resolve();
+      });
+    });
+  }
+}

@@ -1,0 +1,37 @@
+// Controls, formatting marks (direction overrides among them), lone surrogates, line separators, fillers and
+// every space but the plain one: what would act on a terminal, or could not be told from something else.
+const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/gu;
+const EDGE_SPACE = /^ +| +$/g;
+const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+/** `text` for a terminal: what cannot be seen is escaped, and so is the backslash, so that the text can be told from it. */
+export function printable(text: string): string {
+  return safeLine(text.replaceAll("\\", "\\\\")).replace(EDGE_SPACE, (spaces) =>
+    "\\x20".repeat(spaces.length),
+  );
+}
+
+/** Like {@link printable} for a sentence that quotes foreign text: leaves backslashes and spaces alone. */
+export function safeLine(text: string): string {
+  return text.replace(HIDDEN, (character) => SHORT[character] ?? escaped(character));
+}
+
+/** `value` as JSON on one line, with the same characters escaped. Reads back as the same value. */
+export function printableJson(value: unknown): string {
+  return JSON.stringify(value).replace(HIDDEN, (character) =>
+    character
+      .split("")
+      .map((unit) => `\\u${hex(unit.charCodeAt(0), 4)}`)
+      .join(""),
+  );
+}
+
+function escaped(character: string): string {
+  const code = character.codePointAt(0) as number;
+  if (code < 0x80) return `\\x${hex(code, 2)}`;
+  return code <= 0xffff ? `\\u${hex(code, 4)}` : `\\u{${hex(code, 1)}}`;
+}
+
+function hex(code: number, digits: number): string {
+  return code.toString(16).padStart(digits, "0");
+}

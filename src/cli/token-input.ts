@@ -1,0 +1,71 @@
+import type { Readable } from "node:stream";
+import { jtiProblem, textProblem } from "../entry.ts";
+import { MAX_REASON_BYTES } from "../limits.ts";
+import { readLines } from "./lines.ts";
+import { safeLine } from "./printable.ts";
+import { UsageError } from "./usage-error.ts";
+
+/** One token as the operator named it. */
+export interface InputToken {
+  readonly jti: string;
+  /** Where it was named, for messages: `line 3`, or the jti itself. */
+  readonly origin: string;
+  /** As it was written, where a line brought its own. */
+  readonly expiresAt?: string;
+  readonly reason?: string;
+}
+
+/** What `list` and `blacklist` print is taken back in; the fields that say nothing new are passed over. */
+const IGNORED = new Set(["created_at", "revoked_by", "outcome", "verdict", "revision"]);
+
+/** The tokens named by the arguments, or on standard input where the one argument is `-`. */
+export async function* inputTokens(jtis: readonly string[], stdin: Readable): AsyncGenerator<InputToken[]> {
+  if (jtis.length === 1 && jtis[0] === "-") {
+    for await (const lines of readLines(stdin)) {
+      yield lines.map(({ number, text }) => lineToken(text, `line ${number}`));
+    }
+    return;
+  }
+  if (jtis.length === 0) throw new UsageError("no jti given: name one or more, or - to read them from standard input");
+  if (jtis.includes("-")) throw new UsageError("- (standard input) cannot be mixed with jtis");
+  yield jtis.map(argumentToken);
+}
+
+function argumentToken(jti: string): InputToken {
+  const origin = `"${safeLine(jti)}"`;
+  // Node has replaced what was not UTF-8 on the command line: this may be another token than was meant.
+  if (jti.includes("\ufffd")) throw new UsageError(`${origin}: holds U+FFFD, which arguments cannot: use standard input`);
+  return { jti: valid(jtiProblem(jti), jti, origin), origin };
+}
+
+function lineToken(text: string, origin: string): InputToken {
+  if (!text.startsWith("{")) return { jti: valid(jtiProblem(text), text, origin), origin };
+  const { jti, expires_at: expiresAt, reason = "", ...others } = parseObject(text, origin);
+  for (const name of Object.keys(others)) {
+    if (!IGNORED.has(name)) throw new UsageError(`${origin}: unknown field "${safeLine(name)}"`);
+  }
+  if (typeof jti !== "string") throw new UsageError(`${origin}: "jti" must be a string`);
+  if (typeof reason !== "string") throw new UsageError(`${origin}: "reason" must be a string`);
+  if (!["string", "number", "undefined"].includes(typeof expiresAt)) {
+    throw new UsageError(`${origin}: "expires_at" must be a string or a number`);
+  }
+  return {
+    jti: valid(jtiProblem(jti), jti, `${origin}: jti`),
+    origin,
+    ...(expiresAt !== undefined && { expiresAt: String(expiresAt) }),
+    ...(reason !== "" && { reason: valid(textProblem(reason, MAX_REASON_BYTES), reason, `${origin}: reason`) }),
+  };
+}
+
+function parseObject(text: string, origin: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    throw new UsageError(`${origin}: starts with { but is not JSON; write a jti that starts so as {"jti": "{..."}`);
+  }
+}
+
+function valid(problem: string | undefined, text: string, origin: string): string {
+  if (problem !== undefined) throw new UsageError(`${origin}: ${problem}`);
+  return text;
+}

@@ -1,0 +1,60 @@
+import { Client } from "@grpc/grpc-js";
+import {
+  type BlacklistRequestSchema,
+  type BlacklistResponseSchema,
+  type IsBlacklistedRequestSchema,
+  type IsBlacklistedResponseSchema,
+  type ListRequestSchema,
+  type ListResponseSchema,
+  type PruneRequestSchema,
+  type PruneResponseSchema,
+  TokenBlacklist,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { checkResults, checkVerdicts } from "./answer-checks.ts";
+import { type ClientCredentials, clientCredentials } from "./credentials.ts";
+import { type UnaryCall, unaryCall } from "./unary-call.ts";
+
+export interface ClientSetup {
+  /** `host:port` of the service, or another target that grpc-js knows. */
+  readonly address: string;
+  /** Neither TLS nor a caller's token unless given. */
+  readonly credentials?: ClientCredentials;
+}
+
+/**
+ * Calls a running service. It fails closed: a request with ill-formed text is refused before it is sent, and an
+ * answer of the wrong length or with a value of no meaning is a `ClientError` like any other. Nothing is repeated:
+ * whoever calls decides on that.
+ */
+export interface TokenBlacklistClient {
+  readonly blacklist: UnaryCall<typeof BlacklistRequestSchema, typeof BlacklistResponseSchema>;
+  /** One verdict per jti, each NOT_BLACKLISTED, BLACKLISTED or UNKNOWN. Only the first lets a token pass. */
+  readonly isBlacklisted: UnaryCall<typeof IsBlacklistedRequestSchema, typeof IsBlacklistedResponseSchema>;
+  readonly list: UnaryCall<typeof ListRequestSchema, typeof ListResponseSchema>;
+  readonly prune: UnaryCall<typeof PruneRequestSchema, typeof PruneResponseSchema>;
+  /** Lets go of the connection. Calls under way still end. */
+  close(): void;
+}
+
+/** Connects with the first call, not before. */
+export function createClient({
+  address,
+  credentials = clientCredentials(),
+}: ClientSetup): TokenBlacklistClient {
+  const grpc = new Client(address, credentials.channel, {
+    // The service is an internal one: an http_proxy meant for the web must not swallow its calls.
+    "grpc.enable_http_proxy": 0,
+    // Of the shared pool, close() would leave the connection open for others.
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.enable_channelz": 0,
+  });
+  const { method } = TokenBlacklist;
+  const common = { grpc, credentials: credentials.call };
+  return {
+    blacklist: unaryCall({ ...common, method: method.blacklist, check: checkResults }),
+    isBlacklisted: unaryCall({ ...common, method: method.isBlacklisted, check: checkVerdicts }),
+    list: unaryCall({ ...common, method: method.list }),
+    prune: unaryCall({ ...common, method: method.prune }),
+    close: () => grpc.close(),
+  };
+}

@@ -1,0 +1,100 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import type { CallCredentials, Client, CallOptions as GrpcCallOptions } from "@grpc/grpc-js";
+import { unaryDefinition } from "../grpc/service-definition.ts";
+import { DEFAULT_DEADLINE_MS } from "../limits.ts";
+import { ClientError } from "./client-error.ts";
+import { clientError } from "./error-details.ts";
+import { illFormedStrings } from "./well-formed.ts";
+
+export interface CallOptions {
+  /** How long to wait for the answer at most; 10 seconds unless given. */
+  readonly timeoutMs?: number | undefined;
+  /** Gives the call up when aborted: it fails with CANCELLED. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export type UnaryCall<I extends DescMessage, O extends DescMessage> = (
+  init: MessageInitShape<I>,
+  options?: CallOptions,
+) => Promise<MessageShape<O>>;
+
+export interface UnaryCallSetup<I extends DescMessage, O extends DescMessage> {
+  readonly grpc: Client;
+  readonly method: DescMethodUnary<I, O>;
+  readonly credentials?: CallCredentials | undefined;
+  /** Throws if `answer` is none to `request`. */
+  readonly check?: (request: MessageShape<I>, answer: MessageShape<O>) => void;
+}
+
+/** One method of the service as a function. It rejects with a {@link ClientError} only. */
+export function unaryCall<I extends DescMessage, O extends DescMessage>({
+  grpc,
+  method,
+  credentials,
+  check,
+}: UnaryCallSetup<I, O>): UnaryCall<I, O> {
+  const { path, requestSerialize, responseDeserialize } = unaryDefinition(method);
+  return async (init, { timeoutMs = DEFAULT_DEADLINE_MS, signal } = {}) => {
+    const request = create(method.input, init);
+    const violations = illFormedStrings(method.input, request);
+    if (violations.length > 0)
+      throw invalid("the request holds text that is not well-formed", { violations });
+    const bytes = encode(() => requestSerialize(request));
+    const answer = await send(grpc, bytes, {
+      path,
+      decode: responseDeserialize as (bytes: Buffer) => MessageShape<O>,
+      signal,
+      options: { deadline: Date.now() + timeoutMs, ...(credentials && { credentials }) },
+    });
+    check?.(request, answer);
+    return answer;
+  };
+}
+
+interface Sending<A> {
+  readonly path: string;
+  readonly decode: (bytes: Buffer) => A;
+  readonly signal: AbortSignal | undefined;
+  readonly options: GrpcCallOptions;
+}
+
+function send<A>(grpc: Client, bytes: Buffer, { path, decode, signal, options }: Sending<A>): Promise<A> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(new ClientError("CANCELLED", "the call was given up before it was sent"));
+      return;
+    }
+    const call = grpc.makeUnaryRequest(path, asIs, decode, bytes, options, (error, answer) => {
+      signal?.removeEventListener("abort", cancel);
+      if (error) reject(clientError(error));
+      else resolve(answer as A);
+    });
+    function cancel() {
+      call.cancel();
+    }
+    signal?.addEventListener("abort", cancel);
+  });
+}
+
+// A number or a time that protobuf has no room for fails here; within grpc-js it would read INTERNAL.
+function encode(serialize: () => Buffer): Buffer {
+  try {
+    return serialize();
+  } catch (cause) {
+    throw invalid(cause instanceof Error ? cause.message : "the request cannot be encoded", { cause });
+  }
+}
+
+function invalid(message: string, details: ConstructorParameters<typeof ClientError>[2]): ClientError {
+  return new ClientError("INVALID_ARGUMENT", message, { reason: "INVALID_REQUEST", ...details });
+}
+
+function asIs(bytes: Buffer): Buffer {
+  return bytes;
+}

@@ -1,0 +1,36 @@
+import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
+import type { Violation } from "../errors.ts";
+
+/**
+ * The strings in `message` that hold an unpaired surrogate, by the path of their field. Encoded, each would turn
+ * into U+FFFD, and a question about one token into a question about another.
+ */
+export function illFormedStrings(schema: DescMessage, message: object, path = ""): Violation[] {
+  const found: Violation[] = [];
+  for (const field of schema.fields) {
+    const value = fieldValue(field, message);
+    if (value === undefined) continue;
+    const name = `${path}${field.name}`;
+    if (!Array.isArray(value)) {
+      inspect(field, value, name, found);
+      continue;
+    }
+    for (const [index, element] of value.entries()) inspect(field, element, `${name}[${index}]`, found);
+  }
+  return found;
+}
+
+function inspect(field: DescField, value: unknown, name: string, found: Violation[]): void {
+  if (field.message !== undefined) {
+    found.push(...illFormedStrings(field.message, value as object, `${name}.`));
+  } else if (field.scalar === ScalarType.STRING && !(value as string).isWellFormed()) {
+    found.push({ field: name, description: "must be well-formed Unicode" });
+  }
+}
+
+function fieldValue(field: DescField, message: object): unknown {
+  const values = message as Record<string, unknown>;
+  if (field.oneof === undefined) return values[field.localName];
+  const chosen = values[field.oneof.localName] as { case: string | undefined; value?: unknown };
+  return chosen.case === field.localName ? chosen.value : undefined;
+}

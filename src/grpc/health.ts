@@ -1,0 +1,56 @@
+import type { sendUnaryData, Server, ServerUnaryCall, ServerWritableStream, UntypedHandleCall } from "@grpc/grpc-js";
+import { HealthImplementation, type ServingStatus } from "grpc-health-check";
+import type { Logger } from "pino";
+
+/** `grpc.health.v1`: Check, Watch and List, for the whole server (`""`) and for the one service it has. */
+export class Health {
+  readonly #names: readonly string[];
+  readonly #health: HealthImplementation;
+  readonly #watches = new Set<ServerWritableStream<unknown, unknown>>();
+
+  constructor(serviceName: string) {
+    this.#names = ["", serviceName];
+    this.#health = new HealthImplementation(Object.fromEntries(this.#names.map((name) => [name, "NOT_SERVING"])));
+  }
+
+  set(serving: boolean): void {
+    const status: ServingStatus = serving ? "SERVING" : "NOT_SERVING";
+    for (const name of this.#names) this.#health.setStatus(name, status);
+  }
+
+  /** The library's handlers know no log, and its Watch streams no end: both are added on the way to the server. */
+  addTo(server: Server, log: Logger): void {
+    const registry = {
+      addService: (definition: Parameters<Server["addService"]>[0], handlers: Record<string, UntypedHandleCall>) => {
+        server.addService(definition, {
+          check: logged("Check", handlers.check as UnaryHandler, log),
+          list: logged("List", handlers.list as UnaryHandler, log),
+          watch: (call: ServerWritableStream<unknown, unknown>) => {
+            log.debug({ method: "Watch", service: "grpc.health.v1.Health", peer: call.getPeer() }, "call");
+            this.#watches.add(call);
+            call.once("cancelled", () => this.#watches.delete(call));
+            (handlers.watch as (call: ServerWritableStream<unknown, unknown>) => void)(call);
+          },
+        });
+      },
+    };
+    this.#health.addToServer(registry as unknown as Server);
+  }
+
+  /** Ends every Watch: none does so by itself, and a server cannot stop while one is open. */
+  endWatches(): void {
+    for (const call of this.#watches) call.end();
+  }
+}
+
+type UnaryHandler = (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => void;
+
+function logged(method: string, handler: UnaryHandler, log: Logger): UnaryHandler {
+  return (call, callback) => {
+    handler(call, (error, ...answer) => {
+      const code = error === null ? "OK" : (error as { code?: number }).code;
+      log.debug({ method, service: "grpc.health.v1.Health", code, peer: call.getPeer() }, "call");
+      callback(error, ...answer);
+    });
+  };
+}

@@ -1,0 +1,57 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
+import type { EpochMs, Jti } from "../entry.ts";
+import { invalidRequest } from "../errors.ts";
+import { MAX_PAGE_TOKEN_BYTES } from "../limits.ts";
+import type { ListCursor, ListFilter } from "../store/store.ts";
+
+/** Where a list goes on. */
+export interface PagePosition {
+  /** The instant of the first page, at which all pages judge expiry. */
+  readonly asOf: EpochMs;
+  readonly after: ListCursor;
+}
+
+const MAC_BYTES = 16;
+
+/**
+ * Page tokens: a position, and a MAC over it and over the filter it belongs to. The key derives from the secret that all replicas
+ * share, so each takes the others' tokens, and nobody else can make one.
+ */
+export class PageTokens {
+  readonly #key: Buffer;
+
+  constructor(secret: Buffer) {
+    this.#key = createHmac("sha256", secret).update("tokenblacklist page token 1").digest();
+  }
+
+  seal({ asOf, after }: PagePosition, filter: ListFilter): string {
+    const payload = Buffer.from(JSON.stringify([asOf, after.createdAt, after.jti]));
+    return Buffer.concat([this.#mac(payload, filter), payload]).toString("base64url");
+  }
+
+  /** Throws INVALID_REQUEST for everything that `seal` did not make for this very filter. */
+  open(token: string, filter: ListFilter): PagePosition {
+    const bytes = token.length <= MAX_PAGE_TOKEN_BYTES ? Buffer.from(token, "base64url") : Buffer.alloc(0);
+    const mac = bytes.subarray(0, MAC_BYTES);
+    const payload = bytes.subarray(MAC_BYTES);
+    // Decoding skips what is not base64url, so several texts mean the same bytes; only one of them was sealed.
+    const canonical = bytes.toString("base64url") === token && mac.length === MAC_BYTES;
+    if (!canonical || !timingSafeEqual(mac, this.#mac(payload, filter))) {
+      throw invalidRequest([
+        { field: "page_token", description: "must be the next_page_token of a List with this very filter, unaltered" },
+      ]);
+    }
+    const [asOf, createdAt, jti] = JSON.parse(payload.toString()) as [EpochMs, EpochMs | null, Jti];
+    return { asOf, after: { createdAt, jti } };
+  }
+
+  #mac(payload: Buffer, filter: ListFilter): Buffer {
+    const { includeExpired, createdAfter, createdBefore, revokedBy, jtis } = filter;
+    const bound = JSON.stringify([includeExpired, createdAfter, createdBefore, revokedBy, jtis]);
+    return createHmac("sha256", this.#key)
+      .update(`${Buffer.byteLength(bound)}:${bound}`)
+      .update(payload)
+      .digest()
+      .subarray(0, MAC_BYTES);
+  }
+}

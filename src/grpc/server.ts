@@ -1,0 +1,93 @@
+import { setTimeout as setTimeoutPromise } from "node:timers/promises";
+import { Server, ServerCredentials, type UntypedHandleCall } from "@grpc/grpc-js";
+import { file_tokenblacklist_v1_token_blacklist, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { StartError } from "../errors.ts";
+import { formatHostPort, type HostPort } from "../host-port.ts";
+import {
+  MAX_CONCURRENT_STREAMS,
+  MAX_CONNECTION_AGE_GRACE_MS,
+  MAX_CONNECTION_AGE_MS,
+  MAX_REQUEST_BYTES,
+} from "../limits.ts";
+import { Health } from "./health.ts";
+import { addReflection } from "./reflection.ts";
+import { serviceDefinition } from "./service-definition.ts";
+import { type CallEnvironment, type Handlers, unary } from "./unary.ts";
+
+const CHANNEL_OPTIONS = {
+  "grpc.enable_channelz": 0,
+  "grpc.max_concurrent_streams": MAX_CONCURRENT_STREAMS,
+  "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
+  "grpc.max_connection_age_ms": MAX_CONNECTION_AGE_MS,
+  "grpc.max_connection_age_grace_ms": MAX_CONNECTION_AGE_GRACE_MS,
+  // A peer that vanished without closing its connection is noticed within a minute and a half.
+  "grpc.keepalive_time_ms": 60_000,
+  "grpc.keepalive_timeout_ms": 20_000,
+};
+
+export interface GrpcServer {
+  readonly address: HostPort;
+  /** What health checks are told. NOT_SERVING until first set. */
+  setServing(serving: boolean): void;
+  /**
+   * Health says NOT_SERVING; after `noticeMs` new calls are UNAVAILABLE, those under way are answered, and the connections
+   * close. Whatever is left after `timeoutMs` is cut off.
+   */
+  drain(times: { noticeMs: number; timeoutMs: number }): Promise<void>;
+}
+
+/** Listens, and answers every call with `handlers`. Throws StartError when it cannot listen. */
+export async function startGrpcServer(
+  address: HostPort,
+  { handlers, environment }: { handlers: Handlers<typeof TokenBlacklist>; environment: CallEnvironment },
+): Promise<GrpcServer> {
+  const server = new Server(CHANNEL_OPTIONS);
+  const health = new Health(TokenBlacklist.typeName);
+  server.addService(serviceDefinition(TokenBlacklist), implementation(handlers, environment));
+  health.addTo(server, environment.log);
+  addReflection(server, file_tokenblacklist_v1_token_blacklist);
+  const port = await bind(server, address);
+  let draining = false;
+
+  return {
+    address: { host: address.host, port },
+    setServing: (serving) => health.set(serving && !draining),
+    async drain({ noticeMs, timeoutMs }) {
+      draining = true;
+      health.set(false);
+      // A connection whose peer never closes it, or a call that never ends, would be waited for without end.
+      const force = setTimeout(() => server.forceShutdown(), timeoutMs);
+      await setTimeoutPromise(noticeMs);
+      const stopped = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+      await Promise.race([environment.calls.drain(), stopped]);
+      health.endWatches();
+      await stopped;
+      clearTimeout(force);
+    },
+  };
+}
+
+function implementation(
+  handlers: Handlers<typeof TokenBlacklist>,
+  environment: CallEnvironment,
+): Record<string, UntypedHandleCall> {
+  const { blacklist, isBlacklisted, list, prune } = TokenBlacklist.method;
+  return {
+    blacklist: unary(blacklist, handlers.blacklist, { ...environment, quiet: false }),
+    // Asked for every request that any gateway lets through: a line each would drown all others.
+    isBlacklisted: unary(isBlacklisted, handlers.isBlacklisted, { ...environment, quiet: true }),
+    list: unary(list, handlers.list, { ...environment, quiet: false }),
+    prune: unary(prune, handlers.prune, { ...environment, quiet: false }),
+  };
+}
+
+function bind(server: Server, address: HostPort): Promise<number> {
+  const text = formatHostPort(address);
+  return new Promise((resolve, reject) => {
+    server.bindAsync(text, ServerCredentials.createInsecure(), (error, port) => {
+      if (error === null) return resolve(port);
+      const why = /EADDRINUSE/.test(error.message) ? "the port is in use" : error.message;
+      reject(new StartError(`cannot listen on LISTEN_ADDRESS ${text}: ${why}`, { cause: error }));
+    });
+  });
+}

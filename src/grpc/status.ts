@@ -1,0 +1,76 @@
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { anyPack } from "@bufbuild/protobuf/wkt";
+import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
+import {
+  BadRequestSchema,
+  type BadRequest_FieldViolationSchema,
+  ErrorInfoSchema,
+  RetryInfoSchema,
+} from "../../gen/google/rpc/error_details_pb.js";
+import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
+import { type Reason, ServiceError, type Violation } from "../errors.ts";
+
+/** `google.rpc.ErrorInfo.domain` of every error of this service. */
+const DOMAIN = "tokenblacklist";
+
+/** The one place where a reason gets its gRPC code, and the time after which a retry makes sense. */
+const STATUSES: Record<Reason, { code: status; retryAfterMs?: number }> = {
+  INVALID_REQUEST: { code: status.INVALID_ARGUMENT },
+  STORE_UNAVAILABLE: { code: status.UNAVAILABLE, retryAfterMs: 500 },
+  NOT_FRESH: { code: status.UNAVAILABLE, retryAfterMs: 500 },
+  // Another replica takes the call at once.
+  DRAINING: { code: status.UNAVAILABLE, retryAfterMs: 50 },
+  REVISION_LOST: { code: status.FAILED_PRECONDITION },
+  OVERLOADED: { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 250 },
+  DEADLINE_EXCEEDED: { code: status.DEADLINE_EXCEEDED },
+  CANCELLED: { code: status.CANCELLED },
+  INTERNAL: { code: status.INTERNAL },
+};
+
+/**
+ * Bytes of field violations in one answer. They travel in the trailers, and clients refuse trailers above 8 KiB:
+ * past this, the last violation says how many were left out.
+ */
+const MAX_VIOLATION_BYTES = 4096;
+
+/** An error as callers may see it: what is not a ServiceError was not foreseen, and says nothing but that. */
+export function presentable(error: unknown): ServiceError {
+  return error instanceof ServiceError ? error : new ServiceError("INTERNAL", "internal error", { cause: error });
+}
+
+export function codeOf({ reason }: ServiceError): status {
+  return STATUSES[reason].code;
+}
+
+/** The status of a failed call, with machine-readable details in `grpc-status-details-bin`. */
+export function statusOf(error: ServiceError): StatusObject {
+  const { code, retryAfterMs } = STATUSES[error.reason];
+  const details = [anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: error.reason, domain: DOMAIN }))];
+  if (error.reason === "INVALID_REQUEST") {
+    details.push(
+      anyPack(BadRequestSchema, create(BadRequestSchema, { fieldViolations: bounded(error.violations) })),
+    );
+  }
+  if (retryAfterMs !== undefined) {
+    const retryDelay = { seconds: 0n, nanos: retryAfterMs * 1_000_000 };
+    details.push(anyPack(RetryInfoSchema, create(RetryInfoSchema, { retryDelay })));
+  }
+  const metadata = new Metadata();
+  const bytes = toBinary(StatusSchema, create(StatusSchema, { code, message: error.message, details }));
+  metadata.set("grpc-status-details-bin", Buffer.from(bytes));
+  return { code, details: error.message, metadata };
+}
+
+function bounded(violations: readonly Violation[]): MessageInitShape<typeof BadRequest_FieldViolationSchema>[] {
+  const kept: MessageInitShape<typeof BadRequest_FieldViolationSchema>[] = [];
+  let bytes = 0;
+  for (const { field, description } of violations) {
+    bytes += field.length + description.length + 8;
+    if (bytes > MAX_VIOLATION_BYTES) {
+      kept.push({ field: "", description: `${violations.length - kept.length} more violations are left out` });
+      break;
+    }
+    kept.push({ field, description });
+  }
+  return kept;
+}

@@ -1,0 +1,31 @@
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { type EpochMs, MAX_EPOCH_MS } from "../entry.ts";
+
+const MIN_SECONDS = -62_135_596_800n;
+const MAX_SECONDS = 253_402_300_799n;
+
+/**
+ * The millisecond of a protobuf timestamp, fractions rounded up, so that nothing is forgotten early. Throws a
+ * RangeError that says what the field must be.
+ */
+export function fromTimestamp({ seconds, nanos }: Timestamp): EpochMs {
+  if (seconds < MIN_SECONDS || seconds > MAX_SECONDS || nanos < 0 || nanos > 999_999_999) {
+    throw new RangeError("must be a timestamp between the years 1 and 9999");
+  }
+  const ms = Number(seconds) * 1000 + Math.ceil(nanos / 1_000_000);
+  if (ms > MAX_EPOCH_MS) throw new RangeError("must not lie beyond the year 9999, fractions of a millisecond rounded up");
+  return ms as EpochMs;
+}
+
+export function toTimestamp(ms: EpochMs): { seconds: bigint; nanos: number } {
+  const seconds = Math.floor(ms / 1000);
+  return { seconds: BigInt(seconds), nanos: (ms - seconds * 1000) * 1_000_000 };
+}
+
+/** Milliseconds of a duration that must not be negative, rounded down: never staler than asked. Throws a RangeError. */
+export function fromDuration({ seconds, nanos }: Duration): number {
+  if (seconds < 0n || nanos < 0 || nanos > 999_999_999 || seconds > 315_576_000_000n) {
+    throw new RangeError("must be a duration that is not negative");
+  }
+  return Number(seconds) * 1000 + Math.floor(nanos / 1_000_000);
+}

@@ -1,0 +1,150 @@
+import type { DescMethodUnary, DescService } from "@bufbuild/protobuf";
+import type { handleUnaryCall, sendUnaryData, ServerUnaryCall } from "@grpc/grpc-js";
+import { status } from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import type { Caller } from "../caller.ts";
+import type { Clock } from "../clock.ts";
+import { invalidRequest, ServiceError } from "../errors.ts";
+import { DEFAULT_DEADLINE_MS } from "../limits.ts";
+import type { Metrics } from "../metrics.ts";
+import type { Calls } from "./calls.ts";
+import { type InputOf, MALFORMED, type OutputOf, type UnaryMethodName } from "./service-definition.ts";
+import { codeOf, presentable, statusOf } from "./status.ts";
+
+/** One implementation for each method. It translates and delegates; whatever it throws is mapped to a status here. */
+export type Handlers<S extends DescService> = {
+  [K in UnaryMethodName<S>]: (request: InputOf<S, K>, caller: Caller) => Promise<OutputOf<S, K>>;
+};
+
+export interface CallEnvironment {
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly calls: Calls;
+  readonly metrics: Metrics;
+}
+
+/**
+ * Everything that happens around a handler: admission, the deadline, cancellation, the mapping of errors, the log line.
+ * grpc-js does none of it: it does not wait for promises, and it would send any error's message to the caller.
+ */
+export function unary<I extends object, O extends object>(
+  method: DescMethodUnary,
+  handler: (request: I, caller: Caller) => Promise<O>,
+  options: CallEnvironment & { quiet: boolean },
+): handleUnaryCall<I, O> {
+  return (call, callback) => {
+    new UnaryCall(method, call, callback, options).run(handler);
+  };
+}
+
+class UnaryCall<I extends object, O extends object> implements Caller {
+  readonly #method: DescMethodUnary;
+  readonly #call: ServerUnaryCall<I, O>;
+  readonly #callback: sendUnaryData<O>;
+  readonly #options: CallEnvironment & { quiet: boolean };
+  readonly #began: number;
+  #timer: NodeJS.Timeout | undefined;
+  /** True once the call has its answer, whoever gave it. */
+  gone = false;
+
+  constructor(
+    method: DescMethodUnary,
+    call: ServerUnaryCall<I, O>,
+    callback: sendUnaryData<O>,
+    options: CallEnvironment & { quiet: boolean },
+  ) {
+    this.#method = method;
+    this.#call = call;
+    this.#callback = callback;
+    this.#options = options;
+    this.#began = options.clock.monotonic();
+  }
+
+  run(handler: (request: I, caller: Caller) => Promise<O>): void {
+    const { calls } = this.#options;
+    const refusal = calls.enter();
+    if (refusal !== undefined) return this.#fail(new ServiceError(refusal, REFUSALS[refusal]));
+    this.#watch();
+    this.#answer(handler).then(
+      (response) => {
+        calls.leave();
+        this.#succeed(response);
+      },
+      (error: unknown) => {
+        calls.leave();
+        this.#fail(error);
+      },
+    );
+  }
+
+  async #answer(handler: (request: I, caller: Caller) => Promise<O>): Promise<O> {
+    if ((this.#call.request as unknown) === MALFORMED) {
+      throw invalidRequest([{ field: "", description: `the message is not a well-formed ${this.#method.input.typeName}` }]);
+    }
+    return handler(this.#call.request, this);
+  }
+
+  #watch(): void {
+    const deadline = this.#call.getDeadline();
+    if (deadline === Number.POSITIVE_INFINITY) {
+      this.#timer = setTimeout(() => {
+        this.#fail(new ServiceError("DEADLINE_EXCEEDED", `not answered within ${DEFAULT_DEADLINE_MS} ms`));
+      }, DEFAULT_DEADLINE_MS);
+      this.#timer.unref();
+    }
+    // grpc-js answers the caller's own deadline itself and then says "cancelled", as it does for every call that has ended.
+    this.#call.once("cancelled", () => {
+      const late = Number(deadline) <= Date.now();
+      this.#end(late ? status.DEADLINE_EXCEEDED : status.CANCELLED);
+    });
+  }
+
+  #succeed(response: O): void {
+    if (this.#end(status.OK)) this.#callback(null, response);
+  }
+
+  #fail(error: unknown): void {
+    const failure = presentable(error);
+    if (this.#end(codeOf(failure), failure)) this.#callback(statusOf(failure));
+  }
+
+  /** Claims the call's one end. False for whoever comes later. */
+  #end(code: status, failure?: ServiceError): boolean {
+    if (this.gone) return false;
+    this.gone = true;
+    clearTimeout(this.#timer);
+    const { clock, metrics } = this.#options;
+    const milliseconds = clock.monotonic() - this.#began;
+    metrics.observeCall(this.#method.name, status[code], milliseconds / 1000);
+    this.#log(code, milliseconds, failure);
+    return true;
+  }
+
+  #log(code: status, milliseconds: number, failure: ServiceError | undefined): void {
+    const { log, quiet } = this.#options;
+    const level = levelOf(code, quiet);
+    if (!log.isLevelEnabled(level)) return;
+    log[level](
+      {
+        method: this.#method.name,
+        code: status[code],
+        ...(failure === undefined ? {} : { reason: failure.reason, detail: failure.message }),
+        ...(failure?.cause === undefined ? {} : { err: failure.cause }),
+        duration_ms: Math.round(milliseconds * 1000) / 1000,
+        peer: this.#call.getPeer(),
+      },
+      "call",
+    );
+  }
+}
+
+const REFUSALS = {
+  DRAINING: "this replica is shutting down",
+  OVERLOADED: "too many calls are being answered",
+} as const;
+
+function levelOf(code: status, quiet: boolean): "debug" | "info" | "warn" | "error" {
+  if (code === status.OK) return quiet ? "debug" : "info";
+  if (code === status.INTERNAL) return "error";
+  return code === status.UNAVAILABLE || code === status.RESOURCE_EXHAUSTED ? "warn" : "info";
+}

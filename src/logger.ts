@@ -1,0 +1,43 @@
+import pino, { type DestinationStream, type Logger } from "pino";
+import type { LogLevel } from "./config.ts";
+
+/**
+ * JSON, one object a line. Errors are cut down to what identifies them: drivers hang the statement, and with it their
+ * parameters, on the errors they throw.
+ */
+export function createLogger(level: LogLevel, destination: DestinationStream): Logger {
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: describe },
+    },
+    destination,
+  );
+}
+
+interface Description {
+  readonly type: string;
+  readonly message: string;
+  readonly code?: string;
+  readonly stack?: string;
+  readonly cause?: Description;
+}
+
+/** Deep enough for a store's error, its driver's, and the system's below. */
+const MAX_CAUSES = 4;
+
+function describe(error: unknown, depth = 0): Description {
+  if (!(error instanceof Error)) return { type: typeof error, message: "not an Error" };
+  const { code } = error as { code?: unknown };
+  return {
+    type: error.name,
+    message: error.message,
+    ...(code === undefined ? {} : { code: String(code) }),
+    // Where a foreseen failure was thrown says nothing; where an unforeseen one was says everything.
+    ...(depth === 0 && error.name !== "ServiceError" && error.stack !== undefined ? { stack: error.stack } : {}),
+    ...(error.cause === undefined || depth === MAX_CAUSES ? {} : { cause: describe(error.cause, depth + 1) }),
+  };
+}

@@ -1,0 +1,86 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import pino from "pino";
+import { EXIT } from "./cli/exit-code.ts";
+import { run } from "./cli/program.ts";
+import { systemClock } from "./clock.ts";
+import { type Config, ConfigError, readConfig } from "./config.ts";
+import { SchemaError, ServiceError, StartError } from "./errors.ts";
+import { formatHostPort } from "./host-port.ts";
+import { createLogger } from "./logger.ts";
+import { type MigrateAction, migrate } from "./migrate.ts";
+import { start } from "./start.ts";
+
+// The only file that touches the process: arguments, environment, streams, signals and the exit code.
+
+async function serve(): Promise<number> {
+  return withConfig(async (config) => {
+    const destination = pino.destination({ dest: 1, sync: false });
+    const log = createLogger(config.logLevel, destination);
+    const stopped = new Promise<NodeJS.Signals>((resolve) => {
+      for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, resolve);
+    });
+    const service = await start(config, { log });
+    const { kind } = config.database;
+    log.info(
+      { address: formatHostPort(service.address), admin: formatHostPort(service.adminAddress), database: kind },
+      "listening",
+    );
+    const signal = await stopped;
+    log.info({ signal }, "stopping: answering what was accepted");
+    const overdue = setTimeout(() => {
+      log.error("not everything ended in time: stopping all the same");
+      destination.flushSync();
+      process.exit(0);
+    }, config.shutdownGraceMs * 0.95);
+    await service.close();
+    clearTimeout(overdue);
+    log.info("stopped");
+    destination.flushSync();
+    return EXIT.ok;
+  });
+}
+
+async function runMigration(action: MigrateAction): Promise<number> {
+  return withConfig(async ({ database }) => {
+    const fine = await migrate(action, database, (line) => process.stdout.write(`${line}\n`));
+    return fine ? EXIT.ok : EXIT.found;
+  });
+}
+
+/** Runs `work`, and turns what an operator can mend into lines they can read. */
+async function withConfig(work: (config: Config) => Promise<number>): Promise<number> {
+  try {
+    return await work(readConfig(process.env));
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      process.stderr.write(`token-blacklist: the configuration is wrong:\n${error.problems.map((line) => `  ${line}\n`).join("")}`);
+      return EXIT.usage;
+    }
+    if (!(error instanceof StartError || error instanceof SchemaError || error instanceof ServiceError)) throw error;
+    const { cause } = error;
+    const because = error instanceof ServiceError && cause instanceof Error ? `: ${cause.message}` : "";
+    process.stderr.write(`token-blacklist: ${error.message}${because}\n`);
+    return error instanceof ServiceError ? EXIT.unavailable : EXIT.failed;
+  }
+}
+
+function version(): string {
+  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+const interrupted = new AbortController();
+process.once("SIGINT", () => interrupted.abort());
+
+process.exitCode = await run(process.argv.slice(2), {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  signal: interrupted.signal,
+  clock: systemClock,
+  version: version(),
+  serve,
+  migrate: runMigration,
+});

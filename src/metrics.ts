@@ -1,0 +1,56 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "@prometheus-io/client";
+
+/** What the service counts. Labels come from this program alone, never from a caller's input. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #calls: Histogram<"method" | "code">;
+  readonly #serving: Gauge;
+  readonly #pruned: Counter;
+  /** Each method and code's own histogram: looking it up by its labels costs more than the observation. */
+  readonly #observers = new Map<string, { observe(seconds: number): void }>();
+
+  constructor() {
+    const registers = [this.#registry];
+    collectDefaultMetrics({ register: this.#registry });
+    this.#calls = new Histogram({
+      name: "tokenblacklist_call_duration_seconds",
+      help: "Time from a call's arrival to its answer, by RPC method and gRPC code.",
+      labelNames: ["method", "code"],
+      buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5],
+      registers,
+    });
+    this.#serving = new Gauge({
+      name: "tokenblacklist_serving",
+      help: "1 while the database can be reached and takes writes, else 0.",
+      registers,
+    });
+    this.#pruned = new Counter({
+      name: "tokenblacklist_pruned_entries_total",
+      help: "Expired entries that this process has deleted by itself.",
+      registers,
+    });
+  }
+
+  observeCall(method: string, code: string, seconds: number): void {
+    const key = `${method} ${code}`;
+    let observer = this.#observers.get(key);
+    if (observer === undefined) {
+      observer = this.#calls.labels({ method, code });
+      this.#observers.set(key, observer);
+    }
+    observer.observe(seconds);
+  }
+
+  setServing(serving: boolean): void {
+    this.#serving.set(serving ? 1 : 0);
+  }
+
+  addPruned(count: number): void {
+    this.#pruned.inc(count);
+  }
+
+  /** All of it in Prometheus's text format, with its content type. */
+  async render(): Promise<{ contentType: string; text: string }> {
+    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+  }
+}

@@ -1,0 +1,68 @@
+import type { DatabaseAddress } from "./store/database-url.ts";
+import { StartError } from "./errors.ts";
+import { openEngine } from "./store/open-store.ts";
+import { checkSchema, migrateUp, schemaStatus, unlockMigrations } from "./store/schema.ts";
+import type { Engine } from "./store/engine.ts";
+
+export type MigrateAction = "up" | "status" | "check" | "unlock";
+
+/**
+ * One action of `token-blacklist migrate`, reported line by line to `print`. Returns false where `check` finds that this
+ * version may not use the schema as it is. Throws StartError when another migration holds the lock, and as the store does.
+ */
+export async function migrate(
+  action: MigrateAction,
+  database: DatabaseAddress,
+  print: (line: string) => void,
+): Promise<boolean> {
+  const engine = openEngine(database);
+  try {
+    return await ACTIONS[action](engine, print);
+  } catch (error) {
+    if ((error as Error).name === "MigrationLocked" || (error as Error).name === "LockError") {
+      throw new StartError(
+        "another migration is running; if none is, one was killed: run `token-blacklist migrate unlock`, then try again",
+        { cause: error },
+      );
+    }
+    throw engine.translate(error);
+  } finally {
+    await engine.close();
+  }
+}
+
+type Action = (engine: Engine, print: (line: string) => void) => Promise<boolean>;
+
+const ACTIONS: Record<MigrateAction, Action> = {
+  async up({ knex }, print) {
+    const names = await migrateUp(knex);
+    for (const name of names) print(`applied  ${name}`);
+    if (names.length === 0) print("the schema is up to date");
+    return true;
+  },
+
+  async status({ knex }, print) {
+    const { applied, pending, unknown } = await schemaStatus(knex);
+    for (const name of applied) print(`applied  ${name}`);
+    for (const name of unknown) print(`newer    ${name}`);
+    for (const name of pending) print(`pending  ${name}`);
+    return true;
+  },
+
+  async check({ knex }, print) {
+    try {
+      print((await checkSchema(knex)) ?? "the schema is up to date");
+      return true;
+    } catch (error) {
+      if ((error as Error).name !== "SchemaError") throw error;
+      print((error as Error).message);
+      return false;
+    }
+  },
+
+  async unlock({ knex }, print) {
+    await unlockMigrations(knex);
+    print("no migration holds the lock now");
+    return true;
+  },
+};

@@ -1,0 +1,110 @@
+import type { Logger } from "pino";
+import { startAdminServer } from "./admin/admin-server.ts";
+import { Blacklist } from "./blacklist/blacklist.ts";
+import { CoalescedChecks } from "./blacklist/coalesced-checks.ts";
+import { Heartbeat } from "./blacklist/heartbeat.ts";
+import { PruneSchedule } from "./blacklist/prune-schedule.ts";
+import { Writer } from "./blacklist/writer.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import type { Config } from "./config.ts";
+import { SchemaError, StartError } from "./errors.ts";
+import { Calls } from "./grpc/calls.ts";
+import { createHandlers } from "./grpc/handlers.ts";
+import { startGrpcServer } from "./grpc/server.ts";
+import type { HostPort } from "./host-port.ts";
+import { Metrics } from "./metrics.ts";
+import { openStore } from "./store/open-store.ts";
+import type { Store } from "./store/store.ts";
+
+export interface Service {
+  /** Where calls are answered. */
+  readonly address: HostPort;
+  readonly adminAddress: HostPort;
+  /** Stops within the configured grace: answers what was accepted, refuses what is new, and lets everything go. */
+  close(): Promise<void>;
+}
+
+/**
+ * Puts the service together and starts it. A database that is away does not prevent it: the service is NOT_SERVING until it is back.
+ * Throws StartError or SchemaError when an operator has something to mend; nothing is left behind then.
+ */
+export async function start(
+  config: Config,
+  { log, clock = systemClock, random = Math.random }: { log: Logger; clock?: Clock; random?: () => number },
+): Promise<Service> {
+  const closers: (() => Promise<void> | void)[] = [];
+  async function unwind(): Promise<void> {
+    for (const close of closers.splice(0).reverse()) await close();
+  }
+
+  try {
+    const leewayMs = config.expiryLeewayMs;
+    const store = openStore(config.database, { clock, leewayMs });
+    closers.push(() => store.close());
+    await openIfThere(store, log);
+
+    const metrics = new Metrics();
+    const calls = new Calls();
+    const writer = new Writer({ store, clock, leewayMs });
+    closers.push(() => writer.settled());
+    const checks = new CoalescedChecks({ store, clock, leewayMs });
+    const blacklist = new Blacklist({ store, writer, checks, clock, leewayMs, retentionMs: config.pruneRetentionMs });
+
+    let serving = false;
+    const admin = await startAdminServer(config.adminAddress, { metrics, isServing: () => serving });
+    closers.push(() => admin.close());
+    const grpc = await startGrpcServer(config.listenAddress, {
+      handlers: createHandlers(blacklist),
+      environment: { log, clock, calls, metrics },
+    });
+
+    function setServing(healthy: boolean): void {
+      serving = healthy;
+      grpc.setServing(healthy);
+      metrics.setServing(healthy);
+    }
+    const heartbeat = new Heartbeat({ store, clock, log, onChange: setServing });
+    closers.push(() => {
+      heartbeat.stop();
+      setServing(false);
+      return grpc.drain({ noticeMs: noticeOf(config), timeoutMs: config.shutdownGraceMs * DRAIN_SHARE });
+    });
+    await heartbeat.start();
+
+    const intervalMs = config.pruneIntervalMs;
+    const schedule = new PruneSchedule({ blacklist, clock, log, metrics, intervalMs, random });
+    closers.push(() => schedule.stop());
+
+    let closing: Promise<void> | undefined;
+    return {
+      address: grpc.address,
+      adminAddress: admin.address,
+      close: () => {
+        closing ??= unwind();
+        return closing;
+      },
+    };
+  } catch (error) {
+    await unwind();
+    throw error;
+  }
+}
+
+/** How long calls are still taken after health has said NOT_SERVING, so that those who watch it go elsewhere first. */
+function noticeOf({ shutdownGraceMs }: Config): number {
+  return Math.min(1000, shutdownGraceMs / 10);
+}
+
+/** The part of the grace in which calls may end by themselves; the rest is for what comes after. */
+const DRAIN_SHARE = 0.8;
+
+/** Opens the store if its database is there, so that a schema that cannot be used is a refusal to start. */
+async function openIfThere(store: Store, log: Logger): Promise<void> {
+  try {
+    const { remark } = await store.open();
+    if (remark !== undefined) log.warn(remark);
+  } catch (error) {
+    if (error instanceof SchemaError || error instanceof StartError) throw error;
+    // The heartbeat says why, and goes on trying.
+  }
+}
