@@ -53,7 +53,9 @@ export function readConfig(env: Environment): Config {
     listenAddress: read("LISTEN_ADDRESS", "127.0.0.1:50051", parseHostPort),
     adminAddress: read("ADMIN_ADDRESS", "127.0.0.1:9464", parseHostPort),
     expiryLeewayMs: read("EXPIRY_LEEWAY", "5m", between("0", "30d")),
-    pruneIntervalMs: read("PRUNE_INTERVAL", "1h", (text) => (parseDuration(text) === 0 ? 0 : between("1s", "20d")(text))),
+    pruneIntervalMs: read("PRUNE_INTERVAL", "1h", (text) =>
+      parseDuration(text) === 0 ? 0 : between("1s", "20d")(text),
+    ),
     pruneRetentionMs: read("PRUNE_RETENTION", "0", between("0", "36500d")),
     shutdownGraceMs: read("SHUTDOWN_GRACE", "30s", between("1s", "1h")),
     logLevel: read("LOG_LEVEL", "info", logLevel),
@@ -71,7 +73,9 @@ function valueOf(env: Environment, name: string): string | undefined {
   try {
     return readFileSync(file, "utf8").replace(/\r?\n$/, "");
   } catch (error) {
-    throw new RangeError(`cannot be read from the file that ${name}_FILE names (${(error as NodeJS.ErrnoException).code})`);
+    throw new RangeError(
+      `cannot be read from the file that ${name}_FILE names (${(error as NodeJS.ErrnoException).code})`,
+    );
   }
 }
 

@@ -11,7 +11,8 @@ export function parseHostPort(text: string): HostPort {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
   const host = match?.[1] ?? match?.[2];
-  if (host === undefined || port > 65_535) throw new RangeError("must be host:port, such as 127.0.0.1:50051 or [::1]:50051");
+  if (host === undefined || port > 65_535)
+    throw new RangeError("must be host:port, such as 127.0.0.1:50051 or [::1]:50051");
   return { host, port };
 }
 

@@ -37,7 +37,9 @@ function describe(error: unknown, depth = 0): Description {
     message: error.message,
     ...(code === undefined ? {} : { code: String(code) }),
     // Where a foreseen failure was thrown says nothing; where an unforeseen one was says everything.
-    ...(depth === 0 && error.name !== "ServiceError" && error.stack !== undefined ? { stack: error.stack } : {}),
+    ...(depth === 0 && error.name !== "ServiceError" && error.stack !== undefined
+      ? { stack: error.stack }
+      : {}),
     ...(error.cause === undefined || depth === MAX_CAUSES ? {} : { cause: describe(error.cause, depth + 1) }),
   };
 }

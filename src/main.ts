@@ -23,7 +23,11 @@ async function serve(): Promise<number> {
     const service = await start(config, { log });
     const { kind } = config.database;
     log.info(
-      { address: formatHostPort(service.address), admin: formatHostPort(service.adminAddress), database: kind },
+      {
+        address: formatHostPort(service.address),
+        admin: formatHostPort(service.adminAddress),
+        database: kind,
+      },
       "listening",
     );
     const signal = await stopped;
@@ -54,10 +58,13 @@ async function withConfig(work: (config: Config) => Promise<number>): Promise<nu
     return await work(readConfig(process.env));
   } catch (error) {
     if (error instanceof ConfigError) {
-      process.stderr.write(`token-blacklist: the configuration is wrong:\n${error.problems.map((line) => `  ${line}\n`).join("")}`);
+      process.stderr.write(
+        `token-blacklist: the configuration is wrong:\n${error.problems.map((line) => `  ${line}\n`).join("")}`,
+      );
       return EXIT.usage;
     }
-    if (!(error instanceof StartError || error instanceof SchemaError || error instanceof ServiceError)) throw error;
+    if (!(error instanceof StartError || error instanceof SchemaError || error instanceof ServiceError))
+      throw error;
     const { cause } = error;
     const because = error instanceof ServiceError && cause instanceof Error ? `: ${cause.message}` : "";
     process.stderr.write(`token-blacklist: ${error.message}${because}\n`);

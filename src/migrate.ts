@@ -1,8 +1,8 @@
-import type { DatabaseAddress } from "./store/database-url.ts";
 import { StartError } from "./errors.ts";
+import type { DatabaseAddress } from "./store/database-url.ts";
+import type { Engine } from "./store/engine.ts";
 import { openEngine } from "./store/open-store.ts";
 import { checkSchema, migrateUp, schemaStatus, unlockMigrations } from "./store/schema.ts";
-import type { Engine } from "./store/engine.ts";
 
 export type MigrateAction = "up" | "status" | "check" | "unlock";
 

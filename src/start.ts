@@ -48,7 +48,14 @@ export async function start(
     const writer = new Writer({ store, clock, leewayMs });
     closers.push(() => writer.settled());
     const checks = new CoalescedChecks({ store, clock, leewayMs });
-    const blacklist = new Blacklist({ store, writer, checks, clock, leewayMs, retentionMs: config.pruneRetentionMs });
+    const blacklist = new Blacklist({
+      store,
+      writer,
+      checks,
+      clock,
+      leewayMs,
+      retentionMs: config.pruneRetentionMs,
+    });
 
     let serving = false;
     const admin = await startAdminServer(config.adminAddress, { metrics, isServing: () => serving });

@@ -54,6 +54,11 @@ function listen(server: Server, { host, port }: HostPort): Promise<void> {
   });
 }
 
-function reply(response: ServerResponse, code: number, text: string, contentType = "text/plain; charset=utf-8"): void {
+function reply(
+  response: ServerResponse,
+  code: number,
+  text: string,
+  contentType = "text/plain; charset=utf-8",
+): void {
   response.writeHead(code, { "content-type": contentType }).end(text);
 }

@@ -1,7 +1,7 @@
 import type { Caller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti, NewEntry } from "../entry.ts";
-import type { Store, ListCursor, ListFilter, ListPage, PruneReceipt } from "../store/store.ts";
+import type { ListCursor, ListFilter, ListPage, PruneReceipt, Store } from "../store/store.ts";
 import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
 import type { Writer, Written } from "./writer.ts";
 

@@ -124,8 +124,14 @@ function answer(
   });
   if (!vouched && positives === 0) {
     throw revisionLost
-      ? new ServiceError("REVISION_LOST", "the database does not have the revision named: it was restored, or is another one")
-      : new ServiceError("NOT_FRESH", "the database is read-only and may lag behind: nothing can be ruled out");
+      ? new ServiceError(
+          "REVISION_LOST",
+          "the database does not have the revision named: it was restored, or is another one",
+        )
+      : new ServiceError(
+          "NOT_FRESH",
+          "the database is read-only and may lag behind: nothing can be ruled out",
+        );
   }
   return { verdicts, revision };
 }

@@ -37,14 +37,18 @@ export class Heartbeat {
     }
     if (this.#stopped) return;
     this.#report(problem);
-    this.#cancel = clock.schedule(this.#healthy ? HEARTBEAT_MS : HEARTBEAT_WHILE_DOWN_MS, () => void this.#beat());
+    this.#cancel = clock.schedule(
+      this.#healthy ? HEARTBEAT_MS : HEARTBEAT_WHILE_DOWN_MS,
+      () => void this.#beat(),
+    );
   }
 
   #report(problem: unknown): void {
     const { log, onChange } = this.#options;
     const healthy = problem === undefined;
     const text = problem instanceof Error ? problem.message : undefined;
-    if (!healthy && text !== this.#lastProblem) log.error({ err: problem }, "not serving: the database is unavailable");
+    if (!healthy && text !== this.#lastProblem)
+      log.error({ err: problem }, "not serving: the database is unavailable");
     if (healthy && this.#healthy === false) log.info("serving again: the database is back");
     this.#lastProblem = text;
     if (healthy === this.#healthy) return;
@@ -55,7 +59,10 @@ export class Heartbeat {
   #compareClocks(skewMs: number): void {
     const skewed = Math.abs(skewMs) > MAX_CLOCK_SKEW_MS;
     if (skewed && !this.#skewed) {
-      this.#options.log.error({ skew_ms: Math.round(skewMs) }, "the database's clock and this machine's differ: nothing is pruned until they agree");
+      this.#options.log.error(
+        { skew_ms: Math.round(skewMs) },
+        "the database's clock and this machine's differ: nothing is pruned until they agree",
+      );
     }
     if (!skewed && this.#skewed) this.#options.log.info("the clocks agree again");
     this.#skewed = skewed;

@@ -42,7 +42,11 @@ export class PruneSchedule {
     let pruned = 0;
     try {
       for (let hasMore = true; hasMore && !this.#stopped; ) {
-        const receipt = await blacklist.prune({ limit: MAX_PRUNE_COUNT, dryRun: false, expiredBefore: undefined });
+        const receipt = await blacklist.prune({
+          limit: MAX_PRUNE_COUNT,
+          dryRun: false,
+          expiredBefore: undefined,
+        });
         pruned += receipt.count;
         metrics.addPruned(receipt.count);
         hasMore = receipt.hasMore;

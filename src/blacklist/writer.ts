@@ -90,7 +90,10 @@ export class Writer {
     if (group.length === 0) return;
     try {
       const terms = { now: this.#clock.now(), leewayMs: this.#leewayMs };
-      const { results, revision } = await this.#store.write(merge(group.map(({ entries }) => entries)), terms);
+      const { results, revision } = await this.#store.write(
+        merge(group.map(({ entries }) => entries)),
+        terms,
+      );
       const unfold = new Unfold(results);
       for (const { entries, resolve } of group) resolve({ results: unfold.next(entries), revision });
     } catch (error) {

@@ -31,12 +31,16 @@ export async function* inOrder<In, Out>(
     switch (event.kind) {
       case "input":
         next = undefined;
-        running.push(run(event.input, work, () => {
-          open = false;
-        }));
+        if (open) {
+          running.push(
+            run(event.input, work, () => {
+              open = false;
+            }),
+          );
+        }
         break;
       case "settled":
-        running.shift();
+        void running.shift();
         yield event.settled;
         break;
       default:

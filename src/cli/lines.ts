@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { TextDecoder } from "node:util";
 import { UsageError } from "./usage-error.ts";
 
 export interface Line {
@@ -15,6 +16,7 @@ const RETURN = 0x0d;
 
 /** The lines of `stream`, as many at a time as have arrived; blank ones are left out. Refuses what is not UTF-8. */
 export async function* readLines(stream: Readable): AsyncGenerator<Line[]> {
+  const decoder = new TextDecoder("utf-8", UTF_8);
   let rest: Buffer = Buffer.alloc(0);
   let number = 0;
   const split = (bytes: Buffer, isLast: boolean) => {
@@ -22,11 +24,11 @@ export async function* readLines(stream: Readable): AsyncGenerator<Line[]> {
     let start = 0;
     for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
       number += 1;
-      push(lines, number, bytes.subarray(start, end));
+      push(bytes.subarray(start, end), { number, lines, decoder });
       start = end + 1;
     }
     rest = bytes.subarray(start);
-    if (isLast && rest.length > 0) push(lines, number + 1, rest);
+    if (isLast && rest.length > 0) push(rest, { number: number + 1, lines, decoder });
     if (rest.length > MAX_LINE_BYTES) throw new UsageError(`line ${number + 1}: is longer than any token`);
     return lines;
   };
@@ -39,22 +41,28 @@ export async function* readLines(stream: Readable): AsyncGenerator<Line[]> {
   if (lines.length > 0) yield lines;
 }
 
-function push(lines: Line[], number: number, bytes: Buffer): void {
+// Neither may bytes that are not UTF-8 turn into U+FFFD, nor may a leading mark get lost: both would name another token.
+const UTF_8 = { fatal: true, ignoreBOM: true } as const;
+
+interface Target {
+  readonly number: number;
+  readonly lines: Line[];
+  readonly decoder: TextDecoder;
+}
+
+function push(bytes: Buffer, { number, lines, decoder }: Target): void {
   const end = bytes.at(-1) === RETURN ? bytes.length - 1 : bytes.length;
   if (end === 0) return;
-  const text = decode(number, bytes.subarray(0, end));
+  const text = decode(bytes.subarray(0, end), number, decoder);
   if (number === 1 && text.startsWith("\ufeff")) {
     throw new UsageError("line 1: starts with a byte order mark, save the input as UTF-8 without one");
   }
   lines.push({ number, text });
 }
 
-// Neither may bytes that are not UTF-8 turn into U+FFFD, nor may a leading mark get lost: both would name another token.
-const UTF_8 = { fatal: true, ignoreBOM: true } as const;
-
-function decode(number: number, bytes: Buffer): string {
+function decode(bytes: Buffer, number: number, decoder: TextDecoder): string {
   try {
-    return new TextDecoder("utf-8", UTF_8).decode(bytes);
+    return decoder.decode(bytes);
   } catch {
     throw new UsageError(`line ${number}: is not UTF-8`);
   }

@@ -9,8 +9,6 @@ export class Output {
   constructor(stream: Screen) {
     this.#stream = stream;
     this.isTerminal = stream.isTTY === true;
-    // The callback of write() hears of the same errors; without a listener they would end the process.
-    stream.on("error", () => {});
   }
 
   /** Nobody reads any more. */

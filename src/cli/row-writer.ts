@@ -14,14 +14,14 @@ export interface RowWriter<Row> {
 }
 
 export interface RowWriterSetup<Row> {
-  readonly io: CliIo;
-  readonly output: Output;
+  readonly session: { readonly io: CliIo; readonly output: Output };
   readonly format: Format;
   readonly columns: readonly Column<Row>[];
 }
 
 /** A row is the object that JSON shows; the columns tell what a table shows of it. */
-export function rowWriter<Row>({ io, output, format, columns }: RowWriterSetup<Row>): RowWriter<Row> {
+export function rowWriter<Row>({ session, format, columns }: RowWriterSetup<Row>): RowWriter<Row> {
+  const { io, output } = session;
   switch (format) {
     case "table":
       return new TableWriter(output, columns, { colours: output.isTerminal && wantsColour(io.env) });

@@ -1,7 +1,7 @@
 import { displayWidth } from "./display-width.ts";
-import type { RowWriter } from "./row-writer.ts";
 import type { Output } from "./output.ts";
 import { printable } from "./printable.ts";
+import type { RowWriter } from "./row-writer.ts";
 
 export interface Column<Row> {
   readonly title: string;

@@ -26,7 +26,8 @@ export async function* inputTokens(jtis: readonly string[], stdin: Readable): As
     }
     return;
   }
-  if (jtis.length === 0) throw new UsageError("no jti given: name one or more, or - to read them from standard input");
+  if (jtis.length === 0)
+    throw new UsageError("no jti given: name one or more, or - to read them from standard input");
   if (jtis.includes("-")) throw new UsageError("- (standard input) cannot be mixed with jtis");
   yield jtis.map(argumentToken);
 }
@@ -34,7 +35,8 @@ export async function* inputTokens(jtis: readonly string[], stdin: Readable): As
 function argumentToken(jti: string): InputToken {
   const origin = `"${safeLine(jti)}"`;
   // Node has replaced what was not UTF-8 on the command line: this may be another token than was meant.
-  if (jti.includes("\ufffd")) throw new UsageError(`${origin}: holds U+FFFD, which arguments cannot: use standard input`);
+  if (jti.includes("\ufffd"))
+    throw new UsageError(`${origin}: holds U+FFFD, which arguments cannot: use standard input`);
   return { jti: valid(jtiProblem(jti), jti, origin), origin };
 }
 
@@ -53,7 +55,9 @@ function lineToken(text: string, origin: string): InputToken {
     jti: valid(jtiProblem(jti), jti, `${origin}: jti`),
     origin,
     ...(expiresAt !== undefined && { expiresAt: String(expiresAt) }),
-    ...(reason !== "" && { reason: valid(textProblem(reason, MAX_REASON_BYTES), reason, `${origin}: reason`) }),
+    ...(reason !== "" && {
+      reason: valid(textProblem(reason, MAX_REASON_BYTES), reason, `${origin}: reason`),
+    }),
   };
 }
 
@@ -61,7 +65,9 @@ function parseObject(text: string, origin: string): Record<string, unknown> {
   try {
     return JSON.parse(text) as Record<string, unknown>;
   } catch {
-    throw new UsageError(`${origin}: starts with { but is not JSON; write a jti that starts so as {"jti": "{..."}`);
+    throw new UsageError(
+      `${origin}: starts with { but is not JSON; write a jti that starts so as {"jti": "{..."}`,
+    );
   }
 }
 

@@ -1,4 +1,10 @@
-import type { sendUnaryData, Server, ServerUnaryCall, ServerWritableStream, UntypedHandleCall } from "@grpc/grpc-js";
+import type {
+  Server,
+  ServerUnaryCall,
+  ServerWritableStream,
+  sendUnaryData,
+  UntypedHandleCall,
+} from "@grpc/grpc-js";
 import { HealthImplementation, type ServingStatus } from "grpc-health-check";
 import type { Logger } from "pino";
 
@@ -10,7 +16,9 @@ export class Health {
 
   constructor(serviceName: string) {
     this.#names = ["", serviceName];
-    this.#health = new HealthImplementation(Object.fromEntries(this.#names.map((name) => [name, "NOT_SERVING"])));
+    this.#health = new HealthImplementation(
+      Object.fromEntries(this.#names.map((name) => [name, "NOT_SERVING"])),
+    );
   }
 
   set(serving: boolean): void {
@@ -21,7 +29,10 @@ export class Health {
   /** The library's handlers know no log, and its Watch streams no end: both are added on the way to the server. */
   addTo(server: Server, log: Logger): void {
     const registry = {
-      addService: (definition: Parameters<Server["addService"]>[0], handlers: Record<string, UntypedHandleCall>) => {
+      addService: (
+        definition: Parameters<Server["addService"]>[0],
+        handlers: Record<string, UntypedHandleCall>,
+      ) => {
         server.addService(definition, {
           check: logged("Check", handlers.check as UnaryHandler, log),
           list: logged("List", handlers.list as UnaryHandler, log),

@@ -38,7 +38,10 @@ export class PageTokens {
     const canonical = bytes.toString("base64url") === token && mac.length === MAC_BYTES;
     if (!canonical || !timingSafeEqual(mac, this.#mac(payload, filter))) {
       throw invalidRequest([
-        { field: "page_token", description: "must be the next_page_token of a List with this very filter, unaltered" },
+        {
+          field: "page_token",
+          description: "must be the next_page_token of a List with this very filter, unaltered",
+        },
       ]);
     }
     const [asOf, createdAt, jti] = JSON.parse(payload.toString()) as [EpochMs, EpochMs | null, Jti];

@@ -30,7 +30,9 @@ export function readBlacklistRequest(
 ): NewEntry[] {
   const found = new Violations();
   found.checkBatch("tokens", tokens.length);
-  const entries = tokens.slice(0, MAX_BATCH).map((token, index) => readToken(token, `tokens[${index}]`, { isPast, found }));
+  const entries = tokens
+    .slice(0, MAX_BATCH)
+    .map((token, index) => readToken(token, `tokens[${index}]`, { isPast, found }));
   found.throwIfAny();
   return entries;
 }
@@ -42,14 +44,20 @@ function readToken(
 ): NewEntry {
   let expiry = 0 as EpochMs;
   if (token.case === "jwt") {
-    found.add(`${path}.jwt`, "raw tokens are not verified by this service yet: send jti and expires_at instead");
+    found.add(
+      `${path}.jwt`,
+      "raw tokens are not verified by this service yet: send jti and expires_at instead",
+    );
   } else {
     found.check(`${path}.jti`, jtiProblem(token.value ?? ""));
     if (expiresAt === undefined) found.add(`${path}.expires_at`, "must be given with a jti");
     else {
       expiry = found.attempt(`${path}.expires_at`, () => fromTimestamp(expiresAt)) ?? expiry;
       if (expiry !== 0 && isPast(expiry)) {
-        found.add(`${path}.expires_at`, "must not have passed already (are the units right? it counts seconds, exp does too)");
+        found.add(
+          `${path}.expires_at`,
+          "must not have passed already (are the units right? it counts seconds, exp does too)",
+        );
       }
     }
   }

@@ -1,6 +1,9 @@
 import { setTimeout as setTimeoutPromise } from "node:timers/promises";
 import { Server, ServerCredentials, type UntypedHandleCall } from "@grpc/grpc-js";
-import { file_tokenblacklist_v1_token_blacklist, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import {
+  file_tokenblacklist_v1_token_blacklist,
+  TokenBlacklist,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { StartError } from "../errors.ts";
 import { formatHostPort, type HostPort } from "../host-port.ts";
 import {

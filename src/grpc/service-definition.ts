@@ -1,4 +1,5 @@
 import {
+  create,
   type DescMessage,
   type DescMethodUnary,
   type DescService,
@@ -6,7 +7,6 @@ import {
   type MessageInitShape,
   type MessageShape,
   toBinary,
-  create,
 } from "@bufbuild/protobuf";
 import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
 

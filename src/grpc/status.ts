@@ -2,8 +2,8 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { anyPack } from "@bufbuild/protobuf/wkt";
 import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
 import {
-  BadRequestSchema,
   type BadRequest_FieldViolationSchema,
+  BadRequestSchema,
   ErrorInfoSchema,
   RetryInfoSchema,
 } from "../../gen/google/rpc/error_details_pb.js";
@@ -35,7 +35,9 @@ const MAX_VIOLATION_BYTES = 4096;
 
 /** An error as callers may see it: what is not a ServiceError was not foreseen, and says nothing but that. */
 export function presentable(error: unknown): ServiceError {
-  return error instanceof ServiceError ? error : new ServiceError("INTERNAL", "internal error", { cause: error });
+  return error instanceof ServiceError
+    ? error
+    : new ServiceError("INTERNAL", "internal error", { cause: error });
 }
 
 export function codeOf({ reason }: ServiceError): status {
@@ -45,7 +47,9 @@ export function codeOf({ reason }: ServiceError): status {
 /** The status of a failed call, with machine-readable details in `grpc-status-details-bin`. */
 export function statusOf(error: ServiceError): StatusObject {
   const { code, retryAfterMs } = STATUSES[error.reason];
-  const details = [anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: error.reason, domain: DOMAIN }))];
+  const details = [
+    anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: error.reason, domain: DOMAIN })),
+  ];
   if (error.reason === "INVALID_REQUEST") {
     details.push(
       anyPack(BadRequestSchema, create(BadRequestSchema, { fieldViolations: bounded(error.violations) })),
@@ -61,13 +65,18 @@ export function statusOf(error: ServiceError): StatusObject {
   return { code, details: error.message, metadata };
 }
 
-function bounded(violations: readonly Violation[]): MessageInitShape<typeof BadRequest_FieldViolationSchema>[] {
+function bounded(
+  violations: readonly Violation[],
+): MessageInitShape<typeof BadRequest_FieldViolationSchema>[] {
   const kept: MessageInitShape<typeof BadRequest_FieldViolationSchema>[] = [];
   let bytes = 0;
   for (const { field, description } of violations) {
     bytes += field.length + description.length + 8;
     if (bytes > MAX_VIOLATION_BYTES) {
-      kept.push({ field: "", description: `${violations.length - kept.length} more violations are left out` });
+      kept.push({
+        field: "",
+        description: `${violations.length - kept.length} more violations are left out`,
+      });
       break;
     }
     kept.push({ field, description });

@@ -13,7 +13,8 @@ export function fromTimestamp({ seconds, nanos }: Timestamp): EpochMs {
     throw new RangeError("must be a timestamp between the years 1 and 9999");
   }
   const ms = Number(seconds) * 1000 + Math.ceil(nanos / 1_000_000);
-  if (ms > MAX_EPOCH_MS) throw new RangeError("must not lie beyond the year 9999, fractions of a millisecond rounded up");
+  if (ms > MAX_EPOCH_MS)
+    throw new RangeError("must not lie beyond the year 9999, fractions of a millisecond rounded up");
   return ms as EpochMs;
 }
 

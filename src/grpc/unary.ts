@@ -1,5 +1,5 @@
 import type { DescMethodUnary, DescService } from "@bufbuild/protobuf";
-import type { handleUnaryCall, sendUnaryData, ServerUnaryCall } from "@grpc/grpc-js";
+import type { handleUnaryCall, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { Caller } from "../caller.ts";
@@ -79,7 +79,9 @@ class UnaryCall<I extends object, O extends object> implements Caller {
 
   async #answer(handler: (request: I, caller: Caller) => Promise<O>): Promise<O> {
     if ((this.#call.request as unknown) === MALFORMED) {
-      throw invalidRequest([{ field: "", description: `the message is not a well-formed ${this.#method.input.typeName}` }]);
+      throw invalidRequest([
+        { field: "", description: `the message is not a well-formed ${this.#method.input.typeName}` },
+      ]);
     }
     return handler(this.#call.request, this);
   }

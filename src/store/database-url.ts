@@ -1,6 +1,8 @@
 import type { MysqlAddress } from "./mysql-engine.ts";
 
-export type DatabaseAddress = { readonly kind: "sqlite"; readonly filename: string } | ({ readonly kind: "mysql" } & MysqlAddress);
+export type DatabaseAddress =
+  | { readonly kind: "sqlite"; readonly filename: string }
+  | ({ readonly kind: "mysql" } & MysqlAddress);
 
 /**
  * Reads `sqlite:./path/to/file.db` or `mysql://user:password@host:3306/database` (`mariadb://` means the same).
@@ -9,7 +11,8 @@ export type DatabaseAddress = { readonly kind: "sqlite"; readonly filename: stri
 export function parseDatabaseUrl(text: string): DatabaseAddress {
   if (text.startsWith("sqlite:")) {
     const filename = text.slice("sqlite:".length).replace(/^\/\//, "");
-    if (filename === "" || filename === ":memory:") throw new RangeError("must name a file: sqlite:./data/token-blacklist.db");
+    if (filename === "" || filename === ":memory:")
+      throw new RangeError("must name a file: sqlite:./data/token-blacklist.db");
     return { kind: "sqlite", filename };
   }
   if (!/^(mysql|mariadb):\/\//.test(text)) throw new RangeError("must begin with sqlite: or mysql://");
@@ -17,12 +20,16 @@ export function parseDatabaseUrl(text: string): DatabaseAddress {
   try {
     url = new URL(text);
   } catch {
-    throw new RangeError("is not a URL of the form mysql://user:password@host:3306/database (special characters in it are percent-encoded)");
+    throw new RangeError(
+      "is not a URL of the form mysql://user:password@host:3306/database (special characters in it are percent-encoded)",
+    );
   }
   const database = decode(url.pathname.slice(1));
   if (url.hostname === "") throw new RangeError("names no host");
-  if (database === "" || database.includes("/")) throw new RangeError("must name one database after the host: mysql://host:3306/database");
-  if (url.search !== "" || url.hash !== "") throw new RangeError("takes no parameters after the database's name");
+  if (database === "" || database.includes("/"))
+    throw new RangeError("must name one database after the host: mysql://host:3306/database");
+  if (url.search !== "" || url.hash !== "")
+    throw new RangeError("takes no parameters after the database's name");
   return {
     kind: "mysql",
     host: url.hostname.replace(/^\[|\]$/g, ""),

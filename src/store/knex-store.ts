@@ -1,9 +1,9 @@
 import type { Knex } from "knex";
+import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti, NewEntry } from "../entry.ts";
 import { SchemaError, storeUnavailable } from "../errors.ts";
 import { MAX_CLOCK_SKEW_MS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
-import type { Clock } from "../clock.ts";
 import { type Engine, literal, text } from "./engine.ts";
 import { listPage } from "./listing.ts";
 import { countExpired, deleteExpired, trimCommits } from "./pruning.ts";
@@ -100,7 +100,9 @@ export class KnexStore implements Store {
     );
     const [last, oldest] = (rows[0] ?? []).map(Number);
     const stamps = new Map(
-      rows.filter((row) => row[3] !== null).map((row) => [Number(row[2]), Buffer.from(row[3] as Uint8Array).toString("hex")]),
+      rows
+        .filter((row) => row[3] !== null)
+        .map((row) => [Number(row[2]), Buffer.from(row[3] as Uint8Array).toString("hex")]),
     );
     return revisions.filter(({ number, stamp }) => {
       const kept = stamps.get(number);
@@ -138,7 +140,9 @@ export class KnexStore implements Store {
   }
 
   async #databaseClock(): Promise<number> {
-    const row = await this.#engine.knex.select(this.#engine.knex.raw(`${this.#engine.clock} AS clock`)).first();
+    const row = await this.#engine.knex
+      .select(this.#engine.knex.raw(`${this.#engine.clock} AS clock`))
+      .first();
     return Number(row.clock);
   }
 

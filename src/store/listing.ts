@@ -14,7 +14,9 @@ export async function listPage(knex: Knex, query: ListQuery, asOf: EpochMs): Pro
       // `(a, b) < (x, y)` is not a range to MySQL's optimizer; this is.
       dated
         .where("created_at", "<=", after.createdAt)
-        .where((either) => either.where("created_at", "<", after.createdAt).orWhere("jti", "<", Buffer.from(after.jti)));
+        .where((either) =>
+          either.where("created_at", "<", after.createdAt).orWhere("jti", "<", Buffer.from(after.jti)),
+        );
     }
     rows.push(...(await dated.orderBy("jti", "desc").limit(limit + 1)));
   }
@@ -27,12 +29,22 @@ export async function listPage(knex: Knex, query: ListQuery, asOf: EpochMs): Pro
   return { entries: rows.slice(0, limit).map(entryOf), hasMore: rows.length > limit, asOf };
 }
 
-function matching(knex: Knex, { filter, leewayMs }: ListQuery, asOf: EpochMs): Knex.QueryBuilder<EntryRow, EntryRow[]> {
-  const rows = knex<EntryRow>("blacklisted_tokens").select(...ENTRY_COLUMNS).timeout(SLOW_STORE_TIMEOUT_MS);
+function matching(
+  knex: Knex,
+  { filter, leewayMs }: ListQuery,
+  asOf: EpochMs,
+): Knex.QueryBuilder<EntryRow, EntryRow[]> {
+  const rows = knex<EntryRow>("blacklisted_tokens")
+    .select(...ENTRY_COLUMNS)
+    .timeout(SLOW_STORE_TIMEOUT_MS);
   if (!filter.includeExpired) rows.where("expires_at", ">", asOf - leewayMs);
   if (filter.createdAfter !== undefined) rows.where("created_at", ">=", filter.createdAfter);
   if (filter.createdBefore !== undefined) rows.where("created_at", "<", filter.createdBefore);
   if (filter.revokedBy !== undefined) rows.where("revoked_by", Buffer.from(filter.revokedBy));
-  if (filter.jtis !== undefined) rows.whereIn("jti", filter.jtis.map((jti) => Buffer.from(jti)));
+  if (filter.jtis !== undefined)
+    rows.whereIn(
+      "jti",
+      filter.jtis.map((jti) => Buffer.from(jti)),
+    );
   return rows as unknown as Knex.QueryBuilder<EntryRow, EntryRow[]>;
 }

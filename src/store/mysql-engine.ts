@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import knex, { type Knex } from "knex";
 import MySQL2Client from "knex/lib/dialects/mysql2/index.js";
 import type { Connection } from "mysql2";
@@ -86,8 +87,11 @@ export class MysqlEngine implements Engine {
         return this.#receipt(entries, answers, stamp, terms);
       } catch (error) {
         const translated = this.translate(error);
-        if (!isUnavailable(translated) || refusesWrites(error) || attempt === MAX_WRITE_ATTEMPTS) throw translated;
+        if (!isUnavailable(translated) || refusesWrites(error) || attempt === MAX_WRITE_ATTEMPTS)
+          throw translated;
         lost.push(stamp);
+        // The network or the lock's holder gets a moment; together at most a sixth of a second.
+        await delay(5 * 2 ** attempt);
       }
     }
   }
@@ -101,7 +105,8 @@ export class MysqlEngine implements Engine {
       const row = rows.get(entry.jti);
       if (row === undefined) {
         // Not sent because this commit created it; unless it has expired and been pruned since, which cannot be told.
-        if (entry.expiresAt + terms.leewayMs <= clock) throw storeUnavailable("the token expired while it was being blacklisted");
+        if (entry.expiresAt + terms.leewayMs <= clock)
+          throw storeUnavailable("the token expired while it was being blacklisted");
         return { outcome: "created", entry: { ...entry, createdAt: committedAt as EpochMs } };
       }
       const [jti, expiresAt, createdAt, reason, revokedBy, changedIn, createdIn] = row;
@@ -122,7 +127,9 @@ export class MysqlEngine implements Engine {
   translate(error: unknown): unknown {
     if (error instanceof ServiceError) return error;
     if (refusesWrites(error)) return storeUnavailable("the database takes no writes at the moment", error);
-    return isStatementsFault(error) ? error : storeUnavailable("the database cannot be reached at the moment", error);
+    return isStatementsFault(error)
+      ? error
+      : storeUnavailable("the database cannot be reached at the moment", error);
   }
 
   async close(): Promise<void> {

@@ -33,7 +33,11 @@ export async function deleteExpired(knex: Knex, cutoff: number, limit: number): 
 }
 
 export async function countExpired(knex: Knex, cutoff: number, limit: number): Promise<PruneReceipt> {
-  const found = knex("blacklisted_tokens").select("jti").where("expires_at", "<=", cutoff).limit(limit + 1).as("found");
+  const found = knex("blacklisted_tokens")
+    .select("jti")
+    .where("expires_at", "<=", cutoff)
+    .limit(limit + 1)
+    .as("found");
   const row = await knex(found).count({ total: "*" }).first().timeout(SLOW_STORE_TIMEOUT_MS);
   const total = Number(row?.total);
   return { count: Math.min(total, limit), hasMore: total > limit };

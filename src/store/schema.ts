@@ -53,7 +53,8 @@ export async function migrateUp(knex: Knex): Promise<string[]> {
 
 /** Takes the lock away that a migration left behind when it was killed. */
 export async function unlockMigrations(knex: Knex): Promise<void> {
-  if (await knex.schema.hasTable("blacklist_migrations_lock")) await knex.migrate.forceFreeMigrationsLock(CONFIG);
+  if (await knex.schema.hasTable("blacklist_migrations_lock"))
+    await knex.migrate.forceFreeMigrationsLock(CONFIG);
 }
 
 /**

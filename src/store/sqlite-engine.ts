@@ -35,7 +35,12 @@ export class SqliteEngine implements Engine {
         return Libsql;
       }
     }
-    this.knex = knex({ client: Client, connection: { filename: database.name }, useNullAsDefault: true, pool: { min: 1, max: 1 } });
+    this.knex = knex({
+      client: Client,
+      connection: { filename: database.name },
+      useNullAsDefault: true,
+      pool: { min: 1, max: 1 },
+    });
   }
 
   async select(sql: string): Promise<readonly (readonly unknown[])[]> {
@@ -80,11 +85,14 @@ export class SqliteEngine implements Engine {
 
   async close(): Promise<void> {
     if (!this.#database.open) return;
-    // Leaves one complete file, and lets its lock go now: closing alone does so when the last statement is collected.
-    this.#database.pragma("journal_mode = DELETE");
-    this.#database.pragma("locking_mode = NORMAL");
-    this.#database.exec("SELECT count(*) FROM sqlite_master");
-    await this.knex.destroy();
+    try {
+      // Leaves one complete file, and lets its lock go now: closing alone does so when the last statement is collected.
+      this.#database.pragma("journal_mode = DELETE");
+      this.#database.pragma("locking_mode = NORMAL");
+      this.#database.exec("SELECT count(*) FROM sqlite_master");
+    } finally {
+      await this.knex.destroy();
+    }
   }
 }
 
@@ -103,9 +111,12 @@ export function openSqliteEngine(filename: string): SqliteEngine {
     if (code?.startsWith("SQLITE_NOTADB")) {
       throw new StartError(`${filename} is not a SQLite database`, { cause: error });
     }
-    throw new StartError(`the database file ${filename} cannot be opened or written (${code ?? "unknown error"})`, {
-      cause: error,
-    });
+    throw new StartError(
+      `the database file ${filename} cannot be opened or written (${code ?? "unknown error"})`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -122,7 +133,9 @@ function takePossession(database: Database): void {
 function commit(database: Database, entries: readonly NewEntry[], terms: Terms): Receipt {
   const stamp = randomBytes(8);
   const { revision, clock } = database
-    .prepare(`UPDATE blacklist_state SET revision = revision + 1 WHERE id = 1 RETURNING revision, ${CLOCK} AS clock`)
+    .prepare(
+      `UPDATE blacklist_state SET revision = revision + 1 WHERE id = 1 RETURNING revision, ${CLOCK} AS clock`,
+    )
     .get() as { revision: number; clock: number };
   database
     .prepare("INSERT INTO blacklist_commits (revision, stamp, committed_at) VALUES (?, ?, ?)")

@@ -1,0 +1,113 @@
+import {
+  type BlacklistResponse,
+  BlacklistResult_Outcome as Outcome,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { EpochMs } from "../entry.ts";
+import { BatchFailures } from "./batch-failures.ts";
+import { EXIT } from "./exit-code.ts";
+import { type Instant, parseInstant } from "./instant.ts";
+import type { OperatorOptions } from "./operator-command.ts";
+import { rowWriter } from "./row-writer.ts";
+import type { Session } from "./session.ts";
+import type { Column } from "./table.ts";
+import { timeWithDistance } from "./time-text.ts";
+import { tokenBatches, totalOf } from "./token-batches.ts";
+import type { InputToken } from "./token-input.ts";
+import { type TokenRow, tokenRow } from "./token-row.ts";
+import { UsageError } from "./usage-error.ts";
+
+export interface BlacklistOptions extends OperatorOptions {
+  readonly expiresAt?: Instant;
+  readonly reason?: string;
+}
+
+interface BlacklistRow extends TokenRow {
+  readonly outcome: string;
+  readonly revision: string;
+}
+
+/** Resolves to the exit code. `now` is what `1h` counts from, the same for all tokens. */
+export async function blacklistTokens(
+  session: Session,
+  options: BlacklistOptions,
+  { jtis, now }: { jtis: readonly string[]; now: EpochMs },
+): Promise<number> {
+  const { client, call } = session;
+  const rows = rowWriter({ session, format: options.output, columns: columnsAt(now) });
+  const progress = session.progress("blacklisted", { total: totalOf(jtis), rows: true });
+  const failures = new BatchFailures(session);
+  const counts = new Map<string, number>();
+  const send = async (tokens: readonly InputToken[]) =>
+    client.blacklist({ tokens: tokens.map((token) => requested(token, options, now)) }, call);
+  for await (const answer of tokenBatches(session, jtis, send)) {
+    if ("error" in answer) {
+      failures.add(answer);
+      continue;
+    }
+    const printed = rowsOf(answer.output);
+    for (const { outcome } of printed) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+    await rows.write(printed);
+    progress.add(printed.length);
+  }
+  await rows.end();
+  const stored = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  if (failures.exitCode !== undefined) {
+    session.note(consequence(stored, failures.undone));
+    return failures.exitCode;
+  }
+  if (stored !== 1) session.remark(summary(stored, counts));
+  return EXIT.ok;
+}
+
+function requested({ jti, origin, expiresAt, reason }: InputToken, options: BlacklistOptions, now: EpochMs) {
+  const expiry = expiresAt === undefined ? options.expiresAt : expiryOf(expiresAt, origin, now);
+  if (expiry === undefined) {
+    throw new UsageError(`${origin}: has no expiry, say with --expires-at when the token expires`);
+  }
+  return {
+    token: { case: "jti", value: jti } as const,
+    expiresAt: expiry,
+    reason: reason ?? options.reason ?? "",
+  };
+}
+
+function expiryOf(text: string, origin: string, now: EpochMs): Instant {
+  try {
+    return parseInstant(text, { now, relative: "ahead" });
+  } catch (error) {
+    throw new UsageError(`${origin}: expires_at ${(error as Error).message}`);
+  }
+}
+
+function columnsAt(now: EpochMs): Column<BlacklistRow>[] {
+  return [
+    { title: "jti", text: ({ jti }) => jti },
+    { title: "outcome", text: ({ outcome }) => outcome.replaceAll("_", " ") },
+    { title: "expires", text: ({ expires_at }) => timeWithDistance(expires_at, now) },
+  ];
+}
+
+function rowsOf({ results, revision }: BlacklistResponse): BlacklistRow[] {
+  return results.map(({ token, outcome }) => ({
+    // The client has made sure that there is one.
+    ...tokenRow(token as NonNullable<typeof token>),
+    outcome: Outcome[outcome].toLowerCase(),
+    revision,
+  }));
+}
+
+function consequence(stored: number, undone: boolean): string {
+  if (stored > 0) return `${tokensWere(stored)} certainly stored. Repeating the whole command is safe.`;
+  if (undone) return "Nothing was stored.";
+  return "It is not certain whether anything was stored. Repeating the command is safe.";
+}
+
+function summary(stored: number, counts: ReadonlyMap<string, number>): string {
+  if (stored === 0) return "There were no tokens on standard input.";
+  const parts = [...counts].map(([outcome, count]) => `${count} ${outcome.replaceAll("_", " ")}`);
+  return `${tokensWere(stored)} blacklisted: ${parts.join(", ")}.`;
+}
+
+function tokensWere(count: number): string {
+  return count === 1 ? "1 token was" : `${count} tokens were`;
+}

@@ -1,0 +1,98 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { type IsBlacklistedRequestSchema, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { BatchFailures } from "./batch-failures.ts";
+import { EXIT } from "./exit-code.ts";
+import type { OperatorOptions } from "./operator-command.ts";
+import { rowWriter } from "./row-writer.ts";
+import type { Session } from "./session.ts";
+import type { Column } from "./table.ts";
+import { tokenBatches, totalOf } from "./token-batches.ts";
+import { UsageError } from "./usage-error.ts";
+
+export interface CheckOptions extends OperatorOptions {
+  /** Milliseconds. */
+  readonly maxStaleness?: number;
+  readonly atLeastRevision?: string;
+}
+
+interface CheckRow {
+  readonly jti: string;
+  readonly verdict: string;
+  readonly revision: string;
+}
+
+const COLOURS: Readonly<Record<string, number>> = { not_blacklisted: 32, blacklisted: 31, unknown: 33 };
+
+const COLUMNS: readonly Column<CheckRow>[] = [
+  { title: "jti", text: ({ jti }) => jti },
+  {
+    title: "verdict",
+    text: ({ verdict }) => verdict.replaceAll("_", " "),
+    colour: ({ verdict }) => COLOURS[verdict] as number,
+  },
+];
+
+/** Resolves to the exit code. Goes on when nobody reads the output any more: the exit code is an answer too. */
+export async function checkTokens(
+  session: Session,
+  options: CheckOptions,
+  jtis: readonly string[],
+): Promise<number> {
+  const { client, call } = session;
+  const rows = rowWriter({ session, format: options.output, columns: COLUMNS });
+  const progress = session.progress("checked", { total: totalOf(jtis), rows: true });
+  const failures = new BatchFailures(session);
+  const freshness = freshnessOf(options);
+  const counts = { all: 0, blacklisted: 0, unknown: 0 };
+  const batches = tokenBatches(session, jtis, (tokens) =>
+    client.isBlacklisted({ jtis: tokens.map(({ jti }) => jti), freshness }, call),
+  );
+  for await (const answer of batches) {
+    if ("error" in answer) {
+      failures.add(answer);
+      continue;
+    }
+    const { input, output } = answer;
+    for (const verdict of output.verdicts) {
+      counts.all += 1;
+      if (verdict === Verdict.BLACKLISTED) counts.blacklisted += 1;
+      else if (verdict !== Verdict.NOT_BLACKLISTED) counts.unknown += 1;
+    }
+    await rows.write(
+      output.verdicts.map((verdict, index) => ({
+        jti: input[index]?.jti as string,
+        verdict: Verdict[verdict].toLowerCase(),
+        revision: output.revision,
+      })),
+    );
+    progress.add(input.length);
+  }
+  await rows.end();
+  // Where the command that should have named them failed, 0 would say that all of them may pass.
+  if (failures.exitCode === undefined && counts.all === 0)
+    throw new UsageError("standard input named no jti");
+  if (failures.exitCode === undefined && counts.all > 1) {
+    session.remark(`${counts.blacklisted} of ${counts.all} blacklisted.`);
+  }
+  if (counts.unknown > 0)
+    session.note(`The service could not tell of ${counts.unknown} just now: ask again.`);
+  return exitCode(counts, failures.exitCode);
+}
+
+function exitCode(
+  { blacklisted, unknown }: { blacklisted: number; unknown: number },
+  failed?: number,
+): number {
+  // A revocation that is known counts for more than what could not be asked.
+  if (blacklisted > 0 && (failed === undefined || failed === EXIT.unavailable)) return EXIT.found;
+  return failed ?? (unknown > 0 ? EXIT.unavailable : EXIT.ok);
+}
+
+type Freshness = NonNullable<MessageInitShape<typeof IsBlacklistedRequestSchema>["freshness"]>;
+
+function freshnessOf({ maxStaleness, atLeastRevision }: CheckOptions): Freshness {
+  if (atLeastRevision !== undefined) return { case: "atLeastRevision", value: atLeastRevision };
+  if (maxStaleness !== undefined) return { case: "maxStaleness", value: durationFromMs(maxStaleness) };
+  return { case: undefined };
+}

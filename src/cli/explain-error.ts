@@ -1,0 +1,84 @@
+import { ClientError } from "../client/client-error.ts";
+import { safeLine } from "./printable.ts";
+
+export interface Circumstances {
+  readonly address: string;
+  readonly timeoutMs: number;
+  /** Where the operator named each token of the request, in its order. */
+  readonly origins?: readonly string[];
+}
+
+/** What went wrong and what to do next, a line each; the first says it all if there are more. */
+export function explainError(error: unknown, circumstances: Circumstances): string[] {
+  const lines = error instanceof ClientError ? explainCall(error, circumstances) : [messageOf(error)];
+  return lines.map(safeLine);
+}
+
+/** Whether the call can have changed nothing. */
+export function isCertainlyUndone(error: unknown): boolean {
+  if (!(error instanceof ClientError)) return false;
+  return (
+    ["INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED"].includes(error.code) || nothingListens(error)
+  );
+}
+
+function explainCall(error: ClientError, { address, timeoutMs, origins }: Circumstances): string[] {
+  const { code, reason, message, violations } = error;
+  if (violations.length > 0) {
+    const each = violations.map(({ field, description }) => {
+      // Where it stands for violations that were left out it has no field.
+      return field === "" ? description : `${place(field, origins)}: ${description}`;
+    });
+    return each.length === 1 ? each : [`${each.length} things are wrong with the request:`, ...each];
+  }
+  const again = error.retryAfterMs ? `try again in ${Math.ceil(error.retryAfterMs / 1000)} s` : "try again";
+  switch (code) {
+    case "UNAVAILABLE":
+      if (reason === undefined) return [explainConnection(error, address)];
+      return [`the service at ${address} is unavailable just now (${reason}): ${message}; ${again}`];
+    case "DEADLINE_EXCEEDED":
+      return [
+        `no answer from ${address} within ${timeoutMs / 1000} s: try again, or allow more time with --timeout`,
+      ];
+    case "RESOURCE_EXHAUSTED":
+      return [`the service at ${address} has too much to do (${reason ?? code}): ${message}; ${again}`];
+    case "UNIMPLEMENTED":
+      return [`what answers at ${address} does not offer this call (${message}): check --address`];
+    case "FAILED_PRECONDITION":
+      return [
+        reason === "REVISION_LOST"
+          ? `${message}: the database was restored; blacklist again what was blacklisted since, and drop --at-least-revision`
+          : message,
+      ];
+    default:
+      return [`the call failed (${reason ?? code}): ${message}; the log of the service may tell more`];
+  }
+}
+
+function explainConnection(error: ClientError, address: string): string {
+  if (nothingListens(error)) {
+    return `nothing listens at ${address}: start the service (token-blacklist serve), or name its address with --address`;
+  }
+  if (/name resolution|ENOTFOUND|EAI_AGAIN/i.test(error.message)) {
+    return `the host name in ${address} is not known: check --address`;
+  }
+  const cause =
+    /Last error: (.+?)(?: \([^()]*\))?\. Resolution note/.exec(error.message)?.[1] ?? error.message;
+  return `no connection to a service at ${address} (${cause}): check --address, or try again`;
+}
+
+// grpc-js has no field that tells a refused connection from a broken one.
+function nothingListens({ code, reason, message }: ClientError): boolean {
+  return code === "UNAVAILABLE" && reason === undefined && /ECONNREFUSED|connect ENOENT/.test(message);
+}
+
+function place(field: string, origins: readonly string[] | undefined): string {
+  const match = /^(?:tokens|jtis)\[(\d+)\](?:\.(.+))?$/.exec(field);
+  const origin = match === null ? undefined : origins?.[Number(match[1])];
+  if (origin === undefined) return field;
+  return match?.[2] === undefined || match[2] === "jti" ? origin : `${origin}: ${match[2]}`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

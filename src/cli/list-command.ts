@@ -1,0 +1,53 @@
+import { type Command, Option } from "commander";
+import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
+import type { CommandContext } from "./io.ts";
+import { DEFAULT_LIMIT, type ListOptions, listTokens } from "./list-tokens.ts";
+import { operatorCommand } from "./operator-command.ts";
+import { instant, positiveInteger, textUpTo } from "./option-parsers.ts";
+
+const HELP = `
+<when> is a time (2030-01-31T12:00:00Z), epoch seconds (1900000000), or how long
+ago (1h: an hour ago). All filters must hold at once.
+
+A table shows times in UTC to the second and escapes what could not be seen in
+a jti or reason. --output json and ndjson hold exact values.
+
+Examples:
+  token-blacklist list
+  token-blacklist list --created-after 1h
+  token-blacklist list --jti 3f2b8c10 --include-expired
+  token-blacklist list --all --output ndjson > blacklist.ndjson
+`;
+
+export function addListCommand(program: Command, context: CommandContext): void {
+  const now = context.io.clock.now();
+  const ago = instant({ now, relative: "ago" });
+  const command = program
+    .command("list")
+    .summary("show which tokens were revoked, when and why")
+    .description("Lists the entries of the blacklist, those revoked last first.")
+    .addOption(
+      new Option("--limit <count>", "show at most this many")
+        .argParser(positiveInteger)
+        .default(DEFAULT_LIMIT),
+    )
+    .addOption(new Option("--all", "show all of them").conflicts("limit"))
+    .option("--include-expired", "also those that have expired and are not pruned yet")
+    .addOption(new Option("--created-after <when>", "only those revoked then or later").argParser(ago))
+    .addOption(new Option("--created-before <when>", "only those revoked before").argParser(ago))
+    .addOption(
+      new Option("--revoked-by <caller>", "only those revoked by exactly this caller").argParser(
+        textUpTo(MAX_REVOKED_BY_BYTES),
+      ),
+    )
+    .addOption(
+      new Option("--jti <jti>", "only this token; may be given several times").argParser(
+        (jti: string, others: string[] = []) => [...others, jti],
+      ),
+    )
+    .addHelpText("after", HELP);
+  operatorCommand<ListOptions>(command, context, {
+    timeout: "10s",
+    run: (session, options) => listTokens(session, options, now),
+  });
+}

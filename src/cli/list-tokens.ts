@@ -1,0 +1,81 @@
+import type { EpochMs } from "../entry.ts";
+import { MAX_PAGE_SIZE } from "../limits.ts";
+import { EXIT } from "./exit-code.ts";
+import type { Instant } from "./instant.ts";
+import type { OperatorOptions } from "./operator-command.ts";
+import { type RowWriter, rowWriter } from "./row-writer.ts";
+import type { Session } from "./session.ts";
+import type { Column } from "./table.ts";
+import { timeWithDistance } from "./time-text.ts";
+import { type TokenRow, tokenRow } from "./token-row.ts";
+
+/** About what a screen holds. */
+export const DEFAULT_LIMIT = 40;
+
+export interface ListOptions extends OperatorOptions {
+  readonly limit: number;
+  readonly all?: boolean;
+  readonly includeExpired?: boolean;
+  readonly createdAfter?: Instant;
+  readonly createdBefore?: Instant;
+  readonly revokedBy?: string;
+  readonly jti?: readonly string[];
+}
+
+/** Resolves to the exit code. Stops when nobody reads the output any more. */
+export async function listTokens(session: Session, options: ListOptions, now: EpochMs): Promise<number> {
+  const rows = rowWriter({ session, format: options.output, columns: columnsAt(now) });
+  try {
+    const { shown, more } = await printPages(session, options, rows);
+    if (shown === 0 && options.output === "table") session.remark("No entries.");
+    if (more) session.note(`There are more than these ${shown}: see --limit and --all.`);
+    return EXIT.ok;
+  } finally {
+    await rows.end();
+  }
+}
+
+async function printPages(
+  session: Session,
+  options: ListOptions,
+  rows: RowWriter<TokenRow>,
+): Promise<{ shown: number; more: boolean }> {
+  const { client, call, output } = session;
+  const limit = options.all ? Number.POSITIVE_INFINITY : options.limit;
+  const progress = session.progress("listed", { rows: true });
+  const filter = filterOf(options);
+  let shown = 0;
+  let pageToken = "";
+  do {
+    // One more than is shown: that is how to know of more.
+    const pageSize = Math.min(limit - shown + 1, MAX_PAGE_SIZE);
+    const page = await client.list({ ...filter, pageSize, pageToken }, call);
+    const wanted = page.tokens.slice(0, limit - shown);
+    await rows.write(wanted.map(tokenRow));
+    shown += wanted.length;
+    progress.add(wanted.length);
+    if (page.tokens.length > wanted.length) return { shown, more: true };
+    pageToken = page.nextPageToken;
+  } while (pageToken !== "" && !output.closed);
+  return { shown, more: false };
+}
+
+function filterOf({ includeExpired = false, createdAfter, createdBefore, revokedBy = "", jti }: ListOptions) {
+  return {
+    includeExpired,
+    revokedBy,
+    jtis: [...(jti ?? [])],
+    ...(createdAfter && { createdAfter }),
+    ...(createdBefore && { createdBefore }),
+  };
+}
+
+function columnsAt(now: EpochMs): Column<TokenRow>[] {
+  return [
+    { title: "jti", text: ({ jti }) => jti },
+    { title: "expires", text: ({ expires_at }) => timeWithDistance(expires_at, now) },
+    { title: "created", text: ({ created_at }) => timeWithDistance(created_at, now) },
+    { title: "revoked by", text: ({ revoked_by }) => revoked_by },
+    { title: "reason", text: ({ reason }) => reason },
+  ];
+}

@@ -1,0 +1,67 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { CommandContext } from "./io.ts";
+import { address, positiveDuration } from "./option-parsers.ts";
+import { FORMATS, type Format } from "./row-writer.ts";
+import { Session } from "./session.ts";
+
+/** The options that every command has which calls a running service. */
+export interface OperatorOptions {
+  readonly address?: string;
+  readonly output: Format;
+  /** Milliseconds. */
+  readonly timeout: number;
+}
+
+const DEFAULT_ADDRESS = "127.0.0.1:50051";
+
+export interface OperatorCommand<Options extends OperatorOptions> {
+  /** How long one call may take, unless --timeout says otherwise. */
+  readonly timeout: string;
+  /** Resolves to the exit code. What it throws is told to the operator. */
+  run(session: Session, options: Options, args: readonly string[]): Promise<number>;
+}
+
+/** Gives `command` the common options and an action that runs `run` and cleans up after it. */
+export function operatorCommand<Options extends OperatorOptions>(
+  command: Command,
+  { io, exit }: CommandContext,
+  { timeout, run }: OperatorCommand<Options>,
+): void {
+  command
+    .addOption(
+      new Option(
+        "--address <host:port>",
+        `where the service listens (default: TOKEN_BLACKLIST_ADDRESS, or else ${DEFAULT_ADDRESS})`,
+      ).argParser(address),
+    )
+    .addOption(new Option("--output <format>", "how to print").choices(FORMATS).default("table"))
+    .addOption(
+      new Option("--timeout <duration>", "how long to wait for each answer")
+        .argParser(positiveDuration)
+        .default(positiveDuration(timeout), timeout),
+    )
+    .action(async () => {
+      const options = command.opts<Options>();
+      const session = new Session(io, {
+        address: options.address ?? addressFrom(io.env.TOKEN_BLACKLIST_ADDRESS, command),
+        timeoutMs: options.timeout,
+      });
+      try {
+        exit(await run(session, options, command.args));
+      } catch (error) {
+        exit(session.fail(error));
+      } finally {
+        session.close();
+      }
+    });
+}
+
+function addressFrom(variable: string | undefined, command: Command): string {
+  if (!variable) return DEFAULT_ADDRESS;
+  try {
+    return address(variable);
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error;
+    return command.error(`error: TOKEN_BLACKLIST_ADDRESS '${variable}' is invalid: ${error.message}`);
+  }
+}

@@ -1,0 +1,56 @@
+import { InvalidArgumentError } from "commander";
+import { parseDuration } from "../duration.ts";
+import { textProblem } from "../entry.ts";
+import { parseHostPort } from "../host-port.ts";
+import { type Instant, type InstantSetup, parseInstant } from "./instant.ts";
+import { UsageError } from "./usage-error.ts";
+
+// What an option takes, for commander: it puts the option's name before the message.
+
+export function duration(text: string): number {
+  return explained(() => parseDuration(text));
+}
+
+export function positiveDuration(text: string): number {
+  const ms = duration(text);
+  if (ms === 0) throw new InvalidArgumentError("It must be more than 0.");
+  return ms;
+}
+
+export function instant(setup: InstantSetup): (text: string) => Instant {
+  return (text) => explained(() => parseInstant(text, setup));
+}
+
+export function positiveInteger(text: string): number {
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || number < 1 || number > 2_147_483_647) {
+    throw new InvalidArgumentError("It must be a whole number from 1 on.");
+  }
+  return number;
+}
+
+export function textUpTo(maxBytes: number): (text: string) => string {
+  return (text) => {
+    const problem = textProblem(text, maxBytes);
+    if (problem !== undefined) throw new InvalidArgumentError(`It ${problem}.`);
+    return text;
+  };
+}
+
+/** `host:port`, `[address]:port`, or `unix:path`. */
+export function address(text: string): string {
+  if (/^https?:\/\//.test(text)) throw new InvalidArgumentError("It must be host:port, without http://.");
+  if (!/^unix:./.test(text)) explained(() => parseHostPort(text));
+  return text;
+}
+
+function explained<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof RangeError || error instanceof UsageError) {
+      throw new InvalidArgumentError(`It ${error.message}.`);
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,84 @@
+import { Command, CommanderError } from "commander";
+import { addBlacklistCommand } from "./blacklist-command.ts";
+import { addCheckCommand } from "./check-command.ts";
+import { EXIT } from "./exit-code.ts";
+import type { CliIo, CommandContext, Screen } from "./io.ts";
+import { addListCommand } from "./list-command.ts";
+import { addMigrateCommand } from "./migrate-command.ts";
+import { safeLine } from "./printable.ts";
+import { addPruneCommand } from "./prune-command.ts";
+import { addServeCommand } from "./serve-command.ts";
+
+const HELP = `
+Exit code:
+  0    done; check: none of the tokens is blacklisted
+  1    check: at least one token is blacklisted
+  2    wrong usage or input
+  69   the service is unavailable
+  70   any other failure
+  130  interrupted by Ctrl-C
+
+Examples:
+  token-blacklist serve
+  token-blacklist blacklist 3f2b8c10 --expires-at 1h --reason "laptop stolen"
+  token-blacklist check 3f2b8c10
+  token-blacklist list --created-after 1h
+`;
+
+/** The commands of `token-blacklist`. */
+export function createProgram(context: CommandContext): Command {
+  const { io } = context;
+  const program = new Command("token-blacklist");
+  program
+    .description(
+      "Knows which JSON Web Tokens are revoked although they have not expired. " +
+        "serve runs the service; blacklist, check, list and prune talk to a running one over gRPC.",
+    )
+    .version(io.version, "-V, --version", "show the version")
+    .helpOption("-h, --help", "show this help")
+    .helpCommand("help [command]", "show the help of a command")
+    .showHelpAfterError("Add --help for how to use it.")
+    .addHelpText("after", HELP)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      // It quotes what was typed.
+      writeErr: (text) => void io.stderr.write(text.split("\n").map(safeLine).join("\n")),
+      getOutHelpWidth: () => widthOf(io.stdout),
+      getErrHelpWidth: () => widthOf(io.stderr),
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    });
+  addServeCommand(program, context);
+  addMigrateCommand(program, context);
+  addBlacklistCommand(program, context);
+  addCheckCommand(program, context);
+  addListCommand(program, context);
+  addPruneCommand(program, context);
+  return program;
+}
+
+/** Runs the command that `argv` (without node and script) asks for. Resolves to the exit code; never rejects. */
+export async function run(argv: readonly string[], io: CliIo): Promise<number> {
+  // Without listeners a reader who has left would end the process with a stack trace.
+  for (const screen of [io.stdout, io.stderr]) screen.on("error", () => {});
+  let exitCode: number = EXIT.ok;
+  const program = createProgram({
+    io,
+    exit: (code) => {
+      exitCode = code;
+    },
+  });
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    io.stderr.write(`error: ${safeLine(error instanceof Error ? error.message : String(error))}\n`);
+    return EXIT.failed;
+  }
+}
+
+function widthOf({ columns }: Screen): number {
+  return Math.min(columns ?? 80, 100);
+}

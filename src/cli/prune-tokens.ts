@@ -1,0 +1,72 @@
+import { MAX_PRUNE_COUNT } from "../limits.ts";
+import { EXIT } from "./exit-code.ts";
+import type { Instant } from "./instant.ts";
+import type { OperatorOptions } from "./operator-command.ts";
+import { rowWriter } from "./row-writer.ts";
+import type { Session } from "./session.ts";
+import type { Column } from "./table.ts";
+
+export interface PruneOptions extends OperatorOptions {
+  readonly maxCount?: number;
+  readonly all?: boolean;
+  readonly dryRun?: boolean;
+  readonly expiredBefore?: Instant;
+}
+
+interface PruneRow {
+  readonly pruned_count: number;
+  readonly has_more: boolean;
+  readonly dry_run: boolean;
+}
+
+/** Calls in a row that delete nothing although there is more: other pruners explain one or two of them. */
+const MAX_IDLE_CALLS = 3;
+
+/** Resolves to the exit code. Goes on when nobody reads the output any more. */
+export async function pruneTokens(session: Session, options: PruneOptions): Promise<number> {
+  const { dryRun = false, all = false } = options;
+  const rows = rowWriter({ session, format: options.output, columns: columnsFor(dryRun) });
+  // A dry run removes nothing, so that a second call would count the same entries again.
+  const goOn = all && !dryRun;
+  const progress = session.progress("pruned", { rows: false });
+  let pruned = 0;
+  let idle = 0;
+  let more: boolean;
+  try {
+    do {
+      const answer = await session.client.prune(requested(options), session.call);
+      pruned += answer.prunedCount;
+      more = answer.hasMore;
+      idle = answer.prunedCount > 0 ? 0 : idle + 1;
+      progress.add(answer.prunedCount);
+    } while (goOn && more && idle < MAX_IDLE_CALLS);
+  } catch (error) {
+    const code = session.fail(error);
+    if (goOn) session.note(`At least ${pruned} pruned. Repeating the command is safe.`);
+    return code;
+  }
+  await rows.write([{ pruned_count: pruned, has_more: more, dry_run: dryRun }]);
+  await rows.end();
+  if (!more) return EXIT.ok;
+  if (goOn) {
+    session.note("error: there is more to prune, but the service deletes nothing: its log tells why");
+    return EXIT.failed;
+  }
+  if (!dryRun) session.note("There is more to prune: repeat, or use --all.");
+  return EXIT.ok;
+}
+
+function requested({ maxCount, all, dryRun = false, expiredBefore }: PruneOptions) {
+  return {
+    maxCount: maxCount ?? (all && dryRun ? MAX_PRUNE_COUNT : 0),
+    dryRun,
+    ...(expiredBefore && { expiredBefore }),
+  };
+}
+
+function columnsFor(dryRun: boolean): Column<PruneRow>[] {
+  return [
+    { title: dryRun ? "would prune" : "pruned", text: ({ pruned_count }) => String(pruned_count) },
+    { title: "more left", text: ({ has_more }) => (has_more ? "yes" : "no") },
+  ];
+}

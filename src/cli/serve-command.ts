@@ -1,0 +1,30 @@
+import type { Command } from "commander";
+import type { CommandContext } from "./io.ts";
+
+const HELP = `
+It is configured by the environment alone:
+  DATABASE_URL      sqlite:./data/token-blacklist.db  or mysql://user:password@host:3306/database
+  LISTEN_ADDRESS    127.0.0.1:50051                   where it answers gRPC
+  ADMIN_ADDRESS     127.0.0.1:9464                    where it answers probes and shows metrics
+  EXPIRY_LEEWAY     5m    how long past its expiry a token stays blacklisted
+  PRUNE_INTERVAL    1h    how often it deletes what has run out; 0: never
+  PRUNE_RETENTION   0     how long it keeps what has run out
+  SHUTDOWN_GRACE    30s   how long calls under way may take after SIGTERM
+  LOG_LEVEL         info  trace, debug, info, warn, error, fatal or silent
+
+Durations are written 30s, 5m, 1h. NAME_FILE names a file to read NAME from,
+which keeps a password out of the environment.
+
+Examples:
+  token-blacklist serve
+  DATABASE_URL=mysql://tb:secret@db:3306/tb LISTEN_ADDRESS=0.0.0.0:50051 token-blacklist serve
+`;
+
+export function addServeCommand(program: Command, { io, exit }: CommandContext): void {
+  program
+    .command("serve")
+    .summary("run the service")
+    .description("Runs the service until SIGTERM or Ctrl-C.")
+    .addHelpText("after", HELP)
+    .action(async () => exit(await io.serve()));
+}

@@ -1,0 +1,25 @@
+import { MAX_BATCH } from "../limits.ts";
+import { inBatches } from "./batches.ts";
+import { inOrder, type Settled } from "./in-order.ts";
+import type { Session } from "./session.ts";
+import { type InputToken, inputTokens } from "./token-input.ts";
+
+/** Enough to hide the round trip; the service takes calls that come together in one commit anyway. */
+const IN_FLIGHT = 4;
+/** How long a batch that is not full waits for more lines. */
+const PAUSE_MS = 100;
+
+/** Sends the tokens that the arguments name in batches, and yields what came of each in the order they were named. */
+export function tokenBatches<Answer>(
+  { io }: Session,
+  jtis: readonly string[],
+  send: (tokens: readonly InputToken[]) => Promise<Answer>,
+): AsyncGenerator<Settled<readonly InputToken[], Answer>> {
+  const pause = () => new Promise<void>((resolve) => void io.clock.schedule(PAUSE_MS, resolve));
+  return inOrder(inBatches(inputTokens(jtis, io.stdin), { size: MAX_BATCH, pause }), IN_FLIGHT, send);
+}
+
+/** How many tokens there will be, where that is known beforehand. */
+export function totalOf(jtis: readonly string[]): number | undefined {
+  return jtis.includes("-") ? undefined : jtis.length;
+}

@@ -1,0 +1,640 @@
+import { expect } from "chai";
+import type { ListFilter, ListQuery, Store } from "../../src/store/store.ts";
+import type { Backend, FreshDatabase } from "../support/backends.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { rejection } from "../support/rejection.ts";
+import {
+  at,
+  entry,
+  HOUR,
+  jti,
+  LEEWAY,
+  openTestStore,
+  type StoreOptions,
+  type TestStore,
+  terms,
+} from "./open-test-store.ts";
+
+/** What every store must do, on whatever database: `src/store/store.ts`, sentence by sentence. */
+export function describeStore(backend: Backend): void {
+  describe(`the store on ${backend.name}`, () => {
+    let database: FreshDatabase;
+    let opened: TestStore[];
+
+    beforeEach(async () => {
+      database = await backend.create();
+      opened = [];
+    });
+
+    afterEach(async () => {
+      await Promise.all(opened.map(({ store }) => store.close()));
+      await database.dispose();
+    });
+
+    async function open(options?: StoreOptions): Promise<TestStore> {
+      const test = await openTestStore(database.url, options);
+      opened.push(test);
+      return test;
+    }
+
+    /** Closes what is open and opens it again, as a restart does. */
+    async function reopen(options?: StoreOptions): Promise<TestStore> {
+      await Promise.all(opened.splice(0).map(({ store }) => store.close()));
+      return open(options);
+    }
+
+    describe("identity", () => {
+      const LOOKALIKES = [
+        "abc",
+        "ABC",
+        "Abc",
+        "abc ",
+        " abc",
+        "abc\t",
+        "abc\n",
+        "ａbc",
+        "ß",
+        "ss",
+        "é",
+        "e\u0301",
+        "İ",
+        "i",
+        "ı",
+        "0",
+        "00",
+        "0.0",
+        "-0",
+        "1e3",
+        "null",
+        "NULL",
+        "'",
+        "''",
+        "\\",
+        "\\'",
+        '"',
+        "%",
+        "_",
+        "x'61'",
+        "';--",
+        "𝒳",
+        "\u{10FFFF}",
+        "\uFEFFabc",
+        "\u0001",
+      ];
+
+      it("keeps every jti apart that differs in a byte, and hands it back unaltered", async () => {
+        const { store } = await open();
+        const { results } = await store.write(
+          LOOKALIKES.map((name) => entry(name)),
+          terms(),
+        );
+        expect(results.map(({ outcome }) => outcome)).to.deep.equal(LOOKALIKES.map(() => "created"));
+        for (const name of LOOKALIKES) {
+          const { expiries } = await store.read([jti(name)]);
+          expect([...expiries.keys()]).to.deep.equal([name]);
+        }
+        const { entries } = await store.list(query({ limit: 100 }));
+        expect(entries.map((listed) => listed.jti)).to.have.members(LOOKALIKES);
+      });
+
+      it("finds nothing for a jti that merely resembles one it has", async () => {
+        const { store } = await open();
+        await store.write([entry("abc")], terms());
+        const { expiries } = await store.read(LOOKALIKES.filter((name) => name !== "abc").map(jti));
+        expect([...expiries.keys()]).to.deep.equal([]);
+      });
+
+      it("stores 255 bytes whole, and refuses 256 with all that came with them", async () => {
+        const { store } = await open();
+        const longest = "é".repeat(127) + "x";
+        await store.write([entry(longest)], terms());
+        expect([...(await store.read([jti(longest)])).expiries.keys()]).to.deep.equal([longest]);
+        expect(
+          await rejection(store.write([entry("with it"), entry(`${longest}x`)], terms())),
+        ).to.be.instanceOf(Error);
+        expect([...(await store.read([jti("with it")])).expiries.keys()]).to.deep.equal([]);
+      });
+
+      it("keeps reason and caller as they came, whatever is in them", async () => {
+        const { store } = await open();
+        const texts = LOOKALIKES.concat("", "é".repeat(256));
+        await store.write(
+          texts.map((reason, index) => entry(`t${index}`, { reason, revokedBy: reason.slice(0, 100) })),
+          terms(),
+        );
+        const { entries } = await store.list(query({ limit: 100 }));
+        const listed = new Map(entries.map((one) => [one.jti as string, [one.reason, one.revokedBy]]));
+        expect(texts.map((_, index) => listed.get(`t${index}`))).to.deep.equal(
+          texts.map((text) => [text, text.slice(0, 100)]),
+        );
+      });
+    });
+
+    describe("write", () => {
+      it("creates, then finds the entry there, then extends it, and never shortens it", async () => {
+        const { store } = await open();
+        const now = Date.now();
+        const first = entry("a", { expiresAt: at(now + HOUR), reason: "logout", revokedBy: "alice" });
+        const later = { ...first, expiresAt: at(now + 2 * HOUR), reason: "stolen", revokedBy: "bob" };
+        const receipts = [];
+        for (const one of [first, first, later, first])
+          receipts.push((await store.write([one], terms())).results[0]);
+        const createdAt = receipts[0]?.entry.createdAt ?? at(0);
+        expect(createdAt).to.be.within(now - 1000, Date.now() + 1000);
+        const stored = { ...first, createdAt };
+        expect(receipts).to.deep.equal([
+          { outcome: "created", entry: stored },
+          { outcome: "unchanged", entry: stored },
+          { outcome: "extended", entry: { ...stored, expiresAt: later.expiresAt } },
+          { outcome: "unchanged", entry: { ...stored, expiresAt: later.expiresAt } },
+        ]);
+      });
+
+      it("answers in the order of the entries, each with its own outcome", async () => {
+        const { store } = await open();
+        const now = Date.now();
+        await store.write([entry("m"), entry("c", { expiresAt: at(now + HOUR) })], terms());
+        const { results } = await store.write(
+          [
+            entry("z"),
+            entry("c", { expiresAt: at(now + 2 * HOUR) }),
+            entry("a"),
+            entry("m", { expiresAt: at(now + 1) }),
+          ],
+          terms(),
+        );
+        expect(results.map((result) => [result.entry.jti, result.outcome])).to.deep.equal([
+          ["z", "created"],
+          ["c", "extended"],
+          ["a", "created"],
+          ["m", "unchanged"],
+        ]);
+      });
+
+      it("replaces an entry whole once its leeway is over, and not a millisecond earlier", async () => {
+        const { store } = await open();
+        const expiresAt = at(Date.now() - 10 * HOUR);
+        const told: unknown[] = [];
+        for (const past of [-1, 0]) {
+          const name = `past ${past}`;
+          await store.write(
+            [entry(name, { expiresAt, reason: "old", revokedBy: "alice" })],
+            terms(expiresAt),
+          );
+          const anew = entry(name, { expiresAt: at(expiresAt + 2 * HOUR), reason: "new", revokedBy: "bob" });
+          const { results } = await store.write([anew], terms(expiresAt + LEEWAY + past));
+          told.push(results.map((result) => [result.outcome, result.entry.reason, result.entry.revokedBy]));
+        }
+        expect(told).to.deep.equal([[["extended", "old", "alice"]], [["created", "new", "bob"]]]);
+      });
+
+      it("does not believe a clock of the service that runs ahead of the database's", async () => {
+        const { store } = await open();
+        await store.write([entry("a", { reason: "old" })], terms());
+        const { results } = await store.write(
+          [entry("a", { expiresAt: at(Date.now() + 48 * HOUR), reason: "new" })],
+          terms(Date.now() + 24 * HOUR),
+        );
+        expect(results.map((result) => [result.outcome, result.entry.reason])).to.deep.equal([
+          ["extended", "old"],
+        ]);
+      });
+
+      it("keeps times to the millisecond up to the end of the year 9999", async () => {
+        const { store } = await open();
+        const expiries = [253_402_300_799_999, 2_177_452_799_999, 4_294_967_296_001, Date.now() + HOUR].map(
+          at,
+        );
+        await store.write(
+          expiries.map((expiresAt, index) => entry(`t${index}`, { expiresAt })),
+          terms(),
+        );
+        const { expiries: found } = await store.read(expiries.map((_, index) => jti(`t${index}`)));
+        expect(expiries.map((_, index) => found.get(`t${index}`))).to.deep.equal(expiries);
+      });
+
+      it("numbers commits without a gap, in the order in which they become visible", async () => {
+        const { store } = await open();
+        const before = (await store.read([])).revision.number;
+        const receipts = await Promise.all(
+          Array.from({ length: 40 }, (_, index) => store.write([entry(`t${index}`)], terms())),
+        );
+        const numbers = receipts.map(({ revision }) => revision.number).sort((a, b) => a - b);
+        expect(numbers).to.deep.equal(Array.from({ length: 40 }, (_, index) => before + index + 1));
+        expect((await store.read([])).revision.number).to.equal(before + 40);
+      });
+
+      it("tells exactly one of many at once that it created the entry", async () => {
+        const { store } = await open();
+        const receipts = await Promise.all(
+          Array.from({ length: 32 }, () =>
+            store.write([entry("contested", { expiresAt: at(9e12) })], terms()),
+          ),
+        );
+        const outcomes = receipts.map(({ results }) => results[0]?.outcome).sort();
+        expect(outcomes).to.deep.equal(["created", ...Array(31).fill("unchanged")]);
+      });
+
+      it("takes 1000 entries of the greatest size at once", async () => {
+        const { store } = await open();
+        const entries = Array.from({ length: 1000 }, (_, index) =>
+          entry(String(index).padEnd(255, "x"), { reason: "r".repeat(512), revokedBy: "b".repeat(255) }),
+        );
+        const { results } = await store.write(entries, terms());
+        expect(results.filter(({ outcome }) => outcome === "created")).to.have.length(1000);
+        expect((await store.read(entries.map((one) => one.jti))).expiries.size).to.equal(1000);
+      });
+
+      it("keeps what it acknowledged across a restart", async () => {
+        const { store } = await open();
+        const { revision } = await store.write([entry("a")], terms());
+        const again = await reopen();
+        const sighting = await again.store.read([jti("a")]);
+        expect([sighting.revision, [...sighting.expiries.keys()]]).to.deep.equal([revision, ["a"]]);
+      });
+    });
+
+    describe("read", () => {
+      it("starts at revision 0, which has a stamp like every other", async () => {
+        const { store } = await open();
+        const { revision, writable, expiries } = await store.read([jti("nobody")]);
+        expect([revision.number, writable, expiries.size]).to.deep.equal([0, true, 0]);
+        expect(revision.stamp).to.match(/^[0-9a-f]{16}$/);
+        expect(await store.missing([revision])).to.deep.equal([]);
+      });
+
+      it("reports the database's clock in UTC", async () => {
+        const { store } = await open();
+        const before = Date.now();
+        const { clock } = await store.read([]);
+        expect(clock).to.be.within(before - 1000, Date.now() + 1000);
+      });
+
+      it("finds every one of thousands, and only these", async () => {
+        const { store } = await open();
+        const names = Array.from({ length: 3000 }, (_, index) => `token-${index}`);
+        for (let from = 0; from < 3000; from += 1000)
+          await store.write(
+            names.slice(from, from + 1000).map((name) => entry(name)),
+            terms(),
+          );
+        for (const count of [1, 999, 1000, 1001, 3000]) {
+          const asked = names.slice(0, count).flatMap((name) => [jti(name), jti(`not ${name}`)]);
+          expect([...(await store.read(asked)).expiries.keys()].sort()).to.deep.equal(
+            names.slice(0, count).sort(),
+          );
+        }
+      });
+    });
+
+    describe("missing", () => {
+      it("knows its own revisions, and none that is ahead or stamped otherwise", async () => {
+        const { store } = await open();
+        const { revision: first } = await store.write([entry("a")], terms());
+        const { revision: second } = await store.write([entry("b")], terms());
+        const forged = { number: first.number, stamp: "0123456789abcdef" };
+        const ahead = { number: second.number + 1, stamp: second.stamp };
+        expect(await store.missing([first, second, forged, ahead])).to.deep.equal([forged, ahead]);
+      });
+
+      it("believes a revision older than any whose stamp it still has", async () => {
+        const { store, engine } = await open();
+        const { revision } = await store.write([entry("a")], terms());
+        await store.write([entry("b")], terms());
+        await engine.knex("blacklist_commits").where("revision", "<=", revision.number).delete();
+        expect(await store.missing([{ number: revision.number, stamp: "0123456789abcdef" }])).to.deep.equal(
+          [],
+        );
+      });
+    });
+
+    describe("list", () => {
+      /** Entries created a minute apart, so that their order is known: t0 is the oldest. */
+      async function fill(
+        { store, engine }: TestStore,
+        count: number,
+        { undated = 0 } = {},
+      ): Promise<number> {
+        const base = Date.now() - 24 * HOUR;
+        await store.write(
+          Array.from({ length: count }, (_, index) =>
+            entry(`t${index}`, { revokedBy: index % 2 === 0 ? "alice" : "bob" }),
+          ),
+          terms(),
+        );
+        for (let index = 0; index < count; index++) {
+          const created_at = index < undated ? null : base + Math.floor(index / 2) * 60_000;
+          await engine
+            .knex("blacklisted_tokens")
+            .where("jti", Buffer.from(`t${index}`))
+            .update({ created_at });
+        }
+        return base;
+      }
+
+      async function pages(
+        store: Store,
+        limit: number,
+        filter: Partial<ListFilter> = {},
+        between = async () => {},
+      ): Promise<string[][]> {
+        const found: string[][] = [];
+        let next: Pick<ListQuery, "after" | "asOf"> = { after: undefined, asOf: undefined };
+        for (;;) {
+          const page = await store.list(query({ limit, ...next }, filter));
+          found.push(page.entries.map((listed) => listed.jti));
+          const last = page.entries.at(-1);
+          if (!page.hasMore || last === undefined) return found;
+          next = { after: last, asOf: page.asOf };
+          await between();
+        }
+      }
+
+      it("pages newest first, ties by the jti's bytes, unknown times last", async () => {
+        const test = await open();
+        await fill(test, 10, { undated: 3 });
+        const everything = ["t9", "t8", "t7", "t6", "t5", "t4", "t3", "t2", "t1", "t0"];
+        for (const limit of [1, 2, 3, 7, 10, 11])
+          expect((await pages(test.store, limit)).flat()).to.deep.equal(everything);
+        expect(await pages(test.store, 5)).to.deep.equal([everything.slice(0, 5), everything.slice(5)]);
+      });
+
+      it("neither skips nor repeats an entry while others come and go", async () => {
+        const test = await open();
+        await fill(test, 20);
+        let turn = 0;
+        const found = await pages(test.store, 3, {}, async () => {
+          turn++;
+          await test.store.write(
+            [entry(`new ${turn}`), entry("t5", { expiresAt: at(Date.now() + (turn + 2) * HOUR) })],
+            terms(),
+          );
+          await test.engine
+            .knex("blacklisted_tokens")
+            .whereIn("jti", [Buffer.from("t19"), Buffer.from("t18")])
+            .delete();
+        });
+        expect(found.flat()).to.deep.equal(Array.from({ length: 20 }, (_, index) => `t${19 - index}`));
+      });
+
+      it("leaves out what no longer answers blacklisted at the instant of the first page, unless asked", async () => {
+        const { store } = await open();
+        const expiresAt = Date.now() - 10 * HOUR;
+        await store.write(
+          [entry("dead", { expiresAt: at(expiresAt) }), entry("live", { expiresAt: at(expiresAt + 1) })],
+          terms(expiresAt),
+        );
+        const asOf = at(expiresAt + LEEWAY);
+        const listed = async (filter: Partial<ListFilter>, instant: number) =>
+          (await store.list(query({ asOf: at(instant) }, filter))).entries
+            .map((one) => one.jti as string)
+            .sort();
+        expect([
+          await listed({}, asOf - 1),
+          await listed({}, asOf),
+          await listed({}, asOf + 1),
+          await listed({ includeExpired: true }, asOf + 1),
+        ]).to.deep.equal([["dead", "live"], ["live"], [], ["dead", "live"]]);
+      });
+
+      it("judges expiry now, by both clocks, when no instant is named", async () => {
+        const { store } = await open();
+        await store.write(
+          [entry("dead", { expiresAt: at(Date.now() - LEEWAY - 1000) }), entry("live")],
+          terms(),
+        );
+        const page = await store.list(query({}));
+        expect(page.entries.map((one) => one.jti)).to.deep.equal(["live"]);
+        const ahead = await store.list({ ...query({}), now: at(Date.now() + 24 * HOUR) });
+        expect(ahead.entries.map((one) => one.jti)).to.deep.equal(["live"]);
+      });
+
+      it("filters by time (from inclusive, to exclusive), caller and jti, all at once", async () => {
+        const test = await open();
+        const base = await fill(test, 10, { undated: 2 });
+        const minute = (n: number) => at(base + n * 60_000);
+        const found = async (filter: Partial<ListFilter>) => (await pages(test.store, 3, filter)).flat();
+        expect([
+          await found({ createdAfter: minute(2) }),
+          await found({ createdBefore: minute(2) }),
+          await found({ createdAfter: minute(2), createdBefore: minute(3) }),
+          await found({ revokedBy: "bob" }),
+          await found({ revokedBy: "BOB" }),
+          await found({ jtis: ["t3", "t0", "T5", "nobody"].map(jti) }),
+          await found({ jtis: ["t3", "t4", "t5"].map(jti), revokedBy: "bob", createdBefore: minute(2) }),
+        ]).to.deep.equal([
+          ["t9", "t8", "t7", "t6", "t5", "t4"],
+          ["t3", "t2"],
+          ["t5", "t4"],
+          ["t9", "t7", "t5", "t3", "t1"],
+          [],
+          ["t3", "t0"],
+          ["t3"],
+        ]);
+      });
+    });
+
+    describe("prune", () => {
+      const order = { ...terms(), retentionMs: 0, limit: 10_000, expiredBefore: undefined, dryRun: false };
+
+      async function remaining(store: Store): Promise<string[]> {
+        const { entries } = await store.list(query({ limit: 1000 }, { includeExpired: true }));
+        return entries.map((one) => one.jti as string).sort();
+      }
+
+      /** `old` expired `age` ago for each name. */
+      async function fill(store: Store, ages: Record<string, number>): Promise<void> {
+        await store.write(
+          Object.entries(ages).map(([name, age]) => entry(name, { expiresAt: at(Date.now() - age) })),
+          terms(),
+        );
+      }
+
+      it("deletes what is past expiry, leeway and retention, and nothing else", async () => {
+        const { store } = await open();
+        await fill(store, {
+          live: -HOUR,
+          expired: LEEWAY / 2,
+          forgotten: LEEWAY + 5000,
+          old: LEEWAY + HOUR + 5000,
+        });
+        const receipts = [];
+        for (const retentionMs of [HOUR, 0])
+          receipts.push(await store.prune({ ...order, now: at(Date.now()), retentionMs }));
+        expect([receipts, await remaining(store)]).to.deep.equal([
+          [
+            { count: 1, hasMore: false },
+            { count: 1, hasMore: false },
+          ],
+          ["expired", "live"],
+        ]);
+      });
+
+      it("honours the largest leeway that any replica ever ran with", async () => {
+        const { store } = await open({ leewayMs: 10 * LEEWAY });
+        await fill(store, { a: 5 * LEEWAY, b: 11 * LEEWAY });
+        const { store: other } = await reopen({ leewayMs: 0 });
+        expect(await other.prune({ ...order, now: at(Date.now()), leewayMs: 0 })).to.deep.equal({
+          count: 1,
+          hasMore: false,
+        });
+        expect(await remaining(other)).to.deep.equal(["a"]);
+      });
+
+      it("is narrowed by expired_before, exclusively, and never widened", async () => {
+        const { store } = await open();
+        const expiresAt = Date.now() - 10 * HOUR;
+        await store.write(
+          [
+            entry("a", { expiresAt: at(expiresAt) }),
+            entry("b", { expiresAt: at(expiresAt + 1) }),
+            entry("live"),
+          ],
+          terms(expiresAt),
+        );
+        const now = at(Date.now());
+        expect(await store.prune({ ...order, now, expiredBefore: at(expiresAt + 1) })).to.deep.equal({
+          count: 1,
+          hasMore: false,
+        });
+        expect(await remaining(store)).to.deep.equal(["b", "live"]);
+        expect(
+          await store.prune({ ...order, now, expiredBefore: at(Date.now() + 100 * HOUR) }),
+        ).to.deep.equal({ count: 1, hasMore: false });
+        expect(await remaining(store)).to.deep.equal(["live"]);
+      });
+
+      it("counts without deleting on a dry run, and says when there is more than the limit", async () => {
+        const { store } = await open();
+        await fill(
+          store,
+          Object.fromEntries(Array.from({ length: 2500 }, (_, index) => [`t${index}`, 2 * LEEWAY + index])),
+        );
+        const now = at(Date.now());
+        expect([
+          await store.prune({ ...order, now, dryRun: true, limit: 2499 }),
+          await store.prune({ ...order, now, dryRun: true, limit: 2500 }),
+          await store.prune({ ...order, now, limit: 2100 }),
+          await store.prune({ ...order, now, limit: 400 }),
+          await store.prune({ ...order, now, limit: 400 }),
+        ]).to.deep.equal([
+          { count: 2499, hasMore: true },
+          { count: 2500, hasMore: false },
+          { count: 2100, hasMore: true },
+          { count: 400, hasMore: false },
+          { count: 0, hasMore: false },
+        ]);
+      });
+
+      it("lets any number run at once, each entry counted by one of them", async () => {
+        const { store } = await open();
+        await fill(
+          store,
+          Object.fromEntries(Array.from({ length: 3000 }, (_, index) => [`t${index}`, 2 * LEEWAY])),
+        );
+        const receipts = await Promise.all(
+          Array.from({ length: 5 }, () => store.prune({ ...order, now: at(Date.now()) })),
+        );
+        expect(receipts.reduce((sum, { count }) => sum + count, 0)).to.equal(3000);
+        expect(await remaining(store)).to.deep.equal([]);
+      });
+
+      it("forgets nothing that only one of the two clocks says is over", async () => {
+        const clock = new FakeClock(Date.now() + 20_000);
+        const { store } = await open({ clock });
+        await fill(store, { a: LEEWAY - 10_000 });
+        expect(await store.prune({ ...order, now: clock.now() })).to.deep.equal({ count: 0, hasMore: false });
+      });
+
+      it("stops altogether while the clocks are more than 30 seconds apart", async () => {
+        for (const skew of [-31_000, 31_000]) {
+          const clock = new FakeClock(Date.now() + skew);
+          const { store } = await reopen({ clock });
+          await fill(store, { a: 100 * LEEWAY });
+          const error = await rejection(store.prune({ ...order, now: clock.now() }));
+          expect(error).to.include({ reason: "STORE_UNAVAILABLE" });
+          expect(await remaining(store)).to.deep.equal(["a"]);
+        }
+      });
+
+      it("spares an entry that is blacklisted anew meanwhile", async () => {
+        const { store } = await open();
+        await fill(
+          store,
+          Object.fromEntries(Array.from({ length: 2000 }, (_, index) => [`t${index}`, 2 * LEEWAY])),
+        );
+        const [, { results }] = await Promise.all([
+          store.prune({ ...order, now: at(Date.now()) }),
+          store.write(
+            Array.from({ length: 1000 }, (_, index) => entry(`t${index * 2}`)),
+            terms(),
+          ),
+        ]);
+        expect(results.every(({ outcome }) => outcome === "created")).to.equal(true);
+        expect(await remaining(store)).to.have.length(1000);
+      });
+
+      it("keeps the stamps of a day, and the last one however old", async () => {
+        const { store, engine } = await open();
+        for (const name of ["a", "b", "c"]) await store.write([entry(name)], terms());
+        const commits = () => engine.knex("blacklist_commits").orderBy("revision").pluck("revision");
+        await engine
+          .knex("blacklist_commits")
+          .where("revision", "<", 2)
+          .update({ committed_at: Date.now() - 25 * HOUR });
+        await store.prune({ ...order, now: at(Date.now()) });
+        const afterOne = (await commits()).map(Number);
+        await engine.knex("blacklist_commits").update({ committed_at: Date.now() - 25 * HOUR });
+        await store.prune({ ...order, now: at(Date.now()) });
+        expect([afterOne, (await commits()).map(Number)]).to.deep.equal([[2, 3], [3]]);
+      });
+    });
+
+    describe("open", () => {
+      it("finds the same deployment again", async () => {
+        const first = await (await open()).store.open();
+        const second = await (await reopen()).store.open();
+        expect(second).to.deep.equal(first);
+        expect([first.generation.length, first.secret.length]).to.deep.equal([32, 32]);
+      });
+
+      it("refuses a schema that says it no longer supports this version, and says what to do", async () => {
+        const { engine } = await open();
+        await engine.knex("blacklist_state").update({ oldest_code: 1000 });
+        const error = await rejection(reopen());
+        expect(error)
+          .to.include({ name: "SchemaError" })
+          .and.property("message")
+          .match(/upgrade token-blacklist/);
+      });
+
+      it("works on a schema that is merely newer, and remarks it", async () => {
+        const { engine } = await open();
+        await engine
+          .knex("blacklist_migrations")
+          .insert({ name: "9999-future", batch: 9, migration_time: new Date() });
+        const { store } = await reopen();
+        expect((await store.open()).remark).to.match(/newer.*9999-future/);
+        expect((await store.write([entry("a")], terms())).results[0]?.outcome).to.equal("created");
+      });
+    });
+  });
+}
+
+function query(rest: Partial<ListQuery>, filter: Partial<ListFilter> = {}): ListQuery {
+  const everything = {
+    includeExpired: false,
+    createdAfter: undefined,
+    createdBefore: undefined,
+    revokedBy: undefined,
+    jtis: undefined,
+  };
+  return {
+    limit: 100,
+    after: undefined,
+    asOf: undefined,
+    ...terms(),
+    ...rest,
+    filter: { ...everything, ...filter },
+  };
+}

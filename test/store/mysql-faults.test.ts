@@ -1,0 +1,344 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { expect } from "chai";
+import mysql, { type Connection } from "mysql2/promise";
+import type { Store } from "../../src/store/store.ts";
+import { FaultProxy } from "../support/fault-proxy.ts";
+import type { PrivateMariadb } from "../support/mariadb.ts";
+import { ownMariadb } from "../support/own-mariadb.ts";
+import { reasonOf } from "../support/rejection.ts";
+import { until } from "../support/until.ts";
+import { at, entry, HOUR, jti, openTestStore, type TestStore, terms } from "./open-test-store.ts";
+
+const PACKET = "UPDATE blacklist_state SET revision";
+
+describe("the store when MySQL or the network fails", function () {
+  this.timeout(60_000);
+  let server: PrivateMariadb;
+  let url: string;
+  let proxy: FaultProxy;
+  let opened: TestStore[];
+  let admin: Connection;
+
+  before(async function () {
+    server = await ownMariadb(this);
+  });
+
+  after(async () => {
+    await server?.stop();
+  });
+
+  beforeEach(async () => {
+    ({ url } = await server.createDatabase());
+    proxy = await FaultProxy.start({ port: server.port });
+    admin = await mysql.createConnection(url);
+    admin.on("error", () => {});
+    opened = [];
+  });
+
+  afterEach(async () => {
+    await Promise.all(opened.map(({ store }) => store.close()));
+    admin.destroy();
+    await proxy.close();
+  });
+
+  async function open(where = url): Promise<TestStore> {
+    const test = await openTestStore(where);
+    opened.push(test);
+    return test;
+  }
+
+  /** The entries that are in the database, whatever any store thinks. */
+  async function stored(): Promise<string[]> {
+    const [rows] = await admin.query("SELECT jti FROM blacklisted_tokens ORDER BY jti");
+    return (rows as { jti: Buffer }[]).map((row) => row.jti.toString());
+  }
+
+  /** Transactions in that state. InnoDB renews the table only when nobody has looked for a tenth of a second. */
+  async function transactions(state: "LOCK WAIT" | "%"): Promise<number> {
+    await delay(110);
+    const [rows] = await admin.query(
+      "SELECT count(*) AS n FROM information_schema.innodb_trx WHERE trx_state LIKE ?",
+      [state],
+    );
+    return (rows as { n: number }[])[0]?.n ?? 0;
+  }
+
+  async function recovered(store: Store, withinMs = 2000): Promise<void> {
+    const works = () =>
+      store.write([entry("recovery")], terms()).then(
+        () => true,
+        () => false,
+      );
+    await until(works, { withinMs, what: "a write succeeds again" });
+  }
+
+  describe("a commit whose answer is lost", () => {
+    /** Cuts the connection when the answer to the next `count` write packets comes by: they have been committed. */
+    function loseAnswers(count: number): void {
+      let lost = 0;
+      let sent = false;
+      proxy.onClientData = (chunk) => {
+        sent ||= chunk.includes(PACKET);
+        return true;
+      };
+      proxy.onServerData = () => {
+        if (!sent || lost === count) return true;
+        sent = false;
+        lost++;
+        return false;
+      };
+    }
+
+    for (const count of [1, 2, 4]) {
+      it(`is repeated, and still tells who created what (${count} in a row)`, async () => {
+        const { store } = await open(proxy.through(url));
+        await store.write(
+          [
+            entry("there", { expiresAt: at(Date.now() + HOUR), reason: "first" }),
+            entry("short", { expiresAt: at(Date.now() + HOUR) }),
+          ],
+          terms(),
+        );
+        loseAnswers(count);
+        const { results } = await store.write(
+          [
+            entry("new"),
+            entry("there", { expiresAt: at(1e12) }),
+            entry("short", { expiresAt: at(Date.now() + 2 * HOUR) }),
+          ],
+          terms(),
+        );
+        expect(results.map((result) => [result.entry.jti, result.outcome])).to.deep.equal([
+          ["new", "created"],
+          ["there", "unchanged"],
+          ["short", "extended"],
+        ]);
+      });
+    }
+
+    it("has exactly one creator among many callers of two services, one of which loses answers", async () => {
+      const { store: lossy } = await open(proxy.through(url));
+      const { store: sound } = await open();
+      for (let round = 0; round < 10; round++) {
+        loseAnswers(1);
+        const name = `contested ${round}`;
+        const writes = Array.from({ length: 24 }, (_, index) =>
+          (index % 2 === 0 ? lossy : sound).write([entry(name)], terms()),
+        );
+        const outcomes = (await Promise.all(writes)).map(({ results }) => results[0]?.outcome);
+        expect(
+          outcomes.filter((outcome) => outcome === "created"),
+          name,
+        ).to.have.length(1);
+      }
+    });
+
+    it("may still be on its way when it is repeated, and is not done twice", async () => {
+      const { store } = await open(proxy.through(url));
+      await admin.query("BEGIN");
+      await admin.query("SELECT * FROM blacklist_state WHERE id = 1 FOR UPDATE");
+      const write = store.write([entry("a", { reason: "once" })], terms());
+      await until(async () => (await transactions("LOCK WAIT")) === 1, {
+        withinMs: 5000,
+        what: "the first packet waits for the lock",
+      });
+      proxy.cut();
+      await until(async () => (await transactions("LOCK WAIT")) === 2, {
+        withinMs: 5000,
+        what: "its repetition waits behind it",
+      });
+      await admin.query("COMMIT");
+      const { results } = await write;
+      expect([results.map(({ outcome }) => outcome), await stored()]).to.deep.equal([["created"], ["a"]]);
+    });
+
+    it("ends as unavailable after a bounded number of attempts", async () => {
+      const { store } = await open(proxy.through(url));
+      loseAnswers(1000);
+      const lost = entry("a");
+      expect(await reasonOf(store.write([lost], terms()))).to.equal("STORE_UNAVAILABLE");
+      await proxy.heal();
+      const { results } = await store.write([lost], terms());
+      expect(results[0]?.outcome).to.equal("unchanged");
+    });
+  });
+
+  it("repeats a write that met a deadlock", async () => {
+    const { store } = await open();
+    await store.write([entry("row")], terms());
+    await admin.query("CREATE TABLE ballast (id INT PRIMARY KEY)");
+    await admin.query("BEGIN");
+    // InnoDB gives up the transaction that has changed less: this one has changed more.
+    await admin.query(
+      `INSERT INTO ballast VALUES ${Array.from({ length: 500 }, (_, id) => `(${id})`).join()}`,
+    );
+    await admin.query("SELECT * FROM blacklisted_tokens WHERE jti = 'row' FOR UPDATE");
+    const write = store.write([entry("row", { expiresAt: at(Date.now() + 9 * HOUR) })], terms());
+    await until(async () => (await transactions("LOCK WAIT")) === 1, {
+      withinMs: 5000,
+      what: "the write waits for the row",
+    });
+    await admin.query("UPDATE blacklist_state SET leeway_ms = leeway_ms + 1 WHERE id = 1");
+    await admin.query("COMMIT");
+    const [deadlocks] = await admin.query("SHOW ENGINE INNODB STATUS");
+    expect((deadlocks as { Status: string }[])[0]?.Status).to.include("LATEST DETECTED DEADLOCK");
+    expect((await write).results[0]?.outcome).to.equal("extended");
+  });
+
+  it("leaves no transaction open when the lock is not to be had in time, and succeeds once it is", async () => {
+    const { store } = await open();
+    await admin.query("BEGIN");
+    await admin.query("SELECT * FROM blacklist_state WHERE id = 1 FOR UPDATE");
+    expect(await reasonOf(store.write([entry("a")], terms()))).to.equal("STORE_UNAVAILABLE");
+    await until(async () => (await transactions("%")) === 1, {
+      withinMs: 3000,
+      what: "only the test's own transaction is open",
+    });
+    await admin.query("COMMIT");
+    expect((await store.write([entry("a")], terms())).results[0]?.outcome).to.equal("created");
+  });
+
+  it("writes nothing on a server made read-only, says so when read, and goes on when it is over", async () => {
+    const { store } = await open();
+    await store.write([entry("before")], terms());
+    await admin.query("SET GLOBAL read_only = 1");
+    try {
+      expect(await reasonOf(store.write([entry("during")], terms()))).to.equal("STORE_UNAVAILABLE");
+      const { writable, expiries } = await store.read([jti("before"), jti("during")]);
+      expect([writable, [...expiries.keys()], await stored()]).to.deep.equal([false, ["before"], ["before"]]);
+    } finally {
+      await admin.query("SET GLOBAL read_only = 0");
+    }
+    await recovered(store);
+    expect((await store.read([])).writable).to.equal(true);
+  });
+
+  it("neither reads nor writes once another database stands in its place", async () => {
+    const { store } = await open();
+    await store.write([entry("a")], terms());
+    await admin.query("UPDATE blacklist_state SET generation = x'00000000000000000000000000000000'");
+    expect([
+      await reasonOf(store.read([jti("a")])),
+      await reasonOf(store.write([entry("b")], terms())),
+    ]).to.deep.equal(["STORE_UNAVAILABLE", "STORE_UNAVAILABLE"]);
+    expect(await stored()).to.deep.equal(["a"]);
+  });
+
+  it("refuses a schema that is out of date, and says what to run", async () => {
+    await open();
+    await admin.query("DELETE FROM blacklist_migrations ORDER BY id DESC LIMIT 1");
+    const { openStore } = await import("../../src/store/open-store.ts");
+    const { parseDatabaseUrl } = await import("../../src/store/database-url.ts");
+    const { systemClock } = await import("../../src/clock.ts");
+    const store = openStore(parseDatabaseUrl(url), { clock: systemClock, leewayMs: 0 });
+    const message = await store.open().catch((error: Error) => error.message);
+    await store.close();
+    expect(message).to.match(/out of date.*token-blacklist migrate up/);
+  });
+
+  it("keeps checks and revocations going while List and Prune have every connection of the pool", async () => {
+    const { store, engine } = await open();
+    const busy = Promise.allSettled(Array.from({ length: 4 }, () => engine.knex.raw("SELECT SLEEP(2)")));
+    const began = performance.now();
+    await store.write([entry("a")], terms());
+    await store.read([jti("a")]);
+    expect(performance.now() - began).to.be.below(1000);
+    await busy;
+  });
+
+  const FAULTS: Record<string, () => void> = {
+    "swallows every byte": () => proxy.blackhole(),
+    "swallows the answers": () => proxy.blackhole("toClient"),
+    "resets every connection": () => proxy.reset(),
+    "refuses connections": () => {
+      proxy.refuse();
+      proxy.cut();
+    },
+  };
+  for (const [fault, inflict] of Object.entries(FAULTS)) {
+    it(`fails in bounded time while the network ${fault}, and recovers within two seconds`, async () => {
+      const { store } = await open(proxy.through(url));
+      inflict();
+      const began = performance.now();
+      expect(await reasonOf(store.read([]))).to.equal("STORE_UNAVAILABLE");
+      expect(performance.now() - began).to.be.below(2000);
+      await proxy.heal();
+      await until(
+        () =>
+          store.read([]).then(
+            () => true,
+            () => false,
+          ),
+        { withinMs: 2000, what: "a read succeeds again" },
+      );
+      await recovered(store);
+    });
+  }
+
+  it("fails in bounded time while the server is stopped, and recovers when it goes on", async () => {
+    const { store } = await open();
+    server.pause();
+    try {
+      expect(await reasonOf(store.read([]))).to.equal("STORE_UNAVAILABLE");
+    } finally {
+      server.resume();
+    }
+    await recovered(store);
+  });
+});
+
+for (const binaryLog of [false, true]) {
+  describe(`the store when the database is killed, binary log ${binaryLog ? "on" : "off"}`, function () {
+    this.timeout(120_000);
+    let server: PrivateMariadb;
+
+    before(async function () {
+      server = await ownMariadb(this, { binaryLog });
+    });
+
+    after(async () => {
+      await server?.stop();
+    });
+
+    it("has everything that it acknowledged when the server comes back, again and again", async () => {
+      const { url } = await server.createDatabase();
+      const { store } = await openTestStore(url);
+      const acknowledged: string[] = [];
+      try {
+        for (let round = 0; round < 4; round++) {
+          let stop = false;
+          const target = acknowledged.length + 200;
+          const writers = Array.from({ length: 8 }, async (_, writer) => {
+            for (let count = 0; !stop; count++) {
+              const name = `${round}-${writer}-${count}`;
+              await store.write([entry(name)], terms()).then(
+                () => acknowledged.push(name),
+                () => {},
+              );
+            }
+          });
+          await until(() => acknowledged.length >= target, {
+            withinMs: 20_000,
+            what: "200 more writes are acknowledged",
+          });
+          await server.kill("SIGKILL");
+          stop = true;
+          await Promise.all(writers);
+          await server.restart();
+          await until(
+            () =>
+              store.read([]).then(
+                () => true,
+                () => false,
+              ),
+            { withinMs: 5000, what: "the store has recovered" },
+          );
+          const { expiries } = await store.read(acknowledged.map(jti));
+          expect(acknowledged.filter((name) => !expiries.has(name))).to.deep.equal([]);
+        }
+      } finally {
+        await store.close();
+      }
+    });
+  });
+}

@@ -1,0 +1,52 @@
+import { type Clock, systemClock } from "../../src/clock.ts";
+import type { EpochMs, Jti, NewEntry } from "../../src/entry.ts";
+import { migrate } from "../../src/migrate.ts";
+import { parseDatabaseUrl } from "../../src/store/database-url.ts";
+import type { Engine } from "../../src/store/engine.ts";
+import { KnexStore } from "../../src/store/knex-store.ts";
+import { openEngine } from "../../src/store/open-store.ts";
+import type { Store } from "../../src/store/store.ts";
+
+export interface TestStore {
+  readonly store: Store;
+  /** The way past the store's interface, for states that only time or an accident brings about. */
+  readonly engine: Engine;
+}
+
+export interface StoreOptions {
+  readonly clock?: Clock;
+  readonly leewayMs?: number;
+}
+
+/** The store at `url`, its schema brought up to date. */
+export async function openTestStore(
+  url: string,
+  { clock = systemClock, leewayMs = LEEWAY }: StoreOptions = {},
+): Promise<TestStore> {
+  const address = parseDatabaseUrl(url);
+  if (address.kind === "mysql") await migrate("up", address, () => {});
+  const engine = openEngine(address);
+  const store = new KnexStore(engine, { clock, leewayMs });
+  try {
+    await store.open();
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  return { store, engine };
+}
+
+export const LEEWAY = 60_000;
+export const HOUR = 3_600_000;
+
+export const jti = (text: string) => text as Jti;
+export const at = (ms: number) => ms as EpochMs;
+
+/** An entry that names only what the test is about; it expires in an hour. */
+export function entry(name: string, rest: Partial<Omit<NewEntry, "jti">> = {}): NewEntry {
+  return { jti: jti(name), expiresAt: at(Date.now() + HOUR), reason: "", revokedBy: "", ...rest };
+}
+
+export function terms(now: number = Date.now(), leewayMs: number = LEEWAY) {
+  return { now: at(now), leewayMs };
+}

@@ -1,0 +1,67 @@
+import type { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+
+export type Direction = "toServer" | "toClient";
+
+/** What one connection asks the proxy it belongs to, chunk by chunk. */
+export interface LinkRules {
+  latencyMs(): number;
+  swallows(direction: Direction): boolean;
+  /** Resolves at once, or when bytes of that direction are no longer held back. */
+  released(direction: Direction): Promise<void>;
+  /** Which part of the chunk may pass, and whether the connection is cut behind it. */
+  admit(direction: Direction, chunk: Buffer): { pass: Buffer; cut: boolean };
+}
+
+// What one direction may keep in memory before it stops reading.
+const MAX_PENDING_BYTES = 1024 * 1024;
+
+export function link(client: Socket, server: Socket, rules: LinkRules): void {
+  pump(client, server, "toServer", rules);
+  pump(server, client, "toClient", rules);
+}
+
+/** Both sides see an RST. */
+export function cutLink(client: Socket, server: Socket): void {
+  client.resetAndDestroy();
+  server.resetAndDestroy();
+}
+
+function pump(from: Socket, to: Socket, direction: Direction, rules: LinkRules): void {
+  let pending = 0;
+  let lostBytes = false;
+  let last = Promise.resolve();
+
+  const deliver = async (chunk: Buffer, dueAt: number) => {
+    const wait = dueAt - performance.now();
+    if (wait > 0) await delay(wait);
+    await rules.released(direction);
+    if (to.destroyed) return;
+    const { pass, cut } = rules.admit(direction, chunk);
+    to.write(pass, () => {
+      pending -= chunk.length;
+      if (pending < MAX_PENDING_BYTES) from.resume();
+    });
+    if (!cut) return;
+    // What was let through arrives before the end does: an RST could overtake it.
+    to.destroySoon();
+    from.resetAndDestroy();
+  };
+
+  from.on("data", (chunk: Buffer) => {
+    // A stream with a hole in it is not a stream: after the first lost byte nothing passes any more.
+    lostBytes ||= rules.swallows(direction);
+    if (lostBytes) return;
+    pending += chunk.length;
+    if (pending >= MAX_PENDING_BYTES) from.pause();
+    const dueAt = performance.now() + rules.latencyMs();
+    last = last.then(() => deliver(chunk, dueAt));
+  });
+  from.on("end", () => {
+    if (rules.swallows(direction)) return;
+    last = last.then(() => rules.released(direction)).then(() => void to.end());
+  });
+  from.on("error", () => {
+    if (!rules.swallows(direction)) to.destroySoon();
+  });
+}

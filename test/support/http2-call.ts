@@ -1,0 +1,63 @@
+import { type ClientHttp2Session, connect } from "node:http2";
+import { status } from "@grpc/grpc-js";
+import type { StatusName } from "../../src/client/client-error.ts";
+
+export interface Http2Answer {
+  /** Undefined when the stream ended without a gRPC status. */
+  readonly code: StatusName | undefined;
+  /** Percent-encoded, as it travels. */
+  readonly message: string;
+  readonly details: Buffer | undefined;
+}
+
+/** A bare HTTP/2 connection, for what no gRPC client would send. */
+export class Http2Connection {
+  readonly session: ClientHttp2Session;
+
+  constructor(address: string) {
+    this.session = connect(`http://${address}`);
+    this.session.on("error", () => {});
+  }
+
+  /** One gRPC call whose body is `body` as it stands, framing included. */
+  send(path: string, body: Uint8Array, headers: Readonly<Record<string, string>> = {}): Promise<Http2Answer> {
+    const stream = this.session.request({
+      ":method": "POST",
+      ":path": path,
+      "content-type": "application/grpc",
+      te: "trailers",
+      ...headers,
+    });
+    let answer: Http2Answer = { code: undefined, message: "", details: undefined };
+    const read = (fields: Record<string, unknown>) => {
+      if (fields["grpc-status"] === undefined) return;
+      const details = fields["grpc-status-details-bin"];
+      answer = {
+        code: status[Number(fields["grpc-status"])] as StatusName,
+        message: String(fields["grpc-message"] ?? ""),
+        details: details === undefined ? undefined : Buffer.from(String(details), "base64"),
+      };
+    };
+    stream.on("response", read);
+    stream.on("trailers", read);
+    stream.on("error", () => {});
+    stream.resume();
+    stream.end(body);
+    return new Promise((resolve) => stream.once("close", () => resolve(answer)));
+  }
+
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.session.destroyed) resolve();
+      else this.session.once("close", resolve).destroy();
+    });
+  }
+}
+
+/** A message in gRPC's own framing: a flag, the length, the bytes. */
+export function framed(message: Uint8Array, { compressed = false, length = message.length } = {}): Buffer {
+  const head = Buffer.alloc(5);
+  head.writeUInt8(compressed ? 1 : 0, 0);
+  head.writeUInt32BE(length, 1);
+  return Buffer.concat([head, message]);
+}

@@ -1,0 +1,20 @@
+import type { Logger } from "pino";
+import { createLogger } from "../../src/logger.ts";
+
+/** The service's own logger, its lines kept. */
+export function memoryLog(): { readonly log: Logger; readonly lines: string[]; records(): LogRecord[] } {
+  const lines: string[] = [];
+  const log = createLogger("trace", { write: (line) => void lines.push(line) });
+  return {
+    log,
+    lines,
+    /** What the lines say, without the time. */
+    records: () =>
+      lines.map((line) => {
+        const { time: _, ...record } = JSON.parse(line) as LogRecord;
+        return record;
+      }),
+  };
+}
+
+export type LogRecord = Record<string, unknown>;

@@ -1,0 +1,74 @@
+import { Client, type ClientOptions, credentials, Metadata, type StatusObject, status } from "@grpc/grpc-js";
+import type { StatusName } from "../../src/client/client-error.ts";
+
+export interface RawAnswer {
+  readonly code: StatusName;
+  /** The text of the status. */
+  readonly details: string;
+  /** The trailers. */
+  readonly metadata: Metadata;
+  /** The response message, if one came. */
+  readonly bytes: Buffer | undefined;
+}
+
+export interface RawCall {
+  readonly answer: Promise<RawAnswer>;
+  cancel(): void;
+}
+
+/** A gRPC connection that sends and shows bytes as they are; nothing on this side looks into them. */
+export class RawChannel {
+  readonly grpc: Client;
+
+  constructor(address: string, options: ClientOptions = {}) {
+    this.grpc = new Client(address, credentials.createInsecure(), {
+      // Of the shared pool, several channels of one test would be one connection.
+      "grpc.use_local_subchannel_pool": 1,
+      "grpc.enable_http_proxy": 0,
+      "grpc.enable_channelz": 0,
+      "grpc.enable_retries": 0,
+      ...options,
+    });
+  }
+
+  /** Never rejects: every end of a call is an answer. Without a `timeoutMs` the call brings no deadline. */
+  begin(path: string, bytes: Uint8Array, { timeoutMs }: { timeoutMs?: number } = {}): RawCall {
+    let cancel = () => {};
+    const answer = new Promise<RawAnswer>((resolve) => {
+      let response: Buffer | undefined;
+      const call = this.grpc.makeUnaryRequest<Buffer, Buffer>(
+        path,
+        asIs,
+        asIs,
+        Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+        new Metadata(),
+        timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs },
+        (_error, value) => {
+          response = value;
+        },
+      );
+      cancel = () => call.cancel();
+      call.on("status", ({ code, details, metadata }: StatusObject) => {
+        resolve({ code: status[code] as StatusName, details, metadata, bytes: response });
+      });
+    });
+    return { answer, cancel };
+  }
+
+  call(path: string, bytes: Uint8Array, options?: { timeoutMs?: number }): Promise<RawAnswer> {
+    return this.begin(path, bytes, options).answer;
+  }
+
+  close(): void {
+    this.grpc.close();
+  }
+}
+
+/** The path of one of our methods. */
+export function methodPath(name: "Blacklist" | "IsBlacklisted" | "List" | "Prune"): string {
+  return `/tokenblacklist.v1.TokenBlacklist/${name}`;
+}
+
+function asIs(bytes: Buffer): Buffer {
+  return bytes;
+}

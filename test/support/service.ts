@@ -1,0 +1,65 @@
+import { createClient, type TokenBlacklistClient } from "../../src/client/client.ts";
+import type { Clock } from "../../src/clock.ts";
+import { readConfig } from "../../src/config.ts";
+import { formatHostPort } from "../../src/host-port.ts";
+import { migrate } from "../../src/migrate.ts";
+import { type Service, start } from "../../src/start.ts";
+import { type LogRecord, memoryLog } from "./memory-log.ts";
+
+export interface RunningService {
+  readonly service: Service;
+  /** `host:port` for gRPC. */
+  readonly address: string;
+  /** Where probes and metrics are, without a slash at the end. */
+  readonly adminUrl: string;
+  readonly client: TokenBlacklistClient;
+  /** What the service has logged so far, without the times. */
+  logs(): LogRecord[];
+  /** The same as text, to search it for what must not be there. */
+  logText(): string;
+  /** Closes the client, then the service. May be called twice. */
+  stop(): Promise<void>;
+}
+
+export interface ServiceOptions {
+  /** What DATABASE_URL holds. */
+  readonly url: string;
+  /** Further settings, as an operator would give them. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly clock?: Clock;
+  /** False where the database is away, or a newcomer forgot it. The embedded file migrates itself. */
+  readonly migrated?: boolean;
+}
+
+/** The real service on free ports, in this process, with a client of ours and its log in memory. */
+export async function startService({
+  url,
+  env = {},
+  clock,
+  migrated = true,
+}: ServiceOptions): Promise<RunningService> {
+  const config = readConfig({
+    DATABASE_URL: url,
+    LISTEN_ADDRESS: "127.0.0.1:0",
+    ADMIN_ADDRESS: "127.0.0.1:0",
+    SHUTDOWN_GRACE: "1s",
+    ...env,
+  });
+  if (migrated && config.database.kind === "mysql") await migrate("up", config.database, () => {});
+  const { log, lines, records } = memoryLog();
+  const service = await start(config, { log, ...(clock && { clock }) });
+  const address = formatHostPort(service.address);
+  const client = createClient({ address });
+  return {
+    service,
+    address,
+    adminUrl: `http://${formatHostPort(service.adminAddress)}`,
+    client,
+    logs: records,
+    logText: () => lines.join(""),
+    async stop() {
+      client.close();
+      await service.close();
+    },
+  };
+}
