@@ -39,7 +39,7 @@ export function readConfig(env: Environment): Config {
   /** The variable read by `parse`; empty counts as absent. */
   function read<T>(name: string, fallback: string, parse: (text: string) => T): T {
     try {
-      return parse(valueOf(env, name) ?? fallback);
+      return parse(lookUp(env, name) ?? fallback);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       problems.push(`${name} ${error.message}`);
@@ -65,7 +65,7 @@ export function readConfig(env: Environment): Config {
 }
 
 /** The variable, or the content of the file that `NAME_FILE` names, so that secrets need not stand in the environment. */
-function valueOf(env: Environment, name: string): string | undefined {
+function lookUp(env: Environment, name: string): string | undefined {
   const value = env[name] || undefined;
   const file = env[`${name}_FILE`] || undefined;
   if (file === undefined) return value;

@@ -1,20 +1,23 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
-import pino from "pino";
 import { EXIT } from "./cli/exit-code.ts";
 import { run } from "./cli/program.ts";
 import { systemClock } from "./clock.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
 import { SchemaError, ServiceError, StartError } from "./errors.ts";
 import { formatHostPort } from "./host-port.ts";
-import { createLogger } from "./logger.ts";
-import { type MigrateAction, migrate } from "./migrate.ts";
-import { start } from "./start.ts";
+import type { MigrateAction } from "./migrate.ts";
 
-// The only file that touches the process: arguments, environment, streams, signals and the exit code.
+// The only file that touches the process: arguments, environment, streams, signals and the exit code. The service and
+// its databases are loaded when they are asked for: an operator's `check` should not wait for them.
 
 async function serve(): Promise<number> {
   return withConfig(async (config) => {
+    const [{ pino }, { createLogger }, { start }] = await Promise.all([
+      import("pino"),
+      import("./logger.ts"),
+      import("./start.ts"),
+    ]);
     const destination = pino.destination({ dest: 1, sync: false });
     const log = createLogger(config.logLevel, destination);
     const stopped = new Promise<NodeJS.Signals>((resolve) => {
@@ -47,6 +50,7 @@ async function serve(): Promise<number> {
 
 async function runMigration(action: MigrateAction): Promise<number> {
   return withConfig(async ({ database }) => {
+    const { migrate } = await import("./migrate.ts");
     const fine = await migrate(action, database, (line) => process.stdout.write(`${line}\n`));
     return fine ? EXIT.ok : EXIT.found;
   });

@@ -15,7 +15,7 @@ export async function migrate(
   database: DatabaseAddress,
   print: (line: string) => void,
 ): Promise<boolean> {
-  const engine = openEngine(database);
+  const engine = openEngine(database, { timeoutMs: MIGRATION_TIMEOUT_MS });
   try {
     return await ACTIONS[action](engine, print);
   } catch (error) {
@@ -30,6 +30,9 @@ export async function migrate(
     await engine.close();
   }
 }
+
+/** A change of a table with hundreds of millions of rows may take hours. */
+const MIGRATION_TIMEOUT_MS = 24 * 3_600_000;
 
 type Action = (engine: Engine, print: (line: string) => void) => Promise<boolean>;
 

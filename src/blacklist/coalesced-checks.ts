@@ -81,10 +81,10 @@ export class CoalescedChecks implements Checks {
       for (const { jtis } of group) for (const jti of jtis) asked.add(jti);
       const sighting = await this.#store.read([...asked]);
       const now = Math.min(sighting.clock, this.#clock.now()) as EpochMs;
-      const lost = await this.#lost(group, sighting);
+      const doubts = await this.#doubts(group, sighting);
       for (const waiting of group) {
         try {
-          waiting.resolve(answer(waiting, sighting, { now, leewayMs: this.#leewayMs, lost }));
+          waiting.resolve(answer(waiting, sighting, { now, leewayMs: this.#leewayMs, doubts }));
         } catch (error) {
           waiting.reject(error);
         }
@@ -94,25 +94,41 @@ export class CoalescedChecks implements Checks {
     }
   }
 
-  /** Of the revisions that calls of the group name, the texts of those that the database does not have. */
-  async #lost(group: readonly Waiting[], { revision }: Sighting): Promise<ReadonlySet<string>> {
+  /** Why nothing can be ruled out for those who name a revision, by its text: it is lost, or could not be looked up. */
+  async #doubts(group: readonly Waiting[], { revision }: Sighting): Promise<ReadonlyMap<string, unknown>> {
     const named = new Map<string, Revision>();
     for (const { freshness } of group) {
       if (freshness.kind === "at-least") named.set(formatRevision(freshness.revision), freshness.revision);
     }
     // The commonest one needs no question: it is the last.
     named.delete(formatRevision(revision));
-    return new Set((await this.#store.missing([...named.values()])).map(formatRevision));
+    try {
+      const missing = await this.#store.missing([...named.values()]);
+      return new Map(missing.map((lost) => [formatRevision(lost), REVISION_LOST]));
+    } catch (error) {
+      return new Map([...named.keys()].map((text) => [text, error]));
+    }
   }
 }
+
+const REVISION_LOST = new ServiceError(
+  "REVISION_LOST",
+  "the database does not have the revision named: it was restored, or is another one",
+);
+
+const READ_ONLY = new ServiceError(
+  "NOT_FRESH",
+  "the database is read-only and may lag behind: nothing can be ruled out",
+);
 
 function answer(
   { jtis, freshness }: Waiting,
   { expiries, revision, writable }: Sighting,
-  { now, leewayMs, lost }: { now: EpochMs; leewayMs: number; lost: ReadonlySet<string> },
+  { now, leewayMs, doubts }: { now: EpochMs; leewayMs: number; doubts: ReadonlyMap<string, unknown> },
 ): CheckAnswer {
-  const revisionLost = freshness.kind === "at-least" && lost.has(formatRevision(freshness.revision));
-  const vouched = writable && !revisionLost;
+  const revisionDoubt =
+    freshness.kind === "at-least" ? doubts.get(formatRevision(freshness.revision)) : undefined;
+  const doubt = revisionDoubt ?? (writable ? undefined : READ_ONLY);
   let positives = 0;
   const verdicts = jtis.map((jti): Verdict => {
     const expiresAt = expiries.get(jti);
@@ -120,18 +136,8 @@ function answer(
       positives++;
       return "blacklisted";
     }
-    return vouched ? "not-blacklisted" : "unknown";
+    return doubt === undefined ? "not-blacklisted" : "unknown";
   });
-  if (!vouched && positives === 0) {
-    throw revisionLost
-      ? new ServiceError(
-          "REVISION_LOST",
-          "the database does not have the revision named: it was restored, or is another one",
-        )
-      : new ServiceError(
-          "NOT_FRESH",
-          "the database is read-only and may lag behind: nothing can be ruled out",
-        );
-  }
+  if (doubt !== undefined && positives === 0) throw doubt;
   return { verdicts, revision };
 }

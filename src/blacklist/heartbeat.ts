@@ -46,7 +46,7 @@ export class Heartbeat {
   #report(problem: unknown): void {
     const { log, onChange } = this.#options;
     const healthy = problem === undefined;
-    const text = problem instanceof Error ? problem.message : undefined;
+    const text = healthy ? undefined : String(problem);
     if (!healthy && text !== this.#lastProblem)
       log.error({ err: problem }, "not serving: the database is unavailable");
     if (healthy && this.#healthy === false) log.info("serving again: the database is back");

@@ -77,7 +77,7 @@ export class Writer {
         if (full && group.length > 0) break;
         group.push(waiting);
       } else {
-        waiting.reject(new ServiceError("CANCELLED", "the caller gave up before the write began"));
+        waiting.reject(GONE);
       }
       taken++;
       this.#queuedTokens -= entries.length;
@@ -86,24 +86,42 @@ export class Writer {
     return group;
   }
 
-  async #commit(group: Waiting[]): Promise<void> {
+  async #commit(group: readonly Waiting[]): Promise<void> {
     if (group.length === 0) return;
     try {
-      const terms = { now: this.#clock.now(), leewayMs: this.#leewayMs };
-      const { results, revision } = await this.#store.write(
-        merge(group.map(({ entries }) => entries)),
-        terms,
-      );
-      const unfold = new Unfold(results);
-      for (const { entries, resolve } of group) resolve({ results: unfold.next(entries), revision });
+      await this.#write(group);
     } catch (error) {
-      const unavailable = error instanceof ServiceError && error.reason === "STORE_UNAVAILABLE";
-      if (group.length === 1 || unavailable) {
-        for (const { reject } of group) reject(error);
-      } else {
-        // One request is to blame, and the others must not suffer for it.
-        for (const waiting of group) await this.#commit([waiting]);
+      if (group.length === 1 || isUnavailable(error)) for (const { reject } of group) reject(error);
+      else await this.#commitOneByOne(group);
+    }
+  }
+
+  /** One request is to blame for a failure, and the others must not suffer for it. */
+  async #commitOneByOne(group: readonly Waiting[]): Promise<void> {
+    let away: unknown;
+    for (const waiting of group) {
+      try {
+        if (away !== undefined) throw away;
+        if (waiting.caller.gone) throw GONE;
+        await this.#write([waiting]);
+      } catch (error) {
+        waiting.reject(error);
+        // A thousand requests must not wait for a database that is away one after the other.
+        if (isUnavailable(error)) away = error;
       }
     }
   }
+
+  async #write(group: readonly Waiting[]): Promise<void> {
+    const terms = { now: this.#clock.now(), leewayMs: this.#leewayMs };
+    const { results, revision } = await this.#store.write(merge(group.map(({ entries }) => entries)), terms);
+    const unfold = new Unfold(results);
+    for (const { entries, resolve } of group) resolve({ results: unfold.next(entries), revision });
+  }
+}
+
+const GONE = new ServiceError("CANCELLED", "the caller gave up before the write began");
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof ServiceError && error.reason === "STORE_UNAVAILABLE";
 }

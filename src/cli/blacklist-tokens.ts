@@ -5,9 +5,9 @@ import {
 import type { EpochMs } from "../entry.ts";
 import { BatchFailures } from "./batch-failures.ts";
 import { EXIT } from "./exit-code.ts";
+import { rowWriter } from "./format.ts";
 import { type Instant, parseInstant } from "./instant.ts";
 import type { OperatorOptions } from "./operator-command.ts";
-import { rowWriter } from "./row-writer.ts";
 import type { Session } from "./session.ts";
 import type { Column } from "./table.ts";
 import { timeWithDistance } from "./time-text.ts";

@@ -1,9 +1,10 @@
 import type { EpochMs } from "../entry.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
 import { EXIT } from "./exit-code.ts";
+import { rowWriter } from "./format.ts";
 import type { Instant } from "./instant.ts";
 import type { OperatorOptions } from "./operator-command.ts";
-import { type RowWriter, rowWriter } from "./row-writer.ts";
+import type { RowWriter } from "./row-writer.ts";
 import type { Session } from "./session.ts";
 import type { Column } from "./table.ts";
 import { timeWithDistance } from "./time-text.ts";

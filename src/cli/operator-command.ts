@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { FORMATS, type Format } from "./format.ts";
 import type { CommandContext } from "./io.ts";
 import { address, positiveDuration } from "./option-parsers.ts";
-import { FORMATS, type Format } from "./row-writer.ts";
 import { Session } from "./session.ts";
 
 /** The options that every command has which calls a running service. */

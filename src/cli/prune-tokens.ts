@@ -1,8 +1,8 @@
 import { MAX_PRUNE_COUNT } from "../limits.ts";
 import { EXIT } from "./exit-code.ts";
+import { rowWriter } from "./format.ts";
 import type { Instant } from "./instant.ts";
 import type { OperatorOptions } from "./operator-command.ts";
-import { rowWriter } from "./row-writer.ts";
 import type { Session } from "./session.ts";
 import type { Column } from "./table.ts";
 

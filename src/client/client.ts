@@ -44,8 +44,6 @@ export function createClient({
   const grpc = new Client(address, credentials.channel, {
     // The service is an internal one: an http_proxy meant for the web must not swallow its calls.
     "grpc.enable_http_proxy": 0,
-    // Of the shared pool, close() would leave the connection open for others.
-    "grpc.use_local_subchannel_pool": 1,
     "grpc.enable_channelz": 0,
   });
   const { method } = TokenBlacklist;

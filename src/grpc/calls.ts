@@ -4,7 +4,7 @@ import { MAX_CALLS } from "../limits.ts";
 export class Calls {
   #active = 0;
   #draining = false;
-  #onIdle: (() => void) | undefined;
+  readonly #onIdle: (() => void)[] = [];
 
   get active(): number {
     return this.#active;
@@ -20,7 +20,7 @@ export class Calls {
 
   leave(): void {
     this.#active--;
-    if (this.#active === 0) this.#onIdle?.();
+    if (this.#active === 0) for (const idle of this.#onIdle.splice(0)) idle();
   }
 
   /** Refuses every new call from now on, and resolves when those that have begun are done. */
@@ -28,7 +28,7 @@ export class Calls {
     this.#draining = true;
     return new Promise((resolve) => {
       if (this.#active === 0) resolve();
-      else this.#onIdle = resolve;
+      else this.#onIdle.push(resolve);
     });
   }
 }

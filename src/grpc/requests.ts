@@ -52,11 +52,12 @@ function readToken(
     found.check(`${path}.jti`, jtiProblem(token.value ?? ""));
     if (expiresAt === undefined) found.add(`${path}.expires_at`, "must be given with a jti");
     else {
-      expiry = found.attempt(`${path}.expires_at`, () => fromTimestamp(expiresAt)) ?? expiry;
-      if (expiry !== 0 && isPast(expiry)) {
+      const read = found.attempt(`${path}.expires_at`, () => fromTimestamp(expiresAt));
+      expiry = read ?? expiry;
+      if (read !== undefined && isPast(read)) {
         found.add(
           `${path}.expires_at`,
-          "must not have passed already (are the units right? it counts seconds, exp does too)",
+          "must not have passed already, leeway included (a token's exp counts seconds, not milliseconds)",
         );
       }
     }

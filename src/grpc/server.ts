@@ -1,5 +1,11 @@
 import { setTimeout as setTimeoutPromise } from "node:timers/promises";
-import { Server, ServerCredentials, type UntypedHandleCall } from "@grpc/grpc-js";
+import {
+  logVerbosity,
+  Server,
+  ServerCredentials,
+  setLogVerbosity,
+  type UntypedHandleCall,
+} from "@grpc/grpc-js";
 import {
   file_tokenblacklist_v1_token_blacklist,
   TokenBlacklist,
@@ -44,6 +50,8 @@ export async function startGrpcServer(
   address: HostPort,
   { handlers, environment }: { handlers: Handlers<typeof TokenBlacklist>; environment: CallEnvironment },
 ): Promise<GrpcServer> {
+  // Its own lines on stderr are not JSON, and say nothing that our errors do not.
+  setLogVerbosity(logVerbosity.NONE);
   const server = new Server(CHANNEL_OPTIONS);
   const health = new Health(TokenBlacklist.typeName);
   server.addService(serviceDefinition(TokenBlacklist), implementation(handlers, environment));

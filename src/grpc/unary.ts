@@ -63,7 +63,10 @@ class UnaryCall<I extends object, O extends object> implements Caller {
   run(handler: (request: I, caller: Caller) => Promise<O>): void {
     const { calls } = this.#options;
     const refusal = calls.enter();
-    if (refusal !== undefined) return this.#fail(new ServiceError(refusal, REFUSALS[refusal]));
+    if (refusal !== undefined) {
+      this.#fail(new ServiceError(refusal, REFUSALS[refusal]));
+      return;
+    }
     this.#watch();
     this.#answer(handler).then(
       (response) => {

@@ -1,4 +1,4 @@
-import type { MysqlAddress } from "./mysql-engine.ts";
+import type { MysqlAddress } from "./mysql-address.ts";
 
 export type DatabaseAddress =
   | { readonly kind: "sqlite"; readonly filename: string }
@@ -16,6 +16,8 @@ export function parseDatabaseUrl(text: string): DatabaseAddress {
     return { kind: "sqlite", filename };
   }
   if (!/^(mysql|mariadb):\/\//.test(text)) throw new RangeError("must begin with sqlite: or mysql://");
+  // URL drops tabs and line ends without a word: a password that has one would be another one.
+  if (/\s/.test(text)) throw new RangeError("must not contain white space (percent-encode it)");
   let url: URL;
   try {
     url = new URL(text);

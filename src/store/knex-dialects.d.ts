@@ -1,7 +1,9 @@
-// Knex publishes its dialects for extension but types only its front: see the two engines.
+// Knex publishes its dialects for extension but types only its front: see mysql-pool.ts and sqlite-engine.ts.
 declare module "knex/lib/dialects/*/index.js" {
-  import type { Knex } from "knex";
+  import { Knex } from "knex";
 
-  const Client: typeof Knex.Client;
+  class Client extends Knex.Client {
+    _query(connection: unknown, query: object): Promise<unknown>;
+  }
   export default Client;
 }

@@ -1,6 +1,5 @@
 import type { Knex } from "knex";
 import type { EpochMs } from "../entry.ts";
-import { SLOW_STORE_TIMEOUT_MS } from "../limits.ts";
 import { ENTRY_COLUMNS, type EntryRow, entryOf } from "./rows.ts";
 import type { ListPage, ListQuery } from "./store.ts";
 
@@ -34,9 +33,7 @@ function matching(
   { filter, leewayMs }: ListQuery,
   asOf: EpochMs,
 ): Knex.QueryBuilder<EntryRow, EntryRow[]> {
-  const rows = knex<EntryRow>("blacklisted_tokens")
-    .select(...ENTRY_COLUMNS)
-    .timeout(SLOW_STORE_TIMEOUT_MS);
+  const rows = knex<EntryRow>("blacklisted_tokens").select(...ENTRY_COLUMNS);
   if (!filter.includeExpired) rows.where("expires_at", ">", asOf - leewayMs);
   if (filter.createdAfter !== undefined) rows.where("created_at", ">=", filter.createdAfter);
   if (filter.createdBefore !== undefined) rows.where("created_at", "<", filter.createdBefore);

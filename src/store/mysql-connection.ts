@@ -1,6 +1,11 @@
 import mysql, { type Connection, type ConnectionOptions, type RowDataPacket } from "mysql2";
 import { STORE_TIMEOUT_MS } from "../limits.ts";
 
+/** The server did not answer in time. It may be slow, stopped, or cut off without anyone having been told. */
+export class SilenceError extends Error {
+  override readonly name = "SilenceError";
+}
+
 /** What every session is told first, so that nothing depends on the server's defaults. */
 const SESSION = [
   "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
@@ -88,7 +93,7 @@ async function inTime<T>(connection: Connection, work: Promise<T>): Promise<T> {
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       connection.destroy();
-      reject(new Error(`the database did not answer within ${STORE_TIMEOUT_MS} ms`));
+      reject(new SilenceError(`the database did not answer within ${STORE_TIMEOUT_MS} ms`));
     }, STORE_TIMEOUT_MS);
   });
   try {

@@ -1,32 +1,16 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import knex, { type Knex } from "knex";
-import MySQL2Client from "knex/lib/dialects/mysql2/index.js";
-import type { Connection } from "mysql2";
+import type { Knex } from "knex";
 import type { EpochMs, Jti, NewEntry } from "../entry.ts";
 import { ServiceError, storeUnavailable } from "../errors.ts";
-import { MAX_WRITE_ATTEMPTS, STORE_TIMEOUT_MS } from "../limits.ts";
+import { MAX_WRITE_ATTEMPTS } from "../limits.ts";
 import type { Engine } from "./engine.ts";
 import { text } from "./engine.ts";
-import { MysqlConnection, prepareSession } from "./mysql-connection.ts";
+import type { MysqlAddress } from "./mysql-address.ts";
+import { MysqlConnection, SilenceError } from "./mysql-connection.ts";
 import { commitPacket, MYSQL_CLOCK, PACKET_ANSWERS } from "./mysql-packet.ts";
+import { createMysqlPool, type MysqlPool } from "./mysql-pool.ts";
 import type { Receipt, Terms, WriteResult } from "./store.ts";
-
-/** Where a MySQL or MariaDB server is. */
-export interface MysqlAddress {
-  readonly host: string;
-  readonly port: number;
-  readonly user: string;
-  readonly password: string;
-  readonly database: string;
-}
-
-/** Knex asks a connection politely to end; one that no longer answers would be waited for for ever. */
-class Client extends MySQL2Client {
-  override async destroyRawConnection(connection: Connection): Promise<void> {
-    connection.destroy();
-  }
-}
 
 /** An entry's columns, then the revisions that last changed and that created it. */
 type Row = [unknown, number, number | null, unknown, unknown, number, number];
@@ -39,36 +23,26 @@ export class MysqlEngine implements Engine {
   readonly clock = MYSQL_CLOCK;
   readonly readOnly = "@@global.read_only";
   readonly knex: Knex;
+  readonly #pool: MysqlPool;
   /** Checks and writes each have a connection of their own: nothing that is slow elsewhere can make them wait. */
   readonly #reader: MysqlConnection;
   readonly #writer: MysqlConnection;
   #lastRevision = 0;
 
-  constructor({ host, port, user, password, database }: MysqlAddress) {
+  constructor({ host, port, user, password, database }: MysqlAddress, { timeoutMs }: { timeoutMs: number }) {
     const address = { host, port, user, password, database };
     this.#reader = new MysqlConnection(address);
     this.#writer = new MysqlConnection({ ...address, multipleStatements: true });
-    this.knex = knex({
-      client: Client,
-      connection: { ...address, connectTimeout: STORE_TIMEOUT_MS },
-      acquireConnectionTimeout: STORE_TIMEOUT_MS,
-      pool: {
-        min: 0,
-        max: 4,
-        afterCreate(connection: Connection, done: (error: unknown, connection: Connection) => void) {
-          prepareSession(connection).then(
-            () => done(undefined, connection),
-            (error: unknown) => done(error, connection),
-          );
-        },
-      },
-    });
+    this.#pool = createMysqlPool(address, { timeoutMs });
+    this.knex = this.#pool.knex;
   }
 
   async select(sql: string): Promise<readonly (readonly unknown[])[]> {
     try {
       return await this.#reader.query(sql);
     } catch (error) {
+      // What went silent for one connection did for all; the others need not find out each by itself.
+      if (error instanceof SilenceError) this.#pool.abandon();
       throw this.translate(error);
     }
   }
@@ -135,6 +109,7 @@ export class MysqlEngine implements Engine {
   async close(): Promise<void> {
     this.#reader.close();
     this.#writer.close();
+    this.#pool.abandon();
     await this.knex.destroy();
   }
 }

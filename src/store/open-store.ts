@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import { SLOW_STORE_TIMEOUT_MS } from "../limits.ts";
 import type { DatabaseAddress } from "./database-url.ts";
 import type { Engine } from "./engine.ts";
 import { KnexStore } from "./knex-store.ts";
@@ -14,6 +15,9 @@ export function openStore(address: DatabaseAddress, options: { clock: Clock; lee
   return new KnexStore(openEngine(address), options);
 }
 
-export function openEngine(address: DatabaseAddress): Engine {
-  return address.kind === "sqlite" ? openSqliteEngine(address.filename) : new MysqlEngine(address);
+/** The engine alone. A migration is given all the time it takes; what the service asks is not. */
+export function openEngine(address: DatabaseAddress, { timeoutMs = SLOW_STORE_TIMEOUT_MS } = {}): Engine {
+  return address.kind === "sqlite"
+    ? openSqliteEngine(address.filename)
+    : new MysqlEngine(address, { timeoutMs });
 }

@@ -1,5 +1,5 @@
 import type { Knex } from "knex";
-import { COMMIT_RETENTION_MS, PRUNE_CHUNK, SLOW_STORE_TIMEOUT_MS } from "../limits.ts";
+import { COMMIT_RETENTION_MS, PRUNE_CHUNK } from "../limits.ts";
 import type { PruneReceipt } from "./store.ts";
 
 /**
@@ -18,15 +18,10 @@ export async function deleteExpired(knex: Knex, cutoff: number, limit: number): 
       .select("jti", "expires_at")
       .whereBetween("expires_at", [from, cutoff])
       .orderBy("expires_at")
-      .limit(chunk + 1)
-      .timeout(SLOW_STORE_TIMEOUT_MS);
+      .limit(chunk + 1);
     const jtis = rows.slice(0, chunk).map(({ jti }) => Buffer.from(jti));
     if (jtis.length === 0) return { count, hasMore: rows.length > 0 };
-    count += await knex("blacklisted_tokens")
-      .whereIn("jti", jtis)
-      .where("expires_at", "<=", cutoff)
-      .delete()
-      .timeout(SLOW_STORE_TIMEOUT_MS);
+    count += await knex("blacklisted_tokens").whereIn("jti", jtis).where("expires_at", "<=", cutoff).delete();
     if (rows.length <= chunk) return { count, hasMore: false };
     from = Number(rows[chunk - 1]?.expires_at);
   }
@@ -38,7 +33,7 @@ export async function countExpired(knex: Knex, cutoff: number, limit: number): P
     .where("expires_at", "<=", cutoff)
     .limit(limit + 1)
     .as("found");
-  const row = await knex(found).count({ total: "*" }).first().timeout(SLOW_STORE_TIMEOUT_MS);
+  const row = await knex(found).count({ total: "*" }).first();
   const total = Number(row?.total);
   return { count: Math.min(total, limit), hasMore: total > limit };
 }
@@ -55,8 +50,7 @@ export async function trimCommits(knex: Knex, now: number): Promise<void> {
       .select("revision", "committed_at")
       .where("revision", "<", last)
       .orderBy("revision")
-      .limit(TRIM_CHUNK)
-      .timeout(SLOW_STORE_TIMEOUT_MS);
+      .limit(TRIM_CHUNK);
     const old = rows.filter(({ committed_at }) => committed_at < now - COMMIT_RETENTION_MS);
     const [first, newest] = [old[0], old.at(-1)];
     if (first === undefined || newest === undefined) return;

@@ -39,6 +39,9 @@ export class SqliteEngine implements Engine {
       client: Client,
       connection: { filename: database.name },
       useNullAsDefault: true,
+      // Or Knex would write a failed statement, with every value in it, into the error's message.
+      compileSqlOnError: false,
+      log: { warn() {}, error() {}, deprecate() {}, debug() {} },
       pool: { min: 1, max: 1 },
     });
   }
@@ -104,21 +107,26 @@ export function openSqliteEngine(filename: string): SqliteEngine {
     takePossession(database);
     return new SqliteEngine(database);
   } catch (error) {
-    const { code } = error as { code?: string };
-    if (code?.startsWith("SQLITE_BUSY")) {
-      throw new StartError(`the database file ${filename} is in use by another process`, { cause: error });
-    }
-    if (code?.startsWith("SQLITE_NOTADB")) {
-      throw new StartError(`${filename} is not a SQLite database`, { cause: error });
-    }
-    throw new StartError(
-      `the database file ${filename} cannot be opened or written (${code ?? "unknown error"})`,
-      {
-        cause: error,
-      },
-    );
+    throw new StartError(complaint(filename, String((error as { code?: unknown }).code)), { cause: error });
   }
 }
+
+function complaint(filename: string, code: string): string {
+  if (code.startsWith("SQLITE_BUSY")) return `the database file ${filename} is in use by another process`;
+  if (code.startsWith("SQLITE_NOTADB")) return `${filename} is not a SQLite database`;
+  const reason = REASONS[code.replace(/^(SQLITE_(READONLY|CANTOPEN)).*/, "$1")] ?? code;
+  return `the database file ${filename} cannot be opened for writing: ${reason}`;
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EEXIST: "its folder's name is taken by a file",
+  ENOTDIR: "its folder's name is taken by a file",
+  ENOSPC: "the disk is full",
+  EROFS: "the file system is read-only",
+  SQLITE_CANTOPEN: "it is not accessible",
+  SQLITE_READONLY: "it is read-only",
+};
 
 /** Takes the file's lock for as long as the connection lives: the file belongs to one process. */
 function takePossession(database: Database): void {

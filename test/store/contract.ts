@@ -106,7 +106,7 @@ export function describeStore(backend: Backend): void {
 
       it("stores 255 bytes whole, and refuses 256 with all that came with them", async () => {
         const { store } = await open();
-        const longest = "é".repeat(127) + "x";
+        const longest = `${"é".repeat(127)}x`;
         await store.write([entry(longest)], terms());
         expect([...(await store.read([jti(longest)])).expiries.keys()]).to.deep.equal([longest]);
         expect(

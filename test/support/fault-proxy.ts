@@ -99,7 +99,9 @@ export class FaultProxy {
     this.refuse();
     this.#set("none", "both");
     const open = [...this.#links].flat().filter((socket) => !socket.closed);
-    const closed = open.map((socket) => once(socket, "close"));
+    const closed = open.map(
+      (socket) => new Promise<void>((resolve) => socket.once("close", () => resolve())),
+    );
     for (const socket of open) socket.destroy();
     await Promise.all(closed);
   }

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+SHELL := bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# npm writes this file when an installation is complete: as good as a stamp of our own.
+INSTALLED := node_modules/.package-lock.json
+SOURCES := $(shell find src gen -type f 2>/dev/null)
+bin := node_modules/.bin
+
+##@ Use it
+.PHONY: run
+run: dist/main.js ## Serve on 127.0.0.1:50051 with a database in ./data (settings come from the environment)
+	@node dist/main.js serve
+
+.PHONY: build
+build: dist/main.js ## Compile to dist/
+
+##@ Change it
+.PHONY: test
+test: $(INSTALLED) ## Run all tests, MariaDB included; some of them: make test ARGS="-g prune"
+	@scripts/install-test-tools.sh mariadb python
+	@$(bin)/mocha $(if $(CI),--forbid-only) $(ARGS)
+
+.PHONY: check
+check: $(INSTALLED) ## Lint, types, unused code, and the contract against its last release
+	@$(bin)/biome check --error-on-warnings
+	@$(bin)/tsc --noEmit
+	@$(bin)/knip
+	@scripts/check-proto.sh
+	@scripts/check-generated.sh
+	@node --import tsx scripts/api-reference.ts --check
+
+.PHONY: bench
+bench: $(INSTALLED) ## Measure against other ways to do it; options: make bench ARGS="..."
+	@scripts/install-test-tools.sh mariadb redis
+	@node --import tsx bench/main.ts $(ARGS)
+
+.PHONY: format
+format: $(INSTALLED) ## Format everything, and mend what lint can mend
+	@$(bin)/biome check --write
+	@$(bin)/buf format --write proto
+
+.PHONY: gen
+gen: $(INSTALLED) ## Generate gen/ and docs/api.md anew from proto/
+	@scripts/generate.sh
+	@node --import tsx scripts/api-reference.ts
+
+.PHONY: clean
+clean: ## Remove everything that was installed or built; ./data stays
+	rm -rf node_modules dist coverage
+
+##@ Find out
+.PHONY: help
+help: ## Show this
+	@awk 'BEGIN { FS = ":.*## "; print "make TARGET" } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# Order-only: a look at Node's version is no reason to install anew.
+$(INSTALLED): package-lock.json | check-node
+	@echo "Installing npm packages"
+	@npm ci --ignore-scripts --loglevel=error
+	@touch $@
+
+dist/main.js: $(INSTALLED) $(SOURCES) tsconfig.json tsconfig.build.json | check-node
+	@echo "Building"
+	@npm run --silent build
+	@touch $@
+
+.PHONY: check-node
+check-node:
+	@scripts/check-node.sh

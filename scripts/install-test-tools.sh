@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Makes sure that the programs named as arguments are there, which npm cannot install: mariadb, python, redis.
+# On Debian it installs what is missing, without any daemon; elsewhere it says what to install.
+# Without MariaDB it fails. Python and Redis are used where they are: the tests then say what they skip.
+set -euo pipefail
+
+missing=()
+packages=()
+
+has() {
+  PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null
+}
+python_has_grpc() {
+  # Debian's own interpreter: it is the one that sees Debian's packages.
+  [[ -x /usr/bin/python3 ]] && /usr/bin/python3 -S -c '
+import importlib.util, sys
+sys.path.append("/usr/lib/python3/dist-packages")
+sys.exit(not (importlib.util.find_spec("grpc") and importlib.util.find_spec("grpc_tools")))'
+}
+need() {
+  missing+=("$1")
+  shift
+  packages+=("$@")
+}
+
+look_for() {
+  missing=()
+  packages=()
+  for tool in "$@"; do
+    case $tool in
+      # The core package has the server alone; mariadb-server would also configure and start one.
+      mariadb) [[ -n "${TEST_MYSQL_URL:-}" ]] || has mariadbd || need mariadb mariadb-server-core ;;
+      python) python_has_grpc || need python python3 python3-grpcio python3-grpc-tools ;;
+      # redis-tools holds the server's program under another name; redis-server would also start one.
+      redis) has redis-server || has redis-check-rdb || need redis redis-tools ;;
+      *) echo "$0: what is $tool?" >&2 && exit 2 ;;
+    esac
+  done
+}
+
+look_for "$@"
+((${#missing[@]} > 0)) || exit 0
+
+as_root=()
+[[ $(id -u) == 0 ]] || as_root=(sudo -n)
+if has apt-get && "${as_root[@]}" true 2>/dev/null; then
+  echo "Installing ${packages[*]} (once)"
+  log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
+  install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends)
+  # A list of packages that cannot be fetched is no reason to give up: what we need may be in the others.
+  { "${as_root[@]}" apt-get update || true; } >"$log" 2>&1
+  "${install[@]}" "${packages[@]}" >>"$log" 2>&1 || cat "$log" >&2
+  look_for "$@"
+fi
+
+failed=0
+for tool in "${missing[@]}"; do
+  case $tool in
+    mariadb)
+      echo "The tests need MariaDB: install mariadbd (Debian: mariadb-server-core), or set TEST_MYSQL_URL." >&2
+      failed=1
+      ;;
+    python) echo "No Python client test: /usr/bin/python3 lacks grpcio (Debian: python3-grpcio python3-grpc-tools)." ;;
+    redis) echo "No comparison with Redis: there is no redis-server (Debian: redis-tools)." ;;
+  esac
+done
+exit "$failed"

@@ -1,0 +1,56 @@
+import type { CliIo } from "./io.ts";
+import type { Output } from "./output.ts";
+import { printableJson } from "./printable.ts";
+import type { RowWriter } from "./row-writer.ts";
+import { type Column, TableWriter } from "./table.ts";
+
+export const FORMATS = ["table", "json", "ndjson"] as const;
+export type Format = (typeof FORMATS)[number];
+
+export interface RowWriterSetup<Row> {
+  readonly session: { readonly io: CliIo; readonly output: Output };
+  readonly format: Format;
+  readonly columns: readonly Column<Row>[];
+}
+
+/** A row is the object that JSON shows; the columns tell what a table shows of it. */
+export function rowWriter<Row>({ session, format, columns }: RowWriterSetup<Row>): RowWriter<Row> {
+  const { io, output } = session;
+  switch (format) {
+    case "table":
+      return new TableWriter(output, columns, { colours: output.isTerminal && wantsColour(io.env) });
+    case "ndjson":
+      return {
+        write: (rows) => output.write(rows.map((row) => `${printableJson(row)}\n`).join("")),
+        end: () => Promise.resolve(),
+      };
+    case "json":
+      return new JsonWriter(output);
+  }
+}
+
+/** One array, written piece by piece. */
+class JsonWriter<Row> implements RowWriter<Row> {
+  readonly #output: Output;
+  #begun = false;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  write(rows: readonly Row[]): Promise<void> {
+    if (rows.length === 0) return Promise.resolve();
+    const start = this.#begun ? ",\n" : "[\n";
+    this.#begun = true;
+    return this.#output.write(start + rows.map((row) => `  ${printableJson(row)}`).join(",\n"));
+  }
+
+  end(): Promise<void> {
+    return this.#output.write(this.#begun ? "\n]\n" : "[]\n");
+  }
+}
+
+// https://no-color.org
+function wantsColour({ NO_COLOR, TERM }: CliIo["env"]): boolean {
+  return !NO_COLOR && TERM !== "dumb";
+}

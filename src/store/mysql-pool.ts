@@ -1,0 +1,78 @@
+import knex, { type Knex } from "knex";
+import MySQL2Client from "knex/lib/dialects/mysql2/index.js";
+import type { Connection } from "mysql2";
+import { STORE_TIMEOUT_MS } from "../limits.ts";
+import type { MysqlAddress } from "./mysql-address.ts";
+import { prepareSession } from "./mysql-connection.ts";
+
+export interface MysqlPool {
+  readonly knex: Knex;
+  /** Gives up every statement under way, and the connections with them. */
+  abandon(): void;
+}
+
+type PooledConnection = Connection & { __knex__disposed?: unknown };
+
+interface Query {
+  sql: string;
+}
+
+/**
+ * Connections for statements that nobody's login waits for. Knex can neither end a connection whose server has gone silent nor a
+ * statement on it: both are done here, by destroying the connection, `timeoutMs` after the statement was sent at the latest.
+ */
+export function createMysqlPool(address: MysqlAddress, { timeoutMs }: { timeoutMs: number }): MysqlPool {
+  const underWay = new Set<(error: Error) => void>();
+
+  class Client extends MySQL2Client {
+    override async destroyRawConnection(connection: Connection): Promise<void> {
+      // Knex would ask it politely to end, and wait for ever for one that no longer answers.
+      connection.destroy();
+    }
+
+    override async _query(connection: PooledConnection, query: Query): Promise<unknown> {
+      let giveUp = (_: Error) => {};
+      const givenUp = new Promise<never>((_, reject) => {
+        giveUp = (error) => {
+          // What Knex looks at before it lends a connection again.
+          connection.__knex__disposed = error;
+          connection.destroy();
+          reject(error);
+        };
+      });
+      const timer = setTimeout(() => giveUp(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+      underWay.add(giveUp);
+      try {
+        return await Promise.race([super._query(connection, query), givenUp]);
+      } finally {
+        clearTimeout(timer);
+        underWay.delete(giveUp);
+      }
+    }
+  }
+
+  return {
+    knex: knex({
+      client: Client,
+      connection: { ...address, connectTimeout: STORE_TIMEOUT_MS },
+      // Or Knex would write a failed statement, with every value in it, into the error's message.
+      compileSqlOnError: false,
+      acquireConnectionTimeout: STORE_TIMEOUT_MS,
+      // What goes wrong is thrown, and logged where it is handled; warnings go to nobody.
+      log: { warn() {}, error() {}, deprecate() {}, debug() {} },
+      pool: {
+        min: 0,
+        max: 4,
+        afterCreate(connection: Connection, done: (error: unknown, connection: Connection) => void) {
+          prepareSession(connection).then(
+            () => done(undefined, connection),
+            (error: unknown) => done(error, connection),
+          );
+        },
+      },
+    }),
+    abandon() {
+      for (const giveUp of underWay) giveUp(new Error("the connection was given up"));
+    },
+  };
+}

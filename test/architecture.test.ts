@@ -1,0 +1,116 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect } from "chai";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+/** From the bottom up: each may import itself and what stands before it. What is in no list is a leaf. */
+const LAYERS = ["leaves", "store", "config", "blacklist", "transport", "roots", "client", "cli", "main"];
+
+function layerOf(file: string): string {
+  const [, folder] = /^src\/([^/]+)\//.exec(file) ?? [];
+  if (folder === "grpc" || folder === "admin") return "transport";
+  if (folder !== undefined) return folder;
+  if (file === "src/main.ts") return "main";
+  if (["src/start.ts", "src/migrate.ts"].includes(file)) return "roots";
+  // They read the store's address: nothing of a database is in them.
+  return ["src/config.ts", "src/logger.ts"].includes(file) ? "config" : "leaves";
+}
+
+const files = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".ts") && !name.endsWith(".d.ts"))
+  .map((name) => join("src", name));
+const texts = new Map(files.map((file) => [file, readFileSync(join(ROOT, file), "utf8")]));
+
+/** What a file imports: paths from the root for ours, names for packages. */
+function importsOf(file: string): string[] {
+  const found = texts
+    .get(file)
+    ?.matchAll(/^\s*(?:import|export)\b[^"';]*?["']([^"']+)["'];|\bimport\(\s*["']([^"']+)["']/gm);
+  return [...(found ?? [])].map(([, plain, dynamic]) => {
+    const name = (plain ?? dynamic) as string;
+    return name.startsWith(".") ? relative(ROOT, join(ROOT, dirname(file), name)) : name;
+  });
+}
+
+const imports = files.flatMap((file) => importsOf(file).map((imported) => ({ file, imported })));
+
+/** The imports, as `from -> to`, that break a rule. */
+const breaking = (rule: (file: string, imported: string) => boolean) =>
+  imports
+    .filter(({ file, imported }) => rule(file, imported))
+    .map(({ file, imported }) => `${file} -> ${imported}`);
+
+describe("the architecture", () => {
+  it("is looked at in full: every file is in a known layer, and its imports are found", () => {
+    expect(files.filter((file) => !LAYERS.includes(layerOf(file)))).to.deep.equal([]);
+    expect(imports.length).to.be.greaterThan(100);
+    expect(
+      breaking((_, imported) => imported.startsWith("src/") && !existsSync(join(ROOT, imported))),
+    ).to.deep.equal([]);
+  });
+
+  it("has imports that point down the layers only", () => {
+    const rank = (file: string) => LAYERS.indexOf(layerOf(file));
+    expect(
+      breaking((file, imported) => imported.startsWith("src/") && rank(imported) > rank(file)),
+    ).to.deep.equal([]);
+  });
+
+  it("lets the domain and the transport know the store by its interface alone", () => {
+    const inner = ["blacklist", "transport"];
+    const isStore = (name: string) => name.startsWith("src/store/") && name !== "src/store/store.ts";
+    expect(breaking((file, imported) => inner.includes(layerOf(file)) && isStore(imported))).to.deep.equal(
+      [],
+    );
+  });
+
+  it("lets clients and commands know nothing of the server's inside", () => {
+    const inside = [
+      "src/store/",
+      "src/blacklist/",
+      "src/grpc/server.ts",
+      "src/grpc/handlers.ts",
+      "src/admin/",
+    ];
+    const outside = ["client", "cli"];
+    expect(
+      breaking(
+        (file, name) => outside.includes(layerOf(file)) && inside.some((path) => name.startsWith(path)),
+      ),
+    ).to.deep.equal([]);
+  });
+
+  it("knows gRPC in the transport, the client and the commands only", () => {
+    const allowed = /^src\/(grpc|client|cli)\//;
+    const isGrpc = (name: string) => /^(@grpc\/|grpc-|@bufbuild\/|gen\/)/.test(name);
+    expect(breaking((file, imported) => isGrpc(imported) && !allowed.test(file))).to.deep.equal([]);
+  });
+
+  it("knows databases in the store only", () => {
+    const isDatabase = (name: string) => /^(knex|mysql2|libsql)(\/|$)/.test(name);
+    expect(breaking((file, imported) => isDatabase(imported) && layerOf(file) !== "store")).to.deep.equal([]);
+  });
+
+  it("touches the process in main.ts only", () => {
+    const code = (text: string) => text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "");
+    const touching = files.filter((file) => /\bprocess\s*[.[]/.test(code(texts.get(file) as string)));
+    expect(touching).to.deep.equal(["src/main.ts"]);
+    expect(breaking((_, imported) => /^(node:)?process$/.test(imported))).to.deep.equal([]);
+  });
+
+  it("has no import cycle", () => {
+    const cycles: string[] = [];
+    const done = new Set<string>();
+    function visit(file: string, path: readonly string[]): void {
+      if (path.includes(file)) cycles.push([...path.slice(path.indexOf(file)), file].join(" -> "));
+      else if (!done.has(file)) {
+        for (const imported of importsOf(file)) if (texts.has(imported)) visit(imported, [...path, file]);
+        done.add(file);
+      }
+    }
+    for (const file of files) visit(file, []);
+    expect(cycles).to.deep.equal([]);
+  });
+});

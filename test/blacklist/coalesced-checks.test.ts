@@ -1,0 +1,342 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import type { CheckAnswer, Freshness } from "../../src/blacklist/checks.ts";
+import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
+import type { EpochMs, Jti } from "../../src/entry.ts";
+import { storeUnavailable } from "../../src/errors.ts";
+import { MAX_QUEUED_JTIS, MAX_READ_BYTES, MAX_READ_JTIS } from "../../src/limits.ts";
+import type { Revision } from "../../src/revision.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { HeldStore, turn } from "../support/held-store.ts";
+import { newEntry } from "../support/new-entry.ts";
+import { reasonOf } from "../support/rejection.ts";
+
+const HERE = { gone: false };
+const FRESH: Freshness = { kind: "linearizable" };
+const LEEWAY = 60_000;
+const jtis = (...texts: string[]) => texts as Jti[];
+const many = (prefix: string, count: number) =>
+  Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
+
+describe("CoalescedChecks", () => {
+  let clock: FakeClock;
+  let store: HeldStore;
+  let checks: CoalescedChecks;
+
+  beforeEach(() => use({ holding: true }));
+
+  function use({ holding }: { holding: boolean }): void {
+    clock = new FakeClock();
+    store = new HeldStore({ clock, holding });
+    checks = new CoalescedChecks({ store, clock, leewayMs: LEEWAY });
+  }
+
+  const check = (...texts: string[]) => checks.check(jtis(...texts), FRESH, HERE);
+  const blacklist = (text: string, expiresAt?: number) =>
+    store.table.set(text, {
+      ...newEntry(text, expiresAt === undefined ? {} : { expiresAt: expiresAt as EpochMs }),
+      createdAt: null,
+    });
+  /** What every read that ever began asked about. */
+  const asked = () => store.reads.map(({ input }) => input);
+  const release = () => store.reads.at(-1)?.release();
+
+  async function releaseAll(): Promise<void> {
+    for (let next = 0; next < store.reads.length; next++) await store.reads[next]?.release();
+  }
+
+  it("answers each jti in order, with the revision that the read saw", async () => {
+    blacklist("a");
+    const answer = check("b", "a", "A", "b");
+    await release();
+    expect(await answer).to.deep.equal({
+      verdicts: ["not-blacklisted", "blacklisted", "not-blacklisted", "not-blacklisted"],
+      revision: store.revision,
+    });
+  });
+
+  it("has one read under way, and lets all who come meanwhile share the next, each jti once", async () => {
+    const answers = [check("a"), check("b", "c"), check("c", "b", "d")];
+    await turn();
+    expect(asked()).to.deep.equal([["a"]]);
+    await release();
+    expect(asked()).to.deep.equal([["a"], ["b", "c", "d"]]);
+    await release();
+    expect((await Promise.all(answers)).map(({ verdicts }) => verdicts.length)).to.deep.equal([1, 2, 3]);
+  });
+
+  it("answers a check that arrives while a read is under way from the next read only", async () => {
+    const early = check("a");
+    await turn();
+    // The read began before this commit; the check below after it.
+    blacklist("a");
+    const late = check("a");
+    await release();
+    expect(asked()).to.deep.equal([["a"], ["a"]]);
+    await release();
+    expect([(await early).verdicts, (await late).verdicts]).to.deep.equal([
+      ["not-blacklisted"],
+      ["blacklisted"],
+    ]);
+  });
+
+  it("takes those who wait off the list before the read is sent: a check made in the same moment is not among them", async () => {
+    const reentrant: Promise<CheckAnswer>[] = [];
+    const read = store.read.bind(store);
+    store.read = (texts) => {
+      const sighting = read(texts);
+      if (reentrant.length === 0) {
+        blacklist("b");
+        reentrant.push(check("b"));
+      }
+      return sighting;
+    };
+    void check("b");
+    await release();
+    expect(asked()).to.deep.equal([["b"], ["b"]]);
+    await release();
+    expect((await reentrant[0])?.verdicts).to.deep.equal(["blacklisted"]);
+  });
+
+  it("never asks for more jtis in one read than it may", async () => {
+    void check("first");
+    for (let index = 0; index < 12; index++) void check(...many(`${index}`, 1000));
+    await releaseAll();
+    expect(asked().map(({ length }) => length)).to.deep.equal([1, MAX_READ_JTIS, MAX_READ_JTIS, 2000]);
+  });
+
+  it("never asks for more bytes in one read than it may", async () => {
+    void check("first");
+    for (let index = 0; index < 4; index++) void check(...many("é".repeat(120) + index, 1000));
+    await releaseAll();
+    const bytes = asked().map((texts) => texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0));
+    expect(asked().map(({ length }) => length)).to.deep.equal([1, 1000, 1000, 1000, 1000]);
+    expect(Math.max(...bytes)).to.be.at.most(MAX_READ_BYTES);
+  });
+
+  it("drops a check whose caller is gone before its read begins, and answers the others", async () => {
+    void check("first");
+    const caller = { gone: false };
+    const dropped = reasonOf(checks.check(jtis("a"), FRESH, caller));
+    const kept = check("b");
+    caller.gone = true;
+    await releaseAll();
+    expect([await dropped, (await kept).verdicts, asked()]).to.deep.equal([
+      "CANCELLED",
+      ["not-blacklisted"],
+      [["first"], ["b"]],
+    ]);
+  });
+
+  it("answers the others when a caller goes while the read is under way", async () => {
+    void check("first");
+    const caller = { gone: false };
+    void checks.check(jtis("a"), FRESH, caller);
+    const other = check("b");
+    await release();
+    caller.gone = true;
+    await release();
+    expect((await other).verdicts).to.deep.equal(["not-blacklisted"]);
+  });
+
+  it("begins no read when every caller is gone, and serves who comes afterwards", async () => {
+    void check("first");
+    const dropped = reasonOf(checks.check(jtis("a"), FRESH, { gone: true }));
+    await releaseAll();
+    expect([await dropped, asked()]).to.deep.equal(["CANCELLED", [["first"]]]);
+    void check("b");
+    expect(asked()).to.deep.equal([["first"], ["b"]]);
+  });
+
+  it("refuses what is too much to wait, and accepts again once there is room", async () => {
+    const first = check("first");
+    const batch = many("q", 1000);
+    const queued = Array.from({ length: MAX_QUEUED_JTIS / batch.length }, () => check(...batch));
+    expect(await reasonOf(check("refused"))).to.equal("OVERLOADED");
+    await release();
+    const accepted = check("accepted");
+    await releaseAll();
+    await Promise.all([first, ...queued, accepted]);
+    expect([
+      asked()
+        .flat()
+        .includes("refused" as Jti),
+      asked().at(-1),
+    ]).to.deep.equal([false, ["accepted"]]);
+  });
+
+  it("fails all who shared a read that failed, and asks anew for the next", async () => {
+    const first = reasonOf(check("a"));
+    const next = check("b");
+    await store.reads[0]?.fail(storeUnavailable("away"));
+    await release();
+    expect([await first, (await next).verdicts]).to.deep.equal(["STORE_UNAVAILABLE", ["not-blacklisted"]]);
+  });
+
+  describe("expiry", () => {
+    const EXPIRES_AT = Date.UTC(2030, 5, 1);
+    const END = EXPIRES_AT + LEEWAY;
+
+    /** The verdict with each of the two clocks at the time given. */
+    async function verdictAt({ service, database }: { service: number; database: number }): Promise<unknown> {
+      use({ holding: false });
+      blacklist("a", EXPIRES_AT);
+      clock.jumpTo(service);
+      store.skewMs = database - service;
+      return (await check("a")).verdicts[0];
+    }
+
+    for (let step = -3; step <= 3; step++) {
+      it(`has not come at exp ${step < 0 ? "-" : "+"} ${Math.abs(step)} ms`, async () => {
+        const now = EXPIRES_AT + step;
+        expect(await verdictAt({ service: now, database: now })).to.equal("blacklisted");
+      });
+    }
+
+    it("comes at exp + leeway, when both clocks say so, to the millisecond", async () => {
+      const steps = [-3, -2, -1, 0, 1, 2, 3];
+      const verdicts: unknown[] = [];
+      for (const service of steps) {
+        for (const database of steps) {
+          verdicts.push(await verdictAt({ service: END + service, database: END + database }));
+        }
+      }
+      const expected = steps.flatMap((service) =>
+        steps.map((database) => (service >= 0 && database >= 0 ? "not-blacklisted" : "blacklisted")),
+      );
+      expect(verdicts).to.deep.equal(expected);
+    });
+
+    it("is not believed of one clock that is far ahead", async () => {
+      const [before, after] = [END - 1, END + 86_400_000];
+      expect([
+        await verdictAt({ service: before, database: after }),
+        await verdictAt({ service: after, database: before }),
+      ]).to.deep.equal(["blacklisted", "blacklisted"]);
+    });
+  });
+
+  describe("a database that is read-only", () => {
+    beforeEach(() => {
+      use({ holding: false });
+      store.writable = false;
+      blacklist("a");
+    });
+
+    it("rules nothing out", async () => {
+      expect(await reasonOf(check("b", "c"))).to.equal("NOT_FRESH");
+    });
+
+    it("is believed about what it has, and the rest of that batch is unknown", async () => {
+      expect((await check("b", "a", "b")).verdicts).to.deep.equal(["unknown", "blacklisted", "unknown"]);
+    });
+
+    it("is not believed about what has expired there", async () => {
+      blacklist("a", clock.now() - LEEWAY);
+      expect(await reasonOf(check("a"))).to.equal("NOT_FRESH");
+    });
+  });
+
+  describe("a check that names a revision", () => {
+    const THERE: Revision = { number: 0, stamp: "0".repeat(16) };
+    const AHEAD: Revision = { number: 1, stamp: "0".repeat(15).concat("1") };
+    const STAMPED_OTHERWISE: Revision = { number: 0, stamp: "f".repeat(16) };
+    const since = (revision: Revision, ...texts: string[]) =>
+      checks.check(jtis(...texts), { kind: "at-least", revision }, HERE);
+
+    beforeEach(() => {
+      use({ holding: false });
+      blacklist("a");
+    });
+
+    it("is answered when the database has it", async () => {
+      expect((await since(THERE, "a", "b")).verdicts).to.deep.equal(["blacklisted", "not-blacklisted"]);
+    });
+
+    it("is answered when it is an older one", async () => {
+      await store.write([newEntry("b")], { now: clock.now(), leewayMs: LEEWAY });
+      expect((await since(THERE, "b")).verdicts).to.deep.equal(["blacklisted"]);
+    });
+
+    for (const [what, revision] of Object.entries({
+      "is ahead of the database": AHEAD,
+      "has another stamp": STAMPED_OTHERWISE,
+    })) {
+      it(`fails when it ${what}`, async () => {
+        expect(await reasonOf(since(revision, "b"))).to.equal("REVISION_LOST");
+      });
+
+      it(`is still told of what is known when it ${what}`, async () => {
+        expect((await since(revision, "a", "b")).verdicts).to.deep.equal(["blacklisted", "unknown"]);
+      });
+    }
+
+    it("does not spoil the answers of others that share its read", async () => {
+      use({ holding: true });
+      void check("first");
+      const answers = [
+        reasonOf(since(AHEAD, "x")),
+        check("x"),
+        since(THERE, "x"),
+        reasonOf(since(STAMPED_OTHERWISE, "x")),
+      ];
+      await releaseAll();
+      const [ahead, plain, there, other] = await Promise.all(answers);
+      const answered = { verdicts: ["not-blacklisted"], revision: store.revision };
+      expect([ahead, plain, there, other]).to.deep.equal([
+        "REVISION_LOST",
+        answered,
+        answered,
+        "REVISION_LOST",
+      ]);
+      expect(store.reads).to.have.length(2);
+    });
+
+    it("hides neither a known positive nor others' answers when the database goes away in between", async () => {
+      use({ holding: true });
+      blacklist("a");
+      store.missingFailure = storeUnavailable("away");
+      void check("first");
+      const answers = Promise.allSettled([since(AHEAD, "a", "b"), check("b"), reasonOf(since(AHEAD, "b"))]);
+      await releaseAll();
+      expect(await answers).to.deep.equal([
+        { status: "fulfilled", value: { verdicts: ["blacklisted", "unknown"], revision: store.revision } },
+        { status: "fulfilled", value: { verdicts: ["not-blacklisted"], revision: store.revision } },
+        { status: "fulfilled", value: "STORE_UNAVAILABLE" },
+      ]);
+    });
+  });
+
+  it("answers max_staleness as freshly as everything else", async () => {
+    const early = check("a");
+    blacklist("a");
+    const late = checks.check(jtis("a"), { kind: "max-staleness", ms: 3_600_000 }, HERE);
+    await releaseAll();
+    expect([(await early).verdicts, (await late).verdicts]).to.deep.equal([
+      ["not-blacklisted"],
+      ["blacklisted"],
+    ]);
+  });
+
+  it("answers a batch as the map of its single answers, duplicates included", async () => {
+    const known: fc.Arbitrary<string[]> = fc.uniqueArray(
+      fc.constantFrom("a", "b", "c", "A", "a ", "é", "e\u0301"),
+    );
+    const batch = fc.array(fc.constantFrom("a", "b", "c", "A", "a ", "é", "e\u0301", "ａ"), {
+      minLength: 1,
+      maxLength: 30,
+    });
+    await fc.assert(
+      fc.asyncProperty(known, batch, async (blacklisted, texts) => {
+        use({ holding: false });
+        for (const text of blacklisted) blacklist(text);
+        const together = (await check(...texts)).verdicts;
+        const single = await Promise.all(texts.map(async (text) => (await check(text)).verdicts[0]));
+        expect([together, single]).to.deep.equal([
+          single,
+          texts.map((text) => (blacklisted.includes(text) ? "blacklisted" : "not-blacklisted")),
+        ]);
+      }),
+    );
+  });
+});

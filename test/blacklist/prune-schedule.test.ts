@@ -1,0 +1,179 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import { Blacklist } from "../../src/blacklist/blacklist.ts";
+import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
+import { PruneSchedule } from "../../src/blacklist/prune-schedule.ts";
+import { Writer } from "../../src/blacklist/writer.ts";
+import { MAX_PRUNE_COUNT } from "../../src/limits.ts";
+import { Metrics } from "../../src/metrics.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { HeldStore, turn } from "../support/held-store.ts";
+import { memoryLog } from "../support/memory-log.ts";
+
+const HOUR = 3_600_000;
+const LEEWAY = 60_000;
+const RETENTION = 7000;
+
+describe("PruneSchedule", () => {
+  let clock: FakeClock;
+  let store: HeldStore;
+  let log: ReturnType<typeof memoryLog>;
+  let metrics: Metrics;
+
+  before(() => {
+    metrics = new Metrics();
+  });
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    store = new HeldStore({ clock });
+    log = memoryLog();
+  });
+
+  function schedule({
+    intervalMs = HOUR,
+    random = () => 0.5,
+  }: {
+    intervalMs?: number;
+    random?: () => number;
+  } = {}): PruneSchedule {
+    const writer = new Writer({ store, clock, leewayMs: LEEWAY });
+    const checks = new CoalescedChecks({ store, clock, leewayMs: LEEWAY });
+    const blacklist = new Blacklist({
+      store,
+      writer,
+      checks,
+      clock,
+      leewayMs: LEEWAY,
+      retentionMs: RETENTION,
+    });
+    return new PruneSchedule({ blacklist, clock, log: log.log, metrics, intervalMs, random });
+  }
+
+  async function prunedEntries(): Promise<number> {
+    const { text } = await metrics.render();
+    return Number(/^tokenblacklist_pruned_entries_total (\d+)$/m.exec(text)?.[1] ?? 0);
+  }
+
+  it("asks for all that has expired, with the service's leeway and retention", () => {
+    schedule();
+    clock.advance(HOUR);
+    expect(store.prunes.map(({ input }) => input)).to.deep.equal([
+      {
+        limit: MAX_PRUNE_COUNT,
+        dryRun: false,
+        expiredBefore: undefined,
+        now: clock.now(),
+        leewayMs: LEEWAY,
+        retentionMs: RETENTION,
+      },
+    ]);
+  });
+
+  it("runs between 0.9 and 1.1 of the interval after the last, wherever chance puts it", async () => {
+    const chances = fc.array(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), {
+      minLength: 1,
+      maxLength: 5,
+    });
+    await fc.assert(
+      fc.asyncProperty(chances, async (numbers) => {
+        clock = new FakeClock();
+        store = new HeldStore({ clock });
+        const left = [...numbers];
+        const pruning = schedule({ random: () => left.shift() ?? 0 });
+        for (const number of numbers) {
+          const before = store.prunes.length;
+          const due = HOUR * (0.9 + number * 0.2);
+          clock.advance(due - 1);
+          const early = store.prunes.length - before;
+          clock.advance(1.001);
+          expect([early, store.prunes.length - before]).to.deep.equal([0, 1]);
+          await store.prunes.at(-1)?.release();
+        }
+        await pruning.stop();
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it("does not begin again while it is still at work", async () => {
+    schedule();
+    clock.advance(10 * HOUR);
+    expect([store.prunes.length, clock.pendingTimers]).to.deep.equal([1, 0]);
+    await store.prunes[0]?.release();
+    expect(clock.pendingTimers).to.equal(1);
+  });
+
+  it("goes on until nothing is left, then says and counts what it removed", async () => {
+    const before = await prunedEntries();
+    store.pruneReceipts.push(
+      { count: 100, hasMore: true },
+      { count: 0, hasMore: true },
+      { count: 7, hasMore: false },
+    );
+    schedule();
+    clock.advance(HOUR);
+    await store.prunes[0]?.release();
+    await store.prunes[1]?.release();
+    clock.advance(1500);
+    await store.prunes[2]?.release();
+    expect(log.records()).to.deep.equal([
+      { level: "info", pruned: 107, duration_ms: 1500, msg: "pruned expired entries" },
+    ]);
+    expect([store.prunes.length, (await prunedEntries()) - before]).to.deep.equal([3, 107]);
+  });
+
+  it("says loudly that it failed and what it had done by then, and tries again an interval later", async () => {
+    const before = await prunedEntries();
+    store.pruneReceipts.push({ count: 100, hasMore: true }, { count: 3, hasMore: false });
+    schedule();
+    clock.advance(HOUR);
+    await store.prunes[0]?.release();
+    await store.prunes[1]?.fail(
+      Object.assign(new Error("deadlock"), { stack: "stack", code: "ER_LOCK_DEADLOCK" }),
+    );
+    clock.advance(HOUR);
+    await store.prunes[2]?.release();
+    expect(log.records()).to.deep.equal([
+      {
+        level: "error",
+        err: { type: "Error", message: "deadlock", code: "ER_LOCK_DEADLOCK", stack: "stack" },
+        pruned: 100,
+        msg: "pruning failed: expired entries stay until it succeeds",
+      },
+      { level: "info", pruned: 3, duration_ms: 0, msg: "pruned expired entries" },
+    ]);
+    expect((await prunedEntries()) - before).to.equal(103);
+  });
+
+  it("never runs with an interval of 0", async () => {
+    const never = schedule({ intervalMs: 0 });
+    clock.advance(1000 * HOUR);
+    await never.stop();
+    expect([store.prunes.length, clock.pendingTimers]).to.deep.equal([0, 0]);
+  });
+
+  it("runs no more once stopped", async () => {
+    const stopped = schedule();
+    await stopped.stop();
+    const timers = clock.pendingTimers;
+    clock.advance(10 * HOUR);
+    await turn();
+    expect([timers, store.prunes.length, log.records()]).to.deep.equal([0, 0, []]);
+  });
+
+  it("lets the chunk under way finish when stopped, and begins no other", async () => {
+    store.pruneReceipts.push({ count: 100, hasMore: true });
+    const pruning = schedule();
+    clock.advance(HOUR);
+    let stopped = false;
+    const stopping = pruning.stop().then(() => {
+      stopped = true;
+    });
+    await turn();
+    expect(stopped).to.equal(false);
+    await store.prunes[0]?.release();
+    await stopping;
+    expect([store.prunes.length, clock.pendingTimers]).to.deep.equal([1, 0]);
+  });
+});

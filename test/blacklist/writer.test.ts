@@ -1,0 +1,247 @@
+import { expect } from "chai";
+import { Writer } from "../../src/blacklist/writer.ts";
+import type { NewEntry } from "../../src/entry.ts";
+import { storeUnavailable } from "../../src/errors.ts";
+import { MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_QUEUED_TOKENS } from "../../src/limits.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { HeldStore, turn } from "../support/held-store.ts";
+import { newEntries, newEntry } from "../support/new-entry.ts";
+import { reasonOf, rejection } from "../support/rejection.ts";
+
+const HERE = { gone: false };
+
+describe("Writer", () => {
+  let clock: FakeClock;
+  let store: HeldStore;
+  let writer: Writer;
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    store = new HeldStore({ clock });
+    writer = new Writer({ store, clock, leewayMs: 1000 });
+  });
+
+  /** The sizes of all commits that ever began. */
+  const sizes = () => store.writes.map(({ input }) => input.length);
+  /** The jtis of the commit that began last. */
+  const lastJtis = () => store.writes.at(-1)?.input.map(({ jti }) => jti);
+  const release = () => store.writes.at(-1)?.release();
+  const write = (...entries: NewEntry[]) => writer.write(entries, HERE);
+
+  /** Lets go of one commit after the other until none is left. */
+  async function releaseAll(): Promise<void> {
+    for (let next = 0; next < store.writes.length; next++) await store.writes[next]?.release();
+  }
+
+  it("answers once the commit has ended, with what is stored and its revision", async () => {
+    const written = write(newEntry("a", { reason: "stolen" }));
+    let answered = false;
+    void written.then(() => {
+      answered = true;
+    });
+    await turn();
+    expect(answered).to.equal(false);
+    await release();
+    expect(await written).to.deep.equal({
+      results: [
+        { outcome: "created", entry: { ...newEntry("a", { reason: "stolen" }), createdAt: clock.now() } },
+      ],
+      revision: store.revision,
+    });
+  });
+
+  it("has one commit under way, and lets all who come meanwhile share the next", async () => {
+    const first = write(newEntry("a"));
+    const others = [write(newEntry("b")), write(newEntry("c"), newEntry("a")), write(newEntry("b"))];
+    await turn();
+    expect(sizes()).to.deep.equal([1]);
+    await release();
+    expect([sizes(), lastJtis()]).to.deep.equal([
+      [1, 3],
+      ["b", "c", "a"],
+    ]);
+    await release();
+    const outcomes = (await Promise.all([first, ...others])).map(({ results, revision }) => [
+      revision.number,
+      ...results.map(({ outcome }) => outcome),
+    ]);
+    expect(outcomes).to.deep.equal([
+      [1, "created"],
+      [2, "created"],
+      [2, "created", "already-blacklisted"],
+      [2, "already-blacklisted"],
+    ]);
+  });
+
+  it("does not let who comes during a commit share that one", async () => {
+    void write(newEntry("a"));
+    void write(newEntry("b"));
+    await release();
+    const late = write(newEntry("c"));
+    expect(lastJtis()).to.deep.equal(["b"]);
+    await release();
+    expect(lastJtis()).to.deep.equal(["c"]);
+    await release();
+    expect((await late).revision.number).to.equal(3);
+  });
+
+  it("puts no more rows than a commit may have into one, and goes on with the others", async () => {
+    void write(newEntry("first"));
+    for (const name of ["a", "b", "c", "d"]) void writer.write(newEntries(name, MAX_COMMIT_ROWS / 2), HERE);
+    void write(newEntry("last"));
+    await releaseAll();
+    expect(sizes()).to.deep.equal([1, MAX_COMMIT_ROWS, MAX_COMMIT_ROWS, 1]);
+  });
+
+  it("puts no more bytes than a commit may have into one", async () => {
+    void write(newEntry("first"));
+    const reason = "r".repeat(MAX_COMMIT_BYTES / 3 / 10);
+    for (let index = 0; index < 60; index++) void write(newEntry(`${index}`, { reason }));
+    await releaseAll();
+    const bytes = store.writes.map(({ input }) =>
+      input.reduce((sum, entry) => sum + Buffer.byteLength(entry.jti + entry.reason), 0),
+    );
+    expect(sizes().reduce((sum, size) => sum + size)).to.equal(61);
+    expect(Math.max(...bytes)).to.be.at.most(MAX_COMMIT_BYTES);
+  });
+
+  it("writes a request that fills a commit by itself, alone", async () => {
+    void write(newEntry("first"));
+    void writer.write(newEntries("big", MAX_COMMIT_ROWS + 1), HERE);
+    void write(newEntry("last"));
+    await releaseAll();
+    expect(sizes()).to.deep.equal([1, MAX_COMMIT_ROWS + 1, 1]);
+  });
+
+  it("tells the store the time at which the commit begins", async () => {
+    const expired = newEntry("a", { expiresAt: clock.now() });
+    void write(expired);
+    await release();
+    void write(newEntry("b"));
+    const again = write(expired);
+    clock.advance(1000);
+    await releaseAll();
+    expect((await again).results[0]?.outcome).to.equal("created");
+  });
+
+  it("drops a request before its commit begins once its caller is gone", async () => {
+    void write(newEntry("first"));
+    const caller = { gone: false };
+    const dropped = reasonOf(writer.write([newEntry("a")], caller));
+    const kept = write(newEntry("b"));
+    caller.gone = true;
+    await releaseAll();
+    expect([await dropped, (await kept).results[0]?.outcome]).to.deep.equal(["CANCELLED", "created"]);
+    expect([sizes(), [...store.table.keys()]]).to.deep.equal([
+      [1, 1],
+      ["first", "b"],
+    ]);
+  });
+
+  it("begins no commit when every caller is gone", async () => {
+    void write(newEntry("first"));
+    const gone = { gone: true };
+    const dropped = Promise.all([
+      reasonOf(writer.write([newEntry("a")], gone)),
+      reasonOf(writer.write([newEntry("b")], gone)),
+    ]);
+    await releaseAll();
+    expect([await dropped, sizes()]).to.deep.equal([["CANCELLED", "CANCELLED"], [1]]);
+  });
+
+  it("finishes the commit of a caller that goes while it is under way", async () => {
+    const caller = { gone: false };
+    const written = writer.write([newEntry("a")], caller);
+    caller.gone = true;
+    await release();
+    expect([(await written).results[0]?.outcome, store.table.has("a")]).to.deep.equal(["created", true]);
+  });
+
+  it("refuses what is too much to wait, stores nothing of it, and accepts again once there is room", async () => {
+    const first = write(newEntry("first"));
+    const batch = 1000;
+    const queued = Array.from({ length: MAX_QUEUED_TOKENS / batch }, (_, index) =>
+      writer.write(newEntries(`q${index}`, batch), HERE),
+    );
+    expect(await reasonOf(write(newEntry("refused")))).to.equal("OVERLOADED");
+    await release();
+    const accepted = write(newEntry("accepted"));
+    await releaseAll();
+    await Promise.all([first, ...queued, accepted]);
+    expect([store.table.has("refused"), store.table.has("accepted"), store.table.size]).to.deep.equal([
+      false,
+      true,
+      MAX_QUEUED_TOKENS + 2,
+    ]);
+  });
+
+  it("does not count those that are gone or refused against the room for long", async () => {
+    void write(newEntry("first"));
+    const dropped = reasonOf(writer.write(newEntries("gone", MAX_QUEUED_TOKENS), { gone: true }));
+    expect(await reasonOf(write(newEntry("refused")))).to.equal("OVERLOADED");
+    await release();
+    expect(await dropped).to.equal("CANCELLED");
+    const accepted = writer.write(newEntries("accepted", MAX_QUEUED_TOKENS), HERE);
+    await release();
+    expect((await accepted).results).to.have.length(MAX_QUEUED_TOKENS);
+  });
+
+  it("retries a group that failed for a reason of its own request by request, and only the guilty one fails", async () => {
+    void write(newEntry("first"));
+    const guilty = new Error("Data too long for column 'jti'");
+    const answers = [
+      write(newEntry("a")),
+      rejection(write(newEntry("bad"))),
+      write(newEntry("c"), newEntry("d")),
+    ];
+    await release();
+    await store.writes.at(-1)?.fail(guilty);
+    expect(lastJtis()).to.deep.equal(["a"]);
+    await release();
+    expect(lastJtis()).to.deep.equal(["bad"]);
+    await store.writes.at(-1)?.fail(guilty);
+    expect(lastJtis()).to.deep.equal(["c", "d"]);
+    await release();
+    const [a, bad, c] = await Promise.all(answers);
+    expect([a, c].map((written) => (written as { results: unknown[] }).results.length)).to.deep.equal([1, 2]);
+    expect([bad, [...store.table.keys()]]).to.deep.equal([guilty, ["first", "a", "c", "d"]]);
+  });
+
+  it("does not retry a group when the database was away: what it did is unknown, and all are told so", async () => {
+    void write(newEntry("first"));
+    const answers = [reasonOf(write(newEntry("a"))), reasonOf(write(newEntry("b")))];
+    await release();
+    await store.writes.at(-1)?.fail(storeUnavailable("away"));
+    expect([await Promise.all(answers), sizes()]).to.deep.equal([
+      ["STORE_UNAVAILABLE", "STORE_UNAVAILABLE"],
+      [1, 2],
+    ]);
+  });
+
+  it("goes on with those who wait after a commit has failed", async () => {
+    const failed = rejection(write(newEntry("a")));
+    const waiting = write(newEntry("b"));
+    await store.writes.at(-1)?.fail(new Error("why ever"));
+    await release();
+    expect([((await failed) as Error).message, (await waiting).results[0]?.outcome]).to.deep.equal([
+      "why ever",
+      "created",
+    ]);
+  });
+
+  it("is settled when everything accepted so far has been answered", async () => {
+    const events: string[] = [];
+    void write(newEntry("a")).then(() => events.push("first"));
+    void write(newEntry("b")).then(() => events.push("second"));
+    const settled = writer.settled().then(() => events.push("settled"));
+    await turn();
+    expect(events).to.deep.equal([]);
+    await releaseAll();
+    await settled;
+    expect(events).to.deep.equal(["first", "second", "settled"]);
+  });
+
+  it("is settled at once when nothing was accepted", async () => {
+    await writer.settled();
+  });
+});

@@ -1,0 +1,152 @@
+import { PassThrough } from "node:stream";
+import { expect } from "chai";
+import { type IsBlacklistedRequest, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { invalidRequest, storeUnavailable } from "../../src/errors.ts";
+import type { Script } from "../client/scripted-service.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { runAgainst } from "./with-service.ts";
+
+/** Whatever holds "bad" is blacklisted, whatever holds "odd" unknown. */
+const SERVICE: Script = {
+  isBlacklisted: ({ jtis }) => ({ verdicts: jtis.map(verdictOf), revision: "7-r" }),
+};
+
+function verdictOf(jti: string): Verdict {
+  if (jti.includes("bad")) return Verdict.BLACKLISTED;
+  return jti.includes("odd") ? Verdict.UNKNOWN : Verdict.NOT_BLACKLISTED;
+}
+
+function requests(service: { calls: readonly { request: object }[] }): IsBlacklistedRequest[] {
+  return service.calls.map(({ request }) => request as IsBlacklistedRequest);
+}
+
+describe("check", () => {
+  it("ends with 0 where no token is blacklisted", async () => {
+    const { exitCode, stdout, stderr } = await runAgainst(SERVICE, ["check", "a", "longer"]);
+    expect({ exitCode, stdout, stderr }).to.deep.equal({
+      exitCode: 0,
+      stdout: "JTI     VERDICT\na       not blacklisted\nlonger  not blacklisted\n",
+      stderr: "",
+    });
+  });
+
+  it("ends with 1 where one is", async () => {
+    const { exitCode, stdout } = await runAgainst(SERVICE, ["check", "a", "bad", "--output", "json"]);
+    expect({ exitCode, rows: JSON.parse(stdout) }).to.deep.equal({
+      exitCode: 1,
+      rows: [
+        { jti: "a", verdict: "not_blacklisted", revision: "7-r" },
+        { jti: "bad", verdict: "blacklisted", revision: "7-r" },
+      ],
+    });
+  });
+
+  it("ends with 69 where the service could not tell, but with 1 where it knows of one", async () => {
+    const unknown = await runAgainst(SERVICE, ["check", "odd"]);
+    const known = await runAgainst(SERVICE, ["check", "odd", "bad"]);
+    expect([unknown.exitCode, known.exitCode, unknown.stderr]).to.deep.equal([
+      69,
+      1,
+      "The service could not tell of 1 just now: ask again.\n",
+    ]);
+  });
+
+  it("ends with 69 where a later batch fails, but with 1 where an earlier one found something", async () => {
+    const script: Script = {
+      isBlacklisted: ({ jtis }) => {
+        if (jtis.includes("last")) throw storeUnavailable("the database is away");
+        return { verdicts: jtis.map(verdictOf), revision: "r" };
+      },
+    };
+    const clean = `${"a\n".repeat(1000)}last\n`;
+    const unclean = `bad\n${"a\n".repeat(999)}last\n`;
+    expect([
+      (await runAgainst(script, ["check", "-"], { stdin: clean })).exitCode,
+      (await runAgainst(script, ["check", "-"], { stdin: unclean })).exitCode,
+    ]).to.deep.equal([69, 1]);
+  });
+
+  it("takes lines byte for byte: blank ones are skipped, only the line ending goes", async () => {
+    const { service } = await runAgainst(SERVICE, ["check", "-"], {
+      stdin: ' a \r\n\n\r\n\tb\r\r\n{"jti":"c\\n"}\né',
+    });
+    expect(requests(service).map(({ jtis }) => jtis)).to.deep.equal([[" a ", "\tb\r", "c\n", "é"]]);
+  });
+
+  for (const [what, stdin, where] of [
+    ["is not UTF-8", Buffer.from([0x61, 0x0a, 0xc3, 0x28, 0x0a]), "line 2: is not UTF-8"],
+    ["is UTF-16", Buffer.from("\ufeffa\n", "utf16le"), "line 1: is not UTF-8"],
+    [
+      "starts with a byte order mark",
+      "\ufeffa\n",
+      "line 1: starts with a byte order mark, save the input as UTF-8 without one",
+    ],
+    ["holds a jti that is too long", `a\n${"x".repeat(256)}\n`, "line 2: must be at most 255 bytes of UTF-8"],
+    ["holds an endless line", "x".repeat(200_000), "line 1: is longer than any token"],
+    [
+      "holds broken JSON",
+      "{x\n",
+      'line 1: starts with { but is not JSON; write a jti that starts so as {"jti": "{..."}',
+    ],
+    ["holds a lone surrogate", '{"jti":"\\ud800"}\n', "line 1: jti: must be well-formed Unicode"],
+    ["names no jti", "", "standard input named no jti"],
+  ] as const) {
+    it(`refuses input that ${what} with exit code 2`, async () => {
+      const { exitCode, stderr, service } = await runAgainst(SERVICE, ["check", "-"], { stdin });
+      expect({ exitCode, stderr, calls: service.calls }).to.deep.equal({
+        exitCode: 2,
+        stderr: `error: ${where}\n`,
+        calls: [],
+      });
+    });
+  }
+
+  it("asks as freshly as it is told to", async () => {
+    const asked = [];
+    for (const options of [[], ["--max-staleness", "1m30s"], ["--at-least-revision", "7-r"]]) {
+      const { service } = await runAgainst(SERVICE, ["check", "a", ...options]);
+      asked.push(...requests(service).map(({ freshness: { case: name, value } }) => ({ name, value })));
+    }
+    const duration = { $typeName: "google.protobuf.Duration", seconds: 90n, nanos: 0 };
+    expect(asked).to.deep.equal([
+      { name: undefined, value: undefined },
+      { name: "maxStaleness", value: duration },
+      { name: "atLeastRevision", value: "7-r" },
+    ]);
+  });
+
+  it("names the line, not the index, of what the service refuses", async () => {
+    const refuse: Script = {
+      isBlacklisted: ({ jtis }) => {
+        if (!jtis.includes("last")) return { verdicts: jtis.map(() => Verdict.NOT_BLACKLISTED) };
+        throw invalidRequest([
+          { field: "jtis[0]", description: "must be nicer" },
+          { field: "jtis[1]", description: "must be shorter" },
+        ]);
+      },
+    };
+    const stdin = `${"a\n\n".repeat(1000)}b\nlast\n`;
+    const { exitCode, stderr } = await runAgainst(refuse, ["check", "-"], { stdin });
+    expect({ exitCode, stderr }).to.deep.equal({
+      exitCode: 2,
+      stderr:
+        "error: 2 things are wrong with the request:\n  line 2001: must be nicer\n  line 2002: must be shorter\n",
+    });
+  });
+
+  it("does not wait for a full batch when the input pauses", async () => {
+    const stdin = new PassThrough();
+    const clock = new FakeClock();
+    const script: Script = {
+      isBlacklisted: ({ jtis }) => {
+        stdin.end();
+        return { verdicts: jtis.map(verdictOf), revision: "r" };
+      },
+    };
+    stdin.write("bad\n");
+    const result = runAgainst(script, ["check", "-"], { stdin, io: { clock } });
+    while (clock.pendingTimers === 0) await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(100);
+    expect((await result).exitCode).to.equal(1);
+  });
+});

@@ -1,0 +1,118 @@
+import { expect } from "chai";
+import { runCli } from "./run-cli.ts";
+
+describe("the command line", () => {
+  it("prints help and version with exit code 0", async () => {
+    const codes = [];
+    for (const argv of [
+      ["--help"],
+      ["-h"],
+      ["help", "list"],
+      ["check", "--help"],
+      ["migrate", "up", "--help"],
+    ]) {
+      const { exitCode, stdout, stderr } = await runCli(argv);
+      codes.push({ exitCode, usage: stdout.startsWith("Usage: token-blacklist"), stderr });
+    }
+    expect(codes).to.deep.equal(codes.map(() => ({ exitCode: 0, usage: true, stderr: "" })));
+    expect(await runCli(["--version"])).to.deep.equal({ exitCode: 0, stdout: "1.2.3\n", stderr: "" });
+  });
+
+  it("shows an example of every command in its help", async () => {
+    const missing = [];
+    for (const name of ["serve", "migrate", "blacklist", "check", "list", "prune"]) {
+      const { stdout } = await runCli([name, "--help"]);
+      if (
+        !stdout.includes(`Examples:`) ||
+        !stdout.split("Examples:")[1]?.includes(`token-blacklist ${name}`)
+      ) {
+        missing.push(name);
+      }
+    }
+    expect(missing).to.deep.equal([]);
+  });
+
+  const WRONG: readonly (readonly string[])[] = [
+    [],
+    ["migrate"],
+    ["chekc"],
+    ["migrate", "down"],
+    ["serve", "now"],
+    ["check", "a", "--nope"],
+    ["check"],
+    ["check", "a", "-"],
+    ["check", "a", "--output", "xml"],
+    ["check", "a", "--timeout", "0"],
+    ["check", "a", "--timeout", "soon"],
+    ["check", "a", "--max-staleness", "1s", "--at-least-revision", "r"],
+    ["check", "\ufffd"],
+    ["check", "x".repeat(256)],
+    ["check", ""],
+    ["blacklist", "a"],
+    ["blacklist", "a", "--expires-at", "1900000000000"],
+    ["blacklist", "a", "--expires-at", "1h", "--reason", "x".repeat(513)],
+    ["list", "--limit", "0"],
+    ["list", "--limit", "5", "--all"],
+    ["list", "extra"],
+    ["prune", "--max-count", "-1"],
+    ["list", "--address", "localhost"],
+    ["list", "--address", "http://localhost:1"],
+  ];
+  for (const argv of WRONG) {
+    const shown = argv.map((word) => (word.length > 20 ? `${word.slice(0, 5)}...` : word)).join(" ");
+    it(`refuses "${shown}" with exit code 2 and says why on stderr alone`, async () => {
+      const { exitCode, stdout, stderr } = await runCli(argv);
+      expect({ exitCode, stdout, saysWhy: /^(error: .|Usage: )/.test(stderr) }).to.deep.equal({
+        exitCode: 2,
+        stdout: "",
+        saysWhy: true,
+      });
+    });
+  }
+
+  it("names the variable when the address in the environment is wrong", async () => {
+    expect(await runCli(["list"], { io: { env: { TOKEN_BLACKLIST_ADDRESS: "nonsense" } } })).to.deep.equal({
+      exitCode: 2,
+      stdout: "",
+      stderr:
+        "error: TOKEN_BLACKLIST_ADDRESS 'nonsense' is invalid: It must be host:port, such as 127.0.0.1:50051 or [::1]:50051.\n" +
+        "Add --help for how to use it.\n",
+    });
+  });
+
+  it("escapes what was typed when it quotes it", async () => {
+    const { stderr } = await runCli(["\x1b]0;owned\x07"]);
+    expect(stderr.split("\n")[0]).to.equal("error: unknown command '\\x1b]0;owned\\x07'");
+  });
+
+  it("runs serve and migrate with what it was given, and ends with their exit codes", async () => {
+    const ran: string[] = [];
+    const io = {
+      serve: async () => ran.push("serve"),
+      migrate: async (action: string) => ran.push(action),
+    };
+    const codes = [];
+    for (const argv of [
+      ["serve"],
+      ["migrate", "up"],
+      ["migrate", "status"],
+      ["migrate", "check"],
+      ["migrate", "unlock"],
+    ]) {
+      codes.push((await runCli(argv, { io })).exitCode);
+    }
+    expect({ ran, codes }).to.deep.equal({
+      ran: ["serve", "up", "status", "check", "unlock"],
+      codes: [1, 2, 3, 4, 5],
+    });
+  });
+
+  it("ends with 70 and one line when serve throws", async () => {
+    const serve = () => Promise.reject(new Error("no disk"));
+    expect(await runCli(["serve"], { io: { serve } })).to.deep.equal({
+      exitCode: 70,
+      stdout: "",
+      stderr: "error: no disk\n",
+    });
+  });
+});

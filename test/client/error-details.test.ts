@@ -1,0 +1,87 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { anyPack } from "@bufbuild/protobuf/wkt";
+import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
+import { expect } from "chai";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
+import { createClient } from "../../src/client/client.ts";
+import { invalidRequest, storeUnavailable } from "../../src/errors.ts";
+import { failure } from "./failure.ts";
+import { type Script, startScripted } from "./scripted-service.ts";
+
+describe("an error of the client", () => {
+  /** What a caller of `list` is told when the service answers so. */
+  async function told(list: NonNullable<Script["list"]>) {
+    const service = await startScripted({ list });
+    const client = createClient({ address: service.address });
+    try {
+      const { code, reason, message, violations, retryAfterMs } = await failure(client.list({}));
+      return { code, reason, message, violations, retryAfterMs, calls: service.calls.length };
+    } finally {
+      client.close();
+      service.stop();
+    }
+  }
+
+  function withDetails(details: Uint8Array): StatusObject {
+    const metadata = new Metadata();
+    metadata.set("grpc-status-details-bin", Buffer.from(details));
+    return { code: status.UNAVAILABLE, details: "away", metadata };
+  }
+
+  const bare = { code: "UNAVAILABLE", message: "away", reason: undefined, retryAfterMs: undefined, calls: 1 };
+
+  it("names every violation of the request", async () => {
+    const violations = [
+      { field: "page_size", description: "must not be negative" },
+      { field: "jtis[7]", description: "must not be empty" },
+    ];
+    const answer = await told(() => {
+      throw invalidRequest(violations);
+    });
+    expect(answer).to.deep.equal({
+      code: "INVALID_ARGUMENT",
+      reason: "INVALID_REQUEST",
+      message: "page_size: must not be negative; jtis[7]: must not be empty",
+      violations,
+      retryAfterMs: undefined,
+      calls: 1,
+    });
+  });
+
+  it("tells when to try again, which it does not do by itself", async () => {
+    const answer = await told(() => {
+      throw storeUnavailable("the database is away");
+    });
+    expect(answer).to.deep.equal({
+      code: "UNAVAILABLE",
+      reason: "STORE_UNAVAILABLE",
+      message: "the database is away",
+      violations: [],
+      retryAfterMs: 500,
+      calls: 1,
+    });
+  });
+
+  it("stands without details", async () => {
+    const answer = await told(() => ({
+      code: status.UNAVAILABLE,
+      details: "away",
+      metadata: new Metadata(),
+    }));
+    expect(answer).to.deep.equal({ ...bare, violations: [] });
+  });
+
+  it("stands with details that cannot be read", async () => {
+    const answer = await told(() => withDetails(Uint8Array.of(0xff, 0xff, 0xff)));
+    expect(answer).to.deep.equal({ ...bare, violations: [] });
+  });
+
+  it("takes a reason from this service alone, not from a proxy before it", async () => {
+    const info = create(ErrorInfoSchema, { reason: "STORE_UNAVAILABLE", domain: "proxy" });
+    const garbled = { typeUrl: "type.googleapis.com/google.rpc.BadRequest", value: Uint8Array.of(0xff) };
+    const details = [garbled, anyPack(ErrorInfoSchema, info)];
+    const answer = await told(() => withDetails(toBinary(StatusSchema, create(StatusSchema, { details }))));
+    expect(answer).to.deep.equal({ ...bare, violations: [] });
+  });
+});

@@ -1,0 +1,58 @@
+import { expect } from "chai";
+import { Calls } from "../../src/grpc/calls.ts";
+import { MAX_CALLS } from "../../src/limits.ts";
+import { turn } from "../support/held-store.ts";
+
+describe("Calls", () => {
+  let calls: Calls;
+
+  beforeEach(() => {
+    calls = new Calls();
+  });
+
+  function enter(count: number): (string | undefined)[] {
+    return [...new Set(Array.from({ length: count }, () => calls.enter()))];
+  }
+
+  it("counts the calls under way", () => {
+    const counts = [calls.active];
+    enter(2);
+    counts.push(calls.active);
+    calls.leave();
+    counts.push(calls.active);
+    expect(counts).to.deep.equal([0, 2, 1]);
+  });
+
+  it("refuses more than there may be, does not count those, and has room again when one ends", () => {
+    const told = [enter(MAX_CALLS), enter(10), [calls.active]];
+    calls.leave();
+    told.push(enter(1), enter(1));
+    expect(told).to.deep.equal([[undefined], ["OVERLOADED"], [MAX_CALLS], [undefined], ["OVERLOADED"]]);
+  });
+
+  it("is drained at once when nothing is under way, and refuses every new call then", async () => {
+    await calls.drain();
+    expect([enter(2), calls.active]).to.deep.equal([["DRAINING"], 0]);
+  });
+
+  it("is drained when the last call that had begun has ended, not before", async () => {
+    enter(2);
+    let drained = false;
+    const draining = calls.drain().then(() => {
+      drained = true;
+    });
+    const told = [enter(1)];
+    calls.leave();
+    await turn();
+    const early = drained;
+    calls.leave();
+    await draining;
+    expect([told, early, drained, enter(1)]).to.deep.equal([[["DRAINING"]], false, true, ["DRAINING"]]);
+  });
+
+  it("says that it is draining even when it is full", () => {
+    enter(MAX_CALLS);
+    void calls.drain();
+    expect(enter(1)).to.deep.equal(["DRAINING"]);
+  });
+});

@@ -1,0 +1,53 @@
+import { execFile } from "node:child_process";
+import { createRequire } from "node:module";
+import { promisify } from "node:util";
+import { expect } from "chai";
+import { after, before, describe, it } from "mocha";
+import { backends, type FreshDatabase } from "../support/backends.ts";
+import { type RunningService, startService } from "../support/service.ts";
+
+const BUF = createRequire(import.meta.url).resolve("@bufbuild/buf/bin/buf");
+const SERVICE = "tokenblacklist.v1.TokenBlacklist";
+
+describe("reflection", () => {
+  const [backend] = backends;
+  let database: FreshDatabase;
+  let running: RunningService;
+
+  before(async () => {
+    database = (await backend?.create()) as FreshDatabase;
+    running = await startService({ url: database.url });
+  });
+  after(async () => {
+    await running?.stop();
+    await database?.dispose();
+  });
+
+  async function curl(path: string, ...flags: string[]): Promise<string> {
+    const common = ["curl", "--protocol", "grpc", "--http2-prior-knowledge", "--reflect"];
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      ...[BUF, ...common, ...flags],
+      `http://${running.address}${path}`,
+    ]);
+    return stdout;
+  }
+
+  it("lists the service and its four methods", async () => {
+    expect((await curl("", "--list-services")).trim().split("\n")).to.include(SERVICE);
+    expect((await curl("", "--list-methods")).trim().split("\n").sort()).to.include.members(
+      ["Blacklist", "IsBlacklisted", "List", "Prune"].map((method) => `${SERVICE}/${method}`),
+    );
+  });
+
+  it("tells enough for a tool to call it without our proto file", async () => {
+    const revoke = { tokens: [{ jti: "by-hand", expiresAt: "2100-01-01T00:00:00Z", reason: "stolen" }] };
+    const revoked = JSON.parse(await curl(`/${SERVICE}/Blacklist`, "-d", JSON.stringify(revoke)));
+    expect(revoked.results[0]).to.deep.include({ outcome: "OUTCOME_CREATED" });
+    const ask = { jtis: ["by-hand", "by-Hand"], atLeastRevision: revoked.revision };
+    const answer = JSON.parse(await curl(`/${SERVICE}/IsBlacklisted`, "-d", JSON.stringify(ask)));
+    expect(answer).to.deep.equal({
+      verdicts: ["VERDICT_BLACKLISTED", "VERDICT_NOT_BLACKLISTED"],
+      revision: revoked.revision,
+    });
+  });
+});

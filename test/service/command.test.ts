@@ -1,0 +1,174 @@
+import { once } from "node:events";
+import { rm, writeFile } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { expect } from "chai";
+import { CommandProcess, type Ended, serveProcess } from "../support/service-process.ts";
+import { freshDatabase, freshFolder } from "../support/shared.ts";
+
+const PORTS = { LISTEN_ADDRESS: "127.0.0.1:0", ADMIN_ADDRESS: "127.0.0.1:0" };
+
+function end(args: string[], env: Record<string, string>): Promise<Ended> {
+  return new CommandProcess(args, { ...PORTS, ...env }).ended;
+}
+
+describe("the command, when it cannot start", function () {
+  this.timeout(60_000);
+  let folder: string;
+
+  beforeEach(async () => {
+    folder = await freshFolder();
+  });
+
+  afterEach(async () => {
+    await rm(folder, { recursive: true });
+  });
+
+  it("names every problem of its configuration at once, and exits with 2", async () => {
+    const env = {
+      DATABASE_URL: "postgres://user:swordfish@host/db",
+      LISTEN_ADDRESS: "nowhere",
+      EXPIRY_LEEWAY: "5 minutes",
+      LOG_LEVEL: "loud",
+    };
+    expect(await end(["serve"], env)).to.deep.equal({
+      code: 2,
+      signal: null,
+      stdout: "",
+      stderr: [
+        "token-blacklist: the configuration is wrong:",
+        "  DATABASE_URL must begin with sqlite: or mysql://",
+        "  LISTEN_ADDRESS must be host:port, such as 127.0.0.1:50051 or [::1]:50051",
+        "  EXPIRY_LEEWAY must be a duration such as 30s, 5m or 1h",
+        "  LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, silent",
+        "",
+      ].join("\n"),
+    });
+  });
+
+  for (const name of ["LISTEN_ADDRESS", "ADMIN_ADDRESS"]) {
+    it(`says in one line that the port of ${name} is in use`, async () => {
+      const server = createServer().listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const taken = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const { code, stderr } = await end(["serve"], {
+        DATABASE_URL: `sqlite:${join(folder, "x.db")}`,
+        [name]: taken,
+      });
+      server.close();
+      expect([code, stderr]).to.deep.equal([
+        70,
+        `token-blacklist: cannot listen on ${name} ${taken}: the port is in use\n`,
+      ]);
+    });
+  }
+
+  it("says in one line that the data folder cannot be written", async () => {
+    await writeFile(join(folder, "file"), "");
+    const { code, stderr } = await end(["serve"], { DATABASE_URL: `sqlite:${join(folder, "file", "x.db")}` });
+    expect([code, stderr]).to.deep.equal([
+      70,
+      `token-blacklist: the database file ${join(folder, "file", "x.db")} cannot be opened for writing: its folder's name is taken by a file\n`,
+    ]);
+  });
+
+  it("says in one line that a file is no database", async () => {
+    await writeFile(
+      join(folder, "x.db"),
+      "certainly not a database, only a text that is long enough to be looked at".repeat(20),
+    );
+    const { code, stderr } = await end(["serve"], { DATABASE_URL: `sqlite:${join(folder, "x.db")}` });
+    expect([code, stderr]).to.deep.equal([
+      70,
+      `token-blacklist: ${join(folder, "x.db")} is not a SQLite database\n`,
+    ]);
+  });
+
+  it("leaves an embedded file to the process that has it, in one line, for serve and for migrate", async () => {
+    const url = `sqlite:${join(folder, "x.db")}`;
+    const service = await serveProcess({ DATABASE_URL: url });
+    const expected = [
+      70,
+      `token-blacklist: the database file ${join(folder, "x.db")} is in use by another process\n`,
+    ];
+    try {
+      for (const args of [["serve"], ["migrate", "status"], ["migrate", "up"]]) {
+        const { code, stderr } = await end(args, { DATABASE_URL: url });
+        expect([code, stderr]).to.deep.equal(expected);
+      }
+    } finally {
+      await service.kill();
+    }
+  });
+
+  it("refuses a MySQL schema that is out of date, in one line that says what to run", async () => {
+    const { url, dispose } = await freshDatabase();
+    try {
+      const { code, stderr } = await end(["serve"], { DATABASE_URL: url });
+      expect(code).to.equal(70);
+      expect(stderr).to.match(
+        /^token-blacklist: the database's schema is out of date .* run `token-blacklist migrate up`\n$/,
+      );
+    } finally {
+      await dispose();
+    }
+  });
+});
+
+describe("token-blacklist migrate", function () {
+  this.timeout(60_000);
+
+  it("goes from nothing to up to date, and says so at every step", async () => {
+    const { url, dispose } = await freshDatabase();
+    try {
+      const steps = [];
+      for (const action of ["check", "status", "up", "up", "status", "check", "unlock"]) {
+        const { code, stdout } = await end(["migrate", action], { DATABASE_URL: url });
+        steps.push([action, code, stdout.split("\n")[0]]);
+      }
+      expect(steps).to.deep.equal([
+        [
+          "check",
+          1,
+          "the database's schema is out of date (4 of 4 migrations missing): run `token-blacklist migrate up`",
+        ],
+        ["status", 0, "pending  0001-blacklisted-tokens"],
+        ["up", 0, "applied  0001-blacklisted-tokens"],
+        ["up", 0, "the schema is up to date"],
+        ["status", 0, "applied  0001-blacklisted-tokens"],
+        ["check", 0, "the schema is up to date"],
+        ["unlock", 0, "no migration holds the lock now"],
+      ]);
+    } finally {
+      await dispose();
+    }
+  });
+
+  it("exits with 69, in one line without the password, when the database is not there", async () => {
+    const { code, stderr } = await end(["migrate", "up"], {
+      DATABASE_URL: "mysql://user:swordfish@127.0.0.1:1/db",
+    });
+    expect([code, stderr]).to.deep.equal([
+      69,
+      "token-blacklist: the database cannot be reached at the moment: connect ECONNREFUSED 127.0.0.1:1\n",
+    ]);
+  });
+});
+
+describe("token-blacklist serve", function () {
+  this.timeout(60_000);
+
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    it(`ends with exit code 0 on ${signal}`, async () => {
+      const folder = await freshFolder();
+      const service = await serveProcess({ DATABASE_URL: `sqlite:${join(folder, "x.db")}` });
+      await service.client.isBlacklisted({ jtis: ["a"] });
+      await service.process.signal(signal);
+      const { code } = await service.process.ended;
+      service.client.close();
+      await rm(folder, { recursive: true });
+      expect(code).to.equal(0);
+    });
+  }
+});

@@ -1,0 +1,102 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createClient, type TokenBlacklistClient } from "../../src/client/client.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+let built = false;
+
+/** What is shipped is what is tested: compiled anew once a run, which takes a fraction of a second. */
+function builtCommand(): string {
+  if (!built) {
+    execFileSync(process.execPath, [
+      join(ROOT, "node_modules/typescript/bin/tsc"),
+      "-p",
+      join(ROOT, "tsconfig.build.json"),
+    ]);
+    built = true;
+  }
+  return join(ROOT, "dist/main.js");
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The `token-blacklist` command in a process of its own, with only these variables of the service's set. */
+export class CommandProcess {
+  readonly #child: ChildProcess;
+  readonly #output = { stdout: "", stderr: "" };
+  readonly ended: Promise<Ended>;
+  #onLine: (() => void) | undefined;
+
+  constructor(args: readonly string[], env: Readonly<Record<string, string>>) {
+    this.#child = spawn(process.execPath, [builtCommand(), ...args], {
+      env: { PATH: process.env.PATH, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    for (const name of ["stdout", "stderr"] as const) {
+      this.#child[name]?.setEncoding("utf8").on("data", (text: string) => {
+        this.#output[name] += text;
+        this.#onLine?.();
+      });
+    }
+    this.ended = new Promise((resolve) => {
+      this.#child.once("close", (code, signal) => resolve({ code, signal, ...this.#output }));
+    });
+  }
+
+  /** The first JSON line with this `msg`. Throws when the process ends without having written it. */
+  async line(msg: string): Promise<Record<string, unknown>> {
+    const seen = new Promise<Record<string, unknown>>((resolve) => {
+      this.#onLine = () => {
+        const lines = this.#output.stdout.split("\n").slice(0, -1);
+        const found = lines.map((line) => JSON.parse(line)).find((record) => record.msg === msg);
+        if (found !== undefined) resolve(found);
+      };
+      this.#onLine();
+    });
+    const gone = this.ended.then(({ code, stderr }) => {
+      throw new Error(`ended with ${code} before it wrote "${msg}": ${stderr}`);
+    });
+    return Promise.race([seen, gone]);
+  }
+
+  async signal(signal: NodeJS.Signals): Promise<void> {
+    this.#child.kill(signal);
+  }
+
+  async kill(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.ended;
+  }
+}
+
+export interface ServiceProcess {
+  readonly process: CommandProcess;
+  readonly client: TokenBlacklistClient;
+  /** kill -9, and the client with it. */
+  kill(): Promise<void>;
+}
+
+/** `token-blacklist serve` on free ports, once it listens. */
+export async function serveProcess(env: Readonly<Record<string, string>>): Promise<ServiceProcess> {
+  const process = new CommandProcess(["serve"], {
+    LISTEN_ADDRESS: "127.0.0.1:0",
+    ADMIN_ADDRESS: "127.0.0.1:0",
+    ...env,
+  });
+  const { address } = await process.line("listening");
+  const client = createClient({ address: String(address) });
+  return {
+    process,
+    client,
+    async kill() {
+      await process.kill();
+      client.close();
+    },
+  };
+}
