@@ -126,7 +126,7 @@ describe("all that the process writes", () => {
     const serving = await serveProcess({ DATABASE_URL: url.href, LOG_LEVEL: "trace" });
     const target = String((await serving.process.line("listening")).address);
     const channel = new RawChannel(target);
-    const http2 = new Http2Connection(target);
+    const http2 = await Http2Connection.open(target);
     const sendAll = () =>
       Promise.all(canaryRequests().map(([method, bytes]) => channel.call(methodPath(method), bytes)));
     try {

@@ -83,7 +83,7 @@ for (const backend of backends) {
       database = await backend.create();
       running = await startService({ url: database.url });
       channel = new RawChannel(running.address);
-      http2 = new Http2Connection(running.address);
+      http2 = await Http2Connection.open(running.address);
     });
     after(async () => {
       channel?.close();

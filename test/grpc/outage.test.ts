@@ -157,7 +157,7 @@ describe("a database that goes away", () => {
 
   it("leaves nothing queued after a storm of calls that gave up", async function () {
     this.timeout(60_000);
-    const http2 = new Http2Connection(running.address);
+    const http2 = await Http2Connection.open(running.address);
     try {
       proxy.blackhole();
       // What a full queue has no room for beside it, were it not given back; then a storm that hardly lives to see it.

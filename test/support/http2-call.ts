@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { type ClientHttp2Session, connect } from "node:http2";
 import { status } from "@grpc/grpc-js";
 import type { StatusName } from "../../src/client/client-error.ts";
@@ -14,9 +15,19 @@ export interface Http2Answer {
 export class Http2Connection {
   readonly session: ClientHttp2Session;
 
-  constructor(address: string) {
-    this.session = connect(`http://${address}`);
+  private constructor(session: ClientHttp2Session) {
+    this.session = session;
     this.session.on("error", () => {});
+  }
+
+  /** Resolves once the server has said how many streams it takes: more at once would be refused, not queued. */
+  static async open(address: string): Promise<Http2Connection> {
+    const connection = new Http2Connection(
+      // In MB. Node's own bound would reset streams on this side.
+      connect(`http://${address}`, { maxSessionMemory: 1000 }),
+    );
+    await once(connection.session, "remoteSettings");
+    return connection;
   }
 
   /** One gRPC call whose body is `body` as it stands, framing included. */

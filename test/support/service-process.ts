@@ -78,6 +78,8 @@ export class CommandProcess {
 export interface ServiceProcess {
   readonly process: CommandProcess;
   readonly client: TokenBlacklistClient;
+  /** `host:port` for gRPC. */
+  readonly address: string;
   /** kill -9, and the client with it. */
   kill(): Promise<void>;
 }
@@ -89,11 +91,12 @@ export async function serveProcess(env: Readonly<Record<string, string>>): Promi
     ADMIN_ADDRESS: "127.0.0.1:0",
     ...env,
   });
-  const { address } = await process.line("listening");
-  const client = createClient({ address: String(address) });
+  const address = String((await process.line("listening")).address);
+  const client = createClient({ address });
   return {
     process,
     client,
+    address,
     async kill() {
       await process.kill();
       client.close();

@@ -1,0 +1,58 @@
+import { expect } from "chai";
+import { after, before, describe, it } from "mocha";
+import { backends, type FreshDatabase } from "../support/backends.ts";
+import { rejection } from "../support/rejection.ts";
+import { type RunningService, startService } from "../support/service.ts";
+
+// What the probes say while the database is away is in test/grpc/outage.test.ts, and while draining in drain.test.ts.
+describe("the admin address", () => {
+  const [backend] = backends;
+  let database: FreshDatabase;
+  let running: RunningService;
+
+  before(async () => {
+    database = (await backend?.create()) as FreshDatabase;
+    running = await startService({ url: database.url });
+  });
+  after(async () => {
+    await running?.stop();
+    await database?.dispose();
+  });
+
+  async function ask(path: string, method = "GET"): Promise<[number, string]> {
+    const response = await fetch(running.adminUrl + path, { method });
+    return [response.status, await response.text()];
+  }
+
+  it("says that the process lives and that it serves", async () => {
+    expect(await ask("/livez")).to.deep.equal([200, "alive\n"]);
+    expect(await ask("/readyz")).to.deep.equal([200, "serving\n"]);
+    expect(await ask("/livez", "HEAD")).to.deep.equal([200, ""]);
+  });
+
+  it("has nothing else, and takes nothing", async () => {
+    const nothing = [404, "GET /livez, /readyz or /metrics\n"];
+    for (const path of ["/", "/livez/", "/metrics?format=json", "//readyz", "/../livez/x"]) {
+      expect([path, ...(await ask(path))]).to.deep.equal([path, ...nothing]);
+    }
+    for (const method of ["POST", "PUT", "DELETE"])
+      expect(await ask("/livez", method)).to.deep.equal(nothing);
+  });
+
+  it("counts calls by method and code, and times them", async () => {
+    await running.client.isBlacklisted({ jtis: ["a"] });
+    await running.client.isBlacklisted({ jtis: ["b"] });
+    await rejection(running.client.list({ pageSize: -1 }));
+    const response = await fetch(`${running.adminUrl}/metrics`);
+    expect(response.headers.get("content-type")).to.match(/^text\/plain; version=/);
+    const lines = (await response.text()).split("\n");
+    expect(
+      lines.filter((line) => line.startsWith("tokenblacklist_call_duration_seconds_count")),
+    ).to.deep.equal([
+      'tokenblacklist_call_duration_seconds_count{method="IsBlacklisted",code="OK"} 2',
+      'tokenblacklist_call_duration_seconds_count{method="List",code="INVALID_ARGUMENT"} 1',
+    ]);
+    expect(lines).to.include("tokenblacklist_serving 1");
+    expect(lines).to.include("tokenblacklist_pruned_entries_total 0");
+  });
+});

@@ -1,0 +1,125 @@
+import { once } from "node:events";
+import { type ClientHttp2Stream, constants } from "node:http2";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { expect } from "chai";
+import { after, before, describe, it } from "mocha";
+import {
+  IsBlacklistedRequestSchema,
+  ListRequestSchema,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { MAX_CONCURRENT_STREAMS } from "../../src/limits.ts";
+import { backends, type FreshDatabase } from "../support/backends.ts";
+import { watchHealth } from "../support/health-client.ts";
+import { framed, Http2Connection } from "../support/http2-call.ts";
+import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { type RunningService, startService } from "../support/service.ts";
+
+const YEAR_2100 = { seconds: 4_102_444_800n };
+
+describe("what one client may take", () => {
+  const [backend] = backends;
+  let database: FreshDatabase;
+  let running: RunningService;
+
+  before(async () => {
+    database = (await backend?.create()) as FreshDatabase;
+    running = await startService({ url: database.url });
+  });
+  after(async () => {
+    await running?.stop();
+    await database?.dispose();
+  });
+
+  function open(http2: Http2Connection, path: string): ClientHttp2Stream {
+    const headers = { ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers" };
+    const stream = http2.session.request(headers);
+    stream.on("error", () => {});
+    return stream;
+  }
+
+  it("is a thousand streams on one connection", async () => {
+    const http2 = await Http2Connection.open(running.address);
+    try {
+      expect(MAX_CONCURRENT_STREAMS).to.equal(1000);
+      expect(http2.session.remoteSettings.maxConcurrentStreams).to.equal(1000);
+    } finally {
+      await http2.close();
+    }
+  });
+
+  it("is refused beyond it, even if the client does not ask how many it may open", async () => {
+    const http2 = await Http2Connection.open(running.address);
+    try {
+      // Never ended: each stays open. What exceeds the server's limit waits in the client until one ends.
+      const streams = Array.from({ length: 1001 }, () => open(http2, methodPath("IsBlacklisted")));
+      const last = streams.at(-1) as ClientHttp2Stream;
+      const answered = once(last, "response");
+      last.end(
+        framed(toBinary(IsBlacklistedRequestSchema, create(IsBlacklistedRequestSchema, { jtis: ["a"] }))),
+      );
+      const before = await Promise.race([answered, ping(http2)]);
+      expect(before).to.equal("pong");
+      streams[0]?.close(constants.NGHTTP2_CANCEL);
+      expect(await answered).to.have.length.above(0);
+      // Another connection never noticed.
+      expect((await running.client.isBlacklisted({ jtis: ["a"] })).verdicts).to.have.length(1);
+    } finally {
+      await http2.close();
+    }
+  });
+
+  it("does not starve others: thousands of health watches, and calls are answered as before", async function () {
+    this.timeout(60_000);
+    const channels = Array.from({ length: 5 }, () => new RawChannel(running.address));
+    try {
+      const watches = channels.flatMap((channel) => Array.from({ length: 900 }, () => watchHealth(channel)));
+      await Promise.all(watches.map((watch) => watch.reaches("SERVING")));
+      const took: number[] = [];
+      for (let round = 0; round < 200; round++) {
+        const began = performance.now();
+        await running.client.isBlacklisted({ jtis: ["a"] });
+        took.push(performance.now() - began);
+      }
+      took.sort((a, b) => a - b);
+      expect(took[100], "the median").to.be.below(50);
+      for (const watch of watches) watch.cancel();
+      await Promise.all(watches.map((watch) => watch.ended));
+    } finally {
+      for (const channel of channels) channel.close();
+    }
+  });
+
+  it("is a bounded share of the memory when a client asks and never reads", async function () {
+    this.timeout(60_000);
+    // An answer of 750 KB, far more than a connection's window of 64 KiB lets through.
+    const tokens = Array.from({ length: 1000 }, (_, index) => ({
+      token: { case: "jti" as const, value: `slow-${index}-${"x".repeat(200)}` },
+      expiresAt: YEAR_2100,
+      reason: "r".repeat(500),
+    }));
+    await running.client.blacklist({ tokens });
+    const request = framed(toBinary(ListRequestSchema, create(ListRequestSchema, { pageSize: 1000 })));
+    const http2 = await Http2Connection.open(running.address);
+    const before = held();
+    try {
+      // Paused for good: nothing that has arrived is consumed, so the window never opens again.
+      const streams = Array.from({ length: 400 }, () => open(http2, methodPath("List")).pause());
+      for (const stream of streams) stream.end(request);
+      await Promise.all(streams.map((stream) => once(stream, "response")));
+      expect(held() - before).to.be.below(100 * 1024 * 1024);
+      expect((await running.client.isBlacklisted({ jtis: ["a"] })).verdicts).to.have.length(1);
+    } finally {
+      await http2.close();
+    }
+  });
+});
+
+/** Bytes in buffers, wherever they are. */
+function held(): number {
+  const { external, heapUsed } = process.memoryUsage();
+  return external + heapUsed;
+}
+
+function ping({ session }: Http2Connection): Promise<"pong"> {
+  return new Promise((resolve) => session.ping(() => resolve("pong")));
+}

@@ -1,0 +1,47 @@
+import { execFile } from "node:child_process";
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { expect } from "chai";
+import { serveProcess } from "./support/service-process.ts";
+import { freshFolder } from "./support/shared.ts";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+/** Times differ from run to run, and with them the width of what surrounds them. */
+function timeless(output: string): string {
+  return output
+    .replace(/\d{4}-\d\d-\d\dT[\d:]+Z \([^)]*\)/g, "TIME")
+    .replace(/ +/g, " ")
+    .trim();
+}
+
+describe("README's conversation", () => {
+  it("goes as printed", async () => {
+    const readme = await readFile(join(ROOT, "README.md"), "utf8");
+    const blocks = [...readme.matchAll(/```console\n(.*?)```/gs)].map((match) => match[1] ?? "");
+    const conversation = blocks.find((block) => block.includes(" check ")) ?? "";
+    const exchanges = conversation
+      .split(/^\$ /m)
+      .slice(1)
+      .map((text) => {
+        const [command = "", ...printed] = text.split("\n");
+        return { command, printed: printed.join("\n") };
+      });
+    const folder = await freshFolder();
+    const service = await serveProcess({ DATABASE_URL: `sqlite:${join(folder, "x.db")}` });
+    try {
+      for (const { command, printed } of exchanges) {
+        // A check that finds something exits with 1, which is no failure here.
+        const env = { ...process.env, TOKEN_BLACKLIST_ADDRESS: service.address };
+        const { stdout } = await promisify(execFile)("sh", ["-c", `${command} || true`], { cwd: ROOT, env });
+        expect(timeless(stdout), command).to.equal(timeless(printed));
+      }
+    } finally {
+      await service.kill();
+      await rm(folder, { recursive: true });
+    }
+    expect(exchanges).to.have.length(3);
+  });
+});
