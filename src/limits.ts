@@ -42,8 +42,8 @@ export const MAX_COMMIT_BYTES = 1024 * 1024;
 /** Tokens waiting to be written before Blacklist is refused as OVERLOADED: ten full commits' worth. */
 export const MAX_QUEUED_TOKENS = 20_000;
 
-/** Jtis of one coalesced read; above it the calls that came last go with the next one. */
-export const MAX_READ_JTIS = 5000;
+/** Jtis of one coalesced read, which takes some five milliseconds then; the calls that came last go with the next one. */
+export const MAX_READ_JTIS = 1000;
 /** Bytes of them: as hexadecimal literals they stay below SQLite's bound on a statement's text, 1,000,000 bytes. */
 export const MAX_READ_BYTES = 300 * 1024;
 /** Jtis waiting to be looked up before IsBlacklisted is refused as OVERLOADED. */

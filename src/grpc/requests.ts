@@ -1,4 +1,3 @@
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type {
   BlacklistRequest,
   IsBlacklistedRequest,
@@ -8,7 +7,6 @@ import type {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { Freshness } from "../blacklist/checks.ts";
 import { type EpochMs, type Jti, jtiProblem, type NewEntry, textProblem } from "../entry.ts";
-import { invalidRequest, type Violation } from "../errors.ts";
 import {
   DEFAULT_PAGE_SIZE,
   DEFAULT_PRUNE_COUNT,
@@ -21,6 +19,7 @@ import {
 import { parseRevision } from "../revision.ts";
 import type { ListFilter } from "../store/store.ts";
 import { fromDuration, fromTimestamp } from "./timestamps.ts";
+import { Violations } from "./violations.ts";
 
 // Each function reads one request, and throws INVALID_REQUEST with everything that is wrong with it.
 
@@ -119,47 +118,4 @@ export function readPruneRequest({ maxCount, dryRun, expiredBefore }: PruneReque
   const before = found.time("expired_before", expiredBefore);
   found.throwIfAny();
   return { limit: Math.min(maxCount || DEFAULT_PRUNE_COUNT, MAX_PRUNE_COUNT), dryRun, expiredBefore: before };
-}
-
-class Violations {
-  #found: Violation[] = [];
-
-  add(field: string, description: string): void {
-    this.#found.push({ field, description });
-  }
-
-  check(field: string, problem: string | undefined): void {
-    if (problem !== undefined) this.add(field, problem);
-  }
-
-  checkBatch(field: string, length: number): void {
-    if (length < 1 || length > MAX_BATCH) this.add(field, `must hold 1 to ${MAX_BATCH}, not ${length}`);
-  }
-
-  checkJtis(field: string, jtis: readonly string[]): void {
-    // Past the limit, which is a violation of its own, nothing more is worth saying.
-    const end = Math.min(jtis.length, MAX_BATCH);
-    for (let index = 0; index < end; index++) {
-      const problem = jtiProblem(jtis[index] as string);
-      if (problem !== undefined) this.add(`${field}[${index}]`, problem);
-    }
-  }
-
-  attempt<T>(field: string, read: () => T): T | undefined {
-    try {
-      return read();
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      this.add(field, error.message);
-      return undefined;
-    }
-  }
-
-  time(field: string, timestamp: Timestamp | undefined): EpochMs | undefined {
-    return timestamp === undefined ? undefined : this.attempt(field, () => fromTimestamp(timestamp));
-  }
-
-  throwIfAny(): void {
-    if (this.#found.length > 0) throw invalidRequest(this.#found);
-  }
 }

@@ -20,7 +20,8 @@ export async function prepareSession(connection: Connection): Promise<void> {
 
 export function run<T>(connection: Connection, query: { sql: string; rowsAsArray?: boolean }): Promise<T> {
   return new Promise((resolve, reject) => {
-    connection.query<RowDataPacket[]>(query, (error, result) => {
+    // Without `values: null` mysql2 searches the whole text for question marks, which takes a millisecond a megabyte.
+    connection.query<RowDataPacket[]>({ ...query, values: null }, (error, result) => {
       if (error) reject(error);
       else resolve(result as T);
     });

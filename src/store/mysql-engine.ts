@@ -1,15 +1,23 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Knex } from "knex";
-import type { EpochMs, Jti, NewEntry } from "../entry.ts";
+import type { EpochMs, NewEntry } from "../entry.ts";
 import { ServiceError, storeUnavailable } from "../errors.ts";
 import { MAX_WRITE_ATTEMPTS } from "../limits.ts";
 import type { Engine } from "./engine.ts";
 import { text } from "./engine.ts";
 import type { MysqlAddress } from "./mysql-address.ts";
 import { MysqlConnection, SilenceError } from "./mysql-connection.ts";
-import { commitPacket, MYSQL_CLOCK, PACKET_ANSWERS } from "./mysql-packet.ts";
+import {
+  allInserted,
+  commitPacket,
+  type InsertAnswer,
+  MYSQL_CLOCK,
+  PACKET_ANSWERS,
+  rowsOf,
+} from "./mysql-packet.ts";
 import { createMysqlPool, type MysqlPool } from "./mysql-pool.ts";
+import { entryOf } from "./rows.ts";
 import type { Receipt, Terms, WriteResult } from "./store.ts";
 
 /** An entry's columns, then the revisions that last changed and that created it. */
@@ -32,7 +40,7 @@ export class MysqlEngine implements Engine {
   constructor({ host, port, user, password, database }: MysqlAddress, { timeoutMs }: { timeoutMs: number }) {
     const address = { host, port, user, password, database };
     this.#reader = new MysqlConnection(address);
-    this.#writer = new MysqlConnection({ ...address, multipleStatements: true });
+    this.#writer = new MysqlConnection({ ...address, multipleStatements: true, flags: ["-FOUND_ROWS"] });
     this.#pool = createMysqlPool(address, { timeoutMs });
     this.knex = this.#pool.knex;
   }
@@ -55,10 +63,18 @@ export class MysqlEngine implements Engine {
     for (let attempt = 1; ; attempt++) {
       const stamp = randomBytes(8).toString("hex");
       try {
-        const answers = await this.#writer.query<unknown[]>(
-          commitPacket({ entries: sorted, terms, generation, stamp, lost, since }),
-        );
-        return this.#receipt(entries, answers, stamp, terms);
+        const packet = commitPacket({ entries: sorted, terms, generation, stamp, lost, since });
+        const answers = await this.#writer.query<unknown[]>(packet);
+        const [[revision, clock]] = answers[PACKET_ANSWERS.state] as [[number, EpochMs]];
+        const repeated = (answers[PACKET_ANSWERS.lost] as [number][]).map(([commit]) => commit);
+        const created = allInserted(answers[PACKET_ANSWERS.insert] as InsertAnswer, entries.length);
+        const results = created
+          ? entries.map(
+              (entry): WriteResult => ({ outcome: "created", entry: { ...entry, createdAt: clock } }),
+            )
+          : await this.#readBack(entries, new Set([revision, ...repeated]));
+        this.#lastRevision = revision;
+        return { revision: { number: revision, stamp }, results };
       } catch (error) {
         const translated = this.translate(error);
         if (!isUnavailable(translated) || refusesWrites(error) || attempt === MAX_WRITE_ATTEMPTS)
@@ -70,32 +86,21 @@ export class MysqlEngine implements Engine {
     }
   }
 
-  #receipt(entries: readonly NewEntry[], answers: readonly unknown[], stamp: string, terms: Terms): Receipt {
-    const [[revision, committedAt, clock]] = answers[PACKET_ANSWERS.state] as [[number, number, number]];
-    const mine = new Set([revision, ...(answers[PACKET_ANSWERS.lost] as [number][]).map(([lost]) => lost)]);
-    const rows = new Map((answers[PACKET_ANSWERS.rows] as Row[]).map((row) => [text(row[0]), row]));
-    this.#lastRevision = revision;
-    const results = entries.map((entry): WriteResult => {
-      const row = rows.get(entry.jti);
-      if (row === undefined) {
-        // Not sent because this commit created it; unless it has expired and been pruned since, which cannot be told.
-        if (entry.expiresAt + terms.leewayMs <= clock)
-          throw storeUnavailable("the token expired while it was being blacklisted");
-        return { outcome: "created", entry: { ...entry, createdAt: committedAt as EpochMs } };
-      }
-      const [jti, expiresAt, createdAt, reason, revokedBy, changedIn, createdIn] = row;
+  /** What became of the entries in the commits that are ours. No lock is held any more while this is read. */
+  async #readBack(entries: readonly NewEntry[], ours: ReadonlySet<number>): Promise<WriteResult[]> {
+    const rows = new Map(
+      (await this.#writer.query<Row[]>(rowsOf(entries))).map((row) => [text(row[0]), row]),
+    );
+    return entries.map(({ jti }) => {
+      const row = rows.get(jti);
+      // It has expired and been pruned since: whether it was there before cannot be told any more.
+      if (row === undefined) throw storeUnavailable("the token expired while it was being blacklisted");
+      const [, expires_at, created_at, reason, revoked_by, changedIn, createdIn] = row;
       return {
-        outcome: mine.has(createdIn) ? "created" : mine.has(changedIn) ? "extended" : "unchanged",
-        entry: {
-          jti: text(jti) as Jti,
-          expiresAt: expiresAt as EpochMs,
-          createdAt: createdAt as EpochMs | null,
-          reason: text(reason),
-          revokedBy: text(revokedBy),
-        },
+        outcome: ours.has(createdIn) ? "created" : ours.has(changedIn) ? "extended" : "unchanged",
+        entry: entryOf({ jti: row[0], expires_at, created_at, reason, revoked_by }),
       };
     });
-    return { revision: { number: revision, stamp }, results };
   }
 
   translate(error: unknown): unknown {

@@ -20,26 +20,18 @@ export interface Commit {
 export const MYSQL_CLOCK = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000";
 
 /** Where the packet's answers stand. */
-export const PACKET_ANSWERS = { state: 6, lost: 7, rows: 8 } as const;
+export const PACKET_ANSWERS = { insert: 4, state: 6, lost: 7 } as const;
 
 /**
  * The whole transaction as one text that travels in one packet: a process that stops in the middle of sending it has not
  * begun, and one that stops later cannot hold the fleet's lock, since the server needs nothing more from it.
  * Every value in it is a number or a hexadecimal literal.
- *
- * What became of each entry is read after the COMMIT, so that no answer is waited for while the lock is held: a row that
- * this commit created bears its revision as `created_revision` (and is not even sent), one that it extended as `revision`.
  */
 export function commitPacket({ entries, terms, generation, stamp, lost, since }: Commit): string {
-  const rows: string[] = [];
-  const jtis: string[] = [];
-  for (const entry of entries) {
-    const jti = literal(entry.jti);
-    jtis.push(jti);
-    rows.push(
-      `(${jti},${entry.expiresAt},@clock,${literal(entry.reason)},${literal(entry.revokedBy)},@revision,@revision)`,
-    );
-  }
+  const rows = entries.map(
+    ({ jti, expiresAt, reason, revokedBy }) =>
+      `(${literal(jti)},${expiresAt},@clock,${literal(reason)},${literal(revokedBy)},@revision,@revision)`,
+  );
   return [
     "BEGIN",
     // Takes the one lock, so commits happen in the order of their numbers. On a demoted server, or another database,
@@ -57,10 +49,31 @@ export function commitPacket({ entries, terms, generation, stamp, lost, since }:
        revoked_by = IF(VALUES(expires_at) > expires_at AND expires_at <= @dead, VALUES(revoked_by), revoked_by),
        expires_at = GREATEST(expires_at, VALUES(expires_at))`,
     "COMMIT",
-    `SELECT @revision, @clock, ${MYSQL_CLOCK}`,
+    "SELECT @revision, @clock",
     lost.length === 0
       ? "SELECT NULL LIMIT 0"
       : `SELECT revision FROM blacklist_commits WHERE revision > ${since} AND stamp IN (${lost.map((hex) => `x'${hex}'`).join()})`,
-    `SELECT ${ENTRY_COLUMNS.join()}, revision, created_revision FROM blacklisted_tokens WHERE jti IN (${jtis.join()}) AND created_revision <> @revision`,
   ].join(";\n");
+}
+
+/** The rows as they stand, to tell what the commit did to each: its revision is on those that it created or changed. */
+export function rowsOf(entries: readonly NewEntry[]): string {
+  return `SELECT ${ENTRY_COLUMNS.join()}, revision, created_revision FROM blacklisted_tokens WHERE jti IN (${entries.map(({ jti }) => literal(jti)).join()})`;
+}
+
+/** What the server says of an INSERT. */
+export interface InsertAnswer {
+  readonly affectedRows: number;
+  /** `Records: 3  Duplicates: 1  Warnings: 0`, in the server's language; empty for a single row. */
+  readonly info?: string;
+}
+
+/**
+ * True where the server's answer proves that every row was new, as nearly always: nothing need be read back then. Without
+ * the client flag FOUND_ROWS a new row counts as one, a changed one as two and an unchanged one as none.
+ */
+export function allInserted({ affectedRows, info = "" }: InsertAnswer, count: number): boolean {
+  if (affectedRows !== count) return false;
+  const [, , duplicates] = /(\d+)\D+(\d+)\D+(\d+)/.exec(info) ?? [];
+  return count === 1 || duplicates === "0";
 }

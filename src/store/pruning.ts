@@ -1,5 +1,6 @@
 import type { Knex } from "knex";
 import { COMMIT_RETENTION_MS, PRUNE_CHUNK } from "../limits.ts";
+import { literal } from "./engine.ts";
 import type { PruneReceipt } from "./store.ts";
 
 /**
@@ -19,9 +20,13 @@ export async function deleteExpired(knex: Knex, cutoff: number, limit: number): 
       .whereBetween("expires_at", [from, cutoff])
       .orderBy("expires_at")
       .limit(chunk + 1);
-    const jtis = rows.slice(0, chunk).map(({ jti }) => Buffer.from(jti));
+    const jtis = rows.slice(0, chunk).map(({ jti }) => literal(jti));
     if (jtis.length === 0) return { count, hasMore: rows.length > 0 };
-    count += await knex("blacklisted_tokens").whereIn("jti", jtis).where("expires_at", "<=", cutoff).delete();
+    // Literals: a thousand parameters cost Knex and the driver more than the database needs for the rest.
+    count += await knex("blacklisted_tokens")
+      .whereRaw(`jti IN (${jtis.join()})`)
+      .where("expires_at", "<=", cutoff)
+      .delete();
     if (rows.length <= chunk) return { count, hasMore: false };
     from = Number(rows[chunk - 1]?.expires_at);
   }

@@ -1,0 +1,49 @@
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { type EpochMs, jtiProblem } from "../entry.ts";
+import { invalidRequest, type Violation } from "../errors.ts";
+import { MAX_BATCH } from "../limits.ts";
+import { fromTimestamp } from "./timestamps.ts";
+
+/** Collects what is wrong with a request, so that its caller learns of everything at once. */
+export class Violations {
+  #found: Violation[] = [];
+
+  add(field: string, description: string): void {
+    this.#found.push({ field, description });
+  }
+
+  check(field: string, problem: string | undefined): void {
+    if (problem !== undefined) this.add(field, problem);
+  }
+
+  checkBatch(field: string, length: number): void {
+    if (length < 1 || length > MAX_BATCH) this.add(field, `must hold 1 to ${MAX_BATCH}, not ${length}`);
+  }
+
+  checkJtis(field: string, jtis: readonly string[]): void {
+    // Past the limit, which is a violation of its own, nothing more is worth saying.
+    const end = Math.min(jtis.length, MAX_BATCH);
+    for (let index = 0; index < end; index++) {
+      const problem = jtiProblem(jtis[index] as string);
+      if (problem !== undefined) this.add(`${field}[${index}]`, problem);
+    }
+  }
+
+  attempt<T>(field: string, read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.add(field, error.message);
+      return undefined;
+    }
+  }
+
+  time(field: string, timestamp: Timestamp | undefined): EpochMs | undefined {
+    return timestamp === undefined ? undefined : this.attempt(field, () => fromTimestamp(timestamp));
+  }
+
+  throwIfAny(): void {
+    if (this.#found.length > 0) throw invalidRequest(this.#found);
+  }
+}
