@@ -15,6 +15,10 @@ export const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
 export const MAX_CONCURRENT_STREAMS = 1000;
 /** Calls being answered at once by the whole process: past it RESOURCE_EXHAUSTED, so that memory stays flat. */
 export const MAX_CALLS = 20_000;
+/** Bytes of answers that one connection's client may leave unread before its calls are refused: four of the largest. */
+export const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
+/** Answers below this are not counted: as many as a connection has streams are small change together. */
+export const SMALL_ANSWER_BYTES = 16 * 1024;
 /** A connection is asked to reconnect after this long, or replicas started later would never get a share. */
 export const MAX_CONNECTION_AGE_MS = 10 * 60_000;
 /** What a call on such a connection may still take. */
@@ -49,6 +53,9 @@ export const MAX_READ_BYTES = 300 * 1024;
 /** Jtis waiting to be looked up before IsBlacklisted is refused as OVERLOADED. */
 export const MAX_QUEUED_JTIS = 500_000;
 
+/** How often a full queue is searched for calls that nobody waits for any more. */
+export const SWEEP_INTERVAL_MS = 10;
+
 /**
  * How long one statement, or one attempt to connect, may take. Below two seconds, so that a connection that went
  * dead silently is given up and replaced within two seconds of the network's return.
@@ -56,8 +63,9 @@ export const MAX_QUEUED_JTIS = 500_000;
 export const STORE_TIMEOUT_MS = 1500;
 /** Statements that may rightly take longer, since nobody's login waits for them: List, Prune. */
 export const SLOW_STORE_TIMEOUT_MS = 8000;
-/** Attempts at one commit before its callers are told UNAVAILABLE. */
+/** Attempts at one commit, and how long after the first the last may begin, before its callers are told UNAVAILABLE. */
 export const MAX_WRITE_ATTEMPTS = 5;
+export const MAX_WRITE_MS = 2 * STORE_TIMEOUT_MS;
 
 /** How often the database is asked whether it is still there, and how often while it is not. */
 export const HEARTBEAT_MS = 1000;

@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import type { Logger } from "pino";
 import { startAdminServer } from "./admin/admin-server.ts";
 import { Blacklist } from "./blacklist/blacklist.ts";
@@ -46,7 +47,8 @@ export async function start(
     const metrics = new Metrics();
     const calls = new Calls();
     const writer = new Writer({ store, clock, leewayMs });
-    closers.push(() => writer.settled());
+    // What is still being written after the drain is cut short by closing the store: its callers were told UNAVAILABLE.
+    closers.push(() => Promise.race([writer.settled(), setTimeout(config.shutdownGraceMs * FLUSH_SHARE)]));
     const checks = new CoalescedChecks({ store, clock, leewayMs });
     const blacklist = new Blacklist({
       store,
@@ -101,6 +103,9 @@ export async function start(
 function noticeOf({ shutdownGraceMs }: Config): number {
   return Math.min(1000, shutdownGraceMs / 10);
 }
+
+/** The part of the grace in which the last write may end. */
+const FLUSH_SHARE = 0.1;
 
 /** The part of the grace in which calls may end by themselves; the rest is for what comes after. */
 const DRAIN_SHARE = 0.8;

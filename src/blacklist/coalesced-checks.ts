@@ -2,7 +2,7 @@ import type { Caller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
-import { MAX_QUEUED_JTIS, MAX_READ_BYTES, MAX_READ_JTIS } from "../limits.ts";
+import { MAX_QUEUED_JTIS, MAX_READ_BYTES, MAX_READ_JTIS, SWEEP_INTERVAL_MS } from "../limits.ts";
 import { formatRevision, type Revision } from "../revision.ts";
 import type { Sighting, Store } from "../store/store.ts";
 import type { CheckAnswer, Checks, Freshness, Verdict } from "./checks.ts";
@@ -24,6 +24,7 @@ export class CoalescedChecks implements Checks {
   readonly #clock: Clock;
   readonly #leewayMs: number;
   #waiting: Waiting[] = [];
+  #sweptAt = Number.NEGATIVE_INFINITY;
   #queuedJtis = 0;
   #reading = false;
 
@@ -34,6 +35,7 @@ export class CoalescedChecks implements Checks {
   }
 
   check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
+    if (this.#queuedJtis + jtis.length > MAX_QUEUED_JTIS) this.#makeRoom();
     if (this.#queuedJtis + jtis.length > MAX_QUEUED_JTIS) {
       return Promise.reject(new ServiceError("OVERLOADED", "too many checks are waiting to be answered"));
     }
@@ -55,24 +57,35 @@ export class CoalescedChecks implements Checks {
 
   /** Takes the next read's calls off the list before it is sent: whoever is added later is not answered by it. */
   #take(): Waiting[] {
-    const group: Waiting[] = [];
-    let jtis = 0;
+    this.#dropGone();
+    let total = 0;
     let bytes = 0;
-    let taken = 0;
-    for (const waiting of this.#waiting) {
-      if (waiting.caller.gone) {
-        waiting.reject(new ServiceError("CANCELLED", "the caller gave up before the check began"));
-      } else {
-        jtis += waiting.jtis.length;
-        for (const jti of waiting.jtis) bytes += Buffer.byteLength(jti);
-        if (group.length > 0 && (jtis > MAX_READ_JTIS || bytes > MAX_READ_BYTES)) break;
-        group.push(waiting);
-      }
-      taken++;
-      this.#queuedJtis -= waiting.jtis.length;
+    let count = 0;
+    for (const { jtis } of this.#waiting) {
+      total += jtis.length;
+      for (const jti of jtis) bytes += Buffer.byteLength(jti);
+      if (count > 0 && (total > MAX_READ_JTIS || bytes > MAX_READ_BYTES)) break;
+      this.#queuedJtis -= jtis.length;
+      count++;
     }
-    this.#waiting = this.#waiting.slice(taken);
-    return group;
+    return this.#waiting.splice(0, count);
+  }
+
+  #makeRoom(): void {
+    // A storm of refusals must not search the whole queue each time.
+    if (this.#clock.monotonic() - this.#sweptAt < SWEEP_INTERVAL_MS) return;
+    this.#sweptAt = this.#clock.monotonic();
+    this.#dropGone();
+  }
+
+  /** What nobody waits for any more takes no one's place. */
+  #dropGone(): void {
+    this.#waiting = this.#waiting.filter(({ jtis, caller, reject }) => {
+      if (!caller.gone) return true;
+      this.#queuedJtis -= jtis.length;
+      reject(GONE);
+      return false;
+    });
   }
 
   async #answer(group: readonly Waiting[]): Promise<void> {
@@ -110,6 +123,8 @@ export class CoalescedChecks implements Checks {
     }
   }
 }
+
+const GONE = new ServiceError("CANCELLED", "the caller gave up before the check began");
 
 const REVISION_LOST = new ServiceError(
   "REVISION_LOST",

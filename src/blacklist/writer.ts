@@ -2,7 +2,7 @@ import type { Caller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import type { NewEntry } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
-import { MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_QUEUED_TOKENS } from "../limits.ts";
+import { MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_QUEUED_TOKENS, SWEEP_INTERVAL_MS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import type { Store } from "../store/store.ts";
 import { merge, type Result, Unfold } from "./fold.ts";
@@ -28,6 +28,7 @@ export class Writer {
   readonly #clock: Clock;
   readonly #leewayMs: number;
   #waiting: Waiting[] = [];
+  #sweptAt = Number.NEGATIVE_INFINITY;
   #queuedTokens = 0;
   #running: Promise<void> | undefined;
 
@@ -39,6 +40,7 @@ export class Writer {
 
   /** Resolves once `entries` are durable. Throws OVERLOADED, storing nothing, when too much is queued. */
   write(entries: readonly NewEntry[], caller: Caller): Promise<Written> {
+    if (this.#queuedTokens + entries.length > MAX_QUEUED_TOKENS) this.#makeRoom();
     if (this.#queuedTokens + entries.length > MAX_QUEUED_TOKENS) {
       return Promise.reject(new ServiceError("OVERLOADED", "too many revocations are waiting to be written"));
     }
@@ -59,31 +61,39 @@ export class Writer {
     this.#running = undefined;
   }
 
-  /** The next commit's requests, in order of arrival. What nobody waits for any more is dropped: it was never begun. */
+  /** The next commit's requests, in order of arrival. */
   #take(): Waiting[] {
-    const group: Waiting[] = [];
+    this.#dropGone();
     let rows = 0;
     let bytes = 0;
-    let taken = 0;
-    for (const waiting of this.#waiting) {
-      const { entries, caller } = waiting;
-      if (!caller.gone) {
-        rows += entries.length;
-        for (const { jti, reason, revokedBy } of entries) {
-          // Every UTF-16 unit is at most three bytes: close enough, and free.
-          bytes += 3 * (jti.length + reason.length + revokedBy.length);
-        }
-        const full = rows > MAX_COMMIT_ROWS || bytes > MAX_COMMIT_BYTES;
-        if (full && group.length > 0) break;
-        group.push(waiting);
-      } else {
-        waiting.reject(GONE);
-      }
-      taken++;
+    let count = 0;
+    for (const { entries } of this.#waiting) {
+      rows += entries.length;
+      // Every UTF-16 unit is at most three bytes: close enough, and free.
+      for (const { jti, reason, revokedBy } of entries)
+        bytes += 3 * (jti.length + reason.length + revokedBy.length);
+      if (count > 0 && (rows > MAX_COMMIT_ROWS || bytes > MAX_COMMIT_BYTES)) break;
       this.#queuedTokens -= entries.length;
+      count++;
     }
-    this.#waiting = this.#waiting.slice(taken);
-    return group;
+    return this.#waiting.splice(0, count);
+  }
+
+  #makeRoom(): void {
+    // A storm of refusals must not search the whole queue each time.
+    if (this.#clock.monotonic() - this.#sweptAt < SWEEP_INTERVAL_MS) return;
+    this.#sweptAt = this.#clock.monotonic();
+    this.#dropGone();
+  }
+
+  /** What nobody waits for any more was never begun, and takes no one's place. */
+  #dropGone(): void {
+    this.#waiting = this.#waiting.filter(({ entries, caller, reject }) => {
+      if (!caller.gone) return true;
+      this.#queuedTokens -= entries.length;
+      reject(GONE);
+      return false;
+    });
   }
 
   async #commit(group: readonly Waiting[]): Promise<void> {

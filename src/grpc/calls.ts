@@ -1,19 +1,25 @@
-import { MAX_CALLS } from "../limits.ts";
+import { MAX_CALLS, MAX_UNSENT_BYTES } from "../limits.ts";
 
-/** Counts the calls being worked on, refuses more than there may be, and knows when the last one has ended. */
+/**
+ * Counts the calls being worked on and the bytes of answers that a connection's client has not read, refuses more than there may
+ * be, and knows when the last call has ended.
+ */
 export class Calls {
   #active = 0;
   #draining = false;
+  readonly #unsent = new Map<string, number>();
   readonly #onIdle: (() => void)[] = [];
 
   get active(): number {
     return this.#active;
   }
 
-  /** Why no call may begin now, or undefined after counting one in. */
-  enter(): "DRAINING" | "OVERLOADED" | undefined {
+  /** Why this connection's call may not begin now, or undefined after counting it in. */
+  enter(peer: () => string): "DRAINING" | "OVERLOADED" | undefined {
     if (this.#draining) return "DRAINING";
     if (this.#active >= MAX_CALLS) return "OVERLOADED";
+    // Nearly always empty: what names the connection is asked for only when it matters.
+    if (this.#unsent.size > 0 && !this.mayHold(peer())) return "OVERLOADED";
     this.#active++;
     return undefined;
   }
@@ -21,6 +27,21 @@ export class Calls {
   leave(): void {
     this.#active--;
     if (this.#active === 0) for (const idle of this.#onIdle.splice(0)) idle();
+  }
+
+  /** False while a connection leaves so much unread that nothing more is kept for it. */
+  mayHold(peer: string): boolean {
+    return (this.#unsent.get(peer) ?? 0) < MAX_UNSENT_BYTES;
+  }
+
+  /** Bytes of an answer wait for the client to read them. The returned function says that they have left. */
+  hold(peer: string, bytes: number): () => void {
+    this.#unsent.set(peer, (this.#unsent.get(peer) ?? 0) + bytes);
+    return () => {
+      const left = (this.#unsent.get(peer) ?? 0) - bytes;
+      if (left > 0) this.#unsent.set(peer, left);
+      else this.#unsent.delete(peer);
+    };
   }
 
   /** Refuses every new call from now on, and resolves when those that have begun are done. */

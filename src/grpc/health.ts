@@ -12,6 +12,7 @@ import type { Logger } from "pino";
 export class Health {
   readonly #names: readonly string[];
   readonly #health: HealthImplementation;
+  #serving = false;
   readonly #watches = new Set<ServerWritableStream<unknown, unknown>>();
 
   constructor(serviceName: string) {
@@ -22,6 +23,9 @@ export class Health {
   }
 
   set(serving: boolean): void {
+    // Whoever watches is told of changes, not of repetitions.
+    if (serving === this.#serving) return;
+    this.#serving = serving;
     const status: ServingStatus = serving ? "SERVING" : "NOT_SERVING";
     for (const name of this.#names) this.#health.setStatus(name, status);
   }

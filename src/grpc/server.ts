@@ -10,8 +10,7 @@ import {
   file_tokenblacklist_v1_token_blacklist,
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { StartError } from "../errors.ts";
-import { formatHostPort, type HostPort } from "../host-port.ts";
+import type { HostPort } from "../host-port.ts";
 import {
   MAX_CONCURRENT_STREAMS,
   MAX_CONNECTION_AGE_GRACE_MS,
@@ -19,6 +18,7 @@ import {
   MAX_REQUEST_BYTES,
 } from "../limits.ts";
 import { Health } from "./health.ts";
+import { listen } from "./listener.ts";
 import { addReflection } from "./reflection.ts";
 import { serviceDefinition } from "./service-definition.ts";
 import { type CallEnvironment, type Handlers, unary } from "./unary.ts";
@@ -57,18 +57,23 @@ export async function startGrpcServer(
   server.addService(serviceDefinition(TokenBlacklist), implementation(handlers, environment));
   health.addTo(server, environment.log);
   addReflection(server, file_tokenblacklist_v1_token_blacklist);
-  const port = await bind(server, address);
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const listener = await listen(address, (socket) => injector.injectConnection(socket));
   let draining = false;
 
   return {
-    address: { host: address.host, port },
+    address: listener.address,
     setServing: (serving) => health.set(serving && !draining),
     async drain({ noticeMs, timeoutMs }) {
       draining = true;
       health.set(false);
       // A connection whose peer never closes it, or a call that never ends, would be waited for without end.
-      const force = setTimeout(() => server.forceShutdown(), timeoutMs);
+      const force = setTimeout(() => {
+        server.forceShutdown();
+        listener.cut();
+      }, timeoutMs);
       await setTimeoutPromise(noticeMs);
+      listener.stop();
       const stopped = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
       await Promise.race([environment.calls.drain(), stopped]);
       health.endWatches();
@@ -90,15 +95,4 @@ function implementation(
     list: unary(list, handlers.list, { ...environment, quiet: false }),
     prune: unary(prune, handlers.prune, { ...environment, quiet: false }),
   };
-}
-
-function bind(server: Server, address: HostPort): Promise<number> {
-  const text = formatHostPort(address);
-  return new Promise((resolve, reject) => {
-    server.bindAsync(text, ServerCredentials.createInsecure(), (error, port) => {
-      if (error === null) return resolve(port);
-      const why = /EADDRINUSE/.test(error.message) ? "the port is in use" : error.message;
-      reject(new StartError(`cannot listen on LISTEN_ADDRESS ${text}: ${why}`, { cause: error }));
-    });
-  });
 }

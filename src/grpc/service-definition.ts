@@ -44,20 +44,20 @@ export function unaryDefinition(method: DescMethodUnary): MethodDefinition<objec
     originalName: method.localName,
     requestStream: false,
     responseStream: false,
-    requestSerialize: serializer(method.input),
+    requestSerialize: (message) => encode(method.input, message),
     requestDeserialize: deserializer(method.input, () => MALFORMED as unknown as object),
-    responseSerialize: serializer(method.output),
+    // The unary wrapper has encoded the answer already.
+    responseSerialize: (answer) => (Buffer.isBuffer(answer) ? answer : encode(method.output, answer)),
     responseDeserialize: deserializer(method.output),
   };
 }
 
-function serializer(schema: DescMessage): (value: object) => Buffer {
-  return (value) => {
-    const message = "$typeName" in value ? value : create(schema, value as MessageInitShape<DescMessage>);
-    const bytes = toBinary(schema, message as MessageShape<DescMessage>);
-    // grpc-js copies out of it with Buffer's own methods; this is a view, not a copy.
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  };
+/** A message, or the fields to make it from, as bytes. */
+export function encode(schema: DescMessage, value: object): Buffer {
+  const message = "$typeName" in value ? value : create(schema, value as MessageInitShape<DescMessage>);
+  const bytes = toBinary(schema, message as MessageShape<DescMessage>);
+  // grpc-js copies out of it with Buffer's own methods; this is a view, not a copy.
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function deserializer(schema: DescMessage, onMalformed?: () => object): (bytes: Buffer) => object {

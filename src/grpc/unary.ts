@@ -5,10 +5,16 @@ import type { Logger } from "pino";
 import type { Caller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
-import { DEFAULT_DEADLINE_MS } from "../limits.ts";
+import { DEFAULT_DEADLINE_MS, SMALL_ANSWER_BYTES } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Calls } from "./calls.ts";
-import { type InputOf, MALFORMED, type OutputOf, type UnaryMethodName } from "./service-definition.ts";
+import {
+  encode,
+  type InputOf,
+  MALFORMED,
+  type OutputOf,
+  type UnaryMethodName,
+} from "./service-definition.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
 
 /** One implementation for each method. It translates and delegates; whatever it throws is mapped to a status here. */
@@ -43,7 +49,8 @@ class UnaryCall<I extends object, O extends object> implements Caller {
   readonly #callback: sendUnaryData<O>;
   readonly #options: CallEnvironment & { quiet: boolean };
   readonly #began: number;
-  #timer: NodeJS.Timeout | undefined;
+  #cancelTimer = () => {};
+  #letGo: (() => void) | undefined;
   /** True once the call has its answer, whoever gave it. */
   gone = false;
 
@@ -62,16 +69,16 @@ class UnaryCall<I extends object, O extends object> implements Caller {
 
   run(handler: (request: I, caller: Caller) => Promise<O>): void {
     const { calls } = this.#options;
-    const refusal = calls.enter();
+    const refusal = calls.enter(() => this.#call.getPeer());
     if (refusal !== undefined) {
       this.#fail(new ServiceError(refusal, REFUSALS[refusal]));
       return;
     }
     this.#watch();
     this.#answer(handler).then(
-      (response) => {
+      (encoded) => {
         calls.leave();
-        this.#succeed(response);
+        this.#succeed(encoded);
       },
       (error: unknown) => {
         calls.leave();
@@ -80,32 +87,46 @@ class UnaryCall<I extends object, O extends object> implements Caller {
     );
   }
 
-  async #answer(handler: (request: I, caller: Caller) => Promise<O>): Promise<O> {
+  /**
+   * The encoded answer: its size has to be known while it waits for a caller who may read slowly, or not at all, and what
+   * cannot be encoded is an error like any other.
+   */
+  async #answer(handler: (request: I, caller: Caller) => Promise<O>): Promise<Buffer> {
     if ((this.#call.request as unknown) === MALFORMED) {
       throw invalidRequest([
         { field: "", description: `the message is not a well-formed ${this.#method.input.typeName}` },
       ]);
     }
-    return handler(this.#call.request, this);
+    return encode(this.#method.output, await handler(this.#call.request, this));
   }
 
   #watch(): void {
     const deadline = this.#call.getDeadline();
     if (deadline === Number.POSITIVE_INFINITY) {
-      this.#timer = setTimeout(() => {
+      this.#cancelTimer = this.#options.clock.schedule(DEFAULT_DEADLINE_MS, () => {
         this.#fail(new ServiceError("DEADLINE_EXCEEDED", `not answered within ${DEFAULT_DEADLINE_MS} ms`));
-      }, DEFAULT_DEADLINE_MS);
-      this.#timer.unref();
+      });
     }
     // grpc-js answers the caller's own deadline itself and then says "cancelled", as it does for every call that has ended.
     this.#call.once("cancelled", () => {
+      this.#letGo?.();
       const late = Number(deadline) <= Date.now();
       this.#end(late ? status.DEADLINE_EXCEEDED : status.CANCELLED);
     });
   }
 
-  #succeed(response: O): void {
-    if (this.#end(status.OK)) this.#callback(null, response);
+  #succeed(encoded: Buffer): void {
+    const { calls } = this.#options;
+    if (encoded.length > SMALL_ANSWER_BYTES && !this.gone) {
+      const peer = this.#call.getPeer();
+      // The work is done, so this must be one of the codes after which the outcome is unknown.
+      if (!calls.mayHold(peer)) {
+        this.#fail(new ServiceError("CANCELLED", "the connection leaves its answers unread"));
+        return;
+      }
+      this.#letGo = calls.hold(peer, encoded.length);
+    }
+    if (this.#end(status.OK)) this.#callback(null, encoded as unknown as O);
   }
 
   #fail(error: unknown): void {
@@ -117,7 +138,7 @@ class UnaryCall<I extends object, O extends object> implements Caller {
   #end(code: status, failure?: ServiceError): boolean {
     if (this.gone) return false;
     this.gone = true;
-    clearTimeout(this.#timer);
+    this.#cancelTimer();
     const { clock, metrics } = this.#options;
     const milliseconds = clock.monotonic() - this.#began;
     metrics.observeCall(this.#method.name, status[code], milliseconds / 1000);

@@ -35,6 +35,7 @@ export function run<T>(connection: Connection, query: { sql: string; rowsAsArray
 export class MysqlConnection {
   readonly #options: ConnectionOptions;
   #connection: Promise<Connection> | undefined;
+  readonly #underWay = new Set<(error: Error) => void>();
   #closed = false;
 
   constructor(options: ConnectionOptions) {
@@ -49,7 +50,7 @@ export class MysqlConnection {
     let connection: Connection | undefined;
     try {
       connection = await opening;
-      return await answered<T>(connection, sql);
+      return await this.#inTime(connection, run<T>(connection, { sql, rowsAsArray: true }));
     } catch (error) {
       if (this.#connection === opening) this.#connection = undefined;
       connection?.destroy();
@@ -65,7 +66,7 @@ export class MysqlConnection {
       await new Promise<void>((resolve, reject) => {
         connection.connect((error) => (error ? reject(error) : resolve()));
       });
-      await inTime(connection, prepareSession(connection));
+      await this.#inTime(connection, prepareSession(connection));
     } catch (error) {
       connection.destroy();
       throw error;
@@ -74,32 +75,35 @@ export class MysqlConnection {
     return connection;
   }
 
+  /** A server that went away without a word never answers: the wait has to end here. */
+  async #inTime<T>(connection: Connection, work: Promise<T>): Promise<T> {
+    let giveUp = (_: Error) => {};
+    const givenUp = new Promise<never>((_, reject) => {
+      giveUp = (error) => {
+        connection.destroy();
+        reject(error);
+      };
+    });
+    const timer = setTimeout(() => {
+      giveUp(new SilenceError(`the database did not answer within ${STORE_TIMEOUT_MS} ms`));
+    }, STORE_TIMEOUT_MS);
+    this.#underWay.add(giveUp);
+    try {
+      return await Promise.race([work, givenUp]);
+    } finally {
+      clearTimeout(timer);
+      this.#underWay.delete(giveUp);
+    }
+  }
+
+  /** Statements under way fail at once. */
   close(): void {
     this.#closed = true;
+    for (const giveUp of this.#underWay) giveUp(new Error("the connection was closed"));
     this.#connection?.then(
       (connection) => connection.destroy(),
       () => undefined,
     );
     this.#connection = undefined;
-  }
-}
-
-function answered<T>(connection: Connection, sql: string): Promise<T> {
-  return inTime(connection, run<T>(connection, { sql, rowsAsArray: true }));
-}
-
-/** A server that went away without a word never answers: the wait has to end here. */
-async function inTime<T>(connection: Connection, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      connection.destroy();
-      reject(new SilenceError(`the database did not answer within ${STORE_TIMEOUT_MS} ms`));
-    }, STORE_TIMEOUT_MS);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

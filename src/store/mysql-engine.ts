@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Knex } from "knex";
 import type { EpochMs, NewEntry } from "../entry.ts";
 import { ServiceError, storeUnavailable } from "../errors.ts";
-import { MAX_WRITE_ATTEMPTS } from "../limits.ts";
+import { MAX_WRITE_ATTEMPTS, MAX_WRITE_MS } from "../limits.ts";
 import type { Engine } from "./engine.ts";
 import { text } from "./engine.ts";
 import type { MysqlAddress } from "./mysql-address.ts";
@@ -36,6 +36,7 @@ export class MysqlEngine implements Engine {
   readonly #reader: MysqlConnection;
   readonly #writer: MysqlConnection;
   #lastRevision = 0;
+  #closed = false;
 
   constructor({ host, port, user, password, database }: MysqlAddress, { timeoutMs }: { timeoutMs: number }) {
     const address = { host, port, user, password, database };
@@ -60,13 +61,14 @@ export class MysqlEngine implements Engine {
     const sorted = [...entries].sort((a, b) => (a.jti < b.jti ? -1 : 1));
     const since = Math.max(0, this.#lastRevision - UNDONE_AT_MOST);
     const lost: string[] = [];
+    const began = performance.now();
     for (let attempt = 1; ; attempt++) {
       const stamp = randomBytes(8).toString("hex");
       try {
         const packet = commitPacket({ entries: sorted, terms, generation, stamp, lost, since });
         const answers = await this.#writer.query<unknown[]>(packet);
         const [[revision, clock]] = answers[PACKET_ANSWERS.state] as [[number, EpochMs]];
-        const repeated = (answers[PACKET_ANSWERS.lost] as [number][]).map(([commit]) => commit);
+        const repeated = ((answers[PACKET_ANSWERS.lost] ?? []) as [number][]).map(([commit]) => commit);
         const created = allInserted(answers[PACKET_ANSWERS.insert] as InsertAnswer, entries.length);
         const results = created
           ? entries.map(
@@ -77,8 +79,8 @@ export class MysqlEngine implements Engine {
         return { revision: { number: revision, stamp }, results };
       } catch (error) {
         const translated = this.translate(error);
-        if (!isUnavailable(translated) || refusesWrites(error) || attempt === MAX_WRITE_ATTEMPTS)
-          throw translated;
+        const exhausted = attempt === MAX_WRITE_ATTEMPTS || performance.now() - began >= MAX_WRITE_MS;
+        if (exhausted || this.#closed || !isUnavailable(translated) || refusesWrites(error)) throw translated;
         lost.push(stamp);
         // The network or the lock's holder gets a moment; together at most a sixth of a second.
         await delay(5 * 2 ** attempt);
@@ -112,10 +114,10 @@ export class MysqlEngine implements Engine {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     this.#reader.close();
     this.#writer.close();
-    this.#pool.abandon();
-    await this.knex.destroy();
+    await this.#pool.close();
   }
 }
 

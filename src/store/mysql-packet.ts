@@ -19,7 +19,7 @@ export interface Commit {
 /** Milliseconds since 1970 by the server's clock. UTC_TIMESTAMP, since NOW() depends on the session's time zone and its daylight saving. */
 export const MYSQL_CLOCK = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000";
 
-/** Where the packet's answers stand. */
+/** Where the packet's answers stand; the last is there only where an answer was lost before. */
 export const PACKET_ANSWERS = { insert: 4, state: 6, lost: 7 } as const;
 
 /**
@@ -50,9 +50,11 @@ export function commitPacket({ entries, terms, generation, stamp, lost, since }:
        expires_at = GREATEST(expires_at, VALUES(expires_at))`,
     "COMMIT",
     "SELECT @revision, @clock",
-    lost.length === 0
-      ? "SELECT NULL LIMIT 0"
-      : `SELECT revision FROM blacklist_commits WHERE revision > ${since} AND stamp IN (${lost.map((hex) => `x'${hex}'`).join()})`,
+    ...(lost.length === 0
+      ? []
+      : [
+          `SELECT revision FROM blacklist_commits WHERE revision > ${since} AND stamp IN (${lost.map((hex) => `x'${hex}'`).join()})`,
+        ]),
   ].join(";\n");
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import knex, { type Knex } from "knex";
 import MySQL2Client from "knex/lib/dialects/mysql2/index.js";
 import type { Connection } from "mysql2";
@@ -9,7 +10,11 @@ export interface MysqlPool {
   readonly knex: Knex;
   /** Gives up every statement under way, and the connections with them. */
   abandon(): void;
+  /** The same for good. */
+  close(): Promise<void>;
 }
+
+const CLOSE_PATIENCE_MS = 50;
 
 type PooledConnection = Connection & { __knex__disposed?: unknown };
 
@@ -51,28 +56,37 @@ export function createMysqlPool(address: MysqlAddress, { timeoutMs }: { timeoutM
     }
   }
 
-  return {
-    knex: knex({
-      client: Client,
-      connection: { ...address, connectTimeout: STORE_TIMEOUT_MS },
-      // Or Knex would write a failed statement, with every value in it, into the error's message.
-      compileSqlOnError: false,
-      acquireConnectionTimeout: STORE_TIMEOUT_MS,
-      // What goes wrong is thrown, and logged where it is handled; warnings go to nobody.
-      log: { warn() {}, error() {}, deprecate() {}, debug() {} },
-      pool: {
-        min: 0,
-        max: 4,
-        afterCreate(connection: Connection, done: (error: unknown, connection: Connection) => void) {
-          prepareSession(connection).then(
-            () => done(undefined, connection),
-            (error: unknown) => done(error, connection),
-          );
-        },
+  function abandon(): void {
+    for (const giveUp of underWay) giveUp(new Error("the connection was given up"));
+  }
+
+  const pool = knex({
+    client: Client,
+    connection: { ...address, connectTimeout: STORE_TIMEOUT_MS },
+    // Or Knex would write a failed statement, with every value in it, into the error's message.
+    compileSqlOnError: false,
+    acquireConnectionTimeout: STORE_TIMEOUT_MS,
+    // What goes wrong is thrown, and logged where it is handled; warnings go to nobody.
+    log: { warn() {}, error() {}, deprecate() {}, debug() {} },
+    pool: {
+      min: 0,
+      max: 4,
+      afterCreate(connection: Connection, done: (error: unknown, connection: Connection) => void) {
+        prepareSession(connection).then(
+          () => done(undefined, connection),
+          (error: unknown) => done(error, connection),
+        );
       },
-    }),
-    abandon() {
-      for (const giveUp of underWay) giveUp(new Error("the connection was given up"));
+    },
+  });
+
+  return {
+    knex: pool,
+    abandon,
+    async close() {
+      abandon();
+      // Knex waits for connections that are just being made, to a server that may be silent.
+      await Promise.race([pool.destroy(), delay(CLOSE_PATIENCE_MS)]);
     },
   };
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import knex, { type Knex } from "knex";
 import BetterSQLite3Client from "knex/lib/dialects/better-sqlite3/index.js";
@@ -102,7 +102,9 @@ export class SqliteEngine implements Engine {
 /** Makes the folder of an embedded database and opens the file, or throws StartError with one clear line. */
 export function openSqliteEngine(filename: string): SqliteEngine {
   try {
-    mkdirSync(dirname(filename), { recursive: true });
+    const folder = dirname(filename);
+    // One level: a path that is wrong further up is a mistake, not a wish for folders.
+    if (!existsSync(folder)) mkdirSync(folder);
     const database = new Libsql(filename);
     takePossession(database);
     return new SqliteEngine(database);
@@ -114,17 +116,16 @@ export function openSqliteEngine(filename: string): SqliteEngine {
 function complaint(filename: string, code: string): string {
   if (code.startsWith("SQLITE_BUSY")) return `the database file ${filename} is in use by another process`;
   if (code.startsWith("SQLITE_NOTADB")) return `${filename} is not a SQLite database`;
-  const reason = REASONS[code.replace(/^(SQLITE_(READONLY|CANTOPEN)).*/, "$1")] ?? code;
+  const reason = REASONS[code.replace(/^(SQLITE_READONLY).*/, "$1")] ?? "its path is not accessible";
   return `the database file ${filename} cannot be opened for writing: ${reason}`;
 }
 
 const REASONS: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
-  EEXIST: "its folder's name is taken by a file",
-  ENOTDIR: "its folder's name is taken by a file",
+  ENOENT: "the folder above its own does not exist",
+  ENOTDIR: "a part of its path is a file",
   ENOSPC: "the disk is full",
   EROFS: "the file system is read-only",
-  SQLITE_CANTOPEN: "it is not accessible",
   SQLITE_READONLY: "it is read-only",
 };
 

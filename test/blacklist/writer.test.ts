@@ -175,13 +175,13 @@ describe("Writer", () => {
     ]);
   });
 
-  it("does not count those that are gone or refused against the room for long", async () => {
+  it("gives the room of those that are gone to those who come", async () => {
     void write(newEntry("first"));
     const dropped = reasonOf(writer.write(newEntries("gone", MAX_QUEUED_TOKENS), { gone: true }));
+    const accepted = writer.write(newEntries("accepted", MAX_QUEUED_TOKENS), HERE);
+    expect(await dropped).to.equal("CANCELLED");
     expect(await reasonOf(write(newEntry("refused")))).to.equal("OVERLOADED");
     await release();
-    expect(await dropped).to.equal("CANCELLED");
-    const accepted = writer.write(newEntries("accepted", MAX_QUEUED_TOKENS), HERE);
     await release();
     expect((await accepted).results).to.have.length(MAX_QUEUED_TOKENS);
   });

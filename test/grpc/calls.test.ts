@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { Calls } from "../../src/grpc/calls.ts";
-import { MAX_CALLS } from "../../src/limits.ts";
+import { MAX_CALLS, MAX_UNSENT_BYTES } from "../../src/limits.ts";
 import { turn } from "../support/held-store.ts";
 
 describe("Calls", () => {
@@ -11,7 +11,7 @@ describe("Calls", () => {
   });
 
   function enter(count: number): (string | undefined)[] {
-    return [...new Set(Array.from({ length: count }, () => calls.enter()))];
+    return [...new Set(Array.from({ length: count }, () => calls.enter(() => "peer")))];
   }
 
   it("counts the calls under way", () => {
@@ -48,6 +48,18 @@ describe("Calls", () => {
     calls.leave();
     await draining;
     expect([told, early, drained, enter(1)]).to.deep.equal([[["DRAINING"]], false, true, ["DRAINING"]]);
+  });
+
+  it("refuses a connection that leaves its answers unread, and no other, until they have left", () => {
+    const enterFrom = (peer: string) => calls.enter(() => peer);
+    const first = calls.hold("slow", MAX_UNSENT_BYTES - 1);
+    const told = [enterFrom("slow"), calls.mayHold("slow")];
+    const second = calls.hold("slow", 1);
+    told.push(enterFrom("slow"), calls.mayHold("slow"), enterFrom("quick"), calls.mayHold("quick"));
+    first();
+    told.push(enterFrom("slow"), calls.mayHold("slow"));
+    second();
+    expect(told).to.deep.equal([undefined, true, "OVERLOADED", false, undefined, true, undefined, true]);
   });
 
   it("says that it is draining even when it is full", () => {

@@ -10,6 +10,7 @@ import { ClientError } from "../../src/client/client-error.ts";
 import { DEFAULT_DEADLINE_MS } from "../../src/limits.ts";
 import { migrate } from "../../src/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
+import { FakeClock } from "../support/fake-clock.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import { checkHealth, type HealthWatch, watchHealth } from "../support/health-client.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
@@ -81,16 +82,20 @@ describe("a database that goes away", () => {
       list: () => running.client.list({}),
       prune: () => running.client.prune({}),
     };
-    for (const [name, call] of Object.entries(calls)) {
-      const asked = performance.now();
-      const error = await rejection(call());
-      expect(error, name).to.be.instanceOf(ClientError);
-      const { code, reason, retryAfterMs } = error as ClientError;
-      expect({ name, code, reason, retryAfterMs }).to.deep.equal({
-        ...{ name, code: "UNAVAILABLE", reason: "STORE_UNAVAILABLE", retryAfterMs: 500 },
-      });
-      expect(performance.now() - asked, name).to.be.below(9000);
-    }
+    // All at once: each has its own way to find out.
+    const asked = performance.now();
+    await Promise.all(
+      Object.entries(calls).map(async ([name, call]) => {
+        const error = await rejection(call());
+        const took = performance.now() - asked;
+        expect(error, name).to.be.instanceOf(ClientError);
+        const { code, reason, retryAfterMs } = error as ClientError;
+        expect({ name, code, reason, retryAfterMs }).to.deep.equal({
+          ...{ name, code: "UNAVAILABLE", reason: "STORE_UNAVAILABLE", retryAfterMs: 500 },
+        });
+        expect(took, name).to.be.below(9000);
+      }),
+    );
   }
 
   async function expectRecovery(): Promise<void> {
@@ -221,21 +226,25 @@ describe("a database that goes away", () => {
 
   it("ends a call that brings no deadline with the service's own, and never stores it", async function () {
     this.timeout(60_000);
+    await running.stop();
+    channel.close();
+    const clock = new FakeClock(Date.now());
+    running = await startService({ url: proxy.through(database.url), clock });
+    channel = new RawChannel(running.address);
     proxy.blackhole();
     const first = rejection(blacklist("under-way"));
     await everythingSentHasArrived(running);
-    const began = performance.now();
-    const { code, details, ...answer } = await channel.call(
-      methodPath("Blacklist"),
-      batch("Blacklist", 1, "waited"),
-    );
-    const waited = performance.now() - began;
+    await checkHealth(channel);
+    const call = channel.call(methodPath("Blacklist"), batch("Blacklist", 1, "waited"));
+    // Answered after it was sent on the same connection: the call has arrived.
+    await checkHealth(channel);
+    clock.advance(DEFAULT_DEADLINE_MS);
+    const { code, details, ...answer } = await call;
     expect({ code, details }).to.deep.equal({
       code: "DEADLINE_EXCEEDED",
       details: `not answered within ${DEFAULT_DEADLINE_MS} ms`,
     });
     expect(detailsOf(answer)).to.include({ reason: "DEADLINE_EXCEEDED", domain: "tokenblacklist" });
-    expect(waited).to.be.within(DEFAULT_DEADLINE_MS - 50, DEFAULT_DEADLINE_MS + 1000);
     await first;
   });
 
