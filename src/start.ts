@@ -1,7 +1,8 @@
-import { setTimeout } from "node:timers/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { startAdminServer } from "./admin/admin-server.ts";
 import { Blacklist } from "./blacklist/blacklist.ts";
+import { BothClocks } from "./blacklist/both-clocks.ts";
 import { CoalescedChecks } from "./blacklist/coalesced-checks.ts";
 import { Heartbeat } from "./blacklist/heartbeat.ts";
 import { PruneSchedule } from "./blacklist/prune-schedule.ts";
@@ -33,7 +34,7 @@ export async function start(
   config: Config,
   { log, clock = systemClock, random = Math.random }: { log: Logger; clock?: Clock; random?: () => number },
 ): Promise<Service> {
-  const closers: (() => Promise<void> | void)[] = [];
+  const closers: (() => unknown)[] = [];
   async function unwind(): Promise<void> {
     for (const close of closers.splice(0).reverse()) await close();
   }
@@ -47,17 +48,16 @@ export async function start(
     const metrics = new Metrics();
     const calls = new Calls();
     const writer = new Writer({ store, clock, leewayMs });
-    // What is still being written after the drain is cut short by closing the store: its callers were told UNAVAILABLE.
-    closers.push(() => Promise.race([writer.settled(), setTimeout(config.shutdownGraceMs * FLUSH_SHARE)]));
+    // What still runs after that is cut short by closing the store.
+    const within = <T>(work: Promise<T>) =>
+      Promise.race([work, delay(config.shutdownGraceMs * FLUSH_SHARE, undefined, { ref: false })]);
+    closers.push(() => within(writer.settled()));
     const checks = new CoalescedChecks({ store, clock, leewayMs });
-    const blacklist = new Blacklist({
-      store,
-      writer,
-      checks,
-      clock,
-      leewayMs,
-      retentionMs: config.pruneRetentionMs,
-    });
+    const clocks = new BothClocks(clock);
+    const retentionMs = config.pruneRetentionMs;
+    const blacklist = new Blacklist({ store, writer, checks, clock, clocks, leewayMs, retentionMs });
+    const schedule = new PruneSchedule({ blacklist, clock, log, metrics, random });
+    closers.push(() => within(schedule.stop()));
 
     let serving = false;
     const admin = await startAdminServer(config.adminAddress, { metrics, isServing: () => serving });
@@ -72,17 +72,14 @@ export async function start(
       grpc.setServing(healthy);
       metrics.setServing(healthy);
     }
-    const heartbeat = new Heartbeat({ store, clock, log, onChange: setServing });
+    const heartbeat = new Heartbeat({ store, clock, clocks, log, onChange: setServing });
     closers.push(() => {
       heartbeat.stop();
       setServing(false);
       return grpc.drain({ noticeMs: noticeOf(config), timeoutMs: config.shutdownGraceMs * DRAIN_SHARE });
     });
     await heartbeat.start();
-
-    const intervalMs = config.pruneIntervalMs;
-    const schedule = new PruneSchedule({ blacklist, clock, log, metrics, intervalMs, random });
-    closers.push(() => schedule.stop());
+    schedule.start(config.pruneIntervalMs);
 
     let closing: Promise<void> | undefined;
     return {
@@ -104,7 +101,7 @@ function noticeOf({ shutdownGraceMs }: Config): number {
   return Math.min(1000, shutdownGraceMs / 10);
 }
 
-/** The part of the grace in which the last write may end. */
+/** The part of the grace in which the last write, or chunk of a prune, may end. */
 const FLUSH_SHARE = 0.1;
 
 /** The part of the grace in which calls may end by themselves; the rest is for what comes after. */

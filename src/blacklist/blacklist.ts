@@ -2,6 +2,7 @@ import type { Caller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti, NewEntry } from "../entry.ts";
 import type { ListCursor, ListFilter, ListPage, PruneReceipt, Store } from "../store/store.ts";
+import type { BothClocks } from "./both-clocks.ts";
 import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
 import type { Writer, Written } from "./writer.ts";
 
@@ -11,6 +12,7 @@ export class Blacklist {
   readonly #writer: Writer;
   readonly #checks: Checks;
   readonly #clock: Clock;
+  readonly #clocks: BothClocks;
   readonly #leewayMs: number;
   readonly #retentionMs: number;
 
@@ -19,6 +21,7 @@ export class Blacklist {
     writer: Writer;
     checks: Checks;
     clock: Clock;
+    clocks: BothClocks;
     leewayMs: number;
     retentionMs: number;
   }) {
@@ -26,13 +29,17 @@ export class Blacklist {
     this.#writer = options.writer;
     this.#checks = options.checks;
     this.#clock = options.clock;
+    this.#clocks = options.clocks;
     this.#leewayMs = options.leewayMs;
     this.#retentionMs = options.retentionMs;
   }
 
-  /** True when no verifier can still accept a token that expires then, so that blacklisting it would be a mistake. */
+  /**
+   * True when no verifier can still accept a token that expires then, by both clocks, so that blacklisting it would be a
+   * mistake.
+   */
   isPast(expiresAt: EpochMs): boolean {
-    return expiresAt + this.#leewayMs <= this.#clock.now();
+    return expiresAt + this.#leewayMs <= this.#clocks.earlier();
   }
 
   add(entries: readonly NewEntry[], caller: Caller): Promise<Written> {

@@ -2,20 +2,30 @@ import type { Logger } from "pino";
 import type { Clock } from "../clock.ts";
 import { HEARTBEAT_MS, HEARTBEAT_WHILE_DOWN_MS, MAX_CLOCK_SKEW_MS } from "../limits.ts";
 import type { Store } from "../store/store.ts";
+import type { BothClocks } from "./both-clocks.ts";
+
+interface Options {
+  readonly store: Store;
+  readonly clock: Clock;
+  /** Told at every beat what the database's clock says. */
+  readonly clocks: BothClocks;
+  readonly log: Logger;
+  readonly onChange: (healthy: boolean) => void;
+}
 
 /**
  * Asks the database once a second whether it is there and takes writes, and says so whenever that changes, in both
  * directions. Also what opens the store of a service that started before its database.
  */
 export class Heartbeat {
-  readonly #options: { store: Store; clock: Clock; log: Logger; onChange: (healthy: boolean) => void };
+  readonly #options: Options;
   #healthy: boolean | undefined;
   #lastProblem: string | undefined;
   #skewed = false;
   #cancel = () => {};
   #stopped = false;
 
-  constructor(options: { store: Store; clock: Clock; log: Logger; onChange: (healthy: boolean) => void }) {
+  constructor(options: Options) {
     this.#options = options;
   }
 
@@ -25,12 +35,13 @@ export class Heartbeat {
   }
 
   async #beat(): Promise<void> {
-    const { store, clock } = this.#options;
+    const { store, clock, clocks } = this.#options;
     let problem: unknown;
     try {
       const sent = clock.now();
       const standing = await store.read([]);
-      this.#compareClocks(standing.clock - (sent + clock.now()) / 2);
+      clocks.observe(standing.clock, sent);
+      this.#compareClocks(clocks.skewMs);
       if (!standing.writable) problem = new Error("the database is read-only");
     } catch (error) {
       problem = error;

@@ -9,13 +9,11 @@ interface Options {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** 0: never. */
-  readonly intervalMs: number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
 
-/** Prunes by itself every `intervalMs`, a little sooner or later each time so that replicas do not meet. */
+/** Prunes by itself at an interval, a little sooner or later each time so that replicas do not meet. */
 export class PruneSchedule {
   readonly #options: Options;
   #cancel = () => {};
@@ -24,15 +22,15 @@ export class PruneSchedule {
 
   constructor(options: Options) {
     this.#options = options;
-    this.#plan();
   }
 
-  #plan(): void {
-    const { clock, intervalMs, random } = this.#options;
+  /** Begins, for the first time after about `intervalMs`; 0: never. */
+  start(intervalMs: number): void {
+    const { clock, random } = this.#options;
     if (this.#stopped || intervalMs === 0) return;
     // Between 0.9 and 1.1 of the interval.
     this.#cancel = clock.schedule(intervalMs * (0.9 + random() * 0.2), () => {
-      this.#running = this.#prune().finally(() => this.#plan());
+      this.#running = this.#prune().finally(() => this.start(intervalMs));
     });
   }
 

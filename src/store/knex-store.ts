@@ -61,13 +61,24 @@ export class KnexStore implements Store {
     });
   }
 
+  /** Opens it for a call, which cannot mend a schema: only an operator can. */
+  async #ready(): Promise<Deployment> {
+    try {
+      return await this.open();
+    } catch (error) {
+      throw error instanceof SchemaError
+        ? storeUnavailable("the database is not prepared for this version of the service", error)
+        : error;
+    }
+  }
+
   async write(entries: readonly NewEntry[], terms: Terms): Promise<Receipt> {
-    const { generation } = this.#deployment ?? (await this.open());
+    const { generation } = this.#deployment ?? (await this.#ready());
     return this.#engine.write(entries, terms, generation);
   }
 
   async read(jtis: readonly Jti[]): Promise<Sighting> {
-    const { generation } = this.#deployment ?? (await this.open());
+    const { generation } = this.#deployment ?? (await this.#ready());
     const rows = await this.#engine.select(
       `SELECT state.revision, commits.stamp, state.generation, ${this.#engine.clock}, ${this.#engine.readOnly}, tokens.jti, tokens.expires_at
        FROM blacklist_state state
@@ -92,7 +103,7 @@ export class KnexStore implements Store {
 
   async missing(revisions: readonly Revision[]): Promise<Revision[]> {
     if (revisions.length === 0) return [];
-    if (this.#deployment === undefined) await this.open();
+    if (this.#deployment === undefined) await this.#ready();
     const numbers = revisions.map(({ number }) => number).join();
     const rows = await this.#engine.select(
       `SELECT state.revision, (SELECT MIN(revision) FROM blacklist_commits), commits.revision, commits.stamp
@@ -112,7 +123,7 @@ export class KnexStore implements Store {
   }
 
   async list(query: ListQuery): Promise<ListPage> {
-    if (this.#deployment === undefined) await this.open();
+    if (this.#deployment === undefined) await this.#ready();
     return this.#slowly(async (knex) => {
       const asOf = query.asOf ?? (Math.min(await this.#databaseClock(), query.now) as EpochMs);
       return listPage(knex, query, asOf);
@@ -120,7 +131,7 @@ export class KnexStore implements Store {
   }
 
   async prune(order: PruneOrder): Promise<PruneReceipt> {
-    if (this.#deployment === undefined) await this.open();
+    if (this.#deployment === undefined) await this.#ready();
     return this.#slowly(async (knex) => {
       const clock = await this.#databaseClock();
       const skew = Math.abs(clock - this.#clock.now());

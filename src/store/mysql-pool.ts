@@ -5,6 +5,7 @@ import type { Connection } from "mysql2";
 import { STORE_TIMEOUT_MS } from "../limits.ts";
 import type { MysqlAddress } from "./mysql-address.ts";
 import { prepareSession } from "./mysql-connection.ts";
+import { withoutText } from "./without-text.ts";
 
 export interface MysqlPool {
   readonly knex: Knex;
@@ -48,7 +49,7 @@ export function createMysqlPool(address: MysqlAddress, { timeoutMs }: { timeoutM
       const timer = setTimeout(() => giveUp(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
       underWay.add(giveUp);
       try {
-        return await Promise.race([super._query(connection, query), givenUp]);
+        return await withoutText(query, () => Promise.race([super._query(connection, query), givenUp]));
       } finally {
         clearTimeout(timer);
         underWay.delete(giveUp);
@@ -63,7 +64,7 @@ export function createMysqlPool(address: MysqlAddress, { timeoutMs }: { timeoutM
   const pool = knex({
     client: Client,
     connection: { ...address, connectTimeout: STORE_TIMEOUT_MS },
-    // Or Knex would write a failed statement, with every value in it, into the error's message.
+    // Or Knex would write the values of a failed statement into the error's message.
     compileSqlOnError: false,
     acquireConnectionTimeout: STORE_TIMEOUT_MS,
     // What goes wrong is thrown, and logged where it is handled; warnings go to nobody.
@@ -86,7 +87,7 @@ export function createMysqlPool(address: MysqlAddress, { timeoutMs }: { timeoutM
     async close() {
       abandon();
       // Knex waits for connections that are just being made, to a server that may be silent.
-      await Promise.race([pool.destroy(), delay(CLOSE_PATIENCE_MS)]);
+      await Promise.race([pool.destroy(), delay(CLOSE_PATIENCE_MS, undefined, { ref: false })]);
     },
   };
 }

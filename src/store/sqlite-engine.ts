@@ -9,6 +9,7 @@ import { ServiceError, StartError, storeUnavailable } from "../errors.ts";
 import type { Engine } from "./engine.ts";
 import { ENTRY_COLUMNS, type EntryRow, entryOf } from "./rows.ts";
 import type { Receipt, Terms, WriteResult } from "./store.ts";
+import { withoutText } from "./without-text.ts";
 
 type Database = Libsql.Database;
 
@@ -34,12 +35,16 @@ export class SqliteEngine implements Engine {
       _driver(): typeof Libsql {
         return Libsql;
       }
+
+      override _query(connection: unknown, query: { sql: string }): Promise<unknown> {
+        return withoutText(query, () => super._query(connection, query));
+      }
     }
     this.knex = knex({
       client: Client,
       connection: { filename: database.name },
       useNullAsDefault: true,
-      // Or Knex would write a failed statement, with every value in it, into the error's message.
+      // Or Knex would write the values of a failed statement into the error's message.
       compileSqlOnError: false,
       log: { warn() {}, error() {}, deprecate() {}, debug() {} },
       pool: { min: 1, max: 1 },

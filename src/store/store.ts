@@ -13,7 +13,7 @@ export interface Store {
   /**
    * Connects, and checks that this version may use the schema. Raises the leeway that the database remembers
    * (the largest any replica ever ran with) to `leewayMs`. Every other method does this first by itself.
-   * Throws `SchemaError` when the schema is too old, too new or absent.
+   * Throws `SchemaError` when the schema is too old, too new or absent; the others throw STORE_UNAVAILABLE then.
    */
   open(): Promise<Deployment>;
 

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { BothClocks } from "../../src/blacklist/both-clocks.ts";
 import { Heartbeat } from "../../src/blacklist/heartbeat.ts";
 import { storeUnavailable } from "../../src/errors.ts";
 import { HEARTBEAT_MS, HEARTBEAT_WHILE_DOWN_MS, MAX_CLOCK_SKEW_MS } from "../../src/limits.ts";
@@ -20,7 +21,13 @@ describe("Heartbeat", () => {
     store = new HeldStore({ clock });
     log = memoryLog();
     changes = [];
-    heartbeat = new Heartbeat({ store, clock, log: log.log, onChange: (healthy) => changes.push(healthy) });
+    heartbeat = new Heartbeat({
+      store,
+      clock,
+      clocks: new BothClocks(clock),
+      log: log.log,
+      onChange: (healthy) => changes.push(healthy),
+    });
   });
 
   const messages = () => log.records().map(({ level, msg }) => `${level}: ${msg}`);

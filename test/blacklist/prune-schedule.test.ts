@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { Blacklist } from "../../src/blacklist/blacklist.ts";
+import { BothClocks } from "../../src/blacklist/both-clocks.ts";
 import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
 import { PruneSchedule } from "../../src/blacklist/prune-schedule.ts";
 import { Writer } from "../../src/blacklist/writer.ts";
@@ -40,6 +41,7 @@ describe("PruneSchedule", () => {
     const writer = new Writer({ store, clock, leewayMs: LEEWAY });
     const checks = new CoalescedChecks({ store, clock, leewayMs: LEEWAY });
     const blacklist = new Blacklist({
+      clocks: new BothClocks(clock),
       store,
       writer,
       checks,
@@ -47,7 +49,9 @@ describe("PruneSchedule", () => {
       leewayMs: LEEWAY,
       retentionMs: RETENTION,
     });
-    return new PruneSchedule({ blacklist, clock, log: log.log, metrics, intervalMs, random });
+    const schedule = new PruneSchedule({ blacklist, clock, log: log.log, metrics, random });
+    schedule.start(intervalMs);
+    return schedule;
   }
 
   async function prunedEntries(): Promise<number> {

@@ -168,6 +168,13 @@ for (const backend of backends) {
         );
       });
 
+      it("believes an expiry to have passed only when the database's clock says so too", async () => {
+        const clock = new FakeClock(Date.now() + 24 * HOUR);
+        await restart({ clock });
+        expect(await outcomes(token("a", { expiresAt: Date.now() + HOUR }))).to.deep.equal([Outcome.CREATED]);
+        expect(await verdicts("a")).to.deep.equal([Verdict.BLACKLISTED]);
+      });
+
       it("answers a raw token with INVALID_ARGUMENT and a text of its own", async () => {
         const error = await rejection(
           service.client.blacklist({

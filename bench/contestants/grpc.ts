@@ -1,0 +1,48 @@
+import { BlacklistResult_Outcome, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { Contestant } from "../contestant.ts";
+import type { GrpcProcess } from "../stage/service.ts";
+import type { Stage } from "../stage/stage.ts";
+import { freshJti, probes } from "../tokens.ts";
+
+/** The service, whose database works for it, and the process that only does gRPC. */
+export function overGrpc<T>(
+  { service, bare, database }: Stage,
+  make: (name: string, process: GrpcProcess, pids: readonly number[]) => T,
+): [ours: T, bare: T] {
+  return [
+    make("TokenBlacklist", service, [service.pid, database.pid]),
+    make("bare gRPC method", bare, [bare.pid]),
+  ];
+}
+
+export function check(size: number) {
+  return (name: string, { client }: GrpcProcess, pids: readonly number[]): Contestant => {
+    const isBlacklisted = client.method(TokenBlacklist.method.isBlacklisted);
+    const next = probes(size);
+    return {
+      name,
+      pids,
+      async call() {
+        const { verdicts } = await isBlacklisted({ jtis: next() as string[] });
+        if (verdicts.length !== size || verdicts.includes(0))
+          throw new Error(`${name} answered in part only`);
+      },
+    };
+  };
+}
+
+export function revoke(name: string, { client }: GrpcProcess, pids: readonly number[]): Contestant {
+  const blacklist = client.method(TokenBlacklist.method.blacklist);
+  const expiresAt = { seconds: BigInt(Math.floor(Date.now() / 1000) + 86_400), nanos: 0 };
+  return {
+    name,
+    pids,
+    async call() {
+      const { results } = await blacklist({
+        tokens: [{ token: { case: "jti", value: freshJti() }, expiresAt, reason: "logout" }],
+      });
+      if (results[0]?.outcome !== BlacklistResult_Outcome.CREATED)
+        throw new Error(`${name} did not create the entry`);
+    },
+  };
+}

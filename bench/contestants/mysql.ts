@@ -1,0 +1,39 @@
+import type { ResultSetHeader } from "mysql2/promise";
+import type { Contestant } from "../contestant.ts";
+import { type BenchDatabase, OUR_TABLE, PEER_TABLE } from "../stage/database.ts";
+import { freshJti, probes } from "../tokens.ts";
+
+/** More connections than this only queue for the cores. */
+const READ_CONNECTIONS = 16;
+const DAY_MS = 86_400_000;
+
+/** What most applications do: one query a check. */
+export function plainSelect(size: number, database: BenchDatabase): Contestant {
+  const pool = database.pool(READ_CONNECTIONS);
+  const next = probes(size);
+  const wanted = size === 1 ? "= ?" : `IN (${Array.from({ length: size }, () => "?").join()})`;
+  const sql = `SELECT ${size === 1 ? "1" : "jti"} FROM ${OUR_TABLE} WHERE jti ${wanted}`;
+  return {
+    name: size === 1 ? "plain SELECT" : "plain SELECT ... IN",
+    pids: [database.pid],
+    call: async () => {
+      await pool.execute(sql, next() as string[]);
+    },
+  };
+}
+
+/** One row, with a commit and a flush of its own. */
+export function plainInsert(callers: number, database: BenchDatabase): Contestant {
+  const pool = database.pool(callers);
+  const sql = `INSERT INTO ${PEER_TABLE} (jti, expires_at, created_at, reason, revoked_by, revision, created_revision)
+    VALUES (?, ?, ?, 'logout', '', 0, 0)`;
+  return {
+    name: "plain INSERT",
+    pids: [database.pid],
+    async call() {
+      const now = Date.now();
+      const [{ affectedRows }] = await pool.execute<ResultSetHeader>(sql, [freshJti(), now + DAY_MS, now]);
+      if (affectedRows !== 1) throw new Error("the row was not inserted");
+    },
+  };
+}

@@ -1,0 +1,40 @@
+import type { EpochMs, Jti } from "../../src/entry.ts";
+import type { Contestant } from "../contestant.ts";
+import type { BenchDatabase } from "../stage/database.ts";
+import { freshJti } from "../tokens.ts";
+
+const DAY_MS = 86_400_000;
+
+/** The store and its group commit inside this process, as they were built: no gRPC. */
+export async function openStoreContestant(
+  database: BenchDatabase,
+): Promise<Contestant & { close(): Promise<void> }> {
+  const { openStore } = await built<typeof import("../../src/store/open-store.ts")>("store/open-store.js");
+  const { parseDatabaseUrl } =
+    await built<typeof import("../../src/store/database-url.ts")>("store/database-url.js");
+  const { Writer } = await built<typeof import("../../src/blacklist/writer.ts")>("blacklist/writer.js");
+  const { systemClock } = await built<typeof import("../../src/clock.ts")>("clock.js");
+  const leewayMs = 300_000;
+  const store = openStore(parseDatabaseUrl(database.url), { clock: systemClock, leewayMs });
+  const writer = new Writer({ store, clock: systemClock, leewayMs });
+  const caller = { gone: false };
+  return {
+    name: "store with group commit",
+    pids: [database.pid],
+    async call() {
+      const expiresAt = (Date.now() + DAY_MS) as EpochMs;
+      const entry = { jti: freshJti() as Jti, expiresAt, reason: "logout", revokedBy: "" };
+      const { results } = await writer.write([entry], caller);
+      if (results[0]?.outcome !== "created") throw new Error("the store did not create the entry");
+    },
+    close: async () => {
+      await writer.settled();
+      await store.close();
+    },
+  };
+}
+
+/** A module of the build, not of the sources that tsx would translate in its own way. */
+async function built<M>(path: string): Promise<M> {
+  return (await import(new URL(`../../dist/${path}`, import.meta.url).href)) as M;
+}

@@ -1,0 +1,42 @@
+import { parseArgs } from "node:util";
+
+export interface Options {
+  /** Counted rounds; one more goes before them to warm up. In each round every contestant gets one slice. */
+  readonly rounds: number;
+  /** Length of one slice. */
+  readonly seconds: number;
+  /** Runs only the scenarios whose name contains this. */
+  readonly only: string;
+  readonly json: boolean;
+  /** Where the service writes a CPU profile, if anywhere. */
+  readonly profileFolder: string | undefined;
+}
+
+export const USAGE = `usage: node --import tsx bench/main.ts [options]
+  --rounds N      counted rounds, 1 to 50 (5)
+  --seconds S     length of a slice, 0.1 to 60 (1)
+  --only TEXT     only the scenarios whose name contains TEXT
+  --json          JSON instead of a table
+  --cpu-prof DIR  have the service write a CPU profile there
+`;
+
+/** Throws a RangeError or a TypeError that says what is wrong with `args`. */
+export function readOptions(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      rounds: { type: "string", default: "5" },
+      seconds: { type: "string", default: "1" },
+      only: { type: "string", default: "" },
+      json: { type: "boolean", default: false },
+      "cpu-prof": { type: "string" },
+    },
+  });
+  const rounds = Number(values.rounds);
+  const seconds = Number(values.seconds);
+  if (!Number.isInteger(rounds) || rounds < 1 || rounds > 50) {
+    throw new RangeError("--rounds must be between 1 and 50");
+  }
+  if (!(seconds >= 0.1 && seconds <= 60)) throw new RangeError("--seconds must be between 0.1 and 60");
+  return { rounds, seconds, only: values.only, json: values.json, profileFolder: values["cpu-prof"] };
+}

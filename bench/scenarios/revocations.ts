@@ -1,0 +1,65 @@
+import { overGrpc, revoke } from "../contestants/grpc.ts";
+import { plainInsert } from "../contestants/mysql.ts";
+import { redisRevoke } from "../contestants/redis.ts";
+import { openStoreContestant } from "../contestants/store.ts";
+import { target } from "../result.ts";
+import type { Stage } from "../stage/stage.ts";
+import { compare, NO_REDIS, type Scenario } from "./scenario.ts";
+
+/** `callers` at once, each revoking one token a call. */
+function revokeScenario(stage: Stage, callers: number): Scenario {
+  const name = `Blacklist, ${callers} caller${callers === 1 ? "" : "s"}`;
+  return {
+    name,
+    async run({ rounds, seconds }) {
+      const { redis, database } = stage;
+      const contestants = [
+        ...overGrpc(stage, revoke),
+        ...(redis === undefined
+          ? []
+          : [
+              redisRevoke("Redis SET, no flush", redis.fast),
+              redisRevoke("Redis SET, flushed", redis.durable),
+            ]),
+        plainInsert(callers, database),
+      ];
+      const rows = await compare(contestants, { callers, rounds, seconds });
+      const toBare = rows[1]?.ratio ?? Number.NaN;
+      return {
+        name,
+        unit: "calls",
+        rows,
+        targets: callers === 128 ? [target(`${name}, to the bare method`, toBare, { atLeast: 0.5 })] : [],
+        skipped: redis === undefined ? [NO_REDIS] : [],
+      };
+    },
+  };
+}
+
+/** What group commit is worth, without gRPC around it. */
+function storeScenario({ database }: Stage, callers: number): Scenario {
+  const name = `Store alone, ${callers} callers`;
+  return {
+    name,
+    async run({ rounds, seconds }) {
+      const store = await openStoreContestant(database);
+      try {
+        const rows = await compare([store, plainInsert(callers, database)], { callers, rounds, seconds });
+        const toInsert = rows[1]?.ratio ?? Number.NaN;
+        const targets = [target(`${name}, to plain INSERTs`, toInsert, { atLeast: 5 })];
+        return { name, unit: "calls", rows, targets, skipped: [] };
+      } finally {
+        await store.close();
+      }
+    },
+  };
+}
+
+export function revocationScenarios(stage: Stage): Scenario[] {
+  return [
+    revokeScenario(stage, 1),
+    revokeScenario(stage, 16),
+    revokeScenario(stage, 128),
+    storeScenario(stage, 128),
+  ];
+}

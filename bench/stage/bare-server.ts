@@ -1,0 +1,44 @@
+import { Server, ServerCredentials, type sendUnaryData } from "@grpc/grpc-js";
+import {
+  type BlacklistRequest,
+  type BlacklistResponse,
+  BlacklistResult_Outcome,
+  type IsBlacklistedRequest,
+  type IsBlacklistedResponse,
+  TokenBlacklist,
+  Verdict,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { serviceDefinition } from "../../src/grpc/service-definition.ts";
+
+// A process that does nothing but gRPC: the same messages, decoded and encoded, and nothing in between. No service in
+// this language can answer faster. Started with the port to listen on.
+
+const REVISION = "123456-0123456789abcdef";
+
+function isBlacklisted(
+  { request }: { request: IsBlacklistedRequest },
+  callback: sendUnaryData<Partial<IsBlacklistedResponse>>,
+): void {
+  callback(null, {
+    verdicts: request.jtis.map(() => Verdict.NOT_BLACKLISTED),
+    revision: REVISION,
+  });
+}
+
+function blacklist(
+  { request }: { request: BlacklistRequest },
+  callback: sendUnaryData<Partial<BlacklistResponse>>,
+): void {
+  const createdAt = { seconds: BigInt(Math.floor(Date.now() / 1000)), nanos: 0 };
+  const results = request.tokens.map(({ token, expiresAt, reason }) => ({
+    token: { jti: token.value ?? "", expiresAt, createdAt, reason, revokedBy: "" },
+    outcome: BlacklistResult_Outcome.CREATED,
+  }));
+  callback(null, { results, revision: REVISION } as unknown as Partial<BlacklistResponse>);
+}
+
+const server = new Server({ "grpc.enable_channelz": 0 });
+server.addService(serviceDefinition(TokenBlacklist), { isBlacklisted, blacklist });
+server.bindAsync(`127.0.0.1:${process.argv[2]}`, ServerCredentials.createInsecure(), (error) => {
+  if (error) throw error;
+});

@@ -1,0 +1,104 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { createPool, type Pool, type RowDataPacket } from "mysql2/promise";
+import { type PrivateMariadb, startMariadb } from "../../test/support/mariadb.ts";
+import { expiredJtiSql } from "../tokens.ts";
+
+/** The service's table, and one of the same layout that only its peers use. */
+export const OUR_TABLE = "blacklisted_tokens";
+export const PEER_TABLE = "peer_tokens";
+
+const FILL_CHUNK = 20_000;
+const HOUR_MS = 3_600_000;
+
+/** A private MariaDB that flushes at every commit, with a database for the service. */
+export class BenchDatabase {
+  readonly #server: PrivateMariadb;
+  readonly #url: string;
+  readonly #pools: Pool[] = [];
+  /** For what is not measured. */
+  readonly #admin: Pool;
+  #fills = 0;
+
+  private constructor(server: PrivateMariadb, url: string) {
+    this.#server = server;
+    this.#url = url;
+    this.#admin = this.pool(1);
+  }
+
+  static async start(): Promise<BenchDatabase> {
+    const server = await startMariadb({
+      // The suite's own settings are for a server that starts fast and holds little.
+      extraArgs: ["--innodb-buffer-pool-size=512M", "--innodb-log-file-size=256M"],
+    });
+    return new BenchDatabase(server, (await server.createDatabase()).url);
+  }
+
+  get url(): string {
+    return this.#url;
+  }
+
+  get pid(): number {
+    return this.#server.pid;
+  }
+
+  /** Connections of a peer's own; they end with the database. */
+  pool(connections: number): Pool {
+    const pool = createPool({ uri: this.#url, connectionLimit: connections });
+    this.#pools.push(pool);
+    return pool;
+  }
+
+  async version(): Promise<string> {
+    const [rows] = await this.#admin.query<RowDataPacket[]>("SELECT version() AS version");
+    return rows[0]?.version as string;
+  }
+
+  /** Makes the peers' table: same columns, same indexes, same checks, same rows. */
+  async copyTable(): Promise<void> {
+    await this.#admin.query(`DROP TABLE IF EXISTS ${PEER_TABLE}`);
+    await this.#admin.query(`CREATE TABLE ${PEER_TABLE} LIKE ${OUR_TABLE}`);
+    await this.#admin.query(`INSERT INTO ${PEER_TABLE} SELECT * FROM ${OUR_TABLE}`);
+  }
+
+  /** Adds `count` rows that expired one to some hours ago, the same ones to each of `tables`. */
+  async addExpired(count: number, tables: readonly string[]): Promise<void> {
+    const jti = expiredJtiSql(`expired-${this.#fills++}`);
+    const newest = Date.now() - HOUR_MS;
+    for (const table of tables) {
+      for (let from = 1; from <= count; from += FILL_CHUNK) {
+        await this.#admin.query(
+          `INSERT INTO ${table} (jti, expires_at, created_at, reason, revoked_by, revision, created_revision)
+           SELECT ${jti}, ${newest} - seq * 50, ${newest - HOUR_MS} - seq * 50, 'logout', '', 0, 0
+           FROM seq_1_to_${count} WHERE seq BETWEEN ${from} AND ${from + FILL_CHUNK - 1}`,
+        );
+      }
+    }
+    await this.settle();
+  }
+
+  async countExpired(): Promise<number> {
+    const [rows] = await this.#admin.query<RowDataPacket[]>(
+      `SELECT COUNT(*) AS count FROM ${OUR_TABLE} WHERE expires_at <= ?`,
+      [Date.now() - HOUR_MS],
+    );
+    return Number(rows[0]?.count);
+  }
+
+  /** Waits, not for ever, until the server has cleared away what earlier deletions left behind. */
+  async settle(): Promise<void> {
+    for (let attempt = 0; attempt < 100; attempt++) {
+      const [rows] = await this.#admin.query<RowDataPacket[]>(
+        "SELECT `count` AS length FROM information_schema.innodb_metrics WHERE name = 'trx_rseg_history_len'",
+      );
+      if (Number(rows[0]?.length ?? 0) < 100) return;
+      await delay(100);
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const pool of this.#pools.splice(0)) pool.end().catch(() => {});
+    // Nothing in it is needed any more: a clean shutdown would only write it all out.
+    await this.#server.kill();
+    await this.#server.stop();
+  }
+}

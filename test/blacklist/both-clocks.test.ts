@@ -1,0 +1,28 @@
+import { expect } from "chai";
+import { describe, it } from "mocha";
+import { BothClocks } from "../../src/blacklist/both-clocks.ts";
+import type { EpochMs } from "../../src/entry.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+
+describe("both clocks", () => {
+  it("are taken for the earlier of the two, whichever that is", () => {
+    const clock = new FakeClock();
+    const clocks = new BothClocks(clock);
+    const start = clock.now();
+    const seen = [clocks.earlier() - start];
+    for (const skew of [-60_000, 60_000, 0]) {
+      clocks.observe((clock.now() + skew) as EpochMs, clock.now());
+      seen.push(clocks.earlier() - start, clocks.skewMs);
+    }
+    expect(seen).to.deep.equal([0, -60_000, -60_000, 0, 60_000, 0, 0]);
+  });
+
+  it("are compared at the middle of the time that the answer took", () => {
+    const clock = new FakeClock();
+    const clocks = new BothClocks(clock);
+    const sent = clock.now();
+    clock.advance(1000);
+    clocks.observe((sent + 500) as EpochMs, sent);
+    expect(clocks.skewMs).to.equal(0);
+  });
+});
