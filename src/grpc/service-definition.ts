@@ -12,7 +12,6 @@ import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
 
 /** What stands for a request that could not be decoded: the unary wrapper answers it, where grpc-js would say INTERNAL. */
 export const MALFORMED = Symbol("malformed request");
-export type Malformed = typeof MALFORMED;
 
 /** The names of a service's unary methods, as the generated code spells them. */
 export type UnaryMethodName<S extends DescService> = {
@@ -26,10 +25,6 @@ export type InputOf<S extends DescService, K extends UnaryMethodName<S>> =
 /** What a handler may return: the message, or the fields to make it from. */
 export type OutputOf<S extends DescService, K extends UnaryMethodName<S>> =
   S["method"][K] extends DescMethodUnary<DescMessage, infer O> ? MessageInitShape<O> : never;
-
-/** What a client gets. */
-export type AnswerOf<S extends DescService, K extends UnaryMethodName<S>> =
-  S["method"][K] extends DescMethodUnary<DescMessage, infer O> ? MessageShape<O> : never;
 
 /** A service of unary methods, described by protobuf-es, as grpc-js wants it. */
 export function serviceDefinition(service: DescService): ServiceDefinition {
