@@ -3,6 +3,7 @@ import { type Options, readOptions, USAGE } from "./options.ts";
 import { formatReport, type Report } from "./report.ts";
 import type { ScenarioResult } from "./result.ts";
 import { checkScenarios } from "./scenarios/checks.ts";
+import { commitScenario } from "./scenarios/commit.ts";
 import { pruneScenarios } from "./scenarios/pruning.ts";
 import { revocationScenarios } from "./scenarios/revocations.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
@@ -17,7 +18,12 @@ async function unwind(): Promise<void> {
 
 /** Those that grow the table come last. */
 function scenarios(stage: Stage): Scenario[] {
-  return [...checkScenarios(stage), ...pruneScenarios(stage), ...revocationScenarios(stage)];
+  return [
+    ...checkScenarios(stage),
+    ...pruneScenarios(stage),
+    ...revocationScenarios(stage),
+    commitScenario(stage),
+  ];
 }
 
 async function bench(options: Options): Promise<Report> {

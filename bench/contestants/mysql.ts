@@ -22,6 +22,31 @@ export function plainSelect(size: number, database: BenchDatabase): Contestant {
   };
 }
 
+/** Many rows in one statement, with one commit and flush. */
+export function multiRowInsert(
+  name: string,
+  { table, rows }: { table: string; rows: number },
+  database: BenchDatabase,
+): Contestant {
+  const pool = database.pool(1);
+  return {
+    name,
+    pids: [database.pid],
+    async call() {
+      const now = Date.now();
+      const values = Array.from(
+        { length: rows },
+        () =>
+          `(x'${Buffer.from(freshJti()).toString("hex")}',${now + DAY_MS},${now},x'6c6f676f7574',x'',0,0)`,
+      );
+      const [{ affectedRows }] = await pool.query<ResultSetHeader>(
+        `INSERT INTO ${table} (jti, expires_at, created_at, reason, revoked_by, revision, created_revision) VALUES ${values.join()}`,
+      );
+      if (affectedRows !== rows) throw new Error("not all rows were inserted");
+    },
+  };
+}
+
 /** One row, with a commit and a flush of its own. */
 export function plainInsert(callers: number, database: BenchDatabase): Contestant {
   const pool = database.pool(callers);

@@ -8,6 +8,7 @@ const DAY_MS = 86_400_000;
 /** The store and its group commit inside this process, as they were built: no gRPC. */
 export async function openStoreContestant(
   database: BenchDatabase,
+  { rows = 1 }: { rows?: number } = {},
 ): Promise<Contestant & { close(): Promise<void> }> {
   const { openStore } = await built<typeof import("../../src/store/open-store.ts")>("store/open-store.js");
   const { parseDatabaseUrl } =
@@ -23,9 +24,14 @@ export async function openStoreContestant(
     pids: [database.pid],
     async call() {
       const expiresAt = (Date.now() + DAY_MS) as EpochMs;
-      const entry = { jti: freshJti() as Jti, expiresAt, reason: "logout", revokedBy: "" };
-      const { results } = await writer.write([entry], caller);
-      if (results[0]?.outcome !== "created") throw new Error("the store did not create the entry");
+      const entries = Array.from({ length: rows }, () => ({
+        jti: freshJti() as Jti,
+        expiresAt,
+        reason: "logout",
+        revokedBy: "",
+      }));
+      const { results } = await writer.write(entries, caller);
+      if (results.some(({ outcome }) => outcome !== "created")) throw new Error("an entry was not created");
     },
     close: async () => {
       await writer.settled();

@@ -28,7 +28,11 @@ export class BenchDatabase {
   static async start(): Promise<BenchDatabase> {
     const server = await startMariadb({
       // The suite's own settings are for a server that starts fast and holds little.
-      extraArgs: ["--innodb-buffer-pool-size=512M", "--innodb-log-file-size=256M"],
+      extraArgs: [
+        "--innodb-buffer-pool-size=512M",
+        "--innodb-log-file-size=256M",
+        "--max-heap-table-size=1G",
+      ],
     });
     return new BenchDatabase(server, (await server.createDatabase()).url);
   }
@@ -58,6 +62,18 @@ export class BenchDatabase {
     await this.#admin.query(`DROP TABLE IF EXISTS ${PEER_TABLE}`);
     await this.#admin.query(`CREATE TABLE ${PEER_TABLE} LIKE ${OUR_TABLE}`);
     await this.#admin.query(`INSERT INTO ${PEER_TABLE} SELECT * FROM ${OUR_TABLE}`);
+  }
+
+  /** Makes tables of the same columns without any secondary index: one like ours otherwise, one in memory. */
+  async createBareTables(): Promise<void> {
+    const columns = (
+      bytes: number,
+    ) => `jti VARBINARY(255) PRIMARY KEY, expires_at BIGINT NOT NULL, created_at BIGINT,
+      reason VARBINARY(${bytes}) NOT NULL, revoked_by VARBINARY(${bytes}) NOT NULL, revision BIGINT NOT NULL, created_revision BIGINT NOT NULL`;
+    await this.#admin.query("DROP TABLE IF EXISTS bare_tokens, memory_tokens");
+    await this.#admin.query(`CREATE TABLE bare_tokens (${columns(255)}) ENGINE = InnoDB`);
+    // Rows in memory are as wide as their columns.
+    await this.#admin.query(`CREATE TABLE memory_tokens (${columns(16)}) ENGINE = MEMORY`);
   }
 
   /** Adds `count` rows that expired one to some hours ago, the same ones to each of `tables`. */

@@ -13,6 +13,7 @@ import { watchHealth } from "../support/health-client.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { type RunningService, startService } from "../support/service.ts";
+import { until } from "../support/until.ts";
 
 const YEAR_2100 = { seconds: 4_102_444_800n };
 
@@ -47,21 +48,29 @@ describe("what one client may take", () => {
     }
   });
 
-  it("lets one more call wait until another has ended", async () => {
+  it("answers no more than a connection may have until others have ended", async () => {
     const http2 = await Http2Connection.open(running.address);
     try {
       // Never ended: each stays open. What exceeds the server's limit waits in the client until one ends.
-      const streams = Array.from({ length: 1001 }, () => open(http2, methodPath("IsBlacklisted")));
-      const last = streams.at(-1) as ClientHttp2Stream;
-      let answers = 0;
-      const answered = once(last, "response").then(() => ++answers);
+      const streams = Array.from({ length: 1000 }, () => open(http2, methodPath("IsBlacklisted")));
       const bytes = toBinary(IsBlacklistedRequestSchema, create(IsBlacklistedRequestSchema, { jtis: ["a"] }));
-      last.end(framed(bytes));
+      let answers = 0;
+      // From Node 22 on, a stream that comes in the moment in which another ends may be refused: then it is tried again.
+      const answered = async (): Promise<boolean> => {
+        const { code } = await http2.send(methodPath("IsBlacklisted"), framed(bytes));
+        if (code === "OK") answers++;
+        return code === "OK";
+      };
+      const last = answered();
       // Another connection does not notice: these came later, and are answered before.
       for (let call = 0; call < 10; call++) await running.client.isBlacklisted({ jtis: ["a"] });
       expect(answers).to.equal(0);
-      streams[0]?.close(constants.NGHTTP2_CANCEL);
-      expect(await answered).to.equal(1);
+      for (const stream of streams.slice(0, 10)) {
+        stream.on("error", () => {});
+        stream.close(constants.NGHTTP2_CANCEL);
+      }
+      await last;
+      await until(() => answers > 0 || answered(), { withinMs: 2000, what: "the connection has room again" });
     } finally {
       await http2.close();
     }

@@ -154,7 +154,8 @@ export const Verdict = /*@__PURE__*/
  * **Errors** carry a `google.rpc.ErrorInfo` in `grpc-status-details-bin`, with the domain `tokenblacklist`
  * and one of the reasons below. Messages are for people and may change; codes and reasons are stable.
  * INVALID_ARGUMENT also carries a `google.rpc.BadRequest` that names every violation of the request by its
- * path (`tokens[3].expires_at`), not merely the first. UNAVAILABLE and RESOURCE_EXHAUSTED also carry a
+ * path (`tokens[3].expires_at`), not merely the first; past 4 KiB of them, since clients refuse larger
+ * trailers, the last one says how many are left out. UNAVAILABLE and RESOURCE_EXHAUSTED also carry a
  * `google.rpc.RetryInfo`. A request over 4 MiB and a call to an unknown method are answered by the gRPC
  * library, without details.
  *

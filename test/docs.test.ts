@@ -1,0 +1,43 @@
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect } from "chai";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+async function pages(): Promise<string[]> {
+  const inDocs = await readdir(join(ROOT, "docs"), { recursive: true });
+  const atTop = await readdir(ROOT);
+  return [...atTop, ...inDocs.map((name) => join("docs", name))].filter((name) => name.endsWith(".md"));
+}
+
+describe("the documents", () => {
+  it("link only to files that are there", async () => {
+    const broken: string[] = [];
+    let links = 0;
+    for (const page of await pages()) {
+      const text = await readFile(join(ROOT, page), "utf8");
+      for (const [, target = ""] of text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
+        links++;
+        if (!existsSync(join(ROOT, dirname(page), target))) broken.push(`${page}: ${target}`);
+      }
+    }
+    expect(links).to.be.above(30);
+    expect(broken).to.deep.equal([]);
+  });
+
+  it("name for every guarantee tests that exist", async () => {
+    const guarantees = await readFile(join(ROOT, "docs/guarantees.md"), "utf8");
+    const named = [...guarantees.matchAll(/^- `(test\/[^`]+)`: (.*)$/gm)];
+    expect(named.length).to.be.above(40);
+    const missing: string[] = [];
+    for (const [, file = "", sentence = ""] of named) {
+      const source = await readFile(join(ROOT, file), "utf8");
+      // `...` stands for what a title is put together from.
+      const pieces = sentence.split("...").map((piece) => piece.trim());
+      if (!pieces.every((piece) => source.includes(piece))) missing.push(`${file}: ${sentence}`);
+    }
+    expect(missing).to.deep.equal([]);
+  });
+});
