@@ -12,11 +12,12 @@ has() {
   PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null
 }
 python_has_grpc() {
-  # Debian's own interpreter: it is the one that sees Debian's packages.
+  # Debian's own interpreter: it is the one that sees Debian's packages. The stub generator imports pkg_resources, which
+  # Debian merely recommends.
   [[ -x /usr/bin/python3 ]] && /usr/bin/python3 -S -c '
 import importlib.util, sys
 sys.path.append("/usr/lib/python3/dist-packages")
-sys.exit(not (importlib.util.find_spec("grpc") and importlib.util.find_spec("grpc_tools")))'
+sys.exit(not all(map(importlib.util.find_spec, ["grpc", "grpc_tools", "pkg_resources"])))'
 }
 need() {
   missing+=("$1")
@@ -31,7 +32,7 @@ look_for() {
     case $tool in
       # The core package has the server alone; mariadb-server would also configure and start one.
       mariadb) [[ -n "${TEST_MYSQL_URL:-}" ]] || has mariadbd || need mariadb mariadb-server-core ;;
-      python) python_has_grpc || need python python3 python3-grpcio python3-grpc-tools ;;
+      python) python_has_grpc || need python python3 python3-grpcio python3-grpc-tools python3-pkg-resources ;;
       # redis-tools holds the server's program under another name; redis-server would also start one.
       redis) has redis-server || has redis-check-rdb || need redis redis-tools ;;
       *) echo "$0: what is $tool?" >&2 && exit 2 ;;
@@ -62,7 +63,7 @@ for tool in "${missing[@]}"; do
       echo "The tests need MariaDB: install mariadbd (Debian: mariadb-server-core), or set TEST_MYSQL_URL." >&2
       failed=1
       ;;
-    python) echo "No Python client test: /usr/bin/python3 lacks grpcio (Debian: python3-grpcio python3-grpc-tools)." ;;
+    python) echo "No Python client test: /usr/bin/python3 lacks grpcio (Debian: python3-grpcio python3-grpc-tools python3-pkg-resources)." ;;
     redis) echo "No comparison with Redis: there is no redis-server (Debian: redis-tools)." ;;
   esac
 done

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createClient, type TokenBlacklistClient } from "../../src/client/client.ts";
@@ -14,6 +15,7 @@ function builtCommand(): string {
       "-p",
       join(ROOT, "tsconfig.build.json"),
     ]);
+    chmodSync(join(ROOT, "dist/main.js"), 0o755);
     built = true;
   }
   return join(ROOT, "dist/main.js");
