@@ -2,17 +2,16 @@ import type { Caller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
-import { MAX_QUEUED_JTIS, MAX_READ_BYTES, MAX_READ_JTIS, SWEEP_INTERVAL_MS } from "../limits.ts";
+import { MAX_QUEUED_JTIS, MAX_READ_BYTES, MAX_READ_JTIS } from "../limits.ts";
 import { formatRevision, type Revision } from "../revision.ts";
 import type { Sighting, Store } from "../store/store.ts";
 import type { CheckAnswer, Checks, Freshness, Verdict } from "./checks.ts";
+import { type Waiting, WaitingList } from "./waiting-list.ts";
 
-interface Waiting {
+interface WaitingCheck extends Waiting {
   readonly jtis: readonly Jti[];
   readonly freshness: Freshness;
-  readonly caller: Caller;
   resolve(answer: CheckAnswer): void;
-  reject(error: unknown): void;
 }
 
 /**
@@ -23,72 +22,45 @@ export class CoalescedChecks implements Checks {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #leewayMs: number;
-  #waiting: Waiting[] = [];
-  #sweptAt = Number.NEGATIVE_INFINITY;
-  #queuedJtis = 0;
+  readonly #waiting: WaitingList<WaitingCheck>;
   #reading = false;
 
   constructor(options: { store: Store; clock: Clock; leewayMs: number }) {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#leewayMs = options.leewayMs;
+    this.#waiting = new WaitingList({ clock: options.clock, room: MAX_QUEUED_JTIS });
   }
 
   check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
-    if (this.#queuedJtis + jtis.length > MAX_QUEUED_JTIS) this.#makeRoom();
-    if (this.#queuedJtis + jtis.length > MAX_QUEUED_JTIS) {
-      return Promise.reject(new ServiceError("OVERLOADED", "too many checks are waiting to be answered"));
-    }
-    this.#queuedJtis += jtis.length;
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ jtis, freshness, caller, resolve, reject });
-      if (!this.#reading) void this.#run();
+      const room = this.#waiting.add({ jtis, freshness, size: jtis.length, caller, resolve, reject });
+      if (!room) reject(new ServiceError("OVERLOADED", "too many checks are waiting to be answered"));
+      else if (!this.#reading) void this.#run();
     });
   }
 
   async #run(): Promise<void> {
     this.#reading = true;
-    while (this.#waiting.length > 0) {
+    while (!this.#waiting.isEmpty) {
       const group = this.#take();
       if (group.length > 0) await this.#answer(group);
     }
     this.#reading = false;
   }
 
-  /** Takes the next read's calls off the list before it is sent: whoever is added later is not answered by it. */
-  #take(): Waiting[] {
-    this.#dropGone();
+  /** The next read's calls, taken off the list before it is sent: whoever is added later is not answered by it. */
+  #take(): WaitingCheck[] {
     let total = 0;
     let bytes = 0;
-    let count = 0;
-    for (const { jtis } of this.#waiting) {
+    return this.#waiting.take(({ jtis }) => {
       total += jtis.length;
       for (const jti of jtis) bytes += Buffer.byteLength(jti);
-      if (count > 0 && (total > MAX_READ_JTIS || bytes > MAX_READ_BYTES)) break;
-      this.#queuedJtis -= jtis.length;
-      count++;
-    }
-    return this.#waiting.splice(0, count);
-  }
-
-  #makeRoom(): void {
-    // A storm of refusals must not search the whole queue each time.
-    if (this.#clock.monotonic() - this.#sweptAt < SWEEP_INTERVAL_MS) return;
-    this.#sweptAt = this.#clock.monotonic();
-    this.#dropGone();
-  }
-
-  /** What nobody waits for any more takes no one's place. */
-  #dropGone(): void {
-    this.#waiting = this.#waiting.filter(({ jtis, caller, reject }) => {
-      if (!caller.gone) return true;
-      this.#queuedJtis -= jtis.length;
-      reject(GONE);
-      return false;
+      return total <= MAX_READ_JTIS && bytes <= MAX_READ_BYTES;
     });
   }
 
-  async #answer(group: readonly Waiting[]): Promise<void> {
+  async #answer(group: readonly WaitingCheck[]): Promise<void> {
     try {
       const asked = new Set<Jti>();
       for (const { jtis } of group) for (const jti of jtis) asked.add(jti);
@@ -108,7 +80,10 @@ export class CoalescedChecks implements Checks {
   }
 
   /** Why nothing can be ruled out for those who name a revision, by its text: it is lost, or could not be looked up. */
-  async #doubts(group: readonly Waiting[], { revision }: Sighting): Promise<ReadonlyMap<string, unknown>> {
+  async #doubts(
+    group: readonly WaitingCheck[],
+    { revision }: Sighting,
+  ): Promise<ReadonlyMap<string, unknown>> {
     const named = new Map<string, Revision>();
     for (const { freshness } of group) {
       if (freshness.kind === "at-least") named.set(formatRevision(freshness.revision), freshness.revision);
@@ -124,8 +99,6 @@ export class CoalescedChecks implements Checks {
   }
 }
 
-const GONE = new ServiceError("CANCELLED", "the caller gave up before the check began");
-
 const REVISION_LOST = new ServiceError(
   "REVISION_LOST",
   "the database does not have the revision named: it was restored, or is another one",
@@ -137,7 +110,7 @@ const READ_ONLY = new ServiceError(
 );
 
 function answer(
-  { jtis, freshness }: Waiting,
+  { jtis, freshness }: WaitingCheck,
   { expiries, revision, writable }: Sighting,
   { now, leewayMs, doubts }: { now: EpochMs; leewayMs: number; doubts: ReadonlyMap<string, unknown> },
 ): CheckAnswer {

@@ -2,21 +2,20 @@ import type { Caller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import type { NewEntry } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
-import { MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_QUEUED_TOKENS, SWEEP_INTERVAL_MS } from "../limits.ts";
+import { MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_QUEUED_TOKENS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import type { Store } from "../store/store.ts";
 import { merge, type Result, Unfold } from "./fold.ts";
+import { GONE, type Waiting, WaitingList } from "./waiting-list.ts";
 
 export interface Written {
   readonly results: readonly Result[];
   readonly revision: Revision;
 }
 
-interface Waiting {
+interface WaitingWrite extends Waiting {
   readonly entries: readonly NewEntry[];
-  readonly caller: Caller;
   resolve(written: Written): void;
-  reject(error: unknown): void;
 }
 
 /**
@@ -27,27 +26,22 @@ export class Writer {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #leewayMs: number;
-  #waiting: Waiting[] = [];
-  #sweptAt = Number.NEGATIVE_INFINITY;
-  #queuedTokens = 0;
+  readonly #waiting: WaitingList<WaitingWrite>;
   #running: Promise<void> | undefined;
 
   constructor(options: { store: Store; clock: Clock; leewayMs: number }) {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#leewayMs = options.leewayMs;
+    this.#waiting = new WaitingList({ clock: options.clock, room: MAX_QUEUED_TOKENS });
   }
 
   /** Resolves once `entries` are durable. Throws OVERLOADED, storing nothing, when too much is queued. */
   write(entries: readonly NewEntry[], caller: Caller): Promise<Written> {
-    if (this.#queuedTokens + entries.length > MAX_QUEUED_TOKENS) this.#makeRoom();
-    if (this.#queuedTokens + entries.length > MAX_QUEUED_TOKENS) {
-      return Promise.reject(new ServiceError("OVERLOADED", "too many revocations are waiting to be written"));
-    }
-    this.#queuedTokens += entries.length;
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ entries, caller, resolve, reject });
-      this.#running ??= this.#run();
+      const room = this.#waiting.add({ entries, size: entries.length, caller, resolve, reject });
+      if (!room) reject(new ServiceError("OVERLOADED", "too many revocations are waiting to be written"));
+      else this.#running ??= this.#run();
     });
   }
 
@@ -57,46 +51,25 @@ export class Writer {
   }
 
   async #run(): Promise<void> {
-    while (this.#waiting.length > 0) await this.#commit(this.#take());
+    while (!this.#waiting.isEmpty) await this.#commit(this.#take());
     this.#running = undefined;
   }
 
-  /** The next commit's requests, in order of arrival. */
-  #take(): Waiting[] {
-    this.#dropGone();
+  /** The next commit's requests. */
+  #take(): WaitingWrite[] {
     let rows = 0;
     let bytes = 0;
-    let count = 0;
-    for (const { entries } of this.#waiting) {
+    return this.#waiting.take(({ entries }) => {
       rows += entries.length;
-      // Every UTF-16 unit is at most three bytes: close enough, and free.
-      for (const { jti, reason, revokedBy } of entries)
+      for (const { jti, reason, revokedBy } of entries) {
+        // Every UTF-16 unit is at most three bytes: close enough, and free.
         bytes += 3 * (jti.length + reason.length + revokedBy.length);
-      if (count > 0 && (rows > MAX_COMMIT_ROWS || bytes > MAX_COMMIT_BYTES)) break;
-      this.#queuedTokens -= entries.length;
-      count++;
-    }
-    return this.#waiting.splice(0, count);
-  }
-
-  #makeRoom(): void {
-    // A storm of refusals must not search the whole queue each time.
-    if (this.#clock.monotonic() - this.#sweptAt < SWEEP_INTERVAL_MS) return;
-    this.#sweptAt = this.#clock.monotonic();
-    this.#dropGone();
-  }
-
-  /** What nobody waits for any more was never begun, and takes no one's place. */
-  #dropGone(): void {
-    this.#waiting = this.#waiting.filter(({ entries, caller, reject }) => {
-      if (!caller.gone) return true;
-      this.#queuedTokens -= entries.length;
-      reject(GONE);
-      return false;
+      }
+      return rows <= MAX_COMMIT_ROWS && bytes <= MAX_COMMIT_BYTES;
     });
   }
 
-  async #commit(group: readonly Waiting[]): Promise<void> {
+  async #commit(group: readonly WaitingWrite[]): Promise<void> {
     if (group.length === 0) return;
     try {
       await this.#write(group);
@@ -107,7 +80,7 @@ export class Writer {
   }
 
   /** One request is to blame for a failure, and the others must not suffer for it. */
-  async #commitOneByOne(group: readonly Waiting[]): Promise<void> {
+  async #commitOneByOne(group: readonly WaitingWrite[]): Promise<void> {
     let away: unknown;
     for (const waiting of group) {
       try {
@@ -122,15 +95,13 @@ export class Writer {
     }
   }
 
-  async #write(group: readonly Waiting[]): Promise<void> {
+  async #write(group: readonly WaitingWrite[]): Promise<void> {
     const terms = { now: this.#clock.now(), leewayMs: this.#leewayMs };
     const { results, revision } = await this.#store.write(merge(group.map(({ entries }) => entries)), terms);
     const unfold = new Unfold(results);
     for (const { entries, resolve } of group) resolve({ results: unfold.next(entries), revision });
   }
 }
-
-const GONE = new ServiceError("CANCELLED", "the caller gave up before the write began");
 
 function isUnavailable(error: unknown): boolean {
   return error instanceof ServiceError && error.reason === "STORE_UNAVAILABLE";
