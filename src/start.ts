@@ -48,7 +48,7 @@ export async function start(
     const metrics = new Metrics();
     const calls = new Calls();
     const writer = new Writer({ store, clock, leewayMs });
-    // What still runs after that is cut short by closing the store.
+    // What still runs after the drain is cut short by closing the store.
     const within = <T>(work: Promise<T>) =>
       Promise.race([work, delay(config.shutdownGraceMs * FLUSH_SHARE, undefined, { ref: false })]);
     closers.push(() => within(writer.settled()));

@@ -6,8 +6,8 @@ import { formatHostPort, type HostPort } from "../host-port.ts";
 /** A listening socket and the connections that came in by it. */
 export interface Listener {
   readonly address: HostPort;
-  /** Takes no more connections. */
-  stop(): void;
+  /** Takes no more connections. Resolves when the last one has been closed. */
+  stop(): Promise<void>;
   /** Cuts every connection that is still open, whatever its peer does. */
   cut(): void;
 }
@@ -32,7 +32,7 @@ export function listen({ host, port }: HostPort, onConnection: (socket: Socket) 
     server.listen(port, host, () => {
       resolve({
         address: { host, port: (server.address() as AddressInfo).port },
-        stop: () => void server.close(),
+        stop: () => new Promise((closed) => server.close(() => closed())),
         cut() {
           for (const socket of sockets) socket.destroy();
         },

@@ -1,4 +1,5 @@
-import { setTimeout as setTimeoutPromise } from "node:timers/promises";
+import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
 import {
   logVerbosity,
   Server,
@@ -67,18 +68,23 @@ export async function startGrpcServer(
     async drain({ noticeMs, timeoutMs }) {
       draining = true;
       health.set(false);
+      const overdue = new AbortController();
+      const timedOut = once(overdue.signal, "abort");
+      const timer = setTimeout(() => overdue.abort(), timeoutMs);
+      await delay(noticeMs);
+      const disconnected = listener.stop();
+      // Tells every client to go elsewhere. When it calls back depends on Node's version: the connections themselves are asked.
+      server.tryShutdown(() => {});
+      await Promise.race([environment.calls.drain(), timedOut]);
+      health.endWatches();
+      await Promise.race([disconnected, timedOut]);
       // A connection whose peer never closes it, or a call that never ends, would be waited for without end.
-      const force = setTimeout(() => {
+      if (overdue.signal.aborted) {
         server.forceShutdown();
         listener.cut();
-      }, timeoutMs);
-      await setTimeoutPromise(noticeMs);
-      listener.stop();
-      const stopped = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-      await Promise.race([environment.calls.drain(), stopped]);
-      health.endWatches();
-      await stopped;
-      clearTimeout(force);
+      }
+      await disconnected;
+      clearTimeout(timer);
     },
   };
 }

@@ -10,8 +10,8 @@ export interface Engine {
   readonly migratesOnOpen: boolean;
   /** SQL for the database's clock: whole milliseconds since 1970, UTC, whatever the session's time zone. */
   readonly clock: string;
-  /** SQL that is 1 on a server that takes no writes. */
-  readonly readOnly: string;
+  /** SQL that is 1 on a server that takes writes. */
+  readonly writable: string;
   /**
    * Runs one SELECT on the connection kept for checks; rows as arrays. `sql` holds no value but numbers and hexadecimal literals.
    */

@@ -80,7 +80,7 @@ export class KnexStore implements Store {
   async read(jtis: readonly Jti[]): Promise<Sighting> {
     const { generation } = this.#deployment ?? (await this.#ready());
     const rows = await this.#engine.select(
-      `SELECT state.revision, commits.stamp, state.generation, ${this.#engine.clock}, ${this.#engine.readOnly}, tokens.jti, tokens.expires_at
+      `SELECT state.revision, commits.stamp, state.generation, ${this.#engine.clock}, ${this.#engine.writable}, tokens.jti, tokens.expires_at
        FROM blacklist_state state
        JOIN blacklist_commits commits ON commits.revision = state.revision
        LEFT JOIN blacklisted_tokens tokens ON ${jtis.length === 0 ? "1 = 0" : `tokens.jti IN (${jtis.map(literal).join()})`}
@@ -96,7 +96,7 @@ export class KnexStore implements Store {
     return {
       revision: { number: Number(first[0]), stamp: Buffer.from(first[1] as Uint8Array).toString("hex") },
       clock: Number(first[3]) as EpochMs,
-      writable: Number(first[4]) === 0,
+      writable: Number(first[4]) === 1,
       expiries,
     };
   }

@@ -13,6 +13,7 @@ import {
   commitPacket,
   type InsertAnswer,
   MYSQL_CLOCK,
+  MYSQL_WRITABLE,
   PACKET_ANSWERS,
   rowsOf,
 } from "./mysql-packet.ts";
@@ -29,7 +30,7 @@ const UNDONE_AT_MOST = 1000;
 export class MysqlEngine implements Engine {
   readonly migratesOnOpen = false;
   readonly clock = MYSQL_CLOCK;
-  readonly readOnly = "@@global.read_only";
+  readonly writable = MYSQL_WRITABLE;
   readonly knex: Knex;
   readonly #pool: MysqlPool;
   /** Checks and writes each have a connection of their own: nothing that is slow elsewhere can make them wait. */

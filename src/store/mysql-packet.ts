@@ -19,6 +19,13 @@ export interface Commit {
 /** Milliseconds since 1970 by the server's clock. UTC_TIMESTAMP, since NOW() depends on the session's time zone and its daylight saving. */
 export const MYSQL_CLOCK = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000";
 
+/**
+ * True on a server that takes writes. As text, since newer MariaDBs spell the first one OFF; the second is what tells a
+ * reader of a shared-storage cluster from its writer.
+ */
+export const MYSQL_WRITABLE =
+  "CONCAT(@@global.read_only) IN ('0', 'OFF') AND CONCAT(@@global.innodb_read_only) IN ('0', 'OFF')";
+
 /** Where the packet's answers stand; the last is there only where an answer was lost before. */
 export const PACKET_ANSWERS = { insert: 4, state: 6, lost: 7 } as const;
 
@@ -36,7 +43,7 @@ export function commitPacket({ entries, terms, generation, stamp, lost, since }:
     "BEGIN",
     // Takes the one lock, so commits happen in the order of their numbers. On a demoted server, or another database,
     // it matches nothing, the number below is NULL, and the NOT NULL column ends the packet before anything is stored.
-    `UPDATE blacklist_state SET revision = LAST_INSERT_ID(revision + 1) WHERE id = 1 AND generation = x'${generation}' AND @@global.read_only = 0`,
+    `UPDATE blacklist_state SET revision = LAST_INSERT_ID(revision + 1) WHERE id = 1 AND generation = x'${generation}' AND ${MYSQL_WRITABLE}`,
     `INSERT INTO blacklist_commits (revision, stamp, committed_at) VALUES (IF(ROW_COUNT() = 1, LAST_INSERT_ID(), NULL), x'${stamp}', ${MYSQL_CLOCK})`,
     `SET @revision = LAST_INSERT_ID(), @clock = ${MYSQL_CLOCK}, @dead = LEAST(${MYSQL_CLOCK}, ${terms.now}) - ${terms.leewayMs}`,
     // Assignments run from left to right and see each other: expires_at, on which all others depend, comes last.

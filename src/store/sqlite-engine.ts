@@ -19,7 +19,7 @@ const CLOCK = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)
 export class SqliteEngine implements Engine {
   readonly migratesOnOpen = true;
   readonly clock = CLOCK;
-  readonly readOnly = "0";
+  readonly writable = "1";
   readonly knex: Knex;
 
   readonly #database: Database;
