@@ -5,10 +5,13 @@ import { freshJti } from "../tokens.ts";
 
 const DAY_MS = 86_400_000;
 
-/** The store and its group commit inside this process, as they were built: no gRPC. */
+/**
+ * The store inside this process, as it was built: no gRPC. With its group commit, or with a commit for each call: the same
+ * transaction, order and outcomes, on the one connection, since more would only queue on the row that orders them.
+ */
 export async function openStoreContestant(
   database: BenchDatabase,
-  { rows = 1 }: { rows?: number } = {},
+  { rows = 1, grouped = true }: { rows?: number; grouped?: boolean } = {},
 ): Promise<Contestant & { close(): Promise<void> }> {
   const { openStore } = await built<typeof import("../../src/store/open-store.ts")>("store/open-store.js");
   const { parseDatabaseUrl } =
@@ -20,7 +23,7 @@ export async function openStoreContestant(
   const writer = new Writer({ store, clock: systemClock, leewayMs });
   const caller = { gone: false };
   return {
-    name: "store with group commit",
+    name: grouped ? "store with group commit" : "store, a commit each",
     pids: [database.pid],
     async call() {
       const expiresAt = (Date.now() + DAY_MS) as EpochMs;
@@ -30,7 +33,9 @@ export async function openStoreContestant(
         reason: "logout",
         revokedBy: "",
       }));
-      const { results } = await writer.write(entries, caller);
+      const { results } = grouped
+        ? await writer.write(entries, caller)
+        : await store.write(entries, { now: systemClock.now(), leewayMs });
       if (results.some(({ outcome }) => outcome !== "created")) throw new Error("an entry was not created");
     },
     close: async () => {

@@ -13,11 +13,21 @@ export interface RedisServer {
   close(): Promise<void>;
 }
 
-/** The version of the redis-server on the PATH, or undefined. */
+/**
+ * The version of the Redis server on the PATH, or undefined. Debian's redis-tools holds the server under the name of
+ * redis-check-rdb: one program, which asks what it was called.
+ */
 export function redisVersion(): string | undefined {
-  const { stdout, status } = spawnSync("redis-server", ["--version"], { encoding: "utf8" });
-  return status === 0 ? (/v=(\S+)/.exec(stdout)?.[1] ?? "unknown") : undefined;
+  for (const program of ["redis-server", "redis-check-rdb"]) {
+    const { stdout, status } = spawnSync(program, ["--version"], { argv0: "redis-server", encoding: "utf8" });
+    if (status === 0) return /v=(\S+)/.exec(stdout)?.[1] ?? "unknown";
+  }
+  return undefined;
 }
+
+/** Runs the server by whichever name it is installed. */
+const START =
+  'if command -v redis-server; then exec redis-server "$@"; fi; exec -a redis-server redis-check-rdb "$@"';
 
 /** A private Redis. With `durable` it flushes every write to disk before answering, as the service does; without it, never. */
 export async function startRedis(
@@ -29,8 +39,21 @@ export async function startRedis(
   const port = await freePort();
   const durability = durable ? ["--appendonly", "yes", "--appendfsync", "always"] : ["--appendonly", "no"];
   const child = await guard.spawn(
-    "redis-server",
-    ["--port", `${port}`, "--bind", "127.0.0.1", "--dir", folder, "--save", "", ...durability],
+    "bash",
+    [
+      "-c",
+      START,
+      "redis",
+      "--port",
+      `${port}`,
+      "--bind",
+      "127.0.0.1",
+      "--dir",
+      folder,
+      "--save",
+      "",
+      ...durability,
+    ],
     openSync(join(folder, "log"), "a"),
   );
   const client = new Redis({ port, host: "127.0.0.1", retryStrategy: () => 20 });
