@@ -13,6 +13,9 @@ export interface Config {
   readonly pruneIntervalMs: number;
   readonly pruneRetentionMs: number;
   readonly shutdownGraceMs: number;
+  /** Whether checks are answered from memory. */
+  readonly index: boolean;
+  readonly indexMaxEntries: number;
   readonly logLevel: LogLevel;
 }
 
@@ -58,6 +61,8 @@ export function readConfig(env: Environment): Config {
     ),
     pruneRetentionMs: read("PRUNE_RETENTION", "0", between("0", "36500d")),
     shutdownGraceMs: read("SHUTDOWN_GRACE", "30s", between("1s", "1h")),
+    index: read("INDEX", "on", onOrOff),
+    indexMaxEntries: read("INDEX_MAX_ENTRIES", "20000000", wholeNumber(1, 1_000_000_000)),
     logLevel: read("LOG_LEVEL", "info", logLevel),
   };
   if (problems.length > 0) throw new ConfigError(problems);
@@ -86,6 +91,21 @@ function between(least: string, most: string): (text: string) => number {
       throw new RangeError(`must be between ${least} and ${most}`);
     }
     return ms;
+  };
+}
+
+function onOrOff(text: string): boolean {
+  if (text !== "on" && text !== "off") throw new RangeError("must be on or off");
+  return text === "on";
+}
+
+function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= least && value <= most)) {
+      throw new RangeError(`must be a whole number between ${least} and ${most}`);
+    }
+    return value;
   };
 }
 

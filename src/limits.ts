@@ -53,6 +53,24 @@ export const MAX_READ_BYTES = 300 * 1024;
 /** Jtis waiting to be looked up before IsBlacklisted is refused as OVERLOADED. */
 export const MAX_QUEUED_JTIS = 500_000;
 
+/** Rows of one read of what has changed: more than one commit holds, and read and taken over within a few milliseconds. */
+export const TAIL_PAGE = 2500;
+/** Rows of one page while the index is loaded: a millisecond of the event loop. */
+export const SCAN_PAGE = 2000;
+
+/** How soon the index is read again after that failed, and after it was found too small: by then much may have expired. */
+export const LOAD_RETRY_MS = 250;
+export const INDEX_RETRY_MS = 10 * 60_000;
+/** The pause after a read that failed, so that a database that is away is not tried thousands of times a second. */
+export const FAILED_READ_PAUSE_MS = 20;
+/** Stamps kept of revisions that were read: a caller's `at_least_revision` is nearly always among the latest. */
+export const OBSERVED_REVISIONS = 10_000;
+/** How often a part of the index is searched for what has expired, and how much of it: well below a millisecond. */
+export const SWEEP_INDEX_MS = 1000;
+export const SWEEP_INDEX_SEGMENTS = 4;
+/** Work of answering that is done in one turn of the event loop, in microseconds. */
+export const ANSWERS_A_TURN_MICROS = 5000;
+
 /** How often a full queue is searched for calls that nobody waits for any more. */
 export const SWEEP_INTERVAL_MS = 10;
 

@@ -4,7 +4,9 @@ import { startAdminServer } from "./admin/admin-server.ts";
 import { Blacklist } from "./blacklist/blacklist.ts";
 import { BothClocks } from "./blacklist/both-clocks.ts";
 import { CoalescedChecks } from "./blacklist/coalesced-checks.ts";
+import { Follower } from "./blacklist/follower.ts";
 import { Heartbeat } from "./blacklist/heartbeat.ts";
+import { IndexedChecks } from "./blacklist/indexed-checks.ts";
 import { PruneSchedule } from "./blacklist/prune-schedule.ts";
 import { Writer } from "./blacklist/writer.ts";
 import { type Clock, systemClock } from "./clock.ts";
@@ -52,8 +54,18 @@ export async function start(
     const within = <T>(work: Promise<T>) =>
       Promise.race([work, delay(config.shutdownGraceMs * FLUSH_SHARE, undefined, { ref: false })]);
     closers.push(() => within(writer.settled()));
-    const checks = new CoalescedChecks({ store, clock, leewayMs });
     const clocks = new BothClocks(clock);
+    const fromDatabase = new CoalescedChecks({ store, clock, leewayMs });
+    const follower = config.index
+      ? new Follower({ store, clock, clocks, log, leewayMs, maxEntries: config.indexMaxEntries })
+      : undefined;
+    closers.push(() => follower?.stop());
+    const checks =
+      follower === undefined
+        ? fromDatabase
+        : new IndexedChecks({ follower, fallback: fromDatabase, clocks, leewayMs });
+    // One read tells the index what changed and the heartbeat that the database is there.
+    const probe = () => (follower?.isComplete ? follower.standing() : store.read([]));
     const retentionMs = config.pruneRetentionMs;
     const blacklist = new Blacklist({ store, writer, checks, clock, clocks, leewayMs, retentionMs });
     const schedule = new PruneSchedule({ blacklist, clock, log, metrics, random });
@@ -72,13 +84,14 @@ export async function start(
       grpc.setServing(healthy);
       metrics.setServing(healthy);
     }
-    const heartbeat = new Heartbeat({ store, clock, clocks, log, onChange: setServing });
+    const heartbeat = new Heartbeat({ probe, clock, clocks, log, onChange: setServing });
     closers.push(() => {
       heartbeat.stop();
       setServing(false);
       return grpc.drain({ noticeMs: noticeOf(config), timeoutMs: config.shutdownGraceMs * DRAIN_SHARE });
     });
     await heartbeat.start();
+    follower?.start();
     schedule.start(config.pruneIntervalMs);
 
     let closing: Promise<void> | undefined;

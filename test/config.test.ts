@@ -13,6 +13,8 @@ const DEFAULTS: Config = {
   pruneIntervalMs: 3_600_000,
   pruneRetentionMs: 0,
   shutdownGraceMs: 30_000,
+  index: true,
+  indexMaxEntries: 20_000_000,
   logLevel: "info",
 };
 
@@ -34,6 +36,8 @@ describe("readConfig", () => {
       PRUNE_INTERVAL: "0s",
       PRUNE_RETENTION: "90d",
       SHUTDOWN_GRACE: "1m30s",
+      INDEX: "off",
+      INDEX_MAX_ENTRIES: "1000",
       LOG_LEVEL: "debug",
     };
     expect(readConfig(env)).to.deep.equal({
@@ -51,6 +55,8 @@ describe("readConfig", () => {
       pruneIntervalMs: 0,
       pruneRetentionMs: 90 * 86_400_000,
       shutdownGraceMs: 90_000,
+      index: false,
+      indexMaxEntries: 1000,
       logLevel: "debug",
     });
   });

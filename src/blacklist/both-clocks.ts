@@ -5,6 +5,7 @@ import type { EpochMs } from "../entry.ts";
 export class BothClocks {
   readonly #clock: Clock;
   #skewMs = 0;
+  #seen: { readonly clock: EpochMs; readonly at: number } | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -18,10 +19,17 @@ export class BothClocks {
   /** The database's clock, read at some time after `sentAt` and before now. */
   observe(databaseClock: EpochMs, sentAt: EpochMs): void {
     this.#skewMs = databaseClock - (sentAt + this.#clock.now()) / 2;
+    this.#seen = { clock: databaseClock, at: this.#clock.monotonic() };
   }
 
-  /** The earlier of the two, now: what has passed by this one has passed by both. */
+  /**
+   * The earlier of the two, now: what has passed by this one has passed by both. The database's has gone on since it was
+   * read by at least as long as ago its answer arrived.
+   */
   earlier(): EpochMs {
-    return (this.#clock.now() + Math.min(0, this.#skewMs)) as EpochMs;
+    const now = this.#clock.now();
+    if (this.#seen === undefined) return now;
+    const { clock, at } = this.#seen;
+    return Math.min(now, Math.floor(clock + this.#clock.monotonic() - at)) as EpochMs;
   }
 }

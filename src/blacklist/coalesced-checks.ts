@@ -5,7 +5,9 @@ import { ServiceError } from "../errors.ts";
 import { MAX_QUEUED_JTIS, MAX_READ_BYTES, MAX_READ_JTIS } from "../limits.ts";
 import { formatRevision, type Revision } from "../revision.ts";
 import type { Sighting, Store } from "../store/store.ts";
-import type { CheckAnswer, Checks, Freshness, Verdict } from "./checks.ts";
+import { answer } from "./answer.ts";
+import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
+import { READ_ONLY, REVISION_LOST } from "./doubt.ts";
 import { type Waiting, WaitingList } from "./waiting-list.ts";
 
 interface WaitingCheck extends Waiting {
@@ -65,11 +67,21 @@ export class CoalescedChecks implements Checks {
       const asked = new Set<Jti>();
       for (const { jtis } of group) for (const jti of jtis) asked.add(jti);
       const sighting = await this.#store.read([...asked]);
-      const now = Math.min(sighting.clock, this.#clock.now()) as EpochMs;
+      const knowledge = {
+        expiryOf: (jti: Jti) => sighting.expiries.get(jti) ?? 0,
+        now: Math.min(sighting.clock, this.#clock.now()) as EpochMs,
+        leewayMs: this.#leewayMs,
+        revision: sighting.revision,
+      };
       const doubts = await this.#doubts(group, sighting);
       for (const waiting of group) {
         try {
-          waiting.resolve(answer(waiting, sighting, { now, leewayMs: this.#leewayMs, doubts }));
+          const { freshness, jtis } = waiting;
+          const revisionDoubt =
+            freshness.kind === "at-least" ? doubts.get(formatRevision(freshness.revision)) : undefined;
+          waiting.resolve(
+            answer(jtis, knowledge, revisionDoubt ?? (sighting.writable ? undefined : READ_ONLY)),
+          );
         } catch (error) {
           waiting.reject(error);
         }
@@ -97,35 +109,4 @@ export class CoalescedChecks implements Checks {
       return new Map([...named.keys()].map((text) => [text, error]));
     }
   }
-}
-
-const REVISION_LOST = new ServiceError(
-  "REVISION_LOST",
-  "the database does not have the revision named: it was restored, or is another one",
-);
-
-const READ_ONLY = new ServiceError(
-  "NOT_FRESH",
-  "the database is read-only and may lag behind: nothing can be ruled out",
-);
-
-function answer(
-  { jtis, freshness }: WaitingCheck,
-  { expiries, revision, writable }: Sighting,
-  { now, leewayMs, doubts }: { now: EpochMs; leewayMs: number; doubts: ReadonlyMap<string, unknown> },
-): CheckAnswer {
-  const revisionDoubt =
-    freshness.kind === "at-least" ? doubts.get(formatRevision(freshness.revision)) : undefined;
-  const doubt = revisionDoubt ?? (writable ? undefined : READ_ONLY);
-  let positives = 0;
-  const verdicts = jtis.map((jti): Verdict => {
-    const expiresAt = expiries.get(jti);
-    if (expiresAt !== undefined && expiresAt + leewayMs > now) {
-      positives++;
-      return "blacklisted";
-    }
-    return doubt === undefined ? "not-blacklisted" : "unknown";
-  });
-  if (doubt !== undefined && positives === 0) throw doubt;
-  return { verdicts, revision };
 }

@@ -1,11 +1,12 @@
 import type { Logger } from "pino";
 import type { Clock } from "../clock.ts";
 import { HEARTBEAT_MS, HEARTBEAT_WHILE_DOWN_MS, MAX_CLOCK_SKEW_MS } from "../limits.ts";
-import type { Store } from "../store/store.ts";
+import type { Standing } from "../store/store.ts";
 import type { BothClocks } from "./both-clocks.ts";
 
 interface Options {
-  readonly store: Store;
+  /** Asks the database how it stands. */
+  readonly probe: () => Promise<Standing>;
   readonly clock: Clock;
   /** Told at every beat what the database's clock says. */
   readonly clocks: BothClocks;
@@ -35,11 +36,11 @@ export class Heartbeat {
   }
 
   async #beat(): Promise<void> {
-    const { store, clock, clocks } = this.#options;
+    const { probe, clock, clocks } = this.#options;
     let problem: unknown;
     try {
       const sent = clock.now();
-      const standing = await store.read([]);
+      const standing = await probe();
       clocks.observe(standing.clock, sent);
       this.#compareClocks(clocks.skewMs);
       if (!standing.writable) problem = new Error("the database is read-only");

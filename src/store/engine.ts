@@ -12,10 +12,15 @@ export interface Engine {
   readonly clock: string;
   /** SQL that is 1 on a server that takes writes. */
   readonly writable: string;
+  /** SQL that makes a table of a FROM clause be read by the index of this name. */
+  byIndex(name: string): string;
   /**
    * Runs one SELECT on the connection kept for checks; rows as arrays. `sql` holds no value but numbers and hexadecimal literals.
    */
   select(sql: string): Promise<readonly (readonly unknown[])[]>;
+
+  /** A connection of its own that runs SELECTs again and again; the database prepares each once. */
+  openReader(): Reader;
 
   /** {@link Store.write} on the database of this generation. */
   write(entries: readonly NewEntry[], terms: Terms, generation: string): Promise<Receipt>;
@@ -24,6 +29,12 @@ export interface Engine {
   translate(error: unknown): unknown;
 
   close(): Promise<void>;
+}
+
+export interface Reader {
+  /** Rows as arrays. `values` stand for the question marks of `sql`. */
+  select(sql: string, values: readonly (number | Uint8Array)[]): Promise<readonly (readonly unknown[])[]>;
+  close(): void;
 }
 
 /** A column's bytes as text; the drivers disagree on their type. */

@@ -7,6 +7,7 @@ import type { Revision } from "../revision.ts";
 import { type Engine, literal, text } from "./engine.ts";
 import { listPage } from "./listing.ts";
 import { countExpired, deleteExpired, trimCommits } from "./pruning.ts";
+import { hex, revisionOf } from "./rows.ts";
 import { checkSchema, migrateUp } from "./schema.ts";
 import type {
   Deployment,
@@ -17,8 +18,10 @@ import type {
   Receipt,
   Sighting,
   Store,
+  Tail,
   Terms,
 } from "./store.ts";
+import { SqlTail } from "./tail.ts";
 
 /** {@link Store} on any database that has an {@link Engine}. */
 export class KnexStore implements Store {
@@ -53,7 +56,7 @@ export class KnexStore implements Store {
         .update({ leeway_ms: this.#leewayMs });
       const state = await knex("blacklist_state").where({ id: 1 }).first("generation", "secret");
       this.#deployment = {
-        generation: Buffer.from(state.generation).toString("hex"),
+        generation: hex(state.generation),
         secret: Buffer.from(state.secret),
         remark,
       };
@@ -88,13 +91,13 @@ export class KnexStore implements Store {
     );
     const first = rows[0];
     if (first === undefined) throw storeUnavailable("the database has lost its state row");
-    if (Buffer.from(first[2] as Uint8Array).toString("hex") !== generation) {
+    if (hex(first[2]) !== generation) {
       throw storeUnavailable("the database is not the one that this service was started on");
     }
     const expiries = new Map<string, EpochMs>();
     for (const row of rows) if (row[5] !== null) expiries.set(text(row[5]), Number(row[6]) as EpochMs);
     return {
-      revision: { number: Number(first[0]), stamp: Buffer.from(first[1] as Uint8Array).toString("hex") },
+      revision: revisionOf(first[0], first[1]),
       clock: Number(first[3]) as EpochMs,
       writable: Number(first[4]) === 1,
       expiries,
@@ -110,16 +113,16 @@ export class KnexStore implements Store {
        FROM blacklist_state state LEFT JOIN blacklist_commits commits ON commits.revision IN (${numbers}) WHERE state.id = 1`,
     );
     const [last, oldest] = (rows[0] ?? []).map(Number);
-    const stamps = new Map(
-      rows
-        .filter((row) => row[3] !== null)
-        .map((row) => [Number(row[2]), Buffer.from(row[3] as Uint8Array).toString("hex")]),
-    );
+    const stamps = new Map(rows.filter((row) => row[3] !== null).map((row) => [Number(row[2]), hex(row[3])]));
     return revisions.filter(({ number, stamp }) => {
       const kept = stamps.get(number);
       if (kept !== undefined) return kept !== stamp;
       return !(number < (oldest as number) && number <= (last as number));
     });
+  }
+
+  openTail(): Tail {
+    return new SqlTail(this.#engine, async () => (this.#deployment ?? (await this.#ready())).generation);
   }
 
   async list(query: ListQuery): Promise<ListPage> {

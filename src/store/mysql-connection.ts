@@ -43,14 +43,34 @@ export class MysqlConnection {
   }
 
   /** Runs `sql`: one statement, or several where the options allow it. Rows come as arrays. */
-  async query<T>(sql: string): Promise<T> {
+  query<T>(sql: string): Promise<T> {
+    return this.#use((connection) => run<T>(connection, { sql, rowsAsArray: true }));
+  }
+
+  /** Runs one statement with values for its question marks, prepared the first time: less work for the server. */
+  execute<T>(sql: string, values: readonly (number | Uint8Array)[]): Promise<T> {
+    return this.#use(
+      (connection) =>
+        new Promise((resolve, reject) => {
+          connection.execute<RowDataPacket[]>(
+            { sql, values: values as (number | Buffer)[], rowsAsArray: true },
+            (error, rows) => {
+              if (error) reject(error);
+              else resolve(rows as T);
+            },
+          );
+        }),
+    );
+  }
+
+  async #use<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
     if (this.#closed) throw new Error("the connection is closed");
     this.#connection ??= this.#connect();
     const opening = this.#connection;
     let connection: Connection | undefined;
     try {
       connection = await opening;
-      return await this.#inTime(connection, run<T>(connection, { sql, rowsAsArray: true }));
+      return await this.#inTime(connection, work(connection));
     } catch (error) {
       if (this.#connection === opening) this.#connection = undefined;
       connection?.destroy();

@@ -4,8 +4,7 @@ import type { Knex } from "knex";
 import type { EpochMs, NewEntry } from "../entry.ts";
 import { ServiceError, storeUnavailable } from "../errors.ts";
 import { MAX_WRITE_ATTEMPTS, MAX_WRITE_MS } from "../limits.ts";
-import type { Engine } from "./engine.ts";
-import { text } from "./engine.ts";
+import { type Engine, type Reader, text } from "./engine.ts";
 import type { MysqlAddress } from "./mysql-address.ts";
 import { MysqlConnection, SilenceError } from "./mysql-connection.ts";
 import {
@@ -32,24 +31,47 @@ export class MysqlEngine implements Engine {
   readonly clock = MYSQL_CLOCK;
   readonly writable = MYSQL_WRITABLE;
   readonly knex: Knex;
+  readonly #address: MysqlAddress;
   readonly #pool: MysqlPool;
   /** Checks and writes each have a connection of their own: nothing that is slow elsewhere can make them wait. */
   readonly #reader: MysqlConnection;
   readonly #writer: MysqlConnection;
+  readonly #readers = new Set<MysqlConnection>();
   #lastRevision = 0;
   #closed = false;
 
   constructor({ host, port, user, password, database }: MysqlAddress, { timeoutMs }: { timeoutMs: number }) {
     const address = { host, port, user, password, database };
+    this.#address = address;
     this.#reader = new MysqlConnection(address);
     this.#writer = new MysqlConnection({ ...address, multipleStatements: true, flags: ["-FOUND_ROWS"] });
     this.#pool = createMysqlPool(address, { timeoutMs });
     this.knex = this.#pool.knex;
   }
 
-  async select(sql: string): Promise<readonly (readonly unknown[])[]> {
+  byIndex(name: string): string {
+    return `FORCE INDEX (${name})`;
+  }
+
+  select(sql: string): Promise<readonly (readonly unknown[])[]> {
+    return this.#read(() => this.#reader.query(sql));
+  }
+
+  openReader(): Reader {
+    const connection = new MysqlConnection(this.#address);
+    this.#readers.add(connection);
+    return {
+      select: (sql, values) => this.#read(() => connection.execute(sql, values)),
+      close: () => {
+        connection.close();
+        this.#readers.delete(connection);
+      },
+    };
+  }
+
+  async #read<T>(work: () => Promise<T>): Promise<T> {
     try {
-      return await this.#reader.query(sql);
+      return await work();
     } catch (error) {
       // What went silent for one connection did for all; the others need not find out each by itself.
       if (error instanceof SilenceError) this.#pool.abandon();
@@ -118,6 +140,7 @@ export class MysqlEngine implements Engine {
     this.#closed = true;
     this.#reader.close();
     this.#writer.close();
+    for (const reader of this.#readers) reader.close();
     await this.#pool.close();
   }
 }

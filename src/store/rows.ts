@@ -1,4 +1,5 @@
 import type { Entry, EpochMs, Jti } from "../entry.ts";
+import type { Revision } from "../revision.ts";
 import { text } from "./engine.ts";
 
 /** The columns of an entry, in the order in which rows are read as arrays. */
@@ -21,4 +22,13 @@ export function entryOf(row: EntryRow): Entry {
     reason: text(row.reason),
     revokedBy: text(row.revoked_by),
   };
+}
+
+/** A commit's number and stamp, as its columns hold them. */
+export function revisionOf(number: unknown, stamp: unknown): Revision {
+  return { number: Number(number), stamp: hex(stamp) };
+}
+
+export function hex(bytes: unknown): string {
+  return Buffer.from(bytes as Uint8Array).toString("hex");
 }

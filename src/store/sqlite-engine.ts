@@ -6,7 +6,7 @@ import BetterSQLite3Client from "knex/lib/dialects/better-sqlite3/index.js";
 import Libsql from "libsql";
 import type { EpochMs, NewEntry } from "../entry.ts";
 import { ServiceError, StartError, storeUnavailable } from "../errors.ts";
-import type { Engine } from "./engine.ts";
+import type { Engine, Reader } from "./engine.ts";
 import { ENTRY_COLUMNS, type EntryRow, entryOf } from "./rows.ts";
 import type { Receipt, Terms, WriteResult } from "./store.ts";
 import { withoutText } from "./without-text.ts";
@@ -49,6 +49,31 @@ export class SqliteEngine implements Engine {
       log: { warn() {}, error() {}, deprecate() {}, debug() {} },
       pool: { min: 1, max: 1 },
     });
+  }
+
+  byIndex(name: string): string {
+    return `INDEXED BY ${name}`;
+  }
+
+  openReader(): Reader {
+    const statements = new Map<string, Libsql.Statement>();
+    let closed = false;
+    return {
+      select: (sql, values) =>
+        this.#use((database) => {
+          if (closed) throw new Error("the reader is closed");
+          let statement = statements.get(sql);
+          if (statement === undefined) {
+            statement = database.prepare(sql).raw();
+            statements.set(sql, statement);
+          }
+          return statement.all([...values]) as unknown[][];
+        }),
+      close() {
+        closed = true;
+        statements.clear();
+      },
+    };
   }
 
   async select(sql: string): Promise<readonly (readonly unknown[])[]> {

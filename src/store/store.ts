@@ -50,8 +50,62 @@ export interface Store {
    */
   prune(request: PruneOrder): Promise<PruneReceipt>;
 
-  /** Ends every connection. Calls under way fail as unavailable. May be called twice. */
+  /** What changes, for whoever keeps a copy of the blacklist; on a connection of its own, made when it is first needed. */
+  openTail(): Tail;
+
+  /** Ends every connection, those of tails too. Calls under way fail as unavailable. May be called twice. */
   close(): Promise<void>;
+}
+
+/**
+ * The blacklist as a sequence of changes: every commit stamps the rows it creates or extends with its revision, so whoever has
+ * all rows up to a revision lacks only rows with a later one. Rows leave by Prune alone, unseen. Throws as `Store` does.
+ */
+export interface Tail {
+  /**
+   * The entries that changed after `from`, in the order of (revision, jti), at most `TAIL_PAGE` of them, and how the database
+   * stood: all in one statement, one snapshot. With `hasMore` false, nothing up to `revision` is left to be read.
+   * An entry that changes again while pages are read comes again, later.
+   */
+  changes(from: TailPosition, seen: Revision | undefined): Promise<Changes>;
+
+  /**
+   * At most `SCAN_PAGE` entries in the order of their jtis, from the one after `after` on. Pages are not of one snapshot: whoever
+   * reads all of them, and then the changes since a revision read before the first page, has missed nothing.
+   */
+  scan(after: Uint8Array): Promise<ScanPage>;
+
+  /** Ends the connection. Calls under way fail as unavailable. */
+  close(): void;
+}
+
+/** After the entry `jti` of the commit `revision`; an empty jti: from the beginning of that commit. */
+export interface TailPosition {
+  readonly revision: number;
+  readonly jti: Uint8Array;
+}
+
+export interface TailEntry {
+  /** Bytes of UTF-8. */
+  readonly jti: Uint8Array;
+  readonly expiresAt: EpochMs;
+}
+
+export interface Changes extends Standing {
+  readonly entries: readonly TailEntry[];
+  readonly hasMore: boolean;
+  /** Where the next page begins. */
+  readonly next: TailPosition;
+  /**
+   * True when the commit `seen` is in this database's history. False: it was undone by a crash or a restore, and everything
+   * read so far is of another history. True where no revision was named.
+   */
+  readonly intact: boolean;
+}
+
+export interface ScanPage {
+  readonly entries: readonly TailEntry[];
+  readonly hasMore: boolean;
 }
 
 /** What does not change while a database stays the same one. */

@@ -22,7 +22,7 @@ describe("Heartbeat", () => {
     log = memoryLog();
     changes = [];
     heartbeat = new Heartbeat({
-      store,
+      probe: () => store.read([]),
       clock,
       clocks: new BothClocks(clock),
       log: log.log,

@@ -1,13 +1,18 @@
 import type { Entry, EpochMs, Jti, NewEntry } from "../../src/entry.ts";
+import { SCAN_PAGE, TAIL_PAGE } from "../../src/limits.ts";
 import type { Revision } from "../../src/revision.ts";
 import type {
+  Changes,
   Deployment,
   ListPage,
   PruneOrder,
   PruneReceipt,
   Receipt,
+  ScanPage,
   Sighting,
   Store,
+  Tail,
+  TailPosition,
   Terms,
   WriteResult,
 } from "../../src/store/store.ts";
@@ -29,6 +34,8 @@ export class HeldStore implements Store {
   readonly writes: Held<readonly NewEntry[]>[] = [];
   readonly reads: Held<readonly Jti[]>[] = [];
   readonly prunes: Held<PruneOrder>[] = [];
+  readonly changes: Held<{ readonly from: TailPosition; readonly seen: Revision | undefined }>[] = [];
+  readonly scans: Held<string>[] = [];
   readonly table = new Map<string, Entry>();
   writable = true;
   /** How far the database's clock is ahead of the service's. */
@@ -39,6 +46,12 @@ export class HeldStore implements Store {
   missingFailure: unknown;
   readonly #clock: FakeClock;
   readonly #holding: boolean;
+  /** The commit that last changed each entry. */
+  readonly #changedIn = new Map<string, number>();
+  /** Stamps of commits whose stamp is not their number: those of another history. */
+  readonly #stamps = new Map<number, string>();
+  /** Rows of a page; the real ones would need thousands of entries. */
+  page: number = TAIL_PAGE;
   #revision = 0;
 
   constructor({ clock, holding = true }: { clock: FakeClock; holding?: boolean }) {
@@ -47,7 +60,25 @@ export class HeldStore implements Store {
   }
 
   get revision(): Revision {
-    return { number: this.#revision, stamp: this.#revision.toString(16).padStart(16, "0") };
+    return { number: this.#revision, stamp: this.#stampOf(this.#revision) };
+  }
+
+  #stampOf(number: number): string {
+    return this.#stamps.get(number) ?? number.toString(16).padStart(16, "0");
+  }
+
+  /** Commits at once, by another replica. */
+  commit(...entries: readonly NewEntry[]): void {
+    this.#commit(entries, { now: this.#clock.now(), leewayMs: 0 });
+  }
+
+  /** The database is restored to its state after `revision`; what it commits from now on is another history. */
+  restore(revision: number): void {
+    for (const [jti, changedIn] of this.#changedIn) if (changedIn > revision) this.table.delete(jti);
+    this.#revision = revision;
+    for (let number = revision + 1; number < revision + 100; number++) {
+      this.#stamps.set(number, (number + 0xabc000).toString(16).padStart(16, "0"));
+    }
   }
 
   get clock(): EpochMs {
@@ -88,6 +119,55 @@ export class HeldStore implements Store {
     throw new Error("no test of an order of events lists anything");
   }
 
+  openTail(): Tail {
+    return {
+      changes: (from, seen) => {
+        const changes = this.#changes(from, seen);
+        return this.#hold(this.changes, { from, seen }, () => changes);
+      },
+      scan: (after) => {
+        const page = this.#scan(Buffer.from(after).toString());
+        return this.#hold(this.scans, Buffer.from(after).toString(), () => page);
+      },
+      close() {},
+    };
+  }
+
+  #changes(from: TailPosition, seen: Revision | undefined): Changes {
+    const after = Buffer.from(from.jti).toString();
+    const rows = [...this.table.values()]
+      .map(({ jti, expiresAt }) => ({ jti, expiresAt, revision: this.#changedIn.get(jti) ?? 0 }))
+      .filter(({ jti, revision }) => revision > from.revision || (revision === from.revision && jti > after))
+      .sort((a, b) => a.revision - b.revision || (a.jti < b.jti ? -1 : 1))
+      .slice(0, this.page);
+    const last = rows.at(-1);
+    const hasMore = rows.length === this.page;
+    return {
+      revision: this.revision,
+      clock: this.clock,
+      writable: this.writable,
+      intact:
+        seen === undefined || (seen.number <= this.#revision && this.#stampOf(seen.number) === seen.stamp),
+      entries: rows.map(({ jti, expiresAt }) => ({ jti: Buffer.from(jti), expiresAt })),
+      hasMore,
+      next:
+        hasMore && last !== undefined
+          ? { revision: last.revision, jti: Buffer.from(last.jti) }
+          : { revision: this.#revision + 1, jti: Buffer.alloc(0) },
+    };
+  }
+
+  #scan(after: string): ScanPage {
+    const size = Math.min(this.page, SCAN_PAGE);
+    const rows = [...this.table.values()]
+      .filter(({ jti }) => jti > after)
+      .sort((a, b) => (a.jti < b.jti ? -1 : 1));
+    return {
+      entries: rows.slice(0, size).map(({ jti, expiresAt }) => ({ jti: Buffer.from(jti), expiresAt })),
+      hasMore: rows.length >= size,
+    };
+  }
+
   async close(): Promise<void> {}
 
   #hold<I, T>(begun: Held<I>[], input: I, effect: () => T): Promise<T> {
@@ -117,7 +197,11 @@ export class HeldStore implements Store {
       if (asked.expiresAt <= stored.expiresAt) return { outcome: "unchanged", entry: stored };
       return { outcome: "extended", entry: { ...stored, expiresAt: asked.expiresAt } };
     });
-    for (const { entry } of results) this.table.set(entry.jti, entry);
+    for (const { entry, outcome } of results) {
+      if (outcome === "unchanged") continue;
+      this.table.set(entry.jti, entry);
+      this.#changedIn.set(entry.jti, this.#revision);
+    }
     return { revision: this.revision, results };
   }
 }

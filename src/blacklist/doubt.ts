@@ -1,0 +1,18 @@
+import { ServiceError } from "../errors.ts";
+
+// Why nothing can be ruled out although the database answers. What is known to be blacklisted stays known.
+
+export const REVISION_LOST = new ServiceError(
+  "REVISION_LOST",
+  "the database does not have the revision named: it was restored, or is another one",
+);
+
+export const READ_ONLY = new ServiceError(
+  "NOT_FRESH",
+  "the database is read-only and may lag behind: nothing can be ruled out",
+);
+
+export const HISTORY_CHANGED = new ServiceError(
+  "NOT_FRESH",
+  "the database has lost commits and is being read anew: nothing can be ruled out until that is done",
+);

@@ -1,0 +1,324 @@
+import { createHmac } from "node:crypto";
+import type { Logger } from "pino";
+import type { Clock } from "../clock.ts";
+import type { EpochMs, Jti } from "../entry.ts";
+import {
+  FAILED_READ_PAUSE_MS,
+  INDEX_RETRY_MS,
+  LOAD_RETRY_MS,
+  OBSERVED_REVISIONS,
+  SWEEP_INDEX_MS,
+  SWEEP_INDEX_SEGMENTS,
+} from "../limits.ts";
+import type { Revision } from "../revision.ts";
+import type { Changes, Standing, Store, Tail, TailEntry, TailPosition } from "../store/store.ts";
+import { TokenIndex } from "../token-index/token-index.ts";
+import type { BothClocks } from "./both-clocks.ts";
+import { HISTORY_CHANGED, READ_ONLY } from "./doubt.ts";
+import { inTurns } from "./in-turns.ts";
+import { loadAll } from "./index-loader.ts";
+import { elapsedSince, type Instant, instantOf } from "./instant.ts";
+
+/** Whoever waits for proof that the index has everything that was acknowledged before they asked. */
+export interface Waiter {
+  /** How much work `proven` is, in microseconds, roughly. */
+  readonly cost: number;
+  proven(standing: Standing): void;
+  failed(error: unknown): void;
+}
+
+/**
+ * - loading: the index is not complete yet.
+ * - following: it has all that the database had at the last proof.
+ * - rebuilding: the database has lost commits that the index holds. The index knows more than the database, but not all of it.
+ * - overflowed: there are more entries than the index may hold. It is empty.
+ */
+export type Phase = "loading" | "following" | "rebuilding" | "overflowed";
+
+interface Options {
+  readonly store: Store;
+  readonly clock: Clock;
+  /** Told at every read what the database's clock says. */
+  readonly clocks: BothClocks;
+  readonly log: Logger;
+  readonly leewayMs: number;
+  readonly maxEntries: number;
+}
+
+/**
+ * Keeps the index equal to the database by reading what changed since the last revision it has. A read that finds nothing left
+ * proves the index current as of the moment when it was sent; all who asked before that share it. One read is under way at a
+ * time, and only while somebody waits: the heartbeat, once a second, or a check.
+ */
+export class Follower {
+  readonly #options: Options;
+  readonly #tail: Tail;
+  /** Absent until the deployment's secret is known, and while overflowed. */
+  #index: TokenIndex | undefined;
+  #phase: Phase = "loading";
+  #waiting: Waiter[] = [];
+  #planned = false;
+  #reading = false;
+  /** By the monotonic clock. */
+  #notBefore = Number.NEGATIVE_INFINITY;
+  #position: TailPosition = { revision: 0, jti: new Uint8Array() };
+  /** The last revision read from the database: what was read is of no history that lacks it. */
+  #seen: Revision | undefined;
+  /** Everything up to it is in the index. */
+  #applied: Revision = { number: 0, stamp: "" };
+  #provenAt: Instant | undefined;
+  /** Stamps of the latest revisions that were read here, by their numbers. */
+  readonly #observed = new Map<number, string>();
+  #sweepAt = Number.NEGATIVE_INFINITY;
+  #cancelRetry = () => {};
+  #problem: string | undefined;
+  #stopped = false;
+
+  constructor(options: Options) {
+    this.#options = options;
+    this.#tail = options.store.openTail();
+  }
+
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  /** Whether what is in the index may be believed: it holds all that this service has ever known. */
+  get isComplete(): boolean {
+    return this.#phase === "following" || this.#phase === "rebuilding";
+  }
+
+  /** Everything acknowledged up to this revision is in the index. */
+  get applied(): Revision {
+    return this.#applied;
+  }
+
+  /** Milliseconds since the index was proven current, at least; infinite where it never was, or may not be believed. */
+  get staleness(): number {
+    return this.#provenAt === undefined
+      ? Number.POSITIVE_INFINITY
+      : elapsedSince(this.#provenAt, this.#options.clock);
+  }
+
+  /** How many entries the index holds, expired or not. */
+  get size(): number {
+    return this.#index?.size ?? 0;
+  }
+
+  /** When the token expires or expired, in milliseconds since 1970; 0 where the index does not hold it. */
+  expiryOf(jti: Jti): number {
+    return this.#index?.expiryOf(jti) ?? 0;
+  }
+
+  /** True where everything up to `revision` is in the index, and the revision is known to be of this history. */
+  reflects({ number, stamp }: Revision): boolean {
+    return (
+      this.#phase === "following" && number <= this.#applied.number && this.#observed.get(number) === stamp
+    );
+  }
+
+  /** Begins to load the index. */
+  start(): void {
+    void this.#load();
+  }
+
+  /** Asks for proof by a read that is sent later than now. Fails at once where the index may not be believed. */
+  prove(waiter: Waiter): void {
+    if (this.#phase !== "following") {
+      waiter.failed(HISTORY_CHANGED);
+      return;
+    }
+    this.#waiting.push(waiter);
+    this.#plan();
+  }
+
+  /** How the database stands, by a read that is sent later than now. */
+  standing(): Promise<Standing> {
+    return new Promise((resolve, reject) => this.prove({ cost: 1, proven: resolve, failed: reject }));
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelRetry();
+    this.#tail.close();
+  }
+
+  /** The read goes out at the end of this turn of the event loop: all who ask in the same turn share it. */
+  #plan(): void {
+    if (this.#planned || this.#reading) return;
+    this.#planned = true;
+    const go = (): void => {
+      this.#planned = false;
+      this.#read([]);
+    };
+    const pause = this.#notBefore - this.#options.clock.monotonic();
+    if (pause > 0) this.#options.clock.schedule(pause, go);
+    else setImmediate(go);
+  }
+
+  #read(carried: readonly Waiter[]): void {
+    // Taken off the list before the read is sent: it proves nothing to those who come later.
+    const group = [...carried, ...this.#waiting];
+    this.#waiting = [];
+    if (this.#phase !== "following" || this.#stopped) {
+      for (const waiter of group) waiter.failed(HISTORY_CHANGED);
+      return;
+    }
+    this.#reading = true;
+    const sentAt = instantOf(this.#options.clock);
+    this.#tail.changes(this.#position, this.#seen).then(
+      (changes) => {
+        this.#reading = false;
+        this.#arrived(changes, group, sentAt);
+      },
+      (error: unknown) => {
+        this.#reading = false;
+        // A database that is away must not be tried a thousand times a second.
+        this.#notBefore = this.#options.clock.monotonic() + FAILED_READ_PAUSE_MS;
+        if (this.#waiting.length > 0) this.#plan();
+        // What the read would have shown is unknown: it satisfies nobody.
+        for (const waiter of group) waiter.failed(error);
+      },
+    );
+  }
+
+  #arrived(changes: Changes, group: readonly Waiter[], sentAt: Instant): void {
+    this.#options.clocks.observe(changes.clock, sentAt.wall as EpochMs);
+    if (!changes.intact) {
+      this.#rebuild(group);
+      return;
+    }
+    this.#advance(changes);
+    if (changes.hasMore) {
+      // The rest may hold what somebody must see, so nobody is answered, and `applied` stays where it is.
+      this.#read(group);
+      this.#take(changes.entries);
+      return;
+    }
+    if (changes.writable) {
+      this.#applied = changes.revision;
+      this.#provenAt = sentAt;
+    }
+    // The database is asked again before those who wait are answered: it works meanwhile.
+    if (this.#waiting.length > 0) this.#plan();
+    this.#take(changes.entries);
+    inTurns(group, (waiter) => {
+      if (changes.writable) waiter.proven(changes);
+      else waiter.failed(READ_ONLY);
+    });
+    this.#checkSize();
+    this.#sweep();
+  }
+
+  /** A little of the index at a time, at most once a second. */
+  #sweep(): void {
+    const { clock, clocks, leewayMs } = this.#options;
+    if (clock.monotonic() < this.#sweepAt) return;
+    this.#sweepAt = clock.monotonic() + SWEEP_INDEX_MS;
+    this.#index?.sweep(clocks.earlier() - leewayMs, SWEEP_INDEX_SEGMENTS);
+  }
+
+  #advance({ revision, next }: Changes): void {
+    this.#position = next;
+    this.#seen = revision;
+    this.#observed.set(revision.number, revision.stamp);
+    if (this.#observed.size > OBSERVED_REVISIONS) {
+      const [oldest] = this.#observed.keys();
+      this.#observed.delete(oldest as number);
+    }
+  }
+
+  #take(entries: readonly TailEntry[]): void {
+    const { leewayMs, clocks } = this.#options;
+    const cutoff = clocks.earlier() - leewayMs;
+    for (const { jti, expiresAt } of entries) if (expiresAt > cutoff) this.#index?.add(jti, expiresAt);
+  }
+
+  async #load(): Promise<void> {
+    const { clock, clocks, log, store } = this.#options;
+    const began = instantOf(clock);
+    try {
+      const { secret } = await store.open();
+      this.#index ??= new TokenIndex(indexKey(secret));
+      const { seen, position } = await loadAll(this.#tail, {
+        onStanding: (changes) => clocks.observe(changes.clock, began.wall as EpochMs),
+        onPage: (entries) => {
+          this.#take(entries);
+          // A union with what the database has lost is not given up half-way.
+          if (this.#phase === "loading") this.#checkSize();
+          if (this.#phase === "overflowed") throw new Error("the index is full");
+        },
+      });
+      this.#seen = seen;
+      this.#position = position;
+      await this.#catchUp();
+      this.#phase = "following";
+      this.#problem = undefined;
+      log.info({ entries: this.size, duration_ms: Math.round(elapsedSince(began, clock)) }, "index loaded");
+      this.#checkSize();
+    } catch (error) {
+      if (this.#stopped || this.#phase === "overflowed") return;
+      this.#report(error);
+      this.#cancelRetry = clock.schedule(LOAD_RETRY_MS, () => void this.#load());
+    }
+  }
+
+  /** Takes over what changed while the pages were read. */
+  async #catchUp(): Promise<void> {
+    const { clock, clocks } = this.#options;
+    for (let hasMore = true; hasMore; ) {
+      const sentAt = clock.now();
+      const changes = await this.#tail.changes(this.#position, this.#seen);
+      clocks.observe(changes.clock, sentAt);
+      if (!changes.intact) {
+        this.#phase = "rebuilding";
+        throw HISTORY_CHANGED;
+      }
+      this.#advance(changes);
+      this.#take(changes.entries);
+      hasMore = changes.hasMore;
+      if (!hasMore) this.#applied = changes.revision;
+    }
+  }
+
+  #rebuild(group: readonly Waiter[]): void {
+    this.#phase = "rebuilding";
+    this.#provenAt = undefined;
+    this.#observed.clear();
+    const waiting = [...group, ...this.#waiting];
+    this.#waiting = [];
+    this.#options.log.error(
+      { revision: this.#seen?.number },
+      "the database has lost commits that were read from it: nothing is ruled out until the index holds both",
+    );
+    for (const waiter of waiting) waiter.failed(HISTORY_CHANGED);
+    void this.#load();
+  }
+
+  #checkSize(): void {
+    const { clock, log, maxEntries } = this.#options;
+    if (this.size <= maxEntries || this.#phase === "rebuilding") return;
+    log.error(
+      { entries: this.size, max: maxEntries },
+      "the index is full: checks go to the database. Raise INDEX_MAX_ENTRIES, or prune",
+    );
+    this.#phase = "overflowed";
+    this.#provenAt = undefined;
+    this.#index = undefined;
+    this.#cancelRetry = clock.schedule(INDEX_RETRY_MS, () => {
+      this.#phase = "loading";
+      void this.#load();
+    });
+  }
+
+  #report(error: unknown): void {
+    const text = String(error);
+    if (text !== this.#problem) this.#options.log.warn({ err: error }, "the index cannot be loaded yet");
+    this.#problem = text;
+  }
+}
+
+/** The fingerprints' key: derived apart from all others, so that it can be given to those who hold a copy of the index. */
+function indexKey(secret: Uint8Array): Buffer {
+  return createHmac("sha256", secret).update("tokenblacklist token index 1").digest();
+}

@@ -1,0 +1,91 @@
+import type { Caller } from "../caller.ts";
+import type { Jti } from "../entry.ts";
+import { ServiceError } from "../errors.ts";
+import { MAX_QUEUED_JTIS } from "../limits.ts";
+import { answer, isBlacklisted, type Knowledge } from "./answer.ts";
+import type { BothClocks } from "./both-clocks.ts";
+import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
+import type { Follower, Waiter } from "./follower.ts";
+import { GONE } from "./waiting-list.ts";
+
+/** What answering one call costs, and one jti of it more, in microseconds. */
+const CALL_MICROS = 50;
+const JTI_MICROS = 0.5;
+
+interface Options {
+  readonly follower: Follower;
+  /** Answers while the index cannot. */
+  readonly fallback: Checks;
+  readonly clocks: BothClocks;
+  readonly leewayMs: number;
+}
+
+/**
+ * Answers from the index: positives at once, negatives once the follower has proven it as fresh as the caller wants. While
+ * there is no index to ask, everything goes to the database.
+ */
+export class IndexedChecks implements Checks {
+  readonly #options: Options;
+  #queued = 0;
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
+
+  async check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
+    const { follower, fallback } = this.#options;
+    if (!follower.isComplete) return fallback.check(jtis, freshness, caller);
+    const knowledge = this.#knowledge();
+    if (this.#isFresh(freshness) || jtis.every((jti) => isBlacklisted(jti, knowledge)))
+      return answer(jtis, knowledge);
+    if (freshness.kind === "at-least" && follower.phase === "following") {
+      // Whether the revision named belongs to this history, only the database can tell.
+      return fallback.check(jtis, freshness, caller).catch((error) => this.#answer(jtis, error));
+    }
+    return this.#whenProven(jtis, freshness, caller);
+  }
+
+  #isFresh(freshness: Freshness): boolean {
+    const { follower } = this.#options;
+    if (freshness.kind === "max-staleness") return follower.staleness <= freshness.ms;
+    return freshness.kind === "at-least" && follower.reflects(freshness.revision);
+  }
+
+  #whenProven(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
+    const { fallback, follower } = this.#options;
+    const size = jtis.length;
+    if (this.#queued + size > MAX_QUEUED_JTIS) {
+      throw new ServiceError("OVERLOADED", "too many checks are waiting to be answered");
+    }
+    this.#queued += size;
+    return new Promise((resolve, reject) => {
+      const settle = (doubt?: unknown): void => {
+        this.#queued -= size;
+        if (caller.gone) reject(GONE);
+        // It overflowed meanwhile: what it does not hold proves nothing.
+        else if (!follower.isComplete) resolve(fallback.check(jtis, freshness, caller));
+        else resolve(this.#answer(jtis, doubt));
+      };
+      follower.prove({
+        cost: CALL_MICROS + size * JTI_MICROS,
+        proven: () => settle(),
+        failed: settle,
+      } satisfies Waiter);
+    });
+  }
+
+  /** As far as the index knows. Rejects with the doubt where there is one and nothing is known to be blacklisted. */
+  async #answer(jtis: readonly Jti[], doubt?: unknown): Promise<CheckAnswer> {
+    return answer(jtis, this.#knowledge(), doubt);
+  }
+
+  #knowledge(): Knowledge {
+    const { clocks, follower, leewayMs } = this.#options;
+    return {
+      expiryOf: (jti) => follower.expiryOf(jti),
+      now: clocks.earlier(),
+      leewayMs,
+      revision: follower.applied,
+    };
+  }
+}

@@ -1,0 +1,78 @@
+import type { EpochMs } from "../entry.ts";
+import { storeUnavailable } from "../errors.ts";
+import { SCAN_PAGE, TAIL_PAGE } from "../limits.ts";
+import type { Revision } from "../revision.ts";
+import type { Engine, Reader } from "./engine.ts";
+import { hex, revisionOf } from "./rows.ts";
+import type { Changes, ScanPage, Tail, TailPosition } from "./store.ts";
+
+/** No commit has this number. */
+const NO_COMMIT = -1;
+
+/** Before every jti. */
+const START = new Uint8Array();
+
+const SCAN = `SELECT jti, expires_at FROM blacklisted_tokens WHERE jti > ? ORDER BY jti LIMIT ${SCAN_PAGE}`;
+
+/** {@link Tail} on any database that has an {@link Engine}. */
+export class SqlTail implements Tail {
+  readonly #reader: Reader;
+  readonly #generation: () => Promise<string>;
+  readonly #changes: string;
+
+  constructor(engine: Engine, generation: () => Promise<string>) {
+    this.#reader = engine.openReader();
+    this.#generation = generation;
+    // The page has an ORDER BY and a LIMIT of its own: joined to the state row directly, the database would sort all that is
+    // left each time, and a follower that is far behind would never arrive.
+    this.#changes = `SELECT state.revision, commits.stamp, state.generation, ${engine.clock}, ${engine.writable}, seen.stamp, page.revision, page.jti, page.expires_at
+      FROM blacklist_state state
+      JOIN blacklist_commits commits ON commits.revision = state.revision
+      LEFT JOIN blacklist_commits seen ON seen.revision = ?
+      LEFT JOIN (
+        SELECT revision, jti, expires_at FROM blacklisted_tokens ${engine.byIndex("blacklisted_tokens_tail")}
+        WHERE revision >= ? AND (revision > ? OR jti > ?) ORDER BY revision, jti LIMIT ${TAIL_PAGE}
+      ) page ON 1 = 1
+      WHERE state.id = 1 ORDER BY page.revision, page.jti`;
+  }
+
+  async changes(from: TailPosition, seen: Revision | undefined): Promise<Changes> {
+    const generation = await this.#generation();
+    const values = [seen?.number ?? NO_COMMIT, from.revision, from.revision, from.jti];
+    const rows = await this.#reader.select(this.#changes, values);
+    const [first] = rows;
+    if (first === undefined) throw storeUnavailable("the database has lost its state row");
+    if (hex(first[2]) !== generation) {
+      throw storeUnavailable("the database is not the one that this service was started on");
+    }
+    const revision = revisionOf(first[0], first[1]);
+    const found = first[6] === null ? [] : rows;
+    const hasMore = found.length === TAIL_PAGE;
+    const last = found.at(-1);
+    return {
+      revision,
+      clock: Number(first[3]) as EpochMs,
+      writable: Number(first[4]) === 1,
+      intact: seen === undefined || (first[5] !== null && hex(first[5]) === seen.stamp),
+      entries: found.map((row) => ({ jti: row[7] as Uint8Array, expiresAt: Number(row[8]) as EpochMs })),
+      hasMore,
+      next:
+        hasMore && last !== undefined
+          ? { revision: Number(last[6]), jti: last[7] as Uint8Array }
+          : { revision: revision.number + 1, jti: START },
+    };
+  }
+
+  async scan(after: Uint8Array): Promise<ScanPage> {
+    await this.#generation();
+    const rows = await this.#reader.select(SCAN, [after]);
+    return {
+      entries: rows.map((row) => ({ jti: row[0] as Uint8Array, expiresAt: Number(row[1]) as EpochMs })),
+      hasMore: rows.length === SCAN_PAGE,
+    };
+  }
+
+  close(): void {
+    this.#reader.close();
+  }
+}

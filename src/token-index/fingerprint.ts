@@ -1,0 +1,62 @@
+import { hkdfSync } from "node:crypto";
+import { MAX_JTI_BYTES } from "../limits.ts";
+import { BLOCK_BYTES, Chaskey } from "./chaskey.ts";
+import { packUuid, UUID_LENGTH } from "./uuid.ts";
+
+/** Bytes of the secret that keys the fingerprints. */
+export const KEY_BYTES = 32;
+
+/**
+ * Makes fingerprints of jtis: 128 bits, by a keyed hash, so that nobody who chooses jtis can choose where they stand.
+ * Two jtis share one with a chance of 2^-128 a pair; two UUIDs in canonical text never do.
+ */
+export class Fingerprinter {
+  readonly #words = new Int32Array(4);
+  readonly #uuids: Chaskey;
+  readonly #others: Chaskey;
+  readonly #scratch = Buffer.alloc(MAX_JTI_BYTES + 1 + BLOCK_BYTES);
+  readonly #view = new DataView(this.#scratch.buffer, this.#scratch.byteOffset, this.#scratch.length);
+
+  /** `key` has 32 bytes and is secret. */
+  constructor(key: Uint8Array) {
+    if (key.length !== KEY_BYTES) throw new RangeError(`the key must have ${KEY_BYTES} bytes`);
+    this.#uuids = new Chaskey(subKey(key, "token-index uuid"));
+    this.#others = new Chaskey(subKey(key, "token-index other"));
+  }
+
+  /**
+   * The fingerprint of a jti, or of its UTF-8, which is the same. Always in the same array: it holds until the next one
+   * is taken. Throws a RangeError when there are more than 255 bytes.
+   */
+  take(jti: string | Uint8Array): Int32Array {
+    const length = typeof jti === "string" ? this.#copyText(jti) : this.#copyBytes(jti);
+    if (length > MAX_JTI_BYTES) throw new RangeError(`a jti has at most ${MAX_JTI_BYTES} bytes`);
+    if (length === UUID_LENGTH && packUuid(this.#view))
+      this.#uuids.hash(this.#view, BLOCK_BYTES, this.#words);
+    else this.#others.hash(this.#view, length, this.#words);
+    return this.#words;
+  }
+
+  #copyText(text: string): number {
+    const { length } = text;
+    if (length > MAX_JTI_BYTES) return length;
+    let all = 0;
+    for (let at = 0; at < length; at++) {
+      const unit = text.charCodeAt(at);
+      this.#scratch[at] = unit;
+      all |= unit;
+    }
+    // Into Node's encoder only with what is not ASCII: the call costs more than the loop.
+    return all < 0x80 ? length : this.#scratch.write(text);
+  }
+
+  #copyBytes(bytes: Uint8Array): number {
+    const { length } = bytes;
+    if (length <= MAX_JTI_BYTES) for (let at = 0; at < length; at++) this.#scratch[at] = bytes[at] as number;
+    return length;
+  }
+}
+
+function subKey(key: Uint8Array, label: string): Uint8Array {
+  return new Uint8Array(hkdfSync("sha256", key, "", label, BLOCK_BYTES));
+}

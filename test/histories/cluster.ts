@@ -1,0 +1,75 @@
+import mysql, { type Connection } from "mysql2/promise";
+import { migrate } from "../../src/migrate.ts";
+import { parseDatabaseUrl } from "../../src/store/database-url.ts";
+import { type PrivateMariadb, startMariadb } from "../support/mariadb.ts";
+import { Replica } from "./replica.ts";
+
+export const REPLICAS = 3;
+const CONNECT_TIMEOUT_MS = 5000;
+
+export interface ClusterOptions {
+  readonly binaryLog: boolean;
+  /** The service's setting INDEX; its own default unless given. */
+  readonly index?: "on" | "off" | undefined;
+}
+
+/** A database of its own under three replicas. Serves any number of histories, one after the other. */
+export class Cluster {
+  readonly server: PrivateMariadb;
+  readonly binaryLog: boolean;
+  readonly databaseUrl: string;
+  readonly replicas: readonly Replica[];
+
+  private constructor(
+    server: PrivateMariadb,
+    options: { binaryLog: boolean; databaseUrl: string; replicas: readonly Replica[] },
+  ) {
+    this.server = server;
+    this.binaryLog = options.binaryLog;
+    this.databaseUrl = options.databaseUrl;
+    this.replicas = options.replicas;
+  }
+
+  /** Starts everything on a server that was started with, or without, a binary log. Nothing is left behind where it fails. */
+  static async start({ binaryLog, index }: ClusterOptions): Promise<Cluster> {
+    const server = await startMariadb({ binaryLog });
+    return Cluster.on(server, { binaryLog, index });
+  }
+
+  /** The same on a server that is there already, and that is stopped together with the cluster. */
+  static async on(server: PrivateMariadb, { binaryLog, index }: ClusterOptions): Promise<Cluster> {
+    const replicas: Replica[] = [];
+    try {
+      const { url: databaseUrl } = await server.createDatabase();
+      await migrate("up", parseDatabaseUrl(databaseUrl), () => {});
+      const env = index === undefined ? {} : { INDEX: index };
+      for (let number = 0; number < REPLICAS; number++) {
+        replicas.push(await Replica.start(number, { databaseUrl, env }));
+      }
+      return new Cluster(server, { binaryLog, databaseUrl, replicas });
+    } catch (error) {
+      await Promise.all(replicas.map((replica) => replica.stop()));
+      await server.stop();
+      throw error;
+    }
+  }
+
+  /** Runs `work` on a connection of its own, past all proxies. */
+  async withDatabase<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
+    const connection = await mysql.createConnection({
+      uri: this.databaseUrl,
+      connectTimeout: CONNECT_TIMEOUT_MS,
+    });
+    connection.on("error", () => {});
+    try {
+      return await work(connection);
+    } finally {
+      connection.destroy();
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.replicas.map((replica) => replica.stop()));
+    await this.server.stop();
+  }
+}

@@ -1,0 +1,114 @@
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { BlacklistResult_Outcome, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { ClientError } from "../../src/client/client-error.ts";
+import { now } from "./driver-clock.ts";
+import type { BlacklistCall, CheckCall, Freshness, Operation } from "./history.ts";
+import type { Replica } from "./replica.ts";
+
+/** The service's EXPIRY_LEEWAY, which the cluster leaves at its default: an entry outlives its `expires_at` by it. */
+const LEEWAY_MS = 5 * 60_000;
+
+const OUTCOMES = {
+  [BlacklistResult_Outcome.CREATED]: "created",
+  [BlacklistResult_Outcome.EXTENDED]: "extended",
+  [BlacklistResult_Outcome.ALREADY_BLACKLISTED]: "already",
+} as Record<BlacklistResult_Outcome, "created" | "extended" | "already">;
+
+const VERDICTS = {
+  [Verdict.BLACKLISTED]: "blacklisted",
+  [Verdict.NOT_BLACKLISTED]: "not-blacklisted",
+  [Verdict.UNKNOWN]: "unknown",
+} as Record<Verdict, "blacklisted" | "not-blacklisted" | "unknown">;
+
+/** Makes the calls of one history and writes down what became of them. */
+export class Recorder {
+  readonly operations: Operation[] = [];
+  #started = 0;
+
+  /** Calls begun so far, whether they have ended or not. */
+  get started(): number {
+    return this.#started;
+  }
+
+  /** Never throws: a failure is what was recorded. `validUntil`, whole milliseconds, is when the entry may be forgotten. */
+  async blacklist(
+    replica: Replica,
+    tokens: BlacklistCall["tokens"],
+    { timeoutMs }: { timeoutMs: number },
+  ): Promise<BlacklistCall> {
+    const request = {
+      tokens: tokens.map(({ jti, validUntil }) => ({
+        token: { case: "jti" as const, value: jti },
+        expiresAt: timestampFromMs(validUntil - LEEWAY_MS),
+      })),
+    };
+    const { answer, ...call } = await this.#call(replica, () =>
+      replica.client.blacklist(request, { timeoutMs }),
+    );
+    const results = answer?.results.map(({ token, outcome }) => ({
+      outcome: OUTCOMES[outcome],
+      validUntil: token?.expiresAt === undefined ? 0 : timestampMs(token.expiresAt) + LEEWAY_MS,
+    }));
+    return this.#note({
+      kind: "blacklist",
+      ...call,
+      tokens,
+      answer: results && { revision: answer?.revision ?? "", results },
+    });
+  }
+
+  /** Never throws: a failure is what was recorded. */
+  async check(
+    replica: Replica,
+    jtis: readonly string[],
+    { freshness = { kind: "fresh" }, timeoutMs }: { freshness?: Freshness; timeoutMs: number },
+  ): Promise<CheckCall> {
+    const request = { jtis: [...jtis], freshness: wanted(freshness) };
+    const { answer, ...call } = await this.#call(replica, () =>
+      replica.client.isBlacklisted(request, { timeoutMs }),
+    );
+    const verdicts = answer?.verdicts.map((verdict) => VERDICTS[verdict]);
+    return this.#note({
+      kind: "check",
+      ...call,
+      jtis,
+      freshness,
+      answer: verdicts && { revision: answer?.revision ?? "", verdicts },
+    });
+  }
+
+  #note<O extends Operation>(operation: O): O {
+    this.operations.push(operation);
+    return operation;
+  }
+
+  async #call<A>(replica: Replica, send: () => Promise<A>) {
+    this.#started++;
+    const from = now();
+    try {
+      const answer = await send();
+      return { replica: replica.index, from, to: now(), failure: undefined, answer };
+    } catch (error) {
+      if (!(error instanceof ClientError)) throw error;
+      const failure = error.reason ?? `grpc ${error.code}`;
+      return { replica: replica.index, from, to: now(), failure, answer: undefined };
+    }
+  }
+}
+
+function wanted(freshness: Freshness) {
+  switch (freshness.kind) {
+    case "fresh":
+      return { case: undefined };
+    case "at-least":
+      return { case: "atLeastRevision" as const, value: freshness.revision };
+    case "max-staleness":
+      return {
+        case: "maxStaleness" as const,
+        value: {
+          seconds: BigInt(Math.floor(freshness.ms / 1000)),
+          nanos: Math.round((freshness.ms % 1000) * 1e6),
+        },
+      };
+  }
+}

@@ -1,0 +1,48 @@
+import type { BlacklistCall, CheckCall, Instant, Operation, Outcome } from "./history.ts";
+
+/** One token of one Blacklist. */
+export interface Write {
+  readonly call: BlacklistCall;
+  /** How long the entry was asked to last. */
+  readonly asked: Instant;
+  /** What the answer said of it; absent where there was none. */
+  readonly told: { readonly outcome: Outcome; readonly validUntil: Instant; readonly revision: string } | undefined;
+}
+
+/** All that happened to one jti. */
+export interface Register {
+  readonly jti: string;
+  readonly writes: Write[];
+  readonly positives: CheckCall[];
+  readonly negatives: CheckCall[];
+}
+
+/** A history is linearizable if the history of each of its registers is. */
+export function registersOf(operations: readonly Operation[]): Register[] {
+  const registers = new Map<string, Register>();
+  function register(jti: string): Register {
+    let found = registers.get(jti);
+    if (found === undefined) {
+      found = { jti, writes: [], positives: [], negatives: [] };
+      registers.set(jti, found);
+    }
+    return found;
+  }
+
+  for (const call of operations) {
+    if (call.kind === "blacklist") {
+      for (const [index, { jti, validUntil }] of call.tokens.entries()) {
+        const result = call.answer?.results[index];
+        const told = result && { ...result, revision: call.answer.revision };
+        register(jti).writes.push({ call, asked: validUntil, told });
+      }
+    } else {
+      for (const [index, jti] of call.jtis.entries()) {
+        const verdict = call.answer?.verdicts[index];
+        if (verdict === "blacklisted") register(jti).positives.push(call);
+        if (verdict === "not-blacklisted") register(jti).negatives.push(call);
+      }
+    }
+  }
+  return [...registers.values()];
+}

@@ -1,0 +1,107 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { createClient, type TokenBlacklistClient } from "../../src/client/client.ts";
+import { FaultProxy } from "../support/fault-proxy.ts";
+import { freePort } from "../support/free-port.ts";
+import { CommandProcess } from "../support/service-process.ts";
+
+const LAUNCH_TIMEOUT_MS = 20_000;
+const PROBE_PAUSE_MS = 3;
+
+/** One replica of the service: a process of its own, whose way to the database leads through a proxy of its own. */
+export class Replica {
+  readonly index: number;
+  readonly proxy: FaultProxy;
+  readonly #env: Readonly<Record<string, string>>;
+  #process: CommandProcess | undefined;
+  #client: TokenBlacklistClient | undefined;
+
+  private constructor(index: number, proxy: FaultProxy, env: Readonly<Record<string, string>>) {
+    this.index = index;
+    this.proxy = proxy;
+    this.#env = env;
+  }
+
+  static async start(
+    index: number,
+    { databaseUrl, env }: { databaseUrl: string; env: Readonly<Record<string, string>> },
+  ): Promise<Replica> {
+    const proxy = await FaultProxy.start({ port: Number(new URL(databaseUrl).port) });
+    const replica = new Replica(index, proxy, { ...env, DATABASE_URL: proxy.through(databaseUrl) });
+    try {
+      await replica.launch();
+      return replica;
+    } catch (error) {
+      await replica.stop();
+      throw error;
+    }
+  }
+
+  /** Calls the process that runs now, or the last one that ran. */
+  get client(): TokenBlacklistClient {
+    if (this.#client === undefined) throw new Error("the replica was never launched");
+    return this.#client;
+  }
+
+  /** Starts the process, and resolves as soon as its port accepts connections: whether it can answer yet is for its clients to see. */
+  async launch(): Promise<void> {
+    // Another port each time: a client would wait before it tries one again that has just refused it.
+    const port = await freePort();
+    const process = new CommandProcess(["serve"], {
+      LISTEN_ADDRESS: `127.0.0.1:${port}`,
+      ADMIN_ADDRESS: "127.0.0.1:0",
+      PRUNE_INTERVAL: "0",
+      LOG_LEVEL: "error",
+      ...this.#env,
+    });
+    this.#process = process;
+    await Promise.race([listening(port), failure(process)]);
+    this.#client?.close();
+    this.#client = createClient({ address: `127.0.0.1:${port}` });
+  }
+
+  /** kill -9. A paused one ends too. */
+  async kill(): Promise<void> {
+    await this.#process?.kill();
+  }
+
+  async pause(): Promise<void> {
+    await this.#process?.signal("SIGSTOP");
+  }
+
+  async resume(): Promise<void> {
+    await this.#process?.signal("SIGCONT");
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    this.#client?.close();
+    await this.proxy.close();
+  }
+}
+
+async function listening(port: number): Promise<void> {
+  const giveUpAt = performance.now() + LAUNCH_TIMEOUT_MS;
+  while (!(await accepts(port))) {
+    if (performance.now() > giveUpAt) throw new Error(`a replica does not listen after ${LAUNCH_TIMEOUT_MS} ms`);
+    await delay(PROBE_PAUSE_MS);
+  }
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const socket = connect({ host: "127.0.0.1", port });
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+async function failure(process: CommandProcess): Promise<never> {
+  const { code, signal, stdout, stderr } = await process.ended;
+  throw new Error(`a replica ended with ${code ?? signal} before it listened:\n${stdout}${stderr}`);
+}

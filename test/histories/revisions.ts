@@ -1,0 +1,19 @@
+import type { History } from "./history.ts";
+
+/** The number in a revision's text. Only a test may look: to clients it is opaque. */
+export function numberOf(revision: string): number {
+  return Number(revision.slice(0, revision.indexOf("-")));
+}
+
+/**
+ * Tells which revisions are ordered by their numbers. An acknowledged commit is never undone. The number of one that a crash
+ * undid belongs to another commit later, so where that may have happened only acknowledged ones are.
+ */
+export function orderedRevisions({ operations, undoings }: History): (revision: string) => boolean {
+  if (undoings.length === 0) return () => true;
+  const acknowledged = new Set<string>();
+  for (const call of operations) {
+    if (call.kind === "blacklist" && call.answer !== undefined) acknowledged.add(call.answer.revision);
+  }
+  return (revision) => acknowledged.has(revision);
+}

@@ -1,0 +1,86 @@
+import { outlasts } from "./negative-rules.ts";
+import { Proofs } from "./proofs.ts";
+import type { Register, Write } from "./registers.ts";
+import type { Violation } from "./violation.ts";
+
+type Told = Write & { readonly told: NonNullable<Write["told"]> };
+
+function toldOf({ writes }: Register): Told[] {
+  return writes.filter((write): write is Told => write.told !== undefined);
+}
+
+/** Blacklisted although nobody had asked for it yet. */
+export function* positivesFromNowhere({ jti, writes, positives }: Register): Generator<Violation> {
+  const first = Math.min(...writes.map(({ call }) => call.from));
+  for (const check of positives) {
+    if (check.to < first) yield { rule: "blacklisted before anyone asked for it", jti, operations: [check] };
+  }
+}
+
+/** Told "created" of an entry that another created and that had not run out in between, whichever of the two came first. */
+export function* createdTwice(register: Register): Generator<Violation> {
+  const created = toldOf(register)
+    .filter(({ told }) => told.outcome === "created")
+    .sort((a, b) => a.call.to - b.call.to);
+  let longest: Told | undefined;
+  for (const write of created) {
+    if (
+      longest !== undefined &&
+      outlasts(proofBy(longest), write.call.to) &&
+      outlasts(proofBy(write), longest.call.to)
+    ) {
+      yield {
+        rule: "created twice",
+        jti: register.jti,
+        operations: [longest.call, write.call],
+      };
+    }
+    if (longest === undefined || write.told.validUntil > longest.told.validUntil) longest = write;
+  }
+}
+
+/** Told "created" although the entry had been seen before the call was made. */
+export function* createdLate(register: Register, proofs: Proofs): Generator<Violation> {
+  for (const { call, told } of toldOf(register)) {
+    const proof = told.outcome === "created" ? proofs.before(call.from) : undefined;
+    if (outlasts(proof, call.to)) {
+      yield {
+        rule: "created, after it was known to be there",
+        jti: register.jti,
+        operations: [proof.operation, call],
+      };
+    }
+  }
+}
+
+/** Nobody was told "created", although all who could have been were answered. */
+export function* createdByNobody(register: Register): Generator<Violation> {
+  const told = toldOf(register);
+  const first = told.reduce<Told | undefined>(
+    (earliest, write) => (earliest === undefined || write.call.to < earliest.call.to ? write : earliest),
+    undefined,
+  );
+  if (first === undefined) return;
+  const candidates = register.writes.filter(({ call }) => call.from < first.call.to);
+  if (candidates.some((write) => write.told === undefined || write.told.outcome === "created")) return;
+  yield { rule: "created by nobody", jti: register.jti, operations: [first.call] };
+}
+
+/** Left with an earlier expiry than was asked for, or than was acknowledged before. */
+export function* weakened(register: Register): Generator<Violation> {
+  const told = toldOf(register);
+  const acknowledged = new Proofs(told.map(proofBy));
+  for (const write of told) {
+    const { call, asked } = write;
+    const before = acknowledged.before(call.from);
+    if (write.told.validUntil < asked) {
+      yield { rule: "shorter than asked for", jti: register.jti, operations: [call] };
+    } else if (before !== undefined && before.validUntil > write.told.validUntil) {
+      yield { rule: "shortened", jti: register.jti, operations: [before.operation, call] };
+    }
+  }
+}
+
+function proofBy({ call, told }: Told) {
+  return { since: call.to, validUntil: told.validUntil, operation: call };
+}
