@@ -14,8 +14,9 @@ export class Fingerprinter {
   readonly #words = new Int32Array(4);
   readonly #uuids: Chaskey;
   readonly #others: Chaskey;
-  readonly #scratch = Buffer.alloc(MAX_JTI_BYTES + 1 + BLOCK_BYTES);
-  readonly #view = new DataView(this.#scratch.buffer, this.#scratch.byteOffset, this.#scratch.length);
+  readonly #encoder = new TextEncoder();
+  readonly #scratch = new Uint8Array(MAX_JTI_BYTES + 1 + BLOCK_BYTES);
+  readonly #view = new DataView(this.#scratch.buffer);
 
   /** `key` has 32 bytes and is secret. */
   constructor(key: Uint8Array) {
@@ -29,25 +30,13 @@ export class Fingerprinter {
    * is taken. Throws a RangeError when there are more than 255 bytes.
    */
   take(jti: string | Uint8Array): Int32Array {
-    const length = typeof jti === "string" ? this.#copyText(jti) : this.#copyBytes(jti);
+    const length =
+      typeof jti === "string" ? this.#encoder.encodeInto(jti, this.#scratch).written : this.#copyBytes(jti);
     if (length > MAX_JTI_BYTES) throw new RangeError(`a jti has at most ${MAX_JTI_BYTES} bytes`);
     if (length === UUID_LENGTH && packUuid(this.#view))
       this.#uuids.hash(this.#view, BLOCK_BYTES, this.#words);
     else this.#others.hash(this.#view, length, this.#words);
     return this.#words;
-  }
-
-  #copyText(text: string): number {
-    const { length } = text;
-    if (length > MAX_JTI_BYTES) return length;
-    let all = 0;
-    for (let at = 0; at < length; at++) {
-      const unit = text.charCodeAt(at);
-      this.#scratch[at] = unit;
-      all |= unit;
-    }
-    // Into Node's encoder only with what is not ASCII: the call costs more than the loop.
-    return all < 0x80 ? length : this.#scratch.write(text);
   }
 
   #copyBytes(bytes: Uint8Array): number {

@@ -102,7 +102,7 @@ export class TokenIndex {
     const bit = 2 ** (segment.depth - 1);
     const sibling = this.#directory[place - bit];
     if (place < bit || sibling === undefined || sibling.depth !== segment.depth) return;
-    if (!sibling.wouldFitWith(segment)) return;
+    if (!sibling.fitsWith(segment)) return;
     sibling.absorb(segment);
     for (let at = place; at < this.#directory.length; at += 2 * bit) this.#directory[at] = sibling;
   }

@@ -30,7 +30,10 @@ for (const backend of backends) {
       const before = running.logs().length;
       try {
         await work(running);
-        return running.logs().slice(before);
+        return running
+          .logs()
+          .slice(before)
+          .filter(({ msg }) => msg === "call");
       } finally {
         await running.stop();
         await database.dispose();

@@ -78,7 +78,7 @@ describe("a database that goes away", () => {
 
     const calls = {
       blacklist: () => blacklist("while-away"),
-      isBlacklisted: () => running.client.isBlacklisted({ jtis: ["before"] }),
+      isBlacklisted: () => running.client.isBlacklisted({ jtis: ["never"] }),
       list: () => running.client.list({}),
       prune: () => running.client.prune({}),
     };

@@ -20,8 +20,10 @@ function token(jti: string, { expiresAt = Date.now() + HOUR, reason = "" } = {})
   return { token: { case: "jti" as const, value: jti }, expiresAt: timestamp(expiresAt), reason };
 }
 
-for (const backend of backends) {
-  describe(`the service on ${backend.name}`, () => {
+const settings = backends.flatMap((backend) => ["on", "off"].map((index) => ({ backend, index })));
+
+for (const { backend, index } of settings) {
+  describe(`the service on ${backend.name}, index ${index}`, () => {
     let database: FreshDatabase;
     let running: RunningService[];
     let service: RunningService;
@@ -38,8 +40,13 @@ for (const backend of backends) {
     });
 
     async function startOn(options: Omit<ServiceOptions, "url"> = {}): Promise<RunningService> {
-      const one = await startService({ url: database.url, ...options });
+      const one = await startService({
+        url: database.url,
+        ...options,
+        env: { INDEX: index, ...options.env },
+      });
       running.push(one);
+      if (index === "on") await one.indexLoaded();
       return one;
     }
 
@@ -255,10 +262,10 @@ for (const backend of backends) {
         ];
         for (const freshness of asked) {
           const answer = await service.client.isBlacklisted({ jtis: ["a", "c"], freshness });
-          expect([answer.verdicts, answer.revision]).to.deep.equal([
-            [Verdict.BLACKLISTED, Verdict.NOT_BLACKLISTED],
-            later,
-          ]);
+          // Whoever is content with less may get it.
+          const allowed = freshness === asked.at(-1) || freshness === asked[0] ? [revision, later] : [later];
+          expect(answer.verdicts).to.deep.equal([Verdict.BLACKLISTED, Verdict.NOT_BLACKLISTED]);
+          expect(allowed).to.include(answer.revision);
         }
       });
 

@@ -5,6 +5,7 @@ import { formatHostPort } from "../../src/host-port.ts";
 import { migrate } from "../../src/migrate.ts";
 import { type Service, start } from "../../src/start.ts";
 import { type LogRecord, memoryLog } from "./memory-log.ts";
+import { until } from "./until.ts";
 
 export interface RunningService {
   readonly service: Service;
@@ -17,6 +18,8 @@ export interface RunningService {
   logs(): LogRecord[];
   /** The same as text, to search it for what must not be there. */
   logText(): string;
+  /** Resolves once checks are answered from memory. */
+  indexLoaded(): Promise<void>;
   /** Closes the client, then the service. May be called twice. */
   stop(): Promise<void>;
 }
@@ -43,6 +46,8 @@ export async function startService({
     LISTEN_ADDRESS: "127.0.0.1:0",
     ADMIN_ADDRESS: "127.0.0.1:0",
     SHUTDOWN_GRACE: "1s",
+    // The whole suite holds without the index too: TEST_INDEX=off.
+    INDEX: process.env.TEST_INDEX ?? "on",
     ...env,
   });
   if (migrated && config.database.kind === "mysql") await migrate("up", config.database, () => {});
@@ -57,6 +62,11 @@ export async function startService({
     client,
     logs: records,
     logText: () => lines.join(""),
+    indexLoaded: () =>
+      until(() => records().some(({ msg }) => msg === "index loaded"), {
+        withinMs: 5000,
+        what: "the index is loaded",
+      }),
     async stop() {
       client.close();
       await service.close();
