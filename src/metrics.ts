@@ -41,6 +41,27 @@ export class Metrics {
     observer.observe(seconds);
   }
 
+  /** What the index in memory is like, asked whenever the metrics are. */
+  watchIndex(index: { readonly size: number; readonly staleness: number }): void {
+    const registers = [this.#registry];
+    new Gauge({
+      name: "tokenblacklist_index_entries",
+      help: "Entries in the index in memory, expired or not; 0 while it is not there.",
+      registers,
+      collect() {
+        this.set(index.size);
+      },
+    });
+    new Gauge({
+      name: "tokenblacklist_index_staleness_seconds",
+      help: "Time since the index was last proven to be current; +Inf while it may not be believed.",
+      registers,
+      collect() {
+        this.set(index.staleness / 1000);
+      },
+    });
+  }
+
   setServing(serving: boolean): void {
     this.#serving.set(serving ? 1 : 0);
   }

@@ -60,6 +60,7 @@ export async function start(
       ? new Follower({ store, clock, clocks, log, leewayMs, maxEntries: config.indexMaxEntries })
       : undefined;
     closers.push(() => follower?.stop());
+    if (follower !== undefined) metrics.watchIndex(follower);
     const checks =
       follower === undefined
         ? fromDatabase

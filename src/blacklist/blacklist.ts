@@ -46,7 +46,7 @@ export class Blacklist {
     return this.#writer.write(entries, caller);
   }
 
-  check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
+  check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): CheckAnswer | Promise<CheckAnswer> {
     return this.#checks.check(jtis, freshness, caller);
   }
 

@@ -22,8 +22,9 @@ export interface CheckAnswer {
 /**
  * What answers "is it blacklisted?". Throws rather than guess: STORE_UNAVAILABLE or NOT_FRESH when it cannot be as fresh as
  * asked, REVISION_LOST when the named revision is not in the database. A batch that holds a known positive is
- * answered all the same, with "unknown" for what could not be vouched for; "unknown" occurs nowhere else.
+ * answered all the same, with "unknown" for what could not be vouched for; "unknown" occurs nowhere else. An answer that
+ * needs no waiting is returned as it is: promises are what the hot path would spend most of its time on.
  */
 export interface Checks {
-  check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer>;
+  check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): CheckAnswer | Promise<CheckAnswer>;
 }

@@ -5,7 +5,7 @@ import { MAX_QUEUED_JTIS } from "../limits.ts";
 import { answer, isBlacklisted, type Knowledge } from "./answer.ts";
 import type { BothClocks } from "./both-clocks.ts";
 import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
-import type { Follower, Waiter } from "./follower.ts";
+import type { Follower } from "./follower.ts";
 import { GONE } from "./waiting-list.ts";
 
 /** What answering one call costs, and one jti of it more, in microseconds. */
@@ -32,15 +32,16 @@ export class IndexedChecks implements Checks {
     this.#options = options;
   }
 
-  async check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
+  check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): CheckAnswer | Promise<CheckAnswer> {
     const { follower, fallback } = this.#options;
     if (!follower.isComplete) return fallback.check(jtis, freshness, caller);
     const knowledge = this.#knowledge();
-    if (this.#isFresh(freshness) || jtis.every((jti) => isBlacklisted(jti, knowledge)))
+    if (this.#isFresh(freshness) || jtis.every((jti) => isBlacklisted(jti, knowledge))) {
       return answer(jtis, knowledge);
+    }
     if (freshness.kind === "at-least" && follower.phase === "following") {
       // Whether the revision named belongs to this history, only the database can tell.
-      return fallback.check(jtis, freshness, caller).catch((error) => this.#answer(jtis, error));
+      return this.#askDatabase(jtis, freshness, caller);
     }
     return this.#whenProven(jtis, freshness, caller);
   }
@@ -51,31 +52,45 @@ export class IndexedChecks implements Checks {
     return freshness.kind === "at-least" && follower.reflects(freshness.revision);
   }
 
+  /** What the database cannot answer, the index may know in part. */
+  async #askDatabase(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
+    try {
+      return await this.#options.fallback.check(jtis, freshness, caller);
+    } catch (error) {
+      return answer(jtis, this.#knowledge(), error);
+    }
+  }
+
   #whenProven(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
-    const { fallback, follower } = this.#options;
-    const size = jtis.length;
-    if (this.#queued + size > MAX_QUEUED_JTIS) {
+    if (this.#queued + jtis.length > MAX_QUEUED_JTIS) {
       throw new ServiceError("OVERLOADED", "too many checks are waiting to be answered");
     }
-    this.#queued += size;
+    this.#queued += jtis.length;
     return new Promise((resolve, reject) => {
       const settle = (doubt?: unknown): void => {
-        this.#queued -= size;
-        if (caller.gone) reject(GONE);
-        // It overflowed meanwhile: what it does not hold proves nothing.
-        else if (!follower.isComplete) resolve(fallback.check(jtis, freshness, caller));
-        else resolve(this.#answer(jtis, doubt));
+        this.#queued -= jtis.length;
+        try {
+          resolve(this.#conclude(jtis, { freshness, caller, doubt }));
+        } catch (error) {
+          reject(error);
+        }
       };
-      follower.prove({
-        cost: CALL_MICROS + size * JTI_MICROS,
+      this.#options.follower.prove({
+        cost: CALL_MICROS + jtis.length * JTI_MICROS,
         proven: () => settle(),
         failed: settle,
-      } satisfies Waiter);
+      });
     });
   }
 
-  /** As far as the index knows. Rejects with the doubt where there is one and nothing is known to be blacklisted. */
-  async #answer(jtis: readonly Jti[], doubt?: unknown): Promise<CheckAnswer> {
+  #conclude(
+    jtis: readonly Jti[],
+    { freshness, caller, doubt }: { freshness: Freshness; caller: Caller; doubt: unknown },
+  ): CheckAnswer | Promise<CheckAnswer> {
+    if (caller.gone) throw GONE;
+    const { fallback, follower } = this.#options;
+    // It overflowed meanwhile: what it does not hold proves nothing.
+    if (!follower.isComplete) return fallback.check(jtis, freshness, caller);
     return answer(jtis, this.#knowledge(), doubt);
   }
 

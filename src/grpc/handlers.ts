@@ -4,7 +4,7 @@ import {
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { Blacklist } from "../blacklist/blacklist.ts";
-import type { Verdict as DomainVerdict } from "../blacklist/checks.ts";
+import type { CheckAnswer, Verdict as DomainVerdict } from "../blacklist/checks.ts";
 import type { Entry, Outcome } from "../entry.ts";
 import { formatRevision } from "../revision.ts";
 import { PageTokens } from "./page-token.ts";
@@ -41,10 +41,10 @@ export function createHandlers(blacklist: Blacklist): Handlers<typeof TokenBlack
       };
     },
 
-    async isBlacklisted(request, caller) {
+    isBlacklisted(request, caller) {
       const { jtis, freshness } = readIsBlacklistedRequest(request);
-      const { verdicts, revision } = await blacklist.check(jtis, freshness, caller);
-      return { verdicts: verdicts.map((verdict) => VERDICTS[verdict]), revision: formatRevision(revision) };
+      const answer = blacklist.check(jtis, freshness, caller);
+      return answer instanceof Promise ? answer.then(verdictsOf) : verdictsOf(answer);
     },
 
     async list(request) {
@@ -69,6 +69,10 @@ export function createHandlers(blacklist: Blacklist): Handlers<typeof TokenBlack
       return { prunedCount: count, hasMore };
     },
   };
+}
+
+function verdictsOf({ verdicts, revision }: CheckAnswer) {
+  return { verdicts: verdicts.map((verdict) => VERDICTS[verdict]), revision: formatRevision(revision) };
 }
 
 function tokenOf({ jti, expiresAt, createdAt, reason, revokedBy }: Entry) {

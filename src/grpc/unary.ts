@@ -19,8 +19,10 @@ import { codeOf, presentable, statusOf } from "./status.ts";
 
 /** One implementation for each method. It translates and delegates; whatever it throws is mapped to a status here. */
 export type Handlers<S extends DescService> = {
-  [K in UnaryMethodName<S>]: (request: InputOf<S, K>, caller: Caller) => Promise<OutputOf<S, K>>;
+  [K in UnaryMethodName<S>]: Handler<InputOf<S, K>, OutputOf<S, K>>;
 };
+
+type Handler<I, O> = (request: I, caller: Caller) => O | Promise<O>;
 
 export interface CallEnvironment {
   readonly log: Logger;
@@ -35,7 +37,7 @@ export interface CallEnvironment {
  */
 export function unary<I extends object, O extends object>(
   method: DescMethodUnary,
-  handler: (request: I, caller: Caller) => Promise<O>,
+  handler: Handler<I, O>,
   options: CallEnvironment & { quiet: boolean },
 ): handleUnaryCall<I, O> {
   return (call, callback) => {
@@ -67,7 +69,7 @@ class UnaryCall<I extends object, O extends object> implements Caller {
     this.#began = options.clock.monotonic();
   }
 
-  run(handler: (request: I, caller: Caller) => Promise<O>): void {
+  run(handler: Handler<I, O>): void {
     const { calls } = this.#options;
     const refusal = calls.enter(() => this.#call.getPeer());
     if (refusal !== undefined) {
@@ -75,30 +77,46 @@ class UnaryCall<I extends object, O extends object> implements Caller {
       return;
     }
     this.#watch();
-    this.#answer(handler).then(
-      (encoded) => {
-        calls.leave();
-        this.#succeed(encoded);
-      },
-      (error: unknown) => {
-        calls.leave();
-        this.#fail(error);
-      },
-    );
+    let output: O | Promise<O>;
+    try {
+      output = this.#handle(handler);
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    if (output instanceof Promise) output.then(this.#answered, this.#failed);
+    else this.#answered(output);
   }
 
-  /**
-   * The encoded answer: its size has to be known while it waits for a caller who may read slowly, or not at all, and what
-   * cannot be encoded is an error like any other.
-   */
-  async #answer(handler: (request: I, caller: Caller) => Promise<O>): Promise<Buffer> {
+  #handle(handler: Handler<I, O>): O | Promise<O> {
     if ((this.#call.request as unknown) === MALFORMED) {
       throw invalidRequest([
         { field: "", description: `the message is not a well-formed ${this.#method.input.typeName}` },
       ]);
     }
-    return encode(this.#method.output, await handler(this.#call.request, this));
+    return handler(this.#call.request, this);
   }
+
+  /**
+   * Encodes the answer: its size has to be known while it waits for a caller who may read slowly, or not at all, and what
+   * cannot be encoded is an error like any other.
+   */
+  readonly #answered = (output: O): void => {
+    let encoded: Buffer;
+    try {
+      encoded = encode(this.#method.output, output);
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    this.#options.calls.leave();
+    this.#succeed(encoded);
+  };
+
+  readonly #failed = (error: unknown): void => {
+    this.#options.calls.leave();
+    this.#fail(error);
+  };
 
   #watch(): void {
     const deadline = this.#call.getDeadline();
