@@ -1,0 +1,104 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import { Fingerprinter } from "../../src/token-index/fingerprint.ts";
+import { packUuid } from "../../src/token-index/uuid.ts";
+
+const KEY = Uint8Array.from({ length: 32 }, (_, at) => at);
+const fingerprinter = new Fingerprinter(KEY);
+
+function printOf(jti: string | Uint8Array, from = fingerprinter): string {
+  return Array.from(from.take(jti), (word) => (word >>> 0).toString(16).padStart(8, "0")).join(" ");
+}
+
+const UUID = "0f8fad5b-d9cb-469f-a165-70867728950e";
+
+/** Jtis that something careless takes for one another. */
+const ALIKE = [
+  UUID,
+  UUID.toUpperCase(),
+  `{${UUID}}`,
+  `urn:uuid:${UUID}`,
+  UUID.replaceAll("-", ""),
+  UUID.replace("0e", "0E"),
+  `${UUID}\u0001`,
+  UUID.slice(0, -1),
+  UUID.replaceAll("-", "_"),
+  "ABC",
+  "abc",
+  "é",
+  "e\u0301",
+  "\u00c3\u00a9",
+  "ａ",
+  "a",
+  "a ",
+  "\u0001",
+  "\u0001\u0001",
+  "a\u0001",
+  "a".repeat(15),
+  `${"a".repeat(15)}\u0001`,
+  "a".repeat(16),
+  "a".repeat(254),
+  "a".repeat(255),
+  "😀".repeat(63),
+  "\uFEFFa",
+  "\uFFFD",
+];
+
+const jti = fc.oneof(
+  fc.string({ unit: "grapheme-ascii", minLength: 1, maxLength: 255 }),
+  fc.string({ unit: "binary", minLength: 1, maxLength: 63 }),
+  fc.uuid(),
+);
+
+describe("the fingerprint of a jti", () => {
+  it("is the same for a text and for its UTF-8, whatever came before", () => {
+    fc.assert(
+      fc.property(jti, jti, (text, before) => {
+        printOf(before);
+        const print = printOf(text);
+        printOf(before);
+        return printOf(Buffer.from(text)) === print && printOf(new Uint8Array(Buffer.from(text))) === print;
+      }),
+    );
+  });
+
+  it("differs between jtis that are alike, and between a UUID's text and its 16 bytes", () => {
+    const raw = Buffer.from(UUID.replaceAll("-", ""), "hex");
+    const packed = new Uint8Array(Buffer.from(UUID));
+    packUuid(new DataView(packed.buffer));
+    const prints = [...ALIKE, raw, packed.subarray(0, 16)].map((alike) => printOf(alike));
+    expect(new Set(prints).size).to.equal(ALIKE.length + 2);
+  });
+
+  it("differs between any two jtis", () => {
+    fc.assert(fc.property(jti, jti, (one, other) => (printOf(one) === printOf(other)) === (one === other)));
+  });
+
+  it("differs in all its words when one bit of the key does, whichever", () => {
+    const same: string[] = [];
+    for (let bit = 0; bit < 256; bit++) {
+      const key = KEY.slice();
+      key[bit >> 3] = (key[bit >> 3] as number) ^ (1 << (bit & 7));
+      const other = new Fingerprinter(key);
+      for (const text of [UUID, "abc"]) {
+        const words = new Set(printOf(text).split(" "));
+        if (
+          printOf(text, other)
+            .split(" ")
+            .some((word) => words.has(word))
+        )
+          same.push(`${bit} ${text}`);
+      }
+    }
+    expect(same).to.deep.equal([]);
+  });
+
+  it("is not made of a jti of 256 bytes, or with a key of another length", () => {
+    for (const tooLong of ["a".repeat(256), "é".repeat(128), "ａ".repeat(9999), new Uint8Array(256)]) {
+      expect(() => printOf(tooLong)).to.throw(RangeError, "a jti has at most 255 bytes");
+    }
+    for (const length of [0, 16, 31, 33]) {
+      expect(() => new Fingerprinter(new Uint8Array(length))).to.throw(RangeError, "must have 32 bytes");
+    }
+  });
+});
