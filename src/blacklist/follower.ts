@@ -200,7 +200,7 @@ export class Follower {
       this.#provenAt = sentAt;
     }
     // The database is asked again before those who wait are answered: it works meanwhile.
-    if (this.#waiting.length > 0) this.#plan();
+    if (this.#waiting.length > 0) this.#read([]);
     this.#take(changes.entries);
     inTurns(group, (waiter) => {
       if (changes.writable) waiter.proven(changes);

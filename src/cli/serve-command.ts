@@ -10,6 +10,8 @@ It is configured by the environment alone:
   PRUNE_INTERVAL    1h    how often it deletes what has run out; 0: never
   PRUNE_RETENTION   0     how long it keeps what has run out
   SHUTDOWN_GRACE    30s   how long calls under way may take after SIGTERM
+  INDEX             on    off: checks ask the database each time instead of memory
+  INDEX_MAX_ENTRIES 20000000  how many entries memory may hold
   LOG_LEVEL         info  trace, debug, info, warn, error, fatal or silent
 
 Durations are written 30s, 5m, 1h. NAME_FILE names a file to read NAME from,
