@@ -37,7 +37,14 @@ export async function createDataFolder(mariadbd: string, dataFolder: string): Pr
   const sql = ["CREATE DATABASE mysql;", "USE mysql;", "SET @auth_root_socket=NULL;", ...tables].join("\n");
   const server = spawn(
     mariadbd,
-    [...commonArgs(dataFolder), "--bootstrap", "--log-warnings=0", "--enforce-storage-engine="],
+    [
+      ...commonArgs(dataFolder),
+      // In a shared one a server that starts removes the temporary tables of another.
+      `--tmpdir=${dirname(dataFolder)}`,
+      "--bootstrap",
+      "--log-warnings=0",
+      "--enforce-storage-engine=",
+    ],
     { stdio: ["pipe", "ignore", "pipe"] },
   );
   let log = "";
