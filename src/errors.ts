@@ -51,6 +51,11 @@ export function storeUnavailable(message: string, cause?: unknown): ServiceError
   return new ServiceError("STORE_UNAVAILABLE", message, { cause });
 }
 
+/** What stands at the database's address has another generation. */
+export function anotherDatabase(): ServiceError {
+  return storeUnavailable("the database is not the one that this service was started on");
+}
+
 /** The schema is not one that this version may use. Nothing but an operator mends it. */
 export class SchemaError extends Error {
   override readonly name = "SchemaError";

@@ -16,3 +16,5 @@ export const HISTORY_CHANGED = new ServiceError(
   "NOT_FRESH",
   "the database has lost commits and is being read anew: nothing can be ruled out until that is done",
 );
+
+export const STOPPED = new ServiceError("STORE_UNAVAILABLE", "this replica is shutting down");

@@ -14,7 +14,7 @@ import type { Revision } from "../revision.ts";
 import type { Changes, Standing, Store, Tail, TailEntry, TailPosition } from "../store/store.ts";
 import { TokenIndex } from "../token-index/token-index.ts";
 import type { BothClocks } from "./both-clocks.ts";
-import { HISTORY_CHANGED, READ_ONLY } from "./doubt.ts";
+import { HISTORY_CHANGED, READ_ONLY, STOPPED } from "./doubt.ts";
 import { inTurns } from "./in-turns.ts";
 import { loadAll } from "./index-loader.ts";
 import { elapsedSince, type Instant, instantOf } from "./instant.ts";
@@ -58,6 +58,7 @@ export class Follower {
   #phase: Phase = "loading";
   #waiting: Waiter[] = [];
   #planned = false;
+  #cancelPlan = () => {};
   #reading = false;
   /** By the monotonic clock. */
   #notBefore = Number.NEGATIVE_INFINITY;
@@ -65,8 +66,10 @@ export class Follower {
   /** The last revision read from the database: what was read is of no history that lacks it. */
   #seen: Revision | undefined;
   /** Everything up to it is in the index. */
-  #applied: Revision = { number: 0, stamp: "" };
+  #applied: Revision | undefined;
   #provenAt: Instant | undefined;
+  /** True once it may hold what the database has lost: that is never given up to save memory. */
+  #holdsLost = false;
   /** Stamps of the latest revisions that were read here, by their numbers. */
   readonly #observed = new Map<number, string>();
   #sweepAt = Number.NEGATIVE_INFINITY;
@@ -88,8 +91,9 @@ export class Follower {
     return this.#phase === "following" || this.#phase === "rebuilding";
   }
 
-  /** Everything acknowledged up to this revision is in the index. */
+  /** Everything acknowledged up to this revision is in the index. While rebuilding: it was, of the history that is lost. */
   get applied(): Revision {
+    if (this.#applied === undefined) throw new Error("the index was never complete");
     return this.#applied;
   }
 
@@ -113,7 +117,7 @@ export class Follower {
   /** True where everything up to `revision` is in the index, and the revision is known to be of this history. */
   reflects({ number, stamp }: Revision): boolean {
     return (
-      this.#phase === "following" && number <= this.#applied.number && this.#observed.get(number) === stamp
+      this.#phase === "following" && number <= this.applied.number && this.#observed.get(number) === stamp
     );
   }
 
@@ -124,8 +128,8 @@ export class Follower {
 
   /** Asks for proof by a read that is sent later than now. Fails at once where the index may not be believed. */
   prove(waiter: Waiter): void {
-    if (this.#phase !== "following") {
-      waiter.failed(HISTORY_CHANGED);
+    if (this.#phase !== "following" || this.#stopped) {
+      waiter.failed(this.#stopped ? STOPPED : HISTORY_CHANGED);
       return;
     }
     this.#waiting.push(waiter);
@@ -140,7 +144,19 @@ export class Follower {
   stop(): void {
     this.#stopped = true;
     this.#cancelRetry();
+    this.#cancelPlan();
     this.#tail.close();
+    this.#fail(this.#takeWaiting(), STOPPED);
+  }
+
+  #takeWaiting(): readonly Waiter[] {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    return waiting;
+  }
+
+  #fail(waiters: readonly Waiter[], error: unknown): void {
+    inTurns(waiters, (waiter) => waiter.failed(error));
   }
 
   /** The read goes out at the end of this turn of the event loop: all who ask in the same turn share it. */
@@ -152,16 +168,15 @@ export class Follower {
       this.#read([]);
     };
     const pause = this.#notBefore - this.#options.clock.monotonic();
-    if (pause > 0) this.#options.clock.schedule(pause, go);
+    if (pause > 0) this.#cancelPlan = this.#options.clock.schedule(pause, go);
     else setImmediate(go);
   }
 
   #read(carried: readonly Waiter[]): void {
     // Taken off the list before the read is sent: it proves nothing to those who come later.
-    const group = [...carried, ...this.#waiting];
-    this.#waiting = [];
+    const group = [...carried, ...this.#takeWaiting()];
     if (this.#phase !== "following" || this.#stopped) {
-      for (const waiter of group) waiter.failed(HISTORY_CHANGED);
+      this.#fail(group, this.#stopped ? STOPPED : HISTORY_CHANGED);
       return;
     }
     this.#reading = true;
@@ -177,7 +192,7 @@ export class Follower {
         this.#notBefore = this.#options.clock.monotonic() + FAILED_READ_PAUSE_MS;
         if (this.#waiting.length > 0) this.#plan();
         // What the read would have shown is unknown: it satisfies nobody.
-        for (const waiter of group) waiter.failed(error);
+        this.#fail(group, error);
       },
     );
   }
@@ -199,14 +214,13 @@ export class Follower {
       this.#applied = changes.revision;
       this.#provenAt = sentAt;
     }
-    // The database is asked again before those who wait are answered: it works meanwhile.
-    if (this.#waiting.length > 0) this.#read([]);
     this.#take(changes.entries);
-    inTurns(group, (waiter) => {
-      if (changes.writable) waiter.proven(changes);
-      else waiter.failed(READ_ONLY);
-    });
     this.#checkSize();
+    // The database is asked again before those who wait are answered: it works meanwhile.
+    if (this.#phase === "following" && this.#waiting.length > 0) this.#read([]);
+    if (changes.writable) inTurns(group, (waiter) => waiter.proven(changes));
+    else this.#fail(group, READ_ONLY);
+    if (this.#phase !== "following") this.#fail(this.#takeWaiting(), HISTORY_CHANGED);
     this.#sweep();
   }
 
@@ -238,14 +252,15 @@ export class Follower {
     const { clock, clocks, log, store } = this.#options;
     const began = instantOf(clock);
     try {
+      // Stamps of a history that is lost would be taken for this one's.
+      this.#observed.clear();
       const { secret } = await store.open();
       this.#index ??= new TokenIndex(indexKey(secret));
       const { seen, position } = await loadAll(this.#tail, {
         onStanding: (changes) => clocks.observe(changes.clock, began.wall as EpochMs),
         onPage: (entries) => {
           this.#take(entries);
-          // A union with what the database has lost is not given up half-way.
-          if (this.#phase === "loading") this.#checkSize();
+          this.#checkSize();
           if (this.#phase === "overflowed") throw new Error("the index is full");
         },
       });
@@ -272,6 +287,8 @@ export class Follower {
       clocks.observe(changes.clock, sentAt);
       if (!changes.intact) {
         this.#phase = "rebuilding";
+        this.#holdsLost = true;
+        this.#applied ??= this.#seen;
         throw HISTORY_CHANGED;
       }
       this.#advance(changes);
@@ -283,21 +300,19 @@ export class Follower {
 
   #rebuild(group: readonly Waiter[]): void {
     this.#phase = "rebuilding";
+    this.#holdsLost = true;
     this.#provenAt = undefined;
-    this.#observed.clear();
-    const waiting = [...group, ...this.#waiting];
-    this.#waiting = [];
     this.#options.log.error(
       { revision: this.#seen?.number },
       "the database has lost commits that were read from it: nothing is ruled out until the index holds both",
     );
-    for (const waiter of waiting) waiter.failed(HISTORY_CHANGED);
+    this.#fail([...group, ...this.#takeWaiting()], HISTORY_CHANGED);
     void this.#load();
   }
 
   #checkSize(): void {
     const { clock, log, maxEntries } = this.#options;
-    if (this.size <= maxEntries || this.#phase === "rebuilding") return;
+    if (this.size <= maxEntries || this.#holdsLost) return;
     log.error(
       { entries: this.size, max: maxEntries },
       "the index is full: checks go to the database. Raise INDEX_MAX_ENTRIES, or prune",

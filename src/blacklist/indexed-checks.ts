@@ -48,14 +48,21 @@ export class IndexedChecks implements Checks {
 
   #isFresh(freshness: Freshness): boolean {
     const { follower } = this.#options;
-    if (freshness.kind === "max-staleness") return follower.staleness <= freshness.ms;
+    if (freshness.kind === "max-staleness") return freshness.ms > 0 && follower.staleness <= freshness.ms;
     return freshness.kind === "at-least" && follower.reflects(freshness.revision);
   }
 
-  /** What the database cannot answer, the index may know in part. */
+  /** What the database does not know, or cannot answer, the index may: it remembers what a restore has lost. */
   async #askDatabase(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
     try {
-      return await this.#options.fallback.check(jtis, freshness, caller);
+      const { verdicts, revision } = await this.#options.fallback.check(jtis, freshness, caller);
+      const knowledge = this.#knowledge();
+      return {
+        verdicts: jtis.map((jti, index) =>
+          isBlacklisted(jti, knowledge) ? "blacklisted" : (verdicts[index] ?? "unknown"),
+        ),
+        revision,
+      };
     } catch (error) {
       return answer(jtis, this.#knowledge(), error);
     }

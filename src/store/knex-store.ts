@@ -1,7 +1,7 @@
 import type { Knex } from "knex";
 import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti, NewEntry } from "../entry.ts";
-import { SchemaError, storeUnavailable } from "../errors.ts";
+import { anotherDatabase, SchemaError, storeUnavailable } from "../errors.ts";
 import { MAX_CLOCK_SKEW_MS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { type Engine, literal, text } from "./engine.ts";
@@ -91,9 +91,7 @@ export class KnexStore implements Store {
     );
     const first = rows[0];
     if (first === undefined) throw storeUnavailable("the database has lost its state row");
-    if (hex(first[2]) !== generation) {
-      throw storeUnavailable("the database is not the one that this service was started on");
-    }
+    if (hex(first[2]) !== generation) throw anotherDatabase();
     const expiries = new Map<string, EpochMs>();
     for (const row of rows) if (row[5] !== null) expiries.set(text(row[5]), Number(row[6]) as EpochMs);
     return {

@@ -59,7 +59,8 @@ export class MysqlEngine implements Engine {
 
   openReader(): Reader {
     const connection = new MysqlConnection(this.#address);
-    this.#readers.add(connection);
+    if (this.#closed) connection.close();
+    else this.#readers.add(connection);
     return {
       select: (sql, values) => this.#read(() => connection.execute(sql, values)),
       close: () => {

@@ -1,5 +1,5 @@
 import type { EpochMs } from "../entry.ts";
-import { storeUnavailable } from "../errors.ts";
+import { anotherDatabase, storeUnavailable } from "../errors.ts";
 import { SCAN_PAGE, TAIL_PAGE } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import type { Engine, Reader } from "./engine.ts";
@@ -12,7 +12,9 @@ const NO_COMMIT = -1;
 /** Before every jti. */
 const START = new Uint8Array();
 
-const SCAN = `SELECT jti, expires_at FROM blacklisted_tokens WHERE jti > ? ORDER BY jti LIMIT ${SCAN_PAGE}`;
+/** Each row says whether it is of the right database; a page without rows claims nothing. */
+const SCAN = `SELECT jti, expires_at, (SELECT generation = ? FROM blacklist_state WHERE id = 1)
+  FROM blacklisted_tokens WHERE jti > ? ORDER BY jti LIMIT ${SCAN_PAGE}`;
 
 /** {@link Tail} on any database that has an {@link Engine}. */
 export class SqlTail implements Tail {
@@ -42,9 +44,7 @@ export class SqlTail implements Tail {
     const rows = await this.#reader.select(this.#changes, values);
     const [first] = rows;
     if (first === undefined) throw storeUnavailable("the database has lost its state row");
-    if (hex(first[2]) !== generation) {
-      throw storeUnavailable("the database is not the one that this service was started on");
-    }
+    if (hex(first[2]) !== generation) throw anotherDatabase();
     const revision = revisionOf(first[0], first[1]);
     const found = first[6] === null ? [] : rows;
     const hasMore = found.length === TAIL_PAGE;
@@ -64,8 +64,9 @@ export class SqlTail implements Tail {
   }
 
   async scan(after: Uint8Array): Promise<ScanPage> {
-    await this.#generation();
-    const rows = await this.#reader.select(SCAN, [after]);
+    const generation = Buffer.from(await this.#generation(), "hex");
+    const rows = await this.#reader.select(SCAN, [generation, after]);
+    if (rows.some((row) => Number(row[2]) !== 1)) throw anotherDatabase();
     return {
       entries: rows.map((row) => ({ jti: row[0] as Uint8Array, expiresAt: Number(row[1]) as EpochMs })),
       hasMore: rows.length === SCAN_PAGE,

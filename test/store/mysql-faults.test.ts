@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import mysql, { type Connection } from "mysql2/promise";
-import type { Store } from "../../src/store/store.ts";
+import type { Changes, Store } from "../../src/store/store.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import type { PrivateMariadb } from "../support/mariadb.ts";
 import { ownMariadb } from "../support/own-mariadb.ts";
@@ -246,6 +246,148 @@ describe("the store when MySQL or the network fails", function () {
     await busy;
   });
 
+  describe("the tail", () => {
+    const BEGINNING = { revision: 0, jti: new Uint8Array() };
+    const namesOf = ({ entries }: Changes) => entries.map((one) => Buffer.from(one.jti).toString());
+
+    it("brings what a writer committed late, and what waited for it, in order; nobody waits to read meanwhile", async () => {
+      const { store } = await open();
+      const other = await open();
+      const tail = other.store.openTail();
+      const { revision } = await store.write([entry("first")], terms());
+      // Another replica's commit, stopped just before its end.
+      await admin.query("BEGIN");
+      await admin.query("UPDATE blacklist_state SET revision = revision + 1 WHERE id = 1");
+      await admin.query(
+        "INSERT INTO blacklist_commits SELECT revision, x'00000000000000aa', 0 FROM blacklist_state WHERE id = 1",
+      );
+      await admin.query(
+        `INSERT INTO blacklisted_tokens SELECT 'held', ${Date.now() + HOUR}, 0, '', '', revision, revision FROM blacklist_state WHERE id = 1`,
+      );
+      const later = store.write([entry("later")], terms());
+      await until(async () => (await transactions("LOCK WAIT")) === 1, {
+        withinMs: 5000,
+        what: "the later writer waits",
+      });
+      const began = performance.now();
+      const during = await tail.changes(BEGINNING, undefined);
+      expect(performance.now() - began).to.be.below(1000);
+      await admin.query("COMMIT");
+      const receipt = await later;
+      const after = await tail.changes(during.next, during.revision);
+      expect([namesOf(during), during.revision, namesOf(after), after.revision, after.intact]).to.deep.equal([
+        ["first"],
+        revision,
+        ["held", "later"],
+        receipt.revision,
+        true,
+      ]);
+      expect(receipt.revision.number).to.equal(revision.number + 2);
+    });
+
+    it("shows at once what another store has committed, a hundred times", async () => {
+      const [writer, reader] = [await open(), await open()];
+      const tail = reader.store.openTail();
+      let position = BEGINNING as Changes["next"];
+      for (let round = 0; round < 100; round++) {
+        const { revision } = await writer.store.write([entry(`t${round}`)], terms());
+        const changes = await tail.changes(position, undefined);
+        expect([namesOf(changes), changes.revision]).to.deep.equal([[`t${round}`], revision]);
+        position = changes.next;
+      }
+    });
+
+    it("says that the server is read-only, and what it has", async () => {
+      const { store } = await open();
+      await store.write([entry("a")], terms());
+      const tail = store.openTail();
+      const told = async () => {
+        const changes = await tail.changes(BEGINNING, undefined);
+        return [changes.writable, namesOf(changes)];
+      };
+      const before = await told();
+      await admin.query("SET GLOBAL read_only = 1");
+      try {
+        expect([before, await told()]).to.deep.equal([
+          [true, ["a"]],
+          [false, ["a"]],
+        ]);
+      } finally {
+        await admin.query("SET GLOBAL read_only = 0");
+      }
+      expect(await told()).to.deep.equal([true, ["a"]]);
+    });
+
+    it("knows that commits are lost when an older state was put back, and new ones came since", async () => {
+      const { store } = await open();
+      await store.write([entry("kept")], terms());
+      const { revision: kept } = await store.write([entry("kept too")], terms());
+      const { revision: lost } = await store.write([entry("lost")], terms());
+      const tail = store.openTail();
+      const intact = async (seen: typeof kept) => (await tail.changes(BEGINNING, seen)).intact;
+      const before = [await intact(kept), await intact(lost)];
+      await admin.query("BEGIN");
+      await admin.query("DELETE FROM blacklisted_tokens WHERE revision > ?", [kept.number]);
+      await admin.query("DELETE FROM blacklist_commits WHERE revision > ?", [kept.number]);
+      await admin.query("UPDATE blacklist_state SET revision = ?", [kept.number]);
+      await admin.query("COMMIT");
+      const behind = [await intact(kept), await intact(lost)];
+      const { revision: again } = await store.write([entry("new")], terms());
+      const after = [await intact(kept), await intact(lost), await intact(again)];
+      expect([before, behind, again.number, after]).to.deep.equal([
+        [true, true],
+        [true, false],
+        lost.number,
+        [true, false, true],
+      ]);
+    });
+
+    it("is not kept waiting by List and Prune that have every connection of the pool", async () => {
+      const { store, engine } = await open();
+      const busy = Promise.allSettled(Array.from({ length: 4 }, () => engine.knex.raw("SELECT SLEEP(2)")));
+      const began = performance.now();
+      const tail = store.openTail();
+      await Promise.all([tail.changes(BEGINNING, undefined), tail.scan(new Uint8Array())]);
+      expect(performance.now() - began).to.be.below(1000);
+      await busy;
+    });
+
+    for (const what of ["the tail", "the store"] as const) {
+      it(`fails what is under way when ${what} is closed, at once`, async () => {
+        const { store } = await open(proxy.through(url));
+        const tail = store.openTail();
+        await tail.changes(BEGINNING, undefined);
+        proxy.hold();
+        const asked = [tail.changes(BEGINNING, undefined), tail.scan(new Uint8Array())].map(reasonOf);
+        const began = performance.now();
+        if (what === "the tail") tail.close();
+        else await store.close();
+        expect(await Promise.all(asked)).to.deep.equal(["STORE_UNAVAILABLE", "STORE_UNAVAILABLE"]);
+        expect(performance.now() - began).to.be.below(500);
+        await proxy.heal();
+      });
+    }
+
+    it("gives up an answer that is late, its connection too, and never takes it for that to a later question", async () => {
+      const { store } = await open(proxy.through(url));
+      const sound = await open();
+      const tail = store.openTail();
+      await tail.changes(BEGINNING, undefined);
+      const connections = proxy.openConnections;
+      proxy.hold("toClient");
+      const late = reasonOf(tail.changes(BEGINNING, undefined));
+      expect(await late).to.equal("STORE_UNAVAILABLE");
+      const { revision } = await sound.store.write([entry("a")], terms());
+      await proxy.heal();
+      const changes = await tail.changes(BEGINNING, undefined);
+      expect([namesOf(changes), changes.revision]).to.deep.equal([["a"], revision]);
+      await until(() => proxy.openConnections <= connections, {
+        withinMs: 2000,
+        what: "the late answer's connection is gone",
+      });
+    });
+  });
+
   const FAULTS: Record<string, () => void> = {
     "swallows every byte": () => proxy.blackhole(),
     "swallows the answers": () => proxy.blackhole("toClient"),
@@ -258,18 +400,24 @@ describe("the store when MySQL or the network fails", function () {
   for (const [fault, inflict] of Object.entries(FAULTS)) {
     it(`fails in bounded time while the network ${fault}, and recovers within two seconds`, async () => {
       const { store } = await open(proxy.through(url));
+      const tail = store.openTail();
+      const follow = () => tail.changes({ revision: 0, jti: new Uint8Array() }, undefined);
+      await follow();
       inflict();
       const began = performance.now();
-      expect(await reasonOf(store.read([]))).to.equal("STORE_UNAVAILABLE");
+      expect(await Promise.all([store.read([]), follow()].map(reasonOf))).to.deep.equal([
+        "STORE_UNAVAILABLE",
+        "STORE_UNAVAILABLE",
+      ]);
       expect(performance.now() - began).to.be.below(2000);
       await proxy.heal();
       await until(
         () =>
-          store.read([]).then(
+          Promise.all([store.read([]), follow()]).then(
             () => true,
             () => false,
           ),
-        { withinMs: 2000, what: "a read succeeds again" },
+        { withinMs: 2000, what: "both reads succeed again" },
       );
       await recovered(store);
     });

@@ -1,4 +1,5 @@
 import type { Entry, EpochMs, Jti, NewEntry } from "../../src/entry.ts";
+import { storeUnavailable } from "../../src/errors.ts";
 import { SCAN_PAGE, TAIL_PAGE } from "../../src/limits.ts";
 import type { Revision } from "../../src/revision.ts";
 import type {
@@ -44,8 +45,13 @@ export class HeldStore implements Store {
   readonly pruneReceipts: PruneReceipt[] = [];
   /** What `missing` fails with, if anything. */
   missingFailure: unknown;
+  /** What `open` fails with, if anything. */
+  openFailure: unknown;
+  /** Tails that were opened and not closed. */
+  tails = 0;
+  /** False: what begins ends at once. */
+  holding: boolean;
   readonly #clock: FakeClock;
-  readonly #holding: boolean;
   /** The commit that last changed each entry. */
   readonly #changedIn = new Map<string, number>();
   /** Stamps of commits whose stamp is not their number: those of another history. */
@@ -53,10 +59,11 @@ export class HeldStore implements Store {
   /** Rows of a page; the real ones would need thousands of entries. */
   page: number = TAIL_PAGE;
   #revision = 0;
+  #histories = 1;
 
   constructor({ clock, holding = true }: { clock: FakeClock; holding?: boolean }) {
     this.#clock = clock;
-    this.#holding = holding;
+    this.holding = holding;
   }
 
   get revision(): Revision {
@@ -76,8 +83,9 @@ export class HeldStore implements Store {
   restore(revision: number): void {
     for (const [jti, changedIn] of this.#changedIn) if (changedIn > revision) this.table.delete(jti);
     this.#revision = revision;
+    const history = this.#histories++;
     for (let number = revision + 1; number < revision + 100; number++) {
-      this.#stamps.set(number, (number + 0xabc000).toString(16).padStart(16, "0"));
+      this.#stamps.set(number, `${history.toString(16)}${number.toString(16).padStart(15, "0")}`);
     }
   }
 
@@ -86,6 +94,7 @@ export class HeldStore implements Store {
   }
 
   async open(): Promise<Deployment> {
+    if (this.openFailure !== undefined) throw this.openFailure;
     return { generation: "0".repeat(32), secret: Buffer.alloc(32), remark: undefined };
   }
 
@@ -107,7 +116,7 @@ export class HeldStore implements Store {
   async missing(revisions: readonly Revision[]): Promise<Revision[]> {
     if (this.missingFailure !== undefined) throw this.missingFailure;
     return revisions.filter(
-      ({ number, stamp }) => number > this.#revision || Number.parseInt(stamp, 16) !== number,
+      ({ number, stamp }) => number > this.#revision || this.#stampOf(number) !== stamp,
     );
   }
 
@@ -120,16 +129,32 @@ export class HeldStore implements Store {
   }
 
   openTail(): Tail {
+    let closed = false;
+    this.tails++;
+    const underWay = new Set<(error: unknown) => Promise<void>>();
+    const hold = <I, T>(begun: Held<I>[], input: I, effect: () => T): Promise<T> => {
+      if (closed) return Promise.reject(storeUnavailable("the tail is closed"));
+      const ended = this.#hold(begun, input, effect);
+      const { fail } = begun.at(-1) as Held<I>;
+      underWay.add(fail);
+      const forget = () => void underWay.delete(fail);
+      ended.then(forget, forget);
+      return ended;
+    };
     return {
       changes: (from, seen) => {
         const changes = this.#changes(from, seen);
-        return this.#hold(this.changes, { from, seen }, () => changes);
+        return hold(this.changes, { from, seen }, () => changes);
       },
       scan: (after) => {
         const page = this.#scan(Buffer.from(after).toString());
-        return this.#hold(this.scans, Buffer.from(after).toString(), () => page);
+        return hold(this.scans, Buffer.from(after).toString(), () => page);
       },
-      close() {},
+      close: () => {
+        if (!closed) this.tails--;
+        closed = true;
+        for (const fail of underWay) void fail(storeUnavailable("the tail is closed"));
+      },
     };
   }
 
@@ -182,7 +207,7 @@ export class HeldStore implements Store {
         fail: (error: unknown) => end(() => reject(error)),
       };
       begun.push(held);
-      if (!this.#holding) resolve(effect());
+      if (!this.holding) resolve(effect());
     });
   }
 
