@@ -37,6 +37,16 @@ bench: dist/main.js ## Measure against other ways to do it; options: make bench 
 	@scripts/install-test-tools.sh mariadb redis
 	@node --import tsx bench/main.ts $(ARGS)
 
+.PHONY: histories
+histories: dist/main.js ## Prove the promises under faults; options: make histories ARGS="--seeds 1-1000"
+	@scripts/install-test-tools.sh mariadb
+	@node --import tsx test/histories/main.ts $(ARGS)
+
+.PHONY: mutants
+mutants: dist/main.js ## Break one rule at a time, and see the histories catch it
+	@scripts/install-test-tools.sh mariadb
+	@node --import tsx test/histories/mutants.ts $(ARGS)
+
 .PHONY: format
 format: $(INSTALLED) ## Format everything, and mend what lint can mend
 	@$(bin)/biome check --write

@@ -5,12 +5,13 @@ export interface Machine {
   readonly node: string;
   readonly cpu: string;
   readonly cpus: number;
-  readonly mariadb: string;
+  /** Undefined where it was not started. */
+  readonly mariadb: string | undefined;
   /** Undefined where it is not installed. */
   readonly redis: string | undefined;
 }
 
-export function describeMachine(versions: { mariadb: string; redis: string | undefined }): Machine {
+export function describeMachine(versions: Pick<Machine, "mariadb" | "redis">): Machine {
   const all = cpus();
   return {
     node: process.versions.node,

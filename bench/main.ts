@@ -3,11 +3,19 @@ import { type Options, readOptions, USAGE } from "./options.ts";
 import { formatReport, type Report } from "./report.ts";
 import type { ScenarioResult } from "./result.ts";
 import { checkScenarios } from "./scenarios/checks.ts";
+import { coldStartScenario, largeColdStartScenario } from "./scenarios/cold-start.ts";
 import { commitScenario } from "./scenarios/commit.ts";
+import { databaseReadsScenario } from "./scenarios/database-reads.ts";
+import { freshCheckScenarios } from "./scenarios/fresh-checks.ts";
+import { growthScenario } from "./scenarios/index-growth.ts";
+import { lookUpScenarios } from "./scenarios/index-look-ups.ts";
+import { propagationScenario } from "./scenarios/propagation.ts";
 import { pruneScenarios } from "./scenarios/pruning.ts";
 import { revocationScenarios } from "./scenarios/revocations.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
-import { openStage, type Stage } from "./stage/stage.ts";
+import { type Ground, openGround } from "./stage/ground.ts";
+import { redisVersion } from "./stage/redis.ts";
+import { openStage } from "./stage/stage.ts";
 
 let interrupted = false;
 const closers: (() => Promise<void>)[] = [];
@@ -16,32 +24,62 @@ async function unwind(): Promise<void> {
   for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close();
 }
 
-/** Those that grow the table come last. */
-function scenarios(stage: Stage): Scenario[] {
+/** These run before the stage is set: nothing else may use the machine then. */
+function scenariosAlone({ large }: Options): Scenario<Ground>[] {
+  return [...lookUpScenarios(), growthScenario(), ...(large ? [largeColdStartScenario()] : [])];
+}
+
+/** Those that find the service idle come first, those that grow the table last. */
+function scenariosOnStage(): Scenario[] {
   return [
-    ...checkScenarios(stage),
-    ...pruneScenarios(stage),
-    ...revocationScenarios(stage),
-    commitScenario(stage),
+    ...freshCheckScenarios(),
+    databaseReadsScenario(),
+    ...checkScenarios(),
+    coldStartScenario(),
+    propagationScenario(),
+    ...pruneScenarios(),
+    ...revocationScenarios(),
+    commitScenario(),
   ];
 }
 
 async function bench(options: Options): Promise<Report> {
-  say("starting MariaDB, Redis, the service and its bare peer");
-  const stage = await openStage(closers, options);
-  const results: ScenarioResult[] = [];
-  for (const scenario of scenarios(stage)) {
-    if (!scenario.name.includes(options.only)) continue;
-    say(scenario.name);
-    results.push(await scenario.run(options));
+  const alone = scenariosAlone(options).filter(({ name }) => name.includes(options.only));
+  const onStage = scenariosOnStage().filter(({ name }) => name.includes(options.only));
+  if (alone.length + onStage.length === 0) {
+    throw new RangeError(`no scenario's name contains "${options.only}"`);
   }
-  if (results.length === 0) throw new RangeError(`no scenario's name contains "${options.only}"`);
-  const machine = describeMachine({ mariadb: await stage.database.version(), redis: stage.redis?.version });
-  return { machine, options: { rounds: options.rounds, seconds: options.seconds }, scenarios: results };
+  const ground = await openGround(closers);
+  const results = await runAll(alone, options, ground);
+  let mariadb: string | undefined;
+  if (onStage.length > 0) {
+    say("starting and filling MariaDB, Redis, the service and its bare peers");
+    const stage = await openStage(ground, options);
+    results.push(...(await runAll(onStage, options, stage)));
+    mariadb = await stage.database.version();
+  }
+  return {
+    machine: describeMachine({ mariadb, redis: redisVersion() }),
+    options: { rounds: options.rounds, seconds: options.seconds },
+    scenarios: results,
+  };
+}
+
+async function runAll<N>(
+  scenarios: readonly Scenario<N>[],
+  options: Options,
+  needs: N,
+): Promise<ScenarioResult[]> {
+  const results: ScenarioResult[] = [];
+  for (const scenario of scenarios) {
+    say(scenario.name);
+    results.push(await scenario.run(options, needs));
+  }
+  return results;
 }
 
 function say(line: string): void {
-  process.stderr.write(`bench: ${line}\n`);
+  process.stderr.write(`bench, ${Math.round(performance.now() / 1000)} s: ${line}\n`);
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {

@@ -13,28 +13,40 @@ const HEADINGS = ["", "per second", "p50 ms", "p99 ms", "cpu µs", "ours / it"];
 export function formatReport({ machine, options, scenarios }: Report): string {
   const { node, cpu, cpus, mariadb, redis } = machine;
   const lines = [
-    `Node ${node}, ${cpus} x ${cpu}, MariaDB ${mariadb}, Redis ${redis ?? "not installed: skipped"}`,
+    `Node ${node}, ${cpus} x ${cpu}, MariaDB ${mariadb ?? "not started"}, Redis ${redis ?? "not installed: skipped"}`,
     `Medians of ${options.rounds} rounds, slices of ${options.seconds} s, contestants alternating. cpu: of the serving processes, per unit.`,
   ];
-  const sections = scenarios.map(({ name, unit, rows, skipped }) => ({
-    title: `${name} (${unit})`,
-    cells: rows.map(cellsOf),
-    skipped,
-  }));
-  const table = [HEADINGS, ...sections.flatMap(({ cells }) => cells)];
-  const widths = HEADINGS.map((_, column) => Math.max(...table.map((cells) => cells[column]?.length ?? 0)));
-  function line(cells: readonly string[]): string {
-    const padded = cells.map((cell, column) =>
-      column === 0 ? cell.padEnd(widths[column] as number) : cell.padStart(widths[column] as number),
-    );
-    return `  ${padded.join("  ")}`.trimEnd();
-  }
-  for (const { title, cells, skipped } of sections) {
-    lines.push("", title, line(HEADINGS), ...cells.map(line), ...skipped.map((what) => `  skipped: ${what}`));
+  const throughputs = scenarios.flatMap(({ rows = [] }) => rows.map(cellsOf));
+  const widths = widthsOf([HEADINGS, ...throughputs]);
+  for (const { name, unit, rows, figures, skipped } of scenarios) {
+    lines.push("", `${name} (${unit})`);
+    if (rows !== undefined) lines.push(...format([HEADINGS, ...rows.map(cellsOf)], widths));
+    if (figures !== undefined) {
+      const cells = [
+        ["", ...figures.headings],
+        ...figures.rows.map((row) => [row.name, ...row.values.map(figure)]),
+      ];
+      lines.push(...format(cells, widthsOf(cells)));
+    }
+    lines.push(...skipped.map((what) => `  skipped: ${what}`));
   }
   const targets = scenarios.flatMap((scenario) => scenario.targets);
   if (targets.length > 0) lines.push("", "Targets", ...targets.map(formatTarget));
   return `${lines.join("\n")}\n`;
+}
+
+function widthsOf(table: readonly (readonly string[])[]): number[] {
+  const [headings = []] = table;
+  return headings.map((_, column) => Math.max(...table.map((cells) => cells[column]?.length ?? 0)));
+}
+
+function format(table: readonly (readonly string[])[], widths: readonly number[]): string[] {
+  return table.map((cells) => {
+    const padded = cells.map((cell, column) =>
+      column === 0 ? cell.padEnd(widths[column] as number) : cell.padStart(widths[column] as number),
+    );
+    return `  ${padded.join("  ")}`.trimEnd();
+  });
 }
 
 function cellsOf({ name, perSecond, p50Ms, p99Ms, cpuMicros, ratio }: Row): string[] {
@@ -52,7 +64,13 @@ function decimals(value: number | undefined): string {
   return value === undefined ? "" : value.toFixed(2);
 }
 
+/** Three digits or more, whatever the size. */
+function figure(value: number): string {
+  if (Number.isInteger(value) || Math.abs(value) >= 100) return Math.round(value).toLocaleString("en");
+  return value.toFixed(Math.abs(value) < 10 ? 2 : 1);
+}
+
 function formatTarget({ what, measured, bound, met }: Target): string {
-  const wanted = "atLeast" in bound ? `at least ${bound.atLeast}` : `at most ${bound.atMost}`;
-  return `  ${met ? "met   " : "MISSED"}  ${what}: ${measured.toFixed(2)}, ${wanted}`;
+  const wanted = "atLeast" in bound ? `at least ${figure(bound.atLeast)}` : `at most ${figure(bound.atMost)}`;
+  return `  ${met ? "met   " : "MISSED"}  ${what}: ${figure(measured)}, ${wanted}`;
 }

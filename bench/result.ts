@@ -3,13 +3,22 @@ import { median, percentile } from "./statistics.ts";
 
 export interface ScenarioResult {
   readonly name: string;
-  /** What is counted a second. */
+  /** What is counted a second, or what the figures are. */
   readonly unit: string;
   /** The first is ours. */
-  readonly rows: readonly Row[];
+  readonly rows?: readonly Row[];
+  /** What is not a throughput. */
+  readonly figures?: Figures;
   readonly targets: readonly Target[];
   /** What was not measured, and why. */
   readonly skipped: readonly string[];
+}
+
+/** A table of its own. */
+export interface Figures {
+  /** Of the columns, without that of the names. */
+  readonly headings: readonly string[];
+  readonly rows: readonly { readonly name: string; readonly values: readonly number[] }[];
 }
 
 /** Medians over the rounds. */

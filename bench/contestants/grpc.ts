@@ -1,6 +1,6 @@
 import { BlacklistResult_Outcome, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { Contestant } from "../contestant.ts";
-import type { GrpcProcess } from "../stage/service.ts";
+import type { GrpcProcess } from "../stage/launch.ts";
 import type { Stage } from "../stage/stage.ts";
 import { freshJti, probes } from "../tokens.ts";
 

@@ -1,4 +1,5 @@
 import type { EpochMs, Jti } from "../../src/entry.ts";
+import { built } from "../built.ts";
 import type { Contestant } from "../contestant.ts";
 import type { BenchDatabase } from "../stage/database.ts";
 import { freshJti } from "../tokens.ts";
@@ -43,9 +44,4 @@ export async function openStoreContestant(
       await store.close();
     },
   };
-}
-
-/** A module of the build, not of the sources that tsx would translate in its own way. */
-async function built<M>(path: string): Promise<M> {
-  return (await import(new URL(`../../dist/${path}`, import.meta.url).href)) as M;
 }

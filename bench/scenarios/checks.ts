@@ -1,15 +1,14 @@
 import { check, overGrpc } from "../contestants/grpc.ts";
 import { plainSelect } from "../contestants/mysql.ts";
 import { redisCheck } from "../contestants/redis.ts";
-import type { Stage } from "../stage/stage.ts";
 import { compare, NO_REDIS, type Scenario } from "./scenario.ts";
 
 /** `callers` at once, each asking about `size` tokens, one in a hundred of them blacklisted. */
-function checkScenario(stage: Stage, { size, callers }: { size: number; callers: number }): Scenario {
+function checkScenario({ size, callers }: { size: number; callers: number }): Scenario {
   const name = `IsBlacklisted, ${size} jti${size === 1 ? "" : "s"} a call, ${callers} callers`;
   return {
     name,
-    async run({ rounds, seconds }) {
+    async run({ rounds, seconds }, stage) {
       const contestants = [
         ...overGrpc(stage, check(size)),
         ...(stage.redis === undefined ? [] : [redisCheck(size, stage.redis.fast)]),
@@ -21,11 +20,11 @@ function checkScenario(stage: Stage, { size, callers }: { size: number; callers:
   };
 }
 
-export function checkScenarios(stage: Stage): Scenario[] {
+export function checkScenarios(): Scenario[] {
   return [
-    checkScenario(stage, { size: 1, callers: 64 }),
-    checkScenario(stage, { size: 20, callers: 64 }),
-    checkScenario(stage, { size: 100, callers: 16 }),
-    checkScenario(stage, { size: 1000, callers: 16 }),
+    checkScenario({ size: 1, callers: 64 }),
+    checkScenario({ size: 20, callers: 64 }),
+    checkScenario({ size: 100, callers: 16 }),
+    checkScenario({ size: 1000, callers: 16 }),
   ];
 }

@@ -1,17 +1,17 @@
 import { multiRowInsert } from "../contestants/mysql.ts";
 import { openStoreContestant } from "../contestants/store.ts";
 import { PEER_TABLE } from "../stage/database.ts";
-import type { Stage } from "../stage/stage.ts";
 import { compare, type Scenario } from "./scenario.ts";
 
 const ROWS = 128;
 
 /** Where the time of one commit goes: the same rows with less and less around them. */
-export function commitScenario({ database }: Stage): Scenario {
+export function commitScenario(): Scenario {
   const name = `One commit of ${ROWS} new rows`;
   return {
     name,
-    async run({ rounds, seconds }) {
+    async run({ rounds, seconds }, { database }) {
+      await database.copyTable();
       await database.createBareTables();
       const store = await openStoreContestant(database, { rows: ROWS });
       try {

@@ -63,11 +63,11 @@ async function timed(
   return { seconds: (performance.now() - began) / 1000, cpuSeconds: cpuSeconds(pids) - cpuBefore };
 }
 
-function aloneScenario(stage: Stage): Scenario {
+function aloneScenario(): Scenario {
   const name = "Prune of 200,000 rows";
   return {
     name,
-    async run({ rounds }) {
+    async run({ rounds }, stage) {
       const { database, service } = stage;
       await database.copyTable();
       const contestants = [
@@ -105,11 +105,11 @@ function aloneScenario(stage: Stage): Scenario {
 }
 
 /** What checks at a fixed rate notice of a Prune. */
-function besideChecksScenario(stage: Stage): Scenario {
+function besideChecksScenario(): Scenario {
   const name = `IsBlacklisted, ${JTIS_A_CHECK} jtis a call, ${CHECKS_A_SECOND} calls a second, while Prune removes 200,000 rows`;
   return {
     name,
-    async run({ rounds, seconds }) {
+    async run({ rounds, seconds }, stage) {
       const { database, service } = stage;
       const contestant = check(JTIS_A_CHECK)("checks", service, [service.pid, database.pid]);
       const prune = throughService(stage);
@@ -148,6 +148,6 @@ function besideChecksScenario(stage: Stage): Scenario {
   };
 }
 
-export function pruneScenarios(stage: Stage): Scenario[] {
-  return [aloneScenario(stage), besideChecksScenario(stage)];
+export function pruneScenarios(): Scenario[] {
+  return [aloneScenario(), besideChecksScenario()];
 }

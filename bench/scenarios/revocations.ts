@@ -3,16 +3,16 @@ import { plainInsert } from "../contestants/mysql.ts";
 import { redisRevoke } from "../contestants/redis.ts";
 import { openStoreContestant } from "../contestants/store.ts";
 import { target } from "../result.ts";
-import type { Stage } from "../stage/stage.ts";
 import { compare, NO_REDIS, type Scenario } from "./scenario.ts";
 
 /** `callers` at once, each revoking one token a call. */
-function revokeScenario(stage: Stage, callers: number): Scenario {
+function revokeScenario(callers: number): Scenario {
   const name = `Blacklist, ${callers} caller${callers === 1 ? "" : "s"}`;
   return {
     name,
-    async run({ rounds, seconds }) {
+    async run({ rounds, seconds }, stage) {
       const { redis, database } = stage;
+      await database.copyTable();
       const contestants = [
         ...overGrpc(stage, revoke),
         ...(redis === undefined
@@ -37,11 +37,12 @@ function revokeScenario(stage: Stage, callers: number): Scenario {
 }
 
 /** What group commit is worth, without gRPC around it. */
-function storeScenario({ database }: Stage, callers: number): Scenario {
+function storeScenario(callers: number): Scenario {
   const name = `Store alone, ${callers} callers`;
   return {
     name,
-    async run({ rounds, seconds }) {
+    async run({ rounds, seconds }, { database }) {
+      await database.copyTable();
       const store = await openStoreContestant(database);
       const ungrouped = await openStoreContestant(database, { grouped: false });
       try {
@@ -61,11 +62,6 @@ function storeScenario({ database }: Stage, callers: number): Scenario {
   };
 }
 
-export function revocationScenarios(stage: Stage): Scenario[] {
-  return [
-    revokeScenario(stage, 1),
-    revokeScenario(stage, 16),
-    revokeScenario(stage, 128),
-    storeScenario(stage, 128),
-  ];
+export function revocationScenarios(): Scenario[] {
+  return [revokeScenario(1), revokeScenario(16), revokeScenario(128), storeScenario(128)];
 }

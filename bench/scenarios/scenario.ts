@@ -4,10 +4,12 @@ import { closedLoop } from "../load.ts";
 import type { Options } from "../options.ts";
 import type { ScenarioResult } from "../result.ts";
 import { type Row, throughputRows } from "../result.ts";
+import type { Stage } from "../stage/stage.ts";
 
-export interface Scenario {
+/** One thing to measure. `Needs` is what must be there beforehand. */
+export interface Scenario<Needs = Stage> {
   readonly name: string;
-  run(options: Options): Promise<ScenarioResult>;
+  run(options: Options, needs: Needs): Promise<ScenarioResult>;
 }
 
 /** Slices in which V8 compiles what it will run. */

@@ -18,6 +18,7 @@ export class BenchDatabase {
   /** For what is not measured. */
   readonly #admin: Pool;
   #fills = 0;
+  #copied: Promise<void> | undefined;
 
   private constructor(server: PrivateMariadb, url: string) {
     this.#server = server;
@@ -25,12 +26,13 @@ export class BenchDatabase {
     this.#admin = this.pool(1);
   }
 
-  static async start(): Promise<BenchDatabase> {
+  /** All its rows should fit into the buffer pool: a million take half a GiB in each of two tables. */
+  static async start({ bufferPoolGiB = 2 } = {}): Promise<BenchDatabase> {
     const server = await startMariadb({
       // The suite's own settings are for a server that starts fast and holds little.
       extraArgs: [
-        "--innodb-buffer-pool-size=512M",
-        "--innodb-log-file-size=256M",
+        `--innodb-buffer-pool-size=${bufferPoolGiB}G`,
+        "--innodb-log-file-size=1G",
         "--max-heap-table-size=1G",
       ],
     });
@@ -57,11 +59,31 @@ export class BenchDatabase {
     return rows[0]?.version as string;
   }
 
-  /** Makes the peers' table: same columns, same indexes, same checks, same rows. */
-  async copyTable(): Promise<void> {
-    await this.#admin.query(`DROP TABLE IF EXISTS ${PEER_TABLE}`);
+  /** Makes the peers' table, unless it is there: same columns, same indexes, same checks, same rows. */
+  copyTable(): Promise<void> {
+    this.#copied ??= this.#copyTable();
+    return this.#copied;
+  }
+
+  async #copyTable(): Promise<void> {
     await this.#admin.query(`CREATE TABLE ${PEER_TABLE} LIKE ${OUR_TABLE}`);
     await this.#admin.query(`INSERT INTO ${PEER_TABLE} SELECT * FROM ${OUR_TABLE}`);
+    await this.settle();
+  }
+
+  /** SELECTs that the server has run so far, prepared or not. */
+  async selects(): Promise<number> {
+    return this.#status("Com_select");
+  }
+
+  /** Statements under way at this moment, this one not counted. */
+  async underWay(): Promise<number> {
+    return (await this.#status("Threads_running")) - 1;
+  }
+
+  async #status(variable: string): Promise<number> {
+    const [rows] = await this.#admin.query<RowDataPacket[]>(`SHOW GLOBAL STATUS LIKE '${variable}'`);
+    return Number(rows[0]?.Value);
   }
 
   /** Makes tables of the same columns without any secondary index: one like ours otherwise, one in memory. */

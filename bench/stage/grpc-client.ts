@@ -1,4 +1,4 @@
-import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { unaryDefinition } from "../../src/grpc/service-definition.ts";
 
@@ -7,12 +7,14 @@ const READY_WITHIN_MS = 15_000;
 const PREFIX_BYTES = 5;
 
 /**
- * The same client for the service and for its bare peer: gRPC on bare HTTP/2, one connection. The client of grpc-js uses
+ * The same client for the service and for its bare peer: gRPC on bare HTTP/2, one connection at a time. The client of grpc-js uses
  * more CPU than its server does: a closed loop of its calls would measure itself.
  */
 export class GrpcClient {
   readonly #authority: string;
   #session: ClientHttp2Session | undefined;
+  #connecting: Promise<ClientHttp2Session> | undefined;
+  #closed = false;
 
   constructor(port: number) {
     this.#authority = `http://127.0.0.1:${port}`;
@@ -23,11 +25,11 @@ export class GrpcClient {
     const giveUpAt = performance.now() + READY_WITHIN_MS;
     for (;;) {
       try {
-        this.#session = await open(this.#authority);
+        await this.#connect();
         return;
       } catch (error) {
         if (performance.now() > giveUpAt) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await new Promise((resolve) => setTimeout(resolve, 5));
       }
     }
   }
@@ -45,14 +47,39 @@ export class GrpcClient {
       "grpc-timeout": `${timeoutSeconds}S`,
     };
     return async (request) => {
-      if (this.#session === undefined) throw new Error("the client is not connected");
-      const stream = this.#session.request(headers);
-      stream.end(framed(requestSerialize(request as object)));
-      return responseDeserialize(await answerOf(stream)) as MessageShape<O>;
+      const message = framed(requestSerialize(request as object));
+      for (;;) {
+        const session =
+          this.#session === undefined || this.#session.closed ? await this.#connect() : this.#session;
+        const stream = session.request(headers);
+        stream.end(message);
+        try {
+          return responseDeserialize(await answerOf(stream)) as MessageShape<O>;
+        } catch (error) {
+          // It was sent just when the connection's time was up, and nobody has looked at it.
+          if (stream.rstCode !== constants.NGHTTP2_REFUSED_STREAM) throw error;
+        }
+      }
     };
   }
 
+  /** All calls that find no connection share one attempt: the service ends each of them after ten minutes. */
+  #connect(): Promise<ClientHttp2Session> {
+    if (this.#closed) throw new Error("the client is closed");
+    this.#connecting ??= open(this.#authority)
+      .then((session) => {
+        if (this.#closed) session.destroy();
+        this.#session = session;
+        return session;
+      })
+      .finally(() => {
+        this.#connecting = undefined;
+      });
+    return this.#connecting;
+  }
+
   close(): void {
+    this.#closed = true;
     this.#session?.destroy();
   }
 }

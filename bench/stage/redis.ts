@@ -6,6 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Redis } from "ioredis";
 import type { FolderGuard } from "../../test/support/folder-guard.ts";
 import { freePort } from "../../test/support/free-port.ts";
+import { liveJti } from "../tokens.ts";
 
 export interface RedisServer {
   readonly pid: number;
@@ -32,9 +33,9 @@ const START =
 /** A private Redis. With `durable` it flushes every write to disk before answering, as the service does; without it, never. */
 export async function startRedis(
   guard: FolderGuard,
-  { durable }: { durable: boolean },
+  { name, durable }: { name: string; durable: boolean },
 ): Promise<RedisServer> {
-  const folder = join(guard.folder, durable ? "redis-durable" : "redis");
+  const folder = join(guard.folder, name);
   await mkdir(folder);
   const port = await freePort();
   const durability = durable ? ["--appendonly", "yes", "--appendfsync", "always"] : ["--appendonly", "no"];
@@ -71,4 +72,25 @@ export async function startRedis(
       child.kill("SIGKILL");
     },
   };
+}
+
+const FILL_BATCH = 10_000;
+
+/** Sets a key for each of the first `count` live tokens. Returns by how many bytes of memory a key the server grew. */
+export async function fillRedis({ client }: RedisServer, count: number): Promise<number> {
+  const before = await residentBytes(client);
+  for (let from = 0; from < count; from += FILL_BATCH) {
+    const pipeline = client.pipeline();
+    for (let index = from; index < Math.min(from + FILL_BATCH, count); index++) {
+      pipeline.set(liveJti(index), "1", "EX", 86_400);
+    }
+    await pipeline.exec();
+  }
+  return ((await residentBytes(client)) - before) / count;
+}
+
+async function residentBytes(client: Redis): Promise<number> {
+  // It looks ten times a second.
+  await delay(300);
+  return Number(/used_memory_rss:(\d+)/.exec(await client.info("memory"))?.[1]);
 }

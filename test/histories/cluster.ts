@@ -68,6 +68,17 @@ export class Cluster {
     }
   }
 
+  /** Takes back whatever a fault that failed may have left behind, short of what was killed. */
+  async heal(): Promise<void> {
+    this.server.resume();
+    await Promise.all(
+      this.replicas.map(async (replica) => {
+        await replica.resume();
+        await replica.proxy.heal();
+      }),
+    );
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.replicas.map((replica) => replica.stop()));
     await this.server.stop();

@@ -1,5 +1,5 @@
 import type { CheckCall, History, Instant, Interval } from "./history.ts";
-import { Proofs, type Proof } from "./proofs.ts";
+import { type Proof, Proofs } from "./proofs.ts";
 import type { Register } from "./registers.ts";
 import { numberOf } from "./revisions.ts";
 import type { Violation } from "./violation.ts";
@@ -38,10 +38,8 @@ export function* negativesPastRevision(
   isOrdered: (revision: string) => boolean,
 ): Generator<Violation> {
   const proofs = new Proofs(
-    register.writes.flatMap(({ call, told }) =>
-      told === undefined
-        ? []
-        : [{ since: numberOf(told.revision), validUntil: told.validUntil, operation: call }],
+    register.writes.flatMap(({ call, asked, told }) =>
+      told === undefined ? [] : [{ since: numberOf(told.revision), validUntil: asked, operation: call }],
     ),
   );
   for (const check of register.negatives) {
@@ -60,7 +58,10 @@ export function* negativesPastRevision(
 }
 
 /** Answered by a database that was read-only throughout: it may have been demoted, and knows nothing for certain. */
-export function* negativesWhileReadOnly(register: Register, readOnly: readonly Interval[]): Generator<Violation> {
+export function* negativesWhileReadOnly(
+  register: Register,
+  readOnly: readonly Interval[],
+): Generator<Violation> {
   for (const check of register.negatives) {
     const since = check.from - ageAllowed(check);
     if (readOnly.some(({ from, to }) => since > from && check.to < to)) {
@@ -78,8 +79,8 @@ export function* negativesWhileReadOnly(register: Register, readOnly: readonly I
  * saw, perhaps: those rest on a commit that is durable only where one was acknowledged before the crash.
  */
 export function proofsOf({ writes, positives }: Register, { undoings }: History): Proofs {
-  const acknowledged = writes.flatMap(({ call, told }) =>
-    told === undefined ? [] : [{ since: call.to, validUntil: told.validUntil, operation: call }],
+  const acknowledged = writes.flatMap(({ call, assured, told }) =>
+    told === undefined ? [] : [{ since: call.to, validUntil: assured, operation: call }],
   );
   const firstAcknowledged = Math.min(...acknowledged.map(({ since }) => since));
   const shortest = Math.min(...writes.map(({ asked }) => asked));

@@ -2,11 +2,9 @@ import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { BlacklistResult_Outcome, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { ClientError } from "../../src/client/client-error.ts";
 import { now } from "./driver-clock.ts";
-import type { BlacklistCall, CheckCall, Freshness, Operation } from "./history.ts";
+import type { BlacklistCall, CheckCall, Freshness, Interval, Operation } from "./history.ts";
+import { LEEWAY_MS } from "./leeway.ts";
 import type { Replica } from "./replica.ts";
-
-/** The service's EXPIRY_LEEWAY, which the cluster leaves at its default: an entry outlives its `expires_at` by it. */
-const LEEWAY_MS = 5 * 60_000;
 
 const OUTCOMES = {
   [BlacklistResult_Outcome.CREATED]: "created",
@@ -74,6 +72,19 @@ export class Recorder {
       jtis,
       freshness,
       answer: verdicts && { revision: answer?.revision ?? "", verdicts },
+    });
+  }
+
+  /** A Blacklist that was made in another way, and that nobody was told the outcome of. */
+  noteUnanswered(tokens: BlacklistCall["tokens"], { from, to }: Interval): void {
+    this.#note({
+      kind: "blacklist",
+      tokens,
+      from,
+      to,
+      replica: -1,
+      failure: "nobody was told",
+      answer: undefined,
     });
   }
 

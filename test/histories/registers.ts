@@ -1,12 +1,19 @@
-import type { BlacklistCall, CheckCall, Instant, Operation, Outcome } from "./history.ts";
+import type { BlacklistCall, CheckCall, History, Instant, Outcome } from "./history.ts";
 
 /** One token of one Blacklist. */
 export interface Write {
   readonly call: BlacklistCall;
-  /** How long the entry was asked to last. */
+  /** How long the entry was asked to last. If acknowledged, it does so as of the revision that the answer names. */
   readonly asked: Instant;
+  /**
+   * How long the entry lasts if this was acknowledged. The answer may show more than was asked for, a later extension by somebody
+   * else too; but a crash can undo that one.
+   */
+  readonly assured: Instant;
   /** What the answer said of it; absent where there was none. */
-  readonly told: { readonly outcome: Outcome; readonly validUntil: Instant; readonly revision: string } | undefined;
+  readonly told:
+    | { readonly outcome: Outcome; readonly validUntil: Instant; readonly revision: string }
+    | undefined;
 }
 
 /** All that happened to one jti. */
@@ -18,7 +25,7 @@ export interface Register {
 }
 
 /** A history is linearizable if the history of each of its registers is. */
-export function registersOf(operations: readonly Operation[]): Register[] {
+export function registersOf({ operations, undoings }: History): Register[] {
   const registers = new Map<string, Register>();
   function register(jti: string): Register {
     let found = registers.get(jti);
@@ -34,7 +41,8 @@ export function registersOf(operations: readonly Operation[]): Register[] {
       for (const [index, { jti, validUntil }] of call.tokens.entries()) {
         const result = call.answer?.results[index];
         const told = result && { ...result, revision: call.answer.revision };
-        register(jti).writes.push({ call, asked: validUntil, told });
+        const assured = undoings.length === 0 && told !== undefined ? told.validUntil : validUntil;
+        register(jti).writes.push({ call, asked: validUntil, assured, told });
       }
     } else {
       for (const [index, jti] of call.jtis.entries()) {

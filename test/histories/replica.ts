@@ -84,7 +84,8 @@ export class Replica {
 async function listening(port: number): Promise<void> {
   const giveUpAt = performance.now() + LAUNCH_TIMEOUT_MS;
   while (!(await accepts(port))) {
-    if (performance.now() > giveUpAt) throw new Error(`a replica does not listen after ${LAUNCH_TIMEOUT_MS} ms`);
+    if (performance.now() > giveUpAt)
+      throw new Error(`a replica does not listen after ${LAUNCH_TIMEOUT_MS} ms`);
     await delay(PROBE_PAUSE_MS);
   }
 }

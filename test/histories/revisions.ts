@@ -17,3 +17,14 @@ export function orderedRevisions({ operations, undoings }: History): (revision: 
   }
   return (revision) => acknowledged.has(revision);
 }
+
+/** The acknowledged revisions by their numbers: any other revision of such a number is of another history. */
+export function acknowledgedNumbers({ operations }: History): ReadonlyMap<number, string> {
+  const known = new Map<number, string>();
+  for (const call of operations) {
+    if (call.kind === "blacklist" && call.answer !== undefined) {
+      known.set(numberOf(call.answer.revision), call.answer.revision);
+    }
+  }
+  return known;
+}

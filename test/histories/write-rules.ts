@@ -35,7 +35,7 @@ export function* createdTwice(register: Register): Generator<Violation> {
         operations: [longest.call, write.call],
       };
     }
-    if (longest === undefined || write.told.validUntil > longest.told.validUntil) longest = write;
+    if (longest === undefined || write.assured > longest.assured) longest = write;
   }
 }
 
@@ -81,6 +81,6 @@ export function* weakened(register: Register): Generator<Violation> {
   }
 }
 
-function proofBy({ call, told }: Told) {
-  return { since: call.to, validUntil: told.validUntil, operation: call };
+function proofBy({ call, assured }: Told) {
+  return { since: call.to, validUntil: assured, operation: call };
 }

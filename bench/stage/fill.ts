@@ -1,0 +1,39 @@
+import { randomBytes } from "node:crypto";
+import { createConnection, type RowDataPacket } from "mysql2/promise";
+import { LIVE_JTI_SQL } from "../tokens.ts";
+import { OUR_TABLE } from "./database.ts";
+
+/** Rows of one commit: so large that a million take seconds, and small enough for the server's memory. */
+const COMMIT_ROWS = 10_000;
+const DAY_MS = 86_400_000;
+
+/**
+ * Puts `count` unexpired entries into the service's table, whose jtis are those of `liveJti`. Not through the service, which would
+ * take minutes; but in commits like its own, so that every replica can follow them.
+ */
+export async function fillTable(databaseUrl: string, count: number): Promise<void> {
+  const connection = await createConnection({ uri: databaseUrl });
+  try {
+    for (let from = 0; from < count; from += COMMIT_ROWS) {
+      const to = Math.min(from + COMMIT_ROWS, count) - 1;
+      const now = Date.now();
+      await connection.beginTransaction();
+      await connection.query("UPDATE blacklist_state SET revision = revision + 1 WHERE id = 1");
+      const [rows] = await connection.query<RowDataPacket[]>(
+        "SELECT revision FROM blacklist_state WHERE id = 1",
+      );
+      const revision = Number(rows[0]?.revision);
+      await connection.query(
+        "INSERT INTO blacklist_commits (revision, stamp, committed_at) VALUES (?, ?, ?)",
+        [revision, randomBytes(8), now],
+      );
+      await connection.query(
+        `INSERT INTO ${OUR_TABLE} (jti, expires_at, created_at, reason, revoked_by, revision, created_revision)
+         SELECT ${LIVE_JTI_SQL}, ${now + DAY_MS} + seq, ${now}, 'logout', '', ${revision}, ${revision} FROM seq_${from}_to_${to}`,
+      );
+      await connection.commit();
+    }
+  } finally {
+    connection.destroy();
+  }
+}

@@ -1,0 +1,59 @@
+import { openSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { FolderGuard } from "../../test/support/folder-guard.ts";
+import { GrpcClient } from "./grpc-client.ts";
+
+export interface GrpcProcess {
+  readonly pid: number;
+  readonly client: GrpcClient;
+  /** The file with all that it prints. */
+  readonly log: string;
+  /** Milliseconds from its start to the first connection that it took. */
+  readonly startMs: number;
+  /** May be called twice. */
+  close(): Promise<void>;
+}
+
+export interface Launch {
+  /** No other process of the bench has it. */
+  readonly name: string;
+  readonly args: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly port: number;
+}
+
+/** Starts Node with `args`, and waits until it takes connections on `port`. */
+export async function launch(
+  guard: FolderGuard,
+  { name, args, environment, port }: Launch,
+): Promise<GrpcProcess> {
+  const log = join(guard.folder, `${name}.log`);
+  const variables = Object.entries(environment).map(([key, value]) => `${key}=${value}`);
+  const startedAt = performance.now();
+  const child = await guard.spawn("env", [...variables, process.execPath, ...args], openSync(log, "a"));
+  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  const client = new GrpcClient(port);
+  try {
+    await Promise.race([
+      client.ready(),
+      exited.then(() => Promise.reject(new Error("it ended before it listened"))),
+    ]);
+  } catch (cause) {
+    client.close();
+    throw new Error(`the ${name} process did not start:\n${await readFile(log, "utf8")}`, { cause });
+  }
+  return {
+    pid: child.pid as number,
+    client,
+    log,
+    startMs: performance.now() - startedAt,
+    close: async () => {
+      client.close();
+      child.kill("SIGTERM");
+      const force = setTimeout(() => child.kill("SIGKILL"), 10_000);
+      await exited;
+      clearTimeout(force);
+    },
+  };
+}

@@ -1,0 +1,33 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { CheckCall } from "./history.ts";
+import type { Recorder } from "./recorder.ts";
+import type { Replica } from "./replica.ts";
+
+const BATCH = 500;
+const RECOVERY_TIMEOUT_MS = 10_000;
+const CALL_TIMEOUT_MS = 2000;
+const PAUSE_MS = 20;
+
+/** Asks the replica about each of `jtis` until it has a full answer. Throws when it gives none in good time. */
+export async function audit(
+  recorder: Recorder,
+  { replica, jtis }: { replica: Replica; jtis: readonly string[] },
+): Promise<void> {
+  for (let from = 0; from < jtis.length; from += BATCH) {
+    const batch = jtis.slice(from, from + BATCH);
+    const giveUpAt = performance.now() + RECOVERY_TIMEOUT_MS;
+    for (;;) {
+      const check = await recorder.check(replica, batch, { timeoutMs: CALL_TIMEOUT_MS });
+      if (isFull(check)) break;
+      if (performance.now() > giveUpAt) {
+        const why = check.failure ?? "unknown verdicts";
+        throw new Error(`replica ${replica.index} has not recovered after ${RECOVERY_TIMEOUT_MS} ms: ${why}`);
+      }
+      await delay(PAUSE_MS);
+    }
+  }
+}
+
+function isFull({ answer }: CheckCall): boolean {
+  return answer !== undefined && !answer.verdicts.includes("unknown");
+}

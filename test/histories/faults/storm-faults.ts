@@ -1,0 +1,98 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Choices } from "../choices.ts";
+import { now } from "../driver-clock.ts";
+import { longLife } from "../lifetimes.ts";
+import type { Stage } from "../stage.ts";
+import { startStorm } from "../storm.ts";
+
+const TIMEOUT_MS = 2000;
+
+/** Several clients prune what runs out all the time, while others blacklist the same jtis again, at the moment they run out. */
+export async function pruneStorm(stage: Stage): Promise<void> {
+  const { choices, cluster } = stage;
+  let over = false;
+
+  async function pruner(choices: Choices): Promise<void> {
+    while (!over) {
+      const order = { maxCount: choices.whole(1, 300), dryRun: choices.chance(0.1) };
+      // What it did, the checks will tell.
+      await choices
+        .pick(cluster.replicas)
+        .client.prune(order, { timeoutMs: TIMEOUT_MS })
+        .catch(() => {});
+    }
+  }
+
+  const stop = startStorm(stage, {
+    clients: 2,
+    tokens: 40,
+    through: cluster.replicas,
+    validUntil: () => Math.ceil(now() + choices.between(30, 300)),
+  });
+  const clients = [
+    ...[0, 1, 2, 3].map((number) => pruner(choices.for(`pruner ${number}`))),
+    ...[0, 1, 2].map(async (number) => {
+      for (let round = 0; !over; round++) {
+        await renew(
+          stage,
+          `${stage.keyring.key(round)}/renewed ${number}`,
+          choices.for(`renew ${number} ${round}`),
+        );
+      }
+    }),
+  ];
+  await stage.hold(choices.between(500, 1000));
+  over = true;
+  await Promise.all([stop(), ...clients]);
+}
+
+/** An entry that runs out, and is created anew, extended or pruned in the same instant, by several at once. */
+async function renew(stage: Stage, jti: string, choices: Choices): Promise<void> {
+  const { recorder, cluster } = stage;
+  const runsOut = Math.ceil(now() + choices.between(40, 120));
+  await recorder.blacklist(choices.pick(cluster.replicas), [{ jti, validUntil: runsOut }], {
+    timeoutMs: TIMEOUT_MS,
+  });
+  await delay(Math.max(0, runsOut - now() + choices.between(-15, 15)));
+  await Promise.all(
+    choices.some(cluster.replicas, 2).map(async (replica) => {
+      await recorder.blacklist(replica, [{ jti, validUntil: longLife(choices) }], { timeoutMs: TIMEOUT_MS });
+      await recorder.check(choices.pick(cluster.replicas), [jti], { timeoutMs: TIMEOUT_MS });
+    }),
+  );
+  stage.fillers.push(jti);
+}
+
+/** The same many entries are extended again and again, each time together with a new one that has to be seen at once. */
+export async function extendStorm(stage: Stage): Promise<void> {
+  const { choices, cluster, recorder } = stage;
+  const many = Array.from(
+    { length: choices.whole(50, 400) },
+    (_, index) => `${stage.keyring.key(index)}/extended`,
+  );
+  stage.fillers.push(...many);
+  let over = false;
+
+  async function extender(number: number, choices: Choices): Promise<void> {
+    for (let round = 0; !over; round++) {
+      const fresh = `${stage.keyring.key(round)}/beside ${number}`;
+      const validUntil = longLife(choices) + round * 1000;
+      const tokens = [...choices.some(many, 200), fresh].map((jti) => ({ jti, validUntil }));
+      const { answer } = await recorder.blacklist(choices.pick(cluster.replicas), tokens, {
+        timeoutMs: TIMEOUT_MS,
+      });
+      stage.fillers.push(fresh);
+      if (answer === undefined) continue;
+      await Promise.all(
+        cluster.replicas.map((replica) =>
+          recorder.check(replica, [fresh, choices.pick(many)], { timeoutMs: TIMEOUT_MS }),
+        ),
+      );
+    }
+  }
+
+  const extenders = [0, 1, 2, 3].map((number) => extender(number, choices.for(`extender ${number}`)));
+  await stage.hold(choices.between(300, 800));
+  over = true;
+  await Promise.all(extenders);
+}

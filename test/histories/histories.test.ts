@@ -1,0 +1,40 @@
+import { expect } from "chai";
+import { ownMariadb } from "../support/own-mariadb.ts";
+import { randomFor } from "../support/seed.ts";
+import { Cluster } from "./cluster.ts";
+import type { FaultName } from "./faults/faults.ts";
+import { planOf } from "./plan.ts";
+import { formatResult } from "./report.ts";
+import { runHistory } from "./run-history.ts";
+
+/** One of each family; `make histories` goes through all of them, as often as wanted. */
+const FAULTS: FaultName[] = [
+  "kill-database",
+  "pause-replica",
+  "boot-in-write-storm",
+  "blackhole",
+  "lock-timeout",
+  "read-only",
+];
+
+describe("three replicas under many clients on few jtis", function () {
+  this.timeout(60_000);
+  const random = randomFor("histories");
+  let cluster: Cluster;
+
+  before(async function () {
+    cluster = await Cluster.on(await ownMariadb(this), { binaryLog: false });
+  });
+
+  after(async () => {
+    await cluster?.stop();
+  });
+
+  for (const fault of FAULTS) {
+    it(`keep every promise through a fault: ${fault}`, async () => {
+      const plan = planOf(Math.floor(random() * 1e9), { fault, binaryLog: false });
+      const result = await runHistory(plan, cluster);
+      expect(result.verdict, formatResult(result, undefined)).to.equal("ok");
+    });
+  }
+});

@@ -1,0 +1,73 @@
+import { parseArgs } from "node:util";
+import { FAULT_NAMES, type FaultName, isFaultName } from "./faults/faults.ts";
+
+export interface Options {
+  /** First and last, both included. */
+  readonly seeds: { readonly from: number; readonly to: number };
+  /** Absent: as the seed says. */
+  readonly fault: FaultName | undefined;
+  /** Absent: as the seed says. */
+  readonly binaryLog: boolean | undefined;
+  /** Absent: the service's own default. */
+  readonly index: "on" | "off" | undefined;
+  readonly json: boolean;
+  /** Ends with the first history that is not "ok". */
+  readonly failFast: boolean;
+}
+
+const MAX_SEEDS = 100_000;
+
+export const USAGE = `usage: make histories ARGS="[options]"
+  --seeds FROM-TO  one history for each of these seeds (1-38: each kind of fault with and without a binary log)
+  --seed N         the history of one seed
+  --fault NAME     this kind of fault, whatever the seed says
+                   ${FAULT_NAMES.join(" ").replace(/(.{60,75}) /g, "$1\n                   ")}
+  --binlog on|off  the database with or without a binary log, whatever the seed says
+  --index on|off   the service's setting INDEX
+  --fail-fast      end with the first history that fails
+  --json           one JSON object a line instead of text
+`;
+
+/** Throws a RangeError or a TypeError that says what is wrong with `args`. */
+export function readOptions(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      seeds: { type: "string" },
+      seed: { type: "string" },
+      fault: { type: "string" },
+      binlog: { type: "string" },
+      index: { type: "string" },
+      "fail-fast": { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const { fault } = values;
+  if (fault !== undefined && !isFaultName(fault)) {
+    throw new RangeError(`--fault must be one of ${FAULT_NAMES.join(", ")}`);
+  }
+  const binaryLog = onOrOff("--binlog", values.binlog);
+  return {
+    seeds: readSeeds(values.seeds ?? values.seed ?? `1-${2 * FAULT_NAMES.length}`),
+    fault,
+    binaryLog: binaryLog === undefined ? undefined : binaryLog === "on",
+    index: onOrOff("--index", values.index),
+    json: values.json,
+    failFast: values["fail-fast"],
+  };
+}
+
+function readSeeds(text: string): Options["seeds"] {
+  const match = /^(\d{1,9})(?:-(\d{1,9}))?$/.exec(text);
+  const from = Number(match?.[1]);
+  const to = Number(match?.[2] ?? match?.[1]);
+  if (!(to >= from && to - from < MAX_SEEDS)) {
+    throw new RangeError(`--seeds must be FROM-TO, at most ${MAX_SEEDS} of them, and --seed a whole number`);
+  }
+  return { from, to };
+}
+
+function onOrOff(name: string, value: string | undefined): "on" | "off" | undefined {
+  if (value === undefined || value === "on" || value === "off") return value;
+  throw new RangeError(`${name} must be on or off`);
+}

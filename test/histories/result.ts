@@ -1,0 +1,16 @@
+import type { Plan } from "./plan.ts";
+
+/** What became of one history. */
+export interface Result extends Plan {
+  /** "ok"; "violation"; "insufficient": too little was tried or answered to prove anything, or the cluster did not recover. */
+  readonly verdict: "ok" | "violation" | "insufficient";
+  readonly operations: number;
+  /** Of them, those that began while the fault lasted. */
+  readonly duringFault: number;
+  readonly answered: number;
+  readonly negatives: number;
+  readonly positives: number;
+  readonly milliseconds: number;
+  /** What is wrong with it, for people; empty where nothing is. */
+  readonly problems: readonly string[];
+}

@@ -1,0 +1,57 @@
+import type { Instant } from "./history.ts";
+import { fillerLife } from "./lifetimes.ts";
+import type { Replica } from "./replica.ts";
+import type { Stage } from "./stage.ts";
+
+const STORM_TIMEOUT_MS = 2500;
+/** Rows that one storm writes at most, so that the table does not grow without end. */
+const MAX_ROWS = 16_000;
+
+export interface StormOptions {
+  readonly clients: number;
+  /** Of each Blacklist. */
+  readonly tokens: number;
+  readonly through: readonly Replica[];
+  readonly validUntil?: () => Instant;
+}
+
+/**
+ * Blacklists as fast as it is answered, new jtis each time, while each time other replicas are asked about some of them.
+ * Ends when the function returned is called.
+ */
+export function startStorm(
+  stage: Stage,
+  { clients, tokens, through, validUntil = fillerLife }: StormOptions,
+): () => Promise<void> {
+  const { recorder, cluster, fillers, keyring } = stage;
+  let stopped = false;
+  let rows = 0;
+
+  async function client(number: number): Promise<void> {
+    const choices = stage.choices.for(`storm ${number}`);
+    for (let round = 0; !stopped && rows < MAX_ROWS; round++) {
+      rows += tokens;
+      const life = validUntil();
+      const names = Array.from(
+        { length: tokens },
+        (_, index) => `${keyring.key(round)}/storm ${number}/${index}`,
+      );
+      const write = recorder.blacklist(
+        choices.pick(through),
+        names.map((jti) => ({ jti, validUntil: life })),
+        { timeoutMs: STORM_TIMEOUT_MS },
+      );
+      const check = () =>
+        recorder.check(choices.pick(cluster.replicas), choices.some(names, 2), { timeoutMs: 500 });
+      const [{ answer }] = await Promise.all([write, check()]);
+      fillers.push(...names);
+      if (answer !== undefined) await check();
+    }
+  }
+
+  const ended = Promise.all(Array.from({ length: clients }, (_, number) => client(number)));
+  return async () => {
+    stopped = true;
+    await ended;
+  };
+}

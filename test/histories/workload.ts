@@ -1,0 +1,148 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Choices } from "./choices.ts";
+import type { BlacklistCall, CheckCall, Freshness } from "./history.ts";
+import type { Keyring } from "./keyring.ts";
+import { longLife, shortLife } from "./lifetimes.ts";
+import type { Recorder } from "./recorder.ts";
+import type { Replica } from "./replica.ts";
+
+const CLIENTS = 20;
+/** Calls that one client has open at most: behind a fault that answers nothing it still goes on. */
+const OPEN_CALLS = 10;
+/** The pace of a client, in milliseconds between its calls. */
+const PAUSE_MS = { from: 4, to: 20 };
+/** Most clients are in a hurry; some wait longer than the service's own time-outs, and see what comes of them. */
+const PATIENCE_MS = [100, 150, 250, 400, 400, 700, 1200, 3500];
+const RECENT_REVISIONS = 30;
+/** Checks that follow an acknowledged write at once. */
+const FOLLOW_UP_TIMEOUT_MS = 800;
+
+/** Many clients that check and blacklist few keys at random replicas, until told to stop. */
+export class Workload {
+  readonly #recorder: Recorder;
+  readonly #keyring: Keyring;
+  readonly #replicas: readonly Replica[];
+  readonly #revisions: string[] = [];
+  readonly #created = new Set<string>();
+  readonly #followUps: Promise<unknown>[] = [];
+  readonly #clients: readonly Promise<void>[];
+  #stopped = false;
+
+  constructor(options: {
+    recorder: Recorder;
+    keyring: Keyring;
+    replicas: readonly Replica[];
+    choices: Choices;
+  }) {
+    this.#recorder = options.recorder;
+    this.#keyring = options.keyring;
+    this.#replicas = options.replicas;
+    this.#clients = Array.from({ length: CLIENTS }, (_, number) =>
+      this.#client(options.choices.for(`client ${number}`)),
+    );
+  }
+
+  /** Resolves when every call has ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#clients);
+    await Promise.all(this.#followUps);
+  }
+
+  async #client(choices: Choices): Promise<void> {
+    const open = new Set<Promise<void>>();
+    while (!this.#stopped) {
+      const call = this.#step(choices).finally(() => open.delete(call));
+      open.add(call);
+      if (open.size >= OPEN_CALLS) await Promise.race(open);
+      await delay(choices.between(PAUSE_MS.from, PAUSE_MS.to));
+    }
+    await Promise.all(open);
+  }
+
+  async #step(choices: Choices): Promise<void> {
+    const replica = choices.pick(this.#replicas);
+    const timeoutMs = choices.pick(PATIENCE_MS);
+    if (choices.chance(0.14)) {
+      this.#learn(await this.#blacklist(replica, choices, timeoutMs), choices);
+    } else {
+      const freshness = this.#freshness(choices);
+      this.#seen(await this.#recorder.check(replica, this.#toCheck(choices), { freshness, timeoutMs }));
+    }
+  }
+
+  #blacklist(replica: Replica, choices: Choices, timeoutMs: number): Promise<BlacklistCall> {
+    const { hot, old, upcoming } = this.#keyring;
+    const others = choices.chance(0.25) ? choices.some([...hot, ...old.slice(-20)], choices.whole(1, 4)) : [];
+    const early = choices.chance(0.02) ? choices.some(upcoming, 1) : [];
+    const jtis = [choices.pick(hot), ...others, ...early];
+    const tokens = jtis.map((jti) => ({
+      jti,
+      validUntil: this.#keyring.isShort(jti) && choices.chance(0.5) ? shortLife(choices) : longLife(choices),
+    }));
+    return this.#recorder.blacklist(replica, tokens, { timeoutMs });
+  }
+
+  #toCheck(choices: Choices): string[] {
+    const { hot, upcoming, old } = this.#keyring;
+    const pool = () => {
+      const which = choices.number();
+      if (which < 0.55) return choices.pick(hot);
+      return which < 0.8 || old.length === 0 ? choices.pick(upcoming) : choices.pick(old);
+    };
+    return choices.chance(0.6) ? [pool()] : Array.from({ length: choices.whole(2, 10) }, pool);
+  }
+
+  #freshness(choices: Choices): Freshness {
+    const which = choices.number();
+    if (which < 0.6) return { kind: "fresh" };
+    if (which < 0.82 || this.#revisions.length === 0) {
+      return {
+        kind: "max-staleness",
+        ms: choices.chance(0.6) ? choices.whole(50, 300) : choices.whole(300, 2000),
+      };
+    }
+    return {
+      kind: "at-least",
+      revision: choices.chance(0.5) ? (this.#revisions.at(-1) as string) : choices.pick(this.#revisions),
+    };
+  }
+
+  /** What was acknowledged must be seen everywhere at once: by whoever asks, and by whoever hands the revision on. */
+  #learn({ answer, tokens }: BlacklistCall, choices: Choices): void {
+    if (answer === undefined) return;
+    this.#remember(answer.revision);
+    const news = tokens.map(({ jti }) => jti).filter((jti) => !this.#created.has(jti));
+    if (news.length === 0) return;
+    for (const jti of news) this.#created.add(jti);
+    for (const replica of this.#replicas) {
+      const freshness: Freshness = choices.chance(0.7)
+        ? { kind: "fresh" }
+        : { kind: "at-least", revision: answer.revision };
+      this.#followUps.push(
+        this.#recorder.check(replica, news, { freshness, timeoutMs: FOLLOW_UP_TIMEOUT_MS }),
+      );
+    }
+  }
+
+  /** What one has seen the others must see. */
+  #seen({ answer, jtis, replica: asked }: CheckCall): void {
+    if (answer === undefined) return;
+    this.#remember(answer.revision);
+    const news = jtis.filter(
+      (jti, index) => answer.verdicts[index] === "blacklisted" && !this.#created.has(jti),
+    );
+    if (news.length === 0) return;
+    for (const jti of news) this.#created.add(jti);
+    for (const replica of this.#replicas) {
+      if (replica.index !== asked) {
+        this.#followUps.push(this.#recorder.check(replica, news, { timeoutMs: FOLLOW_UP_TIMEOUT_MS }));
+      }
+    }
+  }
+
+  #remember(revision: string): void {
+    this.#revisions.push(revision);
+    if (this.#revisions.length > RECENT_REVISIONS) this.#revisions.shift();
+  }
+}
