@@ -68,8 +68,11 @@ export const OBSERVED_REVISIONS = 10_000;
 /** How often a part of the index is searched for what has expired, and how much of it: well below a millisecond. */
 export const SWEEP_INDEX_MS = 1000;
 export const SWEEP_INDEX_SEGMENTS = 4;
-/** Work of answering that is done in one turn of the event loop, in microseconds. */
-export const ANSWERS_A_TURN_MICROS = 5000;
+/**
+ * Work of answering that is done in one turn of the event loop, in microseconds: eight calls about one jti. Callers then read
+ * their answers while the next are made, and each call's objects are still in the processor's cache when its answer has left.
+ */
+export const ANSWERS_A_TURN_MICROS = 400;
 
 /** How often a full queue is searched for calls that nobody waits for any more. */
 export const SWEEP_INTERVAL_MS = 10;

@@ -1,37 +1,50 @@
 #!/usr/bin/env node
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { setFlagsFromString } from "node:v8";
-import { Worker } from "node:worker_threads";
 import { EXIT } from "./cli/exit-code.ts";
 import { run } from "./cli/program.ts";
 import { systemClock } from "./clock.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
-import { type Failure, failureOf } from "./failure.ts";
+import { SchemaError, ServiceError, StartError } from "./errors.ts";
+import { formatHostPort } from "./host-port.ts";
 import type { MigrateAction } from "./migrate.ts";
-import type { ServiceThreadEnd } from "./service-thread.ts";
-
-/** Some hundred milliseconds' worth of calls: most have been answered by the time it is full. */
-const SEMI_SPACE_MB = 32;
 
 // The only file that touches the process: arguments, environment, streams, signals and the exit code. The service and
 // its databases are loaded when they are asked for: an operator's `check` should not wait for them.
 
-/**
- * Runs the service in a thread of its own, since only a thread can be given a larger young generation than the process was
- * started with: calls that wait for a read would otherwise survive most collections and be copied again and again.
- */
 async function serve(): Promise<number> {
   return withConfig(async (config) => {
-    setFlagsFromString(`--min-semi-space-size=${SEMI_SPACE_MB}`);
-    setFlagsFromString(`--max-semi-space-size=${SEMI_SPACE_MB}`);
-    const thread = new Worker(new URL("service-thread.js", import.meta.url), { workerData: config });
-    for (const signal of ["SIGTERM", "SIGINT"] as const) {
-      process.once(signal, () => thread.postMessage(signal));
-    }
-    const [{ failure, overdue }] = (await once(thread, "message")) as [ServiceThreadEnd];
-    if (overdue) await thread.terminate();
-    return failure === undefined ? EXIT.ok : tell(failure);
+    const [{ pino }, { createLogger }, { start }] = await Promise.all([
+      import("pino"),
+      import("./logger.ts"),
+      import("./start.ts"),
+    ]);
+    const destination = pino.destination({ dest: 1, sync: false });
+    const log = createLogger(config.logLevel, destination);
+    const stopped = new Promise<NodeJS.Signals>((resolve) => {
+      for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, resolve);
+    });
+    const service = await start(config, { log });
+    const { kind } = config.database;
+    log.info(
+      {
+        address: formatHostPort(service.address),
+        admin: formatHostPort(service.adminAddress),
+        database: kind,
+      },
+      "listening",
+    );
+    const signal = await stopped;
+    log.info({ signal }, "stopping: answering what was accepted");
+    const overdue = setTimeout(() => {
+      log.error("not everything ended in time: stopping all the same");
+      destination.flushSync();
+      process.exit(0);
+    }, config.shutdownGraceMs * 0.95);
+    await service.close();
+    clearTimeout(overdue);
+    log.info("stopped");
+    destination.flushSync();
+    return EXIT.ok;
   });
 }
 
@@ -54,15 +67,13 @@ async function withConfig(work: (config: Config) => Promise<number>): Promise<nu
       );
       return EXIT.usage;
     }
-    const failure = failureOf(error);
-    if (failure === undefined) throw error;
-    return tell(failure);
+    if (!(error instanceof StartError || error instanceof SchemaError || error instanceof ServiceError))
+      throw error;
+    const { cause } = error;
+    const because = error instanceof ServiceError && cause instanceof Error ? `: ${cause.message}` : "";
+    process.stderr.write(`token-blacklist: ${error.message}${because}\n`);
+    return error instanceof ServiceError ? EXIT.unavailable : EXIT.failed;
   }
-}
-
-function tell({ text, unavailable }: Failure): number {
-  process.stderr.write(`token-blacklist: ${text}\n`);
-  return unavailable ? EXIT.unavailable : EXIT.failed;
 }
 
 function version(): string {

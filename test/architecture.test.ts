@@ -24,7 +24,7 @@ function layerOf(file: string): string {
   if (folder === "grpc" || folder === "admin") return "transport";
   if (folder !== undefined) return folder;
   if (file === "src/main.ts") return "main";
-  if (["src/start.ts", "src/migrate.ts", "src/service-thread.ts"].includes(file)) return "roots";
+  if (["src/start.ts", "src/migrate.ts"].includes(file)) return "roots";
   // They read the store's address: nothing of a database is in them.
   return ["src/config.ts", "src/logger.ts"].includes(file) ? "config" : "leaves";
 }
