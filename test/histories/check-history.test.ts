@@ -204,11 +204,21 @@ const CASES: Record<string, Case> = {
       undoings: [CRASH],
     },
   },
-  "a positive that vanished although nothing crashed after it": {
+  "a positive that vanished although nobody had asked for it before the crash": {
     rule: "not blacklisted, after it was known to be",
     caught: {
-      operations: [unanswered([0, 90]), check([51, 55], "blacklisted"), check([60, 70], "not-blacklisted")],
+      operations: [unanswered([50, 90]), check([51, 55], "blacklisted"), check([60, 70], "not-blacklisted")],
       undoings: [CRASH],
+    },
+    accepted: {
+      operations: [unanswered([49, 90]), check([51, 55], "blacklisted"), check([60, 70], "not-blacklisted")],
+      undoings: [CRASH],
+    },
+  },
+  "a positive that vanished after the crash of a database that undoes nothing": {
+    rule: "not blacklisted, after it was known to be",
+    caught: {
+      operations: [unanswered([0, 90]), check([30, 35], "blacklisted"), check([60, 70], "not-blacklisted")],
     },
     accepted: {
       operations: [unanswered([0, 90]), check([30, 35], "blacklisted"), check([60, 70], "not-blacklisted")],
@@ -276,6 +286,21 @@ const CASES: Record<string, Case> = {
       operations: [
         acknowledged([0, 10], { asked: 1000 }),
         acknowledged([11, 20], { outcome: "already", asked: 500, stored: 1000 }),
+      ],
+    },
+  },
+  "an entry that was shortened while it lasted": {
+    rule: "shortened",
+    caught: {
+      operations: [
+        acknowledged([0, 10], { asked: 1000 }),
+        acknowledged([11, 980], { outcome: "already", asked: 500 }),
+      ],
+    },
+    accepted: {
+      operations: [
+        acknowledged([0, 10], { asked: 1000 }),
+        acknowledged([11, 995], { outcome: "already", asked: 500 }),
       ],
     },
   },

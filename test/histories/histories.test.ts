@@ -10,6 +10,7 @@ import { runHistory } from "./run-history.ts";
 /** One of each family; `make histories` goes through all of them, as often as wanted. */
 const FAULTS: FaultName[] = [
   "kill-database",
+  "undone-commits",
   "pause-replica",
   "boot-in-write-storm",
   "blackhole",

@@ -75,22 +75,22 @@ export function* negativesWhileReadOnly(
 }
 
 /**
- * What proves that an entry was there: acknowledgements, and positives. Not the positives from before a crash that undid what they
- * saw, perhaps: those rest on a commit that is durable only where one was acknowledged before the crash.
+ * What proves that an entry was there: acknowledgements, and positives. But a crash may undo a commit that others have seen and
+ * nobody was told of. Who has seen it goes on saying so: from before the crash, or from memory after it, since a known positive is
+ * not hidden while the database is away. So of a jti whose first Blacklist began before a crash and was not
+ * acknowledged by then, positives prove nothing.
  */
 export function proofsOf({ writes, positives }: Register, { undoings }: History): Proofs {
   const acknowledged = writes.flatMap(({ call, assured, told }) =>
     told === undefined ? [] : [{ since: call.to, validUntil: assured, operation: call }],
   );
   const firstAcknowledged = Math.min(...acknowledged.map(({ since }) => since));
+  const firstBegun = Math.min(...writes.map(({ call }) => call.from));
+  if (undoings.some(({ from, to }) => firstBegun < to && firstAcknowledged >= from)) {
+    return new Proofs(acknowledged);
+  }
+  // Whichever write it saw, the entry lasts as long as the shortest.
   const shortest = Math.min(...writes.map(({ asked }) => asked));
-  const mayVanish = (check: CheckCall) =>
-    undoings.some(({ from, to }) => check.from < to && firstAcknowledged >= from);
-  return new Proofs([
-    ...acknowledged,
-    ...positives
-      .filter((check) => !mayVanish(check))
-      // Whichever write it saw, the entry lasts as long as the shortest.
-      .map((check) => ({ since: check.to, validUntil: shortest, operation: check })),
-  ]);
+  const seen = positives.map((check) => ({ since: check.to, validUntil: shortest, operation: check }));
+  return new Proofs([...acknowledged, ...seen]);
 }

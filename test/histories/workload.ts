@@ -13,7 +13,8 @@ const OPEN_CALLS = 10;
 const PAUSE_MS = { from: 4, to: 20 };
 /** Most clients are in a hurry; some wait longer than the service's own time-outs, and see what comes of them. */
 const PATIENCE_MS = [100, 150, 250, 400, 400, 700, 1200, 3500];
-const RECENT_REVISIONS = 30;
+/** Revisions that are handed back: often the last one seen, sometimes one from long ago, or from before a crash. */
+const REVISIONS_KEPT = 5000;
 /** Checks that follow an acknowledged write at once. */
 const FOLLOW_UP_TIMEOUT_MS = 800;
 
@@ -104,7 +105,9 @@ export class Workload {
     }
     return {
       kind: "at-least",
-      revision: choices.chance(0.5) ? (this.#revisions.at(-1) as string) : choices.pick(this.#revisions),
+      revision: choices.pick(
+        choices.chance(0.7) ? this.#revisions.slice(-choices.pick([1, 30])) : this.#revisions,
+      ),
     };
   }
 
@@ -143,6 +146,6 @@ export class Workload {
 
   #remember(revision: string): void {
     this.#revisions.push(revision);
-    if (this.#revisions.length > RECENT_REVISIONS) this.#revisions.shift();
+    if (this.#revisions.length > REVISIONS_KEPT) this.#revisions.shift();
   }
 }

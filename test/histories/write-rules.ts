@@ -66,7 +66,7 @@ export function* createdByNobody(register: Register): Generator<Violation> {
   yield { rule: "created by nobody", jti: register.jti, operations: [first.call] };
 }
 
-/** Left with an earlier expiry than was asked for, or than was acknowledged before. */
+/** Left with an earlier expiry than was asked for, or than was acknowledged before and had not run out meanwhile. */
 export function* weakened(register: Register): Generator<Violation> {
   const told = toldOf(register);
   const acknowledged = new Proofs(told.map(proofBy));
@@ -75,7 +75,7 @@ export function* weakened(register: Register): Generator<Violation> {
     const before = acknowledged.before(call.from);
     if (write.told.validUntil < asked) {
       yield { rule: "shorter than asked for", jti: register.jti, operations: [call] };
-    } else if (before !== undefined && before.validUntil > write.told.validUntil) {
+    } else if (outlasts(before, call.to) && before.validUntil > write.told.validUntil) {
       yield { rule: "shortened", jti: register.jti, operations: [before.operation, call] };
     }
   }

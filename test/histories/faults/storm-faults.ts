@@ -1,7 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Choices } from "../choices.ts";
 import { now } from "../driver-clock.ts";
+import type { Instant } from "../history.ts";
 import { longLife } from "../lifetimes.ts";
+import type { Replica } from "../replica.ts";
 import type { Stage } from "../stage.ts";
 import { startStorm } from "../storm.ts";
 
@@ -9,7 +11,7 @@ const TIMEOUT_MS = 2000;
 
 /** Several clients prune what runs out all the time, while others blacklist the same jtis again, at the moment they run out. */
 export async function pruneStorm(stage: Stage): Promise<void> {
-  const { choices, cluster } = stage;
+  const { choices, cluster, keyring } = stage;
   let over = false;
 
   async function pruner(choices: Choices): Promise<void> {
@@ -23,6 +25,13 @@ export async function pruneStorm(stage: Stage): Promise<void> {
     }
   }
 
+  async function renewer(number: number): Promise<void> {
+    for (let round = 0; !over; round++) {
+      const jtis = [0, 1, 2, 3].map((index) => `${keyring.key(round)}/renewed ${number}/${index}`);
+      await renew(stage, jtis, choices.for(`renew ${number} ${round}`));
+    }
+  }
+
   const stop = startStorm(stage, {
     clients: 2,
     tokens: 40,
@@ -31,36 +40,34 @@ export async function pruneStorm(stage: Stage): Promise<void> {
   });
   const clients = [
     ...[0, 1, 2, 3].map((number) => pruner(choices.for(`pruner ${number}`))),
-    ...[0, 1, 2].map(async (number) => {
-      for (let round = 0; !over; round++) {
-        await renew(
-          stage,
-          `${stage.keyring.key(round)}/renewed ${number}`,
-          choices.for(`renew ${number} ${round}`),
-        );
-      }
-    }),
+    ...[0, 1, 2, 3, 4, 5].map(renewer),
   ];
   await stage.hold(choices.between(500, 1000));
   over = true;
   await Promise.all([stop(), ...clients]);
 }
 
-/** An entry that runs out, and is created anew, extended or pruned in the same instant, by several at once. */
-async function renew(stage: Stage, jti: string, choices: Choices): Promise<void> {
+/** Entries that run out, and are created anew, extended or pruned in the same instant, by several at once. */
+async function renew(stage: Stage, jtis: readonly string[], choices: Choices): Promise<void> {
   const { recorder, cluster } = stage;
+  const write = (replica: Replica, validUntil: Instant) =>
+    recorder.blacklist(
+      replica,
+      jtis.map((jti) => ({ jti, validUntil })),
+      { timeoutMs: TIMEOUT_MS },
+    );
   const runsOut = Math.ceil(now() + choices.between(40, 120));
-  await recorder.blacklist(choices.pick(cluster.replicas), [{ jti, validUntil: runsOut }], {
-    timeoutMs: TIMEOUT_MS,
-  });
-  await delay(Math.max(0, runsOut - now() + choices.between(-15, 15)));
+  await write(choices.pick(cluster.replicas), runsOut);
+  await delay(Math.max(0, runsOut - now() + choices.between(-10, 15)));
   await Promise.all(
     choices.some(cluster.replicas, 2).map(async (replica) => {
-      await recorder.blacklist(replica, [{ jti, validUntil: longLife(choices) }], { timeoutMs: TIMEOUT_MS });
-      await recorder.check(choices.pick(cluster.replicas), [jti], { timeoutMs: TIMEOUT_MS });
+      await write(replica, longLife(choices));
+      await recorder.check(choices.pick(cluster.replicas), jtis, { timeoutMs: TIMEOUT_MS });
     }),
   );
-  stage.fillers.push(jti);
+  // Whoever comes a moment later must find it there.
+  await write(choices.pick(cluster.replicas), longLife(choices));
+  stage.fillers.push(...jtis);
 }
 
 /** The same many entries are extended again and again, each time together with a new one that has to be seen at once. */
