@@ -69,6 +69,7 @@ function freshCheckScenario({ size, callers, bare, peer, atLeast }: Case): Scena
 export function freshCheckScenarios(): Scenario[] {
   return [
     freshCheckScenario({ size: 1, callers: 64, bare: "bare", peer: "bare gRPC method", atLeast: 0.9 }),
+    freshCheckScenario({ size: 1, callers: 256, bare: "bare", peer: "bare gRPC method", atLeast: 0.9 }),
     freshCheckScenario({
       size: 100,
       callers: 16,

@@ -1,7 +1,7 @@
 import { ANSWERS_A_TURN_MICROS } from "../limits.ts";
 
 /**
- * Does `work` for each item, in order, but not more than half a millisecond's worth in one turn of the event loop: whoever
+ * Does `work` for each item, in order, but not more than a few milliseconds' worth in one turn of the event loop: whoever
  * comes with a small question must not wait for a thousand large answers.
  */
 export function inTurns<T extends { readonly cost: number }>(
