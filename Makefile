@@ -66,7 +66,7 @@ clean: ## Remove everything that was installed or built; ./data stays
 help: ## Show this
 	@awk 'BEGIN { FS = ":.*## "; print "make TARGET" } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # Order-only: a look at Node's version is no reason to install anew.
 $(INSTALLED): package-lock.json | check-node

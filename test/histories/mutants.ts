@@ -19,6 +19,8 @@ const USAGE = `usage: make mutants ARGS="[--histories N] [NAME ...]"
 /** Histories of one kind before another gets its turn: each run starts a cluster of its own. */
 const RUN = 10;
 const RUN_TIMEOUT_MS = 240_000;
+/** In which it ends what it started. */
+const GRACE_MS = 30_000;
 
 let running: ChildProcess | undefined;
 let interrupted = false;
@@ -68,6 +70,7 @@ async function run(
   running = child;
   const ended = new Promise((resolve) => child.once("exit", resolve));
   const tooLong = setTimeout(() => child.kill("SIGTERM"), RUN_TIMEOUT_MS);
+  const muchTooLong = setTimeout(() => child.kill("SIGKILL"), RUN_TIMEOUT_MS + GRACE_MS);
   const results: Result[] = [];
   for await (const line of createInterface({ input: child.stdout })) {
     const parsed = JSON.parse(line) as Result | { summary: unknown };
@@ -75,6 +78,7 @@ async function run(
   }
   await ended;
   clearTimeout(tooLong);
+  clearTimeout(muchTooLong);
   running = undefined;
   return results;
 }

@@ -18,7 +18,7 @@ export interface Options {
 const MAX_SEEDS = 100_000;
 
 export const USAGE = `usage: make histories ARGS="[options]"
-  --seeds FROM-TO  one history for each of these seeds (1-38: each kind of fault with and without a binary log)
+  --seeds FROM-TO  one history for each of these seeds (1-${2 * FAULT_NAMES.length}: every kind, without and with a binary log)
   --seed N         the history of one seed
   --fault NAME     this kind of fault, whatever the seed says
                    ${FAULT_NAMES.join(" ").replace(/(.{60,75}) /g, "$1\n                   ")}

@@ -23,8 +23,15 @@ export function link(client: Socket, server: Socket, rules: LinkRules): void {
 
 /** Both sides see an RST. */
 export function cutLink(client: Socket, server: Socket): void {
-  client.resetAndDestroy();
-  server.resetAndDestroy();
+  reset(client);
+  reset(server);
+}
+
+/** Node cannot reset a socket in the very moment in which it is being ended: the handle would stay open, and spin. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded && !socket.writableFinished && !socket.destroyed) {
+    socket.once("finish", () => socket.resetAndDestroy());
+  } else socket.resetAndDestroy();
 }
 
 function pump(from: Socket, to: Socket, direction: Direction, rules: LinkRules): void {
@@ -45,7 +52,7 @@ function pump(from: Socket, to: Socket, direction: Direction, rules: LinkRules):
     if (!cut) return;
     // What was let through arrives before the end does: an RST could overtake it.
     to.destroySoon();
-    from.resetAndDestroy();
+    reset(from);
   };
 
   from.on("data", (chunk: Buffer) => {
