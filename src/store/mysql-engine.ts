@@ -4,6 +4,7 @@ import type { Knex } from "knex";
 import type { EpochMs, NewEntry } from "../entry.ts";
 import { ServiceError, storeUnavailable } from "../errors.ts";
 import { MAX_WRITE_ATTEMPTS, MAX_WRITE_MS } from "../limits.ts";
+import type { Revision } from "../revision.ts";
 import { type Engine, type Reader, text } from "./engine.ts";
 import type { MysqlAddress } from "./mysql-address.ts";
 import { MysqlConnection, SilenceError } from "./mysql-connection.ts";
@@ -15,9 +16,10 @@ import {
   MYSQL_WRITABLE,
   PACKET_ANSWERS,
   rowsOf,
+  stampOf,
 } from "./mysql-packet.ts";
 import { createMysqlPool, type MysqlPool } from "./mysql-pool.ts";
-import { entryOf } from "./rows.ts";
+import { entryOf, revisionOf } from "./rows.ts";
 import type { Receipt, Terms, WriteResult } from "./store.ts";
 
 /** An entry's columns, then the revisions that last changed and that created it. */
@@ -93,14 +95,14 @@ export class MysqlEngine implements Engine {
         const answers = await this.#writer.query<unknown[]>(packet);
         const [[revision, clock]] = answers[PACKET_ANSWERS.state] as [[number, EpochMs]];
         const repeated = ((answers[PACKET_ANSWERS.lost] ?? []) as [number][]).map(([commit]) => commit);
-        const created = allInserted(answers[PACKET_ANSWERS.insert] as InsertAnswer, entries.length);
-        const results = created
-          ? entries.map(
-              (entry): WriteResult => ({ outcome: "created", entry: { ...entry, createdAt: clock } }),
-            )
-          : await this.#readBack(entries, new Set([revision, ...repeated]));
         this.#lastRevision = revision;
-        return { revision: { number: revision, stamp }, results };
+        if (allInserted(answers[PACKET_ANSWERS.insert] as InsertAnswer, entries.length)) {
+          const results = entries.map(
+            (entry): WriteResult => ({ outcome: "created", entry: { ...entry, createdAt: clock } }),
+          );
+          return { revision: { number: revision, stamp }, results };
+        }
+        return await this.#readBack(entries, { revision: { number: revision, stamp }, repeated });
       } catch (error) {
         const translated = this.translate(error);
         const exhausted = attempt === MAX_WRITE_ATTEMPTS || performance.now() - began >= MAX_WRITE_MS;
@@ -113,11 +115,14 @@ export class MysqlEngine implements Engine {
   }
 
   /** What became of the entries in the commits that are ours. No lock is held any more while this is read. */
-  async #readBack(entries: readonly NewEntry[], ours: ReadonlySet<number>): Promise<WriteResult[]> {
-    const rows = new Map(
-      (await this.#writer.query<Row[]>(rowsOf(entries))).map((row) => [text(row[0]), row]),
-    );
-    return entries.map(({ jti }) => {
+  async #readBack(
+    entries: readonly NewEntry[],
+    { revision, repeated }: { revision: Revision; repeated: readonly number[] },
+  ): Promise<Receipt> {
+    const ours = new Set([revision.number, ...repeated]);
+    const found = await this.#writer.query<Row[]>(rowsOf(entries));
+    const rows = new Map(found.map((row) => [text(row[0]), row]));
+    const results = entries.map(({ jti }): WriteResult => {
       const row = rows.get(jti);
       // It has expired and been pruned since: whether it was there before cannot be told any more.
       if (row === undefined) throw storeUnavailable("the token expired while it was being blacklisted");
@@ -127,6 +132,12 @@ export class MysqlEngine implements Engine {
         entry: entryOf({ jti: row[0], expires_at, created_at, reason, revoked_by }),
       };
     });
+    // Somebody else may have extended an entry in between; what is shown of it is part of their commit.
+    const newest = Math.max(...found.map(([, , , , , changedIn]) => changedIn));
+    if (newest <= revision.number) return { revision, results };
+    const [later] = await this.#writer.query<[number, unknown][]>(stampOf(newest));
+    if (later === undefined) throw storeUnavailable("the database has lost the row of a commit");
+    return { revision: revisionOf(later[0], later[1]), results };
   }
 
   translate(error: unknown): unknown {

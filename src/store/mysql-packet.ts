@@ -70,6 +70,11 @@ export function rowsOf(entries: readonly NewEntry[]): string {
   return `SELECT ${ENTRY_COLUMNS.join()}, revision, created_revision FROM blacklisted_tokens WHERE jti IN (${entries.map(({ jti }) => literal(jti)).join()})`;
 }
 
+/** A commit's number and stamp. */
+export function stampOf(revision: number): string {
+  return `SELECT revision, stamp FROM blacklist_commits WHERE revision = ${revision}`;
+}
+
 /** What the server says of an INSERT. */
 export interface InsertAnswer {
   readonly affectedRows: number;

@@ -140,7 +140,7 @@ export interface Sighting extends Standing {
 }
 
 export interface Receipt {
-  /** The commit that holds these entries. */
+  /** A commit that holds these entries as they are shown: ours, or a later one where somebody has extended one since. */
   readonly revision: Revision;
   /** One for each entry written, in their order. */
   readonly results: readonly WriteResult[];

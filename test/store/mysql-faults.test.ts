@@ -163,6 +163,31 @@ describe("the store when MySQL or the network fails", function () {
     });
   });
 
+  it("names a revision that holds what it shows, also when somebody else has changed it since the commit", async () => {
+    const { store } = await open(proxy.through(url));
+    const { store: other } = await open();
+    await store.write([entry("a")], terms());
+    let sent = false;
+    let committed = false;
+    proxy.onClientData = (chunk) => {
+      sent ||= chunk.includes(PACKET);
+      return true;
+    };
+    // What the store asks once it has this answer, the row as it stands, waits on its way.
+    proxy.onServerData = () => {
+      if (sent && !committed) proxy.hold("toServer");
+      committed ||= sent;
+      return true;
+    };
+    const repeat = store.write([entry("a")], terms());
+    await until(() => committed, { withinMs: 5000, what: "the commit is answered" });
+    const later = at(Date.now() + 9 * HOUR);
+    const { revision } = await other.write([entry("a", { expiresAt: later })], terms());
+    await proxy.heal();
+    const answer = await repeat;
+    expect([answer.revision, answer.results[0]?.entry.expiresAt]).to.deep.equal([revision, later]);
+  });
+
   it("repeats a write that met a deadlock", async () => {
     const { store } = await open();
     await store.write([entry("row")], terms());
