@@ -33,8 +33,11 @@ export const MAX_PAGE_TOKEN_BYTES = 4096;
 
 export const DEFAULT_PRUNE_COUNT = 10_000;
 export const MAX_PRUNE_COUNT = 100_000;
-/** Rows of one DELETE: its row locks last a few milliseconds, so that a revocation never waits noticeably. */
-export const PRUNE_CHUNK = 1000;
+/**
+ * Rows of one DELETE: it and the choice of its rows interrupt checks for about a millisecond. Larger ones prune faster by a
+ * fifth, and double the p99 of checks meanwhile.
+ */
+export const PRUNE_CHUNK = 250;
 /** How long the stamp of a commit is kept: the age up to which a revision can be told from its double. */
 export const COMMIT_RETENTION_MS = 24 * 3_600_000;
 /** Clocks further apart than this cannot be trusted to forget anything. */
