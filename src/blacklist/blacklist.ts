@@ -4,6 +4,7 @@ import type { EpochMs, Jti, NewEntry } from "../entry.ts";
 import type { ListCursor, ListFilter, ListPage, PruneReceipt, Store } from "../store/store.ts";
 import type { BothClocks } from "./both-clocks.ts";
 import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
+import { PrunePace } from "./prune-pace.ts";
 import type { Writer, Written } from "./writer.ts";
 
 /** The four things this service does. Everything it is given has been validated; see `proto/` for what each promises. */
@@ -15,6 +16,7 @@ export class Blacklist {
   readonly #clocks: BothClocks;
   readonly #leewayMs: number;
   readonly #retentionMs: number;
+  #checksAsked = 0;
 
   constructor(options: {
     store: Store;
@@ -47,6 +49,7 @@ export class Blacklist {
   }
 
   check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): CheckAnswer | Promise<CheckAnswer> {
+    this.#checksAsked++;
     return this.#checks.check(jtis, freshness, caller);
   }
 
@@ -64,7 +67,13 @@ export class Blacklist {
     dryRun: boolean;
     expiredBefore: EpochMs | undefined;
   }): Promise<PruneReceipt> {
-    return this.#store.prune({ ...order, ...this.#terms(), retentionMs: this.#retentionMs });
+    const pace = new PrunePace(this.#clock, () => this.#checksAsked);
+    return this.#store.prune({
+      ...order,
+      ...this.#terms(),
+      retentionMs: this.#retentionMs,
+      rest: () => pace.rest(),
+    });
   }
 
   /** The secret that all replicas share, from which page tokens derive their key. */

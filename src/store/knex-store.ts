@@ -147,7 +147,7 @@ export class KnexStore implements Store {
       const cutoff = Math.min(forgotten, (order.expiredBefore ?? Number.POSITIVE_INFINITY) - 1);
       if (order.dryRun) return countExpired(knex, cutoff, order.limit);
       await trimCommits(knex, now);
-      return deleteExpired(knex, cutoff, order.limit);
+      return deleteExpired(knex, cutoff, order);
     });
   }
 

@@ -1,14 +1,18 @@
 import type { Knex } from "knex";
 import { COMMIT_RETENTION_MS, PRUNE_CHUNK } from "../limits.ts";
 import { literal } from "./engine.ts";
-import type { PruneReceipt } from "./store.ts";
+import type { PruneOrder, PruneReceipt } from "./store.ts";
 
 /**
  * Deletes up to `limit` entries with `expires_at <= cutoff`, a chunk a transaction. The keys are chosen without a lock
  * and deleted by primary key, so that pruners never queue behind one another nor deadlock with a writer; the
  * DELETE asks for the expiry again, since an entry may have been blacklisted anew in between.
  */
-export async function deleteExpired(knex: Knex, cutoff: number, limit: number): Promise<PruneReceipt> {
+export async function deleteExpired(
+  knex: Knex,
+  cutoff: number,
+  { limit, rest }: Pick<PruneOrder, "limit" | "rest">,
+): Promise<PruneReceipt> {
   let count = 0;
   // Rows deleted but not yet purged would be walked over again and again from the index's beginning.
   let from = Number.MIN_SAFE_INTEGER;
@@ -28,6 +32,7 @@ export async function deleteExpired(knex: Knex, cutoff: number, limit: number): 
       .where("expires_at", "<=", cutoff)
       .delete();
     if (rows.length <= chunk) return { count, hasMore: false };
+    if (rest !== undefined && !(await rest())) return { count, hasMore: true };
     from = Number(rows[chunk - 1]?.expires_at);
   }
 }

@@ -45,7 +45,7 @@ export interface Store {
   /**
    * Deletes, or with `dryRun` counts, up to `limit` entries for which `expiresAt + leeway + retentionMs` has passed by
    * both clocks and which expire before `expiredBefore`, where leeway is the larger of `leewayMs` and the one
-   * the database remembers. Works in short transactions; any number may run at once, each entry is counted by one of them.
+   * the database remembers. Works in short transactions, for as long as `rest` says; any number may run at once, each entry is counted by one of them.
    * Throws STORE_UNAVAILABLE, deleting nothing, while the two clocks are further apart than `MAX_CLOCK_SKEW_MS`.
    */
   prune(request: PruneOrder): Promise<PruneReceipt>;
@@ -190,6 +190,8 @@ export interface PruneOrder extends Terms {
   readonly limit: number;
   readonly expiredBefore: EpochMs | undefined;
   readonly dryRun: boolean;
+  /** Waited for after each transaction that leaves more to do. False: this call has done enough. Absent: never. */
+  readonly rest?: () => Promise<boolean>;
 }
 
 export interface PruneReceipt {

@@ -563,6 +563,28 @@ export function describeStore(backend: Backend): void {
         expect(await remaining(store)).to.deep.equal([]);
       });
 
+      it("rests between its transactions, and ends when told that it has done enough", async () => {
+        const { store } = await open();
+        await fill(
+          store,
+          Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`t${index}`, 2 * LEEWAY])),
+        );
+        const left: number[] = [];
+        const receipt = await store.prune({
+          ...order,
+          now: at(Date.now()),
+          rest: async () => left.push((await remaining(store)).length) < 2,
+        });
+        expect(receipt.hasMore).to.equal(true);
+        expect(left).to.have.length(2);
+        expect(left[0]).to.be.within(1, 999);
+        expect(left[1]).to.equal(1000 - receipt.count);
+        expect(await store.prune({ ...order, now: at(Date.now()), rest: async () => true })).to.deep.equal({
+          count: 1000 - receipt.count,
+          hasMore: false,
+        });
+      });
+
       it("forgets nothing that only one of the two clocks says is over", async () => {
         const clock = new FakeClock(Date.now() + 20_000);
         const { store } = await open({ clock });

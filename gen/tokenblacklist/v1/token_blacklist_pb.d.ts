@@ -688,7 +688,9 @@ export declare const TokenBlacklist: GenService<{
    * service is configured with (`PRUNE_RETENTION`, none unless set) have all passed. An entry that could
    * still be the reason to refuse a token is never deleted, whatever the request says.
    *
-   * Not atomic: it works in short transactions so that it does not hold up `Blacklist`. After an error some
+   * Not atomic: it works in short transactions so that it does not hold up `Blacklist`, and gives way to
+   * checks: while they are asked it rests between transactions. A call ends after some five seconds of work,
+   * with `has_more`, whatever `max_count` would allow. After an error some
    * entries may be gone already and their count is lost. It is safe to repeat, and any number of callers may
    * prune at once; each entry is counted by one of them. Deletes nothing while the clocks of service and
    * database are more than 30 seconds apart.

@@ -1,0 +1,55 @@
+import { expect } from "chai";
+import { PrunePace } from "../../src/blacklist/prune-pace.ts";
+import { PRUNE_CALL_MS, PRUNE_REST } from "../../src/limits.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+
+describe("PrunePace", () => {
+  let clock: FakeClock;
+  let checks: number;
+  let pace: PrunePace;
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    checks = 7;
+    pace = new PrunePace(clock, () => checks);
+  });
+
+  it("goes on at once while nobody checks anything", async () => {
+    clock.advance(10);
+    expect(await pace.rest()).to.equal(true);
+  });
+
+  it("leaves checks more time than the chunk has taken, and measures each chunk alone", async () => {
+    for (const took of [10, 4]) {
+      clock.advance(took);
+      checks++;
+      let rested = false;
+      const rest = pace.rest().then((goOn) => {
+        rested = true;
+        return goOn;
+      });
+      clock.advance(took * PRUNE_REST - 1);
+      await Promise.resolve();
+      expect([rested, clock.pendingTimers]).to.deep.equal([false, 1]);
+      clock.advance(1);
+      expect(await rest).to.equal(true);
+    }
+  });
+
+  it("rests for the checks of the last chunk, not of earlier ones", async () => {
+    checks++;
+    const first = pace.rest();
+    clock.advance(0);
+    await first;
+    clock.advance(10);
+    expect(await pace.rest()).to.equal(true);
+    expect(clock.pendingTimers).to.equal(0);
+  });
+
+  it("ends the call when it has worked for long enough", async () => {
+    clock.advance(PRUNE_CALL_MS - 1);
+    expect(await pace.rest()).to.equal(true);
+    clock.advance(1);
+    expect(await pace.rest()).to.equal(false);
+  });
+});
