@@ -67,6 +67,8 @@ export const LOAD_RETRY_MS = 250;
 export const INDEX_RETRY_MS = 10 * 60_000;
 /** The pause after a read that failed, so that a database that is away is not tried thousands of times a second. */
 export const FAILED_READ_PAUSE_MS = 20;
+/** Turns of the event loop that a read is put off while more and more ask for it: a burst arrives over several of them. */
+export const READ_TURNS = 4;
 /** Stamps kept of revisions that were read: a caller's `at_least_revision` is nearly always among the latest. */
 export const OBSERVED_REVISIONS = 10_000;
 /** How often a part of the index is searched for what has expired, and how much of it: well below a millisecond. */

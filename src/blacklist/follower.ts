@@ -7,6 +7,7 @@ import {
   INDEX_RETRY_MS,
   LOAD_RETRY_MS,
   OBSERVED_REVISIONS,
+  READ_TURNS,
   SWEEP_INDEX_MS,
   SWEEP_INDEX_SEGMENTS,
 } from "../limits.ts";
@@ -159,11 +160,19 @@ export class Follower {
     inTurns(waiters, (waiter) => waiter.failed(error));
   }
 
-  /** The read goes out at the end of this turn of the event loop: all who ask in the same turn share it. */
+  /** The read goes out at the end of a turn of the event loop that brought nobody else: all who ask until then share it. */
   #plan(): void {
     if (this.#planned || this.#reading) return;
     this.#planned = true;
+    let asked = this.#waiting.length;
+    let turns = 1;
     const go = (): void => {
+      if (this.#waiting.length > asked && turns < READ_TURNS) {
+        asked = this.#waiting.length;
+        turns++;
+        setImmediate(go);
+        return;
+      }
       this.#planned = false;
       this.#read([]);
     };

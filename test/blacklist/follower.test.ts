@@ -10,6 +10,7 @@ import {
   INDEX_RETRY_MS,
   LOAD_RETRY_MS,
   OBSERVED_REVISIONS,
+  READ_TURNS,
   SWEEP_INDEX_MS,
 } from "../../src/limits.ts";
 import type { Changes, Standing, Store, Tail } from "../../src/store/store.ts";
@@ -120,6 +121,16 @@ describe("Follower", () => {
       clock.advance(HOUR);
       await settle();
       expect([store.changes.length, Object.keys(told)]).to.deep.equal([2, ["a", "b", "c"]]);
+    });
+
+    it("is one read for a burst that arrives over several turns, but never waits for more than a few", async () => {
+      ask("first");
+      for (let asked = 0; store.changes.length === 0 && asked < 100; asked++) {
+        ask(`burst ${asked}`);
+        await turn();
+      }
+      await release();
+      expect(Object.keys(told)).to.have.length(1 + READ_TURNS);
     });
 
     it("comes from a read that is sent after it was asked for: who comes meanwhile waits for the next", async () => {
