@@ -1,6 +1,10 @@
 /** Why a call failed, as its caller is told: the `reason` of `google.rpc.ErrorInfo`. Stable; see `docs/errors.md`. */
 export type Reason =
   | "INVALID_REQUEST"
+  | "UNAUTHENTICATED"
+  | "PERMISSION_DENIED"
+  | "KEYS_UNAVAILABLE"
+  | "QUOTA_EXCEEDED"
   | "STORE_UNAVAILABLE"
   | "NOT_FRESH"
   | "DRAINING"
@@ -25,16 +29,19 @@ export interface Violation {
 export class ServiceError extends Error {
   readonly reason: Reason;
   readonly violations: readonly Violation[];
+  /** When a repetition makes sense; absent where the reason alone says it. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(
     reason: Reason,
     message: string,
-    options: { cause?: unknown; violations?: readonly Violation[] } = {},
+    options: { cause?: unknown; violations?: readonly Violation[]; retryAfterMs?: number } = {},
   ) {
     super(message, { cause: options.cause });
     this.name = "ServiceError";
     this.reason = reason;
     this.violations = options.violations ?? [];
+    this.retryAfterMs = options.retryAfterMs;
   }
 }
 
@@ -44,6 +51,16 @@ export function invalidRequest(violations: readonly Violation[]): ServiceError {
   // A batch of 1000 wrong tokens must not fill the trailers: the details keep the list, the message its beginning.
   const message = text.length > 500 ? `${text.slice(0, 500)}...` : text;
   return new ServiceError("INVALID_REQUEST", message, { violations });
+}
+
+/** Who calls is not known, or not any more. `message` says what is missing or wrong, and nothing of the credential. */
+export function unauthenticated(message: string): ServiceError {
+  return new ServiceError("UNAUTHENTICATED", message);
+}
+
+/** A key set that would tell whether a token is genuine cannot be had: the token may be. */
+export function keysUnavailable(): ServiceError {
+  return new ServiceError("KEYS_UNAVAILABLE", "the keys that tokens are verified with cannot be had");
 }
 
 /** The database did not answer, or may not be believed. What a write did is then unknown. */

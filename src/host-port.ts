@@ -1,3 +1,5 @@
+import { isIPv4 } from "node:net";
+
 /** Where a socket listens. */
 export interface HostPort {
   /** A name or an address, without brackets. */
@@ -18,4 +20,10 @@ export function parseHostPort(text: string): HostPort {
 
 export function formatHostPort({ host, port }: HostPort): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Whether only this machine can reach a socket that listens there. `host` is a name or an address, in brackets or not. */
+export function isLoopback(host: string): boolean {
+  const name = host.replace(/^\[|\]$/g, "").toLowerCase();
+  return name === "localhost" || name === "::1" || (isIPv4(name) && name.startsWith("127."));
 }

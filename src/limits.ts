@@ -94,6 +94,33 @@ export const SLOW_STORE_TIMEOUT_MS = 8000;
 export const MAX_WRITE_ATTEMPTS = 5;
 export const MAX_WRITE_MS = 2 * STORE_TIMEOUT_MS;
 
+/** Bytes of a token that is shown to be blacklisted, or to say who calls. It is refused before anything in it is read. */
+export const MAX_JWT_BYTES = 16 * 1024;
+/** Callers' tokens that are remembered, and how long one may be: 40 MiB at worst. */
+export const MAX_REMEMBERED_BEARERS = 10_000;
+export const MAX_REMEMBERED_BEARER_LENGTH = 4096;
+/** How often a key set is read anew: new keys are known within a minute, and withdrawn ones forgotten. */
+export const KEYS_RELOAD_MS = 45_000;
+/** How often it is tried while there is none yet. */
+export const KEYS_RETRY_MS = 1000;
+/** How often a key that is not in the set may be a reason to read it at once. */
+export const UNKNOWN_KEY_RELOAD_MS = 30_000;
+/** What reading a key set may take, in time and in bytes. */
+export const KEYS_TIMEOUT_MS = 5000;
+export const MAX_KEYS_BYTES = 1024 * 1024;
+
+/** How often the files of TLS are looked at for new certificates. */
+export const TLS_RELOAD_MS = 10_000;
+/** How long a client may take to set up TLS. */
+export const TLS_HANDSHAKE_MS = 10_000;
+
+/** Jtis that one line of the audit log names. */
+export const MAX_AUDITED_JTIS = 20;
+/** How long it may take until entries that have expired, or were made at another replica, change what a caller's quota leaves. */
+export const QUOTA_RECOUNT_MS = 60_000;
+/** Callers whose quotas are kept track of at once. */
+export const MAX_QUOTA_CALLERS = 10_000;
+
 /** How often the database is asked whether it is still there, and how often while it is not. */
 export const HEARTBEAT_MS = 1000;
 export const HEARTBEAT_WHILE_DOWN_MS = 250;

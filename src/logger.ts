@@ -1,5 +1,5 @@
 import pino, { type DestinationStream, type Logger } from "pino";
-import type { LogLevel } from "./config.ts";
+import type { LogLevel } from "./config/config.ts";
 
 /**
  * JSON, one object a line. Errors are cut down to what identifies them: drivers hang the statement, and with it their

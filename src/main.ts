@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { EXIT } from "./cli/exit-code.ts";
 import { run } from "./cli/program.ts";
 import { systemClock } from "./clock.ts";
-import { type Config, ConfigError, readConfig } from "./config.ts";
+import { type Config, ConfigError, readConfig } from "./config/config.ts";
 import { SchemaError, ServiceError, StartError } from "./errors.ts";
 import { formatHostPort } from "./host-port.ts";
 import type { MigrateAction } from "./migrate.ts";

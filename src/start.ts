@@ -8,15 +8,18 @@ import { Follower } from "./blacklist/follower.ts";
 import { Heartbeat } from "./blacklist/heartbeat.ts";
 import { IndexedChecks } from "./blacklist/indexed-checks.ts";
 import { PruneSchedule } from "./blacklist/prune-schedule.ts";
+import { Quota } from "./blacklist/quota.ts";
 import { Writer } from "./blacklist/writer.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import type { Config } from "./config.ts";
+import type { Config } from "./config/config.ts";
 import { SchemaError, StartError } from "./errors.ts";
 import { Calls } from "./grpc/calls.ts";
 import { createHandlers } from "./grpc/handlers.ts";
 import { startGrpcServer } from "./grpc/server.ts";
+import { TlsContext } from "./grpc/tls-context.ts";
 import type { HostPort } from "./host-port.ts";
 import { Metrics } from "./metrics.ts";
+import { startAuth } from "./start-auth.ts";
 import { openStore } from "./store/open-store.ts";
 import type { Store } from "./store/store.ts";
 
@@ -68,16 +71,32 @@ export async function start(
     // One read tells the index what changed and the heartbeat that the database is there.
     const probe = () => (follower?.isComplete ? follower.standing() : store.read([]));
     const retentionMs = config.pruneRetentionMs;
-    const blacklist = new Blacklist({ store, writer, checks, clock, clocks, leewayMs, retentionMs });
+    const quota = quotaOf(config, { store, clock });
+    const blacklist = new Blacklist({ store, writer, checks, quota, clock, clocks, leewayMs, retentionMs });
     const schedule = new PruneSchedule({ blacklist, clock, log, metrics, random });
     closers.push(() => within(schedule.stop()));
 
     let serving = false;
     const admin = await startAdminServer(config.adminAddress, { metrics, isServing: () => serving });
     closers.push(() => admin.close());
+    const { security } = config;
+    const tls = security.tls && new TlsContext({ files: security.tls, clock, log });
+    if (security.insecure) log.warn(INSECURE);
+    const { authenticate, rawTokens, stop: stopAuth } = startAuth(security, { clock, log });
+    closers.push(stopAuth);
+    const { maxTokenLifetimeMs } = security;
     const grpc = await startGrpcServer(config.listenAddress, {
-      handlers: createHandlers(blacklist),
-      environment: { log, clock, calls, metrics },
+      handlers: createHandlers({ blacklist, rawTokens, maxTokenLifetimeMs }),
+      environment: {
+        log,
+        auditLog: security.auditLog ? auditLog(log) : undefined,
+        authenticate,
+        clock,
+        calls,
+        metrics,
+      },
+      tls,
+      reflection: security.reflection,
     });
 
     function setServing(healthy: boolean): void {
@@ -108,6 +127,25 @@ export async function start(
     await unwind();
     throw error;
   }
+}
+
+const INSECURE =
+  "INSECURE=yes: whoever reaches LISTEN_ADDRESS can revoke every token, and read and forget revocations, or listen to those who do";
+
+/** It says what it has to say whatever LOG_LEVEL is. */
+function auditLog(log: Logger): Logger {
+  return log.child({}, { level: "info" });
+}
+
+function quotaOf({ security, expiryLeewayMs }: Config, { store, clock }: { store: Store; clock: Clock }) {
+  const { quota } = security;
+  if (quota.rows === 0 && quota.rowsPerSecond === 0) return undefined;
+  return new Quota({
+    ...quota,
+    clock,
+    count: (revokedBy, limit) =>
+      store.countBy({ revokedBy, limit, now: clock.now(), leewayMs: expiryLeewayMs }),
+  });
 }
 
 /** How long calls are still taken after health has said NOT_SERVING, so that those who watch it go elsewhere first. */

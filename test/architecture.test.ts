@@ -10,6 +10,7 @@ const LAYERS = [
   "leaves",
   "token-index",
   "store",
+  "auth",
   "config",
   "blacklist",
   "transport",
@@ -24,9 +25,9 @@ function layerOf(file: string): string {
   if (folder === "grpc" || folder === "admin") return "transport";
   if (folder !== undefined) return folder;
   if (file === "src/main.ts") return "main";
-  if (["src/start.ts", "src/migrate.ts"].includes(file)) return "roots";
+  if (["src/start.ts", "src/start-auth.ts", "src/migrate.ts"].includes(file)) return "roots";
   // They read the store's address: nothing of a database is in them.
-  return ["src/config.ts", "src/logger.ts"].includes(file) ? "config" : "leaves";
+  return file === "src/logger.ts" ? "config" : "leaves";
 }
 
 const files = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })

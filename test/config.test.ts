@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
-import { type Config, ConfigError, readConfig } from "../src/config.ts";
+import { type Config, ConfigError, readConfig } from "../src/config/config.ts";
 import { thrownBy } from "./support/rejection.ts";
 import { freshFolder } from "./support/shared.ts";
 
@@ -16,6 +16,18 @@ const DEFAULTS: Config = {
   index: true,
   indexMaxEntries: 20_000_000,
   logLevel: "info",
+  security: {
+    bearers: undefined,
+    tls: undefined,
+    certificateRoles: undefined,
+    insecure: false,
+    reflection: true,
+    tokenIssuers: [],
+    tokenAlgorithms: ["RS256", "PS256", "ES256", "EdDSA"],
+    maxTokenLifetimeMs: 0,
+    auditLog: true,
+    quota: { rowsPerSecond: 0, rows: 0 },
+  },
 };
 
 function problemsOf(env: Record<string, string>): readonly string[] {
@@ -30,7 +42,7 @@ describe("readConfig", () => {
   it("reads every variable", () => {
     const env = {
       DATABASE_URL: "mysql://app:s3cret@db:3307/tokens",
-      LISTEN_ADDRESS: "[::]:1",
+      LISTEN_ADDRESS: "[::1]:1",
       ADMIN_ADDRESS: "localhost:0",
       EXPIRY_LEEWAY: "0",
       PRUNE_INTERVAL: "0s",
@@ -48,8 +60,9 @@ describe("readConfig", () => {
         user: "app",
         password: "s3cret",
         database: "tokens",
+        tls: {},
       },
-      listenAddress: { host: "::", port: 1 },
+      listenAddress: { host: "::1", port: 1 },
       adminAddress: { host: "localhost", port: 0 },
       expiryLeewayMs: 0,
       pruneIntervalMs: 0,
@@ -58,6 +71,7 @@ describe("readConfig", () => {
       index: false,
       indexMaxEntries: 1000,
       logLevel: "debug",
+      security: DEFAULTS.security,
     });
   });
 
@@ -136,6 +150,7 @@ describe("readConfig", () => {
           user: "app",
           password: "pa ss",
           database: "tokens",
+          tls: {},
         });
       });
     }

@@ -1,10 +1,13 @@
-import type { Caller } from "../caller.ts";
+import type { KnownCaller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti, NewEntry } from "../entry.ts";
+import { unauthenticated } from "../errors.ts";
+import type { Revision } from "../revision.ts";
 import type { ListCursor, ListFilter, ListPage, PruneReceipt, Store } from "../store/store.ts";
 import type { BothClocks } from "./both-clocks.ts";
 import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
 import { PrunePace } from "./prune-pace.ts";
+import type { Quota } from "./quota.ts";
 import type { Writer, Written } from "./writer.ts";
 
 /** The four things this service does. Everything it is given has been validated; see `proto/` for what each promises. */
@@ -12,6 +15,7 @@ export class Blacklist {
   readonly #store: Store;
   readonly #writer: Writer;
   readonly #checks: Checks;
+  readonly #quota: Quota | undefined;
   readonly #clock: Clock;
   readonly #clocks: BothClocks;
   readonly #leewayMs: number;
@@ -22,6 +26,8 @@ export class Blacklist {
     store: Store;
     writer: Writer;
     checks: Checks;
+    /** Absent: every caller may blacklist as much as they like. */
+    quota?: Quota | undefined;
     clock: Clock;
     clocks: BothClocks;
     leewayMs: number;
@@ -30,6 +36,7 @@ export class Blacklist {
     this.#store = options.store;
     this.#writer = options.writer;
     this.#checks = options.checks;
+    this.#quota = options.quota;
     this.#clock = options.clock;
     this.#clocks = options.clocks;
     this.#leewayMs = options.leewayMs;
@@ -44,13 +51,48 @@ export class Blacklist {
     return expiresAt + this.#leewayMs <= this.#clocks.earlier();
   }
 
-  add(entries: readonly NewEntry[], caller: Caller): Promise<Written> {
-    return this.#writer.write(entries, caller);
+  /** When a token expires that lives for `lifetimeMs` from now on. */
+  lifetimeEnd(lifetimeMs: number): EpochMs {
+    return (this.#clock.now() + lifetimeMs) as EpochMs;
   }
 
-  check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): CheckAnswer | Promise<CheckAnswer> {
+  /** Throws UNAUTHENTICATED when the caller's own token is blacklisted, judged as freshly as can be. */
+  async admit(caller: KnownCaller): Promise<void> {
+    const { jti } = caller.principal;
+    if (jti === undefined) return;
+    const { verdicts } = await this.#checks.check([jti], { kind: "linearizable" }, caller);
+    if (verdicts[0] !== "not-blacklisted") throw REVOKED;
+  }
+
+  async add(entries: readonly NewEntry[], caller: KnownCaller): Promise<Written> {
+    if (this.#quota === undefined) return this.#writer.write(entries, caller);
+    const settle = await this.#quota.reserve(caller.principal.name, entries.length);
+    try {
+      const written = await this.#writer.write(entries, caller);
+      settle(written.results.filter(({ outcome }) => outcome === "created").length);
+      return written;
+    } catch (error) {
+      // They may have been stored all the same.
+      settle(entries.length);
+      throw error;
+    }
+  }
+
+  /** The last commit. */
+  async revision(): Promise<Revision> {
+    return (await this.#store.read([])).revision;
+  }
+
+  /** The caller's own token is judged by the same answer: as fresh as what they ask for. */
+  check(jtis: readonly Jti[], freshness: Freshness, caller: KnownCaller): CheckAnswer | Promise<CheckAnswer> {
     this.#checksAsked++;
-    return this.#checks.check(jtis, freshness, caller);
+    const own = caller.principal.jti;
+    if (own === undefined) return this.#checks.check(jtis, freshness, caller);
+    if (this.#checks.isKnown(own)) throw REVOKED;
+    // What is blacklisted may be said to anybody at once, and needs no proof.
+    if (jtis.every((jti) => this.#checks.isKnown(jti))) return this.#checks.check(jtis, freshness, caller);
+    const answer = this.#checks.check([...jtis, own], freshness, caller);
+    return answer instanceof Promise ? answer.then(withoutOwn) : withoutOwn(answer);
   }
 
   list(query: {
@@ -84,4 +126,12 @@ export class Blacklist {
   #terms(): { now: EpochMs; leewayMs: number } {
     return { now: this.#clock.now(), leewayMs: this.#leewayMs };
   }
+}
+
+const REVOKED = unauthenticated("the caller's own token is blacklisted");
+
+/** Takes the caller's own token, the last one, off an answer. Throws when it is blacklisted. */
+function withoutOwn({ verdicts, revision }: CheckAnswer): CheckAnswer {
+  if (verdicts.at(-1) === "blacklisted") throw REVOKED;
+  return { verdicts: verdicts.slice(0, -1), revision };
 }

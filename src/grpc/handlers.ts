@@ -3,9 +3,11 @@ import {
   type TokenBlacklist,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { RawTokens } from "../auth/raw-tokens.ts";
 import type { Blacklist } from "../blacklist/blacklist.ts";
 import type { CheckAnswer, Verdict as DomainVerdict } from "../blacklist/checks.ts";
-import type { Entry, Outcome } from "../entry.ts";
+import type { Result } from "../blacklist/fold.ts";
+import { type Entry, MAX_EPOCH_MS, type NewEntry, type Outcome } from "../entry.ts";
 import { formatRevision } from "../revision.ts";
 import { PageTokens } from "./page-token.ts";
 import {
@@ -29,14 +31,38 @@ const VERDICTS: Record<DomainVerdict, Verdict> = {
   unknown: Verdict.UNKNOWN,
 };
 
+interface Setup {
+  readonly blacklist: Blacklist;
+  readonly rawTokens: RawTokens;
+  /** 0: any time ahead. */
+  readonly maxTokenLifetimeMs: number;
+}
+
 /** The service in terms of the domain: messages in, messages out, and nothing else. */
-export function createHandlers(blacklist: Blacklist): Handlers<typeof TokenBlacklist> {
+export function createHandlers({
+  blacklist,
+  rawTokens,
+  maxTokenLifetimeMs,
+}: Setup): Handlers<typeof TokenBlacklist> {
   return {
     async blacklist(request, caller) {
-      const entries = readBlacklistRequest(request, (expiresAt) => blacklist.isPast(expiresAt));
-      const { results, revision } = await blacklist.add(entries, caller);
+      await blacklist.admit(caller);
+      const tokens = await readBlacklistRequest(request, {
+        identify: (token) => rawTokens.identify(token),
+        isPast: (expiresAt) => blacklist.isPast(expiresAt),
+        latest: maxTokenLifetimeMs === 0 ? MAX_EPOCH_MS : blacklist.lifetimeEnd(maxTokenLifetimeMs),
+        revokedBy: caller.principal.name,
+      });
+      const entries = tokens.filter(({ isOver }) => !isOver).map(({ entry }) => entry);
+      const { results, revision } =
+        entries.length === 0
+          ? { results: [], revision: await blacklist.revision() }
+          : await blacklist.add(entries, caller);
+      const written = results.values();
       return {
-        results: results.map(({ entry, outcome }) => ({ token: tokenOf(entry), outcome: OUTCOMES[outcome] })),
+        results: tokens.map(({ entry, isOver }) =>
+          isOver ? overOf(entry) : resultOf(written.next().value as Result),
+        ),
         revision: formatRevision(revision),
       };
     },
@@ -47,7 +73,8 @@ export function createHandlers(blacklist: Blacklist): Handlers<typeof TokenBlack
       return answer instanceof Promise ? answer.then(verdictsOf) : verdictsOf(answer);
     },
 
-    async list(request) {
+    async list(request, caller) {
+      await blacklist.admit(caller);
       const { filter, limit } = readListRequest(request);
       const tokens = new PageTokens(await blacklist.secret());
       const position = request.pageToken === "" ? undefined : tokens.open(request.pageToken, filter);
@@ -64,7 +91,8 @@ export function createHandlers(blacklist: Blacklist): Handlers<typeof TokenBlack
       };
     },
 
-    async prune(request) {
+    async prune(request, caller) {
+      await blacklist.admit(caller);
       const { count, hasMore } = await blacklist.prune(readPruneRequest(request));
       return { prunedCount: count, hasMore };
     },
@@ -73,6 +101,18 @@ export function createHandlers(blacklist: Blacklist): Handlers<typeof TokenBlack
 
 function verdictsOf({ verdicts, revision }: CheckAnswer) {
   return { verdicts: verdicts.map((verdict) => VERDICTS[verdict]), revision: formatRevision(revision) };
+}
+
+function resultOf({ entry, outcome }: Result) {
+  return { token: tokenOf(entry), outcome: OUTCOMES[outcome] };
+}
+
+/** Of a token that has expired by itself nothing is stored: what it says is all there is to say. */
+function overOf({ jti, expiresAt }: NewEntry) {
+  return {
+    token: { jti, expiresAt: toTimestamp(expiresAt) },
+    outcome: BlacklistResult_Outcome.ALREADY_EXPIRED,
+  };
 }
 
 function tokenOf({ jti, expiresAt, createdAt, reason, revokedBy }: Entry) {

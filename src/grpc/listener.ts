@@ -1,7 +1,11 @@
 import type { AddressInfo } from "node:net";
-import { createServer, type Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import type { Logger } from "pino";
 import { StartError } from "../errors.ts";
 import { formatHostPort, type HostPort } from "../host-port.ts";
+import { TLS_HANDSHAKE_MS } from "../limits.ts";
+import type { TlsContext } from "./tls-context.ts";
 
 /** A listening socket and the connections that came in by it. */
 export interface Listener {
@@ -12,16 +16,26 @@ export interface Listener {
   cut(): void;
 }
 
+interface Setup {
+  /** Absent: connections are not encrypted. */
+  readonly tls: TlsContext | undefined;
+  readonly log: Logger;
+  /** A connection that is ready for HTTP/2. */
+  onConnection(socket: Socket): void;
+}
+
 /**
  * Listens for grpc-js, whose own shutdown leaves a connection open for as long as its peer does not close it. Throws
  * StartError when it cannot.
  */
-export function listen({ host, port }: HostPort, onConnection: (socket: Socket) => void): Promise<Listener> {
+export function listen({ host, port }: HostPort, { tls, log, onConnection }: Setup): Promise<Listener> {
   const sockets = new Set<Socket>();
-  const server = createServer({ noDelay: true }, (socket) => {
+  const server =
+    tls === undefined ? createServer({ noDelay: true }, onConnection) : encrypted(tls, { log, onConnection });
+  // Below TLS too, so that whoever never ends a handshake can be cut off.
+  server.on("connection", (socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
-    onConnection(socket);
   });
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
@@ -32,11 +46,55 @@ export function listen({ host, port }: HostPort, onConnection: (socket: Socket) 
     server.listen(port, host, () => {
       resolve({
         address: { host, port: (server.address() as AddressInfo).port },
-        stop: () => new Promise((closed) => server.close(() => closed())),
+        stop: () => {
+          tls?.stop();
+          return new Promise((closed) => server.close(() => closed()));
+        },
         cut() {
           for (const socket of sockets) socket.destroy();
         },
       });
     });
   });
+}
+
+/** TLS is ours too, not grpc-js's: certificates can then be replaced without an end to any connection. */
+function encrypted(tls: TlsContext, { log, onConnection }: Omit<Setup, "tls">): Server {
+  const server = createTlsServer(
+    {
+      ...tls.current,
+      noDelay: true,
+      ALPNProtocols: ["h2"],
+      handshakeTimeout: TLS_HANDSHAKE_MS,
+      // Who shows none is known by a bearer token or not at all, and may ask for the health. Who shows a wrong one is cut off.
+      requestCert: tls.asksForCertificates,
+      rejectUnauthorized: false,
+    },
+    (socket) => {
+      if (accept(socket, log)) onConnection(socket);
+      else socket.destroy();
+    },
+  );
+  server.on("tlsClientError", (error) =>
+    log.debug({ code: (error as { code?: string }).code }, "no TLS connection"),
+  );
+  tls.watch((context) => server.setSecureContext(context));
+  return server;
+}
+
+function accept(socket: TLSSocket, log: Logger): boolean {
+  // A client that cannot do HTTP/2 is of no use.
+  if (socket.alpnProtocol !== "h2") return false;
+  const certificate = socket.getPeerCertificate();
+  const isShown = certificate?.raw !== undefined;
+  if (isShown && !socket.authorized) {
+    log.warn(
+      { peer: socket.remoteAddress, problem: String(socket.authorizationError) },
+      "refused a client's certificate",
+    );
+    return false;
+  }
+  // It cannot change, and each call asks for it: taking it apart takes longer than a check does.
+  socket.getPeerCertificate = (() => certificate) as TLSSocket["getPeerCertificate"];
+  return true;
 }

@@ -5,6 +5,8 @@ import type {
   PruneRequest,
   TokenToBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { TokenIdentity } from "../auth/raw-tokens.ts";
+import { TokenRefused } from "../auth/verify.ts";
 import type { Freshness } from "../blacklist/checks.ts";
 import { type EpochMs, type Jti, jtiProblem, type NewEntry, textProblem } from "../entry.ts";
 import {
@@ -23,47 +25,115 @@ import { Violations } from "./violations.ts";
 
 // Each function reads one request, and throws INVALID_REQUEST with everything that is wrong with it.
 
+/** What the tokens of a Blacklist are held against. */
+interface TokenRules {
+  /** Which token a raw one is. Throws TokenRefused. */
+  identify(token: string): Promise<TokenIdentity>;
+  isPast(expiresAt: EpochMs): boolean;
+  /** The latest time at which a token may expire. */
+  readonly latest: EpochMs;
+  readonly revokedBy: string;
+}
+
+interface AskedToken {
+  readonly entry: NewEntry;
+  /** It was shown itself, and has expired: there is nothing to blacklist any more. */
+  readonly isOver: boolean;
+}
+
+/** A promise only where there is a raw token to verify. */
 export function readBlacklistRequest(
   { tokens }: BlacklistRequest,
-  isPast: (expiresAt: EpochMs) => boolean,
-): NewEntry[] {
+  rules: TokenRules,
+): readonly AskedToken[] | Promise<readonly AskedToken[]> {
   const found = new Violations();
   found.checkBatch("tokens", tokens.length);
-  const entries = tokens
+  const asked = tokens
     .slice(0, MAX_BATCH)
-    .map((token, index) => readToken(token, `tokens[${index}]`, { isPast, found }));
-  found.throwIfAny();
-  return entries;
+    .map((token, index) => readToken(token, `tokens[${index}]`, { rules, found }));
+  const conclude = (all: readonly AskedToken[]) => {
+    found.throwIfAny();
+    return all;
+  };
+  return asked.some((one) => one instanceof Promise)
+    ? Promise.all(asked).then(conclude)
+    : conclude(asked as AskedToken[]);
+}
+
+interface Reading {
+  readonly rules: TokenRules;
+  readonly found: Violations;
 }
 
 function readToken(
   { token, expiresAt, reason }: TokenToBlacklist,
   path: string,
-  { isPast, found }: { isPast: (expiresAt: EpochMs) => boolean; found: Violations },
-): NewEntry {
-  let expiry = 0 as EpochMs;
+  { rules, found }: Reading,
+): AskedToken | Promise<AskedToken> {
+  const asked = (jti: string, expiry: EpochMs, isOver = false): AskedToken => ({
+    entry: { jti: jti as Jti, expiresAt: expiry, reason, revokedBy: rules.revokedBy },
+    isOver,
+  });
+  const reasonProblem = textProblem(reason, MAX_REASON_BYTES);
   if (token.case === "jwt") {
-    found.add(
-      `${path}.jwt`,
-      "raw tokens are not verified by this service yet: send jti and expires_at instead",
+    found.check(`${path}.reason`, reasonProblem);
+    if (expiresAt !== undefined) found.add(`${path}.expires_at`, "must not be given beside a jwt");
+    return readRawToken(token.value, `${path}.jwt`, { rules, found }).then((identity) =>
+      identity === undefined
+        ? NOTHING
+        : asked(identity.jti, identity.expiresAt, rules.isPast(identity.expiresAt)),
     );
-  } else {
-    found.check(`${path}.jti`, jtiProblem(token.value ?? ""));
-    if (expiresAt === undefined) found.add(`${path}.expires_at`, "must be given with a jti");
-    else {
-      const read = found.attempt(`${path}.expires_at`, () => fromTimestamp(expiresAt));
-      expiry = read ?? expiry;
-      if (read !== undefined && isPast(read)) {
-        found.add(
-          `${path}.expires_at`,
-          "must not have passed already, leeway included (a token's exp counts seconds, not milliseconds)",
-        );
-      }
-    }
   }
-  found.check(`${path}.reason`, textProblem(reason, MAX_REASON_BYTES));
-  return { jti: (token.value ?? "") as Jti, expiresAt: expiry, reason, revokedBy: "" };
+  const jti = token.value ?? "";
+  found.check(`${path}.jti`, jtiProblem(jti));
+  const expiry = readExpiry(expiresAt, `${path}.expires_at`, { rules, found });
+  found.check(`${path}.reason`, reasonProblem);
+  return asked(jti, expiry);
 }
+
+/** Stands for what a violation was found in: never seen. */
+const NOTHING: AskedToken = {
+  entry: { jti: "" as Jti, expiresAt: 0 as EpochMs, reason: "", revokedBy: "" },
+  isOver: true,
+};
+
+async function readRawToken(
+  token: string,
+  path: string,
+  { rules, found }: Reading,
+): Promise<TokenIdentity | undefined> {
+  try {
+    const identity = await rules.identify(token);
+    if (identity.expiresAt > rules.latest) found.add(path, TOO_FAR);
+    return identity;
+  } catch (error) {
+    if (!(error instanceof TokenRefused)) throw error;
+    found.add(path, error.message);
+    return undefined;
+  }
+}
+
+function readExpiry(
+  expiresAt: TokenToBlacklist["expiresAt"],
+  path: string,
+  { rules, found }: Reading,
+): EpochMs {
+  if (expiresAt === undefined) {
+    found.add(path, "must be given with a jti");
+    return 0 as EpochMs;
+  }
+  const read = found.attempt(path, () => fromTimestamp(expiresAt));
+  if (read !== undefined && rules.isPast(read)) {
+    found.add(
+      path,
+      "must not have passed already, leeway included (a token's exp counts seconds, not milliseconds)",
+    );
+  }
+  if (read !== undefined && read > rules.latest) found.add(path, TOO_FAR);
+  return read ?? (0 as EpochMs);
+}
+
+const TOO_FAR = "must not expire further ahead than this service allows (MAX_TOKEN_LIFETIME)";
 
 export function readIsBlacklistedRequest({ jtis, freshness }: IsBlacklistedRequest): {
   jtis: readonly Jti[];

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import {
   logVerbosity,
@@ -18,10 +19,12 @@ import {
   MAX_CONNECTION_AGE_MS,
   MAX_REQUEST_BYTES,
 } from "../limits.ts";
+import { describeBlacklist, describePrune } from "./audit.ts";
 import { Health } from "./health.ts";
 import { listen } from "./listener.ts";
 import { addReflection } from "./reflection.ts";
 import { serviceDefinition } from "./service-definition.ts";
+import type { TlsContext } from "./tls-context.ts";
 import { type CallEnvironment, type Handlers, unary } from "./unary.ts";
 
 const CHANNEL_OPTIONS = {
@@ -49,7 +52,18 @@ export interface GrpcServer {
 /** Listens, and answers every call with `handlers`. Throws StartError when it cannot listen. */
 export async function startGrpcServer(
   address: HostPort,
-  { handlers, environment }: { handlers: Handlers<typeof TokenBlacklist>; environment: CallEnvironment },
+  {
+    handlers,
+    environment,
+    tls,
+    reflection,
+  }: {
+    handlers: Handlers<typeof TokenBlacklist>;
+    environment: CallEnvironment;
+    tls: TlsContext | undefined;
+    /** Whether it also tells what methods there are. */
+    reflection: boolean;
+  },
 ): Promise<GrpcServer> {
   // Its own lines on stderr are not JSON, and say nothing that our errors do not.
   setLogVerbosity(logVerbosity.NONE);
@@ -57,9 +71,11 @@ export async function startGrpcServer(
   const health = new Health(TokenBlacklist.typeName);
   server.addService(serviceDefinition(TokenBlacklist), implementation(handlers, environment));
   health.addTo(server, environment.log);
-  addReflection(server, file_tokenblacklist_v1_token_blacklist);
+  if (reflection) addReflection(server, file_tokenblacklist_v1_token_blacklist);
+  // Connections come to it as HTTP/2, whether TLS is below or not.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  const listener = await listen(address, (socket) => injector.injectConnection(socket));
+  const onConnection = (socket: Socket) => injector.injectConnection(socket);
+  const listener = await listen(address, { tls, log: environment.log, onConnection });
   let draining = false;
 
   return {
@@ -95,10 +111,24 @@ function implementation(
 ): Record<string, UntypedHandleCall> {
   const { blacklist, isBlacklisted, list, prune } = TokenBlacklist.method;
   return {
-    blacklist: unary(blacklist, handlers.blacklist, { ...environment, quiet: false }),
+    blacklist: unary(blacklist, handlers.blacklist, {
+      ...environment,
+      role: "revoke",
+      quiet: false,
+      describe: describeBlacklist,
+    }),
     // Asked for every request that any gateway lets through: a line each would drown all others.
-    isBlacklisted: unary(isBlacklisted, handlers.isBlacklisted, { ...environment, quiet: true }),
-    list: unary(list, handlers.list, { ...environment, quiet: false }),
-    prune: unary(prune, handlers.prune, { ...environment, quiet: false }),
+    isBlacklisted: unary(isBlacklisted, handlers.isBlacklisted, {
+      ...environment,
+      role: "check",
+      quiet: true,
+    }),
+    list: unary(list, handlers.list, { ...environment, role: "list", quiet: false }),
+    prune: unary(prune, handlers.prune, {
+      ...environment,
+      role: "prune",
+      quiet: false,
+      describe: describePrune,
+    }),
   };
 }

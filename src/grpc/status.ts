@@ -1,5 +1,5 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { anyPack } from "@bufbuild/protobuf/wkt";
+import { anyPack, durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
 import {
   type BadRequest_FieldViolationSchema,
@@ -16,11 +16,16 @@ const DOMAIN = "tokenblacklist";
 /** The one place where a reason gets its gRPC code, and the time after which a retry makes sense. */
 const STATUSES: Record<Reason, { code: status; retryAfterMs?: number }> = {
   INVALID_REQUEST: { code: status.INVALID_ARGUMENT },
+  UNAUTHENTICATED: { code: status.UNAUTHENTICATED },
+  PERMISSION_DENIED: { code: status.PERMISSION_DENIED },
+  KEYS_UNAVAILABLE: { code: status.UNAVAILABLE, retryAfterMs: 1000 },
   STORE_UNAVAILABLE: { code: status.UNAVAILABLE, retryAfterMs: 500 },
   NOT_FRESH: { code: status.UNAVAILABLE, retryAfterMs: 500 },
   // Another replica takes the call at once.
   DRAINING: { code: status.UNAVAILABLE, retryAfterMs: 50 },
   REVISION_LOST: { code: status.FAILED_PRECONDITION },
+  // How long depends on the caller's quota: the error itself says it.
+  QUOTA_EXCEEDED: { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 1000 },
   OVERLOADED: { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 250 },
   DEADLINE_EXCEEDED: { code: status.DEADLINE_EXCEEDED },
   CANCELLED: { code: status.CANCELLED },
@@ -46,7 +51,8 @@ export function codeOf({ reason }: ServiceError): status {
 
 /** The status of a failed call, with machine-readable details in `grpc-status-details-bin`. */
 export function statusOf(error: ServiceError): StatusObject {
-  const { code, retryAfterMs } = STATUSES[error.reason];
+  const { code, ...usual } = STATUSES[error.reason];
+  const retryAfterMs = error.retryAfterMs ?? usual.retryAfterMs;
   const details = [
     anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: error.reason, domain: DOMAIN })),
   ];
@@ -56,7 +62,7 @@ export function statusOf(error: ServiceError): StatusObject {
     );
   }
   if (retryAfterMs !== undefined) {
-    const retryDelay = { seconds: 0n, nanos: retryAfterMs * 1_000_000 };
+    const retryDelay = durationFromMs(retryAfterMs);
     details.push(anyPack(RetryInfoSchema, create(RetryInfoSchema, { retryDelay })));
   }
   const metadata = new Metadata();

@@ -1,12 +1,16 @@
+import type { PeerCertificate } from "node:tls";
 import type { DescMethodUnary, DescService } from "@bufbuild/protobuf";
 import type { handleUnaryCall, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
-import type { Caller } from "../caller.ts";
+import type { Authenticator, Credentials } from "../auth/authenticator.ts";
+import type { KnownCaller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
 import { DEFAULT_DEADLINE_MS, SMALL_ANSWER_BYTES } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
+import { ANYBODY, type Principal, type Role } from "../principal.ts";
+import type { Describe } from "./audit.ts";
 import type { Calls } from "./calls.ts";
 import {
   encode,
@@ -22,37 +26,52 @@ export type Handlers<S extends DescService> = {
   [K in UnaryMethodName<S>]: Handler<InputOf<S, K>, OutputOf<S, K>>;
 };
 
-type Handler<I, O> = (request: I, caller: Caller) => O | Promise<O>;
+type Handler<I, O> = (request: I, caller: KnownCaller) => O | Promise<O>;
 
 export interface CallEnvironment {
   readonly log: Logger;
+  /** Absent: nothing is audited. */
+  readonly auditLog: Logger | undefined;
+  readonly authenticate: Authenticator;
   readonly clock: Clock;
   readonly calls: Calls;
   readonly metrics: Metrics;
 }
 
+interface UnaryOptions<I, O> extends CallEnvironment {
+  /** What the caller must be allowed to do. */
+  readonly role: Role;
+  /** Successful calls are logged at the level debug. */
+  readonly quiet: boolean;
+  /** What the audit line says. Absent: the method changes nothing, and has none. */
+  readonly describe?: Describe<I, O>;
+}
+
 /**
- * Everything that happens around a handler: admission, the deadline, cancellation, the mapping of errors, the log line.
+ * Everything that happens around a handler: admission, authentication, the deadline, cancellation, the mapping of errors, the log line.
  * grpc-js does none of it: it does not wait for promises, and it would send any error's message to the caller.
  */
 export function unary<I extends object, O extends object>(
   method: DescMethodUnary,
   handler: Handler<I, O>,
-  options: CallEnvironment & { quiet: boolean },
+  options: UnaryOptions<I, O>,
 ): handleUnaryCall<I, O> {
   return (call, callback) => {
     new UnaryCall(method, call, callback, options).run(handler);
   };
 }
 
-class UnaryCall<I extends object, O extends object> implements Caller {
+class UnaryCall<I extends object, O extends object> implements KnownCaller, Credentials {
   readonly #method: DescMethodUnary;
   readonly #call: ServerUnaryCall<I, O>;
   readonly #callback: sendUnaryData<O>;
-  readonly #options: CallEnvironment & { quiet: boolean };
+  readonly #options: UnaryOptions<I, O>;
   readonly #began: number;
   #cancelTimer = () => {};
   #letGo: (() => void) | undefined;
+  #output: O | undefined;
+  /** Whoever calls, once that is known. */
+  principal: Principal = NOBODY;
   /** True once the call has its answer, whoever gave it. */
   gone = false;
 
@@ -60,7 +79,7 @@ class UnaryCall<I extends object, O extends object> implements Caller {
     method: DescMethodUnary,
     call: ServerUnaryCall<I, O>,
     callback: sendUnaryData<O>,
-    options: CallEnvironment & { quiet: boolean },
+    options: UnaryOptions<I, O>,
   ) {
     this.#method = method;
     this.#call = call;
@@ -77,19 +96,37 @@ class UnaryCall<I extends object, O extends object> implements Caller {
       return;
     }
     this.#watch();
-    let output: O | Promise<O>;
     try {
-      output = this.#handle(handler);
+      const principal = this.#options.authenticate(this);
+      if (principal instanceof Promise) {
+        principal.then((known) => this.#admitted(known, handler)).catch(this.#failed);
+      } else this.#admitted(principal, handler);
     } catch (error) {
       this.#failed(error);
-      return;
     }
+  }
+
+  get authorization(): readonly unknown[] {
+    return this.#call.metadata.get("authorization");
+  }
+
+  certificate(): PeerCertificate | undefined {
+    return this.#call.getAuthContext().sslPeerCertificate;
+  }
+
+  #admitted(principal: Principal, handler: Handler<I, O>): void {
+    this.principal = principal;
+    const { role } = this.#options;
+    if (!principal.roles.has(role)) {
+      throw new ServiceError("PERMISSION_DENIED", `the caller does not have the role ${role}`);
+    }
+    const output = this.#handle(handler);
     if (output instanceof Promise) output.then(this.#answered, this.#failed);
     else this.#answered(output);
   }
 
   #handle(handler: Handler<I, O>): O | Promise<O> {
-    if ((this.#call.request as unknown) === MALFORMED) {
+    if (!this.#isReadable) {
       throw invalidRequest([
         { field: "", description: `the message is not a well-formed ${this.#method.input.typeName}` },
       ]);
@@ -103,6 +140,7 @@ class UnaryCall<I extends object, O extends object> implements Caller {
    */
   readonly #answered = (output: O): void => {
     let encoded: Buffer;
+    this.#output = output;
     try {
       encoded = encode(this.#method.output, output);
     } catch (error) {
@@ -161,7 +199,29 @@ class UnaryCall<I extends object, O extends object> implements Caller {
     const milliseconds = clock.monotonic() - this.#began;
     metrics.observeCall(this.#method.name, status[code], milliseconds / 1000);
     this.#log(code, milliseconds, failure);
+    this.#audit(code, failure);
     return true;
+  }
+
+  #audit(code: status, failure: ServiceError | undefined): void {
+    const { auditLog, describe } = this.#options;
+    if (auditLog === undefined || describe === undefined) return;
+    const output = code === status.OK ? this.#output : undefined;
+    auditLog.info(
+      {
+        method: this.#method.name,
+        code: status[code],
+        ...(failure === undefined ? {} : { reason: failure.reason }),
+        caller: this.principal.name,
+        peer: this.#call.getPeer(),
+        ...(this.#isReadable ? describe(this.#call.request, { output, code }) : {}),
+      },
+      "audit",
+    );
+  }
+
+  get #isReadable(): boolean {
+    return (this.#call.request as unknown) !== MALFORMED;
   }
 
   #log(code: status, milliseconds: number, failure: ServiceError | undefined): void {
@@ -175,12 +235,16 @@ class UnaryCall<I extends object, O extends object> implements Caller {
         ...(failure === undefined ? {} : { reason: failure.reason, detail: failure.message }),
         ...(failure?.cause === undefined ? {} : { err: failure.cause }),
         duration_ms: Math.round(milliseconds * 1000) / 1000,
+        ...(this.principal.name === "" ? {} : { caller: this.principal.name }),
         peer: this.#call.getPeer(),
       },
       "call",
     );
   }
 }
+
+/** Before it is known who calls, and where it stays unknown. */
+const NOBODY: Principal = { ...ANYBODY, roles: new Set() };
 
 const REFUSALS = {
   DRAINING: "this replica is shutting down",

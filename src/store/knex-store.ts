@@ -5,11 +5,12 @@ import { anotherDatabase, SchemaError, storeUnavailable } from "../errors.ts";
 import { MAX_CLOCK_SKEW_MS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { type Engine, literal, text } from "./engine.ts";
-import { listPage } from "./listing.ts";
+import { countBy, listPage } from "./listing.ts";
 import { countExpired, deleteExpired, trimCommits } from "./pruning.ts";
 import { hex, revisionOf } from "./rows.ts";
 import { checkSchema, migrateUp } from "./schema.ts";
 import type {
+  CountQuery,
   Deployment,
   ListPage,
   ListQuery,
@@ -128,6 +129,14 @@ export class KnexStore implements Store {
     return this.#slowly(async (knex) => {
       const asOf = query.asOf ?? (Math.min(await this.#databaseClock(), query.now) as EpochMs);
       return listPage(knex, query, asOf);
+    });
+  }
+
+  async countBy(query: CountQuery): Promise<number> {
+    if (this.#deployment === undefined) await this.#ready();
+    return this.#slowly(async (knex) => {
+      const now = Math.min(await this.#databaseClock(), query.now);
+      return countBy(knex, query, now - query.leewayMs);
     });
   }
 

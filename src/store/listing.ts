@@ -1,7 +1,7 @@
 import type { Knex } from "knex";
 import type { EpochMs } from "../entry.ts";
 import { ENTRY_COLUMNS, type EntryRow, entryOf } from "./rows.ts";
-import type { ListPage, ListQuery } from "./store.ts";
+import type { CountQuery, ListPage, ListQuery } from "./store.ts";
 
 /** One page of `query`, expiry judged at `asOf`. Entries whose creation time is unknown come after all others. */
 export async function listPage(knex: Knex, query: ListQuery, asOf: EpochMs): Promise<ListPage> {
@@ -26,6 +26,17 @@ export async function listPage(knex: Knex, query: ListQuery, asOf: EpochMs): Pro
     rows.push(...(await undated.orderBy("jti", "desc").limit(limit + 1 - rows.length)));
   }
   return { entries: rows.slice(0, limit).map(entryOf), hasMore: rows.length > limit, asOf };
+}
+
+export async function countBy(knex: Knex, { revokedBy, limit }: CountQuery, cutoff: number): Promise<number> {
+  const found = knex("blacklisted_tokens")
+    .select("jti")
+    .where("revoked_by", Buffer.from(revokedBy))
+    .where("expires_at", ">", cutoff)
+    .limit(limit)
+    .as("found");
+  const row = await knex(found).count({ total: "*" }).first();
+  return Number(row?.total);
 }
 
 function matching(

@@ -6,7 +6,7 @@ import { ServiceError, storeUnavailable } from "../errors.ts";
 import { MAX_WRITE_ATTEMPTS, MAX_WRITE_MS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { type Engine, type Reader, text } from "./engine.ts";
-import type { MysqlAddress } from "./mysql-address.ts";
+import { connectionOptions, type DriverOptions, type MysqlAddress } from "./mysql-address.ts";
 import { MysqlConnection, SilenceError } from "./mysql-connection.ts";
 import {
   allInserted,
@@ -33,7 +33,7 @@ export class MysqlEngine implements Engine {
   readonly clock = MYSQL_CLOCK;
   readonly writable = MYSQL_WRITABLE;
   readonly knex: Knex;
-  readonly #address: MysqlAddress;
+  readonly #options: DriverOptions;
   readonly #pool: MysqlPool;
   /** Checks and writes each have a connection of their own: nothing that is slow elsewhere can make them wait. */
   readonly #reader: MysqlConnection;
@@ -42,12 +42,12 @@ export class MysqlEngine implements Engine {
   #lastRevision = 0;
   #closed = false;
 
-  constructor({ host, port, user, password, database }: MysqlAddress, { timeoutMs }: { timeoutMs: number }) {
-    const address = { host, port, user, password, database };
-    this.#address = address;
-    this.#reader = new MysqlConnection(address);
-    this.#writer = new MysqlConnection({ ...address, multipleStatements: true, flags: ["-FOUND_ROWS"] });
-    this.#pool = createMysqlPool(address, { timeoutMs });
+  constructor(address: MysqlAddress, { timeoutMs }: { timeoutMs: number }) {
+    const options = connectionOptions(address);
+    this.#options = options;
+    this.#reader = new MysqlConnection(options);
+    this.#writer = new MysqlConnection({ ...options, multipleStatements: true, flags: ["-FOUND_ROWS"] });
+    this.#pool = createMysqlPool(options, { timeoutMs });
     this.knex = this.#pool.knex;
   }
 
@@ -60,7 +60,7 @@ export class MysqlEngine implements Engine {
   }
 
   openReader(): Reader {
-    const connection = new MysqlConnection(this.#address);
+    const connection = new MysqlConnection(this.#options);
     if (this.#closed) connection.close();
     else this.#readers.add(connection);
     return {

@@ -3,7 +3,7 @@ import knex, { type Knex } from "knex";
 import MySQL2Client from "knex/lib/dialects/mysql2/index.js";
 import type { Connection } from "mysql2";
 import { STORE_TIMEOUT_MS } from "../limits.ts";
-import type { MysqlAddress } from "./mysql-address.ts";
+import type { DriverOptions } from "./mysql-address.ts";
 import { prepareSession } from "./mysql-connection.ts";
 import { withoutText } from "./without-text.ts";
 
@@ -27,7 +27,7 @@ interface Query {
  * Connections for statements that nobody's login waits for. Knex can neither end a connection whose server has gone silent nor a
  * statement on it: both are done here, by destroying the connection, `timeoutMs` after the statement was sent at the latest.
  */
-export function createMysqlPool(address: MysqlAddress, { timeoutMs }: { timeoutMs: number }): MysqlPool {
+export function createMysqlPool(options: DriverOptions, { timeoutMs }: { timeoutMs: number }): MysqlPool {
   const underWay = new Set<(error: Error) => void>();
 
   class Client extends MySQL2Client {
@@ -63,7 +63,7 @@ export function createMysqlPool(address: MysqlAddress, { timeoutMs }: { timeoutM
 
   const pool = knex({
     client: Client,
-    connection: { ...address, connectTimeout: STORE_TIMEOUT_MS },
+    connection: { ...options, connectTimeout: STORE_TIMEOUT_MS },
     // Or Knex would write the values of a failed statement into the error's message.
     compileSqlOnError: false,
     acquireConnectionTimeout: STORE_TIMEOUT_MS,

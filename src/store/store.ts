@@ -42,6 +42,9 @@ export interface Store {
   /** One page of entries, newest first: by `createdAt` descending (unknown last), then by the bytes of the jti, descending. */
   list(query: ListQuery): Promise<ListPage>;
 
+  /** How many entries with this `revokedBy` have not expired, leeway included; counted up to `limit`. */
+  countBy(query: CountQuery): Promise<number>;
+
   /**
    * Deletes, or with `dryRun` counts, up to `limit` entries for which `expiresAt + leeway + retentionMs` has passed by
    * both clocks and which expire before `expiredBefore`, where leeway is the larger of `leewayMs` and the one
@@ -183,6 +186,11 @@ export interface ListPage {
   readonly hasMore: boolean;
   /** The instant at which expiry was judged. */
   readonly asOf: EpochMs;
+}
+
+export interface CountQuery extends Terms {
+  readonly revokedBy: string;
+  readonly limit: number;
 }
 
 export interface PruneOrder extends Terms {

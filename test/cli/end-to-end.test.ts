@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import { expect } from "chai";
 import pino from "pino";
 import { systemClock } from "../../src/clock.ts";
-import { readConfig } from "../../src/config.ts";
+import { readConfig } from "../../src/config/config.ts";
 import { formatHostPort } from "../../src/host-port.ts";
 import { type Service, start } from "../../src/start.ts";
 import { freshFolder } from "../support/shared.ts";

@@ -8,8 +8,9 @@ import {
   type TokenToBlacklist,
   type TokenToBlacklistSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import type { EpochMs } from "../../src/entry.ts";
-import type { ServiceError } from "../../src/errors.ts";
+import { TokenRefused } from "../../src/auth/verify.ts";
+import { type EpochMs, type Jti, MAX_EPOCH_MS } from "../../src/entry.ts";
+import { keysUnavailable, type ServiceError } from "../../src/errors.ts";
 import {
   readBlacklistRequest,
   readIsBlacklistedRequest,
@@ -17,7 +18,7 @@ import {
   readPruneRequest,
 } from "../../src/grpc/requests.ts";
 import { toTimestamp } from "../../src/grpc/timestamps.ts";
-import { thrownBy } from "../support/rejection.ts";
+import { reasonOf, rejection, thrownBy } from "../support/rejection.ts";
 
 const NOW = Date.UTC(2030, 0, 1) as EpochMs;
 const SOON = toTimestamp((NOW + 60_000) as EpochMs);
@@ -40,16 +41,27 @@ describe("a Blacklist request", () => {
     expiresAt: SOON,
     ...rest,
   });
+  const RULES = {
+    identify: async (token: string) => {
+      if (token === "") throw new TokenRefused("must be there");
+      return { jti: `jti of ${token}` as Jti, expiresAt: (NOW + Number(token)) as EpochMs };
+    },
+    isPast: (expiresAt: EpochMs) => expiresAt <= NOW,
+    latest: MAX_EPOCH_MS,
+    revokedBy: "somebody",
+  };
+  const readAll = (tokens: Token[], rules: Partial<typeof RULES> = {}) =>
+    readBlacklistRequest(create(BlacklistRequestSchema, { tokens }), { ...RULES, ...rules });
   const read = (...tokens: Token[]) =>
-    readBlacklistRequest(create(BlacklistRequestSchema, { tokens }), (expiresAt) => expiresAt <= NOW);
+    (readAll(tokens) as Awaited<ReturnType<typeof readAll>>).map(({ entry }) => entry);
 
   it("becomes entries in its order, duplicates and all, nothing trimmed or folded", () => {
     const tokens = [withJti(" Abc "), withJti("abc", { reason: " stolen\n" }), withJti(" Abc ")];
     const expiresAt = NOW + 60_000;
     expect(read(...tokens)).to.deep.equal([
-      { jti: " Abc ", expiresAt, reason: "", revokedBy: "" },
-      { jti: "abc", expiresAt, reason: " stolen\n", revokedBy: "" },
-      { jti: " Abc ", expiresAt, reason: "", revokedBy: "" },
+      { jti: " Abc ", expiresAt, reason: "", revokedBy: "somebody" },
+      { jti: "abc", expiresAt, reason: " stolen\n", revokedBy: "somebody" },
+      { jti: " Abc ", expiresAt, reason: "", revokedBy: "somebody" },
     ]);
   });
 
@@ -71,7 +83,7 @@ describe("a Blacklist request", () => {
     const reason = "é".repeat(256);
     const expiresAt = { seconds: 253_402_300_799n, nanos: 999_000_000 };
     expect(read(withJti(jti, { reason, expiresAt }))).to.deep.equal([
-      { jti, reason, expiresAt: 253_402_300_799_999, revokedBy: "" },
+      { jti, reason, expiresAt: 253_402_300_799_999, revokedBy: "somebody" },
     ]);
   });
 
@@ -117,17 +129,58 @@ describe("a Blacklist request", () => {
     expect(fields).to.deep.equal(seconds.map(() => ["tokens[0].expires_at"]));
   });
 
-  it("cannot hold a raw token yet, and is told so without repeating it", () => {
+  it("may hold raw tokens, which say themselves who they are and when they expire", async () => {
     const tokens: Token[] = [
       withJti("a"),
-      { token: { case: "jwt", value: "eyJhbGciOi.c4n4ry.sig" }, reason: "r".repeat(513) },
-      { token: { case: "jwt", value: "" } },
+      { token: { case: "jwt", value: "1000" }, reason: "logout" },
+      { token: { case: "jwt", value: "-1" } },
     ];
-    const text = "raw tokens are not verified by this service yet: send jti and expires_at instead";
-    expect(violations(() => read(...tokens))).to.deep.equal({
-      "tokens[1].jwt": text,
+    const common = { revokedBy: "somebody" };
+    expect(await readAll(tokens)).to.deep.equal([
+      { entry: { jti: "a", expiresAt: NOW + 60_000, reason: "", ...common }, isOver: false },
+      { entry: { jti: "jti of 1000", expiresAt: NOW + 1000, reason: "logout", ...common }, isOver: false },
+      { entry: { jti: "jti of -1", expiresAt: NOW - 1, reason: "", ...common }, isOver: true },
+    ]);
+  });
+
+  it("is told what is wrong with a raw token, beside all other violations", async () => {
+    const tokens: Token[] = [
+      withJti(""),
+      { token: { case: "jwt", value: "" }, reason: "r".repeat(513) },
+      { token: { case: "jwt", value: "1000" }, expiresAt: SOON },
+    ];
+    const error = await rejection(Promise.resolve(readAll(tokens)));
+    expect(
+      violations(() => {
+        throw error;
+      }),
+    ).to.deep.equal({
+      "tokens[0].jti": "must not be empty",
+      "tokens[1].jwt": "must be there",
       "tokens[1].reason": "must be at most 512 bytes of UTF-8",
-      "tokens[2].jwt": text,
+      "tokens[2].expires_at": "must not be given beside a jwt",
+    });
+  });
+
+  it("fails as a whole where nobody can tell whether a raw token is genuine", async () => {
+    const identify = () => Promise.reject(keysUnavailable());
+    const tokens: Token[] = [withJti(""), { token: { case: "jwt", value: "1000" } }];
+    expect(await reasonOf(Promise.resolve(readAll(tokens, { identify })))).to.equal("KEYS_UNAVAILABLE");
+  });
+
+  it("holds no token that expires further ahead than is allowed, to the millisecond", async () => {
+    const tooFar = "must not expire further ahead than this service allows (MAX_TOKEN_LIFETIME)";
+    const tokens: Token[] = [withJti("a"), { token: { case: "jwt", value: "60000" } }];
+    const latest = (NOW + 60_000) as EpochMs;
+    expect(await readAll(tokens, { latest })).to.have.length(2);
+    const error = await rejection(Promise.resolve(readAll(tokens, { latest: (latest - 1) as EpochMs })));
+    expect(
+      violations(() => {
+        throw error;
+      }),
+    ).to.deep.equal({
+      "tokens[0].expires_at": tooFar,
+      "tokens[1].jwt": tooFar,
     });
   });
 

@@ -52,6 +52,10 @@ function trailerBytes({ code, details, metadata }: StatusObject): number {
 describe("the status of a failed call", () => {
   const EXPECTED: Record<Reason, { code: status; retryAfterMs?: number }> = {
     INVALID_REQUEST: { code: status.INVALID_ARGUMENT },
+    UNAUTHENTICATED: { code: status.UNAUTHENTICATED },
+    PERMISSION_DENIED: { code: status.PERMISSION_DENIED },
+    KEYS_UNAVAILABLE: { code: status.UNAVAILABLE, retryAfterMs: 1000 },
+    QUOTA_EXCEEDED: { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 1000 },
     STORE_UNAVAILABLE: { code: status.UNAVAILABLE, retryAfterMs: 500 },
     NOT_FRESH: { code: status.UNAVAILABLE, retryAfterMs: 500 },
     DRAINING: { code: status.UNAVAILABLE, retryAfterMs: 50 },
@@ -78,7 +82,14 @@ describe("the status of a failed call", () => {
             ...(reason === "INVALID_REQUEST" ? [{ fieldViolations: [] }] : []),
             ...(retryAfterMs === undefined
               ? []
-              : [{ retryDelay: { seconds: 0n, nanos: retryAfterMs * 1_000_000 } }]),
+              : [
+                  {
+                    retryDelay: {
+                      seconds: BigInt(Math.floor(retryAfterMs / 1000)),
+                      nanos: (retryAfterMs % 1000) * 1_000_000,
+                    },
+                  },
+                ]),
           ],
         },
       ]);

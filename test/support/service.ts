@@ -1,6 +1,6 @@
 import { createClient, type TokenBlacklistClient } from "../../src/client/client.ts";
 import type { Clock } from "../../src/clock.ts";
-import { readConfig } from "../../src/config.ts";
+import { readConfig } from "../../src/config/config.ts";
 import { formatHostPort } from "../../src/host-port.ts";
 import { migrate } from "../../src/migrate.ts";
 import { type Service, start } from "../../src/start.ts";

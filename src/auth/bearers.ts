@@ -1,0 +1,127 @@
+import type { Clock } from "../clock.ts";
+import { type EpochMs, type Jti, jtiProblem, textProblem } from "../entry.ts";
+import { ServiceError, unauthenticated } from "../errors.ts";
+import { MAX_REMEMBERED_BEARER_LENGTH, MAX_REMEMBERED_BEARERS, MAX_REVOKED_BY_BYTES } from "../limits.ts";
+import { type Principal, ROLES, type Role } from "../principal.ts";
+import type { KeySet } from "./key-set.ts";
+import { type Claims, TokenRefused, verifiedClaims } from "./verify.ts";
+
+/** What a caller's token must be like. */
+export interface BearerRules {
+  /** Its `iss`, compared byte for byte. */
+  readonly issuer: string;
+  /** Its `aud`, or one of them. */
+  readonly audience: string;
+  readonly algorithms: readonly string[];
+  /** The claim that names the caller's roles, as text with spaces between them or as a list. */
+  readonly scopeClaim: string;
+}
+
+interface Remembered {
+  readonly principal: Principal;
+  /** When it expires: by the wall clock, and by the monotonic one, which nobody can set back. */
+  readonly expiresAt: EpochMs;
+  readonly expiresAtMonotonic: number;
+}
+
+/**
+ * Tells who shows a bearer token (RFC 6750). A signature is verified once: the token is remembered until it expires, or until other
+ * keys are published.
+ */
+export class Bearers {
+  readonly #rules: BearerRules;
+  readonly #keys: KeySet;
+  readonly #clock: Clock;
+  /** By the token itself, oldest first. */
+  readonly #remembered = new Map<string, Remembered>();
+  /** Those being verified: a thousand calls with one new token verify it once. */
+  readonly #underWay = new Map<string, Promise<Principal>>();
+
+  constructor({ rules, keys, clock }: { rules: BearerRules; keys: KeySet; clock: Clock }) {
+    this.#rules = rules;
+    this.#keys = keys;
+    this.#clock = clock;
+    keys.onChange(() => this.#remembered.clear());
+  }
+
+  /** Throws, or rejects with, UNAUTHENTICATED; KEYS_UNAVAILABLE where nobody can tell. */
+  authenticate(token: string): Principal | Promise<Principal> {
+    const remembered = this.#remembered.get(token);
+    if (remembered !== undefined) {
+      const { expiresAt, expiresAtMonotonic, principal } = remembered;
+      if (this.#clock.now() < expiresAt && this.#clock.monotonic() < expiresAtMonotonic) return principal;
+      this.#remembered.delete(token);
+      throw unauthenticated("the bearer token has expired");
+    }
+    let verifying = this.#underWay.get(token);
+    if (verifying === undefined) {
+      verifying = this.#verify(token).finally(() => this.#underWay.delete(token));
+      this.#underWay.set(token, verifying);
+    }
+    return verifying;
+  }
+
+  async #verify(token: string): Promise<Principal> {
+    const keysBefore = this.#keys.version;
+    try {
+      const claims = await verifiedClaims(token, { keys: this.#keys, algorithms: this.#rules.algorithms });
+      const expiresAt = this.#checkClaims(claims);
+      const principal = this.#principalOf(claims);
+      // Keys that were withdrawn meanwhile vouch for nothing.
+      if (this.#keys.version === keysBefore || keysBefore === 0) this.#remember(token, principal, expiresAt);
+      return principal;
+    } catch (error) {
+      if (error instanceof ServiceError) throw error;
+      if (error instanceof TokenRefused) throw unauthenticated(`the bearer token ${error.message}`);
+      throw error;
+    }
+  }
+
+  /** When the token expires. */
+  #checkClaims({ iss, aud, exp, nbf }: Claims): EpochMs {
+    if (iss !== this.#rules.issuer) throw new TokenRefused("is not of the issuer that is accepted here");
+    const audiences: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
+    if (!audiences.includes(this.#rules.audience)) throw new TokenRefused("is not meant for this service");
+    if (typeof exp !== "number" || !Number.isFinite(exp)) throw new TokenRefused("must say when it expires");
+    const now = this.#clock.now();
+    if (exp * 1000 <= now) throw new TokenRefused("has expired");
+    if (nbf !== undefined && (typeof nbf !== "number" || nbf * 1000 > now)) {
+      throw new TokenRefused("is not valid yet");
+    }
+    return (exp * 1000) as EpochMs;
+  }
+
+  #principalOf(claims: Claims): Principal {
+    const { sub, jti } = claims;
+    if (typeof sub !== "string" || sub === "") throw new TokenRefused("must name its subject");
+    if (textProblem(sub, MAX_REVOKED_BY_BYTES) !== undefined) {
+      throw new TokenRefused(`must name a subject of at most ${MAX_REVOKED_BY_BYTES} bytes, without NUL`);
+    }
+    const principal = { name: sub, roles: rolesOf(claims[this.#rules.scopeClaim]) };
+    if (jti === undefined) return principal;
+    // One that nobody could blacklist.
+    if (typeof jti !== "string" || jtiProblem(jti) !== undefined)
+      throw new TokenRefused("has a malformed jti");
+    return { ...principal, jti: jti as Jti };
+  }
+
+  #remember(token: string, principal: Principal, expiresAt: EpochMs): void {
+    if (token.length > MAX_REMEMBERED_BEARER_LENGTH) return;
+    if (this.#remembered.size >= MAX_REMEMBERED_BEARERS) {
+      const [oldest] = this.#remembered.keys();
+      this.#remembered.delete(oldest as string);
+    }
+    const expiresAtMonotonic = this.#clock.monotonic() + (expiresAt - this.#clock.now());
+    this.#remembered.set(token, { principal, expiresAt, expiresAtMonotonic });
+  }
+}
+
+/** Both forms that authorization servers use: text with spaces (RFC 8693), and a list. Scopes that are no roles mean nothing here. */
+function rolesOf(scopes: unknown): ReadonlySet<Role> {
+  const names: readonly unknown[] = typeof scopes === "string" ? scopes.split(" ") : toList(scopes);
+  return new Set(ROLES.filter((role) => names.includes(role)));
+}
+
+function toList(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}

@@ -1,0 +1,29 @@
+import { ROLES, type Role } from "../principal.ts";
+
+/** Roles by the subject alternative name of a client's certificate, such as `DNS:gateway.internal`. */
+export type CertificateRoles = ReadonlyMap<string, readonly Role[]>;
+
+/**
+ * Reads `DNS:gateway.internal=check URI:spiffe://corp/auth=check,revoke`: pairs separated by white space. Throws a RangeError
+ * that says what is expected.
+ */
+export function parseCertificateRoles(text: string): CertificateRoles {
+  const roles = new Map<string, readonly Role[]>();
+  for (const pair of text.split(/\s+/)) {
+    if (pair === "") continue;
+    const [, name, list] = /^((?:DNS|URI|email):.+)=([a-z,]+)$/.exec(pair) ?? [];
+    const given = list?.split(",") ?? [];
+    if (name === undefined || given.length === 0 || !given.every(isRole)) {
+      throw new RangeError(
+        `must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles ${ROLES.join(", ")}`,
+      );
+    }
+    if (roles.has(name)) throw new RangeError("names one certificate twice");
+    roles.set(name, given);
+  }
+  return roles;
+}
+
+function isRole(text: string): text is Role {
+  return (ROLES as readonly string[]).includes(text);
+}

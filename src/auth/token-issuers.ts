@@ -1,0 +1,37 @@
+import { type KeySource, keyFile, parseKeyUrl } from "./key-source.ts";
+
+/** Whose tokens can be blacklisted by showing the token itself. */
+export interface TokenIssuer {
+  /** The `iss` of its tokens, compared byte for byte. */
+  readonly issuer: string;
+  readonly keys: KeySource;
+}
+
+/**
+ * Reads pairs of an issuer and its key set, `https://id.example=https://id.example/jwks.json`, or `...=file:/etc/keys.json`,
+ * separated by white space. Throws a RangeError that says which of them is wrong, by its place.
+ */
+export function parseTokenIssuers(text: string): readonly TokenIssuer[] {
+  const issuers = text
+    .split(/\s+/)
+    .filter((pair) => pair !== "")
+    .map((pair, index) => parsePair(pair, index + 1));
+  const names = new Set(issuers.map(({ issuer }) => issuer));
+  if (names.size < issuers.length) throw new RangeError("names one issuer twice");
+  return issuers;
+}
+
+function parsePair(pair: string, place: number): TokenIssuer {
+  const [, issuer, keys] = /^(.+?)=((?:https?:\/\/|file:).+)$/.exec(pair) ?? [];
+  if (issuer === undefined || keys === undefined) {
+    throw new RangeError(
+      `must be pairs such as https://id.example=https://id.example/jwks.json: number ${place} is none`,
+    );
+  }
+  if (keys.startsWith("file:")) return { issuer, keys: keyFile(keys.slice("file:".length)) };
+  try {
+    return { issuer, keys: parseKeyUrl(keys) };
+  } catch (error) {
+    throw new RangeError(`number ${place}: the key set's URL ${(error as Error).message}`);
+  }
+}

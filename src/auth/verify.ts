@@ -1,0 +1,107 @@
+import { type CompactVerifyResult, compactVerify, decodeProtectedHeader, errors } from "jose";
+import { MAX_JWT_BYTES } from "../limits.ts";
+import type { KeySet } from "./key-set.ts";
+
+/** Why a token is not accepted. `message` goes on from "the token", and holds nothing of it. */
+export class TokenRefused extends Error {
+  override readonly name = "TokenRefused";
+}
+
+export type Claims = Readonly<Record<string, unknown>>;
+
+/**
+ * The claims of a signed token, once its signature has been found right under a key of the set and one of these algorithms. No
+ * claim has been looked at. Throws TokenRefused, or what the key set throws.
+ */
+export async function verifiedClaims(
+  token: string,
+  { keys, algorithms }: { keys: KeySet; algorithms: readonly string[] },
+): Promise<Claims> {
+  checkShape(token);
+  checkHeader(token, algorithms);
+  return claimsOf((await verifySignature(token, keys, { algorithms: [...algorithms] })).payload);
+}
+
+/** The claims of a token that nobody has verified: good for nothing but to find out with whose keys to verify it. */
+export function unverifiedClaims(token: string): Claims {
+  checkShape(token);
+  return claimsOf(Buffer.from(token.split(".")[1] ?? "", "base64url"));
+}
+
+/** Refuses what need not be looked at. */
+function checkShape(token: string): void {
+  // A token is ASCII: what is not is refused by its decoder.
+  if (token.length > MAX_JWT_BYTES) throw new TokenRefused(`must be at most ${MAX_JWT_BYTES} bytes`);
+  const parts = token.split(".").length;
+  if (parts === 5) throw new TokenRefused("must be signed, not encrypted");
+  if (parts !== 3) throw new TokenRefused("must be a signed JWT: three parts with dots between them");
+}
+
+/** jose refuses all of these too, but says it in a way that a caller cannot act on. */
+function checkHeader(token: string, algorithms: readonly string[]): void {
+  let header: Claims;
+  try {
+    header = decodeProtectedHeader(token);
+  } catch {
+    throw new TokenRefused("must begin with a header in JSON");
+  }
+  if (header.crit !== undefined) throw new TokenRefused("has a critical header that is not understood here");
+  const { alg } = header;
+  if (typeof alg === "string" && /^none$/i.test(alg)) {
+    throw new TokenRefused("must be signed: its algorithm is none");
+  }
+  if (typeof alg === "string" && /^HS\d+$/i.test(alg)) {
+    throw new TokenRefused("must be signed with a private key, not with a shared secret");
+  }
+  if (typeof alg !== "string" || !algorithms.includes(alg)) {
+    throw new TokenRefused("is signed with an algorithm that is not accepted here");
+  }
+}
+
+async function verifySignature(
+  token: string,
+  keys: KeySet,
+  options: { algorithms: string[] },
+): Promise<CompactVerifyResult> {
+  try {
+    return await compactVerify(token, keys.find, options);
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw refusal(error);
+    // It names no key, and several would do: as in the middle of a rotation.
+    for await (const key of error) {
+      try {
+        return await compactVerify(token, key, options);
+      } catch (inner) {
+        if (!(inner instanceof errors.JWSSignatureVerificationFailed)) throw refusal(inner);
+      }
+    }
+    throw new TokenRefused("has a signature that is not its issuer's");
+  }
+}
+
+/** What was wrong, in our words: jose's name parts of the token. */
+function refusal(error: unknown): unknown {
+  if (error instanceof errors.JWSSignatureVerificationFailed) {
+    return new TokenRefused("has a signature that is not its issuer's");
+  }
+  if (error instanceof errors.JWKSNoMatchingKey) {
+    return new TokenRefused("is signed with a key that its issuer does not have");
+  }
+  if (error instanceof errors.JOSEError || error instanceof TypeError) {
+    return new TokenRefused("must be a well-formed JWT");
+  }
+  return error;
+}
+
+function claimsOf(payload: Uint8Array): Claims {
+  let claims: unknown;
+  try {
+    claims = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
+  } catch {
+    throw new TokenRefused("must hold claims in JSON");
+  }
+  if (typeof claims !== "object" || claims === null || Array.isArray(claims)) {
+    throw new TokenRefused("must hold claims in a JSON object");
+  }
+  return claims as Claims;
+}

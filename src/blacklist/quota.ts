@@ -1,0 +1,103 @@
+import type { Clock } from "../clock.ts";
+import { ServiceError } from "../errors.ts";
+import { MAX_BATCH, MAX_QUOTA_CALLERS, QUOTA_RECOUNT_MS } from "../limits.ts";
+
+interface Account {
+  /** What may be spent at once; grows by the rate, up to a batch or a second's worth. */
+  tokens: number;
+  filledAt: number;
+  /** Entries of the caller's that have not expired, as last counted in the database and with what was added since. */
+  rows: number;
+  countedAt: number;
+}
+
+interface Options {
+  /** Entries a second, at this replica; 0: any number. */
+  readonly rowsPerSecond: number;
+  /** Entries that have not expired; 0: any number. */
+  readonly rows: number;
+  readonly clock: Clock;
+  /** How many a caller has in the database, counted up to `limit`. */
+  readonly count: (revokedBy: string, limit: number) => Promise<number>;
+}
+
+/** What one caller may blacklist, so that a stolen credential cannot fill the memory of all replicas. */
+export class Quota {
+  readonly #options: Options;
+  readonly #accounts = new Map<string, Account>();
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
+
+  /**
+   * Takes `rows` off what the caller may still blacklist; the returned function gives back all but those that became entries.
+   * Throws QUOTA_EXCEEDED, with the time after which it makes sense to come again.
+   */
+  async reserve(caller: string, rows: number): Promise<(created: number) => void> {
+    const account = this.#accountOf(caller);
+    this.#spend(account, rows);
+    const { rows: limit } = this.#options;
+    if (limit === 0) return () => {};
+    await this.#recount(caller, account);
+    if (account.rows + rows > limit) {
+      throw new ServiceError("QUOTA_EXCEEDED", `the caller may have at most ${limit} entries`, {
+        retryAfterMs: QUOTA_RECOUNT_MS,
+      });
+    }
+    account.rows += rows;
+    return (created) => {
+      account.rows -= rows - created;
+    };
+  }
+
+  #accountOf(caller: string): Account {
+    let account = this.#accounts.get(caller);
+    if (account === undefined) {
+      if (this.#accounts.size >= MAX_QUOTA_CALLERS) {
+        const [oldest] = this.#accounts.keys();
+        this.#accounts.delete(oldest as string);
+      }
+      const now = this.#options.clock.monotonic();
+      account = { tokens: this.#burst, filledAt: now, rows: 0, countedAt: Number.NEGATIVE_INFINITY };
+      this.#accounts.set(caller, account);
+    }
+    return account;
+  }
+
+  /** A whole request fits, however low the rate: it is paid for by waiting longer before the next. */
+  get #burst(): number {
+    return Math.max(MAX_BATCH, this.#options.rowsPerSecond);
+  }
+
+  #spend(account: Account, rows: number): void {
+    const { rowsPerSecond: rate, clock } = this.#options;
+    if (rate === 0) return;
+    const now = clock.monotonic();
+    account.tokens = Math.min(this.#burst, account.tokens + ((now - account.filledAt) / 1000) * rate);
+    account.filledAt = now;
+    if (rows > account.tokens) {
+      throw new ServiceError("QUOTA_EXCEEDED", `the caller may blacklist ${rate} tokens a second`, {
+        retryAfterMs: Math.ceil(((rows - account.tokens) / rate) * 1000),
+      });
+    }
+    account.tokens -= rows;
+  }
+
+  async #recount(caller: string, account: Account): Promise<void> {
+    const { clock, count, rows: limit } = this.#options;
+    const now = clock.monotonic();
+    if (now - account.countedAt < QUOTA_RECOUNT_MS) return;
+    // Before the count is there: those who come meanwhile must not all count.
+    account.countedAt = now;
+    try {
+      const before = account.rows;
+      const counted = await count(caller, limit + 1);
+      // What was reserved meanwhile may be in the count already: better too many than too few.
+      account.rows = counted + Math.max(0, account.rows - before);
+    } catch (error) {
+      account.countedAt = Number.NEGATIVE_INFINITY;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,73 @@
+import { parseDuration } from "../duration.ts";
+import { type HostPort, isLoopback, parseHostPort } from "../host-port.ts";
+import { type DatabaseAddress, parseDatabaseUrl } from "../store/database-url.ts";
+import { type Environment, EnvironmentReader } from "./environment.ts";
+import { between, oneOf, onOrOff, wholeNumber } from "./parsers.ts";
+import { readSecurity, type Security } from "./security.ts";
+
+/** What an operator may decide. Comes from the environment alone; times are in milliseconds. */
+export interface Config {
+  readonly database: DatabaseAddress;
+  readonly listenAddress: HostPort;
+  readonly adminAddress: HostPort;
+  readonly expiryLeewayMs: number;
+  /** 0: never. */
+  readonly pruneIntervalMs: number;
+  readonly pruneRetentionMs: number;
+  readonly shutdownGraceMs: number;
+  /** Whether checks are answered from memory. */
+  readonly index: boolean;
+  readonly indexMaxEntries: number;
+  readonly logLevel: LogLevel;
+  readonly security: Security;
+}
+
+const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Everything that is wrong with the environment, one problem a line. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join("\n"));
+    this.problems = problems;
+  }
+}
+
+/** Reads the configuration. Throws ConfigError, which never repeats a secret, with every problem at once. */
+export function readConfig(env: Environment): Config {
+  const from = new EnvironmentReader(env);
+  const database = readDatabase(from);
+  const listenAddress = from.read("LISTEN_ADDRESS", "127.0.0.1:50051", parseHostPort);
+  const config: Config = {
+    database,
+    listenAddress,
+    adminAddress: from.read("ADMIN_ADDRESS", "127.0.0.1:9464", parseHostPort),
+    expiryLeewayMs: from.read("EXPIRY_LEEWAY", "5m", between("0", "30d")),
+    pruneIntervalMs: from.read("PRUNE_INTERVAL", "1h", (text) =>
+      parseDuration(text) === 0 ? 0 : between("1s", "20d")(text),
+    ),
+    pruneRetentionMs: from.read("PRUNE_RETENTION", "0", between("0", "36500d")),
+    shutdownGraceMs: from.read("SHUTDOWN_GRACE", "30s", between("1s", "1h")),
+    index: from.read("INDEX", "on", onOrOff),
+    indexMaxEntries: from.read("INDEX_MAX_ENTRIES", "20000000", wholeNumber(1, 1_000_000_000)),
+    logLevel: from.read("LOG_LEVEL", "info", oneOf(...LOG_LEVELS)),
+    security: readSecurity(from, listenAddress),
+  };
+  if (from.problems.length > 0) throw new ConfigError(from.problems);
+  return Object.freeze(config);
+}
+
+/** What travels to another machine is encrypted, unless the operator says otherwise. */
+function readDatabase(from: EnvironmentReader): DatabaseAddress {
+  const database = from.read("DATABASE_URL", "sqlite:./data/token-blacklist.db", parseDatabaseUrl);
+  const wanted = from.optional("DATABASE_TLS", onOrOff);
+  const ca = from.content("DATABASE_CA_FILE");
+  // Undefined where it is a problem.
+  if (database?.kind !== "mysql") return database;
+  if (wanted === false && ca !== undefined) from.add("DATABASE_CA_FILE is set although DATABASE_TLS is off");
+  const isWanted = wanted ?? (ca !== undefined || !isLoopback(database.host));
+  return isWanted ? { ...database, tls: ca === undefined ? {} : { ca } } : database;
+}

@@ -1,0 +1,107 @@
+import { DEFAULT_ALGORITHMS, parseAlgorithms } from "../auth/algorithms.ts";
+import type { BearerRules } from "../auth/bearers.ts";
+import { type CertificateRoles, parseCertificateRoles } from "../auth/certificate-roles.ts";
+import { type KeySource, keyFile, parseKeyUrl } from "../auth/key-source.ts";
+import { parseTokenIssuers, type TokenIssuer } from "../auth/token-issuers.ts";
+import { type HostPort, isLoopback } from "../host-port.ts";
+import type { EnvironmentReader } from "./environment.ts";
+import { asIs, between, oneOf, onOrOff, wholeNumber } from "./parsers.ts";
+
+/** Who may call, over what kind of connection, and what they may leave behind. */
+export interface Security {
+  /** Absent: no caller's token is looked at. */
+  readonly bearers: (BearerRules & { readonly keys: KeySource }) | undefined;
+  /** Absent: connections are not encrypted. */
+  readonly tls: TlsFiles | undefined;
+  /** What the certificates of clients allow. Absent: none is asked for. */
+  readonly certificateRoles: CertificateRoles | undefined;
+  /** The service can be reached from elsewhere without TLS or without knowing its callers, and its operator wants it so. */
+  readonly insecure: boolean;
+  /** Whether anybody may ask which methods there are. */
+  readonly reflection: boolean;
+  /** Whose tokens may be blacklisted by showing the token itself. */
+  readonly tokenIssuers: readonly TokenIssuer[];
+  readonly tokenAlgorithms: readonly string[];
+  /** How far ahead an entry may expire; 0: any time. */
+  readonly maxTokenLifetimeMs: number;
+  readonly auditLog: boolean;
+  readonly quota: Quota;
+}
+
+export interface TlsFiles {
+  readonly certificate: string;
+  readonly key: string;
+  readonly clientCa: string | undefined;
+}
+
+/** What one caller may blacklist; 0: as much as they like. */
+export interface Quota {
+  /** At each replica. */
+  readonly rowsPerSecond: number;
+  /** Entries of theirs that have not expired. */
+  readonly rows: number;
+}
+
+export function readSecurity(from: EnvironmentReader, listenAddress: HostPort | undefined): Security {
+  const bearers = readBearers(from);
+  const tls = readTls(from);
+  const certificateRoles = from.optional("TLS_CLIENT_ROLES", parseCertificateRoles);
+  if ((certificateRoles === undefined) !== (tls?.clientCa === undefined)) {
+    from.add("TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES need each other: set both or neither");
+  }
+  const known = bearers !== undefined || certificateRoles !== undefined;
+  const insecure = from.read("INSECURE", "no", oneOf("yes", "no")) === "yes";
+  const open = listenAddress !== undefined && !isLoopback(listenAddress.host);
+  if (open && !insecure && !(known && tls !== undefined)) {
+    from.add(
+      "LISTEN_ADDRESS can be reached from elsewhere: that takes TLS (TLS_CERT_FILE, TLS_KEY_FILE) and callers that are known (AUTH_..., or TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES), or INSECURE=yes",
+    );
+  }
+  return {
+    bearers,
+    tls,
+    certificateRoles,
+    insecure: insecure && open && !(known && tls !== undefined),
+    reflection: from.read("REFLECTION", known ? "off" : "on", onOrOff),
+    tokenIssuers: from.optional("TOKEN_ISSUERS", parseTokenIssuers) ?? [],
+    tokenAlgorithms: from.read("TOKEN_ALGORITHMS", DEFAULT_ALGORITHMS, parseAlgorithms),
+    maxTokenLifetimeMs: from.read("MAX_TOKEN_LIFETIME", "0", between("0", "36500d")),
+    auditLog: from.read("AUDIT_LOG", "on", onOrOff),
+    quota: {
+      rowsPerSecond: from.read("QUOTA_ROWS_PER_SECOND", "0", wholeNumber(0, 1_000_000)),
+      rows: from.read("QUOTA_ROWS", "0", wholeNumber(0, 1_000_000_000)),
+    },
+  };
+}
+
+function readBearers(from: EnvironmentReader): Security["bearers"] {
+  const url = from.optional("AUTH_JWKS_URL", parseKeyUrl);
+  const path = from.file("AUTH_JWKS_FILE");
+  const issuer = from.optional("AUTH_ISSUER", asIs);
+  const audience = from.optional("AUTH_AUDIENCE", asIs);
+  const algorithms = from.read("AUTH_ALGORITHMS", DEFAULT_ALGORITHMS, parseAlgorithms);
+  const scopeClaim = from.read("AUTH_SCOPE_CLAIM", "scope", asIs);
+  const given = [url ?? path, issuer, audience];
+  if (given.every((one) => one === undefined)) return undefined;
+  if (url !== undefined && path !== undefined) {
+    from.add("AUTH_JWKS_URL and AUTH_JWKS_FILE are both set: choose one");
+  }
+  const keys = url ?? (path === undefined ? undefined : keyFile(path));
+  if (keys === undefined || issuer === undefined || audience === undefined) {
+    from.add("AUTH_JWKS_URL or AUTH_JWKS_FILE, AUTH_ISSUER and AUTH_AUDIENCE need each other: set all three");
+    return undefined;
+  }
+  return { keys, issuer, audience, algorithms, scopeClaim };
+}
+
+function readTls(from: EnvironmentReader): TlsFiles | undefined {
+  const certificate = from.file("TLS_CERT_FILE");
+  const key = from.file("TLS_KEY_FILE");
+  const clientCa = from.file("TLS_CLIENT_CA_FILE");
+  if (certificate === undefined && key === undefined && clientCa === undefined) return undefined;
+  if (certificate === undefined || key === undefined) {
+    from.add("TLS_CERT_FILE and TLS_KEY_FILE need each other: set both");
+    return undefined;
+  }
+  return { certificate, key, clientCa };
+}
