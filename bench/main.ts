@@ -10,6 +10,7 @@ import { freshCheckScenarios } from "./scenarios/fresh-checks.ts";
 import { growthScenario } from "./scenarios/index-growth.ts";
 import { lookUpScenarios } from "./scenarios/index-look-ups.ts";
 import { propagationScenario } from "./scenarios/propagation.ts";
+import { protectedCheckScenario } from "./scenarios/protected-checks.ts";
 import { pruneScenarios } from "./scenarios/pruning.ts";
 import { revocationScenarios } from "./scenarios/revocations.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
@@ -34,6 +35,7 @@ function scenariosOnStage(): Scenario[] {
   return [
     ...freshCheckScenarios(),
     databaseReadsScenario(),
+    protectedCheckScenario(),
     ...checkScenarios(),
     coldStartScenario(),
     propagationScenario(),

@@ -6,18 +6,28 @@ const READY_WITHIN_MS = 15_000;
 /** Five bytes stand before a message: whether it is compressed, and its length. */
 const PREFIX_BYTES = 5;
 
+/** What a server may ask of its clients. */
+export interface Access {
+  /** Shown with each call. */
+  readonly token?: string | undefined;
+  /** The authority, in PEM, that vouches for the server. Absent: no TLS. */
+  readonly ca?: string | undefined;
+}
+
 /**
  * The same client for the service and for its bare peer: gRPC on bare HTTP/2, one connection at a time. The client of grpc-js uses
  * more CPU than its server does: a closed loop of its calls would measure itself.
  */
 export class GrpcClient {
   readonly #authority: string;
+  readonly #access: Access;
   #session: ClientHttp2Session | undefined;
   #connecting: Promise<ClientHttp2Session> | undefined;
   #closed = false;
 
-  constructor(port: number) {
-    this.#authority = `http://127.0.0.1:${port}`;
+  constructor(port: number, access: Access = {}) {
+    this.#authority = access.ca === undefined ? `http://127.0.0.1:${port}` : `https://localhost:${port}`;
+    this.#access = access;
   }
 
   /** Connects, trying again until the server listens. */
@@ -45,6 +55,7 @@ export class GrpcClient {
       "content-type": "application/grpc",
       te: "trailers",
       "grpc-timeout": `${timeoutSeconds}S`,
+      ...(this.#access.token === undefined ? {} : { authorization: `Bearer ${this.#access.token}` }),
     };
     return async (request) => {
       const message = framed(requestSerialize(request as object));
@@ -66,7 +77,7 @@ export class GrpcClient {
   /** All calls that find no connection share one attempt: the service ends each of them after ten minutes. */
   #connect(): Promise<ClientHttp2Session> {
     if (this.#closed) throw new Error("the client is closed");
-    this.#connecting ??= open(this.#authority)
+    this.#connecting ??= open(this.#authority, this.#access)
       .then((session) => {
         if (this.#closed) session.destroy();
         this.#session = session;
@@ -84,9 +95,12 @@ export class GrpcClient {
   }
 }
 
-function open(authority: string): Promise<ClientHttp2Session> {
+function open(authority: string, { ca }: Access): Promise<ClientHttp2Session> {
   return new Promise((resolve, reject) => {
-    const session = connect(authority, { settings: { enablePush: false, initialWindowSize: 1 << 20 } });
+    const session = connect(authority, {
+      settings: { enablePush: false, initialWindowSize: 1 << 20 },
+      ...(ca === undefined ? {} : { ca }),
+    });
     session.once("error", reject);
     session.once("connect", () => {
       session.off("error", reject);

@@ -2,7 +2,7 @@ import { openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { FolderGuard } from "../../test/support/folder-guard.ts";
-import { GrpcClient } from "./grpc-client.ts";
+import { type Access, GrpcClient } from "./grpc-client.ts";
 
 export interface GrpcProcess {
   readonly pid: number;
@@ -21,19 +21,20 @@ export interface Launch {
   readonly args: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
   readonly port: number;
+  readonly access?: Access | undefined;
 }
 
 /** Starts Node with `args`, and waits until it takes connections on `port`. */
 export async function launch(
   guard: FolderGuard,
-  { name, args, environment, port }: Launch,
+  { name, args, environment, port, access }: Launch,
 ): Promise<GrpcProcess> {
   const log = join(guard.folder, `${name}.log`);
   const variables = Object.entries(environment).map(([key, value]) => `${key}=${value}`);
   const startedAt = performance.now();
   const child = await guard.spawn("env", [...variables, process.execPath, ...args], openSync(log, "a"));
   const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  const client = new GrpcClient(port);
+  const client = new GrpcClient(port, access);
   try {
     await Promise.race([
       client.ready(),

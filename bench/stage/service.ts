@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { FolderGuard } from "../../test/support/folder-guard.ts";
 import { freePort } from "../../test/support/free-port.ts";
+import type { Access } from "./grpc-client.ts";
 import { type GrpcProcess, launch } from "./launch.ts";
 import { type LogLine, lineInLog } from "./log-line.ts";
 
@@ -37,11 +38,13 @@ export async function startService(
     databaseUrl,
     profileFolder,
     environment = {},
+    access,
   }: {
     name: string;
     databaseUrl: string;
     profileFolder?: string | undefined;
     environment?: Readonly<Record<string, string>>;
+    access?: Access | undefined;
   },
 ): Promise<ServiceProcess> {
   const port = await freePort();
@@ -49,6 +52,7 @@ export async function startService(
   const started = await launch(guard, {
     name,
     port,
+    access,
     args: [...profile, MAIN, "serve"],
     environment: {
       DATABASE_URL: databaseUrl,

@@ -27,24 +27,16 @@ export function createAuthenticator({
   certificates: Certificates | undefined;
 }): Authenticator {
   if (bearers === undefined && certificates === undefined) return () => ANYBODY;
-  return ({ authorization, certificate }) => {
+  return (credentials) => {
+    const { authorization } = credentials;
     if (authorization.length > 0 && bearers !== undefined) {
-      return bearers.authenticate(tokenIn(authorization));
+      return bearers.authenticate(authorization);
     }
-    const shown = certificates === undefined ? undefined : certificate();
+    const shown = certificates === undefined ? undefined : credentials.certificate();
     if (shown === undefined || certificates === undefined)
       throw unauthenticated(missing(bearers, certificates));
     return certificates.principalOf(shown);
   };
-}
-
-function tokenIn(authorization: readonly unknown[]): string {
-  const [value, ...more] = authorization;
-  const [, token] = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(String(value)) ?? [];
-  if (more.length > 0 || token === undefined) {
-    throw unauthenticated("the authorization metadata must be one value: Bearer, and the token");
-  }
-  return token;
 }
 
 function missing(bearers: unknown, certificates: unknown): string {

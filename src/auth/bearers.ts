@@ -17,6 +17,8 @@ export interface BearerRules {
   readonly scopeClaim: string;
 }
 
+const MALFORMED = unauthenticated("the authorization metadata must be one value: Bearer, and the token");
+
 interface Remembered {
   readonly principal: Principal;
   /** When it expires: by the wall clock, and by the monotonic one, which nobody can set back. */
@@ -32,7 +34,7 @@ export class Bearers {
   readonly #rules: BearerRules;
   readonly #keys: KeySet;
   readonly #clock: Clock;
-  /** By the token itself, oldest first. */
+  /** By the metadata's value, so that nothing has to be taken apart twice; oldest first. */
   readonly #remembered = new Map<string, Remembered>();
   /** Those being verified: a thousand calls with one new token verify it once. */
   readonly #underWay = new Map<string, Promise<Principal>>();
@@ -44,31 +46,36 @@ export class Bearers {
     keys.onChange(() => this.#remembered.clear());
   }
 
-  /** Throws, or rejects with, UNAUTHENTICATED; KEYS_UNAVAILABLE where nobody can tell. */
-  authenticate(token: string): Principal | Promise<Principal> {
-    const remembered = this.#remembered.get(token);
+  /**
+   * Who shows this `authorization` metadata. Throws, or rejects with, UNAUTHENTICATED; KEYS_UNAVAILABLE where nobody can tell.
+   */
+  authenticate([value, ...more]: readonly unknown[]): Principal | Promise<Principal> {
+    if (typeof value !== "string" || more.length > 0) throw MALFORMED;
+    const remembered = this.#remembered.get(value);
     if (remembered !== undefined) {
       const { expiresAt, expiresAtMonotonic, principal } = remembered;
       if (this.#clock.now() < expiresAt && this.#clock.monotonic() < expiresAtMonotonic) return principal;
-      this.#remembered.delete(token);
+      this.#remembered.delete(value);
       throw unauthenticated("the bearer token has expired");
     }
-    let verifying = this.#underWay.get(token);
+    let verifying = this.#underWay.get(value);
     if (verifying === undefined) {
-      verifying = this.#verify(token).finally(() => this.#underWay.delete(token));
-      this.#underWay.set(token, verifying);
+      verifying = this.#verify(value).finally(() => this.#underWay.delete(value));
+      this.#underWay.set(value, verifying);
     }
     return verifying;
   }
 
-  async #verify(token: string): Promise<Principal> {
+  async #verify(value: string): Promise<Principal> {
+    const [, token] = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(value) ?? [];
+    if (token === undefined) throw MALFORMED;
     const keysBefore = this.#keys.version;
     try {
       const claims = await verifiedClaims(token, { keys: this.#keys, algorithms: this.#rules.algorithms });
       const expiresAt = this.#checkClaims(claims);
       const principal = this.#principalOf(claims);
       // Keys that were withdrawn meanwhile vouch for nothing.
-      if (this.#keys.version === keysBefore || keysBefore === 0) this.#remember(token, principal, expiresAt);
+      if (this.#keys.version === keysBefore || keysBefore === 0) this.#remember(value, principal, expiresAt);
       return principal;
     } catch (error) {
       if (error instanceof ServiceError) throw error;
@@ -105,14 +112,14 @@ export class Bearers {
     return { ...principal, jti: jti as Jti };
   }
 
-  #remember(token: string, principal: Principal, expiresAt: EpochMs): void {
-    if (token.length > MAX_REMEMBERED_BEARER_LENGTH) return;
+  #remember(value: string, principal: Principal, expiresAt: EpochMs): void {
+    if (value.length > MAX_REMEMBERED_BEARER_LENGTH) return;
     if (this.#remembered.size >= MAX_REMEMBERED_BEARERS) {
       const [oldest] = this.#remembered.keys();
       this.#remembered.delete(oldest as string);
     }
     const expiresAtMonotonic = this.#clock.monotonic() + (expiresAt - this.#clock.now());
-    this.#remembered.set(token, { principal, expiresAt, expiresAtMonotonic });
+    this.#remembered.set(value, { principal, expiresAt, expiresAtMonotonic });
   }
 }
 

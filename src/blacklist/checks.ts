@@ -26,7 +26,5 @@ export interface CheckAnswer {
  * needs no waiting is returned as it is: promises are what the hot path would spend most of its time on.
  */
 export interface Checks {
-  /** True when the jti is known to be blacklisted without asking anybody. False says nothing. */
-  isKnown(jti: Jti): boolean;
   check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): CheckAnswer | Promise<CheckAnswer>;
 }

@@ -34,10 +34,6 @@ export class CoalescedChecks implements Checks {
     this.#waiting = new WaitingList({ clock: options.clock, room: MAX_QUEUED_JTIS });
   }
 
-  isKnown(): boolean {
-    return false;
-  }
-
   check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
     return new Promise((resolve, reject) => {
       const room = this.#waiting.add({ jtis, freshness, size: jtis.length, caller, resolve, reject });

@@ -32,10 +32,6 @@ export class IndexedChecks implements Checks {
     this.#options = options;
   }
 
-  isKnown(jti: Jti): boolean {
-    return this.#options.follower.isComplete && isBlacklisted(jti, this.#knowledge());
-  }
-
   check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): CheckAnswer | Promise<CheckAnswer> {
     const { follower, fallback } = this.#options;
     if (!follower.isComplete) return fallback.check(jtis, freshness, caller);

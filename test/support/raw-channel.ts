@@ -16,12 +16,18 @@ export interface RawCall {
   cancel(): void;
 }
 
+export interface RawCallOptions {
+  readonly timeoutMs?: number;
+  /** Values of the `authorization` metadata. */
+  readonly authorization?: readonly string[];
+}
+
 /** A gRPC connection that sends and shows bytes as they are; nothing on this side looks into them. */
 export class RawChannel {
   readonly grpc: Client;
 
-  constructor(address: string, options: ClientOptions = {}) {
-    this.grpc = new Client(address, credentials.createInsecure(), {
+  constructor(address: string, options: ClientOptions = {}, channel = credentials.createInsecure()) {
+    this.grpc = new Client(address, channel, {
       // Of the shared pool, several channels of one test would be one connection.
       "grpc.use_local_subchannel_pool": 1,
       "grpc.enable_http_proxy": 0,
@@ -32,8 +38,10 @@ export class RawChannel {
   }
 
   /** Never rejects: every end of a call is an answer. Without a `timeoutMs` the call brings no deadline. */
-  begin(path: string, bytes: Uint8Array, { timeoutMs }: { timeoutMs?: number } = {}): RawCall {
+  begin(path: string, bytes: Uint8Array, { timeoutMs, authorization = [] }: RawCallOptions = {}): RawCall {
     let cancel = () => {};
+    const metadata = new Metadata();
+    for (const value of authorization) metadata.add("authorization", value);
     const answer = new Promise<RawAnswer>((resolve) => {
       let response: Buffer | undefined;
       const call = this.grpc.makeUnaryRequest<Buffer, Buffer>(
@@ -41,7 +49,7 @@ export class RawChannel {
         asIs,
         asIs,
         Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
-        new Metadata(),
+        metadata,
         timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs },
         (_error, value) => {
           response = value;
@@ -55,7 +63,7 @@ export class RawChannel {
     return { answer, cancel };
   }
 
-  call(path: string, bytes: Uint8Array, options?: { timeoutMs?: number }): Promise<RawAnswer> {
+  call(path: string, bytes: Uint8Array, options?: RawCallOptions): Promise<RawAnswer> {
     return this.begin(path, bytes, options).answer;
   }
 

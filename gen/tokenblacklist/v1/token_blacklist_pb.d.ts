@@ -51,8 +51,8 @@ export declare type BlacklistedToken = Message<"tokenblacklist.v1.BlacklistedTok
   reason: string;
 
   /**
-   * Who revoked the token first: at most 255 bytes of UTF-8. Empty where the caller was not authenticated;
-   * this version authenticates nobody, so here it is always empty.
+   * Who revoked the token first, as their credential says: at most 255 bytes of UTF-8. Empty where the caller
+   * was not authenticated.
    *
    * @generated from field: string revoked_by = 5;
    */
@@ -89,9 +89,12 @@ export declare type TokenToBlacklist = Message<"tokenblacklist.v1.TokenToBlackli
   } | {
     /**
      * The raw, encoded token. The service takes `jti` and `exp` from it after it has verified its signature
-     * and issuer, and that both claims are there. A token that has expired already is not an error: it gets
-     * `OUTCOME_ALREADY_EXPIRED` and nothing is stored, so that a late logout succeeds. This version cannot
-     * verify tokens yet and answers INVALID_ARGUMENT to every `jwt`.
+     * and issuer, and that both claims are there; the token itself is neither stored nor logged. One that has
+     * expired already is not an error: it gets `OUTCOME_ALREADY_EXPIRED` and nothing is stored, so that a late
+     * logout succeeds. INVALID_ARGUMENT, each with a text of its own: more than 16 KiB, not three parts,
+     * encrypted, unsigned or signed with a shared secret or an algorithm that is not accepted, a critical
+     * header, an issuer that the service is not configured for (`TOKEN_ISSUERS`), a wrong signature, no `jti`,
+     * no `exp`. A token that is not valid yet is revoked all the same.
      *
      * @generated from field: string jwt = 2;
      */
@@ -103,7 +106,8 @@ export declare type TokenToBlacklist = Message<"tokenblacklist.v1.TokenToBlackli
    * When the token expires: its `exp` claim. Required beside `jti`; INVALID_ARGUMENT beside `jwt`, which
    * says it itself. Rounded up to whole milliseconds. INVALID_ARGUMENT if it lies so far back that the leeway
    * too has passed, or, once rounded, beyond the year 9999: nearly always seconds and milliseconds were
-   * mixed up.
+   * mixed up. INVALID_ARGUMENT too if it lies further ahead than the service allows (`MAX_TOKEN_LIFETIME`, any
+   * time unless set otherwise), which holds for a `jwt` as well.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 3;
    */
@@ -211,8 +215,7 @@ export enum BlacklistResult_Outcome {
   EXTENDED = 3,
 
   /**
-   * The token, given as a `jwt`, had expired by itself. Nothing was stored. Not sent by this version,
-   * which does not take a `jwt`.
+   * The token, given as a `jwt`, had expired by itself, leeway included. Nothing was stored.
    *
    * @generated from enum value: OUTCOME_ALREADY_EXPIRED = 4;
    */
@@ -578,19 +581,28 @@ export declare const VerdictSchema: GenEnum<Verdict>;
  * - FAILED_PRECONDITION, `REVISION_LOST`: the database does not have the revision named, because it was
  *   restored to an earlier state. Revocations acknowledged since then may be lost too: send them again, and
  *   drop the revision.
+ * - UNAUTHENTICATED, `UNAUTHENTICATED`: the call brings no credential, or one that is not accepted: malformed,
+ *   expired, signed by somebody else, meant for another service, or blacklisted itself. Only where the service
+ *   is configured to know its callers.
+ * - PERMISSION_DENIED, `PERMISSION_DENIED`: the caller is known, and lacks the role that the message names:
+ *   `check` for `IsBlacklisted`, `revoke` for `Blacklist`, `list`, `prune`.
+ * - UNAVAILABLE, `KEYS_UNAVAILABLE`: the keys that tokens are verified with cannot be had. The credential, or
+ *   the `jwt` in the request, may be right.
  * - UNAVAILABLE, `STORE_UNAVAILABLE`: the database cannot be reached or cannot be relied on just now.
  * - UNAVAILABLE, `NOT_FRESH`: this replica cannot answer as freshly as asked.
  * - UNAVAILABLE, `DRAINING`: this replica is shutting down; another one will answer.
  * - RESOURCE_EXHAUSTED, `OVERLOADED`: too much is waiting already. Back off as `RetryInfo` says.
+ * - RESOURCE_EXHAUSTED, `QUOTA_EXCEEDED`: the caller has blacklisted as much as it may. `RetryInfo` says when
+ *   it may go on.
  * - DEADLINE_EXCEEDED, CANCELLED, with reasons of the same names: the caller's deadline passed, or the caller
  *   gave up. Mostly the caller's own gRPC library says so first, without details. A call that brings no
  *   deadline is given one by the service.
  * - INTERNAL, `INTERNAL`: anything unforeseen, with a fixed message. The cause is in the log of the service
  *   alone.
  *
- * UNAUTHENTICATED, PERMISSION_DENIED (reasons of the same names) and RESOURCE_EXHAUSTED with
- * `QUOTA_EXCEEDED` are reserved for callers' credentials, rights and quotas. This version does not
- * authenticate callers and returns none of the three.
+ * **Credentials** travel as `authorization` metadata (`Bearer` and a token, RFC 6750), as a client certificate,
+ * or not at all: what a service accepts is its configuration. Every method may answer UNAUTHENTICATED,
+ * PERMISSION_DENIED and `KEYS_UNAVAILABLE`; health checks need no credential.
  *
  * **Fail closed.** A gateway lets a token pass on one answer alone: an OK response with exactly one verdict
  * per jti asked, in which this token's verdict is `VERDICT_NOT_BLACKLISTED`. It refuses on everything else:
@@ -626,7 +638,8 @@ export declare const TokenBlacklist: GenService<{
    * nothing was stored.
    *
    * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`); UNAVAILABLE (`STORE_UNAVAILABLE`, `DRAINING`);
-   * RESOURCE_EXHAUSTED (`OVERLOADED`); DEADLINE_EXCEEDED; CANCELLED; INTERNAL.
+   * RESOURCE_EXHAUSTED (`OVERLOADED`, `QUOTA_EXCEEDED`); DEADLINE_EXCEEDED; CANCELLED; INTERNAL; and those of
+   * callers' credentials.
    *
    * @generated from rpc tokenblacklist.v1.TokenBlacklist.Blacklist
    */

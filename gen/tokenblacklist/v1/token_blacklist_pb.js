@@ -164,19 +164,28 @@ export const Verdict = /*@__PURE__*/
  * - FAILED_PRECONDITION, `REVISION_LOST`: the database does not have the revision named, because it was
  *   restored to an earlier state. Revocations acknowledged since then may be lost too: send them again, and
  *   drop the revision.
+ * - UNAUTHENTICATED, `UNAUTHENTICATED`: the call brings no credential, or one that is not accepted: malformed,
+ *   expired, signed by somebody else, meant for another service, or blacklisted itself. Only where the service
+ *   is configured to know its callers.
+ * - PERMISSION_DENIED, `PERMISSION_DENIED`: the caller is known, and lacks the role that the message names:
+ *   `check` for `IsBlacklisted`, `revoke` for `Blacklist`, `list`, `prune`.
+ * - UNAVAILABLE, `KEYS_UNAVAILABLE`: the keys that tokens are verified with cannot be had. The credential, or
+ *   the `jwt` in the request, may be right.
  * - UNAVAILABLE, `STORE_UNAVAILABLE`: the database cannot be reached or cannot be relied on just now.
  * - UNAVAILABLE, `NOT_FRESH`: this replica cannot answer as freshly as asked.
  * - UNAVAILABLE, `DRAINING`: this replica is shutting down; another one will answer.
  * - RESOURCE_EXHAUSTED, `OVERLOADED`: too much is waiting already. Back off as `RetryInfo` says.
+ * - RESOURCE_EXHAUSTED, `QUOTA_EXCEEDED`: the caller has blacklisted as much as it may. `RetryInfo` says when
+ *   it may go on.
  * - DEADLINE_EXCEEDED, CANCELLED, with reasons of the same names: the caller's deadline passed, or the caller
  *   gave up. Mostly the caller's own gRPC library says so first, without details. A call that brings no
  *   deadline is given one by the service.
  * - INTERNAL, `INTERNAL`: anything unforeseen, with a fixed message. The cause is in the log of the service
  *   alone.
  *
- * UNAUTHENTICATED, PERMISSION_DENIED (reasons of the same names) and RESOURCE_EXHAUSTED with
- * `QUOTA_EXCEEDED` are reserved for callers' credentials, rights and quotas. This version does not
- * authenticate callers and returns none of the three.
+ * **Credentials** travel as `authorization` metadata (`Bearer` and a token, RFC 6750), as a client certificate,
+ * or not at all: what a service accepts is its configuration. Every method may answer UNAUTHENTICATED,
+ * PERMISSION_DENIED and `KEYS_UNAVAILABLE`; health checks need no credential.
  *
  * **Fail closed.** A gateway lets a token pass on one answer alone: an OK response with exactly one verdict
  * per jti asked, in which this token's verdict is `VERDICT_NOT_BLACKLISTED`. It refuses on everything else:

@@ -1,0 +1,347 @@
+import { createHmac, createPublicKey } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { credentials } from "@grpc/grpc-js";
+import { expect } from "chai";
+import type { JWTPayload } from "jose";
+import {
+  BlacklistRequestSchema,
+  IsBlacklistedRequestSchema,
+  ListRequestSchema,
+  PruneRequestSchema,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { ROLES } from "../../src/principal.ts";
+import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
+import { checkHealth } from "../support/health-client.ts";
+import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
+import { type RawAnswer, RawChannel } from "../support/raw-channel.ts";
+import { type RunningService, startService } from "../support/service.ts";
+import { freshFolder } from "../support/shared.ts";
+import { detailsOf } from "../support/status-details.ts";
+import { until } from "../support/until.ts";
+
+const ISSUER = "https://id.test";
+const AUDIENCE = "token-blacklist";
+const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
+const now = () => Math.floor(Date.now() / 1000);
+
+/** What each role is for. */
+const CALLS = {
+  check: ["IsBlacklisted", request(IsBlacklistedRequestSchema, { jtis: ["a"] })],
+  revoke: [
+    "Blacklist",
+    request(BlacklistRequestSchema, {
+      tokens: [{ token: { case: "jti", value: "a" }, expiresAt: YEAR_2100 }],
+    }),
+  ],
+  list: ["List", request(ListRequestSchema, {})],
+  prune: ["Prune", request(PruneRequestSchema, {})],
+} as const;
+
+function request<S extends DescMessage>(schema: S, init: MessageInitShape<S>): Uint8Array {
+  return toBinary(schema, create(schema, init));
+}
+
+/** Opens the gate or says why not: OK, or the reason of the refusal and what its text must name. */
+type Expected = (role: (typeof ROLES)[number]) => readonly [reason: string, text?: RegExp];
+
+const letIn: Expected = () => ["OK"];
+const unauthenticated =
+  (text: RegExp): Expected =>
+  () => ["UNAUTHENTICATED", text];
+const only =
+  (...allowed: readonly string[]): Expected =>
+  (role) =>
+    allowed.includes(role) ? ["OK"] : ["PERMISSION_DENIED", new RegExp(`\\b${role}\\b`)];
+
+describe("who may call what", () => {
+  let authority: Authority;
+  let running: RunningService;
+  let key: SigningKey;
+  let folder: string;
+  const channels: RawChannel[] = [];
+
+  before(async () => {
+    authority = await createAuthority();
+    folder = await freshFolder();
+    key = await createSigningKey("k1");
+    const server = await authority.issue([{ type: "dns", value: "localhost" }]);
+    const files = {
+      "keys.json": keySetOf(key),
+      "ca.pem": authority.certificate,
+      "cert.pem": server.certificate,
+      "key.pem": server.key,
+    };
+    for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+    running = await startService({
+      url: `sqlite:${join(folder, "token-blacklist.db")}`,
+      env: {
+        AUTH_JWKS_FILE: join(folder, "keys.json"),
+        AUTH_ISSUER: ISSUER,
+        AUTH_AUDIENCE: AUDIENCE,
+        TLS_CERT_FILE: join(folder, "cert.pem"),
+        TLS_KEY_FILE: join(folder, "key.pem"),
+        TLS_CLIENT_CA_FILE: join(folder, "ca.pem"),
+        TLS_CLIENT_ROLES: [
+          ...ROLES.map((role) => `DNS:${role}.test=${role}`),
+          "URI:spiffe://test/operator=list,prune",
+        ].join(" "),
+      },
+    });
+    await running.indexLoaded().catch(() => {});
+  });
+
+  after(async () => {
+    for (const channel of channels) channel.close();
+    await running?.stop();
+  });
+
+  function connect(own?: CertificateAndKey): RawChannel {
+    const pem = (text: string) => Buffer.from(text);
+    const secure = credentials.createSsl(
+      pem(authority.certificate),
+      own ? pem(own.key) : null,
+      own ? pem(own.certificate) : null,
+    );
+    const address = running.address.replace("127.0.0.1", "localhost");
+    const channel = new RawChannel(address, {}, secure);
+    channels.push(channel);
+    return channel;
+  }
+
+  const bearer = (claims: JWTPayload = {}, signer = key, header: Parameters<typeof signToken>[2] = {}) =>
+    signToken(
+      signer,
+      {
+        ...{ iss: ISSUER, aud: AUDIENCE, sub: "somebody", exp: now() + 600, scope: ROLES.join(" ") },
+        ...claims,
+      },
+      header,
+    );
+  const without = async (claim: string) => bearer({ [claim]: undefined });
+
+  async function expectEach(
+    expected: Expected,
+    { channel = connect(), authorization = [] }: { channel?: RawChannel; authorization?: readonly string[] },
+  ): Promise<void> {
+    for (const role of ROLES) {
+      const [method, bytes] = CALLS[role];
+      const answer = await channel.call(`/tokenblacklist.v1.TokenBlacklist/${method}`, bytes, {
+        timeoutMs: 5000,
+        authorization,
+      });
+      const [reason, text = /^/] = expected(role);
+      expect([method, reasonIn(answer)]).to.deep.equal([method, reason]);
+      expect(answer.details).to.match(text);
+    }
+  }
+
+  const TOKENS: Record<string, [token: () => Promise<string>, expected: Expected]> = {
+    "all roles in one scope": [() => bearer(), letIn],
+    "all roles as a list": [() => bearer({ scope: [...ROLES] }), letIn],
+    "several audiences, one of them this": [() => bearer({ aud: ["else", AUDIENCE] }), letIn],
+    "other scopes beside a role": [() => bearer({ scope: "openid list email" }), only("list")],
+    "no scope": [() => without("scope"), only()],
+    "a scope that only looks like a role": [() => bearer({ scope: "CHECK checks check,list" }), only()],
+    "an empty signature": [
+      async () => (await bearer()).replace(/[^.]*$/, ""),
+      unauthenticated(/signature|well-formed/),
+    ],
+    "a changed payload": [async () => forged(await bearer({ scope: "check" })), unauthenticated(/signature/)],
+    "no algorithm": [async () => unsigned("none"), unauthenticated(/algorithm is none/)],
+    "no algorithm, oddly written": [async () => unsigned("nOnE"), unauthenticated(/algorithm is none/)],
+    "the public key as a shared secret": [async () => confused(), unauthenticated(/shared secret/)],
+    "another's key under a known name": [
+      async () => bearer({}, await createSigningKey("k1")),
+      unauthenticated(/signature/),
+    ],
+    "an unknown key": [async () => bearer({}, await createSigningKey("k2")), unauthenticated(/key/)],
+    "an algorithm that is not accepted": [
+      async () => bearer({}, await createSigningKey("k1", "ES384")),
+      unauthenticated(/algorithm/),
+    ],
+    "a critical header": [() => bearer({}, key, { crit: ["exp"], exp: 1 }), unauthenticated(/critical/)],
+    "its own key in its header": [
+      async () => {
+        const own = await createSigningKey("own");
+        return bearer({}, own, { jwk: own.publicJwk, jku: "https://evil.test/keys" });
+      },
+      unauthenticated(/key/),
+    ],
+    expired: [() => bearer({ exp: now() - 1 }), unauthenticated(/expired/)],
+    "not valid yet": [() => bearer({ nbf: now() + 600 }), unauthenticated(/not valid yet/)],
+    "another audience": [() => bearer({ aud: "else" }), unauthenticated(/not meant for/)],
+    "an audience that only begins alike": [
+      () => bearer({ aud: `${AUDIENCE}2` }),
+      unauthenticated(/not meant/),
+    ],
+    "another issuer": [() => bearer({ iss: `${ISSUER}/` }), unauthenticated(/issuer/)],
+    "no issuer": [() => without("iss"), unauthenticated(/issuer/)],
+    "no audience": [() => without("aud"), unauthenticated(/not meant for/)],
+    "no expiry": [() => without("exp"), unauthenticated(/expires/)],
+    "no subject": [() => without("sub"), unauthenticated(/subject/)],
+    "too long a subject": [() => bearer({ sub: "s".repeat(256) }), unauthenticated(/255 bytes/)],
+    "five parts": [async () => "a.b.c.d.e", unauthenticated(/not encrypted/)],
+    "no parts": [async () => "garbage", unauthenticated(/three parts/)],
+    "too many bytes": [async () => `${await bearer()}${"A".repeat(6000)}`, unauthenticated(/./)],
+    ...Object.fromEntries(ROLES.map((role) => [`role ${role}`, [() => bearer({ scope: role }), only(role)]])),
+  };
+
+  /** The same signature under more rights. */
+  function forged(token: string): string {
+    const [header, payload = "", signature] = token.split(".");
+    const claims = JSON.parse(Buffer.from(payload, "base64url").toString());
+    const more = Buffer.from(JSON.stringify({ ...claims, scope: ROLES.join(" ") })).toString("base64url");
+    return [header, more, signature].join(".");
+  }
+
+  function encoded(header: object): string {
+    const claims = { iss: ISSUER, aud: AUDIENCE, sub: "s", exp: now() + 600, scope: "check" };
+    return [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
+  }
+
+  function unsigned(alg: string): string {
+    return `${encoded({ alg, kid: "k1" })}.`;
+  }
+
+  /** RFC 8725, 2.1: what is public, taken for a secret. */
+  function confused(): string {
+    const text = encoded({ alg: "HS256", kid: "k1" });
+    const secret = createPublicKey({ key: key.publicJwk as never, format: "jwk" }).export({
+      format: "pem",
+      type: "spki",
+    });
+    return `${text}.${createHmac("sha256", secret).update(text).digest("base64url")}`;
+  }
+
+  for (const [name, [token, expected]] of Object.entries(TOKENS)) {
+    it(`a bearer token with ${name}`, async () => {
+      await expectEach(expected, { authorization: [`Bearer ${await token()}`] });
+    });
+  }
+
+  it("no credential at all", () =>
+    expectEach(unauthenticated(/needs a bearer token .* or a client certificate/), {}));
+
+  it("authorization that is not one bearer token", async () => {
+    const token = await bearer();
+    for (const authorization of [
+      ["Basic dXNlcjpwYXNz"],
+      [token],
+      ["Bearer"],
+      ["Bearer  "],
+      [`Bearer ${token} more`],
+    ]) {
+      await expectEach(unauthenticated(/authorization metadata/), { authorization });
+    }
+    await expectEach(letIn, { authorization: [`bearer ${token}`] });
+  });
+
+  it("each certificate, by its names", async () => {
+    const dns = (value: string) => [{ type: "dns", value }] as const;
+    for (const role of ROLES) {
+      await expectEach(only(role), { channel: connect(await authority.issue([...dns(`${role}.test`)])) });
+    }
+    const cases: [Parameters<Authority["issue"]>[0], Expected][] = [
+      [[{ type: "url", value: "spiffe://test/operator" }], only("list", "prune")],
+      [[...dns("check.test"), ...dns("revoke.test")], only("check", "revoke")],
+      [[...dns("other.test")], only()],
+      [[{ type: "email", value: "check.test" }], only()],
+      [[...dns("xcheck.test")], only()],
+    ];
+    for (const [names, expected] of cases) {
+      await expectEach(expected, { channel: connect(await authority.issue(names)) });
+    }
+  });
+
+  it("a certificate that is not verified ends the connection: it is no anonymous caller's", async () => {
+    const names = [{ type: "dns", value: "check.test" }] as const;
+    const strangers = await createAuthority("authority");
+    for (const own of [
+      await strangers.issue([...names]),
+      await authority.issue([...names], { expired: true }),
+    ]) {
+      const channel = connect(own);
+      const [method, bytes] = CALLS.check;
+      const path = `/tokenblacklist.v1.TokenBlacklist/${method}`;
+      const answer = await channel.call(path, bytes, {
+        timeoutMs: 3000,
+        authorization: [`Bearer ${await bearer()}`],
+      });
+      expect(answer.code).to.be.oneOf(["UNAVAILABLE", "DEADLINE_EXCEEDED"]);
+      expect(await checkHealth(channel).catch(() => "refused")).to.equal("refused");
+    }
+  });
+
+  it("the bearer's rights count, not the certificate's, and a bad token is not made good by one", async () => {
+    const channel = connect(await authority.issue([{ type: "dns", value: "check.test" }]));
+    await expectEach(only("list"), { channel, authorization: [`Bearer ${await bearer({ scope: "list" })}`] });
+    await expectEach(unauthenticated(/expired/), {
+      channel,
+      authorization: [`Bearer ${await bearer({ exp: now() - 1 })}`],
+    });
+    await expectEach(only("check"), { channel });
+  });
+
+  it("nobody any more whose own token is blacklisted, remembered or not", async () => {
+    const token = await bearer({ jti: "own" });
+    const before = connect();
+    await expectEach(letIn, { channel: before, authorization: [`Bearer ${token}`] });
+    const tokens = [{ token: { case: "jti" as const, value: "own" }, expiresAt: YEAR_2100 }];
+    const answer = await connect().call(
+      "/tokenblacklist.v1.TokenBlacklist/Blacklist",
+      request(BlacklistRequestSchema, { tokens }),
+      { authorization: [`Bearer ${await bearer({ jti: "other" })}`] },
+    );
+    expect(answer.code).to.equal("OK");
+    const refused = unauthenticated(/own token is blacklisted/);
+    await expectEach(refused, { channel: before, authorization: [`Bearer ${token}`] });
+    await expectEach(refused, {
+      authorization: [`Bearer ${await bearer({ jti: "own", exp: now() + 900 })}`],
+    });
+  });
+
+  it("everybody asks for the health, and nobody which methods there are", async () => {
+    const channel = connect();
+    await until(async () => (await checkHealth(channel)) === "SERVING", {
+      withinMs: 5000,
+      what: "the service is healthy",
+    });
+    const path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    expect((await channel.call(path, new Uint8Array())).code).to.equal("UNIMPLEMENTED");
+  });
+
+  it("the entry and the audit say who revoked, and lines name no credential", async () => {
+    const token = await bearer({ sub: "auth-service" });
+    const tokens = [
+      { token: { case: "jti" as const, value: "audited" }, expiresAt: YEAR_2100, reason: "why" },
+    ];
+    await connect().call(
+      "/tokenblacklist.v1.TokenBlacklist/Blacklist",
+      request(BlacklistRequestSchema, { tokens }),
+      { authorization: [`Bearer ${token}`] },
+    );
+    const line = running.logs().findLast(({ msg }) => msg === "audit") as Record<string, unknown>;
+    const { peer, level, ...rest } = line;
+    expect(rest).to.deep.equal({
+      method: "Blacklist",
+      code: "OK",
+      caller: "auth-service",
+      count: 1,
+      outcomes: { created: 1 },
+      jtis: ["audited"],
+      msg: "audit",
+    });
+    expect(String(peer)).to.match(/^(127\.0\.0\.1|::1|::ffff:127\.0\.0\.1):\d+$/);
+    expect(running.logText()).not.to.include(token.split(".")[2]);
+    expect(running.logText()).not.to.match(/eyJ/);
+  });
+});
+
+function reasonIn(answer: RawAnswer): string {
+  if (answer.code === "OK") return "OK";
+  const reason = detailsOf(answer)?.reason;
+  // Both are called as their codes are.
+  return answer.code === reason ? reason : `${answer.code} ${reason}`;
+}

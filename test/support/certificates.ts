@@ -1,0 +1,53 @@
+import "reflect-metadata";
+import * as x509 from "@peculiar/x509";
+
+const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
+const HOUR_MS = 3_600_000;
+
+/** A certificate and its private key, in PEM. */
+export interface CertificateAndKey {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+export interface Authority {
+  /** Its own certificate, in PEM. */
+  readonly certificate: string;
+  /** A certificate with these subject alternative names, `{ type: "dns", value: "a.test" }`; valid from an hour ago on. */
+  issue(names: x509.JsonGeneralNames, options?: { expired?: boolean }): Promise<CertificateAndKey>;
+}
+
+/** A certificate authority of a test's own. */
+export async function createAuthority(name = "authority"): Promise<Authority> {
+  const keys = await generateKeys();
+  const root = await x509.X509CertificateGenerator.createSelfSigned({
+    name: `CN=${name}`,
+    keys,
+    signingAlgorithm: ALGORITHM,
+    notBefore: new Date(Date.now() - HOUR_MS),
+    notAfter: new Date(Date.now() + 24 * HOUR_MS),
+    extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
+  });
+  return {
+    certificate: root.toString("pem"),
+    async issue(names, { expired = false } = {}) {
+      const own = await generateKeys();
+      const certificate = await x509.X509CertificateGenerator.create({
+        subject: "CN=somebody",
+        issuer: root.subject,
+        publicKey: own.publicKey,
+        signingKey: keys.privateKey,
+        signingAlgorithm: ALGORITHM,
+        notBefore: new Date(Date.now() - HOUR_MS),
+        notAfter: new Date(Date.now() + (expired ? -1 : 1) * (HOUR_MS / 2)),
+        extensions: [new x509.SubjectAlternativeNameExtension(names)],
+      });
+      const key = await crypto.subtle.exportKey("pkcs8", own.privateKey);
+      return { certificate: certificate.toString("pem"), key: x509.PemConverter.encode(key, "PRIVATE KEY") };
+    },
+  };
+}
+
+function generateKeys() {
+  return crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+}
