@@ -96,14 +96,16 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
       return;
     }
     this.#watch();
+    let principal: Principal | Promise<Principal>;
     try {
-      const principal = this.#options.authenticate(this);
-      if (principal instanceof Promise) {
-        principal.then((known) => this.#admitted(known, handler)).catch(this.#failed);
-      } else this.#admitted(principal, handler);
+      principal = this.#options.authenticate(this);
     } catch (error) {
       this.#failed(error);
+      return;
     }
+    if (principal instanceof Promise) {
+      principal.then((known) => this.#admitted(known, handler), this.#failed);
+    } else this.#admitted(principal, handler);
   }
 
   get authorization(): readonly unknown[] {
@@ -116,13 +118,22 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
 
   #admitted(principal: Principal, handler: Handler<I, O>): void {
     this.principal = principal;
-    const { role } = this.#options;
-    if (!principal.roles.has(role)) {
-      throw new ServiceError("PERMISSION_DENIED", `the caller does not have the role ${role}`);
+    let output: O | Promise<O>;
+    try {
+      this.#authorize();
+      output = this.#handle(handler);
+    } catch (error) {
+      this.#failed(error);
+      return;
     }
-    const output = this.#handle(handler);
     if (output instanceof Promise) output.then(this.#answered, this.#failed);
     else this.#answered(output);
+  }
+
+  #authorize(): void {
+    const { role } = this.#options;
+    if (this.principal.roles.has(role)) return;
+    throw new ServiceError("PERMISSION_DENIED", `the caller does not have the role ${role}`);
   }
 
   #handle(handler: Handler<I, O>): O | Promise<O> {
