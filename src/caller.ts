@@ -4,6 +4,8 @@ import type { Principal } from "./principal.ts";
 export interface Caller {
   /** True once nobody waits any more (deadline, cancel, disconnect): work not yet begun for it may be dropped. */
   readonly gone: boolean;
+  /** Who it is; absent where nobody asked. */
+  readonly principal?: Principal;
 }
 
 /** A caller who has been let in. */

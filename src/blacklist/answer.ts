@@ -1,4 +1,6 @@
+import type { Caller } from "../caller.ts";
 import type { EpochMs, Jti } from "../entry.ts";
+import { unauthenticated } from "../errors.ts";
 import type { Revision } from "../revision.ts";
 import type { CheckAnswer, Verdict } from "./checks.ts";
 
@@ -13,10 +15,15 @@ export interface Knowledge {
 }
 
 /**
- * One verdict a jti. With a `doubt`, what is not known to be blacklisted is unknown; and where nothing is known to be
+ * One verdict a jti. Throws UNAUTHENTICATED when the caller's own token is blacklisted. With a `doubt`, what is not known to be blacklisted is unknown; and where nothing is known to be
  * blacklisted, the doubt is thrown.
  */
-export function answer(jtis: readonly Jti[], knowledge: Knowledge, doubt?: unknown): CheckAnswer {
+export function answer(
+  jtis: readonly Jti[],
+  knowledge: Knowledge,
+  { caller, doubt }: { caller: Caller; doubt?: unknown },
+): CheckAnswer {
+  refuseRevoked(caller, knowledge);
   const rest: Verdict = doubt === undefined ? "not-blacklisted" : "unknown";
   let positives = 0;
   const verdicts = jtis.map((jti): Verdict => {
@@ -26,6 +33,14 @@ export function answer(jtis: readonly Jti[], knowledge: Knowledge, doubt?: unkno
   });
   if (doubt !== undefined && positives === 0) throw doubt;
   return { verdicts, revision: knowledge.revision };
+}
+
+/** As fresh as what is known: a caller's own token is judged like those it asks about. */
+export function refuseRevoked({ principal }: Caller, knowledge: Knowledge): void {
+  const own = principal?.jti;
+  if (own !== undefined && isBlacklisted(own, knowledge)) {
+    throw unauthenticated("the caller's own token is blacklisted");
+  }
 }
 
 /** An entry answers until its expiry and the leeway have passed. */

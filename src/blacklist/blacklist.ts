@@ -1,7 +1,6 @@
-import type { KnownCaller } from "../caller.ts";
+import type { Caller, KnownCaller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti, NewEntry } from "../entry.ts";
-import { unauthenticated } from "../errors.ts";
 import type { Revision } from "../revision.ts";
 import type { ListCursor, ListFilter, ListPage, PruneReceipt, Store } from "../store/store.ts";
 import type { BothClocks } from "./both-clocks.ts";
@@ -56,12 +55,10 @@ export class Blacklist {
     return (this.#clock.now() + lifetimeMs) as EpochMs;
   }
 
-  /** Throws UNAUTHENTICATED when the caller's own token is blacklisted, judged as freshly as can be. */
+  /** Throws UNAUTHENTICATED when the caller's own token is blacklisted. A check finds that out by itself. */
   async admit(caller: KnownCaller): Promise<void> {
     const { jti } = caller.principal;
-    if (jti === undefined) return;
-    const { verdicts } = await this.#checks.check([jti], { kind: "linearizable" }, caller);
-    if (verdicts[0] !== "not-blacklisted") throw REVOKED;
+    if (jti !== undefined) await this.#checks.check([jti], { kind: "linearizable" }, caller);
   }
 
   async add(entries: readonly NewEntry[], caller: KnownCaller): Promise<Written> {
@@ -83,13 +80,9 @@ export class Blacklist {
     return (await this.#store.read([])).revision;
   }
 
-  /** The caller's own token is judged by the same answer: as fresh as what they ask for. */
-  check(jtis: readonly Jti[], freshness: Freshness, caller: KnownCaller): CheckAnswer | Promise<CheckAnswer> {
+  check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): CheckAnswer | Promise<CheckAnswer> {
     this.#checksAsked++;
-    const own = caller.principal.jti;
-    if (own === undefined) return this.#checks.check(jtis, freshness, caller);
-    const answer = this.#checks.check([...jtis, own], freshness, caller);
-    return answer instanceof Promise ? answer.then(withoutOwn) : withoutOwn(answer);
+    return this.#checks.check(jtis, freshness, caller);
   }
 
   list(query: {
@@ -123,12 +116,4 @@ export class Blacklist {
   #terms(): { now: EpochMs; leewayMs: number } {
     return { now: this.#clock.now(), leewayMs: this.#leewayMs };
   }
-}
-
-const REVOKED = unauthenticated("the caller's own token is blacklisted");
-
-/** Takes the caller's own token, the last one, off an answer. Throws when it is blacklisted. */
-function withoutOwn({ verdicts, revision }: CheckAnswer): CheckAnswer {
-  if (verdicts.at(-1) === "blacklisted") throw REVOKED;
-  return { verdicts: verdicts.slice(0, -1), revision };
 }

@@ -20,7 +20,7 @@ export interface CheckAnswer {
 }
 
 /**
- * What answers "is it blacklisted?". Throws rather than guess: STORE_UNAVAILABLE or NOT_FRESH when it cannot be as fresh as
+ * What answers "is it blacklisted?". Throws UNAUTHENTICATED to a caller whose own token is. Throws rather than guess: STORE_UNAVAILABLE or NOT_FRESH when it cannot be as fresh as
  * asked, REVISION_LOST when the named revision is not in the database. A batch that holds a known positive is
  * answered all the same, with "unknown" for what could not be vouched for; "unknown" occurs nowhere else. An answer that
  * needs no waiting is returned as it is: promises are what the hot path would spend most of its time on.

@@ -65,7 +65,11 @@ export class CoalescedChecks implements Checks {
   async #answer(group: readonly WaitingCheck[]): Promise<void> {
     try {
       const asked = new Set<Jti>();
-      for (const { jtis } of group) for (const jti of jtis) asked.add(jti);
+      for (const { jtis, caller } of group) {
+        for (const jti of jtis) asked.add(jti);
+        const own = caller.principal?.jti;
+        if (own !== undefined) asked.add(own);
+      }
       const sighting = await this.#store.read([...asked]);
       const knowledge = {
         expiryOf: (jti: Jti) => sighting.expiries.get(jti) ?? 0,
@@ -76,12 +80,11 @@ export class CoalescedChecks implements Checks {
       const doubts = await this.#doubts(group, sighting);
       for (const waiting of group) {
         try {
-          const { freshness, jtis } = waiting;
+          const { caller, freshness, jtis } = waiting;
           const revisionDoubt =
             freshness.kind === "at-least" ? doubts.get(formatRevision(freshness.revision)) : undefined;
-          waiting.resolve(
-            answer(jtis, knowledge, revisionDoubt ?? (sighting.writable ? undefined : READ_ONLY)),
-          );
+          const doubt = revisionDoubt ?? (sighting.writable ? undefined : READ_ONLY);
+          waiting.resolve(answer(jtis, knowledge, { caller, doubt }));
         } catch (error) {
           waiting.reject(error);
         }

@@ -2,7 +2,7 @@ import type { Caller } from "../caller.ts";
 import type { Jti } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_QUEUED_JTIS } from "../limits.ts";
-import { answer, isBlacklisted, type Knowledge } from "./answer.ts";
+import { answer, isBlacklisted, type Knowledge, refuseRevoked } from "./answer.ts";
 import type { BothClocks } from "./both-clocks.ts";
 import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
 import type { Follower } from "./follower.ts";
@@ -36,14 +36,22 @@ export class IndexedChecks implements Checks {
     const { follower, fallback } = this.#options;
     if (!follower.isComplete) return fallback.check(jtis, freshness, caller);
     const knowledge = this.#knowledge();
-    if (this.#isFresh(freshness) || jtis.every((jti) => isBlacklisted(jti, knowledge))) {
-      return answer(jtis, knowledge);
+    if (this.#isFresh(freshness) || this.#needsNoProof(jtis, { knowledge, caller })) {
+      return answer(jtis, knowledge, { caller });
     }
     if (freshness.kind === "at-least" && follower.phase === "following") {
       // Whether the revision named belongs to this history, only the database can tell.
       return this.#askDatabase(jtis, freshness, caller);
     }
     return this.#whenProven(jtis, freshness, caller);
+  }
+
+  /** What is blacklisted stays so. That the caller's own token is not has to be proven. */
+  #needsNoProof(
+    jtis: readonly Jti[],
+    { knowledge, caller }: { knowledge: Knowledge; caller: Caller },
+  ): boolean {
+    return caller.principal?.jti === undefined && jtis.every((jti) => isBlacklisted(jti, knowledge));
   }
 
   #isFresh(freshness: Freshness): boolean {
@@ -57,6 +65,7 @@ export class IndexedChecks implements Checks {
     try {
       const { verdicts, revision } = await this.#options.fallback.check(jtis, freshness, caller);
       const knowledge = this.#knowledge();
+      refuseRevoked(caller, knowledge);
       return {
         verdicts: jtis.map((jti, index) =>
           isBlacklisted(jti, knowledge) ? "blacklisted" : (verdicts[index] ?? "unknown"),
@@ -64,7 +73,7 @@ export class IndexedChecks implements Checks {
         revision,
       };
     } catch (error) {
-      return answer(jtis, this.#knowledge(), error);
+      return answer(jtis, this.#knowledge(), { caller, doubt: error });
     }
   }
 
@@ -98,7 +107,7 @@ export class IndexedChecks implements Checks {
     const { fallback, follower } = this.#options;
     // It overflowed meanwhile: what it does not hold proves nothing.
     if (!follower.isComplete) return fallback.check(jtis, freshness, caller);
-    return answer(jtis, this.#knowledge(), doubt);
+    return answer(jtis, this.#knowledge(), { caller, doubt });
   }
 
   #knowledge(): Knowledge {
