@@ -34,6 +34,12 @@ function problemsOf(env: Record<string, string>): readonly string[] {
   return (thrownBy(() => readConfig(env)) as ConfigError).problems;
 }
 
+async function writtenFile(text: string): Promise<string> {
+  const file = join(await freshFolder(), "file");
+  await writeFile(file, text);
+  return file;
+}
+
 describe("readConfig", () => {
   it("needs nothing at all", () => {
     expect(readConfig({})).to.deep.equal(DEFAULTS);
@@ -207,6 +213,336 @@ describe("readConfig", () => {
     });
   }
 
+  describe("of callers' tokens", () => {
+    const AUTH = {
+      AUTH_JWKS_URL: "https://id.example/jwks.json",
+      AUTH_ISSUER: "https://id.example",
+      AUTH_AUDIENCE: "token-blacklist",
+    };
+    const TOGETHER =
+      "AUTH_JWKS_URL or AUTH_JWKS_FILE, AUTH_ISSUER and AUTH_AUDIENCE need each other: set all three";
+
+    it("knows where their keys are, and what they must be like", () => {
+      const { bearers, reflection } = readConfig(AUTH).security;
+      expect({ bearers, reflection }).to.deep.equal({
+        bearers: {
+          keys: { kind: "url", url: "https://id.example/jwks.json" },
+          issuer: "https://id.example",
+          audience: "token-blacklist",
+          algorithms: ["RS256", "PS256", "ES256", "EdDSA"],
+          scopeClaim: "scope",
+        },
+        reflection: false,
+      });
+    });
+
+    it("reads every variable, and the keys from a file", async () => {
+      const file = await writtenFile('{"keys":[]}');
+      const env = {
+        AUTH_JWKS_FILE: file,
+        AUTH_ISSUER: "i",
+        AUTH_AUDIENCE: "a",
+        AUTH_ALGORITHMS: "ES384",
+        AUTH_SCOPE_CLAIM: "scp",
+        REFLECTION: "on",
+      };
+      const { bearers, reflection } = readConfig(env).security;
+      expect({ bearers, reflection }).to.deep.equal({
+        bearers: {
+          keys: { kind: "file", path: file },
+          issuer: "i",
+          audience: "a",
+          algorithms: ["ES384"],
+          scopeClaim: "scp",
+        },
+        reflection: true,
+      });
+    });
+
+    for (const missing of Object.keys(AUTH)) {
+      it(`needs all that tells them apart: not without ${missing}, nor with nothing but that`, () => {
+        const { [missing as keyof typeof AUTH]: value, ...rest } = AUTH;
+        expect([
+          problemsOf(rest),
+          problemsOf({ ...rest, [missing]: "" }),
+          problemsOf({ [missing]: value }),
+        ]).to.deep.equal(Array(3).fill([TOGETHER]));
+      });
+    }
+
+    it("takes their keys from one place", async () => {
+      expect(problemsOf({ ...AUTH, AUTH_JWKS_FILE: await writtenFile("") })).to.deep.equal([
+        "AUTH_JWKS_URL and AUTH_JWKS_FILE are both set: choose one",
+      ]);
+    });
+
+    it("does not start with a file of keys that is not there", async () => {
+      const { AUTH_JWKS_URL: _, ...rest } = AUTH;
+      expect(problemsOf({ ...rest, AUTH_JWKS_FILE: join(await freshFolder(), CANARY) })).to.include(
+        "AUTH_JWKS_FILE names a file that cannot be read (ENOENT)",
+      );
+    });
+
+    it("refuses keys that anybody on the way could change", () => {
+      expect(problemsOf({ ...AUTH, AUTH_JWKS_URL: `http://${CANARY}.example/` })).to.include(
+        "AUTH_JWKS_URL must begin with https:// (http:// is for this machine alone)",
+      );
+    });
+
+    for (const algorithms of ["none", "HS256", "RS256 HS256", " "]) {
+      it(`refuses ${JSON.stringify(algorithms)} for algorithms, also while there are no callers to know`, () => {
+        const PROBLEM =
+          "must be one or more of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519";
+        expect([
+          problemsOf({ ...AUTH, AUTH_ALGORITHMS: algorithms }),
+          problemsOf({ AUTH_ALGORITHMS: algorithms }),
+          problemsOf({ TOKEN_ALGORITHMS: algorithms }),
+        ]).to.deep.equal([
+          [`AUTH_ALGORITHMS ${PROBLEM}`],
+          [`AUTH_ALGORITHMS ${PROBLEM}`],
+          [`TOKEN_ALGORITHMS ${PROBLEM}`],
+        ]);
+      });
+    }
+
+    it("asks nobody for a token when nothing but the algorithms or the claim is set", () => {
+      expect(readConfig({ AUTH_ALGORITHMS: "ES256", AUTH_SCOPE_CLAIM: "scp" }).security.bearers).to.equal(
+        undefined,
+      );
+    });
+  });
+
+  describe("of TLS", () => {
+    let files: { TLS_CERT_FILE: string; TLS_KEY_FILE: string };
+    let clients: { TLS_CLIENT_CA_FILE: string; TLS_CLIENT_ROLES: string };
+    let file: string;
+
+    beforeEach(async () => {
+      file = await writtenFile("");
+      files = { TLS_CERT_FILE: file, TLS_KEY_FILE: file };
+      clients = { TLS_CLIENT_CA_FILE: file, TLS_CLIENT_ROLES: "DNS:gateway.internal=check,list" };
+    });
+
+    it("knows the files, and what the certificates of clients allow", () => {
+      const { tls, certificateRoles, reflection } = readConfig({ ...files, ...clients }).security;
+      expect({ tls, roles: [...(certificateRoles ?? [])], reflection }).to.deep.equal({
+        tls: { certificate: file, key: file, clientCa: file },
+        roles: [["DNS:gateway.internal", ["check", "list"]]],
+        reflection: false,
+      });
+    });
+
+    it("asks clients for no certificate unless told to", () => {
+      const { tls, certificateRoles, reflection } = readConfig(files).security;
+      expect({ tls, certificateRoles, reflection }).to.deep.equal({
+        tls: { certificate: file, key: file, clientCa: undefined },
+        certificateRoles: undefined,
+        reflection: true,
+      });
+    });
+
+    it("needs certificate and key, and an authority and roles, together", () => {
+      const PAIR = "TLS_CERT_FILE and TLS_KEY_FILE need each other: set both";
+      const CLIENTS = "TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES need each other: set both or neither";
+      const { TLS_CLIENT_CA_FILE, TLS_CLIENT_ROLES } = clients;
+      expect([
+        problemsOf({ TLS_CERT_FILE: file }),
+        problemsOf({ TLS_KEY_FILE: file }),
+        problemsOf({ TLS_CLIENT_CA_FILE }),
+        problemsOf({ ...files, TLS_CLIENT_CA_FILE }),
+        problemsOf({ ...files, TLS_CLIENT_ROLES }),
+        problemsOf({ TLS_CLIENT_ROLES }),
+      ]).to.deep.equal([[PAIR], [PAIR], [PAIR, CLIENTS], [CLIENTS], [CLIENTS], [CLIENTS]]);
+    });
+
+    it("does not start with files that are not there", () => {
+      const gone = `${file}-${CANARY}`;
+      const env = { TLS_CERT_FILE: gone, TLS_KEY_FILE: gone, TLS_CLIENT_CA_FILE: gone };
+      const problems = problemsOf(env);
+      for (const name of Object.keys(env)) {
+        expect(problems).to.include(`${name} names a file that cannot be read (ENOENT)`);
+      }
+      expect(problems.join()).not.to.include(CANARY);
+    });
+
+    it("says what is wrong with the roles of certificates, without repeating them", () => {
+      expect(problemsOf({ ...files, ...clients, TLS_CLIENT_ROLES: `DNS:${CANARY}=admin` })[0]).to.equal(
+        "TLS_CLIENT_ROLES must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles check, revoke, list, prune",
+      );
+    });
+
+    describe("on an address that can be reached from elsewhere", () => {
+      const REACHED =
+        "LISTEN_ADDRESS can be reached from elsewhere: that takes TLS (TLS_CERT_FILE, TLS_KEY_FILE) and callers that are known (AUTH_..., or TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES), or INSECURE=yes";
+      const AUTH = { AUTH_JWKS_URL: "https://id.example/keys", AUTH_ISSUER: "i", AUTH_AUDIENCE: "a" };
+
+      const ELSEWHERE = [
+        "0.0.0.0:1",
+        "[::]:1",
+        "10.0.0.7:1",
+        "[::ffff:127.0.0.1]:1",
+        "db.internal:1",
+        "127.evil.example:1",
+      ];
+      for (const LISTEN_ADDRESS of ELSEWHERE) {
+        it(`does not start without TLS and known callers on ${LISTEN_ADDRESS}, unless told to be insecure`, () => {
+          const roles = clients.TLS_CLIENT_ROLES;
+          expect([
+            problemsOf({ LISTEN_ADDRESS }),
+            problemsOf({ LISTEN_ADDRESS, INSECURE: "no" }),
+            problemsOf({ LISTEN_ADDRESS, ...files }),
+            problemsOf({ LISTEN_ADDRESS, ...AUTH }),
+          ]).to.deep.equal(Array(4).fill([REACHED]));
+          expect(problemsOf({ LISTEN_ADDRESS, TLS_CLIENT_ROLES: roles })).to.include(REACHED);
+          const insecure = [
+            { INSECURE: "yes" },
+            { INSECURE: "yes", ...files },
+            { INSECURE: "yes", ...AUTH },
+            { INSECURE: "yes", ...files, ...AUTH },
+            { ...files, ...AUTH },
+            { ...files, ...clients },
+            { ...files, ...clients, ...AUTH },
+          ].map((env) => readConfig({ LISTEN_ADDRESS, ...env }).security.insecure);
+          expect(insecure).to.deep.equal([true, true, true, false, false, false, false]);
+        });
+      }
+
+      for (const LISTEN_ADDRESS of ["127.0.0.1:1", "127.1.2.3:1", "localhost:1", "LocalHost:1", "[::1]:1"]) {
+        it(`is none at ${LISTEN_ADDRESS}, where INSECURE changes nothing`, () => {
+          const insecure = [{}, { INSECURE: "yes" }, files, AUTH].map(
+            (env) => readConfig({ LISTEN_ADDRESS, ...env }).security.insecure,
+          );
+          expect(insecure).to.deep.equal([false, false, false, false]);
+        });
+      }
+
+      it("may be that of the admin port, which answers nothing about tokens", () => {
+        expect(readConfig({ ADMIN_ADDRESS: "0.0.0.0:9464" }).adminAddress.host).to.equal("0.0.0.0");
+      });
+
+      it("takes a clear word to be insecure", () => {
+        for (const INSECURE of ["true", "1", "YES", "on"]) {
+          expect(problemsOf({ INSECURE })).to.deep.equal(["INSECURE must be yes or no"]);
+        }
+      });
+
+      it("has one problem where the address itself is wrong", () => {
+        expect(problemsOf({ LISTEN_ADDRESS: "0.0.0.0" })).to.deep.equal([
+          "LISTEN_ADDRESS must be host:port, such as 127.0.0.1:50051 or [::1]:50051",
+        ]);
+      });
+    });
+  });
+
+  describe("of what callers may leave behind", () => {
+    it("reads every variable", () => {
+      const env = {
+        TOKEN_ISSUERS: "https://a.example=https://a.example/keys b=file:/etc/keys.json",
+        TOKEN_ALGORITHMS: "ES256,EdDSA",
+        MAX_TOKEN_LIFETIME: "30d",
+        AUDIT_LOG: "off",
+        QUOTA_ROWS_PER_SECOND: "100",
+        QUOTA_ROWS: "1000000",
+        REFLECTION: "off",
+      };
+      expect(readConfig(env).security).to.deep.equal({
+        ...DEFAULTS.security,
+        tokenIssuers: [
+          { issuer: "https://a.example", keys: { kind: "url", url: "https://a.example/keys" } },
+          { issuer: "b", keys: { kind: "file", path: "/etc/keys.json" } },
+        ],
+        tokenAlgorithms: ["ES256", "EdDSA"],
+        maxTokenLifetimeMs: 30 * 86_400_000,
+        auditLog: false,
+        quota: { rowsPerSecond: 100, rows: 1_000_000 },
+        reflection: false,
+      });
+    });
+
+    it("says what is wrong with each", () => {
+      const env = {
+        REFLECTION: "yes",
+        TOKEN_ISSUERS: `https://a.example=https://a.example/keys ${CANARY}`,
+        MAX_TOKEN_LIFETIME: "36501d",
+        AUDIT_LOG: "no",
+        QUOTA_ROWS_PER_SECOND: "1000001",
+        QUOTA_ROWS: "-1",
+      };
+      expect(problemsOf(env)).to.deep.equal([
+        "REFLECTION must be on or off",
+        "TOKEN_ISSUERS must be pairs such as https://id.example=https://id.example/jwks.json: number 2 is none",
+        "MAX_TOKEN_LIFETIME must be between 0 and 36500d",
+        "AUDIT_LOG must be on or off",
+        "QUOTA_ROWS_PER_SECOND must be a whole number between 0 and 1000000",
+        "QUOTA_ROWS must be a whole number between 0 and 1000000000",
+      ]);
+    });
+
+    it("does not take the callers' keys for those of tokens to be blacklisted, nor the other way round", () => {
+      const auth = { AUTH_JWKS_URL: "https://id.example/keys", AUTH_ISSUER: "i", AUTH_AUDIENCE: "a" };
+      expect([
+        readConfig(auth).security.tokenIssuers,
+        readConfig({ TOKEN_ISSUERS: "i=https://id.example/keys" }).security.bearers,
+      ]).to.deep.equal([[], undefined]);
+    });
+  });
+
+  describe("of the connection to the database", () => {
+    const tlsOf = (env: Record<string, string>) => (readConfig(env).database as { tls?: unknown }).tls;
+
+    it("is encrypted on the way to another machine, and not to this one, unless told otherwise", () => {
+      for (const host of ["db", "10.0.0.7", "[fd00::7]", "127.evil.example", "localhost.evil.example"]) {
+        const DATABASE_URL = `mysql://${host}/tokens`;
+        expect([tlsOf({ DATABASE_URL }), tlsOf({ DATABASE_URL, DATABASE_TLS: "off" })], host).to.deep.equal([
+          {},
+          undefined,
+        ]);
+      }
+      for (const host of ["localhost", "127.0.0.1", "[::1]"]) {
+        const DATABASE_URL = `mysql://${host}/tokens`;
+        expect([tlsOf({ DATABASE_URL }), tlsOf({ DATABASE_URL, DATABASE_TLS: "on" })], host).to.deep.equal([
+          undefined,
+          {},
+        ]);
+      }
+    });
+
+    it("is encrypted wherever an authority is named, which is read now", async () => {
+      const DATABASE_CA_FILE = await writtenFile("-----BEGIN CERTIFICATE-----\n");
+      const tls = { ca: "-----BEGIN CERTIFICATE-----\n" };
+      for (const host of ["db", "localhost"]) {
+        const env = { DATABASE_URL: `mysql://${host}/tokens`, DATABASE_CA_FILE };
+        expect([tlsOf(env), tlsOf({ ...env, DATABASE_TLS: "on" })]).to.deep.equal([tls, tls]);
+      }
+    });
+
+    it("does not name an authority and turn encryption off", async () => {
+      const env = {
+        DATABASE_URL: "mysql://db/tokens",
+        DATABASE_TLS: "off",
+        DATABASE_CA_FILE: await writtenFile(""),
+      };
+      expect(problemsOf(env)).to.deep.equal(["DATABASE_CA_FILE is set although DATABASE_TLS is off"]);
+    });
+
+    it("says what is wrong with each", async () => {
+      expect(
+        problemsOf({
+          DATABASE_URL: "mysql://db/tokens",
+          DATABASE_TLS: "yes",
+          DATABASE_CA_FILE: join(await freshFolder(), CANARY),
+        }),
+      ).to.deep.equal([
+        "DATABASE_TLS must be on or off",
+        "DATABASE_CA_FILE names a file that cannot be read (ENOENT)",
+      ]);
+    });
+
+    it("is none for a file", () => {
+      expect(readConfig({ DATABASE_TLS: "on" }).database).to.deep.equal(DEFAULTS.database);
+    });
+  });
+
   it("never repeats what stands where a secret may have been put by mistake", () => {
     const env = Object.fromEntries(
       [
@@ -218,9 +554,29 @@ describe("readConfig", () => {
         "SHUTDOWN_GRACE",
         "LOG_LEVEL",
         "DATABASE_URL_FILE",
+        "DATABASE_TLS",
+        "DATABASE_CA_FILE",
+        "AUTH_JWKS_URL",
+        "AUTH_ALGORITHMS",
+        "TLS_CERT_FILE",
+        "TLS_CLIENT_ROLES",
+        "INSECURE",
+        "REFLECTION",
+        "TOKEN_ISSUERS",
+        "TOKEN_ALGORITHMS",
+        "MAX_TOKEN_LIFETIME",
+        "AUDIT_LOG",
+        "QUOTA_ROWS_PER_SECOND",
+        "QUOTA_ROWS",
       ].map((name) => [name, `/${CANARY}`]),
     );
-    expect(problemsOf(env)).to.have.length(8);
+    const problems = problemsOf(env);
+    for (const name of Object.keys(env)) {
+      expect(
+        problems.some((problem) => problem.startsWith(name.replace("URL_FILE", "URL"))),
+        name,
+      ).to.equal(true);
+    }
     expect(problemsOf(env).join()).not.to.include(CANARY);
   });
 });

@@ -55,7 +55,7 @@ export class Bearers {
     if (remembered !== undefined) {
       const { expiresAt, expiresAtMonotonic, principal } = remembered;
       if (this.#clock.now() < expiresAt && this.#clock.monotonic() < expiresAtMonotonic) return principal;
-      this.#remembered.delete(value);
+      // It stays remembered: judged anew, it would be let in again by a wall clock that was set back.
       throw unauthenticated("the bearer token has expired");
     }
     let verifying = this.#underWay.get(value);
@@ -69,13 +69,14 @@ export class Bearers {
   async #verify(value: string): Promise<Principal> {
     const [, token] = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(value) ?? [];
     if (token === undefined) throw MALFORMED;
-    const keysBefore = this.#keys.version;
+    // While there are none, the first that come will be waited for.
+    const keysBefore = Math.max(1, this.#keys.version);
     try {
       const claims = await verifiedClaims(token, { keys: this.#keys, algorithms: this.#rules.algorithms });
       const expiresAt = this.#checkClaims(claims);
       const principal = this.#principalOf(claims);
       // Keys that were withdrawn meanwhile vouch for nothing.
-      if (this.#keys.version === keysBefore || keysBefore === 0) this.#remember(value, principal, expiresAt);
+      if (this.#keys.version === keysBefore) this.#remember(value, principal, expiresAt);
       return principal;
     } catch (error) {
       if (error instanceof ServiceError) throw error;

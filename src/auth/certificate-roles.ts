@@ -1,3 +1,5 @@
+import { textProblem } from "../entry.ts";
+import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
 import { ROLES, type Role } from "../principal.ts";
 
 /** Roles by the subject alternative name of a client's certificate, such as `DNS:gateway.internal`. */
@@ -18,6 +20,9 @@ export function parseCertificateRoles(text: string): CertificateRoles {
         `must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles ${ROLES.join(", ")}`,
       );
     }
+    // It is stored with what its bearer does: one that cannot be would act without a name.
+    const problem = textProblem(name, MAX_REVOKED_BY_BYTES);
+    if (problem !== undefined) throw new RangeError(`names a certificate whose name ${problem}`);
     if (roles.has(name)) throw new RangeError("names one certificate twice");
     roles.set(name, given);
   }

@@ -29,7 +29,7 @@ async function download(url: string): Promise<string> {
   try {
     const response = await fetch(url, {
       // A key set that moves is a change of trust: an operator decides on that.
-      redirect: "error",
+      redirect: "manual",
       headers: { accept: "application/jwk-set+json, application/json" },
       signal: AbortSignal.timeout(KEYS_TIMEOUT_MS),
     });

@@ -66,7 +66,7 @@ export class KeySet {
     if (this.#find === undefined) await this.#reading;
     if (this.#find === undefined) throw keysUnavailable();
     try {
-      return await this.#find(header, token);
+      return await this.#findNow(header, token);
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
       await this.#lookForNewKeys();
@@ -76,11 +76,22 @@ export class KeySet {
 
   async #findOrDoubt(header: JWSHeaderParameters, token: FlattenedJWSInput): ReturnType<Find> {
     try {
-      return await (this.#find as Find)(header, token);
+      return await this.#findNow(header, token);
     } catch (error) {
       // The provider may have begun to sign with a key that it cannot tell us of now.
       if (error instanceof errors.JWKSNoMatchingKey && this.#problem !== undefined) throw keysUnavailable();
       throw error;
+    }
+  }
+
+  async #findNow(header: JWSHeaderParameters, token: FlattenedJWSInput): ReturnType<Find> {
+    try {
+      return await (this.#find as Find)(header, token);
+    } catch (error) {
+      const { JWKSNoMatchingKey, JWKSMultipleMatchingKeys } = errors;
+      if (error instanceof JWKSNoMatchingKey || error instanceof JWKSMultipleMatchingKeys) throw error;
+      // The key is there, in a form that cannot be used: its issuer's fault, not the token's.
+      throw keysUnavailable();
     }
   }
 

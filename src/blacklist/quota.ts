@@ -2,13 +2,19 @@ import type { Clock } from "../clock.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_BATCH, MAX_QUOTA_CALLERS, QUOTA_RECOUNT_MS } from "../limits.ts";
 
+/** Of a row: who comes back when they were told must not be one rounding error too early. */
+const ROUNDING = 1e-6;
+
 interface Account {
   /** What may be spent at once; grows by the rate, up to a batch or a second's worth. */
   tokens: number;
   filledAt: number;
   /** Entries of the caller's that have not expired, as last counted in the database and with what was added since. */
   rows: number;
+  /** What is being written: in no count for certain. */
+  reserved: number;
   countedAt: number;
+  counting: Promise<void> | undefined;
 }
 
 interface Options {
@@ -40,14 +46,15 @@ export class Quota {
     const { rows: limit } = this.#options;
     if (limit === 0) return () => {};
     await this.#recount(caller, account);
-    if (account.rows + rows > limit) {
+    if (account.rows + account.reserved + rows > limit) {
       throw new ServiceError("QUOTA_EXCEEDED", `the caller may have at most ${limit} entries`, {
         retryAfterMs: QUOTA_RECOUNT_MS,
       });
     }
-    account.rows += rows;
+    account.reserved += rows;
     return (created) => {
-      account.rows -= rows - created;
+      account.reserved -= rows;
+      account.rows += created;
     };
   }
 
@@ -59,7 +66,14 @@ export class Quota {
         this.#accounts.delete(oldest as string);
       }
       const now = this.#options.clock.monotonic();
-      account = { tokens: this.#burst, filledAt: now, rows: 0, countedAt: Number.NEGATIVE_INFINITY };
+      account = {
+        tokens: this.#burst,
+        filledAt: now,
+        rows: 0,
+        reserved: 0,
+        countedAt: Number.NEGATIVE_INFINITY,
+        counting: undefined,
+      };
       this.#accounts.set(caller, account);
     }
     return account;
@@ -76,7 +90,7 @@ export class Quota {
     const now = clock.monotonic();
     account.tokens = Math.min(this.#burst, account.tokens + ((now - account.filledAt) / 1000) * rate);
     account.filledAt = now;
-    if (rows > account.tokens) {
+    if (rows > account.tokens + ROUNDING) {
       throw new ServiceError("QUOTA_EXCEEDED", `the caller may blacklist ${rate} tokens a second`, {
         retryAfterMs: Math.ceil(((rows - account.tokens) / rate) * 1000),
       });
@@ -85,19 +99,21 @@ export class Quota {
   }
 
   async #recount(caller: string, account: Account): Promise<void> {
+    if (this.#options.clock.monotonic() - account.countedAt < QUOTA_RECOUNT_MS) return;
+    // Those who come meanwhile wait for the same count: what is not known yet is not zero.
+    account.counting ??= this.#count(caller, account).finally(() => {
+      account.counting = undefined;
+    });
+    await account.counting;
+  }
+
+  async #count(caller: string, account: Account): Promise<void> {
     const { clock, count, rows: limit } = this.#options;
     const now = clock.monotonic();
-    if (now - account.countedAt < QUOTA_RECOUNT_MS) return;
-    // Before the count is there: those who come meanwhile must not all count.
+    const before = account.rows;
+    const counted = await count(caller, limit + 1);
+    // What was added meanwhile may be in the count already: better too many than too few.
+    account.rows = counted + account.rows - before;
     account.countedAt = now;
-    try {
-      const before = account.rows;
-      const counted = await count(caller, limit + 1);
-      // What was reserved meanwhile may be in the count already: better too many than too few.
-      account.rows = counted + Math.max(0, account.rows - before);
-    } catch (error) {
-      account.countedAt = Number.NEGATIVE_INFINITY;
-      throw error;
-    }
   }
 }

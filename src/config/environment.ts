@@ -28,7 +28,7 @@ export class EnvironmentReader {
   file(name: string): string | undefined {
     const path = this.#env[name] || undefined;
     return this.#attempt(name, () => {
-      if (path !== undefined) contentOf(path, name);
+      if (path !== undefined) contentOf(path);
       return path;
     });
   }
@@ -36,7 +36,12 @@ export class EnvironmentReader {
   /** What stands in the file that a variable names. */
   content(name: string): string | undefined {
     const path = this.#env[name] || undefined;
-    return this.#attempt(name, () => (path === undefined ? undefined : contentOf(path, name)));
+    return this.#attempt(name, () => (path === undefined ? undefined : contentOf(path)));
+  }
+
+  /** Whether the variable, or its file, is given: well or not. */
+  isSet(name: string): boolean {
+    return Boolean(this.#env[name] || this.#env[`${name}_FILE`]);
   }
 
   add(problem: string): void {
@@ -60,15 +65,14 @@ export class EnvironmentReader {
     const file = this.#env[`${name}_FILE`] || undefined;
     if (file === undefined) return value;
     if (value !== undefined) throw new RangeError(`and ${name}_FILE are both set: choose one`);
-    return contentOf(file, `${name}_FILE`).replace(/\r?\n$/, "");
+    return contentOf(file, `cannot be read from the file that ${name}_FILE names`).replace(/\r?\n$/, "");
   }
 }
 
-function contentOf(path: string, variable: string): string {
+function contentOf(path: string, complaint = "names a file that cannot be read"): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new RangeError(`cannot be read from the file that ${variable} names (${code})`);
+    throw new RangeError(`${complaint} (${(error as NodeJS.ErrnoException).code})`);
   }
 }

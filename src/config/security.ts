@@ -46,7 +46,7 @@ export function readSecurity(from: EnvironmentReader, listenAddress: HostPort | 
   const bearers = readBearers(from);
   const tls = readTls(from);
   const certificateRoles = from.optional("TLS_CLIENT_ROLES", parseCertificateRoles);
-  if ((certificateRoles === undefined) !== (tls?.clientCa === undefined)) {
+  if (from.isSet("TLS_CLIENT_ROLES") !== from.isSet("TLS_CLIENT_CA_FILE")) {
     from.add("TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES need each other: set both or neither");
   }
   const known = bearers !== undefined || certificateRoles !== undefined;
@@ -81,16 +81,20 @@ function readBearers(from: EnvironmentReader): Security["bearers"] {
   const audience = from.optional("AUTH_AUDIENCE", asIs);
   const algorithms = from.read("AUTH_ALGORITHMS", DEFAULT_ALGORITHMS, parseAlgorithms);
   const scopeClaim = from.read("AUTH_SCOPE_CLAIM", "scope", asIs);
-  const given = [url ?? path, issuer, audience];
-  if (given.every((one) => one === undefined)) return undefined;
+  const given = [
+    from.isSet("AUTH_JWKS_URL") || from.isSet("AUTH_JWKS_FILE"),
+    from.isSet("AUTH_ISSUER"),
+    from.isSet("AUTH_AUDIENCE"),
+  ];
+  if (!given.includes(true)) return undefined;
   if (url !== undefined && path !== undefined) {
     from.add("AUTH_JWKS_URL and AUTH_JWKS_FILE are both set: choose one");
   }
   const keys = url ?? (path === undefined ? undefined : keyFile(path));
-  if (keys === undefined || issuer === undefined || audience === undefined) {
+  if (given.includes(false)) {
     from.add("AUTH_JWKS_URL or AUTH_JWKS_FILE, AUTH_ISSUER and AUTH_AUDIENCE need each other: set all three");
-    return undefined;
   }
+  if (keys === undefined || issuer === undefined || audience === undefined) return undefined;
   return { keys, issuer, audience, algorithms, scopeClaim };
 }
 
@@ -98,10 +102,10 @@ function readTls(from: EnvironmentReader): TlsFiles | undefined {
   const certificate = from.file("TLS_CERT_FILE");
   const key = from.file("TLS_KEY_FILE");
   const clientCa = from.file("TLS_CLIENT_CA_FILE");
-  if (certificate === undefined && key === undefined && clientCa === undefined) return undefined;
-  if (certificate === undefined || key === undefined) {
+  const given = [from.isSet("TLS_CERT_FILE"), from.isSet("TLS_KEY_FILE")];
+  if (given.includes(false) && (given.includes(true) || from.isSet("TLS_CLIENT_CA_FILE"))) {
     from.add("TLS_CERT_FILE and TLS_KEY_FILE need each other: set both");
-    return undefined;
   }
+  if (certificate === undefined || key === undefined) return undefined;
   return { certificate, key, clientCa };
 }

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { SCAN_PAGE, TAIL_PAGE } from "../../src/limits.ts";
 import type {
   Changes,
+  CountQuery,
   ListFilter,
   ListQuery,
   Store,
@@ -455,6 +456,79 @@ export function describeStore(backend: Backend): void {
           ["t3", "t0"],
           ["t3"],
         ]);
+      });
+    });
+
+    describe("countBy", () => {
+      const count = (store: Store, revokedBy: string, rest: Partial<CountQuery> = {}) =>
+        store.countBy({ revokedBy, limit: 100, ...terms(), ...rest });
+
+      it("counts the entries of one caller, byte for byte, and nobody else's", async () => {
+        const { store } = await open();
+        const callers = ["alice", "alice", "Alice", "alice ", "älice", "alicé", "ss", "ß", "%", ""];
+        await store.write(
+          callers.map((revokedBy, index) => entry(`t${index}`, { revokedBy })),
+          terms(),
+        );
+        const counts: Record<string, number> = {};
+        for (const caller of [...callers, "bob", "a%", "_lice", "ALICE"])
+          counts[caller] = await count(store, caller);
+        expect(counts).to.deep.equal({
+          ...{ alice: 2, Alice: 1, "alice ": 1, älice: 1, alicé: 1, ss: 1, ß: 1, "%": 1, "": 1 },
+          ...{ bob: 0, "a%": 0, _lice: 0, ALICE: 0 },
+        });
+      });
+
+      it("counts an entry for whoever made it, whoever has extended it since", async () => {
+        const { store } = await open();
+        await store.write([entry("a", { revokedBy: "alice" })], terms());
+        await store.write([entry("a", { revokedBy: "bob", expiresAt: at(Date.now() + 2 * HOUR) })], terms());
+        expect([await count(store, "alice"), await count(store, "bob")]).to.deep.equal([1, 0]);
+      });
+
+      it("leaves out what has expired, leeway included, to the millisecond", async () => {
+        const { store } = await open();
+        const expiresAt = Date.now() - 10 * HOUR;
+        await store.write(
+          [0, 1].map((later) => entry(`t${later}`, { revokedBy: "alice", expiresAt: at(expiresAt + later) })),
+          terms(expiresAt),
+        );
+        const asOf = async (now: number, leewayMs: number) => count(store, "alice", terms(now, leewayMs));
+        expect([
+          await asOf(expiresAt + LEEWAY - 1, LEEWAY),
+          await asOf(expiresAt + LEEWAY, LEEWAY),
+          await asOf(expiresAt + LEEWAY + 1, LEEWAY),
+          await asOf(expiresAt, 0),
+          await asOf(expiresAt + LEEWAY + 1, 2 * LEEWAY),
+        ]).to.deep.equal([2, 1, 0, 1, 2]);
+      });
+
+      it("does not believe a clock of the service that runs ahead of the database's", async () => {
+        const { store } = await open();
+        await store.write([entry("a", { revokedBy: "alice" })], terms());
+        expect(await count(store, "alice", { now: at(Date.now() + 48 * HOUR) })).to.equal(1);
+      });
+
+      it("counts no further than it was asked to", async () => {
+        const { store } = await open();
+        await store.write(
+          Array.from({ length: 1000 }, (_, index) => entry(`t${index}`, { revokedBy: "alice" })),
+          terms(),
+        );
+        const counts = [];
+        for (const limit of [1, 999, 1000, 1001]) counts.push(await count(store, "alice", { limit }));
+        expect(counts).to.deep.equal([1, 999, 1000, 1000]);
+      });
+
+      it("counts what was acknowledged before it was asked, and what was pruned no more", async () => {
+        const { store } = await open();
+        const dead = at(Date.now() - 10 * HOUR);
+        await store.write([entry("a", { revokedBy: "alice", expiresAt: dead })], terms(dead));
+        await store.write([entry("b", { revokedBy: "alice" })], terms());
+        const before = await count(store, "alice", { now: dead });
+        const order = { ...terms(), retentionMs: 0, limit: 10, expiredBefore: undefined, dryRun: false };
+        await store.prune(order);
+        expect([before, await count(store, "alice", { now: dead })]).to.deep.equal([2, 1]);
       });
     });
 

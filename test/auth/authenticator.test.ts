@@ -1,0 +1,161 @@
+import { X509Certificate } from "node:crypto";
+import type { PeerCertificate } from "node:tls";
+import { expect } from "chai";
+import { createAuthenticator } from "../../src/auth/authenticator.ts";
+import { Bearers } from "../../src/auth/bearers.ts";
+import { parseCertificateRoles } from "../../src/auth/certificate-roles.ts";
+import { Certificates } from "../../src/auth/certificates.ts";
+import { KeySet } from "../../src/auth/key-set.ts";
+import { ANYBODY, type Principal } from "../../src/principal.ts";
+import { createAuthority } from "../support/certificates.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { createSigningKey, KeyServer, signToken } from "../support/issuer.ts";
+import { memoryLog } from "../support/memory-log.ts";
+import { rejection } from "../support/rejection.ts";
+
+describe("createAuthenticator", () => {
+  const clock = new FakeClock();
+  const certificates = new Certificates(parseCertificateRoles("DNS:gateway.internal=check"));
+  let server: KeyServer;
+  let keys: KeySet;
+  let bearers: Bearers;
+  let certificate: PeerCertificate;
+  let authorization: string;
+
+  before(async () => {
+    const key = await createSigningKey("k1");
+    server = await KeyServer.start(key);
+    keys = new KeySet({
+      source: { kind: "url", url: server.url },
+      name: "callers",
+      clock,
+      log: memoryLog().log,
+    });
+    keys.start();
+    const [iss, aud] = ["https://id.example", "token-blacklist"];
+    bearers = new Bearers({
+      rules: { issuer: iss, audience: aud, algorithms: ["ES256"], scopeClaim: "scope" },
+      ...{ keys, clock },
+    });
+    const exp = clock.now() / 1000 + 600;
+    authorization = `Bearer ${await signToken(key, { iss, aud, exp, sub: "auth", scope: "revoke" })}`;
+    const issued = await (await createAuthority()).issue([{ type: "dns", value: "gateway.internal" }]);
+    certificate = new X509Certificate(issued.certificate).toLegacyObject() as PeerCertificate;
+  });
+
+  after(async () => {
+    keys.stop();
+    await server.stop();
+  });
+
+  type Kinds = Partial<Parameters<typeof createAuthenticator>[0]>;
+  interface Shown {
+    readonly authorization?: readonly unknown[];
+    readonly certificate?: PeerCertificate;
+  }
+
+  async function authenticate(kinds: Kinds, { authorization = [], certificate }: Shown): Promise<Principal> {
+    const known = createAuthenticator({ bearers: undefined, certificates: undefined, ...kinds });
+    return known({ authorization, certificate: () => certificate });
+  }
+
+  /** What somebody is called and may do, or why they are nobody. */
+  async function told(kinds: Kinds, shown: Shown): Promise<unknown> {
+    try {
+      const { name, roles } = await authenticate(kinds, shown);
+      return [name, ...roles];
+    } catch (error) {
+      expect(error).to.include({ reason: "UNAUTHENTICATED" });
+      return (error as Error).message;
+    }
+  }
+
+  const BY_TOKEN = ["auth", "revoke"];
+  const BY_CERTIFICATE = ["DNS:gateway.internal", "check"];
+  const MALFORMED = "the authorization metadata must be one value: Bearer, and the token";
+
+  it("lets everybody do everything where no kind of credentials is asked for, whatever they bring", async () => {
+    for (const shown of [{}, { authorization: ["Basic c4n4ry"] }, { certificate }]) {
+      expect(await authenticate({}, shown)).to.equal(ANYBODY);
+    }
+  });
+
+  it("knows callers by tokens alone where certificates are not asked for", async () => {
+    const NEEDED = "the call needs a bearer token in the authorization metadata";
+    expect([
+      await told({ bearers }, { authorization: [authorization] }),
+      await told({ bearers }, {}),
+      await told({ bearers }, { certificate }),
+      await told({ bearers }, { authorization: ["Basic c4n4ry"], certificate }),
+    ]).to.deep.equal([BY_TOKEN, NEEDED, NEEDED, MALFORMED]);
+  });
+
+  it("knows callers by certificates alone where tokens are not asked for", async () => {
+    const NEEDED = "the call needs a client certificate";
+    expect([
+      await told({ certificates }, { certificate }),
+      await told({ certificates }, {}),
+      await told({ certificates }, { authorization: [authorization] }),
+      await told({ certificates }, { authorization: ["Basic c4n4ry"], certificate }),
+    ]).to.deep.equal([BY_CERTIFICATE, NEEDED, NEEDED, BY_CERTIFICATE]);
+  });
+
+  it("knows callers by either where both are asked for", async () => {
+    expect([
+      await told({ bearers, certificates }, { authorization: [authorization] }),
+      await told({ bearers, certificates }, { certificate }),
+      await told({ bearers, certificates }, {}),
+    ]).to.deep.equal([
+      BY_TOKEN,
+      BY_CERTIFICATE,
+      "the call needs a bearer token in the authorization metadata or a client certificate",
+    ]);
+  });
+
+  it("takes a call with a token for its bearer's, with the bearer's roles alone", async () => {
+    expect(
+      await told({ bearers, certificates }, { authorization: [authorization], certificate }),
+    ).to.deep.equal(BY_TOKEN);
+  });
+
+  it("does not fall back to the certificate when the token is no good", async () => {
+    const shown = (...values: unknown[]) => ({ authorization: values, certificate });
+    expect([
+      await told({ bearers, certificates }, shown("Basic c4n4ry")),
+      await told({ bearers, certificates }, shown("")),
+      await told({ bearers, certificates }, shown(authorization, authorization)),
+      await told({ bearers, certificates }, shown("Bearer c4n4ry")),
+    ]).to.deep.equal([
+      MALFORMED,
+      MALFORMED,
+      MALFORMED,
+      "the bearer token must be a signed JWT: three parts with dots between them",
+    ]);
+  });
+
+  it("does not let anybody in while the keys that would tell cannot be had", async () => {
+    const unread = new KeySet({
+      ...{ source: { kind: "file", path: "/" }, name: "callers", clock, log: memoryLog().log },
+    });
+    const rules = { issuer: "i", audience: "a", algorithms: ["ES256"], scopeClaim: "scope" };
+    const blind = new Bearers({ rules, keys: unread, clock });
+    const shown = { authorization: [authorization], certificate };
+    expect(await rejection(authenticate({ bearers: blind, certificates }, shown))).to.include({
+      reason: "KEYS_UNAVAILABLE",
+    });
+  });
+
+  it("looks at the certificate only where it matters", async () => {
+    const authenticateBoth = createAuthenticator({ bearers, certificates });
+    let looked = 0;
+    const credentials = {
+      authorization: [authorization],
+      certificate: () => {
+        looked++;
+        return certificate;
+      },
+    };
+    await authenticateBoth(credentials);
+    expect(looked).to.equal(0);
+  });
+});

@@ -1,0 +1,529 @@
+import { createHmac, createPublicKey, KeyObject, sign } from "node:crypto";
+import { expect } from "chai";
+import { CompactEncrypt, importJWK, type JWK } from "jose";
+import { DEFAULT_ALGORITHMS, parseAlgorithms } from "../../src/auth/algorithms.ts";
+import { KeySet } from "../../src/auth/key-set.ts";
+import { TokenRefused, unverifiedClaims, verifiedClaims } from "../../src/auth/verify.ts";
+import { MAX_JWT_BYTES, UNKNOWN_KEY_RELOAD_MS } from "../../src/limits.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { createSigningKey, KeyServer, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
+import { memoryLog } from "../support/memory-log.ts";
+import { reasonOf, rejection } from "../support/rejection.ts";
+
+const CLAIMS = { iss: "https://id.example", sub: "c4n4ry" };
+const UNSIGNED = "must be signed: its algorithm is none";
+const SHARED_SECRET = "must be signed with a private key, not with a shared secret";
+const ALGORITHM = "is signed with an algorithm that is not accepted here";
+const NO_SUCH_KEY = "is signed with a key that its issuer does not have";
+const SIGNATURE = "has a signature that is not its issuer's";
+const CRITICAL = "has a critical header that is not understood here";
+const ENCRYPTED = "must be signed, not encrypted";
+const PARTS = "must be a signed JWT: three parts with dots between them";
+const HEADER = "must begin with a header in JSON";
+const MALFORMED = "must be a well-formed JWT";
+const NO_JSON = "must hold claims in JSON";
+const NO_OBJECT = "must hold claims in a JSON object";
+
+type Text = object | string | Uint8Array;
+
+describe("verifiedClaims", () => {
+  let es: SigningKey;
+  let rsa: SigningKey;
+  let ed: SigningKey;
+  let attacker: SigningKey;
+  let server: KeyServer;
+  let clock: FakeClock;
+  let opened: KeySet[];
+
+  before(async () => {
+    [es, rsa, ed, attacker] = await Promise.all([
+      createSigningKey("es"),
+      createSigningKey("rsa", "RS256"),
+      createSigningKey("ed", "EdDSA"),
+      createSigningKey("es"),
+    ]);
+  });
+
+  beforeEach(async () => {
+    clock = new FakeClock();
+    opened = [];
+    server = await KeyServer.start(es, rsa, ed);
+  });
+
+  afterEach(async () => {
+    for (const keys of opened) keys.stop();
+    await server.stop();
+  });
+
+  function keySet(): KeySet {
+    const source = { kind: "url", url: server.url } as const;
+    const keys = new KeySet({ source, name: "issuer", clock, log: memoryLog().log });
+    opened.push(keys);
+    keys.start();
+    return keys;
+  }
+
+  function verify(token: string, algorithms = DEFAULT_ALGORITHMS, keys = keySet()) {
+    return verifiedClaims(token, { keys, algorithms: parseAlgorithms(algorithms) });
+  }
+
+  /** Why the token is refused, which is all that anybody learns. */
+  async function refusal(token: string, algorithms?: string): Promise<string> {
+    const error = (await rejection(verify(token, algorithms))) as Error;
+    expect(error).to.be.instanceOf(TokenRefused);
+    expect([Object.keys(error), error.cause]).to.deep.equal([["name"], undefined]);
+    return error.message;
+  }
+
+  describe("hands over the claims", () => {
+    for (const alg of DEFAULT_ALGORITHMS.split(" ")) {
+      it(`of a token signed with ${alg}`, async () => {
+        const key = await createSigningKey("new", alg);
+        server.body = keySetOf(es, key);
+        expect(await verify(await signToken(key, CLAIMS))).to.deep.equal(CLAIMS);
+      });
+    }
+
+    it("of a token signed with another algorithm, where that is accepted", async () => {
+      const key = await createSigningKey("new", "ES384");
+      server.body = keySetOf(key);
+      const token = await signToken(key, CLAIMS);
+      expect([await refusal(token), await verify(token, "ES384")]).to.deep.equal([ALGORITHM, CLAIMS]);
+    });
+
+    it("without having looked at any", async () => {
+      const claims = { iss: 7, aud: null, exp: 1, nbf: 9e15, jti: {}, typ: [] };
+      expect(await verify(forge({}, claims))).to.deep.equal(claims);
+    });
+
+    it("whatever kind of token its header says it is", async () => {
+      for (const header of [{ typ: "at+jwt" }, { typ: 7 }, { cty: "x" }, { b64: false }]) {
+        expect(await verify(forge(header, CLAIMS))).to.deep.equal(CLAIMS);
+      }
+    });
+
+    it("with the last of several of one name, as whoever looked for the issuer's keys read them", async () => {
+      const token = forge({}, '{"iss":"a","iss":"b"}');
+      expect([await verify(token), unverifiedClaims(token)]).to.deep.equal([{ iss: "b" }, { iss: "b" }]);
+    });
+
+    it("that stand in them and not in a prototype", async () => {
+      const claims = await verify(forge({}, '{"__proto__":{"iss":"https://id.example"}}'));
+      expect([claims.iss, ({} as { iss?: unknown }).iss]).to.deep.equal([undefined, undefined]);
+    });
+
+    it("of a token that names no key, whichever of several it was signed with", async () => {
+      const others = await Promise.all([createSigningKey("one"), createSigningKey("two")]);
+      server.body = keySetOf(...others);
+      for (const key of others) {
+        expect(await verify(await signToken(key, CLAIMS, { kid: undefined }))).to.deep.equal(CLAIMS);
+      }
+      expect(await refusal(await signToken(es, CLAIMS, { kid: undefined }))).to.equal(SIGNATURE);
+    });
+
+    it("of a token whose key's name several keys have", async () => {
+      server.body = keySetOf(attacker, es);
+      expect(await verify(forge({}, CLAIMS))).to.deep.equal(CLAIMS);
+    });
+
+    it("of a token beside whose key there is one that cannot be used", async () => {
+      server.body = JSON.stringify({ keys: [{ ...es.publicJwk, x: "AAAA" }, es.publicJwk] });
+      expect(await verify(forge({ kid: undefined }, CLAIMS))).to.deep.equal(CLAIMS);
+    });
+  });
+
+  describe("refuses", () => {
+    for (const alg of ["none", "None", "NONE", "nOnE"]) {
+      it(`a token whose algorithm is ${alg}, with a signature or without`, async () => {
+        for (const signature of ["", "c2ln"]) {
+          expect(await refusal(`${encode({ alg, kid: "es" })}.${encode(CLAIMS)}.${signature}`)).to.equal(
+            UNSIGNED,
+          );
+        }
+      });
+    }
+
+    for (const alg of [
+      " none",
+      "none ",
+      "none\0",
+      "",
+      null,
+      undefined,
+      5,
+      true,
+      ["ES256"],
+      { alg: "ES256" },
+      "es256",
+    ]) {
+      it(`a token whose algorithm is ${JSON.stringify(alg) ?? "absent"}`, async () => {
+        expect([await refusal(forge({ alg }, CLAIMS)), await refusal(unsigned({ alg }))]).to.deep.equal([
+          ALGORITHM,
+          ALGORITHM,
+        ]);
+      });
+    }
+
+    for (const alg of ["HS256", "HS384", "HS512", "hs256"]) {
+      it(`a token whose ${alg} was made with the public key for a secret`, async () => {
+        for (const { kid, publicJwk } of [rsa, es]) {
+          const key = createPublicKey({ key: publicJwk, format: "jwk" });
+          for (const secret of [
+            key.export({ type: "spki", format: "pem" }),
+            String(key.export({ type: "spki", format: "pem" })).trim(),
+            key.export({ type: "spki", format: "der" }),
+            JSON.stringify(publicJwk),
+            Buffer.from((publicJwk.n ?? publicJwk.x) as string, "base64url"),
+            "",
+          ]) {
+            expect(await refusal(mac({ alg, kid }, secret))).to.equal(SHARED_SECRET);
+          }
+        }
+      });
+    }
+
+    it("a shared secret that the key set itself holds", async () => {
+      const secret = Buffer.alloc(32, 7);
+      const k = secret.toString("base64url");
+      for (const alg of ["HS256", "ES256"]) {
+        server.body = JSON.stringify({ keys: [{ kty: "oct", kid: "oct", k, alg }] });
+        expect(await refusal(mac({ alg, kid: "oct" }, secret))).to.equal(
+          alg === "HS256" ? SHARED_SECRET : NO_SUCH_KEY,
+        );
+      }
+    });
+
+    it("an algorithm that is not accepted here, however right its signature", async () => {
+      for (const [key, others] of [
+        [es, "RS256 PS256 EdDSA"],
+        [rsa, "PS256 ES256 EdDSA"],
+        [ed, "ES256 RS256 PS256 Ed25519"],
+      ] as const) {
+        expect(await refusal(await signToken(key, CLAIMS), others)).to.equal(ALGORITHM);
+      }
+    });
+
+    it("a key used with another algorithm than its own", async () => {
+      expect([
+        await refusal(forge({ alg: "ES256", kid: "rsa" }, CLAIMS)),
+        await refusal(forge({ alg: "RS256", kid: "es" }, CLAIMS)),
+        await refusal(forge({ alg: "PS256", kid: "rsa" }, CLAIMS, rsa)),
+        await refusal(forge({ alg: "EdDSA", kid: "es" }, CLAIMS)),
+      ]).to.deep.equal([NO_SUCH_KEY, NO_SUCH_KEY, NO_SUCH_KEY, NO_SUCH_KEY]);
+    });
+
+    it("a signature of another algorithm under a key that is not bound to one", async () => {
+      server.body = JSON.stringify({ keys: [{ ...rsa.publicJwk, alg: undefined }] });
+      expect([
+        await refusal(forge({ alg: "PS256", kid: "rsa" }, CLAIMS, rsa)),
+        await refusal(forge({ alg: "ES256", kid: "rsa" }, CLAIMS)),
+        await verify(forge({ alg: "RS256", kid: "rsa" }, CLAIMS, rsa)),
+      ]).to.deep.equal([SIGNATURE, NO_SUCH_KEY, CLAIMS]);
+    });
+
+    it("a key that its issuer uses for encryption", async () => {
+      server.body = JSON.stringify({ keys: [{ ...es.publicJwk, use: "enc" }] });
+      expect(await refusal(forge({}, CLAIMS))).to.equal(NO_SUCH_KEY);
+    });
+
+    for (const crit of [["x"], ["exp"], ["b64"], ["alg"], [], [7], "b64", null, false, {}]) {
+      it(`a critical header, ${JSON.stringify(crit)}`, async () => {
+        expect(await refusal(forge({ crit, x: 1, exp: 9e9, b64: true }, CLAIMS))).to.equal(CRITICAL);
+      });
+    }
+
+    it("a payload that is signed as it is, unencoded", async () => {
+      const header = encode({ alg: "ES256", kid: "es", b64: false, crit: ["b64"] });
+      for (const payload of [encode(CLAIMS), '{"sub":"c4n4ry"}']) {
+        const token = `${header}.${payload}.${signatureOf(`${header}.${payload}`, es)}`;
+        expect(await refusal(token)).to.equal(CRITICAL);
+      }
+    });
+
+    it("an encrypted token, and one that was signed before", async () => {
+      const key = await importJWK({ ...rsa.publicJwk, alg: "RSA-OAEP-256" }, "RSA-OAEP-256");
+      for (const inner of [JSON.stringify(CLAIMS), forge({}, CLAIMS)]) {
+        const token = await new CompactEncrypt(Buffer.from(inner))
+          .setProtectedHeader({ alg: "RSA-OAEP-256", enc: "A256GCM", kid: "rsa", cty: "JWT" })
+          .encrypt(key);
+        expect(await refusal(token)).to.equal(ENCRYPTED);
+      }
+    });
+
+    it("an encrypted token that claims to be signed", async () => {
+      expect([await refusal(`${forge({}, CLAIMS)}..`), await refusal("....")]).to.deep.equal([
+        ENCRYPTED,
+        ENCRYPTED,
+      ]);
+    });
+
+    it("what has not three parts", async () => {
+      const token = forge({}, CLAIMS);
+      for (const text of ["", "c4n4ry", ".", "a.b", `${token}.`, `.${token}`, `${token}.x.y.z`]) {
+        expect(await refusal(text), text).to.equal(PARTS);
+      }
+    });
+
+    it("a token whose header is no JSON object", async () => {
+      const [, payload, signature] = forge({}, CLAIMS).split(".");
+      const odd = Buffer.from([0x7b, 0xff, 0x7d]);
+      for (const header of [
+        "",
+        "%%",
+        "c4n4ry",
+        encode("["),
+        encode("[]"),
+        encode('"x"'),
+        encode("null"),
+        encode(odd),
+      ]) {
+        expect(await refusal(`${header}.${payload}.${signature}`), header).to.equal(HEADER);
+      }
+      expect(await refusal("..")).to.equal(HEADER);
+    });
+
+    it("a key that the token itself brings, or says where to find", async () => {
+      const elsewhere = await KeyServer.start(attacker);
+      try {
+        const jku = elsewhere.url;
+        const brought: object[] = [
+          { jwk: attacker.publicJwk },
+          { jku },
+          { x5u: jku },
+          { x5c: ["MIIB"] },
+          { jwk: attacker.publicJwk, jku, x5u: jku, x5t: "x" },
+        ];
+        for (const header of brought) {
+          expect(await refusal(forge({ ...header, kid: "c4n4ry" }, CLAIMS, attacker))).to.equal(NO_SUCH_KEY);
+          expect(await refusal(forge({ ...header, kid: "es" }, CLAIMS, attacker))).to.equal(SIGNATURE);
+          expect(await refusal(forge({ ...header, kid: undefined }, CLAIMS, attacker))).to.equal(SIGNATURE);
+          expect(await verify(forge(header, CLAIMS))).to.deep.equal(CLAIMS);
+        }
+        expect(elsewhere.requests).to.equal(0);
+      } finally {
+        await elsewhere.stop();
+      }
+    });
+
+    for (const kid of [
+      "../../../dev/null",
+      "x' UNION SELECT 'key",
+      "__proto__",
+      "",
+      "ES",
+      "es ",
+      7,
+      null,
+      ["es"],
+      { kid: "es" },
+    ]) {
+      it(`the name of a key that is ${JSON.stringify(kid)}`, async () => {
+        expect(await refusal(forge({ kid }, CLAIMS))).to.equal(NO_SUCH_KEY);
+      });
+    }
+
+    it("somebody else's signature", async () => {
+      expect(await refusal(forge({}, CLAIMS, attacker))).to.equal(SIGNATURE);
+    });
+
+    it("a payload or a header that was changed after it was signed", async () => {
+      const [header, payload, signature] = forge({}, CLAIMS).split(".");
+      expect([
+        await refusal(`${header}.${encode({ ...CLAIMS, sub: "admin" })}.${signature}`),
+        await refusal(`${encode({ alg: "ES256", kid: "es", x: 1 })}.${payload}.${signature}`),
+        await refusal(`${header}..${signature}`),
+      ]).to.deep.equal([SIGNATURE, SIGNATURE, SIGNATURE]);
+    });
+
+    it("a signature that was cut, removed or lengthened", async () => {
+      const [header, payload, signature = ""] = forge({}, CLAIMS).split(".");
+      for (const cut of [
+        "",
+        signature.slice(0, -4),
+        signature.slice(4),
+        signature.repeat(2),
+        `${signature}AAAA`,
+      ]) {
+        expect(await refusal(`${header}.${payload}.${cut}`)).to.equal(SIGNATURE);
+      }
+    });
+
+    it("a token with something before, within or after it that does not belong there", async () => {
+      const token = forge({}, CLAIMS);
+      const [header = "", payload, signature] = token.split(".");
+      const texts = [`${token}\0`, `${token}%`, `${header}.${payload}.=${signature}`, `${token}==c4n4ry`];
+      for (const text of texts) expect(await refusal(text), text).to.equal(MALFORMED);
+      for (const text of [`\uFEFF${token}`, `"${token}"`, `Bearer ${token}`]) {
+        expect(await refusal(text), text).to.equal(HEADER);
+      }
+      expect(await refusal(`${header}.\n${payload}.${signature}`)).to.equal(SIGNATURE);
+    });
+
+    it("signatures that any key would seem to have made: zeros, and the curve's order", async () => {
+      const order = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
+      const zero = "0".repeat(64);
+      const one = zero.replace(/0$/, "1");
+      const [header, payload, genuine = ""] = forge({}, CLAIMS).split(".");
+      const r = Buffer.from(genuine, "base64url").toString("hex").slice(0, 64);
+      for (const hex of [
+        zero + zero,
+        order + order,
+        zero + one,
+        one + zero,
+        r + zero,
+        zero + r,
+        "3006020100020100",
+      ]) {
+        const signature = Buffer.from(hex, "hex").toString("base64url");
+        expect(await refusal(`${header}.${payload}.${signature}`), hex).to.equal(SIGNATURE);
+      }
+    });
+
+    it("a genuine signature of ECDSA in the wrong encoding", async () => {
+      const signingInput = `${encode({ alg: "ES256", kid: "es" })}.${encode(CLAIMS)}`;
+      const der = sign("sha256", Buffer.from(signingInput), { key: privateKeyOf(es), dsaEncoding: "der" });
+      expect(await refusal(`${signingInput}.${der.toString("base64url")}`)).to.equal(SIGNATURE);
+    });
+
+    it("an EdDSA signature of zeros", async () => {
+      const signature = Buffer.alloc(64).toString("base64url");
+      expect(await refusal(`${encode({ alg: "EdDSA", kid: "ed" })}.${encode(CLAIMS)}.${signature}`)).to.equal(
+        SIGNATURE,
+      );
+    });
+
+    it("an EdDSA key that makes every signature right, and one of RSA that is too short", async () => {
+      const weak: Record<string, JWK> = {
+        EdDSA: {
+          kty: "OKP",
+          crv: "Ed25519",
+          x: Buffer.from([1, ...Array(31).fill(0)]).toString("base64url"),
+        },
+        RS256: { kty: "RSA", e: "AQAB", n: Buffer.alloc(128, 0xff).toString("base64url") },
+      };
+      for (const [alg, jwk] of Object.entries(weak)) {
+        server.body = JSON.stringify({ keys: [{ ...jwk, kid: "weak" }] });
+        const token = `${encode({ alg, kid: "weak" })}.${encode(CLAIMS)}.${"A".repeat(171)}`;
+        expect(await rejection(verify(token)), alg).to.be.instanceOf(TokenRefused);
+      }
+    });
+
+    it("claims that are not JSON, and bytes that are not text", async () => {
+      const texts = [
+        "",
+        "{",
+        "{'sub':1}",
+        "{}{}",
+        "\u0001",
+        Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]),
+      ];
+      for (const text of texts) expect(await refusal(forge({}, text))).to.equal(NO_JSON);
+      const surrogate = Buffer.from([0x7b, 0x22, 0xed, 0xa0, 0x80, 0x22, 0x3a, 0x31, 0x7d]);
+      expect(await refusal(forge({}, surrogate))).to.equal(NO_JSON);
+    });
+
+    it("claims that are no object", async () => {
+      for (const text of ["null", "true", "7", '"c4n4ry"', "[]", '[{"sub":"c4n4ry"}]']) {
+        expect(await refusal(forge({}, text)), text).to.equal(NO_OBJECT);
+      }
+    });
+
+    it("more than 16 KiB, before anything of it is read", async () => {
+      const longest = tokenOf(MAX_JWT_BYTES);
+      expect(Object.keys(await verify(longest))).to.deep.equal(["pad"]);
+      const tooLong = `must be at most ${MAX_JWT_BYTES} bytes`;
+      expect(MAX_JWT_BYTES).to.equal(16 * 1024);
+      for (const token of [tokenOf(MAX_JWT_BYTES + 1), ".".repeat(MAX_JWT_BYTES + 1), "é".repeat(2 ** 20)]) {
+        expect(await refusal(token)).to.equal(tooLong);
+        expect(() => unverifiedClaims(token)).to.throw(TokenRefused, tooLong);
+      }
+    });
+
+    it("JSON that is nested as deep as fits", async () => {
+      const deep = "[".repeat(12_000);
+      expect(await refusal(forge({}, deep))).to.equal(NO_JSON);
+      expect(await refusal(`${encode(deep)}.e30.`)).to.equal(HEADER);
+      const closed = `{"a":${"[".repeat(5000)}${"]".repeat(5000)}}`;
+      expect(Object.keys(await verify(forge({}, closed)))).to.deep.equal(["a"]);
+    });
+  });
+
+  describe("does not blame the token", () => {
+    it("while there is no key set", async () => {
+      server.status = 503;
+      expect(await reasonOf(verify(forge({}, CLAIMS)))).to.equal("KEYS_UNAVAILABLE");
+    });
+
+    it("for a key that is published in a form that cannot be used, or with its private part", async () => {
+      const key = KeyObject.from(es.privateKey).export({ format: "jwk" });
+      for (const jwk of [
+        { ...es.publicJwk, x: "AAAA" },
+        { ...es.publicJwk, x: undefined },
+        { ...key, kid: "es" },
+      ]) {
+        server.body = JSON.stringify({ keys: [jwk] });
+        expect(await reasonOf(verify(forge({}, CLAIMS)))).to.equal("KEYS_UNAVAILABLE");
+      }
+    });
+  });
+
+  it("asks for no keys on behalf of a token that no key could save", async () => {
+    const keys = keySet();
+    await verify(forge({}, CLAIMS), DEFAULT_ALGORITHMS, keys);
+    clock.advance(UNKNOWN_KEY_RELOAD_MS);
+    for (const token of [
+      unsigned({ alg: "none" }),
+      mac({ alg: "HS256", kid: "new" }, "x"),
+      forge({ kid: "new", crit: ["x"] }, CLAIMS),
+      forge({ kid: "new", alg: "ES512" }, CLAIMS),
+      forge({ kid: "new" }, CLAIMS).padEnd(MAX_JWT_BYTES + 1, "A"),
+    ]) {
+      expect(await rejection(verify(token, DEFAULT_ALGORITHMS, keys))).to.be.instanceOf(TokenRefused);
+    }
+    expect(server.requests).to.equal(1);
+  });
+
+  /** A token with this header and payload, signed rightly by `key` whatever the header says. */
+  function forge(header: object, payload: Text, key = es): string {
+    const signingInput = `${encode({ alg: "ES256", kid: "es", ...header })}.${encode(payload)}`;
+    return `${signingInput}.${signatureOf(signingInput, key)}`;
+  }
+
+  /** One that is exactly so long. */
+  function tokenOf(length: number): string {
+    for (const pad of ["", "x", "xx", "xxx"]) {
+      const room = length - forge({ pad }, { pad: "" }).length;
+      for (const count of [0, 1, 2, 3].map((less) => Math.floor((room / 4) * 3) - less)) {
+        const token = forge({ pad }, { pad: "x".repeat(count) });
+        if (token.length === length) return token;
+      }
+    }
+    throw new Error(`no token is ${length} bytes long`);
+  }
+});
+
+function encode(text: Text): string {
+  const bytes = typeof text === "string" || text instanceof Uint8Array ? text : JSON.stringify(text);
+  return Buffer.from(bytes as string).toString("base64url");
+}
+
+function privateKeyOf({ privateKey }: SigningKey): KeyObject {
+  return KeyObject.from(privateKey);
+}
+
+function signatureOf(signingInput: string, key: SigningKey): string {
+  const options = { key: privateKeyOf(key), dsaEncoding: "ieee-p1363" } as const;
+  return sign(key.alg === "EdDSA" ? null : "sha256", Buffer.from(signingInput), options).toString(
+    "base64url",
+  );
+}
+
+function unsigned(header: object): string {
+  return `${encode(header)}.${encode(CLAIMS)}.`;
+}
+
+function mac(header: { alg: string; kid: string }, secret: string | Buffer): string {
+  const signingInput = `${encode(header)}.${encode(CLAIMS)}`;
+  const hash = `sha${header.alg.slice(2)}`;
+  return `${signingInput}.${createHmac(hash, secret).update(signingInput).digest("base64url")}`;
+}

@@ -1,0 +1,356 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import { Quota } from "../../src/blacklist/quota.ts";
+import type { ServiceError } from "../../src/errors.ts";
+import { MAX_BATCH, MAX_QUOTA_CALLERS, QUOTA_RECOUNT_MS } from "../../src/limits.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { turn } from "../support/held-store.ts";
+import { reasonOf, rejection } from "../support/rejection.ts";
+
+describe("Quota", () => {
+  let clock: FakeClock;
+  /** Entries in the database, by caller. */
+  let stored: Map<string, number>;
+  let counts: { caller: string; limit: number }[];
+  let quota: Quota;
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    stored = new Map();
+    counts = [];
+  });
+
+  function limit(rowsPerSecond: number, rows: number): void {
+    const count = async (caller: string, most: number) => {
+      counts.push({ caller, limit: most });
+      return Math.min(stored.get(caller) ?? 0, most);
+    };
+    quota = new Quota({ rowsPerSecond, rows, clock, count });
+  }
+
+  /** Blacklists as many tokens as that; all of them become entries. */
+  async function add(rows: number, caller = "alice"): Promise<void> {
+    const settle = await quota.reserve(caller, rows);
+    stored.set(caller, (stored.get(caller) ?? 0) + rows);
+    settle(rows);
+  }
+
+  async function refusal(rows: number, caller?: string): Promise<[message: string, retryAfterMs: number]> {
+    const error = (await rejection(add(rows, caller))) as ServiceError;
+    expect(error.reason).to.equal("QUOTA_EXCEEDED");
+    return [error.message, error.retryAfterMs as number];
+  }
+
+  it("lets everybody blacklist whatever they like where nothing is limited, and counts nothing", async () => {
+    limit(0, 0);
+    for (let times = 0; times < 100; times++) await add(MAX_BATCH);
+    expect(counts).to.deep.equal([]);
+  });
+
+  describe("of rows a second", () => {
+    const FAST = "the caller may blacklist 10 tokens a second";
+
+    it("lets a whole request through at once, and lets it be paid for by waiting", async () => {
+      limit(10, 0);
+      await add(MAX_BATCH);
+      expect([await refusal(1), await refusal(10), await refusal(MAX_BATCH)]).to.deep.equal([
+        [FAST, 100],
+        [FAST, 1000],
+        [FAST, 100_000],
+      ]);
+      expect(counts).to.deep.equal([]);
+    });
+
+    it("grows by the rate, to the millisecond that the caller was told", async () => {
+      limit(10, 0);
+      await add(MAX_BATCH);
+      const [, retryAfterMs] = await refusal(25);
+      clock.advance(retryAfterMs - 1);
+      expect((await refusal(25))[1]).to.equal(1);
+      clock.advance(1);
+      await add(25);
+      expect(await refusal(1)).to.deep.equal([FAST, 100]);
+    });
+
+    it("does not grow beyond a second's worth, or a request's where that is more", async () => {
+      for (const [rate, burst] of [
+        [10, MAX_BATCH],
+        [2500, 2500],
+      ] as const) {
+        limit(rate, 0);
+        clock.advance(24 * 3_600_000);
+        for (let left = burst; left > 0; left -= 500) await add(500);
+        await refusal(1);
+        clock.advance(24 * 3_600_000);
+        for (let left = burst; left > 0; left -= 500) await add(500);
+        await refusal(1);
+      }
+    });
+
+    it("is not used up by what was refused", async () => {
+      limit(10, 0);
+      await add(MAX_BATCH);
+      clock.advance(1000);
+      for (let times = 0; times < 10; times++) await refusal(11);
+      await add(10);
+    });
+
+    it("is each caller's own", async () => {
+      limit(10, 0);
+      await add(MAX_BATCH, "alice");
+      await add(MAX_BATCH, "bob");
+      await refusal(1, "alice");
+    });
+
+    it("takes no notice of a wall clock that is set", async () => {
+      limit(10, 0);
+      await add(MAX_BATCH);
+      for (const jump of [3_600_000, -7_200_000]) {
+        clock.jumpTo(clock.now() + jump);
+        expect(await refusal(10)).to.deep.equal([FAST, 1000]);
+      }
+    });
+
+    it("lets in whoever comes back after the time that they were told, whatever the rate", async () => {
+      const rows = fc.integer({ min: 1, max: MAX_BATCH });
+      const calls = fc.array(fc.tuple(rows, fc.nat({ max: 5000 })), { maxLength: 30 });
+      await fc.assert(
+        fc.asyncProperty(fc.integer({ min: 1, max: 1_000_000 }), calls, async (rate, asked) => {
+          limit(rate, 0);
+          for (const [count, pause] of asked) {
+            clock.advance(pause);
+            const error = await add(count).catch((refused: unknown) => refused);
+            if (error === undefined) continue;
+            clock.advance((error as ServiceError).retryAfterMs as number);
+            await add(count);
+          }
+        }),
+        { numRuns: 500 },
+      );
+    });
+
+    it("holds over any time, however much they ask", async () => {
+      const asks = fc.array(fc.tuple(fc.integer({ min: 1, max: 50 }), fc.nat({ max: 2000 })), {
+        maxLength: 100,
+      });
+      await fc.assert(
+        fc.asyncProperty(fc.integer({ min: 1, max: 2000 }), asks, async (rate, asked) => {
+          limit(rate, 0);
+          const start = clock.monotonic();
+          let letIn = 0;
+          for (const [count, pause] of asked) {
+            clock.advance(pause);
+            const error = await add(count).catch((refused: unknown) => refused);
+            if (error === undefined) letIn += count;
+          }
+          const seconds = (clock.monotonic() - start) / 1000;
+          expect(letIn).to.be.at.most(Math.max(MAX_BATCH, rate) + rate * seconds + 1e-6);
+        }),
+      );
+    });
+  });
+
+  describe("of rows in all", () => {
+    const FULL = "the caller may have at most 100 entries";
+
+    it("is reached to the row, and tells when it makes sense to come again", async () => {
+      limit(0, 100);
+      await add(60);
+      expect(await refusal(41)).to.deep.equal([FULL, QUOTA_RECOUNT_MS]);
+      await add(40);
+      expect(await refusal(1)).to.deep.equal([FULL, QUOTA_RECOUNT_MS]);
+    });
+
+    it("counts what the caller had before, which others than this replica may have written", async () => {
+      stored.set("alice", 70);
+      limit(0, 100);
+      await refusal(31);
+      await add(30);
+      await refusal(1);
+      expect(counts).to.deep.equal([{ caller: "alice", limit: 101 }]);
+    });
+
+    it("is each caller's own", async () => {
+      stored.set("alice", 100);
+      limit(0, 100);
+      await refusal(1, "alice");
+      await add(100, "bob");
+    });
+
+    it("counts anew each minute: what has expired since makes room", async () => {
+      stored.set("alice", 100);
+      limit(0, 100);
+      const [, retryAfterMs] = await refusal(1);
+      stored.set("alice", 40);
+      clock.advance(QUOTA_RECOUNT_MS - 1);
+      await refusal(1);
+      expect(counts).to.have.length(1);
+      clock.advance(1);
+      await add(60);
+      expect([retryAfterMs, counts.length]).to.deep.equal([QUOTA_RECOUNT_MS, 2]);
+      await refusal(1);
+    });
+
+    it("counts anew each minute: what was added at other replicas takes room", async () => {
+      limit(0, 100);
+      await add(1);
+      stored.set("alice", 100);
+      clock.advance(QUOTA_RECOUNT_MS);
+      await refusal(1);
+    });
+
+    it("gives back what did not become an entry", async () => {
+      limit(0, 100);
+      const settle = await quota.reserve("alice", 100);
+      await refusal(1);
+      settle(30);
+      stored.set("alice", 30);
+      await add(70);
+      await refusal(1);
+    });
+
+    it("reserves for those under way together no more than there is", async () => {
+      stored.set("alice", 50);
+      limit(0, 100);
+      const settled = await Promise.allSettled(Array.from({ length: 20 }, () => quota.reserve("alice", 10)));
+      expect(settled.filter(({ status }) => status === "fulfilled")).to.have.length(5);
+      expect(counts).to.have.length(1);
+    });
+
+    it("lets nobody by while it is being counted for the first time, or anew", async () => {
+      let answer = (_: number) => {};
+      const count = () => new Promise<number>((resolve) => (answer = resolve));
+      quota = new Quota({ rowsPerSecond: 0, rows: 100, clock, count });
+      for (let round = 0; round < 2; round++) {
+        const asked = [quota.reserve("alice", 1), quota.reserve("alice", 1)];
+        let answered = 0;
+        for (const one of asked) void one.then(() => answered++).catch(() => answered++);
+        await turn();
+        expect(answered).to.equal(0);
+        answer(100);
+        const outcomes = await Promise.allSettled(asked);
+        expect(outcomes.map(({ status }) => status)).to.deep.equal(["rejected", "rejected"]);
+        clock.advance(QUOTA_RECOUNT_MS);
+      }
+    });
+
+    it("keeps in mind what is under way when it is counted anew", async () => {
+      limit(0, 100);
+      const settle = await quota.reserve("alice", 80);
+      clock.advance(QUOTA_RECOUNT_MS);
+      await refusal(21);
+      settle(0);
+      await add(100);
+      await refusal(1);
+    });
+
+    it("keeps in mind what was added while it was counted anew", async () => {
+      let answer = (_: number) => {};
+      const count = () =>
+        new Promise<number>((resolve) => {
+          answer = resolve;
+        });
+      quota = new Quota({ rowsPerSecond: 0, rows: 100, clock, count });
+      const first = quota.reserve("alice", 60);
+      answer(0);
+      const settle = await first;
+      clock.advance(QUOTA_RECOUNT_MS);
+      const second = reasonOf(quota.reserve("alice", 41));
+      await turn();
+      settle(60);
+      answer(0);
+      expect(await second).to.equal("QUOTA_EXCEEDED");
+    });
+
+    it("takes a count that failed neither for zero nor for the last word", async () => {
+      stored.set("alice", 95);
+      let fails = true;
+      const away = new Error("away");
+      const count = async (caller: string) => {
+        if (fails) throw away;
+        return stored.get(caller) ?? 0;
+      };
+      quota = new Quota({ rowsPerSecond: 0, rows: 100, clock, count });
+      expect(await Promise.all([rejection(add(1)), rejection(add(1)), rejection(add(100))])).to.deep.equal([
+        away,
+        away,
+        away,
+      ]);
+      fails = false;
+      await refusal(6);
+      await add(5);
+      fails = true;
+      clock.advance(QUOTA_RECOUNT_MS);
+      expect(await rejection(add(1))).to.equal(away);
+      fails = false;
+      await refusal(1);
+    });
+
+    it("is never exceeded, in whatever order things happen", async () => {
+      const LIMIT = 50;
+      const step = fc.oneof(
+        { weight: 4, arbitrary: fc.record({ reserve: fc.integer({ min: 1, max: 30 }) }) },
+        { weight: 1, arbitrary: fc.record({ pass: fc.constantFrom(1, QUOTA_RECOUNT_MS) }) },
+        { weight: 5, arbitrary: fc.constantFrom("count", "write", "settle", "fail", "expire") },
+      );
+      await fc.assert(
+        fc.asyncProperty(fc.nat({ max: LIMIT }), fc.array(step, { maxLength: 60 }), async (before, steps) => {
+          const clock = new FakeClock();
+          let entries = before;
+          const answers: (() => void)[] = [];
+          const count = () => {
+            const seen = entries;
+            return new Promise<number>((resolve) => answers.push(() => resolve(seen)));
+          };
+          const quota = new Quota({ rowsPerSecond: 0, rows: LIMIT, clock, count });
+          const reserved: { rows: number; settle: (created: number) => void }[] = [];
+          const written: typeof reserved = [];
+          for (const next of steps) {
+            if (typeof next === "object" && "reserve" in next) {
+              const rows = next.reserve;
+              quota.reserve("alice", rows).then(
+                (settle) => reserved.push({ rows, settle }),
+                () => {},
+              );
+            } else if (typeof next === "object") clock.advance(next.pass);
+            else if (next === "count") answers.shift()?.();
+            else if (next === "expire") entries = Math.max(0, entries - 7);
+            else if (next === "fail") reserved.shift()?.settle(0);
+            else if (next === "settle") {
+              const one = written.shift();
+              one?.settle(one.rows);
+            } else {
+              const one = reserved.shift();
+              entries += one?.rows ?? 0;
+              if (one !== undefined) written.push(one);
+            }
+            await turn();
+            const underWay = reserved.reduce((sum, { rows }) => sum + rows, 0);
+            expect(entries + underWay).to.be.at.most(LIMIT);
+          }
+        }),
+        { numRuns: 500 },
+      );
+    });
+  });
+
+  it("refuses for the rate before it counts anything", async () => {
+    limit(10, 5000);
+    await add(MAX_BATCH);
+    counts.length = 0;
+    clock.advance(QUOTA_RECOUNT_MS);
+    await add(600);
+    for (let times = 0; times < 10; times++) await refusal(1);
+    expect(counts).to.have.length(1);
+  });
+
+  it("keeps track of so many callers and no more, and of the newest", async () => {
+    limit(10, 0);
+    await add(MAX_BATCH, "first");
+    for (let index = 0; index < MAX_QUOTA_CALLERS - 1; index++) await add(MAX_BATCH, `caller ${index}`);
+    await refusal(1, "first");
+    await add(1, "one more");
+    await refusal(1, "caller 0");
+    await add(MAX_BATCH, "first");
+  });
+});

@@ -1,0 +1,208 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect } from "chai";
+import { systemClock } from "../../src/clock.ts";
+import type { ServiceError } from "../../src/errors.ts";
+import { migrate } from "../../src/migrate.ts";
+import { type DatabaseAddress, parseDatabaseUrl } from "../../src/store/database-url.ts";
+import { openEngine, openStore } from "../../src/store/open-store.ts";
+import type { Store } from "../../src/store/store.ts";
+import { type Authority, createAuthority } from "../support/certificates.ts";
+import { FaultProxy } from "../support/fault-proxy.ts";
+import type { PrivateMariadb } from "../support/mariadb.ts";
+import { ownMariadb } from "../support/own-mariadb.ts";
+import { rejection } from "../support/rejection.ts";
+import { freshFolder } from "../support/shared.ts";
+import { entry, jti, LEEWAY, terms } from "./open-test-store.ts";
+
+type Server = Extract<DatabaseAddress, { kind: "mysql" }>;
+
+describe("the store on MySQL over TLS", function () {
+  this.timeout(60_000);
+  let authority: Authority;
+  let stranger: Authority;
+  let server: PrivateMariadb;
+  let plain: PrivateMariadb;
+  let proxy: FaultProxy;
+  let sent: Buffer[];
+  let opened: Store[];
+
+  before(async function () {
+    [authority, stranger] = await Promise.all([createAuthority(), createAuthority("stranger")]);
+    server = await ownMariadb(this, {
+      extraArgs: await tlsArgs([
+        { type: "dns", value: "localhost" },
+        { type: "ip", value: "127.0.0.1" },
+      ]),
+    });
+    plain = await ownMariadb(this, { extraArgs: ["--skip-ssl"] });
+  });
+
+  after(async () => {
+    await Promise.all([server?.stop(), plain?.stop()]);
+  });
+
+  beforeEach(() => {
+    opened = [];
+    sent = [];
+  });
+
+  afterEach(async () => {
+    await Promise.all(opened.map((store) => store.close()));
+    await proxy?.close();
+  });
+
+  async function tlsArgs(names: Parameters<Authority["issue"]>[0]): Promise<string[]> {
+    const folder = await freshFolder();
+    const { certificate, key } = await authority.issue(names);
+    const files = { ca: authority.certificate, cert: certificate, key };
+    for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+    return Object.keys(files).map((name) => `--ssl-${name}=${join(folder, name)}`);
+  }
+
+  /** A migrated database of the server's, by way of a proxy that sees what is sent there. */
+  async function addressOf(where: PrivateMariadb, changed: Partial<Server> = {}): Promise<Server> {
+    const { url } = await where.createDatabase();
+    await migrate("up", parseDatabaseUrl(url), () => {});
+    proxy = await FaultProxy.start({ port: where.port });
+    proxy.onClientData = (chunk) => {
+      sent.push(Buffer.from(chunk));
+      return true;
+    };
+    const address = parseDatabaseUrl(url) as Server;
+    return { ...address, host: "localhost", port: proxy.port, password: "", ...changed };
+  }
+
+  function open(address: Server): Store {
+    const store = openStore(address, { clock: systemClock, leewayMs: LEEWAY });
+    opened.push(store);
+    return store;
+  }
+
+  /** Why the store cannot be opened, as its operator is told. */
+  async function problem(address: Server): Promise<string> {
+    const error = (await rejection(open(address).open())) as ServiceError;
+    expect(error.reason).to.equal("STORE_UNAVAILABLE");
+    expect(await rejection(open(address).read([]))).to.include({ reason: "STORE_UNAVAILABLE" });
+    const { code, message } = error.cause as { code?: string; message: string };
+    return `${code}: ${message}`;
+  }
+
+  const wasSent = (text: string) => Buffer.concat(sent).includes(text);
+
+  it("works as without, and nothing can be read on the way", async () => {
+    const address = await addressOf(server, { tls: { ca: authority.certificate } });
+    const store = open(address);
+    await store.open();
+    await store.write([entry("c4n4ry", { reason: "c4n4ry" })], terms());
+    const tail = store.openTail();
+    expect([
+      [...(await store.read([jti("c4n4ry")])).expiries.keys()],
+      (await tail.scan(new Uint8Array())).entries.length,
+      await store.countBy({ revokedBy: "", limit: 10, ...terms() }),
+    ]).to.deep.equal([["c4n4ry"], 1, 1]);
+    expect([
+      wasSent("c4n4ry"),
+      wasSent("root"),
+      wasSent(address.database),
+      wasSent("blacklist"),
+    ]).to.deep.equal(Array(4).fill(false));
+    expect(proxy.counts.accepted).to.be.at.least(4);
+  });
+
+  it("is encrypted by the server's account on every connection, the migration's too", async () => {
+    const address = await addressOf(server, { tls: { ca: authority.certificate } });
+    const engine = openEngine(address);
+    try {
+      const [[row]] = (await engine.knex.raw("SHOW STATUS LIKE 'Ssl_cipher'")) as [[{ Value: string }]];
+      const rows = await engine.select("SHOW STATUS LIKE 'Ssl_cipher'");
+      expect([row.Value !== "", rows.map(([, cipher]) => cipher !== "")]).to.deep.equal([true, [true]]);
+    } finally {
+      await engine.close();
+    }
+    sent = [];
+    await migrate("status", address, () => {});
+    expect([wasSent("blacklist"), wasSent(address.database)]).to.deep.equal([false, false]);
+  });
+
+  it("refuses a server whose certificate another authority has issued", async () => {
+    const address = await addressOf(server, { tls: { ca: stranger.certificate } });
+    expect(await problem(address)).to.match(/self-signed certificate|unable to verify|signature failure/);
+    expect([wasSent("root"), wasSent(address.database)]).to.deep.equal([false, false]);
+  });
+
+  it("refuses a server whose certificate nobody vouches for that the system trusts", async () => {
+    expect(await problem(await addressOf(server, { tls: {} }))).to.match(/self-signed|unable to/);
+  });
+
+  it("refuses a server without TLS, and does not tell it who wants to come in", async () => {
+    const address = await addressOf(plain, {
+      ...{ user: "c4n4ry-user", password: "c4n4ry-password", tls: { ca: authority.certificate } },
+    });
+    expect(await problem(address)).to.match(/^HANDSHAKE_NO_SSL_SUPPORT: /);
+    expect(await problem({ ...address, tls: {} })).to.match(/^HANDSHAKE_NO_SSL_SUPPORT: /);
+    expect([sent, proxy.counts.accepted > 0]).to.deep.equal([[], true]);
+  });
+
+  it("refuses a server from whose greeting somebody on the way has taken TLS", async () => {
+    const address = await addressOf(server, {
+      ...{ user: "c4n4ry-user", tls: { ca: authority.certificate } },
+    });
+    proxy.onServerData = (chunk) => {
+      withoutTls(chunk);
+      return true;
+    };
+    expect(await problem(address)).to.match(/^HANDSHAKE_NO_SSL_SUPPORT: /);
+    expect(sent).to.deep.equal([]);
+  });
+
+  it("gives up when the way breaks in the middle of the handshake, rather than go on without", async () => {
+    const address = await addressOf(server, { tls: { ca: authority.certificate } });
+    proxy.onClientData = (chunk) => {
+      sent.push(Buffer.from(chunk));
+      return sent.length % 2 === 1;
+    };
+    await problem(address);
+    expect([wasSent("root"), wasSent(address.database)]).to.deep.equal([false, false]);
+  });
+
+  it("is not encrypted unless it is asked for", async () => {
+    const address = await addressOf(server);
+    await open(address).open();
+    expect(wasSent(address.database)).to.equal(true);
+  });
+
+  describe("whose certificate names its host otherwise", () => {
+    let other: PrivateMariadb;
+
+    afterEach(() => other?.stop());
+
+    for (const [host, names] of [
+      ["localhost", [{ type: "dns", value: "db.internal" }]],
+      ["localhost", [{ type: "ip", value: "127.0.0.1" }]],
+      ["127.0.0.1", [{ type: "dns", value: "localhost" }]],
+      ["127.0.0.1", [{ type: "ip", value: "10.0.0.7" }]],
+    ] as const) {
+      it(`is refused: ${names[0].value} for ${host}`, async function () {
+        other = await ownMariadb(this, { extraArgs: await tlsArgs([...names]) });
+        const address = await addressOf(other, { host, tls: { ca: authority.certificate } });
+        expect(await problem(address)).to.match(/ERR_TLS_CERT_ALTNAME_INVALID|does not match/);
+        expect([wasSent("root"), wasSent(address.database)]).to.deep.equal([false, false]);
+      });
+    }
+
+    it("is accepted: 127.0.0.1 for 127.0.0.1", async function () {
+      other = await ownMariadb(this, { extraArgs: await tlsArgs([{ type: "ip", value: "127.0.0.1" }]) });
+      const address = await addressOf(other, { host: "127.0.0.1", tls: { ca: authority.certificate } });
+      await open(address).open();
+    });
+  });
+});
+
+/** Clears CLIENT_SSL in the capabilities of the server's greeting, which end the text of its version and 13 bytes more. */
+function withoutTls(chunk: Buffer): void {
+  const isGreeting = chunk[3] === 0 && chunk[4] === 10;
+  if (!isGreeting) return;
+  const flags = chunk.indexOf(0, 5) + 1 + 4 + 8 + 1;
+  chunk.writeUInt16LE(chunk.readUInt16LE(flags) & ~0x0800, flags);
+}
