@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import { MAX_REASON_BYTES } from "../limits.ts";
+import { blacklistJwt } from "./blacklist-jwt.ts";
 import { type BlacklistOptions, blacklistTokens } from "./blacklist-tokens.ts";
 import type { CommandContext } from "./io.ts";
 import { operatorCommand } from "./operator-command.ts";
@@ -13,12 +14,17 @@ where --expires-at and --reason stand in for what an object leaves out.
 <when> is a time (2030-01-31T12:00:00Z), epoch seconds as in a token's exp
 (1900000000), or how far ahead (1h).
 
+--jwt - reads a token itself instead. Where the service knows its issuer, it
+verifies the token and takes jti and expiry from it. A token that has expired
+already is fine too: there is nothing to revoke.
+
 Every 1000 tokens are stored together or not at all. Repeating is harmless: an
 entry is only ever extended. Put -- before jtis that begin with a dash.
 
 Examples:
   token-blacklist blacklist 3f2b8c10 --expires-at 1h --reason "laptop stolen"
   token-blacklist blacklist - --expires-at 2030-01-31T12:00:00Z < jtis.txt
+  token-blacklist blacklist --jwt - --reason "laptop stolen" < token.txt
   token-blacklist list --all --output ndjson |
     token-blacklist blacklist - --address other-host:50051
 `;
@@ -42,9 +48,13 @@ export function addBlacklistCommand(program: Command, context: CommandContext): 
         textUpTo(MAX_REASON_BYTES),
       ),
     )
+    .addOption(
+      new Option("--jwt <->", "revoke the token that stands on standard input").conflicts("expiresAt"),
+    )
     .addHelpText("after", HELP);
   operatorCommand<BlacklistOptions>(command, context, {
     timeout: "10s",
-    run: (session, options, jtis) => blacklistTokens(session, options, { jtis, now }),
+    run: (session, options, jtis) =>
+      (options.jwt === undefined ? blacklistTokens : blacklistJwt)(session, options, { jtis, now }),
   });
 }

@@ -1,29 +1,20 @@
-import {
-  type BlacklistResponse,
-  BlacklistResult_Outcome as Outcome,
-} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { EpochMs } from "../entry.ts";
 import { BatchFailures } from "./batch-failures.ts";
+import { blacklistColumns, blacklistRows } from "./blacklist-rows.ts";
 import { EXIT } from "./exit-code.ts";
 import { rowWriter } from "./format.ts";
 import { type Instant, parseInstant } from "./instant.ts";
 import type { OperatorOptions } from "./operator-command.ts";
 import type { Session } from "./session.ts";
-import type { Column } from "./table.ts";
-import { timeWithDistance } from "./time-text.ts";
 import { tokenBatches, totalOf } from "./token-batches.ts";
 import type { InputToken } from "./token-input.ts";
-import { type TokenRow, tokenRow } from "./token-row.ts";
 import { UsageError } from "./usage-error.ts";
 
 export interface BlacklistOptions extends OperatorOptions {
   readonly expiresAt?: Instant;
   readonly reason?: string;
-}
-
-interface BlacklistRow extends TokenRow {
-  readonly outcome: string;
-  readonly revision: string;
+  /** Not parsed by commander, which would quote a token in its error. */
+  readonly jwt?: string;
 }
 
 /** Resolves to the exit code. `now` is what `1h` counts from, the same for all tokens. */
@@ -33,7 +24,7 @@ export async function blacklistTokens(
   { jtis, now }: { jtis: readonly string[]; now: EpochMs },
 ): Promise<number> {
   const { client, call } = session;
-  const rows = rowWriter({ session, format: options.output, columns: columnsAt(now) });
+  const rows = rowWriter({ session, format: options.output, columns: blacklistColumns(now) });
   const progress = session.progress("blacklisted", { total: totalOf(jtis), rows: true });
   const failures = new BatchFailures(session);
   const counts = new Map<string, number>();
@@ -44,7 +35,7 @@ export async function blacklistTokens(
       failures.add(answer);
       continue;
     }
-    const printed = rowsOf(answer.output);
+    const printed = blacklistRows(answer.output);
     for (const { outcome } of printed) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
     await rows.write(printed);
     progress.add(printed.length);
@@ -79,24 +70,7 @@ function expiryOf(text: string, origin: string, now: EpochMs): Instant {
   }
 }
 
-function columnsAt(now: EpochMs): Column<BlacklistRow>[] {
-  return [
-    { title: "jti", text: ({ jti }) => jti },
-    { title: "outcome", text: ({ outcome }) => outcome.replaceAll("_", " ") },
-    { title: "expires", text: ({ expires_at }) => timeWithDistance(expires_at, now) },
-  ];
-}
-
-function rowsOf({ results, revision }: BlacklistResponse): BlacklistRow[] {
-  return results.map(({ token, outcome }) => ({
-    // The client has made sure that there is one.
-    ...tokenRow(token as NonNullable<typeof token>),
-    outcome: Outcome[outcome].toLowerCase(),
-    revision,
-  }));
-}
-
-function consequence(stored: number, undone: boolean): string {
+export function consequence(stored: number, undone: boolean): string {
   if (stored > 0) return `${tokensWere(stored)} certainly stored. Repeating the whole command is safe.`;
   if (undone) return "Nothing was stored.";
   return "It is not certain whether anything was stored. Repeating the command is safe.";

@@ -18,7 +18,13 @@ export function explainError(error: unknown, circumstances: Circumstances): stri
 export function isCertainlyUndone(error: unknown): boolean {
   if (!(error instanceof ClientError)) return false;
   return (
-    ["INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED"].includes(error.code) || nothingListens(error)
+    [
+      "INVALID_ARGUMENT",
+      "UNAUTHENTICATED",
+      "PERMISSION_DENIED",
+      "RESOURCE_EXHAUSTED",
+      "UNIMPLEMENTED",
+    ].includes(error.code) || nothingListens(error)
   );
 }
 
@@ -40,7 +46,17 @@ function explainCall(error: ClientError, { address, timeoutMs, origins }: Circum
       return [
         `no answer from ${address} within ${timeoutMs / 1000} s: try again, or allow more time with --timeout`,
       ];
+    case "UNAUTHENTICATED":
+      return [
+        `the service at ${address} does not know who calls: ${message}; give a token with --token-file, or a certificate with --cert and --key`,
+      ];
+    case "PERMISSION_DENIED":
+      return [
+        `the service at ${address} does not allow this: ${message}; the token's scope or the certificate's roles must name it`,
+      ];
     case "RESOURCE_EXHAUSTED":
+      if (reason === "QUOTA_EXCEEDED")
+        return [`that is more than the service at ${address} takes from one caller: ${message}; ${again}`];
       return [`the service at ${address} has too much to do (${reason ?? code}): ${message}; ${again}`];
     case "UNIMPLEMENTED":
       return [`what answers at ${address} does not offer this call (${message}): check --address`];
@@ -64,6 +80,15 @@ function explainConnection(error: ClientError, address: string): string {
   }
   const cause =
     /Last error: (.+?)(?: \([^()]*\))?\. Resolution note/.exec(error.message)?.[1] ?? error.message;
+  if (/certificate/i.test(cause)) {
+    return `the certificate of the service at ${address} is not accepted here (${cause}): check --cacert and --address`;
+  }
+  if (/wrong version number|packet length too long/.test(cause)) {
+    return `what listens at ${address} does not speak TLS: check --address, or leave out --tls, --cacert and --cert`;
+  }
+  if (cause === "Failed to connect") {
+    return `what listens at ${address} hung up: check --address, whether it wants TLS (--tls, --cacert), and whether it accepts your --cert`;
+  }
   return `no connection to a service at ${address} (${cause}): check --address, or try again`;
 }
 
@@ -76,7 +101,8 @@ function place(field: string, origins: readonly string[] | undefined): string {
   const match = /^(?:tokens|jtis)\[(\d+)\](?:\.(.+))?$/.exec(field);
   const origin = match === null ? undefined : origins?.[Number(match[1])];
   if (origin === undefined) return field;
-  return match?.[2] === undefined || match[2] === "jti" ? origin : `${origin}: ${match[2]}`;
+  const member = match?.[2];
+  return member === undefined || member === "jti" || member === "jwt" ? origin : `${origin}: ${member}`;
 }
 
 function messageOf(error: unknown): string {

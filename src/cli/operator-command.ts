@@ -1,11 +1,14 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { ClientError } from "../client/client-error.ts";
+import { addCredentialOptions, type CredentialOptions, credentialsFrom } from "./credential-options.ts";
 import { FORMATS, type Format } from "./format.ts";
-import type { CommandContext } from "./io.ts";
+import type { CliIo, CommandContext } from "./io.ts";
 import { address, positiveDuration } from "./option-parsers.ts";
 import { Session } from "./session.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** The options that every command has which calls a running service. */
-export interface OperatorOptions {
+export interface OperatorOptions extends CredentialOptions {
   readonly address?: string;
   readonly output: Format;
   /** Milliseconds. */
@@ -39,21 +42,31 @@ export function operatorCommand<Options extends OperatorOptions>(
       new Option("--timeout <duration>", "how long to wait for each answer")
         .argParser(positiveDuration)
         .default(positiveDuration(timeout), timeout),
-    )
-    .action(async () => {
-      const options = command.opts<Options>();
-      const session = new Session(io, {
-        address: options.address ?? addressFrom(io.env.TOKEN_BLACKLIST_ADDRESS, command),
-        timeoutMs: options.timeout,
-      });
-      try {
-        exit(await run(session, options, command.args));
-      } catch (error) {
-        exit(session.fail(error));
-      } finally {
-        session.close();
-      }
+    );
+  addCredentialOptions(command).action(async () => {
+    const options = command.opts<Options>();
+    const session = sessionFor(options, io, command);
+    try {
+      exit(await run(session, options, command.args));
+    } catch (error) {
+      exit(session.fail(error));
+    } finally {
+      session.close();
+    }
+  });
+}
+
+function sessionFor(options: OperatorOptions, io: CliIo, command: Command): Session {
+  try {
+    return new Session(io, {
+      address: options.address ?? addressFrom(io.env.TOKEN_BLACKLIST_ADDRESS, command),
+      credentials: credentialsFrom(options, io.env),
+      timeoutMs: options.timeout,
     });
+  } catch (error) {
+    if (!(error instanceof UsageError || error instanceof ClientError)) throw error;
+    return command.error(`error: ${error.message}`);
+  }
 }
 
 function addressFrom(variable: string | undefined, command: Command): string {

@@ -43,7 +43,7 @@ export function createProgram(context: CommandContext): Command {
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
       // It quotes what was typed.
-      writeErr: (text) => void io.stderr.write(text.split("\n").map(safeLine).join("\n")),
+      writeErr: (text) => void io.stderr.write(withoutValue(text).split("\n").map(safeLine).join("\n")),
       getOutHelpWidth: () => widthOf(io.stdout),
       getErrHelpWidth: () => widthOf(io.stderr),
       getOutHasColors: () => false,
@@ -77,6 +77,11 @@ export async function run(argv: readonly string[], io: CliIo): Promise<number> {
     io.stderr.write(`error: ${safeLine(error instanceof Error ? error.message : String(error))}\n`);
     return EXIT.failed;
   }
+}
+
+/** The value of an option that is mistyped may have been meant for nobody's eyes. */
+function withoutValue(error: string): string {
+  return error.replace(/^(error: unknown option '[^=']*=)[^\n]*/, "$1...'");
 }
 
 function widthOf({ columns }: Screen): number {

@@ -1,4 +1,5 @@
 import { createClient, type TokenBlacklistClient } from "../client/client.ts";
+import type { ClientCredentials } from "../client/credentials.ts";
 import type { CallOptions } from "../client/unary-call.ts";
 import { EXIT, exitCodeOf } from "./exit-code.ts";
 import { explainError } from "./explain-error.ts";
@@ -8,6 +9,7 @@ import { Progress } from "./progress.ts";
 
 export interface SessionSetup {
   readonly address: string;
+  readonly credentials: ClientCredentials;
   readonly timeoutMs: number;
 }
 
@@ -21,10 +23,11 @@ export class Session {
   readonly #stopReading: () => void;
   #progress: Progress | undefined;
 
+  /** Throws a ClientError where the credentials must not be used at the address. */
   constructor(io: CliIo, setup: SessionSetup) {
     this.io = io;
     this.#setup = setup;
-    this.client = createClient({ address: setup.address });
+    this.client = createClient(setup);
     this.call = { timeoutMs: setup.timeoutMs, signal: io.signal };
     this.output = new Output(io.stdout);
     // Ends a read that waits for the operator's next line.

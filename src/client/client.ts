@@ -36,18 +36,19 @@ export interface TokenBlacklistClient {
   close(): void;
 }
 
-/** Connects with the first call, not before. */
+/** Connects with the first call, not before. Throws a `ClientError` where `credentials` must not be used at `address`. */
 export function createClient({
   address,
   credentials = clientCredentials(),
 }: ClientSetup): TokenBlacklistClient {
+  const authorization = credentials.authorization(address);
   const grpc = new Client(address, credentials.channel, {
     // The service is an internal one: an http_proxy meant for the web must not swallow its calls.
     "grpc.enable_http_proxy": 0,
     "grpc.enable_channelz": 0,
   });
   const { method } = TokenBlacklist;
-  const common = { grpc, credentials: credentials.call };
+  const common = { grpc, authorization };
   return {
     blacklist: unaryCall({ ...common, method: method.blacklist, check: checkResults }),
     isBlacklisted: unaryCall({ ...common, method: method.isBlacklisted, check: checkVerdicts }),

@@ -5,9 +5,10 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import type { CallCredentials, Client, CallOptions as GrpcCallOptions } from "@grpc/grpc-js";
+import { type Client, Metadata } from "@grpc/grpc-js";
 import { unaryDefinition } from "../grpc/service-definition.ts";
 import { DEFAULT_DEADLINE_MS } from "../limits.ts";
+import type { Authorization } from "./authorization.ts";
 import { ClientError } from "./client-error.ts";
 import { clientError } from "./error-details.ts";
 import { illFormedStrings } from "./well-formed.ts";
@@ -27,7 +28,7 @@ export type UnaryCall<I extends DescMessage, O extends DescMessage> = (
 export interface UnaryCallSetup<I extends DescMessage, O extends DescMessage> {
   readonly grpc: Client;
   readonly method: DescMethodUnary<I, O>;
-  readonly credentials?: CallCredentials | undefined;
+  readonly authorization?: Authorization | undefined;
   /** Throws if `answer` is none to `request`. */
   readonly check?: (request: MessageShape<I>, answer: MessageShape<O>) => void;
 }
@@ -36,7 +37,7 @@ export interface UnaryCallSetup<I extends DescMessage, O extends DescMessage> {
 export function unaryCall<I extends DescMessage, O extends DescMessage>({
   grpc,
   method,
-  credentials,
+  authorization,
   check,
 }: UnaryCallSetup<I, O>): UnaryCall<I, O> {
   const { path, requestSerialize, responseDeserialize } = unaryDefinition(method);
@@ -46,11 +47,13 @@ export function unaryCall<I extends DescMessage, O extends DescMessage>({
     if (violations.length > 0)
       throw invalid("the request holds text that is not well-formed", { violations });
     const bytes = encode(() => requestSerialize(request));
+    const deadline = Date.now() + timeoutMs;
     const answer = await send(grpc, bytes, {
       path,
       decode: responseDeserialize as (bytes: Buffer) => MessageShape<O>,
+      metadata: authorization === undefined ? new Metadata() : await authorization({ timeoutMs, signal }),
       signal,
-      options: { deadline: Date.now() + timeoutMs, ...(credentials && { credentials }) },
+      deadline,
     });
     check?.(request, answer);
     return answer;
@@ -60,17 +63,22 @@ export function unaryCall<I extends DescMessage, O extends DescMessage>({
 interface Sending<A> {
   readonly path: string;
   readonly decode: (bytes: Buffer) => A;
+  readonly metadata: Metadata;
   readonly signal: AbortSignal | undefined;
-  readonly options: GrpcCallOptions;
+  readonly deadline: number;
 }
 
-function send<A>(grpc: Client, bytes: Buffer, { path, decode, signal, options }: Sending<A>): Promise<A> {
+function send<A>(
+  grpc: Client,
+  bytes: Buffer,
+  { path, decode, metadata, signal, deadline }: Sending<A>,
+): Promise<A> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
       reject(new ClientError("CANCELLED", "the call was given up before it was sent"));
       return;
     }
-    const call = grpc.makeUnaryRequest(path, asIs, decode, bytes, options, (error, answer) => {
+    const call = grpc.makeUnaryRequest(path, asIs, decode, bytes, metadata, { deadline }, (error, answer) => {
       signal?.removeEventListener("abort", cancel);
       if (error) reject(clientError(error));
       else resolve(answer as A);

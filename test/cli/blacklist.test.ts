@@ -5,7 +5,7 @@ import {
   type BlacklistRequest,
   BlacklistResult_Outcome as Outcome,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { invalidRequest, storeUnavailable } from "../../src/errors.ts";
+import { invalidRequest, ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
 import type { Script } from "../client/scripted-service.ts";
 import { NOW } from "./run-cli.ts";
 import { runAgainst } from "./with-service.ts";
@@ -189,9 +189,13 @@ describe("blacklist", () => {
     };
     expect([
       await consequence(invalidRequest([{ field: "tokens[0].expires_at", description: "must lie ahead" }])),
+      await consequence(unauthenticated("expired")),
+      await consequence(new ServiceError("PERMISSION_DENIED", "no role")),
       await consequence(storeUnavailable("away")),
     ]).to.deep.equal([
       { exitCode: 2, last: "Nothing was stored." },
+      { exitCode: 70, last: "Nothing was stored." },
+      { exitCode: 70, last: "Nothing was stored." },
       { exitCode: 69, last: "It is not certain whether anything was stored. Repeating the command is safe." },
     ]);
   });

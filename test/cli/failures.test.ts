@@ -60,6 +60,21 @@ describe("a command that fails", () => {
       "text: the database was restored; blacklist again what was blacklisted since, and drop --at-least-revision",
     ],
     ["OVERLOADED", 70, "the service at ADDRESS has too much to do (OVERLOADED): text; try again in 1 s"],
+    [
+      "QUOTA_EXCEEDED",
+      70,
+      "that is more than the service at ADDRESS takes from one caller: text; try again in 1 s",
+    ],
+    [
+      "UNAUTHENTICATED",
+      70,
+      "the service at ADDRESS does not know who calls: text; give a token with --token-file, or a certificate with --cert and --key",
+    ],
+    [
+      "PERMISSION_DENIED",
+      70,
+      "the service at ADDRESS does not allow this: text; the token's scope or the certificate's roles must name it",
+    ],
     ["INTERNAL", 70, "the call failed (INTERNAL): text; the log of the service may tell more"],
   ];
   for (const [reason, exitCode, line] of CODES) {

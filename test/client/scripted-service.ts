@@ -1,4 +1,10 @@
-import { type ServiceError as GrpcError, Server, ServerCredentials, type StatusObject } from "@grpc/grpc-js";
+import {
+  type ServiceError as GrpcError,
+  type Metadata,
+  Server,
+  ServerCredentials,
+  type StatusObject,
+} from "@grpc/grpc-js";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { ServiceError } from "../../src/errors.ts";
 import { type InputOf, type OutputOf, serviceDefinition } from "../../src/grpc/service-definition.ts";
@@ -15,16 +21,23 @@ export type Script = {
   ) => OutputOf<Service, K> | StatusObject | Promise<OutputOf<Service, K>>;
 };
 
+interface Arrived {
+  readonly method: Method;
+  readonly request: object;
+  /** The values of its `authorization` metadata. */
+  readonly authorization: readonly unknown[];
+}
+
 export interface ScriptedService {
   readonly address: string;
   /** Every call that arrived, in order. */
-  readonly calls: readonly { readonly method: Method; readonly request: object }[];
+  readonly calls: readonly Arrived[];
   stop(): void;
 }
 
 /** A gRPC server on a socket that answers as `script` says, and has no opinion on what is right. */
 export async function startScripted(script: Script): Promise<ScriptedService> {
-  const calls: { method: Method; request: object }[] = [];
+  const calls: Arrived[] = [];
   const server = new Server();
   const handlers = Object.fromEntries(
     Object.keys(TokenBlacklist.method).map((name) => {
@@ -47,10 +60,11 @@ export async function startScripted(script: Script): Promise<ScriptedService> {
 
   function handler(method: Method, answer: ((request: object, call: object) => unknown) | undefined) {
     return async (
-      call: { request: object; on(event: "cancelled", listener: () => void): void },
+      call: { request: object; metadata: Metadata; on(event: "cancelled", listener: () => void): void },
       respond: (error: Partial<GrpcError> | null, value?: unknown) => void,
     ) => {
-      calls.push({ method, request: call.request });
+      const authorization = call.metadata.get("authorization");
+      calls.push({ method, request: call.request, authorization });
       const cancelled = () => new Promise<void>((resolve) => call.on("cancelled", resolve));
       try {
         const value = await answer?.(call.request, { cancelled });

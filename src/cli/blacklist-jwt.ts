@@ -1,0 +1,39 @@
+import type { BlacklistResponse } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { EpochMs } from "../entry.ts";
+import { blacklistColumns, blacklistRows } from "./blacklist-rows.ts";
+import { type BlacklistOptions, consequence } from "./blacklist-tokens.ts";
+import { EXIT } from "./exit-code.ts";
+import { isCertainlyUndone } from "./explain-error.ts";
+import { rowWriter } from "./format.ts";
+import { readJwt } from "./jwt-input.ts";
+import type { Session } from "./session.ts";
+import { UsageError } from "./usage-error.ts";
+
+/** Revokes the token on standard input, which says itself which one it is and when it expires. Resolves to the exit code. */
+export async function blacklistJwt(
+  session: Session,
+  { jwt, reason = "", output }: BlacklistOptions,
+  { jtis, now }: { jtis: readonly string[]; now: EpochMs },
+): Promise<number> {
+  if (jwt !== "-") {
+    throw new UsageError(
+      "--jwt takes nothing but - (standard input): on the command line every user of this machine would see the token",
+    );
+  }
+  if (jtis.length > 0)
+    throw new UsageError("--jwt reads which token it is from the token: name no jti beside it");
+  const value = await readJwt(session.io.stdin);
+  const rows = rowWriter({ session, format: output, columns: blacklistColumns(now) });
+  let answer: BlacklistResponse | undefined;
+  let code: number = EXIT.ok;
+  try {
+    const token = { token: { case: "jwt", value } as const, reason };
+    answer = await session.client.blacklist({ tokens: [token] }, session.call);
+  } catch (error) {
+    code = session.fail(error, ["the token"]);
+    session.note(consequence(0, isCertainlyUndone(error)));
+  }
+  if (answer !== undefined) await rows.write(blacklistRows(answer));
+  await rows.end();
+  return code;
+}

@@ -1,0 +1,114 @@
+import { type Command, Option } from "commander";
+import { type Token, tokenProblem } from "../client/authorization.ts";
+import { type ClientCredentials, clientCredentials, type Tls } from "../client/credentials.ts";
+import type { CliIo } from "./io.ts";
+import { contentOf } from "./named-file.ts";
+import { tokenFile } from "./token-file.ts";
+import { UsageError } from "./usage-error.ts";
+
+/** Who the operator is, and whom to trust. None of it is parsed by commander, which would quote a secret in its errors. */
+export interface CredentialOptions {
+  readonly token?: string;
+  readonly tokenFile?: string;
+  readonly cacert?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly tls?: boolean;
+}
+
+const OPTIONS = {
+  token: {
+    flags: "--token <token>",
+    variable: "TOKEN_BLACKLIST_TOKEN",
+    text: "the bearer token that says who calls; --token-file keeps it out of the list of processes",
+  },
+  tokenFile: {
+    flags: "--token-file <file>",
+    variable: "TOKEN_BLACKLIST_TOKEN_FILE",
+    text: "a file with that token, read anew for each call",
+  },
+  cacert: {
+    flags: "--cacert <file>",
+    variable: "TOKEN_BLACKLIST_CACERT",
+    text: "use TLS, and trust these authorities alone",
+  },
+  cert: {
+    flags: "--cert <file>",
+    variable: "TOKEN_BLACKLIST_CERT",
+    text: "use TLS, and let this certificate say who calls",
+  },
+  key: {
+    flags: "--key <file>",
+    variable: "TOKEN_BLACKLIST_KEY",
+    text: "the private key of --cert",
+  },
+  tls: {
+    flags: "--tls",
+    variable: "TOKEN_BLACKLIST_TLS",
+    text: "use TLS, and trust the authorities that Node.js trusts",
+  },
+} as const;
+
+type Environment = CliIo["env"];
+
+export function addCredentialOptions(command: Command): Command {
+  for (const { flags, variable, text } of Object.values(OPTIONS)) {
+    const option = new Option(flags, `${text} (default: ${variable})`);
+    command.addOption(option.helpGroup("Credentials (certificates and keys in PEM):"));
+  }
+  return command;
+}
+
+/** What the options say, and where they say nothing the environment. Throws a {@link UsageError} that repeats no secret. */
+export function credentialsFrom(options: CredentialOptions, env: Environment): ClientCredentials {
+  return clientCredentials({ token: tokenFrom(options, env), tls: tlsFrom(options, env) });
+}
+
+function tokenFrom(options: CredentialOptions, env: Environment): Token | undefined {
+  const isOption = options.token !== undefined || options.tokenFile !== undefined;
+  const token = given("token", options, isOption ? {} : env);
+  const file = given("tokenFile", options, isOption ? {} : env);
+  if (token !== undefined && file !== undefined) {
+    throw new UsageError(`${token.name} and ${file.name} are both given: choose one`);
+  }
+  if (file !== undefined) return tokenFile({ name: file.name, path: file.text });
+  if (token === undefined) return undefined;
+  const problem = tokenProblem(token.text);
+  if (problem !== undefined) throw new UsageError(`${token.name} ${problem}`);
+  return token.text;
+}
+
+function tlsFrom(options: CredentialOptions, env: Environment): Tls | true | undefined {
+  const [ca, cert, key] = (["cacert", "cert", "key"] as const).map((name) => given(name, options, env));
+  const isWanted = options.tls ?? isYes(OPTIONS.tls.variable, env);
+  if ((ca ?? cert ?? key) === undefined) return isWanted || undefined;
+  return { ca: pem(ca), cert: pem(cert), key: pem(key) };
+}
+
+function pem(file: Given | undefined): Buffer | undefined {
+  return file && contentOf({ name: file.name, path: file.text });
+}
+
+interface Given {
+  /** The option's name, or the variable's. */
+  readonly name: string;
+  readonly text: string;
+}
+
+function given(
+  key: Exclude<keyof typeof OPTIONS, "tls">,
+  options: CredentialOptions,
+  env: Environment,
+): Given | undefined {
+  const { flags, variable } = OPTIONS[key];
+  const option = options[key];
+  if (option !== undefined) return { name: flags.replace(/ .*/, ""), text: option };
+  const text = env[variable];
+  return text ? { name: variable, text } : undefined;
+}
+
+function isYes(variable: string, env: Environment): boolean {
+  const text = env[variable] || "no";
+  if (text !== "yes" && text !== "no") throw new UsageError(`${variable} must be yes or no`);
+  return text === "yes";
+}

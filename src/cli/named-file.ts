@@ -1,0 +1,19 @@
+import { readFileSync } from "node:fs";
+import { UsageError } from "./usage-error.ts";
+
+/** A file that the operator names. */
+export interface NamedFile {
+  /** The option or variable that names it: messages show this, and neither the path nor what is in it. */
+  readonly name: string;
+  readonly path: string;
+}
+
+export function contentOf({ name, path }: NamedFile): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UsageError(
+      `${name} names a file that cannot be read (${(error as NodeJS.ErrnoException).code})`,
+    );
+  }
+}

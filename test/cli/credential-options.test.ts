@@ -1,0 +1,281 @@
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { PassThrough, Writable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { expect } from "chai";
+import { type SecuredService, startSecured } from "./secured-service.ts";
+
+const MAIN = ["--import", "tsx", join(fileURLToPath(new URL("../..", import.meta.url)), "src/main.ts")];
+const HINT = "Add --help for how to use it.\n";
+
+/** `count` jtis that nobody has named before, a line each. */
+function lines(count: number): string {
+  return Array.from({ length: count }, () => `${crypto.randomUUID()}\n`).join("");
+}
+
+describe("an operator's credentials", () => {
+  let service: SecuredService;
+  let file: SecuredService["file"];
+  let alice: string;
+  let bob: string;
+
+  before(async () => {
+    service = await startSecured();
+    file = service.file;
+    alice = await service.token("alice");
+    bob = await service.token("bob");
+    await service.write("alice.token", `\n ${alice}\r\n`);
+    await service.write("bob.token", bob);
+    await service.write("no.token", `Bearer ${bob}`);
+    await service.write("empty.token", "\n");
+  });
+
+  after(() => service.stop());
+
+  const plain = () => ["--address", service.plain];
+  const encrypted = () => ["--address", service.encrypted];
+  const trusting = () => [...encrypted(), "--cacert", file("ca.pem")];
+  const own = (name: string) => ["--cert", file(`${name}.pem`), "--key", file(`${name}.key`)];
+
+  async function wrong(options: readonly string[], env: Record<string, string> = {}) {
+    const { exitCode, stdout, stderr } = await service.run(["list", ...options], { io: { env } });
+    expect(stdout).to.equal("");
+    return { exitCode, stderr };
+  }
+
+  const usage = (message: string) => ({ exitCode: 2, stderr: `error: ${message}\n${HINT}` });
+
+  it("can be a token, from each place that one can come from", async () => {
+    expect([
+      await service.caller([...plain(), "--token", alice]),
+      await service.caller([...plain(), "--token-file", file("alice.token")]),
+      await service.caller(plain(), { TOKEN_BLACKLIST_TOKEN: alice }),
+      await service.caller(plain(), { TOKEN_BLACKLIST_TOKEN_FILE: file("alice.token") }),
+      await service.caller([...trusting(), "--token", alice]),
+    ]).to.deep.equal(["alice", "alice", "alice", "alice", "alice"]);
+  });
+
+  it("can be a certificate, from options and from the environment", async () => {
+    const env = {
+      TOKEN_BLACKLIST_CACERT: file("ca.pem"),
+      TOKEN_BLACKLIST_CERT: file("operator.pem"),
+      TOKEN_BLACKLIST_KEY: file("operator.key"),
+    };
+    expect([
+      await service.caller([...trusting(), ...own("operator")]),
+      await service.caller(encrypted(), env),
+    ]).to.deep.equal(["DNS:operator.test", "DNS:operator.test"]);
+  });
+
+  it("come from the options where both say something, from whichever of the two for a token", async () => {
+    const ofBob = { TOKEN_BLACKLIST_TOKEN: bob };
+    const ofBobsFile = { TOKEN_BLACKLIST_TOKEN_FILE: file("bob.token") };
+    const certificates = {
+      TOKEN_BLACKLIST_CACERT: file("other-ca.pem"),
+      TOKEN_BLACKLIST_CERT: file("stranger.pem"),
+      TOKEN_BLACKLIST_KEY: file("stranger.key"),
+      TOKEN_BLACKLIST_TLS: "no",
+    };
+    expect([
+      await service.caller([...plain(), "--token", alice], ofBob),
+      await service.caller([...plain(), "--token", alice], ofBobsFile),
+      await service.caller([...plain(), "--token-file", file("alice.token")], ofBob),
+      await service.caller([...plain(), "--token-file", file("alice.token")], ofBobsFile),
+      await service.caller([...trusting(), ...own("operator")], certificates),
+    ]).to.deep.equal(["alice", "alice", "alice", "alice", "DNS:operator.test"]);
+  });
+
+  it("are none where a variable is empty", async () => {
+    const env = Object.fromEntries(
+      ["TOKEN", "TOKEN_FILE", "CACERT", "CERT", "KEY", "TLS"].map((name) => [`TOKEN_BLACKLIST_${name}`, ""]),
+    );
+    expect(await service.caller([...plain(), "--token", alice], env)).to.equal("alice");
+    expect((await wrong(plain(), env)).stderr).to.include("does not know who calls: the call needs a bearer");
+  });
+
+  it("are explained when they do not suffice", async () => {
+    const lister = await service.token("lister", "list");
+    const prune = await service.run(["prune", ...plain(), "--token", lister]);
+    expect([await wrong(trusting()), { exitCode: prune.exitCode, stderr: prune.stderr }]).to.deep.equal([
+      {
+        exitCode: 70,
+        stderr:
+          `error: the service at ${service.encrypted} does not know who calls: the call needs a bearer token in the authorization ` +
+          "metadata or a client certificate; give a token with --token-file, or a certificate with --cert and --key\n",
+      },
+      {
+        exitCode: 70,
+        stderr:
+          `error: the service at ${service.plain} does not allow this: the caller does not have the role prune; ` +
+          "the token's scope or the certificate's roles must name it\n",
+      },
+    ]);
+  });
+
+  it("are sent to this machine without TLS, and to no other", async () => {
+    const refused = usage("a token is not sent without TLS, except to this machine");
+    expect([
+      await wrong(["--address", "192.0.2.1:50051", "--token", alice]),
+      await wrong(["--address", "192.0.2.1:50051"], { TOKEN_BLACKLIST_TOKEN: alice }),
+      await wrong([], { TOKEN_BLACKLIST_ADDRESS: "service.test:50051", TOKEN_BLACKLIST_TOKEN: alice }),
+    ]).to.deep.equal([refused, refused, refused]);
+  });
+
+  const bearerAlone = "must be a bearer token alone: no spaces, no quotes, no word before it";
+
+  it("are refused when they cannot be used, by the name of the option or variable alone", async () => {
+    const certificate = ["--cert", file("operator.pem")];
+    expect([
+      await wrong(["--token", `Bearer ${alice}`]),
+      await wrong(["--token", ""]),
+      await wrong([], { TOKEN_BLACKLIST_TOKEN: `${alice}\n` }),
+      await wrong(["--token", alice, "--token-file", file("alice.token")]),
+      await wrong([], { TOKEN_BLACKLIST_TOKEN: alice, TOKEN_BLACKLIST_TOKEN_FILE: file("alice.token") }),
+      await wrong(["--token-file", file("no.token")]),
+      await wrong([], { TOKEN_BLACKLIST_TOKEN_FILE: file("empty.token") }),
+      await wrong(["--token-file", alice.slice(0, 200)]),
+      await wrong([], { TOKEN_BLACKLIST_TOKEN_FILE: file("absent") }),
+      await wrong(["--cacert", file("absent")]),
+      await wrong([...certificate, "--key", file(".")]),
+      await wrong([], { TOKEN_BLACKLIST_CERT: file("absent"), TOKEN_BLACKLIST_KEY: file("operator.key") }),
+      await wrong(certificate),
+      await wrong([], { TOKEN_BLACKLIST_KEY: file("operator.key") }),
+      await wrong([...certificate, "--key", file("stranger.key")]),
+      await wrong(["--cacert", file("operator.key")]),
+      await wrong([], { TOKEN_BLACKLIST_TLS: "on" }),
+    ]).to.deep.equal(
+      [
+        `--token ${bearerAlone}`,
+        `--token ${bearerAlone}`,
+        `TOKEN_BLACKLIST_TOKEN ${bearerAlone}`,
+        "--token and --token-file are both given: choose one",
+        "TOKEN_BLACKLIST_TOKEN and TOKEN_BLACKLIST_TOKEN_FILE are both given: choose one",
+        `what stands in the file of --token-file ${bearerAlone}`,
+        `what stands in the file of TOKEN_BLACKLIST_TOKEN_FILE ${bearerAlone}`,
+        "--token-file names a file that cannot be read (ENOENT)",
+        "TOKEN_BLACKLIST_TOKEN_FILE names a file that cannot be read (ENOENT)",
+        "--cacert names a file that cannot be read (ENOENT)",
+        "--key names a file that cannot be read (EISDIR)",
+        "TOKEN_BLACKLIST_CERT names a file that cannot be read (ENOENT)",
+        "cert and key need each other",
+        "cert and key need each other",
+        "cert and key cannot be used (ERR_OSSL_X509_KEY_VALUES_MISMATCH)",
+        "the CA certificate cannot be used (ERR_OSSL_PEM_NO_START_LINE)",
+        "TOKEN_BLACKLIST_TLS must be yes or no",
+      ].map(usage),
+    );
+  });
+
+  it("are not repeated where their option is mistyped", async () => {
+    expect(await wrong([`--tokn=${alice}`, ...plain()])).to.deep.equal({
+      exitCode: 2,
+      stderr: `error: unknown option '--tokn=...'\n${HINT}`,
+    });
+  });
+
+  it("explain themselves where TLS does not come about", async () => {
+    const at = service.encrypted;
+    const inPlainText = service.plain.replace("127.0.0.1", "localhost");
+    const distrusted =
+      `error: the certificate of the service at ${at} is not accepted here ` +
+      "(Error: self-signed certificate in certificate chain): check --cacert and --address\n";
+    const hungUp =
+      `error: what listens at ${at} hung up: check --address, whether it wants TLS (--tls, --cacert), ` +
+      "and whether it accepts your --cert\n";
+    const noTls =
+      `error: what listens at ${inPlainText} does not speak TLS: ` +
+      "check --address, or leave out --tls, --cacert and --cert\n";
+    expect([
+      await wrong([...encrypted(), "--cacert", file("other-ca.pem")]),
+      await wrong([...encrypted(), "--tls"]),
+      await wrong(encrypted(), { TOKEN_BLACKLIST_TLS: "yes" }),
+      await wrong(encrypted()),
+      await wrong([...trusting(), ...own("stranger")]),
+      await wrong(["--address", inPlainText, "--tls"]),
+    ]).to.deep.equal(
+      [distrusted, distrusted, distrusted, hungUp, hungUp, noTls].map((stderr) => ({ exitCode: 69, stderr })),
+    );
+  });
+
+  /** The command in a process of its own, where a variable of Node.js counts and a read that blocks can be killed. */
+  async function inProcess(argv: readonly string[], stdin = "", env: Record<string, string> = {}) {
+    const child = spawn(process.execPath, [...MAIN, ...argv], {
+      env: { PATH: process.env.PATH, ...env },
+      timeout: 15_000,
+    });
+    child.stdin.end(stdin);
+    const [stdout, stderr, [code]] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      once(child, "exit"),
+    ]);
+    return { code, stdout, stderr };
+  }
+
+  it("trust with --tls whom Node.js trusts", async () => {
+    const argv = ["list", ...encrypted(), "--tls", "--token", alice, "--jti", "none", "--output", "json"];
+    const env = { NODE_EXTRA_CA_CERTS: file("ca.pem") };
+    expect(await inProcess(argv, "", env)).to.deep.equal({ code: 0, stdout: "[]\n", stderr: "" });
+  });
+
+  describe("in a file", () => {
+    const bulk = (name: string) => {
+      const options = ["--token-file", file(name), "--output", "ndjson", ...plain()];
+      return ["blacklist", "-", "--expires-at", "1h", ...options];
+    };
+
+    /** Whom the entries of two batches are of, when the file changes between them. */
+    async function callersOf(change: () => Promise<void>): Promise<string[]> {
+      await service.write("renewed.token", alice);
+      const stdin = new PassThrough();
+      let printed = "";
+      let begun = () => {};
+      const firstBatch = new Promise<void>((resolve) => {
+        begun = resolve;
+      });
+      const stdout = new Writable({
+        write(chunk, _, done) {
+          printed += chunk;
+          begun();
+          done();
+        },
+      });
+      stdin.write(lines(1000));
+      const running = service.run(bulk("renewed.token"), { stdin, io: { stdout } });
+      await Promise.race([firstBatch, running]);
+      await change();
+      stdin.end(lines(1000));
+      const { exitCode, stderr } = await running;
+      expect({ exitCode, stderr }).to.deep.equal({ exitCode: 0, stderr: "" });
+      const callers = printed
+        .trimEnd()
+        .split("\n")
+        .map((line) => (JSON.parse(line) as { revoked_by: string }).revoked_by);
+      expect(callers).to.have.length(2000);
+      return [...new Set(callers.slice(0, 1000)), ...new Set(callers.slice(1000))];
+    }
+
+    it("are read anew: a token that replaces another in the middle of a run is used", async () => {
+      expect(await callersOf(() => writeFile(file("renewed.token"), bob))).to.deep.equal(["alice", "bob"]);
+    });
+
+    it("stay what they were while the file holds none", async () => {
+      expect(await callersOf(() => writeFile(file("renewed.token"), ""))).to.deep.equal(["alice", "alice"]);
+    });
+
+    it("are read once from a pipe, which holds them once", async () => {
+      execFileSync("sh", ["-c", 'mkfifo "$0"', file("fifo")]);
+      const running = inProcess(bulk("fifo"), lines(1001));
+      await writeFile(file("fifo"), alice);
+      const { code, stdout, stderr } = await running;
+      expect({ code, rows: stdout.split("\n").length - 1, stderr }).to.deep.equal({
+        code: 0,
+        rows: 1001,
+        stderr: "",
+      });
+    });
+  });
+});
