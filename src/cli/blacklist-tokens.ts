@@ -5,6 +5,7 @@ import { EXIT } from "./exit-code.ts";
 import { rowWriter } from "./format.ts";
 import { type Instant, parseInstant } from "./instant.ts";
 import type { OperatorOptions } from "./operator-command.ts";
+import { patiently } from "./patiently.ts";
 import type { Session } from "./session.ts";
 import { tokenBatches, totalOf } from "./token-batches.ts";
 import type { InputToken } from "./token-input.ts";
@@ -28,8 +29,10 @@ export async function blacklistTokens(
   const progress = session.progress("blacklisted", { total: totalOf(jtis), rows: true });
   const failures = new BatchFailures(session);
   const counts = new Map<string, number>();
-  const send = async (tokens: readonly InputToken[]) =>
-    client.blacklist({ tokens: tokens.map((token) => requested(token, options, now)) }, call);
+  const send = async (tokens: readonly InputToken[]) => {
+    const request = { tokens: tokens.map((token) => requested(token, options, now)) };
+    return patiently(session.io, () => client.blacklist(request, call));
+  };
   for await (const answer of tokenBatches(session, jtis, send)) {
     if ("error" in answer) {
       failures.add(answer);

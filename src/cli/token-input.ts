@@ -15,6 +15,9 @@ export interface InputToken {
   readonly reason?: string;
 }
 
+/** The beginning of every JWT: two parts of JSON in base64url. Whoever passes one here must not find it in an error as well. */
+const RAW_TOKEN = /^ey[A-Za-z0-9_-]+\.ey[A-Za-z0-9_-]+\./;
+
 /** What `list` and `blacklist` print is taken back in; the fields that say nothing new are passed over. */
 const IGNORED = new Set(["created_at", "revoked_by", "outcome", "verdict", "revision"]);
 
@@ -33,6 +36,9 @@ export async function* inputTokens(jtis: readonly string[], stdin: Readable): As
 }
 
 function argumentToken(jti: string): InputToken {
+  if (RAW_TOKEN.test(jti)) {
+    throw new UsageError("an argument is a raw token, not a jti: pass it on standard input, with --jwt -");
+  }
   const origin = `"${safeLine(jti)}"`;
   // Node has replaced what was not UTF-8 on the command line: this may be another token than was meant.
   if (jti.includes("\ufffd"))

@@ -116,4 +116,16 @@ describe("blacklist --jwt", () => {
     });
     expect(await check("kept")).to.equal(0);
   });
+
+  it("is what to use for a raw token that is given as an argument, which is not shown again", async () => {
+    const token = await service.jwt({ jti: "argument" });
+    for (const argv of [
+      ["blacklist", token, "--expires-at", "1h"],
+      ["check", token],
+    ]) {
+      const { exitCode, stdout, stderr } = await service.run([...argv, ...common]);
+      expect([exitCode, stdout]).to.deep.equal([2, ""]);
+      expect(stderr).to.match(/raw token.*--jwt -/);
+    }
+  });
 });

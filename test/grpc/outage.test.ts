@@ -222,7 +222,9 @@ describe("a database that goes away", () => {
       expect(error).to.include({ code: "CANCELLED" });
     }
     await everythingSentHasArrived(running);
-    expect(running.logs().filter(({ code }) => code === "CANCELLED")).to.have.length(50);
+    expect(running.logs().filter(({ code, msg }) => code === "CANCELLED" && msg === "call")).to.have.length(
+      50,
+    );
     await proxy.heal();
     await first;
     await blacklist("afterwards");
