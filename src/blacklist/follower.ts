@@ -71,6 +71,7 @@ export class Follower {
   #provenAt: Instant | undefined;
   /** True once it may hold what the database has lost: that is never given up to save memory. */
   #holdsLost = false;
+  #saidKept = false;
   /** Stamps of the latest revisions that were read here, by their numbers. */
   readonly #observed = new Map<number, string>();
   #sweepAt = Number.NEGATIVE_INFINITY;
@@ -321,7 +322,11 @@ export class Follower {
 
   #checkSize(): void {
     const { clock, log, maxEntries } = this.#options;
-    if (this.size <= maxEntries || this.#holdsLost) return;
+    if (this.size <= maxEntries) return;
+    if (this.#holdsLost) {
+      this.#sayKept();
+      return;
+    }
     log.error(
       { entries: this.size, max: maxEntries },
       "the index is full: checks go to the database. Raise INDEX_MAX_ENTRIES, or prune",
@@ -333,6 +338,16 @@ export class Follower {
       this.#phase = "loading";
       void this.#load();
     });
+  }
+
+  /** Once: it may be so for as long as what was lost has not expired. */
+  #sayKept(): void {
+    if (this.#saidKept) return;
+    this.#saidKept = true;
+    this.#options.log.warn(
+      { entries: this.size, max: this.#options.maxEntries },
+      "the index is larger than INDEX_MAX_ENTRIES and is kept: it alone knows what the database has lost",
+    );
   }
 
   #report(error: unknown): void {

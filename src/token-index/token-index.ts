@@ -79,13 +79,6 @@ export class TokenIndex {
     return before - this.#size;
   }
 
-  /** Forgets everything. */
-  clear(): void {
-    this.#directory = [new Segment()];
-    this.#size = 0;
-    this.#sweepAt = 0;
-  }
-
   #segmentOf(print: Int32Array): Segment {
     return this.#directory[(print[1] as number) & (this.#directory.length - 1)] as Segment;
   }

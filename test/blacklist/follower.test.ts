@@ -988,6 +988,8 @@ describe("Follower", () => {
       await releaseAll();
       // Nor is it given up afterwards: it is the only one that knows.
       expect([follower.phase, follower.size]).to.deep.equal(["following", 6]);
+      await prove();
+      expect(logged(/is kept/).map(({ level, max }) => [level, max])).to.deep.equal([["warn", 3]]);
     });
   });
 
