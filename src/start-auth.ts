@@ -5,6 +5,7 @@ import { Certificates } from "./auth/certificates.ts";
 import { KeySet } from "./auth/key-set.ts";
 import type { KeySource } from "./auth/key-source.ts";
 import { RawTokens } from "./auth/raw-tokens.ts";
+import type { BothClocks } from "./blacklist/both-clocks.ts";
 import type { Clock } from "./clock.ts";
 import type { Security } from "./config/security.ts";
 
@@ -16,7 +17,10 @@ export interface Auth {
 }
 
 /** Puts together what tells callers and tokens apart. Key sets are read from now on; nobody waits for them here. */
-export function startAuth(security: Security, { clock, log }: { clock: Clock; log: Logger }): Auth {
+export function startAuth(
+  security: Security,
+  { clock, clocks, log }: { clock: Clock; clocks: BothClocks; log: Logger },
+): Auth {
   const keySets: KeySet[] = [];
   function keySet(name: string, source: KeySource): KeySet {
     const keys = new KeySet({ source, name, clock, log });
@@ -25,7 +29,8 @@ export function startAuth(security: Security, { clock, log }: { clock: Clock; lo
   }
 
   const { bearers: rules, certificateRoles, tokenIssuers, tokenAlgorithms } = security;
-  const bearers = rules && new Bearers({ rules, keys: keySet("callers", rules.keys), clock });
+  const bearers =
+    rules && new Bearers({ rules, keys: keySet("callers", rules.keys), clock, now: () => clocks.later() });
   const certificates = certificateRoles && new Certificates(certificateRoles);
   const issuers = new Map(
     tokenIssuers.map(({ issuer, keys }, index) => [issuer, keySet(`token issuer ${index + 1}`, keys)]),

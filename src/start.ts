@@ -82,7 +82,7 @@ export async function start(
     const { security } = config;
     const tls = security.tls && new TlsContext({ files: security.tls, clock, log });
     if (security.insecure) log.warn(INSECURE);
-    const { authenticate, rawTokens, stop: stopAuth } = startAuth(security, { clock, log });
+    const { authenticate, rawTokens, stop: stopAuth } = startAuth(security, { clock, clocks, log });
     closers.push(stopAuth);
     const { maxTokenLifetimeMs } = security;
     const grpc = await startGrpcServer(config.listenAddress, {

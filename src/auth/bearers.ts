@@ -19,9 +19,16 @@ export interface BearerRules {
 
 const MALFORMED = unauthenticated("the authorization metadata must be one value: Bearer, and the token");
 
+interface Options {
+  readonly rules: BearerRules;
+  readonly keys: KeySet;
+  readonly clock: Clock;
+  readonly now: () => EpochMs;
+}
+
 interface Remembered {
   readonly principal: Principal;
-  /** When it expires: by the wall clock, and by the monotonic one, which nobody can set back. */
+  /** When it expires: by the clocks, and by the monotonic one, which nobody can set back. */
   readonly expiresAt: EpochMs;
   readonly expiresAtMonotonic: number;
 }
@@ -34,15 +41,21 @@ export class Bearers {
   readonly #rules: BearerRules;
   readonly #keys: KeySet;
   readonly #clock: Clock;
+  readonly #now: () => EpochMs;
   /** By the metadata's value, so that nothing has to be taken apart twice; oldest first. */
   readonly #remembered = new Map<string, Remembered>();
   /** Those being verified: a thousand calls with one new token verify it once. */
   readonly #underWay = new Map<string, Promise<Principal>>();
 
-  constructor({ rules, keys, clock }: { rules: BearerRules; keys: KeySet; clock: Clock }) {
+  /**
+   * `now` is the latest that any clock says: others forget that a token was blacklisted once they agree that it has expired, so a
+   * clock that was set back must not bring it to life again.
+   */
+  constructor({ rules, keys, clock, now }: Options) {
     this.#rules = rules;
     this.#keys = keys;
     this.#clock = clock;
+    this.#now = now;
     keys.onChange(() => this.#remembered.clear());
   }
 
@@ -54,7 +67,7 @@ export class Bearers {
     const remembered = this.#remembered.get(value);
     if (remembered !== undefined) {
       const { expiresAt, expiresAtMonotonic, principal } = remembered;
-      if (this.#clock.now() < expiresAt && this.#clock.monotonic() < expiresAtMonotonic) return principal;
+      if (this.#now() < expiresAt && this.#clock.monotonic() < expiresAtMonotonic) return principal;
       // It stays remembered: judged anew, it would be let in again by a wall clock that was set back.
       throw unauthenticated("the bearer token has expired");
     }
@@ -91,9 +104,8 @@ export class Bearers {
     const audiences: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
     if (!audiences.includes(this.#rules.audience)) throw new TokenRefused("is not meant for this service");
     if (typeof exp !== "number" || !Number.isFinite(exp)) throw new TokenRefused("must say when it expires");
-    const now = this.#clock.now();
-    if (exp * 1000 <= now) throw new TokenRefused("has expired");
-    if (nbf !== undefined && (typeof nbf !== "number" || nbf * 1000 > now)) {
+    if (exp * 1000 <= this.#now()) throw new TokenRefused("has expired");
+    if (nbf !== undefined && (typeof nbf !== "number" || nbf * 1000 > this.#clock.now())) {
       throw new TokenRefused("is not valid yet");
     }
     return (exp * 1000) as EpochMs;
@@ -119,7 +131,7 @@ export class Bearers {
       const [oldest] = this.#remembered.keys();
       this.#remembered.delete(oldest as string);
     }
-    const expiresAtMonotonic = this.#clock.monotonic() + (expiresAt - this.#clock.now());
+    const expiresAtMonotonic = this.#clock.monotonic() + (expiresAt - this.#now());
     this.#remembered.set(value, { principal, expiresAt, expiresAtMonotonic });
   }
 }

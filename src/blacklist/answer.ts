@@ -15,8 +15,8 @@ export interface Knowledge {
 }
 
 /**
- * One verdict a jti. Throws UNAUTHENTICATED when the caller's own token is blacklisted. With a `doubt`, what is not known to be blacklisted is unknown; and where nothing is known to be
- * blacklisted, the doubt is thrown.
+ * One verdict a jti. Throws UNAUTHENTICATED when the caller's own token is blacklisted. With a `doubt`, what is not known to
+ * be blacklisted is unknown; and where nothing is known to be blacklisted, the doubt is thrown.
  */
 export function answer(
   jtis: readonly Jti[],

@@ -27,9 +27,18 @@ export class BothClocks {
    * read by at least as long as ago its answer arrived.
    */
   earlier(): EpochMs {
-    const now = this.#clock.now();
-    if (this.#seen === undefined) return now;
+    return Math.min(this.#clock.now(), Math.floor(this.#database())) as EpochMs;
+  }
+
+  /** The later of the two, now: what has not passed by this one has passed by neither. */
+  later(): EpochMs {
+    return Math.max(this.#clock.now(), Math.floor(this.#database())) as EpochMs;
+  }
+
+  /** This machine's own where the other has not been seen. */
+  #database(): number {
+    if (this.#seen === undefined) return this.#clock.now();
     const { clock, at } = this.#seen;
-    return Math.min(now, Math.floor(clock + this.#clock.monotonic() - at)) as EpochMs;
+    return clock + this.#clock.monotonic() - at;
   }
 }

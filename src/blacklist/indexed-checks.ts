@@ -73,6 +73,8 @@ export class IndexedChecks implements Checks {
         revision,
       };
     } catch (error) {
+      // Who has been refused is told nothing, not even what is certain.
+      if (error instanceof ServiceError && error.reason === "UNAUTHENTICATED") throw error;
       return answer(jtis, this.#knowledge(), { caller, doubt: error });
     }
   }

@@ -35,7 +35,7 @@ describe("createAuthenticator", () => {
     const [iss, aud] = ["https://id.example", "token-blacklist"];
     bearers = new Bearers({
       rules: { issuer: iss, audience: aud, algorithms: ["ES256"], scopeClaim: "scope" },
-      ...{ keys, clock },
+      ...{ keys, clock, now: () => clock.now() },
     });
     const exp = clock.now() / 1000 + 600;
     authorization = `Bearer ${await signToken(key, { iss, aud, exp, sub: "auth", scope: "revoke" })}`;
@@ -138,7 +138,7 @@ describe("createAuthenticator", () => {
       ...{ source: { kind: "file", path: "/" }, name: "callers", clock, log: memoryLog().log },
     });
     const rules = { issuer: "i", audience: "a", algorithms: ["ES256"], scopeClaim: "scope" };
-    const blind = new Bearers({ rules, keys: unread, clock });
+    const blind = new Bearers({ rules, keys: unread, clock, now: () => clock.now() });
     const shown = { authorization: [authorization], certificate };
     expect(await rejection(authenticate({ bearers: blind, certificates }, shown))).to.include({
       reason: "KEYS_UNAVAILABLE",

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { CompactSign, type JWTPayload } from "jose";
 import { type BearerRules, Bearers } from "../../src/auth/bearers.ts";
 import { KeySet } from "../../src/auth/key-set.ts";
+import type { EpochMs } from "../../src/entry.ts";
 import {
   KEYS_RELOAD_MS,
   KEYS_RETRY_MS,
@@ -29,6 +30,8 @@ describe("Bearers", () => {
   let clock: FakeClock;
   let keys: KeySet;
   let bearers: Bearers;
+  /** The latest that any clock says. */
+  let latest: () => EpochMs;
 
   before(async () => {
     key = await createSigningKey("k1");
@@ -36,6 +39,7 @@ describe("Bearers", () => {
 
   beforeEach(async () => {
     clock = new FakeClock();
+    latest = () => clock.now();
     server = await KeyServer.start(key);
     ({ keys, bearers } = create());
   });
@@ -43,7 +47,7 @@ describe("Bearers", () => {
   function create(): { keys: KeySet; bearers: Bearers } {
     const source = { kind: "url", url: server.url } as const;
     const keys = new KeySet({ source, name: "callers", clock, log: memoryLog().log });
-    const bearers = new Bearers({ rules: RULES, keys, clock });
+    const bearers = new Bearers({ rules: RULES, keys, clock, now: () => latest() });
     keys.start();
     return { keys, bearers };
   }
@@ -294,7 +298,7 @@ describe("Bearers", () => {
 
     it("in the claim that the operator names, and in no other", async () => {
       for (const scopeClaim of ["scp", "https://corp.example/roles", "constructor", "__proto__"]) {
-        bearers = new Bearers({ rules: { ...RULES, scopeClaim }, keys, clock });
+        bearers = new Bearers({ rules: { ...RULES, scopeClaim }, keys, clock, now: () => clock.now() });
         const payload = JSON.stringify({ ...claims(), scope: "prune", x: 0 });
         const token = await rawToken(payload.replace('"x":0', `${JSON.stringify(scopeClaim)}:["list"]`));
         expect([...(await authenticate(token)).roles], scopeClaim).to.deep.equal(["list"]);
@@ -358,6 +362,17 @@ describe("Bearers", () => {
       expect(thrownBy(() => authenticate(token))).to.include({ message: EXPIRED });
       clock.jumpTo(rightly);
       expect(isRemembered(token)).to.equal(true);
+    });
+
+    it("and not for longer than any clock says, remembered or not", async () => {
+      const token = await tokenWith({ exp: (clock.now() + MINUTE) / 1000 });
+      await authenticate(token);
+      latest = () => (clock.now() + MINUTE) as EpochMs;
+      expect(await refusal(token)).to.equal(EXPIRED);
+      bearers = create().bearers;
+      expect(await refusal(token)).to.equal(EXPIRED);
+      latest = () => clock.now();
+      expect(isRemembered(token)).to.equal(false);
     });
 
     it("until other keys are published, and judge it by those", async () => {

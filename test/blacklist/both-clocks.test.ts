@@ -17,6 +17,18 @@ describe("both clocks", () => {
     expect(seen).to.deep.equal([0, -60_000, -60_000, 0, 60_000, 0, 0]);
   });
 
+  it("are taken for the later of the two where that is asked for, as time goes on", () => {
+    const clock = new FakeClock();
+    const clocks = new BothClocks(clock);
+    const seen = [clocks.later() - clock.now()];
+    for (const skew of [-60_000, 60_000]) {
+      clocks.observe((clock.now() + skew) as EpochMs, clock.now());
+      clock.advance(1000);
+      seen.push(clocks.later() - clock.now());
+    }
+    expect(seen).to.deep.equal([0, 0, 60_000]);
+  });
+
   it("are compared at the middle of the time that the answer took", () => {
     const clock = new FakeClock();
     const clocks = new BothClocks(clock);

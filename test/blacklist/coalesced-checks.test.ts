@@ -5,6 +5,7 @@ import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
 import type { EpochMs, Jti } from "../../src/entry.ts";
 import { storeUnavailable } from "../../src/errors.ts";
 import { MAX_QUEUED_JTIS, MAX_READ_BYTES, MAX_READ_JTIS } from "../../src/limits.ts";
+import type { Role } from "../../src/principal.ts";
 import type { Revision } from "../../src/revision.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { HeldStore, turn } from "../support/held-store.ts";
@@ -63,6 +64,24 @@ describe("CoalescedChecks", () => {
     expect(asked()).to.deep.equal([["a"], ["b", "c", "d"]]);
     await release();
     expect((await Promise.all(answers)).map(({ verdicts }) => verdicts.length)).to.deep.equal([1, 2, 3]);
+  });
+
+  it("refuses a caller whose own token is blacklisted, by the same read", async () => {
+    const caller = { gone: false, principal: { name: "gateway", roles: new Set<Role>(), jti: "own" as Jti } };
+    const admitted = checks.check(jtis("a"), FRESH, caller);
+    await release();
+    expect((await admitted).verdicts).to.deep.equal(["not-blacklisted"]);
+    blacklist("own");
+    blacklist("b");
+    const refused = reasonOf(checks.check(jtis("a", "b"), FRESH, caller));
+    await release();
+    expect([await refused, asked()]).to.deep.equal([
+      "UNAUTHENTICATED",
+      [
+        ["a", "own"],
+        ["a", "b", "own"],
+      ],
+    ]);
   });
 
   it("answers a check that arrives while a read is under way from the next read only", async () => {

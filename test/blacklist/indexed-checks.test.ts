@@ -8,6 +8,7 @@ import { IndexedChecks } from "../../src/blacklist/indexed-checks.ts";
 import type { EpochMs, Jti } from "../../src/entry.ts";
 import { type ServiceError, storeUnavailable } from "../../src/errors.ts";
 import { FAILED_READ_PAUSE_MS, INDEX_RETRY_MS, LOAD_RETRY_MS, MAX_QUEUED_JTIS } from "../../src/limits.ts";
+import type { Role } from "../../src/principal.ts";
 import { formatRevision, parseRevision, type Revision } from "../../src/revision.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { type Held, HeldStore, turn } from "../support/held-store.ts";
@@ -263,6 +264,57 @@ describe("IndexedChecks", () => {
       expect(begun().index).to.be.at.least(4);
       await release();
       expect(await rebuilt).to.deep.equal(["not-blacklisted"]);
+    });
+  });
+
+  describe("a caller whose own token can be blacklisted", () => {
+    const caller = { gone: false, principal: { name: "gateway", roles: new Set<Role>(), jti: "own" as Jti } };
+    const asCaller = async (freshness: Freshness, ...texts: string[]) =>
+      checks.check(jtis(...texts), freshness, caller);
+    let before: Revision;
+
+    beforeEach(async () => {
+      before = store.revision;
+      store.commit(newEntry("a"));
+      await load();
+    });
+
+    it("is answered as all others are while it is not", async () => {
+      const answer = asCaller(FRESH, "a", "x");
+      await releaseAll();
+      expect(await verdictsOf(answer)).to.deep.equal(["blacklisted", "not-blacklisted"]);
+    });
+
+    it("is refused by the proof that it is, also when all it asks about is known", async () => {
+      store.commit(newEntry("own"));
+      const answers = [reasonOf(asCaller(FRESH, "a")), reasonOf(asCaller(FRESH, "x"))];
+      await releaseAll();
+      expect(await Promise.all(answers)).to.deep.equal(["UNAUTHENTICATED", "UNAUTHENTICATED"]);
+      expect(begun()).to.deep.equal({ index: 1, fallback: 0 });
+    });
+
+    it("is refused by the database's answer too, where that is asked, whatever else is known", async () => {
+      store.commit(newEntry("own"));
+      const since = { kind: "at-least", revision: before } as const;
+      const answer = reasonOf(asCaller(since, "a", "x"));
+      await settle();
+      expect(begun()).to.deep.equal({ index: 0, fallback: 1 });
+      await releaseAll();
+      expect(await answer).to.equal("UNAUTHENTICATED");
+    });
+
+    it("is refused while the database is away, and told what is known while it is not known to be", async () => {
+      const unknown = verdictsOf(asCaller(FRESH, "a", "x"));
+      await fail();
+      expect(await unknown).to.deep.equal(["blacklisted", "unknown"]);
+      store.commit(newEntry("own"));
+      clock.advance(FAILED_READ_PAUSE_MS);
+      const proven = reasonOf(asCaller(FRESH, "a"));
+      await releaseAll();
+      await proven;
+      const refused = reasonOf(asCaller(FRESH, "a", "x"));
+      await fail();
+      expect(await refused).to.equal("UNAUTHENTICATED");
     });
   });
 

@@ -11,6 +11,8 @@ import {
   ListRequestSchema,
   PruneRequestSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { type Clock, systemClock } from "../../src/clock.ts";
+import type { EpochMs } from "../../src/entry.ts";
 import { ROLES } from "../../src/principal.ts";
 import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
 import { checkHealth } from "../support/health-client.ts";
@@ -336,6 +338,39 @@ describe("who may call what", () => {
     expect(String(peer)).to.match(/^(127\.0\.0\.1|::1|::ffff:127\.0\.0\.1):\d+$/);
     expect(running.logText()).not.to.include(token.split(".")[2]);
     expect(running.logText()).not.to.match(/eyJ/);
+  });
+});
+
+describe("a service whose clock was set back", () => {
+  it("does not let in who shows a token that has expired by the database's clock", async () => {
+    const folder = await freshFolder();
+    const key = await createSigningKey("k1");
+    await writeFile(join(folder, "keys.json"), keySetOf(key));
+    const behind: Clock = {
+      now: () => (systemClock.now() - 3_600_000) as EpochMs,
+      monotonic: () => systemClock.monotonic(),
+      schedule: (delayMs, callback) => systemClock.schedule(delayMs, callback),
+    };
+    const running = await startService({
+      url: `sqlite:${join(folder, "token-blacklist.db")}`,
+      env: { AUTH_JWKS_FILE: join(folder, "keys.json"), AUTH_ISSUER: ISSUER, AUTH_AUDIENCE: AUDIENCE },
+      clock: behind,
+    });
+    const channel = new RawChannel(running.address);
+    try {
+      const reasons: string[] = [];
+      for (const exp of [now() - 60, now() + 60]) {
+        const claims = { iss: ISSUER, aud: AUDIENCE, sub: "somebody", exp, scope: "check" };
+        const authorization = [`Bearer ${await signToken(key, claims)}`];
+        const [method, bytes] = CALLS.check;
+        const path = `/tokenblacklist.v1.TokenBlacklist/${method}`;
+        reasons.push(reasonIn(await channel.call(path, bytes, { timeoutMs: 5000, authorization })));
+      }
+      expect(reasons).to.deep.equal(["UNAUTHENTICATED", "OK"]);
+    } finally {
+      channel.close();
+      await running.stop();
+    }
   });
 });
 
