@@ -80,6 +80,26 @@ export const SWEEP_INDEX_SEGMENTS = 4;
  */
 export const ANSWERS_A_TURN_MICROS = 5000;
 
+/** Changes kept for those who hold copies, and entries in them (24 bytes each): who was away for less than these goes on from there. */
+export const MAX_LOGGED_CHANGES = 20_000;
+export const MAX_LOGGED_ENTRIES = 200_000;
+/** Commits before the index was loaded that are logged too, if they are few rows: copies outlive a replica that is restarted. */
+export const LOGGED_BEFORE_LOAD = [1000, 100, 10] as const;
+/** How soon after a read the next one goes out while anybody keeps a copy: how late a copy is, at most, beside the way there. */
+export const WATCH_READ_MS = 8;
+/** The same after a read that failed. */
+export const FAILED_WATCH_READ_MS = 100;
+/** Copies kept at once, each by a stream of its own; one costs some 30 kB. */
+export const MAX_WATCHES = 10_000;
+/** Snapshots sent at once. The others wait: each has a few hundred kB under way, and takes the processor from the checks. */
+export const MAX_SNAPSHOTS = 8;
+/** Bytes that a copy's stream may leave unsent before nothing more is handed to it: one part of a snapshot. */
+export const MAX_WATCH_UNSENT_BYTES = 64 * 1024;
+/** After so long without a change or a proof a stream gives a sign of life. */
+export const WATCH_HEARTBEAT_MS = 5000;
+/** Who has left everything unread for so long is sent away. */
+export const MAX_WATCH_STALL_MS = 60_000;
+
 /** How often a full queue is searched for calls that nobody waits for any more. */
 export const SWEEP_INTERVAL_MS = 10;
 

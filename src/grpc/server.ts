@@ -12,6 +12,7 @@ import {
   file_tokenblacklist_v1_token_blacklist,
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { Feed } from "../blacklist/feed.ts";
 import type { HostPort } from "../host-port.ts";
 import {
   MAX_CONCURRENT_STREAMS,
@@ -26,6 +27,7 @@ import { addReflection } from "./reflection.ts";
 import { serviceDefinition } from "./service-definition.ts";
 import type { TlsContext } from "./tls-context.ts";
 import { type CallEnvironment, type Handlers, unary } from "./unary.ts";
+import { Watches } from "./watches.ts";
 
 const CHANNEL_OPTIONS = {
   "grpc.enable_channelz": 0,
@@ -54,11 +56,14 @@ export async function startGrpcServer(
   address: HostPort,
   {
     handlers,
+    feed,
     environment,
     tls,
     reflection,
   }: {
     handlers: Handlers<typeof TokenBlacklist>;
+    /** What `Watch` streams; undefined: there is nothing to stream. */
+    feed: Feed | undefined;
     environment: CallEnvironment;
     tls: TlsContext | undefined;
     /** Whether it also tells what methods there are. */
@@ -69,7 +74,11 @@ export async function startGrpcServer(
   setLogVerbosity(logVerbosity.NONE);
   const server = new Server(CHANNEL_OPTIONS);
   const health = new Health(TokenBlacklist.typeName);
-  server.addService(serviceDefinition(TokenBlacklist), implementation(handlers, environment));
+  const watches = new Watches(feed, environment);
+  server.addService(serviceDefinition(TokenBlacklist), {
+    ...implementation(handlers, environment),
+    watch: watches.handle,
+  });
   health.addTo(server, environment.log);
   if (reflection) addReflection(server, file_tokenblacklist_v1_token_blacklist);
   // Connections come to it as HTTP/2, whether TLS is below or not.
@@ -89,6 +98,7 @@ export async function startGrpcServer(
       const timer = setTimeout(() => overdue.abort(), timeoutMs);
       await delay(noticeMs);
       const disconnected = listener.stop();
+      watches.drain();
       // Tells every client to go elsewhere. When it calls back depends on Node's version: the connections themselves are asked.
       server.tryShutdown(() => {});
       await Promise.race([environment.calls.drain(), timedOut]);
