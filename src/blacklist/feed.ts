@@ -1,3 +1,4 @@
+import type { BothClocks } from "../both-clocks.ts";
 import type { KnownCaller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import type { EpochMs } from "../entry.ts";
@@ -6,7 +7,6 @@ import { FAILED_WATCH_READ_MS, MAX_SNAPSHOTS, MAX_WATCHES, WATCH_READ_MS } from 
 import type { Revision } from "../revision.ts";
 import type { Standing, Store } from "../store/store.ts";
 import { refuseRevoked } from "./answer.ts";
-import type { BothClocks } from "./both-clocks.ts";
 import type { ChangeLog } from "./change-log.ts";
 import { NO_INDEX } from "./doubt.ts";
 import type { Follower } from "./follower.ts";

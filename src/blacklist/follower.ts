@@ -1,7 +1,9 @@
 import { createHmac } from "node:crypto";
 import type { Logger } from "pino";
+import type { BothClocks } from "../both-clocks.ts";
 import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti } from "../entry.ts";
+import { elapsedSince, type Instant, instantOf } from "../instant.ts";
 import {
   FAILED_READ_PAUSE_MS,
   INDEX_RETRY_MS,
@@ -15,12 +17,10 @@ import {
 import type { Revision } from "../revision.ts";
 import type { Changes, Standing, Store, Tail, TailEntry, TailPosition } from "../store/store.ts";
 import { TokenIndex } from "../token-index/token-index.ts";
-import type { BothClocks } from "./both-clocks.ts";
 import type { ChangeLog } from "./change-log.ts";
 import { HISTORY_CHANGED, READ_ONLY, STOPPED } from "./doubt.ts";
 import { inTurns } from "./in-turns.ts";
 import { loadAll } from "./index-loader.ts";
-import { elapsedSince, type Instant, instantOf } from "./instant.ts";
 
 /** Whoever waits for proof that the index has everything that was acknowledged before they asked. */
 export interface Waiter {

@@ -1,8 +1,8 @@
 import { expect } from "chai";
-import { BothClocks } from "../../src/blacklist/both-clocks.ts";
 import { ChangeLog } from "../../src/blacklist/change-log.ts";
 import { Follower } from "../../src/blacklist/follower.ts";
 import { inTurns } from "../../src/blacklist/in-turns.ts";
+import { BothClocks } from "../../src/both-clocks.ts";
 import type { EpochMs, Jti } from "../../src/entry.ts";
 import { type ServiceError, storeUnavailable } from "../../src/errors.ts";
 import {
