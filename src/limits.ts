@@ -144,3 +144,20 @@ export const MAX_QUOTA_CALLERS = 10_000;
 /** How often the database is asked whether it is still there, and how often while it is not. */
 export const HEARTBEAT_MS = 1000;
 export const HEARTBEAT_WHILE_DOWN_MS = 250;
+
+/** In the client: how often a copy is proven current, unless somebody asks for fresher answers, and how often at most. */
+export const PROOF_INTERVAL_MS = 1000;
+export const SHORTEST_PROOF_INTERVAL_MS = 20;
+/** How long the proof of a copy is waited for. The service gives up its own read sooner, and says so. */
+export const PROOF_TIMEOUT_MS = 2000;
+/** A stream that has said nothing for so long is given up, although the connection may not be: proofs are asked for every second. */
+export const LAST_HEARD_MS = 3000;
+/** The same while a snapshot is awaited: three heartbeats. */
+export const LAST_HEARD_WHILE_LOADING_MS = 3 * WATCH_HEARTBEAT_MS;
+/** How soon, at most, a copy that was cut off tries again: at first, and after many failures. */
+export const WATCH_RETRY_MS = 100;
+export const MAX_WATCH_RETRY_MS = 5000;
+/** The same after what only an operator mends, such as a credential that is not accepted. */
+export const MAX_LASTING_RETRY_MS = 60_000;
+/** How long the token that a stream begins with may take. */
+export const WATCH_TOKEN_MS = 5000;

@@ -84,9 +84,10 @@ export class Subscription {
     if (!changeLog.isOpen) throw NO_INDEX;
     feed.judge(caller);
     if (changeLog.epoch !== this.#epoch || this.#next < changeLog.first) this.#startOver();
-    if (this.#snapshot !== undefined && !feed.mayBeginSnapshot(this)) return undefined;
     if (!this.#opened) return this.#open();
-    if (this.#snapshot !== undefined) return this.#part(this.#snapshot);
+    if (this.#snapshot !== undefined) {
+      return feed.mayBeginSnapshot(this) ? this.#part(this.#snapshot) : undefined;
+    }
     const change = changeLog.at(this.#next);
     if (change !== undefined && (this.#answer === undefined || this.#next < this.#answer.after)) {
       this.#next++;

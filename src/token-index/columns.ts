@@ -1,5 +1,5 @@
 /** Bytes of one entry in each column. */
-export const FINGERPRINT_BYTES = 16;
+const FINGERPRINT_BYTES = 16;
 export const UNTIL_BYTES = 8;
 const WORDS = 4;
 const HALF = 2 ** 32;
@@ -69,6 +69,19 @@ export function eachOf(
     const low = times.getUint32(at * UNTIL_BYTES, true);
     each(print, times.getUint32(at * UNTIL_BYTES + 4, true) * HALF + low);
   }
+}
+
+/** The same entries in their order, at most `count` at a time; at least once, if there are none. */
+export function* inParts({ fingerprints, until }: Columns, count: number): Generator<Columns> {
+  let from = 0;
+  do {
+    const to = from + count;
+    yield {
+      fingerprints: fingerprints.subarray(from * FINGERPRINT_BYTES, to * FINGERPRINT_BYTES),
+      until: until.subarray(from * UNTIL_BYTES, to * UNTIL_BYTES),
+    };
+    from = to;
+  } while (from * UNTIL_BYTES < until.length || from * FINGERPRINT_BYTES < fingerprints.length);
 }
 
 function doubled(view: DataView<ArrayBuffer>): DataView<ArrayBuffer> {
