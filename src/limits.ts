@@ -161,3 +161,30 @@ export const MAX_WATCH_RETRY_MS = 5000;
 export const MAX_LASTING_RETRY_MS = 60_000;
 /** How long the token that a stream begins with may take. */
 export const WATCH_TOKEN_MS = 5000;
+
+/**
+ * How long the client library waits for a check. It is on the way of every request of a gateway, and the service gives up
+ * its own read of the database after {@link STORE_TIMEOUT_MS}: what has not been answered by then will hardly be.
+ */
+export const CHECK_TIMEOUT_MS = 2000;
+/** Checks that wait in one client before more are refused: some 20 MB, and far more than a process can serve in time. */
+export const MAX_PENDING_CHECKS = 50_000;
+/** Calls for checks of one freshness under way at once; what is asked meanwhile shares the next one. */
+export const MAX_CHECK_CALLS = 2;
+/** Freshnesses that checks may be asked with at the same time: revisions are many, and each needs calls of its own. */
+export const MAX_FRESHNESSES = 256;
+/** Positives that a client remembers, some 20 MB at worst, and for how long where the token's own expiry is not known. */
+export const MAX_REMEMBERED_POSITIVES = 100_000;
+export const REMEMBER_POSITIVE_MS = 60_000;
+/** Attempts at one call, and the pause before the second; each further one is up to twice as long. */
+export const MAX_CALL_ATTEMPTS = 10;
+export const FIRST_REPEAT_MS = 25;
+export const MAX_REPEAT_MS = 500;
+/** How soon and how rarely a client tries to reconnect: a service that was restarted is found well within a check's deadline. */
+export const RECONNECT_MS = 100;
+export const MAX_RECONNECT_MS = 2000;
+/** A connection that carries nothing is asked for a sign of life so often, and given up without one after so long. */
+export const KEEPALIVE_MS = 20_000;
+export const KEEPALIVE_TIMEOUT_MS = 5000;
+/** How often a client that cannot answer checks says so in its log. */
+export const CLIENT_LOG_INTERVAL_MS = 10_000;
