@@ -25,13 +25,21 @@ export interface ConnectOptions {
   readonly timeoutMs?: number | undefined;
   /** What a check comes to that cannot be answered; `throw` unless given. */
   readonly onUnavailable?: OnUnavailable | undefined;
+  /** In replica mode: with more entries than this, some 40 bytes each, checks ask the service. 20 million unless given. */
+  readonly maxCopyEntries?: number | undefined;
   readonly metrics?: ClientMetrics | undefined;
   /** Unless given, warnings go to standard error. */
   readonly log?: ClientLog | undefined;
 }
 
 /** Throws a `ClientError` with everything that is wrong with `options`: a policy that was misspelt must not be guessed. */
-export function checkConnectOptions({ address, mode, timeoutMs, onUnavailable }: ConnectOptions): void {
+export function checkConnectOptions({
+  address,
+  mode,
+  timeoutMs,
+  onUnavailable,
+  maxCopyEntries,
+}: ConnectOptions): void {
   const violations: Violation[] = [];
   const expect = (field: string, description: string | undefined) => {
     if (description !== undefined) violations.push({ field, description });
@@ -42,6 +50,8 @@ export function checkConnectOptions({ address, mode, timeoutMs, onUnavailable }:
   expect("mode", oneOf(mode, ["remote", "replica"]));
   expect("onUnavailable", oneOf(onUnavailable, ["throw", "deny", "allow"]));
   expect("timeoutMs", timeoutMs === undefined ? undefined : timeoutProblem(timeoutMs));
+  const isCount = maxCopyEntries === undefined || (Number.isInteger(maxCopyEntries) && maxCopyEntries > 0);
+  expect("maxCopyEntries", isCount ? undefined : "must be a whole number above 0");
   if (violations.length > 0) throw invalidAll(violations);
 }
 

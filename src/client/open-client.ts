@@ -1,6 +1,6 @@
 import type { Clock } from "../clock.ts";
 import { toTimestamp } from "../grpc/timestamps.ts";
-import { CHECK_TIMEOUT_MS, DEFAULT_DEADLINE_MS } from "../limits.ts";
+import { CHECK_TIMEOUT_MS, DEFAULT_DEADLINE_MS, MAX_COPY_ENTRIES } from "../limits.ts";
 import type { BlacklistClient, CallOptions, PruneOptions } from "./blacklist-client.ts";
 import { openChannel } from "./channel.ts";
 import { CheckBatcher } from "./check-batcher.ts";
@@ -55,7 +55,8 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
     metrics.state?.(state);
   }
 
-  const replica = factory?.({ ...channel, clock, random, log, metrics, onState: setState });
+  const { maxCopyEntries: maxEntries = MAX_COPY_ENTRIES } = options;
+  const replica = factory?.({ ...channel, clock, maxEntries, random, log, metrics, onState: setState });
   if (replica === undefined) watchConnection(channel.grpc, (is) => setState(is ? "ready" : "unavailable"));
 
   const batcher = new CheckBatcher({

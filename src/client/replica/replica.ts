@@ -29,6 +29,8 @@ export interface ReplicaSetup {
   readonly grpc: Client;
   readonly authorization: Authorization | undefined;
   readonly clock: Clock;
+  /** With more than that there is no copy. */
+  readonly maxEntries: number;
   /** 0 to 1, without 1. */
   readonly random: () => number;
   readonly log: Required<ClientLog>;

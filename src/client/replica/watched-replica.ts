@@ -1,5 +1,6 @@
 import { Metadata } from "@grpc/grpc-js";
 import {
+  INDEX_RETRY_MS,
   LAST_HEARD_MS,
   LAST_HEARD_WHILE_LOADING_MS,
   MAX_LASTING_RETRY_MS,
@@ -99,6 +100,7 @@ export class WatchedReplica implements Replica, WatchListener {
   onTime(time: number): void {
     this.#heardAt = this.#setup.clock.monotonic();
     this.#copy.observe(time);
+    if (this.#copy.size > this.#setup.maxEntries) this.#overflow();
   }
 
   onOpened(opened: { readonly isSnapshot: boolean; readonly key: Uint8Array }): void {
@@ -136,15 +138,30 @@ export class WatchedReplica implements Replica, WatchListener {
     this.#proofs.fail(CUT_OFF);
     if (this.#isClosed) return;
     onState("unavailable");
-    const longest = LASTING.has(error.code)
-      ? MAX_LASTING_RETRY_MS
-      : Math.min(MAX_WATCH_RETRY_MS, WATCH_RETRY_MS * 2 ** this.#failures++);
     // Never all gateways at once: anywhere within the time.
-    const waitMs = Math.max(Math.ceil(random() * longest), error.retryAfterMs ?? 0);
+    const waitMs = Math.max(Math.ceil(random() * this.#longestWait(error)), error.retryAfterMs ?? 0);
     const details = { code: error.code, reason: error.reason, detail: error.message, retry_ms: waitMs };
     // A stream that ends is part of the service's life; one that does not begin is not.
     log[wasOpened ? "info" : "warn"]("the copy of the blacklist is cut off", details);
     this.#cancelRetry = clock.schedule(waitMs, () => void this.#connect());
+  }
+
+  #longestWait({ code }: ClientError): number {
+    if (LASTING.has(code)) return MAX_LASTING_RETRY_MS;
+    return Math.min(MAX_WATCH_RETRY_MS, WATCH_RETRY_MS * 2 ** this.#failures++);
+  }
+
+  /** By the time of the next attempt much may have expired. */
+  #overflow(): void {
+    const { log, maxEntries } = this.#setup;
+    log.warn("the copy of the blacklist is too large: checks ask the service. Raise maxCopyEntries", {
+      entries: this.#copy.size,
+      max: maxEntries,
+    });
+    this.#stream?.cancel(
+      new ClientError("RESOURCE_EXHAUSTED", "the copy is too large", { retryAfterMs: INDEX_RETRY_MS }),
+    );
+    this.#copy.drop();
   }
 
   /** Whether a `sync` would be answered soon: not before a snapshot has been sent. */
