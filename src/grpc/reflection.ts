@@ -4,9 +4,9 @@ import type { Server } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 
 /** Lets tools such as grpcurl ask what this server offers. */
-export function addReflection(server: Server, file: DescFile): void {
+export function addReflection(server: Server, offered: readonly DescFile[]): void {
   const files = new Map<string, Buffer>();
-  collect(file, files);
+  for (const file of offered) collect(file, files);
   const definition = { fileDescriptorProtos: [...files.values()] };
   new ReflectionService({ service: definition } as never).addToServer(server);
 }
