@@ -133,7 +133,7 @@ function write(response: ServerResponse, ruling: Ruling, { isLast }: { isLast: b
     return;
   }
   const { status, headers, text } = denialOf(ruling);
-  response.writeHead(status, headers).end(text);
+  response.writeHead(status, { ...headers, "content-length": Buffer.byteLength(text) }).end(text);
 }
 
 interface Report extends Setup {
