@@ -157,6 +157,25 @@ describe("an application behind NGINX, as the documents configure it", () => {
     }
   });
 
+  it("gets nothing on any answer but a pass", async () => {
+    await running.stop();
+    const stub = createServer((request, response) => {
+      request.resume().once("end", () => response.writeHead(Number(request.headers.authorization)).end());
+    });
+    await new Promise<void>((resolve) => stub.listen(authzPort, "127.0.0.1", resolve));
+    try {
+      for (const status of [301, 302, 400, 404, 408, 429, 431, 500, 502, 503, 504]) {
+        expect([status, await send(String(status))]).to.deep.equal([status, CANNOT_TELL]);
+      }
+      expect(await send("403")).to.deep.equal({ status: 403, fromApplication: false });
+      expect(received).to.deep.equal([]);
+      expect(await send("204")).to.deep.equal(LIVE);
+    } finally {
+      stub.closeAllConnections();
+      await new Promise((resolve) => stub.close(resolve));
+    }
+  });
+
   it("gets nothing while the service is stopped, and goes on once it is back", async () => {
     expect(await send(bearer("live"))).to.deep.equal(LIVE);
     await running.stop();
