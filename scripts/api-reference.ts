@@ -28,6 +28,7 @@ const At = {
   fileEnum: 5,
   fileService: 6,
   field: 2,
+  nestedMessage: 3,
   nestedEnum: 4,
   oneof: 8,
   method: 2,
@@ -108,6 +109,24 @@ function typeOf(field: DescField): string {
   return field.fieldKind === "list" ? `repeated ${name}` : `${name}`;
 }
 
+function inputOf({ input, methodKind }: DescMethod): string {
+  const isStream = methodKind === "client_streaming" || methodKind === "bidi_streaming";
+  return `${isStream ? "stream of " : ""}${typeLink(input)}`;
+}
+
+function outputOf({ output, methodKind }: DescMethod): string {
+  const isStream = methodKind === "server_streaming" || methodKind === "bidi_streaming";
+  return `${isStream ? "stream of " : ""}${typeLink(output)}`;
+}
+
+/** A message, and those declared within it. */
+function withNested(message: DescMessage, path: Path): { message: DescMessage; path: Path }[] {
+  const nested = message.nestedMessages.flatMap((inner, i) =>
+    withNested(inner, [...path, At.nestedMessage, i]),
+  );
+  return [{ message, path }, ...nested];
+}
+
 function table(head: string[], rows: string[][]): string {
   const cell = (text: string) =>
     text.replaceAll("|", "\\|").replaceAll("\n\n", "<br><br>").replaceAll("\n", " ");
@@ -116,7 +135,7 @@ function table(head: string[], rows: string[][]): string {
 
 function render(file: DescFile): string {
   const commentAt = readComments(file);
-  const messages = file.messages.map((message, i) => ({ message, path: [At.fileMessage, i] }));
+  const messages = file.messages.flatMap((message, i) => withNested(message, [At.fileMessage, i]));
   const enums = [
     ...messages.flatMap(({ message, path }) =>
       message.nestedEnums.map((type, i) => ({ type, path: [...path, At.nestedEnum, i] })),
@@ -124,7 +143,7 @@ function render(file: DescFile): string {
     ...file.enums.map((type, i) => ({ type, path: [At.fileEnum, i] })),
   ];
   const anchors = readAnchors(
-    file.messages,
+    messages.map(({ message }) => message),
     enums.map(({ type }) => type),
     file.services,
   );
@@ -133,7 +152,7 @@ function render(file: DescFile): string {
   function renderMethod(method: DescMethod, path: Path): string[] {
     return [
       `### ${method.name}`,
-      `\`/${method.parent.typeName}/${method.name}\`: ${typeLink(method.input)} → ${typeLink(method.output)}`,
+      `\`/${method.parent.typeName}/${method.name}\`: ${inputOf(method)} → ${outputOf(method)}`,
       explain(path, method.name),
     ];
   }
@@ -175,8 +194,8 @@ function render(file: DescFile): string {
         ["Method", "Request", "Response"],
         service.methods.map((method) => [
           `[${method.name}](${anchorOf(method.name)})`,
-          typeLink(method.input),
-          typeLink(method.output),
+          inputOf(method),
+          outputOf(method),
         ]),
       ),
       explain([At.fileService, i], service.name),

@@ -80,6 +80,26 @@ export const SWEEP_INDEX_SEGMENTS = 4;
  */
 export const ANSWERS_A_TURN_MICROS = 5000;
 
+/** Changes kept for those who hold copies, and entries in them (24 bytes each): who was away for less than these goes on from there. */
+export const MAX_LOGGED_CHANGES = 20_000;
+export const MAX_LOGGED_ENTRIES = 200_000;
+/** Commits before the index was loaded that are logged too, if they are few rows: copies outlive a replica that is restarted. */
+export const LOGGED_BEFORE_LOAD = [1000, 100, 10] as const;
+/** How soon after a read the next one goes out while anybody keeps a copy: how late a copy is, at most, beside the way there. */
+export const WATCH_READ_MS = 8;
+/** The same after a read that failed. */
+export const FAILED_WATCH_READ_MS = 100;
+/** Copies kept at once, each by a stream of its own; one costs some 30 kB. */
+export const MAX_WATCHES = 10_000;
+/** Snapshots sent at once. The others wait: each has a few hundred kB under way, and takes the processor from the checks. */
+export const MAX_SNAPSHOTS = 8;
+/** Bytes that a copy's stream may leave unsent before nothing more is handed to it: one part of a snapshot. */
+export const MAX_WATCH_UNSENT_BYTES = 64 * 1024;
+/** After so long without a change or a proof a stream gives a sign of life. */
+export const WATCH_HEARTBEAT_MS = 5000;
+/** Who has left everything unread for so long is sent away. */
+export const MAX_WATCH_STALL_MS = 60_000;
+
 /** How often a full queue is searched for calls that nobody waits for any more. */
 export const SWEEP_INTERVAL_MS = 10;
 
@@ -135,3 +155,47 @@ export const MAX_QUOTA_CALLERS = 10_000;
 /** How often the database is asked whether it is still there, and how often while it is not. */
 export const HEARTBEAT_MS = 1000;
 export const HEARTBEAT_WHILE_DOWN_MS = 250;
+
+/** In the client: how often a copy is proven current, unless somebody asks for fresher answers, and how often at most. */
+export const PROOF_INTERVAL_MS = 1000;
+export const SHORTEST_PROOF_INTERVAL_MS = 20;
+/** How long the proof of a copy is waited for. The service gives up its own read sooner, and says so. */
+export const PROOF_TIMEOUT_MS = 2000;
+/** A stream that has said nothing for so long is given up, although the connection may not be: proofs are asked for every second. */
+export const LAST_HEARD_MS = 3000;
+/** The same while a snapshot is awaited: three heartbeats. */
+export const LAST_HEARD_WHILE_LOADING_MS = 3 * WATCH_HEARTBEAT_MS;
+/** How soon, at most, a copy that was cut off tries again: at first, and after many failures. */
+export const WATCH_RETRY_MS = 100;
+export const MAX_WATCH_RETRY_MS = 5000;
+/** The same after what only an operator mends, such as a credential that is not accepted. */
+export const MAX_LASTING_RETRY_MS = 60_000;
+/** How long the token that a stream begins with may take. */
+export const WATCH_TOKEN_MS = 5000;
+
+/**
+ * How long the client library waits for a check. It is on the way of every request of a gateway, and the service gives up
+ * its own read of the database after {@link STORE_TIMEOUT_MS}: what has not been answered by then will hardly be.
+ */
+export const CHECK_TIMEOUT_MS = 2000;
+/** Checks that wait in one client before more are refused: some 20 MB, and far more than a process can serve in time. */
+export const MAX_PENDING_CHECKS = 50_000;
+/** Calls for checks of one freshness under way at once; what is asked meanwhile shares the next one. */
+export const MAX_CHECK_CALLS = 2;
+/** Freshnesses that checks may be asked with at the same time: revisions are many, and each needs calls of its own. */
+export const MAX_FRESHNESSES = 256;
+/** Positives that a client remembers, some 20 MB at worst, and for how long where the token's own expiry is not known. */
+export const MAX_REMEMBERED_POSITIVES = 100_000;
+export const REMEMBER_POSITIVE_MS = 60_000;
+/** Attempts at one call, and the pause before the second; each further one is up to twice as long. */
+export const MAX_CALL_ATTEMPTS = 10;
+export const FIRST_REPEAT_MS = 25;
+export const MAX_REPEAT_MS = 500;
+/** How soon and how rarely a client tries to reconnect: a service that was restarted is found well within a check's deadline. */
+export const RECONNECT_MS = 100;
+export const MAX_RECONNECT_MS = 2000;
+/** A connection that carries nothing is asked for a sign of life so often, and given up without one after so long. */
+export const KEEPALIVE_MS = 20_000;
+export const KEEPALIVE_TIMEOUT_MS = 5000;
+/** How often a client that cannot answer checks says so in its log. */
+export const CLIENT_LOG_INTERVAL_MS = 10_000;

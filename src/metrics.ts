@@ -69,6 +69,18 @@ export class Metrics {
     });
   }
 
+  /** Who keeps copies, asked whenever the metrics are. */
+  watchFeed(feed: { readonly size: number }): void {
+    new Gauge({
+      name: "tokenblacklist_watchers",
+      help: "Copies of the blacklist that this replica feeds.",
+      registers: [this.#registry],
+      collect() {
+        this.set(feed.size);
+      },
+    });
+  }
+
   setServing(serving: boolean): void {
     this.#serving.set(serving ? 1 : 0);
   }

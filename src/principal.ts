@@ -15,3 +15,6 @@ export interface Principal {
 
 /** Every caller, where the service is not asked to tell them apart. */
 export const ANYBODY: Principal = { name: "", roles: new Set(ROLES) };
+
+/** Before it is known who calls, and where it stays unknown. */
+export const NOBODY: Principal = { name: "", roles: new Set() };

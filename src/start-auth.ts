@@ -5,7 +5,7 @@ import { Certificates } from "./auth/certificates.ts";
 import { KeySet } from "./auth/key-set.ts";
 import type { KeySource } from "./auth/key-source.ts";
 import { RawTokens } from "./auth/raw-tokens.ts";
-import type { BothClocks } from "./blacklist/both-clocks.ts";
+import type { BothClocks } from "./both-clocks.ts";
 import type { Clock } from "./clock.ts";
 import type { Security } from "./config/security.ts";
 

@@ -2,14 +2,16 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { startAdminServer } from "./admin/admin-server.ts";
 import { Blacklist } from "./blacklist/blacklist.ts";
-import { BothClocks } from "./blacklist/both-clocks.ts";
+import { ChangeLog } from "./blacklist/change-log.ts";
 import { CoalescedChecks } from "./blacklist/coalesced-checks.ts";
+import { Feed } from "./blacklist/feed.ts";
 import { Follower } from "./blacklist/follower.ts";
 import { Heartbeat } from "./blacklist/heartbeat.ts";
 import { IndexedChecks } from "./blacklist/indexed-checks.ts";
 import { PruneSchedule } from "./blacklist/prune-schedule.ts";
 import { Quota } from "./blacklist/quota.ts";
 import { Writer } from "./blacklist/writer.ts";
+import { BothClocks } from "./both-clocks.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { Config } from "./config/config.ts";
 import { SchemaError, StartError } from "./errors.ts";
@@ -62,11 +64,14 @@ export async function start(
     closers.push(() => within(writer.settled()));
     const clocks = new BothClocks(clock);
     const fromDatabase = new CoalescedChecks({ store, clock, leewayMs });
+    const changeLog = new ChangeLog();
     const follower = config.index
-      ? new Follower({ store, clock, clocks, log, leewayMs, maxEntries: config.indexMaxEntries })
+      ? new Follower({ store, clock, clocks, log, changeLog, leewayMs, maxEntries: config.indexMaxEntries })
       : undefined;
+    const feed = follower && new Feed({ follower, changeLog, store, clock, clocks, leewayMs });
     closers.push(() => follower?.stop());
     if (follower !== undefined) metrics.watchIndex(follower);
+    if (feed !== undefined) metrics.watchFeed(feed);
     const checks =
       follower === undefined
         ? fromDatabase
@@ -93,6 +98,7 @@ export async function start(
     const { maxTokenLifetimeMs } = security;
     const grpc = await startGrpcServer(config.listenAddress, {
       handlers: createHandlers({ blacklist, rawTokens, maxTokenLifetimeMs }),
+      feed,
       environment: {
         log,
         auditLog: security.auditLog ? auditLog(log) : undefined,

@@ -1,6 +1,6 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import { unaryDefinition } from "../../src/grpc/service-definition.ts";
+import { methodDefinition } from "../../src/grpc/service-definition.ts";
 
 const READY_WITHIN_MS = 15_000;
 /** Five bytes stand before a message: whether it is compressed, and its length. */
@@ -48,7 +48,7 @@ export class GrpcClient {
     method: DescMethodUnary<I, O>,
     { timeoutSeconds = 10 } = {},
   ): (request: MessageInitShape<I>) => Promise<MessageShape<O>> {
-    const { path, requestSerialize, responseDeserialize } = unaryDefinition(method);
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
     const headers = {
       ":method": "POST",
       ":path": path,

@@ -1,9 +1,9 @@
+import type { BothClocks } from "../both-clocks.ts";
 import type { Caller, KnownCaller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti, NewEntry } from "../entry.ts";
 import type { Revision } from "../revision.ts";
 import type { ListCursor, ListFilter, ListPage, PruneReceipt, Store } from "../store/store.ts";
-import type { BothClocks } from "./both-clocks.ts";
 import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
 import { PrunePace } from "./prune-pace.ts";
 import type { Quota } from "./quota.ts";

@@ -18,3 +18,8 @@ export const HISTORY_CHANGED = new ServiceError(
 );
 
 export const STOPPED = new ServiceError("STORE_UNAVAILABLE", "this replica is shutting down");
+
+export const NO_INDEX = new ServiceError(
+  "NOT_FRESH",
+  "this replica has no complete index to copy: it is being loaded, too large, or turned off",
+);

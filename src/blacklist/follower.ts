@@ -1,11 +1,14 @@
 import { createHmac } from "node:crypto";
 import type { Logger } from "pino";
+import type { BothClocks } from "../both-clocks.ts";
 import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti } from "../entry.ts";
+import { elapsedSince, type Instant, instantOf } from "../instant.ts";
 import {
   FAILED_READ_PAUSE_MS,
   INDEX_RETRY_MS,
   LOAD_RETRY_MS,
+  LOGGED_BEFORE_LOAD,
   OBSERVED_REVISIONS,
   READ_TURNS,
   SWEEP_INDEX_MS,
@@ -14,11 +17,10 @@ import {
 import type { Revision } from "../revision.ts";
 import type { Changes, Standing, Store, Tail, TailEntry, TailPosition } from "../store/store.ts";
 import { TokenIndex } from "../token-index/token-index.ts";
-import type { BothClocks } from "./both-clocks.ts";
+import type { ChangeLog } from "./change-log.ts";
 import { HISTORY_CHANGED, READ_ONLY, STOPPED } from "./doubt.ts";
 import { inTurns } from "./in-turns.ts";
 import { loadAll } from "./index-loader.ts";
-import { elapsedSince, type Instant, instantOf } from "./instant.ts";
 
 /** Whoever waits for proof that the index has everything that was acknowledged before they asked. */
 export interface Waiter {
@@ -42,6 +44,8 @@ interface Options {
   /** Told at every read what the database's clock says. */
   readonly clocks: BothClocks;
   readonly log: Logger;
+  /** Told of everything that changes in the index once it is complete. */
+  readonly changeLog: ChangeLog;
   readonly leewayMs: number;
   readonly maxEntries: number;
 }
@@ -56,6 +60,7 @@ export class Follower {
   readonly #tail: Tail;
   /** Absent until the deployment's secret is known, and while overflowed. */
   #index: TokenIndex | undefined;
+  #key: Buffer | undefined;
   #phase: Phase = "loading";
   #waiting: Waiter[] = [];
   #planned = false;
@@ -116,6 +121,18 @@ export class Follower {
     return this.#index?.expiryOf(jti) ?? 0;
   }
 
+  /** The entries of a part of the index, as {@link TokenIndex.visit} has it. */
+  visit(place: number, each: (print: Int32Array, expiresAt: number) => void): number {
+    if (this.#index === undefined) throw HISTORY_CHANGED;
+    return this.#index.visit(place, each);
+  }
+
+  /** The key of the index's fingerprints. Throws where there is no index. */
+  get key(): Buffer {
+    if (this.#key === undefined) throw new Error("the index was never complete");
+    return this.#key;
+  }
+
   /** True where everything up to `revision` is in the index, and the revision is known to be of this history. */
   reflects({ number, stamp }: Revision): boolean {
     return (
@@ -148,6 +165,7 @@ export class Follower {
     this.#cancelRetry();
     this.#cancelPlan();
     this.#tail.close();
+    this.#options.changeLog.close();
     this.#fail(this.#takeWaiting(), STOPPED);
   }
 
@@ -218,6 +236,7 @@ export class Follower {
       // The rest may hold what somebody must see, so nobody is answered, and `applied` stays where it is.
       this.#read(group);
       this.#take(changes.entries);
+      this.#options.changeLog.commit(undefined);
       return;
     }
     if (changes.writable) {
@@ -225,6 +244,8 @@ export class Follower {
       this.#provenAt = sentAt;
     }
     this.#take(changes.entries);
+    // Before anybody is told that this was all: whoever keeps a copy has to have it by then.
+    this.#options.changeLog.commit(changes.writable ? changes.revision : undefined);
     this.#checkSize();
     // The database is asked again before those who wait are answered: it works meanwhile.
     if (this.#phase === "following" && this.#waiting.length > 0) this.#read([]);
@@ -253,9 +274,16 @@ export class Follower {
   }
 
   #take(entries: readonly TailEntry[]): void {
-    const { leewayMs, clocks } = this.#options;
+    const { changeLog, leewayMs, clocks } = this.#options;
     const cutoff = clocks.earlier() - leewayMs;
-    for (const { jti, expiresAt } of entries) if (expiresAt > cutoff) this.#index?.add(jti, expiresAt);
+    const index = this.#index;
+    if (index === undefined) return;
+    for (const { jti, expiresAt } of entries) {
+      if (expiresAt <= cutoff) continue;
+      const print = index.fingerprintOf(jti);
+      index.put(print, expiresAt);
+      changeLog.add(print, expiresAt + leewayMs);
+    }
   }
 
   async #load(): Promise<void> {
@@ -265,7 +293,8 @@ export class Follower {
       // Stamps of a history that is lost would be taken for this one's.
       this.#observed.clear();
       const { secret } = await store.open();
-      this.#index ??= new TokenIndex(indexKey(secret));
+      this.#key = indexKey(secret);
+      this.#index ??= new TokenIndex(this.#key);
       const { seen, position } = await loadAll(this.#tail, {
         onStanding: (changes) => clocks.observe(changes.clock, began.wall as EpochMs),
         onPage: (entries) => {
@@ -277,6 +306,7 @@ export class Follower {
       this.#seen = seen;
       this.#position = position;
       await this.#catchUp();
+      await this.#openLog();
       this.#phase = "following";
       this.#problem = undefined;
       log.info({ entries: this.size, duration_ms: Math.round(elapsedSince(began, clock)) }, "index loaded");
@@ -290,17 +320,8 @@ export class Follower {
 
   /** Takes over what changed while the pages were read. */
   async #catchUp(): Promise<void> {
-    const { clock, clocks } = this.#options;
     for (let hasMore = true; hasMore; ) {
-      const sentAt = clock.now();
-      const changes = await this.#tail.changes(this.#position, this.#seen);
-      clocks.observe(changes.clock, sentAt);
-      if (!changes.intact) {
-        this.#phase = "rebuilding";
-        this.#holdsLost = true;
-        this.#applied ??= this.#seen;
-        throw HISTORY_CHANGED;
-      }
+      const changes = await this.#readOn(this.#position);
       this.#advance(changes);
       this.#take(changes.entries);
       hasMore = changes.hasMore;
@@ -308,10 +329,44 @@ export class Follower {
     }
   }
 
+  /**
+   * Logs what changed last before the index was there, unless it is much: whoever kept a copy at another replica, which may be gone,
+   * goes on here. Not after a loss, since the database does not tell any more what this index has beside it.
+   */
+  async #openLog(): Promise<void> {
+    const { changeLog } = this.#options;
+    for (const commits of this.#holdsLost ? [] : LOGGED_BEFORE_LOAD) {
+      const since = Math.max(0, this.applied.number - commits);
+      const changes = await this.#readOn({ revision: since + 1, jti: new Uint8Array() });
+      if (changes.hasMore) continue;
+      changeLog.open(since);
+      this.#advance(changes);
+      this.#take(changes.entries);
+      this.#applied = changes.revision;
+      changeLog.commit(changes.revision);
+      return;
+    }
+    changeLog.open(this.applied.number);
+  }
+
+  /** One read while the index is loaded. Throws where the database has lost what was read from it. */
+  async #readOn(from: TailPosition): Promise<Changes> {
+    const { clock, clocks } = this.#options;
+    const sentAt = clock.now();
+    const changes = await this.#tail.changes(from, this.#seen);
+    clocks.observe(changes.clock, sentAt);
+    if (changes.intact) return changes;
+    this.#phase = "rebuilding";
+    this.#holdsLost = true;
+    this.#applied ??= this.#seen;
+    throw HISTORY_CHANGED;
+  }
+
   #rebuild(group: readonly Waiter[]): void {
     this.#phase = "rebuilding";
     this.#holdsLost = true;
     this.#provenAt = undefined;
+    this.#options.changeLog.close();
     this.#options.log.error(
       { revision: this.#seen?.number },
       "the database has lost commits that were read from it: nothing is ruled out until the index holds both",
@@ -334,6 +389,7 @@ export class Follower {
     this.#phase = "overflowed";
     this.#provenAt = undefined;
     this.#index = undefined;
+    this.#options.changeLog.close();
     this.#cancelRetry = clock.schedule(INDEX_RETRY_MS, () => {
       this.#phase = "loading";
       void this.#load();

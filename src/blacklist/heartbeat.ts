@@ -1,8 +1,8 @@
 import type { Logger } from "pino";
+import type { BothClocks } from "../both-clocks.ts";
 import type { Clock } from "../clock.ts";
 import { HEARTBEAT_MS, HEARTBEAT_WHILE_DOWN_MS, MAX_CLOCK_SKEW_MS } from "../limits.ts";
 import type { Standing } from "../store/store.ts";
-import type { BothClocks } from "./both-clocks.ts";
 
 interface Options {
   /** Asks the database how it stands. */

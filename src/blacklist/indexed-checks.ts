@@ -1,9 +1,9 @@
+import type { BothClocks } from "../both-clocks.ts";
 import type { Caller } from "../caller.ts";
 import type { Jti } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_QUEUED_JTIS } from "../limits.ts";
 import { answer, isBlacklisted, type Knowledge, refuseRevoked } from "./answer.ts";
-import type { BothClocks } from "./both-clocks.ts";
 import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
 import type { Follower } from "./follower.ts";
 import { GONE } from "./waiting-list.ts";

@@ -1,4 +1,3 @@
-import { Client } from "@grpc/grpc-js";
 import {
   type BlacklistRequestSchema,
   type BlacklistResponseSchema,
@@ -11,6 +10,7 @@ import {
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { checkResults, checkVerdicts } from "./answer-checks.ts";
+import { type Channel, openChannel } from "./channel.ts";
 import { type ClientCredentials, clientCredentials } from "./credentials.ts";
 import { type UnaryCall, unaryCall } from "./unary-call.ts";
 
@@ -41,12 +41,11 @@ export function createClient({
   address,
   credentials = clientCredentials(),
 }: ClientSetup): TokenBlacklistClient {
-  const authorization = credentials.authorization(address);
-  const grpc = new Client(address, credentials.channel, {
-    // The service is an internal one: an http_proxy meant for the web must not swallow its calls.
-    "grpc.enable_http_proxy": 0,
-    "grpc.enable_channelz": 0,
-  });
+  return clientOver(openChannel(address, credentials));
+}
+
+/** The same over connections that others may use, too. */
+export function clientOver({ grpc, authorization }: Channel): TokenBlacklistClient {
   const { method } = TokenBlacklist;
   const common = { grpc, authorization };
   return {

@@ -6,7 +6,7 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import { type Client, Metadata } from "@grpc/grpc-js";
-import { unaryDefinition } from "../grpc/service-definition.ts";
+import { methodDefinition } from "../grpc/service-definition.ts";
 import { DEFAULT_DEADLINE_MS } from "../limits.ts";
 import type { Authorization } from "./authorization.ts";
 import { ClientError } from "./client-error.ts";
@@ -40,7 +40,7 @@ export function unaryCall<I extends DescMessage, O extends DescMessage>({
   authorization,
   check,
 }: UnaryCallSetup<I, O>): UnaryCall<I, O> {
-  const { path, requestSerialize, responseDeserialize } = unaryDefinition(method);
+  const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
   return async (init, { timeoutMs = DEFAULT_DEADLINE_MS, signal } = {}) => {
     const request = create(method.input, init);
     const violations = illFormedStrings(method.input, request);

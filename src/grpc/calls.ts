@@ -1,3 +1,4 @@
+import { ServiceError } from "../errors.ts";
 import { MAX_CALLS, MAX_UNSENT_BYTES } from "../limits.ts";
 
 /**
@@ -53,3 +54,13 @@ export class Calls {
     });
   }
 }
+
+/** What a call is told that may not begin. */
+export function refused(reason: keyof typeof REFUSALS): ServiceError {
+  return new ServiceError(reason, REFUSALS[reason]);
+}
+
+const REFUSALS = {
+  DRAINING: "this replica is shutting down",
+  OVERLOADED: "too many calls are being answered",
+} as const;

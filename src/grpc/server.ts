@@ -10,6 +10,7 @@ import {
 } from "@grpc/grpc-js";
 import { Authorization } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { Feed } from "../blacklist/feed.ts";
 import type { Gate } from "../blacklist/gate.ts";
 import type { HostPort } from "../host-port.ts";
 import {
@@ -26,6 +27,7 @@ import { addReflection } from "./reflection.ts";
 import { serviceDefinition } from "./service-definition.ts";
 import type { TlsContext } from "./tls-context.ts";
 import { type CallEnvironment, type Handlers, unary } from "./unary.ts";
+import { Watches } from "./watches.ts";
 
 const CHANNEL_OPTIONS = {
   "grpc.enable_channelz": 0,
@@ -54,12 +56,15 @@ export async function startGrpcServer(
   address: HostPort,
   {
     handlers,
+    feed,
     environment,
     tls,
     reflection,
     extAuthz,
   }: {
     handlers: Handlers<typeof TokenBlacklist>;
+    /** What `Watch` streams; undefined: there is nothing to stream. */
+    feed: Feed | undefined;
     environment: CallEnvironment;
     tls: TlsContext | undefined;
     /** Whether it also tells what methods there are. */
@@ -73,14 +78,14 @@ export async function startGrpcServer(
   const server = new Server(CHANNEL_OPTIONS);
   const services = [TokenBlacklist, ...(extAuthz === undefined ? [] : [Authorization])];
   const health = new Health(services.map(({ typeName }) => typeName));
-  server.addService(serviceDefinition(TokenBlacklist), implementation(handlers, environment));
+  const watches = new Watches(feed, environment);
+  server.addService(serviceDefinition(TokenBlacklist), {
+    ...implementation(handlers, environment),
+    watch: watches.handle,
+  });
   if (extAuthz !== undefined) addExtAuthz(server, { gate: extAuthz, environment });
   health.addTo(server, environment.log);
-  if (reflection)
-    addReflection(
-      server,
-      services.map(({ file }) => file),
-    );
+  if (reflection) addReflection(server, services);
   // Connections come to it as HTTP/2, whether TLS is below or not.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const onConnection = (socket: Socket) => injector.injectConnection(socket);
@@ -98,6 +103,7 @@ export async function startGrpcServer(
       const timer = setTimeout(() => overdue.abort(), timeoutMs);
       await delay(noticeMs);
       const disconnected = listener.stop();
+      watches.drain();
       // Tells every client to go elsewhere. When it calls back depends on Node's version: the connections themselves are asked.
       server.tryShutdown(() => {});
       await Promise.race([environment.calls.drain(), timedOut]);

@@ -1,6 +1,7 @@
 import {
   create,
   type DescMessage,
+  type DescMethod,
   type DescMethodUnary,
   type DescService,
   fromBinary,
@@ -10,7 +11,7 @@ import {
 } from "@bufbuild/protobuf";
 import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
 
-/** What stands for a request that could not be decoded: the unary wrapper answers it, where grpc-js would say INTERNAL. */
+/** What stands for a request that could not be decoded: whoever answers the call refuses it, where grpc-js would say INTERNAL. */
 export const MALFORMED = Symbol("malformed request");
 
 /** The names of a service's unary methods, as the generated code spells them. */
@@ -26,22 +27,21 @@ export type InputOf<S extends DescService, K extends UnaryMethodName<S>> =
 export type OutputOf<S extends DescService, K extends UnaryMethodName<S>> =
   S["method"][K] extends DescMethodUnary<DescMessage, infer O> ? MessageInitShape<O> : never;
 
-/** A service of unary methods, described by protobuf-es, as grpc-js wants it. */
+/** A service, described by protobuf-es, as grpc-js wants it. */
 export function serviceDefinition(service: DescService): ServiceDefinition {
-  return Object.fromEntries(
-    service.methods.map((method) => [method.localName, unaryDefinition(method as DescMethodUnary)]),
-  );
+  return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method)]));
 }
 
-export function unaryDefinition(method: DescMethodUnary): MethodDefinition<object, object> {
+export function methodDefinition(method: DescMethod): MethodDefinition<object, object> {
+  const { methodKind } = method;
   return {
     path: `/${method.parent.typeName}/${method.name}`,
     originalName: method.localName,
-    requestStream: false,
-    responseStream: false,
+    requestStream: methodKind === "client_streaming" || methodKind === "bidi_streaming",
+    responseStream: methodKind === "server_streaming" || methodKind === "bidi_streaming",
     requestSerialize: (message) => encode(method.input, message),
     requestDeserialize: deserializer(method.input, () => MALFORMED as unknown as object),
-    // The unary wrapper has encoded the answer already.
+    // Whoever answers has encoded the answer already.
     responseSerialize: (answer) => (Buffer.isBuffer(answer) ? answer : encode(method.output, answer)),
     responseDeserialize: deserializer(method.output),
   };

@@ -9,9 +9,10 @@ import type { Clock } from "../clock.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
 import { DEFAULT_DEADLINE_MS, SMALL_ANSWER_BYTES } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
-import { ANYBODY, type Principal, type Role } from "../principal.ts";
+import { NOBODY, type Principal, type Role } from "../principal.ts";
 import type { Describe } from "./audit.ts";
-import type { Calls } from "./calls.ts";
+import { logCall } from "./call-log.ts";
+import { type Calls, refused } from "./calls.ts";
 import {
   encode,
   type InputOf,
@@ -92,7 +93,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     const { calls } = this.#options;
     const refusal = calls.enter(() => this.#call.getPeer());
     if (refusal !== undefined) {
-      this.#fail(new ServiceError(refusal, REFUSALS[refusal]));
+      this.#fail(refused(refusal));
       return;
     }
     this.#watch();
@@ -237,33 +238,14 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
 
   #log(code: status, milliseconds: number, failure: ServiceError | undefined): void {
     const { log, quiet } = this.#options;
-    const level = levelOf(code, quiet);
-    if (!log.isLevelEnabled(level)) return;
-    log[level](
-      {
-        method: this.#method.name,
-        code: status[code],
-        ...(failure === undefined ? {} : { reason: failure.reason, detail: failure.message }),
-        ...(failure?.cause === undefined ? {} : { err: failure.cause }),
-        duration_ms: Math.round(milliseconds * 1000) / 1000,
-        ...(this.principal.name === "" ? {} : { caller: this.principal.name }),
-        peer: this.#call.getPeer(),
-      },
-      "call",
-    );
+    const ended = {
+      method: this.#method.name,
+      code,
+      failure,
+      milliseconds,
+      caller: this.principal.name,
+      peer: () => this.#call.getPeer(),
+    };
+    logCall(log, ended, { quiet });
   }
-}
-
-/** Before it is known who calls, and where it stays unknown. */
-const NOBODY: Principal = { ...ANYBODY, roles: new Set() };
-
-const REFUSALS = {
-  DRAINING: "this replica is shutting down",
-  OVERLOADED: "too many calls are being answered",
-} as const;
-
-function levelOf(code: status, quiet: boolean): "debug" | "info" | "warn" | "error" {
-  if (code === status.OK) return quiet ? "debug" : "info";
-  if (code === status.INTERNAL) return "error";
-  return code === status.UNAVAILABLE || code === status.RESOURCE_EXHAUSTED ? "warn" : "info";
 }

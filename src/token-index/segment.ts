@@ -92,6 +92,16 @@ export class Segment {
     return before - this.#size;
   }
 
+  /** Hands over every entry, its fingerprint always in the same array. */
+  visit(each: (print: Int32Array, expiresAt: number) => void): void {
+    const print = new Int32Array(4);
+    for (let slot = 0; slot < this.#slots.length; slot++) {
+      if (this.#slots.isFree(slot)) continue;
+      this.#slots.read(slot, print);
+      each(print, this.#slots.expiryOf(slot));
+    }
+  }
+
   #homeOf(first: number): number {
     // Half of the word is precise enough, and the product stays within 32 bits.
     return Math.imul(first >>> 16, this.#homes) >>> 16;
@@ -124,13 +134,11 @@ export class Segment {
   }
 
   #copy(source: Segment): boolean {
-    const print = new Int32Array(4);
-    for (let slot = 0; slot < source.#slots.length; slot++) {
-      if (source.#slots.isFree(slot)) continue;
-      source.#slots.read(slot, print);
-      if (!this.put(print, source.#slots.expiryOf(slot))) return false;
-    }
-    return true;
+    let fits = true;
+    source.visit((print, expiresAt) => {
+      fits &&= this.put(print, expiresAt);
+    });
+    return fits;
   }
 
   /** Takes all entries out, in order, and puts each into the segment that `whose` names, or into none. */

@@ -40,7 +40,19 @@ export class TokenIndex {
    * Throws a RangeError when `jti` is longer.
    */
   add(jti: string | Uint8Array, expiresAt: number): void {
-    const print = this.#fingerprinter.take(jti);
+    this.put(this.#fingerprinter.take(jti), expiresAt);
+  }
+
+  /**
+   * The fingerprint of a jti: four words, always in the same array, which holds it until the index is given another jti. Throws as
+   * {@link add} does.
+   */
+  fingerprintOf(jti: string | Uint8Array): Int32Array {
+    return this.#fingerprinter.take(jti);
+  }
+
+  /** Adds a token by its fingerprint, which was made with the same key. */
+  put(print: Int32Array, expiresAt: number): void {
     for (;;) {
       const segment = this.#segmentOf(print);
       const before = segment.size;
@@ -79,6 +91,21 @@ export class TokenIndex {
     return before - this.#size;
   }
 
+  /**
+   * Hands over the entries of one segment, in no order, and says from which place to go on: begun at 0 and gone on with until
+   * the place is {@link LAST_PLACE}, everything that is held throughout is handed over, whatever is added, swept, split or joined
+   * in between; some of it twice. `each` gets the fingerprint always in the same array.
+   *
+   * A place is a fingerprint's second word with its bits in reverse order: so the entries of a segment lie in one piece, and those
+   * of two that part or join too.
+   */
+  visit(place: number, each: (print: Int32Array, expiresAt: number) => void): number {
+    const segment = this.#directory[reverseBits(place) & (this.#directory.length - 1)] as Segment;
+    segment.visit(each);
+    const covered = 2 ** (32 - segment.depth);
+    return (Math.floor(place / covered) + 1) * covered;
+  }
+
   #segmentOf(print: Int32Array): Segment {
     return this.#directory[(print[1] as number) & (this.#directory.length - 1)] as Segment;
   }
@@ -99,6 +126,15 @@ export class TokenIndex {
     if (sibling.depth !== segment.depth || !sibling.join(segment)) return;
     for (let at = place; at < this.#directory.length; at += 2 * bit) this.#directory[at] = sibling;
   }
+}
+
+/** Behind all places of {@link TokenIndex.visit}. */
+export const LAST_PLACE = 2 ** 32;
+
+function reverseBits(word: number): number {
+  let reversed = 0;
+  for (let bit = 0; bit < 32; bit++) reversed = (reversed << 1) | ((word >>> bit) & 1);
+  return reversed;
 }
 
 /** Of the places that a segment has in the directory, each sweep looks at it in the first. */

@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import { BothClocks } from "../../src/blacklist/both-clocks.ts";
 import { Heartbeat } from "../../src/blacklist/heartbeat.ts";
+import { BothClocks } from "../../src/both-clocks.ts";
 import { storeUnavailable } from "../../src/errors.ts";
 import { HEARTBEAT_MS, HEARTBEAT_WHILE_DOWN_MS, MAX_CLOCK_SKEW_MS } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";

@@ -1,10 +1,11 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { BothClocks } from "../../src/blacklist/both-clocks.ts";
+import { ChangeLog } from "../../src/blacklist/change-log.ts";
 import type { CheckAnswer, Freshness } from "../../src/blacklist/checks.ts";
 import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
 import { Follower } from "../../src/blacklist/follower.ts";
 import { IndexedChecks } from "../../src/blacklist/indexed-checks.ts";
+import { BothClocks } from "../../src/both-clocks.ts";
 import type { EpochMs, Jti } from "../../src/entry.ts";
 import { type ServiceError, storeUnavailable } from "../../src/errors.ts";
 import { FAILED_READ_PAUSE_MS, INDEX_RETRY_MS, LOAD_RETRY_MS, MAX_QUEUED_JTIS } from "../../src/limits.ts";
@@ -39,7 +40,15 @@ describe("IndexedChecks", () => {
     store = new HeldStore({ clock });
     const clocks = new BothClocks(clock);
     const { log } = memoryLog();
-    follower = new Follower({ store, clock, clocks, log, leewayMs: LEEWAY, maxEntries });
+    follower = new Follower({
+      store,
+      clock,
+      clocks,
+      log,
+      changeLog: new ChangeLog(),
+      leewayMs: LEEWAY,
+      maxEntries,
+    });
     const fallback = new CoalescedChecks({ store, clock, leewayMs: LEEWAY });
     checks = new IndexedChecks({ follower, fallback, clocks, leewayMs: LEEWAY });
   }

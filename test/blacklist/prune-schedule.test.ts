@@ -1,10 +1,10 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { Blacklist } from "../../src/blacklist/blacklist.ts";
-import { BothClocks } from "../../src/blacklist/both-clocks.ts";
 import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
 import { PruneSchedule } from "../../src/blacklist/prune-schedule.ts";
 import { Writer } from "../../src/blacklist/writer.ts";
+import { BothClocks } from "../../src/both-clocks.ts";
 import { MAX_PRUNE_COUNT } from "../../src/limits.ts";
 import { Metrics } from "../../src/metrics.ts";
 import { FakeClock } from "../support/fake-clock.ts";

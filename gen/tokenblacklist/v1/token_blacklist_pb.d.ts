@@ -495,6 +495,315 @@ export declare type PruneResponse = Message<"tokenblacklist.v1.PruneResponse"> &
 export declare const PruneResponseSchema: GenMessage<PruneResponse>;
 
 /**
+ * What a caller of `Watch` says: `start` once, then `sync` as often as it needs proof.
+ *
+ * @generated from message tokenblacklist.v1.WatchRequest
+ */
+export declare type WatchRequest = Message<"tokenblacklist.v1.WatchRequest"> & {
+  /**
+   * One must be set.
+   *
+   * @generated from oneof tokenblacklist.v1.WatchRequest.request
+   */
+  request: {
+    /**
+     * Begins the stream.
+     *
+     * @generated from field: tokenblacklist.v1.WatchRequest.Start start = 1;
+     */
+    value: WatchRequest_Start;
+    case: "start";
+  } | {
+    /**
+     * Asks for proof.
+     *
+     * @generated from field: tokenblacklist.v1.WatchRequest.Sync sync = 2;
+     */
+    value: WatchRequest_Sync;
+    case: "sync";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message tokenblacklist.v1.WatchRequest.
+ * Use `create(WatchRequestSchema)` to create a new message.
+ */
+export declare const WatchRequestSchema: GenMessage<WatchRequest>;
+
+/**
+ * The first message of a stream.
+ *
+ * @generated from message tokenblacklist.v1.WatchRequest.Start
+ */
+export declare type WatchRequest_Start = Message<"tokenblacklist.v1.WatchRequest.Start"> & {
+  /**
+   * The last `WatchResponse.Entries.revision` that arrived, of a copy that is still there. Empty: there is no
+   * copy, send a snapshot. Malformed: INVALID_ARGUMENT.
+   *
+   * @generated from field: string revision = 1;
+   */
+  revision: string;
+
+  /**
+   * Every kind of entry that the copy can judge. A service that holds entries of another kind refuses with
+   * INVALID_ARGUMENT: the copy would let tokens pass that are blacklisted. Must hold `ENTRY_KIND_JTI`.
+   *
+   * @generated from field: repeated tokenblacklist.v1.EntryKind entry_kinds = 2;
+   */
+  entryKinds: EntryKind[];
+
+  /**
+   * The `WatchResponse.Opened.key` that the copy's fingerprints are made with. With another one than the
+   * service's the copy is of another blacklist: the service sends a snapshot. Required beside `revision`.
+   *
+   * @generated from field: bytes key = 3;
+   */
+  key: Uint8Array;
+};
+
+/**
+ * Describes the message tokenblacklist.v1.WatchRequest.Start.
+ * Use `create(WatchRequest_StartSchema)` to create a new message.
+ */
+export declare const WatchRequest_StartSchema: GenMessage<WatchRequest_Start>;
+
+/**
+ * Asks for proof that the copy is current.
+ *
+ * @generated from message tokenblacklist.v1.WatchRequest.Sync
+ */
+export declare type WatchRequest_Sync = Message<"tokenblacklist.v1.WatchRequest.Sync"> & {
+  /**
+   * Greater than in every `sync` before on this stream, and at least 1.
+   *
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+};
+
+/**
+ * Describes the message tokenblacklist.v1.WatchRequest.Sync.
+ * Use `create(WatchRequest_SyncSchema)` to create a new message.
+ */
+export declare const WatchRequest_SyncSchema: GenMessage<WatchRequest_Sync>;
+
+/**
+ * What the service says to a caller of `Watch`.
+ *
+ * @generated from message tokenblacklist.v1.WatchResponse
+ */
+export declare type WatchResponse = Message<"tokenblacklist.v1.WatchResponse"> & {
+  /**
+   * The service's time when it made the message: the earlier of its own clock and the database's. Always
+   * present.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 1;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * Always one of these. A copy ends the stream at one that it does not know.
+   *
+   * @generated from oneof tokenblacklist.v1.WatchResponse.response
+   */
+  response: {
+    /**
+     * Entries are about to come.
+     *
+     * @generated from field: tokenblacklist.v1.WatchResponse.Opened opened = 2;
+     */
+    value: WatchResponse_Opened;
+    case: "opened";
+  } | {
+    /**
+     * Entries.
+     *
+     * @generated from field: tokenblacklist.v1.WatchResponse.Entries entries = 3;
+     */
+    value: WatchResponse_Entries;
+    case: "entries";
+  } | {
+    /**
+     * Proof.
+     *
+     * @generated from field: tokenblacklist.v1.WatchResponse.Synced synced = 4;
+     */
+    value: WatchResponse_Synced;
+    case: "synced";
+  } | {
+    /**
+     * No proof.
+     *
+     * @generated from field: tokenblacklist.v1.WatchResponse.Unsynced unsynced = 5;
+     */
+    value: WatchResponse_Unsynced;
+    case: "unsynced";
+  } | {
+    /**
+     * A sign of life.
+     *
+     * @generated from field: tokenblacklist.v1.WatchResponse.Heartbeat heartbeat = 6;
+     */
+    value: WatchResponse_Heartbeat;
+    case: "heartbeat";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message tokenblacklist.v1.WatchResponse.
+ * Use `create(WatchResponseSchema)` to create a new message.
+ */
+export declare const WatchResponseSchema: GenMessage<WatchResponse>;
+
+/**
+ * The entries are about to come: of all that is live, or of what has changed.
+ *
+ * @generated from message tokenblacklist.v1.WatchResponse.Opened
+ */
+export declare type WatchResponse_Opened = Message<"tokenblacklist.v1.WatchResponse.Opened"> & {
+  /**
+   * True: all live entries follow, and what changes meanwhile. The copy is complete when the first
+   * `Entries.revision` arrives. False: the changes since `WatchRequest.Start.revision` follow.
+   *
+   * @generated from field: bool snapshot = 1;
+   */
+  snapshot: boolean;
+
+  /**
+   * How fingerprints are made. A copy that does not know it ends the stream. The only one so far is
+   * `chaskey12-uuid-1`, which docs/watch.md in the project defines.
+   *
+   * @generated from field: string hash = 2;
+   */
+  hash: string;
+
+  /**
+   * Its key. It is derived for this purpose alone, is the same at every replica, and is kept as secret as the
+   * blacklist itself: who knows it and may blacklist tokens could choose jtis that collide.
+   *
+   * @generated from field: bytes key = 3;
+   */
+  key: Uint8Array;
+
+  /**
+   * Roughly how many entries follow; of a snapshot alone.
+   *
+   * @generated from field: uint64 entry_count = 4;
+   */
+  entryCount: bigint;
+};
+
+/**
+ * Describes the message tokenblacklist.v1.WatchResponse.Opened.
+ * Use `create(WatchResponse_OpenedSchema)` to create a new message.
+ */
+export declare const WatchResponse_OpenedSchema: GenMessage<WatchResponse_Opened>;
+
+/**
+ * Entries, in columns. The n-th of one column belongs to the n-th of the other.
+ *
+ * @generated from message tokenblacklist.v1.WatchResponse.Entries
+ */
+export declare type WatchResponse_Entries = Message<"tokenblacklist.v1.WatchResponse.Entries"> & {
+  /**
+   * 16 bytes for each entry.
+   *
+   * @generated from field: bytes fingerprints = 1;
+   */
+  fingerprints: Uint8Array;
+
+  /**
+   * 8 bytes for each entry, little-endian: the time until which it answers BLACKLISTED, the leeway included,
+   * in milliseconds since 1970.
+   *
+   * @generated from field: bytes until = 2;
+   */
+  until: Uint8Array;
+
+  /**
+   * Where present, all that this revision includes has been sent. Absent: more follows.
+   *
+   * @generated from field: string revision = 3;
+   */
+  revision: string;
+};
+
+/**
+ * Describes the message tokenblacklist.v1.WatchResponse.Entries.
+ * Use `create(WatchResponse_EntriesSchema)` to create a new message.
+ */
+export declare const WatchResponse_EntriesSchema: GenMessage<WatchResponse_Entries>;
+
+/**
+ * Proof: everything that any replica acknowledged before the service received the `sync` has been sent.
+ *
+ * @generated from message tokenblacklist.v1.WatchResponse.Synced
+ */
+export declare type WatchResponse_Synced = Message<"tokenblacklist.v1.WatchResponse.Synced"> & {
+  /**
+   * The id of that `sync`. It answers all before it, too.
+   *
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * A revision that includes all of it.
+   *
+   * @generated from field: string revision = 2;
+   */
+  revision: string;
+};
+
+/**
+ * Describes the message tokenblacklist.v1.WatchResponse.Synced.
+ * Use `create(WatchResponse_SyncedSchema)` to create a new message.
+ */
+export declare const WatchResponse_SyncedSchema: GenMessage<WatchResponse_Synced>;
+
+/**
+ * There is no proof to be had just now, for every `sync` up to this one: the database cannot be reached or
+ * relied on. The copy may try again with another `sync`.
+ *
+ * @generated from message tokenblacklist.v1.WatchResponse.Unsynced
+ */
+export declare type WatchResponse_Unsynced = Message<"tokenblacklist.v1.WatchResponse.Unsynced"> & {
+  /**
+   * The id of the last `sync` that this answers.
+   *
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * Why, as in `google.rpc.ErrorInfo.reason`: `STORE_UNAVAILABLE` or `NOT_FRESH`.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message tokenblacklist.v1.WatchResponse.Unsynced.
+ * Use `create(WatchResponse_UnsyncedSchema)` to create a new message.
+ */
+export declare const WatchResponse_UnsyncedSchema: GenMessage<WatchResponse_Unsynced>;
+
+/**
+ * Nothing has changed for some seconds, and the stream is alive. It proves nothing.
+ *
+ * @generated from message tokenblacklist.v1.WatchResponse.Heartbeat
+ */
+export declare type WatchResponse_Heartbeat = Message<"tokenblacklist.v1.WatchResponse.Heartbeat"> & {
+};
+
+/**
+ * Describes the message tokenblacklist.v1.WatchResponse.Heartbeat.
+ * Use `create(WatchResponse_HeartbeatSchema)` to create a new message.
+ */
+export declare const WatchResponse_HeartbeatSchema: GenMessage<WatchResponse_Heartbeat>;
+
+/**
  * Whether a token may be accepted, as far as the blacklist is concerned. `VERDICT_NOT_BLACKLISTED` is the
  * only value that lets a token pass; a client refuses on every other, also on values it does not know.
  *
@@ -535,6 +844,32 @@ export enum Verdict {
  * Describes the enum tokenblacklist.v1.Verdict.
  */
 export declare const VerdictSchema: GenEnum<Verdict>;
+
+/**
+ * The kinds of entries that a blacklist may hold.
+ *
+ * @generated from enum tokenblacklist.v1.EntryKind
+ */
+export enum EntryKind {
+  /**
+   * Not a kind.
+   *
+   * @generated from enum value: ENTRY_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * An entry for one token, by its jti.
+   *
+   * @generated from enum value: ENTRY_KIND_JTI = 1;
+   */
+  JTI = 1,
+}
+
+/**
+ * Describes the enum tokenblacklist.v1.EntryKind.
+ */
+export declare const EntryKindSchema: GenEnum<EntryKind>;
 
 /**
  * Knows which JSON Web Tokens must no longer be accepted although they have not expired yet.
@@ -585,7 +920,7 @@ export declare const VerdictSchema: GenEnum<Verdict>;
  *   expired, signed by somebody else, meant for another service, or blacklisted itself. Only where the service
  *   is configured to know its callers.
  * - PERMISSION_DENIED, `PERMISSION_DENIED`: the caller is known, and lacks the role that the message names:
- *   `check` for `IsBlacklisted`, `revoke` for `Blacklist`, `list`, `prune`.
+ *   `check` for `IsBlacklisted` and `Watch`, `revoke` for `Blacklist`, `list`, `prune`.
  * - UNAVAILABLE, `KEYS_UNAVAILABLE`: the keys that tokens are verified with cannot be had. The credential, or
  *   the `jwt` in the request, may be right.
  * - UNAVAILABLE, `STORE_UNAVAILABLE`: the database cannot be reached or cannot be relied on just now.
@@ -720,6 +1055,52 @@ export declare const TokenBlacklist: GenService<{
     methodKind: "unary";
     input: typeof PruneRequestSchema;
     output: typeof PruneResponseSchema;
+  },
+  /**
+   * Streams the blacklist to a caller that keeps a copy of it and answers its own questions from that copy.
+   *
+   * The caller's first message is `start`. The service answers with `opened`, and then sends the entries: all
+   * that are live (a snapshot), or, to a caller that names the revision it has, what has changed since. From
+   * then on it sends every change within some 10 milliseconds, in the order of revisions, without a gap. The
+   * stream has no end of its own.
+   *
+   * **Exact.** Entries are named by a keyed 128-bit hash of their jti, which `WatchResponse.Opened` names
+   * together with its key. An entry may be sent more than once; the latest time of those sent for one
+   * fingerprint counts. An entry is never taken back: it ends when its time has come.
+   *
+   * **Freshness.** What arrived says nothing about what has not arrived yet, and messages may be late. A copy
+   * proves itself current by a `sync`: once `synced` with its id has arrived, the copy reflects every
+   * `Blacklist` that any replica acknowledged before the service received the `sync`. So the copy is at most
+   * as old as the time since it *sent* that message, and no two clocks are compared. Heartbeats prove nothing.
+   *
+   * **Resuming.** `WatchResponse.Entries.revision`, where present, is what to name in
+   * `WatchRequest.Start.revision` after a disconnection, at any replica. A revision that cannot be resumed
+   * from (too long ago, of a database since restored, or not known) is not an error: `opened` announces a
+   * snapshot. So it does in the middle of a stream when the caller has read so slowly that changes would have
+   * had to be kept for it, or when the service has loaded its entries anew. What a copy held before a snapshot
+   * stays valid: only its revision is void.
+   *
+   * **Forgetting.** A copy forgets an entry when the time of the entry has passed by its own clock *and* by
+   * `WatchResponse.time`, the service's, carried on by the copy's monotonic clock.
+   *
+   * **Failing closed.** A copy rules a token out only if it was proven as fresh as the question demands. One
+   * that does not hold a complete snapshot rules nothing out.
+   *
+   * The caller needs the role `check`. Where its credential is a token with a jti, the stream ends with
+   * UNAUTHENTICATED once that is blacklisted. The stream needs no deadline, and a service that brings its
+   * connections to an end now and then ends it with them.
+   *
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`): the first message is not `start`, a later one is, ids do not
+   * grow, or a kind of entry is missing; UNAVAILABLE (`NOT_FRESH`: this replica has no complete index, or is
+   * about to load it anew; `STORE_UNAVAILABLE`; `DRAINING`: try another one at once); RESOURCE_EXHAUSTED
+   * (`OVERLOADED`: too many streams, or the caller has not read for a minute); CANCELLED; INTERNAL.
+   *
+   * @generated from rpc tokenblacklist.v1.TokenBlacklist.Watch
+   */
+  watch: {
+    methodKind: "bidi_streaming";
+    input: typeof WatchRequestSchema;
+    output: typeof WatchResponseSchema;
   },
 }>;
 

@@ -11,7 +11,7 @@ import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@
  * Describes the file tokenblacklist/v1/token_blacklist.proto.
  */
 export const file_tokenblacklist_v1_token_blacklist = /*@__PURE__*/
-  fileDesc("Cid0b2tlbmJsYWNrbGlzdC92MS90b2tlbl9ibGFja2xpc3QucHJvdG8SEXRva2VuYmxhY2tsaXN0LnYxIqMBChBCbGFja2xpc3RlZFRva2VuEgsKA2p0aRgBIAEoCRIuCgpleHBpcmVzX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBCABKAkSEgoKcmV2b2tlZF9ieRgFIAEoCSJ5ChBUb2tlblRvQmxhY2tsaXN0Eg0KA2p0aRgBIAEoCUgAEg0KA2p3dBgCIAEoCUgAEi4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgEIAEoCUIHCgV0b2tlbiJHChBCbGFja2xpc3RSZXF1ZXN0EjMKBnRva2VucxgBIAMoCzIjLnRva2VuYmxhY2tsaXN0LnYxLlRva2VuVG9CbGFja2xpc3QikAIKD0JsYWNrbGlzdFJlc3VsdBIyCgV0b2tlbhgBIAEoCzIjLnRva2VuYmxhY2tsaXN0LnYxLkJsYWNrbGlzdGVkVG9rZW4SOwoHb3V0Y29tZRgCIAEoDjIqLnRva2VuYmxhY2tsaXN0LnYxLkJsYWNrbGlzdFJlc3VsdC5PdXRjb21lIosBCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABITCg9PVVRDT01FX0NSRUFURUQQARIfChtPVVRDT01FX0FMUkVBRFlfQkxBQ0tMSVNURUQQAhIUChBPVVRDT01FX0VYVEVOREVEEAMSGwoXT1VUQ09NRV9BTFJFQURZX0VYUElSRUQQBCJaChFCbGFja2xpc3RSZXNwb25zZRIzCgdyZXN1bHRzGAEgAygLMiIudG9rZW5ibGFja2xpc3QudjEuQmxhY2tsaXN0UmVzdWx0EhAKCHJldmlzaW9uGAIgASgJIoIBChRJc0JsYWNrbGlzdGVkUmVxdWVzdBIMCgRqdGlzGAEgAygJEhsKEWF0X2xlYXN0X3JldmlzaW9uGAIgASgJSAASMgoNbWF4X3N0YWxlbmVzcxgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkgAQgsKCWZyZXNobmVzcyJXChVJc0JsYWNrbGlzdGVkUmVzcG9uc2USLAoIdmVyZGljdHMYASADKA4yGi50b2tlbmJsYWNrbGlzdC52MS5WZXJkaWN0EhAKCHJldmlzaW9uGAIgASgJItYBCgtMaXN0UmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIXCg9pbmNsdWRlX2V4cGlyZWQYAyABKAgSMQoNY3JlYXRlZF9hZnRlchgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoOY3JlYXRlZF9iZWZvcmUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCnJldm9rZWRfYnkYBiABKAkSDAoEanRpcxgHIAMoCSJcCgxMaXN0UmVzcG9uc2USMwoGdG9rZW5zGAEgAygLMiMudG9rZW5ibGFja2xpc3QudjEuQmxhY2tsaXN0ZWRUb2tlbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZgoMUHJ1bmVSZXF1ZXN0EhEKCW1heF9jb3VudBgBIAEoBRIPCgdkcnlfcnVuGAIgASgIEjIKDmV4cGlyZWRfYmVmb3JlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI3Cg1QcnVuZVJlc3BvbnNlEhQKDHBydW5lZF9jb3VudBgBIAEoBRIQCghoYXNfbW9yZRgCIAEoCCptCgdWZXJkaWN0EhcKE1ZFUkRJQ1RfVU5TUEVDSUZJRUQQABIbChdWRVJESUNUX05PVF9CTEFDS0xJU1RFRBABEhcKE1ZFUkRJQ1RfQkxBQ0tMSVNURUQQAhITCg9WRVJESUNUX1VOS05PV04QAzLhAgoOVG9rZW5CbGFja2xpc3QSVgoJQmxhY2tsaXN0EiMudG9rZW5ibGFja2xpc3QudjEuQmxhY2tsaXN0UmVxdWVzdBokLnRva2VuYmxhY2tsaXN0LnYxLkJsYWNrbGlzdFJlc3BvbnNlEmIKDUlzQmxhY2tsaXN0ZWQSJy50b2tlbmJsYWNrbGlzdC52MS5Jc0JsYWNrbGlzdGVkUmVxdWVzdBooLnRva2VuYmxhY2tsaXN0LnYxLklzQmxhY2tsaXN0ZWRSZXNwb25zZRJHCgRMaXN0Eh4udG9rZW5ibGFja2xpc3QudjEuTGlzdFJlcXVlc3QaHy50b2tlbmJsYWNrbGlzdC52MS5MaXN0UmVzcG9uc2USSgoFUHJ1bmUSHy50b2tlbmJsYWNrbGlzdC52MS5QcnVuZVJlcXVlc3QaIC50b2tlbmJsYWNrbGlzdC52MS5QcnVuZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Cid0b2tlbmJsYWNrbGlzdC92MS90b2tlbl9ibGFja2xpc3QucHJvdG8SEXRva2VuYmxhY2tsaXN0LnYxIqMBChBCbGFja2xpc3RlZFRva2VuEgsKA2p0aRgBIAEoCRIuCgpleHBpcmVzX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBCABKAkSEgoKcmV2b2tlZF9ieRgFIAEoCSJ5ChBUb2tlblRvQmxhY2tsaXN0Eg0KA2p0aRgBIAEoCUgAEg0KA2p3dBgCIAEoCUgAEi4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgEIAEoCUIHCgV0b2tlbiJHChBCbGFja2xpc3RSZXF1ZXN0EjMKBnRva2VucxgBIAMoCzIjLnRva2VuYmxhY2tsaXN0LnYxLlRva2VuVG9CbGFja2xpc3QikAIKD0JsYWNrbGlzdFJlc3VsdBIyCgV0b2tlbhgBIAEoCzIjLnRva2VuYmxhY2tsaXN0LnYxLkJsYWNrbGlzdGVkVG9rZW4SOwoHb3V0Y29tZRgCIAEoDjIqLnRva2VuYmxhY2tsaXN0LnYxLkJsYWNrbGlzdFJlc3VsdC5PdXRjb21lIosBCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABITCg9PVVRDT01FX0NSRUFURUQQARIfChtPVVRDT01FX0FMUkVBRFlfQkxBQ0tMSVNURUQQAhIUChBPVVRDT01FX0VYVEVOREVEEAMSGwoXT1VUQ09NRV9BTFJFQURZX0VYUElSRUQQBCJaChFCbGFja2xpc3RSZXNwb25zZRIzCgdyZXN1bHRzGAEgAygLMiIudG9rZW5ibGFja2xpc3QudjEuQmxhY2tsaXN0UmVzdWx0EhAKCHJldmlzaW9uGAIgASgJIoIBChRJc0JsYWNrbGlzdGVkUmVxdWVzdBIMCgRqdGlzGAEgAygJEhsKEWF0X2xlYXN0X3JldmlzaW9uGAIgASgJSAASMgoNbWF4X3N0YWxlbmVzcxgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkgAQgsKCWZyZXNobmVzcyJXChVJc0JsYWNrbGlzdGVkUmVzcG9uc2USLAoIdmVyZGljdHMYASADKA4yGi50b2tlbmJsYWNrbGlzdC52MS5WZXJkaWN0EhAKCHJldmlzaW9uGAIgASgJItYBCgtMaXN0UmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIXCg9pbmNsdWRlX2V4cGlyZWQYAyABKAgSMQoNY3JlYXRlZF9hZnRlchgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoOY3JlYXRlZF9iZWZvcmUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCnJldm9rZWRfYnkYBiABKAkSDAoEanRpcxgHIAMoCSJcCgxMaXN0UmVzcG9uc2USMwoGdG9rZW5zGAEgAygLMiMudG9rZW5ibGFja2xpc3QudjEuQmxhY2tsaXN0ZWRUb2tlbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZgoMUHJ1bmVSZXF1ZXN0EhEKCW1heF9jb3VudBgBIAEoBRIPCgdkcnlfcnVuGAIgASgIEjIKDmV4cGlyZWRfYmVmb3JlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI3Cg1QcnVuZVJlc3BvbnNlEhQKDHBydW5lZF9jb3VudBgBIAEoBRIQCghoYXNfbW9yZRgCIAEoCCL2AQoMV2F0Y2hSZXF1ZXN0EjYKBXN0YXJ0GAEgASgLMiUudG9rZW5ibGFja2xpc3QudjEuV2F0Y2hSZXF1ZXN0LlN0YXJ0SAASNAoEc3luYxgCIAEoCzIkLnRva2VuYmxhY2tsaXN0LnYxLldhdGNoUmVxdWVzdC5TeW5jSAAaWQoFU3RhcnQSEAoIcmV2aXNpb24YASABKAkSMQoLZW50cnlfa2luZHMYAiADKA4yHC50b2tlbmJsYWNrbGlzdC52MS5FbnRyeUtpbmQSCwoDa2V5GAMgASgMGhIKBFN5bmMSCgoCaWQYASABKARCCQoHcmVxdWVzdCLjBAoNV2F0Y2hSZXNwb25zZRIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI5CgZvcGVuZWQYAiABKAsyJy50b2tlbmJsYWNrbGlzdC52MS5XYXRjaFJlc3BvbnNlLk9wZW5lZEgAEjsKB2VudHJpZXMYAyABKAsyKC50b2tlbmJsYWNrbGlzdC52MS5XYXRjaFJlc3BvbnNlLkVudHJpZXNIABI5CgZzeW5jZWQYBCABKAsyJy50b2tlbmJsYWNrbGlzdC52MS5XYXRjaFJlc3BvbnNlLlN5bmNlZEgAEj0KCHVuc3luY2VkGAUgASgLMikudG9rZW5ibGFja2xpc3QudjEuV2F0Y2hSZXNwb25zZS5VbnN5bmNlZEgAEj8KCWhlYXJ0YmVhdBgGIAEoCzIqLnRva2VuYmxhY2tsaXN0LnYxLldhdGNoUmVzcG9uc2UuSGVhcnRiZWF0SAAaSgoGT3BlbmVkEhAKCHNuYXBzaG90GAEgASgIEgwKBGhhc2gYAiABKAkSCwoDa2V5GAMgASgMEhMKC2VudHJ5X2NvdW50GAQgASgEGkAKB0VudHJpZXMSFAoMZmluZ2VycHJpbnRzGAEgASgMEg0KBXVudGlsGAIgASgMEhAKCHJldmlzaW9uGAMgASgJGiYKBlN5bmNlZBIKCgJpZBgBIAEoBBIQCghyZXZpc2lvbhgCIAEoCRomCghVbnN5bmNlZBIKCgJpZBgBIAEoBBIOCgZyZWFzb24YAiABKAkaCwoJSGVhcnRiZWF0QgoKCHJlc3BvbnNlKm0KB1ZlcmRpY3QSFwoTVkVSRElDVF9VTlNQRUNJRklFRBAAEhsKF1ZFUkRJQ1RfTk9UX0JMQUNLTElTVEVEEAESFwoTVkVSRElDVF9CTEFDS0xJU1RFRBACEhMKD1ZFUkRJQ1RfVU5LTk9XThADKjsKCUVudHJ5S2luZBIaChZFTlRSWV9LSU5EX1VOU1BFQ0lGSUVEEAASEgoORU5UUllfS0lORF9KVEkQATKxAwoOVG9rZW5CbGFja2xpc3QSVgoJQmxhY2tsaXN0EiMudG9rZW5ibGFja2xpc3QudjEuQmxhY2tsaXN0UmVxdWVzdBokLnRva2VuYmxhY2tsaXN0LnYxLkJsYWNrbGlzdFJlc3BvbnNlEmIKDUlzQmxhY2tsaXN0ZWQSJy50b2tlbmJsYWNrbGlzdC52MS5Jc0JsYWNrbGlzdGVkUmVxdWVzdBooLnRva2VuYmxhY2tsaXN0LnYxLklzQmxhY2tsaXN0ZWRSZXNwb25zZRJHCgRMaXN0Eh4udG9rZW5ibGFja2xpc3QudjEuTGlzdFJlcXVlc3QaHy50b2tlbmJsYWNrbGlzdC52MS5MaXN0UmVzcG9uc2USSgoFUHJ1bmUSHy50b2tlbmJsYWNrbGlzdC52MS5QcnVuZVJlcXVlc3QaIC50b2tlbmJsYWNrbGlzdC52MS5QcnVuZVJlc3BvbnNlEk4KBVdhdGNoEh8udG9rZW5ibGFja2xpc3QudjEuV2F0Y2hSZXF1ZXN0GiAudG9rZW5ibGFja2xpc3QudjEuV2F0Y2hSZXNwb25zZSgBMAFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message tokenblacklist.v1.BlacklistedToken.
@@ -105,6 +105,69 @@ export const PruneResponseSchema = /*@__PURE__*/
   messageDesc(file_tokenblacklist_v1_token_blacklist, 10);
 
 /**
+ * Describes the message tokenblacklist.v1.WatchRequest.
+ * Use `create(WatchRequestSchema)` to create a new message.
+ */
+export const WatchRequestSchema = /*@__PURE__*/
+  messageDesc(file_tokenblacklist_v1_token_blacklist, 11);
+
+/**
+ * Describes the message tokenblacklist.v1.WatchRequest.Start.
+ * Use `create(WatchRequest_StartSchema)` to create a new message.
+ */
+export const WatchRequest_StartSchema = /*@__PURE__*/
+  messageDesc(file_tokenblacklist_v1_token_blacklist, 11, 0);
+
+/**
+ * Describes the message tokenblacklist.v1.WatchRequest.Sync.
+ * Use `create(WatchRequest_SyncSchema)` to create a new message.
+ */
+export const WatchRequest_SyncSchema = /*@__PURE__*/
+  messageDesc(file_tokenblacklist_v1_token_blacklist, 11, 1);
+
+/**
+ * Describes the message tokenblacklist.v1.WatchResponse.
+ * Use `create(WatchResponseSchema)` to create a new message.
+ */
+export const WatchResponseSchema = /*@__PURE__*/
+  messageDesc(file_tokenblacklist_v1_token_blacklist, 12);
+
+/**
+ * Describes the message tokenblacklist.v1.WatchResponse.Opened.
+ * Use `create(WatchResponse_OpenedSchema)` to create a new message.
+ */
+export const WatchResponse_OpenedSchema = /*@__PURE__*/
+  messageDesc(file_tokenblacklist_v1_token_blacklist, 12, 0);
+
+/**
+ * Describes the message tokenblacklist.v1.WatchResponse.Entries.
+ * Use `create(WatchResponse_EntriesSchema)` to create a new message.
+ */
+export const WatchResponse_EntriesSchema = /*@__PURE__*/
+  messageDesc(file_tokenblacklist_v1_token_blacklist, 12, 1);
+
+/**
+ * Describes the message tokenblacklist.v1.WatchResponse.Synced.
+ * Use `create(WatchResponse_SyncedSchema)` to create a new message.
+ */
+export const WatchResponse_SyncedSchema = /*@__PURE__*/
+  messageDesc(file_tokenblacklist_v1_token_blacklist, 12, 2);
+
+/**
+ * Describes the message tokenblacklist.v1.WatchResponse.Unsynced.
+ * Use `create(WatchResponse_UnsyncedSchema)` to create a new message.
+ */
+export const WatchResponse_UnsyncedSchema = /*@__PURE__*/
+  messageDesc(file_tokenblacklist_v1_token_blacklist, 12, 3);
+
+/**
+ * Describes the message tokenblacklist.v1.WatchResponse.Heartbeat.
+ * Use `create(WatchResponse_HeartbeatSchema)` to create a new message.
+ */
+export const WatchResponse_HeartbeatSchema = /*@__PURE__*/
+  messageDesc(file_tokenblacklist_v1_token_blacklist, 12, 4);
+
+/**
  * Describes the enum tokenblacklist.v1.Verdict.
  */
 export const VerdictSchema = /*@__PURE__*/
@@ -118,6 +181,20 @@ export const VerdictSchema = /*@__PURE__*/
  */
 export const Verdict = /*@__PURE__*/
   tsEnum(VerdictSchema);
+
+/**
+ * Describes the enum tokenblacklist.v1.EntryKind.
+ */
+export const EntryKindSchema = /*@__PURE__*/
+  enumDesc(file_tokenblacklist_v1_token_blacklist, 1);
+
+/**
+ * The kinds of entries that a blacklist may hold.
+ *
+ * @generated from enum tokenblacklist.v1.EntryKind
+ */
+export const EntryKind = /*@__PURE__*/
+  tsEnum(EntryKindSchema);
 
 /**
  * Knows which JSON Web Tokens must no longer be accepted although they have not expired yet.
@@ -168,7 +245,7 @@ export const Verdict = /*@__PURE__*/
  *   expired, signed by somebody else, meant for another service, or blacklisted itself. Only where the service
  *   is configured to know its callers.
  * - PERMISSION_DENIED, `PERMISSION_DENIED`: the caller is known, and lacks the role that the message names:
- *   `check` for `IsBlacklisted`, `revoke` for `Blacklist`, `list`, `prune`.
+ *   `check` for `IsBlacklisted` and `Watch`, `revoke` for `Blacklist`, `list`, `prune`.
  * - UNAVAILABLE, `KEYS_UNAVAILABLE`: the keys that tokens are verified with cannot be had. The credential, or
  *   the `jwt` in the request, may be right.
  * - UNAVAILABLE, `STORE_UNAVAILABLE`: the database cannot be reached or cannot be relied on just now.

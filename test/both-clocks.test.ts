@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { describe, it } from "mocha";
-import { BothClocks } from "../../src/blacklist/both-clocks.ts";
-import type { EpochMs } from "../../src/entry.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { BothClocks } from "../src/both-clocks.ts";
+import type { EpochMs } from "../src/entry.ts";
+import { FakeClock } from "./support/fake-clock.ts";
 
 describe("both clocks", () => {
   it("are taken for the earlier of the two, whichever that is", () => {

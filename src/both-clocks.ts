@@ -1,5 +1,5 @@
-import type { Clock } from "../clock.ts";
-import type { EpochMs } from "../entry.ts";
+import type { Clock } from "./clock.ts";
+import type { EpochMs } from "./entry.ts";
 
 /** This machine's clock beside the database's, as far as it has been seen. */
 export class BothClocks {

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "./clock.ts";
 
 /** A moment, by both of this machine's clocks. */
 export interface Instant {

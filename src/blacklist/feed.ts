@@ -1,0 +1,164 @@
+import type { BothClocks } from "../both-clocks.ts";
+import type { KnownCaller } from "../caller.ts";
+import type { Clock } from "../clock.ts";
+import type { EpochMs } from "../entry.ts";
+import { ServiceError } from "../errors.ts";
+import { FAILED_WATCH_READ_MS, MAX_SNAPSHOTS, MAX_WATCHES, WATCH_READ_MS } from "../limits.ts";
+import type { Revision } from "../revision.ts";
+import type { Standing, Store } from "../store/store.ts";
+import { refuseRevoked } from "./answer.ts";
+import type { ChangeLog } from "./change-log.ts";
+import { NO_INDEX } from "./doubt.ts";
+import type { Follower } from "./follower.ts";
+import { inTurns } from "./in-turns.ts";
+import { Subscription, type SubscriptionHost } from "./subscription.ts";
+
+/** What handing over the latest change to one copy costs, in microseconds. */
+const HAND_OVER_MICROS = 30;
+
+interface Options {
+  readonly follower: Follower;
+  readonly changeLog: ChangeLog;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly clocks: BothClocks;
+  readonly leewayMs: number;
+}
+
+/** From where a copy goes on, and what its fingerprints are made with. */
+export interface CopyState {
+  readonly revision: Revision;
+  readonly key: Uint8Array;
+}
+
+/**
+ * Hands the index, and whatever changes in it, to those who keep copies. However many there are, they share the follower's one
+ * read, which goes out every few milliseconds while there is anybody.
+ */
+export class Feed implements SubscriptionHost {
+  readonly #options: Options;
+  readonly #subscriptions = new Set<Subscription>();
+  /** Those who wait for their turn to be sent a snapshot, and those whose turn it is. */
+  readonly #snapshots = new Set<Subscription>();
+  #planned = false;
+  #cancelRead: (() => void) | undefined;
+
+  constructor(options: Options) {
+    this.#options = options;
+    options.changeLog.listen(() => this.#plan());
+  }
+
+  /** Copies that are being kept. */
+  get size(): number {
+    return this.#subscriptions.size;
+  }
+
+  /** The earlier of this service's clock and the database's. */
+  now(): EpochMs {
+    return this.#options.clocks.earlier();
+  }
+
+  /**
+   * Begins to hand over: from where `copy` is, or, without one or where that cannot be served, all of it. Throws NOT_FRESH where
+   * this replica has no index to hand over, OVERLOADED, UNAUTHENTICATED to a caller whose own token is blacklisted, and what the
+   * database throws.
+   */
+  async open(copy: CopyState | undefined, caller: KnownCaller): Promise<Subscription> {
+    const { follower, changeLog } = this.#options;
+    if (this.#subscriptions.size >= MAX_WATCHES)
+      throw new ServiceError("OVERLOADED", "too many copies are kept");
+    if (follower.phase !== "following") throw NO_INDEX;
+    const { epoch } = changeLog;
+    // What the copy has may have been read by another replica a moment ago.
+    await this.#prove();
+    this.judge(caller);
+    const found = copy === undefined ? undefined : await this.#placeOf(copy);
+    if (follower.phase !== "following" || !changeLog.isOpen) throw NO_INDEX;
+    // It was found in the log of an index that is gone.
+    const place = changeLog.epoch === epoch ? found : undefined;
+    const subscription = new Subscription({ feed: this, follower, changeLog, caller, place });
+    this.#subscriptions.add(subscription);
+    this.#keepReading();
+    return subscription;
+  }
+
+  judge(caller: KnownCaller): void {
+    const { follower, leewayMs, clocks } = this.#options;
+    if (caller.principal.jti === undefined) return;
+    refuseRevoked(caller, {
+      expiryOf: (jti) => follower.expiryOf(jti),
+      now: clocks.earlier(),
+      leewayMs,
+      revision: follower.applied,
+    });
+  }
+
+  untilOf(expiresAt: number): number | undefined {
+    const until = expiresAt + this.#options.leewayMs;
+    return until > this.#options.clocks.earlier() ? until : undefined;
+  }
+
+  mayBeginSnapshot(subscription: Subscription): boolean {
+    this.#snapshots.add(subscription);
+    let place = 0;
+    for (const one of this.#snapshots) {
+      if (one === subscription) return true;
+      if (++place === MAX_SNAPSHOTS) return false;
+    }
+    return false;
+  }
+
+  endSnapshot(subscription: Subscription): void {
+    if (!this.#snapshots.delete(subscription)) return;
+    this.#plan();
+  }
+
+  leave(subscription: Subscription): void {
+    this.#subscriptions.delete(subscription);
+    this.endSnapshot(subscription);
+    if (this.#subscriptions.size > 0) return;
+    this.#cancelRead?.();
+    this.#cancelRead = undefined;
+  }
+
+  /** The number of the first change that the copy lacks; undefined where that is not known, or not kept any more. */
+  async #placeOf({ revision, key }: CopyState): Promise<number | undefined> {
+    const { follower, changeLog, store } = this.#options;
+    if (!follower.key.equals(key) || revision.number > follower.applied.number) return undefined;
+    if (!follower.reflects(revision) && (await store.missing([revision])).length > 0) return undefined;
+    return changeLog.after(revision.number);
+  }
+
+  #prove(): Promise<Standing> {
+    return this.#options.follower.standing();
+  }
+
+  /** One after the other, with a short pause, for as long as there is anybody. */
+  #keepReading(): void {
+    if (this.#cancelRead !== undefined) return;
+    const { clock } = this.#options;
+    const again = (pause: number) => {
+      if (this.#subscriptions.size > 0) this.#cancelRead = clock.schedule(pause, read);
+      else this.#cancelRead = undefined;
+    };
+    const read = () => {
+      this.#prove().then(
+        () => again(WATCH_READ_MS),
+        // Whoever asked for proof is told.
+        () => again(FAILED_WATCH_READ_MS),
+      );
+    };
+    this.#cancelRead = clock.schedule(WATCH_READ_MS, read);
+  }
+
+  /** Several changes may come in one turn of the event loop. */
+  #plan(): void {
+    if (this.#planned || this.#subscriptions.size === 0) return;
+    this.#planned = true;
+    setImmediate(() => {
+      this.#planned = false;
+      const all = [...this.#subscriptions].map((subscription) => ({ cost: HAND_OVER_MICROS, subscription }));
+      inTurns(all, ({ subscription }) => subscription.onReady());
+    });
+  }
+}

@@ -1,0 +1,237 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { type IsBlacklistedRequestSchema, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { Clock } from "../clock.ts";
+import {
+  MAX_BATCH,
+  MAX_CALL_ATTEMPTS,
+  MAX_CHECK_CALLS,
+  MAX_FRESHNESSES,
+  MAX_PENDING_CHECKS,
+} from "../limits.ts";
+import type { Check, Freshness } from "./check.ts";
+import { CheckGroup } from "./check-group.ts";
+import type { TokenBlacklistClient } from "./client.ts";
+import { ClientError } from "./client-error.ts";
+import type { ClientMetrics } from "./client-metrics.ts";
+import type { Deadlines } from "./deadlines.ts";
+import { pause, pauseBeforeRepeating, unlessOwn } from "./retry.ts";
+
+export interface CheckBatcherSetup {
+  readonly isBlacklisted: TokenBlacklistClient["isBlacklisted"];
+  readonly deadlines: Deadlines;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly metrics: ClientMetrics;
+  /** Told how each call went: whether the service answers questions. */
+  readonly onCall: (error: ClientError | undefined, timeoutMs: number) => void;
+}
+
+/** Checks of one freshness: those that wait for a call, and how many calls are under way. */
+interface Lane {
+  readonly key: string | number;
+  readonly freshness: NonNullable<MessageInitShape<typeof IsBlacklistedRequestSchema>["freshness"]>;
+  readonly queue: CheckGroup[];
+  underWay: number;
+  isDue: boolean;
+}
+
+const FULLY_FRESH = "";
+
+/**
+ * Asks the service, many checks a call. What is asked in one turn of the event loop goes at once, in one call; while calls
+ * are under way, what is asked meanwhile waits and shares the next. A check never joins a call that has been sent: its
+ * answer may be older than the question.
+ */
+export class CheckBatcher {
+  readonly #setup: CheckBatcherSetup;
+  readonly #lanes = new Map<string | number, Lane>();
+  #pending = 0;
+
+  constructor(setup: CheckBatcherSetup) {
+    this.#setup = setup;
+  }
+
+  /** Settles `check` some time later, or at once where there is no room for it. */
+  ask(check: Check): void {
+    const lane = this.#pending < MAX_PENDING_CHECKS ? this.#laneFor(check.freshness) : undefined;
+    if (lane === undefined) {
+      check.fail(tooMany());
+      return;
+    }
+    this.#pending++;
+    let group = lane.queue.at(-1);
+    if (group === undefined || group.length >= MAX_BATCH) {
+      group = new CheckGroup(() => this.#pending--);
+      lane.queue.push(group);
+    }
+    const before = group.earliest;
+    group.add(check);
+    if (group.earliest < before) this.#setup.deadlines.watch(group);
+    this.#schedule(lane);
+  }
+
+  /** How many checks wait or are under way. */
+  get pending(): number {
+    return this.#pending;
+  }
+
+  #laneFor({ maxStalenessMs, atLeastRevision }: Freshness): Lane | undefined {
+    const key = maxStalenessMs ?? atLeastRevision ?? FULLY_FRESH;
+    const known = this.#lanes.get(key);
+    if (known !== undefined) return known;
+    if (this.#lanes.size >= MAX_FRESHNESSES && key !== FULLY_FRESH) {
+      // An answer that is fresher than asked is as good; one that says nothing of a revision is not.
+      return maxStalenessMs === undefined ? undefined : this.#laneFor({});
+    }
+    const freshness = inContract({ maxStalenessMs, atLeastRevision });
+    const lane = { key, freshness, queue: [], underWay: 0, isDue: false };
+    this.#lanes.set(key, lane);
+    return lane;
+  }
+
+  /** After this turn: whoever else is woken in it may ask, too. */
+  #schedule(lane: Lane): void {
+    if (lane.isDue || lane.underWay >= MAX_CHECK_CALLS) return;
+    lane.isDue = true;
+    setImmediate(() => {
+      lane.isDue = false;
+      this.#send(lane);
+    });
+  }
+
+  #send(lane: Lane): void {
+    while (lane.underWay < MAX_CHECK_CALLS) {
+      const group = this.#next(lane);
+      if (group === undefined) break;
+      lane.underWay++;
+      void this.#run(group, lane);
+    }
+    const isIdle = lane.underWay === 0 && lane.queue.length === 0;
+    if (isIdle && lane.key !== FULLY_FRESH) this.#lanes.delete(lane.key);
+  }
+
+  /** The checks that have waited longest, as many as a call may hold. */
+  #next(lane: Lane): CheckGroup | undefined {
+    for (;;) {
+      const group = lane.queue.shift();
+      if (group === undefined) return undefined;
+      for (let next = lane.queue[0]; next !== undefined; next = lane.queue[0]) {
+        if (group.length + next.length > MAX_BATCH) break;
+        group.absorb(next);
+        this.#setup.deadlines.forget(next);
+        lane.queue.shift();
+      }
+      if (group.length > 0) return group;
+      this.#setup.deadlines.forget(group);
+    }
+  }
+
+  async #run(group: CheckGroup, lane: Lane): Promise<void> {
+    const count = group.length;
+    group.isUnderWay = true;
+    try {
+      await this.#askUntilSettled(group, lane);
+    } finally {
+      this.#setup.deadlines.forget(group);
+      this.#pending -= count;
+      lane.underWay--;
+      this.#schedule(lane);
+    }
+  }
+
+  async #askUntilSettled(group: CheckGroup, { freshness }: Lane): Promise<void> {
+    const { clock, random, metrics } = this.#setup;
+    for (let attempt = 1; ; attempt++) {
+      const deserted = new AbortController();
+      group.onDeserted = () => deserted.abort();
+      const error = await this.#attempt(group, { freshness, signal: deserted.signal });
+      group.leaveOutSettled();
+      if (error === undefined || group.length === 0) return;
+      const wait = refuseNamed(group, error) ? 0 : pauseBeforeRepeating(error, { attempt, random });
+      if (wait === undefined || attempt >= MAX_CALL_ATTEMPTS) {
+        group.fail(error);
+        return;
+      }
+      // Whose time is up before that is told now what is wrong, not later that it took too long.
+      group.expire(clock.monotonic() + wait, error);
+      group.leaveOutSettled();
+      if (group.length === 0) return;
+      group.lastError = error;
+      metrics.repeated?.({ code: error.code, waitMs: wait });
+      if (wait > 0) await pause(clock, wait, deserted.signal);
+      group.leaveOutSettled();
+      if (group.length === 0) return;
+    }
+  }
+
+  /** Asks once, and settles what was answered. Returns why the others were not. */
+  async #attempt(
+    group: CheckGroup,
+    { freshness, signal }: { freshness: Lane["freshness"]; signal: AbortSignal },
+  ): Promise<ClientError | undefined> {
+    const { clock, isBlacklisted, onCall, metrics } = this.#setup;
+    const { checks } = group;
+    const sentAt = clock.monotonic();
+    const timeoutMs = Math.max(1, Math.ceil(group.latest - sentAt));
+    let verdicts: readonly Verdict[] = [];
+    let failed: ClientError | undefined;
+    try {
+      const jtis = checks.map(({ jti }) => jti);
+      ({ verdicts } = await isBlacklisted({ jtis, freshness }, { timeoutMs, signal }));
+    } catch (cause) {
+      failed = unlessOwn(asClientError(cause), signal.aborted);
+    }
+    onCall(failed, timeoutMs);
+    const seconds = (clock.monotonic() - sentAt) / 1000;
+    metrics.called?.({ code: failed?.code ?? "OK", jtis: checks.length, seconds });
+    return failed ?? settle(checks, verdicts);
+  }
+}
+
+/** Returns what is wrong with those that the service cannot tell. */
+function settle(checks: readonly Check[], verdicts: readonly Verdict[]): ClientError | undefined {
+  let areAllKnown = true;
+  for (const [index, check] of checks.entries()) {
+    const verdict = verdicts[index];
+    if (verdict === Verdict.NOT_BLACKLISTED) check.answer(false, "service");
+    else if (verdict === Verdict.BLACKLISTED) check.answer(true, "service");
+    else areAllKnown = false;
+  }
+  return areAllKnown
+    ? undefined
+    : // Alone, the token would have been answered so.
+      new ClientError("UNAVAILABLE", "the service cannot tell just now", { reason: "NOT_FRESH" });
+}
+
+/**
+ * A service that refuses a request for some of its jtis says for which. Those of other callers are asked about again.
+ * Returns whether there were any such.
+ */
+function refuseNamed(group: CheckGroup, { code, reason, violations }: ClientError): boolean {
+  if (code !== "INVALID_ARGUMENT" || group.length === 1) return false;
+  const { checks } = group;
+  for (const { field, description } of violations) {
+    const check = checks[Number(/^jtis\[(\d+)\]$/.exec(field)?.[1] ?? -1)];
+    if (check === undefined || check.isSettled) continue;
+    const violation = { field: "jti", description };
+    check.fail(new ClientError(code, `jti: ${description}`, { reason, violations: [violation] }));
+  }
+  group.leaveOutSettled();
+  return group.length < checks.length;
+}
+
+/** There is no room for another check. */
+export function tooMany(): ClientError {
+  return new ClientError("RESOURCE_EXHAUSTED", "too many checks wait already", { reason: "OVERLOADED" });
+}
+
+function asClientError(cause: unknown): ClientError {
+  return cause instanceof ClientError ? cause : new ClientError("INTERNAL", "the client failed", { cause });
+}
+
+function inContract({ maxStalenessMs, atLeastRevision }: Freshness): Lane["freshness"] {
+  if (atLeastRevision !== undefined) return { case: "atLeastRevision", value: atLeastRevision };
+  if (maxStalenessMs === undefined) return { case: undefined };
+  return { case: "maxStaleness", value: durationFromMs(maxStalenessMs) };
+}

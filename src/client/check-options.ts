@@ -1,0 +1,50 @@
+import type { Violation } from "../errors.ts";
+import type { CheckOptions } from "./blacklist-client.ts";
+import { ClientError } from "./client-error.ts";
+import { momentProblem } from "./moment.ts";
+
+/** The longest delay that Node.js can wait; 24 days. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** What makes no sense in `options`, or undefined. Callers without a type checker pass on what they were given. */
+export function checkOptionsProblem(options: CheckOptions): ClientError | undefined {
+  const { maxStalenessMs, atLeastRevision, expiresAt, timeoutMs } = options;
+  if (maxStalenessMs !== undefined) {
+    if (!(typeof maxStalenessMs === "number" && maxStalenessMs >= 0 && maxStalenessMs <= MAX_TIMEOUT_MS)) {
+      return invalid("maxStalenessMs", "must be a number of milliseconds, 0 or more");
+    }
+    if (atLeastRevision !== undefined)
+      return invalid("maxStalenessMs", "cannot be asked for beside atLeastRevision");
+  }
+  if (atLeastRevision !== undefined && (typeof atLeastRevision !== "string" || atLeastRevision === "")) {
+    return invalid("atLeastRevision", "must be text that the service gave");
+  }
+  if (timeoutMs !== undefined) {
+    const problem = timeoutProblem(timeoutMs);
+    if (problem !== undefined) return invalid("timeoutMs", problem);
+  }
+  if (expiresAt !== undefined) {
+    const problem = momentProblem(expiresAt);
+    if (problem !== undefined) return invalid("expiresAt", problem);
+  }
+  return undefined;
+}
+
+export function timeoutProblem(timeoutMs: unknown): string | undefined {
+  return typeof timeoutMs === "number" && timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS
+    ? undefined
+    : "must be a number of milliseconds, more than 0";
+}
+
+export function invalid(field: string, description: string): ClientError {
+  return invalidAll([{ field, description }]);
+}
+
+export function invalidAll(violations: readonly Violation[]): ClientError {
+  const text = violations
+    .slice(0, 10)
+    .map(({ field, description }) => `${field}: ${description}`)
+    .join("; ");
+  const message = violations.length > 10 ? `${text}; and ${violations.length - 10} more` : text;
+  return new ClientError("INVALID_ARGUMENT", message, { reason: "INVALID_REQUEST", violations });
+}

@@ -1,0 +1,236 @@
+import type { Clock } from "../clock.ts";
+import { jtiProblem } from "../entry.ts";
+import type { Violation } from "../errors.ts";
+import { MAX_BATCH, MAX_PENDING_CHECKS } from "../limits.ts";
+import type { CheckOptions, PeekOptions } from "./blacklist-client.ts";
+import type { Check, Freshness } from "./check.ts";
+import { type CheckBatcher, tooMany } from "./check-batcher.ts";
+import { CheckGroup } from "./check-group.ts";
+import { checkOptionsProblem, invalid, invalidAll } from "./check-options.ts";
+import { ClientError } from "./client-error.ts";
+import type { AnswerSource, ClientMetrics } from "./client-metrics.ts";
+import type { Deadlines } from "./deadlines.ts";
+import { toEpochMs } from "./moment.ts";
+import { type CheckSettling, type CheckSink, ManySink, PendingCheck, SingleSink } from "./pending-check.ts";
+import type { RememberedPositives } from "./remembered-positives.ts";
+import type { Replica } from "./replica/replica.ts";
+import type { UnavailablePolicy } from "./unavailable-policy.ts";
+
+export interface ChecksSetup {
+  readonly batcher: CheckBatcher;
+  readonly deadlines: Deadlines;
+  readonly positives: RememberedPositives;
+  readonly policy: UnavailablePolicy;
+  readonly replica: Replica | undefined;
+  readonly metrics: ClientMetrics;
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+}
+
+const NO_OPTIONS: CheckOptions = {};
+const FULLY_FRESH: Freshness = {};
+/** So much of a long list is asked about at once. */
+const PART = 4 * MAX_BATCH;
+/** What costs no more than a look has its promise ready. */
+const YES = Promise.resolve(true);
+const NO = Promise.resolve(false);
+
+/** Answers from what is known here, else from the copy once it is proven, else from the service. */
+export class Checks {
+  readonly #setup: ChecksSetup;
+  readonly #positives: RememberedPositives;
+  readonly #replica: Replica | undefined;
+  readonly #onChecked: ClientMetrics["checked"];
+  readonly #settling: CheckSettling;
+  /** Those that wait for the copy's proof, and the proof they wait for. */
+  #proving: { readonly proof: Promise<void>; readonly group: CheckGroup } | undefined;
+  #isClosed = false;
+
+  constructor(setup: ChecksSetup) {
+    this.#setup = setup;
+    this.#positives = setup.positives;
+    this.#replica = setup.replica;
+    this.#onChecked = setup.metrics.checked?.bind(setup.metrics);
+    this.#settling = {
+      onAnswer: (check, isBlacklisted, source) => {
+        if (isBlacklisted) this.#positives.add(check.jti, check.expiresAt);
+        this.#count(isBlacklisted, source);
+      },
+      onFailure: ({ jti }, error) => {
+        const instead = setup.policy.decide(error, () => this.#isKnown(jti));
+        if (instead !== undefined) this.#count(instead, "policy");
+        return instead;
+      },
+    };
+  }
+
+  isBlacklisted(jti: string, options: CheckOptions = NO_OPTIONS): Promise<boolean> {
+    const problem = jtiOf(jti) ?? (options === NO_OPTIONS ? undefined : checkOptionsProblem(options));
+    if (problem !== undefined) return Promise.reject(problem);
+    const known = this.#known(jti, options);
+    if (known !== undefined && !this.#isClosed) return known ? YES : NO;
+    const sink = new SingleSink();
+    this.#ask(jti, 0, { sink, options, deadline: this.#deadline(options) });
+    return sink.promise;
+  }
+
+  async areBlacklisted(jtis: readonly string[], options: CheckOptions = NO_OPTIONS): Promise<boolean[]> {
+    if (!Array.isArray(jtis)) throw invalid("jtis", "must be an array");
+    const problem = jtisProblem(jtis) ?? checkOptionsProblem(options);
+    if (problem !== undefined) throw problem;
+    const deadline = this.#deadline(options);
+    const answers: boolean[] = [];
+    // A list of any length takes no more room among the checks that wait than its next calls do.
+    for (let start = 0; start < jtis.length; start += PART) {
+      const part = jtis.slice(start, start + PART);
+      const sink = new ManySink(part.length);
+      for (const [index, jti] of part.entries()) {
+        const known = this.#isClosed ? undefined : this.#known(jti, options);
+        if (known === undefined) this.#ask(jti, index, { sink, options, deadline });
+        else sink.answered(index, known);
+      }
+      answers.push(...(await sink.promise));
+    }
+    return answers;
+  }
+
+  peek(jti: string, { maxStalenessMs }: PeekOptions = NO_OPTIONS): boolean | undefined {
+    if (this.#isClosed || typeof jti !== "string" || jtiProblem(jti) !== undefined) return undefined;
+    if (this.#positives.has(jti)) return true;
+    return this.#replica?.peek(jti, maxStalenessMs);
+  }
+
+  /** What `blacklist` has just revoked needs no asking. */
+  remember(jti: string, expiresAt: number): void {
+    this.#positives.add(jti, expiresAt);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    const error = closed();
+    for (const group of this.#setup.deadlines.groups()) group.close(error);
+  }
+
+  /** The answer that needs nobody else. */
+  #known(jti: string, { maxStalenessMs, atLeastRevision }: CheckOptions): boolean | undefined {
+    if (this.#positives.has(jti)) {
+      this.#onChecked?.({ answer: true, source: "remembered", count: 1 });
+      return true;
+    }
+    const replica = this.#replica;
+    if (replica === undefined) return undefined;
+    const seen =
+      atLeastRevision !== undefined && replica.isComplete && replica.reflects(atLeastRevision)
+        ? replica.isBlacklisted(jti)
+        : replica.peek(jti, maxStalenessMs);
+    if (seen !== undefined) this.#onChecked?.({ answer: seen, source: "copy", count: 1 });
+    return seen;
+  }
+
+  #ask(
+    jti: string,
+    index: number,
+    {
+      sink,
+      options,
+      deadline,
+    }: { readonly sink: CheckSink; readonly options: CheckOptions; readonly deadline: number },
+  ): void {
+    const { signal } = options;
+    if (this.#isClosed || signal?.aborted) {
+      sink.failed(
+        index,
+        this.#isClosed ? closed() : new ClientError("CANCELLED", "the check was given up by its caller"),
+      );
+      return;
+    }
+    const expiresAt = options.expiresAt === undefined ? undefined : toEpochMs(options.expiresAt);
+    const freshness = freshnessOf(options);
+    const check = new PendingCheck(this.#settling, {
+      jti,
+      freshness,
+      deadline,
+      expiresAt,
+      signal,
+      sink,
+      index,
+    });
+    const canProve = options.atLeastRevision === undefined && (this.#replica?.isComplete ?? false);
+    if (canProve) this.#askCopy(check);
+    else this.#setup.batcher.ask(check);
+  }
+
+  /** Waits for the proof that all who ask now share. What cannot be proven the service is asked for. */
+  #askCopy(check: Check): void {
+    const replica = this.#replica as Replica;
+    const proof = replica.prove();
+    if (this.#proving?.proof !== proof) this.#proving = { proof, group: this.#proofGroup(proof, replica) };
+    const { group } = this.#proving;
+    if (group.length >= MAX_PENDING_CHECKS) {
+      check.fail(tooMany());
+      return;
+    }
+    group.add(check);
+    this.#setup.deadlines.watch(group);
+  }
+
+  #proofGroup(proof: Promise<void>, replica: Replica): CheckGroup {
+    const group = new CheckGroup();
+    group.isUnderWay = true;
+    const { batcher, deadlines } = this.#setup;
+    const leave = () => {
+      deadlines.forget(group);
+      if (this.#proving?.group === group) this.#proving = undefined;
+    };
+    proof.then(
+      () => {
+        leave();
+        for (const check of group.checks) {
+          if (!check.isSettled) check.answer(replica.isBlacklisted(check.jti), "copy");
+        }
+      },
+      () => {
+        leave();
+        for (const check of group.checks) if (!check.isSettled) batcher.ask(check);
+      },
+    );
+    return group;
+  }
+
+  #isKnown(jti: string): boolean {
+    return this.#positives.has(jti) || this.#replica?.peek(jti) === true;
+  }
+
+  #deadline({ timeoutMs }: CheckOptions): number {
+    return this.#setup.clock.monotonic() + (timeoutMs ?? this.#setup.timeoutMs);
+  }
+
+  #count(answer: boolean, source: AnswerSource): void {
+    this.#onChecked?.({ answer, source, count: 1 });
+  }
+}
+
+function freshnessOf({ maxStalenessMs, atLeastRevision }: CheckOptions): Freshness {
+  if (atLeastRevision !== undefined) return { atLeastRevision };
+  // Less than a millisecond is as good as none: never staler than asked.
+  const wholeMs = Math.floor(maxStalenessMs ?? 0);
+  return wholeMs === 0 ? FULLY_FRESH : { maxStalenessMs: wholeMs };
+}
+
+function jtiOf(jti: unknown): ClientError | undefined {
+  const problem = typeof jti === "string" ? jtiProblem(jti) : "must be a string";
+  return problem === undefined ? undefined : invalid("jti", problem);
+}
+
+function jtisProblem(jtis: readonly unknown[]): ClientError | undefined {
+  const violations: Violation[] = [];
+  for (const [index, jti] of jtis.entries()) {
+    const description = typeof jti === "string" ? jtiProblem(jti) : "must be a string";
+    if (description !== undefined) violations.push({ field: `jtis[${index}]`, description });
+  }
+  return violations.length === 0 ? undefined : invalidAll(violations);
+}
+
+function closed(): ClientError {
+  return new ClientError("CANCELLED", "the client is closed");
+}

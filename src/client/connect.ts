@@ -1,0 +1,31 @@
+import { systemClock } from "../clock.ts";
+import type { BlacklistClient } from "./blacklist-client.ts";
+import type { ConnectOptions, Mode } from "./connect-options.ts";
+import { openClient } from "./open-client.ts";
+import type { ReplicaFactory } from "./replica/replica.ts";
+import { WatchedReplica } from "./replica/watched-replica.ts";
+
+export type * from "./blacklist-client.ts";
+export { ClientError, type StatusName } from "./client-error.ts";
+export type { ClientLog } from "./client-log.ts";
+export type { AnswerSource, ClientMetrics } from "./client-metrics.ts";
+export type { ClientState } from "./client-state.ts";
+export type { ConnectOptions, Mode } from "./connect-options.ts";
+export { type ClientCredentials, type CredentialsSetup, clientCredentials, type Tls } from "./credentials.ts";
+export type { OnUnavailable } from "./unavailable-policy.ts";
+
+/** How each mode keeps its copy; `remote` has none. */
+const REPLICAS: Record<Mode, ReplicaFactory | undefined> = {
+  remote: undefined,
+  replica: (setup) => new WatchedReplica(setup),
+};
+
+/**
+ * Connects to the service, at once and for as long as the process lives: a client is made once, and shared by all. Throws a
+ * `ClientError` at options that make no sense, and where `credentials` must not be used at `address`. A service that is away
+ * is no error: see `state`.
+ */
+export function connect(options: ConnectOptions): BlacklistClient {
+  const replica = REPLICAS[options.mode ?? "remote"];
+  return openClient({ options, clock: systemClock, random: Math.random, replica });
+}

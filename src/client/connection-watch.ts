@@ -1,0 +1,15 @@
+import { type Client, connectivityState } from "@grpc/grpc-js";
+
+/** Connects, stays connected, and tells of each change until the channel is closed. Keeps no process alive. */
+export function watchConnection(grpc: Client, onChange: (isConnected: boolean) => void): void {
+  const channel = grpc.getChannel();
+  const { READY, TRANSIENT_FAILURE, SHUTDOWN } = connectivityState;
+  const next = () => {
+    // Asking connects, also after the connection was let go for want of calls.
+    const current = channel.getConnectivityState(true);
+    if (current === SHUTDOWN) return;
+    if (current === READY || current === TRANSIENT_FAILURE) onChange(current === READY);
+    channel.watchConnectivityState(current, Number.POSITIVE_INFINITY, next);
+  };
+  next();
+}

@@ -1,0 +1,56 @@
+import type { Clock } from "../clock.ts";
+import type { CheckGroup } from "./check-group.ts";
+
+/**
+ * Ends the waiting of checks whose deadlines have come, with one timer for all: groups are few, and each knows its
+ * earliest deadline. A timer for each check would cost more than its answer.
+ */
+export class Deadlines {
+  readonly #clock: Clock;
+  readonly #groups = new Set<CheckGroup>();
+  #armedFor = Number.POSITIVE_INFINITY;
+  #disarm: (() => void) | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Watches over `group` until {@link forget}. To be called again after checks have joined it. */
+  watch(group: CheckGroup): void {
+    this.#groups.add(group);
+    if (group.earliest < this.#armedFor) this.#arm(group.earliest);
+  }
+
+  forget(group: CheckGroup): void {
+    this.#groups.delete(group);
+  }
+
+  /** Every group that is watched. */
+  groups(): CheckGroup[] {
+    return [...this.#groups];
+  }
+
+  close(): void {
+    this.#disarm?.();
+    this.#groups.clear();
+  }
+
+  #arm(at: number): void {
+    this.#disarm?.();
+    this.#armedFor = at;
+    const delay = Math.max(1, Math.ceil(at - this.#clock.monotonic()));
+    this.#disarm = this.#clock.schedule(delay, () => this.#expire());
+  }
+
+  #expire(): void {
+    const now = this.#clock.monotonic();
+    this.#armedFor = Number.POSITIVE_INFINITY;
+    this.#disarm = undefined;
+    let next = Number.POSITIVE_INFINITY;
+    for (const group of this.groups()) {
+      group.expire(now);
+      if (group.earliest < next) next = group.earliest;
+    }
+    if (next < this.#armedFor) this.#arm(next);
+  }
+}

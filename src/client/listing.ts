@@ -1,0 +1,61 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ListRequestSchema, ListResponse } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { Violation } from "../errors.ts";
+import { toTimestamp } from "../grpc/timestamps.ts";
+import { MAX_PAGE_SIZE } from "../limits.ts";
+import type { ListedToken, ListOptions, Moment } from "./blacklist-client.ts";
+import { invalidAll } from "./check-options.ts";
+import { malformedAnswer } from "./client-error.ts";
+import { listedToken } from "./entries.ts";
+import { momentProblem, toEpochMs } from "./moment.ts";
+
+type Filters = MessageInitShape<typeof ListRequestSchema>;
+
+/** All entries that match, page after page; `page` gets one. */
+export async function* listing(
+  options: ListOptions,
+  page: (request: Filters) => Promise<ListResponse>,
+): AsyncGenerator<ListedToken, void, undefined> {
+  // In the contract no jtis mean all of them.
+  if (options.jtis?.length === 0) return;
+  const filters = filtersOf(options);
+  for (let pageToken = ""; ; ) {
+    const { tokens, nextPageToken } = await page({ ...filters, pageToken });
+    for (const token of tokens) yield listedToken(token);
+    if (nextPageToken === "") return;
+    if (nextPageToken === pageToken) throw malformedAnswer("the service sent the same page again");
+    pageToken = nextPageToken;
+  }
+}
+
+function filtersOf(options: ListOptions): Filters {
+  const {
+    includeExpired = false,
+    createdAfter,
+    createdBefore,
+    revokedBy = "",
+    jtis = [],
+    pageSize = 0,
+  } = options;
+  const violations: Violation[] = [];
+  for (const [field, moment] of Object.entries({ createdAfter, createdBefore })) {
+    const description = moment === undefined ? undefined : momentProblem(moment);
+    if (description !== undefined) violations.push({ field, description });
+  }
+  if (!Number.isInteger(pageSize) || pageSize < 0 || pageSize > MAX_PAGE_SIZE) {
+    violations.push({ field: "pageSize", description: `must be a whole number up to ${MAX_PAGE_SIZE}` });
+  }
+  if (violations.length > 0) throw invalidAll(violations);
+  return {
+    pageSize,
+    includeExpired,
+    revokedBy,
+    jtis: [...jtis],
+    ...(createdAfter !== undefined && { createdAfter: timestamp(createdAfter) }),
+    ...(createdBefore !== undefined && { createdBefore: timestamp(createdBefore) }),
+  };
+}
+
+function timestamp(moment: Moment): ReturnType<typeof toTimestamp> {
+  return toTimestamp(toEpochMs(moment));
+}

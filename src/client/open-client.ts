@@ -1,0 +1,156 @@
+import type { Clock } from "../clock.ts";
+import { toTimestamp } from "../grpc/timestamps.ts";
+import { CHECK_TIMEOUT_MS, DEFAULT_DEADLINE_MS } from "../limits.ts";
+import type { BlacklistClient, CallOptions, PruneOptions } from "./blacklist-client.ts";
+import { openChannel } from "./channel.ts";
+import { CheckBatcher } from "./check-batcher.ts";
+import { invalid, timeoutProblem } from "./check-options.ts";
+import { Checks } from "./checks.ts";
+import { clientOver } from "./client.ts";
+import { ClientError } from "./client-error.ts";
+import { consoleLog, guardedLog } from "./client-log.ts";
+import { guardedMetrics } from "./client-metrics.ts";
+import { type ClientState, StateCell } from "./client-state.ts";
+import { type ConnectOptions, checkConnectOptions } from "./connect-options.ts";
+import { watchConnection } from "./connection-watch.ts";
+import { clientCredentials } from "./credentials.ts";
+import { Deadlines } from "./deadlines.ts";
+import { revoked } from "./entries.ts";
+import { listing } from "./listing.ts";
+import { momentProblem, toEpochMs } from "./moment.ts";
+import { RememberedPositives } from "./remembered-positives.ts";
+import type { ReplicaFactory } from "./replica/replica.ts";
+import { repeating } from "./retry.ts";
+import { revocationRequest } from "./revocations.ts";
+import { UnavailablePolicy } from "./unavailable-policy.ts";
+
+export interface OpenClientSetup {
+  readonly options: ConnectOptions;
+  readonly clock: Clock;
+  /** 0 to 1, without 1. */
+  readonly random: () => number;
+  /** Makes the copy; absent: all checks ask the service. */
+  readonly replica?: ReplicaFactory | undefined;
+}
+
+/** Puts a client together. Throws a ClientError at options that make no sense. */
+export function openClient({ options, clock, random, replica: factory }: OpenClientSetup): BlacklistClient {
+  checkConnectOptions(options);
+  const { address, credentials = clientCredentials(), onUnavailable = "throw" } = options;
+  const log = guardedLog(options.log ?? consoleLog);
+  const metrics = guardedMetrics(options.metrics ?? {});
+  const channel = openChannel(address, credentials);
+  const calls = clientOver(channel);
+  const cell = new StateCell(() => log.warn("a listener for the state has thrown", {}));
+  const policy = new UnavailablePolicy({ choice: onUnavailable, metrics, log, clock });
+  const deadlines = new Deadlines(clock);
+  const positives = new RememberedPositives({ clock });
+
+  function setState(state: ClientState, details: Readonly<Record<string, unknown>> = {}): void {
+    if (state === cell.state || cell.state === "closed") return;
+    if (state === "unavailable") log.warn("the service is unavailable", details);
+    else log.info(`the client is ${state}`, details);
+    if (state === "ready") policy.recovered();
+    cell.set(state);
+    metrics.state?.(state);
+  }
+
+  const replica = factory?.({ ...channel, clock, random, log, metrics, onState: setState });
+  if (replica === undefined) watchConnection(channel.grpc, (is) => setState(is ? "ready" : "unavailable"));
+
+  const batcher = new CheckBatcher({
+    isBlacklisted: calls.isBlacklisted,
+    deadlines,
+    clock,
+    random,
+    metrics,
+    onCall(error, timeoutMs) {
+      if (replica !== undefined) return;
+      if (error === undefined) setState("ready");
+      else if (isOutage(error, timeoutMs))
+        setState("unavailable", { code: error.code, reason: error.reason });
+    },
+  });
+  const timeoutMs = options.timeoutMs ?? CHECK_TIMEOUT_MS;
+  const checks = new Checks({ batcher, deadlines, positives, policy, replica, metrics, clock, timeoutMs });
+
+  /** Deadline, signal and end of a call that is not a check. */
+  function limits({ timeoutMs = options.timeoutMs ?? DEFAULT_DEADLINE_MS, signal }: CallOptions) {
+    if (cell.state === "closed") throw new ClientError("CANCELLED", "the client is closed");
+    const problem = timeoutProblem(timeoutMs);
+    if (problem !== undefined) throw invalid("timeoutMs", problem);
+    return {
+      timeoutMs,
+      signal: signal === undefined ? ending.signal : AbortSignal.any([signal, ending.signal]),
+    };
+  }
+  const ending = new AbortController();
+
+  /** For what is safe to repeat. */
+  function patiently<T>(callOptions: CallOptions, call: (limits: CallOptions) => Promise<T>): Promise<T> {
+    const { timeoutMs, signal } = limits(callOptions);
+    const onRepeat = ({ code }: ClientError, waitMs: number) => metrics.repeated?.({ code, waitMs });
+    return repeating((left) => call({ timeoutMs: left, signal }), {
+      clock,
+      random,
+      timeoutMs,
+      signal,
+      onRepeat,
+    });
+  }
+
+  const client: BlacklistClient = {
+    isBlacklisted: (jti, checkOptions) => checks.isBlacklisted(jti, checkOptions),
+    areBlacklisted: (jtis, checkOptions) => checks.areBlacklisted(jtis, checkOptions),
+    peek: (jti, peekOptions) => checks.peek(jti, peekOptions),
+    async blacklist(tokens, callOptions = {}) {
+      const request = revocationRequest(tokens);
+      const answer = revoked(await patiently(callOptions, (limits) => calls.blacklist(request, limits)));
+      for (const { jti, expiresAt, outcome } of answer.results) {
+        if (outcome !== "already-expired") checks.remember(jti, expiresAt.getTime());
+      }
+      return answer;
+    },
+    list: (listOptions = {}) =>
+      listing(listOptions, (request) => patiently(listOptions, (limits) => calls.list(request, limits))),
+    async prune(pruneOptions = {}) {
+      const { prunedCount, hasMore } = await calls.prune(pruneRequest(pruneOptions), limits(pruneOptions));
+      return { prunedCount, hasMore };
+    },
+    get state() {
+      return cell.state;
+    },
+    on(_event, listener) {
+      cell.on(listener);
+      return client;
+    },
+    off(_event, listener) {
+      cell.off(listener);
+      return client;
+    },
+    close() {
+      if (cell.state === "closed") return;
+      setState("closed");
+      checks.close();
+      ending.abort();
+      replica?.close();
+      deadlines.close();
+      positives.clear();
+      channel.grpc.close();
+    },
+  };
+  return client;
+}
+
+/** Whether `error` says something about the service, rather than about the question or a deadline too near to keep. */
+function isOutage({ code }: ClientError, timeoutMs: number): boolean {
+  if (code === "DEADLINE_EXCEEDED") return timeoutMs >= CHECK_TIMEOUT_MS / 2;
+  return !["INVALID_ARGUMENT", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED", "CANCELLED"].includes(code);
+}
+
+function pruneRequest({ maxCount = 0, dryRun = false, expiredBefore }: PruneOptions) {
+  if (expiredBefore === undefined) return { maxCount, dryRun };
+  const problem = momentProblem(expiredBefore);
+  if (problem !== undefined) throw invalid("expiredBefore", problem);
+  return { maxCount, dryRun, expiredBefore: toTimestamp(toEpochMs(expiredBefore)) };
+}

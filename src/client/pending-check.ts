@@ -1,0 +1,140 @@
+import type { Abandonable, Check, Freshness } from "./check.ts";
+import { ClientError } from "./client-error.ts";
+
+/** Who hears how a check ended. */
+export interface CheckSink {
+  answered(index: number, isBlacklisted: boolean): void;
+  failed(index: number, error: ClientError): void;
+}
+
+/** What all checks of a client share. */
+export interface CheckSettling {
+  /** An answer has come; a positive is worth remembering. */
+  onAnswer(check: Check, isBlacklisted: boolean, source: "copy" | "service"): void;
+  /** What takes the place of an answer; undefined: the error itself. */
+  onFailure(check: Check, error: ClientError): boolean | undefined;
+}
+
+export interface PendingCheckSetup {
+  readonly jti: string;
+  readonly freshness: Freshness;
+  readonly deadline: number;
+  readonly expiresAt: number | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly sink: CheckSink;
+  /** Which of its sink's questions this is. */
+  readonly index: number;
+}
+
+/** A check on its way: settled once, by an answer, an error, or its caller's signal. */
+export class PendingCheck implements Check {
+  readonly jti: string;
+  readonly freshness: Freshness;
+  readonly deadline: number;
+  readonly expiresAt: number | undefined;
+  group: Abandonable | undefined = undefined;
+  isSettled = false;
+  readonly #settling: CheckSettling;
+  readonly #sink: CheckSink;
+  readonly #index: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort: (() => void) | undefined;
+
+  constructor(
+    settling: CheckSettling,
+    { jti, freshness, deadline, expiresAt, signal, sink, index }: PendingCheckSetup,
+  ) {
+    this.jti = jti;
+    this.freshness = freshness;
+    this.deadline = deadline;
+    this.expiresAt = expiresAt;
+    this.#settling = settling;
+    this.#sink = sink;
+    this.#index = index;
+    this.#signal = signal;
+    if (signal === undefined) return;
+    this.#onAbort = () => {
+      this.cancel(new ClientError("CANCELLED", "the check was given up by its caller"));
+      this.group?.abandoned(this);
+    };
+    signal.addEventListener("abort", this.#onAbort);
+  }
+
+  answer(isBlacklisted: boolean, source: "copy" | "service"): void {
+    if (this.isSettled) return;
+    this.#settle();
+    this.#settling.onAnswer(this, isBlacklisted, source);
+    this.#sink.answered(this.#index, isBlacklisted);
+  }
+
+  fail(error: ClientError): void {
+    if (this.isSettled) return;
+    this.#settle();
+    const instead = this.#settling.onFailure(this, error);
+    if (instead === undefined) this.#sink.failed(this.#index, error);
+    else this.#sink.answered(this.#index, instead);
+  }
+
+  /** Fails, whatever the policy for failures. */
+  cancel(error: ClientError): void {
+    if (this.isSettled) return;
+    this.#settle();
+    this.#sink.failed(this.#index, error);
+  }
+
+  #settle(): void {
+    this.isSettled = true;
+    if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
+  }
+}
+
+/** One check's promise. */
+export class SingleSink implements CheckSink {
+  readonly promise: Promise<boolean>;
+  #resolve: (answer: boolean) => void = () => {};
+  #reject: (error: ClientError) => void = () => {};
+
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  answered(_index: number, isBlacklisted: boolean): void {
+    this.#resolve(isBlacklisted);
+  }
+
+  failed(_index: number, error: ClientError): void {
+    this.#reject(error);
+  }
+}
+
+/** The one promise of many checks: resolved with all answers, rejected with the first error. */
+export class ManySink implements CheckSink {
+  readonly promise: Promise<boolean[]>;
+  readonly #answers: boolean[];
+  #missing: number;
+  #resolve: (answers: boolean[]) => void = () => {};
+  #reject: (error: ClientError) => void = () => {};
+
+  constructor(count: number) {
+    // Were one never answered, it would read as blacklisted.
+    this.#answers = new Array<boolean>(count).fill(true);
+    this.#missing = count;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  answered(index: number, isBlacklisted: boolean): void {
+    this.#answers[index] = isBlacklisted;
+    this.#missing--;
+    if (this.#missing === 0) this.#resolve(this.#answers);
+  }
+
+  failed(_index: number, error: ClientError): void {
+    this.#reject(error);
+  }
+}

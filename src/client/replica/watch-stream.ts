@@ -1,0 +1,147 @@
+import { setImmediate as turn } from "node:timers/promises";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Client, ClientDuplexStream, Metadata, ServiceError } from "@grpc/grpc-js";
+import {
+  EntryKind,
+  TokenBlacklist,
+  type WatchRequest,
+  type WatchResponse,
+  type WatchResponse_Entries,
+} from "../../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { methodDefinition } from "../../grpc/service-definition.ts";
+import { eachOf, inParts } from "../../token-index/columns.ts";
+import { HASH } from "../../token-index/hash.ts";
+import { ClientError, malformedAnswer } from "../client-error.ts";
+import { clientError } from "../error-details.ts";
+import type { CopyCursor } from "./copy.ts";
+
+/** Entries that are put into a copy in one turn of the event loop: two milliseconds of it. */
+const ENTRIES_A_TURN = 2500;
+
+/** What a stream tells, in the order in which it arrives. */
+export interface WatchListener {
+  /** The service's time, in milliseconds since 1970; with every message. */
+  onTime(time: number): void;
+  onOpened(opened: { readonly isSnapshot: boolean; readonly key: Uint8Array }): void;
+  onEntry(print: Int32Array, until: number): void;
+  onRevision(revision: string): void;
+  onSynced(id: bigint): void;
+  onUnsynced(id: bigint, error: ClientError): void;
+  /** It is over; nothing is told any more. */
+  onEnd(error: ClientError): void;
+}
+
+/** One stream of `Watch`. Whatever the contract rules out ends it. */
+export class WatchStream {
+  readonly #call: ClientDuplexStream<WatchRequest, WatchResponse>;
+  readonly #listener: WatchListener;
+  #isOpened = false;
+  #isOver = false;
+
+  constructor(
+    grpc: Client,
+    {
+      cursor,
+      metadata,
+      listener,
+    }: {
+      readonly cursor: CopyCursor | undefined;
+      readonly metadata: Metadata;
+      readonly listener: WatchListener;
+    },
+  ) {
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(TokenBlacklist.method.watch);
+    this.#listener = listener;
+    this.#call = grpc.makeBidiStreamRequest(
+      path,
+      requestSerialize as (request: WatchRequest) => Buffer,
+      responseDeserialize as (bytes: Buffer) => WatchResponse,
+      metadata,
+    );
+    this.#call.on("data", (response: WatchResponse) => void this.#receive(response));
+    this.#call.on("error", (error: ServiceError) => this.#end(clientError(error)));
+    this.#call.on("end", () => this.#end(new ClientError("UNAVAILABLE", "the service has ended the stream")));
+    const { revision = "", key = new Uint8Array() } = cursor ?? {};
+    this.#write({ case: "start", value: { revision, key, entryKinds: [EntryKind.JTI] } });
+  }
+
+  /** Asks for proof; ids grow. */
+  sync(id: bigint): void {
+    this.#write({ case: "sync", value: { id } });
+  }
+
+  cancel(error: ClientError): void {
+    this.#end(error);
+  }
+
+  #write(request: { case: string; value: object }): void {
+    // The serializer makes the message of its fields.
+    if (!this.#isOver) this.#call.write({ request } as unknown as WatchRequest);
+  }
+
+  async #receive({ time, response }: WatchResponse): Promise<void> {
+    if (this.#isOver) return;
+    try {
+      if (time === undefined) throw malformedAnswer("the service's message has no time");
+      this.#listener.onTime(timestampMs(time));
+      switch (response.case) {
+        case "opened":
+          if (response.value.hash !== HASH) {
+            throw new ClientError(
+              "UNIMPLEMENTED",
+              "the service makes fingerprints in a way that is not known here",
+            );
+          }
+          this.#isOpened = true;
+          this.#listener.onOpened({ isSnapshot: response.value.snapshot, key: response.value.key });
+          return;
+        case "entries":
+          if (!this.#isOpened) throw malformedAnswer("the service has sent entries of nothing");
+          await this.#takeEntries(response.value);
+          return;
+        case "synced":
+          this.#listener.onSynced(response.value.id);
+          return;
+        case "unsynced": {
+          const { id, reason } = response.value;
+          this.#listener.onUnsynced(
+            id,
+            new ClientError("UNAVAILABLE", "the copy cannot be proven current just now", { reason }),
+          );
+          return;
+        }
+        case "heartbeat":
+          return;
+        default:
+          // It may say something that a copy has to know.
+          throw malformedAnswer("the service has sent what is not known here");
+      }
+    } catch (error) {
+      this.#end(
+        error instanceof ClientError
+          ? error
+          : malformedAnswer(`the service has sent what cannot be: ${error}`),
+      );
+    }
+  }
+
+  /** Whoever asks questions meanwhile need not wait for ten thousand entries. */
+  async #takeEntries({ fingerprints, until, revision }: WatchResponse_Entries): Promise<void> {
+    const parts = [...inParts({ fingerprints, until }, ENTRIES_A_TURN)];
+    if (parts.length > 1) this.#call.pause();
+    for (const [index, part] of parts.entries()) {
+      if (index > 0) await turn();
+      if (this.#isOver) return;
+      eachOf(part, (print, time) => this.#listener.onEntry(print, time));
+    }
+    if (revision !== "") this.#listener.onRevision(revision);
+    if (parts.length > 1) this.#call.resume();
+  }
+
+  #end(error: ClientError): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#call.cancel();
+    this.#listener.onEnd(error);
+  }
+}

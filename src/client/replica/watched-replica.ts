@@ -1,0 +1,220 @@
+import { Metadata } from "@grpc/grpc-js";
+import {
+  LAST_HEARD_MS,
+  LAST_HEARD_WHILE_LOADING_MS,
+  MAX_LASTING_RETRY_MS,
+  MAX_WATCH_RETRY_MS,
+  PROOF_INTERVAL_MS,
+  SHORTEST_PROOF_INTERVAL_MS,
+  SWEEP_INDEX_MS,
+  WATCH_RETRY_MS,
+  WATCH_TOKEN_MS,
+} from "../../limits.ts";
+import { ClientError, type StatusName } from "../client-error.ts";
+import { Copy } from "./copy.ts";
+import { Proofs } from "./proofs.ts";
+import type { Replica, ReplicaSetup } from "./replica.ts";
+import { type WatchListener, WatchStream } from "./watch-stream.ts";
+
+/** After these it is no use to try again soon: an operator has something to mend. */
+const LASTING: ReadonlySet<StatusName> = new Set([
+  "UNIMPLEMENTED",
+  "UNAUTHENTICATED",
+  "PERMISSION_DENIED",
+  "INVALID_ARGUMENT",
+]);
+
+/**
+ * A copy that one stream of `Watch` keeps. A stream that ends is followed by another, which goes on where the copy is; what the copy
+ * holds stays, and answers whoever takes an answer of its age.
+ */
+export class WatchedReplica implements Replica, WatchListener {
+  readonly #setup: ReplicaSetup;
+  readonly #copy: Copy;
+  readonly #proofs: Proofs;
+  #stream: WatchStream | undefined;
+  /** The stream has begun to bring what the copy lacks. */
+  #isOpened = false;
+  /** By the monotonic clock. */
+  #heardAt = 0;
+  /** Streams that have failed in a row. */
+  #failures = 0;
+  /** The shortest staleness that anybody has asked for. */
+  #tightestMs = Number.POSITIVE_INFINITY;
+  #cancelRetry = () => {};
+  #cancelProof = () => {};
+  #cancelSweep = () => {};
+  #isClosed = false;
+
+  constructor(setup: ReplicaSetup) {
+    this.#setup = setup;
+    this.#copy = new Copy(setup.clock);
+    this.#proofs = new Proofs({
+      clock: setup.clock,
+      send: (id) => this.#stream?.sync(id),
+      onProven: (sentAt) => {
+        this.#copy.prove(sentAt);
+        this.#failures = 0;
+        setup.onState("ready");
+      },
+      onFailed: (error) => this.#unproven(error),
+    });
+    setup.onState("loading");
+    void this.#connect();
+    this.#sweepLater();
+  }
+
+  get isComplete(): boolean {
+    return this.#copy.isComplete;
+  }
+
+  peek(jti: string, maxStalenessMs?: number): boolean | undefined {
+    if (this.#copy.isBlacklisted(jti)) return true;
+    if (maxStalenessMs === undefined || !this.#copy.isComplete) return undefined;
+    if (maxStalenessMs < this.#tightestMs && maxStalenessMs > 0) this.#tighten(maxStalenessMs);
+    return maxStalenessMs > 0 && this.#copy.stalenessMs <= maxStalenessMs ? false : undefined;
+  }
+
+  isBlacklisted(jti: string): boolean {
+    return this.#copy.isBlacklisted(jti);
+  }
+
+  reflects(revision: string): boolean {
+    return this.#copy.reflects(revision);
+  }
+
+  prove(): Promise<void> {
+    return this.#canAsk ? this.#proofs.prove() : Promise.reject(CUT_OFF);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#cancelRetry();
+    this.#cancelProof();
+    this.#cancelSweep();
+    this.#stream?.cancel(CLOSED);
+    this.#copy.drop();
+  }
+
+  onTime(time: number): void {
+    this.#heardAt = this.#setup.clock.monotonic();
+    this.#copy.observe(time);
+  }
+
+  onOpened(opened: { readonly isSnapshot: boolean; readonly key: Uint8Array }): void {
+    this.#isOpened = true;
+    this.#copy.begin(opened);
+    if (opened.isSnapshot) this.#setup.onState("loading");
+    else this.#proveNow();
+  }
+
+  onEntry(print: Int32Array, until: number): void {
+    this.#copy.put(print, until);
+  }
+
+  onRevision(revision: string): void {
+    const wasLoading = this.#copy.isLoading;
+    this.#copy.reach(revision);
+    if (!wasLoading) return;
+    this.#setup.log.info("the copy of the blacklist is complete", { entries: this.#copy.size });
+    this.#proveNow();
+  }
+
+  onSynced(id: bigint): void {
+    this.#proofs.synced(id);
+  }
+
+  onUnsynced(id: bigint, error: ClientError): void {
+    this.#proofs.unsynced(id, error);
+  }
+
+  onEnd(error: ClientError): void {
+    const { clock, log, onState, random } = this.#setup;
+    const wasOpened = this.#isOpened;
+    this.#stream = undefined;
+    this.#isOpened = false;
+    this.#proofs.fail(CUT_OFF);
+    if (this.#isClosed) return;
+    onState("unavailable");
+    const longest = LASTING.has(error.code)
+      ? MAX_LASTING_RETRY_MS
+      : Math.min(MAX_WATCH_RETRY_MS, WATCH_RETRY_MS * 2 ** this.#failures++);
+    // Never all gateways at once: anywhere within the time.
+    const waitMs = Math.max(Math.ceil(random() * longest), error.retryAfterMs ?? 0);
+    const details = { code: error.code, reason: error.reason, detail: error.message, retry_ms: waitMs };
+    // A stream that ends is part of the service's life; one that does not begin is not.
+    log[wasOpened ? "info" : "warn"]("the copy of the blacklist is cut off", details);
+    this.#cancelRetry = clock.schedule(waitMs, () => void this.#connect());
+  }
+
+  /** Whether a `sync` would be answered soon: not before a snapshot has been sent. */
+  get #canAsk(): boolean {
+    return this.#stream !== undefined && this.#isOpened && !this.#copy.isLoading && this.#copy.isComplete;
+  }
+
+  async #connect(): Promise<void> {
+    const { authorization, clock, grpc } = this.#setup;
+    this.#heardAt = clock.monotonic();
+    try {
+      const metadata =
+        authorization === undefined
+          ? new Metadata()
+          : await authorization({ timeoutMs: WATCH_TOKEN_MS, signal: undefined });
+      if (this.#isClosed) return;
+      this.#stream = new WatchStream(grpc, { cursor: this.#copy.cursor, metadata, listener: this });
+      this.#proveLater();
+    } catch (error) {
+      this.onEnd(
+        error instanceof ClientError
+          ? error
+          : new ClientError("INTERNAL", "there is no stream", { cause: error }),
+      );
+    }
+  }
+
+  #tighten(maxStalenessMs: number): void {
+    this.#tightestMs = maxStalenessMs;
+    this.#proveLater();
+  }
+
+  #proveNow(): void {
+    if (this.#canAsk) void this.#proofs.prove();
+    this.#proveLater();
+  }
+
+  /** Three proofs within the shortest staleness that anybody asks for, so that one may fail. */
+  #proveLater(): void {
+    this.#cancelProof();
+    if (this.#isClosed || this.#stream === undefined) return;
+    const interval = Math.max(SHORTEST_PROOF_INTERVAL_MS, Math.min(PROOF_INTERVAL_MS, this.#tightestMs / 3));
+    this.#cancelProof = this.#setup.clock.schedule(interval, () => {
+      this.#endIfSilent();
+      this.#proveNow();
+    });
+  }
+
+  #unproven(error: ClientError): void {
+    const { log, onState } = this.#setup;
+    onState("unavailable");
+    log.info("the copy of the blacklist is not proven", { code: error.code, reason: error.reason });
+    this.#endIfSilent();
+  }
+
+  /** A connection may be dead without anybody having said so. Who waits for a snapshot hears little. */
+  #endIfSilent(): void {
+    const silentMs = this.#setup.clock.monotonic() - this.#heardAt;
+    const mostMs = this.#isOpened && this.#copy.isLoading ? LAST_HEARD_WHILE_LOADING_MS : LAST_HEARD_MS;
+    if (silentMs >= mostMs) this.#stream?.cancel(SILENT);
+  }
+
+  #sweepLater(): void {
+    this.#cancelSweep = this.#setup.clock.schedule(SWEEP_INDEX_MS, () => {
+      this.#copy.sweep();
+      if (!this.#isClosed) this.#sweepLater();
+    });
+  }
+}
+
+const CUT_OFF = new ClientError("UNAVAILABLE", "the copy of the blacklist is cut off from the service");
+const SILENT = new ClientError("UNAVAILABLE", "the service says nothing");
+const CLOSED = new ClientError("CANCELLED", "the client was closed");

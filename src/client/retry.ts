@@ -1,0 +1,77 @@
+import type { Clock } from "../clock.ts";
+import { FIRST_REPEAT_MS, MAX_CALL_ATTEMPTS, MAX_REPEAT_MS } from "../limits.ts";
+import { ClientError } from "./client-error.ts";
+
+/**
+ * How long to wait after attempt `attempt` (the first is 1) failed with `error` before the call is made again; undefined:
+ * not at all. Half of the pause is random, so that clients that failed together do not come back together.
+ */
+export function pauseBeforeRepeating(
+  error: ClientError,
+  { attempt, random }: { attempt: number; random: () => number },
+): number | undefined {
+  if (attempt >= MAX_CALL_ATTEMPTS || !mayPass(error)) return undefined;
+  const longest = Math.min(FIRST_REPEAT_MS * 2 ** (attempt - 1), MAX_REPEAT_MS);
+  const jittered = longest / 2 + (random() * longest) / 2;
+  return (error.retryAfterMs ?? 0) + jittered;
+}
+
+function mayPass({ code, reason }: ClientError): boolean {
+  return code === "UNAVAILABLE" || (code === "RESOURCE_EXHAUSTED" && reason === "OVERLOADED");
+}
+
+/** gRPC says CANCELLED too when the other side breaks a call off. Nobody here did: it may be repeated. */
+export function unlessOwn(error: ClientError, isOwn: boolean): ClientError {
+  if (error.code !== "CANCELLED" || isOwn) return error;
+  return new ClientError("UNAVAILABLE", "the service broke the call off", {
+    reason: error.reason,
+    cause: error,
+  });
+}
+
+export interface Repeating {
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** For all attempts together. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  readonly onRepeat: (error: ClientError, waitMs: number) => void;
+}
+
+/** `call` until it is answered, refused for good, or too late. Only for what is safe to repeat. Rejects with a ClientError. */
+export async function repeating<T>(
+  call: (timeoutMs: number) => Promise<T>,
+  { clock, random, timeoutMs, signal, onRepeat }: Repeating,
+): Promise<T> {
+  const giveUpAt = clock.monotonic() + timeoutMs;
+  for (let attempt = 1; ; attempt++) {
+    const left = giveUpAt - clock.monotonic();
+    try {
+      return await call(Math.max(1, left));
+    } catch (cause) {
+      if (!(cause instanceof ClientError)) throw cause;
+      const error = unlessOwn(cause, signal?.aborted ?? false);
+      const wait = pauseBeforeRepeating(error, { attempt, random });
+      if (wait === undefined || clock.monotonic() + wait >= giveUpAt) throw error;
+      onRepeat(error, wait);
+      await pause(clock, wait, signal);
+    }
+  }
+}
+
+/** Ends early when `signal` is aborted. Whoever awaits it keeps the process alive. */
+export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    // The clock's own timers keep no process alive, and here somebody waits for what comes next.
+    const alive = setInterval(() => {}, 2 ** 30);
+    const end = () => {
+      cancel();
+      clearInterval(alive);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const cancel = clock.schedule(ms, end);
+    if (signal?.aborted) end();
+    else signal?.addEventListener("abort", end);
+  });
+}

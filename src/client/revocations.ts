@@ -1,0 +1,56 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { BlacklistRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { jtiProblem, textProblem } from "../entry.ts";
+import type { Violation } from "../errors.ts";
+import { toTimestamp } from "../grpc/timestamps.ts";
+import { MAX_BATCH, MAX_JWT_BYTES, MAX_REASON_BYTES } from "../limits.ts";
+import type { TokenToRevoke } from "./blacklist-client.ts";
+import { invalid, invalidAll } from "./check-options.ts";
+import { momentProblem, toEpochMs } from "./moment.ts";
+
+/** The request to revoke `tokens`. Throws a ClientError that names every violation, and repeats no value. */
+export function revocationRequest(
+  tokens: readonly TokenToRevoke[],
+): MessageInitShape<typeof BlacklistRequestSchema> {
+  if (!Array.isArray(tokens)) throw invalid("tokens", "must be an array");
+  if (tokens.length === 0) throw invalid("tokens", "must not be empty");
+  if (tokens.length > MAX_BATCH) {
+    throw invalid(
+      "tokens",
+      `must be at most ${MAX_BATCH}: they are revoked all or none, and more would not be`,
+    );
+  }
+  const violations = tokens.flatMap((token, index) => problems(token, `tokens[${index}]`));
+  if (violations.length > 0) throw invalidAll(violations);
+  return { tokens: tokens.map(inContract) };
+}
+
+function problems(token: TokenToRevoke, path: string): Violation[] {
+  if (typeof token !== "object" || token === null) return [{ field: path, description: "must be an object" }];
+  const { jti, jwt, expiresAt, reason } = token;
+  const found: Violation[] = [];
+  const expect = (name: string, description: string | undefined) => {
+    if (description !== undefined) found.push({ field: `${path}.${name}`, description });
+  };
+  if ((jti === undefined) === (jwt === undefined)) {
+    found.push({ field: path, description: "must have either jti or jwt" });
+  } else if (jwt === undefined) {
+    expect("jti", typeof jti === "string" ? jtiProblem(jti) : "must be a string");
+    expect("expires_at", momentProblem(expiresAt));
+  } else {
+    expect("jwt", typeof jwt === "string" ? textProblem(jwt, MAX_JWT_BYTES) : "must be a string");
+    expect("expires_at", expiresAt === undefined ? undefined : "must be absent beside jwt");
+  }
+  if (reason !== undefined) {
+    expect("reason", typeof reason === "string" ? textProblem(reason, MAX_REASON_BYTES) : "must be a string");
+  }
+  return found;
+}
+
+type TokenInit = NonNullable<MessageInitShape<typeof BlacklistRequestSchema>["tokens"]>[number];
+
+function inContract({ jti, jwt, expiresAt, reason = "" }: TokenToRevoke): TokenInit {
+  return jti === undefined
+    ? { token: { case: "jwt", value: jwt }, reason }
+    : { token: { case: "jti", value: jti }, expiresAt: toTimestamp(toEpochMs(expiresAt)), reason };
+}

@@ -1,0 +1,78 @@
+import type { Clock } from "../clock.ts";
+import { CLIENT_LOG_INTERVAL_MS } from "../limits.ts";
+import type { ClientError, StatusName } from "./client-error.ts";
+import type { ClientLog } from "./client-log.ts";
+import type { ClientMetrics } from "./client-metrics.ts";
+
+/**
+ * What a check comes to that cannot be answered. `throw`: it rejects, and the caller decides. `deny`: `true`, as if the token
+ * were blacklisted. `allow`: `false`, though never for a token that is known to be blacklisted.
+ */
+export type OnUnavailable = "throw" | "deny" | "allow";
+
+/** These say that the question was wrong, or that its caller took it back: no policy answers them. */
+const ALWAYS_TOLD: ReadonlySet<StatusName> = new Set([
+  "INVALID_ARGUMENT",
+  "FAILED_PRECONDITION",
+  "CANCELLED",
+]);
+
+/** Decides what takes the place of an answer that could not be had, and keeps count. */
+export class UnavailablePolicy {
+  readonly #choice: OnUnavailable;
+  readonly #metrics: ClientMetrics;
+  readonly #log: Required<ClientLog>;
+  readonly #clock: Clock;
+  #unlogged = 0;
+  #loggedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(setup: {
+    readonly choice: OnUnavailable;
+    readonly metrics: ClientMetrics;
+    readonly log: Required<ClientLog>;
+    readonly clock: Clock;
+  }) {
+    this.#choice = setup.choice;
+    this.#metrics = setup.metrics;
+    this.#log = setup.log;
+    this.#clock = setup.clock;
+  }
+
+  /** The answer to give after all; undefined: the error itself. `isKnown` tells whether the token is known to be blacklisted. */
+  decide(error: ClientError, isKnown: () => boolean): boolean | undefined {
+    if (ALWAYS_TOLD.has(error.code)) return undefined;
+    const known = isKnown();
+    const answer = known || (this.#choice === "throw" ? undefined : this.#choice === "deny");
+    const outcome = known
+      ? "known-blacklisted"
+      : answer === undefined
+        ? "rejected"
+        : answer
+          ? "denied"
+          : "allowed";
+    this.#metrics.unanswered?.({ code: error.code, reason: error.reason, outcome, count: 1 });
+    if (!known) this.#note(error);
+    return answer;
+  }
+
+  /** Says how many went unanswered since it was last said, where there were any. To be called once answers come again. */
+  recovered(): void {
+    if (this.#unlogged > 0) this.#warn({});
+    this.#loggedAt = Number.NEGATIVE_INFINITY;
+  }
+
+  #note({ code, reason }: ClientError): void {
+    this.#unlogged++;
+    if (this.#clock.monotonic() - this.#loggedAt >= CLIENT_LOG_INTERVAL_MS) this.#warn({ code, reason });
+  }
+
+  #warn(details: Readonly<Record<string, unknown>>): void {
+    this.#log.warn("checks were not answered", {
+      count: this.#unlogged,
+      onUnavailable: this.#choice,
+      ...details,
+    });
+    this.#unlogged = 0;
+    this.#loggedAt = this.#clock.monotonic();
+  }
+}

@@ -1,0 +1,41 @@
+import { status } from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import type { ServiceError } from "../errors.ts";
+
+interface EndedCall {
+  readonly method: string;
+  readonly code: status;
+  readonly failure: ServiceError | undefined;
+  readonly milliseconds: number;
+  /** Who called; empty where that is not known. */
+  readonly caller: string;
+  peer(): string;
+}
+
+/** One line about a call that has ended. With `quiet`, those that went well are logged at the level debug. */
+export function logCall(
+  log: Logger,
+  { method, code, failure, milliseconds, caller, peer }: EndedCall,
+  { quiet }: { quiet: boolean },
+): void {
+  const level = levelOf(code, quiet);
+  if (!log.isLevelEnabled(level)) return;
+  log[level](
+    {
+      method,
+      code: status[code],
+      ...(failure === undefined ? {} : { reason: failure.reason, detail: failure.message }),
+      ...(failure?.cause === undefined ? {} : { err: failure.cause }),
+      duration_ms: Math.round(milliseconds * 1000) / 1000,
+      ...(caller === "" ? {} : { caller }),
+      peer: peer(),
+    },
+    "call",
+  );
+}
+
+function levelOf(code: status, quiet: boolean): "debug" | "info" | "warn" | "error" {
+  if (code === status.OK) return quiet ? "debug" : "info";
+  if (code === status.INTERNAL) return "error";
+  return code === status.UNAVAILABLE || code === status.RESOURCE_EXHAUSTED ? "warn" : "info";
+}

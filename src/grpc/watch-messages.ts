@@ -1,0 +1,100 @@
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import {
+  EntryKind,
+  type WatchResponseSchema as Schema,
+  type WatchRequest_Start,
+  WatchResponseSchema,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { Change } from "../blacklist/change-log.ts";
+import type { CopyState } from "../blacklist/feed.ts";
+import type { Delivery } from "../blacklist/subscription.ts";
+import type { EpochMs } from "../entry.ts";
+import { formatRevision, parseRevision, type Revision } from "../revision.ts";
+import { KEY_BYTES } from "../token-index/fingerprint.ts";
+import { HASH } from "../token-index/hash.ts";
+import { toTimestamp } from "./timestamps.ts";
+import { Violations } from "./violations.ts";
+
+type Response = NonNullable<MessageInitShape<typeof Schema>["response"]>;
+
+/** The copy that a caller goes on with; undefined: it has none. Throws INVALID_REQUEST. */
+export function readStart({ revision, key, entryKinds }: WatchRequest_Start): CopyState | undefined {
+  const found = new Violations();
+  if (!entryKinds.includes(EntryKind.JTI)) {
+    found.add("start.entry_kinds", "must hold ENTRY_KIND_JTI: the blacklist has entries of this kind");
+  }
+  const read = revision === "" ? undefined : parseRevision(revision);
+  if (revision !== "" && read === undefined)
+    found.add("start.revision", "must be a revision that this service returned");
+  if (revision !== "" && key.length !== KEY_BYTES) {
+    found.add("start.key", `must be given with a revision, and have ${KEY_BYTES} bytes`);
+  }
+  found.throwIfAny();
+  return read === undefined ? undefined : { revision: read, key };
+}
+
+/** Messages as bytes. What goes to every copy is encoded once. */
+export class WatchMessages {
+  readonly #now: () => EpochMs;
+  readonly #changes = new WeakMap<Change, Buffer>();
+
+  /** `now` is the time that the messages tell. */
+  constructor(now: () => EpochMs) {
+    this.#now = now;
+  }
+
+  encode(delivery: Delivery): Buffer {
+    switch (delivery.kind) {
+      case "opened":
+        return this.#encode({
+          case: "opened",
+          value: {
+            snapshot: delivery.isSnapshot,
+            hash: HASH,
+            key: delivery.key,
+            entryCount: BigInt(delivery.count),
+          },
+        });
+      case "part":
+        return this.#encode({
+          case: "entries",
+          value: { ...delivery.columns, revision: textOf(delivery.revision) },
+        });
+      case "change":
+        return this.#encodeChange(delivery.change);
+      case "synced":
+        return this.#encode({
+          case: "synced",
+          value: { id: delivery.id, revision: formatRevision(delivery.revision) },
+        });
+      case "unsynced":
+        return this.#encode({ case: "unsynced", value: { id: delivery.id, reason: delivery.reason } });
+    }
+  }
+
+  heartbeat(): Buffer {
+    return this.#encode({ case: "heartbeat", value: {} });
+  }
+
+  #encodeChange(change: Change): Buffer {
+    let encoded = this.#changes.get(change);
+    if (encoded === undefined) {
+      const { fingerprints, until, revision } = change;
+      encoded = this.#encode({ case: "entries", value: { fingerprints, until, revision: textOf(revision) } });
+      this.#changes.set(change, encoded);
+    }
+    return encoded;
+  }
+
+  #encode(response: Response): Buffer {
+    const bytes = toBinary(
+      WatchResponseSchema,
+      create(WatchResponseSchema, { time: toTimestamp(this.#now()), response }),
+    );
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+}
+
+function textOf(revision: Revision | undefined): string {
+  return revision === undefined ? "" : formatRevision(revision);
+}

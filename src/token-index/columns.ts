@@ -1,0 +1,91 @@
+/** Bytes of one entry in each column. */
+const FINGERPRINT_BYTES = 16;
+export const UNTIL_BYTES = 8;
+const WORDS = 4;
+const HALF = 2 ** 32;
+
+/** Entries as they travel to those who keep a copy. The n-th of one column belongs to the n-th of the other. */
+export interface Columns {
+  readonly fingerprints: Uint8Array;
+  /** Milliseconds since 1970, little-endian: the leeway is included. */
+  readonly until: Uint8Array;
+}
+
+/** Puts entries into columns. */
+export class ColumnsBuilder {
+  #fingerprints = new DataView(new ArrayBuffer(64 * FINGERPRINT_BYTES));
+  #until = new DataView(new ArrayBuffer(64 * UNTIL_BYTES));
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(print: Int32Array, until: number): void {
+    if (this.#size * UNTIL_BYTES === this.#until.byteLength) this.#double();
+    const at = this.#size++;
+    for (let word = 0; word < WORDS; word++) {
+      this.#fingerprints.setInt32(at * FINGERPRINT_BYTES + word * 4, print[word] as number, true);
+    }
+    this.#until.setUint32(at * UNTIL_BYTES, until, true);
+    this.#until.setUint32(at * UNTIL_BYTES + 4, until / HALF, true);
+  }
+
+  /** What was added since the last time. */
+  take(): Columns {
+    const columns = {
+      fingerprints: new Uint8Array(this.#fingerprints.buffer.slice(0, this.#size * FINGERPRINT_BYTES)),
+      until: new Uint8Array(this.#until.buffer.slice(0, this.#size * UNTIL_BYTES)),
+    };
+    this.#size = 0;
+    return columns;
+  }
+
+  #double(): void {
+    this.#fingerprints = doubled(this.#fingerprints);
+    this.#until = doubled(this.#until);
+  }
+}
+
+/**
+ * Hands over each entry; its fingerprint is always in the same array. Throws a RangeError, and hands over nothing, where the
+ * columns are not of the same entries.
+ */
+export function eachOf(
+  { fingerprints, until }: Columns,
+  each: (print: Int32Array, until: number) => void,
+): void {
+  const size = until.length / UNTIL_BYTES;
+  if (!Number.isInteger(size) || fingerprints.length !== size * FINGERPRINT_BYTES) {
+    throw new RangeError("the columns are not of the same length");
+  }
+  const prints = new DataView(fingerprints.buffer, fingerprints.byteOffset, fingerprints.length);
+  const times = new DataView(until.buffer, until.byteOffset, until.length);
+  const print = new Int32Array(WORDS);
+  for (let at = 0; at < size; at++) {
+    for (let word = 0; word < WORDS; word++) {
+      print[word] = prints.getInt32(at * FINGERPRINT_BYTES + word * 4, true);
+    }
+    const low = times.getUint32(at * UNTIL_BYTES, true);
+    each(print, times.getUint32(at * UNTIL_BYTES + 4, true) * HALF + low);
+  }
+}
+
+/** The same entries in their order, at most `count` at a time; at least once, if there are none. */
+export function* inParts({ fingerprints, until }: Columns, count: number): Generator<Columns> {
+  let from = 0;
+  do {
+    const to = from + count;
+    yield {
+      fingerprints: fingerprints.subarray(from * FINGERPRINT_BYTES, to * FINGERPRINT_BYTES),
+      until: until.subarray(from * UNTIL_BYTES, to * UNTIL_BYTES),
+    };
+    from = to;
+  } while (from * UNTIL_BYTES < until.length || from * FINGERPRINT_BYTES < fingerprints.length);
+}
+
+function doubled(view: DataView<ArrayBuffer>): DataView<ArrayBuffer> {
+  const larger = new Uint8Array(2 * view.byteLength);
+  larger.set(new Uint8Array(view.buffer));
+  return new DataView(larger.buffer);
+}
