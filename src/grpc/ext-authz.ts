@@ -50,12 +50,12 @@ function shownIn(attributes: AttributeContext | undefined): Shown {
  * claims stand in the metadata itself.
  */
 function vouchedIn(metadata: Readonly<Record<string, JsonObject>> = {}): unknown[] {
-  const found = own(metadata, JWT_AUTHN);
+  const found = metadata[JWT_AUTHN];
   if (!isObject(found)) return [];
   const jtis: unknown[] = Object.values(found)
     .filter(isObject)
-    .map((payload) => own(payload, "jti"));
-  const top = own(found, "jti");
+    .map((payload) => payload.jti);
+  const top = found.jti;
   return top === undefined || isObject(top) ? jtis : [...jtis, top];
 }
 
@@ -87,11 +87,6 @@ function responseTo(ruling: Ruling): object {
       },
     },
   };
-}
-
-/** A token's claims may have any name, `__proto__` too. */
-function own<T>(object: Readonly<Record<string, T>>, name: string): T | undefined {
-  return Object.hasOwn(object, name) ? object[name] : undefined;
 }
 
 function isObject(value: JsonValue | undefined): value is JsonObject {

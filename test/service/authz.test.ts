@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
-import { MAX_AUTHZ_BODY_BYTES, MAX_AUTHZ_HEADER_BYTES } from "../../src/limits.ts";
+import { MAX_AUTHZ_BODY_BYTES, MAX_AUTHZ_HEADER_BYTES, MAX_JWT_BYTES } from "../../src/limits.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import { watchHealth } from "../support/health-client.ts";
 import { ask, type HttpAnswer } from "../support/http-ask.ts";
@@ -136,6 +136,15 @@ describe("a proxy's question over HTTP", () => {
     for (const [index, [headers, expected]] of cases.entries()) {
       expect([index, await told(headers)]).to.deep.equal([index, expected]);
     }
+  });
+
+  it("has room for the largest token there may be", async () => {
+    const { running, told } = await serve({ UNVERIFIED_BEARER: "on" });
+    await revoke(running, "gone");
+    const largest = (jti: string) => bearer(jti).padEnd("Bearer ".length + MAX_JWT_BYTES, "A");
+    expect(await told({ authorization: largest("live") })).to.deep.equal(PASSES);
+    expect(await told({ authorization: largest("gone") })).to.deep.equal(REVOKED);
+    expect(await told({ authorization: `${largest("live")}A` })).to.deep.equal(MALFORMED);
   });
 
   it("finds a credential behind any number of other headers", async () => {
