@@ -1,7 +1,11 @@
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { JsonObject, JsonValue, MessageInitShape } from "@bufbuild/protobuf";
 import { type Server, status } from "@grpc/grpc-js";
 import type { AttributeContext } from "../../gen/envoy/service/auth/v3/attribute_context_pb.js";
-import { Authorization } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
+import {
+  Authorization,
+  type CheckRequest,
+  type CheckResponseSchema,
+} from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
 import type { Shown } from "../auth/shown-token.ts";
 import { denialOf } from "../authz/denial.ts";
 import type { Gate, Ruling } from "../blacklist/gate.ts";
@@ -22,7 +26,7 @@ export function addExtAuthz(
   };
   const { check } = Authorization.method;
   server.addService(serviceDefinition(Authorization), {
-    check: unary<Check, object>(
+    check: unary<CheckRequest, Response>(
       check,
       ({ attributes }, caller) => {
         const ruling = gate.rule(shownIn(attributes), caller);
@@ -34,9 +38,7 @@ export function addExtAuthz(
   });
 }
 
-interface Check {
-  readonly attributes?: AttributeContext;
-}
+type Response = MessageInitShape<typeof CheckResponseSchema>;
 
 function shownIn(attributes: AttributeContext | undefined): Shown {
   return {
@@ -72,7 +74,7 @@ function sentIn(attributes: AttributeContext | undefined): string[] {
   ];
 }
 
-function responseTo(ruling: Ruling): object {
+function responseTo(ruling: Ruling): Response {
   if (ruling === "pass")
     return { status: { code: status.OK }, httpResponse: { case: "okResponse", value: {} } };
   const denial = denialOf(ruling);
