@@ -140,6 +140,11 @@ export const MAX_AUTHZ_HEADER_BYTES = 2 * MAX_JWT_BYTES;
 export const MAX_AUTHZ_BODY_BYTES = 1024 * 1024;
 /** What such a request may take to arrive. */
 export const AUTHZ_REQUEST_MS = 5000;
+/**
+ * How long a connection may stay idle: longer than proxies keep theirs (60 to 90 seconds), so that it is they who close it, and
+ * none sends a question into a connection that is being closed.
+ */
+export const AUTHZ_KEEP_ALIVE_MS = 120_000;
 /** Connections of proxies to AUTHZ_ADDRESS: with headers at their bound 128 MiB. */
 export const MAX_AUTHZ_CONNECTIONS = 4096;
 /** When a client may try again whose token could not be judged; the header counts whole seconds. */

@@ -8,6 +8,7 @@ import { StartError } from "../errors.ts";
 import type { Calls } from "../grpc/calls.ts";
 import { formatHostPort, type HostPort } from "../host-port.ts";
 import {
+  AUTHZ_KEEP_ALIVE_MS,
   AUTHZ_REQUEST_MS,
   DEFAULT_DEADLINE_MS,
   MAX_AUTHZ_BODY_BYTES,
@@ -45,6 +46,7 @@ export async function startAuthzServer({ host, port }: HostPort, setup: Setup): 
     requestTimeout: AUTHZ_REQUEST_MS,
     headersTimeout: AUTHZ_REQUEST_MS,
     connectionsCheckingInterval: AUTHZ_REQUEST_MS / 5,
+    keepAliveTimeout: AUTHZ_KEEP_ALIVE_MS,
   };
   const server = createServer(options, (request, response) => answer(request, response, setup));
   server.maxConnections = MAX_AUTHZ_CONNECTIONS;

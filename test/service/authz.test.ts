@@ -186,6 +186,12 @@ describe("a proxy's question over HTTP", () => {
     expect(await told(headers)).to.deep.equal(PASSES);
   });
 
+  it("leaves it to the proxy to end a connection that it keeps", async () => {
+    const { authz } = await serve();
+    const { status, headers } = await fetch(authz, { headers: { "x-token-id": "live" } });
+    expect([status, headers.get("keep-alive")]).to.deep.equal([204, "timeout=120"]);
+  });
+
   it("is cut off when it does not arrive in time", async function () {
     this.timeout(15_000);
     const { port } = await serve();
