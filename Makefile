@@ -20,7 +20,7 @@ build: dist/main.js ## Compile to dist/
 ##@ Change it
 .PHONY: test
 test: $(INSTALLED) ## Run all tests, MariaDB included; some of them: make test ARGS="-g prune"
-	@scripts/install-test-tools.sh mariadb python
+	@scripts/install-test-tools.sh mariadb nginx python
 	@$(bin)/mocha $(if $(CI),--forbid-only) $(ARGS)
 
 .PHONY: check

@@ -15,3 +15,15 @@ googleapis=node_modules/@grpc/grpc-js-xds/deps/googleapis
 node_modules/.bin/buf build "$googleapis" --exclude-source-info --output "$image/google-rpc.binpb" \
   --path "$googleapis/google/rpc/status.proto" --path "$googleapis/google/rpc/error_details.proto"
 node_modules/.bin/buf generate "$image/google-rpc.binpb" --template buf.gen.yaml --output "$target"
+
+# What Envoy asks an external authorization service (ext_authz): its messages alone, without the options that describe
+# them to other programs, and without the files that those options are defined in. No comments here either.
+(
+  cd node_modules/@grpc/grpc-js-xds/deps
+  ../../../.bin/buf build . --exclude-source-info --output "$image/ext-authz.binpb" \
+    --config '{"version": "v2", "modules": [{"path": "envoy-api"}, {"path": "googleapis"}, {"path": "protoc-gen-validate"}, {"path": "xds"}]}' \
+    --path envoy-api/envoy/service/auth/v3/external_auth.proto --type envoy.service.auth.v3.Authorization
+)
+node_modules/.bin/buf generate "$image/ext-authz.binpb" --include-imports --template buf.gen.yaml --output "$target" \
+  --type envoy.service.auth.v3.Authorization \
+  --exclude-type 'envoy.annotations.**' --exclude-type 'udpa.annotations.**' --exclude-type 'validate.**'

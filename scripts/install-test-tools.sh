@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes sure that the programs named as arguments are there, which npm cannot install: mariadb, python, redis.
+# Makes sure that the programs named as arguments are there, which npm cannot install: mariadb, nginx, python, redis.
 # On Debian it installs what is missing, without any daemon; elsewhere it says what to install.
-# Without MariaDB it fails. Python and Redis are used where they are: the tests then say what they skip.
+# Without MariaDB it fails. The others are used where they are: the tests then say what they skip.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 missing=()
 packages=()
@@ -19,6 +20,14 @@ import importlib.util, sys
 sys.path.append("/usr/lib/python3/dist-packages")
 sys.exit(not all(map(importlib.util.find_spec, ["grpc", "grpc_tools", "pkg_resources"])))'
 }
+# The package would also start a web server. So its program alone is unpacked, here, and nothing is installed.
+nginx_folder=node_modules/.cache/nginx
+unpack_nginx() {
+  local download
+  download=$(mktemp -d)
+  (cd "$download" && apt-get download nginx) && mkdir -p "$nginx_folder" && dpkg -x "$download"/nginx_*.deb "$nginx_folder"
+  rm -rf "$download"
+}
 need() {
   missing+=("$1")
   shift
@@ -32,6 +41,7 @@ look_for() {
     case $tool in
       # The core package has the server alone; mariadb-server would also configure and start one.
       mariadb) [[ -n "${TEST_MYSQL_URL:-}" ]] || has mariadbd || need mariadb mariadb-server-core ;;
+      nginx) has nginx || [[ -x $nginx_folder/usr/sbin/nginx ]] || need nginx ;;
       python) python_has_grpc || need python python3 python3-grpcio python3-grpc-tools python3-pkg-resources ;;
       # redis-tools holds the server's program under another name; redis-server would also start one.
       redis) has redis-server || has redis-check-rdb || need redis redis-tools ;;
@@ -46,13 +56,14 @@ look_for "$@"
 as_root=()
 [[ $(id -u) == 0 ]] || as_root=(sudo -n)
 if has apt-get && "${as_root[@]}" true 2>/dev/null; then
-  echo "Installing ${packages[*]} (once)"
+  echo "Installing ${packages[*]:-${missing[*]}} (once)"
   log=$(mktemp)
   trap 'rm -f "$log"' EXIT
   install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends)
   # A list of packages that cannot be fetched is no reason to give up: what we need may be in the others.
   { "${as_root[@]}" apt-get update || true; } >"$log" 2>&1
-  "${install[@]}" "${packages[@]}" >>"$log" 2>&1 || cat "$log" >&2
+  ((${#packages[@]} == 0)) || "${install[@]}" "${packages[@]}" >>"$log" 2>&1 || cat "$log" >&2
+  [[ " ${missing[*]} " != *" nginx "* ]] || unpack_nginx >>"$log" 2>&1 || true
   look_for "$@"
 fi
 
@@ -63,6 +74,7 @@ for tool in "${missing[@]}"; do
       echo "The tests need MariaDB: install mariadbd (Debian: mariadb-server-core), or set TEST_MYSQL_URL." >&2
       failed=1
       ;;
+    nginx) echo "No test behind NGINX: there is no nginx (Debian: nginx)." ;;
     python) echo "No Python client test: /usr/bin/python3 lacks grpcio (Debian: python3-grpcio python3-grpc-tools python3-pkg-resources)." ;;
     redis) echo "No comparison with Redis: there is no redis-server (Debian: redis-tools)." ;;
   esac

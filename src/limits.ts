@@ -134,6 +134,22 @@ export const TLS_RELOAD_MS = 10_000;
 /** How long a client may take to set up TLS. */
 export const TLS_HANDSHAKE_MS = 10_000;
 
+/** Bytes of the headers of a request to AUTHZ_ADDRESS: a token at its bound, and as much again for whatever a proxy adds. */
+export const MAX_AUTHZ_HEADER_BYTES = 2 * MAX_JWT_BYTES;
+/** Bytes of such a request's body, which is read past: more than a form or a small upload, should a proxy send it along. */
+export const MAX_AUTHZ_BODY_BYTES = 1024 * 1024;
+/** What such a request may take to arrive. */
+export const AUTHZ_REQUEST_MS = 5000;
+/**
+ * How long a connection may stay idle: longer than proxies keep theirs (60 to 90 seconds), so that it is they who close it, and
+ * none sends a question into a connection that is being closed.
+ */
+export const AUTHZ_KEEP_ALIVE_MS = 120_000;
+/** Connections of proxies to AUTHZ_ADDRESS: with headers at their bound 128 MiB. */
+export const MAX_AUTHZ_CONNECTIONS = 4096;
+/** When a client may try again whose token could not be judged; the header counts whole seconds. */
+export const AUTHZ_RETRY_AFTER_SECONDS = 1;
+
 /** Jtis that one line of the audit log names. */
 export const MAX_AUDITED_JTIS = 20;
 /** How long it may take until entries that have expired, or were made at another replica, change what a caller's quota leaves. */

@@ -29,6 +29,7 @@ async function serve(): Promise<number> {
       {
         address: formatHostPort(service.address),
         admin: formatHostPort(service.adminAddress),
+        ...(service.authzAddress && { authz: formatHostPort(service.authzAddress) }),
         database: kind,
       },
       "listening",

@@ -6,6 +6,7 @@ export class Metrics {
   readonly #calls: Histogram<"method" | "code">;
   readonly #serving: Gauge;
   readonly #pruned: Counter;
+  readonly #rulings: Counter<"asked_by" | "ruling">;
   /** Each method and code's own histogram: looking it up by its labels costs more than the observation. */
   readonly #observers = new Map<string, { observe(seconds: number): void }>();
 
@@ -27,6 +28,12 @@ export class Metrics {
     this.#pruned = new Counter({
       name: "tokenblacklist_pruned_entries_total",
       help: "Expired entries that this process has deleted by itself.",
+      registers,
+    });
+    this.#rulings = new Counter({
+      name: "tokenblacklist_rulings_total",
+      help: "Answers to proxies, by the way they asked and by what they were told.",
+      labelNames: ["asked_by", "ruling"],
       registers,
     });
   }
@@ -80,6 +87,10 @@ export class Metrics {
 
   addPruned(count: number): void {
     this.#pruned.inc(count);
+  }
+
+  countRuling(askedBy: "ext_authz" | "http", ruling: string): void {
+    this.#rulings.inc({ asked_by: askedBy, ruling });
   }
 
   /** All of it in Prometheus's text format, with its content type. */

@@ -22,6 +22,7 @@ import { TlsContext } from "./grpc/tls-context.ts";
 import type { HostPort } from "./host-port.ts";
 import { Metrics } from "./metrics.ts";
 import { startAuth } from "./start-auth.ts";
+import { startAuthz } from "./start-authz.ts";
 import { openStore } from "./store/open-store.ts";
 import type { Store } from "./store/store.ts";
 
@@ -29,6 +30,8 @@ export interface Service {
   /** Where calls are answered. */
   readonly address: HostPort;
   readonly adminAddress: HostPort;
+  /** Where proxies ask over HTTP; absent where that is off. */
+  readonly authzAddress: HostPort | undefined;
   /** Stops within the configured grace: answers what was accepted, refuses what is new, and lets everything go. */
   close(): Promise<void>;
 }
@@ -89,6 +92,9 @@ export async function start(
     if (security.insecure) log.warn(INSECURE);
     const { authenticate, rawTokens, stop: stopAuth } = startAuth(security, { clock, clocks, log });
     closers.push(stopAuth);
+    // Closed after gRPC has been drained, and with it what is asked here.
+    const authz = await startAuthz(config.authz, { blacklist, calls, clock, log, metrics });
+    closers.push(() => authz.close());
     const { maxTokenLifetimeMs } = security;
     const grpc = await startGrpcServer(config.listenAddress, {
       handlers: createHandlers({ blacklist, rawTokens, maxTokenLifetimeMs }),
@@ -103,6 +109,7 @@ export async function start(
       },
       tls,
       reflection: security.reflection,
+      extAuthz: authz.extAuthz,
     });
 
     function setServing(healthy: boolean): void {
@@ -124,6 +131,7 @@ export async function start(
     return {
       address: grpc.address,
       adminAddress: admin.address,
+      authzAddress: authz.address,
       close: () => {
         closing ??= unwind();
         return closing;

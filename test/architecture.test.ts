@@ -22,10 +22,11 @@ const LAYERS = [
 
 function layerOf(file: string): string {
   const [, folder] = /^src\/([^/]+)\//.exec(file) ?? [];
-  if (folder === "grpc" || folder === "admin") return "transport";
+  if (folder === "grpc" || folder === "admin" || folder === "authz") return "transport";
   if (folder !== undefined) return folder;
   if (file === "src/main.ts") return "main";
-  if (["src/start.ts", "src/start-auth.ts", "src/migrate.ts"].includes(file)) return "roots";
+  if (["src/start.ts", "src/start-auth.ts", "src/start-authz.ts", "src/migrate.ts"].includes(file))
+    return "roots";
   // They read the store's address: nothing of a database is in them.
   return file === "src/logger.ts" ? "config" : "leaves";
 }

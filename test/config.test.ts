@@ -28,6 +28,15 @@ const DEFAULTS: Config = {
     auditLog: true,
     quota: { rowsPerSecond: 0, rows: 0 },
   },
+  authz: {
+    extAuthz: false,
+    address: undefined,
+    jtiHeader: undefined,
+    unverifiedBearer: false,
+    missingJti: "deny",
+    maxStalenessMs: 0,
+    insecure: false,
+  },
 };
 
 function problemsOf(env: Record<string, string>): readonly string[] {
@@ -78,6 +87,7 @@ describe("readConfig", () => {
       indexMaxEntries: 1000,
       logLevel: "debug",
       security: DEFAULTS.security,
+      authz: DEFAULTS.authz,
     });
   });
 

@@ -1,6 +1,7 @@
 import { parseDuration } from "../duration.ts";
 import { type HostPort, isLoopback, parseHostPort } from "../host-port.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "../store/database-url.ts";
+import { type Authz, readAuthz } from "./authz.ts";
 import { type Environment, EnvironmentReader } from "./environment.ts";
 import { between, oneOf, onOrOff, wholeNumber } from "./parsers.ts";
 import { readSecurity, type Security } from "./security.ts";
@@ -20,6 +21,7 @@ export interface Config {
   readonly indexMaxEntries: number;
   readonly logLevel: LogLevel;
   readonly security: Security;
+  readonly authz: Authz;
 }
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
@@ -41,6 +43,7 @@ export function readConfig(env: Environment): Config {
   const from = new EnvironmentReader(env);
   const database = readDatabase(from);
   const listenAddress = from.read("LISTEN_ADDRESS", "127.0.0.1:50051", parseHostPort);
+  const insecure = from.read("INSECURE", "no", oneOf("yes", "no")) === "yes";
   const config: Config = {
     database,
     listenAddress,
@@ -54,7 +57,8 @@ export function readConfig(env: Environment): Config {
     index: from.read("INDEX", "on", onOrOff),
     indexMaxEntries: from.read("INDEX_MAX_ENTRIES", "20000000", wholeNumber(1, 1_000_000_000)),
     logLevel: from.read("LOG_LEVEL", "info", oneOf(...LOG_LEVELS)),
-    security: readSecurity(from, listenAddress),
+    security: readSecurity(from, { listenAddress, insecure }),
+    authz: readAuthz(from, { insecure }),
   };
   if (from.problems.length > 0) throw new ConfigError(from.problems);
   return Object.freeze(config);

@@ -5,7 +5,7 @@ import { type KeySource, keyFile, parseKeyUrl } from "../auth/key-source.ts";
 import { parseTokenIssuers, type TokenIssuer } from "../auth/token-issuers.ts";
 import { type HostPort, isLoopback } from "../host-port.ts";
 import type { EnvironmentReader } from "./environment.ts";
-import { asIs, between, oneOf, onOrOff, wholeNumber } from "./parsers.ts";
+import { asIs, between, onOrOff, wholeNumber } from "./parsers.ts";
 
 /** Who may call, over what kind of connection, and what they may leave behind. */
 export interface Security {
@@ -42,7 +42,10 @@ export interface Quota {
   readonly rows: number;
 }
 
-export function readSecurity(from: EnvironmentReader, listenAddress: HostPort | undefined): Security {
+export function readSecurity(
+  from: EnvironmentReader,
+  { listenAddress, insecure }: { listenAddress: HostPort | undefined; insecure: boolean },
+): Security {
   const bearers = readBearers(from);
   const tls = readTls(from);
   const certificateRoles = from.optional("TLS_CLIENT_ROLES", parseCertificateRoles);
@@ -50,7 +53,6 @@ export function readSecurity(from: EnvironmentReader, listenAddress: HostPort | 
     from.add("TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES need each other: set both or neither");
   }
   const known = bearers !== undefined || certificateRoles !== undefined;
-  const insecure = from.read("INSECURE", "no", oneOf("yes", "no")) === "yes";
   const open = listenAddress !== undefined && !isLoopback(listenAddress.host);
   if (open && !insecure && !(known && tls !== undefined)) {
     from.add(

@@ -8,15 +8,15 @@ import type {
 import { HealthImplementation, type ServingStatus } from "grpc-health-check";
 import type { Logger } from "pino";
 
-/** `grpc.health.v1`: Check, Watch and List, for the whole server (`""`) and for the one service it has. */
+/** `grpc.health.v1`: Check, Watch and List, for the whole server (`""`) and for each of its services. */
 export class Health {
   readonly #names: readonly string[];
   readonly #health: HealthImplementation;
   #serving = false;
   readonly #watches = new Set<ServerWritableStream<unknown, unknown>>();
 
-  constructor(serviceName: string) {
-    this.#names = ["", serviceName];
+  constructor(serviceNames: readonly string[]) {
+    this.#names = ["", ...serviceNames];
     this.#health = new HealthImplementation(
       Object.fromEntries(this.#names.map((name) => [name, "NOT_SERVING"])),
     );

@@ -1,12 +1,12 @@
-import { type DescFile, toBinary } from "@bufbuild/protobuf";
+import { type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import type { Server } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 
 /** Lets tools such as grpcurl ask what this server offers. */
-export function addReflection(server: Server, file: DescFile): void {
+export function addReflection(server: Server, services: readonly DescService[]): void {
   const files = new Map<string, Buffer>();
-  collect(file, files);
+  for (const { file } of services) collect(file, files);
   const definition = { fileDescriptorProtos: [...files.values()] };
   new ReflectionService({ service: definition } as never).addToServer(server);
 }

@@ -8,11 +8,10 @@ import {
   setLogVerbosity,
   type UntypedHandleCall,
 } from "@grpc/grpc-js";
-import {
-  file_tokenblacklist_v1_token_blacklist,
-  TokenBlacklist,
-} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { Authorization } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
+import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { Feed } from "../blacklist/feed.ts";
+import type { Gate } from "../blacklist/gate.ts";
 import type { HostPort } from "../host-port.ts";
 import {
   MAX_CONCURRENT_STREAMS,
@@ -21,6 +20,7 @@ import {
   MAX_REQUEST_BYTES,
 } from "../limits.ts";
 import { describeBlacklist, describePrune } from "./audit.ts";
+import { addExtAuthz } from "./ext-authz.ts";
 import { Health } from "./health.ts";
 import { listen } from "./listener.ts";
 import { addReflection } from "./reflection.ts";
@@ -60,6 +60,7 @@ export async function startGrpcServer(
     environment,
     tls,
     reflection,
+    extAuthz,
   }: {
     handlers: Handlers<typeof TokenBlacklist>;
     /** What `Watch` streams; undefined: there is nothing to stream. */
@@ -68,19 +69,23 @@ export async function startGrpcServer(
     tls: TlsContext | undefined;
     /** Whether it also tells what methods there are. */
     reflection: boolean;
+    /** What answers Envoy. Absent: Envoy is not answered. */
+    extAuthz?: Gate | undefined;
   },
 ): Promise<GrpcServer> {
   // Its own lines on stderr are not JSON, and say nothing that our errors do not.
   setLogVerbosity(logVerbosity.NONE);
   const server = new Server(CHANNEL_OPTIONS);
-  const health = new Health(TokenBlacklist.typeName);
+  const services = [TokenBlacklist, ...(extAuthz === undefined ? [] : [Authorization])];
+  const health = new Health(services.map(({ typeName }) => typeName));
   const watches = new Watches(feed, environment);
   server.addService(serviceDefinition(TokenBlacklist), {
     ...implementation(handlers, environment),
     watch: watches.handle,
   });
+  if (extAuthz !== undefined) addExtAuthz(server, { gate: extAuthz, environment });
   health.addTo(server, environment.log);
-  if (reflection) addReflection(server, file_tokenblacklist_v1_token_blacklist);
+  if (reflection) addReflection(server, services);
   // Connections come to it as HTTP/2, whether TLS is below or not.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const onConnection = (socket: Socket) => injector.injectConnection(socket);

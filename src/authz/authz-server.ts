@@ -1,0 +1,164 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Logger } from "pino";
+import type { Gate, Ruling } from "../blacklist/gate.ts";
+import type { Caller } from "../caller.ts";
+import type { Clock } from "../clock.ts";
+import { StartError } from "../errors.ts";
+import type { Calls } from "../grpc/calls.ts";
+import { formatHostPort, type HostPort } from "../host-port.ts";
+import {
+  AUTHZ_KEEP_ALIVE_MS,
+  AUTHZ_REQUEST_MS,
+  DEFAULT_DEADLINE_MS,
+  MAX_AUTHZ_BODY_BYTES,
+  MAX_AUTHZ_CONNECTIONS,
+  MAX_AUTHZ_HEADER_BYTES,
+} from "../limits.ts";
+import type { Metrics } from "../metrics.ts";
+import { denialOf } from "./denial.ts";
+import { shownIn } from "./shown-in.ts";
+
+export interface AuthzServer {
+  readonly address: HostPort;
+  /** Takes no more connections, and cuts those that are open: what was asked has been answered once `calls` are drained. */
+  close(): Promise<void>;
+}
+
+interface Setup {
+  readonly gate: Gate;
+  /** The header in which the proxy says which token it has verified, in lower case. */
+  readonly jtiHeader: string | undefined;
+  /** What is asked here counts as a call among those of gRPC: one bound for both, and one drain. */
+  readonly calls: Calls;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/**
+ * HTTP for proxies that ask about a request before they pass it on: `/authz`, by any method, is answered 204 (it may pass), 401 or
+ * 503. It knows no callers. Throws StartError when it cannot listen.
+ */
+export async function startAuthzServer({ host, port }: HostPort, setup: Setup): Promise<AuthzServer> {
+  const options = {
+    maxHeaderSize: MAX_AUTHZ_HEADER_BYTES,
+    requestTimeout: AUTHZ_REQUEST_MS,
+    headersTimeout: AUTHZ_REQUEST_MS,
+    connectionsCheckingInterval: AUTHZ_REQUEST_MS / 5,
+    keepAliveTimeout: AUTHZ_KEEP_ALIVE_MS,
+  };
+  const server = createServer(options, (request, response) => answer(request, response, setup));
+  server.maxConnections = MAX_AUTHZ_CONNECTIONS;
+  // Past a number of headers Node hides the rest, and a credential could be among them. Their size is bounded.
+  server.maxHeadersCount = 0;
+  await listen(server, { host, port });
+  return {
+    address: { host, port: (server.address() as AddressInfo).port },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function listen(server: Server, { host, port }: HostPort): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const why = error.code === "EADDRINUSE" ? "the port is in use" : String(error.code);
+      const text = formatHostPort({ host, port });
+      reject(new StartError(`cannot listen on AUTHZ_ADDRESS ${text}: ${why}`, { cause: error }));
+    });
+    server.listen(port, host, resolve);
+  });
+}
+
+function answer(request: IncomingMessage, response: ServerResponse, setup: Setup): void {
+  discardBody(request);
+  if (request.url !== "/authz") {
+    response.writeHead(404, { "content-type": "text/plain; charset=utf-8" }).end("/authz\n");
+    return;
+  }
+  const { gate, calls, clock, jtiHeader } = setup;
+  const began = clock.monotonic();
+  const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
+  let letGo = () => {};
+  let ended = false;
+  const end = (ruling: Ruling, reason?: string) => {
+    if (ended) return;
+    ended = true;
+    letGo();
+    write(response, ruling, { isLast: reason === "DRAINING" });
+    report(ruling, { ...setup, milliseconds: clock.monotonic() - began, peer, reason });
+  };
+
+  const refusal = calls.enter(() => peer);
+  if (refusal !== undefined) {
+    end("unknown", refusal);
+    return;
+  }
+  const cancel = clock.schedule(DEFAULT_DEADLINE_MS, () => end("unknown", "DEADLINE_EXCEEDED"));
+  letGo = () => {
+    cancel();
+    calls.leave();
+  };
+  const caller: Caller = {
+    get gone() {
+      return ended || request.socket.destroyed;
+    },
+  };
+  try {
+    const ruling = gate.rule(shownIn(request, { jtiHeader }), caller);
+    if (ruling instanceof Promise) ruling.then(end, () => end("unknown", "INTERNAL"));
+    else end(ruling);
+  } catch {
+    end("unknown", "INTERNAL");
+  }
+}
+
+/** Nothing in it is of interest, and a proxy that sends it all the same should not wait for long. */
+function discardBody(request: IncomingMessage): void {
+  let bytes = 0;
+  request.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > MAX_AUTHZ_BODY_BYTES) request.destroy();
+  });
+  // Whoever hangs up in the middle is no concern of anybody's.
+  request.on("error", () => {});
+}
+
+function write(response: ServerResponse, ruling: Ruling, { isLast }: { isLast: boolean }): void {
+  if (isLast) response.setHeader("connection", "close");
+  if (ruling === "pass") {
+    response.writeHead(204, { "cache-control": "no-store" }).end();
+    return;
+  }
+  const { status, headers, text } = denialOf(ruling);
+  response.writeHead(status, { ...headers, "content-length": Buffer.byteLength(text) }).end(text);
+}
+
+interface Report extends Setup {
+  readonly milliseconds: number;
+  readonly peer: string;
+  readonly reason: string | undefined;
+}
+
+function report(ruling: Ruling, { log, metrics, milliseconds, peer, reason }: Report): void {
+  const code = ruling === "pass" ? "OK" : ruling === "unknown" ? "UNAVAILABLE" : "UNAUTHENTICATED";
+  metrics.countRuling("http", ruling);
+  metrics.observeCall("authz", code, milliseconds / 1000);
+  // Why it cannot be told has been logged already, unless the reason is one of this file's.
+  const level = reason === undefined ? "debug" : "warn";
+  if (!log.isLevelEnabled(level)) return;
+  log[level](
+    {
+      method: "authz",
+      code,
+      ...(reason === undefined ? {} : { reason }),
+      duration_ms: Math.round(milliseconds * 1000) / 1000,
+      peer,
+    },
+    "call",
+  );
+}

@@ -1,0 +1,39 @@
+import type { Ruling } from "../blacklist/gate.ts";
+import { AUTHZ_RETRY_AFTER_SECONDS } from "../limits.ts";
+
+/** What a client is told over HTTP when its request does not pass. */
+export interface Denial {
+  readonly status: 401 | 503;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly text: string;
+}
+
+export function denialOf(ruling: Exclude<Ruling, "pass">): Denial {
+  return DENIALS[ruling];
+}
+
+/** RFC 6750, 3.1: without a credential there is nothing to call an error. */
+const DENIALS: Record<Exclude<Ruling, "pass">, Denial> = {
+  revoked: invalidToken("the access token is revoked"),
+  malformed: invalidToken("the access token is malformed or not the only one"),
+  "no-jti": invalidToken("the access token has no jti"),
+  "no-token": unauthorized("Bearer", "an access token is needed"),
+  unknown: {
+    status: 503,
+    headers: { "retry-after": String(AUTHZ_RETRY_AFTER_SECONDS), ...common() },
+    text: "it cannot be told now whether the access token is revoked\n",
+  },
+};
+
+function invalidToken(description: string): Denial {
+  return unauthorized(`Bearer error="invalid_token", error_description="${description}"`, description);
+}
+
+function unauthorized(challenge: string, text: string): Denial {
+  return { status: 401, headers: { "www-authenticate": challenge, ...common() }, text: `${text}\n` };
+}
+
+/** Nobody on the way may give this answer to another request, or to the same one later. */
+function common(): Record<string, string> {
+  return { "cache-control": "no-store", "content-type": "text/plain; charset=utf-8" };
+}

@@ -1,0 +1,76 @@
+import type { Logger } from "pino";
+import { type NoJti, type Shown, shownToken } from "../auth/shown-token.ts";
+import type { Caller } from "../caller.ts";
+import { ServiceError } from "../errors.ts";
+import type { Blacklist } from "./blacklist.ts";
+import type { CheckAnswer, Freshness } from "./checks.ts";
+
+/** What becomes of a request. Only "pass" lets it through; "unknown" means that nobody can tell now. */
+export type Ruling = "pass" | "revoked" | NoJti | "unknown";
+
+interface Options {
+  readonly blacklist: Pick<Blacklist, "check" | "admit">;
+  /** How old the answer may be; 0: fully fresh. */
+  readonly maxStalenessMs: number;
+  /** Whether a bearer token that nobody has verified here says which token is meant. */
+  readonly unverifiedBearer: boolean;
+  /** What happens to a request that shows no token, or one without a jti. */
+  readonly missingJti: "deny" | "allow";
+  readonly log: Logger;
+}
+
+/** Answers a proxy that asks whether a request with this token may pass. Whatever goes wrong, the answer is not "pass". */
+export class Gate {
+  readonly #options: Options;
+  readonly #freshness: Freshness;
+
+  constructor(options: Options) {
+    this.#options = options;
+    const { maxStalenessMs: ms } = options;
+    this.#freshness = ms === 0 ? { kind: "linearizable" } : { kind: "max-staleness", ms };
+  }
+
+  /** `caller` is who asks: the proxy. Throws UNAUTHENTICATED, or rejects with it, when the proxy's own token is blacklisted. */
+  rule(shown: Shown, caller: Caller): Ruling | Promise<Ruling> {
+    const { blacklist, unverifiedBearer } = this.#options;
+    try {
+      const token = shownToken(shown, { unverifiedBearer });
+      if (token.jti === undefined) return this.#withoutJti(token.because, caller);
+      const answer = blacklist.check([token.jti], this.#freshness, caller);
+      return answer instanceof Promise ? answer.then(rulingOf, this.#doubt) : rulingOf(answer);
+    } catch (error) {
+      return this.#doubt(error);
+    }
+  }
+
+  #withoutJti(because: NoJti, caller: Caller): Ruling | Promise<Ruling> {
+    const { blacklist, missingJti } = this.#options;
+    const ruling = missingJti === "allow" && because !== "malformed" ? "pass" : because;
+    // No check is made that would look at the proxy's own token as well.
+    if (caller.principal?.jti === undefined) return ruling;
+    return blacklist.admit(caller).then(() => ruling, this.#doubt);
+  }
+
+  readonly #doubt = (error: unknown): Ruling => {
+    const { log } = this.#options;
+    if (!(error instanceof ServiceError)) {
+      log.error({ err: error }, DOUBT);
+      return "unknown";
+    }
+    const { reason, message, cause } = error;
+    if (reason === "UNAUTHENTICATED") throw error;
+    // Nobody waits for that answer.
+    if (reason !== "CANCELLED")
+      log.warn({ reason, detail: message, ...(cause ? { err: cause } : {}) }, DOUBT);
+    return "unknown";
+  };
+}
+
+const DOUBT = "cannot tell whether a token may pass: its request is denied";
+
+function rulingOf({ verdicts }: CheckAnswer): Ruling {
+  if (verdicts.length !== 1) return "unknown";
+  const [verdict] = verdicts;
+  if (verdict === "blacklisted") return "revoked";
+  return verdict === "not-blacklisted" ? "pass" : "unknown";
+}

@@ -1,0 +1,65 @@
+import { type HostPort, isLoopback, parseHostPort } from "../host-port.ts";
+import type { EnvironmentReader } from "./environment.ts";
+import { between, oneOf, onOrOff } from "./parsers.ts";
+
+/** Whether and how proxies may ask about a request that they are to pass on. */
+export interface Authz {
+  /** Whether Envoy is answered, on the listener of gRPC. */
+  readonly extAuthz: boolean;
+  /** Where other proxies are answered over HTTP; absent: nowhere. */
+  readonly address: HostPort | undefined;
+  /** The header in which such a proxy says which token it has verified, in lower case. */
+  readonly jtiHeader: string | undefined;
+  /** Whether a bearer token is read that nobody has verified here. */
+  readonly unverifiedBearer: boolean;
+  /** What happens to a request that names no jti. */
+  readonly missingJti: "deny" | "allow";
+  /** 0: fully fresh. */
+  readonly maxStalenessMs: number;
+  /** `address` can be reached from elsewhere, and its operator wants it so. */
+  readonly insecure: boolean;
+}
+
+export function readAuthz(from: EnvironmentReader, { insecure }: { insecure: boolean }): Authz {
+  const authz = {
+    extAuthz: from.read("EXT_AUTHZ", "off", onOrOff),
+    address: from.optional("AUTHZ_ADDRESS", parseHostPort),
+    jtiHeader: from.optional("AUTHZ_JTI_HEADER", parseHeaderName),
+    unverifiedBearer: from.read("UNVERIFIED_BEARER", "off", onOrOff),
+    missingJti: from.read("MISSING_JTI", "deny", oneOf("deny", "allow")),
+    maxStalenessMs: from.read("AUTHZ_MAX_STALENESS", "0", between("0", "1h")),
+  };
+  const { address, unverifiedBearer } = authz;
+  const hasAddress = from.isSet("AUTHZ_ADDRESS");
+  if (from.isSet("AUTHZ_JTI_HEADER") && !hasAddress) {
+    from.add("AUTHZ_JTI_HEADER is set although AUTHZ_ADDRESS is not");
+  }
+  // Undefined where it is a problem.
+  if (hasAddress && !from.isSet("AUTHZ_JTI_HEADER") && unverifiedBearer === false) {
+    from.add(
+      "AUTHZ_ADDRESS needs AUTHZ_JTI_HEADER or UNVERIFIED_BEARER=on: nothing else says which token is meant",
+    );
+  }
+  if (authz.extAuthz === false && !hasAddress) {
+    for (const name of ["UNVERIFIED_BEARER", "MISSING_JTI", "AUTHZ_MAX_STALENESS"]) {
+      if (from.isSet(name)) from.add(`${name} is set although neither EXT_AUTHZ nor AUTHZ_ADDRESS is on`);
+    }
+  }
+  const open = address !== undefined && !isLoopback(address.host);
+  if (open && !insecure) {
+    from.add(
+      "AUTHZ_ADDRESS can be reached from elsewhere: it knows no callers, and takes an address of this machine alone, or INSECURE=yes",
+    );
+  }
+  return { ...authz, insecure: open && insecure };
+}
+
+function parseHeaderName(text: string): string {
+  const name = text.toLowerCase();
+  if (!/^[a-z0-9-]{1,64}$/.test(name) || name === "authorization") {
+    throw new RangeError(
+      "must be the name of a header, such as X-Token-Id: letters, digits and hyphens, and not Authorization",
+    );
+  }
+  return name;
+}

@@ -1,0 +1,96 @@
+import type { JsonObject, JsonValue, MessageInitShape } from "@bufbuild/protobuf";
+import { type Server, status } from "@grpc/grpc-js";
+import type { AttributeContext } from "../../gen/envoy/service/auth/v3/attribute_context_pb.js";
+import {
+  Authorization,
+  type CheckRequest,
+  type CheckResponseSchema,
+} from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
+import type { Shown } from "../auth/shown-token.ts";
+import { denialOf } from "../authz/denial.ts";
+import type { Gate, Ruling } from "../blacklist/gate.ts";
+import { serviceDefinition } from "./service-definition.ts";
+import { type CallEnvironment, unary } from "./unary.ts";
+
+/** Where Envoy's filter that verifies tokens leaves what it found in them. */
+const JWT_AUTHN = "envoy.filters.http.jwt_authn";
+
+/** Lets Envoy ask, before it passes a request on, whether the request's token is revoked (`ext_authz`). */
+export function addExtAuthz(
+  server: Server,
+  { gate, environment }: { gate: Gate; environment: CallEnvironment },
+): void {
+  const answer = (ruling: Ruling) => {
+    environment.metrics.countRuling("ext_authz", ruling);
+    return responseTo(ruling);
+  };
+  const { check } = Authorization.method;
+  server.addService(serviceDefinition(Authorization), {
+    check: unary<CheckRequest, Response>(
+      check,
+      ({ attributes }, caller) => {
+        const ruling = gate.rule(shownIn(attributes), caller);
+        return ruling instanceof Promise ? ruling.then(answer) : answer(ruling);
+      },
+      // Asked for every request that Envoy lets through, as IsBlacklisted is.
+      { ...environment, role: "check", quiet: true },
+    ),
+  });
+}
+
+type Response = MessageInitShape<typeof CheckResponseSchema>;
+
+function shownIn(attributes: AttributeContext | undefined): Shown {
+  return {
+    vouched: vouchedIn(attributes?.metadataContext?.filterMetadata),
+    authorization: sentIn(attributes),
+  };
+}
+
+/**
+ * The jti of each payload that Envoy has verified. It stands under a name of the operator's (`payload_in_metadata`), or its
+ * claims stand in the metadata itself.
+ */
+function vouchedIn(metadata: Readonly<Record<string, JsonObject>> = {}): unknown[] {
+  const found = metadata[JWT_AUTHN];
+  if (!isObject(found)) return [];
+  const jtis: unknown[] = Object.values(found)
+    .filter(isObject)
+    .map((payload) => payload.jti);
+  const top = found.jti;
+  return top === undefined || isObject(top) ? jtis : [...jtis, top];
+}
+
+/** Envoy sends the headers as text, joined where there were several, or (`encode_raw_headers`) each as bytes. */
+function sentIn(attributes: AttributeContext | undefined): string[] {
+  const { headers = {}, headerMap } = attributes?.request?.http ?? {};
+  const isSought = (name: string) => name.toLowerCase() === "authorization";
+  const raw = (headerMap?.headers ?? []).filter(({ key }) => isSought(key));
+  return [
+    ...Object.keys(headers).flatMap((name) => (isSought(name) ? [headers[name] as string] : [])),
+    ...raw.map(({ value, rawValue }) =>
+      rawValue.length > 0 ? Buffer.from(rawValue).toString("latin1") : value,
+    ),
+  ];
+}
+
+function responseTo(ruling: Ruling): Response {
+  if (ruling === "pass")
+    return { status: { code: status.OK }, httpResponse: { case: "okResponse", value: {} } };
+  const denial = denialOf(ruling);
+  return {
+    status: { code: denial.status === 401 ? status.UNAUTHENTICATED : status.UNAVAILABLE },
+    httpResponse: {
+      case: "deniedResponse",
+      value: {
+        status: { code: denial.status },
+        headers: Object.entries(denial.headers).map(([key, value]) => ({ header: { key, value } })),
+        body: denial.text,
+      },
+    },
+  };
+}
+
+function isObject(value: JsonValue | undefined): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

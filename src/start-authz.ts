@@ -1,0 +1,40 @@
+import type { Logger } from "pino";
+import { startAuthzServer } from "./authz/authz-server.ts";
+import type { Blacklist } from "./blacklist/blacklist.ts";
+import { Gate } from "./blacklist/gate.ts";
+import type { Clock } from "./clock.ts";
+import type { Authz } from "./config/authz.ts";
+import type { Calls } from "./grpc/calls.ts";
+import type { HostPort } from "./host-port.ts";
+import type { Metrics } from "./metrics.ts";
+
+interface Parts {
+  readonly blacklist: Blacklist;
+  readonly calls: Calls;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+export interface StartedAuthz {
+  /** Answers Envoy on the listener of gRPC; absent where that is off. */
+  readonly extAuthz: Gate | undefined;
+  /** Where other proxies are answered; absent where that is off. */
+  readonly address: HostPort | undefined;
+  close(): Promise<void>;
+}
+
+/** Puts together what answers proxies. Throws StartError when it cannot listen. */
+export async function startAuthz(authz: Authz, { blacklist, ...parts }: Parts): Promise<StartedAuthz> {
+  const gate = new Gate({ ...authz, blacklist, log: parts.log });
+  if (authz.insecure) parts.log.warn(INSECURE);
+  const { address, jtiHeader } = authz;
+  const server = address && (await startAuthzServer(address, { gate, jtiHeader, ...parts }));
+  return {
+    extAuthz: authz.extAuthz ? gate : undefined,
+    address: server?.address,
+    close: async () => server?.close(),
+  };
+}
+
+const INSECURE = "INSECURE=yes: whoever reaches AUTHZ_ADDRESS can ask which tokens are revoked";

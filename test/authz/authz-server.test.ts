@@ -1,0 +1,86 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { expect } from "chai";
+import { type AuthzServer, startAuthzServer } from "../../src/authz/authz-server.ts";
+import type { Verdict } from "../../src/blacklist/checks.ts";
+import { Gate } from "../../src/blacklist/gate.ts";
+import { Calls } from "../../src/grpc/calls.ts";
+import { DEFAULT_DEADLINE_MS, MAX_CALLS } from "../../src/limits.ts";
+import { Metrics } from "../../src/metrics.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { ask } from "../support/http-ask.ts";
+import { memoryLog } from "../support/memory-log.ts";
+import { until } from "../support/until.ts";
+
+const REVISION = { number: 1, stamp: "0".repeat(16) };
+
+// What it answers when it is asked as a proxy would: test/service/authz.test.ts.
+describe("the server for proxies", () => {
+  const calls = new Calls();
+  const clock = new FakeClock();
+  const { log, records } = memoryLog();
+  const waiting: ((verdict: Verdict) => void)[] = [];
+  let server: AuthzServer;
+  let url: string;
+
+  before(async () => {
+    const blacklist = {
+      check: () =>
+        new Promise<{ verdicts: Verdict[]; revision: typeof REVISION }>((resolve) => {
+          waiting.push((verdict) => resolve({ verdicts: [verdict], revision: REVISION }));
+        }),
+      admit: async () => {},
+    };
+    const terms = { maxStalenessMs: 0, unverifiedBearer: false, missingJti: "deny" } as const;
+    const gate = new Gate({ blacklist, ...terms, log });
+    const address = { host: "127.0.0.1", port: 0 };
+    const metrics = new Metrics();
+    server = await startAuthzServer(address, { gate, jtiHeader: "x-jti", calls, clock, log, metrics });
+    url = `http://127.0.0.1:${server.address.port}/authz`;
+  });
+  after(() => server?.close());
+  afterEach(() => {
+    waiting.length = 0;
+  });
+
+  const question = () => ask(url, { headers: { "x-jti": "a" } });
+  const asked = (count: number) =>
+    until(() => waiting.length === count, { withinMs: 2000, what: "the question has arrived" });
+
+  it("denies what is not answered in time, and an answer that comes later changes nothing", async () => {
+    const answer = question();
+    await asked(1);
+    expect([calls.active, clock.pendingTimers]).to.deep.equal([1, 1]);
+    clock.advance(DEFAULT_DEADLINE_MS - 1);
+    expect(calls.active).to.equal(1);
+    clock.advance(1);
+    waiting[0]?.("not-blacklisted");
+    expect((await answer).status).to.equal(503);
+    expect([calls.active, clock.pendingTimers]).to.deep.equal([0, 0]);
+    expect(records().at(-1)).to.deep.include({ level: "warn", reason: "DEADLINE_EXCEEDED" });
+  });
+
+  it("denies what is too much at once, and takes more as soon as there is room", async () => {
+    for (let call = 0; call < MAX_CALLS; call++) calls.enter(() => "peer");
+    const { status, headers } = await question();
+    expect([status, headers["retry-after"], waiting]).to.deep.equal([503, "1", []]);
+    calls.leave();
+    const answer = question();
+    await asked(1);
+    waiting[0]?.("not-blacklisted");
+    expect((await answer).status).to.equal(204);
+    for (let call = 1; call < MAX_CALLS; call++) calls.leave();
+    expect(calls.active).to.equal(0);
+  });
+
+  it("counts nobody for ever who asks many things in a row and hangs up", async () => {
+    const socket = connect(server.address.port, "127.0.0.1");
+    socket.write("GET /authz HTTP/1.1\r\nHost: x\r\nX-Jti: a\r\n\r\n".repeat(50));
+    await asked(50);
+    socket.destroy();
+    await once(socket, "close");
+    for (const answer of waiting) answer("not-blacklisted");
+    await until(() => calls.active === 0, { withinMs: 2000, what: "all have been let go" });
+    expect(clock.pendingTimers).to.equal(0);
+  });
+});

@@ -1,0 +1,100 @@
+import { expect } from "chai";
+import { type ConfigError, readConfig } from "../../src/config/config.ts";
+import { thrownBy } from "../support/rejection.ts";
+
+const problemsOf = (env: Record<string, string>) => (thrownBy(() => readConfig(env)) as ConfigError).problems;
+const ADDRESS = { AUTHZ_ADDRESS: "127.0.0.1:9465", AUTHZ_JTI_HEADER: "X-Token-Id" };
+
+describe("the settings for proxies", () => {
+  it("answer none by default, and deny whatever names no token once they do", () => {
+    expect(readConfig({}).authz).to.deep.equal({
+      extAuthz: false,
+      address: undefined,
+      jtiHeader: undefined,
+      unverifiedBearer: false,
+      missingJti: "deny",
+      maxStalenessMs: 0,
+      insecure: false,
+    });
+  });
+
+  it("are all read", () => {
+    const env = {
+      ...ADDRESS,
+      EXT_AUTHZ: "on",
+      UNVERIFIED_BEARER: "on",
+      MISSING_JTI: "allow",
+      AUTHZ_MAX_STALENESS: "250ms",
+    };
+    expect(readConfig(env).authz).to.deep.equal({
+      extAuthz: true,
+      address: { host: "127.0.0.1", port: 9465 },
+      jtiHeader: "x-token-id",
+      unverifiedBearer: true,
+      missingJti: "allow",
+      maxStalenessMs: 250,
+      insecure: false,
+    });
+  });
+
+  it("are complained about all at once", () => {
+    const env = {
+      EXT_AUTHZ: "yes",
+      AUTHZ_ADDRESS: "9465",
+      AUTHZ_JTI_HEADER: "x token",
+      UNVERIFIED_BEARER: "true",
+      MISSING_JTI: "pass",
+      AUTHZ_MAX_STALENESS: "2h",
+    };
+    expect(problemsOf(env)).to.deep.equal([
+      "EXT_AUTHZ must be on or off",
+      "AUTHZ_ADDRESS must be host:port, such as 127.0.0.1:50051 or [::1]:50051",
+      "AUTHZ_JTI_HEADER must be the name of a header, such as X-Token-Id: letters, digits and hyphens, and not Authorization",
+      "UNVERIFIED_BEARER must be on or off",
+      "MISSING_JTI must be deny or allow",
+      "AUTHZ_MAX_STALENESS must be between 0 and 1h",
+    ]);
+  });
+
+  it("say which token is meant, or nobody could be answered", () => {
+    expect(problemsOf({ AUTHZ_ADDRESS: "127.0.0.1:9465" })).to.deep.equal([
+      "AUTHZ_ADDRESS needs AUTHZ_JTI_HEADER or UNVERIFIED_BEARER=on: nothing else says which token is meant",
+    ]);
+    readConfig({ AUTHZ_ADDRESS: "127.0.0.1:9465", UNVERIFIED_BEARER: "on" });
+    readConfig({ EXT_AUTHZ: "on" });
+  });
+
+  for (const name of ["authorization", "X_Token", "x:y", "a".repeat(65)]) {
+    it(`take no header named ${name.slice(0, 20)}`, () => {
+      expect(problemsOf({ ...ADDRESS, AUTHZ_JTI_HEADER: name })[0]).to.match(/^AUTHZ_JTI_HEADER must be/);
+    });
+  }
+
+  it("are not set to no effect", () => {
+    const env = {
+      UNVERIFIED_BEARER: "on",
+      MISSING_JTI: "deny",
+      AUTHZ_MAX_STALENESS: "1s",
+      AUTHZ_JTI_HEADER: "x",
+    };
+    const idle = ["UNVERIFIED_BEARER", "MISSING_JTI", "AUTHZ_MAX_STALENESS"].map(
+      (name) => `${name} is set although neither EXT_AUTHZ nor AUTHZ_ADDRESS is on`,
+    );
+    const header = "AUTHZ_JTI_HEADER is set although AUTHZ_ADDRESS is not";
+    expect([problemsOf(env), problemsOf({ ...env, EXT_AUTHZ: "on" })]).to.deep.equal([
+      [header, ...idle],
+      [header],
+    ]);
+  });
+
+  it("let only this machine in, unless the operator says otherwise", () => {
+    const problem =
+      "AUTHZ_ADDRESS can be reached from elsewhere: it knows no callers, and takes an address of this machine alone, or INSECURE=yes";
+    for (const AUTHZ_ADDRESS of ["0.0.0.0:9465", "[::]:9465", "authz.internal:9465"]) {
+      expect(problemsOf({ ...ADDRESS, AUTHZ_ADDRESS })).to.deep.equal([problem]);
+      expect(readConfig({ ...ADDRESS, AUTHZ_ADDRESS, INSECURE: "yes" }).authz.insecure).to.equal(true);
+    }
+    expect(readConfig({ ...ADDRESS, INSECURE: "yes" }).authz.insecure).to.equal(false);
+    expect(problemsOf({ INSECURE: "maybe" })).to.deep.equal(["INSECURE must be yes or no"]);
+  });
+});

@@ -1,0 +1,304 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { expect } from "chai";
+import { MAX_AUTHZ_BODY_BYTES, MAX_AUTHZ_HEADER_BYTES, MAX_JWT_BYTES } from "../../src/limits.ts";
+import { FaultProxy } from "../support/fault-proxy.ts";
+import { watchHealth } from "../support/health-client.ts";
+import { ask, type HttpAnswer } from "../support/http-ask.ts";
+import { RawChannel } from "../support/raw-channel.ts";
+import { rejection } from "../support/rejection.ts";
+import { type RunningService, startService } from "../support/service.ts";
+import { freshDatabase, freshFolder, sharedMysql } from "../support/shared.ts";
+import { shownJwt } from "../support/shown-jwt.ts";
+import { until } from "../support/until.ts";
+
+const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
+const COMMON = { "cache-control": "no-store", "content-type": "text/plain; charset=utf-8" };
+const REVOKED = invalidToken("the access token is revoked");
+const MALFORMED = invalidToken("the access token is malformed or not the only one");
+const NO_JTI = invalidToken("the access token has no jti");
+const NO_TOKEN = denial(401, { "www-authenticate": "Bearer" }, "an access token is needed\n");
+const UNKNOWN = denial(
+  503,
+  { "retry-after": "1" },
+  "it cannot be told now whether the access token is revoked\n",
+);
+const PASSES: HttpAnswer = { status: 204, headers: { "cache-control": "no-store" }, body: "" };
+
+function denial(status: number, headers: Record<string, string>, body: string): HttpAnswer {
+  return {
+    status,
+    headers: { ...headers, ...COMMON, "content-length": String(Buffer.byteLength(body)) },
+    body,
+  };
+}
+
+function invalidToken(description: string): HttpAnswer {
+  const challenge = `Bearer error="invalid_token", error_description="${description}"`;
+  return denial(401, { "www-authenticate": challenge }, `${description}\n`);
+}
+
+const bearer = (jti: unknown) => `Bearer ${shownJwt({ sub: "alice", jti })}`;
+
+describe("a proxy's question over HTTP", () => {
+  const stops: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const stop of stops.splice(0).reverse()) await stop();
+  });
+
+  async function serve(env: Record<string, string> = {}, url?: string) {
+    const running = await startService({
+      url: url ?? `sqlite:${join(await freshFolder(), "x.db")}`,
+      env: { AUTHZ_ADDRESS: "127.0.0.1:0", AUTHZ_JTI_HEADER: "X-Token-Id", ...env },
+    });
+    stops.push(() => running.stop());
+    const port = running.service.authzAddress?.port ?? 0;
+    const authz = `http://127.0.0.1:${port}/authz`;
+    const told = (headers: Record<string, string | string[]>, method = "GET") =>
+      ask(authz, { headers, method });
+    return { running, port, authz, told };
+  }
+
+  async function revoke({ client }: RunningService, ...jtis: string[]): Promise<void> {
+    await client.blacklist({
+      tokens: jtis.map((value) => ({ token: { case: "jti" as const, value }, expiresAt: YEAR_2100 })),
+    });
+  }
+
+  /** What is sent in a header is bytes, which Node takes as Latin-1. */
+  const asBytes = (text: string) => Buffer.from(text).toString("latin1");
+
+  it("is answered nowhere unless its operator says where", async () => {
+    const running = await startService({ url: `sqlite:${join(await freshFolder(), "x.db")}` });
+    stops.push(() => running.stop());
+    expect(running.service.authzAddress).to.equal(undefined);
+  });
+
+  it("is answered by the jti that the proxy names, whatever it is made of", async () => {
+    const { running, told } = await serve();
+    for (const jti of ["5f0c2a6e", "a b", 'é"ａ', "\uFEFFx", "x".repeat(255)]) {
+      const headers = { "x-token-id": asBytes(jti) };
+      expect([jti, await told(headers)]).to.deep.equal([jti, PASSES]);
+      await revoke(running, jti);
+      expect([jti, await told(headers)]).to.deep.equal([jti, REVOKED]);
+    }
+  });
+
+  it("is answered for any method alike, with nothing but headers to HEAD", async () => {
+    const { running, told } = await serve();
+    await revoke(running, "gone");
+    for (const method of ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"]) {
+      expect([method, await told({ "x-token-id": "live" }, method)]).to.deep.equal([method, PASSES]);
+      expect([method, await told({ "x-token-id": "gone" }, method)]).to.deep.equal([method, REVOKED]);
+    }
+    expect(await told({ "x-token-id": "gone" }, "HEAD")).to.deep.equal({ ...REVOKED, body: "" });
+  });
+
+  const UNNAMED: Record<string, [headers: Record<string, string | string[]>, expected: HttpAnswer]> = {
+    "no header at all": [{}, NO_TOKEN],
+    "an empty one": [{ "x-token-id": "" }, NO_TOKEN],
+    "another scheme": [{ authorization: "Basic dXNlcjpwYXNz" }, NO_TOKEN],
+    "a bearer token that is not read": [{ authorization: bearer("a") }, NO_JTI],
+    "two jtis": [{ "x-token-id": ["a", "b"] }, MALFORMED],
+    "two jtis, joined": [{ "x-token-id": "a, b" }, MALFORMED],
+    "a jti that is no UTF-8": [{ "x-token-id": "a\xff" }, MALFORMED],
+    "a jti of 256 bytes": [{ "x-token-id": "x".repeat(256) }, MALFORMED],
+    "two bearer tokens": [{ "x-token-id": "a", authorization: [bearer("a"), bearer("gone")] }, MALFORMED],
+  };
+  it("is answered with 401 for whatever names no token, or more than one", async () => {
+    const { told } = await serve();
+    for (const [name, [headers, expected]] of Object.entries(UNNAMED)) {
+      expect([name, await told(headers)]).to.deep.equal([name, expected]);
+    }
+  });
+
+  it("is answered, where no token is needed, with a pass for whatever names none, and for nothing else", async () => {
+    const { told } = await serve({ MISSING_JTI: "allow" });
+    for (const [name, [headers, expected]] of Object.entries(UNNAMED)) {
+      expect([name, await told(headers)]).to.deep.equal([name, expected === MALFORMED ? MALFORMED : PASSES]);
+    }
+  });
+
+  it("is answered by the bearer token itself where that is asked for", async () => {
+    const { running, told } = await serve({ UNVERIFIED_BEARER: "on" });
+    await revoke(running, "gone");
+    const cases: [Record<string, string>, HttpAnswer][] = [
+      [{ authorization: bearer("live") }, PASSES],
+      [{ authorization: bearer("gone") }, REVOKED],
+      [{ authorization: bearer(undefined) }, NO_JTI],
+      [{ authorization: "Bearer opaque" }, MALFORMED],
+      [{ "x-token-id": "live", authorization: bearer("live") }, PASSES],
+      [{ "x-token-id": "gone", authorization: bearer("gone") }, REVOKED],
+      [{ "x-token-id": "live", authorization: bearer("gone") }, MALFORMED],
+      [{ "x-token-id": "gone", authorization: bearer("live") }, MALFORMED],
+    ];
+    for (const [index, [headers, expected]] of cases.entries()) {
+      expect([index, await told(headers)]).to.deep.equal([index, expected]);
+    }
+  });
+
+  it("has room for the largest token there may be", async () => {
+    const { running, told } = await serve({ UNVERIFIED_BEARER: "on" });
+    await revoke(running, "gone");
+    const largest = (jti: string) => bearer(jti).padEnd("Bearer ".length + MAX_JWT_BYTES, "A");
+    expect(await told({ authorization: largest("live") })).to.deep.equal(PASSES);
+    expect(await told({ authorization: largest("gone") })).to.deep.equal(REVOKED);
+    expect(await told({ authorization: `${largest("live")}A` })).to.deep.equal(MALFORMED);
+  });
+
+  it("finds a credential behind any number of other headers", async () => {
+    const { told } = await serve({ UNVERIFIED_BEARER: "on", MISSING_JTI: "allow" });
+    const many = Object.fromEntries(Array.from({ length: 2500 }, (_, index) => [`a${index}`, ""]));
+    expect(await told({ ...many, authorization: "Bearer opaque" })).to.deep.equal(MALFORMED);
+  });
+
+  it("is asked at one path", async () => {
+    const { port, running } = await serve();
+    await revoke(running, "gone");
+    for (const path of ["/", "/authz/", "/authz?x=y", "//authz", "/AUTHZ", "/livez"]) {
+      const { status, body } = await ask(`http://127.0.0.1:${port}${path}`, {
+        headers: { "x-token-id": "live" },
+      });
+      expect([path, status, body]).to.deep.equal([path, 404, "/authz\n"]);
+    }
+  });
+
+  it("reflects what was revoked before it, again and again", async () => {
+    const { running, told } = await serve();
+    for (let round = 0; round < 100; round++) {
+      await revoke(running, `round ${round}`);
+      expect(await told({ "x-token-id": `round ${round}` })).to.deep.equal(REVOKED);
+    }
+  });
+
+  it("takes no more than a token's worth of headers, and of a body nothing", async () => {
+    const { authz, told } = await serve();
+    const padding = "x".repeat(MAX_AUTHZ_HEADER_BYTES);
+    expect((await told({ "x-token-id": "live", padding })).status).to.equal(431);
+    const headers = { "x-token-id": "live" };
+    const small = Buffer.alloc(MAX_AUTHZ_BODY_BYTES);
+    expect(await ask(authz, { method: "POST", headers, body: small })).to.deep.equal(PASSES);
+    // Told before the end of it, or cut off: what does not arrive in full is no pass.
+    const large = Buffer.alloc(64 * MAX_AUTHZ_BODY_BYTES);
+    const answer = await ask(authz, { method: "POST", headers, body: large }).catch(() => PASSES);
+    expect(answer).to.deep.equal(PASSES);
+    expect(await told(headers)).to.deep.equal(PASSES);
+  });
+
+  it("leaves it to the proxy to end a connection that it keeps", async () => {
+    const { authz } = await serve();
+    const { status, headers } = await fetch(authz, { headers: { "x-token-id": "live" } });
+    expect([status, headers.get("keep-alive")]).to.deep.equal([204, "timeout=120"]);
+  });
+
+  it("is cut off when it does not arrive in time", async function () {
+    this.timeout(15_000);
+    const { port } = await serve();
+    const socket = connect(port, "127.0.0.1");
+    let text = "";
+    socket.setEncoding("utf8").on("data", (chunk: string) => {
+      text += chunk;
+    });
+    socket.write("GET /authz HTTP/1.1\r\nHost: x\r\nX-Token-Id: li");
+    await once(socket, "close");
+    expect(text).to.match(/^HTTP\/1\.1 408 /);
+  });
+
+  it("is counted, and its tokens stand in no log", async () => {
+    const { running, told } = await serve({ UNVERIFIED_BEARER: "on" });
+    await told({ "x-token-id": "canary-jti" });
+    await told({ authorization: bearer("canary-jti") });
+    await told({ "x-token-id": "canary-jti, canary" });
+    await told({});
+    expect(running.logText()).not.to.match(/canary|eyJ/);
+    const lines = (await (await fetch(`${running.adminUrl}/metrics`)).text()).split("\n");
+    expect(
+      lines.filter((line) => /^tokenblacklist_(rulings_total|call_duration_seconds_count)/.test(line)).sort(),
+    ).to.deep.equal([
+      'tokenblacklist_call_duration_seconds_count{method="authz",code="OK"} 2',
+      'tokenblacklist_call_duration_seconds_count{method="authz",code="UNAUTHENTICATED"} 2',
+      'tokenblacklist_rulings_total{asked_by="http",ruling="malformed"} 1',
+      'tokenblacklist_rulings_total{asked_by="http",ruling="no-token"} 1',
+      'tokenblacklist_rulings_total{asked_by="http",ruling="pass"} 2',
+    ]);
+  });
+
+  it("is not what a taken port is for: the service does not start, and says why", async () => {
+    const { port } = await serve();
+    const error = await rejection(serve({ AUTHZ_ADDRESS: `127.0.0.1:${port}` }));
+    expect(error).to.include({
+      name: "StartError",
+      message: `cannot listen on AUTHZ_ADDRESS 127.0.0.1:${port}: the port is in use`,
+    });
+  });
+
+  it("warns where others than this machine may ask", async () => {
+    const { running } = await serve({ AUTHZ_ADDRESS: "0.0.0.0:0", INSECURE: "yes" });
+    expect(running.logs().filter(({ level }) => level === "warn")).to.deep.equal([
+      {
+        level: "warn",
+        msg: "INSECURE=yes: whoever reaches AUTHZ_ADDRESS can ask which tokens are revoked",
+      },
+    ]);
+  });
+
+  async function throughProxy(env: Record<string, string> = {}) {
+    const database = await freshDatabase();
+    const { port } = new URL((await sharedMysql()).url());
+    const proxy = await FaultProxy.start({ port: Number(port) });
+    stops.push(
+      () => database.dispose(),
+      () => proxy.close(),
+    );
+    const served = await serve(env, proxy.through(database.url));
+    await served.running.indexLoaded().catch(() => {});
+    return { ...served, proxy };
+  }
+
+  for (const fault of ["reset", "blackhole"] as const) {
+    it(`is answered with 503 while the database is away, unless the token is known to be revoked (${fault})`, async () => {
+      const { running, told, proxy } = await throughProxy({ MISSING_JTI: "allow" });
+      await revoke(running, "gone");
+      const [live, gone] = [{ "x-token-id": "live" }, { "x-token-id": "gone" }];
+      expect([await told(gone), await told(live)]).to.deep.equal([REVOKED, PASSES]);
+      proxy[fault]();
+      expect(await told(live)).to.deep.equal(UNKNOWN);
+      // From memory, where there is an index.
+      expect(await told(gone)).to.deep.equal(process.env.TEST_INDEX === "off" ? UNKNOWN : REVOKED);
+      await proxy.heal();
+      await until(async () => (await told(live)).status === 204, {
+        withinMs: 5000,
+        what: "live tokens pass again",
+      });
+    });
+  }
+
+  it("is answered when it came before the drain, refused after, and nobody listens in the end", async () => {
+    const { running, told, proxy, authz } = await throughProxy({ SHUTDOWN_GRACE: "5s" });
+    const channel = new RawChannel(running.address);
+    stops.push(() => channel.close());
+    const watch = watchHealth(channel);
+    await watch.reaches("SERVING");
+    const live = { "x-token-id": "live" };
+    const closed = running.service.close();
+    await watch.reaches("NOT_SERVING");
+    // As long as health needs to be heard.
+    expect(await told(live)).to.deep.equal(PASSES);
+    proxy.hold();
+    const early = told(live);
+    await until(async () => (await told({})).status === 503, {
+      withinMs: 3000,
+      what: "new ones are refused",
+    });
+    await proxy.heal();
+    expect(await early).to.deep.equal(PASSES);
+    await closed;
+    expect(await rejection(ask(authz))).to.include({ code: "ECONNREFUSED" });
+    expect(running.logs().filter(({ reason }) => reason === "DRAINING")[0]).to.include({
+      level: "warn",
+      method: "authz",
+      code: "UNAVAILABLE",
+    });
+  });
+});

@@ -1,0 +1,335 @@
+import { execFile } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { expect } from "chai";
+import { BlacklistRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { CHECK_PATH, checkRequest, type Found, outcomeOf, sendCheck } from "../support/envoy-check.ts";
+import { FaultProxy } from "../support/fault-proxy.ts";
+import { checkHealth, listHealth, watchHealth } from "../support/health-client.ts";
+import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
+import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { type RunningService, startService } from "../support/service.ts";
+import { freshDatabase, freshFolder, sharedMysql } from "../support/shared.ts";
+import { shownJwt } from "../support/shown-jwt.ts";
+import { detailsOf } from "../support/status-details.ts";
+import { until } from "../support/until.ts";
+
+const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
+const COMMON = { "cache-control": "no-store", "content-type": "text/plain; charset=utf-8" };
+const PASSES = { rpc: 0, passes: "okResponse" };
+const REVOKED = invalidToken("the access token is revoked");
+const MALFORMED = invalidToken("the access token is malformed or not the only one");
+const NO_JTI = invalidToken("the access token has no jti");
+const NO_TOKEN = {
+  rpc: 16,
+  status: 401,
+  headers: { "www-authenticate": "Bearer", ...COMMON },
+  body: "an access token is needed\n",
+};
+const UNKNOWN = {
+  rpc: 14,
+  status: 503,
+  headers: { "retry-after": "1", ...COMMON },
+  body: "it cannot be told now whether the access token is revoked\n",
+};
+
+function invalidToken(description: string) {
+  const challenge = `Bearer error="invalid_token", error_description="${description}"`;
+  return {
+    rpc: 16,
+    status: 401,
+    headers: { "www-authenticate": challenge, ...COMMON },
+    body: `${description}\n`,
+  };
+}
+
+const payload = (jti: unknown) =>
+  ({ iss: "https://id.test", sub: "alice", exp: 1_900_000_000, jti }) as never;
+const vouched = (jti: unknown): Found => ({ metadata: { payload: payload(jti) } });
+const bearer = (jti: unknown): Found => ({
+  headers: { authorization: `Bearer ${shownJwt({ sub: "alice", jti })}` },
+});
+
+describe("Envoy's question", () => {
+  const stops: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const stop of stops.splice(0).reverse()) await stop();
+  });
+
+  async function serve(env: Record<string, string> = {}, url?: string) {
+    const database = url ?? `sqlite:${join(await freshFolder(), "x.db")}`;
+    const running = await startService({ url: database, env: { EXT_AUTHZ: "on", ...env } });
+    const channel = new RawChannel(running.address);
+    stops.push(
+      () => running.stop(),
+      () => channel.close(),
+    );
+    return { running, channel, told: async (found: Found) => outcomeOf(await sendCheck(channel, found)) };
+  }
+
+  async function revoke({ client }: RunningService, ...jtis: string[]): Promise<void> {
+    await client.blacklist({
+      tokens: jtis.map((value) => ({ token: { case: "jti" as const, value }, expiresAt: YEAR_2100 })),
+    });
+  }
+
+  it("is no method of the service unless its operator says so", async () => {
+    const { channel } = await serve({ EXT_AUTHZ: "off" });
+    expect((await sendCheck(channel, vouched("a"))).code).to.equal("UNIMPLEMENTED");
+  });
+
+  it("is answered by the jti that jwt_authn has verified, wherever in its metadata it stands", async () => {
+    const { running, told } = await serve();
+    const shapes: Record<string, (jti: string) => Found> = {
+      "under payload_in_metadata": vouched,
+      "under a name that is jti": (jti) => ({ metadata: { jti: payload(jti) } }),
+      "beside the token's header": (jti) => ({
+        metadata: { payload: payload(jti), header: { alg: "ES256", kid: "k1" } },
+      }),
+      "by itself": (jti) => ({ metadata: { jti } }),
+      "of two providers alike": (jti) => ({ metadata: { a: payload(jti), b: payload(jti) } }),
+      "beside a bearer token that is not read": (jti) => ({ ...vouched(jti), ...bearer("other") }),
+    };
+    for (const [name, shape] of Object.entries(shapes)) {
+      const jti = `${name} "é"`;
+      expect([name, await told(shape(jti))]).to.deep.equal([name, PASSES]);
+      await revoke(running, jti);
+      expect([name, await told(shape(jti))]).to.deep.equal([name, REVOKED]);
+    }
+  });
+
+  const UNNAMED: Record<string, [found: Found, expected: unknown]> = {
+    "no metadata": [{}, NO_TOKEN],
+    "no metadata, and a bearer token": [bearer("a"), NO_JTI],
+    "a payload without a jti": [{ metadata: { payload: { sub: "alice" } } }, NO_JTI],
+    "a jti that is a number": [vouched(7), MALFORMED],
+    "a jti that is null": [vouched(null), MALFORMED],
+    "a jti that is a list": [vouched(["a"]), MALFORMED],
+    "an empty jti": [vouched(""), MALFORMED],
+    "a jti of 256 bytes": [vouched("é".repeat(128)), MALFORMED],
+    "two payloads that contradict each other": [
+      { metadata: { a: payload("a"), b: payload("b") } },
+      MALFORMED,
+    ],
+    "a jti beside a payload that contradicts it": [{ metadata: { a: payload("a"), jti: "b" } }, MALFORMED],
+    "two bearer tokens beside a payload": [
+      { ...vouched("a"), headers: { authorization: "Bearer a.b.c,Bearer d.e.f" } },
+      MALFORMED,
+    ],
+    "a payload named __proto__": [{ metadata: JSON.parse('{"payload":{"__proto__":{"jti":"a"}}}') }, NO_JTI],
+  };
+  it("is answered with 401 for whatever names no token, or more than one", async () => {
+    const { told } = await serve();
+    for (const [name, [found, expected]] of Object.entries(UNNAMED)) {
+      expect([name, await told(found)]).to.deep.equal([name, expected]);
+    }
+  });
+
+  it("is answered, where no token is needed, with a pass for whatever names none, and for nothing else", async () => {
+    const { told } = await serve({ MISSING_JTI: "allow" });
+    for (const [name, [found, expected]] of Object.entries(UNNAMED)) {
+      expect([name, await told(found)]).to.deep.equal([name, expected === MALFORMED ? MALFORMED : PASSES]);
+    }
+  });
+
+  it("is answered by the bearer token itself where that is asked for, however Envoy sends headers", async () => {
+    const { running, told } = await serve({ UNVERIFIED_BEARER: "on" });
+    const raw = (...values: string[]): Found => ({
+      rawHeaders: values.map((value) => ["authorization", value] as const),
+    });
+    const value = (jti: string) => `Bearer ${shownJwt({ jti })}`;
+    await revoke(running, "gone");
+    const cases: [Found, unknown][] = [
+      [bearer("live"), PASSES],
+      [bearer("gone"), REVOKED],
+      [raw(value("live")), PASSES],
+      [raw(value("gone")), REVOKED],
+      [raw(value("live"), value("gone")), MALFORMED],
+      [{ headers: { authorization: `${value("live")},${value("gone")}` } }, MALFORMED],
+      [{ headers: { authorization: "Bearer opaque" } }, MALFORMED],
+      [{ headers: { authorization: "Basic dXNlcjpwYXNz" } }, NO_TOKEN],
+      [{ ...vouched("live"), ...bearer("live") }, PASSES],
+      [{ ...vouched("live"), ...bearer("gone") }, MALFORMED],
+    ];
+    for (const [index, [found, expected]] of cases.entries()) {
+      expect([index, await told(found)]).to.deep.equal([index, expected]);
+    }
+  });
+
+  it("reflects what was revoked before it, again and again", async () => {
+    const { running, told } = await serve();
+    for (let round = 0; round < 100; round++) {
+      await revoke(running, `round ${round}`);
+      expect(await told(vouched(`round ${round}`))).to.deep.equal(REVOKED);
+    }
+  });
+
+  it("is INVALID_ARGUMENT when it cannot be decoded, and no pass when it is empty", async () => {
+    const { channel } = await serve();
+    const garbage = await channel.call(CHECK_PATH, Buffer.from([0x0a, 0x05, 0x61]));
+    expect([garbage.code, detailsOf(garbage)?.reason]).to.deep.equal(["INVALID_ARGUMENT", "INVALID_REQUEST"]);
+    expect(outcomeOf(await channel.call(CHECK_PATH, new Uint8Array()))).to.deep.equal(NO_TOKEN);
+    const field = Buffer.from(checkRequest(vouched("a")));
+    // The same message twice is one message, merged: its maps keep the last of each name.
+    expect(outcomeOf(await channel.call(CHECK_PATH, Buffer.concat([field, field])))).to.deep.equal(PASSES);
+  });
+
+  it("is told apart in health, reflection and metrics, and its tokens stand in no log", async () => {
+    const { running, channel, told } = await serve({ UNVERIFIED_BEARER: "on" });
+    const name = "envoy.service.auth.v3.Authorization";
+    const serving = { status: "SERVING" };
+    expect(await checkHealth(channel, name)).to.equal("SERVING");
+    expect(await listHealth(channel)).to.deep.equal({
+      ...{ "": serving, "tokenblacklist.v1.TokenBlacklist": serving, [name]: serving },
+    });
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      createRequire(import.meta.url).resolve("@bufbuild/buf/bin/buf"),
+      ...["curl", "--protocol", "grpc", "--http2-prior-knowledge", "--reflect"],
+      ...["-d", '{"attributes":{}}', `http://${running.address}/${name}/Check`],
+    ]);
+    expect(JSON.parse(stdout)).to.have.nested.property("deniedResponse.status.code", "Unauthorized");
+    const { headers } = bearer("canary-jti");
+    await told({ headers: headers ?? {} });
+    await told(vouched("canary-jti"));
+    await told(vouched("canary-jti\0"));
+    expect(running.logText()).not.to.match(/canary|eyJ/);
+    const lines = (await (await fetch(`${running.adminUrl}/metrics`)).text()).split("\n");
+    expect(lines.filter((line) => line.startsWith("tokenblacklist_rulings_total"))).to.deep.equal([
+      'tokenblacklist_rulings_total{asked_by="ext_authz",ruling="no-token"} 1',
+      'tokenblacklist_rulings_total{asked_by="ext_authz",ruling="pass"} 2',
+      'tokenblacklist_rulings_total{asked_by="ext_authz",ruling="malformed"} 1',
+    ]);
+  });
+
+  it("is UNAVAILABLE while draining, which lets nothing pass either", async () => {
+    const { running, channel } = await serve({ SHUTDOWN_GRACE: "1s" });
+    const watch = watchHealth(channel, "envoy.service.auth.v3.Authorization");
+    await watch.reaches("SERVING");
+    const closed = running.service.close();
+    await watch.reaches("NOT_SERVING");
+    const codes: string[] = [];
+    await until(
+      async () => {
+        const { code } = await sendCheck(channel, vouched("a"));
+        codes.push(code);
+        return code !== "OK";
+      },
+      { withinMs: 3000, what: "calls are refused" },
+    );
+    expect(codes.at(-1)).to.equal("UNAVAILABLE");
+    await closed;
+  });
+
+  describe("while the database is away", () => {
+    async function throughProxy(env: Record<string, string> = {}) {
+      const database = await freshDatabase();
+      const { port } = new URL((await sharedMysql()).url());
+      const proxy = await FaultProxy.start({ port: Number(port) });
+      stops.push(
+        () => database.dispose(),
+        () => proxy.close(),
+      );
+      const served = await serve(env, proxy.through(database.url));
+      await served.running.indexLoaded().catch(() => {});
+      return { ...served, proxy };
+    }
+
+    for (const fault of ["reset", "blackhole"] as const) {
+      it(`is answered with 503 unless the token is known to be revoked (${fault})`, async () => {
+        const { running, told, proxy } = await throughProxy({ MISSING_JTI: "allow" });
+        await revoke(running, "gone");
+        expect([await told(vouched("gone")), await told(vouched("live"))]).to.deep.equal([REVOKED, PASSES]);
+        proxy[fault]();
+        expect(await told(vouched("live"))).to.deep.equal(UNKNOWN);
+        // From memory, where there is an index.
+        expect(await told(vouched("gone"))).to.deep.equal(
+          process.env.TEST_INDEX === "off" ? UNKNOWN : REVOKED,
+        );
+        const line = running.logs().find(({ msg }) => String(msg).startsWith("cannot tell whether"));
+        expect(line).to.deep.include({ level: "warn", reason: "STORE_UNAVAILABLE" });
+        await proxy.heal();
+        await until(async () => ((await told(vouched("live"))) as typeof PASSES).rpc === 0, {
+          withinMs: 5000,
+          what: "live tokens pass again",
+        });
+      });
+    }
+
+    it("is answered from what was read before, where a staleness is allowed, and not for longer", async () => {
+      const { told, proxy } = await throughProxy({ AUTHZ_MAX_STALENESS: "3s", INDEX: "on" });
+      expect(await told(vouched("live"))).to.deep.equal(PASSES);
+      proxy.reset();
+      expect(await told(vouched("live"))).to.deep.equal(PASSES);
+      await until(async () => ((await told(vouched("live"))) as typeof PASSES).rpc === 14, {
+        withinMs: 8000,
+        what: "what was read is too old",
+      });
+    });
+  });
+
+  describe("is asked by callers that are known", () => {
+    let key: SigningKey;
+    before(async () => {
+      key = await createSigningKey("k1");
+    });
+
+    const credential = (scope: string, jti?: string) =>
+      signToken(key, {
+        ...{ iss: "https://id.test", aud: "token-blacklist", sub: "envoy", scope },
+        ...{ exp: Math.floor(Date.now() / 1000) + 600, ...(jti && { jti }) },
+      });
+
+    async function secured(env: Record<string, string> = {}) {
+      const file = join(await freshFolder(), "keys.json");
+      await writeFile(file, keySetOf(key));
+      const { running, channel } = await serve({
+        ...{ AUTH_JWKS_FILE: file, AUTH_ISSUER: "https://id.test", AUTH_AUDIENCE: "token-blacklist" },
+        ...env,
+      });
+      const asking = async (found: Found, token?: string) =>
+        outcomeOf(
+          await sendCheck(channel, found, { authorization: token === undefined ? [] : [`Bearer ${token}`] }),
+        );
+      const revoked = async (jti: string) => {
+        const tokens = [{ token: { case: "jti" as const, value: jti }, expiresAt: YEAR_2100 }];
+        const bytes = toBinary(BlacklistRequestSchema, create(BlacklistRequestSchema, { tokens }));
+        const authorization = [`Bearer ${await credential("revoke")}`];
+        return (await channel.call(methodPath("Blacklist"), bytes, { authorization })).code;
+      };
+      return { running, asking, revoked };
+    }
+
+    it("with the role check alone, whatever the request itself shows", async () => {
+      const { asking, revoked } = await secured({ UNVERIFIED_BEARER: "on" });
+      expect(await revoked("gone")).to.equal("OK");
+      const user = { headers: { authorization: `Bearer ${await credential("check", "user")}` } };
+      expect([
+        await asking(vouched("live")),
+        await asking(user),
+        await asking(vouched("live"), await credential("revoke list prune")),
+        await asking(vouched("live"), "garbage"),
+        await asking(vouched("live"), await credential("check")),
+        await asking(vouched("gone"), await credential("check")),
+        await asking(user, await credential("check")),
+      ]).to.deep.equal([
+        ...["UNAUTHENTICATED", "UNAUTHENTICATED", "PERMISSION_DENIED", "UNAUTHENTICATED"],
+        ...[PASSES, REVOKED, PASSES],
+      ]);
+    });
+
+    it("and no more once their own token is revoked, not even about requests without one", async () => {
+      const { asking, revoked } = await secured({ MISSING_JTI: "allow" });
+      const own = await credential("check", "own");
+      expect([await asking({}, own), await asking(vouched("live"), own)]).to.deep.equal([PASSES, PASSES]);
+      expect(await revoked("own")).to.equal("OK");
+      expect([
+        await asking({}, own),
+        await asking(vouched("live"), own),
+        await asking(vouched(7), own),
+      ]).to.deep.equal(["UNAUTHENTICATED", "UNAUTHENTICATED", "UNAUTHENTICATED"]);
+    });
+  });
+});
