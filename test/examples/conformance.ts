@@ -96,6 +96,11 @@ export function conforms(name: string): void {
       ]);
     });
 
+    it("says to a good token that there is nothing where there is nothing", async () => {
+      const { token } = await newToken();
+      expect((await gateway.ask("GET /nothing", token)).status).to.equal(404);
+    });
+
     it("says where a token is needed, and nothing about an error, to those who bring none", async () => {
       const answers = [
         await gateway.ask(RELAXED),
