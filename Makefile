@@ -19,14 +19,15 @@ build: dist/main.js ## Compile to dist/
 
 ##@ Change it
 .PHONY: test
-test: $(INSTALLED) ## Run all tests, MariaDB included; some of them: make test ARGS="-g prune"
+test: dist/main.js ## Run all tests, MariaDB included; some of them: make test ARGS="-g prune"
 	@scripts/install-test-tools.sh mariadb nginx python
 	@$(bin)/mocha $(if $(CI),--forbid-only) $(ARGS)
 
 .PHONY: check
-check: $(INSTALLED) ## Lint, types, unused code, and the contract against its last release
+check: dist/main.js ## Lint, types, unused code, and the contract against its last release
 	@$(bin)/biome check --error-on-warnings
 	@$(bin)/tsc --noEmit
+	@$(bin)/tsc --noEmit -p examples
 	@$(bin)/knip
 	@scripts/check-proto.sh
 	@scripts/check-generated.sh

@@ -7,9 +7,12 @@ import { expect } from "chai";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 async function pages(): Promise<string[]> {
-  const inDocs = await readdir(join(ROOT, "docs"), { recursive: true });
-  const atTop = await readdir(ROOT);
-  return [...atTop, ...inDocs.map((name) => join("docs", name))].filter((name) => name.endsWith(".md"));
+  const inFolders = ["docs", "examples"].map(async (folder) => {
+    const names = await readdir(join(ROOT, folder), { recursive: true });
+    return names.map((name) => join(folder, name));
+  });
+  const names = [await readdir(ROOT), ...(await Promise.all(inFolders))].flat();
+  return names.filter((name) => name.endsWith(".md"));
 }
 
 describe("the documents", () => {
