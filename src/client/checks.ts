@@ -107,6 +107,7 @@ export class Checks {
 
   close(): void {
     this.#isClosed = true;
+    this.#setup.batcher.close();
     const error = closed();
     for (const group of this.#setup.deadlines.groups()) group.close(error);
   }

@@ -91,6 +91,18 @@ describe("a client whose service goes away", () => {
     ]);
   });
 
+  it("asks another replica in time when the first does not answer at all", async () => {
+    let count = 0;
+    const { client } = await stage.scripted({
+      isBlacklisted: async (_, { cancelled }) => {
+        count++;
+        if (count === 1) await cancelled();
+        return { verdicts: [Verdict.NOT_BLACKLISTED], revision: "r" };
+      },
+    });
+    expect([await client.isBlacklisted("a", { timeoutMs: 1000 }), count]).to.deep.equal([false, 2]);
+  });
+
   it("gives up after ten attempts, however much time is left", async () => {
     let count = 0;
     const { client } = await stage.scripted({
