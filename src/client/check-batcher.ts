@@ -163,6 +163,8 @@ export class CheckBatcher {
     group.isUnderWay = true;
     try {
       await this.#askUntilSettled(group, lane);
+    } catch (cause) {
+      group.fail(asClientError(cause));
     } finally {
       this.#setup.deadlines.forget(group);
       this.#pending -= count;

@@ -97,7 +97,7 @@ export class Checks {
   peek(jti: string, { maxStalenessMs }: PeekOptions = NO_OPTIONS): boolean | undefined {
     if (this.#isClosed || typeof jti !== "string" || jtiProblem(jti) !== undefined) return undefined;
     if (this.#positives.has(jti)) return true;
-    return this.#replica?.peek(jti, maxStalenessMs);
+    return this.#replica?.peek(jti, maxStalenessMs || undefined);
   }
 
   /** What `blacklist` has just revoked needs no asking. */
@@ -112,7 +112,7 @@ export class Checks {
     for (const group of this.#setup.deadlines.groups()) group.close(error);
   }
 
-  /** The answer that needs nobody else. */
+  /** The answer that needs nobody else. A staleness of 0 is none: what was proven just now was proven before the question. */
   #known(jti: string, { maxStalenessMs, atLeastRevision }: CheckOptions): boolean | undefined {
     if (this.#positives.has(jti)) {
       this.#onChecked?.({ answer: true, source: "remembered", count: 1 });
@@ -123,7 +123,7 @@ export class Checks {
     const seen =
       atLeastRevision !== undefined && replica.isComplete && replica.reflects(atLeastRevision)
         ? replica.isBlacklisted(jti)
-        : replica.peek(jti, maxStalenessMs);
+        : replica.peek(jti, maxStalenessMs || undefined);
     if (seen !== undefined) this.#onChecked?.({ answer: seen, source: "copy", count: 1 });
     return seen;
   }

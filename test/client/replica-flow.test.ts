@@ -100,6 +100,16 @@ describe("checks in replica mode", () => {
     ]);
   });
 
+  it("that are to be fully fresh are not content with a proof of just now", async () => {
+    const { replica, factory } = fake();
+    const { client } = await stage.scripted({}, { replica: factory });
+    replica.provenWithinMs = 0;
+    const check = client.isBlacklisted("a", { maxStalenessMs: 0 });
+    const known = client.peek("a", { maxStalenessMs: 0 });
+    replica.proven();
+    expect([await check, known, replica.proofs]).to.deep.equal([false, undefined, 1]);
+  });
+
   it("share one proof, and look again after it", async () => {
     const { replica, factory } = fake();
     const { client, service } = await stage.scripted({}, { replica: factory });
