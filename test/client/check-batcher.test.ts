@@ -254,6 +254,17 @@ describe("checks that share calls", () => {
     expect(asked(service)).to.deep.equal([["b", "bad-1"], ["c"], ["e"]]);
   });
 
+  it("of a list end together when their caller gives up", async () => {
+    const { script, arrived } = gate();
+    const { client } = await stage.scripted(script, { onUnavailable: "deny" });
+    const caller = new AbortController();
+    const list = failure(client.areBlacklisted(["a", "bad"], { signal: caller.signal }));
+    await arrived(1);
+    caller.abort();
+    const again = failure(client.areBlacklisted(["a"], { signal: caller.signal }));
+    expect([(await list).code, (await again).code]).to.deep.equal(["CANCELLED", "CANCELLED"]);
+  });
+
   it("take the call back when nobody waits for it any more", async () => {
     const cancelled: Promise<void>[] = [];
     const { client } = await stage.scripted({
