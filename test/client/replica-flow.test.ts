@@ -47,6 +47,13 @@ class FakeReplica implements Replica {
     this.isClosed = true;
   }
 
+  /** The message that asks for proof has gone: who asks now gets another proof. Returns what proves the first. */
+  sent(): () => void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    return () => waiting?.resolve();
+  }
+
   proven(): void {
     this.#waiting?.resolve();
     this.#waiting = undefined;
@@ -120,6 +127,19 @@ describe("checks in replica mode", () => {
     expect(await Promise.all(checks)).to.deep.equal([false, true, false]);
     replica.proven();
     expect([await later, replica.proofs, service.calls]).to.deep.equal([false, 2, []]);
+  });
+
+  it("never share a proof that was on its way before they were asked", async () => {
+    const { replica, factory } = fake();
+    const { client } = await stage.scripted({}, { replica: factory });
+    const before = client.isBlacklisted("bad");
+    const prove = replica.sent();
+    const after = client.isBlacklisted("bad");
+    prove();
+    expect(await before).to.equal(false);
+    replica.blacklisted.add("bad");
+    replica.proven();
+    expect([await after, replica.proofs]).to.deep.equal([true, 2]);
   });
 
   it("ask the service when there is no proof, or no complete copy", async () => {
