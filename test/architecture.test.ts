@@ -40,7 +40,9 @@ const texts = new Map(files.map((file) => [file, readFileSync(join(ROOT, file), 
 function importsOf(file: string): string[] {
   const found = texts
     .get(file)
-    ?.matchAll(/^\s*(?:import|export)\b[^"';]*?["']([^"']+)["'];|\bimport\(\s*["']([^"']+)["']/gm);
+    ?.matchAll(
+      /^\s*(?:(?:import|export)\b[^"';]*?\bfrom\s*|import\s*)["']([^"']+)["'];|\bimport\(\s*["']([^"']+)["']/gm,
+    );
   return [...(found ?? [])].map(([, plain, dynamic]) => {
     const name = (plain ?? dynamic) as string;
     return name.startsWith(".") ? relative(ROOT, join(ROOT, dirname(file), name)) : name;
@@ -111,6 +113,26 @@ describe("the architecture", () => {
     const touching = files.filter((file) => /\bprocess\s*[.[]/.test(code(texts.get(file) as string)));
     expect(touching).to.deep.equal(["src/main.ts"]);
     expect(breaking((_, imported) => /^(node:)?process$/.test(imported))).to.deep.equal([]);
+  });
+
+  it("ships a client library that needs nothing but gRPC, protobuf and Node.js, and no part of the server", () => {
+    const reached = new Set<string>();
+    const walk = (file: string) => {
+      if (reached.has(file)) return;
+      reached.add(file);
+      for (const imported of importsOf(file)) walk(imported);
+    };
+    walk("src/client/connect.ts");
+    const allowed =
+      /^(src\/(client|token-index)\/|src\/[^/]+\.ts$|gen\/|node:|@grpc\/grpc-js$|@bufbuild\/protobuf(\/|$))/;
+    // Leaves in the transport's folder: they import nothing of it.
+    const shared = ["src/grpc/service-definition.ts", "src/grpc/timestamps.ts"];
+    expect([...reached].filter((name) => !allowed.test(name) && !shared.includes(name))).to.deep.equal([]);
+    const ours = [...reached].filter((name) => name.startsWith("src/"));
+    expect(
+      ours.filter((name) => !["client", "token-index", "leaves", "transport"].includes(layerOf(name))),
+    ).to.deep.equal([]);
+    expect(ours).to.include("src/client/unary-call.ts");
   });
 
   it("has no import cycle", () => {

@@ -45,3 +45,22 @@ describe("README's conversation", () => {
     expect(exchanges).to.have.length(3);
   });
 });
+
+describe("the client's first example", () => {
+  it("prints what it says", async () => {
+    const page = await readFile(join(ROOT, "docs/client.md"), "utf8");
+    const [, code = "", printed = ""] = /```js\n(.*?)```\n\n```text\n(.*?)```/s.exec(page) ?? [];
+    const folder = await freshFolder();
+    const service = await serveProcess({ DATABASE_URL: `sqlite:${join(folder, "x.db")}` });
+    try {
+      // In this folder, the package's own name leads to what is built and shipped.
+      const args = ["--input-type=module", "--eval", code.replace("127.0.0.1:50051", service.address)];
+      const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: ROOT });
+      expect(stdout).to.equal(printed);
+    } finally {
+      await service.kill();
+      await rm(folder, { recursive: true });
+    }
+    expect(printed).to.include("true");
+  });
+});

@@ -1,4 +1,4 @@
-import { Client } from "@grpc/grpc-js";
+import { type ChannelOptions, Client } from "@grpc/grpc-js";
 import { formatHostPort, type HostPort, parseHostPort } from "../host-port.ts";
 import { KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS, MAX_RECONNECT_MS, RECONNECT_MS } from "../limits.ts";
 import type { Authorization } from "./authorization.ts";
@@ -11,29 +11,42 @@ export interface Channel {
   readonly authorization: Authorization | undefined;
 }
 
-/**
- * Connections to every replica that `address` names, used in turn; one that is lost is left out until it is back. Throws a
- * {@link ClientError} where `address` cannot be used, or `credentials` must not be used there.
- */
-export function openChannel(address: string | readonly string[], credentials: ClientCredentials): Channel {
+/** For a caller that soon ends, such as a command. */
+export const BRIEF: ChannelOptions = {
+  // The service is an internal one: an http_proxy meant for the web must not swallow its calls.
+  "grpc.enable_http_proxy": 0,
+  "grpc.enable_channelz": 0,
+};
+
+/** For one that runs for months beside several replicas, each of which may go away and come back. */
+export const LASTING: ChannelOptions = {
+  ...BRIEF,
+  // What is repeated is decided here, by each caller's deadline.
+  "grpc.enable_retries": 0,
+  "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+  "grpc.service_config_disable_resolution": 1,
+  "grpc.initial_reconnect_backoff_ms": RECONNECT_MS,
+  "grpc.max_reconnect_backoff_ms": MAX_RECONNECT_MS,
+  "grpc.dns_min_time_between_resolutions_ms": MAX_RECONNECT_MS,
+  // A gateway that has been idle must not find a dead connection when the next request comes.
+  "grpc.keepalive_time_ms": KEEPALIVE_MS,
+  "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
+  "grpc.keepalive_permit_without_calls": 1,
+};
+
+export interface ChannelSetup {
+  /** A target of grpc-js, or several `host:port`. */
+  readonly address: string | readonly string[];
+  readonly credentials: ClientCredentials;
+  readonly options: ChannelOptions;
+}
+
+/** Connections to what `address` names. Throws a {@link ClientError} where it cannot be used, or `credentials` must not be used there. */
+export function openChannel({ address, credentials, options }: ChannelSetup): Channel {
   const addresses = typeof address === "string" ? [address] : [...address];
   // Every one of them gets the caller's token.
   const authorizations = addresses.map((one) => credentials.authorization(one));
-  const grpc = new Client(targetOf(addresses), credentials.channel, {
-    // The service is an internal one: an http_proxy meant for the web must not swallow its calls.
-    "grpc.enable_http_proxy": 0,
-    "grpc.enable_channelz": 0,
-    // Repeating is decided here, by each caller's deadline.
-    "grpc.enable_retries": 0,
-    "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
-    "grpc.service_config_disable_resolution": 1,
-    "grpc.initial_reconnect_backoff_ms": RECONNECT_MS,
-    "grpc.max_reconnect_backoff_ms": MAX_RECONNECT_MS,
-    "grpc.dns_min_time_between_resolutions_ms": MAX_RECONNECT_MS,
-    "grpc.keepalive_time_ms": KEEPALIVE_MS,
-    "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
-    "grpc.keepalive_permit_without_calls": 1,
-  });
+  const grpc = new Client(targetOf(addresses), credentials.channel, options);
   return { grpc, authorization: authorizations[0] };
 }
 

@@ -8,6 +8,8 @@ import {
   MAX_CHECK_CALLS,
   MAX_FRESHNESSES,
   MAX_PENDING_CHECKS,
+  MIN_HALF_TIME_MS,
+  NEXT_CALL_AFTER_MS,
 } from "../limits.ts";
 import type { Check, Freshness } from "./check.ts";
 import { CheckGroup } from "./check-group.ts";
@@ -33,14 +35,19 @@ interface Lane {
   readonly freshness: NonNullable<MessageInitShape<typeof IsBlacklistedRequestSchema>["freshness"]>;
   readonly queue: CheckGroup[];
   underWay: number;
+  /** Whether what waits is about to be sent, after this turn. */
   isDue: boolean;
+  /** When the last call was sent, by the monotonic clock. */
+  sentAt: number;
+  /** Takes the timer back that sends what waits beside a slow call. */
+  disarm: (() => void) | undefined;
 }
 
 const FULLY_FRESH = "";
 
 /**
- * Asks the service, many checks a call. What is asked in one turn of the event loop goes at once, in one call; while calls
- * are under way, what is asked meanwhile waits and shares the next. A check never joins a call that has been sent: its
+ * Asks the service, many checks a call. What is asked in one turn of the event loop goes at once, in one call; while that
+ * is under way, what is asked meanwhile waits for its answer, or a few milliseconds, and shares the next. A check never joins a call that has been sent: its
  * answer may be older than the question.
  */
 export class CheckBatcher {
@@ -71,9 +78,12 @@ export class CheckBatcher {
     this.#schedule(lane);
   }
 
-  /** How many checks wait or are under way. */
-  get pending(): number {
-    return this.#pending;
+  /** Forgets what waits; whoever waits for it has to be told beside this. */
+  close(): void {
+    for (const lane of this.#lanes.values()) {
+      lane.disarm?.();
+      lane.queue.length = 0;
+    }
   }
 
   #laneFor({ maxStalenessMs, atLeastRevision }: Freshness): Lane | undefined {
@@ -85,30 +95,51 @@ export class CheckBatcher {
       return maxStalenessMs === undefined ? undefined : this.#laneFor({});
     }
     const freshness = inContract({ maxStalenessMs, atLeastRevision });
-    const lane = { key, freshness, queue: [], underWay: 0, isDue: false };
+    const lane: Lane = {
+      key,
+      freshness,
+      queue: [],
+      underWay: 0,
+      isDue: false,
+      sentAt: 0,
+      disarm: undefined,
+    };
     this.#lanes.set(key, lane);
     return lane;
   }
 
-  /** After this turn: whoever else is woken in it may ask, too. */
+  /** Sends what waits after this turn, since whoever else is woken in it may ask, too; or when a slow call is not waited for any more. */
   #schedule(lane: Lane): void {
     if (lane.isDue || lane.underWay >= MAX_CHECK_CALLS) return;
-    lane.isDue = true;
-    setImmediate(() => {
-      lane.isDue = false;
-      this.#send(lane);
-    });
+    if (lane.underWay === 0) {
+      lane.disarm?.();
+      lane.disarm = undefined;
+      lane.isDue = true;
+      setImmediate(() => {
+        lane.isDue = false;
+        this.#send(lane);
+      });
+    } else if (lane.disarm === undefined && lane.queue.length > 0) {
+      const { clock } = this.#setup;
+      const wait = Math.max(0, lane.sentAt + NEXT_CALL_AFTER_MS - clock.monotonic());
+      lane.disarm = clock.schedule(wait, () => {
+        lane.disarm = undefined;
+        this.#send(lane);
+      });
+    }
   }
 
+  /** One call; full ones as long as there are more. */
   #send(lane: Lane): void {
-    while (lane.underWay < MAX_CHECK_CALLS) {
-      const group = this.#next(lane);
+    do {
+      const group = lane.underWay < MAX_CHECK_CALLS ? this.#next(lane) : undefined;
       if (group === undefined) break;
       lane.underWay++;
+      lane.sentAt = this.#setup.clock.monotonic();
       void this.#run(group, lane);
-    }
-    const isIdle = lane.underWay === 0 && lane.queue.length === 0;
-    if (isIdle && lane.key !== FULLY_FRESH) this.#lanes.delete(lane.key);
+    } while ((lane.queue[0]?.length ?? 0) >= MAX_BATCH);
+    if (lane.queue.length > 0) this.#schedule(lane);
+    else if (lane.underWay === 0 && lane.key !== FULLY_FRESH) this.#lanes.delete(lane.key);
   }
 
   /** The checks that have waited longest, as many as a call may hold. */
@@ -132,6 +163,8 @@ export class CheckBatcher {
     group.isUnderWay = true;
     try {
       await this.#askUntilSettled(group, lane);
+    } catch (cause) {
+      group.fail(asClientError(cause));
     } finally {
       this.#setup.deadlines.forget(group);
       this.#pending -= count;
@@ -145,10 +178,15 @@ export class CheckBatcher {
     for (let attempt = 1; ; attempt++) {
       const deserted = new AbortController();
       group.onDeserted = () => deserted.abort();
-      const error = await this.#attempt(group, { freshness, signal: deserted.signal });
+      // A replica that nobody can reach, and that has not been missed yet, must not use up all the time there is.
+      const half = attempt === 1 ? (group.latest - clock.monotonic()) / 2 : 0;
+      const isHalf = half >= MIN_HALF_TIME_MS;
+      const giveUpAt = isHalf ? group.latest - half : group.latest;
+      const error = await this.#attempt(group, { freshness, signal: deserted.signal, giveUpAt });
       group.leaveOutSettled();
       if (error === undefined || group.length === 0) return;
-      const wait = refuseNamed(group, error) ? 0 : pauseBeforeRepeating(error, { attempt, random });
+      const isAtOnce = refuseNamed(group, error) || (isHalf && error.code === "DEADLINE_EXCEEDED");
+      const wait = isAtOnce ? 0 : pauseBeforeRepeating(error, { attempt, random });
       if (wait === undefined || attempt >= MAX_CALL_ATTEMPTS) {
         group.fail(error);
         return;
@@ -168,12 +206,12 @@ export class CheckBatcher {
   /** Asks once, and settles what was answered. Returns why the others were not. */
   async #attempt(
     group: CheckGroup,
-    { freshness, signal }: { freshness: Lane["freshness"]; signal: AbortSignal },
+    { freshness, signal, giveUpAt }: { freshness: Lane["freshness"]; signal: AbortSignal; giveUpAt: number },
   ): Promise<ClientError | undefined> {
     const { clock, isBlacklisted, onCall, metrics } = this.#setup;
     const { checks } = group;
     const sentAt = clock.monotonic();
-    const timeoutMs = Math.max(1, Math.ceil(group.latest - sentAt));
+    const timeoutMs = Math.max(1, Math.ceil(giveUpAt - sentAt));
     let verdicts: readonly Verdict[] = [];
     let failed: ClientError | undefined;
     try {

@@ -11,7 +11,14 @@ import { ClientError } from "./client-error.ts";
 import type { AnswerSource, ClientMetrics } from "./client-metrics.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { toEpochMs } from "./moment.ts";
-import { type CheckSettling, type CheckSink, ManySink, PendingCheck, SingleSink } from "./pending-check.ts";
+import {
+  type CheckSettling,
+  type CheckSink,
+  givenUp,
+  ManySink,
+  PendingCheck,
+  SingleSink,
+} from "./pending-check.ts";
 import type { RememberedPositives } from "./remembered-positives.ts";
 import type { Replica } from "./replica/replica.ts";
 import type { UnavailablePolicy } from "./unavailable-policy.ts";
@@ -79,17 +86,21 @@ export class Checks {
     const problem = jtisProblem(jtis) ?? checkOptionsProblem(options);
     if (problem !== undefined) throw problem;
     const deadline = this.#deadline(options);
+    // One listener for all of them: a signal looks through all it has for each that comes and goes.
+    const { signal, ...unsignalled } = options;
     const answers: boolean[] = [];
     // A list of any length takes no more room among the checks that wait than its next calls do.
     for (let start = 0; start < jtis.length; start += PART) {
+      if (signal?.aborted) throw givenUp();
       const part = jtis.slice(start, start + PART);
       const sink = new ManySink(part.length);
+      const asked: PendingCheck[] = [];
       for (const [index, jti] of part.entries()) {
         const known = this.#isClosed ? undefined : this.#known(jti, options);
-        if (known === undefined) this.#ask(jti, index, { sink, options, deadline });
-        else sink.answered(index, known);
+        if (known !== undefined) sink.answered(index, known);
+        else this.#ask(jti, index, { sink, options: unsignalled, deadline, asked });
       }
-      answers.push(...(await sink.promise));
+      answers.push(...(await untilAborted(sink.promise, asked, signal)));
     }
     return answers;
   }
@@ -97,7 +108,7 @@ export class Checks {
   peek(jti: string, { maxStalenessMs }: PeekOptions = NO_OPTIONS): boolean | undefined {
     if (this.#isClosed || typeof jti !== "string" || jtiProblem(jti) !== undefined) return undefined;
     if (this.#positives.has(jti)) return true;
-    return this.#replica?.peek(jti, maxStalenessMs);
+    return this.#replica?.peek(jti, maxStalenessMs || undefined);
   }
 
   /** What `blacklist` has just revoked needs no asking. */
@@ -107,11 +118,12 @@ export class Checks {
 
   close(): void {
     this.#isClosed = true;
+    this.#setup.batcher.close();
     const error = closed();
     for (const group of this.#setup.deadlines.groups()) group.close(error);
   }
 
-  /** The answer that needs nobody else. */
+  /** The answer that needs nobody else. A staleness of 0 is none: what was proven just now was proven before the question. */
   #known(jti: string, { maxStalenessMs, atLeastRevision }: CheckOptions): boolean | undefined {
     if (this.#positives.has(jti)) {
       this.#onChecked?.({ answer: true, source: "remembered", count: 1 });
@@ -122,7 +134,7 @@ export class Checks {
     const seen =
       atLeastRevision !== undefined && replica.isComplete && replica.reflects(atLeastRevision)
         ? replica.isBlacklisted(jti)
-        : replica.peek(jti, maxStalenessMs);
+        : replica.peek(jti, maxStalenessMs || undefined);
     if (seen !== undefined) this.#onChecked?.({ answer: seen, source: "copy", count: 1 });
     return seen;
   }
@@ -134,14 +146,18 @@ export class Checks {
       sink,
       options,
       deadline,
-    }: { readonly sink: CheckSink; readonly options: CheckOptions; readonly deadline: number },
+      asked,
+    }: {
+      readonly sink: CheckSink;
+      readonly options: CheckOptions;
+      readonly deadline: number;
+      /** Where the check is to be noted. */
+      readonly asked?: PendingCheck[];
+    },
   ): void {
     const { signal } = options;
     if (this.#isClosed || signal?.aborted) {
-      sink.failed(
-        index,
-        this.#isClosed ? closed() : new ClientError("CANCELLED", "the check was given up by its caller"),
-      );
+      sink.failed(index, this.#isClosed ? closed() : givenUp());
       return;
     }
     const expiresAt = options.expiresAt === undefined ? undefined : toEpochMs(options.expiresAt);
@@ -155,6 +171,7 @@ export class Checks {
       sink,
       index,
     });
+    asked?.push(check);
     const canProve = options.atLeastRevision === undefined && (this.#replica?.isComplete ?? false);
     if (canProve) this.#askCopy(check);
     else this.#setup.batcher.ask(check);
@@ -207,6 +224,23 @@ export class Checks {
 
   #count(answer: boolean, source: AnswerSource): void {
     this.#onChecked?.({ answer, source, count: 1 });
+  }
+}
+
+/** `answers`, unless `signal` comes first: then all of `asked` are given up, and with them the answers. */
+async function untilAborted<T>(
+  answers: Promise<T>,
+  asked: readonly PendingCheck[],
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  const giveUp = () => {
+    for (const check of asked) check.giveUp();
+  };
+  signal?.addEventListener("abort", giveUp);
+  try {
+    return await answers;
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
   }
 }
 

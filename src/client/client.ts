@@ -10,7 +10,7 @@ import {
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { checkResults, checkVerdicts } from "./answer-checks.ts";
-import { type Channel, openChannel } from "./channel.ts";
+import { BRIEF, type Channel, openChannel } from "./channel.ts";
 import { type ClientCredentials, clientCredentials } from "./credentials.ts";
 import { type UnaryCall, unaryCall } from "./unary-call.ts";
 
@@ -41,7 +41,7 @@ export function createClient({
   address,
   credentials = clientCredentials(),
 }: ClientSetup): TokenBlacklistClient {
-  return clientOver(openChannel(address, credentials));
+  return clientOver(openChannel({ address, credentials, options: BRIEF }));
 }
 
 /** The same over connections that others may use, too. */

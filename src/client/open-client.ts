@@ -2,12 +2,13 @@ import type { Clock } from "../clock.ts";
 import { toTimestamp } from "../grpc/timestamps.ts";
 import { CHECK_TIMEOUT_MS, DEFAULT_DEADLINE_MS, MAX_COPY_ENTRIES } from "../limits.ts";
 import type { BlacklistClient, CallOptions, PruneOptions } from "./blacklist-client.ts";
-import { openChannel } from "./channel.ts";
+import { CallsUnderWay } from "./calls-under-way.ts";
+import { LASTING, openChannel } from "./channel.ts";
 import { CheckBatcher } from "./check-batcher.ts";
 import { invalid, timeoutProblem } from "./check-options.ts";
 import { Checks } from "./checks.ts";
 import { clientOver } from "./client.ts";
-import { ClientError } from "./client-error.ts";
+import type { ClientError } from "./client-error.ts";
 import { consoleLog, guardedLog } from "./client-log.ts";
 import { guardedMetrics } from "./client-metrics.ts";
 import { type ClientState, StateCell } from "./client-state.ts";
@@ -39,7 +40,7 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
   const { address, credentials = clientCredentials(), onUnavailable = "throw" } = options;
   const log = guardedLog(options.log ?? consoleLog);
   const metrics = guardedMetrics(options.metrics ?? {});
-  const channel = openChannel(address, credentials);
+  const channel = openChannel({ address, credentials, options: LASTING });
   const calls = clientOver(channel);
   const cell = new StateCell(() => log.warn("a listener for the state has thrown", {}));
   const policy = new UnavailablePolicy({ choice: onUnavailable, metrics, log, clock });
@@ -75,29 +76,21 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
   const timeoutMs = options.timeoutMs ?? CHECK_TIMEOUT_MS;
   const checks = new Checks({ batcher, deadlines, positives, policy, replica, metrics, clock, timeoutMs });
 
-  /** Deadline, signal and end of a call that is not a check. */
-  function limits({ timeoutMs = options.timeoutMs ?? DEFAULT_DEADLINE_MS, signal }: CallOptions) {
-    if (cell.state === "closed") throw new ClientError("CANCELLED", "the client is closed");
+  const underWay = new CallsUnderWay();
+
+  function timeoutOf({ timeoutMs = options.timeoutMs ?? DEFAULT_DEADLINE_MS }: CallOptions): number {
     const problem = timeoutProblem(timeoutMs);
     if (problem !== undefined) throw invalid("timeoutMs", problem);
-    return {
-      timeoutMs,
-      signal: signal === undefined ? ending.signal : AbortSignal.any([signal, ending.signal]),
-    };
+    return timeoutMs;
   }
-  const ending = new AbortController();
 
   /** For what is safe to repeat. */
-  function patiently<T>(callOptions: CallOptions, call: (limits: CallOptions) => Promise<T>): Promise<T> {
-    const { timeoutMs, signal } = limits(callOptions);
+  async function patiently<T>(given: CallOptions, call: (limits: CallOptions) => Promise<T>): Promise<T> {
+    const timeoutMs = timeoutOf(given);
     const onRepeat = ({ code }: ClientError, waitMs: number) => metrics.repeated?.({ code, waitMs });
-    return repeating((left) => call({ timeoutMs: left, signal }), {
-      clock,
-      random,
-      timeoutMs,
-      signal,
-      onRepeat,
-    });
+    return underWay.run(given.signal, (signal) =>
+      repeating((left) => call({ timeoutMs: left, signal }), { clock, random, timeoutMs, signal, onRepeat }),
+    );
   }
 
   const client: BlacklistClient = {
@@ -115,7 +108,11 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
     list: (listOptions = {}) =>
       listing(listOptions, (request) => patiently(listOptions, (limits) => calls.list(request, limits))),
     async prune(pruneOptions = {}) {
-      const { prunedCount, hasMore } = await calls.prune(pruneRequest(pruneOptions), limits(pruneOptions));
+      const request = pruneRequest(pruneOptions);
+      const timeoutMs = timeoutOf(pruneOptions);
+      const { prunedCount, hasMore } = await underWay.run(pruneOptions.signal, (signal) =>
+        calls.prune(request, { timeoutMs, signal }),
+      );
       return { prunedCount, hasMore };
     },
     get state() {
@@ -133,7 +130,7 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
       if (cell.state === "closed") return;
       setState("closed");
       checks.close();
-      ending.abort();
+      underWay.close();
       replica?.close();
       deadlines.close();
       positives.clear();

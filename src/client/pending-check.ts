@@ -53,10 +53,7 @@ export class PendingCheck implements Check {
     this.#index = index;
     this.#signal = signal;
     if (signal === undefined) return;
-    this.#onAbort = () => {
-      this.cancel(new ClientError("CANCELLED", "the check was given up by its caller"));
-      this.group?.abandoned(this);
-    };
+    this.#onAbort = () => this.giveUp();
     signal.addEventListener("abort", this.#onAbort);
   }
 
@@ -75,17 +72,22 @@ export class PendingCheck implements Check {
     else this.#sink.answered(this.#index, instead);
   }
 
-  /** Fails, whatever the policy for failures. */
-  cancel(error: ClientError): void {
+  /** Its caller wants no answer any more: no policy gives one. */
+  giveUp(): void {
     if (this.isSettled) return;
     this.#settle();
-    this.#sink.failed(this.#index, error);
+    this.group?.abandoned(this);
+    this.#sink.failed(this.#index, givenUp());
   }
 
   #settle(): void {
     this.isSettled = true;
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
   }
+}
+
+export function givenUp(): ClientError {
+  return new ClientError("CANCELLED", "the check was given up by its caller");
 }
 
 /** One check's promise. */

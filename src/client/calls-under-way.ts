@@ -1,0 +1,28 @@
+import { ClientError } from "./client-error.ts";
+
+/** Calls that are not checks: each ends by its caller's signal, and all of them when the client is closed. */
+export class CallsUnderWay {
+  readonly #calls = new Set<AbortController>();
+  #isClosed = false;
+
+  async run<T>(signal: AbortSignal | undefined, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#isClosed) throw new ClientError("CANCELLED", "the client is closed");
+    // AbortSignal.any would do, if what it leaves behind at a signal that lives for ever were not kept.
+    const controller = new AbortController();
+    const abort = () => controller.abort();
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort);
+    this.#calls.add(controller);
+    try {
+      return await call(controller.signal);
+    } finally {
+      this.#calls.delete(controller);
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const controller of this.#calls) controller.abort();
+  }
+}

@@ -1,0 +1,249 @@
+import { expect } from "chai";
+import type { BlacklistClient } from "../../src/client/blacklist-client.ts";
+import { clientCredentials, connect } from "../../src/client/connect.ts";
+import { rejection, thrownBy } from "../support/rejection.ts";
+import { type RunningService, startService } from "../support/service.ts";
+import { freshFolder } from "../support/shared.ts";
+import { until } from "../support/until.ts";
+import { failure } from "./failure.ts";
+
+const EXPIRES = new Date(Date.UTC(2035, 0, 1));
+
+describe("a client that is connected to a service", () => {
+  let service: RunningService;
+  let blacklist: BlacklistClient;
+
+  beforeEach(async () => {
+    service = await startService({ url: `sqlite:${await freshFolder()}/x.db` });
+    blacklist = connect({ address: service.address });
+  });
+
+  afterEach(async () => {
+    blacklist.close();
+    await service.stop();
+  });
+
+  it("sees a token that another client has revoked, and no other", async () => {
+    const other = connect({ address: service.address });
+    await other.blacklist([{ jti: "a", expiresAt: EXPIRES }]);
+    other.close();
+    expect([
+      await blacklist.isBlacklisted("a"),
+      await blacklist.isBlacklisted("A"),
+      await blacklist.areBlacklisted(["b", "a", "b", "a "]),
+      await blacklist.areBlacklisted([]),
+    ]).to.deep.equal([true, false, [false, true, false, false], []]);
+  });
+
+  it("answers a list of any length in its order", async () => {
+    const revoked = Array.from({ length: 900 }, (_, index) => `jti-${index * 11}`);
+    await blacklist.blacklist(revoked.map((jti) => ({ jti, expiresAt: EXPIRES })));
+    const fresh = connect({ address: service.address });
+    const asked = Array.from({ length: 9000 }, (_, index) => `jti-${index}`);
+    const known = new Set(revoked);
+    expect(await fresh.areBlacklisted(asked)).to.deep.equal(asked.map((jti) => known.has(jti)));
+    fresh.close();
+  });
+
+  it("tells what became of each token, and a revision that other clients can ask for", async () => {
+    const first = await blacklist.blacklist([
+      { jti: "a", expiresAt: EXPIRES, reason: "stolen" },
+      { jti: "b", expiresAt: EXPIRES.getTime() + 0.25 },
+    ]);
+    const { revision, results } = await blacklist.blacklist([
+      { jti: "a", expiresAt: EXPIRES },
+      { jti: "b", expiresAt: EXPIRES.getTime() + 1000 },
+    ]);
+    const told = ({ results }: typeof first) =>
+      results.map(({ jti, expiresAt, outcome, reason }) => [jti, expiresAt.getTime(), outcome, reason]);
+    expect([...told(first), ...told({ revision, results })]).to.deep.equal([
+      ["a", EXPIRES.getTime(), "created", "stolen"],
+      ["b", EXPIRES.getTime() + 1, "created", ""],
+      ["a", EXPIRES.getTime(), "already-blacklisted", "stolen"],
+      ["b", EXPIRES.getTime() + 1000, "extended", ""],
+    ]);
+    expect(results[0]?.createdAt).to.be.instanceOf(Date);
+    const other = connect({ address: service.address });
+    expect(await other.areBlacklisted(["a", "c"], { atLeastRevision: revision })).to.deep.equal([
+      true,
+      false,
+    ]);
+    expect(await other.isBlacklisted("c", { maxStalenessMs: 1500.5 })).to.equal(false);
+    other.close();
+  });
+
+  it("knows what it has revoked without asking, and nothing else", async () => {
+    await blacklist.blacklist([{ jti: "a", expiresAt: EXPIRES }]);
+    expect([
+      blacklist.peek("a"),
+      blacklist.peek("b", { maxStalenessMs: 1000 }),
+      blacklist.peek(undefined as unknown as string),
+    ]).to.deep.equal([true, undefined, undefined]);
+  });
+
+  it("lists all pages, by what is asked for, and prunes", async () => {
+    const jtis = ["a", "b", "c", "d", "e"];
+    await blacklist.blacklist(jtis.map((jti) => ({ jti, expiresAt: EXPIRES, reason: `why ${jti}` })));
+    const listed = [];
+    for await (const { jti, reason, expiresAt } of blacklist.list({ pageSize: 2 }))
+      listed.push({ jti, reason, expiresAt });
+    expect(listed.sort((a, b) => a.jti.localeCompare(b.jti))).to.deep.equal(
+      jtis.map((jti) => ({ jti, reason: `why ${jti}`, expiresAt: EXPIRES })),
+    );
+    const some = [];
+    for await (const { jti } of blacklist.list({ jtis: ["b", "x"], createdAfter: Date.now() - 60_000 }))
+      some.push(jti);
+    for await (const { jti } of blacklist.list({ jtis: [] })) some.push(jti);
+    for await (const { jti } of blacklist.list({ createdBefore: new Date(Date.now() - 60_000) }))
+      some.push(jti);
+    expect(some).to.deep.equal(["b"]);
+    expect(await blacklist.prune({ dryRun: true, expiredBefore: new Date() })).to.deep.equal({
+      prunedCount: 0,
+      hasMore: false,
+    });
+  });
+
+  it("says when it is ready, and that it is closed", async () => {
+    const told: string[] = [];
+    const unheard = () => told.push("never");
+    blacklist
+      .on("state", (state) => told.push(state))
+      .on("state", unheard)
+      .off("state", unheard);
+    await until(() => blacklist.state === "ready", { withinMs: 5000, what: "the client is ready" });
+    blacklist.close();
+    blacklist.close();
+    expect(told).to.deep.equal(["ready", "closed"]);
+    const iterator = blacklist.list()[Symbol.asyncIterator]();
+    const calls = [
+      blacklist.isBlacklisted("a"),
+      blacklist.areBlacklisted(["a"]),
+      blacklist.blacklist([{ jti: "a", expiresAt: EXPIRES }]),
+      blacklist.prune(),
+      iterator.next(),
+    ];
+    expect(await Promise.all(calls.map(async (call) => (await failure(call)).code))).to.deep.equal(
+      Array(5).fill("CANCELLED"),
+    );
+    expect(blacklist.peek("a")).to.equal(undefined);
+  });
+
+  it("refuses what cannot be meant before it is sent, and says all that is wrong", async () => {
+    const seconds = 1_900_000_000;
+    const many = Array.from({ length: 1001 }, (_, index) => ({ jti: `${index}`, expiresAt: EXPIRES }));
+    const told = async (call: Promise<unknown>) => {
+      const { code, reason, violations } = await failure(call);
+      expect([code, reason]).to.deep.equal(["INVALID_ARGUMENT", "INVALID_REQUEST"]);
+      return violations.map(({ field }) => field);
+    };
+    const odd = (value: unknown) => value as never;
+    expect([
+      await told(blacklist.isBlacklisted(odd(undefined))),
+      await told(blacklist.isBlacklisted("")),
+      await told(blacklist.isBlacklisted("\ud800")),
+      await told(blacklist.isBlacklisted("a\0")),
+      await told(blacklist.isBlacklisted("é".repeat(128))),
+      await told(blacklist.areBlacklisted(["a", odd(7), "b", ""])),
+      await told(blacklist.areBlacklisted(odd("abc"))),
+      await told(blacklist.isBlacklisted("a", { expiresAt: seconds })),
+      await told(blacklist.isBlacklisted("a", { expiresAt: new Date(seconds) })),
+      await told(blacklist.isBlacklisted("a", { maxStalenessMs: -1 })),
+      await told(blacklist.isBlacklisted("a", { maxStalenessMs: 5, atLeastRevision: "r" })),
+      await told(blacklist.isBlacklisted("a", { atLeastRevision: "" })),
+      await told(blacklist.isBlacklisted("a", { timeoutMs: Number.NaN })),
+      await told(blacklist.blacklist(many)),
+      await told(blacklist.blacklist([])),
+      await told(
+        blacklist.blacklist([
+          { jti: "", expiresAt: seconds },
+          { jti: "a", expiresAt: EXPIRES.getTime() * 1000, reason: "x".repeat(513) },
+          odd({ jti: "a", jwt: "b" }),
+          odd({ jwt: "b", expiresAt: EXPIRES }),
+          odd(null),
+        ]),
+      ),
+      await told(blacklist.prune({ expiredBefore: seconds })),
+      await told(blacklist.list({ createdAfter: seconds, pageSize: -1 })[Symbol.asyncIterator]().next()),
+    ]).to.deep.equal([
+      ["jti"],
+      ["jti"],
+      ["jti"],
+      ["jti"],
+      ["jti"],
+      ["jtis[1]", "jtis[3]"],
+      ["jtis"],
+      ["expiresAt"],
+      ["expiresAt"],
+      ["maxStalenessMs"],
+      ["maxStalenessMs"],
+      ["atLeastRevision"],
+      ["timeoutMs"],
+      ["tokens"],
+      ["tokens"],
+      [
+        "tokens[0].jti",
+        "tokens[0].expires_at",
+        "tokens[1].expires_at",
+        "tokens[1].reason",
+        "tokens[2]",
+        "tokens[3].expires_at",
+        "tokens[4]",
+      ],
+      ["expiredBefore"],
+      ["createdAfter", "pageSize"],
+    ]);
+    expect((await failure(blacklist.isBlacklisted("a", { expiresAt: seconds }))).message).to.include(
+      "exp * 1000",
+    );
+  });
+
+  it("rejects, whatever onUnavailable says, when the service has lost the revision or never gave it", async () => {
+    const lenient = connect({ address: service.address, onUnavailable: "allow" });
+    await lenient.blacklist([{ jti: "a", expiresAt: EXPIRES }]);
+    const codes = [];
+    for (const atLeastRevision of ["1-0000000000000000", "nonsense"]) {
+      codes.push((await failure(lenient.isBlacklisted("b", { atLeastRevision }))).code);
+    }
+    lenient.close();
+    expect(codes).to.deep.equal(["FAILED_PRECONDITION", "INVALID_ARGUMENT"]);
+  });
+});
+
+describe("connect", () => {
+  it("refuses options that make no sense, all at once", () => {
+    const odd = (value: unknown) => value as never;
+    const violations = (options: unknown) =>
+      (thrownBy(() => connect(odd(options))) as { violations: { field: string }[] }).violations.map(
+        ({ field }) => field,
+      );
+    expect([
+      violations({ address: "", mode: "copy", onUnavailable: "Deny", timeoutMs: "5s" }),
+      violations({ address: [] }),
+      violations({}),
+    ]).to.deep.equal([["address", "mode", "onUnavailable", "timeoutMs"], ["address"], ["address"]]);
+  });
+
+  it("refuses several addresses that are not of one family", () => {
+    const refused = (address: string[]) => (thrownBy(() => connect({ address })) as { code: string }).code;
+    expect([
+      refused(["gateway-a:50051", "gateway-b:50051"]),
+      refused(["10.0.0.1:50051", "[::1]:50051"]),
+      refused(["10.0.0.1", "10.0.0.2"]),
+    ]).to.deep.equal(Array(3).fill("INVALID_ARGUMENT"));
+  });
+
+  it("sends a caller's token to no address that would carry it in plain text", () => {
+    const credentials = clientCredentials({ token: "abc" });
+    const address = ["127.0.0.1:50051", "10.0.0.2:50051"];
+    expect((thrownBy(() => connect({ address, credentials })) as Error).message).to.include(
+      "not sent without TLS",
+    );
+  });
+
+  it("is no error while the service is away: the checks are", async () => {
+    const away = connect({ address: "127.0.0.1:1", log: { warn() {} } });
+    const error = (await rejection(away.isBlacklisted("a", { timeoutMs: 300 }))) as { code: string };
+    expect([error.code, away.state]).to.deep.equal(["UNAVAILABLE", "unavailable"]);
+    away.close();
+  });
+});

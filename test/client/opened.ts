@@ -1,0 +1,71 @@
+import type { BlacklistClient } from "../../src/client/blacklist-client.ts";
+import type { ConnectOptions } from "../../src/client/connect-options.ts";
+import { openClient } from "../../src/client/open-client.ts";
+import type { ReplicaFactory } from "../../src/client/replica/replica.ts";
+import { type Clock, systemClock } from "../../src/clock.ts";
+import { type Script, type ScriptedService, startScripted } from "./scripted-service.ts";
+
+export interface OpenedSetup extends Omit<ConnectOptions, "address"> {
+  readonly clock?: Clock;
+  readonly replica?: ReplicaFactory;
+}
+
+/** What a client wrote to its log and its metrics. */
+export interface Witness {
+  readonly logs: [level: string, message: string, details: Readonly<Record<string, unknown>>][];
+  readonly events: [name: string, event: unknown][];
+}
+
+export interface Opened extends Witness {
+  readonly client: BlacklistClient;
+}
+
+/** A client with its log and metrics in memory, and pauses of even length. */
+export function opened(address: string | readonly string[], setup: OpenedSetup = {}): Opened {
+  const { clock = systemClock, replica, ...options } = setup;
+  const logs: Witness["logs"] = [];
+  const events: Witness["events"] = [];
+  const record = (name: string) => (event: unknown) => void events.push([name, event]);
+  const client = openClient({
+    clock,
+    random: () => 0.5,
+    replica,
+    options: {
+      address,
+      log: {
+        info: (message, details) => void logs.push(["info", message, details]),
+        warn: (message, details) => void logs.push(["warn", message, details]),
+      },
+      metrics: {
+        checked: record("checked"),
+        unanswered: record("unanswered"),
+        called: record("called"),
+        repeated: record("repeated"),
+        state: record("state"),
+      },
+      ...options,
+    },
+  });
+  return { client, logs, events };
+}
+
+/** Clients and scripted services of one spec, and their end. */
+export class Stage {
+  readonly #closers: (() => void)[] = [];
+
+  async scripted(script: Script, setup: OpenedSetup = {}): Promise<Opened & { service: ScriptedService }> {
+    const service = await startScripted(script);
+    this.#closers.push(() => service.stop());
+    return { ...this.client(service.address, setup), service };
+  }
+
+  client(address: string | readonly string[], setup: OpenedSetup = {}): Opened {
+    const made = opened(address, setup);
+    this.#closers.push(() => made.client.close());
+    return made;
+  }
+
+  close(): void {
+    for (const close of this.#closers.splice(0).reverse()) close();
+  }
+}

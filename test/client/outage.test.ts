@@ -1,0 +1,172 @@
+import { expect } from "chai";
+import {
+  BlacklistResult_Outcome as Outcome,
+  Verdict,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { clientCredentials } from "../../src/client/connect.ts";
+import { ServiceError } from "../../src/errors.ts";
+import { freePort } from "../support/free-port.ts";
+import { startService } from "../support/service.ts";
+import { freshFolder } from "../support/shared.ts";
+import { until } from "../support/until.ts";
+import { failure } from "./failure.ts";
+import { Stage } from "./opened.ts";
+
+const EXPIRES = new Date(Date.UTC(2035, 0, 1));
+
+describe("a client whose service goes away", () => {
+  const stage = new Stage();
+  afterEach(() => stage.close());
+
+  it("answers across a restart on the same port, and hears of what was revoked before", async () => {
+    const url = `sqlite:${await freshFolder()}/x.db`;
+    const env = { LISTEN_ADDRESS: `127.0.0.1:${await freePort()}` };
+    const first = await startService({ url, env });
+    const { client, events } = stage.client(first.address);
+    await stage.client(first.address).client.blacklist([{ jti: "a", expiresAt: EXPIRES }]);
+    expect(await client.isBlacklisted("b")).to.equal(false);
+    await first.stop();
+    await until(() => client.state === "unavailable", { withinMs: 5000, what: "the client has noticed" });
+    const check = client.isBlacklisted("a", { timeoutMs: 20_000 });
+    const write = client.blacklist([{ jti: "c", expiresAt: EXPIRES }], { timeoutMs: 20_000 });
+    await until(() => events.some(([name]) => name === "repeated"), {
+      withinMs: 5000,
+      what: "a call is repeated",
+    });
+    const second = await startService({ url, env });
+    try {
+      expect([await check, (await write).results[0]?.outcome]).to.deep.equal([true, "created"]);
+      await until(() => client.state === "ready", { withinMs: 5000, what: "the client is ready again" });
+    } finally {
+      client.close();
+      await second.stop();
+    }
+  });
+
+  it("turns to the services that are left, of several addresses", async () => {
+    const url = `sqlite:${await freshFolder()}/x.db`;
+    const services = [
+      await startService({ url }),
+      await startService({ url: `sqlite:${await freshFolder()}/y.db` }),
+    ];
+    const { client, events } = stage.client(services.map(({ address }) => address));
+    for (let round = 0; round < 20; round++) await client.isBlacklisted("a");
+    await services[0]?.stop();
+    const answers = [];
+    for (let round = 0; round < 20; round++) answers.push(await client.isBlacklisted("a"));
+    client.close();
+    await services[1]?.stop();
+    expect(answers).to.deep.equal(Array(20).fill(false));
+    expect(events.filter(([name]) => name === "unanswered")).to.deep.equal([]);
+  });
+
+  it("spreads its calls over all addresses", async () => {
+    const script = { isBlacklisted: () => ({ verdicts: [Verdict.NOT_BLACKLISTED], revision: "r" }) };
+    const first = await stage.scripted(script);
+    const second = await stage.scripted(script);
+    const { client } = stage.client([first.service.address, second.service.address]);
+    await until(
+      async () => {
+        await client.isBlacklisted("a");
+        return first.service.calls.length > 5 && second.service.calls.length > 5;
+      },
+      { withinMs: 5000, what: "both have been asked" },
+    );
+  });
+
+  it("waits as long as the service asks before it repeats, and no longer than its caller has time", async () => {
+    const script = {
+      isBlacklisted: () => {
+        throw new ServiceError("NOT_FRESH", "not now", { retryAfterMs: 1000 });
+      },
+    };
+    const { client, events, service } = await stage.scripted(script);
+    const { code, reason } = await failure(client.isBlacklisted("a", { timeoutMs: 1800 }));
+    const waits = events.flatMap(([name, event]) => (name === "repeated" ? [event] : []));
+    expect([code, reason, service.calls.length, waits]).to.deep.equal([
+      "UNAVAILABLE",
+      "NOT_FRESH",
+      2,
+      [{ code: "UNAVAILABLE", waitMs: 1000 + 25 * 0.75 }],
+    ]);
+  });
+
+  it("asks another replica in time when the first does not answer at all", async () => {
+    let count = 0;
+    const { client } = await stage.scripted({
+      isBlacklisted: async (_, { cancelled }) => {
+        count++;
+        if (count === 1) await cancelled();
+        return { verdicts: [Verdict.NOT_BLACKLISTED], revision: "r" };
+      },
+    });
+    expect([await client.isBlacklisted("a", { timeoutMs: 1000 }), count]).to.deep.equal([false, 2]);
+  });
+
+  it("gives up after ten attempts, however much time is left", async () => {
+    let count = 0;
+    const { client } = await stage.scripted({
+      list: () => {
+        count++;
+        throw new ServiceError("DRAINING", "going", { retryAfterMs: 0 });
+      },
+    });
+    const entries = client.list({ timeoutMs: 60_000 })[Symbol.asyncIterator]();
+    expect([(await failure(entries.next())).reason, count]).to.deep.equal(["DRAINING", 10]);
+  });
+
+  it("repeats a revocation, but none that was refused for good", async () => {
+    const reasons: string[] = ["STORE_UNAVAILABLE", "OVERLOADED"];
+    const { client, service } = await stage.scripted({
+      blacklist: ({ tokens }) => {
+        const reason = reasons.shift();
+        if (reason !== undefined)
+          throw new ServiceError(reason as "OVERLOADED", "not now", { retryAfterMs: 1 });
+        return {
+          results: tokens.map(({ token, expiresAt }) => ({
+            token: { jti: token.value as string, expiresAt: expiresAt as NonNullable<typeof expiresAt> },
+            outcome: Outcome.CREATED,
+          })),
+          revision: "r1",
+        };
+      },
+    });
+    const token = { jti: "a", expiresAt: EXPIRES };
+    const { revision } = await client.blacklist([token]);
+    reasons.push("QUOTA_EXCEEDED");
+    const { reason } = await failure(client.blacklist([token]));
+    reasons.push("INTERNAL");
+    const { code } = await failure(client.blacklist([token]));
+    expect([revision, reason, code, service.calls.length]).to.deep.equal([
+      "r1",
+      "QUOTA_EXCEEDED",
+      "INTERNAL",
+      5,
+    ]);
+  });
+
+  it("never repeats what it was asked with, in an error or in its log", async () => {
+    const canaries = ["canary-token", "canary-jti", "canary.jwt.text"];
+    const credentials = clientCredentials({ token: "canary-token" });
+    const { client, logs } = await stage.scripted(
+      {
+        isBlacklisted: () => {
+          throw new ServiceError("STORE_UNAVAILABLE", "away");
+        },
+      },
+      { credentials },
+    );
+    const errors = [
+      await failure(client.isBlacklisted("canary-jti", { timeoutMs: 50 })),
+      await failure(client.isBlacklisted(`canary-jti\0`)),
+      await failure(client.areBlacklisted([`canary-jti${"x".repeat(300)}`])),
+      await failure(client.blacklist([{ jti: "canary-jti", expiresAt: 5, reason: "canary-token" }])),
+      await failure(client.blacklist([{ jwt: "canary.jwt.text" }], { timeoutMs: 50 })),
+    ];
+    const text = JSON.stringify([
+      logs,
+      errors.map((error) => [error.message, error.stack, { ...error }, String(error.cause)]),
+    ]);
+    expect(canaries.filter((canary) => text.includes(canary))).to.deep.equal([]);
+  });
+});
