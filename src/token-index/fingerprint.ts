@@ -56,5 +56,6 @@ function subKey(key: Uint8Array, label: string): Uint8Array {
 
 /** Of bytes, one character each: in a UUID there are no others. */
 function textOf(jti: string | Uint8Array): string {
-  return typeof jti === "string" ? jti : Buffer.prototype.latin1Slice.call(jti);
+  if (typeof jti === "string") return jti;
+  return (Buffer.isBuffer(jti) ? jti : Buffer.from(jti)).toString("latin1");
 }
