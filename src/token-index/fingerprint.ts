@@ -30,13 +30,17 @@ export class Fingerprinter {
    * is taken. Throws a RangeError when there are more than 255 bytes.
    */
   take(jti: string | Uint8Array): Int32Array {
+    if (jti.length === UUID_LENGTH && packUuid(textOf(jti), this.#view)) {
+      this.#uuids.hash(this.#view, BLOCK_BYTES, this.#words);
+    } else this.#hashOther(jti);
+    return this.#words;
+  }
+
+  #hashOther(jti: string | Uint8Array): void {
     const length =
       typeof jti === "string" ? this.#encoder.encodeInto(jti, this.#scratch).written : this.#copyBytes(jti);
     if (length > MAX_JTI_BYTES) throw new RangeError(`a jti has at most ${MAX_JTI_BYTES} bytes`);
-    if (length === UUID_LENGTH && packUuid(this.#view))
-      this.#uuids.hash(this.#view, BLOCK_BYTES, this.#words);
-    else this.#others.hash(this.#view, length, this.#words);
-    return this.#words;
+    this.#others.hash(this.#view, length, this.#words);
   }
 
   #copyBytes(bytes: Uint8Array): number {
@@ -48,4 +52,10 @@ export class Fingerprinter {
 
 function subKey(key: Uint8Array, label: string): Uint8Array {
   return new Uint8Array(hkdfSync("sha256", key, "", label, BLOCK_BYTES));
+}
+
+/** Of bytes, one character each: in a UUID there are no others. */
+function textOf(jti: string | Uint8Array): string {
+  if (typeof jti === "string") return jti;
+  return (Buffer.isBuffer(jti) ? jti : Buffer.from(jti)).toString("latin1");
 }
