@@ -45,6 +45,8 @@ interface Snapshot {
   readonly revision: Revision;
   /** As {@link Follower.visit} counts. */
   place: number;
+  /** As large as a part: it goes when the snapshot has been sent. */
+  readonly entries: ColumnsBuilder;
 }
 
 /**
@@ -53,7 +55,6 @@ interface Snapshot {
  */
 export class Subscription {
   readonly #options: Options;
-  readonly #entries = new ColumnsBuilder();
   #epoch: number;
   /** The number of the next change. */
   #next: number;
@@ -116,10 +117,18 @@ export class Subscription {
   #startOver(): void {
     const { changeLog, feed, follower } = this.#options;
     feed.endSnapshot(this);
+    if (this.#epoch !== changeLog.epoch) this.#disown();
     this.#epoch = changeLog.epoch;
     this.#opened = false;
     this.#next = changeLog.end;
-    this.#snapshot = { revision: follower.applied, place: 0 };
+    this.#snapshot = { revision: follower.applied, place: 0, entries: new ColumnsBuilder() };
+  }
+
+  /** What was proven of another index is not said of this one. */
+  #disown(): void {
+    if (this.#answer?.delivery.kind !== "synced") return;
+    const { id } = this.#answer.delivery;
+    this.#answer = { after: 0, delivery: { kind: "unsynced", id, reason: "NOT_FRESH" } };
   }
 
   #open(): Delivery {
@@ -133,7 +142,7 @@ export class Subscription {
     const { feed, follower } = this.#options;
     snapshot.place = follower.visit(snapshot.place, (print, expiresAt) => {
       const until = feed.untilOf(expiresAt);
-      if (until !== undefined) this.#entries.add(print, until);
+      if (until !== undefined) snapshot.entries.add(print, until);
     });
     const isLast = snapshot.place === LAST_PLACE;
     if (isLast) {
@@ -142,7 +151,7 @@ export class Subscription {
     }
     return {
       kind: "part",
-      columns: this.#entries.take(),
+      columns: snapshot.entries.take(),
       revision: isLast ? snapshot.revision : undefined,
     };
   }
