@@ -101,10 +101,7 @@ export class Subscription {
 
   /** Asks for proof, by a read that is sent later than now. Throws INVALID_REQUEST unless `id` is greater than all before. */
   sync(id: bigint): void {
-    if (id <= this.#asked) {
-      throw invalidRequest([{ field: "sync.id", description: "must be greater than every one before" }]);
-    }
-    this.#asked = id;
+    this.#asked = later(id, this.#asked);
     if (!this.#isProving) this.#prove();
   }
 
@@ -173,6 +170,12 @@ export class Subscription {
       failed: (error) => settle({ kind: "unsynced", id, reason: reasonOf(error) }),
     });
   }
+}
+
+/** The id of a `sync`, which comes after another. Throws INVALID_REQUEST unless it is greater. */
+export function later(id: bigint, before: bigint): bigint {
+  if (id > before) return id;
+  throw invalidRequest([{ field: "sync.id", description: "must be greater than every one before" }]);
 }
 
 /** What sending a proof costs, in microseconds. */

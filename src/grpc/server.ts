@@ -74,7 +74,7 @@ export async function startGrpcServer(
   setLogVerbosity(logVerbosity.NONE);
   const server = new Server(CHANNEL_OPTIONS);
   const health = new Health(TokenBlacklist.typeName);
-  const watches = new Watches(feed, environment);
+  const watches = new Watches(feed, { ...environment, cut: (peer) => listener.cut(peer) });
   server.addService(serviceDefinition(TokenBlacklist), {
     ...implementation(handlers, environment),
     watch: watches.handle,
