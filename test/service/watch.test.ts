@@ -3,7 +3,8 @@ import { writeFile } from "node:fs/promises";
 import type { ClientHttp2Stream } from "node:http2";
 import { join } from "node:path";
 import { expect } from "chai";
-import { EntryKind } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { EntryKind, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { encode } from "../../src/grpc/service-definition.ts";
 import {
   DEFAULT_DEADLINE_MS,
   MAX_SNAPSHOTS,
@@ -16,6 +17,7 @@ import { FakeClock } from "../support/fake-clock.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
 import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { randomFor } from "../support/seed.ts";
 import { type RunningService, type ServiceOptions, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
 import { until } from "../support/until.ts";
@@ -276,6 +278,36 @@ for (const backend of backends) {
       cut.cancel();
       await until(() => codes().length === 3, { withinMs: 2000, what: "all have ended" });
       expect([codes(), await watchersOf(service)]).to.deep.equal([["OK", "CANCELLED", "CANCELLED"], 0]);
+    });
+
+    it("survives whatever bytes are sent to it: each stream is refused or served", async () => {
+      const service = await startOn();
+      const channel = connect(service);
+      const random = randomFor("hostile watch");
+      const sync = encode(TokenBlacklist.method.watch.input, {
+        request: { case: "sync", value: { id: 300n } },
+      });
+      const copy = { revision: `1-${"0".repeat(16)}`, key: new Uint8Array(32) };
+      const starts = [startMessage(), startMessage(copy)];
+      const codes = new Set<string>();
+      for (let round = 0; round < 20; round++) {
+        const streams = Array.from({ length: 25 }, () => {
+          const watcher = new Watcher(channel);
+          for (const message of [starts[Math.floor(random() * starts.length)] as Buffer, sync]) {
+            const bytes = Buffer.from(message);
+            for (let flips = Math.floor(random() * 3); flips > 0; flips--)
+              bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
+            watcher.stream.write(
+              random() < 0.1 ? bytes.subarray(Math.floor(random() * bytes.length)) : bytes,
+            );
+          }
+          watcher.stream.end();
+          return watcher;
+        });
+        for (const { ended } of streams) codes.add((await ended).code);
+      }
+      expect([...codes].sort()).to.deep.equal(["INVALID_ARGUMENT", "OK"]);
+      expect([await watchersOf(service), await watch(service).sync()]).to.deep.equal([0, "synced"]);
     });
 
     it("ends at the deadline that a client has set, changes or not", async () => {
