@@ -107,9 +107,17 @@ describe("the feed", () => {
       stage.store.commit(newEntry("b", at(now + 1000)), newEntry("c", at(now + 2000)));
       const first = await stage.open();
       await stage.read();
-      stage.clock.advance(1000 + LEEWAY - WATCH_READ_MS);
+      // The index itself has been swept, and is not for another second.
+      stage.clock.advance(1000 + LEEWAY - WATCH_READ_MS - 200);
+      await settle();
+      const last = await stage.open({ isStuck: true });
+      stage.clock.advance(200);
+      await settle();
+      last.isStuck = false;
+      last.take();
+      expect(stage.follower.size).to.equal(3);
       const untils: Record<string, number[]> = {};
-      for (const [name, copy] of Object.entries({ first, last: await stage.open() })) {
+      for (const [name, copy] of Object.entries({ first, last })) {
         untils[name] = [];
         for (const columns of copy.columns) eachOf(columns, (_, until) => untils[name]?.push(until));
         untils[name].sort((one, other) => one - other);
