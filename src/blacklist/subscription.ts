@@ -13,7 +13,7 @@ export type Delivery =
   | { readonly kind: "opened"; readonly isSnapshot: boolean; readonly key: Buffer; readonly count: number }
   /** A part of a snapshot, made for this copy alone. */
   | { readonly kind: "part"; readonly columns: Columns; readonly revision: Revision | undefined }
-  /** A change, the same object for all copies. */
+  /** A change, or several as one: the same object for all copies that are equally far. */
   | { readonly kind: "change"; readonly change: Change }
   | { readonly kind: "synced"; readonly id: bigint; readonly revision: Revision }
   | { readonly kind: "unsynced"; readonly id: bigint; readonly reason: Reason };
@@ -89,9 +89,10 @@ export class Subscription {
     if (this.#snapshot !== undefined) {
       return feed.mayBeginSnapshot(this) ? this.#part(this.#snapshot) : undefined;
     }
-    const change = changeLog.at(this.#next);
-    if (change !== undefined && (this.#answer === undefined || this.#next < this.#answer.after)) {
-      this.#next++;
+    const end = this.#answer?.after ?? changeLog.end;
+    if (this.#next < end) {
+      const { change, next } = changeLog.together(this.#next, end);
+      this.#next = next;
       return { kind: "change", change };
     }
     const delivery = this.#answer?.delivery;

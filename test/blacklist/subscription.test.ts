@@ -177,7 +177,7 @@ describe("a subscription", () => {
   });
 
   describe("whose copy is slow", () => {
-    it("loses nothing while what it lacks is kept", async () => {
+    it("loses nothing while what it lacks is kept, and catches up with few messages", async () => {
       copy.isStuck = true;
       for (const name of ["b", "c", "d"]) {
         commit(name);
@@ -185,7 +185,7 @@ describe("a subscription", () => {
       }
       copy.isStuck = false;
       copy.take();
-      expect(copy.news()).to.deep.equal(["change b @2", "change c @3", "change d @4"]);
+      expect(copy.news()).to.deep.equal(["change b c d @4"]);
     });
 
     it("starts over once it is not, and is given proof only after all of it", async () => {
@@ -229,11 +229,10 @@ describe("a subscription", () => {
     }
     const extended = [...untils.values()].filter((until) => until > later).length;
     const revisions = slow.story.flatMap((text) => /@(\d+)$/.exec(text)?.[1] ?? []).map(Number);
-    expect([untils.size, extended, revisions]).to.deep.equal([
-      30_001,
-      50 * (stage.store.revision.number - 1),
-      Array.from({ length: stage.store.revision.number }, (_, at) => at + 1),
-    ]);
+    expect([untils.size, extended]).to.deep.equal([30_001, 50 * (stage.store.revision.number - 1)]);
+    expect(revisions).to.deep.equal([...new Set(revisions)].sort((one, other) => one - other));
+    // The snapshot's own is that of its beginning, whatever it holds beside it.
+    expect([revisions[0], revisions.at(-1)]).to.deep.equal([1, stage.store.revision.number]);
   });
 
   it("leaves nothing behind when it is closed, also while a proof is under way", async () => {
