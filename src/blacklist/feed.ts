@@ -117,7 +117,10 @@ export class Feed implements SubscriptionHost {
 
   /** Those whose turn it is: who asked first. */
   #turns(): Subscription[] {
-    return [...this.#snapshots.keys()].slice(0, MAX_SNAPSHOTS);
+    const turns: Subscription[] = [];
+    // All of a large fleet may wait: nobody looks at the whole line for each of them.
+    for (const one of this.#snapshots.keys()) if (turns.push(one) === MAX_SNAPSHOTS) break;
+    return turns;
   }
 
   /** Who does not read holds up nobody: the turn goes to the next, and is asked for again at the end of the line. */
