@@ -41,8 +41,8 @@ interface Options {
 
 /** A snapshot under way. */
 interface Snapshot {
-  /** Everything that it includes is in the index. */
-  readonly revision: Revision;
+  /** Everything that it includes was in the index when the first part was sent. */
+  revision: Revision;
   /** As {@link Follower.visit} counts. */
   place: number;
   /** As large as a part: it goes when the snapshot has been sent. */
@@ -84,7 +84,7 @@ export class Subscription {
     const { changeLog, feed, caller } = this.#options;
     if (!changeLog.isOpen) throw NO_INDEX;
     feed.judge(caller);
-    if (changeLog.epoch !== this.#epoch || this.#next < changeLog.first) this.#startOver();
+    if (changeLog.epoch !== this.#epoch || this.#hasMissed()) this.#startOver();
     if (!this.#opened) return this.#open();
     if (this.#snapshot !== undefined) {
       return feed.mayBeginSnapshot(this) ? this.#part(this.#snapshot) : undefined;
@@ -111,6 +111,11 @@ export class Subscription {
     this.onReady = () => {};
   }
 
+  /** Whether the log has dropped what is still to be sent. A snapshot of which nothing has been sent begins later, that is all. */
+  #hasMissed(): boolean {
+    return this.#snapshot?.place !== 0 && this.#next < this.#options.changeLog.first;
+  }
+
   /** Everything anew: what has been sent stays true, but something may be missing. */
   #startOver(): void {
     const { changeLog, feed, follower } = this.#options;
@@ -118,7 +123,6 @@ export class Subscription {
     if (this.#epoch !== changeLog.epoch) this.#disown();
     this.#epoch = changeLog.epoch;
     this.#opened = false;
-    this.#next = changeLog.end;
     this.#snapshot = { revision: follower.applied, place: 0, entries: new ColumnsBuilder() };
   }
 
@@ -137,7 +141,12 @@ export class Subscription {
   }
 
   #part(snapshot: Snapshot): Delivery {
-    const { feed, follower } = this.#options;
+    const { changeLog, feed, follower } = this.#options;
+    if (snapshot.place === 0) {
+      // Its turn may have come long after it was announced: whatever the index holds by now is in it.
+      snapshot.revision = follower.applied;
+      this.#next = changeLog.end;
+    }
     snapshot.place = follower.visit(snapshot.place, (print, expiresAt) => {
       const until = feed.untilOf(expiresAt);
       if (until !== undefined) snapshot.entries.add(print, until);

@@ -1,9 +1,16 @@
 import { expect } from "chai";
 import type { EpochMs } from "../../src/entry.ts";
 import { storeUnavailable } from "../../src/errors.ts";
-import { FAILED_WATCH_READ_MS, MAX_SNAPSHOTS, SNAPSHOT_TURN_MS, WATCH_READ_MS } from "../../src/limits.ts";
+import {
+  FAILED_WATCH_READ_MS,
+  MAX_LOGGED_CHANGES,
+  MAX_SNAPSHOTS,
+  SNAPSHOT_TURN_MS,
+  WATCH_READ_MS,
+} from "../../src/limits.ts";
 import { eachOf } from "../../src/token-index/columns.ts";
 import { FeedStage, type KeptCopy, LEEWAY, settle } from "../support/feed-stage.ts";
+import { memoryInUse } from "../support/memory-in-use.ts";
 import { newEntries, newEntry } from "../support/new-entry.ts";
 import { reasonOf } from "../support/rejection.ts";
 
@@ -405,6 +412,25 @@ describe("the feed", () => {
       expect(parts).to.deep.equal(stuck.map(() => 30_000));
     });
 
+    it("of which nothing has been sent begin when their turn comes, however much has changed meanwhile", async () => {
+      const first: KeptCopy[] = [];
+      for (let count = 0; count < MAX_SNAPSHOTS; count++) first.push(await begin(2));
+      const waiting = await begin(5);
+      waiting.isStuck = false;
+      stage.store.commit(newEntry("a"));
+      await stage.read();
+      for (let count = 0; count <= MAX_LOGGED_CHANGES; count++) {
+        stage.changeLog.commit({ number: 3 + count, stamp: "0".repeat(16) });
+      }
+      go(first[0] as KeptCopy);
+      await settle();
+      const { story } = waiting;
+      expect([
+        story.filter((text) => text.startsWith("snapshot")).length,
+        story.at(-1)?.endsWith("@2"),
+      ]).to.deep.equal([1, true]);
+    });
+
     it("leave nothing behind that is as large as they are", async () => {
       const copies: KeptCopy[] = [];
       for (let count = 0; count < 20; count++) {
@@ -415,23 +441,10 @@ describe("the feed", () => {
         copy.columns.splice(0);
         copies.push(copy);
       }
-      const { arrayBuffers } = await collected();
+      const { arrayBuffers } = await memoryInUse();
       for (const { subscription } of copies.splice(0)) subscription.close();
-      const after = await collected();
+      const after = await memoryInUse();
       expect((arrayBuffers - after.arrayBuffers) / 20, "bytes of one").to.be.below(100_000);
     });
   });
 });
-
-/** What is in use when what is not has been given back: as far as it is, without a way to ask for it. */
-async function collected(): Promise<NodeJS.MemoryUsage> {
-  const { setFlagsFromString } = await import("node:v8");
-  const { runInNewContext } = await import("node:vm");
-  setFlagsFromString("--expose-gc");
-  const collect = runInNewContext("gc") as () => void;
-  for (let count = 0; count < 3; count++) {
-    collect();
-    await settle();
-  }
-  return process.memoryUsage();
-}
