@@ -83,22 +83,26 @@ export const ANSWERS_A_TURN_MICROS = 5000;
 /** Changes kept for those who hold copies, and entries in them (24 bytes each): who was away for less than these goes on from there. */
 export const MAX_LOGGED_CHANGES = 20_000;
 export const MAX_LOGGED_ENTRIES = 200_000;
+/** Entries of several changes that go out to a copy as one message: as many as the largest change has. */
+export const MAX_ENTRIES_TOGETHER = 2500;
 /** Commits before the index was loaded that are logged too, if they are few rows: copies outlive a replica that is restarted. */
 export const LOGGED_BEFORE_LOAD = [1000, 100, 10] as const;
 /** How soon after a read the next one goes out while anybody keeps a copy: how late a copy is, at most, beside the way there. */
 export const WATCH_READ_MS = 8;
 /** The same after a read that failed. */
 export const FAILED_WATCH_READ_MS = 100;
-/** Copies kept at once, each by a stream of its own; one costs some 30 kB. */
+/** Streams of Watch at once, until the last byte of each has gone; one costs some 80 kB, most of it HTTP/2's. */
 export const MAX_WATCHES = 10_000;
 /** Snapshots sent at once. The others wait: each has a few hundred kB under way, and takes the processor from the checks. */
 export const MAX_SNAPSHOTS = 8;
-/** Bytes that a copy's stream may leave unsent before nothing more is handed to it: one part of a snapshot. */
-export const MAX_WATCH_UNSENT_BYTES = 64 * 1024;
+/** Who has a turn and takes nothing for so long gives it up, if others wait. */
+export const SNAPSHOT_TURN_MS = 2000;
 /** After so long without a change or a proof a stream gives a sign of life. */
 export const WATCH_HEARTBEAT_MS = 5000;
 /** Who has left everything unread for so long is sent away. */
 export const MAX_WATCH_STALL_MS = 60_000;
+/** Who has not taken the end of a stream by then is cut off: what lies before it would be kept for as long as the connection. */
+export const WATCH_END_MS = 10_000;
 
 /** How often a full queue is searched for calls that nobody waits for any more. */
 export const SWEEP_INTERVAL_MS = 10;

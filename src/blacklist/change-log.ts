@@ -1,4 +1,4 @@
-import { MAX_LOGGED_CHANGES, MAX_LOGGED_ENTRIES } from "../limits.ts";
+import { MAX_ENTRIES_TOGETHER, MAX_LOGGED_CHANGES, MAX_LOGGED_ENTRIES } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { type Columns, ColumnsBuilder, UNTIL_BYTES } from "../token-index/columns.ts";
 
@@ -6,6 +6,14 @@ import { type Columns, ColumnsBuilder, UNTIL_BYTES } from "../token-index/column
 export interface Change extends Columns {
   /** All that it includes has been logged, here or before; undefined where more of it follows. */
   readonly revision: Revision | undefined;
+}
+
+/** Changes that go out as one. */
+export interface Together {
+  readonly change: Change;
+  readonly from: number;
+  /** The number of the first change that is not among them. */
+  readonly next: number;
 }
 
 /**
@@ -23,6 +31,8 @@ export class ChangeLog {
   #last: Revision | undefined;
   #epoch = 0;
   #isOpen = false;
+  /** The last that were put together: copies that are equally far behind are given the same. */
+  #together: Together | undefined;
   readonly #listeners = new Set<() => void>();
 
   /** Whether there is an index that the changes belong to. */
@@ -84,6 +94,25 @@ export class ChangeLog {
     return this.#changes[number - this.#first];
   }
 
+  /**
+   * The changes from `from` on and before `end`, all of which are kept, as one: the first, and as many more as a message may hold. Who
+   * is behind catches up so, however many changes it is.
+   */
+  together(from: number, end: number): Together {
+    const first = this.#changes[from - this.#first] as Change;
+    let next = from + 1;
+    for (let size = sizeOf(first); next < end; next++) {
+      size += sizeOf(this.#changes[next - this.#first] as Change);
+      if (size > MAX_ENTRIES_TOGETHER) break;
+    }
+    if (next === from + 1) return { change: first, from, next };
+    if (this.#together?.from !== from || this.#together.next !== next) {
+      const changes = this.#changes.slice(from - this.#first, next - this.#first);
+      this.#together = { change: asOne(changes), from, next };
+    }
+    return this.#together as Together;
+  }
+
   /** From which change to go on for one who has everything up to a revision; undefined where some of it is not kept. */
   after(revision: number): number | undefined {
     for (let index = this.#changes.length - 1; index >= 0; index--) {
@@ -124,6 +153,25 @@ export class ChangeLog {
   #tell(): void {
     for (const listener of this.#listeners) listener();
   }
+}
+
+/** What the last revision of them completes, they complete. */
+function asOne(changes: readonly Change[]): Change {
+  return {
+    fingerprints: joined(changes.map(({ fingerprints }) => fingerprints)),
+    until: joined(changes.map(({ until }) => until)),
+    revision: changes.findLast(({ revision }) => revision !== undefined)?.revision,
+  };
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 function sizeOf({ until }: Columns): number {

@@ -2,8 +2,7 @@ import type { BothClocks } from "../both-clocks.ts";
 import type { KnownCaller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import type { EpochMs } from "../entry.ts";
-import { ServiceError } from "../errors.ts";
-import { FAILED_WATCH_READ_MS, MAX_SNAPSHOTS, MAX_WATCHES, WATCH_READ_MS } from "../limits.ts";
+import { FAILED_WATCH_READ_MS, MAX_SNAPSHOTS, SNAPSHOT_TURN_MS, WATCH_READ_MS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import type { Standing, Store } from "../store/store.ts";
 import { refuseRevoked } from "./answer.ts";
@@ -38,10 +37,13 @@ export interface CopyState {
 export class Feed implements SubscriptionHost {
   readonly #options: Options;
   readonly #subscriptions = new Set<Subscription>();
-  /** Those who wait for their turn to be sent a snapshot, and those whose turn it is. */
-  readonly #snapshots = new Set<Subscription>();
-  #planned = false;
-  #cancelRead: (() => void) | undefined;
+  /** Whose turn it is to be sent a snapshot, and who waits for it; and when each asked last, by the monotonic clock. */
+  readonly #snapshots = new Map<Subscription, number>();
+  /** Whether all are being handed what is new to them, or will be; and whether there is something newer still. */
+  #passing = false;
+  #again = false;
+  #isReading = false;
+  #cancelRead = () => {};
 
   constructor(options: Options) {
     this.#options = options;
@@ -60,13 +62,11 @@ export class Feed implements SubscriptionHost {
 
   /**
    * Begins to hand over: from where `copy` is, or, without one or where that cannot be served, all of it. Throws NOT_FRESH where
-   * this replica has no index to hand over, OVERLOADED, UNAUTHENTICATED to a caller whose own token is blacklisted, and what the
+   * this replica has no index to hand over, UNAUTHENTICATED to a caller whose own token is blacklisted, and what the
    * database throws.
    */
   async open(copy: CopyState | undefined, caller: KnownCaller): Promise<Subscription> {
     const { follower, changeLog } = this.#options;
-    if (this.#subscriptions.size >= MAX_WATCHES)
-      throw new ServiceError("OVERLOADED", "too many copies are kept");
     if (follower.phase !== "following") throw NO_INDEX;
     const { epoch } = changeLog;
     // What the copy has may have been read by another replica a moment ago.
@@ -99,13 +99,8 @@ export class Feed implements SubscriptionHost {
   }
 
   mayBeginSnapshot(subscription: Subscription): boolean {
-    this.#snapshots.add(subscription);
-    let place = 0;
-    for (const one of this.#snapshots) {
-      if (one === subscription) return true;
-      if (++place === MAX_SNAPSHOTS) return false;
-    }
-    return false;
+    this.#snapshots.set(subscription, this.#options.clock.monotonic());
+    return this.#turns().includes(subscription);
   }
 
   endSnapshot(subscription: Subscription): void {
@@ -117,14 +112,31 @@ export class Feed implements SubscriptionHost {
     this.#subscriptions.delete(subscription);
     this.endSnapshot(subscription);
     if (this.#subscriptions.size > 0) return;
-    this.#cancelRead?.();
-    this.#cancelRead = undefined;
+    this.#cancelRead();
+  }
+
+  /** Those whose turn it is: who asked first. */
+  #turns(): Subscription[] {
+    const turns: Subscription[] = [];
+    // All of a large fleet may wait: nobody looks at the whole line for each of them.
+    for (const one of this.#snapshots.keys()) if (turns.push(one) === MAX_SNAPSHOTS) break;
+    return turns;
+  }
+
+  /** Who does not read holds up nobody: the turn goes to the next, and is asked for again at the end of the line. */
+  #passTurns(): void {
+    if (this.#snapshots.size <= MAX_SNAPSHOTS) return;
+    const before = this.#options.clock.monotonic() - SNAPSHOT_TURN_MS;
+    const idle = this.#turns().filter((one) => (this.#snapshots.get(one) as number) <= before);
+    for (const one of idle) this.endSnapshot(one);
   }
 
   /** The number of the first change that the copy lacks; undefined where that is not known, or not kept any more. */
   async #placeOf({ revision, key }: CopyState): Promise<number | undefined> {
     const { follower, changeLog, store } = this.#options;
     if (!follower.key.equals(key) || revision.number > follower.applied.number) return undefined;
+    // What the database has lost is told in snapshots alone: it is not among what changed after any revision.
+    if (follower.holdsLost) return undefined;
     if (!follower.reflects(revision) && (await store.missing([revision])).length > 0) return undefined;
     return changeLog.after(revision.number);
   }
@@ -135,30 +147,50 @@ export class Feed implements SubscriptionHost {
 
   /** One after the other, with a short pause, for as long as there is anybody. */
   #keepReading(): void {
-    if (this.#cancelRead !== undefined) return;
+    if (this.#isReading) return;
     const { clock } = this.#options;
     const again = (pause: number) => {
-      if (this.#subscriptions.size > 0) this.#cancelRead = clock.schedule(pause, read);
-      else this.#cancelRead = undefined;
+      this.#passTurns();
+      this.#isReading = this.#subscriptions.size > 0;
+      if (!this.#isReading) return;
+      const cancel = clock.schedule(pause, read);
+      this.#cancelRead = () => {
+        cancel();
+        this.#isReading = false;
+        this.#cancelRead = () => {};
+      };
     };
     const read = () => {
+      // It goes on, or ends, when the answer is there: not a second time beside it.
+      this.#cancelRead = () => {};
       this.#prove().then(
         () => again(WATCH_READ_MS),
         // Whoever asked for proof is told.
         () => again(FAILED_WATCH_READ_MS),
       );
     };
-    this.#cancelRead = clock.schedule(WATCH_READ_MS, read);
+    again(WATCH_READ_MS);
   }
 
-  /** Several changes may come in one turn of the event loop. */
+  /**
+   * Several changes may come in one turn of the event loop, and many copies take several turns: one round at a time, or the rounds
+   * would take more and more of every turn.
+   */
   #plan(): void {
-    if (this.#planned || this.#subscriptions.size === 0) return;
-    this.#planned = true;
+    this.#again = true;
+    if (this.#passing || this.#subscriptions.size === 0) return;
+    this.#passing = true;
     setImmediate(() => {
-      this.#planned = false;
-      const all = [...this.#subscriptions].map((subscription) => ({ cost: HAND_OVER_MICROS, subscription }));
-      inTurns(all, ({ subscription }) => subscription.onReady());
+      this.#again = false;
+      const all = [...this.#subscriptions].map((one) => ({
+        cost: HAND_OVER_MICROS,
+        work: () => one.onReady(),
+      }));
+      const done = () => {
+        this.#passing = false;
+        if (this.#again) this.#plan();
+      };
+      inTurns([...all, { cost: 0, work: done }], ({ work }) => work());
     });
   }
 }

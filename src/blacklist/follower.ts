@@ -104,6 +104,11 @@ export class Follower {
     return this.#applied;
   }
 
+  /** True once the index may hold what the database has lost. */
+  get holdsLost(): boolean {
+    return this.#holdsLost;
+  }
+
   /** Milliseconds since the index was proven current, at least; infinite where it never was, or may not be believed. */
   get staleness(): number {
     return this.#provenAt === undefined

@@ -13,7 +13,7 @@ export type Delivery =
   | { readonly kind: "opened"; readonly isSnapshot: boolean; readonly key: Buffer; readonly count: number }
   /** A part of a snapshot, made for this copy alone. */
   | { readonly kind: "part"; readonly columns: Columns; readonly revision: Revision | undefined }
-  /** A change, the same object for all copies. */
+  /** A change, or several as one: the same object for all copies that are equally far. */
   | { readonly kind: "change"; readonly change: Change }
   | { readonly kind: "synced"; readonly id: bigint; readonly revision: Revision }
   | { readonly kind: "unsynced"; readonly id: bigint; readonly reason: Reason };
@@ -41,10 +41,12 @@ interface Options {
 
 /** A snapshot under way. */
 interface Snapshot {
-  /** Everything that it includes is in the index. */
-  readonly revision: Revision;
+  /** Everything that it includes was in the index when the first part was sent. */
+  revision: Revision;
   /** As {@link Follower.visit} counts. */
   place: number;
+  /** As large as a part: it goes when the snapshot has been sent. */
+  readonly entries: ColumnsBuilder;
 }
 
 /**
@@ -53,7 +55,6 @@ interface Snapshot {
  */
 export class Subscription {
   readonly #options: Options;
-  readonly #entries = new ColumnsBuilder();
   #epoch: number;
   /** The number of the next change. */
   #next: number;
@@ -83,14 +84,15 @@ export class Subscription {
     const { changeLog, feed, caller } = this.#options;
     if (!changeLog.isOpen) throw NO_INDEX;
     feed.judge(caller);
-    if (changeLog.epoch !== this.#epoch || this.#next < changeLog.first) this.#startOver();
+    if (changeLog.epoch !== this.#epoch || this.#hasMissed()) this.#startOver();
     if (!this.#opened) return this.#open();
     if (this.#snapshot !== undefined) {
       return feed.mayBeginSnapshot(this) ? this.#part(this.#snapshot) : undefined;
     }
-    const change = changeLog.at(this.#next);
-    if (change !== undefined && (this.#answer === undefined || this.#next < this.#answer.after)) {
-      this.#next++;
+    const end = this.#answer?.after ?? changeLog.end;
+    if (this.#next < end) {
+      const { change, next } = changeLog.together(this.#next, end);
+      this.#next = next;
       return { kind: "change", change };
     }
     const delivery = this.#answer?.delivery;
@@ -100,10 +102,7 @@ export class Subscription {
 
   /** Asks for proof, by a read that is sent later than now. Throws INVALID_REQUEST unless `id` is greater than all before. */
   sync(id: bigint): void {
-    if (id <= this.#asked) {
-      throw invalidRequest([{ field: "sync.id", description: "must be greater than every one before" }]);
-    }
-    this.#asked = id;
+    this.#asked = later(id, this.#asked);
     if (!this.#isProving) this.#prove();
   }
 
@@ -112,14 +111,26 @@ export class Subscription {
     this.onReady = () => {};
   }
 
+  /** Whether the log has dropped what is still to be sent. A snapshot of which nothing has been sent begins later, that is all. */
+  #hasMissed(): boolean {
+    return this.#snapshot?.place !== 0 && this.#next < this.#options.changeLog.first;
+  }
+
   /** Everything anew: what has been sent stays true, but something may be missing. */
   #startOver(): void {
     const { changeLog, feed, follower } = this.#options;
     feed.endSnapshot(this);
+    if (this.#epoch !== changeLog.epoch) this.#disown();
     this.#epoch = changeLog.epoch;
     this.#opened = false;
-    this.#next = changeLog.end;
-    this.#snapshot = { revision: follower.applied, place: 0 };
+    this.#snapshot = { revision: follower.applied, place: 0, entries: new ColumnsBuilder() };
+  }
+
+  /** What was proven of another index is not said of this one. */
+  #disown(): void {
+    if (this.#answer?.delivery.kind !== "synced") return;
+    const { id } = this.#answer.delivery;
+    this.#answer = { after: 0, delivery: { kind: "unsynced", id, reason: "NOT_FRESH" } };
   }
 
   #open(): Delivery {
@@ -130,10 +141,15 @@ export class Subscription {
   }
 
   #part(snapshot: Snapshot): Delivery {
-    const { feed, follower } = this.#options;
+    const { changeLog, feed, follower } = this.#options;
+    if (snapshot.place === 0) {
+      // Its turn may have come long after it was announced: whatever the index holds by now is in it.
+      snapshot.revision = follower.applied;
+      this.#next = changeLog.end;
+    }
     snapshot.place = follower.visit(snapshot.place, (print, expiresAt) => {
       const until = feed.untilOf(expiresAt);
-      if (until !== undefined) this.#entries.add(print, until);
+      if (until !== undefined) snapshot.entries.add(print, until);
     });
     const isLast = snapshot.place === LAST_PLACE;
     if (isLast) {
@@ -142,7 +158,7 @@ export class Subscription {
     }
     return {
       kind: "part",
-      columns: this.#entries.take(),
+      columns: snapshot.entries.take(),
       revision: isLast ? snapshot.revision : undefined,
     };
   }
@@ -164,6 +180,12 @@ export class Subscription {
       failed: (error) => settle({ kind: "unsynced", id, reason: reasonOf(error) }),
     });
   }
+}
+
+/** The id of a `sync`, which comes after another. Throws INVALID_REQUEST unless it is greater. */
+export function later(id: bigint, before: bigint): bigint {
+  if (id > before) return id;
+  throw invalidRequest([{ field: "sync.id", description: "must be greater than every one before" }]);
 }
 
 /** What sending a proof costs, in microseconds. */

@@ -12,8 +12,8 @@ export interface Listener {
   readonly address: HostPort;
   /** Takes no more connections. Resolves when the last one has been closed. */
   stop(): Promise<void>;
-  /** Cuts every connection that is still open, whatever its peer does. */
-  cut(): void;
+  /** Cuts every connection that is still open, whatever its peer does; or that of one peer, as grpc-js names it, alone. */
+  cut(peer?: string): void;
 }
 
 interface Setup {
@@ -50,8 +50,11 @@ export function listen({ host, port }: HostPort, { tls, log, onConnection }: Set
           tls?.stop();
           return new Promise((closed) => server.close(() => closed()));
         },
-        cut() {
-          for (const socket of sockets) socket.destroy();
+        cut(peer) {
+          for (const socket of sockets) {
+            if (peer === undefined || peer === `${socket.remoteAddress}:${socket.remotePort}`)
+              socket.destroy();
+          }
         },
       });
     });

@@ -78,7 +78,7 @@ export async function startGrpcServer(
   const server = new Server(CHANNEL_OPTIONS);
   const services = [TokenBlacklist, ...(extAuthz === undefined ? [] : [Authorization])];
   const health = new Health(services.map(({ typeName }) => typeName));
-  const watches = new Watches(feed, environment);
+  const watches = new Watches(feed, { ...environment, cut: (peer) => listener.cut(peer) });
   server.addService(serviceDefinition(TokenBlacklist), {
     ...implementation(handlers, environment),
     watch: watches.handle,

@@ -1,13 +1,13 @@
 import type { PeerCertificate } from "node:tls";
-import { type ServerDuplexStream, status } from "@grpc/grpc-js";
+import { Metadata, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { WatchRequest } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { Credentials } from "../auth/authenticator.ts";
 import { NO_INDEX } from "../blacklist/doubt.ts";
 import type { Feed } from "../blacklist/feed.ts";
-import type { Subscription } from "../blacklist/subscription.ts";
+import { later, type Subscription } from "../blacklist/subscription.ts";
 import type { KnownCaller } from "../caller.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
-import { MAX_WATCH_STALL_MS, MAX_WATCH_UNSENT_BYTES, WATCH_HEARTBEAT_MS } from "../limits.ts";
+import { DEFAULT_DEADLINE_MS, MAX_WATCH_STALL_MS, WATCH_END_MS, WATCH_HEARTBEAT_MS } from "../limits.ts";
 import { NOBODY, type Principal } from "../principal.ts";
 import { logCall } from "./call-log.ts";
 import { refused } from "./calls.ts";
@@ -19,7 +19,10 @@ import { readStart, type WatchMessages } from "./watch-messages.ts";
 interface Options extends CallEnvironment {
   readonly feed: Feed | undefined;
   readonly messages: WatchMessages;
-  readonly onEnd: () => void;
+  /** Ends the connection of a peer. */
+  readonly cut: (peer: string) => void;
+  /** Called when nothing of it is left. */
+  readonly onClosed: () => void;
 }
 
 /** One stream of `Watch`, from its first message to its status. */
@@ -27,14 +30,16 @@ export class WatchCall implements KnownCaller, Credentials {
   readonly #call: ServerDuplexStream<WatchRequest, Buffer>;
   readonly #options: Options;
   readonly #began: number;
+  /** It is not known any more when the stream is over. */
+  readonly #peer: string;
   #started = false;
   #subscription: Subscription | undefined;
   /** Proof that was asked for before there was anything to ask. */
   #askedEarly: bigint | undefined;
-  #unsent = 0;
-  /** By the monotonic clock: when anything was sent last, and when it last went out to the client. */
+  /** A message has been handed to the connection and has not gone yet: the client reads slowly. */
+  #isSending = false;
+  /** When the last one was handed over, by the monotonic clock. */
   #sentAt: number;
-  #movedAt: number;
   #cancelTick = () => {};
   principal: Principal = NOBODY;
   gone = false;
@@ -42,15 +47,17 @@ export class WatchCall implements KnownCaller, Credentials {
   constructor(call: ServerDuplexStream<WatchRequest, Buffer>, options: Options) {
     this.#call = call;
     this.#options = options;
-    this.#began = this.#sentAt = this.#movedAt = options.clock.monotonic();
+    this.#began = this.#sentAt = options.clock.monotonic();
+    this.#peer = call.getPeer();
+    // Said of every stream at its very end, however it came.
+    call.once("cancelled", () => this.#closed());
   }
 
   run(): void {
     const { calls, authenticate } = this.#options;
-    const refusal = calls.enter(() => this.#call.getPeer());
+    const refusal = calls.enter(() => this.#peer);
     // It is counted as a stream that is kept, not as a call that is being answered.
     if (refusal === undefined) calls.leave();
-    this.#call.once("cancelled", () => this.#end(status.CANCELLED));
     this.#attempt(async () => {
       if (refusal !== undefined) throw refused(refusal);
       this.principal = await authenticate(this);
@@ -60,7 +67,11 @@ export class WatchCall implements KnownCaller, Credentials {
       if (this.gone) return;
       this.#tick();
       this.#call.on("data", (request: WatchRequest) => this.#attempt(() => this.#receive(request)));
-      this.#call.once("end", () => this.#close());
+      this.#call.once("end", () => {
+        // A stream that was cancelled ends too. grpc-js says that it was, in this turn, once it looks whether it is still there.
+        this.#call.sendMetadata(new Metadata());
+        setImmediate(() => this.#close());
+      });
     });
   }
 
@@ -95,7 +106,7 @@ export class WatchCall implements KnownCaller, Credentials {
     const { request } = received;
     if (request.case === "sync" && this.#started) {
       if (this.#subscription !== undefined) this.#subscription.sync(request.value.id);
-      else if (request.value.id > (this.#askedEarly ?? 0n)) this.#askedEarly = request.value.id;
+      else this.#askedEarly = later(request.value.id, this.#askedEarly ?? 0n);
       return;
     }
     if (request.case !== "start" || this.#started) {
@@ -118,27 +129,24 @@ export class WatchCall implements KnownCaller, Credentials {
     this.#pump();
   }
 
-  /** Hands over what there is, as long as what was handed over before does not pile up. */
+  /**
+   * Hands over the next message when the last one has gone. One at a time: whoever is far behind holds up nobody else, one who reads
+   * nothing has one message kept for it, and none is written after grpc-js has ended the stream at its deadline.
+   */
   readonly #pump = (): void => {
     this.#attempt(() => {
-      while (!this.gone && this.#unsent < MAX_WATCH_UNSENT_BYTES) {
-        const delivery = this.#subscription?.next();
-        if (delivery === undefined) return;
-        this.#send(this.#options.messages.encode(delivery));
-      }
+      if (this.#isSending || this.#isLate) return;
+      const delivery = this.#subscription?.next();
+      if (delivery !== undefined) this.#send(this.#options.messages.encode(delivery));
     });
   };
 
   #send(message: Buffer): void {
-    const { clock } = this.#options;
-    if (this.#unsent === 0) this.#movedAt = clock.monotonic();
-    this.#unsent += message.length;
-    this.#sentAt = clock.monotonic();
+    this.#isSending = true;
+    this.#sentAt = this.#options.clock.monotonic();
     this.#call.write(message, () => {
-      const wasFull = this.#unsent >= MAX_WATCH_UNSENT_BYTES;
-      this.#unsent -= message.length;
-      this.#movedAt = clock.monotonic();
-      if (wasFull) this.#pump();
+      this.#isSending = false;
+      this.#pump();
     });
   }
 
@@ -148,11 +156,14 @@ export class WatchCall implements KnownCaller, Credentials {
     this.#cancelTick = clock.schedule(WATCH_HEARTBEAT_MS, () => {
       this.#attempt(() => {
         const now = clock.monotonic();
-        if (this.#unsent > 0 && now - this.#movedAt >= MAX_WATCH_STALL_MS) {
+        if (this.#isSending && now - this.#sentAt >= MAX_WATCH_STALL_MS) {
           throw new ServiceError("OVERLOADED", "the stream leaves everything unread");
         }
+        if (!this.#started && now - this.#began >= DEFAULT_DEADLINE_MS) {
+          throw new ServiceError("DEADLINE_EXCEEDED", `start has not come within ${DEFAULT_DEADLINE_MS} ms`);
+        }
         if (this.#subscription !== undefined) feed?.judge(this);
-        if (this.#unsent === 0 && now - this.#sentAt >= WATCH_HEARTBEAT_MS) this.#send(messages.heartbeat());
+        if (!this.#isSending && now - this.#sentAt >= WATCH_HEARTBEAT_MS) this.#send(messages.heartbeat());
         this.#tick();
       });
     });
@@ -160,7 +171,19 @@ export class WatchCall implements KnownCaller, Credentials {
 
   /** The client has said that it is done. */
   #close(): void {
-    if (this.#end(status.OK)) this.#call.end();
+    if (this.#end(this.#isLate ? status.DEADLINE_EXCEEDED : status.OK)) this.#call.end();
+  }
+
+  /** Whether the deadline that the client has set is over: grpc-js ends the stream then. */
+  get #isLate(): boolean {
+    return Number(this.#call.getDeadline()) <= Date.now();
+  }
+
+  /** Nothing of it is left: the client has taken the end, or has gone without one. */
+  #closed(): void {
+    this.#end(this.#isLate ? status.DEADLINE_EXCEEDED : status.CANCELLED);
+    this.#cancelTick();
+    this.#options.onClosed();
   }
 
   /** Claims the stream's one end. False for whoever comes later. */
@@ -169,15 +192,15 @@ export class WatchCall implements KnownCaller, Credentials {
     this.gone = true;
     this.#cancelTick();
     this.#subscription?.close();
-    const { clock, log, onEnd } = this.#options;
-    onEnd();
+    const { clock, cut, log } = this.#options;
+    this.#cancelTick = clock.schedule(WATCH_END_MS, () => cut(this.#peer));
     const ended = {
       method: "Watch",
       code,
       failure,
       milliseconds: clock.monotonic() - this.#began,
       caller: this.principal.name,
-      peer: () => this.#call.getPeer(),
+      peer: () => this.#peer,
     };
     logCall(log, ended, { quiet: false });
     return true;

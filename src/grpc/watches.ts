@@ -2,39 +2,50 @@ import type { handleBidiStreamingCall } from "@grpc/grpc-js";
 import type { WatchRequest } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { Feed } from "../blacklist/feed.ts";
 import { ServiceError } from "../errors.ts";
+import { MAX_WATCHES } from "../limits.ts";
 import type { CallEnvironment } from "./unary.ts";
 import { WatchCall } from "./watch-call.ts";
 import { WatchMessages } from "./watch-messages.ts";
 
+interface Options extends CallEnvironment {
+  /** Ends the connection of a peer. */
+  readonly cut: (peer: string) => void;
+  /** Streams at once. */
+  readonly most?: number;
+}
+
 /** The streams of `Watch`. */
 export class Watches {
   readonly #feed: Feed | undefined;
-  readonly #environment: CallEnvironment;
+  readonly #options: Options;
   readonly #messages: WatchMessages;
+  /** Until the last byte of each has gone: only then is its memory free. */
   readonly #open = new Set<WatchCall>();
 
   /** Without a `feed` there is nothing to watch: every stream is NOT_FRESH. */
-  constructor(feed: Feed | undefined, environment: CallEnvironment) {
+  constructor(feed: Feed | undefined, options: Options) {
     this.#feed = feed;
-    this.#environment = environment;
-    this.#messages = new WatchMessages(() => (feed ?? environment.clock).now());
+    this.#options = options;
+    this.#messages = new WatchMessages(() => (feed ?? options.clock).now());
   }
 
   /** What grpc-js calls for each stream. */
   readonly handle: handleBidiStreamingCall<WatchRequest, Buffer> = (call) => {
     const watch = new WatchCall(call, {
-      ...this.#environment,
+      ...this.#options,
       feed: this.#feed,
       messages: this.#messages,
-      onEnd: () => this.#open.delete(watch),
+      onClosed: () => this.#open.delete(watch),
     });
+    const isFull = this.#open.size >= (this.#options.most ?? MAX_WATCHES);
     this.#open.add(watch);
-    watch.run();
+    if (isFull) watch.fail(new ServiceError("OVERLOADED", "too many copies are kept"));
+    else watch.run();
   };
 
   /** Sends all of them to another replica. */
   drain(): void {
-    for (const watch of [...this.#open]) {
+    for (const watch of this.#open) {
       watch.fail(new ServiceError("DRAINING", "this replica is shutting down"));
     }
   }

@@ -8,7 +8,7 @@ const DIGITS = new Int8Array(2 ** 16).fill(-1);
 for (const [value, digit] of [..."0123456789abcdef"].entries()) DIGITS[digit.charCodeAt(0)] = value;
 
 /**
- * Writes the 16 bytes of a UUID to the start of `bytes`, in an order of our own. False, and nothing written, unless `text`
+ * Writes the 16 bytes of a UUID to the start of `bytes`, in the order of its text. False, and nothing written, unless `text`
  * (36 characters) is canonical: lower-case hexadecimal with hyphens in their places.
  */
 export function packUuid(text: string, bytes: DataView): boolean {
@@ -24,10 +24,10 @@ export function packUuid(text: string, bytes: DataView): boolean {
   const half7 = halfAt(text, 32);
   // One that is not hexadecimal is negative, and makes all of them so.
   if ((half0 | half1 | half2 | half3 | half4 | half5 | half6 | half7) < 0) return false;
-  bytes.setInt32(0, half0 | (half1 << 16), true);
-  bytes.setInt32(4, half2 | (half3 << 16), true);
-  bytes.setInt32(8, half4 | (half5 << 16), true);
-  bytes.setInt32(12, half6 | (half7 << 16), true);
+  bytes.setInt32(0, (half0 << 16) | half1);
+  bytes.setInt32(4, (half2 << 16) | half3);
+  bytes.setInt32(8, (half4 << 16) | half5);
+  bytes.setInt32(12, (half6 << 16) | half7);
   return true;
 }
 

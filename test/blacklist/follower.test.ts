@@ -29,6 +29,7 @@ describe("Follower", () => {
   let clock: FakeClock;
   let store: HeldStore;
   let follower: Follower;
+  let changeLog: ChangeLog;
   let records: () => LogRecord[];
   /** How those who asked were answered so far, by the names they gave. */
   let told: Record<string, string>;
@@ -43,12 +44,13 @@ describe("Follower", () => {
     records = logged.records;
     told = {};
     const clocks = new BothClocks(clock);
+    changeLog = new ChangeLog();
     follower = new Follower({
       store,
       clock,
       clocks,
       log: logged.log,
-      changeLog: new ChangeLog(),
+      changeLog,
       leewayMs: LEEWAY,
       maxEntries,
     });
@@ -361,6 +363,106 @@ describe("Follower", () => {
         ["z"],
         2,
       ]);
+    });
+  });
+
+  describe("the log of changes, for those who keep copies", () => {
+    /** How many entries each change holds that is kept, and what it completes. */
+    const kept = () =>
+      Array.from({ length: changeLog.end - changeLog.first }, (_, index) => {
+        const change = changeLog.at(changeLog.first + index);
+        return [(change?.until.length ?? 0) / 8, change?.revision?.number];
+      });
+    const goesBackTo = (...numbers: number[]) =>
+      numbers.filter((number) => changeLog.after(number) !== undefined);
+
+    it("begins with what changed before the index was there: copies outlive a replica that is restarted", async () => {
+      for (let count = 0; count < 20; count++) store.commit(newEntry(`before-${count}`));
+      const closed = changeLog.isOpen;
+      await load();
+      store.commit(newEntry("after"));
+      await prove();
+      expect([closed, changeLog.isOpen, kept(), goesBackTo(0, 1, 20, 21)]).to.deep.equal([
+        false,
+        true,
+        [
+          [20, 20],
+          [1, 21],
+        ],
+        [0, 1, 20, 21],
+      ]);
+    });
+
+    it("goes back less far where that would be much to read, and then over fewer commits", async () => {
+      use({ page: 200 });
+      for (let count = 0; count < 500; count++) store.commit(newEntry(`before-${count}`));
+      await load();
+      expect([kept(), goesBackTo(0, 399, 400, 500)]).to.deep.equal([[[100, 500]], [400, 500]]);
+      use({ page: 5 });
+      for (let count = 0; count < 500; count++) store.commit(newEntry(`before-${count}`));
+      await load();
+      expect([kept(), goesBackTo(0, 499, 500)]).to.deep.equal([[], [500]]);
+    });
+
+    it("misses nothing that is committed while it is begun", async () => {
+      store.commit(newEntry("a"));
+      follower.start();
+      for (let step = 0; follower.phase === "loading"; step++) {
+        store.commit(newEntry(`meanwhile-${step}`));
+        for (const held of [...store.scans, ...store.changes]) await held.release();
+        await settle();
+      }
+      store.commit(newEntry("last"));
+      const read = prove();
+      await read;
+      const entries = kept().reduce((sum, [count]) => sum + (count ?? 0), 0);
+      expect([entries, goesBackTo(0)]).to.deep.equal([store.table.size, [0]]);
+    });
+
+    it("holds nothing from before a loss, nor of before its end: who lacks anything starts over", async () => {
+      for (let count = 0; count < 5; count++) store.commit(newEntry(`before-${count}`));
+      await load();
+      const { epoch } = changeLog;
+      store.restore(3);
+      store.commit(newEntry("other"));
+      ask("somebody");
+      await settle();
+      await release();
+      const closed = changeLog.isOpen;
+      await releaseAll();
+      expect([
+        closed,
+        changeLog.isOpen,
+        changeLog.epoch !== epoch,
+        kept(),
+        goesBackTo(0, 3, 4),
+      ]).to.deep.equal([false, true, true, [], [4]]);
+    });
+
+    it("is closed when the index is too large, and when the replica stops", async () => {
+      use({ maxEntries: 2 });
+      await load();
+      store.commit(...newEntries("a", 3));
+      await prove();
+      const full = changeLog.isOpen;
+      use();
+      await load();
+      follower.stop();
+      expect([full, changeLog.isOpen]).to.deep.equal([false, false]);
+    });
+
+    it("has a change before anybody is told that it was proven", async () => {
+      await load();
+      store.commit(newEntry("a"));
+      let seen: number | undefined;
+      follower.prove({
+        cost: 1,
+        proven: () => (seen = changeLog.at(changeLog.end - 1)?.revision?.number),
+        failed: () => {},
+      });
+      await settle();
+      await release();
+      expect(seen).to.equal(1);
     });
   });
 

@@ -32,10 +32,10 @@ describe("reflection", () => {
     return stdout;
   }
 
-  it("lists the service and its four methods", async () => {
+  it("lists the service and its five methods", async () => {
     expect((await curl("", "--list-services")).trim().split("\n")).to.include(SERVICE);
     expect((await curl("", "--list-methods")).trim().split("\n").sort()).to.include.members(
-      ["Blacklist", "IsBlacklisted", "List", "Prune"].map((method) => `${SERVICE}/${method}`),
+      ["Blacklist", "IsBlacklisted", "List", "Prune", "Watch"].map((method) => `${SERVICE}/${method}`),
     );
   });
 

@@ -1,7 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { Fingerprinter } from "../../src/token-index/fingerprint.ts";
-import { packUuid } from "../../src/token-index/uuid.ts";
 
 const KEY = Uint8Array.from({ length: 32 }, (_, at) => at);
 const fingerprinter = new Fingerprinter(KEY);
@@ -64,10 +63,8 @@ describe("the fingerprint of a jti", () => {
 
   it("differs between jtis that are alike, and between a UUID's text and its 16 bytes", () => {
     const raw = Buffer.from(UUID.replaceAll("-", ""), "hex");
-    const packed = new DataView(new ArrayBuffer(16));
-    packUuid(UUID, packed);
-    const prints = [...ALIKE, raw, new Uint8Array(packed.buffer)].map((alike) => printOf(alike));
-    expect(new Set(prints).size).to.equal(ALIKE.length + 2);
+    const prints = [...ALIKE, raw].map((alike) => printOf(alike));
+    expect(new Set(prints).size).to.equal(ALIKE.length + 1);
   });
 
   it("differs between any two jtis", () => {

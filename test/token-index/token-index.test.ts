@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { MAX_EPOCH_MS } from "../../src/entry.ts";
-import { TokenIndex } from "../../src/token-index/token-index.ts";
+import { LAST_PLACE, TokenIndex } from "../../src/token-index/token-index.ts";
 import { randomFor } from "../support/seed.ts";
 
 const KEY = Uint8Array.from({ length: 32 }, (_, at) => 255 - at);
@@ -183,6 +183,82 @@ describe("the token index", () => {
     }
     expect(sizes.reduce((sum, size) => sum + size, 0) / sizes.length).to.be.lessThan(45);
     expect(Math.max(...sizes)).to.be.lessThan(60);
+  });
+});
+
+describe("a visit of the token index", () => {
+  const text = (print: Int32Array) => print.join(" ");
+  const printOf = (index: TokenIndex, jti: string) => text(index.fingerprintOf(jti));
+
+  it("hands over each entry once, with its expiry, when nothing happens meanwhile", () => {
+    const index = new TokenIndex(KEY);
+    const model = new Map<string, number>();
+    for (let at = 0; at < 50_000; at++) {
+      index.add(`${at}`, at + 1);
+      model.set(printOf(index, `${at}`), at + 1);
+    }
+    const seen = new Map<string, number>();
+    let handed = 0;
+    let steps = 0;
+    for (let place = 0; place !== LAST_PLACE; steps++) {
+      place = index.visit(place, (print, expiresAt) => {
+        handed++;
+        seen.set(text(print), expiresAt);
+      });
+    }
+    expect([handed, seen]).to.deep.equal([50_000, model]);
+    expect(steps, "in parts").to.be.within(5, 20);
+  });
+
+  it("is over after one step where the index is empty", () => {
+    expect(new TokenIndex(KEY).visit(0, () => {})).to.equal(LAST_PLACE);
+  });
+
+  it("hands over all that is held throughout, whatever is added, swept, split and joined between its steps", () => {
+    const random = randomFor("token index visit");
+    const upTo = (most: number) => Math.floor(random() * most);
+    const counts = { lost: 0, steps: 0, grown: 0, shrunk: 0 };
+    for (let round = 0; round < 40; round++) {
+      const index = new TokenIndex(KEY);
+      let made = 0;
+      const add = (count: number, expiresAt: number) => {
+        for (let more = 0; more < count; more++) index.add(`${round} ${made++}`, expiresAt);
+      };
+      // Much that goes soon in some rounds, so that segments are joined; little in others, so that they split.
+      add(upTo(3000), 9000);
+      add(upTo(60_000), 1000);
+      const kept = made;
+      const held: string[] = [];
+      for (let at = 0; at < kept; at++) {
+        const jti = `${round} ${at}`;
+        if (index.expiryOf(jti) === 9000) held.push(printOf(index, jti));
+      }
+      const seen = new Set<string>();
+      for (let place = 0; place !== LAST_PLACE; counts.steps++) {
+        place = index.visit(place, (print) => seen.add(text(print)));
+        const { bytes } = index;
+        const what = random();
+        if (what < 0.2) add(upTo(30_000), random() < 0.5 ? 1000 : 9000);
+        else if (what < 0.7) index.sweep(1000, 1 + upTo(8));
+        if (index.bytes > bytes) counts.grown++;
+        if (index.bytes < bytes) counts.shrunk++;
+      }
+      counts.lost += held.filter((print) => !seen.has(print)).length;
+    }
+    expect(counts.lost).to.equal(0);
+    expect([counts.steps > 120, counts.grown > 5, counts.shrunk > 5]).to.deep.equal([true, true, true]);
+  });
+
+  it("takes entries by their fingerprints from another index with the same key", () => {
+    const [one, other] = [new TokenIndex(KEY), new TokenIndex(KEY)];
+    for (let at = 0; at < 20_000; at++) one.add(`${at}`, at + 1);
+    for (let place = 0; place !== LAST_PLACE; ) {
+      place = one.visit(place, (print, expiresAt) => other.put(print, expiresAt));
+    }
+    const wrong = Array.from({ length: 20_000 }, (_, at) => at).filter(
+      (at) => other.expiryOf(`${at}`) !== at + 1,
+    );
+    expect([other.size, wrong]).to.deep.equal([20_000, []]);
   });
 });
 

@@ -23,6 +23,10 @@ describe("a UUID's text", () => {
     expect(wrong).to.deep.equal([]);
   });
 
+  it("is packed into the bytes that it is the text of", () => {
+    expect(packed(SOME)).to.equal(SOME.replaceAll("-", ""));
+  });
+
   it("is packed into bytes of its own, whichever digit differs", () => {
     const texts = new Set([...SOME].flatMap((old, at) => variants(old, at)));
     expect(new Set([...texts].map(packed)).size)

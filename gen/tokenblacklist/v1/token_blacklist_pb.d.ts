@@ -1093,7 +1093,9 @@ export declare const TokenBlacklist: GenService<{
    * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`): the first message is not `start`, a later one is, ids do not
    * grow, or a kind of entry is missing; UNAVAILABLE (`NOT_FRESH`: this replica has no complete index, or is
    * about to load it anew; `STORE_UNAVAILABLE`; `DRAINING`: try another one at once); RESOURCE_EXHAUSTED
-   * (`OVERLOADED`: too many streams, or the caller has not read for a minute); CANCELLED; INTERNAL.
+   * (`OVERLOADED`: too many streams, or the caller has not read for a minute; its connection is closed when it
+   * does not take that either); DEADLINE_EXCEEDED (also when `start` has not come within ten seconds);
+   * CANCELLED; INTERNAL; and those of callers' credentials.
    *
    * @generated from rpc tokenblacklist.v1.TokenBlacklist.Watch
    */

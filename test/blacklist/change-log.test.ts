@@ -1,0 +1,240 @@
+import { expect } from "chai";
+import { ChangeLog } from "../../src/blacklist/change-log.ts";
+import { MAX_ENTRIES_TOGETHER, MAX_LOGGED_CHANGES, MAX_LOGGED_ENTRIES } from "../../src/limits.ts";
+import { eachOf } from "../../src/token-index/columns.ts";
+
+const revision = (number: number) => ({ number, stamp: number.toString(16).padStart(16, "0") });
+
+describe("the change log", () => {
+  let log: ChangeLog;
+
+  beforeEach(() => {
+    log = new ChangeLog();
+  });
+
+  /** Entries with these numbers, and what they complete. */
+  function change(numbers: readonly number[], complete?: number): void {
+    for (const number of numbers) log.add(Int32Array.of(number, 0, 0, 0), 1000 + number);
+    log.commit(complete === undefined ? undefined : revision(complete));
+  }
+
+  /** What is kept from a place on: the entries of each change, and the revision that it completes. */
+  function from(place: number | undefined): unknown {
+    if (place === undefined) return "not kept";
+    const found: unknown[] = [];
+    for (let at = place; at < log.end; at++) {
+      const one = log.at(at);
+      if (one === undefined) return "a gap";
+      const numbers: number[] = [];
+      eachOf(one, ([number = 0], until) => numbers.push(until === 1000 + number ? number : -1));
+      found.push([numbers, one.revision?.number]);
+    }
+    return found;
+  }
+
+  it("keeps nothing, and tells no place, before there is an index", () => {
+    change([1], 1);
+    expect([log.isOpen, log.first, log.end, log.at(0), log.after(0), log.after(1)]).to.deep.equal([
+      false,
+      0,
+      0,
+      undefined,
+      undefined,
+      undefined,
+    ]);
+  });
+
+  it("goes on exactly after the revision that somebody has", () => {
+    log.open(3);
+    change([40, 41], 4);
+    change([50], 5);
+    change([70, 71], 7);
+    const all = [
+      [[40, 41], 4],
+      [[50], 5],
+      [[70, 71], 7],
+    ];
+    expect([2, 3, 4, 5, 6, 7, 8].map((number) => from(log.after(number)))).to.deep.equal([
+      "not kept",
+      all,
+      all.slice(1),
+      all.slice(2),
+      // It was read together with the seventh: some of that change may be known already.
+      all.slice(2),
+      [],
+      [],
+    ]);
+  });
+
+  it("does not go on in the middle of a revision: its parts come again, all of them", () => {
+    log.open(0);
+    change([10], 1);
+    change([20]);
+    change([21]);
+    change([22], 2);
+    change([30]);
+    const rest = [
+      [[20], undefined],
+      [[21], undefined],
+      [[22], 2],
+      [[30], undefined],
+    ];
+    expect([from(log.after(1)), from(log.after(2))]).to.deep.equal([rest, rest.slice(3)]);
+  });
+
+  it("logs a revision that brought no entries, once, and nothing where there is neither", () => {
+    log.open(0);
+    change([], 1);
+    change([], 1);
+    change([]);
+    change([], 2);
+    change([], 2);
+    expect([from(log.after(0)), log.end - log.first]).to.deep.equal([
+      [
+        [[], 1],
+        [[], 2],
+      ],
+      2,
+    ]);
+  });
+
+  it("says that a revision is complete although what it holds was logged before, as parts", () => {
+    log.open(0);
+    change([10], 1);
+    change([20, 21]);
+    change([], 2);
+    expect(from(log.after(1))).to.deep.equal([
+      [[20, 21], undefined],
+      [[], 2],
+    ]);
+  });
+
+  it("begins anew with another index: numbers go on, and nothing from before is told", () => {
+    log.open(0);
+    change([10], 1);
+    log.add(Int32Array.of(20, 0, 0, 0), 1020);
+    const { epoch, end } = log;
+    log.close();
+    change([30], 3);
+    const closed = [log.isOpen, log.end];
+    log.open(5);
+    const opened = [log.isOpen, log.first, log.end, log.epoch !== epoch, log.at(end - 1), log.after(1)];
+    change([60], 6);
+    expect([closed, opened, from(log.after(5)), from(log.after(4))]).to.deep.equal([
+      [false, end],
+      [true, end, end, true, undefined, undefined],
+      [[[60], 6]],
+      "not kept",
+    ]);
+  });
+
+  it("logs a revision of a new index whose number the old one had reached", () => {
+    log.open(0);
+    change([10], 1);
+    log.close();
+    log.open(0);
+    change([], 1);
+    expect(from(log.after(0))).to.deep.equal([[[], 1]]);
+  });
+
+  it("drops the oldest changes when there are too many, and then knows how far back it goes", () => {
+    log.open(0);
+    for (let number = 1; number <= 3 * MAX_LOGGED_CHANGES; number++) {
+      change([number], number);
+      expect(log.end - log.first).to.be.at.most(MAX_LOGGED_CHANGES);
+    }
+    const { first } = log;
+    expect(log.end - first).to.be.at.least((MAX_LOGGED_CHANGES * 3) / 4 - 1);
+    // The first change is number 0 and completes revision 1.
+    expect([log.at(first - 1), log.after(first - 1), log.after(first), log.after(first + 5)]).to.deep.equal([
+      undefined,
+      undefined,
+      first,
+      first + 5,
+    ]);
+    expect((from(first) as unknown[])[0]).to.deep.equal([[first + 1], first + 1]);
+  });
+
+  it("drops the oldest changes when they hold too many entries", () => {
+    log.open(0);
+    const EACH = 1000;
+    const numbers = Array.from({ length: EACH }, (_, at) => at);
+    for (let number = 1; number <= (2 * MAX_LOGGED_ENTRIES) / EACH; number++) {
+      change(numbers, number);
+      expect((log.end - log.first) * EACH).to.be.at.most(MAX_LOGGED_ENTRIES);
+    }
+    expect((log.end - log.first) * EACH).to.be.at.least((MAX_LOGGED_ENTRIES * 3) / 4 - EACH);
+    expect([log.after(log.first), log.after(log.first - 1)]).to.deep.equal([log.first, undefined]);
+  });
+
+  it("tells nobody to go on where the first part of a revision was dropped", () => {
+    log.open(0);
+    // All of one revision, in parts that are too much together.
+    const numbers = Array.from({ length: MAX_LOGGED_ENTRIES / 4 }, (_, at) => at);
+    change([1], 1);
+    for (let part = 0; part < 4; part++) change(numbers);
+    change([2], 2);
+    expect(log.first).to.be.above(1);
+    expect([log.after(0), log.after(1), from(log.after(2))]).to.deep.equal([undefined, undefined, []]);
+  });
+
+  describe("puts changes together", () => {
+    const numbersOf = ({ change, next }: ReturnType<ChangeLog["together"]>) => {
+      const numbers: number[] = [];
+      eachOf(change, ([number = 0]) => numbers.push(number));
+      return [numbers, change.revision?.number, next];
+    };
+
+    beforeEach(() => log.open(0));
+
+    it("in their order, with the last revision that they complete, and no further than it is told", () => {
+      change([10, 11], 1);
+      change([20]);
+      change([21], 2);
+      change([]);
+      change([30]);
+      expect([1, 2, 3, 4].map((end) => numbersOf(log.together(0, end)))).to.deep.equal([
+        [[10, 11], 1, 1],
+        [[10, 11, 20], 1, 2],
+        [[10, 11, 20, 21], 2, 3],
+        [[10, 11, 20, 21, 30], 2, 4],
+      ]);
+      expect(numbersOf(log.together(1, 2))).to.deep.equal([[20], undefined, 2]);
+    });
+
+    it("as many as a message may hold, and a larger one alone", () => {
+      const numbers = Array.from({ length: MAX_ENTRIES_TOGETHER - 1 }, (_, at) => at);
+      change(numbers, 1);
+      change([1], 2);
+      change([1], 3);
+      change([...numbers, 1, 2], 4);
+      expect([0, 1, 3].map((from) => log.together(from, 4).next)).to.deep.equal([2, 3, 4]);
+    });
+
+    it("once for all who are equally far, and anew when there is more", () => {
+      change([10], 1);
+      change([20], 2);
+      const one = log.together(0, 2).change;
+      const same = log.together(0, 2).change === one;
+      change([30], 3);
+      expect([same, numbersOf(log.together(0, 3)), log.together(2, 3).change === log.at(2)]).to.deep.equal([
+        true,
+        [[10, 20, 30], 3, 3],
+        true,
+      ]);
+    });
+  });
+
+  it("tells its listeners of changes and of indexes that come and go, until they leave", () => {
+    const told: string[] = [];
+    const leave = log.listen(() => told.push(`${log.isOpen} ${log.end}`));
+    log.open(0);
+    change([1], 1);
+    change([]);
+    change([2]);
+    log.close();
+    leave();
+    log.open(3);
+    expect(told).to.deep.equal(["true 0", "true 1", "true 2", "false 2"]);
+  });
+});

@@ -1,0 +1,136 @@
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { expect } from "chai";
+import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { Calls } from "../../src/grpc/calls.ts";
+import { serviceDefinition } from "../../src/grpc/service-definition.ts";
+import { Watches } from "../../src/grpc/watches.ts";
+import { DEFAULT_DEADLINE_MS, WATCH_HEARTBEAT_MS } from "../../src/limits.ts";
+import { Metrics } from "../../src/metrics.ts";
+import { ANYBODY, type Principal } from "../../src/principal.ts";
+import { FeedStage } from "../support/feed-stage.ts";
+import { memoryLog } from "../support/memory-log.ts";
+import { newEntry } from "../support/new-entry.ts";
+import { RawChannel } from "../support/raw-channel.ts";
+import { until } from "../support/until.ts";
+import { Watcher } from "../support/watcher.ts";
+
+const MOST = 3;
+const ends = (code: string, reason?: string) => ({ code, reason, violations: [] });
+
+describe("the streams of Watch", () => {
+  let stage: FeedStage;
+  let server: Server;
+  let watches: Watches;
+  let channel: RawChannel;
+  let authenticate: () => Principal | Promise<Principal>;
+  let cut: string[];
+
+  beforeEach(async () => {
+    stage = new FeedStage();
+    stage.store.commit(newEntry("a"));
+    await stage.load();
+    authenticate = () => ANYBODY;
+    cut = [];
+    watches = new Watches(stage.feed, {
+      log: memoryLog().log,
+      auditLog: undefined,
+      authenticate: () => authenticate(),
+      clock: stage.clock,
+      calls: new Calls(),
+      metrics: new Metrics(),
+      cut: (peer) => cut.push(peer),
+      most: MOST,
+    });
+    server = new Server();
+    const { watch } = serviceDefinition(TokenBlacklist);
+    server.addService({ watch } as never, { watch: watches.handle });
+    const port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+        error === null ? resolve(bound) : reject(error),
+      );
+    });
+    channel = new RawChannel(`127.0.0.1:${port}`);
+  });
+  afterEach(() => {
+    channel.close();
+    server.forceShutdown();
+  });
+
+  it("are no more at once than there may be, begun or not; one that has gone makes room", async () => {
+    const served = [Watcher.begin(channel), Watcher.begin(channel)];
+    await Promise.all(served.map((one) => one.complete()));
+    // The third says nothing, and has its place all the same: the fourth comes after it on the same connection.
+    const silent = new Watcher(channel);
+    const refused = Watcher.begin(channel);
+    expect(await refused.ended).to.deep.equal(ends("RESOURCE_EXHAUSTED", "OVERLOADED"));
+    served[0]?.cancel();
+    const isRoom = async () => {
+      const watcher = Watcher.begin(channel);
+      const came = await Promise.race([watcher.complete(), watcher.ended]);
+      return came === watcher;
+    };
+    await until(isRoom, { withinMs: 2000, what: "there is room again" });
+    silent.cancel();
+  });
+
+  it("all end when the replica drains, also one of which it is not known yet who opened it", async () => {
+    const served = await Watcher.begin(channel).complete();
+    let know = (_: Principal) => {};
+    let isAsked = false;
+    authenticate = () => {
+      isAsked = true;
+      return new Promise((resolve) => {
+        know = resolve;
+      });
+    };
+    const unknown = Watcher.begin(channel);
+    await until(() => isAsked, { withinMs: 2000, what: "somebody asks who it is" });
+    watches.drain();
+    know(ANYBODY);
+    expect([await served.ended, await unknown.ended]).to.deep.equal([
+      ends("UNAVAILABLE", "DRAINING"),
+      ends("UNAVAILABLE", "DRAINING"),
+    ]);
+    expect([unknown.messages, stage.feed.size]).to.deep.equal([[], 0]);
+  });
+
+  it("end once: a client that leaves while its snapshot is looked for leaves nothing behind", async () => {
+    stage.store.holding = true;
+    stage.store.changes.splice(0);
+    const leaving = Watcher.begin(channel);
+    await until(() => stage.store.changes.length > 0, { withinMs: 2000, what: "the proof is asked for" });
+    leaving.cancel();
+    await leaving.ended;
+    stage.store.holding = false;
+    for (const held of stage.store.changes) await held.release();
+    const other = await Watcher.begin(channel).complete();
+    other.cancel();
+    await until(() => stage.feed.size === 0 && stage.clock.pendingTimers === 0, {
+      withinMs: 2000,
+      what: "nothing is left behind",
+    });
+    expect(cut).to.deep.equal([]);
+  });
+
+  it("say that the caller could not be told, and why, when that fails", async () => {
+    authenticate = () => Promise.reject(new Error("unforeseen"));
+    expect(await Watcher.begin(channel).ended).to.deep.equal(ends("INTERNAL", "INTERNAL"));
+    authenticate = () => {
+      throw new Error("unforeseen");
+    };
+    expect(await Watcher.begin(channel).ended).to.deep.equal(ends("INTERNAL", "INTERNAL"));
+  });
+
+  it("leave no timer behind, whoever ends them, and cut off nobody who takes the end", async () => {
+    const [done, gone] = await Promise.all([1, 2].map(() => Watcher.begin(channel).complete()));
+    const refused = new Watcher(channel);
+    refused.send({ case: "sync", value: { id: 1n } });
+    done?.stream.end();
+    gone?.cancel();
+    await Promise.all([done?.ended, gone?.ended, refused.ended]);
+    await until(() => stage.clock.pendingTimers === 0, { withinMs: 2000, what: "all timers are gone" });
+    for (let waited = 0; waited <= 2 * DEFAULT_DEADLINE_MS; waited += WATCH_HEARTBEAT_MS)
+      stage.clock.advance(WATCH_HEARTBEAT_MS);
+    expect(cut).to.deep.equal([]);
+  });
+});

@@ -1,0 +1,146 @@
+import { ChangeLog } from "../../src/blacklist/change-log.ts";
+import { Feed } from "../../src/blacklist/feed.ts";
+import { Follower } from "../../src/blacklist/follower.ts";
+import type { Delivery, Subscription } from "../../src/blacklist/subscription.ts";
+import { BothClocks } from "../../src/both-clocks.ts";
+import type { Jti } from "../../src/entry.ts";
+import type { ServiceError } from "../../src/errors.ts";
+import { WATCH_READ_MS } from "../../src/limits.ts";
+import { ANYBODY } from "../../src/principal.ts";
+import type { Revision } from "../../src/revision.ts";
+import { type Columns, eachOf } from "../../src/token-index/columns.ts";
+import { Fingerprinter } from "../../src/token-index/fingerprint.ts";
+import { FakeClock } from "./fake-clock.ts";
+import { HeldStore, turn } from "./held-store.ts";
+import { memoryLog } from "./memory-log.ts";
+
+export const LEEWAY = 60_000;
+
+/** A feed with a real follower, on a clock and a database that do what a test says. */
+export class FeedStage {
+  readonly clock = new FakeClock();
+  readonly store = new HeldStore({ clock: this.clock, holding: false });
+  readonly changeLog = new ChangeLog();
+  readonly follower: Follower;
+  readonly feed: Feed;
+  /** Whose fingerprints are told by their names. */
+  readonly #names = new Map<string, string>();
+  #fingerprinter: Fingerprinter | undefined;
+
+  constructor({ maxEntries = 1_000_000, page }: { maxEntries?: number; page?: number } = {}) {
+    const { clock, store, changeLog } = this;
+    if (page !== undefined) store.page = page;
+    const clocks = new BothClocks(clock);
+    const shared = { store, clock, clocks, changeLog, leewayMs: LEEWAY };
+    this.follower = new Follower({ ...shared, log: memoryLog().log, maxEntries });
+    this.feed = new Feed({ ...shared, follower: this.follower });
+  }
+
+  async load(): Promise<void> {
+    this.follower.start();
+    while (this.follower.phase === "loading") await turn();
+  }
+
+  /** Lets the next read for those who keep copies go out, and everything happen that follows from it. */
+  async read(): Promise<void> {
+    this.clock.advance(WATCH_READ_MS);
+    await settle();
+  }
+
+  /** A copy that has a revision, if any; of a caller with a token of its own, if any. */
+  async open({
+    revision,
+    key,
+    own,
+    isStuck = false,
+  }: {
+    revision?: Revision;
+    key?: Uint8Array;
+    own?: string;
+    isStuck?: boolean;
+  } = {}): Promise<KeptCopy> {
+    const principal = own === undefined ? ANYBODY : { ...ANYBODY, jti: own as Jti };
+    const subscription = await this.feed.open(revision && { revision, key: key ?? this.follower.key }, {
+      gone: false,
+      principal,
+    });
+    return new KeptCopy(subscription, { stage: this, isStuck });
+  }
+
+  /** The names of these entries, sorted; that of another is ?. */
+  namesOf(columns: Columns): string {
+    const names: string[] = [];
+    eachOf(columns, (print) => names.push(this.#names.get(print.join(" ")) ?? "?"));
+    return names.sort().join(" ");
+  }
+
+  know(...names: readonly string[]): void {
+    this.#fingerprinter ??= new Fingerprinter(this.follower.key);
+    for (const name of names) this.#names.set(this.#fingerprinter.take(name).join(" "), name);
+  }
+}
+
+/** One who keeps a copy, and takes what there is whenever it is told that there is something. */
+export class KeptCopy {
+  readonly subscription: Subscription;
+  /** What it was sent, in words. */
+  readonly story: string[] = [];
+  readonly columns: Columns[] = [];
+  /** Why it has ended. */
+  reason: string | undefined;
+  /** Takes nothing while it is set. */
+  isStuck: boolean;
+  readonly #stage: FeedStage;
+
+  constructor(
+    subscription: Subscription,
+    { stage, isStuck }: { readonly stage: FeedStage; readonly isStuck: boolean },
+  ) {
+    this.subscription = subscription;
+    this.#stage = stage;
+    this.isStuck = isStuck;
+    subscription.onReady = () => this.take();
+    this.take();
+  }
+
+  /** Takes what there is; with `most`, no more than so many. */
+  take(most = Number.POSITIVE_INFINITY): void {
+    for (let count = 0; count < most && !this.isStuck && this.reason === undefined; count++) {
+      try {
+        const delivery = this.subscription.next();
+        if (delivery === undefined) return;
+        this.story.push(this.#inWords(delivery));
+      } catch (error) {
+        this.reason = (error as ServiceError).reason;
+        this.subscription.close();
+      }
+    }
+  }
+
+  /** What it was sent since this was asked last. */
+  news(): string[] {
+    return this.story.splice(0);
+  }
+
+  #inWords(delivery: Delivery): string {
+    const at = (revision: Revision | undefined) => (revision === undefined ? "" : ` @${revision.number}`);
+    switch (delivery.kind) {
+      case "opened":
+        return delivery.isSnapshot ? `snapshot of ${delivery.count}` : "changes";
+      case "part":
+        this.columns.push(delivery.columns);
+        return `part ${this.#stage.namesOf(delivery.columns)}${at(delivery.revision)}`;
+      case "change":
+        this.columns.push(delivery.change);
+        return `change ${this.#stage.namesOf(delivery.change)}${at(delivery.change.revision)}`;
+      case "synced":
+        return `synced ${delivery.id}${at(delivery.revision)}`;
+      case "unsynced":
+        return `unsynced ${delivery.id} ${delivery.reason}`;
+    }
+  }
+}
+
+export async function settle(): Promise<void> {
+  for (let count = 0; count < 12; count++) await turn();
+}

@@ -1,0 +1,193 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { type ClientDuplexStream, Metadata, type StatusObject, status } from "@grpc/grpc-js";
+import {
+  EntryKind,
+  TokenBlacklist,
+  type WatchResponse,
+  WatchResponseSchema,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { StatusName } from "../../src/client/client-error.ts";
+import { encode } from "../../src/grpc/service-definition.ts";
+import { eachOf } from "../../src/token-index/columns.ts";
+import { Fingerprinter } from "../../src/token-index/fingerprint.ts";
+import type { RawChannel } from "./raw-channel.ts";
+import { detailsOf } from "./status-details.ts";
+
+export const WATCH_PATH = "/tokenblacklist.v1.TokenBlacklist/Watch";
+
+/** How a stream ended: the code, and the reason in its details. */
+export interface WatchEnd {
+  readonly code: StatusName;
+  readonly reason: string | undefined;
+  readonly violations: readonly string[];
+}
+
+export interface StartOptions {
+  readonly revision?: string;
+  readonly key?: Uint8Array;
+  readonly entryKinds?: EntryKind[];
+}
+
+export function startMessage({
+  revision = "",
+  key = new Uint8Array(),
+  entryKinds = [EntryKind.JTI],
+}: StartOptions = {}): Buffer {
+  const request = { case: "start", value: { revision, key, entryKinds } };
+  return encode(TokenBlacklist.method.watch.input, { request });
+}
+
+/** A copy of the blacklist as docs/watch.md has it, without any of the client's code; and all that it was told. */
+export class Watcher {
+  readonly stream: ClientDuplexStream<Buffer, Buffer>;
+  readonly messages: WatchResponse[] = [];
+  readonly ended: Promise<WatchEnd>;
+  /** Until when each entry answers, by its fingerprint in hexadecimal digits. */
+  readonly entries = new Map<string, number>();
+  /** The last revision that came with entries. */
+  revision = "";
+  key: Uint8Array = new Uint8Array();
+  #fingerprinter: Fingerprinter | undefined;
+  #lastId = 0n;
+  #end: WatchEnd | undefined;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(
+    channel: RawChannel,
+    { authorization = [], timeoutMs }: { authorization?: readonly string[]; timeoutMs?: number } = {},
+  ) {
+    const metadata = new Metadata();
+    for (const value of authorization) metadata.add("authorization", value);
+    const asIs = (bytes: Buffer) => bytes;
+    this.stream = channel.grpc.makeBidiStreamRequest(
+      WATCH_PATH,
+      asIs,
+      asIs,
+      metadata,
+      timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs },
+    );
+    this.stream.on("data", (bytes: Buffer) => this.#receive(fromBinary(WatchResponseSchema, bytes)));
+    this.stream.on("error", () => {});
+    this.ended = new Promise((resolve) => {
+      this.stream.on("status", ({ code, metadata }: StatusObject) => {
+        const details = detailsOf({ metadata });
+        this.#end = {
+          code: status[code] as StatusName,
+          reason: details?.reason,
+          violations: (details?.violations ?? []).map(([field]) => field),
+        };
+        this.#wake();
+        resolve(this.#end);
+      });
+    });
+  }
+
+  /** Begun with a snapshot, unless `start` says otherwise. */
+  static begin(
+    channel: RawChannel,
+    { start = {}, ...options }: { start?: StartOptions; authorization?: readonly string[] } = {},
+  ): Watcher {
+    const watcher = new Watcher(channel, options);
+    watcher.start(start);
+    return watcher;
+  }
+
+  start(options: StartOptions = {}): void {
+    this.stream.write(startMessage(options));
+  }
+
+  send(request: { case: string; value: object }): void {
+    this.stream.write(encode(TokenBlacklist.method.watch.input, { request }));
+  }
+
+  /** Asks for proof, and resolves with what it was answered. */
+  async sync(id = ++this.#lastId): Promise<"synced" | "unsynced"> {
+    this.#lastId = id;
+    this.send({ case: "sync", value: { id } });
+    const answer = await this.message(
+      ({ response }) =>
+        (response.case === "synced" || response.case === "unsynced") && response.value.id >= id,
+    );
+    return answer.response.case as "synced" | "unsynced";
+  }
+
+  /** The first message of which this is so, as soon as it is there. Throws when the stream ends without it. */
+  async message(isIt: (message: WatchResponse) => boolean): Promise<WatchResponse> {
+    let looked = 0;
+    for (;;) {
+      for (; looked < this.messages.length; looked++) {
+        const message = this.messages[looked] as WatchResponse;
+        if (isIt(message)) return message;
+      }
+      if (this.#end !== undefined) throw new Error(`ended: ${this.#end.code} ${this.#end.reason}`);
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    }
+  }
+
+  /** Until everything that was there at the beginning has come. */
+  async complete(): Promise<this> {
+    await this.message(({ response }) => response.case === "entries" && response.value.revision !== "");
+    return this;
+  }
+
+  async opened(): Promise<{ snapshot: boolean; key: Uint8Array; entryCount: bigint; hash: string }> {
+    const { response } = await this.message(({ response }) => response.case === "opened");
+    if (response.case !== "opened") throw new Error("unreachable");
+    const { snapshot, key, entryCount, hash } = response.value;
+    return { snapshot, key, entryCount, hash };
+  }
+
+  /** Until when this jti is blacklisted; 0 where the copy does not have it. */
+  untilOf(jti: string): number {
+    return this.entries.get(this.#printOf(jti)) ?? 0;
+  }
+
+  has(jti: string): boolean {
+    return this.untilOf(jti) > 0;
+  }
+
+  /** What came, in order, without the times; heartbeats left out. */
+  get story(): string[] {
+    return this.messages.flatMap(({ response }) => {
+      if (response.case === "heartbeat") return [];
+      if (response.case === "opened") return [response.value.snapshot ? "snapshot" : "changes"];
+      if (response.case === "entries") {
+        const { until, revision } = response.value;
+        return [`${until.length / 8} entries${revision === "" ? "" : " complete"}`];
+      }
+      return [String(response.case)];
+    });
+  }
+
+  cancel(): void {
+    this.stream.cancel();
+  }
+
+  #printOf(jti: string): string {
+    this.#fingerprinter ??= new Fingerprinter(this.key);
+    return hex(this.#fingerprinter.take(jti));
+  }
+
+  #receive(message: WatchResponse): void {
+    const { response } = message;
+    if (response.case === "opened") this.key = response.value.key;
+    if (response.case === "entries") {
+      eachOf(response.value, (print, until) => {
+        const known = hex(print);
+        this.entries.set(known, Math.max(until, this.entries.get(known) ?? 0));
+      });
+      if (response.value.revision !== "") this.revision = response.value.revision;
+    }
+    this.messages.push(message);
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
+  }
+}
+
+function hex(print: Int32Array): string {
+  return Buffer.from(print.buffer, print.byteOffset, 16).toString("hex");
+}

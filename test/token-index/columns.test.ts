@@ -1,0 +1,98 @@
+import { expect } from "chai";
+import { MAX_EPOCH_MS } from "../../src/entry.ts";
+import { type Columns, ColumnsBuilder, eachOf, inParts } from "../../src/token-index/columns.ts";
+
+type Entry = readonly [print: readonly number[], until: number];
+
+const TIMES = [1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1, 1_767_225_600_000, MAX_EPOCH_MS];
+
+/** Entries that differ in every word, the highest bits included. */
+function entries(count: number): Entry[] {
+  return Array.from({ length: count }, (_, at) => [
+    [at, ~at, Math.imul(at, 0x9e3779b1), -at | 0],
+    TIMES[at % TIMES.length] as number,
+  ]);
+}
+
+function columnsOf(all: readonly Entry[], builder = new ColumnsBuilder()): Columns {
+  for (const [print, until] of all) builder.add(Int32Array.from(print), until);
+  return builder.take();
+}
+
+function read(columns: Columns): Entry[] {
+  const found: Entry[] = [];
+  eachOf(columns, (print, until) => found.push([[...print], until]));
+  return found;
+}
+
+describe("columns of entries", () => {
+  for (const count of [0, 1, 64, 65, 1000]) {
+    it(`give back ${count} entries as they were put in`, () => {
+      const all = entries(count);
+      const columns = columnsOf(all);
+      expect([columns.fingerprints.length, columns.until.length]).to.deep.equal([16 * count, 8 * count]);
+      expect(read(columns)).to.deep.equal(all);
+    });
+  }
+
+  it("are little-endian, so that any language can read them", () => {
+    const { fingerprints, until } = columnsOf([
+      [[0x04030201, 0x08070605, 0x0c0b0a09, 0x100f0e0d], 0x0605_0403_0201],
+    ]);
+    expect([[...fingerprints], [...until]]).to.deep.equal([
+      [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+      [1, 2, 3, 4, 5, 6, 0, 0],
+    ]);
+  });
+
+  it("hold what was added since they were taken last, and do not change afterwards", () => {
+    const builder = new ColumnsBuilder();
+    const [first, second] = [entries(100).slice(0, 70), entries(100).slice(70)];
+    const taken = columnsOf(first, builder);
+    const sizes = [builder.size];
+    const later = columnsOf(second, builder);
+    expect([read(taken), read(later), sizes, read(builder.take())]).to.deep.equal([first, second, [0], []]);
+  });
+
+  it("are read wherever they stand in memory", () => {
+    const all = entries(3);
+    const { fingerprints, until } = columnsOf(all);
+    const shifted = (bytes: Uint8Array) => {
+      const larger = new Uint8Array(bytes.length + 6);
+      larger.set(bytes, 3);
+      return larger.subarray(3, bytes.length + 3);
+    };
+    expect(read({ fingerprints: shifted(fingerprints), until: shifted(until) })).to.deep.equal(all);
+  });
+
+  it("are refused whole where they are not of the same entries", () => {
+    const { fingerprints, until } = columnsOf(entries(4));
+    for (const bad of [
+      { fingerprints: fingerprints.subarray(16), until },
+      { fingerprints: fingerprints.subarray(1), until },
+      { fingerprints, until: until.subarray(8) },
+      { fingerprints, until: until.subarray(1) },
+      { fingerprints: new Uint8Array(), until },
+    ]) {
+      let handed = 0;
+      expect(() => eachOf(bad, () => handed++)).to.throw(RangeError);
+      expect(handed).to.equal(0);
+    }
+  });
+
+  it("are the same entries in parts, and one part where there are none", () => {
+    const all = entries(10);
+    const parts = (columns: Columns, count: number) => [...inParts(columns, count)].map(read);
+    expect([
+      parts(columnsOf(all), 4),
+      parts(columnsOf(all), 5),
+      parts(columnsOf(all), 10),
+      parts(columnsOf([]), 4),
+    ]).to.deep.equal([
+      [all.slice(0, 4), all.slice(4, 8), all.slice(8)],
+      [all.slice(0, 5), all.slice(5)],
+      [all],
+      [[]],
+    ]);
+  });
+});
