@@ -3,6 +3,7 @@ import { type Options, readOptions, USAGE } from "./options.ts";
 import { formatReport, type Report } from "./report.ts";
 import type { ScenarioResult } from "./result.ts";
 import { checkScenarios } from "./scenarios/checks.ts";
+import { clientCheckScenario } from "./scenarios/client-checks.ts";
 import { coldStartScenario, largeColdStartScenario } from "./scenarios/cold-start.ts";
 import { commitScenario } from "./scenarios/commit.ts";
 import { databaseReadsScenario } from "./scenarios/database-reads.ts";
@@ -37,6 +38,7 @@ function scenariosOnStage(): Scenario[] {
     databaseReadsScenario(),
     protectedCheckScenario(),
     ...checkScenarios(),
+    clientCheckScenario(),
     coldStartScenario(),
     propagationScenario(),
     ...pruneScenarios(),
