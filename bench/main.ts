@@ -4,6 +4,8 @@ import { formatReport, type Report } from "./report.ts";
 import type { ScenarioResult } from "./result.ts";
 import { checkScenarios } from "./scenarios/checks.ts";
 import { clientCheckScenario } from "./scenarios/client-checks.ts";
+import { clientCopyScenario } from "./scenarios/client-copy.ts";
+import { clientPushScenario } from "./scenarios/client-pushes.ts";
 import { coldStartScenario, largeColdStartScenario } from "./scenarios/cold-start.ts";
 import { commitScenario } from "./scenarios/commit.ts";
 import { databaseReadsScenario } from "./scenarios/database-reads.ts";
@@ -39,6 +41,8 @@ function scenariosOnStage(): Scenario[] {
     protectedCheckScenario(),
     ...checkScenarios(),
     clientCheckScenario(),
+    clientCopyScenario(),
+    clientPushScenario(),
     coldStartScenario(),
     propagationScenario(),
     ...pruneScenarios(),
