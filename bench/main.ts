@@ -6,6 +6,7 @@ import { checkScenarios } from "./scenarios/checks.ts";
 import { clientCheckScenario } from "./scenarios/client-checks.ts";
 import { clientCopyScenario } from "./scenarios/client-copy.ts";
 import { clientPushScenario } from "./scenarios/client-pushes.ts";
+import { clientWatcherScenario } from "./scenarios/client-watchers.ts";
 import { coldStartScenario, largeColdStartScenario } from "./scenarios/cold-start.ts";
 import { commitScenario } from "./scenarios/commit.ts";
 import { databaseReadsScenario } from "./scenarios/database-reads.ts";
@@ -43,6 +44,7 @@ function scenariosOnStage(): Scenario[] {
     clientCheckScenario(),
     clientCopyScenario(),
     clientPushScenario(),
+    clientWatcherScenario(),
     coldStartScenario(),
     propagationScenario(),
     ...pruneScenarios(),
