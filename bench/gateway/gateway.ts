@@ -1,5 +1,6 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Ground } from "../stage/ground.ts";
 
@@ -15,7 +16,7 @@ export interface Gateway {
 export interface GatewayStart {
   /** One of the programs beside this file. */
   readonly program: string;
-  /** For its profile. */
+  /** Also of the folder for its profile. */
   readonly name: string;
   /** What it is told to begin with. */
   readonly given: unknown;
@@ -28,9 +29,7 @@ export async function startGateway(
   { program, name, given, profileFolder }: GatewayStart,
 ): Promise<Gateway> {
   const profile =
-    profileFolder === undefined
-      ? []
-      : ["--cpu-prof", `--cpu-prof-dir=${profileFolder}`, `--cpu-prof-name=${name}.cpuprofile`];
+    profileFolder === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${join(profileFolder, name)}`];
   const child = fork(fileURLToPath(new URL(program, import.meta.url)), [JSON.stringify(given)], {
     execArgv: ["--expose-gc", "--import", import.meta.resolve("tsx"), ...profile],
     serialization: "advanced",

@@ -1,3 +1,4 @@
+import type { BlacklistClient } from "../../src/client/connect.ts";
 import { freshJti } from "../tokens.ts";
 import { connected } from "./connected.ts";
 import { given, offer } from "./offer.ts";
@@ -13,8 +14,8 @@ export interface WatchersInput {
 const DAY_MS = 86_400_000;
 
 const { port, count } = given<WatchersInput>();
-const client = await connected(port, "remote");
 const cursor: Cursor = { revision: "", key: new Uint8Array() };
+let client: BlacklistClient;
 let connections: WatchConnection[] = [];
 let look = () => {};
 
@@ -36,6 +37,7 @@ function all(isSo: (connection: WatchConnection) => boolean): Promise<void> {
 
 /** One alone takes everything: the others go on from there. */
 async function start(): Promise<void> {
+  client = await connected(port, "remote");
   connections = [connect()];
   await all(({ revision }) => revision > 0);
   close();
