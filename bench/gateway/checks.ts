@@ -67,7 +67,7 @@ async function opened(): Promise<typeof ask> {
 
 /** Beforehand, so that making them is not measured. */
 async function prepare({ onlyMisses }: { onlyMisses: boolean }): Promise<void> {
-  probes = maker.make(PROBES, { onlyMisses });
+  probes = await maker.make(PROBES, { onlyMisses });
   await collectGarbage();
 }
 
