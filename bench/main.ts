@@ -3,6 +3,10 @@ import { type Options, readOptions, USAGE } from "./options.ts";
 import { formatReport, type Report } from "./report.ts";
 import type { ScenarioResult } from "./result.ts";
 import { checkScenarios } from "./scenarios/checks.ts";
+import { clientCheckScenario } from "./scenarios/client-checks.ts";
+import { clientCopyScenario } from "./scenarios/client-copy.ts";
+import { clientPushScenario } from "./scenarios/client-pushes.ts";
+import { clientWatcherScenario } from "./scenarios/client-watchers.ts";
 import { coldStartScenario, largeColdStartScenario } from "./scenarios/cold-start.ts";
 import { commitScenario } from "./scenarios/commit.ts";
 import { databaseReadsScenario } from "./scenarios/database-reads.ts";
@@ -37,6 +41,10 @@ function scenariosOnStage(): Scenario[] {
     databaseReadsScenario(),
     protectedCheckScenario(),
     ...checkScenarios(),
+    clientCheckScenario(),
+    clientCopyScenario(),
+    clientPushScenario(),
+    clientWatcherScenario(),
     coldStartScenario(),
     propagationScenario(),
     ...pruneScenarios(),

@@ -10,7 +10,7 @@ export interface Options {
   readonly json: boolean;
   /** Also what takes many minutes: a table of ten million. */
   readonly large: boolean;
-  /** Where the service writes a CPU profile, if anywhere. */
+  /** Where the service and the gateways write their CPU profiles, if anywhere. */
   readonly profileFolder: string | undefined;
 }
 
@@ -20,7 +20,7 @@ export const USAGE = `usage: node --import tsx bench/main.ts [options]
   --only TEXT     only the scenarios whose name contains TEXT
   --large         also a cold start at ten million rows, which take minutes to fill in and 8 GiB of memory
   --json          JSON instead of a table
-  --cpu-prof DIR  have the service write a CPU profile there
+  --cpu-prof DIR  have the service, and each gateway, write a CPU profile there
 `;
 
 /** Throws a RangeError or a TypeError that says what is wrong with `args`. */

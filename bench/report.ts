@@ -66,6 +66,7 @@ function decimals(value: number | undefined): string {
 
 /** Three digits or more, whatever the size. */
 function figure(value: number): string {
+  if (Number.isNaN(value)) return "";
   if (Number.isInteger(value) || Math.abs(value) >= 100) return Math.round(value).toLocaleString("en");
   return value.toFixed(Math.abs(value) < 10 ? 2 : 1);
 }

@@ -1,7 +1,7 @@
 import { TokenBlacklist, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { target } from "../result.ts";
 import { startService } from "../stage/service.ts";
-import { percentile } from "../statistics.ts";
+import { percentile, quantiles } from "../statistics.ts";
 import { freshJti } from "../tokens.ts";
 import type { Scenario } from "./scenario.ts";
 
@@ -52,8 +52,4 @@ export function propagationScenario(): Scenario {
       };
     },
   };
-}
-
-function quantiles(samples: readonly number[]): number[] {
-  return [percentile(samples, 0.5), percentile(samples, 0.99), percentile(samples, 1)];
 }

@@ -4,7 +4,7 @@ import { methodDefinition } from "../../src/grpc/service-definition.ts";
 
 const READY_WITHIN_MS = 15_000;
 /** Five bytes stand before a message: whether it is compressed, and its length. */
-const PREFIX_BYTES = 5;
+export const PREFIX_BYTES = 5;
 
 /** What a server may ask of its clients. */
 export interface Access {
@@ -111,7 +111,7 @@ function open(authority: string, { ca }: Access): Promise<ClientHttp2Session> {
   });
 }
 
-function framed(message: Buffer): Buffer {
+export function framed(message: Buffer): Buffer {
   const bytes = Buffer.allocUnsafe(PREFIX_BYTES + message.length);
   bytes[0] = 0;
   bytes.writeUInt32BE(message.length, 1);

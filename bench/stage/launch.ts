@@ -6,6 +6,7 @@ import { type Access, GrpcClient } from "./grpc-client.ts";
 
 export interface GrpcProcess {
   readonly pid: number;
+  readonly port: number;
   readonly client: GrpcClient;
   /** The file with all that it prints. */
   readonly log: string;
@@ -46,6 +47,7 @@ export async function launch(
   }
   return {
     pid: child.pid as number,
+    port,
     client,
     log,
     startMs: performance.now() - startedAt,

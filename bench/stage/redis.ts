@@ -10,6 +10,7 @@ import { liveJti } from "../tokens.ts";
 
 export interface RedisServer {
   readonly pid: number;
+  readonly port: number;
   readonly client: Redis;
   close(): Promise<void>;
 }
@@ -66,6 +67,7 @@ export async function startRedis(
   ]);
   return {
     pid: child.pid as number,
+    port,
     client,
     close: async () => {
       client.disconnect();

@@ -93,9 +93,8 @@ export class Feed implements SubscriptionHost {
     });
   }
 
-  untilOf(expiresAt: number): number | undefined {
-    const until = expiresAt + this.#options.leewayMs;
-    return until > this.#options.clocks.earlier() ? until : undefined;
+  get leewayMs(): number {
+    return this.#options.leewayMs;
   }
 
   mayBeginSnapshot(subscription: Subscription): boolean {

@@ -1,4 +1,5 @@
 import type { KnownCaller } from "../caller.ts";
+import type { EpochMs } from "../entry.ts";
 import { invalidRequest, type Reason, ServiceError } from "../errors.ts";
 import type { Revision } from "../revision.ts";
 import { type Columns, ColumnsBuilder } from "../token-index/columns.ts";
@@ -22,8 +23,10 @@ export type Delivery =
 export interface SubscriptionHost {
   /** Throws UNAUTHENTICATED when the caller's own token is blacklisted, as far as the index knows. */
   judge(caller: KnownCaller): void;
-  /** Until when an entry answers; undefined where that has passed. */
-  untilOf(expiresAt: number): number | undefined;
+  /** What has passed by this has passed by both clocks. */
+  now(): EpochMs;
+  /** For how long after its expiry an entry still answers. */
+  readonly leewayMs: number;
   /** Whether it is this one's turn to be sent a snapshot. It keeps the turn until {@link endSnapshot}. */
   mayBeginSnapshot(subscription: Subscription): boolean;
   endSnapshot(subscription: Subscription): void;
@@ -147,9 +150,12 @@ export class Subscription {
       snapshot.revision = follower.applied;
       this.#next = changeLog.end;
     }
+    const { leewayMs } = feed;
+    // Read once: there are thousands of entries.
+    const now = feed.now();
     snapshot.place = follower.visit(snapshot.place, (print, expiresAt) => {
-      const until = feed.untilOf(expiresAt);
-      if (until !== undefined) snapshot.entries.add(print, until);
+      const until = expiresAt + leewayMs;
+      if (until > now) snapshot.entries.add(print, until);
     });
     const isLast = snapshot.place === LAST_PLACE;
     if (isLast) {

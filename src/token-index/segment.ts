@@ -11,6 +11,8 @@ const MOST_HOMES = 12 * 2 ** 10;
 const SLACK = 64;
 /** Fuller than this the way to a free slot becomes long: 32 slots on average here, 128 at 15/16. */
 const MAX_LOAD = 7 / 8;
+/** So many rounds through a table hand over all of it, each a share from everywhere. */
+const VISIT_STRIDE = 64;
 /** Two siblings that fill no more than this become one: far enough from MAX_LOAD that they do not part again soon. */
 const MIN_LOAD = 3 / 8;
 
@@ -92,13 +94,18 @@ export class Segment {
     return before - this.#size;
   }
 
-  /** Hands over every entry, its fingerprint always in the same array. */
+  /**
+   * Hands over every entry, its fingerprint always in the same array. Not in the order in which they stand: whoever puts them into
+   * a table of his own would fill that from its front, and every entry would be pushed past all that came before.
+   */
   visit(each: (print: Int32Array, expiresAt: number) => void): void {
     const print = new Int32Array(4);
-    for (let slot = 0; slot < this.#slots.length; slot++) {
-      if (this.#slots.isFree(slot)) continue;
-      this.#slots.read(slot, print);
-      each(print, this.#slots.expiryOf(slot));
+    for (let first = 0; first < VISIT_STRIDE; first++) {
+      for (let slot = first; slot < this.#slots.length; slot += VISIT_STRIDE) {
+        if (this.#slots.isFree(slot)) continue;
+        this.#slots.read(slot, print);
+        each(print, this.#slots.expiryOf(slot));
+      }
     }
   }
 

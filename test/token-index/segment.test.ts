@@ -71,4 +71,18 @@ describe("a segment of the token index", () => {
       prints.map((_, index) => (index < 200 ? 0 : index + 1)),
     ]);
   });
+
+  it("hands over every entry once, and among each thousand as many from its front as from its back", () => {
+    const segment = new Segment();
+    const firsts = Array.from({ length: 8000 }, (_, index) => index * 2 ** 19);
+    for (const first of firsts) segment.put(print(first, 0), 1 + first);
+    const visited: number[] = [];
+    segment.visit((_, expiresAt) => visited.push(expiresAt - 1));
+    const inFront = Array.from({ length: 8 }, (_, at) => {
+      const thousand = visited.slice(at * 1000, (at + 1) * 1000);
+      return thousand.filter((first) => first < 4000 * 2 ** 19).length;
+    });
+    expect([...visited].sort((a, b) => a - b)).to.deep.equal(firsts);
+    expect(inFront.filter((count) => Math.abs(count - 500) > 50)).to.deep.equal([]);
+  });
 });

@@ -1,0 +1,150 @@
+import { setImmediate as turn } from "node:timers/promises";
+import { Redis } from "ioredis";
+import { collectGarbage } from "../index/child.ts";
+import { percentile } from "../statistics.ts";
+import { connected } from "./connected.ts";
+import { given, offer } from "./offer.ts";
+import { ProbeMaker, type Probes } from "./probes.ts";
+
+// One way to check tokens, in a process of its own. All of them are driven by the same loops.
+
+export interface ChecksInput {
+  readonly way: Way;
+  /** Of the service, or of Redis. */
+  readonly port: number;
+}
+
+export type Way = "ioredis" | "ioredis, auto-pipelined" | "remote" | "fresh" | "stale" | "peek";
+
+export interface CheckLoad {
+  /** Each asks again as soon as it has its answer. */
+  readonly callers: number;
+  readonly seconds: number;
+}
+
+export interface CheckSlice {
+  readonly checks: number;
+  readonly seconds: number;
+  /** Of misses: a hit may be known to the client from before. */
+  readonly p50Micros: number;
+  readonly p99Micros: number;
+  /** CPU time of this process, a check. */
+  readonly cpuMicros: number;
+}
+
+export type ClockCost = Pick<CheckSlice, "p50Micros" | "p99Micros">;
+
+/** Probes of one slice; one that uses them up ends sooner. */
+const PROBES = 300_000;
+/** One in so many checks is timed: reading the clock takes as long as the fastest checks do. */
+const TIMED_ONE_IN = 16;
+/** After so many checks whoever was never made to wait lets others have a turn of the event loop: the client itself among them. */
+const CHECKS_A_TURN = 1024;
+const MAX_STALENESS_MS = 5000;
+
+const { way, port } = given<ChecksInput>();
+const maker = new ProbeMaker();
+let probes: Probes;
+/** The answer, or 1 and 0. Either of them at once, or a promise. */
+let ask: (jti: string) => unknown;
+
+async function start(): Promise<void> {
+  ask = await opened();
+}
+
+async function opened(): Promise<typeof ask> {
+  if (way === "ioredis" || way === "ioredis, auto-pipelined") {
+    const redis = new Redis({ port, host: "127.0.0.1", enableAutoPipelining: way !== "ioredis" });
+    await redis.ping();
+    return (jti) => redis.exists(jti);
+  }
+  const client = await connected(port, way === "remote" ? "remote" : "replica");
+  const options = { maxStalenessMs: MAX_STALENESS_MS };
+  if (way === "peek") return (jti) => client.peek(jti, options);
+  if (way === "stale") return (jti) => client.isBlacklisted(jti, options);
+  return (jti) => client.isBlacklisted(jti);
+}
+
+/** Beforehand, so that making them is not measured. */
+async function prepare({ onlyMisses }: { onlyMisses: boolean }): Promise<void> {
+  probes = await maker.make(PROBES, { onlyMisses });
+  await collectGarbage();
+}
+
+async function run(load: CheckLoad): Promise<CheckSlice> {
+  const timed: number[] = [];
+  const cpuBefore = process.cpuUsage();
+  const began = performance.now();
+  const checks = await (way === "peek" ? inARow(load, timed) : closedLoop(load, timed));
+  const seconds = (performance.now() - began) / 1000;
+  const { user, system } = process.cpuUsage(cpuBefore);
+  return {
+    checks,
+    seconds,
+    p50Micros: percentile(timed, 0.5) * 1000,
+    p99Micros: percentile(timed, 0.99) * 1000,
+    cpuMicros: (user + system) / checks,
+  };
+}
+
+async function closedLoop({ callers, seconds }: CheckLoad, timed: number[]): Promise<number> {
+  const { jtis, isHit } = probes;
+  let next = 0;
+  let isOver = false;
+  const end = setTimeout(() => {
+    isOver = true;
+  }, seconds * 1000);
+  async function caller(): Promise<void> {
+    while (!isOver && next < PROBES) {
+      const at = next++;
+      const jti = jtis[at] as string;
+      if (at % TIMED_ONE_IN === 0 && isHit[at] === 0) {
+        const asked = performance.now();
+        const answer = await ask(jti);
+        timed.push(performance.now() - asked);
+        mustBe(answer, 0);
+      } else mustBe(await ask(jti), isHit[at]);
+      if (at % CHECKS_A_TURN === 0) await turn();
+    }
+  }
+  await Promise.all(Array.from({ length: callers }, caller));
+  clearTimeout(end);
+  return next;
+}
+
+/** The same without waiting. */
+async function inARow({ seconds }: CheckLoad, timed: number[]): Promise<number> {
+  const { jtis, isHit } = probes;
+  const end = performance.now() + seconds * 1000;
+  let at = 0;
+  for (; at < PROBES; at++) {
+    const jti = jtis[at] as string;
+    if (at % TIMED_ONE_IN === 0 && isHit[at] === 0) {
+      const asked = performance.now();
+      const answer = ask(jti);
+      timed.push(performance.now() - asked);
+      mustBe(answer, 0);
+    } else mustBe(ask(jti), isHit[at]);
+    if (at % CHECKS_A_TURN === 0) {
+      await turn();
+      if (performance.now() > end) break;
+    }
+  }
+  return at;
+}
+
+function mustBe(answer: unknown, isHit: number | undefined): void {
+  if (Number(answer) !== isHit) throw new Error(`${way} answered ${answer} where ${isHit} is right`);
+}
+
+/** What reading the clock twice in a row takes. */
+function clock(): ClockCost {
+  const timed: number[] = [];
+  for (let time = 0; time < PROBES; time++) {
+    const asked = performance.now();
+    timed.push(performance.now() - asked);
+  }
+  return { p50Micros: percentile(timed, 0.5) * 1000, p99Micros: percentile(timed, 0.99) * 1000 };
+}
+
+offer(start, { prepare, run, clock });

@@ -1,0 +1,20 @@
+type Offers = Readonly<Record<string, (given: never) => unknown>>;
+
+/** In a gateway's process: does what the bench asks for, one thing at a time, once `start` is done. */
+export function offer(start: () => Promise<void>, offers: Offers): void {
+  async function answer({ what, given }: { what: string; given: unknown }): Promise<void> {
+    try {
+      const does = what === "start" ? start : (offers[what] as (given: unknown) => unknown);
+      process.send?.({ result: await does(given) });
+    } catch (error) {
+      process.send?.({ result: undefined, error: String(error) });
+    }
+  }
+  process.on("message", (message: { what: string; given: unknown }) => void answer(message));
+  process.once("disconnect", () => process.exit());
+}
+
+/** What the process was given to begin with. */
+export function given<G>(): G {
+  return JSON.parse(process.argv[2] as string) as G;
+}
