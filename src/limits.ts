@@ -179,6 +179,8 @@ export const WATCH_RETRY_MS = 100;
 export const MAX_WATCH_RETRY_MS = 5000;
 /** The same after what only an operator mends, such as a credential that is not accepted. */
 export const MAX_LASTING_RETRY_MS = 60_000;
+/** A copy that was not proven for longer starts over: the service can tell a restored database for a day ({@link COMMIT_RETENTION_MS}). */
+export const MAX_RESUME_MS = COMMIT_RETENTION_MS / 2;
 /** Entries in a client's copy, unless its owner says otherwise: 0.8 GB. */
 export const MAX_COPY_ENTRIES = 20_000_000;
 /** How long the token that a stream begins with may take. */

@@ -2,7 +2,7 @@ import { BothClocks } from "../../both-clocks.ts";
 import type { Clock } from "../../clock.ts";
 import type { EpochMs } from "../../entry.ts";
 import { elapsedSince, type Instant } from "../../instant.ts";
-import { OBSERVED_REVISIONS, SWEEP_INDEX_SEGMENTS } from "../../limits.ts";
+import { MAX_RESUME_MS, OBSERVED_REVISIONS, SWEEP_INDEX_SEGMENTS } from "../../limits.ts";
 import { TokenIndex } from "../../token-index/token-index.ts";
 
 /** The entries of one blacklist, known by the key of their fingerprints. */
@@ -57,6 +57,8 @@ export class Copy {
   /** Undefined where everything has to be sent. */
   get cursor(): CopyCursor | undefined {
     if (this.#table === undefined || this.#revision === undefined) return undefined;
+    // So long ago that the service might not see any more that a database was restored in between.
+    if (this.#provenAt !== undefined && this.stalenessMs > MAX_RESUME_MS) return undefined;
     return { revision: this.#revision, key: this.#table.key };
   }
 

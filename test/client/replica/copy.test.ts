@@ -1,7 +1,12 @@
 import { expect } from "chai";
 import { Copy } from "../../../src/client/replica/copy.ts";
 import { instantOf } from "../../../src/instant.ts";
-import { OBSERVED_REVISIONS, SWEEP_INDEX_SEGMENTS } from "../../../src/limits.ts";
+import {
+  COMMIT_RETENTION_MS,
+  MAX_RESUME_MS,
+  OBSERVED_REVISIONS,
+  SWEEP_INDEX_SEGMENTS,
+} from "../../../src/limits.ts";
 import { TokenIndex } from "../../../src/token-index/token-index.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
@@ -69,6 +74,19 @@ describe("Copy", () => {
     copy.begin({ isSnapshot: false, key: KEY });
     copy.reach("2-b");
     expect(copy.cursor).to.deep.equal({ revision: "2-b", key: KEY });
+  });
+
+  it("starts over when it was not proven for so long that nobody could tell a restored database any more", () => {
+    snapshot("1-a", ["a"]);
+    copy.prove(instantOf(clock));
+    clock.advance(MAX_RESUME_MS);
+    const before = copy.cursor?.revision;
+    clock.advance(1);
+    expect([before, copy.cursor, MAX_RESUME_MS < COMMIT_RETENTION_MS]).to.deep.equal([
+      "1-a",
+      undefined,
+      true,
+    ]);
   });
 
   it("keeps a key of its own: the message that it came in is used again", () => {
