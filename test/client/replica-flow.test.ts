@@ -22,6 +22,10 @@ class FakeReplica implements Replica {
     return maxStalenessMs !== undefined && maxStalenessMs >= this.provenWithinMs ? false : undefined;
   }
 
+  get version(): number {
+    return this.blacklisted.size;
+  }
+
   reflects(revision: string): boolean {
     return this.revisions.has(revision);
   }

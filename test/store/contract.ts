@@ -917,6 +917,46 @@ export function describeStore(backend: Backend): void {
         });
       });
 
+      it("judges and finds the same after reads that have found nothing, which it makes shorter", async () => {
+        const { store } = await open();
+        const { revision: first } = await create(store, ["a"]);
+        const { revision: last } = await create(store, ["b"]);
+        const tail = store.openTail();
+        const { next: position } = await tail.changes(BEGINNING, undefined);
+        const seen = {
+          last,
+          first,
+          otherStamp: { ...last, stamp: first.stamp },
+          ahead: { ...last, number: 3 },
+        };
+        const intact: Record<string, unknown> = {};
+        for (const round of [1, 2, 3]) {
+          for (const [name, revision] of Object.entries(seen)) {
+            const quiet = await tail.changes(position, revision);
+            intact[`${name} ${round}`] = [quiet.intact, quiet.writable, quiet.entries.length, quiet.revision];
+            expect(next(quiet)).to.deep.equal([3, ""]);
+          }
+        }
+        expect(intact).to.deep.equal(
+          Object.fromEntries(
+            [1, 2, 3].flatMap((round) =>
+              Object.keys(seen).map((name) => [
+                `${name} ${round}`,
+                [name === "last" || name === "first", true, 0, last],
+              ]),
+            ),
+          ),
+        );
+        const found: string[][] = [];
+        for (let from = position, round = 0; round < 4; round++) {
+          if (round % 2 === 0) await create(store, [`c${round}`, "a"], Date.now() + (round + 2) * HOUR);
+          const changes = await tail.changes(from, last);
+          found.push(namesOf(changes.entries));
+          from = changes.next;
+        }
+        expect(found).to.deep.equal([["a", "c0"], [], ["a", "c2"], []]);
+      });
+
       it("takes jtis for bytes, in the order of bytes, whatever they are", async () => {
         const test = await open();
         await create(test.store, ["to have a revision 1"]);

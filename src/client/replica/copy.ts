@@ -33,6 +33,7 @@ export class Copy {
   /** Revisions that it reflects; the latest ones. */
   readonly #reflected = new Set<string>();
   #provenAt: Instant | undefined;
+  #version = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -52,6 +53,11 @@ export class Copy {
   /** Entries held, expired or not. */
   get size(): number {
     return (this.#table?.index.size ?? 0) + this.#former.reduce((sum, { index }) => sum + index.size, 0);
+  }
+
+  /** While it stays the same, what the copy did not have it still does not have. */
+  get version(): number {
+    return this.#version;
   }
 
   /** Undefined where everything has to be sent. */
@@ -95,6 +101,7 @@ export class Copy {
   }
 
   put(print: Int32Array, until: number): void {
+    this.#version++;
     this.#table?.index.put(print, until);
   }
 

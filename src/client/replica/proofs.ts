@@ -94,12 +94,8 @@ export class Proofs {
     this.#waiting = undefined;
     const id = ++this.#lastId;
     this.#sent = { id, sentAt: instantOf(clock), group };
-    this.#cancelTimeout = clock.schedule(PROOF_TIMEOUT_MS, () => {
-      this.unsynced(
-        id,
-        new ClientError("UNAVAILABLE", "the service has not proven the copy current in time"),
-      );
-    });
+    // A process that was held up runs its timers first, and then reads what had arrived in time.
+    this.#cancelTimeout = clock.schedule(PROOF_TIMEOUT_MS, () => setImmediate(() => this.unsynced(id, LATE)));
     send(id);
   }
 
@@ -112,6 +108,8 @@ export class Proofs {
     return sent;
   }
 }
+
+const LATE = new ClientError("UNAVAILABLE", "the service has not proven the copy current in time");
 
 function newGroup(): Group {
   let resolve = () => {};

@@ -22,6 +22,8 @@ export interface Replica {
   /** A negative that {@link prove} has just vouched for: look again synchronously in the continuation. */
   isBlacklisted(jti: string): boolean;
   readonly isComplete: boolean;
+  /** While it stays the same, a jti that was not blacklisted still is not. */
+  readonly version: number;
   close(): void;
 }
 

@@ -69,6 +69,10 @@ export class WatchedReplica implements Replica, WatchListener {
     return this.#copy.isComplete;
   }
 
+  get version(): number {
+    return this.#copy.version;
+  }
+
   peek(jti: string, maxStalenessMs?: number): boolean | undefined {
     if (this.#copy.isBlacklisted(jti)) return true;
     if (maxStalenessMs === undefined || !this.#copy.isComplete) return undefined;

@@ -86,6 +86,7 @@ describe("Proofs", () => {
     void ask("given up");
     await turn();
     clock.advance(PROOF_TIMEOUT_MS);
+    await turn();
     void ask("next");
     await turn();
     proofs.synced(1n);
@@ -98,6 +99,16 @@ describe("Proofs", () => {
       "proven",
       [PROOF_TIMEOUT_MS],
     ]);
+  });
+
+  it("takes an answer that was there in time, although this process was too busy to look", async () => {
+    void ask("a");
+    await turn();
+    clock.advance(PROOF_TIMEOUT_MS);
+    proofs.synced(1n);
+    await turn();
+    await turn();
+    expect([told, failed]).to.deep.equal([{ a: "proven" }, []]);
   });
 
   it("tells those who share a sync that it brought no proof, and nobody else", async () => {
