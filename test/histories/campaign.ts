@@ -4,9 +4,13 @@ import { type Plan, planOf } from "./plan.ts";
 import type { Result } from "./result.ts";
 import { runHistory } from "./run-history.ts";
 
-export function plansOf({ seeds, fault, binaryLog }: Pick<Options, "seeds" | "fault" | "binaryLog">): Plan[] {
+export function plansOf({
+  seeds,
+  faults,
+  binaryLog,
+}: Pick<Options, "seeds" | "faults" | "binaryLog">): Plan[] {
   const plans: Plan[] = [];
-  for (let seed = seeds.from; seed <= seeds.to; seed++) plans.push(planOf(seed, { fault, binaryLog }));
+  for (let seed = seeds.from; seed <= seeds.to; seed++) plans.push(planOf(seed, { faults, binaryLog }));
   return plans;
 }
 

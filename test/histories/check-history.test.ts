@@ -1,6 +1,15 @@
 import { expect } from "chai";
 import { checkHistory } from "./check-history.ts";
-import type { BlacklistCall, CheckCall, Freshness, History, Interval, Outcome, Verdict } from "./history.ts";
+import {
+  type BlacklistCall,
+  type CheckCall,
+  type Freshness,
+  type History,
+  type Interval,
+  NOBODY,
+  type Outcome,
+  type Verdict,
+} from "./history.ts";
 
 const LATER = 1e9;
 const JTI = "a";
@@ -53,6 +62,11 @@ function check(
   };
 }
 
+/** The answer of a gateway, which names no revision. */
+function gatewaySaid([from, to]: [number, number], verdict: Verdict, freshness: Freshness): CheckCall {
+  return { ...check([from, to], verdict, { freshness, revision: "" }), replica: NOBODY, gateway: 2 };
+}
+
 function failed([from, to]: [number, number], failure: string, freshness: Freshness = { kind: "fresh" }) {
   return { ...check([from, to], "unknown", { freshness }), answer: undefined, failure };
 }
@@ -95,6 +109,52 @@ const CASES: Record<string, Case> = {
     },
     accepted: {
       operations: [acknowledged([0, 10]), check([60, 70], "not-blacklisted", { freshness: stale(50) })],
+    },
+  },
+  "a fully fresh negative of a gateway that was asked after an acknowledgement": {
+    rule: "not blacklisted, after it was known to be",
+    caught: {
+      operations: [acknowledged([0, 10]), gatewaySaid([11, 20], "not-blacklisted", { kind: "fresh" })],
+    },
+    accepted: {
+      operations: [acknowledged([0, 10]), gatewaySaid([10, 20], "not-blacklisted", { kind: "fresh" })],
+    },
+  },
+  "a negative of a gateway that is staler than it may be": {
+    rule: "not blacklisted, after it was known to be",
+    caught: { operations: [acknowledged([0, 10]), gatewaySaid([61, 61], "not-blacklisted", stale(50))] },
+    accepted: { operations: [acknowledged([0, 10]), gatewaySaid([60, 60], "not-blacklisted", stale(50))] },
+  },
+  "a negative of a replica after a gateway had said blacklisted": {
+    rule: "not blacklisted, after it was known to be",
+    caught: {
+      operations: [
+        unanswered([0, 90]),
+        gatewaySaid([5, 10], "blacklisted", stale(50)),
+        check([11, 20], "not-blacklisted"),
+      ],
+    },
+    accepted: {
+      operations: [
+        unanswered([0, 90]),
+        gatewaySaid([5, 12], "blacklisted", stale(50)),
+        check([11, 20], "not-blacklisted"),
+      ],
+    },
+  },
+  "a negative of a gateway that was told to include a revision which includes the entry": {
+    rule: "not blacklisted, as of a revision that includes it",
+    caught: {
+      operations: [
+        acknowledged([0, 10], { revision: "7-aa" }),
+        gatewaySaid([5, 9], "not-blacklisted", atLeast("7-aa")),
+      ],
+    },
+    accepted: {
+      operations: [
+        acknowledged([0, 10], { revision: "7-aa" }),
+        gatewaySaid([5, 9], "not-blacklisted", atLeast("6-aa")),
+      ],
     },
   },
   "a negative after an entry was extended, when its first expiry has passed": {

@@ -1,8 +1,14 @@
 import type { Instant } from "./history.ts";
 
-const began = Date.now() - performance.now();
+/** The machine's monotonic clock, the same in all processes, in milliseconds. */
+export function monotonic(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+/** What has to be added to it. */
+export const CLOCK_OFFSET = Date.now() - monotonic();
 
 /** Milliseconds since 1970 that never go back: what a history is timed by. */
 export function now(): Instant {
-  return began + performance.now();
+  return CLOCK_OFFSET + monotonic();
 }

@@ -8,7 +8,7 @@ export interface Interval {
 
 /** A call: `from` just before it was sent, `to` just after it was answered or given up. */
 interface Call extends Interval {
-  /** Which replica was asked. */
+  /** Which replica was asked; NOBODY where it was none, or not known which. */
   readonly replica: number;
   /** Why there is no answer; absent where there is one. What a call without an answer did is unknown. */
   readonly failure: string | undefined;
@@ -28,10 +28,16 @@ export interface BlacklistCall extends Call {
 
 export interface CheckCall extends Call {
   readonly kind: "check";
+  /** Which gateway was asked, where one was: it answers from its copy if it can, else asks a replica. */
+  readonly gateway?: number;
   readonly jtis: readonly string[];
   readonly freshness: Freshness;
+  /** A gateway names no revision: the text is empty. */
   readonly answer: { readonly revision: string; readonly verdicts: readonly Verdict[] } | undefined;
 }
+
+/** In the place of a replica's number. */
+export const NOBODY = -1;
 
 export type Operation = BlacklistCall | CheckCall;
 export type Outcome = "created" | "extended" | "already";

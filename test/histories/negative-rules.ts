@@ -45,7 +45,8 @@ export function* negativesPastRevision(
   for (const check of register.negatives) {
     const { freshness, answer } = check;
     const asked = freshness.kind === "at-least" ? [freshness.revision] : [];
-    const named = [...asked, answer?.revision ?? ""].filter(isOrdered).map(numberOf);
+    const known = answer?.revision ?? "";
+    const named = [...asked, ...(known === "" ? [] : [known])].filter(isOrdered).map(numberOf);
     const proof = proofs.before(Math.max(...named) + 1);
     if (outlasts(proof, check.to)) {
       yield {

@@ -4,8 +4,8 @@ import { FAULT_NAMES, type FaultName, isFaultName } from "./faults/faults.ts";
 export interface Options {
   /** First and last, both included. */
   readonly seeds: { readonly from: number; readonly to: number };
-  /** Absent: as the seed says. */
-  readonly fault: FaultName | undefined;
+  /** The seeds go through these kinds. */
+  readonly faults: readonly FaultName[];
   /** Absent: as the seed says. */
   readonly binaryLog: boolean | undefined;
   /** Absent: the service's own default. */
@@ -20,7 +20,7 @@ const MAX_SEEDS = 100_000;
 export const USAGE = `usage: make histories ARGS="[options]"
   --seeds FROM-TO  one history for each of these seeds (1-${2 * FAULT_NAMES.length}: every kind, without and with a binary log)
   --seed N         the history of one seed
-  --fault NAME     this kind of fault, whatever the seed says
+  --fault NAMES    these kinds of fault, separated by commas, and no others:
                    ${FAULT_NAMES.join(" ").replace(/(.{60,75}) /g, "$1\n                   ")}
   --binlog on|off  the database with or without a binary log, whatever the seed says
   --index on|off   the service's setting INDEX
@@ -42,14 +42,14 @@ export function readOptions(args: readonly string[]): Options {
       json: { type: "boolean", default: false },
     },
   });
-  const { fault } = values;
-  if (fault !== undefined && !isFaultName(fault)) {
-    throw new RangeError(`--fault must be one of ${FAULT_NAMES.join(", ")}`);
+  const faults = values.fault?.split(",") ?? FAULT_NAMES;
+  if (!faults.every(isFaultName)) {
+    throw new RangeError(`--fault must name some of ${FAULT_NAMES.join(", ")}`);
   }
   const binaryLog = onOrOff("--binlog", values.binlog);
   return {
-    seeds: readSeeds(values.seeds ?? values.seed ?? `1-${2 * FAULT_NAMES.length}`),
-    fault,
+    seeds: readSeeds(values.seeds ?? values.seed ?? `1-${2 * faults.length}`),
+    faults,
     binaryLog: binaryLog === undefined ? undefined : binaryLog === "on",
     index: onOrOff("--index", values.index),
     json: values.json,

@@ -7,15 +7,18 @@ export interface Plan {
   readonly binaryLog: boolean;
 }
 
-/** Seeds that follow one another go through all kinds of fault, then through all of them with the binary log the other way. */
+/** Seeds that follow one another go through all kinds of fault (or those of `faults`), then through all of them with the binary log the other way. */
 export function planOf(
   seed: number,
-  { fault, binaryLog }: { fault?: FaultName | undefined; binaryLog?: boolean | undefined } = {},
+  {
+    faults = FAULT_NAMES,
+    binaryLog,
+  }: { faults?: readonly FaultName[] | undefined; binaryLog?: boolean | undefined } = {},
 ): Plan {
-  const kinds = FAULT_NAMES.length;
+  const kinds = faults.length;
   return {
     seed,
-    fault: fault ?? (FAULT_NAMES[seed % kinds] as FaultName),
+    fault: faults[seed % kinds] as FaultName,
     binaryLog: binaryLog ?? Math.floor(seed / kinds) % 2 === 1,
   };
 }

@@ -2,7 +2,16 @@ import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { BlacklistResult_Outcome, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { ClientError } from "../../src/client/client-error.ts";
 import { now } from "./driver-clock.ts";
-import type { BlacklistCall, CheckCall, Freshness, Interval, Operation } from "./history.ts";
+import type { Gateway } from "./gateway.ts";
+import type { GatewayAnswer } from "./gateway-messages.ts";
+import {
+  type BlacklistCall,
+  type CheckCall,
+  type Freshness,
+  type Interval,
+  NOBODY,
+  type Operation,
+} from "./history.ts";
 import { LEEWAY_MS } from "./leeway.ts";
 import type { Replica } from "./replica.ts";
 
@@ -75,6 +84,36 @@ export class Recorder {
     });
   }
 
+  /** Asks a gateway, which answers from its copy if it can. Never throws: a failure is what was recorded. */
+  async ask(
+    gateway: Gateway,
+    jtis: readonly string[],
+    { freshness = { kind: "fresh" }, timeoutMs }: { freshness?: Freshness; timeoutMs: number },
+  ): Promise<CheckCall> {
+    this.#started++;
+    return this.#noteOf(gateway, {
+      jtis,
+      freshness,
+      said: await gateway.ask({ jtis, freshness, timeoutMs }),
+    });
+  }
+
+  /** Looks into a gateway's copy, whoever may know more. Undefined where the copy cannot say: then nothing has been asked of anybody. */
+  async peek(
+    gateway: Gateway,
+    jti: string,
+    { maxStalenessMs }: { maxStalenessMs: number },
+  ): Promise<CheckCall | undefined> {
+    const said = await gateway.peek(jti, maxStalenessMs);
+    if (said.verdicts === undefined) return undefined;
+    this.#started++;
+    return this.#noteOf(gateway, {
+      jtis: [jti],
+      freshness: { kind: "max-staleness", ms: maxStalenessMs },
+      said,
+    });
+  }
+
   /** A Blacklist that was made in another way, and that nobody was told the outcome of. */
   noteUnanswered(tokens: BlacklistCall["tokens"], { from, to }: Interval): void {
     this.#note({
@@ -82,9 +121,27 @@ export class Recorder {
       tokens,
       from,
       to,
-      replica: -1,
+      replica: NOBODY,
       failure: "nobody was told",
       answer: undefined,
+    });
+  }
+
+  #noteOf(
+    gateway: Gateway,
+    { jtis, freshness, said }: { jtis: readonly string[]; freshness: Freshness; said: GatewayAnswer },
+  ): CheckCall {
+    const { from, to, failure, verdicts } = said;
+    return this.#note({
+      kind: "check",
+      replica: NOBODY,
+      gateway: gateway.index,
+      from,
+      to,
+      failure,
+      jtis,
+      freshness,
+      answer: verdicts && { revision: "", verdicts },
     });
   }
 

@@ -14,6 +14,9 @@ export class Replica {
   readonly index: number;
   readonly proxy: FaultProxy;
   readonly #env: Readonly<Record<string, string>>;
+  readonly #entrances: FaultProxy[] = [];
+  #port = 0;
+  #ending: string | undefined;
   #process: CommandProcess | undefined;
   #client: TokenBlacklistClient | undefined;
 
@@ -38,10 +41,22 @@ export class Replica {
     }
   }
 
+  /** What it said last, where a process of it has ended without having been killed. */
+  get ending(): string | undefined {
+    return this.#ending;
+  }
+
   /** Calls the process that runs now, or the last one that ran. */
   get client(): TokenBlacklistClient {
     if (this.#client === undefined) throw new Error("the replica was never launched");
     return this.#client;
+  }
+
+  /** A way of one's own to this replica, wherever it listens. It is closed together with the replica. */
+  async openEntrance(): Promise<FaultProxy> {
+    const entrance = await FaultProxy.start({ port: this.#port });
+    this.#entrances.push(entrance);
+    return entrance;
   }
 
   /** Starts the process, and resolves as soon as its port accepts connections: whether it can answer yet is for its clients to see. */
@@ -56,14 +71,21 @@ export class Replica {
       ...this.#env,
     });
     this.#process = process;
+    void process.ended.then(({ code, signal, stdout, stderr }) => {
+      if (this.#process === process) this.#ending = `${code ?? signal} ${stdout}${stderr}`;
+    });
     await Promise.race([listening(port), failure(process)]);
+    this.#port = port;
+    for (const entrance of this.#entrances) entrance.aim(port);
     this.#client?.close();
     this.#client = createClient({ address: `127.0.0.1:${port}` });
   }
 
   /** kill -9. A paused one ends too. */
   async kill(): Promise<void> {
-    await this.#process?.kill();
+    const process = this.#process;
+    this.#process = undefined;
+    await process?.kill();
   }
 
   async pause(): Promise<void> {
@@ -77,7 +99,7 @@ export class Replica {
   async stop(): Promise<void> {
     await this.kill();
     this.#client?.close();
-    await this.proxy.close();
+    await Promise.all([this.proxy, ...this.#entrances].map((proxy) => proxy.close()));
   }
 }
 

@@ -5,7 +5,7 @@ import type { Result } from "./result.ts";
 /** One line; below it, indented, what is wrong, and how to see it again. */
 export function formatResult(result: Result, index: "on" | "off" | undefined): string {
   const { seed, fault, binaryLog, verdict, problems } = result;
-  const figures = `${result.operations} operations, ${result.duringFault} during the fault, ${result.answered} answered, ${(result.milliseconds / 1000).toFixed(1)} s`;
+  const figures = `${result.operations} operations, ${result.duringFault} during the fault, ${result.answered} answered, ${result.byGateways} asked of gateways, ${result.fromCopies} answers from copies, ${result.fromService} from the service, ${result.snapshots} snapshots, ${(result.milliseconds / 1000).toFixed(1)} s`;
   const lines = [`seed ${seed}: ${verdict} (${fault}, binlog ${binaryLog ? "on" : "off"}, ${figures})`];
   if (verdict !== "ok") {
     for (const problem of problems) lines.push(...problem.split("\n").map((line) => `  ${line}`));
@@ -23,6 +23,11 @@ export interface Summary {
   readonly fewestOperations: number;
   readonly duringFault: number;
   readonly leastShareDuringFault: number;
+  readonly byGateways: number;
+  readonly fromCopies: number;
+  /** Of what gateways did not just remember. */
+  readonly leastShareFromCopies: number;
+  readonly snapshots: number;
   readonly violations: number;
   readonly insufficient: number;
 }
@@ -50,6 +55,12 @@ function summary(fault: Summary["fault"], results: readonly Result[]): Summary {
     leastShareDuringFault: Math.min(
       ...results.map(({ duringFault, operations }) => duringFault / operations),
     ),
+    byGateways: total(({ byGateways }) => byGateways),
+    fromCopies: total(({ fromCopies }) => fromCopies),
+    leastShareFromCopies: Math.min(
+      ...results.map(({ fromCopies, fromService }) => fromCopies / (fromCopies + fromService)),
+    ),
+    snapshots: total(({ snapshots }) => snapshots),
     violations: total(({ verdict }) => Number(verdict === "violation")),
     insufficient: total(({ verdict }) => Number(verdict === "insufficient")),
   };
@@ -65,6 +76,10 @@ export function formatSummary(summaries: readonly Summary[]): string {
     row.fewestOperations.toLocaleString("en"),
     row.duringFault.toLocaleString("en"),
     `${Math.floor(row.leastShareDuringFault * 100)} %`,
+    row.byGateways.toLocaleString("en"),
+    row.fromCopies.toLocaleString("en"),
+    `${Math.floor(row.leastShareFromCopies * 100)} %`,
+    row.snapshots.toLocaleString("en"),
     String(row.violations),
     String(row.insufficient),
   ]);
@@ -84,6 +99,10 @@ const HEADINGS = [
   "Fewest",
   "During the fault",
   "Least share",
+  "Asked of gateways",
+  "Answers from copies",
+  "Least share",
+  "Snapshots",
   "Violations",
   "Insufficient",
 ];

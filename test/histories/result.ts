@@ -10,6 +10,15 @@ export interface Result extends Plan {
   readonly answered: number;
   readonly negatives: number;
   readonly positives: number;
+  /** Of the operations, those that a gateway was asked. */
+  readonly byGateways: number;
+  /** Answers about one jti that gateways had from their copies, and from the service, before the end; remembered ones are neither. */
+  readonly fromCopies: number;
+  readonly fromService: number;
+  /** Of those from copies, "not blacklisted". */
+  readonly copyNegatives: number;
+  /** Times that a copy was filled from the beginning. */
+  readonly snapshots: number;
   readonly milliseconds: number;
   /** What is wrong with it, for people; empty where nothing is. */
   readonly problems: readonly string[];

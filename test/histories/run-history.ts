@@ -1,10 +1,11 @@
 import { until } from "../support/until.ts";
-import { audit } from "./audit.ts";
+import { audit, auditGateway } from "./audit.ts";
 import { checkHistory } from "./check-history.ts";
 import { Choices } from "./choices.ts";
 import type { Cluster } from "./cluster.ts";
 import { now } from "./driver-clock.ts";
 import { FAULTS } from "./faults/faults.ts";
+import type { GatewayCounts } from "./gateway-messages.ts";
 import type { Instant, Interval, Operation } from "./history.ts";
 import { Keyring } from "./keyring.ts";
 import type { Plan } from "./plan.ts";
@@ -16,12 +17,17 @@ import { Workload } from "./workload.ts";
 
 /** The least that a history proves anything with. */
 const LEAST = { operations: 1000, answered: 300, negatives: 100, positives: 100 };
+/** The same of the gateways' answers before the end: what their copies said, and of it what they ruled out. */
+const LEAST_OF_COPIES = { fromCopies: 100, copyNegatives: 30 };
+/** Of what gateways answered, and did not just remember, the least share that their copies said. */
+const SHARE_FROM_COPIES = 1 / 5;
 /** Of all operations, the least share that begins during the fault. */
 const SHARE_DURING_FAULT = 1 / 5;
 const BEFORE_FAULT = 150;
 const AFTER_FAULT = 350;
 const PHASE_TIMEOUT_MS = 15_000;
 const VIOLATIONS_SHOWN = 5;
+const COMPLAINT_SHOWN = 2000;
 
 /** Plays one history on a cluster that is sound, and leaves it sound again. Never throws because of what the service does. */
 export async function runHistory(plan: Plan, cluster: Cluster): Promise<Result> {
@@ -29,43 +35,71 @@ export async function runHistory(plan: Plan, cluster: Cluster): Promise<Result> 
   const recorder = new Recorder();
   const keyring = new Keyring(plan.seed, () => recorder.started);
   const stage = new Stage({ cluster, choices: choices.for("fault"), recorder, keyring });
-  const { replicas } = cluster;
+  const { replicas, gateways } = cluster;
   const problems: string[] = [];
+  /** What no fault brings about. Where somebody else has taken a replica's port, what it answers is not the service's. */
+  const accidents: string[] = [];
   const began = now();
   const fault: { from: Instant; to: Instant } = { from: began, to: began };
 
-  const workload = new Workload({ recorder, keyring, replicas, choices });
+  const before = total(gateways.map(({ counts }) => counts));
+  const workload = new Workload({ recorder, keyring, replicas, gateways, choices });
   try {
     await begun(recorder, BEFORE_FAULT);
     fault.from = now();
     stage.begin();
     await FAULTS[plan.fault](stage);
     fault.to = now();
+    // What happens afterwards is to show what has become of the copies.
+    await Promise.all(gateways.map((gateway) => gateway.ready()));
     await begun(recorder, Math.max(recorder.started + AFTER_FAULT, LEAST.operations));
   } catch (error) {
-    problems.push(`the fault was not played to its end: ${(error as Error).message}`);
+    problems.push(`the fault did not come to its end: ${(error as Error).message}`);
     await cluster.heal();
   }
   await workload.stop();
+  const after = total(gateways.map(({ counts }) => counts));
   const jtis = [...keyring.all, ...stage.fillers];
   for (const replica of replicas) {
     await audit(recorder, { replica, jtis }).catch((error: Error) => problems.push(error.message));
+  }
+  for (const gateway of gateways) {
+    await auditGateway(recorder, { gateway, jtis }).catch((error: Error) => problems.push(error.message));
+  }
+
+  for (const { index, ending } of replicas) {
+    if (ending !== undefined) accidents.push(`replica ${index} ended by itself: ${ending}`);
+  }
+  for (const { index, output } of gateways) {
+    if (output !== "") accidents.push(`gateway ${index} complained: ${output.slice(0, COMPLAINT_SHOWN)}`);
   }
 
   const { operations } = recorder;
   const { undoings, readOnly } = stage;
   const violations = checkHistory({ operations, undoings, readOnly });
-  const counts = count(operations, fault);
-  problems.push(...shortfalls(counts));
+  const counts = {
+    ...count(operations, fault),
+    fromCopies: after.copy - before.copy,
+    copyNegatives: after.copyNegatives - before.copyNegatives,
+    fromService: after.service - before.service,
+    snapshots: after.snapshots - before.snapshots,
+  };
+  problems.push(...shortfalls(counts, { keepsCopies: gateways.some(({ keepsCopy }) => keepsCopy) }));
   const described = violations
     .slice(0, VIOLATIONS_SHOWN)
     .map((violation) => describeViolation(violation, began));
   return {
     ...plan,
-    verdict: violations.length > 0 ? "violation" : problems.length > 0 ? "insufficient" : "ok",
+    verdict:
+      violations.length > 0 && accidents.length === 0
+        ? "violation"
+        : problems.length + accidents.length > 0
+          ? "insufficient"
+          : "ok",
     ...counts,
     milliseconds: now() - began,
     problems: [
+      ...accidents,
       ...problems,
       ...described,
       ...(violations.length > described.length ? [`${violations.length} violations in all`] : []),
@@ -80,14 +114,33 @@ function begun(recorder: Recorder, count: number): Promise<void> {
   });
 }
 
-type Counts = Pick<Result, "operations" | "duringFault" | "answered" | "negatives" | "positives">;
+function total(all: readonly GatewayCounts[]): GatewayCounts {
+  const sum = (figure: keyof GatewayCounts) => all.reduce((so, counts) => so + counts[figure], 0);
+  return {
+    copy: sum("copy"),
+    copyNegatives: sum("copyNegatives"),
+    service: sum("service"),
+    snapshots: sum("snapshots"),
+  };
+}
 
-function count(operations: readonly Operation[], fault: Interval): Counts {
-  const counts = { operations: operations.length, duringFault: 0, answered: 0, negatives: 0, positives: 0 };
+type Counts = Omit<Result, keyof Plan | "verdict" | "milliseconds" | "problems">;
+
+function count(operations: readonly Operation[], fault: Interval) {
+  const counts = {
+    operations: operations.length,
+    duringFault: 0,
+    answered: 0,
+    negatives: 0,
+    positives: 0,
+    byGateways: 0,
+  };
   for (const operation of operations) {
     if (operation.from >= fault.from && operation.from < fault.to) counts.duringFault++;
     if (operation.answer !== undefined) counts.answered++;
-    if (operation.kind !== "check" || operation.answer === undefined) continue;
+    if (operation.kind !== "check") continue;
+    if (operation.gateway !== undefined) counts.byGateways++;
+    if (operation.answer === undefined) continue;
     for (const verdict of operation.answer.verdicts) {
       if (verdict === "not-blacklisted") counts.negatives++;
       if (verdict === "blacklisted") counts.positives++;
@@ -96,15 +149,20 @@ function count(operations: readonly Operation[], fault: Interval): Counts {
   return counts;
 }
 
-function shortfalls(counts: Counts): string[] {
-  const found = Object.entries(LEAST)
-    .filter(([name, least]) => counts[name as keyof typeof LEAST] < least)
-    .map(
-      ([name, least]) => `only ${counts[name as keyof typeof LEAST]} ${name}: at least ${least} are needed`,
-    );
+function shortfalls(counts: Counts, { keepsCopies }: { keepsCopies: boolean }): string[] {
+  const least: Partial<Counts> = keepsCopies ? { ...LEAST, ...LEAST_OF_COPIES } : LEAST;
+  const found = Object.entries(least)
+    .filter(([name, needed]) => counts[name as keyof Counts] < needed)
+    .map(([name, needed]) => `only ${counts[name as keyof Counts]} ${name}: at least ${needed} are needed`);
   if (counts.duringFault < counts.operations * SHARE_DURING_FAULT) {
     found.push(
       `only ${counts.duringFault} of ${counts.operations} operations began during the fault: at least a fifth is needed`,
+    );
+  }
+  const { fromCopies, fromService } = counts;
+  if (keepsCopies && fromCopies < (fromCopies + fromService) * SHARE_FROM_COPIES) {
+    found.push(
+      `gateways had only ${fromCopies} of ${fromCopies + fromService} answers from their copies: at least a fifth is needed`,
     );
   }
   return found;

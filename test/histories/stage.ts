@@ -3,6 +3,7 @@ import { until } from "../support/until.ts";
 import type { Choices } from "./choices.ts";
 import type { Cluster } from "./cluster.ts";
 import { now } from "./driver-clock.ts";
+import type { Gateway } from "./gateway.ts";
 import type { Freshness, Interval } from "./history.ts";
 import type { Keyring } from "./keyring.ts";
 import type { Recorder } from "./recorder.ts";
@@ -46,6 +47,17 @@ export class Stage {
     return this.choices.some(replicas, count);
   }
 
+  /** One or two gateways: the others go on answering. */
+  gatewayVictims(): Gateway[] {
+    return this.choices.some(this.cluster.gateways, this.choices.whole(1, 2));
+  }
+
+  /** A replica that keeps a gateway's copy, or those of several. */
+  async watchedReplica(): Promise<Replica> {
+    const number = await this.choices.pick(this.cluster.gateways).watched();
+    return this.cluster.replicas[number] as Replica;
+  }
+
   /** Lets the fault last for `ms`, and for as long as it takes until enough has been tried during it. */
   async hold(ms: number): Promise<void> {
     await delay(ms);
@@ -73,6 +85,23 @@ export class Stage {
         which < 0.6 ? { kind: "fresh" } : { kind: "max-staleness", ms: this.choices.whole(50, 200) };
       const jtis = [this.choices.pick(this.fillers.length > 0 && which < 0.3 ? this.fillers : recent)];
       return this.recorder.check(replica, jtis, { freshness, timeoutMs: INTERROGATION_TIMEOUT_MS });
+    });
+    await Promise.all(asked);
+  }
+
+  /** The same for a gateway. One that is paused answers when it goes on: before anything else, if it is asked before that. */
+  async interrogateGateway(gateway: Gateway): Promise<void> {
+    const { hot, old } = this.keyring;
+    const recent = [...old.slice(-30), ...hot];
+    const asked = Array.from({ length: INTERROGATION }, () => {
+      const which = this.choices.number();
+      const jti = this.choices.pick(this.fillers.length > 0 && which < 0.3 ? this.fillers : recent);
+      const maxStalenessMs = this.choices.whole(50, 300);
+      if (this.choices.chance(0.4)) return this.recorder.peek(gateway, jti, { maxStalenessMs });
+      const freshness: Freshness = this.choices.chance(0.6)
+        ? { kind: "fresh" }
+        : { kind: "max-staleness", ms: maxStalenessMs };
+      return this.recorder.ask(gateway, [jti], { freshness, timeoutMs: INTERROGATION_TIMEOUT_MS });
     });
     await Promise.all(asked);
   }

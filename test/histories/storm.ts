@@ -16,7 +16,7 @@ export interface StormOptions {
 }
 
 /**
- * Blacklists as fast as it is answered, new jtis each time, while each time other replicas are asked about some of them.
+ * Blacklists as fast as it is answered, new jtis each time, while each time replicas and gateways are asked about some of them.
  * Ends when the function returned is called.
  */
 export function startStorm(
@@ -42,7 +42,10 @@ export function startStorm(
         { timeoutMs: STORM_TIMEOUT_MS },
       );
       const check = () =>
-        recorder.check(choices.pick(cluster.replicas), choices.some(names, 2), { timeoutMs: 500 });
+        Promise.all([
+          recorder.check(choices.pick(cluster.replicas), choices.some(names, 2), { timeoutMs: 500 }),
+          recorder.ask(choices.pick(cluster.gateways), choices.some(names, 2), { timeoutMs: 500 }),
+        ]);
       const [{ answer }] = await Promise.all([write, check()]);
       fillers.push(...names);
       if (answer !== undefined) await check();

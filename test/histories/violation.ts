@@ -17,7 +17,11 @@ export function describeViolation({ rule, jti, operations }: Violation, began: I
 function describe(operation: Operation, jti: string | undefined, began: Instant): string {
   const time = `${(operation.from - began).toFixed(1)} to ${(operation.to - began).toFixed(1)} ms`;
   const said = operation.kind === "blacklist" ? ofBlacklist(operation, jti) : ofCheck(operation, jti);
-  return `${time}, replica ${operation.replica}, ${said}`;
+  const asked =
+    operation.kind === "check" && operation.gateway !== undefined
+      ? `gateway ${operation.gateway}`
+      : `replica ${operation.replica}`;
+  return `${time}, ${asked}, ${said}`;
 }
 
 function ofBlacklist(call: Operation & { kind: "blacklist" }, jti: string | undefined): string {
@@ -37,5 +41,5 @@ function ofCheck(call: Operation & { kind: "check" }, jti: string | undefined): 
         ? `at least ${freshness.revision}`
         : `at most ${freshness.ms} ms old`;
   const verdict = jti === undefined ? answer?.verdicts.join() : answer?.verdicts[call.jtis.indexOf(jti)];
-  return `check of ${call.jtis.length} jtis, ${wanted}: ${answer === undefined ? call.failure : `${verdict}, revision ${answer.revision}`}`;
+  return `check of ${call.jtis.length} jtis, ${wanted}: ${answer === undefined ? call.failure : answer.revision === "" ? verdict : `${verdict}, revision ${answer.revision}`}`;
 }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Choices } from "./choices.ts";
+import type { Gateway } from "./gateway.ts";
 import type { BlacklistCall, CheckCall, Freshness } from "./history.ts";
 import type { Keyring } from "./keyring.ts";
 import { longLife, shortLife } from "./lifetimes.ts";
@@ -7,22 +8,31 @@ import type { Recorder } from "./recorder.ts";
 import type { Replica } from "./replica.ts";
 
 const CLIENTS = 20;
+/** Of each gateway. */
+const GATEWAY_CLIENTS = 3;
 /** Calls that one client has open at most: behind a fault that answers nothing it still goes on. */
 const OPEN_CALLS = 10;
 /** The pace of a client, in milliseconds between its calls. */
 const PAUSE_MS = { from: 4, to: 20 };
 /** Most clients are in a hurry; some wait longer than the service's own time-outs, and see what comes of them. */
 const PATIENCE_MS = [100, 150, 250, 400, 400, 700, 1200, 3500];
+/** What the clients of the gateways take, the first one's the least: a gateway has itself proven as often as that needs. */
+const STALENESS_MS = [
+  { from: 50, to: 300 },
+  { from: 150, to: 1000 },
+  { from: 400, to: 2000 },
+];
 /** Revisions that are handed back: often the last one seen, sometimes one from long ago, or from before a crash. */
 const REVISIONS_KEPT = 5000;
 /** Checks that follow an acknowledged write at once. */
 const FOLLOW_UP_TIMEOUT_MS = 800;
 
-/** Many clients that check and blacklist few keys at random replicas, until told to stop. */
+/** Many clients that check and blacklist few keys at random replicas, and check them at gateways, until told to stop. */
 export class Workload {
   readonly #recorder: Recorder;
   readonly #keyring: Keyring;
   readonly #replicas: readonly Replica[];
+  readonly #gateways: readonly Gateway[];
   readonly #revisions: string[] = [];
   readonly #created = new Set<string>();
   readonly #followUps: Promise<unknown>[] = [];
@@ -33,14 +43,24 @@ export class Workload {
     recorder: Recorder;
     keyring: Keyring;
     replicas: readonly Replica[];
+    gateways: readonly Gateway[];
     choices: Choices;
   }) {
     this.#recorder = options.recorder;
     this.#keyring = options.keyring;
     this.#replicas = options.replicas;
-    this.#clients = Array.from({ length: CLIENTS }, (_, number) =>
-      this.#client(options.choices.for(`client ${number}`)),
+    this.#gateways = options.gateways;
+    const clients = Array.from({ length: CLIENTS }, (_, number) => {
+      const choices = options.choices.for(`client ${number}`);
+      return this.#client(choices, () => this.#step(choices));
+    });
+    const ofGateways = this.#gateways.flatMap((gateway) =>
+      Array.from({ length: GATEWAY_CLIENTS }, (_, number) => {
+        const choices = options.choices.for(`gateway ${gateway.index} client ${number}`);
+        return this.#client(choices, () => this.#gatewayStep(gateway, choices));
+      }),
     );
+    this.#clients = [...clients, ...ofGateways];
   }
 
   /** Resolves when every call has ended. */
@@ -50,10 +70,10 @@ export class Workload {
     await Promise.all(this.#followUps);
   }
 
-  async #client(choices: Choices): Promise<void> {
+  async #client(choices: Choices, step: () => Promise<void>): Promise<void> {
     const open = new Set<Promise<void>>();
     while (!this.#stopped) {
-      const call = this.#step(choices).finally(() => open.delete(call));
+      const call = step().finally(() => open.delete(call));
       open.add(call);
       if (open.size >= OPEN_CALLS) await Promise.race(open);
       await delay(choices.between(PAUSE_MS.from, PAUSE_MS.to));
@@ -70,6 +90,26 @@ export class Workload {
       const freshness = this.#freshness(choices);
       this.#seen(await this.#recorder.check(replica, this.#toCheck(choices), { freshness, timeoutMs }));
     }
+  }
+
+  async #gatewayStep(gateway: Gateway, choices: Choices): Promise<void> {
+    const jtis = this.#toCheck(choices);
+    const { from, to } = STALENESS_MS[gateway.index % STALENESS_MS.length] as { from: number; to: number };
+    const maxStalenessMs = choices.whole(from, to);
+    const which = choices.number();
+    if (which < 0.25) {
+      const seen = await this.#recorder.peek(gateway, jtis[0] as string, { maxStalenessMs });
+      if (seen !== undefined) this.#seen(seen);
+      return;
+    }
+    const freshness: Freshness =
+      which < 0.7
+        ? { kind: "fresh" }
+        : which < 0.95 || this.#revisions.length === 0
+          ? { kind: "max-staleness", ms: maxStalenessMs }
+          : { kind: "at-least", revision: choices.pick(this.#revisions.slice(-30)) };
+    const timeoutMs = choices.pick(PATIENCE_MS);
+    this.#seen(await this.#recorder.ask(gateway, jtis, { freshness, timeoutMs }));
   }
 
   #blacklist(replica: Replica, choices: Choices, timeoutMs: number): Promise<BlacklistCall> {
@@ -126,12 +166,15 @@ export class Workload {
         this.#recorder.check(replica, news, { freshness, timeoutMs: FOLLOW_UP_TIMEOUT_MS }),
       );
     }
+    for (const gateway of this.#gateways) {
+      this.#followUps.push(this.#recorder.ask(gateway, news, { timeoutMs: FOLLOW_UP_TIMEOUT_MS }));
+    }
   }
 
   /** What one has seen the others must see. */
-  #seen({ answer, jtis, replica: asked }: CheckCall): void {
+  #seen({ answer, jtis, replica: asked, gateway: askedGateway }: CheckCall): void {
     if (answer === undefined) return;
-    this.#remember(answer.revision);
+    if (answer.revision !== "") this.#remember(answer.revision);
     const news = jtis.filter(
       (jti, index) => answer.verdicts[index] === "blacklisted" && !this.#created.has(jti),
     );
@@ -140,6 +183,11 @@ export class Workload {
     for (const replica of this.#replicas) {
       if (replica.index !== asked) {
         this.#followUps.push(this.#recorder.check(replica, news, { timeoutMs: FOLLOW_UP_TIMEOUT_MS }));
+      }
+    }
+    for (const gateway of this.#gateways) {
+      if (gateway.index !== askedGateway) {
+        this.#followUps.push(this.#recorder.ask(gateway, news, { timeoutMs: FOLLOW_UP_TIMEOUT_MS }));
       }
     }
   }

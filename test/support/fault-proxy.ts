@@ -14,7 +14,7 @@ export class FaultProxy {
   latencyMs = 0;
   readonly counts = { accepted: 0, bytesToServer: 0, bytesToClient: 0 };
 
-  readonly #target: { host: string; port: number };
+  #target: { readonly host: string; readonly port: number };
   readonly #links = new Map<Socket, Socket>();
   #server: Server | undefined;
   #port = 0;
@@ -41,6 +41,11 @@ export class FaultProxy {
 
   get openConnections(): number {
     return this.#links.size;
+  }
+
+  /** New connections lead to this port from now on. */
+  aim(port: number): void {
+    this.#target = { ...this.#target, port };
   }
 
   /** The same URL, by way of the proxy. */

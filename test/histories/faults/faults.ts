@@ -1,5 +1,14 @@
 import { killAll, killDatabase, pauseAndKillDatabase, pauseDatabase } from "./database-faults.ts";
 import type { Fault } from "./fault.ts";
+import {
+  bootGateway,
+  gatewayBlackhole,
+  gatewayHoldBack,
+  gatewayLatency,
+  gatewayReset,
+  leftBehindGateway,
+  pauseGateway,
+} from "./gateway-faults.ts";
 import { blackhole, holdBack, latency, lostAnswers, reset } from "./network-faults.ts";
 import {
   bootInWriteStorm,
@@ -10,7 +19,8 @@ import {
 } from "./replica-faults.ts";
 import { killConnection, lockTimeout, readOnly } from "./session-faults.ts";
 import { extendStorm, pruneStorm } from "./storm-faults.ts";
-import { undoneCommits } from "./undone-commits.ts";
+import { forgottenCommits, undoneCommits } from "./undone-commits.ts";
+import { killWatchedReplica, pauseWatchedReplica, resumeInPruneStorm } from "./watched-replica-faults.ts";
 
 /** Every kind of fault, by the name that `--fault` takes. Their order is that of the seeds. */
 export const FAULTS = {
@@ -34,6 +44,17 @@ export const FAULTS = {
   "read-only": readOnly,
   "prune-storm": pruneStorm,
   "extend-storm": extendStorm,
+  "gateway-reset": gatewayReset,
+  "gateway-blackhole": gatewayBlackhole,
+  "gateway-latency": gatewayLatency,
+  "gateway-hold-back": gatewayHoldBack,
+  "pause-gateway": pauseGateway,
+  "boot-gateway": bootGateway,
+  "left-behind-gateway": leftBehindGateway,
+  "kill-watched-replica": killWatchedReplica,
+  "pause-watched-replica": pauseWatchedReplica,
+  "resume-in-prune-storm": resumeInPruneStorm,
+  "forgotten-commits": forgottenCommits,
 } as const satisfies Record<string, Fault>;
 
 export type FaultName = keyof typeof FAULTS;

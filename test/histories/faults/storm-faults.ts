@@ -11,6 +11,13 @@ const TIMEOUT_MS = 2000;
 
 /** Several clients prune what runs out all the time, while others blacklist the same jtis again, at the moment they run out. */
 export async function pruneStorm(stage: Stage): Promise<void> {
+  const stop = startPruning(stage);
+  await stage.hold(stage.choices.between(500, 1000));
+  await stop();
+}
+
+/** Ends, and resolves when every call has ended, when the function returned is called. */
+export function startPruning(stage: Stage): () => Promise<void> {
   const { choices, cluster, keyring } = stage;
   let over = false;
 
@@ -42,9 +49,10 @@ export async function pruneStorm(stage: Stage): Promise<void> {
     ...[0, 1, 2, 3].map((number) => pruner(choices.for(`pruner ${number}`))),
     ...[0, 1, 2, 3, 4, 5].map(renewer),
   ];
-  await stage.hold(choices.between(500, 1000));
-  over = true;
-  await Promise.all([stop(), ...clients]);
+  return async () => {
+    over = true;
+    await Promise.all([stop(), ...clients]);
+  };
 }
 
 /** Entries that run out, and are created anew, extended or pruned in the same instant, by several at once. */
@@ -63,6 +71,7 @@ async function renew(stage: Stage, jtis: readonly string[], choices: Choices): P
     choices.some(cluster.replicas, 2).map(async (replica) => {
       await write(replica, longLife(choices));
       await recorder.check(choices.pick(cluster.replicas), jtis, { timeoutMs: TIMEOUT_MS });
+      await recorder.ask(choices.pick(cluster.gateways), jtis, { timeoutMs: TIMEOUT_MS });
     }),
   );
   // Whoever comes a moment later must find it there.

@@ -3,15 +3,20 @@ import { systemClock } from "../../../src/clock.ts";
 import type { EpochMs, Jti } from "../../../src/entry.ts";
 import { parseDatabaseUrl } from "../../../src/store/database-url.ts";
 import { openStore } from "../../../src/store/open-store.ts";
+import { until } from "../../support/until.ts";
 import { now } from "../driver-clock.ts";
+import type { Operation } from "../history.ts";
 import { LEEWAY_MS } from "../leeway.ts";
 import { longLife } from "../lifetimes.ts";
+import { numberOf } from "../revisions.ts";
 import type { Stage } from "../stage.ts";
 
 /** How a commit on its way to the database begins to be recognised. */
 const COMMIT = "UPDATE blacklist_state SET revision";
 /** After this long whoever had the lock before has been answered. */
 const SETTLED_MS = 150;
+const SEEN_MS = 500;
+const AGAIN_TIMEOUT_MS = 15_000;
 
 /**
  * A crash that undoes commits which every replica has seen, as a slow disk makes it: MariaDB without a binary log shows a commit to others
@@ -21,17 +26,58 @@ const SETTLED_MS = 150;
  */
 export async function undoneCommits(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;
-  for (const { proxy } of cluster.replicas) proxy.onClientData = (chunk) => !chunk.includes(COMMIT);
-  if (!cluster.binaryLog) await deferFlushes(stage);
-  await commitUnseen(stage, choices.between(60, 200));
-  await stage.killDatabase();
+  await undo(stage, { seenByGateways: false });
   const late = choices.some(cluster.replicas, choices.whole(0, 2));
-  for (const { proxy } of cluster.replicas) proxy.onClientData = undefined;
   for (const { proxy } of late) proxy.refuse();
   await cluster.server.restart();
   await stage.hold(choices.between(50, 800));
   await Promise.all(late.map(({ proxy }) => proxy.heal()));
   await stage.hold(choices.between(50, 300));
+}
+
+/**
+ * The same, and every replica is killed together with the database: only the gateways have seen what is undone. They are kept away
+ * until its numbers are given out again, and then want to go on from there.
+ */
+export async function forgottenCommits(stage: Stage): Promise<void> {
+  const { choices, cluster } = stage;
+  const undone = await undo(stage, { seenByGateways: true });
+  for (const { entrances } of cluster.gateways) for (const entrance of entrances) entrance.reset();
+  await Promise.all(cluster.replicas.map((replica) => replica.kill()));
+  await cluster.server.restart();
+  await Promise.all(cluster.replicas.map((replica) => replica.launch()));
+  await stage.hold(choices.between(0, 300));
+  await until(() => stage.recorder.operations.some((call) => isPast(call, undone)), {
+    withinMs: AGAIN_TIMEOUT_MS,
+    what: "the numbers of undone commits are given out again",
+  });
+  await Promise.all(cluster.gateways.map((gateway) => gateway.heal()));
+  for (let round = 0; round < 3; round++) {
+    await Promise.all(cluster.gateways.map((gateway) => stage.interrogateGateway(gateway)));
+  }
+}
+
+function isPast(call: Operation, number: number): boolean {
+  return call.kind === "blacklist" && call.answer !== undefined && numberOf(call.answer.revision) > number;
+}
+
+/** Lets everybody see commits, and kills the database so that they have never been. Resolves to the number of the last. */
+async function undo(stage: Stage, { seenByGateways }: { seenByGateways: boolean }): Promise<number> {
+  const { choices, cluster } = stage;
+  for (const { proxy } of cluster.replicas) proxy.onClientData = (chunk) => !chunk.includes(COMMIT);
+  if (!cluster.binaryLog) await deferFlushes(stage);
+  const last = await commitUnseen(stage, choices.between(60, 200));
+  if (seenByGateways) {
+    const isSeen = async () => {
+      const seen = await Promise.all(cluster.gateways.map((gateway) => gateway.peek(last.jti, 1)));
+      return seen.some(({ verdicts }) => verdicts?.[0] === "blacklisted");
+    };
+    // Not much longer: what is committed is flushed within a second.
+    await until(isSeen, { withinMs: SEEN_MS, what: "a gateway has seen the last commit" }).catch(() => {});
+  }
+  await stage.killDatabase();
+  for (const { proxy } of cluster.replicas) proxy.onClientData = undefined;
+  return last.number;
 }
 
 /** From now on a commit is flushed within a second, not before it is answered. */
@@ -45,24 +91,42 @@ async function deferFlushes({ cluster }: Stage): Promise<void> {
   });
 }
 
-/** Blacklists keys past all replicas, which see it happen, and tells nobody the outcome. */
-async function commitUnseen({ choices, cluster, keyring, recorder }: Stage, forMs: number): Promise<void> {
+/**
+ * Blacklists keys past all replicas, which see it happen, and tells nobody the outcome. Resolves to the last, which was
+ * not there before, and to the number of its commit.
+ */
+async function commitUnseen(
+  { choices, cluster, keyring, recorder, fillers }: Stage,
+  forMs: number,
+): Promise<{ readonly jti: string; readonly number: number }> {
   const store = openStore(parseDatabaseUrl(cluster.databaseUrl), { clock: systemClock, leewayMs: LEEWAY_MS });
-  const giveUpAt = performance.now() + forMs;
-  try {
-    while (performance.now() < giveUpAt) {
-      const jti = choices.pick([...keyring.hot, ...keyring.upcoming]);
-      const validUntil = longLife(choices);
-      const from = now();
-      const entry = {
-        jti: jti as Jti,
-        expiresAt: (validUntil - LEEWAY_MS) as EpochMs,
-        reason: "",
-        revokedBy: "",
-      };
-      await store.write([entry], { now: systemClock.now(), leewayMs: LEEWAY_MS });
+
+  async function commit(jti: string): Promise<number | undefined> {
+    const validUntil = longLife(choices);
+    const from = now();
+    const entry = {
+      jti: jti as Jti,
+      expiresAt: (validUntil - LEEWAY_MS) as EpochMs,
+      reason: "",
+      revokedBy: "",
+    };
+    try {
+      const written = await store.write([entry], { now: systemClock.now(), leewayMs: LEEWAY_MS });
+      return written.revision.number;
+    } catch {
+      // A machine that has too much to do: it may have happened or not, as for everybody else.
+      return undefined;
+    } finally {
       recorder.noteUnanswered([{ jti, validUntil }], { from, to: now() });
     }
+  }
+
+  const giveUpAt = performance.now() + forMs;
+  const jti = `${keyring.key(0)}/unseen`;
+  fillers.push(jti);
+  try {
+    while (performance.now() < giveUpAt) await commit(choices.pick([...keyring.hot, ...keyring.upcoming]));
+    return { jti, number: (await commit(jti)) ?? 0 };
   } finally {
     await store.close();
   }

@@ -1,0 +1,153 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { FaultProxy } from "../../support/fault-proxy.ts";
+import type { Gateway } from "../gateway.ts";
+import type { Stage } from "../stage.ts";
+import { startStorm } from "../storm.ts";
+
+const DIRECTIONS = ["both", "toServer", "toClient"] as const;
+
+function entrancesOf(gateways: readonly Gateway[]): FaultProxy[] {
+  return gateways.flatMap(({ entrances }) => entrances);
+}
+
+async function heal(gateways: readonly Gateway[]): Promise<void> {
+  await Promise.all(gateways.map((gateway) => gateway.heal()));
+}
+
+/** Connections between gateways and replicas are reset, again and again: each time a copy has to go on where it was. */
+export async function gatewayReset(stage: Stage): Promise<void> {
+  const { choices } = stage;
+  const victims = stage.gatewayVictims();
+  for (let round = choices.whole(4, 10); round > 0; round--) {
+    for (const entrance of entrancesOf(victims)) entrance.cut();
+    await delay(choices.between(20, 250));
+  }
+  if (choices.chance(0.3)) for (const entrance of entrancesOf(victims)) entrance.reset();
+  await stage.hold(choices.between(50, 500));
+  await heal(victims);
+  await Promise.all(victims.map((gateway) => stage.interrogateGateway(gateway)));
+}
+
+/** Bytes between gateways and replicas are lost, one way or both. A connection that lost some is reset in the end, or stays half-open. */
+export async function gatewayBlackhole(stage: Stage): Promise<void> {
+  const { choices } = stage;
+  const victims = stage.gatewayVictims();
+  const direction = choices.pick(DIRECTIONS);
+  for (const entrance of entrancesOf(victims)) entrance.blackhole(direction);
+  await stage.hold(choices.pick([150, 500, 1000, 2500, 3500]) * choices.between(0.8, 1.2));
+  await Promise.all(victims.map((gateway) => stage.interrogateGateway(gateway)));
+  await heal(victims);
+  // Half-open ones are found by a sign of life that is missing, which takes long.
+  if (choices.chance(0.8)) for (const entrance of entrancesOf(victims)) entrance.cut();
+}
+
+/**
+ * Every packet between gateways and replicas takes longer: changes and proofs are late, and later than one another. Often more is
+ * written than such a way takes.
+ */
+export async function gatewayLatency(stage: Stage): Promise<void> {
+  const { choices } = stage;
+  const victims = stage.gatewayVictims();
+  for (const entrance of entrancesOf(victims)) {
+    entrance.latencyMs = choices.pick([20, 60, 150, 350]) * choices.between(0.8, 1.2);
+  }
+  const stop = choices.chance(0.5)
+    ? startStorm(stage, { clients: 2, tokens: choices.whole(100, 400), through: stage.cluster.replicas })
+    : undefined;
+  try {
+    await stage.hold(choices.between(500, 1500));
+  } finally {
+    await stop?.();
+  }
+  await heal(victims);
+}
+
+/** Changes, proofs, or what asks for them, wait and arrive all at once: what a proof says may be old by then. */
+export async function gatewayHoldBack(stage: Stage): Promise<void> {
+  const { choices } = stage;
+  const victims = stage.gatewayVictims();
+  for (let round = choices.whole(1, 3); round > 0; round--) {
+    const direction = choices.pick(DIRECTIONS);
+    for (const entrance of entrancesOf(victims)) entrance.hold(direction);
+    await stage.hold(choices.pick([150, 400, 900, 1700]) * choices.between(0.8, 1.2));
+    await heal(victims);
+    // For a while: what was held arrives in between.
+    for (let times = 0; times < 3; times++) {
+      await Promise.all(victims.map((gateway) => stage.interrogateGateway(gateway)));
+    }
+  }
+}
+
+/** SIGSTOP of gateways, mostly for longer than what they take for fresh enough. They are asked at the moment they go on. */
+export async function pauseGateway(stage: Stage): Promise<void> {
+  const { choices } = stage;
+  const victims = stage.gatewayVictims();
+  for (let round = choices.whole(1, 3); round > 0; round--) {
+    for (const gateway of victims) gateway.pause();
+    const asked: Promise<void>[] = [];
+    try {
+      await stage.hold(choices.pick([100, 300, 700, 1500, 3500]) * choices.between(0.8, 1.2));
+      asked.push(...victims.map((gateway) => stage.interrogateGateway(gateway)));
+    } finally {
+      for (const gateway of victims) gateway.resume();
+    }
+    await Promise.all(asked);
+  }
+}
+
+/** A gateway is killed, and fills a new copy while all replicas write as much as they can. It is asked all the while. */
+export async function bootGateway(stage: Stage): Promise<void> {
+  const { choices, cluster } = stage;
+  const victims = stage.gatewayVictims();
+  const stop = startStorm(stage, {
+    clients: 4,
+    tokens: choices.whole(50, 500),
+    through: cluster.replicas,
+  });
+  try {
+    await delay(choices.between(50, 300));
+    await Promise.all(
+      victims.map(async (gateway) => {
+        await gateway.kill();
+        await gateway.launch();
+        for (let round = 0; round < 5; round++) await stage.interrogateGateway(gateway);
+      }),
+    );
+    await stage.hold(choices.between(100, 400));
+  } finally {
+    await stop();
+  }
+}
+
+/**
+ * Gateways are cut off while much is written and every replica is restarted: what they lack is in no replica's log, and they have to
+ * begin anew, with what they know.
+ */
+export async function leftBehindGateway(stage: Stage): Promise<void> {
+  const { choices, cluster } = stage;
+  const victims = stage.gatewayVictims();
+  for (const entrance of entrancesOf(victims)) {
+    entrance.refuse();
+    entrance.cut();
+  }
+  const stop = startStorm(stage, {
+    clients: 4,
+    tokens: choices.whole(100, 500),
+    through: cluster.replicas,
+  });
+  try {
+    await stage.hold(choices.between(200, 600));
+    await Promise.all(
+      cluster.replicas.map(async (replica) => {
+        await replica.kill();
+        await replica.launch();
+      }),
+    );
+  } finally {
+    await stop();
+  }
+  await heal(victims);
+  for (let round = 0; round < 3; round++) {
+    await Promise.all(victims.map((gateway) => stage.interrogateGateway(gateway)));
+  }
+}
