@@ -83,8 +83,8 @@ export const ANSWERS_A_TURN_MICROS = 5000;
 /** Changes kept for those who hold copies, and entries in them (24 bytes each): who was away for less than these goes on from there. */
 export const MAX_LOGGED_CHANGES = 20_000;
 export const MAX_LOGGED_ENTRIES = 200_000;
-/** Entries of several changes that go out to a copy as one message: as many as the largest change has. */
-export const MAX_ENTRIES_TOGETHER = 2500;
+/** Entries of one message to a copy: as many as the largest change has, and taken over within a millisecond. */
+export const MAX_ENTRIES_A_MESSAGE = 2500;
 /** Commits before the index was loaded that are logged too, if they are few rows: copies outlive a replica that is restarted. */
 export const LOGGED_BEFORE_LOAD = [1000, 100, 10] as const;
 /** How soon after a read the next one goes out while anybody keeps a copy: how late a copy is, at most, beside the way there. */
@@ -215,7 +215,7 @@ export const MAX_REPEAT_MS = 500;
 export const RECONNECT_MS = 100;
 export const MAX_RECONNECT_MS = 2000;
 /** A connection that carries nothing is asked for a sign of life so often, and given up without one after so long. */
-export const KEEPALIVE_MS = 20_000;
-export const KEEPALIVE_TIMEOUT_MS = 5000;
+export const KEEPALIVE_MS = 5000;
+export const KEEPALIVE_TIMEOUT_MS = 3000;
 /** How often a client that cannot answer checks says so in its log. */
 export const CLIENT_LOG_INTERVAL_MS = 10_000;

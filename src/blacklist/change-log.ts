@@ -1,4 +1,4 @@
-import { MAX_ENTRIES_TOGETHER, MAX_LOGGED_CHANGES, MAX_LOGGED_ENTRIES } from "../limits.ts";
+import { MAX_ENTRIES_A_MESSAGE, MAX_LOGGED_CHANGES, MAX_LOGGED_ENTRIES } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { type Columns, ColumnsBuilder, UNTIL_BYTES } from "../token-index/columns.ts";
 
@@ -103,7 +103,7 @@ export class ChangeLog {
     let next = from + 1;
     for (let size = sizeOf(first); next < end; next++) {
       size += sizeOf(this.#changes[next - this.#first] as Change);
-      if (size > MAX_ENTRIES_TOGETHER) break;
+      if (size > MAX_ENTRIES_A_MESSAGE) break;
     }
     if (next === from + 1) return { change: first, from, next };
     if (this.#together?.from !== from || this.#together.next !== next) {

@@ -1,8 +1,9 @@
 import type { KnownCaller } from "../caller.ts";
 import type { EpochMs } from "../entry.ts";
 import { invalidRequest, type Reason, ServiceError } from "../errors.ts";
+import { MAX_ENTRIES_A_MESSAGE } from "../limits.ts";
 import type { Revision } from "../revision.ts";
-import { type Columns, ColumnsBuilder } from "../token-index/columns.ts";
+import { type Columns, ColumnsBuilder, inParts } from "../token-index/columns.ts";
 import { LAST_PLACE } from "../token-index/token-index.ts";
 import type { Change, ChangeLog } from "./change-log.ts";
 import { NO_INDEX } from "./doubt.ts";
@@ -48,7 +49,9 @@ interface Snapshot {
   revision: Revision;
   /** As {@link Follower.visit} counts. */
   place: number;
-  /** As large as a part: it goes when the snapshot has been sent. */
+  /** Of the place before, what is still to be sent. */
+  rest: Columns[];
+  /** As large as a place has entries: it goes when the snapshot has been sent. */
   readonly entries: ColumnsBuilder;
 }
 
@@ -126,7 +129,8 @@ export class Subscription {
     if (this.#epoch !== changeLog.epoch) this.#disown();
     this.#epoch = changeLog.epoch;
     this.#opened = false;
-    this.#snapshot = { revision: follower.applied, place: 0, entries: new ColumnsBuilder() };
+    const entries = new ColumnsBuilder();
+    this.#snapshot = { revision: follower.applied, place: 0, rest: [], entries };
   }
 
   /** What was proven of another index is not said of this one. */
@@ -150,6 +154,19 @@ export class Subscription {
       snapshot.revision = follower.applied;
       this.#next = changeLog.end;
     }
+    if (snapshot.rest.length === 0) this.#visit(snapshot);
+    const columns = snapshot.rest.shift() as Columns;
+    if (snapshot.place < LAST_PLACE || snapshot.rest.length > 0) {
+      return { kind: "part", columns, revision: undefined };
+    }
+    this.#snapshot = undefined;
+    feed.endSnapshot(this);
+    return { kind: "part", columns, revision: snapshot.revision };
+  }
+
+  /** Gets what stands at the next place. */
+  #visit(snapshot: Snapshot): void {
+    const { feed, follower } = this.#options;
     const { leewayMs } = feed;
     // Read once: there are thousands of entries.
     const now = feed.now();
@@ -157,16 +174,7 @@ export class Subscription {
       const until = expiresAt + leewayMs;
       if (until > now) snapshot.entries.add(print, until);
     });
-    const isLast = snapshot.place === LAST_PLACE;
-    if (isLast) {
-      this.#snapshot = undefined;
-      feed.endSnapshot(this);
-    }
-    return {
-      kind: "part",
-      columns: snapshot.entries.take(),
-      revision: isLast ? snapshot.revision : undefined,
-    };
+    snapshot.rest = [...inParts(snapshot.entries.take(), MAX_ENTRIES_A_MESSAGE)];
   }
 
   /** Who asks while a read is under way shares the next one. */

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { ChangeLog } from "../../src/blacklist/change-log.ts";
-import { MAX_ENTRIES_TOGETHER, MAX_LOGGED_CHANGES, MAX_LOGGED_ENTRIES } from "../../src/limits.ts";
+import { MAX_ENTRIES_A_MESSAGE, MAX_LOGGED_CHANGES, MAX_LOGGED_ENTRIES } from "../../src/limits.ts";
 import { eachOf } from "../../src/token-index/columns.ts";
 
 const revision = (number: number) => ({ number, stamp: number.toString(16).padStart(16, "0") });
@@ -203,7 +203,7 @@ describe("the change log", () => {
     });
 
     it("as many as a message may hold, and a larger one alone", () => {
-      const numbers = Array.from({ length: MAX_ENTRIES_TOGETHER - 1 }, (_, at) => at);
+      const numbers = Array.from({ length: MAX_ENTRIES_A_MESSAGE - 1 }, (_, at) => at);
       change(numbers, 1);
       change([1], 2);
       change([1], 3);

@@ -1,4 +1,3 @@
-import { setImmediate as turn } from "node:timers/promises";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Client, ClientDuplexStream, Metadata, ServiceError } from "@grpc/grpc-js";
 import {
@@ -9,14 +8,11 @@ import {
   type WatchResponse_Entries,
 } from "../../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { methodDefinition } from "../../grpc/service-definition.ts";
-import { eachOf, inParts } from "../../token-index/columns.ts";
+import { eachOf } from "../../token-index/columns.ts";
 import { HASH } from "../../token-index/hash.ts";
 import { ClientError, malformedAnswer } from "../client-error.ts";
 import { clientError } from "../error-details.ts";
 import type { CopyCursor } from "./copy.ts";
-
-/** Entries that are put into a copy in one turn of the event loop: two milliseconds of it. */
-const ENTRIES_A_TURN = 2500;
 
 /** What a stream tells, in the order in which it arrives. */
 export interface WatchListener {
@@ -58,7 +54,7 @@ export class WatchStream {
       responseDeserialize as (bytes: Buffer) => WatchResponse,
       metadata,
     );
-    this.#call.on("data", (response: WatchResponse) => void this.#receive(response));
+    this.#call.on("data", (response: WatchResponse) => this.#receive(response));
     this.#call.on("error", (error: ServiceError) => this.#end(clientError(error)));
     this.#call.on("end", () => this.#end(new ClientError("UNAVAILABLE", "the service has ended the stream")));
     const { revision = "", key = new Uint8Array() } = cursor ?? {};
@@ -79,7 +75,7 @@ export class WatchStream {
     if (!this.#isOver) this.#call.write({ request } as unknown as WatchRequest);
   }
 
-  async #receive({ time, response }: WatchResponse): Promise<void> {
+  #receive({ time, response }: WatchResponse): void {
     if (this.#isOver) return;
     try {
       if (time === undefined) throw malformedAnswer("the service's message has no time");
@@ -97,7 +93,7 @@ export class WatchStream {
           return;
         case "entries":
           if (!this.#isOpened) throw malformedAnswer("the service has sent entries of nothing");
-          await this.#takeEntries(response.value);
+          this.#takeEntries(response.value);
           return;
         case "synced":
           this.#listener.onSynced(response.value.id);
@@ -125,17 +121,9 @@ export class WatchStream {
     }
   }
 
-  /** Whoever asks questions meanwhile need not wait for ten thousand entries. */
-  async #takeEntries({ fingerprints, until, revision }: WatchResponse_Entries): Promise<void> {
-    const parts = [...inParts({ fingerprints, until }, ENTRIES_A_TURN)];
-    if (parts.length > 1) this.#call.pause();
-    for (const [index, part] of parts.entries()) {
-      if (index > 0) await turn();
-      if (this.#isOver) return;
-      eachOf(part, (print, time) => this.#listener.onEntry(print, time));
-    }
+  #takeEntries({ fingerprints, until, revision }: WatchResponse_Entries): void {
+    eachOf({ fingerprints, until }, (print, time) => this.#listener.onEntry(print, time));
     if (revision !== "") this.#listener.onRevision(revision);
-    if (parts.length > 1) this.#call.resume();
   }
 
   #end(error: ClientError): void {

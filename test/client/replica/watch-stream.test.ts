@@ -107,7 +107,7 @@ describe("WatchStream", () => {
     ]);
   });
 
-  it("tells everything in its order, also what needs several turns of the event loop", async () => {
+  it("tells everything in its order, however much it is", async () => {
     const count = 12_345;
     await hear(
       { time: TIME, response: OPENED },
