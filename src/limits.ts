@@ -93,7 +93,7 @@ export const WATCH_READ_MS = 8;
 export const FAILED_WATCH_READ_MS = 100;
 /** Streams of Watch at once, until the last byte of each has gone; one costs some 80 kB, most of it HTTP/2's. */
 export const MAX_WATCHES = 10_000;
-/** Snapshots sent at once. The others wait: each has a few hundred kB under way, and takes the processor from the checks. */
+/** Snapshots sent at once. The others wait: each has some 300 kB under way, and takes the processor from the checks. */
 export const MAX_SNAPSHOTS = 8;
 /** Who has a turn and takes nothing for so long gives it up, if others wait. */
 export const SNAPSHOT_TURN_MS = 2000;
