@@ -8,6 +8,7 @@ import type { Subscription } from "../blacklist/subscription.ts";
 import type { KnownCaller } from "../caller.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
 import { MAX_WATCH_STALL_MS, MAX_WATCH_UNSENT_BYTES, WATCH_HEARTBEAT_MS } from "../limits.ts";
+import type { MethodCalls } from "../metrics/call-metrics.ts";
 import { NOBODY, type Principal } from "../principal.ts";
 import { logCall } from "./call-log.ts";
 import { refused } from "./calls.ts";
@@ -19,6 +20,8 @@ import { readStart, type WatchMessages } from "./watch-messages.ts";
 interface Options extends CallEnvironment {
   readonly feed: Feed | undefined;
   readonly messages: WatchMessages;
+  /** Where streams are counted. */
+  readonly count: MethodCalls;
   readonly onEnd: () => void;
 }
 
@@ -43,6 +46,7 @@ export class WatchCall implements KnownCaller, Credentials {
     this.#call = call;
     this.#options = options;
     this.#began = this.#sentAt = this.#movedAt = options.clock.monotonic();
+    options.count.begin();
   }
 
   run(): void {
@@ -169,13 +173,15 @@ export class WatchCall implements KnownCaller, Credentials {
     this.gone = true;
     this.#cancelTick();
     this.#subscription?.close();
-    const { clock, log, onEnd } = this.#options;
+    const { clock, count, log, onEnd } = this.#options;
     onEnd();
+    const milliseconds = clock.monotonic() - this.#began;
+    count.end(code, milliseconds / 1000);
     const ended = {
       method: "Watch",
       code,
       failure,
-      milliseconds: clock.monotonic() - this.#began,
+      milliseconds,
       caller: this.principal.name,
       peer: () => this.#call.getPeer(),
     };

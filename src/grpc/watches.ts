@@ -1,7 +1,9 @@
 import type { handleBidiStreamingCall } from "@grpc/grpc-js";
-import type { WatchRequest } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { TokenBlacklist, type WatchRequest } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { Feed } from "../blacklist/feed.ts";
 import { ServiceError } from "../errors.ts";
+import type { MethodCalls } from "../metrics/call-metrics.ts";
+import { methodDefinition } from "./service-definition.ts";
 import type { CallEnvironment } from "./unary.ts";
 import { WatchCall } from "./watch-call.ts";
 import { WatchMessages } from "./watch-messages.ts";
@@ -11,12 +13,14 @@ export class Watches {
   readonly #feed: Feed | undefined;
   readonly #environment: CallEnvironment;
   readonly #messages: WatchMessages;
+  readonly #count: MethodCalls;
   readonly #open = new Set<WatchCall>();
 
   /** Without a `feed` there is nothing to watch: every stream is NOT_FRESH. */
   constructor(feed: Feed | undefined, environment: CallEnvironment) {
     this.#feed = feed;
     this.#environment = environment;
+    this.#count = environment.metrics.calls.of(methodDefinition(TokenBlacklist.method.watch));
     this.#messages = new WatchMessages(() => (feed ?? environment.clock).now());
   }
 
@@ -26,6 +30,7 @@ export class Watches {
       ...this.#environment,
       feed: this.#feed,
       messages: this.#messages,
+      count: this.#count,
       onEnd: () => this.#open.delete(watch),
     });
     this.#open.add(watch);
