@@ -252,7 +252,6 @@ export class Follower {
     this.#tail.changes(this.#position, this.#seen).then(
       (changes) => {
         this.#reading = false;
-        this.#observe(endOf(changes), { waiting: group.length, sentAt });
         this.#arrived(changes, group, sentAt);
       },
       (error: unknown) => {
@@ -273,6 +272,7 @@ export class Follower {
   }
 
   #arrived(changes: Changes, group: readonly Waiter[], sentAt: Instant): void {
+    this.#observe(endOf(changes), { waiting: group.length, sentAt });
     this.#options.clocks.observe(changes.clock, sentAt.wall as EpochMs);
     if (!changes.intact) {
       this.#rebuild(group);

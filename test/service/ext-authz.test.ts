@@ -198,7 +198,8 @@ describe("Envoy's question", () => {
     await told(vouched("canary-jti\0"));
     expect(running.logText()).not.to.match(/canary|eyJ/);
     const lines = (await (await fetch(`${running.adminUrl}/metrics`)).text()).split("\n");
-    const isRuling = (line: string) => line.startsWith("tokenblacklist_rulings_total") && !line.endsWith(" 0");
+    const isRuling = (line: string) =>
+      line.startsWith("tokenblacklist_rulings_total") && !line.endsWith(" 0");
     expect(lines.filter(isRuling)).to.deep.equal([
       'tokenblacklist_rulings_total{asked_by="ext_authz",ruling="pass"} 2',
       'tokenblacklist_rulings_total{asked_by="ext_authz",ruling="no-token"} 1',
