@@ -22,9 +22,9 @@ export class PruneBacklog {
     this.#options = options;
   }
 
-  /** For how long the entry has waited that has done so longest, as of the last look; 0 where there is none, NaN before the first. */
-  get oldestMs(): number {
-    if (this.#since === undefined) return Number.NaN;
+  /** For how long the entry has waited that has done so longest, as of the last look; 0 where there is none, undefined before the first. */
+  get oldestMs(): number | undefined {
+    if (this.#since === undefined) return undefined;
     return this.#since === null ? 0 : Math.max(0, this.#options.clock.now() - this.#since);
   }
 

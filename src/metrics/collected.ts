@@ -8,13 +8,15 @@ interface Named {
   readonly help: string;
 }
 
-/** Adds a gauge. */
-export function gauge(registers: Registry[], { value, ...named }: Named & { value: () => number }): void {
+/** Adds a gauge; while `value` is undefined it is absent. */
+export function gauge(registers: Registry[], { value, ...named }: Named & { value: () => number | undefined }): void {
   new Gauge({
     ...named,
     registers,
     collect() {
-      this.set(value());
+      const now = value();
+      if (now === undefined) this.remove();
+      else this.set(now);
     },
   });
 }

@@ -161,18 +161,18 @@ export class DomainMetrics implements Observer {
     });
     gauge(registers, {
       name: "tokenblacklist_prune_last_run_success",
-      help: "1 where the schedule's last run ended well, 0 where it failed; NaN before the first.",
-      value: () => (this.#lastPrune === undefined ? Number.NaN : Number(this.#lastPrune.succeeded)),
+      help: "1 where the schedule's last run ended well, 0 where it failed; absent before the first.",
+      value: () => this.#lastPrune && Number(this.#lastPrune.succeeded),
     });
     gauge(registers, {
       name: "tokenblacklist_prune_last_run_timestamp_seconds",
-      help: "When the schedule's last run ended, in seconds since 1970; NaN before the first.",
-      value: () => (this.#lastPrune?.at ?? Number.NaN) / 1000,
+      help: "When the schedule's last run ended, in seconds since 1970; absent before the first.",
+      value: () => this.#lastPrune && this.#lastPrune.at / 1000,
     });
     gauge(registers, {
       name: "tokenblacklist_prune_last_success_timestamp_seconds",
-      help: "When the schedule's last run ended that went well, in seconds since 1970; NaN before the first.",
-      value: () => (this.#lastSuccess ?? Number.NaN) / 1000,
+      help: "When the schedule's last run ended that went well, in seconds since 1970; absent before the first.",
+      value: () => this.#lastSuccess && this.#lastSuccess / 1000,
     });
   }
 }

@@ -9,7 +9,7 @@ export interface State {
   serving(): Serving;
   readonly store: { readonly poolUse: PoolUse };
   readonly clocks: { readonly skewMs: number };
-  readonly backlog: { readonly oldestMs: number };
+  readonly backlog: { readonly oldestMs: number | undefined };
   readonly keys: { readonly unreadable: number };
   /** Absent where the index is off. */
   readonly index: IndexState | undefined;
@@ -52,8 +52,11 @@ export function registerState(registers: Registry[], { index, feed, ...state }: 
   });
   gauge(registers, {
     name: "tokenblacklist_prune_oldest_seconds",
-    help: "For how long the entry that has waited longest could have been pruned, looked up once a minute; 0 where none waits, NaN where it is not known yet.",
-    value: () => state.backlog.oldestMs / 1000,
+    help: "For how long the entry that has waited longest could have been pruned, looked up once a minute; 0 where none waits, absent where it is not known yet.",
+    value() {
+      const { oldestMs } = state.backlog;
+      return oldestMs && oldestMs / 1000;
+    },
   });
   gauge(registers, {
     name: "tokenblacklist_key_sets_unreadable",
