@@ -64,7 +64,8 @@ export class WatchCall implements KnownCaller, Credentials {
       if (this.gone) return;
       this.#tick();
       this.#call.on("data", (request: WatchRequest) => this.#attempt(() => this.#receive(request)));
-      this.#call.once("end", () => this.#close());
+      // A stream that was cancelled ends too, and says that it was in the same turn.
+      this.#call.once("end", () => setImmediate(() => this.#close()));
     });
   }
 

@@ -9,7 +9,10 @@ interface Named {
 }
 
 /** Adds a gauge; while `value` is undefined it is absent. */
-export function gauge(registers: Registry[], { value, ...named }: Named & { value: () => number | undefined }): void {
+export function gauge(
+  registers: Registry[],
+  { value, ...named }: Named & { value: () => number | undefined },
+): void {
   new Gauge({
     ...named,
     registers,
