@@ -3,3 +3,19 @@
  * nothing for certain.
  */
 export type Serving = "everything" | "positives" | "nothing";
+
+/** Known positives are answered without the database; nothing is, for long, by a service that stops. */
+export function servingOf({
+  isStopping,
+  isHealthy,
+  knowsPositives,
+}: {
+  isStopping: boolean;
+  /** The database answers, and takes writes. */
+  isHealthy: boolean;
+  knowsPositives: boolean;
+}): Serving {
+  if (isStopping) return "nothing";
+  if (isHealthy) return "everything";
+  return knowsPositives ? "positives" : "nothing";
+}

@@ -13,7 +13,7 @@ import { startGrpcServer } from "./grpc/server.ts";
 import { TlsContext } from "./grpc/tls-context.ts";
 import type { HostPort } from "./host-port.ts";
 import { Metrics } from "./metrics/metrics.ts";
-import type { Serving } from "./serving.ts";
+import { type Serving, servingOf } from "./serving.ts";
 import { startAuth } from "./start-auth.ts";
 import { startAuthz } from "./start-authz.ts";
 import { createBlacklist } from "./start-blacklist.ts";
@@ -105,11 +105,11 @@ export async function start(
       extAuthz: authz.extAuthz,
     });
 
-    let healthy = false;
-    let stopping = false;
+    let isHealthy = false;
+    let isStopping = false;
     /** Says what can be answered now, wherever somebody may ask. */
     function judge(): void {
-      serving = stopping ? "nothing" : healthy ? "everything" : index.isComplete ? "positives" : "nothing";
+      serving = servingOf({ isStopping, isHealthy, knowsPositives: index.isComplete });
       grpc.setServing(serving);
     }
     const heartbeat = new Heartbeat({
@@ -117,14 +117,14 @@ export async function start(
       clock,
       clocks,
       log,
-      onChange(isHealthy) {
-        healthy = isHealthy;
+      onChange(healthy) {
+        isHealthy = healthy;
         judge();
       },
     });
     closers.push(() => {
       heartbeat.stop();
-      stopping = true;
+      isStopping = true;
       judge();
       return grpc.drain({ noticeMs: noticeOf(config), timeoutMs: config.shutdownGraceMs * DRAIN_SHARE });
     });
