@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes sure that the programs named as arguments are there, which npm cannot install: mariadb, nginx, python, redis.
+# Makes sure that the programs named as arguments are there, which npm cannot install: mariadb, nginx, promtool, python, redis.
 # On Debian it installs what is missing, without any daemon; elsewhere it says what to install.
 # Without MariaDB it fails. The others are used where they are: the tests then say what they skip.
 set -euo pipefail
@@ -28,6 +28,15 @@ unpack_nginx() {
   (cd "$download" && apt-get download nginx) && mkdir -p "$nginx_folder" && dpkg -x "$download"/nginx_*.deb "$nginx_folder"
   rm -rf "$download"
 }
+# The same of Prometheus, of which only the tool that checks rules is wanted.
+promtool_folder=node_modules/.cache/prometheus
+unpack_promtool() {
+  local download
+  download=$(mktemp -d)
+  (cd "$download" && apt-get download prometheus) && mkdir -p "$promtool_folder" &&
+    dpkg --fsys-tarfile "$download"/prometheus_*.deb | tar -x -C "$promtool_folder" ./usr/bin/promtool
+  rm -rf "$download"
+}
 need() {
   missing+=("$1")
   shift
@@ -42,6 +51,7 @@ look_for() {
       # The core package has the server alone; mariadb-server would also configure and start one.
       mariadb) [[ -n "${TEST_MYSQL_URL:-}" ]] || has mariadbd || need mariadb mariadb-server-core ;;
       nginx) has nginx || [[ -x $nginx_folder/usr/sbin/nginx ]] || need nginx ;;
+      promtool) has promtool || [[ -x $promtool_folder/usr/bin/promtool ]] || need promtool ;;
       python) python_has_grpc || need python python3 python3-grpcio python3-grpc-tools python3-pkg-resources ;;
       # redis-tools holds the server's program under another name; redis-server would also start one.
       redis) has redis-server || has redis-check-rdb || need redis redis-tools ;;
@@ -64,6 +74,7 @@ if has apt-get && "${as_root[@]}" true 2>/dev/null; then
   { "${as_root[@]}" apt-get update || true; } >"$log" 2>&1
   ((${#packages[@]} == 0)) || "${install[@]}" "${packages[@]}" >>"$log" 2>&1 || cat "$log" >&2
   [[ " ${missing[*]} " != *" nginx "* ]] || unpack_nginx >>"$log" 2>&1 || true
+  [[ " ${missing[*]} " != *" promtool "* ]] || unpack_promtool >>"$log" 2>&1 || true
   look_for "$@"
 fi
 
@@ -75,6 +86,7 @@ for tool in "${missing[@]}"; do
       failed=1
       ;;
     nginx) echo "No test behind NGINX: there is no nginx (Debian: nginx)." ;;
+    promtool) echo "No test of the alerts' rules: there is no promtool (Debian: prometheus)." ;;
     python) echo "No Python client test: /usr/bin/python3 lacks grpcio (Debian: python3-grpcio python3-grpc-tools python3-pkg-resources)." ;;
     redis) echo "No comparison with Redis: there is no redis-server (Debian: redis-tools)." ;;
   esac

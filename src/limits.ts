@@ -74,6 +74,10 @@ export const OBSERVED_REVISIONS = 10_000;
 /** How often a part of the index is searched for what has expired, and how much of it: well below a millisecond. */
 export const SWEEP_INDEX_MS = 1000;
 export const SWEEP_INDEX_SEGMENTS = 4;
+/** Entries looked at when somebody asks how many are live: within a millisecond, and right to a percent. */
+export const COUNTED_ENTRIES = 20_000;
+/** How often it is looked up since when the oldest entry could be pruned. */
+export const BACKLOG_LOOK_MS = 60_000;
 /**
  * Work of answering that is done in one turn of the event loop, in microseconds: a hundred calls about one jti. Smaller turns
  * cost more of the processor than they give back; larger ones would let others wait.

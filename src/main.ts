@@ -23,7 +23,7 @@ async function serve(): Promise<number> {
     const stopped = new Promise<NodeJS.Signals>((resolve) => {
       for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, resolve);
     });
-    const service = await start(config, { log });
+    const service = await start(config, { log, build: { version: version(), node: process.version } });
     const { kind } = config.database;
     log.info(
       {

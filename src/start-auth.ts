@@ -4,6 +4,7 @@ import { Bearers } from "./auth/bearers.ts";
 import { Certificates } from "./auth/certificates.ts";
 import { KeySet } from "./auth/key-set.ts";
 import type { KeySource } from "./auth/key-source.ts";
+import { type AuthOutcome, observed } from "./auth/observed.ts";
 import { RawTokens } from "./auth/raw-tokens.ts";
 import type { BothClocks } from "./both-clocks.ts";
 import type { Clock } from "./clock.ts";
@@ -12,15 +13,22 @@ import type { Security } from "./config/security.ts";
 export interface Auth {
   readonly authenticate: Authenticator;
   readonly rawTokens: RawTokens;
+  /** How many key sets could not be read the last time. */
+  readonly unreadable: number;
   /** Reads no key set any more. */
   stop(): void;
 }
 
+interface Parts {
+  readonly clock: Clock;
+  readonly clocks: BothClocks;
+  readonly log: Logger;
+  /** Hears what came of each question who calls; of none where everybody is let in. */
+  readonly onOutcome: (outcome: AuthOutcome) => void;
+}
+
 /** Puts together what tells callers and tokens apart. Key sets are read from now on; nobody waits for them here. */
-export function startAuth(
-  security: Security,
-  { clock, clocks, log }: { clock: Clock; clocks: BothClocks; log: Logger },
-): Auth {
+export function startAuth(security: Security, { clock, clocks, log, onOutcome }: Parts): Auth {
   const keySets: KeySet[] = [];
   function keySet(name: string, source: KeySource): KeySet {
     const keys = new KeySet({ source, name, clock, log });
@@ -36,8 +44,12 @@ export function startAuth(
     tokenIssuers.map(({ issuer, keys }, index) => [issuer, keySet(`token issuer ${index + 1}`, keys)]),
   );
   for (const keys of keySets) keys.start();
+  const authenticate = createAuthenticator({ bearers, certificates });
   return {
-    authenticate: createAuthenticator({ bearers, certificates }),
+    authenticate: bearers || certificates ? observed(authenticate, onOutcome) : authenticate,
+    get unreadable() {
+      return keySets.filter(({ isUnreadable }) => isUnreadable).length;
+    },
     rawTokens: new RawTokens({ issuers, algorithms: tokenAlgorithms }),
     stop() {
       for (const keys of keySets) keys.stop();

@@ -6,7 +6,7 @@ import type { Clock } from "./clock.ts";
 import type { Authz } from "./config/authz.ts";
 import type { Calls } from "./grpc/calls.ts";
 import type { HostPort } from "./host-port.ts";
-import type { Metrics } from "./metrics.ts";
+import type { Metrics } from "./metrics/metrics.ts";
 
 interface Parts {
   readonly blacklist: Blacklist;

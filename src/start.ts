@@ -1,17 +1,9 @@
-import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { startAdminServer } from "./admin/admin-server.ts";
-import { Blacklist } from "./blacklist/blacklist.ts";
-import { ChangeLog } from "./blacklist/change-log.ts";
-import { CoalescedChecks } from "./blacklist/coalesced-checks.ts";
-import { Feed } from "./blacklist/feed.ts";
-import { Follower } from "./blacklist/follower.ts";
+import type { AuthOutcome } from "./auth/observed.ts";
 import { Heartbeat } from "./blacklist/heartbeat.ts";
-import { IndexedChecks } from "./blacklist/indexed-checks.ts";
-import { PruneSchedule } from "./blacklist/prune-schedule.ts";
-import { Quota } from "./blacklist/quota.ts";
-import { Writer } from "./blacklist/writer.ts";
 import { BothClocks } from "./both-clocks.ts";
+import type { Build } from "./build.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { Config } from "./config/config.ts";
 import { SchemaError, StartError } from "./errors.ts";
@@ -20,10 +12,13 @@ import { createHandlers } from "./grpc/handlers.ts";
 import { startGrpcServer } from "./grpc/server.ts";
 import { TlsContext } from "./grpc/tls-context.ts";
 import type { HostPort } from "./host-port.ts";
-import { Metrics } from "./metrics.ts";
+import { Metrics } from "./metrics/metrics.ts";
+import { type Serving, servingOf } from "./serving.ts";
 import { startAuth } from "./start-auth.ts";
 import { startAuthz } from "./start-authz.ts";
+import { createBlacklist } from "./start-blacklist.ts";
 import { openStore } from "./store/open-store.ts";
+import { CODE_VERSION } from "./store/schema.ts";
 import type { Store } from "./store/store.ts";
 
 export interface Service {
@@ -36,13 +31,22 @@ export interface Service {
   close(): Promise<void>;
 }
 
+interface Surroundings {
+  readonly log: Logger;
+  /** What the metrics say of this program. */
+  readonly build?: Omit<Build, "schema">;
+  readonly clock?: Clock;
+  /** Uniform in [0, 1). */
+  readonly random?: () => number;
+}
+
 /**
  * Puts the service together and starts it. A database that is away does not prevent it: the service is NOT_SERVING until it is back.
  * Throws StartError or SchemaError when an operator has something to mend; nothing is left behind then.
  */
 export async function start(
   config: Config,
-  { log, clock = systemClock, random = Math.random }: { log: Logger; clock?: Clock; random?: () => number },
+  { log, build = UNKNOWN, clock = systemClock, random = Math.random }: Surroundings,
 ): Promise<Service> {
   const closers: (() => unknown)[] = [];
   async function unwind(): Promise<void> {
@@ -55,54 +59,43 @@ export async function start(
     closers.push(() => store.close());
     await openIfThere(store, log);
 
-    const metrics = new Metrics();
+    const metrics = new Metrics({ ...build, schema: CODE_VERSION });
     const calls = new Calls();
-    const writer = new Writer({ store, clock, leewayMs });
-    // What still runs after the drain is cut short by closing the store.
-    const within = <T>(work: Promise<T>) =>
-      Promise.race([work, delay(config.shutdownGraceMs * FLUSH_SHARE, undefined, { ref: false })]);
-    closers.push(() => within(writer.settled()));
     const clocks = new BothClocks(clock);
-    const fromDatabase = new CoalescedChecks({ store, clock, leewayMs });
-    const changeLog = new ChangeLog();
-    const follower = config.index
-      ? new Follower({ store, clock, clocks, log, changeLog, leewayMs, maxEntries: config.indexMaxEntries })
-      : undefined;
-    const feed = follower && new Feed({ follower, changeLog, store, clock, clocks, leewayMs });
-    closers.push(() => follower?.stop());
-    if (follower !== undefined) metrics.watchIndex(follower);
-    if (feed !== undefined) metrics.watchFeed(feed);
-    const checks =
-      follower === undefined
-        ? fromDatabase
-        : new IndexedChecks({ follower, fallback: fromDatabase, clocks, leewayMs });
-    // One read tells the index what changed and the heartbeat that the database is there.
-    const probe = () => (follower?.isComplete ? follower.standing() : store.read([]));
-    const retentionMs = config.pruneRetentionMs;
-    const quota = quotaOf(config, { store, clock });
-    const blacklist = new Blacklist({ store, writer, checks, quota, clock, clocks, leewayMs, retentionMs });
-    const schedule = new PruneSchedule({ blacklist, clock, log, metrics, random });
-    closers.push(() => within(schedule.stop()));
+    const started = createBlacklist(config, {
+      store,
+      clock,
+      clocks,
+      log,
+      random,
+      observer: metrics.domain,
+      onPhase: () => judge(),
+    });
+    closers.push(() => started.stop());
+    const { blacklist, index, backlog } = started;
 
-    let serving = false;
-    const admin = await startAdminServer(config.adminAddress, { metrics, isServing: () => serving });
+    let serving: Serving = "nothing";
+    const admin = await startAdminServer(config.adminAddress, { metrics, serving: () => serving });
     closers.push(() => admin.close());
     const { security } = config;
     const tls = security.tls && new TlsContext({ files: security.tls, clock, log });
     if (security.insecure) log.warn(INSECURE);
-    const { authenticate, rawTokens, stop: stopAuth } = startAuth(security, { clock, clocks, log });
-    closers.push(stopAuth);
+    const onOutcome = (outcome: AuthOutcome) => metrics.authenticated(outcome);
+    const auth = startAuth(security, { clock, clocks, log, onOutcome });
+    closers.push(() => auth.stop());
+    const { follower, feed } = index;
+    metrics.watch({ serving: () => serving, store, clocks, backlog, keys: auth, index: follower, feed });
     // Closed after gRPC has been drained, and with it what is asked here.
     const authz = await startAuthz(config.authz, { blacklist, calls, clock, log, metrics });
     closers.push(() => authz.close());
     const { maxTokenLifetimeMs } = security;
     const grpc = await startGrpcServer(config.listenAddress, {
-      handlers: createHandlers({ blacklist, rawTokens, maxTokenLifetimeMs }),
+      handlers: createHandlers({ blacklist, rawTokens: auth.rawTokens, maxTokenLifetimeMs }),
       feed,
       environment: {
         log,
         auditLog: security.auditLog ? auditLog(log) : undefined,
-        authenticate,
+        authenticate: auth.authenticate,
         clock,
         calls,
         metrics,
@@ -112,20 +105,31 @@ export async function start(
       extAuthz: authz.extAuthz,
     });
 
-    function setServing(healthy: boolean): void {
-      serving = healthy;
-      grpc.setServing(healthy);
-      metrics.setServing(healthy);
+    let isHealthy = false;
+    let isStopping = false;
+    /** Says what can be answered now, wherever somebody may ask. */
+    function judge(): void {
+      serving = servingOf({ isStopping, isHealthy, knowsPositives: index.isComplete });
+      grpc.setServing(serving);
     }
-    const heartbeat = new Heartbeat({ probe, clock, clocks, log, onChange: setServing });
+    const heartbeat = new Heartbeat({
+      probe: () => index.probe(),
+      clock,
+      clocks,
+      log,
+      onChange(healthy) {
+        isHealthy = healthy;
+        judge();
+      },
+    });
     closers.push(() => {
       heartbeat.stop();
-      setServing(false);
+      isStopping = true;
+      judge();
       return grpc.drain({ noticeMs: noticeOf(config), timeoutMs: config.shutdownGraceMs * DRAIN_SHARE });
     });
     await heartbeat.start();
-    follower?.start();
-    schedule.start(config.pruneIntervalMs);
+    started.start();
 
     let closing: Promise<void> | undefined;
     return {
@@ -143,6 +147,8 @@ export async function start(
   }
 }
 
+const UNKNOWN = { version: "unknown", node: "unknown" };
+
 const INSECURE =
   "INSECURE=yes: whoever reaches LISTEN_ADDRESS can revoke every token, and read and forget revocations, or listen to those who do";
 
@@ -151,24 +157,10 @@ function auditLog(log: Logger): Logger {
   return log.child({}, { level: "info" });
 }
 
-function quotaOf({ security, expiryLeewayMs }: Config, { store, clock }: { store: Store; clock: Clock }) {
-  const { quota } = security;
-  if (quota.rows === 0 && quota.rowsPerSecond === 0) return undefined;
-  return new Quota({
-    ...quota,
-    clock,
-    count: (revokedBy, limit) =>
-      store.countBy({ revokedBy, limit, now: clock.now(), leewayMs: expiryLeewayMs }),
-  });
-}
-
 /** How long calls are still taken after health has said NOT_SERVING, so that those who watch it go elsewhere first. */
 function noticeOf({ shutdownGraceMs }: Config): number {
   return Math.min(1000, shutdownGraceMs / 10);
 }
-
-/** The part of the grace in which the last write, or chunk of a prune, may end. */
-const FLUSH_SHARE = 0.1;
 
 /** The part of the grace in which calls may end by themselves; the rest is for what comes after. */
 const DRAIN_SHARE = 0.8;

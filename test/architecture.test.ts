@@ -13,6 +13,7 @@ const LAYERS = [
   "auth",
   "config",
   "blacklist",
+  "metrics",
   "transport",
   "roots",
   "client",
@@ -25,8 +26,7 @@ function layerOf(file: string): string {
   if (folder === "grpc" || folder === "admin" || folder === "authz") return "transport";
   if (folder !== undefined) return folder;
   if (file === "src/main.ts") return "main";
-  if (["src/start.ts", "src/start-auth.ts", "src/start-authz.ts", "src/migrate.ts"].includes(file))
-    return "roots";
+  if (/^src\/(start(-\w+)?|migrate)\.ts$/.test(file)) return "roots";
   // They read the store's address: nothing of a database is in them.
   return file === "src/logger.ts" ? "config" : "leaves";
 }
@@ -101,6 +101,16 @@ describe("the architecture", () => {
     const allowed = /^src\/(grpc|client|cli)\//;
     const isGrpc = (name: string) => /^(@grpc\/|grpc-|@bufbuild\/|gen\/)/.test(name);
     expect(breaking((file, imported) => isGrpc(imported) && !allowed.test(file))).to.deep.equal([]);
+  });
+
+  it("knows the metrics' library in the metrics only, and the metrics in the transport and the roots", () => {
+    const isLibrary = (name: string) => name.startsWith("@prometheus-io/");
+    expect(breaking((file, imported) => isLibrary(imported) && layerOf(file) !== "metrics")).to.deep.equal(
+      [],
+    );
+    const allowed = ["metrics", "transport", "roots"];
+    const isMetrics = (name: string) => name.startsWith("src/metrics/");
+    expect(breaking((file, name) => isMetrics(name) && !allowed.includes(layerOf(file)))).to.deep.equal([]);
   });
 
   it("knows databases in the store only", () => {

@@ -2,7 +2,8 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { StartError } from "../errors.ts";
 import type { HostPort } from "../host-port.ts";
-import type { Metrics } from "../metrics.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import type { Serving } from "../serving.ts";
 
 export interface AdminServer {
   readonly address: HostPort;
@@ -10,19 +11,19 @@ export interface AdminServer {
 }
 
 /**
- * HTTP for probes and metrics: `/livez` (the process answers; never depends on the database), `/readyz` (200 while calls are
- * answered, else 503) and `/metrics`. Holds no secrets. Throws StartError when it cannot listen.
+ * HTTP for probes and metrics: `/livez` (the process answers; never depends on the database), `/readyz` (200 while all calls
+ * are answered, else 503, saying what still is) and `/metrics`. Holds no secrets. Throws StartError when it cannot listen.
  */
 export async function startAdminServer(
   { host, port }: HostPort,
-  { metrics, isServing }: { metrics: Metrics; isServing: () => boolean },
+  { metrics, serving }: { metrics: Metrics; serving: () => Serving },
 ): Promise<AdminServer> {
   const server = createServer({ requestTimeout: 5000 }, (request, response) => {
     switch (request.method === "GET" || request.method === "HEAD" ? request.url : undefined) {
       case "/livez":
         return reply(response, 200, "alive\n");
       case "/readyz":
-        return isServing() ? reply(response, 200, "serving\n") : reply(response, 503, "not serving\n");
+        return reply(response, serving() === "everything" ? 200 : 503, READINESS[serving()]);
       case "/metrics":
         metrics.render().then(
           ({ contentType, text }) => reply(response, 200, text, contentType),
@@ -43,6 +44,12 @@ export async function startAdminServer(
       }),
   };
 }
+
+const READINESS: Record<Serving, string> = {
+  everything: "serving\n",
+  positives: "serving known positives alone\n",
+  nothing: "not serving\n",
+};
 
 function listen(server: Server, { host, port }: HostPort): Promise<void> {
   return new Promise((resolve, reject) => {

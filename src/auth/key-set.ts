@@ -43,6 +43,11 @@ export class KeySet {
     return this.#version;
   }
 
+  /** Whether it could not be read the last time. */
+  get isUnreadable(): boolean {
+    return this.#problem !== undefined;
+  }
+
   /** Reads it for the first time. Does not wait: until it is there, tokens cannot be judged. */
   start(): void {
     void this.#read();

@@ -15,7 +15,7 @@ import {
   MAX_AUTHZ_CONNECTIONS,
   MAX_AUTHZ_HEADER_BYTES,
 } from "../limits.ts";
-import type { Metrics } from "../metrics.ts";
+import type { Metrics } from "../metrics/metrics.ts";
 import { denialOf } from "./denial.ts";
 import { shownIn } from "./shown-in.ts";
 
@@ -146,8 +146,8 @@ interface Report extends Setup {
 
 function report(ruling: Ruling, { log, metrics, milliseconds, peer, reason }: Report): void {
   const code = ruling === "pass" ? "OK" : ruling === "unknown" ? "UNAVAILABLE" : "UNAUTHENTICATED";
-  metrics.countRuling("http", ruling);
-  metrics.observeCall("authz", code, milliseconds / 1000);
+  metrics.rulings.count("http", ruling);
+  metrics.rulings.time(milliseconds / 1000);
   // Why it cannot be told has been logged already, unless the reason is one of this file's.
   const level = reason === undefined ? "debug" : "warn";
   if (!log.isLevelEnabled(level)) return;

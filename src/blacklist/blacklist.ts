@@ -5,6 +5,7 @@ import type { EpochMs, Jti, NewEntry } from "../entry.ts";
 import type { Revision } from "../revision.ts";
 import type { ListCursor, ListFilter, ListPage, PruneReceipt, Store } from "../store/store.ts";
 import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
+import { type Observer, UNOBSERVED } from "./observer.ts";
 import { PrunePace } from "./prune-pace.ts";
 import type { Quota } from "./quota.ts";
 import type { Writer, Written } from "./writer.ts";
@@ -19,6 +20,7 @@ export class Blacklist {
   readonly #clocks: BothClocks;
   readonly #leewayMs: number;
   readonly #retentionMs: number;
+  readonly #observer: Observer;
   #checksAsked = 0;
 
   constructor(options: {
@@ -31,6 +33,7 @@ export class Blacklist {
     clocks: BothClocks;
     leewayMs: number;
     retentionMs: number;
+    observer?: Observer;
   }) {
     this.#store = options.store;
     this.#writer = options.writer;
@@ -40,6 +43,7 @@ export class Blacklist {
     this.#clocks = options.clocks;
     this.#leewayMs = options.leewayMs;
     this.#retentionMs = options.retentionMs;
+    this.#observer = options.observer ?? UNOBSERVED;
   }
 
   /**
@@ -94,18 +98,20 @@ export class Blacklist {
     return this.#store.list({ ...query, ...this.#terms() });
   }
 
-  prune(order: {
+  async prune(order: {
     limit: number;
     dryRun: boolean;
     expiredBefore: EpochMs | undefined;
   }): Promise<PruneReceipt> {
     const pace = new PrunePace(this.#clock, () => this.#checksAsked);
-    return this.#store.prune({
+    const receipt = await this.#store.prune({
       ...order,
       ...this.#terms(),
       retentionMs: this.#retentionMs,
       rest: () => pace.rest(),
     });
+    if (!order.dryRun) this.#observer.pruned(receipt.count);
+    return receipt;
   }
 
   /** The secret that all replicas share, from which page tokens derive their key. */

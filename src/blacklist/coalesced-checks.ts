@@ -8,6 +8,7 @@ import type { Sighting, Store } from "../store/store.ts";
 import { answer } from "./answer.ts";
 import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
 import { READ_ONLY, REVISION_LOST } from "./doubt.ts";
+import { type Observer, UNOBSERVED } from "./observer.ts";
 import { type Waiting, WaitingList } from "./waiting-list.ts";
 
 interface WaitingCheck extends Waiting {
@@ -24,13 +25,15 @@ export class CoalescedChecks implements Checks {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #leewayMs: number;
+  readonly #observer: Observer;
   readonly #waiting: WaitingList<WaitingCheck>;
   #reading = false;
 
-  constructor(options: { store: Store; clock: Clock; leewayMs: number }) {
+  constructor(options: { store: Store; clock: Clock; leewayMs: number; observer?: Observer }) {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#leewayMs = options.leewayMs;
+    this.#observer = options.observer ?? UNOBSERVED;
     this.#waiting = new WaitingList({ clock: options.clock, room: MAX_QUEUED_JTIS });
   }
 
@@ -70,7 +73,7 @@ export class CoalescedChecks implements Checks {
         const own = caller.principal?.jti;
         if (own !== undefined) asked.add(own);
       }
-      const sighting = await this.#store.read([...asked]);
+      const sighting = await this.#read([...asked], group.length);
       const knowledge = {
         expiryOf: (jti: Jti) => sighting.expiries.get(jti) ?? 0,
         now: Math.min(sighting.clock, this.#clock.now()) as EpochMs,
@@ -91,6 +94,18 @@ export class CoalescedChecks implements Checks {
       }
     } catch (error) {
       for (const { reject } of group) reject(error);
+    }
+  }
+
+  async #read(jtis: readonly Jti[], calls: number): Promise<Sighting> {
+    const began = this.#clock.monotonic();
+    let succeeded = false;
+    try {
+      const sighting = await this.#store.read(jtis);
+      succeeded = true;
+      return sighting;
+    } finally {
+      this.#observer.asked({ calls, succeeded, milliseconds: this.#clock.monotonic() - began });
     }
   }
 

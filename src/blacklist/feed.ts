@@ -10,6 +10,7 @@ import type { ChangeLog } from "./change-log.ts";
 import { NO_INDEX } from "./doubt.ts";
 import type { Follower } from "./follower.ts";
 import { inTurns } from "./in-turns.ts";
+import { type Observer, UNOBSERVED } from "./observer.ts";
 import { Subscription, type SubscriptionHost } from "./subscription.ts";
 
 /** What handing over the latest change to one copy costs, in microseconds. */
@@ -22,6 +23,7 @@ interface Options {
   readonly clock: Clock;
   readonly clocks: BothClocks;
   readonly leewayMs: number;
+  readonly observer?: Observer;
 }
 
 /** From where a copy goes on, and what its fingerprints are made with. */
@@ -36,6 +38,7 @@ export interface CopyState {
  */
 export class Feed implements SubscriptionHost {
   readonly #options: Options;
+  readonly observer: Observer;
   readonly #subscriptions = new Set<Subscription>();
   /** Whose turn it is to be sent a snapshot, and who waits for it; and when each asked last, by the monotonic clock. */
   readonly #snapshots = new Map<Subscription, number>();
@@ -47,12 +50,26 @@ export class Feed implements SubscriptionHost {
 
   constructor(options: Options) {
     this.#options = options;
+    this.observer = options.observer ?? UNOBSERVED;
     options.changeLog.listen(() => this.#plan());
   }
 
   /** Copies that are being kept. */
   get size(): number {
     return this.#subscriptions.size;
+  }
+
+  /** By how many changes the slowest of them is behind. */
+  get lag(): number {
+    let most = 0;
+    for (const { behind } of this.#subscriptions) most = Math.max(most, behind);
+    return most;
+  }
+
+  /** Copies that are being sent a snapshot, and those that wait for their turn. */
+  get snapshots(): { readonly underWay: number; readonly waiting: number } {
+    const underWay = Math.min(this.#snapshots.size, MAX_SNAPSHOTS);
+    return { underWay, waiting: this.#snapshots.size - underWay };
   }
 
   /** The earlier of this service's clock and the database's. */

@@ -5,6 +5,7 @@ import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti } from "../entry.ts";
 import { elapsedSince, type Instant, instantOf } from "../instant.ts";
 import {
+  COUNTED_ENTRIES,
   FAILED_READ_PAUSE_MS,
   INDEX_RETRY_MS,
   LOAD_RETRY_MS,
@@ -16,11 +17,12 @@ import {
 } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import type { Changes, Standing, Store, Tail, TailEntry, TailPosition } from "../store/store.ts";
-import { TokenIndex } from "../token-index/token-index.ts";
+import { LAST_PLACE, TokenIndex } from "../token-index/token-index.ts";
 import type { ChangeLog } from "./change-log.ts";
 import { HISTORY_CHANGED, READ_ONLY, STOPPED } from "./doubt.ts";
 import { inTurns } from "./in-turns.ts";
 import { loadAll } from "./index-loader.ts";
+import { type Observer, type ReadEnd, UNOBSERVED } from "./observer.ts";
 
 /** Whoever waits for proof that the index has everything that was acknowledged before they asked. */
 export interface Waiter {
@@ -48,6 +50,9 @@ interface Options {
   readonly changeLog: ChangeLog;
   readonly leewayMs: number;
   readonly maxEntries: number;
+  readonly observer?: Observer;
+  /** Called whenever the phase has changed. */
+  readonly onPhase?: () => void;
 }
 
 /**
@@ -58,6 +63,7 @@ interface Options {
 export class Follower {
   readonly #options: Options;
   readonly #tail: Tail;
+  readonly #observer: Observer;
   /** Absent until the deployment's secret is known, and while overflowed. */
   #index: TokenIndex | undefined;
   #key: Buffer | undefined;
@@ -80,12 +86,15 @@ export class Follower {
   /** Stamps of the latest revisions that were read here, by their numbers. */
   readonly #observed = new Map<number, string>();
   #sweepAt = Number.NEGATIVE_INFINITY;
+  /** The place in the index at which the next count of live entries goes on. */
+  #countAt = 0;
   #cancelRetry = () => {};
   #problem: string | undefined;
   #stopped = false;
 
   constructor(options: Options) {
     this.#options = options;
+    this.#observer = options.observer ?? UNOBSERVED;
     this.#tail = options.store.openTail();
   }
 
@@ -116,9 +125,35 @@ export class Follower {
       : elapsedSince(this.#provenAt, this.#options.clock);
   }
 
+  /** Commits that the database is known to have and the index lacks; infinite where it may not be believed. */
+  get lag(): number {
+    if (this.#phase !== "following" || this.#seen === undefined) return Number.POSITIVE_INFINITY;
+    return this.#seen.number - this.applied.number;
+  }
+
   /** How many entries the index holds, expired or not. */
   get size(): number {
     return this.#index?.size ?? 0;
+  }
+
+  /** How many of them still answer: counted, or where they are many, reckoned from a part of them, another one each time. */
+  countLive(): number {
+    const { clocks, leewayMs } = this.#options;
+    const index = this.#index;
+    if (index === undefined) return 0;
+    const cutoff = clocks.earlier() - leewayMs;
+    let seen = 0;
+    let live = 0;
+    let covered = 0;
+    while (covered < LAST_PLACE && seen < COUNTED_ENTRIES) {
+      const next = index.visit(this.#countAt, (_, expiresAt) => {
+        seen++;
+        if (expiresAt > cutoff) live++;
+      });
+      covered += next - this.#countAt;
+      this.#countAt = next === LAST_PLACE ? 0 : next;
+    }
+    return seen === 0 ? 0 : Math.round((live / seen) * index.size);
   }
 
   /** When the token expires or expired, in milliseconds since 1970; 0 where the index does not hold it. */
@@ -174,6 +209,11 @@ export class Follower {
     this.#fail(this.#takeWaiting(), STOPPED);
   }
 
+  #enter(phase: Phase): void {
+    this.#phase = phase;
+    this.#options.onPhase?.();
+  }
+
   #takeWaiting(): readonly Waiter[] {
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -221,6 +261,7 @@ export class Follower {
       },
       (error: unknown) => {
         this.#reading = false;
+        this.#observe("failed", { waiting: group.length, sentAt });
         // A database that is away must not be tried a thousand times a second.
         this.#notBefore = this.#options.clock.monotonic() + FAILED_READ_PAUSE_MS;
         if (this.#waiting.length > 0) this.#plan();
@@ -230,7 +271,13 @@ export class Follower {
     );
   }
 
+  #observe(end: ReadEnd, { waiting, sentAt }: { waiting: number; sentAt: Instant }): void {
+    const milliseconds = this.#options.clock.monotonic() - sentAt.monotonic;
+    this.#observer.followed({ end, waiting, milliseconds });
+  }
+
   #arrived(changes: Changes, group: readonly Waiter[], sentAt: Instant): void {
+    this.#observe(endOf(changes), { waiting: group.length, sentAt });
     this.#options.clocks.observe(changes.clock, sentAt.wall as EpochMs);
     if (!changes.intact) {
       this.#rebuild(group);
@@ -312,7 +359,7 @@ export class Follower {
       this.#position = position;
       await this.#catchUp();
       await this.#openLog();
-      this.#phase = "following";
+      this.#enter("following");
       this.#problem = undefined;
       log.info({ entries: this.size, duration_ms: Math.round(elapsedSince(began, clock)) }, "index loaded");
       this.#checkSize();
@@ -361,14 +408,14 @@ export class Follower {
     const changes = await this.#tail.changes(from, this.#seen);
     clocks.observe(changes.clock, sentAt);
     if (changes.intact) return changes;
-    this.#phase = "rebuilding";
+    this.#enter("rebuilding");
     this.#holdsLost = true;
     this.#applied ??= this.#seen;
     throw HISTORY_CHANGED;
   }
 
   #rebuild(group: readonly Waiter[]): void {
-    this.#phase = "rebuilding";
+    this.#enter("rebuilding");
     this.#holdsLost = true;
     this.#provenAt = undefined;
     this.#options.changeLog.close();
@@ -391,12 +438,12 @@ export class Follower {
       { entries: this.size, max: maxEntries },
       "the index is full: checks go to the database. Raise INDEX_MAX_ENTRIES, or prune",
     );
-    this.#phase = "overflowed";
+    this.#enter("overflowed");
     this.#provenAt = undefined;
     this.#index = undefined;
     this.#options.changeLog.close();
     this.#cancelRetry = clock.schedule(INDEX_RETRY_MS, () => {
-      this.#phase = "loading";
+      this.#enter("loading");
       void this.#load();
     });
   }
@@ -416,6 +463,12 @@ export class Follower {
     if (text !== this.#problem) this.#options.log.warn({ err: error }, "the index cannot be loaded yet");
     this.#problem = text;
   }
+}
+
+function endOf({ intact, hasMore, writable }: Changes): ReadEnd {
+  if (!intact) return "lost";
+  if (hasMore) return "more";
+  return writable ? "proven" : "read-only";
 }
 
 /** The fingerprints' key: derived apart from all others, so that it can be given to those who hold a copy of the index. */

@@ -6,6 +6,7 @@ import { MAX_QUEUED_JTIS } from "../limits.ts";
 import { answer, isBlacklisted, type Knowledge, refuseRevoked } from "./answer.ts";
 import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
 import type { Follower } from "./follower.ts";
+import { type Observer, UNOBSERVED } from "./observer.ts";
 import { GONE } from "./waiting-list.ts";
 
 /** What answering one call costs, and one jti of it more, in microseconds. */
@@ -18,6 +19,7 @@ interface Options {
   readonly fallback: Checks;
   readonly clocks: BothClocks;
   readonly leewayMs: number;
+  readonly observer?: Observer;
 }
 
 /**
@@ -26,15 +28,17 @@ interface Options {
  */
 export class IndexedChecks implements Checks {
   readonly #options: Options;
+  readonly #observer: Observer;
   #queued = 0;
 
   constructor(options: Options) {
     this.#options = options;
+    this.#observer = options.observer ?? UNOBSERVED;
   }
 
   check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): CheckAnswer | Promise<CheckAnswer> {
-    const { follower, fallback } = this.#options;
-    if (!follower.isComplete) return fallback.check(jtis, freshness, caller);
+    const { follower } = this.#options;
+    if (!follower.isComplete) return this.#withoutIndex(jtis, freshness, caller);
     const knowledge = this.#knowledge();
     if (this.#isFresh(freshness) || this.#needsNoProof(jtis, { knowledge, caller })) {
       return answer(jtis, knowledge, { caller });
@@ -60,8 +64,18 @@ export class IndexedChecks implements Checks {
     return freshness.kind === "at-least" && follower.reflects(freshness.revision);
   }
 
+  #withoutIndex(
+    jtis: readonly Jti[],
+    freshness: Freshness,
+    caller: Caller,
+  ): CheckAnswer | Promise<CheckAnswer> {
+    this.#observer.fellBack("no-index");
+    return this.#options.fallback.check(jtis, freshness, caller);
+  }
+
   /** What the database does not know, or cannot answer, the index may: it remembers what a restore has lost. */
   async #askDatabase(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
+    this.#observer.fellBack("unknown-revision");
     try {
       const { verdicts, revision } = await this.#options.fallback.check(jtis, freshness, caller);
       const knowledge = this.#knowledge();
@@ -106,9 +120,9 @@ export class IndexedChecks implements Checks {
     { freshness, caller, doubt }: { freshness: Freshness; caller: Caller; doubt: unknown },
   ): CheckAnswer | Promise<CheckAnswer> {
     if (caller.gone) throw GONE;
-    const { fallback, follower } = this.#options;
+    const { follower } = this.#options;
     // It overflowed meanwhile: what it does not hold proves nothing.
-    if (!follower.isComplete) return fallback.check(jtis, freshness, caller);
+    if (!follower.isComplete) return this.#withoutIndex(jtis, freshness, caller);
     return answer(jtis, this.#knowledge(), { caller, doubt });
   }
 

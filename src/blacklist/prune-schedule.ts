@@ -1,16 +1,16 @@
 import type { Logger } from "pino";
 import type { Clock } from "../clock.ts";
 import { MAX_PRUNE_COUNT } from "../limits.ts";
-import type { Metrics } from "../metrics.ts";
 import type { Blacklist } from "./blacklist.ts";
+import { type Observer, UNOBSERVED } from "./observer.ts";
 
 interface Options {
   readonly blacklist: Blacklist;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly metrics: Metrics;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  readonly observer?: Observer;
 }
 
 /** Prunes by itself at an interval, a little sooner or later each time so that replicas do not meet. */
@@ -35,9 +35,10 @@ export class PruneSchedule {
   }
 
   async #prune(): Promise<void> {
-    const { blacklist, clock, log, metrics } = this.#options;
+    const { blacklist, clock, log, observer = UNOBSERVED } = this.#options;
     const began = clock.monotonic();
     let pruned = 0;
+    let succeeded = false;
     try {
       for (let hasMore = true; hasMore && !this.#stopped; ) {
         const receipt = await blacklist.prune({
@@ -46,12 +47,14 @@ export class PruneSchedule {
           expiredBefore: undefined,
         });
         pruned += receipt.count;
-        metrics.addPruned(receipt.count);
         hasMore = receipt.hasMore;
       }
+      succeeded = true;
       log.info({ pruned, duration_ms: Math.round(clock.monotonic() - began) }, "pruned expired entries");
     } catch (error) {
       log.error({ err: error, pruned }, "pruning failed: expired entries stay until it succeeds");
+    } finally {
+      observer.pruneEnded({ at: clock.now(), succeeded });
     }
   }
 

@@ -8,6 +8,7 @@ import { LAST_PLACE } from "../token-index/token-index.ts";
 import type { Change, ChangeLog } from "./change-log.ts";
 import { NO_INDEX } from "./doubt.ts";
 import type { Follower } from "./follower.ts";
+import type { Observer } from "./observer.ts";
 
 /** What is to be sent to a copy. */
 export type Delivery =
@@ -32,6 +33,7 @@ export interface SubscriptionHost {
   mayBeginSnapshot(subscription: Subscription): boolean;
   endSnapshot(subscription: Subscription): void;
   leave(subscription: Subscription): void;
+  readonly observer: Observer;
 }
 
 interface Options {
@@ -90,7 +92,10 @@ export class Subscription {
     const { changeLog, feed, caller } = this.#options;
     if (!changeLog.isOpen) throw NO_INDEX;
     feed.judge(caller);
-    if (changeLog.epoch !== this.#epoch || this.#hasMissed()) this.#startOver();
+    if (changeLog.epoch !== this.#epoch || this.#hasMissed()) {
+      feed.observer.startedOver();
+      this.#startOver();
+    }
     if (!this.#opened) return this.#open();
     if (this.#snapshot !== undefined) {
       return feed.mayBeginSnapshot(this) ? this.#part(this.#snapshot) : undefined;
@@ -104,6 +109,12 @@ export class Subscription {
     const delivery = this.#answer?.delivery;
     this.#answer = undefined;
     return delivery;
+  }
+
+  /** How many changes have been logged that it has not been sent; those that a snapshot includes are not among them. */
+  get behind(): number {
+    const { changeLog } = this.#options;
+    return changeLog.epoch === this.#epoch ? changeLog.end - this.#next : 0;
   }
 
   /** Asks for proof, by a read that is sent later than now. Throws INVALID_REQUEST unless `id` is greater than all before. */

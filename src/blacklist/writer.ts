@@ -4,8 +4,9 @@ import type { NewEntry } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_QUEUED_TOKENS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
-import type { Store } from "../store/store.ts";
+import type { Receipt, Store } from "../store/store.ts";
 import { merge, type Result, Unfold } from "./fold.ts";
+import { type Observer, UNOBSERVED } from "./observer.ts";
 import { GONE, type Waiting, WaitingList } from "./waiting-list.ts";
 
 export interface Written {
@@ -26,13 +27,15 @@ export class Writer {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #leewayMs: number;
+  readonly #observer: Observer;
   readonly #waiting: WaitingList<WaitingWrite>;
   #running: Promise<void> | undefined;
 
-  constructor(options: { store: Store; clock: Clock; leewayMs: number }) {
+  constructor(options: { store: Store; clock: Clock; leewayMs: number; observer?: Observer }) {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#leewayMs = options.leewayMs;
+    this.#observer = options.observer ?? UNOBSERVED;
     this.#waiting = new WaitingList({ clock: options.clock, room: MAX_QUEUED_TOKENS });
   }
 
@@ -97,9 +100,24 @@ export class Writer {
 
   async #write(group: readonly WaitingWrite[]): Promise<void> {
     const terms = { now: this.#clock.now(), leewayMs: this.#leewayMs };
-    const { results, revision } = await this.#store.write(merge(group.map(({ entries }) => entries)), terms);
+    const { results, revision } = await this.#observed(
+      group.length,
+      this.#store.write(merge(group.map(({ entries }) => entries)), terms),
+    );
     const unfold = new Unfold(results);
     for (const { entries, resolve } of group) resolve({ results: unfold.next(entries), revision });
+  }
+
+  async #observed(requests: number, committing: Promise<Receipt>): Promise<Receipt> {
+    const began = this.#clock.monotonic();
+    let results: Receipt["results"] | undefined;
+    try {
+      const receipt = await committing;
+      results = receipt.results;
+      return receipt;
+    } finally {
+      this.#observer.committed({ requests, results, milliseconds: this.#clock.monotonic() - began });
+    }
   }
 }
 

@@ -21,7 +21,7 @@ export function addExtAuthz(
   { gate, environment }: { gate: Gate; environment: CallEnvironment },
 ): void {
   const answer = (ruling: Ruling) => {
-    environment.metrics.countRuling("ext_authz", ruling);
+    environment.metrics.rulings.count("ext_authz", ruling);
     return responseTo(ruling);
   };
   const { check } = Authorization.method;

@@ -7,31 +7,39 @@ import type {
 } from "@grpc/grpc-js";
 import { HealthImplementation, type ServingStatus } from "grpc-health-check";
 import type { Logger } from "pino";
+import type { Serving } from "../serving.ts";
 
-/** `grpc.health.v1`: Check, Watch and List, for the whole server (`""`) and for each of its services. */
+/** Ends the name under which it is said whether what is known to be blacklisted is answered as such. */
+const POSITIVES = "/positives";
+
+/**
+ * `grpc.health.v1`: Check, Watch and List, for the whole server (`""`), for each of its services, and for what is left of one while
+ * the database is away.
+ */
 export class Health {
-  readonly #names: readonly string[];
   readonly #health: HealthImplementation;
-  #serving = false;
+  readonly #statuses: Map<string, ServingStatus>;
   readonly #watches = new Set<ServerWritableStream<unknown, unknown>>();
 
   constructor(serviceNames: readonly string[]) {
-    this.#names = ["", ...serviceNames];
-    this.#health = new HealthImplementation(
-      Object.fromEntries(this.#names.map((name) => [name, "NOT_SERVING"])),
-    );
+    const names = ["", ...serviceNames, ...serviceNames.map((name) => name + POSITIVES)];
+    this.#statuses = new Map(names.map((name) => [name, "NOT_SERVING"]));
+    this.#health = new HealthImplementation(Object.fromEntries(this.#statuses));
   }
 
-  set(serving: boolean): void {
-    // Whoever watches is told of changes, not of repetitions.
-    if (serving === this.#serving) return;
-    this.#serving = serving;
-    const status: ServingStatus = serving ? "SERVING" : "NOT_SERVING";
-    for (const name of this.#names) this.#health.setStatus(name, status);
+  set(serving: Serving): void {
+    for (const [name, before] of this.#statuses) {
+      const isEnough = name.endsWith(POSITIVES) ? serving !== "nothing" : serving === "everything";
+      const status = isEnough ? "SERVING" : "NOT_SERVING";
+      // Whoever watches is told of changes, not of repetitions.
+      if (status === before) continue;
+      this.#statuses.set(name, status);
+      this.#health.setStatus(name, status);
+    }
   }
 
   /** The library's handlers know no log, and its Watch streams no end: both are added on the way to the server. */
-  addTo(server: Server, log: Logger): void {
+  addTo(server: Pick<Server, "addService">, log: Logger): void {
     const registry = {
       addService: (
         definition: Parameters<Server["addService"]>[0],

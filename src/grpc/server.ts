@@ -19,7 +19,9 @@ import {
   MAX_CONNECTION_AGE_MS,
   MAX_REQUEST_BYTES,
 } from "../limits.ts";
+import type { Serving } from "../serving.ts";
 import { describeBlacklist, describePrune } from "./audit.ts";
+import { counted } from "./counted-services.ts";
 import { addExtAuthz } from "./ext-authz.ts";
 import { Health } from "./health.ts";
 import { listen } from "./listener.ts";
@@ -42,8 +44,8 @@ const CHANNEL_OPTIONS = {
 
 export interface GrpcServer {
   readonly address: HostPort;
-  /** What health checks are told. NOT_SERVING until first set. */
-  setServing(serving: boolean): void;
+  /** What health checks are told. Nothing is served until first set. */
+  setServing(serving: Serving): void;
   /**
    * Health says NOT_SERVING; after `noticeMs` new calls are UNAVAILABLE, those under way are answered, and the connections
    * close. Whatever is left after `timeoutMs` is cut off.
@@ -84,20 +86,22 @@ export async function startGrpcServer(
     watch: watches.handle,
   });
   if (extAuthz !== undefined) addExtAuthz(server, { gate: extAuthz, environment });
-  health.addTo(server, environment.log);
-  if (reflection) addReflection(server, services);
+  const { clock, log, metrics } = environment;
+  const others = counted(server, { calls: metrics.calls, clock });
+  health.addTo(others, log);
+  if (reflection) addReflection(others, services);
   // Connections come to it as HTTP/2, whether TLS is below or not.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const onConnection = (socket: Socket) => injector.injectConnection(socket);
-  const listener = await listen(address, { tls, log: environment.log, onConnection });
+  const listener = await listen(address, { tls, log, onConnection });
   let draining = false;
 
   return {
     address: listener.address,
-    setServing: (serving) => health.set(serving && !draining),
+    setServing: (serving) => health.set(draining ? "nothing" : serving),
     async drain({ noticeMs, timeoutMs }) {
       draining = true;
-      health.set(false);
+      health.set("nothing");
       const overdue = new AbortController();
       const timedOut = once(overdue.signal, "abort");
       const timer = setTimeout(() => overdue.abort(), timeoutMs);

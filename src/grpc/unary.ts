@@ -8,7 +8,8 @@ import type { KnownCaller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
 import { DEFAULT_DEADLINE_MS, SMALL_ANSWER_BYTES } from "../limits.ts";
-import type { Metrics } from "../metrics.ts";
+import type { MethodCalls } from "../metrics/call-metrics.ts";
+import type { Metrics } from "../metrics/metrics.ts";
 import { NOBODY, type Principal, type Role } from "../principal.ts";
 import type { Describe } from "./audit.ts";
 import { logCall } from "./call-log.ts";
@@ -17,6 +18,7 @@ import {
   encode,
   type InputOf,
   MALFORMED,
+  methodDefinition,
   type OutputOf,
   type UnaryMethodName,
 } from "./service-definition.ts";
@@ -48,6 +50,12 @@ interface UnaryOptions<I, O> extends CallEnvironment {
   readonly describe?: Describe<I, O>;
 }
 
+interface Setup<I, O> extends UnaryOptions<I, O> {
+  readonly method: DescMethodUnary;
+  /** Where the method's calls are counted. */
+  readonly count: MethodCalls;
+}
+
 /**
  * Everything that happens around a handler: admission, authentication, the deadline, cancellation, the mapping of errors, the log line.
  * grpc-js does none of it: it does not wait for promises, and it would send any error's message to the caller.
@@ -57,16 +65,16 @@ export function unary<I extends object, O extends object>(
   handler: Handler<I, O>,
   options: UnaryOptions<I, O>,
 ): handleUnaryCall<I, O> {
+  const setup = { ...options, method, count: options.metrics.calls.of(methodDefinition(method)) };
   return (call, callback) => {
-    new UnaryCall(method, call, callback, options).run(handler);
+    new UnaryCall(call, callback, setup).run(handler);
   };
 }
 
 class UnaryCall<I extends object, O extends object> implements KnownCaller, Credentials {
-  readonly #method: DescMethodUnary;
   readonly #call: ServerUnaryCall<I, O>;
   readonly #callback: sendUnaryData<O>;
-  readonly #options: UnaryOptions<I, O>;
+  readonly #options: Setup<I, O>;
   readonly #began: number;
   #cancelTimer = () => {};
   #letGo: (() => void) | undefined;
@@ -76,17 +84,12 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   /** True once the call has its answer, whoever gave it. */
   gone = false;
 
-  constructor(
-    method: DescMethodUnary,
-    call: ServerUnaryCall<I, O>,
-    callback: sendUnaryData<O>,
-    options: UnaryOptions<I, O>,
-  ) {
-    this.#method = method;
+  constructor(call: ServerUnaryCall<I, O>, callback: sendUnaryData<O>, options: Setup<I, O>) {
     this.#call = call;
     this.#callback = callback;
     this.#options = options;
     this.#began = options.clock.monotonic();
+    options.count.begin();
   }
 
   run(handler: Handler<I, O>): void {
@@ -140,7 +143,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   #handle(handler: Handler<I, O>): O | Promise<O> {
     if (!this.#isReadable) {
       throw invalidRequest([
-        { field: "", description: `the message is not a well-formed ${this.#method.input.typeName}` },
+        { field: "", description: `the message is not a well-formed ${this.#options.method.input.typeName}` },
       ]);
     }
     return handler(this.#call.request, this);
@@ -154,7 +157,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     let encoded: Buffer;
     this.#output = output;
     try {
-      encoded = encode(this.#method.output, output);
+      encoded = encode(this.#options.method.output, output);
     } catch (error) {
       this.#failed(error);
       return;
@@ -207,9 +210,9 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     if (this.gone) return false;
     this.gone = true;
     this.#cancelTimer();
-    const { clock, metrics } = this.#options;
+    const { clock, count } = this.#options;
     const milliseconds = clock.monotonic() - this.#began;
-    metrics.observeCall(this.#method.name, status[code], milliseconds / 1000);
+    count.end(code, milliseconds / 1000);
     this.#log(code, milliseconds, failure);
     this.#audit(code, failure);
     return true;
@@ -221,7 +224,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     const output = code === status.OK ? this.#output : undefined;
     auditLog.info(
       {
-        method: this.#method.name,
+        method: this.#options.method.name,
         code: status[code],
         ...(failure === undefined ? {} : { reason: failure.reason }),
         caller: this.principal.name,
@@ -239,7 +242,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   #log(code: status, milliseconds: number, failure: ServiceError | undefined): void {
     const { log, quiet } = this.#options;
     const ended = {
-      method: this.#method.name,
+      method: this.#options.method.name,
       code,
       failure,
       milliseconds,

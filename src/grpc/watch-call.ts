@@ -8,6 +8,7 @@ import { later, type Subscription } from "../blacklist/subscription.ts";
 import type { KnownCaller } from "../caller.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
 import { DEFAULT_DEADLINE_MS, MAX_WATCH_STALL_MS, WATCH_END_MS, WATCH_HEARTBEAT_MS } from "../limits.ts";
+import type { MethodCalls } from "../metrics/call-metrics.ts";
 import { NOBODY, type Principal } from "../principal.ts";
 import { logCall } from "./call-log.ts";
 import { refused } from "./calls.ts";
@@ -19,6 +20,8 @@ import { readStart, type WatchMessages } from "./watch-messages.ts";
 interface Options extends CallEnvironment {
   readonly feed: Feed | undefined;
   readonly messages: WatchMessages;
+  /** Where streams are counted. */
+  readonly count: MethodCalls;
   /** Ends the connection of a peer. */
   readonly cut: (peer: string) => void;
   /** Called when nothing of it is left. */
@@ -51,6 +54,7 @@ export class WatchCall implements KnownCaller, Credentials {
     this.#peer = call.getPeer();
     // Said of every stream at its very end, however it came.
     call.once("cancelled", () => this.#closed());
+    options.count.begin();
   }
 
   run(): void {
@@ -192,13 +196,15 @@ export class WatchCall implements KnownCaller, Credentials {
     this.gone = true;
     this.#cancelTick();
     this.#subscription?.close();
-    const { clock, cut, log } = this.#options;
+    const { clock, count, cut, log } = this.#options;
     this.#cancelTick = clock.schedule(WATCH_END_MS, () => cut(this.#peer));
+    const milliseconds = clock.monotonic() - this.#began;
+    count.end(code, milliseconds / 1000);
     const ended = {
       method: "Watch",
       code,
       failure,
-      milliseconds: clock.monotonic() - this.#began,
+      milliseconds,
       caller: this.principal.name,
       peer: () => this.#peer,
     };

@@ -1,8 +1,10 @@
 import type { handleBidiStreamingCall } from "@grpc/grpc-js";
-import type { WatchRequest } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { TokenBlacklist, type WatchRequest } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { Feed } from "../blacklist/feed.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_WATCHES } from "../limits.ts";
+import type { MethodCalls } from "../metrics/call-metrics.ts";
+import { methodDefinition } from "./service-definition.ts";
 import type { CallEnvironment } from "./unary.ts";
 import { WatchCall } from "./watch-call.ts";
 import { WatchMessages } from "./watch-messages.ts";
@@ -19,6 +21,7 @@ export class Watches {
   readonly #feed: Feed | undefined;
   readonly #options: Options;
   readonly #messages: WatchMessages;
+  readonly #count: MethodCalls;
   /** Until the last byte of each has gone: only then is its memory free. */
   readonly #open = new Set<WatchCall>();
 
@@ -27,6 +30,7 @@ export class Watches {
     this.#feed = feed;
     this.#options = options;
     this.#messages = new WatchMessages(() => (feed ?? options.clock).now());
+    this.#count = options.metrics.calls.of(methodDefinition(TokenBlacklist.method.watch));
   }
 
   /** What grpc-js calls for each stream. */
@@ -35,6 +39,7 @@ export class Watches {
       ...this.#options,
       feed: this.#feed,
       messages: this.#messages,
+      count: this.#count,
       onClosed: () => this.#open.delete(watch),
     });
     const isFull = this.#open.size >= (this.#options.most ?? MAX_WATCHES);

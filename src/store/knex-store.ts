@@ -14,6 +14,7 @@ import type {
   Deployment,
   ListPage,
   ListQuery,
+  PoolUse,
   PruneOrder,
   PruneReceipt,
   Receipt,
@@ -23,6 +24,14 @@ import type {
   Terms,
 } from "./store.ts";
 import { SqlTail } from "./tail.ts";
+
+/** What Knex keeps its connections in, as far as it is looked at here. */
+interface Pool {
+  readonly max: number;
+  numUsed(): number;
+  numFree(): number;
+  numPendingAcquires(): number;
+}
 
 /** {@link Store} on any database that has an {@link Engine}. */
 export class KnexStore implements Store {
@@ -150,14 +159,36 @@ export class KnexStore implements Store {
           `the clocks of the service and of the database are ${Math.round(skew / 1000)} s apart: nothing is pruned`,
         );
       }
-      const { leeway_ms } = await knex("blacklist_state").where({ id: 1 }).first("leeway_ms");
       const now = Math.min(clock, order.now);
-      const forgotten = now - Math.max(Number(leeway_ms), order.leewayMs) - order.retentionMs;
+      const forgotten = now - (await this.#keptMs(order));
       const cutoff = Math.min(forgotten, (order.expiredBefore ?? Number.POSITIVE_INFINITY) - 1);
       if (order.dryRun) return countExpired(knex, cutoff, order.limit);
       await trimCommits(knex, now);
       return deleteExpired(knex, cutoff, order);
     });
+  }
+
+  async oldestPrunable(terms: Terms & { readonly retentionMs: number }): Promise<EpochMs | undefined> {
+    if (this.#deployment === undefined) await this.#ready();
+    return this.#slowly(async (knex) => {
+      const now = Math.min(await this.#databaseClock(), terms.now);
+      const keptMs = await this.#keptMs(terms);
+      const oldest = await knex("blacklisted_tokens").orderBy("expires_at").first("expires_at");
+      const since = Number(oldest?.expires_at) + keptMs;
+      return since <= now ? (since as EpochMs) : undefined;
+    });
+  }
+
+  /** How long an entry is kept after its expiry. */
+  async #keptMs({ leewayMs, retentionMs }: { leewayMs: number; retentionMs: number }): Promise<number> {
+    const { leeway_ms } = await this.#engine.knex("blacklist_state").where({ id: 1 }).first("leeway_ms");
+    return Math.max(Number(leeway_ms), leewayMs) + retentionMs;
+  }
+
+  get poolUse(): PoolUse {
+    const { pool } = this.#engine.knex.client as { pool: Pool };
+    const [used, idle] = [pool.numUsed(), pool.numFree()];
+    return { used, idle, limit: pool.max, waiting: pool.numPendingAcquires() };
   }
 
   async #databaseClock(): Promise<number> {

@@ -14,7 +14,7 @@ const MIGRATIONS: Record<string, Knex.Migration> = {
 };
 
 /** What this program understands. The state row's `oldest_code` says what a program must understand at least. */
-const CODE_VERSION = Object.keys(MIGRATIONS).length;
+export const CODE_VERSION = Object.keys(MIGRATIONS).length;
 
 const CONFIG: Knex.MigratorConfig = {
   tableName: "blacklist_migrations",

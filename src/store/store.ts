@@ -53,6 +53,15 @@ export interface Store {
    */
   prune(request: PruneOrder): Promise<PruneReceipt>;
 
+  /**
+   * Since when `prune` could have deleted the entry that has waited longest, by the same terms; undefined where there is nothing to
+   * delete. One look at the beginning of an index, however large the table.
+   */
+  oldestPrunable(terms: Terms & { readonly retentionMs: number }): Promise<EpochMs | undefined>;
+
+  /** How the connections are used that List and Prune share. Asks nobody, and never throws. */
+  readonly poolUse: PoolUse;
+
   /** What changes, for whoever keeps a copy of the blacklist; on a connection of its own, made when it is first needed. */
   openTail(): Tail;
 
@@ -200,6 +209,16 @@ export interface PruneOrder extends Terms {
   readonly dryRun: boolean;
   /** Waited for after each transaction that leaves more to do. False: this call has done enough. Absent: never. */
   readonly rest?: () => Promise<boolean>;
+}
+
+export interface PoolUse {
+  /** Connections that are at work, and those that are open and idle. */
+  readonly used: number;
+  readonly idle: number;
+  /** How many there may be. */
+  readonly limit: number;
+  /** Statements that wait for a connection. */
+  readonly waiting: number;
 }
 
 export interface PruneReceipt {

@@ -39,18 +39,25 @@ describe("the admin address", () => {
       expect(await ask("/livez", method)).to.deep.equal(nothing);
   });
 
-  it("counts calls by method and code, and times them", async () => {
+  it("counts calls by the names that dashboards know, by method and code, and times them", async () => {
     await running.client.isBlacklisted({ jtis: ["a"] });
     await running.client.isBlacklisted({ jtis: ["b"] });
     await rejection(running.client.list({ pageSize: -1 }));
     const response = await fetch(`${running.adminUrl}/metrics`);
     expect(response.headers.get("content-type")).to.match(/^text\/plain; version=/);
     const lines = (await response.text()).split("\n");
+    const service = 'grpc_type="unary",grpc_service="tokenblacklist.v1.TokenBlacklist"';
     expect(
-      lines.filter((line) => line.startsWith("tokenblacklist_call_duration_seconds_count")),
+      lines.filter(
+        (line) => /^grpc_server_(started|handled|handling_seconds_count)/.test(line) && !line.endsWith(" 0"),
+      ),
     ).to.deep.equal([
-      'tokenblacklist_call_duration_seconds_count{method="IsBlacklisted",code="OK"} 2',
-      'tokenblacklist_call_duration_seconds_count{method="List",code="INVALID_ARGUMENT"} 1',
+      `grpc_server_started_total{${service},grpc_method="IsBlacklisted"} 2`,
+      `grpc_server_started_total{${service},grpc_method="List"} 1`,
+      `grpc_server_handled_total{${service},grpc_method="IsBlacklisted",grpc_code="OK"} 2`,
+      `grpc_server_handled_total{${service},grpc_method="List",grpc_code="InvalidArgument"} 1`,
+      `grpc_server_handling_seconds_count{${service},grpc_method="IsBlacklisted"} 2`,
+      `grpc_server_handling_seconds_count{${service},grpc_method="List"} 1`,
     ]);
     expect(lines).to.include("tokenblacklist_serving 1");
     expect(lines).to.include("tokenblacklist_pruned_entries_total 0");

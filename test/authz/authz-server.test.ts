@@ -6,7 +6,7 @@ import type { Verdict } from "../../src/blacklist/checks.ts";
 import { Gate } from "../../src/blacklist/gate.ts";
 import { Calls } from "../../src/grpc/calls.ts";
 import { DEFAULT_DEADLINE_MS, MAX_CALLS } from "../../src/limits.ts";
-import { Metrics } from "../../src/metrics.ts";
+import { Metrics } from "../../src/metrics/metrics.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { ask } from "../support/http-ask.ts";
 import { memoryLog } from "../support/memory-log.ts";
@@ -34,7 +34,7 @@ describe("the server for proxies", () => {
     const terms = { maxStalenessMs: 0, unverifiedBearer: false, missingJti: "deny" } as const;
     const gate = new Gate({ blacklist, ...terms, log });
     const address = { host: "127.0.0.1", port: 0 };
-    const metrics = new Metrics();
+    const metrics = new Metrics({ version: "1", node: "v1", schema: 1 });
     server = await startAuthzServer(address, { gate, jtiHeader: "x-jti", calls, clock, log, metrics });
     url = `http://127.0.0.1:${server.address.port}/authz`;
   });

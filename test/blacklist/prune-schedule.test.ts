@@ -2,11 +2,11 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { Blacklist } from "../../src/blacklist/blacklist.ts";
 import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
+import { type Observer, UNOBSERVED } from "../../src/blacklist/observer.ts";
 import { PruneSchedule } from "../../src/blacklist/prune-schedule.ts";
 import { Writer } from "../../src/blacklist/writer.ts";
 import { BothClocks } from "../../src/both-clocks.ts";
 import { MAX_PRUNE_COUNT } from "../../src/limits.ts";
-import { Metrics } from "../../src/metrics.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { HeldStore, turn } from "../support/held-store.ts";
 import { memoryLog } from "../support/memory-log.ts";
@@ -19,16 +19,19 @@ describe("PruneSchedule", () => {
   let clock: FakeClock;
   let store: HeldStore;
   let log: ReturnType<typeof memoryLog>;
-  let metrics: Metrics;
-
-  before(() => {
-    metrics = new Metrics();
-  });
+  /** What was told of it, in order. */
+  let told: unknown[];
+  const observer: Observer = {
+    ...UNOBSERVED,
+    pruned: (count) => void told.push(count),
+    pruneEnded: (run) => void told.push(run),
+  };
 
   beforeEach(() => {
     clock = new FakeClock();
     store = new HeldStore({ clock });
     log = memoryLog();
+    told = [];
   });
 
   function schedule({
@@ -48,15 +51,11 @@ describe("PruneSchedule", () => {
       clock,
       leewayMs: LEEWAY,
       retentionMs: RETENTION,
+      observer,
     });
-    const schedule = new PruneSchedule({ blacklist, clock, log: log.log, metrics, random });
+    const schedule = new PruneSchedule({ blacklist, clock, log: log.log, observer, random });
     schedule.start(intervalMs);
     return schedule;
-  }
-
-  async function prunedEntries(): Promise<number> {
-    const { text } = await metrics.render();
-    return Number(/^tokenblacklist_pruned_entries_total (\d+)$/m.exec(text)?.[1] ?? 0);
   }
 
   it("asks for all that has expired, with the service's leeway and retention", () => {
@@ -108,8 +107,7 @@ describe("PruneSchedule", () => {
     expect(clock.pendingTimers).to.equal(1);
   });
 
-  it("goes on until nothing is left, then says and counts what it removed", async () => {
-    const before = await prunedEntries();
+  it("goes on until nothing is left, then says what it removed, and tells whoever counts", async () => {
     store.pruneReceipts.push(
       { count: 100, hasMore: true },
       { count: 0, hasMore: true },
@@ -124,11 +122,11 @@ describe("PruneSchedule", () => {
     expect(log.records()).to.deep.equal([
       { level: "info", pruned: 107, duration_ms: 1500, msg: "pruned expired entries" },
     ]);
-    expect([store.prunes.length, (await prunedEntries()) - before]).to.deep.equal([3, 107]);
+    expect(store.prunes.length).to.equal(3);
+    expect(told).to.deep.equal([100, 0, 7, { at: clock.now(), succeeded: true }]);
   });
 
   it("says loudly that it failed and what it had done by then, and tries again an interval later", async () => {
-    const before = await prunedEntries();
     store.pruneReceipts.push({ count: 100, hasMore: true }, { count: 3, hasMore: false });
     schedule();
     clock.advance(HOUR);
@@ -136,6 +134,7 @@ describe("PruneSchedule", () => {
     await store.prunes[1]?.fail(
       Object.assign(new Error("deadlock"), { stack: "stack", code: "ER_LOCK_DEADLOCK" }),
     );
+    const failedAt = clock.now();
     clock.advance(HOUR);
     await store.prunes[2]?.release();
     expect(log.records()).to.deep.equal([
@@ -147,7 +146,10 @@ describe("PruneSchedule", () => {
       },
       { level: "info", pruned: 3, duration_ms: 0, msg: "pruned expired entries" },
     ]);
-    expect((await prunedEntries()) - before).to.equal(103);
+    expect(told).to.deep.equal([
+      ...[100, { at: failedAt, succeeded: false }],
+      ...[3, { at: clock.now(), succeeded: true }],
+    ]);
   });
 
   it("never runs with an interval of 0", async () => {

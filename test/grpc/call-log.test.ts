@@ -111,7 +111,7 @@ for (const backend of backends) {
         expect(running.logs().length).to.be.at.least(canaryRequests().length);
         expect(running.logText()).not.to.include(CANARY);
         const metrics = await (await fetch(`${running.adminUrl}/metrics`)).text();
-        expect(metrics).to.include("tokenblacklist_call_duration_seconds_count");
+        expect(metrics).to.include("grpc_server_handling_seconds_count");
         expect(metrics).not.to.include(CANARY);
       });
     });

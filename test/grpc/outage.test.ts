@@ -22,6 +22,7 @@ import { rejection } from "../support/rejection.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { detailsOf } from "../support/status-details.ts";
 
+const POSITIVES = "tokenblacklist.v1.TokenBlacklist/positives";
 const YEAR_2100 = { seconds: 4_102_444_800n };
 /** What the service promises: noticed while a caller is still waiting, and over soon after the database is back. */
 const NOTICED_WITHIN_MS = 5000;
@@ -143,6 +144,46 @@ describe("a database that goes away", () => {
     await expectOutage();
     await server.restart();
     await expectRecovery();
+  });
+
+  it("leaves known positives, and health and readiness tell that from nothing and from everything", async function () {
+    this.timeout(60_000);
+    if (process.env.TEST_INDEX === "off") this.skip();
+    const positives = watchHealth(channel, POSITIVES);
+    await running.indexLoaded();
+    await blacklist("before");
+    // Whoever is asked knows of it now, without the database.
+    await running.client.isBlacklisted({ jtis: ["before", "never"] });
+    await positives.reaches("SERVING");
+    const readiness = async () => (await fetch(`${running.adminUrl}/readyz`)).text();
+    expect(await readiness()).to.equal("serving\n");
+
+    await server.kill();
+    await watch.reaches("NOT_SERVING");
+    expect([await checkHealth(channel), await checkHealth(channel, POSITIVES)]).to.deep.equal([
+      "NOT_SERVING",
+      "SERVING",
+    ]);
+    expect([await probe("/livez"), await probe("/readyz"), await readiness()]).to.deep.equal([
+      ...[200, 503],
+      "serving known positives alone\n",
+    ]);
+    const known = await running.client.isBlacklisted({ jtis: ["before"] });
+    expect(known.verdicts).to.deep.equal([Verdict.BLACKLISTED]);
+    const unknown = await rejection(running.client.isBlacklisted({ jtis: ["never"] }));
+    expect(unknown).to.include({ code: "UNAVAILABLE" });
+
+    await server.restart();
+    await expectRecovery();
+    expect(await readiness()).to.equal("serving\n");
+    expect(await checkHealth(channel, POSITIVES)).to.equal("SERVING");
+    const stopped = running.stop();
+    await positives.reaches("NOT_SERVING");
+    await stopped;
+    expect([watch.seen, positives.seen]).to.deep.equal([
+      ["SERVING", "NOT_SERVING", "SERVING", "NOT_SERVING"],
+      ["SERVING", "NOT_SERVING"],
+    ]);
   });
 
   it("answers all who wait for it, and is theirs again afterwards", async function () {
@@ -298,6 +339,9 @@ describe("a service that starts before its database", () => {
         expect(performance.now() - began, "until it listens").to.be.below(5000);
         const watch = watchHealth(channel);
         await watch.reaches("NOT_SERVING");
+        // It knows of nothing yet that is blacklisted.
+        expect(await checkHealth(channel, POSITIVES)).to.equal("NOT_SERVING");
+        expect(await (await fetch(`${running.adminUrl}/readyz`)).text()).to.equal("not serving\n");
         expect((await fetch(`${running.adminUrl}/livez`)).status).to.equal(200);
         const error = await rejection(running.client.isBlacklisted({ jtis: ["a"] }));
         expect(error).to.include({ code: "UNAVAILABLE", reason: "STORE_UNAVAILABLE" });

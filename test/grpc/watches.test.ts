@@ -5,7 +5,7 @@ import { Calls } from "../../src/grpc/calls.ts";
 import { serviceDefinition } from "../../src/grpc/service-definition.ts";
 import { Watches } from "../../src/grpc/watches.ts";
 import { DEFAULT_DEADLINE_MS, WATCH_HEARTBEAT_MS } from "../../src/limits.ts";
-import { Metrics } from "../../src/metrics.ts";
+import { Metrics } from "../../src/metrics/metrics.ts";
 import { ANYBODY, type Principal } from "../../src/principal.ts";
 import { FeedStage } from "../support/feed-stage.ts";
 import { memoryLog } from "../support/memory-log.ts";
@@ -37,7 +37,7 @@ describe("the streams of Watch", () => {
       authenticate: () => authenticate(),
       clock: stage.clock,
       calls: new Calls(),
-      metrics: new Metrics(),
+      metrics: new Metrics({ version: "1.2.3", node: "20", schema: 4 }),
       cut: (peer) => cut.push(peer),
       most: MOST,
     });

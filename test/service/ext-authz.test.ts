@@ -184,6 +184,7 @@ describe("Envoy's question", () => {
     expect(await checkHealth(channel, name)).to.equal("SERVING");
     expect(await listHealth(channel)).to.deep.equal({
       ...{ "": serving, "tokenblacklist.v1.TokenBlacklist": serving, [name]: serving },
+      ...{ "tokenblacklist.v1.TokenBlacklist/positives": serving, [`${name}/positives`]: serving },
     });
     const { stdout } = await promisify(execFile)(process.execPath, [
       createRequire(import.meta.url).resolve("@bufbuild/buf/bin/buf"),
@@ -197,11 +198,16 @@ describe("Envoy's question", () => {
     await told(vouched("canary-jti\0"));
     expect(running.logText()).not.to.match(/canary|eyJ/);
     const lines = (await (await fetch(`${running.adminUrl}/metrics`)).text()).split("\n");
-    expect(lines.filter((line) => line.startsWith("tokenblacklist_rulings_total"))).to.deep.equal([
-      'tokenblacklist_rulings_total{asked_by="ext_authz",ruling="no-token"} 1',
+    const isRuling = (line: string) =>
+      line.startsWith("tokenblacklist_rulings_total") && !line.endsWith(" 0");
+    expect(lines.filter(isRuling)).to.deep.equal([
       'tokenblacklist_rulings_total{asked_by="ext_authz",ruling="pass"} 2',
+      'tokenblacklist_rulings_total{asked_by="ext_authz",ruling="no-token"} 1',
       'tokenblacklist_rulings_total{asked_by="ext_authz",ruling="malformed"} 1',
     ]);
+    const checks = { grpc_type: "unary", grpc_service: name, grpc_method: "Check", grpc_code: "OK" };
+    const labels = Object.entries(checks).map(([label, value]) => `${label}="${value}"`);
+    expect(lines).to.include(`grpc_server_handled_total{${labels.join()}} 4`);
   });
 
   it("is UNAVAILABLE while draining, which lets nothing pass either", async () => {

@@ -568,6 +568,30 @@ export function describeStore(backend: Backend): void {
         ]);
       });
 
+      it("knows since when the oldest could have been deleted, by the same terms, and when there is nothing", async () => {
+        const { store } = await open();
+        const since = (retentionMs: number) =>
+          store.oldestPrunable({ now: at(Date.now()), leewayMs: LEEWAY, retentionMs });
+        await fill(store, { live: -HOUR, expired: LEEWAY / 2 });
+        expect([await since(0), await since(HOUR)]).to.deep.equal([undefined, undefined]);
+        const expiresAt = at(Date.now() - LEEWAY - 5000);
+        await store.write([entry("a", { expiresAt })], terms());
+        await fill(store, { b: LEEWAY + 1000 });
+        expect([await since(0), await since(HOUR)]).to.deep.equal([expiresAt + LEEWAY, undefined]);
+        await store.prune({ ...order, now: at(Date.now()) });
+        expect(await since(0)).to.equal(undefined);
+      });
+
+      it("counts the wait from the largest leeway that any replica ever ran with", async () => {
+        const { store } = await open({ leewayMs: 10 * LEEWAY });
+        const expiresAt = at(Date.now() - 11 * LEEWAY);
+        await store.write([entry("a", { expiresAt }), entry("b")], terms());
+        const { store: other } = await reopen({ leewayMs: 0 });
+        expect(await other.oldestPrunable({ now: at(Date.now()), leewayMs: 0, retentionMs: 0 })).to.equal(
+          expiresAt + 10 * LEEWAY,
+        );
+      });
+
       it("honours the largest leeway that any replica ever ran with", async () => {
         const { store } = await open({ leewayMs: 10 * LEEWAY });
         await fill(store, { a: 5 * LEEWAY, b: 11 * LEEWAY });

@@ -128,6 +128,12 @@ export class HeldStore implements Store {
     throw new Error("no test of an order of events counts anything");
   }
 
+  async oldestPrunable(): Promise<EpochMs | undefined> {
+    throw new Error("no test of an order of events looks for it");
+  }
+
+  readonly poolUse = { used: 0, idle: 0, limit: 1, waiting: 0 };
+
   async list(): Promise<ListPage> {
     throw new Error("no test of an order of events lists anything");
   }

@@ -1,0 +1,80 @@
+import type {
+  Server,
+  ServerDuplexStream,
+  ServerUnaryCall,
+  ServerWritableStream,
+  ServiceDefinition,
+  sendUnaryData,
+  UntypedHandleCall,
+  UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { status } from "@grpc/grpc-js";
+import type { Clock } from "../clock.ts";
+import type { CallMetrics, MethodCalls } from "../metrics/call-metrics.ts";
+
+type UnaryHandler = (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => void;
+type Stream = ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
+type StreamHandler = (call: Stream) => void;
+
+/** A server to which services are added that others have written: their calls are counted like ours. */
+export function counted(
+  server: Pick<Server, "addService">,
+  { calls, clock }: { calls: CallMetrics; clock: Clock },
+): Pick<Server, "addService"> {
+  return {
+    addService(definition: ServiceDefinition, handlers: UntypedServiceImplementation) {
+      const wrapped = Object.entries(definition).flatMap(([name, method]) => {
+        const handler = handlers[name] ?? handlers[method.originalName ?? name];
+        if (handler === undefined) return [];
+        const count = calls.of(method);
+        const handle = method.responseStream
+          ? countedStream(handler as StreamHandler, { count, clock })
+          : countedUnary(handler as UnaryHandler, { count, clock });
+        return [[name, handle as UntypedHandleCall]];
+      });
+      server.addService(definition, Object.fromEntries(wrapped));
+    },
+  };
+}
+
+interface Counting {
+  readonly count: MethodCalls;
+  readonly clock: Clock;
+}
+
+function countedUnary(handler: UnaryHandler, counting: Counting): UnaryHandler {
+  return (call, callback) => {
+    const end = begin(counting);
+    call.once("cancelled", () => end(status.CANCELLED));
+    handler(call, (error, ...answer) => {
+      end(error === null ? status.OK : codeOf(error));
+      callback(error, ...answer);
+    });
+  };
+}
+
+function countedStream(handler: StreamHandler, counting: Counting): StreamHandler {
+  return (call) => {
+    const end = begin(counting);
+    call.once("finish", () => end(status.OK));
+    call.once("error", (error) => end(codeOf(error)));
+    call.once("cancelled", () => end(status.CANCELLED));
+    handler(call);
+  };
+}
+
+/** A call has begun. The returned function ends it; who comes later is not heard. */
+function begin({ count, clock }: Counting): (code: status) => void {
+  const began = clock.monotonic();
+  let ended = false;
+  count.begin();
+  return (code) => {
+    if (ended) return;
+    ended = true;
+    count.end(code, (clock.monotonic() - began) / 1000);
+  };
+}
+
+function codeOf(error: unknown): status {
+  return (error as { code?: status }).code ?? status.UNKNOWN;
+}

@@ -1,0 +1,115 @@
+import { Counter, type Registry } from "@prometheus-io/client";
+import { Distribution, DistributionMetric } from "./distribution.ts";
+
+/** The codes of gRPC by their numbers, in the spelling that dashboards and alerts for gRPC servers expect: that of Go. */
+const CODES = [
+  "OK",
+  "Canceled",
+  "Unknown",
+  "InvalidArgument",
+  "DeadlineExceeded",
+  "NotFound",
+  "AlreadyExists",
+  "PermissionDenied",
+  "ResourceExhausted",
+  "FailedPrecondition",
+  "Aborted",
+  "OutOfRange",
+  "Unimplemented",
+  "Internal",
+  "Unavailable",
+  "DataLoss",
+  "Unauthenticated",
+] as const;
+
+const UNKNOWN = CODES.indexOf("Unknown");
+
+/** In seconds. A check takes a millisecond or two, and a caller's patience ends within ten seconds. */
+const TIMES = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** A method of a service, as its definition has it. */
+export interface Method {
+  /** `/package.Service/Method`. */
+  readonly path: string;
+  readonly requestStream: boolean;
+  readonly responseStream: boolean;
+}
+
+/** The calls of one method. Plain numbers, since this is done for every check. */
+export class MethodCalls {
+  begun = 0;
+  readonly ended: number[] = CODES.map(() => 0);
+  readonly times = new Distribution(TIMES);
+
+  begin(): void {
+    this.begun++;
+  }
+
+  /** `code` is gRPC's number. */
+  end(code: number, seconds: number): void {
+    (this.ended[code in this.ended ? code : UNKNOWN] as number) += 1;
+    this.times.add(seconds);
+  }
+}
+
+/**
+ * What is known of every gRPC server under these names (go-grpc-prometheus, and what followed it). Each method is there from
+ * the start, with every code, so that the first failure is a rise from 0 and not a series out of nowhere.
+ */
+export class CallMetrics {
+  readonly #methods: {
+    labels: Record<"grpc_type" | "grpc_service" | "grpc_method", string>;
+    calls: MethodCalls;
+  }[] = [];
+
+  constructor(registers: Registry[]) {
+    const methods = this.#methods;
+    const labelNames = ["grpc_type", "grpc_service", "grpc_method"] as const;
+    new Counter({
+      name: "grpc_server_started_total",
+      help: "Calls that have arrived, by method.",
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        for (const { labels, calls } of methods) this.inc(labels, calls.begun);
+      },
+    });
+    new Counter({
+      name: "grpc_server_handled_total",
+      help: "Calls that have ended, by method and gRPC code.",
+      labelNames: [...labelNames, "grpc_code"],
+      registers,
+      collect() {
+        this.reset();
+        for (const { labels, calls } of methods) {
+          for (const [code, count] of calls.ended.entries()) {
+            this.inc({ ...labels, grpc_code: CODES[code] as string }, count);
+          }
+        }
+      },
+    });
+    new DistributionMetric({
+      name: "grpc_server_handling_seconds",
+      help: "Time from a call's arrival to its end, by method. A stream's is as long as the stream.",
+      registers,
+      distributions: () => methods.map(({ labels, calls }) => ({ labels, distribution: calls.times })),
+    });
+  }
+
+  /** Where the calls of a method are counted from now on. Each method once. */
+  of({ path, requestStream, responseStream }: Method): MethodCalls {
+    const [, grpc_service = "", grpc_method = ""] = path.split("/");
+    const calls = new MethodCalls();
+    this.#methods.push({
+      labels: { grpc_type: typeOf({ requestStream, responseStream }), grpc_service, grpc_method },
+      calls,
+    });
+    return calls;
+  }
+}
+
+function typeOf({ requestStream, responseStream }: Omit<Method, "path">): string {
+  if (requestStream) return responseStream ? "bidi_stream" : "client_stream";
+  return responseStream ? "server_stream" : "unary";
+}

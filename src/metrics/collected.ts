@@ -1,0 +1,93 @@
+import { Counter, Gauge, type Registry } from "@prometheus-io/client";
+import { type Distribution, DistributionMetric } from "./distribution.ts";
+
+// Metrics that hold nothing: their values are asked for whenever the metrics are.
+
+interface Named {
+  readonly name: string;
+  readonly help: string;
+}
+
+/** Adds a gauge; while `value` is undefined it is absent. */
+export function gauge(
+  registers: Registry[],
+  { value, ...named }: Named & { value: () => number | undefined },
+): void {
+  new Gauge({
+    ...named,
+    registers,
+    collect() {
+      const now = value();
+      if (now === undefined) this.remove();
+      else this.set(now);
+    },
+  });
+}
+
+/** Adds a gauge for each value of a label. */
+export function gauges(
+  registers: Registry[],
+  { label, values, ...named }: Named & { label: string; values: () => Readonly<Record<string, number>> },
+): void {
+  new Gauge({
+    ...named,
+    labelNames: [label],
+    registers,
+    collect() {
+      for (const [name, value] of Object.entries(values())) this.set({ [label]: name }, value);
+    },
+  });
+}
+
+/** Adds a counter; `value` only ever grows. */
+export function counter(registers: Registry[], { value, ...named }: Named & { value: () => number }): void {
+  new Counter({
+    ...named,
+    registers,
+    collect() {
+      this.reset();
+      this.inc(value());
+    },
+  });
+}
+
+/** Adds a counter for each value of a label. */
+export function counters(
+  registers: Registry[],
+  { label, values, ...named }: Named & { label: string; values: () => Readonly<Record<string, number>> },
+): void {
+  new Counter({
+    ...named,
+    labelNames: [label],
+    registers,
+    collect() {
+      this.reset();
+      for (const [name, value] of Object.entries(values())) this.inc({ [label]: name }, value);
+    },
+  });
+}
+
+/** Adds a histogram, one distribution for each value of a label; without a label, one. */
+export function histogram(
+  registers: Registry[],
+  {
+    label,
+    parts,
+    ...named
+  }: Named & { label?: string; parts: () => readonly (readonly [string, Distribution])[] },
+): void {
+  new DistributionMetric({
+    ...named,
+    registers,
+    distributions: () =>
+      parts().map(([name, distribution]) => ({
+        labels: label === undefined ? {} : { [label]: name },
+        distribution,
+      })),
+  });
+}
+
+/** 0 for each name: what has never happened is told as well, so that the first time is a rise. */
+export function zeros<N extends string>(names: readonly N[]): Record<N, number> {
+  return Object.fromEntries(names.map((name) => [name, 0])) as Record<N, number>;
+}

@@ -1,0 +1,178 @@
+import type { Registry } from "@prometheus-io/client";
+import type { Fallback, Observer, ReadEnd } from "../blacklist/observer.ts";
+import type { EpochMs } from "../entry.ts";
+import type { WriteResult } from "../store/store.ts";
+import { counter, counters, gauge, histogram, zeros } from "./collected.ts";
+import { Distribution } from "./distribution.ts";
+
+/** In seconds: a read of the tail takes a tenth of a millisecond, and everything is given up after one and a half. */
+const DATABASE_TIMES = [
+  0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
+];
+const BATCHES = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000];
+
+const READ_ENDS: readonly ReadEnd[] = ["proven", "more", "read-only", "lost", "failed"];
+const FALLBACKS: readonly Fallback[] = ["no-index", "unknown-revision"];
+const WRITE_OUTCOMES: readonly WriteResult["outcome"][] = ["created", "extended", "unchanged"];
+const SOURCES = ["changes", "jtis"] as const;
+
+/** What the domain does, counted. */
+export class DomainMetrics implements Observer {
+  readonly #commits = { succeeded: 0, failed: 0 };
+  readonly #commitTimes = new Distribution(DATABASE_TIMES);
+  readonly #commitEntries = new Distribution(BATCHES);
+  readonly #commitRequests = new Distribution(BATCHES);
+  readonly #written = zeros(WRITE_OUTCOMES);
+  readonly #reads = zeros(READ_ENDS);
+  readonly #lookUps = { succeeded: 0, failed: 0 };
+  readonly #readTimes = { changes: new Distribution(DATABASE_TIMES), jtis: new Distribution(DATABASE_TIMES) };
+  readonly #readCalls = { changes: new Distribution(BATCHES), jtis: new Distribution(BATCHES) };
+  readonly #fallbacks = zeros(FALLBACKS);
+  #pruned = 0;
+  readonly #pruneRuns = { succeeded: 0, failed: 0 };
+  #lastPrune: { readonly at: EpochMs; readonly succeeded: boolean } | undefined;
+  #lastSuccess: EpochMs | undefined;
+  #startsOver = 0;
+
+  constructor(registers: Registry[]) {
+    this.#registerWrites(registers);
+    this.#registerReads(registers);
+    this.#registerPruning(registers);
+    counter(registers, {
+      name: "tokenblacklist_watch_starts_over_total",
+      help: "Copies that had to be sent everything anew: they had fallen behind what is kept, or the index was read anew.",
+      value: () => this.#startsOver,
+    });
+  }
+
+  committed({ requests, results, milliseconds }: Parameters<Observer["committed"]>[0]): void {
+    this.#commits[results === undefined ? "failed" : "succeeded"]++;
+    this.#commitTimes.add(milliseconds / 1000);
+    if (results === undefined) return;
+    this.#commitRequests.add(requests);
+    this.#commitEntries.add(results.length);
+    for (const { outcome } of results) this.#written[outcome]++;
+  }
+
+  followed({ waiting, milliseconds, end }: Parameters<Observer["followed"]>[0]): void {
+    this.#reads[end]++;
+    this.#readTimes.changes.add(milliseconds / 1000);
+    this.#readCalls.changes.add(waiting);
+  }
+
+  asked({ calls, milliseconds, succeeded }: Parameters<Observer["asked"]>[0]): void {
+    this.#lookUps[succeeded ? "succeeded" : "failed"]++;
+    this.#readTimes.jtis.add(milliseconds / 1000);
+    this.#readCalls.jtis.add(calls);
+  }
+
+  fellBack(because: Fallback): void {
+    this.#fallbacks[because]++;
+  }
+
+  pruned(count: number): void {
+    this.#pruned += count;
+  }
+
+  pruneEnded(run: { at: EpochMs; succeeded: boolean }): void {
+    this.#pruneRuns[run.succeeded ? "succeeded" : "failed"]++;
+    this.#lastPrune = run;
+    if (run.succeeded) this.#lastSuccess = run.at;
+  }
+
+  startedOver(): void {
+    this.#startsOver++;
+  }
+
+  #registerWrites(registers: Registry[]): void {
+    counters(registers, {
+      name: "tokenblacklist_commits_total",
+      help: "Commits, by how they ended. After one that failed the outcome is unknown to the caller, who repeats.",
+      label: "outcome",
+      values: () => this.#commits,
+    });
+    histogram(registers, {
+      name: "tokenblacklist_commit_seconds",
+      help: "Time for one commit, repetitions after lost answers included.",
+      parts: () => [["", this.#commitTimes]],
+    });
+    histogram(registers, {
+      name: "tokenblacklist_commit_entries",
+      help: "Entries in one commit.",
+      parts: () => [["", this.#commitEntries]],
+    });
+    histogram(registers, {
+      name: "tokenblacklist_commit_requests",
+      help: "Requests that shared one commit.",
+      parts: () => [["", this.#commitRequests]],
+    });
+    counters(registers, {
+      name: "tokenblacklist_written_entries_total",
+      help: "Entries in commits, by what became of them.",
+      label: "outcome",
+      values: () => this.#written,
+    });
+  }
+
+  #registerReads(registers: Registry[]): void {
+    counters(registers, {
+      name: "tokenblacklist_follower_reads_total",
+      help: "Reads of what has changed, by what they came to: proof that the index is current, a full page with more to follow, an answer of a read-only server, the news of lost commits, or none.",
+      label: "end",
+      values: () => this.#reads,
+    });
+    counters(registers, {
+      name: "tokenblacklist_lookups_total",
+      help: "Reads that asked the database for jtis instead of the index, by how they ended.",
+      label: "outcome",
+      values: () => this.#lookUps,
+    });
+    histogram(registers, {
+      name: "tokenblacklist_read_seconds",
+      help: "Time for one read of the database, by what was read: what has changed, or the jtis themselves.",
+      label: "read",
+      parts: () => SOURCES.map((source) => [source, this.#readTimes[source]]),
+    });
+    histogram(registers, {
+      name: "tokenblacklist_read_calls",
+      help: "Calls that shared one read, by what was read; the heartbeat counts as one.",
+      label: "read",
+      parts: () => SOURCES.map((source) => [source, this.#readCalls[source]]),
+    });
+    counters(registers, {
+      name: "tokenblacklist_fallbacks_total",
+      help: "Checks that went to the database although INDEX is on, by why: there was no complete index, or they named a revision that this replica has not seen.",
+      label: "because",
+      values: () => this.#fallbacks,
+    });
+  }
+
+  #registerPruning(registers: Registry[]): void {
+    counter(registers, {
+      name: "tokenblacklist_pruned_entries_total",
+      help: "Expired entries that this process has deleted, by schedule or when asked to.",
+      value: () => this.#pruned,
+    });
+    counters(registers, {
+      name: "tokenblacklist_prune_runs_total",
+      help: "Runs of the schedule, by how they ended.",
+      label: "outcome",
+      values: () => this.#pruneRuns,
+    });
+    gauge(registers, {
+      name: "tokenblacklist_prune_last_run_success",
+      help: "1 where the schedule's last run ended well, 0 where it failed; absent before the first.",
+      value: () => this.#lastPrune && Number(this.#lastPrune.succeeded),
+    });
+    gauge(registers, {
+      name: "tokenblacklist_prune_last_run_timestamp_seconds",
+      help: "When the schedule's last run ended, in seconds since 1970; absent before the first.",
+      value: () => this.#lastPrune && this.#lastPrune.at / 1000,
+    });
+    gauge(registers, {
+      name: "tokenblacklist_prune_last_success_timestamp_seconds",
+      help: "When the schedule's last run ended that went well, in seconds since 1970; absent before the first.",
+      value: () => this.#lastSuccess && this.#lastSuccess / 1000,
+    });
+  }
+}

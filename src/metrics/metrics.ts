@@ -1,0 +1,50 @@
+import { collectDefaultMetrics, Gauge, Registry } from "@prometheus-io/client";
+import { AUTH_OUTCOMES, type AuthOutcome } from "../auth/observed.ts";
+import type { Build } from "../build.ts";
+import { CallMetrics } from "./call-metrics.ts";
+import { counters, zeros } from "./collected.ts";
+import { DomainMetrics } from "./domain-metrics.ts";
+import { RulingMetrics } from "./ruling-metrics.ts";
+import { registerState, type State } from "./state-metrics.ts";
+
+/** What the service counts. Labels come from this program alone, never from a caller's input. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #registers = [this.#registry];
+  readonly calls = new CallMetrics(this.#registers);
+  readonly domain = new DomainMetrics(this.#registers);
+  readonly rulings = new RulingMetrics(this.#registers);
+  readonly #authentications = zeros(AUTH_OUTCOMES);
+
+  constructor({ version, node, schema }: Build) {
+    const registers = this.#registers;
+    collectDefaultMetrics({ register: this.#registry });
+    new Gauge({
+      name: "tokenblacklist_build_info",
+      help: "Always 1: which version this is, on which Node.js, and the level of the schema that it knows.",
+      labelNames: ["version", "node", "schema"],
+      registers,
+    }).set({ version, node, schema }, 1);
+    counters(registers, {
+      name: "tokenblacklist_authentications_total",
+      help: "Calls that were asked who makes them, by what came of it; nothing where callers are not known at all.",
+      label: "outcome",
+      values: () => this.#authentications,
+    });
+  }
+
+  /** It was asked who calls. */
+  authenticated(outcome: AuthOutcome): void {
+    this.#authentications[outcome]++;
+  }
+
+  /** What is looked at whenever the metrics are asked for. Once. */
+  watch(state: State): void {
+    registerState(this.#registers, state);
+  }
+
+  /** All of it in Prometheus's text format, with its content type. */
+  async render(): Promise<{ contentType: string; text: string }> {
+    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+  }
+}

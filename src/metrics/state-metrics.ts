@@ -1,0 +1,142 @@
+import type { Registry } from "@prometheus-io/client";
+import type { Phase } from "../blacklist/follower.ts";
+import type { Serving } from "../serving.ts";
+import type { PoolUse } from "../store/store.ts";
+import { gauge, gauges } from "./collected.ts";
+
+/** What is looked at whenever the metrics are asked for. */
+export interface State {
+  serving(): Serving;
+  readonly store: { readonly poolUse: PoolUse };
+  readonly clocks: { readonly skewMs: number };
+  readonly backlog: { readonly oldestMs: number | undefined };
+  readonly keys: { readonly unreadable: number };
+  /** Absent where the index is off. */
+  readonly index: IndexState | undefined;
+  /** Absent where the index is off. */
+  readonly feed: FeedState | undefined;
+}
+
+interface IndexState {
+  readonly phase: Phase;
+  readonly size: number;
+  countLive(): number;
+  readonly staleness: number;
+  readonly lag: number;
+}
+
+interface FeedState {
+  readonly size: number;
+  readonly lag: number;
+  readonly snapshots: { readonly underWay: number; readonly waiting: number };
+}
+
+const PHASES: readonly Phase[] = ["loading", "following", "rebuilding", "overflowed"];
+
+/** How things stand. */
+export function registerState(registers: Registry[], { index, feed, ...state }: State): void {
+  gauge(registers, {
+    name: "tokenblacklist_serving",
+    help: "1 while the database can be reached and takes writes, else 0.",
+    value: () => Number(state.serving() === "everything"),
+  });
+  gauge(registers, {
+    name: "tokenblacklist_serving_positives",
+    help: "1 while tokens that are known to be blacklisted are answered as such, be the database there or not, else 0.",
+    value: () => Number(state.serving() !== "nothing"),
+  });
+  gauge(registers, {
+    name: "tokenblacklist_clock_skew_seconds",
+    help: "By how much the database's clock is ahead of this machine's, as last seen.",
+    value: () => state.clocks.skewMs / 1000,
+  });
+  gauge(registers, {
+    name: "tokenblacklist_prune_oldest_seconds",
+    help: "For how long the entry that has waited longest could have been pruned, looked up once a minute; 0 where none waits, absent where it is not known yet.",
+    value() {
+      const { oldestMs } = state.backlog;
+      return oldestMs && oldestMs / 1000;
+    },
+  });
+  gauge(registers, {
+    name: "tokenblacklist_key_sets_unreadable",
+    help: "Key sets that could not be read the last time; what was read before stays in use.",
+    value: () => state.keys.unreadable,
+  });
+  registerPool(registers, state.store);
+  if (index !== undefined) registerIndex(registers, index);
+  if (feed !== undefined) registerFeed(registers, feed);
+}
+
+function registerPool(registers: Registry[], store: State["store"]): void {
+  gauges(registers, {
+    name: "tokenblacklist_pool_connections",
+    help: "Connections to the database that List, Prune and the like share, by what they do.",
+    label: "state",
+    values() {
+      const { used, idle } = store.poolUse;
+      return { used, idle };
+    },
+  });
+  gauge(registers, {
+    name: "tokenblacklist_pool_connections_limit",
+    help: "How many of these connections there may be.",
+    value: () => store.poolUse.limit,
+  });
+  gauge(registers, {
+    name: "tokenblacklist_pool_waiting",
+    help: "Statements that wait for one of these connections.",
+    value: () => store.poolUse.waiting,
+  });
+}
+
+function registerIndex(registers: Registry[], index: IndexState): void {
+  gauge(registers, {
+    name: "tokenblacklist_index_entries",
+    help: "Entries in the index in memory, expired or not; 0 while it is not there.",
+    value: () => index.size,
+  });
+  gauge(registers, {
+    name: "tokenblacklist_index_live_entries",
+    help: "Entries in the index that still answer BLACKLISTED; where they are many, reckoned from a part of them.",
+    value: () => index.countLive(),
+  });
+  gauge(registers, {
+    name: "tokenblacklist_index_staleness_seconds",
+    help: "Time since the index was last proven to be current; +Inf while it may not be believed.",
+    value: () => index.staleness / 1000,
+  });
+  gauge(registers, {
+    name: "tokenblacklist_follower_lag_commits",
+    help: "Commits that the database is known to have and the index lacks; +Inf while it may not be believed.",
+    value: () => index.lag,
+  });
+  gauges(registers, {
+    name: "tokenblacklist_index_phase",
+    help: "1 for what the index is doing, 0 for everything else.",
+    label: "phase",
+    values: () => Object.fromEntries(PHASES.map((phase) => [phase, Number(phase === index.phase)])),
+  });
+}
+
+function registerFeed(registers: Registry[], feed: FeedState): void {
+  gauge(registers, {
+    name: "tokenblacklist_watchers",
+    help: "Copies of the blacklist that this replica feeds.",
+    value: () => feed.size,
+  });
+  gauge(registers, {
+    name: "tokenblacklist_watch_lag_changes",
+    help: "Changes that the slowest of these copies has yet to be sent.",
+    value: () => feed.lag,
+  });
+  gauges(registers, {
+    name: "tokenblacklist_watch_snapshots",
+    help: "Copies that are being sent everything, and those that wait for their turn.",
+    label: "state",
+    values() {
+      const { underWay, waiting } = feed.snapshots;
+      return { "under-way": underWay, waiting };
+    },
+  });
+}

@@ -1,0 +1,83 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "pino";
+import { Blacklist } from "./blacklist/blacklist.ts";
+import type { Observer } from "./blacklist/observer.ts";
+import { PruneBacklog } from "./blacklist/prune-backlog.ts";
+import { PruneSchedule } from "./blacklist/prune-schedule.ts";
+import { Quota } from "./blacklist/quota.ts";
+import { Writer } from "./blacklist/writer.ts";
+import type { BothClocks } from "./both-clocks.ts";
+import type { Clock } from "./clock.ts";
+import type { Config } from "./config/config.ts";
+import { createIndex, type Index } from "./start-index.ts";
+import type { Store } from "./store/store.ts";
+
+interface Parts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly clocks: BothClocks;
+  readonly log: Logger;
+  readonly observer: Observer;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Called whenever `index.isComplete` may have changed. */
+  readonly onPhase: () => void;
+}
+
+export interface StartedBlacklist {
+  readonly blacklist: Blacklist;
+  readonly index: Index;
+  readonly backlog: PruneBacklog;
+  /** Begins what goes on in the background. */
+  start(): void;
+  /** Ends it, once nothing new is asked: what is being written or pruned may come to an end, for a while. */
+  stop(): Promise<void>;
+}
+
+/** Puts together the blacklist and what works for it in the background. */
+export function createBlacklist(config: Config, { onPhase, random, ...parts }: Parts): StartedBlacklist {
+  const { expiryLeewayMs: leewayMs, pruneRetentionMs: retentionMs } = config;
+  const common = { ...parts, leewayMs, retentionMs };
+  const writer = new Writer(common);
+  const index = createIndex(config, { ...parts, onPhase });
+  const quota = quotaOf(config, parts);
+  const blacklist = new Blacklist({ ...common, writer, checks: index.checks, quota });
+  const schedule = new PruneSchedule({ ...parts, blacklist, random });
+  const backlog = new PruneBacklog(common);
+  return {
+    blacklist,
+    index,
+    backlog,
+    start() {
+      index.start();
+      schedule.start(config.pruneIntervalMs);
+      void backlog.start();
+    },
+    async stop() {
+      // What still runs then is cut short by closing the store.
+      const within = (work: Promise<void>) =>
+        Promise.race([work, delay(config.shutdownGraceMs * FLUSH_SHARE, undefined, { ref: false })]);
+      backlog.stop();
+      await within(schedule.stop());
+      index.stop();
+      await within(writer.settled());
+    },
+  };
+}
+
+/** The part of the grace in which the last write, or chunk of a prune, may end. */
+const FLUSH_SHARE = 0.1;
+
+function quotaOf(
+  { security, expiryLeewayMs }: Config,
+  { store, clock }: Pick<Parts, "store" | "clock">,
+): Quota | undefined {
+  const { quota } = security;
+  if (quota.rows === 0 && quota.rowsPerSecond === 0) return undefined;
+  return new Quota({
+    ...quota,
+    clock,
+    count: (revokedBy, limit) =>
+      store.countBy({ revokedBy, limit, now: clock.now(), leewayMs: expiryLeewayMs }),
+  });
+}

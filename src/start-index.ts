@@ -1,0 +1,68 @@
+import type { Logger } from "pino";
+import { ChangeLog } from "./blacklist/change-log.ts";
+import type { Checks } from "./blacklist/checks.ts";
+import { CoalescedChecks } from "./blacklist/coalesced-checks.ts";
+import { Feed } from "./blacklist/feed.ts";
+import { Follower } from "./blacklist/follower.ts";
+import { IndexedChecks } from "./blacklist/indexed-checks.ts";
+import type { Observer } from "./blacklist/observer.ts";
+import type { BothClocks } from "./both-clocks.ts";
+import type { Clock } from "./clock.ts";
+import type { Config } from "./config/config.ts";
+import type { Standing, Store } from "./store/store.ts";
+
+interface Parts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly clocks: BothClocks;
+  readonly log: Logger;
+  readonly observer: Observer;
+  /** Called whenever {@link Index.isComplete} may have changed. */
+  readonly onPhase: () => void;
+}
+
+export interface Index {
+  readonly checks: Checks;
+  /** Absent where the index is off. */
+  readonly follower: Follower | undefined;
+  /** Absent where the index is off. */
+  readonly feed: Feed | undefined;
+  /** Whether what is known to be blacklisted is known without the database. */
+  readonly isComplete: boolean;
+  /** Asks the database how it stands, by the read that also tells the index what has changed. */
+  probe(): Promise<Standing>;
+  /** Begins to load it. */
+  start(): void;
+  stop(): void;
+}
+
+/** Puts together what answers checks: from memory, or with `INDEX=off` from the database alone. */
+export function createIndex(config: Config, { onPhase, ...parts }: Parts): Index {
+  const { store } = parts;
+  const common = { ...parts, leewayMs: config.expiryLeewayMs };
+  const fromDatabase = new CoalescedChecks(common);
+  if (!config.index) {
+    return {
+      checks: fromDatabase,
+      follower: undefined,
+      feed: undefined,
+      isComplete: false,
+      probe: () => store.read([]),
+      start() {},
+      stop() {},
+    };
+  }
+  const changeLog = new ChangeLog();
+  const follower = new Follower({ ...common, changeLog, maxEntries: config.indexMaxEntries, onPhase });
+  return {
+    checks: new IndexedChecks({ ...common, follower, fallback: fromDatabase }),
+    follower,
+    feed: new Feed({ ...common, follower, changeLog }),
+    get isComplete() {
+      return follower.isComplete;
+    },
+    probe: () => (follower.isComplete ? follower.standing() : store.read([])),
+    start: () => follower.start(),
+    stop: () => follower.stop(),
+  };
+}

@@ -1,0 +1,198 @@
+import { expect } from "chai";
+import { ChangeLog } from "../../src/blacklist/change-log.ts";
+import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
+import { Follower } from "../../src/blacklist/follower.ts";
+import { IndexedChecks } from "../../src/blacklist/indexed-checks.ts";
+import type { Observer } from "../../src/blacklist/observer.ts";
+import { Writer } from "../../src/blacklist/writer.ts";
+import { BothClocks } from "../../src/both-clocks.ts";
+import type { EpochMs, Jti } from "../../src/entry.ts";
+import { storeUnavailable } from "../../src/errors.ts";
+import { COUNTED_ENTRIES, FAILED_READ_PAUSE_MS } from "../../src/limits.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { type Held, HeldStore, turn } from "../support/held-store.ts";
+import { memoryLog } from "../support/memory-log.ts";
+import { newEntry } from "../support/new-entry.ts";
+import { rejection } from "../support/rejection.ts";
+
+const HERE = { gone: false };
+const LEEWAY = 60_000;
+const FRESH = { kind: "linearizable" } as const;
+const AWAY = storeUnavailable("away");
+const named = (...jtis: string[]) => jtis.map((jti) => newEntry(jti));
+
+describe("whoever counts what the domain does", () => {
+  let clock: FakeClock;
+  let store: HeldStore;
+  let follower: Follower;
+  let writer: Writer;
+  let checks: IndexedChecks;
+  let fromDatabase: CoalescedChecks;
+  /** What was told, in order. */
+  let told: [keyof Observer, unknown][];
+  let phases: string[];
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    store = new HeldStore({ clock });
+    told = [];
+    phases = [];
+    const observer = Object.fromEntries(
+      ["committed", "followed", "asked", "fellBack", "pruned", "pruneEnded", "startedOver"].map((name) => [
+        name,
+        (what: unknown) => told.push([name as keyof Observer, what]),
+      ]),
+    ) as unknown as Observer;
+    const clocks = new BothClocks(clock);
+    const common = { store, clock, clocks, log: memoryLog().log, leewayMs: LEEWAY, observer };
+    writer = new Writer(common);
+    fromDatabase = new CoalescedChecks(common);
+    follower = new Follower({
+      ...common,
+      changeLog: new ChangeLog(),
+      maxEntries: 1_000_000,
+      onPhase: () => phases.push(follower.phase),
+    });
+    checks = new IndexedChecks({ ...common, follower, fallback: fromDatabase });
+  });
+
+  async function load(): Promise<void> {
+    store.holding = false;
+    follower.start();
+    while (follower.phase === "loading") await turn();
+    store.holding = true;
+    store.changes.splice(0);
+  }
+
+  /** The read of the changes with this number, once it has begun. */
+  async function read(number: number): Promise<Held<unknown>> {
+    while (store.changes.length <= number) await turn();
+    return store.changes[number] as Held<unknown>;
+  }
+
+  const check = async (text: string) => checks.check([text as Jti], FRESH, HERE);
+
+  it("hears of each commit: who shared it, what became of the entries, how long it took", async () => {
+    const first = writer.write(named("a"), HERE);
+    const others = [writer.write(named("a", "b"), HERE), writer.write(named("c"), HERE)];
+    clock.advance(20);
+    await store.writes[0]?.release();
+    clock.advance(30);
+    await store.writes[1]?.release();
+    await Promise.all([first, ...others]);
+    const shown = told.map(([name, what]) => {
+      const { results, ...rest } = what as Parameters<Observer["committed"]>[0];
+      return [name, { ...rest, outcomes: results?.map(({ outcome }) => outcome) }];
+    });
+    expect(shown).to.deep.equal([
+      ["committed", { requests: 1, milliseconds: 20, outcomes: ["created"] }],
+      ["committed", { requests: 2, milliseconds: 30, outcomes: ["unchanged", "created", "created"] }],
+    ]);
+  });
+
+  it("hears of a commit that failed", async () => {
+    const failed = rejection(writer.write(named("a"), HERE));
+    await store.writes[0]?.fail(AWAY);
+    await failed;
+    expect(told).to.deep.equal([["committed", { requests: 1, results: undefined, milliseconds: 0 }]]);
+  });
+
+  it("hears of each read of the changes: who shared it, how long it took, what it came to", async () => {
+    await load();
+    const asked = [check("a"), check("b")];
+    const first = await read(0);
+    clock.advance(3);
+    await first.release();
+    await Promise.all(asked);
+
+    store.writable = false;
+    const doubted = rejection(check("a"));
+    await (await read(1)).release();
+    await doubted;
+    store.writable = true;
+
+    const failed = rejection(check("a"));
+    await (await read(2)).fail(AWAY);
+    await failed;
+    clock.advance(FAILED_READ_PAUSE_MS);
+
+    store.page = 2;
+    store.commit(...named("c", "d", "e"));
+    const behind = check("a");
+    await (await read(3)).release();
+    await (await read(4)).release();
+    await behind;
+
+    store.restore(0);
+    const lost = rejection(check("a"));
+    await (await read(5)).release();
+    await lost;
+    const alone = { waiting: 1, milliseconds: 0 };
+    expect(told).to.deep.equal([
+      ["followed", { end: "proven", waiting: 2, milliseconds: 3 }],
+      ["followed", { ...alone, end: "read-only" }],
+      ["followed", { ...alone, end: "failed" }],
+      ["followed", { ...alone, end: "more" }],
+      ["followed", { ...alone, end: "proven" }],
+      ["followed", { ...alone, end: "lost" }],
+    ]);
+    expect(phases).to.deep.equal(["following", "rebuilding"]);
+  });
+
+  it("hears of reads of the jtis themselves, and why checks came to them", async () => {
+    const early = check("a");
+    await store.reads[0]?.release();
+    await early;
+    await load();
+    const revision = { number: 0, stamp: "f".repeat(16) };
+    const asked = rejection(
+      Promise.resolve(checks.check(["a" as Jti], { kind: "at-least", revision }, HERE)),
+    );
+    clock.advance(7);
+    await store.reads[1]?.fail(AWAY);
+    await asked;
+    expect(told).to.deep.equal([
+      ["fellBack", "no-index"],
+      ["asked", { calls: 1, succeeded: true, milliseconds: 0 }],
+      ["fellBack", "unknown-revision"],
+      ["asked", { calls: 1, succeeded: false, milliseconds: 7 }],
+    ]);
+  });
+
+  it("can see by how many commits the index is behind, and that nobody knows while it may not be believed", async () => {
+    expect(follower.lag).to.equal(Number.POSITIVE_INFINITY);
+    await load();
+    expect(follower.lag).to.equal(0);
+    store.page = 2;
+    for (const name of ["a", "b", "c"]) store.commit(newEntry(name));
+    const behind = check("x");
+    await (await read(0)).release();
+    expect(follower.lag).to.equal(3);
+    await (await read(1)).release();
+    await behind;
+    expect(follower.lag).to.equal(0);
+  });
+
+  it("can see how many entries still answer: exactly where they are few, and right to a percent where they are many", async () => {
+    const over = (clock.now() + 1000) as EpochMs;
+    const entries = (count: number, prefix: string, expiresAt?: EpochMs) =>
+      Array.from({ length: count }, (_, index) =>
+        newEntry(`${prefix}-${index}`, expiresAt === undefined ? {} : { expiresAt }),
+      );
+    store.commit(...entries(30, "live"), ...entries(10, "over", over));
+    await load();
+    expect([follower.size, follower.countLive()]).to.deep.equal([40, 40]);
+    clock.advance(LEEWAY + 2000);
+    expect([follower.size, follower.countLive()]).to.deep.equal([40, 30]);
+
+    const many = 2 * COUNTED_ENTRIES;
+    const soon = (clock.now() + 1000) as EpochMs;
+    store.commit(...entries(many, "later"), ...entries(many / 4, "soon", soon));
+    store.holding = false;
+    await check("x");
+    clock.advance(LEEWAY + 2000);
+    // All but what was swept meanwhile.
+    expect(follower.size).to.be.above(many * 1.2);
+    expect(follower.countLive() / (30 + many)).to.be.within(0.985, 1.015);
+  });
+});

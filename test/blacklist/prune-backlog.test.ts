@@ -1,0 +1,67 @@
+import { expect } from "chai";
+import { PruneBacklog } from "../../src/blacklist/prune-backlog.ts";
+import type { EpochMs } from "../../src/entry.ts";
+import { BACKLOG_LOOK_MS } from "../../src/limits.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { turn } from "../support/held-store.ts";
+
+const LEEWAY = 60_000;
+const RETENTION = 7000;
+
+describe("PruneBacklog", () => {
+  let clock: FakeClock;
+  /** What the database answers, in turn; an Error is thrown. */
+  let answers: (EpochMs | undefined | Error)[];
+  let asked: unknown[];
+  let backlog: PruneBacklog;
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    answers = [];
+    asked = [];
+    const store = {
+      async oldestPrunable(terms: unknown) {
+        asked.push(terms);
+        const answer = answers.shift();
+        if (answer instanceof Error) throw answer;
+        return answer;
+      },
+    };
+    backlog = new PruneBacklog({ store, clock, leewayMs: LEEWAY, retentionMs: RETENTION });
+  });
+
+  const ago = (ms: number) => (clock.now() - ms) as EpochMs;
+
+  it("knows nothing before its first look, then for how long the oldest entry has waited, and 0 where none does", async () => {
+    expect(backlog.oldestMs).to.equal(undefined);
+    answers.push(ago(5000));
+    await backlog.start();
+    expect(asked).to.deep.equal([{ now: clock.now(), leewayMs: LEEWAY, retentionMs: RETENTION }]);
+    expect(backlog.oldestMs).to.equal(5000);
+    clock.advance(BACKLOG_LOOK_MS - 1);
+    expect([asked.length, backlog.oldestMs]).to.deep.equal([1, 5000 + BACKLOG_LOOK_MS - 1]);
+    clock.advance(1);
+    await turn();
+    expect([asked.length, backlog.oldestMs]).to.deep.equal([2, 0]);
+  });
+
+  it("lets what it saw last grow older while the database is away, and looks again", async () => {
+    answers.push(ago(5000), new Error("away"), undefined);
+    await backlog.start();
+    clock.advance(BACKLOG_LOOK_MS);
+    await turn();
+    expect(backlog.oldestMs).to.equal(5000 + BACKLOG_LOOK_MS);
+    clock.advance(BACKLOG_LOOK_MS);
+    await turn();
+    expect(backlog.oldestMs).to.equal(0);
+  });
+
+  it("looks no more once stopped, also where a look was under way", async () => {
+    const looking = backlog.start();
+    backlog.stop();
+    await looking;
+    expect(clock.pendingTimers).to.equal(0);
+    await backlog.start();
+    expect(clock.pendingTimers).to.equal(0);
+  });
+});

@@ -1,0 +1,330 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { expect } from "chai";
+import type { Command } from "commander";
+import { after, before, describe, it } from "mocha";
+import { parse } from "yaml";
+import { createProgram } from "../src/cli/program.ts";
+import { systemClock } from "../src/clock.ts";
+import { readConfig } from "../src/config/config.ts";
+import { backends, type FreshDatabase } from "./support/backends.ts";
+import { codeIn, pages, tableRows } from "./support/markdown.ts";
+import { type ScrapedMetric, scrape } from "./support/scrape.ts";
+import { type RunningService, startService } from "./support/service.ts";
+
+// What an operator reads, and what the program has: each in the other, so that neither can change alone.
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const operations = read("docs/operations.md");
+const ALERTS = "deploy/prometheus/alerts.yaml";
+const DASHBOARD = "deploy/grafana/token-blacklist.json";
+
+interface Rule {
+  readonly alert: string;
+  readonly expr: string;
+  readonly annotations: { readonly summary: string; readonly runbook: string };
+}
+
+interface Panel {
+  readonly title: string;
+  readonly targets?: readonly { readonly expr: string }[];
+}
+
+const rules = (parse(read(ALERTS)) as { groups: { rules: Rule[] }[] }).groups.flatMap((group) => group.rules);
+const { panels, templating } = JSON.parse(read(DASHBOARD)) as {
+  panels: Panel[];
+  templating: { list: { query: string | { query: string } }[] };
+};
+const variables = templating.list.map(({ query }) => (typeof query === "string" ? query : query.query));
+const shown = [...panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)), ...variables];
+
+function read(path: string): string {
+  return readFileSync(join(ROOT, path), "utf8");
+}
+
+function sorted(names: Iterable<string>): string[] {
+  return [...new Set(names)].sort();
+}
+
+describe("the documented metrics", () => {
+  let database: FreshDatabase;
+  let running: RunningService;
+  let metrics: Map<string, ScrapedMetric>;
+
+  before(async () => {
+    database = (await backends[0]?.create()) as FreshDatabase;
+    // With everything that counts something, and after a run of the schedule: before it, some are absent.
+    running = await startService({
+      url: database.url,
+      env: { INDEX: "on", EXT_AUTHZ: "on", PRUNE_INTERVAL: "1s" },
+    });
+    while (!running.logs().some(({ msg }) => msg === "pruned expired entries"))
+      await scrape(running.adminUrl);
+    metrics = await scrape(running.adminUrl);
+  });
+  after(async () => {
+    await running?.stop();
+    await database?.dispose();
+  });
+
+  const isOurs = (name: string) => !/^(process|nodejs)_/.test(name);
+
+  /** Metrics, or series of them, that a text names. */
+  function named(text: string): string[] {
+    return [...text.matchAll(/\b(?:tokenblacklist|grpc_server|nodejs|process)_[a-z0-9_]+\b/g)].map(
+      ([name]) => name,
+    );
+  }
+
+  function unknown(names: Iterable<string>): string[] {
+    const series = new Set([...metrics.values()].flatMap((metric) => metric.series.map(({ name }) => name)));
+    const exists = (name: string) =>
+      metrics.has(name) ||
+      series.has(name) ||
+      // `tokenblacklist_index_*`
+      (name.endsWith("_") && [...metrics.keys()].some((one) => one.startsWith(name)));
+    return sorted(names).filter((name) => !exists(name));
+  }
+
+  it("are all that a scrape shows, with their types and labels, and no others", () => {
+    const documented = tableRows(operations, ["Metric", "Type", "Labels"])
+      .map(([name, type, labels]) => ({ name: codeIn(name)[0] ?? "", type, labels: codeIn(labels) }))
+      .filter(({ name }) => isOurs(name));
+    const scraped = [...metrics].filter(([name]) => isOurs(name));
+    expect(documented.sort(byName)).to.deep.equal(
+      scraped
+        .map(([name, { type, series }]) => ({
+          name,
+          type,
+          labels: Object.keys(series[0]?.labels ?? {}).filter((label) => label !== "le"),
+        }))
+        .sort(byName),
+    );
+    expect(documented.length).to.be.above(30);
+  });
+
+  it("are named and explained as Prometheus asks for: base units, endings, a text", () => {
+    const wrong = [...metrics]
+      .filter(([name]) => isOurs(name))
+      .filter(
+        ([name, { type, help }]) =>
+          (type === "counter") !== name.endsWith("_total") ||
+          /_(ms|millis|milliseconds|kb|mb|percent)(_|$)/.test(name) ||
+          help.length < 20 ||
+          !/[.]$/.test(help),
+      );
+    expect(wrong.map(([name]) => name)).to.deep.equal([]);
+  });
+
+  it("exist wherever a page, an alert or the dashboard names one", () => {
+    for (const { path, text } of pages()) expect(unknown(named(text)), path).to.deep.equal([]);
+    for (const { alert, expr } of rules) expect(unknown(named(expr)), alert).to.deep.equal([]);
+    for (const expr of shown) expect(unknown(named(expr)), expr).to.deep.equal([]);
+    expect(unknown(named(read("deploy/prometheus/alerts.test.yaml")))).to.deep.equal([]);
+  });
+
+  it("are chosen by labels, and by values of them, that exist", () => {
+    const values = new Map<string, Set<string>>();
+    for (const { series } of metrics.values()) {
+      for (const { labels } of series) {
+        for (const [name, value] of Object.entries(labels)) {
+          values.set(name, (values.get(name) ?? new Set()).add(value));
+        }
+      }
+    }
+    const wrong: string[] = [];
+    let matchers = 0;
+    for (const expr of [...rules.map((rule) => rule.expr), ...shown]) {
+      for (const [matcher, label = "", operator = "", wanted = ""] of expr.matchAll(
+        /(\w+)(=~|!~|!=|=)"([^"]*)"/g,
+      )) {
+        if (label === "job" || label === "instance") continue;
+        matchers++;
+        const known = [...(values.get(label) ?? [])];
+        // Each alternative by itself: one that is mistyped would never be missed.
+        const alternatives = operator.includes("~") ? wanted.split("|") : [wanted];
+        const exists = (one: string) => known.some((value) => new RegExp(`^(?:${one})$`).test(value));
+        if (!alternatives.every(exists)) wrong.push(matcher);
+      }
+    }
+    expect(wrong).to.deep.equal([]);
+    expect(matchers).to.be.above(20);
+  });
+
+  it("stand on the dashboard, every one", () => {
+    const drawn = new Set(shown.flatMap(named).map((name) => name.replace(/_(bucket|sum|count)$/, "")));
+    const histograms = [...metrics].filter(([, { type }]) => type === "histogram").map(([name]) => name);
+    expect(histograms.filter(isOurs)).to.include("tokenblacklist_commit_seconds");
+    expect([...metrics.keys()].filter((name) => isOurs(name) && !drawn.has(name))).to.deep.equal([]);
+  });
+});
+
+describe("the documented alerts", () => {
+  it("each have a runbook of their name, and no runbook is without its alert", () => {
+    for (const { alert, annotations } of rules) {
+      const file = alert.replace("TokenBlacklist", "").replace(/(?<=.)[A-Z]/g, (letter) => `-${letter}`);
+      expect(annotations.runbook, alert).to.equal(`docs/runbooks/${file.toLowerCase()}.md`);
+      expect(existsSync(join(ROOT, annotations.runbook)), annotations.runbook).to.equal(true);
+      const text = read(annotations.runbook);
+      expect(text.split("\n")[0]).to.equal(`# ${alert}`);
+      const parts = [...text.matchAll(/^\*\*(.+?)\.\*\*/gm)].map(([, part]) => part);
+      expect(parts, alert).to.deep.equal([
+        "What it means",
+        "What callers see",
+        "What to look at",
+        "What to do",
+      ]);
+    }
+    const files = readdirSync(join(ROOT, "docs/runbooks")).filter((name) => name !== "README.md");
+    expect(files.map((name) => `docs/runbooks/${name}`).sort()).to.deep.equal(
+      rules.map(({ annotations }) => annotations.runbook).sort(),
+    );
+  });
+
+  it("stand in the list of runbooks, with their severity, and exist wherever a runbook names one", () => {
+    const listed = tableRows(read("docs/runbooks/README.md"), ["Alert", "Severity"]).map(
+      ([alert, severity]) => [codeIn(alert)[0], severity],
+    );
+    const severities = (
+      parse(read(ALERTS)) as { groups: { rules: { alert: string; labels: { severity: string } }[] }[] }
+    ).groups
+      .flatMap((group) => group.rules)
+      .map(({ alert, labels }) => [alert, labels.severity]);
+    expect(listed.sort()).to.deep.equal(severities.sort());
+    const known = new Set(rules.map(({ alert }) => alert));
+    for (const { path, text } of pages().filter((page) => page.path.startsWith("docs/runbooks/"))) {
+      const mentioned = [...text.matchAll(/\bTokenBlacklist[A-Z]\w+/g)].map(([name]) => name);
+      expect(
+        mentioned.filter((name) => !known.has(name)),
+        path,
+      ).to.deep.equal([]);
+    }
+  });
+});
+
+describe("the documented settings", () => {
+  /** Every variable that is looked at when the configuration is read. */
+  function settings(): string[] {
+    const asked = new Set<string>();
+    const env = new Proxy<Record<string, string>>(
+      {},
+      {
+        get(_, name) {
+          if (typeof name === "string") asked.add(name);
+          return undefined;
+        },
+      },
+    );
+    readConfig(env);
+    // `NAME_FILE` beside `NAME` is a way to give any of them.
+    return sorted(
+      [...asked].filter((name) => !asked.has(name.replace(/_FILE$/, "")) || !name.endsWith("_FILE")),
+    );
+  }
+
+  it("are all that the configuration reads, and no others", () => {
+    const rows = tableRows(operations, ["Variable", "Default"]);
+    expect(sorted(rows.flatMap(([names]) => codeIn(names)))).to.deep.equal(settings());
+  });
+
+  it("exist wherever a page gives one a value", () => {
+    const known = new Set(settings());
+    const isKnown = (name: string) => known.has(name) || known.has(name.replace(/_FILE$/, ""));
+    const others = /^(TOKEN_BLACKLIST_\w+|TEST_\w+|NODE_\w+|NAME|ARGS|TZ|CI)$/;
+    const wrong: string[] = [];
+    let found = 0;
+    for (const { path, text } of pages()) {
+      if (path.startsWith("examples/")) continue;
+      for (const [, name = ""] of text.matchAll(
+        /(?:`|^\s*(?:\$ )?(?:export )?|\s-e )([A-Z][A-Z_]{2,})=[^\s>]/gm,
+      )) {
+        found++;
+        if (!isKnown(name) && !others.test(name)) wrong.push(`${path}: ${name}`);
+      }
+    }
+    expect(wrong).to.deep.equal([]);
+    expect(found).to.be.above(20);
+  });
+});
+
+describe("the documented commands", () => {
+  const screen = new Writable();
+  const program = createProgram({
+    io: {
+      ...{
+        stdin: Readable.from([]),
+        stdout: screen,
+        stderr: screen,
+        env: {},
+        version: "0",
+        clock: systemClock,
+      },
+      signal: new AbortController().signal,
+      serve: async () => 0,
+      migrate: async () => 0,
+    },
+    exit() {},
+  });
+  const commands = new Map<string, Command>(program.commands.map((command) => [command.name(), command]));
+  const operators = [...commands.values()].filter(({ options }) =>
+    options.some(({ long }) => long === "--address"),
+  );
+
+  it("take all the options that are documented, and no others", () => {
+    const taken = [...commands.values()].flatMap((command) =>
+      command.options.map(({ long }) => `${command.name()} ${long}`),
+    );
+    const flagsIn = (cell = "") => codeIn(cell).map((code) => code.replace(/ .*/, ""));
+    const common = tableRows(operations, ["Option", "Variable"]).flatMap(([flags]) =>
+      operators.flatMap((command) => flagsIn(flags).map((flag) => `${command.name()} ${flag}`)),
+    );
+    const own = tableRows(operations, ["Option", "Commands"]).flatMap(([flags, names]) =>
+      codeIn(names).flatMap((name) => flagsIn(flags).map((flag) => `${name} ${flag}`)),
+    );
+    expect([...common, ...own].sort()).to.deep.equal(taken.sort());
+  });
+
+  it("read all the variables that are documented, and no others", () => {
+    const described = operators.flatMap(({ options }) => options.map(({ description }) => description));
+    const read = described.flatMap((text) => text.match(/TOKEN_BLACKLIST_\w+/g) ?? []);
+    const rows = tableRows(operations, ["Option", "Variable"]);
+    const documented = rows.flatMap(([, cell]) => codeIn(cell)).map((name) => name.replace(/=.*/, ""));
+    expect(sorted(documented)).to.deep.equal(sorted(read));
+    for (const { path, text } of pages()) {
+      const mentioned = text.match(/\bTOKEN_BLACKLIST_[A-Z_]+/g) ?? [];
+      expect(
+        sorted(mentioned).filter((name) => !read.includes(name)),
+        path,
+      ).to.deep.equal([]);
+    }
+  });
+
+  it("take every option with which a page shows them", () => {
+    const wrong: string[] = [];
+    let shownCommands = 0;
+    for (const { path, text } of pages()) {
+      const lines = text.matchAll(
+        /(?:dist\/main\.js|token-blacklist) ([a-z]+)((?: (?:--?[a-z-]+|<[^>`]*>|[^\s`|;&#]+))*)/g,
+      );
+      for (const [line, name = "", rest = ""] of lines) {
+        const command = commands.get(name);
+        const flags = [...rest.matchAll(/ (--[a-z-]+)/g)].map(([, flag]) => flag);
+        if (command === undefined) {
+          if (flags.length > 0) wrong.push(`${path}: ${line}`);
+          continue;
+        }
+        shownCommands++;
+        const takes = (flag: string | undefined) => command.options.some(({ long }) => long === flag);
+        if (!flags.every(takes)) wrong.push(`${path}: ${line}`);
+      }
+    }
+    expect(wrong).to.deep.equal([]);
+    expect(shownCommands).to.be.above(10);
+  });
+});
+
+function byName(a: { name: string }, b: { name: string }): number {
+  return a.name < b.name ? -1 : 1;
+}
