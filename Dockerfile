@@ -2,7 +2,7 @@
 # The service and its command in an image with Node, the C library and nothing else: no shell, no package manager, no root.
 #   docker build --tag token-blacklist .
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges ... token-blacklist
-# docs/operations.md, "In containers", has the rest.
+# docs/deploying.md, "In containers", has the rest.
 
 FROM node:24-trixie-slim AS build
 WORKDIR /build

@@ -16,7 +16,7 @@ import { freshDatabase, freshFolder } from "../support/shared.ts";
 import { until } from "../support/until.ts";
 
 const YEAR_2100 = new Date(4_102_444_800_000);
-const CALLS = /^tokenblacklist_call_duration_seconds_count\{method="IsBlacklisted",code="OK"\} (\d+)$/m;
+const CALLS = /^(?:tokenblacklist_call_duration_seconds_count|grpc_server_handled_total)\{[^}]*"IsBlacklisted"[^}]*"OK"\} (\d+)$/m;
 
 interface Replica {
   readonly port: number;
