@@ -16,7 +16,8 @@ import { freshDatabase, freshFolder } from "../support/shared.ts";
 import { until } from "../support/until.ts";
 
 const YEAR_2100 = new Date(4_102_444_800_000);
-const CALLS = /^(?:tokenblacklist_call_duration_seconds_count|grpc_server_handled_total)\{[^}]*"IsBlacklisted"[^}]*"OK"\} (\d+)$/m;
+const CALLS =
+  /^(?:tokenblacklist_call_duration_seconds_count|grpc_server_handled_total)\{[^}]*"IsBlacklisted"[^}]*"OK"\} (\d+)$/m;
 
 interface Replica {
   readonly port: number;
@@ -33,6 +34,8 @@ describe("three replicas behind HAProxy, as the documents configure it", functio
   let frontend: number;
   let token: string;
   let ca: Buffer;
+  let passedThrough: number;
+  let gatewayCertificate: { cert: Buffer; key: Buffer };
   const replicas: Replica[] = [];
   const clients: BlacklistClient[] = [];
 
@@ -67,6 +70,8 @@ describe("three replicas behind HAProxy, as the documents configure it", functio
     const claims = { iss: "https://id.test", aud: "token-blacklist", sub: "gateway", exp };
     token = await signToken(signingKey, { ...claims, scope: "check revoke" });
     ca = Buffer.from(authority.certificate);
+    const own = await authority.issue([{ type: "dns", value: "gateway.test" }]);
+    gatewayCertificate = { cert: Buffer.from(own.certificate), key: Buffer.from(own.key) };
     env = {
       DATABASE_URL: database.url,
       TLS_CERT_FILE: file("server.pem"),
@@ -74,19 +79,27 @@ describe("three replicas behind HAProxy, as the documents configure it", functio
       AUTH_JWKS_FILE: file("keys.json"),
       AUTH_ISSUER: claims.iss,
       AUTH_AUDIENCE: claims.aud,
+      TLS_CLIENT_CA_FILE: file("ca.pem"),
+      TLS_CLIENT_ROLES: "DNS:gateway.test=check",
     };
 
-    let config = await readFile(new URL("../../deploy/haproxy/haproxy.cfg", import.meta.url), "utf8");
+    const page = await readFile(new URL("../../docs/operations.md", import.meta.url), "utf8");
+    const [, passing = ""] = /```haproxy\n(.*?)```/s.exec(page) ?? [];
+    const shipped = await readFile(new URL("../../deploy/haproxy/haproxy.cfg", import.meta.url), "utf8");
+    let config = `${shipped}\n${passing}`;
     const replace = (documented: string, ours: string) => {
       expect(config.split(documented), documented).to.have.length.above(1);
       config = config.replaceAll(documented, ours);
     };
     frontend = await freePort();
+    passedThrough = await freePort();
     replace("bind :50050", `bind 127.0.0.1:${frontend}`);
+    replace("bind :50060", `bind 127.0.0.1:${passedThrough}`);
     replace("secure/", `${folder}/`);
     for (const number of [1, 2, 3]) {
       const ports = { port: await freePort(), adminPort: await freePort() };
-      replace(`127.0.0.1:5005${number} port 946${number}`, `127.0.0.1:${ports.port} port ${ports.adminPort}`);
+      replace(`127.0.0.1:5005${number}`, `127.0.0.1:${ports.port}`);
+      replace(`port 946${number}`, `port ${ports.adminPort}`);
       replicas.push({ ...ports, process: await start(ports) });
     }
     haproxy = await startHaproxy(this, { config, folder, port: frontend });
@@ -100,7 +113,7 @@ describe("three replicas behind HAProxy, as the documents configure it", functio
     await database?.dispose();
   });
 
-  async function open(options: Omit<ConnectOptions, "address"> = {}): Promise<BlacklistClient> {
+  async function open(options: Partial<ConnectOptions> = {}): Promise<BlacklistClient> {
     const client = connect({
       address: `localhost:${frontend}`,
       credentials: clientCredentials({ token, tls: { ca } }),
@@ -138,6 +151,16 @@ describe("three replicas behind HAProxy, as the documents configure it", functio
       (thrown: { code: string }) => thrown.code,
     );
     expect(error).to.equal("UNAUTHENTICATED");
+  });
+
+  it("know a caller by certificate whose connection is passed through, and no caller whose is not", async () => {
+    const credentials = clientCredentials({ tls: { ca, ...gatewayCertificate } });
+    const through = await open({ credentials, address: `localhost:${passedThrough}` });
+    const ended = await open({ credentials });
+    const answers = [through, ended].map((client) =>
+      client.isBlacklisted("x").catch(({ code }: { code: string }) => code),
+    );
+    expect(await Promise.all(answers)).to.deep.equal([false, "UNAUTHENTICATED"]);
   });
 
   it("lose no call and no watch while one after the other is stopped and started", async () => {
