@@ -84,7 +84,7 @@ describe("three replicas behind HAProxy, as the documents configure it", functio
     };
 
     const page = await readFile(new URL("../../docs/operations.md", import.meta.url), "utf8");
-    const [, passing = ""] = /```haproxy\n(.*?)```/s.exec(page) ?? [];
+    const [, passing = ""] = /```haproxy\n(.*?) *```/s.exec(page) ?? [];
     const shipped = await readFile(new URL("../../deploy/haproxy/haproxy.cfg", import.meta.url), "utf8");
     let config = `${shipped}\n${passing}`;
     const replace = (documented: string, ours: string) => {
