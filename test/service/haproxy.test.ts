@@ -163,56 +163,67 @@ describe("three replicas behind HAProxy, as the documents configure it", functio
     expect(await Promise.all(answers)).to.deep.equal([false, "UNAUTHENTICATED"]);
   });
 
-  it("lose no call and no watch while one after the other is stopped and started", async () => {
-    const states: string[] = [];
-    const remote = await open();
-    const watching = await open({ mode: "replica", metrics: { state: (state) => void states.push(state) } });
-    const wrong: string[] = [];
-    let answers = 0;
-    let revoked = 0;
-    let stopped = false;
-    const asking = [remote, watching].flatMap((client) =>
-      Array.from({ length: 8 }, async (_, place) => {
+  for (const [signal, code, done] of [
+    ["SIGTERM", 0, "stopped"],
+    ["SIGKILL", null, "killed"],
+  ] as const) {
+    it(`lose no call and no watch while one after the other is ${done} and started`, async () => {
+      const states: string[] = [];
+      const remote = await open();
+      const watching = await open({
+        mode: "replica",
+        metrics: { state: (state) => void states.push(state) },
+      });
+      const wrong: string[] = [];
+      let answers = 0;
+      let revoked = 0;
+      let stopped = false;
+      const asking = [remote, watching].flatMap((client) =>
+        Array.from({ length: 8 }, async (_, place) => {
+          while (!stopped) {
+            answers++;
+            await client.isBlacklisted(`never ${place} ${answers}`).then(
+              (answer) => answer && wrong.push("a token that nobody revoked is blacklisted"),
+              (error) => wrong.push(`check: ${error}`),
+            );
+          }
+        }),
+      );
+      const revoking = (async () => {
         while (!stopped) {
-          answers++;
-          await client.isBlacklisted(`never ${place} ${answers}`).then(
-            (answer) => answer && wrong.push("a token that nobody revoked is blacklisted"),
-            (error) => wrong.push(`check: ${error}`),
-          );
+          const jti = `${signal} ${revoked++}`;
+          try {
+            await remote.blacklist([{ jti, expiresAt: YEAR_2100 }]);
+            // The other client may only know it from its watch or by asking.
+            if (!(await watching.isBlacklisted(jti))) wrong.push(`${jti} is not blacklisted`);
+          } catch (error) {
+            wrong.push(`revocation: ${error}`);
+          }
         }
-      }),
-    );
-    const revoking = (async () => {
-      while (!stopped) {
-        const jti = `revoked ${revoked++}`;
-        try {
-          await remote.blacklist([{ jti, expiresAt: YEAR_2100 }]);
-          // The other client may only know it from its watch or by asking.
-          if (!(await watching.isBlacklisted(jti))) wrong.push(`${jti} is not blacklisted`);
-        } catch (error) {
-          wrong.push(`revocation: ${error}`);
+      })();
+      try {
+        for (const replica of replicas) {
+          await replica.process.signal(signal);
+          const ended = await replica.process.ended;
+          if (ended.code !== code) wrong.push(`a replica ended with ${ended.code}`);
+          replica.process = await start(replica);
         }
+        // The stream goes on: what is revoked now arrives without a question.
+        await remote.blacklist([{ jti: `the last ${signal}`, expiresAt: YEAR_2100 }]);
+        await until(() => watching.peek(`the last ${signal}`) === true, {
+          withinMs: 10_000,
+          what: "the watch says so",
+        });
+      } finally {
+        stopped = true;
+        await Promise.all([...asking, revoking]);
       }
-    })();
-    try {
-      for (const replica of replicas) {
-        await replica.process.signal("SIGTERM");
-        const { code } = await replica.process.ended;
-        if (code !== 0) wrong.push(`a replica ended with ${code}`);
-        replica.process = await start(replica);
-      }
-      // The stream goes on: what is revoked now arrives without a question.
-      await remote.blacklist([{ jti: "the last", expiresAt: YEAR_2100 }]);
-      await until(() => watching.peek("the last") === true, { withinMs: 10_000, what: "the watch says so" });
-    } finally {
-      stopped = true;
-      await Promise.all([...asking, revoking]);
-    }
-    expect(wrong).to.deep.equal([]);
-    // It resumed what it had, and never began anew.
-    expect(states.slice(0, 2)).to.deep.equal(["loading", "ready"]);
-    expect(states.slice(2)).to.not.include("loading");
-    expect(answers).to.be.above(1000);
-    expect(revoked).to.be.above(50);
-  });
+      expect(wrong).to.deep.equal([]);
+      // It resumed what it had, and never began anew.
+      expect(states.slice(0, 2)).to.deep.equal(["loading", "ready"]);
+      expect(states.slice(2)).to.not.include("loading");
+      expect(answers).to.be.above(1000);
+      expect(revoked).to.be.above(50);
+    });
+  }
 });
