@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes sure that the programs named as arguments are there, which npm cannot install: mariadb, nginx, promtool, python, redis.
+# Makes sure that the programs named as arguments are there, which npm cannot install: chart, haproxy, mariadb, nginx, promtool, python, redis.
 # On Debian it installs what is missing, without any daemon; elsewhere it says what to install.
 # Without MariaDB it fails. The others are used where they are: the tests then say what they skip.
 set -euo pipefail
@@ -37,6 +37,22 @@ unpack_promtool() {
     dpkg --fsys-tarfile "$download"/prometheus_*.deb | tar -x -C "$promtool_folder" ./usr/bin/promtool
   rm -rf "$download"
 }
+# The same, and with it the libraries that it alone needs.
+haproxy_folder=node_modules/.cache/haproxy
+unpack_haproxy() {
+  local download package
+  download=$(mktemp -d)
+  "${as_root[@]}" apt-get install --yes --download-only --no-install-recommends -o Dir::Cache::archives="$download" haproxy &&
+    mkdir -p "$haproxy_folder" &&
+    for package in "$download"/*.deb; do dpkg -x "$package" "$haproxy_folder"; done
+  "${as_root[@]}" rm -rf "$download"
+}
+# Renders the Helm chart where there is no helm: Go's own templates, with the functions that Helm adds to them.
+chart_renderer=node_modules/.cache/render-chart
+build_chart_renderer() {
+  mkdir -p "${chart_renderer%/*}"
+  GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= go build -o "$chart_renderer" ./test/deploy/render-chart
+}
 need() {
   missing+=("$1")
   shift
@@ -48,6 +64,8 @@ look_for() {
   packages=()
   for tool in "$@"; do
     case $tool in
+      chart) has helm || [[ -x $chart_renderer ]] || need chart golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev ;;
+      haproxy) has haproxy || [[ -x $haproxy_folder/usr/sbin/haproxy ]] || need haproxy ;;
       # The core package has the server alone; mariadb-server would also configure and start one.
       mariadb) [[ -n "${TEST_MYSQL_URL:-}" ]] || has mariadbd || need mariadb mariadb-server-core ;;
       nginx) has nginx || [[ -x $nginx_folder/usr/sbin/nginx ]] || need nginx ;;
@@ -73,6 +91,8 @@ if has apt-get && "${as_root[@]}" true 2>/dev/null; then
   # A list of packages that cannot be fetched is no reason to give up: what we need may be in the others.
   { "${as_root[@]}" apt-get update || true; } >"$log" 2>&1
   ((${#packages[@]} == 0)) || "${install[@]}" "${packages[@]}" >>"$log" 2>&1 || cat "$log" >&2
+  [[ " ${missing[*]} " != *" chart "* ]] || build_chart_renderer >>"$log" 2>&1 || true
+  [[ " ${missing[*]} " != *" haproxy "* ]] || unpack_haproxy >>"$log" 2>&1 || true
   [[ " ${missing[*]} " != *" nginx "* ]] || unpack_nginx >>"$log" 2>&1 || true
   [[ " ${missing[*]} " != *" promtool "* ]] || unpack_promtool >>"$log" 2>&1 || true
   look_for "$@"
@@ -85,6 +105,8 @@ for tool in "${missing[@]}"; do
       echo "The tests need MariaDB: install mariadbd (Debian: mariadb-server-core), or set TEST_MYSQL_URL." >&2
       failed=1
       ;;
+    chart) echo "The Helm chart is not rendered: there is no helm (Debian: golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev)." ;;
+    haproxy) echo "No test behind HAProxy: there is no haproxy (Debian: haproxy)." ;;
     nginx) echo "No test behind NGINX: there is no nginx (Debian: nginx)." ;;
     promtool) echo "No test of the alerts' rules: there is no promtool (Debian: prometheus)." ;;
     python) echo "No Python client test: /usr/bin/python3 lacks grpcio (Debian: python3-grpcio python3-grpc-tools python3-pkg-resources)." ;;

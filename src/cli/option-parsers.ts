@@ -39,8 +39,13 @@ export function textUpTo(maxBytes: number): (text: string) => string {
 
 /** `host:port`, `[address]:port`, or `unix:path`. */
 export function address(text: string): string {
+  return /^unix:./.test(text) ? text : hostPort(text);
+}
+
+/** `host:port` or `[address]:port`. */
+export function hostPort(text: string): string {
   if (/^https?:\/\//.test(text)) throw new InvalidArgumentError("It must be host:port, without http://.");
-  if (!/^unix:./.test(text)) explained(() => parseHostPort(text));
+  explained(() => parseHostPort(text));
   return text;
 }
 

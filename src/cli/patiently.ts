@@ -1,5 +1,6 @@
 import { ClientError } from "../client/client-error.ts";
 import type { CliIo } from "./io.ts";
+import { pause } from "./pause.ts";
 
 /** A quota of tokens a second is soon refilled. One of tokens in all is not: the operator has to know. */
 const LONGEST_WAIT_MS = 30_000;
@@ -24,16 +25,4 @@ function waitAsked(error: unknown): number | undefined {
   if (!(error instanceof ClientError) || error.reason !== "QUOTA_EXCEEDED") return undefined;
   const { retryAfterMs } = error;
   return retryAfterMs !== undefined && retryAfterMs <= LONGEST_WAIT_MS ? retryAfterMs : undefined;
-}
-
-function pause({ clock, signal }: CliIo, ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      cancel();
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const cancel = clock.schedule(ms, end);
-    signal.addEventListener("abort", end);
-  });
 }

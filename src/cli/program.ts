@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { addBlacklistCommand } from "./blacklist-command.ts";
 import { addCheckCommand } from "./check-command.ts";
 import { EXIT } from "./exit-code.ts";
+import { addHealthCommand } from "./health-command.ts";
 import type { CliIo, CommandContext, Screen } from "./io.ts";
 import { addListCommand } from "./list-command.ts";
 import { addMigrateCommand } from "./migrate-command.ts";
@@ -32,7 +33,7 @@ export function createProgram(context: CommandContext): Command {
   program
     .description(
       "Knows which JSON Web Tokens are revoked although they have not expired. " +
-        "serve runs the service; blacklist, check, list and prune talk to a running one over gRPC.",
+        "serve runs the service; health asks whether one answers; blacklist, check, list and prune talk to a running one over gRPC.",
     )
     .version(io.version, "-V, --version", "show the version")
     .helpOption("-h, --help", "show this help")
@@ -51,6 +52,7 @@ export function createProgram(context: CommandContext): Command {
     });
   addServeCommand(program, context);
   addMigrateCommand(program, context);
+  addHealthCommand(program, context);
   addBlacklistCommand(program, context);
   addCheckCommand(program, context);
   addListCommand(program, context);

@@ -20,7 +20,7 @@ describe("the command line", () => {
 
   it("shows an example of every command in its help", async () => {
     const missing = [];
-    for (const name of ["serve", "migrate", "blacklist", "check", "list", "prune"]) {
+    for (const name of ["serve", "migrate", "health", "blacklist", "check", "list", "prune"]) {
       const { stdout } = await runCli([name, "--help"]);
       if (
         !stdout.includes(`Examples:`) ||
@@ -57,6 +57,9 @@ describe("the command line", () => {
     ["prune", "--max-count", "-1"],
     ["list", "--address", "localhost"],
     ["list", "--address", "http://localhost:1"],
+    ["health", "--admin-address", "localhost"],
+    ["health", "--timeout", "0"],
+    ["health", "extra"],
   ];
   for (const argv of WRONG) {
     const shown = argv.map((word) => (word.length > 20 ? `${word.slice(0, 5)}...` : word)).join(" ");

@@ -1,0 +1,46 @@
+import { get } from "node:http";
+import { formatHostPort, type HostPort } from "../host-port.ts";
+
+export interface Health {
+  readonly isServing: boolean;
+  /** A line for the operator. */
+  readonly says: string;
+}
+
+/** Asks `/readyz` once. Never rejects: whoever cannot answer is not serving. */
+export function askHealth(
+  { host, port }: HostPort,
+  { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
+): Promise<Health> {
+  const address = formatHostPort({ host, port });
+  return new Promise((resolve) => {
+    const not = (says: string) => resolve({ isServing: false, says });
+    // The time is for all of it: a timeout of the socket alone would let a trickle of bytes go on without end.
+    const limits = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    // No agent: a connection that is kept would keep the process.
+    const options = { host: reachable(host), port, path: "/readyz", agent: false, signal: limits };
+    get(options, (response) => {
+      response.resume();
+      const { statusCode } = response;
+      if (statusCode === 200) resolve({ isServing: true, says: `the service at ${address} is serving` });
+      else if (statusCode === 503)
+        not(
+          `the service at ${address} is not serving: its database is away, or it is stopping; its log says which`,
+        );
+      else
+        not(
+          `what listens at ${address} is not ADMIN_ADDRESS of a token-blacklist (HTTP status ${statusCode})`,
+        );
+    }).once("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "ECONNREFUSED") not(`nothing listens at ${address}`);
+      else if (limits.aborted) not(`no answer from ${address} within ${timeoutMs / 1000} s`);
+      else not(`no answer from ${address} (${error.code ?? error.message})`);
+    });
+  });
+}
+
+/** "All addresses" is where to listen, not where to call. */
+function reachable(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  return /^[0:]+$/.test(host) && host.includes(":") ? "::1" : host;
+}

@@ -1,0 +1,123 @@
+import { createServer, type Server } from "node:http";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { expect } from "chai";
+import { systemClock } from "../../src/clock.ts";
+import { freePort } from "../support/free-port.ts";
+import { startService } from "../support/service.ts";
+import { CommandProcess } from "../support/service-process.ts";
+import { freshFolder } from "../support/shared.ts";
+import { runCli } from "./run-cli.ts";
+
+const NOT_SERVING = "is not serving: its database is away, or it is stopping; its log says which";
+
+/** What answers every request with the next of `statuses`, the last one again and again. */
+async function answering(statuses: readonly number[]): Promise<{ server: Server; address: string }> {
+  const left = [...statuses];
+  const server = createServer((request, response) => {
+    response
+      .writeHead(request.url === "/readyz" ? Number(left.length > 1 ? left.shift() : left[0]) : 404)
+      .end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return { server, address: `127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
+describe("health", () => {
+  it("says that a service is serving which is, wherever it listens", async () => {
+    const folder = await freshFolder();
+    const running = await startService({
+      url: `sqlite:${folder}/x.db`,
+      env: { ADMIN_ADDRESS: "0.0.0.0:0" },
+    });
+    try {
+      const { port } = new URL(running.adminUrl);
+      const env = { ADMIN_ADDRESS: `0.0.0.0:${port}` };
+      expect([
+        await runCli(["health"], { io: { env } }),
+        await runCli(["health", "--admin-address", `localhost:${port}`]),
+      ]).to.deep.equal([
+        { exitCode: 0, stdout: `the service at 0.0.0.0:${port} is serving\n`, stderr: "" },
+        { exitCode: 0, stdout: `the service at localhost:${port} is serving\n`, stderr: "" },
+      ]);
+    } finally {
+      await running.stop();
+    }
+  });
+
+  it("says why a service is not, with exit code 69", async () => {
+    const away = await answering([503]);
+    const other = await answering([404]);
+    const nobody = `127.0.0.1:${await freePort()}`;
+    const failed = (stderr: string) => ({ exitCode: 69, stdout: "", stderr: `error: ${stderr}\n` });
+    try {
+      expect([
+        await runCli(["health", "--admin-address", away.address]),
+        await runCli(["health", "--admin-address", other.address]),
+        await runCli(["health", "--admin-address", nobody]),
+      ]).to.deep.equal([
+        failed(`the service at ${away.address} ${NOT_SERVING}`),
+        failed(
+          `what listens at ${other.address} is not ADMIN_ADDRESS of a token-blacklist (HTTP status 404)`,
+        ),
+        failed(`nothing listens at ${nobody}`),
+      ]);
+    } finally {
+      away.server.close();
+      other.server.close();
+    }
+  });
+
+  it("gives up on a service that is silent", async () => {
+    const silent = createTcpServer();
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    const address = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    try {
+      expect(await runCli(["health", "--admin-address", address, "--timeout", "50ms"])).to.deep.equal({
+        exitCode: 69,
+        stdout: "",
+        stderr: `error: no answer from ${address} within 0.05 s\n`,
+      });
+    } finally {
+      silent.close();
+    }
+  });
+
+  it("asks again with --wait until the service is serving", async () => {
+    const { server, address } = await answering([503, 503, 200]);
+    try {
+      const argv = ["health", "--admin-address", address, "--wait", "20s"];
+      expect(await runCli(argv, { io: { clock: systemClock } })).to.deep.equal({
+        exitCode: 0,
+        stdout: `the service at ${address} is serving\n`,
+        stderr: "",
+      });
+    } finally {
+      server.close();
+    }
+  });
+
+  it("keeps waiting as a process of its own, and no longer than it was told", async () => {
+    const { server, address } = await answering([503]);
+    try {
+      const command = new CommandProcess(["health", "--wait", "250ms"], { ADMIN_ADDRESS: address });
+      expect(await command.ended).to.deep.equal({
+        code: 69,
+        signal: null,
+        stdout: "",
+        stderr: `error: the service at ${address} ${NOT_SERVING}\n`,
+      });
+    } finally {
+      server.close();
+    }
+  });
+
+  it("names the variable when the address in the environment is wrong", async () => {
+    expect(await runCli(["health"], { io: { env: { ADMIN_ADDRESS: "nonsense" } } })).to.deep.equal({
+      exitCode: 2,
+      stdout: "",
+      stderr:
+        "error: ADMIN_ADDRESS 'nonsense' is invalid: It must be host:port, such as 127.0.0.1:50051 or [::1]:50051.\n" +
+        "Add --help for how to use it.\n",
+    });
+  });
+});

@@ -1,0 +1,305 @@
+import { execFile } from "node:child_process";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { Ajv } from "ajv";
+import { expect } from "chai";
+import type { Deployment } from "kubernetes-types/apps/v1.js";
+import type { Job } from "kubernetes-types/batch/v1.js";
+import type { Container, PodSpec, Volume } from "kubernetes-types/core/v1.js";
+import type { NetworkPolicy } from "kubernetes-types/networking/v1.js";
+import { parse } from "yaml";
+import { type Config, readConfig } from "../../src/config/config.ts";
+import { freshFolder } from "../support/shared.ts";
+import { CHART, chartRenderer, type Manifest, type Render } from "./render-chart.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** As little as an operator can say. */
+const LEAST = {
+  database: { secret: "blacklist-database" },
+  tls: { secret: "blacklist-tls" },
+  auth: { jwksUrl: "https://id.test/keys", issuer: "https://id.test", audience: "token-blacklist" },
+};
+/** Everything at once. */
+const ALL = {
+  ...LEAST,
+  image: { repository: "registry.test/token-blacklist", tag: "1.2.3", pullPolicy: "Always" },
+  imagePullSecrets: [{ name: "pull" }],
+  replicas: 5,
+  database: {
+    secret: "blacklist-database",
+    key: "service-url",
+    migrationSecret: "blacklist-migration",
+    caConfigMap: "database-ca",
+    port: 4000,
+  },
+  tls: {
+    secret: "blacklist-tls",
+    clientCaConfigMap: "client-ca",
+    clientRoles: "DNS:operator.test=check,revoke URI:spiffe://test/gateway=check",
+  },
+  auth: { jwksConfigMap: "keys", issuer: "https://id.test", audience: "token-blacklist" },
+  settings: { expiryLeeway: "10m", pruneInterval: "2h", pruneRetention: "30d", logLevel: "debug" },
+  shutdownGraceSeconds: 60,
+  preStopSeconds: 0,
+  extraEnv: [
+    { name: "QUOTA_ROWS", value: "1000" },
+    { name: "MAX_TOKEN_LIFETIME", value: "30d" },
+  ],
+  podAnnotations: { "example.test/team": "identity" },
+  nodeSelector: { "kubernetes.io/os": "linux" },
+  tolerations: [{ key: "dedicated", operator: "Exists" }],
+  affinity: { nodeAffinity: {} },
+  priorityClassName: "high",
+  networkPolicy: { clients: [{ namespaceSelector: { matchLabels: { team: "gateways" } } }] },
+  serviceMonitor: { enabled: true, labels: { release: "prometheus" } },
+};
+
+describe("the Helm chart", function () {
+  this.timeout(60_000);
+  let render: Render;
+
+  before(function () {
+    render = chartRenderer(this);
+  });
+
+  const find = <T>(manifests: readonly Manifest[], kind: string): T => {
+    const found = manifests.filter((manifest) => manifest.kind === kind);
+    expect(found, kind).to.have.length(1);
+    return found[0] as T;
+  };
+  const podsOf = (manifests: readonly Manifest[]): PodSpec[] =>
+    [find<Deployment>(manifests, "Deployment"), find<Job>(manifests, "Job")].map(
+      ({ spec }) => spec?.template.spec as PodSpec,
+    );
+  const containerOf = ({ containers }: PodSpec) => containers[0] as Container;
+
+  it("renders what Kubernetes knows: every field, of its type, and all that must be there", async () => {
+    const folder = join(ROOT, "node_modules/.cache/chart-test");
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder, { recursive: true });
+    try {
+      const lines: string[] = [];
+      for (const manifest of [LEAST, ALL].flatMap(render)) {
+        if (manifest.kind === "ServiceMonitor") continue;
+        const group = manifest.apiVersion.replace(/^v1$/, "core/v1").replace(/\.[^/]*/, "");
+        const type = `import("kubernetes-types/${group}.js").${manifest.kind}`;
+        lines.push(`void (${JSON.stringify(manifest)} satisfies ${type});`);
+      }
+      await writeFile(join(folder, "manifests.ts"), lines.join("\n"));
+      const config = { compilerOptions: { strict: true, noEmit: true, module: "nodenext", types: [] } };
+      await writeFile(join(folder, "tsconfig.json"), JSON.stringify(config));
+      const compiler = join(ROOT, "node_modules/typescript/bin/tsc");
+      const complaints = await promisify(execFile)(process.execPath, [compiler, "-p", folder]).then(
+        () => "",
+        ({ stdout }: { stdout: string }) => stdout,
+      );
+      expect(lines).to.have.length(12);
+      expect(complaints).to.equal("");
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
+  it("makes these things by default, and these with everything turned on", () => {
+    const names = (values: object) => render(values).map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+    const always = [
+      "Deployment trial",
+      "Job trial-migrate",
+      "NetworkPolicy trial",
+      "PodDisruptionBudget trial",
+      "Service trial",
+      "Service trial-headless",
+    ];
+    expect(names(LEAST)).to.have.members(always);
+    expect(names(ALL)).to.have.members([...always, "ServiceMonitor trial"]);
+    expect(
+      names({
+        ...LEAST,
+        migration: { enabled: false },
+        podDisruptionBudget: { enabled: false },
+        networkPolicy: { enabled: false },
+      }),
+    ).to.have.members(["Deployment trial", "Service trial", "Service trial-headless"]);
+  });
+
+  it("takes away from its pods whatever they do not need", () => {
+    for (const pod of [LEAST, ALL].map(render).flatMap(podsOf)) {
+      const { automountServiceAccountToken, securityContext } = pod;
+      expect({
+        automountServiceAccountToken,
+        securityContext,
+        container: containerOf(pod).securityContext,
+      }).to.deep.equal({
+        automountServiceAccountToken: false,
+        securityContext: {
+          runAsNonRoot: true,
+          runAsUser: 65_532,
+          runAsGroup: 65_532,
+          fsGroup: 65_532,
+          seccompProfile: { type: "RuntimeDefault" },
+        },
+        container: {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ["ALL"] },
+        },
+      });
+    }
+  });
+
+  it("gives a pod more time to end than the service takes", () => {
+    for (const values of [LEAST, ALL]) {
+      const [pod] = podsOf(render(values)) as [PodSpec, PodSpec];
+      const variables = containerOf(pod).env ?? [];
+      const grace = Number.parseInt(variables.find(({ name }) => name === "SHUTDOWN_GRACE")?.value ?? "", 10);
+      const pause = /(\d+)\)$/.exec(containerOf(pod).lifecycle?.preStop?.exec?.command?.at(-1) ?? "")?.[1];
+      const needed = grace + Number(pause ?? 0) / 1000;
+      expect(pod.terminationGracePeriodSeconds).to.equal(needed + 5);
+    }
+  });
+
+  /** What the service makes of what it would find in its container, every file being there. */
+  async function configured(pod: PodSpec): Promise<Config> {
+    const folder = await freshFolder();
+    const volumes = new Map((pod.volumes ?? []).map((volume) => [volume.name, volume]));
+    for (const { name, mountPath } of containerOf(pod).volumeMounts ?? []) {
+      await mkdir(join(folder, mountPath), { recursive: true });
+      const volume = volumes.get(name);
+      expect(volume, `volume ${name}`).to.not.equal(undefined);
+      volumes.delete(name);
+      for (const file of filesIn(volume as Volume)) {
+        const text = file === "url" ? "mysql://user:secret@db.test/blacklist" : "{}";
+        await writeFile(join(folder, mountPath, file), text);
+      }
+    }
+    expect([...volumes.keys()], "volumes that nothing mounts").to.deep.equal([]);
+    const env = (containerOf(pod).env ?? []).map(({ name, value = "" }) => [
+      name,
+      value.replace(/^\/run\//, `${folder}/run/`),
+    ]);
+    return readConfig(Object.fromEntries(env));
+  }
+
+  function filesIn({ secret, configMap }: Volume): string[] {
+    const items = secret?.items ?? configMap?.items;
+    // A secret of type kubernetes.io/tls always has these two.
+    return items?.map(({ path }) => path) ?? ["tls.crt", "tls.key"];
+  }
+
+  it("sets what the service understands, with TLS and callers that are known", async () => {
+    const [least, migration] = podsOf(render(LEAST)) as [PodSpec, PodSpec];
+    const [all] = podsOf(render(ALL)) as [PodSpec, PodSpec];
+    const { security, shutdownGraceMs, listenAddress, adminAddress } = await configured(least);
+    expect({
+      insecure: security.insecure,
+      tls: security.tls !== undefined,
+      issuer: security.bearers?.issuer,
+      shutdownGraceMs,
+      listenAddress,
+      adminAddress,
+    }).to.deep.equal({
+      insecure: false,
+      tls: true,
+      issuer: "https://id.test",
+      shutdownGraceMs: 30_000,
+      listenAddress: { host: "0.0.0.0", port: 50_051 },
+      adminAddress: { host: "0.0.0.0", port: 9464 },
+    });
+    expect((await configured(migration)).database).to.include({ kind: "mysql", host: "db.test" });
+    const config = await configured(all);
+    expect({
+      leeway: config.expiryLeewayMs,
+      interval: config.pruneIntervalMs,
+      retention: config.pruneRetentionMs,
+      level: config.logLevel,
+      rows: config.security.quota.rows,
+      lifetime: config.security.maxTokenLifetimeMs,
+      clientCa: config.security.tls?.clientCa !== undefined,
+      roles: config.security.certificateRoles !== undefined,
+    }).to.deep.equal({
+      leeway: 600_000,
+      interval: 7_200_000,
+      retention: 30 * 86_400_000,
+      level: "debug",
+      rows: 1000,
+      lifetime: 30 * 86_400_000,
+      clientCa: true,
+      roles: true,
+    });
+  });
+
+  it("leaves the service to refuse what is not safe", async () => {
+    const [pod] = podsOf(render({ database: LEAST.database })) as [PodSpec, PodSpec];
+    const error = await configured(pod).then(
+      () => "",
+      ({ message }: Error) => message,
+    );
+    expect(error).to.include("LISTEN_ADDRESS can be reached from elsewhere");
+    const [insecure] = podsOf(render({ database: LEAST.database, insecure: true })) as [PodSpec, PodSpec];
+    expect((await configured(insecure)).security.insecure).to.equal(true);
+  });
+
+  it("lets in whom the operator names, and out to what it needs", () => {
+    const { spec } = find<NetworkPolicy>(render(ALL), "NetworkPolicy");
+    expect({ ingress: spec?.ingress, egress: spec?.egress }).to.deep.equal({
+      ingress: [
+        {
+          from: [{ namespaceSelector: { matchLabels: { team: "gateways" } } }],
+          ports: [{ port: "grpc", protocol: "TCP" }],
+        },
+        { from: [{ namespaceSelector: {} }], ports: [{ port: "admin", protocol: "TCP" }] },
+      ],
+      egress: [
+        {
+          ports: [
+            { port: 53, protocol: "UDP" },
+            { port: 53, protocol: "TCP" },
+            { port: 4000, protocol: "TCP" },
+          ],
+        },
+      ],
+    });
+  });
+
+  it("tells the Prometheus operator where metrics are", () => {
+    expect(find<{ spec: unknown }>(render(ALL), "ServiceMonitor").spec).to.deep.equal({
+      selector: {
+        matchLabels: {
+          "app.kubernetes.io/name": "token-blacklist",
+          "app.kubernetes.io/instance": "trial",
+          "app.kubernetes.io/component": "headless",
+        },
+      },
+      endpoints: [{ port: "admin", path: "/metrics", interval: "15s" }],
+    });
+  });
+
+  it("refuses values that are missing, misspelt or unsafe", async () => {
+    expect(() => render({})).to.throw(/database/);
+    const schema = JSON.parse(await readFile(join(CHART, "values.schema.json"), "utf8"));
+    const defaults = parse(await readFile(join(CHART, "values.yaml"), "utf8"));
+    const validate = new Ajv({ strict: false }).compile(schema);
+    expect([LEAST, ALL].map((values) => validate({ ...defaults, ...values }))).to.deep.equal([true, true]);
+    for (const wrong of [
+      {},
+      { ...LEAST, replica: 3 },
+      { ...LEAST, replicas: "3" },
+      { ...LEAST, database: { secret: "x", url: "mysql://root:secret@db/x" } },
+      { ...LEAST, settings: { expiryLeeway: "5 minutes" } },
+      { ...LEAST, auth: { jwksUrl: "http://id.test/keys" } },
+      // Would let everybody in.
+      { ...LEAST, networkPolicy: { clients: [] } },
+    ]) {
+      expect(validate({ ...defaults, ...wrong }), JSON.stringify(wrong)).to.equal(false);
+    }
+  });
+
+  it("is of the version that it installs", async () => {
+    const { version, appVersion } = parse(await readFile(join(CHART, "Chart.yaml"), "utf8"));
+    const about = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
+    expect({ version, appVersion }).to.deep.equal({ version: about.version, appVersion: about.version });
+  });
+});

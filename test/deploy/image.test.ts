@@ -1,0 +1,151 @@
+import { execFile, spawn } from "node:child_process";
+import { chmod, readdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect } from "chai";
+import { freePort } from "../support/free-port.ts";
+import { freshDatabase } from "../support/shared.ts";
+import { until } from "../support/until.ts";
+import { type EmulatedImage, emulateImage } from "./emulated-image.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+// As another user where the tests may become one; then the system itself keeps the files from being written.
+const OTHER_USER = process.getuid?.() === 0 ? { uid: 65_532, gid: 65_532 } : {};
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+describe("the image", function () {
+  // npm installs what is shipped.
+  this.timeout(300_000);
+  let image: EmulatedImage;
+  let env: Record<string, string>;
+
+  before(async () => {
+    image = await emulateImage(ROOT);
+    // Others must be let through to it.
+    for (let folder = image.root; folder.includes("token-blacklist-test"); folder = dirname(folder)) {
+      await chmod(folder, 0o711);
+    }
+    env = {
+      ...image.env,
+      LISTEN_ADDRESS: `127.0.0.1:${await freePort()}`,
+      ADMIN_ADDRESS: `127.0.0.1:${await freePort()}`,
+    };
+  });
+
+  /** Runs what the image would, as its user. */
+  function run(args: readonly string[], set: Readonly<Record<string, string>> = env): Promise<Ended> {
+    return new Promise((resolve) => {
+      const options = { cwd: image.folder, env: set, ...OTHER_USER };
+      execFile(process.execPath, [...args], options, (error, stdout, stderr) => {
+        resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, stdout, stderr });
+      });
+    });
+  }
+  const command = (...args: string[]) => run([...image.entrypoint, ...args]);
+
+  /** While the service runs, with the health check as its only witness. */
+  async function whileServing(
+    set: Readonly<Record<string, string>>,
+    work: () => Promise<void>,
+  ): Promise<void> {
+    const child = spawn(process.execPath, [...image.entrypoint, ...image.command], {
+      cwd: image.folder,
+      env: { ...env, ...set },
+      stdio: ["ignore", "ignore", "pipe"],
+      ...OTHER_USER,
+    });
+    let complaint = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      complaint += text;
+    });
+    const ended = new Promise((resolve) => child.once("close", resolve));
+    try {
+      await until(
+        async () => {
+          if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}: ${complaint}`);
+          return (await run(image.healthcheck)).code === 0;
+        },
+        { withinMs: 20_000, what: "it is healthy" },
+      );
+      await work();
+    } finally {
+      child.kill("SIGTERM");
+      await ended;
+    }
+    expect(child.exitCode).to.equal(0);
+  }
+
+  async function files(): Promise<string[]> {
+    const names = await readdir(image.root, { recursive: true });
+    return names.filter((name) => !name.startsWith("app/data/")).sort();
+  }
+
+  it("runs as a user who is not root, without a shell", () => {
+    const { user, entrypoint, command: words, healthcheck } = image;
+    expect({ user, entrypoint, words, healthcheck }).to.deep.equal({
+      user: "65532:65532",
+      entrypoint: ["dist/main.js"],
+      words: ["serve"],
+      healthcheck: ["dist/main.js", "health"],
+    });
+  });
+
+  it("holds what runs, and nothing that built or tested it", async () => {
+    expect((await readdir(image.folder)).sort()).to.deep.equal(
+      ["LICENSE", "data", "dist", "gen", "node_modules", "package.json"].sort(),
+    );
+    const { dependencies, devDependencies } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
+    const installed = await readdir(join(image.folder, "node_modules"));
+    const folderOf = (name: string) => name.split("/")[0] as string;
+    const development = Object.keys(devDependencies).filter((name) => !folderOf(name).startsWith("@"));
+    expect(installed).to.include.members(Object.keys(dependencies).map(folderOf));
+    expect(development.filter((name) => installed.includes(name))).to.deep.equal([]);
+  });
+
+  it("names itself, and refuses to be reached without TLS and callers that are known", async () => {
+    const { version } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
+    expect(await command("--version")).to.deep.equal({ code: 0, stdout: `${version}\n`, stderr: "" });
+    const open = await run([...image.entrypoint, ...image.command], image.env);
+    expect({ code: open.code, why: /LISTEN_ADDRESS can be reached/.test(open.stderr) }).to.deep.equal({
+      code: 2,
+      why: true,
+    });
+  });
+
+  it("is unhealthy while nothing is served", async () => {
+    expect((await run(image.healthcheck)).code).to.equal(69);
+  });
+
+  it("serves from the embedded file in its data folder, and writes nowhere else", async () => {
+    const before = await files();
+    const address = ["--address", String(env.LISTEN_ADDRESS)];
+    await whileServing({}, async () => {
+      const revoked = await command("blacklist", "x", "--expires-at", "1h", ...address);
+      expect(revoked).to.include({ code: 0, stderr: "" });
+      expect((await command("check", "x", ...address)).code).to.equal(1);
+    });
+    expect(await files()).to.deep.equal(before);
+    expect(await readdir(join(image.folder, "data"))).to.include("token-blacklist.db");
+  });
+
+  it("migrates and serves a MySQL whose URL stands in a file", async () => {
+    const { url, dispose } = await freshDatabase();
+    const secret = { DATABASE_URL_FILE: join(image.root, "database-url") };
+    try {
+      await writeFile(secret.DATABASE_URL_FILE, `${url}\n`);
+      const migrated = await run([...image.entrypoint, "migrate", "up"], { ...env, ...secret });
+      expect(migrated).to.include({ code: 0, stderr: "" });
+      await whileServing(secret, async () => {
+        const address = ["--address", String(env.LISTEN_ADDRESS)];
+        expect((await command("check", "x", ...address)).code).to.equal(0);
+      });
+    } finally {
+      await dispose();
+    }
+  });
+});
