@@ -20,13 +20,21 @@ function mayPass({ code, reason }: ClientError): boolean {
   return code === "UNAVAILABLE" || (code === "RESOURCE_EXHAUSTED" && reason === "OVERLOADED");
 }
 
-/** gRPC says CANCELLED too when the other side breaks a call off. Nobody here did: it may be repeated. */
+/**
+ * gRPC says CANCELLED too when the other side breaks a call off, and INTERNAL when an answer ends before its status, as a
+ * proxy's does whose server was killed. Nobody here did: it may be repeated.
+ */
 export function unlessOwn(error: ClientError, isOwn: boolean): ClientError {
-  if (error.code !== "CANCELLED" || isOwn) return error;
+  if (isOwn || !(error.code === "CANCELLED" || isCutShort(error))) return error;
   return new ClientError("UNAVAILABLE", "the service broke the call off", {
     reason: error.reason,
     cause: error,
   });
+}
+
+/** The service gives a reason with each INTERNAL of its own. grpc-js has no field that says how a stream ended. */
+function isCutShort({ code, reason, message }: ClientError): boolean {
+  return code === "INTERNAL" && reason === undefined && message.startsWith("Received RST_STREAM");
 }
 
 export interface Repeating {
