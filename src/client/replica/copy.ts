@@ -77,7 +77,8 @@ export class Copy {
 
   isBlacklisted(jti: string): boolean {
     const until = this.#untilOf(jti);
-    return until !== 0 && until > this.#clocks.earlier();
+    // The earlier clock is never ahead of this machine's: mostly that one look is enough.
+    return until !== 0 && (until > this.#clock.now() || until > this.#clocks.earlier());
   }
 
   reflects(revision: string): boolean {
@@ -144,6 +145,7 @@ export class Copy {
 
   #untilOf(jti: string): number {
     let until = this.#table?.index.expiryOf(jti) ?? 0;
+    if (this.#former.length === 0) return until;
     for (const { index } of this.#former) until = Math.max(until, index.expiryOf(jti));
     return until;
   }
