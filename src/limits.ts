@@ -79,10 +79,11 @@ export const COUNTED_ENTRIES = 20_000;
 /** How often it is looked up since when the oldest entry could be pruned. */
 export const BACKLOG_LOOK_MS = 60_000;
 /**
- * Work of answering that is done in one turn of the event loop, in microseconds: a hundred calls about one jti. Smaller turns
- * cost more of the processor than they give back; larger ones would let others wait.
+ * Work of answering that is done in one turn of the event loop, in microseconds: some thirty calls about one jti. Answers leave at the
+ * end of a turn. With three times as much the clients of 64 calls stood still while these were answered, and the service while
+ * they asked again: 0.85 of the throughput that a bare method has, instead of 1.05.
  */
-export const ANSWERS_A_TURN_MICROS = 5000;
+export const ANSWERS_A_TURN_MICROS = 1600;
 
 /** Changes kept for those who hold copies, and entries in them (24 bytes each): who was away for less than these goes on from there. */
 export const MAX_LOGGED_CHANGES = 20_000;
