@@ -24,7 +24,7 @@ export function counted(
   return {
     addService(definition: ServiceDefinition, handlers: UntypedServiceImplementation) {
       const wrapped = Object.entries(definition).flatMap(([name, method]) => {
-        const handler = handlers[name] ?? handlers[method.originalName ?? name];
+        const handler = (handlers[name] ?? handlers[method.originalName ?? name])?.bind(handlers);
         if (handler === undefined) return [];
         const count = calls.of(method);
         const handle = method.responseStream

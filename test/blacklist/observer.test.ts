@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { ChangeLog } from "../../src/blacklist/change-log.ts";
 import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
+import { Feed } from "../../src/blacklist/feed.ts";
 import { Follower } from "../../src/blacklist/follower.ts";
 import { IndexedChecks } from "../../src/blacklist/indexed-checks.ts";
 import type { Observer } from "../../src/blacklist/observer.ts";
@@ -9,6 +10,7 @@ import { BothClocks } from "../../src/both-clocks.ts";
 import type { EpochMs, Jti } from "../../src/entry.ts";
 import { storeUnavailable } from "../../src/errors.ts";
 import { COUNTED_ENTRIES, FAILED_READ_PAUSE_MS } from "../../src/limits.ts";
+import { ANYBODY } from "../../src/principal.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { type Held, HeldStore, turn } from "../support/held-store.ts";
 import { memoryLog } from "../support/memory-log.ts";
@@ -31,6 +33,8 @@ describe("whoever counts what the domain does", () => {
   /** What was told, in order. */
   let told: [keyof Observer, unknown][];
   let phases: string[];
+  let changeLog: ChangeLog;
+  let common: ConstructorParameters<typeof CoalescedChecks>[0] & { clocks: BothClocks };
 
   beforeEach(() => {
     clock = new FakeClock();
@@ -44,12 +48,15 @@ describe("whoever counts what the domain does", () => {
       ]),
     ) as unknown as Observer;
     const clocks = new BothClocks(clock);
-    const common = { store, clock, clocks, log: memoryLog().log, leewayMs: LEEWAY, observer };
+    const { log } = memoryLog();
+    common = { store, clock, clocks, leewayMs: LEEWAY, observer };
+    changeLog = new ChangeLog();
     writer = new Writer(common);
     fromDatabase = new CoalescedChecks(common);
     follower = new Follower({
       ...common,
-      changeLog: new ChangeLog(),
+      log,
+      changeLog,
       maxEntries: 1_000_000,
       onPhase: () => phases.push(follower.phase),
     });
@@ -171,6 +178,36 @@ describe("whoever counts what the domain does", () => {
     await (await read(1)).release();
     await behind;
     expect(follower.lag).to.equal(0);
+  });
+
+  it("can see how far copies are behind, and hears of one that starts over once what it follows is gone", async () => {
+    await load();
+    store.holding = false;
+    const feed = new Feed({ ...common, follower, changeLog });
+    const copy = await feed.open(undefined, { gone: false, principal: ANYBODY });
+    const sent = () => {
+      const kinds: string[] = [];
+      for (let next = copy.next(); next !== undefined; next = copy.next()) kinds.push(next.kind);
+      return kinds;
+    };
+    expect(copy.next()).to.deep.include({ kind: "opened", isSnapshot: true });
+    expect(feed.snapshots).to.deep.equal({ underWay: 0, waiting: 0 });
+    expect(sent()).to.deep.equal(["part"]);
+    for (const name of ["a", "b"]) {
+      store.commit(newEntry(name));
+      await follower.standing();
+    }
+    expect([feed.size, feed.lag]).to.deep.equal([1, 2]);
+    expect(sent()).to.deep.equal(["change", "change"]);
+    expect(feed.lag).to.equal(0);
+
+    store.restore(0);
+    await rejection(follower.standing());
+    while (follower.phase !== "following") await turn();
+    expect(sent()).to.deep.equal(["opened", "part"]);
+    expect(told.filter(([name]) => name === "startedOver")).to.have.length(1);
+    copy.close();
+    expect([feed.size, feed.lag]).to.deep.equal([0, 0]);
   });
 
   it("can see how many entries still answer: exactly where they are few, and right to a percent where they are many", async () => {

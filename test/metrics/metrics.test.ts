@@ -5,7 +5,9 @@ import { after, before, describe, it } from "mocha";
 import { EntryKind, WatchRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { backends, type FreshDatabase } from "../support/backends.ts";
 import { checkRequest, sendCheck } from "../support/envoy-check.ts";
+import { freePort } from "../support/free-port.ts";
 import { checkHealth, listHealth, watchHealth } from "../support/health-client.ts";
+import { createSigningKey, KeyServer, signToken } from "../support/issuer.ts";
 import { RawChannel } from "../support/raw-channel.ts";
 import { rejection } from "../support/rejection.ts";
 import { scrape } from "../support/scrape.ts";
@@ -221,3 +223,82 @@ for (const backend of backends) {
     });
   });
 }
+
+describe("the metrics of a service that knows its callers", () => {
+  it("tell of those who are known and of those who are refused, whatever they may then do", async () => {
+    const database = (await backends[0]?.create()) as FreshDatabase;
+    const key = await createSigningKey("one");
+    const keys = await KeyServer.start(key);
+    const running = await startService({
+      url: database.url,
+      env: { AUTH_JWKS_URL: keys.url, AUTH_ISSUER: "https://issuer.test", AUTH_AUDIENCE: "here" },
+    });
+    const channel = new RawChannel(running.address);
+    const ask = (...authorization: string[]) =>
+      channel.call("/tokenblacklist.v1.TokenBlacklist/IsBlacklisted", Buffer.from([10, 1, 97]), {
+        authorization,
+      });
+    const value = async (name: string) => (await scrape(running.adminUrl)).get(name)?.series;
+    try {
+      const exp = Math.floor(Date.now() / 1000) + 3600;
+      const claims = { iss: "https://issuer.test", aud: "here", sub: "gateway", exp, scope: "check" };
+      const token = await signToken(key, claims);
+      const codes = [
+        await ask(),
+        await ask("Bearer x"),
+        await ask(`Bearer ${token}`),
+        await ask(`Bearer ${token}`),
+        await ask(`Bearer ${await signToken(key, { ...claims, scope: "list" })}`),
+      ];
+      expect(codes.map(({ code }) => code)).to.deep.equal([
+        ...["UNAUTHENTICATED", "UNAUTHENTICATED", "OK", "OK"],
+        "PERMISSION_DENIED",
+      ]);
+      const outcomes = (await value("tokenblacklist_authentications_total"))?.map(
+        ({ labels, value: count }) => [labels.outcome, count],
+      );
+      expect(Object.fromEntries(outcomes ?? [])).to.deep.equal({
+        known: 3,
+        refused: 2,
+        unavailable: 0,
+        failed: 0,
+      });
+      expect((await value("tokenblacklist_key_sets_unreadable"))?.[0]?.value).to.equal(0);
+    } finally {
+      channel.close();
+      await running.stop();
+      await keys.stop();
+      await database.dispose();
+    }
+  });
+
+  it("tell of callers whose keys nobody can have", async () => {
+    const database = (await backends[0]?.create()) as FreshDatabase;
+    const running = await startService({
+      url: database.url,
+      env: {
+        AUTH_JWKS_URL: `http://127.0.0.1:${await freePort()}/keys`,
+        AUTH_ISSUER: "https://issuer.test",
+        AUTH_AUDIENCE: "here",
+      },
+    });
+    const channel = new RawChannel(running.address);
+    try {
+      const token = await signToken(await createSigningKey("one"), { sub: "gateway" });
+      const { code } = await channel.call("/tokenblacklist.v1.TokenBlacklist/List", Buffer.alloc(0), {
+        authorization: [`Bearer ${token}`],
+      });
+      expect(code).to.equal("UNAVAILABLE");
+      const metrics = await scrape(running.adminUrl);
+      const outcomes = metrics.get("tokenblacklist_authentications_total")?.series ?? [];
+      expect(outcomes.filter(({ value }) => value > 0).map(({ labels }) => labels)).to.deep.equal([
+        { outcome: "unavailable" },
+      ]);
+      expect(metrics.get("tokenblacklist_key_sets_unreadable")?.series[0]?.value).to.equal(1);
+    } finally {
+      channel.close();
+      await running.stop();
+      await database.dispose();
+    }
+  });
+});

@@ -208,6 +208,8 @@ describe("Envoy's question", () => {
     const checks = { grpc_type: "unary", grpc_service: name, grpc_method: "Check", grpc_code: "OK" };
     const labels = Object.entries(checks).map(([label, value]) => `${label}="${value}"`);
     expect(lines).to.include(`grpc_server_handled_total{${labels.join()}} 4`);
+    const reflected = (line: string) => /^grpc_server_handled_total.*ServerReflectionInfo/.test(line);
+    expect(lines.filter((line) => reflected(line) && !line.endsWith(" 0"))).to.have.length(1);
   });
 
   it("is UNAVAILABLE while draining, which lets nothing pass either", async () => {
