@@ -28,6 +28,11 @@ export interface Ended {
   readonly stderr: string;
 }
 
+export interface CommandProcessOptions {
+  /** The `main.js` of another build; this one's unless given. */
+  readonly main?: string | undefined;
+}
+
 /** The `token-blacklist` command in a process of its own, with only these variables of the service's set. */
 export class CommandProcess {
   readonly #child: ChildProcess;
@@ -35,8 +40,12 @@ export class CommandProcess {
   readonly ended: Promise<Ended>;
   #onLine: (() => void) | undefined;
 
-  constructor(args: readonly string[], env: Readonly<Record<string, string>>) {
-    this.#child = spawn(process.execPath, [builtCommand(), ...args], {
+  constructor(
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+    { main = builtCommand() }: CommandProcessOptions = {},
+  ) {
+    this.#child = spawn(process.execPath, [main, ...args], {
       env: { PATH: process.env.PATH, ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -49,6 +58,10 @@ export class CommandProcess {
     this.ended = new Promise((resolve) => {
       this.#child.once("close", (code, signal) => resolve({ code, signal, ...this.#output }));
     });
+  }
+
+  get pid(): number {
+    return this.#child.pid as number;
   }
 
   /** The first JSON line with this `msg`. Throws when the process ends without having written it. */

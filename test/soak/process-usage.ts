@@ -1,0 +1,22 @@
+import { readdir, readFile } from "node:fs/promises";
+
+/** What a process holds at one moment. Linux only. */
+export interface Usage {
+  readonly rssBytes: number;
+  readonly descriptors: number;
+}
+
+/** Undefined once the process has ended. */
+export async function processUsage(pid: number): Promise<Usage | undefined> {
+  try {
+    const [status, descriptors] = await Promise.all([
+      readFile(`/proc/${pid}/status`, "utf8"),
+      readdir(`/proc/${pid}/fd`),
+    ]);
+    const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
+    if (kilobytes === undefined) return undefined;
+    return { rssBytes: Number(kilobytes) * 1024, descriptors: descriptors.length };
+  } catch {
+    return undefined;
+  }
+}
