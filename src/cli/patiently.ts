@@ -1,4 +1,5 @@
 import { ClientError } from "../client/client-error.ts";
+import { pause } from "../client/retry.ts";
 import type { CliIo } from "./io.ts";
 
 /** A quota of tokens a second is soon refilled. One of tokens in all is not: the operator has to know. */
@@ -15,7 +16,7 @@ export async function patiently<T>(io: CliIo, call: () => Promise<T>): Promise<T
     } catch (error) {
       const wait = waitAsked(error);
       if (wait === undefined || io.signal.aborted) throw error;
-      await pause(io, wait);
+      await pause(io.clock, wait, io.signal);
     }
   }
 }
@@ -24,16 +25,4 @@ function waitAsked(error: unknown): number | undefined {
   if (!(error instanceof ClientError) || error.reason !== "QUOTA_EXCEEDED") return undefined;
   const { retryAfterMs } = error;
   return retryAfterMs !== undefined && retryAfterMs <= LONGEST_WAIT_MS ? retryAfterMs : undefined;
-}
-
-function pause({ clock, signal }: CliIo, ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      cancel();
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const cancel = clock.schedule(ms, end);
-    signal.addEventListener("abort", end);
-  });
 }
