@@ -1,8 +1,8 @@
 import { type ConnectOptions, connect } from "../../src/client/connect.ts";
 import { Choices } from "../histories/choices.ts";
-import type { AcknowledgedBatch } from "./client-load.ts";
-import { ClientLoad, type Pace, type Tally } from "./client-load.ts";
-import { Ledger } from "./ledger.ts";
+import type { AcknowledgedBatch } from "../support/client-load.ts";
+import { ClientLoad, type Pace, type Tally } from "../support/client-load.ts";
+import { Ledger } from "../support/ledger.ts";
 
 /** What the driver tells a client process, and what it answers. */
 export type ToClient =

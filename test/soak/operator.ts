@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { ClientError } from "../../src/client/client-error.ts";
-import type { Acknowledged, Ledger } from "./ledger.ts";
+import type { Acknowledged, Ledger } from "../support/ledger.ts";
 import type { SoakReplica } from "./soak-replica.ts";
 
 const BATCH = 1000;

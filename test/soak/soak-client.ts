@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import type { AcknowledgedBatch, Tally } from "./client-load.ts";
+import type { AcknowledgedBatch, Tally } from "../support/client-load.ts";
 import type { ClientProcessSetup, FromClient, ToClient } from "./client-process.ts";
 
 const MAIN = fileURLToPath(new URL("client-process.ts", import.meta.url));

@@ -70,7 +70,9 @@ export class CommandProcess {
       this.#onLine = () => {
         const lines = this.#output.stdout.split("\n").slice(0, -1);
         const found = lines.map((line) => JSON.parse(line)).find((record) => record.msg === msg);
-        if (found !== undefined) resolve(found);
+        if (found === undefined) return;
+        this.#onLine = undefined;
+        resolve(found);
       };
       this.#onLine();
     });
