@@ -389,6 +389,24 @@ describe("an import that was interrupted", () => {
     expect(await readdir(folder)).to.deep.equal(["tokens.ndjson"]);
   });
 
+  it("leaves out no batch that failed while later ones were stored", async () => {
+    const script: Script = {
+      blacklist: (request) => {
+        if (request.tokens.some(({ token }) => token.value === "jti-5500"))
+          throw new ServiceError("INTERNAL", "the service breaks");
+        return memory.blacklist(request);
+      },
+    };
+    // A clock that stands still: what is noted is noted in the end.
+    const { exitCode } = await runAgainst(script, ["import", file]);
+    const storedLater = memory.entries.has("jti-6500");
+    const { stdout } = await resume();
+    expect({ exitCode, storedLater, stored: memory.entries.size, read: rowOf(stdout).lines }).to.deep.equal({
+      ...{ exitCode: 70, storedLater: true, stored: COUNT },
+      read: COUNT + 1,
+    });
+  });
+
   it("is refused where the input has changed", async () => {
     await interrupt(8);
     await writeFile(file, (await readFile(file, "utf8")).replace("nonsense", line("mended")));

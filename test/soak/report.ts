@@ -7,18 +7,19 @@ const SHOWN_VIOLATIONS = 20;
 const count = (value: number) => value.toLocaleString("en");
 const megabytes = (bytes: number) => (bytes / MEGABYTE).toFixed(1);
 
-/** One line. */
+/** One line, and one for each violation. */
 export function formatMinute({ elapsedMs, usage, events, ...minute }: Minute): string {
   const processes = usage.map(
     ({ name, rssBytes, descriptors }) => `${name} ${megabytes(rssBytes)} MB/${descriptors} fds`,
   );
-  return [
+  const line = [
     `${(elapsedMs / 60_000).toFixed(1)} min: ${count(minute.checks)} checks, ${count(minute.revoked)} revoked`,
     `${minute.failedInFaults} failed in faults, ${minute.failedOtherwise} otherwise`,
-    `${count(minute.audited)} audited, ${minute.violations} violations`,
+    `${count(minute.audited)} audited, ${minute.violations.length} violations`,
     processes.join(", "),
     events.join(" ") || "nothing broken",
   ].join("; ");
+  return [line, ...minute.violations.slice(0, SHOWN_VIOLATIONS).map((text) => `  ${text}`)].join("\n");
 }
 
 export function formatResult(result: SoakResult, failures: readonly string[]): string {

@@ -36,7 +36,8 @@ export interface Minute {
   readonly events: readonly string[];
   /** Acknowledged tokens that every replica, and List, was asked about. */
   readonly audited: number;
-  readonly violations: number;
+  /** Those that were found since the last report. */
+  readonly violations: readonly string[];
   /** Name, bytes and descriptors of each process that is watched, now. */
   readonly usage: Growth["latest"];
 }
@@ -203,6 +204,7 @@ async function soak(
 
   let last = { ...total };
   let told = 0;
+  let toldViolations = 0;
   function report(): void {
     attribute();
     const since = (name: keyof typeof total) => total[name] - last[name];
@@ -214,10 +216,11 @@ async function soak(
       failedOtherwise: since("failedOtherwise"),
       audited: since("audited"),
       events: happened.slice(told).map(({ name }) => name),
-      violations: violations.length,
+      violations: violations.slice(toldViolations),
       usage: sampler.latest,
     });
     told = happened.length;
+    toldViolations = violations.length;
     last = { ...total };
   }
   const reporting = setInterval(report, reportMs);
