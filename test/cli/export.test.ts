@@ -32,10 +32,9 @@ function holding(count: number, failAt?: number): Script {
 }
 
 function jtisOf(text: string): string[] {
-  return text
-    .split("\n")
-    .slice(0, -1)
-    .map((line) => (JSON.parse(line) as { jti: string }).jti);
+  const lines = text.split("\n");
+  if (lines.pop() !== "") throw new Error("the last line is not whole");
+  return lines.map((line) => (JSON.parse(line) as { jti: string }).jti);
 }
 
 const expected = (count: number) => Array.from({ length: count }, (_, index) => `jti-${index}`);

@@ -77,11 +77,13 @@ export class SoakReplica {
     await Promise.race([until(isReady, { withinMs: START_TIMEOUT_MS, what: `${this.name} is ready` }), gone]);
   }
 
-  /** SIGTERM, as an operator stops it. How it ended, and after how long. */
-  async terminate(): Promise<Ended & { readonly milliseconds: number }> {
+  /** SIGTERM, as an operator stops it; and SIGKILL after `graceMs`. How it ended, and after how long. */
+  async terminate({ graceMs }: { graceMs: number }): Promise<Ended & { readonly milliseconds: number }> {
     const began = performance.now();
     await this.#process.signal("SIGTERM");
+    const force = setTimeout(() => this.#process.kill(), graceMs);
     const ended = await this.#process.ended;
+    clearTimeout(force);
     return { ...ended, milliseconds: performance.now() - began };
   }
 

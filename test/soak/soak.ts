@@ -234,7 +234,7 @@ async function soak(
   // With nobody left who writes, and nothing that is broken.
   await auditAll();
   for (const replica of replicas) {
-    const { code, stderr } = await replica.terminate();
+    const { code, stderr } = await replica.terminate({ graceMs: SHUTDOWN_GRACE_MS });
     if (code !== 0) violations.push(`${replica.name} ended with ${code} in the end: ${stderr}`);
   }
   clearInterval(reporting);
