@@ -6,6 +6,12 @@ export interface Usage {
   readonly descriptors: number;
 }
 
+/** What `watchedEnvironment` made the process write last; undefined as long as there is nothing. */
+export async function liveBytes(file: string): Promise<number | undefined> {
+  const text = await readFile(file, "utf8").catch(() => "");
+  return text === "" ? undefined : Number(text);
+}
+
 /** Undefined once the process has ended. */
 export async function processUsage(pid: number): Promise<Usage | undefined> {
   try {

@@ -10,7 +10,8 @@ const megabytes = (bytes: number) => (bytes / MEGABYTE).toFixed(1);
 /** One line, and one for each violation. */
 export function formatMinute({ elapsedMs, usage, events, ...minute }: Minute): string {
   const processes = usage.map(
-    ({ name, rssBytes, descriptors }) => `${name} ${megabytes(rssBytes)} MB/${descriptors} fds`,
+    ({ name, rssBytes, liveBytes = Number.NaN, descriptors }) =>
+      `${name} ${megabytes(liveBytes)} of ${megabytes(rssBytes)} MB/${descriptors} fds`,
   );
   const line = [
     `${(elapsedMs / 60_000).toFixed(1)} min: ${count(minute.checks)} checks, ${count(minute.revoked)} revoked`,
@@ -33,8 +34,8 @@ export function formatResult(result: SoakResult, failures: readonly string[]): s
     `events: ${names.join(", ")}`,
     `memory and descriptors, ${(growth.measuredMs / 60_000).toFixed(1)} minutes after the warm-up (95 % confidence):`,
     ...growth.processes.map(
-      ({ name, memory, descriptors, rssBytes, descriptorCounts }) =>
-        `  ${name}: ${rssBytes.map(megabytes).join(" to ")} MB, ${trend(memory, MEGABYTE)} MB/hour; ${descriptorCounts.join(" to ")} descriptors, ${trend(descriptors, 1)} an hour`,
+      ({ name, live, rss, descriptors, rssBytes, descriptorCounts }) =>
+        `  ${name}: holds ${trend(live, MEGABYTE)} MB more an hour; RSS ${rssBytes.map(megabytes).join(" to ")} MB, ${trend(rss, MEGABYTE)} an hour; ${descriptorCounts.join(" to ")} descriptors, ${trend(descriptors, 1)} an hour`,
     ),
     ...shown.map((failure) => `  ${failure}`),
     ...(failures.length > shown.length ? [`  and ${failures.length - shown.length} more`] : []),

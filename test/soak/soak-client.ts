@@ -7,6 +7,7 @@ import type { ClientProcessSetup, FromClient, ToClient } from "./client-process.
 const MAIN = fileURLToPath(new URL("client-process.ts", import.meta.url));
 
 export interface SoakClientOptions extends ClientProcessSetup {
+  readonly env: Readonly<Record<string, string>>;
   readonly onAcknowledged: (batch: AcknowledgedBatch) => void;
   readonly onTally: (tally: Tally) => void;
 }
@@ -20,10 +21,14 @@ export class SoakClient {
   #ready = false;
   #stopping = false;
 
-  constructor({ onAcknowledged, onTally, ...setup }: SoakClientOptions) {
+  constructor({ env, onAcknowledged, onTally, ...setup }: SoakClientOptions) {
     this.name = setup.name;
     // Detached: a Ctrl-C reaches the driver alone, which then decides what to stop. It ends with the driver all the same.
-    const child = fork(MAIN, [JSON.stringify(setup)], { execArgv: ["--import", "tsx"], detached: true });
+    const child = fork(MAIN, [JSON.stringify(setup)], {
+      execArgv: ["--import", "tsx"],
+      detached: true,
+      env: { ...process.env, ...env },
+    });
     this.#child = child;
     this.#exited = once(child, "exit");
     this.#stopped = new Promise((resolve, reject) => {

@@ -1,8 +1,10 @@
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { migrate } from "../../src/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { Choices } from "../histories/choices.ts";
 import type { AcknowledgedBatch, Pace, Tally } from "../support/client-load.ts";
+import { guardFolder } from "../support/folder-guard.ts";
 import { Ledger } from "../support/ledger.ts";
 import { type PrivateMariadb, startMariadb } from "../support/mariadb.ts";
 import { until } from "../support/until.ts";
@@ -11,6 +13,7 @@ import { auditChecks, auditList, prune } from "./operator.ts";
 import { type Growth, Sampler } from "./sampler.ts";
 import { SoakClient } from "./soak-client.ts";
 import { SoakReplica } from "./soak-replica.ts";
+import { watchedEnvironment } from "./watched-environment.ts";
 
 export interface SoakSetup {
   readonly seed: number;
@@ -59,7 +62,7 @@ export interface SoakResult {
 const REPLICAS = 3;
 const SHUTDOWN_GRACE_MS = 10_000;
 /** The leeway and the lifetimes are short, so that as much is forgotten as is revoked before memory counts. */
-const SETTINGS = { EXPIRY_LEEWAY: "2s", PRUNE_INTERVAL: "10s", SHUTDOWN_GRACE: "10s" };
+const SETTINGS = { EXPIRY_LEEWAY: "2s", PRUNE_INTERVAL: "10s", SHUTDOWN_GRACE: "10s", AUDIT_LOG: "off" };
 const PACE: Pace = {
   checkers: 4,
   checkPauseMs: 40,
@@ -90,9 +93,14 @@ async function soak(
   atTheEnd(() => server.stop());
   const { url: databaseUrl } = await server.createDatabase();
   await migrate("up", parseDatabaseUrl(databaseUrl), () => {});
+  const { folder, remove } = await guardFolder("token-blacklist-soak");
+  atTheEnd(remove);
+  const liveFile = (name: string) => join(folder, name);
   const replicas: SoakReplica[] = [];
   for (let number = 1; number <= REPLICAS; number++) {
-    const replica = await SoakReplica.start({ name: `replica ${number}`, databaseUrl, env: SETTINGS });
+    const name = `replica ${number}`;
+    const env = { ...SETTINGS, ...watchedEnvironment(liveFile(name)) };
+    const replica = await SoakReplica.start({ name, databaseUrl, env });
     atTheEnd(() => replica.end());
     replicas.push(replica);
   }
@@ -116,8 +124,10 @@ async function soak(
     violations.push(...tally.violations.map((text) => `${name}: ${text}`));
   };
   for (const mode of ["remote", "replica"] as const) {
+    const name = `client in ${mode} mode`;
     const client = new SoakClient({
-      name: `client in ${mode} mode`,
+      name,
+      env: watchedEnvironment(liveFile(name)),
       seed,
       mode,
       address: replicas.map(({ address }) => address),
@@ -134,7 +144,9 @@ async function soak(
 
   const sampler = new Sampler({
     // The others are restarted: what they held is gone with them.
-    processes: [replicas[0] as SoakReplica, ...clients],
+    processes: [replicas[0] as SoakReplica, ...clients].map(({ name, pid }) => ({
+      ...{ name, pid, liveFile: liveFile(name) },
+    })),
     warmUpMs,
     began,
   });

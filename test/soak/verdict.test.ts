@@ -8,7 +8,7 @@ const FLAT: Trend = { perHour: 0, low: -1, high: 1, points: 40 };
 
 function result(
   fields: Partial<SoakResult>,
-  { memory = FLAT, descriptors = FLAT, measuredMs = 1_200_000 } = {},
+  { live = FLAT, rss = FLAT, descriptors = FLAT, measuredMs = 1_200_000 } = {},
 ): SoakResult {
   return {
     ...{ seed: 1, elapsedMs: 60_000, checks: 10_000, revoked: 1000, audited: 1000 },
@@ -16,7 +16,7 @@ function result(
     growth: {
       measuredMs,
       latest: [],
-      processes: [{ name: "it", memory, descriptors, rssBytes: [1, 1], descriptorCounts: [1, 1] }],
+      processes: [{ name: "it", live, rss, descriptors, rssBytes: [1, 1], descriptorCounts: [1, 1] }],
     },
     ...fields,
   };
@@ -27,7 +27,9 @@ const doubtful: Trend = { perHour: 3 * MEGABYTE, low: -MEGABYTE, high: 7 * MEGAB
 
 describe("the verdict on a soak", () => {
   it("is fine with calls that failed while something was broken, and with growth that is not certain", () => {
-    expect([failuresOf(result({})), failuresOf(result({}, { memory: doubtful }))]).to.deep.equal([[], []]);
+    expect([failuresOf(result({})), failuresOf(result({}, { live: doubtful, rss: doubtful }))]).to.deep.equal(
+      [[], []],
+    );
   });
 
   it("names what is wrong", () => {
@@ -36,7 +38,8 @@ describe("the verdict on a soak", () => {
       result({ failedOtherwise: 2 }),
       result({ checks: 10 }),
       result({ audited: 0 }),
-      result({}, { memory: growing }),
+      result({}, { live: growing }),
+      result({}, { rss: growing }),
       result({}, { descriptors: { ...growing, low: 7 } }),
     ].map(failuresOf);
     expect(found).to.deep.equal([
@@ -44,12 +47,13 @@ describe("the verdict on a soak", () => {
       ["2 calls failed while nothing was broken"],
       ["it did too little to show anything: 10 checks, 1000 revoked, 1000 audited"],
       ["it did too little to show anything: 10000 checks, 1000 revoked, 0 audited"],
+      ["it: what it holds grows"],
       ["it: memory grows"],
       ["it: descriptors grow"],
     ]);
   });
 
   it("says nothing of memory after minutes, when V8 is still finding its size", () => {
-    expect(failuresOf(result({}, { memory: growing, measuredMs: 180_000 }))).to.deep.equal([]);
+    expect(failuresOf(result({}, { live: growing, rss: growing, measuredMs: 180_000 }))).to.deep.equal([]);
   });
 });

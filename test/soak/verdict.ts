@@ -23,8 +23,9 @@ export function failuresOf(result: SoakResult): string[] {
       `it did too little to show anything: ${checks} checks, ${revoked} revoked, ${audited} audited`,
     );
   if (growth.measuredMs < MIN_MEASURED_MS) return failures;
-  for (const { name, memory, descriptors } of growth.processes) {
-    if (grows(memory, MAX_BYTES_PER_HOUR)) failures.push(`${name}: memory grows`);
+  for (const { name, live, rss, descriptors } of growth.processes) {
+    if (grows(live, MAX_BYTES_PER_HOUR)) failures.push(`${name}: what it holds grows`);
+    if (grows(rss, MAX_BYTES_PER_HOUR)) failures.push(`${name}: memory grows`);
     if (grows(descriptors, MAX_DESCRIPTORS_PER_HOUR)) failures.push(`${name}: descriptors grow`);
   }
   return failures;
