@@ -5,7 +5,7 @@ import { EXIT } from "./exit-code.ts";
 import { ExportFile } from "./export-file.ts";
 import { type ListFilter, type ListFilterOptions, listFilter } from "./list-filter.ts";
 import type { CallingOptions } from "./operator-command.ts";
-import { Persistence } from "./persistently.ts";
+import { Persistence } from "./persistence.ts";
 import { printableJson } from "./printable.ts";
 import type { Session } from "./session.ts";
 import { tokenRow } from "./token-row.ts";

@@ -1,6 +1,7 @@
 import { open } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { MAX_BATCH } from "../limits.ts";
+import { BatchStore, type StoredBatch } from "./batch-store.ts";
 import { inBatches } from "./batches.ts";
 import { EXIT } from "./exit-code.ts";
 import { rowWriter } from "./format.ts";
@@ -9,10 +10,9 @@ import { type ImportCounts, NO_COUNTS, storedOf, sumOf } from "./import-counts.t
 import { type ImportItem, InputDigest, importItems } from "./import-items.ts";
 import { inOrder } from "./in-order.ts";
 import type { OperatorOptions } from "./operator-command.ts";
-import { Persistence } from "./persistently.ts";
+import { Persistence } from "./persistence.ts";
 import { remainingItems } from "./remaining-items.ts";
 import type { Session } from "./session.ts";
-import { BatchStore, type StoredBatch } from "./store-batch.ts";
 import type { Column } from "./table.ts";
 import { IN_FLIGHT, PAUSE_MS } from "./token-batches.ts";
 import { UsageError } from "./usage-error.ts";

@@ -1,7 +1,7 @@
 import { MAX_BATCH } from "../limits.ts";
+import type { BatchStore } from "./batch-store.ts";
 import type { Progressed } from "./import-checkpoint.ts";
 import type { ImportItem, InputDigest } from "./import-items.ts";
-import type { BatchStore } from "./store-batch.ts";
 import { UsageError } from "./usage-error.ts";
 
 export interface Remaining {

@@ -6,7 +6,7 @@ import type { ImportCounts } from "./import-counts.ts";
 import type { TokenItem } from "./import-items.ts";
 import type { Instant } from "./instant.ts";
 import { patiently } from "./patiently.ts";
-import type { Persistence } from "./persistently.ts";
+import type { Persistence } from "./persistence.ts";
 import type { Session } from "./session.ts";
 
 /** What became of one batch. */
