@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { migrate } from "../../src/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
-import { processUsage } from "../soak/process-usage.ts";
+import { needsProcessUsage, processUsage } from "../soak/process-usage.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import { type ServiceProcess, serveProcess } from "../support/service-process.ts";
 import { freshDatabase } from "../support/shared.ts";
@@ -57,7 +57,8 @@ describe("a service whose connections to the database were cut off without a wor
     await until(isBack, { withinMs: 10_000, what: "the service answers again" });
   }
 
-  it("holds no descriptor for them", async () => {
+  it("holds no descriptor for them", async function () {
+    needsProcessUsage(this);
     const { pid } = service.process;
     await cutOff();
     const before = (await processUsage(pid))?.descriptors ?? 0;

@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
+import type { Context } from "mocha";
 
 /** What a process holds at one moment. Linux only. */
 export interface Usage {
@@ -10,6 +12,13 @@ export interface Usage {
 export async function liveBytes(file: string): Promise<number | undefined> {
   const text = await readFile(file, "utf8").catch(() => "");
   return text === "" ? undefined : Number(text);
+}
+
+/** Skips a test where the kernel does not show what a process holds, and says so in its title. */
+export function needsProcessUsage(context: Context): void {
+  if (existsSync("/proc/self/fd")) return;
+  if (context.test !== undefined) context.test.title += " (needs Linux's /proc)";
+  context.skip();
 }
 
 /** Undefined once the process has ended. */

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { ownMariadb } from "../support/own-mariadb.ts";
 import { seed } from "../support/seed.ts";
+import { needsProcessUsage } from "./process-usage.ts";
 import { formatResult } from "./report.ts";
 import { runSoak } from "./soak.ts";
 import { failuresOf } from "./verdict.ts";
@@ -11,6 +12,7 @@ describe("a soak", function () {
   this.timeout(180_000);
 
   it(`of ${SECONDS} seconds loses nothing, answers nothing wrong, and fails no call while nothing is broken`, async function () {
+    needsProcessUsage(this);
     const minutes: object[] = [];
     const result = await runSoak({
       seed,
