@@ -48,6 +48,11 @@ mutants: dist/main.js ## Break one rule at a time, and see the histories catch i
 	@scripts/install-test-tools.sh mariadb
 	@node --import tsx test/histories/mutants.ts $(ARGS)
 
+.PHONY: soak
+soak: dist/main.js ## Run everything for long, break things meanwhile, and watch memory: make soak ARGS="--minutes 30"
+	@scripts/install-test-tools.sh mariadb
+	@node --import tsx test/soak/main.ts $(ARGS)
+
 .PHONY: format
 format: $(INSTALLED) ## Format everything, and mend what lint can mend
 	@$(bin)/biome check --write

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { StartError } from "./errors.ts";
 import type { DatabaseAddress } from "./store/database-url.ts";
 import type { Engine } from "./store/engine.ts";
@@ -7,14 +8,19 @@ import { checkSchema, migrateUp, schemaStatus, unlockMigrations } from "./store/
 export type MigrateAction = "up" | "status" | "check" | "unlock";
 
 /**
- * One action of `token-blacklist migrate`, reported line by line to `print`. Returns false where `check` finds that this
- * version may not use the schema as it is. Throws StartError when another migration holds the lock, and as the store does.
+ * One action of `token-blacklist migrate`, reported line by line to `print`; all but `up` and `unlock` only look. Returns false
+ * where `check` finds that this version may not use the schema as it is. Throws StartError when another migration holds the lock, and as the store does.
  */
 export async function migrate(
   action: MigrateAction,
   database: DatabaseAddress,
   print: (line: string) => void,
 ): Promise<boolean> {
+  if (action !== "up" && database.kind === "sqlite" && !existsSync(database.filename)) {
+    // Opening it would make it.
+    print(`there is no database file ${database.filename} yet: serve makes it, and so does migrate up`);
+    return action !== "check";
+  }
   const engine = openEngine(database, { timeoutMs: MIGRATION_TIMEOUT_MS });
   try {
     return await ACTIONS[action](engine, print);
@@ -59,6 +65,8 @@ const ACTIONS: Record<MigrateAction, Action> = {
     } catch (error) {
       if ((error as Error).name !== "SchemaError") throw error;
       print((error as Error).message);
+      const { pending } = await schemaStatus(knex);
+      for (const name of pending) print(`pending  ${name}`);
       return false;
     }
   },

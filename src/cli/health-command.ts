@@ -1,10 +1,10 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { pause } from "../client/retry.ts";
 import { type HostPort, parseHostPort } from "../host-port.ts";
 import { askHealth } from "./ask-health.ts";
 import { EXIT } from "./exit-code.ts";
 import type { CliIo, CommandContext } from "./io.ts";
 import { duration, hostPort, positiveDuration } from "./option-parsers.ts";
-import { pause } from "./pause.ts";
 import { safeLine } from "./printable.ts";
 
 const DEFAULT_ADDRESS = "127.0.0.1:9464";
@@ -83,7 +83,7 @@ async function untilServing(
       io.stderr.write(`error: ${safeLine(says)}\n`);
       return EXIT.unavailable;
     }
-    await pause(io, ASK_AGAIN_MS);
+    await pause(io.clock, ASK_AGAIN_MS, io.signal);
   }
 }
 

@@ -21,11 +21,21 @@ const EPOCH_SECONDS = /^(\d{1,20})(?:\.(\d{1,9}))?$/;
 const MIN_SECONDS = 100_000_000;
 const MAX_SECONDS = 100_000_000_000;
 
+/** The instant `text` names, whenever it is read: no duration. Throws a {@link UsageError} that says what was expected. */
+export function parseAbsoluteInstant(text: string): Instant {
+  const instant = absolute(text);
+  if (instant !== undefined) return instant;
+  throw new UsageError("must be a time such as 2030-01-31T12:00:00Z, or epoch seconds such as 1900000000");
+}
+
+function absolute(text: string): Instant | undefined {
+  const epoch = EPOCH_SECONDS.exec(text);
+  return epoch === null ? fromRfc3339(text) : fromEpoch(epoch[1] as string, epoch[2]);
+}
+
 /** The instant `text` names. Throws a {@link UsageError} that says what was expected. */
 export function parseInstant(text: string, { now, relative }: InstantSetup): Instant {
-  const epoch = EPOCH_SECONDS.exec(text);
-  if (epoch !== null) return fromEpoch(epoch[1] as string, epoch[2]);
-  const instant = fromRfc3339(text);
+  const instant = absolute(text);
   if (instant !== undefined) return instant;
   try {
     const distance = parseDuration(text);

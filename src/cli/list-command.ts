@@ -1,9 +1,9 @@
 import { type Command, Option } from "commander";
-import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
 import type { CommandContext } from "./io.ts";
+import { addListFilter } from "./list-filter.ts";
 import { DEFAULT_LIMIT, type ListOptions, listTokens } from "./list-tokens.ts";
 import { operatorCommand } from "./operator-command.ts";
-import { instant, positiveInteger, textUpTo } from "./option-parsers.ts";
+import { positiveInteger } from "./option-parsers.ts";
 
 const HELP = `
 <when> is a time (2030-01-31T12:00:00Z), epoch seconds (1900000000), or how long
@@ -21,7 +21,6 @@ Examples:
 
 export function addListCommand(program: Command, context: CommandContext): void {
   const now = context.io.clock.now();
-  const ago = instant({ now, relative: "ago" });
   const command = program
     .command("list")
     .summary("show which tokens were revoked, when and why")
@@ -32,21 +31,8 @@ export function addListCommand(program: Command, context: CommandContext): void 
         .default(DEFAULT_LIMIT),
     )
     .addOption(new Option("--all", "show all of them").conflicts("limit"))
-    .option("--include-expired", "also those that have expired and are not pruned yet")
-    .addOption(new Option("--created-after <when>", "only those revoked then or later").argParser(ago))
-    .addOption(new Option("--created-before <when>", "only those revoked before").argParser(ago))
-    .addOption(
-      new Option("--revoked-by <caller>", "only those revoked by exactly this caller").argParser(
-        textUpTo(MAX_REVOKED_BY_BYTES),
-      ),
-    )
-    .addOption(
-      new Option("--jti <jti>", "only this token; may be given several times").argParser(
-        (jti: string, others: string[] = []) => [...others, jti],
-      ),
-    )
     .addHelpText("after", HELP);
-  operatorCommand<ListOptions>(command, context, {
+  operatorCommand<ListOptions>(addListFilter(command, now), context, {
     timeout: "10s",
     run: (session, options) => listTokens(session, options, now),
   });

@@ -2,7 +2,7 @@ import type { EpochMs } from "../entry.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
 import { EXIT } from "./exit-code.ts";
 import { rowWriter } from "./format.ts";
-import type { Instant } from "./instant.ts";
+import { type ListFilterOptions, listFilter } from "./list-filter.ts";
 import type { OperatorOptions } from "./operator-command.ts";
 import type { RowWriter } from "./row-writer.ts";
 import type { Session } from "./session.ts";
@@ -13,14 +13,9 @@ import { type TokenRow, tokenRow } from "./token-row.ts";
 /** About what a screen holds. */
 export const DEFAULT_LIMIT = 40;
 
-export interface ListOptions extends OperatorOptions {
+export interface ListOptions extends OperatorOptions, ListFilterOptions {
   readonly limit: number;
   readonly all?: boolean;
-  readonly includeExpired?: boolean;
-  readonly createdAfter?: Instant;
-  readonly createdBefore?: Instant;
-  readonly revokedBy?: string;
-  readonly jti?: readonly string[];
 }
 
 /** Resolves to the exit code. Stops when nobody reads the output any more. */
@@ -44,7 +39,7 @@ async function printPages(
   const { client, call, output } = session;
   const limit = options.all ? Number.POSITIVE_INFINITY : options.limit;
   const progress = session.progress("listed", { rows: true });
-  const filter = filterOf(options);
+  const filter = listFilter(options);
   let shown = 0;
   let pageToken = "";
   do {
@@ -59,16 +54,6 @@ async function printPages(
     pageToken = page.nextPageToken;
   } while (pageToken !== "" && !output.closed);
   return { shown, more: false };
-}
-
-function filterOf({ includeExpired = false, createdAfter, createdBefore, revokedBy = "", jti }: ListOptions) {
-  return {
-    includeExpired,
-    revokedBy,
-    jtis: [...(jti ?? [])],
-    ...(createdAfter && { createdAfter }),
-    ...(createdBefore && { createdBefore }),
-  };
 }
 
 function columnsAt(now: EpochMs): Column<TokenRow>[] {

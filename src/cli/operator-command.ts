@@ -8,24 +8,38 @@ import { Session } from "./session.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** The options that every command has which calls a running service. */
-export interface OperatorOptions extends CredentialOptions {
+export interface CallingOptions extends CredentialOptions {
   readonly address?: string;
-  readonly output: Format;
   /** Milliseconds. */
   readonly timeout: number;
 }
 
+/** The same for a command that prints rows. */
+export interface OperatorOptions extends CallingOptions {
+  readonly output: Format;
+}
+
 const DEFAULT_ADDRESS = "127.0.0.1:50051";
 
-export interface OperatorCommand<Options extends OperatorOptions> {
+export interface OperatorCommand<Options extends CallingOptions> {
   /** How long one call may take, unless --timeout says otherwise. */
   readonly timeout: string;
   /** Resolves to the exit code. What it throws is told to the operator. */
   run(session: Session, options: Options, args: readonly string[]): Promise<number>;
 }
 
-/** Gives `command` the common options and an action that runs `run` and cleans up after it. */
+/** A command that prints rows: {@link callingCommand} with a choice of how. */
 export function operatorCommand<Options extends OperatorOptions>(
+  command: Command,
+  context: CommandContext,
+  setup: OperatorCommand<Options>,
+): void {
+  command.addOption(new Option("--output <format>", "how to print").choices(FORMATS).default("table"));
+  callingCommand(command, context, setup);
+}
+
+/** Gives `command` the common options and an action that runs `run` and cleans up after it. */
+export function callingCommand<Options extends CallingOptions>(
   command: Command,
   { io, exit }: CommandContext,
   { timeout, run }: OperatorCommand<Options>,
@@ -37,7 +51,6 @@ export function operatorCommand<Options extends OperatorOptions>(
         `where the service listens (default: TOKEN_BLACKLIST_ADDRESS, or else ${DEFAULT_ADDRESS})`,
       ).argParser(address),
     )
-    .addOption(new Option("--output <format>", "how to print").choices(FORMATS).default("table"))
     .addOption(
       new Option("--timeout <duration>", "how long to wait for each answer")
         .argParser(positiveDuration)
@@ -56,7 +69,7 @@ export function operatorCommand<Options extends OperatorOptions>(
   });
 }
 
-function sessionFor(options: OperatorOptions, io: CliIo, command: Command): Session {
+function sessionFor(options: CallingOptions, io: CliIo, command: Command): Session {
   try {
     return new Session(io, {
       address: options.address ?? addressFrom(io.env.TOKEN_BLACKLIST_ADDRESS, command),

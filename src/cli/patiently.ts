@@ -1,6 +1,6 @@
 import { ClientError } from "../client/client-error.ts";
+import { pause } from "../client/retry.ts";
 import type { CliIo } from "./io.ts";
-import { pause } from "./pause.ts";
 
 /** A quota of tokens a second is soon refilled. One of tokens in all is not: the operator has to know. */
 const LONGEST_WAIT_MS = 30_000;
@@ -16,7 +16,7 @@ export async function patiently<T>(io: CliIo, call: () => Promise<T>): Promise<T
     } catch (error) {
       const wait = waitAsked(error);
       if (wait === undefined || io.signal.aborted) throw error;
-      await pause(io, wait);
+      await pause(io.clock, wait, io.signal);
     }
   }
 }

@@ -2,7 +2,9 @@ import { Command, CommanderError } from "commander";
 import { addBlacklistCommand } from "./blacklist-command.ts";
 import { addCheckCommand } from "./check-command.ts";
 import { EXIT } from "./exit-code.ts";
+import { addExportCommand } from "./export-command.ts";
 import { addHealthCommand } from "./health-command.ts";
+import { addImportCommand } from "./import-command.ts";
 import type { CliIo, CommandContext, Screen } from "./io.ts";
 import { addListCommand } from "./list-command.ts";
 import { addMigrateCommand } from "./migrate-command.ts";
@@ -33,7 +35,7 @@ export function createProgram(context: CommandContext): Command {
   program
     .description(
       "Knows which JSON Web Tokens are revoked although they have not expired. " +
-        "serve runs the service; health asks whether one answers; blacklist, check, list and prune talk to a running one over gRPC.",
+        "serve runs the service; health asks whether one answers; blacklist, check, list, prune, export and import talk to a running one over gRPC.",
     )
     .version(io.version, "-V, --version", "show the version")
     .helpOption("-h, --help", "show this help")
@@ -57,6 +59,8 @@ export function createProgram(context: CommandContext): Command {
   addCheckCommand(program, context);
   addListCommand(program, context);
   addPruneCommand(program, context);
+  addExportCommand(program, context);
+  addImportCommand(program, context);
   return program;
 }
 

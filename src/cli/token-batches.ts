@@ -5,9 +5,9 @@ import type { Session } from "./session.ts";
 import { type InputToken, inputTokens } from "./token-input.ts";
 
 /** Enough to hide the round trip; the service takes calls that come together in one commit anyway. */
-const IN_FLIGHT = 4;
+export const IN_FLIGHT = 4;
 /** How long a batch that is not full waits for more lines. */
-const PAUSE_MS = 100;
+export const PAUSE_MS = 100;
 
 /** Sends the tokens that the arguments name in batches, and yields what came of each in the order they were named. */
 export function tokenBatches<Answer>(

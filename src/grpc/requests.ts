@@ -20,6 +20,7 @@ import {
 } from "../limits.ts";
 import { parseRevision } from "../revision.ts";
 import type { ListFilter } from "../store/store.ts";
+import { ALREADY_PASSED } from "./already-passed.ts";
 import { fromDuration, fromTimestamp } from "./timestamps.ts";
 import { Violations } from "./violations.ts";
 
@@ -124,10 +125,7 @@ function readExpiry(
   }
   const read = found.attempt(path, () => fromTimestamp(expiresAt));
   if (read !== undefined && rules.isPast(read)) {
-    found.add(
-      path,
-      "must not have passed already, leeway included (a token's exp counts seconds, not milliseconds)",
-    );
+    found.add(path, `${ALREADY_PASSED}, leeway included (a token's exp counts seconds, not milliseconds)`);
   }
   if (read !== undefined && read > rules.latest) found.add(path, TOO_FAR);
   return read ?? (0 as EpochMs);

@@ -1,5 +1,6 @@
 import mysql, { type Connection, type ConnectionOptions, type RowDataPacket } from "mysql2";
 import { STORE_TIMEOUT_MS } from "../limits.ts";
+import { cutConnection } from "./cut-connection.ts";
 
 /** The server did not answer in time. It may be slow, stopped, or cut off without anyone having been told. */
 export class SilenceError extends Error {
@@ -73,7 +74,7 @@ export class MysqlConnection {
       return await this.#inTime(connection, work(connection));
     } catch (error) {
       if (this.#connection === opening) this.#connection = undefined;
-      connection?.destroy();
+      if (connection !== undefined) cutConnection(connection);
       throw error;
     }
   }
@@ -81,17 +82,17 @@ export class MysqlConnection {
   async #connect(): Promise<Connection> {
     const connection = mysql.createConnection(this.#options);
     // Without a listener, a connection that breaks while idle ends the process.
-    connection.on("error", () => connection.destroy());
+    connection.on("error", () => cutConnection(connection));
     try {
       await new Promise<void>((resolve, reject) => {
         connection.connect((error) => (error ? reject(error) : resolve()));
       });
       await this.#inTime(connection, prepareSession(connection));
     } catch (error) {
-      connection.destroy();
+      cutConnection(connection);
       throw error;
     }
-    if (this.#closed) connection.destroy();
+    if (this.#closed) cutConnection(connection);
     return connection;
   }
 
@@ -100,7 +101,7 @@ export class MysqlConnection {
     let giveUp = (_: Error) => {};
     const givenUp = new Promise<never>((_, reject) => {
       giveUp = (error) => {
-        connection.destroy();
+        cutConnection(connection);
         reject(error);
       };
     });
@@ -121,7 +122,7 @@ export class MysqlConnection {
     this.#closed = true;
     for (const giveUp of this.#underWay) giveUp(new Error("the connection was closed"));
     this.#connection?.then(
-      (connection) => connection.destroy(),
+      (connection) => cutConnection(connection),
       () => undefined,
     );
     this.#connection = undefined;

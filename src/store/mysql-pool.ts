@@ -3,6 +3,7 @@ import knex, { type Knex } from "knex";
 import MySQL2Client from "knex/lib/dialects/mysql2/index.js";
 import type { Connection } from "mysql2";
 import { STORE_TIMEOUT_MS } from "../limits.ts";
+import { cutConnection } from "./cut-connection.ts";
 import type { DriverOptions } from "./mysql-address.ts";
 import { prepareSession } from "./mysql-connection.ts";
 import { withoutText } from "./without-text.ts";
@@ -33,7 +34,7 @@ export function createMysqlPool(options: DriverOptions, { timeoutMs }: { timeout
   class Client extends MySQL2Client {
     override async destroyRawConnection(connection: Connection): Promise<void> {
       // Knex would ask it politely to end, and wait for ever for one that no longer answers.
-      connection.destroy();
+      cutConnection(connection);
     }
 
     override async _query(connection: PooledConnection, query: Query): Promise<unknown> {
@@ -42,7 +43,7 @@ export function createMysqlPool(options: DriverOptions, { timeoutMs }: { timeout
         giveUp = (error) => {
           // What Knex looks at before it lends a connection again.
           connection.__knex__disposed = error;
-          connection.destroy();
+          cutConnection(connection);
           reject(error);
         };
       });

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect } from "chai";
@@ -8,6 +9,7 @@ import { systemClock } from "../../src/clock.ts";
 import { readConfig } from "../../src/config/config.ts";
 import { formatHostPort } from "../../src/host-port.ts";
 import { type Service, start } from "../../src/start.ts";
+import { startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
 import { runCli } from "./run-cli.ts";
 
@@ -71,6 +73,44 @@ describe("the command line and the service", () => {
       checked: JTIS.map((jti) => [jti, "blacklisted"]),
       listed: JTIS,
     });
+  });
+
+  it("moves everything elsewhere and back by export and import, and loses no millisecond of an expiry", async () => {
+    const folder = await freshFolder();
+    const file = join(folder, "moved.ndjson");
+    const elsewhere = await startService({ url: `sqlite:${join(folder, "elsewhere.db")}` });
+    const command = async (...argv: string[]) => {
+      const { exitCode, stdout, stderr } = await runCli(argv, { io: { clock: systemClock } });
+      if (exitCode !== 0) throw new Error(stderr);
+      return stdout;
+    };
+    try {
+      const inAMinute = Date.now() + 60_000;
+      const odd = ["é", "e\u0301", "a\u202eb", "line\nbreak", " ", "\ud83d\ude00"].map((jti, index) => ({
+        jti,
+        expires_at: new Date(inAMinute + index).toISOString(),
+        reason: `because ${index} \u001b`,
+      }));
+      await rows(["blacklist", "-"], odd.map((token) => `${JSON.stringify(token)}\n`).join(""));
+      await command("export", "--output", file, "--address", address);
+      const imported = await command("import", file, "--output", "ndjson", "--address", elsewhere.address);
+      const exported = await command("export", "--address", elsewhere.address);
+      const known = (text: string) =>
+        text
+          .trimEnd()
+          .split("\n")
+          .map((line) => JSON.parse(line) as { jti: string; expires_at: string; reason: string })
+          .map(({ jti, expires_at, reason }) => `${expires_at} ${reason} ${jti}`)
+          .sort();
+      const before = known(await readFile(file, "utf8"));
+      expect(JSON.parse(imported)).to.include({ lines: before.length, created: before.length, refused: 0 });
+      expect(known(exported)).to.deep.equal(before);
+      expect(before).to.include.members(
+        odd.map(({ jti, expires_at, reason }) => `${expires_at} ${reason} ${jti}`),
+      );
+    } finally {
+      await elsewhere.stop();
+    }
   });
 
   it("says of a line of standard input that the service refuses it", async () => {

@@ -20,7 +20,17 @@ describe("the command line", () => {
 
   it("shows an example of every command in its help", async () => {
     const missing = [];
-    for (const name of ["serve", "migrate", "health", "blacklist", "check", "list", "prune"]) {
+    for (const name of [
+      "serve",
+      "migrate",
+      "health",
+      "blacklist",
+      "check",
+      "list",
+      "prune",
+      "export",
+      "import",
+    ]) {
       const { stdout } = await runCli([name, "--help"]);
       if (
         !stdout.includes(`Examples:`) ||
@@ -55,6 +65,11 @@ describe("the command line", () => {
     ["list", "--limit", "5", "--all"],
     ["list", "extra"],
     ["prune", "--max-count", "-1"],
+    ["import"],
+    ["import", "a", "b"],
+    ["import", "-", "--resume"],
+    ["export", "a"],
+    ["export", "--resume"],
     ["list", "--address", "localhost"],
     ["list", "--address", "http://localhost:1"],
     ["health", "--admin-address", "localhost"],

@@ -1,44 +1,32 @@
 import { expect } from "chai";
 import { connect } from "../../src/client/connect.ts";
 import type { Mode } from "../../src/client/connect-options.ts";
-import { migrate } from "../../src/migrate.ts";
-import { parseDatabaseUrl } from "../../src/store/database-url.ts";
-import { freePort } from "../support/free-port.ts";
-import { CommandProcess } from "../support/service-process.ts";
-import { freshDatabase } from "../support/shared.ts";
+import { Fleet } from "../support/fleet.ts";
+import { startLibraryLoad } from "../support/library-load.ts";
+import { lostTokens } from "../support/lost-tokens.ts";
 import { until } from "../support/until.ts";
 
-const REPLICAS = 3;
 const YEAR_2100 = new Date(4_102_444_800_000);
 const STALENESS = { maxStalenessMs: 5000 };
 /** One question after the other, from so many places. */
 const ASKING = 8;
+const GRACE_MS = 5000;
 
 describe("a rolling restart of three replicas", function () {
   this.timeout(120_000);
+  let fleet: Fleet;
+
+  beforeEach(async () => {
+    fleet = await Fleet.start({ replicas: 3, env: { SHUTDOWN_GRACE: `${GRACE_MS}ms` } });
+  });
+
+  afterEach(async () => {
+    await fleet.stop();
+  });
 
   for (const mode of ["remote", "replica"] satisfies Mode[]) {
     it(`shows a client in ${mode} mode no failed and no wrong answer, at a staleness of five seconds`, async () => {
-      const database = await freshDatabase();
-      await migrate("up", parseDatabaseUrl(database.url), () => {});
-      const ports: number[] = [];
-      for (let count = 0; count < REPLICAS; count++) ports.push(await freePort());
-      const start = async (port: number) => {
-        const replica = new CommandProcess(["serve"], {
-          DATABASE_URL: database.url,
-          LISTEN_ADDRESS: `127.0.0.1:${port}`,
-          ADMIN_ADDRESS: "127.0.0.1:0",
-          LOG_LEVEL: "info",
-        });
-        await replica.line("index loaded");
-        return replica;
-      };
-      const replicas = await Promise.all(ports.map(start));
-      const client = connect({
-        address: ports.map((port) => `127.0.0.1:${port}`),
-        mode,
-        log: { warn() {} },
-      });
+      const client = connect({ address: fleet.addresses, mode, log: { warn() {} } });
       const wrong: string[] = [];
       let answers = 0;
       let stopped = false;
@@ -63,23 +51,34 @@ describe("a rolling restart of three replicas", function () {
             await new Promise((resolve) => setImmediate(resolve));
           }
         });
-        for (const [index, port] of ports.entries()) {
-          const replica = replicas[index] as CommandProcess;
-          await replica.signal("SIGTERM");
-          const { code } = await replica.ended;
-          if (code !== 0) wrong.push(`a replica ended with ${code}`);
-          replicas[index] = await start(port);
-        }
+        for (const { code } of await fleet.roll()) if (code !== 0) wrong.push(`a replica ended with ${code}`);
         stopped = true;
         await Promise.all(asking);
       } finally {
         stopped = true;
         client.close();
-        await Promise.all(replicas.map((replica) => replica.kill()));
-        await database.dispose();
       }
       expect(wrong).to.deep.equal([]);
       expect(answers).to.be.above(1000);
+    });
+
+    it(`fails no Blacklist and no fully fresh check of a client in ${mode} mode, and loses nothing acknowledged`, async () => {
+      const load = await startLibraryLoad(fleet.addresses, [mode]);
+      try {
+        await load.reaches({ checks: 500, revoked: 200 });
+        const ends = await fleet.roll();
+        await load.reaches({ checks: 500, revoked: 200 });
+        const { failed, violations } = await load.stop();
+        const jtis = load.ledger.alive().map(({ jti }) => jti);
+        const lost = await Promise.all(fleet.addresses.map((address) => lostTokens(address, jtis)));
+        expect({ failed, violations, lost, codes: ends.map(({ code }) => code) }).to.deep.equal({
+          ...{ failed: [], violations: [], lost: [[], [], []] },
+          codes: [0, 0, 0],
+        });
+        expect(Math.max(...ends.map(({ milliseconds }) => milliseconds))).to.be.below(GRACE_MS);
+      } finally {
+        await load.stop();
+      }
     });
   }
 });

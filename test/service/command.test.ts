@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { rm, writeFile } from "node:fs/promises";
+import { readdir, rm, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -143,6 +143,47 @@ describe("token-blacklist migrate", function () {
     } finally {
       await dispose();
     }
+  });
+
+  it("names with check what is pending, and changes nothing: neither a schema nor a file that is not there", async () => {
+    const { url, dispose } = await freshDatabase();
+    const folder = await freshFolder();
+    try {
+      const pending = [
+        "0001-blacklisted-tokens",
+        "0002-blacklist-state",
+        "0003-blacklist-commits",
+        "0004-first-revision",
+      ];
+      const server = [
+        "the database's schema is out of date (4 of 4 migrations missing): run `token-blacklist migrate up`",
+        ...pending.map((name) => `pending  ${name}`),
+        "",
+      ].join("\n");
+      const file = `there is no database file ${join(folder, "x.db")} yet: serve makes it, and so does migrate up\n`;
+      const found = [];
+      for (const DATABASE_URL of [url, url, `sqlite:${join(folder, "x.db")}`]) {
+        const { code, stdout, stderr } = await end(["migrate", "check"], { DATABASE_URL });
+        found.push([code, stdout, stderr]);
+      }
+      expect(found).to.deep.equal([
+        [1, server, ""],
+        [1, server, ""],
+        [1, file, ""],
+      ]);
+      expect(await readdir(folder)).to.deep.equal([]);
+    } finally {
+      await dispose();
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it("tells a pipeline with check by its exit code whether the settings or the database are to blame", async () => {
+    const codes = [];
+    for (const DATABASE_URL of ["nonsense:", "mysql://user:swordfish@127.0.0.1:1/db"]) {
+      codes.push((await end(["migrate", "check"], { DATABASE_URL })).code);
+    }
+    expect(codes).to.deep.equal([2, 69]);
   });
 
   it("exits with 69, in one line without the password, when the database is not there", async () => {

@@ -28,6 +28,11 @@ export interface Ended {
   readonly stderr: string;
 }
 
+export interface CommandProcessOptions {
+  /** The `main.js` of another build; this one's unless given. */
+  readonly main?: string | undefined;
+}
+
 /** The `token-blacklist` command in a process of its own, with only these variables of the service's set. */
 export class CommandProcess {
   readonly #child: ChildProcess;
@@ -35,8 +40,12 @@ export class CommandProcess {
   readonly ended: Promise<Ended>;
   #onLine: (() => void) | undefined;
 
-  constructor(args: readonly string[], env: Readonly<Record<string, string>>) {
-    this.#child = spawn(process.execPath, [builtCommand(), ...args], {
+  constructor(
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+    { main = builtCommand() }: CommandProcessOptions = {},
+  ) {
+    this.#child = spawn(process.execPath, [main, ...args], {
       env: { PATH: process.env.PATH, ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -51,13 +60,19 @@ export class CommandProcess {
     });
   }
 
+  get pid(): number {
+    return this.#child.pid as number;
+  }
+
   /** The first JSON line with this `msg`. Throws when the process ends without having written it. */
   async line(msg: string): Promise<Record<string, unknown>> {
     const seen = new Promise<Record<string, unknown>>((resolve) => {
       this.#onLine = () => {
         const lines = this.#output.stdout.split("\n").slice(0, -1);
         const found = lines.map((line) => JSON.parse(line)).find((record) => record.msg === msg);
-        if (found !== undefined) resolve(found);
+        if (found === undefined) return;
+        this.#onLine = undefined;
+        resolve(found);
       };
       this.#onLine();
     });

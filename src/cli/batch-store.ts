@@ -1,0 +1,97 @@
+import { BlacklistResult_Outcome as Outcome } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { ClientError } from "../client/client-error.ts";
+import type { Violation } from "../errors.ts";
+import { ALREADY_PASSED } from "../grpc/already-passed.ts";
+import type { ImportCounts } from "./import-counts.ts";
+import type { TokenItem } from "./import-items.ts";
+import type { Instant } from "./instant.ts";
+import { patiently } from "./patiently.ts";
+import type { Persistence } from "./persistence.ts";
+import type { Session } from "./session.ts";
+
+/** What became of one batch. */
+export interface StoredBatch {
+  readonly counts: Partial<ImportCounts>;
+  readonly refused: readonly { readonly line: number; readonly problem: string }[];
+}
+
+export interface BatchStoreSetup {
+  readonly session: Session;
+  readonly persistence: Persistence;
+  /** For lines that give none. */
+  readonly reason: string;
+}
+
+/**
+ * Sends batches to the service. It refuses a batch as a whole for a token that has expired: those are left out, and the rest is
+ * sent again. The service alone judges what has expired, by its clocks and its leeway.
+ */
+export class BatchStore {
+  readonly #setup: BatchStoreSetup;
+  /** What expires then or earlier has expired, the service said; time does not go back. */
+  #passed = Number.NEGATIVE_INFINITY;
+
+  constructor(setup: BatchStoreSetup) {
+    this.#setup = setup;
+  }
+
+  async store(items: readonly TokenItem[]): Promise<StoredBatch> {
+    // Those that expired first stand last, so that the first of them that is refused tells of all the others.
+    let left = [...items].sort((a, b) => msOf(b.token.expiresAt) - msOf(a.token.expiresAt));
+    const refused: { line: number; problem: string }[] = [];
+    for (;;) {
+      left = left.filter(({ token }) => msOf(token.expiresAt) > this.#passed);
+      const rest = { expired: items.length - refused.length - left.length, refused: refused.length };
+      if (left.length === 0) return { counts: rest, refused };
+      try {
+        return { counts: { ...(await this.#send(left)), ...rest }, refused };
+      } catch (error) {
+        const wrong = error instanceof ClientError ? this.#wrongOnes(error.violations, left) : [];
+        const goesOn = wrong.length > 0 || left.some(({ token }) => msOf(token.expiresAt) <= this.#passed);
+        if (!goesOn) throw error;
+        refused.push(...wrong);
+        const lines = new Set(wrong.map(({ line }) => line));
+        left = left.filter(({ line }) => !lines.has(line));
+      }
+    }
+  }
+
+  async #send(items: readonly TokenItem[]): Promise<Partial<ImportCounts>> {
+    const { session, persistence, reason } = this.#setup;
+    const tokens = items.map(({ token }) => ({
+      token: { case: "jti", value: token.jti } as const,
+      expiresAt: token.expiresAt,
+      reason: token.reason ?? reason,
+    }));
+    const { results } = await persistence.run(() =>
+      patiently(session.io, () => session.client.blacklist({ tokens }, session.call)),
+    );
+    const count = (wanted: Outcome) => results.filter(({ outcome }) => outcome === wanted).length;
+    return {
+      created: count(Outcome.CREATED),
+      already_blacklisted: count(Outcome.ALREADY_BLACKLISTED),
+      extended: count(Outcome.EXTENDED),
+    };
+  }
+
+  /** The tokens that are refused for something else than being over. Notes those that are over. */
+  #wrongOnes(
+    violations: readonly Violation[],
+    sent: readonly TokenItem[],
+  ): { line: number; problem: string }[] {
+    const wrong = new Map<number, string>();
+    for (const { field, description } of violations) {
+      const [, index, member] = /^tokens\[(\d+)\]\.?(.*)$/.exec(field) ?? [];
+      const item = sent[Number(index)];
+      if (index === undefined || item === undefined) continue;
+      if (member === "expires_at" && description.startsWith(ALREADY_PASSED)) {
+        this.#passed = Math.max(this.#passed, msOf(item.token.expiresAt));
+      } else wrong.set(item.line, `"${member}" ${description}`);
+    }
+    return [...wrong].map(([line, problem]) => ({ line, problem }));
+  }
+}
+
+function msOf({ seconds, nanos }: Instant): number {
+  return Number(seconds) * 1000 + nanos / 1_000_000;
+}

@@ -1,0 +1,162 @@
+import { type FileHandle, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import type { Clock } from "../clock.ts";
+import type { ListFilter } from "./list-filter.ts";
+import { UsageError } from "./usage-error.ts";
+
+/** How often the state is written: what is fetched anew after a kill. */
+const NOTE_MS = 1000;
+/** Who may read what was revoked, and why, is for the operator to widen. */
+const MODE = 0o600;
+
+/** What the file holds, and where it goes on. */
+interface State {
+  readonly version: 1;
+  readonly filter: ListFilter;
+  /** Of the page that comes next; null after the last. */
+  readonly pageToken: string | null;
+  readonly count: number;
+  readonly bytes: number;
+}
+
+/**
+ * A file that takes its name once it is whole. Until then it is `PATH.part`; `PATH.part.state` says how much of that is on
+ * disk for certain, and which page comes next.
+ */
+export class ExportFile {
+  readonly #path: string;
+  readonly #handle: FileHandle;
+  readonly #clock: Clock;
+  #state: State;
+  #notedAt: number;
+
+  private constructor(
+    path: string,
+    { handle, clock, state }: { handle: FileHandle; clock: Clock; state: State },
+  ) {
+    this.#path = path;
+    this.#handle = handle;
+    this.#clock = clock;
+    this.#state = state;
+    this.#notedAt = clock.monotonic();
+  }
+
+  /** Throws a UsageError where the file cannot be written, or another export has been begun. */
+  static async create(
+    path: string,
+    { filter, clock }: { filter: ListFilter; clock: Clock },
+  ): Promise<ExportFile> {
+    await expectReplaceable(path);
+    const handle = await opened(path, "wx");
+    const state: State = { version: 1, filter, pageToken: "", count: 0, bytes: 0 };
+    const file = new ExportFile(path, { handle, clock, state });
+    await file.#note();
+    return file;
+  }
+
+  /** Goes on with what `create` began. Throws a UsageError where there is nothing to go on with. */
+  static async resume(path: string, clock: Clock): Promise<ExportFile> {
+    await expectReplaceable(path);
+    const state = await stateOf(path);
+    const handle = await opened(path, "r+");
+    const { size } = await handle.stat();
+    if (size < state.bytes) {
+      await handle.close();
+      throw new UsageError(`${path}.part is shorter than it was: delete it and start anew, without --resume`);
+    }
+    // What was written after the state was: it is fetched again.
+    await handle.truncate(state.bytes);
+    return new ExportFile(path, { handle, clock, state });
+  }
+
+  get position(): Pick<State, "filter" | "pageToken" | "count"> {
+    return this.#state;
+  }
+
+  /** `text` is followed by what `nextPageToken` brings. */
+  async write(
+    text: string,
+    { nextPageToken, count }: { readonly nextPageToken: string; readonly count: number },
+  ): Promise<void> {
+    const bytes = Buffer.from(text);
+    let at = this.#state.bytes;
+    for (let written = 0; written < bytes.length; ) {
+      const { bytesWritten } = await this.#handle.write(bytes, written, bytes.length - written, at);
+      written += bytesWritten;
+      at += bytesWritten;
+    }
+    this.#state = { ...this.#state, pageToken: nextPageToken || null, count, bytes: at };
+    if (this.#clock.monotonic() - this.#notedAt >= NOTE_MS) await this.#note();
+  }
+
+  /** Everything is there: the file takes its name, in place of an older one. */
+  async finish(): Promise<void> {
+    await this.#handle.sync();
+    await this.#handle.close();
+    await rename(`${this.#path}.part`, this.#path);
+    await rm(`${this.#path}.part.state`, { force: true });
+  }
+
+  /** Not everything is there. A disk that is full is no reason to lose what is. */
+  async leave(): Promise<void> {
+    await this.#note().catch(() => {});
+    await this.#handle.close().catch(() => {});
+  }
+
+  async #note(): Promise<void> {
+    // Never does the state name what may not be on disk yet.
+    await this.#handle.datasync();
+    const path = `${this.#path}.part.state`;
+    await writeFile(`${path}.new`, stateText(this.#state), { mode: MODE });
+    await rename(`${path}.new`, path);
+    this.#notedAt = this.#clock.monotonic();
+  }
+}
+
+async function opened(path: string, flags: "wx" | "r+"): Promise<FileHandle> {
+  try {
+    return await open(`${path}.part`, flags, MODE);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") {
+      throw new UsageError(
+        `another export to ${path} has been begun, or is under way: go on with --resume, or delete ${path}.part`,
+      );
+    }
+    throw new UsageError(`${path}.part cannot be written (${code})`);
+  }
+}
+
+/** Better now than after an hour. */
+async function expectReplaceable(path: string): Promise<void> {
+  const there = await stat(path).catch(() => undefined);
+  if (there !== undefined && !there.isFile()) throw new UsageError(`${path} is not a file`);
+}
+
+async function stateOf(path: string): Promise<State> {
+  let text: string;
+  try {
+    text = await readFile(`${path}.part.state`, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageError(
+      `there is no export to ${path} to go on with (${code} for ${path}.part.state): leave out --resume`,
+    );
+  }
+  try {
+    const state = JSON.parse(text, withInstants) as State;
+    if (state.version === 1 && state.pageToken !== undefined && Number.isSafeInteger(state.bytes))
+      return state;
+  } catch {
+    // As below.
+  }
+  throw new UsageError(`${path}.part.state is damaged: delete it and ${path}.part, and start anew`);
+}
+
+// Seconds are bigints, which JSON does not know.
+function stateText(state: State): string {
+  return JSON.stringify(state, (_, value) => (typeof value === "bigint" ? String(value) : value));
+}
+
+function withInstants(key: string, value: unknown): unknown {
+  return key === "seconds" ? BigInt(value as string) : value;
+}

@@ -1,0 +1,70 @@
+import { jtiProblem, textProblem } from "../entry.ts";
+import { MAX_REASON_BYTES } from "../limits.ts";
+import { type Instant, parseAbsoluteInstant } from "./instant.ts";
+import { safeLine } from "./printable.ts";
+import { UsageError } from "./usage-error.ts";
+
+/** A token as a line of a file names it. */
+export interface ImportedToken {
+  readonly jti: string;
+  readonly expiresAt: Instant;
+  /** Absent where the line gives none. */
+  readonly reason?: string;
+}
+
+/** What `export`, `list` and `blacklist` print beside: the service decides on it anew. */
+const DECIDED_ANEW = new Set(["created_at", "revoked_by", "outcome", "verdict", "revision"]);
+const SHOWN_NAME = 40;
+
+/**
+ * A line as `export` writes it, or the least that another system has: `jti` with `exp` or `expires_at`. Throws a {@link UsageError}
+ * that repeats nothing but names of fields.
+ */
+export function parseImportLine(text: string, { ignoreUnknown }: { ignoreUnknown: boolean }): ImportedToken {
+  const { jti, exp, expires_at: expiresAt, reason, ...others } = parseObject(text);
+  for (const name of Object.keys(others)) {
+    if (ignoreUnknown || DECIDED_ANEW.has(name)) continue;
+    throw new UsageError(`unknown field "${shown(name)}": pass over such fields with --ignore-unknown`);
+  }
+  if (typeof jti !== "string") throw new UsageError(`"jti" must be a string`);
+  expectNone("jti", jtiProblem(jti));
+  if (exp !== undefined && expiresAt !== undefined)
+    throw new UsageError(`has both "exp" and "expires_at": one is enough`);
+  const expiry = exp === undefined ? instantOf("expires_at", expiresAt) : instantOf("exp", exp);
+  // Another system may write null where it knows no reason.
+  if (reason === undefined || reason === null || reason === "") return { jti, expiresAt: expiry };
+  if (typeof reason !== "string") throw new UsageError(`"reason" must be a string`);
+  expectNone("reason", textProblem(reason, MAX_REASON_BYTES));
+  return { jti, expiresAt: expiry, reason };
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Below: what JSON.parse says quotes the text.
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new UsageError(`is not a JSON object such as {"jti": "...", "exp": 1900000000}`);
+  return value as Record<string, unknown>;
+}
+
+function instantOf(name: string, value: unknown): Instant {
+  if (value === undefined) throw new UsageError(`has no "exp" or "expires_at"`);
+  if (typeof value !== "string" && typeof value !== "number")
+    throw new UsageError(`"${name}" must be a string or a number`);
+  try {
+    return parseAbsoluteInstant(String(value));
+  } catch (error) {
+    throw new UsageError(`"${name}" ${(error as Error).message}`);
+  }
+}
+
+function expectNone(name: string, problem: string | undefined): void {
+  if (problem !== undefined) throw new UsageError(`"${name}" ${problem}`);
+}
+
+function shown(name: string): string {
+  return safeLine(name.length > SHOWN_NAME ? `${name.slice(0, SHOWN_NAME)}...` : name);
+}

@@ -1,0 +1,155 @@
+import { open } from "node:fs/promises";
+import type { Readable } from "node:stream";
+import { MAX_BATCH } from "../limits.ts";
+import { BatchStore, type StoredBatch } from "./batch-store.ts";
+import { inBatches } from "./batches.ts";
+import { EXIT } from "./exit-code.ts";
+import { rowWriter } from "./format.ts";
+import { ImportCheckpoint, type Progressed } from "./import-checkpoint.ts";
+import { type ImportCounts, NO_COUNTS, storedOf, sumOf } from "./import-counts.ts";
+import { type ImportItem, InputDigest, importItems } from "./import-items.ts";
+import { inOrder } from "./in-order.ts";
+import type { OperatorOptions } from "./operator-command.ts";
+import { Persistence } from "./persistence.ts";
+import { remainingItems } from "./remaining-items.ts";
+import type { Session } from "./session.ts";
+import type { Column } from "./table.ts";
+import { IN_FLIGHT, PAUSE_MS } from "./token-batches.ts";
+import { UsageError } from "./usage-error.ts";
+
+export interface ImportOptions extends OperatorOptions {
+  readonly reason?: string;
+  readonly ignoreUnknown?: boolean;
+  readonly checkpoint?: string;
+  readonly resume?: boolean;
+}
+
+/** The others mostly repeat them. They are counted all the same. */
+const MAX_NAMED_PROBLEMS = 100;
+
+const COLUMNS: readonly Column<ImportCounts>[] = [
+  { title: "lines", text: ({ lines }) => String(lines) },
+  { title: "created", text: ({ created }) => String(created) },
+  { title: "already blacklisted", text: ({ already_blacklisted }) => String(already_blacklisted) },
+  { title: "extended", text: ({ extended }) => String(extended) },
+  { title: "expired", text: ({ expired }) => String(expired) },
+  { title: "refused", text: ({ refused }) => String(refused) },
+];
+
+/** Resolves to the exit code. */
+export async function importTokens(session: Session, options: ImportOptions, path: string): Promise<number> {
+  const { io } = session;
+  const checkpointPath = options.checkpoint ?? (path === "-" ? undefined : `${path}.import`);
+  if (options.resume && checkpointPath === undefined)
+    throw new UsageError(
+      "--resume of standard input needs the --checkpoint of the import that was interrupted",
+    );
+  const done = options.resume ? await ImportCheckpoint.read(checkpointPath as string) : NOTHING;
+  const input = path === "-" ? io.stdin : await opened(path);
+  try {
+    const checkpoint =
+      checkpointPath === undefined
+        ? undefined
+        : await ImportCheckpoint.open(checkpointPath, { clock: io.clock, progressed: done });
+    const { counts, failed } = await storeAll(session, options, { input, done, checkpoint });
+    const rows = rowWriter({ session, format: options.output, columns: COLUMNS });
+    await rows.write([counts]);
+    await rows.end();
+    if (failed === undefined) {
+      await checkpoint?.remove();
+      return counts.refused > 0 ? EXIT.usage : EXIT.ok;
+    }
+    await checkpoint?.keep();
+    session.note(consequence(counts, checkpointPath));
+    return failed;
+  } finally {
+    input.destroy();
+  }
+}
+
+const NOTHING: Progressed = { line: 0, digest: "", counts: NO_COUNTS };
+
+async function opened(path: string): Promise<Readable> {
+  try {
+    const handle = await open(path);
+    return handle.createReadStream({ highWaterMark: 256 * 1024 });
+  } catch (error) {
+    throw new UsageError(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+}
+
+interface Import {
+  readonly input: Readable;
+  readonly done: Progressed;
+  readonly checkpoint: ImportCheckpoint | undefined;
+}
+
+/** One batch on its way, and the digest of all lines up to its last. */
+interface Batch {
+  readonly items: readonly ImportItem[];
+  readonly digest: string;
+}
+
+async function storeAll(
+  session: Session,
+  { reason = "", ignoreUnknown = false }: ImportOptions,
+  { input, done, checkpoint }: Import,
+): Promise<{ counts: ImportCounts; failed: number | undefined }> {
+  const { io } = session;
+  const progress = session.progress("imported", { rows: false });
+  const store = new BatchStore({ session, persistence: new Persistence(io), reason });
+  const digest = new InputDigest();
+  const pause = () => new Promise<void>((resolve) => void io.clock.schedule(PAUSE_MS, resolve));
+  const items = remainingItems(importItems(input, { ignoreUnknown }), { done, digest, store });
+  const batches = digested(inBatches(items, { size: MAX_BATCH, pause }), digest);
+  let { counts } = done;
+  let failed: number | undefined;
+  let named = 0;
+  for await (const answer of inOrder(batches, IN_FLIGHT, (batch) => storeBatch(store, batch))) {
+    if ("error" in answer) {
+      failed ??= session.fail(answer.error);
+      continue;
+    }
+    const { input: batch, output } = answer;
+    for (const { line, problem } of output.refused) {
+      if (named++ < MAX_NAMED_PROBLEMS) session.note(`error: line ${line}: ${problem}`);
+    }
+    counts = sumOf(counts, { ...output.counts, lines: batch.items.length });
+    progress.add(batch.items.length);
+    // Past a batch that failed nothing is certain of all lines before.
+    const line = batch.items.at(-1)?.line;
+    if (failed === undefined && line !== undefined)
+      await checkpoint?.note({ line, digest: batch.digest, counts });
+  }
+  if (named > MAX_NAMED_PROBLEMS)
+    session.note(`error: and ${named - MAX_NAMED_PROBLEMS} more lines like these`);
+  progress.clear();
+  return { counts, failed };
+}
+
+async function* digested(
+  batches: AsyncIterable<readonly ImportItem[]>,
+  digest: InputDigest,
+): AsyncGenerator<Batch> {
+  for await (const items of batches) {
+    digest.add(items);
+    yield { items, digest: digest.value };
+  }
+}
+
+async function storeBatch(store: BatchStore, { items }: Batch): Promise<StoredBatch> {
+  const wrong = items.filter((item) => "problem" in item);
+  const { counts, refused } = await store.store(items.filter((item) => "token" in item));
+  const all = [...wrong.map(({ line, problem }) => ({ line, problem })), ...refused];
+  return {
+    counts: { ...counts, refused: all.length },
+    refused: all.sort((a, b) => a.line - b.line),
+  };
+}
+
+function consequence(counts: ImportCounts, checkpointPath: string | undefined): string {
+  const stored = `At least ${storedOf(counts)} are stored.`;
+  return checkpointPath === undefined
+    ? `${stored} Repeating the command is safe.`
+    : `${stored} Go on with --resume, or repeat the command: both are safe.`;
+}

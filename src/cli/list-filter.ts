@@ -1,0 +1,57 @@
+import { type Command, Option } from "commander";
+import type { EpochMs } from "../entry.ts";
+import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
+import type { Instant } from "./instant.ts";
+import { instant, textUpTo } from "./option-parsers.ts";
+
+/** Which entries are wanted, as the options of a command name them. */
+export interface ListFilterOptions {
+  readonly includeExpired?: boolean;
+  readonly createdAfter?: Instant;
+  readonly createdBefore?: Instant;
+  readonly revokedBy?: string;
+  readonly jti?: readonly string[];
+}
+
+/** The same in the contract's names. */
+export interface ListFilter {
+  readonly includeExpired: boolean;
+  readonly revokedBy: string;
+  readonly jtis: string[];
+  readonly createdAfter?: Instant;
+  readonly createdBefore?: Instant;
+}
+
+export function addListFilter(command: Command, now: EpochMs): Command {
+  const ago = instant({ now, relative: "ago" });
+  return command
+    .option("--include-expired", "also those that have expired and are not pruned yet")
+    .addOption(new Option("--created-after <when>", "only those revoked then or later").argParser(ago))
+    .addOption(new Option("--created-before <when>", "only those revoked before").argParser(ago))
+    .addOption(
+      new Option("--revoked-by <caller>", "only those revoked by exactly this caller").argParser(
+        textUpTo(MAX_REVOKED_BY_BYTES),
+      ),
+    )
+    .addOption(
+      new Option("--jti <jti>", "only this token; may be given several times").argParser(
+        (jti: string, others: string[] = []) => [...others, jti],
+      ),
+    );
+}
+
+export function listFilter({
+  includeExpired = false,
+  createdAfter,
+  createdBefore,
+  revokedBy = "",
+  jti,
+}: ListFilterOptions): ListFilter {
+  return {
+    includeExpired,
+    revokedBy,
+    jtis: [...(jti ?? [])],
+    ...(createdAfter && { createdAfter }),
+    ...(createdBefore && { createdBefore }),
+  };
+}

@@ -1,0 +1,58 @@
+import { MAX_BATCH } from "../limits.ts";
+import type { BatchStore } from "./batch-store.ts";
+import type { Progressed } from "./import-checkpoint.ts";
+import type { ImportItem, InputDigest } from "./import-items.ts";
+import { UsageError } from "./usage-error.ts";
+
+export interface Remaining {
+  readonly done: Progressed;
+  /** Gets the lines that are passed over; the others are for whoever sends them. */
+  readonly digest: InputDigest;
+  readonly store: BatchStore;
+}
+
+/**
+ * The items after those that are `done`. Throws where the input is another one by now, and where the service does not have what
+ * was stored last: it is another one, or was restored.
+ */
+export async function* remainingItems(
+  source: AsyncIterable<ImportItem[]>,
+  { done, digest, store }: Remaining,
+): AsyncGenerator<ImportItem[]> {
+  let isPast = done.line === 0;
+  let last: ImportItem[] = [];
+  for await (const items of source) {
+    if (isPast) {
+      yield items;
+      continue;
+    }
+    const over = items.filter(({ line }) => line <= done.line);
+    digest.add(over);
+    last = [...last, ...over].slice(-MAX_BATCH);
+    if (last.at(-1)?.line !== done.line) continue;
+    isPast = true;
+    if (digest.value !== done.digest) throw changed(done);
+    await expectStored(store, last, done);
+    if (over.length < items.length) yield items.slice(over.length);
+  }
+  if (!isPast) throw changed(done);
+}
+
+/** Sending them again is the proof that needs no further right than importing does. */
+async function expectStored(
+  store: BatchStore,
+  items: readonly ImportItem[],
+  { line }: Progressed,
+): Promise<void> {
+  const { counts } = await store.store(items.filter((item) => "token" in item));
+  if ((counts.created ?? 0) === 0) return;
+  throw new Error(
+    `the service does not have what was stored up to line ${line}: it is another one, or its database was restored; start over without --resume`,
+  );
+}
+
+function changed({ line }: Progressed): UsageError {
+  return new UsageError(
+    `the input is not the one that was begun: its first ${line} lines differ; start over without --resume, which is safe`,
+  );
+}

@@ -1,0 +1,249 @@
+import { mkdir, readdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Writable } from "node:stream";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { expect } from "chai";
+import type { ListRequest } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { systemClock } from "../../src/clock.ts";
+import { ServiceError, storeUnavailable } from "../../src/errors.ts";
+import type { Script } from "../client/scripted-service.ts";
+import { freshFolder } from "../support/shared.ts";
+import { NOW } from "./run-cli.ts";
+import { runAgainst } from "./with-service.ts";
+
+const HOUR = 3_600_000;
+const FILTER = ["--include-expired", "--revoked-by", "auth", "--created-after", "1h", "--jti", "x"];
+
+/** Holds `count` entries; a page token is the index that comes next. Asking for `failAt` fails for good. */
+function holding(count: number, failAt?: number): Script {
+  return {
+    list: ({ pageSize, pageToken }) => {
+      const start = Number(pageToken);
+      if (failAt !== undefined && start >= failAt) throw new ServiceError("INTERNAL", "the service breaks");
+      const end = Math.min(start + pageSize, count);
+      const tokens = Array.from({ length: end - start }, (_, index) => ({
+        jti: `jti-${start + index}`,
+        reason: "漢字\u202e\n",
+        expiresAt: timestampFromMs(NOW + HOUR),
+      }));
+      return { tokens, nextPageToken: end < count ? String(end) : "" };
+    },
+  };
+}
+
+function jtisOf(text: string): string[] {
+  const lines = text.split("\n");
+  if (lines.pop() !== "") throw new Error("the last line is not whole");
+  return lines.map((line) => (JSON.parse(line) as { jti: string }).jti);
+}
+
+const expected = (count: number) => Array.from({ length: count }, (_, index) => `jti-${index}`);
+const asked = (service: { calls: readonly { request: object }[] }) =>
+  service.calls.map(({ request }) => request as ListRequest);
+
+describe("export", () => {
+  let folder: string;
+  let file: string;
+
+  beforeEach(async () => {
+    folder = await freshFolder();
+    file = join(folder, "out.ndjson");
+  });
+
+  it("writes every entry with all that is known of it, a line each", async () => {
+    const script: Script = {
+      list: () => ({
+        tokens: [
+          {
+            jti: "a",
+            expiresAt: timestampFromMs(NOW + 1),
+            createdAt: timestampFromMs(NOW - 1),
+            reason: "stolen\n\x1b",
+            revokedBy: "auth",
+          },
+          { jti: "b", expiresAt: timestampFromMs(NOW) },
+        ],
+      }),
+    };
+    const { exitCode, stdout, stderr } = await runAgainst(script, ["export"]);
+    expect({ exitCode, stdout, stderr }).to.deep.equal({
+      exitCode: 0,
+      stdout:
+        '{"jti":"a","expires_at":"2030-01-01T00:00:00.001Z","created_at":"2029-12-31T23:59:59.999Z","reason":"stolen\\n\\u001b","revoked_by":"auth"}\n' +
+        '{"jti":"b","expires_at":"2030-01-01T00:00:00.000Z","created_at":null,"reason":"","revoked_by":""}\n',
+      stderr: "",
+    });
+  });
+
+  it("pages through everything, 1000 at a time, with its filters on every page", async () => {
+    const { stdout, service } = await runAgainst(holding(3500), ["export", ...FILTER]);
+    expect(jtisOf(stdout)).to.deep.equal(expected(3500));
+    const filters = asked(service).map(
+      ({ pageSize, pageToken, includeExpired, revokedBy, jtis, createdAfter }) => ({
+        ...{ pageSize, pageToken, includeExpired, revokedBy, jtis },
+        after: createdAfter?.seconds,
+      }),
+    );
+    const each = {
+      ...{ pageSize: 1000, includeExpired: true, revokedBy: "auth", jtis: ["x"] },
+      after: BigInt((NOW - HOUR) / 1000),
+    };
+    expect(filters).to.deep.equal(["", "1000", "2000", "3000"].map((pageToken) => ({ ...each, pageToken })));
+  });
+
+  it("gives the file its name once it is whole, in place of an older one, for its owner alone", async () => {
+    await writeFile(file, "older");
+    const { exitCode, stdout } = await runAgainst(holding(2500), ["export", "--output", file]);
+    const text = await readFile(file, "utf8");
+    const { mode } = await stat(file);
+    expect({
+      exitCode,
+      stdout,
+      jtis: jtisOf(text),
+      mode: mode & 0o777,
+      left: await readdir(folder),
+    }).to.deep.equal({
+      exitCode: 0,
+      stdout: "",
+      jtis: expected(2500),
+      mode: 0o600,
+      left: ["out.ndjson"],
+    });
+  });
+
+  it("refuses an answer that lacks what every entry has", async () => {
+    const { exitCode, stdout } = await runAgainst({ list: () => ({ tokens: [{ jti: "a" }] }) }, ["export"]);
+    expect([exitCode, stdout]).to.deep.equal([70, ""]);
+  });
+
+  it("goes on by itself after an outage, once something has been answered", async () => {
+    let calls = 0;
+    const whole = holding(5000);
+    const script: Script = {
+      list: (request, call) => {
+        if (++calls > 2 && calls < 6) throw storeUnavailable("away");
+        return whole.list?.(request, call) ?? {};
+      },
+    };
+    const { exitCode, stdout } = await runAgainst(script, ["export"], { io: { clock: systemClock } });
+    expect([exitCode, jtisOf(stdout)]).to.deep.equal([0, expected(5000)]);
+  });
+
+  it("ends with 70 where the reader of its output leaves: half a backup is none", async () => {
+    let lines = 0;
+    const stdout = new Writable({
+      write: (_, __, done) => done(++lines > 1 ? Object.assign(new Error("EPIPE"), { code: "EPIPE" }) : null),
+    });
+    const { exitCode, stderr } = await runAgainst(holding(5000), ["export"], { io: { stdout } });
+    expect([exitCode, stderr]).to.deep.equal([
+      70,
+      "error: the reader of standard output left before everything was written\n",
+    ]);
+  });
+
+  describe("that was interrupted", () => {
+    const interrupted = (failAt: number, ...argv: string[]) =>
+      runAgainst(holding(5000, failAt), ["export", "--output", file, ...argv]);
+    const resume = (script = holding(5000)) => runAgainst(script, ["export", "--output", file, "--resume"]);
+
+    it("says how to go on, and does: from the page it had reached, with the filters it began with", async () => {
+      const first = await interrupted(2000, ...FILTER);
+      expect({
+        exitCode: first.exitCode,
+        note: first.stderr.trimEnd().split("\n").at(-1),
+        left: await readdir(folder),
+      }).to.deep.equal({
+        exitCode: 70,
+        note: `2000 entries are in ${file}.part: go on with --resume.`,
+        left: ["out.ndjson.part", "out.ndjson.part.state"],
+      });
+      const { exitCode, service } = await resume();
+      const requests = asked(service).map(({ pageToken, revokedBy, createdAfter }) => [
+        pageToken,
+        revokedBy,
+        createdAfter?.seconds,
+      ]);
+      const after = BigInt((NOW - HOUR) / 1000);
+      expect({
+        exitCode,
+        requests,
+        jtis: jtisOf(await readFile(file, "utf8")),
+        left: await readdir(folder),
+      }).to.deep.equal({
+        exitCode: 0,
+        requests: ["2000", "3000", "4000"].map((token) => [token, "auth", after]),
+        jtis: expected(5000),
+        left: ["out.ndjson"],
+      });
+    });
+
+    it("fetches again what was written after the last note of how far it came", async () => {
+      await interrupted(2000);
+      const part = `${file}.part`;
+      await writeFile(part, `${await readFile(part, "utf8")}{"jti":"torn${"x".repeat(1_000_000)}`);
+      await resume();
+      expect(jtisOf(await readFile(file, "utf8"))).to.deep.equal(expected(5000));
+    });
+
+    it("asks for nothing any more where only the name was missing", async () => {
+      await interrupted(4000);
+      const { filter } = JSON.parse(await readFile(`${file}.part.state`, "utf8"));
+      const { size } = await stat(`${file}.part`);
+      const state = { version: 1, filter, pageToken: null, count: 4000, bytes: size };
+      await writeFile(`${file}.part.state`, JSON.stringify(state));
+      const { exitCode, service } = await resume();
+      expect([exitCode, service.calls.length, jtisOf(await readFile(file, "utf8"))]).to.deep.equal([
+        0,
+        0,
+        expected(4000),
+      ]);
+    });
+
+    it("is refused where its file has lost what was there, or its state is damaged", async () => {
+      await interrupted(2000);
+      await truncate(`${file}.part`, 10);
+      const short = await resume();
+      await writeFile(`${file}.part.state`, "[]");
+      const damaged = await resume();
+      expect([short, damaged].map(({ exitCode, stderr }) => [exitCode, stderr])).to.deep.equal([
+        [2, `error: ${file}.part is shorter than it was: delete it and start anew, without --resume\n`],
+        [2, `error: ${file}.part.state is damaged: delete it and ${file}.part, and start anew\n`],
+      ]);
+    });
+
+    it("is not overwritten by another one", async () => {
+      await interrupted(2000);
+      const { exitCode, stderr, service } = await runAgainst(holding(1), ["export", "--output", file]);
+      expect([exitCode, stderr, service.calls.length]).to.deep.equal([
+        2,
+        `error: another export to ${file} has been begun, or is under way: go on with --resume, or delete ${file}.part\n`,
+        0,
+      ]);
+    });
+  });
+
+  it("is refused with 2 where there is nothing to resume, or no file to write", async () => {
+    await mkdir(join(folder, "folder"));
+    const results = [];
+    for (const argv of [
+      ["--resume"],
+      ["--output", file, "--resume"],
+      ["--output", file, "--resume", "--revoked-by", "a"],
+      ["--output", join(folder, "folder")],
+      ["--output", join(folder, "no/such")],
+    ]) {
+      const { exitCode, stderr } = await runAgainst(holding(1), ["export", ...argv]);
+      results.push([exitCode, stderr.split("\n")[0]]);
+    }
+    expect(results).to.deep.equal([
+      [2, "error: --resume needs the file that was begun: name it with --output"],
+      [
+        2,
+        `error: there is no export to ${file} to go on with (ENOENT for ${file}.part.state): leave out --resume`,
+      ],
+      [2, "error: option '--resume' cannot be used with option '--revoked-by <caller>'"],
+      [2, `error: ${join(folder, "folder")} is not a file`],
+      [2, `error: ${join(folder, "no/such")}.part cannot be written (ENOENT)`],
+    ]);
+  });
+});

@@ -1,0 +1,460 @@
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { expect } from "chai";
+import fc from "fast-check";
+import { systemClock } from "../../src/clock.ts";
+import { invalidRequest, ServiceError, storeUnavailable } from "../../src/errors.ts";
+import type { Script } from "../client/scripted-service.ts";
+import { freshFolder } from "../support/shared.ts";
+import { MemoryBlacklist } from "./memory-blacklist.ts";
+import { NOW } from "./run-cli.ts";
+import { runAgainst } from "./with-service.ts";
+
+const HOUR = 3_600_000;
+const IN_AN_HOUR = (NOW + HOUR) / 1000;
+
+interface Row {
+  readonly lines: number;
+  readonly created: number;
+  readonly already_blacklisted: number;
+  readonly extended: number;
+  readonly expired: number;
+  readonly refused: number;
+}
+
+const row = (counts: Partial<Row>): Row => ({
+  ...{ lines: 0, created: 0, already_blacklisted: 0, extended: 0, expired: 0, refused: 0 },
+  ...counts,
+});
+
+function rowOf(stdout: string): Row {
+  return JSON.parse(stdout) as Row;
+}
+
+const line = (jti: string, exp: number = IN_AN_HOUR) => JSON.stringify({ jti, exp });
+const lines = (count: number, from = 0) =>
+  Array.from({ length: count }, (_, index) => `${line(`jti-${from + index}`)}\n`).join("");
+
+const IMPORT = ["import", "-", "--output", "ndjson"];
+
+describe("import", () => {
+  let memory: MemoryBlacklist;
+
+  beforeEach(() => {
+    memory = new MemoryBlacklist();
+  });
+
+  it("takes what export writes, and the little that other systems have", async () => {
+    const stdin = [
+      '{"jti":"exported","expires_at":"2030-01-01T01:00:00.000Z","created_at":"2029-01-01T00:00:00.000Z","reason":"stolen","revoked_by":"auth"}',
+      '{"jti":"seconds","expires_at":1893459600}',
+      '{"jti":"claim","exp":1893459600.5,"reason":null}',
+      '{"jti":"text","exp":"1893459600"}',
+      '{"jti":"exponent","exp":1.8934596e9}\r',
+      "",
+      '{"exp":1893459600,"jti":"last without a line break"}',
+    ].join("\n");
+    const { exitCode, stdout, stderr } = await runAgainst(memory.script, [...IMPORT, "--reason", "moved"], {
+      stdin,
+    });
+    const at = NOW + HOUR;
+    expect({ exitCode, stderr, row: rowOf(stdout), entries: [...memory.entries].sort() }).to.deep.equal({
+      exitCode: 0,
+      stderr: "",
+      row: row({ lines: 6, created: 6 }),
+      entries: [
+        ["claim", { expiresAt: at + 500, reason: "moved" }],
+        ["exponent", { expiresAt: at, reason: "moved" }],
+        ["exported", { expiresAt: at, reason: "stolen" }],
+        ["last without a line break", { expiresAt: at, reason: "moved" }],
+        ["seconds", { expiresAt: at, reason: "moved" }],
+        ["text", { expiresAt: at, reason: "moved" }],
+      ],
+    });
+  });
+
+  it("tells what became of the tokens in a table, unless asked otherwise", async () => {
+    memory.entries.set("jti-0", { expiresAt: NOW + 2 * HOUR, reason: "" });
+    memory.entries.set("jti-1", { expiresAt: NOW + 1, reason: "" });
+    const { stdout } = await runAgainst(memory.script, ["import", "-"], { stdin: lines(5) });
+    expect(stdout).to.equal(
+      "LINES  CREATED  ALREADY BLACKLISTED  EXTENDED  EXPIRED  REFUSED\n" +
+        "5      3        1                    1         0        0\n",
+    );
+  });
+
+  const WRONG: readonly (readonly [string, string])[] = [
+    ["jti-only", 'is not a JSON object such as {"jti": "...", "exp": 1900000000}'],
+    ['["a"]', 'is not a JSON object such as {"jti": "...", "exp": 1900000000}'],
+    ["null", 'is not a JSON object such as {"jti": "...", "exp": 1900000000}'],
+    ['{"jti":"secret","exp"', 'is not a JSON object such as {"jti": "...", "exp": 1900000000}'],
+    ['{"exp":1893459600}', '"jti" must be a string'],
+    ['{"jti":1,"exp":1893459600}', '"jti" must be a string'],
+    ['{"jti":"","exp":1893459600}', '"jti" must not be empty'],
+    ['{"jti":"a\\u0000","exp":1893459600}', '"jti" must not contain NUL'],
+    ['{"jti":"\\ud800","exp":1893459600}', '"jti" must be well-formed Unicode'],
+    [`{"jti":"${"x".repeat(256)}","exp":1893459600}`, '"jti" must be at most 255 bytes of UTF-8'],
+    ['{"jti":"a"}', 'has no "exp" or "expires_at"'],
+    [
+      '{"jti":"a","exp":1893459600,"expires_at":1893459600}',
+      'has both "exp" and "expires_at": one is enough',
+    ],
+    ['{"jti":"a","exp":null}', '"exp" must be a string or a number'],
+    [
+      '{"jti":"a","exp":1893459600000}',
+      '"exp" looks like milliseconds: epoch seconds were expected, perhaps 1893459600',
+    ],
+    [
+      '{"jti":"a","expires_at":"1h"}',
+      '"expires_at" must be a time such as 2030-01-31T12:00:00Z, or epoch seconds such as 1900000000',
+    ],
+    [
+      '{"jti":"a","exp":-1893459600}',
+      '"exp" must be a time such as 2030-01-31T12:00:00Z, or epoch seconds such as 1900000000',
+    ],
+    [
+      '{"jti":"a","exp":1893459}',
+      '"exp" is too small for epoch seconds; for a duration add its unit, such as 1893459s, for an early time write RFC 3339',
+    ],
+    ['{"jti":"a","expires_at":"2030-02-30T00:00:00Z"}', '"expires_at" is not a date and time that exists'],
+    ['{"jti":"a","exp":1893459600,"reason":1}', '"reason" must be a string'],
+    [
+      `{"jti":"a","exp":1893459600,"reason":"${"x".repeat(513)}"}`,
+      '"reason" must be at most 512 bytes of UTF-8',
+    ],
+    [
+      '{"jti":"a","exp":1893459600,"\\u001b[2J":1}',
+      'unknown field "\\x1b[2J": pass over such fields with --ignore-unknown',
+    ],
+    [
+      `{"jti":"a","exp":1893459600,"${"y".repeat(1000)}":1}`,
+      `unknown field "${"y".repeat(40)}...": pass over such fields with --ignore-unknown`,
+    ],
+    ["x".repeat(70_000), "is longer than any token"],
+  ];
+
+  it("names every wrong line and why, stores the others, and ends with 2", async () => {
+    const stdin = WRONG.map(([text], index) => `${text}\n${line(`good ${index}`)}\n`).join("");
+    const { exitCode, stdout, stderr } = await runAgainst(memory.script, IMPORT, { stdin });
+    expect({ exitCode, row: rowOf(stdout), complaints: stderr.trimEnd().split("\n") }).to.deep.equal({
+      exitCode: 2,
+      row: row({ lines: 2 * WRONG.length, created: WRONG.length, refused: WRONG.length }),
+      complaints: WRONG.map(([, problem], index) => `error: line ${2 * index + 1}: ${problem}`),
+    });
+    expect([...memory.entries.keys()]).to.have.members(WRONG.map((_, index) => `good ${index}`));
+  });
+
+  it("names a hundred wrong lines, and counts the rest", async () => {
+    const { stdout, stderr } = await runAgainst(memory.script, IMPORT, { stdin: "nonsense\n".repeat(2500) });
+    const complaints = stderr.trimEnd().split("\n");
+    expect({ row: rowOf(stdout), named: complaints.length, last: complaints.at(-1) }).to.deep.equal({
+      row: row({ lines: 2500, refused: 2500 }),
+      named: 101,
+      last: "error: and 2400 more lines like these",
+    });
+  });
+
+  it("passes over unknown fields where it is told to", async () => {
+    const stdin = '{"jti":"a","exp":1893459600,"sub":"someone","iat":1}\n';
+    const { exitCode } = await runAgainst(memory.script, [...IMPORT, "--ignore-unknown"], { stdin });
+    expect([exitCode, [...memory.entries.keys()]]).to.deep.equal([0, ["a"]]);
+  });
+
+  it("keeps no more of an endless line than a line may be long, and goes on after it", async () => {
+    const chunk = Buffer.alloc(1024 * 1024, 0x78);
+    async function* endless() {
+      for (let count = 0; count < 200; count++) yield chunk;
+      yield Buffer.from(`\n${line("after")}\n`);
+    }
+    const before = process.memoryUsage().arrayBuffers;
+    const stdin = Readable.from(endless());
+    const { exitCode, stderr } = await runAgainst(memory.script, IMPORT, { stdin });
+    expect({ exitCode, stderr, entries: [...memory.entries.keys()] }).to.deep.equal({
+      exitCode: 2,
+      stderr: "error: line 1: is longer than any token\n",
+      entries: ["after"],
+    });
+    expect(process.memoryUsage().arrayBuffers - before).to.be.below(50 * 1024 * 1024);
+  });
+
+  it("says which line is not UTF-8, and stores no other token for it", async () => {
+    const stdin = Buffer.concat([
+      Buffer.from('{"jti":"a'),
+      Buffer.from([0xff]),
+      Buffer.from(`","exp":1893459600}\n${line("b")}\n`),
+    ]);
+    const { exitCode, stderr } = await runAgainst(memory.script, IMPORT, { stdin });
+    expect({ exitCode, stderr, entries: [...memory.entries.keys()] }).to.deep.equal({
+      exitCode: 2,
+      stderr: "error: line 1: is not UTF-8\n",
+      entries: ["b"],
+    });
+  });
+
+  it("survives whatever stands in a line, and stores exactly what is well-formed", async () => {
+    const fragment = fc.oneof(
+      fc.string({ unit: "binary" }),
+      fc.json(),
+      fc
+        .record({ jti: fc.string({ unit: "grapheme" }), exp: fc.constant(IN_AN_HOUR) })
+        .map((token) => JSON.stringify(token)),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(fragment, { maxLength: 50 }), async (fragments) => {
+        const fresh = new MemoryBlacklist();
+        const texts = fragments.map((text) => text.replace(/[\r\n]/g, " "));
+        const { exitCode, stdout, stderr } = await runAgainst(fresh.script, IMPORT, {
+          stdin: texts.join("\n"),
+        });
+        const good = new Set(texts.flatMap(wellFormedJti));
+        const { refused, lines: read } = rowOf(stdout);
+        expect({ exitCode, stored: new Set(fresh.entries.keys()), read }).to.deep.equal({
+          exitCode: refused > 0 ? 2 : 0,
+          stored: good,
+          read: texts.filter((text) => text !== "").length,
+        });
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: none may reach a terminal
+        expect(stderr).to.not.match(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it("leaves out what has expired, and asks no more than once about it", async () => {
+    const past = (NOW - HOUR) / 1000;
+    const stdin = Array.from({ length: 5000 }, (_, index) =>
+      line(`jti-${index}`, index % 3 === 0 ? past - (index % 100) : IN_AN_HOUR),
+    ).join("\n");
+    const { exitCode, stdout, stderr } = await runAgainst(memory.script, IMPORT, { stdin });
+    expect({ exitCode, stderr, row: rowOf(stdout), stored: memory.entries.size }).to.deep.equal({
+      exitCode: 0,
+      stderr: "",
+      row: row({ lines: 5000, created: 3333, expired: 1667 }),
+      stored: 3333,
+    });
+    // Each of the batches that were under way together may learn it for itself.
+    expect(memory.sizes.length).to.be.at.most(5 + 4);
+  });
+
+  it("names the lines that the service refuses for another reason, and stores the rest", async () => {
+    memory = new MemoryBlacklist({ latest: NOW + 2 * HOUR });
+    const far = (NOW + 3 * HOUR) / 1000;
+    const stdin = Array.from({ length: 200 }, (_, index) =>
+      line(`jti-${index}`, index % 2 === 0 ? far : IN_AN_HOUR),
+    ).join("\n");
+    const { exitCode, stdout, stderr } = await runAgainst(memory.script, IMPORT, { stdin });
+    expect({ exitCode, row: rowOf(stdout), complaints: stderr.trimEnd().split("\n") }).to.deep.equal({
+      exitCode: 2,
+      row: row({ lines: 200, created: 100, refused: 100 }),
+      complaints: Array.from(
+        { length: 100 },
+        (_, index) => `error: line ${2 * index + 1}: "expires_at" must not expire further ahead`,
+      ),
+    });
+  });
+
+  it("does not take a refusal for an expiry that says something else", async () => {
+    const script: Script = {
+      blacklist: () => {
+        throw invalidRequest([{ field: "tokens[0].expires_at", description: "must be liked" }]);
+      },
+    };
+    const { exitCode, stdout } = await runAgainst(script, IMPORT, { stdin: line("a", 1_500_000_000) });
+    expect([exitCode, rowOf(stdout)]).to.deep.equal([2, row({ lines: 1, refused: 1 })]);
+  });
+
+  it("sends batches of 1000, four at once", async () => {
+    let open = 0;
+    let most = 0;
+    const script: Script = {
+      blacklist: async (request) => {
+        most = Math.max(most, ++open);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        open -= 1;
+        return memory.blacklist(request);
+      },
+    };
+    const { exitCode } = await runAgainst(script, IMPORT, { stdin: lines(10_000) });
+    expect({ exitCode, most, sizes: memory.sizes }).to.deep.equal({
+      exitCode: 0,
+      most: 4,
+      sizes: Array(10).fill(1000),
+    });
+  });
+
+  it("goes on by itself after an outage, once something has been answered", async () => {
+    let calls = 0;
+    const script: Script = {
+      blacklist: (request) => {
+        calls++;
+        if (calls > 4 && calls < 12) throw storeUnavailable("away");
+        return memory.blacklist(request);
+      },
+    };
+    const { exitCode, stdout } = await runAgainst(script, IMPORT, {
+      stdin: lines(20_000),
+      io: { clock: systemClock },
+    });
+    expect([exitCode, rowOf(stdout)]).to.deep.equal([0, row({ lines: 20_000, created: 20_000 })]);
+  });
+
+  it("ends with 69 at once where the service was never there", async () => {
+    const script: Script = {
+      blacklist: () => {
+        throw storeUnavailable("away");
+      },
+    };
+    const { exitCode, stdout, stderr } = await runAgainst(script, IMPORT, { stdin: lines(1) });
+    expect({ exitCode, row: rowOf(stdout), last: stderr.trimEnd().split("\n").at(-1) }).to.deep.equal({
+      exitCode: 69,
+      row: row({}),
+      last: "At least 0 are stored. Repeating the command is safe.",
+    });
+  });
+
+  it("ends with 2 where the file is not there", async () => {
+    const path = join(await freshFolder(), "none");
+    const { exitCode, stderr } = await runAgainst(memory.script, ["import", path]);
+    expect([exitCode, stderr]).to.deep.equal([2, `error: ${path} cannot be read (ENOENT)\n`]);
+  });
+});
+
+/** What the import is meant to make of a line, said in another way. */
+function wellFormedJti(text: string): string[] {
+  try {
+    const { jti, exp, ...others } = JSON.parse(text) as Record<string, unknown>;
+    const isToken =
+      typeof jti === "string" &&
+      jti.isWellFormed() &&
+      !jti.includes("\0") &&
+      Object.keys(others).length === 0;
+    const bytes = Buffer.byteLength(String(jti));
+    return isToken && bytes >= 1 && bytes <= 255 && exp === IN_AN_HOUR ? [jti] : [];
+  } catch {
+    return [];
+  }
+}
+
+describe("an import that was interrupted", () => {
+  const COUNT = 20_000;
+  let folder: string;
+  let file: string;
+  let memory: MemoryBlacklist;
+
+  beforeEach(async () => {
+    folder = await freshFolder();
+    file = join(folder, "tokens.ndjson");
+    memory = new MemoryBlacklist();
+    // Among the first that are read, so that both runs count it.
+    await writeFile(file, `nonsense\n${lines(COUNT)}`);
+  });
+
+  /** Fails for good at the `nth` call. */
+  async function interrupt(nth: number): Promise<void> {
+    let calls = 0;
+    const script: Script = {
+      blacklist: (request) => {
+        if (++calls >= nth) throw new ServiceError("INTERNAL", "the service breaks");
+        return memory.blacklist(request);
+      },
+    };
+    const { exitCode } = await runAgainst(script, ["import", file]);
+    expect(exitCode).to.equal(70);
+  }
+
+  const resume = (path = file) =>
+    runAgainst(memory.script, ["import", path, "--resume", "--output", "ndjson"]);
+
+  it("goes on after the lines that were dealt with, counts them, and leaves nothing behind", async () => {
+    await interrupt(8);
+    memory.sizes.length = 0;
+    const { exitCode, stdout } = await resume();
+    const { lines: read, created, already_blacklisted, refused } = rowOf(stdout);
+    expect({
+      exitCode,
+      read,
+      stored: memory.entries.size,
+      sum: created + already_blacklisted,
+      refused,
+    }).to.deep.equal({
+      exitCode: 2,
+      read: COUNT + 1,
+      stored: COUNT,
+      sum: COUNT,
+      refused: 1,
+    });
+    // The last batch that was stored, to see that it is there, and those that were not.
+    expect(memory.sizes.length).to.be.below(COUNT / 1000);
+    expect(await readdir(folder)).to.deep.equal(["tokens.ndjson"]);
+  });
+
+  it("leaves out no batch that failed while later ones were stored", async () => {
+    const script: Script = {
+      blacklist: (request) => {
+        if (request.tokens.some(({ token }) => token.value === "jti-5500"))
+          throw new ServiceError("INTERNAL", "the service breaks");
+        return memory.blacklist(request);
+      },
+    };
+    // A clock that stands still: what is noted is noted in the end.
+    const { exitCode } = await runAgainst(script, ["import", file]);
+    const storedLater = memory.entries.has("jti-6500");
+    const { stdout } = await resume();
+    expect({ exitCode, storedLater, stored: memory.entries.size, read: rowOf(stdout).lines }).to.deep.equal({
+      ...{ exitCode: 70, storedLater: true, stored: COUNT },
+      read: COUNT + 1,
+    });
+  });
+
+  it("is refused where the input has changed", async () => {
+    await interrupt(8);
+    await writeFile(file, (await readFile(file, "utf8")).replace("nonsense", line("mended")));
+    const { exitCode, stderr } = await resume();
+    expect([
+      exitCode,
+      /^error: the input is not the one that was begun: its first \d+ lines differ/.test(stderr),
+    ]).to.deep.equal([2, true]);
+  });
+
+  it("is refused where the input has become shorter", async () => {
+    await interrupt(8);
+    await writeFile(file, "nonsense\n");
+    expect((await resume()).exitCode).to.equal(2);
+  });
+
+  it("is refused where the service does not have what was stored", async () => {
+    await interrupt(8);
+    memory.entries.clear();
+    const { exitCode, stderr } = await resume();
+    expect([exitCode, /the service does not have what was stored up to line \d+/.test(stderr)]).to.deep.equal(
+      [70, true],
+    );
+  });
+
+  it("is refused where there was none, or where its checkpoint is damaged", async () => {
+    const none = await resume();
+    await writeFile(`${file}.import`, "{");
+    const damaged = await resume();
+    const stdin = await runAgainst(memory.script, ["import", "-", "--resume"]);
+    expect([none, damaged, stdin].map(({ exitCode, stderr }) => [exitCode, stderr])).to.deep.equal([
+      [2, `error: there is nothing to go on with (ENOENT for ${file}.import): leave out --resume\n`],
+      [2, `error: the checkpoint ${file}.import is damaged: start over without --resume, which is safe\n`],
+      [2, "error: --resume of standard input needs the --checkpoint of the import that was interrupted\n"],
+    ]);
+  });
+
+  it("may keep its checkpoint elsewhere, and is refused at once where that is impossible", async () => {
+    const { exitCode, stderr } = await runAgainst(memory.script, [
+      "import",
+      file,
+      "--checkpoint",
+      join(folder, "no/such"),
+    ]);
+    expect([exitCode, stderr, memory.sizes]).to.deep.equal([
+      2,
+      `error: the checkpoint ${join(folder, "no/such")} cannot be written (ENOENT): name another with --checkpoint\n`,
+      [],
+    ]);
+  });
+});

@@ -1,0 +1,60 @@
+import { type ConnectOptions, connect } from "../../src/client/connect.ts";
+import { Choices } from "../histories/choices.ts";
+import type { AcknowledgedBatch } from "../support/client-load.ts";
+import { ClientLoad, type Pace, type Tally } from "../support/client-load.ts";
+import { Ledger } from "../support/ledger.ts";
+
+/** What the driver tells a client process, and what it answers. */
+export type ToClient =
+  | { readonly kind: "acknowledged"; readonly batch: AcknowledgedBatch }
+  | { readonly kind: "stop" };
+export type FromClient =
+  | { readonly kind: "acknowledged"; readonly batch: AcknowledgedBatch }
+  | { readonly kind: "tally"; readonly tally: Tally; readonly ready: boolean }
+  | { readonly kind: "stopped" };
+
+/** How the process is told what to do: its only argument, as JSON. */
+export interface ClientProcessSetup {
+  readonly name: string;
+  readonly seed: number;
+  readonly mode: NonNullable<ConnectOptions["mode"]>;
+  readonly address: readonly string[];
+  readonly pace: Pace;
+}
+
+const REPORT_MS = 1000;
+
+const { name, seed, mode, address, pace } = JSON.parse(process.argv[2] as string) as ClientProcessSetup;
+const client = connect({ address, mode, log: { warn() {} } });
+const ledger = new Ledger();
+const send = (message: FromClient) => void process.send?.(message);
+const load = new ClientLoad({
+  client,
+  name,
+  choices: new Choices(seed, name),
+  ledger,
+  pace,
+  onAcknowledged: (batch) => {
+    ledger.add(batch.tokens, batch.revision);
+    send({ kind: "acknowledged", batch });
+  },
+});
+const report = () => send({ kind: "tally", tally: load.take(), ready: client.state === "ready" });
+const reporting = setInterval(report, REPORT_MS);
+
+process.on("message", async (message: ToClient) => {
+  if (message.kind === "acknowledged") {
+    ledger.add(message.batch.tokens, message.batch.revision);
+    return;
+  }
+  await load.stop();
+  clearInterval(reporting);
+  report();
+  send({ kind: "stopped" });
+  client.close();
+  process.disconnect();
+});
+// Whoever started it is gone.
+process.on("disconnect", () => process.exit());
+
+load.start();

@@ -1,0 +1,114 @@
+import { liveBytes, processUsage, type Usage } from "./process-usage.ts";
+import { type Sample, type Trend, trendOf } from "./trend.ts";
+
+const SAMPLE_MS = 1000;
+/** Long enough to even out the saw teeth of garbage collection, short enough for a run of minutes to have several. */
+const BLOCK_MS = 30_000;
+
+export interface WatchedProcess {
+  readonly name: string;
+  readonly pid: number;
+  /** Where it writes what it holds: see `watchedEnvironment`. */
+  readonly liveFile: string;
+}
+
+export interface SamplerSetup {
+  readonly processes: readonly WatchedProcess[];
+  readonly warmUpMs: number;
+  /** On the monotonic clock. */
+  readonly began: number;
+}
+
+/** How the processes that ran throughout have grown since the warm-up. */
+export interface Growth {
+  readonly processes: readonly ProcessGrowth[];
+  /** How long was measured. */
+  readonly measuredMs: number;
+  readonly latest: readonly (Usage & { readonly name: string; readonly liveBytes: number | undefined })[];
+}
+
+export interface ProcessGrowth {
+  readonly name: string;
+  /** Bytes that are left after a collection. Undefined where too little was measured. */
+  readonly live: Trend | undefined;
+  /** Bytes, garbage included. */
+  readonly rss: Trend | undefined;
+  readonly descriptors: Trend | undefined;
+  /** At the beginning of what was measured and in the end. */
+  readonly rssBytes: readonly [number, number];
+  readonly descriptorCounts: readonly [number, number];
+}
+
+interface Series extends WatchedProcess {
+  readonly live: Sample[];
+  readonly rss: Sample[];
+  readonly descriptors: Sample[];
+  latest: (Usage & { readonly liveBytes: number | undefined }) | undefined;
+}
+
+/** Looks once a second at what processes hold. */
+export class Sampler {
+  readonly #setup: SamplerSetup;
+  readonly #series: readonly Series[];
+  #timer: NodeJS.Timeout | undefined;
+  #sampling: Promise<void> = Promise.resolve();
+
+  constructor(setup: SamplerSetup) {
+    this.#setup = setup;
+    this.#series = setup.processes.map(({ name, pid, liveFile }) => ({
+      name,
+      pid,
+      liveFile,
+      live: [],
+      rss: [],
+      descriptors: [],
+      latest: undefined,
+    }));
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => {
+      this.#sampling = this.#sample();
+    }, SAMPLE_MS);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#sampling;
+  }
+
+  get latest(): Growth["latest"] {
+    return this.#series.flatMap(({ name, latest }) => (latest === undefined ? [] : [{ name, ...latest }]));
+  }
+
+  growth(): Growth {
+    const spans = this.#series.map(({ rss }) => (rss.at(-1)?.at ?? 0) - (rss[0]?.at ?? 0));
+    return {
+      measuredMs: Math.min(...spans),
+      latest: this.latest,
+      processes: this.#series.map(({ name, live, rss, descriptors }) => ({
+        name,
+        live: trendOf(live, { blockMs: BLOCK_MS }),
+        rss: trendOf(rss, { blockMs: BLOCK_MS }),
+        descriptors: trendOf(descriptors, { blockMs: BLOCK_MS }),
+        rssBytes: [rss[0]?.value ?? 0, rss.at(-1)?.value ?? 0],
+        descriptorCounts: [descriptors[0]?.value ?? 0, descriptors.at(-1)?.value ?? 0],
+      })),
+    };
+  }
+
+  async #sample(): Promise<void> {
+    await Promise.all(
+      this.#series.map(async (series) => {
+        const [usage, live] = await Promise.all([processUsage(series.pid), liveBytes(series.liveFile)]);
+        if (usage === undefined) return;
+        series.latest = { ...usage, liveBytes: live };
+        const at = performance.now() - this.#setup.began;
+        if (at < this.#setup.warmUpMs) return;
+        if (live !== undefined) series.live.push({ at, value: live });
+        series.rss.push({ at, value: usage.rssBytes });
+        series.descriptors.push({ at, value: usage.descriptors });
+      }),
+    );
+  }
+}

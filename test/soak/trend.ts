@@ -1,0 +1,81 @@
+/** A value at a moment, in milliseconds since any start. */
+export interface Sample {
+  readonly at: number;
+  readonly value: number;
+}
+
+/** How a value changes, by least squares, with the interval that holds the truth with 95 % confidence. */
+export interface Trend {
+  readonly perHour: number;
+  readonly low: number;
+  readonly high: number;
+  /** Points that the line goes through: means of several samples each. */
+  readonly points: number;
+}
+
+const HOUR_MS = 3_600_000;
+/** Of a normal distribution, both sides: 95 %. */
+const Z = 1.959964;
+
+/**
+ * The trend of `samples`, averaged over blocks of `blockMs`; undefined where they are too few. Values that hang on the one
+ * before count for less: the lag-1 autocorrelation of what the line leaves over lowers the number of points (n (1 - r) / (1 + r)).
+ */
+export function trendOf(samples: readonly Sample[], { blockMs }: { blockMs: number }): Trend | undefined {
+  const points = blocks(samples, blockMs);
+  const count = points.length;
+  if (count < 4) return undefined;
+  const meanAt = mean(points.map(({ at }) => at));
+  const meanValue = mean(points.map(({ value }) => value));
+  const spread = sum(points.map(({ at }) => (at - meanAt) ** 2));
+  const slope = sum(points.map(({ at, value }) => (at - meanAt) * (value - meanValue))) / spread;
+  const rests = points.map(({ at, value }) => value - meanValue - slope * (at - meanAt));
+  const squares = sum(rests.map((rest) => rest ** 2));
+  const independent = effectiveCount(rests, squares);
+  const error = Math.sqrt(squares / (independent - 2) / spread);
+  const reach = studentT(independent - 2) * error;
+  const [perHour, low, high] = [slope, slope - reach, slope + reach].map((each) => each * HOUR_MS);
+  return { perHour: perHour as number, low: low as number, high: high as number, points: count };
+}
+
+function blocks(samples: readonly Sample[], blockMs: number): Sample[] {
+  const grouped = new Map<number, Sample[]>();
+  for (const sample of samples) {
+    const block = Math.floor(sample.at / blockMs);
+    const group = grouped.get(block);
+    if (group === undefined) grouped.set(block, [sample]);
+    else group.push(sample);
+  }
+  return [...grouped.values()].map((group) => ({
+    at: mean(group.map(({ at }) => at)),
+    value: mean(group.map(({ value }) => value)),
+  }));
+}
+
+function effectiveCount(rests: readonly number[], squares: number): number {
+  const count = rests.length;
+  if (squares === 0) return count;
+  const products = sum(rests.slice(1).map((rest, index) => rest * (rests[index] as number)));
+  const correlation = Math.max(0, products / squares);
+  // Never so few that nothing could be said at all.
+  return Math.max(3, (count * (1 - correlation)) / (1 + correlation));
+}
+
+/** The 97.5 % quantile of Student's distribution, by its expansion around the normal one; within 2 % from 3 degrees on. */
+function studentT(degrees: number): number {
+  if (degrees < 2) return 12.7 / degrees ** 1.56;
+  return (
+    Z +
+    (Z ** 3 + Z) / (4 * degrees) +
+    (5 * Z ** 5 + 16 * Z ** 3 + 3 * Z) / (96 * degrees ** 2) +
+    (3 * Z ** 7 + 19 * Z ** 5 + 17 * Z ** 3 - 15 * Z) / (384 * degrees ** 3)
+  );
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+function mean(values: readonly number[]): number {
+  return sum(values) / values.length;
+}

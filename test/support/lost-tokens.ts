@@ -1,0 +1,20 @@
+import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { createClient } from "../../src/client/client.ts";
+
+const BATCH = 1000;
+
+/** Of `jtis`, those that the service at `address` does not know to be blacklisted, asked fully fresh. */
+export async function lostTokens(address: string, jtis: readonly string[]): Promise<string[]> {
+  const client = createClient({ address });
+  const lost: string[] = [];
+  try {
+    for (let from = 0; from < jtis.length; from += BATCH) {
+      const batch = jtis.slice(from, from + BATCH);
+      const { verdicts } = await client.isBlacklisted({ jtis: batch });
+      lost.push(...batch.filter((_, index) => verdicts[index] !== Verdict.BLACKLISTED));
+    }
+    return lost;
+  } finally {
+    client.close();
+  }
+}

@@ -1,0 +1,72 @@
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const LOOKED_AT = "50";
+const run = promisify(execFile);
+
+export interface EarlierBuild {
+  /** The commit it was built from. */
+  readonly revision: string;
+  /** Its `main.js`. */
+  readonly main: string;
+}
+
+/**
+ * An earlier version of this project, built in `folder` on the packages that are installed: that of UPGRADE_FROM, else the last
+ * release, else the newest commit whose source is not what is here. A text where there is none, as in a shallow checkout; it
+ * says why.
+ */
+export async function earlierBuild(folder: string): Promise<EarlierBuild | string> {
+  const given = process.env.UPGRADE_FROM;
+  const revision = given || (await lastRelease()) || (await earlierSource());
+  if (revision === undefined) return "no earlier version is known here";
+  const archive = join(folder, "source.tar");
+  try {
+    await mkdir(folder, { recursive: true });
+    await git("archive", `--output=${archive}`, revision);
+    await run("tar", ["-xf", archive, "-C", folder]);
+    await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));
+  } catch (error) {
+    // Who asks for a version by its name wants to know.
+    if (given) throw error;
+    return `${revision} cannot be had here`;
+  }
+  const compiler = join(ROOT, "node_modules/typescript/bin/tsc");
+  // What does not agree with the packages of today may still run.
+  await run(process.execPath, [compiler, "-p", join(folder, "tsconfig.build.json")]).catch(() => {});
+  const main = join(folder, "dist/main.js");
+  return existsSync(main) ? { revision, main } : `${revision} cannot be built on the packages of today`;
+}
+
+async function git(...args: string[]): Promise<string> {
+  const { stdout } = await run("git", args, { cwd: ROOT });
+  return stdout.trim();
+}
+
+async function lastRelease(): Promise<string | undefined> {
+  const tag = await git("describe", "--tags", "--abbrev=0", "--match", "v[0-9]*").catch(() => "");
+  return tag !== "" && (await differs(tag)) ? tag : undefined;
+}
+
+async function earlierSource(): Promise<string | undefined> {
+  const found = await git("log", `--max-count=${LOOKED_AT}`, "--format=%H", "HEAD", "--", "src").catch(
+    () => "",
+  );
+  for (const commit of found.split("\n").filter((line) => line !== "")) {
+    if (await differs(commit)) return commit;
+  }
+  return undefined;
+}
+
+/** Whether the source in the working tree is another one. */
+async function differs(revision: string): Promise<boolean> {
+  return git("diff", "--quiet", revision, "--", "src").then(
+    () => false,
+    (error: { code?: number }) => error.code === 1,
+  );
+}
