@@ -201,19 +201,19 @@ export class Checks {
       deadlines.forget(group);
       if (this.#proving?.group === group) this.#proving = undefined;
     };
-    proof.then(
-      () => {
-        leave();
-        const isSame = replica.version === version;
-        for (const check of group.checks) {
-          if (!check.isSettled) check.answer(!isSame && replica.isBlacklisted(check.jti), "copy");
-        }
-      },
-      () => {
-        leave();
-        for (const check of group.checks) if (!check.isSettled) batcher.ask(check);
-      },
-    );
+    const askService = () => {
+      leave();
+      for (const check of group.checks) if (!check.isSettled) batcher.ask(check);
+    };
+    proof.then(() => {
+      // It was dropped after it had been proven, and before this: what it does not hold proves nothing.
+      if (!replica.isComplete) return askService();
+      leave();
+      const isSame = replica.version === version;
+      for (const check of group.checks) {
+        if (!check.isSettled) check.answer(!isSame && replica.isBlacklisted(check.jti), "copy");
+      }
+    }, askService);
     return group;
   }
 

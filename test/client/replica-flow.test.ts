@@ -163,6 +163,19 @@ describe("checks in replica mode", () => {
     ]);
   });
 
+  it("ask the service where the copy was dropped between its proof and the second look", async () => {
+    const { replica, factory } = fake();
+    const { client, service } = await stage.scripted(
+      { isBlacklisted: ({ jtis }) => ({ verdicts: jtis.map(() => Verdict.BLACKLISTED), revision: "r" }) },
+      { replica: factory },
+    );
+    const asked = client.isBlacklisted("a");
+    replica.proven();
+    // Before whoever waits is woken: it was too large, and knows nothing any more.
+    replica.isComplete = false;
+    expect([await asked, service.calls.length]).to.deep.equal([true, 1]);
+  });
+
   it("for a revision ask the copy if it reflects it, else the service", async () => {
     const { replica, factory } = fake();
     const { client, service } = await stage.scripted(
