@@ -108,6 +108,8 @@ export class Copy {
 
   /** All that `revision` includes has been put in. */
   reach(revision: string): void {
+    // One that was dropped has nothing of it.
+    if (this.#table === undefined) return;
     this.#revision = revision;
     this.#isComplete = true;
     this.#isLoading = false;

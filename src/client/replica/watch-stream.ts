@@ -80,6 +80,8 @@ export class WatchStream {
     try {
       if (time === undefined) throw malformedAnswer("the service's message has no time");
       this.#listener.onTime(timestampMs(time));
+      // Whoever listens may have had enough: the rest of the message is for a copy that is not there any more.
+      if (this.#isOver) return;
       switch (response.case) {
         case "opened":
           if (response.value.hash !== HASH) {

@@ -41,9 +41,11 @@ describe("WatchStream", () => {
   let told: unknown[];
   let ended: ClientError | undefined;
   let received: unknown[];
+  /** At this time the listener has had enough. */
+  let endAtTime: number | undefined;
 
   beforeEach(() => {
-    [told, received, ended, stream] = [[], [], undefined, undefined];
+    [told, received, ended, stream, endAtTime] = [[], [], undefined, undefined, undefined];
   });
 
   afterEach(() => {
@@ -68,7 +70,10 @@ describe("WatchStream", () => {
     });
     grpc = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
     const listener: WatchListener = {
-      onTime: (time) => void told.push(["time", time]),
+      onTime(time) {
+        told.push(["time", time]);
+        if (endAtTime === time) stream?.cancel({ code: "RESOURCE_EXHAUSTED" } as ClientError);
+      },
       onOpened: ({ isSnapshot, key }) => void told.push(["opened", isSnapshot, key.length]),
       onEntry: (print, time) => void told.push(["entry", print[0], time]),
       onRevision: (revision) => void told.push(["revision", revision]),
@@ -168,6 +173,13 @@ describe("WatchStream", () => {
       ).to.equal(false);
     });
   }
+
+  it("tells nothing of a message at whose time it was cancelled", async () => {
+    endAtTime = 1_900_000_000_005;
+    await hear({ time: TIME, response: OPENED }, { time: TIME, response: entries(1, "6-0123456789abcdef") });
+    await until(() => ended !== undefined, { withinMs: 5000, what: "the stream ends" });
+    expect(withoutTimes()).to.deep.equal([["end"]]);
+  });
 
   it("ends when it is cancelled, once, and sends nothing any more", async () => {
     await hear({ time: TIME, response: OPENED });
