@@ -188,6 +188,10 @@ describe("Copy", () => {
     snapshot("1-a", ["a"]);
     copy.prove(instantOf(clock));
     copy.drop();
+    // What was still on its way to it.
+    put("b");
+    copy.reach("2-a");
+    expect(copy.reflects("2-a")).to.equal(false);
     expect([
       copy.isBlacklisted("a"),
       copy.isComplete,
