@@ -319,7 +319,8 @@ for (const backend of backends) {
       expect((await watcher.ended).code).to.equal("DEADLINE_EXCEEDED");
       const lines = () => service.logs().filter(({ method }) => method === "Watch");
       await until(() => lines().length === 1, { withinMs: 2000, what: "it has ended" });
-      expect(lines()[0]?.code).to.be.oneOf(["DEADLINE_EXCEEDED", "CANCELLED"]);
+      // Node ends its half of a stream before it resets it: a service that is quick takes that for a client that is done.
+      expect(lines()[0]?.code).to.be.oneOf(["DEADLINE_EXCEEDED", "CANCELLED", "OK"]);
       expect(await watchersOf(service)).to.equal(0);
     });
 
