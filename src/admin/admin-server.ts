@@ -1,23 +1,17 @@
-import { createServer, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import { StartError } from "../errors.ts";
+import { createServer, type ServerResponse } from "node:http";
 import type { HostPort } from "../host-port.ts";
+import { type HttpListener, listen } from "../http-listener.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Serving } from "../serving.ts";
-
-export interface AdminServer {
-  readonly address: HostPort;
-  close(): Promise<void>;
-}
 
 /**
  * HTTP for probes and metrics: `/livez` (the process answers; never depends on the database), `/readyz` (200 while all calls
  * are answered, else 503, saying what still is) and `/metrics`. Holds no secrets. Throws StartError when it cannot listen.
  */
-export async function startAdminServer(
-  { host, port }: HostPort,
+export function startAdminServer(
+  address: HostPort,
   { metrics, serving }: { metrics: Metrics; serving: () => Serving },
-): Promise<AdminServer> {
+): Promise<HttpListener> {
   const server = createServer({ requestTimeout: 5000 }, (request, response) => {
     switch (request.method === "GET" || request.method === "HEAD" ? request.url : undefined) {
       case "/livez":
@@ -34,15 +28,7 @@ export async function startAdminServer(
         return reply(response, 404, "GET /livez, /readyz or /metrics\n");
     }
   });
-  await listen(server, { host, port });
-  return {
-    address: { host, port: (server.address() as AddressInfo).port },
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  return listen(server, address, { setting: "ADMIN_ADDRESS" });
 }
 
 const READINESS: Record<Serving, string> = {
@@ -50,16 +36,6 @@ const READINESS: Record<Serving, string> = {
   positives: "serving known positives alone\n",
   nothing: "not serving\n",
 };
-
-function listen(server: Server, { host, port }: HostPort): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const why = error.code === "EADDRINUSE" ? "the port is in use" : String(error.code);
-      reject(new StartError(`cannot listen on ADMIN_ADDRESS ${host}:${port}: ${why}`, { cause: error }));
-    });
-    server.listen(port, host, resolve);
-  });
-}
 
 function reply(
   response: ServerResponse,

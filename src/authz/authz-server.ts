@@ -1,12 +1,11 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import type { Gate, Ruling } from "../blacklist/gate.ts";
 import type { Caller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
-import { StartError } from "../errors.ts";
 import type { Calls } from "../grpc/calls.ts";
-import { formatHostPort, type HostPort } from "../host-port.ts";
+import type { HostPort } from "../host-port.ts";
+import { type HttpListener, listen } from "../http-listener.ts";
 import {
   AUTHZ_KEEP_ALIVE_MS,
   AUTHZ_REQUEST_MS,
@@ -18,12 +17,6 @@ import {
 import type { Metrics } from "../metrics/metrics.ts";
 import { denialOf } from "./denial.ts";
 import { shownIn } from "./shown-in.ts";
-
-export interface AuthzServer {
-  readonly address: HostPort;
-  /** Takes no more connections, and cuts those that are open: what was asked has been answered once `calls` are drained. */
-  close(): Promise<void>;
-}
 
 interface Setup {
   readonly gate: Gate;
@@ -38,9 +31,10 @@ interface Setup {
 
 /**
  * HTTP for proxies that ask about a request before they pass it on: `/authz`, by any method, is answered 204 (it may pass), 401 or
- * 503. It knows no callers. Throws StartError when it cannot listen.
+ * 503. It knows no callers. What was asked has been answered once `calls` are drained: only then is it to be closed. Throws StartError
+ * when it cannot listen.
  */
-export async function startAuthzServer({ host, port }: HostPort, setup: Setup): Promise<AuthzServer> {
+export function startAuthzServer(address: HostPort, setup: Setup): Promise<HttpListener> {
   const options = {
     maxHeaderSize: MAX_AUTHZ_HEADER_BYTES,
     requestTimeout: AUTHZ_REQUEST_MS,
@@ -52,26 +46,7 @@ export async function startAuthzServer({ host, port }: HostPort, setup: Setup): 
   server.maxConnections = MAX_AUTHZ_CONNECTIONS;
   // Past a number of headers Node hides the rest, and a credential could be among them. Their size is bounded.
   server.maxHeadersCount = 0;
-  await listen(server, { host, port });
-  return {
-    address: { host, port: (server.address() as AddressInfo).port },
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
-}
-
-function listen(server: Server, { host, port }: HostPort): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const why = error.code === "EADDRINUSE" ? "the port is in use" : String(error.code);
-      const text = formatHostPort({ host, port });
-      reject(new StartError(`cannot listen on AUTHZ_ADDRESS ${text}: ${why}`, { cause: error }));
-    });
-    server.listen(port, host, resolve);
-  });
+  return listen(server, address, { setting: "AUTHZ_ADDRESS" });
 }
 
 function answer(request: IncomingMessage, response: ServerResponse, setup: Setup): void {

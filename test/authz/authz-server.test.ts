@@ -1,10 +1,11 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { expect } from "chai";
-import { type AuthzServer, startAuthzServer } from "../../src/authz/authz-server.ts";
+import { startAuthzServer } from "../../src/authz/authz-server.ts";
 import type { Verdict } from "../../src/blacklist/checks.ts";
 import { Gate } from "../../src/blacklist/gate.ts";
 import { Calls } from "../../src/grpc/calls.ts";
+import type { HttpListener } from "../../src/http-listener.ts";
 import { DEFAULT_DEADLINE_MS, MAX_CALLS } from "../../src/limits.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -20,7 +21,7 @@ describe("the server for proxies", () => {
   const clock = new FakeClock();
   const { log, records } = memoryLog();
   const waiting: ((verdict: Verdict) => void)[] = [];
-  let server: AuthzServer;
+  let server: HttpListener;
   let url: string;
 
   before(async () => {
