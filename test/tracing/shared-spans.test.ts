@@ -38,14 +38,19 @@ describe("the spans of what calls share", () => {
     return tracing.method(METHOD).begin(metadata);
   }
 
-  function waiting(flags?: string): { caller: { gone: boolean; trace: CallSpans | undefined } } {
+  interface TestSharing {
+    readonly caller?: { gone: boolean; trace: CallSpans | undefined };
+  }
+
+  function waiting(flags?: string): TestSharing {
     const trace = call(flags);
     trace?.waits("freshness");
     return { caller: { gone: false, trace } };
   }
 
-  const end = (sharing: ReturnType<typeof waiting>) =>
-    sharing.caller.trace && endCall(sharing.caller.trace, { code: "OK", reason: undefined, peer: "" });
+  function end({ caller }: TestSharing): void {
+    if (caller?.trace) endCall(caller.trace, { code: "OK", reason: undefined, peer: "" });
+  }
 
   /** Parents and links by name: of each span the number of its trace, what it stands below, and what it is linked with. */
   function tree() {
@@ -61,7 +66,7 @@ describe("the spans of what calls share", () => {
     const sharing = [waiting(), {}, waiting(), waiting()];
     clock.advance(3);
     observer.followed({ sharing, milliseconds: 2, end: "proven" });
-    for (const one of sharing) if ("caller" in one) end(one);
+    sharing.forEach(end);
     expect(tree()).to.deep.equal([
       ["read changes 1", "wait for freshness 1", "wait for freshness 2", "wait for freshness 3"],
       ["wait for freshness 1", `${CALL} 1`],
@@ -147,7 +152,7 @@ describe("the spans of what calls share", () => {
     ]);
     for (const endOf of ["failed", "lost", "read-only"] as const) {
       observer.followed({ sharing: [first], milliseconds: 1, end: endOf });
-      first.caller.trace?.waits("freshness");
+      first.caller?.trace?.waits("freshness");
     }
     const failed = recorded.take().filter(({ name }) => name === "read changes");
     expect(failed.map(({ status, attributes }) => [status, attributes["error.type"]])).to.deep.equal([
