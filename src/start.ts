@@ -62,6 +62,7 @@ export async function start(
 
     const metrics = new Metrics({ ...build, schema: CODE_VERSION });
     const tracing = openTracing({ clock, version: build.version });
+    if (tracing !== undefined) log.info("calls are traced");
     const calls = new Calls();
     const clocks = new BothClocks(clock);
     const started = createBlacklist(config, {
