@@ -7,10 +7,15 @@ import {
   trace,
 } from "@opentelemetry/api";
 import { CallSpans, type Parts } from "./call-spans.ts";
+import { harmless } from "./harmless.ts";
 
-interface Beginning<C> extends Parts {
+/** What the calls of one kind have in common. */
+export interface CallKind extends Parts {
   readonly name: string;
   readonly attributes: Attributes;
+}
+
+interface Beginning<C> extends CallKind {
   /** What came with the call, and says which trace it belongs to. */
   readonly carrier: C;
   readonly getter: TextMapGetter<C>;
@@ -24,11 +29,13 @@ export function beginCall<C>({
   getter,
   ...parts
 }: Beginning<C>): CallSpans | undefined {
-  const parent = propagation.extract(ROOT_CONTEXT, carrier, getter);
-  const span = parts.tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, parent);
-  return span.isRecording()
-    ? new CallSpans(span, { ...parts, context: trace.setSpan(parent, span) })
-    : undefined;
+  return harmless(() => {
+    const parent = propagation.extract(ROOT_CONTEXT, carrier, getter);
+    const span = parts.tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, parent);
+    return span.isRecording()
+      ? new CallSpans(span, { ...parts, context: trace.setSpan(parent, span) })
+      : undefined;
+  });
 }
 
 /** The address at the other end, as `host:port`, in OpenTelemetry's words. */

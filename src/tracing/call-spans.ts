@@ -9,6 +9,7 @@ import {
 } from "@opentelemetry/api";
 import type { CallTrace, Wait } from "../caller.ts";
 import type { Clock } from "../clock.ts";
+import { harmless } from "./harmless.ts";
 
 export interface Parts {
   readonly tracer: Tracer;
@@ -41,9 +42,11 @@ export class CallSpans implements CallTrace {
   waits(what: Wait): void {
     this.endWait();
     const { tracer, clock } = this.#parts;
-    const span = tracer.startSpan(`wait for ${what}`, {}, this.#context);
-    const context = trace.setSpan(this.#context, span);
-    this.#waiting = { span, context, wall: clock.now(), monotonic: clock.monotonic() };
+    this.#waiting = harmless(() => {
+      const span = tracer.startSpan(`wait for ${what}`, {}, this.#context);
+      const context = trace.setSpan(this.#context, span);
+      return { span, context, wall: clock.now(), monotonic: clock.monotonic() };
+    });
   }
 
   /** Its present wait; absent while it does not wait, and after the call is over. */
@@ -58,18 +61,20 @@ export class CallSpans implements CallTrace {
 
   /** What it has waited for is there. */
   endWait(): void {
-    this.#waiting?.span.end();
+    const waiting = this.#waiting;
     this.#waiting = undefined;
+    if (waiting !== undefined) harmless(() => waiting.span.end());
   }
 
   /** The call is over; what it still waits for comes too late. `error` is what failed, in a word, where something did. */
   end(attributes: Attributes, error?: string): void {
     this.endWait();
-    this.#span.setAttributes(attributes);
-    if (error !== undefined) {
-      this.#span.setAttribute("error.type", error);
-      this.#span.setStatus({ code: SpanStatusCode.ERROR });
-    }
-    this.#span.end();
+    harmless(() => {
+      this.#span.setAttributes(attributes);
+      if (error !== undefined) {
+        this.#span.setAttribute("error.type", error).setStatus({ code: SpanStatusCode.ERROR });
+      }
+      this.#span.end();
+    });
   }
 }

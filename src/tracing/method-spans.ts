@@ -1,6 +1,6 @@
 import type { TextMapGetter } from "@opentelemetry/api";
 import type { Reason } from "../errors.ts";
-import { beginCall, peerAttributes, reasonAttributes } from "./begin-call.ts";
+import { beginCall, type CallKind, peerAttributes, reasonAttributes } from "./begin-call.ts";
 import type { CallSpans, Parts } from "./call-spans.ts";
 
 /** A method of a service, as its definition has it. */
@@ -32,23 +32,16 @@ const ERRORS: ReadonlySet<string> = new Set([
 
 /** Makes the spans of one method's calls. Nothing of what a call asks is in them, and nothing of who calls but the address. */
 export class MethodSpans {
-  readonly #name: string;
-  readonly #parts: Parts;
+  readonly #kind: CallKind;
 
   constructor({ path }: GrpcMethod, parts: Parts) {
-    this.#name = path.slice(1);
-    this.#parts = parts;
+    const name = path.slice(1);
+    this.#kind = { ...parts, name, attributes: { "rpc.system.name": "grpc", "rpc.method": name } };
   }
 
   /** A call has come, with this metadata; undefined where its trace is not recorded. */
   begin(metadata: Carrier): CallSpans | undefined {
-    return beginCall({
-      ...this.#parts,
-      name: this.#name,
-      attributes: { "rpc.system.name": "grpc", "rpc.method": this.#name },
-      carrier: metadata,
-      getter: METADATA,
-    });
+    return beginCall({ ...this.#kind, carrier: metadata, getter: METADATA });
   }
 }
 

@@ -1,8 +1,9 @@
-import { type Attributes, SpanStatusCode } from "@opentelemetry/api";
+import { type Attributes, type SpanContext, SpanStatusCode } from "@opentelemetry/api";
 import type { Fallback, Observer, Sharing } from "../blacklist/observer.ts";
 import type { EpochMs } from "../entry.ts";
 import { MAX_SPAN_LINKS } from "../limits.ts";
 import { CallSpans, type Parts } from "./call-spans.ts";
+import { harmless } from "./harmless.ts";
 
 /** A read or a commit that has just ended. */
 interface Shared {
@@ -79,9 +80,21 @@ export class SharedSpans implements Observer {
     this.#next.startedOver();
   }
 
-  #trace({ name, sharing, milliseconds, attributes, error, isLast }: Shared): void {
-    const [first, ...others] = waitingOf(sharing);
+  #trace(shared: Shared): void {
+    const waiting = waitingOf(shared.sharing);
+    const [first, ...others] = waiting;
     if (first === undefined) return;
+    harmless(() => {
+      const span = this.#span(shared, { first, others });
+      for (const { call } of others) call.link(span);
+    });
+    if (shared.isLast) for (const { call } of waiting) call.endWait();
+  }
+
+  #span(
+    { name, sharing, milliseconds, attributes, error }: Shared,
+    { first, others }: { first: WaitingCall; others: readonly WaitingCall[] },
+  ): SpanContext {
     const { tracer, clock } = this.#parts;
     const endTime = first.wait.wall + (clock.monotonic() - first.wait.monotonic);
     const span = tracer.startSpan(
@@ -95,16 +108,23 @@ export class SharedSpans implements Observer {
     );
     if (error !== undefined) span.setAttribute("error.type", error).setStatus({ code: SpanStatusCode.ERROR });
     span.end(endTime);
-    for (const { call } of others) call.link(span.spanContext());
-    if (isLast) for (const { call } of [first, ...others]) call.endWait();
+    return span.spanContext();
   }
 }
 
-/** Those of them that are recorded, and wait. */
-function waitingOf(sharing: readonly Sharing[]) {
-  return sharing.flatMap(({ caller }) => {
+/** A recorded call, and what it waits for. */
+interface WaitingCall {
+  readonly call: CallSpans;
+  readonly wait: NonNullable<CallSpans["waiting"]>;
+}
+
+/** Those of them that are recorded, and still wait. Mostly few: the others must cost nothing. */
+function waitingOf(sharing: readonly Sharing[]): WaitingCall[] {
+  const found: WaitingCall[] = [];
+  for (const { caller } of sharing) {
     const call = caller?.trace;
     const wait = call instanceof CallSpans ? call.waiting : undefined;
-    return wait === undefined ? [] : [{ call: call as CallSpans, wait }];
-  });
+    if (wait !== undefined) found.push({ call: call as CallSpans, wait });
+  }
+  return found;
 }

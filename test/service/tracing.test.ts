@@ -249,6 +249,38 @@ describe("a service that is traced", () => {
     expect(JSON.stringify(spans)).not.to.include(CANARY);
   });
 
+  it("answers as ever where what takes the spans is broken", async () => {
+    await recorded.stop();
+    const broken: string[] = [];
+    const fail = (what: string) => () => {
+      broken.push(what);
+      throw new Error(what);
+    };
+    for (const [onStart, onEnd] of [
+      [fail("start"), () => {}],
+      [() => {}, fail("end")],
+    ] as const) {
+      const nothing = async () => {};
+      let isReady = false;
+      recorded = recordSpans({
+        processor: {
+          onStart: () => isReady && onStart(),
+          onEnd,
+          forceFlush: nothing,
+          shutdown: nothing,
+        },
+      });
+      const { client } = await serveFromMemory();
+      isReady = true;
+      expect((await client.isBlacklisted({ jtis: ["a"] })).verdicts).to.have.length(1);
+      expect((await client.blacklist({ tokens: tokens("a") })).results).to.have.length(1);
+      await rejection(client.isBlacklisted({ jtis: [] }));
+      expect((await client.isBlacklisted({ jtis: ["b"] })).verdicts).to.have.length(1);
+      await recorded.stop();
+    }
+    expect(new Set(broken)).to.deep.equal(new Set(["start", "end"]));
+  });
+
   it("stays as it was started: whoever takes spans later gets none", async () => {
     await recorded.stop();
     const { client } = await serveFromMemory();

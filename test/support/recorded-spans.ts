@@ -5,6 +5,7 @@ import {
   type ReadableSpan,
   type Sampler,
   SimpleSpanProcessor,
+  type SpanProcessor,
 } from "@opentelemetry/sdk-trace-node";
 
 /** A span, told in words. */
@@ -31,11 +32,17 @@ export interface RecordedSpans {
   stop(): Promise<void>;
 }
 
+interface RecordingOptions {
+  readonly sampler?: Sampler;
+  /** One more that is told of each span. */
+  readonly processor?: SpanProcessor;
+}
+
 /** Takes spans as what an operator preloads would, for the whole process, and keeps them in memory. */
-export function recordSpans({ sampler }: { sampler?: Sampler } = {}): RecordedSpans {
+export function recordSpans({ sampler, processor }: RecordingOptions = {}): RecordedSpans {
   const exporter = new InMemorySpanExporter();
   const provider = new NodeTracerProvider({
-    spanProcessors: [new SimpleSpanProcessor(exporter)],
+    spanProcessors: [new SimpleSpanProcessor(exporter), ...(processor ? [processor] : [])],
     ...(sampler && { sampler }),
   });
   provider.register();
