@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { expect } from "chai";
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { clientCredentials } from "../../src/client/credentials.ts";
+import { FakeClock } from "../support/fake-clock.ts";
 import { failure } from "./failure.ts";
 import { opened, Stage } from "./opened.ts";
 import type { Script, ScriptedService } from "./scripted-service.ts";
@@ -58,7 +59,8 @@ describe("the metadata that a gateway adds", () => {
           return { verdicts: jtis.map(() => Verdict.NOT_BLACKLISTED), revision: "1" };
         },
       },
-      { metadata: () => ({ traceparent: current.getStore() ?? "" }) },
+      // Time stands still: nothing but the first answer lets the next call go.
+      { metadata: () => ({ traceparent: current.getStore() ?? "" }), clock: new FakeClock() },
     );
     const asking = (name: string) => current.run(name, () => client.isBlacklisted(name));
     const first = asking("first");

@@ -129,7 +129,7 @@ describe("the spans of what calls share", () => {
     observer.committed({ sharing: [unsampled], milliseconds: 1, results: [] });
     observer.asked({ sharing: [{}], milliseconds: 1, succeeded: true });
     expect(recorded.take()).to.deep.equal([]);
-    observer.asked({ sharing: [unsampled, sampled], milliseconds: 1, succeeded: true });
+    observer.asked({ sharing: [waiting(UNSAMPLED), sampled], milliseconds: 1, succeeded: true });
     end(sampled);
     expect(tree()).to.deep.equal([
       ["look up jtis 2", "wait for freshness 2"],
