@@ -1,6 +1,8 @@
 import { join } from "node:path";
+import { context, propagation, ROOT_CONTEXT, TraceFlags, trace } from "@opentelemetry/api";
 import { ParentBasedSampler, TraceIdRatioBasedSampler } from "@opentelemetry/sdk-trace-node";
 import { expect } from "chai";
+import { connect } from "../../src/client/connect.ts";
 import { ask } from "../support/http-ask.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { type RecordedSpans, recordSpans, type ShownSpan } from "../support/recorded-spans.ts";
@@ -122,6 +124,31 @@ describe("a service that is traced", () => {
       ["look up jtis", "wait for look-up"],
       ["wait for look-up", `${SERVICE}/IsBlacklisted`],
       [`${SERVICE}/IsBlacklisted`, "the caller"],
+    ]);
+  });
+
+  it("stands below the span that is at work in a gateway, which passes it on as the documentation has it", async () => {
+    const { address } = await serveFromMemory();
+    const blacklist = connect({
+      address,
+      metadata() {
+        const carrier = {};
+        propagation.inject(context.active(), carrier);
+        return carrier;
+      },
+    });
+    stops.push(() => blacklist.close());
+    const parent = { traceId: TRACE, spanId: CALLER, traceFlags: TraceFlags.SAMPLED, isRemote: true };
+    const span = trace
+      .getTracer("gateway")
+      .startSpan("a request", {}, trace.setSpanContext(ROOT_CONTEXT, parent));
+    await context.with(trace.setSpan(ROOT_CONTEXT, span), () => blacklist.isBlacklisted("a"));
+    span.end();
+    expect(tree(recorded.take())).to.deep.equal([
+      ["read changes", "wait for freshness"],
+      ["wait for freshness", `${SERVICE}/IsBlacklisted`],
+      [`${SERVICE}/IsBlacklisted`, "a request"],
+      ["a request", "the caller"],
     ]);
   });
 
