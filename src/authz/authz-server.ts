@@ -97,7 +97,7 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Setup
     ended = true;
     letGo();
     write(response, ruling, { isLast: reason === "DRAINING" });
-    if (trace !== undefined) endRequest(trace, { status: response.statusCode, reason, peer });
+    if (trace !== undefined) endRequest(trace, { status: response.statusCode, peer });
     report(ruling, { ...setup, milliseconds: clock.monotonic() - began, peer, reason });
   };
 

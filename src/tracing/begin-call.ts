@@ -43,8 +43,3 @@ export function peerAttributes(peer: string): Attributes {
   const [, address, port] = /^\[?(.+?)\]?:(\d+)$/.exec(peer) ?? [];
   return address === undefined ? {} : { "network.peer.address": address, "network.peer.port": Number(port) };
 }
-
-/** Why it failed, in the word that the caller is told. */
-export function reasonAttributes(reason: string | undefined): Attributes {
-  return reason === undefined ? {} : { "tokenblacklist.reason": reason };
-}

@@ -1,6 +1,6 @@
 import type { TextMapGetter } from "@opentelemetry/api";
 import type { Reason } from "../errors.ts";
-import { beginCall, type CallKind, peerAttributes, reasonAttributes } from "./begin-call.ts";
+import { beginCall, type CallKind, peerAttributes } from "./begin-call.ts";
 import type { CallSpans, Parts } from "./call-spans.ts";
 
 /** A method of a service, as its definition has it. */
@@ -48,7 +48,7 @@ export class MethodSpans {
 interface Ended {
   /** gRPC's name of the code. */
   readonly code: string;
-  /** Why it failed, if it did. */
+  /** Why it failed, in the word that the caller is told. */
   readonly reason: Reason | undefined;
   /** The address at the other end. */
   readonly peer: string;
@@ -56,6 +56,10 @@ interface Ended {
 
 /** A call that has begun with `spans` is over. */
 export function endCall(spans: CallSpans, { code, reason, peer }: Ended): void {
-  const attributes = { "rpc.status_code": code, ...peerAttributes(peer), ...reasonAttributes(reason) };
+  const attributes = {
+    "rpc.status_code": code,
+    ...peerAttributes(peer),
+    ...(reason === undefined ? {} : { "tokenblacklist.reason": reason }),
+  };
   spans.end(attributes, ERRORS.has(code) ? code : undefined);
 }

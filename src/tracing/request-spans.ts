@@ -1,5 +1,5 @@
 import type { TextMapGetter } from "@opentelemetry/api";
-import { beginCall, peerAttributes, reasonAttributes } from "./begin-call.ts";
+import { beginCall, peerAttributes } from "./begin-call.ts";
 import type { CallSpans, Parts } from "./call-spans.ts";
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
@@ -53,18 +53,12 @@ export class RequestSpans {
 
 interface Ended {
   readonly status: number;
-  /** Why there was no ruling, where the reason is known. */
-  readonly reason: string | undefined;
   /** The address at the other end. */
   readonly peer: string;
 }
 
 /** A request that has begun with `spans` is answered. */
-export function endRequest(spans: CallSpans, { status, reason, peer }: Ended): void {
-  const attributes = {
-    "http.response.status_code": status,
-    ...peerAttributes(peer),
-    ...reasonAttributes(reason),
-  };
+export function endRequest(spans: CallSpans, { status, peer }: Ended): void {
+  const attributes = { "http.response.status_code": status, ...peerAttributes(peer) };
   spans.end(attributes, status >= 500 ? String(status) : undefined);
 }
