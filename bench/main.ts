@@ -19,6 +19,7 @@ import { protectedCheckScenario } from "./scenarios/protected-checks.ts";
 import { pruneScenarios } from "./scenarios/pruning.ts";
 import { revocationScenarios } from "./scenarios/revocations.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
+import { tracedCheckScenario } from "./scenarios/traced-checks.ts";
 import { type Ground, openGround } from "./stage/ground.ts";
 import { redisVersion } from "./stage/redis.ts";
 import { openStage } from "./stage/stage.ts";
@@ -45,6 +46,7 @@ function scenariosOnStage(): Scenario[] {
     ...freshCheckScenarios(),
     databaseReadsScenario(),
     protectedCheckScenario(),
+    tracedCheckScenario(),
     ...checkScenarios(),
     clientCheckScenario(),
     clientCopyScenario(),

@@ -224,3 +224,6 @@ export const KEEPALIVE_MS = 5000;
 export const KEEPALIVE_TIMEOUT_MS = 3000;
 /** How often a client that cannot answer checks says so in its log. */
 export const CLIENT_LOG_INTERVAL_MS = 10_000;
+
+/** Calls that the span of a shared read or commit names: a thousand may share one, and nobody looks through so many. */
+export const MAX_SPAN_LINKS = 32;

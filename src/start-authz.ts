@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { startAuthzServer } from "./authz/authz-server.ts";
+import { AUTHZ_PATH, startAuthzServer } from "./authz/authz-server.ts";
 import type { Blacklist } from "./blacklist/blacklist.ts";
 import { Gate } from "./blacklist/gate.ts";
 import type { Clock } from "./clock.ts";
@@ -7,6 +7,7 @@ import type { Authz } from "./config/authz.ts";
 import type { Calls } from "./grpc/calls.ts";
 import type { HostPort } from "./host-port.ts";
 import type { Metrics } from "./metrics/metrics.ts";
+import type { Tracing } from "./tracing/tracing.ts";
 
 interface Parts {
   readonly blacklist: Blacklist;
@@ -14,6 +15,8 @@ interface Parts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Absent: nobody takes spans. */
+  readonly tracing: Tracing | undefined;
 }
 
 export interface StartedAuthz {
@@ -25,11 +28,15 @@ export interface StartedAuthz {
 }
 
 /** Puts together what answers proxies. Throws StartError when it cannot listen. */
-export async function startAuthz(authz: Authz, { blacklist, ...parts }: Parts): Promise<StartedAuthz> {
+export async function startAuthz(
+  authz: Authz,
+  { blacklist, tracing, ...parts }: Parts,
+): Promise<StartedAuthz> {
   const gate = new Gate({ ...authz, blacklist, log: parts.log });
   if (authz.insecure) parts.log.warn(INSECURE);
   const { address, jtiHeader } = authz;
-  const server = address && (await startAuthzServer(address, { gate, jtiHeader, ...parts }));
+  const spans = tracing?.requests(AUTHZ_PATH);
+  const server = address && (await startAuthzServer(address, { gate, jtiHeader, spans, ...parts }));
   return {
     extAuthz: authz.extAuthz ? gate : undefined,
     address: server?.address,

@@ -20,6 +20,7 @@ import { createBlacklist } from "./start-blacklist.ts";
 import { openStore } from "./store/open-store.ts";
 import { CODE_VERSION } from "./store/schema.ts";
 import type { Store } from "./store/store.ts";
+import { openTracing } from "./tracing/tracing.ts";
 
 export interface Service {
   /** Where calls are answered. */
@@ -60,6 +61,8 @@ export async function start(
     await openIfThere(store, log);
 
     const metrics = new Metrics({ ...build, schema: CODE_VERSION });
+    const tracing = openTracing({ clock, version: build.version });
+    if (tracing !== undefined) log.info("calls are traced");
     const calls = new Calls();
     const clocks = new BothClocks(clock);
     const started = createBlacklist(config, {
@@ -68,7 +71,7 @@ export async function start(
       clocks,
       log,
       random,
-      observer: metrics.domain,
+      observer: tracing?.observing(metrics.domain) ?? metrics.domain,
       onPhase: () => judge(),
     });
     closers.push(() => started.stop());
@@ -86,7 +89,7 @@ export async function start(
     const { follower, feed } = index;
     metrics.watch({ serving: () => serving, store, clocks, backlog, keys: auth, index: follower, feed });
     // Closed after gRPC has been drained, and with it what is asked here.
-    const authz = await startAuthz(config.authz, { blacklist, calls, clock, log, metrics });
+    const authz = await startAuthz(config.authz, { blacklist, calls, clock, log, metrics, tracing });
     closers.push(() => authz.close());
     const { maxTokenLifetimeMs } = security;
     const grpc = await startGrpcServer(config.listenAddress, {
@@ -99,6 +102,7 @@ export async function start(
         clock,
         calls,
         metrics,
+        tracing,
       },
       tls,
       reflection: security.reflection,

@@ -14,6 +14,7 @@ const LAYERS = [
   "config",
   "blacklist",
   "metrics",
+  "tracing",
   "transport",
   "roots",
   "client",
@@ -111,6 +112,16 @@ describe("the architecture", () => {
     const allowed = ["metrics", "transport", "roots"];
     const isMetrics = (name: string) => name.startsWith("src/metrics/");
     expect(breaking((file, name) => isMetrics(name) && !allowed.includes(layerOf(file)))).to.deep.equal([]);
+  });
+
+  it("knows OpenTelemetry in the tracing only, and by its API alone; and the tracing in the transport and the roots", () => {
+    const isLibrary = (name: string) => name.startsWith("@opentelemetry/");
+    const isRight = (file: string, name: string) =>
+      layerOf(file) === "tracing" && name === "@opentelemetry/api";
+    expect(breaking((file, name) => isLibrary(name) && !isRight(file, name))).to.deep.equal([]);
+    const allowed = ["tracing", "transport", "roots"];
+    const isTracing = (name: string) => name.startsWith("src/tracing/");
+    expect(breaking((file, name) => isTracing(name) && !allowed.includes(layerOf(file)))).to.deep.equal([]);
   });
 
   it("knows databases in the store only", () => {

@@ -9,8 +9,10 @@ import { parse } from "yaml";
 import { createProgram } from "../src/cli/program.ts";
 import { systemClock } from "../src/clock.ts";
 import { readConfig } from "../src/config/config.ts";
+import type { HostPort } from "../src/host-port.ts";
 import { backends, type FreshDatabase } from "./support/backends.ts";
 import { codeIn, pages, tableRows } from "./support/markdown.ts";
+import { recordSpans } from "./support/recorded-spans.ts";
 import { type ScrapedMetric, scrape } from "./support/scrape.ts";
 import { type RunningService, startService } from "./support/service.ts";
 
@@ -232,7 +234,7 @@ describe("the documented settings", () => {
   it("exist wherever a page gives one a value", () => {
     const known = new Set(settings());
     const isKnown = (name: string) => known.has(name) || known.has(name.replace(/_FILE$/, ""));
-    const others = /^(TOKEN_BLACKLIST_\w+|TEST_\w+|UPGRADE_FROM|NODE_\w+|NAME|ARGS|TZ|CI)$/;
+    const others = /^(TOKEN_BLACKLIST_\w+|TEST_\w+|UPGRADE_FROM|NODE_\w+|OTEL_\w+|NAME|ARGS|TZ|CI)$/;
     const wrong: string[] = [];
     let found = 0;
     for (const { path, text } of pages()) {
@@ -246,6 +248,64 @@ describe("the documented settings", () => {
     }
     expect(wrong).to.deep.equal([]);
     expect(found).to.be.above(20);
+  });
+});
+
+describe("the documented spans", () => {
+  const stops: (() => unknown)[] = [];
+  after(async () => {
+    for (const stop of stops.splice(0).reverse()) await stop();
+  });
+
+  it("are all that a traced service makes, with their attributes, and no others", async () => {
+    const recorded = recordSpans();
+    stops.push(() => recorded.stop());
+    const made = new Map<string, Set<string>>();
+    const url = "mysql://root@127.0.0.1:1/away";
+    const authz = { AUTHZ_ADDRESS: "127.0.0.1:0", AUTHZ_JTI_HEADER: "X-Token-Id" };
+    for (const [index, options] of [
+      ["on", { migrated: true }],
+      ["off", { migrated: true }],
+      ["on", { url, migrated: false }],
+    ] as const) {
+      const database = (await backends[0]?.create()) as FreshDatabase;
+      stops.push(() => database.dispose());
+      const running = await startService({
+        url: database.url,
+        env: { INDEX: index, ...authz },
+        ...options,
+      });
+      stops.push(() => running.stop());
+      if (index === "on" && options.migrated) await running.indexLoaded();
+      const asked = () => running.client.isBlacklisted({ jtis: ["a"] });
+      const tokens = [
+        { token: { case: "jti" as const, value: "b" }, expiresAt: { seconds: 4_102_444_800n } },
+      ];
+      await Promise.allSettled([asked(), running.client.blacklist({ tokens })]);
+      const { port } = running.service.authzAddress as HostPort;
+      await fetch(`http://127.0.0.1:${port}/authz`, { headers: { "X-Token-Id": "a" } });
+    }
+    for (const { name, attributes } of recorded.take()) {
+      const names = made.get(name) ?? new Set();
+      for (const attribute of Object.keys(attributes)) names.add(attribute);
+      made.set(name, names);
+    }
+    // Of all methods the first is told.
+    made.delete("tokenblacklist.v1.TokenBlacklist/Blacklist");
+    const rows = tableRows(operations, ["Span", "Stands for", "Attributes"]);
+    const documented = rows.map(([name, , attributes]) => ({
+      name: codeIn(name)[0] as string,
+      attributes: sorted(codeIn(attributes).filter((code) => code.includes("."))),
+    }));
+    expect(documented.sort(byName)).to.deep.equal(
+      [...made]
+        .map(([name, names]) => ({
+          name,
+          // It is told of all at once.
+          attributes: sorted([...names].filter((attribute) => attribute !== "error.type")),
+        }))
+        .sort(byName),
+    );
   });
 });
 

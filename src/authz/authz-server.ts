@@ -15,8 +15,12 @@ import {
   MAX_AUTHZ_HEADER_BYTES,
 } from "../limits.ts";
 import type { Metrics } from "../metrics/metrics.ts";
+import { endRequest, type RequestSpans } from "../tracing/request-spans.ts";
 import { denialOf } from "./denial.ts";
 import { shownIn } from "./shown-in.ts";
+
+/** The one path that is answered. */
+export const AUTHZ_PATH = "/authz";
 
 interface Setup {
   readonly gate: Gate;
@@ -27,6 +31,8 @@ interface Setup {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** What makes spans of requests; absent where nobody takes any. */
+  readonly spans: RequestSpans | undefined;
 }
 
 /**
@@ -51,12 +57,13 @@ export function startAuthzServer(address: HostPort, setup: Setup): Promise<HttpL
 
 function answer(request: IncomingMessage, response: ServerResponse, setup: Setup): void {
   discardBody(request);
-  if (request.url !== "/authz") {
-    response.writeHead(404, { "content-type": "text/plain; charset=utf-8" }).end("/authz\n");
+  if (request.url !== AUTHZ_PATH) {
+    response.writeHead(404, { "content-type": "text/plain; charset=utf-8" }).end(`${AUTHZ_PATH}\n`);
     return;
   }
-  const { gate, calls, clock, jtiHeader } = setup;
+  const { gate, calls, clock, jtiHeader, spans } = setup;
   const began = clock.monotonic();
+  const trace = spans?.begin(request);
   const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
   let letGo = () => {};
   let ended = false;
@@ -65,6 +72,7 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Setup
     ended = true;
     letGo();
     write(response, ruling, { isLast: reason === "DRAINING" });
+    if (trace !== undefined) endRequest(trace, { status: response.statusCode, peer });
     report(ruling, { ...setup, milliseconds: clock.monotonic() - began, peer, reason });
   };
 
@@ -79,6 +87,7 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Setup
     calls.leave();
   };
   const caller: Caller = {
+    trace,
     get gone() {
       return ended || request.socket.destroyed;
     },

@@ -41,7 +41,10 @@ export class CoalescedChecks implements Checks {
     return new Promise((resolve, reject) => {
       const room = this.#waiting.add({ jtis, freshness, size: jtis.length, caller, resolve, reject });
       if (!room) reject(new ServiceError("OVERLOADED", "too many checks are waiting to be answered"));
-      else if (!this.#reading) void this.#run();
+      else {
+        caller.trace?.waits("look-up");
+        if (!this.#reading) void this.#run();
+      }
     });
   }
 
@@ -73,7 +76,7 @@ export class CoalescedChecks implements Checks {
         const own = caller.principal?.jti;
         if (own !== undefined) asked.add(own);
       }
-      const sighting = await this.#read([...asked], group.length);
+      const sighting = await this.#read([...asked], group);
       const knowledge = {
         expiryOf: (jti: Jti) => sighting.expiries.get(jti) ?? 0,
         now: Math.min(sighting.clock, this.#clock.now()) as EpochMs,
@@ -97,7 +100,7 @@ export class CoalescedChecks implements Checks {
     }
   }
 
-  async #read(jtis: readonly Jti[], calls: number): Promise<Sighting> {
+  async #read(jtis: readonly Jti[], sharing: readonly WaitingCheck[]): Promise<Sighting> {
     const began = this.#clock.monotonic();
     let succeeded = false;
     try {
@@ -105,7 +108,7 @@ export class CoalescedChecks implements Checks {
       succeeded = true;
       return sighting;
     } finally {
-      this.#observer.asked({ calls, succeeded, milliseconds: this.#clock.monotonic() - began });
+      this.#observer.asked({ sharing, succeeded, milliseconds: this.#clock.monotonic() - began });
     }
   }
 

@@ -1,6 +1,7 @@
 import { createHmac } from "node:crypto";
 import type { Logger } from "pino";
 import type { BothClocks } from "../both-clocks.ts";
+import type { Caller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti } from "../entry.ts";
 import { elapsedSince, type Instant, instantOf } from "../instant.ts";
@@ -28,6 +29,8 @@ import { type Observer, type ReadEnd, UNOBSERVED } from "./observer.ts";
 export interface Waiter {
   /** How much work `proven` is, in microseconds, roughly. */
   readonly cost: number;
+  /** Whose call waits; absent where no call does. */
+  readonly caller?: Caller;
   proven(standing: Standing): void;
   failed(error: unknown): void;
 }
@@ -261,7 +264,7 @@ export class Follower {
       },
       (error: unknown) => {
         this.#reading = false;
-        this.#observe("failed", { waiting: group.length, sentAt });
+        this.#observe("failed", { sharing: group, sentAt });
         // A database that is away must not be tried a thousand times a second.
         this.#notBefore = this.#options.clock.monotonic() + FAILED_READ_PAUSE_MS;
         if (this.#waiting.length > 0) this.#plan();
@@ -271,13 +274,13 @@ export class Follower {
     );
   }
 
-  #observe(end: ReadEnd, { waiting, sentAt }: { waiting: number; sentAt: Instant }): void {
+  #observe(end: ReadEnd, { sharing, sentAt }: { sharing: readonly Waiter[]; sentAt: Instant }): void {
     const milliseconds = this.#options.clock.monotonic() - sentAt.monotonic;
-    this.#observer.followed({ end, waiting, milliseconds });
+    this.#observer.followed({ end, sharing, milliseconds });
   }
 
   #arrived(changes: Changes, group: readonly Waiter[], sentAt: Instant): void {
-    this.#observe(endOf(changes), { waiting: group.length, sentAt });
+    this.#observe(endOf(changes), { sharing: group, sentAt });
     this.#options.clocks.observe(changes.clock, sentAt.wall as EpochMs);
     if (!changes.intact) {
       this.#rebuild(group);

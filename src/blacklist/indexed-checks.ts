@@ -98,6 +98,7 @@ export class IndexedChecks implements Checks {
       throw new ServiceError("OVERLOADED", "too many checks are waiting to be answered");
     }
     this.#queued += jtis.length;
+    caller.trace?.waits("freshness");
     return new Promise((resolve, reject) => {
       const settle = (doubt?: unknown): void => {
         this.#queued -= jtis.length;
@@ -109,6 +110,7 @@ export class IndexedChecks implements Checks {
       };
       this.#options.follower.prove({
         cost: CALL_MICROS + jtis.length * JTI_MICROS,
+        caller,
         proven: () => settle(),
         failed: settle,
       });

@@ -1,3 +1,4 @@
+import type { Caller } from "../caller.ts";
 import type { EpochMs } from "../entry.ts";
 import type { WriteResult } from "../store/store.ts";
 
@@ -10,20 +11,25 @@ export type Fallback = "no-index" | "unknown-revision";
  */
 export type ReadEnd = "proven" | "more" | "read-only" | "lost" | "failed";
 
+/** One of those who share a read or a commit. Without a caller: the heartbeat, or the feed of copies. */
+export interface Sharing {
+  readonly caller?: Caller | undefined;
+}
+
 /**
  * Whoever counts what the domain does is told of it here. Called in the middle of the work: it must not throw, and should take no time.
  */
 export interface Observer {
-  /** A commit has ended, which so many requests shared: what became of each entry in it; undefined where it failed. */
+  /** A commit has ended, which these requests shared: what became of each entry in it; undefined where it failed. */
   committed(commit: {
-    requests: number;
+    sharing: readonly Sharing[];
     results: readonly WriteResult[] | undefined;
     milliseconds: number;
   }): void;
-  /** A read of the changes has ended, which so many waited for. */
-  followed(read: { waiting: number; milliseconds: number; end: ReadEnd }): void;
-  /** So many calls shared a read of the jtis themselves, well or not. */
-  asked(read: { calls: number; milliseconds: number; succeeded: boolean }): void;
+  /** A read of the changes has ended, which these waited for. */
+  followed(read: { sharing: readonly Sharing[]; milliseconds: number; end: ReadEnd }): void;
+  /** These calls shared a read of the jtis themselves, well or not. */
+  asked(read: { sharing: readonly Sharing[]; milliseconds: number; succeeded: boolean }): void;
   /** A check goes to the database although there is an index. */
   fellBack(because: Fallback): void;
   /** So many entries have been deleted. */

@@ -44,7 +44,10 @@ export class Writer {
     return new Promise((resolve, reject) => {
       const room = this.#waiting.add({ entries, size: entries.length, caller, resolve, reject });
       if (!room) reject(new ServiceError("OVERLOADED", "too many revocations are waiting to be written"));
-      else this.#running ??= this.#run();
+      else {
+        caller.trace?.waits("commit");
+        this.#running ??= this.#run();
+      }
     });
   }
 
@@ -101,14 +104,14 @@ export class Writer {
   async #write(group: readonly WaitingWrite[]): Promise<void> {
     const terms = { now: this.#clock.now(), leewayMs: this.#leewayMs };
     const { results, revision } = await this.#observed(
-      group.length,
+      group,
       this.#store.write(merge(group.map(({ entries }) => entries)), terms),
     );
     const unfold = new Unfold(results);
     for (const { entries, resolve } of group) resolve({ results: unfold.next(entries), revision });
   }
 
-  async #observed(requests: number, committing: Promise<Receipt>): Promise<Receipt> {
+  async #observed(sharing: readonly WaitingWrite[], committing: Promise<Receipt>): Promise<Receipt> {
     const began = this.#clock.monotonic();
     let results: Receipt["results"] | undefined;
     try {
@@ -116,7 +119,7 @@ export class Writer {
       results = receipt.results;
       return receipt;
     } finally {
-      this.#observer.committed({ requests, results, milliseconds: this.#clock.monotonic() - began });
+      this.#observer.committed({ sharing, results, milliseconds: this.#clock.monotonic() - began });
     }
   }
 }

@@ -11,6 +11,7 @@ import {
   MIN_HALF_TIME_MS,
   NEXT_CALL_AFTER_MS,
 } from "../limits.ts";
+import type { GiveMetadata } from "./call-metadata.ts";
 import type { Check, Freshness } from "./check.ts";
 import { CheckGroup } from "./check-group.ts";
 import type { TokenBlacklistClient } from "./client.ts";
@@ -25,6 +26,7 @@ export interface CheckBatcherSetup {
   readonly clock: Clock;
   readonly random: () => number;
   readonly metrics: ClientMetrics;
+  readonly metadata?: GiveMetadata | undefined;
   /** Told how each call went: whether the service answers questions. */
   readonly onCall: (error: ClientError | undefined, timeoutMs: number) => void;
 }
@@ -70,6 +72,7 @@ export class CheckBatcher {
     let group = lane.queue.at(-1);
     if (group === undefined || group.length >= MAX_BATCH) {
       group = new CheckGroup(() => this.#pending--);
+      group.metadata = this.#setup.metadata?.();
       lane.queue.push(group);
     }
     const before = group.earliest;
@@ -209,14 +212,14 @@ export class CheckBatcher {
     { freshness, signal, giveUpAt }: { freshness: Lane["freshness"]; signal: AbortSignal; giveUpAt: number },
   ): Promise<ClientError | undefined> {
     const { clock, isBlacklisted, onCall, metrics } = this.#setup;
-    const { checks } = group;
+    const { checks, metadata } = group;
     const sentAt = clock.monotonic();
     const timeoutMs = Math.max(1, Math.ceil(giveUpAt - sentAt));
     let verdicts: readonly Verdict[] = [];
     let failed: ClientError | undefined;
     try {
       const jtis = checks.map(({ jti }) => jti);
-      ({ verdicts } = await isBlacklisted({ jtis, freshness }, { timeoutMs, signal }));
+      ({ verdicts } = await isBlacklisted({ jtis, freshness }, { timeoutMs, signal, metadata }));
     } catch (cause) {
       failed = unlessOwn(asClientError(cause), signal.aborted);
     }

@@ -1,3 +1,4 @@
+import type { CallMetadata } from "./call-metadata.ts";
 import type { Abandonable, Check } from "./check.ts";
 import { ClientError } from "./client-error.ts";
 
@@ -16,6 +17,8 @@ export class CheckGroup implements Abandonable {
   onDeserted: (() => void) | undefined;
   /** Why they still wait: how the last attempt failed. */
   lastError: ClientError | undefined;
+  /** What joins the metadata of its calls: the first of its checks was asked with it. */
+  metadata: CallMetadata | undefined;
   #abandoned = 0;
   readonly #onLeft: (() => void) | undefined;
 

@@ -1,4 +1,5 @@
 import type { Violation } from "../errors.ts";
+import type { GiveMetadata } from "./call-metadata.ts";
 import { invalidAll, timeoutProblem } from "./check-options.ts";
 import type { ClientLog } from "./client-log.ts";
 import type { ClientMetrics } from "./client-metrics.ts";
@@ -27,6 +28,8 @@ export interface ConnectOptions {
   readonly onUnavailable?: OnUnavailable | undefined;
   /** In replica mode: with more entries than this, some 40 bytes each, checks ask the service. 20 million unless given. */
   readonly maxCopyEntries?: number | undefined;
+  /** What joins the metadata of calls: see {@link GiveMetadata}. */
+  readonly metadata?: GiveMetadata | undefined;
   readonly metrics?: ClientMetrics | undefined;
   /** Unless given, warnings go to standard error. */
   readonly log?: ClientLog | undefined;
@@ -39,6 +42,7 @@ export function checkConnectOptions({
   timeoutMs,
   onUnavailable,
   maxCopyEntries,
+  metadata,
 }: ConnectOptions): void {
   const violations: Violation[] = [];
   const expect = (field: string, description: string | undefined) => {
@@ -52,6 +56,10 @@ export function checkConnectOptions({
   expect("timeoutMs", timeoutMs === undefined ? undefined : timeoutProblem(timeoutMs));
   const isCount = maxCopyEntries === undefined || (Number.isInteger(maxCopyEntries) && maxCopyEntries > 0);
   expect("maxCopyEntries", isCount ? undefined : "must be a whole number above 0");
+  expect(
+    "metadata",
+    metadata === undefined || typeof metadata === "function" ? undefined : "must be a function",
+  );
   if (violations.length > 0) throw invalidAll(violations);
 }
 

@@ -6,6 +6,7 @@ import type { ReplicaFactory } from "./replica/replica.ts";
 import { WatchedReplica } from "./replica/watched-replica.ts";
 
 export type * from "./blacklist-client.ts";
+export type { CallMetadata, GiveMetadata } from "./call-metadata.ts";
 export { ClientError, type StatusName } from "./client-error.ts";
 export type { ClientLog } from "./client-log.ts";
 export type { AnswerSource, ClientMetrics } from "./client-metrics.ts";

@@ -2,6 +2,7 @@ import type { Clock } from "../clock.ts";
 import { toTimestamp } from "../grpc/timestamps.ts";
 import { CHECK_TIMEOUT_MS, DEFAULT_DEADLINE_MS, MAX_COPY_ENTRIES } from "../limits.ts";
 import type { BlacklistClient, CallOptions, PruneOptions } from "./blacklist-client.ts";
+import { guardedMetadata } from "./call-metadata.ts";
 import { CallsUnderWay } from "./calls-under-way.ts";
 import { LASTING, openChannel } from "./channel.ts";
 import { CheckBatcher } from "./check-batcher.ts";
@@ -23,6 +24,7 @@ import { RememberedPositives } from "./remembered-positives.ts";
 import type { ReplicaFactory } from "./replica/replica.ts";
 import { repeating } from "./retry.ts";
 import { revocationRequest } from "./revocations.ts";
+import type { CallOptions as UnaryCallOptions } from "./unary-call.ts";
 import { UnavailablePolicy } from "./unavailable-policy.ts";
 
 export interface OpenClientSetup {
@@ -40,6 +42,7 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
   const { address, credentials = clientCredentials(), onUnavailable = "throw" } = options;
   const log = guardedLog(options.log ?? consoleLog);
   const metrics = guardedMetrics(options.metrics ?? {});
+  const give = guardedMetadata(options.metadata);
   const channel = openChannel({ address, credentials, options: LASTING });
   const calls = clientOver(channel);
   const cell = new StateCell(() => log.warn("a listener for the state has thrown", {}));
@@ -66,6 +69,7 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
     clock,
     random,
     metrics,
+    metadata: give,
     onCall(error, timeoutMs) {
       if (replica !== undefined) return;
       if (error === undefined) setState("ready");
@@ -85,11 +89,21 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
   }
 
   /** For what is safe to repeat. */
-  async function patiently<T>(given: CallOptions, call: (limits: CallOptions) => Promise<T>): Promise<T> {
+  async function patiently<T>(
+    given: CallOptions,
+    call: (limits: UnaryCallOptions) => Promise<T>,
+  ): Promise<T> {
     const timeoutMs = timeoutOf(given);
+    const metadata = give?.();
     const onRepeat = ({ code }: ClientError, waitMs: number) => metrics.repeated?.({ code, waitMs });
     return underWay.run(given.signal, (signal) =>
-      repeating((left) => call({ timeoutMs: left, signal }), { clock, random, timeoutMs, signal, onRepeat }),
+      repeating((left) => call({ timeoutMs: left, signal, metadata }), {
+        clock,
+        random,
+        timeoutMs,
+        signal,
+        onRepeat,
+      }),
     );
   }
 
@@ -110,8 +124,9 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
     async prune(pruneOptions = {}) {
       const request = pruneRequest(pruneOptions);
       const timeoutMs = timeoutOf(pruneOptions);
+      const metadata = give?.();
       const { prunedCount, hasMore } = await underWay.run(pruneOptions.signal, (signal) =>
-        calls.prune(request, { timeoutMs, signal }),
+        calls.prune(request, { timeoutMs, signal, metadata }),
       );
       return { prunedCount, hasMore };
     },

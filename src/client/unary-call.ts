@@ -9,6 +9,7 @@ import { type Client, Metadata } from "@grpc/grpc-js";
 import { methodDefinition } from "../grpc/service-definition.ts";
 import { DEFAULT_DEADLINE_MS } from "../limits.ts";
 import type { Authorization } from "./authorization.ts";
+import { type CallMetadata, join } from "./call-metadata.ts";
 import { ClientError } from "./client-error.ts";
 import { clientError } from "./error-details.ts";
 import { illFormedStrings } from "./well-formed.ts";
@@ -18,6 +19,8 @@ export interface CallOptions {
   readonly timeoutMs?: number | undefined;
   /** Gives the call up when aborted: it fails with CANCELLED. */
   readonly signal?: AbortSignal | undefined;
+  /** What joins the call's metadata. */
+  readonly metadata?: CallMetadata | undefined;
 }
 
 export type UnaryCall<I extends DescMessage, O extends DescMessage> = (
@@ -41,17 +44,20 @@ export function unaryCall<I extends DescMessage, O extends DescMessage>({
   check,
 }: UnaryCallSetup<I, O>): UnaryCall<I, O> {
   const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
-  return async (init, { timeoutMs = DEFAULT_DEADLINE_MS, signal } = {}) => {
+  return async (init, { timeoutMs = DEFAULT_DEADLINE_MS, signal, metadata: given } = {}) => {
     const request = create(method.input, init);
     const violations = illFormedStrings(method.input, request);
     if (violations.length > 0)
       throw invalid("the request holds text that is not well-formed", { violations });
     const bytes = encode(() => requestSerialize(request));
     const deadline = Date.now() + timeoutMs;
+    const metadata =
+      authorization === undefined ? new Metadata() : await authorization({ timeoutMs, signal });
+    if (given !== undefined) join(metadata, given);
     const answer = await send(grpc, bytes, {
       path,
       decode: responseDeserialize as (bytes: Buffer) => MessageShape<O>,
-      metadata: authorization === undefined ? new Metadata() : await authorization({ timeoutMs, signal }),
+      metadata,
       signal,
       deadline,
     });

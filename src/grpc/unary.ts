@@ -11,6 +11,9 @@ import { DEFAULT_DEADLINE_MS, SMALL_ANSWER_BYTES } from "../limits.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { NOBODY, type Principal, type Role } from "../principal.ts";
+import type { CallSpans } from "../tracing/call-spans.ts";
+import { endCall, type MethodSpans } from "../tracing/method-spans.ts";
+import type { Tracing } from "../tracing/tracing.ts";
 import type { Describe } from "./audit.ts";
 import { logCall } from "./call-log.ts";
 import { type Calls, refused } from "./calls.ts";
@@ -39,6 +42,8 @@ export interface CallEnvironment {
   readonly clock: Clock;
   readonly calls: Calls;
   readonly metrics: Metrics;
+  /** Absent: nobody takes spans. */
+  readonly tracing: Tracing | undefined;
 }
 
 interface UnaryOptions<I, O> extends CallEnvironment {
@@ -54,6 +59,8 @@ interface Setup<I, O> extends UnaryOptions<I, O> {
   readonly method: DescMethodUnary;
   /** Where the method's calls are counted. */
   readonly count: MethodCalls;
+  /** What makes spans of them; absent where nobody takes any. */
+  readonly spans: MethodSpans | undefined;
 }
 
 /**
@@ -65,7 +72,10 @@ export function unary<I extends object, O extends object>(
   handler: Handler<I, O>,
   options: UnaryOptions<I, O>,
 ): handleUnaryCall<I, O> {
-  const setup = { ...options, method, count: options.metrics.calls.of(methodDefinition(method)) };
+  const { metrics, tracing } = options;
+  const definition = methodDefinition(method);
+  const count = metrics.calls.of(definition);
+  const setup = { ...options, method, count, spans: tracing?.method(definition) };
   return (call, callback) => {
     new UnaryCall(call, callback, setup).run(handler);
   };
@@ -83,6 +93,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   principal: Principal = NOBODY;
   /** True once the call has its answer, whoever gave it. */
   gone = false;
+  readonly trace: CallSpans | undefined;
 
   constructor(call: ServerUnaryCall<I, O>, callback: sendUnaryData<O>, options: Setup<I, O>) {
     this.#call = call;
@@ -90,6 +101,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     this.#options = options;
     this.#began = options.clock.monotonic();
     options.count.begin();
+    this.trace = options.spans?.begin(call.metadata);
   }
 
   run(handler: Handler<I, O>): void {
@@ -213,6 +225,9 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     const { clock, count } = this.#options;
     const milliseconds = clock.monotonic() - this.#began;
     count.end(code, milliseconds / 1000);
+    if (this.trace !== undefined) {
+      endCall(this.trace, { code: status[code], reason: failure?.reason, peer: this.#call.getPeer() });
+    }
     this.#log(code, milliseconds, failure);
     this.#audit(code, failure);
     return true;

@@ -10,6 +10,8 @@ import { invalidRequest, ServiceError } from "../errors.ts";
 import { DEFAULT_DEADLINE_MS, MAX_WATCH_STALL_MS, WATCH_END_MS, WATCH_HEARTBEAT_MS } from "../limits.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";
 import { NOBODY, type Principal } from "../principal.ts";
+import type { CallSpans } from "../tracing/call-spans.ts";
+import { endCall, type MethodSpans } from "../tracing/method-spans.ts";
 import { logCall } from "./call-log.ts";
 import { refused } from "./calls.ts";
 import { MALFORMED } from "./service-definition.ts";
@@ -22,6 +24,8 @@ interface Options extends CallEnvironment {
   readonly messages: WatchMessages;
   /** Where streams are counted. */
   readonly count: MethodCalls;
+  /** What makes spans of them; absent where nobody takes any. */
+  readonly spans: MethodSpans | undefined;
   /** Ends the connection of a peer. */
   readonly cut: (peer: string) => void;
   /** Called when nothing of it is left. */
@@ -46,6 +50,7 @@ export class WatchCall implements KnownCaller, Credentials {
   #cancelTick = () => {};
   principal: Principal = NOBODY;
   gone = false;
+  readonly trace: CallSpans | undefined;
 
   constructor(call: ServerDuplexStream<WatchRequest, Buffer>, options: Options) {
     this.#call = call;
@@ -55,6 +60,7 @@ export class WatchCall implements KnownCaller, Credentials {
     // Said of every stream at its very end, however it came.
     call.once("cancelled", () => this.#closed());
     options.count.begin();
+    this.trace = options.spans?.begin(call.metadata);
   }
 
   run(): void {
@@ -200,6 +206,9 @@ export class WatchCall implements KnownCaller, Credentials {
     this.#cancelTick = clock.schedule(WATCH_END_MS, () => cut(this.#peer));
     const milliseconds = clock.monotonic() - this.#began;
     count.end(code, milliseconds / 1000);
+    if (this.trace !== undefined) {
+      endCall(this.trace, { code: status[code], reason: failure?.reason, peer: this.#peer });
+    }
     const ended = {
       method: "Watch",
       code,

@@ -4,6 +4,7 @@ import type { Feed } from "../blacklist/feed.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_WATCHES } from "../limits.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";
+import type { MethodSpans } from "../tracing/method-spans.ts";
 import { methodDefinition } from "./service-definition.ts";
 import type { CallEnvironment } from "./unary.ts";
 import { WatchCall } from "./watch-call.ts";
@@ -22,6 +23,7 @@ export class Watches {
   readonly #options: Options;
   readonly #messages: WatchMessages;
   readonly #count: MethodCalls;
+  readonly #spans: MethodSpans | undefined;
   /** Until the last byte of each has gone: only then is its memory free. */
   readonly #open = new Set<WatchCall>();
 
@@ -30,7 +32,9 @@ export class Watches {
     this.#feed = feed;
     this.#options = options;
     this.#messages = new WatchMessages(() => (feed ?? options.clock).now());
-    this.#count = options.metrics.calls.of(methodDefinition(TokenBlacklist.method.watch));
+    const definition = methodDefinition(TokenBlacklist.method.watch);
+    this.#count = options.metrics.calls.of(definition);
+    this.#spans = options.tracing?.method(definition);
   }
 
   /** What grpc-js calls for each stream. */
@@ -40,6 +44,7 @@ export class Watches {
       feed: this.#feed,
       messages: this.#messages,
       count: this.#count,
+      spans: this.#spans,
       onClosed: () => this.#open.delete(watch),
     });
     const isFull = this.#open.size >= (this.#options.most ?? MAX_WATCHES);

@@ -45,25 +45,25 @@ export class DomainMetrics implements Observer {
     });
   }
 
-  committed({ requests, results, milliseconds }: Parameters<Observer["committed"]>[0]): void {
+  committed({ sharing, results, milliseconds }: Parameters<Observer["committed"]>[0]): void {
     this.#commits[results === undefined ? "failed" : "succeeded"]++;
     this.#commitTimes.add(milliseconds / 1000);
     if (results === undefined) return;
-    this.#commitRequests.add(requests);
+    this.#commitRequests.add(sharing.length);
     this.#commitEntries.add(results.length);
     for (const { outcome } of results) this.#written[outcome]++;
   }
 
-  followed({ waiting, milliseconds, end }: Parameters<Observer["followed"]>[0]): void {
+  followed({ sharing, milliseconds, end }: Parameters<Observer["followed"]>[0]): void {
     this.#reads[end]++;
     this.#readTimes.changes.add(milliseconds / 1000);
-    this.#readCalls.changes.add(waiting);
+    this.#readCalls.changes.add(sharing.length);
   }
 
-  asked({ calls, milliseconds, succeeded }: Parameters<Observer["asked"]>[0]): void {
+  asked({ sharing, milliseconds, succeeded }: Parameters<Observer["asked"]>[0]): void {
     this.#lookUps[succeeded ? "succeeded" : "failed"]++;
     this.#readTimes.jtis.add(milliseconds / 1000);
-    this.#readCalls.jtis.add(calls);
+    this.#readCalls.jtis.add(sharing.length);
   }
 
   fellBack(because: Fallback): void {

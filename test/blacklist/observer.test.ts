@@ -23,6 +23,12 @@ const FRESH = { kind: "linearizable" } as const;
 const AWAY = storeUnavailable("away");
 const named = (...jtis: string[]) => jtis.map((jti) => newEntry(jti));
 
+/** What was told, with the number of those who shared in it. */
+function counted(what: unknown): unknown {
+  const { sharing, ...rest } = Object(what) as { sharing?: readonly unknown[] };
+  return sharing === undefined ? what : { ...rest, sharing: sharing.length };
+}
+
 describe("whoever counts what the domain does", () => {
   let clock: FakeClock;
   let store: HeldStore;
@@ -44,7 +50,7 @@ describe("whoever counts what the domain does", () => {
     const observer = Object.fromEntries(
       ["committed", "followed", "asked", "fellBack", "pruned", "pruneEnded", "startedOver"].map((name) => [
         name,
-        (what: unknown) => told.push([name as keyof Observer, what]),
+        (what: unknown) => told.push([name as keyof Observer, counted(what)]),
       ]),
     ) as unknown as Observer;
     const clocks = new BothClocks(clock);
@@ -92,8 +98,8 @@ describe("whoever counts what the domain does", () => {
       return [name, { ...rest, outcomes: results?.map(({ outcome }) => outcome) }];
     });
     expect(shown).to.deep.equal([
-      ["committed", { requests: 1, milliseconds: 20, outcomes: ["created"] }],
-      ["committed", { requests: 2, milliseconds: 30, outcomes: ["unchanged", "created", "created"] }],
+      ["committed", { sharing: 1, milliseconds: 20, outcomes: ["created"] }],
+      ["committed", { sharing: 2, milliseconds: 30, outcomes: ["unchanged", "created", "created"] }],
     ]);
   });
 
@@ -101,7 +107,7 @@ describe("whoever counts what the domain does", () => {
     const failed = rejection(writer.write(named("a"), HERE));
     await store.writes[0]?.fail(AWAY);
     await failed;
-    expect(told).to.deep.equal([["committed", { requests: 1, results: undefined, milliseconds: 0 }]]);
+    expect(told).to.deep.equal([["committed", { sharing: 1, results: undefined, milliseconds: 0 }]]);
   });
 
   it("hears of each read of the changes: who shared it, how long it took, what it came to", async () => {
@@ -134,9 +140,9 @@ describe("whoever counts what the domain does", () => {
     const lost = rejection(check("a"));
     await (await read(5)).release();
     await lost;
-    const alone = { waiting: 1, milliseconds: 0 };
+    const alone = { sharing: 1, milliseconds: 0 };
     expect(told).to.deep.equal([
-      ["followed", { end: "proven", waiting: 2, milliseconds: 3 }],
+      ["followed", { end: "proven", sharing: 2, milliseconds: 3 }],
       ["followed", { ...alone, end: "read-only" }],
       ["followed", { ...alone, end: "failed" }],
       ["followed", { ...alone, end: "more" }],
@@ -160,9 +166,9 @@ describe("whoever counts what the domain does", () => {
     await asked;
     expect(told).to.deep.equal([
       ["fellBack", "no-index"],
-      ["asked", { calls: 1, succeeded: true, milliseconds: 0 }],
+      ["asked", { sharing: 1, succeeded: true, milliseconds: 0 }],
       ["fellBack", "unknown-revision"],
-      ["asked", { calls: 1, succeeded: false, milliseconds: 7 }],
+      ["asked", { sharing: 1, succeeded: false, milliseconds: 7 }],
     ]);
   });
 

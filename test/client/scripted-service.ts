@@ -26,6 +26,7 @@ interface Arrived {
   readonly request: object;
   /** The values of its `authorization` metadata. */
   readonly authorization: readonly unknown[];
+  readonly metadata: Metadata;
 }
 
 export interface ScriptedService {
@@ -64,7 +65,7 @@ export async function startScripted(script: Script): Promise<ScriptedService> {
       respond: (error: Partial<GrpcError> | null, value?: unknown) => void,
     ) => {
       const authorization = call.metadata.get("authorization");
-      calls.push({ method, request: call.request, authorization });
+      calls.push({ method, request: call.request, authorization, metadata: call.metadata });
       const cancelled = () => new Promise<void>((resolve) => call.on("cancelled", resolve));
       try {
         const value = await answer?.(call.request, { cancelled });

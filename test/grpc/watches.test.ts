@@ -38,6 +38,7 @@ describe("the streams of Watch", () => {
       clock: stage.clock,
       calls: new Calls(),
       metrics: new Metrics({ version: "1.2.3", node: "20", schema: 4 }),
+      tracing: undefined,
       cut: (peer) => cut.push(peer),
       most: MOST,
     });

@@ -7,6 +7,7 @@ import { BlacklistRequestSchema } from "../../gen/tokenblacklist/v1/token_blackl
 import { createAuthority } from "../support/certificates.ts";
 import { createSigningKey, KeyServer, signToken } from "../support/issuer.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { recordSpans } from "../support/recorded-spans.ts";
 import { startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
 import { until } from "../support/until.ts";
@@ -18,7 +19,7 @@ const now = () => Math.floor(Date.now() / 1000);
 const HIDDEN = { note: CANARY, [CANARY]: CANARY };
 
 describe("what is secret", () => {
-  it("stands in no line, error or metric: credentials, raw tokens, URLs of keys, what is read there", async function () {
+  it("stands in no line, error, metric or span: credentials, raw tokens, URLs of keys, what is read there", async function () {
     this.timeout(60_000);
     const folder = await freshFolder();
     const key = await createSigningKey(CANARY);
@@ -26,6 +27,7 @@ describe("what is secret", () => {
     // What an identity provider says in its trouble is nobody's business either.
     const keySet = keys.body;
     keys.body = CANARY;
+    const spans = recordSpans();
     const authority = await createAuthority();
     const { certificate, key: privateKey } = await authority.issue([{ type: "dns", value: "localhost" }]);
     await writeFile(join(folder, `${CANARY}.pem`), certificate);
@@ -102,9 +104,19 @@ describe("what is secret", () => {
       for (const part of good.split(".")) expect(running.logText()).not.to.include(part.slice(0, 20));
       const metrics = await (await fetch(`${running.adminUrl}/metrics`)).text();
       expect(metrics).not.to.include(CANARY);
+      const traced = spans.take();
+      expect(new Set(traced.map(({ attributes }) => attributes["rpc.status_code"]))).to.include.keys(
+        "OK",
+        "UNAUTHENTICATED",
+        "INVALID_ARGUMENT",
+      );
+      // Who calls is nobody's business there either.
+      for (const secret of [CANARY, "somebody", "told"])
+        expect(JSON.stringify(traced)).not.to.include(secret);
     } finally {
       channel.close();
       await running.stop();
+      await spans.stop();
       await keys.stop();
     }
   });

@@ -1,0 +1,130 @@
+import { type Attributes, type SpanContext, SpanStatusCode } from "@opentelemetry/api";
+import type { Fallback, Observer, Sharing } from "../blacklist/observer.ts";
+import type { EpochMs } from "../entry.ts";
+import { MAX_SPAN_LINKS } from "../limits.ts";
+import { CallSpans, type Parts } from "./call-spans.ts";
+import { harmless } from "./harmless.ts";
+
+/** A read or a commit that has just ended. */
+interface Shared {
+  readonly name: string;
+  readonly sharing: readonly Sharing[];
+  readonly milliseconds: number;
+  readonly attributes: Attributes;
+  /** What failed, in a word, where something did. */
+  readonly error?: string | undefined;
+  /** Whether those who share it have what they waited for. */
+  readonly isLast: boolean;
+}
+
+/** How a read of the changes failed, if it did. A full page is followed by the next read. */
+const FAILED_ENDS: ReadonlySet<string> = new Set(["read-only", "lost", "failed"]);
+
+/**
+ * Makes a span of each read and commit that a recorded call has shared in. It stands below the wait of the first of those calls, so that it
+ * is recorded whenever one of them is, and is linked with the others both ways. Made when it is over: before, nobody knows who shares it.
+ */
+export class SharedSpans implements Observer {
+  readonly #next: Observer;
+  readonly #parts: Parts;
+
+  constructor(next: Observer, parts: Parts) {
+    this.#next = next;
+    this.#parts = parts;
+  }
+
+  committed(commit: Parameters<Observer["committed"]>[0]): void {
+    this.#next.committed(commit);
+    const { results } = commit;
+    this.#trace({
+      ...commit,
+      name: "commit",
+      attributes: results === undefined ? {} : { "tokenblacklist.entries": results.length },
+      error: results === undefined ? "failed" : undefined,
+      // One that failed may be repeated, request by request.
+      isLast: results !== undefined,
+    });
+  }
+
+  followed(read: Parameters<Observer["followed"]>[0]): void {
+    this.#next.followed(read);
+    const { end } = read;
+    this.#trace({
+      ...read,
+      name: "read changes",
+      attributes: { "tokenblacklist.read.end": end },
+      error: FAILED_ENDS.has(end) ? end : undefined,
+      isLast: end !== "more",
+    });
+  }
+
+  asked(read: Parameters<Observer["asked"]>[0]): void {
+    this.#next.asked(read);
+    const error = read.succeeded ? undefined : "failed";
+    this.#trace({ ...read, name: "look up jtis", attributes: {}, error, isLast: true });
+  }
+
+  fellBack(because: Fallback): void {
+    this.#next.fellBack(because);
+  }
+
+  pruned(count: number): void {
+    this.#next.pruned(count);
+  }
+
+  pruneEnded(run: { at: EpochMs; succeeded: boolean }): void {
+    this.#next.pruneEnded(run);
+  }
+
+  startedOver(): void {
+    this.#next.startedOver();
+  }
+
+  #trace(shared: Shared): void {
+    const waiting = waitingOf(shared.sharing);
+    const [first, ...others] = waiting;
+    if (first === undefined) return;
+    harmless(() => {
+      const span = this.#span(shared, { first, others });
+      for (const { call } of others) call.link(span);
+    });
+    if (shared.isLast) for (const { call } of waiting) call.endWait();
+  }
+
+  #span(
+    { name, sharing, milliseconds, attributes, error }: Shared,
+    { first, others }: { first: WaitingCall; others: readonly WaitingCall[] },
+  ): SpanContext {
+    const { tracer, clock } = this.#parts;
+    const endTime = first.wait.wall + (clock.monotonic() - first.wait.monotonic);
+    const span = tracer.startSpan(
+      name,
+      {
+        startTime: endTime - milliseconds,
+        attributes: { "tokenblacklist.sharing": sharing.length, ...attributes },
+        links: others.slice(0, MAX_SPAN_LINKS).map(({ wait }) => ({ context: wait.span.spanContext() })),
+      },
+      first.wait.context,
+    );
+    if (error !== undefined) span.setAttribute("error.type", error).setStatus({ code: SpanStatusCode.ERROR });
+    span.end(endTime);
+    return span.spanContext();
+  }
+}
+
+/** A recorded call, and what it waits for. */
+interface WaitingCall {
+  readonly call: CallSpans;
+  readonly wait: NonNullable<CallSpans["waiting"]>;
+}
+
+/** Those of them that are recorded, and still wait. Mostly few: the others must cost nothing. */
+function waitingOf(sharing: readonly Sharing[]): WaitingCall[] {
+  const found: WaitingCall[] = [];
+  for (const { caller } of sharing) {
+    const call = caller?.trace;
+    const wait = call instanceof CallSpans ? call.waiting : undefined;
+    if (wait !== undefined) found.push({ call: call as CallSpans, wait });
+  }
+  return found;
+}

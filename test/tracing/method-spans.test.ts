@@ -1,0 +1,101 @@
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { expect } from "chai";
+import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { systemClock } from "../../src/clock.ts";
+import { Calls } from "../../src/grpc/calls.ts";
+import { serviceDefinition } from "../../src/grpc/service-definition.ts";
+import { type CallEnvironment, unary } from "../../src/grpc/unary.ts";
+import { Metrics } from "../../src/metrics/metrics.ts";
+import { ANYBODY } from "../../src/principal.ts";
+import { openTracing } from "../../src/tracing/tracing.ts";
+import { memoryLog } from "../support/memory-log.ts";
+import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { type RecordedSpans, recordSpans } from "../support/recorded-spans.ts";
+
+describe("the spans of calls", () => {
+  let recorded: RecordedSpans;
+  let server: Server;
+  let channel: RawChannel;
+  let calls: Calls;
+  let answer: () => Promise<never>;
+
+  beforeEach(async () => {
+    recorded = recordSpans();
+    calls = new Calls();
+    const environment: CallEnvironment = {
+      log: memoryLog().log,
+      auditLog: undefined,
+      authenticate: () => ANYBODY,
+      clock: systemClock,
+      calls,
+      metrics: new Metrics({ version: "1", node: "v1", schema: 1 }),
+      tracing: openTracing({ clock: systemClock, version: "1" }),
+    };
+    server = new Server();
+    const { isBlacklisted } = TokenBlacklist.method;
+    const definition = serviceDefinition(TokenBlacklist);
+    server.addService(definition, {
+      isBlacklisted: unary(isBlacklisted, () => answer(), { ...environment, role: "check", quiet: true }),
+    });
+    const port = await new Promise<number>((resolve, reject) => {
+      const credentials = ServerCredentials.createInsecure();
+      server.bindAsync("127.0.0.1:0", credentials, (error, bound) =>
+        error ? reject(error) : resolve(bound),
+      );
+    });
+    channel = new RawChannel(`127.0.0.1:${port}`);
+  });
+  afterEach(async () => {
+    channel.close();
+    server.forceShutdown();
+    await recorded.stop();
+  });
+
+  const ended = () =>
+    recorded.take().map(({ status, parent, attributes }) => ({
+      status,
+      parent,
+      code: attributes["rpc.status_code"],
+      reason: attributes["tokenblacklist.reason"],
+    }));
+
+  it("are there also of a call that is refused before anything is done for it", async () => {
+    void calls.drain();
+    await channel.call(methodPath("IsBlacklisted"), new Uint8Array());
+    expect(ended()).to.deep.equal([
+      { status: "ERROR", parent: undefined, code: "UNAVAILABLE", reason: "DRAINING" },
+    ]);
+  });
+
+  it("say of an error that nobody has foreseen what its caller is told", async () => {
+    answer = async () => {
+      throw new Error("c4n4ry");
+    };
+    await channel.call(methodPath("IsBlacklisted"), new Uint8Array());
+    expect(ended()).to.deep.equal([
+      { status: "ERROR", parent: undefined, code: "INTERNAL", reason: "INTERNAL" },
+    ]);
+  });
+
+  it("end with the caller's patience, once", async () => {
+    let fail = () => {};
+    answer = () =>
+      new Promise<never>((_, reject) => {
+        fail = () => reject(new Error("too late"));
+      });
+    const call = channel.begin(methodPath("IsBlacklisted"), new Uint8Array());
+    while (calls.active === 0) await new Promise(setImmediate);
+    call.cancel();
+    await call.answer;
+    let spans = ended();
+    while (spans.length === 0) {
+      await new Promise(setImmediate);
+      spans = ended();
+    }
+    fail();
+    while (calls.active > 0) await new Promise(setImmediate);
+    expect([...spans, ...ended()]).to.deep.equal([
+      { status: "UNSET", parent: undefined, code: "CANCELLED", reason: undefined },
+    ]);
+  });
+});

@@ -1,0 +1,205 @@
+import { Metadata } from "@grpc/grpc-js";
+import { ParentBasedSampler, TraceIdRatioBasedSampler } from "@opentelemetry/sdk-trace-node";
+import { expect } from "chai";
+import { type Observer, UNOBSERVED } from "../../src/blacklist/observer.ts";
+import { MAX_SPAN_LINKS } from "../../src/limits.ts";
+import type { CallSpans } from "../../src/tracing/call-spans.ts";
+import { endCall } from "../../src/tracing/method-spans.ts";
+import { openTracing, type Tracing } from "../../src/tracing/tracing.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { type RecordedSpans, recordSpans } from "../support/recorded-spans.ts";
+
+const METHOD = { path: "/tokenblacklist.v1.TokenBlacklist/IsBlacklisted" };
+const CALL = METHOD.path.slice(1);
+const SAMPLED = "01";
+const UNSAMPLED = "00";
+
+describe("the spans of what calls share", () => {
+  let clock: FakeClock;
+  let recorded: RecordedSpans;
+  let tracing: Tracing;
+  let observer: Observer;
+  let calls: number;
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    // Of what comes without a trace, nothing is recorded.
+    recorded = recordSpans({ sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(0) }) });
+    tracing = openTracing({ clock, version: "1" }) as Tracing;
+    observer = tracing.observing(UNOBSERVED);
+    calls = 0;
+  });
+  afterEach(() => recorded.stop());
+
+  function call(flags = SAMPLED): CallSpans | undefined {
+    const metadata = new Metadata();
+    const id = (++calls).toString(16).padStart(16, "0");
+    metadata.set("traceparent", `00-${id.padStart(32, "a")}-${id}-${flags}`);
+    return tracing.method(METHOD).begin(metadata);
+  }
+
+  interface TestSharing {
+    readonly caller?: { gone: boolean; trace: CallSpans | undefined };
+  }
+
+  function waiting(flags?: string): TestSharing {
+    const trace = call(flags);
+    trace?.waits("freshness");
+    return { caller: { gone: false, trace } };
+  }
+
+  function end({ caller }: TestSharing): void {
+    if (caller?.trace) endCall(caller.trace, { code: "OK", reason: undefined, peer: "" });
+  }
+
+  /** Parents and links by name: of each span the number of its trace, what it stands below, and what it is linked with. */
+  function tree() {
+    const spans = recorded.take();
+    const nameOf = (id: string | undefined) => {
+      const found = spans.find((span) => span.id === id);
+      return found === undefined ? "outside" : `${found.name} ${Number.parseInt(found.trace.slice(-16), 16)}`;
+    };
+    return spans.map(({ id, parent, links }) => [nameOf(id), nameOf(parent), ...links.map(nameOf)]);
+  }
+
+  it("stand below the wait of the first who shares, and are linked with those of the others, both ways", () => {
+    const sharing = [waiting(), {}, waiting(), waiting()];
+    clock.advance(3);
+    observer.followed({ sharing, milliseconds: 2, end: "proven" });
+    sharing.forEach(end);
+    expect(tree()).to.deep.equal([
+      ["read changes 1", "wait for freshness 1", "wait for freshness 2", "wait for freshness 3"],
+      ["wait for freshness 1", `${CALL} 1`],
+      ["wait for freshness 2", `${CALL} 2`, "read changes 1"],
+      ["wait for freshness 3", `${CALL} 3`, "read changes 1"],
+      [`${CALL} 1`, "outside"],
+      [`${CALL} 2`, "outside"],
+      [`${CALL} 3`, "outside"],
+    ]);
+  });
+
+  it("say how many shared, and lie where they were: within the wait, as long as it took", () => {
+    const first = waiting();
+    clock.advance(3);
+    // It proves nothing that the wall clock is set meanwhile.
+    const began = clock.now() - 3;
+    observer.followed({ sharing: [first, {}], milliseconds: 2, end: "proven" });
+    const [read] = recorded.take();
+    expect([read?.attributes, read?.status, read?.start, read?.end]).to.deep.equal([
+      { "tokenblacklist.sharing": 2, "tokenblacklist.read.end": "proven" },
+      "UNSET",
+      began + 1,
+      began + 3,
+    ]);
+    end(first);
+  });
+
+  it("are one for each read, while pages are full, and the wait goes on until the last", () => {
+    const first = waiting();
+    observer.followed({ sharing: [first], milliseconds: 1, end: "more" });
+    observer.followed({ sharing: [first], milliseconds: 1, end: "proven" });
+    end(first);
+    expect(tree().map(([name]) => name)).to.deep.equal([
+      "read changes 1",
+      "read changes 1",
+      "wait for freshness 1",
+      `${CALL} 1`,
+    ]);
+  });
+
+  it("name so many calls and no more, however many share", () => {
+    const sharing = Array.from({ length: MAX_SPAN_LINKS * 2 }, () => waiting());
+    observer.followed({ sharing, milliseconds: 1, end: "proven" });
+    const spans = recorded.take();
+    const read = spans.find(({ name }) => name === "read changes");
+    expect([read?.links.length, read?.attributes["tokenblacklist.sharing"]]).to.deep.equal([
+      MAX_SPAN_LINKS,
+      MAX_SPAN_LINKS * 2,
+    ]);
+    // Each of them says all the same in which it shared.
+    const waits = spans.filter(({ name }) => name === "wait for freshness");
+    expect(
+      waits.filter(({ links, parent }) => links[0] === read?.id || parent === undefined).length,
+    ).to.equal(MAX_SPAN_LINKS * 2 - 1);
+    sharing.forEach(end);
+  });
+
+  it("are recorded where one of those who share is, and nowhere else", () => {
+    const [unsampled, sampled] = [waiting(UNSAMPLED), waiting()];
+    observer.committed({ sharing: [unsampled], milliseconds: 1, results: [] });
+    observer.asked({ sharing: [{}], milliseconds: 1, succeeded: true });
+    expect(recorded.take()).to.deep.equal([]);
+    observer.asked({ sharing: [waiting(UNSAMPLED), sampled], milliseconds: 1, succeeded: true });
+    end(sampled);
+    expect(tree()).to.deep.equal([
+      ["look up jtis 2", "wait for freshness 2"],
+      ["wait for freshness 2", `${CALL} 2`],
+      [`${CALL} 2`, "outside"],
+    ]);
+  });
+
+  it("say when they failed; who shared a failed commit waits on, since it may be repeated", () => {
+    const [first, second] = [waiting(), waiting()];
+    observer.committed({ sharing: [first, second], milliseconds: 1, results: undefined });
+    observer.committed({ sharing: [second], milliseconds: 1, results: [] });
+    const shown = recorded
+      .take()
+      .map(({ name, status, attributes }) => [name, status, attributes["error.type"]]);
+    expect(shown).to.deep.equal([
+      ["commit", "ERROR", "failed"],
+      ["commit", "UNSET", undefined],
+      ["wait for freshness", "UNSET", undefined],
+    ]);
+    for (const endOf of ["failed", "lost", "read-only"] as const) {
+      observer.followed({ sharing: [first], milliseconds: 1, end: endOf });
+      first.caller?.trace?.waits("freshness");
+    }
+    const failed = recorded.take().filter(({ name }) => name === "read changes");
+    expect(failed.map(({ status, attributes }) => [status, attributes["error.type"]])).to.deep.equal([
+      ["ERROR", "failed"],
+      ["ERROR", "lost"],
+      ["ERROR", "read-only"],
+    ]);
+    for (const one of [first, second]) end(one);
+  });
+
+  it("hide nothing from whoever counts", () => {
+    const told: string[] = [];
+    const counting = Object.fromEntries(
+      Object.keys(UNOBSERVED).map((name) => [
+        name,
+        (what: unknown) => told.push(`${name} ${Object(what) === what}`),
+      ]),
+    ) as unknown as Observer;
+    const both = tracing.observing(counting);
+    both.committed({ sharing: [], milliseconds: 1, results: [] });
+    both.followed({ sharing: [], milliseconds: 1, end: "proven" });
+    both.asked({ sharing: [], milliseconds: 1, succeeded: true });
+    both.fellBack("no-index");
+    both.pruned(1);
+    both.pruneEnded({ at: clock.now(), succeeded: true });
+    both.startedOver();
+    expect(told).to.deep.equal([
+      "committed true",
+      "followed true",
+      "asked true",
+      "fellBack false",
+      "pruned false",
+      "pruneEnded true",
+      "startedOver false",
+    ]);
+  });
+});
+
+describe("tracing", () => {
+  it("is there only where somebody takes spans", async () => {
+    const clock = new FakeClock();
+    expect(openTracing({ clock, version: "1" })).to.equal(undefined);
+    const recorded = recordSpans();
+    expect(openTracing({ clock, version: "1" })).not.to.equal(undefined);
+    // Asking leaves no span behind.
+    expect(recorded.take()).to.deep.equal([]);
+    await recorded.stop();
+    expect(openTracing({ clock, version: "1" })).to.equal(undefined);
+  });
+});
