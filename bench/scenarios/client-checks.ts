@@ -20,8 +20,14 @@ interface Slice extends CheckSlice {
   readonly servingMicros: number;
 }
 
-/** V8 has to compile what runs in a new process. */
 const WARM_UP_ROUNDS = 2;
+/** What each new process does before: V8 compiles what runs often, and one caller's calls are some ten thousand then. */
+const WARM_UP: readonly CheckLoad[] = [
+  { callers: 1, seconds: 3 },
+  { callers: 1, seconds: 3 },
+  { callers: 128, seconds: 1 },
+  { callers: 128, seconds: 1 },
+];
 const CALLERS = [1, 16, 128, 512];
 const PEER = "ioredis, auto-pipelined";
 const WAYS: readonly (readonly [name: string, way: Way, onlyMisses: boolean])[] = [
@@ -52,7 +58,12 @@ export function clientCheckScenario(): Scenario {
         if (gateways.has(way)) continue;
         const given: ChecksInput = { way, port: (isOurs(way) ? stage.service : stage.redis.fast).port };
         const start = { program: "checks.ts", name: `gateway-${way}`, given, profileFolder };
-        gateways.set(way, await startGateway(stage.ground, start));
+        const gateway = await startGateway(stage.ground, start);
+        gateways.set(way, gateway);
+        for (const load of WARM_UP) {
+          await gateway.ask("prepare", { onlyMisses: false });
+          await gateway.ask("run", load);
+        }
       }
       const slices = await alternate(CONTESTANTS, { rounds, warmUp: WARM_UP_ROUNDS }, (contestant) =>
         slice(gateways.get(contestant.way) as Gateway, {
