@@ -2,6 +2,7 @@ import { describeMachine } from "./machine.ts";
 import { type Options, readOptions, USAGE } from "./options.ts";
 import { formatReport, type Report } from "./report.ts";
 import type { ScenarioResult } from "./result.ts";
+import { capacityAlone, capacityOnStage } from "./scenarios/capacity.ts";
 import { checkScenarios } from "./scenarios/checks.ts";
 import { clientCheckScenario } from "./scenarios/client-checks.ts";
 import { clientCopyScenario } from "./scenarios/client-copy.ts";
@@ -31,7 +32,12 @@ async function unwind(): Promise<void> {
 
 /** These run before the stage is set: nothing else may use the machine then. */
 function scenariosAlone({ large }: Options): Scenario<Ground>[] {
-  return [...lookUpScenarios(), growthScenario(), ...(large ? [largeColdStartScenario()] : [])];
+  return [
+    ...lookUpScenarios(),
+    growthScenario(),
+    ...capacityAlone({ large }),
+    ...(large ? [largeColdStartScenario()] : []),
+  ];
 }
 
 /** Those that find the service idle come first, those that grow the table last. */
@@ -48,6 +54,7 @@ function scenariosOnStage(): Scenario[] {
     coldStartScenario(),
     propagationScenario(),
     ...pruneScenarios(),
+    ...capacityOnStage(),
     ...revocationScenarios(),
     commitScenario(),
   ];
