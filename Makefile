@@ -46,7 +46,7 @@ capacity: dist/main.js ## Measure the curves of docs/performance.md anew, and dr
 	@$(MAKE) plots
 
 .PHONY: plots
-plots: $(INSTALLED) ## Draw the plots of docs/performance.md from docs/plots/capacity.json
+plots: $(INSTALLED) ## Draw the plots of docs/performance.md, and write its tables, from docs/plots/capacity.json
 	@node --import tsx bench/plots/main.ts
 
 .PHONY: histories

@@ -86,7 +86,7 @@ function seriesOf({ lines }: Panel, panel: number) {
     type: "line" as const,
     xAxisIndex: panel,
     yAxisIndex: panel,
-    data: values.map((value) => value ?? "-"),
+    data: values.map((value) => (value !== null && Number.isFinite(value) ? value : "-")),
     silent: true,
     symbol: MARKS[index % MARKS.length] as string,
     symbolSize: 8,

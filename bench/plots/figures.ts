@@ -1,45 +1,25 @@
 import type { Curve } from "../curve.ts";
 import type { Report } from "../report.ts";
 import type { Figure, PanelLine } from "./figure.ts";
+import { CHECKS, curveOf, ENTRIES, PRUNE, REVOCATIONS, valueAt, valuesOf } from "./readings.ts";
 
-/** A scenario's name without "Capacity: ". */
-function curveOf({ scenarios }: Report, name: string): Curve {
-  const curve = scenarios.find((scenario) => scenario.name === `Capacity: ${name}`)?.curve;
-  if (curve === undefined) throw new RangeError(`the report has no curve "${name}"`);
-  return curve;
-}
+/** Callers of which the plot over the size of calls has a line each. */
+const BATCH_CALLERS = [1, 16, 64, 256];
 
-function valuesOf(curve: Curve, line: string): readonly (number | null)[] {
-  const found = curve.lines.find(({ name }) => name === line);
-  if (found === undefined) throw new RangeError(`the curve has no line "${line}"`);
-  return found.values;
+/** The first of several says what is counted, the others only how many. */
+function counted(count: number, index: number, what: string): string {
+  return index === 0 ? `${count} ${what}` : count.toLocaleString("en");
 }
 
 function line(label: string, curve: Curve, name: string): PanelLine {
   return { label, values: valuesOf(curve, name) };
 }
 
-const CHECKS = [
-  { size: 1, name: "IsBlacklisted, 1 jti a call", label: "1 jti a call" },
-  { size: 10, name: "IsBlacklisted, 10 jtis a call", label: "10 jtis" },
-  { size: 100, name: "IsBlacklisted, 100 jtis a call", label: "100" },
-  { size: 1000, name: "IsBlacklisted, 1,000 jtis a call", label: "1,000" },
-] as const;
-
-const REVOCATIONS = [
-  { name: "Blacklist, 1 token a call", label: "1 token a call" },
-  { name: "Blacklist, 10 tokens a call", label: "10 tokens" },
-  { name: "Blacklist, 100 tokens a call", label: "100" },
-] as const;
-
-const MEMORY = "memory and cold start";
-const PRUNE = "Prune of 100,000 rows beside checks of 20 jtis";
-
-/** Callers of which the plot over the size of calls has a line each. */
-const BATCH_CALLERS = [1, 16, 64, 256];
-
 function checks(report: Report): Figure {
-  const curves = CHECKS.map(({ name, label }) => ({ label, curve: curveOf(report, name) }));
+  const curves = CHECKS.map(({ name, size }, index) => ({
+    label: counted(size, index, "jti a call"),
+    curve: curveOf(report, name),
+  }));
   const x = { label: "callers", at: (curves[0] as (typeof curves)[number]).curve.at };
   const lines = (name: string) => curves.map(({ label, curve }) => line(label, curve, name));
   return {
@@ -57,19 +37,18 @@ function batches(report: Report): Figure {
   const sizes = CHECKS.map(({ size, name }) => ({ size, curve: curveOf(report, name) }));
   const x = { label: "jtis a call", at: sizes.map(({ size }) => size) };
 
-  function overSizes(figure: (curve: Curve, at: number, size: number) => number | null): PanelLine[] {
+  function overSizes(figure: (of: { curve: Curve; size: number; callers: number }) => number): PanelLine[] {
     return BATCH_CALLERS.map((callers, index) => ({
-      label: index === 0 ? "1 caller" : `${callers}${index === 1 ? " callers" : ""}`,
-      values: sizes.map(({ curve, size }) => figure(curve, curve.at.indexOf(callers), size)),
+      label: counted(callers, index, "caller"),
+      values: sizes.map(({ curve, size }) => figure({ curve, size, callers })),
     }));
   }
 
-  const jtis = overSizes((curve, at, size) => times(valuesOf(curve, "calls")[at], size));
-  const cpu = overSizes((curve, at, size) => {
-    const service = valuesOf(curve, "CPU of the service")[at];
-    const database = valuesOf(curve, "CPU of the database")[at];
-    return times(service == null || database == null ? null : service + database, 1 / size);
-  });
+  const jtis = overSizes(({ curve, size, callers }) => valueAt(curve, "calls", callers) * size);
+  const cpu = overSizes(
+    ({ curve, size, callers }) =>
+      (valueAt(curve, "CPU of the service", callers) + valueAt(curve, "CPU of the database", callers)) / size,
+  );
   return {
     file: "batches",
     title: "Fully fresh IsBlacklisted of one service: jtis a second, and CPU a jti, by jtis a call",
@@ -80,12 +59,11 @@ function batches(report: Report): Figure {
   };
 }
 
-function times(value: number | null | undefined, factor: number): number | null {
-  return value == null ? null : value * factor;
-}
-
 function revocations(report: Report): Figure {
-  const curves = REVOCATIONS.map(({ name, label }) => ({ label, curve: curveOf(report, name) }));
+  const curves = REVOCATIONS.map(({ name, size }, index) => ({
+    label: counted(size, index, "token a call"),
+    curve: curveOf(report, name),
+  }));
   const x = { label: "callers", at: (curves[0] as (typeof curves)[number]).curve.at };
   const lines = (name: string) => curves.map(({ label, curve }) => line(label, curve, name));
   return {
@@ -99,7 +77,7 @@ function revocations(report: Report): Figure {
 }
 
 function entries(report: Report): Figure {
-  const curve = curveOf(report, MEMORY);
+  const curve = curveOf(report, ENTRIES);
   const x = { label: "live entries", at: curve.at };
   return {
     file: "entries",

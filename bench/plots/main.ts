@@ -1,13 +1,15 @@
-// Draws the plots of docs/performance.md from the figures that stand beside them.
+// Draws the plots of docs/performance.md, and writes its tables, from the figures in docs/plots/capacity.json.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Report } from "../report.ts";
 import { draw } from "./draw.ts";
 import { figuresOf } from "./figures.ts";
+import { withCapacity } from "./page.ts";
 
-const folder = new URL("../../docs/plots/", import.meta.url);
-const report = JSON.parse(readFileSync(new URL("capacity.json", folder), "utf8")) as Report;
+const docs = new URL("../../docs/", import.meta.url);
+const report = JSON.parse(readFileSync(new URL("plots/capacity.json", docs), "utf8")) as Report;
 for (const figure of figuresOf(report)) {
-  writeFileSync(new URL(`${figure.file}.svg`, folder), draw(figure));
-  process.stdout.write(`docs/plots/${figure.file}.svg\n`);
+  writeFileSync(new URL(`plots/${figure.file}.svg`, docs), draw(figure));
 }
+const page = new URL("performance.md", docs);
+writeFileSync(page, withCapacity(readFileSync(page, "utf8"), report));

@@ -5,6 +5,7 @@ import { expect } from "chai";
 import { draw } from "../../bench/plots/draw.ts";
 import type { Figure } from "../../bench/plots/figure.ts";
 import { figuresOf } from "../../bench/plots/figures.ts";
+import { withCapacity } from "../../bench/plots/page.ts";
 import type { Report } from "../../bench/report.ts";
 import { capacityAlone, capacityOnStage } from "../../bench/scenarios/capacity.ts";
 
@@ -37,6 +38,11 @@ describe("the plots in the documents", () => {
       names.map(async (name) => [name, await readFile(join(FOLDER, name), "utf8")]),
     );
     expect(Object.fromEntries(published)).to.deep.equal(Object.fromEntries(drawn));
+  });
+
+  it("stand beside tables that are written from the same figures", async () => {
+    const page = await readFile(join(FOLDER, "../performance.md"), "utf8");
+    expect(withCapacity(page, await publishedReport())).to.equal(page);
   });
 
   it("are all shown in docs/performance.md", async () => {
