@@ -109,7 +109,7 @@ function replicas(report: Report): string {
   const rows = REQUEST_RATES.map((rate) => {
     const cells = REQUEST_SIZES.map((size) => {
       const cores = ((rate / size) * checkCost(report, size).service) / 1e6;
-      return `${round(cores)} cores, ${Math.ceil(cores / USED_SHARE) + SPARE_REPLICAS} replicas`;
+      return `${round(cores)} core${round(cores) === "1" ? "" : "s"}, ${Math.ceil(cores / USED_SHARE) + SPARE_REPLICAS} replicas`;
     });
     return [count(rate), ...cells];
   });
