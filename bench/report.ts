@@ -67,10 +67,10 @@ function cellsOf({ name, perSecond, p50Ms, p99Ms, cpuMicros, ratio }: Row): stri
 
 function cellsOfCurve({ over, at, lines }: Curve): string[][] {
   return [
-    [over, ...lines.map(({ name, unit }) => `${name}, ${unit}`)],
-    ...at.map((quantity, index) => [
-      quantity.toLocaleString("en"),
-      ...lines.map(({ values }) => figure(values[index] ?? Number.NaN)),
+    [over, ...at.map((quantity) => quantity.toLocaleString("en"))],
+    ...lines.map(({ name, unit, values }) => [
+      `${name}, ${unit}`,
+      ...values.map((value) => figure(value ?? Number.NaN)),
     ]),
   ];
 }
