@@ -103,9 +103,12 @@ function costs(report: Report): string {
 
 function replicas(report: Report): string {
   const byOne = curveOf(report, CHECKS[0].name);
-  // Reads share what they can: with more callers the database does not do more.
-  const databaseShare =
-    (valueAt(byOne, "calls", CALLERS) * valueAt(byOne, "CPU of the database", CALLERS)) / 1e6;
+  // With few callers each has a read of its own; with many they share, and the database does less.
+  const databaseShare = Math.max(
+    ...byOne.at.map(
+      (callers) => (valueAt(byOne, "calls", callers) * valueAt(byOne, "CPU of the database", callers)) / 1e6,
+    ),
+  );
   const rows = REQUEST_RATES.map((rate) => {
     const cells = REQUEST_SIZES.map((size) => {
       const cores = ((rate / size) * checkCost(report, size).service) / 1e6;
@@ -125,7 +128,7 @@ function replicas(report: Report): string {
       ],
       rows,
     ),
-    `The database: at most ${round(databaseShare)} of a core for each replica, however much is asked (measured, one jti a call, ${CALLERS} callers).`,
+    `The database: at most ${round(databaseShare)} of a core for each replica, however much is asked (measured, one jti a call, the most of all numbers of callers).`,
     "",
   ].join("\n");
 }

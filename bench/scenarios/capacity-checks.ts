@@ -6,6 +6,8 @@ import type { CapacityScenario } from "./scenario.ts";
 
 const SIZES = [1, 10, 100, 1000];
 const CALLERS = [1, 4, 16, 64, 256];
+/** V8 takes seconds of load to compile what the service runs. */
+const WARM_UP_ROUNDS = 2;
 
 /** Fully fresh checks of `size` tokens a call, by ever more callers. */
 function checkCapacityScenario(size: number): CapacityScenario {
@@ -16,7 +18,7 @@ function checkCapacityScenario(size: number): CapacityScenario {
     plan,
     async run({ rounds, seconds }, { service, database }) {
       const contestant = check(size)("TokenBlacklist", service, [service.pid]);
-      const slices = await alternate(CALLERS, { rounds, warmUp: 1 }, (callers) =>
+      const slices = await alternate(CALLERS, { rounds, warmUp: WARM_UP_ROUNDS }, (callers) =>
         loadedSlice(contestant, { databasePid: database.pid, callers, seconds }),
       );
       const curve = curveOf(plan, slices.map(loadFigures));

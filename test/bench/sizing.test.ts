@@ -67,6 +67,8 @@ describe("the sizing tables", () => {
 describe("the page with the tables", () => {
   const PAGE = [
     "before",
+    "<!-- run: written by make plots -->",
+    "<!-- end of run -->",
     "<!-- sizing: written by make plots -->",
     "what was there",
     "<!-- end of sizing -->",
@@ -85,7 +87,13 @@ describe("the page with the tables", () => {
     expect(withCapacity(written, REPORT)).to.equal(written);
   });
 
+  it("says of a short run that it is one", () => {
+    const longer: Report = { ...REPORT, options: { rounds: 3, seconds: 0.5 } };
+    expect(withCapacity(PAGE, REPORT)).to.include("medians of 1 round of 1 s.").and.include("A trial run");
+    expect(withCapacity(PAGE, longer)).to.include("medians of 3 rounds of 0.5 s.").and.not.include("trial");
+  });
+
   it("is not written without a place for each", () => {
-    expect(() => withCapacity("before\nafter\n", REPORT)).to.throw(RangeError, 'no place for "sizing"');
+    expect(() => withCapacity("before\nafter\n", REPORT)).to.throw(RangeError, 'no place for "run"');
   });
 });
