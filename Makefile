@@ -38,6 +38,17 @@ bench: dist/main.js ## Measure against other ways to do it; options: make bench 
 	@scripts/install-test-tools.sh mariadb redis
 	@node --import tsx bench/main.ts $(ARGS)
 
+.PHONY: capacity
+capacity: dist/main.js ## Measure the curves of docs/performance.md anew, and draw them: for a machine that does nothing else
+	@scripts/install-test-tools.sh mariadb redis
+	@node --import tsx bench/main.ts --only Capacity: --json --rounds 3 $(ARGS) > docs/plots/capacity.new || { rm -f docs/plots/capacity.new; exit 1; }
+	@mv docs/plots/capacity.new docs/plots/capacity.json
+	@$(MAKE) plots
+
+.PHONY: plots
+plots: $(INSTALLED) ## Draw the plots of docs/performance.md, and write its tables, from docs/plots/capacity.json
+	@node --import tsx bench/plots/main.ts
+
 .PHONY: histories
 histories: dist/main.js ## Prove the promises under faults; options: make histories ARGS="--seeds 1-1000"
 	@scripts/install-test-tools.sh mariadb

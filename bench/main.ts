@@ -3,6 +3,7 @@ import { type Options, readOptions, USAGE } from "./options.ts";
 import { formatReport, type Report } from "./report.ts";
 import type { ScenarioResult } from "./result.ts";
 import { bulkScenario } from "./scenarios/bulk.ts";
+import { capacityAlone, capacityOnStage } from "./scenarios/capacity.ts";
 import { checkScenarios } from "./scenarios/checks.ts";
 import { clientCheckScenario } from "./scenarios/client-checks.ts";
 import { clientCopyScenario } from "./scenarios/client-copy.ts";
@@ -36,6 +37,7 @@ function scenariosAlone({ large }: Options): Scenario<Ground>[] {
   return [
     ...lookUpScenarios(),
     growthScenario(),
+    ...capacityAlone({ large }),
     ...(large ? [largeColdStartScenario(), bulkScenario()] : []),
   ];
 }
@@ -55,6 +57,7 @@ function scenariosOnStage(): Scenario[] {
     coldStartScenario(),
     propagationScenario(),
     ...pruneScenarios(),
+    ...capacityOnStage(),
     ...revocationScenarios(),
     commitScenario(),
   ];

@@ -18,8 +18,8 @@ export const USAGE = `usage: node --import tsx bench/main.ts [options]
   --rounds N      counted rounds, 1 to 50 (5)
   --seconds S     length of a slice, 0.1 to 60 (0.5)
   --only TEXT     only the scenarios whose name contains TEXT
-  --large         also a cold start at ten million rows, which take minutes to fill in and 8 GiB of memory,
-                  and a million rows exported and imported
+  --large         also ten million rows, which take minutes to fill in and 8 GiB of memory, and a million
+                  rows exported and imported
   --json          JSON instead of a table
   --cpu-prof DIR  have the service, and each gateway, write a CPU profile there
 `;

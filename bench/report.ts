@@ -1,3 +1,4 @@
+import type { Curve } from "./curve.ts";
 import type { Machine } from "./machine.ts";
 import type { Options } from "./options.ts";
 import type { Row, ScenarioResult, Target } from "./result.ts";
@@ -18,7 +19,7 @@ export function formatReport({ machine, options, scenarios }: Report): string {
   ];
   const throughputs = scenarios.flatMap(({ rows = [] }) => rows.map(cellsOf));
   const widths = widthsOf([HEADINGS, ...throughputs]);
-  for (const { name, unit, rows, figures, skipped } of scenarios) {
+  for (const { name, unit, rows, figures, curve, skipped } of scenarios) {
     lines.push("", `${name} (${unit})`);
     if (rows !== undefined) lines.push(...format([HEADINGS, ...rows.map(cellsOf)], widths));
     if (figures !== undefined) {
@@ -26,6 +27,10 @@ export function formatReport({ machine, options, scenarios }: Report): string {
         ["", ...figures.headings],
         ...figures.rows.map((row) => [row.name, ...row.values.map(figure)]),
       ];
+      lines.push(...format(cells, widthsOf(cells)));
+    }
+    if (curve !== undefined) {
+      const cells = cellsOfCurve(curve);
       lines.push(...format(cells, widthsOf(cells)));
     }
     lines.push(...skipped.map((what) => `  skipped: ${what}`));
@@ -57,6 +62,16 @@ function cellsOf({ name, perSecond, p50Ms, p99Ms, cpuMicros, ratio }: Row): stri
     decimals(p99Ms),
     cpuMicros === undefined ? "" : cpuMicros.toFixed(cpuMicros < 20 ? 1 : 0),
     decimals(ratio),
+  ];
+}
+
+function cellsOfCurve({ over, at, lines }: Curve): string[][] {
+  return [
+    [over, ...at.map((quantity) => quantity.toLocaleString("en"))],
+    ...lines.map(({ name, unit, values }) => [
+      `${name}, ${unit}`,
+      ...values.map((value) => figure(value ?? Number.NaN)),
+    ]),
   ];
 }
 

@@ -1,3 +1,4 @@
+import type { Curve } from "./curve.ts";
 import type { Slice } from "./load.ts";
 import { median, percentile } from "./statistics.ts";
 
@@ -9,6 +10,7 @@ export interface ScenarioResult {
   readonly rows?: readonly Row[];
   /** What is not a throughput. */
   readonly figures?: Figures;
+  readonly curve?: Curve;
   readonly targets: readonly Target[];
   /** What was not measured, and why. */
   readonly skipped: readonly string[];

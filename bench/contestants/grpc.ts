@@ -31,18 +31,25 @@ export function check(size: number) {
   };
 }
 
-export function revoke(name: string, { client }: GrpcProcess, pids: readonly number[]): Contestant {
-  const blacklist = client.method(TokenBlacklist.method.blacklist);
-  const expiresAt = { seconds: BigInt(Math.floor(Date.now() / 1000) + 86_400), nanos: 0 };
-  return {
-    name,
-    pids,
-    async call() {
-      const { results } = await blacklist({
-        tokens: [{ token: { case: "jti", value: freshJti() }, expiresAt, reason: "logout" }],
-      });
-      if (results[0]?.outcome !== BlacklistResult_Outcome.CREATED)
-        throw new Error(`${name} did not create the entry`);
-    },
+/** Revokes `size` tokens a call. */
+export function revoke(size: number) {
+  return (name: string, { client }: GrpcProcess, pids: readonly number[]): Contestant => {
+    const blacklist = client.method(TokenBlacklist.method.blacklist);
+    const expiresAt = { seconds: BigInt(Math.floor(Date.now() / 1000) + 86_400), nanos: 0 };
+    return {
+      name,
+      pids,
+      async call() {
+        const { results } = await blacklist({
+          tokens: Array.from({ length: size }, () => ({
+            token: { case: "jti" as const, value: freshJti() },
+            expiresAt,
+            reason: "logout",
+          })),
+        });
+        const created = results.filter(({ outcome }) => outcome === BlacklistResult_Outcome.CREATED);
+        if (created.length !== size) throw new Error(`${name} did not create all entries`);
+      },
+    };
   };
 }

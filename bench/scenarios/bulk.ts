@@ -29,7 +29,7 @@ export function bulkScenario(): Scenario<Ground> {
     async run(_options, ground) {
       const database = ground.closing(await BenchDatabase.start());
       await migrate(database.url);
-      await fillTable(database.url, LIVE_TOKENS);
+      await fillTable(database.url, { to: LIVE_TOKENS });
       await database.settle();
       const source = await serving(ground, database, "bulk-source");
       const file = join(ground.guard.folder, "blacklist.ndjson");

@@ -37,7 +37,7 @@ export function clientWatcherScenario(): Scenario {
       const settings = ["nobody watches", `${WATCHERS} watch`];
       const beside: Beside = {
         checks: check(JTIS)("checks", service, []),
-        revocations: revoke("revocations", service, []),
+        revocations: revoke(1)("revocations", service, []),
       };
       // V8 compiles, and memory grows, before anything is measured.
       await checksBeside(beside, WARM_UP_SECONDS);

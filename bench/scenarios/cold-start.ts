@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { TokenBlacklist, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { residentBytes } from "../resident-memory.ts";
 import { type ScenarioResult, target } from "../result.ts";
 import { BenchDatabase } from "../stage/database.ts";
 import { fillTable } from "../stage/fill.ts";
@@ -26,8 +27,8 @@ interface Answers {
   readonly slowest: number;
 }
 
-/** Milliseconds. */
-interface ColdStart extends Answers {
+/** Milliseconds, where nothing else is said. */
+export interface ColdStart extends Answers {
   readonly port: number;
   /** As the service itself says: from the beginning of the load to its end. */
   readonly load: number;
@@ -35,9 +36,12 @@ interface ColdStart extends Answers {
   readonly loaded: number;
   readonly delayP99: number;
   readonly delayMax: number;
+  /** What the process held when it had been loaded for {@link AFTER_MS}. */
+  readonly bytes: number;
 }
 
-async function coldStart(
+/** Starts a service on a database that holds the first `entries` live tokens, asks it from the first moment on, and ends it. */
+export async function coldStart(
   { guard, closing }: Ground,
   { name, databaseUrl, entries }: { name: string; databaseUrl: string; entries: number },
 ): Promise<ColdStart> {
@@ -54,6 +58,7 @@ async function coldStart(
     loading.finally(() => done.abort()),
     askUntil(service, { entries, stop: done.signal }),
   ]);
+  const bytes = residentBytes(service.pid);
   await service.close();
   if (loaded.entries < entries) throw new Error(`the index holds ${loaded.entries} of ${entries} entries`);
   const loadedAt = Date.parse(loaded.time);
@@ -65,6 +70,7 @@ async function coldStart(
     loaded: loadedAt - openedAt,
     delayP99: p99Ms,
     delayMax: maxMs,
+    bytes,
   };
 }
 
@@ -166,7 +172,7 @@ export function largeColdStartScenario(): Scenario<Ground> {
     async run(_options, ground) {
       const database = ground.closing(await BenchDatabase.start({ bufferPoolGiB: 8 }));
       await migrate(database.url);
-      await fillTable(database.url, LARGE_TOKENS);
+      await fillTable(database.url, { to: LARGE_TOKENS });
       await database.settle();
       const run = { name: "cold-large", databaseUrl: database.url, entries: LARGE_TOKENS };
       const start = await coldStart(ground, run);

@@ -26,7 +26,7 @@ const JTIS_A_CHECK = 20;
 /** Prunes until nothing is left, and returns how many rows went. */
 type Prune = () => Promise<number>;
 
-function throughService({ service }: Stage): Prune {
+export function throughService({ service }: Pick<Stage, "service">): Prune {
   const prune = service.client.method(TokenBlacklist.method.prune, { timeoutSeconds: 120 });
   return async () => {
     for (let total = 0; ; ) {

@@ -14,7 +14,7 @@ function revokeScenario(callers: number): Scenario {
       const { redis, database } = stage;
       await database.copyTable();
       const contestants = [
-        ...overGrpc(stage, revoke),
+        ...overGrpc(stage, revoke(1)),
         ...(redis === undefined
           ? []
           : [

@@ -1,5 +1,6 @@
 import { alternate } from "../alternate.ts";
 import type { Contestant } from "../contestant.ts";
+import type { CurvePlan } from "../curve.ts";
 import { closedLoop } from "../load.ts";
 import type { Options } from "../options.ts";
 import type { ScenarioResult } from "../result.ts";
@@ -10,6 +11,11 @@ import type { Stage } from "../stage/stage.ts";
 export interface Scenario<Needs = Stage> {
   readonly name: string;
   run(options: Options, needs: Needs): Promise<ScenarioResult>;
+}
+
+/** Measures a curve, of which it is known beforehand what it shows. */
+export interface CapacityScenario<Needs = Stage> extends Scenario<Needs> {
+  readonly plan: CurvePlan;
 }
 
 /** Slices in which V8 compiles what it will run. */

@@ -10,6 +10,14 @@ export const PEER_TABLE = "peer_tokens";
 const FILL_CHUNK = 20_000;
 const HOUR_MS = 3_600_000;
 
+/** What has been written so far. */
+export interface Written {
+  /** Commits that the service has acknowledged. */
+  readonly commits: number;
+  /** Of the log that is flushed at every commit. */
+  readonly logBytes: number;
+}
+
 /** A private MariaDB that flushes at every commit, with a database for the service. */
 export class BenchDatabase {
   readonly #server: PrivateMariadb;
@@ -79,6 +87,23 @@ export class BenchDatabase {
   /** Statements under way at this moment, this one not counted. */
   async underWay(): Promise<number> {
     return (await this.#status("Threads_running")) - 1;
+  }
+
+  async written(): Promise<Written> {
+    const [rows] = await this.#admin.query<RowDataPacket[]>(
+      "SELECT revision FROM blacklist_state WHERE id = 1",
+    );
+    return { commits: Number(rows[0]?.revision), logBytes: await this.#status("Innodb_lsn_current") };
+  }
+
+  /** Of the service's table, with its indexes, as the server reckons them. */
+  async tableBytes(): Promise<number> {
+    await this.#admin.query(`ANALYZE TABLE ${OUR_TABLE}`);
+    const [rows] = await this.#admin.query<RowDataPacket[]>(
+      "SELECT data_length + index_length AS bytes FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?",
+      [OUR_TABLE],
+    );
+    return Number(rows[0]?.bytes);
   }
 
   async #status(variable: string): Promise<number> {

@@ -8,14 +8,17 @@ const COMMIT_ROWS = 10_000;
 const DAY_MS = 86_400_000;
 
 /**
- * Puts `count` unexpired entries into the service's table, whose jtis are those of `liveJti`. Not through the service, which would
+ * Puts unexpired entries into the service's table, whose jtis are those that `liveJti` makes of `from` up to, but without, `to`. Not through the service, which would
  * take minutes; but in commits like its own, so that every replica can follow them.
  */
-export async function fillTable(databaseUrl: string, count: number): Promise<void> {
+export async function fillTable(
+  databaseUrl: string,
+  { from: first = 0, to: end }: { from?: number; to: number },
+): Promise<void> {
   const connection = await createConnection({ uri: databaseUrl });
   try {
-    for (let from = 0; from < count; from += COMMIT_ROWS) {
-      const to = Math.min(from + COMMIT_ROWS, count) - 1;
+    for (let from = first; from < end; from += COMMIT_ROWS) {
+      const to = Math.min(from + COMMIT_ROWS, end) - 1;
       const now = Date.now();
       await connection.beginTransaction();
       await connection.query("UPDATE blacklist_state SET revision = revision + 1 WHERE id = 1");

@@ -26,7 +26,7 @@ export async function openStage(ground: Ground, { profileFolder }: Options): Pro
   const { guard, closing } = ground;
   const database = closing(await BenchDatabase.start());
   await migrate(database.url);
-  await fillTable(database.url, LIVE_TOKENS);
+  await fillTable(database.url, { to: LIVE_TOKENS });
   await database.settle();
   const bare = closing(await startBareServer(guard, { name: "bare", tokens: 0 }));
   const bareSet = closing(await startBareServer(guard, { name: "bare-set", tokens: LIVE_TOKENS }));
