@@ -62,6 +62,8 @@ export const TAIL_PAGE = 2500;
 /** Rows of one page while the index is loaded: a millisecond of the event loop. */
 export const SCAN_PAGE = 2000;
 
+/** How often connections for reads are made anew while the server at their end takes no writes. */
+export const RENEW_READERS_MS = 1000;
 /** How soon the index is read again after that failed, and after it was found too small: by then much may have expired. */
 export const LOAD_RETRY_MS = 250;
 export const INDEX_RETRY_MS = 10 * 60_000;

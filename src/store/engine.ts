@@ -22,6 +22,12 @@ export interface Engine {
   /** A connection of its own that runs SELECTs again and again; the database prepares each once. */
   openReader(): Reader;
 
+  /**
+   * A server has said that it takes no writes: where another has taken its place, that is found by new connections only. Those for reads
+   * are made anew, once a second at most.
+   */
+  renewReaders(): void;
+
   /** {@link Store.write} on the database of this generation. */
   write(entries: readonly NewEntry[], terms: Terms, generation: string): Promise<Receipt>;
 

@@ -104,10 +104,12 @@ export class KnexStore implements Store {
     if (hex(first[2]) !== generation) throw anotherDatabase();
     const expiries = new Map<string, EpochMs>();
     for (const row of rows) if (row[5] !== null) expiries.set(text(row[5]), Number(row[6]) as EpochMs);
+    const writable = Number(first[4]) === 1;
+    if (!writable) this.#engine.renewReaders();
     return {
       revision: revisionOf(first[0], first[1]),
       clock: Number(first[3]) as EpochMs,
-      writable: Number(first[4]) === 1,
+      writable,
       expiries,
     };
   }

@@ -117,6 +117,13 @@ export class MysqlConnection {
     }
   }
 
+  /** Connects anew with the next statement, unless one is under way. */
+  renew(): void {
+    if (this.#underWay.size > 0) return;
+    this.#connection?.then(cutConnection, () => undefined);
+    this.#connection = undefined;
+  }
+
   /** Statements under way fail at once. */
   close(): void {
     this.#closed = true;

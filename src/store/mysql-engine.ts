@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Knex } from "knex";
 import type { EpochMs, NewEntry } from "../entry.ts";
 import { ServiceError, storeUnavailable } from "../errors.ts";
-import { MAX_WRITE_ATTEMPTS, MAX_WRITE_MS } from "../limits.ts";
+import { MAX_WRITE_ATTEMPTS, MAX_WRITE_MS, RENEW_READERS_MS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { type Engine, type Reader, text } from "./engine.ts";
 import { connectionOptions, type DriverOptions, type MysqlAddress } from "./mysql-address.ts";
@@ -40,6 +40,7 @@ export class MysqlEngine implements Engine {
   readonly #writer: MysqlConnection;
   readonly #readers = new Set<MysqlConnection>();
   #lastRevision = 0;
+  #renewedAt = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(address: MysqlAddress, { timeoutMs }: { timeoutMs: number }) {
@@ -70,6 +71,13 @@ export class MysqlEngine implements Engine {
         this.#readers.delete(connection);
       },
     };
+  }
+
+  renewReaders(): void {
+    const now = performance.now();
+    if (now - this.#renewedAt < RENEW_READERS_MS) return;
+    this.#renewedAt = now;
+    for (const reader of [this.#reader, ...this.#readers]) reader.renew();
   }
 
   async #read<T>(work: () => Promise<T>): Promise<T> {

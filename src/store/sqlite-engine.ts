@@ -76,6 +76,10 @@ export class SqliteEngine implements Engine {
     };
   }
 
+  renewReaders(): void {
+    // The file is the one there is.
+  }
+
   async select(sql: string): Promise<readonly (readonly unknown[])[]> {
     return this.#use((database) => database.prepare(sql).raw().all() as unknown[][]);
   }

@@ -23,6 +23,7 @@ interface Read {
 
 /** {@link Tail} on any database that has an {@link Engine}. */
 export class SqlTail implements Tail {
+  readonly #engine: Engine;
   readonly #reader: Reader;
   readonly #generation: () => Promise<string>;
   readonly #standing: string;
@@ -31,6 +32,7 @@ export class SqlTail implements Tail {
   #isQuiet = false;
 
   constructor(engine: Engine, generation: () => Promise<string>) {
+    this.#engine = engine;
     this.#reader = engine.openReader();
     this.#generation = generation;
     // The page has an ORDER BY and a LIMIT of its own: joined to the state row directly, the database would sort all that is
@@ -71,10 +73,12 @@ export class SqlTail implements Tail {
     const found = (first[6] ?? null) === null ? [] : rows;
     const hasMore = found.length === TAIL_PAGE;
     const last = found.at(-1);
+    const writable = Number(first[4]) === 1;
+    if (!writable) this.#engine.renewReaders();
     return {
       revision,
       clock: Number(first[3]) as EpochMs,
-      writable: Number(first[4]) === 1,
+      writable,
       intact: seen === undefined || (first[5] !== null && hex(first[5]) === seen.stamp),
       entries: found.map((row) => ({ jti: row[7] as Uint8Array, expiresAt: Number(row[8]) as EpochMs })),
       hasMore,

@@ -238,6 +238,29 @@ describe("the store when MySQL or the network fails", function () {
     expect((await store.read([])).writable).to.equal(true);
   });
 
+  it("connects anew for the next read where a server takes no writes: another may have taken its place", async () => {
+    const { store } = await open(proxy.through(url));
+    const tail = store.openTail();
+    const read = async () => [
+      (await tail.changes({ revision: 0, jti: new Uint8Array() }, undefined)).writable,
+      (await store.read([])).writable,
+    ];
+    const before = await read();
+    const { accepted } = proxy.counts;
+    await admin.query("SET GLOBAL read_only = 1");
+    try {
+      expect([before, await read(), await read(), proxy.counts.accepted > accepted + 1]).to.deep.equal([
+        [true, true],
+        [false, false],
+        [false, false],
+        true,
+      ]);
+    } finally {
+      await admin.query("SET GLOBAL read_only = 0");
+    }
+    expect(await read()).to.deep.equal([true, true]);
+  });
+
   it("neither reads nor writes once another database stands in its place", async () => {
     const { store } = await open();
     await store.write([entry("a")], terms());
