@@ -2,8 +2,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { Logger } from "pino";
 import type { Gate, Ruling } from "../blacklist/gate.ts";
 import type { Caller } from "../caller.ts";
+import type { Calls } from "../calls.ts";
 import type { Clock } from "../clock.ts";
-import type { Calls } from "../grpc/calls.ts";
 import type { HostPort } from "../host-port.ts";
 import { type HttpListener, listen } from "../http-listener.ts";
 import {

@@ -5,6 +5,7 @@ import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { Authenticator, Credentials } from "../auth/authenticator.ts";
 import type { KnownCaller } from "../caller.ts";
+import { type Calls, refused } from "../calls.ts";
 import type { Clock } from "../clock.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
 import { DEFAULT_DEADLINE_MS, SMALL_ANSWER_BYTES } from "../limits.ts";
@@ -16,7 +17,6 @@ import { endCall, type MethodSpans } from "../tracing/method-spans.ts";
 import type { Tracing } from "../tracing/tracing.ts";
 import type { Describe } from "./audit.ts";
 import { logCall } from "./call-log.ts";
-import { type Calls, refused } from "./calls.ts";
 import {
   encode,
   type InputOf,

@@ -4,7 +4,7 @@ import { expect } from "chai";
 import { startAuthzServer } from "../../src/authz/authz-server.ts";
 import type { Verdict } from "../../src/blacklist/checks.ts";
 import { Gate } from "../../src/blacklist/gate.ts";
-import { Calls } from "../../src/grpc/calls.ts";
+import { Calls } from "../../src/calls.ts";
 import type { HttpListener } from "../../src/http-listener.ts";
 import { DEFAULT_DEADLINE_MS, MAX_CALLS } from "../../src/limits.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";

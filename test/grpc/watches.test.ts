@@ -1,7 +1,7 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { Calls } from "../../src/grpc/calls.ts";
+import { Calls } from "../../src/calls.ts";
 import { serviceDefinition } from "../../src/grpc/service-definition.ts";
 import { Watches } from "../../src/grpc/watches.ts";
 import { DEFAULT_DEADLINE_MS, WATCH_HEARTBEAT_MS } from "../../src/limits.ts";

@@ -1,8 +1,8 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { Calls } from "../../src/calls.ts";
 import { systemClock } from "../../src/clock.ts";
-import { Calls } from "../../src/grpc/calls.ts";
 import { serviceDefinition } from "../../src/grpc/service-definition.ts";
 import { type CallEnvironment, unary } from "../../src/grpc/unary.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";

@@ -1,5 +1,5 @@
-import { ServiceError } from "../errors.ts";
-import { MAX_CALLS, MAX_UNSENT_BYTES } from "../limits.ts";
+import { ServiceError } from "./errors.ts";
+import { MAX_CALLS, MAX_UNSENT_BYTES } from "./limits.ts";
 
 /**
  * Counts the calls being worked on and the bytes of answers that a connection's client has not read, refuses more than there may

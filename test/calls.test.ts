@@ -1,7 +1,7 @@
 import { expect } from "chai";
-import { Calls } from "../../src/grpc/calls.ts";
-import { MAX_CALLS, MAX_UNSENT_BYTES } from "../../src/limits.ts";
-import { turn } from "../support/held-store.ts";
+import { Calls } from "../src/calls.ts";
+import { MAX_CALLS, MAX_UNSENT_BYTES } from "../src/limits.ts";
+import { turn } from "./support/held-store.ts";
 
 describe("Calls", () => {
   let calls: Calls;
