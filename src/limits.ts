@@ -23,6 +23,8 @@ export const SMALL_ANSWER_BYTES = 16 * 1024;
 export const MAX_CONNECTION_AGE_MS = 10 * 60_000;
 /** What a call on such a connection may still take. */
 export const MAX_CONNECTION_AGE_GRACE_MS = 60_000;
+/** The longest that a timer of Node.js takes. */
+export const MAX_TIMER_MS = 2 ** 31 - 1;
 /** The deadline of a call that brings none: nothing may wait for ever. */
 export const DEFAULT_DEADLINE_MS = 10_000;
 
@@ -106,10 +108,20 @@ export const MAX_SNAPSHOTS = 8;
 export const SNAPSHOT_TURN_MS = 2000;
 /** After so long without a change or a proof a stream gives a sign of life. */
 export const WATCH_HEARTBEAT_MS = 5000;
+/** How often a stream is looked at that may have to be ended. */
+export const STREAM_TICK_MS = 5000;
 /** Who has left everything unread for so long is sent away. */
-export const MAX_WATCH_STALL_MS = 60_000;
+export const MAX_STREAM_STALL_MS = 60_000;
 /** Who has not taken the end of a stream by then is cut off: what lies before it would be kept for as long as the connection. */
-export const WATCH_END_MS = 10_000;
+export const STREAM_END_MS = 10_000;
+
+/** Streams of Check at once, until the last byte of each has gone. */
+export const MAX_CHECK_STREAMS = 10_000;
+/**
+ * Questions of one stream under way, until their answers have gone; more are not read. A client of ours asks a handful at once, and
+ * with 64 of 1000 tokens one stream holds 4 MB.
+ */
+export const MAX_STREAM_QUESTIONS = 64;
 
 /** How often a full queue is searched for calls that nobody waits for any more. */
 export const SWEEP_INTERVAL_MS = 10;
@@ -207,6 +219,18 @@ export const MAX_PENDING_CHECKS = 50_000;
  */
 export const MAX_CHECK_CALLS = 4;
 export const NEXT_CALL_AFTER_MS = 5;
+/**
+ * One stream takes a client's questions for so long, a little less at random: then comes the next one, which may go to another replica,
+ * and brings the caller's present token.
+ */
+export const CHECK_STREAM_MS = 10_000;
+/** How often a stream is looked at: one that has been asked nothing in between is given up. */
+export const CHECK_STREAM_LOOK_MS = 1000;
+/** A stream that has not answered a question for so long gets no other: its replica may be gone. */
+export const SLOW_STREAM_MS = 50;
+/** After a stream that has answered nothing checks are calls for so long, twice as long after each further one up to the most. */
+export const REST_FROM_STREAMS_MS = 1000;
+export const MAX_REST_FROM_STREAMS_MS = 60_000;
 /** A first attempt gives up at half of its time if that is at least so much: another replica may answer in the other half. */
 export const MIN_HALF_TIME_MS = 250;
 /** Freshnesses that checks may be asked with at the same time: revisions are many, and each needs calls of its own. */

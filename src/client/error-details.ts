@@ -3,30 +3,46 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { type Any, anyUnpack, durationMs } from "@bufbuild/protobuf/wkt";
 import { type ServiceError, status } from "@grpc/grpc-js";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
-import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
-import { ClientError, type StatusName } from "./client-error.ts";
+import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.js";
+import { ClientError, malformedAnswer, type StatusName } from "./client-error.ts";
 
 const DOMAIN = "tokenblacklist";
 
 /** What grpc-js reports, with the details the service sent. Details that cannot be read count as absent. */
 export function clientError(error: ServiceError): ClientError {
-  const details = statusDetails(error);
+  const [bytes] = error.metadata?.get("grpc-status-details-bin") ?? [];
+  const sent = Buffer.isBuffer(bytes) ? readStatus(bytes) : undefined;
+  return detailed(error.code, error.details || error.message, { details: sent?.details ?? [], cause: error });
+}
+
+/** What an encoded `google.rpc.Status` says. */
+export function statusError(bytes: Uint8Array): ClientError {
+  const sent = readStatus(bytes);
+  // Without a code nobody says whether asking again is any use.
+  if (sent === undefined || sent.code === status.OK)
+    return malformedAnswer("the service gave no reason for no answer");
+  return detailed(sent.code, sent.message, { details: sent.details });
+}
+
+function detailed(
+  code: number,
+  message: string,
+  { details, cause }: { readonly details: readonly Any[]; readonly cause?: unknown },
+): ClientError {
   const info = unpack(details, ErrorInfoSchema).find(({ domain }) => domain === DOMAIN);
   const [retry] = unpack(details, RetryInfoSchema);
-  return new ClientError((status[error.code] ?? "UNKNOWN") as StatusName, error.details || error.message, {
+  return new ClientError((status[code] ?? "UNKNOWN") as StatusName, message, {
     reason: info?.reason,
     violations: unpack(details, BadRequestSchema)
       .flatMap(({ fieldViolations }) => fieldViolations)
       .map(({ field, description }) => ({ field, description })),
     retryAfterMs: retry?.retryDelay && durationMs(retry.retryDelay),
-    cause: error,
+    cause,
   });
 }
 
-function statusDetails(error: ServiceError): readonly Any[] {
-  const [bytes] = error.metadata?.get("grpc-status-details-bin") ?? [];
-  if (!Buffer.isBuffer(bytes)) return [];
-  return tolerant(() => fromBinary(StatusSchema, bytes).details) ?? [];
+function readStatus(bytes: Uint8Array): Status | undefined {
+  return tolerant(() => fromBinary(StatusSchema, bytes));
 }
 
 function unpack<S extends DescMessage>(details: readonly Any[], schema: S): MessageShape<S>[] {

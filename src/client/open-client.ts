@@ -24,6 +24,7 @@ import { RememberedPositives } from "./remembered-positives.ts";
 import type { ReplicaFactory } from "./replica/replica.ts";
 import { repeating } from "./retry.ts";
 import { revocationRequest } from "./revocations.ts";
+import { StreamedChecks } from "./streamed-checks.ts";
 import type { CallOptions as UnaryCallOptions } from "./unary-call.ts";
 import { UnavailablePolicy } from "./unavailable-policy.ts";
 
@@ -63,8 +64,9 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
   const replica = factory?.({ ...channel, clock, maxEntries, random, log, metrics, onState: setState });
   if (replica === undefined) watchConnection(channel.grpc, (is) => setState(is ? "ready" : "unavailable"));
 
+  const streamed = new StreamedChecks({ channel, call: calls.isBlacklisted, clock, random });
   const batcher = new CheckBatcher({
-    isBlacklisted: calls.isBlacklisted,
+    isBlacklisted: streamed.isBlacklisted,
     deadlines,
     clock,
     random,
@@ -145,6 +147,7 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
       if (cell.state === "closed") return;
       setState("closed");
       checks.close();
+      streamed.close();
       underWay.close();
       replica?.close();
       deadlines.close();

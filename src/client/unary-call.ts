@@ -12,7 +12,7 @@ import type { Authorization } from "./authorization.ts";
 import { type CallMetadata, join } from "./call-metadata.ts";
 import { ClientError } from "./client-error.ts";
 import { clientError } from "./error-details.ts";
-import { illFormedStrings } from "./well-formed.ts";
+import { refuseIllFormed } from "./well-formed.ts";
 
 export interface CallOptions {
   /** How long to wait for the answer at most; 10 seconds unless given. */
@@ -46,9 +46,7 @@ export function unaryCall<I extends DescMessage, O extends DescMessage>({
   const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
   return async (init, { timeoutMs = DEFAULT_DEADLINE_MS, signal, metadata: given } = {}) => {
     const request = create(method.input, init);
-    const violations = illFormedStrings(method.input, request);
-    if (violations.length > 0)
-      throw invalid("the request holds text that is not well-formed", { violations });
+    refuseIllFormed(method.input, request);
     const bytes = encode(() => requestSerialize(request));
     const deadline = Date.now() + timeoutMs;
     const metadata =

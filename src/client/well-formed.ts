@@ -1,11 +1,20 @@
 import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
 import type { Violation } from "../errors.ts";
+import { ClientError } from "./client-error.ts";
+
+/** Throws a {@link ClientError} where `message` holds text that is not well-formed: see {@link illFormedStrings}. */
+export function refuseIllFormed(schema: DescMessage, message: object): void {
+  const violations = illFormedStrings(schema, message);
+  if (violations.length === 0) return;
+  const text = "the request holds text that is not well-formed";
+  throw new ClientError("INVALID_ARGUMENT", text, { reason: "INVALID_REQUEST", violations });
+}
 
 /**
  * The strings in `message` that hold an unpaired surrogate, by the path of their field. Encoded, each would turn
  * into U+FFFD, and a question about one token into a question about another.
  */
-export function illFormedStrings(schema: DescMessage, message: object, path = ""): Violation[] {
+function illFormedStrings(schema: DescMessage, message: object, path = ""): Violation[] {
   const found: Violation[] = [];
   for (const field of schema.fields) {
     const value = fieldValue(field, message);

@@ -1,5 +1,6 @@
 import type {
   BlacklistRequest,
+  CheckRequest,
   IsBlacklistedRequest,
   ListRequest,
   PruneRequest,
@@ -10,6 +11,7 @@ import { TokenRefused } from "../auth/verify.ts";
 import type { Freshness } from "../blacklist/checks.ts";
 import { type EpochMs, type Jti, jtiProblem, type NewEntry, textProblem } from "../entry.ts";
 import {
+  DEFAULT_DEADLINE_MS,
   DEFAULT_PAGE_SIZE,
   DEFAULT_PRUNE_COUNT,
   MAX_BATCH,
@@ -17,6 +19,7 @@ import {
   MAX_PRUNE_COUNT,
   MAX_REASON_BYTES,
   MAX_REVOKED_BY_BYTES,
+  MAX_TIMER_MS,
 } from "../limits.ts";
 import { parseRevision } from "../revision.ts";
 import type { ListFilter } from "../store/store.ts";
@@ -143,6 +146,15 @@ export function readIsBlacklistedRequest({ jtis, freshness }: IsBlacklistedReque
   const wanted = readFreshness(freshness, found);
   found.throwIfAny();
   return { jtis: jtis as Jti[], freshness: wanted };
+}
+
+/** For how long whoever asked waits for the answer, in milliseconds. */
+export function readQuestionTimeout({ timeout }: CheckRequest): number {
+  if (timeout === undefined) return DEFAULT_DEADLINE_MS;
+  const found = new Violations();
+  const ms = found.attempt("timeout", () => fromDuration(timeout)) ?? 0;
+  found.throwIfAny();
+  return Math.min(ms, MAX_TIMER_MS);
 }
 
 function readFreshness(freshness: IsBlacklistedRequest["freshness"], found: Violations): Freshness {

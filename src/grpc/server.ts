@@ -21,6 +21,7 @@ import {
 } from "../limits.ts";
 import type { Serving } from "../serving.ts";
 import { describeBlacklist, describePrune } from "./audit.ts";
+import { openCheckStreams } from "./check-streams.ts";
 import { counted } from "./counted-services.ts";
 import { addExtAuthz } from "./ext-authz.ts";
 import { Health } from "./health.ts";
@@ -29,7 +30,7 @@ import { addReflection } from "./reflection.ts";
 import { serviceDefinition } from "./service-definition.ts";
 import type { TlsContext } from "./tls-context.ts";
 import { type CallEnvironment, type Handlers, unary } from "./unary.ts";
-import { Watches } from "./watches.ts";
+import { openWatches } from "./watches.ts";
 
 const CHANNEL_OPTIONS = {
   "grpc.enable_channelz": 0,
@@ -80,10 +81,13 @@ export async function startGrpcServer(
   const server = new Server(CHANNEL_OPTIONS);
   const services = [TokenBlacklist, ...(extAuthz === undefined ? [] : [Authorization])];
   const health = new Health(services.map(({ typeName }) => typeName));
-  const watches = new Watches(feed, { ...environment, cut: (peer) => listener.cut(peer) });
+  const streaming = { ...environment, cut: (peer: string) => listener.cut(peer) };
+  const watches = openWatches(feed, streaming);
+  const checkStreams = openCheckStreams(handlers.isBlacklisted, streaming);
   server.addService(serviceDefinition(TokenBlacklist), {
     ...implementation(handlers, environment),
     watch: watches.handle,
+    check: checkStreams.handle,
   });
   if (extAuthz !== undefined) addExtAuthz(server, { gate: extAuthz, environment });
   const { clock, log, metrics } = environment;
@@ -108,6 +112,7 @@ export async function startGrpcServer(
       await delay(noticeMs);
       const disconnected = listener.stop();
       watches.drain();
+      checkStreams.drain();
       // Tells every client to go elsewhere. When it calls back depends on Node's version: the connections themselves are asked.
       server.tryShutdown(() => {});
       await Promise.race([environment.calls.drain(), timedOut]);

@@ -51,6 +51,13 @@ export function codeOf({ reason }: ServiceError): status {
 
 /** The status of a failed call, with machine-readable details in `grpc-status-details-bin`. */
 export function statusOf(error: ServiceError): StatusObject {
+  const metadata = new Metadata();
+  metadata.set("grpc-status-details-bin", encodedStatusOf(error));
+  return { code: codeOf(error), details: error.message, metadata };
+}
+
+/** The same as a `google.rpc.Status`, encoded. */
+export function encodedStatusOf(error: ServiceError): Buffer {
   const { code, ...usual } = STATUSES[error.reason];
   const retryAfterMs = error.retryAfterMs ?? usual.retryAfterMs;
   const details = [
@@ -65,10 +72,7 @@ export function statusOf(error: ServiceError): StatusObject {
     const retryDelay = durationFromMs(retryAfterMs);
     details.push(anyPack(RetryInfoSchema, create(RetryInfoSchema, { retryDelay })));
   }
-  const metadata = new Metadata();
-  const bytes = toBinary(StatusSchema, create(StatusSchema, { code, message: error.message, details }));
-  metadata.set("grpc-status-details-bin", Buffer.from(bytes));
-  return { code, details: error.message, metadata };
+  return Buffer.from(toBinary(StatusSchema, create(StatusSchema, { code, message: error.message, details })));
 }
 
 function bounded(

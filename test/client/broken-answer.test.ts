@@ -55,11 +55,12 @@ describe("an answer that ends before its status", () => {
     }
   });
 
+  // The first question goes over a stream, where such an end looks like an answer that has not come yet: half of the time is up then.
   it("is no verdict, however often it comes", async () => {
     broken = Number.POSITIVE_INFINITY;
     const { client } = opened(address);
     try {
-      const failed = await client.isBlacklisted("x", { timeoutMs: 300 }).then(
+      const failed = await client.isBlacklisted("x", { timeoutMs: 600 }).then(
         (verdict) => verdict,
         ({ code }: { code: string }) => code,
       );

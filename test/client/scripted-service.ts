@@ -1,14 +1,23 @@
+import { create } from "@bufbuild/protobuf";
 import {
   type ServiceError as GrpcError,
   type Metadata,
   Server,
   ServerCredentials,
+  type ServerDuplexStream,
   type StatusObject,
+  type UntypedHandleCall,
 } from "@grpc/grpc-js";
-import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import {
+  type CheckRequest,
+  type CheckResponse,
+  IsBlacklistedRequestSchema,
+  IsBlacklistedResponseSchema,
+  TokenBlacklist,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { ServiceError } from "../../src/errors.ts";
 import { type InputOf, type OutputOf, serviceDefinition } from "../../src/grpc/service-definition.ts";
-import { statusOf } from "../../src/grpc/status.ts";
+import { encodedStatusOf, statusOf } from "../../src/grpc/status.ts";
 
 type Service = typeof TokenBlacklist;
 type Method = "blacklist" | "isBlacklisted" | "list" | "prune";
@@ -36,17 +45,26 @@ export interface ScriptedService {
   stop(): void;
 }
 
+export interface ScriptedOptions {
+  /** Whether it has streams of `Check`; their questions are answered by what answers `isBlacklisted`, and noted as its calls. */
+  readonly streams?: boolean;
+}
+
+type Answer = (request: object, call: object) => unknown;
+
+const METHODS: readonly Method[] = ["blacklist", "isBlacklisted", "list", "prune"];
+
 /** A gRPC server on a socket that answers as `script` says, and has no opinion on what is right. */
-export async function startScripted(script: Script): Promise<ScriptedService> {
+export async function startScripted(
+  script: Script,
+  { streams = true }: ScriptedOptions = {},
+): Promise<ScriptedService> {
   const calls: Arrived[] = [];
   const server = new Server();
-  const handlers = Object.fromEntries(
-    Object.keys(TokenBlacklist.method).map((name) => {
-      const method = name as Method;
-      const answer = script[method] as ((request: object, call: object) => unknown) | undefined;
-      return [method, handler(method, answer)];
-    }),
+  const handlers: Record<string, UntypedHandleCall> = Object.fromEntries(
+    METHODS.map((method) => [method, handler(method, script[method] as Answer | undefined) as never]),
   );
+  if (streams) handlers.check = check as never;
   server.addService(serviceDefinition(TokenBlacklist), handlers);
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
@@ -59,7 +77,29 @@ export async function startScripted(script: Script): Promise<ScriptedService> {
     stop: () => server.forceShutdown(),
   };
 
-  function handler(method: Method, answer: ((request: object, call: object) => unknown) | undefined) {
+  function check(call: ServerDuplexStream<CheckRequest, object>): void {
+    const { metadata } = call;
+    const authorization = metadata.get("authorization");
+    const cancelled = () => new Promise<void>((resolve) => call.on("cancelled", resolve));
+    const tell = (id: number, outcome: CheckResponse["outcome"]) => call.write({ id, outcome });
+    async function answer({
+      id,
+      question = create(IsBlacklistedRequestSchema),
+    }: CheckRequest): Promise<void> {
+      calls.push({ method: "isBlacklisted", request: question, authorization, metadata });
+      try {
+        const value = await (script.isBlacklisted as Answer | undefined)?.(question, { cancelled });
+        if (value === undefined || isStatus(value)) call.emit("error", value ?? {});
+        else tell(id, { case: "answer", value: create(IsBlacklistedResponseSchema, value as object) });
+      } catch (error) {
+        tell(id, { case: "status", value: encodedStatusOf(error as ServiceError) });
+      }
+    }
+    call.on("data", (request: CheckRequest) => void answer(request));
+    call.on("end", () => call.end());
+  }
+
+  function handler(method: Method, answer: Answer | undefined) {
     return async (
       call: { request: object; metadata: Metadata; on(event: "cancelled", listener: () => void): void },
       respond: (error: Partial<GrpcError> | null, value?: unknown) => void,

@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { Calls } from "../../src/calls.ts";
 import { serviceDefinition } from "../../src/grpc/service-definition.ts";
-import { Watches } from "../../src/grpc/watches.ts";
+import { openWatches } from "../../src/grpc/watches.ts";
 import { DEFAULT_DEADLINE_MS, WATCH_HEARTBEAT_MS } from "../../src/limits.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { ANYBODY, type Principal } from "../../src/principal.ts";
@@ -20,7 +20,7 @@ const ends = (code: string, reason?: string) => ({ code, reason, violations: [] 
 describe("the streams of Watch", () => {
   let stage: FeedStage;
   let server: Server;
-  let watches: Watches;
+  let watches: ReturnType<typeof openWatches>;
   let channel: RawChannel;
   let authenticate: () => Principal | Promise<Principal>;
   let cut: string[];
@@ -31,7 +31,7 @@ describe("the streams of Watch", () => {
     await stage.load();
     authenticate = () => ANYBODY;
     cut = [];
-    watches = new Watches(stage.feed, {
+    watches = openWatches(stage.feed, {
       log: memoryLog().log,
       auditLog: undefined,
       authenticate: () => authenticate(),

@@ -8,8 +8,8 @@ import { encode } from "../../src/grpc/service-definition.ts";
 import {
   DEFAULT_DEADLINE_MS,
   MAX_SNAPSHOTS,
-  MAX_WATCH_STALL_MS,
-  WATCH_END_MS,
+  MAX_STREAM_STALL_MS,
+  STREAM_END_MS,
   WATCH_HEARTBEAT_MS,
 } from "../../src/limits.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
@@ -572,11 +572,11 @@ describe("clients of Watch that do not read", function () {
     const began = clock.monotonic();
     await goOn(500, () => codes().length === stuck.length, "all are sent away");
     expect([[...new Set(codes())], await watchersOf(service)]).to.deep.equal([["RESOURCE_EXHAUSTED"], 1]);
-    expect(clock.monotonic() - began).to.be.within(MAX_WATCH_STALL_MS / 2, 2 * MAX_WATCH_STALL_MS);
+    expect(clock.monotonic() - began).to.be.within(MAX_STREAM_STALL_MS / 2, 2 * MAX_STREAM_STALL_MS);
     // They go on reading nothing: the end does not get through to them, and what lies before it is kept.
     const open = () => stuck.filter(({ http2 }) => !http2.session.closed).length;
     expect(open()).to.be.above(0);
-    clock.advance(WATCH_END_MS);
+    clock.advance(STREAM_END_MS);
     await until(() => open() === 0, { withinMs: 5000, what: "their connections are closed" });
     expect(await reader.sync()).to.equal("synced");
     reader.cancel();

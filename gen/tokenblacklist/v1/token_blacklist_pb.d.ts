@@ -804,6 +804,86 @@ export declare type WatchResponse_Heartbeat = Message<"tokenblacklist.v1.WatchRe
 export declare const WatchResponse_HeartbeatSchema: GenMessage<WatchResponse_Heartbeat>;
 
 /**
+ * A question on a stream of `Check`.
+ *
+ * @generated from message tokenblacklist.v1.CheckRequest
+ */
+export declare type CheckRequest = Message<"tokenblacklist.v1.CheckRequest"> & {
+  /**
+   * Names the question, for its answer. Any number that no other question of the stream has which waits for its
+   * answer.
+   *
+   * @generated from field: uint32 id = 1;
+   */
+  id: number;
+
+  /**
+   * What is asked. Absent, or without a jti: INVALID_ARGUMENT, for this question alone.
+   *
+   * @generated from field: tokenblacklist.v1.IsBlacklistedRequest question = 2;
+   */
+  question?: IsBlacklistedRequest | undefined;
+
+  /**
+   * For how long the caller waits for the answer: after that the question is DEADLINE_EXCEEDED. Absent: 10
+   * seconds. Negative: INVALID_ARGUMENT.
+   *
+   * @generated from field: google.protobuf.Duration timeout = 3;
+   */
+  timeout?: Duration | undefined;
+};
+
+/**
+ * Describes the message tokenblacklist.v1.CheckRequest.
+ * Use `create(CheckRequestSchema)` to create a new message.
+ */
+export declare const CheckRequestSchema: GenMessage<CheckRequest>;
+
+/**
+ * An answer on a stream of `Check`.
+ *
+ * @generated from message tokenblacklist.v1.CheckResponse
+ */
+export declare type CheckResponse = Message<"tokenblacklist.v1.CheckResponse"> & {
+  /**
+   * The id of the question.
+   *
+   * @generated from field: uint32 id = 1;
+   */
+  id: number;
+
+  /**
+   * Always one of these. A client lets no token pass at one that it does not know.
+   *
+   * @generated from oneof tokenblacklist.v1.CheckResponse.outcome
+   */
+  outcome: {
+    /**
+     * What `IsBlacklisted` would have answered.
+     *
+     * @generated from field: tokenblacklist.v1.IsBlacklistedResponse answer = 2;
+     */
+    value: IsBlacklistedResponse;
+    case: "answer";
+  } | {
+    /**
+     * There is no answer: why, as an encoded `google.rpc.Status` with the details of an error, as it would stand
+     * in `grpc-status-details-bin`. Its code is never OK.
+     *
+     * @generated from field: bytes status = 3;
+     */
+    value: Uint8Array;
+    case: "status";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message tokenblacklist.v1.CheckResponse.
+ * Use `create(CheckResponseSchema)` to create a new message.
+ */
+export declare const CheckResponseSchema: GenMessage<CheckResponse>;
+
+/**
  * Whether a token may be accepted, as far as the blacklist is concerned. `VERDICT_NOT_BLACKLISTED` is the
  * only value that lets a token pass; a client refuses on every other, also on values it does not know.
  *
@@ -920,7 +1000,7 @@ export declare const EntryKindSchema: GenEnum<EntryKind>;
  *   expired, signed by somebody else, meant for another service, or blacklisted itself. Only where the service
  *   is configured to know its callers.
  * - PERMISSION_DENIED, `PERMISSION_DENIED`: the caller is known, and lacks the role that the message names:
- *   `check` for `IsBlacklisted` and `Watch`, `revoke` for `Blacklist`, `list`, `prune`.
+ *   `check` for `IsBlacklisted`, `Check` and `Watch`, `revoke` for `Blacklist`, `list`, `prune`.
  * - UNAVAILABLE, `KEYS_UNAVAILABLE`: the keys that tokens are verified with cannot be had. The credential, or
  *   the `jwt` in the request, may be right.
  * - UNAVAILABLE, `STORE_UNAVAILABLE`: the database cannot be reached or cannot be relied on just now.
@@ -1103,6 +1183,42 @@ export declare const TokenBlacklist: GenService<{
     methodKind: "bidi_streaming";
     input: typeof WatchRequestSchema;
     output: typeof WatchResponseSchema;
+  },
+  /**
+   * Answers the questions of `IsBlacklisted` over one stream, for callers that have many of them: beside its
+   * jtis a message costs a fourth of the processor time that a call does, on both sides.
+   *
+   * Every `CheckRequest` is a question, and is answered by one `CheckResponse` with its id, as soon as its
+   * answer is known: not in the order of the questions. It is judged when it arrives, promises what a call of
+   * `IsBlacklisted` at that moment would, and fails as that would, with the same codes, reasons and details. A
+   * question that fails leaves the stream and the other questions as they are.
+   *
+   * **Failing closed.** A question whose answer has not come when the stream ends, however it ends, has none:
+   * no token passes. It is safe to ask again, on another stream or by a call.
+   *
+   * **Credentials** are those that the stream began with, and are judged anew with every question: once the
+   * caller's token has expired or is blacklisted, its questions are UNAUTHENTICATED. The caller needs the role
+   * `check`.
+   *
+   * **Backpressure.** While 64 questions wait for their answers, or for the caller to read these, the service
+   * reads no others.
+   *
+   * When the caller says that it is done, the service answers what has been asked and ends the stream with OK.
+   * The stream needs no deadline. A caller that is to use all replicas begins another one every few seconds:
+   * however many connections it has, a stream stays at one replica.
+   *
+   * Errors of the stream: INVALID_ARGUMENT (`INVALID_REQUEST`: a message cannot be decoded); UNAVAILABLE
+   * (`DRAINING`: what was asked before has been answered, try another replica at once); RESOURCE_EXHAUSTED
+   * (`OVERLOADED`: too many streams, or the caller has not read for a minute; its connection is closed when it
+   * does not take that either); CANCELLED; INTERNAL; and those of callers' credentials. UNIMPLEMENTED comes
+   * from a service that is older than this method: ask `IsBlacklisted`.
+   *
+   * @generated from rpc tokenblacklist.v1.TokenBlacklist.Check
+   */
+  check: {
+    methodKind: "bidi_streaming";
+    input: typeof CheckRequestSchema;
+    output: typeof CheckResponseSchema;
   },
 }>;
 

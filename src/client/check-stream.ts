@@ -1,0 +1,180 @@
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import type { Client, ClientDuplexStream, Metadata, ServiceError } from "@grpc/grpc-js";
+import {
+  type CheckRequest,
+  CheckRequestSchema,
+  type CheckResponse,
+  type IsBlacklistedRequest,
+  type IsBlacklistedResponse,
+  TokenBlacklist,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { Clock } from "../clock.ts";
+import { methodDefinition } from "../grpc/service-definition.ts";
+import { CHECK_STREAM_LOOK_MS, SLOW_STREAM_MS } from "../limits.ts";
+import { checkVerdicts } from "./answer-checks.ts";
+import { ClientError, malformedAnswer } from "./client-error.ts";
+import { clientError, statusError } from "./error-details.ts";
+
+interface Setup {
+  readonly metadata: Metadata;
+  readonly clock: Clock;
+  /** For how long it takes questions. */
+  readonly lifetimeMs: number;
+  /** Called when it has left nothing to wait for, and takes nothing more. */
+  readonly onEnd: () => void;
+}
+
+interface Asked {
+  readonly request: IsBlacklistedRequest;
+  /** By the monotonic clock. */
+  readonly at: number;
+  resolve(answer: IsBlacklistedResponse): void;
+  reject(error: ClientError): void;
+}
+
+/** One stream of `Check`: questions go out as they come, and are answered in any order. */
+export class CheckStream {
+  readonly #call: ClientDuplexStream<CheckRequest, CheckResponse>;
+  readonly #setup: Setup;
+  readonly #endsAt: number;
+  /** By their ids; the one asked first stands first. */
+  readonly #asked = new Map<number, Asked>();
+  #lastId = 0;
+  /** The last id when it was last looked at. */
+  #seenId = 0;
+  #isRetired = false;
+  #isOver = false;
+  /** When an answer came last, by the monotonic clock. */
+  #heardAt = Number.NEGATIVE_INFINITY;
+  #cancelLook = () => {};
+
+  constructor(grpc: Client, setup: Setup) {
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(TokenBlacklist.method.check);
+    this.#setup = setup;
+    this.#endsAt = setup.clock.monotonic() + setup.lifetimeMs;
+    this.#call = grpc.makeBidiStreamRequest(
+      path,
+      requestSerialize as (request: CheckRequest) => Buffer,
+      responseDeserialize as (bytes: Buffer) => CheckResponse,
+      setup.metadata,
+    );
+    this.#call.on("data", (response: CheckResponse) => this.#receive(response));
+    this.#call.on("error", (error: ServiceError) => this.#end(clientError(error)));
+    this.#call.on("end", () => this.#end(new ClientError("UNAVAILABLE", "the service has ended the stream")));
+    this.#lookLater();
+  }
+
+  /** Whether it may be asked more: not past its time, and not while it keeps somebody waiting. */
+  get takesMore(): boolean {
+    if (this.#isRetired || this.#isOver) return false;
+    const [oldest] = this.#asked.values();
+    return oldest === undefined || this.#setup.clock.monotonic() - oldest.at < SLOW_STREAM_MS;
+  }
+
+  /** Whether it has brought any answer, good or bad. */
+  get hasAnswered(): boolean {
+    return this.#heardAt !== Number.NEGATIVE_INFINITY;
+  }
+
+  /** Rejects with a ClientError. Nobody waits for longer than `timeoutMs`, whatever becomes of the stream. */
+  ask(
+    request: IsBlacklistedRequest,
+    { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal | undefined },
+  ): Promise<IsBlacklistedResponse> {
+    return new Promise((resolve, reject) => {
+      if (this.#isOver) {
+        reject(OVER);
+        return;
+      }
+      const { clock } = this.#setup;
+      const id = ++this.#lastId;
+      const settle = () => {
+        cancelTimer();
+        signal?.removeEventListener("abort", giveUp);
+        this.#asked.delete(id);
+        this.#endIfDone();
+      };
+      const fail = (error: ClientError) => {
+        settle();
+        reject(error);
+      };
+      const at = clock.monotonic();
+      const unanswered = (error: ClientError) => {
+        // Its replica may be gone, and nobody has said so.
+        if (this.#heardAt < at) this.retire();
+        fail(error);
+      };
+      const giveUp = () => unanswered(new ClientError("CANCELLED", "the check was given up"));
+      const cancelTimer = clock.schedule(timeoutMs, () => {
+        unanswered(new ClientError("DEADLINE_EXCEEDED", `no answer within ${timeoutMs} ms`));
+      });
+      signal?.addEventListener("abort", giveUp);
+      this.#asked.set(id, {
+        request,
+        at,
+        resolve: (answer) => {
+          settle();
+          resolve(answer);
+        },
+        reject: fail,
+      });
+      const timeout = durationFromMs(timeoutMs);
+      this.#call.write(create(CheckRequestSchema, { id, question: request, timeout }));
+    });
+  }
+
+  /** It takes no more questions; those that it has are answered. */
+  retire(): void {
+    this.#isRetired = true;
+    this.#endIfDone();
+  }
+
+  /** Whoever waits is told so. */
+  cancel(error: ClientError): void {
+    this.#end(error);
+    this.#call.cancel();
+  }
+
+  #receive({ id, outcome }: CheckResponse): void {
+    this.#heardAt = this.#setup.clock.monotonic();
+    const asked = this.#asked.get(id);
+    // It was given up.
+    if (asked === undefined) return;
+    try {
+      if (outcome.case === "answer") {
+        checkVerdicts(asked.request, outcome.value);
+        asked.resolve(outcome.value);
+      } else if (outcome.case === "status") asked.reject(statusError(outcome.value));
+      else throw malformedAnswer("the service answered what is not known here");
+    } catch (error) {
+      asked.reject(error as ClientError);
+    }
+  }
+
+  #endIfDone(): void {
+    if (!this.#isRetired || this.#isOver || this.#asked.size > 0) return;
+    this.#call.end();
+    this.#end(OVER);
+  }
+
+  #end(error: ClientError): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#cancelLook();
+    for (const asked of [...this.#asked.values()]) asked.reject(error);
+    this.#setup.onEnd();
+  }
+
+  #lookLater(): void {
+    const { clock } = this.#setup;
+    this.#cancelLook = clock.schedule(CHECK_STREAM_LOOK_MS, () => {
+      const isIdle = this.#lastId === this.#seenId;
+      this.#seenId = this.#lastId;
+      if (isIdle || clock.monotonic() >= this.#endsAt) this.retire();
+      else this.#lookLater();
+    });
+  }
+}
+
+const OVER = new ClientError("UNAVAILABLE", "the stream is over");

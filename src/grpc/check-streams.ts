@@ -1,0 +1,35 @@
+import { type CheckRequest, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { MAX_CHECK_STREAMS } from "../limits.ts";
+import { CheckCall } from "./check-call.ts";
+import { OpenStreams } from "./open-streams.ts";
+import { methodDefinition } from "./service-definition.ts";
+import type { StreamEnvironment } from "./stream-call.ts";
+import type { CallEnvironment, Handlers } from "./unary.ts";
+
+interface Options extends CallEnvironment, Pick<StreamEnvironment, "cut"> {
+  /** Streams at once. */
+  readonly most?: number;
+}
+
+/** The streams of `Check`, whose questions `handler` answers. */
+export function openCheckStreams(
+  handler: Handlers<typeof TokenBlacklist>["isBlacklisted"],
+  { most = MAX_CHECK_STREAMS, ...environment }: Options,
+): OpenStreams<CheckRequest, CheckCall> {
+  const { metrics, tracing } = environment;
+  const { check, isBlacklisted } = TokenBlacklist.method;
+  const definition = methodDefinition(check);
+  const common = {
+    ...environment,
+    handler,
+    method: check.name,
+    count: metrics.calls.of(definition),
+    // Beside the calls of IsBlacklisted, so that whoever looks at these sees all questions.
+    questions: metrics.calls.of({ ...definition, path: methodDefinition(isBlacklisted).path }),
+    spans: tracing?.method(definition),
+  };
+  return new OpenStreams({
+    most,
+    open: (call, events) => new CheckCall(call, { ...common, ...events }),
+  });
+}

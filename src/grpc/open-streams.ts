@@ -1,0 +1,45 @@
+import type { handleBidiStreamingCall, ServerDuplexStream } from "@grpc/grpc-js";
+import { ServiceError } from "../errors.ts";
+
+/** A stream of a method, from its first message to its status. */
+export interface OpenStream {
+  run(): void;
+  /** Ends it with an error. */
+  fail(error: ServiceError): void;
+  /** Ends it with an error as soon as what it owes has been sent. */
+  drain(error: ServiceError): void;
+}
+
+interface Options<I, S> {
+  readonly open: (call: ServerDuplexStream<I, Buffer>, events: { onClosed(): void }) => S;
+  /** Streams at once. */
+  readonly most: number;
+}
+
+/** The streams of a method. */
+export class OpenStreams<I, S extends OpenStream> {
+  readonly #options: Options<I, S>;
+  /** Until the last byte of each has gone: only then is its memory free. */
+  readonly #open = new Set<S>();
+
+  constructor(options: Options<I, S>) {
+    this.#options = options;
+  }
+
+  /** What grpc-js calls for each stream. */
+  readonly handle: handleBidiStreamingCall<I, Buffer> = (call) => {
+    const { open, most } = this.#options;
+    const stream = open(call, { onClosed: () => this.#open.delete(stream) });
+    const isFull = this.#open.size >= most;
+    this.#open.add(stream);
+    if (isFull) stream.fail(new ServiceError("OVERLOADED", "too many streams are kept"));
+    else stream.run();
+  };
+
+  /** Sends all of them to another replica. */
+  drain(): void {
+    for (const stream of this.#open) {
+      stream.drain(new ServiceError("DRAINING", "this replica is shutting down"));
+    }
+  }
+}
