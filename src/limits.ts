@@ -235,8 +235,11 @@ export const MAX_REST_FROM_STREAMS_MS = 60_000;
 export const MIN_HALF_TIME_MS = 250;
 /** Freshnesses that checks may be asked with at the same time: revisions are many, and each needs calls of its own. */
 export const MAX_FRESHNESSES = 256;
-/** Positives that a client remembers, some 20 MB at worst, and for how long where the token's own expiry is not known. */
-export const MAX_REMEMBERED_POSITIVES = 100_000;
+/**
+ * Positives that a client remembers, some 2 MB, and for how long where the token's own expiry is not known. Far more than are shown again
+ * within a minute; ten times as many are looked for outside of the processor's cache, which took a third of what a check takes.
+ */
+export const MAX_REMEMBERED_POSITIVES = 10_000;
 export const REMEMBER_POSITIVE_MS = 60_000;
 /** Attempts at one call, and the pause before the second; each further one is up to twice as long. */
 export const MAX_CALL_ATTEMPTS = 10;
