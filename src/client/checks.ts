@@ -106,7 +106,7 @@ export class Checks {
   }
 
   peek(jti: string, { maxStalenessMs }: PeekOptions = NO_OPTIONS): boolean | undefined {
-    if (this.#isClosed || typeof jti !== "string" || jtiProblem(jti) !== undefined) return undefined;
+    if (this.#isClosed || typeof jti !== "string") return undefined;
     if (this.#positives.has(jti)) return true;
     return this.#replica?.peek(jti, maxStalenessMs || undefined);
   }

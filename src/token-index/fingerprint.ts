@@ -1,4 +1,5 @@
 import { hkdfSync } from "node:crypto";
+import { jtiProblem } from "../entry.ts";
 import { MAX_JTI_BYTES } from "../limits.ts";
 import { BLOCK_BYTES, Chaskey } from "./chaskey.ts";
 import { packUuid, UUID_LENGTH } from "./uuid.ts";
@@ -33,6 +34,23 @@ export class Fingerprinter {
     if (jti.length === UUID_LENGTH && packUuid(textOf(jti), this.#view)) {
       this.#uuids.hash(this.#view, BLOCK_BYTES, this.#words);
     } else this.#hashOther(jti);
+    return this.#words;
+  }
+
+  /**
+   * The same of a text that nobody has checked; undefined where it is no jti. To check it first would take a good part of the time:
+   * most of what there is to check shows on the way.
+   */
+  takeIfJti(text: string): Int32Array | undefined {
+    if (text.length === UUID_LENGTH && packUuid(text, this.#view)) {
+      this.#uuids.hash(this.#view, BLOCK_BYTES, this.#words);
+      return this.#words;
+    }
+    const { written } = this.#encoder.encodeInto(text, this.#scratch);
+    // As many bytes as characters: all of it is ASCII, in which nothing is ill-formed.
+    const isPlain = written === text.length && written > 0 && written <= MAX_JTI_BYTES;
+    if (isPlain ? text.includes("\0") : jtiProblem(text) !== undefined) return undefined;
+    this.#others.hash(this.#view, written, this.#words);
     return this.#words;
   }
 

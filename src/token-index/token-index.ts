@@ -51,6 +51,11 @@ export class TokenIndex {
     return this.#fingerprinter.take(jti);
   }
 
+  /** The same of a text that nobody has checked; undefined where it is no jti. */
+  fingerprintIfJti(text: string): Int32Array | undefined {
+    return this.#fingerprinter.takeIfJti(text);
+  }
+
   /** Adds a token by its fingerprint, which was made with the same key. */
   put(print: Int32Array, expiresAt: number): void {
     for (;;) {
@@ -66,7 +71,11 @@ export class TokenIndex {
 
   /** When the token expires or expired, in milliseconds since 1970; 0 when it is not held. Throws as {@link add} does. */
   expiryOf(jti: string): number {
-    const print = this.#fingerprinter.take(jti);
+    return this.expiryAt(this.#fingerprinter.take(jti));
+  }
+
+  /** The same by its fingerprint, which was made with the same key. */
+  expiryAt(print: Int32Array): number {
     return this.#segmentOf(print).expiryOf(print);
   }
 

@@ -1,12 +1,27 @@
 import { expect } from "chai";
 import fc from "fast-check";
+import { jtiProblem } from "../../src/entry.ts";
 import { Fingerprinter } from "../../src/token-index/fingerprint.ts";
 
 const KEY = Uint8Array.from({ length: 32 }, (_, at) => at);
 const fingerprinter = new Fingerprinter(KEY);
 
 function printOf(jti: string | Uint8Array, from = fingerprinter): string {
-  return Array.from(from.take(jti), (word) => (word >>> 0).toString(16).padStart(8, "0")).join(" ");
+  return hex(from.take(jti));
+}
+
+function hex(words: Int32Array): string {
+  return Array.from(words, (word) => (word >>> 0).toString(16).padStart(8, "0")).join(" ");
+}
+
+/** Of one that is not known to be a jti; undefined where it is none. */
+function uncheckedPrintOf(text: string): string | undefined {
+  const print = fingerprinter.takeIfJti(text);
+  return print && hex(print);
+}
+
+function checkedPrintOf(text: string): string | undefined {
+  return jtiProblem(text) === undefined ? printOf(Buffer.from(text)) : undefined;
 }
 
 const UUID = "0f8fad5b-d9cb-469f-a165-70867728950e";
@@ -88,6 +103,34 @@ describe("the fingerprint of a jti", () => {
       }
     }
     expect(same).to.deep.equal([]);
+  });
+
+  it("is made of an unchecked text exactly where that is a jti, and is the same: at every length and place", () => {
+    const odd = ["\0", "\u007f", "\u0080", "\u07ff", "\u0800", "\uD83D", "\uDE00", "\uFFFD", "😀"];
+    const wrong: string[] = [];
+    for (let length = 0; length <= 300; length++) {
+      for (const text of [UUID.repeat(9).slice(0, length), "a".repeat(length)]) {
+        const places = length < 50 || length > 250 ? length : 3;
+        const texts = [text];
+        for (const unit of odd) {
+          for (let at = 0; at < places; at++) texts.push(text.slice(0, at) + unit + text.slice(at + 1));
+        }
+        wrong.push(...texts.filter((each) => uncheckedPrintOf(each) !== checkedPrintOf(each)));
+      }
+    }
+    expect(wrong).to.deep.equal([]);
+  });
+
+  it("is made of an unchecked text exactly where that is a jti, whatever stands in it", () => {
+    const text = fc.oneof(jti, fc.string({ unit: "binary", maxLength: 300 }), fc.constantFrom(...ALIKE, ""));
+    const unit = fc.constantFrom("", "\0", "\uD83D", "\uDE00", "😀", "é");
+    fc.assert(
+      fc.property(text, unit, text, (head, middle, tail) => {
+        const whole = head + middle + tail;
+        expect(uncheckedPrintOf(whole)).to.equal(checkedPrintOf(whole));
+      }),
+      { numRuns: 500 },
+    );
   });
 
   it("is not made of a jti of 256 bytes, or with a key of another length", () => {

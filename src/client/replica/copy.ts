@@ -1,7 +1,7 @@
 import { BothClocks } from "../../both-clocks.ts";
 import type { Clock } from "../../clock.ts";
 import type { EpochMs } from "../../entry.ts";
-import { elapsedSince, type Instant } from "../../instant.ts";
+import { elapsedBetween, elapsedSince, type Instant } from "../../instant.ts";
 import { MAX_RESUME_MS, OBSERVED_REVISIONS, SWEEP_INDEX_SEGMENTS } from "../../limits.ts";
 import { TokenIndex } from "../../token-index/token-index.ts";
 
@@ -75,10 +75,26 @@ export class Copy {
       : elapsedSince(this.#provenAt, this.#clock);
   }
 
+  /** Not what is no jti. */
   isBlacklisted(jti: string): boolean {
-    const until = this.#untilOf(jti);
-    // The earlier clock is never ahead of this machine's: mostly that one look is enough.
-    return until !== 0 && (until > this.#clock.now() || until > this.#clocks.earlier());
+    const print = this.#table?.index.fingerprintIfJti(jti);
+    if (print === undefined) return false;
+    const until = this.#untilOf(jti, print);
+    return until !== 0 && this.#isAhead(until, this.#clock.now());
+  }
+
+  /** true: blacklisted. false: it was not, at most `maxStalenessMs` ago. undefined: neither is known, or it is no jti. */
+  peek(jti: string, maxStalenessMs: number): boolean | undefined {
+    const print = this.#table?.index.fingerprintIfJti(jti);
+    if (print === undefined) return undefined;
+    // Before the look-up, which is mostly a wait for memory: a processor does what comes next meanwhile, unless that is a clock,
+    // which it reads only when memory has answered.
+    const wall = this.#clock.now();
+    const until = this.#untilOf(jti, print);
+    if (until !== 0 && this.#isAhead(until, wall)) return true;
+    if (!this.#isComplete || this.#provenAt === undefined) return undefined;
+    const elapsedMs = elapsedBetween(this.#provenAt, { monotonic: this.#clock.monotonic(), wall });
+    return elapsedMs <= maxStalenessMs ? false : undefined;
   }
 
   reflects(revision: string): boolean {
@@ -145,11 +161,15 @@ export class Copy {
     this.#provenAt = undefined;
   }
 
-  #untilOf(jti: string): number {
-    let until = this.#table?.index.expiryOf(jti) ?? 0;
+  #untilOf(jti: string, print: Int32Array): number {
+    const until = this.#table?.index.expiryAt(print) ?? 0;
     if (this.#former.length === 0) return until;
-    for (const { index } of this.#former) until = Math.max(until, index.expiryOf(jti));
-    return until;
+    return Math.max(until, ...this.#former.map(({ index }) => index.expiryOf(jti)));
+  }
+
+  /** The earlier clock is never ahead of this machine's: mostly that one look is enough. */
+  #isAhead(until: number, wall: number): boolean {
+    return until > wall || until > this.#clocks.earlier();
   }
 
   #replaceTable(key: Uint8Array): void {

@@ -8,8 +8,8 @@ import type { ClientState } from "../client-state.ts";
 /** A copy of the blacklist in this process. */
 export interface Replica {
   /**
-   * true: blacklisted (needs no proof). false: not blacklisted, proven within `maxStalenessMs`. undefined: cannot say.
-   * Without `maxStalenessMs` only positives are told. Never throws for a valid jti.
+   * true: blacklisted (needs no proof). false: not blacklisted, proven within `maxStalenessMs`. undefined: cannot say,
+   * or `jti` is none. Without `maxStalenessMs` only positives are told. Never throws.
    */
   peek(jti: string, maxStalenessMs?: number): boolean | undefined;
   /** Whether the copy is known to reflect this revision (text as the service gave it). */

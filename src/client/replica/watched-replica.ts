@@ -73,11 +73,12 @@ export class WatchedReplica implements Replica, WatchListener {
     return this.#copy.version;
   }
 
-  peek(jti: string, maxStalenessMs?: number): boolean | undefined {
-    if (this.#copy.isBlacklisted(jti)) return true;
-    if (maxStalenessMs === undefined || !this.#copy.isComplete) return undefined;
-    if (maxStalenessMs < this.#tightestMs && maxStalenessMs > 0) this.#tighten(maxStalenessMs);
-    return maxStalenessMs > 0 && this.#copy.stalenessMs <= maxStalenessMs ? false : undefined;
+  peek(jti: string, maxStalenessMs = 0): boolean | undefined {
+    if (maxStalenessMs <= 0) return this.#copy.isBlacklisted(jti) || undefined;
+    const seen = this.#copy.peek(jti, maxStalenessMs);
+    if (maxStalenessMs < this.#tightestMs && seen !== true && this.#copy.isComplete)
+      this.#tighten(maxStalenessMs);
+    return seen;
   }
 
   isBlacklisted(jti: string): boolean {

@@ -140,6 +140,46 @@ describe("Copy", () => {
     expect([before, after, copy.stalenessMs]).to.deep.equal([Number.POSITIVE_INFINITY, 250, 5250]);
   });
 
+  it("rules out what it lacks where its last proof is no older than asked, by whichever clock says more", () => {
+    const look = () => [copy.peek("a", 1), ...[249, 250, 5249, 5250].map((age) => copy.peek("b", age))];
+    const seen = [look()];
+    snapshot("1-a", ["a"]);
+    seen.push(look());
+    copy.prove(instantOf(clock));
+    clock.advance(250);
+    seen.push(look());
+    // Suspended: the monotonic clock stood still.
+    clock.jumpTo(clock.now() + 5000);
+    seen.push(look());
+    clock.jumpTo(clock.now() - HOUR);
+    seen.push(look());
+    expect(seen).to.deep.equal([
+      [undefined, undefined, undefined, undefined, undefined],
+      [true, undefined, undefined, undefined, undefined],
+      [true, undefined, false, false, false],
+      [true, undefined, undefined, undefined, false],
+      [true, undefined, false, false, false],
+    ]);
+  });
+
+  it("rules nothing out before it has everything, whatever a late proof says", () => {
+    copy.begin({ isSnapshot: true, key: KEY });
+    put("a");
+    copy.prove(instantOf(clock));
+    expect([copy.peek("a", 1000), copy.peek("b", 1000)]).to.deep.equal([true, undefined]);
+  });
+
+  it("says nothing of what is no jti, even where a careless encoder would make a jti of it that is blacklisted", () => {
+    snapshot("1-a", ["\uFFFD", "a".repeat(255)]);
+    copy.prove(instantOf(clock));
+    const texts = ["\uFFFD", "b", "\uD800", "", "\0", "b\0", "a".repeat(256), "a".repeat(999)];
+    expect(texts.map((text) => [copy.peek(text, 1000), copy.isBlacklisted(text)])).to.deep.equal([
+      [true, true],
+      [false, false],
+      ...Array.from({ length: 6 }, () => [undefined, false]),
+    ]);
+  });
+
   it("rules nothing out and has no proof once the service has another key, until that copy is complete", () => {
     snapshot("1-a", ["a"]);
     copy.prove(instantOf(clock));
