@@ -4,7 +4,7 @@ import {
   type CheckRequest,
   CheckResponseSchema,
   IsBlacklistedRequestSchema,
-  type TokenBlacklist,
+  TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { KnownCaller } from "../caller.ts";
 import { refused } from "../calls.ts";
@@ -50,6 +50,8 @@ export class CheckCall implements OpenStream {
     this.#options = options;
     this.#stream = new StreamCall(call, {
       ...options,
+      // A client begins one every few seconds.
+      quiet: true,
       receive: (request) => this.#receive(request),
       onDone: () => {
         this.#isDone = true;
@@ -169,11 +171,13 @@ class Question implements KnownCaller {
     if (this.gone) return false;
     this.gone = true;
     this.#cancelTimer();
-    const { calls, clock, log, method, peer, questions } = this.#options;
+    const { calls, clock, log, peer, questions } = this.#options;
     if (this.#isCountedIn) calls.leave();
     const milliseconds = clock.monotonic() - this.#began;
     questions.end(code, milliseconds / 1000);
     const caller = this.principal.name;
+    // As it is counted: a line of Check is about a stream.
+    const { name: method } = TokenBlacklist.method.isBlacklisted;
     logCall(log, { method, code, failure, milliseconds, caller, peer: () => peer }, { quiet: true });
     return true;
   }
