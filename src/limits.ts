@@ -17,7 +17,7 @@ export const MAX_CONCURRENT_STREAMS = 1000;
 export const MAX_CALLS = 20_000;
 /** Bytes of answers that one connection's client may leave unread before its calls are refused: four of the largest. */
 export const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
-/** Answers below this are not counted: as many as a connection has streams are small change together. */
+/** Answers below this are not counted, nor is so much of a stream of them: as many as a connection has streams are small change together. */
 export const SMALL_ANSWER_BYTES = 16 * 1024;
 /** A connection is asked to reconnect after this long, or replicas started later would never get a share. */
 export const MAX_CONNECTION_AGE_MS = 10 * 60_000;

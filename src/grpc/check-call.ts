@@ -9,7 +9,7 @@ import {
 import type { KnownCaller } from "../caller.ts";
 import { refused } from "../calls.ts";
 import { ServiceError } from "../errors.ts";
-import { MAX_STREAM_QUESTIONS, MAX_STREAM_STALL_MS, STREAM_TICK_MS } from "../limits.ts";
+import { MAX_STREAM_QUESTIONS, MAX_STREAM_STALL_MS, SMALL_ANSWER_BYTES, STREAM_TICK_MS } from "../limits.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";
 import { NOBODY, type Principal } from "../principal.ts";
 import { logCall } from "./call-log.ts";
@@ -38,6 +38,9 @@ export class CheckCall implements OpenStream {
   /** Questions whose answers the client's connection has not taken, and how many of these are answered. */
   readonly #open = new Set<Question>();
   #unsent = 0;
+  #unsentBytes = 0;
+  /** Say that those answers have left which are counted as what the connection leaves unread. */
+  readonly #held = new Set<() => void>();
   /** When the connection last took one, or had none to take, by the monotonic clock. */
   #takenAt = 0;
   /** The client will ask nothing more. */
@@ -60,6 +63,10 @@ export class CheckCall implements OpenStream {
       onEnded: () => {
         this.#cancelTick();
         for (const question of this.#open) question.end(status.CANCELLED);
+      },
+      onClosed: () => {
+        for (const letGo of this.#held) letGo();
+        options.onClosed();
       },
     });
   }
@@ -95,13 +102,27 @@ export class CheckCall implements OpenStream {
   #send(question: Question, answer: Buffer): void {
     if (this.#stream.gone || this.#stream.isLate) return;
     if (this.#unsent++ === 0) this.#takenAt = this.#options.clock.monotonic();
+    const letGo = this.#hold(answer.length);
     this.#stream.send(answer, () => {
       this.#unsent--;
+      letGo();
       this.#takenAt = this.#options.clock.monotonic();
       this.#open.delete(question);
       if (this.#open.size === MAX_STREAM_QUESTIONS - 1) this.#stream.resume();
       this.#endIfDone();
     });
+  }
+
+  /** What a stream leaves unread counts like an answer of that size. The returned function says that so much has left. */
+  #hold(bytes: number): () => void {
+    const { calls } = this.#options;
+    this.#unsentBytes += bytes;
+    const letGo = this.#unsentBytes > SMALL_ANSWER_BYTES ? calls.hold(this.#stream.peer, bytes) : undefined;
+    if (letGo !== undefined) this.#held.add(letGo);
+    return () => {
+      this.#unsentBytes -= bytes;
+      if (letGo !== undefined && this.#held.delete(letGo)) letGo();
+    };
   }
 
   #endIfDone(): void {

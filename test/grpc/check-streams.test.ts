@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { type ClientHttp2Stream, constants } from "node:http2";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
@@ -46,6 +47,12 @@ interface Held {
   readonly caller: KnownCaller;
   answer(value?: Answer): void;
   fail(error: unknown): void;
+}
+
+/** A connection whose streams ask a lot and read nothing. */
+interface Greedy {
+  readonly connection: Http2Connection;
+  readonly streams: readonly ClientHttp2Stream[];
 }
 
 const FINE: Answer = { verdicts: [Verdict.NOT_BLACKLISTED], revision: "r" };
@@ -145,6 +152,10 @@ describe("the streams of Check", () => {
   async function openBare(questions: readonly string[]) {
     const connection = await Http2Connection.open(address);
     http2.push(connection);
+    return { connection, stream: begin(connection, questions) };
+  }
+
+  function begin(connection: Http2Connection, questions: readonly string[]): ClientHttp2Stream {
     const stream = connection.session.request({
       ":method": "POST",
       ":path": CHECK_PATH,
@@ -152,18 +163,12 @@ describe("the streams of Check", () => {
       te: "trailers",
     });
     stream.on("error", () => {});
-    const ask = (names: readonly string[]) =>
-      stream.write(
-        Buffer.concat(
-          names.map((name, id) =>
-            framed(
-              encode(CheckRequestSchema, create(CheckRequestSchema, { id, question: { jtis: [name] } })),
-            ),
-          ),
-        ),
-      );
-    ask(questions);
-    return { connection, stream, ask };
+    const messages = questions.map((name, id) => {
+      const message = create(CheckRequestSchema, { id, question: { jtis: [name] } });
+      return framed(encode(CheckRequestSchema, message));
+    });
+    stream.write(Buffer.concat(messages));
+    return stream;
   }
 
   const many = (count: number) => Array.from({ length: count }, (_, index) => `q${index}`);
@@ -724,6 +729,35 @@ describe("the streams of Check", () => {
         [],
       ]);
     });
+
+    const amends: Record<string, (greedy: Greedy) => unknown> = {
+      "they read": ({ streams }) => streams.map((stream) => stream.resume()),
+      "they give up": ({ streams }) => streams.map((stream) => stream.close(constants.NGHTTP2_CANCEL)),
+      "they go": ({ connection }) => connection.close(),
+    };
+    for (const [what, make] of Object.entries(amends)) {
+      it(`have what they leave unread counted to their connection: past 4 MiB its questions are refused until ${what}`, async () => {
+        const huge = "r".repeat(40_000);
+        atOnce = ({ jtis }) => ({ verdicts: [], revision: jtis[0] === "marker" ? "" : huge });
+        const refused = () =>
+          log.records().filter(({ detail }) => detail === "too many calls are being answered");
+        const { connection, stream } = await openBare(many(100));
+        const streams = [stream, begin(connection, many(100))];
+        for (const one of streams) one.pause();
+        await until(() => refused().length > 0, { ...PATIENCE, what: "a question is refused" });
+        expect([...new Set(refused().map(({ method, code }) => `${method} ${code}`))]).to.deep.equal([
+          "IsBlacklisted RESOURCE_EXHAUSTED",
+        ]);
+        const peer = String(refused()[0]?.peer);
+        expect(calls.mayHold(peer)).to.equal(false);
+        // Nobody else is.
+        const asker = new Asker(channel);
+        expect(await asker.ask({ jtis: ["other"] })).to.deep.equal({ verdicts: [], revision: huge });
+        await make({ connection, streams });
+        await until(() => calls.mayHold(peer), { ...PATIENCE, what: "nothing is counted any more" });
+        expect(await asker.done()).to.deep.equal(ends("OK"));
+      });
+    }
 
     it("cost a bounded share of the memory", async () => {
       const held = async () => {
