@@ -123,6 +123,12 @@ export const MAX_CHECK_STREAMS = 10_000;
  */
 export const MAX_STREAM_QUESTIONS = 64;
 
+/**
+ * Bytes of a question on a stream past which only its beginning is kept: more than 1000 jtis of 255 bytes are, so that it is refused
+ * anyway.
+ */
+export const MAX_QUESTION_BYTES = 300 * 1024;
+
 /** How often a full queue is searched for calls that nobody waits for any more. */
 export const SWEEP_INTERVAL_MS = 10;
 

@@ -7,14 +7,14 @@ import {
   CheckRequestSchema,
   type IsBlacklistedRequest,
   type IsBlacklistedResponseSchema,
-  TokenBlacklist,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { KnownCaller } from "../../src/caller.ts";
 import { Calls } from "../../src/calls.ts";
 import { ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
+import { checkDefinition } from "../../src/grpc/check-definition.ts";
 import { openCheckStreams } from "../../src/grpc/check-streams.ts";
-import { encode, serviceDefinition } from "../../src/grpc/service-definition.ts";
+import { encode } from "../../src/grpc/service-definition.ts";
 import {
   DEFAULT_DEADLINE_MS,
   MAX_CALLS,
@@ -111,8 +111,7 @@ describe("the streams of Check", () => {
       most: MOST,
     });
     server = new Server();
-    const { check } = serviceDefinition(TokenBlacklist);
-    server.addService({ check } as never, { check: streams.handle });
+    server.addService({ check: checkDefinition() } as never, { check: streams.handle });
     const port = await new Promise<number>((resolve, reject) => {
       server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
         error === null ? resolve(bound) : reject(error),
@@ -665,13 +664,18 @@ describe("the streams of Check", () => {
       };
     });
 
-    async function openStuck() {
-      const opened = await openBare(many(200));
+    async function openStuck(count = 200) {
+      const opened = await openBare(many(count));
       await once(opened.stream, "response");
       opened.stream.pause();
       await settled();
       return opened;
     }
+
+    const held = async () => {
+      const { external, heapUsed } = await memoryInUse();
+      return external + heapUsed;
+    };
 
     /** Others are served, and nothing more is asked meanwhile: as much has been read as is. */
     async function settled(): Promise<void> {
@@ -759,11 +763,21 @@ describe("the streams of Check", () => {
       });
     }
 
+    it("cost a bounded share of the memory with what they ask as well, as large as messages may be", async function () {
+      this.timeout(60_000);
+      const jtis = Array.from({ length: 2_000_000 }, () => "");
+      const message = encode(CheckRequestSchema, create(CheckRequestSchema, { question: { jtis } }));
+      const bytes = framed(message);
+      // Some of these are read, sixteen more lie ready, and the rest waits at the client.
+      const { stream } = await openStuck(66);
+      const before = await held();
+      for (let count = 0; count < 30; count++) stream.write(bytes);
+      await until(() => given >= 64 + 5, { ...PATIENCE, what: "the first of them are read" });
+      await settled();
+      expect((await held()) - before).to.be.below(30_000_000);
+    });
+
     it("cost a bounded share of the memory", async () => {
-      const held = async () => {
-        const { external, heapUsed } = await memoryInUse();
-        return external + heapUsed;
-      };
       await openStuck();
       const before = await held();
       await openStuck();

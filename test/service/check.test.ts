@@ -10,6 +10,7 @@ import {
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { encode } from "../../src/grpc/service-definition.ts";
+import { MAX_QUESTION_BYTES } from "../../src/limits.ts";
 import { Asker, CHECK_PATH, outcomeOf, type QuestionInit } from "../support/asker.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -159,6 +160,38 @@ for (const backend of backends) {
         ["jtis[0]"],
         fine,
       ]);
+      expect(await asker.done()).to.deep.equal(ends("OK"));
+    });
+
+    it("refuses what is too large for a question as a call does", async () => {
+      const service = await startOn();
+      await revoke(service, "a");
+      const channel = connect(service);
+      const asker = new Asker(channel);
+      const huge = "h".repeat(3_000_000);
+      const unknown = Buffer.concat([
+        encode(TokenBlacklist.method.isBlacklisted.input, { jtis: ["a"] }),
+        // A field that nobody knows, of 400 kB.
+        Buffer.from([0xfa, 0x7f, 0x80, 0xb5, 0x18]),
+        Buffer.alloc(400_000),
+      ]);
+      const cases: QuestionInit[] = [
+        { jtis: [huge] },
+        { jtis: ["a", huge, "ü".repeat(400_000)] },
+        { jtis: ["a"], freshness: { case: "atLeastRevision", value: huge } },
+        { jtis: [...Array.from({ length: 1000 }, () => "j".repeat(400)), ""] },
+        fromBinary(TokenBlacklist.method.isBlacklisted.input, unknown),
+      ];
+      for (const question of cases) {
+        const bytes = encode(TokenBlacklist.method.isBlacklisted.input, question);
+        expect(bytes.length).to.be.above(MAX_QUESTION_BYTES);
+        const called = await channel.call(methodPath("IsBlacklisted"), bytes);
+        expect(await asker.ask(question, { timeoutMs: 5000 })).to.deep.equal(outcomeOf(called));
+      }
+      // Of far too many, which are cut, the number is not told.
+      const outcome = await asker.ask({ jtis: Array.from({ length: 2_000_000 }, () => "") });
+      expect(outcome).to.deep.include({ code: "INVALID_ARGUMENT", reason: "INVALID_REQUEST" });
+      expect(await asker.verdicts("a")).to.deep.equal(revoked);
       expect(await asker.done()).to.deep.equal(ends("OK"));
     });
 
