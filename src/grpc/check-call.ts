@@ -35,12 +35,10 @@ interface Options extends StreamEnvironment {
 export class CheckCall implements OpenStream {
   readonly #stream: StreamCall<CheckRequest>;
   readonly #options: Options;
-  /** Questions whose answers the client's connection has not taken, and how many of these are answered. */
+  /** Questions whose answers the client's connection has not taken; how many of these are answered, in how many bytes. */
   readonly #open = new Set<Question>();
   #unsent = 0;
   #unsentBytes = 0;
-  /** Say that those answers have left which are counted as what the connection leaves unread. */
-  readonly #held = new Set<() => void>();
   /** When the connection last took one, or had none to take, by the monotonic clock. */
   #takenAt = 0;
   /** The client will ask nothing more. */
@@ -63,10 +61,6 @@ export class CheckCall implements OpenStream {
       onEnded: () => {
         this.#cancelTick();
         for (const question of this.#open) question.end(status.CANCELLED);
-      },
-      onClosed: () => {
-        for (const letGo of this.#held) letGo();
-        options.onClosed();
       },
     });
   }
@@ -118,10 +112,9 @@ export class CheckCall implements OpenStream {
     const { calls } = this.#options;
     this.#unsentBytes += bytes;
     const letGo = this.#unsentBytes > SMALL_ANSWER_BYTES ? calls.hold(this.#stream.peer, bytes) : undefined;
-    if (letGo !== undefined) this.#held.add(letGo);
     return () => {
       this.#unsentBytes -= bytes;
-      if (letGo !== undefined && this.#held.delete(letGo)) letGo();
+      letGo?.();
     };
   }
 

@@ -20,6 +20,7 @@ import {
   MAX_CALLS,
   MAX_STREAM_QUESTIONS,
   MAX_STREAM_STALL_MS,
+  MAX_UNSENT_BYTES,
   STREAM_END_MS,
   STREAM_TICK_MS,
 } from "../../src/limits.ts";
@@ -737,6 +738,8 @@ describe("the streams of Check", () => {
     const amends: Record<string, (greedy: Greedy) => unknown> = {
       "they read": ({ streams }) => streams.map((stream) => stream.resume()),
       "they give up": ({ streams }) => streams.map((stream) => stream.close(constants.NGHTTP2_CANCEL)),
+      "they break off": ({ streams }) =>
+        streams.map((stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR)),
       "they go": ({ connection }) => connection.close(),
     };
     for (const [what, make] of Object.entries(amends)) {
@@ -758,7 +761,13 @@ describe("the streams of Check", () => {
         const asker = new Asker(channel);
         expect(await asker.ask({ jtis: ["other"] })).to.deep.equal({ verdicts: [], revision: huge });
         await make({ connection, streams });
-        await until(() => calls.mayHold(peer), { ...PATIENCE, what: "nothing is counted any more" });
+        const isNothingHeld = () => {
+          const letGo = calls.hold(peer, MAX_UNSENT_BYTES - 1);
+          const mayHold = calls.mayHold(peer);
+          letGo();
+          return mayHold;
+        };
+        await until(isNothingHeld, { ...PATIENCE, what: "nothing is counted any more" });
         expect(await asker.done()).to.deep.equal(ends("OK"));
       });
     }
