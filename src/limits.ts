@@ -17,7 +17,7 @@ export const MAX_CONCURRENT_STREAMS = 1000;
 export const MAX_CALLS = 20_000;
 /** Bytes of answers that one connection's client may leave unread before its calls are refused: four of the largest. */
 export const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
-/** Answers below this are not counted: as many as a connection has streams are small change together. */
+/** Answers below this are not counted, nor is so much of a stream of them: as many as a connection has streams are small change together. */
 export const SMALL_ANSWER_BYTES = 16 * 1024;
 /** A connection is asked to reconnect after this long, or replicas started later would never get a share. */
 export const MAX_CONNECTION_AGE_MS = 10 * 60_000;
@@ -122,6 +122,12 @@ export const MAX_CHECK_STREAMS = 10_000;
  * with 64 of 1000 tokens one stream holds 4 MB.
  */
 export const MAX_STREAM_QUESTIONS = 64;
+
+/**
+ * Bytes of a question on a stream past which only its beginning is kept: more than 1000 jtis of 255 bytes are, so that it is refused
+ * anyway.
+ */
+export const MAX_QUESTION_BYTES = 300 * 1024;
 
 /** How often a full queue is searched for calls that nobody waits for any more. */
 export const SWEEP_INTERVAL_MS = 10;

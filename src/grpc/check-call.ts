@@ -4,12 +4,12 @@ import {
   type CheckRequest,
   CheckResponseSchema,
   IsBlacklistedRequestSchema,
-  type TokenBlacklist,
+  TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { KnownCaller } from "../caller.ts";
 import { refused } from "../calls.ts";
 import { ServiceError } from "../errors.ts";
-import { MAX_STREAM_QUESTIONS, MAX_STREAM_STALL_MS, STREAM_TICK_MS } from "../limits.ts";
+import { MAX_STREAM_QUESTIONS, MAX_STREAM_STALL_MS, SMALL_ANSWER_BYTES, STREAM_TICK_MS } from "../limits.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";
 import { NOBODY, type Principal } from "../principal.ts";
 import { logCall } from "./call-log.ts";
@@ -35,9 +35,10 @@ interface Options extends StreamEnvironment {
 export class CheckCall implements OpenStream {
   readonly #stream: StreamCall<CheckRequest>;
   readonly #options: Options;
-  /** Questions whose answers the client's connection has not taken, and how many of these are answered. */
+  /** Questions whose answers the client's connection has not taken; how many of these are answered, in how many bytes. */
   readonly #open = new Set<Question>();
   #unsent = 0;
+  #unsentBytes = 0;
   /** When the connection last took one, or had none to take, by the monotonic clock. */
   #takenAt = 0;
   /** The client will ask nothing more. */
@@ -50,6 +51,8 @@ export class CheckCall implements OpenStream {
     this.#options = options;
     this.#stream = new StreamCall(call, {
       ...options,
+      // A client begins one every few seconds.
+      quiet: true,
       receive: (request) => this.#receive(request),
       onDone: () => {
         this.#isDone = true;
@@ -93,13 +96,26 @@ export class CheckCall implements OpenStream {
   #send(question: Question, answer: Buffer): void {
     if (this.#stream.gone || this.#stream.isLate) return;
     if (this.#unsent++ === 0) this.#takenAt = this.#options.clock.monotonic();
+    const letGo = this.#hold(answer.length);
     this.#stream.send(answer, () => {
       this.#unsent--;
+      letGo();
       this.#takenAt = this.#options.clock.monotonic();
       this.#open.delete(question);
       if (this.#open.size === MAX_STREAM_QUESTIONS - 1) this.#stream.resume();
       this.#endIfDone();
     });
+  }
+
+  /** What a stream leaves unread counts like an answer of that size. The returned function says that so much has left. */
+  #hold(bytes: number): () => void {
+    const { calls } = this.#options;
+    this.#unsentBytes += bytes;
+    const letGo = this.#unsentBytes > SMALL_ANSWER_BYTES ? calls.hold(this.#stream.peer, bytes) : undefined;
+    return () => {
+      this.#unsentBytes -= bytes;
+      letGo?.();
+    };
   }
 
   #endIfDone(): void {
@@ -169,11 +185,13 @@ class Question implements KnownCaller {
     if (this.gone) return false;
     this.gone = true;
     this.#cancelTimer();
-    const { calls, clock, log, method, peer, questions } = this.#options;
+    const { calls, clock, log, peer, questions } = this.#options;
     if (this.#isCountedIn) calls.leave();
     const milliseconds = clock.monotonic() - this.#began;
     questions.end(code, milliseconds / 1000);
     const caller = this.principal.name;
+    // As it is counted: a line of Check is about a stream.
+    const { name: method } = TokenBlacklist.method.isBlacklisted;
     logCall(log, { method, code, failure, milliseconds, caller, peer: () => peer }, { quiet: true });
     return true;
   }

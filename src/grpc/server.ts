@@ -21,6 +21,7 @@ import {
 } from "../limits.ts";
 import type { Serving } from "../serving.ts";
 import { describeBlacklist, describePrune } from "./audit.ts";
+import { checkDefinition } from "./check-definition.ts";
 import { openCheckStreams } from "./check-streams.ts";
 import { counted } from "./counted-services.ts";
 import { addExtAuthz } from "./ext-authz.ts";
@@ -84,11 +85,14 @@ export async function startGrpcServer(
   const streaming = { ...environment, cut: (peer: string) => listener.cut(peer) };
   const watches = openWatches(feed, streaming);
   const checkStreams = openCheckStreams(handlers.isBlacklisted, streaming);
-  server.addService(serviceDefinition(TokenBlacklist), {
-    ...implementation(handlers, environment),
-    watch: watches.handle,
-    check: checkStreams.handle,
-  });
+  server.addService(
+    { ...serviceDefinition(TokenBlacklist), check: checkDefinition() },
+    {
+      ...implementation(handlers, environment),
+      watch: watches.handle,
+      check: checkStreams.handle,
+    },
+  );
   if (extAuthz !== undefined) addExtAuthz(server, { gate: extAuthz, environment });
   const { clock, log, metrics } = environment;
   const others = counted(server, { calls: metrics.calls, clock });

@@ -27,6 +27,8 @@ export interface StreamEnvironment extends CallEnvironment {
 }
 
 interface Options<I> extends StreamEnvironment {
+  /** Streams that went well are logged at the level debug. */
+  readonly quiet: boolean;
   /** What is to happen with each message. What it throws ends the stream. */
   readonly receive: (message: I) => void | Promise<void>;
   /** The client says that it is done. */
@@ -156,7 +158,7 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
   #end(code: status, failure?: ServiceError): boolean {
     if (this.gone) return false;
     this.gone = true;
-    const { clock, count, cut, log, method, onEnded } = this.#options;
+    const { clock, count, cut, log, method, onEnded, quiet } = this.#options;
     onEnded();
     this.#cancelCut = clock.schedule(STREAM_END_MS, () => cut(this.peer));
     const milliseconds = clock.monotonic() - this.#began;
@@ -165,7 +167,7 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
       endCall(this.trace, { code: status[code], reason: failure?.reason, peer: this.peer });
     }
     const caller = this.principal.name;
-    logCall(log, { method, code, failure, milliseconds, caller, peer: () => this.peer }, { quiet: false });
+    logCall(log, { method, code, failure, milliseconds, caller, peer: () => this.peer }, { quiet });
     return true;
   }
 }

@@ -36,6 +36,7 @@ export class WatchCall implements OpenStream {
     this.#began = this.#sentAt = options.clock.monotonic();
     this.#stream = new StreamCall(call, {
       ...options,
+      quiet: false,
       receive: (request) => this.#receive(request),
       onDone: () => this.#stream.finish(),
       onEnded: () => {

@@ -5,14 +5,19 @@ import { describe, it } from "mocha";
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { createClient, type TokenBlacklistClient } from "../../src/client/client.ts";
 import { ClientError } from "../../src/client/client-error.ts";
+import { Asker } from "../support/asker.ts";
 import { backends } from "../support/backends.ts";
 import { checkHealth, watchHealth } from "../support/health-client.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { startService } from "../support/service.ts";
 import { type Ended, serveProcess } from "../support/service-process.ts";
+import { ends, type StreamEnd } from "../support/stream-end.ts";
 
 const YEAR_2100 = { seconds: 4_102_444_800n };
 const WORKERS = 20;
+const STREAMS = 10;
+/** Questions of a stream under way at once. */
+const LANES = 8;
 
 for (const backend of backends) {
   describe(`stopping (${backend.name})`, () => {
@@ -24,12 +29,14 @@ for (const backend of backends) {
         const watch = watchHealth(channel);
         await watch.reaches("SERVING");
         const load = startLoad(running.address);
+        const asking = startAsking(running.address, load.acknowledged);
         await load.reaches(200);
         const began = performance.now();
         const closed = running.service.close();
         await watch.reaches("NOT_SERVING");
         const [, , watchEnd] = await Promise.all([closed, load.ended, watch.ended]);
         expect(performance.now() - began).to.be.below(1000);
+        await expectDrained(asking);
         expect(watchEnd).to.equal("OK");
         expect(await refusedAt(running.address)).to.equal("ECONNREFUSED");
         expectOnlyUnavailable(load.errors);
@@ -98,7 +105,7 @@ for (const backend of backends) {
     }
 
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
-      it(`exits with 0 within the grace after ${signal}, under load and with a Watch open`, async function () {
+      it(`exits with 0 within the grace after ${signal}, under load, with streams of Check and a Watch open`, async function () {
         this.timeout(60_000);
         const database = await backend.create();
         // The schema, once.
@@ -110,6 +117,7 @@ for (const backend of backends) {
           const watch = watchHealth(channel);
           await watch.reaches("SERVING");
           const load = startLoad(address);
+          const asking = startAsking(address, load.acknowledged);
           await load.reaches(200);
           const began = performance.now();
           await serving.process.signal(signal);
@@ -120,6 +128,7 @@ for (const backend of backends) {
           expectJsonLines(ended);
           expect(await watch.ended).to.equal("OK");
           await load.ended;
+          await expectDrained(asking);
           expectOnlyUnavailable(load.errors);
           await expectStored(database.url, load.acknowledged);
         } finally {
@@ -173,6 +182,46 @@ function startLoad(address: string): Load {
       }),
     ended: Promise.all(workers),
   };
+}
+
+interface Asking {
+  /** Answers that are not what was acknowledged, and questions that were refused. */
+  readonly wrong: readonly string[];
+  answered: number;
+  /** How each stream ended. */
+  readonly ended: Promise<readonly StreamEnd[]>;
+}
+
+/** Asks over streams without a pause, each on a connection of its own, until it ends. */
+function startAsking(address: string, acknowledged: readonly string[]): Asking {
+  const wrong: string[] = [];
+  async function lane(asker: Asker): Promise<void> {
+    for (;;) {
+      const known = acknowledged.slice(-1);
+      const verdicts = await asker.verdicts("never", ...known);
+      if (verdicts === "unanswered") return;
+      asking.answered++;
+      const right = [Verdict.NOT_BLACKLISTED, ...known.map(() => Verdict.BLACKLISTED)];
+      if (String(verdicts) !== String(right)) wrong.push(`${known}: ${verdicts}`);
+    }
+  }
+  const streams = Array.from({ length: STREAMS }, async () => {
+    const channel = new RawChannel(address);
+    const asker = new Asker(channel);
+    await Promise.all(Array.from({ length: LANES }, () => lane(asker)));
+    channel.close();
+    return asker.ended;
+  });
+  const asking = { wrong, answered: 0, ended: Promise.all(streams) };
+  return asking;
+}
+
+async function expectDrained(asking: Asking): Promise<void> {
+  expect([await asking.ended, asking.wrong]).to.deep.equal([
+    Array.from({ length: STREAMS }, () => ends("UNAVAILABLE", "DRAINING")),
+    [],
+  ]);
+  expect(asking.answered).to.be.above(STREAMS * LANES);
 }
 
 function expectOnlyUnavailable(errors: readonly unknown[]): void {

@@ -32,10 +32,12 @@ describe("reflection", () => {
     return stdout;
   }
 
-  it("lists the service and its five methods", async () => {
+  it("lists the service and its six methods", async () => {
     expect((await curl("", "--list-services")).trim().split("\n")).to.include(SERVICE);
     expect((await curl("", "--list-methods")).trim().split("\n").sort()).to.include.members(
-      ["Blacklist", "IsBlacklisted", "List", "Prune", "Watch"].map((method) => `${SERVICE}/${method}`),
+      ["Blacklist", "IsBlacklisted", "List", "Prune", "Watch", "Check"].map(
+        (method) => `${SERVICE}/${method}`,
+      ),
     );
   });
 

@@ -27,16 +27,15 @@ describe("serviceDefinition", () => {
       ],
     );
     const unary = { requestStream: false, responseStream: false };
+    const both = { requestStream: true, responseStream: true };
     const service = "/tokenblacklist.v1.TokenBlacklist";
     expect(methods).to.deep.equal([
       ["blacklist", { path: `${service}/Blacklist`, originalName: "blacklist", ...unary }],
       ["isBlacklisted", { path: `${service}/IsBlacklisted`, originalName: "isBlacklisted", ...unary }],
       ["list", { path: `${service}/List`, originalName: "list", ...unary }],
       ["prune", { path: `${service}/Prune`, originalName: "prune", ...unary }],
-      [
-        "watch",
-        { path: `${service}/Watch`, originalName: "watch", requestStream: true, responseStream: true },
-      ],
+      ["watch", { path: `${service}/Watch`, originalName: "watch", ...both }],
+      ["check", { path: `${service}/Check`, originalName: "check", ...both }],
     ]);
   });
 

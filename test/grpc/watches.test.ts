@@ -11,11 +11,11 @@ import { FeedStage } from "../support/feed-stage.ts";
 import { memoryLog } from "../support/memory-log.ts";
 import { newEntry } from "../support/new-entry.ts";
 import { RawChannel } from "../support/raw-channel.ts";
+import { ends } from "../support/stream-end.ts";
 import { until } from "../support/until.ts";
 import { Watcher } from "../support/watcher.ts";
 
 const MOST = 3;
-const ends = (code: string, reason?: string) => ({ code, reason, violations: [] });
 
 describe("the streams of Watch", () => {
   let stage: FeedStage;

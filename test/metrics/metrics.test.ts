@@ -3,6 +3,7 @@ import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { after, before, describe, it } from "mocha";
 import { EntryKind, WatchRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { Asker } from "../support/asker.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
 import { checkRequest, sendCheck } from "../support/envoy-check.ts";
 import { freePort } from "../support/free-port.ts";
@@ -118,6 +119,9 @@ for (const backend of backends) {
         const ended = new Promise((resolve) => done.once("status", resolve));
         done.end();
         await ended;
+        const asker = new Asker(channel);
+        await Promise.all([asker.verdicts("a"), asker.verdicts("b"), asker.verdicts("")]);
+        await asker.done();
         for (const one of canceled) await settled(one, 1);
       });
       const once = (type: string, path: string, code: string) => ({
@@ -127,6 +131,10 @@ for (const backend of backends) {
       expect(counted).to.deep.equal({
         ...once("unary", `${own}/Blacklist`, "OK"),
         ...once("unary", `${own}/IsBlacklisted`, "OK"),
+        ...once("bidi_stream", `${own}/Check`, "OK"),
+        [series("grpc_server_started_total", "bidi_stream", `${own}/IsBlacklisted`)]: 3,
+        [series("grpc_server_handled_total", "bidi_stream", `${own}/IsBlacklisted`, "OK")]: 2,
+        [series("grpc_server_handled_total", "bidi_stream", `${own}/IsBlacklisted`, "InvalidArgument")]: 1,
         ...once("unary", `${own}/List`, "InvalidArgument"),
         ...once("unary", `${own}/Prune`, "OK"),
         ...once("unary", "envoy.service.auth.v3.Authorization/Check", "OK"),
@@ -151,6 +159,10 @@ for (const backend of backends) {
       ];
       for (const path of paths) await channel.call(path, Buffer.from("hostile"));
       await channel.call("/tokenblacklist.v1.TokenBlacklist/IsBlacklisted", Buffer.from([255, 255]));
+      const hostile = new Asker(channel);
+      await hostile.verdicts("hostile");
+      hostile.stream.write(Buffer.from([255, 255]));
+      await hostile.ended;
       await rejection(checkHealth(channel, "hostile"));
       await revoke('hostile",x="1', "hostile\n");
       await running.client.isBlacklisted({

@@ -2,7 +2,7 @@ import { createHmac, createPublicKey } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { credentials } from "@grpc/grpc-js";
+import { credentials, type StatusObject } from "@grpc/grpc-js";
 import { expect } from "chai";
 import type { JWTPayload } from "jose";
 import {
@@ -14,6 +14,7 @@ import {
 import { type Clock, systemClock } from "../../src/clock.ts";
 import type { EpochMs } from "../../src/entry.ts";
 import { ROLES } from "../../src/principal.ts";
+import { Asker } from "../support/asker.ts";
 import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
 import { checkHealth } from "../support/health-client.ts";
 import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
@@ -21,6 +22,7 @@ import { type RawAnswer, RawChannel } from "../support/raw-channel.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
 import { detailsOf } from "../support/status-details.ts";
+import { ends } from "../support/stream-end.ts";
 import { until } from "../support/until.ts";
 
 const ISSUER = "https://id.test";
@@ -137,6 +139,10 @@ describe("who may call what", () => {
       expect([method, reasonIn(answer)]).to.deep.equal([method, reason]);
       expect(answer.details).to.match(text);
     }
+    const [reason, text = /^/] = expected("check");
+    const streamed = await askedOver(channel, authorization);
+    expect(["Check", streamed.reason]).to.deep.equal(["Check", reason]);
+    expect(streamed.text).to.match(text);
   }
 
   const TOKENS: Record<string, [token: () => Promise<string>, expected: Expected]> = {
@@ -365,8 +371,9 @@ describe("a service whose clock was set back", () => {
         const [method, bytes] = CALLS.check;
         const path = `/tokenblacklist.v1.TokenBlacklist/${method}`;
         reasons.push(reasonIn(await channel.call(path, bytes, { timeoutMs: 5000, authorization })));
+        reasons.push((await askedOver(channel, authorization)).reason);
       }
-      expect(reasons).to.deep.equal(["UNAUTHENTICATED", "OK"]);
+      expect(reasons).to.deep.equal(["UNAUTHENTICATED", "UNAUTHENTICATED", "OK", "OK"]);
     } finally {
       channel.close();
       await running.stop();
@@ -374,9 +381,29 @@ describe("a service whose clock was set back", () => {
   });
 });
 
+/** What a question on a stream is told: that has been refused itself, or one who may ask nothing just now. */
+async function askedOver(
+  channel: RawChannel,
+  authorization: readonly string[],
+): Promise<{ reason: string; text: string }> {
+  const asker = new Asker(channel, { authorization, timeoutMs: 5000 });
+  const status = new Promise<StatusObject>((resolve) => asker.stream.once("status", resolve));
+  const outcome = await asker.ask({ jtis: ["a"] });
+  if (outcome === "unanswered") {
+    return { reason: reasonOf(await asker.ended), text: (await status).details };
+  }
+  expect(await asker.done()).to.deep.equal(ends("OK"));
+  return "verdicts" in outcome
+    ? { reason: "OK", text: "" }
+    : { reason: reasonOf(outcome), text: outcome.message };
+}
+
 function reasonIn(answer: RawAnswer): string {
-  if (answer.code === "OK") return "OK";
-  const reason = detailsOf(answer)?.reason;
+  return reasonOf({ code: answer.code, reason: detailsOf(answer)?.reason });
+}
+
+function reasonOf({ code, reason }: { code: string; reason: string | undefined }): string {
+  if (code === "OK") return "OK";
   // Both are called as their codes are.
-  return answer.code === reason ? reason : `${answer.code} ${reason}`;
+  return code === reason ? reason : `${code} ${reason}`;
 }

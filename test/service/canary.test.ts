@@ -4,6 +4,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { credentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { BlacklistRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { Asker } from "../support/asker.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { createSigningKey, KeyServer, signToken } from "../support/issuer.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
@@ -82,6 +83,13 @@ describe("what is secret", () => {
       answers.push(`${code} ${details} ${more ?? ""}`);
       return code;
     };
+    const check = async (jti: string, authorization: string) => {
+      const asker = new Asker(channel, { authorization: [authorization] });
+      answers.push(JSON.stringify(await asker.ask({ jtis: [jti] })));
+      // And what is no message at all.
+      asker.stream.write(Buffer.from(`\u00ff${jti}`));
+      answers.push(JSON.stringify(await asker.ended));
+    };
     try {
       await until(() => running.logs().some(({ msg }) => msg === "the key set cannot be read"), {
         withinMs: 5000,
@@ -97,6 +105,11 @@ describe("what is secret", () => {
       for (const other of [`Basic ${CANARY}`, CANARY, `Bearer ${CANARY} ${CANARY}`]) {
         await blacklist(raw[0] as string, other);
       }
+      const asks = await signToken(key, { ...claims, scope: `check ${CANARY}`, jti: CANARY });
+      for (const jti of [CANARY, `${CANARY}\0`, good]) await check(jti, `Bearer ${asks}`);
+      for (const token of bad) await check(CANARY, `Bearer ${token}`);
+      await check(CANARY, CANARY);
+      expect(answers.filter((answer) => answer.startsWith('{"verdicts":'))).to.have.lengthOf(1);
       expect(answers.filter((answer) => answer.startsWith("OK"))).to.have.length.of.at.least(2);
       expect(new Set(answers).size).to.be.at.least(10);
       expect(answers.join("\n")).not.to.include(CANARY);

@@ -2,7 +2,9 @@ import { join } from "node:path";
 import { context, propagation, ROOT_CONTEXT, TraceFlags, trace } from "@opentelemetry/api";
 import { ParentBasedSampler, TraceIdRatioBasedSampler } from "@opentelemetry/sdk-trace-node";
 import { expect } from "chai";
+import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { connect } from "../../src/client/connect.ts";
+import { Asker } from "../support/asker.ts";
 import { ask } from "../support/http-ask.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { type RecordedSpans, recordSpans, type ShownSpan } from "../support/recorded-spans.ts";
@@ -222,6 +224,26 @@ describe("a service that is traced", () => {
     expect(
       spans.map(({ name, kind, attributes }) => [name, kind, attributes["rpc.status_code"]]),
     ).to.deep.equal([[`${SERVICE}/Watch`, "SERVER", "OK"]]);
+  });
+
+  it("shows a stream of Check when it is over, and none of its questions", async () => {
+    await recorded.stop();
+    recorded = recordSpans();
+    stops.push(() => recorded.stop());
+    const running = await serveFromMemory();
+    const channel = new RawChannel(running.address);
+    stops.push(() => channel.close());
+    const asker = new Asker(channel);
+    expect(await asker.verdicts("a")).to.deep.equal([Verdict.NOT_BLACKLISTED]);
+    expect(await asker.verdicts("")).to.equal("INVALID_REQUEST");
+    const calls = (spans: ReturnType<typeof recorded.take>) =>
+      spans
+        .filter(({ kind }) => kind === "SERVER")
+        .map(({ name, attributes }) => [name, attributes["rpc.status_code"]]);
+    expect(calls(recorded.take())).to.deep.equal([]);
+    asker.stream.write(Buffer.from([0xff]));
+    await asker.ended;
+    expect(calls(recorded.take())).to.deep.equal([[`${SERVICE}/Check`, "INVALID_ARGUMENT"]]);
   });
 
   it("shows a proxy's question over HTTP, and its wait", async () => {

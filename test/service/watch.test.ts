@@ -21,6 +21,7 @@ import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { randomFor } from "../support/seed.ts";
 import { type RunningService, type ServiceOptions, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
+import { ends } from "../support/stream-end.ts";
 import { until } from "../support/until.ts";
 import { type StartOptions, startMessage, WATCH_PATH, Watcher } from "../support/watcher.ts";
 
@@ -50,8 +51,6 @@ async function watchersOf({ adminUrl }: RunningService): Promise<number> {
   const text = await (await fetch(`${adminUrl}/metrics`)).text();
   return Number(/^tokenblacklist_watchers (\d+)$/m.exec(text)?.[1]);
 }
-
-const ends = (code: string, reason?: string, ...violations: string[]) => ({ code, reason, violations });
 
 for (const backend of backends) {
   describe(`Watch on ${backend.name}`, function () {

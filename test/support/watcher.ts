@@ -1,26 +1,18 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import { type ClientDuplexStream, Metadata, type StatusObject, status } from "@grpc/grpc-js";
+import { type ClientDuplexStream, Metadata } from "@grpc/grpc-js";
 import {
   EntryKind,
   TokenBlacklist,
   type WatchResponse,
   WatchResponseSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import type { StatusName } from "../../src/client/client-error.ts";
 import { encode } from "../../src/grpc/service-definition.ts";
 import { eachOf } from "../../src/token-index/columns.ts";
 import { Fingerprinter } from "../../src/token-index/fingerprint.ts";
 import type { RawChannel } from "./raw-channel.ts";
-import { detailsOf } from "./status-details.ts";
+import { onEnd, type StreamEnd } from "./stream-end.ts";
 
 export const WATCH_PATH = "/tokenblacklist.v1.TokenBlacklist/Watch";
-
-/** How a stream ended: the code, and the reason in its details. */
-export interface WatchEnd {
-  readonly code: StatusName;
-  readonly reason: string | undefined;
-  readonly violations: readonly string[];
-}
 
 export interface StartOptions {
   readonly revision?: string;
@@ -41,7 +33,7 @@ export function startMessage({
 export class Watcher {
   readonly stream: ClientDuplexStream<Buffer, Buffer>;
   readonly messages: WatchResponse[] = [];
-  readonly ended: Promise<WatchEnd>;
+  readonly ended: Promise<StreamEnd>;
   /** Until when each entry answers, by its fingerprint in hexadecimal digits. */
   readonly entries = new Map<string, number>();
   /** The last revision that came with entries. */
@@ -49,7 +41,7 @@ export class Watcher {
   key: Uint8Array = new Uint8Array();
   #fingerprinter: Fingerprinter | undefined;
   #lastId = 0n;
-  #end: WatchEnd | undefined;
+  #end: StreamEnd | undefined;
   readonly #waiting = new Set<() => void>();
 
   constructor(
@@ -67,17 +59,11 @@ export class Watcher {
       timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs },
     );
     this.stream.on("data", (bytes: Buffer) => this.#receive(fromBinary(WatchResponseSchema, bytes)));
-    this.stream.on("error", () => {});
     this.ended = new Promise((resolve) => {
-      this.stream.on("status", ({ code, metadata }: StatusObject) => {
-        const details = detailsOf({ metadata });
-        this.#end = {
-          code: status[code] as StatusName,
-          reason: details?.reason,
-          violations: (details?.violations ?? []).map(([field]) => field),
-        };
+      onEnd(this.stream, (end) => {
+        this.#end = end;
         this.#wake();
-        resolve(this.#end);
+        resolve(end);
       });
     });
   }
