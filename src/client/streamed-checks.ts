@@ -61,11 +61,16 @@ export class StreamedChecks {
       this.#rests = 0;
       return answer;
     } catch (error) {
-      if (!(error instanceof ClientError) || signal?.aborted) throw error;
-      if (!stream.hasAnswered) this.#rest(stream);
-      // The caller's token may have been renewed since the stream began.
-      else if (error.code === "UNAUTHENTICATED" && known !== undefined) stream.retire();
-      else throw error;
+      if (!(error instanceof ClientError)) throw error;
+      const isBarren = !stream.hasAnswered;
+      // Also where nobody waits any more: were time always too short, it would never be found out.
+      if (isBarren) this.#rest(stream);
+      if (signal?.aborted) throw error;
+      if (!isBarren) {
+        // The caller's token may have been renewed since the stream began.
+        if (error.code !== "UNAUTHENTICATED" || known === undefined) throw error;
+        stream.retire();
+      }
       const remaining = left();
       if (remaining < 1) throw error;
       return call(init, { timeoutMs: remaining, signal });

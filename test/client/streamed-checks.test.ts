@@ -281,11 +281,64 @@ describe("checks over streams", () => {
       await soon(() => service.streams.open === 1, "nothing is left of the others");
     });
 
-    it("fail closed where there is no time for another way", async () => {
-      const { take } = holdStreams();
+    it("fail closed where there is no time for another way, and those after them are calls", async () => {
+      const { streams, take } = holdStreams();
+      const { client, service } = await stage.scripted({ isBlacklisted: answered }, { clock, streams: take });
+      const timeoutMs = 100;
+      const lost = failure(client.isBlacklisted("a", { timeoutMs }));
+      await soon(() => streams.length === 1, "the stream begins");
+      await streams[0]?.asked(1);
+      clock.advance(timeoutMs);
+      const { code } = await lost;
+      expect([code, await client.isBlacklisted("bad", { timeoutMs }), ways(service)]).to.deep.equal([
+        "DEADLINE_EXCEEDED",
+        true,
+        ["called"],
+      ]);
+    });
+
+    it("are calls also after a caller who gave up, or nobody would ever find out", async () => {
+      const { streams, take } = holdStreams();
+      const { client, service } = await stage.scripted({ isBlacklisted: answered }, { clock, streams: take });
+      const caller = new AbortController();
+      const lost = failure(client.isBlacklisted("a", { signal: caller.signal }));
+      await soon(() => streams.length === 1, "the stream begins");
+      await streams[0]?.asked(1);
+      caller.abort();
+      const { code } = await lost;
+      await streams[0]?.isLeft("cancelled");
+      expect([code, await client.isBlacklisted("bad"), ways(service)]).to.deep.equal([
+        "CANCELLED",
+        true,
+        ["called"],
+      ]);
+    });
+
+    it("keep few streams in a storm of deadlines of a millisecond, and leave none behind", async () => {
+      const { streams, take } = holdStreams();
       const { client, service } = await stage.scripted({ isBlacklisted: answered }, { streams: take });
-      const { code } = await failure(client.isBlacklisted("a", { timeoutMs: 60 }));
-      expect([code, service.calls]).to.deep.equal(["DEADLINE_EXCEEDED", []]);
+      let wrong = 0;
+      const checks: Promise<unknown>[] = [];
+      for (let round = 0; round < 40; round++) {
+        for (let index = 0; index < 100; index++) {
+          const check = client.isBlacklisted(`bad-${round}-${index}`, {
+            timeoutMs: 1,
+            maxStalenessMs: 1 + (index % 5),
+          });
+          checks.push(
+            check.then(
+              (answer) => {
+                if (!answer) wrong++;
+              },
+              () => {},
+            ),
+          );
+        }
+        await turn();
+      }
+      await Promise.all(checks);
+      await soon(() => service.streams.open === 0, "none is left");
+      expect([wrong, streams.length <= 5, await client.isBlacklisted("bad")]).to.deep.equal([0, true, true]);
     });
   });
 
