@@ -70,6 +70,26 @@ describe("checks over streams", () => {
       });
     }
 
+    it("let a slow one end as soon as it owes them nothing, and take the next meanwhile", async () => {
+      const { streams, take } = holdStreams();
+      const { client } = await stage.scripted({}, { clock, streams: take });
+      const slow = client.isBlacklisted("bad-1");
+      await soon(() => streams.length === 1, "the first stream begins");
+      const first = streams[0] as HeldStream;
+      const [slowId] = await first.asked(1);
+      clock.advance(SLOW_STREAM_MS);
+      const next = client.isBlacklisted("bad-2", { maxStalenessMs: 1 });
+      await soon(() => streams.length === 2, "the second stream begins");
+      const second = streams[1] as HeldStream;
+      const [nextId] = await second.asked(1);
+      second.answer(nextId as number, BAD);
+      expect([await next, first.left]).to.deep.equal([true, "no"]);
+      first.answer(slowId as number, BAD);
+      expect(await slow).to.equal(true);
+      await first.isLeft("done");
+      expect(second.left).to.equal("no");
+    });
+
     it("let it end when they have been silent for a second or two, and begin another", async () => {
       const { client, service } = await stage.scripted({ isBlacklisted: answered }, { clock });
       await client.isBlacklisted("a");
@@ -124,7 +144,34 @@ describe("checks over streams", () => {
       expect(new Set(ways(service))).to.deep.equal(new Set(["called"]));
     });
 
-    it("are streamed again after an upgrade, and rest for a second only after the next failure", async () => {
+    it("rest for a second only where a stream has answered since the last rest", async () => {
+      const { streams, take } = holdStreams();
+      const tried: number[] = [];
+      let isOld = true;
+      const { client } = await stage.scripted(
+        { isBlacklisted: answered },
+        {
+          clock,
+          streams(call) {
+            tried.push(clock.monotonic());
+            take(call);
+            const stream = streams.at(-1) as HeldStream;
+            if (isOld) stream.fail("UNIMPLEMENTED");
+            else call.on("data", ({ id }) => stream.answer(id, FINE));
+          },
+        },
+      );
+      const step = REST_FROM_STREAMS_MS;
+      for (let at = 0; at < 18 * step; at += step) {
+        // It takes those that begin in the fourth second alone.
+        isOld = at !== 3 * step;
+        expect(await client.isBlacklisted("a")).to.equal(false);
+        clock.advance(step);
+      }
+      expect(tried.map((at) => at / step)).to.deep.equal([0, 1, 3, 12, 13, 15]);
+    });
+
+    it("are streamed again after an upgrade", async () => {
       const older = await startScripted({ isBlacklisted: answered }, { streams: false });
       const { port } = new URL(`http://${older.address}`);
       const { client } = stage.client(older.address, { clock });
