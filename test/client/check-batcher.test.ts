@@ -117,7 +117,9 @@ for (const streams of [true, false]) {
       const { client, service } = await scripted({ isBlacklisted: answered });
       const answers = await client.areBlacklisted(Array.from({ length: 2500 }, (_, index) => `${index}`));
       expect(answers).to.have.length(2500);
-      expect(asked(service).map(({ length }) => length)).to.deep.equal([1000, 1000, 500]);
+      // Over two streams, where one is slow, they may arrive in another order.
+      const sizes = asked(service).map(({ length }) => length);
+      expect(sizes.sort((a, b) => b - a)).to.deep.equal([1000, 1000, 500]);
     });
 
     it("share a call only with checks of the same freshness, and each call says which", async () => {
