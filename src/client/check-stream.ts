@@ -21,7 +21,7 @@ interface Setup {
   readonly clock: Clock;
   /** For how long it takes questions. */
   readonly lifetimeMs: number;
-  /** Called when it has left nothing to wait for, and takes nothing more. */
+  /** Called when nothing of it is left. */
   readonly onEnd: () => void;
 }
 
@@ -37,7 +37,8 @@ interface Asked {
 export class CheckStream {
   readonly #call: ClientDuplexStream<CheckRequest, CheckResponse>;
   readonly #setup: Setup;
-  readonly #endsAt: number;
+  /** By the monotonic clock. */
+  readonly beganAt: number;
   /** By their ids; the one asked first stands first. */
   readonly #asked = new Map<number, Asked>();
   #lastId = 0;
@@ -45,14 +46,16 @@ export class CheckStream {
   #seenId = 0;
   #isRetired = false;
   #isOver = false;
+  /** Somebody has waited for an answer in vain, and has heard of no other. */
+  #isSilent = false;
   /** When an answer came last, by the monotonic clock. */
   #heardAt = Number.NEGATIVE_INFINITY;
-  #cancelLook = () => {};
+  #cancelTimer = () => {};
 
   constructor(grpc: Client, setup: Setup) {
     const { path, requestSerialize, responseDeserialize } = methodDefinition(TokenBlacklist.method.check);
     this.#setup = setup;
-    this.#endsAt = setup.clock.monotonic() + setup.lifetimeMs;
+    this.beganAt = setup.clock.monotonic();
     this.#call = grpc.makeBidiStreamRequest(
       path,
       requestSerialize as (request: CheckRequest) => Buffer,
@@ -62,6 +65,10 @@ export class CheckStream {
     this.#call.on("data", (response: CheckResponse) => this.#receive(response));
     this.#call.on("error", (error: ServiceError) => this.#end(clientError(error)));
     this.#call.on("end", () => this.#end(new ClientError("UNAVAILABLE", "the service has ended the stream")));
+    this.#call.on("status", () => {
+      this.#cancelTimer();
+      setup.onEnd();
+    });
     this.#lookLater();
   }
 
@@ -83,8 +90,8 @@ export class CheckStream {
     { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal | undefined },
   ): Promise<IsBlacklistedResponse> {
     return new Promise((resolve, reject) => {
-      if (this.#isOver) {
-        reject(OVER);
+      if (this.#isOver || signal?.aborted) {
+        reject(this.#isOver ? OVER : givenUp());
         return;
       }
       const { clock } = this.#setup;
@@ -102,10 +109,10 @@ export class CheckStream {
       const at = clock.monotonic();
       const unanswered = (error: ClientError) => {
         // Its replica may be gone, and nobody has said so.
-        if (this.#heardAt < at) this.retire();
+        if (this.#heardAt < at) this.#isRetired = this.#isSilent = true;
         fail(error);
       };
-      const giveUp = () => unanswered(new ClientError("CANCELLED", "the check was given up"));
+      const giveUp = () => unanswered(givenUp());
       const cancelTimer = clock.schedule(timeoutMs, () => {
         unanswered(new ClientError("DEADLINE_EXCEEDED", `no answer within ${timeoutMs} ms`));
       });
@@ -154,27 +161,36 @@ export class CheckStream {
 
   #endIfDone(): void {
     if (!this.#isRetired || this.#isOver || this.#asked.size > 0) return;
-    this.#call.end();
     this.#end(OVER);
+    if (this.#isSilent) {
+      this.#call.cancel();
+      return;
+    }
+    this.#call.end();
+    // A stream that its other side never ends would hold its connection, and with that the process, for ever.
+    this.#cancelTimer = this.#setup.clock.schedule(CHECK_STREAM_LOOK_MS, () => this.#call.cancel());
   }
 
   #end(error: ClientError): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#cancelLook();
+    this.#cancelTimer();
     for (const asked of [...this.#asked.values()]) asked.reject(error);
-    this.#setup.onEnd();
   }
 
   #lookLater(): void {
-    const { clock } = this.#setup;
-    this.#cancelLook = clock.schedule(CHECK_STREAM_LOOK_MS, () => {
+    const { clock, lifetimeMs } = this.#setup;
+    this.#cancelTimer = clock.schedule(CHECK_STREAM_LOOK_MS, () => {
       const isIdle = this.#lastId === this.#seenId;
       this.#seenId = this.#lastId;
-      if (isIdle || clock.monotonic() >= this.#endsAt) this.retire();
+      if (isIdle || clock.monotonic() - this.beganAt >= lifetimeMs) this.retire();
       else this.#lookLater();
     });
   }
+}
+
+function givenUp(): ClientError {
+  return new ClientError("CANCELLED", "the check was given up");
 }
 
 const OVER = new ClientError("UNAVAILABLE", "the stream is over");

@@ -31,14 +31,14 @@ interface Setup {
  */
 export class StreamedChecks {
   readonly #setup: Setup;
-  /** Those that have not ended, the one that takes questions last. */
+  /** Those of which something is left, the one that takes questions last. */
   readonly #streams = new Set<CheckStream>();
   #current: CheckStream | undefined;
   /** By the monotonic clock. */
   #restsUntil = Number.NEGATIVE_INFINITY;
-  /** Streams in a row that have answered nothing, and the last of them. */
-  #failures = 0;
-  #barren: CheckStream | undefined;
+  #restedAt = Number.NEGATIVE_INFINITY;
+  /** Rests in a row, without an answer by a stream in between. */
+  #rests = 0;
 
   constructor(setup: Setup) {
     this.#setup = setup;
@@ -48,6 +48,7 @@ export class StreamedChecks {
     const { call, clock } = this.#setup;
     const { timeoutMs = DEFAULT_DEADLINE_MS, signal, metadata } = options;
     const began = clock.monotonic();
+    const left = () => timeoutMs - (clock.monotonic() - began);
     // What belongs to one call alone cannot travel with a stream.
     if (metadata !== undefined || began < this.#restsUntil) return call(init, options);
     const request = create(IsBlacklistedRequestSchema, init);
@@ -55,18 +56,24 @@ export class StreamedChecks {
     const known = this.#current?.takesMore ? this.#current : undefined;
     const stream = known ?? (await this.#open({ timeoutMs, signal }));
     try {
-      const answer = await stream.ask(request, { timeoutMs, signal });
-      this.#failures = 0;
+      // The caller's token may have taken its time.
+      const answer = await stream.ask(request, { timeoutMs: Math.max(1, Math.ceil(left())), signal });
+      this.#rests = 0;
       return answer;
     } catch (error) {
-      if (!(error instanceof ClientError) || signal?.aborted) throw error;
-      if (!stream.hasAnswered) this.#rest(stream);
-      // The caller's token may have been renewed since the stream began.
-      else if (error.code === "UNAUTHENTICATED" && known !== undefined) stream.retire();
-      else throw error;
-      const left = timeoutMs - (clock.monotonic() - began);
-      if (left < 1) throw error;
-      return call(init, { timeoutMs: left, signal });
+      if (!(error instanceof ClientError)) throw error;
+      const isBarren = !stream.hasAnswered;
+      // Also where nobody waits any more: were time always too short, it would never be found out.
+      if (isBarren) this.#rest(stream);
+      if (signal?.aborted) throw error;
+      if (!isBarren) {
+        // The caller's token may have been renewed since the stream began.
+        if (error.code !== "UNAUTHENTICATED" || known === undefined) throw error;
+        stream.retire();
+      }
+      const remaining = left();
+      if (remaining < 1) throw error;
+      return call(init, { timeoutMs: remaining, signal });
     }
   };
 
@@ -96,11 +103,12 @@ export class StreamedChecks {
     return stream;
   }
 
-  /** Once for each stream, however many have waited for it. */
-  #rest(stream: CheckStream): void {
-    if (this.#barren === stream) return;
-    this.#barren = stream;
-    const restMs = Math.min(REST_FROM_STREAMS_MS * 2 ** this.#failures++, MAX_REST_FROM_STREAMS_MS);
-    this.#restsUntil = this.#setup.clock.monotonic() + restMs;
+  /** Once, however many questions and streams were lost together. */
+  #rest({ beganAt }: CheckStream): void {
+    // One from before the last rest says nothing new; and where another one answers, streams get through.
+    if (beganAt <= this.#restedAt || this.#current?.hasAnswered) return;
+    this.#restedAt = this.#setup.clock.monotonic();
+    this.#restsUntil =
+      this.#restedAt + Math.min(REST_FROM_STREAMS_MS * 2 ** this.#rests++, MAX_REST_FROM_STREAMS_MS);
   }
 }

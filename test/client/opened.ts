@@ -3,11 +3,18 @@ import type { ConnectOptions } from "../../src/client/connect-options.ts";
 import { openClient } from "../../src/client/open-client.ts";
 import type { ReplicaFactory } from "../../src/client/replica/replica.ts";
 import { type Clock, systemClock } from "../../src/clock.ts";
-import { type Script, type ScriptedService, startScripted } from "./scripted-service.ts";
+import {
+  type Script,
+  type ScriptedOptions,
+  type ScriptedService,
+  startScripted,
+} from "./scripted-service.ts";
 
 export interface OpenedSetup extends Omit<ConnectOptions, "address"> {
   readonly clock?: Clock;
   readonly replica?: ReplicaFactory;
+  /** 0.5 unless given. */
+  readonly random?: () => number;
 }
 
 /** What a client wrote to its log and its metrics. */
@@ -22,13 +29,13 @@ export interface Opened extends Witness {
 
 /** A client with its log and metrics in memory, and pauses of even length. */
 export function opened(address: string | readonly string[], setup: OpenedSetup = {}): Opened {
-  const { clock = systemClock, replica, ...options } = setup;
+  const { clock = systemClock, random = () => 0.5, replica, ...options } = setup;
   const logs: Witness["logs"] = [];
   const events: Witness["events"] = [];
   const record = (name: string) => (event: unknown) => void events.push([name, event]);
   const client = openClient({
     clock,
-    random: () => 0.5,
+    random,
     replica,
     options: {
       address,
@@ -53,10 +60,19 @@ export function opened(address: string | readonly string[], setup: OpenedSetup =
 export class Stage {
   readonly #closers: (() => void)[] = [];
 
-  async scripted(script: Script, setup: OpenedSetup = {}): Promise<Opened & { service: ScriptedService }> {
-    const service = await startScripted(script);
+  async scripted(
+    script: Script,
+    setup: OpenedSetup & ScriptedOptions = {},
+  ): Promise<Opened & { service: ScriptedService }> {
+    const { streams = true, port = 0, ...opening } = setup;
+    const service = this.use(await startScripted(script, { streams, port }));
+    return { ...this.client(service.address, opening), service };
+  }
+
+  /** Closed with the stage. */
+  use<T extends { stop(): void }>(service: T): T {
     this.#closers.push(() => service.stop());
-    return { ...this.client(service.address, setup), service };
+    return service;
   }
 
   client(address: string | readonly string[], setup: OpenedSetup = {}): Opened {

@@ -26,12 +26,14 @@ type Method = "blacklist" | "isBlacklisted" | "list" | "prune";
 export type Script = {
   readonly [K in Method]?: (
     request: InputOf<Service, K>,
-    call: { cancelled(): Promise<void> },
+    call: { readonly authorization: readonly unknown[]; cancelled(): Promise<void> },
   ) => OutputOf<Service, K> | StatusObject | Promise<OutputOf<Service, K>>;
 };
 
 interface Arrived {
   readonly method: Method;
+  /** Whether it came over a stream. */
+  readonly isStreamed: boolean;
   readonly request: object;
   /** The values of its `authorization` metadata. */
   readonly authorization: readonly unknown[];
@@ -40,14 +42,31 @@ interface Arrived {
 
 export interface ScriptedService {
   readonly address: string;
-  /** Every call that arrived, in order. */
+  /** Every call that arrived, and every question of a stream, in order. */
   readonly calls: readonly Arrived[];
+  /** How many streams of `Check` there have been, are, and were at once. */
+  readonly streams: Readonly<StreamCounts>;
+  /** Takes the calls so far off the list. */
+  forget(): void;
   stop(): void;
 }
 
+interface StreamCounts {
+  begun: number;
+  open: number;
+  most: number;
+}
+
+export type CheckStreamCall = ServerDuplexStream<CheckRequest, object>;
+
 export interface ScriptedOptions {
-  /** Whether it has streams of `Check`; their questions are answered by what answers `isBlacklisted`, and noted as its calls. */
-  readonly streams?: boolean;
+  /**
+   * Whether it has streams of `Check`; their questions are answered by what answers `isBlacklisted`, and noted as its calls. A
+   * function takes each stream in place of that.
+   */
+  readonly streams?: boolean | ((call: CheckStreamCall) => void);
+  /** Where it listens; any free port unless given. */
+  readonly port?: number;
 }
 
 type Answer = (request: object, call: object) => unknown;
@@ -57,27 +76,39 @@ const METHODS: readonly Method[] = ["blacklist", "isBlacklisted", "list", "prune
 /** A gRPC server on a socket that answers as `script` says, and has no opinion on what is right. */
 export async function startScripted(
   script: Script,
-  { streams = true }: ScriptedOptions = {},
+  { streams = true, port: wanted = 0 }: ScriptedOptions = {},
 ): Promise<ScriptedService> {
   const calls: Arrived[] = [];
+  const counts: StreamCounts = { begun: 0, open: 0, most: 0 };
   const server = new Server();
   const handlers: Record<string, UntypedHandleCall> = Object.fromEntries(
     METHODS.map((method) => [method, handler(method, script[method] as Answer | undefined) as never]),
   );
-  if (streams) handlers.check = check as never;
+  if (streams !== false) {
+    const take = streams === true ? check : streams;
+    handlers.check = ((call: CheckStreamCall) => {
+      counts.begun++;
+      counts.most = Math.max(counts.most, ++counts.open);
+      // Said of every stream at its very end, however it came.
+      call.once("cancelled", () => counts.open--);
+      take(call);
+    }) as never;
+  }
   server.addService(serviceDefinition(TokenBlacklist), handlers);
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+    server.bindAsync(`127.0.0.1:${wanted}`, ServerCredentials.createInsecure(), (error, bound) =>
       error ? reject(error) : resolve(bound),
     );
   });
   return {
     address: `127.0.0.1:${port}`,
     calls,
+    streams: counts,
+    forget: () => void calls.splice(0),
     stop: () => server.forceShutdown(),
   };
 
-  function check(call: ServerDuplexStream<CheckRequest, object>): void {
+  function check(call: CheckStreamCall): void {
     const { metadata } = call;
     const authorization = metadata.get("authorization");
     const cancelled = () => new Promise<void>((resolve) => call.on("cancelled", resolve));
@@ -86,9 +117,12 @@ export async function startScripted(
       id,
       question = create(IsBlacklistedRequestSchema),
     }: CheckRequest): Promise<void> {
-      calls.push({ method: "isBlacklisted", request: question, authorization, metadata });
+      calls.push({ method: "isBlacklisted", isStreamed: true, request: question, authorization, metadata });
       try {
-        const value = await (script.isBlacklisted as Answer | undefined)?.(question, { cancelled });
+        const value = await (script.isBlacklisted as Answer | undefined)?.(question, {
+          authorization,
+          cancelled,
+        });
         if (value === undefined || isStatus(value)) call.emit("error", value ?? {});
         else tell(id, { case: "answer", value: create(IsBlacklistedResponseSchema, value as object) });
       } catch (error) {
@@ -105,10 +139,16 @@ export async function startScripted(
       respond: (error: Partial<GrpcError> | null, value?: unknown) => void,
     ) => {
       const authorization = call.metadata.get("authorization");
-      calls.push({ method, request: call.request, authorization, metadata: call.metadata });
+      calls.push({
+        method,
+        isStreamed: false,
+        request: call.request,
+        authorization,
+        metadata: call.metadata,
+      });
       const cancelled = () => new Promise<void>((resolve) => call.on("cancelled", resolve));
       try {
-        const value = await answer?.(call.request, { cancelled });
+        const value = await answer?.(call.request, { authorization, cancelled });
         if (value === undefined || isStatus(value)) respond((value as StatusObject | undefined) ?? {});
         else respond(null, value);
       } catch (error) {

@@ -1,0 +1,369 @@
+import { create } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import { expect } from "chai";
+import {
+  type CheckResponse,
+  IsBlacklistedRequestSchema,
+  IsBlacklistedResponseSchema,
+  Verdict,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { CheckStream } from "../../src/client/check-stream.ts";
+import { ClientError } from "../../src/client/client-error.ts";
+import { CHECK_STREAM_LOOK_MS, CHECK_STREAM_MS, SLOW_STREAM_MS } from "../../src/limits.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { until } from "../support/until.ts";
+import { encodedStatus, type HeldStream, holdStreams } from "./held-streams.ts";
+import { type ScriptedService, startScripted } from "./scripted-service.ts";
+
+const FINE = Verdict.NOT_BLACKLISTED;
+const BAD = Verdict.BLACKLISTED;
+
+type Outcome = CheckResponse["outcome"];
+
+describe("a stream of checks", () => {
+  let service: ScriptedService;
+  let streams: HeldStream[];
+  let grpc: Client;
+  let clock: FakeClock;
+  let stream: CheckStream;
+  let ends: number;
+
+  beforeEach(async () => {
+    const held = holdStreams();
+    streams = held.streams;
+    service = await startScripted({}, { streams: held.take });
+    grpc = new Client(service.address, credentials.createInsecure());
+    clock = new FakeClock();
+    ends = 0;
+    const setup = { clock, lifetimeMs: CHECK_STREAM_MS, onEnd: () => void ends++ };
+    stream = new CheckStream(grpc, { ...setup, metadata: new Metadata() });
+  });
+
+  afterEach(() => {
+    stream.cancel(new ClientError("CANCELLED", "the test is over"));
+    grpc.close();
+    service.stop();
+  });
+
+  /** What becomes of a question: its verdicts, or the code and the reason of its error. */
+  function ask(
+    jtis: string[],
+    { timeoutMs = 1000, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ) {
+    return stream.ask(create(IsBlacklistedRequestSchema, { jtis }), { timeoutMs, signal }).then(
+      ({ verdicts }) => verdicts,
+      (error: ClientError) => {
+        expect(error).to.be.instanceOf(ClientError);
+        return error.reason === undefined ? [error.code] : [error.code, error.reason];
+      },
+    );
+  }
+
+  /** The service's side, once so many questions have come. */
+  async function served(count: number): Promise<{ held: HeldStream; ids: number[] }> {
+    await until(() => streams.length === 1, { withinMs: 5000, what: "the stream begins" });
+    const [held] = streams as [HeldStream];
+    return { held, ids: await held.asked(count) };
+  }
+
+  const isOver = () => until(() => ends > 0, { withinMs: 5000, what: "the stream is over" });
+
+  it("asks each question with an id of its own, and says how long it waits", async () => {
+    const answers = [ask(["a"], { timeoutMs: 1500 }), ask(["b", "c"], { timeoutMs: 20 })];
+    const { held, ids } = await served(2);
+    for (const [index, id] of ids.entries()) held.answer(id, ...(index === 0 ? [FINE] : [FINE, BAD]));
+    await Promise.all(answers);
+    expect([
+      new Set(ids).size,
+      held.questions.map(({ question, timeout }) => [question?.jtis, timeout && durationMs(timeout)]),
+    ]).to.deep.equal([
+      2,
+      [
+        [["a"], 1500],
+        [["b", "c"], 20],
+      ],
+    ]);
+  });
+
+  it("tells answers apart by their ids, in whatever order they come", async () => {
+    const answers = [ask(["a"]), ask(["bad"]), ask(["c"])];
+    const { held, ids } = await served(3);
+    const [a, bad, c] = ids as [number, number, number];
+    held.answer(c, FINE);
+    held.answer(bad, BAD);
+    held.refuse(a, "UNAVAILABLE");
+    expect(await Promise.all(answers)).to.deep.equal([["UNAVAILABLE"], [BAD], [FINE]]);
+  });
+
+  it("passes over an answer to nobody, and over a second one", async () => {
+    const answers = [ask(["bad"]), ask(["b"])];
+    const { held, ids } = await served(2);
+    const [bad, b] = ids as [number, number];
+    for (const id of [0, 77, 2 ** 32 - 1]) held.answer(id, FINE);
+    held.answer(bad, BAD);
+    held.answer(bad, FINE);
+    held.refuse(bad, "INTERNAL");
+    held.answer(b, FINE);
+    expect([await Promise.all(answers), stream.takesMore, ends]).to.deep.equal([[[BAD], [FINE]], true, 0]);
+  });
+
+  const answer = (...verdicts: Verdict[]): Outcome => ({
+    case: "answer",
+    value: create(IsBlacklistedResponseSchema, { verdicts, revision: "r" }),
+  });
+  const status = (value: Uint8Array): Outcome => ({ case: "status", value });
+  const MALFORMED = ["INTERNAL", "MALFORMED_ANSWER"];
+  const FAILING: Record<string, [outcome: Outcome, fails: string[]]> = {
+    "no outcome": [{ case: undefined }, MALFORMED],
+    "no verdict": [answer(), MALFORMED],
+    "a verdict too few": [answer(FINE), MALFORMED],
+    "a verdict too many": [answer(FINE, FINE, FINE), MALFORMED],
+    "an unspecified verdict": [answer(FINE, Verdict.UNSPECIFIED), MALFORMED],
+    "a verdict without a name": [answer(FINE, 9 as Verdict), MALFORMED],
+    "a negative verdict": [answer(-1 as Verdict, FINE), MALFORMED],
+    "a status that cannot be decoded": [status(Buffer.from([0xff, 0xff])), MALFORMED],
+    "a status without a word": [status(Buffer.alloc(0)), MALFORMED],
+    "a status of the code OK": [status(encodedStatus(0)), MALFORMED],
+    "a status of a code without a name": [status(encodedStatus(99)), ["UNKNOWN"]],
+    "a status of a negative code": [status(encodedStatus(-1)), ["UNKNOWN"]],
+    "a status that says why": [status(encodedStatus(7)), ["PERMISSION_DENIED"]],
+  };
+  for (const [what, [outcome, fails]] of Object.entries(FAILING)) {
+    it(`fails a question that is answered with ${what}, and no other`, async () => {
+      const answers = [ask(["a", "b"]), ask(["c", "bad"])];
+      const { held, ids } = await served(2);
+      const [odd, other] = ids as [number, number];
+      held.say({ id: odd, outcome });
+      held.answer(other, FINE, BAD);
+      expect([await Promise.all(answers), stream.takesMore, ends]).to.deep.equal([
+        [fails, [FINE, BAD]],
+        true,
+        0,
+      ]);
+    });
+  }
+
+  it("fails a question that is answered in a way that is not known yet, and no other", async () => {
+    const answers = [ask(["a"]), ask(["bad"])];
+    const { held, ids } = await served(2);
+    const [odd, other] = ids as [number, number];
+    // Field 1 is the id; field 4, of a later contract, holds an empty message.
+    held.say(Buffer.from([0x08, odd, 0x22, 0x00]));
+    held.answer(other, BAD);
+    expect(await Promise.all(answers)).to.deep.equal([MALFORMED, [BAD]]);
+  });
+
+  it("fails all its questions at a message that cannot be decoded", async () => {
+    const answers = [ask(["a"]), ask(["b"])];
+    const { held } = await served(2);
+    held.say(Buffer.from([0xff, 0xff, 0xff]));
+    expect([await Promise.all(answers), stream.takesMore]).to.deep.equal([
+      [["INTERNAL"], ["INTERNAL"]],
+      false,
+    ]);
+  });
+
+  it("fails all its questions at a message of more than 4 MiB", async () => {
+    const answers = [ask(["a"]), ask(["b"])];
+    const { held } = await served(2);
+    held.say(Buffer.alloc(4 * 1024 * 1024 + 1));
+    expect(await Promise.all(answers)).to.deep.equal(Array(2).fill(["RESOURCE_EXHAUSTED"]));
+  });
+
+  it("fails whom the service has not answered when it ends well, and answers the others", async () => {
+    const answers = [ask(["bad"]), ask(["b"])];
+    const { held, ids } = await served(2);
+    held.answer(ids[0] as number, BAD);
+    held.end();
+    expect(await Promise.all(answers)).to.deep.equal([[BAD], ["UNAVAILABLE"]]);
+    await isOver();
+    expect([await ask(["late"]), stream.takesMore, clock.pendingTimers]).to.deep.equal([
+      ["UNAVAILABLE"],
+      false,
+      0,
+    ]);
+  });
+
+  it("fails whom the service has not answered as it fails itself", async () => {
+    const answers = [ask(["a"]), ask(["b"])];
+    const { held } = await served(2);
+    held.fail("PERMISSION_DENIED");
+    expect(await Promise.all(answers)).to.deep.equal(Array(2).fill(["PERMISSION_DENIED"]));
+    await isOver();
+    expect([stream.hasAnswered, clock.pendingTimers]).to.deep.equal([false, 0]);
+  });
+
+  it("tells of answers that came before the end", async () => {
+    const answers = [ask(["bad"]), ask(["b"])];
+    const { held, ids } = await served(2);
+    held.answer(ids[0] as number, BAD);
+    held.answer(ids[1] as number, FINE);
+    held.fail("INTERNAL");
+    expect(await Promise.all(answers)).to.deep.equal([[BAD], [FINE]]);
+  });
+
+  it("takes no more questions while one has waited for 50 ms, and takes them again when that is answered", async () => {
+    const slow = ask(["slow"]);
+    clock.advance(SLOW_STREAM_MS - 1);
+    const before = stream.takesMore;
+    clock.advance(1);
+    const { held, ids } = await served(1);
+    const then = stream.takesMore;
+    held.answer(ids[0] as number, BAD);
+    expect([before, then, await slow, stream.takesMore]).to.deep.equal([true, false, [BAD], true]);
+  });
+
+  it("is given up with a question that it has left unanswered for all its time, and with nothing since", async () => {
+    const answers = [ask(["a"], { timeoutMs: 30 }), ask(["bad"], { timeoutMs: 100 })];
+    const { held, ids } = await served(2);
+    clock.advance(30);
+    expect([await answers[0], stream.takesMore, stream.hasAnswered]).to.deep.equal([
+      ["DEADLINE_EXCEEDED"],
+      false,
+      false,
+    ]);
+    // Whoever waits still may be answered.
+    held.answer(ids[1] as number, BAD);
+    expect(await answers[1]).to.deep.equal([BAD]);
+    await held.isLeft("cancelled");
+    await isOver();
+    expect([ends, clock.pendingTimers]).to.deep.equal([1, 0]);
+  });
+
+  it("is given up with a caller who has given up, where it has said nothing since", async () => {
+    const answered = ask(["a"]);
+    const { held, ids } = await served(1);
+    held.answer(ids[0] as number, FINE);
+    await answered;
+    clock.advance(1);
+    const caller = new AbortController();
+    const given = ask(["b"], { signal: caller.signal });
+    await held.asked(2);
+    caller.abort();
+    expect([await given, stream.takesMore]).to.deep.equal([["CANCELLED"], false]);
+    await held.isLeft("cancelled");
+  });
+
+  it("lives on when somebody gives up, or has waited in vain, after an answer to somebody else", async () => {
+    const caller = new AbortController();
+    const given = ask(["a"], { signal: caller.signal });
+    const late = ask(["b"], { timeoutMs: 20 });
+    clock.advance(1);
+    const other = ask(["c"]);
+    const { held, ids } = await served(3);
+    held.answer(ids[2] as number, FINE);
+    await other;
+    caller.abort();
+    clock.advance(20);
+    expect([await given, await late, stream.takesMore]).to.deep.equal([
+      ["CANCELLED"],
+      ["DEADLINE_EXCEEDED"],
+      true,
+    ]);
+    const next = ask(["bad"]);
+    // What was given up is answered at last, and that is nobody's answer.
+    held.answer(ids[0] as number, FINE);
+    held.answer(ids[1] as number, FINE);
+    held.answer((await held.asked(4))[3] as number, BAD);
+    expect([await next, held.left]).to.deep.equal([[BAD], "no"]);
+  });
+
+  it("does not ask what was given up before", async () => {
+    const given = await ask(["a"], { signal: AbortSignal.abort() });
+    const asked = ask(["b"]);
+    const { held, ids } = await served(1);
+    held.answer(ids[0] as number, FINE);
+    expect([given, await asked, held.questions.length]).to.deep.equal([["CANCELLED"], [FINE], 1]);
+  });
+
+  it("leaves nothing behind at the signal of a caller who asks and asks", async () => {
+    const caller = new AbortController();
+    let listeners = 0;
+    const { signal } = caller;
+    const add = signal.addEventListener.bind(signal);
+    const remove = signal.removeEventListener.bind(signal);
+    signal.addEventListener = (...given: Parameters<typeof add>) => {
+      listeners++;
+      add(...given);
+    };
+    signal.removeEventListener = (...given: Parameters<typeof remove>) => {
+      listeners--;
+      remove(...given);
+    };
+    for (let count = 1; count <= 20; count++) {
+      const answer = ask(["a"], { signal });
+      const { held, ids } = await served(count);
+      held.answer(ids.at(-1) as number, FINE);
+      await answer;
+    }
+    // The stream's own look is what is left.
+    expect([listeners, clock.pendingTimers]).to.deep.equal([0, 1]);
+  });
+
+  it("ends when it is retired, as soon as it owes nobody an answer", async () => {
+    const answer = ask(["bad"]);
+    const { held, ids } = await served(1);
+    stream.retire();
+    expect([stream.takesMore, held.left]).to.deep.equal([false, "no"]);
+    held.answer(ids[0] as number, BAD);
+    expect(await answer).to.deep.equal([BAD]);
+    await held.isLeft("done");
+    held.end();
+    await isOver();
+    expect([ends, clock.pendingTimers, await ask(["late"])]).to.deep.equal([1, 0, ["UNAVAILABLE"]]);
+  });
+
+  it("is taken back from a service that does not let it end", async () => {
+    await served(0);
+    stream.retire();
+    await streams[0]?.isLeft("done");
+    clock.advance(CHECK_STREAM_LOOK_MS - 1);
+    expect(ends).to.equal(0);
+    clock.advance(1);
+    await isOver();
+    await until(() => service.streams.open === 0, { withinMs: 5000, what: "the service hears of it" });
+    expect(clock.pendingTimers).to.equal(0);
+  });
+
+  it("ends when it has been asked nothing for a second or two", async () => {
+    const answer = ask(["a"]);
+    const { held, ids } = await served(1);
+    held.answer(ids[0] as number, FINE);
+    await answer;
+    clock.advance(CHECK_STREAM_LOOK_MS);
+    const afterOne = stream.takesMore;
+    clock.advance(CHECK_STREAM_LOOK_MS);
+    expect([afterOne, stream.takesMore]).to.deep.equal([true, false]);
+    await held.isLeft("done");
+  });
+
+  it("takes questions until its time is over, however many come, and answers what was asked until then", async () => {
+    const answers: Promise<unknown>[] = [];
+    while (stream.takesMore) {
+      const answer = ask(["a"]);
+      answers.push(answer);
+      const { held, ids } = await served(answers.length);
+      if (clock.monotonic() + 250 < CHECK_STREAM_MS) {
+        held.answer(ids.at(-1) as number, FINE);
+        await answer;
+      }
+      clock.advance(250);
+    }
+    const [held] = streams as [HeldStream];
+    expect([clock.monotonic(), held.left]).to.deep.equal([CHECK_STREAM_MS, "no"]);
+    held.answer(held.questions.at(-1)?.id as number, BAD);
+    expect(await answers.at(-1)).to.deep.equal([BAD]);
+    await held.isLeft("done");
+  });
+
+  it("tells all who wait that it is cancelled, and is gone at the service", async () => {
+    const answers = [ask(["a"]), ask(["b"])];
+    await served(2);
+    stream.cancel(new ClientError("CANCELLED", "the client is closed"));
+    expect(await Promise.all(answers)).to.deep.equal(Array(2).fill(["CANCELLED"]));
+    await streams[0]?.isLeft("cancelled");
+    await isOver();
+    expect([ends, clock.pendingTimers, service.streams.open]).to.deep.equal([1, 0, 0]);
+  });
+});

@@ -1,0 +1,314 @@
+import { once } from "node:events";
+import { createServer, type Http2Server, constants as http2, type ServerHttp2Stream } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { status } from "@grpc/grpc-js";
+import { expect } from "chai";
+import {
+  CheckRequestSchema,
+  CheckResponseSchema,
+  IsBlacklistedResponseSchema,
+  Verdict,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { FakeClock } from "../support/fake-clock.ts";
+import { FaultProxy } from "../support/fault-proxy.ts";
+import { freePort } from "../support/free-port.ts";
+import { until } from "../support/until.ts";
+import { Stage } from "./opened.ts";
+import { startScripted } from "./scripted-service.ts";
+import { type Refusal, startUnaryProxy } from "./unary-proxy.ts";
+
+const HEADERS = { ":status": 200, "content-type": "application/grpc" };
+const ANSWER = { verdicts: [Verdict.BLACKLISTED], revision: "1" };
+
+function frame<S extends DescMessage>(schema: S, init: MessageInitShape<S>): Buffer {
+  const message = toBinary(schema, create(schema, init));
+  const framed = Buffer.alloc(5 + message.length);
+  framed.writeUInt32BE(message.length, 1);
+  framed.set(message, 5);
+  return framed;
+}
+
+/** Half of a message that says of how many bytes it is. */
+const TORN = Buffer.from([0, 0, 0, 0, 100, 1, 2, 3]);
+
+/** How a stream may end under a question, and what becomes of a question on one that has answered before. */
+const ENDS: Record<string, [end: (stream: ServerHttp2Stream) => void, later: boolean | string]> = {
+  ...Object.fromEntries(
+    Object.entries({
+      OK: true,
+      CANCELLED: true,
+      UNKNOWN: "UNKNOWN",
+      INVALID_ARGUMENT: "INVALID_ARGUMENT",
+      // A half of the time was all that it had.
+      DEADLINE_EXCEEDED: true,
+      NOT_FOUND: "NOT_FOUND",
+      ALREADY_EXISTS: "ALREADY_EXISTS",
+      PERMISSION_DENIED: "PERMISSION_DENIED",
+      RESOURCE_EXHAUSTED: "RESOURCE_EXHAUSTED",
+      FAILED_PRECONDITION: "FAILED_PRECONDITION",
+      ABORTED: "ABORTED",
+      OUT_OF_RANGE: "OUT_OF_RANGE",
+      UNIMPLEMENTED: "UNIMPLEMENTED",
+      INTERNAL: "INTERNAL",
+      UNAVAILABLE: true,
+      DATA_LOSS: "DATA_LOSS",
+      // The token may have been renewed since the stream began.
+      UNAUTHENTICATED: true,
+    } satisfies Record<keyof typeof status, unknown>).map(([name, later]) => [
+      `the status ${name}`,
+      [(stream: ServerHttp2Stream) => finish(stream, String(status[name as keyof typeof status])), later],
+    ]),
+  ),
+  "a status that is no number": [(stream) => finish(stream, "fine"), "UNKNOWN"],
+  ...Object.fromEntries(
+    Object.entries({
+      NGHTTP2_NO_ERROR: true,
+      NGHTTP2_PROTOCOL_ERROR: true,
+      NGHTTP2_INTERNAL_ERROR: true,
+      NGHTTP2_FLOW_CONTROL_ERROR: true,
+      NGHTTP2_STREAM_CLOSED: true,
+      NGHTTP2_REFUSED_STREAM: true,
+      NGHTTP2_CANCEL: true,
+      NGHTTP2_ENHANCE_YOUR_CALM: "RESOURCE_EXHAUSTED",
+      NGHTTP2_INADEQUATE_SECURITY: "PERMISSION_DENIED",
+    } as const).map(([name, later]) => [
+      `RST_STREAM ${name.slice(8)}`,
+      [(stream: ServerHttp2Stream) => stream.close(http2[name as keyof typeof http2] as number), later],
+    ]),
+  ),
+  "an end of its connection": [(stream) => stream.session?.destroy(), true],
+  "an end of its connection that is announced": [(stream) => void stream.session?.close(), true],
+  "END_STREAM without a status": [(stream) => void stream.end(), true],
+  "half a message": [(stream) => void stream.end(TORN), true],
+  "half a message and RST_STREAM": [
+    (stream) => {
+      stream.write(TORN);
+      stream.close(http2.NGHTTP2_INTERNAL_ERROR);
+    },
+    true,
+  ],
+  "a message that is no message": [
+    (stream) => void stream.write(Buffer.from([0, 0, 0, 0, 2, 255, 255])),
+    "INTERNAL",
+  ],
+  "a message compressed in no known way": [
+    (stream) => void stream.write(Buffer.from([1, 0, 0, 0, 1, 0])),
+    "UNKNOWN",
+  ],
+  "a message of 4 GiB": [
+    (stream) => void stream.write(Buffer.from([0, 255, 255, 255, 255, 0])),
+    "RESOURCE_EXHAUSTED",
+  ],
+};
+
+function finish(stream: ServerHttp2Stream, code: string): void {
+  stream.once("wantTrailers", () => stream.sendTrailers({ "grpc-status": code }));
+  stream.end();
+}
+
+describe("the end of a stream of checks", () => {
+  const stage = new Stage();
+  let server: Http2Server;
+  let address: string;
+  /** Ends a stream whose question has come. */
+  let end: (stream: ServerHttp2Stream) => void;
+  /** Which questions end theirs, by their numbers from 1; the others are answered. */
+  let isEndedAt: (number: number) => boolean;
+  let asked: { streamed: number; called: number };
+
+  beforeEach(async () => {
+    asked = { streamed: 0, called: 0 };
+    server = createServer();
+    server.on("session", (session) => server.once("stop", () => session.destroy()));
+    server.on("stream", (stream, headers) => {
+      stream.on("error", () => {});
+      const isStream = headers[":path"]?.endsWith("/Check") ?? false;
+      stream.respond(HEADERS, { waitForTrailers: true });
+      stream.on("data", (chunk: Buffer) => {
+        if (!isStream) {
+          asked.called++;
+          stream.write(frame(IsBlacklistedResponseSchema, ANSWER));
+          finish(stream, "0");
+          return;
+        }
+        const { id } = fromBinary(CheckRequestSchema, chunk.subarray(5));
+        if (isEndedAt(++asked.streamed)) end(stream);
+        else stream.write(frame(CheckResponseSchema, { id, outcome: { case: "answer", value: ANSWER } }));
+      });
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+
+  afterEach(() => {
+    stage.close();
+    server.close();
+    server.emit("stop");
+  });
+
+  for (const [how, [howToEnd, later]] of Object.entries(ENDS)) {
+    it(`by ${how}, the first thing that it says, makes its questions calls`, async () => {
+      [end, isEndedAt] = [howToEnd, () => true];
+      const { client } = stage.client(address);
+      const checks = [client.isBlacklisted("a", { timeoutMs: 600 })];
+      checks.push(client.isBlacklisted("b", { timeoutMs: 600, maxStalenessMs: 1 }));
+      expect([await Promise.all(checks), asked.called]).to.deep.equal([[true, true], 2]);
+    });
+
+    it(`by ${how}, later on, ${later === true ? "has its questions asked again" : `fails them with ${later}`}`, async () => {
+      [end, isEndedAt] = [howToEnd, (number) => number === 2];
+      const { client } = stage.client(address);
+      await client.isBlacklisted("a");
+      // What a call could not answer either is not repeated.
+      const told = await client.isBlacklisted("b", { timeoutMs: 600 }).catch(({ code }) => code);
+      expect(told).to.equal(later);
+      // And whatever has become of it, the next is answered.
+      expect(await client.isBlacklisted("c", { timeoutMs: 600 })).to.equal(true);
+    });
+  }
+});
+
+describe("checks whose connection fails", () => {
+  const stage = new Stage();
+  const proxies: FaultProxy[] = [];
+  afterEach(async () => {
+    stage.close();
+    await Promise.all(proxies.splice(0).map((proxy) => proxy.close()));
+  });
+
+  /** Answers when it is let go, or at once. */
+  async function service(isHeld: () => boolean, port = 0) {
+    const scripted = await startScripted(
+      {
+        isBlacklisted: async ({ jtis }, { cancelled }) => {
+          if (isHeld()) await cancelled();
+          return { verdicts: jtis.map(() => Verdict.BLACKLISTED), revision: "r" };
+        },
+      },
+      { port },
+    );
+    return stage.use(scripted);
+  }
+
+  async function proxied(target: string): Promise<FaultProxy> {
+    const proxy = await FaultProxy.start({ port: Number(target.split(":")[1]) });
+    proxies.push(proxy);
+    return proxy;
+  }
+
+  it("are asked again on the next one", async () => {
+    let isHeld = false;
+    const scripted = await service(() => isHeld);
+    const proxy = await proxied(scripted.address);
+    const { client } = stage.client(`127.0.0.1:${proxy.port}`);
+    await client.isBlacklisted("a");
+    for (const fault of ["cut", "reset"] as const) {
+      isHeld = true;
+      scripted.forget();
+      const checks = [client.isBlacklisted(`${fault}-b`, { timeoutMs: 10_000 })];
+      checks.push(client.isBlacklisted(`${fault}-c`, { timeoutMs: 10_000, maxStalenessMs: 1 }));
+      await until(() => scripted.calls.length === 2, { withinMs: 5000, what: "both have arrived" });
+      isHeld = false;
+      proxy[fault]();
+      await until(() => client.state !== "ready" || scripted.calls.length > 2, {
+        withinMs: 5000,
+        what: "it is noticed",
+      });
+      await proxy.heal();
+      expect(await Promise.all(checks)).to.deep.equal([true, true]);
+    }
+  });
+
+  it("are asked again of the next process when theirs is killed", async () => {
+    let isHeld = true;
+    const port = await freePort();
+    const first = await service(() => isHeld, port);
+    const { client } = stage.client(first.address);
+    const check = client.isBlacklisted("a", { timeoutMs: 10_000 });
+    await until(() => first.calls.length === 1, { withinMs: 5000, what: "it has arrived" });
+    isHeld = false;
+    first.stop();
+    const second = await service(() => false, port);
+    expect([await check, second.calls.length]).to.deep.equal([true, 1]);
+  });
+
+  it("are answered elsewhere in half of their time when it is dead and nobody says so", async () => {
+    const services = [await service(() => false), await service(() => false)];
+    const dying = await proxied((services[0] as { address: string }).address);
+    const clock = new FakeClock();
+    const { client, events } = stage.client(
+      [`127.0.0.1:${dying.port}`, (services[1] as { address: string }).address],
+      { clock },
+    );
+    const known = () => services.every(({ calls }) => calls.length > 0);
+    let count = 0;
+    await until(
+      async () => {
+        await client.isBlacklisted(`${count++}`);
+        // Long enough for the stream to end.
+        clock.advance(2000);
+        return known();
+      },
+      { withinMs: 5000, what: "both are asked" },
+    );
+    dying.blackhole();
+    // From here on time passes by itself.
+    const passing = setInterval(() => clock.advance(20), 20);
+    try {
+      await until(
+        async () => {
+          const began = clock.monotonic();
+          expect(await client.isBlacklisted(`${count++}`)).to.equal(true);
+          expect(clock.monotonic() - began).to.be.below(1500);
+          clock.advance(2000);
+          return events.some(([name]) => name === "repeated");
+        },
+        { withinMs: 10_000, what: "a question was lost there" },
+      );
+    } finally {
+      clearInterval(passing);
+    }
+    expect(events.flatMap(([name, event]) => (name === "repeated" ? [event] : []))).to.deep.equal([
+      { code: "DEADLINE_EXCEEDED", waitMs: 0 },
+    ]);
+  });
+});
+
+describe("a proxy that lets no stream through", () => {
+  const stage = new Stage();
+  afterEach(() => stage.close());
+
+  async function through(refusal: Refusal) {
+    const service = stage.use(
+      await startScripted({
+        isBlacklisted: ({ jtis }) => ({
+          verdicts: jtis.map((jti) => (jti === "bad" ? Verdict.BLACKLISTED : Verdict.NOT_BLACKLISTED)),
+          revision: "r",
+        }),
+      }),
+    );
+    const proxy = stage.use(await startUnaryProxy(service.address, refusal));
+    const clock = new FakeClock();
+    return { service, clock, ...stage.client(proxy.address, { clock }) };
+  }
+
+  for (const refusal of ["404", "reset"] as const) {
+    it(`is passed by calls at once where it says so by ${refusal}`, async () => {
+      const { client, service, clock, events } = await through(refusal);
+      const answers = [await client.isBlacklisted("bad"), await client.isBlacklisted("a")];
+      expect([answers, service.calls.length, clock.monotonic()]).to.deep.equal([[true, false], 2, 0]);
+      expect(events.filter(([name]) => name === "repeated")).to.deep.equal([]);
+    });
+  }
+
+  it("is passed by calls after half of one check's time where it keeps what it gets", async () => {
+    const { client, service, clock } = await through("buffered");
+    const check = client.isBlacklisted("bad");
+    await until(() => clock.pendingTimers > 2, { withinMs: 5000, what: "it is asked" });
+    clock.advance(1000);
+    const answers = [await check, await client.isBlacklisted("a")];
+    expect([answers, service.calls.length]).to.deep.equal([[true, false], 2]);
+  });
+});
