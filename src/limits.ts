@@ -115,7 +115,7 @@ export const MAX_STREAM_STALL_MS = 60_000;
 /** Who has not taken the end of a stream by then is cut off: what lies before it would be kept for as long as the connection. */
 export const STREAM_END_MS = 10_000;
 
-/** Streams of Check at once, until the last byte of each has gone. */
+/** Streams of StreamChecks at once, until the last byte of each has gone. */
 export const MAX_CHECK_STREAMS = 10_000;
 /**
  * Questions of one stream under way, until their answers have gone; more are not read. A client of ours asks a handful at once, and

@@ -2,11 +2,11 @@ import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { Client, ClientDuplexStream, Metadata, ServiceError } from "@grpc/grpc-js";
 import {
-  type CheckRequest,
-  CheckRequestSchema,
-  type CheckResponse,
   type IsBlacklistedRequest,
   type IsBlacklistedResponse,
+  type StreamChecksRequest,
+  StreamChecksRequestSchema,
+  type StreamChecksResponse,
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { Clock } from "../clock.ts";
@@ -33,9 +33,9 @@ interface Asked {
   reject(error: ClientError): void;
 }
 
-/** One stream of `Check`: questions go out as they come, and are answered in any order. */
+/** One stream of `StreamChecks`: questions go out as they come, and are answered in any order. */
 export class CheckStream {
-  readonly #call: ClientDuplexStream<CheckRequest, CheckResponse>;
+  readonly #call: ClientDuplexStream<StreamChecksRequest, StreamChecksResponse>;
   readonly #setup: Setup;
   /** By the monotonic clock. */
   readonly beganAt: number;
@@ -53,16 +53,18 @@ export class CheckStream {
   #cancelTimer = () => {};
 
   constructor(grpc: Client, setup: Setup) {
-    const { path, requestSerialize, responseDeserialize } = methodDefinition(TokenBlacklist.method.check);
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(
+      TokenBlacklist.method.streamChecks,
+    );
     this.#setup = setup;
     this.beganAt = setup.clock.monotonic();
     this.#call = grpc.makeBidiStreamRequest(
       path,
-      requestSerialize as (request: CheckRequest) => Buffer,
-      responseDeserialize as (bytes: Buffer) => CheckResponse,
+      requestSerialize as (request: StreamChecksRequest) => Buffer,
+      responseDeserialize as (bytes: Buffer) => StreamChecksResponse,
       setup.metadata,
     );
-    this.#call.on("data", (response: CheckResponse) => this.#receive(response));
+    this.#call.on("data", (response: StreamChecksResponse) => this.#receive(response));
     this.#call.on("error", (error: ServiceError) => this.#end(clientError(error)));
     this.#call.on("end", () => this.#end(new ClientError("UNAVAILABLE", "the service has ended the stream")));
     this.#call.on("status", () => {
@@ -127,7 +129,7 @@ export class CheckStream {
         reject: fail,
       });
       const timeout = durationFromMs(timeoutMs);
-      this.#call.write(create(CheckRequestSchema, { id, question: request, timeout }));
+      this.#call.write(create(StreamChecksRequestSchema, { id, question: request, timeout }));
     });
   }
 
@@ -143,7 +145,7 @@ export class CheckStream {
     this.#call.cancel();
   }
 
-  #receive({ id, outcome }: CheckResponse): void {
+  #receive({ id, outcome }: StreamChecksResponse): void {
     this.#heardAt = this.#setup.clock.monotonic();
     const asked = this.#asked.get(id);
     // It was given up.

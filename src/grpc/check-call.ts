@@ -1,9 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import {
-  type CheckRequest,
-  CheckResponseSchema,
   IsBlacklistedRequestSchema,
+  type StreamChecksRequest,
+  StreamChecksResponseSchema,
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { KnownCaller } from "../caller.ts";
@@ -31,9 +31,9 @@ interface Options extends StreamEnvironment {
   readonly onClosed: () => void;
 }
 
-/** One stream of `Check`. Each question is let in, answered and counted as a call of `IsBlacklisted` would be. */
+/** One stream of `StreamChecks`. Each question is let in, answered and counted as a call of `IsBlacklisted` would be. */
 export class CheckCall implements OpenStream {
-  readonly #stream: StreamCall<CheckRequest>;
+  readonly #stream: StreamCall<StreamChecksRequest>;
   readonly #options: Options;
   /** Questions whose answers the client's connection has not taken; how many of these are answered, in how many bytes. */
   readonly #open = new Set<Question>();
@@ -47,7 +47,7 @@ export class CheckCall implements OpenStream {
   #draining: ServiceError | undefined;
   #cancelTick = () => {};
 
-  constructor(call: ServerDuplexStream<CheckRequest, Buffer>, options: Options) {
+  constructor(call: ServerDuplexStream<StreamChecksRequest, Buffer>, options: Options) {
     this.#options = options;
     this.#stream = new StreamCall(call, {
       ...options,
@@ -78,7 +78,7 @@ export class CheckCall implements OpenStream {
     this.#endIfDone();
   }
 
-  #receive(request: CheckRequest): void {
+  #receive(request: StreamChecksRequest): void {
     // Whoever asks is told with the end of the stream that another replica has to be asked.
     if (this.#draining !== undefined) return;
     const question = new Question(request.id, {
@@ -161,7 +161,7 @@ class Question implements KnownCaller {
     options.questions.begin();
   }
 
-  run(request: CheckRequest): void {
+  run(request: StreamChecksRequest): void {
     const { authenticate, calls, clock, peer } = this.#options;
     try {
       const refusal = calls.enter(() => peer);
@@ -190,13 +190,13 @@ class Question implements KnownCaller {
     const milliseconds = clock.monotonic() - this.#began;
     questions.end(code, milliseconds / 1000);
     const caller = this.principal.name;
-    // As it is counted: a line of Check is about a stream.
+    // As it is counted: a line of StreamChecks is about a stream.
     const { name: method } = TokenBlacklist.method.isBlacklisted;
     logCall(log, { method, code, failure, milliseconds, caller, peer: () => peer }, { quiet: true });
     return true;
   }
 
-  #admitted(principal: Principal, { question }: CheckRequest): void {
+  #admitted(principal: Principal, { question }: StreamChecksRequest): void {
     this.principal = principal;
     authorize(principal);
     // One that is absent is one that names no tokens.
@@ -206,7 +206,7 @@ class Question implements KnownCaller {
   }
 
   readonly #answered = (value: Answer): void => {
-    const encoded = encode(CheckResponseSchema, { id: this.#id, outcome: { case: "answer", value } });
+    const encoded = encode(StreamChecksResponseSchema, { id: this.#id, outcome: { case: "answer", value } });
     if (this.end(status.OK)) this.#options.send(encoded);
   };
 
@@ -214,6 +214,6 @@ class Question implements KnownCaller {
     const failure = presentable(error);
     if (!this.end(codeOf(failure), failure)) return;
     const outcome = { case: "status", value: encodedStatusOf(failure) };
-    this.#options.send(encode(CheckResponseSchema, { id: this.#id, outcome }));
+    this.#options.send(encode(StreamChecksResponseSchema, { id: this.#id, outcome }));
   };
 }

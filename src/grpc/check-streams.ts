@@ -1,4 +1,4 @@
-import { type CheckRequest, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { type StreamChecksRequest, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { MAX_CHECK_STREAMS } from "../limits.ts";
 import { CheckCall } from "./check-call.ts";
 import { OpenStreams } from "./open-streams.ts";
@@ -11,18 +11,18 @@ interface Options extends CallEnvironment, Pick<StreamEnvironment, "cut"> {
   readonly most?: number;
 }
 
-/** The streams of `Check`, whose questions `handler` answers. */
+/** The streams of `StreamChecks`, whose questions `handler` answers. */
 export function openCheckStreams(
   handler: Handlers<typeof TokenBlacklist>["isBlacklisted"],
   { most = MAX_CHECK_STREAMS, ...environment }: Options,
-): OpenStreams<CheckRequest, CheckCall> {
+): OpenStreams<StreamChecksRequest, CheckCall> {
   const { metrics, tracing } = environment;
-  const { check, isBlacklisted } = TokenBlacklist.method;
-  const definition = methodDefinition(check);
+  const { streamChecks, isBlacklisted } = TokenBlacklist.method;
+  const definition = methodDefinition(streamChecks);
   const common = {
     ...environment,
     handler,
-    method: check.name,
+    method: streamChecks.name,
     count: metrics.calls.of(definition),
     // Beside the calls of IsBlacklisted, so that whoever looks at these sees all questions.
     questions: metrics.calls.of({ ...definition, path: methodDefinition(isBlacklisted).path }),

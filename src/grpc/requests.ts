@@ -1,9 +1,9 @@
 import type {
   BlacklistRequest,
-  CheckRequest,
   IsBlacklistedRequest,
   ListRequest,
   PruneRequest,
+  StreamChecksRequest,
   TokenToBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { TokenIdentity } from "../auth/raw-tokens.ts";
@@ -149,7 +149,7 @@ export function readIsBlacklistedRequest({ jtis, freshness }: IsBlacklistedReque
 }
 
 /** For how long whoever asked waits for the answer, in milliseconds. */
-export function readQuestionTimeout({ timeout }: CheckRequest): number {
+export function readQuestionTimeout({ timeout }: StreamChecksRequest): number {
   if (timeout === undefined) return DEFAULT_DEADLINE_MS;
   const found = new Violations();
   const ms = found.attempt("timeout", () => fromDuration(timeout)) ?? 0;

@@ -86,11 +86,11 @@ export async function startGrpcServer(
   const watches = openWatches(feed, streaming);
   const checkStreams = openCheckStreams(handlers.isBlacklisted, streaming);
   server.addService(
-    { ...serviceDefinition(TokenBlacklist), check: checkDefinition() },
+    { ...serviceDefinition(TokenBlacklist), streamChecks: checkDefinition() },
     {
       ...implementation(handlers, environment),
       watch: watches.handle,
-      check: checkStreams.handle,
+      streamChecks: checkStreams.handle,
     },
   );
   if (extAuthz !== undefined) addExtAuthz(server, { gate: extAuthz, environment });

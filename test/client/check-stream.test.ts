@@ -3,9 +3,9 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { expect } from "chai";
 import {
-  type CheckResponse,
   IsBlacklistedRequestSchema,
   IsBlacklistedResponseSchema,
+  type StreamChecksResponse,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { CheckStream } from "../../src/client/check-stream.ts";
@@ -19,7 +19,7 @@ import { type ScriptedService, startScripted } from "./scripted-service.ts";
 const FINE = Verdict.NOT_BLACKLISTED;
 const BAD = Verdict.BLACKLISTED;
 
-type Outcome = CheckResponse["outcome"];
+type Outcome = StreamChecksResponse["outcome"];
 
 describe("a stream of checks", () => {
   let service: ScriptedService;

@@ -2,23 +2,23 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
 import {
-  type CheckRequest,
-  type CheckResponse,
   IsBlacklistedResponseSchema,
+  type StreamChecksRequest,
+  type StreamChecksResponse,
   type Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { until } from "../support/until.ts";
 import type { CheckStreamCall } from "./scripted-service.ts";
 
-/** A stream of `Check` at its service, which answers what a test says. */
+/** A stream of `StreamChecks` at its service, which answers what a test says. */
 export class HeldStream {
   readonly call: CheckStreamCall;
-  readonly questions: CheckRequest[] = [];
+  readonly questions: StreamChecksRequest[] = [];
   #isDone = false;
 
   constructor(call: CheckStreamCall) {
     this.call = call;
-    call.on("data", (question: CheckRequest) => this.questions.push(question));
+    call.on("data", (question: StreamChecksRequest) => this.questions.push(question));
     call.on("end", () => {
       this.#isDone = true;
     });
@@ -45,7 +45,7 @@ export class HeldStream {
   }
 
   /** Bytes go out as they are. */
-  say(message: Pick<CheckResponse, "id" | "outcome"> | Buffer): void {
+  say(message: Pick<StreamChecksResponse, "id" | "outcome"> | Buffer): void {
     this.call.write(message);
   }
 

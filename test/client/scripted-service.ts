@@ -9,10 +9,10 @@ import {
   type UntypedHandleCall,
 } from "@grpc/grpc-js";
 import {
-  type CheckRequest,
-  type CheckResponse,
   IsBlacklistedRequestSchema,
   IsBlacklistedResponseSchema,
+  type StreamChecksRequest,
+  type StreamChecksResponse,
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { ServiceError } from "../../src/errors.ts";
@@ -44,7 +44,7 @@ export interface ScriptedService {
   readonly address: string;
   /** Every call that arrived, and every question of a stream, in order. */
   readonly calls: readonly Arrived[];
-  /** How many streams of `Check` there have been, are, and were at once. */
+  /** How many streams of `StreamChecks` there have been, are, and were at once. */
   readonly streams: Readonly<StreamCounts>;
   /** Takes the calls so far off the list. */
   forget(): void;
@@ -57,11 +57,11 @@ interface StreamCounts {
   most: number;
 }
 
-export type CheckStreamCall = ServerDuplexStream<CheckRequest, object>;
+export type CheckStreamCall = ServerDuplexStream<StreamChecksRequest, object>;
 
 export interface ScriptedOptions {
   /**
-   * Whether it has streams of `Check`; their questions are answered by what answers `isBlacklisted`, and noted as its calls. A
+   * Whether it has streams of `StreamChecks`; their questions are answered by what answers `isBlacklisted`, and noted as its calls. A
    * function takes each stream in place of that.
    */
   readonly streams?: boolean | ((call: CheckStreamCall) => void);
@@ -86,7 +86,7 @@ export async function startScripted(
   );
   if (streams !== false) {
     const take = streams === true ? check : streams;
-    handlers.check = ((call: CheckStreamCall) => {
+    handlers.streamChecks = ((call: CheckStreamCall) => {
       counts.begun++;
       counts.most = Math.max(counts.most, ++counts.open);
       // Said of every stream at its very end, however it came.
@@ -112,11 +112,11 @@ export async function startScripted(
     const { metadata } = call;
     const authorization = metadata.get("authorization");
     const cancelled = () => new Promise<void>((resolve) => call.on("cancelled", resolve));
-    const tell = (id: number, outcome: CheckResponse["outcome"]) => call.write({ id, outcome });
+    const tell = (id: number, outcome: StreamChecksResponse["outcome"]) => call.write({ id, outcome });
     async function answer({
       id,
       question = create(IsBlacklistedRequestSchema),
-    }: CheckRequest): Promise<void> {
+    }: StreamChecksRequest): Promise<void> {
       calls.push({ method: "isBlacklisted", isStreamed: true, request: question, authorization, metadata });
       try {
         const value = await (script.isBlacklisted as Answer | undefined)?.(question, {
@@ -129,7 +129,7 @@ export async function startScripted(
         tell(id, { case: "status", value: encodedStatusOf(error as ServiceError) });
       }
     }
-    call.on("data", (request: CheckRequest) => void answer(request));
+    call.on("data", (request: StreamChecksRequest) => void answer(request));
     call.on("end", () => call.end());
   }
 

@@ -5,9 +5,9 @@ import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary }
 import { status } from "@grpc/grpc-js";
 import { expect } from "chai";
 import {
-  CheckRequestSchema,
-  CheckResponseSchema,
   IsBlacklistedResponseSchema,
+  StreamChecksRequestSchema,
+  StreamChecksResponseSchema,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -123,7 +123,7 @@ describe("the end of a stream of checks", () => {
     server.on("session", (session) => server.once("stop", () => session.destroy()));
     server.on("stream", (stream, headers) => {
       stream.on("error", () => {});
-      const isStream = headers[":path"]?.endsWith("/Check") ?? false;
+      const isStream = headers[":path"]?.endsWith("/StreamChecks") ?? false;
       stream.respond(HEADERS, { waitForTrailers: true });
       stream.on("data", (chunk: Buffer) => {
         if (!isStream) {
@@ -132,9 +132,10 @@ describe("the end of a stream of checks", () => {
           finish(stream, "0");
           return;
         }
-        const { id } = fromBinary(CheckRequestSchema, chunk.subarray(5));
+        const { id } = fromBinary(StreamChecksRequestSchema, chunk.subarray(5));
         if (isEndedAt(++asked.streamed)) end(stream);
-        else stream.write(frame(CheckResponseSchema, { id, outcome: { case: "answer", value: ANSWER } }));
+        else
+          stream.write(frame(StreamChecksResponseSchema, { id, outcome: { case: "answer", value: ANSWER } }));
       });
     });
     server.listen(0, "127.0.0.1");

@@ -11,7 +11,7 @@ import type { AddressInfo } from "node:net";
 /** What the proxy makes of a stream: an answer of its own, a reset, or a request of which nobody hears before it is complete. */
 export type Refusal = "404" | "reset" | "buffered";
 
-/** An HTTP/2 proxy on loopback that passes on calls as they are, and no stream of `Check`. */
+/** An HTTP/2 proxy on loopback that passes on calls as they are, and no stream of `StreamChecks`. */
 export async function startUnaryProxy(
   address: string,
   refusal: Refusal,
@@ -22,7 +22,7 @@ export async function startUnaryProxy(
   server.on("session", (session) => server.once("stop", () => session.destroy()));
   server.on("stream", (stream, headers) => {
     stream.on("error", () => {});
-    if (!headers[":path"]?.endsWith("/Check")) pass(stream, headers, upstream);
+    if (!headers[":path"]?.endsWith("/StreamChecks")) pass(stream, headers, upstream);
     else if (refusal === "404") stream.respond({ ":status": 404 }, { endStream: true });
     else if (refusal === "reset") stream.close(2);
     else stream.resume();

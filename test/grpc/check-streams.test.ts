@@ -4,9 +4,9 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import {
-  CheckRequestSchema,
   type IsBlacklistedRequest,
   type IsBlacklistedResponseSchema,
+  StreamChecksRequestSchema,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { KnownCaller } from "../../src/caller.ts";
@@ -66,7 +66,7 @@ const refusal = (
 const late = (ms: number) =>
   refusal("DEADLINE_EXCEEDED", { message: `not answered within ${ms} ms`, retryAfterMs: undefined });
 
-describe("the streams of Check", () => {
+describe("the streams of StreamChecks", () => {
   let clock: FakeClock;
   let calls: Calls;
   let metrics: Metrics;
@@ -112,7 +112,7 @@ describe("the streams of Check", () => {
       most: MOST,
     });
     server = new Server();
-    server.addService({ check: checkDefinition() } as never, { check: streams.handle });
+    server.addService({ streamChecks: checkDefinition() } as never, { streamChecks: streams.handle });
     const port = await new Promise<number>((resolve, reject) => {
       server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
         error === null ? resolve(bound) : reject(error),
@@ -164,8 +164,8 @@ describe("the streams of Check", () => {
     });
     stream.on("error", () => {});
     const messages = questions.map((name, id) => {
-      const message = create(CheckRequestSchema, { id, question: { jtis: [name] } });
-      return framed(encode(CheckRequestSchema, message));
+      const message = create(StreamChecksRequestSchema, { id, question: { jtis: [name] } });
+      return framed(encode(StreamChecksRequestSchema, message));
     });
     stream.write(Buffer.concat(messages));
     return stream;
@@ -653,7 +653,7 @@ describe("the streams of Check", () => {
       log
         .records()
         .flatMap(({ method, reason, code, detail }) =>
-          method === "Check" && String(detail).startsWith("the stream") ? [`${code} ${reason}`] : [],
+          method === "StreamChecks" && String(detail).startsWith("the stream") ? [`${code} ${reason}`] : [],
         );
 
     beforeEach(() => {
@@ -775,7 +775,10 @@ describe("the streams of Check", () => {
     it("cost a bounded share of the memory with what they ask as well, as large as messages may be", async function () {
       this.timeout(60_000);
       const jtis = Array.from({ length: 2_000_000 }, () => "");
-      const message = encode(CheckRequestSchema, create(CheckRequestSchema, { question: { jtis } }));
+      const message = encode(
+        StreamChecksRequestSchema,
+        create(StreamChecksRequestSchema, { question: { jtis } }),
+      );
       const bytes = framed(message);
       // Some of these are read, sixteen more lie ready, and the rest waits at the client.
       const { stream } = await openStuck(66);
@@ -796,7 +799,7 @@ describe("the streams of Check", () => {
     });
   });
 
-  it("are counted as streams of Check, and their questions as those of IsBlacklisted; both have their lines", async () => {
+  it("are counted as streams of StreamChecks, and their questions as those of IsBlacklisted; both have their lines", async () => {
     const asker = new Asker(channel);
     authenticate = () => ({ name: "gateway", roles: new Set(["check"]) }) as unknown as Principal;
     const outcomes = askMany(asker, 4);
@@ -828,17 +831,17 @@ describe("the streams of Check", () => {
       seen("grpc_server_handled_total"),
       seen("grpc_server_handling_seconds"),
     ]).to.deep.equal([
-      { "Check grpc_server_started_total": 1, "IsBlacklisted grpc_server_started_total": 4 },
+      { "StreamChecks grpc_server_started_total": 1, "IsBlacklisted grpc_server_started_total": 4 },
       {
-        "Check Canceled": 1,
+        "StreamChecks Canceled": 1,
         "IsBlacklisted OK": 1,
         "IsBlacklisted Unavailable": 1,
         "IsBlacklisted Internal": 1,
         "IsBlacklisted Canceled": 1,
       },
       {
-        "Check grpc_server_handling_seconds_count": 1,
-        "Check grpc_server_handling_seconds_sum": 0.1,
+        "StreamChecks grpc_server_handling_seconds_count": 1,
+        "StreamChecks grpc_server_handling_seconds_sum": 0.1,
         "IsBlacklisted grpc_server_handling_seconds_count": 4,
         "IsBlacklisted grpc_server_handling_seconds_sum": 0.22,
       },
@@ -860,12 +863,12 @@ describe("the streams of Check", () => {
         ...{ reason: "INTERNAL", detail: "internal error", err: "unforeseen" },
       },
       { ...calling, level: "info", method: "IsBlacklisted", code: "CANCELLED", duration_ms: 100 },
-      { ...calling, level: "info", method: "Check", code: "CANCELLED", duration_ms: 100 },
+      { ...calling, level: "info", method: "StreamChecks", code: "CANCELLED", duration_ms: 100 },
     ]);
     log.lines.splice(0);
     await new Asker(channel).done();
     expect(log.records().map(({ level, method, code }) => [level, method, code])).to.deep.equal([
-      ["debug", "Check", "OK"],
+      ["debug", "StreamChecks", "OK"],
     ]);
   });
 });

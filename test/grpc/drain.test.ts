@@ -105,7 +105,7 @@ for (const backend of backends) {
     }
 
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
-      it(`exits with 0 within the grace after ${signal}, under load, with streams of Check and a Watch open`, async function () {
+      it(`exits with 0 within the grace after ${signal}, under load, with streams of StreamChecks and a Watch open`, async function () {
         this.timeout(60_000);
         const database = await backend.create();
         // The schema, once.

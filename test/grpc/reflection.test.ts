@@ -35,7 +35,7 @@ describe("reflection", () => {
   it("lists the service and its six methods", async () => {
     expect((await curl("", "--list-services")).trim().split("\n")).to.include(SERVICE);
     expect((await curl("", "--list-methods")).trim().split("\n").sort()).to.include.members(
-      ["Blacklist", "IsBlacklisted", "List", "Prune", "Watch", "Check"].map(
+      ["Blacklist", "IsBlacklisted", "List", "Prune", "Watch", "StreamChecks"].map(
         (method) => `${SERVICE}/${method}`,
       ),
     );

@@ -35,7 +35,7 @@ describe("serviceDefinition", () => {
       ["list", { path: `${service}/List`, originalName: "list", ...unary }],
       ["prune", { path: `${service}/Prune`, originalName: "prune", ...unary }],
       ["watch", { path: `${service}/Watch`, originalName: "watch", ...both }],
-      ["check", { path: `${service}/Check`, originalName: "check", ...both }],
+      ["streamChecks", { path: `${service}/StreamChecks`, originalName: "streamChecks", ...both }],
     ]);
   });
 

@@ -131,7 +131,7 @@ for (const backend of backends) {
       expect(counted).to.deep.equal({
         ...once("unary", `${own}/Blacklist`, "OK"),
         ...once("unary", `${own}/IsBlacklisted`, "OK"),
-        ...once("bidi_stream", `${own}/Check`, "OK"),
+        ...once("bidi_stream", `${own}/StreamChecks`, "OK"),
         [series("grpc_server_started_total", "bidi_stream", `${own}/IsBlacklisted`)]: 3,
         [series("grpc_server_handled_total", "bidi_stream", `${own}/IsBlacklisted`, "OK")]: 2,
         [series("grpc_server_handled_total", "bidi_stream", `${own}/IsBlacklisted`, "InvalidArgument")]: 1,

@@ -141,7 +141,7 @@ describe("who may call what", () => {
     }
     const [reason, text = /^/] = expected("check");
     const streamed = await askedOver(channel, authorization);
-    expect(["Check", streamed.reason]).to.deep.equal(["Check", reason]);
+    expect(["StreamChecks", streamed.reason]).to.deep.equal(["StreamChecks", reason]);
     expect(streamed.text).to.match(text);
   }
 

@@ -28,7 +28,7 @@ const told = (outcome: Outcome) => {
     : `${outcome.code} ${outcome.reason} ${outcome.retryAfterMs}`;
 };
 
-describe("Check while the database fails", function () {
+describe("StreamChecks while the database fails", function () {
   this.timeout(60_000);
   let server: PrivateMariadb;
   let database: TestDatabase;

@@ -4,8 +4,8 @@ import { create, fromBinary } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { expect } from "chai";
 import {
-  CheckRequestSchema,
   type IsBlacklistedRequest,
+  StreamChecksRequestSchema,
   TokenBlacklist,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
@@ -35,7 +35,7 @@ const fine = [Verdict.NOT_BLACKLISTED];
 const revoked = [Verdict.BLACKLISTED];
 
 for (const backend of backends) {
-  describe(`Check on ${backend.name}`, function () {
+  describe(`StreamChecks on ${backend.name}`, function () {
     this.timeout(60_000);
     let database: FreshDatabase;
     let running: RunningService[];
@@ -203,7 +203,10 @@ for (const backend of backends) {
         Buffer.from([0x12, 5, 1]),
         // A jti that is not UTF-8.
         Buffer.from([0x12, 3, 0x0a, 1, 0xff]),
-        encode(CheckRequestSchema, create(CheckRequestSchema, { question: { jtis: ["a"] } })).subarray(0, -1),
+        encode(
+          StreamChecksRequestSchema,
+          create(StreamChecksRequestSchema, { question: { jtis: ["a"] } }),
+        ).subarray(0, -1),
       ];
       for (const one of bytes) {
         const asker = new Asker(channel);
@@ -220,8 +223,8 @@ for (const backend of backends) {
       const random = randomFor("hostile check");
       const question = { jtis: ["a"], freshness: { case: "maxStaleness" as const, value: { seconds: 5n } } };
       const message = encode(
-        CheckRequestSchema,
-        create(CheckRequestSchema, { id: 300, question, timeout: { seconds: 5n } }),
+        StreamChecksRequestSchema,
+        create(StreamChecksRequestSchema, { id: 300, question, timeout: { seconds: 5n } }),
       );
       const codes = new Set<string>();
       for (let round = 0; round < 20; round++) {
@@ -235,7 +238,7 @@ for (const backend of backends) {
             stream.write(random() < 0.1 ? bytes.subarray(Math.floor(random() * bytes.length)) : bytes);
           }
           stream.on("error", () => {});
-          stream.on("data", (bytes: Buffer) => fromBinary(TokenBlacklist.method.check.output, bytes));
+          stream.on("data", (bytes: Buffer) => fromBinary(TokenBlacklist.method.streamChecks.output, bytes));
           stream.end();
           return new Promise<number>((resolve) => stream.on("status", ({ code }) => resolve(code)));
         });
@@ -252,7 +255,7 @@ for (const backend of backends) {
       const service = await startOn();
       const http2 = await Http2Connection.open(service.address);
       const good = framed(
-        encode(CheckRequestSchema, create(CheckRequestSchema, { question: { jtis: ["a"] } })),
+        encode(StreamChecksRequestSchema, create(StreamChecksRequestSchema, { question: { jtis: ["a"] } })),
       );
       const bodies: Record<string, Buffer> = {
         "nothing at all": Buffer.alloc(0),
@@ -286,7 +289,7 @@ for (const backend of backends) {
           (metrics.get(name)?.series ?? [])
             .filter(({ labels }) => labels.grpc_method === method && labels.grpc_type === "bidi_stream")
             .reduce((total, { value }) => total + value, 0);
-        return ["Check", "IsBlacklisted"].map((method) => [
+        return ["StreamChecks", "IsBlacklisted"].map((method) => [
           sum("grpc_server_started_total", method),
           sum("grpc_server_handled_total", method),
         ]);
@@ -314,7 +317,7 @@ for (const backend of backends) {
         "IsBlacklisted OK",
         "IsBlacklisted INVALID_ARGUMENT",
         "IsBlacklisted INVALID_ARGUMENT",
-        "Check INVALID_ARGUMENT",
+        "StreamChecks INVALID_ARGUMENT",
       ]);
       expect(JSON.stringify(outcomes) + service.logText()).not.to.include(secret);
       const metrics = await (await fetch(`${service.adminUrl}/metrics`)).text();
@@ -335,7 +338,9 @@ for (const backend of backends) {
       });
       stream.on("error", () => {});
       const jtis = Array.from({ length: 1000 }, (_, index) => `${index}`);
-      const many = framed(encode(CheckRequestSchema, create(CheckRequestSchema, { question: { jtis } })));
+      const many = framed(
+        encode(StreamChecksRequestSchema, create(StreamChecksRequestSchema, { question: { jtis } })),
+      );
       stream.write(Buffer.concat(Array.from({ length: 100 }, () => many)));
       const asked = () => service.logs().filter(({ method }) => method === "IsBlacklisted").length;
       await until(() => asked() >= 20 + 64, { withinMs: 5000, what: "it is asked a lot" });
@@ -390,8 +395,11 @@ for (const backend of backends) {
         }
         const asker = new Asker(connect(service), { authorization: await bearer() });
         expect([await asker.verdicts("a"), await asker.done()]).to.deep.equal([fine, ends("OK")]);
-        await until(() => callers(service, "Check").length === 4, { withinMs: 2000, what: "all have ended" });
-        expect([callers(service, "Check"), callers(service, "IsBlacklisted")]).to.deep.equal([
+        await until(() => callers(service, "StreamChecks").length === 4, {
+          withinMs: 2000,
+          what: "all have ended",
+        });
+        expect([callers(service, "StreamChecks"), callers(service, "IsBlacklisted")]).to.deep.equal([
           [
             ["UNAUTHENTICATED", undefined],
             ["UNAUTHENTICATED", undefined],

@@ -226,7 +226,7 @@ describe("a service that is traced", () => {
     ).to.deep.equal([[`${SERVICE}/Watch`, "SERVER", "OK"]]);
   });
 
-  it("shows a stream of Check when it is over, and none of its questions", async () => {
+  it("shows a stream of StreamChecks when it is over, and none of its questions", async () => {
     await recorded.stop();
     recorded = recordSpans();
     stops.push(() => recorded.stop());
@@ -243,7 +243,7 @@ describe("a service that is traced", () => {
     expect(calls(recorded.take())).to.deep.equal([]);
     asker.stream.write(Buffer.from([0xff]));
     await asker.ended;
-    expect(calls(recorded.take())).to.deep.equal([[`${SERVICE}/Check`, "INVALID_ARGUMENT"]]);
+    expect(calls(recorded.take())).to.deep.equal([[`${SERVICE}/StreamChecks`, "INVALID_ARGUMENT"]]);
   });
 
   it("shows a proxy's question over HTTP, and its wait", async () => {

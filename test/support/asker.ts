@@ -2,11 +2,11 @@ import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type ClientDuplexStream, Metadata, status } from "@grpc/grpc-js";
 import {
-  CheckRequestSchema,
-  type CheckResponse,
-  CheckResponseSchema,
   type IsBlacklistedRequestSchema,
   IsBlacklistedResponseSchema,
+  StreamChecksRequestSchema,
+  type StreamChecksResponse,
+  StreamChecksResponseSchema,
   type Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { StatusName } from "../../src/client/client-error.ts";
@@ -15,7 +15,7 @@ import type { RawAnswer, RawChannel } from "./raw-channel.ts";
 import { detailsOf, readDetails } from "./status-details.ts";
 import { onEnd, type StreamEnd } from "./stream-end.ts";
 
-export const CHECK_PATH = "/tokenblacklist.v1.TokenBlacklist/Check";
+export const CHECK_PATH = "/tokenblacklist.v1.TokenBlacklist/StreamChecks";
 
 export type QuestionInit = MessageInitShape<typeof IsBlacklistedRequestSchema>;
 
@@ -42,7 +42,7 @@ export interface AskOptions {
   readonly timeoutMs?: number;
 }
 
-/** A client of `Check` without any of the client library's code: bytes of questions out, outcomes by their ids in. */
+/** A client of `StreamChecks` without any of the client library's code: bytes of questions out, outcomes by their ids in. */
 export class Asker {
   readonly stream: ClientDuplexStream<Buffer, Buffer>;
   /** The ids of all answers, as they came. */
@@ -66,7 +66,7 @@ export class Asker {
       metadata,
       timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs },
     );
-    this.stream.on("data", (bytes: Buffer) => this.#receive(fromBinary(CheckResponseSchema, bytes)));
+    this.stream.on("data", (bytes: Buffer) => this.#receive(fromBinary(StreamChecksResponseSchema, bytes)));
     this.ended = new Promise((resolve) => {
       onEnd(this.stream, (end) => {
         this.#isOver = true;
@@ -89,7 +89,7 @@ export class Asker {
   }
 
   /** The same, of a message that is not as it should be. */
-  send(message: MessageInitShape<typeof CheckRequestSchema>): Promise<Outcome> {
+  send(message: MessageInitShape<typeof StreamChecksRequestSchema>): Promise<Outcome> {
     const { id = 0 } = message;
     if (this.#waiting.has(id)) throw new Error(`${id} waits for its answer`);
     return new Promise((resolve) => {
@@ -98,7 +98,7 @@ export class Asker {
         return;
       }
       this.#waiting.set(id, resolve);
-      this.stream.write(encode(CheckRequestSchema, create(CheckRequestSchema, message)));
+      this.stream.write(encode(StreamChecksRequestSchema, create(StreamChecksRequestSchema, message)));
     });
   }
 
@@ -119,7 +119,7 @@ export class Asker {
     this.stream.cancel();
   }
 
-  #receive({ id, outcome }: CheckResponse): void {
+  #receive({ id, outcome }: StreamChecksResponse): void {
     this.answered.push(id);
     const settle = this.#waiting.get(id);
     if (settle === undefined) throw new Error(`an answer to ${id}, which nobody has asked`);

@@ -804,11 +804,11 @@ export declare type WatchResponse_Heartbeat = Message<"tokenblacklist.v1.WatchRe
 export declare const WatchResponse_HeartbeatSchema: GenMessage<WatchResponse_Heartbeat>;
 
 /**
- * A question on a stream of `Check`.
+ * A question on a stream of `StreamChecks`.
  *
- * @generated from message tokenblacklist.v1.CheckRequest
+ * @generated from message tokenblacklist.v1.StreamChecksRequest
  */
-export declare type CheckRequest = Message<"tokenblacklist.v1.CheckRequest"> & {
+export declare type StreamChecksRequest = Message<"tokenblacklist.v1.StreamChecksRequest"> & {
   /**
    * Names the question, for its answer. Any number that no other question of the stream has which waits for its
    * answer.
@@ -834,17 +834,17 @@ export declare type CheckRequest = Message<"tokenblacklist.v1.CheckRequest"> & {
 };
 
 /**
- * Describes the message tokenblacklist.v1.CheckRequest.
- * Use `create(CheckRequestSchema)` to create a new message.
+ * Describes the message tokenblacklist.v1.StreamChecksRequest.
+ * Use `create(StreamChecksRequestSchema)` to create a new message.
  */
-export declare const CheckRequestSchema: GenMessage<CheckRequest>;
+export declare const StreamChecksRequestSchema: GenMessage<StreamChecksRequest>;
 
 /**
- * An answer on a stream of `Check`.
+ * An answer on a stream of `StreamChecks`.
  *
- * @generated from message tokenblacklist.v1.CheckResponse
+ * @generated from message tokenblacklist.v1.StreamChecksResponse
  */
-export declare type CheckResponse = Message<"tokenblacklist.v1.CheckResponse"> & {
+export declare type StreamChecksResponse = Message<"tokenblacklist.v1.StreamChecksResponse"> & {
   /**
    * The id of the question.
    *
@@ -855,7 +855,7 @@ export declare type CheckResponse = Message<"tokenblacklist.v1.CheckResponse"> &
   /**
    * Always one of these. A client lets no token pass at one that it does not know.
    *
-   * @generated from oneof tokenblacklist.v1.CheckResponse.outcome
+   * @generated from oneof tokenblacklist.v1.StreamChecksResponse.outcome
    */
   outcome: {
     /**
@@ -878,10 +878,10 @@ export declare type CheckResponse = Message<"tokenblacklist.v1.CheckResponse"> &
 };
 
 /**
- * Describes the message tokenblacklist.v1.CheckResponse.
- * Use `create(CheckResponseSchema)` to create a new message.
+ * Describes the message tokenblacklist.v1.StreamChecksResponse.
+ * Use `create(StreamChecksResponseSchema)` to create a new message.
  */
-export declare const CheckResponseSchema: GenMessage<CheckResponse>;
+export declare const StreamChecksResponseSchema: GenMessage<StreamChecksResponse>;
 
 /**
  * Whether a token may be accepted, as far as the blacklist is concerned. `VERDICT_NOT_BLACKLISTED` is the
@@ -1000,7 +1000,7 @@ export declare const EntryKindSchema: GenEnum<EntryKind>;
  *   expired, signed by somebody else, meant for another service, or blacklisted itself. Only where the service
  *   is configured to know its callers.
  * - PERMISSION_DENIED, `PERMISSION_DENIED`: the caller is known, and lacks the role that the message names:
- *   `check` for `IsBlacklisted`, `Check` and `Watch`, `revoke` for `Blacklist`, `list`, `prune`.
+ *   `check` for `IsBlacklisted`, `StreamChecks` and `Watch`, `revoke` for `Blacklist`, `list`, `prune`.
  * - UNAVAILABLE, `KEYS_UNAVAILABLE`: the keys that tokens are verified with cannot be had. The credential, or
  *   the `jwt` in the request, may be right.
  * - UNAVAILABLE, `STORE_UNAVAILABLE`: the database cannot be reached or cannot be relied on just now.
@@ -1188,7 +1188,7 @@ export declare const TokenBlacklist: GenService<{
    * Answers the questions of `IsBlacklisted` over one stream, for callers that have many of them: beside its
    * jtis a message costs a fourth of the processor time that a call does, on both sides.
    *
-   * Every `CheckRequest` is a question, and is answered by one `CheckResponse` with its id, as soon as its
+   * Every `StreamChecksRequest` is a question, and is answered by one `StreamChecksResponse` with its id, as soon as its
    * answer is known: not in the order of the questions. It is judged when it arrives, promises what a call of
    * `IsBlacklisted` at that moment would, and fails as that would, with the same codes, reasons and details. A
    * question that fails leaves the stream and the other questions as they are.
@@ -1213,12 +1213,12 @@ export declare const TokenBlacklist: GenService<{
    * does not take that either); CANCELLED; INTERNAL; and those of callers' credentials. UNIMPLEMENTED comes
    * from a service that is older than this method: ask `IsBlacklisted`.
    *
-   * @generated from rpc tokenblacklist.v1.TokenBlacklist.Check
+   * @generated from rpc tokenblacklist.v1.TokenBlacklist.StreamChecks
    */
-  check: {
+  streamChecks: {
     methodKind: "bidi_streaming";
-    input: typeof CheckRequestSchema;
-    output: typeof CheckResponseSchema;
+    input: typeof StreamChecksRequestSchema;
+    output: typeof StreamChecksResponseSchema;
   },
 }>;
 
