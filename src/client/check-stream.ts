@@ -45,7 +45,8 @@ export class CheckStream {
   /** The last id when it was last looked at. */
   #seenId = 0;
   #isRetired = false;
-  #isOver = false;
+  /** How it ended. */
+  #end: ClientError | undefined;
   /** Somebody has waited for an answer in vain, and has heard of no other. */
   #isSilent = false;
   /** When an answer came last, by the monotonic clock. */
@@ -65,8 +66,10 @@ export class CheckStream {
       setup.metadata,
     );
     this.#call.on("data", (response: StreamChecksResponse) => this.#receive(response));
-    this.#call.on("error", (error: ServiceError) => this.#end(clientError(error)));
-    this.#call.on("end", () => this.#end(new ClientError("UNAVAILABLE", "the service has ended the stream")));
+    this.#call.on("error", (error: ServiceError) => this.#finish(clientError(error)));
+    this.#call.on("end", () =>
+      this.#finish(new ClientError("UNAVAILABLE", "the service has ended the stream")),
+    );
     this.#call.on("status", () => {
       this.#cancelTimer();
       setup.onEnd();
@@ -76,9 +79,14 @@ export class CheckStream {
 
   /** Whether it may be asked more: not past its time, and not while it keeps somebody waiting. */
   get takesMore(): boolean {
-    if (this.#isRetired || this.#isOver) return false;
+    if (this.#isRetired || this.#end !== undefined) return false;
     const [oldest] = this.#asked.values();
     return oldest === undefined || this.#setup.clock.monotonic() - oldest.at < SLOW_STREAM_MS;
+  }
+
+  /** What was asked last and has failed with this has no answer of its own: the stream has ended before. */
+  get end(): ClientError | undefined {
+    return this.#end;
   }
 
   /** Whether it has brought any answer, good or bad. */
@@ -92,8 +100,8 @@ export class CheckStream {
     { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal | undefined },
   ): Promise<IsBlacklistedResponse> {
     return new Promise((resolve, reject) => {
-      if (this.#isOver || signal?.aborted) {
-        reject(this.#isOver ? OVER : givenUp());
+      if (this.#end !== undefined || signal?.aborted) {
+        reject(this.#end ?? givenUp());
         return;
       }
       const { clock } = this.#setup;
@@ -141,7 +149,7 @@ export class CheckStream {
 
   /** Whoever waits is told so. */
   cancel(error: ClientError): void {
-    this.#end(error);
+    this.#finish(error);
     this.#call.cancel();
   }
 
@@ -162,8 +170,8 @@ export class CheckStream {
   }
 
   #endIfDone(): void {
-    if (!this.#isRetired || this.#isOver || this.#asked.size > 0) return;
-    this.#end(OVER);
+    if (!this.#isRetired || this.#end !== undefined || this.#asked.size > 0) return;
+    this.#finish(OVER);
     if (this.#isSilent) {
       this.#call.cancel();
       return;
@@ -173,9 +181,9 @@ export class CheckStream {
     this.#cancelTimer = this.#setup.clock.schedule(CHECK_STREAM_LOOK_MS, () => this.#call.cancel());
   }
 
-  #end(error: ClientError): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+  #finish(error: ClientError): void {
+    if (this.#end !== undefined) return;
+    this.#end = error;
     this.#cancelTimer();
     for (const asked of [...this.#asked.values()]) asked.reject(error);
   }

@@ -66,11 +66,11 @@ export class StreamedChecks {
       // Also where nobody waits any more: were time always too short, it would never be found out.
       if (isBarren) this.#rest(stream);
       if (signal?.aborted) throw error;
-      if (!isBarren) {
-        // The caller's token may have been renewed since the stream began.
-        if (error.code !== "UNAUTHENTICATED" || known === undefined) throw error;
-        stream.retire();
-      }
+      // The caller's token may have been renewed since the stream began.
+      const isOutdated = error.code === "UNAUTHENTICATED" && known !== undefined;
+      // Whatever has ended the stream says nothing of the question.
+      if (!isBarren && !isOutdated && error !== stream.end) throw error;
+      if (isOutdated) stream.retire();
       const remaining = left();
       if (remaining < 1) throw error;
       return call(init, { timeoutMs: remaining, signal });
