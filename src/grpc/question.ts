@@ -1,0 +1,108 @@
+import { create } from "@bufbuild/protobuf";
+import { status } from "@grpc/grpc-js";
+import {
+  IsBlacklistedRequestSchema,
+  type StreamChecksRequest,
+  StreamChecksResponseSchema,
+  TokenBlacklist,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { KnownCaller } from "../caller.ts";
+import { refused } from "../calls.ts";
+import { ServiceError } from "../errors.ts";
+import type { MethodCalls } from "../metrics/call-metrics.ts";
+import { NOBODY, type Principal } from "../principal.ts";
+import { logCall } from "./call-log.ts";
+import { readQuestionTimeout } from "./requests.ts";
+import { encode, type OutputOf } from "./service-definition.ts";
+import { codeOf, encodedStatusOf, presentable } from "./status.ts";
+import { authorize } from "./stream-call.ts";
+import type { CallEnvironment, Handlers } from "./unary.ts";
+
+type Answer = OutputOf<typeof TokenBlacklist, "isBlacklisted">;
+
+export interface QuestionEnvironment extends Omit<CallEnvironment, "authenticate"> {
+  /** What answers a question, as it answers a call. */
+  readonly handler: Handlers<typeof TokenBlacklist>["isBlacklisted"];
+  /** Where questions are counted. */
+  readonly questions: MethodCalls;
+}
+
+interface Options extends QuestionEnvironment {
+  readonly peer: string;
+  readonly authenticate: () => Principal | Promise<Principal>;
+  readonly send: (answer: Buffer) => void;
+}
+
+/** One question on a stream of `StreamChecks`, from its arrival to its answer. */
+export class Question implements KnownCaller {
+  readonly #id: number;
+  readonly #options: Options;
+  readonly #began: number;
+  #isCountedIn = false;
+  #cancelTimer = () => {};
+  principal: Principal = NOBODY;
+  gone = false;
+
+  constructor(id: number, options: Options) {
+    this.#id = id;
+    this.#options = options;
+    this.#began = options.clock.monotonic();
+    options.questions.begin();
+  }
+
+  run(request: StreamChecksRequest): void {
+    const { authenticate, calls, clock, peer } = this.#options;
+    try {
+      const refusal = calls.enter(() => peer);
+      if (refusal !== undefined) throw refused(refusal);
+      this.#isCountedIn = true;
+      const timeoutMs = readQuestionTimeout(request);
+      this.#cancelTimer = clock.schedule(timeoutMs, () =>
+        this.#failed(new ServiceError("DEADLINE_EXCEEDED", `not answered within ${timeoutMs} ms`)),
+      );
+      const principal = authenticate();
+      if (principal instanceof Promise) {
+        principal.then((known) => this.#admitted(known, request)).catch(this.#failed);
+      } else this.#admitted(principal, request);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** Claims its one end. False for whoever comes later. */
+  end(code: status, failure?: ServiceError): boolean {
+    if (this.gone) return false;
+    this.gone = true;
+    this.#cancelTimer();
+    const { calls, clock, log, peer, questions } = this.#options;
+    if (this.#isCountedIn) calls.leave();
+    const milliseconds = clock.monotonic() - this.#began;
+    questions.end(code, milliseconds / 1000);
+    const caller = this.principal.name;
+    // As it is counted: a line of StreamChecks is about a stream.
+    const { name: method } = TokenBlacklist.method.isBlacklisted;
+    logCall(log, { method, code, failure, milliseconds, caller, peer: () => peer }, { quiet: true });
+    return true;
+  }
+
+  #admitted(principal: Principal, { question }: StreamChecksRequest): void {
+    this.principal = principal;
+    authorize(principal);
+    // One that is absent is one that names no tokens.
+    const answer = this.#options.handler(question ?? create(IsBlacklistedRequestSchema), this);
+    if (answer instanceof Promise) answer.then(this.#answered).catch(this.#failed);
+    else this.#answered(answer);
+  }
+
+  readonly #answered = (value: Answer): void => {
+    const encoded = encode(StreamChecksResponseSchema, { id: this.#id, outcome: { case: "answer", value } });
+    if (this.end(status.OK)) this.#options.send(encoded);
+  };
+
+  readonly #failed = (error: unknown): void => {
+    const failure = presentable(error);
+    if (!this.end(codeOf(failure), failure)) return;
+    const outcome = { case: "status", value: encodedStatusOf(failure) };
+    this.#options.send(encode(StreamChecksResponseSchema, { id: this.#id, outcome }));
+  };
+}
