@@ -150,7 +150,10 @@ for (const backend of backends) {
     });
 
     it("have no series that a caller could have brought about", async () => {
-      const earlier = [...(await values()).keys()].sort();
+      // Those of Node.js say which kinds of things there are at the moment, and were there a kind of garbage collection.
+      const ours = async () =>
+        [...(await values()).keys()].filter((name) => !name.startsWith("nodejs_")).sort();
+      const earlier = await ours();
       const paths = [
         "/x.Hostile/Call",
         "/tokenblacklist.v1.TokenBlacklist/Hostile",
@@ -176,7 +179,7 @@ for (const backend of backends) {
         "/envoy.service.auth.v3.Authorization/Check",
         checkRequest({ metadata: { hostile: { hostile: "hostile" } } }),
       );
-      expect([...(await values()).keys()].sort()).to.deep.equal(earlier);
+      expect(await ours()).to.deep.equal(earlier);
     });
 
     it("tell what became of what was written, how many entries there are, and how many still answer", async () => {

@@ -17,7 +17,7 @@ import { until } from "../support/until.ts";
 
 const YEAR_2100 = new Date(4_102_444_800_000);
 const CALLS =
-  /^(?:tokenblacklist_call_duration_seconds_count|grpc_server_handled_total)\{[^}]*"IsBlacklisted"[^}]*"OK"\} (\d+)$/m;
+  /^(?:tokenblacklist_call_duration_seconds_count|grpc_server_handled_total)\{[^}]*"IsBlacklisted"[^}]*"OK"\} (\d+)$/gm;
 
 interface Replica {
   readonly port: number;
@@ -129,19 +129,30 @@ describe("three replicas behind HAProxy, as the documents configure it", functio
     return Promise.all(
       replicas.map(async ({ adminPort }) => {
         const text = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
-        return Number(CALLS.exec(text)?.[1] ?? 0);
+        return [...text.matchAll(CALLS)].reduce((sum, [, count]) => sum + Number(count), 0);
       }),
     );
   }
 
   it("share the calls of one client among them evenly", async () => {
-    const client = await open();
+    // With metadata for each call checks are calls.
+    const client = await open({ metadata: () => ({}) });
     const before = await answered();
     for (let count = 0; count < 300; count++) await client.isBlacklisted(`token ${count}`);
     const after = await answered();
     const shares = after.map((calls, index) => calls - (before[index] ?? 0));
     expect(shares.reduce((sum, share) => sum + share)).to.equal(300);
     for (const share of shares) expect(share).to.be.within(90, 110);
+  });
+
+  it("share the streams of several clients among them evenly", async () => {
+    const before = await answered();
+    for (let number = 0; number < 6; number++) {
+      const client = await open();
+      for (let count = 0; count < 50; count++) await client.isBlacklisted(`token ${count}`);
+    }
+    const after = await answered();
+    expect(after.map((calls, index) => calls - (before[index] ?? 0))).to.deep.equal([100, 100, 100]);
   });
 
   it("refuse a caller whom the service does not know", async () => {
