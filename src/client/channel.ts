@@ -21,6 +21,8 @@ export const BRIEF: ChannelOptions = {
 /** For one that runs for months beside several replicas, each of which may go away and come back. */
 export const LASTING: ChannelOptions = {
   ...BRIEF,
+  // A client begins afresh, also where another one of the process has just failed to connect to the same address and waits before it tries again.
+  "grpc.use_local_subchannel_pool": 1,
   // What is repeated is decided here, by each caller's deadline.
   "grpc.enable_retries": 0,
   "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),

@@ -61,6 +61,19 @@ describe("a client whose service goes away", () => {
     expect(events.filter(([name]) => name === "unanswered")).to.deep.equal([]);
   });
 
+  it("begins afresh, whatever another client of the process has met with at the same address", async () => {
+    const port = await freePort();
+    const earlier = stage.client(`127.0.0.1:${port}`);
+    await until(() => earlier.client.state === "unavailable", {
+      withinMs: 5000,
+      what: "the first one fails",
+    });
+    const script = { isBlacklisted: () => ({ verdicts: [Verdict.NOT_BLACKLISTED], revision: "r" }) };
+    // With a clock that stands still nothing would be repeated.
+    const { client } = await stage.scripted(script, { port, clock: new FakeClock() });
+    expect(await client.isBlacklisted("a")).to.equal(false);
+  });
+
   it("spreads its questions over all addresses: none has all of them for longer than ten seconds", async () => {
     const asked: string[] = [];
     const scripted = (name: string) =>
