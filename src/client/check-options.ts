@@ -1,16 +1,14 @@
 import type { Violation } from "../errors.ts";
+import { MAX_TIMER_MS } from "../limits.ts";
 import type { CheckOptions } from "./blacklist-client.ts";
 import { ClientError } from "./client-error.ts";
 import { momentProblem } from "./moment.ts";
-
-/** The longest delay that Node.js can wait; 24 days. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** What makes no sense in `options`, or undefined. Callers without a type checker pass on what they were given. */
 export function checkOptionsProblem(options: CheckOptions): ClientError | undefined {
   const { maxStalenessMs, atLeastRevision, expiresAt, timeoutMs } = options;
   if (maxStalenessMs !== undefined) {
-    if (!(typeof maxStalenessMs === "number" && maxStalenessMs >= 0 && maxStalenessMs <= MAX_TIMEOUT_MS)) {
+    if (!(typeof maxStalenessMs === "number" && maxStalenessMs >= 0 && maxStalenessMs <= MAX_TIMER_MS)) {
       return invalid("maxStalenessMs", "must be a number of milliseconds, 0 or more");
     }
     if (atLeastRevision !== undefined)
@@ -31,7 +29,7 @@ export function checkOptionsProblem(options: CheckOptions): ClientError | undefi
 }
 
 export function timeoutProblem(timeoutMs: unknown): string | undefined {
-  return typeof timeoutMs === "number" && timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS
+  return typeof timeoutMs === "number" && timeoutMs > 0 && timeoutMs <= MAX_TIMER_MS
     ? undefined
     : "must be a number of milliseconds, more than 0";
 }

@@ -84,7 +84,7 @@ export class CheckStream {
     return oldest === undefined || this.#setup.clock.monotonic() - oldest.at < SLOW_STREAM_MS;
   }
 
-  /** What was asked last and has failed with this has no answer of its own: the stream has ended before. */
+  /** How it ended; undefined as long as it has not. A question that fails with this very error was not answered: the stream ended first. */
   get end(): ClientError | undefined {
     return this.#end;
   }

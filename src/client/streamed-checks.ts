@@ -26,7 +26,7 @@ interface Setup {
 }
 
 /**
- * Asks `IsBlacklisted` over a stream, where a question costs a fourth of what a call does. One stream at a time, and not for long, so that
+ * Asks `IsBlacklisted` over a stream, where a question costs about half of what a call does. One stream at a time, and not for long, so that
  * all replicas have their share. Where a stream brings nothing (an older service, a proxy that does not let it through) questions are calls.
  */
 export class StreamedChecks {

@@ -11,11 +11,11 @@ import { refused } from "../calls.ts";
 import { ServiceError } from "../errors.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";
 import { NOBODY, type Principal } from "../principal.ts";
+import { authorize } from "./authorize.ts";
 import { logCall } from "./call-log.ts";
 import { readQuestionTimeout } from "./requests.ts";
 import { encode, type OutputOf } from "./service-definition.ts";
 import { codeOf, encodedStatusOf, presentable } from "./status.ts";
-import { authorize } from "./stream-call.ts";
 import type { CallEnvironment, Handlers } from "./unary.ts";
 
 type Answer = OutputOf<typeof TokenBlacklist, "isBlacklisted">;
@@ -87,7 +87,7 @@ export class Question implements KnownCaller {
 
   #admitted(principal: Principal, { question }: StreamChecksRequest): void {
     this.principal = principal;
-    authorize(principal);
+    authorize(principal, "check");
     // One that is absent is one that names no tokens.
     const answer = this.#options.handler(question ?? create(IsBlacklistedRequestSchema), this);
     if (answer instanceof Promise) answer.then(this.#answered).catch(this.#failed);

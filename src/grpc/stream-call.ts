@@ -3,12 +3,13 @@ import { Metadata, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Credentials } from "../auth/authenticator.ts";
 import type { KnownCaller } from "../caller.ts";
 import { refused } from "../calls.ts";
-import { invalidRequest, ServiceError } from "../errors.ts";
+import { invalidRequest, type ServiceError } from "../errors.ts";
 import { STREAM_END_MS } from "../limits.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";
 import { NOBODY, type Principal } from "../principal.ts";
 import type { CallSpans } from "../tracing/call-spans.ts";
 import { endCall, type MethodSpans } from "../tracing/method-spans.ts";
+import { authorize } from "./authorize.ts";
 import { logCall } from "./call-log.ts";
 import { MALFORMED } from "./service-definition.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
@@ -74,7 +75,7 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
     this.attempt(async () => {
       if (refusal !== undefined) throw refused(refusal);
       this.principal = await this.authenticate();
-      authorize(this.principal);
+      authorize(this.principal, "check");
       if (this.gone) return;
       onOpened();
       this.#call.on("data", (message: I) => this.attempt(() => receive(this.#readable(message))));
@@ -170,10 +171,4 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
     logCall(log, { method, code, failure, milliseconds, caller, peer: () => this.peer }, { quiet });
     return true;
   }
-}
-
-/** Throws PERMISSION_DENIED unless the caller may check tokens. */
-export function authorize({ roles }: Principal): void {
-  if (roles.has("check")) return;
-  throw new ServiceError("PERMISSION_DENIED", "the caller does not have the role check");
 }

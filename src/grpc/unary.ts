@@ -16,6 +16,7 @@ import type { CallSpans } from "../tracing/call-spans.ts";
 import { endCall, type MethodSpans } from "../tracing/method-spans.ts";
 import type { Tracing } from "../tracing/tracing.ts";
 import type { Describe } from "./audit.ts";
+import { authorize } from "./authorize.ts";
 import { logCall } from "./call-log.ts";
 import {
   encode,
@@ -136,7 +137,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     this.principal = principal;
     let output: O | Promise<O>;
     try {
-      this.#authorize();
+      authorize(principal, this.#options.role);
       output = this.#handle(handler);
     } catch (error) {
       this.#failed(error);
@@ -144,12 +145,6 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     }
     if (output instanceof Promise) output.then(this.#answered, this.#failed);
     else this.#answered(output);
-  }
-
-  #authorize(): void {
-    const { role } = this.#options;
-    if (this.principal.roles.has(role)) return;
-    throw new ServiceError("PERMISSION_DENIED", `the caller does not have the role ${role}`);
   }
 
   #handle(handler: Handler<I, O>): O | Promise<O> {

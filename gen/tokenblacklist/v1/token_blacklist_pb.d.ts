@@ -1185,8 +1185,8 @@ export declare const TokenBlacklist: GenService<{
     output: typeof WatchResponseSchema;
   },
   /**
-   * Answers the questions of `IsBlacklisted` over one stream, for callers that have many of them: beside its
-   * jtis a message costs a fourth of the processor time that a call does, on both sides.
+   * Answers the questions of `IsBlacklisted` over one stream, for callers that have many of them: a
+   * message costs about half of the processor time that a call does, beside what its jtis take.
    *
    * Every `StreamChecksRequest` is a question, and is answered by one `StreamChecksResponse` with its id, as soon as its
    * answer is known: not in the order of the questions. It is judged when it arrives, promises what a call of
