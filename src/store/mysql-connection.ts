@@ -1,4 +1,9 @@
-import mysql, { type Connection, type ConnectionOptions, type RowDataPacket } from "mysql2";
+import mysql, {
+  type Connection,
+  type ConnectionOptions,
+  type PrepareStatementInfo,
+  type RowDataPacket,
+} from "mysql2";
 import { STORE_TIMEOUT_MS } from "../limits.ts";
 import { cutConnection } from "./cut-connection.ts";
 
@@ -16,17 +21,57 @@ const SESSION = [
 
 /** Runs the statements that every session starts with. */
 export async function prepareSession(connection: Connection): Promise<void> {
-  for (const sql of SESSION) await run(connection, { sql });
+  for (const sql of SESSION) await run(connection, sql);
 }
 
-export function run<T>(connection: Connection, query: { sql: string; rowsAsArray?: boolean }): Promise<T> {
+function run<T>(connection: Connection, sql: string): Promise<T> {
   return new Promise((resolve, reject) => {
     // Without `values: null` mysql2 searches the whole text for question marks, which takes a millisecond a megabyte.
-    connection.query<RowDataPacket[]>({ ...query, values: null }, (error, result) => {
+    connection.query<RowDataPacket[]>({ sql, values: null }, (error, result) => {
       if (error) reject(error);
       else resolve(result as T);
     });
   });
+}
+
+type Values = readonly (number | Uint8Array)[];
+
+/** A connection, and the statements that its server has prepared. */
+class Session {
+  readonly connection: Connection;
+  readonly #statements = new Map<string, PrepareStatementInfo>();
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+  }
+
+  /** mysql2's own `execute` looks each statement up anew by a key that it makes of all options: as much work as the rest of it. */
+  async execute<T>(sql: string, values: Values): Promise<T> {
+    const statement = this.#statements.get(sql) ?? (await this.#prepare(sql));
+    return new Promise((resolve, reject) => {
+      statement.execute<RowDataPacket[]>(values, (error, rows) => {
+        if (error) reject(error);
+        else resolve(rows as T);
+      });
+    });
+  }
+
+  #prepare(sql: string): Promise<PrepareStatementInfo> {
+    return new Promise((resolve, reject) => {
+      this.connection.prepare(sql, (error, statement) => {
+        if (error) return reject(error);
+        this.#statements.set(sql, statement);
+        resolve(statement);
+      });
+    });
+  }
+}
+
+/** A statement that has not been answered yet. */
+interface UnderWay {
+  /** By the monotonic clock. */
+  readonly since: number;
+  giveUp(error: Error): void;
 }
 
 /**
@@ -35,51 +80,46 @@ export function run<T>(connection: Connection, query: { sql: string; rowsAsArray
  */
 export class MysqlConnection {
   readonly #options: ConnectionOptions;
-  #connection: Promise<Connection> | undefined;
-  readonly #underWay = new Set<(error: Error) => void>();
+  #session: Promise<Session> | undefined;
+  readonly #underWay = new Set<UnderWay>();
+  #watch: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(options: ConnectionOptions) {
-    this.#options = { ...options, connectTimeout: STORE_TIMEOUT_MS, enableKeepAlive: true };
+    this.#options = {
+      ...options,
+      connectTimeout: STORE_TIMEOUT_MS,
+      enableKeepAlive: true,
+      rowsAsArray: true,
+    };
   }
 
   /** Runs `sql`: one statement, or several where the options allow it. Rows come as arrays. */
   query<T>(sql: string): Promise<T> {
-    return this.#use((connection) => run<T>(connection, { sql, rowsAsArray: true }));
+    return this.#use(({ connection }) => run<T>(connection, sql));
   }
 
   /** Runs one statement with values for its question marks, prepared the first time: less work for the server. */
-  execute<T>(sql: string, values: readonly (number | Uint8Array)[]): Promise<T> {
-    return this.#use(
-      (connection) =>
-        new Promise((resolve, reject) => {
-          connection.execute<RowDataPacket[]>(
-            { sql, values: values as (number | Buffer)[], rowsAsArray: true },
-            (error, rows) => {
-              if (error) reject(error);
-              else resolve(rows as T);
-            },
-          );
-        }),
-    );
+  execute<T>(sql: string, values: Values): Promise<T> {
+    return this.#use((session) => session.execute(sql, values));
   }
 
-  async #use<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
+  async #use<T>(work: (session: Session) => Promise<T>): Promise<T> {
     if (this.#closed) throw new Error("the connection is closed");
-    this.#connection ??= this.#connect();
-    const opening = this.#connection;
-    let connection: Connection | undefined;
+    this.#session ??= this.#connect();
+    const opening = this.#session;
+    let session: Session | undefined;
     try {
-      connection = await opening;
-      return await this.#inTime(connection, work(connection));
+      session = await opening;
+      return await this.#inTime(session.connection, work(session));
     } catch (error) {
-      if (this.#connection === opening) this.#connection = undefined;
-      if (connection !== undefined) cutConnection(connection);
+      if (this.#session === opening) this.#session = undefined;
+      if (session !== undefined) cutConnection(session.connection);
       throw error;
     }
   }
 
-  async #connect(): Promise<Connection> {
+  async #connect(): Promise<Session> {
     const connection = mysql.createConnection(this.#options);
     // Without a listener, a connection that breaks while idle ends the process.
     connection.on("error", () => cutConnection(connection));
@@ -93,45 +133,73 @@ export class MysqlConnection {
       throw error;
     }
     if (this.#closed) cutConnection(connection);
-    return connection;
+    return new Session(connection);
   }
 
   /** A server that went away without a word never answers: the wait has to end here. */
-  async #inTime<T>(connection: Connection, work: Promise<T>): Promise<T> {
-    let giveUp = (_: Error) => {};
-    const givenUp = new Promise<never>((_, reject) => {
-      giveUp = (error) => {
-        cutConnection(connection);
-        reject(error);
+  #inTime<T>(connection: Connection, work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const waiting: UnderWay = {
+        since: performance.now(),
+        giveUp: (error) => {
+          this.#underWay.delete(waiting);
+          cutConnection(connection);
+          reject(error);
+        },
       };
+      this.#underWay.add(waiting);
+      this.#watchFor(STORE_TIMEOUT_MS);
+      work.then(
+        (result) => {
+          this.#underWay.delete(waiting);
+          resolve(result);
+        },
+        (error: unknown) => {
+          this.#underWay.delete(waiting);
+          reject(error);
+        },
+      );
     });
-    const timer = setTimeout(() => {
-      giveUp(new SilenceError(`the database did not answer within ${STORE_TIMEOUT_MS} ms`));
-    }, STORE_TIMEOUT_MS);
-    this.#underWay.add(giveUp);
-    try {
-      return await Promise.race([work, givenUp]);
-    } finally {
-      clearTimeout(timer);
-      this.#underWay.delete(giveUp);
-    }
   }
+
+  /** One timer for all statements, of which thousands come and go before it fires. */
+  #watchFor(ms: number): void {
+    // The connection keeps the process for as long as there is anything to wait for.
+    this.#watch ??= setTimeout(this.#look, ms).unref();
+  }
+
+  readonly #look = (): void => {
+    this.#watch = undefined;
+    for (const { since, giveUp } of this.#underWay) {
+      const restMs = since + STORE_TIMEOUT_MS - performance.now();
+      // They stand in the order in which they were sent.
+      if (restMs > 0) {
+        this.#watchFor(restMs);
+        break;
+      }
+      giveUp(new SilenceError(`the database did not answer within ${STORE_TIMEOUT_MS} ms`));
+    }
+  };
 
   /** Connects anew with the next statement, unless one is under way. */
   renew(): void {
     if (this.#underWay.size > 0) return;
-    this.#connection?.then(cutConnection, () => undefined);
-    this.#connection = undefined;
+    this.#cut();
   }
 
   /** Statements under way fail at once. */
   close(): void {
     this.#closed = true;
-    for (const giveUp of this.#underWay) giveUp(new Error("the connection was closed"));
-    this.#connection?.then(
-      (connection) => cutConnection(connection),
+    clearTimeout(this.#watch);
+    for (const { giveUp } of this.#underWay) giveUp(new Error("the connection was closed"));
+    this.#cut();
+  }
+
+  #cut(): void {
+    this.#session?.then(
+      ({ connection }) => cutConnection(connection),
       () => undefined,
     );
-    this.#connection = undefined;
+    this.#session = undefined;
   }
 }

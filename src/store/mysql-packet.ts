@@ -24,7 +24,7 @@ export const MYSQL_CLOCK = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTA
  * reader of a shared-storage cluster from its writer.
  */
 export const MYSQL_WRITABLE =
-  "CONCAT(@@global.read_only) IN ('0', 'OFF') AND CONCAT(@@global.innodb_read_only) IN ('0', 'OFF')";
+  "CONCAT(@@global.read_only, @@global.innodb_read_only) IN ('00', '0OFF', 'OFF0', 'OFFOFF')";
 
 /** Where the packet's answers stand; the last is there only where an answer was lost before. */
 export const PACKET_ANSWERS = { insert: 4, state: 6, lost: 7 } as const;

@@ -1,10 +1,10 @@
 import type { EpochMs } from "../entry.ts";
-import { anotherDatabase, storeUnavailable } from "../errors.ts";
+import { anotherDatabase, type ServiceError, storeUnavailable } from "../errors.ts";
 import { SCAN_PAGE, TAIL_PAGE } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import type { Engine, Reader } from "./engine.ts";
 import { hex, revisionOf } from "./rows.ts";
-import type { Changes, ScanPage, Tail, TailPosition } from "./store.ts";
+import type { Changes, ScanPage, Standing, Tail, TailPosition } from "./store.ts";
 
 /** No commit has this number. */
 const NO_COMMIT = -1;
@@ -16,10 +16,8 @@ const START = new Uint8Array();
 const SCAN = `SELECT jti, expires_at, (SELECT generation = ? FROM blacklist_state WHERE id = 1)
   FROM blacklisted_tokens WHERE jti > ? ORDER BY jti LIMIT ${SCAN_PAGE}`;
 
-interface Read {
-  readonly seen: Revision | undefined;
-  readonly values: readonly (number | Uint8Array)[];
-}
+/** Revision, stamp, generation, clock, and whether the server takes writes. */
+const STANDING = /^(\d+) ([0-9A-F]{16}) ([0-9A-F]{32}) (\d+) ([01])$/;
 
 /** {@link Tail} on any database that has an {@link Engine}. */
 export class SqlTail implements Tail {
@@ -35,14 +33,16 @@ export class SqlTail implements Tail {
     this.#engine = engine;
     this.#reader = engine.openReader();
     this.#generation = generation;
+    const columns = `state.revision, commits.stamp, state.generation, ${engine.clock}, ${engine.writable}`;
+    const joined = `FROM blacklist_state state
+      JOIN blacklist_commits commits ON commits.revision = state.revision`;
+    // As one text: a driver reads the description of every column again with every answer, which takes longer than their values do.
+    this.#standing = `SELECT CONCAT_WS(' ', state.revision, HEX(commits.stamp), HEX(state.generation), ${engine.clock}, ${engine.writable})
+      ${joined} WHERE state.id = 1`;
     // The page has an ORDER BY and a LIMIT of its own: joined to the state row directly, the database would sort all that is
     // left each time, and a follower that is far behind would never arrive.
-    const columns = `state.revision, commits.stamp, state.generation, ${engine.clock}, ${engine.writable}, seen.stamp`;
-    const joined = `FROM blacklist_state state
-      JOIN blacklist_commits commits ON commits.revision = state.revision
-      LEFT JOIN blacklist_commits seen ON seen.revision = ?`;
-    this.#standing = `SELECT ${columns} ${joined} WHERE state.id = 1`;
-    this.#changes = `SELECT ${columns}, page.revision, page.jti, page.expires_at ${joined}
+    this.#changes = `SELECT ${columns}, seen.stamp, page.revision, page.jti, page.expires_at ${joined}
+      LEFT JOIN blacklist_commits seen ON seen.revision = ?
       LEFT JOIN (
         SELECT revision, jti, expires_at FROM blacklisted_tokens ${engine.byIndex("blacklisted_tokens_tail")}
         WHERE revision >= ? AND (revision > ? OR jti > ?) ORDER BY revision, jti LIMIT ${TAIL_PAGE}
@@ -51,34 +51,30 @@ export class SqlTail implements Tail {
   }
 
   async changes(from: TailPosition, seen: Revision | undefined): Promise<Changes> {
-    if (this.#isQuiet) {
-      // Half the work for the database. What has changed is of a revision that the state row names.
-      const standing = await this.#read(this.#standing, { seen, values: [] });
-      if (standing.revision.number < from.revision) return standing;
+    if (this.#isQuiet && seen !== undefined && seen.number === from.revision - 1) {
+      // Half the work for the database. What has changed is of a revision that the state row names; and whether the commit
+      // seen is still there, the stamp of the last one tells, as long as that has its number.
+      const { revision, clock, writable } = await this.#readStanding();
+      if (revision.number === seen.number) {
+        const intact = revision.stamp === seen.stamp;
+        return { revision, clock, writable, intact, entries: [], hasMore: false, next: from };
+      }
     }
-    const page = [from.revision, from.revision, from.jti];
-    const changes = await this.#read(this.#changes, { seen, values: page });
-    this.#isQuiet = changes.entries.length === 0;
-    return changes;
-  }
-
-  async #read(sql: string, { seen, values: more }: Read): Promise<Changes> {
+    const page = [seen?.number ?? NO_COMMIT, from.revision, from.revision, from.jti];
     const generation = await this.#generation();
-    const values = [seen?.number ?? NO_COMMIT, ...more];
-    const rows = await this.#reader.select(sql, values);
+    const rows = await this.#reader.select(this.#changes, page);
     const [first] = rows;
-    if (first === undefined) throw storeUnavailable("the database has lost its state row");
+    if (first === undefined) throw stateLost();
     if (hex(first[2]) !== generation) throw anotherDatabase();
     const revision = revisionOf(first[0], first[1]);
     const found = (first[6] ?? null) === null ? [] : rows;
     const hasMore = found.length === TAIL_PAGE;
     const last = found.at(-1);
-    const writable = Number(first[4]) === 1;
-    if (!writable) this.#engine.renewReaders();
+    this.#isQuiet = found.length === 0;
     return {
       revision,
       clock: Number(first[3]) as EpochMs,
-      writable,
+      writable: this.#isWritable(first[4]),
       intact: seen === undefined || (first[5] !== null && hex(first[5]) === seen.stamp),
       entries: found.map((row) => ({ jti: row[7] as Uint8Array, expiresAt: Number(row[8]) as EpochMs })),
       hasMore,
@@ -87,6 +83,27 @@ export class SqlTail implements Tail {
           ? { revision: Number(last[6]), jti: last[7] as Uint8Array }
           : { revision: revision.number + 1, jti: START },
     };
+  }
+
+  async #readStanding(): Promise<Standing> {
+    const generation = await this.#generation();
+    const [row] = await this.#reader.select(this.#standing, []);
+    if (row === undefined) throw stateLost();
+    const found = STANDING.exec(String(row[0]));
+    if (found === null) throw stateLost();
+    const [, number, stamp, read, clock, writable] = found;
+    if (read?.toLowerCase() !== generation) throw anotherDatabase();
+    return {
+      revision: { number: Number(number), stamp: (stamp as string).toLowerCase() },
+      clock: Number(clock) as EpochMs,
+      writable: this.#isWritable(writable),
+    };
+  }
+
+  #isWritable(value: unknown): boolean {
+    const writable = Number(value) === 1;
+    if (!writable) this.#engine.renewReaders();
+    return writable;
   }
 
   async scan(after: Uint8Array): Promise<ScanPage> {
@@ -102,4 +119,8 @@ export class SqlTail implements Tail {
   close(): void {
     this.#reader.close();
   }
+}
+
+function stateLost(): ServiceError {
+  return storeUnavailable("the database has lost its state row");
 }
