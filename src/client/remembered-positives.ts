@@ -3,15 +3,16 @@ import { MAX_REMEMBERED_POSITIVES, REMEMBER_POSITIVE_MS } from "../limits.ts";
 
 /**
  * Tokens that were found to be blacklisted: they stay so until they expire, and need not be asked about again. Negatives are
- * never remembered. Bounded: the older half is forgotten at once. Forgetting the oldest of a full Map each time would take longer
- * than asking, since Map looks for its first entry among all that were deleted.
+ * never remembered. Bounded: who came first is forgotten first.
  */
 export class RememberedPositives {
   readonly #clock: Clock;
   readonly #max: number;
-  /** Until when each is remembered, by the monotonic clock; those that came last, and those that came before them. */
-  #newer = new Map<string, number>();
-  #older = new Map<string, number>();
+  /** Until when each is remembered, by the monotonic clock. */
+  readonly #until = new Map<string, number>();
+  /** The same tokens as they came, from `#oldest` on and around: Map would look for its first one among all that were deleted. */
+  #ring: string[] = [];
+  #oldest = 0;
 
   constructor({ clock, max = MAX_REMEMBERED_POSITIVES }: { clock: Clock; max?: number }) {
     this.#clock = clock;
@@ -20,8 +21,8 @@ export class RememberedPositives {
 
   has(jti: string): boolean {
     // A client that keeps a copy remembers next to nothing, and looking for a string nobody has looked for takes its hash.
-    if (this.#newer.size === 0 && this.#older.size === 0) return false;
-    const until = this.#untilOf(jti);
+    if (this.#until.size === 0) return false;
+    const until = this.#until.get(jti);
     return until !== undefined && this.#clock.monotonic() < until;
   }
 
@@ -29,18 +30,26 @@ export class RememberedPositives {
   add(jti: string, expiresAt?: number): void {
     const forMs = expiresAt === undefined ? REMEMBER_POSITIVE_MS : expiresAt - this.#clock.now();
     if (forMs <= 0) return;
-    this.#newer.set(jti, Math.max(this.#clock.monotonic() + forMs, this.#untilOf(jti) ?? 0));
-    if (this.#newer.size < this.#max / 2) return;
-    this.#older = this.#newer;
-    this.#newer = new Map();
+    const until = this.#clock.monotonic() + forMs;
+    const before = this.#until.get(jti);
+    if (before === undefined) this.#enter(jti);
+    if (before === undefined || before < until) this.#until.set(jti, until);
   }
 
   clear(): void {
-    this.#newer.clear();
-    this.#older.clear();
+    this.#until.clear();
+    this.#ring = [];
+    this.#oldest = 0;
   }
 
-  #untilOf(jti: string): number | undefined {
-    return this.#newer.get(jti) ?? this.#older.get(jti);
+  /** Takes its place in the ring, that of the oldest one where all are taken. */
+  #enter(jti: string): void {
+    if (this.#ring.length < this.#max) {
+      this.#ring.push(jti);
+      return;
+    }
+    this.#until.delete(this.#ring[this.#oldest] as string);
+    this.#ring[this.#oldest] = jti;
+    this.#oldest = (this.#oldest + 1) % this.#max;
   }
 }
