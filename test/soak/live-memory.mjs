@@ -12,8 +12,8 @@ if (isMainThread) {
   const collect = runInNewContext("gc");
   const note = () => {
     collect();
-    const { heapUsed, external } = process.memoryUsage();
-    writeFileSync(process.env.SOAK_LIVE_MEMORY, String(heapUsed + external));
+    const { heapUsed, external, rss } = process.memoryUsage();
+    writeFileSync(process.env.SOAK_LIVE_MEMORY, `${heapUsed + external} ${rss}`);
   };
   setInterval(note, EVERY_MS).unref();
 }

@@ -8,10 +8,17 @@ export interface Usage {
   readonly descriptors: number;
 }
 
+/** What was left right after a collection. */
+export interface Held {
+  readonly liveBytes: number;
+  readonly rssBytes: number;
+}
+
 /** What `watchedEnvironment` made the process write last; undefined as long as there is nothing. */
-export async function liveBytes(file: string): Promise<number | undefined> {
+export async function heldBytes(file: string): Promise<Held | undefined> {
   const text = await readFile(file, "utf8").catch(() => "");
-  return text === "" ? undefined : Number(text);
+  const [live, rss] = text.split(" ");
+  return rss === undefined ? undefined : { liveBytes: Number(live), rssBytes: Number(rss) };
 }
 
 /** Skips a test where the kernel does not show what a process holds, and says so in its title. */

@@ -32,7 +32,7 @@ export function formatResult(result: SoakResult, failures: readonly string[]): s
     `${count(result.checks)} checks, ${count(result.revoked)} revoked, ${count(result.audited)} looked for again, in ${(result.elapsedMs / 60_000).toFixed(1)} minutes`,
     `failed calls at the client library: ${result.failedInFaults} while something was broken, ${result.failedOtherwise} otherwise`,
     `events: ${names.join(", ")}`,
-    `memory and descriptors, ${(growth.measuredMs / 60_000).toFixed(1)} minutes after the warm-up (95 % confidence):`,
+    `memory and descriptors, ${(growth.measuredMs / 60_000).toFixed(1)} minutes after the warm-up (right after a collection; all intervals together hold with 95 % confidence):`,
     ...growth.processes.map(
       ({ name, live, rss, descriptors, rssBytes, descriptorCounts }) =>
         `  ${name}: holds ${trend(live, MEGABYTE)} MB more an hour; RSS ${rssBytes.map(megabytes).join(" to ")} MB, ${trend(rss, MEGABYTE)} an hour; ${descriptorCounts.join(" to ")} descriptors, ${trend(descriptors, 1)} an hour`,

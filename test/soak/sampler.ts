@@ -1,4 +1,4 @@
-import { liveBytes, processUsage, type Usage } from "./process-usage.ts";
+import { heldBytes, processUsage, type Usage } from "./process-usage.ts";
 import { type Sample, type Trend, trendOf } from "./trend.ts";
 
 const SAMPLE_MS = 1000;
@@ -31,7 +31,7 @@ export interface ProcessGrowth {
   readonly name: string;
   /** Bytes that are left after a collection. Undefined where too little was measured. */
   readonly live: Trend | undefined;
-  /** Bytes, garbage included. */
+  /** Resident bytes, right after a collection. */
   readonly rss: Trend | undefined;
   readonly descriptors: Trend | undefined;
   /** At the beginning of what was measured and in the end. */
@@ -100,13 +100,15 @@ export class Sampler {
   async #sample(): Promise<void> {
     await Promise.all(
       this.#series.map(async (series) => {
-        const [usage, live] = await Promise.all([processUsage(series.pid), liveBytes(series.liveFile)]);
+        const [usage, held] = await Promise.all([processUsage(series.pid), heldBytes(series.liveFile)]);
         if (usage === undefined) return;
-        series.latest = { ...usage, liveBytes: live };
+        series.latest = { ...usage, liveBytes: held?.liveBytes };
         const at = performance.now() - this.#setup.began;
         if (at < this.#setup.warmUpMs) return;
-        if (live !== undefined) series.live.push({ at, value: live });
-        series.rss.push({ at, value: usage.rssBytes });
+        if (held !== undefined) {
+          series.live.push({ at, value: held.liveBytes });
+          series.rss.push({ at, value: held.rssBytes });
+        }
         series.descriptors.push({ at, value: usage.descriptors });
       }),
     );
