@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import type { Knex } from "knex";
 import { SCAN_PAGE, TAIL_PAGE } from "../../src/limits.ts";
 import type {
   Changes,
@@ -1109,17 +1110,30 @@ export function describeStore(backend: Backend): void {
         }
       });
 
-      for (const ask of ["changes", "scan"] as const) {
-        it(`says nothing of another database that stands in its place (${ask})`, async () => {
-          const { store, engine } = await open();
-          await create(store, ["a"]);
-          const tail = store.openTail();
-          const first = ask === "changes" ? tail.changes(BEGINNING, undefined) : tail.scan(START);
-          expect((await first).entries).to.have.length(1);
-          await engine.knex("blacklist_state").update({ generation: Buffer.alloc(16) });
-          const asked = ask === "changes" ? tail.changes(BEGINNING, undefined) : tail.scan(START);
-          expect(await reasonOf(asked)).to.equal("STORE_UNAVAILABLE");
-        });
+      type Ask = (tail: Tail, first: Changes) => Promise<unknown>;
+      const asks: Record<string, Ask> = {
+        changes: (tail) => tail.changes(BEGINNING, undefined),
+        "changes, of which there were none": (tail, { next: position, revision }) =>
+          tail.changes(position, revision),
+        scan: (tail) => tail.scan(START),
+      };
+      const losses: Record<string, (knex: Knex) => PromiseLike<unknown>> = {
+        "another database that stands in its place": (knex) =>
+          knex("blacklist_state").update({ generation: Buffer.alloc(16) }),
+        "a database that has lost its state": (knex) => knex("blacklist_state").delete(),
+      };
+      for (const [read, ask] of Object.entries(asks)) {
+        for (const [loss, lose] of Object.entries(losses)) {
+          it(`says nothing of ${loss} (${read})`, async () => {
+            const { store, engine } = await open();
+            await create(store, ["a"]);
+            const tail = store.openTail();
+            const first = await tail.changes(BEGINNING, undefined);
+            await tail.changes(first.next, first.revision);
+            await lose(engine.knex);
+            expect(await reasonOf(ask(tail, first))).to.equal("STORE_UNAVAILABLE");
+          });
+        }
       }
     });
 
