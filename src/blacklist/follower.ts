@@ -1,26 +1,19 @@
-import { createHmac } from "node:crypto";
 import type { Logger } from "pino";
-import type { BothClocks } from "../both-clocks.ts";
 import type { Caller } from "../caller.ts";
-import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti } from "../entry.ts";
 import { elapsedSince, type Instant, instantOf } from "../instant.ts";
 import {
-  COUNTED_ENTRIES,
   FAILED_READ_PAUSE_MS,
   INDEX_RETRY_MS,
   LOAD_RETRY_MS,
   LOGGED_BEFORE_LOAD,
   OBSERVED_REVISIONS,
   READ_TURNS,
-  SWEEP_INDEX_MS,
-  SWEEP_INDEX_SEGMENTS,
 } from "../limits.ts";
 import type { Revision } from "../revision.ts";
-import type { Changes, Standing, Store, Tail, TailEntry, TailPosition } from "../store/store.ts";
-import { LAST_PLACE, TokenIndex } from "../token-index/token-index.ts";
-import type { ChangeLog } from "./change-log.ts";
+import type { Changes, Standing, Store, Tail, TailPosition } from "../store/store.ts";
 import { HISTORY_CHANGED, READ_ONLY, STOPPED } from "./doubt.ts";
+import { HeldEntries, type HeldEntriesOptions } from "./held-entries.ts";
 import { inTurns } from "./in-turns.ts";
 import { loadAll } from "./index-loader.ts";
 import { type Observer, type ReadEnd, UNOBSERVED } from "./observer.ts";
@@ -43,15 +36,9 @@ export interface Waiter {
  */
 export type Phase = "loading" | "following" | "rebuilding" | "overflowed";
 
-interface Options {
+interface Options extends HeldEntriesOptions {
   readonly store: Store;
-  readonly clock: Clock;
-  /** Told at every read what the database's clock says. */
-  readonly clocks: BothClocks;
   readonly log: Logger;
-  /** Told of everything that changes in the index once it is complete. */
-  readonly changeLog: ChangeLog;
-  readonly leewayMs: number;
   readonly maxEntries: number;
   readonly observer?: Observer;
   /** Called whenever the phase has changed. */
@@ -67,9 +54,7 @@ export class Follower {
   readonly #options: Options;
   readonly #tail: Tail;
   readonly #observer: Observer;
-  /** Absent until the deployment's secret is known, and while overflowed. */
-  #index: TokenIndex | undefined;
-  #key: Buffer | undefined;
+  readonly #entries: HeldEntries;
   #phase: Phase = "loading";
   #waiting: Waiter[] = [];
   #planned = false;
@@ -88,9 +73,6 @@ export class Follower {
   #saidKept = false;
   /** Stamps of the latest revisions that were read here, by their numbers. */
   readonly #observed = new Map<number, string>();
-  #sweepAt = Number.NEGATIVE_INFINITY;
-  /** The place in the index at which the next count of live entries goes on. */
-  #countAt = 0;
   #cancelRetry = () => {};
   #problem: string | undefined;
   #stopped = false;
@@ -99,6 +81,7 @@ export class Follower {
     this.#options = options;
     this.#observer = options.observer ?? UNOBSERVED;
     this.#tail = options.store.openTail();
+    this.#entries = new HeldEntries(options);
   }
 
   get phase(): Phase {
@@ -136,44 +119,27 @@ export class Follower {
 
   /** How many entries the index holds, expired or not. */
   get size(): number {
-    return this.#index?.size ?? 0;
+    return this.#entries.size;
   }
 
-  /** How many of them still answer: counted, or where they are many, reckoned from a part of them, another one each time. */
+  /** How many of them still answer, as {@link HeldEntries.countLive} has it. */
   countLive(): number {
-    const { clocks, leewayMs } = this.#options;
-    const index = this.#index;
-    if (index === undefined) return 0;
-    const cutoff = clocks.earlier() - leewayMs;
-    let seen = 0;
-    let live = 0;
-    let covered = 0;
-    while (covered < LAST_PLACE && seen < COUNTED_ENTRIES) {
-      const next = index.visit(this.#countAt, (_, expiresAt) => {
-        seen++;
-        if (expiresAt > cutoff) live++;
-      });
-      covered += next - this.#countAt;
-      this.#countAt = next === LAST_PLACE ? 0 : next;
-    }
-    return seen === 0 ? 0 : Math.round((live / seen) * index.size);
+    return this.#entries.countLive();
   }
 
   /** When the token expires or expired, in milliseconds since 1970; 0 where the index does not hold it. */
   expiryOf(jti: Jti): number {
-    return this.#index?.expiryOf(jti) ?? 0;
+    return this.#entries.expiryOf(jti);
   }
 
-  /** The entries of a part of the index, as {@link TokenIndex.visit} has it. */
+  /** The entries of a part of the index, as {@link HeldEntries.visit} has it. */
   visit(place: number, each: (print: Int32Array, expiresAt: number) => void): number {
-    if (this.#index === undefined) throw HISTORY_CHANGED;
-    return this.#index.visit(place, each);
+    return this.#entries.visit(place, each);
   }
 
-  /** The key of the index's fingerprints. Throws where there is no index. */
+  /** The key of the index's fingerprints. Throws where there never was an index. */
   get key(): Buffer {
-    if (this.#key === undefined) throw new Error("the index was never complete");
-    return this.#key;
+    return this.#entries.key;
   }
 
   /** True where everything up to `revision` is in the index, and the revision is known to be of this history. */
@@ -290,7 +256,7 @@ export class Follower {
     if (changes.hasMore) {
       // The rest may hold what somebody must see, so nobody is answered, and `applied` stays where it is.
       this.#read(group);
-      this.#take(changes.entries);
+      this.#entries.take(changes.entries);
       this.#options.changeLog.commit(undefined);
       return;
     }
@@ -298,7 +264,7 @@ export class Follower {
       this.#applied = changes.revision;
       this.#provenAt = sentAt;
     }
-    this.#take(changes.entries);
+    this.#entries.take(changes.entries);
     // Before anybody is told that this was all: whoever keeps a copy has to have it by then.
     this.#options.changeLog.commit(changes.writable ? changes.revision : undefined);
     this.#checkSize();
@@ -307,15 +273,7 @@ export class Follower {
     if (changes.writable) inTurns(group, (waiter) => waiter.proven(changes));
     else this.#fail(group, READ_ONLY);
     if (this.#phase !== "following") this.#fail(this.#takeWaiting(), HISTORY_CHANGED);
-    this.#sweep();
-  }
-
-  /** A little of the index at a time, at most once a second. */
-  #sweep(): void {
-    const { clock, clocks, leewayMs } = this.#options;
-    if (clock.monotonic() < this.#sweepAt) return;
-    this.#sweepAt = clock.monotonic() + SWEEP_INDEX_MS;
-    this.#index?.sweep(clocks.earlier() - leewayMs, SWEEP_INDEX_SEGMENTS);
+    this.#entries.sweep();
   }
 
   #advance({ revision, next }: Changes): void {
@@ -328,19 +286,6 @@ export class Follower {
     }
   }
 
-  #take(entries: readonly TailEntry[]): void {
-    const { changeLog, leewayMs, clocks } = this.#options;
-    const cutoff = clocks.earlier() - leewayMs;
-    const index = this.#index;
-    if (index === undefined) return;
-    for (const { jti, expiresAt } of entries) {
-      if (expiresAt <= cutoff) continue;
-      const print = index.fingerprintOf(jti);
-      index.put(print, expiresAt);
-      changeLog.add(print, expiresAt + leewayMs);
-    }
-  }
-
   async #load(): Promise<void> {
     const { clock, clocks, log, store } = this.#options;
     const began = instantOf(clock);
@@ -348,12 +293,11 @@ export class Follower {
       // Stamps of a history that is lost would be taken for this one's.
       this.#observed.clear();
       const { secret } = await store.open();
-      this.#key = indexKey(secret);
-      this.#index ??= new TokenIndex(this.#key);
+      this.#entries.open(secret);
       const { seen, position } = await loadAll(this.#tail, {
         onStanding: (changes) => clocks.observe(changes.clock, began.wall as EpochMs),
         onPage: (entries) => {
-          this.#take(entries);
+          this.#entries.take(entries);
           this.#checkSize();
           if (this.#phase === "overflowed") throw new Error("the index is full");
         },
@@ -378,7 +322,7 @@ export class Follower {
     for (let hasMore = true; hasMore; ) {
       const changes = await this.#readOn(this.#position);
       this.#advance(changes);
-      this.#take(changes.entries);
+      this.#entries.take(changes.entries);
       hasMore = changes.hasMore;
       if (!hasMore) this.#applied = changes.revision;
     }
@@ -396,7 +340,7 @@ export class Follower {
       if (changes.hasMore) continue;
       changeLog.open(since);
       this.#advance(changes);
-      this.#take(changes.entries);
+      this.#entries.take(changes.entries);
       this.#applied = changes.revision;
       changeLog.commit(changes.revision);
       return;
@@ -443,7 +387,7 @@ export class Follower {
     );
     this.#enter("overflowed");
     this.#provenAt = undefined;
-    this.#index = undefined;
+    this.#entries.drop();
     this.#options.changeLog.close();
     this.#cancelRetry = clock.schedule(INDEX_RETRY_MS, () => {
       this.#enter("loading");
@@ -472,9 +416,4 @@ function endOf({ intact, hasMore, writable }: Changes): ReadEnd {
   if (!intact) return "lost";
   if (hasMore) return "more";
   return writable ? "proven" : "read-only";
-}
-
-/** The fingerprints' key: derived apart from all others, so that it can be given to those who hold a copy of the index. */
-function indexKey(secret: Uint8Array): Buffer {
-  return createHmac("sha256", secret).update("tokenblacklist token index 1").digest();
 }
