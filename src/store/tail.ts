@@ -74,7 +74,7 @@ export class SqlTail implements Tail {
     return {
       revision,
       clock: Number(first[3]) as EpochMs,
-      writable: this.#isWritable(first[4]),
+      writable: this.#takesWrites(first[4]),
       intact: seen === undefined || (first[5] !== null && hex(first[5]) === seen.stamp),
       entries: found.map((row) => ({ jti: row[7] as Uint8Array, expiresAt: Number(row[8]) as EpochMs })),
       hasMore,
@@ -96,11 +96,12 @@ export class SqlTail implements Tail {
     return {
       revision: { number: Number(number), stamp: (stamp as string).toLowerCase() },
       clock: Number(clock) as EpochMs,
-      writable: this.#isWritable(writable),
+      writable: this.#takesWrites(writable),
     };
   }
 
-  #isWritable(value: unknown): boolean {
+  /** Of a server. Where one does not, another may have taken its place. */
+  #takesWrites(value: unknown): boolean {
     const writable = Number(value) === 1;
     if (!writable) this.#engine.renewReaders();
     return writable;
