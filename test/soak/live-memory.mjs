@@ -1,19 +1,24 @@
 // Loaded before everything else into a process whose memory is watched. Between two collections memory is mostly garbage,
 // tens of megabytes of it: no slope of a megabyte an hour would ever show. What is left after one is what the process holds.
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { isMainThread } from "node:worker_threads";
 
 const EVERY_MS = 10_000;
 
+/** Not of files: pages of programs and libraries come and go as the kernel likes. What leaks is never among them. */
+function anonymousBytes() {
+  return Number(/^RssAnon:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1]) * 1024;
+}
+
 if (isMainThread) {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc");
   const note = () => {
     collect();
-    const { heapUsed, external, rss } = process.memoryUsage();
-    writeFileSync(process.env.SOAK_LIVE_MEMORY, `${heapUsed + external} ${rss}`);
+    const { heapUsed, external } = process.memoryUsage();
+    writeFileSync(process.env.SOAK_LIVE_MEMORY, `${heapUsed + external} ${anonymousBytes()}`);
   };
   setInterval(note, EVERY_MS).unref();
 }

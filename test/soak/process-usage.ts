@@ -11,14 +11,15 @@ export interface Usage {
 /** What was left right after a collection. */
 export interface Held {
   readonly liveBytes: number;
-  readonly rssBytes: number;
+  /** Resident, without the pages of files. */
+  readonly anonymousBytes: number;
 }
 
 /** What `watchedEnvironment` made the process write last; undefined as long as there is nothing. */
 export async function heldBytes(file: string): Promise<Held | undefined> {
   const text = await readFile(file, "utf8").catch(() => "");
-  const [live, rss] = text.split(" ");
-  return rss === undefined ? undefined : { liveBytes: Number(live), rssBytes: Number(rss) };
+  const [live, anonymous] = text.split(" ");
+  return anonymous === undefined ? undefined : { liveBytes: Number(live), anonymousBytes: Number(anonymous) };
 }
 
 /** Skips a test where the kernel does not show what a process holds, and says so in its title. */

@@ -35,7 +35,7 @@ export function formatResult(result: SoakResult, failures: readonly string[]): s
     `memory and descriptors, ${(growth.measuredMs / 60_000).toFixed(1)} minutes after the warm-up (right after a collection; all intervals together hold with 95 % confidence):`,
     ...growth.processes.map(
       ({ name, live, rss, descriptors, rssBytes, descriptorCounts }) =>
-        `  ${name}: holds ${trend(live, MEGABYTE)} MB more an hour; RSS ${rssBytes.map(megabytes).join(" to ")} MB, ${trend(rss, MEGABYTE)} an hour; ${descriptorCounts.join(" to ")} descriptors, ${trend(descriptors, 1)} an hour`,
+        `  ${name}: holds ${trend(live, MEGABYTE)} MB more an hour; anonymous RSS ${rssBytes.map(megabytes).join(" to ")} MB, ${trend(rss, MEGABYTE)} an hour; ${descriptorCounts.join(" to ")} descriptors, ${trend(descriptors, 1)} an hour`,
     ),
     ...shown.map((failure) => `  ${failure}`),
     ...(failures.length > shown.length ? [`  and ${failures.length - shown.length} more`] : []),

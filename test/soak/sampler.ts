@@ -31,7 +31,7 @@ export interface ProcessGrowth {
   readonly name: string;
   /** Bytes that are left after a collection. Undefined where too little was measured. */
   readonly live: Trend | undefined;
-  /** Resident bytes, right after a collection. */
+  /** Resident bytes without those of files, right after a collection. */
   readonly rss: Trend | undefined;
   readonly descriptors: Trend | undefined;
   /** At the beginning of what was measured and in the end. */
@@ -107,7 +107,7 @@ export class Sampler {
         if (at < this.#setup.warmUpMs) return;
         if (held !== undefined) {
           series.live.push({ at, value: held.liveBytes });
-          series.rss.push({ at, value: held.rssBytes });
+          series.rss.push({ at, value: held.anonymousBytes });
         }
         series.descriptors.push({ at, value: usage.descriptors });
       }),
