@@ -11,17 +11,18 @@ const run = promisify(execFile);
 
 describe("a process that forgets to close its client", function () {
   this.slow(10_000);
+  this.timeout(60_000);
   let service: ScriptedService;
   afterEach(() => service.stop());
 
-  /** What the process has told when it ended by itself; it is killed, which fails, after ten seconds. */
+  /** What the process has told when it ended by itself; it is killed, which fails, after half of a minute. */
   async function told(options: ScriptedOptions, timeoutMs = 5000): Promise<string> {
     service = await startScripted(
       { isBlacklisted: () => ({ verdicts: [Verdict.BLACKLISTED], revision: "r" }) },
       options,
     );
     const args = ["--import", "tsx", PROGRAM, service.address, `${timeoutMs}`];
-    const { stdout } = await run(process.execPath, args, { timeout: 10_000, killSignal: "SIGKILL" });
+    const { stdout } = await run(process.execPath, args, { timeout: 30_000, killSignal: "SIGKILL" });
     return stdout;
   }
 
