@@ -23,7 +23,7 @@ const FAULTS: FaultName[] = [
 ];
 
 describe("three replicas under many clients on few jtis", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   const random = randomFor("histories");
   let cluster: Cluster;
 
