@@ -1,9 +1,10 @@
-import { collectDefaultMetrics, Gauge, Registry } from "@prometheus-io/client";
+import { Gauge, Registry } from "@prometheus-io/client";
 import { AUTH_OUTCOMES, type AuthOutcome } from "../auth/observed.ts";
 import type { Build } from "../build.ts";
 import { CallMetrics } from "./call-metrics.ts";
 import { counters, zeros } from "./collected.ts";
 import { DomainMetrics } from "./domain-metrics.ts";
+import { processMetrics } from "./process-metrics.ts";
 import { RulingMetrics } from "./ruling-metrics.ts";
 import { registerState, type State } from "./state-metrics.ts";
 
@@ -11,6 +12,7 @@ import { registerState, type State } from "./state-metrics.ts";
 export class Metrics {
   readonly #registry = new Registry();
   readonly #registers = [this.#registry];
+  readonly #processRegistry = processMetrics();
   readonly calls = new CallMetrics(this.#registers);
   readonly domain = new DomainMetrics(this.#registers);
   readonly rulings = new RulingMetrics(this.#registers);
@@ -18,7 +20,6 @@ export class Metrics {
 
   constructor({ version, node, schema }: Build) {
     const registers = this.#registers;
-    collectDefaultMetrics({ register: this.#registry });
     new Gauge({
       name: "tokenblacklist_build_info",
       help: "Always 1: which version this is, on which Node.js, and the level of the schema that it knows.",
@@ -45,6 +46,7 @@ export class Metrics {
 
   /** All of it in Prometheus's text format, with its content type. */
   async render(): Promise<{ contentType: string; text: string }> {
-    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+    const texts = await Promise.all([this.#processRegistry.metrics(), this.#registry.metrics()]);
+    return { contentType: this.#registry.contentType, text: texts.join("\n") };
   }
 }
