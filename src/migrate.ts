@@ -21,7 +21,10 @@ export async function migrate(
     print(`there is no database file ${database.filename} yet: serve makes it, and so does migrate up`);
     return action !== "check";
   }
-  const engine = openEngine(database, { timeoutMs: MIGRATION_TIMEOUT_MS });
+  const engine = openEngine(database, {
+    timeoutMs: MIGRATION_TIMEOUT_MS,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+  });
   try {
     return await ACTIONS[action](engine, print);
   } catch (error) {
@@ -39,6 +42,8 @@ export async function migrate(
 
 /** A change of a table with hundreds of millions of rows may take hours. */
 const MIGRATION_TIMEOUT_MS = 24 * 3_600_000;
+/** Nobody's login waits for it, and a server that is busy for a moment is no reason to stop between two migrations. */
+const CONNECT_TIMEOUT_MS = 10_000;
 
 type Action = (engine: Engine, print: (line: string) => void) => Promise<boolean>;
 

@@ -18,7 +18,7 @@ import {
   rowsOf,
   stampOf,
 } from "./mysql-packet.ts";
-import { createMysqlPool, type MysqlPool } from "./mysql-pool.ts";
+import { createMysqlPool, type MysqlPool, type Patience } from "./mysql-pool.ts";
 import { entryOf, revisionOf } from "./rows.ts";
 import type { Receipt, Terms, WriteResult } from "./store.ts";
 
@@ -43,12 +43,12 @@ export class MysqlEngine implements Engine {
   #renewedAt = Number.NEGATIVE_INFINITY;
   #closed = false;
 
-  constructor(address: MysqlAddress, { timeoutMs }: { timeoutMs: number }) {
+  constructor(address: MysqlAddress, patience: Patience) {
     const options = connectionOptions(address);
     this.#options = options;
     this.#reader = new MysqlConnection(options);
     this.#writer = new MysqlConnection({ ...options, multipleStatements: true, flags: ["-FOUND_ROWS"] });
-    this.#pool = createMysqlPool(options, { timeoutMs });
+    this.#pool = createMysqlPool(options, patience);
     this.knex = this.#pool.knex;
   }
 

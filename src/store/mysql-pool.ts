@@ -2,7 +2,6 @@ import { setTimeout as delay } from "node:timers/promises";
 import knex, { type Knex } from "knex";
 import MySQL2Client from "knex/lib/dialects/mysql2/index.js";
 import type { Connection } from "mysql2";
-import { STORE_TIMEOUT_MS } from "../limits.ts";
 import { cutConnection } from "./cut-connection.ts";
 import type { DriverOptions } from "./mysql-address.ts";
 import { prepareSession } from "./mysql-connection.ts";
@@ -14,6 +13,13 @@ export interface MysqlPool {
   abandon(): void;
   /** The same for good. */
   close(): Promise<void>;
+}
+
+export interface Patience {
+  /** With one statement. */
+  readonly timeoutMs: number;
+  /** With a connection that is being made, and with the wait for one of the pool's. */
+  readonly connectTimeoutMs: number;
 }
 
 const CLOSE_PATIENCE_MS = 50;
@@ -28,7 +34,10 @@ interface Query {
  * Connections for statements that nobody's login waits for. Knex can neither end a connection whose server has gone silent nor a
  * statement on it: both are done here, by destroying the connection, `timeoutMs` after the statement was sent at the latest.
  */
-export function createMysqlPool(options: DriverOptions, { timeoutMs }: { timeoutMs: number }): MysqlPool {
+export function createMysqlPool(
+  options: DriverOptions,
+  { timeoutMs, connectTimeoutMs }: Patience,
+): MysqlPool {
   const underWay = new Set<(error: Error) => void>();
 
   class Client extends MySQL2Client {
@@ -64,10 +73,10 @@ export function createMysqlPool(options: DriverOptions, { timeoutMs }: { timeout
 
   const pool = knex({
     client: Client,
-    connection: { ...options, connectTimeout: STORE_TIMEOUT_MS },
+    connection: { ...options, connectTimeout: connectTimeoutMs },
     // Or Knex would write the values of a failed statement into the error's message.
     compileSqlOnError: false,
-    acquireConnectionTimeout: STORE_TIMEOUT_MS,
+    acquireConnectionTimeout: connectTimeoutMs,
     // What goes wrong is thrown, and logged where it is handled; warnings go to nobody.
     log: { warn() {}, error() {}, deprecate() {}, debug() {} },
     pool: {

@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.ts";
-import { SLOW_STORE_TIMEOUT_MS } from "../limits.ts";
+import { SLOW_STORE_TIMEOUT_MS, STORE_TIMEOUT_MS } from "../limits.ts";
 import type { DatabaseAddress } from "./database-url.ts";
 import type { Engine } from "./engine.ts";
 import { KnexStore } from "./knex-store.ts";
@@ -16,8 +16,11 @@ export function openStore(address: DatabaseAddress, options: { clock: Clock; lee
 }
 
 /** The engine alone. A migration is given all the time it takes; what the service asks is not. */
-export function openEngine(address: DatabaseAddress, { timeoutMs = SLOW_STORE_TIMEOUT_MS } = {}): Engine {
+export function openEngine(
+  address: DatabaseAddress,
+  { timeoutMs = SLOW_STORE_TIMEOUT_MS, connectTimeoutMs = STORE_TIMEOUT_MS } = {},
+): Engine {
   return address.kind === "sqlite"
     ? openSqliteEngine(address.filename)
-    : new MysqlEngine(address, { timeoutMs });
+    : new MysqlEngine(address, { timeoutMs, connectTimeoutMs });
 }

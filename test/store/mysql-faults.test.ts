@@ -1,6 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import mysql, { type Connection } from "mysql2/promise";
+import { STORE_TIMEOUT_MS } from "../../src/limits.ts";
+import { migrate } from "../../src/migrate.ts";
+import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import type { Changes, Store } from "../../src/store/store.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import type { PrivateMariadb } from "../support/mariadb.ts";
@@ -282,6 +285,14 @@ describe("the store when MySQL or the network fails", function () {
     const message = await store.open().catch((error: Error) => error.message);
     await store.close();
     expect(message).to.match(/out of date.*token-blacklist migrate up/);
+  });
+
+  it("lets a migration wait for longer than a login may, since a server that is busy is no reason to stop half-way", async () => {
+    proxy.hold();
+    const migrated = migrate("up", parseDatabaseUrl(proxy.through(url)), () => {});
+    await Promise.race([migrated, delay(STORE_TIMEOUT_MS + 500)]);
+    await proxy.heal();
+    expect(await migrated).to.equal(true);
   });
 
   it("keeps checks and revocations going while List and Prune have every connection of the pool", async () => {
