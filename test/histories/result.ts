@@ -4,6 +4,8 @@ import type { Plan } from "./plan.ts";
 export interface Result extends Plan {
   /** "ok"; "violation"; "insufficient": too little was tried or answered to prove anything, or the cluster did not recover. */
   readonly verdict: "ok" | "violation" | "insufficient";
+  /** Insufficient, and only because too little was tried or answered: by its seed, or by what else the machine did. */
+  readonly onlyTooLittle: boolean;
   readonly operations: number;
   /** Of them, those that began while the fault lasted. */
   readonly duringFault: number;

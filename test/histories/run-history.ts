@@ -84,7 +84,9 @@ export async function runHistory(plan: Plan, cluster: Cluster): Promise<Result> 
     fromService: after.service - before.service,
     snapshots: after.snapshots - before.snapshots,
   };
-  problems.push(...shortfalls(counts, { keepsCopies: gateways.some(({ keepsCopy }) => keepsCopy) }));
+  const wentWrong = violations.length + accidents.length + problems.length > 0;
+  const tooLittle = shortfalls(counts, { keepsCopies: gateways.some(({ keepsCopy }) => keepsCopy) });
+  problems.push(...tooLittle);
   const described = violations
     .slice(0, VIOLATIONS_SHOWN)
     .map((violation) => describeViolation(violation, began));
@@ -96,6 +98,7 @@ export async function runHistory(plan: Plan, cluster: Cluster): Promise<Result> 
         : problems.length + accidents.length > 0
           ? "insufficient"
           : "ok",
+    onlyTooLittle: !wentWrong && tooLittle.length > 0,
     ...counts,
     milliseconds: now() - began,
     problems: [
@@ -124,7 +127,7 @@ function total(all: readonly GatewayCounts[]): GatewayCounts {
   };
 }
 
-type Counts = Omit<Result, keyof Plan | "verdict" | "milliseconds" | "problems">;
+type Counts = Omit<Result, keyof Plan | "verdict" | "onlyTooLittle" | "milliseconds" | "problems">;
 
 function count(operations: readonly Operation[], fault: Interval) {
   const counts = {
