@@ -17,8 +17,8 @@ if (isMainThread) {
   const collect = runInNewContext("gc");
   const note = () => {
     collect();
-    const { heapUsed, external } = process.memoryUsage();
-    writeFileSync(process.env.SOAK_LIVE_MEMORY, `${heapUsed + external} ${anonymousBytes()}`);
+    const { heapUsed, external, heapTotal } = process.memoryUsage();
+    writeFileSync(process.env.SOAK_LIVE_MEMORY, `${heapUsed + external} ${heapTotal} ${anonymousBytes()}`);
   };
   setInterval(note, EVERY_MS).unref();
 }

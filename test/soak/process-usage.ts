@@ -11,6 +11,8 @@ export interface Usage {
 /** What was left right after a collection. */
 export interface Held {
   readonly liveBytes: number;
+  /** What V8 has from the kernel for its heap, free pages of it included. */
+  readonly heapBytes: number;
   /** Resident, without the pages of files. */
   readonly anonymousBytes: number;
 }
@@ -18,8 +20,9 @@ export interface Held {
 /** What `watchedEnvironment` made the process write last; undefined as long as there is nothing. */
 export async function heldBytes(file: string): Promise<Held | undefined> {
   const text = await readFile(file, "utf8").catch(() => "");
-  const [live, anonymous] = text.split(" ");
-  return anonymous === undefined ? undefined : { liveBytes: Number(live), anonymousBytes: Number(anonymous) };
+  const [liveBytes, heapBytes, anonymousBytes] = text.split(" ").map(Number);
+  if (liveBytes === undefined || heapBytes === undefined || anonymousBytes === undefined) return undefined;
+  return { liveBytes, heapBytes, anonymousBytes };
 }
 
 /** Skips a test where the kernel does not show what a process holds, and says so in its title. */

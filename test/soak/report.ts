@@ -1,3 +1,4 @@
+import type { Held } from "./process-usage.ts";
 import type { Minute, SoakResult } from "./soak.ts";
 import type { Trend } from "./trend.ts";
 
@@ -10,8 +11,8 @@ const megabytes = (bytes: number) => (bytes / MEGABYTE).toFixed(1);
 /** One line, and one for each violation. */
 export function formatMinute({ elapsedMs, usage, events, ...minute }: Minute): string {
   const processes = usage.map(
-    ({ name, rssBytes, liveBytes = Number.NaN, descriptors }) =>
-      `${name} ${megabytes(liveBytes)} of ${megabytes(rssBytes)} MB/${descriptors} fds`,
+    ({ name, rssBytes, held, descriptors }) =>
+      `${name} ${held === undefined ? "" : `${inside(held)} of `}${megabytes(rssBytes)} MB/${descriptors} fds`,
   );
   const line = [
     `${(elapsedMs / 60_000).toFixed(1)} min: ${count(minute.checks)} checks, ${count(minute.revoked)} revoked`,
@@ -21,6 +22,11 @@ export function formatMinute({ elapsedMs, usage, events, ...minute }: Minute): s
     events.join(" ") || "nothing broken",
   ].join("; ");
   return [line, ...minute.violations.slice(0, SHOWN_VIOLATIONS).map((text) => `  ${text}`)].join("\n");
+}
+
+/** What it holds, V8's heap around it, and all anonymous pages around that. */
+function inside({ liveBytes, heapBytes, anonymousBytes }: Held): string {
+  return [liveBytes, heapBytes, anonymousBytes].map(megabytes).join(" of ");
 }
 
 export function formatResult(result: SoakResult, failures: readonly string[]): string {

@@ -1,4 +1,4 @@
-import { heldBytes, processUsage, type Usage } from "./process-usage.ts";
+import { type Held, heldBytes, processUsage, type Usage } from "./process-usage.ts";
 import { type Sample, type Trend, trendOf } from "./trend.ts";
 
 const SAMPLE_MS = 1000;
@@ -24,7 +24,7 @@ export interface Growth {
   readonly processes: readonly ProcessGrowth[];
   /** How long was measured. */
   readonly measuredMs: number;
-  readonly latest: readonly (Usage & { readonly name: string; readonly liveBytes: number | undefined })[];
+  readonly latest: readonly (Usage & { readonly name: string; readonly held: Held | undefined })[];
 }
 
 export interface ProcessGrowth {
@@ -43,7 +43,7 @@ interface Series extends WatchedProcess {
   readonly live: Sample[];
   readonly rss: Sample[];
   readonly descriptors: Sample[];
-  latest: (Usage & { readonly liveBytes: number | undefined }) | undefined;
+  latest: (Usage & { readonly held: Held | undefined }) | undefined;
 }
 
 /** Looks once a second at what processes hold. */
@@ -102,7 +102,7 @@ export class Sampler {
       this.#series.map(async (series) => {
         const [usage, held] = await Promise.all([processUsage(series.pid), heldBytes(series.liveFile)]);
         if (usage === undefined) return;
-        series.latest = { ...usage, liveBytes: held?.liveBytes };
+        series.latest = { ...usage, held };
         const at = performance.now() - this.#setup.began;
         if (at < this.#setup.warmUpMs) return;
         if (held !== undefined) {
