@@ -1,5 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { percentile } from "../statistics.ts";
+import { bareSyncs } from "./bare-syncs.ts";
 import { connected } from "./connected.ts";
 import { given, offer } from "./offer.ts";
 import { ProbeMaker, type Probes } from "./probes.ts";
@@ -12,7 +13,8 @@ export interface ChecksInput {
   readonly port: number;
 }
 
-export type Way = "ioredis" | "ioredis, auto-pipelined" | "remote" | "fresh" | "stale" | "peek";
+/** "bare" knows no entries: it can be asked about misses alone. */
+export type Way = "ioredis" | "ioredis, auto-pipelined" | "bare" | "remote" | "fresh" | "stale" | "peek";
 
 export interface CheckLoad {
   /** Each asks again as soon as it has its answer. */
@@ -57,6 +59,10 @@ async function opened(): Promise<typeof ask> {
     const redis = new Redis({ port, host: "127.0.0.1", enableAutoPipelining: way !== "ioredis" });
     await redis.ping();
     return (jti) => redis.exists(jti);
+  }
+  if (way === "bare") {
+    const sync = bareSyncs(port);
+    return () => sync();
   }
   const client = await connected(port, way === "remote" ? "remote" : "replica");
   const options = { maxStalenessMs: MAX_STALENESS_MS };

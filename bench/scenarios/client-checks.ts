@@ -43,6 +43,8 @@ const CONTESTANTS: readonly Contestant[] = [
   ...CALLERS.flatMap((callers) =>
     WAYS.map(([name, way, onlyMisses]) => ({ name: named(callers, name), way, callers, onlyMisses })),
   ),
+  // The same stack with nothing of ours in it: what a fully fresh check by one caller can be at best.
+  { name: named(1, "a bare stream and a bare read"), way: "bare", callers: 1, onlyMisses: true },
   { name: named(1, "peek"), way: "peek", callers: 1, onlyMisses: false },
 ];
 
@@ -56,12 +58,12 @@ export function clientCheckScenario(): Scenario {
       const gateways = new Map<Way, Gateway>();
       for (const { way } of CONTESTANTS) {
         if (gateways.has(way)) continue;
-        const given: ChecksInput = { way, port: (isOurs(way) ? stage.service : stage.redis.fast).port };
+        const given: ChecksInput = { way, port: portOf(way, stage) };
         const start = { program: "checks.ts", name: `gateway-${way}`, given, profileFolder };
         const gateway = await startGateway(stage.ground, start);
         gateways.set(way, gateway);
         for (const load of WARM_UP) {
-          await gateway.ask("prepare", { onlyMisses: false });
+          await gateway.ask("prepare", { onlyMisses: way === "bare" });
           await gateway.ask("run", load);
         }
       }
@@ -149,12 +151,14 @@ function named(callers: number, name: string): string {
   return `${callers} caller${callers === 1 ? "" : "s"}: ${name}`;
 }
 
-function isOurs(way: Way): boolean {
-  return !way.startsWith("ioredis");
+function portOf(way: Way, { service, bare, redis }: Stage): number {
+  if (way.startsWith("ioredis")) return redis?.fast.port as number;
+  return (way === "bare" ? bare : service).port;
 }
 
-function pidsOf({ way }: Contestant, { service, database, redis }: Stage): number[] {
-  return isOurs(way) ? [service.pid, database.pid] : [redis?.fast.pid as number];
+function pidsOf({ way }: Contestant, { service, bare, database, redis }: Stage): number[] {
+  if (way.startsWith("ioredis")) return [redis?.fast.pid as number];
+  return [(way === "bare" ? bare : service).pid, database.pid];
 }
 
 function of(slices: readonly Slice[][], name: string): readonly Slice[] {

@@ -72,14 +72,14 @@ export async function startService(
 /** See `bare-server.ts`. */
 export async function startBareServer(
   guard: FolderGuard,
-  { name, tokens }: { name: string; tokens: number },
+  { name, tokens, databaseUrl }: { name: string; tokens: number; databaseUrl: string },
 ): Promise<GrpcProcess> {
   const port = await freePort();
   const tsx = import.meta.resolve("tsx");
   return launch(guard, {
     name,
     port,
-    args: ["--import", tsx, BARE_SERVER, `${port}`, `${tokens}`],
+    args: ["--import", tsx, BARE_SERVER, `${port}`, `${tokens}`, databaseUrl],
     environment: {},
   });
 }

@@ -13,6 +13,7 @@ export interface Stage {
   readonly database: BenchDatabase;
   /** It has loaded its index. */
   readonly service: ServiceProcess;
+  /** Looks nothing up. */
   readonly bare: GrpcProcess;
   /** Looks up what it is asked about in a Set of all live jtis. */
   readonly bareSet: GrpcProcess;
@@ -28,8 +29,10 @@ export async function openStage(ground: Ground, { profileFolder }: Options): Pro
   await migrate(database.url);
   await fillTable(database.url, { to: LIVE_TOKENS });
   await database.settle();
-  const bare = closing(await startBareServer(guard, { name: "bare", tokens: 0 }));
-  const bareSet = closing(await startBareServer(guard, { name: "bare-set", tokens: LIVE_TOKENS }));
+  const bare = closing(await startBareServer(guard, { name: "bare", tokens: 0, databaseUrl: database.url }));
+  const bareSet = closing(
+    await startBareServer(guard, { name: "bare-set", tokens: LIVE_TOKENS, databaseUrl: database.url }),
+  );
   const service = closing(
     await startService(guard, { name: "service", databaseUrl: database.url, profileFolder }),
   );
