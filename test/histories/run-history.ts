@@ -12,6 +12,7 @@ import type { Plan } from "./plan.ts";
 import { Recorder } from "./recorder.ts";
 import type { Result } from "./result.ts";
 import { Stage } from "./stage.ts";
+import { verdictOf } from "./verdict.ts";
 import { describeViolation } from "./violation.ts";
 import { Workload } from "./workload.ts";
 
@@ -84,26 +85,20 @@ export async function runHistory(plan: Plan, cluster: Cluster): Promise<Result> 
     fromService: after.service - before.service,
     snapshots: after.snapshots - before.snapshots,
   };
-  const wentWrong = violations.length + accidents.length + problems.length > 0;
   const tooLittle = shortfalls(counts, { keepsCopies: gateways.some(({ keepsCopy }) => keepsCopy) });
-  problems.push(...tooLittle);
+  const verdict = verdictOf({ violations, accidents, problems, tooLittle });
   const described = violations
     .slice(0, VIOLATIONS_SHOWN)
     .map((violation) => describeViolation(violation, began));
   return {
     ...plan,
-    verdict:
-      violations.length > 0 && accidents.length === 0
-        ? "violation"
-        : problems.length + accidents.length > 0
-          ? "insufficient"
-          : "ok",
-    onlyTooLittle: !wentWrong && tooLittle.length > 0,
+    ...verdict,
     ...counts,
     milliseconds: now() - began,
     problems: [
       ...accidents,
       ...problems,
+      ...tooLittle,
       ...described,
       ...(violations.length > described.length ? [`${violations.length} violations in all`] : []),
     ],

@@ -1,0 +1,35 @@
+import { expect } from "chai";
+import { type Findings, verdictOf } from "./verdict.ts";
+
+const NOTHING: Findings = { violations: [], accidents: [], problems: [], tooLittle: [] };
+const KINDS = Object.keys(NOTHING) as (keyof Findings)[];
+
+/** Findings of these kinds, one each. */
+function found(...kinds: (keyof Findings)[]): Findings {
+  return { ...NOTHING, ...Object.fromEntries(kinds.map((kind) => [kind, ["found"]])) };
+}
+
+describe("a history's verdict", () => {
+  it("is ok only where nothing was found", () => {
+    expect(verdictOf(NOTHING)).to.deep.equal({ verdict: "ok", onlyTooLittle: false });
+    for (const kind of KINDS) expect(verdictOf(found(kind)).verdict, kind).to.not.equal("ok");
+  });
+
+  it("is a violation where one was found, whatever else did not come to its end", () => {
+    expect(verdictOf(found("violations")).verdict).to.equal("violation");
+    expect(verdictOf(found("violations", "problems", "tooLittle")).verdict).to.equal("violation");
+  });
+
+  it("is insufficient where the violation may be somebody else's", () => {
+    expect(verdictOf(found("violations", "accidents")).verdict).to.equal("insufficient");
+  });
+
+  it("is of too little alone, which lets another be played, only where nothing else was found", () => {
+    expect(verdictOf(found("tooLittle"))).to.deep.equal({ verdict: "insufficient", onlyTooLittle: true });
+    for (const kind of KINDS) {
+      if (kind === "tooLittle") continue;
+      expect(verdictOf(found(kind)).onlyTooLittle, kind).to.equal(false);
+      expect(verdictOf(found(kind, "tooLittle")).onlyTooLittle, `${kind} and tooLittle`).to.equal(false);
+    }
+  });
+});
