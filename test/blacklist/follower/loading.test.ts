@@ -1,0 +1,264 @@
+import { expect } from "chai";
+import type { EpochMs, Jti } from "../../../src/entry.ts";
+import { storeUnavailable } from "../../../src/errors.ts";
+import { INDEX_RETRY_MS, LOAD_RETRY_MS } from "../../../src/limits.ts";
+import { FollowerStage, LEEWAY, positionOf, settle } from "../../support/follower-stage.ts";
+import { turn } from "../../support/held-store.ts";
+import { newEntries, newEntry } from "../../support/new-entry.ts";
+
+const AWAY = storeUnavailable("away");
+const at = (ms: number) => ({ expiresAt: ms as EpochMs });
+
+describe("Follower", () => {
+  let stage: FollowerStage;
+
+  beforeEach(() => {
+    stage = new FollowerStage();
+  });
+
+  describe("loading", () => {
+    const NAMES = ["a", "b", "c", "d", "e"];
+
+    beforeEach(() => {
+      stage = new FollowerStage({ page: 2 });
+      stage.store.commit(...NAMES.map((name) => newEntry(name)));
+    });
+
+    it("reads every page, and is complete only when it has what changed meanwhile", async () => {
+      stage.follower.start();
+      await settle();
+      await stage.release();
+      // Read already, still to be read, and in what is being read.
+      stage.store.commit(newEntry("a", at(Date.UTC(2033, 0, 1))), newEntry("aa"), newEntry("z"));
+      const phases: string[] = [];
+      for (let scan = 0; scan < 3; scan++) {
+        phases.push(`${stage.follower.phase} ${stage.follower.isComplete}`);
+        await stage.store.scans[scan]?.release();
+        await settle();
+      }
+      phases.push(`${stage.follower.phase} ${stage.follower.isComplete}`);
+      stage.store.commit(newEntry("zz"));
+      await stage.releaseAll();
+      expect([phases, stage.follower.phase, stage.follower.isComplete]).to.deep.equal([
+        Array(4).fill("loading false"),
+        "following",
+        true,
+      ]);
+      expect([stage.known(...NAMES, "aa", "z", "zz"), stage.follower.expiryOf("a" as Jti)]).to.deep.equal([
+        [...NAMES, "aa", "z", "zz"],
+        Date.UTC(2033, 0, 1),
+      ]);
+      expect(stage.logged(/index loaded/).map(({ entries }) => entries)).to.deep.equal([8]);
+    });
+
+    it("follows from the revision that was read before the first page", async () => {
+      stage.follower.start();
+      await settle();
+      await stage.release();
+      stage.store.commit(newEntry("f"));
+      await stage.releaseAll();
+      // The first was to see which revision is current, the last one is for the log of changes.
+      expect([positionOf(stage.store.changes[1]?.input), stage.follower.applied]).to.deep.equal([
+        [2, ""],
+        stage.store.revision,
+      ]);
+    });
+
+    it("vouches for nothing before, and is as stale as can be afterwards, until it is proven", async () => {
+      stage.ask("too early");
+      expect(stage.told).to.deep.equal({ "too early": "NOT_FRESH" });
+      await stage.load();
+      expect([stage.follower.staleness, await stage.prove(), stage.follower.staleness]).to.deep.equal([
+        Number.POSITIVE_INFINITY,
+        "proven at 1",
+        0,
+      ]);
+    });
+
+    for (const step of ["opening", "the first read", "a page", "another page", "what changed meanwhile"]) {
+      it(`is tried again after a pause when ${step} fails, and says so once`, async () => {
+        for (let attempt = 0; attempt < 2; attempt++) {
+          stage.store.changes.splice(0);
+          stage.store.scans.splice(0);
+          if (step === "opening") stage.store.openFailure = AWAY;
+          if (attempt === 0) stage.follower.start();
+          else stage.clock.advance(LOAD_RETRY_MS);
+          await settle();
+          if (step === "the first read") await stage.fail();
+          else if (step !== "opening") await stage.release();
+          for (const [scan, name] of ["a page", "another page", "the last"].entries()) {
+            await (name === step ? stage.store.scans[scan]?.fail(AWAY) : stage.store.scans[scan]?.release());
+            await settle();
+          }
+          if (step === "what changed meanwhile") await stage.fail();
+          expect([stage.follower.phase, stage.clock.pendingTimers]).to.deep.equal(["loading", 1]);
+        }
+        stage.store.openFailure = undefined;
+        stage.clock.advance(LOAD_RETRY_MS - 1);
+        await settle();
+        const tooEarly = stage.store.changes.length;
+        stage.clock.advance(1);
+        await settle();
+        expect(stage.store.changes.length - tooEarly).to.equal(1);
+        await stage.releaseAll();
+        expect([stage.follower.phase, stage.known(...NAMES), stage.clock.pendingTimers]).to.deep.equal([
+          "following",
+          NAMES,
+          0,
+        ]);
+        expect(stage.logged(/cannot be loaded/)).to.have.length(1);
+      });
+    }
+
+    it("gives others a turn after every page", async () => {
+      stage.follower.start();
+      await settle();
+      await stage.release();
+      stage.store.holding = false;
+      let turns = 0;
+      const counted = (async () => {
+        for (; stage.follower.phase === "loading"; turns++) await turn();
+      })();
+      await stage.store.scans[0]?.release();
+      await counted;
+      expect(turns).to.be.at.least(2);
+    });
+
+    it("does not hold what has expired by both clocks and the leeway", async () => {
+      stage = new FollowerStage();
+      const now = stage.clock.now();
+      stage.store.skewMs = -10_000;
+      const dead = now - LEEWAY - 10_000;
+      stage.store.table.set("dead", { ...newEntry("dead", at(dead)), createdAt: null });
+      stage.store.table.set("for us alone", { ...newEntry("for us alone", at(dead + 1)), createdAt: null });
+      await stage.load();
+      expect([stage.known("dead", "for us alone"), stage.follower.size]).to.deep.equal([["for us alone"], 1]);
+    });
+  });
+
+  describe("more entries than the index may hold", () => {
+    const shrink = () => {
+      for (const text of [...stage.store.table.keys()].slice(2)) stage.store.table.delete(text);
+    };
+
+    it("are none of them held: it says so loudly, and loads again much later", async () => {
+      stage = new FollowerStage({ maxEntries: 3, page: 2 });
+      stage.store.commit(...newEntries("a", 4));
+      await stage.load();
+      expect([
+        stage.follower.phase,
+        stage.follower.isComplete,
+        stage.follower.size,
+        stage.known("a-0"),
+      ]).to.deep.equal(["overflowed", false, 0, []]);
+      expect(
+        stage.logged(/index is full/).map(({ level, entries, max }) => [level, entries, max]),
+      ).to.deep.equal([["error", 4, 3]]);
+      shrink();
+      stage.clock.advance(INDEX_RETRY_MS - 1);
+      await settle();
+      expect(stage.store.changes).to.have.length(0);
+      stage.clock.advance(1);
+      await settle();
+      await stage.releaseAll();
+      expect([
+        stage.follower.phase,
+        stage.follower.isComplete,
+        stage.known("a-0", "a-1"),
+        await stage.prove(),
+      ]).to.deep.equal(["following", true, ["a-0", "a-1"], "proven at 1"]);
+    });
+
+    it("are refused again when there are too many still", async () => {
+      stage = new FollowerStage({ maxEntries: 3 });
+      stage.store.commit(...newEntries("a", 4));
+      await stage.load();
+      for (let attempt = 0; attempt < 2; attempt++) {
+        stage.clock.advance(INDEX_RETRY_MS);
+        await settle();
+        await stage.releaseAll();
+        expect([stage.follower.phase, stage.follower.size, stage.clock.pendingTimers]).to.deep.equal([
+          "overflowed",
+          0,
+          1,
+        ]);
+      }
+      expect(stage.logged(/index is full/)).to.have.length(3);
+    });
+
+    it("are noticed when a change brings them, and as many as it may hold are not", async () => {
+      stage = new FollowerStage({ maxEntries: 3 });
+      stage.store.commit(...newEntries("a", 2));
+      await stage.load();
+      stage.store.commit(newEntry("third"));
+      await stage.prove();
+      const full = [stage.follower.phase, stage.follower.size];
+      stage.store.commit(newEntry("fourth"));
+      await stage.prove();
+      expect([full, [stage.follower.phase, stage.follower.size, stage.follower.staleness]]).to.deep.equal([
+        ["following", 3],
+        ["overflowed", 0, Number.POSITIVE_INFINITY],
+      ]);
+      stage.ask("afterwards");
+      await settle();
+      expect([stage.told.afterwards, stage.store.changes.length]).to.deep.equal(["NOT_FRESH", 2]);
+    });
+
+    for (const [what, happens] of Object.entries({
+      "is proven": () => {},
+      "finds that commits were lost": () => stage.store.restore(0),
+      "finds another full page": () => stage.store.commit(...newEntries("b", 3)),
+    })) {
+      it(`leave nobody waiting for the next read, and stay out when that ${what}`, async () => {
+        stage = new FollowerStage({ maxEntries: 1, page: 3 });
+        await stage.load();
+        stage.store.commit(...newEntries("a", 2));
+        stage.ask("early");
+        await settle();
+        stage.ask("late");
+        happens();
+        await stage.release();
+        await stage.releaseAll();
+        expect([
+          Object.keys(stage.told),
+          stage.told.early,
+          stage.follower.phase,
+          stage.follower.isComplete,
+          stage.follower.size,
+          stage.follower.staleness,
+          stage.clock.pendingTimers,
+        ]).to.deep.equal([
+          ["early", "late"],
+          "proven at 1",
+          "overflowed",
+          false,
+          0,
+          Number.POSITIVE_INFINITY,
+          1,
+        ]);
+      });
+    }
+
+    it("do not end a rebuilding half-way: what was lost is known until both are there", async () => {
+      stage = new FollowerStage({ maxEntries: 3, page: 2 });
+      stage.store.commit(...newEntries("lost", 3));
+      await stage.load();
+      stage.store.restore(0);
+      stage.store.commit(...newEntries("new", 3));
+      await stage.prove();
+      await stage.release();
+      await stage.store.scans[0]?.release();
+      await stage.store.scans[1]?.release();
+      await settle();
+      expect([stage.follower.phase, stage.known("lost-0", "lost-1", "lost-2", "new-2")]).to.deep.equal([
+        "rebuilding",
+        ["lost-0", "lost-1", "lost-2", "new-2"],
+      ]);
+      await stage.releaseAll();
+      // Nor is it given up afterwards: it is the only one that knows.
+      expect([stage.follower.phase, stage.follower.size]).to.deep.equal(["following", 6]);
+      await stage.prove();
+      expect(stage.logged(/is kept/).map(({ level, max }) => [level, max])).to.deep.equal([["warn", 3]]);
+    });
+  });
+});
