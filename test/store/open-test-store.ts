@@ -5,7 +5,7 @@ import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import type { Engine } from "../../src/store/engine.ts";
 import { KnexStore } from "../../src/store/knex-store.ts";
 import { openEngine } from "../../src/store/open-store.ts";
-import type { Store } from "../../src/store/store.ts";
+import type { ListFilter, ListQuery, Store } from "../../src/store/store.ts";
 
 export interface TestStore {
   readonly store: Store;
@@ -16,6 +16,13 @@ export interface TestStore {
 export interface StoreOptions {
   readonly clock?: Clock;
   readonly leewayMs?: number;
+}
+
+/** Opens stores on the test's own database, and has them closed after it. */
+export interface OpenStores {
+  open(options?: StoreOptions): Promise<TestStore>;
+  /** Closes what is open and opens it again, as a restart does. */
+  reopen(options?: StoreOptions): Promise<TestStore>;
 }
 
 /** The store at `url`, its schema brought up to date. */
@@ -49,4 +56,23 @@ export function entry(name: string, rest: Partial<Omit<NewEntry, "jti">> = {}): 
 
 export function terms(now: number = Date.now(), leewayMs: number = LEEWAY) {
   return { now: at(now), leewayMs };
+}
+
+/** Of everything that is not over, unless `filter` says otherwise. */
+export function query(rest: Partial<ListQuery>, filter: Partial<ListFilter> = {}): ListQuery {
+  const everything = {
+    includeExpired: false,
+    createdAfter: undefined,
+    createdBefore: undefined,
+    revokedBy: undefined,
+    jtis: undefined,
+  };
+  return {
+    limit: 100,
+    after: undefined,
+    asOf: undefined,
+    ...terms(),
+    ...rest,
+    filter: { ...everything, ...filter },
+  };
 }

@@ -1,0 +1,20 @@
+import { expect } from "chai";
+import { rejection } from "../../support/rejection.ts";
+import { at, entry, jti, type OpenStores, query, terms } from "../open-test-store.ts";
+
+export function describeErrors({ open }: OpenStores): void {
+  it("says nothing in its errors of the statement that failed, nor of what was in it", async () => {
+    const { store, engine } = await open();
+    await store.write([entry("canary", { expiresAt: at(1) })], terms(1));
+    await engine.knex.schema.renameTable("blacklisted_tokens", "elsewhere");
+    const prune = { ...terms(), retentionMs: 0, limit: 10, expiredBefore: undefined, dryRun: false };
+    const failed = [
+      store.prune(prune),
+      store.list(query({}, { jtis: [jti("canary")] })),
+      engine.knex("blacklisted_tokens").whereRaw("jti IN (x'63616e617279')").delete(),
+    ];
+    for (const error of await Promise.all(failed.map(rejection))) {
+      expect(String(error)).not.to.match(/canary|63616e617279|select|delete/i);
+    }
+  });
+}

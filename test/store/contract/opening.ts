@@ -1,0 +1,34 @@
+import { expect } from "chai";
+import { rejection } from "../../support/rejection.ts";
+import { entry, type OpenStores, terms } from "../open-test-store.ts";
+
+export function describeOpening({ open, reopen }: OpenStores): void {
+  describe("open", () => {
+    it("finds the same deployment again", async () => {
+      const first = await (await open()).store.open();
+      const second = await (await reopen()).store.open();
+      expect(second).to.deep.equal(first);
+      expect([first.generation.length, first.secret.length]).to.deep.equal([32, 32]);
+    });
+
+    it("refuses a schema that says it no longer supports this version, and says what to do", async () => {
+      const { engine } = await open();
+      await engine.knex("blacklist_state").update({ oldest_code: 1000 });
+      const error = await rejection(reopen());
+      expect(error)
+        .to.include({ name: "SchemaError" })
+        .and.property("message")
+        .match(/upgrade token-blacklist/);
+    });
+
+    it("works on a schema that is merely newer, and remarks it", async () => {
+      const { engine } = await open();
+      await engine
+        .knex("blacklist_migrations")
+        .insert({ name: "9999-future", batch: 9, migration_time: new Date() });
+      const { store } = await reopen();
+      expect((await store.open()).remark).to.match(/newer.*9999-future/);
+      expect((await store.write([entry("a")], terms())).results[0]?.outcome).to.equal("created");
+    });
+  });
+}

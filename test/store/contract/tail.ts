@@ -1,0 +1,409 @@
+import { expect } from "chai";
+import type { Knex } from "knex";
+import { SCAN_PAGE, TAIL_PAGE } from "../../../src/limits.ts";
+import type { Changes, Store, Tail, TailEntry, TailPosition } from "../../../src/store/store.ts";
+import { reasonOf } from "../../support/rejection.ts";
+import { at, entry, HOUR, jti, type OpenStores, type TestStore, terms } from "../open-test-store.ts";
+
+export function describeTail({ open }: OpenStores): void {
+  describe("openTail", () => {
+    const START = new Uint8Array();
+    const BEGINNING: TailPosition = { revision: 0, jti: START };
+    const afterEntry = (revision: number, jti = ""): TailPosition => ({ revision, jti: Buffer.from(jti) });
+    const namesOf = (entries: readonly TailEntry[]) => entries.map((one) => Buffer.from(one.jti).toString());
+    const next = ({ next: { revision, jti } }: Changes) => [revision, Buffer.from(jti).toString()];
+    const numbered = (prefix: string, count: number) =>
+      Array.from({ length: count }, (_, index) => `${prefix}${String(index).padStart(4, "0")}`);
+    const create = (store: Store, names: readonly string[], expiresAt?: number) =>
+      store.write(
+        names.map((name) => entry(name, expiresAt === undefined ? {} : { expiresAt: at(expiresAt) })),
+        terms(),
+      );
+
+    /** Rows that no caller could have stored: their jtis are not text. All of revision 1. */
+    async function insertBytes({ engine }: TestStore, jtis: readonly Buffer[]): Promise<void> {
+      for (let from = 0; from < jtis.length; from += 500) {
+        await engine.knex("blacklisted_tokens").insert(
+          jtis.slice(from, from + 500).map((bytes) => ({
+            jti: bytes,
+            expires_at: Date.now() + HOUR,
+            created_at: null,
+            reason: Buffer.alloc(0),
+            revoked_by: Buffer.alloc(0),
+            revision: 1,
+            created_revision: 1,
+          })),
+        );
+      }
+    }
+
+    /** All entries of the table, page by page. */
+    async function scanAll(tail: Tail, between = async () => {}): Promise<TailEntry[][]> {
+      const pages: TailEntry[][] = [];
+      for (let last: Uint8Array = START; ; ) {
+        const page = await tail.scan(last);
+        pages.push([...page.entries]);
+        if (!page.hasMore) return pages;
+        last = page.entries.at(-1)?.jti ?? last;
+        await between();
+      }
+    }
+
+    it("hands over what changed after a position, by revision and jti, and says where to go on", async () => {
+      const { store } = await open();
+      const expiresAt = Date.now() + HOUR;
+      const { revision: first } = await create(store, ["b", "a"], expiresAt);
+      const { revision } = await create(store, ["aa"], expiresAt + 1);
+      const tail = store.openTail();
+      const { entries, clock, next: position, ...rest } = await tail.changes(BEGINNING, undefined);
+      expect(entries.map((one) => [Buffer.from(one.jti).toString(), one.expiresAt])).to.deep.equal([
+        ["a", expiresAt],
+        ["b", expiresAt],
+        ["aa", expiresAt + 1],
+      ]);
+      expect(rest).to.deep.equal({ revision, writable: true, intact: true, hasMore: false });
+      expect(clock).to.be.within(Date.now() - 1000, Date.now() + 1000);
+      expect([position.revision, position.jti.length]).to.deep.equal([revision.number + 1, 0]);
+
+      const found = async (from: TailPosition) => namesOf((await tail.changes(from, revision)).entries);
+      expect([
+        await found(afterEntry(first.number, "a")),
+        // Whatever kind of bytes.
+        await found({ revision: first.number, jti: Uint8Array.from([0x61]) }),
+        await found(afterEntry(first.number, "b")),
+        await found(afterEntry(revision.number)),
+        await found(afterEntry(revision.number, "aa")),
+        await found(position),
+        await found({ revision: Number.MAX_SAFE_INTEGER, jti: START }),
+      ]).to.deep.equal([["b", "aa"], ["b", "aa"], ["aa"], ["aa"], [], [], []]);
+    });
+
+    it("says how the database stands when nothing has changed, on an empty one too", async () => {
+      const { store } = await open();
+      const tail = store.openTail();
+      const empty = await tail.changes(BEGINNING, undefined);
+      expect([empty.revision.number, empty.entries, empty.hasMore, next(empty)]).to.deep.equal([
+        ...[0, [], false],
+        [1, ""],
+      ]);
+      expect(empty.revision.stamp).to.match(/^[0-9a-f]{16}$/);
+      await create(store, ["a"]);
+      const { next: position } = await tail.changes(empty.next, empty.revision);
+      const quiet = await tail.changes(position, undefined);
+      expect([quiet.revision, quiet.entries, next(quiet)]).to.deep.equal([
+        (await store.read([])).revision,
+        [],
+        [2, ""],
+      ]);
+    });
+
+    it("cuts what is much into pages, in order and each entry once, commits that a page cuts included", async () => {
+      const { store } = await open();
+      const [first, second, third] = [numbered("a", 2000), numbered("b", 1000), numbered("c", 1)];
+      await create(store, second);
+      await create(store, first);
+      const { revision } = await create(store, third);
+      const tail = store.openTail();
+      const page = await tail.changes(BEGINNING, undefined);
+      const rest = await tail.changes(page.next, page.revision);
+      const expected = [...second, ...first, ...third];
+      expect([namesOf(page.entries), page.hasMore, page.revision, next(page)]).to.deep.equal([
+        expected.slice(0, TAIL_PAGE),
+        true,
+        revision,
+        [2, expected[TAIL_PAGE - 1]],
+      ]);
+      expect([namesOf(rest.entries), rest.hasMore, rest.intact, next(rest)]).to.deep.equal([
+        expected.slice(TAIL_PAGE),
+        false,
+        true,
+        [4, ""],
+      ]);
+    });
+
+    it("does not take a page that is exactly full for the last one", async () => {
+      const { store } = await open();
+      await create(store, numbered("a", 2000));
+      await create(store, numbered("b", TAIL_PAGE - 2000));
+      const tail = store.openTail();
+      const full = await tail.changes(BEGINNING, undefined);
+      const last = await tail.changes(full.next, full.revision);
+      expect([full.entries.length, full.hasMore, last.entries, last.hasMore, next(last)]).to.deep.equal([
+        ...[TAIL_PAGE, true, [], false],
+        [3, ""],
+      ]);
+    });
+
+    it("brings an entry again that was extended or replaced, and not one that a repeat left alone", async () => {
+      const { store } = await open();
+      const dead = Date.now() - 10 * HOUR;
+      const expiresAt = Date.now() + HOUR;
+      await create(store, ["extended", "repeated"], expiresAt);
+      await store.write([entry("replaced", { expiresAt: at(dead) })], terms(dead));
+      const tail = store.openTail();
+      const before = await tail.changes(BEGINNING, undefined);
+      await create(store, ["extended", "replaced"], expiresAt + HOUR);
+      const { revision } = await create(store, ["repeated"], expiresAt - 1);
+      const changes = await tail.changes(before.next, before.revision);
+      expect([
+        changes.entries.map((one) => [Buffer.from(one.jti).toString(), one.expiresAt]),
+        changes.revision,
+      ]).to.deep.equal([
+        [
+          ["extended", expiresAt + HOUR],
+          ["replaced", expiresAt + HOUR],
+        ],
+        revision,
+      ]);
+    });
+
+    it("brings an entry once more, and loses none, when it changes while pages are read", async () => {
+      const { store } = await open();
+      const names = numbered("a", 2000).concat(numbered("b", 1000));
+      const later = Date.now() + 9 * HOUR;
+      await create(store, names.slice(0, 2000));
+      await create(store, names.slice(2000));
+      const tail = store.openTail();
+      const page = await tail.changes(BEGINNING, undefined);
+      // One that was read, one that was not yet.
+      await create(store, ["a0007", "b0900"], later);
+      const rest = await tail.changes(page.next, page.revision);
+      expect([page.hasMore, rest.hasMore, rest.revision.number]).to.deep.equal([true, false, 3]);
+      expect(
+        rest.entries.filter((one) => one.expiresAt === later).map((one) => namesOf([one])[0]),
+      ).to.deep.equal(["a0007", "b0900"]);
+      expect(namesOf([...page.entries, ...rest.entries]).sort()).to.deep.equal([...names, "a0007"].sort());
+    });
+
+    it("reflects every commit that was acknowledged before it was asked", async () => {
+      const { store } = await open();
+      const [tail, other] = [store.openTail(), store.openTail()];
+      let position = BEGINNING;
+      for (let round = 0; round < 100; round++) {
+        const { revision } = await create(store, [`t${round}`]);
+        const changes = await (round % 2 === 0 ? tail : other).changes(position, undefined);
+        expect([changes.revision, namesOf(changes.entries)]).to.deep.equal([revision, [`t${round}`]]);
+        position = changes.next;
+      }
+    });
+
+    it("knows whether a revision is of this database's history", async () => {
+      const { store } = await open();
+      const { revision: zero } = await store.read([]);
+      const { revision: first } = await create(store, ["a"]);
+      const { revision: last } = await create(store, ["b"]);
+      const tail = store.openTail();
+      const seen = {
+        none: undefined,
+        zero,
+        first,
+        last,
+        otherStamp: { ...last, stamp: "0123456789abcdef" },
+        stampOfAnother: { ...last, stamp: first.stamp },
+        ahead: { ...last, number: last.number + 1 },
+      };
+      const intact: Record<string, boolean> = {};
+      for (const [name, revision] of Object.entries(seen)) {
+        intact[name] = (await tail.changes(BEGINNING, revision)).intact;
+      }
+      expect(intact).to.deep.equal({
+        ...{ none: true, zero: true, first: true, last: true },
+        ...{ otherStamp: false, stampOfAnother: false, ahead: false },
+      });
+    });
+
+    it("judges and finds the same after reads that have found nothing, which it makes shorter", async () => {
+      const { store } = await open();
+      const { revision: first } = await create(store, ["a"]);
+      const { revision: last } = await create(store, ["b"]);
+      const tail = store.openTail();
+      const { next: position } = await tail.changes(BEGINNING, undefined);
+      const seen = {
+        last,
+        first,
+        otherStamp: { ...last, stamp: first.stamp },
+        ahead: { ...last, number: 3 },
+      };
+      const intact: Record<string, unknown> = {};
+      for (const round of [1, 2, 3]) {
+        for (const [name, revision] of Object.entries(seen)) {
+          const quiet = await tail.changes(position, revision);
+          intact[`${name} ${round}`] = [quiet.intact, quiet.writable, quiet.entries.length, quiet.revision];
+          expect(next(quiet)).to.deep.equal([3, ""]);
+        }
+      }
+      expect(intact).to.deep.equal(
+        Object.fromEntries(
+          [1, 2, 3].flatMap((round) =>
+            Object.keys(seen).map((name) => [
+              `${name} ${round}`,
+              [name === "last" || name === "first", true, 0, last],
+            ]),
+          ),
+        ),
+      );
+      const found: string[][] = [];
+      for (let from = position, round = 0; round < 4; round++) {
+        if (round % 2 === 0) await create(store, [`c${round}`, "a"], Date.now() + (round + 2) * HOUR);
+        const changes = await tail.changes(from, last);
+        found.push(namesOf(changes.entries));
+        from = changes.next;
+      }
+      expect(found).to.deep.equal([["a", "c0"], [], ["a", "c2"], []]);
+    });
+
+    it("takes jtis for bytes, in the order of bytes, whatever they are", async () => {
+      const test = await open();
+      await create(test.store, ["to have a revision 1"]);
+      await test.engine.knex("blacklisted_tokens").delete();
+      const bytes = Array.from({ length: 255 }, (_, index) => index + 1);
+      const jtis = [
+        ...bytes.map((one) => [one]),
+        ...bytes.map((one) => [0x61, one]),
+        [0xff, 0xff],
+        [0x61, 1, 1],
+      ];
+      const sorted = jtis.map((one) => Buffer.from(one)).sort(Buffer.compare);
+      await insertBytes(test, [...sorted].reverse());
+      const tail = test.store.openTail();
+      const hexOf = (entries: readonly TailEntry[]) =>
+        entries.map((one) => Buffer.from(one.jti).toString("hex"));
+      const expected = sorted.map((one) => one.toString("hex"));
+      expect([
+        hexOf((await tail.changes(BEGINNING, undefined)).entries),
+        hexOf((await tail.scan(START)).entries),
+      ]).to.deep.equal([expected, expected]);
+      for (let index = 0; index < sorted.length; index += 7) {
+        const jti = sorted[index] as Buffer;
+        expect([
+          hexOf((await tail.changes({ revision: 1, jti }, undefined)).entries),
+          hexOf((await tail.scan(jti)).entries),
+        ]).to.deep.equal([expected.slice(index + 1), expected.slice(index + 1)]);
+      }
+    });
+
+    it("scans every entry exactly once, in pages, the longest included, expired or not", async () => {
+      const test = await open();
+      const long = numbered("", 2100).map((name) => `${"é".repeat(120)}${name}`.padEnd(135, "x"));
+      const names = [...long, ...numbered("short", 2000), "\u0001", "\u{10FFFF}"];
+      expect(Buffer.byteLength(long[0] as string)).to.equal(255);
+      const expected = names.map((name) => Buffer.from(name)).sort(Buffer.compare);
+      await insertBytes(test, expected);
+      await test.engine
+        .knex("blacklisted_tokens")
+        .where("jti", Buffer.from("short0000"))
+        .update({ expires_at: 1 });
+      const pages = await scanAll(test.store.openTail());
+      expect(pages.map(({ length }) => length)).to.deep.equal([
+        SCAN_PAGE,
+        SCAN_PAGE,
+        names.length - 2 * SCAN_PAGE,
+      ]);
+      expect(pages.flat().map(({ jti }) => Buffer.from(jti))).to.deep.equal(expected);
+      expect(pages.flat().find(({ jti }) => Buffer.from(jti).toString() === "short0000")?.expiresAt).to.equal(
+        1,
+      );
+    });
+
+    it("scans an empty table, and one whose last page is exactly full", async () => {
+      const test = await open();
+      const tail = test.store.openTail();
+      const empty = await scanAll(tail);
+      await insertBytes(
+        test,
+        numbered("a", SCAN_PAGE).map((name) => Buffer.from(name)),
+      );
+      const full = await scanAll(tail);
+      expect([empty, full.map(({ length }) => length)]).to.deep.equal([[[]], [SCAN_PAGE, 0]]);
+    });
+
+    it("shows all to whoever scans the table and then reads what changed since before", async () => {
+      const test = await open();
+      const { store } = test;
+      await create(store, ["before"]);
+      await insertBytes(
+        test,
+        numbered("m", 2 * SCAN_PAGE).map((name) => Buffer.from(name)),
+      );
+      const tail = store.openTail();
+      const { next: position, revision } = await tail.changes(
+        { revision: Number.MAX_SAFE_INTEGER, jti: START },
+        undefined,
+      );
+      const later = Date.now() + 9 * HOUR;
+      let round = 0;
+      const pages = await scanAll(tail, async () => {
+        round++;
+        // Before what was scanned, behind it, and an entry that was.
+        await create(store, [`a${round}`, `z${round}`, "before"], later + round);
+      });
+      const { entries, hasMore, intact } = await tail.changes(position, revision);
+      const expiries = new Map(
+        [...pages.flat(), ...entries].map((one) => [Buffer.from(one.jti).toString(), one.expiresAt]),
+      );
+      expect([round, hasMore, intact, expiries.size]).to.deep.equal([2, false, true, 2 * SCAN_PAGE + 5]);
+      expect(["a1", "z1", "a2", "z2", "before"].map((name) => expiries.get(name))).to.deep.equal(
+        [1, 1, 2, 2, 2].map((rounds) => later + rounds),
+      );
+    });
+
+    it("ends alone, or with its store, and is unavailable then", async () => {
+      const { store } = await open();
+      await create(store, ["a"]);
+      const [closed, other] = [store.openTail(), store.openTail()];
+      await Promise.all([closed, other].map((tail) => tail.changes(BEGINNING, undefined)));
+      closed.close();
+      closed.close();
+      expect([
+        await reasonOf(closed.changes(BEGINNING, undefined)),
+        await reasonOf(closed.scan(START)),
+        namesOf((await other.changes(BEGINNING, undefined)).entries),
+        (await store.read([jti("a")])).expiries.size,
+      ]).to.deep.equal(["STORE_UNAVAILABLE", "STORE_UNAVAILABLE", ["a"], 1]);
+      await store.close();
+      expect([
+        await reasonOf(other.changes(BEGINNING, undefined)),
+        await reasonOf(other.scan(START)),
+      ]).to.deep.equal(Array(2).fill("STORE_UNAVAILABLE"));
+    });
+
+    it("connects to nothing once its store is closed", async () => {
+      const { store } = await open();
+      const unused = store.openTail();
+      await store.close();
+      expect(await reasonOf(unused.changes(BEGINNING, undefined))).to.equal("STORE_UNAVAILABLE");
+      const tail = store.openTail();
+      try {
+        expect(await reasonOf(tail.changes(BEGINNING, undefined))).to.equal("STORE_UNAVAILABLE");
+      } finally {
+        tail.close();
+      }
+    });
+
+    type Ask = (tail: Tail, first: Changes) => Promise<unknown>;
+    const asks: Record<string, Ask> = {
+      changes: (tail) => tail.changes(BEGINNING, undefined),
+      "changes, of which there were none": (tail, { next: position, revision }) =>
+        tail.changes(position, revision),
+      scan: (tail) => tail.scan(START),
+    };
+    const losses: Record<string, (knex: Knex) => PromiseLike<unknown>> = {
+      "another database that stands in its place": (knex) =>
+        knex("blacklist_state").update({ generation: Buffer.alloc(16) }),
+      "a database that has lost its state": (knex) => knex("blacklist_state").delete(),
+    };
+    for (const [read, ask] of Object.entries(asks)) {
+      for (const [loss, lose] of Object.entries(losses)) {
+        it(`says nothing of ${loss} (${read})`, async () => {
+          const { store, engine } = await open();
+          await create(store, ["a"]);
+          const tail = store.openTail();
+          const first = await tail.changes(BEGINNING, undefined);
+          await tail.changes(first.next, first.revision);
+          await lose(engine.knex);
+          expect(await reasonOf(ask(tail, first))).to.equal("STORE_UNAVAILABLE");
+        });
+      }
+    }
+  });
+}
