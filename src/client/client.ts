@@ -10,7 +10,7 @@ import {
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { checkResults, checkVerdicts } from "./answer-checks.ts";
-import { BRIEF, type Channel, openChannel } from "./channel.ts";
+import { BRIEF, type Channel, closeChannel, openChannel } from "./channel.ts";
 import { type ClientCredentials, clientCredentials } from "./credentials.ts";
 import { type UnaryCall, unaryCall } from "./unary-call.ts";
 
@@ -53,6 +53,6 @@ export function clientOver({ grpc, authorization }: Channel): TokenBlacklistClie
     isBlacklisted: unaryCall({ ...common, method: method.isBlacklisted, check: checkVerdicts }),
     list: unaryCall({ ...common, method: method.list }),
     prune: unaryCall({ ...common, method: method.prune }),
-    close: () => grpc.close(),
+    close: () => closeChannel({ grpc }),
   };
 }

@@ -4,7 +4,7 @@ import { CHECK_TIMEOUT_MS, DEFAULT_DEADLINE_MS, MAX_COPY_ENTRIES } from "../limi
 import type { BlacklistClient, CallOptions, PruneOptions } from "./blacklist-client.ts";
 import { guardedMetadata } from "./call-metadata.ts";
 import { CallsUnderWay } from "./calls-under-way.ts";
-import { LASTING, openChannel } from "./channel.ts";
+import { closeChannel, LASTING, openChannel } from "./channel.ts";
 import { CheckBatcher } from "./check-batcher.ts";
 import { invalid, timeoutProblem } from "./check-options.ts";
 import { Checks } from "./checks.ts";
@@ -152,7 +152,7 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
       replica?.close();
       deadlines.close();
       positives.clear();
-      channel.grpc.close();
+      closeChannel(channel);
     },
   };
   return client;
