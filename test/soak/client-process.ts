@@ -1,8 +1,14 @@
 import { type ConnectOptions, connect } from "../../src/client/connect.ts";
 import { Choices } from "../histories/choices.ts";
-import type { AcknowledgedBatch } from "../support/client-load.ts";
-import { ClientLoad, type Pace, type Tally } from "../support/client-load.ts";
+import {
+  type AcknowledgedBatch,
+  addTally,
+  ClientLoad,
+  type Pace,
+  type Tally,
+} from "../support/client-load.ts";
 import { Ledger } from "../support/ledger.ts";
+import { Visitors } from "./visitors.ts";
 
 /** What the driver tells a client process, and what it answers. */
 export type ToClient =
@@ -23,15 +29,19 @@ export interface ClientProcessSetup {
 }
 
 const REPORT_MS = 1000;
+const VISIT_PAUSE_MS = 2000;
 
 const { name, seed, mode, address, pace } = JSON.parse(process.argv[2] as string) as ClientProcessSetup;
-const client = connect({ address, mode, log: { warn() {} } });
+const open = () => connect({ address, mode, log: { warn() {} } });
+const client = open();
 const ledger = new Ledger();
 const send = (message: FromClient) => void process.send?.(message);
+const choices = new Choices(seed, name);
+const visitors = new Visitors({ connect: open, name, choices, ledger, pauseMs: VISIT_PAUSE_MS });
 const load = new ClientLoad({
   client,
   name,
-  choices: new Choices(seed, name),
+  choices,
   ledger,
   pace,
   onAcknowledged: (batch) => {
@@ -39,7 +49,11 @@ const load = new ClientLoad({
     send({ kind: "acknowledged", batch });
   },
 });
-const report = () => send({ kind: "tally", tally: load.take(), ready: client.state === "ready" });
+function report(): void {
+  const tally = load.take();
+  addTally(tally, visitors.take());
+  send({ kind: "tally", tally, ready: client.state === "ready" });
+}
 const reporting = setInterval(report, REPORT_MS);
 
 process.on("message", async (message: ToClient) => {
@@ -47,7 +61,7 @@ process.on("message", async (message: ToClient) => {
     ledger.add(message.batch.tokens, message.batch.revision);
     return;
   }
-  await load.stop();
+  await Promise.all([load.stop(), visitors.stop()]);
   clearInterval(reporting);
   report();
   send({ kind: "stopped" });
@@ -58,3 +72,4 @@ process.on("message", async (message: ToClient) => {
 process.on("disconnect", () => process.exit());
 
 load.start();
+visitors.start();

@@ -170,6 +170,13 @@ function freshness(choices: Choices, first: Acknowledged | undefined): CheckOpti
   return {};
 }
 
-function emptyTally(): Tally {
+export function emptyTally(): Tally {
   return { checks: 0, revoked: 0, failed: [], violations: [] };
+}
+
+export function addTally(total: Tally, { checks, revoked, failed, violations }: Tally): void {
+  total.checks += checks;
+  total.revoked += revoked;
+  total.failed.push(...failed);
+  total.violations.push(...violations);
 }

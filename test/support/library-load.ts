@@ -1,7 +1,7 @@
 import { connect } from "../../src/client/connect.ts";
 import type { Mode } from "../../src/client/connect-options.ts";
 import { Choices } from "../histories/choices.ts";
-import { ClientLoad, type Tally } from "./client-load.ts";
+import { addTally, ClientLoad, emptyTally, type Tally } from "./client-load.ts";
 import { Ledger } from "./ledger.ts";
 import { seed } from "./seed.ts";
 import { until } from "./until.ts";
@@ -30,7 +30,7 @@ export async function startLibraryLoad(
   modes: readonly Mode[] = ["remote", "replica"],
 ): Promise<LibraryLoad> {
   const ledger = new Ledger();
-  const total: Tally = { checks: 0, revoked: 0, failed: [], violations: [] };
+  const total = emptyTally();
   const parts = modes.map((mode) => {
     const client = connect({ address, mode, log: { warn() {} } });
     const name = `${mode} mode`;
@@ -42,13 +42,7 @@ export async function startLibraryLoad(
     return { client, load };
   });
   const add = () => {
-    for (const { load } of parts) {
-      const { checks, revoked, failed, violations } = load.take();
-      total.checks += checks;
-      total.revoked += revoked;
-      total.failed.push(...failed);
-      total.violations.push(...violations);
-    }
+    for (const { load } of parts) addTally(total, load.take());
   };
   const close = () => {
     for (const { client } of parts) client.close();
