@@ -1,3 +1,4 @@
+import { expect } from "chai";
 import type { BlacklistClient } from "../../src/client/blacklist-client.ts";
 import { type ConnectOptions, connect } from "../../src/client/connect.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
@@ -26,6 +27,17 @@ describe("a client that is closed", () => {
   afterEach(async () => {
     await proxy.close();
     await service.stop();
+  });
+
+  it("connects no more", async () => {
+    const address = `127.0.0.1:${proxy.port}`;
+    for (let count = 0; count < 2; count++) {
+      const client = connect({ address });
+      await client.isBlacklisted("a");
+      client.close();
+    }
+    await until(() => proxy.openConnections === 0, { withinMs: 10_000, what: "all connections are gone" });
+    expect(proxy.counts.accepted).to.equal(2);
   });
 
   const addresses: Readonly<Record<string, (port: number) => ConnectOptions["address"]>> = {

@@ -1,7 +1,7 @@
 import { ChangeLog } from "../../src/blacklist/change-log.ts";
 import { Follower } from "../../src/blacklist/follower.ts";
 import { BothClocks } from "../../src/both-clocks.ts";
-import type { Jti } from "../../src/entry.ts";
+import type { EpochMs, Jti } from "../../src/entry.ts";
 import { type ServiceError, storeUnavailable } from "../../src/errors.ts";
 import type { Standing } from "../../src/store/store.ts";
 import { FakeClock } from "./fake-clock.ts";
@@ -9,6 +9,10 @@ import { type Held, HeldStore, turn } from "./held-store.ts";
 import { type LogRecord, memoryLog } from "./memory-log.ts";
 
 export const LEEWAY = 60_000;
+export const HOUR = 3_600_000;
+export const AWAY = storeUnavailable("away");
+
+export const at = (ms: number) => ({ expiresAt: ms as EpochMs });
 
 interface Options {
   readonly maxEntries?: number;
@@ -79,7 +83,7 @@ export class FollowerStage {
   }
 
   async fail(): Promise<void> {
-    await this.latest.fail(storeUnavailable("away"));
+    await this.latest.fail(AWAY);
     await settle();
   }
 

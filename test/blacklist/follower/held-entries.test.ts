@@ -1,11 +1,8 @@
 import { expect } from "chai";
-import type { EpochMs, Jti } from "../../../src/entry.ts";
+import type { Jti } from "../../../src/entry.ts";
 import { INDEX_RETRY_MS, LOAD_RETRY_MS, OBSERVED_REVISIONS, SWEEP_INDEX_MS } from "../../../src/limits.ts";
-import { FollowerStage, LEEWAY, settle } from "../../support/follower-stage.ts";
+import { at, FollowerStage, HOUR, LEEWAY, settle } from "../../support/follower-stage.ts";
 import { newEntries, newEntry } from "../../support/new-entry.ts";
-
-const HOUR = 3_600_000;
-const at = (ms: number) => ({ expiresAt: ms as EpochMs });
 
 describe("Follower", () => {
   let stage: FollowerStage;

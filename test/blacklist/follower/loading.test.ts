@@ -1,13 +1,9 @@
 import { expect } from "chai";
-import type { EpochMs, Jti } from "../../../src/entry.ts";
-import { storeUnavailable } from "../../../src/errors.ts";
+import type { Jti } from "../../../src/entry.ts";
 import { INDEX_RETRY_MS, LOAD_RETRY_MS } from "../../../src/limits.ts";
-import { FollowerStage, LEEWAY, positionOf, settle } from "../../support/follower-stage.ts";
+import { AWAY, at, FollowerStage, LEEWAY, positionOf, settle } from "../../support/follower-stage.ts";
 import { turn } from "../../support/held-store.ts";
 import { newEntries, newEntry } from "../../support/new-entry.ts";
-
-const AWAY = storeUnavailable("away");
-const at = (ms: number) => ({ expiresAt: ms as EpochMs });
 
 describe("Follower", () => {
   let stage: FollowerStage;

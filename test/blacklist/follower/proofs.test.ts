@@ -1,16 +1,11 @@
 import { expect } from "chai";
-import type { EpochMs, Jti } from "../../../src/entry.ts";
-import { storeUnavailable } from "../../../src/errors.ts";
+import type { Jti } from "../../../src/entry.ts";
 import { ANSWERS_A_TURN_MICROS, FAILED_READ_PAUSE_MS, READ_TURNS } from "../../../src/limits.ts";
 import type { Changes, Store, Tail } from "../../../src/store/store.ts";
-import { FollowerStage, positionOf, settle } from "../../support/follower-stage.ts";
+import { AWAY, at, FollowerStage, HOUR, positionOf, settle } from "../../support/follower-stage.ts";
 import { turn } from "../../support/held-store.ts";
 import { newEntries, newEntry } from "../../support/new-entry.ts";
 import { reasonOf } from "../../support/rejection.ts";
-
-const HOUR = 3_600_000;
-const AWAY = storeUnavailable("away");
-const at = (ms: number) => ({ expiresAt: ms as EpochMs });
 
 describe("Follower", () => {
   let stage: FollowerStage;

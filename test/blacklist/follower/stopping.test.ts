@@ -1,8 +1,6 @@
 import { expect } from "chai";
-import { FollowerStage, settle } from "../../support/follower-stage.ts";
+import { FollowerStage, HOUR, settle } from "../../support/follower-stage.ts";
 import { newEntries, newEntry } from "../../support/new-entry.ts";
-
-const HOUR = 3_600_000;
 
 describe("Follower", () => {
   let stage: FollowerStage;
