@@ -9,6 +9,15 @@ INSTALLED := node_modules/.package-lock.json
 SOURCES := $(shell find src gen -type f 2>/dev/null)
 bin := node_modules/.bin
 
+# Any target with another supported Node in every process: make test NODE=26.
+ifdef NODE
+export PATH := $(CURDIR)/node_modules/.cache/node-$(NODE):$(PATH)
+dist/main.js: | other-node
+.PHONY: other-node
+other-node: | $(INSTALLED)
+	@scripts/fetch-node.sh $(NODE)
+endif
+
 ##@ Use it
 .PHONY: run
 run: dist/main.js ## Serve on 127.0.0.1:50051 with a database in ./data (settings come from the environment)
