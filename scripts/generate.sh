@@ -16,6 +16,12 @@ node_modules/.bin/buf build "$googleapis" --exclude-source-info --output "$image
   --path "$googleapis/google/rpc/status.proto" --path "$googleapis/google/rpc/error_details.proto"
 node_modules/.bin/buf generate "$image/google-rpc.binpb" --template buf.gen.yaml --output "$target"
 
+# Health checks, as every gRPC server answers them: under the name that other languages import, and again without comments.
+mkdir -p "$image/health/grpc/health/v1"
+cp node_modules/grpc-health-check/proto/health/v1/health.proto "$image/health/grpc/health/v1"
+node_modules/.bin/buf build "$image/health" --exclude-source-info --output "$image/health.binpb"
+node_modules/.bin/buf generate "$image/health.binpb" --template buf.gen.yaml --output "$target"
+
 # What Envoy asks an external authorization service (ext_authz): its messages alone, without the options that describe
 # them to other programs, and without the files that those options are defined in. No comments here either.
 (

@@ -16,7 +16,7 @@ describe("reflection", () => {
 
   before(async () => {
     database = (await backend?.create()) as FreshDatabase;
-    running = await startService({ url: database.url });
+    running = await startService({ url: database.url, env: { EXT_AUTHZ: "on" } });
   });
   after(async () => {
     await running?.stop();
@@ -32,13 +32,25 @@ describe("reflection", () => {
     return stdout;
   }
 
-  it("lists the service and its six methods", async () => {
-    expect((await curl("", "--list-services")).trim().split("\n")).to.include(SERVICE);
+  it("lists every service that this server offers, and the six methods of ours", async () => {
+    expect((await curl("", "--list-services")).trim().split("\n").sort()).to.deep.equal([
+      "envoy.service.auth.v3.Authorization",
+      "grpc.health.v1.Health",
+      "grpc.reflection.v1.ServerReflection",
+      "grpc.reflection.v1alpha.ServerReflection",
+      SERVICE,
+    ]);
     expect((await curl("", "--list-methods")).trim().split("\n").sort()).to.include.members(
       ["Blacklist", "IsBlacklisted", "List", "Prune", "Watch", "StreamChecks"].map(
         (method) => `${SERVICE}/${method}`,
       ),
     );
+  });
+
+  it("tells enough to ask for health, as an orchestrator's tool does", async () => {
+    expect(JSON.parse(await curl("/grpc.health.v1.Health/Check", "-d", "{}"))).to.deep.equal({
+      status: "SERVING",
+    });
   });
 
   it("tells enough for a tool to call it without our proto file", async () => {
