@@ -1142,7 +1142,8 @@ export declare const TokenBlacklist: GenService<{
    * The caller's first message is `start`. The service answers with `opened`, and then sends the entries: all
    * that are live (a snapshot), or, to a caller that names the revision it has, what has changed since. From
    * then on it sends every change within some 10 milliseconds, in the order of revisions, without a gap. The
-   * stream has no end of its own.
+   * stream has no end of its own. When the caller half-closes it, the service sends the rest of the snapshot or
+   * of the changes so far, answers every `sync` that it has been sent, and then ends the stream with OK.
    *
    * **Exact.** Entries are named by a keyed 128-bit hash of their jti, which `WatchResponse.Opened` names
    * together with its key. An entry may be sent more than once; the latest time of those sent for one
