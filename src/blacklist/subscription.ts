@@ -117,6 +117,12 @@ export class Subscription {
     return changeLog.epoch === this.#epoch ? changeLog.end - this.#next : 0;
   }
 
+  /** True when nothing that was asked for is outstanding: snapshot, changes logged so far, and the answer to every `sync`. */
+  get isSettled(): boolean {
+    const isProven = !this.#isProving && this.#answer === undefined;
+    return this.#opened && this.#snapshot === undefined && isProven && this.behind === 0;
+  }
+
   /** Asks for proof, by a read that is sent later than now. Throws INVALID_REQUEST unless `id` is greater than all before. */
   sync(id: bigint): void {
     this.#asked = later(id, this.#asked);

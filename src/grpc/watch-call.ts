@@ -27,6 +27,8 @@ export class WatchCall implements OpenStream {
   #askedEarly: bigint | undefined;
   /** A message has been handed to the connection and has not gone yet: the client reads slowly. */
   #isSending = false;
+  /** The client has half-closed the stream. */
+  #isHalfClosed = false;
   /** When the last one was handed over, by the monotonic clock. */
   #sentAt: number;
   #cancelTick = () => {};
@@ -38,7 +40,7 @@ export class WatchCall implements OpenStream {
       ...options,
       quiet: false,
       receive: (request) => this.#receive(request),
-      onDone: () => this.#stream.finish(),
+      onDone: () => this.#halfClose(),
       onEnded: () => {
         this.#cancelTick();
         this.#subscription?.close();
@@ -84,6 +86,13 @@ export class WatchCall implements OpenStream {
     this.#pump();
   }
 
+  /** The client asks for nothing more: the stream ends once everything it did ask for has been answered. */
+  #halfClose(): void {
+    this.#isHalfClosed = true;
+    if (this.#started) this.#pump();
+    else this.#stream.finish();
+  }
+
   /**
    * Hands over the next message when the last one has gone. One at a time: whoever is far behind holds up nobody else, one who reads
    * nothing has one message kept for it, and none is written after grpc-js has ended the stream at its deadline.
@@ -93,6 +102,7 @@ export class WatchCall implements OpenStream {
       if (this.#isSending || this.#stream.isLate) return;
       const delivery = this.#subscription?.next();
       if (delivery !== undefined) this.#send(this.#options.messages.encode(delivery));
+      else if (this.#isHalfClosed && this.#subscription?.isSettled === true) this.#stream.finish();
     });
   };
 

@@ -122,6 +122,44 @@ describe("the streams of Watch", () => {
     expect(await Watcher.begin(channel).ended).to.deep.equal(ends("INTERNAL", "INTERNAL"));
   });
 
+  it("answer what was asked before the client half-closed, and then end with OK", async () => {
+    const asking = Watcher.begin(channel);
+    asking.send({ case: "sync", value: { id: 1n } });
+    asking.send({ case: "sync", value: { id: 2n } });
+    asking.stream.end();
+    expect((await asking.ended).code).to.equal("OK");
+    expect(asking.story.slice(0, 3)).to.deep.equal(["snapshot", "1 entries complete", "synced"]);
+    const last = asking.messages.at(-1)?.response;
+    expect(last?.case === "synced" && last.value.id).to.equal(2n);
+
+    const reading = Watcher.begin(channel);
+    reading.stream.end();
+    expect((await reading.ended).code).to.equal("OK");
+    expect(reading.story).to.deep.equal(["snapshot", "1 entries complete"]);
+    expect(stage.feed.size).to.equal(0);
+  });
+
+  it("wait for the proof that a half-closed client has asked for, and end with OK where there is none", async () => {
+    const asking = await Watcher.begin(channel).complete();
+    stage.store.holding = true;
+    stage.store.changes.splice(0);
+    asking.send({ case: "sync", value: { id: 1n } });
+    asking.stream.end();
+    await until(() => stage.store.changes.length > 0, { withinMs: 2000, what: "the proof is asked for" });
+    expect(stage.feed.size).to.equal(1);
+    stage.store.holding = false;
+    for (const held of stage.store.changes) await held.fail(new Error("the database is away"));
+    expect((await asking.ended).code).to.equal("OK");
+    expect(asking.story.at(-1)).to.equal("unsynced");
+  });
+
+  it("end with OK when a client half-closes without having asked for anything", async () => {
+    const silent = new Watcher(channel);
+    silent.stream.end();
+    expect((await silent.ended).code).to.equal("OK");
+    expect(silent.messages).to.deep.equal([]);
+  });
+
   it("leave no timer behind, whoever ends them, and cut off nobody who takes the end", async () => {
     const [done, gone] = await Promise.all([1, 2].map(() => Watcher.begin(channel).complete()));
     const refused = new Watcher(channel);
