@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { EXIT } from "./cli/exit-code.ts";
 import { run } from "./cli/program.ts";
 import { systemClock } from "./clock.ts";
-import { type Config, ConfigError, readConfig } from "./config/config.ts";
+import { type Config, ConfigError, misspelledSettings, readConfig } from "./config/config.ts";
+import { describeMisspelling } from "./config/misspellings.ts";
 import { SchemaError, ServiceError, StartError } from "./errors.ts";
 import { formatHostPort } from "./host-port.ts";
 import type { MigrateAction } from "./migrate.ts";
@@ -20,6 +21,9 @@ async function serve(): Promise<number> {
     ]);
     const destination = pino.destination({ dest: 1, sync: false });
     const log = createLogger(config.logLevel, destination);
+    for (const misspelling of misspelledSettings(process.env)) {
+      log.warn(misspelling, "a variable that looks like a setting is not read");
+    }
     const stopped = new Promise<NodeJS.Signals>((resolve) => {
       for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, resolve);
     });
@@ -52,6 +56,9 @@ async function serve(): Promise<number> {
 
 async function runMigration(action: MigrateAction): Promise<number> {
   return withConfig(async ({ database }) => {
+    for (const misspelling of misspelledSettings(process.env)) {
+      process.stderr.write(`warning: ${describeMisspelling(misspelling)}\n`);
+    }
     const { migrate } = await import("./migrate.ts");
     const fine = await migrate(action, database, (line) => process.stdout.write(`${line}\n`));
     return fine ? EXIT.ok : EXIT.found;
@@ -64,8 +71,9 @@ async function withConfig(work: (config: Config) => Promise<number>): Promise<nu
     return await work(readConfig(process.env));
   } catch (error) {
     if (error instanceof ConfigError) {
+      const lines = [...error.problems, ...misspelledSettings(process.env).map(describeMisspelling)];
       process.stderr.write(
-        `token-blacklist: the configuration is wrong:\n${error.problems.map((line) => `  ${line}\n`).join("")}`,
+        `token-blacklist: the configuration is wrong:\n${lines.map((line) => `  ${line}\n`).join("")}`,
       );
       return EXIT.usage;
     }

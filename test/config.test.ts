@@ -172,11 +172,15 @@ describe("readConfig", () => {
     }
 
     it("takes nothing but the end of the last line away", async () => {
-      await writeFile(file, "sqlite: a b \n");
+      await writeFile(file, "sqlite:a b\n");
       expect(readConfig({ DATABASE_URL_FILE: file }).database).to.deep.equal({
         kind: "sqlite",
-        filename: " a b ",
+        filename: "a b",
       });
+      await writeFile(file, "sqlite:a b \n");
+      expect(problemsOf({ DATABASE_URL_FILE: file })).to.deep.equal([
+        "DATABASE_URL begins or ends with a space: remove it",
+      ]);
     });
 
     it("refuses both at once, and a file that is not there", () => {
@@ -190,7 +194,7 @@ describe("readConfig", () => {
     it("does not fall back to the default when the file is empty", async () => {
       await writeFile(file, "");
       expect(problemsOf({ DATABASE_URL_FILE: file })).to.deep.equal([
-        "DATABASE_URL must begin with sqlite: or mysql://",
+        "DATABASE_URL cannot be read: the file that DATABASE_URL_FILE names is empty",
       ]);
     });
   });

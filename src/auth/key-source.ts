@@ -10,6 +10,8 @@ export type KeySource =
  * tokens, so it is https, or plain http on this machine.
  */
 export function parseKeyUrl(text: string): KeySource {
+  // URL would drop or encode it.
+  if (/\s/.test(text)) throw new RangeError("must not contain white space");
   let url: URL;
   try {
     url = new URL(text);

@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { type Token, tokenProblem } from "../client/authorization.ts";
 import { type ClientCredentials, clientCredentials, type Tls } from "../client/credentials.ts";
+import { settingProblem } from "../setting-text.ts";
 import type { CliIo } from "./io.ts";
 import { contentOf } from "./named-file.ts";
 import { tokenFile } from "./token-file.ts";
@@ -50,6 +51,9 @@ const OPTIONS = {
 } as const;
 
 type Environment = CliIo["env"];
+
+/** The variables that {@link credentialsFrom} reads. */
+export const CREDENTIAL_VARIABLES: readonly string[] = Object.values(OPTIONS).map(({ variable }) => variable);
 
 export function addCredentialOptions(command: Command): Command {
   for (const { flags, variable, text } of Object.values(OPTIONS)) {
@@ -102,13 +106,21 @@ function given(
 ): Given | undefined {
   const { flags, variable } = OPTIONS[key];
   const option = options[key];
-  if (option !== undefined) return { name: flags.replace(/ .*/, ""), text: option };
-  const text = env[variable];
-  return text ? { name: variable, text } : undefined;
+  const text = option ?? (env[variable] || undefined);
+  if (text === undefined) return undefined;
+  const found = { name: option === undefined ? variable : flags.replace(/ .*/, ""), text };
+  return key === "token" ? found : checked(found);
+}
+
+/** What a shell, an env file or an editor has added by accident names another file. Of a token more is asked than this. */
+function checked(given: Given): Given {
+  const problem = settingProblem(given.text);
+  if (problem !== undefined) throw new UsageError(`${given.name} ${problem}`);
+  return given;
 }
 
 function isYes(variable: string, env: Environment): boolean {
-  const text = env[variable] || "no";
+  const { text } = checked({ name: variable, text: env[variable] || "no" });
   if (text !== "yes" && text !== "no") throw new UsageError(`${variable} must be yes or no`);
   return text === "yes";
 }

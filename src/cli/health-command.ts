@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { pause } from "../client/retry.ts";
+import { describeMisspelling, misspellings } from "../config/misspellings.ts";
 import { type HostPort, parseHostPort } from "../host-port.ts";
 import { askHealth } from "./ask-health.ts";
 import { EXIT } from "./exit-code.ts";
@@ -51,6 +52,9 @@ export function addHealthCommand(program: Command, { io, exit }: CommandContext)
     )
     .addHelpText("after", HELP);
   command.action(async () => {
+    for (const misspelling of misspellings(io.env, new Set(["ADMIN_ADDRESS", "ADMIN_ADDRESS_FILE"]))) {
+      io.stderr.write(`warning: ${safeLine(describeMisspelling(misspelling))}\n`);
+    }
     const { adminAddress, timeout, wait } = command.opts<HealthOptions>();
     const address = parseHostPort(adminAddress ?? addressFrom(io.env.ADMIN_ADDRESS, command));
     // The clock's timers keep no process alive, and between two questions nothing else does.

@@ -1,9 +1,16 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ClientError } from "../client/client-error.ts";
-import { addCredentialOptions, type CredentialOptions, credentialsFrom } from "./credential-options.ts";
+import { describeMisspelling, misspellings } from "../config/misspellings.ts";
+import {
+  addCredentialOptions,
+  CREDENTIAL_VARIABLES,
+  type CredentialOptions,
+  credentialsFrom,
+} from "./credential-options.ts";
 import { FORMATS, type Format } from "./format.ts";
 import type { CliIo, CommandContext } from "./io.ts";
 import { address, positiveDuration } from "./option-parsers.ts";
+import { safeLine } from "./printable.ts";
 import { Session } from "./session.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -58,6 +65,7 @@ export function callingCommand<Options extends CallingOptions>(
     );
   addCredentialOptions(command).action(async () => {
     const options = command.opts<Options>();
+    warnOfMisspellings(io);
     const session = sessionFor(options, io, command);
     try {
       exit(await run(session, options, command.args));
@@ -79,6 +87,15 @@ function sessionFor(options: CallingOptions, io: CliIo, command: Command): Sessi
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof ClientError)) throw error;
     return command.error(`error: ${error.message}`);
+  }
+}
+
+/** Variables of the commands that are spelt wrong: without them a command talks to another service, or as nobody. */
+function warnOfMisspellings({ env, stderr }: CliIo): void {
+  const ours = Object.entries(env).filter(([name]) => /^TOKEN_?BLACKLIST/i.test(name));
+  const known = new Set(["TOKEN_BLACKLIST_ADDRESS", ...CREDENTIAL_VARIABLES]);
+  for (const misspelling of misspellings(Object.fromEntries(ours), known)) {
+    stderr.write(`warning: ${safeLine(describeMisspelling(misspelling))}\n`);
   }
 }
 

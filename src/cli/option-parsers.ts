@@ -2,6 +2,7 @@ import { InvalidArgumentError } from "commander";
 import { parseDuration } from "../duration.ts";
 import { textProblem } from "../entry.ts";
 import { parseHostPort } from "../host-port.ts";
+import { settingProblem } from "../setting-text.ts";
 import { type Instant, type InstantSetup, parseInstant } from "./instant.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -39,13 +40,20 @@ export function textUpTo(maxBytes: number): (text: string) => string {
 
 /** `host:port`, `[address]:port`, or `unix:path`. */
 export function address(text: string): string {
-  return /^unix:./.test(text) ? text : hostPort(text);
+  return /^unix:./.test(text) ? withoutAccidents(text) : hostPort(text);
 }
 
 /** `host:port` or `[address]:port`. */
 export function hostPort(text: string): string {
+  withoutAccidents(text);
   if (/^https?:\/\//.test(text)) throw new InvalidArgumentError("It must be host:port, without http://.");
   explained(() => parseHostPort(text));
+  return text;
+}
+
+function withoutAccidents(text: string): string {
+  const problem = settingProblem(text);
+  if (problem !== undefined) throw new InvalidArgumentError(`It ${problem}.`);
   return text;
 }
 

@@ -3,6 +3,7 @@ import { type HostPort, isLoopback, parseHostPort } from "../host-port.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "../store/database-url.ts";
 import { type Authz, readAuthz } from "./authz.ts";
 import { type Environment, EnvironmentReader } from "./environment.ts";
+import { type Misspelling, misspellings } from "./misspellings.ts";
 import { between, oneOf, onOrOff, wholeNumber } from "./parsers.ts";
 import { readSecurity, type Security } from "./security.ts";
 
@@ -41,10 +42,23 @@ export class ConfigError extends Error {
 /** Reads the configuration. Throws ConfigError, which never repeats a secret, with every problem at once. */
 export function readConfig(env: Environment): Config {
   const from = new EnvironmentReader(env);
+  const config = readSettings(from);
+  if (from.problems.length > 0) throw new ConfigError(from.problems);
+  return Object.freeze(config);
+}
+
+/** Variables of `env` that nothing reads although they look like settings, with the setting that was probably meant. */
+export function misspelledSettings(env: Environment): Misspelling[] {
+  const from = new EnvironmentReader({});
+  readSettings(from);
+  return misspellings(env, from.names);
+}
+
+function readSettings(from: EnvironmentReader): Config {
   const database = readDatabase(from);
   const listenAddress = from.read("LISTEN_ADDRESS", "127.0.0.1:50051", parseHostPort);
   const insecure = from.read("INSECURE", "no", oneOf("yes", "no")) === "yes";
-  const config: Config = {
+  return {
     database,
     listenAddress,
     adminAddress: from.read("ADMIN_ADDRESS", "127.0.0.1:9464", parseHostPort),
@@ -60,8 +74,6 @@ export function readConfig(env: Environment): Config {
     security: readSecurity(from, { listenAddress, insecure }),
     authz: readAuthz(from, { insecure }),
   };
-  if (from.problems.length > 0) throw new ConfigError(from.problems);
-  return Object.freeze(config);
 }
 
 /** What travels to another machine is encrypted, unless the operator says otherwise. */

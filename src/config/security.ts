@@ -48,7 +48,7 @@ export function readSecurity(
 ): Security {
   const bearers = readBearers(from);
   const tls = readTls(from);
-  const certificateRoles = from.optional("TLS_CLIENT_ROLES", parseCertificateRoles);
+  const certificateRoles = from.optional("TLS_CLIENT_ROLES", parseCertificateRoles, { isList: true });
   if (from.isSet("TLS_CLIENT_ROLES") !== from.isSet("TLS_CLIENT_CA_FILE")) {
     from.add("TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES need each other: set both or neither");
   }
@@ -65,8 +65,8 @@ export function readSecurity(
     certificateRoles,
     insecure: insecure && open && !(known && tls !== undefined),
     reflection: from.read("REFLECTION", known ? "off" : "on", onOrOff),
-    tokenIssuers: from.optional("TOKEN_ISSUERS", parseTokenIssuers) ?? [],
-    tokenAlgorithms: from.read("TOKEN_ALGORITHMS", DEFAULT_ALGORITHMS, parseAlgorithms),
+    tokenIssuers: from.optional("TOKEN_ISSUERS", parseTokenIssuers, { isList: true }) ?? [],
+    tokenAlgorithms: from.read("TOKEN_ALGORITHMS", DEFAULT_ALGORITHMS, parseAlgorithms, { isList: true }),
     maxTokenLifetimeMs: from.read("MAX_TOKEN_LIFETIME", "0", between("0", "36500d")),
     auditLog: from.read("AUDIT_LOG", "on", onOrOff),
     quota: {
@@ -81,7 +81,7 @@ function readBearers(from: EnvironmentReader): Security["bearers"] {
   const path = from.file("AUTH_JWKS_FILE");
   const issuer = from.optional("AUTH_ISSUER", asIs);
   const audience = from.optional("AUTH_AUDIENCE", asIs);
-  const algorithms = from.read("AUTH_ALGORITHMS", DEFAULT_ALGORITHMS, parseAlgorithms);
+  const algorithms = from.read("AUTH_ALGORITHMS", DEFAULT_ALGORITHMS, parseAlgorithms, { isList: true });
   const scopeClaim = from.read("AUTH_SCOPE_CLAIM", "scope", asIs);
   const given = [
     from.isSet("AUTH_JWKS_URL") || from.isSet("AUTH_JWKS_FILE"),

@@ -1,3 +1,4 @@
+import { settingProblem } from "../setting-text.ts";
 import type { MysqlAddress } from "./mysql-address.ts";
 
 export type DatabaseAddress =
@@ -13,6 +14,8 @@ export function parseDatabaseUrl(text: string): DatabaseAddress {
     const filename = text.slice("sqlite:".length).replace(/^\/\//, "");
     if (filename === "" || filename === ":memory:")
       throw new RangeError("must name a file: sqlite:./data/token-blacklist.db");
+    const problem = settingProblem(filename);
+    if (problem !== undefined) throw new RangeError(`names a file whose path ${problem}`);
     return { kind: "sqlite", filename };
   }
   if (!/^(mysql|mariadb):\/\//.test(text)) throw new RangeError("must begin with sqlite: or mysql://");

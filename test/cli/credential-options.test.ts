@@ -88,6 +88,60 @@ describe("an operator's credentials", () => {
     ]).to.deep.equal(["alice", "alice", "alice", "alice", "DNS:operator.test"]);
   });
 
+  it("and the address are refused by name when a variable or option has white space, quotes or controls around it", async () => {
+    const VARIABLES = {
+      ADDRESS: service.plain,
+      TOKEN_FILE: file("alice.token"),
+      CACERT: file("ca.pem"),
+      TLS: "yes",
+    };
+    const OPTIONS = {
+      "--address": service.plain,
+      "--token-file": file("alice.token"),
+      "--cacert": file("ca.pem"),
+    };
+    const accidents = (value: string) => [
+      `${value}\n`,
+      `${value}\r\n`,
+      `${value} `,
+      ` ${value}`,
+      `${value}\t`,
+      `"${value}"`,
+      `'${value}'`,
+      `\ufeff${value}`,
+      `${value}\u00a0`,
+    ];
+    for (const [name, value] of Object.entries(VARIABLES)) {
+      for (const text of accidents(value)) {
+        const { exitCode, stderr } = await wrong([], { [`TOKEN_BLACKLIST_${name}`]: text });
+        expect([exitCode, stderr.includes(`TOKEN_BLACKLIST_${name}`)], JSON.stringify(text)).to.deep.equal([
+          2,
+          true,
+        ]);
+        expect(stderr, JSON.stringify(text)).to.match(/line break|space|quotation mark|invisible/);
+      }
+    }
+    for (const [name, value] of Object.entries(OPTIONS)) {
+      for (const text of accidents(value)) {
+        const { exitCode, stderr } = await wrong([name, text]);
+        expect([exitCode, stderr.includes(name)], JSON.stringify(text)).to.deep.equal([2, true]);
+      }
+    }
+  });
+
+  it("in a variable that is spelt nearly right are warned of, by its name and without its value", async () => {
+    const { stderr } = await service.run(["list", ...plain(), "--token", alice], {
+      io: {
+        env: { TOKEN_BLACKLIST_TOKEN_FIEL: "c4n4ry", TOKEN_BLACKLIST_SERVICE_HOST: "10.0.0.1", HOME: "/" },
+      },
+    });
+    expect(stderr).to.include(
+      "warning: the variable TOKEN_BLACKLIST_TOKEN_FIEL is not read: was TOKEN_BLACKLIST_TOKEN_FILE meant?\n",
+    );
+    expect(stderr.match(/warning/g)).to.have.length(1);
+    expect(stderr).not.to.include("c4n4ry");
+  });
+
   it("are none where a variable is empty", async () => {
     const env = Object.fromEntries(
       ["TOKEN", "TOKEN_FILE", "CACERT", "CERT", "KEY", "TLS"].map((name) => [`TOKEN_BLACKLIST_${name}`, ""]),

@@ -47,6 +47,31 @@ describe("the command, when it cannot start", function () {
     });
   });
 
+  it("opens no other file because of a line break or quotes in DATABASE_URL, and exits with 2", async () => {
+    for (const url of [`sqlite:${join(folder, "x.db")}\n`, `"sqlite:${join(folder, "x.db")}"`]) {
+      for (const args of [["serve"], ["migrate", "up"]]) {
+        const { code, stderr } = await end(args, { DATABASE_URL: url });
+        expect([code, stderr.split("\n").length, stderr.includes("  DATABASE_URL ")]).to.deep.equal([
+          2,
+          3,
+          true,
+        ]);
+      }
+    }
+    expect(await readdir(folder)).to.deep.equal([]);
+  });
+
+  it("names a variable that was probably meant to be a setting beside what is wrong, and when it migrates", async () => {
+    const meant = "the variable LISTEN_ADRESS is not read: was LISTEN_ADDRESS meant?\n";
+    const wrong = await end(["serve"], { LISTEN_ADRESS: "c4n4ry:1", LOG_LEVEL: "loud" });
+    expect([wrong.code, wrong.stderr.endsWith(`  ${meant}`)]).to.deep.equal([2, true]);
+    const migrated = await end(["migrate", "up"], {
+      LISTEN_ADRESS: "c4n4ry:1",
+      DATABASE_URL: `sqlite:${join(folder, "x.db")}`,
+    });
+    expect([migrated.code, migrated.stderr]).to.deep.equal([0, `warning: ${meant}`]);
+  });
+
   for (const name of ["LISTEN_ADDRESS", "ADMIN_ADDRESS"]) {
     it(`says in one line that the port of ${name} is in use`, async () => {
       const server = createServer().listen(0, "127.0.0.1");
@@ -199,6 +224,23 @@ describe("token-blacklist migrate", function () {
 
 describe("token-blacklist serve", function () {
   this.timeout(60_000);
+
+  it("logs the name of a variable that was probably meant to be a setting, without its value", async () => {
+    const folder = await freshFolder();
+    const service = await serveProcess({
+      DATABASE_URL: `sqlite:${join(folder, "x.db")}`,
+      LISTEN_ADRESS: "c4n4ry:1",
+      TOKEN_BLACKLIST_SERVICE_HOST: "10.0.0.1",
+    });
+    await service.kill();
+    const { stdout, stderr } = await service.process.ended;
+    expect(stdout).to.include(
+      '"variable":"LISTEN_ADRESS","meant":"LISTEN_ADDRESS","msg":"a variable that looks like a setting is not read"',
+    );
+    expect(stdout.match(/looks like a setting/g)).to.have.length(1);
+    expect(stdout + stderr).not.to.include("c4n4ry");
+    await rm(folder, { recursive: true });
+  });
 
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     it(`ends with exit code 0 on ${signal}`, async () => {
