@@ -49,6 +49,8 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
   readonly #options: Options<I>;
   readonly #began: number;
   #cancelCut = () => {};
+  /** What is to be called for each message that the connection has not taken. */
+  readonly #unsent = new Set<() => void>();
   /** It is not known any more when the stream is over. */
   readonly peer: string;
   principal: Principal = NOBODY;
@@ -111,9 +113,16 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
     }
   }
 
-  /** `onSent` is called when the client's connection has taken the message. */
+  /**
+   * `onSent`, a function of this message's own, is called once: when the client's connection has taken the message, or when nothing
+   * of the stream is left.
+   */
   send(message: Buffer, onSent: () => void): void {
-    this.#call.write(message, onSent);
+    this.#unsent.add(onSent);
+    // grpc-js does not call back for a write that fails, as all do that a cancelled stream leaves behind.
+    this.#call.write(message, () => {
+      if (this.#unsent.delete(onSent)) onSent();
+    });
   }
 
   /** No more messages for now; those that have arrived stay with the connection. */
@@ -152,6 +161,8 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
   #closed(): void {
     this.#end(this.isLate ? status.DEADLINE_EXCEEDED : status.CANCELLED);
     this.#cancelCut();
+    for (const onSent of this.#unsent) onSent();
+    this.#unsent.clear();
     this.#options.onClosed();
   }
 
