@@ -23,8 +23,11 @@ export const SMALL_ANSWER_BYTES = 16 * 1024;
 export const MAX_CONNECTION_AGE_MS = 10 * 60_000;
 /** What a call on such a connection may still take. */
 export const MAX_CONNECTION_AGE_GRACE_MS = 60_000;
-/** The longest that a timer of Node.js takes: 24 days. */
-export const MAX_TIMER_MS = 2 ** 31 - 1;
+/**
+ * The longest that anything is waited for: 24 days, in whole seconds. Timers of Node.js and deadlines of grpc-js count milliseconds in 32 bits, and
+ * what is longer is over at once.
+ */
+export const MAX_TIMER_MS = 24 * 24 * 3_600_000;
 /** The deadline of a call that brings none: nothing may wait for ever. */
 export const DEFAULT_DEADLINE_MS = 10_000;
 

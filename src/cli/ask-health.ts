@@ -1,4 +1,5 @@
 import { get } from "node:http";
+import { waitable } from "../clock.ts";
 import { formatHostPort, type HostPort } from "../host-port.ts";
 
 export interface Health {
@@ -16,7 +17,7 @@ export function askHealth(
   return new Promise((resolve) => {
     const not = (says: string) => resolve({ isServing: false, says });
     // The time is for all of it: a timeout of the socket alone would let a trickle of bytes go on without end.
-    const limits = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    const limits = AbortSignal.any([signal, AbortSignal.timeout(waitable(timeoutMs))]);
     // No agent: a connection that is kept would keep the process.
     const options = { host: reachable(host), port, path: "/readyz", agent: false, signal: limits };
     get(options, (response) => {

@@ -1,5 +1,4 @@
 import type { Violation } from "../errors.ts";
-import { MAX_TIMER_MS } from "../limits.ts";
 import type { CheckOptions } from "./blacklist-client.ts";
 import { ClientError } from "./client-error.ts";
 import { momentProblem } from "./moment.ts";
@@ -8,7 +7,7 @@ import { momentProblem } from "./moment.ts";
 export function checkOptionsProblem(options: CheckOptions): ClientError | undefined {
   const { maxStalenessMs, atLeastRevision, expiresAt, timeoutMs } = options;
   if (maxStalenessMs !== undefined) {
-    if (!(typeof maxStalenessMs === "number" && maxStalenessMs >= 0 && maxStalenessMs <= MAX_TIMER_MS)) {
+    if (!(Number.isFinite(maxStalenessMs) && maxStalenessMs >= 0)) {
       return invalid("maxStalenessMs", "must be a number of milliseconds, 0 or more");
     }
     if (atLeastRevision !== undefined)
@@ -29,7 +28,7 @@ export function checkOptionsProblem(options: CheckOptions): ClientError | undefi
 }
 
 export function timeoutProblem(timeoutMs: unknown): string | undefined {
-  return typeof timeoutMs === "number" && timeoutMs > 0 && timeoutMs <= MAX_TIMER_MS
+  return typeof timeoutMs === "number" && timeoutMs > 0
     ? undefined
     : "must be a number of milliseconds, more than 0";
 }

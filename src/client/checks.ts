@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import { type Clock, waitable } from "../clock.ts";
 import { jtiProblem } from "../entry.ts";
 import type { Violation } from "../errors.ts";
 import { MAX_BATCH, MAX_PENDING_CHECKS } from "../limits.ts";
@@ -222,7 +222,7 @@ export class Checks {
   }
 
   #deadline({ timeoutMs }: CheckOptions): number {
-    return this.#setup.clock.monotonic() + (timeoutMs ?? this.#setup.timeoutMs);
+    return this.#setup.clock.monotonic() + waitable(timeoutMs ?? this.#setup.timeoutMs);
   }
 
   #count(answer: boolean, source: AnswerSource): void {
@@ -250,7 +250,7 @@ async function untilAborted<T>(
 function freshnessOf({ maxStalenessMs, atLeastRevision }: CheckOptions): Freshness {
   if (atLeastRevision !== undefined) return { atLeastRevision };
   // Less than a millisecond is as good as none: never staler than asked.
-  const wholeMs = Math.floor(maxStalenessMs ?? 0);
+  const wholeMs = waitable(Math.floor(maxStalenessMs ?? 0));
   return wholeMs === 0 ? FULLY_FRESH : { maxStalenessMs: wholeMs };
 }
 

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import { type Clock, waitable } from "../clock.ts";
 import { toTimestamp } from "../grpc/timestamps.ts";
 import { CHECK_TIMEOUT_MS, DEFAULT_DEADLINE_MS, MAX_COPY_ENTRIES } from "../limits.ts";
 import type { BlacklistClient, CallOptions, PruneOptions } from "./blacklist-client.ts";
@@ -87,7 +87,7 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
   function timeoutOf({ timeoutMs = options.timeoutMs ?? DEFAULT_DEADLINE_MS }: CallOptions): number {
     const problem = timeoutProblem(timeoutMs);
     if (problem !== undefined) throw invalid("timeoutMs", problem);
-    return timeoutMs;
+    return waitable(timeoutMs);
   }
 
   /** For what is safe to repeat. */

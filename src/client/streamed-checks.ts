@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Metadata } from "@grpc/grpc-js";
 import { IsBlacklistedRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import type { Clock } from "../clock.ts";
+import { type Clock, waitable } from "../clock.ts";
 import {
   CHECK_STREAM_MS,
   DEFAULT_DEADLINE_MS,
@@ -46,7 +46,8 @@ export class StreamedChecks {
 
   readonly isBlacklisted: IsBlacklisted = async (init, options = {}) => {
     const { call, clock } = this.#setup;
-    const { timeoutMs = DEFAULT_DEADLINE_MS, signal, metadata } = options;
+    const { signal, metadata } = options;
+    const timeoutMs = waitable(options.timeoutMs ?? DEFAULT_DEADLINE_MS);
     const began = clock.monotonic();
     const left = () => timeoutMs - (clock.monotonic() - began);
     // What belongs to one call alone cannot travel with a stream.

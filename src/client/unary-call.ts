@@ -6,6 +6,7 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import { type Client, Metadata } from "@grpc/grpc-js";
+import { waitable } from "../clock.ts";
 import { methodDefinition } from "../grpc/service-definition.ts";
 import { DEFAULT_DEADLINE_MS } from "../limits.ts";
 import type { Authorization } from "./authorization.ts";
@@ -15,7 +16,7 @@ import { clientError } from "./error-details.ts";
 import { refuseIllFormed } from "./well-formed.ts";
 
 export interface CallOptions {
-  /** How long to wait for the answer at most; 10 seconds unless given. */
+  /** How long to wait for the answer at most; 10 seconds unless given. More than 24 days, or Infinity, count as 24 days. */
   readonly timeoutMs?: number | undefined;
   /** Gives the call up when aborted: it fails with CANCELLED. */
   readonly signal?: AbortSignal | undefined;
@@ -48,9 +49,10 @@ export function unaryCall<I extends DescMessage, O extends DescMessage>({
     const request = create(method.input, init);
     refuseIllFormed(method.input, request);
     const bytes = encode(() => requestSerialize(request));
-    const deadline = Date.now() + timeoutMs;
+    const waitMs = waitable(timeoutMs);
+    const deadline = Date.now() + waitMs;
     const metadata =
-      authorization === undefined ? new Metadata() : await authorization({ timeoutMs, signal });
+      authorization === undefined ? new Metadata() : await authorization({ timeoutMs: waitMs, signal });
     if (given !== undefined) join(metadata, given);
     const answer = await send(grpc, bytes, {
       path,

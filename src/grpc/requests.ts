@@ -9,6 +9,7 @@ import type {
 import type { TokenIdentity } from "../auth/raw-tokens.ts";
 import { TokenRefused } from "../auth/verify.ts";
 import type { Freshness } from "../blacklist/checks.ts";
+import { waitable } from "../clock.ts";
 import { type EpochMs, type Jti, jtiProblem, type NewEntry, textProblem } from "../entry.ts";
 import {
   DEFAULT_DEADLINE_MS,
@@ -19,7 +20,6 @@ import {
   MAX_PRUNE_COUNT,
   MAX_REASON_BYTES,
   MAX_REVOKED_BY_BYTES,
-  MAX_TIMER_MS,
 } from "../limits.ts";
 import { parseRevision } from "../revision.ts";
 import type { ListFilter } from "../store/store.ts";
@@ -154,7 +154,7 @@ export function readQuestionTimeout({ timeout }: StreamChecksRequest): number {
   const found = new Violations();
   const ms = found.attempt("timeout", () => fromDuration(timeout)) ?? 0;
   found.throwIfAny();
-  return Math.min(ms, MAX_TIMER_MS);
+  return waitable(ms);
 }
 
 function readFreshness(freshness: IsBlacklistedRequest["freshness"], found: Violations): Freshness {

@@ -25,6 +25,7 @@ import { checkDefinition } from "./check-definition.ts";
 import { openCheckStreams } from "./check-streams.ts";
 import { counted } from "./counted-services.ts";
 import { addExtAuthz } from "./ext-authz.ts";
+import { shortenFarDeadlines } from "./far-deadlines.ts";
 import { Health } from "./health.ts";
 import { listen } from "./listener.ts";
 import { addReflection } from "./reflection.ts";
@@ -100,6 +101,7 @@ export async function startGrpcServer(
   if (reflection) addReflection(others, services);
   // Connections come to it as HTTP/2, whether TLS is below or not.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  shortenFarDeadlines(server);
   const onConnection = (socket: Socket) => injector.injectConnection(socket);
   const listener = await listen(address, { tls, log, onConnection });
   let draining = false;

@@ -1,4 +1,5 @@
 import { PassThrough } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import { type IsBlacklistedRequest, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { invalidRequest, storeUnavailable } from "../../src/errors.ts";
@@ -29,6 +30,20 @@ describe("check", () => {
       stderr: "",
     });
   });
+
+  for (const timeout of ["25d", "30d", "720h", "60d", "999999999d"]) {
+    it(`waits for an answer as long as it is told to (${timeout})`, async () => {
+      const slow: Script = {
+        isBlacklisted: async () => {
+          // Past the millisecond after which a timer runs that has overflowed.
+          await delay(20);
+          return { verdicts: [Verdict.NOT_BLACKLISTED], revision: "7-r" };
+        },
+      };
+      const { exitCode, stderr } = await runAgainst(slow, ["check", "a", "--timeout", timeout]);
+      expect([exitCode, stderr]).to.deep.equal([0, ""]);
+    });
+  }
 
   it("ends with 1 where one is", async () => {
     const { exitCode, stdout } = await runAgainst(SERVICE, ["check", "a", "bad", "--output", "json"]);

@@ -82,6 +82,18 @@ describe("health", () => {
     }
   });
 
+  for (const timeout of ["30d", "60d", "999999999d"]) {
+    it(`waits for an answer as long as it is told to (${timeout})`, async () => {
+      const { server, address } = await answering([200]);
+      try {
+        const argv = ["health", "--admin-address", address, "--timeout", timeout, "--wait", timeout];
+        expect(await runCli(argv)).to.include({ exitCode: 0, stderr: "" });
+      } finally {
+        server.close();
+      }
+    });
+  }
+
   it("asks again with --wait until the service is serving", async () => {
     const { server, address } = await answering([503, 503, 200]);
     try {

@@ -103,6 +103,39 @@ describe("a client that is connected to a service", () => {
     });
   });
 
+  for (const mode of ["remote", "replica"] as const) {
+    for (const timeoutMs of [30 * 86_400_000, 50 * 86_400_000, 1e17, Number.POSITIVE_INFINITY]) {
+      it(`waits for ${timeoutMs} ms, more than a timer can count, as well as for less (${mode})`, async () => {
+        const credentials = clientCredentials({ token: async () => "abc" });
+        const patient = connect({ address: service.address, mode, timeoutMs, credentials });
+        try {
+          const { results } = await patient.blacklist([{ jti: "a", expiresAt: EXPIRES }], { timeoutMs });
+          const pages: string[] = [];
+          for await (const { jti } of patient.list({ timeoutMs })) pages.push(jti);
+          expect([
+            results.map(({ outcome }) => outcome),
+            await patient.isBlacklisted("b"),
+            await patient.isBlacklisted("b", { timeoutMs }),
+            await patient.areBlacklisted(["a", "b"], { timeoutMs }),
+            await patient.isBlacklisted("b", { maxStalenessMs: Math.min(timeoutMs, 1e17) }),
+            pages,
+            await patient.prune({ timeoutMs }),
+          ]).to.deep.equal([
+            ["created"],
+            false,
+            false,
+            [true, false],
+            false,
+            ["a"],
+            { prunedCount: 0, hasMore: false },
+          ]);
+        } finally {
+          patient.close();
+        }
+      });
+    }
+  }
+
   it("says when it is ready, and that it is closed", async () => {
     const told: string[] = [];
     const unheard = () => told.push("never");
@@ -151,6 +184,8 @@ describe("a client that is connected to a service", () => {
       await told(blacklist.isBlacklisted("a", { maxStalenessMs: 5, atLeastRevision: "r" })),
       await told(blacklist.isBlacklisted("a", { atLeastRevision: "" })),
       await told(blacklist.isBlacklisted("a", { timeoutMs: Number.NaN })),
+      await told(blacklist.isBlacklisted("a", { timeoutMs: 0 })),
+      await told(blacklist.isBlacklisted("a", { maxStalenessMs: Number.POSITIVE_INFINITY })),
       await told(blacklist.blacklist(many)),
       await told(blacklist.blacklist([])),
       await told(
@@ -178,6 +213,8 @@ describe("a client that is connected to a service", () => {
       ["maxStalenessMs"],
       ["atLeastRevision"],
       ["timeoutMs"],
+      ["timeoutMs"],
+      ["maxStalenessMs"],
       ["tokens"],
       ["tokens"],
       [
