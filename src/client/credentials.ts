@@ -3,6 +3,7 @@ import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
 import { isLoopback, parseHostPort } from "../host-port.ts";
 import { type Authorization, bearer, type Token } from "./authorization.ts";
 import { ClientError } from "./client-error.ts";
+import { namingNoAddress } from "./tls-by-address.ts";
 
 export interface CredentialsSetup {
   /** Says who calls. Absent: a client certificate does, or nobody. */
@@ -50,7 +51,9 @@ function encrypted({ ca, cert, key }: Tls): ChannelCredentials {
   if ((cert === undefined) !== (key === undefined)) throw unusable("cert and key need each other");
   // What is no certificate createSsl would pass over, and then trust nobody.
   if (ca !== undefined) attempt("the CA certificate", () => new X509Certificate(ca));
-  return attempt("cert and key", () => credentials.createSsl(ca ?? null, key ?? null, cert ?? null));
+  return attempt("cert and key", () =>
+    namingNoAddress(credentials.createSsl(ca ?? null, key ?? null, cert ?? null)),
+  );
 }
 
 /** OpenSSL says what is wrong without a word of what is in the PEM. */
