@@ -58,9 +58,21 @@ export function unauthenticated(message: string): ServiceError {
   return new ServiceError("UNAUTHENTICATED", message);
 }
 
-/** A key set that would tell whether a token is genuine cannot be had: the token may be. */
-export function keysUnavailable(): ServiceError {
-  return new ServiceError("KEYS_UNAVAILABLE", "the keys that tokens are verified with cannot be had");
+/**
+ * The keys that would tell whether a token is genuine cannot be had now: the token may be. `because` goes on from that, and names no
+ * address, file or token. `retryAfterMs` is when they are read again; absent: soon.
+ */
+export function keysUnavailable({
+  because,
+  retryAfterMs,
+}: {
+  because?: string | undefined;
+  retryAfterMs?: number;
+} = {}): ServiceError {
+  const message = "the keys that tokens are verified with cannot be had";
+  return new ServiceError("KEYS_UNAVAILABLE", because === undefined ? message : `${message}: ${because}`, {
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
 }
 
 /** The database did not answer, or may not be believed. What a write did is then unknown. */

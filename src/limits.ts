@@ -155,11 +155,18 @@ export const MAX_REMEMBERED_BEARER_LENGTH = 4096;
 export const KEYS_RELOAD_MS = 45_000;
 /** How often it is tried while there is none yet. */
 export const KEYS_RETRY_MS = 1000;
-/** How often a key that is not in the set may be a reason to read it at once. */
-export const UNKNOWN_KEY_RELOAD_MS = 30_000;
+/**
+ * How often a token that fits no key of the set may be a reason to read it at once. So long, at most, a token of a new key is not
+ * judged while others forge tokens; and so little a provider is asked, whatever they forge.
+ */
+export const UNKNOWN_KEY_RELOAD_MS = 10_000;
 /** What reading a key set may take, in time and in bytes. */
 export const KEYS_TIMEOUT_MS = 5000;
 export const MAX_KEYS_BYTES = 1024 * 1024;
+/** Keys of one set: a token that names none is tried with each. Providers publish fewer than ten. */
+export const MAX_KEYS = 1000;
+/** Bits of an RSA key: RFC 7518, sections 3.3 and 3.5, and jose refuse shorter ones. */
+export const MIN_RSA_BITS = 2048;
 
 /** How often the files of TLS are looked at for new certificates. */
 export const TLS_RELOAD_MS = 10_000;

@@ -15,15 +15,39 @@ const ASYMMETRIC = [
   "EdDSA",
   "Ed25519",
 ] as const;
+type Algorithm = (typeof ASYMMETRIC)[number];
+
+/** Registered names of algorithms that are never accepted. They may be repeated in a message: what is not listed may hold anything. */
+const REFUSED = [
+  ...["HS256", "HS384", "HS512", "none", "ES256K", "Ed448", "RS1"],
+  ...["ML-DSA-44", "ML-DSA-65", "ML-DSA-87", "ESB256", "ESB384", "ESB512", "SM2", "HS256/64"],
+];
 
 export const DEFAULT_ALGORITHMS = "RS256 PS256 ES256 EdDSA";
 
-/** Reads names of algorithms, separated by spaces or commas. Throws a RangeError that names those there are. */
+/**
+ * Reads names of algorithms, separated by spaces or commas. EdDSA and Ed25519 are one algorithm here (RFC 9864), so either brings the
+ * other along. Throws a RangeError that names those there are.
+ */
 export function parseAlgorithms(text: string): readonly string[] {
   const names = text.split(/[\s,]+/).filter((name) => name !== "");
-  const known: readonly string[] = ASYMMETRIC;
-  if (names.length === 0 || names.some((name) => !known.includes(name))) {
+  if (names.length === 0 || !names.every(isSupported)) {
     throw new RangeError(`must be one or more of ${ASYMMETRIC.join(", ")}`);
   }
-  return names;
+  return [...new Set(names.flatMap((name) => (isEdwards(name) ? [name, ...EDWARDS] : [name])))];
+}
+
+const EDWARDS = ["EdDSA", "Ed25519"];
+
+function isEdwards(name: string): boolean {
+  return EDWARDS.includes(name);
+}
+
+export function isSupported(name: unknown): name is Algorithm {
+  return (ASYMMETRIC as readonly unknown[]).includes(name);
+}
+
+/** The name itself where it is a registered one, and may stand in a message. */
+export function nameOfAlgorithm(name: unknown): string | undefined {
+  return [...ASYMMETRIC, ...REFUSED].find((known) => known === name);
 }

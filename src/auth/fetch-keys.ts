@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import type { JSONWebKeySet } from "jose";
 import { KEYS_TIMEOUT_MS, MAX_KEYS_BYTES } from "../limits.ts";
 import type { KeySource } from "./key-source.ts";
 
@@ -9,23 +8,18 @@ export class KeysError extends Error {
 }
 
 /** The text of a key set. Throws a KeysError. */
-export function fetchKeys(source: KeySource): Promise<string> {
-  return source.kind === "url" ? download(source.url) : read(source.path);
+export async function fetchKeys(source: KeySource): Promise<string> {
+  return decode(await (source.kind === "url" ? download(source.url) : read(source.path)));
 }
 
-/** Throws a KeysError unless `text` is a JSON Web Key Set. */
-export function parseKeys(text: string): JSONWebKeySet {
-  let keys: unknown;
-  try {
-    keys = (JSON.parse(text) as { keys?: unknown } | null)?.keys;
-  } catch {
-    throw new KeysError("what was read is not JSON");
-  }
-  if (!Array.isArray(keys)) throw new KeysError("what was read is not a JSON Web Key Set");
-  return { keys };
+/** A byte order mark is passed over (RFC 8259, section 8.1). */
+function decode(bytes: Buffer): string {
+  const mark = bytes.length < 2 ? 0 : bytes.readUInt16BE(0);
+  if (mark === 0xfffe || mark === 0xfeff) throw new KeysError("what was read is UTF-16, and must be UTF-8");
+  return new TextDecoder().decode(bytes);
 }
 
-async function download(url: string): Promise<string> {
+async function download(url: string): Promise<Buffer> {
   try {
     const response = await fetch(url, {
       // A key set that moves is a change of trust: an operator decides on that.
@@ -35,7 +29,7 @@ async function download(url: string): Promise<string> {
     });
     if (!response.ok) {
       await response.body?.cancel();
-      throw new KeysError(`the answer was HTTP ${response.status}`);
+      throw new KeysError(`the answer was HTTP ${response.status}${isRedirect(response) ? MOVED : ""}`);
     }
     return await bounded(response);
   } catch (error) {
@@ -43,7 +37,13 @@ async function download(url: string): Promise<string> {
   }
 }
 
-async function bounded(response: Response): Promise<string> {
+const MOVED = ": redirects are not followed, so name the address that it leads to";
+
+function isRedirect({ status }: Response): boolean {
+  return [301, 302, 303, 307, 308].includes(status);
+}
+
+async function bounded(response: Response): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of response.body ?? []) {
@@ -51,12 +51,12 @@ async function bounded(response: Response): Promise<string> {
     if (bytes > MAX_KEYS_BYTES) throw new KeysError(`the answer is longer than ${MAX_KEYS_BYTES} bytes`);
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString("utf8");
+  return Buffer.concat(chunks);
 }
 
-async function read(path: string): Promise<string> {
+async function read(path: string): Promise<Buffer> {
   try {
-    return await readFile(path, "utf8");
+    return await readFile(path);
   } catch (error) {
     throw new KeysError(`the file cannot be read (${codeOf(error)})`);
   }

@@ -1,6 +1,7 @@
 import { type CompactVerifyResult, compactVerify, decodeProtectedHeader, errors } from "jose";
 import { MAX_JWT_BYTES } from "../limits.ts";
-import type { KeySet } from "./key-set.ts";
+import { nameOfAlgorithm } from "./algorithms.ts";
+import { type FindKey, isMismatch, type KeySet } from "./key-set.ts";
 
 /** Why a token is not accepted. `message` goes on from "the token", and holds nothing of it. */
 export class TokenRefused extends Error {
@@ -11,15 +12,34 @@ export type Claims = Readonly<Record<string, unknown>>;
 
 /**
  * The claims of a signed token, once its signature has been found right under a key of the set and one of these algorithms. No
- * claim has been looked at. Throws TokenRefused, or what the key set throws.
+ * claim has been looked at, but by `preview`, and only where the token fits no key that is known: what it throws is wrong with the
+ * token whatever keys there are, and so no reason to ask an issuer for them. Throws TokenRefused, or what `preview` and the key set
+ * throw.
  */
 export async function verifiedClaims(
   token: string,
-  { keys, algorithms }: { keys: KeySet; algorithms: readonly string[] },
+  {
+    keys,
+    algorithms,
+    preview,
+  }: { keys: KeySet; algorithms: readonly string[]; preview?: (unverified: Claims) => void },
 ): Promise<Claims> {
   checkShape(token);
   checkHeader(token, algorithms);
-  return claimsOf((await verifySignature(token, keys, { algorithms: [...algorithms] })).payload);
+  const options = { algorithms: [...algorithms] };
+  const judge = async (find: FindKey) => {
+    try {
+      return await verifyOnce(token, find, options);
+    } catch (error) {
+      if (isMismatch(error)) preview?.(unverifiedClaims(token));
+      throw error;
+    }
+  };
+  try {
+    return claimsOf((await keys.verifyWith(judge)).payload);
+  } catch (error) {
+    throw refusal(error);
+  }
 }
 
 /** The claims of a token that nobody has verified: good for nothing but to find out with whose keys to verify it. */
@@ -46,7 +66,7 @@ function checkHeader(token: string, algorithms: readonly string[]): void {
     throw new TokenRefused("must begin with a header in JSON");
   }
   if (header.crit !== undefined) throw new TokenRefused("has a critical header that is not understood here");
-  const { alg } = header;
+  const { alg, kid } = header;
   if (typeof alg === "string" && /^none$/i.test(alg)) {
     throw new TokenRefused("must be signed: its algorithm is none");
   }
@@ -54,28 +74,35 @@ function checkHeader(token: string, algorithms: readonly string[]): void {
     throw new TokenRefused("must be signed with a private key, not with a shared secret");
   }
   if (typeof alg !== "string" || !algorithms.includes(alg)) {
-    throw new TokenRefused("is signed with an algorithm that is not accepted here");
+    const name = nameOfAlgorithm(alg);
+    const named = name === undefined ? "" : ` (${name})`;
+    throw new TokenRefused(
+      `is signed with an algorithm that is not accepted here${named}: it must be ${algorithms.join(" or ")}`,
+    );
+  }
+  if (kid !== undefined && typeof kid !== "string") {
+    throw new TokenRefused("must name its key in text: its kid is something else");
   }
 }
 
-async function verifySignature(
+async function verifyOnce(
   token: string,
-  keys: KeySet,
+  find: FindKey,
   options: { algorithms: string[] },
 ): Promise<CompactVerifyResult> {
   try {
-    return await compactVerify(token, keys.find, options);
+    return await compactVerify(token, find, options);
   } catch (error) {
-    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw refusal(error);
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
     // It names no key, and several would do: as in the middle of a rotation.
     for await (const key of error) {
       try {
         return await compactVerify(token, key, options);
       } catch (inner) {
-        if (!(inner instanceof errors.JWSSignatureVerificationFailed)) throw refusal(inner);
+        if (!(inner instanceof errors.JWSSignatureVerificationFailed)) throw inner;
       }
     }
-    throw new TokenRefused("has a signature that is not its issuer's");
+    throw new errors.JWSSignatureVerificationFailed();
   }
 }
 

@@ -60,7 +60,7 @@ export function registerState(registers: Registry[], { index, feed, ...state }: 
   });
   gauge(registers, {
     name: "tokenblacklist_key_sets_unreadable",
-    help: "Key sets that could not be read the last time; what was read before stays in use.",
+    help: "Key sets that could not be read the last time, or had no key that can be used; what was read before stays in use.",
     value: () => state.keys.unreadable,
   });
   registerPool(registers, state.store);

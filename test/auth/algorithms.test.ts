@@ -10,7 +10,20 @@ describe("parseAlgorithms", () => {
   });
 
   it("accepts RS256, PS256, ES256 and EdDSA unless told otherwise", () => {
-    expect(parseAlgorithms(DEFAULT_ALGORITHMS)).to.deep.equal(["RS256", "PS256", "ES256", "EdDSA"]);
+    expect(parseAlgorithms(DEFAULT_ALGORITHMS)).to.deep.equal([
+      ...["RS256", "PS256", "ES256", "EdDSA", "Ed25519"],
+    ]);
+  });
+
+  it("takes EdDSA and Ed25519 for one algorithm with two names, whichever is given", () => {
+    for (const [text, names] of [
+      ["EdDSA", ["EdDSA", "Ed25519"]],
+      ["Ed25519", ["Ed25519", "EdDSA"]],
+      ["Ed25519 ES256 EdDSA", ["Ed25519", "EdDSA", "ES256"]],
+      ["ES256", ["ES256"]],
+    ] as const) {
+      expect(parseAlgorithms(text)).to.deep.equal(names);
+    }
   });
 
   it("knows every signature that is verified with a public key", () => {

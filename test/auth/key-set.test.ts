@@ -1,26 +1,32 @@
+import { generateKeyPairSync } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
+import { errors } from "jose";
 import { KeySet } from "../../src/auth/key-set.ts";
 import type { KeySource } from "../../src/auth/key-source.ts";
+import type { ServiceError } from "../../src/errors.ts";
 import {
   KEYS_RELOAD_MS,
   KEYS_RETRY_MS,
   KEYS_TIMEOUT_MS,
+  MAX_KEYS,
   MAX_KEYS_BYTES,
   UNKNOWN_KEY_RELOAD_MS,
 } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { createSigningKey, KeyServer, keySetOf, type SigningKey } from "../support/issuer.ts";
 import { memoryLog } from "../support/memory-log.ts";
+import { rejection } from "../support/rejection.ts";
 import { freshFolder } from "../support/shared.ts";
 import { until } from "../support/until.ts";
 
 const HOUR = 3_600_000;
 const UNKNOWN = "ERR_JWKS_NO_MATCHING_KEY";
 const CANARY = "c4n4ry";
+const NO_TOKEN = { payload: "", signature: "" };
 
 describe("KeySet", () => {
   let old: SigningKey;
@@ -59,12 +65,18 @@ describe("KeySet", () => {
   /** What a token finds whose header names the key `kid`. */
   async function look(keys: KeySet, kid: string): Promise<unknown> {
     try {
-      const key = await keys.find({ alg: "ES256", kid }, { payload: "", signature: "" });
+      const key = await keys.verifyWith((find) => find({ alg: "ES256", kid }, NO_TOKEN));
       return key.type;
     } catch (error) {
       const { reason, code } = error as { reason?: string; code?: string };
       return reason ?? code;
     }
+  }
+
+  /** What it says how long to wait. */
+  async function waitFor(keys: KeySet, kid: string): Promise<number | undefined> {
+    const error = await rejection(keys.verifyWith((find) => find({ alg: "ES256", kid }, NO_TOKEN)));
+    return (error as ServiceError).retryAfterMs;
   }
 
   /** Once the key set has been read, the next time is scheduled. */
@@ -119,17 +131,61 @@ describe("KeySet", () => {
       expect([new Set(await Promise.all(looked)), server.requests]).to.deep.equal([new Set([UNKNOWN]), 2]);
     });
 
-    it("is asked for an unknown key no more often than each half minute", async () => {
+    it("is asked for an unknown key no more often than each ten seconds, and nothing is denied in between", async () => {
       const keys = await ready();
       expect([await look(keys, "a"), await look(keys, "b"), server.requests]).to.deep.equal([
         UNKNOWN,
-        UNKNOWN,
+        "KEYS_UNAVAILABLE",
         2,
       ]);
       clock.advance(UNKNOWN_KEY_RELOAD_MS - 1);
-      expect([await look(keys, "c"), server.requests]).to.deep.equal([UNKNOWN, 2]);
+      expect([await look(keys, "c"), server.requests]).to.deep.equal(["KEYS_UNAVAILABLE", 2]);
       clock.advance(1);
       expect([await look(keys, "d"), server.requests]).to.deep.equal([UNKNOWN, 3]);
+    });
+
+    it("says how long it takes until it may be asked", async () => {
+      const keys = await ready();
+      await look(keys, "a");
+      clock.advance(1234);
+      expect(await waitFor(keys, "b")).to.equal(UNKNOWN_KEY_RELOAD_MS - 1234);
+    });
+
+    it("believes no reading that had begun before a token came", async () => {
+      const answers: (() => void)[] = [];
+      let body = keySetOf(old);
+      const url = await listen((_, response) => {
+        const current = body;
+        answers.push(() => void response.end(current));
+      });
+      const asked = (count: number) =>
+        until(() => answers.length === count, { withinMs: 5000, what: "it is asked" });
+      const keys = start({ kind: "url", url });
+      await asked(1);
+      body = keySetOf(next);
+      const token = look(keys, "next");
+      answers[0]?.();
+      await asked(2);
+      answers[1]?.();
+      expect(await token).to.equal("public");
+    });
+
+    it("finds a signature wrong only by keys that were read since", async () => {
+      const keys = await ready();
+      let tries = 0;
+      const attempt = () =>
+        keys.verifyWith(async () => {
+          tries++;
+          throw new errors.JWSSignatureVerificationFailed();
+        });
+      const WRONG = "ERR_JWS_SIGNATURE_VERIFICATION_FAILED";
+      expect(await rejection(attempt())).to.include({ code: WRONG });
+      expect([tries, server.requests]).to.deep.equal([1, 2]);
+      server.body = keySetOf(old, next);
+      clock.advance(UNKNOWN_KEY_RELOAD_MS);
+      expect(await rejection(attempt())).to.include({ code: WRONG });
+      expect([tries, server.requests]).to.deep.equal([3, 3]);
+      expect(await rejection(attempt())).to.include({ reason: "KEYS_UNAVAILABLE" });
     });
 
     it("costs its provider the same whether unknown keys are named all the time or never", async () => {
@@ -170,20 +226,44 @@ describe("KeySet", () => {
       expect([versions, server.requests]).to.deep.equal([[1, 2], 5]);
     });
 
-    it("knows nobody while no key is published", async () => {
+    it("cannot tell of anybody while no key is published", async () => {
       server.body = '{"keys":[]}';
-      expect(await look(await ready(), "old")).to.equal(UNKNOWN);
+      const keys = await ready();
+      expect([await look(keys, "old"), keys.isUnreadable]).to.deep.equal(["KEYS_UNAVAILABLE", true]);
+      expect(log.records()[0]).to.include({ problem: "the key set is empty", kept: false });
     });
 
-    it("keeps to the keys it understands where others stand among them", async () => {
-      const others = [{ kty: "oct", kid: "oct", k: "AAAA" }, { kty: "new", kid: "new" }, {}];
-      server.body = JSON.stringify({ keys: [...others, old.publicJwk] });
+    it("keeps to the keys it understands where others stand among them, and says which cannot be used", async () => {
+      const others = [{ kty: "oct", kid: "oct", k: CANARY }, { kty: CANARY, kid: "new" }, {}, null];
+      const encryption = { ...next.publicJwk, kid: "enc", use: "enc" };
+      server.body = JSON.stringify({ keys: [...others, encryption, old.publicJwk] });
       const keys = await ready();
-      expect([await look(keys, "old"), await look(keys, "oct"), await look(keys, "new")]).to.deep.equal([
-        "public",
-        UNKNOWN,
-        UNKNOWN,
+      expect([
+        await look(keys, "old"),
+        await look(keys, "oct"),
+        await look(keys, "new"),
+        await look(keys, "enc"),
+      ]).to.deep.equal(["public", "KEYS_UNAVAILABLE", "KEYS_UNAVAILABLE", UNKNOWN]);
+      expect(keys.isUnreadable).to.equal(false);
+      expect(log.records().slice(0, 2)).to.deep.equal([
+        { level: "info", keys: "callers", count: 1, msg: "read the key set" },
+        {
+          ...{ level: "warn", keys: "callers", msg: "the key set has keys that cannot be used" },
+          problem:
+            "key 1 is a shared secret, which must not be published; key 2 has a kty that is not supported; key 3 has no kty; key 4 is no JSON object",
+        },
       ]);
+    });
+
+    it("tells the bearer of a token what is wrong with the key that it names", async () => {
+      const { publicKey } = generateKeyPairSync("rsa", { modulusLength: 1024 });
+      const short = { ...publicKey.export({ format: "jwk" }), kid: "short" };
+      server.body = JSON.stringify({ keys: [short, old.publicJwk] });
+      const keys = await ready();
+      const find = () => keys.verifyWith((find) => find({ alg: "RS256", kid: "short" }, NO_TOKEN));
+      expect(((await rejection(find())) as Error).message).to.equal(
+        "the keys that tokens are verified with cannot be had: the key that the token names is an RSA key of 1024 bits, and must have at least 2048",
+      );
     });
   });
 
@@ -283,16 +363,58 @@ describe("KeySet", () => {
   describe("keeps the keys it knows", () => {
     const NO_JSON = "what was read is not JSON";
     const NO_KEYS = "what was read is not a JSON Web Key Set";
+    const UNUSABLE = "the key set has no key that can be used";
     const BODIES: readonly [what: string, body: string, problem: string][] = [
-      ["nothing", "", NO_JSON],
-      ["a page of HTML", `<html>${CANARY}</html>`, NO_JSON],
+      ["nothing", "", `${NO_JSON}: nothing was in it`],
+      ["a page of HTML", `<html>${CANARY}</html>`, `${NO_JSON}: it is a page of HTML or XML`],
+      [
+        "PEM",
+        "-----BEGIN PUBLIC KEY-----",
+        `${NO_JSON}: it is PEM, which has to be made a JSON Web Key Set first`,
+      ],
       ["half a key set", `{"keys":[{"kid":"${CANARY}"`, NO_JSON],
       ["null", "null", NO_KEYS],
-      ["a list", `["${CANARY}"]`, NO_KEYS],
+      ["a list", `["${CANARY}"]`, `${NO_KEYS}: it is a list, which belongs into an object, {"keys": [...]}`],
       ["an object without keys", `{"error":"${CANARY}"}`, NO_KEYS],
+      [
+        "a discovery document",
+        `{"issuer":"${CANARY}","jwks_uri":"${CANARY}"}`,
+        `${NO_KEYS}: it is the provider's discovery document, and its jwks_uri is the address of the keys`,
+      ],
+      [
+        "a single key",
+        `{"kty":"EC","kid":"${CANARY}"}`,
+        `${NO_KEYS}: it is a single key, which belongs into a set, {"keys": [...]}`,
+      ],
+      [
+        "certificates",
+        `{"${CANARY}":"-----BEGIN CERTIFICATE-----"}`,
+        `${NO_KEYS}: it holds certificates or keys in PEM`,
+      ],
       ["keys that are no list", `{"keys":{"a":"${CANARY}"}}`, NO_KEYS],
-      ["keys that are none", `{"keys":["${CANARY}"]}`, "it is not a JSON Web Key Set"],
-      ["a key that is null", '{"keys":[null]}', "it is not a JSON Web Key Set"],
+      ["keys that are none", `{"keys":["${CANARY}"]}`, `${UNUSABLE}: key 1 is no JSON object`],
+      ["a key that is null", '{"keys":[null]}', `${UNUSABLE}: key 1 is no JSON object`],
+      ["no key at all", '{"keys":[]}', "the key set is empty"],
+      [
+        "keys for encryption alone",
+        `{"keys":[{"kty":"RSA","use":"enc","kid":"${CANARY}"}]}`,
+        `${UNUSABLE}: all are for something else than signatures`,
+      ],
+      [
+        "a key that is cut short",
+        `{"keys":[{"kty":"EC","crv":"P-256","x":"AAAA","y":"AAAA","kid":"${CANARY}"}]}`,
+        `${UNUSABLE}: key 1 has parameters that are not those of a public key`,
+      ],
+      [
+        "more keys than anybody has",
+        JSON.stringify({ keys: Array(MAX_KEYS + 1).fill({}) }),
+        `the key set has more than ${MAX_KEYS} keys`,
+      ],
+      [
+        "a private key",
+        `{"keys":[{"kty":"EC","crv":"P-256","x":"AAAA","y":"AAAA","d":"${CANARY}"}]}`,
+        `${UNUSABLE}: key 1 holds a private key, which must not be published`,
+      ],
     ];
     for (const [what, body, problem] of BODIES) {
       it(`when what is published is ${what}`, () => keeps({ body }, problem));
@@ -322,13 +444,15 @@ describe("KeySet", () => {
         keys.version,
         await look(keys, "old"),
         await look(keys, "next"),
-      ]).to.deep.equal([...[2, 1, "public", "KEYS_UNAVAILABLE"]]);
+        keys.isUnreadable,
+      ]).to.deep.equal([...[2, 1, "public", "KEYS_UNAVAILABLE", true]]);
       expect(log.records().map((record) => record.problem)).to.deep.equal([undefined, problem]);
+      expect(log.records()[1]).to.include({ level: "error", kept: true, msg: "the key set cannot be read" });
       expect(log.lines.join("")).not.to.include(CANARY);
       await idle();
       Object.assign(server, { status: 200, body: keySetOf(next) });
       await pass(KEYS_RELOAD_MS);
-      expect([await look(keys, "next"), keys.version]).to.deep.equal(["public", 2]);
+      expect([await look(keys, "next"), keys.version, keys.isUnreadable]).to.deep.equal(["public", 2, false]);
     }
   });
 
@@ -342,7 +466,9 @@ describe("KeySet", () => {
       expect(await look(start({ kind: "url", url }), "next"), String(status)).to.equal("KEYS_UNAVAILABLE");
     }
     expect(elsewhere.requests).to.equal(0);
-    expect(log.records().map(({ problem }) => problem)).to.include("the answer was HTTP 302");
+    expect(log.records().map(({ problem }) => problem)).to.include(
+      "the answer was HTTP 302: redirects are not followed, so name the address that it leads to",
+    );
   });
 
   describe("from a file", () => {
@@ -383,6 +509,23 @@ describe("KeySet", () => {
         "the file cannot be read (ENOENT)",
       ]);
       expect(log.lines.join("")).not.to.include(CANARY);
+    });
+
+    it("reads it for each token that fits no key, and denies nothing for lack of a reading", async () => {
+      const keys = await ready({ kind: "file", path });
+      expect([await look(keys, "a"), await look(keys, "b")]).to.deep.equal([UNKNOWN, UNKNOWN]);
+      await writeFile(path, keySetOf(next));
+      expect([await look(keys, "next"), await look(keys, "old")]).to.deep.equal(["public", UNKNOWN]);
+    });
+
+    it("passes a byte order mark over, and says what encoding another one means", async () => {
+      await writeFile(path, `\uFEFF${keySetOf(old)}`);
+      const keys = await ready({ kind: "file", path });
+      expect(await look(keys, "old")).to.equal("public");
+      await writeFile(path, `\uFEFF${keySetOf(old)}`, "utf16le");
+      await pass(KEYS_RELOAD_MS);
+      expect(log.records().at(-1)).to.include({ problem: "what was read is UTF-16, and must be UTF-8" });
+      expect(await look(keys, "old")).to.equal("public");
     });
 
     it("waits for it where it is not there yet", async () => {

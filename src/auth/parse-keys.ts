@@ -1,0 +1,88 @@
+import type { JWK } from "jose";
+import { MAX_KEYS } from "../limits.ts";
+import { KeysError } from "./fetch-keys.ts";
+import { judgeKey } from "./key-judgement.ts";
+
+/** A key set, without what is no public key for signatures. */
+export interface ParsedKeys {
+  /** At least one. */
+  readonly usable: readonly JWK[];
+  /** What is wrong with the others, by their place: goes on from "the key". Holds nothing of what was read. */
+  readonly unusable: readonly {
+    readonly place: number;
+    readonly kid: string | undefined;
+    readonly problem: string;
+  }[];
+}
+
+/** How many keys a message lists that cannot be used. */
+const LISTED = 5;
+
+/**
+ * Reads the JSON of a key set. Keys for encryption are passed over. Throws a KeysError where it is something else, and where it has no
+ * key to verify with: a set like that must not replace one that was good.
+ */
+export function parseKeys(text: string): ParsedKeys {
+  const { keys } = parseSet(text);
+  if (keys.length === 0) throw new KeysError("the key set is empty");
+  if (keys.length > MAX_KEYS) throw new KeysError(`the key set has more than ${MAX_KEYS} keys`);
+  const usable: JWK[] = [];
+  const unusable: ParsedKeys["unusable"][number][] = [];
+  for (const [index, value] of keys.entries()) {
+    const judged = judgeKey(value);
+    if (judged === "for something else") continue;
+    if ("key" in judged) usable.push(judged.key);
+    else {
+      const { kid } = (value ?? {}) as { kid?: unknown };
+      const problem = judged.problem;
+      unusable.push({ place: index + 1, kid: typeof kid === "string" ? kid : undefined, problem });
+    }
+  }
+  if (usable.length === 0) {
+    const why = unusable.length === 0 ? "all are for something else than signatures" : listed(unusable);
+    throw new KeysError(`the key set has no key that can be used: ${why}`);
+  }
+  return { usable, unusable };
+}
+
+/** What is wrong with keys, in a line. */
+export function listed(unusable: ParsedKeys["unusable"]): string {
+  const texts = unusable.slice(0, LISTED).map(({ place, problem }) => `key ${place} ${problem}`);
+  if (unusable.length > LISTED) texts.push(`${unusable.length - LISTED} more cannot be used`);
+  return texts.join("; ");
+}
+
+function parseSet(text: string): { keys: readonly unknown[] } {
+  let read: unknown;
+  try {
+    read = JSON.parse(text);
+  } catch {
+    throw new KeysError(`what was read is not JSON${insteadOfJson(text)}`);
+  }
+  const keys = (read as { keys?: unknown } | null)?.keys;
+  if (!Array.isArray(keys))
+    throw new KeysError(`what was read is not a JSON Web Key Set${insteadOfSet(read)}`);
+  return { keys };
+}
+
+/** What people give instead, and what to give: nothing of the text itself is repeated. */
+function insteadOfJson(text: string): string {
+  const start = text.trimStart();
+  if (start === "") return ": nothing was in it";
+  if (start.startsWith("-----BEGIN")) return ": it is PEM, which has to be made a JSON Web Key Set first";
+  if (start.startsWith("<")) return ": it is a page of HTML or XML";
+  if (start.startsWith("\u001F\uFFFD")) return ": it is compressed";
+  if (text.includes("\0")) return ": it is binary, or in an encoding other than UTF-8";
+  return "";
+}
+
+function insteadOfSet(read: unknown): string {
+  if (Array.isArray(read)) return ': it is a list, which belongs into an object, {"keys": [...]}';
+  if (typeof read !== "object" || read === null) return "";
+  if ("jwks_uri" in read)
+    return ": it is the provider's discovery document, and its jwks_uri is the address of the keys";
+  if ("kty" in read) return ': it is a single key, which belongs into a set, {"keys": [...]}';
+  const isPem = (value: unknown) => typeof value === "string" && value.startsWith("-----BEGIN");
+  if (Object.values(read).some(isPem)) return ": it holds certificates or keys in PEM";
+  return "";
+}
