@@ -1,8 +1,9 @@
 import type { Clock } from "../clock.ts";
-import { type EpochMs, type Jti, jtiProblem, textProblem } from "../entry.ts";
+import { type EpochMs, textProblem } from "../entry.ts";
 import { ServiceError, unauthenticated } from "../errors.ts";
 import { MAX_REMEMBERED_BEARER_LENGTH, MAX_REMEMBERED_BEARERS, MAX_REVOKED_BY_BYTES } from "../limits.ts";
 import { type Principal, ROLES, type Role } from "../principal.ts";
+import { kindOf, nearMiss, numericDate, readJti } from "./claims.ts";
 import type { KeySet } from "./key-set.ts";
 import { type Claims, TokenRefused, verifiedClaims } from "./verify.ts";
 
@@ -15,6 +16,8 @@ export interface BearerRules {
   readonly algorithms: readonly string[];
   /** The claim that names the caller's roles, as text with spaces between them or as a list. */
   readonly scopeClaim: string;
+  /** How far its `nbf` and `iat` may lie ahead: its issuer's clock may be fast. Its `exp` gets nothing of that. */
+  readonly clockToleranceMs: number;
 }
 
 const MALFORMED = unauthenticated("the authorization metadata must be one value: Bearer, and the token");
@@ -85,7 +88,10 @@ export class Bearers {
     // While there are none, the first that come will be waited for.
     const keysBefore = Math.max(1, this.#keys.version);
     try {
-      const claims = await verifiedClaims(token, { keys: this.#keys, algorithms: this.#rules.algorithms });
+      const claims = await verifiedClaims(token, {
+        ...{ keys: this.#keys, algorithms: this.#rules.algorithms },
+        preview: (unverified) => void this.#checkClaims(unverified),
+      });
       const expiresAt = this.#checkClaims(claims);
       const principal = this.#principalOf(claims);
       // Keys that were withdrawn meanwhile vouch for nothing.
@@ -99,30 +105,64 @@ export class Bearers {
   }
 
   /** When the token expires. */
-  #checkClaims({ iss, aud, exp, nbf }: Claims): EpochMs {
-    if (iss !== this.#rules.issuer) throw new TokenRefused("is not of the issuer that is accepted here");
+  #checkClaims({ iss, aud, exp, nbf, iat }: Claims): EpochMs {
+    this.#checkIssuer(iss);
+    this.#checkAudience(aud);
+    if (exp === undefined) throw new TokenRefused("must say when it expires");
+    const expiresAt = numericDate(exp, "exp") * 1000;
+    if (expiresAt <= this.#now()) throw new TokenRefused("has expired");
+    this.#checkBegun(nbf, "nbf", "is not valid yet");
+    this.#checkBegun(iat, "iat", "says that it is yet to be issued");
+    return expiresAt as EpochMs;
+  }
+
+  #checkIssuer(iss: unknown): void {
+    const { issuer } = this.#rules;
+    if (iss === issuer) return;
+    const message = "is not of the issuer that is accepted here";
+    if (typeof iss !== "string") throw new TokenRefused(`${message}: its iss is ${kindOf(iss)}`);
+    const difference = nearMiss(iss, [issuer]);
+    if (difference === undefined) throw new TokenRefused(message);
+    throw new TokenRefused(`${message}: its iss differs from AUTH_ISSUER by ${difference}`);
+  }
+
+  #checkAudience(aud: unknown): void {
+    const { audience } = this.#rules;
     const audiences: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
-    if (!audiences.includes(this.#rules.audience)) throw new TokenRefused("is not meant for this service");
-    if (typeof exp !== "number" || !Number.isFinite(exp)) throw new TokenRefused("must say when it expires");
-    if (exp * 1000 <= this.#now()) throw new TokenRefused("has expired");
-    if (nbf !== undefined && (typeof nbf !== "number" || nbf * 1000 > this.#clock.now())) {
-      throw new TokenRefused("is not valid yet");
+    if (audiences.includes(audience)) return;
+    const message = "is not meant for this service";
+    const texts = audiences.filter((value) => typeof value === "string");
+    if (texts.length === 0 && !Array.isArray(aud)) {
+      throw new TokenRefused(`${message}: its aud is ${kindOf(aud)}`);
     }
-    return (exp * 1000) as EpochMs;
+    if (texts.some((text) => text.split(/[\s,]+/).includes(audience))) {
+      throw new TokenRefused(`${message}: several audiences must be a list`);
+    }
+    const [difference] = texts.flatMap((text) => nearMiss(text, [audience]) ?? []);
+    if (difference === undefined) throw new TokenRefused(message);
+    throw new TokenRefused(`${message}: its aud differs from AUTH_AUDIENCE by ${difference}`);
+  }
+
+  #checkBegun(value: unknown, name: "nbf" | "iat", message: string): void {
+    if (value === undefined) return;
+    const { clockToleranceMs } = this.#rules;
+    if (numericDate(value, name) * 1000 <= this.#clock.now() + clockToleranceMs) return;
+    const tolerance = `${clockToleranceMs / 1000} s`;
+    throw new TokenRefused(
+      `${message}: its ${name} is more than ${tolerance} ahead of this service's clock (AUTH_CLOCK_TOLERANCE)`,
+    );
   }
 
   #principalOf(claims: Claims): Principal {
     const { sub, jti } = claims;
-    if (typeof sub !== "string" || sub === "") throw new TokenRefused("must name its subject");
+    if (typeof sub !== "string" || sub === "") {
+      throw new TokenRefused(`must name its subject in text: its sub is ${kindOf(sub)}`);
+    }
     if (textProblem(sub, MAX_REVOKED_BY_BYTES) !== undefined) {
       throw new TokenRefused(`must name a subject of at most ${MAX_REVOKED_BY_BYTES} bytes, without NUL`);
     }
     const principal = { name: sub, roles: rolesOf(claims[this.#rules.scopeClaim]) };
-    if (jti === undefined) return principal;
-    // One that nobody could blacklist.
-    if (typeof jti !== "string" || jtiProblem(jti) !== undefined)
-      throw new TokenRefused("has a malformed jti");
-    return { ...principal, jti: jti as Jti };
+    return jti === undefined ? principal : { ...principal, jti: readJti(jti) };
   }
 
   #remember(value: string, principal: Principal, expiresAt: EpochMs): void {

@@ -1,4 +1,5 @@
-import { type EpochMs, type Jti, jtiProblem, MAX_EPOCH_MS } from "../entry.ts";
+import { type EpochMs, type Jti, MAX_EPOCH_MS } from "../entry.ts";
+import { kindOf, nearMiss, numericDate, readJti } from "./claims.ts";
 import type { KeySet } from "./key-set.ts";
 import { type Claims, TokenRefused, unverifiedClaims, verifiedClaims } from "./verify.ts";
 
@@ -31,22 +32,38 @@ export class RawTokens {
     }
     const { iss } = unverifiedClaims(token);
     const keys = typeof iss === "string" ? this.#issuers.get(iss) : undefined;
-    if (keys === undefined) throw new TokenRefused("must be of an issuer that is known here");
-    const claims = await verifiedClaims(token, { keys, algorithms: this.#algorithms });
-    return { jti: jtiOf(claims), expiresAt: expiryOf(claims) };
+    if (keys === undefined) throw this.#unknownIssuer(iss);
+    const claims = await verifiedClaims(token, {
+      ...{ keys, algorithms: this.#algorithms },
+      preview: identityOf,
+    });
+    return identityOf(claims);
   }
+
+  #unknownIssuer(iss: unknown): TokenRefused {
+    const message = "must be of an issuer that is known here";
+    if (typeof iss !== "string") return new TokenRefused(`${message}: its iss is ${kindOf(iss)}`);
+    const difference = nearMiss(iss, this.#issuers.keys());
+    if (difference === undefined) return new TokenRefused(message);
+    return new TokenRefused(`${message}: its iss differs from one of TOKEN_ISSUERS by ${difference}`);
+  }
+}
+
+function identityOf(claims: Claims): TokenIdentity {
+  return { jti: jtiOf(claims), expiresAt: expiryOf(claims) };
 }
 
 function jtiOf({ jti }: Claims): Jti {
   if (jti === undefined) throw new TokenRefused("must have a jti");
-  const problem = typeof jti === "string" ? jtiProblem(jti) : "must be text";
-  if (problem !== undefined) throw new TokenRefused(`has a malformed jti: it ${problem}`);
-  return jti as Jti;
+  return readJti(jti);
 }
 
 function expiryOf({ exp }: Claims): EpochMs {
   if (exp === undefined) throw new TokenRefused("must have an exp");
-  const expiresAt = typeof exp === "number" ? Math.ceil(exp * 1000) : Number.NaN;
-  if (!(expiresAt >= 1 && expiresAt <= MAX_EPOCH_MS)) throw new TokenRefused("has a malformed exp");
+  const expiresAt = Math.ceil(numericDate(exp, "exp") * 1000);
+  if (expiresAt < 1) throw new TokenRefused("has a malformed exp: it must lie after 1970");
+  if (expiresAt > MAX_EPOCH_MS) {
+    throw new TokenRefused("has a malformed exp: it must lie before the year 10000 (it counts seconds)");
+  }
   return expiresAt as EpochMs;
 }

@@ -83,6 +83,7 @@ function readBearers(from: EnvironmentReader): Security["bearers"] {
   const audience = from.optional("AUTH_AUDIENCE", asIs);
   const algorithms = from.read("AUTH_ALGORITHMS", DEFAULT_ALGORITHMS, parseAlgorithms, { isList: true });
   const scopeClaim = from.read("AUTH_SCOPE_CLAIM", "scope", asIs);
+  const clockToleranceMs = from.read("AUTH_CLOCK_TOLERANCE", "5s", between("0", "5m"));
   const given = [
     from.isSet("AUTH_JWKS_URL") || from.isSet("AUTH_JWKS_FILE"),
     from.isSet("AUTH_ISSUER"),
@@ -97,7 +98,7 @@ function readBearers(from: EnvironmentReader): Security["bearers"] {
     from.add("AUTH_JWKS_URL or AUTH_JWKS_FILE, AUTH_ISSUER and AUTH_AUDIENCE need each other: set all three");
   }
   if (keys === undefined || issuer === undefined || audience === undefined) return undefined;
-  return { keys, issuer, audience, algorithms, scopeClaim };
+  return { keys, issuer, audience, algorithms, scopeClaim, clockToleranceMs };
 }
 
 function readTls(from: EnvironmentReader): TlsFiles | undefined {

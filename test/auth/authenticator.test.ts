@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import type { PeerCertificate } from "node:tls";
 import { expect } from "chai";
 import { createAuthenticator } from "../../src/auth/authenticator.ts";
-import { Bearers } from "../../src/auth/bearers.ts";
+import { type BearerRules, Bearers } from "../../src/auth/bearers.ts";
 import { parseCertificateRoles } from "../../src/auth/certificate-roles.ts";
 import { Certificates } from "../../src/auth/certificates.ts";
 import { KeySet } from "../../src/auth/key-set.ts";
@@ -34,7 +34,7 @@ describe("createAuthenticator", () => {
     keys.start();
     const [iss, aud] = ["https://id.example", "token-blacklist"];
     bearers = new Bearers({
-      rules: { issuer: iss, audience: aud, algorithms: ["ES256"], scopeClaim: "scope" },
+      rules: rulesOf(iss, aud),
       ...{ keys, clock, now: () => clock.now() },
     });
     const exp = clock.now() / 1000 + 600;
@@ -137,7 +137,7 @@ describe("createAuthenticator", () => {
     const unread = new KeySet({
       ...{ source: { kind: "file", path: "/" }, name: "callers", clock, log: memoryLog().log },
     });
-    const rules = { issuer: "i", audience: "a", algorithms: ["ES256"], scopeClaim: "scope" };
+    const rules = rulesOf("i", "a");
     const blind = new Bearers({ rules, keys: unread, clock, now: () => clock.now() });
     const shown = { authorization: [authorization], certificate };
     expect(await rejection(authenticate({ bearers: blind, certificates }, shown))).to.include({
@@ -159,3 +159,7 @@ describe("createAuthenticator", () => {
     expect(looked).to.equal(0);
   });
 });
+
+function rulesOf(issuer: string, audience: string): BearerRules {
+  return { issuer, audience, algorithms: ["ES256"], scopeClaim: "scope", clockToleranceMs: 0 };
+}

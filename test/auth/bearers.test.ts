@@ -6,8 +6,10 @@ import type { EpochMs } from "../../src/entry.ts";
 import {
   KEYS_RELOAD_MS,
   KEYS_RETRY_MS,
+  MAX_KEYS,
   MAX_REMEMBERED_BEARER_LENGTH,
   MAX_REMEMBERED_BEARERS,
+  UNKNOWN_KEY_RELOAD_MS,
 } from "../../src/limits.ts";
 import type { Principal } from "../../src/principal.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -21,6 +23,7 @@ const RULES: BearerRules = {
   audience: "token-blacklist",
   algorithms: ["ES256"],
   scopeClaim: "scope",
+  clockToleranceMs: 5000,
 };
 const MINUTE = 60_000;
 
@@ -107,7 +110,7 @@ describe("Bearers", () => {
     });
 
     it("without jti, and with claims that mean nothing here", async () => {
-      const token = await tokenWith({ typ: "x", iat: "never", azp: 7, roles: ["prune"] });
+      const token = await tokenWith({ typ: "x", azp: 7, roles: ["prune"] });
       const principal = await authenticate(token);
       expect(told(principal)).to.deep.equal({ name: "gateway", roles: ["check", "revoke"], jti: undefined });
       expect(principal).not.to.have.property("jti");
@@ -179,55 +182,76 @@ describe("Bearers", () => {
   const AUDIENCE = "the bearer token is not meant for this service";
   const NO_EXPIRY = "the bearer token must say when it expires";
   const EXPIRED = "the bearer token has expired";
-  const TOO_EARLY = "the bearer token is not valid yet";
-  const SUBJECT = "the bearer token must name its subject";
+  const AHEAD = "is more than 5 s ahead of this service's clock (AUTH_CLOCK_TOLERANCE)";
+  const TOO_EARLY = `the bearer token is not valid yet: its nbf ${AHEAD}`;
+  const UNISSUED = `the bearer token says that it is yet to be issued: its iat ${AHEAD}`;
+  const SUBJECT = "the bearer token must name its subject in text";
   const LONG_SUBJECT = "the bearer token must name a subject of at most 255 bytes, without NUL";
-  const JTI = "the bearer token has a malformed jti";
   const now = new FakeClock().now() / 1000;
+  const malformed = (claim: string, kind: string) => `the bearer token has a malformed ${claim}: it ${kind}`;
+  const noDate = (claim: string, kind: string) =>
+    malformed(claim, `is ${kind}, and must be a number of seconds`);
+  const TOLERATED = RULES.clockToleranceMs / 1000;
   const REFUSED: readonly [claims: object, message: string][] = [
-    [{ iss: undefined }, ISSUER],
-    [{ iss: null }, ISSUER],
+    [{ iss: undefined }, `${ISSUER}: its iss is absent`],
+    [{ iss: null }, `${ISSUER}: its iss is null`],
     [{ iss: "https://evil.example" }, ISSUER],
-    [{ iss: "https://id.example/" }, ISSUER],
-    [{ iss: "https://ID.example" }, ISSUER],
+    [{ iss: "https://id.example/" }, `${ISSUER}: its iss differs from AUTH_ISSUER by a slash at its end`],
+    [
+      { iss: "https://ID.example" },
+      `${ISSUER}: its iss differs from AUTH_ISSUER by capital and small letters`,
+    ],
+    [{ iss: " https://id.example" }, `${ISSUER}: its iss differs from AUTH_ISSUER by white space around it`],
+    [{ iss: "http://id.example" }, `${ISSUER}: its iss differs from AUTH_ISSUER by http:// for https://`],
     [{ iss: "https://id.example.evil.example" }, ISSUER],
-    [{ iss: ["https://id.example"] }, ISSUER],
-    [{ aud: undefined }, AUDIENCE],
-    [{ aud: null }, AUDIENCE],
+    [{ iss: ["https://id.example"] }, `${ISSUER}: its iss is a list`],
+    [{ aud: undefined }, `${AUDIENCE}: its aud is absent`],
+    [{ aud: null }, `${AUDIENCE}: its aud is null`],
+    [{ aud: 7 }, `${AUDIENCE}: its aud is a number`],
     [{ aud: "" }, AUDIENCE],
     [{ aud: [] }, AUDIENCE],
     [{ aud: "token-blacklist-2" }, AUDIENCE],
-    [{ aud: "Token-Blacklist" }, AUDIENCE],
-    [{ aud: "other token-blacklist" }, AUDIENCE],
+    [
+      { aud: "Token-Blacklist" },
+      `${AUDIENCE}: its aud differs from AUTH_AUDIENCE by capital and small letters`,
+    ],
+    [
+      { aud: ["x", "token-blacklist/"] },
+      `${AUDIENCE}: its aud differs from AUTH_AUDIENCE by a slash at its end`,
+    ],
+    [{ aud: "other token-blacklist" }, `${AUDIENCE}: several audiences must be a list`],
     [{ aud: [["token-blacklist"]] }, AUDIENCE],
-    [{ aud: { 0: "token-blacklist" } }, AUDIENCE],
+    [{ aud: { 0: "token-blacklist" } }, `${AUDIENCE}: its aud is an object`],
     [{ exp: undefined }, NO_EXPIRY],
-    [{ exp: null }, NO_EXPIRY],
-    [{ exp: String(now + 600) }, NO_EXPIRY],
-    [{ exp: [now + 600] }, NO_EXPIRY],
-    [{ exp: true }, NO_EXPIRY],
+    [{ exp: null }, noDate("exp", "null")],
+    [{ exp: String(now + 600) }, noDate("exp", "text")],
+    [{ exp: [now + 600] }, noDate("exp", "a list")],
+    [{ exp: true }, noDate("exp", "true or false")],
     [{ exp: now }, EXPIRED],
     [{ exp: 0 }, EXPIRED],
     [{ exp: -1 }, EXPIRED],
-    [{ nbf: now + 0.001 }, TOO_EARLY],
-    [{ nbf: String(now - 600) }, TOO_EARLY],
-    [{ nbf: null }, TOO_EARLY],
-    [{ sub: undefined }, SUBJECT],
-    [{ sub: "" }, SUBJECT],
-    [{ sub: null }, SUBJECT],
-    [{ sub: 7 }, SUBJECT],
-    [{ sub: ["gateway"] }, SUBJECT],
+    [{ nbf: now + TOLERATED + 0.001 }, TOO_EARLY],
+    [{ nbf: String(now - 600) }, noDate("nbf", "text")],
+    [{ nbf: null }, noDate("nbf", "null")],
+    [{ iat: now + TOLERATED + 0.001 }, UNISSUED],
+    [{ iat: (now - 600) * 1000 }, UNISSUED],
+    [{ iat: "never" }, noDate("iat", "text")],
+    [{ sub: undefined }, `${SUBJECT}: its sub is absent`],
+    [{ sub: "" }, `${SUBJECT}: its sub is empty`],
+    [{ sub: null }, `${SUBJECT}: its sub is null`],
+    [{ sub: 42 }, `${SUBJECT}: its sub is a number`],
+    [{ sub: ["gateway"] }, `${SUBJECT}: its sub is a list`],
     [{ sub: "x".repeat(256) }, LONG_SUBJECT],
     [{ sub: "é".repeat(128) }, LONG_SUBJECT],
     [{ sub: "gate\0way" }, LONG_SUBJECT],
     [{ sub: "\ud800" }, LONG_SUBJECT],
-    [{ jti: "" }, JTI],
-    [{ jti: null }, JTI],
-    [{ jti: 7 }, JTI],
-    [{ jti: ["t-1"] }, JTI],
-    [{ jti: "x".repeat(256) }, JTI],
-    [{ jti: "t\0" }, JTI],
-    [{ jti: "\udfff" }, JTI],
+    [{ jti: "" }, malformed("jti", "must not be empty")],
+    [{ jti: null }, malformed("jti", "is null, and must be text")],
+    [{ jti: 12345 }, malformed("jti", "is a number, and must be text")],
+    [{ jti: ["t-1"] }, malformed("jti", "is a list, and must be text")],
+    [{ jti: "x".repeat(256) }, malformed("jti", "must be at most 255 bytes of UTF-8")],
+    [{ jti: "t\0" }, malformed("jti", "must not contain NUL")],
+    [{ jti: "\udfff" }, malformed("jti", "must be well-formed Unicode")],
   ];
   for (const [changed, message] of REFUSED) {
     const text = JSON.stringify(changed, (_, value) => (value === undefined ? "absent" : value));
@@ -239,17 +263,21 @@ describe("Bearers", () => {
 
   it("refuse an expiry that is a number to JSON and none to us", async () => {
     const payload = JSON.stringify(claims()).replace(/"exp":[\d.]+/, '"exp":1e999');
-    expect(await refusal(await rawToken(payload))).to.equal(NO_EXPIRY);
+    expect(await refusal(await rawToken(payload))).to.equal(noDate("exp", "an infinite number"));
   });
 
   it("refuse what is wrong with the token itself, in the words of that", async () => {
     const other = await createSigningKey("k1");
     const unsigned = `${Buffer.from('{"alg":"none"}').toString("base64url")}.e30.`;
+    const later = async (token: string) => {
+      clock.advance(UNKNOWN_KEY_RELOAD_MS);
+      return refusal(token);
+    };
     expect([
       await refusal("c4n4ry"),
       await refusal(unsigned),
       await refusal(await signToken(other, claims())),
-      await refusal(await signToken(key, claims(), { kid: "c4n4ry" })),
+      await later(await signToken(key, claims(), { kid: "c4n4ry" })),
       await refusal("x".repeat(16 * 1024 + 1)),
     ]).to.deep.equal([
       "the bearer token must be a signed JWT: three parts with dots between them",
@@ -263,8 +291,76 @@ describe("Bearers", () => {
   it("let a token in that was too early, once its time has come", async () => {
     const token = await tokenWith({ nbf: (clock.now() + MINUTE) / 1000 });
     expect(await refusal(token)).to.equal(TOO_EARLY);
-    clock.advance(MINUTE);
+    clock.advance(MINUTE - RULES.clockToleranceMs);
     expect((await authenticate(token)).name).to.equal("gateway");
+  });
+
+  it("tolerate a clock that is fast where a token is made, for what begins and for nothing that ends", async () => {
+    const inSeconds = (seconds: number) => clock.now() / 1000 + seconds;
+    for (const changed of [
+      { nbf: inSeconds(TOLERATED) },
+      { iat: inSeconds(TOLERATED) },
+      { nbf: inSeconds(TOLERATED - 0.5), iat: inSeconds(-0.25) },
+      { iat: inSeconds(-86_400) },
+    ]) {
+      expect((await authenticate(await tokenWith(changed))).name).to.equal("gateway");
+    }
+    expect([
+      await refusal(await tokenWith({ exp: inSeconds(0) })),
+      await refusal(await tokenWith({ exp: inSeconds(-0.001), nbf: inSeconds(TOLERATED) })),
+    ]).to.deep.equal([EXPIRED, EXPIRED]);
+  });
+
+  it("tolerate nothing where the operator says so, and as much as they say", async () => {
+    for (const clockToleranceMs of [0, MINUTE]) {
+      const rules = { ...RULES, clockToleranceMs };
+      bearers = new Bearers({ rules, keys, clock, now: () => clock.now() });
+      const nbf = (clock.now() + clockToleranceMs) / 1000;
+      expect((await authenticate(await tokenWith({ nbf }))).name).to.equal("gateway");
+      expect(await refusal(await tokenWith({ nbf: nbf + 0.001 }))).to.include(
+        `more than ${clockToleranceMs / 1000} s ahead`,
+      );
+    }
+  });
+
+  describe("ask for keys", () => {
+    it("when a token's key was put under the name of an old one, and know its bearer at once", async () => {
+      await authenticate(await tokenWith());
+      const next = await createSigningKey("k1");
+      server.body = keySetOf(next);
+      expect((await authenticate(await signToken(next, claims()))).name).to.equal("gateway");
+      expect(server.requests).to.equal(2);
+    });
+
+    it("when a token that names no key fits none, and know its bearer at once", async () => {
+      await authenticate(await tokenWith());
+      const next = await createSigningKey("k2");
+      server.body = keySetOf(next);
+      const token = await signToken(next, claims(), { kid: undefined });
+      expect((await authenticate(token)).name).to.equal("gateway");
+    });
+
+    it("no more for a forged token than is allowed: then nobody can tell, and the time to wait is said", async () => {
+      const forger = await createSigningKey("k1");
+      await idle();
+      expect(await refusal(await signToken(forger, claims()))).to.match(/signature/);
+      clock.advance(1000);
+      const error = await rejection(Promise.resolve(authenticate(await signToken(forger, claims()))));
+      expect(error).to.deep.include({
+        ...{ reason: "KEYS_UNAVAILABLE", retryAfterMs: UNKNOWN_KEY_RELOAD_MS - 1000 },
+      });
+      clock.advance(UNKNOWN_KEY_RELOAD_MS - 1000);
+      expect(await refusal(await signToken(forger, claims()))).to.match(/signature/);
+    });
+
+    it("not for a token that no key could make good", async () => {
+      const forger = await createSigningKey("k2");
+      await idle();
+      for (const changed of [{ iss: "https://evil.example" }, { aud: "x" }, { exp: 1 }, { nbf: 9e9 }]) {
+        await refusal(await signToken(forger, claims(changed)));
+      }
+      expect(server.requests).to.equal(1);
+    });
   });
 
   describe("find the roles", () => {
@@ -329,6 +425,7 @@ describe("Bearers", () => {
       await authenticate(token);
       const [header, payload, signature = ""] = token.split(".");
       for (const other of ["", signature.slice(0, -2), "A".repeat(86)]) {
+        clock.advance(UNKNOWN_KEY_RELOAD_MS);
         expect(await refusal(`${header}.${payload}.${other}`)).to.equal(
           "the bearer token has a signature that is not its issuer's",
         );
@@ -393,7 +490,7 @@ describe("Bearers", () => {
     for (const first of [true, false]) {
       it(`and not one whose key is withdrawn while it is verified${first ? ", by the first keys there are" : ""}`, async () => {
         const other = await createSigningKey("other");
-        const nameless = [...Array(2000).fill(other), key].map(({ publicJwk }) => ({
+        const nameless = [...Array(MAX_KEYS - 1).fill(other), key].map(({ publicJwk }) => ({
           ...publicJwk,
           kid: undefined,
         }));

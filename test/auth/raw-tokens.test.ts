@@ -4,9 +4,10 @@ import { KeySet } from "../../src/auth/key-set.ts";
 import { RawTokens } from "../../src/auth/raw-tokens.ts";
 import { TokenRefused } from "../../src/auth/verify.ts";
 import { MAX_EPOCH_MS } from "../../src/entry.ts";
-import { KEYS_RETRY_MS } from "../../src/limits.ts";
+import type { ServiceError } from "../../src/errors.ts";
+import { KEYS_RETRY_MS, UNKNOWN_KEY_RELOAD_MS } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
-import { createSigningKey, KeyServer, type SigningKey, signToken } from "../support/issuer.ts";
+import { createSigningKey, KeyServer, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { memoryLog } from "../support/memory-log.ts";
 import { reasonOf, rejection } from "../support/rejection.ts";
 import { until } from "../support/until.ts";
@@ -14,6 +15,8 @@ import { until } from "../support/until.ts";
 const A = "https://a.example";
 const B = "https://b.example";
 const UNKNOWN_ISSUER = "must be of an issuer that is known here";
+const NEAR_ISSUER = `${UNKNOWN_ISSUER}: its iss differs from one of TOKEN_ISSUERS by`;
+const TOO_LATE = "has a malformed exp: it must lie before the year 10000 (it counts seconds)";
 const SIGNATURE = "has a signature that is not its issuer's";
 
 describe("RawTokens", () => {
@@ -58,6 +61,8 @@ describe("RawTokens", () => {
     return error.message;
   }
 
+  const noDate = (kind: string) => `has a malformed exp: it is ${kind}, and must be a number of seconds`;
+
   it("say which token it is and when it expires, and nothing else of it", async () => {
     expect(await rawTokens.identify(await tokenWith({ sub: "c4n4ry", aud: "c4n4ry" }))).to.deep.equal({
       jti: "t-1",
@@ -89,31 +94,32 @@ describe("RawTokens", () => {
   });
 
   const REFUSED: readonly [changed: object, message: string][] = [
-    [{ iss: undefined }, UNKNOWN_ISSUER],
-    [{ iss: null }, UNKNOWN_ISSUER],
+    [{ iss: undefined }, `${UNKNOWN_ISSUER}: its iss is absent`],
+    [{ iss: null }, `${UNKNOWN_ISSUER}: its iss is null`],
     [{ iss: "" }, UNKNOWN_ISSUER],
     [{ iss: "https://c4n4ry.example" }, UNKNOWN_ISSUER],
-    [{ iss: `${A}/` }, UNKNOWN_ISSUER],
-    [{ iss: A.toUpperCase() }, UNKNOWN_ISSUER],
-    [{ iss: [A] }, UNKNOWN_ISSUER],
+    [{ iss: `${A}/` }, `${NEAR_ISSUER} a slash at its end`],
+    [{ iss: A.toUpperCase() }, `${NEAR_ISSUER} capital and small letters`],
+    [{ iss: [A] }, `${UNKNOWN_ISSUER}: its iss is a list`],
     [{ iss: "__proto__" }, UNKNOWN_ISSUER],
     [{ jti: undefined }, "must have a jti"],
-    [{ jti: null }, "has a malformed jti: it must be text"],
-    [{ jti: 7 }, "has a malformed jti: it must be text"],
-    [{ jti: ["t-1"] }, "has a malformed jti: it must be text"],
+    [{ jti: null }, "has a malformed jti: it is null, and must be text"],
+    [{ jti: 12345 }, "has a malformed jti: it is a number, and must be text"],
+    [{ jti: ["t-1"] }, "has a malformed jti: it is a list, and must be text"],
     [{ jti: "" }, "has a malformed jti: it must not be empty"],
     [{ jti: "x".repeat(256) }, "has a malformed jti: it must be at most 255 bytes of UTF-8"],
     [{ jti: "c4n4ry\0" }, "has a malformed jti: it must not contain NUL"],
     [{ jti: "\ud800" }, "has a malformed jti: it must be well-formed Unicode"],
     [{ exp: undefined }, "must have an exp"],
-    [{ exp: null }, "has a malformed exp"],
-    [{ exp: "1893456000" }, "has a malformed exp"],
-    [{ exp: [1893456000] }, "has a malformed exp"],
-    [{ exp: true }, "has a malformed exp"],
-    [{ exp: 0 }, "has a malformed exp"],
-    [{ exp: -1 }, "has a malformed exp"],
-    [{ exp: 253_402_300_800 }, "has a malformed exp"],
-    [{ exp: 1e300 }, "has a malformed exp"],
+    [{ exp: null }, noDate("null")],
+    [{ exp: "1893456000" }, noDate("text")],
+    [{ exp: [1893456000] }, noDate("a list")],
+    [{ exp: true }, noDate("true or false")],
+    [{ exp: 0 }, "has a malformed exp: it must lie after 1970"],
+    [{ exp: -1 }, "has a malformed exp: it must lie after 1970"],
+    [{ exp: 253_402_300_800 }, TOO_LATE],
+    [{ exp: 1e300 }, TOO_LATE],
+    [{ exp: 1_893_456_000_000 }, TOO_LATE],
   ];
   for (const [changed, message] of REFUSED) {
     const text = JSON.stringify(changed, (_, value) => (value === undefined ? "absent" : value));
@@ -126,13 +132,17 @@ describe("RawTokens", () => {
     const { alg, kid, privateKey } = keyOf[A] as SigningKey;
     const payload = Buffer.from(`{"iss":"${A}","jti":"t-1","exp":1e999}`);
     const token = await new CompactSign(payload).setProtectedHeader({ alg, kid }).sign(privateKey);
-    expect(await refusal(token)).to.equal("has a malformed exp");
+    expect(await refusal(token)).to.equal(noDate("an infinite number"));
   });
 
   it("refuse what is wrong with the token, each in its own words", async () => {
     const token = await tokenWith();
     const [header, payload, signature] = token.split(".");
     const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const later = async (token: string) => {
+      clock.advance(UNKNOWN_KEY_RELOAD_MS);
+      return refusal(token);
+    };
     expect([
       await refusal(""),
       await refusal("c4n4ry"),
@@ -145,8 +155,8 @@ describe("RawTokens", () => {
       await refusal(`${token}${"A".repeat(16 * 1024)}`),
       await refusal(await tokenWith({}, await createSigningKey("k", "ES384"))),
       await refusal(await tokenWith({}, await createSigningKey("c4n4ry"))),
-      await refusal(await tokenWith({}, await createSigningKey("k"))),
-      await refusal(`${header}.${encode({ iss: A, jti: "t-2", exp: inAnHour() })}.${signature}`),
+      await later(await tokenWith({}, await createSigningKey("k"))),
+      await later(`${header}.${encode({ iss: A, jti: "t-2", exp: inAnHour() })}.${signature}`),
       await refusal(`c4n4ry.${payload}.${signature}`),
     ]).to.deep.equal([
       "must be a signed JWT: three parts with dots between them",
@@ -158,7 +168,7 @@ describe("RawTokens", () => {
       "has a critical header that is not understood here",
       "must be signed, not encrypted",
       "must be at most 16384 bytes",
-      "is signed with an algorithm that is not accepted here",
+      "is signed with an algorithm that is not accepted here (ES384): it must be ES256",
       "is signed with a key that its issuer does not have",
       SIGNATURE,
       SIGNATURE,
@@ -171,6 +181,29 @@ describe("RawTokens", () => {
     await refusal(await tokenWith({ iss: "https://c4n4ry.example" }, await createSigningKey("new")));
     await refusal(await tokenWith({ iss: A }, await createSigningKey("new")));
     expect([servers.get(A)?.requests, servers.get(B)?.requests]).to.deep.equal([2, 1]);
+  });
+
+  it("know a token at once that was signed with a new key under an old name, or with one it does not name", async () => {
+    await rawTokens.identify(await tokenWith());
+    const [second, third] = await Promise.all([createSigningKey("k"), createSigningKey("unnamed")]);
+    const server = servers.get(A) as KeyServer;
+    server.body = keySetOf(second);
+    expect((await rawTokens.identify(await tokenWith({}, second))).jti).to.equal("t-1");
+    clock.advance(UNKNOWN_KEY_RELOAD_MS);
+    server.body = keySetOf(third);
+    expect((await rawTokens.identify(await tokenWith({}, third, { kid: undefined }))).jti).to.equal("t-1");
+    expect(server.requests).to.equal(3);
+  });
+
+  it("say when to come again with a token of a new key, where its issuer was asked just now", async () => {
+    await refusal(await tokenWith({}, await createSigningKey("made up")));
+    const next = await createSigningKey("k");
+    (servers.get(A) as KeyServer).body = keySetOf(next);
+    const token = await tokenWith({}, next);
+    const error = (await rejection(rawTokens.identify(token))) as ServiceError;
+    expect(error).to.include({ reason: "KEYS_UNAVAILABLE", retryAfterMs: UNKNOWN_KEY_RELOAD_MS });
+    clock.advance(error.retryAfterMs as number);
+    expect((await rawTokens.identify(token)).jti).to.equal("t-1");
   });
 
   it("cannot judge a token while its issuer's keys cannot be had, though others' can", async () => {

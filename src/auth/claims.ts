@@ -1,0 +1,46 @@
+import { type Jti, jtiProblem } from "../entry.ts";
+import { TokenRefused } from "./verify.ts";
+
+// What is wrong with a claim, in words that name the claim and its kind, and never what stands in it.
+
+/** The kind of a JSON value. */
+export function kindOf(value: unknown): string {
+  if (value === undefined) return "absent";
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "string") return value === "" ? "empty" : "text";
+  if (typeof value === "number") return Number.isFinite(value) ? "a number" : "an infinite number";
+  return typeof value === "object" ? "an object" : "true or false";
+}
+
+/** A claim that is a time, in seconds since 1970 with any fraction. Throws TokenRefused where it is none. */
+export function numericDate(value: unknown, name: "exp" | "nbf" | "iat"): number {
+  if (typeof value === "number" && Number.isFinite(value)) return value;
+  throw new TokenRefused(`has a malformed ${name}: it is ${kindOf(value)}, and must be a number of seconds`);
+}
+
+/** Throws TokenRefused where it is no jti: nobody could blacklist such a token. */
+export function readJti(value: unknown): Jti {
+  const problem = typeof value === "string" ? jtiProblem(value) : `is ${kindOf(value)}, and must be text`;
+  if (problem !== undefined) throw new TokenRefused(`has a malformed jti: it ${problem}`);
+  return value as Jti;
+}
+
+/**
+ * How `value` differs from all of `expected` in a way that somebody may have overlooked, to go on from a claim's name; undefined where
+ * it is simply another.
+ */
+export function nearMiss(value: string, expected: Iterable<string>): string | undefined {
+  const names = [...expected];
+  const [difference] =
+    Object.entries(OVERLOOKED).find(([, reduce]) => names.some((name) => reduce(name) === reduce(value))) ??
+    [];
+  return difference;
+}
+
+const OVERLOOKED: Readonly<Record<string, (text: string) => string>> = {
+  "a slash at its end": (text) => text.replace(/\/$/, ""),
+  "white space around it": (text) => text.trim(),
+  "capital and small letters": (text) => text.toLowerCase(),
+  "http:// for https://": (text) => text.replace(/^http:/, "https:"),
+};
