@@ -9,6 +9,8 @@ WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts --loglevel=error
 COPY tsconfig.json tsconfig.build.json ./
+COPY scripts/build.sh scripts/build.sh
+COPY scripts/swap.mjs scripts/swap.mjs
 COPY gen gen
 COPY src src
 RUN npm run build

@@ -85,7 +85,7 @@ gen: $(INSTALLED) ## Generate gen/ and docs/api.md anew from proto/
 
 .PHONY: clean
 clean: ## Remove everything that was installed or built; ./data stays
-	rm -rf node_modules dist coverage
+	rm -rf {node_modules,dist,gen,packages}.{new,old}-* node_modules dist packages coverage
 
 ##@ Find out
 .PHONY: help
@@ -97,7 +97,7 @@ help: ## Show this
 # Order-only: a look at Node's version is no reason to install anew.
 $(INSTALLED): package-lock.json | check-node
 	@echo "Installing npm packages"
-	@npm ci --ignore-scripts --loglevel=error
+	@scripts/install-packages.sh
 	@touch $@
 
 dist/main.js: $(INSTALLED) $(SOURCES) tsconfig.json tsconfig.build.json | check-node

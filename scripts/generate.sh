@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Generates gen/ anew from the .proto files. With an argument, into that directory's gen/ instead.
+# Generates gen/ anew from the .proto files. With an argument, into that directory's gen/ instead. When something fails, what was
+# there stays.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-target="${1:-.}"
+final="${1:-.}/gen"
 image="$(mktemp -d)"
-trap 'rm -rf "$image"' EXIT
+# Beside what it replaces, so that it can be put in its place in one step.
+target="$(mktemp -d "$final.new-XXXXXX")"
+trap 'rm -rf "$image" "$target"' EXIT
 
-rm -rf "$target/gen"
 node_modules/.bin/buf generate proto --template buf.gen.yaml --output "$target"
 
 # The error details of google.rpc. Through an image without source info: the comments of those files stay theirs.
@@ -33,3 +35,5 @@ node_modules/.bin/buf generate "$image/health.binpb" --template buf.gen.yaml --o
 node_modules/.bin/buf generate "$image/ext-authz.binpb" --include-imports --template buf.gen.yaml --output "$target" \
   --type envoy.service.auth.v3.Authorization \
   --exclude-type 'envoy.annotations.**' --exclude-type 'udpa.annotations.**' --exclude-type 'validate.**'
+
+node scripts/swap.mjs "$target/gen" "$final"

@@ -12,4 +12,5 @@ if [[ -e "$released" ]]; then
   "$buf" breaking proto --against "$released" --exclude-imports
 fi
 # Comments may change at any time, so the baseline has none.
-"$buf" build proto --exclude-source-info --output "$released"
+"$buf" build proto --exclude-source-info --output "proto/released.new.binpb"
+mv proto/released.new.binpb "$released"

@@ -8,8 +8,9 @@ import { withCapacity } from "./page.ts";
 
 const docs = new URL("../../docs/", import.meta.url);
 const report = JSON.parse(readFileSync(new URL("plots/capacity.json", docs), "utf8")) as Report;
-for (const figure of figuresOf(report)) {
-  writeFileSync(new URL(`plots/${figure.file}.svg`, docs), draw(figure));
+// All are drawn before the first is written: a figure that cannot be drawn leaves the page and its plots as they were.
+const drawings = figuresOf(report).map((figure) => [`plots/${figure.file}.svg`, draw(figure)] as const);
+const page = withCapacity(readFileSync(new URL("performance.md", docs), "utf8"), report);
+for (const [path, content] of [...drawings, ["performance.md", page] as const]) {
+  writeFileSync(new URL(path, docs), content);
 }
-const page = new URL("performance.md", docs);
-writeFileSync(page, withCapacity(readFileSync(page, "utf8"), report));

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs exactly the packages of package-lock.json. npm ci would delete node_modules before it downloads the first of them; here
+# they are installed beside and swapped in, so that what was installed stays when that fails, as it does without a network.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+install=(npm ci --ignore-scripts --loglevel=error)
+fresh="node_modules.new-$$-$RANDOM"
+trap 'rm -rf "$fresh"' EXIT
+mkdir "$fresh"
+cp package.json package-lock.json .npmrc "$fresh/"
+(cd "$fresh" && "${install[@]}") || {
+  echo "The packages cannot be installed; node_modules was not changed." >&2
+  exit 1
+}
+# The programs that scripts/install-test-tools.sh has unpacked.
+[[ ! -d node_modules/.cache ]] || mv node_modules/.cache "$fresh/node_modules/"
+# A node_modules that cannot be renamed, as a mounted volume, is filled by npm where it is.
+node scripts/swap.mjs "$fresh/node_modules" node_modules 2>/dev/null || "${install[@]}"
