@@ -2,6 +2,7 @@ import { type CompactVerifyResult, compactVerify, decodeProtectedHeader, errors 
 import { MAX_JWT_BYTES } from "../limits.ts";
 import { nameOfAlgorithm } from "./algorithms.ts";
 import { type FindKey, isMismatch, type KeySet } from "./key-set.ts";
+import { isAcceptedType, isSecurityEvent } from "./token-type.ts";
 
 /** Why a token is not accepted. `message` goes on from "the token", and holds nothing of it. */
 export class TokenRefused extends Error {
@@ -42,9 +43,13 @@ export async function verifiedClaims(
   }
 }
 
-/** The claims of a token that nobody has verified: good for nothing but to find out with whose keys to verify it. */
+/**
+ * The claims of a token that nobody has verified: good for nothing but to find out which token it is, and with whose keys to verify it.
+ * Throws TokenRefused.
+ */
 export function unverifiedClaims(token: string): Claims {
   checkShape(token);
+  checkType(headerOf(token));
   return claimsOf(Buffer.from(token.split(".")[1] ?? "", "base64url"));
 }
 
@@ -59,12 +64,7 @@ function checkShape(token: string): void {
 
 /** jose refuses all of these too, but says it in a way that a caller cannot act on. */
 function checkHeader(token: string, algorithms: readonly string[]): void {
-  let header: Claims;
-  try {
-    header = decodeProtectedHeader(token);
-  } catch {
-    throw new TokenRefused("must begin with a header in JSON");
-  }
+  const header = headerOf(token);
   if (header.crit !== undefined) throw new TokenRefused("has a critical header that is not understood here");
   const { alg, kid } = header;
   if (typeof alg === "string" && /^none$/i.test(alg)) {
@@ -82,6 +82,23 @@ function checkHeader(token: string, algorithms: readonly string[]): void {
   }
   if (kid !== undefined && typeof kid !== "string") {
     throw new TokenRefused("must name its key in text: its kid is something else");
+  }
+  checkType(header);
+}
+
+function headerOf(token: string): Claims {
+  try {
+    return decodeProtectedHeader(token);
+  } catch {
+    throw new TokenRefused("must begin with a header in JSON");
+  }
+}
+
+function checkType({ typ }: Claims): void {
+  if (!isAcceptedType(typ)) {
+    throw new TokenRefused(
+      "must be an access, refresh or ID token: the typ in its header is of another kind",
+    );
   }
 }
 
@@ -129,6 +146,11 @@ function claimsOf(payload: Uint8Array): Claims {
   }
   if (typeof claims !== "object" || claims === null || Array.isArray(claims)) {
     throw new TokenRefused("must hold claims in a JSON object");
+  }
+  if (isSecurityEvent(claims as Claims)) {
+    throw new TokenRefused(
+      "must be an access, refresh or ID token: its events claim makes it a logout token or another security event",
+    );
   }
   return claims as Claims;
 }

@@ -7,6 +7,7 @@ import {
   type CheckResponseSchema,
 } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
 import type { Shown } from "../auth/shown-token.ts";
+import { isAcceptedType, isSecurityEvent } from "../auth/token-type.ts";
 import { denialOf } from "../authz/denial.ts";
 import type { Gate, Ruling } from "../blacklist/gate.ts";
 import { serviceDefinition } from "./service-definition.ts";
@@ -49,16 +50,21 @@ function shownIn(attributes: AttributeContext | undefined): Shown {
 
 /**
  * The jti of each payload that Envoy has verified. It stands under a name of the operator's (`payload_in_metadata`), or its
- * claims stand in the metadata itself.
+ * claims stand in the metadata itself. Null, which no jti is, where the token is of a kind that lets nobody in.
  */
 function vouchedIn(metadata: Readonly<Record<string, JsonObject>> = {}): unknown[] {
   const found = metadata[JWT_AUTHN];
   if (!isObject(found)) return [];
-  const jtis: unknown[] = Object.values(found)
-    .filter(isObject)
-    .map((payload) => payload.jti);
+  const parts = [found, ...Object.values(found).filter(isObject)];
+  if (parts.some(isOfOtherKind)) return [null];
+  const jtis: unknown[] = parts.slice(1).map((payload) => payload.jti);
   const top = found.jti;
   return top === undefined || isObject(top) ? jtis : [...jtis, top];
+}
+
+/** Envoy verifies signatures, not kinds: a payload, or a header (`header_in_metadata`), of what is no access token, such as a logout token. */
+function isOfOtherKind(part: JsonObject): boolean {
+  return isSecurityEvent(part) || (part.alg !== undefined && !isAcceptedType(part.typ));
 }
 
 /** Envoy sends the headers as text, joined where there were several, or (`encode_raw_headers`) each as bytes. */

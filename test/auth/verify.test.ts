@@ -8,7 +8,7 @@ import { MAX_JWT_BYTES, UNKNOWN_KEY_RELOAD_MS } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { createSigningKey, KeyServer, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { memoryLog } from "../support/memory-log.ts";
-import { reasonOf, rejection } from "../support/rejection.ts";
+import { reasonOf, rejection, thrownBy } from "../support/rejection.ts";
 
 const CLAIMS = { iss: "https://id.example", sub: "c4n4ry" };
 const UNSIGNED = "must be signed: its algorithm is none";
@@ -24,6 +24,9 @@ const PARTS = "must be a signed JWT: three parts with dots between them";
 const HEADER = "must begin with a header in JSON";
 const MALFORMED = "must be a well-formed JWT";
 const NO_JSON = "must hold claims in JSON";
+const OTHER_TYPE = "must be an access, refresh or ID token: the typ in its header is of another kind";
+const SECURITY_EVENT =
+  "must be an access, refresh or ID token: its events claim makes it a logout token or another security event";
 const NO_OBJECT = "must hold claims in a JSON object";
 
 type Text = object | string | Uint8Array;
@@ -77,6 +80,8 @@ describe("verifiedClaims", () => {
     return error.message;
   }
 
+  const refusedUnverified = (token: string) => (thrownBy(() => unverifiedClaims(token)) as Error).message;
+
   describe("hands over the claims", () => {
     for (const alg of DEFAULT_ALGORITHMS.split(" ")) {
       it(`of a token signed with ${alg}`, async () => {
@@ -112,8 +117,8 @@ describe("verifiedClaims", () => {
       expect(await verify(forge({}, claims))).to.deep.equal(claims);
     });
 
-    it("whatever kind of token its header says it is", async () => {
-      for (const header of [{ typ: "at+jwt" }, { typ: 7 }, { cty: "x" }, { b64: false }]) {
+    it("of a token whose header does not say that it is of another kind", async () => {
+      for (const header of [{ typ: "at+jwt" }, { typ: "Custom" }, { typ: 7 }, { cty: "x" }, { b64: false }]) {
         expect(await verify(forge(header, CLAIMS))).to.deep.equal(CLAIMS);
       }
     });
@@ -149,6 +154,24 @@ describe("verifiedClaims", () => {
   });
 
   describe("refuses", () => {
+    it("a token that its header says is neither an access nor a refresh nor an ID token", async () => {
+      for (const typ of ["logout+jwt", "application/secevent+jwt", "DPoP+JWT", "vc+sd-jwt"]) {
+        const token = forge({ typ }, CLAIMS);
+        expect([await refusal(token), refusedUnverified(token)]).to.deep.equal([OTHER_TYPE, OTHER_TYPE]);
+      }
+    });
+
+    it("a logout token whose header says nothing", async () => {
+      const events = { "http://schemas.openid.net/event/backchannel-logout": {} };
+      for (const header of [{}, { typ: "JWT" }, { typ: "at+jwt" }]) {
+        const token = forge(header, { ...CLAIMS, jti: "j", sid: "s", events });
+        expect([await refusal(token), refusedUnverified(token)]).to.deep.equal([
+          SECURITY_EVENT,
+          SECURITY_EVENT,
+        ]);
+      }
+    });
+
     for (const alg of ["none", "None", "NONE", "nOnE"]) {
       it(`a token whose algorithm is ${alg}, with a signature or without`, async () => {
         for (const signature of ["", "c2ln"]) {

@@ -1,0 +1,63 @@
+import { expect } from "chai";
+import { isAcceptedType, isSecurityEvent } from "../../src/auth/token-type.ts";
+
+describe("the typ of a token's header", () => {
+  it("is that of an access, refresh or ID token where it says so or says nothing", () => {
+    const accepted = [
+      ...[undefined, null, 7, [], "", "JWT", "jwt", "JOSE", "Bearer", "Custom", "access_token", "id_token"],
+      ...["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+JWT", "rt+jwt", "id+jwt"],
+      ...["refresh_token+jwt", "application/okta-internal-at+jwt", "application/jwt"],
+    ];
+    expect(accepted.filter((typ) => !isAcceptedType(typ))).to.deep.equal([]);
+  });
+
+  it("is of another kind where it is the media type of one, known or not, however it is written", () => {
+    const others = [
+      ...["logout+jwt", "LOGOUT+JWT", "Logout+Jwt", "application/logout+jwt", " logout+jwt ", "secevent+jwt"],
+      ...["dpop+jwt", "token-introspection+jwt", "oauth-authz-req+jwt", "vc+jwt", "kb+jwt", "vc+sd-jwt"],
+      ...[
+        "dc+sd-jwt",
+        "client-authentication+jwt",
+        "entity-statement+jwt",
+        "of-tomorrow+jwt",
+        "+jwt",
+        "JOSE+JSON",
+      ],
+      ...["logout", "logout_token", "backchannel-logout", "secevent", "dpop", "passport"],
+      ...["format+jwt", "not-an-access+jwt", "at+jwt+x", "at+sd-jwt"],
+    ];
+    expect(others.filter(isAcceptedType)).to.deep.equal([]);
+  });
+});
+
+describe("the events claim", () => {
+  const LOGOUT = "http://schemas.openid.net/event/backchannel-logout";
+
+  it("makes a token a security event where URIs name its members", () => {
+    const events = [
+      { [LOGOUT]: {} },
+      { [LOGOUT]: null, more: 1 },
+      [LOGOUT],
+      { "https://schemas.openid.net/secevent/caep/event-type/session-revoked": {} },
+      { "urn:ietf:params:scim:event:feed:add": {} },
+    ];
+    expect(events.filter((each) => !isSecurityEvent({ events: each }))).to.deep.equal([]);
+  });
+
+  it("means nothing where an application has one of its own", () => {
+    const events = [
+      undefined,
+      null,
+      true,
+      "signup",
+      LOGOUT,
+      7,
+      [],
+      {},
+      ["a"],
+      { created: 1 },
+      [{ [LOGOUT]: {} }],
+    ];
+    expect(events.filter((each) => isSecurityEvent({ events: each }))).to.deep.equal([]);
+  });
+});
