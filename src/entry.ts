@@ -1,9 +1,13 @@
 import { MAX_JTI_BYTES } from "./limits.ts";
+import { isRawToken } from "./raw-token.ts";
 
 declare const brand: unique symbol;
 type Branded<T, Name extends string> = T & { readonly [brand]: Name };
 
-/** A token's identifier: 1 to 255 bytes of well-formed UTF-8 without NUL, compared byte for byte. See {@link parseJti}. */
+/**
+ * A token's identifier: 1 to 255 bytes of well-formed UTF-8 without NUL, compared byte for byte. What comes from a caller is no raw
+ * token either ({@link jtiProblem}); what older versions have stored may be one. See {@link parseJti}.
+ */
 export type Jti = Branded<string, "Jti">;
 
 /** Milliseconds since 1970-01-01T00:00:00Z, a whole number. */
@@ -32,8 +36,17 @@ export interface Entry extends NewEntry {
 /** What became of one token of a Blacklist call. */
 export type Outcome = "created" | "already-blacklisted" | "extended";
 
+/** What is wrong with a raw token in a jti's place. It holds nothing of the token. */
+export const IS_RAW_TOKEN = "must be a token's jti claim, not the token itself";
+
 /** What is wrong with `text` as a jti, or undefined when nothing is. */
 export function jtiProblem(text: string): string | undefined {
+  // First, since most tokens are too long for a jti as well, and that would not say what to do.
+  return isRawToken(text) ? IS_RAW_TOKEN : storedJtiProblem(text);
+}
+
+/** The same of a jti that is stored already: older versions took raw tokens, too. */
+export function storedJtiProblem(text: string): string | undefined {
   if (text.length === 0) return "must not be empty";
   return textProblem(text, MAX_JTI_BYTES);
 }

@@ -98,6 +98,19 @@ export class Blacklist {
     return this.#store.list({ ...query, ...this.#terms() });
   }
 
+  /** Those of at most a page of jtis that have an entry, expired or not. */
+  async stored(jtis: readonly Jti[]): Promise<ReadonlySet<Jti>> {
+    const filter = {
+      includeExpired: true,
+      createdAfter: undefined,
+      createdBefore: undefined,
+      revokedBy: undefined,
+      jtis,
+    };
+    const { entries } = await this.list({ filter, limit: jtis.length, after: undefined, asOf: undefined });
+    return new Set(entries.map(({ jti }) => jti));
+  }
+
   async prune(order: {
     limit: number;
     dryRun: boolean;

@@ -2,6 +2,7 @@ import { BlacklistResult_Outcome as Outcome } from "../../gen/tokenblacklist/v1/
 import { ClientError } from "../client/client-error.ts";
 import type { Violation } from "../errors.ts";
 import { ALREADY_PASSED } from "../grpc/already-passed.ts";
+import { isRawToken } from "../raw-token.ts";
 import type { ImportCounts } from "./import-counts.ts";
 import type { TokenItem } from "./import-items.ts";
 import type { Instant } from "./instant.ts";
@@ -63,8 +64,9 @@ export class BatchStore {
       expiresAt: token.expiresAt,
       reason: token.reason ?? reason,
     }));
+    const allowRawTokensAsJtis = items.some(isOfRawToken);
     const { results } = await persistence.run(() =>
-      patiently(session.io, () => session.client.blacklist({ tokens }, session.call)),
+      patiently(session.io, () => session.client.blacklist({ tokens, allowRawTokensAsJtis }, session.call)),
     );
     const count = (wanted: Outcome) => results.filter(({ outcome }) => outcome === wanted).length;
     return {
@@ -90,6 +92,11 @@ export class BatchStore {
     }
     return [...wrong].map(([line, problem]) => ({ line, problem }));
   }
+}
+
+/** Whether it is an entry of an older version, which took a raw token for a jti. */
+export function isOfRawToken({ token }: TokenItem): boolean {
+  return isRawToken(token.jti);
 }
 
 function msOf({ seconds, nanos }: Instant): number {

@@ -1,4 +1,4 @@
-import { jtiProblem, textProblem } from "../entry.ts";
+import { storedJtiProblem, textProblem } from "../entry.ts";
 import { MAX_REASON_BYTES } from "../limits.ts";
 import { type Instant, parseAbsoluteInstant } from "./instant.ts";
 import { safeLine } from "./printable.ts";
@@ -6,6 +6,7 @@ import { UsageError } from "./usage-error.ts";
 
 /** A token as a line of a file names it. */
 export interface ImportedToken {
+  /** May be a raw token, as older versions stored some. */
   readonly jti: string;
   readonly expiresAt: Instant;
   /** Absent where the line gives none. */
@@ -27,7 +28,7 @@ export function parseImportLine(text: string, { ignoreUnknown }: { ignoreUnknown
     throw new UsageError(`unknown field "${shown(name)}": pass over such fields with --ignore-unknown`);
   }
   if (typeof jti !== "string") throw new UsageError(`"jti" must be a string`);
-  expectNone("jti", jtiProblem(jti));
+  expectNone("jti", storedJtiProblem(jti));
   if (exp !== undefined && expiresAt !== undefined)
     throw new UsageError(`has both "exp" and "expires_at": one is enough`);
   const expiry = exp === undefined ? instantOf("expires_at", expiresAt) : instantOf("exp", exp);

@@ -1,7 +1,7 @@
 import { open } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { MAX_BATCH } from "../limits.ts";
-import { BatchStore, type StoredBatch } from "./batch-store.ts";
+import { BatchStore, isOfRawToken, type StoredBatch } from "./batch-store.ts";
 import { inBatches } from "./batches.ts";
 import { EXIT } from "./exit-code.ts";
 import { rowWriter } from "./format.ts";
@@ -105,6 +105,7 @@ async function storeAll(
   let { counts } = done;
   let failed: number | undefined;
   let named = 0;
+  let warned = 0;
   for await (const answer of inOrder(batches, IN_FLIGHT, (batch) => storeBatch(store, batch))) {
     if ("error" in answer) {
       failed ??= session.fail(answer.error);
@@ -113,6 +114,9 @@ async function storeAll(
     const { input: batch, output } = answer;
     for (const { line, problem } of output.refused) {
       if (named++ < MAX_NAMED_PROBLEMS) session.note(`error: line ${line}: ${problem}`);
+    }
+    for (const line of rawTokensIn(batch.items)) {
+      if (warned++ < MAX_NAMED_PROBLEMS) session.note(`warning: line ${line}: "jti" ${RAW_TOKEN}`);
     }
     counts = sumOf(counts, { ...output.counts, lines: batch.items.length });
     progress.add(batch.items.length);
@@ -123,8 +127,18 @@ async function storeAll(
   }
   if (named > MAX_NAMED_PROBLEMS)
     session.note(`error: and ${named - MAX_NAMED_PROBLEMS} more lines like these`);
+  if (warned > MAX_NAMED_PROBLEMS)
+    session.note(`warning: and ${warned - MAX_NAMED_PROBLEMS} more lines with raw tokens`);
   progress.clear();
   return { counts, failed };
+}
+
+/** Stored all the same: a copy of a blacklist has what the blacklist has. */
+const RAW_TOKEN =
+  "is a raw token, which an older version took for a jti. Its entry revokes nothing: revoke the token with blacklist --jwt";
+
+function rawTokensIn(items: readonly ImportItem[]): number[] {
+  return items.flatMap((item) => ("token" in item && isOfRawToken(item) ? [item.line] : []));
 }
 
 async function* digested(

@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
-import { jtiProblem, textProblem } from "../entry.ts";
+import { storedJtiProblem, textProblem } from "../entry.ts";
 import { MAX_REASON_BYTES } from "../limits.ts";
+import { isRawToken } from "../raw-token.ts";
 import { readLines } from "./lines.ts";
 import { safeLine } from "./printable.ts";
 import { UsageError } from "./usage-error.ts";
@@ -14,9 +15,6 @@ export interface InputToken {
   readonly expiresAt?: string;
   readonly reason?: string;
 }
-
-/** The beginning of every JWT: two parts of JSON in base64url. Whoever passes one here must not find it in an error as well. */
-const RAW_TOKEN = /^ey[A-Za-z0-9_-]+\.ey[A-Za-z0-9_-]+\./;
 
 /** What `list` and `blacklist` print is taken back in; the fields that say nothing new are passed over. */
 const IGNORED = new Set(["created_at", "revoked_by", "outcome", "verdict", "revision"]);
@@ -36,18 +34,17 @@ export async function* inputTokens(jtis: readonly string[], stdin: Readable): As
 }
 
 function argumentToken(jti: string): InputToken {
-  if (RAW_TOKEN.test(jti)) {
-    throw new UsageError("an argument is a raw token, not a jti: pass it on standard input, with --jwt -");
-  }
+  // Before it could be repeated in a message.
+  refuseRawToken(jti, "an argument");
   const origin = `"${safeLine(jti)}"`;
   // Node has replaced what was not UTF-8 on the command line: this may be another token than was meant.
   if (jti.includes("\ufffd"))
     throw new UsageError(`${origin}: holds U+FFFD, which arguments cannot: use standard input`);
-  return { jti: valid(jtiProblem(jti), jti, origin), origin };
+  return { jti: validJti(jti, origin), origin };
 }
 
 function lineToken(text: string, origin: string): InputToken {
-  if (!text.startsWith("{")) return { jti: valid(jtiProblem(text), text, origin), origin };
+  if (!text.startsWith("{")) return { jti: validJti(text, origin), origin };
   const { jti, expires_at: expiresAt, reason = "", ...others } = parseObject(text, origin);
   for (const name of Object.keys(others)) {
     if (!IGNORED.has(name)) throw new UsageError(`${origin}: unknown field "${safeLine(name)}"`);
@@ -58,7 +55,7 @@ function lineToken(text: string, origin: string): InputToken {
     throw new UsageError(`${origin}: "expires_at" must be a string or a number`);
   }
   return {
-    jti: valid(jtiProblem(jti), jti, `${origin}: jti`),
+    jti: validJti(jti, origin, `${origin}: jti`),
     origin,
     ...(expiresAt !== undefined && { expiresAt: String(expiresAt) }),
     ...(reason !== "" && {
@@ -73,6 +70,20 @@ function parseObject(text: string, origin: string): Record<string, unknown> {
   } catch {
     throw new UsageError(
       `${origin}: starts with { but is not JSON; write a jti that starts so as {"jti": "{..."}`,
+    );
+  }
+}
+
+function validJti(text: string, origin: string, place = origin): string {
+  refuseRawToken(text, origin);
+  return valid(storedJtiProblem(text), text, place);
+}
+
+/** Its message repeats nothing of the token. */
+function refuseRawToken(text: string, origin: string): void {
+  if (isRawToken(text)) {
+    throw new UsageError(
+      `${origin} is a raw token, not a jti: name a file that holds the token with --jwt, or give it on standard input with --jwt -`,
     );
   }
 }

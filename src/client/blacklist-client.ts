@@ -11,7 +11,7 @@ export interface BlacklistClient {
    *
    * Rejects with a `ClientError` when that cannot be told; a token passes on `false` alone. `onUnavailable` may put an
    * answer in the place of that rejection, except after INVALID_ARGUMENT (`jti` is not 1 to 255 bytes of well-formed
-   * UTF-8 without NUL, or an option makes no sense), FAILED_PRECONDITION (`REVISION_LOST`: the service no longer has
+   * UTF-8 without NUL, or is a raw token; or an option makes no sense), FAILED_PRECONDITION (`REVISION_LOST`: the service no longer has
    * `atLeastRevision`), and CANCELLED (`signal`, `close()`).
    */
   isBlacklisted(jti: string, options?: CheckOptions): Promise<boolean>;
@@ -86,6 +86,7 @@ export interface PeekOptions {
 /** A token to revoke: by its jti, vouched for by the caller, or whole, verified by the service (`TOKEN_ISSUERS`). */
 export type TokenToRevoke =
   | {
+      /** The token's `jti` claim. A raw token is refused. */
       readonly jti: string;
       /** The token's `exp`. */
       readonly expiresAt: Moment;
@@ -94,7 +95,7 @@ export type TokenToRevoke =
       readonly jwt?: undefined;
     }
   | {
-      /** The encoded token, at most 16 KiB. Neither stored nor logged. */
+      /** The encoded token, at most 16 KiB: an access, refresh or ID token. Neither stored nor logged. */
       readonly jwt: string;
       readonly reason?: string | undefined;
       readonly jti?: undefined;
@@ -140,7 +141,7 @@ export interface ListOptions extends CallOptions {
   /** Only entries created before this moment. */
   readonly createdBefore?: Moment | undefined;
   readonly revokedBy?: string | undefined;
-  /** Only these, at most 1000. An empty array lists nothing. */
+  /** Only these, at most 1000. An empty array lists nothing. A raw token is refused unless an older version has stored it. */
   readonly jtis?: readonly string[] | undefined;
   /** Entries fetched at once: 1 to 1000, 100 unless given. */
   readonly pageSize?: number | undefined;

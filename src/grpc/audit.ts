@@ -9,6 +9,7 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { jtiProblem } from "../entry.ts";
 import { MAX_AUDITED_JTIS } from "../limits.ts";
+import { isRawToken } from "../raw-token.ts";
 import { fromTimestamp } from "./timestamps.ts";
 
 type Blacklisted = MessageInitShape<typeof BlacklistResponseSchema>;
@@ -22,7 +23,7 @@ export const describeBlacklist: Describe<BlacklistRequest, Blacklisted> = ({ tok
   return {
     count: tokens.length,
     ...(end.output === undefined ? {} : { outcomes: countOutcomes(end.output) }),
-    ...(jtis.length === 0 ? {} : { jtis: jtis.slice(0, MAX_AUDITED_JTIS) }),
+    ...(jtis.length === 0 ? {} : { jtis: jtis.slice(0, MAX_AUDITED_JTIS).map(withoutToken) }),
   };
 };
 
@@ -37,6 +38,13 @@ function revoked(
     token.case === "jti" && jtiProblem(token.value) === undefined ? [token.value] : [],
   );
 }
+
+/** An import may store raw tokens: see `allow_raw_tokens_as_jtis`. */
+function withoutToken(jti: string): string {
+  return isRawToken(jti) ? RAW_TOKEN : jti;
+}
+
+const RAW_TOKEN = "(a raw token)";
 
 const OUTCOME_UNKNOWN = new Set([
   status.UNAVAILABLE,

@@ -11,6 +11,7 @@ import { type Entry, MAX_EPOCH_MS, type NewEntry, type Outcome } from "../entry.
 import { formatRevision } from "../revision.ts";
 import { PageTokens } from "./page-token.ts";
 import {
+  checkFilterTokens,
   readBlacklistRequest,
   readIsBlacklistedRequest,
   readListRequest,
@@ -76,6 +77,7 @@ export function createHandlers({
     async list(request, caller) {
       await blacklist.admit(caller);
       const { filter, limit } = readListRequest(request);
+      await checkFilterTokens(filter, (jtis) => blacklist.stored(jtis));
       const tokens = new PageTokens(await blacklist.secret());
       const position = request.pageToken === "" ? undefined : tokens.open(request.pageToken, filter);
       const { entries, hasMore, asOf } = await blacklist.list({

@@ -10,7 +10,15 @@ import type { TokenIdentity } from "../auth/raw-tokens.ts";
 import { TokenRefused } from "../auth/verify.ts";
 import type { Freshness } from "../blacklist/checks.ts";
 import { waitable } from "../clock.ts";
-import { type EpochMs, type Jti, jtiProblem, type NewEntry, textProblem } from "../entry.ts";
+import {
+  type EpochMs,
+  IS_RAW_TOKEN,
+  type Jti,
+  jtiProblem,
+  type NewEntry,
+  storedJtiProblem,
+  textProblem,
+} from "../entry.ts";
 import {
   DEFAULT_DEADLINE_MS,
   DEFAULT_PAGE_SIZE,
@@ -21,6 +29,7 @@ import {
   MAX_REASON_BYTES,
   MAX_REVOKED_BY_BYTES,
 } from "../limits.ts";
+import { isRawToken } from "../raw-token.ts";
 import { parseRevision } from "../revision.ts";
 import type { ListFilter } from "../store/store.ts";
 import { ALREADY_PASSED } from "./already-passed.ts";
@@ -47,14 +56,15 @@ interface AskedToken {
 
 /** A promise only where there is a raw token to verify. */
 export function readBlacklistRequest(
-  { tokens }: BlacklistRequest,
+  { tokens, allowRawTokensAsJtis }: BlacklistRequest,
   rules: TokenRules,
 ): readonly AskedToken[] | Promise<readonly AskedToken[]> {
   const found = new Violations();
   found.checkBatch("tokens", tokens.length);
+  const problemOf = allowRawTokensAsJtis ? storedJtiProblem : newJtiProblem;
   const asked = tokens
     .slice(0, MAX_BATCH)
-    .map((token, index) => readToken(token, `tokens[${index}]`, { rules, found }));
+    .map((token, index) => readToken(token, `tokens[${index}]`, { rules, found, problemOf }));
   const conclude = (all: readonly AskedToken[]) => {
     found.throwIfAny();
     return all;
@@ -69,10 +79,15 @@ interface Reading {
   readonly found: Violations;
 }
 
+function newJtiProblem(text: string): string | undefined {
+  const problem = jtiProblem(text);
+  return problem === IS_RAW_TOKEN ? `${problem}, which goes into jwt` : problem;
+}
+
 function readToken(
   { token, expiresAt, reason }: TokenToBlacklist,
   path: string,
-  { rules, found }: Reading,
+  { rules, found, problemOf }: Reading & { readonly problemOf: (jti: string) => string | undefined },
 ): AskedToken | Promise<AskedToken> {
   const asked = (jti: string, expiry: EpochMs, isOver = false): AskedToken => ({
     entry: { jti: jti as Jti, expiresAt: expiry, reason, revokedBy: rules.revokedBy },
@@ -89,7 +104,7 @@ function readToken(
     );
   }
   const jti = token.value ?? "";
-  found.check(`${path}.jti`, jtiProblem(jti));
+  found.check(`${path}.jti`, problemOf(jti));
   const expiry = readExpiry(expiresAt, `${path}.expires_at`, { rules, found });
   found.check(`${path}.reason`, reasonProblem);
   return asked(jti, expiry);
@@ -142,7 +157,7 @@ export function readIsBlacklistedRequest({ jtis, freshness }: IsBlacklistedReque
 } {
   const found = new Violations();
   found.checkBatch("jtis", jtis.length);
-  found.checkJtis("jtis", jtis);
+  found.checkJtis("jtis", jtis, jtiProblem);
   const wanted = readFreshness(freshness, found);
   found.throwIfAny();
   return { jtis: jtis as Jti[], freshness: wanted };
@@ -175,7 +190,7 @@ export function readListRequest(request: ListRequest): { filter: ListFilter; lim
   const found = new Violations();
   if (pageSize < 0) found.add("page_size", "must not be negative");
   if (jtis.length > MAX_BATCH) found.add("jtis", `must hold at most ${MAX_BATCH}`);
-  found.checkJtis("jtis", jtis);
+  found.checkJtis("jtis", jtis, storedJtiProblem);
   found.check("revoked_by", textProblem(revokedBy, MAX_REVOKED_BY_BYTES));
   const filter = {
     includeExpired,
@@ -186,6 +201,22 @@ export function readListRequest(request: ListRequest): { filter: ListFilter; lim
   };
   found.throwIfAny();
   return { filter, limit: Math.min(pageSize || DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE) };
+}
+
+/**
+ * Refuses raw tokens among the jtis of a filter, except those that older versions have `stored` an entry for: the empty page for any
+ * other would be read as "not revoked".
+ */
+export async function checkFilterTokens(
+  { jtis = [] }: ListFilter,
+  stored: (jtis: readonly Jti[]) => Promise<ReadonlySet<Jti>>,
+): Promise<void> {
+  const tokens = jtis.filter(isRawToken);
+  if (tokens.length === 0) return;
+  const known = await stored(tokens);
+  const found = new Violations();
+  found.checkJtis("jtis", jtis, (jti) => (known.has(jti as Jti) ? undefined : jtiProblem(jti)));
+  found.throwIfAny();
 }
 
 export function readPruneRequest({ maxCount, dryRun, expiredBefore }: PruneRequest): {

@@ -1,5 +1,5 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { type EpochMs, jtiProblem } from "../entry.ts";
+import type { EpochMs } from "../entry.ts";
 import { invalidRequest, type Violation } from "../errors.ts";
 import { MAX_BATCH } from "../limits.ts";
 import { fromTimestamp } from "./timestamps.ts";
@@ -20,11 +20,11 @@ export class Violations {
     if (length < 1 || length > MAX_BATCH) this.add(field, `must hold 1 to ${MAX_BATCH}, not ${length}`);
   }
 
-  checkJtis(field: string, jtis: readonly string[]): void {
+  checkJtis(field: string, jtis: readonly string[], problemOf: (jti: string) => string | undefined): void {
     // Past the limit, which is a violation of its own, nothing more is worth saying.
     const end = Math.min(jtis.length, MAX_BATCH);
     for (let index = 0; index < end; index++) {
-      const problem = jtiProblem(jtis[index] as string);
+      const problem = problemOf(jtis[index] as string);
       if (problem !== undefined) this.add(`${field}[${index}]`, problem);
     }
   }

@@ -1,6 +1,7 @@
 import { hkdfSync } from "node:crypto";
 import { jtiProblem } from "../entry.ts";
 import { MAX_JTI_BYTES } from "../limits.ts";
+import { isRawToken } from "../raw-token.ts";
 import { BLOCK_BYTES, Chaskey } from "./chaskey.ts";
 import { packUuid, UUID_LENGTH } from "./uuid.ts";
 
@@ -49,7 +50,7 @@ export class Fingerprinter {
     const { written } = this.#encoder.encodeInto(text, this.#scratch);
     // As many bytes as characters: all of it is ASCII, in which nothing is ill-formed.
     const isPlain = written === text.length && written > 0 && written <= MAX_JTI_BYTES;
-    if (isPlain ? text.includes("\0") : jtiProblem(text) !== undefined) return undefined;
+    if (isPlain ? text.includes("\0") || isRawToken(text) : jtiProblem(text) !== undefined) return undefined;
     this.#others.hash(this.#view, written, this.#words);
     return this.#words;
   }

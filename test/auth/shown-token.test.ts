@@ -3,6 +3,8 @@ import { type Shown, shownToken } from "../../src/auth/shown-token.ts";
 import { MAX_JWT_BYTES } from "../../src/limits.ts";
 import { shownJwt } from "../support/shown-jwt.ts";
 
+const LOGOUT = "http://schemas.openid.net/event/backchannel-logout";
+
 const bearer = (claims: unknown) => `Bearer ${shownJwt(claims)}`;
 const ofJti = (jti: unknown) => bearer({ sub: "alice", jti });
 
@@ -108,6 +110,21 @@ describe("the token that a request shows", () => {
         { authorization: [ofJti("a").padEnd("Bearer ".length + MAX_JWT_BYTES + 1, "A")] },
         ["no-jti", "malformed"],
       ],
+      "a verified raw token in a jti's place": [{ vouched: [shownJwt({ jti: "a" })] }, always("malformed")],
+      "with its scheme": [{ vouched: [ofJti("a")] }, always("malformed")],
+      "a bearer whose jti is a raw token": [
+        { authorization: [ofJti(shownJwt({ jti: "a" }))] },
+        ["no-jti", "malformed"],
+      ],
+      "a logout token that says so": [
+        { authorization: [`Bearer ${shownJwt({ jti: "a" }, { typ: "logout+jwt" })}`] },
+        ["no-jti", "malformed"],
+      ],
+      "a logout token of an issuer that writes no such type": [
+        { authorization: [bearer({ jti: "a", events: { [LOGOUT]: {} } })] },
+        ["no-jti", "malformed"],
+      ],
+      "a header that is no JSON": [{ authorization: ["Bearer e3.e30.x"] }, ["no-jti", "malformed"]],
       ...Object.fromEntries(
         Object.entries(unfit).flatMap(([what, jti]) => [
           [`a verified jti that is ${what}`, [{ vouched: [jti] }, always("malformed")]],

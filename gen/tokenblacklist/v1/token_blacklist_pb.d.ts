@@ -80,7 +80,9 @@ export declare type TokenToBlacklist = Message<"tokenblacklist.v1.TokenToBlackli
   token: {
     /**
      * The token's `jti` claim: 1 to 255 bytes of UTF-8 without NUL, kept and compared byte by byte. Whoever
-     * sends it vouches for it: the service does not see the token itself.
+     * sends it vouches for it: the service does not see the token itself. INVALID_ARGUMENT if it is a raw
+     * token instead: a JWT, with or without `Bearer` before it, which begins with a segment that decodes to a
+     * JSON object with `alg`, and a dot. Such an entry would revoke nothing.
      *
      * @generated from field: string jti = 1;
      */
@@ -94,7 +96,9 @@ export declare type TokenToBlacklist = Message<"tokenblacklist.v1.TokenToBlackli
      * logout succeeds. INVALID_ARGUMENT, each with a text of its own: more than 16 KiB, not three parts,
      * encrypted, unsigned or signed with a shared secret or an algorithm that is not accepted, a critical
      * header, an issuer that the service is not configured for (`TOKEN_ISSUERS`), a wrong signature, no `jti`,
-     * no `exp`. A token that is not valid yet is revoked all the same.
+     * no `exp`, and a token that is no access, refresh or ID token: one whose `typ` is the media type of
+     * another kind (`logout+jwt`, `secevent+jwt`, `dpop+jwt`), or whose `events` claim makes it a security
+     * event. A token that is not valid yet is revoked all the same.
      *
      * @generated from field: string jwt = 2;
      */
@@ -141,6 +145,15 @@ export declare type BlacklistRequest = Message<"tokenblacklist.v1.BlacklistReque
    * @generated from field: repeated tokenblacklist.v1.TokenToBlacklist tokens = 1;
    */
   tokens: TokenToBlacklist[];
+
+  /**
+   * Store a `jti` that is a raw token as it is, instead of refusing it. Only to move entries that a version
+   * before this field has stored, as the command `import` does: such an entry revokes nothing, and whoever may
+   * list can read the token.
+   *
+   * @generated from field: bool allow_raw_tokens_as_jtis = 2;
+   */
+  allowRawTokensAsJtis: boolean;
 };
 
 /**
@@ -263,7 +276,8 @@ export declare const BlacklistResponseSchema: GenMessage<BlacklistResponse>;
 export declare type IsBlacklistedRequest = Message<"tokenblacklist.v1.IsBlacklistedRequest"> & {
   /**
    * 1 to 1000 jtis, each 1 to 255 bytes of UTF-8 without NUL. An empty list, a longer one, or one malformed
-   * jti is INVALID_ARGUMENT for the whole request. A jti may occur several times and is answered each time.
+   * jti is INVALID_ARGUMENT for the whole request, and so is a raw token in a jti's place, as in
+   * `TokenToBlacklist.jti`. A jti may occur several times and is answered each time.
    *
    * @generated from field: repeated string jtis = 1;
    */
@@ -389,8 +403,9 @@ export declare type ListRequest = Message<"tokenblacklist.v1.ListRequest"> & {
 
   /**
    * Only the entries of these jtis: at most 1000, each 1 to 255 bytes of UTF-8 without NUL, or
-   * INVALID_ARGUMENT. A jti that has no entry is left out; one that occurs several times is listed once.
-   * Empty: whatever the jti.
+   * INVALID_ARGUMENT. A jti that has no entry is left out; one that occurs several times is listed once. A
+   * raw token in a jti's place is INVALID_ARGUMENT too, unless an older version has stored an entry for
+   * exactly that text. Empty: whatever the jti.
    *
    * @generated from field: repeated string jtis = 7;
    */
