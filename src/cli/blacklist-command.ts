@@ -14,9 +14,11 @@ where --expires-at and --reason stand in for what an object leaves out.
 <when> is a time (2030-01-31T12:00:00Z), epoch seconds as in a token's exp
 (1900000000), or how far ahead (1h).
 
---jwt - reads a token itself instead. Where the service knows its issuer, it
-verifies the token and takes jti and expiry from it. A token that has expired
-already is fine too: there is nothing to revoke.
+--jwt reads a token itself instead, from a file, or from standard input (-).
+Where the service knows its issuer, it verifies the token and takes jti and
+expiry from it. A token that has expired already is fine too: there is nothing
+to revoke. Anywhere else a raw token is refused: an entry for it would revoke
+nothing.
 
 Every 1000 tokens are stored together or not at all. Repeating is harmless: an
 entry is only ever extended. Put -- before jtis that begin with a dash.
@@ -49,12 +51,16 @@ export function addBlacklistCommand(program: Command, context: CommandContext): 
       ),
     )
     .addOption(
-      new Option("--jwt <->", "revoke the token that stands on standard input").conflicts("expiresAt"),
+      new Option("--jwt <file>", "revoke the token that the file holds, or with - standard input").conflicts(
+        "expiresAt",
+      ),
     )
     .addHelpText("after", HELP);
   operatorCommand<BlacklistOptions>(command, context, {
     timeout: "10s",
-    run: (session, options, jtis) =>
-      (options.jwt === undefined ? blacklistTokens : blacklistJwt)(session, options, { jtis, now }),
+    run: (session, { jwt, ...options }, jtis) =>
+      jwt === undefined
+        ? blacklistTokens(session, options, { jtis, now })
+        : blacklistJwt(session, { ...options, jwt }, { jtis, now }),
   });
 }

@@ -7,22 +7,14 @@ import { isCertainlyUndone } from "./explain-error.ts";
 import { rowWriter } from "./format.ts";
 import { readJwt } from "./jwt-input.ts";
 import type { Session } from "./session.ts";
-import { UsageError } from "./usage-error.ts";
 
-/** Revokes the token on standard input, which says itself which one it is and when it expires. Resolves to the exit code. */
+/** Revokes the token that --jwt names, which says itself which one it is and when it expires. Resolves to the exit code. */
 export async function blacklistJwt(
   session: Session,
-  { jwt, reason = "", output }: BlacklistOptions,
+  { jwt, reason = "", output }: BlacklistOptions & { readonly jwt: string },
   { jtis, now }: { jtis: readonly string[]; now: EpochMs },
 ): Promise<number> {
-  if (jwt !== "-") {
-    throw new UsageError(
-      "--jwt takes nothing but - (standard input): on the command line every user of this machine would see the token",
-    );
-  }
-  if (jtis.length > 0)
-    throw new UsageError("--jwt reads which token it is from the token: name no jti beside it");
-  const value = await readJwt(session.io.stdin);
+  const value = await readJwt({ source: jwt, jtis, stdin: session.io.stdin });
   const rows = rowWriter({ session, format: output, columns: blacklistColumns(now) });
   let answer: BlacklistResponse | undefined;
   let code: number = EXIT.ok;

@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { checkJwt } from "./check-jwt.ts";
 import { type CheckOptions, checkTokens } from "./check-tokens.ts";
 import type { CommandContext } from "./io.ts";
 import { operatorCommand } from "./operator-command.ts";
@@ -8,6 +9,9 @@ const HELP = `
 Each line of standard input is a jti, byte for byte, or an object with a "jti",
 such as the other commands print with --output ndjson. Put -- before jtis that
 begin with a dash.
+
+--jwt reads a token itself instead, from a file, or from standard input (-), and
+checks the jti in it. The token is decoded here, not verified, and not sent.
 
 Without an option the answer is fully fresh: it takes every revocation into
 account that any replica has acknowledged.
@@ -19,6 +23,7 @@ Examples:
   token-blacklist check 3f2b8c10
   token-blacklist check - --output ndjson < jtis.txt
   token-blacklist check 3f2b8c10 --max-staleness 5s
+  token-blacklist check --jwt - < token.txt
 `;
 
 export function addCheckCommand(program: Command, context: CommandContext): void {
@@ -33,6 +38,11 @@ export function addCheckCommand(program: Command, context: CommandContext): void
         .conflicts("atLeastRevision"),
     )
     .option("--at-least-revision <revision>", "be content with what an earlier answer's revision includes")
+    .option("--jwt <file>", "check the token that the file holds, or with - standard input")
     .addHelpText("after", HELP);
-  operatorCommand<CheckOptions>(command, context, { timeout: "10s", run: checkTokens });
+  operatorCommand<CheckOptions>(command, context, {
+    timeout: "10s",
+    run: (session, { jwt, ...options }, jtis) =>
+      jwt === undefined ? checkTokens(session, options, jtis) : checkJwt(session, { ...options, jwt }, jtis),
+  });
 }

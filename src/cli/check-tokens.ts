@@ -7,13 +7,15 @@ import { rowWriter } from "./format.ts";
 import type { OperatorOptions } from "./operator-command.ts";
 import type { Session } from "./session.ts";
 import type { Column } from "./table.ts";
-import { tokenBatches, totalOf } from "./token-batches.ts";
+import { type NamedTokens, tokenBatches, totalOf } from "./token-batches.ts";
 import { UsageError } from "./usage-error.ts";
 
 export interface CheckOptions extends OperatorOptions {
   /** Milliseconds. */
   readonly maxStaleness?: number;
   readonly atLeastRevision?: string;
+  /** Not parsed by commander, which would quote a token in its error. */
+  readonly jwt?: string;
 }
 
 interface CheckRow {
@@ -33,19 +35,22 @@ const COLUMNS: readonly Column<CheckRow>[] = [
   },
 ];
 
-/** Resolves to the exit code. Goes on when nobody reads the output any more: the exit code is an answer too. */
+/**
+ * `named` are the arguments of the command, or tokens that have been read already. Resolves to the exit code. Goes on when nobody reads the
+ * output any more: the exit code is an answer too.
+ */
 export async function checkTokens(
   session: Session,
   options: CheckOptions,
-  jtis: readonly string[],
+  named: NamedTokens,
 ): Promise<number> {
   const { client, call } = session;
   const rows = rowWriter({ session, format: options.output, columns: COLUMNS });
-  const progress = session.progress("checked", { total: totalOf(jtis), rows: true });
+  const progress = session.progress("checked", { total: totalOf(named), rows: true });
   const failures = new BatchFailures(session);
   const freshness = freshnessOf(options);
   const counts = { all: 0, blacklisted: 0, unknown: 0 };
-  const batches = tokenBatches(session, jtis, (tokens) =>
+  const batches = tokenBatches(session, named, (tokens) =>
     client.isBlacklisted({ jtis: tokens.map(({ jti }) => jti), freshness }, call),
   );
   for await (const answer of batches) {

@@ -1,16 +1,51 @@
+import { createReadStream } from "node:fs";
 import type { Readable } from "node:stream";
+import { isRawToken } from "../raw-token.ts";
 import { readLines } from "./lines.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** The one token on standard input. No message repeats any of it. */
-export async function readJwt(stdin: Readable): Promise<string> {
-  const tokens: string[] = [];
-  for await (const lines of readLines(stdin)) {
-    tokens.push(...lines.map(({ text }) => text.trim()).filter((text) => text !== ""));
-    if (tokens.length > 1)
-      throw new UsageError("standard input holds more than one line: --jwt takes one token");
+/** The value of `--jwt`, and what else the command was given. */
+interface JwtInput {
+  /** `-` for standard input, or the path of a file. */
+  readonly source: string;
+  /** Must be empty: the token itself says which one it is. */
+  readonly jtis: readonly string[];
+  readonly stdin: Readable;
+}
+
+/** A header is often copied as a whole. */
+const SCHEME = /^(?:authorization:\s*)?bearer\s+/i;
+
+/** The one token there, without white space and `Bearer` around it. No message repeats any of it, nor the path, which may be a token too. */
+export async function readJwt({ source, jtis, stdin }: JwtInput): Promise<string> {
+  if (isRawToken(source)) {
+    throw new UsageError(
+      "--jwt takes the name of a file that holds the token, or - (standard input): on the command line every user of this machine would see the token",
+    );
   }
-  const [token] = tokens;
-  if (token === undefined) throw new UsageError("standard input holds no token");
+  if (jtis.length > 0)
+    throw new UsageError("--jwt reads which token it is from the token: name no jti beside it");
+  if (source === "-") return onlyToken(stdin, "standard input");
+  const file = createReadStream(source);
+  try {
+    return await onlyToken(file, "the file that --jwt names");
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new UsageError(
+      `--jwt names a file that cannot be read (${(error as NodeJS.ErrnoException).code}): give a file that holds the token, or - for standard input`,
+    );
+  } finally {
+    file.destroy();
+  }
+}
+
+async function onlyToken(stream: Readable, origin: string): Promise<string> {
+  const tokens: string[] = [];
+  for await (const lines of readLines(stream)) {
+    tokens.push(...lines.map(({ text }) => text.trim()).filter((text) => text !== ""));
+    if (tokens.length > 1) throw new UsageError(`${origin} holds more than one line: --jwt takes one token`);
+  }
+  const token = tokens[0]?.replace(SCHEME, "");
+  if (token === undefined) throw new UsageError(`${origin} holds no token`);
   return token;
 }

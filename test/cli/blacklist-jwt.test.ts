@@ -1,6 +1,8 @@
 import { expect } from "chai";
 import { type SecuredService, startSecured } from "./secured-service.ts";
 
+const LOGOUT = "http://schemas.openid.net/event/backchannel-logout";
+
 describe("blacklist --jwt", () => {
   let service: SecuredService;
   let common: string[];
@@ -52,6 +54,33 @@ describe("blacklist --jwt", () => {
     });
   });
 
+  it("takes the token from a file too, and with what is copied along", async () => {
+    const token = await service.jwt({ jti: "in a file" });
+    const file = await service.write("token.txt", `Authorization: Bearer ${token}\n`);
+    const { exitCode, stderr } = await run(["--jwt", file]);
+    expect([exitCode, stderr, await check("in a file")]).to.deep.equal([0, "", 1]);
+  });
+
+  it("names no file that it cannot read: its name may be the token", async () => {
+    const answers = [await run(["--jwt", service.file("none")]), await run(["--jwt", service.file(".")])];
+    expect(answers).to.deep.equal(
+      ["ENOENT", "EISDIR"].map((code) => ({
+        exitCode: 2,
+        stdout: "",
+        stderr: `error: --jwt names a file that cannot be read (${code}): give a file that holds the token, or - for standard input\n`,
+      })),
+    );
+  });
+
+  it("is refused a logout token, which is not what it logs out", async () => {
+    const token = await service.jwt({ jti: "logout", events: { [LOGOUT]: {} } });
+    const { exitCode, stderr } = await run(["--jwt", "-"], token);
+    expect([exitCode, await check("logout")]).to.deep.equal([2, 0]);
+    expect(stderr).to.match(
+      /^error: the token: must be an access, refresh or ID token: .*\nNothing was stored\.\n$/,
+    );
+  });
+
   it("succeeds with a token that has expired, for which nothing is left to do", async () => {
     const token = await service.jwt({ jti: "over", exp: 1_500_000_000 });
     expect(await run(["--jwt", "-"], token)).to.deep.equal({
@@ -84,7 +113,7 @@ describe("blacklist --jwt", () => {
   it("refuses what it cannot do, before anything is sent", async () => {
     const token = await service.jwt({ jti: "kept" });
     const visible =
-      "--jwt takes nothing but - (standard input): on the command line every user of this machine would see the token";
+      "--jwt takes the name of a file that holds the token, or - (standard input): on the command line every user of this machine would see the token";
     const besideJti = "--jwt reads which token it is from the token: name no jti beside it";
     const cases: [options: string[], stdin: string, message: string][] = [
       [["--jwt", token], "", visible],
@@ -111,7 +140,7 @@ describe("blacklist --jwt", () => {
       exitCode: 2,
       stdout: "",
       stderr:
-        "error: option '--jwt <->' cannot be used with option '--expires-at <when>'\n" +
+        "error: option '--jwt <file>' cannot be used with option '--expires-at <when>'\n" +
         "Add --help for how to use it.\n",
     });
     expect(await check("kept")).to.equal(0);
@@ -121,11 +150,32 @@ describe("blacklist --jwt", () => {
     const token = await service.jwt({ jti: "argument" });
     for (const argv of [
       ["blacklist", token, "--expires-at", "1h"],
+      ["blacklist", `Bearer ${token}`, "--expires-at", "1h"],
       ["check", token],
+      ["check", `Bearer  ${token}\n`],
     ]) {
       const { exitCode, stdout, stderr } = await service.run([...argv, ...common]);
       expect([exitCode, stdout]).to.deep.equal([2, ""]);
-      expect(stderr).to.match(/raw token.*--jwt -/);
+      expect(stderr).to.match(/^error: an argument is a raw token.*--jwt -\n/);
+    }
+  });
+
+  it("is what to use for a raw token on standard input, which is not shown again", async () => {
+    const token = await service.jwt({ jti: "input" });
+    for (const command of [
+      ["blacklist", "-", "--expires-at", "1h"],
+      ["check", "-"],
+    ]) {
+      for (const [stdin, line] of [
+        [`${token}\n`, 1],
+        [`a\n ${token}\r\n`, 2],
+        [`Bearer ${token}`, 1],
+        [`${JSON.stringify({ jti: token })}\n`, 1],
+      ] as const) {
+        const { exitCode, stdout, stderr } = await service.run([...command, ...common], { stdin });
+        expect([exitCode, stdout]).to.deep.equal([2, ""]);
+        expect(stderr).to.match(new RegExp(`^error: line ${line} is a raw token.*--jwt -\n`));
+      }
     }
   });
 });

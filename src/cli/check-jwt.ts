@@ -1,0 +1,33 @@
+import { type CheckOptions, checkTokens } from "./check-tokens.ts";
+import { readJwt } from "./jwt-input.ts";
+import type { Session } from "./session.ts";
+import { UsageError } from "./usage-error.ts";
+
+/** Checks the token that --jwt names, by the jti in it. Resolves to the exit code. */
+export async function checkJwt(
+  session: Session,
+  options: CheckOptions & { readonly jwt: string },
+  jtis: readonly string[],
+): Promise<number> {
+  const token = await readJwt({ source: options.jwt, jtis, stdin: session.io.stdin });
+  const jti = await jtiIn(token);
+  session.note(
+    "The token was decoded, not verified: this is about the jti in it, not about whether it is genuine.",
+  );
+  return checkTokens(session, options, [{ jti, origin: "the token" }]);
+}
+
+/** Throws a UsageError that repeats nothing of the token. */
+async function jtiIn(token: string): Promise<string> {
+  // Here, since no other command needs what they load.
+  const { TokenRefused, unverifiedClaims } = await import("../auth/verify.ts");
+  const { readJti } = await import("../auth/claims.ts");
+  try {
+    const { jti } = unverifiedClaims(token);
+    if (jti === undefined) throw new TokenRefused("has no jti: it cannot be blacklisted");
+    return readJti(jti);
+  } catch (error) {
+    if (error instanceof TokenRefused) throw new UsageError(`the token ${error.message}`);
+    throw error;
+  }
+}

@@ -1,0 +1,116 @@
+import { expect } from "chai";
+import { shownJwt } from "../support/shown-jwt.ts";
+import { type SecuredService, startSecured } from "./secured-service.ts";
+
+const DECODED =
+  "The token was decoded, not verified: this is about the jti in it, not about whether it is genuine.\n";
+const LOGOUT = "http://schemas.openid.net/event/backchannel-logout";
+
+describe("check --jwt", () => {
+  let service: SecuredService;
+  let common: string[];
+
+  before(async () => {
+    service = await startSecured();
+    common = ["--address", service.plain, "--token", await service.token("alice")];
+    await service.run(["blacklist", "stolen", "--expires-at", "1h", ...common]);
+  });
+
+  after(() => service.stop());
+
+  async function run(options: readonly string[], stdin = "") {
+    const { exitCode, stdout, stderr } = await service.run(["check", ...options, ...common], { stdin });
+    return { exitCode, stdout, stderr };
+  }
+
+  it("checks the jti of the token on standard input, and says that it has not verified it", async () => {
+    for (const [before, after] of [
+      ["", ""],
+      ["\n  ", " \r\n\n"],
+      ["Bearer ", "\n"],
+      ["authorization: bearer   ", "\n"],
+    ]) {
+      expect(
+        await run(["--jwt", "-"], `${before}${await service.jwt({ jti: "stolen" })}${after}`),
+      ).to.deep.equal({
+        exitCode: 1,
+        stdout: "JTI     VERDICT\nstolen  blacklisted\n",
+        stderr: DECODED,
+      });
+    }
+    expect(await run(["--jwt", "-"], await service.jwt({ jti: "live" }))).to.deep.equal({
+      exitCode: 0,
+      stdout: "JTI   VERDICT\nlive  not blacklisted\n",
+      stderr: DECODED,
+    });
+  });
+
+  it("takes the token from a file, and a jti that the command line would take for something else", async () => {
+    const file = await service.write("token.txt", `${await service.jwt({ jti: "-" })}\n`);
+    expect(await run(["--jwt", file], "stolen\n")).to.deep.equal({
+      exitCode: 0,
+      stdout: "JTI  VERDICT\n-    not blacklisted\n",
+      stderr: DECODED,
+    });
+  });
+
+  it("takes a token of any issuer and any signature, whether or not it has expired", async () => {
+    const token = shownJwt({ iss: "https://elsewhere.test", jti: "stolen", exp: 1 }, { signature: "" });
+    expect((await run(["--jwt", "-"], token)).exitCode).to.equal(1);
+  });
+
+  it("refuses a token of which nothing could be told, and shows none of it", async () => {
+    const event = "its events claim makes it a logout token or another security event";
+    const cases: [token: string, problem: string][] = [
+      [await service.jwt({}), "has no jti: it cannot be blacklisted"],
+      [await service.jwt({ jti: 12345 as never }), "has a malformed jti: it is a number, and must be text"],
+      [await service.jwt({ jti: "" }), "has a malformed jti: it must not be empty"],
+      [
+        await service.jwt({ jti: await service.jwt({ jti: "stolen" }) }),
+        "has a malformed jti: it must be a token's jti claim, not the token itself",
+      ],
+      ["a.b.c.d.e", "must be signed, not encrypted"],
+      ["opaque", "must be a signed JWT: three parts with dots between them"],
+      [
+        shownJwt({ jti: "live" }, { typ: "logout+jwt" }),
+        "must be an access, refresh or ID token: the typ in its header is of another kind",
+      ],
+      [
+        await service.jwt({ jti: "live", events: { [LOGOUT]: {} } }),
+        `must be an access, refresh or ID token: ${event}`,
+      ],
+    ];
+    for (const [token, problem] of cases) {
+      expect(await run(["--jwt", "-"], token)).to.deep.equal({
+        exitCode: 2,
+        stdout: "",
+        stderr: `error: the token ${problem}\n`,
+      });
+    }
+  });
+
+  it("refuses what names no one token, before anything is asked", async () => {
+    const token = await service.jwt({ jti: "live" });
+    const visible =
+      "--jwt takes the name of a file that holds the token, or - (standard input): on the command line every user of this machine would see the token";
+    const cases: [options: string[], stdin: string, message: string][] = [
+      [["--jwt", token], "", visible],
+      [[`--jwt=Bearer ${token}`], "", visible],
+      [["--jwt", "-", "a"], token, "--jwt reads which token it is from the token: name no jti beside it"],
+      [["--jwt", "-"], " \n\n", "standard input holds no token"],
+      [
+        ["--jwt", "-"],
+        `${token}\n${token}\n`,
+        "standard input holds more than one line: --jwt takes one token",
+      ],
+      [["--jwt", await service.write("empty.txt", "")], "", "the file that --jwt names holds no token"],
+    ];
+    for (const [options, stdin, message] of cases) {
+      expect(await run(options, stdin)).to.deep.equal({
+        exitCode: 2,
+        stdout: "",
+        stderr: `error: ${message}\n`,
+      });
+    }
+  });
+});
