@@ -177,6 +177,8 @@ export const TLS_HANDSHAKE_MS = 10_000;
 export const MAX_AUTHZ_HEADER_BYTES = 2 * MAX_JWT_BYTES;
 /** Bytes of such a request's body, which is read past: more than a form or a small upload, should a proxy send it along. */
 export const MAX_AUTHZ_BODY_BYTES = 1024 * 1024;
+/** How long an answer waits for a body that was announced: some proxies announce one and do not send it. */
+export const AUTHZ_BODY_MS = 100;
 /** What such a request may take to arrive. */
 export const AUTHZ_REQUEST_MS = 5000;
 /**

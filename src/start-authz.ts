@@ -34,9 +34,10 @@ export async function startAuthz(
 ): Promise<StartedAuthz> {
   const gate = new Gate({ ...authz, blacklist, log: parts.log });
   if (authz.insecure) parts.log.warn(INSECURE);
-  const { address, jtiHeader } = authz;
+  const { address, jtiHeader, methodHeader } = authz;
+  const trusted = { jtiHeader, methodHeader };
   const spans = tracing?.requests(AUTHZ_PATH);
-  const server = address && (await startAuthzServer(address, { gate, jtiHeader, spans, ...parts }));
+  const server = address && (await startAuthzServer(address, { gate, trusted, spans, ...parts }));
   return {
     extAuthz: authz.extAuthz ? gate : undefined,
     address: server?.address,

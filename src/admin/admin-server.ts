@@ -2,18 +2,19 @@ import { createServer, type ServerResponse } from "node:http";
 import type { HostPort } from "../host-port.ts";
 import { type HttpListener, listen } from "../http-listener.ts";
 import type { Metrics } from "../metrics/metrics.ts";
+import { pathOf } from "../request-path.ts";
 import type { Serving } from "../serving.ts";
 
 /**
  * HTTP for probes and metrics: `/livez` (the process answers; never depends on the database), `/readyz` (200 while all calls
- * are answered, else 503, saying what still is) and `/metrics`. Holds no secrets. Throws StartError when it cannot listen.
+ * are answered, else 503, saying what still is) and `/metrics`, with any query. Holds no secrets. Throws StartError when it cannot listen.
  */
 export function startAdminServer(
   address: HostPort,
   { metrics, serving }: { metrics: Metrics; serving: () => Serving },
 ): Promise<HttpListener> {
   const server = createServer({ requestTimeout: 5000 }, (request, response) => {
-    switch (request.method === "GET" || request.method === "HEAD" ? request.url : undefined) {
+    switch (request.method === "GET" || request.method === "HEAD" ? pathOf(request.url) : undefined) {
       case "/livez":
         return reply(response, 200, "alive\n");
       case "/readyz":

@@ -10,6 +10,8 @@ export interface Shown {
   readonly vouched: readonly unknown[];
   /** The values of its `authorization` header, each as it came. */
   readonly authorization: readonly string[];
+  /** Whether it is a CORS preflight, which shows no token by its nature. */
+  readonly isPreflight?: boolean;
 }
 
 /** Why no token is meant: none was shown; one without a jti; what is no token, or more than one. */

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import type { Gate, Ruling } from "../blacklist/gate.ts";
 import type { Caller } from "../caller.ts";
@@ -7,6 +7,7 @@ import type { Clock } from "../clock.ts";
 import type { HostPort } from "../host-port.ts";
 import { type HttpListener, listen } from "../http-listener.ts";
 import {
+  AUTHZ_BODY_MS,
   AUTHZ_KEEP_ALIVE_MS,
   AUTHZ_REQUEST_MS,
   DEFAULT_DEADLINE_MS,
@@ -15,17 +16,17 @@ import {
   MAX_AUTHZ_HEADER_BYTES,
 } from "../limits.ts";
 import type { Metrics } from "../metrics/metrics.ts";
+import { pathOf } from "../request-path.ts";
 import { endRequest, type RequestSpans } from "../tracing/request-spans.ts";
 import { denialOf } from "./denial.ts";
-import { shownIn } from "./shown-in.ts";
+import { shownIn, type TrustedHeaders } from "./shown-in.ts";
 
-/** The one path that is answered. */
+/** The one path that is answered, and all below it: proxies append a request's own path. */
 export const AUTHZ_PATH = "/authz";
 
 interface Setup {
   readonly gate: Gate;
-  /** The header in which the proxy says which token it has verified, in lower case. */
-  readonly jtiHeader: string | undefined;
+  readonly trusted: TrustedHeaders;
   /** What is asked here counts as a call among those of gRPC: one bound for both, and one drain. */
   readonly calls: Calls;
   readonly clock: Clock;
@@ -36,8 +37,8 @@ interface Setup {
 }
 
 /**
- * HTTP for proxies that ask about a request before they pass it on: `/authz`, by any method, is answered 204 (it may pass), 401 or
- * 503. It knows no callers. What was asked has been answered once `calls` are drained: only then is it to be closed. Throws StartError
+ * HTTP for proxies that ask about a request before they pass it on: `/authz` and what is below it, by any method and with any query, is
+ * answered 204 (it may pass), 401 or 503. It knows no callers. What was asked has been answered once `calls` are drained: only then is it to be closed. Throws StartError
  * when it cannot listen.
  */
 export function startAuthzServer(address: HostPort, setup: Setup): Promise<HttpListener> {
@@ -48,7 +49,10 @@ export function startAuthzServer(address: HostPort, setup: Setup): Promise<HttpL
     connectionsCheckingInterval: AUTHZ_REQUEST_MS / 5,
     keepAliveTimeout: AUTHZ_KEEP_ALIVE_MS,
   };
-  const server = createServer(options, (request, response) => answer(request, response, setup));
+  const answered: RequestListener = (request, response) => answer(request, response, setup);
+  const server = createServer(options, answered);
+  // What the request's client expects is no business of a question about it. Node would answer 417.
+  server.on("checkExpectation", answered);
   server.maxConnections = MAX_AUTHZ_CONNECTIONS;
   // Past a number of headers Node hides the rest, and a credential could be among them. Their size is bounded.
   server.maxHeadersCount = 0;
@@ -57,11 +61,13 @@ export function startAuthzServer(address: HostPort, setup: Setup): Promise<HttpL
 
 function answer(request: IncomingMessage, response: ServerResponse, setup: Setup): void {
   discardBody(request);
-  if (request.url !== AUTHZ_PATH) {
+  const path = pathOf(request.url);
+  if (path !== AUTHZ_PATH && !path.startsWith(`${AUTHZ_PATH}/`)) {
+    if (announcesBody(request)) response.setHeader("connection", "close");
     response.writeHead(404, { "content-type": "text/plain; charset=utf-8" }).end(`${AUTHZ_PATH}\n`);
     return;
   }
-  const { gate, calls, clock, jtiHeader, spans } = setup;
+  const { gate, calls, clock, trusted, spans } = setup;
   const began = clock.monotonic();
   const trace = spans?.begin(request);
   const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
@@ -70,10 +76,12 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Setup
   const end = (ruling: Ruling, reason?: string) => {
     if (ended) return;
     ended = true;
-    letGo();
-    write(response, ruling, { isLast: reason === "DRAINING" });
-    if (trace !== undefined) endRequest(trace, { status: response.statusCode, peer });
-    report(ruling, { ...setup, milliseconds: clock.monotonic() - began, peer, reason });
+    afterBody(request, clock, (isComplete) => {
+      letGo();
+      write(response, ruling, { isLast: reason === "DRAINING" || !isComplete });
+      if (trace !== undefined) endRequest(trace, { status: response.statusCode, peer });
+      report(ruling, { ...setup, milliseconds: clock.monotonic() - began, peer, reason });
+    });
   };
 
   const refusal = calls.enter(() => peer);
@@ -93,7 +101,7 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Setup
     },
   };
   try {
-    const ruling = gate.rule(shownIn(request, { jtiHeader }), caller);
+    const ruling = gate.rule(shownIn(request, trusted), caller);
     if (ruling instanceof Promise) ruling.then(end, () => end("unknown", "INTERNAL"));
     else end(ruling);
   } catch {
@@ -110,6 +118,31 @@ function discardBody(request: IncomingMessage): void {
   });
   // Whoever hangs up in the middle is no concern of anybody's.
   request.on("error", () => {});
+}
+
+/**
+ * Calls `then` when the body has arrived, or soon where it does not: a proxy may copy the headers that announce one, and not send it.
+ * Then the connection has to end, or the next question on it would be taken for that body, and a client that chooses a length would
+ * choose what is read as the next question.
+ */
+function afterBody(request: IncomingMessage, clock: Clock, then: (isComplete: boolean) => void): void {
+  if (request.complete || !announcesBody(request)) {
+    then(true);
+    return;
+  }
+  let waits = true;
+  const conclude = () => {
+    if (!waits) return;
+    waits = false;
+    cancel();
+    then(request.complete);
+  };
+  const cancel = clock.schedule(AUTHZ_BODY_MS, conclude);
+  request.once("end", conclude).once("close", conclude);
+}
+
+function announcesBody({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) !== 0;
 }
 
 function write(response: ServerResponse, ruling: Ruling, { isLast }: { isLast: boolean }): void {

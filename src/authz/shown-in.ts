@@ -1,18 +1,34 @@
 import type { IncomingMessage } from "node:http";
 import type { Shown } from "../auth/shown-token.ts";
+import { isPreflight } from "./preflight.ts";
+
+/** The headers that a proxy sets itself, whatever its client sends, in lower case. */
+export interface TrustedHeaders {
+  /** Which token it has verified. */
+  readonly jtiHeader: string | undefined;
+  /** By which method the request came. Undefined: by that of the question. */
+  readonly methodHeader: string | undefined;
+}
 
 /** What a proxy says of a request, in the headers that it sends about it. */
 export function shownIn(
-  { headersDistinct }: Pick<IncomingMessage, "headersDistinct">,
-  { jtiHeader }: { jtiHeader: string | undefined },
+  { method, headersDistinct }: Pick<IncomingMessage, "method" | "headersDistinct">,
+  { jtiHeader, methodHeader }: TrustedHeaders,
 ): Shown {
-  const named = jtiHeader === undefined ? [] : (headersDistinct[jtiHeader] ?? []);
+  const valuesOf = (name: string): readonly string[] => headersDistinct[name] ?? [];
+  const named = jtiHeader === undefined ? [] : valuesOf(jtiHeader);
   return {
     // Empty is what a proxy sends that has verified nothing.
     vouched: named.filter((value) => value !== "").map(jtiIn),
     // `headers` would show the first and hide the others.
-    authorization: headersDistinct.authorization ?? [],
+    authorization: valuesOf("authorization"),
+    isPreflight: isPreflight(methodHeader === undefined ? method : only(valuesOf(methodHeader)), valuesOf),
   };
+}
+
+/** The one value; none where there are several, and nobody knows whose each is. */
+function only([value, ...more]: readonly string[]): string | undefined {
+  return more.length === 0 ? value : undefined;
 }
 
 /**

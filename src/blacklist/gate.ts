@@ -16,6 +16,8 @@ interface Options {
   readonly unverifiedBearer: boolean;
   /** What happens to a request that shows no token, or one without a jti. */
   readonly missingJti: "deny" | "allow";
+  /** What happens to a CORS preflight. */
+  readonly preflight: "deny" | "allow";
   readonly log: Logger;
 }
 
@@ -35,7 +37,7 @@ export class Gate {
     const { blacklist, unverifiedBearer } = this.#options;
     try {
       const token = shownToken(shown, { unverifiedBearer });
-      if (token.jti === undefined) return this.#withoutJti(token.because, caller);
+      if (token.jti === undefined) return this.#withoutJti(token.because, shown, caller);
       const answer = blacklist.check([token.jti], this.#freshness, caller);
       return answer instanceof Promise ? answer.then(rulingOf, this.#doubt) : rulingOf(answer);
     } catch (error) {
@@ -43,9 +45,12 @@ export class Gate {
     }
   }
 
-  #withoutJti(because: NoJti, caller: Caller): Ruling | Promise<Ruling> {
-    const { blacklist, missingJti } = this.#options;
-    const ruling = missingJti === "allow" && because !== "malformed" ? "pass" : because;
+  #withoutJti(because: NoJti, { isPreflight }: Shown, caller: Caller): Ruling | Promise<Ruling> {
+    const { blacklist, missingJti, preflight } = this.#options;
+    const passes =
+      (missingJti === "allow" && because !== "malformed") ||
+      (preflight === "allow" && because === "no-token" && isPreflight === true);
+    const ruling = passes ? "pass" : because;
     // No check is made that would look at the proxy's own token as well.
     if (caller.principal?.jti === undefined) return ruling;
     return blacklist.admit(caller).then(() => ruling, this.#doubt);

@@ -10,10 +10,14 @@ export interface Authz {
   readonly address: HostPort | undefined;
   /** The header in which such a proxy says which token it has verified, in lower case. */
   readonly jtiHeader: string | undefined;
+  /** The header in which such a proxy says by which method a request came, in lower case; absent: by that of its question. */
+  readonly methodHeader: string | undefined;
   /** Whether a bearer token is read that nobody has verified here. */
   readonly unverifiedBearer: boolean;
   /** What happens to a request that names no jti. */
   readonly missingJti: "deny" | "allow";
+  /** What happens to a CORS preflight, which names none by its nature. */
+  readonly preflight: "deny" | "allow";
   /** 0: fully fresh. */
   readonly maxStalenessMs: number;
   /** `address` can be reached from elsewhere, and its operator wants it so. */
@@ -25,14 +29,21 @@ export function readAuthz(from: EnvironmentReader, { insecure }: { insecure: boo
     extAuthz: from.read("EXT_AUTHZ", "off", onOrOff),
     address: from.optional("AUTHZ_ADDRESS", parseHostPort),
     jtiHeader: from.optional("AUTHZ_JTI_HEADER", parseHeaderName),
+    methodHeader: from.optional("AUTHZ_METHOD_HEADER", parseHeaderName),
     unverifiedBearer: from.read("UNVERIFIED_BEARER", "off", onOrOff),
     missingJti: from.read("MISSING_JTI", "deny", oneOf("deny", "allow")),
+    preflight: from.read("AUTHZ_PREFLIGHT", "deny", oneOf("deny", "allow")),
     maxStalenessMs: from.read("AUTHZ_MAX_STALENESS", "0", between("0", "1h")),
   };
   const { address, unverifiedBearer } = authz;
   const hasAddress = from.isSet("AUTHZ_ADDRESS");
-  if (from.isSet("AUTHZ_JTI_HEADER") && !hasAddress) {
-    from.add("AUTHZ_JTI_HEADER is set although AUTHZ_ADDRESS is not");
+  for (const name of ["AUTHZ_JTI_HEADER", "AUTHZ_METHOD_HEADER"]) {
+    if (from.isSet(name) && !hasAddress) from.add(`${name} is set although AUTHZ_ADDRESS is not`);
+  }
+  if (from.isSet("AUTHZ_METHOD_HEADER") && authz.preflight === "deny") {
+    from.add(
+      "AUTHZ_METHOD_HEADER is set although AUTHZ_PREFLIGHT is not allow: only preflights are told by the method",
+    );
   }
   // Undefined where it is a problem.
   if (hasAddress && !from.isSet("AUTHZ_JTI_HEADER") && unverifiedBearer === false) {
@@ -41,7 +52,7 @@ export function readAuthz(from: EnvironmentReader, { insecure }: { insecure: boo
     );
   }
   if (authz.extAuthz === false && !hasAddress) {
-    for (const name of ["UNVERIFIED_BEARER", "MISSING_JTI", "AUTHZ_MAX_STALENESS"]) {
+    for (const name of ["UNVERIFIED_BEARER", "MISSING_JTI", "AUTHZ_PREFLIGHT", "AUTHZ_MAX_STALENESS"]) {
       if (from.isSet(name)) from.add(`${name} is set although neither EXT_AUTHZ nor AUTHZ_ADDRESS is on`);
     }
   }

@@ -9,6 +9,7 @@ import {
 import type { Shown } from "../auth/shown-token.ts";
 import { isAcceptedType, isSecurityEvent } from "../auth/token-type.ts";
 import { denialOf } from "../authz/denial.ts";
+import { isPreflight } from "../authz/preflight.ts";
 import type { Gate, Ruling } from "../blacklist/gate.ts";
 import { serviceDefinition } from "./service-definition.ts";
 import { type CallEnvironment, unary } from "./unary.ts";
@@ -44,7 +45,8 @@ type Response = MessageInitShape<typeof CheckResponseSchema>;
 function shownIn(attributes: AttributeContext | undefined): Shown {
   return {
     vouched: vouchedIn(attributes?.metadataContext?.filterMetadata),
-    authorization: sentIn(attributes),
+    authorization: valuesOf(attributes, "authorization"),
+    isPreflight: isPreflight(attributes?.request?.http?.method, (name) => valuesOf(attributes, name)),
   };
 }
 
@@ -68,9 +70,9 @@ function isOfOtherKind(part: JsonObject): boolean {
 }
 
 /** Envoy sends the headers as text, joined where there were several, or (`encode_raw_headers`) each as bytes. */
-function sentIn(attributes: AttributeContext | undefined): string[] {
+function valuesOf(attributes: AttributeContext | undefined, sought: string): string[] {
   const { headers = {}, headerMap } = attributes?.request?.http ?? {};
-  const isSought = (name: string) => name.toLowerCase() === "authorization";
+  const isSought = (name: string) => name.toLowerCase() === sought;
   const raw = (headerMap?.headers ?? []).filter(({ key }) => isSought(key));
   return [
     ...Object.keys(headers).flatMap((name) => (isSought(name) ? [headers[name] as string] : [])),

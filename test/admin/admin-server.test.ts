@@ -30,9 +30,18 @@ describe("the admin address", () => {
     expect(await ask("/livez", "HEAD")).to.deep.equal([200, ""]);
   });
 
+  it("says so whatever a probe adds to the path", async () => {
+    for (const path of ["/livez?x=1", "/livez/", "//livez", "/livez/?verbose", "/%6Civez"]) {
+      expect([path, ...(await ask(path))]).to.deep.equal([path, 200, "alive\n"]);
+    }
+    expect(await ask("/readyz/?timeout=1s")).to.deep.equal([200, "serving\n"]);
+    const [status, text] = await ask("/metrics?name=tokenblacklist_serving");
+    expect([status, text.includes("tokenblacklist_serving 1\n")]).to.deep.equal([200, true]);
+  });
+
   it("has nothing else, and takes nothing", async () => {
     const nothing = [404, "GET /livez, /readyz or /metrics\n"];
-    for (const path of ["/", "/livez/", "/metrics?format=json", "//readyz", "/../livez/x"]) {
+    for (const path of ["/", "/livez/x", "/metrics/livez", "/healthz?/livez", "/LIVEZ"]) {
       expect([path, ...(await ask(path))]).to.deep.equal([path, ...nothing]);
     }
     for (const method of ["POST", "PUT", "DELETE"])

@@ -6,7 +6,7 @@ import type { Verdict } from "../../src/blacklist/checks.ts";
 import { Gate } from "../../src/blacklist/gate.ts";
 import { Calls } from "../../src/calls.ts";
 import type { HttpListener } from "../../src/http-listener.ts";
-import { DEFAULT_DEADLINE_MS, MAX_CALLS } from "../../src/limits.ts";
+import { AUTHZ_BODY_MS, DEFAULT_DEADLINE_MS, MAX_CALLS } from "../../src/limits.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { ask } from "../support/http-ask.ts";
@@ -32,12 +32,17 @@ describe("the server for proxies", () => {
         }),
       admit: async () => {},
     };
-    const terms = { maxStalenessMs: 0, unverifiedBearer: false, missingJti: "deny" } as const;
+    const terms = {
+      maxStalenessMs: 0,
+      unverifiedBearer: false,
+      missingJti: "deny",
+      preflight: "deny",
+    } as const;
     const gate = new Gate({ blacklist, ...terms, log });
     const address = { host: "127.0.0.1", port: 0 };
     const metrics = new Metrics({ version: "1", node: "v1", schema: 1 });
     server = await startAuthzServer(address, {
-      ...{ gate, jtiHeader: "x-jti", calls, clock, log, metrics },
+      ...{ gate, trusted: { jtiHeader: "x-jti", methodHeader: undefined }, calls, clock, log, metrics },
       spans: undefined,
     });
     url = `http://127.0.0.1:${server.address.port}/authz`;
@@ -75,6 +80,64 @@ describe("the server for proxies", () => {
     expect((await answer).status).to.equal(204);
     for (let call = 1; call < MAX_CALLS; call++) calls.leave();
     expect(calls.active).to.equal(0);
+  });
+
+  /** What comes back on one connection for these bytes, until it ends or `answers` have come. */
+  async function converse(
+    text: string,
+    { answers = 99 } = {},
+  ): Promise<{ statuses: string[]; isOpen: boolean }> {
+    const socket = connect(server.address.port, "127.0.0.1");
+    let received = "";
+    let isOpen = true;
+    socket.setEncoding("utf8").on("data", (chunk: string) => {
+      received += chunk;
+    });
+    socket.once("close", () => {
+      isOpen = false;
+    });
+    socket.write(text);
+    const statuses = () => [...received.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => String(status));
+    await until(
+      () => {
+        for (const answer of waiting.splice(0)) answer("not-blacklisted");
+        return !isOpen || statuses().length >= answers;
+      },
+      { withinMs: 2000, what: "the answers have come" },
+    );
+    socket.destroy();
+    return { statuses: statuses(), isOpen };
+  }
+
+  it("answers a question whose body is announced and does not come, and takes no other from its connection", async () => {
+    const smuggled = "GET /authz HTTP/1.1\r\nHost: x\r\nX-Jti: other\r\n\r\n";
+    const announced = `POST /authz HTTP/1.1\r\nHost: x\r\nX-Jti: a\r\nContent-Length: ${smuggled.length}\r\n\r\n`;
+    const conversation = converse(announced);
+    await until(() => clock.pendingTimers > 0, { withinMs: 2000, what: "the question has arrived" });
+    await until(
+      () => {
+        clock.advance(AUTHZ_BODY_MS);
+        return calls.active === 0;
+      },
+      { withinMs: 2000, what: "it is answered" },
+    );
+    expect(await conversation).to.deep.equal({ statuses: ["204"], isOpen: false });
+  });
+
+  it("reads past a body that comes, and answers the next question of the connection", async () => {
+    const first = "POST /authz?x=1 HTTP/1.1\r\nHost: x\r\nX-Jti: a\r\nContent-Length: 5\r\n\r\nhello";
+    const chunked =
+      "PUT /authz/ HTTP/1.1\r\nHost: x\r\nX-Jti: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    const last = "GET /authz HTTP/1.1\r\nHost: x\r\nX-Jti: a\r\n\r\n";
+    const { statuses, isOpen } = await converse(first + chunked + last, { answers: 3 });
+    expect([statuses, isOpen]).to.deep.equal([["204", "204", "204"], true]);
+  });
+
+  it("tells who expects to be asked for a body to go on, and answers", async () => {
+    const text =
+      "POST /authz HTTP/1.1\r\nHost: x\r\nX-Jti: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi";
+    const { statuses, isOpen } = await converse(text, { answers: 2 });
+    expect([statuses, isOpen]).to.deep.equal([["100", "204"], true]);
   });
 
   it("counts nobody for ever who asks many things in a row and hangs up", async () => {

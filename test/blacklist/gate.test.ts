@@ -18,12 +18,16 @@ const NOTHING = { vouched: [], authorization: [] };
 interface Terms {
   readonly missingJti?: "deny" | "allow";
   readonly maxStalenessMs?: number;
+  readonly preflight?: "deny" | "allow";
 }
 
 /** What a gate is told by its blacklist, at once or later. */
 type Told = () => readonly Verdict[] | Promise<readonly Verdict[]>;
 
-function gateThatIsTold(told: Told, { missingJti = "deny", maxStalenessMs = 0 }: Terms = {}) {
+function gateThatIsTold(
+  told: Told,
+  { missingJti = "deny", maxStalenessMs = 0, preflight = "deny" }: Terms = {},
+) {
   const asked: [jtis: readonly Jti[], freshness: Freshness][] = [];
   const revision = { number: 1, stamp: "0".repeat(16) };
   const blacklist: Pick<Blacklist, "check" | "admit"> = {
@@ -39,7 +43,7 @@ function gateThatIsTold(told: Told, { missingJti = "deny", maxStalenessMs = 0 }:
     },
   };
   const { log, lines, records } = memoryLog();
-  const gate = new Gate({ blacklist, maxStalenessMs, unverifiedBearer: false, missingJti, log });
+  const gate = new Gate({ blacklist, maxStalenessMs, unverifiedBearer: false, missingJti, preflight, log });
   return { gate, asked, lines, records };
 }
 
@@ -119,6 +123,24 @@ describe("a gate", () => {
         reason: "UNAUTHENTICATED",
       });
     }
+  });
+
+  it("lets a preflight without any token pass where its operator says so, and nothing else for its sake", async () => {
+    const unasked = () => {
+      throw new Error("nobody is to be asked");
+    };
+    const preflight = { ...NOTHING, isPreflight: true };
+    const { gate } = gateThatIsTold(unasked, { preflight: "allow" });
+    const denying = gateThatIsTold(unasked);
+    expect([
+      gate.rule(preflight, ANYBODY),
+      gate.rule(NOTHING, ANYBODY),
+      gate.rule({ ...preflight, vouched: [undefined] }, ANYBODY),
+      gate.rule({ ...preflight, vouched: [7] }, ANYBODY),
+      denying.gate.rule(preflight, ANYBODY),
+    ]).to.deep.equal(["pass", "no-token", "no-jti", "malformed", "no-token"]);
+    const revoked = gateThatIsTold(() => ["blacklisted"], { preflight: "allow" });
+    expect(revoked.gate.rule({ ...TOKEN, isPreflight: true }, ANYBODY)).to.equal("revoked");
   });
 
   const MISSING = {

@@ -11,8 +11,10 @@ describe("the settings for proxies", () => {
       extAuthz: false,
       address: undefined,
       jtiHeader: undefined,
+      methodHeader: undefined,
       unverifiedBearer: false,
       missingJti: "deny",
+      preflight: "deny",
       maxStalenessMs: 0,
       insecure: false,
     });
@@ -24,14 +26,18 @@ describe("the settings for proxies", () => {
       EXT_AUTHZ: "on",
       UNVERIFIED_BEARER: "on",
       MISSING_JTI: "allow",
+      AUTHZ_PREFLIGHT: "allow",
+      AUTHZ_METHOD_HEADER: "X-Forwarded-Method",
       AUTHZ_MAX_STALENESS: "250ms",
     };
     expect(readConfig(env).authz).to.deep.equal({
       extAuthz: true,
       address: { host: "127.0.0.1", port: 9465 },
       jtiHeader: "x-token-id",
+      methodHeader: "x-forwarded-method",
       unverifiedBearer: true,
       missingJti: "allow",
+      preflight: "allow",
       maxStalenessMs: 250,
       insecure: false,
     });
@@ -44,14 +50,18 @@ describe("the settings for proxies", () => {
       AUTHZ_JTI_HEADER: "x token",
       UNVERIFIED_BEARER: "true",
       MISSING_JTI: "pass",
+      AUTHZ_PREFLIGHT: "pass",
+      AUTHZ_METHOD_HEADER: "x method",
       AUTHZ_MAX_STALENESS: "2h",
     };
     expect(problemsOf(env)).to.deep.equal([
       "EXT_AUTHZ must be on or off",
       "AUTHZ_ADDRESS must be host:port, such as 127.0.0.1:50051 or [::1]:50051",
       "AUTHZ_JTI_HEADER must be the name of a header, such as X-Token-Id: letters, digits and hyphens, and not Authorization",
+      "AUTHZ_METHOD_HEADER must be the name of a header, such as X-Token-Id: letters, digits and hyphens, and not Authorization",
       "UNVERIFIED_BEARER must be on or off",
       "MISSING_JTI must be deny or allow",
+      "AUTHZ_PREFLIGHT must be deny or allow",
       "AUTHZ_MAX_STALENESS must be between 0 and 1h",
     ]);
   });
@@ -74,10 +84,11 @@ describe("the settings for proxies", () => {
     const env = {
       UNVERIFIED_BEARER: "on",
       MISSING_JTI: "deny",
+      AUTHZ_PREFLIGHT: "allow",
       AUTHZ_MAX_STALENESS: "1s",
       AUTHZ_JTI_HEADER: "x",
     };
-    const idle = ["UNVERIFIED_BEARER", "MISSING_JTI", "AUTHZ_MAX_STALENESS"].map(
+    const idle = ["UNVERIFIED_BEARER", "MISSING_JTI", "AUTHZ_PREFLIGHT", "AUTHZ_MAX_STALENESS"].map(
       (name) => `${name} is set although neither EXT_AUTHZ nor AUTHZ_ADDRESS is on`,
     );
     const header = "AUTHZ_JTI_HEADER is set although AUTHZ_ADDRESS is not";
@@ -85,6 +96,15 @@ describe("the settings for proxies", () => {
       [header, ...idle],
       [header],
     ]);
+  });
+
+  it("take no header for a method that nothing depends on", () => {
+    const problem =
+      "AUTHZ_METHOD_HEADER is set although AUTHZ_PREFLIGHT is not allow: only preflights are told by the method";
+    expect(problemsOf({ ...ADDRESS, AUTHZ_METHOD_HEADER: "X-Forwarded-Method" })).to.deep.equal([problem]);
+    expect(problemsOf({ EXT_AUTHZ: "on", AUTHZ_PREFLIGHT: "allow", AUTHZ_METHOD_HEADER: "x" })).to.deep.equal(
+      ["AUTHZ_METHOD_HEADER is set although AUTHZ_ADDRESS is not"],
+    );
   });
 
   it("let only this machine in, unless the operator says otherwise", () => {

@@ -91,6 +91,8 @@ describe("the settings", () => {
       AUTHZ_JTI_HEADER: "X-Token-Id",
       UNVERIFIED_BEARER: "on",
       MISSING_JTI: "allow",
+      AUTHZ_PREFLIGHT: "allow",
+      AUTHZ_METHOD_HEADER: "X-Forwarded-Method",
       AUTHZ_MAX_STALENESS: "1s",
     };
     const bearers = ["AUTH_ISSUER", "AUTH_AUDIENCE", "AUTH_JWKS_URL"];
@@ -111,6 +113,8 @@ describe("the settings", () => {
       AUTHZ_JTI_HEADER: ["AUTHZ_ADDRESS"],
       UNVERIFIED_BEARER: ["EXT_AUTHZ"],
       MISSING_JTI: ["EXT_AUTHZ"],
+      AUTHZ_PREFLIGHT: ["EXT_AUTHZ"],
+      AUTHZ_METHOD_HEADER: ["AUTHZ_ADDRESS", "AUTHZ_JTI_HEADER", "AUTHZ_PREFLIGHT"],
       AUTHZ_MAX_STALENESS: ["EXT_AUTHZ"],
     };
   });

@@ -153,15 +153,86 @@ describe("a proxy's question over HTTP", () => {
     expect(await told({ ...many, authorization: "Bearer opaque" })).to.deep.equal(MALFORMED);
   });
 
-  it("is asked at one path", async () => {
+  it("is asked at one path, whatever a proxy adds to it, and nowhere else", async () => {
     const { port, running } = await serve();
     await revoke(running, "gone");
-    for (const path of ["/", "/authz/", "/authz?x=y", "//authz", "/AUTHZ", "/livez"]) {
-      const { status, body } = await ask(`http://127.0.0.1:${port}${path}`, {
-        headers: { "x-token-id": "live" },
-      });
+    const at = (path: string, jti: string) =>
+      ask(`http://127.0.0.1:${port}`, { path, headers: { "x-token-id": jti, "x-forwarded-uri": "/livez" } });
+    for (const path of [
+      ...["/authz", "/authz/", "/authz?page=2", "/authz/?page=2&x=%", "//authz", "/authz/orders/7?page=2"],
+      ...["http://shop.example/authz?page=2", "/authz/../livez", "/%61uthz", "/authz/%2e%2e/%ff"],
+    ]) {
+      expect([path, await at(path, "live"), await at(path, "gone")]).to.deep.equal([path, PASSES, REVOKED]);
+    }
+    for (const path of ["/", "/authzx", "/AUTHZ", "/livez", "/livez/authz", "/?/authz", "/livez/../authz"]) {
+      const { status, body } = await at(path, "live");
       expect([path, status, body]).to.deep.equal([path, 404, "/authz\n"]);
     }
+  });
+
+  it("is answered by the token alone, whatever else a proxy hands on of a request", async () => {
+    const { running, told } = await serve();
+    await revoke(running, "gone");
+    for (const headers of [
+      { "x-forwarded-uri": "/orders?page=2", "x-forwarded-method": "OPTIONS", "x-original-url": "/authz" },
+      {
+        "x-original-url": "http://shop.example/",
+        "x-rewrite-url": "/livez",
+        "x-http-method-override": "GET",
+      },
+      {
+        connection: "upgrade",
+        upgrade: "websocket",
+        "sec-websocket-key": "AAAA",
+        "sec-websocket-version": "13",
+      },
+      { connection: "upgrade, HTTP2-Settings", upgrade: "h2c", "http2-settings": "AAMAAABkAAQAAP__" },
+      { expect: "something else" },
+      { origin: "https://shop.example", "access-control-request-method": "PUT" },
+    ]) {
+      const answers = [
+        await told({ ...headers, "x-token-id": "live" }),
+        await told({ ...headers, "x-token-id": "gone" }),
+        await told(headers),
+      ];
+      expect([headers, ...answers.map(({ status }) => status)]).to.deep.equal([headers, 204, 401, 401]);
+    }
+  });
+
+  describe("about a CORS preflight", () => {
+    const PREFLIGHT = { origin: "https://shop.example", "access-control-request-method": "PUT" };
+
+    it("is denied like any other without a token, unless its operator says otherwise", async () => {
+      const { told } = await serve();
+      expect(await told(PREFLIGHT, "OPTIONS")).to.deep.equal(NO_TOKEN);
+    });
+
+    it("is a pass where its operator says so, by the method of the question alone", async () => {
+      const { running, told } = await serve({ AUTHZ_PREFLIGHT: "allow" });
+      await revoke(running, "gone");
+      expect(await told(PREFLIGHT, "OPTIONS")).to.deep.equal(PASSES);
+      const forwarded = { ...PREFLIGHT, "x-forwarded-method": "OPTIONS", "x-original-method": "OPTIONS" };
+      for (const method of ["GET", "HEAD", "POST"]) {
+        expect([method, (await told(forwarded, method)).status]).to.deep.equal([method, 401]);
+      }
+      expect(await told({}, "OPTIONS")).to.deep.equal(NO_TOKEN);
+      expect(await told({ ...PREFLIGHT, cookie: "session=1" }, "OPTIONS")).to.deep.equal(NO_TOKEN);
+      expect(await told({ ...PREFLIGHT, authorization: "Basic eDp5" }, "OPTIONS")).to.deep.equal(NO_TOKEN);
+      expect(await told({ ...PREFLIGHT, authorization: bearer("a") }, "OPTIONS")).to.deep.equal(NO_JTI);
+      expect(await told({ ...PREFLIGHT, "x-token-id": "gone" }, "OPTIONS")).to.deep.equal(REVOKED);
+    });
+
+    it("is told by the header that the operator names, and then by no other method", async () => {
+      const { told } = await serve({ AUTHZ_PREFLIGHT: "allow", AUTHZ_METHOD_HEADER: "X-Forwarded-Method" });
+      const asked = (method: string | string[]) => told({ ...PREFLIGHT, "x-forwarded-method": method });
+      expect([
+        await asked("OPTIONS"),
+        await asked("GET"),
+        await asked(["OPTIONS", "GET"]),
+        await asked("OPTIONS, GET"),
+        await told(PREFLIGHT, "OPTIONS"),
+      ]).to.deep.equal([PASSES, NO_TOKEN, NO_TOKEN, NO_TOKEN, NO_TOKEN]);
+    });
   });
 
   it("reflects what was revoked before it, again and again", async () => {

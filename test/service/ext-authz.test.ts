@@ -159,6 +159,27 @@ describe("Envoy's question", () => {
     }
   });
 
+  it("is a pass for a CORS preflight where its operator says so, and denied otherwise", async () => {
+    const { told } = await serve({ AUTHZ_PREFLIGHT: "allow" });
+    const sent = { origin: "https://shop.example", "access-control-request-method": "PUT" };
+    const raw = [["Origin", sent.origin] as const, ["Access-Control-Request-Method", "PUT"] as const];
+    const cases: [Found, unknown][] = [
+      [{ method: "OPTIONS", headers: sent }, PASSES],
+      [{ method: "OPTIONS", rawHeaders: raw }, PASSES],
+      [{ method: "GET", headers: { ...sent, "x-forwarded-method": "OPTIONS" } }, NO_TOKEN],
+      [{ method: "OPTIONS", headers: { origin: sent.origin } }, NO_TOKEN],
+      [{ method: "OPTIONS", headers: { ...sent, cookie: "session=1" } }, NO_TOKEN],
+      [{ method: "OPTIONS", headers: { ...sent, authorization: "Basic eDp5" } }, NO_TOKEN],
+      [{ method: "OPTIONS", rawHeaders: [...raw, ["Authorization", "Basic eDp5"]] }, NO_TOKEN],
+      [{ ...vouched(7), method: "OPTIONS", headers: sent }, MALFORMED],
+    ];
+    for (const [index, [found, expected]] of cases.entries()) {
+      expect([index, await told(found)]).to.deep.equal([index, expected]);
+    }
+    const denying = await serve();
+    expect(await denying.told({ method: "OPTIONS", headers: sent })).to.deep.equal(NO_TOKEN);
+  });
+
   it("reflects what was revoked before it, again and again", async () => {
     const { running, told } = await serve();
     for (let round = 0; round < 100; round++) {

@@ -14,13 +14,22 @@ const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
 const bearer = (jti: unknown) => `Bearer ${shownJwt({ sub: "alice", jti })}`;
 
 /** The configuration that docs/gateways.md gives, with the addresses of this test. */
-async function documentedConfig(addresses: Readonly<Record<string, string>>): Promise<string> {
+async function documentedConfig(
+  addresses: Readonly<Record<string, string>>,
+  { preflights = false } = {},
+): Promise<string> {
   const page = await readFile(new URL("../../docs/gateways.md", import.meta.url), "utf8");
-  const [, config = ""] = /```nginx\n(.*?)```/s.exec(page) ?? [];
-  return Object.entries(addresses).reduce((text, [documented, ours]) => {
+  const [config = "", map = "", passes = ""] = [...page.matchAll(/```nginx\n(.*?)```/gs)].map(
+    ([, block]) => block,
+  );
+  const replaced = Object.entries(addresses).reduce((text, [documented, ours]) => {
     expect(text.split(documented), documented).to.have.length(2);
     return text.replace(documented, ours);
   }, config);
+  if (!preflights) return replaced;
+  const top = "    internal;\n    proxy_pass";
+  expect(replaced.split(top)).to.have.length(2);
+  return map + replaced.replace(top, () => `    internal;\n    ${passes.trim()}\n    proxy_pass`);
 }
 
 describe("an application behind NGINX, as the documents configure it", () => {
@@ -144,6 +153,54 @@ describe("an application behind NGINX, as the documents configure it", () => {
       status: 500,
       fromApplication: true,
     });
+  });
+
+  it("is asked for with a query, a fragment of one, and by any method, and the token decides alone", async () => {
+    for (const path of ["?page=2", "?next=/authz", "/a/../b?x=%", "//x"]) {
+      for (const method of ["GET", "PUT", "OPTIONS"]) {
+        expect([path, method, await send(bearer("live"), { path, method })]).to.deep.equal([
+          path,
+          method,
+          LIVE,
+        ]);
+        const { status } = await send(bearer("gone"), { path, method });
+        expect([path, method, status]).to.deep.equal([path, method, 401]);
+      }
+    }
+  });
+
+  it("gets preflights without a token once NGINX is told to pass them by, and nothing else that is like one", async function () {
+    const port = await freePort();
+    const { port: applicationPort } = application.address() as AddressInfo;
+    const http = await documentedConfig(
+      {
+        "listen 8080;": `listen 127.0.0.1:${port};`,
+        "server 127.0.0.1:9465;": `server 127.0.0.1:${authzPort};`,
+        "http://127.0.0.1:3000": `http://127.0.0.1:${applicationPort}`,
+      },
+      { preflights: true },
+    );
+    const second = await startNginx(this, { http, port });
+    const at = `http://127.0.0.1:${port}/orders?page=2`;
+    const preflight = { origin: "https://shop.example", "access-control-request-method": "PUT" };
+    const statusOf = async (method: string, headers: OutgoingHttpHeaders) =>
+      (await ask(at, { method, headers })).status;
+    try {
+      expect([
+        await statusOf("OPTIONS", preflight),
+        await statusOf("GET", preflight),
+        await statusOf("OPTIONS", {}),
+        await statusOf("OPTIONS", { ...preflight, cookie: "session=1" }),
+        await statusOf("OPTIONS", { ...preflight, authorization: "Basic eDp5" }),
+        await statusOf("OPTIONS", { ...preflight, authorization: bearer("gone") }),
+        await statusOf("OPTIONS", { ...preflight, authorization: bearer("live") }),
+        await statusOf("GET", { ...preflight, "x-http-method-override": "OPTIONS" }),
+      ]).to.deep.equal([200, 401, 401, 401, 401, 401, 200, 401]);
+      // Without the two lines it is denied.
+      expect((await ask(url, { method: "OPTIONS", headers: preflight })).status).to.equal(401);
+    } finally {
+      await second.stop();
+    }
   });
 
   it("hears of a revocation with the next request", async () => {

@@ -14,11 +14,13 @@ export interface Found {
   readonly metadata?: JsonObject;
   readonly headers?: Readonly<Record<string, string>>;
   /** Instead of those, as with `encode_raw_headers`. */
+  /** By which the request came; GET unless given. */
+  readonly method?: string;
   readonly rawHeaders?: readonly (readonly [name: string, value: string])[];
 }
 
 /** A CheckRequest as Envoy's HTTP filter fills it in: the peers, the request, and the metadata of the namespaces configured. */
-export function checkRequest({ metadata, headers = {}, rawHeaders }: Found): Uint8Array {
+export function checkRequest({ metadata, headers = {}, method = "GET", rawHeaders }: Found): Uint8Array {
   const address = (host: string, port: number) => ({
     address: {
       case: "socketAddress" as const,
@@ -33,12 +35,12 @@ export function checkRequest({ metadata, headers = {}, rawHeaders }: Found): Uin
         time: { seconds: 1_795_000_000n, nanos: 5_000_000 },
         http: {
           id: "4572830190117182831",
-          method: "GET",
+          method,
           headers:
             rawHeaders === undefined
               ? {
                   ":authority": "shop.test",
-                  ":method": "GET",
+                  ":method": method,
                   ":path": "/orders?page=2",
                   ":scheme": "https",
                   "user-agent": "test",

@@ -14,10 +14,17 @@ export function ask(
     headers = {},
     method = "GET",
     body,
-  }: { headers?: OutgoingHttpHeaders; method?: string; body?: Buffer } = {},
+    path,
+  }: {
+    headers?: OutgoingHttpHeaders;
+    method?: string;
+    body?: Buffer;
+    /** The target, as it is sent; that of the URL unless given. */
+    path?: string;
+  } = {},
 ): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
-    const request = httpRequest(url, { method, headers, agent: false }, (response) => {
+    const request = httpRequest(url, { method, headers, agent: false, ...(path && { path }) }, (response) => {
       let text = "";
       response.setEncoding("utf8").on("data", (chunk: string) => {
         text += chunk;
