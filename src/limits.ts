@@ -78,6 +78,11 @@ export const FAILED_READ_PAUSE_MS = 20;
 export const READ_TURNS = 4;
 /** Stamps kept of revisions that were read: a caller's `at_least_revision` is nearly always among the latest. */
 export const OBSERVED_REVISIONS = 10_000;
+/**
+ * Commits acknowledged here that the next read of the database has to find one by one. Where there are more, since nobody reads, they
+ * are looked up first: one small SELECT more for so many commits.
+ */
+export const MAX_PENDING_COMMITS = 60;
 /** How often a part of the index is searched for what has expired, and how much of it: well below a millisecond. */
 export const SWEEP_INDEX_MS = 1000;
 export const SWEEP_INDEX_SEGMENTS = 4;

@@ -21,3 +21,8 @@ export function parseRevision(text: string): Revision | undefined {
   const number = Number(match[1]);
   return Number.isSafeInteger(number) ? { number, stamp: match[2] as string } : undefined;
 }
+
+/** Whether both name one commit: of two histories, the same number has different stamps. */
+export function isSameRevision(a: Revision, b: Revision): boolean {
+  return a.number === b.number && a.stamp === b.stamp;
+}

@@ -38,8 +38,8 @@ export interface StartedBlacklist {
 export function createBlacklist(config: Config, { onPhase, random, ...parts }: Parts): StartedBlacklist {
   const { expiryLeewayMs: leewayMs, pruneRetentionMs: retentionMs } = config;
   const common = { ...parts, leewayMs, retentionMs };
-  const writer = new Writer(common);
   const index = createIndex(config, { ...parts, onPhase });
+  const writer = new Writer({ ...common, onCommit: (receipt) => index.acknowledged(receipt) });
   const quota = quotaOf(config, parts);
   const blacklist = new Blacklist({ ...common, writer, checks: index.checks, quota });
   const schedule = new PruneSchedule({ ...parts, blacklist, random });

@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { AcknowledgedCommits } from "./blacklist/acknowledged-commits.ts";
 import { ChangeLog } from "./blacklist/change-log.ts";
 import type { Checks } from "./blacklist/checks.ts";
 import { CoalescedChecks } from "./blacklist/coalesced-checks.ts";
@@ -9,7 +10,7 @@ import type { Observer } from "./blacklist/observer.ts";
 import type { BothClocks } from "./both-clocks.ts";
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config/config.ts";
-import type { Standing, Store } from "./store/store.ts";
+import type { Receipt, Standing, Store } from "./store/store.ts";
 
 interface Parts {
   readonly store: Store;
@@ -29,6 +30,8 @@ export interface Index {
   readonly feed: Feed | undefined;
   /** Whether what is known to be blacklisted is known without the database. */
   readonly isComplete: boolean;
+  /** To be told of a commit before anybody is told of its success, as {@link Follower.acknowledged} has it. */
+  acknowledged(receipt: Receipt): void | Promise<void>;
   /** Asks the database how it stands, by the read that also tells the index what has changed. */
   probe(): Promise<Standing>;
   /** Begins to load it. */
@@ -39,7 +42,8 @@ export interface Index {
 /** Puts together what answers checks: from memory, or with `INDEX=off` from the database alone. */
 export function createIndex(config: Config, { onPhase, ...parts }: Parts): Index {
   const { store } = parts;
-  const common = { ...parts, leewayMs: config.expiryLeewayMs };
+  const acknowledged = new AcknowledgedCommits(store);
+  const common = { ...parts, acknowledged, leewayMs: config.expiryLeewayMs };
   const fromDatabase = new CoalescedChecks(common);
   if (!config.index) {
     return {
@@ -47,7 +51,8 @@ export function createIndex(config: Config, { onPhase, ...parts }: Parts): Index
       follower: undefined,
       feed: undefined,
       isComplete: false,
-      probe: () => store.read([]),
+      acknowledged: ({ revision }) => acknowledged.add(revision),
+      probe: () => fromDatabase.standing(),
       start() {},
       stop() {},
     };
@@ -61,7 +66,8 @@ export function createIndex(config: Config, { onPhase, ...parts }: Parts): Index
     get isComplete() {
       return follower.isComplete;
     },
-    probe: () => (follower.isComplete ? follower.standing() : store.read([])),
+    acknowledged: (receipt) => follower.acknowledged(receipt),
+    probe: () => (follower.isComplete ? follower.standing() : fromDatabase.standing()),
     start: () => follower.start(),
     stop: () => follower.stop(),
   };

@@ -21,7 +21,7 @@ export async function openStoreContestant(
   const { systemClock } = await built<typeof import("../../src/clock.ts")>("clock.js");
   const leewayMs = 300_000;
   const store = openStore(parseDatabaseUrl(database.url), { clock: systemClock, leewayMs });
-  const writer = new Writer({ store, clock: systemClock, leewayMs });
+  const writer = new Writer({ store, onCommit() {}, clock: systemClock, leewayMs });
   const caller = { gone: false };
   return {
     name: grouped ? "store with group commit" : "store, a commit each",

@@ -4,10 +4,11 @@ import type { EpochMs, Jti } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_QUEUED_JTIS, MAX_READ_BYTES, MAX_READ_JTIS } from "../limits.ts";
 import { formatRevision, type Revision } from "../revision.ts";
-import type { Sighting, Store } from "../store/store.ts";
+import type { Sighting, Standing, Store } from "../store/store.ts";
+import type { AcknowledgedCommits } from "./acknowledged-commits.ts";
 import { answer } from "./answer.ts";
 import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
-import { READ_ONLY, REVISION_LOST } from "./doubt.ts";
+import { COMMITS_LOST, READ_ONLY, REVISION_LOST } from "./doubt.ts";
 import { type Observer, UNOBSERVED } from "./observer.ts";
 import { type Waiting, WaitingList } from "./waiting-list.ts";
 
@@ -17,20 +18,31 @@ interface WaitingCheck extends Waiting {
   resolve(answer: CheckAnswer): void;
 }
 
+interface Options {
+  readonly store: Store;
+  /** What the database must have, or it rules nothing out: no index knows it in its place. */
+  readonly acknowledged: AcknowledgedCommits;
+  readonly clock: Clock;
+  readonly leewayMs: number;
+  readonly observer?: Observer;
+}
+
 /**
  * Answers from the database: one read under way at a time, shared by all who wait. Those who come while it
  * is under way wait for the next, since it may have begun before something they must see; so every answer is fresh.
  */
 export class CoalescedChecks implements Checks {
   readonly #store: Store;
+  readonly #acknowledged: AcknowledgedCommits;
   readonly #clock: Clock;
   readonly #leewayMs: number;
   readonly #observer: Observer;
   readonly #waiting: WaitingList<WaitingCheck>;
   #reading = false;
 
-  constructor(options: { store: Store; clock: Clock; leewayMs: number; observer?: Observer }) {
+  constructor(options: Options) {
     this.#store = options.store;
+    this.#acknowledged = options.acknowledged;
     this.#clock = options.clock;
     this.#leewayMs = options.leewayMs;
     this.#observer = options.observer ?? UNOBSERVED;
@@ -46,6 +58,20 @@ export class CoalescedChecks implements Checks {
         if (!this.#reading) void this.#run();
       }
     });
+  }
+
+  /** How the database stands. Throws NOT_FRESH where it lacks what this replica has acknowledged. */
+  async standing(): Promise<Standing> {
+    const sighting = await this.#lookUp([]);
+    if (!sighting.intact) throw COMMITS_LOST;
+    return sighting;
+  }
+
+  async #lookUp(jtis: readonly Jti[]): Promise<Sighting> {
+    const { required } = this.#acknowledged;
+    const sighting = await this.#store.read(jtis, required);
+    if (sighting.intact) this.#acknowledged.lookedUp(required);
+    return sighting;
   }
 
   async #run(): Promise<void> {
@@ -89,7 +115,7 @@ export class CoalescedChecks implements Checks {
           const { caller, freshness, jtis } = waiting;
           const revisionDoubt =
             freshness.kind === "at-least" ? doubts.get(formatRevision(freshness.revision)) : undefined;
-          const doubt = revisionDoubt ?? (sighting.writable ? undefined : READ_ONLY);
+          const doubt = revisionDoubt ?? doubtOf(sighting);
           waiting.resolve(answer(jtis, knowledge, { caller, doubt }));
         } catch (error) {
           waiting.reject(error);
@@ -104,7 +130,7 @@ export class CoalescedChecks implements Checks {
     const began = this.#clock.monotonic();
     let succeeded = false;
     try {
-      const sighting = await this.#store.read(jtis);
+      const sighting = await this.#lookUp(jtis);
       succeeded = true;
       return sighting;
     } finally {
@@ -130,4 +156,10 @@ export class CoalescedChecks implements Checks {
       return new Map([...named.keys()].map((text) => [text, error]));
     }
   }
+}
+
+/** Why nothing can be ruled out for anybody; undefined where it can be. */
+function doubtOf({ writable, intact }: Sighting): unknown {
+  if (!writable) return READ_ONLY;
+  return intact ? undefined : COMMITS_LOST;
 }

@@ -17,6 +17,11 @@ export const HISTORY_CHANGED = new ServiceError(
   "the database has lost commits and is being read anew: nothing can be ruled out until that is done",
 );
 
+export const COMMITS_LOST = new ServiceError(
+  "NOT_FRESH",
+  "the database lacks commits that this replica has acknowledged: nothing can be ruled out until it has them again, or the replica is restarted",
+);
+
 export const STOPPED = new ServiceError("STORE_UNAVAILABLE", "this replica is shutting down");
 
 export const NO_INDEX = new ServiceError(

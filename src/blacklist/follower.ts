@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { Caller } from "../caller.ts";
 import type { EpochMs, Jti } from "../entry.ts";
+import { storeUnavailable } from "../errors.ts";
 import { elapsedSince, type Instant, instantOf } from "../instant.ts";
 import {
   FAILED_READ_PAUSE_MS,
@@ -11,8 +12,9 @@ import {
   READ_TURNS,
 } from "../limits.ts";
 import type { Revision } from "../revision.ts";
-import type { Changes, Standing, Store, Tail, TailPosition } from "../store/store.ts";
-import { HISTORY_CHANGED, READ_ONLY, STOPPED } from "./doubt.ts";
+import type { Changes, Receipt, Standing, Store, Tail, TailPosition } from "../store/store.ts";
+import type { AcknowledgedCommits } from "./acknowledged-commits.ts";
+import { COMMITS_LOST, HISTORY_CHANGED, READ_ONLY, STOPPED } from "./doubt.ts";
 import { HeldEntries, type HeldEntriesOptions } from "./held-entries.ts";
 import { inTurns } from "./in-turns.ts";
 import { loadAll } from "./index-loader.ts";
@@ -38,6 +40,8 @@ export type Phase = "loading" | "following" | "rebuilding" | "overflowed";
 
 interface Options extends HeldEntriesOptions {
   readonly store: Store;
+  /** Shared with those who look up in the database what the index cannot answer. */
+  readonly acknowledged: AcknowledgedCommits;
   readonly log: Logger;
   readonly maxEntries: number;
   readonly observer?: Observer;
@@ -45,15 +49,20 @@ interface Options extends HeldEntriesOptions {
   readonly onPhase?: () => void;
 }
 
+/** After every commit. */
+const END: TailPosition = { revision: Number.MAX_SAFE_INTEGER, jti: new Uint8Array() };
+
 /**
  * Keeps the index equal to the database by reading what changed since the last revision it has. A read that finds nothing left
  * proves the index current as of the moment when it was sent; all who asked before that share it. One read is under way at a
- * time, and only while somebody waits: the heartbeat, once a second, or a check.
+ * time, and only while somebody waits: the heartbeat, once a second, or a check. What this replica writes itself is in the index before
+ * it is acknowledged, and every read after that has to find the commit in the database.
  */
 export class Follower {
   readonly #options: Options;
   readonly #tail: Tail;
   readonly #observer: Observer;
+  readonly #acknowledged: AcknowledgedCommits;
   readonly #entries: HeldEntries;
   #phase: Phase = "loading";
   #waiting: Waiter[] = [];
@@ -70,8 +79,10 @@ export class Follower {
   #provenAt: Instant | undefined;
   /** True once it may hold what the database has lost: that is never given up to save memory. */
   #holdsLost = false;
+  /** True from when the index was given up until it is complete again: entries that were acknowledged here may be missing from it. */
+  #lacksAcknowledged = false;
   #saidKept = false;
-  /** Stamps of the latest revisions that were read here, by their numbers. */
+  /** Stamps of the latest revisions that were read here, or written here and found, by their numbers. */
   readonly #observed = new Map<number, string>();
   #cancelRetry = () => {};
   #problem: string | undefined;
@@ -80,6 +91,7 @@ export class Follower {
   constructor(options: Options) {
     this.#options = options;
     this.#observer = options.observer ?? UNOBSERVED;
+    this.#acknowledged = options.acknowledged;
     this.#tail = options.store.openTail();
     this.#entries = new HeldEntries(options);
   }
@@ -149,6 +161,26 @@ export class Follower {
     );
   }
 
+  /**
+   * Takes over what this replica has written, before anybody is told of its success: afterwards the index holds the entries, and every
+   * read has to find the commit. `applied` stays where it is: others' commits before this one are still to be read. Throws
+   * STORE_UNAVAILABLE where the commit is not later than what was read meanwhile and is not found among it: it may be lost.
+   */
+  acknowledged(receipt: Receipt): void | Promise<void> {
+    const { revision, results } = receipt;
+    if (!this.#entries.isOpen && this.#phase !== "overflowed") {
+      return this.#open().then(() => this.acknowledged(receipt));
+    }
+    const seen = this.#phase === "following" ? this.#seen : undefined;
+    const isLate = seen !== undefined && revision.number <= seen.number;
+    if (isLate && this.#observed.get(revision.number) !== revision.stamp) return this.#findLate(receipt);
+    this.#entries.hold(results.map(({ entry }) => entry));
+    const added = this.#acknowledged.add(revision);
+    // It was found before it was known to be ours.
+    if (isLate) this.#acknowledged.followed([revision]);
+    return added;
+  }
+
   /** Begins to load the index. */
   start(): void {
     void this.#load();
@@ -176,6 +208,26 @@ export class Follower {
     this.#tail.close();
     this.#options.changeLog.close();
     this.#fail(this.#takeWaiting(), STOPPED);
+  }
+
+  /** Has the index made before it is loaded. */
+  async #open(): Promise<void> {
+    const { secret } = await this.#options.store.open();
+    if (this.#phase !== "overflowed") this.#entries.open(secret);
+  }
+
+  /**
+   * What was read may be of a history that this commit is not in. The next read, which has to find both, tells; where it does not, the index
+   * is rebuilt as after every loss.
+   */
+  async #findLate({ revision, results }: Receipt): Promise<void> {
+    await this.#acknowledged.add(revision);
+    try {
+      await this.standing();
+    } catch (cause) {
+      throw storeUnavailable("the commit was not found again in the database, which may have lost it", cause);
+    }
+    this.#entries.hold(results.map(({ entry }) => entry));
   }
 
   #enter(phase: Phase): void {
@@ -223,10 +275,11 @@ export class Follower {
     }
     this.#reading = true;
     const sentAt = instantOf(this.#options.clock);
-    this.#tail.changes(this.#position, this.#seen).then(
+    const required = this.#acknowledged.pending;
+    this.#tail.changes(this.#position, this.#seen, required).then(
       (changes) => {
         this.#reading = false;
-        this.#arrived(changes, group, sentAt);
+        this.#arrived(changes, { group, sentAt, required });
       },
       (error: unknown) => {
         this.#reading = false;
@@ -245,14 +298,17 @@ export class Follower {
     this.#observer.followed({ end, sharing, milliseconds });
   }
 
-  #arrived(changes: Changes, group: readonly Waiter[], sentAt: Instant): void {
+  #arrived(
+    changes: Changes,
+    { group, sentAt, required }: { group: readonly Waiter[]; sentAt: Instant; required: readonly Revision[] },
+  ): void {
     this.#observe(endOf(changes), { sharing: group, sentAt });
     this.#options.clocks.observe(changes.clock, sentAt.wall as EpochMs);
     if (!changes.intact) {
-      this.#rebuild(group);
+      this.#rebuild(group, required);
       return;
     }
-    this.#advance(changes);
+    this.#advance(changes, required);
     if (changes.hasMore) {
       // The rest may hold what somebody must see, so nobody is answered, and `applied` stays where it is.
       this.#read(group);
@@ -276,36 +332,38 @@ export class Follower {
     this.#entries.sweep();
   }
 
-  #advance({ revision, next }: Changes): void {
+  /** The read has found what was required of it, and stands for it from now on. */
+  #advance({ revision, next }: Changes, required: readonly Revision[]): void {
     this.#position = next;
     this.#seen = revision;
-    this.#observed.set(revision.number, revision.stamp);
-    if (this.#observed.size > OBSERVED_REVISIONS) {
-      const [oldest] = this.#observed.keys();
-      this.#observed.delete(oldest as number);
+    // A commit that was acknowledged while the read was under way is one that the next read has to find, unless this one ends with it.
+    const found = [...required, revision];
+    this.#acknowledged.followed(found);
+    for (const { number, stamp } of found) this.#observed.set(number, stamp);
+    for (const oldest of this.#observed.keys()) {
+      if (this.#observed.size <= OBSERVED_REVISIONS) break;
+      this.#observed.delete(oldest);
     }
   }
 
   async #load(): Promise<void> {
-    const { clock, clocks, log, store } = this.#options;
+    const { clock, log, store } = this.#options;
     const began = instantOf(clock);
     try {
       // Stamps of a history that is lost would be taken for this one's.
       this.#observed.clear();
+      this.#seen = undefined;
       const { secret } = await store.open();
       this.#entries.open(secret);
-      const { seen, position } = await loadAll(this.#tail, {
-        onStanding: (changes) => clocks.observe(changes.clock, began.wall as EpochMs),
-        onPage: (entries) => {
-          this.#entries.take(entries);
-          this.#checkSize();
-          if (this.#phase === "overflowed") throw new Error("the index is full");
-        },
+      await this.#begin();
+      await loadAll(this.#tail, (entries) => {
+        this.#entries.take(entries);
+        this.#checkSize();
+        if (this.#phase === "overflowed") throw new Error("the index is full");
       });
-      this.#seen = seen;
-      this.#position = position;
       await this.#catchUp();
       await this.#openLog();
+      this.#lacksAcknowledged = false;
       this.#enter("following");
       this.#problem = undefined;
       log.info({ entries: this.size, duration_ms: Math.round(elapsedSince(began, clock)) }, "index loaded");
@@ -317,11 +375,18 @@ export class Follower {
     }
   }
 
+  /** The revision that is current before the first page is read: whatever changes later will be among the changes since. */
+  async #begin(): Promise<void> {
+    const { required } = this.#acknowledged;
+    this.#advance(await this.#readOn(END, required), required);
+  }
+
   /** Takes over what changed while the pages were read. */
   async #catchUp(): Promise<void> {
     for (let hasMore = true; hasMore; ) {
-      const changes = await this.#readOn(this.#position);
-      this.#advance(changes);
+      const { pending } = this.#acknowledged;
+      const changes = await this.#readOn(this.#position, pending);
+      this.#advance(changes, pending);
       this.#entries.take(changes.entries);
       hasMore = changes.hasMore;
       if (!hasMore) this.#applied = changes.revision;
@@ -336,10 +401,11 @@ export class Follower {
     const { changeLog } = this.#options;
     for (const commits of this.#holdsLost ? [] : LOGGED_BEFORE_LOAD) {
       const since = Math.max(0, this.applied.number - commits);
-      const changes = await this.#readOn({ revision: since + 1, jti: new Uint8Array() });
+      const { pending } = this.#acknowledged;
+      const changes = await this.#readOn({ revision: since + 1, jti: new Uint8Array() }, pending);
       if (changes.hasMore) continue;
       changeLog.open(since);
-      this.#advance(changes);
+      this.#advance(changes, pending);
       this.#entries.take(changes.entries);
       this.#applied = changes.revision;
       changeLog.commit(changes.revision);
@@ -348,28 +414,39 @@ export class Follower {
     changeLog.open(this.applied.number);
   }
 
-  /** One read while the index is loaded. Throws where the database has lost what was read from it. */
-  async #readOn(from: TailPosition): Promise<Changes> {
+  /** One read while the index is loaded. Throws where the database has lost what was read from it, or acknowledged here. */
+  async #readOn(from: TailPosition, required: readonly Revision[]): Promise<Changes> {
     const { clock, clocks } = this.#options;
     const sentAt = clock.now();
-    const changes = await this.#tail.changes(from, this.#seen);
+    const changes = await this.#tail.changes(from, this.#seen, required);
     clocks.observe(changes.clock, sentAt);
     if (changes.intact) return changes;
-    this.#enter("rebuilding");
-    this.#holdsLost = true;
-    this.#applied ??= this.#seen;
+    if (this.#lacksAcknowledged) {
+      // An index that is loaded without them would rule them out, and nobody but the database can tell what they are.
+      this.#holdsLost ||= this.#seen !== undefined;
+      throw COMMITS_LOST;
+    }
+    this.#applied ??= this.#seen ?? changes.revision;
+    this.#lose(required);
     throw HISTORY_CHANGED;
   }
 
-  #rebuild(group: readonly Waiter[]): void {
+  /** The index holds more than the database from now on, the entries of all that was acknowledged here among it. */
+  #lose(required: readonly Revision[]): void {
+    const known = [this.#seen, ...required].map((one) => one?.number ?? 0);
+    this.#options.log.error(
+      { revision: Math.max(...known) },
+      "the database has lost commits that were read from it, or acknowledged by this replica: nothing is ruled out until the index holds both",
+    );
     this.#enter("rebuilding");
     this.#holdsLost = true;
     this.#provenAt = undefined;
+    this.#acknowledged.forget();
     this.#options.changeLog.close();
-    this.#options.log.error(
-      { revision: this.#seen?.number },
-      "the database has lost commits that were read from it: nothing is ruled out until the index holds both",
-    );
+  }
+
+  #rebuild(group: readonly Waiter[], required: readonly Revision[]): void {
+    this.#lose(required);
     this.#fail([...group, ...this.#takeWaiting()], HISTORY_CHANGED);
     void this.#load();
   }
@@ -386,6 +463,7 @@ export class Follower {
       "the index is full: checks go to the database. Raise INDEX_MAX_ENTRIES, or prune",
     );
     this.#enter("overflowed");
+    this.#lacksAcknowledged = true;
     this.#provenAt = undefined;
     this.#entries.drop();
     this.#options.changeLog.close();

@@ -1,7 +1,7 @@
 import { createHmac } from "node:crypto";
 import type { BothClocks } from "../both-clocks.ts";
 import type { Clock } from "../clock.ts";
-import type { Jti } from "../entry.ts";
+import type { Entry, Jti } from "../entry.ts";
 import { COUNTED_ENTRIES, SWEEP_INDEX_MS, SWEEP_INDEX_SEGMENTS } from "../limits.ts";
 import type { TailEntry } from "../store/store.ts";
 import { LAST_PLACE, TokenIndex } from "../token-index/token-index.ts";
@@ -35,6 +35,11 @@ export class HeldEntries {
   open(secret: Uint8Array): void {
     this.#key = indexKey(secret);
     this.#index ??= new TokenIndex(this.#key);
+  }
+
+  /** Whether there is an index. */
+  get isOpen(): boolean {
+    return this.#index !== undefined;
   }
 
   /** Gives the memory back. */
@@ -95,6 +100,12 @@ export class HeldEntries {
       index.put(print, expiresAt);
       changeLog.add(print, expiresAt + leewayMs);
     }
+  }
+
+  /** The same of entries that have not been read yet. They are logged when they are: in the order of all commits. */
+  hold(entries: Iterable<Pick<Entry, "jti" | "expiresAt">>): void {
+    const cutoff = this.#cutoff();
+    for (const { jti, expiresAt } of entries) if (expiresAt > cutoff) this.#index?.add(jti, expiresAt);
   }
 
   /** Forgets a little of what has expired, at most once a second. */

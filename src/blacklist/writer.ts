@@ -19,20 +19,34 @@ interface WaitingWrite extends Waiting {
   resolve(written: Written): void;
 }
 
+interface Options {
+  readonly store: Store;
+  /**
+   * Told of every commit before those who share it are. Where it throws, they are told that instead: what became of the commit is
+   * unknown then.
+   */
+  readonly onCommit: (receipt: Receipt) => void | Promise<void>;
+  readonly clock: Clock;
+  readonly leewayMs: number;
+  readonly observer?: Observer;
+}
+
 /**
  * Group commit: while one commit is under way, those who come wait, and all go together in the next. At most one write of this replica
  * is ever in flight, so no queue forms on the row that orders commits.
  */
 export class Writer {
   readonly #store: Store;
+  readonly #onCommit: Options["onCommit"];
   readonly #clock: Clock;
   readonly #leewayMs: number;
   readonly #observer: Observer;
   readonly #waiting: WaitingList<WaitingWrite>;
   #running: Promise<void> | undefined;
 
-  constructor(options: { store: Store; clock: Clock; leewayMs: number; observer?: Observer }) {
+  constructor(options: Options) {
     this.#store = options.store;
+    this.#onCommit = options.onCommit;
     this.#clock = options.clock;
     this.#leewayMs = options.leewayMs;
     this.#observer = options.observer ?? UNOBSERVED;
@@ -103,10 +117,12 @@ export class Writer {
 
   async #write(group: readonly WaitingWrite[]): Promise<void> {
     const terms = { now: this.#clock.now(), leewayMs: this.#leewayMs };
-    const { results, revision } = await this.#observed(
+    const receipt = await this.#observed(
       group,
       this.#store.write(merge(group.map(({ entries }) => entries)), terms),
     );
+    await this.#onCommit(receipt);
+    const { results, revision } = receipt;
     const unfold = new Unfold(results);
     for (const { entries, resolve } of group) resolve({ results: unfold.next(entries), revision });
   }

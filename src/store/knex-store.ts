@@ -90,10 +90,10 @@ export class KnexStore implements Store {
     return this.#engine.write(entries, terms, generation);
   }
 
-  async read(jtis: readonly Jti[]): Promise<Sighting> {
+  async read(jtis: readonly Jti[], required: readonly Revision[] = []): Promise<Sighting> {
     const { generation } = this.#deployment ?? (await this.#ready());
     const rows = await this.#engine.select(
-      `SELECT state.revision, commits.stamp, state.generation, ${this.#engine.clock}, ${this.#engine.writable}, tokens.jti, tokens.expires_at
+      `SELECT state.revision, commits.stamp, state.generation, ${this.#engine.clock}, ${this.#engine.writable}, tokens.jti, tokens.expires_at, ${countOf(required)}
        FROM blacklist_state state
        JOIN blacklist_commits commits ON commits.revision = state.revision
        LEFT JOIN blacklisted_tokens tokens ON ${jtis.length === 0 ? "1 = 0" : `tokens.jti IN (${jtis.map(literal).join()})`}
@@ -111,6 +111,7 @@ export class KnexStore implements Store {
       clock: Number(first[3]) as EpochMs,
       writable,
       expiries,
+      intact: Number(first[7]) === required.length,
     };
   }
 
@@ -212,4 +213,12 @@ export class KnexStore implements Store {
   async close(): Promise<void> {
     await this.#engine.close();
   }
+}
+
+/** SQL for how many of these commits the history contains. By number, which is the key; no two commits have the same stamp. */
+function countOf(revisions: readonly Revision[]): string {
+  if (revisions.length === 0) return "0";
+  const numbers = revisions.map(({ number }) => number).join();
+  const stamps = revisions.map(({ stamp }) => `x'${stamp}'`).join();
+  return `(SELECT COUNT(*) FROM blacklist_commits WHERE revision IN (${numbers}) AND stamp IN (${stamps}))`;
 }

@@ -29,9 +29,10 @@ export interface Store {
 
   /**
    * The expiries of those of `jtis` that are in the table, expired or not, in one read that reflects every commit
-   * acknowledged, by any replica, before this call. No jtis at all is a way to ask whether the database is there.
+   * acknowledged, by any replica, before this call. No jtis at all is a way to ask whether the database is there. `required`
+   * names commits that its history must contain, as {@link Sighting.intact} tells.
    */
-  read(jtis: readonly Jti[]): Promise<Sighting>;
+  read(jtis: readonly Jti[], required?: readonly Revision[]): Promise<Sighting>;
 
   /**
    * Of `revisions`, those that this database's history does not contain: ahead of its last commit, or stamped differently.
@@ -77,9 +78,10 @@ export interface Tail {
   /**
    * The entries that changed after `from`, in the order of (revision, jti), at most `TAIL_PAGE` of them, and how the database
    * stood: all in one statement, one snapshot. With `hasMore` false, nothing up to `revision` is left to be read.
-   * An entry that changes again while pages are read comes again, later.
+   * An entry that changes again while pages are read comes again, later. `seen` is the last revision that was read, `required`
+   * names further commits that this history must contain, ahead of `from` or not, as {@link Changes.intact} tells.
    */
-  changes(from: TailPosition, seen: Revision | undefined): Promise<Changes>;
+  changes(from: TailPosition, seen: Revision | undefined, required?: readonly Revision[]): Promise<Changes>;
 
   /**
    * At most `SCAN_PAGE` entries in the order of their jtis, from the one after `after` on. Pages are not of one snapshot: whoever
@@ -109,8 +111,8 @@ export interface Changes extends Standing {
   /** Where the next page begins. */
   readonly next: TailPosition;
   /**
-   * True when the commit `seen` is in this database's history. False: it was undone by a crash or a restore, and everything
-   * read so far is of another history. True where no revision was named.
+   * True when the commit `seen` and all that are required are in this database's history. False: one was undone by a crash, a restore or a
+   * failover, and everything read so far is of another history. True where no revision was named.
    */
   readonly intact: boolean;
 }
@@ -149,6 +151,8 @@ export interface Standing {
 
 export interface Sighting extends Standing {
   readonly expiries: ReadonlyMap<string, EpochMs>;
+  /** True when all commits that were required are in this database's history. */
+  readonly intact: boolean;
 }
 
 export interface Receipt {

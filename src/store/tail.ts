@@ -1,7 +1,7 @@
 import type { EpochMs } from "../entry.ts";
 import { anotherDatabase, type ServiceError, storeUnavailable } from "../errors.ts";
 import { SCAN_PAGE, TAIL_PAGE } from "../limits.ts";
-import type { Revision } from "../revision.ts";
+import { isSameRevision, type Revision } from "../revision.ts";
 import type { Engine, Reader } from "./engine.ts";
 import { hex, revisionOf } from "./rows.ts";
 import type { Changes, ScanPage, Standing, Tail, TailPosition } from "./store.ts";
@@ -11,6 +11,12 @@ const NO_COMMIT = -1;
 
 /** Before every jti. */
 const START = new Uint8Array();
+
+/** Nor does any commit have this stamp. */
+const NO_STAMP = new Uint8Array();
+
+/** For how many commits there is room in a statement: mostly one is asked for, and with each text the database prepares another statement. */
+const ROOM = [1, 2, 8, 64] as const;
 
 /** Each row says whether it is of the right database; a page without rows claims nothing. */
 const SCAN = `SELECT jti, expires_at, (SELECT generation = ? FROM blacklist_state WHERE id = 1)
@@ -25,7 +31,7 @@ export class SqlTail implements Tail {
   readonly #reader: Reader;
   readonly #generation: () => Promise<string>;
   readonly #standing: string;
-  readonly #changes: string;
+  readonly #changes: (room: number) => string;
   /** The last read found nothing: so will the next, most likely. */
   #isQuiet = false;
 
@@ -41,8 +47,9 @@ export class SqlTail implements Tail {
       ${joined} WHERE state.id = 1`;
     // The page has an ORDER BY and a LIMIT of its own: joined to the state row directly, the database would sort all that is
     // left each time, and a follower that is far behind would never arrive.
-    this.#changes = `SELECT ${columns}, seen.stamp, page.revision, page.jti, page.expires_at ${joined}
-      LEFT JOIN blacklist_commits seen ON seen.revision = ?
+    this.#changes = (room) => `SELECT ${columns}, (
+        SELECT COUNT(*) FROM blacklist_commits WHERE revision IN (${places(room)}) AND stamp IN (${places(room)})
+      ), page.revision, page.jti, page.expires_at ${joined}
       LEFT JOIN (
         SELECT revision, jti, expires_at FROM blacklisted_tokens ${engine.byIndex("blacklisted_tokens_tail")}
         WHERE revision >= ? AND (revision > ? OR jti > ?) ORDER BY revision, jti LIMIT ${TAIL_PAGE}
@@ -50,8 +57,14 @@ export class SqlTail implements Tail {
       WHERE state.id = 1 ORDER BY page.revision, page.jti`;
   }
 
-  async changes(from: TailPosition, seen: Revision | undefined): Promise<Changes> {
-    if (this.#isQuiet && seen !== undefined && seen.number === from.revision - 1) {
+  async changes(
+    from: TailPosition,
+    seen: Revision | undefined,
+    required: readonly Revision[] = [],
+  ): Promise<Changes> {
+    const commits =
+      seen === undefined ? required : [seen, ...required.filter((one) => !isSameRevision(one, seen))];
+    if (this.#isQuiet && commits.length === 1 && seen?.number === from.revision - 1) {
       // Half the work for the database. What has changed is of a revision that the state row names; and whether the commit
       // seen is still there, the stamp of the last one tells, as long as that has its number.
       const { revision, clock, writable } = await this.#readStanding();
@@ -60,9 +73,21 @@ export class SqlTail implements Tail {
         return { revision, clock, writable, intact, entries: [], hasMore: false, next: from };
       }
     }
-    const page = [seen?.number ?? NO_COMMIT, from.revision, from.revision, from.jti];
+    const room = ROOM.find((count) => count >= commits.length) ?? commits.length;
     const generation = await this.#generation();
-    const rows = await this.#reader.select(this.#changes, page);
+    const rows = await this.#reader.select(this.#changes(room), [
+      ...filled(
+        commits.map(({ number }) => number),
+        room,
+        NO_COMMIT,
+      ),
+      ...filled(
+        commits.map(({ stamp }) => Buffer.from(stamp, "hex")),
+        room,
+        NO_STAMP,
+      ),
+      ...[from.revision, from.revision, from.jti],
+    ]);
     const [first] = rows;
     if (first === undefined) throw stateLost();
     if (hex(first[2]) !== generation) throw anotherDatabase();
@@ -75,7 +100,7 @@ export class SqlTail implements Tail {
       revision,
       clock: Number(first[3]) as EpochMs,
       writable: this.#takesWrites(first[4]),
-      intact: seen === undefined || (first[5] !== null && hex(first[5]) === seen.stamp),
+      intact: Number(first[5]) === commits.length,
       entries: found.map((row) => ({ jti: row[7] as Uint8Array, expiresAt: Number(row[8]) as EpochMs })),
       hasMore,
       next:
@@ -124,4 +149,12 @@ export class SqlTail implements Tail {
 
 function stateLost(): ServiceError {
   return storeUnavailable("the database has lost its state row");
+}
+
+function places(count: number): string {
+  return Array(count).fill("?").join();
+}
+
+function filled<T>(values: readonly T[], length: number, filling: T): T[] {
+  return [...values, ...Array<T>(length - values.length).fill(filling)];
 }

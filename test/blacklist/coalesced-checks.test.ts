@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
+import { AcknowledgedCommits } from "../../src/blacklist/acknowledged-commits.ts";
 import type { CheckAnswer, Freshness } from "../../src/blacklist/checks.ts";
 import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
 import type { EpochMs, Jti } from "../../src/entry.ts";
@@ -22,6 +23,7 @@ const many = (prefix: string, count: number) =>
 describe("CoalescedChecks", () => {
   let clock: FakeClock;
   let store: HeldStore;
+  let acknowledged: AcknowledgedCommits;
   let checks: CoalescedChecks;
 
   beforeEach(() => use({ holding: true }));
@@ -29,7 +31,8 @@ describe("CoalescedChecks", () => {
   function use({ holding }: { holding: boolean }): void {
     clock = new FakeClock();
     store = new HeldStore({ clock, holding });
-    checks = new CoalescedChecks({ store, clock, leewayMs: LEEWAY });
+    acknowledged = new AcknowledgedCommits(store);
+    checks = new CoalescedChecks({ store, acknowledged, clock, leewayMs: LEEWAY });
   }
 
   const check = (...texts: string[]) => checks.check(jtis(...texts), FRESH, HERE);

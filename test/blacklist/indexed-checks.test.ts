@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
+import { AcknowledgedCommits } from "../../src/blacklist/acknowledged-commits.ts";
 import { ChangeLog } from "../../src/blacklist/change-log.ts";
 import type { CheckAnswer, Freshness } from "../../src/blacklist/checks.ts";
 import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
@@ -40,8 +41,10 @@ describe("IndexedChecks", () => {
     store = new HeldStore({ clock });
     const clocks = new BothClocks(clock);
     const { log } = memoryLog();
+    const acknowledged = new AcknowledgedCommits(store);
     follower = new Follower({
       store,
+      acknowledged,
       clock,
       clocks,
       log,
@@ -49,7 +52,7 @@ describe("IndexedChecks", () => {
       leewayMs: LEEWAY,
       maxEntries,
     });
-    const fallback = new CoalescedChecks({ store, clock, leewayMs: LEEWAY });
+    const fallback = new CoalescedChecks({ store, acknowledged, clock, leewayMs: LEEWAY });
     checks = new IndexedChecks({ follower, fallback, clocks, leewayMs: LEEWAY });
   }
 

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { AcknowledgedCommits } from "../../src/blacklist/acknowledged-commits.ts";
 import { ChangeLog } from "../../src/blacklist/change-log.ts";
 import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
 import { Feed } from "../../src/blacklist/feed.ts";
@@ -55,9 +56,10 @@ describe("whoever counts what the domain does", () => {
     ) as unknown as Observer;
     const clocks = new BothClocks(clock);
     const { log } = memoryLog();
-    common = { store, clock, clocks, leewayMs: LEEWAY, observer };
+    const acknowledged = new AcknowledgedCommits(store);
+    common = { store, acknowledged, clock, clocks, leewayMs: LEEWAY, observer };
     changeLog = new ChangeLog();
-    writer = new Writer(common);
+    writer = new Writer({ ...common, onCommit() {} });
     fromDatabase = new CoalescedChecks(common);
     follower = new Follower({
       ...common,

@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
+import { AcknowledgedCommits } from "../../src/blacklist/acknowledged-commits.ts";
 import { Blacklist } from "../../src/blacklist/blacklist.ts";
 import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
 import { type Observer, UNOBSERVED } from "../../src/blacklist/observer.ts";
@@ -41,8 +42,13 @@ describe("PruneSchedule", () => {
     intervalMs?: number;
     random?: () => number;
   } = {}): PruneSchedule {
-    const writer = new Writer({ store, clock, leewayMs: LEEWAY });
-    const checks = new CoalescedChecks({ store, clock, leewayMs: LEEWAY });
+    const writer = new Writer({ store, onCommit() {}, clock, leewayMs: LEEWAY });
+    const checks = new CoalescedChecks({
+      store,
+      acknowledged: new AcknowledgedCommits(store),
+      clock,
+      leewayMs: LEEWAY,
+    });
     const blacklist = new Blacklist({
       clocks: new BothClocks(clock),
       store,

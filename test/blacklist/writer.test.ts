@@ -3,6 +3,7 @@ import { Writer } from "../../src/blacklist/writer.ts";
 import type { NewEntry } from "../../src/entry.ts";
 import { storeUnavailable } from "../../src/errors.ts";
 import { MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_QUEUED_TOKENS } from "../../src/limits.ts";
+import type { Receipt } from "../../src/store/store.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { HeldStore, turn } from "../support/held-store.ts";
 import { newEntries, newEntry } from "../support/new-entry.ts";
@@ -14,11 +15,14 @@ describe("Writer", () => {
   let clock: FakeClock;
   let store: HeldStore;
   let writer: Writer;
+  /** What the writer does before it tells anybody. */
+  let onCommit: (receipt: Receipt) => void | Promise<void>;
 
   beforeEach(() => {
     clock = new FakeClock();
     store = new HeldStore({ clock });
-    writer = new Writer({ store, clock, leewayMs: 1000 });
+    onCommit = () => {};
+    writer = new Writer({ store, onCommit: (receipt) => onCommit(receipt), clock, leewayMs: 1000 });
   });
 
   /** The sizes of all commits that ever began. */
@@ -48,6 +52,39 @@ describe("Writer", () => {
       ],
       revision: store.revision,
     });
+  });
+
+  it("answers nobody before what is to happen with every commit has happened, and begins no other", async () => {
+    const happened: string[] = [];
+    let goOn = () => {};
+    onCommit = ({ revision, results }) => {
+      happened.push(`commit ${revision.number} of ${results.map(({ entry }) => entry.jti)}`);
+      return new Promise((resolve) => {
+        goOn = resolve;
+      });
+    };
+    const written = [write(newEntry("a")), write(newEntry("b"))];
+    for (const one of written) void one.then(() => happened.push("told"));
+    await release();
+    expect([happened, sizes()]).to.deep.equal([["commit 1 of a"], [1]]);
+    goOn();
+    await turn();
+    expect([happened, sizes()]).to.deep.equal([
+      ["commit 1 of a", "told"],
+      [1, 1],
+    ]);
+  });
+
+  it("tells all who share a commit that its outcome is unknown where that fails, and does not repeat it", async () => {
+    void write(newEntry("first"));
+    const answers = [reasonOf(write(newEntry("a"))), reasonOf(write(newEntry("b")))];
+    await release();
+    onCommit = () => Promise.reject(storeUnavailable("not found again"));
+    await release();
+    expect([await Promise.all(answers), sizes()]).to.deep.equal([
+      ["STORE_UNAVAILABLE", "STORE_UNAVAILABLE"],
+      [1, 2],
+    ]);
   });
 
   it("has one commit under way, and lets all who come meanwhile share the next", async () => {

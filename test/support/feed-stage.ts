@@ -1,3 +1,4 @@
+import { AcknowledgedCommits } from "../../src/blacklist/acknowledged-commits.ts";
 import { ChangeLog } from "../../src/blacklist/change-log.ts";
 import { Feed } from "../../src/blacklist/feed.ts";
 import { Follower } from "../../src/blacklist/follower.ts";
@@ -31,7 +32,8 @@ export class FeedStage {
     const { clock, store, changeLog } = this;
     if (page !== undefined) store.page = page;
     const clocks = new BothClocks(clock);
-    const shared = { store, clock, clocks, changeLog, leewayMs: LEEWAY };
+    const acknowledged = new AcknowledgedCommits(store);
+    const shared = { store, acknowledged, clock, clocks, changeLog, leewayMs: LEEWAY };
     this.follower = new Follower({ ...shared, log: memoryLog().log, maxEntries });
     this.feed = new Feed({ ...shared, follower: this.follower });
   }

@@ -1,9 +1,10 @@
+import { AcknowledgedCommits } from "../../src/blacklist/acknowledged-commits.ts";
 import { ChangeLog } from "../../src/blacklist/change-log.ts";
 import { Follower } from "../../src/blacklist/follower.ts";
 import { BothClocks } from "../../src/both-clocks.ts";
-import type { EpochMs, Jti } from "../../src/entry.ts";
+import type { EpochMs, Jti, NewEntry } from "../../src/entry.ts";
 import { type ServiceError, storeUnavailable } from "../../src/errors.ts";
-import type { Standing } from "../../src/store/store.ts";
+import type { Receipt, Standing } from "../../src/store/store.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { type Held, HeldStore, turn } from "./held-store.ts";
 import { type LogRecord, memoryLog } from "./memory-log.ts";
@@ -26,6 +27,7 @@ export class FollowerStage {
   readonly clock = new FakeClock();
   readonly store = new HeldStore({ clock: this.clock });
   readonly changeLog = new ChangeLog();
+  readonly acknowledged = new AcknowledgedCommits(this.store);
   readonly follower: Follower;
   /** How those who asked were answered so far, by the names they gave. */
   readonly told: Record<string, string> = {};
@@ -38,7 +40,8 @@ export class FollowerStage {
     const { log, records } = memoryLog();
     this.#records = records;
     const clocks = new BothClocks(clock);
-    this.follower = new Follower({ store, clock, clocks, log, changeLog, leewayMs: LEEWAY, maxEntries });
+    const shared = { store, acknowledged: this.acknowledged, clock, clocks, leewayMs: LEEWAY };
+    this.follower = new Follower({ ...shared, log, changeLog, maxEntries });
   }
 
   get latest(): Held<unknown> {
@@ -54,6 +57,28 @@ export class FollowerStage {
     store.holding = true;
     store.changes.splice(0);
     store.scans.splice(0);
+  }
+
+  /** A commit of this replica's own, of which the follower has not been told yet. */
+  async write(...entries: readonly NewEntry[]): Promise<Receipt> {
+    const { clock, store } = this;
+    const written = store.write(entries, { now: clock.now(), leewayMs: LEEWAY });
+    await store.writes.at(-1)?.release();
+    return written;
+  }
+
+  /** Tells the follower of it. Resolves when that is done or waits for something, and notes under `name` how it ended. */
+  async acknowledge(receipt: Receipt, name = "writer"): Promise<void> {
+    const end = (how: string) => {
+      this.told[name] = how;
+    };
+    Promise.resolve()
+      .then(() => this.follower.acknowledged(receipt))
+      .then(
+        () => end("acknowledged"),
+        (error: ServiceError) => end(error.reason),
+      );
+    await settle();
   }
 
   ask(name: string, cost = 1): void {

@@ -35,8 +35,14 @@ export class HeldStore implements Store {
   readonly writes: Held<readonly NewEntry[]>[] = [];
   readonly reads: Held<readonly Jti[]>[] = [];
   readonly prunes: Held<PruneOrder>[] = [];
-  readonly changes: Held<{ readonly from: TailPosition; readonly seen: Revision | undefined }>[] = [];
+  readonly changes: Held<{
+    readonly from: TailPosition;
+    readonly seen: Revision | undefined;
+    readonly required: readonly Revision[];
+  }>[] = [];
   readonly scans: Held<string>[] = [];
+  /** What `missing` was asked for, each time. */
+  readonly lookUps: (readonly Revision[])[] = [];
   readonly table = new Map<string, Entry>();
   writable = true;
   /** How far the database's clock is ahead of the service's. */
@@ -102,22 +108,26 @@ export class HeldStore implements Store {
     return this.#hold(this.writes, entries, () => this.#commit(entries, terms));
   }
 
-  read(jtis: readonly Jti[]): Promise<Sighting> {
+  read(jtis: readonly Jti[], required: readonly Revision[] = []): Promise<Sighting> {
     const found = jtis.flatMap((jti) => this.table.get(jti) ?? []);
     const sighting = {
       revision: this.revision,
       clock: this.clock,
       writable: this.writable,
       expiries: new Map(found.map(({ jti, expiresAt }) => [jti, expiresAt])),
+      intact: required.every((one) => this.#contains(one)),
     };
     return this.#hold(this.reads, jtis, () => sighting);
   }
 
   async missing(revisions: readonly Revision[]): Promise<Revision[]> {
     if (this.missingFailure !== undefined) throw this.missingFailure;
-    return revisions.filter(
-      ({ number, stamp }) => number > this.#revision || this.#stampOf(number) !== stamp,
-    );
+    this.lookUps.push(revisions);
+    return revisions.filter((one) => !this.#contains(one));
+  }
+
+  #contains({ number, stamp }: Revision): boolean {
+    return number <= this.#revision && this.#stampOf(number) === stamp;
   }
 
   prune(order: PruneOrder): Promise<PruneReceipt> {
@@ -152,9 +162,9 @@ export class HeldStore implements Store {
       return ended;
     };
     return {
-      changes: (from, seen) => {
-        const changes = this.#changes(from, seen);
-        return hold(this.changes, { from, seen }, () => changes);
+      changes: (from, seen, required = []) => {
+        const changes = this.#changes(from, seen === undefined ? required : [seen, ...required]);
+        return hold(this.changes, { from, seen, required }, () => changes);
       },
       scan: (after) => {
         const page = this.#scan(Buffer.from(after).toString());
@@ -168,7 +178,7 @@ export class HeldStore implements Store {
     };
   }
 
-  #changes(from: TailPosition, seen: Revision | undefined): Changes {
+  #changes(from: TailPosition, required: readonly Revision[]): Changes {
     const after = Buffer.from(from.jti).toString();
     const rows = [...this.table.values()]
       .map(({ jti, expiresAt }) => ({ jti, expiresAt, revision: this.#changedIn.get(jti) ?? 0 }))
@@ -181,8 +191,7 @@ export class HeldStore implements Store {
       revision: this.revision,
       clock: this.clock,
       writable: this.writable,
-      intact:
-        seen === undefined || (seen.number <= this.#revision && this.#stampOf(seen.number) === seen.stamp),
+      intact: required.every((one) => this.#contains(one)),
       entries: rows.map(({ jti, expiresAt }) => ({ jti: Buffer.from(jti), expiresAt })),
       hasMore,
       next:
