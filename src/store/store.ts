@@ -30,7 +30,7 @@ export interface Store {
   /**
    * The expiries of those of `jtis` that are in the table, expired or not, in one read that reflects every commit
    * acknowledged, by any replica, before this call. No jtis at all is a way to ask whether the database is there. `required`
-   * names commits that its history must contain, as {@link Sighting.intact} tells.
+   * names commits, each once, that its history must contain, as {@link Sighting.intact} tells.
    */
   read(jtis: readonly Jti[], required?: readonly Revision[]): Promise<Sighting>;
 
@@ -79,7 +79,7 @@ export interface Tail {
    * The entries that changed after `from`, in the order of (revision, jti), at most `TAIL_PAGE` of them, and how the database
    * stood: all in one statement, one snapshot. With `hasMore` false, nothing up to `revision` is left to be read.
    * An entry that changes again while pages are read comes again, later. `seen` is the last revision that was read, `required`
-   * names further commits that this history must contain, ahead of `from` or not, as {@link Changes.intact} tells.
+   * names further commits, each once, that this history must contain, ahead of `from` or not, as {@link Changes.intact} tells.
    */
   changes(from: TailPosition, seen: Revision | undefined, required?: readonly Revision[]): Promise<Changes>;
 

@@ -260,6 +260,84 @@ describe("CoalescedChecks", () => {
     });
   });
 
+  describe("a database that lacks what this replica has acknowledged", () => {
+    const write = async (...texts: string[]) => {
+      const { revision } = await store.write(
+        texts.map((text) => newEntry(text)),
+        { now: clock.now(), leewayMs: LEEWAY },
+      );
+      await acknowledged.add(revision);
+    };
+
+    beforeEach(async () => {
+      use({ holding: false });
+      store.commit(newEntry("kept"));
+      await write("ours");
+    });
+
+    for (const [what, happens] of Object.entries({
+      "and stands behind": () => {},
+      "and gave its number out again": () => store.commit(newEntry("new")),
+      "and has gone further since": () => {
+        for (const name of ["new", "newer"]) store.commit(newEntry(name));
+      },
+    })) {
+      it(`${what}: rules nothing out, and is believed about what it has`, async () => {
+        const before = (await check("ours", "x")).verdicts;
+        store.restore(1);
+        happens();
+        expect([
+          before,
+          await reasonOf(check("ours")),
+          await reasonOf(check("x")),
+          (await check("kept", "ours")).verdicts,
+          await reasonOf(checks.standing()),
+        ]).to.deep.equal([
+          ["blacklisted", "not-blacklisted"],
+          "NOT_FRESH",
+          "NOT_FRESH",
+          ["blacklisted", "unknown"],
+          "NOT_FRESH",
+        ]);
+      });
+    }
+
+    it("rules nothing out although this replica has written to it since, and looked something up", async () => {
+      await check("x");
+      store.restore(1);
+      store.commit(newEntry("new"));
+      await write("ours too");
+      expect([await reasonOf(check("x")), await reasonOf(check("x"))]).to.deep.equal([
+        "NOT_FRESH",
+        "NOT_FRESH",
+      ]);
+    });
+
+    it("rules nothing out by a read that was under way when it was acknowledged and one that came later", async () => {
+      use({ holding: true });
+      const early = check("ours");
+      const { revision } = store;
+      void acknowledged.add({ number: revision.number + 1, stamp: "0".repeat(16) });
+      await release();
+      const late = reasonOf(check("ours"));
+      await release();
+      expect([(await early).verdicts, await late]).to.deep.equal([["not-blacklisted"], "NOT_FRESH"]);
+    });
+
+    it("is believed again when it has it", async () => {
+      const backup = new Map(store.table);
+      store.restore(1);
+      const without = await reasonOf(check("x"));
+      store.bringBack(2);
+      for (const [text, entry] of backup) store.table.set(text, entry);
+      expect([
+        without,
+        (await check("ours", "x")).verdicts,
+        (await checks.standing()).revision.number,
+      ]).to.deep.equal(["NOT_FRESH", ["blacklisted", "not-blacklisted"], 2]);
+    });
+  });
+
   describe("a check that names a revision", () => {
     const THERE: Revision = { number: 0, stamp: "0".repeat(16) };
     const AHEAD: Revision = { number: 1, stamp: "0".repeat(15).concat("1") };

@@ -95,6 +95,12 @@ export class HeldStore implements Store {
     }
   }
 
+  /** The server of the first history is there again, as it stood after `revision`; the table is the test's affair. */
+  bringBack(revision: number): void {
+    this.#revision = revision;
+    this.#stamps.clear();
+  }
+
   get clock(): EpochMs {
     return (this.#clock.now() + this.skewMs) as EpochMs;
   }

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import type { Revision } from "../../../src/revision.ts";
 import { entry, jti, type OpenStores, terms } from "../open-test-store.ts";
 
 export function describeReads({ open }: OpenStores): void {
@@ -32,6 +33,35 @@ export function describeReads({ open }: OpenStores): void {
           names.slice(0, count).sort(),
         );
       }
+    });
+  });
+
+  describe("read, of a database that must have some commits", () => {
+    it("says whether it has all of them, whatever else it finds", async () => {
+      const { store } = await open();
+      const { revision: zero } = await store.read([]);
+      const { revision: first } = await store.write([entry("a")], terms());
+      const { revision: last } = await store.write([entry("b")], terms());
+      const forged = { number: first.number, stamp: last.stamp };
+      const ahead = { number: last.number + 1, stamp: last.stamp };
+      const intact = async (...required: Revision[]) => {
+        const sightings = [await store.read([], required), await store.read([jti("a"), jti("x")], required)];
+        return sightings.map((one) => [one.intact, one.expiries.size, one.revision.number]);
+      };
+      const answered = (is: boolean) => [
+        [is, 0, 2],
+        [is, 1, 2],
+      ];
+      expect([await intact(), await intact(last), await intact(zero, first, last)]).to.deep.equal(
+        Array(3).fill(answered(true)),
+      );
+      expect([
+        await intact(forged),
+        await intact(ahead),
+        await intact(last, forged),
+        await intact(first, forged),
+        await intact(ahead, last, zero),
+      ]).to.deep.equal(Array(5).fill(answered(false)));
     });
   });
 

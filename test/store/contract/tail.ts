@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import type { Knex } from "knex";
-import { SCAN_PAGE, TAIL_PAGE } from "../../../src/limits.ts";
+import { MAX_PENDING_COMMITS, SCAN_PAGE, TAIL_PAGE } from "../../../src/limits.ts";
+import type { Revision } from "../../../src/revision.ts";
 import type { Changes, Store, Tail, TailEntry, TailPosition } from "../../../src/store/store.ts";
 import { reasonOf } from "../../support/rejection.ts";
 import { at, entry, HOUR, jti, type OpenStores, type TestStore, terms } from "../open-test-store.ts";
@@ -250,6 +251,42 @@ export function describeTail({ open }: OpenStores): void {
         from = changes.next;
       }
       expect(found).to.deep.equal([["a", "c0"], [], ["a", "c2"], []]);
+    });
+
+    it("knows whether further commits are of its history, before the position or after it, as many as there may be", async () => {
+      const { store } = await open();
+      const commits = [(await store.read([])).revision];
+      for (let count = 0; count < MAX_PENDING_COMMITS + 2; count++) {
+        commits.push((await create(store, ["a"], Date.now() + (count + 2) * HOUR)).revision);
+      }
+      const tail = store.openTail();
+      const [middle, last] = [commits[30] as Revision, commits.at(-1) as Revision];
+      const forged = { number: 40, stamp: last.stamp };
+      const ahead = { number: last.number + 1, stamp: last.stamp };
+      const wrong: string[] = [];
+      for (const { number } of [last, middle]) {
+        const from = { revision: number + 1, jti: START };
+        const seen = commits[number] as Revision;
+        for (const count of [0, 1, 2, 3, 7, 8, 9, commits.length]) {
+          const others = commits
+            .slice(0, count)
+            .filter((one) => one.number !== forged.number && one !== seen);
+          const named = {
+            "all there": { required: others, expected: true },
+            "the last seen among them": { required: [...others, seen], expected: true },
+            "with another stamp": { required: [...others.slice(1), forged], expected: false },
+            "ahead of all": { required: [...others.slice(1), ahead], expected: false },
+          };
+          for (const [what, { required, expected }] of Object.entries(named)) {
+            // What was seen last is in the place that makes a read short where nothing else is asked for.
+            for (const after of [seen, undefined]) {
+              const { intact } = await tail.changes(from, after, required);
+              if (intact !== expected) wrong.push(`${what}: ${count} after ${after?.number}`);
+            }
+          }
+        }
+      }
+      expect(wrong).to.deep.equal([]);
     });
 
     it("takes jtis for bytes, in the order of bytes, whatever they are", async () => {
