@@ -7,7 +7,7 @@ import type { Revision } from "../revision.ts";
 import { type Engine, literal, text } from "./engine.ts";
 import { countBy, listPage } from "./listing.ts";
 import { countExpired, deleteExpired, trimCommits } from "./pruning.ts";
-import { hex, revisionOf } from "./rows.ts";
+import { countable, hex, OLDEST_COMMIT, revisionOf } from "./rows.ts";
 import { checkSchema, migrateUp } from "./schema.ts";
 import type {
   CountQuery,
@@ -93,7 +93,7 @@ export class KnexStore implements Store {
   async read(jtis: readonly Jti[], required: readonly Revision[] = []): Promise<Sighting> {
     const { generation } = this.#deployment ?? (await this.#ready());
     const rows = await this.#engine.select(
-      `SELECT state.revision, commits.stamp, state.generation, ${this.#engine.clock}, ${this.#engine.writable}, tokens.jti, tokens.expires_at, ${countOf(required)}
+      `SELECT state.revision, commits.stamp, state.generation, ${this.#engine.clock}, ${this.#engine.writable}, tokens.jti, tokens.expires_at, ${countOf(required)}, ${OLDEST_COMMIT}
        FROM blacklist_state state
        JOIN blacklist_commits commits ON commits.revision = state.revision
        LEFT JOIN blacklisted_tokens tokens ON ${jtis.length === 0 ? "1 = 0" : `tokens.jti IN (${jtis.map(literal).join()})`}
@@ -106,12 +106,13 @@ export class KnexStore implements Store {
     for (const row of rows) if (row[5] !== null) expiries.set(text(row[5]), Number(row[6]) as EpochMs);
     const writable = Number(first[4]) === 1;
     if (!writable) this.#engine.renewReaders();
+    const revision = revisionOf(first[0], first[1]);
     return {
-      revision: revisionOf(first[0], first[1]),
+      revision,
       clock: Number(first[3]) as EpochMs,
       writable,
       expiries,
-      intact: Number(first[7]) === required.length,
+      intact: Number(first[7]) === countable(required, { oldest: Number(first[8]), last: revision.number }),
     };
   }
 
@@ -120,7 +121,7 @@ export class KnexStore implements Store {
     if (this.#deployment === undefined) await this.#ready();
     const numbers = revisions.map(({ number }) => number).join();
     const rows = await this.#engine.select(
-      `SELECT state.revision, (SELECT MIN(revision) FROM blacklist_commits), commits.revision, commits.stamp
+      `SELECT state.revision, ${OLDEST_COMMIT}, commits.revision, commits.stamp
        FROM blacklist_state state LEFT JOIN blacklist_commits commits ON commits.revision IN (${numbers}) WHERE state.id = 1`,
     );
     const [last, oldest] = (rows[0] ?? []).map(Number);

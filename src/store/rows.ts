@@ -29,6 +29,20 @@ export function revisionOf(number: unknown, stamp: unknown): Revision {
   return { number: Number(number), stamp: hex(stamp) };
 }
 
+/** SQL for the number of the oldest commit whose stamp is kept. */
+export const OLDEST_COMMIT = "(SELECT MIN(revision) FROM blacklist_commits)";
+
+/**
+ * Of how many commits a history has the stamp if it contains them all: of each that is not older than the oldest it keeps. Such an old one
+ * is believed, since nothing can tell any more. One that is ahead of the last is counted, and will not be found.
+ */
+export function countable(
+  commits: readonly Revision[],
+  { oldest, last }: { oldest: number; last: number },
+): number {
+  return commits.filter(({ number }) => number >= oldest || number > last).length;
+}
+
 export function hex(bytes: unknown): string {
   return Buffer.from(bytes as Uint8Array).toString("hex");
 }

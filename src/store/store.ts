@@ -111,7 +111,8 @@ export interface Changes extends Standing {
   /** Where the next page begins. */
   readonly next: TailPosition;
   /**
-   * True when the commit `seen` and all that are required are in this database's history. False: one was undone by a crash, a restore or a
+   * True when the commit `seen` and all that are required are in this database's history; of these one that is older than the oldest commit
+   * kept is believed, as by {@link Store.missing}. False: one was undone by a crash, a restore or a
    * failover, and everything read so far is of another history. True where no revision was named.
    */
   readonly intact: boolean;
@@ -151,7 +152,7 @@ export interface Standing {
 
 export interface Sighting extends Standing {
   readonly expiries: ReadonlyMap<string, EpochMs>;
-  /** True when all commits that were required are in this database's history. */
+  /** True when all commits that were required are in this database's history. One that is older than the oldest commit kept is believed. */
   readonly intact: boolean;
 }
 

@@ -3,17 +3,14 @@ import { anotherDatabase, type ServiceError, storeUnavailable } from "../errors.
 import { SCAN_PAGE, TAIL_PAGE } from "../limits.ts";
 import { isSameRevision, type Revision } from "../revision.ts";
 import type { Engine, Reader } from "./engine.ts";
-import { hex, revisionOf } from "./rows.ts";
+import { countable, hex, OLDEST_COMMIT, revisionOf } from "./rows.ts";
 import type { Changes, ScanPage, Standing, Tail, TailPosition } from "./store.ts";
 
-/** No commit has this number. */
-const NO_COMMIT = -1;
+/** No commit has this number, nor such a stamp. */
+const NO_COMMIT: Revision = { number: -1, stamp: "" };
 
 /** Before every jti. */
 const START = new Uint8Array();
-
-/** Nor does any commit have this stamp. */
-const NO_STAMP = new Uint8Array();
 
 /** For how many commits there is room in a statement: mostly one is asked for, and with each text the database prepares another statement. */
 const ROOM = [1, 2, 8, 64] as const;
@@ -49,7 +46,7 @@ export class SqlTail implements Tail {
     // left each time, and a follower that is far behind would never arrive.
     this.#changes = (room) => `SELECT ${columns}, (
         SELECT COUNT(*) FROM blacklist_commits WHERE revision IN (${places(room)}) AND stamp IN (${places(room)})
-      ), page.revision, page.jti, page.expires_at ${joined}
+      ), ${OLDEST_COMMIT}, page.revision, page.jti, page.expires_at ${joined}
       LEFT JOIN (
         SELECT revision, jti, expires_at FROM blacklisted_tokens ${engine.byIndex("blacklisted_tokens_tail")}
         WHERE revision >= ? AND (revision > ? OR jti > ?) ORDER BY revision, jti LIMIT ${TAIL_PAGE}
@@ -62,9 +59,8 @@ export class SqlTail implements Tail {
     seen: Revision | undefined,
     required: readonly Revision[] = [],
   ): Promise<Changes> {
-    const commits =
-      seen === undefined ? required : [seen, ...required.filter((one) => !isSameRevision(one, seen))];
-    if (this.#isQuiet && commits.length === 1 && seen?.number === from.revision - 1) {
+    const others = seen === undefined ? required : required.filter((one) => !isSameRevision(one, seen));
+    if (this.#isQuiet && others.length === 0 && seen?.number === from.revision - 1) {
       // Half the work for the database. What has changed is of a revision that the state row names; and whether the commit
       // seen is still there, the stamp of the last one tells, as long as that has its number.
       const { revision, clock, writable } = await this.#readStanding();
@@ -73,26 +69,23 @@ export class SqlTail implements Tail {
         return { revision, clock, writable, intact, entries: [], hasMore: false, next: from };
       }
     }
+    const commits = seen === undefined ? others : [seen, ...others];
     const room = ROOM.find((count) => count >= commits.length) ?? commits.length;
+    const asked = [...commits, ...Array<Revision>(room - commits.length).fill(NO_COMMIT)];
     const generation = await this.#generation();
     const rows = await this.#reader.select(this.#changes(room), [
-      ...filled(
-        commits.map(({ number }) => number),
-        room,
-        NO_COMMIT,
-      ),
-      ...filled(
-        commits.map(({ stamp }) => Buffer.from(stamp, "hex")),
-        room,
-        NO_STAMP,
-      ),
+      ...asked.map(({ number }) => number),
+      ...asked.map(({ stamp }) => Buffer.from(stamp, "hex")),
       ...[from.revision, from.revision, from.jti],
     ]);
     const [first] = rows;
     if (first === undefined) throw stateLost();
     if (hex(first[2]) !== generation) throw anotherDatabase();
     const revision = revisionOf(first[0], first[1]);
-    const found = (first[6] ?? null) === null ? [] : rows;
+    const oldest = Number(first[6]);
+    // What was seen last has to be there, however old it is.
+    const expected = commits.length - others.length + countable(others, { oldest, last: revision.number });
+    const found = (first[7] ?? null) === null ? [] : rows;
     const hasMore = found.length === TAIL_PAGE;
     const last = found.at(-1);
     this.#isQuiet = found.length === 0;
@@ -100,12 +93,12 @@ export class SqlTail implements Tail {
       revision,
       clock: Number(first[3]) as EpochMs,
       writable: this.#takesWrites(first[4]),
-      intact: Number(first[5]) === commits.length,
-      entries: found.map((row) => ({ jti: row[7] as Uint8Array, expiresAt: Number(row[8]) as EpochMs })),
+      intact: Number(first[5]) === expected,
+      entries: found.map((row) => ({ jti: row[8] as Uint8Array, expiresAt: Number(row[9]) as EpochMs })),
       hasMore,
       next:
         hasMore && last !== undefined
-          ? { revision: Number(last[6]), jti: last[7] as Uint8Array }
+          ? { revision: Number(last[7]), jti: last[8] as Uint8Array }
           : { revision: revision.number + 1, jti: START },
     };
   }
@@ -153,8 +146,4 @@ function stateLost(): ServiceError {
 
 function places(count: number): string {
   return Array(count).fill("?").join();
-}
-
-function filled<T>(values: readonly T[], length: number, filling: T): T[] {
-  return [...values, ...Array<T>(length - values.length).fill(filling)];
 }

@@ -468,6 +468,19 @@ describe("Follower", () => {
       stage.store.restore(1);
       await stage.prove();
       expect([stage.follower.phase, stage.known("ours")]).to.deep.equal(["rebuilding", ["ours"]]);
+      // From now on it is held like everything else, also where it is lost while the index is loaded.
+      await stage.acknowledge(await stage.write(newEntry("ours too")));
+      stage.store.restore(1);
+      for (let attempt = 0; stage.follower.phase !== "following" && attempt < 3; attempt++) {
+        await stage.releaseAll();
+        stage.clock.advance(LOAD_RETRY_MS);
+        await settle();
+      }
+      await stage.releaseAll();
+      expect([stage.follower.phase, stage.known("ours", "ours too")]).to.deep.equal([
+        "following",
+        ["ours", "ours too"],
+      ]);
     });
   });
 });

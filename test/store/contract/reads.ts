@@ -65,6 +65,31 @@ export function describeReads({ open }: OpenStores): void {
     });
   });
 
+  describe("a commit that a database must have and that is older than any whose stamp it still has", () => {
+    it("is believed, by reads of the changes too", async () => {
+      const { store, engine } = await open();
+      const { revision: old } = await store.write([entry("a")], terms());
+      const { revision: kept } = await store.write([entry("b")], terms());
+      const { revision: last } = await store.write([entry("c")], terms());
+      await engine.knex("blacklist_commits").where("revision", "<=", old.number).delete();
+      const tail = store.openTail();
+      const from = { revision: 0, jti: new Uint8Array() };
+      const intact = async (seen: Revision | undefined, ...required: Revision[]) => [
+        (await store.read([], required)).intact,
+        (await tail.changes(from, seen, required)).intact,
+      ];
+      const ahead = { number: last.number + 1, stamp: old.stamp };
+      expect([
+        await intact(undefined, old),
+        await intact(last, old, kept),
+        await intact(last, old, ahead),
+        await intact(last, old, { ...kept, stamp: old.stamp }),
+        // What was read last is another matter: everything can be read anew.
+        (await tail.changes(from, old)).intact,
+      ]).to.deep.equal([[true, true], [true, true], [false, false], [false, false], false]);
+    });
+  });
+
   describe("missing", () => {
     it("knows its own revisions, and none that is ahead or stamped otherwise", async () => {
       const { store } = await open();
