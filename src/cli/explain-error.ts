@@ -1,4 +1,5 @@
 import { ClientError } from "../client/client-error.ts";
+import { IS_RAW_TOKEN } from "../entry.ts";
 import { safeLine } from "./printable.ts";
 
 export interface Circumstances {
@@ -33,7 +34,7 @@ function explainCall(error: ClientError, { address, timeoutMs, origins }: Circum
   if (violations.length > 0) {
     const each = violations.map(({ field, description }) => {
       // Where it stands for violations that were left out it has no field.
-      return field === "" ? description : `${place(field, origins)}: ${description}`;
+      return field === "" ? description : `${place(field, origins)}: ${description}${instead(description)}`;
     });
     return each.length === 1 ? each : [`${each.length} things are wrong with the request:`, ...each];
   }
@@ -103,6 +104,10 @@ function place(field: string, origins: readonly string[] | undefined): string {
   if (origin === undefined) return field;
   const member = match?.[2];
   return member === undefined || member === "jti" || member === "jwt" ? origin : `${origin}: ${member}`;
+}
+
+function instead(description: string): string {
+  return description === IS_RAW_TOKEN ? ": check --jwt tells of a token by the jti in it" : "";
 }
 
 function messageOf(error: unknown): string {

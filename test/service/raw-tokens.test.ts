@@ -159,6 +159,19 @@ for (const backend of backends) {
         [["jtis[0]", ITSELF]],
       ]);
 
+      const list = (jti: string) =>
+        runCli(["list", "--jti", jti, "--output", "ndjson", "--address", first.address]);
+      const found = await list(RAW);
+      expect([found.exitCode, JSON.parse(found.stdout).jti, found.stderr]).to.deep.equal([0, RAW, ""]);
+      for (const unknown of [shownJwt({ jti: "never stored" }), `Bearer ${RAW}`]) {
+        const { exitCode, stdout, stderr } = await list(unknown);
+        expect([exitCode, stdout, stderr]).to.deep.equal([
+          2,
+          "",
+          `error: jtis[0]: ${ITSELF}: check --jwt tells of a token by the jti in it\n`,
+        ]);
+      }
+
       const folder = await freshFolder();
       const file = join(folder, "blacklist.ndjson");
       const exported = await runCli(["export", "--output", file, "--address", first.address]);
