@@ -196,6 +196,20 @@ export const MAX_AUTHZ_CONNECTIONS = 4096;
 /** When a client may try again whose token could not be judged; the header counts whole seconds. */
 export const AUTHZ_RETRY_AFTER_SECONDS = 1;
 
+/**
+ * Characters of log lines that wait while they cannot be written, half of them at most in lines that are neither of the audit log nor
+ * warnings: some five thousand audit lines, and memory stays flat.
+ */
+export const MAX_WAITING_LOG = 2 * 1024 * 1024;
+export const MAX_WAITING_ORDINARY_LOG = MAX_WAITING_LOG / 2;
+/** Characters of one write to the log: what a pipe holds. */
+export const LOG_CHUNK_LENGTH = 64 * 1024;
+/** How soon a write to the log that failed is tried again: at first, since a pipe's reader needs no longer, and after many failures. */
+export const FIRST_LOG_RETRY_MS = 2;
+export const MAX_LOG_RETRY_MS = 250;
+/** How long the end of the process waits for the last lines of the log. */
+export const LOG_FLUSH_MS = 1000;
+
 /** Jtis that one line of the audit log names. */
 export const MAX_AUDITED_JTIS = 20;
 /** How long it may take until entries that have expired, or were made at another replica, change what a caller's quota leaves. */

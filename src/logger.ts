@@ -1,5 +1,6 @@
 import pino, { type DestinationStream, type Logger } from "pino";
 import type { LogLevel } from "./config/config.ts";
+import type { DroppedLines } from "./log-output.ts";
 
 /**
  * JSON, one object a line. Errors are cut down to what identifies them: drivers hang the statement, and with it their
@@ -16,6 +17,18 @@ export function createLogger(level: LogLevel, destination: DestinationStream): L
     },
     destination,
   );
+}
+
+/** The line that says how many are missing before it. It is written whatever LOG_LEVEL is: so would the audit lines have been. */
+export function describeGap({ audit, other }: DroppedLines): string {
+  const record = {
+    level: "warn",
+    time: new Date().toISOString(),
+    dropped: audit + other,
+    dropped_audit: audit,
+    msg: "log lines were dropped: they could not be written",
+  };
+  return `${JSON.stringify(record)}\n`;
 }
 
 interface Description {

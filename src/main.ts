@@ -7,6 +7,8 @@ import { type Config, ConfigError, misspelledSettings, readConfig } from "./conf
 import { describeMisspelling } from "./config/misspellings.ts";
 import { SchemaError, ServiceError, StartError } from "./errors.ts";
 import { formatHostPort } from "./host-port.ts";
+import { LOG_FLUSH_MS } from "./limits.ts";
+import { LogOutput } from "./log-output.ts";
 import type { MigrateAction } from "./migrate.ts";
 
 // The only file that touches the process: arguments, environment, streams, signals and the exit code. The service and
@@ -14,20 +16,21 @@ import type { MigrateAction } from "./migrate.ts";
 
 async function serve(): Promise<number> {
   return withConfig(async (config) => {
-    const [{ pino }, { createLogger }, { start }] = await Promise.all([
-      import("pino"),
+    const [{ createLogger, describeGap }, { start }] = await Promise.all([
       import("./logger.ts"),
       import("./start.ts"),
     ]);
-    const destination = pino.destination({ dest: 1, sync: false });
-    const log = createLogger(config.logLevel, destination);
+    const output = new LogOutput({ fd: unblockedStdout(), clock: systemClock, describeGap });
+    process.once("exit", () => output.flushNow());
+    const log = createLogger(config.logLevel, output);
     for (const misspelling of misspelledSettings(process.env)) {
       log.warn(misspelling, "a variable that looks like a setting is not read");
     }
     const stopped = new Promise<NodeJS.Signals>((resolve) => {
       for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, resolve);
     });
-    const service = await start(config, { log, build: { version: version(), node: process.version } });
+    const build = { version: version(), node: process.version };
+    const service = await start(config, { log, output, build });
     const { kind } = config.database;
     log.info(
       {
@@ -42,16 +45,36 @@ async function serve(): Promise<number> {
     log.info({ signal }, "stopping: answering what was accepted");
     const overdue = setTimeout(() => {
       log.error("not everything ended in time: stopping all the same");
-      destination.flushSync();
-      process.exit(0);
+      void output.flush(config.shutdownGraceMs * 0.03).then(() => process.exit(0));
     }, config.shutdownGraceMs * 0.95);
     await service.close();
     // By itself it keeps nothing alive now; whatever still does, it ends.
     overdue.unref();
     log.info("stopped");
-    destination.flushSync();
+    await output.flush(LOG_FLUSH_MS);
     return EXIT.ok;
   });
+}
+
+/**
+ * The descriptor to write the log to. Where standard output is a pipe, a socket or a terminal, Node has its writes wait until somebody
+ * reads; a service must go on, so they fail instead, and so do those to standard error.
+ */
+function unblockedStdout(): number {
+  const [out] = [process.stdout, process.stderr].map((stream) => {
+    const handle = (stream as { _handle?: { fd?: number; setBlocking?(wanted: boolean): unknown } })._handle;
+    handle?.setBlocking?.(false);
+    return handle;
+  });
+  // A terminal was opened anew under another number, and that is the one that does not wait.
+  return out?.setBlocking === undefined ? 1 : (out.fd ?? 1);
+}
+
+/** As {@link serve}; one that could not start ends although nobody reads what it says of that. */
+async function serveOrEnd(): Promise<number> {
+  const code = await serve();
+  if (code !== EXIT.ok) setTimeout(() => process.exit(), LOG_FLUSH_MS).unref();
+  return code;
 }
 
 async function runMigration(action: MigrateAction): Promise<number> {
@@ -102,6 +125,6 @@ process.exitCode = await run(process.argv.slice(2), {
   signal: interrupted.signal,
   clock: systemClock,
   version: version(),
-  serve,
+  serve: serveOrEnd,
   migrate: runMigration,
 });

@@ -12,6 +12,7 @@ import { createHandlers } from "./grpc/handlers.ts";
 import { startGrpcServer } from "./grpc/server.ts";
 import { TlsContext } from "./grpc/tls-context.ts";
 import type { HostPort } from "./host-port.ts";
+import type { DroppedLines } from "./log-output.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { type Serving, servingOf } from "./serving.ts";
 import { startAuth } from "./start-auth.ts";
@@ -34,6 +35,8 @@ export interface Service {
 
 interface Surroundings {
   readonly log: Logger;
+  /** Where the log goes, for the metrics. Absent: nowhere that it could be lost. */
+  readonly output?: { readonly dropped: DroppedLines };
   /** What the metrics say of this program. */
   readonly build?: Omit<Build, "schema">;
   readonly clock?: Clock;
@@ -47,7 +50,7 @@ interface Surroundings {
  */
 export async function start(
   config: Config,
-  { log, build = UNKNOWN, clock = systemClock, random = Math.random }: Surroundings,
+  { log, output = LOSSLESS, build = UNKNOWN, clock = systemClock, random = Math.random }: Surroundings,
 ): Promise<Service> {
   const closers: (() => unknown)[] = [];
   async function unwind(): Promise<void> {
@@ -87,7 +90,16 @@ export async function start(
     const auth = startAuth(security, { clock, clocks, log, onOutcome });
     closers.push(() => auth.stop());
     const { follower, feed } = index;
-    metrics.watch({ serving: () => serving, store, clocks, backlog, keys: auth, index: follower, feed });
+    metrics.watch({
+      serving: () => serving,
+      store,
+      clocks,
+      backlog,
+      keys: auth,
+      output,
+      index: follower,
+      feed,
+    });
     // Closed after gRPC has been drained, and with it what is asked here.
     const authz = await startAuthz(config.authz, { blacklist, calls, clock, log, metrics, tracing });
     closers.push(() => authz.close());
@@ -151,6 +163,7 @@ export async function start(
   }
 }
 
+const LOSSLESS = { dropped: { audit: 0, other: 0 } };
 const UNKNOWN = { version: "unknown", node: "unknown" };
 
 const INSECURE =

@@ -67,7 +67,20 @@ export function createProgram(context: CommandContext): Command {
 /** Runs the command that `argv` (without node and script) asks for. Resolves to the exit code; never rejects. */
 export async function run(argv: readonly string[], io: CliIo): Promise<number> {
   // Without listeners a reader who has left would end the process with a stack trace.
-  for (const screen of [io.stdout, io.stderr]) screen.on("error", () => {});
+  io.stderr.on("error", () => {});
+  let lost: NodeJS.ErrnoException | undefined;
+  io.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") lost ??= error;
+  });
+  const exitCode = await parsed(argv, io);
+  // What a stream could not write it tells a moment later.
+  await new Promise((resolve) => setImmediate(resolve));
+  if (lost === undefined || exitCode > EXIT.found) return exitCode;
+  io.stderr.write(`error: standard output cannot be written (${lost.code ?? lost.message})\n`);
+  return EXIT.failed;
+}
+
+async function parsed(argv: readonly string[], io: CliIo): Promise<number> {
   let exitCode: number = EXIT.ok;
   const program = createProgram({
     io,

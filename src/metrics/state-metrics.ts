@@ -1,8 +1,9 @@
 import type { Registry } from "@prometheus-io/client";
 import type { Phase } from "../blacklist/follower.ts";
+import type { DroppedLines } from "../log-output.ts";
 import type { Serving } from "../serving.ts";
 import type { PoolUse } from "../store/store.ts";
-import { gauge, gauges } from "./collected.ts";
+import { counters, gauge, gauges } from "./collected.ts";
 
 /** What is looked at whenever the metrics are asked for. */
 export interface State {
@@ -11,6 +12,7 @@ export interface State {
   readonly clocks: { readonly skewMs: number };
   readonly backlog: { readonly oldestMs: number | undefined };
   readonly keys: { readonly unreadable: number };
+  readonly output: { readonly dropped: DroppedLines };
   /** Absent where the index is off. */
   readonly index: IndexState | undefined;
   /** Absent where the index is off. */
@@ -62,6 +64,12 @@ export function registerState(registers: Registry[], { index, feed, ...state }: 
     name: "tokenblacklist_key_sets_unreadable",
     help: "Key sets that could not be read the last time, or had no key that can be used; what was read before stays in use.",
     value: () => state.keys.unreadable,
+  });
+  counters(registers, {
+    name: "tokenblacklist_log_lines_dropped_total",
+    help: "Lines of the log that could not be written, those of the audit log and all others.",
+    label: "line",
+    values: () => ({ ...state.output.dropped }),
   });
   registerPool(registers, state.store);
   if (index !== undefined) registerIndex(registers, index);

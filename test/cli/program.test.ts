@@ -1,3 +1,4 @@
+import { Writable } from "node:stream";
 import { expect } from "chai";
 import { runCli } from "./run-cli.ts";
 
@@ -123,6 +124,24 @@ describe("the command line", () => {
       ran: ["serve", "up", "status", "check", "unlock"],
       codes: [1, 2, 3, 4, 5],
     });
+  });
+
+  it("ends with 70 and one line when standard output cannot be written, with 0 when its reader has left", async () => {
+    for (const argv of [["--version"], ["--help"], ["check", "--help"]]) {
+      const ends = [];
+      for (const code of ["ENOSPC", "EIO", "EPIPE"]) {
+        const stdout = new Writable({
+          write: (_, __, done) => done(Object.assign(new Error(code), { code })),
+        });
+        const { exitCode, stderr } = await runCli(argv, { io: { stdout } });
+        ends.push([exitCode, stderr]);
+      }
+      expect(ends).to.deep.equal([
+        [70, "error: standard output cannot be written (ENOSPC)\n"],
+        [70, "error: standard output cannot be written (EIO)\n"],
+        [0, ""],
+      ]);
+    }
   });
 
   it("ends with 70 and one line when serve throws", async () => {

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
 import { readdir, rm, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
@@ -201,6 +202,20 @@ describe("token-blacklist migrate", function () {
       await dispose();
       await rm(folder, { recursive: true });
     }
+  });
+
+  it("fails where what it says cannot be written", async () => {
+    const folder = await freshFolder();
+    const full = openSync("/dev/full", "w");
+    const { ended } = new CommandProcess(
+      ["migrate", "up"],
+      { DATABASE_URL: `sqlite:${join(folder, "x.db")}` },
+      { stdout: full },
+    );
+    const { code, stderr } = await ended;
+    closeSync(full);
+    await rm(folder, { recursive: true });
+    expect([code, stderr]).to.deep.equal([70, "error: standard output cannot be written (ENOSPC)\n"]);
   });
 
   it("tells a pipeline with check by its exit code whether the settings or the database are to blame", async () => {

@@ -25,6 +25,9 @@ export interface Ended {
 export interface CommandProcessOptions {
   /** The `main.js` of another build; this one's unless given. */
   readonly main?: string | undefined;
+  /** Where its output goes: to be read by this process, to a pipe of this process's that nobody reads, or to a descriptor. */
+  readonly stdout?: "read" | "unread" | number;
+  readonly stderr?: "read" | "unread" | number;
 }
 
 /** The `token-blacklist` command in a process of its own, with only these variables of the service's set. */
@@ -37,20 +40,27 @@ export class CommandProcess {
   constructor(
     args: readonly string[],
     env: Readonly<Record<string, string>>,
-    { main = builtCommand() }: CommandProcessOptions = {},
+    { main = builtCommand(), stdout = "read", stderr = "read" }: CommandProcessOptions = {},
   ) {
+    const outputs = { stdout, stderr };
+    const [out, err] = [stdout, stderr].map((to) => (typeof to === "number" ? to : "pipe"));
     this.#child = spawn(process.execPath, [main, ...args], {
       env: { PATH: process.env.PATH, ...env },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", out, err],
     });
     for (const name of ["stdout", "stderr"] as const) {
+      if (outputs[name] !== "read") continue;
       this.#child[name]?.setEncoding("utf8").on("data", (text: string) => {
         this.#output[name] += text;
         this.#onLine?.();
       });
     }
     this.ended = new Promise((resolve) => {
-      this.#child.once("close", (code, signal) => resolve({ code, signal, ...this.#output }));
+      // A pipe that is not read is never closed.
+      const isRead = stdout !== "unread" && stderr !== "unread";
+      this.#child.once(isRead ? "close" : "exit", (code, signal) =>
+        resolve({ code, signal, ...this.#output }),
+      );
     });
   }
 
