@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes sure that the programs named as arguments are there, which npm cannot install: chart, haproxy, mariadb, nginx, promtool, python, redis.
+# Makes sure that the programs named as arguments are there, which npm cannot install: caddy, chart, haproxy, mariadb, nginx, promtool, python, redis.
 # On Debian it installs what is missing, without any daemon; elsewhere it says what to install.
 # Without MariaDB it fails. The others are used where they are: the tests then say what they skip.
 set -euo pipefail
@@ -26,6 +26,14 @@ unpack_nginx() {
   local download
   download=$(mktemp -d)
   (cd "$download" && apt-get download nginx) && mkdir -p "$nginx_folder" && dpkg -x "$download"/nginx_*.deb "$nginx_folder"
+  rm -rf "$download"
+}
+# The same of Caddy.
+caddy_folder=node_modules/.cache/caddy
+unpack_caddy() {
+  local download
+  download=$(mktemp -d)
+  (cd "$download" && apt-get download caddy) && mkdir -p "$caddy_folder" && dpkg -x "$download"/caddy_*.deb "$caddy_folder"
   rm -rf "$download"
 }
 # The same of Prometheus, of which only the tool that checks rules is wanted.
@@ -64,6 +72,7 @@ look_for() {
   packages=()
   for tool in "$@"; do
     case $tool in
+      caddy) has caddy || [[ -x $caddy_folder/usr/bin/caddy ]] || need caddy ;;
       chart) has helm || [[ -x $chart_renderer ]] || need chart golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev ;;
       haproxy) has haproxy || [[ -x $haproxy_folder/usr/sbin/haproxy ]] || need haproxy ;;
       # The core package has the server alone; mariadb-server would also configure and start one.
@@ -91,6 +100,7 @@ if has apt-get && "${as_root[@]}" true 2>/dev/null; then
   # A list of packages that cannot be fetched is no reason to give up: what we need may be in the others.
   { "${as_root[@]}" apt-get update || true; } >"$log" 2>&1
   ((${#packages[@]} == 0)) || "${install[@]}" "${packages[@]}" >>"$log" 2>&1 || cat "$log" >&2
+  [[ " ${missing[*]} " != *" caddy "* ]] || unpack_caddy >>"$log" 2>&1 || true
   [[ " ${missing[*]} " != *" chart "* ]] || build_chart_renderer >>"$log" 2>&1 || true
   [[ " ${missing[*]} " != *" haproxy "* ]] || unpack_haproxy >>"$log" 2>&1 || true
   [[ " ${missing[*]} " != *" nginx "* ]] || unpack_nginx >>"$log" 2>&1 || true
@@ -105,6 +115,7 @@ for tool in "${missing[@]}"; do
       echo "The tests need MariaDB: install mariadbd (Debian: mariadb-server-core), or set TEST_MYSQL_URL." >&2
       failed=1
       ;;
+    caddy) echo "No test behind Caddy: there is no caddy (Debian: caddy)." ;;
     chart) echo "The Helm chart is not rendered: there is no helm (Debian: golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev)." ;;
     haproxy) echo "No test behind HAProxy: there is no haproxy (Debian: haproxy)." ;;
     nginx) echo "No test behind NGINX: there is no nginx (Debian: nginx)." ;;

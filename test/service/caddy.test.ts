@@ -1,0 +1,158 @@
+import { readFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { expect } from "chai";
+import { type Caddy, startCaddy } from "../support/caddy.ts";
+import { freePort } from "../support/free-port.ts";
+import { ask } from "../support/http-ask.ts";
+import { type RunningService, startService } from "../support/service.ts";
+import { freshFolder } from "../support/shared.ts";
+import { shownJwt } from "../support/shown-jwt.ts";
+
+const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
+const bearer = (jti: unknown) => `Bearer ${shownJwt({ sub: "alice", jti })}`;
+const PREFLIGHT = { origin: "https://shop.example", "access-control-request-method": "PUT" };
+
+/** The configurations that docs/gateways.md gives: with every request asked about, and with preflights passed by. */
+async function documentedSites(addresses: Readonly<Record<string, string>>): Promise<readonly string[]> {
+  const page = await readFile(new URL("../../docs/gateways.md", import.meta.url), "utf8");
+  return [...page.matchAll(/```caddyfile\n(.*?)```/gs)].map(([, block = ""]) =>
+    Object.entries(addresses).reduce((text, [documented, ours]) => {
+      expect(text.split(documented), documented).to.have.length(2);
+      return text.replace(documented, ours);
+    }, block),
+  );
+}
+
+describe("an application behind Caddy, as the documents configure it", () => {
+  let folder: string;
+  let authzPort: number;
+  let ports: { readonly all: number; readonly butPreflights: number };
+  let application: Server;
+  let caddy: Caddy;
+  let running: RunningService;
+  const received: IncomingMessage[] = [];
+
+  function serve(env: Record<string, string> = {}): Promise<RunningService> {
+    return startService({
+      url: `sqlite:${join(folder, "x.db")}`,
+      env: { AUTHZ_ADDRESS: `127.0.0.1:${authzPort}`, UNVERIFIED_BEARER: "on", ...env },
+    });
+  }
+
+  before(async function () {
+    folder = await freshFolder();
+    authzPort = await freePort();
+    ports = { all: await freePort(), butPreflights: await freePort() };
+    application = createServer((request, response) => {
+      received.push(request);
+      request.resume().once("end", () => response.writeHead(200).end("the application\n"));
+    });
+    await new Promise<void>((resolve) => application.listen(0, "127.0.0.1", resolve));
+    const { port } = application.address() as AddressInfo;
+    const [all = "", butPreflights = ""] = await documentedSites({
+      "127.0.0.1:9465": `127.0.0.1:${authzPort}`,
+      "127.0.0.1:3000": `127.0.0.1:${port}`,
+    });
+    const at = (site: string, own: number) => site.replace("shop.example {", `http://127.0.0.1:${own} {`);
+    const sites = at(all, ports.all) + at(butPreflights, ports.butPreflights);
+    caddy = await startCaddy(this, { sites, port: ports.all });
+  });
+  after(async () => {
+    await caddy?.stop();
+    application?.closeAllConnections();
+    await new Promise((resolve) => application?.close(resolve));
+  });
+
+  beforeEach(async () => {
+    running = await serve();
+    await running.client.blacklist({
+      tokens: [{ token: { case: "jti", value: "gone" }, expiresAt: YEAR_2100 }],
+    });
+    received.length = 0;
+  });
+  afterEach(() => running.stop());
+
+  const send = (
+    headers: OutgoingHttpHeaders,
+    { port = ports.all, ...options }: { port?: number; method?: string; path?: string; body?: Buffer } = {},
+  ) => ask(`http://127.0.0.1:${port}/orders`, { headers, ...options });
+  const statusOf = async (...args: Parameters<typeof send>) => (await send(...args)).status;
+  const [live, gone] = [{ authorization: bearer("live") }, { authorization: bearer("gone") }];
+
+  it("gets requests with a live token, and none with a revoked one, whatever address they are for", async () => {
+    for (const path of [
+      "/orders",
+      "/orders?page=2",
+      "/?next=/authz",
+      "/authz",
+      "//orders/?x=%25",
+      "/livez",
+    ]) {
+      expect([path, await statusOf(live, { path }), await statusOf(gone, { path })]).to.deep.equal([
+        ...[path, 200, 401],
+      ]);
+    }
+    expect(received.map(({ headers }) => headers.authorization)).to.deep.equal(
+      Array(6).fill(live.authorization),
+    );
+  });
+
+  it("gets a request by any method, and the body that was sent", async () => {
+    const body = Buffer.alloc(100_000, "x");
+    for (const method of ["POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"]) {
+      const sent = { method, path: "/orders?page=2", body };
+      expect([method, await statusOf(live, sent), await statusOf(gone, sent)]).to.deep.equal([
+        method,
+        200,
+        401,
+      ]);
+    }
+    const handshake = { connection: "upgrade", upgrade: "websocket", "sec-websocket-version": "13" };
+    expect([
+      await statusOf({ ...live, ...handshake }),
+      await statusOf({ ...gone, ...handshake }),
+    ]).to.deep.equal([200, 401]);
+  });
+
+  it("tells its client why, in the words of the service", async () => {
+    const { headers } = await send(gone);
+    expect(headers["www-authenticate"]).to.equal(
+      'Bearer error="invalid_token", error_description="the access token is revoked"',
+    );
+    expect(await statusOf({})).to.equal(401);
+  });
+
+  it("gets preflights without a token where Caddy passes them by, and nothing else that is like one", async () => {
+    const { butPreflights: port } = ports;
+    expect([
+      await statusOf(PREFLIGHT, { method: "OPTIONS", path: "/orders?page=2", port }),
+      await statusOf(PREFLIGHT, { method: "GET", port }),
+      await statusOf({ ...PREFLIGHT, "x-forwarded-method": "OPTIONS" }, { method: "GET", port }),
+      await statusOf({}, { method: "OPTIONS", port }),
+      await statusOf(gone, { path: "/orders?page=2", port }),
+      await statusOf(live, { path: "/orders?page=2", port }),
+    ]).to.deep.equal([200, 401, 401, 401, 401, 200]);
+    expect(await statusOf(PREFLIGHT, { method: "OPTIONS" })).to.equal(401);
+  });
+
+  it("gets preflights where the service lets them pass, and nobody can make a request look like one", async () => {
+    await running.stop();
+    running = await serve({ AUTHZ_PREFLIGHT: "allow", AUTHZ_METHOD_HEADER: "X-Forwarded-Method" });
+    expect([
+      await statusOf(PREFLIGHT, { method: "OPTIONS" }),
+      await statusOf({ ...PREFLIGHT, "x-forwarded-method": "OPTIONS" }, { method: "DELETE" }),
+      await statusOf({ ...PREFLIGHT, cookie: "session=1" }, { method: "OPTIONS" }),
+      await statusOf({ ...PREFLIGHT, ...gone }, { method: "OPTIONS" }),
+    ]).to.deep.equal([200, 401, 401, 401]);
+  });
+
+  it("gets nothing while the service is stopped, and goes on once it is back", async () => {
+    await running.stop();
+    for (const headers of [live, gone, {}]) expect(await statusOf(headers)).to.be.within(500, 599);
+    expect(received).to.deep.equal([]);
+    running = await serve();
+    expect([await statusOf(live), await statusOf(gone)]).to.deep.equal([200, 401]);
+  });
+});
