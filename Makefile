@@ -29,7 +29,7 @@ build: dist/main.js ## Compile to dist/
 ##@ Change it
 .PHONY: test
 test: dist/main.js ## Run all tests, MariaDB included; some of them: make test ARGS="-g prune"
-	@scripts/install-test-tools.sh chart haproxy mariadb nginx promtool python
+	@scripts/install-test-tools.sh caddy chart haproxy mariadb nginx promtool python
 	@$(bin)/mocha $(if $(CI),--forbid-only) $(ARGS)
 
 .PHONY: check
