@@ -63,14 +63,14 @@ const ACTIONS: Record<MigrateAction, Action> = {
     return true;
   },
 
-  async check({ knex }, print) {
+  async check(engine, print) {
     try {
-      print((await checkSchema(knex)) ?? "the schema is up to date");
+      print((await checkSchema(engine)) ?? "the schema is up to date");
       return true;
     } catch (error) {
       if ((error as Error).name !== "SchemaError") throw error;
       print((error as Error).message);
-      const { pending } = await schemaStatus(knex);
+      const { pending } = await schemaStatus(engine.knex);
       for (const name of pending) print(`pending  ${name}`);
       return false;
     }

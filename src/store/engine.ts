@@ -12,6 +12,8 @@ export interface Engine {
   readonly clock: string;
   /** SQL that is 1 on a server that takes writes. */
   readonly writable: string;
+  /** The storage engine of each table that may lose a commit, because it has no transactions; none on a sound database. */
+  unsafeTables(): Promise<readonly { readonly name: string; readonly engine: string }[]>;
   /** SQL that makes a table of a FROM clause be read by the index of this name. */
   byIndex(name: string): string;
   /**

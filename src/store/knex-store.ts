@@ -59,7 +59,7 @@ export class KnexStore implements Store {
     const { knex } = this.#engine;
     return this.#slowly(async () => {
       if (this.#engine.migratesOnOpen) await migrateUp(knex);
-      const remark = await checkSchema(knex);
+      const remark = await checkSchema(this.#engine);
       await knex("blacklist_state")
         .where({ id: 1 })
         .where("leeway_ms", "<", this.#leewayMs)

@@ -6,32 +6,11 @@ import mysql, {
 } from "mysql2";
 import { STORE_TIMEOUT_MS } from "../limits.ts";
 import { cutConnection } from "./cut-connection.ts";
+import { prepareSession, run } from "./mysql-session.ts";
 
 /** The server did not answer in time. It may be slow, stopped, or cut off without anyone having been told. */
 export class SilenceError extends Error {
   override readonly name = "SilenceError";
-}
-
-/** What every session is told first, so that nothing depends on the server's defaults. */
-const SESSION = [
-  "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-  // Strict: a value that does not fit is an error, never a warning and a truncated row.
-  "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', autocommit = 1, innodb_lock_wait_timeout = 1",
-];
-
-/** Runs the statements that every session starts with. */
-export async function prepareSession(connection: Connection): Promise<void> {
-  for (const sql of SESSION) await run(connection, sql);
-}
-
-function run<T>(connection: Connection, sql: string): Promise<T> {
-  return new Promise((resolve, reject) => {
-    // Without `values: null` mysql2 searches the whole text for question marks, which takes a millisecond a megabyte.
-    connection.query<RowDataPacket[]>({ sql, values: null }, (error, result) => {
-      if (error) reject(error);
-      else resolve(result as T);
-    });
-  });
 }
 
 type Values = readonly (number | Uint8Array)[];

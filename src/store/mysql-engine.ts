@@ -52,6 +52,14 @@ export class MysqlEngine implements Engine {
     this.knex = this.#pool.knex;
   }
 
+  unsafeTables(): Promise<{ name: string; engine: string }[]> {
+    return this.knex("information_schema.tables")
+      .select("table_name as name", "engine as engine")
+      .whereRaw("table_schema = DATABASE()")
+      .whereIn("table_name", ["blacklisted_tokens", "blacklist_state", "blacklist_commits"])
+      .whereNot("engine", "InnoDB");
+  }
+
   byIndex(name: string): string {
     return `FORCE INDEX (${name})`;
   }

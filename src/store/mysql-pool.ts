@@ -4,7 +4,7 @@ import MySQL2Client from "knex/lib/dialects/mysql2/index.js";
 import type { Connection } from "mysql2";
 import { cutConnection } from "./cut-connection.ts";
 import type { DriverOptions } from "./mysql-address.ts";
-import { prepareSession } from "./mysql-connection.ts";
+import { prepareSession } from "./mysql-session.ts";
 import { withoutText } from "./without-text.ts";
 
 export interface MysqlPool {

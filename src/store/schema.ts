@@ -1,5 +1,6 @@
 import type { Knex } from "knex";
 import { SchemaError } from "../errors.ts";
+import type { Engine } from "./engine.ts";
 import * as blacklistedTokens from "./migrations/0001-blacklisted-tokens.ts";
 import * as blacklistState from "./migrations/0002-blacklist-state.ts";
 import * as blacklistCommits from "./migrations/0003-blacklist-commits.ts";
@@ -61,7 +62,8 @@ export async function unlockMigrations(knex: Knex): Promise<void> {
  * Throws SchemaError unless this version may use the schema as it is. Returns what an operator should know about it,
  * if anything.
  */
-export async function checkSchema(knex: Knex): Promise<string | undefined> {
+export async function checkSchema(engine: Engine): Promise<string | undefined> {
+  const { knex } = engine;
   const { pending, unknown } = await schemaStatus(knex);
   if (pending.length > 0) {
     throw new SchemaError(
@@ -73,6 +75,12 @@ export async function checkSchema(knex: Knex): Promise<string | undefined> {
   if (!(oldestCode <= CODE_VERSION)) {
     throw new SchemaError(
       `the database's schema no longer supports this version of token-blacklist (schema level ${CODE_VERSION}, at least ${oldestCode} needed): upgrade token-blacklist`,
+    );
+  }
+  const [unsafe] = await engine.unsafeTables();
+  if (unsafe !== undefined) {
+    throw new SchemaError(
+      `the table ${unsafe.name} is kept by ${unsafe.engine}, which has no transactions: ALTER TABLE ${unsafe.name} ENGINE = InnoDB`,
     );
   }
   return unknown.length > 0

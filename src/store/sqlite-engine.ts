@@ -51,6 +51,10 @@ export class SqliteEngine implements Engine {
     });
   }
 
+  async unsafeTables(): Promise<[]> {
+    return [];
+  }
+
   byIndex(name: string): string {
     return `INDEXED BY ${name}`;
   }
