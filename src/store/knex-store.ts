@@ -7,7 +7,7 @@ import type { Revision } from "../revision.ts";
 import { type Engine, literal, text } from "./engine.ts";
 import { countBy, listPage } from "./listing.ts";
 import { countExpired, deleteExpired, trimCommits } from "./pruning.ts";
-import { countable, hex, OLDEST_COMMIT, revisionOf } from "./rows.ts";
+import { answerCut, countable, hex, OLDEST_COMMIT, revisionOf, theRow } from "./rows.ts";
 import { checkSchema, migrateUp } from "./schema.ts";
 import type {
   CountQuery,
@@ -64,7 +64,7 @@ export class KnexStore implements Store {
         .where({ id: 1 })
         .where("leeway_ms", "<", this.#leewayMs)
         .update({ leeway_ms: this.#leewayMs });
-      const state = await knex("blacklist_state").where({ id: 1 }).first("generation", "secret");
+      const state = theRow(await knex("blacklist_state").where({ id: 1 }).first("generation", "secret"));
       this.#deployment = {
         generation: hex(state.generation),
         secret: Buffer.from(state.secret),
@@ -93,7 +93,7 @@ export class KnexStore implements Store {
   async read(jtis: readonly Jti[], required: readonly Revision[] = []): Promise<Sighting> {
     const { generation } = this.#deployment ?? (await this.#ready());
     const rows = await this.#engine.select(
-      `SELECT state.revision, commits.stamp, state.generation, ${this.#engine.clock}, ${this.#engine.writable}, tokens.jti, tokens.expires_at, ${countOf(required)}, ${OLDEST_COMMIT}
+      `SELECT state.revision, commits.stamp, state.generation, ${this.#engine.clock}, ${this.#engine.writable}, tokens.jti, tokens.expires_at, ${countOf(required)}, ${OLDEST_COMMIT}${found(jtis, "tokens.jti")}
        FROM blacklist_state state
        JOIN blacklist_commits commits ON commits.revision = state.revision
        LEFT JOIN blacklisted_tokens tokens ON ${jtis.length === 0 ? "1 = 0" : `tokens.jti IN (${jtis.map(literal).join()})`}
@@ -102,6 +102,7 @@ export class KnexStore implements Store {
     const first = rows[0];
     if (first === undefined) throw storeUnavailable("the database has lost its state row");
     if (hex(first[2]) !== generation) throw anotherDatabase();
+    checkFound(rows, first[9]);
     const expiries = new Map<string, EpochMs>();
     for (const row of rows) if (row[5] !== null) expiries.set(text(row[5]), Number(row[6]) as EpochMs);
     const writable = Number(first[4]) === 1;
@@ -121,10 +122,12 @@ export class KnexStore implements Store {
     if (this.#deployment === undefined) await this.#ready();
     const numbers = revisions.map(({ number }) => number).join();
     const rows = await this.#engine.select(
-      `SELECT state.revision, ${OLDEST_COMMIT}, commits.revision, commits.stamp
+      `SELECT state.revision, ${OLDEST_COMMIT}, commits.revision, commits.stamp${found(revisions, "commits.revision")}
        FROM blacklist_state state LEFT JOIN blacklist_commits commits ON commits.revision IN (${numbers}) WHERE state.id = 1`,
     );
-    const [last, oldest] = (rows[0] ?? []).map(Number);
+    const first = theRow(rows[0]);
+    checkFound(rows, first[4]);
+    const [last, oldest] = first.map(Number);
     const stamps = new Map(rows.filter((row) => row[3] !== null).map((row) => [Number(row[2]), hex(row[3])]));
     return revisions.filter(({ number, stamp }) => {
       const kept = stamps.get(number);
@@ -177,15 +180,16 @@ export class KnexStore implements Store {
     return this.#slowly(async (knex) => {
       const now = Math.min(await this.#databaseClock(), terms.now);
       const keptMs = await this.#keptMs(terms);
-      const oldest = await knex("blacklisted_tokens").orderBy("expires_at").first("expires_at");
-      const since = Number(oldest?.expires_at) + keptMs;
-      return since <= now ? (since as EpochMs) : undefined;
+      const { oldest } = theRow(await knex("blacklisted_tokens").min({ oldest: "expires_at" }).first());
+      const since = Number(oldest) + keptMs;
+      return oldest !== null && since <= now ? (since as EpochMs) : undefined;
     });
   }
 
   /** How long an entry is kept after its expiry. */
   async #keptMs({ leewayMs, retentionMs }: { leewayMs: number; retentionMs: number }): Promise<number> {
-    const { leeway_ms } = await this.#engine.knex("blacklist_state").where({ id: 1 }).first("leeway_ms");
+    const state = await this.#engine.knex("blacklist_state").where({ id: 1 }).first("leeway_ms");
+    const { leeway_ms } = theRow(state);
     return Math.max(Number(leeway_ms), leewayMs) + retentionMs;
   }
 
@@ -199,7 +203,7 @@ export class KnexStore implements Store {
     const row = await this.#engine.knex
       .select(this.#engine.knex.raw(`${this.#engine.clock} AS clock`))
       .first();
-    return Number(row.clock);
+    return Number(theRow(row).clock);
   }
 
   /** Runs statements on the pool, and translates what they throw. */
@@ -222,4 +226,14 @@ function countOf(revisions: readonly Revision[]): string {
   const numbers = revisions.map(({ number }) => number).join();
   const stamps = revisions.map(({ stamp }) => `x'${stamp}'`).join();
   return `(SELECT COUNT(*) FROM blacklist_commits WHERE revision IN (${numbers}) AND stamp IN (${stamps}))`;
+}
+
+/** A column with the number of rows that were found for `keys`; of one key there is one row, or the answer is empty. */
+function found(keys: readonly unknown[], column: string): string {
+  return keys.length > 1 ? `, COUNT(${column}) OVER ()` : "";
+}
+
+/** Throws where `rows` are fewer than `count` says. Where none was found there is one all the same, with the state. */
+function checkFound(rows: readonly unknown[], count: unknown): void {
+  if (count !== undefined && rows.length !== Math.max(1, Number(count))) throw answerCut();
 }

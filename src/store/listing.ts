@@ -1,14 +1,18 @@
 import type { Knex } from "knex";
 import type { EpochMs } from "../entry.ts";
-import { ENTRY_COLUMNS, type EntryRow, entryOf } from "./rows.ts";
+import { ENTRY_COLUMNS, type EntryRow, entryOf, theRow } from "./rows.ts";
 import type { CountQuery, ListPage, ListQuery } from "./store.ts";
+import { wholePage } from "./whole-page.ts";
+
+const newestFirst = { column: "created_at", order: "desc" } as const;
+const lastJtiFirst = { column: "jti", order: "desc" } as const;
 
 /** One page of `query`, expiry judged at `asOf`. Entries whose creation time is unknown come after all others. */
 export async function listPage(knex: Knex, query: ListQuery, asOf: EpochMs): Promise<ListPage> {
   const { after, filter, limit } = query;
   const rows: EntryRow[] = [];
   if (after === undefined || after.createdAt !== null) {
-    const dated = matching(knex, query, asOf).whereNotNull("created_at").orderBy("created_at", "desc");
+    const dated = matching(knex, query, asOf).whereNotNull("created_at");
     if (after !== undefined) {
       // `(a, b) < (x, y)` is not a range to MySQL's optimizer; this is.
       dated
@@ -17,13 +21,15 @@ export async function listPage(knex: Knex, query: ListQuery, asOf: EpochMs): Pro
           either.where("created_at", "<", after.createdAt).orWhere("jti", "<", Buffer.from(after.jti)),
         );
     }
-    rows.push(...(await dated.orderBy("jti", "desc").limit(limit + 1)));
+    const order = [newestFirst, lastJtiFirst];
+    rows.push(...(await wholePage<EntryRow>(knex, dated, { key: "jti", order, limit: limit + 1 })));
   }
   const needsUndated = filter.createdAfter === undefined && filter.createdBefore === undefined;
   if (rows.length <= limit && needsUndated) {
     const undated = matching(knex, query, asOf).whereNull("created_at");
     if (after?.createdAt === null) undated.where("jti", "<", Buffer.from(after.jti));
-    rows.push(...(await undated.orderBy("jti", "desc").limit(limit + 1 - rows.length)));
+    const page = { key: "jti", order: [lastJtiFirst], limit: limit + 1 - rows.length };
+    rows.push(...(await wholePage<EntryRow>(knex, undated, page)));
   }
   return { entries: rows.slice(0, limit).map(entryOf), hasMore: rows.length > limit, asOf };
 }
@@ -36,7 +42,7 @@ export async function countBy(knex: Knex, { revokedBy, limit }: CountQuery, cuto
     .limit(limit)
     .as("found");
   const row = await knex(found).count({ total: "*" }).first();
-  return Number(row?.total);
+  return Number(theRow(row).total);
 }
 
 function matching(

@@ -1,7 +1,9 @@
 import type { Knex } from "knex";
 import { COMMIT_RETENTION_MS, PRUNE_CHUNK } from "../limits.ts";
 import { literal } from "./engine.ts";
+import { type EntryRow, theRow } from "./rows.ts";
 import type { PruneOrder, PruneReceipt } from "./store.ts";
+import { wholePage } from "./whole-page.ts";
 
 /**
  * Deletes up to `limit` entries with `expires_at <= cutoff`, a chunk a transaction. The keys are chosen without a lock
@@ -19,12 +21,15 @@ export async function deleteExpired(
   for (;;) {
     // One more than may be deleted tells whether anything remains.
     const chunk = Math.min(PRUNE_CHUNK, limit - count);
-    const rows = await knex("blacklisted_tokens")
+    const expired = knex("blacklisted_tokens")
       .select("jti", "expires_at")
-      .whereBetween("expires_at", [from, cutoff])
-      .orderBy("expires_at")
-      .limit(chunk + 1);
-    const jtis = rows.slice(0, chunk).map(({ jti }) => literal(jti));
+      .whereBetween("expires_at", [from, cutoff]);
+    const rows = await wholePage<Pick<EntryRow, "jti" | "expires_at">>(knex, expired, {
+      key: "jti",
+      order: [{ column: "expires_at", order: "asc" }],
+      limit: chunk + 1,
+    });
+    const jtis = rows.slice(0, chunk).map(({ jti }) => literal(jti as Uint8Array));
     if (jtis.length === 0) return { count, hasMore: rows.length > 0 };
     // Literals: a thousand parameters cost Knex and the driver more than the database needs for the rest.
     count += await knex("blacklisted_tokens")
@@ -44,7 +49,7 @@ export async function countExpired(knex: Knex, cutoff: number, limit: number): P
     .limit(limit + 1)
     .as("found");
   const row = await knex(found).count({ total: "*" }).first();
-  const total = Number(row?.total);
+  const total = Number(theRow(row).total);
   return { count: Math.min(total, limit), hasMore: total > limit };
 }
 
@@ -54,7 +59,7 @@ const TRIM_CHUNK = 5000;
 
 /** Deletes the stamps of commits older than a day. The last commit's stays, however old it is. */
 export async function trimCommits(knex: Knex, now: number): Promise<void> {
-  const { revision: last } = await knex("blacklist_state").where({ id: 1 }).first("revision");
+  const { revision: last } = theRow(await knex("blacklist_state").where({ id: 1 }).first("revision"));
   for (let chunk = 0; chunk < TRIM_CHUNKS; chunk++) {
     const rows: { revision: number; committed_at: number }[] = await knex("blacklist_commits")
       .select("revision", "committed_at")

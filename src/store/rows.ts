@@ -1,4 +1,5 @@
 import type { Entry, EpochMs, Jti } from "../entry.ts";
+import { type ServiceError, storeUnavailable } from "../errors.ts";
 import type { Revision } from "../revision.ts";
 import { text } from "./engine.ts";
 
@@ -45,4 +46,18 @@ export function countable(
 
 export function hex(bytes: unknown): string {
   return Buffer.from(bytes as Uint8Array).toString("hex");
+}
+
+/**
+ * The database has sent fewer rows than it found. A setting of its session can make it do so, or a proxy; what is missing may be
+ * anything, so nothing of the answer is used.
+ */
+export function answerCut(): ServiceError {
+  return storeUnavailable("the database's answer was cut short");
+}
+
+/** The row of a statement whose answer always has one; throws where it was cut off. */
+export function theRow<Row>(row: Row): NonNullable<Row> {
+  if (row === undefined || row === null) throw answerCut();
+  return row;
 }

@@ -6,7 +6,8 @@ import type { Revision } from "../revision.ts";
  * `test/store/contract.ts` holds every implementation to it.
  *
  * Every method throws `ServiceError` with reason STORE_UNAVAILABLE when the database cannot be reached, did not answer
- * in time, refuses writes or is not the one this store was opened on, and recovers by itself once that is over.
+ * in time, refuses writes, is not the one this store was opened on, or has sent fewer rows than it found, and recovers by itself once
+ * that is over.
  * No method ever answers from an earlier state. Any number of calls may run at once.
  */
 export interface Store {

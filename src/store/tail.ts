@@ -3,8 +3,10 @@ import { anotherDatabase, type ServiceError, storeUnavailable } from "../errors.
 import { SCAN_PAGE, TAIL_PAGE } from "../limits.ts";
 import { isSameRevision, type Revision } from "../revision.ts";
 import type { Engine, Reader } from "./engine.ts";
-import { countable, hex, OLDEST_COMMIT, revisionOf } from "./rows.ts";
+import { answerCut, countable, hex, OLDEST_COMMIT, revisionOf, theRow } from "./rows.ts";
 import type { Changes, ScanPage, Standing, Tail, TailPosition } from "./store.ts";
+
+type Rows = readonly (readonly unknown[])[];
 
 /** No commit has this number, nor such a stamp. */
 const NO_COMMIT: Revision = { number: -1, stamp: "" };
@@ -15,9 +17,19 @@ const START = new Uint8Array();
 /** For how many commits there is room in a statement: mostly one is asked for, and with each text the database prepares another statement. */
 const ROOM = [1, 2, 8, 64] as const;
 
-/** Each row says whether it is of the right database; a page without rows claims nothing. */
-const SCAN = `SELECT jti, expires_at, (SELECT generation = ? FROM blacklist_state WHERE id = 1)
+/** A page of the table. Each row says whether it is of the right database, and `columns` more. */
+const scanFor = (columns: string) => `SELECT jti, expires_at,
+    (SELECT generation = ? FROM blacklist_state WHERE id = 1)${columns}
   FROM blacklisted_tokens WHERE jti > ? ORDER BY jti LIMIT ${SCAN_PAGE}`;
+
+const SCAN = scanFor("");
+
+/** Each row says whether it is the table's last, too. That takes as long again, so it is for a page that would be the last alone. */
+const LAST_SCAN = scanFor(", jti = (SELECT MAX(jti) FROM blacklisted_tokens)");
+
+/** A page without rows says nothing; this does. */
+const SCAN_END = `SELECT generation = ?, (SELECT COUNT(*) FROM (SELECT jti FROM blacklisted_tokens WHERE jti > ? LIMIT 1) more)
+  FROM blacklist_state WHERE id = 1`;
 
 /** Revision, stamp, generation, clock, and whether the server takes writes. */
 const STANDING = /^(\d+) ([0-9A-F]{16}) ([0-9A-F]{32}) (\d+) ([01])$/;
@@ -44,9 +56,10 @@ export class SqlTail implements Tail {
       ${joined} WHERE state.id = 1`;
     // The page has an ORDER BY and a LIMIT of its own: joined to the state row directly, the database would sort all that is
     // left each time, and a follower that is far behind would never arrive.
+    // The rows are counted where none can be missing: an answer with fewer was cut on its way.
     this.#changes = (room) => `SELECT ${columns}, (
         SELECT COUNT(*) FROM blacklist_commits WHERE revision IN (${places(room)}) AND stamp IN (${places(room)})
-      ), ${OLDEST_COMMIT}, page.revision, page.jti, page.expires_at ${joined}
+      ), ${OLDEST_COMMIT}, page.revision, page.jti, page.expires_at, COUNT(page.jti) OVER () ${joined}
       LEFT JOIN (
         SELECT revision, jti, expires_at FROM blacklisted_tokens ${engine.byIndex("blacklisted_tokens_tail")}
         WHERE revision >= ? AND (revision > ? OR jti > ?) ORDER BY revision, jti LIMIT ${TAIL_PAGE}
@@ -82,10 +95,12 @@ export class SqlTail implements Tail {
     if (first === undefined) throw stateLost();
     if (hex(first[2]) !== generation) throw anotherDatabase();
     const revision = revisionOf(first[0], first[1]);
+    const count = Number(first[10]);
+    if (rows.length !== Math.max(1, count)) throw answerCut();
     const oldest = Number(first[6]);
     // What was seen last has to be there, however old it is.
     const expected = commits.length - others.length + countable(others, { oldest, last: revision.number });
-    const found = (first[7] ?? null) === null ? [] : rows;
+    const found = count === 0 ? [] : rows;
     const hasMore = found.length === TAIL_PAGE;
     const last = found.at(-1);
     this.#isQuiet = found.length === 0;
@@ -127,12 +142,26 @@ export class SqlTail implements Tail {
 
   async scan(after: Uint8Array): Promise<ScanPage> {
     const generation = Buffer.from(await this.#generation(), "hex");
-    const rows = await this.#reader.select(SCAN, [generation, after]);
+    const from = [generation, after] as const;
+    let rows = await this.#reader.select(SCAN, from);
+    // Short pages are read again: one snapshot has to show both the rows and that they are the last.
+    if (rows.length < SCAN_PAGE) rows = await this.#reader.select(LAST_SCAN, from);
     if (rows.some((row) => Number(row[2]) !== 1)) throw anotherDatabase();
+    const hasMore = rows.length === SCAN_PAGE;
+    if (!hasMore && !(await this.#isLast(rows, from))) throw answerCut();
     return {
       entries: rows.map((row) => ({ jti: row[0] as Uint8Array, expiresAt: Number(row[1]) as EpochMs })),
-      hasMore: rows.length === SCAN_PAGE,
+      hasMore,
     };
+  }
+
+  async #isLast(rows: Rows, from: readonly [Uint8Array, Uint8Array]): Promise<boolean> {
+    const last = rows.at(-1);
+    if (last !== undefined) return Number(last[3]) === 1;
+    const [end] = await this.#reader.select(SCAN_END, from);
+    const [isRightDatabase, more] = theRow(end);
+    if (Number(isRightDatabase) !== 1) throw anotherDatabase();
+    return Number(more) === 0;
   }
 
   close(): void {

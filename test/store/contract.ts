@@ -1,4 +1,5 @@
 import type { Backend, FreshDatabase } from "../support/backends.ts";
+import { describeCutAnswers } from "./contract/cut-answers.ts";
 import { describeErrors } from "./contract/errors.ts";
 import { describeIdentity } from "./contract/identity.ts";
 import { describeListing } from "./contract/listing.ts";
@@ -48,6 +49,7 @@ export function describeStore(backend: Backend): void {
     describePruning(stores);
     describeTail(stores);
     describeOpening(stores);
+    describeCutAnswers(stores);
     describeErrors(stores);
   });
 }

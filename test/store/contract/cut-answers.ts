@@ -1,0 +1,62 @@
+import { expect } from "chai";
+import { systemClock } from "../../../src/clock.ts";
+import type { Revision } from "../../../src/revision.ts";
+import { KnexStore } from "../../../src/store/knex-store.ts";
+import type { Store } from "../../../src/store/store.ts";
+import { cutEngine } from "../../support/cut-engine.ts";
+import { reasonOf } from "../../support/rejection.ts";
+import { entry, jti, LEEWAY, type OpenStores, terms } from "../open-test-store.ts";
+
+type Rows = readonly (readonly unknown[])[];
+
+/** What is left of an answer. That of one row is whole: it comes, or it does not. */
+const CUTS: Readonly<Record<string, (rows: Rows) => Rows>> = {
+  "its last row": (rows) => (rows.length > 1 ? rows.slice(0, -1) : rows),
+  "all but its first row": (rows) => rows.slice(0, 1),
+  "every row": () => [],
+};
+const CUTS_ANYWHERE = {
+  ...CUTS,
+  "its first row": (rows: Rows) => (rows.length > 1 ? rows.slice(1) : rows),
+  "a row in its middle": (rows: Rows) => (rows.length > 2 ? rows.filter((_, index) => index !== 1) : rows),
+};
+
+export function describeCutAnswers({ open }: OpenStores): void {
+  describe("an answer that has lost rows on its way", () => {
+    const BEGINNING = { revision: 0, jti: new Uint8Array() };
+    const names = ["a", "b", "c", "d"].map(jti);
+    let revisions: Revision[];
+
+    async function cutBy(cut: (rows: Rows) => Rows): Promise<Store> {
+      const { engine, store } = await open();
+      revisions = [];
+      for (const name of names) revisions.push((await store.write([entry(name)], terms())).revision);
+      return new KnexStore(cutEngine(engine, cut), { clock: systemClock, leewayMs: LEEWAY });
+    }
+
+    for (const [what, cut] of Object.entries(CUTS_ANYWHERE)) {
+      it(`is refused by a look-up, by the changes and by the search for revisions (${what})`, async () => {
+        const store = await cutBy(cut);
+        const tail = store.openTail();
+        expect(await reasonOf(store.read(names))).to.equal("STORE_UNAVAILABLE");
+        expect(await reasonOf(store.missing(revisions))).to.equal("STORE_UNAVAILABLE");
+        expect(await reasonOf(tail.changes(BEGINNING, undefined))).to.equal("STORE_UNAVAILABLE");
+        tail.close();
+      });
+    }
+
+    for (const [what, cut] of Object.entries(CUTS)) {
+      it(`is refused by a scan (${what})`, async () => {
+        const tail = (await cutBy(cut)).openTail();
+        expect(await reasonOf(tail.scan(new Uint8Array()))).to.equal("STORE_UNAVAILABLE");
+        tail.close();
+      });
+    }
+
+    it("is refused by a scan of which nothing is left but that there is more", async () => {
+      const tail = (await cutBy((rows) => (rows.length > 1 ? [] : rows))).openTail();
+      expect(await reasonOf(tail.scan(new Uint8Array()))).to.equal("STORE_UNAVAILABLE");
+      tail.close();
+    });
+  });
+}
