@@ -24,8 +24,24 @@ export async function blacklistJwt(
   } catch (error) {
     code = session.fail(error, ["the token"]);
     session.note(consequence(0, isCertainlyUndone(error)));
+    if (await hasNoExpiry(value)) {
+      session.note(
+        "A token without exp, such as an offline token, is revoked by its jti: token-blacklist blacklist --expires-at <when> -- JTI",
+      );
+    }
   }
   if (answer !== undefined) await rows.write(blacklistRows(answer));
   await rows.end();
   return code;
+}
+
+/** False where that cannot be told, too. */
+async function hasNoExpiry(token: string): Promise<boolean> {
+  // Here, since no other command needs what it loads.
+  const { unverifiedClaims } = await import("../auth/verify.ts");
+  try {
+    return unverifiedClaims(token).exp === undefined;
+  } catch {
+    return false;
+  }
 }

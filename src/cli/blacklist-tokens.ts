@@ -3,6 +3,7 @@ import { BatchFailures } from "./batch-failures.ts";
 import { blacklistColumns, blacklistRows } from "./blacklist-rows.ts";
 import { EXIT } from "./exit-code.ts";
 import { rowWriter } from "./format.ts";
+import { InputWarnings } from "./input-warnings.ts";
 import { type Instant, parseInstant } from "./instant.ts";
 import type { OperatorOptions } from "./operator-command.ts";
 import { patiently } from "./patiently.ts";
@@ -29,8 +30,10 @@ export async function blacklistTokens(
   const progress = session.progress("blacklisted", { total: totalOf(jtis), rows: true });
   const failures = new BatchFailures(session);
   const counts = new Map<string, number>();
+  const warnings = new InputWarnings((line) => session.note(line));
   const send = async (tokens: readonly InputToken[]) => {
-    const request = { tokens: tokens.map((token) => requested(token, options, now)) };
+    const request = { tokens: tokens.map((token) => requested(token, { options, now, warnings })) };
+    warnings.ofJtis(tokens);
     return patiently(session.io, () => client.blacklist(request, call));
   };
   for await (const answer of tokenBatches(session, jtis, send)) {
@@ -49,15 +52,23 @@ export async function blacklistTokens(
     session.note(consequence(stored, failures.undone));
     return failures.exitCode;
   }
+  if (stored === 0) throw new UsageError("standard input named no token");
   if (stored !== 1) session.remark(summary(stored, counts));
   return EXIT.ok;
 }
 
-function requested({ jti, origin, expiresAt, reason }: InputToken, options: BlacklistOptions, now: EpochMs) {
+interface Asked {
+  readonly options: BlacklistOptions;
+  readonly now: EpochMs;
+  readonly warnings: InputWarnings;
+}
+
+function requested({ jti, origin, expiresAt, reason }: InputToken, { options, now, warnings }: Asked) {
   const expiry = expiresAt === undefined ? options.expiresAt : expiryOf(expiresAt, origin, now);
   if (expiry === undefined) {
     throw new UsageError(`${origin}: has no expiry, say with --expires-at when the token expires`);
   }
+  warnings.ofExpiry(expiry, origin, now);
   return {
     token: { case: "jti", value: jti } as const,
     expiresAt: expiry,
@@ -80,7 +91,6 @@ export function consequence(stored: number, undone: boolean): string {
 }
 
 function summary(stored: number, counts: ReadonlyMap<string, number>): string {
-  if (stored === 0) return "There were no tokens on standard input.";
   const parts = [...counts].map(([outcome, count]) => `${count} ${outcome.replaceAll("_", " ")}`);
   return `${tokensWere(stored)} blacklisted: ${parts.join(", ")}.`;
 }

@@ -4,6 +4,7 @@ import { type IsBlacklistedRequestSchema, Verdict } from "../../gen/tokenblackli
 import { BatchFailures } from "./batch-failures.ts";
 import { EXIT } from "./exit-code.ts";
 import { rowWriter } from "./format.ts";
+import { InputWarnings } from "./input-warnings.ts";
 import type { OperatorOptions } from "./operator-command.ts";
 import type { Session } from "./session.ts";
 import type { Column } from "./table.ts";
@@ -50,9 +51,11 @@ export async function checkTokens(
   const failures = new BatchFailures(session);
   const freshness = freshnessOf(options);
   const counts = { all: 0, blacklisted: 0, unknown: 0 };
-  const batches = tokenBatches(session, named, (tokens) =>
-    client.isBlacklisted({ jtis: tokens.map(({ jti }) => jti), freshness }, call),
-  );
+  const warnings = new InputWarnings((line) => session.note(line));
+  const batches = tokenBatches(session, named, (tokens) => {
+    warnings.ofJtis(tokens);
+    return client.isBlacklisted({ jtis: tokens.map(({ jti }) => jti), freshness }, call);
+  });
   for await (const answer of batches) {
     if ("error" in answer) {
       failures.add(answer);

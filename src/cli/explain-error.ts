@@ -25,7 +25,9 @@ export function isCertainlyUndone(error: unknown): boolean {
       "PERMISSION_DENIED",
       "RESOURCE_EXHAUSTED",
       "UNIMPLEMENTED",
-    ].includes(error.code) || nothingListens(error)
+    ].includes(error.code) ||
+    nothingListens(error) ||
+    isUnknownHost(error)
   );
 }
 
@@ -76,7 +78,7 @@ function explainConnection(error: ClientError, address: string): string {
   if (nothingListens(error)) {
     return `nothing listens at ${address}: start the service (token-blacklist serve), or name its address with --address`;
   }
-  if (/name resolution|ENOTFOUND|EAI_AGAIN/i.test(error.message)) {
+  if (isUnknownHost(error)) {
     return `the host name in ${address} is not known: check --address`;
   }
   const cause =
@@ -96,6 +98,12 @@ function explainConnection(error: ClientError, address: string): string {
 // grpc-js has no field that tells a refused connection from a broken one.
 function nothingListens({ code, reason, message }: ClientError): boolean {
   return code === "UNAVAILABLE" && reason === undefined && /ECONNREFUSED|connect ENOENT/.test(message);
+}
+
+function isUnknownHost({ code, reason, message }: ClientError): boolean {
+  return (
+    code === "UNAVAILABLE" && reason === undefined && /name resolution|ENOTFOUND|EAI_AGAIN/i.test(message)
+  );
 }
 
 function place(field: string, origins: readonly string[] | undefined): string {

@@ -96,6 +96,15 @@ export class ExportFile {
     await rm(`${this.#path}.part.state`, { force: true });
   }
 
+  /** Removes an export that was begun here and has brought nothing: there is nothing to go on with. True where it was. */
+  async discardIfEmpty(): Promise<boolean> {
+    if (this.#state.pageToken !== "" || this.#state.bytes > 0) return false;
+    await this.#handle.close();
+    await rm(`${this.#path}.part`, { force: true });
+    await rm(`${this.#path}.part.state`, { force: true });
+    return true;
+  }
+
   /** Not everything is there. A disk that is full is no reason to lose what is. */
   async leave(): Promise<void> {
     await this.#note().catch(() => {});

@@ -34,10 +34,11 @@ export async function exportTokens(session: Session, options: ExportOptions): Pr
   try {
     const count = await exportPages(session, { ...file.position, sink: file });
     await file.finish();
-    session.remark(`${count} entries were exported.`);
+    conclude(session, count);
     return EXIT.ok;
   } catch (error) {
     const code = session.fail(error);
+    if (await file.discardIfEmpty()) return code;
     await file.leave();
     session.note(`${file.position.count} entries are in ${path}.part: go on with --resume.`);
     return code;
@@ -53,8 +54,14 @@ async function toStandardOutput(session: Session, filter: ListFilter): Promise<n
     session.note("error: the reader of standard output left before everything was written");
     return EXIT.failed;
   }
-  session.remark(`${count} entries were exported.`);
+  conclude(session, count);
   return EXIT.ok;
+}
+
+/** An empty export may be a mistake, so it is told to those who do not look on, too. */
+function conclude(session: Session, count: number): void {
+  if (count === 0) session.note("There were no entries to export.");
+  else session.remark(`${count} entries were exported.`);
 }
 
 interface Pages {

@@ -18,23 +18,26 @@ const NOTE_MS = 1000;
 export class ImportCheckpoint {
   readonly #path: string;
   readonly #clock: Clock;
+  /** What an earlier import had dealt with. */
+  readonly #begun: Progressed;
   #notedAt: number;
   #latest: Progressed | undefined;
 
-  private constructor(path: string, clock: Clock) {
+  private constructor(path: string, { clock, progressed }: { clock: Clock; progressed: Progressed }) {
     this.#path = path;
     this.#clock = clock;
+    this.#begun = progressed;
     this.#notedAt = clock.monotonic();
   }
 
   /** Throws a UsageError where the file cannot be written: better now than when it is needed. */
   static async open(
     path: string,
-    { clock, progressed }: { clock: Clock; progressed: Progressed },
+    begun: { clock: Clock; progressed: Progressed },
   ): Promise<ImportCheckpoint> {
-    const checkpoint = new ImportCheckpoint(path, clock);
+    const checkpoint = new ImportCheckpoint(path, begun);
     try {
-      await checkpoint.#write(progressed);
+      await checkpoint.#write(begun.progressed);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       throw new UsageError(
@@ -68,9 +71,11 @@ export class ImportCheckpoint {
     this.#notedAt = this.#clock.monotonic();
   }
 
-  /** The import ends before the input does. */
+  /** The import ends before the input does. Where it has dealt with nothing there is nothing to go on with. */
   async keep(): Promise<void> {
-    if (this.#latest !== undefined) await this.#write(this.#latest).catch(() => {});
+    const progressed = this.#latest ?? this.#begun;
+    if (progressed.line === 0) await this.remove();
+    else await this.#write(progressed).catch(() => {});
   }
 
   async remove(): Promise<void> {

@@ -4,6 +4,7 @@ import { MAX_BATCH } from "../limits.ts";
 import { BatchStore, isOfRawToken, type StoredBatch } from "./batch-store.ts";
 import { inBatches } from "./batches.ts";
 import { EXIT } from "./exit-code.ts";
+import { isCertainlyUndone } from "./explain-error.ts";
 import { rowWriter } from "./format.ts";
 import { ImportCheckpoint, type Progressed } from "./import-checkpoint.ts";
 import { type ImportCounts, NO_COUNTS, storedOf, sumOf } from "./import-counts.ts";
@@ -51,7 +52,17 @@ export async function importTokens(session: Session, options: ImportOptions, pat
       checkpointPath === undefined
         ? undefined
         : await ImportCheckpoint.open(checkpointPath, { clock: io.clock, progressed: done });
-    const { counts, failed } = await storeAll(session, options, { input, done, checkpoint });
+    const { counts, failed, undone } = await storeAll(session, options, { input, done, checkpoint });
+    if (failed === undefined && counts.lines === 0) {
+      await checkpoint?.remove();
+      throw new UsageError(`${path === "-" ? "standard input" : path} holds no lines: nothing was imported`);
+    }
+    const hasProgressed = counts.lines > done.counts.lines;
+    if (failed !== undefined && !hasProgressed) {
+      await checkpoint?.keep();
+      session.note(nothingCame({ undone, resumable: done.line > 0 }));
+      return failed;
+    }
     const rows = rowWriter({ session, format: options.output, columns: COLUMNS });
     await rows.write([counts]);
     await rows.end();
@@ -94,7 +105,7 @@ async function storeAll(
   session: Session,
   { reason = "", ignoreUnknown = false }: ImportOptions,
   { input, done, checkpoint }: Import,
-): Promise<{ counts: ImportCounts; failed: number | undefined }> {
+): Promise<{ counts: ImportCounts; failed: number | undefined; undone: boolean }> {
   const { io } = session;
   const progress = session.progress("imported", { rows: false });
   const store = new BatchStore({ session, persistence: new Persistence(io), reason });
@@ -104,11 +115,13 @@ async function storeAll(
   const batches = digested(inBatches(items, { size: MAX_BATCH, pause }), digest);
   let { counts } = done;
   let failed: number | undefined;
+  let undone = true;
   let named = 0;
   let warned = 0;
   for await (const answer of inOrder(batches, IN_FLIGHT, (batch) => storeBatch(store, batch))) {
     if ("error" in answer) {
       failed ??= session.fail(answer.error);
+      if (!(answer.error instanceof UsageError || isCertainlyUndone(answer.error))) undone = false;
       continue;
     }
     const { input: batch, output } = answer;
@@ -130,7 +143,7 @@ async function storeAll(
   if (warned > MAX_NAMED_PROBLEMS)
     session.note(`warning: and ${warned - MAX_NAMED_PROBLEMS} more lines with raw tokens`);
   progress.clear();
-  return { counts, failed };
+  return { counts, failed, undone };
 }
 
 /** Stored all the same: a copy of a blacklist has what the blacklist has. */
@@ -159,6 +172,13 @@ async function storeBatch(store: BatchStore, { items }: Batch): Promise<StoredBa
     counts: { ...counts, refused: all.length },
     refused: all.sort((a, b) => a.line - b.line),
   };
+}
+
+/** What is said where no line is certain to have been dealt with. */
+function nothingCame({ undone, resumable }: { undone: boolean; resumable: boolean }): string {
+  const again = resumable ? "Go on with --resume" : "Repeat the command";
+  if (undone) return `Nothing was imported. ${again} once that is mended.`;
+  return `It is not certain whether anything was stored. ${again}: that is safe.`;
 }
 
 function consequence(counts: ImportCounts, checkpointPath: string | undefined): string {

@@ -14,6 +14,7 @@ export interface InstantSetup {
 
 const RFC_3339 =
   /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))$/;
+const LOCAL_TIME = /^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d)?)(?:\.\d+)?)?$/;
 const EPOCH_SECONDS = /^(\d{1,20})(?:\.(\d{1,9}))?$/;
 
 // As seconds these are the years 1973 and 5138. Between them lies whatever was meant as seconds; a number below
@@ -37,6 +38,7 @@ function absolute(text: string): Instant | undefined {
 export function parseInstant(text: string, { now, relative }: InstantSetup): Instant {
   const instant = absolute(text);
   if (instant !== undefined) return instant;
+  refuseSign(text, relative);
   try {
     const distance = parseDuration(text);
     return fromMs(relative === "ahead" ? now + distance : now - distance);
@@ -45,6 +47,22 @@ export function parseInstant(text: string, { now, relative }: InstantSetup): Ins
       "must be a time such as 2030-01-31T12:00:00Z, epoch seconds such as 1900000000, or a duration such as 1h",
     );
   }
+}
+
+function refuseSign(text: string, relative: InstantSetup["relative"]): void {
+  const unsigned = /^[+-](\d+[a-z]+)$/.exec(text)?.[1];
+  if (unsigned === undefined) return;
+  const meaning = relative === "ahead" ? "that long from now" : "that long ago";
+  throw new UsageError(`must be without a sign: ${unsigned} already means ${meaning}`);
+}
+
+/** A date and time without a zone would be another instant on another machine. */
+function refuseLocalTime(text: string): void {
+  const [, date, time] = LOCAL_TIME.exec(text) ?? [];
+  if (date === undefined) return;
+  const whole = time === undefined ? "00:00:00" : `${time}:00`.slice(0, 8);
+  const lacks = time === undefined ? "has neither time nor zone" : "has no time zone";
+  throw new UsageError(`${lacks}: in UTC that is ${date}T${whole}Z`);
 }
 
 function fromEpoch(whole: string, fraction: string | undefined): Instant {
@@ -64,7 +82,10 @@ function fromEpoch(whole: string, fraction: string | undefined): Instant {
 
 function fromRfc3339(text: string): Instant | undefined {
   const match = RFC_3339.exec(text);
-  if (match === null) return undefined;
+  if (match === null) {
+    refuseLocalTime(text);
+    return undefined;
+  }
   const [, date, time, fraction, sign, hours, minutes] = match;
   const ms = Date.parse(`${date}T${time}Z`);
   // Date.parse turns the 30th of February into the 2nd of March.

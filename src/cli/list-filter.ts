@@ -3,6 +3,7 @@ import type { EpochMs } from "../entry.ts";
 import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
 import type { Instant } from "./instant.ts";
 import { instant, textUpTo } from "./option-parsers.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** Which entries are wanted, as the options of a command name them. */
 export interface ListFilterOptions {
@@ -47,6 +48,9 @@ export function listFilter({
   revokedBy = "",
   jti,
 }: ListFilterOptions): ListFilter {
+  if (createdAfter && createdBefore && nanosOf(createdAfter) >= nanosOf(createdBefore)) {
+    throw new UsageError("nothing can match: --created-after does not lie before --created-before");
+  }
   return {
     includeExpired,
     revokedBy,
@@ -54,4 +58,9 @@ export function listFilter({
     ...(createdAfter && { createdAfter }),
     ...(createdBefore && { createdBefore }),
   };
+}
+
+/** Nanoseconds since 1970. */
+function nanosOf({ seconds, nanos }: Instant): bigint {
+  return seconds * 1_000_000_000n + BigInt(nanos);
 }

@@ -23,7 +23,7 @@ export async function listTokens(session: Session, options: ListOptions, now: Ep
   const rows = rowWriter({ session, format: options.output, columns: columnsAt(now) });
   try {
     const { shown, more } = await printPages(session, options, rows);
-    if (shown === 0 && options.output === "table") session.remark("No entries.");
+    if (shown === 0) session.note("No entries.");
     if (more) session.note(`There are more than these ${shown}: see --limit and --all.`);
     return EXIT.ok;
   } finally {

@@ -4,6 +4,7 @@ import { addCheckCommand } from "./check-command.ts";
 import { EXIT } from "./exit-code.ts";
 import { addExportCommand } from "./export-command.ts";
 import { addHealthCommand } from "./health-command.ts";
+import { hintFor } from "./hints.ts";
 import { addImportCommand } from "./import-command.ts";
 import type { CliIo, CommandContext, Screen } from "./io.ts";
 import { addListCommand } from "./list-command.ts";
@@ -92,7 +93,12 @@ async function parsed(argv: readonly string[], io: CliIo): Promise<number> {
     await program.parseAsync([...argv], { from: "user" });
     return exitCode;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return EXIT.ok;
+      const hint = hintFor(error, argv);
+      if (hint !== undefined) io.stderr.write(`${safeLine(hint)}\n`);
+      return EXIT.usage;
+    }
     io.stderr.write(`error: ${safeLine(error instanceof Error ? error.message : String(error))}\n`);
     return EXIT.failed;
   }

@@ -14,6 +14,12 @@ It is configured by the environment alone:
   INDEX_MAX_ENTRIES 20000000  how many entries memory may hold
   LOG_LEVEL         info  trace, debug, info, warn, error, fatal or silent
 
+It listens on this machine alone and knows no callers until told otherwise.
+Elsewhere it starts only with TLS (TLS_CERT_FILE, TLS_KEY_FILE) and callers that
+it knows: by token (AUTH_ISSUER, AUTH_AUDIENCE, AUTH_JWKS_URL) or by certificate
+(TLS_CLIENT_CA_FILE, TLS_CLIENT_ROLES). docs/security.md turns it on step by
+step; docs/operations.md lists all settings.
+
 Durations are written 30s, 5m, 1h. NAME_FILE names a file to read NAME from,
 which keeps a password out of the environment.
 

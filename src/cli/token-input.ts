@@ -14,6 +14,8 @@ export interface InputToken {
   /** As it was written, where a line brought its own. */
   readonly expiresAt?: string;
   readonly reason?: string;
+  /** It was written as JSON, in which white space or a comma is no slip of the hand. */
+  readonly isJson?: true;
 }
 
 /** What `list` and `blacklist` print is taken back in; the fields that say nothing new are passed over. */
@@ -57,6 +59,7 @@ function lineToken(text: string, origin: string): InputToken {
   return {
     jti: validJti(jti, origin, `${origin}: jti`),
     origin,
+    isJson: true,
     ...(expiresAt !== undefined && { expiresAt: String(expiresAt) }),
     ...(reason !== "" && {
       reason: valid(textProblem(reason, MAX_REASON_BYTES), reason, `${origin}: reason`),

@@ -178,4 +178,15 @@ describe("blacklist --jwt", () => {
       }
     }
   });
+
+  it("points at the jti for a token without an expiry, such as an offline token", async () => {
+    const { exitCode, stderr } = await run(
+      ["--jwt", "-"],
+      await service.jwt({ jti: "offline", exp: undefined }),
+    );
+    expect({ exitCode, last: stderr.trimEnd().split("\n").at(-1) }).to.deep.equal({
+      exitCode: 2,
+      last: "A token without exp, such as an offline token, is revoked by its jti: token-blacklist blacklist --expires-at <when> -- JTI",
+    });
+  });
 });

@@ -220,4 +220,29 @@ describe("blacklist", () => {
       released: true,
     });
   });
+
+  it("ends with 2 where standard input names no token", async () => {
+    const results = [];
+    for (const stdin of ["", "\n\n"]) {
+      const { exitCode, stdout, stderr } = await runAgainst(
+        SERVICE,
+        ["blacklist", "-", "--expires-at", "1h"],
+        {
+          stdin,
+        },
+      );
+      results.push([exitCode, stdout, stderr]);
+    }
+    const wrong = [2, "", "error: standard input named no token\n"];
+    expect(results).to.deep.equal([wrong, wrong]);
+  });
+
+  it("warns once of expiries that lie decades ahead, and stores them", async () => {
+    const argv = ["blacklist", "a", "b", "--expires-at", "2099-01-01T00:00:00Z"];
+    const { exitCode, stderr } = await runAgainst(SERVICE, argv);
+    expect([exitCode, stderr]).to.deep.equal([
+      0,
+      'warning: "a": the expiry lies decades ahead (69 years): the entry is kept until then\n',
+    ]);
+  });
 });

@@ -164,4 +164,22 @@ describe("check", () => {
     clock.advance(100);
     expect((await result).exitCode).to.equal(1);
   });
+
+  it("warns, once for each kind, of jtis that look like a slip, and takes them as they are", async () => {
+    const script: Script = {
+      isBlacklisted: ({ jtis }) => ({ verdicts: jtis.map(verdictOf), revision: "r" }),
+    };
+    const asArguments = await runAgainst(script, ["check", "a,b", "'c'", "d ", "e,f"]);
+    expect([asArguments.exitCode, asArguments.stderr]).to.deep.equal([
+      0,
+      'warning: "a,b" holds a comma, which counts as a part of the jti: separate several by spaces, or write one a line\n' +
+        `warning: "'c'" has quotes around it, which count as a part of the jti\n` +
+        'warning: "d " has white space around it, which counts as a part of the jti\n',
+    ]);
+    const stdin = '{"jti":" a, b "}\nplain\n c\n';
+    const asLines = await runAgainst(script, ["check", "-"], { stdin });
+    expect(asLines.stderr).to.equal(
+      "warning: line 3 has white space around it, which counts as a part of the jti\n",
+    );
+  });
 });

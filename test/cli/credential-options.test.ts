@@ -272,7 +272,11 @@ describe("an operator's credentials", () => {
   it("trust with --tls whom Node.js trusts", async () => {
     const argv = ["list", ...encrypted(), "--tls", "--token", alice, "--jti", "none", "--output", "json"];
     const env = { NODE_EXTRA_CA_CERTS: file("ca.pem") };
-    expect(await inProcess(argv, "", env)).to.deep.equal({ code: 0, stdout: "[]\n", stderr: "" });
+    expect(await inProcess(argv, "", env)).to.deep.equal({
+      code: 0,
+      stdout: "[]\n",
+      stderr: "No entries.\n",
+    });
   });
 
   describe("in a file", () => {

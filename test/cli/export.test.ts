@@ -8,7 +8,7 @@ import { systemClock } from "../../src/clock.ts";
 import { ServiceError, storeUnavailable } from "../../src/errors.ts";
 import type { Script } from "../client/scripted-service.ts";
 import { freshFolder } from "../support/shared.ts";
-import { NOW } from "./run-cli.ts";
+import { NOW, runCli } from "./run-cli.ts";
 import { runAgainst } from "./with-service.ts";
 
 const HOUR = 3_600_000;
@@ -244,6 +244,23 @@ describe("export", () => {
       [2, "error: option '--resume' cannot be used with option '--revoked-by <caller>'"],
       [2, `error: ${join(folder, "folder")} is not a file`],
       [2, `error: ${join(folder, "no/such")}.part cannot be written (ENOENT)`],
+    ]);
+  });
+
+  it("leaves nothing behind where no service was reached, and says so where there was nothing to export", async () => {
+    const { exitCode } = await runCli([
+      "export",
+      "--output",
+      file,
+      "--address",
+      "no-such-host.invalid:50051",
+    ]);
+    expect([exitCode, await readdir(folder)]).to.deep.equal([69, []]);
+    const empty = await runAgainst(holding(0), ["export", "--output", file]);
+    expect([empty.exitCode, empty.stderr, await readdir(folder)]).to.deep.equal([
+      0,
+      "There were no entries to export.\n",
+      ["out.ndjson"],
     ]);
   });
 });

@@ -6,9 +6,10 @@ import fc from "fast-check";
 import { systemClock } from "../../src/clock.ts";
 import { invalidRequest, ServiceError, storeUnavailable } from "../../src/errors.ts";
 import type { Script } from "../client/scripted-service.ts";
+import { freePort } from "../support/free-port.ts";
 import { freshFolder } from "../support/shared.ts";
 import { MemoryBlacklist } from "./memory-blacklist.ts";
-import { NOW } from "./run-cli.ts";
+import { NOW, runCli } from "./run-cli.ts";
 import { runAgainst } from "./with-service.ts";
 
 const HOUR = 3_600_000;
@@ -201,12 +202,13 @@ describe("import", () => {
         .map((token) => JSON.stringify(token)),
     );
     await fc.assert(
-      fc.asyncProperty(fc.array(fragment, { maxLength: 50 }), async (fragments) => {
+      fc.asyncProperty(fc.array(fragment, { minLength: 1, maxLength: 50 }), async (fragments) => {
         const fresh = new MemoryBlacklist();
         const texts = fragments.map((text) => text.replace(/[\r\n]/g, " "));
         const { exitCode, stdout, stderr } = await runAgainst(fresh.script, IMPORT, {
           stdin: texts.join("\n"),
         });
+        fc.pre(texts.some((text) => text !== ""));
         const good = new Set(texts.flatMap(wellFormedJti));
         const { refused, lines: read } = rowOf(stdout);
         expect({ exitCode, stored: new Set(fresh.entries.keys()), read }).to.deep.equal({
@@ -306,11 +308,49 @@ describe("import", () => {
       },
     };
     const { exitCode, stdout, stderr } = await runAgainst(script, IMPORT, { stdin: lines(1) });
-    expect({ exitCode, row: rowOf(stdout), last: stderr.trimEnd().split("\n").at(-1) }).to.deep.equal({
+    expect({ exitCode, stdout, last: stderr.trimEnd().split("\n").at(-1) }).to.deep.equal({
       exitCode: 69,
-      row: row({}),
-      last: "At least 0 are stored. Repeating the command is safe.",
+      stdout: "",
+      last: "It is not certain whether anything was stored. Repeat the command: that is safe.",
     });
+  });
+
+  it("leaves no checkpoint and claims nothing where no service was reached", async () => {
+    const folder = await freshFolder();
+    const file = join(folder, "blacklist.ndjson");
+    await writeFile(file, lines(3));
+    const results = [];
+    for (const address of ["no-such-host.invalid:50051", `127.0.0.1:${await freePort()}`]) {
+      const { exitCode, stdout, stderr } = await runCli(["import", file, "--address", address]);
+      results.push({
+        exitCode,
+        stdout,
+        last: stderr.trimEnd().split("\n").at(-1),
+        left: await readdir(folder),
+      });
+    }
+    const nothing = {
+      exitCode: 69,
+      stdout: "",
+      last: "Nothing was imported. Repeat the command once that is mended.",
+      left: ["blacklist.ndjson"],
+    };
+    expect(results).to.deep.equal([nothing, nothing]);
+  });
+
+  it("ends with 2 where there is nothing to import: an empty input is a mistake", async () => {
+    const folder = await freshFolder();
+    const file = join(folder, "empty.ndjson");
+    await writeFile(file, "\n\n");
+    const fromFile = await runAgainst(memory.script, ["import", file]);
+    const fromInput = await runAgainst(memory.script, IMPORT, { stdin: "" });
+    expect(
+      [fromFile, fromInput].map(({ exitCode, stdout, stderr }) => [exitCode, stdout, stderr]),
+    ).to.deep.equal([
+      [2, "", `error: ${file} holds no lines: nothing was imported\n`],
+      [2, "", "error: standard input holds no lines: nothing was imported\n"],
+    ]);
+    expect(await readdir(folder)).to.deep.equal(["empty.ndjson"]);
   });
 
   it("ends with 2 where the file is not there", async () => {

@@ -41,12 +41,15 @@ describe("a time given to a command", () => {
       "is too small for epoch seconds; for a duration add its unit, such as 3600s, for an early time write RFC 3339",
     "2030-02-30T00:00:00Z": "is not a date and time that exists",
     "2030-01-01T24:00:00Z": "is not a date and time that exists",
-    "2030-01-01": WHAT,
-    "2030-01-01T00:00:00": WHAT,
+    "2030-01-01": "has neither time nor zone: in UTC that is 2030-01-01T00:00:00Z",
+    "2030-01-01T12:30": "has no time zone: in UTC that is 2030-01-01T12:30:00Z",
+    "2030-01-01T00:00:00": "has no time zone: in UTC that is 2030-01-01T00:00:00Z",
+    "2030-01-01 00:00:00.5": "has no time zone: in UTC that is 2030-01-01T00:00:00Z",
     "2030-01-01T00:00:00+24:00": WHAT,
     "2030-01-01T00:00:00.0000000001Z": WHAT,
     " 1893456000": WHAT,
-    "-1h": WHAT,
+    "-1h": "must be without a sign: 1h already means that long from now",
+    "+1h": "must be without a sign: 1h already means that long from now",
     "1e9": WHAT,
     tomorrow: WHAT,
     "": WHAT,
@@ -56,4 +59,11 @@ describe("a time given to a command", () => {
       expect(() => parseInstant(text, setup)).to.throw(UsageError, message);
     });
   }
+
+  it("says of a negative duration what one without a sign means, by whether it counts ahead or back", () => {
+    expect(() => parseInstant("-30m", { ...setup, relative: "ago" })).to.throw(
+      UsageError,
+      "must be without a sign: 30m already means that long ago",
+    );
+  });
 });

@@ -140,4 +140,21 @@ describe("list", () => {
     };
     expect(filters).to.deep.equal([each, each, each]);
   });
+
+  it("says on standard error that nothing was found, whatever the format", async () => {
+    for (const format of ["table", "json", "ndjson"]) {
+      const { exitCode, stderr } = await runAgainst(holding(0), ["list", "--output", format]);
+      expect([format, exitCode, stderr]).to.deep.equal([format, 0, "No entries.\n"]);
+    }
+  });
+
+  it("refuses a window of time in which nothing can lie", async () => {
+    const argv = ["list", "--created-after", "1h", "--created-before", "2h"];
+    const { exitCode, stderr, service } = await runAgainst(holding(1), argv);
+    expect([exitCode, stderr, asked(service)]).to.deep.equal([
+      2,
+      "error: nothing can match: --created-after does not lie before --created-before\n",
+      [],
+    ]);
+  });
 });

@@ -152,4 +152,57 @@ describe("the command line", () => {
       stderr: "error: no disk\n",
     });
   });
+
+  describe("says what was likely meant by", () => {
+    const HINTS: readonly (readonly [argv: readonly string[], hint: string])[] = [
+      [["revoke", "a"], "That is token-blacklist blacklist: see token-blacklist blacklist --help."],
+      [["Verify", "a"], "That is token-blacklist check: see token-blacklist check --help."],
+      [["status"], "That is token-blacklist health: see token-blacklist health --help."],
+      [
+        ["unrevoke", "a"],
+        "A revocation cannot be taken back: an entry ends when its token has expired. Issue a new token instead.",
+      ],
+      [
+        ["serve", "--port", "8080"],
+        "serve takes its settings from environment variables: LISTEN_ADDRESS=127.0.0.1:50051 token-blacklist serve",
+      ],
+      [
+        ["serve", "--log-level=debug"],
+        "serve takes its settings from environment variables: LOG_LEVEL=debug token-blacklist serve",
+      ],
+      [
+        ["serve", "now"],
+        "serve takes its settings from environment variables: LISTEN_ADDRESS=127.0.0.1:50051 token-blacklist serve",
+      ],
+      [
+        ["health", "--address", "127.0.0.1:50051"],
+        "health asks the admin address, not the one for gRPC: --admin-address 127.0.0.1:9464.",
+      ],
+      [
+        ["check", "-hello"],
+        "A jti that begins with a hyphen goes after --, and options before it: token-blacklist check [options] -- JTI",
+      ],
+      [
+        ["blacklist", "--abc", "--expires-at", "1h"],
+        "A jti that begins with a hyphen goes after --, and options before it: token-blacklist blacklist [options] -- JTI",
+      ],
+    ];
+    for (const [argv, hint] of HINTS) {
+      it(argv.join(" "), async () => {
+        const { exitCode, stdout, stderr } = await runCli(argv);
+        expect({ exitCode, stdout, last: stderr.trimEnd().split("\n").at(-1) }).to.deep.equal({
+          exitCode: 2,
+          stdout: "",
+          last: hint,
+        });
+      });
+    }
+  });
+
+  it("points at TLS and authentication in the help of serve", async () => {
+    const { stdout } = await runCli(["serve", "--help"]);
+    for (const word of ["TLS_CERT_FILE", "AUTH_ISSUER", "TLS_CLIENT_CA_FILE", "docs/security.md"]) {
+      expect(stdout).to.include(word);
+    }
+  });
 });

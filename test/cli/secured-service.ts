@@ -26,7 +26,7 @@ export interface SecuredService {
   /** A caller's token. */
   token(sub: string, scope?: string): Promise<string>;
   /** A token to blacklist, which expires in an hour unless `claims` say otherwise. */
-  jwt(claims: JWTPayload): Promise<string>;
+  jwt(claims: Omit<JWTPayload, "exp"> & { exp?: number | undefined }): Promise<string>;
   /** Runs one command. Throws if anything of a token made here, or of a private key, can be seen of it. */
   run(argv: readonly string[], setup?: CliSetup): Promise<CliResult>;
   /** Whom the service takes a command with these options for. Throws what the command says where it fails. */
@@ -77,8 +77,11 @@ export async function startSecured(): Promise<SecuredService> {
   const plain = await startService({ url: `sqlite:${file("plain.db")}`, env: auth });
   const encrypted = await startService({ url: `sqlite:${file("tls.db")}`, env: { ...auth, ...tls } });
 
-  async function sign(claims: JWTPayload): Promise<string> {
-    const token = await signToken(signingKey, { exp: Math.floor(Date.now() / 1000) + 3600, ...claims });
+  async function sign(claims: Parameters<SecuredService["jwt"]>[0]): Promise<string> {
+    const token = await signToken(signingKey, {
+      exp: Math.floor(Date.now() / 1000) + 3600,
+      ...claims,
+    } as JWTPayload);
     // The header is the same for all of them, and no secret.
     secrets.push(...token.split(".").slice(1));
     return token;

@@ -1,0 +1,89 @@
+import type { CommanderError } from "commander";
+
+/** Words that people try, and the command that does what they mean. */
+const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
+  blacklist: ["revoke", "add", "ban", "block", "deny", "invalidate", "logout", "blocklist", "denylist"],
+  check: ["verify", "is-blacklisted", "isblacklisted", "is-revoked", "introspect", "get", "query", "lookup"],
+  list: ["ls", "show", "search", "find"],
+  serve: ["start", "run", "server", "daemon"],
+  prune: ["cleanup", "clean", "purge", "gc", "expire"],
+  export: ["backup", "dump", "save"],
+  import: ["restore", "load"],
+  health: ["ping", "ready", "healthcheck", "status", "live"],
+  migrate: ["migration", "migrations", "upgrade"],
+};
+
+const COMMAND_OF = new Map(
+  Object.entries(SYNONYMS).flatMap(([command, words]) => words.map((word) => [word, command] as const)),
+);
+
+const NO_WAY_BACK = new Set([
+  ...["unrevoke", "unblacklist", "unblock", "unban", "restore-token"],
+  ...["remove", "delete", "rm", "allow", "whitelist"],
+]);
+
+/** Options that other servers take, and the setting that stands for each here. */
+const SETTING_OF: Readonly<Record<string, string>> = {
+  "--port": "LISTEN_ADDRESS=127.0.0.1:50051",
+  "-p": "LISTEN_ADDRESS=127.0.0.1:50051",
+  "--host": "LISTEN_ADDRESS=127.0.0.1:50051",
+  "--listen": "LISTEN_ADDRESS=127.0.0.1:50051",
+  "--address": "LISTEN_ADDRESS=127.0.0.1:50051",
+  "--bind": "LISTEN_ADDRESS=127.0.0.1:50051",
+  "--admin-address": "ADMIN_ADDRESS=127.0.0.1:9464",
+  "--database": "DATABASE_URL=mysql://user:password@host:3306/database",
+  "--database-url": "DATABASE_URL=mysql://user:password@host:3306/database",
+  "--db": "DATABASE_URL=mysql://user:password@host:3306/database",
+  "--log-level": "LOG_LEVEL=debug",
+  "--verbose": "LOG_LEVEL=debug",
+  "--cert": "TLS_CERT_FILE=server.pem",
+  "--key": "TLS_KEY_FILE=server.key",
+  "--tls": "TLS_CERT_FILE=server.pem TLS_KEY_FILE=server.key",
+};
+
+/** What was likely meant by arguments that commander refused, as a line for the operator; undefined where nothing comes to mind. */
+export function hintFor({ code, message }: CommanderError, argv: readonly string[]): string | undefined {
+  const command = argv.find((argument) => !argument.startsWith("-")) ?? "";
+  switch (code) {
+    case "commander.unknownCommand":
+      return forCommand(command);
+    case "commander.unknownOption":
+      return forOption(/unknown option '([^'=]*)/.exec(message)?.[1] ?? "", command);
+    case "commander.excessArguments":
+      return command === "serve" ? forServe("") : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function forCommand(word: string): string | undefined {
+  const lower = word.toLowerCase();
+  if (NO_WAY_BACK.has(lower)) {
+    return "A revocation cannot be taken back: an entry ends when its token has expired. Issue a new token instead.";
+  }
+  const meant = COMMAND_OF.get(lower);
+  return meant === undefined
+    ? undefined
+    : `That is token-blacklist ${meant}: see token-blacklist ${meant} --help.`;
+}
+
+function forOption(option: string, command: string): string | undefined {
+  switch (command) {
+    case "serve":
+      return forServe(option);
+    case "health":
+      return option === "--address" || option === "--port"
+        ? "health asks the admin address, not the one for gRPC: --admin-address 127.0.0.1:9464."
+        : undefined;
+    case "blacklist":
+    case "check":
+      return `A jti that begins with a hyphen goes after --, and options before it: token-blacklist ${command} [options] -- JTI`;
+    default:
+      return undefined;
+  }
+}
+
+function forServe(option: string): string {
+  const example = SETTING_OF[option] ?? "LISTEN_ADDRESS=127.0.0.1:50051";
+  return `serve takes its settings from environment variables: ${example} token-blacklist serve`;
+}

@@ -1,0 +1,50 @@
+import type { EpochMs } from "../entry.ts";
+import type { Instant } from "./instant.ts";
+import { safeLine } from "./printable.ts";
+import type { InputToken } from "./token-input.ts";
+
+/** Longer than any token lives that somebody issued on purpose. */
+const LONGEST_LIFE_MS = 10 * 365 * 24 * 3_600_000;
+
+/** What is allowed in a jti, but more likely a mistake: compared byte by byte, such a jti is another token than was meant. */
+const MISTAKES: readonly (readonly [looksLike: RegExp, problem: string])[] = [
+  [/^\s|\s$/u, "has white space around it, which counts as a part of the jti"],
+  [/^"[^"]*"$|^'[^']*'$/u, "has quotes around it, which count as a part of the jti"],
+  [/,/u, "holds a comma, which counts as a part of the jti: separate several by spaces, or write one a line"],
+];
+
+/** Warns, once for each kind of mistake, of input that is taken as it is and probably was not meant so. */
+export class InputWarnings {
+  readonly #warn: (line: string) => void;
+  readonly #warned = new Set<string>();
+
+  constructor(warn: (line: string) => void) {
+    this.#warn = warn;
+  }
+
+  /** Looks at the jtis of `tokens`. */
+  ofJtis(tokens: readonly InputToken[]): void {
+    if (this.#warned.size === MISTAKES.length) return;
+    for (const { jti, origin, isJson } of tokens) {
+      if (isJson) continue;
+      for (const [looksLike, problem] of MISTAKES) if (looksLike.test(jti)) this.#once(problem, origin);
+    }
+  }
+
+  ofExpiry({ seconds }: Instant, origin: string, now: EpochMs): void {
+    const years = Math.floor((Number(seconds) * 1000 - now) / (365 * 24 * 3_600_000));
+    if (Number(seconds) * 1000 - now > LONGEST_LIFE_MS) {
+      this.#once(
+        "lies decades ahead",
+        `${origin}: the expiry`,
+        ` (${years} years): the entry is kept until then`,
+      );
+    }
+  }
+
+  #once(problem: string, origin: string, rest = ""): void {
+    if (this.#warned.has(problem)) return;
+    this.#warned.add(problem);
+    this.#warn(`warning: ${safeLine(origin)} ${problem}${rest}`);
+  }
+}
