@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect } from "chai";
@@ -34,7 +34,11 @@ describe("README's conversation", () => {
     try {
       for (const { command, printed } of exchanges) {
         // A check that finds something exits with 1, which is no failure here.
-        const env = { ...process.env, TOKEN_BLACKLIST_ADDRESS: service.address };
+        const env = {
+          ...process.env,
+          PATH: `${join(ROOT, "bin")}${delimiter}${process.env.PATH}`,
+          TOKEN_BLACKLIST_ADDRESS: service.address,
+        };
         const { stdout } = await promisify(execFile)("sh", ["-c", `${command} || true`], { cwd: ROOT, env });
         expect(timeless(stdout), command).to.equal(timeless(printed));
       }
@@ -42,7 +46,7 @@ describe("README's conversation", () => {
       await service.kill();
       await rm(folder, { recursive: true });
     }
-    expect(exchanges).to.have.length(3);
+    expect(exchanges).to.have.length(4);
   });
 });
 
