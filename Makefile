@@ -87,12 +87,17 @@ gen: $(INSTALLED) ## Generate gen/ and docs/api.md anew from proto/
 clean: ## Remove everything that was installed or built; ./data stays
 	rm -rf {node_modules,dist,gen,packages}.{new,old}-* node_modules dist packages coverage
 
+##@ Publish it
+.PHONY: packages
+packages: dist/main.js ## Make what can be published: the service and the client, in packages/
+	@node --import tsx scripts/make-packages.ts
+
 ##@ Find out
 .PHONY: help
 help: ## Show this
 	@awk 'BEGIN { FS = ":.*## "; print "make TARGET" } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # Order-only: a look at Node's version is no reason to install anew.
 $(INSTALLED): package-lock.json | check-node

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage } from "node:http";
 import { createLocalJWKSet, exportJWK, generateKeyPair, jwtVerify, SignJWT } from "jose";
-import { connect } from "token-blacklist/client";
+import { connect } from "token-blacklist-client";
 import { refusalAfter } from "./refusal.ts";
 
 // An auth service to try the gateways with. Its key lives as long as the process, and anybody may log in.

@@ -1,5 +1,5 @@
 import { errors } from "jose";
-import { ClientError } from "token-blacklist/client";
+import { ClientError } from "token-blacklist-client";
 
 /** The answer to a request that may not pass. */
 export interface Refusal {

@@ -1,5 +1,5 @@
 import { createRemoteJWKSet } from "jose";
-import { type BlacklistClient, connect } from "token-blacklist/client";
+import { type BlacklistClient, connect } from "token-blacklist-client";
 
 /** How often the issuer's keys are read anew: withdrawn ones are forgotten within this time. */
 const KEYS_RELOAD_MS = 60_000;

@@ -57,8 +57,9 @@ describe("the client's first example", () => {
     const folder = await freshFolder();
     const service = await serveProcess({ DATABASE_URL: `sqlite:${join(folder, "x.db")}` });
     try {
-      // In this folder, the package's own name leads to what is built and shipped.
-      const args = ["--input-type=module", "--eval", code.replace("127.0.0.1:50051", service.address)];
+      // In this folder, the service's own name leads to what is built and shipped. The package is tested where it is made.
+      const here = code.replace("token-blacklist-client", "token-blacklist/client");
+      const args = ["--input-type=module", "--eval", here.replace("127.0.0.1:50051", service.address)];
       const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: ROOT });
       expect(stdout).to.equal(printed);
     } finally {

@@ -9,11 +9,15 @@ import { type ServiceProcess, serveProcess } from "../support/service-process.ts
 import { freshFolder } from "../support/shared.ts";
 import { until } from "../support/until.ts";
 import { type Answer, ExampleProcess } from "./example-process.ts";
+import { type Installed, installExamples, type Versions } from "./installed.ts";
 
 /** A route that takes an answer of a second ago, and one that takes none but the latest. */
 const RELAXED = "GET /orders";
 const STRICT = "POST /transfers";
 const ROUTES = [RELAXED, STRICT];
+
+/** Packing, and asking the registry for some two hundred packages. */
+const INSTALL_TIMEOUT_MS = 300_000;
 
 /** What the examples promise for these routes. */
 const STALENESS_MS = 1000;
@@ -35,9 +39,13 @@ const NO_TOKEN: Answer = {
 const BAD_TOKEN: Answer = { ...NO_TOKEN, wwwAuthenticate: 'Bearer realm="orders", error="invalid_token"' };
 const CANNOT_TELL: Answer = { status: 503, wwwAuthenticate: null, retryAfter: "1", body: undefined };
 
-/** What every gateway in `examples/` does with good, bad and revoked tokens, and in outages. `name` is its folder. */
-export function conforms(name: string): void {
-  describe(`the ${name} example`, () => {
+/**
+ * What every gateway in `examples/` does with good, bad and revoked tokens, and in outages. `name` is its folder. It runs from a
+ * copy, with these versions of what it needs.
+ */
+export function conforms(name: string, versions: Versions): void {
+  describe(`the ${name} example with the ${versions} versions`, () => {
+    let installed: Installed;
     let folder: string;
     let address: string;
     let service: ServiceProcess;
@@ -47,9 +55,12 @@ export function conforms(name: string): void {
     let lastJti = 0;
 
     const serve = () =>
-      serveProcess({ DATABASE_URL: `sqlite:${join(folder, "x.db")}`, LISTEN_ADDRESS: address });
+      serveProcess(
+        { DATABASE_URL: `sqlite:${join(folder, "x.db")}`, LISTEN_ADDRESS: address },
+        { main: installed.main },
+      );
     const start = (changes: Readonly<Record<string, string>> = {}) =>
-      ExampleProcess.start(join(name, "main.ts"), {
+      ExampleProcess.start(join(installed.folder, name, "main.ts"), {
         ISSUER,
         AUDIENCE,
         JWKS_URL: issuer.url,
@@ -72,7 +83,9 @@ export function conforms(name: string): void {
       };
     }
 
-    before(async () => {
+    before(async function () {
+      this.timeout(INSTALL_TIMEOUT_MS);
+      installed = await installExamples(versions);
       folder = await freshFolder();
       address = `127.0.0.1:${await freePort()}`;
       key = await createSigningKey("first");

@@ -1,10 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
-
-const EXAMPLES = fileURLToPath(new URL("../../examples/", import.meta.url));
 
 /** What a gateway answers, as far as it speaks of tokens. */
 export interface Answer {
@@ -25,9 +22,8 @@ export class ExampleProcess {
     this.#child = child;
   }
 
-  /** Resolves once it listens, on a free port. `script` is relative to `examples/`. */
-  static async start(script: string, env: Readonly<Record<string, string>>): Promise<ExampleProcess> {
-    const path = join(EXAMPLES, script);
+  /** Resolves once it listens, on a free port. `path` is that of the script. */
+  static async start(path: string, env: Readonly<Record<string, string>>): Promise<ExampleProcess> {
     const child = spawn(process.execPath, ["--import", "tsx", basename(path)], {
       cwd: dirname(path),
       env: { PATH: process.env.PATH, PORT: "0", ...env },
@@ -43,7 +39,7 @@ export class ExampleProcess {
       child.stdout.resume();
       return new ExampleProcess(url, child);
     }
-    throw new Error(`${script} ended before it listened: ${errors}`);
+    throw new Error(`${path} ended before it listened: ${errors}`);
   }
 
   /** `route` is a method and a path. */

@@ -5,15 +5,24 @@ import { freePort } from "../support/free-port.ts";
 import { serveProcess } from "../support/service-process.ts";
 import { freshFolder } from "../support/shared.ts";
 import { ExampleProcess } from "./example-process.ts";
+import { installExamples } from "./installed.ts";
 
 describe("the examples' issuer", () => {
-  it("lets somebody in at a gateway, and out again", async () => {
+  it("lets somebody in at a gateway, and out again", async function () {
+    this.timeout(300_000);
+    const installed = await installExamples("newest");
     const folder = await freshFolder();
-    const service = await serveProcess({ DATABASE_URL: `sqlite:${join(folder, "x.db")}` });
+    const service = await serveProcess(
+      { DATABASE_URL: `sqlite:${join(folder, "x.db")}` },
+      { main: installed.main },
+    );
     const url = `http://127.0.0.1:${await freePort()}`;
     const env = { ISSUER: url, AUDIENCE: "orders", BLACKLIST_ADDRESS: service.address };
-    const issuer = await ExampleProcess.start("issuer.ts", env);
-    const gateway = await ExampleProcess.start("node-http/main.ts", { ...env, JWKS_URL: `${url}/keys` });
+    const issuer = await ExampleProcess.start(join(installed.folder, "issuer.ts"), env);
+    const gateway = await ExampleProcess.start(join(installed.folder, "node-http/main.ts"), {
+      ...env,
+      JWKS_URL: `${url}/keys`,
+    });
     try {
       const token = await (await fetch(`${url}/login`, { method: "POST" })).text();
       const statuses = [
