@@ -27,10 +27,25 @@ run: dist/main.js ## Serve on 127.0.0.1:50051 with a database in ./data (setting
 build: dist/main.js ## Compile to dist/
 
 ##@ Change it
+mocha := $(bin)/mocha $(if $(CI),--forbid-only)
+
 .PHONY: test
-test: dist/main.js ## Run all tests, MariaDB included; some of them: make test ARGS="-g prune"
+test: dist/main.js ## Run the tests, but for the long ones; those of a folder or a file: make test ONLY=store
+	@scripts/install-test-tools.sh mariadb python
+ifdef ONLY
+	@files=$$(scripts/select-tests.sh short $(ONLY)) && $(mocha) $$files $(ARGS)
+else
+	@$(mocha) --ignore 'test/**/*.long.test.ts' $(ARGS)
+endif
+
+.PHONY: test-all
+test-all: dist/main.js ## Run all tests, the long ones too: behind proxies, through upgrades, on installed packages ...
 	@scripts/install-test-tools.sh caddy chart haproxy mariadb nginx promtool python
-	@$(bin)/mocha $(if $(CI),--forbid-only) $(ARGS)
+ifdef ONLY
+	@files=$$(scripts/select-tests.sh all $(ONLY)) && $(mocha) $$files $(ARGS)
+else
+	@$(mocha) $(ARGS)
+endif
 
 .PHONY: check
 check: dist/main.js ## Lint, types, unused code, and the contract against its last release

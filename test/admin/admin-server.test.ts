@@ -4,7 +4,7 @@ import { backends, type FreshDatabase } from "../support/backends.ts";
 import { rejection } from "../support/rejection.ts";
 import { type RunningService, startService } from "../support/service.ts";
 
-// What the probes say while the database is away is in test/grpc/outage.test.ts, and while draining in drain.test.ts.
+// What the probes say while the database is away is in test/grpc/outage.test.ts, and while draining in drain.long.test.ts.
 describe("the admin address", () => {
   const [backend] = backends;
   let database: FreshDatabase;

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# scripts/select-tests.sh short|all NAME...
+# Prints the files of tests that make test (short) or make test-all (all) runs with ONLY="NAME...", one a line. A NAME is a folder or
+# a file below test/ or src/: store, auth/verify, src/auth/verify.ts, or writer wherever it is. Fails where a name fits none.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+group=$1
+shift
+
+tests() {
+  find "$@" -type f -name '*.test.ts' | sort
+}
+fail() {
+  echo "ONLY: $1" >&2
+  exit 2
+}
+
+chosen=""
+for name in "$@"; do
+  path=${name%/} path=${path#./} path=${path#src/} path=${path#test/} path=${path%.ts} path=${path%.test} path=${path%.long}
+  [[ $path != test && $path != src ]] || path=.
+  found=""
+  [[ ! -d test/$path ]] || found+=$(tests "test/$path")$'\n'
+  # store stands for test/store/ and for the tests of src/store.ts.
+  found+=$(tests test -path "*/$path.test.ts" -o -type f -path "*/$path.long.test.ts")
+  [[ -n ${found//$'\n'/} ]] || fail "no folder and no file of tests below test/ is named \"$name\""
+  chosen+=$found$'\n'
+done
+chosen=$(sort -u <<<"$chosen" | sed '/^$/d')
+if [[ $group == short ]]; then
+  short=$(grep -v '\.long\.test\.ts$' <<<"$chosen" || true)
+  [[ -n $short ]] || fail "all tests named \"$*\" are long: run them with make test-all ONLY=\"$*\""
+  chosen=$short
+fi
+echo "$chosen"
