@@ -234,7 +234,8 @@ describe("the documented settings", () => {
   it("exist wherever a page gives one a value", () => {
     const known = new Set(settings());
     const isKnown = (name: string) => known.has(name) || known.has(name.replace(/_FILE$/, ""));
-    const others = /^(TOKEN_BLACKLIST_\w+|TEST_\w+|UPGRADE_FROM|PATH|NODE_\w+|OTEL_\w+|NAME|ARGS|TZ|CI)$/;
+    const others =
+      /^(TOKEN_BLACKLIST_\w+|TEST_\w+|UPGRADE_FROM|PATH|NODE(_\w+)?|OTEL_\w+|NAME|ARGS|ONLY|TZ|CI)$/;
     const wrong: string[] = [];
     let found = 0;
     for (const { path, text } of pages()) {
