@@ -175,6 +175,11 @@ export const MIN_RSA_BITS = 2048;
 
 /** How often the files of TLS are looked at for new certificates. */
 export const TLS_RELOAD_MS = 10_000;
+/** How long before it expires a certificate is told of: two weeks in which somebody is at work. The alert has the same. */
+export const CERTIFICATE_NOTICE_MS = 14 * 86_400_000;
+/** How often certificates are looked at for that, and how often it is said again. */
+export const CERTIFICATE_LOOK_MS = 60_000;
+export const CERTIFICATE_REMINDER_MS = 86_400_000;
 /** How long a client may take to set up TLS. */
 export const TLS_HANDSHAKE_MS = 10_000;
 

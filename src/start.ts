@@ -5,6 +5,8 @@ import { Heartbeat } from "./blacklist/heartbeat.ts";
 import { BothClocks } from "./both-clocks.ts";
 import type { Build } from "./build.ts";
 import { Calls } from "./calls.ts";
+import { CertificateWatch, type WatchedCertificate } from "./certificate-watch.ts";
+import { type Validity, validityOfAuthorities } from "./certificates.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { Config } from "./config/config.ts";
 import { SchemaError, StartError } from "./errors.ts";
@@ -81,10 +83,16 @@ export async function start(
     const { blacklist, index, backlog } = started;
 
     let serving: Serving = "nothing";
-    const admin = await startAdminServer(config.adminAddress, { metrics, serving: () => serving });
-    closers.push(() => admin.close());
     const { security } = config;
     const tls = security.tls && new TlsContext({ files: security.tls, clock, log });
+    const certificates = new CertificateWatch(watchedCertificates(config, tls), { clock, log });
+    closers.push(() => certificates.stop());
+    const admin = await startAdminServer(config.adminAddress, {
+      metrics,
+      serving: () => serving,
+      notes: () => certificates.notes,
+    });
+    closers.push(() => admin.close());
     if (security.insecure) log.warn(INSECURE);
     const onOutcome = (outcome: AuthOutcome) => metrics.authenticated(outcome);
     const auth = startAuth(security, { clock, clocks, log, onOutcome });
@@ -96,6 +104,7 @@ export async function start(
       clocks,
       backlog,
       keys: auth,
+      certificates,
       output,
       index: follower,
       feed,
@@ -146,6 +155,7 @@ export async function start(
     });
     await heartbeat.start();
     started.start();
+    certificates.start();
 
     let closing: Promise<void> | undefined;
     return {
@@ -161,6 +171,24 @@ export async function start(
     await unwind();
     throw error;
   }
+}
+
+/** What the service shows, and whom it trusts. */
+function watchedCertificates({ database }: Config, tls: TlsContext | undefined): WatchedCertificate[] {
+  const ca = database.kind === "mysql" ? database.tls?.ca : undefined;
+  const databaseCa = ca === undefined ? undefined : validityOfAuthorities(ca);
+  const watched: WatchedCertificate[] = [];
+  if (tls !== undefined) {
+    watched.push({ certificate: "server", setting: "TLS_CERT_FILE", validity: () => tls.validity });
+  }
+  if (tls?.clientCaValidity !== undefined) {
+    const validity = () => tls.clientCaValidity as Validity;
+    watched.push({ certificate: "client-ca", setting: "TLS_CLIENT_CA_FILE", validity });
+  }
+  if (databaseCa !== undefined) {
+    watched.push({ certificate: "database-ca", setting: "DATABASE_CA_FILE", validity: () => databaseCa });
+  }
+  return watched;
 }
 
 const LOSSLESS = { dropped: { audit: 0, other: 0 } };

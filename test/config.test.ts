@@ -1,7 +1,9 @@
+import { createPrivateKey } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { type Config, ConfigError, readConfig } from "../src/config/config.ts";
+import { type CertificateAndKey, createAuthority } from "./support/certificates.ts";
 import { thrownBy } from "./support/rejection.ts";
 import { freshFolder } from "./support/shared.ts";
 
@@ -336,16 +338,18 @@ describe("readConfig", () => {
     let clients: { TLS_CLIENT_CA_FILE: string; TLS_CLIENT_ROLES: string };
     let file: string;
 
-    beforeEach(async () => {
-      file = await writtenFile("");
-      files = { TLS_CERT_FILE: file, TLS_KEY_FILE: file };
+    before(async () => {
+      const authority = await createAuthority();
+      const { certificate, key } = await authority.issue([{ type: "dns", value: "localhost" }]);
+      file = await writtenFile(authority.certificate);
+      files = { TLS_CERT_FILE: await writtenFile(certificate), TLS_KEY_FILE: await writtenFile(key) };
       clients = { TLS_CLIENT_CA_FILE: file, TLS_CLIENT_ROLES: "DNS:gateway.internal=check,list" };
     });
 
     it("knows the files, and what the certificates of clients allow", () => {
       const { tls, certificateRoles, reflection } = readConfig({ ...files, ...clients }).security;
       expect({ tls, roles: [...(certificateRoles ?? [])], reflection }).to.deep.equal({
-        tls: { certificate: file, key: file, clientCa: file },
+        tls: { certificate: files.TLS_CERT_FILE, key: files.TLS_KEY_FILE, clientCa: file },
         roles: [["DNS:gateway.internal", ["check", "list"]]],
         reflection: false,
       });
@@ -354,7 +358,7 @@ describe("readConfig", () => {
     it("asks clients for no certificate unless told to", () => {
       const { tls, certificateRoles, reflection } = readConfig(files).security;
       expect({ tls, certificateRoles, reflection }).to.deep.equal({
-        tls: { certificate: file, key: file, clientCa: undefined },
+        tls: { certificate: files.TLS_CERT_FILE, key: files.TLS_KEY_FILE, clientCa: undefined },
         certificateRoles: undefined,
         reflection: true,
       });
@@ -365,8 +369,8 @@ describe("readConfig", () => {
       const CLIENTS = "TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES need each other: set both or neither";
       const { TLS_CLIENT_CA_FILE, TLS_CLIENT_ROLES } = clients;
       expect([
-        problemsOf({ TLS_CERT_FILE: file }),
-        problemsOf({ TLS_KEY_FILE: file }),
+        problemsOf({ TLS_CERT_FILE: files.TLS_CERT_FILE }),
+        problemsOf({ TLS_KEY_FILE: files.TLS_KEY_FILE }),
         problemsOf({ TLS_CLIENT_CA_FILE }),
         problemsOf({ ...files, TLS_CLIENT_CA_FILE }),
         problemsOf({ ...files, TLS_CLIENT_ROLES }),
@@ -382,6 +386,115 @@ describe("readConfig", () => {
         expect(problems).to.include(`${name} names a file that cannot be read (ENOENT)`);
       }
       expect(problems.join()).not.to.include(CANARY);
+    });
+
+    describe("of which the files do not fit", () => {
+      let one: CertificateAndKey;
+      let other: CertificateAndKey;
+      let authority: string;
+
+      before(async () => {
+        const issuer = await createAuthority();
+        authority = issuer.certificate;
+        one = await issuer.issue([{ type: "dns", value: "a.test" }]);
+        other = await issuer.issue([{ type: "dns", value: "b.test" }]);
+      });
+
+      const encrypted = () =>
+        createPrivateKey(one.key)
+          .export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: CANARY })
+          .toString();
+      const der = () => createPrivateKey(one.key).export({ type: "pkcs8", format: "der" }).toString("latin1");
+      const BELONG = "TLS_KEY_FILE is not the key of the certificate in TLS_CERT_FILE";
+      const TOGETHER = "install the two that were issued together";
+      const WRONG: readonly (readonly [string, () => [cert: string, key: string], string | RegExp])[] = [
+        ["another certificate's key", () => [one.certificate, other.key], `${BELONG}: ${TOGETHER}`],
+        [
+          "the authority's certificate alone",
+          () => [authority, one.key],
+          `${BELONG}, which is that of an authority: ${TOGETHER}`,
+        ],
+        [
+          "a chain in the wrong order",
+          () => [`${authority}\n${one.certificate}`, one.key],
+          /^TLS_CERT_FILE begins with another certificate than that of TLS_KEY_FILE/,
+        ],
+        [
+          "the two files exchanged",
+          () => [one.key, one.certificate],
+          /^TLS_CERT_FILE names a file with a private key and no certificate/,
+        ],
+        [
+          "the certificate twice",
+          () => [one.certificate, one.certificate],
+          /^TLS_KEY_FILE names a file with a certificate and no private key/,
+        ],
+        [
+          "a chain of files that were joined without a line break",
+          () => [`${one.certificate.trim()}${authority}`, one.key],
+          "TLS_CERT_FILE names a file whose certificate number 1 cannot be read",
+        ],
+        [
+          "an encrypted key",
+          () => [one.certificate, encrypted()],
+          /^TLS_KEY_FILE names a key that is encrypted/,
+        ],
+        ["an empty certificate", () => ["", one.key], "TLS_CERT_FILE names a file that is empty"],
+        ["an empty key", () => [one.certificate, "\n"], "TLS_KEY_FILE names a file that is empty"],
+        [
+          "a key in DER",
+          () => [one.certificate, der()],
+          /^TLS_KEY_FILE names a file without a private key in PEM/,
+        ],
+        [
+          "a certificate that was cut off",
+          () => [one.certificate.slice(0, 200), one.key],
+          /^TLS_CERT_FILE names a file without a certificate/,
+        ],
+        [
+          "a certificate with a hole",
+          () => [one.certificate.slice(0, 100) + one.certificate.slice(150), one.key],
+          /^TLS_CERT_FILE names a file whose certificate number 1 cannot be read/,
+        ],
+        [
+          "a key with a hole",
+          () => [one.certificate, one.key.slice(0, 60) + one.key.slice(80)],
+          "TLS_KEY_FILE names a private key that cannot be read",
+        ],
+      ];
+      for (const [what, contents, says] of WRONG) {
+        it(`names the setting, in one problem, and repeats nothing: ${what}`, async () => {
+          const [cert, key] = contents();
+          const env = { TLS_CERT_FILE: await writtenFile(cert), TLS_KEY_FILE: await writtenFile(key) };
+          const problems = problemsOf(env);
+          expect(problems).to.have.length(1);
+          if (typeof says === "string") expect(problems[0]).to.equal(says);
+          else expect(problems[0]).to.match(says);
+          expect(problems.join()).not.to.match(/\n|MI[GIH]/);
+        });
+      }
+
+      it("takes a chain in the right order, with a file that holds certificate and key for both", async () => {
+        const both = await writtenFile([one.key, one.certificate, authority, ""].join("\r\n"));
+        readConfig({ TLS_CERT_FILE: both, TLS_KEY_FILE: both });
+      });
+
+      it("does not take an empty TLS_CLIENT_CA_FILE for the authorities that Node trusts, nor a folder for a file", async () => {
+        const pair = {
+          TLS_CERT_FILE: await writtenFile(one.certificate),
+          TLS_KEY_FILE: await writtenFile(one.key),
+        };
+        const roles = { TLS_CLIENT_ROLES: "DNS:a.test=check" };
+        expect([
+          problemsOf({ ...pair, ...roles, TLS_CLIENT_CA_FILE: await writtenFile("") }),
+          problemsOf({ ...pair, ...roles, TLS_CLIENT_CA_FILE: await freshFolder() }),
+          problemsOf({ ...pair, TLS_KEY_FILE: await freshFolder() }),
+        ]).to.deep.equal([
+          ["TLS_CLIENT_CA_FILE names a file that is empty"],
+          ["TLS_CLIENT_CA_FILE names a file that cannot be read (EISDIR)"],
+          ["TLS_KEY_FILE names a file that cannot be read (EISDIR)"],
+        ]);
+      });
     });
 
     it("says what is wrong with the roles of certificates, without repeating them", () => {
@@ -527,8 +640,9 @@ describe("readConfig", () => {
     });
 
     it("is encrypted wherever an authority is named, which is read now", async () => {
-      const DATABASE_CA_FILE = await writtenFile("-----BEGIN CERTIFICATE-----\n");
-      const tls = { ca: "-----BEGIN CERTIFICATE-----\n" };
+      const ca = (await createAuthority()).certificate;
+      const DATABASE_CA_FILE = await writtenFile(ca);
+      const tls = { ca };
       for (const host of ["db", "localhost"]) {
         const env = { DATABASE_URL: `mysql://${host}/tokens`, DATABASE_CA_FILE };
         expect([tlsOf(env), tlsOf({ ...env, DATABASE_TLS: "on" })]).to.deep.equal([tls, tls]);
@@ -539,9 +653,19 @@ describe("readConfig", () => {
       const env = {
         DATABASE_URL: "mysql://db/tokens",
         DATABASE_TLS: "off",
-        DATABASE_CA_FILE: await writtenFile(""),
+        DATABASE_CA_FILE: await writtenFile((await createAuthority()).certificate),
       };
       expect(problemsOf(env)).to.deep.equal(["DATABASE_CA_FILE is set although DATABASE_TLS is off"]);
+    });
+
+    it("does not take an empty file, or one without a certificate, for the authorities that Node trusts", async () => {
+      for (const text of ["", "\n", "-----BEGIN CERTIFICATE-----\n", CANARY]) {
+        const env = { DATABASE_URL: "mysql://db/tokens", DATABASE_CA_FILE: await writtenFile(text) };
+        expect(problemsOf(env)).to.have.length(1);
+        expect(problemsOf(env)[0]).to.match(
+          /^DATABASE_CA_FILE names a file (that is empty|without a certificate in PEM)/,
+        );
+      }
     });
 
     it("says what is wrong with each", async () => {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -11,10 +11,12 @@ import { systemClock } from "../src/clock.ts";
 import { readConfig } from "../src/config/config.ts";
 import type { HostPort } from "../src/host-port.ts";
 import { backends, type FreshDatabase } from "./support/backends.ts";
+import { createAuthority } from "./support/certificates.ts";
 import { codeIn, pages, tableRows } from "./support/markdown.ts";
 import { recordSpans } from "./support/recorded-spans.ts";
 import { type ScrapedMetric, scrape } from "./support/scrape.ts";
 import { type RunningService, startService } from "./support/service.ts";
+import { freshFolder } from "./support/shared.ts";
 
 // What an operator reads, and what the program has: each in the other, so that neither can change alone.
 
@@ -60,7 +62,7 @@ describe("the documented metrics", () => {
     // With everything that counts something, and after a run of the schedule: before it, some are absent.
     running = await startService({
       url: database.url,
-      env: { INDEX: "on", EXT_AUTHZ: "on", PRUNE_INTERVAL: "1s" },
+      env: { INDEX: "on", EXT_AUTHZ: "on", PRUNE_INTERVAL: "1s", ...(await tlsFiles()) },
     });
     while (!running.logs().some(({ msg }) => msg === "pruned expired entries"))
       await scrape(running.adminUrl);
@@ -70,6 +72,15 @@ describe("the documented metrics", () => {
     await running?.stop();
     await database?.dispose();
   });
+
+  async function tlsFiles(): Promise<Record<string, string>> {
+    const folder = await freshFolder();
+    const { certificate, key } = await (await createAuthority()).issue([{ type: "dns", value: "localhost" }]);
+    const files = { TLS_CERT_FILE: join(folder, "cert.pem"), TLS_KEY_FILE: join(folder, "key.pem") };
+    writeFileSync(files.TLS_CERT_FILE, certificate);
+    writeFileSync(files.TLS_KEY_FILE, key);
+    return files;
+  }
 
   const isOurs = (name: string) => !/^(process|nodejs)_/.test(name);
 

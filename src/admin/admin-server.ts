@@ -5,20 +5,31 @@ import type { Metrics } from "../metrics/metrics.ts";
 import { pathOf } from "../request-path.ts";
 import type { Serving } from "../serving.ts";
 
+interface Known {
+  readonly metrics: Metrics;
+  serving(): Serving;
+  /** What an operator should know beside; it does not change what is answered. */
+  notes(): readonly string[];
+}
+
 /**
  * HTTP for probes and metrics: `/livez` (the process answers; never depends on the database), `/readyz` (200 while all calls
  * are answered, else 503, saying what still is) and `/metrics`, with any query. Holds no secrets. Throws StartError when it cannot listen.
  */
 export function startAdminServer(
   address: HostPort,
-  { metrics, serving }: { metrics: Metrics; serving: () => Serving },
+  { metrics, serving, notes }: Known,
 ): Promise<HttpListener> {
   const server = createServer({ requestTimeout: 5000 }, (request, response) => {
     switch (request.method === "GET" || request.method === "HEAD" ? pathOf(request.url) : undefined) {
       case "/livez":
         return reply(response, 200, "alive\n");
       case "/readyz":
-        return reply(response, serving() === "everything" ? 200 : 503, READINESS[serving()]);
+        return reply(
+          response,
+          serving() === "everything" ? 200 : 503,
+          [READINESS[serving()], ...notes()].map((line) => `${line}\n`).join(""),
+        );
       case "/metrics":
         metrics.render().then(
           ({ contentType, text }) => reply(response, 200, text, contentType),
@@ -33,9 +44,9 @@ export function startAdminServer(
 }
 
 const READINESS: Record<Serving, string> = {
-  everything: "serving\n",
-  positives: "serving known positives alone\n",
-  nothing: "not serving\n",
+  everything: "serving",
+  positives: "serving known positives alone",
+  nothing: "not serving",
 };
 
 function reply(

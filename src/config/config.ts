@@ -1,3 +1,4 @@
+import { certificatesOf } from "../certificates.ts";
 import { parseDuration } from "../duration.ts";
 import { type HostPort, isLoopback, parseHostPort } from "../host-port.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "../store/database-url.ts";
@@ -81,6 +82,12 @@ function readDatabase(from: EnvironmentReader): DatabaseAddress {
   const database = from.read("DATABASE_URL", "sqlite:./data/token-blacklist.db", parseDatabaseUrl);
   const wanted = from.optional("DATABASE_TLS", onOrOff);
   const ca = from.content("DATABASE_CA_FILE");
+  try {
+    if (ca !== undefined) certificatesOf(ca, "DATABASE_CA_FILE");
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    from.add(error.message);
+  }
   // Undefined where it is a problem.
   if (database?.kind !== "mysql") return database;
   if (wanted === false && ca !== undefined) from.add("DATABASE_CA_FILE is set although DATABASE_TLS is off");

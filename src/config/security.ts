@@ -1,8 +1,10 @@
+import { readFileSync } from "node:fs";
 import { DEFAULT_ALGORITHMS, parseAlgorithms } from "../auth/algorithms.ts";
 import type { BearerRules } from "../auth/bearers.ts";
 import { type CertificateRoles, parseCertificateRoles } from "../auth/certificate-roles.ts";
 import { type KeySource, keyFile, parseKeyUrl } from "../auth/key-source.ts";
 import { parseTokenIssuers, type TokenIssuer } from "../auth/token-issuers.ts";
+import { checkTlsFiles } from "../certificates.ts";
 import { type HostPort, isLoopback } from "../host-port.ts";
 import type { EnvironmentReader } from "./environment.ts";
 import { asIs, between, onOrOff, wholeNumber } from "./parsers.ts";
@@ -110,5 +112,12 @@ function readTls(from: EnvironmentReader): TlsFiles | undefined {
     from.add("TLS_CERT_FILE and TLS_KEY_FILE need each other: set both");
   }
   if (certificate === undefined || key === undefined) return undefined;
+  const [cert, own, ca] = [certificate, key, clientCa].map((path) => path && readFileSync(path, "utf8"));
+  try {
+    checkTlsFiles({ cert: cert ?? "", key: own ?? "", ca });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    from.add(error.message);
+  }
   return { certificate, key, clientCa };
 }

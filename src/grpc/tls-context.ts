@@ -1,6 +1,13 @@
 import { readFileSync } from "node:fs";
-import { createSecureContext, type SecureContextOptions } from "node:tls";
+import type { SecureContextOptions } from "node:tls";
 import type { Logger } from "pino";
+import {
+  checkTlsFiles,
+  type TlsFileContents,
+  type Validity,
+  validityOfAuthorities,
+  validityOfChain,
+} from "../certificates.ts";
 import type { Clock } from "../clock.ts";
 import type { TlsFiles } from "../config/security.ts";
 import { StartError } from "../errors.ts";
@@ -15,7 +22,7 @@ interface Options {
 /** The certificates that the service shows and accepts, from files that may change while it runs. */
 export class TlsContext {
   readonly #options: Options;
-  #current: SecureContextOptions;
+  #current: TlsFileContents;
   #problem: string | undefined;
   #cancel = () => {};
 
@@ -25,14 +32,22 @@ export class TlsContext {
     try {
       this.#current = usable(read(options.files));
     } catch (error) {
-      throw new StartError(
-        `TLS_CERT_FILE, TLS_KEY_FILE or TLS_CLIENT_CA_FILE cannot be used: ${textOf(error)}`,
-      );
+      throw new StartError(`the files of TLS cannot be used: ${textOf(error)}`);
     }
   }
 
   get current(): SecureContextOptions {
     return this.#current;
+  }
+
+  /** Of the certificate that is shown, with its chain. */
+  get validity(): Validity {
+    return validityOfChain(this.#current.cert);
+  }
+
+  /** Of the authorities that vouch for clients; undefined where none are asked for. */
+  get clientCaValidity(): Validity | undefined {
+    return this.#current.ca === undefined ? undefined : validityOfAuthorities(this.#current.ca);
   }
 
   get asksForCertificates(): boolean {
@@ -54,12 +69,24 @@ export class TlsContext {
     this.#cancel();
   }
 
+  /** Why a certificate that can be used is not given up for `next`. It is looked at again: one that is not valid yet will be. */
+  #whyWorse(next: TlsFileContents): string | undefined {
+    const now = this.#options.clock.now();
+    const validity = usable(next) && validityOfChain(next.cert);
+    if (isValid(validity, now) || !isValid(this.validity, now)) return undefined;
+    return now > validity.notAfter
+      ? "the new certificate has expired"
+      : "the new certificate is not valid yet";
+  }
+
   #reload(apply: (context: SecureContextOptions) => void): void {
     const { files, log } = this.#options;
     try {
       const next = read(files);
       const changed = (["cert", "key", "ca"] as const).some((part) => next[part] !== this.#current[part]);
       if (changed) {
+        const problem = this.#whyWorse(next);
+        if (problem !== undefined) throw new RangeError(problem);
         apply(usable(next));
         this.#current = next;
         log.info("took over new TLS certificates: new connections use them");
@@ -75,7 +102,11 @@ export class TlsContext {
   }
 }
 
-function read({ certificate, key, clientCa }: TlsFiles): SecureContextOptions {
+function isValid({ notBefore, notAfter }: Validity, now: number): boolean {
+  return notBefore <= now && now <= notAfter;
+}
+
+function read({ certificate, key, clientCa }: TlsFiles): TlsFileContents {
   return {
     cert: readFileSync(certificate, "utf8"),
     key: readFileSync(key, "utf8"),
@@ -83,9 +114,9 @@ function read({ certificate, key, clientCa }: TlsFiles): SecureContextOptions {
   };
 }
 
-/** Throws unless key and certificate belong together. */
-function usable(context: SecureContextOptions): SecureContextOptions {
-  createSecureContext(context);
+/** Throws unless key and certificate belong together, and what else is trusted is there. */
+function usable(context: TlsFileContents): TlsFileContents {
+  checkTlsFiles(context);
   return context;
 }
 

@@ -1,5 +1,6 @@
 import type { Registry } from "@prometheus-io/client";
 import type { Phase } from "../blacklist/follower.ts";
+import type { Validity } from "../certificates.ts";
 import type { DroppedLines } from "../log-output.ts";
 import type { Serving } from "../serving.ts";
 import type { PoolUse } from "../store/store.ts";
@@ -12,6 +13,7 @@ export interface State {
   readonly clocks: { readonly skewMs: number };
   readonly backlog: { readonly oldestMs: number | undefined };
   readonly keys: { readonly unreadable: number };
+  readonly certificates: { readonly validities: readonly (readonly [string, Validity])[] };
   readonly output: { readonly dropped: DroppedLines };
   /** Absent where the index is off. */
   readonly index: IndexState | undefined;
@@ -34,6 +36,15 @@ interface FeedState {
 }
 
 const PHASES: readonly Phase[] = ["loading", "following", "rebuilding", "overflowed"];
+
+const VALIDITY = [
+  ["not_before", "notBefore", "From when on a certificate in use is valid; absent where none is."],
+  [
+    "not_after",
+    "notAfter",
+    "When a certificate in use expires, or one of its chain, or the last of the authorities in a file.",
+  ],
+] as const;
 
 /** How things stand. */
 export function registerState(registers: Registry[], { index, feed, ...state }: State): void {
@@ -65,6 +76,17 @@ export function registerState(registers: Registry[], { index, feed, ...state }: 
     help: "Key sets that could not be read the last time, or had no key that can be used; what was read before stays in use.",
     value: () => state.keys.unreadable,
   });
+  for (const [name, when, help] of VALIDITY) {
+    gauges(registers, {
+      name: `tokenblacklist_certificate_${name}_timestamp_seconds`,
+      help,
+      label: "certificate",
+      values: () =>
+        Object.fromEntries(
+          state.certificates.validities.map(([of, validity]) => [of, validity[when] / 1000]),
+        ),
+    });
+  }
   counters(registers, {
     name: "tokenblacklist_log_lines_dropped_total",
     help: "Lines of the log that could not be written, those of the audit log and all others.",

@@ -11,6 +11,7 @@ import type { Container, PodSpec, Volume } from "kubernetes-types/core/v1.js";
 import type { NetworkPolicy } from "kubernetes-types/networking/v1.js";
 import { parse } from "yaml";
 import { type Config, readConfig } from "../../src/config/config.ts";
+import { createAuthority } from "../support/certificates.ts";
 import { freshFolder } from "../support/shared.ts";
 import { CHART, chartRenderer, type Manifest, type Render } from "./render-chart.ts";
 
@@ -164,6 +165,8 @@ describe("the Helm chart", function () {
   /** What the service makes of what it would find in its container, every file being there. */
   async function configured(pod: PodSpec): Promise<Config> {
     const folder = await freshFolder();
+    const authority = await createAuthority();
+    const own = await authority.issue([{ type: "dns", value: "token-blacklist" }]);
     const volumes = new Map((pod.volumes ?? []).map((volume) => [volume.name, volume]));
     for (const { name, mountPath } of containerOf(pod).volumeMounts ?? []) {
       await mkdir(join(folder, mountPath), { recursive: true });
@@ -171,7 +174,12 @@ describe("the Helm chart", function () {
       expect(volume, `volume ${name}`).to.not.equal(undefined);
       volumes.delete(name);
       for (const file of filesIn(volume as Volume)) {
-        const text = file === "url" ? "mysql://user:secret@db.test/blacklist" : "{}";
+        const texts: Readonly<Record<string, string>> = {
+          url: "mysql://user:secret@db.test/blacklist",
+          "tls.crt": own.certificate,
+          "tls.key": own.key,
+        };
+        const text = texts[file] ?? (/\bca\b|\.(crt|pem)$/.test(file) ? authority.certificate : "{}");
         await writeFile(join(folder, mountPath, file), text);
       }
     }

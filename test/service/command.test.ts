@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
+import { createAuthority } from "../support/certificates.ts";
 import { CommandProcess, type Ended, serveProcess } from "../support/service-process.ts";
 import { freshDatabase, freshFolder } from "../support/shared.ts";
 
@@ -60,6 +61,24 @@ describe("the command, when it cannot start", function () {
       }
     }
     expect(await readdir(folder)).to.deep.equal([]);
+  });
+
+  it("refuses a key that is another certificate's as any wrong setting, before it makes a database", async () => {
+    const authority = await createAuthority();
+    const [own, other] = [await authority.issue([]), await authority.issue([])];
+    const [TLS_CERT_FILE, TLS_KEY_FILE] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+    await writeFile(TLS_CERT_FILE, own.certificate);
+    await writeFile(TLS_KEY_FILE, other.key);
+    const { code, stderr } = await end(["serve"], {
+      DATABASE_URL: `sqlite:${join(folder, "x.db")}`,
+      TLS_CERT_FILE,
+      TLS_KEY_FILE,
+    });
+    expect([code, stderr]).to.deep.equal([
+      2,
+      "token-blacklist: the configuration is wrong:\n  TLS_KEY_FILE is not the key of the certificate in TLS_CERT_FILE: install the two that were issued together\n",
+    ]);
+    expect((await readdir(folder)).sort()).to.deep.equal(["cert.pem", "key.pem"]);
   });
 
   it("names a variable that was probably meant to be a setting beside what is wrong, and when it migrates", async () => {

@@ -1,16 +1,19 @@
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { credentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import type { Clock } from "../../src/clock.ts";
 import { systemClock } from "../../src/clock.ts";
+import { ConfigError } from "../../src/config/config.ts";
 import { TLS_RELOAD_MS } from "../../src/limits.ts";
 import { type Authority, createAuthority } from "../support/certificates.ts";
 import { checkHealth } from "../support/health-client.ts";
 import { RawChannel } from "../support/raw-channel.ts";
 import { rejection } from "../support/rejection.ts";
+import { scrape } from "../support/scrape.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
 
@@ -52,8 +55,11 @@ describe("TLS", () => {
   const file = (name: string) => join(folder, name);
 
   /** New files; returns the certificate's text. */
-  async function install(issuer = authority): Promise<string> {
-    const { certificate, key } = await issuer.issue([{ type: "dns", value: "localhost" }]);
+  async function install(issuer = authority, validMs?: readonly [number, number]): Promise<string> {
+    const { certificate, key } = await issuer.issue(
+      [{ type: "dns", value: "localhost" }],
+      validMs && { validMs },
+    );
     await writeFile(file("cert.pem"), certificate);
     await writeFile(file("key.pem"), key);
     return certificate;
@@ -158,7 +164,127 @@ describe("TLS", () => {
   it("is refused at the start in one line when the key is another certificate's", async () => {
     await install();
     await writeFile(file("key.pem"), (await authority.issue([])).key);
-    expect(String(await rejection(serve()))).to.match(/TLS_CERT_FILE.*cannot be used/);
+    const refusal = await rejection(serve());
+    expect(refusal).to.be.instanceOf(ConfigError);
+    expect((refusal as ConfigError).problems).to.deep.equal([
+      "TLS_KEY_FILE is not the key of the certificate in TLS_CERT_FILE: install the two that were issued together",
+    ]);
+  });
+
+  describe("whose certificate runs out", () => {
+    const HOUR = 3_600_000;
+    const DAY = 24 * HOUR;
+
+    const installValid = (...validMs: readonly [number, number]) => install(authority, validMs);
+    const complaints = () =>
+      (running?.logs() ?? []).filter(({ msg }) => String(msg).startsWith("a certificate"));
+    const ready = async () => {
+      const response = await fetch(`${running?.adminUrl}/readyz`);
+      return [response.status, await response.text()] as const;
+    };
+    const inUse = async (part: "not_before" | "not_after") => {
+      const metric = (await scrape(String(running?.adminUrl))).get(
+        `tokenblacklist_certificate_${part}_timestamp_seconds`,
+      );
+      return Object.fromEntries(
+        (metric?.series ?? []).map(({ labels, value }) => [labels.certificate, value]),
+      );
+    };
+
+    const STATES = [
+      ["has three weeks left", [-DAY, 21 * DAY], undefined, "serving\n"],
+      [
+        "is about to expire",
+        [-DAY, 13 * DAY],
+        "a certificate is about to expire",
+        /^serving\nthe certificate of TLS_CERT_FILE expires at \S+Z\n$/,
+      ],
+      [
+        "has expired",
+        [-2 * DAY, -HOUR],
+        "a certificate has expired",
+        /^serving\nthe certificate of TLS_CERT_FILE expired at \S+Z\n$/,
+      ],
+      [
+        "is not valid yet",
+        [HOUR, 30 * DAY],
+        "a certificate is not valid yet",
+        /^serving\nthe certificate of TLS_CERT_FILE is not valid before \S+Z\n$/,
+      ],
+    ] as const;
+    for (const [how, validMs, says, detail] of STATES) {
+      it(`starts, is ready, and says so in log, /readyz and metrics: one that ${how}`, async () => {
+        const pem = await install(authority, validMs);
+        await serve();
+        await running?.indexLoaded();
+        const shownBy = new X509Certificate(pem);
+        expect(
+          complaints().map(({ msg, certificate, setting }) => [msg, certificate, setting]),
+        ).to.deep.equal(says === undefined ? [] : [[says, "server", "TLS_CERT_FILE"]]);
+        const [status, text] = await ready();
+        expect(status).to.equal(200);
+        if (typeof detail === "string") expect(text).to.equal(detail);
+        else expect(text).to.match(detail);
+        expect([await inUse("not_before"), await inUse("not_after")]).to.deep.equal([
+          { server: Date.parse(shownBy.validFrom) / 1000 },
+          { server: Date.parse(shownBy.validTo) / 1000 },
+        ]);
+      });
+    }
+
+    it("is told of by the first of its chain to expire, and authorities by the last", async () => {
+      await installValid(-DAY, 100 * DAY);
+      const own = await readFile(file("cert.pem"), "utf8");
+      // It is valid for a day.
+      await writeFile(file("cert.pem"), `${own}\n${authority.certificate}`);
+      await writeFile(file("ca.pem"), `${own}\n${authority.certificate}`);
+      await serve({ TLS_CLIENT_CA_FILE: file("ca.pem"), TLS_CLIENT_ROLES: "DNS:check.test=check" });
+      const [first, last] = [authority.certificate, own].map(
+        (pem) => Date.parse(new X509Certificate(pem).validTo) / 1000,
+      );
+      expect(await inUse("not_after")).to.deep.equal({ server: first, "client-ca": last });
+      expect((await ready())[1]).to.match(/the certificate of TLS_CERT_FILE expires at/);
+    });
+
+    for (const [how, validMs] of [
+      ["has expired", [-2 * DAY, -HOUR]],
+      ["is not valid yet", [HOUR, DAY]],
+    ] as const) {
+      it(`is not given up for one that ${how}, and is for the next good one`, async () => {
+        const first = await installValid(-DAY, DAY);
+        await serve();
+        await install(authority, validMs);
+        for (let times = 0; times < 3; times++) clock.lookNow();
+        expect(await shown()).to.equal(first.trim());
+        const kept = (running?.logs() ?? []).filter(({ msg }) => /old ones stay/.test(String(msg)));
+        expect(kept.map(({ problem }) => problem)).to.deep.equal([`the new certificate ${how}`]);
+        const second = await installValid(-DAY, 20 * DAY);
+        clock.lookNow();
+        expect(await shown()).to.equal(second.trim());
+      });
+    }
+
+    it("is given up for another one that has expired, if it has itself, so that the newest is shown", async () => {
+      await installValid(-3 * DAY, -2 * HOUR);
+      await serve();
+      await installValid(-2 * DAY, -HOUR);
+      clock.lookNow();
+      expect(running?.logs().map(({ msg }) => msg)).to.include(
+        "took over new TLS certificates: new connections use them",
+      );
+    });
+  });
+
+  it("trusts no public authority when the file of clients' authorities is empty for a moment", async () => {
+    await install();
+    await writeFile(file("ca.pem"), authority.certificate);
+    await serve({ TLS_CLIENT_CA_FILE: file("ca.pem"), TLS_CLIENT_ROLES: "DNS:check.test=check" });
+    await writeFile(file("ca.pem"), "");
+    clock.lookNow();
+    const kept = (running?.logs() ?? []).filter(({ msg }) => /old ones stay/.test(String(msg)));
+    expect(kept.map(({ problem }) => problem)).to.deep.equal([
+      "TLS_CLIENT_CA_FILE names a file that is empty",
+    ]);
   });
 });
 

@@ -10,11 +10,17 @@ export interface CertificateAndKey {
   readonly key: string;
 }
 
+interface IssueOptions {
+  readonly expired?: boolean;
+  /** From when to when it is valid, in milliseconds from now. */
+  readonly validMs?: readonly [from: number, to: number];
+}
+
 export interface Authority {
   /** Its own certificate, in PEM. */
   readonly certificate: string;
-  /** A certificate with these subject alternative names, `{ type: "dns", value: "a.test" }`; valid from an hour ago on. */
-  issue(names: x509.JsonGeneralNames, options?: { expired?: boolean }): Promise<CertificateAndKey>;
+  /** A certificate with these subject alternative names, `{ type: "dns", value: "a.test" }`; valid from an hour ago on for half an hour yet. */
+  issue(names: x509.JsonGeneralNames, options?: IssueOptions): Promise<CertificateAndKey>;
 }
 
 /** A certificate authority of a test's own. */
@@ -30,7 +36,7 @@ export async function createAuthority(name = "authority"): Promise<Authority> {
   });
   return {
     certificate: root.toString("pem"),
-    async issue(names, { expired = false } = {}) {
+    async issue(names, { expired = false, validMs = [-HOUR_MS, (expired ? -1 : 1) * (HOUR_MS / 2)] } = {}) {
       const own = await generateKeys();
       const certificate = await x509.X509CertificateGenerator.create({
         subject: "CN=somebody",
@@ -38,8 +44,8 @@ export async function createAuthority(name = "authority"): Promise<Authority> {
         publicKey: own.publicKey,
         signingKey: keys.privateKey,
         signingAlgorithm: ALGORITHM,
-        notBefore: new Date(Date.now() - HOUR_MS),
-        notAfter: new Date(Date.now() + (expired ? -1 : 1) * (HOUR_MS / 2)),
+        notBefore: new Date(Date.now() + validMs[0]),
+        notAfter: new Date(Date.now() + validMs[1]),
         extensions: [new x509.SubjectAlternativeNameExtension(names)],
       });
       const key = await crypto.subtle.exportKey("pkcs8", own.privateKey);
