@@ -215,8 +215,8 @@ export const MAX_LOG_RETRY_MS = 250;
 /** How long the end of the process waits for the last lines of the log. */
 export const LOG_FLUSH_MS = 1000;
 
-/** Jtis that one line of the audit log names. */
-export const MAX_AUDITED_JTIS = 20;
+/** Tokens that one line of the audit log names, with their reasons at most 40 kB: a request with more has several lines. */
+export const AUDITED_TOKENS_A_LINE = 50;
 /** How long it may take until entries that have expired, or were made at another replica, change what a caller's quota leaves. */
 export const QUOTA_RECOUNT_MS = 60_000;
 /** Callers whose quotas are kept track of at once. */

@@ -4,6 +4,7 @@ import { EXIT } from "./cli/exit-code.ts";
 import { run } from "./cli/program.ts";
 import { systemClock } from "./clock.ts";
 import { type Config, ConfigError, misspelledSettings, readConfig } from "./config/config.ts";
+import { describeDatabase } from "./config/describe-database.ts";
 import { describeMisspelling } from "./config/misspellings.ts";
 import { SchemaError, ServiceError, StartError } from "./errors.ts";
 import { formatHostPort } from "./host-port.ts";
@@ -31,13 +32,14 @@ async function serve(): Promise<number> {
     });
     const build = { version: version(), node: process.version };
     const service = await start(config, { log, output, build });
-    const { kind } = config.database;
     log.info(
       {
         address: formatHostPort(service.address),
         admin: formatHostPort(service.adminAddress),
         ...(service.authzAddress && { authz: formatHostPort(service.authzAddress) }),
-        database: kind,
+        version: build.version,
+        node: build.node,
+        ...describeDatabase(config.database),
       },
       "listening",
     );

@@ -114,7 +114,12 @@ export async function start(
     closers.push(() => authz.close());
     const { maxTokenLifetimeMs } = security;
     const grpc = await startGrpcServer(config.listenAddress, {
-      handlers: createHandlers({ blacklist, rawTokens: auth.rawTokens, maxTokenLifetimeMs }),
+      handlers: createHandlers({
+        verdicts: metrics.verdicts,
+        blacklist,
+        rawTokens: auth.rawTokens,
+        maxTokenLifetimeMs,
+      }),
       feed,
       environment: {
         log,

@@ -1,4 +1,5 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { status } from "@grpc/grpc-js";
 import {
   type BlacklistRequest,
@@ -8,40 +9,81 @@ import {
   type PruneResponseSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { jtiProblem } from "../entry.ts";
-import { MAX_AUDITED_JTIS } from "../limits.ts";
+import { AUDITED_TOKENS_A_LINE } from "../limits.ts";
 import { isRawToken } from "../raw-token.ts";
 import { fromTimestamp } from "./timestamps.ts";
 
 type Blacklisted = MessageInitShape<typeof BlacklistResponseSchema>;
 type Pruned = MessageInitShape<typeof PruneResponseSchema>;
 
-/** What an audit line says of a request and of what came of it. Never a raw token, nor anything that failed to be one. */
-export type Describe<I, O> = (request: I, end: { output: O | undefined; code: status }) => object;
+/**
+ * What the audit log says of a request and of what came of it: one object a line, at least one. Never a raw token, nor anything that
+ * failed to be one.
+ */
+export type Describe<I, O> = (request: I, end: { output: O | undefined; code: status }) => readonly object[];
 
 export const describeBlacklist: Describe<BlacklistRequest, Blacklisted> = ({ tokens }, end) => {
-  const jtis = revoked(tokens, end);
-  return {
+  const whole = {
     count: tokens.length,
     ...(end.output === undefined ? {} : { outcomes: countOutcomes(end.output) }),
-    ...(jtis.length === 0 ? {} : { jtis: jtis.slice(0, MAX_AUDITED_JTIS).map(withoutToken) }),
   };
+  const audited = auditedTokens(tokens, end);
+  const parts = Array.from({ length: Math.ceil(audited.length / AUDITED_TOKENS_A_LINE) }, (_, part) =>
+    audited.slice(part * AUDITED_TOKENS_A_LINE, (part + 1) * AUDITED_TOKENS_A_LINE),
+  );
+  return parts.length === 0 ? [whole] : parts.map((part) => ({ ...whole, tokens: part }));
 };
 
-/** The jtis that are revoked, or may be. */
-function revoked(
+/** One token of a request: what was asked, and what came of it where that is known. */
+interface AuditedToken {
+  readonly jti: string;
+  readonly outcome?: string;
+  /** As it was asked for, which may be earlier than what the entry keeps. */
+  readonly expires_at?: string | undefined;
+  readonly reason?: string;
+}
+
+/** The tokens that are revoked, or may be. */
+function auditedTokens(
   tokens: BlacklistRequest["tokens"],
   { output, code }: { output: Blacklisted | undefined; code: status },
-): string[] {
-  if (output !== undefined) return (output.results ?? []).map(({ token }) => token?.jti ?? "");
+): AuditedToken[] {
+  if (output !== undefined) {
+    return tokens.map((asked, index) => {
+      const { token, outcome } = output.results?.[index] ?? {};
+      const jti = token?.jti ?? "";
+      // A raw token says itself when it expires, and an entry never expires earlier.
+      const expiresAt = asked.token.case === "jwt" ? token?.expiresAt : asked.expiresAt;
+      return auditedToken({ ...asked, jti, expiresAt }, nameOf(outcome));
+    });
+  }
   if (!OUTCOME_UNKNOWN.has(code)) return [];
-  return tokens.flatMap(({ token }) =>
-    token.case === "jti" && jtiProblem(token.value) === undefined ? [token.value] : [],
+  return tokens.flatMap(({ token, expiresAt, reason }) =>
+    token.case === "jti" && jtiProblem(token.value) === undefined
+      ? [auditedToken({ jti: token.value, expiresAt, reason })]
+      : [],
   );
 }
 
-/** An import may store raw tokens: see `allow_raw_tokens_as_jtis`. */
-function withoutToken(jti: string): string {
-  return isRawToken(jti) ? RAW_TOKEN : jti;
+function auditedToken(
+  {
+    jti,
+    expiresAt,
+    reason,
+  }: { jti: string; expiresAt: MessageInitShape<typeof TimestampSchema> | undefined; reason: string },
+  outcome?: string,
+): AuditedToken {
+  return {
+    jti: withoutToken(jti),
+    ...(outcome === undefined ? {} : { outcome }),
+    ...(expiresAt === undefined ? {} : { expires_at: timeOf(create(TimestampSchema, expiresAt)) }),
+    ...(reason === "" ? {} : { reason: withoutToken(reason) }),
+  };
+}
+
+/** An import may store raw tokens (see `allow_raw_tokens_as_jtis`), and a reason may be anything. */
+function withoutToken(text: string): string {
+  return isRawToken(text) ? RAW_TOKEN : text;
 }
 
 const RAW_TOKEN = "(a raw token)";
@@ -56,18 +98,24 @@ const OUTCOME_UNKNOWN = new Set([
 function countOutcomes({ results = [] }: Blacklisted): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { outcome } of results) {
-    const name = (Outcome[outcome ?? Outcome.UNSPECIFIED] ?? "UNSPECIFIED").toLowerCase();
+    const name = nameOf(outcome);
     counts[name] = (counts[name] ?? 0) + 1;
   }
   return counts;
 }
 
-export const describePrune: Describe<PruneRequest, Pruned> = (request, { output }) => ({
-  max_count: request.maxCount,
-  dry_run: request.dryRun,
-  ...(request.expiredBefore === undefined ? {} : { expired_before: timeOf(request.expiredBefore) }),
-  ...(output === undefined ? {} : { pruned_count: output.prunedCount, has_more: output.hasMore }),
-});
+function nameOf(outcome: Outcome = Outcome.UNSPECIFIED): string {
+  return (Outcome[outcome] ?? "UNSPECIFIED").toLowerCase();
+}
+
+export const describePrune: Describe<PruneRequest, Pruned> = (request, { output }) => [
+  {
+    max_count: request.maxCount,
+    dry_run: request.dryRun,
+    ...(request.expiredBefore === undefined ? {} : { expired_before: timeOf(request.expiredBefore) }),
+    ...(output === undefined ? {} : { pruned_count: output.prunedCount, has_more: output.hasMore }),
+  },
+];
 
 function timeOf(timestamp: NonNullable<PruneRequest["expiredBefore"]>): string | undefined {
   try {

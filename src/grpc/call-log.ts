@@ -10,12 +10,14 @@ interface EndedCall {
   /** Who called; empty where that is not known. */
   readonly caller: string;
   peer(): string;
+  /** What else the line says of a call that went well; called only where a line is written. */
+  about?(): object;
 }
 
 /** One line about a call that has ended. With `quiet`, those that went well are logged at the level debug. */
 export function logCall(
   log: Logger,
-  { method, code, failure, milliseconds, caller, peer }: EndedCall,
+  { method, code, failure, milliseconds, caller, peer, about }: EndedCall,
   { quiet }: { quiet: boolean },
 ): void {
   const level = levelOf(code, quiet);
@@ -27,6 +29,7 @@ export function logCall(
       ...(failure === undefined ? {} : { reason: failure.reason, detail: failure.message }),
       ...(failure?.cause === undefined ? {} : { err: failure.cause }),
       duration_ms: Math.round(milliseconds * 1000) / 1000,
+      ...(about === undefined ? {} : about()),
       ...(caller === "" ? {} : { caller }),
       peer: peer(),
     },

@@ -8,7 +8,9 @@ import type { Blacklist } from "../blacklist/blacklist.ts";
 import type { CheckAnswer, Verdict as DomainVerdict } from "../blacklist/checks.ts";
 import type { Result } from "../blacklist/fold.ts";
 import { type Entry, MAX_EPOCH_MS, type NewEntry, type Outcome } from "../entry.ts";
+import type { VerdictMetrics } from "../metrics/verdict-metrics.ts";
 import { formatRevision } from "../revision.ts";
+import { countVerdicts } from "./count-verdicts.ts";
 import { PageTokens } from "./page-token.ts";
 import {
   checkFilterTokens,
@@ -33,6 +35,8 @@ const VERDICTS: Record<DomainVerdict, Verdict> = {
 };
 
 interface Setup {
+  /** Where verdicts are counted. */
+  readonly verdicts: Pick<VerdictMetrics, "add">;
   readonly blacklist: Blacklist;
   readonly rawTokens: RawTokens;
   /** 0: any time ahead. */
@@ -41,10 +45,16 @@ interface Setup {
 
 /** The service in terms of the domain: messages in, messages out, and nothing else. */
 export function createHandlers({
+  verdicts,
   blacklist,
   rawTokens,
   maxTokenLifetimeMs,
 }: Setup): Handlers<typeof TokenBlacklist> {
+  const answered = (answer: CheckAnswer) => {
+    const response = verdictsOf(answer);
+    verdicts.add(countVerdicts(response.verdicts));
+    return response;
+  };
   return {
     async blacklist(request, caller) {
       await blacklist.admit(caller);
@@ -71,7 +81,7 @@ export function createHandlers({
     isBlacklisted(request, caller) {
       const { jtis, freshness } = readIsBlacklistedRequest(request);
       const answer = blacklist.check(jtis, freshness, caller);
-      return answer instanceof Promise ? answer.then(verdictsOf) : verdictsOf(answer);
+      return answer instanceof Promise ? answer.then(answered) : answered(answer);
     },
 
     async list(request, caller) {

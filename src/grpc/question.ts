@@ -13,6 +13,7 @@ import type { MethodCalls } from "../metrics/call-metrics.ts";
 import { NOBODY, type Principal } from "../principal.ts";
 import { authorize } from "./authorize.ts";
 import { logCall } from "./call-log.ts";
+import { summarizeVerdicts } from "./count-verdicts.ts";
 import { readQuestionTimeout } from "./requests.ts";
 import { encode, type OutputOf } from "./service-definition.ts";
 import { codeOf, encodedStatusOf, presentable } from "./status.ts";
@@ -40,6 +41,7 @@ export class Question implements KnownCaller {
   readonly #began: number;
   #isCountedIn = false;
   #cancelTimer = () => {};
+  #answer: Answer | undefined;
   principal: Principal = NOBODY;
   gone = false;
 
@@ -81,7 +83,14 @@ export class Question implements KnownCaller {
     const caller = this.principal.name;
     // As it is counted: a line of StreamChecks is about a stream.
     const { name: method } = TokenBlacklist.method.isBlacklisted;
-    logCall(log, { method, code, failure, milliseconds, caller, peer: () => peer }, { quiet: true });
+    const answer = this.#answer;
+    const about =
+      code !== status.OK || answer === undefined ? {} : { about: () => summarizeVerdicts(answer) };
+    logCall(
+      log,
+      { method, code, failure, milliseconds, caller, peer: () => peer, ...about },
+      { quiet: true },
+    );
     return true;
   }
 
@@ -95,6 +104,7 @@ export class Question implements KnownCaller {
   }
 
   readonly #answered = (value: Answer): void => {
+    this.#answer = value;
     const encoded = encode(StreamChecksResponseSchema, { id: this.#id, outcome: { case: "answer", value } });
     if (this.end(status.OK)) this.#options.send(encoded);
   };

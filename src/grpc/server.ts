@@ -23,6 +23,7 @@ import type { Serving } from "../serving.ts";
 import { describeBlacklist, describePrune } from "./audit.ts";
 import { checkDefinition } from "./check-definition.ts";
 import { openCheckStreams } from "./check-streams.ts";
+import { summarizeVerdicts } from "./count-verdicts.ts";
 import { counted } from "./counted-services.ts";
 import { addExtAuthz } from "./ext-authz.ts";
 import { shortenFarDeadlines } from "./far-deadlines.ts";
@@ -152,6 +153,7 @@ function implementation(
       ...environment,
       role: "check",
       quiet: true,
+      summarize: summarizeVerdicts,
     }),
     list: unary(list, handlers.list, { ...environment, role: "list", quiet: false }),
     prune: unary(prune, handlers.prune, {

@@ -52,7 +52,9 @@ interface UnaryOptions<I, O> extends CallEnvironment {
   readonly role: Role;
   /** Successful calls are logged at the level debug. */
   readonly quiet: boolean;
-  /** What the audit line says. Absent: the method changes nothing, and has none. */
+  /** What the log says of a call that went well, beside how long it took. Absent: nothing. */
+  readonly summarize?: (output: O) => object;
+  /** What the audit log says. Absent: the method changes nothing, and has none. */
   readonly describe?: Describe<I, O>;
 }
 
@@ -232,17 +234,21 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     const { auditLog, describe } = this.#options;
     if (auditLog === undefined || describe === undefined) return;
     const output = code === status.OK ? this.#output : undefined;
-    auditLog.info(
-      {
-        method: this.#options.method.name,
-        code: status[code],
-        ...(failure === undefined ? {} : { reason: failure.reason }),
-        caller: this.principal.name,
-        peer: this.#call.getPeer(),
-        ...(this.#isReadable ? describe(this.#call.request, { output, code }) : {}),
-      },
-      "audit",
-    );
+    const parts = this.#isReadable ? describe(this.#call.request, { output, code }) : [{}];
+    for (const [index, part] of parts.entries()) {
+      auditLog.info(
+        {
+          method: this.#options.method.name,
+          code: status[code],
+          ...(failure === undefined ? {} : { reason: failure.reason }),
+          caller: this.principal.name,
+          peer: this.#call.getPeer(),
+          ...(parts.length === 1 ? {} : { part: index + 1, parts: parts.length }),
+          ...part,
+        },
+        "audit",
+      );
+    }
   }
 
   get #isReadable(): boolean {
@@ -250,7 +256,8 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   }
 
   #log(code: status, milliseconds: number, failure: ServiceError | undefined): void {
-    const { log, quiet } = this.#options;
+    const { log, quiet, summarize } = this.#options;
+    const output = code === status.OK ? this.#output : undefined;
     const ended = {
       method: this.#options.method.name,
       code,
@@ -258,6 +265,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
       milliseconds,
       caller: this.principal.name,
       peer: () => this.#call.getPeer(),
+      ...(summarize === undefined || output === undefined ? {} : { about: () => summarize(output) }),
     };
     logCall(log, ended, { quiet });
   }

@@ -7,6 +7,7 @@ import { DomainMetrics } from "./domain-metrics.ts";
 import { processMetrics } from "./process-metrics.ts";
 import { RulingMetrics } from "./ruling-metrics.ts";
 import { registerState, type State } from "./state-metrics.ts";
+import { VerdictMetrics } from "./verdict-metrics.ts";
 
 /** What the service counts. Labels come from this program alone, never from a caller's input. */
 export class Metrics {
@@ -16,6 +17,7 @@ export class Metrics {
   readonly calls = new CallMetrics(this.#registers);
   readonly domain = new DomainMetrics(this.#registers);
   readonly rulings = new RulingMetrics(this.#registers);
+  readonly verdicts = new VerdictMetrics(this.#registers);
   readonly #authentications = zeros(AUTH_OUTCOMES);
 
   constructor({ version, node, schema }: Build) {

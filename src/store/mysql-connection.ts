@@ -18,10 +18,13 @@ type Values = readonly (number | Uint8Array)[];
 /** A connection, and the statements that its server has prepared. */
 class Session {
   readonly connection: Connection;
+  /** Why the connection is gone, once it is: the driver itself says no more than that it is closed. */
+  readonly loss: { cause?: Error };
   readonly #statements = new Map<string, PrepareStatementInfo>();
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, loss: { cause?: Error }) {
     this.connection = connection;
+    this.loss = loss;
   }
 
   /** mysql2's own `execute` looks each statement up anew by a key that it makes of all options: as much work as the rest of it. */
@@ -94,14 +97,18 @@ export class MysqlConnection {
     } catch (error) {
       if (this.#session === opening) this.#session = undefined;
       if (session !== undefined) cutConnection(session.connection);
-      throw error;
+      throw session?.loss.cause ?? error;
     }
   }
 
   async #connect(): Promise<Session> {
     const connection = mysql.createConnection(this.#options);
+    const loss: { cause?: Error } = {};
     // Without a listener, a connection that breaks while idle ends the process.
-    connection.on("error", () => cutConnection(connection));
+    connection.on("error", (error) => {
+      loss.cause ??= error;
+      cutConnection(connection);
+    });
     try {
       await new Promise<void>((resolve, reject) => {
         connection.connect((error) => (error ? reject(error) : resolve()));
@@ -112,7 +119,7 @@ export class MysqlConnection {
       throw error;
     }
     if (this.#closed) cutConnection(connection);
-    return new Session(connection);
+    return new Session(connection, loss);
   }
 
   /** A server that went away without a word never answers: the wait has to end here. */

@@ -1,6 +1,6 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { expect } from "chai";
-import { MAX_AUDITED_JTIS } from "../../src/limits.ts";
+import { AUDITED_TOKENS_A_LINE } from "../../src/limits.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
 import { rejection } from "../support/rejection.ts";
 import { type RunningService, startService } from "../support/service.ts";
@@ -44,26 +44,57 @@ describe("the audit log", () => {
 
   const common = { level: "info", caller: "", msg: "audit" };
 
-  it("has a line for each Blacklist: how many, which, and what came of each", async () => {
+  it("has a line for each Blacklist: how many, which, what they were asked with, and what came of each", async () => {
     const { client } = await serve();
-    await client.blacklist({ tokens: [token("a", "c4n4ry")] });
-    await client.blacklist({ tokens: [token("a"), token("b")] });
+    const [first, later] = [Date.now() + HOUR_MS, Date.now() + 2 * HOUR_MS];
+    const asked = (value: string, at: number, reason: string) => ({
+      ...{ token: { case: "jti" as const, value }, expiresAt: timestampFromMs(at) },
+      reason,
+    });
+    await client.blacklist({ tokens: [asked("a", first, "stolen laptop")] });
+    await client.blacklist({ tokens: [asked("a", later, "left the company"), asked("b", first, "")] });
+    await client.blacklist({ tokens: [asked("a", first, "once more")] });
+    const line = { ...common, method: "Blacklist", code: "OK" };
+    const audited = (jti: string, outcome: string, at: number, reason?: string) => ({
+      ...{ jti, outcome, expires_at: new Date(at).toISOString() },
+      ...(reason === undefined ? {} : { reason }),
+    });
     expect(lines()).to.deep.equal([
-      { ...common, method: "Blacklist", code: "OK", count: 1, outcomes: { created: 1 }, jtis: ["a"] },
       {
-        ...{ ...common, method: "Blacklist", code: "OK", count: 2 },
-        outcomes: { extended: 1, created: 1 },
-        jtis: ["a", "b"],
+        ...{ ...line, count: 1, outcomes: { created: 1 } },
+        tokens: [audited("a", "created", first, "stolen laptop")],
+      },
+      {
+        ...{ ...line, count: 2, outcomes: { extended: 1, created: 1 } },
+        tokens: [audited("a", "extended", later, "left the company"), audited("b", "created", first)],
+      },
+      {
+        ...{ ...line, count: 1, outcomes: { already_blacklisted: 1 } },
+        // What was asked for, not the later expiry that the entry keeps.
+        tokens: [audited("a", "already_blacklisted", first, "once more")],
       },
     ]);
-    expect(running.logText()).not.to.include("c4n4ry");
   });
 
-  it("names so many jtis and no more", async () => {
+  it("names every token of a large request, in several lines", async () => {
     const { client } = await serve();
-    await client.blacklist({ tokens: Array.from({ length: 1000 }, (_, index) => token(`t${index}`)) });
-    const [line] = lines() as { jtis: string[]; count: number }[];
-    expect([line?.count, line?.jtis.length, line?.jtis[0]]).to.deep.equal([1000, MAX_AUDITED_JTIS, "t0"]);
+    await client.blacklist({ tokens: Array.from({ length: 120 }, (_, index) => token(`t${index}`)) });
+    const parts = lines() as { part: number; parts: number; count: number; tokens: { jti: string }[] }[];
+    expect(parts.map(({ part, parts, count, tokens }) => [part, parts, count, tokens.length])).to.deep.equal([
+      [1, 3, 120, AUDITED_TOKENS_A_LINE],
+      [2, 3, 120, AUDITED_TOKENS_A_LINE],
+      [3, 3, 120, 20],
+    ]);
+    expect(parts.flatMap(({ tokens }) => tokens.map(({ jti }) => jti))).to.deep.equal(
+      Array.from({ length: 120 }, (_, index) => `t${index}`),
+    );
+  });
+
+  it("holds no raw token, not even one that stands in a reason", async () => {
+    const { client } = await serve();
+    const raw = `${Buffer.from('{"alg":"none"}').toString("base64url")}.e30.`;
+    await client.blacklist({ tokens: [token("a", raw)] });
+    expect(running.logText()).not.to.include(raw);
   });
 
   it("has a line for each Prune, a dry one too", async () => {

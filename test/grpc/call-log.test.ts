@@ -57,7 +57,7 @@ for (const backend of backends) {
       const call = { code: "OK", msg: "call" };
       expect(seen).to.deep.equal([
         { level: "info", method: "Blacklist", ...call },
-        { level: "debug", method: "IsBlacklisted", ...call },
+        { level: "debug", method: "IsBlacklisted", ...call, count: 2, blacklisted: 1, unknown: 0 },
         { level: "info", method: "List", ...call },
         { level: "info", method: "Prune", ...call },
       ]);

@@ -67,6 +67,21 @@ for (const backend of backends) {
       return Object.fromEntries(changed.filter(([, by]) => by !== 0));
     }
 
+    it("split verdicts on tokens, however they were asked for", async () => {
+      const expiresAt = { seconds: YEAR_2100, nanos: 0 };
+      await running.client.blacklist({ tokens: [{ token: { case: "jti", value: "split" }, expiresAt }] });
+      const asker = new Asker(channel);
+      const counted = await changes(/^tokenblacklist_verdicts_total/, async () => {
+        await running.client.isBlacklisted({ jtis: ["split", "a", "b"] });
+        await asker.ask({ jtis: ["split", "split", "a"] });
+      });
+      asker.stream.cancel();
+      expect(counted).to.deep.equal({
+        'tokenblacklist_verdicts_total{verdict="blacklisted"}': 3,
+        'tokenblacklist_verdicts_total{verdict="not_blacklisted"}': 3,
+      });
+    });
+
     function watch(): ClientDuplexStream<Buffer, Buffer> {
       const asIs = (bytes: Buffer) => bytes;
       const stream = channel.grpc.makeBidiStreamRequest<Buffer, Buffer>(WATCH, asIs, asIs);

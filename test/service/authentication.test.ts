@@ -338,7 +338,12 @@ describe("who may call what", () => {
       caller: "auth-service",
       count: 1,
       outcomes: { created: 1 },
-      jtis: ["audited"],
+      tokens: [
+        {
+          ...{ jti: "audited", outcome: "created", reason: "why" },
+          expires_at: new Date(Number(YEAR_2100.seconds) * 1000).toISOString(),
+        },
+      ],
       msg: "audit",
     });
     expect(String(peer)).to.match(/^(127\.0\.0\.1|::1|::ffff:127\.0\.0\.1):\d+$/);
