@@ -80,7 +80,11 @@ function stageClient(folder: string): void {
   });
 }
 
-/** For `require`: the same `files` in the same layout, compiled from the sources as CommonJS. */
+/**
+ * For `require`: the same `files` in the same layout, compiled from the sources as CommonJS. Every supported Node can require the other
+ * ones and does (the condition `module-sync` in its package.json), so that a process never holds both; these are for Jest, for bundlers,
+ * and for TypeScript's `moduleResolution: node16`.
+ */
 function stageCommonJs(folder: string, files: readonly string[]): void {
   for (const path of ["src", "gen"]) copy(path, folder);
   writeJson(join(folder, "package.json"), { type: "commonjs" });
