@@ -1,5 +1,6 @@
 import { Metadata } from "@grpc/grpc-js";
 import { ClientError } from "./client-error.ts";
+import { onAbort } from "./on-abort.ts";
 
 /** A bearer token, or what hands out the current one: it is asked before every call, so that tokens may be renewed. */
 export type Token = string | (() => string | Promise<string>);
@@ -59,10 +60,10 @@ function inTime<T>(work: Promise<T>, { timeoutMs, signal }: Limits): Promise<T> 
     const timer = setTimeout(() => {
       reject(new ClientError("DEADLINE_EXCEEDED", `no token to call with within ${timeoutMs} ms`));
     }, timeoutMs);
-    signal?.addEventListener("abort", giveUp);
+    const unlisten = onAbort(signal, giveUp);
     work.then(resolve, reject).finally(() => {
       clearTimeout(timer);
-      signal?.removeEventListener("abort", giveUp);
+      unlisten();
     });
   });
 }

@@ -1,4 +1,5 @@
 import { ClientError } from "./client-error.ts";
+import { onAbort } from "./on-abort.ts";
 
 /** Calls that are not checks: each ends by its caller's signal, and all of them when the client is closed. */
 export class CallsUnderWay {
@@ -11,13 +12,13 @@ export class CallsUnderWay {
     const controller = new AbortController();
     const abort = () => controller.abort();
     if (signal?.aborted) abort();
-    signal?.addEventListener("abort", abort);
+    const unlisten = onAbort(signal, abort);
     this.#calls.add(controller);
     try {
       return await call(controller.signal);
     } finally {
       this.#calls.delete(controller);
-      signal?.removeEventListener("abort", abort);
+      unlisten();
     }
   }
 

@@ -15,6 +15,7 @@ import { CHECK_STREAM_LOOK_MS, SLOW_STREAM_MS } from "../limits.ts";
 import { checkVerdicts } from "./answer-checks.ts";
 import { ClientError, malformedAnswer } from "./client-error.ts";
 import { clientError, statusError } from "./error-details.ts";
+import { onAbort } from "./on-abort.ts";
 
 interface Setup {
   readonly metadata: Metadata;
@@ -108,7 +109,7 @@ export class CheckStream {
       const id = ++this.#lastId;
       const settle = () => {
         cancelTimer();
-        signal?.removeEventListener("abort", giveUp);
+        unlisten();
         this.#asked.delete(id);
         this.#endIfDone();
       };
@@ -122,11 +123,10 @@ export class CheckStream {
         if (this.#heardAt < at) this.#isRetired = this.#isSilent = true;
         fail(error);
       };
-      const giveUp = () => unanswered(givenUp());
       const cancelTimer = clock.schedule(timeoutMs, () => {
         unanswered(new ClientError("DEADLINE_EXCEEDED", `no answer within ${timeoutMs} ms`));
       });
-      signal?.addEventListener("abort", giveUp);
+      const unlisten = onAbort(signal, () => unanswered(givenUp()));
       this.#asked.set(id, {
         request,
         at,

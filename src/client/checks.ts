@@ -11,6 +11,7 @@ import { ClientError } from "./client-error.ts";
 import type { AnswerSource, ClientMetrics } from "./client-metrics.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { toEpochMs } from "./moment.ts";
+import { onAbort } from "./on-abort.ts";
 import {
   type CheckSettling,
   type CheckSink,
@@ -86,7 +87,7 @@ export class Checks {
     const problem = jtisProblem(jtis) ?? checkOptionsProblem(options);
     if (problem !== undefined) throw problem;
     const deadline = this.#deadline(options);
-    // One listener for all of them: a signal looks through all it has for each that comes and goes.
+    // One wait for the signal does for all of them.
     const { signal, ...unsignalled } = options;
     const answers: boolean[] = [];
     // A list of any length takes no more room among the checks that wait than its next calls do.
@@ -236,14 +237,13 @@ async function untilAborted<T>(
   asked: readonly PendingCheck[],
   signal: AbortSignal | undefined,
 ): Promise<T> {
-  const giveUp = () => {
+  const unlisten = onAbort(signal, () => {
     for (const check of asked) check.giveUp();
-  };
-  signal?.addEventListener("abort", giveUp);
+  });
   try {
     return await answers;
   } finally {
-    signal?.removeEventListener("abort", giveUp);
+    unlisten();
   }
 }
 

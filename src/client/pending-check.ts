@@ -1,5 +1,6 @@
 import type { Abandonable, Check, Freshness } from "./check.ts";
 import { ClientError } from "./client-error.ts";
+import { onAbort } from "./on-abort.ts";
 
 /** Who hears how a check ended. */
 export interface CheckSink {
@@ -37,8 +38,7 @@ export class PendingCheck implements Check {
   readonly #settling: CheckSettling;
   readonly #sink: CheckSink;
   readonly #index: number;
-  readonly #signal: AbortSignal | undefined;
-  readonly #onAbort: (() => void) | undefined;
+  readonly #unlisten: () => void;
 
   constructor(
     settling: CheckSettling,
@@ -51,10 +51,7 @@ export class PendingCheck implements Check {
     this.#settling = settling;
     this.#sink = sink;
     this.#index = index;
-    this.#signal = signal;
-    if (signal === undefined) return;
-    this.#onAbort = () => this.giveUp();
-    signal.addEventListener("abort", this.#onAbort);
+    this.#unlisten = onAbort(signal, () => this.giveUp());
   }
 
   answer(isBlacklisted: boolean, source: "copy" | "service"): void {
@@ -82,7 +79,7 @@ export class PendingCheck implements Check {
 
   #settle(): void {
     this.isSettled = true;
-    if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#unlisten();
   }
 }
 

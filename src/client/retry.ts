@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.ts";
 import { FIRST_REPEAT_MS, MAX_CALL_ATTEMPTS, MAX_REPEAT_MS } from "../limits.ts";
 import { ClientError } from "./client-error.ts";
+import { onAbort } from "./on-abort.ts";
 
 /**
  * How long to wait after attempt `attempt` (the first is 1) failed with `error` before the call is made again; undefined:
@@ -75,11 +76,11 @@ export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
     const end = () => {
       cancel();
       clearInterval(alive);
-      signal?.removeEventListener("abort", end);
+      unlisten();
       resolve();
     };
     const cancel = clock.schedule(ms, end);
+    const unlisten = onAbort(signal, end);
     if (signal?.aborted) end();
-    else signal?.addEventListener("abort", end);
   });
 }

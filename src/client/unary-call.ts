@@ -13,6 +13,7 @@ import type { Authorization } from "./authorization.ts";
 import { type CallMetadata, join } from "./call-metadata.ts";
 import { ClientError } from "./client-error.ts";
 import { clientError } from "./error-details.ts";
+import { onAbort } from "./on-abort.ts";
 import { refuseIllFormed } from "./well-formed.ts";
 
 export interface CallOptions {
@@ -85,14 +86,11 @@ function send<A>(
       return;
     }
     const call = grpc.makeUnaryRequest(path, asIs, decode, bytes, metadata, { deadline }, (error, answer) => {
-      signal?.removeEventListener("abort", cancel);
+      unlisten();
       if (error) reject(clientError(error));
       else resolve(answer as A);
     });
-    function cancel() {
-      call.cancel();
-    }
-    signal?.addEventListener("abort", cancel);
+    const unlisten = onAbort(signal, () => call.cancel());
   });
 }
 
