@@ -1,4 +1,4 @@
-import { Counter, type Registry } from "@prometheus-io/client";
+import { Counter, type Registry } from "prom-client";
 import { Distribution, DistributionMetric } from "./distribution.ts";
 
 /** The codes of gRPC by their numbers, in the spelling that dashboards and alerts for gRPC servers expect: that of Go. */

@@ -1,4 +1,4 @@
-import { Counter, Gauge, type Registry } from "@prometheus-io/client";
+import { Counter, Gauge, type Registry } from "prom-client";
 import { type Distribution, DistributionMetric } from "./distribution.ts";
 
 // Metrics that hold nothing: their values are asked for whenever the metrics are.

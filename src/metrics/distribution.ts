@@ -1,4 +1,4 @@
-import { Counter, type Registry } from "@prometheus-io/client";
+import { Counter, type Registry } from "prom-client";
 
 /**
  * Counts values by their size. The library's own histogram looks its labels up and checks them at every value, which takes a
@@ -69,6 +69,8 @@ export class DistributionMetric extends Counter<string> {
         value,
       })),
     );
-    return { ...(await super.get()), type: "histogram", values };
+    // Text, whatever the library's types say.
+    const type = "histogram" as unknown as Values["type"];
+    return { ...(await super.get()), type, values };
   }
 }

@@ -1,4 +1,4 @@
-import type { Registry } from "@prometheus-io/client";
+import type { Registry } from "prom-client";
 import type { Fallback, Observer, ReadEnd } from "../blacklist/observer.ts";
 import type { EpochMs } from "../entry.ts";
 import type { WriteResult } from "../store/store.ts";

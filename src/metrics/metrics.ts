@@ -1,4 +1,4 @@
-import { Gauge, Registry } from "@prometheus-io/client";
+import { Gauge, Registry } from "prom-client";
 import { AUTH_OUTCOMES, type AuthOutcome } from "../auth/observed.ts";
 import type { Build } from "../build.ts";
 import { CallMetrics } from "./call-metrics.ts";

@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Registry } from "@prometheus-io/client";
+import { collectDefaultMetrics, Registry } from "prom-client";
 
 let registry: Registry | undefined;
 

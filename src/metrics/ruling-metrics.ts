@@ -1,4 +1,4 @@
-import { Counter, type Registry } from "@prometheus-io/client";
+import { Counter, type Registry } from "prom-client";
 import type { Ruling } from "../blacklist/gate.ts";
 import { histogram, zeros } from "./collected.ts";
 import { Distribution } from "./distribution.ts";

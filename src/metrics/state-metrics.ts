@@ -1,4 +1,4 @@
-import type { Registry } from "@prometheus-io/client";
+import type { Registry } from "prom-client";
 import type { Phase } from "../blacklist/follower.ts";
 import type { Validity } from "../certificates.ts";
 import type { DroppedLines } from "../log-output.ts";

@@ -1,4 +1,4 @@
-import type { Registry } from "@prometheus-io/client";
+import type { Registry } from "prom-client";
 import { counters } from "./collected.ts";
 
 /** What callers of `IsBlacklisted` and `StreamChecks` are told of each token they ask about. Plain numbers, since this is done for every check. */

@@ -1,5 +1,5 @@
-import { Registry } from "@prometheus-io/client";
 import { expect } from "chai";
+import { Registry } from "prom-client";
 import { Distribution, DistributionMetric } from "../../src/metrics/distribution.ts";
 
 describe("DistributionMetric", () => {
