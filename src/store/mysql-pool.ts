@@ -83,10 +83,19 @@ export function createMysqlPool(
       min: 0,
       max: 4,
       afterCreate(connection: Connection, done: (error: unknown, connection: Connection) => void) {
-        prepareSession(connection).then(
-          () => done(undefined, connection),
-          (error: unknown) => done(error, connection),
+        const fail = (error: unknown) => {
+          // Knex forgets it, and would leave it open.
+          cutConnection(connection);
+          done(error, connection);
+        };
+        // The driver calls back neither for a server that went silent nor for a connection that is cut.
+        const timer = setTimeout(
+          () => fail(new Error(`the session was not prepared within ${connectTimeoutMs} ms`)),
+          connectTimeoutMs,
         );
+        prepareSession(connection)
+          .then(() => done(undefined, connection), fail)
+          .finally(() => clearTimeout(timer));
       },
     },
   });
