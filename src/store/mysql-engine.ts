@@ -8,6 +8,7 @@ import type { Revision } from "../revision.ts";
 import { type Engine, type Reader, text } from "./engine.ts";
 import { connectionOptions, type DriverOptions, type MysqlAddress } from "./mysql-address.ts";
 import { MysqlConnection, SilenceError } from "./mysql-connection.ts";
+import { isFromServer, isStatementFault, refusesWrites } from "./mysql-errors.ts";
 import {
   allInserted,
   commitPacket,
@@ -159,9 +160,11 @@ export class MysqlEngine implements Engine {
   translate(error: unknown): unknown {
     if (error instanceof ServiceError) return error;
     if (refusesWrites(error)) return storeUnavailable("the database takes no writes at the moment", error);
-    return isStatementsFault(error)
-      ? error
-      : storeUnavailable("the database cannot be reached at the moment", error);
+    if (isStatementFault(error)) return error;
+    return storeUnavailable(
+      `the database cannot be ${isFromServer(error) ? "used" : "reached"} at the moment`,
+      error,
+    );
   }
 
   async close(): Promise<void> {
@@ -175,17 +178,4 @@ export class MysqlEngine implements Engine {
 
 function isUnavailable(error: unknown): boolean {
   return error instanceof ServiceError && error.reason === "STORE_UNAVAILABLE";
-}
-
-/** SQLSTATE classes 22, 23 and 42: bad data, a broken constraint, bad SQL. Everything else is the server's or the network's trouble. */
-function isStatementsFault(error: unknown): boolean {
-  const { sqlState, errno } = error as { sqlState?: string; errno?: number };
-  const noSuchDatabase = errno === 1049 || errno === 1044;
-  return sqlState !== undefined && /^(22|23|42)/.test(sqlState) && !noSuchDatabase;
-}
-
-/** 1290 and 1836: read-only. 1048: the packet's own refusal (see `commitPacket`). */
-function refusesWrites(error: unknown): boolean {
-  const { errno } = error as { errno?: number };
-  return errno === 1048 || errno === 1290 || errno === 1836;
 }

@@ -4,6 +4,7 @@ import MySQL2Client from "knex/lib/dialects/mysql2/index.js";
 import type { Connection } from "mysql2";
 import { cutConnection } from "./cut-connection.ts";
 import type { DriverOptions } from "./mysql-address.ts";
+import { isStatementFault } from "./mysql-errors.ts";
 import { prepareSession } from "./mysql-session.ts";
 import { withoutText } from "./without-text.ts";
 
@@ -60,6 +61,14 @@ export function createMysqlPool(
       underWay.add(giveUp);
       try {
         return await withoutText(query, () => Promise.race([super._query(connection, query), givenUp]));
+      } catch (error) {
+        // As with every other connection: what its session holds, or was refused, goes with it. One that was made while the
+        // account's password had expired would be refused for ever.
+        if (!isStatementFault(error)) {
+          connection.__knex__disposed = error;
+          cutConnection(connection);
+        }
+        throw error;
       } finally {
         clearTimeout(timer);
         underWay.delete(giveUp);

@@ -117,9 +117,7 @@ export class SqliteEngine implements Engine {
 
   translate(error: unknown): unknown {
     if (error instanceof ServiceError) return error;
-    const code = String((error as { code?: unknown }).code ?? "");
-    const statementsFault = code === "SQLITE_ERROR" || code.startsWith("SQLITE_CONSTRAINT");
-    return statementsFault || !(error instanceof Error)
+    return isStatementFault(error) || !(error instanceof Error)
       ? error
       : storeUnavailable("the database file cannot be used at the moment", error);
   }
@@ -175,6 +173,13 @@ function takePossession(database: Database): void {
   // An answered Blacklist survives a power cut: the WAL is flushed at every commit.
   database.pragma("synchronous = FULL");
   database.exec("BEGIN EXCLUSIVE; COMMIT");
+}
+
+/** A statement, or a value in it, is wrong. A table or column that is missing is not: it is the file that is another one. */
+function isStatementFault(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  if (code === "SQLITE_ERROR") return /syntax error/.test(String(message));
+  return /^SQLITE_(CONSTRAINT_(CHECK|NOTNULL)|MISMATCH|RANGE|TOOBIG)$/.test(String(code));
 }
 
 function commit(database: Database, entries: readonly NewEntry[], terms: Terms): Receipt {

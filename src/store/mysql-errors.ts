@@ -1,0 +1,59 @@
+/**
+ * Errors by which MySQL or MariaDB says that a statement, or a value in it, is wrong: the same statement fails again however often it
+ * is repeated. By number, since SQLSTATE does not tell: class 42 also holds limits of an account (1203, 1226), missing privileges
+ * (1044, 1142, 1143) and tables that are not there (1146), which others mend while we wait.
+ *
+ * Whatever is not listed makes the database unavailable, numbers that nobody knows yet included. So a column that is missing (1054) does:
+ * the statements are constant and tested, so that the table is another one at the moment, as in the middle of a restore. And so does a duplicate
+ * key (1062), by which a commit notices that its transaction was rolled back (see `commitPacket`).
+ */
+const STATEMENT_FAULTS: ReadonlySet<number> = new Set([
+  1052, // ER_NON_UNIQ_ERROR
+  1064, // ER_PARSE_ERROR
+  1065, // ER_EMPTY_QUERY
+  1066, // ER_NONUNIQ_TABLE
+  1136, // ER_WRONG_VALUE_COUNT_ON_ROW
+  1149, // ER_SYNTAX_ERROR
+  1210, // ER_WRONG_ARGUMENTS
+  1241, // ER_OPERAND_COLUMNS
+  1242, // ER_SUBQUERY_NO_1_ROW
+  1264, // ER_WARN_DATA_OUT_OF_RANGE
+  1265, // WARN_DATA_TRUNCATED
+  1292, // ER_TRUNCATED_WRONG_VALUE
+  1300, // ER_INVALID_CHARACTER_STRING
+  1366, // ER_TRUNCATED_WRONG_VALUE_FOR_FIELD
+  1367, // ER_ILLEGAL_VALUE_FOR_TYPE
+  1390, // ER_PS_MANY_PARAM
+  1406, // ER_DATA_TOO_LONG
+  1411, // ER_WRONG_VALUE_FOR_TYPE
+  1582, // ER_WRONG_PARAMCOUNT_TO_NATIVE_FCT
+  1583, // ER_WRONG_PARAMETERS_TO_NATIVE_FCT
+  1690, // ER_DATA_OUT_OF_RANGE
+  3819, // ER_CHECK_CONSTRAINT_VIOLATED, of MySQL
+  4025, // ER_CONSTRAINT_FAILED, of MariaDB
+]);
+
+/** Errors of a server, or of a session, that takes no writes; 1048 is the commit packet's own refusal (see `commitPacket`). */
+const REFUSALS: ReadonlySet<number> = new Set([
+  1036, // ER_OPEN_AS_READONLY
+  1048, // ER_BAD_NULL_ERROR
+  1290, // ER_OPTION_PREVENTS_STATEMENT
+  1792, // ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
+  1836, // ER_READ_ONLY_MODE
+  1874, // ER_INNODB_READ_ONLY
+  3989, // ER_SCHEMA_READ_ONLY, of MySQL
+]);
+
+export function isStatementFault(error: unknown): boolean {
+  return isFromServer(error) && STATEMENT_FAULTS.has(error.errno);
+}
+
+export function refusesWrites(error: unknown): boolean {
+  return isFromServer(error) && REFUSALS.has(error.errno);
+}
+
+/** True for what the server answered; false where the driver or the network failed, whose errors have numbers of their own. */
+export function isFromServer(error: unknown): error is { readonly errno: number } {
+  const { errno, sqlState } = (error ?? {}) as { errno?: unknown; sqlState?: unknown };
+  return typeof errno === "number" && sqlState !== undefined;
+}
