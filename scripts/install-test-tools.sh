@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes sure that the programs named as arguments are there, which npm cannot install: caddy, chart, haproxy, mariadb, nginx, promtool, python, redis.
+# Makes sure that the programs named as arguments are there, which npm cannot install: caddy, chart, galera, haproxy, mariadb, nginx, promtool, python, redis.
 # On Debian it installs what is missing, without any daemon; elsewhere it says what to install.
 # Without MariaDB it fails. The others are used where they are: the tests then say what they skip.
 set -euo pipefail
@@ -74,6 +74,7 @@ look_for() {
     case $tool in
       caddy) has caddy || [[ -x $caddy_folder/usr/bin/caddy ]] || need caddy ;;
       chart) has helm || [[ -x $chart_renderer ]] || need chart golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev ;;
+      galera) [[ -e /usr/lib/galera/libgalera_smm.so || -e /usr/lib64/galera-4/libgalera_smm.so ]] || need galera galera-4 ;;
       haproxy) has haproxy || [[ -x $haproxy_folder/usr/sbin/haproxy ]] || need haproxy ;;
       # The core package has the server alone; mariadb-server would also configure and start one.
       mariadb) [[ -n "${TEST_MYSQL_URL:-}" ]] || has mariadbd || need mariadb mariadb-server-core ;;
@@ -117,6 +118,7 @@ for tool in "${missing[@]}"; do
       ;;
     caddy) echo "No test behind Caddy: there is no caddy (Debian: caddy)." ;;
     chart) echo "The Helm chart is not rendered: there is no helm (Debian: golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev)." ;;
+    galera) echo "No test of a Galera cluster: there is no libgalera_smm.so (Debian: galera-4)." ;;
     haproxy) echo "No test behind HAProxy: there is no haproxy (Debian: haproxy)." ;;
     nginx) echo "No test behind NGINX: there is no nginx (Debian: nginx)." ;;
     promtool) echo "No test of the alerts' rules: there is no promtool (Debian: prometheus)." ;;

@@ -64,7 +64,13 @@ export class KnexStore implements Store {
         .where({ id: 1 })
         .where("leeway_ms", "<", this.#leewayMs)
         .update({ leeway_ms: this.#leewayMs });
-      const state = theRow(await knex("blacklist_state").where({ id: 1 }).first("generation", "secret"));
+      const state = theRow(
+        await knex("blacklist_state").where({ id: 1 }).first("generation", "secret", "leeway_ms"),
+      );
+      // Prune relies on it: it counts once it is shown.
+      if (!(Number(state.leeway_ms) >= this.#leewayMs)) {
+        throw storeUnavailable("the database has not kept the leeway that it was told");
+      }
       this.#deployment = {
         generation: hex(state.generation),
         secret: Buffer.from(state.secret),

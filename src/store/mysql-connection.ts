@@ -62,12 +62,15 @@ interface UnderWay {
  */
 export class MysqlConnection {
   readonly #options: ConnectionOptions;
+  readonly #autocommit: boolean;
   #session: Promise<Session> | undefined;
   readonly #underWay = new Set<UnderWay>();
   #watch: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(options: ConnectionOptions) {
+  /** Without `autocommit` nothing is stored but by a COMMIT, whatever becomes of a transaction half-way. */
+  constructor(options: ConnectionOptions, { autocommit = true } = {}) {
+    this.#autocommit = autocommit;
     this.#options = {
       ...options,
       connectTimeout: STORE_TIMEOUT_MS,
@@ -113,13 +116,18 @@ export class MysqlConnection {
       await new Promise<void>((resolve, reject) => {
         connection.connect((error) => (error ? reject(error) : resolve()));
       });
-      await this.#inTime(connection, prepareSession(connection));
+      await this.#inTime(connection, this.#prepare(connection));
     } catch (error) {
       cutConnection(connection);
       throw error;
     }
     if (this.#closed) cutConnection(connection);
     return new Session(connection, loss);
+  }
+
+  async #prepare(connection: Connection): Promise<void> {
+    await prepareSession(connection);
+    if (!this.#autocommit) await run(connection, "SET SESSION autocommit = 0");
   }
 
   /** A server that went away without a word never answers: the wait has to end here. */

@@ -16,6 +16,7 @@ import {
   MYSQL_CLOCK,
   MYSQL_WRITABLE,
   PACKET_ANSWERS,
+  readPacket,
   rowsOf,
   stampOf,
 } from "./mysql-packet.ts";
@@ -48,7 +49,10 @@ export class MysqlEngine implements Engine {
     const options = connectionOptions(address);
     this.#options = options;
     this.#reader = new MysqlConnection(options);
-    this.#writer = new MysqlConnection({ ...options, multipleStatements: true, flags: ["-FOUND_ROWS"] });
+    this.#writer = new MysqlConnection(
+      { ...options, multipleStatements: true, flags: ["-FOUND_ROWS"] },
+      { autocommit: false },
+    );
     this.#pool = createMysqlPool(options, patience);
     this.knex = this.#pool.knex;
   }
@@ -110,8 +114,10 @@ export class MysqlEngine implements Engine {
       try {
         const packet = commitPacket({ entries: sorted, terms, generation, stamp, lost, since });
         const answers = await this.#writer.query<unknown[]>(packet);
-        const [[revision, clock]] = answers[PACKET_ANSWERS.state] as [[number, EpochMs]];
-        const repeated = ((answers[PACKET_ANSWERS.lost] ?? []) as [number][]).map(([commit]) => commit);
+        const [shown] = answers[PACKET_ANSWERS.commit] as [number, EpochMs][];
+        if (shown === undefined) throw this.#vanished();
+        const [revision, clock] = shown;
+        const repeated = lost.length === 0 ? [] : (answers[PACKET_ANSWERS.lost] as [number][]).flat();
         this.#lastRevision = revision;
         if (allInserted(answers[PACKET_ANSWERS.insert] as InsertAnswer, entries.length)) {
           const results = entries.map(
@@ -131,18 +137,25 @@ export class MysqlEngine implements Engine {
     }
   }
 
+  /** The server has acknowledged a commit that it does not show. Nothing that its session says is relied on any more. */
+  #vanished(): ServiceError {
+    this.#writer.renew();
+    return storeUnavailable("the database has not kept the commit");
+  }
+
   /** What became of the entries in the commits that are ours. No lock is held any more while this is read. */
   async #readBack(
     entries: readonly NewEntry[],
     { revision, repeated }: { revision: Revision; repeated: readonly number[] },
   ): Promise<Receipt> {
     const ours = new Set([revision.number, ...repeated]);
-    const found = await this.#writer.query<Row[]>(rowsOf(entries));
+    const [found] = await this.#writer.query<[Row[], ...unknown[]]>(readPacket(rowsOf(entries)));
     const rows = new Map(found.map((row) => [text(row[0]), row]));
-    const results = entries.map(({ jti }): WriteResult => {
+    const results = entries.map(({ jti, expiresAt }): WriteResult => {
       const row = rows.get(jti);
       // It has expired and been pruned since: whether it was there before cannot be told any more.
-      if (row === undefined) throw storeUnavailable("the token expired while it was being blacklisted");
+      if (row === undefined || row[1] < expiresAt)
+        throw storeUnavailable("the token expired while it was being blacklisted");
       const [, expires_at, created_at, reason, revoked_by, changedIn, createdIn] = row;
       return {
         outcome: ours.has(createdIn) ? "created" : ours.has(changedIn) ? "extended" : "unchanged",
@@ -152,7 +165,9 @@ export class MysqlEngine implements Engine {
     // Somebody else may have extended an entry in between; what is shown of it is part of their commit.
     const newest = Math.max(...found.map(([, , , , , changedIn]) => changedIn));
     if (newest <= revision.number) return { revision, results };
-    const [later] = await this.#writer.query<[number, unknown][]>(stampOf(newest));
+    const [[later]] = await this.#writer.query<[[number, unknown][], ...unknown[]]>(
+      readPacket(stampOf(newest)),
+    );
     if (later === undefined) throw storeUnavailable("the database has lost the row of a commit");
     return { revision: revisionOf(later[0], later[1]), results };
   }

@@ -26,13 +26,18 @@ export const MYSQL_CLOCK = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTA
 export const MYSQL_WRITABLE =
   "CONCAT(@@global.read_only, @@global.innodb_read_only) IN ('00', '0OFF', 'OFF0', 'OFFOFF')";
 
-/** Where the packet's answers stand; the last is there only where an answer was lost before. */
-export const PACKET_ANSWERS = { insert: 4, state: 6, lost: 7 } as const;
+/** Which of the packet's statements gives which answer; `lost` is there only where the answer of an earlier attempt was lost. */
+export const PACKET_ANSWERS = { insert: 3, commit: 6, lost: 7 } as const;
 
 /**
  * The whole transaction as one text that travels in one packet: a process that stops in the middle of sending it has not
  * begun, and one that stops later cannot hold the fleet's lock, since the server needs nothing more from it.
  * Every value in it is a number or a hexadecimal literal.
+ *
+ * A server may roll the transaction back between two statements without an error: Galera does so where another node's write
+ * conflicts. Hence three rules. The session does not commit by itself, so that the statements after the rollback store nothing.
+ * The last INSERT fails unless all that came before is still there. And the commit is read after COMMIT: only what is then
+ * shown has happened.
  */
 export function commitPacket({ entries, terms, generation, stamp, lost, since }: Commit): string {
   const rows = entries.map(
@@ -40,12 +45,12 @@ export function commitPacket({ entries, terms, generation, stamp, lost, since }:
       `(${literal(jti)},${expiresAt},@clock,${literal(reason)},${literal(revokedBy)},@revision,@revision)`,
   );
   return [
-    "BEGIN",
+    // Not BEGIN, which would commit what a failed packet has left in the session.
+    "ROLLBACK",
     // Takes the one lock, so commits happen in the order of their numbers. On a demoted server, or another database,
-    // it matches nothing, the number below is NULL, and the NOT NULL column ends the packet before anything is stored.
-    `UPDATE blacklist_state SET revision = LAST_INSERT_ID(revision + 1) WHERE id = 1 AND generation = x'${generation}' AND ${MYSQL_WRITABLE}`,
-    `INSERT INTO blacklist_commits (revision, stamp, committed_at) VALUES (IF(ROW_COUNT() = 1, LAST_INSERT_ID(), NULL), x'${stamp}', ${MYSQL_CLOCK})`,
-    `SET @revision = LAST_INSERT_ID(), @clock = ${MYSQL_CLOCK}, @dead = LEAST(${MYSQL_CLOCK}, ${terms.now}) - ${terms.leewayMs}`,
+    // it matches nothing, the number below is NULL, and a NOT NULL column ends the packet before anything is stored.
+    `UPDATE blacklist_state SET revision = LAST_INSERT_ID(revision + 1) WHERE id = 1 AND generation = x'${generation}' AND ${MYSQL_WRITABLE} AND @@autocommit = 0`,
+    `SET @revision = IF(ROW_COUNT() = 1, LAST_INSERT_ID(), NULL), @clock = ${MYSQL_CLOCK}, @dead = LEAST(@clock, ${terms.now}) - ${terms.leewayMs}`,
     // Assignments run from left to right and see each other: expires_at, on which all others depend, comes last.
     `INSERT INTO blacklisted_tokens (${ENTRY_COLUMNS.join()}, revision, created_revision) VALUES ${rows.join()}
      ON DUPLICATE KEY UPDATE
@@ -55,14 +60,25 @@ export function commitPacket({ entries, terms, generation, stamp, lost, since }:
        reason = IF(VALUES(expires_at) > expires_at AND expires_at <= @dead, VALUES(reason), reason),
        revoked_by = IF(VALUES(expires_at) > expires_at AND expires_at <= @dead, VALUES(revoked_by), revoked_by),
        expires_at = GREATEST(expires_at, VALUES(expires_at))`,
+    // Where the transaction has vanished meanwhile, the state row names a commit that has its row already: a duplicate key.
+    `INSERT INTO blacklist_commits (revision, stamp, committed_at) VALUES ((SELECT revision FROM blacklist_state WHERE id = 1), x'${stamp}', @clock)`,
     "COMMIT",
-    "SELECT @revision, @clock",
+    `SELECT revision, committed_at FROM blacklist_commits WHERE revision = @revision AND stamp = x'${stamp}'`,
     ...(lost.length === 0
       ? []
       : [
           `SELECT revision FROM blacklist_commits WHERE revision > ${since} AND stamp IN (${lost.map((hex) => `x'${hex}'`).join()})`,
         ]),
+    ENDS_READING,
   ].join(";\n");
+}
+
+/** Without autocommit a SELECT begins a transaction, and keeps the tables from being altered until that ends. */
+const ENDS_READING = "ROLLBACK";
+
+/** SELECTs in a session that does not commit by itself. The last answer is of no interest. */
+export function readPacket(...selects: readonly string[]): string {
+  return [...selects, ENDS_READING].join(";\n");
 }
 
 /** The rows as they stand, to tell what the commit did to each: its revision is on those that it created or changed. */

@@ -1,5 +1,5 @@
 import type { Knex } from "knex";
-import { SchemaError } from "../errors.ts";
+import { SchemaError, storeUnavailable } from "../errors.ts";
 import type { Engine } from "./engine.ts";
 import * as blacklistedTokens from "./migrations/0001-blacklisted-tokens.ts";
 import * as blacklistState from "./migrations/0002-blacklist-state.ts";
@@ -46,9 +46,20 @@ export async function schemaStatus(knex: Knex): Promise<SchemaStatus> {
   };
 }
 
-/** Applies what is pending and returns the names of it. */
+/**
+ * Applies what is pending and returns the names of it. Throws STORE_UNAVAILABLE where the database does not show afterwards what it
+ * said it had done.
+ */
 export async function migrateUp(knex: Knex): Promise<string[]> {
   const [, names] = await knex.migrate.latest(CONFIG);
+  if (names.length === 0) return names;
+  const { pending } = await schemaStatus(knex);
+  const commit = await knex("blacklist_state as state")
+    .join("blacklist_commits as commits", "commits.revision", "state.revision")
+    .first("state.id");
+  if (pending.length > 0 || commit === undefined) {
+    throw storeUnavailable("the database has not kept what was migrated");
+  }
   return names;
 }
 

@@ -6,6 +6,7 @@ import BetterSQLite3Client from "knex/lib/dialects/better-sqlite3/index.js";
 import Libsql from "libsql";
 import type { EpochMs, NewEntry } from "../entry.ts";
 import { ServiceError, StartError, storeUnavailable } from "../errors.ts";
+import type { Revision } from "../revision.ts";
 import type { Engine, Reader } from "./engine.ts";
 import { ENTRY_COLUMNS, type EntryRow, entryOf } from "./rows.ts";
 import type { Receipt, Terms, WriteResult } from "./store.ts";
@@ -94,6 +95,8 @@ export class SqliteEngine implements Engine {
       try {
         const receipt = commit(database, entries, terms);
         database.exec("COMMIT");
+        if (!shows(database, receipt.revision))
+          throw storeUnavailable("the database has not kept the commit");
         return receipt;
       } catch (error) {
         if (database.inTransaction) database.exec("ROLLBACK");
@@ -180,6 +183,15 @@ function isStatementFault(error: unknown): boolean {
   const { code, message } = error as { code?: unknown; message?: unknown };
   if (code === "SQLITE_ERROR") return /syntax error/.test(String(message));
   return /^SQLITE_(CONSTRAINT_(CHECK|NOTNULL)|MISMATCH|RANGE|TOOBIG)$/.test(String(code));
+}
+
+/** What is acknowledged is what the file shows after the COMMIT, as on a server. */
+function shows(database: Database, { number, stamp }: Revision): boolean {
+  return (
+    database
+      .prepare("SELECT 1 FROM blacklist_commits WHERE revision = ? AND stamp = ?")
+      .get(number, Buffer.from(stamp, "hex")) !== undefined
+  );
 }
 
 function commit(database: Database, entries: readonly NewEntry[], terms: Terms): Receipt {

@@ -6,8 +6,8 @@ import type { Revision } from "../revision.ts";
  * `test/store/contract.ts` holds every implementation to it.
  *
  * Every method throws `ServiceError` with reason STORE_UNAVAILABLE when the database cannot be reached, did not answer
- * in time, refuses writes, is not the one this store was opened on, or has sent fewer rows than it found, and recovers by itself once
- * that is over.
+ * in time, answered with any error that does not blame the statement or its data, refuses writes, is not the one this store was opened on,
+ * or has sent fewer rows than it found, and recovers by itself once that is over.
  * No method ever answers from an earlier state. Any number of calls may run at once.
  */
 export interface Store {
@@ -19,7 +19,8 @@ export interface Store {
   open(): Promise<Deployment>;
 
   /**
-   * Adds or extends entries in one durable commit: all of them or none. Each jti may occur once.
+   * Adds or extends entries in one durable commit: all of them or none. Each jti may occur once. Returns only once the database
+   * shows that commit: what a server says about a COMMIT is not relied on.
    *
    * An entry whose `expiresAt + leewayMs` lies in the past by both clocks counts as absent and is replaced whole. Of one that is
    * there, only `expiresAt` may change, and only to a later time. Repeats a commit whose answer was lost, without

@@ -7,9 +7,9 @@ type Fault = "none" | "blackhole" | "hold" | "reset";
 
 /** A TCP proxy on loopback that misbehaves on request: toward connections open and new, until heal(). */
 export class FaultProxy {
-  /** Sees each chunk before it is passed on. False cuts the connection and the chunk never arrives. */
-  onClientData: ((chunk: Buffer) => boolean) | undefined;
-  onServerData: ((chunk: Buffer) => boolean) | undefined;
+  /** Sees each chunk before it is passed on. False cuts the connection and the chunk never arrives; bytes are passed on in its place. */
+  onClientData: ((chunk: Buffer) => boolean | Buffer) | undefined;
+  onServerData: ((chunk: Buffer) => boolean | Buffer) | undefined;
   /** Added to every chunk, in each direction. */
   latencyMs = 0;
   readonly counts = { accepted: 0, bytesToServer: 0, bytesToClient: 0 };
@@ -148,11 +148,12 @@ export class FaultProxy {
 
   #admit(direction: Direction, chunk: Buffer): { pass: Buffer; cut: boolean } {
     const hook = direction === "toServer" ? this.onClientData : this.onServerData;
-    if (hook?.(chunk) === false) return { pass: chunk.subarray(0, 0), cut: true };
-    let pass = chunk;
+    const verdict = hook?.(chunk) ?? true;
+    if (verdict === false) return { pass: chunk.subarray(0, 0), cut: true };
+    let pass = verdict === true ? chunk : verdict;
     const limit = this.#cutAfter?.direction === direction ? this.#cutAfter : undefined;
     if (limit !== undefined) {
-      pass = chunk.subarray(0, limit.bytes);
+      pass = pass.subarray(0, limit.bytes);
       limit.bytes -= pass.length;
     }
     this.counts[direction === "toServer" ? "bytesToServer" : "bytesToClient"] += pass.length;

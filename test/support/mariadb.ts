@@ -41,6 +41,8 @@ export interface MariadbOptions {
   /** With a synchronous binary log no reader ever sees a commit that a crash undoes. Off by default, as in MariaDB. */
   binaryLog?: boolean;
   extraArgs?: readonly string[];
+  /** Called with the new data folder before the server first starts on it. */
+  prepare?: (dataFolder: string) => Promise<void>;
 }
 
 /** The server that TEST_MYSQL_URL names, or else a private MariaDB. */
@@ -66,6 +68,7 @@ export async function startMariadb(options: MariadbOptions = {}): Promise<Privat
   try {
     const dataFolder = join(guard.folder, "data");
     await createDataFolder(binary, dataFolder);
+    await options.prepare?.(dataFolder);
     const port = await freePort();
     const serverUrl = `mysql://root@127.0.0.1:${port}`;
     const logPath = join(guard.folder, "log");

@@ -4,6 +4,8 @@ import { down } from "./0001-blacklisted-tokens.ts";
 
 /** Revision 0, with a commit of its own like every other. Both rows or none: INSERTs, unlike DDL, are transactional on MySQL. */
 export async function up(knex: Knex): Promise<void> {
+  // The DDL before it has ended the transaction that Knex began: what follows would be committed row by row.
+  if (knex.client.dialect === "mysql") await knex.raw("START TRANSACTION");
   await knex("blacklist_commits").insert({ revision: 0, stamp: randomBytes(8), committed_at: Date.now() });
   await knex("blacklist_state").insert({
     id: 1,

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { rejection } from "../../support/rejection.ts";
+import { reasonOf, rejection } from "../../support/rejection.ts";
 import { entry, type OpenStores, terms } from "../open-test-store.ts";
 
 export function describeOpening({ open, reopen }: OpenStores): void {
@@ -19,6 +19,19 @@ export function describeOpening({ open, reopen }: OpenStores): void {
         .to.include({ name: "SchemaError" })
         .and.property("message")
         .match(/upgrade token-blacklist/);
+    });
+
+    it("does not begin before the database has kept the leeway", async () => {
+      const { engine } = await open({ leewayMs: 1000 });
+      // A trigger that undoes it, in either dialect.
+      await engine.knex.raw(
+        engine.migratesOnOpen
+          ? `CREATE TRIGGER forgets AFTER UPDATE OF leeway_ms ON blacklist_state WHEN NEW.leeway_ms > 1000
+             BEGIN UPDATE blacklist_state SET leeway_ms = 1000; END`
+          : "CREATE TRIGGER forgets BEFORE UPDATE ON blacklist_state FOR EACH ROW SET NEW.leeway_ms = OLD.leeway_ms",
+      );
+      expect(await reasonOf(reopen({ leewayMs: 2000 }))).to.equal("STORE_UNAVAILABLE");
+      expect((await reopen({ leewayMs: 1000 })).store).to.have.property("poolUse");
     });
 
     it("works on a schema that is merely newer, and remarks it", async () => {

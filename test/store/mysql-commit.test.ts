@@ -1,0 +1,217 @@
+import { expect } from "chai";
+import mysql, { type Connection, type RowDataPacket } from "mysql2/promise";
+import { migrate } from "../../src/migrate.ts";
+import { parseDatabaseUrl } from "../../src/store/database-url.ts";
+import { FaultProxy } from "../support/fault-proxy.ts";
+import type { PrivateMariadb } from "../support/mariadb.ts";
+import { ownMariadb } from "../support/own-mariadb.ts";
+import { reasonOf } from "../support/rejection.ts";
+import { SilentRollback } from "../support/silent-rollback.ts";
+import { at, entry, HOUR, openTestStore, query, type TestStore, terms } from "./open-test-store.ts";
+
+/** The statements of a commit after which there is something to roll back. */
+const BEFORE = {
+  "its number is noted": "SET @",
+  "the entries are written": "INSERT INTO blacklisted_tokens",
+  "its own row is written": "INSERT INTO blacklist_commits",
+  "it ends": "COMMIT",
+};
+
+describe("a commit on MySQL", function () {
+  this.timeout(60_000);
+  let server: PrivateMariadb;
+  let url: string;
+  let proxy: FaultProxy;
+  let admin: Connection;
+  let opened: TestStore[];
+
+  before(async function () {
+    server = await ownMariadb(this);
+  });
+
+  after(async () => {
+    await server?.stop();
+  });
+
+  beforeEach(async () => {
+    ({ url } = await server.createDatabase());
+    proxy = await FaultProxy.start({ port: server.port });
+    admin = await mysql.createConnection(url);
+    admin.on("error", () => {});
+    opened = [];
+  });
+
+  afterEach(async () => {
+    await Promise.all(opened.map(({ store }) => store.close()));
+    admin.destroy();
+    await proxy.close();
+  });
+
+  async function open(where = url): Promise<TestStore> {
+    const test = await openTestStore(where);
+    opened.push(test);
+    return test;
+  }
+
+  async function rowsOf<T>(sql: string): Promise<T[]> {
+    const [rows] = await admin.query<RowDataPacket[]>(sql);
+    return rows as T[];
+  }
+
+  /** All that is stored, whatever any store thinks: every entry with its revision, every commit, and the last revision. */
+  async function stored() {
+    const entries = await rowsOf<{ jti: Buffer; revision: number }>(
+      "SELECT jti, revision FROM blacklisted_tokens ORDER BY jti",
+    );
+    const commits = await rowsOf<{ revision: number; stamp: string }>(
+      "SELECT revision, LOWER(HEX(stamp)) AS stamp FROM blacklist_commits WHERE revision > 0 ORDER BY revision",
+    );
+    const [state] = await rowsOf<{ revision: number }>("SELECT revision FROM blacklist_state");
+    return {
+      entries: entries.map(({ jti, revision }) => [jti.toString(), revision]),
+      commits: commits.map(({ revision, stamp }) => ({ number: revision, stamp })),
+      last: state?.revision,
+    };
+  }
+
+  describe("whose transaction the server rolls back without an error", () => {
+    for (const [moment, statement] of Object.entries(BEFORE)) {
+      it(`before ${moment}, is acknowledged only once it is stored, whole`, async () => {
+        const { store } = await open(proxy.through(url));
+        await store.write([entry("there", { expiresAt: at(Date.now() + 9 * HOUR) })], terms());
+        const before = await stored();
+        const rollback = new SilentRollback(proxy);
+        rollback.inflict(statement, 1);
+        const outcome = await store.write([entry("new"), entry("there")], terms()).catch(() => undefined);
+        expect(rollback.done).to.equal(1);
+        // What it said, and what there is.
+        expect([outcome?.results.map((result) => result.outcome), await stored()]).to.deep.equal(
+          outcome === undefined
+            ? [undefined, before]
+            : [
+                ["created", "unchanged"],
+                {
+                  entries: [
+                    ["new", 2],
+                    ["there", 1],
+                  ],
+                  commits: [...before.commits, outcome.revision],
+                  last: 2,
+                },
+              ],
+        );
+        await proxy.heal();
+        expect((await store.write([entry("later")], terms())).results[0]?.outcome).to.equal("created");
+      });
+
+      it(`before ${moment}, every time, is unavailable after a bounded number of attempts, and stores nothing`, async () => {
+        const { store } = await open(proxy.through(url));
+        await store.write([entry("there")], terms());
+        const before = await stored();
+        const rollback = new SilentRollback(proxy);
+        rollback.inflict(statement, 1000);
+        const began = performance.now();
+        const extended = entry("there", { expiresAt: at(Date.now() + 9 * HOUR) });
+        expect([
+          await reasonOf(store.write([entry("new")], terms())),
+          await reasonOf(store.write([entry("new"), extended], terms())),
+          await stored(),
+        ]).to.deep.equal(["STORE_UNAVAILABLE", "STORE_UNAVAILABLE", before]);
+        expect(rollback.done).to.be.within(2, 20);
+        expect(performance.now() - began).to.be.below(3000);
+        await proxy.heal();
+        const { results } = await store.write([entry("new"), extended], terms());
+        expect(results.map(({ outcome }) => outcome)).to.deep.equal(["created", "extended"]);
+      });
+    }
+
+    it("has exactly one creator when another store writes the same meanwhile", async () => {
+      const { store: unlucky } = await open(proxy.through(url));
+      const { store: sound } = await open();
+      const rollback = new SilentRollback(proxy);
+      for (let round = 0; round < 10; round++) {
+        rollback.inflict("COMMIT", 1);
+        const name = `contested ${round}`;
+        const writes = [unlucky, sound].map((store) => store.write([entry(name)], terms()));
+        const outcomes = (await Promise.all(writes)).map(({ results }) => results[0]?.outcome).sort();
+        expect(outcomes, name).to.deep.equal(["created", "unchanged"]);
+      }
+      expect(rollback.done).to.equal(10);
+    });
+  });
+
+  it("does not take along what a packet before it has left half-way", async () => {
+    const { store } = await open(proxy.through(url));
+    await admin.query(
+      `CREATE TRIGGER half_way BEFORE INSERT ON blacklisted_tokens FOR EACH ROW
+       IF NEW.jti = 'bad' THEN SIGNAL SQLSTATE '22001' SET MYSQL_ERRNO = 1406; END IF`,
+    );
+    for (let round = 0; round < 3; round++) {
+      // Together on one connection: the next packet is sent before anybody knows that the first one has failed.
+      const names = ["bad", `b${round}`, `c${round}`];
+      await Promise.allSettled(names.map((name) => store.write([entry(name)], terms())));
+    }
+    const { commits, last, entries } = await stored();
+    expect(commits.map(({ number }) => number)).to.deep.equal(
+      Array.from({ length: last ?? 0 }, (_, index) => index + 1),
+    );
+    expect(entries.length).to.equal(6);
+  });
+
+  it("leaves no transaction open, nor a table that cannot be altered, after what it reads", async () => {
+    const { store } = await open();
+    await store.write([entry("a")], terms());
+    await store.write([entry("a"), entry("b")], terms());
+    await admin.query("SET SESSION lock_wait_timeout = 1");
+    for (const table of ["blacklisted_tokens", "blacklist_commits", "blacklist_state"]) {
+      await admin.query(`ALTER TABLE ${table} COMMENT = 'altered'`);
+    }
+  });
+
+  for (const setting of ["completion_type = 1", "completion_type = 2", "autocommit = 0"]) {
+    it(`is stored, and so is everything else, where the server's ${setting}`, async () => {
+      const [variable] = setting.split(" ");
+      const [before] = await rowsOf<{ value: unknown }>(`SELECT @@global.${variable} AS value`);
+      await admin.query(`SET GLOBAL ${setting}`);
+      try {
+        expect(await migrate("up", parseDatabaseUrl(url), () => {})).to.equal(true);
+        const { store } = await open();
+        const over = at(Date.now() - 3 * HOUR);
+        await store.write([entry("over", { expiresAt: over })], terms(over - HOUR));
+        const first = entry("a");
+        await store.write([first], terms());
+        await store.write([first, entry("b")], terms());
+        const prune = { ...terms(), retentionMs: 0, limit: 10, expiredBefore: undefined, dryRun: false };
+        expect(await store.prune(prune)).to.deep.equal({ count: 1, hasMore: false });
+        const { entries, commits } = await stored();
+        expect([entries, commits.length, (await store.list(query({}))).entries.length]).to.deep.equal([
+          [
+            ["a", 2],
+            ["b", 3],
+          ],
+          3,
+          2,
+        ]);
+      } finally {
+        await admin.query(`SET GLOBAL ${variable} = ?`, [before?.value]);
+      }
+    });
+  }
+
+  it("is missed where a migration's is rolled back without an error: nothing is said to be applied", async () => {
+    proxy.onClientData = (chunk) =>
+      /^COMMIT;?$/i.test(chunk.toString("latin1", 5))
+        ? Buffer.from("\x09\0\0\0\x03ROLLBACK", "latin1")
+        : true;
+    const said: string[] = [];
+    const up = (where: string) => migrate("up", parseDatabaseUrl(where), (line) => void said.push(line));
+    expect(await reasonOf(up(proxy.through(url)))).to.equal("STORE_UNAVAILABLE");
+    expect(said).to.deep.equal([]);
+    await proxy.heal();
+    // Its lock is still held: that it was released has been rolled back, too.
+    await migrate("unlock", parseDatabaseUrl(url), () => {});
+    expect(await up(url)).to.equal(true);
+    const { store } = await open();
+    expect((await store.write([entry("a")], terms())).results[0]?.outcome).to.equal("created");
+  });
+});
