@@ -20,6 +20,7 @@ import {
 import { killConnection, lockTimeout, readOnly } from "./session-faults.ts";
 import { extendStorm, pruneStorm } from "./storm-faults.ts";
 import { forgottenCommits, undoneCommits } from "./undone-commits.ts";
+import { vanishingCommits } from "./vanishing-commits.ts";
 import { killWatchedReplica, pauseWatchedReplica, resumeInPruneStorm } from "./watched-replica-faults.ts";
 
 /** Every kind of fault, by the name that `--fault` takes. Their order is that of the seeds. */
@@ -55,6 +56,7 @@ export const FAULTS = {
   "pause-watched-replica": pauseWatchedReplica,
   "resume-in-prune-storm": resumeInPruneStorm,
   "forgotten-commits": forgottenCommits,
+  "vanishing-commits": vanishingCommits,
 } as const satisfies Record<string, Fault>;
 
 export type FaultName = keyof typeof FAULTS;
