@@ -7,8 +7,6 @@ const SOURCES = [
   "package.json",
   "tsconfig.json",
   "tsconfig.build.json",
-  "gen",
-  "src",
   "scripts/build.sh",
   "scripts/swap.mjs",
 ];
@@ -21,6 +19,8 @@ describe("scripts/build.sh", function () {
     checkout = await Checkout.with(SOURCES, { packages });
     await checkout.write("dist/main.js", "// the build before\n");
     await checkout.write("dist/gone.js", "");
+    // How the product compiles is seen whenever it is built.
+    await checkout.write("src/main.ts", "#!/usr/bin/env node\nconsole.log('built');\n");
   }
   const builtBefore = () => readFileSync(checkout.path("dist/main.js"), "utf8") === "// the build before\n";
   /** What a build leaves beside `dist`. */
@@ -53,8 +53,7 @@ describe("scripts/build.sh", function () {
         { code: 0, output: "" },
       ]);
       expect([existsSync(checkout.path("dist/gone.js")), leftovers()]).to.deep.equal([false, []]);
-      const { code, output } = await checkout.run(checkout.path("dist/main.js"), ["--version"]);
-      expect({ code, output: output.includes("0.") }).to.deep.equal({ code: 0, output: true });
+      expect(await checkout.run(checkout.path("dist/main.js"))).to.deep.equal({ code: 0, output: "built\n" });
     });
 
     it("makes source maps that need no sources beside them", async () => {
