@@ -40,7 +40,7 @@ endif
 
 .PHONY: test-all
 test-all: dist/main.js ## Run all tests, the long ones too: behind proxies, through upgrades, on installed packages ...
-	@scripts/install-test-tools.sh caddy chart haproxy mariadb nginx promtool python
+	@scripts/install-test-tools.sh caddy chart galera haproxy mariadb nginx promtool python
 ifdef ONLY
 	@files=$$(scripts/select-tests.sh all $(ONLY)) && $(mocha) $$files $(ARGS)
 else

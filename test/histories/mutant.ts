@@ -8,7 +8,7 @@ import { type FaultName, isFaultName } from "./faults/faults.ts";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** What a history needs of the project. */
-const COPIED = ["src", "gen", "test", "package.json", "tsconfig.json", "tsconfig.build.json"];
+const COPIED = ["src", "gen", "test", "scripts", "package.json", "tsconfig.json", "tsconfig.build.json"];
 
 /** A patch that breaks one rule of the service. Its first lines say which, and what should show it. */
 export interface Mutant {
