@@ -853,7 +853,10 @@ describe("the streams of StreamChecks", () => {
         return err === undefined ? rest : { ...rest, err: (err as { message: string }).message };
       }),
     ).to.deep.equal([
-      { ...calling, level: "debug", method: "IsBlacklisted", code: "OK", duration_ms: 40 },
+      {
+        ...{ ...calling, level: "debug", method: "IsBlacklisted", code: "OK", duration_ms: 40 },
+        ...{ count: 1, blacklisted: 0, unknown: 0 },
+      },
       {
         ...{ ...calling, level: "warn", method: "IsBlacklisted", code: "UNAVAILABLE", duration_ms: 40 },
         ...{ reason: "STORE_UNAVAILABLE", detail: "the database is away" },
