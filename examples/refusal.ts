@@ -25,8 +25,8 @@ const WITHOUT_KEYS = ["ERR_JOSE_GENERIC", "ERR_JWKS_INVALID", "ERR_JWKS_TIMEOUT"
 export function refusalAfter(error: unknown): Refusal {
   const isTokensFault =
     error instanceof ClientError
-      ? // A jti that no token can be revoked by.
-        error.code === "INVALID_ARGUMENT"
+      ? // A jti that no token can be revoked by. What cannot be told has 503.
+        error.statusCode === 401
       : error instanceof errors.JOSEError && !WITHOUT_KEYS.includes(error.code);
   return isTokensFault ? BAD_TOKEN : CANNOT_TELL;
 }

@@ -26,13 +26,14 @@ export function isCertainlyUndone(error: unknown): boolean {
       "RESOURCE_EXHAUSTED",
       "UNIMPLEMENTED",
     ].includes(error.code) ||
-    nothingListens(error) ||
-    isUnknownHost(error)
+    error.connection === "refused" ||
+    error.connection === "unknown-host"
   );
 }
 
 function explainCall(error: ClientError, { address, timeoutMs, origins }: Circumstances): string[] {
-  const { code, reason, message, violations } = error;
+  const { code, reason, violations } = error;
+  const message = error.detail ?? error.message;
   if (violations.length > 0) {
     const each = violations.map(({ field, description }) => {
       // Where it stands for violations that were left out it has no field.
@@ -74,36 +75,22 @@ function explainCall(error: ClientError, { address, timeoutMs, origins }: Circum
   }
 }
 
-function explainConnection(error: ClientError, address: string): string {
-  if (nothingListens(error)) {
-    return `nothing listens at ${address}: start the service (token-blacklist serve), or name its address with --address`;
+function explainConnection({ connection, detail, message }: ClientError, address: string): string {
+  const cause = /Last error: (.+?)(?: \([^()]*\))?(?:\. Resolution note|$)/.exec(detail ?? "")?.[1];
+  switch (connection) {
+    case "refused":
+      return `nothing listens at ${address}: start the service (token-blacklist serve), or name its address with --address`;
+    case "unknown-host":
+      return `the host name in ${address} is not known: check --address`;
+    case "certificate":
+      return `the certificate of the service at ${address} is not accepted here (${cause ?? detail ?? message}): check --cacert and --address`;
+    case "not-tls":
+      return `what listens at ${address} does not speak TLS: check --address, or leave out --tls, --cacert and --cert`;
+    case "hung-up":
+      return `what listens at ${address} hung up: check --address, whether it wants TLS (--tls, --cacert), and whether it accepts your --cert`;
+    default:
+      return `no connection to a service at ${address} (${cause ?? detail ?? message}): check --address, or try again`;
   }
-  if (isUnknownHost(error)) {
-    return `the host name in ${address} is not known: check --address`;
-  }
-  const cause =
-    /Last error: (.+?)(?: \([^()]*\))?\. Resolution note/.exec(error.message)?.[1] ?? error.message;
-  if (/certificate/i.test(cause)) {
-    return `the certificate of the service at ${address} is not accepted here (${cause}): check --cacert and --address`;
-  }
-  if (/wrong version number|packet length too long/.test(cause)) {
-    return `what listens at ${address} does not speak TLS: check --address, or leave out --tls, --cacert and --cert`;
-  }
-  if (cause === "Failed to connect") {
-    return `what listens at ${address} hung up: check --address, whether it wants TLS (--tls, --cacert), and whether it accepts your --cert`;
-  }
-  return `no connection to a service at ${address} (${cause}): check --address, or try again`;
-}
-
-// grpc-js has no field that tells a refused connection from a broken one.
-function nothingListens({ code, reason, message }: ClientError): boolean {
-  return code === "UNAVAILABLE" && reason === undefined && /ECONNREFUSED|connect ENOENT/.test(message);
-}
-
-function isUnknownHost({ code, reason, message }: ClientError): boolean {
-  return (
-    code === "UNAVAILABLE" && reason === undefined && /name resolution|ENOTFOUND|EAI_AGAIN/i.test(message)
-  );
 }
 
 function place(field: string, origins: readonly string[] | undefined): string {

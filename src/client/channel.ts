@@ -8,6 +8,8 @@ import type { ClientCredentials } from "./credentials.ts";
 /** Connections to the service, and what joins each call. */
 export interface Channel {
   readonly grpc: Client;
+  /** What was given for {@link ChannelSetup.address}; several are joined by `, `. */
+  readonly address: string;
   readonly authorization: Authorization | undefined;
 }
 
@@ -49,7 +51,7 @@ export function openChannel({ address, credentials, options }: ChannelSetup): Ch
   // Every one of them gets the caller's token.
   const authorizations = addresses.map((one) => credentials.authorization(one));
   const grpc = new Client(targetOf(addresses), credentials.channel, options);
-  return { grpc, authorization: authorizations[0] };
+  return { grpc, address: addresses.join(", "), authorization: authorizations[0] };
 }
 
 /**

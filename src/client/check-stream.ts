@@ -171,7 +171,7 @@ export class CheckStream {
 
   #endIfDone(): void {
     if (!this.#isRetired || this.#end !== undefined || this.#asked.size > 0) return;
-    this.#finish(OVER);
+    this.#finish(new ClientError("UNAVAILABLE", "the stream is over"));
     if (this.#isSilent) {
       this.#call.cancel();
       return;
@@ -202,5 +202,3 @@ export class CheckStream {
 function givenUp(): ClientError {
   return new ClientError("CANCELLED", "the check was given up");
 }
-
-const OVER = new ClientError("UNAVAILABLE", "the stream is over");

@@ -7,7 +7,7 @@ import type { Check, Freshness } from "./check.ts";
 import { type CheckBatcher, tooMany } from "./check-batcher.ts";
 import { CheckGroup } from "./check-group.ts";
 import { checkOptionsProblem, invalid, invalidAll } from "./check-options.ts";
-import { ClientError } from "./client-error.ts";
+import { ClientError, locate } from "./client-error.ts";
 import type { AnswerSource, ClientMetrics } from "./client-metrics.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { toEpochMs } from "./moment.ts";
@@ -33,6 +33,8 @@ export interface ChecksSetup {
   readonly metrics: ClientMetrics;
   readonly clock: Clock;
   readonly timeoutMs: number;
+  /** What errors hold as their address. */
+  readonly address: string;
 }
 
 const NO_OPTIONS: CheckOptions = {};
@@ -65,6 +67,7 @@ export class Checks {
         this.#count(isBlacklisted, source);
       },
       onFailure: ({ jti }, error) => {
+        locate(error, setup.address);
         const instead = setup.policy.decide(error, () => this.#isKnown(jti));
         if (instead !== undefined) this.#count(instead, "policy");
         return instead;

@@ -45,9 +45,9 @@ export function createClient({
 }
 
 /** The same over connections that others may use, too. */
-export function clientOver({ grpc, authorization }: Channel): TokenBlacklistClient {
+export function clientOver({ grpc, address, authorization }: Channel): TokenBlacklistClient {
   const { method } = TokenBlacklist;
-  const common = { grpc, authorization };
+  const common = { grpc, address, authorization };
   return {
     blacklist: unaryCall({ ...common, method: method.blacklist, check: checkResults }),
     isBlacklisted: unaryCall({ ...common, method: method.isBlacklisted, check: checkVerdicts }),

@@ -12,6 +12,7 @@ export type { ClientLog } from "./client-log.ts";
 export type { AnswerSource, ClientMetrics } from "./client-metrics.ts";
 export type { ClientState } from "./client-state.ts";
 export type { ConnectOptions, Mode } from "./connect-options.ts";
+export type { ConnectionFailure } from "./connection-failure.ts";
 export { type ClientCredentials, type CredentialsSetup, clientCredentials, type Tls } from "./credentials.ts";
 export type { OnUnavailable } from "./unavailable-policy.ts";
 

@@ -5,10 +5,14 @@ import { type ServiceError, status } from "@grpc/grpc-js";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.js";
 import { ClientError, malformedAnswer, type StatusName } from "./client-error.ts";
+import { connectionFailure, failureMessage } from "./connection-failure.ts";
 
 const DOMAIN = "tokenblacklist";
 
-/** What grpc-js reports, with the details the service sent. Details that cannot be read count as absent. */
+/**
+ * What grpc-js reports, with the details the service sent. Details that cannot be read count as absent. Only the service's own
+ * message is kept: that of grpc-js or a proxy names addresses, and is the error's `detail`.
+ */
 export function clientError(error: ServiceError): ClientError {
   const [bytes] = error.metadata?.get("grpc-status-details-bin") ?? [];
   const sent = Buffer.isBuffer(bytes) ? readStatus(bytes) : undefined;
@@ -25,14 +29,18 @@ export function statusError(bytes: Uint8Array): ClientError {
 }
 
 function detailed(
-  code: number,
-  message: string,
+  number: number,
+  text: string,
   { details, cause }: { readonly details: readonly Any[]; readonly cause?: unknown },
 ): ClientError {
   const info = unpack(details, ErrorInfoSchema).find(({ domain }) => domain === DOMAIN);
   const [retry] = unpack(details, RetryInfoSchema);
-  return new ClientError((status[code] ?? "UNKNOWN") as StatusName, message, {
+  const code = (status[number] ?? "UNKNOWN") as StatusName;
+  const connection = info === undefined ? connectionFailure(code, text) : undefined;
+  return new ClientError(code, info === undefined ? failureMessage(code, connection) : text, {
     reason: info?.reason,
+    connection,
+    detail: info === undefined ? text : undefined,
     violations: unpack(details, BadRequestSchema)
       .flatMap(({ fieldViolations }) => fieldViolations)
       .map(({ field, description }) => ({ field, description })),

@@ -80,7 +80,10 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
     },
   });
   const timeoutMs = options.timeoutMs ?? CHECK_TIMEOUT_MS;
-  const checks = new Checks({ batcher, deadlines, positives, policy, replica, metrics, clock, timeoutMs });
+  const checks = new Checks({
+    ...{ batcher, deadlines, positives, policy, replica, metrics, clock, timeoutMs },
+    address: channel.address,
+  });
 
   const underWay = new CallsUnderWay();
 

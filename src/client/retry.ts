@@ -27,15 +27,16 @@ function mayPass({ code, reason }: ClientError): boolean {
  */
 export function unlessOwn(error: ClientError, isOwn: boolean): ClientError {
   if (isOwn || !(error.code === "CANCELLED" || isCutShort(error))) return error;
-  return new ClientError("UNAVAILABLE", "the service broke the call off", {
+  return new ClientError("UNAVAILABLE", "the token blacklist broke the call off", {
     reason: error.reason,
+    connection: error.connection ?? "lost",
+    detail: error.detail,
     cause: error,
   });
 }
 
-/** The service gives a reason with each INTERNAL of its own. grpc-js has no field that says how a stream ended. */
-function isCutShort({ code, reason, message }: ClientError): boolean {
-  return code === "INTERNAL" && reason === undefined && message.startsWith("Received RST_STREAM");
+function isCutShort({ code, connection }: ClientError): boolean {
+  return code === "INTERNAL" && connection === "lost";
 }
 
 export interface Repeating {

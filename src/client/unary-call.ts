@@ -11,7 +11,7 @@ import { methodDefinition } from "../grpc/service-definition.ts";
 import { DEFAULT_DEADLINE_MS } from "../limits.ts";
 import type { Authorization } from "./authorization.ts";
 import { type CallMetadata, join } from "./call-metadata.ts";
-import { ClientError } from "./client-error.ts";
+import { ClientError, locate } from "./client-error.ts";
 import { clientError } from "./error-details.ts";
 import { onAbort } from "./on-abort.ts";
 import { refuseIllFormed } from "./well-formed.ts";
@@ -32,6 +32,8 @@ export type UnaryCall<I extends DescMessage, O extends DescMessage> = (
 
 export interface UnaryCallSetup<I extends DescMessage, O extends DescMessage> {
   readonly grpc: Client;
+  /** What errors hold as their address. */
+  readonly address: string;
   readonly method: DescMethodUnary<I, O>;
   readonly authorization?: Authorization | undefined;
   /** Throws if `answer` is none to `request`. */
@@ -41,6 +43,7 @@ export interface UnaryCallSetup<I extends DescMessage, O extends DescMessage> {
 /** One method of the service as a function. It rejects with a {@link ClientError} only. */
 export function unaryCall<I extends DescMessage, O extends DescMessage>({
   grpc,
+  address,
   method,
   authorization,
   check,
@@ -56,6 +59,7 @@ export function unaryCall<I extends DescMessage, O extends DescMessage>({
       authorization === undefined ? new Metadata() : await authorization({ timeoutMs: waitMs, signal });
     if (given !== undefined) join(metadata, given);
     const answer = await send(grpc, bytes, {
+      address,
       path,
       decode: responseDeserialize as (bytes: Buffer) => MessageShape<O>,
       metadata,
@@ -68,6 +72,7 @@ export function unaryCall<I extends DescMessage, O extends DescMessage>({
 }
 
 interface Sending<A> {
+  readonly address: string;
   readonly path: string;
   readonly decode: (bytes: Buffer) => A;
   readonly metadata: Metadata;
@@ -78,7 +83,7 @@ interface Sending<A> {
 function send<A>(
   grpc: Client,
   bytes: Buffer,
-  { path, decode, metadata, signal, deadline }: Sending<A>,
+  { address, path, decode, metadata, signal, deadline }: Sending<A>,
 ): Promise<A> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
@@ -87,7 +92,7 @@ function send<A>(
     }
     const call = grpc.makeUnaryRequest(path, asIs, decode, bytes, metadata, { deadline }, (error, answer) => {
       unlisten();
-      if (error) reject(clientError(error));
+      if (error) reject(locate(clientError(error), address));
       else resolve(answer as A);
     });
     const unlisten = onAbort(signal, () => call.cancel());

@@ -29,7 +29,13 @@ describe("an error of the client", () => {
     return { code: status.UNAVAILABLE, details: "away", metadata };
   }
 
-  const bare = { code: "UNAVAILABLE", message: "away", reason: undefined, retryAfterMs: undefined, calls: 1 };
+  const bare = {
+    code: "UNAVAILABLE",
+    message: "the token blacklist cannot be reached",
+    reason: undefined,
+    retryAfterMs: undefined,
+    calls: 1,
+  };
 
   it("names every violation of the request", async () => {
     const violations = [
