@@ -74,6 +74,8 @@ export interface CheckOptions extends CallOptions {
   readonly maxStalenessMs?: number | undefined;
   /** `false` may rely on any state that includes this revision: text that {@link BlacklistClient.blacklist} returned. */
   readonly atLeastRevision?: string | undefined;
+  /** Whether to reject at once while the service answers no checks. Unless given: what `connect()` was given. */
+  readonly failFast?: boolean | undefined;
   /** When the token itself expires: a positive answer is then remembered until that moment, instead of a minute. */
   readonly expiresAt?: Moment | undefined;
 }

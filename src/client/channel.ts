@@ -1,7 +1,9 @@
 import { type ChannelOptions, Client } from "@grpc/grpc-js";
 import { formatHostPort, type HostPort, parseHostPort } from "../host-port.ts";
 import { KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS, MAX_RECONNECT_MS, RECONNECT_MS } from "../limits.ts";
+import { addressProblem } from "./address.ts";
 import type { Authorization } from "./authorization.ts";
+import { invalid } from "./check-options.ts";
 import { ClientError } from "./client-error.ts";
 import type { ClientCredentials } from "./credentials.ts";
 
@@ -47,7 +49,11 @@ export interface ChannelSetup {
 
 /** Connections to what `address` names. Throws a {@link ClientError} where it cannot be used, or `credentials` must not be used there. */
 export function openChannel({ address, credentials, options }: ChannelSetup): Channel {
-  const addresses = typeof address === "string" ? [address] : [...address];
+  const addresses = Array.isArray(address) ? [...address] : [address];
+  for (const one of addresses) {
+    const problem = addressProblem(one);
+    if (problem !== undefined) throw invalid("address", problem);
+  }
   // Every one of them gets the caller's token.
   const authorizations = addresses.map((one) => credentials.authorization(one));
   const grpc = new Client(targetOf(addresses), credentials.channel, options);

@@ -5,7 +5,7 @@ import { momentProblem } from "./moment.ts";
 
 /** What makes no sense in `options`, or undefined. Callers without a type checker pass on what they were given. */
 export function checkOptionsProblem(options: CheckOptions): ClientError | undefined {
-  const { maxStalenessMs, atLeastRevision, expiresAt, timeoutMs } = options;
+  const { maxStalenessMs, atLeastRevision, expiresAt, timeoutMs, failFast } = options;
   if (maxStalenessMs !== undefined) {
     if (!(Number.isFinite(maxStalenessMs) && maxStalenessMs >= 0)) {
       return invalid("maxStalenessMs", "must be a number of milliseconds, 0 or more");
@@ -20,11 +20,19 @@ export function checkOptionsProblem(options: CheckOptions): ClientError | undefi
     const problem = timeoutProblem(timeoutMs);
     if (problem !== undefined) return invalid("timeoutMs", problem);
   }
+  if (failFast !== undefined) {
+    const problem = booleanProblem(failFast);
+    if (problem !== undefined) return invalid("failFast", problem);
+  }
   if (expiresAt !== undefined) {
     const problem = momentProblem(expiresAt);
     if (problem !== undefined) return invalid("expiresAt", problem);
   }
   return undefined;
+}
+
+export function booleanProblem(value: unknown): string | undefined {
+  return value === undefined || typeof value === "boolean" ? undefined : "must be true or false";
 }
 
 export function timeoutProblem(timeoutMs: unknown): string | undefined {

@@ -28,6 +28,6 @@ const REPLICAS: Record<Mode, ReplicaFactory | undefined> = {
  * is no error: see `state`.
  */
 export function connect(options: ConnectOptions): BlacklistClient {
-  const replica = REPLICAS[options.mode ?? "remote"];
+  const replica = REPLICAS[options?.mode ?? "remote"];
   return openClient({ options, clock: systemClock, random: Math.random, replica });
 }

@@ -2,7 +2,9 @@ import { X509Certificate } from "node:crypto";
 import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
 import { isLoopback, parseHostPort } from "../host-port.ts";
 import { type Authorization, bearer, type Token } from "./authorization.ts";
+import { invalidAll } from "./check-options.ts";
 import { ClientError } from "./client-error.ts";
+import { unknownOptions } from "./known-options.ts";
 import { namingNoAddress } from "./tls-by-address.ts";
 
 export interface CredentialsSetup {
@@ -33,7 +35,9 @@ export interface ClientCredentials {
 }
 
 /** The one place that decides on TLS and on callers' tokens. Throws a {@link ClientError} at what cannot be used. */
-export function clientCredentials({ token, tls }: CredentialsSetup = {}): ClientCredentials {
+export function clientCredentials(setup: CredentialsSetup = {}): ClientCredentials {
+  const { token, tls } = setup;
+  refuseUnknown(setup, tls);
   // Not as CallCredentials: grpc-js refuses those without TLS, and reports what a token's source throws as its own failure.
   const authorization = token === undefined ? undefined : bearer(token);
   return {
@@ -45,6 +49,19 @@ export function clientCredentials({ token, tls }: CredentialsSetup = {}): Client
       return authorization;
     },
   };
+}
+
+/** A misspelt `tls` would be a connection in plain text, and a misspelt `ca` another judge of the service. */
+function refuseUnknown(setup: object, tls: unknown): void {
+  const violations = unknownOptions(setup, ["token", "tls"]);
+  if (typeof tls === "object" && tls !== null) {
+    for (const { field, description } of unknownOptions(tls, ["ca", "cert", "key"])) {
+      violations.push({ field: `tls.${field}`, description });
+    }
+  } else if (tls !== undefined && tls !== true) {
+    violations.push({ field: "tls", description: "must be true, or an object with any of ca, cert and key" });
+  }
+  if (violations.length > 0) throw invalidAll(violations);
 }
 
 function encrypted({ ca, cert, key }: Tls): ChannelCredentials {

@@ -1,0 +1,31 @@
+/** The word of `known` that `name` is most like, and how many mistakes of typing lie between them. */
+export function nearestOf(name: string, known: Iterable<string>): [nearest: string | undefined, distance: number] {
+  let nearest: string | undefined;
+  let least = Number.POSITIVE_INFINITY;
+  for (const one of known) {
+    const distance = editDistance(name, one);
+    if (distance < least) [nearest, least] = [one, distance];
+  }
+  return [nearest, least];
+}
+
+/** How many letters must be put in, left out, changed, or swapped with their neighbour (optimal string alignment). */
+function editDistance(a: string, b: string): number {
+  let before: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const next = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const isSame = a[row - 1] === b[column - 1];
+      const isSwapped = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
+      next[column] = Math.min(
+        (last[column] as number) + 1,
+        (next[column - 1] as number) + 1,
+        (last[column - 1] as number) + (isSame ? 0 : 1),
+        isSwapped ? (before[column - 2] as number) + 1 : Number.POSITIVE_INFINITY,
+      );
+    }
+    [before, last] = [last, next];
+  }
+  return last[b.length] as number;
+}
