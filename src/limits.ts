@@ -293,8 +293,18 @@ export const MAX_RECONNECT_MS = 2000;
 /** A connection that carries nothing is asked for a sign of life so often, and given up without one after so long. */
 export const KEEPALIVE_MS = 5000;
 export const KEEPALIVE_TIMEOUT_MS = 3000;
-/** How often a client that cannot answer checks says so in its log. */
+/** How often a client that cannot answer checks says so in its log, where no outage explains it. */
 export const CLIENT_LOG_INTERVAL_MS = 10_000;
+/**
+ * A client's log tells of a service that is away for longer than this, or that leaves a check unanswered. In a rolling restart neither
+ * happens: a copy finds another replica within a second. It is over when the service has been there for so long.
+ */
+export const OUTAGE_GRACE_MS = 5000;
+export const OUTAGE_OVER_MS = 10_000;
+/** How often a client asks for itself whether the service answers checks, while somebody waits for that. */
+export const PROBE_INTERVAL_MS = 1000;
+/** In a rolling restart a call may meet one or two replicas that are going: only this attempt says that there is no other. */
+export const DECISIVE_ATTEMPT = 3;
 
 /** Calls that the span of a shared read or commit names: a thousand may share one, and nobody looks through so many. */
 export const MAX_SPAN_LINKS = 32;

@@ -1,5 +1,8 @@
 /** The word of `known` that `name` is most like, and how many mistakes of typing lie between them. */
-export function nearestOf(name: string, known: Iterable<string>): [nearest: string | undefined, distance: number] {
+export function nearestOf(
+  name: string,
+  known: Iterable<string>,
+): [nearest: string | undefined, distance: number] {
   let nearest: string | undefined;
   let least = Number.POSITIVE_INFINITY;
   for (const one of known) {

@@ -19,7 +19,9 @@ export function addressProblem(address: unknown): string | undefined {
   const [, dns] = /^dns:(?:\/\/[^/]*\/)?(.*)$/.exec(address) ?? [];
   // `dns:50051` is a host of that name.
   if (dns !== undefined && !/^\d+$/.test(dns)) {
-    return hostPortProblem(dns) && "must be dns:///name:port: the port is not optional, and nothing follows it";
+    return (
+      hostPortProblem(dns) && "must be dns:///name:port: the port is not optional, and nothing follows it"
+    );
   }
   const [, list] = /^ipv[46]:(.*:.*)$/.exec(address) ?? [];
   if (list !== undefined) return list.split(",").map(hostPortProblem).find(Boolean);

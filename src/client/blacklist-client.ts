@@ -51,14 +51,39 @@ export interface BlacklistClient {
    */
   prune(options?: PruneOptions): Promise<Pruned>;
 
+  /**
+   * Resolves once checks can be answered: the service has answered one, and in replica mode the copy is complete and proven. At once
+   * where that is so already. Waits for a service that is not there yet, and keeps the process alive meanwhile. Rejects with a
+   * `ClientError`: DEADLINE_EXCEEDED after `timeoutMs`, with the last failure as its `cause`; CANCELLED by `signal`, `close()`
+   * and the like.
+   */
+  ready(options?: ReadyOptions): Promise<void>;
+
   /** How things stand. Informative: ask, whatever it says. */
   readonly state: ClientState;
-  /** Calls `listener` with each new {@link state}. */
+  /**
+   * Calls `listener` with each new {@link state}. There is no other event: `on`, `once` and `off` throw a TypeError at any other name,
+   * and where `listener` is no function. What a listener throws is logged, and nothing else.
+   */
   on(event: "state", listener: (state: ClientState) => void): this;
+  /** Calls `listener` with the next new {@link state}, and then no more. */
+  once(event: "state", listener: (state: ClientState) => void): this;
+  /** Takes `listener` back, added by `on` or `once`. */
   off(event: "state", listener: (state: ClientState) => void): this;
 
   /** Lets go of all connections. Checks that still wait reject with CANCELLED, and so does what is called afterwards. May be called twice. */
   close(): void;
+  /** The same, for `using`. */
+  [Symbol.dispose](): void;
+  /** For `await using`: takes nothing more, waits until all that was called is settled, and closes. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface ReadyOptions {
+  /** How long to wait at most; unless given, for as long as it takes. */
+  readonly timeoutMs?: number | undefined;
+  /** Gives up when aborted: rejects with CANCELLED. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface CallOptions {

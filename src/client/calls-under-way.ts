@@ -4,6 +4,8 @@ import { onAbort } from "./on-abort.ts";
 /** Calls that are not checks: each ends by its caller's signal, and all of them when the client is closed. */
 export class CallsUnderWay {
   readonly #calls = new Set<AbortController>();
+  /** Who waits until there are none. */
+  readonly #onIdle: (() => void)[] = [];
   #isClosed = false;
 
   async run<T>(signal: AbortSignal | undefined, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -19,7 +21,16 @@ export class CallsUnderWay {
     } finally {
       this.#calls.delete(controller);
       unlisten();
+      this.#calls.delete(controller);
+      if (this.#calls.size === 0) for (const tell of this.#onIdle.splice(0)) tell();
     }
+  }
+
+  /** Takes no more calls. Resolves once those that it has are answered. */
+  end(): Promise<void> {
+    this.#isClosed = true;
+    if (this.#calls.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
   close(): void {

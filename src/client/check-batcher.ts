@@ -28,7 +28,15 @@ export interface CheckBatcherSetup {
   readonly metrics: ClientMetrics;
   readonly metadata?: GiveMetadata | undefined;
   /** Told how each call went: whether the service answers questions. */
-  readonly onCall: (error: ClientError | undefined, timeoutMs: number) => void;
+  readonly onCall: (error: ClientError | undefined, call: CallMade) => void;
+  /** What a check that does not wait fails with; undefined where the service answers checks, as far as is known. */
+  readonly outage: () => ClientError | undefined;
+}
+
+export interface CallMade {
+  readonly timeoutMs: number;
+  /** How often the same checks have been asked with it; the first is 1. */
+  readonly attempt: number;
 }
 
 /** Checks of one freshness: those that wait for a call, and how many calls are under way. */
@@ -63,6 +71,11 @@ export class CheckBatcher {
 
   /** Settles `check` some time later, or at once where there is no room for it. */
   ask(check: Check): void {
+    const outage = check.failFast ? this.#setup.outage() : undefined;
+    if (outage !== undefined) {
+      check.fail(outage);
+      return;
+    }
     const lane = this.#pending < MAX_PENDING_CHECKS ? this.#laneFor(check.freshness) : undefined;
     if (lane === undefined) {
       check.fail(tooMany());
@@ -185,7 +198,8 @@ export class CheckBatcher {
       const half = attempt === 1 ? (group.latest - clock.monotonic()) / 2 : 0;
       const isHalf = half >= MIN_HALF_TIME_MS;
       const giveUpAt = isHalf ? group.latest - half : group.latest;
-      const error = await this.#attempt(group, { freshness, signal: deserted.signal, giveUpAt });
+      const error = await this.#attempt(group, { freshness, signal: deserted.signal, giveUpAt, attempt });
+      if (error !== undefined) group.failFast(this.#setup.outage);
       group.leaveOutSettled();
       if (error === undefined || group.length === 0) return;
       const isAtOnce = refuseNamed(group, error) || (isHalf && error.code === "DEADLINE_EXCEEDED");
@@ -209,7 +223,12 @@ export class CheckBatcher {
   /** Asks once, and settles what was answered. Returns why the others were not. */
   async #attempt(
     group: CheckGroup,
-    { freshness, signal, giveUpAt }: { freshness: Lane["freshness"]; signal: AbortSignal; giveUpAt: number },
+    {
+      freshness,
+      signal,
+      giveUpAt,
+      attempt,
+    }: { freshness: Lane["freshness"]; signal: AbortSignal; giveUpAt: number; attempt: number },
   ): Promise<ClientError | undefined> {
     const { clock, isBlacklisted, onCall, metrics } = this.#setup;
     const { checks, metadata } = group;
@@ -223,7 +242,7 @@ export class CheckBatcher {
     } catch (cause) {
       failed = unlessOwn(asClientError(cause), signal.aborted);
     }
-    onCall(failed, timeoutMs);
+    onCall(failed, { timeoutMs, attempt });
     const seconds = (clock.monotonic() - sentAt) / 1000;
     metrics.called?.({ code: failed?.code ?? "OK", jtis: checks.length, seconds });
     return failed ?? settle(checks, verdicts);

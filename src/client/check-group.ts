@@ -74,6 +74,16 @@ export class CheckGroup implements Abandonable {
     for (const check of this.checks) if (!check.isSettled) check.fail(error);
   }
 
+  /** Tells every check that does not wait for a service that is away, as far as `outage` says that it is. */
+  failFast(outage: () => ClientError | undefined): void {
+    for (const check of this.checks) {
+      if (!check.failFast || check.isSettled) continue;
+      const error = outage();
+      if (error === undefined) return;
+      check.fail(error);
+    }
+  }
+
   /** Tells every check that waits, and that nobody waits any more. */
   close(error: ClientError): void {
     this.fail(error);

@@ -15,6 +15,8 @@ export interface Check {
   readonly deadline: number;
   /** When the token itself expires, in milliseconds since 1970, where the caller knows. */
   readonly expiresAt: number | undefined;
+  /** Whether it fails at once while the service answers no checks. */
+  readonly failFast: boolean;
   /** The group it waits in; set by that. */
   group: Abandonable | undefined;
   /** Whether its caller has an answer, or an error, or has given up. Nothing may be told twice. */

@@ -33,8 +33,12 @@ export interface ChecksSetup {
   readonly metrics: ClientMetrics;
   readonly clock: Clock;
   readonly timeoutMs: number;
+  /** For checks that do not say; see {@link CheckOptions.failFast}. */
+  readonly failFast: boolean;
   /** What errors hold as their address. */
   readonly address: string;
+  /** What a check that fails fast fails with; undefined where it is to be asked. */
+  readonly outage: () => ClientError | undefined;
 }
 
 const NO_OPTIONS: CheckOptions = {};
@@ -54,6 +58,10 @@ export class Checks {
   readonly #settling: CheckSettling;
   /** Those that wait for the copy's proof, and the proof they wait for. */
   #proving: { readonly proof: Promise<void>; readonly group: CheckGroup } | undefined;
+  /** No more is asked; what was is still answered. */
+  #isEnding = false;
+  /** Lists that are being answered part by part. */
+  readonly #lists = new Set<Promise<boolean[]>>();
   #isClosed = false;
 
   constructor(setup: ChecksSetup) {
@@ -79,7 +87,8 @@ export class Checks {
     const problem = jtiOf(jti) ?? (options === NO_OPTIONS ? undefined : checkOptionsProblem(options));
     if (problem !== undefined) return Promise.reject(problem);
     const known = this.#known(jti, options);
-    if (known !== undefined && !this.#isClosed) return known ? YES : NO;
+    if (this.#isEnding) return Promise.reject(closed());
+    if (known !== undefined) return known ? YES : NO;
     const sink = new SingleSink();
     this.#ask(jti, 0, { sink, options, deadline: this.#deadline(options) });
     return sink.promise;
@@ -89,6 +98,17 @@ export class Checks {
     if (!Array.isArray(jtis)) throw invalid("jtis", "must be an array");
     const problem = jtisProblem(jtis) ?? checkOptionsProblem(options);
     if (problem !== undefined) throw problem;
+    if (this.#isEnding) throw closed();
+    const answers = this.#answerList(jtis, options);
+    this.#lists.add(answers);
+    try {
+      return await answers;
+    } finally {
+      this.#lists.delete(answers);
+    }
+  }
+
+  async #answerList(jtis: readonly string[], options: CheckOptions): Promise<boolean[]> {
     const deadline = this.#deadline(options);
     // One wait for the signal does for all of them.
     const { signal, ...unsignalled } = options;
@@ -110,7 +130,7 @@ export class Checks {
   }
 
   peek(jti: string, { maxStalenessMs }: PeekOptions = NO_OPTIONS): boolean | undefined {
-    if (this.#isClosed || typeof jti !== "string") return undefined;
+    if (this.#isEnding || typeof jti !== "string") return undefined;
     if (this.#positives.has(jti)) return true;
     return this.#replica?.peek(jti, maxStalenessMs || undefined);
   }
@@ -120,7 +140,15 @@ export class Checks {
     this.#positives.add(jti, expiresAt);
   }
 
+  /** Takes no more checks. Resolves once those that it has are settled. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    await Promise.allSettled(this.#lists);
+    await this.#setup.deadlines.idle();
+  }
+
   close(): void {
+    this.#isEnding = true;
     this.#isClosed = true;
     this.#setup.batcher.close();
     const error = closed();
@@ -171,11 +199,17 @@ export class Checks {
       freshness,
       deadline,
       expiresAt,
+      failFast: options.failFast ?? this.#setup.failFast,
       signal,
       sink,
       index,
     });
     asked?.push(check);
+    const outage = check.failFast ? this.#setup.outage() : undefined;
+    if (outage !== undefined) {
+      check.fail(outage);
+      return;
+    }
     const canProve = options.atLeastRevision === undefined && (this.#replica?.isComplete ?? false);
     if (canProve) this.#askCopy(check);
     else this.#setup.batcher.ask(check);

@@ -10,10 +10,11 @@ export type StateListener = (state: ClientState) => void;
 /** The state, and who is told when it changes. */
 export class StateCell {
   #state: ClientState = "connecting";
-  readonly #listeners = new Set<StateListener>();
+  /** Whether each is called once only. */
+  readonly #listeners = new Map<StateListener, boolean>();
   readonly #onThrown: () => void;
 
-  /** `onThrown` is called for a listener that throws: it must not take a check down with it. */
+  /** `onThrown` is called for a listener that throws or rejects: it must not take a check, or the process, down with it. */
   constructor(onThrown: () => void) {
     this.#onThrown = onThrown;
   }
@@ -26,20 +27,43 @@ export class StateCell {
   set(state: ClientState): void {
     if (state === this.#state || this.#state === "closed") return;
     this.#state = state;
-    for (const listener of [...this.#listeners]) {
-      try {
-        listener(state);
-      } catch {
-        this.#onThrown();
-      }
+    for (const [listener, isOnce] of [...this.#listeners]) {
+      if (isOnce) this.#listeners.delete(listener);
+      this.#tell(listener, state);
     }
   }
 
-  on(listener: StateListener): void {
-    this.#listeners.add(listener);
+  /** A listener that is added twice is called once for each state, and as long as either asks for it. */
+  on(event: unknown, listener: StateListener): void {
+    expectListener(event, listener);
+    this.#listeners.set(listener, false);
   }
 
-  off(listener: StateListener): void {
+  once(event: unknown, listener: StateListener): void {
+    expectListener(event, listener);
+    if (!this.#listeners.has(listener)) this.#listeners.set(listener, true);
+  }
+
+  off(event: unknown, listener: StateListener): void {
+    expectListener(event, listener);
     this.#listeners.delete(listener);
   }
+
+  #tell(listener: StateListener, state: ClientState): void {
+    try {
+      // What an async function returns, whatever its type says here.
+      const returned: unknown = listener(state);
+      if (returned instanceof Promise) returned.catch(this.#onThrown);
+    } catch {
+      this.#onThrown();
+    }
+  }
+}
+
+function expectListener(event: unknown, listener: unknown): void {
+  if (event !== "state") {
+    const given = typeof event === "string" ? JSON.stringify(event) : typeof event;
+    throw new TypeError(`there is no event ${given}: the client has one, "state"`);
+  }
+  if (typeof listener !== "function") throw new TypeError("the listener must be a function");
 }

@@ -1,6 +1,6 @@
 import type { Violation } from "../errors.ts";
-import type { GiveMetadata } from "./call-metadata.ts";
 import { addressProblem } from "./address.ts";
+import type { GiveMetadata } from "./call-metadata.ts";
 import { booleanProblem, invalid, invalidAll, timeoutProblem } from "./check-options.ts";
 import type { ClientLog } from "./client-log.ts";
 import type { ClientMetrics } from "./client-metrics.ts";
@@ -44,7 +44,15 @@ export interface ConnectOptions {
 }
 
 const NAMES: readonly (keyof ConnectOptions)[] = [
-  ...(["address", "credentials", "mode", "timeoutMs", "onUnavailable", "failFast", "maxCopyEntries"] as const),
+  ...([
+    "address",
+    "credentials",
+    "mode",
+    "timeoutMs",
+    "onUnavailable",
+    "failFast",
+    "maxCopyEntries",
+  ] as const),
   ...(["metadata", "metrics", "log"] as const),
 ];
 
@@ -53,7 +61,8 @@ export function checkConnectOptions(options: ConnectOptions): void {
   if (typeof options !== "object" || options === null) {
     throw invalid("options", 'must be an object, such as { address: "127.0.0.1:50051" }');
   }
-  const { address, credentials, mode, timeoutMs, onUnavailable, failFast, maxCopyEntries, metadata } = options;
+  const { address, credentials, mode, timeoutMs, onUnavailable, failFast, maxCopyEntries, metadata } =
+    options;
   const violations: Violation[] = unknownOptions(options, NAMES);
   const expect = (field: string, description: string | undefined) => {
     if (description !== undefined) violations.push({ field, description });
@@ -62,7 +71,10 @@ export function checkConnectOptions(options: ConnectOptions): void {
   else if (address.length === 0) expect("address", "must hold at least one host:port");
   else for (const [index, one] of address.entries()) expect(`address[${index}]`, addressProblem(one));
   const isCredentials = typeof credentials?.authorization === "function" && credentials.channel !== undefined;
-  expect("credentials", credentials === undefined || isCredentials ? undefined : "must be from clientCredentials()");
+  expect(
+    "credentials",
+    credentials === undefined || isCredentials ? undefined : "must be from clientCredentials()",
+  );
   expect("mode", oneOf(mode, ["remote", "replica"]));
   expect("onUnavailable", oneOf(onUnavailable, ["throw", "deny", "allow"]));
   expect("timeoutMs", timeoutMs === undefined ? undefined : timeoutProblem(timeoutMs));

@@ -10,6 +10,8 @@ export class Deadlines {
   readonly #groups = new Set<CheckGroup>();
   #armedFor = Number.POSITIVE_INFINITY;
   #disarm: (() => void) | undefined;
+  /** Who waits until nothing is watched. */
+  readonly #onIdle: (() => void)[] = [];
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -23,6 +25,13 @@ export class Deadlines {
 
   forget(group: CheckGroup): void {
     this.#groups.delete(group);
+    if (this.#groups.size === 0 && this.#onIdle.length > 0) this.#tellIdle();
+  }
+
+  /** Resolves once no check waits. */
+  idle(): Promise<void> {
+    if (this.#groups.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
   /** Every group that is watched. */
@@ -33,6 +42,11 @@ export class Deadlines {
   close(): void {
     this.#disarm?.();
     this.#groups.clear();
+    this.#tellIdle();
+  }
+
+  #tellIdle(): void {
+    for (const tell of this.#onIdle.splice(0)) tell();
   }
 
   #arm(at: number): void {

@@ -12,7 +12,6 @@ import { clientOver } from "./client.ts";
 import type { ClientError } from "./client-error.ts";
 import { consoleLog, guardedLog } from "./client-log.ts";
 import { guardedMetrics } from "./client-metrics.ts";
-import { type ClientState, StateCell } from "./client-state.ts";
 import { type ConnectOptions, checkConnectOptions } from "./connect-options.ts";
 import { watchConnection } from "./connection-watch.ts";
 import { clientCredentials } from "./credentials.ts";
@@ -20,10 +19,12 @@ import { Deadlines } from "./deadlines.ts";
 import { revoked } from "./entries.ts";
 import { listing } from "./listing.ts";
 import { momentProblem, toEpochMs } from "./moment.ts";
+import { OutageLog } from "./outage-log.ts";
 import { RememberedPositives } from "./remembered-positives.ts";
-import type { ReplicaFactory } from "./replica/replica.ts";
+import type { ReplicaFactory, ReplicaSetup } from "./replica/replica.ts";
 import { repeating } from "./retry.ts";
 import { revocationRequest } from "./revocations.ts";
+import { ServiceState } from "./service-state.ts";
 import { StreamedChecks } from "./streamed-checks.ts";
 import type { CallOptions as UnaryCallOptions } from "./unary-call.ts";
 import { UnavailablePolicy } from "./unavailable-policy.ts";
@@ -40,29 +41,29 @@ export interface OpenClientSetup {
 /** Puts a client together. Throws a ClientError at options that make no sense. */
 export function openClient({ options, clock, random, replica: factory }: OpenClientSetup): BlacklistClient {
   checkConnectOptions(options);
-  const { address, credentials = clientCredentials(), onUnavailable = "throw" } = options;
+  const { address, credentials = clientCredentials(), onUnavailable = "throw", failFast = false } = options;
   const log = guardedLog(options.log ?? consoleLog);
   const metrics = guardedMetrics(options.metrics ?? {});
   const give = guardedMetadata(options.metadata);
   const channel = openChannel({ address, credentials, options: LASTING });
   const calls = clientOver(channel);
-  const cell = new StateCell(() => log.warn("a listener for the state has thrown", {}));
-  const policy = new UnavailablePolicy({ choice: onUnavailable, metrics, log, clock });
+  const outages = new OutageLog({ log, clock, address: channel.address, onUnavailable });
+  const policy = new UnavailablePolicy({ choice: onUnavailable, metrics, log, clock, outages });
+  const state = new ServiceState({
+    hasCopy: factory !== undefined,
+    failFast,
+    isBlacklisted: (request, limits) => calls.isBlacklisted(request, { ...limits, metadata: give?.() }),
+    ...{ clock, log, metrics, outages },
+    onReady: () => policy.recovered(),
+  });
+  const { cell } = state;
+  const onState: ReplicaSetup["onState"] = (to, error) => state.set(to, error);
   const deadlines = new Deadlines(clock);
   const positives = new RememberedPositives({ clock });
 
-  function setState(state: ClientState, details: Readonly<Record<string, unknown>> = {}): void {
-    if (state === cell.state || cell.state === "closed") return;
-    if (state === "unavailable") log.warn("the service is unavailable", details);
-    else log.info(`the client is ${state}`, details);
-    if (state === "ready") policy.recovered();
-    cell.set(state);
-    metrics.state?.(state);
-  }
-
   const { maxCopyEntries: maxEntries = MAX_COPY_ENTRIES } = options;
-  const replica = factory?.({ ...channel, clock, maxEntries, random, log, metrics, onState: setState });
-  if (replica === undefined) watchConnection(channel.grpc, (is) => setState(is ? "ready" : "unavailable"));
+  const replica = factory?.({ ...channel, clock, maxEntries, random, log, metrics, onState });
+  if (replica === undefined) watchConnection(channel.grpc, (is) => onState(is ? "ready" : "unavailable"));
 
   const streamed = new StreamedChecks({ channel, call: calls.isBlacklisted, clock, random });
   const batcher = new CheckBatcher({
@@ -72,17 +73,13 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
     random,
     metrics,
     metadata: give,
-    onCall(error, timeoutMs) {
-      if (replica !== undefined) return;
-      if (error === undefined) setState("ready");
-      else if (isOutage(error, timeoutMs))
-        setState("unavailable", { code: error.code, reason: error.reason });
-    },
+    onCall: (error, call) => state.called(error, call),
+    outage: state.outage,
   });
   const timeoutMs = options.timeoutMs ?? CHECK_TIMEOUT_MS;
   const checks = new Checks({
     ...{ batcher, deadlines, positives, policy, replica, metrics, clock, timeoutMs },
-    address: channel.address,
+    ...{ failFast, address: channel.address, outage: state.outage },
   });
 
   const underWay = new CallsUnderWay();
@@ -135,20 +132,32 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
       );
       return { prunedCount, hasMore };
     },
+    ready: (readyOptions = {}) => state.ready(readyOptions),
     get state() {
       return cell.state;
     },
-    on(_event, listener) {
-      cell.on(listener);
+    on(event, listener) {
+      cell.on(event, listener);
       return client;
     },
-    off(_event, listener) {
-      cell.off(listener);
+    once(event, listener) {
+      cell.once(event, listener);
       return client;
+    },
+    off(event, listener) {
+      cell.off(event, listener);
+      return client;
+    },
+    [Symbol.dispose]() {
+      client.close();
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([checks.end(), underWay.end()]);
+      client.close();
     },
     close() {
       if (cell.state === "closed") return;
-      setState("closed");
+      state.close();
       checks.close();
       streamed.close();
       underWay.close();
@@ -159,12 +168,6 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
     },
   };
   return client;
-}
-
-/** Whether `error` says something about the service, rather than about the question or a deadline too near to keep. */
-function isOutage({ code }: ClientError, timeoutMs: number): boolean {
-  if (code === "DEADLINE_EXCEEDED") return timeoutMs >= CHECK_TIMEOUT_MS / 2;
-  return !["INVALID_ARGUMENT", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED", "CANCELLED"].includes(code);
 }
 
 function pruneRequest({ maxCount = 0, dryRun = false, expiredBefore }: PruneOptions) {

@@ -21,6 +21,7 @@ export interface PendingCheckSetup {
   readonly freshness: Freshness;
   readonly deadline: number;
   readonly expiresAt: number | undefined;
+  readonly failFast: boolean;
   readonly signal: AbortSignal | undefined;
   readonly sink: CheckSink;
   /** Which of its sink's questions this is. */
@@ -33,6 +34,7 @@ export class PendingCheck implements Check {
   readonly freshness: Freshness;
   readonly deadline: number;
   readonly expiresAt: number | undefined;
+  readonly failFast: boolean;
   group: Abandonable | undefined = undefined;
   isSettled = false;
   readonly #settling: CheckSettling;
@@ -42,12 +44,13 @@ export class PendingCheck implements Check {
 
   constructor(
     settling: CheckSettling,
-    { jti, freshness, deadline, expiresAt, signal, sink, index }: PendingCheckSetup,
+    { jti, freshness, deadline, expiresAt, failFast, signal, sink, index }: PendingCheckSetup,
   ) {
     this.jti = jti;
     this.freshness = freshness;
     this.deadline = deadline;
     this.expiresAt = expiresAt;
+    this.failFast = failFast;
     this.#settling = settling;
     this.#sink = sink;
     this.#index = index;

@@ -3,6 +3,7 @@ import { CLIENT_LOG_INTERVAL_MS } from "../limits.ts";
 import type { ClientError, StatusName } from "./client-error.ts";
 import type { ClientLog } from "./client-log.ts";
 import type { ClientMetrics } from "./client-metrics.ts";
+import type { OutageLog } from "./outage-log.ts";
 
 /**
  * What a check comes to that cannot be answered. `throw`: it rejects, and the caller decides. `deny`: `true`, as if the token
@@ -23,6 +24,7 @@ export class UnavailablePolicy {
   readonly #metrics: ClientMetrics;
   readonly #log: Required<ClientLog>;
   readonly #clock: Clock;
+  readonly #outages: OutageLog;
   #unlogged = 0;
   #loggedAt = Number.NEGATIVE_INFINITY;
 
@@ -31,11 +33,14 @@ export class UnavailablePolicy {
     readonly metrics: ClientMetrics;
     readonly log: Required<ClientLog>;
     readonly clock: Clock;
+    /** Says itself what goes unanswered in an outage. */
+    readonly outages: OutageLog;
   }) {
     this.#choice = setup.choice;
     this.#metrics = setup.metrics;
     this.#log = setup.log;
     this.#clock = setup.clock;
+    this.#outages = setup.outages;
   }
 
   /** The answer to give after all; undefined: the error itself. `isKnown` tells whether the token is known to be blacklisted. */
@@ -51,7 +56,7 @@ export class UnavailablePolicy {
           ? "denied"
           : "allowed";
     this.#metrics.unanswered?.({ code: error.code, reason: error.reason, outcome, count: 1 });
-    if (!known) this.#note(error);
+    if (!known && !this.#outages.unanswered(error)) this.#note(error);
     return answer;
   }
 

@@ -106,7 +106,10 @@ describe("options of a client", () => {
       told(() => clientCredentials(odd({ tls: { caCert: Buffer.of() } }))),
       told(() => clientCredentials(odd({ tls: false }))),
     ]).to.deep.equal([
-      ["adress is no option: was address meant?", "address is missing: give host:port, such as 127.0.0.1:50051"],
+      [
+        "adress is no option: was address meant?",
+        "address is missing: give host:port, such as 127.0.0.1:50051",
+      ],
       [
         "timeoutMS is no option: was timeoutMs meant?",
         "onUnavaliable is no option: was onUnavailable meant?",

@@ -134,14 +134,14 @@ describe("a check that cannot be answered", () => {
     ]).to.deep.equal([[true, true], "INTERNAL"]);
   });
 
-  it("is counted, and logged at most every ten seconds with a count, and when it is over", async () => {
+  it("is counted, and logged with the outage that it belongs to: once, and once when it is over", async () => {
     const clock = new FakeClock();
     let isAway = true;
-    const { client, logs, events } = await stage.scripted(
+    const { client, logs, events, service } = await stage.scripted(
       {
         isBlacklisted: ({ jtis }) =>
           isAway
-            ? ({ code: status.INTERNAL, details: "secret" } as never)
+            ? ({ code: status.INTERNAL, details: "from a proxy" } as never)
             : { verdicts: jtis.map(() => Verdict.NOT_BLACKLISTED), revision: "r" },
       },
       { clock, onUnavailable: "deny" },
@@ -149,24 +149,55 @@ describe("a check that cannot be answered", () => {
     const ask = () => client.areBlacklisted(["jti-1", "jti-2"]);
     await ask();
     await ask();
-    clock.advance(10_000);
+    clock.advance(60_000);
+    await ask();
+    // It comes back, and is lost again before anybody would call that the end.
+    isAway = false;
+    await ask();
+    clock.advance(9000);
+    isAway = true;
     await ask();
     isAway = false;
     await ask();
-    const details = { onUnavailable: "deny", code: "INTERNAL", reason: undefined };
+    clock.advance(10_000);
     expect(logs.filter(([, message]) => !message.startsWith("the client is ready"))).to.deep.equal([
-      ["warn", "the service is unavailable", { code: "INTERNAL", reason: undefined }],
-      ["warn", "checks were not answered", { count: 1, ...details }],
-      ["warn", "checks were not answered", { count: 4, ...details }],
-      ["warn", "checks were not answered", { count: 1, onUnavailable: "deny" }],
+      [
+        "warn",
+        "the service is unavailable",
+        {
+          ...{ address: service.address, code: "INTERNAL", reason: undefined, connection: undefined },
+          ...{ detail: "from a proxy", onUnavailable: "deny" },
+        },
+      ],
+      ["info", "the service is available again", { seconds: 69, unanswered: 8 }],
     ]);
     const counted = (name: string) => events.filter(([event]) => event === name).map(([, event]) => event);
     expect(counted("unanswered")).to.deep.equal(
-      Array(6).fill({ code: "INTERNAL", reason: undefined, outcome: "denied", count: 1 }),
+      Array(8).fill({ code: "INTERNAL", reason: undefined, outcome: "denied", count: 1 }),
     );
-    expect(counted("checked")).to.deep.equal([
-      ...Array(6).fill({ answer: true, source: "policy", count: 1 }),
-      ...Array(2).fill({ answer: false, source: "service", count: 1 }),
+    expect(
+      counted("checked").filter((event) => (event as { source: string }).source === "policy"),
+    ).to.deep.equal(Array(8).fill({ answer: true, source: "policy", count: 1 }));
+  });
+
+  it("is logged at most every ten seconds with a count where no outage explains it", async () => {
+    const clock = new FakeClock();
+    const { client, logs } = await stage.scripted(
+      {
+        isBlacklisted: () => {
+          throw new ServiceError("QUOTA_EXCEEDED", "too much");
+        },
+      },
+      { clock, onUnavailable: "deny" },
+    );
+    await client.isBlacklisted("a");
+    await client.areBlacklisted(["a", "b"]);
+    clock.advance(10_000);
+    await client.isBlacklisted("a");
+    const details = { onUnavailable: "deny", code: "RESOURCE_EXHAUSTED", reason: "QUOTA_EXCEEDED" };
+    expect(logs.filter(([level]) => level === "warn")).to.deep.equal([
+      ["warn", "checks were not answered", { count: 1, ...details }],
+      ["warn", "checks were not answered", { count: 3, ...details }],
     ]);
   });
 

@@ -1,6 +1,7 @@
 import type { Client } from "@grpc/grpc-js";
 import type { Clock } from "../../clock.ts";
 import type { Authorization } from "../authorization.ts";
+import type { ClientError } from "../client-error.ts";
 import type { ClientLog } from "../client-log.ts";
 import type { ClientMetrics } from "../client-metrics.ts";
 import type { ClientState } from "../client-state.ts";
@@ -37,8 +38,8 @@ export interface ReplicaSetup {
   readonly random: () => number;
   readonly log: Required<ClientLog>;
   readonly metrics: ClientMetrics;
-  /** To be told of `loading`, `ready` and `unavailable`; the client itself says `connecting` and `closed`. */
-  readonly onState: (state: ClientState) => void;
+  /** To be told of `loading`, `ready` and `unavailable`, and why; the client itself says `connecting` and `closed`. */
+  readonly onState: (state: ClientState, error?: ClientError) => void;
 }
 
 export type ReplicaFactory = (setup: ReplicaSetup) => Replica;

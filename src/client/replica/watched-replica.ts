@@ -137,17 +137,17 @@ export class WatchedReplica implements Replica, WatchListener {
 
   onEnd(error: ClientError): void {
     const { clock, log, onState, random } = this.#setup;
-    const wasOpened = this.#isOpened;
     this.#stream = undefined;
     this.#isOpened = false;
     this.#proofs.fail(CUT_OFF);
     if (this.#isClosed) return;
-    onState("unavailable");
+    onState("unavailable", error);
     // Never all gateways at once: anywhere within the time.
     const waitMs = Math.max(Math.ceil(random() * this.#longestWait(error)), error.retryAfterMs ?? 0);
-    const details = { code: error.code, reason: error.reason, detail: error.message, retry_ms: waitMs };
-    // A stream that ends is part of the service's life; one that does not begin is not.
-    log[wasOpened ? "info" : "warn"]("the copy of the blacklist is cut off", details);
+    const detail = error.detail ?? error.message;
+    const details = { code: error.code, reason: error.reason, detail, retry_ms: waitMs };
+    // A stream that ends is part of the service's life. Where none begins, the client warns of the outage, once.
+    log.info("the copy of the blacklist is cut off", details);
     this.#cancelRetry = clock.schedule(waitMs, () => void this.#connect());
   }
 
@@ -217,7 +217,7 @@ export class WatchedReplica implements Replica, WatchListener {
 
   #unproven(error: ClientError): void {
     const { log, onState } = this.#setup;
-    onState("unavailable");
+    onState("unavailable", error);
     log.info("the copy of the blacklist is not proven", { code: error.code, reason: error.reason });
     this.#endIfSilent();
   }

@@ -1,0 +1,154 @@
+import type { Clock } from "../clock.ts";
+import { CHECK_TIMEOUT_MS, DECISIVE_ATTEMPT } from "../limits.ts";
+import type { ReadyOptions } from "./blacklist-client.ts";
+import type { CallMade } from "./check-batcher.ts";
+import type { TokenBlacklistClient } from "./client.ts";
+import { ClientError } from "./client-error.ts";
+import type { ClientLog } from "./client-log.ts";
+import type { ClientMetrics } from "./client-metrics.ts";
+import { type ClientState, StateCell } from "./client-state.ts";
+import type { OutageLog } from "./outage-log.ts";
+import { Readiness } from "./readiness.ts";
+import { ServiceProbe } from "./service-probe.ts";
+
+export interface ServiceStateSetup {
+  /** Whether the client keeps a copy, which says how things stand; otherwise checks do. */
+  readonly hasCopy: boolean;
+  /** Whether checks fail fast unless they say. */
+  readonly failFast: boolean;
+  readonly isBlacklisted: TokenBlacklistClient["isBlacklisted"];
+  readonly clock: Clock;
+  readonly log: Required<ClientLog>;
+  readonly metrics: ClientMetrics;
+  readonly outages: OutageLog;
+  readonly onReady: () => void;
+}
+
+/** What a client knows of its service: its state, whether checks are answered at present, and who waits for that. */
+export class ServiceState {
+  readonly cell: StateCell;
+  readonly #setup: ServiceStateSetup;
+  readonly #readiness: Readiness;
+  readonly #probe: ServiceProbe;
+  /** A check has been answered since the service was unavailable. */
+  #hasAnswered = false;
+  #wasReady = false;
+  /** The last failure that says something of the service. */
+  #lastError: ClientError | undefined;
+  /** What checks that do not wait fail with. */
+  #outage: ClientError | undefined;
+  /** A check has failed fast since the last probe: whether others would has to be found out. */
+  #isMissed = false;
+
+  constructor(setup: ServiceStateSetup) {
+    this.#setup = setup;
+    this.cell = new StateCell(() => setup.log.warn("a listener for the state has thrown", {}));
+    this.#readiness = new Readiness({
+      clock: setup.clock,
+      isReady: () => this.cell.state === "ready" && (setup.hasCopy || this.#hasAnswered),
+      lastError: () => this.#lastError,
+      // A connection alone answers nothing; a copy proves itself.
+      onWaiting: () => setup.hasCopy || this.#probe.start(),
+    });
+    this.#probe = new ServiceProbe({
+      isBlacklisted: setup.isBlacklisted,
+      clock: setup.clock,
+      isWanted: () => this.#isProbeWanted,
+      onAnswer: (error) => {
+        this.#isMissed = false;
+        if (error !== undefined) this.#lastError = error;
+        this.called(error, { timeoutMs: CHECK_TIMEOUT_MS, attempt: 1 });
+      },
+    });
+  }
+
+  /** `error` tells why the service is unavailable, where that is known. */
+  set(state: ClientState, error?: ClientError): void {
+    const { cell } = this;
+    const { log, metrics, outages, hasCopy, onReady } = this.#setup;
+    if (error !== undefined) this.#lastError = error;
+    const before = cell.state;
+    if (before === "closed") return;
+    if (state === "unavailable") {
+      outages.unavailable(error);
+      this.#hasAnswered = false;
+      // A copy that is cut off for a moment says nothing of the service that checks ask.
+      if (!hasCopy) this.#away(error);
+      else if (this.#setup.failFast) this.#probe.start();
+    } else {
+      outages.available();
+      this.#outage = undefined;
+    }
+    if (state === before) return;
+    // What comes after an outage, if that was worth a word, the end of the outage says.
+    if (state === "closed" || (state !== "unavailable" && !this.#wasReady))
+      log.info(`the client is ${state}`, {});
+    if (state === "ready") {
+      this.#wasReady = true;
+      onReady();
+    }
+    cell.set(state);
+    metrics.state?.(state);
+    if (state !== "ready") return;
+    this.#readiness.look();
+    if (this.#readiness.isAwaited) this.#probe.hurry();
+  }
+
+  /** How a call for checks went. */
+  called(error: ClientError | undefined, call: CallMade): void {
+    const { hasCopy } = this.#setup;
+    if (error === undefined) {
+      this.#hasAnswered = true;
+      this.#outage = undefined;
+      if (!hasCopy) this.set("ready");
+      this.#readiness.look();
+    } else if (isOutage(error, call)) {
+      this.#lastError = error;
+      if (!hasCopy) this.set("unavailable", error);
+      else if (this.cell.state === "unavailable") this.#away(error);
+    }
+  }
+
+  /** What a check that does not wait fails with; undefined where it is to be asked. */
+  readonly outage = (): ClientError | undefined => {
+    if (this.#outage === undefined) return undefined;
+    this.#isMissed = true;
+    this.#probe.start();
+    return unavailable(this.#outage);
+  };
+
+  ready(options: ReadyOptions): Promise<void> {
+    return this.#readiness.wait(options);
+  }
+
+  close(): void {
+    this.set("closed");
+    this.#setup.outages.close();
+    this.#probe.close();
+    this.#readiness.close();
+  }
+
+  get #isProbeWanted(): boolean {
+    if (this.#readiness.isAwaited && !this.#setup.hasCopy) return true;
+    return this.#outage !== undefined && (this.#isMissed || this.#setup.failFast);
+  }
+
+  #away(error: ClientError | undefined): void {
+    this.#outage = error ?? this.#outage ?? UNREACHED;
+    if (this.#setup.failFast) this.#probe.start();
+  }
+}
+
+const UNREACHED = new ClientError("UNAVAILABLE", "the token blacklist cannot be reached");
+
+function unavailable(cause: ClientError): ClientError {
+  const { message, reason, connection, detail } = cause;
+  return new ClientError("UNAVAILABLE", message, { reason, connection, detail, cause });
+}
+
+/** Whether `error` says something about the service, rather than about the question, a deadline too near to keep, or one replica that goes. */
+function isOutage({ code, reason, connection }: ClientError, { timeoutMs, attempt }: CallMade): boolean {
+  if (code === "DEADLINE_EXCEEDED") return timeoutMs >= CHECK_TIMEOUT_MS / 2;
+  if (reason === "DRAINING" || connection === "lost") return attempt >= DECISIVE_ATTEMPT;
+  return !["INVALID_ARGUMENT", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED", "CANCELLED"].includes(code);
+}

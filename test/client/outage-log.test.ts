@@ -1,0 +1,121 @@
+import { expect } from "chai";
+import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { clientCredentials } from "../../src/client/connect.ts";
+import type { Replica, ReplicaFactory, ReplicaSetup } from "../../src/client/replica/replica.ts";
+import { WatchedReplica } from "../../src/client/replica/watched-replica.ts";
+import { ServiceError } from "../../src/errors.ts";
+import { OUTAGE_GRACE_MS, OUTAGE_OVER_MS } from "../../src/limits.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { freePort } from "../support/free-port.ts";
+import { until } from "../support/until.ts";
+import { failure } from "./failure.ts";
+import { Stage, type Witness } from "./opened.ts";
+
+const warnings = ({ logs }: Witness) =>
+  logs.filter(([level]) => level === "warn").map(([, message]) => message);
+
+describe("the log of a client", () => {
+  const stage = new Stage();
+  afterEach(() => stage.close());
+
+  /** A copy whose state the test says. */
+  function copied(): { factory: ReplicaFactory; setup: () => ReplicaSetup } {
+    let given: ReplicaSetup | undefined;
+    const replica: Replica = {
+      peek: () => undefined,
+      reflects: () => false,
+      prove: () => Promise.resolve(),
+      isBlacklisted: () => false,
+      isComplete: true,
+      version: 0,
+      close: () => {},
+    };
+    return {
+      factory: (setup) => {
+        given = setup;
+        return replica;
+      },
+      setup: () => given as ReplicaSetup,
+    };
+  }
+
+  it("has nothing of a service that is away for less than the grace, and one warning of a longer absence", () => {
+    const clock = new FakeClock();
+    const { factory, setup } = copied();
+    const witness = stage.client("127.0.0.1:1", { clock, replica: factory });
+    const { onState } = setup();
+    onState("ready");
+    const before = witness.logs.length;
+    for (let restart = 0; restart < 20; restart++) {
+      onState("unavailable");
+      clock.advance(OUTAGE_GRACE_MS - 1);
+      onState(restart % 2 === 0 ? "ready" : "loading");
+    }
+    const duringRestarts = witness.logs.slice(before);
+    onState("unavailable");
+    clock.advance(OUTAGE_GRACE_MS);
+    for (let flap = 0; flap < 20; flap++) {
+      onState("ready");
+      clock.advance(OUTAGE_OVER_MS - 1);
+      onState("unavailable");
+      clock.advance(60_000);
+    }
+    onState("ready");
+    clock.advance(OUTAGE_OVER_MS);
+    onState("unavailable");
+    clock.advance(OUTAGE_GRACE_MS);
+    expect([
+      duringRestarts,
+      witness.logs.slice(before).map(([level, message]) => `${level} ${message}`),
+    ]).to.deep.equal([
+      [],
+      [
+        "warn the service is unavailable",
+        "info the service is available again",
+        "warn the service is unavailable",
+      ],
+    ]);
+  });
+
+  for (const mode of ["remote", "replica"] as const) {
+    it(`has one warning however long a service is away and however many checks fail (${mode}), with address and cause`, async () => {
+      const address = `127.0.0.1:${await freePort()}`;
+      const replica = mode === "replica" ? (setup: ReplicaSetup) => new WatchedReplica(setup) : undefined;
+      const { client, logs } = stage.client(address, { ...(replica && { replica }), timeoutMs: 200 });
+      for (let round = 0; round < 10; round++) await failure(client.isBlacklisted("a"));
+      await until(() => logs.some(([level]) => level === "warn"), { withinMs: 10_000, what: "it is warned" });
+      const [first, ...others] = logs.filter(([level]) => level === "warn");
+      const { code, connection, address: told, detail } = first?.[2] ?? {};
+      expect([first?.[1], code, connection, told, others]).to.deep.equal([
+        "the service is unavailable",
+        "UNAVAILABLE",
+        "refused",
+        address,
+        [],
+      ]);
+      expect(detail).to.include("ECONNREFUSED");
+    });
+  }
+
+  it("has no warning of a replica that drains while others answer, and the client stays ready", async () => {
+    let isDraining = true;
+    const states: string[] = [];
+    const witness = await stage.scripted({
+      isBlacklisted: ({ jtis }) => {
+        isDraining = !isDraining;
+        if (isDraining) throw new ServiceError("DRAINING", "going", { retryAfterMs: 0 });
+        return { verdicts: jtis.map(() => Verdict.NOT_BLACKLISTED), revision: "r" };
+      },
+    });
+    witness.client.on("state", (state) => states.push(state));
+    for (let round = 0; round < 20; round++) await witness.client.isBlacklisted("a", { failFast: true });
+    expect([warnings(witness), states.filter((state) => state !== "ready")]).to.deep.equal([[], []]);
+  });
+
+  it("never holds a caller's token or a jti", async () => {
+    const credentials = clientCredentials({ token: "canary-token" });
+    const { client, logs } = stage.client(`127.0.0.1:${await freePort()}`, { credentials });
+    await failure(client.isBlacklisted("canary-jti", { timeoutMs: 100 }));
+    expect(JSON.stringify(logs)).not.to.include("canary");
+  });
+});
