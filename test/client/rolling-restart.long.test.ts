@@ -25,9 +25,12 @@ describe("a rolling restart of three replicas", function () {
   });
 
   for (const mode of ["remote", "replica"] satisfies Mode[]) {
-    it(`shows a client in ${mode} mode no failed and no wrong answer, at a staleness of five seconds`, async () => {
-      const client = connect({ address: fleet.addresses, mode, log: { warn() {} } });
+    it(`shows a client in ${mode} mode no failed and no wrong answer, at a staleness of five seconds, and its log no warning`, async () => {
       const wrong: string[] = [];
+      const log = {
+        warn: (message: string, details: object) => void wrong.push(`${message} ${JSON.stringify(details)}`),
+      };
+      const client = connect({ address: fleet.addresses, mode, log });
       let answers = 0;
       let stopped = false;
       try {
