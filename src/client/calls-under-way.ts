@@ -19,7 +19,6 @@ export class CallsUnderWay {
     try {
       return await call(controller.signal);
     } finally {
-      this.#calls.delete(controller);
       unlisten();
       this.#calls.delete(controller);
       if (this.#calls.size === 0) for (const tell of this.#onIdle.splice(0)) tell();
