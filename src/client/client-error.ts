@@ -1,9 +1,8 @@
-import type { status } from "@grpc/grpc-js";
 import type { Violation } from "../errors.ts";
 import type { ConnectionFailure } from "./connection-failure.ts";
+import type { StatusName } from "./status-name.ts";
 
-/** A gRPC status by its name, such as `UNAVAILABLE`. */
-export type StatusName = keyof typeof status;
+export type { StatusName };
 
 export interface ClientErrorDetails {
   /**

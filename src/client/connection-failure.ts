@@ -1,4 +1,4 @@
-import type { StatusName } from "./client-error.ts";
+import type { StatusName } from "./status-name.ts";
 
 /**
  * Why there is no connection. `refused`: nothing listens at the address. `unknown-host`: its host name has no address. `unreachable`:

@@ -2,13 +2,13 @@ import type { Clock } from "../clock.ts";
 import { OUTAGE_GRACE_MS, OUTAGE_OVER_MS } from "../limits.ts";
 import type { ClientError } from "./client-error.ts";
 import type { ClientLog } from "./client-log.ts";
-import type { OnUnavailable } from "./unavailable-policy.ts";
 
 interface Setup {
   readonly log: Required<ClientLog>;
   readonly clock: Clock;
   readonly address: string;
-  readonly onUnavailable: OnUnavailable;
+  /** What checks come to that are not answered. */
+  readonly onUnavailable: string;
 }
 
 /**
