@@ -1,4 +1,4 @@
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import type { Clock } from "../clock.ts";
 import type { ImportCounts } from "./import-counts.ts";
 import { UsageError } from "./usage-error.ts";
@@ -30,15 +30,20 @@ export class ImportCheckpoint {
     this.#notedAt = clock.monotonic();
   }
 
-  /** Throws a UsageError where the file cannot be written: better now than when it is needed. */
+  /**
+   * Throws a UsageError where the file cannot be written: better now than when it is needed; and where another file, such as the input
+   * itself, has its name.
+   */
   static async open(
     path: string,
     begun: { clock: Clock; progressed: Progressed },
   ): Promise<ImportCheckpoint> {
     const checkpoint = new ImportCheckpoint(path, begun);
     try {
+      for (const written of [path, nextOf(path)]) await expectCheckpoint(written);
       await checkpoint.#write(begun.progressed);
     } catch (error) {
+      if (error instanceof UsageError) throw error;
       const { code } = error as NodeJS.ErrnoException;
       throw new UsageError(
         `the checkpoint ${path} cannot be written (${code}): name another with --checkpoint`,
@@ -60,7 +65,9 @@ export class ImportCheckpoint {
         throw new UsageError(`there is nothing to go on with (${code} for ${path}): leave out --resume`);
       }
     }
-    throw new UsageError(`the checkpoint ${path} is damaged: start over without --resume, which is safe`);
+    throw new UsageError(
+      `${path} is no checkpoint, or a damaged one: delete it and start over without --resume, which is safe`,
+    );
   }
 
   /** Written about once a second. */
@@ -83,7 +90,36 @@ export class ImportCheckpoint {
   }
 
   async #write(progressed: Progressed): Promise<void> {
-    await writeFile(`${this.#path}.new`, JSON.stringify({ version: 1, ...progressed }));
-    await rename(`${this.#path}.new`, this.#path);
+    await writeFile(nextOf(this.#path), `${BEGINNING}${JSON.stringify(progressed).slice(1)}`);
+    await rename(nextOf(this.#path), this.#path);
+  }
+}
+
+/** How every checkpoint begins. */
+const BEGINNING = '{"version":1,';
+
+/** Where a checkpoint is written before it takes its name. */
+function nextOf(path: string): string {
+  return `${path}.new`;
+}
+
+/** Throws a UsageError where `path` holds anything else: it will be overwritten, and deleted in the end. */
+async function expectCheckpoint(path: string): Promise<void> {
+  const there = await stat(path).catch(() => undefined);
+  if (there === undefined) return;
+  // Empty is what mktemp makes, and shorter what a crash has left.
+  if (there.isFile() && BEGINNING.startsWith(await beginningOf(path))) return;
+  throw new UsageError(
+    `${path} is there already, and is no checkpoint of an import: name another with --checkpoint, or delete it`,
+  );
+}
+
+async function beginningOf(path: string): Promise<string> {
+  const handle = await open(path);
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(BEGINNING.length), 0, BEGINNING.length, 0);
+    return buffer.toString("latin1", 0, bytesRead);
+  } finally {
+    await handle.close();
   }
 }

@@ -83,9 +83,16 @@ const NOTHING: Progressed = { line: 0, digest: "", counts: NO_COUNTS };
 async function opened(path: string): Promise<Readable> {
   try {
     const handle = await open(path);
+    // It can be opened, and reading from it fails only later.
+    if ((await handle.stat()).isDirectory()) {
+      await handle.close();
+      throw Object.assign(new Error(), { code: "EISDIR" });
+    }
     return handle.createReadStream({ highWaterMark: 256 * 1024 });
   } catch (error) {
-    throw new UsageError(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    throw new UsageError(
+      `${path || "a file without a name"} cannot be read (${(error as NodeJS.ErrnoException).code})`,
+    );
   }
 }
 

@@ -1,5 +1,5 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { Readable } from "node:stream";
 import { expect } from "chai";
 import fc from "fast-check";
@@ -479,7 +479,10 @@ describe("an import that was interrupted", () => {
     const stdin = await runAgainst(memory.script, ["import", "-", "--resume"]);
     expect([none, damaged, stdin].map(({ exitCode, stderr }) => [exitCode, stderr])).to.deep.equal([
       [2, `error: there is nothing to go on with (ENOENT for ${file}.import): leave out --resume\n`],
-      [2, `error: the checkpoint ${file}.import is damaged: start over without --resume, which is safe\n`],
+      [
+        2,
+        `error: ${file}.import is no checkpoint, or a damaged one: delete it and start over without --resume, which is safe\n`,
+      ],
       [2, "error: --resume of standard input needs the --checkpoint of the import that was interrupted\n"],
     ]);
   });
@@ -496,5 +499,53 @@ describe("an import that was interrupted", () => {
       `error: the checkpoint ${join(folder, "no/such")} cannot be written (ENOENT): name another with --checkpoint\n`,
       [],
     ]);
+  });
+
+  it("overwrites and deletes nothing but checkpoints", async () => {
+    const input = await readFile(file, "utf8");
+    const wrong =
+      "is there already, and is no checkpoint of an import: name another with --checkpoint, or delete it";
+    const named = join(folder, "backup");
+    await writeFile(named, "all that is left\n");
+    await writeFile(`${file}.new`, input);
+    const attempts = [
+      [file, "--checkpoint", file],
+      [file, "--checkpoint", named],
+      [file, "--checkpoint", folder],
+      [`${file}.new`, "--checkpoint", file],
+    ];
+    const results = [];
+    for (const attempt of attempts) {
+      const { exitCode, stderr } = await runAgainst(memory.script, ["import", ...attempt]);
+      results.push([exitCode, stderr]);
+    }
+    expect(results).to.deep.equal(
+      [file, named, folder, file].map((path) => [2, `error: ${path} ${wrong}\n`]),
+    );
+    expect(memory.sizes).to.deep.equal([]);
+    expect([
+      await readFile(file, "utf8"),
+      await readFile(`${file}.new`, "utf8"),
+      await readFile(named, "utf8"),
+    ]).to.deep.equal([input, input, "all that is left\n"]);
+    await rm(file);
+    const beside = await runAgainst(memory.script, ["import", `${file}.new`, "--checkpoint", file]);
+    expect([beside.exitCode, beside.stderr]).to.deep.equal([2, `error: ${file}.new ${wrong}\n`]);
+  });
+
+  it("takes an empty file for its checkpoint, and the one of an import before", async () => {
+    const checkpoint = join(folder, "mktemp");
+    await writeFile(file, lines(3));
+    for (const before of ["", '{"version":1,"line":1,"digest":"","counts":{}}']) {
+      await writeFile(checkpoint, before);
+      const { exitCode } = await runAgainst(memory.script, ["import", file, "--checkpoint", checkpoint]);
+      expect(exitCode).to.equal(0);
+    }
+  });
+
+  it("refuses a folder, and says that nothing was stored", async () => {
+    const { exitCode, stderr } = await runAgainst(memory.script, ["import", folder]);
+    expect([exitCode, stderr]).to.deep.equal([2, `error: ${folder} cannot be read (EISDIR)\n`]);
+    expect(await readdir(folder)).to.deep.equal([basename(file)]);
   });
 });
