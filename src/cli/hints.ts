@@ -13,8 +13,11 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   migrate: ["migration", "migrations", "upgrade"],
 };
 
+// In capitals a command's own name is none.
 const COMMAND_OF = new Map(
-  Object.entries(SYNONYMS).flatMap(([command, words]) => words.map((word) => [word, command] as const)),
+  Object.entries(SYNONYMS).flatMap(([command, words]) =>
+    [command, ...words].map((word) => [word, command] as const),
+  ),
 );
 
 const NO_WAY_BACK = new Set([
@@ -41,6 +44,33 @@ const SETTING_OF: Readonly<Record<string, string>> = {
   "--tls": "TLS_CERT_FILE=server.pem TLS_KEY_FILE=server.key",
 };
 
+/** What the commands take instead of an argument. */
+const INSTEAD_OF_ARGUMENTS: Readonly<Record<string, string>> = {
+  list: "list takes no arguments: name a token with --jti.",
+  export: "export takes no arguments: name a file with --output, a token with --jti.",
+  health: "health takes no arguments: name the service with --admin-address.",
+};
+
+/** Options that people try with the commands that call a service, and what is said by which option here. */
+const OPTIONS_MEANT: readonly (readonly [tried: RegExp, commands: RegExp, hint: string])[] = [
+  [
+    /^--(ttl|exp|expiry|expires|expires-in|expiration|until)$/,
+    /^blacklist$/,
+    "When the tokens expire is said by --expires-at: a time, or how far ahead, such as 1h.",
+  ],
+  [
+    /^--(json|ndjson|format)$/,
+    /^(blacklist|check|list|prune|import)$/,
+    "How to print is said by --output: table, json or ndjson.",
+  ],
+  [/^--(file|out|output-file|to)$/, /^export$/, "The file to write is named by --output."],
+  [
+    /^--(host|port|server|url|endpoint|target)$/,
+    /^(blacklist|check|list|prune|export|import)$/,
+    "Where the service listens is said by --address: host:port.",
+  ],
+];
+
 /** What was likely meant by arguments that commander refused, as a line for the operator; undefined where nothing comes to mind. */
 export function hintFor({ code, message }: CommanderError, argv: readonly string[]): string | undefined {
   const command = argv.find((argument) => !argument.startsWith("-")) ?? "";
@@ -50,7 +80,7 @@ export function hintFor({ code, message }: CommanderError, argv: readonly string
     case "commander.unknownOption":
       return forOption(/unknown option '([^'=]*)/.exec(message)?.[1] ?? "", command);
     case "commander.excessArguments":
-      return command === "serve" ? forServe("") : undefined;
+      return command === "serve" ? forServe("") : INSTEAD_OF_ARGUMENTS[command];
     default:
       return undefined;
   }
@@ -68,6 +98,8 @@ function forCommand(word: string): string | undefined {
 }
 
 function forOption(option: string, command: string): string | undefined {
+  const meant = OPTIONS_MEANT.find(([tried, commands]) => tried.test(option) && commands.test(command));
+  if (meant !== undefined) return meant[2];
   switch (command) {
     case "serve":
       return forServe(option);

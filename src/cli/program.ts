@@ -39,6 +39,8 @@ export function createProgram(context: CommandContext): Command {
         "serve runs the service; health asks whether one answers; blacklist, check, list, prune, export and import talk to a running one over gRPC.",
     )
     .version(io.version, "-V, --version", "show the version")
+    // After a command it is none of the program's options: it may be how a jti begins.
+    .enablePositionalOptions()
     .helpOption("-h, --help", "show this help")
     .helpCommand("help [command]", "show the help of a command")
     .showHelpAfterError("Add --help for how to use it.")
