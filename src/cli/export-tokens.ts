@@ -3,7 +3,13 @@ import { malformedAnswer } from "../client/client-error.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
 import { EXIT } from "./exit-code.ts";
 import { ExportFile } from "./export-file.ts";
-import { type ListFilter, type ListFilterOptions, listFilter } from "./list-filter.ts";
+import {
+  becauseOf,
+  type ListFilter,
+  type ListFilterOptions,
+  listFilter,
+  warnOfSlips,
+} from "./list-filter.ts";
 import type { CallingOptions } from "./operator-command.ts";
 import { Persistence } from "./persistence.ts";
 import { printableJson } from "./printable.ts";
@@ -24,6 +30,7 @@ interface Sink {
 /** Resolves to the exit code. */
 export async function exportTokens(session: Session, options: ExportOptions): Promise<number> {
   const { output: path, resume = false } = options;
+  warnOfSlips(options, session);
   if (path === undefined || path === "-") {
     if (resume) throw new UsageError("--resume needs the file that was begun: name it with --output");
     return toStandardOutput(session, listFilter(options));
@@ -34,7 +41,7 @@ export async function exportTokens(session: Session, options: ExportOptions): Pr
   try {
     const count = await exportPages(session, { ...file.position, sink: file });
     await file.finish();
-    conclude(session, count);
+    conclude(session, count, file.position.filter);
     return EXIT.ok;
   } catch (error) {
     const code = session.fail(error);
@@ -54,13 +61,14 @@ async function toStandardOutput(session: Session, filter: ListFilter): Promise<n
     session.note("error: the reader of standard output left before everything was written");
     return EXIT.failed;
   }
-  conclude(session, count);
+  conclude(session, count, filter);
   return EXIT.ok;
 }
 
 /** An empty export may be a mistake, so it is told to those who do not look on, too. */
-function conclude(session: Session, count: number): void {
-  if (count === 0) session.note("There were no entries to export.");
+function conclude(session: Session, count: number, filter: ListFilter): void {
+  if (count === 0)
+    session.note(`There were no entries to export${becauseOf(filter, session.io.clock.now())}`);
   else session.remark(`${count} entries were exported.`);
 }
 

@@ -9,8 +9,25 @@ const LONGEST_LIFE_MS = 10 * 365 * 24 * 3_600_000;
 /** What is allowed in a jti, but more likely a mistake: compared byte by byte, such a jti is another token than was meant. */
 const MISTAKES: readonly (readonly [looksLike: RegExp, problem: string])[] = [
   [/^\s|\s$/u, "has white space around it, which counts as a part of the jti"],
-  [/^"[^"]*"$|^'[^']*'$/u, "has quotes around it, which count as a part of the jti"],
-  [/,/u, "holds a comma, which counts as a part of the jti: separate several by spaces, or write one a line"],
+  [
+    /^[^\s,][^,]*\s[^,]*[^\s,]$/u,
+    "holds white space, which counts as a part of the jti: separate several, or write one a line",
+  ],
+  // White space is told above, and joiners are spelling in some scripts.
+  [/(?![\s\u200c\u200d])[\p{Cc}\p{Cf}]/u, "holds an invisible character, which counts as a part of the jti"],
+  [
+    /^"[^"]*"$|^'[^']*'$|^`[^`]*`$|^[\u2018-\u201f].*[\u2018-\u201f]$/u,
+    "has quotes around it, which count as a part of the jti",
+  ],
+  [/,/u, "holds a comma, which counts as a part of the jti: separate several, or write one a line"],
+  [
+    /^\[/u,
+    "begins with a bracket, which counts as a part of the jti: write one jti or object a line, not a list",
+  ],
+  [
+    /^[\u2010-\u2015\u2212]/u,
+    "begins with a dash that is no hyphen, which counts as a part of the jti: options begin with two hyphens",
+  ],
 ];
 
 /** Warns, once for each kind of mistake, of input that is taken as it is and probably was not meant so. */
@@ -22,12 +39,12 @@ export class InputWarnings {
     this.#warn = warn;
   }
 
-  /** Looks at the jtis of `tokens`. */
-  ofJtis(tokens: readonly InputToken[]): void {
-    if (this.#warned.size === MISTAKES.length) return;
-    for (const { jti, origin, isJson } of tokens) {
+  /** Of jtis that tokens name, as they were given. */
+  ofJtis(tokens: readonly Pick<InputToken, "jti" | "origin" | "isJson">[]): void {
+    const left = MISTAKES.filter(([, problem]) => !this.#warned.has(problem));
+    for (const { jti, origin, isJson } of left.length === 0 ? [] : tokens) {
       if (isJson) continue;
-      for (const [looksLike, problem] of MISTAKES) if (looksLike.test(jti)) this.#once(problem, origin);
+      for (const [looksLike, problem] of left) if (looksLike.test(jti)) this.#once(problem, origin);
     }
   }
 

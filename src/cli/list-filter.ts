@@ -1,8 +1,11 @@
 import { type Command, Option } from "commander";
 import type { EpochMs } from "../entry.ts";
 import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
+import { isRawToken } from "../raw-token.ts";
+import { InputWarnings } from "./input-warnings.ts";
 import type { Instant } from "./instant.ts";
 import { instant, textUpTo } from "./option-parsers.ts";
+import type { Session } from "./session.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** Which entries are wanted, as the options of a command name them. */
@@ -58,6 +61,19 @@ export function listFilter({
     ...(createdAfter && { createdAfter }),
     ...(createdBefore && { createdBefore }),
   };
+}
+
+/** Warns of jtis that are asked for and look like a slip. A raw token is none, and for the service to refuse. */
+export function warnOfSlips({ jti = [] }: ListFilterOptions, session: Session): void {
+  new InputWarnings((line) => session.note(line)).ofJtis(
+    jti.filter((text) => !isRawToken(text)).map((text) => ({ jti: text, origin: `"${text}"` })),
+  );
+}
+
+/** Why a filter matches nothing, to go on from a sentence that says so, with its end. */
+export function becauseOf({ createdAfter }: Pick<ListFilter, "createdAfter">, now: EpochMs): string {
+  const isAhead = createdAfter !== undefined && nanosOf(createdAfter) > BigInt(now) * 1_000_000n;
+  return isAhead ? ": --created-after lies in the future." : ".";
 }
 
 /** Nanoseconds since 1970. */

@@ -245,4 +245,16 @@ describe("blacklist", () => {
       'warning: "a": the expiry lies decades ahead (69 years): the entry is kept until then\n',
     ]);
   });
+
+  it("warns of each kind of slip, whichever came before", async () => {
+    const batch = (first: string) => [first, ...Array.from({ length: 999 }, (_, index) => `${index}`)];
+    const slips = ['"a"', "b c", "d ", "[e", "f,g", "\u200bh", "\u2014i"];
+    const stdin = slips.flatMap(batch).join("\n");
+    const argv = ["blacklist", "-", "--expires-at", "2099-01-01T00:00:00Z"];
+    const { stderr } = await runAgainst(SERVICE, argv, { stdin });
+    expect(stderr.match(/^warning: line \d+/gm)).to.have.members([
+      "warning: line 1",
+      ...slips.map((_, index) => `warning: line ${index * 1000 + 1}`),
+    ]);
+  });
 });

@@ -172,7 +172,7 @@ describe("check", () => {
     const asArguments = await runAgainst(script, ["check", "a,b", "'c'", "d ", "e,f"]);
     expect([asArguments.exitCode, asArguments.stderr]).to.deep.equal([
       0,
-      'warning: "a,b" holds a comma, which counts as a part of the jti: separate several by spaces, or write one a line\n' +
+      'warning: "a,b" holds a comma, which counts as a part of the jti: separate several, or write one a line\n' +
         `warning: "'c'" has quotes around it, which count as a part of the jti\n` +
         'warning: "d " has white space around it, which counts as a part of the jti\n',
     ]);
@@ -181,5 +181,38 @@ describe("check", () => {
     expect(asLines.stderr).to.equal(
       "warning: line 3 has white space around it, which counts as a part of the jti\n",
     );
+  });
+
+  it("warns of what is not seen in a jti, of several in one, and of what was meant as JSON or an option", async () => {
+    const script: Script = {
+      isBlacklisted: ({ jtis }) => ({ verdicts: jtis.map(verdictOf), revision: "r" }),
+    };
+    const warnings: Readonly<Record<string, string>> = {
+      "\u200bid": "holds an invisible character, which counts as a part of the jti",
+      "id\u200e": "holds an invisible character, which counts as a part of the jti",
+      "i\x1bd": "holds an invisible character, which counts as a part of the jti",
+      "\u00adid": "holds an invisible character, which counts as a part of the jti",
+      "one two":
+        "holds white space, which counts as a part of the jti: separate several, or write one a line",
+      "one\rtwo\r":
+        "holds white space, which counts as a part of the jti: separate several, or write one a line",
+      "one\t1900000000":
+        "holds white space, which counts as a part of the jti: separate several, or write one a line",
+      '["one"]':
+        "begins with a bracket, which counts as a part of the jti: write one jti or object a line, not a list",
+      "\u2014reason":
+        "begins with a dash that is no hyphen, which counts as a part of the jti: options begin with two hyphens",
+      "\u2013-jwt":
+        "begins with a dash that is no hyphen, which counts as a part of the jti: options begin with two hyphens",
+      "\u201cone\u201d": "has quotes around it, which count as a part of the jti",
+      "`one`": "has quotes around it, which count as a part of the jti",
+      "می\u200cخواهم": "",
+    };
+    const seen: Record<string, string> = {};
+    for (const jti of Object.keys(warnings)) {
+      const { stderr } = await runAgainst(script, ["check", "-"], { stdin: `${jti}\n` });
+      seen[jti] = stderr.trimEnd().replace(/^warning: line 1 /, "");
+    }
+    expect(seen).to.deep.equal(warnings);
   });
 });

@@ -157,4 +157,35 @@ describe("list", () => {
       [],
     ]);
   });
+
+  it("warns of a jti that looks like a slip, in list and export, and repeats no raw token", async () => {
+    const token = rawToken();
+    for (const command of ["list", "export"]) {
+      const { exitCode, stderr } = await runAgainst(holding(1), [
+        ...[command, "--jti", "a,b", "--jti", " c", "--jti", `Bearer ${token}`],
+      ]);
+      expect([command, exitCode, stderr]).to.deep.equal([
+        command,
+        0,
+        'warning: "a,b" holds a comma, which counts as a part of the jti: separate several, or write one a line\n' +
+          'warning: " c" has white space around it, which counts as a part of the jti\n',
+      ]);
+    }
+  });
+
+  it("says that a window which lies in the future is why nothing was found", async () => {
+    for (const [command, nothing] of [
+      ["list", "No entries"],
+      ["export", "There were no entries to export"],
+    ] as const) {
+      const argv = [command, "--created-after", "2040-01-01T00:00:00Z"];
+      const { exitCode, stderr } = await runAgainst(holding(0), argv);
+      expect([exitCode, stderr]).to.deep.equal([0, `${nothing}: --created-after lies in the future.\n`]);
+    }
+  });
 });
+
+function rawToken(): string {
+  const header = Buffer.from('{"alg":"RS256"}').toString("base64url");
+  return `${header}.e30.x`;
+}
