@@ -6,8 +6,15 @@ const SHORTEST_HEADER = 12;
 const UUID_LENGTH = 36;
 const HYPHEN = 0x2d;
 
-/** What people paste along with a token: white space, quotes, the header's name and the scheme, `%20` for a space. */
-const BEFORE_TOKEN = /^\W*(?:authorization\W+)?(?:(?:bearer|dpop)(?:%20|\W)*)*/i;
+/**
+ * What people paste along with a token: white space, quotes, the header's name and the scheme, also those of frameworks, `%20` for a space, the name
+ * that a token has in a response, a form or a cookie.
+ */
+const BEFORE_TOKEN =
+  /^\W*(?:authorization\W+)?(?:(?:bearer|dpop|jwt|(?:(?:access|refresh|id)[-_]?)?token)(?:%20|\W)*)*/i;
+
+/** What may be a token in the middle of a text: anything longer or shorter would not decode. */
+const WITHIN_TEXT = /(?<![A-Za-z0-9_])[A-Za-z0-9_-]{12,}={0,2}\.[A-Za-z0-9._=-]*/g;
 
 /** The bytes, a character each, before anything in an object of JSON: a byte-order mark, which decoders drop, and white space. */
 const OBJECT = /^(?:\xef\xbb\xbf)?[\t\n\r ]*\{/;
@@ -17,7 +24,7 @@ const OBJECT = /^(?:\xef\xbb\xbf)?[\t\n\r ]*\{/;
  * is passed over before it, no word character, or the first letter of a word.
  */
 const MAY_BEGIN = Uint8Array.from({ length: 128 }, (_, code) =>
-  /[eICD7aAbBdD]|\W/.test(String.fromCharCode(code)) ? 1 : 0,
+  /[eICD7aAbBdDijJrRtT]|\W/.test(String.fromCharCode(code)) ? 1 : 0,
 );
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
@@ -48,3 +55,14 @@ function isHeader(text: string): boolean {
     return false;
   }
 }
+
+/** `text` for people to see, with what stands for raw tokens in the place of all that are in it. */
+export function withoutRawTokens(text: string): string {
+  const shown = text.replace(WITHIN_TEXT, (word) =>
+    isRawToken(word) ? `${/^-*/.exec(word)}${RAW_TOKEN}` : word,
+  );
+  // One that is written as no other text is, such as over several lines.
+  return isRawToken(shown) ? RAW_TOKEN : shown;
+}
+
+const RAW_TOKEN = "(a raw token)";

@@ -3,7 +3,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { jtiProblem, storedJtiProblem } from "../src/entry.ts";
 import { MAX_JWT_BYTES } from "../src/limits.ts";
-import { isRawToken } from "../src/raw-token.ts";
+import { isRawToken, withoutRawTokens } from "../src/raw-token.ts";
 import { shownJwt } from "./support/shown-jwt.ts";
 
 const part = (text: string) => Buffer.from(text).toString("base64url");
@@ -40,6 +40,11 @@ describe("a raw token", () => {
     "after DPoP": `DPoP ${TOKEN}`,
     "after a header's name": `Authorization: Bearer ${TOKEN}`,
     "after Bearer twice": `Bearer Bearer ${TOKEN}`,
+    "after the schemes of some frameworks": `JWT ${TOKEN}`,
+    "after Token": `Token ${TOKEN}`,
+    "after a cookie's or a form's name": `access_token=${TOKEN}`,
+    "as a member of JSON": `{"id_token":"${TOKEN}"}`,
+    "as another member": `"refresh-token": "${TOKEN}"`,
   };
   for (const [what, text] of Object.entries(TOKENS)) {
     it(`is no jti: one ${what}`, () => {
@@ -62,6 +67,7 @@ describe("a raw token", () => {
     "a token in a second segment": `a.${TOKEN}`,
     "a word before a token": `x${TOKEN}`,
     "Bearer alone": "Bearer",
+    "a word for tokens and a jti": "access_token.3f2b8c10",
     "Bearer and a jti": "Bearer 3f2b8c10.a",
     "a host's name": "auth-service-12345.example.org-7f3a",
     dots: "......................",
@@ -106,6 +112,24 @@ describe("a raw token", () => {
     for (let count = 0; count < 10_000; count++) expect(isRawToken(randomUUID())).to.equal(false);
   });
 
+  it("is taken out of a text that is to be shown, wherever it stands, and nothing else is", () => {
+    const texts: Record<string, string> = {
+      [TOKEN]: "(a raw token)",
+      [`Bearer ${TOKEN}`]: "Bearer (a raw token)",
+      [`${TOKEN.slice(0, 10)}\n${TOKEN.slice(10)}`]: "(a raw token)",
+      [`seen in a chat: ${TOKEN}, reported`]: "seen in a chat: (a raw token), reported",
+      [`https://example.org/?access_token=${TOKEN}&a=b`]:
+        "https://example.org/?access_token=(a raw token)&a=b",
+      [`first ${TOKEN}\nthen '${TOKEN}'`]: "first (a raw token)\nthen '(a raw token)'",
+      [`--${TOKEN}`]: "--(a raw token)",
+      "laptop stolen at 10.11.12.13, see auth-service-12345.example.org":
+        "laptop stolen at 10.11.12.13, see auth-service-12345.example.org",
+      "eyJ.x": "eyJ.x",
+    };
+    const shown = Object.fromEntries(Object.keys(texts).map((text) => [text, withoutRawTokens(text)]));
+    expect(shown).to.deep.equal(texts);
+  });
+
   it("takes no time to be told from hostile text", () => {
     const began = process.cpuUsage();
     for (const text of [
@@ -114,8 +138,11 @@ describe("a raw token", () => {
       `${"authorization:".repeat(1000)}.x`,
       `${part(`{"a":${"[".repeat(9000)}`)}.x`,
       `${"%20".repeat(5000)}.x`,
+      `${"access_token".repeat(1000)}.x`,
+      "a".repeat(16_000),
+      `${"a".repeat(20)}.`.repeat(800),
     ]) {
-      expect(isRawToken(text)).to.equal(false);
+      expect([isRawToken(text), withoutRawTokens(text) === text]).to.deep.equal([false, true]);
     }
     const { user } = process.cpuUsage(began);
     expect(user).to.be.lessThan(500_000);

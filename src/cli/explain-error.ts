@@ -1,5 +1,6 @@
 import { ClientError } from "../client/client-error.ts";
 import { IS_RAW_TOKEN } from "../entry.ts";
+import { withoutRawTokens } from "../raw-token.ts";
 import { safeLine } from "./printable.ts";
 
 export interface Circumstances {
@@ -12,7 +13,7 @@ export interface Circumstances {
 /** What went wrong and what to do next, a line each; the first says it all if there are more. */
 export function explainError(error: unknown, circumstances: Circumstances): string[] {
   const lines = error instanceof ClientError ? explainCall(error, circumstances) : [messageOf(error)];
-  return lines.map(safeLine);
+  return lines.map((line) => safeLine(withoutRawTokens(line)));
 }
 
 /** Whether the call can have changed nothing. */

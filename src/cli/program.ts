@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { withoutRawTokens } from "../raw-token.ts";
 import { addBlacklistCommand } from "./blacklist-command.ts";
 import { addCheckCommand } from "./check-command.ts";
 import { EXIT } from "./exit-code.ts";
@@ -49,7 +50,7 @@ export function createProgram(context: CommandContext): Command {
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
       // It quotes what was typed.
-      writeErr: (text) => void io.stderr.write(withoutValue(text).split("\n").map(safeLine).join("\n")),
+      writeErr: (text) => void io.stderr.write(withoutSecrets(text).split("\n").map(safeLine).join("\n")),
       getOutHelpWidth: () => widthOf(io.stdout),
       getErrHelpWidth: () => widthOf(io.stderr),
       getOutHasColors: () => false,
@@ -107,8 +108,8 @@ async function parsed(argv: readonly string[], io: CliIo): Promise<number> {
 }
 
 /** The value of an option that is mistyped may have been meant for nobody's eyes. */
-function withoutValue(error: string): string {
-  return error.replace(/^(error: unknown option '[^=']*=)[^\n]*/, "$1...'");
+function withoutSecrets(error: string): string {
+  return withoutRawTokens(error.replace(/^(error: unknown option '[^=']*=)[^\n]*/, "$1...'"));
 }
 
 function widthOf({ columns }: Screen): number {

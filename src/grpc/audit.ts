@@ -10,7 +10,7 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { jtiProblem } from "../entry.ts";
 import { AUDITED_TOKENS_A_LINE } from "../limits.ts";
-import { isRawToken } from "../raw-token.ts";
+import { withoutRawTokens } from "../raw-token.ts";
 import { fromTimestamp } from "./timestamps.ts";
 
 type Blacklisted = MessageInitShape<typeof BlacklistResponseSchema>;
@@ -74,19 +74,13 @@ function auditedToken(
   outcome?: string,
 ): AuditedToken {
   return {
-    jti: withoutToken(jti),
+    // An import may store raw tokens (see `allow_raw_tokens_as_jtis`), and a reason may be anything.
+    jti: withoutRawTokens(jti),
     ...(outcome === undefined ? {} : { outcome }),
     ...(expiresAt === undefined ? {} : { expires_at: timeOf(create(TimestampSchema, expiresAt)) }),
-    ...(reason === "" ? {} : { reason: withoutToken(reason) }),
+    ...(reason === "" ? {} : { reason: withoutRawTokens(reason) }),
   };
 }
-
-/** An import may store raw tokens (see `allow_raw_tokens_as_jtis`), and a reason may be anything. */
-function withoutToken(text: string): string {
-  return isRawToken(text) ? RAW_TOKEN : text;
-}
-
-const RAW_TOKEN = "(a raw token)";
 
 const OUTCOME_UNKNOWN = new Set([
   status.UNAVAILABLE,

@@ -1,5 +1,6 @@
 import { Writable } from "node:stream";
 import { expect } from "chai";
+import { shownJwt } from "../support/shown-jwt.ts";
 import { runCli } from "./run-cli.ts";
 
 describe("the command line", () => {
@@ -107,6 +108,27 @@ describe("the command line", () => {
   it("escapes what was typed when it quotes it", async () => {
     const { stderr } = await runCli(["\x1b]0;owned\x07"]);
     expect(stderr.split("\n")[0]).to.equal("error: unknown command '\\x1b]0;owned\\x07'");
+  });
+
+  it("repeats no raw token that was typed in the wrong place", async () => {
+    const token = shownJwt({ sub: "alice" });
+    const attempts = [
+      [token],
+      ["list", token],
+      ["check", `--${token}`],
+      ["check", "a", "--output", token],
+      ["check", "a", "--address", token],
+      ["blacklist", "a", "--expires-at", token],
+      ["health", "--admin-address", token],
+      ["import", token],
+    ];
+    for (const argv of attempts) {
+      const { exitCode, stdout, stderr } = await runCli(argv);
+      expect([exitCode, stdout, stderr.includes(token)]).to.deep.equal([2, "", false]);
+    }
+    const stdin = `${JSON.stringify({ [token]: "a" })}\n`;
+    const { exitCode, stderr } = await runCli(["blacklist", "-", "--expires-at", "1h"], { stdin });
+    expect([exitCode, stderr.includes(token)]).to.deep.equal([2, false]);
   });
 
   it("runs serve and migrate with what it was given, and ends with their exit codes", async () => {

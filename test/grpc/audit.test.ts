@@ -93,7 +93,7 @@ describe("the audit log", () => {
   it("holds no raw token, not even one that stands in a reason", async () => {
     const { client } = await serve();
     const raw = `${Buffer.from('{"alg":"none"}').toString("base64url")}.e30.`;
-    await client.blacklist({ tokens: [token("a", raw)] });
+    await client.blacklist({ tokens: [token("a", raw), token("b", `seen in a chat: ${raw}, reported`)] });
     expect(running.logText()).not.to.include(raw);
   });
 
