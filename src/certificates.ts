@@ -17,6 +17,7 @@ export interface TlsFileContents {
 
 const CERTIFICATE =
   /^-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[ \t\r]*$[\s\S]*?^-----END (?:TRUSTED |X509 )?CERTIFICATE-----[ \t\r]*$/gm;
+const BEGINNING = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/g;
 const PRIVATE_KEY = /^-----BEGIN [A-Z ]*PRIVATE KEY-----[ \t\r]*$/m;
 
 /** Throws a RangeError, which says what is wrong by the names of the settings and repeats nothing of the files. */
@@ -59,13 +60,20 @@ export function certificatesOf(pem: string, setting: string): X509Certificate[] 
         : `${setting} names a file without a certificate in PEM ("-----BEGIN CERTIFICATE-----")`,
     );
   }
-  return found.map((text, index) => {
+  const read = found.map((text, index) => {
     try {
       return new X509Certificate(text);
     } catch {
       throw new RangeError(`${setting} names a file whose certificate number ${index + 1} cannot be read`);
     }
   });
+  // OpenSSL passes over it without a word, and whoever depends on it would be a stranger.
+  if (pem.match(BEGINNING)?.length !== found.length) {
+    throw new RangeError(
+      `${setting} names a file with a certificate that is cut off, or does not begin at the beginning of a line (a byte order mark counts)`,
+    );
+  }
+  return read;
 }
 
 function keyOf(pem: string): KeyObject {

@@ -479,6 +479,26 @@ describe("readConfig", () => {
         readConfig({ TLS_CERT_FILE: both, TLS_KEY_FILE: both });
       });
 
+      it("refuses authorities of which one is cut off, or hidden by a byte order mark: its clients would be strangers", async () => {
+        const pair = {
+          TLS_CERT_FILE: await writtenFile(one.certificate),
+          TLS_KEY_FILE: await writtenFile(one.key),
+        };
+        const says = (setting: string) => [
+          `${setting} names a file with a certificate that is cut off, or does not begin at the beginning of a line (a byte order mark counts)`,
+        ];
+        for (const pem of [
+          `${authority}\n${one.certificate.slice(0, 300)}`,
+          `\uFEFF${authority}\n${one.certificate}`,
+        ]) {
+          const file = await writtenFile(pem);
+          expect([
+            problemsOf({ ...pair, TLS_CLIENT_ROLES: "DNS:a.test=check", TLS_CLIENT_CA_FILE: file }),
+            problemsOf({ DATABASE_CA_FILE: file }),
+          ]).to.deep.equal([says("TLS_CLIENT_CA_FILE"), says("DATABASE_CA_FILE")]);
+        }
+      });
+
       it("does not take an empty TLS_CLIENT_CA_FILE for the authorities that Node trusts, nor a folder for a file", async () => {
         const pair = {
           TLS_CERT_FILE: await writtenFile(one.certificate),
