@@ -22,7 +22,7 @@ export function shortenFarDeadlines(server: Server): void {
 }
 
 function isFar(timeout: string): boolean {
-  // gRPC's own form has at most 8 digits; what is not of that form is for grpc-js to refuse.
-  const [, amount, unit] = /^(\d{1,8})([HMSm])$/.exec(timeout) ?? [];
+  // gRPC's own form has at most 8 digits and no space. grpc-js takes more, and would read the last 8 alone.
+  const [, amount, unit] = /^(\d+)\s*([HMSm])$/.exec(timeout) ?? [];
   return Number(amount) * (UNIT_MS[unit ?? ""] ?? 0) > MAX_TIMER_MS;
 }
