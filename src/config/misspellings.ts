@@ -40,18 +40,39 @@ function meantBy(
   variable: string,
   { known, isSet }: { known: ReadonlySet<string>; isSet: (name: string) => boolean },
 ): string | undefined {
-  const name = variable.toUpperCase().replace(/[-.]/g, "_");
+  // Docker hands a line of a shell's file on with the shell's word before the name.
+  const name = variable
+    .replace(/^export /, "")
+    .toUpperCase()
+    .replace(/[-.]/g, "_");
   const withoutOurs = name.replace(OUR_NAME, "");
   if (known.has(withoutOurs)) return withoutOurs;
   const [nearest, distance] = nearestOf(name, known);
   if (distance <= (name.length < 8 ? 1 : 2)) return nearest;
   if (OUR_NAME.test(name)) return undefined;
   const family = FAMILIES.exec(name)?.[0];
-  if (family === undefined) return undefined;
+  const abbreviated = family === "DATABASE_" ? undefined : abbreviatedIn(name, known);
+  if (family === undefined || abbreviated !== undefined) return abbreviated;
   const relatives = [...known].filter((one) => one.startsWith(family));
   const whole = relatives.find((one) => one.startsWith(`${name}_`));
   if (whole !== undefined) return whole;
   // Beside the URL, DATABASE_HOST and the like are another program's; without it, the service would start on an empty file.
   if (family === "DATABASE_") return isSet("DATABASE_URL") ? undefined : "DATABASE_URL";
   return nearestOf(name, relatives)[0];
+}
+
+/** The setting, by its own name, that has all words of `name`, or words that begin so, in their order. */
+function abbreviatedIn(name: string, known: ReadonlySet<string>): string | undefined {
+  const words = name.split("_");
+  // One word is anybody's.
+  if (words.length < 2) return undefined;
+  const settings = [...known].filter((one) => !(one.endsWith("_FILE") && known.has(one.slice(0, -5))));
+  return settings.find((one) => {
+    const met = one.split("_").reduce((count, whole) => {
+      const word = words[count];
+      const isMet = word !== undefined && (whole === word || (word.length > 3 && whole.startsWith(word)));
+      return isMet ? count + 1 : count;
+    }, 0);
+    return met === words.length;
+  });
 }

@@ -45,6 +45,22 @@ describe("a variable that nothing reads", () => {
     expect(found).to.include({ TOKEN_BLACKLIST_DATABASE_URL: "DATABASE_URL" });
   });
 
+  it("is named when it has some of a setting's words, or beginnings of them, in their order", () => {
+    const WRONG = {
+      TLS_CA_FILE: "TLS_CLIENT_CA_FILE",
+      TOKEN_LIFETIME: "MAX_TOKEN_LIFETIME",
+      JWKS_URL: "AUTH_JWKS_URL",
+      ADMIN_ADDR: "ADMIN_ADDRESS",
+      CLOCK_TOLERANCE: "AUTH_CLOCK_TOLERANCE",
+      INDEX_ENTRIES: "INDEX_MAX_ENTRIES",
+      QUOTA_PER_SECOND: "QUOTA_ROWS_PER_SECOND",
+      "export LISTEN_ADDRESS": "LISTEN_ADDRESS",
+    };
+    expect(meantBy(Object.fromEntries(Object.keys(WRONG).map((name) => [name, "x"])))).to.deep.equal(WRONG);
+    expect(meantBy({ LOG_FILE: "x", LOG_DIR: "x", DATA_DIR: "x", CA: "x" })).to.deep.equal({});
+    expect(meantBy({ DATABASE_FILE: "x" })).to.deep.equal({ DATABASE_FILE: "DATABASE_URL" });
+  });
+
   it("is none of ours in the environments that shells, containers, systemd, Kubernetes and Node make", () => {
     const USUAL = [
       "PATH HOME HOSTNAME LANG LC_ALL PWD OLDPWD SHLVL TERM USER LOGNAME SHELL TZ CI MAIL EDITOR PAGER DISPLAY _ TMPDIR",
