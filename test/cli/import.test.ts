@@ -8,6 +8,7 @@ import { invalidRequest, ServiceError, storeUnavailable } from "../../src/errors
 import type { Script } from "../client/scripted-service.ts";
 import { freePort } from "../support/free-port.ts";
 import { freshFolder } from "../support/shared.ts";
+import { until } from "../support/until.ts";
 import { MemoryBlacklist } from "./memory-blacklist.ts";
 import { NOW, runCli } from "./run-cli.ts";
 import { runAgainst } from "./with-service.ts";
@@ -269,9 +270,13 @@ describe("import", () => {
   it("sends batches of 1000, four at once", async () => {
     let open = 0;
     let most = 0;
+    let begun = 0;
     const script: Script = {
       blacklist: async (request) => {
+        begun++;
         most = Math.max(most, ++open);
+        // However slowly batches come: until there are as many as may be, or there is none to come. A fifth has its chance after that.
+        await until(() => most >= 4 || begun === 10, { withinMs: 20_000, what: "four are under way" });
         await new Promise((resolve) => setTimeout(resolve, 20));
         open -= 1;
         return memory.blacklist(request);
