@@ -14,7 +14,7 @@ export function parseDatabaseUrl(text: string): DatabaseAddress {
     const filename = text.slice("sqlite:".length).replace(/^\/\//, "");
     if (filename === "" || filename === ":memory:")
       throw new RangeError("must name a file: sqlite:./data/token-blacklist.db");
-    const problem = settingProblem(filename);
+    const problem = settingProblem(filename) ?? unfoldedProblem(filename);
     if (problem !== undefined) throw new RangeError(`names a file whose path ${problem}`);
     return { kind: "sqlite", filename };
   }
@@ -43,6 +43,14 @@ export function parseDatabaseUrl(text: string): DatabaseAddress {
     password: decode(url.password),
     database,
   };
+}
+
+/** What shells, and the URLs of other programs, have a meaning for: taken as it is, it names a new file, in which nothing is revoked. */
+function unfoldedProblem(filename: string): string | undefined {
+  if (/^~|\$\{|\$\w/.test(filename)) return "holds ~ or a variable, which nobody replaces here: write it out";
+  if (filename.includes("?")) return "holds a question mark: there are no parameters, so leave it out";
+  if (/\s#/.test(filename)) return "holds a comment, which is taken as a part of it here: remove it";
+  return undefined;
 }
 
 function decode(part: string): string {

@@ -226,6 +226,25 @@ describe("the settings", () => {
     });
   });
 
+  it("name no other file of the database because nobody has unfolded a variable, or read parameters or a comment", () => {
+    for (const path of [
+      "~/x.db",
+      "$HOME/x.db",
+      "/data/\u0024{NAME}.db",
+      "./x.db?mode=ro",
+      "./x.db # of production",
+    ]) {
+      const problems = outcome({ DATABASE_URL: `sqlite:${path}` }) as string[];
+      expect(problems[0], path).to.match(/^DATABASE_URL names a file whose path /);
+    }
+    for (const filename of ["./a#b~c.db", "./x~", "/data/5$.db", "./100%.db"]) {
+      expect((outcome({ DATABASE_URL: `sqlite:${filename}` }) as Config).database).to.deep.equal({
+        kind: "sqlite",
+        filename,
+      });
+    }
+  });
+
   it("hold a password with white space and quotes where it is percent-encoded", () => {
     const { database } = outcome({ DATABASE_URL: "mysql://app:%20a%0A%22%27%20@db/tokens" }) as Config;
     expect(database).to.include({ password: " a\n\"' " });
