@@ -11,6 +11,19 @@ export const MAX_BATCH = 1000;
 
 /** Bytes of one request. 1000 tokens with every field at its limit are below 1 MiB; the rest is room for raw JWTs. */
 export const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
+/** Bytes of one request of the methods that take no raw tokens: 1000 jtis of 255 bytes, a page token, and room to spare. */
+export const MAX_SMALL_REQUEST_BYTES = 300 * 1024;
+/** Bytes of one request that names no tokens at all, and of a message of `Watch`. */
+export const MAX_TINY_REQUEST_BYTES = 8 * 1024;
+/** Bytes of one question of Envoy's: the headers of a request (60 KiB at most unless Envoy is told otherwise), once or twice, and its metadata. */
+export const MAX_ENVOY_REQUEST_BYTES = 256 * 1024;
+/** How long a request may take to arrive, from its headers on. */
+export const MAX_RECEIVE_MS = 10_000;
+/** Bytes of requests that have begun to arrive and are not complete: of the whole process, and of one connection (four of the largest). */
+export const MAX_UNFINISHED_BYTES = 64 * 1024 * 1024;
+export const MAX_UNFINISHED_CONNECTION_BYTES = 18 * 1024 * 1024;
+/** What a chunk of a message takes beside its bytes: a message may come in chunks of one byte. */
+export const CHUNK_OVERHEAD_BYTES = 256;
 /** Streams open at once on one connection; grpc-js has no limit of its own. */
 export const MAX_CONCURRENT_STREAMS = 1000;
 /** Calls being answered at once by the whole process: past it RESOURCE_EXHAUSTED, so that memory stays flat. */

@@ -11,7 +11,9 @@ import { isAcceptedType, isSecurityEvent } from "../auth/token-type.ts";
 import { denialOf } from "../authz/denial.ts";
 import { isPreflight } from "../authz/preflight.ts";
 import type { Gate, Ruling } from "../blacklist/gate.ts";
-import { serviceDefinition } from "./service-definition.ts";
+import { MAX_ENVOY_REQUEST_BYTES } from "../limits.ts";
+import type { IncomingCalls } from "./incoming-call.ts";
+import { methodDefinition, serviceDefinition } from "./service-definition.ts";
 import { type CallEnvironment, unary } from "./unary.ts";
 
 /** Where Envoy's filter that verifies tokens leaves what it found in them. */
@@ -20,24 +22,24 @@ const JWT_AUTHN = "envoy.filters.http.jwt_authn";
 /** Lets Envoy ask, before it passes a request on, whether the request's token is revoked (`ext_authz`). */
 export function addExtAuthz(
   server: Server,
-  { gate, environment }: { gate: Gate; environment: CallEnvironment },
+  { gate, environment, incoming }: { gate: Gate; environment: CallEnvironment; incoming: IncomingCalls },
 ): void {
   const answer = (ruling: Ruling) => {
     environment.metrics.rulings.count("ext_authz", ruling);
     return responseTo(ruling);
   };
   const { check } = Authorization.method;
-  server.addService(serviceDefinition(Authorization), {
-    check: unary<CheckRequest, Response>(
-      check,
-      ({ attributes }, caller) => {
-        const ruling = gate.rule(shownIn(attributes), caller);
-        return ruling instanceof Promise ? ruling.then(answer) : answer(ruling);
-      },
-      // Asked for every request that Envoy lets through, as IsBlacklisted is.
-      { ...environment, role: "check", quiet: true },
-    ),
-  });
+  const { handle, rules } = unary<CheckRequest, Response>(
+    check,
+    ({ attributes }, caller) => {
+      const ruling = gate.rule(shownIn(attributes), caller);
+      return ruling instanceof Promise ? ruling.then(answer) : answer(ruling);
+    },
+    // Asked for every request that Envoy lets through, as IsBlacklisted is.
+    { ...environment, role: "check", quiet: true, maxBytes: MAX_ENVOY_REQUEST_BYTES },
+  );
+  incoming.add(methodDefinition(check).path, rules);
+  server.addService(serviceDefinition(Authorization), { check: handle });
 }
 
 type Response = MessageInitShape<typeof CheckResponseSchema>;

@@ -18,6 +18,8 @@ import {
   MAX_CONNECTION_AGE_GRACE_MS,
   MAX_CONNECTION_AGE_MS,
   MAX_REQUEST_BYTES,
+  MAX_SMALL_REQUEST_BYTES,
+  MAX_TINY_REQUEST_BYTES,
 } from "../limits.ts";
 import type { Serving } from "../serving.ts";
 import { describeBlacklist, describePrune } from "./audit.ts";
@@ -28,9 +30,10 @@ import { counted } from "./counted-services.ts";
 import { addExtAuthz } from "./ext-authz.ts";
 import { shortenFarDeadlines } from "./far-deadlines.ts";
 import { Health } from "./health.ts";
+import { IncomingCalls, type IncomingRules } from "./incoming-call.ts";
 import { listen } from "./listener.ts";
 import { addReflection } from "./reflection.ts";
-import { serviceDefinition } from "./service-definition.ts";
+import { methodDefinition, serviceDefinition } from "./service-definition.ts";
 import type { TlsContext } from "./tls-context.ts";
 import { type CallEnvironment, type Handlers, unary } from "./unary.ts";
 import { openWatches } from "./watches.ts";
@@ -81,7 +84,8 @@ export async function startGrpcServer(
 ): Promise<GrpcServer> {
   // Its own lines on stderr are not JSON, and say nothing that our errors do not.
   setLogVerbosity(logVerbosity.NONE);
-  const server = new Server(CHANNEL_OPTIONS);
+  const incoming = new IncomingCalls(environment.clock);
+  const server = new Server({ ...CHANNEL_OPTIONS, interceptors: [incoming.interceptor] });
   const services = [TokenBlacklist, ...(extAuthz === undefined ? [] : [Authorization])];
   const health = new Health(services.map(({ typeName }) => typeName));
   const streaming = { ...environment, cut: (peer: string) => listener.cut(peer) };
@@ -90,12 +94,12 @@ export async function startGrpcServer(
   server.addService(
     { ...serviceDefinition(TokenBlacklist), streamChecks: checkDefinition() },
     {
-      ...implementation(handlers, environment),
+      ...implementation(handlers, { environment, incoming }),
       watch: watches.handle,
       streamChecks: checkStreams.handle,
     },
   );
-  if (extAuthz !== undefined) addExtAuthz(server, { gate: extAuthz, environment });
+  if (extAuthz !== undefined) addExtAuthz(server, { gate: extAuthz, environment, incoming });
   const { clock, log, metrics } = environment;
   const others = counted(server, { calls: metrics.calls, clock });
   health.addTo(others, log);
@@ -138,12 +142,15 @@ export async function startGrpcServer(
 
 function implementation(
   handlers: Handlers<typeof TokenBlacklist>,
-  environment: CallEnvironment,
+  { environment, incoming }: { environment: CallEnvironment; incoming: IncomingCalls },
 ): Record<string, UntypedHandleCall> {
-  const { blacklist, isBlacklisted, list, prune } = TokenBlacklist.method;
-  return {
+  const { blacklist, isBlacklisted, list, prune, streamChecks, watch } = TokenBlacklist.method;
+  incoming.add(methodDefinition(watch).path, { maxBytes: MAX_TINY_REQUEST_BYTES });
+  incoming.add(methodDefinition(streamChecks).path, { maxBytes: MAX_REQUEST_BYTES });
+  const methods = {
     blacklist: unary(blacklist, handlers.blacklist, {
       ...environment,
+      maxBytes: MAX_REQUEST_BYTES,
       role: "revoke",
       quiet: false,
       describe: describeBlacklist,
@@ -151,16 +158,32 @@ function implementation(
     // Asked for every request that any gateway lets through: a line each would drown all others.
     isBlacklisted: unary(isBlacklisted, handlers.isBlacklisted, {
       ...environment,
+      maxBytes: MAX_SMALL_REQUEST_BYTES,
       role: "check",
       quiet: true,
       summarize: summarizeVerdicts,
     }),
-    list: unary(list, handlers.list, { ...environment, role: "list", quiet: false }),
+    list: unary(list, handlers.list, {
+      ...environment,
+      maxBytes: MAX_SMALL_REQUEST_BYTES,
+      role: "list",
+      quiet: false,
+    }),
     prune: unary(prune, handlers.prune, {
       ...environment,
+      maxBytes: MAX_TINY_REQUEST_BYTES,
       role: "prune",
       quiet: false,
       describe: describePrune,
     }),
   };
+  const handles: Record<string, UntypedHandleCall> = {};
+  for (const [name, { handle, rules }] of Object.entries(methods)) {
+    incoming.add(
+      methodDefinition(TokenBlacklist.method[name as keyof typeof methods]).path,
+      rules as IncomingRules,
+    );
+    handles[name] = handle as UntypedHandleCall;
+  }
+  return handles;
 }

@@ -56,6 +56,17 @@ export function statusOf(error: ServiceError): StatusObject {
   return { code: codeOf(error), details: error.message, metadata };
 }
 
+/** Requests are taken as they are: what unfolds cannot be bounded by what was sent. As gRPC prescribes, it says what is taken instead. */
+export function encodingRefused(): StatusObject {
+  const metadata = new Metadata();
+  metadata.set("grpc-accept-encoding", "identity");
+  return {
+    code: status.UNIMPLEMENTED,
+    details: "requests must not be compressed (grpc-encoding: identity)",
+    metadata,
+  };
+}
+
 /** The same as a `google.rpc.Status`, encoded. */
 export function encodedStatusOf(error: ServiceError): Buffer {
   const { code, ...usual } = STATUSES[error.reason];

@@ -1,6 +1,6 @@
 import type { PeerCertificate } from "node:tls";
 import type { DescMethodUnary, DescService } from "@bufbuild/protobuf";
-import type { handleUnaryCall, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
+import type { handleUnaryCall, Metadata, sendUnaryData } from "@grpc/grpc-js";
 import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { Authenticator, Credentials } from "../auth/authenticator.ts";
@@ -18,6 +18,7 @@ import type { Tracing } from "../tracing/tracing.ts";
 import type { Describe } from "./audit.ts";
 import { authorize } from "./authorize.ts";
 import { logCall } from "./call-log.ts";
+import type { CallHeaders, HeadersJudge, IncomingRules } from "./incoming-call.ts";
 import {
   encode,
   type InputOf,
@@ -47,7 +48,15 @@ export interface CallEnvironment {
   readonly tracing: Tracing | undefined;
 }
 
+/** A method, as the server takes it. */
+export interface UnaryMethod<I, O> {
+  readonly rules: IncomingRules;
+  readonly handle: handleUnaryCall<I, O>;
+}
+
 interface UnaryOptions<I, O> extends CallEnvironment {
+  /** Bytes of a request. */
+  readonly maxBytes: number;
   /** What the caller must be allowed to do. */
   readonly role: Role;
   /** Successful calls are logged at the level debug. */
@@ -74,23 +83,41 @@ export function unary<I extends object, O extends object>(
   method: DescMethodUnary,
   handler: Handler<I, O>,
   options: UnaryOptions<I, O>,
-): handleUnaryCall<I, O> {
+): UnaryMethod<I, O> {
   const { metrics, tracing } = options;
   const definition = methodDefinition(method);
   const count = metrics.calls.of(definition);
   const setup = { ...options, method, count, spans: tracing?.method(definition) };
-  return (call, callback) => {
-    new UnaryCall(call, callback, setup).run(handler);
+  /** Those whose message has not arrived, by what grpc-js hands on of their headers. */
+  const calls = new WeakMap<Metadata, UnaryCall<I, O>>();
+  return {
+    rules: {
+      maxBytes: options.maxBytes,
+      open: (headers) => {
+        const call = new UnaryCall<I, O>(headers, setup);
+        calls.set(headers.metadata, call);
+        return call;
+      },
+    },
+    handle: (call, callback) => {
+      const opened = calls.get(call.metadata);
+      // Nothing is answered that was not let in.
+      if (opened === undefined) callback(statusOf(presentable(new Error("a call came without its headers"))));
+      else opened.run(call.request, callback, handler);
+    },
   };
 }
 
-class UnaryCall<I extends object, O extends object> implements KnownCaller, Credentials {
-  readonly #call: ServerUnaryCall<I, O>;
-  readonly #callback: sendUnaryData<O>;
+class UnaryCall<I extends object, O extends object> implements KnownCaller, Credentials, HeadersJudge {
+  readonly #headers: CallHeaders;
+  #request: I | undefined;
+  #callback: sendUnaryData<O> | undefined;
   readonly #options: Setup<I, O>;
   readonly #began: number;
   #cancelTimer = () => {};
   #letGo: (() => void) | undefined;
+  /** It counts as a call that is being answered. */
+  #isCountedIn = false;
   #output: O | undefined;
   /** Whoever calls, once that is known. */
   principal: Principal = NOBODY;
@@ -98,48 +125,65 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   gone = false;
   readonly trace: CallSpans | undefined;
 
-  constructor(call: ServerUnaryCall<I, O>, callback: sendUnaryData<O>, options: Setup<I, O>) {
-    this.#call = call;
-    this.#callback = callback;
+  constructor(headers: CallHeaders, options: Setup<I, O>) {
+    this.#headers = headers;
     this.#options = options;
     this.#began = options.clock.monotonic();
     options.count.begin();
-    this.trace = options.spans?.begin(call.metadata);
+    this.trace = options.spans?.begin(headers.metadata);
   }
 
-  run(handler: Handler<I, O>): void {
-    const { calls } = this.#options;
-    const refusal = calls.enter(() => this.#call.getPeer());
+  judge(): boolean | Promise<boolean> {
+    const { authenticate, calls } = this.#options;
+    const refusal = calls.enter(this.#peer);
     if (refusal !== undefined) {
       this.#fail(refused(refusal));
-      return;
+      return false;
     }
+    this.#isCountedIn = true;
     this.#watch();
     let principal: Principal | Promise<Principal>;
     try {
-      principal = this.#options.authenticate(this);
+      principal = authenticate(this);
     } catch (error) {
       this.#failed(error);
-      return;
+      return false;
     }
-    if (principal instanceof Promise) {
-      principal.then((known) => this.#admitted(known, handler), this.#failed);
-    } else this.#admitted(principal, handler);
+    return principal instanceof Promise
+      ? principal.then(this.#admit, this.#turnAway)
+      : this.#admit(principal);
   }
 
+  readonly #admit = (principal: Principal): boolean => {
+    this.principal = principal;
+    try {
+      authorize(principal, this.#options.role);
+    } catch (error) {
+      return this.#turnAway(error);
+    }
+    return !this.gone;
+  };
+
+  readonly #turnAway = (error: unknown): false => {
+    this.#failed(error);
+    return false;
+  };
+
   get authorization(): readonly unknown[] {
-    return this.#call.metadata.get("authorization");
+    return this.#headers.metadata.get("authorization");
   }
 
   certificate(): PeerCertificate | undefined {
-    return this.#call.getAuthContext().sslPeerCertificate;
+    return this.#headers.call.getAuthContext().sslPeerCertificate;
   }
 
-  #admitted(principal: Principal, handler: Handler<I, O>): void {
-    this.principal = principal;
+  /** The message is there. */
+  run(request: I, callback: sendUnaryData<O>, handler: Handler<I, O>): void {
+    if (this.gone) return;
+    this.#request = request;
+    this.#callback = callback;
     let output: O | Promise<O>;
     try {
-      authorize(principal, this.#options.role);
       output = this.#handle(handler);
     } catch (error) {
       this.#failed(error);
@@ -155,7 +199,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
         { field: "", description: `the message is not a well-formed ${this.#options.method.input.typeName}` },
       ]);
     }
-    return handler(this.#call.request, this);
+    return handler(this.#request as I, this);
   }
 
   /**
@@ -171,34 +215,49 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
       this.#failed(error);
       return;
     }
-    this.#options.calls.leave();
+    this.#leave();
     this.#succeed(encoded);
   };
 
   readonly #failed = (error: unknown): void => {
-    this.#options.calls.leave();
+    this.#leave();
     this.#fail(error);
   };
 
+  /** The work is done, or there is none. */
+  #leave(): void {
+    if (!this.#isCountedIn) return;
+    this.#isCountedIn = false;
+    this.#options.calls.leave();
+  }
+
+  failed(error: ServiceError): void {
+    this.#leave();
+    this.#end(codeOf(error), error);
+  }
+
+  ended(): void {
+    this.#letGo?.();
+    if (this.gone) return;
+    // grpc-js answers the caller's own deadline itself and then says "cancelled", as it does for every call that has ended.
+    const late = Number(this.#headers.call.getDeadline()) <= Date.now();
+    this.#end(late ? status.DEADLINE_EXCEEDED : status.CANCELLED);
+    // Without its message there is nobody else who would.
+    if (this.#callback === undefined) this.#leave();
+  }
+
   #watch(): void {
-    const deadline = this.#call.getDeadline();
-    if (deadline === Number.POSITIVE_INFINITY) {
+    if (this.#headers.call.getDeadline() === Number.POSITIVE_INFINITY) {
       this.#cancelTimer = this.#options.clock.schedule(DEFAULT_DEADLINE_MS, () => {
         this.#fail(new ServiceError("DEADLINE_EXCEEDED", `not answered within ${DEFAULT_DEADLINE_MS} ms`));
       });
     }
-    // grpc-js answers the caller's own deadline itself and then says "cancelled", as it does for every call that has ended.
-    this.#call.once("cancelled", () => {
-      this.#letGo?.();
-      const late = Number(deadline) <= Date.now();
-      this.#end(late ? status.DEADLINE_EXCEEDED : status.CANCELLED);
-    });
   }
 
   #succeed(encoded: Buffer): void {
     const { calls } = this.#options;
     if (encoded.length > SMALL_ANSWER_BYTES && !this.gone) {
-      const peer = this.#call.getPeer();
+      const peer = this.#peer();
       // The work is done, so this must be one of the codes after which the outcome is unknown.
       if (!calls.mayHold(peer)) {
         this.#fail(new ServiceError("CANCELLED", "the connection leaves its answers unread"));
@@ -206,12 +265,17 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
       }
       this.#letGo = calls.hold(peer, encoded.length);
     }
-    if (this.#end(status.OK)) this.#callback(null, encoded as unknown as O);
+    if (this.#end(status.OK)) this.#callback?.(null, encoded as unknown as O);
   }
 
   #fail(error: unknown): void {
     const failure = presentable(error);
-    if (this.#end(codeOf(failure), failure)) this.#callback(statusOf(failure));
+    if (!this.#end(codeOf(failure), failure)) return;
+    if (this.#callback !== undefined) this.#callback(statusOf(failure));
+    else {
+      this.#leave();
+      this.#headers.refuse(statusOf(failure));
+    }
   }
 
   /** Claims the call's one end. False for whoever comes later. */
@@ -223,18 +287,20 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     const milliseconds = clock.monotonic() - this.#began;
     count.end(code, milliseconds / 1000);
     if (this.trace !== undefined) {
-      endCall(this.trace, { code: status[code], reason: failure?.reason, peer: this.#call.getPeer() });
+      endCall(this.trace, { code: status[code], reason: failure?.reason, peer: this.#peer() });
     }
     this.#log(code, milliseconds, failure);
     this.#audit(code, failure);
     return true;
   }
 
+  readonly #peer = (): string => this.#headers.call.getPeer();
+
   #audit(code: status, failure: ServiceError | undefined): void {
     const { auditLog, describe } = this.#options;
     if (auditLog === undefined || describe === undefined) return;
     const output = code === status.OK ? this.#output : undefined;
-    const parts = this.#isReadable ? describe(this.#call.request, { output, code }) : [{}];
+    const parts = this.#isReadable ? describe(this.#request as I, { output, code }) : [{}];
     for (const [index, part] of parts.entries()) {
       auditLog.info(
         {
@@ -242,7 +308,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
           code: status[code],
           ...(failure === undefined ? {} : { reason: failure.reason }),
           caller: this.principal.name,
-          peer: this.#call.getPeer(),
+          peer: this.#peer(),
           ...(parts.length === 1 ? {} : { part: index + 1, parts: parts.length }),
           ...part,
         },
@@ -252,7 +318,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   }
 
   get #isReadable(): boolean {
-    return (this.#call.request as unknown) !== MALFORMED;
+    return this.#request !== undefined && (this.#request as unknown) !== MALFORMED;
   }
 
   #log(code: status, milliseconds: number, failure: ServiceError | undefined): void {
@@ -264,7 +330,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
       failure,
       milliseconds,
       caller: this.principal.name,
-      peer: () => this.#call.getPeer(),
+      peer: this.#peer,
       ...(summarize === undefined || output === undefined ? {} : { about: () => summarize(output) }),
     };
     logCall(log, ended, { quiet });

@@ -3,7 +3,8 @@ import { expect } from "chai";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { Calls } from "../../src/calls.ts";
 import { systemClock } from "../../src/clock.ts";
-import { serviceDefinition } from "../../src/grpc/service-definition.ts";
+import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
+import { methodDefinition, serviceDefinition } from "../../src/grpc/service-definition.ts";
 import { type CallEnvironment, unary } from "../../src/grpc/unary.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { ANYBODY } from "../../src/principal.ts";
@@ -31,12 +32,14 @@ describe("the spans of calls", () => {
       metrics: new Metrics({ version: "1", node: "v1", schema: 1 }),
       tracing: openTracing({ clock: systemClock, version: "1" }),
     };
-    server = new Server();
+    const incoming = new IncomingCalls(systemClock);
+    server = new Server({ interceptors: [incoming.interceptor] });
     const { isBlacklisted } = TokenBlacklist.method;
     const definition = serviceDefinition(TokenBlacklist);
-    server.addService(definition, {
-      isBlacklisted: unary(isBlacklisted, () => answer(), { ...environment, role: "check", quiet: true }),
-    });
+    const options = { ...environment, role: "check", quiet: true, maxBytes: 1024 } as const;
+    const { handle, rules } = unary(isBlacklisted, () => answer(), options);
+    incoming.add(methodDefinition(isBlacklisted).path, rules);
+    server.addService(definition, { isBlacklisted: handle });
     const port = await new Promise<number>((resolve, reject) => {
       const credentials = ServerCredentials.createInsecure();
       server.bindAsync("127.0.0.1:0", credentials, (error, bound) =>

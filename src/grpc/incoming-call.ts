@@ -1,0 +1,304 @@
+import type { ServerHttp2Stream } from "node:http2";
+import {
+  type Metadata,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+  type StatusObject,
+  status,
+} from "@grpc/grpc-js";
+import type { Clock } from "../clock.ts";
+import { invalidRequest, ServiceError } from "../errors.ts";
+import {
+  CHUNK_OVERHEAD_BYTES,
+  MAX_RECEIVE_MS,
+  MAX_UNFINISHED_BYTES,
+  MAX_UNFINISHED_CONNECTION_BYTES,
+} from "../limits.ts";
+import { encodingRefused, statusOf } from "./status.ts";
+
+/** What is known of a call before anything of its body is read. */
+export interface CallHeaders {
+  readonly metadata: Metadata;
+  readonly call: Pick<ServerInterceptingCallInterface, "getPeer" | "getAuthContext" | "getDeadline">;
+  /** Ends the call. */
+  refuse(status: StatusObject): void;
+}
+
+/** Whoever answers a call, from its headers on. */
+export interface HeadersJudge {
+  /** Whether the body may be read. Where it may not, or false is what the promise comes to, the call has been refused. */
+  judge(): boolean | Promise<boolean>;
+  /** The call was refused for what came after the headers. */
+  failed(error: ServiceError): void;
+  /** Nothing of the call is left. */
+  ended(): void;
+}
+
+/** What holds for the calls of one method. */
+export interface IncomingRules {
+  /** Bytes of one message. */
+  readonly maxBytes: number;
+  /** Makes who judges the headers. Absent: the method's handler does, before it reads. */
+  readonly open?: (headers: CallHeaders) => HeadersJudge;
+}
+
+type Listener = Parameters<ServerInterceptingCallInterface["start"]>[0];
+type Message = Parameters<Listener["onReceiveMessage"]>[0];
+
+/**
+ * What grpc-js does not show of a call: what the body is compressed with, and the stream that brings it. Looked at once for each call; without
+ * them a call is refused.
+ */
+interface Internals {
+  readonly incomingEncoding?: string;
+  readonly stream?: ServerHttp2Stream;
+}
+
+/** Bytes of messages that have begun to arrive and are not complete, of one connection. */
+interface ConnectionBudget {
+  unfinished: number;
+}
+
+/**
+ * Judges each call by its headers, before a byte of its body is read: nothing is kept, decompressed or decoded for a call that is refused. Bounds
+ * what unfinished messages may hold, and how long they may take.
+ */
+export class IncomingCalls {
+  readonly #rules = new Map<string, IncomingRules>();
+  readonly #clock: Clock;
+  readonly #budgets = new WeakMap<object, ConnectionBudget>();
+  /** Calls whose first message has not arrived, those that wait longest first. */
+  readonly #receiving = new Set<IncomingCall>();
+  #isWatching = false;
+  /** Of all connections. */
+  unfinished = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** The calls of the method at `path` are held to `rules` from now on. Others keep what grpc-js allows. */
+  add(path: string, rules: IncomingRules): void {
+    this.#rules.set(path, rules);
+  }
+
+  readonly interceptor: ServerInterceptor = (definition, call) => {
+    const rules = this.#rules.get(definition.path);
+    // The types of an interceptor's result ask for the class of grpc-js; what it calls is this interface.
+    return (
+      rules === undefined ? call : new IncomingCall(call, { rules, calls: this })
+    ) as ReturnType<ServerInterceptor>;
+  };
+
+  budgetOf(session: object): ConnectionBudget {
+    let budget = this.#budgets.get(session);
+    if (budget === undefined) {
+      budget = { unfinished: 0 };
+      this.#budgets.set(session, budget);
+    }
+    return budget;
+  }
+
+  /** The call waits for its message from now on, and not for long. */
+  await(call: IncomingCall): void {
+    call.since = this.#clock.monotonic();
+    this.#receiving.add(call);
+    if (!this.#isWatching) this.#watch(MAX_RECEIVE_MS);
+  }
+
+  arrived(call: IncomingCall): void {
+    this.#receiving.delete(call);
+  }
+
+  /** One timer for all calls, of which thousands come and go before it fires. */
+  #watch(ms: number): void {
+    this.#isWatching = true;
+    this.#clock.schedule(ms, () => {
+      this.#isWatching = false;
+      const now = this.#clock.monotonic();
+      for (const call of this.#receiving) {
+        const restMs = call.since + MAX_RECEIVE_MS - now;
+        if (restMs > 0) {
+          this.#watch(restMs);
+          return;
+        }
+        this.#receiving.delete(call);
+        call.fail(
+          new ServiceError("DEADLINE_EXCEEDED", `the message has not arrived within ${MAX_RECEIVE_MS} ms`),
+        );
+      }
+    });
+  }
+}
+
+/** One call, between grpc-js and the handler: it is to each what the other would be. */
+class IncomingCall implements ServerInterceptingCallInterface, Listener {
+  readonly #call: ServerInterceptingCallInterface;
+  readonly #rules: IncomingRules;
+  readonly #calls: IncomingCalls;
+  #listener: Listener | undefined;
+  #judge: HeadersJudge | undefined;
+  #budget: ConnectionBudget | undefined;
+  /** Bytes since the last complete message, with what the chunks themselves take. */
+  #held = 0;
+  #bytes = 0;
+  #isOver = false;
+  /** No message has arrived yet. */
+  #isFirst = true;
+  /** When it began to wait for its message, by the monotonic clock. */
+  since = 0;
+
+  constructor(
+    call: ServerInterceptingCallInterface,
+    { rules, calls }: { rules: IncomingRules; calls: IncomingCalls },
+  ) {
+    this.#call = call;
+    this.#rules = rules;
+    this.#calls = calls;
+  }
+
+  start(listener: Listener): void {
+    this.#listener = listener;
+    this.#call.start(this);
+  }
+
+  onReceiveMetadata(metadata: Metadata): void {
+    const { incomingEncoding, stream } = this.#call as Internals;
+    if (incomingEncoding !== "identity") {
+      this.#refuse(encodingRefused());
+      return;
+    }
+    if (stream?.session === undefined) {
+      this.#refuse({ code: status.INTERNAL, details: "internal error", metadata: null as never });
+      return;
+    }
+    this.#budget = this.#calls.budgetOf(stream.session);
+    stream.on("data", this.#count);
+    const { open, maxBytes } = this.#rules;
+    const declared = Number(metadata.get("content-length")[0] ?? 0);
+    const judge = open?.({ metadata, call: this.#call, refuse: (refusal) => this.#refuse(refusal) });
+    this.#judge = judge;
+    const admitted = judge === undefined ? true : judge.judge();
+    const read = (isAdmitted: boolean): void => {
+      if (!isAdmitted || this.#isOver) return;
+      if (open !== undefined && declared > maxBytes + FRAME_BYTES) this.fail(tooLarge(maxBytes));
+      else {
+        if (open !== undefined) this.#calls.await(this);
+        this.#listener?.onReceiveMetadata(metadata);
+      }
+    };
+    if (admitted instanceof Promise) void admitted.then(read);
+    else read(admitted);
+  }
+
+  onReceiveMessage(message: Message): void {
+    this.#isFirst = false;
+    this.#release();
+    this.#listener?.onReceiveMessage(message);
+  }
+
+  onReceiveHalfClose(): void {
+    this.#release();
+    this.#listener?.onReceiveHalfClose();
+  }
+
+  onCancel(): void {
+    this.#isOver = true;
+    this.#release();
+    this.#listener?.onCancel();
+    this.#judge?.ended();
+  }
+
+  /** Refuses the call for what came after the headers. */
+  fail(error: ServiceError): void {
+    if (this.#isOver) return;
+    this.#judge?.failed(error);
+    this.#refuse(statusOf(error));
+  }
+
+  #refuse(refusal: StatusObject): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#release();
+    this.#call.sendStatus(refusal);
+  }
+
+  readonly #count = (chunk: Buffer): void => {
+    if (this.#isOver) return;
+    const held = chunk.length + CHUNK_OVERHEAD_BYTES;
+    const budget = this.#budget as ConnectionBudget;
+    this.#bytes += chunk.length;
+    this.#held += held;
+    budget.unfinished += held;
+    this.#calls.unfinished += held;
+    const { maxBytes } = this.#rules;
+    // Where it begins a message says at once how long it will be.
+    const announced = this.#bytes === chunk.length && this.#isFirst && chunk.length >= FRAME_BYTES;
+    if (announced && chunk.readUInt32BE(1) > maxBytes) this.fail(tooLarge(maxBytes));
+    else if (this.#bytes > maxBytes + FRAME_BYTES + SLACK_BYTES) this.fail(tooLarge(maxBytes));
+    else if (
+      this.#calls.unfinished > MAX_UNFINISHED_BYTES ||
+      budget.unfinished > MAX_UNFINISHED_CONNECTION_BYTES
+    ) {
+      this.fail(new ServiceError("OVERLOADED", "too much of unfinished messages is held"));
+    }
+  };
+
+  /** A message is complete, or nothing more is kept of it. */
+  #release(): void {
+    this.#calls.arrived(this);
+    if (this.#budget !== undefined) this.#budget.unfinished -= this.#held;
+    this.#calls.unfinished -= this.#held;
+    this.#held = 0;
+    this.#bytes = 0;
+  }
+
+  sendMetadata(metadata: Metadata): void {
+    this.#call.sendMetadata(metadata);
+  }
+
+  sendMessage(message: Message, callback: () => void): void {
+    this.#call.sendMessage(message, callback);
+  }
+
+  sendStatus(end: Parameters<ServerInterceptingCallInterface["sendStatus"]>[0]): void {
+    this.#call.sendStatus(end);
+  }
+
+  startRead(): void {
+    this.#call.startRead();
+  }
+
+  getPeer(): string {
+    return this.#call.getPeer();
+  }
+
+  getDeadline(): ReturnType<ServerInterceptingCallInterface["getDeadline"]> {
+    return this.#call.getDeadline();
+  }
+
+  getHost(): string {
+    return this.#call.getHost();
+  }
+
+  getAuthContext(): ReturnType<ServerInterceptingCallInterface["getAuthContext"]> {
+    return this.#call.getAuthContext();
+  }
+
+  getConnectionInfo(): ReturnType<ServerInterceptingCallInterface["getConnectionInfo"]> {
+    return this.#call.getConnectionInfo();
+  }
+
+  getMetricsRecorder(): ReturnType<ServerInterceptingCallInterface["getMetricsRecorder"]> {
+    return this.#call.getMetricsRecorder();
+  }
+}
+
+/** A flag and a length stand before each message. */
+const FRAME_BYTES = 5;
+/** A chunk may hold the end of one message and the beginning of the next. */
+const SLACK_BYTES = 64 * 1024;
+
+function tooLarge(maxBytes: number): ServiceError {
+  return invalidRequest([{ field: "", description: `the message must have at most ${maxBytes} bytes` }]);
+}
