@@ -19,10 +19,15 @@ export class Calls {
   enter(peer: () => string): "DRAINING" | "OVERLOADED" | undefined {
     if (this.#draining) return "DRAINING";
     if (this.#active >= MAX_CALLS) return "OVERLOADED";
-    // Nearly always empty: what names the connection is asked for only when it matters.
-    if (this.#unsent.size > 0 && !this.mayHold(peer())) return "OVERLOADED";
+    if (this.isUnread(peer)) return "OVERLOADED";
     this.#active++;
     return undefined;
+  }
+
+  /** Whether a connection leaves so much unread that nothing more is done for it. */
+  isUnread(peer: () => string): boolean {
+    // Nearly always empty: what names the connection is asked for only when it matters.
+    return this.#unsent.size > 0 && !this.mayHold(peer());
   }
 
   leave(): void {

@@ -182,6 +182,11 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     if (this.gone) return;
     this.#request = request;
     this.#callback = callback;
+    // Between its headers and its message others of the connection may have been answered.
+    if (this.#options.calls.isUnread(this.#peer)) {
+      this.#failed(refused("OVERLOADED"));
+      return;
+    }
     let output: O | Promise<O>;
     try {
       output = this.#handle(handler);

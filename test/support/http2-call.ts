@@ -9,6 +9,8 @@ export interface Http2Answer {
   /** Percent-encoded, as it travels. */
   readonly message: string;
   readonly details: Buffer | undefined;
+  /** Which encodings of requests the server says that it takes; undefined where it says nothing. */
+  readonly accepts: string | undefined;
 }
 
 /** A bare HTTP/2 connection, for what no gRPC client would send. */
@@ -39,7 +41,7 @@ export class Http2Connection {
       te: "trailers",
       ...headers,
     });
-    let answer: Http2Answer = { code: undefined, message: "", details: undefined };
+    let answer: Http2Answer = { code: undefined, message: "", details: undefined, accepts: undefined };
     const read = (fields: Record<string, unknown>) => {
       if (fields["grpc-status"] === undefined) return;
       const details = fields["grpc-status-details-bin"];
@@ -47,6 +49,7 @@ export class Http2Connection {
         code: status[Number(fields["grpc-status"])] as StatusName,
         message: String(fields["grpc-message"] ?? ""),
         details: details === undefined ? undefined : Buffer.from(String(details), "base64"),
+        accepts: fields["grpc-accept-encoding"] as string | undefined,
       };
     };
     stream.on("response", read);
