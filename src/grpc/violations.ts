@@ -17,7 +17,9 @@ export class Violations {
   }
 
   checkBatch(field: string, length: number): void {
-    if (length < 1 || length > MAX_BATCH) this.add(field, `must hold 1 to ${MAX_BATCH}, not ${length}`);
+    if (length < 1) this.add(field, `must hold 1 to ${MAX_BATCH}, not 0`);
+    // How many more is not known: nothing is built for them.
+    if (length > MAX_BATCH) this.add(field, `must hold 1 to ${MAX_BATCH}, not more`);
   }
 
   checkJtis(field: string, jtis: readonly string[], problemOf: (jti: string) => string | undefined): void {

@@ -84,7 +84,7 @@ const BAD_REQUESTS: readonly BadRequest[] = [
     IsBlacklistedRequestSchema,
     { jtis: Array(1001).fill("a"), freshness: { case: "maxStaleness", value: { seconds: -1n } } },
     [
-      ["jtis", "must hold 1 to 1000, not 1001"],
+      ["jtis", "must hold 1 to 1000, not more"],
       ["max_staleness", "must be a duration that is not negative"],
     ],
   ),

@@ -159,7 +159,7 @@ for (const { backend, index } of settings) {
           (await outcomes(...many.slice(0, 1000))).every((outcome) => outcome === Outcome.CREATED),
         ).to.equal(true);
         expect(await rejection(outcomes(...many))).to.deep.include({
-          violations: [{ field: "tokens", description: "must hold 1 to 1000, not 1001" }],
+          violations: [{ field: "tokens", description: "must hold 1 to 1000, not more" }],
         });
       });
 

@@ -1,0 +1,65 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { expect } from "chai";
+import fc from "fast-check";
+import {
+  BlacklistRequestSchema,
+  IsBlacklistedRequestSchema,
+  StreamChecksRequestSchema,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { withoutExcess } from "../../src/grpc/repeated-fields.ts";
+
+const JTIS = { number: IsBlacklistedRequestSchema.field.jtis.number };
+const QUESTIONS_JTIS = { within: StreamChecksRequestSchema.field.question.number, ...JTIS };
+const MOST = 5;
+
+const jtis = fc.array(fc.string({ unit: "grapheme", maxLength: 300 }), { maxLength: 12 });
+
+describe("a message with repeated fields", () => {
+  it("keeps all elements up to the first that is one too many, and everything else before it", () => {
+    fc.assert(
+      fc.property(jtis, (all) => {
+        const request = create(IsBlacklistedRequestSchema, {
+          jtis: all,
+          freshness: { case: "atLeastRevision", value: "r" },
+        });
+        const kept = withoutExcess(Buffer.from(toBinary(IsBlacklistedRequestSchema, request)), JTIS, MOST);
+        const decoded = fromBinary(IsBlacklistedRequestSchema, kept);
+        expect(decoded.jtis).to.deep.equal(all.slice(0, MOST + 1));
+        expect(decoded.freshness).to.deep.equal(request.freshness);
+      }),
+    );
+  });
+
+  it("is cut within the message that holds them", () => {
+    fc.assert(
+      fc.property(jtis, fc.nat(), (all, id) => {
+        const request = create(StreamChecksRequestSchema, { id, question: { jtis: all } });
+        const bytes = Buffer.from(toBinary(StreamChecksRequestSchema, request));
+        const decoded = fromBinary(StreamChecksRequestSchema, withoutExcess(bytes, QUESTIONS_JTIS, MOST));
+        expect([decoded.id, decoded.question?.jtis]).to.deep.equal([id, all.slice(0, MOST + 1)]);
+      }),
+    );
+  });
+
+  it("is left as it is where it cannot be read: the decoder says why", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (random) => {
+        const bytes = Buffer.from(random);
+        const kept = withoutExcess(bytes, JTIS, 1000);
+        expect(kept.equals(bytes)).to.equal(true);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it("of two million empty tokens is cut in milliseconds, and builds a thousand and one", () => {
+    const bytes = Buffer.alloc(4 * 1024 * 1024);
+    for (let at = 0; at < bytes.length; at += 2) bytes[at] = 0x0a;
+    const number = BlacklistRequestSchema.field.tokens.number;
+    const began = performance.now();
+    const kept = withoutExcess(bytes, { number }, 1000);
+    const decoded = fromBinary(BlacklistRequestSchema, kept);
+    expect(decoded.tokens).to.have.length(1001);
+    expect(performance.now() - began).to.be.below(100);
+  });
+});
