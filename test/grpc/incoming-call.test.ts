@@ -1,0 +1,138 @@
+import { writeFile } from "node:fs/promises";
+import type { ClientHttp2Stream } from "node:http2";
+import { join } from "node:path";
+import { status } from "@grpc/grpc-js";
+import { expect } from "chai";
+import { MAX_RECEIVE_MS, MAX_REQUEST_BYTES, MAX_UNFINISHED_CONNECTION_BYTES } from "../../src/limits.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { Http2Connection } from "../support/http2-call.ts";
+import { createSigningKey, keySetOf } from "../support/issuer.ts";
+import { type RunningService, startService } from "../support/service.ts";
+import { freshFolder } from "../support/shared.ts";
+import { until } from "../support/until.ts";
+
+/** The beginning of a message that says it will have so many bytes. */
+function announced(bytes: number): Buffer {
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(bytes, 1);
+  return head;
+}
+
+/** A call of which the body has not ended; and the name of the code that it ends with. */
+class OpenCall {
+  readonly stream: ClientHttp2Stream;
+  code: string | undefined;
+
+  constructor(http2: Http2Connection, method: string, headers: Readonly<Record<string, string>> = {}) {
+    this.stream = http2.session.request({
+      ...{ ":method": "POST", ":path": `/tokenblacklist.v1.TokenBlacklist/${method}` },
+      ...{ "content-type": "application/grpc", te: "trailers", ...headers },
+    });
+    const read = (fields: Record<string, unknown>) => {
+      if (fields["grpc-status"] !== undefined) this.code = status[Number(fields["grpc-status"])];
+    };
+    this.stream
+      .on("response", read)
+      .on("trailers", read)
+      .on("error", () => {});
+    this.stream.resume();
+  }
+
+  ends(): Promise<void> {
+    return until(() => this.code !== undefined, { withinMs: 5000, what: "the call has ended" });
+  }
+}
+
+describe("a call whose body has not arrived", () => {
+  let folder: string;
+  let running: RunningService;
+  let http2: Http2Connection;
+
+  async function serve(options: { env?: Record<string, string>; clock?: FakeClock } = {}): Promise<void> {
+    folder = await freshFolder();
+    running = await startService({ url: `sqlite:${join(folder, "x.db")}`, ...options });
+    http2 = await Http2Connection.open(running.address);
+  }
+  afterEach(async () => {
+    await http2?.close();
+    await running?.stop();
+  });
+
+  it("is refused by its headers alone, without a credential", async () => {
+    const keys = join(await freshFolder(), "keys.json");
+    await writeFile(keys, keySetOf(await createSigningKey("k1")));
+    await serve({ env: { AUTH_JWKS_FILE: keys, AUTH_ISSUER: "https://id.test", AUTH_AUDIENCE: "us" } });
+    const codes = [];
+    for (const method of ["Blacklist", "IsBlacklisted", "List", "Prune", "StreamChecks", "Watch"]) {
+      for (const authorization of [undefined, "Bearer e30.e30.e30", "Basic eDp5"]) {
+        const call = new OpenCall(http2, method, authorization === undefined ? {} : { authorization });
+        await call.ends();
+        codes.push(call.code);
+      }
+    }
+    expect(codes).to.deep.equal(codes.map(() => "UNAUTHENTICATED"));
+    // Counted and logged as every call.
+    const logged = running.logs().filter(({ msg, code }) => msg === "call" && code === "UNAUTHENTICATED");
+    expect(logged).to.have.length(codes.length);
+  });
+
+  it("is refused once it says how long it will be", async () => {
+    await serve();
+    const announcing = new OpenCall(http2, "IsBlacklisted");
+    announcing.stream.write(announced(1024 * 1024));
+    const declaring = new OpenCall(http2, "IsBlacklisted", { "content-length": String(1024 * 1024) });
+    await Promise.all([announcing.ends(), declaring.ends()]);
+    expect([announcing.code, declaring.code]).to.deep.equal(["INVALID_ARGUMENT", "INVALID_ARGUMENT"]);
+  });
+
+  it("holds a bounded share of the memory, however many there are of a connection, and others go on", async () => {
+    await serve();
+    const calls = Array.from({ length: 60 }, () => new OpenCall(http2, "Blacklist"));
+    const part = Buffer.alloc(MAX_REQUEST_BYTES / 8);
+    for (const { stream } of calls) stream.write(announced(MAX_REQUEST_BYTES));
+    for (let sent = 0; sent < 7; sent++) {
+      await Promise.all(
+        calls
+          .filter(({ code }) => code === undefined)
+          .map(({ stream }) => new Promise<void>((resolve) => stream.write(part, () => resolve()))),
+      );
+    }
+    await until(() => calls.some(({ code }) => code !== undefined), {
+      withinMs: 5000,
+      what: "some are refused",
+    });
+    expect((await running.client.isBlacklisted({ jtis: ["a"] })).verdicts).to.have.length(1);
+    const refused = calls.filter(({ code }) => code !== undefined);
+    expect(new Set(refused.map(({ code }) => code))).to.deep.equal(new Set(["RESOURCE_EXHAUSTED"]));
+    expect(calls.length - refused.length).to.be.at.most(
+      Math.ceil(MAX_UNFINISHED_CONNECTION_BYTES / (part.length * 5)),
+    );
+  });
+
+  it("may not take for ever to arrive, whatever its deadline is", async () => {
+    const clock = new FakeClock(Date.now());
+    await serve({ clock });
+    const waiting = new OpenCall(http2, "Blacklist", { "grpc-timeout": "1000H" });
+    waiting.stream.write(announced(100));
+    await until(() => clock.pendingTimers > 0, { withinMs: 5000, what: "it is waited for" });
+    // The call may not have come yet: time goes on until it has.
+    await until(
+      () => {
+        clock.advance(MAX_RECEIVE_MS / 4);
+        return waiting.code !== undefined;
+      },
+      { withinMs: 5000, what: "it has been given up" },
+    );
+    expect(waiting.code).to.equal("DEADLINE_EXCEEDED");
+  });
+
+  it("leaves nothing behind when its client goes", async () => {
+    await serve();
+    const calls = Array.from({ length: 20 }, () => new OpenCall(http2, "Blacklist"));
+    for (const { stream } of calls) stream.write(announced(100));
+    await http2.close();
+    const seen = () =>
+      running.logs().filter(({ msg, code }) => msg === "call" && code === "CANCELLED").length;
+    await until(() => seen() === calls.length, { withinMs: 5000, what: "all have ended" });
+  });
+});
