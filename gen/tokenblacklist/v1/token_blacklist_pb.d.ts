@@ -990,7 +990,9 @@ export declare const EntryKindSchema: GenEnum<EntryKind>;
  * build one: they hand it back in `IsBlacklistedRequest.at_least_revision`. A revision is never given out
  * again for another state, not even after a crash or a restore from a backup.
  *
- * **Limits.** A request is at most 4 MiB encoded, beside the limits stated at each field. A value over a
+ * **Limits.** An encoded request has at most 4 MiB for `Blacklist` and `StreamChecks`, 300 KiB for
+ * `IsBlacklisted` and `List`, and 8 KiB for `Prune` and `Watch`, beside the limits stated at each field. It
+ * arrives whole within ten seconds, and is not compressed. A value over a
  * limit is refused whole, never cut; only the page and batch sizes of `List` and `Prune` are lowered to
  * their maximum.
  *
@@ -1003,7 +1005,7 @@ export declare const EntryKindSchema: GenEnum<EntryKind>;
  * INVALID_ARGUMENT also carries a `google.rpc.BadRequest` that names every violation of the request by its
  * path (`tokens[3].expires_at`), not merely the first; past 4 KiB of them, since clients refuse larger
  * trailers, the last one says how many are left out. UNAVAILABLE and RESOURCE_EXHAUSTED also carry a
- * `google.rpc.RetryInfo`. A request over 4 MiB and a call to an unknown method are answered by the gRPC
+ * `google.rpc.RetryInfo`. A request over 4 MiB, a compressed one (UNIMPLEMENTED) and a call to an unknown method are answered by the gRPC
  * library, without details.
  *
  * - INVALID_ARGUMENT, `INVALID_REQUEST`: a field is malformed, missing or over its limit, a page token or a
