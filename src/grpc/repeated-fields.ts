@@ -1,3 +1,13 @@
+import type { ServiceDefinition } from "@grpc/grpc-js";
+import {
+  BlacklistRequestSchema,
+  IsBlacklistedRequestSchema,
+  ListRequestSchema,
+  StreamChecksRequestSchema,
+  TokenBlacklist,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { MAX_BATCH } from "../limits.ts";
+
 /** A field that may be repeated: by its number, and where it stands in a message within the message, by the number of that, too. */
 export interface RepeatedField {
   readonly within?: number;
@@ -6,6 +16,30 @@ export interface RepeatedField {
 
 /** So many times the elements that may be are looked at: what stands behind more of them is of no interest to anybody. */
 const LOOKED_AT = 8;
+/** By method, the field of a request that holds at most {@link MAX_BATCH} tokens: one may take two bytes on the wire, and a hundred in memory. */
+const BATCHES: Readonly<Record<string, RepeatedField>> = {
+  [TokenBlacklist.method.blacklist.localName]: { number: BlacklistRequestSchema.field.tokens.number },
+  [TokenBlacklist.method.isBlacklisted.localName]: { number: IsBlacklistedRequestSchema.field.jtis.number },
+  [TokenBlacklist.method.list.localName]: { number: ListRequestSchema.field.jtis.number },
+  [TokenBlacklist.method.streamChecks.localName]: {
+    within: StreamChecksRequestSchema.field.question.number,
+    number: IsBlacklistedRequestSchema.field.jtis.number,
+  },
+};
+
+/** The same service, of whose requests nothing is decoded past the first token that is one too many. */
+export function withBoundedBatches(service: ServiceDefinition): ServiceDefinition {
+  return Object.fromEntries(
+    Object.entries(service).map(([name, method]) => {
+      const batch = BATCHES[name];
+      if (batch === undefined) return [name, method];
+      const requestDeserialize = (bytes: Buffer): unknown =>
+        method.requestDeserialize(withoutExcess(bytes, batch, MAX_BATCH));
+      return [name, { ...method, requestDeserialize }];
+    }),
+  );
+}
+
 /** How many other fields are kept behind the one that is one too many. No request has so many. */
 const MOST_OTHERS = 16;
 

@@ -33,6 +33,7 @@ import { Health } from "./health.ts";
 import { IncomingCalls, type IncomingRules } from "./incoming-call.ts";
 import { listen } from "./listener.ts";
 import { addReflection } from "./reflection.ts";
+import { withBoundedBatches } from "./repeated-fields.ts";
 import { methodDefinition, serviceDefinition } from "./service-definition.ts";
 import type { TlsContext } from "./tls-context.ts";
 import { type CallEnvironment, type Handlers, unary } from "./unary.ts";
@@ -92,7 +93,7 @@ export async function startGrpcServer(
   const watches = openWatches(feed, streaming);
   const checkStreams = openCheckStreams(handlers.isBlacklisted, streaming);
   server.addService(
-    { ...serviceDefinition(TokenBlacklist), streamChecks: checkDefinition() },
+    withBoundedBatches({ ...serviceDefinition(TokenBlacklist), streamChecks: checkDefinition() }),
     {
       ...implementation(handlers, { environment, incoming }),
       watch: watches.handle,

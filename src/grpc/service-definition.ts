@@ -10,14 +10,6 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
-import {
-  BlacklistRequestSchema,
-  IsBlacklistedRequestSchema,
-  ListRequestSchema,
-  StreamChecksRequestSchema,
-} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { MAX_BATCH } from "../limits.ts";
-import { type RepeatedField, withoutExcess } from "./repeated-fields.ts";
 
 /** What stands for a request that could not be decoded: whoever answers the call refuses it, where grpc-js would say INTERNAL. */
 export const MALFORMED = Symbol("malformed request");
@@ -35,20 +27,6 @@ export type InputOf<S extends DescService, K extends UnaryMethodName<S>> =
 export type OutputOf<S extends DescService, K extends UnaryMethodName<S>> =
   S["method"][K] extends DescMethodUnary<DescMessage, infer O> ? MessageInitShape<O> : never;
 
-/** The fields of requests that hold at most {@link MAX_BATCH} tokens. A token may take two bytes on the wire, and a hundred in memory. */
-const BATCHES: ReadonlyMap<string, RepeatedField> = new Map([
-  [BlacklistRequestSchema.typeName, { number: BlacklistRequestSchema.field.tokens.number }],
-  [IsBlacklistedRequestSchema.typeName, { number: IsBlacklistedRequestSchema.field.jtis.number }],
-  [ListRequestSchema.typeName, { number: ListRequestSchema.field.jtis.number }],
-  [
-    StreamChecksRequestSchema.typeName,
-    {
-      within: StreamChecksRequestSchema.field.question.number,
-      number: IsBlacklistedRequestSchema.field.jtis.number,
-    },
-  ],
-]);
-
 /** A service, described by protobuf-es, as grpc-js wants it. */
 export function serviceDefinition(service: DescService): ServiceDefinition {
   return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method)]));
@@ -56,16 +34,13 @@ export function serviceDefinition(service: DescService): ServiceDefinition {
 
 export function methodDefinition(method: DescMethod): MethodDefinition<object, object> {
   const { methodKind } = method;
-  const decode = deserializer(method.input, () => MALFORMED as unknown as object);
-  const batch = BATCHES.get(method.input.typeName);
   return {
     path: `/${method.parent.typeName}/${method.name}`,
     originalName: method.localName,
     requestStream: methodKind === "client_streaming" || methodKind === "bidi_streaming",
     responseStream: methodKind === "server_streaming" || methodKind === "bidi_streaming",
     requestSerialize: (message) => encode(method.input, message),
-    requestDeserialize:
-      batch === undefined ? decode : (bytes) => decode(withoutExcess(bytes, batch, MAX_BATCH)),
+    requestDeserialize: deserializer(method.input, () => MALFORMED as unknown as object),
     // Whoever answers has encoded the answer already.
     responseSerialize: (answer) => (Buffer.isBuffer(answer) ? answer : encode(method.output, answer)),
     responseDeserialize: deserializer(method.output),
