@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, symlink } from "node:fs/promises";
+import { mkdir, readFile, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -17,7 +17,7 @@ export interface EarlierBuild {
 }
 
 /**
- * An earlier version of this project, built in `folder` on the packages that are installed: that of UPGRADE_FROM, else the last
+ * An earlier version of this project, built in `folder`, if possible on the packages that are installed: that of UPGRADE_FROM, else the last
  * release, else the newest commit whose source is not what is here. A text where there is none, as in a shallow checkout; it
  * says why.
  */
@@ -30,7 +30,7 @@ export async function earlierBuild(folder: string): Promise<EarlierBuild | strin
     await mkdir(folder, { recursive: true });
     await git("archive", `--output=${archive}`, revision);
     await run("tar", ["-xf", archive, "-C", folder]);
-    await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));
+    await addPackages(folder);
   } catch (error) {
     // Who asks for a version by its name wants to know.
     if (given) throw error;
@@ -41,6 +41,15 @@ export async function earlierBuild(folder: string): Promise<EarlierBuild | strin
   await run(process.execPath, [compiler, "-p", join(folder, "tsconfig.build.json")]).catch(() => {});
   const main = join(folder, "dist/main.js");
   return existsSync(main) ? { revision, main } : `${revision} cannot be built on the packages of today`;
+}
+
+/** Those that are installed, or its own where it needs some that are not. */
+async function addPackages(folder: string): Promise<void> {
+  const { dependencies } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+  const isThere = (name: string) => existsSync(join(ROOT, "node_modules", name));
+  if (Object.keys(dependencies).every(isThere)) {
+    await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));
+  } else await run("npm", ["ci", "--omit=dev", "--ignore-scripts", "--prefer-offline"], { cwd: folder });
 }
 
 async function git(...args: string[]): Promise<string> {
