@@ -228,6 +228,15 @@ export const MAX_LOG_RETRY_MS = 250;
 /** How long the end of the process waits for the last lines of the log. */
 export const LOG_FLUSH_MS = 1000;
 
+/**
+ * Lines about failed calls and refused connections, of each kind (method, code and reason): so many at once, and one for each window from then on. Enough
+ * to see what happens and who does it, and whoever knocks thousands of times a second cannot fill the disk or push other lines out.
+ */
+export const LOGGED_REFUSALS = 10;
+export const LOGGED_REFUSALS_WINDOW_MS = 1000;
+/** When lines that were left out are told of where no further line of their kind does it. */
+export const LOGGED_REFUSALS_TELL_MS = 10_000;
+
 /** Tokens that one line of the audit log names, with their reasons at most 40 kB: a request with more has several lines. */
 export const AUDITED_TOKENS_A_LINE = 50;
 /** How long it may take until entries that have expired, or were made at another replica, change what a caller's quota leaves. */

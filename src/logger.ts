@@ -1,9 +1,14 @@
 import pino, { type DestinationStream, type Logger } from "pino";
 import type { LogLevel } from "./config/config.ts";
 import type { DroppedLines } from "./log-output.ts";
+import { escapeJson } from "./printable.ts";
+
+/** A quick look that nearly every line passes. */
+const NOT_PLAIN = /[^ -~]/;
 
 /**
- * JSON, one object a line. Errors are cut down to what identifies them: drivers hang the statement, and with it their
+ * JSON, one object a line, in characters that can be seen: whatever else somebody has sent is escaped, so that no terminal acts on it and no
+ * line reads as another. Errors are cut down to what identifies them: drivers hang the statement, and with it their
  * parameters, on the errors they throw.
  */
 export function createLogger(level: LogLevel, destination: DestinationStream): Logger {
@@ -14,9 +19,16 @@ export function createLogger(level: LogLevel, destination: DestinationStream): L
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describe },
+      hooks: { streamWrite: escapeLine },
     },
     destination,
   );
+}
+
+/** The line break at its end stays. */
+function escapeLine(line: string): string {
+  const json = line.slice(0, -1);
+  return NOT_PLAIN.test(json) ? `${escapeJson(json)}\n` : line;
 }
 
 /** The line that says how many are missing before it. It is written whatever LOG_LEVEL is: so would the audit lines have been. */

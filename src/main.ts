@@ -11,6 +11,7 @@ import { formatHostPort } from "./host-port.ts";
 import { LOG_FLUSH_MS } from "./limits.ts";
 import { LogOutput } from "./log-output.ts";
 import type { MigrateAction } from "./migrate.ts";
+import { safeLine } from "./printable.ts";
 
 // The only file that touches the process: arguments, environment, streams, signals and the exit code. The service and
 // its databases are loaded when they are asked for: an operator's `check` should not wait for them.
@@ -98,7 +99,7 @@ async function withConfig(work: (config: Config) => Promise<number>): Promise<nu
     if (error instanceof ConfigError) {
       const lines = [...error.problems, ...misspelledSettings(process.env).map(describeMisspelling)];
       process.stderr.write(
-        `token-blacklist: the configuration is wrong:\n${lines.map((line) => `  ${line}\n`).join("")}`,
+        `token-blacklist: the configuration is wrong:\n${lines.map((line) => `  ${safeLine(line)}\n`).join("")}`,
       );
       return EXIT.usage;
     }
@@ -106,7 +107,7 @@ async function withConfig(work: (config: Config) => Promise<number>): Promise<nu
       throw error;
     const { cause } = error;
     const because = error instanceof ServiceError && cause instanceof Error ? `: ${cause.message}` : "";
-    process.stderr.write(`token-blacklist: ${error.message}${because}\n`);
+    process.stderr.write(`token-blacklist: ${safeLine(error.message + because)}\n`);
     return error instanceof ServiceError ? EXIT.unavailable : EXIT.failed;
   }
 }

@@ -6,6 +6,7 @@ import type { Calls } from "./calls.ts";
 import type { Clock } from "./clock.ts";
 import type { Authz } from "./config/authz.ts";
 import type { HostPort } from "./host-port.ts";
+import type { LogSampling } from "./log-sampling.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import type { Tracing } from "./tracing/tracing.ts";
 
@@ -14,6 +15,7 @@ interface Parts {
   readonly calls: Calls;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly sampling: LogSampling;
   readonly metrics: Metrics;
   /** Absent: nobody takes spans. */
   readonly tracing: Tracing | undefined;
@@ -32,7 +34,7 @@ export async function startAuthz(
   authz: Authz,
   { blacklist, tracing, ...parts }: Parts,
 ): Promise<StartedAuthz> {
-  const gate = new Gate({ ...authz, blacklist, log: parts.log });
+  const gate = new Gate({ ...authz, blacklist, log: parts.log, sampling: parts.sampling });
   if (authz.insecure) parts.log.warn(INSECURE);
   const { address, jtiHeader, methodHeader } = authz;
   const trusted = { jtiHeader, methodHeader };

@@ -15,6 +15,7 @@ import { startGrpcServer } from "./grpc/server.ts";
 import { TlsContext } from "./grpc/tls-context.ts";
 import type { HostPort } from "./host-port.ts";
 import type { DroppedLines } from "./log-output.ts";
+import { LogSampling } from "./log-sampling.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { type Serving, servingOf } from "./serving.ts";
 import { startAuth } from "./start-auth.ts";
@@ -65,6 +66,8 @@ export async function start(
     closers.push(() => store.close());
     await openIfThere(store, log);
 
+    const sampling = new LogSampling(clock);
+    closers.push(() => sampling.close());
     const metrics = new Metrics({ ...build, schema: CODE_VERSION });
     const tracing = openTracing({ clock, version: build.version });
     if (tracing !== undefined) log.info("calls are traced");
@@ -110,7 +113,15 @@ export async function start(
       feed,
     });
     // Closed after gRPC has been drained, and with it what is asked here.
-    const authz = await startAuthz(config.authz, { blacklist, calls, clock, log, metrics, tracing });
+    const authz = await startAuthz(config.authz, {
+      blacklist,
+      calls,
+      clock,
+      log,
+      sampling,
+      metrics,
+      tracing,
+    });
     closers.push(() => authz.close());
     const { maxTokenLifetimeMs } = security;
     const grpc = await startGrpcServer(config.listenAddress, {
@@ -123,6 +134,7 @@ export async function start(
       feed,
       environment: {
         log,
+        sampling,
         auditLog: security.auditLog ? auditLog(log) : undefined,
         authenticate: auth.authenticate,
         clock,

@@ -57,6 +57,50 @@ describe("the log", () => {
     );
   });
 
+  it("escapes what cannot be seen or would act on a terminal, wherever it stands, as the command's JSON does", () => {
+    const hidden = [
+      ...[
+        "\u0007",
+        "\u001b[2J",
+        "\u007f",
+        "\u0085",
+        "\u009b31m",
+        "\u00a0",
+        "\u00ad",
+        "\u061c",
+        "\u115f",
+        "\u180e",
+      ],
+      ...["\u200b", "\u200d", "\u200e", "\u202e", "\u2028", "\u2029", "\u2066", "\u2800", "\u3000", "\ufeff"],
+      ...["\ufff9", "\ud800", "\udfff", "\u{e0041}", "\u{1d173}"],
+    ];
+    for (const text of hidden) {
+      const { log, lines } = memoryLog();
+      const failure = Object.assign(new Error(text, { cause: new Error(text) }), { code: text });
+      log.child({ bound: text }).error({ [text]: { deep: [text] }, err: failure }, `seen ${text}`);
+      const line = lines[0] as string;
+      expect(line.slice(0, -1), JSON.stringify(text)).to.match(/^[ -~]+$/);
+      const { bound, msg, err, ...record } = JSON.parse(line);
+      expect([bound, msg, err.message, err.code, err.cause.message, record[text]]).to.deep.equal([
+        text,
+        `seen ${text}`,
+        text,
+        text,
+        text,
+        { deep: [text] },
+      ]);
+    }
+  });
+
+  it("leaves text that can be seen as it is", () => {
+    const { log, lines } = memoryLog();
+    const text = "Zürich 東京 \u05d0 😀 \\ \" '";
+    log.info({ text }, text);
+    expect(lines[0])
+      .to.include(`"text":${JSON.stringify(text)}`)
+      .and.to.include(`"msg":${JSON.stringify(text)}`);
+  });
+
   it("cuts a driver's error down to what identifies it, at every depth", () => {
     const { log, lines, records } = memoryLog();
     const driver = Object.assign(new Error("Deadlock found", { cause: new TypeError("below") }), {

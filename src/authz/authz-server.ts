@@ -15,6 +15,7 @@ import {
   MAX_AUTHZ_CONNECTIONS,
   MAX_AUTHZ_HEADER_BYTES,
 } from "../limits.ts";
+import type { LogSampling } from "../log-sampling.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { pathOf } from "../request-path.ts";
 import { endRequest, type RequestSpans } from "../tracing/request-spans.ts";
@@ -31,6 +32,8 @@ interface Setup {
   readonly calls: Calls;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Which lines about questions that cannot be answered are written. */
+  readonly sampling: LogSampling;
   readonly metrics: Metrics;
   /** What makes spans of requests; absent where nobody takes any. */
   readonly spans: RequestSpans | undefined;
@@ -161,20 +164,25 @@ interface Report extends Setup {
   readonly reason: string | undefined;
 }
 
-function report(ruling: Ruling, { log, metrics, milliseconds, peer, reason }: Report): void {
+function report(ruling: Ruling, { log, sampling, metrics, milliseconds, peer, reason }: Report): void {
   const code = ruling === "pass" ? "OK" : ruling === "unknown" ? "UNAVAILABLE" : "UNAUTHENTICATED";
   metrics.rulings.count("http", ruling);
   metrics.rulings.time(milliseconds / 1000);
   // Why it cannot be told has been logged already, unless the reason is one of this file's.
   const level = reason === undefined ? "debug" : "warn";
   if (!log.isLevelEnabled(level)) return;
+  const kind = { method: "authz", code, ...(reason === undefined ? {} : { reason }) };
+  const sampled =
+    reason === undefined
+      ? {}
+      : sampling.admit(`call authz ${reason}`, (left) => log[level]({ ...kind, ...left }, "call"));
+  if (sampled === undefined) return;
   log[level](
     {
-      method: "authz",
-      code,
-      ...(reason === undefined ? {} : { reason }),
+      ...kind,
       duration_ms: Math.round(milliseconds * 1000) / 1000,
       peer,
+      ...sampled,
     },
     "call",
   );

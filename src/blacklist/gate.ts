@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import { type NoJti, type Shown, shownToken } from "../auth/shown-token.ts";
 import type { Caller } from "../caller.ts";
 import { ServiceError } from "../errors.ts";
+import type { LogSampling } from "../log-sampling.ts";
 import type { Blacklist } from "./blacklist.ts";
 import type { CheckAnswer, Freshness } from "./checks.ts";
 
@@ -19,6 +20,8 @@ interface Options {
   /** What happens to a CORS preflight. */
   readonly preflight: "deny" | "allow";
   readonly log: Logger;
+  /** Which lines about requests that cannot be judged are written. */
+  readonly sampling: LogSampling;
 }
 
 /** Answers a proxy that asks whether a request with this token may pass. Whatever goes wrong, the answer is not "pass". */
@@ -57,18 +60,26 @@ export class Gate {
   }
 
   readonly #doubt = (error: unknown): Ruling => {
-    const { log } = this.#options;
     if (!(error instanceof ServiceError)) {
-      log.error({ err: error }, DOUBT);
+      this.#log("error", {}, { err: error });
       return "unknown";
     }
     const { reason, message, cause } = error;
     if (reason === "UNAUTHENTICATED") throw error;
     // Nobody waits for that answer.
     if (reason !== "CANCELLED")
-      log.warn({ reason, detail: message, ...(cause ? { err: cause } : {}) }, DOUBT);
+      this.#log("warn", { reason }, { detail: message, ...(cause ? { err: cause } : {}) });
     return "unknown";
   };
+
+  /** Sampled: while the database is away every request has one. */
+  #log(level: "warn" | "error", kind: { readonly reason?: string }, about: object): void {
+    const { log, sampling } = this.#options;
+    const sampled = sampling.admit(`gate ${kind.reason ?? ""}`, (left) =>
+      log[level]({ ...kind, ...left }, DOUBT),
+    );
+    if (sampled !== undefined) log[level]({ ...kind, ...about, ...sampled }, DOUBT);
+  }
 }
 
 const DOUBT = "cannot tell whether a token may pass: its request is denied";

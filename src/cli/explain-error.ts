@@ -1,7 +1,7 @@
 import { ClientError } from "../client/client-error.ts";
 import { IS_RAW_TOKEN } from "../entry.ts";
+import { safeLine } from "../printable.ts";
 import { withoutRawTokens } from "../raw-token.ts";
-import { safeLine } from "./printable.ts";
 
 export interface Circumstances {
   readonly address: string;

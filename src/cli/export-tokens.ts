@@ -1,6 +1,7 @@
 import type { BlacklistedToken, ListResponse } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { malformedAnswer } from "../client/client-error.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
+import { printableJson } from "../printable.ts";
 import { EXIT } from "./exit-code.ts";
 import { ExportFile } from "./export-file.ts";
 import {
@@ -12,7 +13,6 @@ import {
 } from "./list-filter.ts";
 import type { CallingOptions } from "./operator-command.ts";
 import { Persistence } from "./persistence.ts";
-import { printableJson } from "./printable.ts";
 import type { Session } from "./session.ts";
 import { tokenRow } from "./token-row.ts";
 import { UsageError } from "./usage-error.ts";

@@ -1,6 +1,6 @@
+import { printableJson } from "../printable.ts";
 import type { CliIo } from "./io.ts";
 import type { Output } from "./output.ts";
-import { printableJson } from "./printable.ts";
 import type { RowWriter } from "./row-writer.ts";
 import { type Column, TableWriter } from "./table.ts";
 

@@ -2,11 +2,11 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { pause } from "../client/retry.ts";
 import { describeMisspelling, misspellings } from "../config/misspellings.ts";
 import { type HostPort, parseHostPort } from "../host-port.ts";
+import { safeLine } from "../printable.ts";
 import { askHealth } from "./ask-health.ts";
 import { EXIT } from "./exit-code.ts";
 import type { CliIo, CommandContext } from "./io.ts";
 import { duration, hostPort, positiveDuration } from "./option-parsers.ts";
-import { safeLine } from "./printable.ts";
 
 const DEFAULT_ADDRESS = "127.0.0.1:9464";
 const ASK_AGAIN_MS = 100;

@@ -1,7 +1,7 @@
 import { storedJtiProblem, textProblem } from "../entry.ts";
 import { MAX_REASON_BYTES } from "../limits.ts";
+import { safeLine } from "../printable.ts";
 import { type Instant, parseAbsoluteInstant } from "./instant.ts";
-import { safeLine } from "./printable.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** A token as a line of a file names it. */

@@ -1,6 +1,6 @@
 import type { EpochMs } from "../entry.ts";
+import { safeLine } from "../printable.ts";
 import type { Instant } from "./instant.ts";
-import { safeLine } from "./printable.ts";
 import type { InputToken } from "./token-input.ts";
 
 /** Longer than any token lives that somebody issued on purpose. */

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ClientError } from "../client/client-error.ts";
 import { describeMisspelling, misspellings } from "../config/misspellings.ts";
+import { safeLine } from "../printable.ts";
 import {
   addCredentialOptions,
   CREDENTIAL_VARIABLES,
@@ -10,7 +11,6 @@ import {
 import { FORMATS, type Format } from "./format.ts";
 import type { CliIo, CommandContext } from "./io.ts";
 import { address, positiveDuration } from "./option-parsers.ts";
-import { safeLine } from "./printable.ts";
 import { Session } from "./session.ts";
 import { UsageError } from "./usage-error.ts";
 

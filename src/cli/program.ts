@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { safeLine } from "../printable.ts";
 import { withoutRawTokens } from "../raw-token.ts";
 import { addBlacklistCommand } from "./blacklist-command.ts";
 import { addCheckCommand } from "./check-command.ts";
@@ -10,7 +11,6 @@ import { addImportCommand } from "./import-command.ts";
 import type { CliIo, CommandContext, Screen } from "./io.ts";
 import { addListCommand } from "./list-command.ts";
 import { addMigrateCommand } from "./migrate-command.ts";
-import { safeLine } from "./printable.ts";
 import { addPruneCommand } from "./prune-command.ts";
 import { addServeCommand } from "./serve-command.ts";
 

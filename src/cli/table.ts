@@ -1,6 +1,6 @@
+import { printable } from "../printable.ts";
 import { displayWidth } from "./display-width.ts";
 import type { Output } from "./output.ts";
-import { printable } from "./printable.ts";
 import type { RowWriter } from "./row-writer.ts";
 
 export interface Column<Row> {

@@ -1,9 +1,9 @@
 import type { Readable } from "node:stream";
 import { storedJtiProblem, textProblem } from "../entry.ts";
 import { MAX_REASON_BYTES } from "../limits.ts";
+import { safeLine } from "../printable.ts";
 import { isRawToken } from "../raw-token.ts";
 import { readLines } from "./lines.ts";
-import { safeLine } from "./printable.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** One token as the operator named it. */

@@ -20,7 +20,14 @@ type Pruned = MessageInitShape<typeof PruneResponseSchema>;
  * What the audit log says of a request and of what came of it: one object a line, at least one. Never a raw token, nor anything that
  * failed to be one.
  */
-export type Describe<I, O> = (request: I, end: { output: O | undefined; code: status }) => readonly object[];
+export type Describe<I, O> = (request: I, end: End<O>) => readonly object[];
+
+interface End<O> {
+  /** Absent: the call failed. */
+  readonly output: O | undefined;
+  /** The call failed, and all the same something may have changed. */
+  readonly outcomeUnknown: boolean;
+}
 
 export const describeBlacklist: Describe<BlacklistRequest, Blacklisted> = ({ tokens }, end) => {
   const whole = {
@@ -46,7 +53,7 @@ interface AuditedToken {
 /** The tokens that are revoked, or may be. */
 function auditedTokens(
   tokens: BlacklistRequest["tokens"],
-  { output, code }: { output: Blacklisted | undefined; code: status },
+  { output, outcomeUnknown }: End<Blacklisted>,
 ): AuditedToken[] {
   if (output !== undefined) {
     return tokens.map((asked, index) => {
@@ -57,7 +64,7 @@ function auditedTokens(
       return auditedToken({ ...asked, jti, expiresAt }, nameOf(outcome));
     });
   }
-  if (!OUTCOME_UNKNOWN.has(code)) return [];
+  if (!outcomeUnknown) return [];
   return tokens.flatMap(({ token, expiresAt, reason }) =>
     token.case === "jti" && jtiProblem(token.value) === undefined
       ? [auditedToken({ jti: token.value, expiresAt, reason })]
@@ -80,6 +87,11 @@ function auditedToken(
     ...(expiresAt === undefined ? {} : { expires_at: timeOf(create(TimestampSchema, expiresAt)) }),
     ...(reason === "" ? {} : { reason: withoutRawTokens(reason) }),
   };
+}
+
+/** Whether a call that had begun, and ended so, may have changed something. */
+export function isOutcomeUnknown(code: status): boolean {
+  return OUTCOME_UNKNOWN.has(code);
 }
 
 const OUTCOME_UNKNOWN = new Set([

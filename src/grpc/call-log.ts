@@ -1,6 +1,7 @@
 import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { ServiceError } from "../errors.ts";
+import type { LogSampling } from "../log-sampling.ts";
 
 interface EndedCall {
   readonly method: string;
@@ -14,27 +15,45 @@ interface EndedCall {
   about?(): object;
 }
 
-/** One line about a call that has ended. With `quiet`, those that went well are logged at the level debug. */
+/**
+ * One line about a call that has ended. With `quiet`, those that went well are logged at the level debug. Those that failed are sampled: a
+ * caller needs no credential to fail.
+ */
 export function logCall(
   log: Logger,
   { method, code, failure, milliseconds, caller, peer, about }: EndedCall,
-  { quiet }: { quiet: boolean },
+  { quiet, sampling }: { quiet: boolean; sampling: LogSampling },
 ): void {
   const level = levelOf(code, quiet);
   if (!log.isLevelEnabled(level)) return;
+  const kind = { method, code: status[code], ...(failure === undefined ? {} : { reason: failure.reason }) };
+  const sampled =
+    code === status.OK
+      ? {}
+      : sampling.admit(kindOf("call", kind, caller), (left) => log[level]({ ...kind, ...left }, "call"));
+  if (sampled === undefined) return;
   log[level](
     {
-      method,
-      code: status[code],
-      ...(failure === undefined ? {} : { reason: failure.reason, detail: failure.message }),
+      ...kind,
+      ...(failure === undefined ? {} : { detail: failure.message }),
       ...(failure?.cause === undefined ? {} : { err: failure.cause }),
       duration_ms: Math.round(milliseconds * 1000) / 1000,
       ...(about === undefined ? {} : about()),
       ...(caller === "" ? {} : { caller }),
       peer: peer(),
+      ...sampled,
     },
     "call",
   );
+}
+
+/** By what lines about calls are sampled: those without a known caller leave room for the others. */
+export function kindOf(
+  line: "call" | "audit",
+  { method, code, reason = "" }: { method: string; code: string; reason?: string },
+  caller: string,
+): string {
+  return `${line} ${method} ${code} ${reason}${caller === "" ? "" : " known"}`;
 }
 
 function levelOf(code: status, quiet: boolean): "debug" | "info" | "warn" | "error" {

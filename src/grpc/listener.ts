@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import { StartError } from "../errors.ts";
 import { formatHostPort, type HostPort } from "../host-port.ts";
 import { TLS_HANDSHAKE_MS } from "../limits.ts";
+import type { LogSampling } from "../log-sampling.ts";
 import type { TlsContext } from "./tls-context.ts";
 
 /** A listening socket and the connections that came in by it. */
@@ -20,6 +21,7 @@ interface Setup {
   /** Absent: connections are not encrypted. */
   readonly tls: TlsContext | undefined;
   readonly log: Logger;
+  readonly sampling: LogSampling;
   /** A connection that is ready for HTTP/2. */
   onConnection(socket: Socket): void;
 }
@@ -28,10 +30,15 @@ interface Setup {
  * Listens for grpc-js, whose own shutdown leaves a connection open for as long as its peer does not close it. Throws
  * StartError when it cannot.
  */
-export function listen({ host, port }: HostPort, { tls, log, onConnection }: Setup): Promise<Listener> {
+export function listen(
+  { host, port }: HostPort,
+  { tls, onConnection, ...logging }: Setup,
+): Promise<Listener> {
   const sockets = new Set<Socket>();
   const server =
-    tls === undefined ? createServer({ noDelay: true }, onConnection) : encrypted(tls, { log, onConnection });
+    tls === undefined
+      ? createServer({ noDelay: true }, onConnection)
+      : encrypted(tls, { ...logging, onConnection });
   // Below TLS too, so that whoever never ends a handshake can be cut off.
   server.on("connection", (socket) => {
     sockets.add(socket);
@@ -61,8 +68,17 @@ export function listen({ host, port }: HostPort, { tls, log, onConnection }: Set
   });
 }
 
+type Logging = Pick<Setup, "log" | "sampling">;
+
+/** Sampled: a peer needs no credential to be refused. */
+function logRefused({ log, sampling }: Logging, level: "debug" | "warn", about: object, msg: string): void {
+  if (!log.isLevelEnabled(level)) return;
+  const sampled = sampling.admit(msg, (left) => log[level](left, msg));
+  if (sampled !== undefined) log[level]({ ...about, ...sampled }, msg);
+}
+
 /** TLS is ours too, not grpc-js's: certificates can then be replaced without an end to any connection. */
-function encrypted(tls: TlsContext, { log, onConnection }: Omit<Setup, "tls">): Server {
+function encrypted(tls: TlsContext, { onConnection, ...logging }: Omit<Setup, "tls">): Server {
   const server = createTlsServer(
     {
       ...tls.current,
@@ -74,27 +90,25 @@ function encrypted(tls: TlsContext, { log, onConnection }: Omit<Setup, "tls">): 
       rejectUnauthorized: false,
     },
     (socket) => {
-      if (accept(socket, log)) onConnection(socket);
+      if (accept(socket, logging)) onConnection(socket);
       else socket.destroy();
     },
   );
   server.on("tlsClientError", (error) =>
-    log.debug({ code: (error as { code?: string }).code }, "no TLS connection"),
+    logRefused(logging, "debug", { code: (error as { code?: string }).code }, "no TLS connection"),
   );
   tls.watch((context) => server.setSecureContext(context));
   return server;
 }
 
-function accept(socket: TLSSocket, log: Logger): boolean {
+function accept(socket: TLSSocket, logging: Logging): boolean {
   // A client that cannot do HTTP/2 is of no use.
   if (socket.alpnProtocol !== "h2") return false;
   const certificate = socket.getPeerCertificate();
   const isShown = certificate?.raw !== undefined;
   if (isShown && !socket.authorized) {
-    log.warn(
-      { peer: socket.remoteAddress, problem: String(socket.authorizationError) },
-      "refused a client's certificate",
-    );
+    const about = { peer: socket.remoteAddress, problem: String(socket.authorizationError) };
+    logRefused(logging, "warn", about, "refused a client's certificate");
     return false;
   }
   // It cannot change, and each call asks for it: taking it apart takes longer than a check does.

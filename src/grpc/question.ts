@@ -89,7 +89,7 @@ export class Question implements KnownCaller {
     logCall(
       log,
       { method, code, failure, milliseconds, caller, peer: () => peer, ...about },
-      { quiet: true },
+      { quiet: true, sampling: this.#options.sampling },
     );
     return true;
   }

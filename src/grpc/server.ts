@@ -101,7 +101,7 @@ export async function startGrpcServer(
     },
   );
   if (extAuthz !== undefined) addExtAuthz(server, { gate: extAuthz, environment, incoming });
-  const { clock, log, metrics } = environment;
+  const { clock, log, metrics, sampling } = environment;
   const others = counted(server, { calls: metrics.calls, clock });
   health.addTo(others, log);
   if (reflection) addReflection(others, services);
@@ -109,7 +109,7 @@ export async function startGrpcServer(
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   shortenFarDeadlines(server);
   const onConnection = (socket: Socket) => injector.injectConnection(socket);
-  const listener = await listen(address, { tls, log, onConnection });
+  const listener = await listen(address, { tls, log, sampling, onConnection });
   let draining = false;
 
   return {

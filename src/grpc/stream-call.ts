@@ -170,7 +170,7 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
   #end(code: status, failure?: ServiceError): boolean {
     if (this.gone) return false;
     this.gone = true;
-    const { clock, count, cut, log, method, onEnded, quiet } = this.#options;
+    const { clock, count, cut, log, method, onEnded, quiet, sampling } = this.#options;
     onEnded();
     this.#cancelCut = clock.schedule(STREAM_END_MS, () => cut(this.peer));
     const milliseconds = clock.monotonic() - this.#began;
@@ -179,7 +179,7 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
       endCall(this.trace, { code: status[code], reason: failure?.reason, peer: this.peer });
     }
     const caller = this.principal.name;
-    logCall(log, { method, code, failure, milliseconds, caller, peer: () => this.peer }, { quiet });
+    logCall(log, { method, code, failure, milliseconds, caller, peer: () => this.peer }, { quiet, sampling });
     return true;
   }
 }

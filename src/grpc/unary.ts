@@ -9,15 +9,16 @@ import { type Calls, refused } from "../calls.ts";
 import type { Clock } from "../clock.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
 import { DEFAULT_DEADLINE_MS, SMALL_ANSWER_BYTES } from "../limits.ts";
+import type { LogSampling } from "../log-sampling.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { NOBODY, type Principal, type Role } from "../principal.ts";
 import type { CallSpans } from "../tracing/call-spans.ts";
 import { endCall, type MethodSpans } from "../tracing/method-spans.ts";
 import type { Tracing } from "../tracing/tracing.ts";
-import type { Describe } from "./audit.ts";
+import { type Describe, isOutcomeUnknown } from "./audit.ts";
 import { authorize } from "./authorize.ts";
-import { logCall } from "./call-log.ts";
+import { kindOf, logCall } from "./call-log.ts";
 import type { CallHeaders, HeadersJudge, IncomingRules } from "./incoming-call.ts";
 import {
   encode,
@@ -40,6 +41,8 @@ export interface CallEnvironment {
   readonly log: Logger;
   /** Absent: nothing is audited. */
   readonly auditLog: Logger | undefined;
+  /** Which lines about refusals are written. */
+  readonly sampling: LogSampling;
   readonly authenticate: Authenticator;
   readonly clock: Clock;
   readonly calls: Calls;
@@ -119,6 +122,8 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   /** It counts as a call that is being answered. */
   #isCountedIn = false;
   #output: O | undefined;
+  /** The handler was called, so that something may have changed. */
+  #begun = false;
   /** Whoever calls, once that is known. */
   principal: Principal = NOBODY;
   /** True once the call has its answer, whoever gave it. */
@@ -204,6 +209,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
         { field: "", description: `the message is not a well-formed ${this.#options.method.input.typeName}` },
       ]);
     }
+    this.#begun = true;
     return handler(this.#request as I, this);
   }
 
@@ -305,17 +311,30 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     const { auditLog, describe } = this.#options;
     if (auditLog === undefined || describe === undefined) return;
     const output = code === status.OK ? this.#output : undefined;
-    const parts = this.#isReadable ? describe(this.#request as I, { output, code }) : [{}];
+    const outcomeUnknown = this.#begun && isOutcomeUnknown(code);
+    const kind = {
+      method: this.#options.method.name,
+      code: status[code],
+      ...(failure === undefined ? {} : { reason: failure.reason }),
+    };
+    // Whatever has changed something, or may have, is in the audit log. What was refused is sampled.
+    const sampled =
+      code === status.OK || outcomeUnknown
+        ? {}
+        : this.#options.sampling.admit(kindOf("audit", kind, this.principal.name), (left) =>
+            auditLog.info({ ...kind, ...left }, "audit"),
+          );
+    if (sampled === undefined) return;
+    const parts = this.#isReadable ? describe(this.#request as I, { output, outcomeUnknown }) : [{}];
     for (const [index, part] of parts.entries()) {
       auditLog.info(
         {
-          method: this.#options.method.name,
-          code: status[code],
-          ...(failure === undefined ? {} : { reason: failure.reason }),
+          ...kind,
           caller: this.principal.name,
           peer: this.#peer(),
           ...(parts.length === 1 ? {} : { part: index + 1, parts: parts.length }),
           ...part,
+          ...sampled,
         },
         "audit",
       );
@@ -327,7 +346,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   }
 
   #log(code: status, milliseconds: number, failure: ServiceError | undefined): void {
-    const { log, quiet, summarize } = this.#options;
+    const { log, quiet, sampling, summarize } = this.#options;
     const output = code === status.OK ? this.#output : undefined;
     const ended = {
       method: this.#options.method.name,
@@ -338,6 +357,6 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
       peer: this.#peer,
       ...(summarize === undefined || output === undefined ? {} : { about: () => summarize(output) }),
     };
-    logCall(log, ended, { quiet });
+    logCall(log, ended, { quiet, sampling });
   }
 }

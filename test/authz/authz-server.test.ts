@@ -7,6 +7,7 @@ import { Gate } from "../../src/blacklist/gate.ts";
 import { Calls } from "../../src/calls.ts";
 import type { HttpListener } from "../../src/http-listener.ts";
 import { AUTHZ_BODY_MS, DEFAULT_DEADLINE_MS, MAX_CALLS } from "../../src/limits.ts";
+import { LogSampling } from "../../src/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { ask } from "../support/http-ask.ts";
@@ -38,11 +39,20 @@ describe("the server for proxies", () => {
       missingJti: "deny",
       preflight: "deny",
     } as const;
-    const gate = new Gate({ blacklist, ...terms, log });
+    const sampling = new LogSampling(clock);
+    const gate = new Gate({ blacklist, ...terms, log, sampling });
     const address = { host: "127.0.0.1", port: 0 };
     const metrics = new Metrics({ version: "1", node: "v1", schema: 1 });
     server = await startAuthzServer(address, {
-      ...{ gate, trusted: { jtiHeader: "x-jti", methodHeader: undefined }, calls, clock, log, metrics },
+      ...{
+        gate,
+        trusted: { jtiHeader: "x-jti", methodHeader: undefined },
+        calls,
+        clock,
+        log,
+        sampling,
+        metrics,
+      },
       spans: undefined,
     });
     url = `http://127.0.0.1:${server.address.port}/authz`;

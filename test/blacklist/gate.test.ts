@@ -4,8 +4,11 @@ import type { Freshness, Verdict } from "../../src/blacklist/checks.ts";
 import { Gate, type Ruling } from "../../src/blacklist/gate.ts";
 import type { Caller } from "../../src/caller.ts";
 import type { Jti } from "../../src/entry.ts";
-import { type Reason, ServiceError, unauthenticated } from "../../src/errors.ts";
+import { type Reason, ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
+import { LOGGED_REFUSALS } from "../../src/limits.ts";
+import { LogSampling } from "../../src/log-sampling.ts";
 import { ROLES } from "../../src/principal.ts";
+import { FakeClock } from "../support/fake-clock.ts";
 import { memoryLog } from "../support/memory-log.ts";
 import { rejection } from "../support/rejection.ts";
 
@@ -43,7 +46,16 @@ function gateThatIsTold(
     },
   };
   const { log, lines, records } = memoryLog();
-  const gate = new Gate({ blacklist, maxStalenessMs, unverifiedBearer: false, missingJti, preflight, log });
+  const sampling = new LogSampling(new FakeClock());
+  const gate = new Gate({
+    blacklist,
+    maxStalenessMs,
+    unverifiedBearer: false,
+    missingJti,
+    preflight,
+    log,
+    sampling,
+  });
   return { gate, asked, lines, records };
 }
 
@@ -56,6 +68,14 @@ const RULINGS: readonly [verdicts: readonly Verdict[], ruling: Ruling][] = [
 ];
 
 describe("a gate", () => {
+  it("samples what it says of a database that is away, of which every request would have a line", async () => {
+    const { gate, records } = gateThatIsTold(async () => {
+      throw storeUnavailable("the database cannot be reached");
+    });
+    for (let asked = 0; asked < 1000; asked++) expect(await gate.rule(TOKEN, ANYBODY)).to.equal("unknown");
+    expect(records()).to.have.length(LOGGED_REFUSALS);
+  });
+
   for (const [verdicts, ruling] of RULINGS) {
     it(`rules "${ruling}" on being told [${verdicts}], at once or later`, async () => {
       const { gate } = gateThatIsTold(() => verdicts);

@@ -24,6 +24,7 @@ import {
   STREAM_END_MS,
   STREAM_TICK_MS,
 } from "../../src/limits.ts";
+import { LogSampling } from "../../src/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { ANYBODY, NOBODY, type Principal } from "../../src/principal.ts";
 import { Asker, CHECK_PATH, type Outcome, type Refusal } from "../support/asker.ts";
@@ -102,6 +103,7 @@ describe("the streams of StreamChecks", () => {
     };
     streams = openCheckStreams(handler, {
       log: log.log,
+      sampling: new LogSampling(clock),
       auditLog: undefined,
       authenticate: () => authenticate(),
       clock,

@@ -5,6 +5,7 @@ import { Calls } from "../../src/calls.ts";
 import { serviceDefinition } from "../../src/grpc/service-definition.ts";
 import { openWatches } from "../../src/grpc/watches.ts";
 import { DEFAULT_DEADLINE_MS, WATCH_HEARTBEAT_MS } from "../../src/limits.ts";
+import { LogSampling } from "../../src/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { ANYBODY, type Principal } from "../../src/principal.ts";
 import { FeedStage } from "../support/feed-stage.ts";
@@ -33,6 +34,7 @@ describe("the streams of Watch", () => {
     cut = [];
     watches = openWatches(stage.feed, {
       log: memoryLog().log,
+      sampling: new LogSampling(stage.clock),
       auditLog: undefined,
       authenticate: () => authenticate(),
       clock: stage.clock,

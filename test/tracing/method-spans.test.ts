@@ -6,6 +6,7 @@ import { systemClock } from "../../src/clock.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
 import { methodDefinition, serviceDefinition } from "../../src/grpc/service-definition.ts";
 import { type CallEnvironment, unary } from "../../src/grpc/unary.ts";
+import { LogSampling } from "../../src/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { ANYBODY } from "../../src/principal.ts";
 import { openTracing } from "../../src/tracing/tracing.ts";
@@ -25,6 +26,7 @@ describe("the spans of calls", () => {
     calls = new Calls();
     const environment: CallEnvironment = {
       log: memoryLog().log,
+      sampling: new LogSampling(systemClock),
       auditLog: undefined,
       authenticate: () => ANYBODY,
       clock: systemClock,

@@ -18,7 +18,12 @@ export function safeLine(text: string): string {
 
 /** `value` as JSON on one line, with the same characters escaped. Reads back as the same value. */
 export function printableJson(value: unknown): string {
-  return JSON.stringify(value).replace(HIDDEN, (character) =>
+  return escapeJson(JSON.stringify(value));
+}
+
+/** JSON text with the same characters escaped: outside of strings JSON has none of them but line breaks, which are not allowed here. */
+export function escapeJson(json: string): string {
+  return json.replace(HIDDEN, (character) =>
     character
       .split("")
       .map((unit) => `\\u${hex(unit.charCodeAt(0), 4)}`)
