@@ -21,6 +21,7 @@ import { type Serving, servingOf } from "./serving.ts";
 import { startAuth } from "./start-auth.ts";
 import { startAuthz } from "./start-authz.ts";
 import { createBlacklist } from "./start-blacklist.ts";
+import { filesOpenToOthers } from "./store/file-access.ts";
 import { openStore } from "./store/open-store.ts";
 import { CODE_VERSION } from "./store/schema.ts";
 import type { Store } from "./store/store.ts";
@@ -64,6 +65,7 @@ export async function start(
     const leewayMs = config.expiryLeewayMs;
     const store = openStore(config.database, { clock, leewayMs });
     closers.push(() => store.close());
+    if (config.database.kind === "sqlite") warnOfReaders(config.database.filename, log);
     await openIfThere(store, log);
 
     const sampling = new LogSampling(clock);
@@ -217,6 +219,16 @@ const INSECURE =
 /** It says what it has to say whatever LOG_LEVEL is. */
 function auditLog(log: Logger): Logger {
   return log.child({}, { level: "info" });
+}
+
+/** An older version made the file for everybody to read. */
+function warnOfReaders(filename: string, log: Logger): void {
+  const files = filesOpenToOthers(filename);
+  if (files.length > 0)
+    log.warn(
+      { files },
+      "other users may read or change the database's files: take that from them with chmod 600",
+    );
 }
 
 /** How long calls are still taken after health has said NOT_SERVING, so that those who watch it go elsewhere first. */

@@ -1,6 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync } from "node:fs";
-import { dirname } from "node:path";
 import knex, { type Knex } from "knex";
 import BetterSQLite3Client from "knex/lib/dialects/better-sqlite3/index.js";
 import Libsql from "libsql";
@@ -8,6 +6,7 @@ import type { EpochMs, NewEntry } from "../entry.ts";
 import { ServiceError, StartError, storeUnavailable } from "../errors.ts";
 import type { Revision } from "../revision.ts";
 import type { Engine, Reader } from "./engine.ts";
+import { createPrivately } from "./file-access.ts";
 import { ENTRY_COLUMNS, type EntryRow, entryOf } from "./rows.ts";
 import type { Receipt, Terms, WriteResult } from "./store.ts";
 import { withoutText } from "./without-text.ts";
@@ -138,12 +137,10 @@ export class SqliteEngine implements Engine {
   }
 }
 
-/** Makes the folder of an embedded database and opens the file, or throws StartError with one clear line. */
+/** Makes an embedded database and its folder where they are missing, opens the file, or throws StartError with one clear line. */
 export function openSqliteEngine(filename: string): SqliteEngine {
   try {
-    const folder = dirname(filename);
-    // One level: a path that is wrong further up is a mistake, not a wish for folders.
-    if (!existsSync(folder)) mkdirSync(folder);
+    createPrivately(filename);
     const database = new Libsql(filename);
     takePossession(database);
     return new SqliteEngine(database);

@@ -1,9 +1,24 @@
+import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
-import { AUDITED_TOKENS_A_LINE } from "../../src/limits.ts";
+import { BlacklistRequestSchema, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { Calls } from "../../src/calls.ts";
+import { ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
+import { describeBlacklist } from "../../src/grpc/audit.ts";
+import { serviceDefinition } from "../../src/grpc/service-definition.ts";
+import { unary } from "../../src/grpc/unary.ts";
+import { AUDITED_TOKENS_A_LINE, LOGGED_REFUSALS } from "../../src/limits.ts";
+import { LogSampling } from "../../src/log-sampling.ts";
+import { Metrics } from "../../src/metrics/metrics.ts";
+import { ANYBODY, type Principal } from "../../src/principal.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { memoryLog } from "../support/memory-log.ts";
+import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { rejection } from "../support/rejection.ts";
 import { type RunningService, startService } from "../support/service.ts";
+import { until } from "../support/until.ts";
 
 const HOUR_MS = 3_600_000;
 const later = () => timestampFromMs(Date.now() + HOUR_MS);
@@ -138,5 +153,142 @@ describe("the audit log", () => {
     await running.client.prune({});
     expect(lines()).to.deep.equal([]);
     expect(running.logs().filter(({ msg }) => msg === "call")).to.have.length(1);
+  });
+});
+
+describe("the audit log of calls that fail", () => {
+  const MANY = 100;
+  const MESSAGE = toBinary(BlacklistRequestSchema, create(BlacklistRequestSchema, { tokens: [token("a")] }));
+  let server: Server;
+  let channel: RawChannel;
+  let clock: FakeClock;
+  let sampling: LogSampling;
+  let calls: Calls;
+  let log: ReturnType<typeof memoryLog>;
+  let authenticate: () => Principal | Promise<Principal>;
+  let handle: () => Promise<never>;
+  let handled: number;
+
+  beforeEach(async () => {
+    log = memoryLog();
+    clock = new FakeClock();
+    sampling = new LogSampling(clock);
+    calls = new Calls();
+    handled = 0;
+    authenticate = () => ANYBODY;
+    const options = {
+      log: log.log,
+      auditLog: log.log,
+      sampling,
+      authenticate: () => authenticate(),
+      clock,
+      calls,
+      metrics: new Metrics({ version: "1", node: "v1", schema: 1 }),
+      tracing: undefined,
+      role: "revoke" as const,
+      quiet: false,
+      describe: describeBlacklist,
+    };
+    const handler = () => {
+      handled++;
+      return handle();
+    };
+    server = new Server();
+    server.addService(serviceDefinition(TokenBlacklist), {
+      blacklist: unary(TokenBlacklist.method.blacklist, handler, options),
+    });
+    const port = await new Promise<number>((resolve, reject) => {
+      const credentials = ServerCredentials.createInsecure();
+      server.bindAsync("127.0.0.1:0", credentials, (error, bound) =>
+        error ? reject(error) : resolve(bound),
+      );
+    });
+    channel = new RawChannel(`127.0.0.1:${port}`);
+  });
+
+  afterEach(() => {
+    channel.close();
+    server.forceShutdown();
+  });
+
+  const lines = (which = "audit") => log.records().filter(({ msg }) => msg === which);
+  const failEach = (error: ServiceError) => {
+    handle = async () => {
+      throw error;
+    };
+    return sendMany();
+  };
+  const begin = () => Array.from({ length: MANY }, () => channel.begin(methodPath("Blacklist"), MESSAGE));
+  const sendMany = () => Promise.all(begin().map(({ answer }) => answer));
+
+  it("is sampled where nothing was changed, and says how many lines are missing, as the log of calls does", async () => {
+    authenticate = () => {
+      throw unauthenticated("a bearer token is needed");
+    };
+    await sendMany();
+    clock.advance(1000);
+    await channel.call(methodPath("Blacklist"), MESSAGE);
+    for (const which of ["audit", "call"]) {
+      expect(lines(which)).to.have.length(LOGGED_REFUSALS + 1);
+      expect(lines(which).at(-1)).to.include({ code: "UNAUTHENTICATED", suppressed: MANY - LOGGED_REFUSALS });
+    }
+  });
+
+  it("is sampled for each reason by itself", async () => {
+    await failEach(new ServiceError("OVERLOADED", "too much"));
+    await failEach(new ServiceError("QUOTA_EXCEEDED", "too many"));
+    await failEach(new ServiceError("PERMISSION_DENIED", "no"));
+    expect(lines().map(({ reason }) => reason)).to.have.length(3 * LOGGED_REFUSALS);
+  });
+
+  it("tells at the end of the process what it has left out", async () => {
+    await failEach(new ServiceError("OVERLOADED", "too much"));
+    sampling.close();
+    expect(lines().at(-1)).to.deep.equal({
+      ...{ level: "info", method: "Blacklist", code: "RESOURCE_EXHAUSTED", reason: "OVERLOADED" },
+      ...{ suppressed: MANY - LOGGED_REFUSALS, msg: "audit" },
+    });
+  });
+
+  it("names every token that may have been revoked, however many such calls there are", async () => {
+    await failEach(storeUnavailable("the database did not answer"));
+    const named = lines().map(({ code, tokens }) => [code, (tokens as { jti: string }[])[0]?.jti]);
+    expect(named).to.deep.equal(Array(MANY).fill(["UNAVAILABLE", "a"]));
+  });
+
+  it("names those of calls that were given up while they were worked on, too", async () => {
+    handle = () => new Promise<never>(() => {});
+    const begun = begin();
+    await until(() => handled === MANY, { withinMs: 5000, what: "all are worked on" });
+    for (const call of begun) call.cancel();
+    await until(() => lines().length === MANY, { withinMs: 5000, what: "all are audited" });
+    expect(lines().every(({ code, tokens }) => code === "CANCELLED" && tokens !== undefined)).to.equal(true);
+  });
+
+  it("names nothing of calls that were given up before it was known who calls, and they are not begun any more", async () => {
+    let known = () => {};
+    const knowing = new Promise<Principal>((resolve) => {
+      known = () => resolve(ANYBODY);
+    });
+    authenticate = () => knowing;
+    handle = () => new Promise<never>(() => {});
+    const begun = begin();
+    await until(() => calls.active === MANY, { withinMs: 5000, what: "all have arrived" });
+    for (const call of begun) call.cancel();
+    sampling.close();
+    await until(
+      () => {
+        sampling.close();
+        return (
+          lines().reduce((sum, { suppressed = 0, peer }) => sum + Number(suppressed) + (peer ? 1 : 0), 0) ===
+          MANY
+        );
+      },
+      { withinMs: 5000, what: "all have ended" },
+    );
+    known();
+    await until(() => calls.active === 0, { withinMs: 5000, what: "all are let go" });
+    expect(lines().filter(({ tokens }) => tokens !== undefined)).to.deep.equal([]);
+    expect(handled).to.equal(0);
   });
 });

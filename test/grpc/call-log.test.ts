@@ -7,12 +7,14 @@ import {
   ListRequestSchema,
   PruneRequestSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { LOGGED_REFUSALS } from "../../src/limits.ts";
 import { backends } from "../support/backends.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import { checkHealth, watchHealth } from "../support/health-client.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
 import type { LogRecord } from "../support/memory-log.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { scrape } from "../support/scrape.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { CommandProcess, serveProcess } from "../support/service-process.ts";
 import { freshDatabase } from "../support/shared.ts";
@@ -81,6 +83,26 @@ for (const backend of backends) {
         { ...refused, method: "IsBlacklisted", detail: "jtis: must hold 1 to 1000, not 0" },
         { ...refused, method: "IsBlacklisted", detail: malformed("IsBlacklisted") },
       ]);
+    });
+
+    it("is sampled where calls are refused, and the metric counts them all", async () => {
+      const MANY = 200;
+      let counted: number | undefined;
+      const lines = await withService(async ({ address, adminUrl }) => {
+        const channel = new RawChannel(address);
+        const empty = new Uint8Array();
+        await Promise.all(Array.from({ length: MANY }, () => channel.call(methodPath("Blacklist"), empty)));
+        channel.close();
+        const handled = (await scrape(adminUrl)).get("grpc_server_handled_total");
+        counted = handled?.series.find(
+          ({ labels }) => labels.grpc_method === "Blacklist" && labels.grpc_code === "InvalidArgument",
+        )?.value;
+      });
+      expect(lines.length).to.be.lessThan(2 * LOGGED_REFUSALS);
+      // What is missing at last is said when the service ends, after this.
+      const told = lines.reduce((sum, { suppressed = 0 }) => sum + 1 + Number(suppressed), 0);
+      expect(told).to.be.within(LOGGED_REFUSALS, MANY);
+      expect(counted).to.equal(MANY);
     });
 
     it("whispers about health", async () => {

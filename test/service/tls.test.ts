@@ -8,7 +8,7 @@ import { expect } from "chai";
 import type { Clock } from "../../src/clock.ts";
 import { systemClock } from "../../src/clock.ts";
 import { ConfigError } from "../../src/config/config.ts";
-import { TLS_RELOAD_MS } from "../../src/limits.ts";
+import { LOGGED_REFUSALS, TLS_RELOAD_MS } from "../../src/limits.ts";
 import { type Authority, createAuthority } from "../support/certificates.ts";
 import { checkHealth } from "../support/health-client.ts";
 import { RawChannel } from "../support/raw-channel.ts";
@@ -159,6 +159,34 @@ describe("TLS", () => {
     second.on("error", () => {});
     await once(second, "close");
     expect(running?.logs().map(({ msg }) => msg)).to.include("refused a client's certificate");
+  });
+
+  it("samples its lines about wrong certificates and failed handshakes", async () => {
+    await install();
+    await writeFile(file("ca.pem"), authority.certificate);
+    await serve({ TLS_CLIENT_CA_FILE: file("ca.pem"), TLS_CLIENT_ROLES: "DNS:check.test=check" });
+    const strangers = await createAuthority("strangers");
+    const wrong = await strangers.issue([{ type: "dns", value: "check.test" }]);
+    const ends = async (options: object) => {
+      const socket = connect({
+        ...{ port: port(), host: "localhost", ca: authority.certificate, ALPNProtocols: ["h2"] },
+        ...options,
+      });
+      socket.on("error", () => {});
+      await new Promise((resolve) => socket.once("close", resolve));
+    };
+    for (let tried = 0; tried < 3 * LOGGED_REFUSALS; tried++) {
+      await ends({ cert: wrong.certificate, key: wrong.key });
+      await ends({ maxVersion: "TLSv1.1", minVersion: "TLSv1.1", ciphers: "ALL:@SECLEVEL=0" });
+    }
+    for (const about of ["refused a client's certificate", "no TLS connection"]) {
+      const said = (running?.logs() ?? []).filter(({ msg }) => msg === about);
+      const told = said.reduce((sum, { suppressed = 0 }) => sum + 1 + Number(suppressed), 0);
+      expect(said.length, about)
+        .to.be.lessThan(told + 1)
+        .and.at.least(LOGGED_REFUSALS);
+      expect(said.length, about).to.be.lessThan(3 * LOGGED_REFUSALS);
+    }
   });
 
   it("is refused at the start in one line when the key is another certificate's", async () => {

@@ -1,8 +1,15 @@
+import { chmod, mkdir, readdir, stat, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { expect } from "chai";
 import { ServiceError } from "../../src/errors.ts";
 import { backends } from "../support/backends.ts";
 import { reasonOf, rejection } from "../support/rejection.ts";
+import { startService } from "../support/service.ts";
+import { freshFolder } from "../support/shared.ts";
 import { entry, jti, openTestStore, query, terms } from "./open-test-store.ts";
+
+const modeOf = async (path: string) => ((await stat(path)).mode & 0o777).toString(8);
 
 describe("the embedded file", () => {
   it("is flushed at every commit, and locked for this process alone", async () => {
@@ -60,6 +67,57 @@ describe("the embedded file", () => {
     } finally {
       await store.close();
       await database?.dispose();
+    }
+  });
+
+  it("is made for its owner alone, with its folder and all that is beside it, whatever the umask is", async () => {
+    const folder = join(await freshFolder(), "made");
+    const umask = process.umask(0);
+    const running = await startService({ url: `sqlite:${join(folder, "tokens.db")}` }).finally(() =>
+      process.umask(umask),
+    );
+    try {
+      await running.client.blacklist({
+        tokens: [{ token: { case: "jti", value: "a" }, expiresAt: timestampFromMs(Date.now() + 60_000) }],
+      });
+      const files = await readdir(folder);
+      expect(files).to.include.members(["tokens.db", "tokens.db-wal"]);
+      for (const file of files) expect(await modeOf(join(folder, file)), file).to.equal("600");
+      expect(await modeOf(folder)).to.equal("700");
+      expect(running.logText()).not.to.include("chmod");
+    } finally {
+      await running.stop();
+    }
+  });
+
+  it("is made so where a link to nothing stands in its place, and in a folder that was there, which stays as it is", async () => {
+    const folder = await freshFolder();
+    await mkdir(join(folder, "shared"), { mode: 0o755 });
+    await symlink(join(folder, "elsewhere.db"), join(folder, "shared", "tokens.db"));
+    const { store } = await openTestStore(`sqlite:${join(folder, "shared", "tokens.db")}`);
+    await store.close();
+    expect(await modeOf(join(folder, "elsewhere.db"))).to.equal("600");
+    expect(await modeOf(join(folder, "shared"))).to.equal("755");
+  });
+
+  it("is warned of in one line at the start while others may read it or change it", async () => {
+    for (const [mode, warned] of [
+      [0o644, true],
+      [0o640, true],
+      [0o602, true],
+      [0o600, false],
+      [0o400 | 0o200, false],
+    ] as const) {
+      const filename = join(await freshFolder(), "tokens.db");
+      await writeFile(filename, "");
+      await chmod(filename, mode);
+      const running = await startService({ url: `sqlite:${filename}` });
+      await running.stop();
+      const lines = running.logs().filter(({ msg }) => String(msg).includes("chmod 600"));
+      expect(
+        lines.map(({ level, files }) => [level, (files as string[])[0]]),
+        mode.toString(8),
+      ).to.deep.equal(warned ? [["warn", `${filename} (0${mode.toString(8)})`]] : []);
     }
   });
 });
