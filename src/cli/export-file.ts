@@ -1,12 +1,11 @@
-import { type FileHandle, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { type FileHandle, rename, rm, stat } from "node:fs/promises";
 import type { Clock } from "../clock.ts";
 import type { ListFilter } from "./list-filter.ts";
+import { createPrivateFile, openPrivateFile, readPrivateFile, replacePrivateFile } from "./private-file.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** How often the state is written: what is fetched anew after a kill. */
 const NOTE_MS = 1000;
-/** Who may read what was revoked, and why, is for the operator to widen. */
-const MODE = 0o600;
 
 /** What the file holds, and where it goes on. */
 interface State {
@@ -46,7 +45,7 @@ export class ExportFile {
     { filter, clock }: { filter: ListFilter; clock: Clock },
   ): Promise<ExportFile> {
     await expectReplaceable(path);
-    const handle = await opened(path, "wx");
+    const handle = await opened(path, createPrivateFile);
     const state: State = { version: 1, filter, pageToken: "", count: 0, bytes: 0 };
     const file = new ExportFile(path, { handle, clock, state });
     await file.#note();
@@ -57,7 +56,7 @@ export class ExportFile {
   static async resume(path: string, clock: Clock): Promise<ExportFile> {
     await expectReplaceable(path);
     const state = await stateOf(path);
-    const handle = await opened(path, "r+");
+    const handle = await opened(path, (part) => openPrivateFile(part, "read and write"));
     const { size } = await handle.stat();
     if (size < state.bytes) {
       await handle.close();
@@ -114,16 +113,14 @@ export class ExportFile {
   async #note(): Promise<void> {
     // Never does the state name what may not be on disk yet.
     await this.#handle.datasync();
-    const path = `${this.#path}.part.state`;
-    await writeFile(`${path}.new`, stateText(this.#state), { mode: MODE });
-    await rename(`${path}.new`, path);
+    await replacePrivateFile(`${this.#path}.part.state`, stateText(this.#state));
     this.#notedAt = this.#clock.monotonic();
   }
 }
 
-async function opened(path: string, flags: "wx" | "r+"): Promise<FileHandle> {
+async function opened(path: string, open: (part: string) => Promise<FileHandle>): Promise<FileHandle> {
   try {
-    return await open(`${path}.part`, flags, MODE);
+    return await open(`${path}.part`);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "EEXIST") {
@@ -144,7 +141,7 @@ async function expectReplaceable(path: string): Promise<void> {
 async function stateOf(path: string): Promise<State> {
   let text: string;
   try {
-    text = await readFile(`${path}.part.state`, "utf8");
+    text = await readPrivateFile(`${path}.part.state`);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new UsageError(
@@ -153,12 +150,21 @@ async function stateOf(path: string): Promise<State> {
   }
   try {
     const state = JSON.parse(text, withInstants) as State;
-    if (state.version === 1 && state.pageToken !== undefined && Number.isSafeInteger(state.bytes))
-      return state;
+    if (isState(state)) return state;
   } catch {
     // As below.
   }
   throw new UsageError(`${path}.part.state is damaged: delete it and ${path}.part, and start anew`);
+}
+
+function isState({ version, filter, pageToken, count, bytes }: State): boolean {
+  return (
+    version === 1 &&
+    typeof filter === "object" &&
+    filter !== null &&
+    (pageToken === null || typeof pageToken === "string") &&
+    [count, bytes].every((number) => Number.isSafeInteger(number) && number >= 0)
+  );
 }
 
 // Seconds are bigints, which JSON does not know.

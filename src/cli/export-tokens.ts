@@ -1,5 +1,6 @@
 import type { BlacklistedToken, ListResponse } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { malformedAnswer } from "../client/client-error.ts";
+import { PageTokens } from "../client/page-tokens.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
 import { printableJson } from "../printable.ts";
 import { EXIT } from "./exit-code.ts";
@@ -92,11 +93,12 @@ async function exportPages(session: Session, { filter, pageToken, count, sink }:
     answer.catch(() => {});
     return { token, answer };
   };
+  const pageTokens = new PageTokens(pageToken ?? "");
   let total = count;
   let next = pageToken === null ? undefined : fetch(pageToken);
   while (next !== undefined && !output.closed) {
     const { tokens, nextPageToken } = await arrived(next, { persistence, fetch });
-    next = nextPageToken === "" ? undefined : fetch(nextPageToken);
+    next = pageTokens.next(nextPageToken) === "" ? undefined : fetch(nextPageToken);
     total += tokens.length;
     await sink.write(tokens.map(line).join(""), { nextPageToken, count: total });
     progress.add(tokens.length);

@@ -1,6 +1,7 @@
-import { open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { lstat, rm } from "node:fs/promises";
 import type { Clock } from "../clock.ts";
-import type { ImportCounts } from "./import-counts.ts";
+import { type ImportCounts, NO_COUNTS } from "./import-counts.ts";
+import { freshOf, openPrivateFile, readPrivateFile, replacePrivateFile } from "./private-file.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** How far an import came. */
@@ -40,7 +41,7 @@ export class ImportCheckpoint {
   ): Promise<ImportCheckpoint> {
     const checkpoint = new ImportCheckpoint(path, begun);
     try {
-      for (const written of [path, nextOf(path)]) await expectCheckpoint(written);
+      for (const written of [path, freshOf(path)]) await expectCheckpoint(written);
       await checkpoint.#write(begun.progressed);
     } catch (error) {
       if (error instanceof UsageError) throw error;
@@ -55,10 +56,8 @@ export class ImportCheckpoint {
   /** What `path` says. Throws a UsageError where that is nothing. */
   static async read(path: string): Promise<Progressed> {
     try {
-      const { version, ...progressed } = JSON.parse(await readFile(path, "utf8")) as Progressed & {
-        version: number;
-      };
-      if (version === 1 && Number.isSafeInteger(progressed.line)) return progressed;
+      const progressed = progressedIn(JSON.parse(await readPrivateFile(path)));
+      if (progressed !== undefined) return progressed;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code !== undefined) {
@@ -90,22 +89,16 @@ export class ImportCheckpoint {
   }
 
   async #write(progressed: Progressed): Promise<void> {
-    await writeFile(nextOf(this.#path), `${BEGINNING}${JSON.stringify(progressed).slice(1)}`);
-    await rename(nextOf(this.#path), this.#path);
+    await replacePrivateFile(this.#path, `${BEGINNING}${JSON.stringify(progressed).slice(1)}`);
   }
 }
 
 /** How every checkpoint begins. */
 const BEGINNING = '{"version":1,';
 
-/** Where a checkpoint is written before it takes its name. */
-function nextOf(path: string): string {
-  return `${path}.new`;
-}
-
-/** Throws a UsageError where `path` holds anything else: it will be overwritten, and deleted in the end. */
+/** Throws a UsageError where `path` holds anything else, a link too: it will be overwritten, and deleted in the end. */
 async function expectCheckpoint(path: string): Promise<void> {
-  const there = await stat(path).catch(() => undefined);
+  const there = await lstat(path).catch(() => undefined);
   if (there === undefined) return;
   // Empty is what mktemp makes, and shorter what a crash has left.
   if (there.isFile() && BEGINNING.startsWith(await beginningOf(path))) return;
@@ -115,11 +108,26 @@ async function expectCheckpoint(path: string): Promise<void> {
 }
 
 async function beginningOf(path: string): Promise<string> {
-  const handle = await open(path);
+  const handle = await openPrivateFile(path, "read");
   try {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(BEGINNING.length), 0, BEGINNING.length, 0);
     return buffer.toString("latin1", 0, bytesRead);
   } finally {
     await handle.close();
   }
+}
+
+/** Undefined for anything that was not written here. */
+function progressedIn(value: unknown): Progressed | undefined {
+  const { version, line, digest, counts } = (value ?? {}) as Partial<Progressed> & { version?: unknown };
+  if (version !== 1 || !isCount(line) || typeof digest !== "string" || typeof counts !== "object")
+    return undefined;
+  const isWhole = Object.keys(NO_COUNTS).every(
+    (name) => Object.hasOwn(counts ?? {}, name) && isCount(counts?.[name as keyof ImportCounts]),
+  );
+  return isWhole ? { line, digest, counts } : undefined;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }

@@ -1,3 +1,4 @@
+import { PageTokens } from "../client/page-tokens.ts";
 import type { EpochMs } from "../entry.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
 import { EXIT } from "./exit-code.ts";
@@ -42,6 +43,7 @@ async function printPages(
   const progress = session.progress("listed", { rows: true });
   const filter = listFilter(options);
   let shown = 0;
+  const pageTokens = new PageTokens();
   let pageToken = "";
   do {
     // One more than is shown: that is how to know of more.
@@ -52,7 +54,7 @@ async function printPages(
     shown += wanted.length;
     progress.add(wanted.length);
     if (page.tokens.length > wanted.length) return { shown, more: true };
-    pageToken = page.nextPageToken;
+    pageToken = pageTokens.next(page.nextPageToken);
   } while (pageToken !== "" && !output.closed);
   return { shown, more: false };
 }

@@ -5,9 +5,9 @@ import { toTimestamp } from "../grpc/timestamps.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
 import type { ListedToken, ListOptions, Moment } from "./blacklist-client.ts";
 import { invalidAll } from "./check-options.ts";
-import { malformedAnswer } from "./client-error.ts";
 import { listedToken } from "./entries.ts";
 import { momentProblem, toEpochMs } from "./moment.ts";
+import { PageTokens } from "./page-tokens.ts";
 
 type Filters = MessageInitShape<typeof ListRequestSchema>;
 
@@ -19,12 +19,12 @@ export async function* listing(
   // In the contract no jtis mean all of them.
   if (options.jtis?.length === 0) return;
   const filters = filtersOf(options);
+  const pageTokens = new PageTokens();
   for (let pageToken = ""; ; ) {
     const { tokens, nextPageToken } = await page({ ...filters, pageToken });
     for (const token of tokens) yield listedToken(token);
-    if (nextPageToken === "") return;
-    if (nextPageToken === pageToken) throw malformedAnswer("the service sent the same page again");
-    pageToken = nextPageToken;
+    pageToken = pageTokens.next(nextPageToken);
+    if (pageToken === "") return;
   }
 }
 

@@ -1,5 +1,16 @@
-import { mkdir, readdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import {
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { Writable } from "node:stream";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { expect } from "chai";
@@ -108,6 +119,91 @@ describe("export", () => {
       jtis: expected(2500),
       mode: 0o600,
       left: ["out.ndjson"],
+    });
+  });
+
+  it("ends with an error where a page token comes again, at once or after others, instead of going on for ever", async () => {
+    for (const tokens of [["a"], ["a", "b"], ["a", "b", "c", "b"], [""]]) {
+      let page = 0;
+      // An empty token ends a listing, unless the first page is asked for again.
+      const script: Script = {
+        list: ({ pageToken }) => {
+          if (page++ > 20) throw new ServiceError("INTERNAL", "asked for ever");
+          const at = pageToken === "" ? 0 : tokens.indexOf(pageToken) + 1;
+          return { tokens: [], nextPageToken: tokens[at % tokens.length] || "x".repeat(5000) };
+        },
+      };
+      for (const args of [["export"], ["export", "--output", file], ["list", "--all"]]) {
+        page = 0;
+        const { exitCode, stderr } = await runAgainst(script, args);
+        expect([exitCode, stderr], `${args} ${tokens}`).to.satisfy(
+          ([code, text]: [number, string]) => code !== 0 && /page token/.test(text),
+        );
+        expect(page).to.be.at.most(tokens.length + 1);
+        for (const left of await readdir(folder)) await rm(join(folder, left));
+      }
+    }
+  });
+
+  describe("into a folder that others may write to", () => {
+    const ANOTHER = "what somebody else has";
+    let victim: string;
+
+    beforeEach(async () => {
+      victim = join(await freshFolder(), "victim");
+      await writeFile(victim, ANOTHER, { mode: 0o644 });
+    });
+
+    for (const name of ["out.ndjson.part.state.new", "out.ndjson.part.state", "out.ndjson"]) {
+      for (const isThere of [true, false]) {
+        it(`replaces a link at ${name} to ${isThere ? "a file" : "nothing"}, and leaves alone what it leads to`, async () => {
+          const target = isThere ? victim : `${victim}-absent`;
+          await symlink(target, join(folder, name));
+          const { exitCode, stderr } = await runAgainst(holding(2500), ["export", "--output", file]);
+          expect({ exitCode, stderr }).to.deep.equal({ exitCode: 0, stderr: "" });
+          expect(await readFile(victim, "utf8")).to.equal(ANOTHER);
+          expect(await readdir(dirname(victim))).to.deep.equal(["victim"]);
+          const made = await lstat(file);
+          expect({ isFile: made.isFile(), mode: made.mode & 0o777 }).to.deep.equal({
+            isFile: true,
+            mode: 0o600,
+          });
+        });
+      }
+    }
+
+    it("is refused where a link or another file has the name that it would have on the way", async () => {
+      for (const target of [victim, `${victim}-absent`]) {
+        await symlink(target, `${file}.part`);
+        const { exitCode } = await runAgainst(holding(2500), ["export", "--output", file]);
+        expect(exitCode).to.equal(2);
+        expect(await readFile(victim, "utf8")).to.equal(ANOTHER);
+        await rm(`${file}.part`);
+      }
+    });
+
+    it("keeps how far it came for its owner alone, and is not resumed through a link", async () => {
+      await runAgainst(holding(2500, 1000), ["export", "--output", file]);
+      for (const name of await readdir(folder)) {
+        const { mode } = await stat(join(folder, name));
+        expect([name, mode & 0o777]).to.deep.equal([name, 0o600]);
+      }
+      for (const name of [`${file}.part`, `${file}.part.state`]) {
+        await rename(name, `${name}-moved`);
+        await symlink(`${name}-moved`, name);
+        const text = await readFile(`${name}-moved`, "utf8");
+        const { exitCode, stderr } = await runAgainst(holding(2500), [
+          "export",
+          "--output",
+          file,
+          "--resume",
+        ]);
+        expect([exitCode, /ELOOP/.test(stderr)], stderr).to.deep.equal([2, true]);
+        expect(await readFile(`${name}-moved`, "utf8")).to.equal(text);
+        await rename(`${name}-moved`, name);
+      }
+      const { exitCode } = await runAgainst(holding(2500), ["export", "--output", file, "--resume"]);
+      expect(exitCode).to.equal(0);
     });
   });
 

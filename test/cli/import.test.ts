@@ -1,5 +1,5 @@
-import { readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { lstat, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { expect } from "chai";
 import fc from "fast-check";
@@ -490,6 +490,64 @@ describe("an import that was interrupted", () => {
       ],
       [2, "error: --resume of standard input needs the --checkpoint of the import that was interrupted\n"],
     ]);
+  });
+
+  it("is refused where its checkpoint says what no import would, and takes nothing in it for granted", async () => {
+    await interrupt(8);
+    const whole = JSON.parse(await readFile(`${file}.import`, "utf8"));
+    const wrong = [
+      ...[null, 7, "x", [], {}, { ...whole, line: -1 }, { ...whole, line: 1.5 }, { ...whole, digest: 7 }],
+      ...[
+        { ...whole, counts: undefined },
+        { ...whole, counts: null },
+        { ...whole, counts: {} },
+      ],
+      { ...whole, counts: { ...whole.counts, created: "7" } },
+      { ...whole, counts: { ...whole.counts, created: -7 } },
+      { ...whole, version: 2 },
+    ].map((value) => JSON.stringify(value));
+    const inherited = JSON.stringify({ ...whole, counts: {} }).replace(
+      '"counts":{}',
+      `"counts":{"__proto__":${JSON.stringify(whole.counts)}}`,
+    );
+    for (const text of [...wrong, inherited]) {
+      await writeFile(`${file}.import`, text);
+      const { exitCode, stderr } = await resume();
+      expect([exitCode, /is no checkpoint, or a damaged one/.test(stderr)], text).to.deep.equal([2, true]);
+    }
+  });
+
+  it("keeps its checkpoint for its owner alone, and is refused where a link has its name", async () => {
+    await interrupt(8);
+    const { mode } = await stat(`${file}.import`);
+    expect(mode & 0o777).to.equal(0o600);
+    await rm(`${file}.import`);
+    const victim = join(await freshFolder(), "victim");
+    for (const name of [`${file}.import`, `${file}.import.new`]) {
+      for (const text of ["what somebody else has", "", '{"version":1,']) {
+        for (const target of [victim, `${victim}-absent`]) {
+          await writeFile(victim, text);
+          await symlink(target, name);
+          const { exitCode, stderr } = await runAgainst(memory.script, ["import", file]);
+          expect([exitCode, stderr.includes(`${name} is there already`)], stderr).to.deep.equal([2, true]);
+          expect((await lstat(name)).isSymbolicLink()).to.equal(true);
+          expect([await readFile(victim, "utf8"), await readdir(dirname(victim))]).to.deep.equal([
+            text,
+            ["victim"],
+          ]);
+          await rm(name);
+        }
+      }
+    }
+  });
+
+  it("does not go on with a checkpoint that is a link", async () => {
+    await interrupt(8);
+    await rename(`${file}.import`, join(folder, "moved"));
+    await symlink(join(folder, "moved"), `${file}.import`);
+    const { exitCode, stderr } = await resume();
+    expect([exitCode, /ELOOP/.test(stderr)]).to.deep.equal([2, true]);
+    expect((await stat(join(folder, "moved"))).isFile()).to.equal(true);
   });
 
   it("may keep its checkpoint elsewhere, and is refused at once where that is impossible", async () => {
