@@ -264,6 +264,15 @@ export const MAX_WATCH_RETRY_MS = 5000;
 export const MAX_LASTING_RETRY_MS = 60_000;
 /** A copy that was not proven for longer starts over: the service can tell a restored database for a day ({@link COMMIT_RETENTION_MS}). */
 export const MAX_RESUME_MS = COMMIT_RETENTION_MS / 2;
+/**
+ * Keys under which a client's copy holds entries at once: the present one, and those of blacklists that the service no longer serves. A database is
+ * replaced now and then; a service that names a new key again and again would have the copy keep everything, and look everywhere.
+ */
+export const MAX_COPY_KEYS = 8;
+/** Characters of a revision: ours have 33 at most, and thousands are remembered. */
+export const MAX_REVISION_LENGTH = 256;
+/** The longest pause that a service may ask a client for: whoever asks for more would switch it off. */
+export const MAX_RETRY_AFTER_MS = 10 * 60_000;
 /** Entries in a client's copy, unless its owner says otherwise: 0.8 GB. */
 export const MAX_COPY_ENTRIES = 20_000_000;
 /** How long the token that a stream begins with may take. */

@@ -2,6 +2,7 @@ import { BlacklistResult_Outcome as Outcome } from "../../gen/tokenblacklist/v1/
 import { ClientError } from "../client/client-error.ts";
 import type { Violation } from "../errors.ts";
 import { ALREADY_PASSED } from "../grpc/already-passed.ts";
+import { safeLine } from "../printable.ts";
 import { isRawToken } from "../raw-token.ts";
 import type { ImportCounts } from "./import-counts.ts";
 import type { TokenItem } from "./import-items.ts";
@@ -88,7 +89,7 @@ export class BatchStore {
       if (index === undefined || item === undefined) continue;
       if (member === "expires_at" && description.startsWith(ALREADY_PASSED)) {
         this.#passed = Math.max(this.#passed, msOf(item.token.expiresAt));
-      } else wrong.set(item.line, `"${member}" ${description}`);
+      } else wrong.set(item.line, safeLine(`"${member}" ${description}`));
     }
     return [...wrong].map(([line, problem]) => ({ line, problem }));
   }

@@ -116,6 +116,7 @@ function forOption(option: string, command: string): string | undefined {
 }
 
 function forServe(option: string): string {
-  const example = SETTING_OF[option] ?? "LISTEN_ADDRESS=127.0.0.1:50051";
+  const example =
+    (Object.hasOwn(SETTING_OF, option) && SETTING_OF[option]) || "LISTEN_ADDRESS=127.0.0.1:50051";
   return `serve takes its settings from environment variables: ${example} token-blacklist serve`;
 }

@@ -1,9 +1,10 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { fromBinary } from "@bufbuild/protobuf";
-import { type Any, anyUnpack, durationMs } from "@bufbuild/protobuf/wkt";
+import { type Any, anyUnpack, type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import { type ServiceError, status } from "@grpc/grpc-js";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.js";
+import { MAX_RETRY_AFTER_MS } from "../limits.ts";
 import { ClientError, malformedAnswer, type StatusName } from "./client-error.ts";
 import { connectionFailure, failureMessage } from "./connection-failure.ts";
 
@@ -44,9 +45,14 @@ function detailed(
     violations: unpack(details, BadRequestSchema)
       .flatMap(({ fieldViolations }) => fieldViolations)
       .map(({ field, description }) => ({ field, description })),
-    retryAfterMs: retry?.retryDelay && durationMs(retry.retryDelay),
+    retryAfterMs: retry?.retryDelay && pauseOf(retry.retryDelay),
     cause,
   });
+}
+
+/** Whatever was sent: no less than nothing, and no more than a client waits for. */
+function pauseOf(delay: Duration): number {
+  return Math.min(Math.max(0, durationMs(delay)), MAX_RETRY_AFTER_MS);
 }
 
 function readStatus(bytes: Uint8Array): Status | undefined {

@@ -40,9 +40,9 @@ export async function schemaStatus(knex: Knex): Promise<SchemaStatus> {
     ? (await knex("blacklist_migrations").orderBy("id").select("name")).map((row) => String(row.name))
     : [];
   return {
-    applied: names.filter((name) => name in MIGRATIONS),
+    applied: names.filter((name) => Object.hasOwn(MIGRATIONS, name)),
     pending: Object.keys(MIGRATIONS).filter((name) => !names.includes(name)),
-    unknown: names.filter((name) => !(name in MIGRATIONS)),
+    unknown: names.filter((name) => !Object.hasOwn(MIGRATIONS, name)),
   };
 }
 

@@ -67,6 +67,32 @@ describe("patiently", () => {
     expect(calls).to.equal(others.length);
   });
 
+  it("neither spins nor waits for ever where the service always says to come again", async () => {
+    for (const retryAfterMs of [0, -1, -(2 ** 31), 1, 30_000]) {
+      [calls, failures] = [0, Array.from({ length: 100_000 }, () => spent(retryAfterMs))];
+      let ended = false;
+      const began = clock.monotonic();
+      const running = rejection(run()).then(() => {
+        ended = true;
+      });
+      while (!ended) {
+        clock.advance(1000);
+        await turn();
+      }
+      await running;
+      const seconds = (clock.monotonic() - began) / 1000;
+      expect([calls <= 20 * seconds, seconds < 700], `${retryAfterMs} ${calls} ${seconds}`).to.deep.equal([
+        true,
+        true,
+      ]);
+    }
+    for (const retryAfterMs of [Number.NaN, 2 ** 31, Number.POSITIVE_INFINITY]) {
+      const error = spent(retryAfterMs);
+      failures = [error];
+      expect(await rejection(run())).to.equal(error);
+    }
+  });
+
   it("waits no longer once it is interrupted", async () => {
     const last = spent(500);
     failures = [spent(500), last];

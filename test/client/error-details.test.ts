@@ -1,11 +1,12 @@
 import { create, toBinary } from "@bufbuild/protobuf";
-import { anyPack } from "@bufbuild/protobuf/wkt";
+import { anyPack, DurationSchema } from "@bufbuild/protobuf/wkt";
 import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
 import { expect } from "chai";
-import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
 import { createClient } from "../../src/client/client.ts";
 import { invalidRequest, storeUnavailable } from "../../src/errors.ts";
+import { MAX_RETRY_AFTER_MS } from "../../src/limits.ts";
 import { failure } from "./failure.ts";
 import { type Script, startScripted } from "./scripted-service.ts";
 
@@ -67,6 +68,27 @@ describe("an error of the client", () => {
       retryAfterMs: 500,
       calls: 1,
     });
+  });
+
+  it("holds no pause that a client would spin or sleep for, whatever the service asks for", async () => {
+    const limit = 315_576_000_000n;
+    for (const [retryDelay, retryAfterMs] of [
+      [{ seconds: -1n }, 0],
+      [{ nanos: -1_000_000 }, 0],
+      [{ seconds: -(2n ** 62n) }, 0],
+      [{ seconds: 2n ** 31n / 1000n + 1n }, MAX_RETRY_AFTER_MS],
+      [{ seconds: limit }, MAX_RETRY_AFTER_MS],
+      [{ seconds: 2n ** 62n, nanos: 2 ** 31 - 1 }, MAX_RETRY_AFTER_MS],
+      [{ seconds: 1n, nanos: 500_000_000 }, 1500],
+      [{}, 0],
+    ] as const) {
+      const info = anyPack(
+        RetryInfoSchema,
+        create(RetryInfoSchema, { retryDelay: create(DurationSchema, retryDelay) }),
+      );
+      const details = toBinary(StatusSchema, create(StatusSchema, { details: [info] }));
+      expect(await told(() => withDetails(details))).to.include({ retryAfterMs });
+    }
   });
 
   it("stands without details", async () => {

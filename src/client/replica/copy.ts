@@ -55,6 +55,11 @@ export class Copy {
     return (this.#table?.index.size ?? 0) + this.#former.reduce((sum, { index }) => sum + index.size, 0);
   }
 
+  /** Keys under which entries are held: the present one, and those of blacklists that are no longer served. */
+  get keys(): number {
+    return this.#former.length + (this.#table === undefined ? 0 : 1);
+  }
+
   /** While it stays the same, what the copy did not have it still does not have. */
   get version(): number {
     return this.#version;
@@ -173,7 +178,8 @@ export class Copy {
   }
 
   #replaceTable(key: Uint8Array): void {
-    if (this.#table !== undefined) this.#former = [...this.#former, this.#table];
+    if (this.#table !== undefined && this.#table.index.size > 0)
+      this.#former = [...this.#former, this.#table];
     // The message that the key came in is larger than the key.
     this.#table = { key: Uint8Array.from(key), index: new TokenIndex(key) };
     this.#isComplete = false;

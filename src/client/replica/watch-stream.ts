@@ -8,6 +8,7 @@ import {
   type WatchResponse_Entries,
 } from "../../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { methodDefinition } from "../../grpc/service-definition.ts";
+import { MAX_REVISION_LENGTH } from "../../limits.ts";
 import { eachOf } from "../../token-index/columns.ts";
 import { HASH } from "../../token-index/hash.ts";
 import { ClientError, malformedAnswer } from "../client-error.ts";
@@ -124,6 +125,8 @@ export class WatchStream {
   }
 
   #takeEntries({ fingerprints, until, revision }: WatchResponse_Entries): void {
+    if (revision.length > MAX_REVISION_LENGTH)
+      throw malformedAnswer(`the service has sent a revision of more than ${MAX_REVISION_LENGTH} characters`);
     eachOf({ fingerprints, until }, (print, time) => this.#listener.onEntry(print, time));
     if (revision !== "") this.#listener.onRevision(revision);
   }

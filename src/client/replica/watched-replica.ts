@@ -3,6 +3,7 @@ import {
   INDEX_RETRY_MS,
   LAST_HEARD_MS,
   LAST_HEARD_WHILE_LOADING_MS,
+  MAX_COPY_KEYS,
   MAX_LASTING_RETRY_MS,
   MAX_WATCH_RETRY_MS,
   PROOF_INTERVAL_MS,
@@ -105,12 +106,18 @@ export class WatchedReplica implements Replica, WatchListener {
   onTime(time: number): void {
     this.#heardAt = this.#setup.clock.monotonic();
     this.#copy.observe(time);
-    if (this.#copy.size > this.#setup.maxEntries) this.#overflow();
+    if (this.#copy.size > this.#setup.maxEntries) {
+      this.#overflow("the copy of the blacklist is too large: checks ask the service. Raise maxCopyEntries");
+    }
   }
 
   onOpened(opened: { readonly isSnapshot: boolean; readonly key: Uint8Array }): void {
     this.#isOpened = true;
     this.#copy.begin(opened);
+    if (this.#copy.keys > MAX_COPY_KEYS) {
+      this.#overflow("the service has begun anew too often for a copy: checks ask the service");
+      return;
+    }
     if (opened.isSnapshot) this.#setup.onState("loading");
     else this.#proveNow();
   }
@@ -157,9 +164,9 @@ export class WatchedReplica implements Replica, WatchListener {
   }
 
   /** By the time of the next attempt much may have expired. */
-  #overflow(): void {
+  #overflow(message: string): void {
     const { log, maxEntries } = this.#setup;
-    log.warn("the copy of the blacklist is too large: checks ask the service. Raise maxCopyEntries", {
+    log.warn(message, {
       entries: this.#copy.size,
       max: maxEntries,
     });

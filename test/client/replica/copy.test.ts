@@ -202,6 +202,14 @@ describe("Copy", () => {
     expect([both, copy.size]).to.deep.equal([[true, true, 2], 0]);
   });
 
+  it("keeps no earlier key under which there is nothing", () => {
+    for (let at = 0; at < 100; at++) copy.begin({ isSnapshot: true, key: new Uint8Array(32).fill(at) });
+    expect(copy.keys).to.equal(1);
+    snapshot("1-a", ["a"]);
+    copy.begin({ isSnapshot: true, key: OTHER_KEY });
+    expect([copy.keys, copy.size]).to.deep.equal([2, 1]);
+  });
+
   it("sweeps what has expired by both clocks alone", () => {
     snapshot(
       "1-a",

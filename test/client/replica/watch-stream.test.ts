@@ -12,6 +12,7 @@ import { TokenBlacklist, WatchResponseSchema } from "../../../gen/tokenblacklist
 import type { ClientError } from "../../../src/client/client-error.ts";
 import { type WatchListener, WatchStream } from "../../../src/client/replica/watch-stream.ts";
 import { serviceDefinition } from "../../../src/grpc/service-definition.ts";
+import { MAX_REVISION_LENGTH } from "../../../src/limits.ts";
 import { HASH } from "../../../src/token-index/hash.ts";
 import { until } from "../../support/until.ts";
 
@@ -154,6 +155,10 @@ describe("WatchStream", () => {
     "columns of different lengths": [
       { time: TIME, response: OPENED },
       { time: TIME, response: lopsided },
+    ],
+    "a revision that is longer than any": [
+      { time: TIME, response: OPENED },
+      { time: TIME, response: entries(1, "6".repeat(MAX_REVISION_LENGTH + 1)) },
     ],
     "a message of a kind that is not known": [{ time: TIME }],
   };
