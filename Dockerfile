@@ -4,7 +4,11 @@
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges ... token-blacklist
 # docs/deploying.md, "In containers", has the rest.
 
-FROM node:24-trixie-slim AS build
+# Give each with its digest (NAME@sha256:...), so that what is built tomorrow is what was looked at today: scripts/pin-images.sh.
+ARG NODE_IMAGE=node:24-trixie-slim
+ARG RUNTIME_IMAGE=gcr.io/distroless/nodejs24-debian13:nonroot
+
+FROM ${NODE_IMAGE} AS build
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts --loglevel=error
@@ -16,14 +20,14 @@ COPY src src
 RUN npm run build
 
 # What runs, and no tool that built it. The libraries' binaries are those of this system: glibc, as below.
-FROM node:24-trixie-slim AS production
+FROM ${NODE_IMAGE} AS production
 WORKDIR /production
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts --omit=dev --loglevel=error
 # For the embedded file. Its owner is given below.
 RUN mkdir data
 
-FROM gcr.io/distroless/nodejs24-debian13:nonroot
+FROM ${RUNTIME_IMAGE}
 LABEL org.opencontainers.image.title="token-blacklist" \
   org.opencontainers.image.description="A gRPC service that knows which JSON Web Tokens are revoked" \
   org.opencontainers.image.licenses="Apache-2.0"

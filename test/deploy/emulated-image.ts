@@ -73,7 +73,8 @@ export async function emulateImage(context: string): Promise<EmulatedImage> {
     else if (keyword === "ENTRYPOINT") image.entrypoint = ofNode(instruction);
     else if (keyword === "CMD") image.command = listed(instruction);
     else if (keyword === "HEALTHCHECK") image.healthcheck = ofNode(instruction);
-    else if (!["LABEL", "EXPOSE", "STOPSIGNAL"].includes(keyword)) throw new Error(`what is ${keyword}?`);
+    else if (!["ARG", "LABEL", "EXPOSE", "STOPSIGNAL"].includes(keyword))
+      throw new Error(`what is ${keyword}?`);
   }
   return { ...current(), ...image };
 }

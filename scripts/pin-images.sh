@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Prints each image that the Dockerfile and compose.yaml begin from, with the digest that its tag has now, as lines of an .env file:
+#   scripts/pin-images.sh >.env && docker compose up
+# Asks the registries, by Docker's buildx. Read what changes before you keep it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# ${NAME_IMAGE:-image:tag}, but for the one that is built here.
+grep -oE '\$\{[A-Z]+_IMAGE:-[^}]+\}' compose.yaml | grep -v local | sort -u | tr -d '${}' |
+  while IFS= read -r default; do
+    name=${default%%:-*}
+    image=${default#*:-}
+    digest=$(docker buildx imagetools inspect --format '{{.Manifest.Digest}}' "$image" </dev/null)
+    if [[ ! $digest =~ ^sha256:[0-9a-f]{64}$ ]]; then
+      echo "pin-images.sh: no digest of $image: \"$digest\"" >&2
+      exit 1
+    fi
+    echo "$name=$image@$digest"
+  done
