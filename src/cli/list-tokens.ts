@@ -45,7 +45,7 @@ async function printPages(
   let shown = 0;
   const pageTokens = new PageTokens();
   let pageToken = "";
-  do {
+  for (;;) {
     // One more than is shown: that is how to know of more.
     const pageSize = Math.min(limit - shown + 1, MAX_PAGE_SIZE);
     const page = await client.list({ ...filter, pageSize, pageToken }, call);
@@ -54,9 +54,9 @@ async function printPages(
     shown += wanted.length;
     progress.add(wanted.length);
     if (page.tokens.length > wanted.length) return { shown, more: true };
+    if (page.nextPageToken === "" || output.closed) return { shown, more: false };
     pageToken = pageTokens.next(page.nextPageToken);
-  } while (pageToken !== "" && !output.closed);
-  return { shown, more: false };
+  }
 }
 
 function columnsAt(now: EpochMs): Column<TokenRow>[] {

@@ -16,19 +16,19 @@ interface EndedCall {
 }
 
 /**
- * One line about a call that has ended. With `quiet`, those that went well are logged at the level debug. Those that failed are sampled: a
- * caller needs no credential to fail.
+ * One line about a call that has ended. With `quiet`, those that went well are logged at the level debug. Those that failed are sampled, unless
+ * `sampling` is absent: a caller needs no credential to fail.
  */
 export function logCall(
   log: Logger,
   { method, code, failure, milliseconds, caller, peer, about }: EndedCall,
-  { quiet, sampling }: { quiet: boolean; sampling: LogSampling },
+  { quiet, sampling }: { quiet: boolean; sampling: LogSampling | undefined },
 ): void {
   const level = levelOf(code, quiet);
   if (!log.isLevelEnabled(level)) return;
   const kind = { method, code: status[code], ...(failure === undefined ? {} : { reason: failure.reason }) };
   const sampled =
-    code === status.OK
+    code === status.OK || sampling === undefined
       ? {}
       : sampling.admit(kindOf("call", kind, caller), (left) => log[level]({ ...kind, ...left }, "call"));
   if (sampled === undefined) return;

@@ -311,7 +311,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     const { auditLog, describe } = this.#options;
     if (auditLog === undefined || describe === undefined) return;
     const output = code === status.OK ? this.#output : undefined;
-    const outcomeUnknown = this.#begun && isOutcomeUnknown(code);
+    const outcomeUnknown = this.#mayHaveChanged(code);
     const kind = {
       method: this.#options.method.name,
       code: status[code],
@@ -341,6 +341,11 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     }
   }
 
+  /** Whether a call that failed may have changed something. */
+  #mayHaveChanged(code: status): boolean {
+    return this.#options.describe !== undefined && this.#begun && isOutcomeUnknown(code);
+  }
+
   get #isReadable(): boolean {
     return this.#request !== undefined && (this.#request as unknown) !== MALFORMED;
   }
@@ -357,6 +362,6 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
       peer: this.#peer,
       ...(summarize === undefined || output === undefined ? {} : { about: () => summarize(output) }),
     };
-    logCall(log, ended, { quiet, sampling });
+    logCall(log, ended, { quiet, sampling: this.#mayHaveChanged(code) ? undefined : sampling });
   }
 }

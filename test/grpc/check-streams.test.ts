@@ -103,7 +103,7 @@ describe("the streams of StreamChecks", () => {
     };
     streams = openCheckStreams(handler, {
       log: log.log,
-      sampling: new LogSampling(clock),
+      sampling: new LogSampling(new FakeClock()),
       auditLog: undefined,
       authenticate: () => authenticate(),
       clock,

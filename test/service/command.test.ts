@@ -114,7 +114,7 @@ describe("the command, when it cannot start", function () {
     const { code, stderr } = await end(["serve"], { DATABASE_URL: `sqlite:${join(folder, "file", "x.db")}` });
     expect([code, stderr]).to.deep.equal([
       70,
-      `token-blacklist: the database file ${join(folder, "file", "x.db")} cannot be opened for writing: its path is not accessible\n`,
+      `token-blacklist: the database file ${join(folder, "file", "x.db")} cannot be opened for writing: a part of its path is a file\n`,
     ]);
   });
 
