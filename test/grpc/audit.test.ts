@@ -6,7 +6,8 @@ import { BlacklistRequestSchema, TokenBlacklist } from "../../gen/tokenblacklist
 import { Calls } from "../../src/calls.ts";
 import { ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
 import { describeBlacklist } from "../../src/grpc/audit.ts";
-import { serviceDefinition } from "../../src/grpc/service-definition.ts";
+import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
+import { methodDefinition, serviceDefinition } from "../../src/grpc/service-definition.ts";
 import { unary } from "../../src/grpc/unary.ts";
 import { AUDITED_TOKENS_A_LINE, LOGGED_REFUSALS } from "../../src/limits.ts";
 import { LogSampling } from "../../src/log-sampling.ts";
@@ -187,16 +188,19 @@ describe("the audit log of calls that fail", () => {
       tracing: undefined,
       role: "revoke" as const,
       quiet: false,
+      maxBytes: 1024,
       describe: describeBlacklist,
     };
     const handler = () => {
       handled++;
       return handle();
     };
-    server = new Server();
-    server.addService(serviceDefinition(TokenBlacklist), {
-      blacklist: unary(TokenBlacklist.method.blacklist, handler, options),
-    });
+    const incoming = new IncomingCalls(clock);
+    server = new Server({ interceptors: [incoming.interceptor] });
+    const method = TokenBlacklist.method.blacklist;
+    const { handle: blacklist, rules } = unary(method, handler, options);
+    incoming.add(methodDefinition(method).path, rules);
+    server.addService(serviceDefinition(TokenBlacklist), { blacklist });
     const port = await new Promise<number>((resolve, reject) => {
       const credentials = ServerCredentials.createInsecure();
       server.bindAsync("127.0.0.1:0", credentials, (error, bound) =>
