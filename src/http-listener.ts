@@ -1,5 +1,6 @@
 import type { Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import type { Connection, Connections } from "./connections.ts";
 import { StartError } from "./errors.ts";
 import { formatHostPort, type HostPort } from "./host-port.ts";
 
@@ -10,12 +11,16 @@ export interface HttpListener {
   close(): Promise<void>;
 }
 
-/** Has `server` listen. Throws a StartError that names `setting`, where the address is from, when it cannot. */
+/**
+ * Has `server` listen, its connections bounded by `connections`: when there is no room for one more, the connection is closed on which nothing
+ * has been answered for longest. Throws a StartError that names `setting`, where the address is from, when it cannot.
+ */
 export async function listen(
   server: Server,
   { host, port }: HostPort,
-  { setting }: { readonly setting: string },
+  { setting, connections }: { readonly setting: string; readonly connections: Connections },
 ): Promise<HttpListener> {
+  bound(server, connections);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const why = error.code === "EADDRINUSE" ? "the port is in use" : String(error.code);
@@ -24,6 +29,8 @@ export async function listen(
     });
     server.listen(port, host, resolve);
   });
+  // Without a listener an accept that fails, for want of descriptors, would end the process.
+  server.on("error", () => {});
   return {
     address: { host, port: (server.address() as AddressInfo).port },
     close: () =>
@@ -32,4 +39,21 @@ export async function listen(
         server.closeAllConnections();
       }),
   };
+}
+
+function bound(server: Server, connections: Connections): void {
+  const known = new WeakMap<Socket, Connection>();
+  server.prependListener("connection", (socket: Socket) => {
+    const connection = connections.open(socket, () => socket.destroy());
+    if (connection === undefined) {
+      socket.destroy();
+      return;
+    }
+    known.set(socket, connection);
+    socket.once("close", () => connection.closed());
+  });
+  server.prependListener("request", ({ socket }, response) => {
+    const end = known.get(socket)?.begin();
+    if (end !== undefined) response.once("close", end);
+  });
 }

@@ -195,6 +195,57 @@ export const CERTIFICATE_LOOK_MS = 60_000;
 export const CERTIFICATE_REMINDER_MS = 86_400_000;
 /** How long a client may take to set up TLS. */
 export const TLS_HANDSHAKE_MS = 10_000;
+/** How long after accept a peer may take for everything before a first call: TLS, and then HTTP/2's preface and its SETTINGS. */
+export const READY_MS = TLS_HANDSHAKE_MS + 5000;
+/**
+ * How long a connection may rest on which no caller is known: longer than the intervals at which load balancers probe, and so short that what
+ * holds on to connections has to come again.
+ */
+export const UNUSED_CONNECTION_MS = 60_000;
+/** Connections to LISTEN_ADDRESS unless MAX_CONNECTIONS says otherwise, if there are descriptors: one for each stream of Watch, and half as many beside. */
+export const MAX_GRPC_CONNECTIONS = 15_000;
+/** Connections on which no caller is known: over plain TCP some 20 kB each, over TLS some 60. The gateways of a fleet that reconnect at once fit. */
+export const MAX_UNAUTHENTICATED_CONNECTIONS = 1500;
+/** Connections to ADMIN_ADDRESS: a few probes and scrapers. */
+export const MAX_ADMIN_CONNECTIONS = 64;
+/** Descriptors kept for the process itself: some 25 at rest, connections to the database and to issuers of keys, and files that are read anew. */
+export const RESERVED_DESCRIPTORS = 128;
+/** How often a listener says in the log that it closes connections. The metric counts all. */
+export const CONNECTION_LOG_INTERVAL_MS = 10_000;
+
+/** Bytes of the headers of one call: a token at its bound, and as much again for what tracing and proxies add. */
+export const MAX_CALL_HEADER_BYTES = 32 * 1024;
+/** Headers of one call. */
+export const MAX_CALL_HEADERS = 128;
+/** Pings, and SETTINGS of ours, that wait for their acknowledgement. */
+export const MAX_OUTSTANDING_ACKS = 10;
+/** Settings in one SETTINGS frame. HTTP/2 knows ten. */
+export const MAX_SETTINGS_A_FRAME = 32;
+/** Frames that break the protocol, are empty or begin a stream too many, and streams refused for want of memory, after which a connection is closed. */
+export const MAX_INVALID_FRAMES = 1000;
+export const MAX_REJECTED_STREAMS = 100;
+/**
+ * Streams that a peer may reset before their end: at once, and each second. A deadline that passes at a client is such a reset. Node.js
+ * before 22.10 cannot set it, and has the same numbers.
+ */
+export const STREAM_RESET_BURST = 1000;
+export const STREAM_RESETS_A_SECOND = 33;
+
+/** Streams of health's Watch at once, in total and on one connection. */
+export const MAX_HEALTH_WATCHES = 1000;
+export const MAX_CONNECTION_HEALTH_WATCHES = 100;
+/** Bytes of a request that needs no credential, about health or of reflection: names of services have some fifty. */
+export const MAX_OPEN_REQUEST_BYTES = 512;
+/** Calls under way on connections on which no caller is known, all together: 75 MB, each with headers near their bound. */
+export const MAX_UNAUTHENTICATED_CALLS = 3000;
+
+/** What a request to ADMIN_ADDRESS may take to arrive, its headers' bytes, and how long such a connection may be idle or leave its answer unread. */
+export const ADMIN_REQUEST_MS = 5000;
+export const MAX_ADMIN_HEADER_BYTES = 8 * 1024;
+export const ADMIN_KEEP_ALIVE_MS = 5000;
+export const ADMIN_SOCKET_MS = 10_000;
+/** Requests on one such connection. */
+export const MAX_ADMIN_REQUESTS = 1000;
 
 /** Bytes of the headers of a request to AUTHZ_ADDRESS: a token at its bound, and as much again for whatever a proxy adds. */
 export const MAX_AUTHZ_HEADER_BYTES = 2 * MAX_JWT_BYTES;

@@ -5,6 +5,7 @@ import { Gate } from "./blacklist/gate.ts";
 import type { Calls } from "./calls.ts";
 import type { Clock } from "./clock.ts";
 import type { Authz } from "./config/authz.ts";
+import type { Connections } from "./connections.ts";
 import type { HostPort } from "./host-port.ts";
 import type { LogSampling } from "./log-sampling.ts";
 import type { Metrics } from "./metrics/metrics.ts";
@@ -14,6 +15,7 @@ interface Parts {
   readonly blacklist: Blacklist;
   readonly calls: Calls;
   readonly clock: Clock;
+  readonly connections: Connections;
   readonly log: Logger;
   readonly sampling: LogSampling;
   readonly metrics: Metrics;

@@ -9,11 +9,18 @@ import { CertificateWatch, type WatchedCertificate } from "./certificate-watch.t
 import { type Validity, validityOfAuthorities } from "./certificates.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { Config } from "./config/config.ts";
+import { Connections } from "./connections.ts";
 import { SchemaError, StartError } from "./errors.ts";
 import { createHandlers } from "./grpc/handlers.ts";
 import { startGrpcServer } from "./grpc/server.ts";
 import { TlsContext } from "./grpc/tls-context.ts";
 import type { HostPort } from "./host-port.ts";
+import {
+  type ConnectionLimits,
+  descriptorLimit,
+  type ListenerShares,
+  shareDescriptors,
+} from "./listener-shares.ts";
 import type { DroppedLines } from "./log-output.ts";
 import { LogSampling } from "./log-sampling.ts";
 import { Metrics } from "./metrics/metrics.ts";
@@ -46,6 +53,8 @@ interface Surroundings {
   readonly clock?: Clock;
   /** Uniform in [0, 1). */
   readonly random?: () => number;
+  /** How many files and sockets the process may have open. */
+  readonly descriptors?: number;
 }
 
 /**
@@ -54,7 +63,14 @@ interface Surroundings {
  */
 export async function start(
   config: Config,
-  { log, output = LOSSLESS, build = UNKNOWN, clock = systemClock, random = Math.random }: Surroundings,
+  {
+    log,
+    output = LOSSLESS,
+    build = UNKNOWN,
+    clock = systemClock,
+    random = Math.random,
+    descriptors = descriptorLimit(),
+  }: Surroundings,
 ): Promise<Service> {
   const closers: (() => unknown)[] = [];
   async function unwind(): Promise<void> {
@@ -92,7 +108,16 @@ export async function start(
     const tls = security.tls && new TlsContext({ files: security.tls, clock, log });
     const certificates = new CertificateWatch(watchedCertificates(config, tls), { clock, log });
     closers.push(() => certificates.stop());
+    const shares = sharesOf(config, { descriptors, log });
+    const connectionsOf = (listener: string, limits: ConnectionLimits) =>
+      new Connections({ listener, limits, clock, log });
+    const connections = {
+      grpc: connectionsOf("LISTEN_ADDRESS", shares.grpc),
+      authz: connectionsOf("AUTHZ_ADDRESS", shares.authz),
+      admin: connectionsOf("ADMIN_ADDRESS", shares.admin),
+    };
     const admin = await startAdminServer(config.adminAddress, {
+      connections: connections.admin,
       metrics,
       serving: () => serving,
       notes: () => certificates.notes,
@@ -111,6 +136,8 @@ export async function start(
       keys: auth,
       certificates,
       output,
+      connections,
+      health: { watches: () => grpc.healthWatches },
       index: follower,
       feed,
     });
@@ -119,6 +146,7 @@ export async function start(
       blacklist,
       calls,
       clock,
+      connections: connections.authz,
       log,
       sampling,
       metrics,
@@ -141,6 +169,7 @@ export async function start(
         authenticate: auth.authenticate,
         clock,
         calls,
+        connections: connections.grpc,
         metrics,
         tracing,
       },
@@ -190,6 +219,21 @@ export async function start(
     await unwind();
     throw error;
   }
+}
+
+/** What each listener may take of the process's descriptors. */
+function sharesOf(
+  { authz, connections }: Config,
+  { descriptors, log }: { descriptors: number; log: Logger },
+): ListenerShares {
+  const shares = shareDescriptors(descriptors, { ...connections, authz: authz.address !== undefined });
+  if (shares.isShort) {
+    log.warn(
+      { descriptors, connections: shares.grpc.total },
+      "there are too few file descriptors for MAX_CONNECTIONS: raise the limit (ulimit -n, LimitNOFILE)",
+    );
+  }
+  return shares;
 }
 
 /** What the service shows, and whom it trusts. */

@@ -41,6 +41,7 @@ const DEFAULTS: Config = {
     maxStalenessMs: 0,
     insecure: false,
   },
+  connections: { total: undefined, perAddress: undefined },
 };
 
 function problemsOf(env: Record<string, string>): readonly string[] {
@@ -70,6 +71,8 @@ describe("readConfig", () => {
       INDEX: "off",
       INDEX_MAX_ENTRIES: "1000",
       LOG_LEVEL: "debug",
+      MAX_CONNECTIONS: "500",
+      MAX_CONNECTIONS_PER_ADDRESS: "50",
     };
     expect(readConfig(env)).to.deep.equal({
       database: {
@@ -92,6 +95,7 @@ describe("readConfig", () => {
       logLevel: "debug",
       security: DEFAULTS.security,
       authz: DEFAULTS.authz,
+      connections: { total: 500, perAddress: 50 },
     });
   });
 

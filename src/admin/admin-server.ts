@@ -1,11 +1,21 @@
 import { createServer, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { Connections } from "../connections.ts";
 import type { HostPort } from "../host-port.ts";
 import { type HttpListener, listen } from "../http-listener.ts";
+import {
+  ADMIN_KEEP_ALIVE_MS,
+  ADMIN_REQUEST_MS,
+  ADMIN_SOCKET_MS,
+  MAX_ADMIN_HEADER_BYTES,
+  MAX_ADMIN_REQUESTS,
+} from "../limits.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { pathOf } from "../request-path.ts";
 import type { Serving } from "../serving.ts";
 
 interface Known {
+  readonly connections: Connections;
   readonly metrics: Metrics;
   serving(): Serving;
   /** What an operator should know beside; it does not change what is answered. */
@@ -18,9 +28,25 @@ interface Known {
  */
 export function startAdminServer(
   address: HostPort,
-  { metrics, serving, notes }: Known,
+  { connections, metrics, serving, notes }: Known,
 ): Promise<HttpListener> {
-  const server = createServer({ requestTimeout: 5000 }, (request, response) => {
+  const options = {
+    maxHeaderSize: MAX_ADMIN_HEADER_BYTES,
+    requestTimeout: ADMIN_REQUEST_MS,
+    headersTimeout: ADMIN_REQUEST_MS,
+    connectionsCheckingInterval: ADMIN_REQUEST_MS / 5,
+    keepAliveTimeout: ADMIN_KEEP_ALIVE_MS,
+  };
+  const answering = new WeakSet<Socket>();
+  const server = createServer(options, (request, response) => {
+    const { socket } = request;
+    // Requests sent ahead would be answered all at once: a few kilobytes of them cost a thousand renderings.
+    if (answering.has(socket)) {
+      socket.destroy();
+      return;
+    }
+    answering.add(socket);
+    response.once("close", () => answering.delete(socket));
     switch (request.method === "GET" || request.method === "HEAD" ? pathOf(request.url) : undefined) {
       case "/livez":
         return reply(response, 200, "alive\n");
@@ -40,7 +66,10 @@ export function startAdminServer(
         return reply(response, 404, "GET /livez, /readyz or /metrics\n");
     }
   });
-  return listen(server, address, { setting: "ADMIN_ADDRESS" });
+  server.maxRequestsPerSocket = MAX_ADMIN_REQUESTS;
+  // Peers that leave an answer unread.
+  server.setTimeout(ADMIN_SOCKET_MS);
+  return listen(server, address, { setting: "ADMIN_ADDRESS", connections });
 }
 
 const READINESS: Record<Serving, string> = {

@@ -4,6 +4,7 @@ import type { Gate, Ruling } from "../blacklist/gate.ts";
 import type { Caller } from "../caller.ts";
 import type { Calls } from "../calls.ts";
 import type { Clock } from "../clock.ts";
+import type { Connections } from "../connections.ts";
 import type { HostPort } from "../host-port.ts";
 import { type HttpListener, listen } from "../http-listener.ts";
 import {
@@ -12,7 +13,6 @@ import {
   AUTHZ_REQUEST_MS,
   DEFAULT_DEADLINE_MS,
   MAX_AUTHZ_BODY_BYTES,
-  MAX_AUTHZ_CONNECTIONS,
   MAX_AUTHZ_HEADER_BYTES,
 } from "../limits.ts";
 import type { LogSampling } from "../log-sampling.ts";
@@ -31,6 +31,7 @@ interface Setup {
   /** What is asked here counts as a call among those of gRPC: one bound for both, and one drain. */
   readonly calls: Calls;
   readonly clock: Clock;
+  readonly connections: Connections;
   readonly log: Logger;
   /** Which lines about questions that cannot be answered are written. */
   readonly sampling: LogSampling;
@@ -56,10 +57,9 @@ export function startAuthzServer(address: HostPort, setup: Setup): Promise<HttpL
   const server = createServer(options, answered);
   // What the request's client expects is no business of a question about it. Node would answer 417.
   server.on("checkExpectation", answered);
-  server.maxConnections = MAX_AUTHZ_CONNECTIONS;
   // Past a number of headers Node hides the rest, and a credential could be among them. Their size is bounded.
   server.maxHeadersCount = 0;
-  return listen(server, address, { setting: "AUTHZ_ADDRESS" });
+  return listen(server, address, { setting: "AUTHZ_ADDRESS", connections: setup.connections });
 }
 
 function answer(request: IncomingMessage, response: ServerResponse, setup: Setup): void {

@@ -24,6 +24,13 @@ export interface Config {
   readonly logLevel: LogLevel;
   readonly security: Security;
   readonly authz: Authz;
+  readonly connections: ConnectionBounds;
+}
+
+/** Bounds on connections to LISTEN_ADDRESS. Undefined: what the process has descriptors for, within reason; of that, half for one address. */
+export interface ConnectionBounds {
+  readonly total: number | undefined;
+  readonly perAddress: number | undefined;
 }
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
@@ -74,6 +81,10 @@ function readSettings(from: EnvironmentReader): Config {
     logLevel: from.read("LOG_LEVEL", "info", oneOf(...LOG_LEVELS)),
     security: readSecurity(from, { listenAddress, insecure }),
     authz: readAuthz(from, { insecure }),
+    connections: {
+      total: from.optional("MAX_CONNECTIONS", wholeNumber(1, 1_000_000)),
+      perAddress: from.optional("MAX_CONNECTIONS_PER_ADDRESS", wholeNumber(1, 1_000_000)),
+    },
   };
 }
 

@@ -10,22 +10,28 @@ import type {
 } from "@grpc/grpc-js";
 import { status } from "@grpc/grpc-js";
 import type { Clock } from "../clock.ts";
+import { MAX_OPEN_REQUEST_BYTES } from "../limits.ts";
 import type { CallMetrics, MethodCalls } from "../metrics/call-metrics.ts";
+import type { HeadersJudge, IncomingCalls } from "./incoming-call.ts";
 
 type UnaryHandler = (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => void;
 type Stream = ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
 type StreamHandler = (call: Stream) => void;
 
-/** A server to which services are added that others have written: their calls are counted like ours. */
+/**
+ * A server to which services are added that anybody may ask, in calls without our wrapper: they are counted like ours, and their requests have to
+ * be small, and to arrive soon.
+ */
 export function counted(
   server: Pick<Server, "addService">,
-  { calls, clock }: { calls: CallMetrics; clock: Clock },
+  { calls, clock, incoming }: { calls: CallMetrics; clock: Clock; incoming: IncomingCalls },
 ): Pick<Server, "addService"> {
   return {
     addService(definition: ServiceDefinition, handlers: UntypedServiceImplementation) {
       const wrapped = Object.entries(definition).flatMap(([name, method]) => {
         const handler = (handlers[name] ?? handlers[method.originalName ?? name])?.bind(handlers);
         if (handler === undefined) return [];
+        incoming.add(method.path, { maxBytes: MAX_OPEN_REQUEST_BYTES, open: () => ANYBODY });
         const count = calls.of(method);
         const handle = method.responseStream
           ? countedStream(handler as StreamHandler, { count, clock })
@@ -36,6 +42,9 @@ export function counted(
     },
   };
 }
+
+/** Whom nobody judges. */
+const ANYBODY: HeadersJudge = { judge: () => true, failed() {}, ended() {} };
 
 interface Counting {
   readonly count: MethodCalls;

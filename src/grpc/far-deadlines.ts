@@ -1,7 +1,7 @@
-import type { EventEmitter } from "node:events";
 import type { IncomingHttpHeaders } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
 import { MAX_TIMER_MS } from "../limits.ts";
+import { http2ServersOf } from "./http2-servers.ts";
 
 const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1 };
 const LONGEST = `${MAX_TIMER_MS / 1000}S`;
@@ -11,9 +11,7 @@ const LONGEST = `${MAX_TIMER_MS / 1000}S`;
  * would be over at once. To be called when the server has been given what it listens with.
  */
 export function shortenFarDeadlines(server: Server): void {
-  // Not in its types. There is no other way to a call before grpc-js has read its timeout.
-  const { http2Servers } = server as unknown as { readonly http2Servers: ReadonlyMap<EventEmitter, unknown> };
-  for (const http2Server of http2Servers.keys()) {
+  for (const http2Server of http2ServersOf(server)) {
     http2Server.prependListener("stream", (_stream: unknown, headers: IncomingHttpHeaders) => {
       const timeout = headers["grpc-timeout"];
       if (typeof timeout === "string" && isFar(timeout)) headers["grpc-timeout"] = LONGEST;

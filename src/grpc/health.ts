@@ -1,79 +1,121 @@
-import type {
-  Server,
-  ServerUnaryCall,
-  ServerWritableStream,
-  sendUnaryData,
-  UntypedHandleCall,
-} from "@grpc/grpc-js";
-import { HealthImplementation, type ServingStatus } from "grpc-health-check";
+import { type Server, type ServerUnaryCall, type ServerWritableStream, status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
+import {
+  type HealthCheckRequest,
+  HealthCheckRequestSchema,
+  Health as HealthService,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+} from "../../gen/grpc/health/v1/health_pb.js";
+import type { Clock } from "../clock.ts";
 import type { Serving } from "../serving.ts";
+import { HealthWatches } from "./health-watches.ts";
+import { MALFORMED, serviceDefinition } from "./service-definition.ts";
 
 /** Ends the name under which it is said whether what is known to be blacklisted is answered as such. */
 const POSITIVES = "/positives";
 
+interface Setup {
+  /** The services that are served. */
+  readonly names: readonly string[];
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Whether a caller is known on the connection of `peer`. */
+  readonly isAuthenticated: (peer: string) => boolean;
+  /** Ends the connection of a peer. */
+  readonly cut: (peer: string) => void;
+}
+
 /**
  * `grpc.health.v1`: Check, Watch and List, for the whole server (`""`), for each of its services, and for what is left of one while
- * the database is away.
+ * the database is away. Anybody may ask, so nothing that was sent is kept or sent back: a name that is not one of these is unknown, whatever it is.
  */
 export class Health {
-  readonly #health: HealthImplementation;
+  readonly #log: Logger;
   readonly #statuses: Map<string, ServingStatus>;
-  readonly #watches = new Set<ServerWritableStream<unknown, unknown>>();
+  readonly #watches: HealthWatches;
 
-  constructor(serviceNames: readonly string[]) {
-    const names = ["", ...serviceNames, ...serviceNames.map((name) => name + POSITIVES)];
-    this.#statuses = new Map(names.map((name) => [name, "NOT_SERVING"]));
-    this.#health = new HealthImplementation(Object.fromEntries(this.#statuses));
+  constructor({ names, log, ...setup }: Setup) {
+    this.#log = log;
+    const known = ["", ...names, ...names.map((name) => name + POSITIVES)];
+    this.#statuses = new Map(known.map((name) => [name, ServingStatus.NOT_SERVING]));
+    this.#watches = new HealthWatches(setup);
+  }
+
+  /** Streams of Watch that are open. */
+  get watches(): number {
+    return this.#watches.size;
   }
 
   set(serving: Serving): void {
-    for (const [name, before] of this.#statuses) {
+    for (const name of this.#statuses.keys()) {
       const isEnough = name.endsWith(POSITIVES) ? serving !== "nothing" : serving === "everything";
-      const status = isEnough ? "SERVING" : "NOT_SERVING";
-      // Whoever watches is told of changes, not of repetitions.
-      if (status === before) continue;
-      this.#statuses.set(name, status);
-      this.#health.setStatus(name, status);
+      this.#statuses.set(name, isEnough ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
     }
+    this.#watches.tell();
   }
 
-  /** The library's handlers know no log, and its Watch streams no end: both are added on the way to the server. */
-  addTo(server: Pick<Server, "addService">, log: Logger): void {
-    const registry = {
-      addService: (
-        definition: Parameters<Server["addService"]>[0],
-        handlers: Record<string, UntypedHandleCall>,
-      ) => {
-        server.addService(definition, {
-          check: logged("Check", handlers.check as UnaryHandler, log),
-          list: logged("List", handlers.list as UnaryHandler, log),
-          watch: (call: ServerWritableStream<unknown, unknown>) => {
-            log.debug({ method: "Watch", service: "grpc.health.v1.Health", peer: call.getPeer() }, "call");
-            this.#watches.add(call);
-            call.once("cancelled", () => this.#watches.delete(call));
-            (handlers.watch as (call: ServerWritableStream<unknown, unknown>) => void)(call);
-          },
-        });
+  addTo(server: Pick<Server, "addService">): void {
+    server.addService(serviceDefinition(HealthService), {
+      check: this.#unary("Check", (request) => {
+        const problem = problemOf(request);
+        if (problem !== undefined) return problem;
+        const found = this.#statuses.get((request as HealthCheckRequest).service);
+        return found === undefined ? UNKNOWN : { status: found };
+      }),
+      list: this.#unary("List", (request) => {
+        const statuses = [...this.#statuses].map(([name, now]) => [name, { status: now }]);
+        return problemOf(request) ?? { statuses: Object.fromEntries(statuses) };
+      }),
+      watch: (call: ServerWritableStream<unknown, object>) => {
+        this.#log.debug({ method: "Watch", service: HealthService.typeName, peer: call.getPeer() }, "call");
+        const problem = problemOf(call.request);
+        if (problem === undefined)
+          this.#watches.open(call, this.#statusOf(call.request as HealthCheckRequest));
+        else call.emit("error", problem);
       },
-    };
-    this.#health.addToServer(registry as unknown as Server);
+    });
   }
 
-  /** Ends every Watch: none does so by itself, and a server cannot stop while one is open. */
+  /** Ends every Watch, and refuses new ones: none ends by itself, and a server cannot stop while one is open. */
   endWatches(): void {
-    for (const call of this.#watches) call.end();
+    this.#watches.end();
+  }
+
+  /** The current status of a service, as a Watch asks for it again and again. For an unknown name nothing of it is kept. */
+  #statusOf({ service }: HealthCheckRequest): () => ServingStatus {
+    if (!this.#statuses.has(service)) return unknownStatus;
+    return () => this.#statuses.get(service) as ServingStatus;
+  }
+
+  #unary(method: string, answer: (request: unknown) => Problem | object) {
+    return (
+      call: ServerUnaryCall<unknown, object>,
+      callback: (error: Problem | null, answer?: object) => void,
+    ) => {
+      const answered = answer(call.request);
+      const problem = "code" in answered ? answered : null;
+      const code = problem?.code ?? "OK";
+      this.#log.debug({ method, service: HealthService.typeName, code, peer: call.getPeer() }, "call");
+      if (problem === null) callback(null, answered);
+      else callback(problem);
+    };
   }
 }
 
-type UnaryHandler = (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => void;
+/** Outside of the class's functions: a closure would keep whatever they were given. */
+function unknownStatus(): ServingStatus {
+  return ServingStatus.SERVICE_UNKNOWN;
+}
 
-function logged(method: string, handler: UnaryHandler, log: Logger): UnaryHandler {
-  return (call, callback) => {
-    handler(call, (error, ...answer) => {
-      const code = error === null ? "OK" : (error as { code?: number }).code;
-      log.debug({ method, service: "grpc.health.v1.Health", code, peer: call.getPeer() }, "call");
-      callback(error, ...answer);
-    });
-  };
+interface Problem {
+  readonly code: status;
+  readonly details: string;
+}
+
+const UNKNOWN: Problem = { code: status.NOT_FOUND, details: "no service of this name is served here" };
+
+function problemOf(request: unknown): Problem | undefined {
+  if (request !== MALFORMED) return undefined;
+  const details = `the message is not a well-formed ${HealthCheckRequestSchema.typeName}`;
+  return { code: status.INVALID_ARGUMENT, details };
 }

@@ -1,7 +1,8 @@
 import type { AddressInfo } from "node:net";
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { Logger } from "pino";
+import { type Connections, peerName } from "../connections.ts";
 import { StartError } from "../errors.ts";
 import { formatHostPort, type HostPort } from "../host-port.ts";
 import { TLS_HANDSHAKE_MS } from "../limits.ts";
@@ -22,6 +23,8 @@ interface Setup {
   readonly tls: TlsContext | undefined;
   readonly log: Logger;
   readonly sampling: LogSampling;
+  /** Bounds the connections. */
+  readonly connections: Connections;
   /** A connection that is ready for HTTP/2. */
   onConnection(socket: Socket): void;
 }
@@ -32,17 +35,23 @@ interface Setup {
  */
 export function listen(
   { host, port }: HostPort,
-  { tls, onConnection, ...logging }: Setup,
+  { tls, connections, onConnection, ...logging }: Setup,
 ): Promise<Listener> {
   const sockets = new Set<Socket>();
-  const server =
-    tls === undefined
-      ? createServer({ noDelay: true }, onConnection)
-      : encrypted(tls, { ...logging, onConnection });
-  // Below TLS too, so that whoever never ends a handshake can be cut off.
-  server.on("connection", (socket) => {
+  const admit = tls === undefined ? onConnection : encrypted(tls, { ...logging, onConnection });
+  // Bounded below TLS, so that peers that never end a handshake count too, and can be cut off.
+  const server = createServer({ noDelay: true }, (socket) => {
+    const connection = connections.open(socket, () => socket.destroy());
+    if (connection === undefined) {
+      socket.destroy();
+      return;
+    }
     sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
+    socket.once("close", () => {
+      sockets.delete(socket);
+      connection.closed();
+    });
+    admit(socket);
   });
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
@@ -51,6 +60,10 @@ export function listen(
       reject(new StartError(`cannot listen on LISTEN_ADDRESS ${text}: ${why}`, { cause: error }));
     });
     server.listen(port, host, () => {
+      // Without a listener an accept that fails, for want of descriptors for one, would end the process.
+      server.on("error", (error) =>
+        logRefused(logging, "warn", { err: error }, "a connection could not be accepted"),
+      );
       resolve({
         address: { host, port: (server.address() as AddressInfo).port },
         stop: () => {
@@ -59,8 +72,7 @@ export function listen(
         },
         cut(peer) {
           for (const socket of sockets) {
-            if (peer === undefined || peer === `${socket.remoteAddress}:${socket.remotePort}`)
-              socket.destroy();
+            if (peer === undefined || peer === peerName(socket)) socket.destroy();
           }
         },
       });
@@ -78,11 +90,13 @@ function logRefused({ log, sampling }: Logging, level: "debug" | "warn", about: 
 }
 
 /** TLS is ours too, not grpc-js's: certificates can then be replaced without an end to any connection. */
-function encrypted(tls: TlsContext, { onConnection, ...logging }: Omit<Setup, "tls">): Server {
+function encrypted(
+  tls: TlsContext,
+  { onConnection, ...logging }: Pick<Setup, "log" | "sampling" | "onConnection">,
+): (socket: Socket) => void {
   const server = createTlsServer(
     {
       ...tls.current,
-      noDelay: true,
       ALPNProtocols: ["h2"],
       handshakeTimeout: TLS_HANDSHAKE_MS,
       // Who shows none is known by a bearer token or not at all, and may ask for the health. Who shows a wrong one is cut off.
@@ -98,7 +112,7 @@ function encrypted(tls: TlsContext, { onConnection, ...logging }: Omit<Setup, "t
     logRefused(logging, "debug", { code: (error as { code?: string }).code }, "no TLS connection"),
   );
   tls.watch((context) => server.setSecureContext(context));
-  return server;
+  return (socket) => server.emit("connection", socket);
 }
 
 function accept(socket: TLSSocket, logging: Logging): boolean {

@@ -12,9 +12,9 @@ import { Authorization } from "../../gen/envoy/service/auth/v3/external_auth_pb.
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { Feed } from "../blacklist/feed.ts";
 import type { Gate } from "../blacklist/gate.ts";
+import type { Connections } from "../connections.ts";
 import type { HostPort } from "../host-port.ts";
 import {
-  MAX_CONCURRENT_STREAMS,
   MAX_CONNECTION_AGE_GRACE_MS,
   MAX_CONNECTION_AGE_MS,
   MAX_REQUEST_BYTES,
@@ -29,7 +29,9 @@ import { summarizeVerdicts } from "./count-verdicts.ts";
 import { counted } from "./counted-services.ts";
 import { addExtAuthz } from "./ext-authz.ts";
 import { shortenFarDeadlines } from "./far-deadlines.ts";
+import { followConnections } from "./follow-connections.ts";
 import { Health } from "./health.ts";
+import { limitHttp2 } from "./http2-limits.ts";
 import { IncomingCalls, type IncomingRules } from "./incoming-call.ts";
 import { listen } from "./listener.ts";
 import { addReflection } from "./reflection.ts";
@@ -41,7 +43,6 @@ import { openWatches } from "./watches.ts";
 
 const CHANNEL_OPTIONS = {
   "grpc.enable_channelz": 0,
-  "grpc.max_concurrent_streams": MAX_CONCURRENT_STREAMS,
   "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
   "grpc.max_connection_age_ms": MAX_CONNECTION_AGE_MS,
   "grpc.max_connection_age_grace_ms": MAX_CONNECTION_AGE_GRACE_MS,
@@ -52,6 +53,8 @@ const CHANNEL_OPTIONS = {
 
 export interface GrpcServer {
   readonly address: HostPort;
+  /** Streams of health's Watch that are open. */
+  readonly healthWatches: number;
   /** What health checks are told. Nothing is served until first set. */
   setServing(serving: Serving): void;
   /**
@@ -75,7 +78,7 @@ export async function startGrpcServer(
     handlers: Handlers<typeof TokenBlacklist>;
     /** What `Watch` streams; undefined: there is nothing to stream. */
     feed: Feed | undefined;
-    environment: CallEnvironment;
+    environment: CallEnvironment & { readonly connections: Connections };
     tls: TlsContext | undefined;
     /** Whether it also tells what methods there are. */
     reflection: boolean;
@@ -87,9 +90,18 @@ export async function startGrpcServer(
   setLogVerbosity(logVerbosity.NONE);
   const incoming = new IncomingCalls(environment.clock);
   const server = new Server({ ...CHANNEL_OPTIONS, interceptors: [incoming.interceptor] });
+  limitHttp2(server);
   const services = [TokenBlacklist, ...(extAuthz === undefined ? [] : [Authorization])];
-  const health = new Health(services.map(({ typeName }) => typeName));
-  const streaming = { ...environment, cut: (peer: string) => listener.cut(peer) };
+  const { clock, connections, log, metrics, sampling } = environment;
+  const cut = (peer: string) => listener.cut(peer);
+  const health = new Health({
+    names: services.map(({ typeName }) => typeName),
+    clock,
+    log,
+    isAuthenticated: (peer) => connections.find(peer)?.isAuthenticated ?? false,
+    cut,
+  });
+  const streaming = { ...environment, cut };
   const watches = openWatches(feed, streaming);
   const checkStreams = openCheckStreams(handlers.isBlacklisted, streaming);
   server.addService(
@@ -101,19 +113,22 @@ export async function startGrpcServer(
     },
   );
   if (extAuthz !== undefined) addExtAuthz(server, { gate: extAuthz, environment, incoming });
-  const { clock, log, metrics, sampling } = environment;
-  const others = counted(server, { calls: metrics.calls, clock });
-  health.addTo(others, log);
+  const others = counted(server, { calls: metrics.calls, clock, incoming });
+  health.addTo(others);
   if (reflection) addReflection(others, services);
   // Connections come to it as HTTP/2, whether TLS is below or not.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   shortenFarDeadlines(server);
+  followConnections(server, connections);
   const onConnection = (socket: Socket) => injector.injectConnection(socket);
-  const listener = await listen(address, { tls, log, sampling, onConnection });
+  const listener = await listen(address, { tls, log, sampling, connections, onConnection });
   let draining = false;
 
   return {
     address: listener.address,
+    get healthWatches() {
+      return health.watches;
+    },
     setServing: (serving) => health.set(draining ? "nothing" : serving),
     async drain({ noticeMs, timeoutMs }) {
       draining = true;

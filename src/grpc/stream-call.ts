@@ -77,6 +77,7 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
     this.attempt(async () => {
       if (refusal !== undefined) throw refused(refusal);
       this.principal = await this.authenticate();
+      this.#options.connections.authenticated(() => this.peer);
       authorize(this.principal, "check");
       if (this.gone) return;
       onOpened();

@@ -7,6 +7,7 @@ import type { Authenticator, Credentials } from "../auth/authenticator.ts";
 import type { KnownCaller } from "../caller.ts";
 import { type Calls, refused } from "../calls.ts";
 import type { Clock } from "../clock.ts";
+import type { Connections } from "../connections.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
 import { DEFAULT_DEADLINE_MS, SMALL_ANSWER_BYTES } from "../limits.ts";
 import type { LogSampling } from "../log-sampling.ts";
@@ -46,6 +47,8 @@ export interface CallEnvironment {
   readonly authenticate: Authenticator;
   readonly clock: Clock;
   readonly calls: Calls;
+  /** Is told on whose connection a caller is known. */
+  readonly connections: Pick<Connections, "authenticated">;
   readonly metrics: Metrics;
   /** Absent: nobody takes spans. */
   readonly tracing: Tracing | undefined;
@@ -161,6 +164,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
 
   readonly #admit = (principal: Principal): boolean => {
     this.principal = principal;
+    this.#options.connections.authenticated(this.#peer);
     try {
       authorize(principal, this.#options.role);
     } catch (error) {

@@ -1,6 +1,7 @@
 import type { Registry } from "prom-client";
 import type { Phase } from "../blacklist/follower.ts";
 import type { Validity } from "../certificates.ts";
+import { CLOSE_REASONS, type Connections } from "../connections.ts";
 import type { DroppedLines } from "../log-output.ts";
 import type { Serving } from "../serving.ts";
 import type { PoolUse } from "../store/store.ts";
@@ -15,6 +16,8 @@ export interface State {
   readonly keys: { readonly unreadable: number };
   readonly certificates: { readonly validities: readonly (readonly [string, Validity])[] };
   readonly output: { readonly dropped: DroppedLines };
+  readonly connections: Readonly<Record<"grpc" | "authz" | "admin", Connections>>;
+  readonly health: { watches(): number };
   /** Absent where the index is off. */
   readonly index: IndexState | undefined;
   /** Absent where the index is off. */
@@ -94,6 +97,7 @@ export function registerState(registers: Registry[], { index, feed, ...state }: 
     values: () => ({ ...state.output.dropped }),
   });
   registerPool(registers, state.store);
+  registerConnections(registers, state);
   if (index !== undefined) registerIndex(registers, index);
   if (feed !== undefined) registerFeed(registers, feed);
 }
@@ -117,6 +121,48 @@ function registerPool(registers: Registry[], store: State["store"]): void {
     name: "tokenblacklist_pool_waiting",
     help: "Statements that wait for one of these connections.",
     value: () => store.poolUse.waiting,
+  });
+}
+
+function registerConnections(
+  registers: Registry[],
+  { connections, health }: Pick<State, "connections" | "health">,
+): void {
+  const each = (value: (of: Connections) => number) => () =>
+    Object.fromEntries(Object.entries(connections).map(([listener, of]) => [listener, value(of)]));
+  gauges(registers, {
+    name: "tokenblacklist_connections",
+    help: "Connections that are open, by the listener that they came to.",
+    label: "listener",
+    values: each(({ size }) => size),
+  });
+  gauges(registers, {
+    name: "tokenblacklist_connections_limit",
+    help: "How many connections a listener takes.",
+    label: "listener",
+    values: each(({ limits }) => limits.total),
+  });
+  gauge(registers, {
+    name: "tokenblacklist_unauthenticated_connections",
+    help: "Connections to LISTEN_ADDRESS on which no caller is known yet.",
+    value: () => connections.grpc.unauthenticated,
+  });
+  counters(registers, {
+    name: "tokenblacklist_connections_closed_total",
+    help: "Connections that the service closed or refused by itself, at all listeners, by the reason.",
+    label: "reason",
+    values: () =>
+      Object.fromEntries(
+        CLOSE_REASONS.map((reason) => [
+          reason,
+          Object.values(connections).reduce((sum, { closed }) => sum + closed[reason], 0),
+        ]),
+      ),
+  });
+  gauge(registers, {
+    name: "tokenblacklist_health_watches",
+    help: "Streams of the health service's Watch that are open.",
+    value: () => health.watches(),
   });
 }
 

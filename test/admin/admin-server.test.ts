@@ -1,8 +1,13 @@
 import { expect } from "chai";
 import { after, before, describe, it } from "mocha";
+import { MAX_ADMIN_CONNECTIONS, MAX_ADMIN_HEADER_BYTES } from "../../src/limits.ts";
+import { metricsAhead } from "../attacks/metrics-ahead.ts";
+import { silentHttp, slowBodies, slowHeaders } from "../attacks/slow-http.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
+import { holdConnections } from "../support/held-connections.ts";
 import { rejection } from "../support/rejection.ts";
 import { type RunningService, startService } from "../support/service.ts";
+import { until } from "../support/until.ts";
 
 // What the probes say while the database is away is in test/grpc/outage.test.ts, and while draining in drain.long.test.ts.
 describe("the admin address", () => {
@@ -70,5 +75,38 @@ describe("the admin address", () => {
     ]);
     expect(lines).to.include("tokenblacklist_serving 1");
     expect(lines).to.include("tokenblacklist_pruned_entries_total 0");
+  });
+
+  describe("asked by strangers", () => {
+    const address = () => running.adminUrl.replace("http://", "");
+
+    it("renders its metrics once for one connection at a time: requests sent ahead end the connection", async () => {
+      expect(await metricsAhead(address(), { count: 1000, silentMs: 500 })).to.be.below(1_000_000);
+      expect(await ask("/livez")).to.deep.equal([200, "alive\n"]);
+    });
+
+    it("waits for no headers, body or first request that does not come, however slowly it comes", async () => {
+      const extent = { count: 5, forMs: 12_000 };
+      const attacks = [slowHeaders, slowBodies, silentHttp].map((attack) => attack(address(), extent));
+      for (const { closed } of await Promise.all(attacks)) expect(closed).to.equal(5);
+    });
+
+    it("has room for a newcomer under connections that ask nothing", async () => {
+      const held = await holdConnections(address(), { count: 2 * MAX_ADMIN_CONNECTIONS });
+      try {
+        expect(await ask("/livez")).to.deep.equal([200, "alive\n"]);
+        await until(() => held.open <= MAX_ADMIN_CONNECTIONS, {
+          withinMs: 2000,
+          what: "the oldest are closed",
+        });
+      } finally {
+        held.release();
+      }
+    });
+
+    it("takes no headers of more than 8 KiB", async () => {
+      const headers = { "x-large": "x".repeat(MAX_ADMIN_HEADER_BYTES) };
+      expect((await fetch(`${running.adminUrl}/livez`, { headers })).status).to.equal(431);
+    });
   });
 });

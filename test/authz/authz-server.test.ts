@@ -5,8 +5,10 @@ import { startAuthzServer } from "../../src/authz/authz-server.ts";
 import type { Verdict } from "../../src/blacklist/checks.ts";
 import { Gate } from "../../src/blacklist/gate.ts";
 import { Calls } from "../../src/calls.ts";
+import { Connections } from "../../src/connections.ts";
 import type { HttpListener } from "../../src/http-listener.ts";
 import { AUTHZ_BODY_MS, DEFAULT_DEADLINE_MS, MAX_CALLS } from "../../src/limits.ts";
+import { shareDescriptors } from "../../src/listener-shares.ts";
 import { LogSampling } from "../../src/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -53,6 +55,10 @@ describe("the server for proxies", () => {
         sampling,
         metrics,
       },
+      connections: new Connections({
+        limits: shareDescriptors(1000, { total: undefined, perAddress: undefined, authz: true }).authz,
+        ...{ listener: "AUTHZ_ADDRESS", clock, log },
+      }),
       spans: undefined,
     });
     url = `http://127.0.0.1:${server.address.port}/authz`;

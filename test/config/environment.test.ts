@@ -67,6 +67,8 @@ describe("the settings", () => {
       DATABASE_TLS: "on",
       DATABASE_CA_FILE: await written("database-ca.pem", authority.certificate),
       LOG_LEVEL: "debug",
+      MAX_CONNECTIONS: "100",
+      MAX_CONNECTIONS_PER_ADDRESS: "10",
       AUTH_JWKS_URL: "https://id.example/keys",
       AUTH_JWKS_FILE: await written("keys.json", '{"keys":[]}'),
       AUTH_ISSUER: "https://id.example",

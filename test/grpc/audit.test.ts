@@ -189,6 +189,7 @@ describe("the audit log of calls that fail", () => {
       role: "revoke" as const,
       quiet: false,
       maxBytes: 1024,
+      connections: { authenticated() {} },
       describe: describeBlacklist,
     };
     const handler = () => {

@@ -76,11 +76,11 @@ describe("what one client may take", () => {
     }
   });
 
-  it("does not starve others: thousands of health watches, and calls are answered as before", async function () {
+  it("does not starve others: as many health watches as there may be, and calls are answered as before", async function () {
     this.timeout(60_000);
-    const channels = Array.from({ length: 5 }, () => new RawChannel(running.address));
+    const channels = Array.from({ length: 10 }, () => new RawChannel(running.address));
     try {
-      const watches = channels.flatMap((channel) => Array.from({ length: 900 }, () => watchHealth(channel)));
+      const watches = channels.flatMap((channel) => Array.from({ length: 100 }, () => watchHealth(channel)));
       await Promise.all(watches.map((watch) => watch.reaches("SERVING")));
       const took: number[] = [];
       for (let round = 0; round < 200; round++) {

@@ -108,6 +108,7 @@ describe("the streams of StreamChecks", () => {
       authenticate: () => authenticate(),
       clock,
       calls,
+      connections: { authenticated() {} },
       metrics,
       tracing: undefined,
       cut: (peer) => cut.push(peer),

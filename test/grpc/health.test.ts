@@ -1,10 +1,18 @@
+import { join } from "node:path";
 import { expect } from "chai";
-import { after, before, describe, it } from "mocha";
+import { after, afterEach, before, describe, it } from "mocha";
+import { MAX_CONNECTION_HEALTH_WATCHES, MAX_HEALTH_WATCHES } from "../../src/limits.ts";
+import { healthNames } from "../attacks/health-names.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
-import { checkHealth, listHealth, watchHealth } from "../support/health-client.ts";
+import { checkHealth, type HealthWatch, listHealth, watchHealth } from "../support/health-client.ts";
+import { framed, Http2Connection } from "../support/http2-call.ts";
 import { RawChannel } from "../support/raw-channel.ts";
 import { rejection } from "../support/rejection.ts";
+import { scrape } from "../support/scrape.ts";
 import { type RunningService, startService } from "../support/service.ts";
+import { serveProcess } from "../support/service-process.ts";
+import { freshFolder } from "../support/shared.ts";
+import { until } from "../support/until.ts";
 
 const NAMES = ["", "tokenblacklist.v1.TokenBlacklist", "tokenblacklist.v1.TokenBlacklist/positives"];
 
@@ -43,7 +51,8 @@ for (const backend of backends) {
     });
 
     it("is NOT_FOUND for a service that is not here, and Watch waits for it", async () => {
-      expect(await rejection(checkHealth(channel, "tokenblacklist.v2.Other"))).to.include({ code: 5 });
+      const unknown = { code: 5, details: "no service of this name is served here" };
+      expect(await rejection(checkHealth(channel, "tokenblacklist.v2.Other"))).to.include(unknown);
       const watch = watchHealth(channel, "tokenblacklist.v2.Other");
       await watch.reaches("SERVICE_UNKNOWN");
       watch.cancel();
@@ -70,3 +79,128 @@ for (const backend of backends) {
     });
   });
 }
+
+describe("health, asked by strangers", () => {
+  const [backend] = backends;
+  let database: FreshDatabase;
+  let running: RunningService;
+  const channels: RawChannel[] = [];
+  const opened: HealthWatch[] = [];
+
+  before(async () => {
+    database = (await backend?.create()) as FreshDatabase;
+    running = await startService({ url: database.url });
+  });
+  afterEach(async () => {
+    for (const one of opened.splice(0)) one.cancel();
+    for (const channel of channels.splice(0)) channel.close();
+    await watches(0);
+  });
+  after(async () => {
+    await running?.stop();
+    await database?.dispose();
+  });
+
+  function connect(): RawChannel {
+    const channel = new RawChannel(running.address);
+    channels.push(channel);
+    return channel;
+  }
+
+  function watch(channel: RawChannel, name = ""): HealthWatch {
+    const stream = watchHealth(channel, name);
+    opened.push(stream);
+    return stream;
+  }
+
+  /** Until so many streams of Watch are open, as the metric has it. */
+  async function watches(count: number): Promise<void> {
+    const open = async () =>
+      (await scrape(running.adminUrl)).get("tokenblacklist_health_watches")?.series[0]?.value === count;
+    await until(open, { withinMs: 5000, what: `${count} streams are open` });
+  }
+
+  it("keeps no name and sends none back: long ones are refused before they are read", async () => {
+    const channel = connect();
+    for (const name of ["x".repeat(200), "ÿ".repeat(100), "__proto__", "constructor", "\u0000"]) {
+      expect(await rejection(checkHealth(channel, name)), name).to.include({
+        code: 5,
+        details: "no service of this name is served here",
+      });
+    }
+    const tooLarge = { code: 3, details: ": the message must have at most 512 bytes" };
+    for (const length of [512, 1024 * 1024]) {
+      expect(await rejection(checkHealth(channel, "x".repeat(length)))).to.include(tooLarge);
+      const refused = watch(channel, "x".repeat(length));
+      expect(await refused.ended).to.equal("INVALID_ARGUMENT");
+    }
+    const malformed = await channel.call("/grpc.health.v1.Health/Check", Buffer.from([0xff]));
+    expect(malformed).to.include({ code: "INVALID_ARGUMENT" });
+  });
+
+  it("holds nothing of names that were watched and given up", async function () {
+    this.timeout(60_000);
+    const { address, client, process, kill } = await serveProcess({
+      DATABASE_URL: `sqlite:${join(await freshFolder(), "token-blacklist.db")}`,
+      NODE_OPTIONS: "--max-old-space-size=64",
+    });
+    try {
+      // With the names kept it would end before the last.
+      expect(await healthNames(address, { count: 60 })).to.equal(60);
+      expect((await client.isBlacklisted({ jtis: ["a"] })).verdicts).to.have.length(1);
+      expect(process.pid).to.be.above(0);
+    } finally {
+      await kill();
+    }
+  });
+
+  it("counts streams of Watch, and leaves nothing of those that were cancelled or cut off", async () => {
+    const channel = connect();
+    const open = ["", "unknown"].map((name) => watch(channel, name));
+    await Promise.all([open[0]?.reaches("SERVING"), open[1]?.reaches("SERVICE_UNKNOWN")]);
+    await watches(2);
+    const http2 = await Http2Connection.open(running.address);
+    void http2.send("/grpc.health.v1.Health/Watch", framed(Buffer.alloc(0)));
+    await watches(3);
+    open[0]?.cancel();
+    await watches(2);
+    await http2.close();
+    await watches(1);
+    open[1]?.cancel();
+  });
+
+  it("takes a hundred streams of Watch on one connection, and another once one has ended", async () => {
+    const channel = connect();
+    const open = Array.from({ length: MAX_CONNECTION_HEALTH_WATCHES }, () => watch(channel));
+    await Promise.all(open.map((one) => one.reaches("SERVING")));
+    expect(await watch(channel).ended).to.equal("UNAVAILABLE");
+    await watch(connect()).reaches("SERVING");
+    open[0]?.cancel();
+    await watches(MAX_CONNECTION_HEALTH_WATCHES);
+    await watch(channel).reaches("SERVING");
+  });
+
+  it("ends a stranger's stream of Watch when all are taken, and never one of a known caller's connection", async function () {
+    this.timeout(60_000);
+    const gateway = connect();
+    await gateway.call("/tokenblacklist.v1.TokenBlacklist/List", Buffer.alloc(0));
+    const own = watch(gateway);
+    await own.reaches("SERVING");
+    const connections = Array.from(
+      { length: Math.ceil(MAX_HEALTH_WATCHES / MAX_CONNECTION_HEALTH_WATCHES) },
+      connect,
+    );
+    const strangers = connections.flatMap((channel) =>
+      Array.from({ length: MAX_CONNECTION_HEALTH_WATCHES }, () => watch(channel)),
+    );
+    const ended: string[] = [];
+    for (const one of strangers) void one.ended.then((code) => ended.push(code));
+    await watches(MAX_HEALTH_WATCHES);
+    const newcomer = watch(connect());
+    await newcomer.reaches("SERVING");
+    expect(own.seen).to.deep.equal(["SERVING"]);
+    await until(() => ended.length === 2, { withinMs: 5000, what: "two had to go" });
+    expect(ended).to.deep.equal(["UNAVAILABLE", "UNAVAILABLE"]);
+    await watches(MAX_HEALTH_WATCHES);
+  });
+});

@@ -39,6 +39,7 @@ describe("the streams of Watch", () => {
       authenticate: () => authenticate(),
       clock: stage.clock,
       calls: new Calls(),
+      connections: { authenticated() {} },
       metrics: new Metrics({ version: "1.2.3", node: "20", schema: 4 }),
       tracing: undefined,
       cut: (peer) => cut.push(peer),

@@ -19,19 +19,22 @@ import { freshFolder } from "../support/shared.ts";
 
 /** The system's clock, except that a test says when it is time to look at the files again. */
 class ImpatientClock implements Clock {
-  #reload = () => {};
+  /** Others wait as long as the reload does; they look at the time, and go on waiting. */
+  readonly #due = new Set<() => void>();
 
   now = systemClock.now.bind(systemClock);
   monotonic = systemClock.monotonic.bind(systemClock);
 
   schedule(delayMs: number, callback: () => void): () => void {
     if (delayMs !== TLS_RELOAD_MS) return systemClock.schedule(delayMs, callback);
-    this.#reload = callback;
-    return () => {};
+    this.#due.add(callback);
+    return () => this.#due.delete(callback);
   }
 
   lookNow(): void {
-    this.#reload();
+    const due = [...this.#due];
+    this.#due.clear();
+    for (const callback of due) callback();
   }
 }
 

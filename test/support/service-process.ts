@@ -30,6 +30,8 @@ export interface CommandProcessOptions {
   /** Where its output goes: to be read by this process, to a pipe of this process's that nobody reads, or to a descriptor. */
   readonly stdout?: "read" | "unread" | number;
   readonly stderr?: "read" | "unread" | number;
+  /** How many descriptors it may have open; as many as this process unless given. */
+  readonly descriptors?: number;
 }
 
 /** The `token-blacklist` command in a process of its own, with only these variables of the service's set. */
@@ -42,11 +44,14 @@ export class CommandProcess {
   constructor(
     args: readonly string[],
     env: Readonly<Record<string, string>>,
-    { main = builtCommand(), stdout = "read", stderr = "read" }: CommandProcessOptions = {},
+    { main = builtCommand(), stdout = "read", stderr = "read", descriptors }: CommandProcessOptions = {},
   ) {
     const outputs = { stdout, stderr };
     const [out, err] = [stdout, stderr].map((to) => (typeof to === "number" ? to : "pipe"));
-    this.#child = spawn(process.execPath, [main, ...args], {
+    const command = [process.execPath, main, ...args];
+    const limited = descriptors === undefined ? [] : ["sh", "-c", `ulimit -n ${descriptors}; exec "$0" "$@"`];
+    const [program = "", ...rest] = [...limited, ...command];
+    this.#child = spawn(program, rest, {
       env: { PATH: process.env.PATH, ...env },
       stdio: ["ignore", out, err],
     });
@@ -103,6 +108,8 @@ export interface ServiceProcess {
   readonly client: TokenBlacklistClient;
   /** `host:port` for gRPC. */
   readonly address: string;
+  /** `host:port` for probes and metrics. */
+  readonly adminAddress: string;
   /** kill -9, and the client with it. */
   kill(): Promise<void>;
 }
@@ -114,12 +121,14 @@ export async function serveProcess(
 ): Promise<ServiceProcess> {
   const addresses = { LISTEN_ADDRESS: "127.0.0.1:0", ADMIN_ADDRESS: "127.0.0.1:0" };
   const process = new CommandProcess(["serve"], { ...addresses, ...env }, options);
-  const address = String((await process.line("listening")).address);
+  const listening = await process.line("listening");
+  const address = String(listening.address);
   const client = createClient({ address });
   return {
     process,
     client,
     address,
+    adminAddress: String(listening.admin),
     async kill() {
       await process.kill();
       client.close();

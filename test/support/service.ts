@@ -32,6 +32,8 @@ export interface ServiceOptions {
   readonly clock?: Clock;
   /** False where the database is away, or a newcomer forgot it. The embedded file migrates itself. */
   readonly migrated?: boolean;
+  /** How many descriptors the service believes that its process may have; the true number unless given. */
+  readonly descriptors?: number;
 }
 
 /** The real service on free ports, in this process, with a client of ours and its log in memory. */
@@ -40,6 +42,7 @@ export async function startService({
   env = {},
   clock,
   migrated = true,
+  descriptors,
 }: ServiceOptions): Promise<RunningService> {
   const config = readConfig({
     DATABASE_URL: url,
@@ -52,7 +55,7 @@ export async function startService({
   });
   if (migrated && config.database.kind === "mysql") await migrate("up", config.database, () => {});
   const { log, lines, records } = memoryLog();
-  const service = await start(config, { log, ...(clock && { clock }) });
+  const service = await start(config, { log, ...(clock && { clock }), ...(descriptors && { descriptors }) });
   const address = formatHostPort(service.address);
   const client = createClient({ address });
   return {

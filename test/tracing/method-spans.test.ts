@@ -31,6 +31,7 @@ describe("the spans of calls", () => {
       authenticate: () => ANYBODY,
       clock: systemClock,
       calls,
+      connections: { authenticated() {} },
       metrics: new Metrics({ version: "1", node: "v1", schema: 1 }),
       tracing: openTracing({ clock: systemClock, version: "1" }),
     };

@@ -1,0 +1,33 @@
+import type { ServerOptions } from "node:http2";
+import type { Server } from "@grpc/grpc-js";
+import {
+  MAX_CALL_HEADER_BYTES,
+  MAX_CALL_HEADERS,
+  MAX_CONCURRENT_STREAMS,
+  MAX_INVALID_FRAMES,
+  MAX_OUTSTANDING_ACKS,
+  MAX_REJECTED_STREAMS,
+  MAX_SETTINGS_A_FRAME,
+  STREAM_RESET_BURST,
+  STREAM_RESETS_A_SECOND,
+} from "../limits.ts";
+
+/** What HTTP/2 lets a peer do, set here and not left to the defaults of a version of Node.js. */
+const HTTP2_LIMITS = {
+  settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, maxHeaderListSize: MAX_CALL_HEADER_BYTES },
+  maxHeaderListPairs: MAX_CALL_HEADERS,
+  maxOutstandingPings: MAX_OUTSTANDING_ACKS,
+  maxOutstandingSettings: MAX_OUTSTANDING_ACKS,
+  maxSettings: MAX_SETTINGS_A_FRAME,
+  maxSessionInvalidFrames: MAX_INVALID_FRAMES,
+  maxSessionRejectedStreams: MAX_REJECTED_STREAMS,
+  streamResetBurst: STREAM_RESET_BURST,
+  streamResetRate: STREAM_RESETS_A_SECOND,
+};
+
+/** Applies the limits to what `server` will listen with. To be called before it is given anything. */
+export function limitHttp2(server: Server): void {
+  // Not in its types. Of these its options can set the number of streams alone.
+  const { commonServerOptions } = server as unknown as { readonly commonServerOptions: ServerOptions };
+  Object.assign(commonServerOptions, HTTP2_LIMITS);
+}

@@ -1,0 +1,54 @@
+import { connect, type Socket } from "node:net";
+import { addressOf } from "./raw-http2.ts";
+
+export interface HeldConnections {
+  /** Those that were set up, whatever came of them later. */
+  readonly connected: number;
+  /** Those that the service has not closed. */
+  readonly open: number;
+  release(): void;
+}
+
+/** Connects `count` times, sends `bytes` on each, and then does nothing at all. */
+export async function holdConnections(
+  address: string,
+  { count, bytes }: { count: number; bytes?: Uint8Array | undefined },
+): Promise<HeldConnections> {
+  const sockets: Socket[] = [];
+  let connected = 0;
+  let closed = 0;
+  while (sockets.length < count) {
+    const batch = Array.from({ length: Math.min(50, count - sockets.length) }, () =>
+      connect(addressOf(address)),
+    );
+    sockets.push(...batch);
+    await Promise.all(
+      batch.map(
+        (socket) =>
+          new Promise<void>((resolve) => {
+            socket.on("error", () => resolve());
+            socket.once("close", () => closed++);
+            socket.once("connect", () => {
+              connected++;
+              if (bytes !== undefined) socket.write(bytes);
+              resolve();
+            });
+            // A service without descriptors leaves connections in the kernel's queue, and in the end answers none.
+            socket.setTimeout(2000, () => resolve());
+            socket.resume();
+          }),
+      ),
+    );
+  }
+  return {
+    get connected() {
+      return connected;
+    },
+    get open() {
+      return sockets.length - closed;
+    },
+    release() {
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}

@@ -1,0 +1,136 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+
+/** Types of HTTP/2's frames: RFC 9113, section 6. */
+export const FRAME = {
+  data: 0,
+  headers: 1,
+  reset: 3,
+  settings: 4,
+  ping: 6,
+  goaway: 7,
+  continuation: 9,
+} as const;
+export const FLAG = { endStream: 1, ack: 1, endHeaders: 4 } as const;
+
+const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/** A TCP connection that speaks HTTP/2 frame by frame, for what no library would send. */
+export class RawHttp2 {
+  readonly socket: Socket;
+  readonly closed: Promise<void>;
+  #rest: Buffer = Buffer.alloc(0);
+  /** The error code of the GOAWAY that arrived, if one has. */
+  goaway: number | undefined;
+  /** How many frames have arrived, by type. */
+  readonly received = new Map<number, number>();
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    this.closed = new Promise((resolve) => socket.once("close", () => resolve()));
+    socket.on("error", () => {});
+    socket.on("data", (bytes: Buffer) => this.#read(bytes));
+  }
+
+  /** Connects, and sends the preface with empty SETTINGS. */
+  static async open(address: string): Promise<RawHttp2> {
+    const socket = connect(addressOf(address));
+    await once(socket, "connect");
+    const connection = new RawHttp2(socket);
+    socket.write(PREFACE);
+    socket.write(frame(FRAME.settings, 0, 0));
+    return connection;
+  }
+
+  get isClosed(): boolean {
+    return this.socket.destroyed || this.socket.readableEnded;
+  }
+
+  /** Sends what `make` returns, `count` times, no faster than the service reads, until it closes the connection. Returns how often. */
+  async flood(make: (index: number) => Buffer, { count, atOnce = 100 }: { count: number; atOnce?: number }) {
+    let sent = 0;
+    while (sent < count && !this.isClosed) {
+      const chunk = Array.from({ length: Math.min(atOnce, count - sent) }, (_, index) => make(sent + index));
+      sent += chunk.length;
+      if (!this.socket.write(Buffer.concat(chunk))) {
+        await Promise.race([new Promise((resolve) => this.socket.once("drain", resolve)), this.closed]);
+      }
+    }
+    return sent;
+  }
+
+  /** Whether the service closes the connection within this time. */
+  async closesWithin(ms: number): Promise<boolean> {
+    return Promise.race([this.closed.then(() => true), delay(ms, false, { ref: false })]);
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+
+  #read(bytes: Buffer): void {
+    this.#rest = Buffer.concat([this.#rest, bytes]);
+    while (this.#rest.length >= 9) {
+      const length = this.#rest.readUIntBE(0, 3);
+      if (this.#rest.length < 9 + length) return;
+      const type = this.#rest.readUInt8(3);
+      if (type === FRAME.goaway) this.goaway = this.#rest.readUInt32BE(13);
+      this.received.set(type, (this.received.get(type) ?? 0) + 1);
+      this.#rest = this.#rest.subarray(9 + length);
+    }
+  }
+}
+
+export function frame(
+  type: number,
+  flags: number,
+  stream: number,
+  payload: Uint8Array = Buffer.alloc(0),
+): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head.writeUInt8(type, 3);
+  head.writeUInt8(flags, 4);
+  head.writeUInt32BE(stream, 5);
+  return Buffer.concat([head, payload]);
+}
+
+/** A header block of literals that are not indexed, each as it stands: RFC 7541, section 6.2.2. */
+export function headerBlock(headers: Readonly<Record<string, string>>): Buffer {
+  return Buffer.concat(
+    Object.entries(headers).flatMap(([name, value]) => [Buffer.from([0]), literal(name), literal(value)]),
+  );
+}
+
+/** The headers of a call to a method. */
+export function callHeaders(path: string, more: Readonly<Record<string, string>> = {}): Buffer {
+  return headerBlock({
+    ":method": "POST",
+    ":scheme": "http",
+    ":path": path,
+    ":authority": "localhost",
+    "content-type": "application/grpc",
+    te: "trailers",
+    ...more,
+  });
+}
+
+/** The id of a client's `index`th stream. */
+export function streamId(index: number): number {
+  return 2 * index + 1;
+}
+
+export function addressOf(address: string): { host: string; port: number } {
+  const [, host = "", port] = /^(.*):(\d+)$/.exec(address) ?? [];
+  return { host, port: Number(port) };
+}
+
+function literal(text: string): Buffer {
+  const bytes = Buffer.from(text, "latin1");
+  if (bytes.length < 127) return Buffer.concat([Buffer.from([bytes.length]), bytes]);
+  const prefix = [127];
+  let rest = bytes.length - 127;
+  for (; rest >= 128; rest >>= 7) prefix.push((rest & 127) | 128);
+  return Buffer.concat([Buffer.from([...prefix, rest]), bytes]);
+}
