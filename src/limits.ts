@@ -11,7 +11,7 @@ export const MAX_BATCH = 1000;
 
 /** Bytes of one request. 1000 tokens with every field at its limit are below 1 MiB; the rest is room for raw JWTs. */
 export const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
-/** Bytes of one request of the methods that take no raw tokens: 1000 jtis of 255 bytes, a page token, and room to spare. */
+/** Bytes of one request of the methods that take no raw tokens, and of a question on a stream: 1000 jtis of 255 bytes, a page token, and room to spare. */
 export const MAX_SMALL_REQUEST_BYTES = 300 * 1024;
 /** Bytes of one request that names no tokens at all, and of a message of `Watch`. */
 export const MAX_TINY_REQUEST_BYTES = 8 * 1024;
@@ -143,12 +143,6 @@ export const MAX_CHECK_STREAMS = 10_000;
  * with 64 of 1000 tokens one stream holds 4 MB.
  */
 export const MAX_STREAM_QUESTIONS = 64;
-
-/**
- * Bytes of a question on a stream past which only its beginning is kept: more than 1000 jtis of 255 bytes are, so that it is refused
- * anyway.
- */
-export const MAX_QUESTION_BYTES = 300 * 1024;
 
 /** How often a full queue is searched for calls that nobody waits for any more. */
 export const SWEEP_INTERVAL_MS = 10;

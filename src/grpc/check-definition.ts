@@ -1,13 +1,16 @@
 import { create } from "@bufbuild/protobuf";
 import type { MethodDefinition } from "@grpc/grpc-js";
 import {
-  type IsBlacklistedRequest,
+  IsBlacklistedRequestSchema,
   type StreamChecksRequest,
   StreamChecksRequestSchema,
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { MAX_BATCH, MAX_JTI_BYTES, MAX_QUESTION_BYTES } from "../limits.ts";
+import { MAX_SMALL_REQUEST_BYTES } from "../limits.ts";
 import { MALFORMED, methodDefinition } from "./service-definition.ts";
+
+/** Stands for a question that is too large, of which nothing is kept. */
+export const TOO_LARGE_QUESTION = create(IsBlacklistedRequestSchema);
 
 /**
  * `StreamChecks`, as grpc-js wants it. Of a message that is too large for a question it keeps what is needed to say so: in a stream that is not
@@ -19,29 +22,14 @@ export function checkDefinition(): MethodDefinition<object, object> {
     ...definition,
     requestDeserialize: (bytes) => {
       const request = definition.requestDeserialize(bytes);
-      const isKept = bytes.length <= MAX_QUESTION_BYTES || (request as unknown) === MALFORMED;
-      return isKept ? request : cutShort(request as StreamChecksRequest);
+      const isKept = bytes.length <= MAX_SMALL_REQUEST_BYTES || (request as unknown) === MALFORMED;
+      return isKept ? request : withoutQuestion(request as StreamChecksRequest);
     },
   };
 }
 
-function cutShort({ id, question, timeout }: StreamChecksRequest): StreamChecksRequest {
-  const rest = timeout === undefined ? { id } : { id, timeout };
-  if (question === undefined) return create(StreamChecksRequestSchema, rest);
-  const jtis = question.jtis.slice(0, MAX_BATCH + 1).map(beginning);
-  return create(StreamChecksRequestSchema, {
-    ...rest,
-    question: { jtis, freshness: cutFreshness(question.freshness) },
-  });
-}
-
-function cutFreshness(freshness: IsBlacklistedRequest["freshness"]): IsBlacklistedRequest["freshness"] {
-  if (freshness.case !== "atLeastRevision") return freshness;
-  return { case: freshness.case, value: beginning(freshness.value) };
-}
-
-/** Too long as well, if the text is too long. A copy: a part of a string would keep the whole of it. */
-function beginning(text: string): string {
-  if (text.length <= MAX_JTI_BYTES) return text;
-  return Buffer.from(text.slice(0, MAX_JTI_BYTES + 1)).toString();
+function withoutQuestion({ id, timeout }: StreamChecksRequest): StreamChecksRequest {
+  const request = create(StreamChecksRequestSchema, timeout === undefined ? { id } : { id, timeout });
+  request.question = TOO_LARGE_QUESTION;
+  return request;
 }

@@ -299,6 +299,7 @@ const FRAME_BYTES = 5;
 /** A chunk may hold the end of one message and the beginning of the next. */
 const SLACK_BYTES = 64 * 1024;
 
-function tooLarge(maxBytes: number): ServiceError {
+/** A request of more than `maxBytes`. */
+export function tooLarge(maxBytes: number): ServiceError {
   return invalidRequest([{ field: "", description: `the message must have at most ${maxBytes} bytes` }]);
 }

@@ -9,11 +9,14 @@ import {
 import type { KnownCaller } from "../caller.ts";
 import { refused } from "../calls.ts";
 import { ServiceError } from "../errors.ts";
+import { MAX_SMALL_REQUEST_BYTES } from "../limits.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";
 import { NOBODY, type Principal } from "../principal.ts";
 import { authorize } from "./authorize.ts";
 import { logCall } from "./call-log.ts";
+import { TOO_LARGE_QUESTION } from "./check-definition.ts";
 import { summarizeVerdicts } from "./count-verdicts.ts";
+import { tooLarge } from "./incoming-call.ts";
 import { readQuestionTimeout } from "./requests.ts";
 import { encode, type OutputOf } from "./service-definition.ts";
 import { codeOf, encodedStatusOf, presentable } from "./status.ts";
@@ -97,6 +100,8 @@ export class Question implements KnownCaller {
   #admitted(principal: Principal, { question }: StreamChecksRequest): void {
     this.principal = principal;
     authorize(principal, "check");
+    // As a call is refused.
+    if (question === TOO_LARGE_QUESTION) throw tooLarge(MAX_SMALL_REQUEST_BYTES);
     // One that is absent is one that names no tokens.
     const answer = this.#options.handler(question ?? create(IsBlacklistedRequestSchema), this);
     if (answer instanceof Promise) answer.then(this.#answered).catch(this.#failed);
