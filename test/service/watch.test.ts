@@ -569,7 +569,13 @@ describe("clients of Watch that do not read", function () {
     expect(await watchersOf(service)).to.equal(stuck.length + 1);
     const codes = () => service.logs().flatMap(({ method, code }) => (method === "Watch" ? [code] : []));
     const began = clock.monotonic();
-    await goOn(500, () => codes().length === stuck.length, "all are sent away");
+    await until(
+      async () => {
+        clock.advance(500);
+        return (await watchersOf(service)) === 1;
+      },
+      { withinMs: 30_000, what: "all are sent away" },
+    );
     expect([[...new Set(codes())], await watchersOf(service)]).to.deep.equal([["RESOURCE_EXHAUSTED"], 1]);
     expect(clock.monotonic() - began).to.be.within(MAX_STREAM_STALL_MS / 2, 2 * MAX_STREAM_STALL_MS);
     // They go on reading nothing: the end does not get through to them, and what lies before it is kept.
