@@ -61,8 +61,15 @@ function refuseLocalTime(text: string): void {
   const [, date, time] = LOCAL_TIME.exec(text) ?? [];
   if (date === undefined) return;
   const whole = time === undefined ? "00:00:00" : `${time}:00`.slice(0, 8);
+  if (!exists(date, whole)) throw new UsageError("is not a date and time that exists");
   const lacks = time === undefined ? "has neither time nor zone" : "has no time zone";
   throw new UsageError(`${lacks}: in UTC that is ${date}T${whole}Z`);
+}
+
+/** Date.parse turns the 30th of February into the 2nd of March. */
+function exists(date: string, time: string): boolean {
+  const ms = Date.parse(`${date}T${time}Z`);
+  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(`${date}T${time}`);
 }
 
 function fromEpoch(whole: string, fraction: string | undefined): Instant {
@@ -87,11 +94,8 @@ function fromRfc3339(text: string): Instant | undefined {
     return undefined;
   }
   const [, date, time, fraction, sign, hours, minutes] = match;
+  if (!exists(date as string, time as string)) throw new UsageError("is not a date and time that exists");
   const ms = Date.parse(`${date}T${time}Z`);
-  // Date.parse turns the 30th of February into the 2nd of March.
-  if (Number.isNaN(ms) || !new Date(ms).toISOString().startsWith(`${date}T${time}`)) {
-    throw new UsageError("is not a date and time that exists");
-  }
   const offset = sign === undefined ? 0 : (Number(hours) * 60 + Number(minutes)) * 60;
   return { seconds: BigInt(ms / 1000 - (sign === "-" ? -offset : offset)), nanos: nanosOf(fraction) };
 }

@@ -25,7 +25,8 @@ which keeps a password out of the environment.
 
 Examples:
   token-blacklist serve
-  DATABASE_URL=mysql://tb:secret@db:3306/tb LISTEN_ADDRESS=0.0.0.0:50051 token-blacklist serve
+  LISTEN_ADDRESS=127.0.0.1:50061 ADMIN_ADDRESS=127.0.0.1:9474 token-blacklist serve
+  DATABASE_URL_FILE=/run/secrets/database-url token-blacklist serve
 `;
 
 export function addServeCommand(program: Command, { io, exit }: CommandContext): void {

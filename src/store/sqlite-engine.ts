@@ -150,7 +150,8 @@ export function openSqliteEngine(filename: string): SqliteEngine {
 }
 
 function complaint(filename: string, code: string): string {
-  if (code.startsWith("SQLITE_BUSY")) return `the database file ${filename} is in use by another process`;
+  if (code.startsWith("SQLITE_BUSY"))
+    return `the database file ${filename} is in use by another process: is the service running already? Stop that one, or name another file in DATABASE_URL`;
   if (code.startsWith("SQLITE_NOTADB")) return `${filename} is not a SQLite database`;
   const reason = REASONS[code.replace(/^(SQLITE_READONLY).*/, "$1")] ?? "its path is not accessible";
   return `the database file ${filename} cannot be opened for writing: ${reason}`;

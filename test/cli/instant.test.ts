@@ -41,6 +41,8 @@ describe("a time given to a command", () => {
       "is too small for epoch seconds; for a duration add its unit, such as 3600s, for an early time write RFC 3339",
     "2030-02-30T00:00:00Z": "is not a date and time that exists",
     "2030-01-01T24:00:00Z": "is not a date and time that exists",
+    "2030-13-01": "is not a date and time that exists",
+    "2030-02-30T10:00": "is not a date and time that exists",
     "2030-01-01": "has neither time nor zone: in UTC that is 2030-01-01T00:00:00Z",
     "2030-01-01T12:30": "has no time zone: in UTC that is 2030-01-01T12:30:00Z",
     "2030-01-01T00:00:00": "has no time zone: in UTC that is 2030-01-01T00:00:00Z",

@@ -135,7 +135,7 @@ describe("the command, when it cannot start", function () {
     const service = await serveProcess({ DATABASE_URL: url });
     const expected = [
       70,
-      `token-blacklist: the database file ${join(folder, "x.db")} is in use by another process\n`,
+      `token-blacklist: the database file ${join(folder, "x.db")} is in use by another process: is the service running already? Stop that one, or name another file in DATABASE_URL\n`,
     ];
     try {
       for (const args of [["serve"], ["migrate", "status"], ["migrate", "up"]]) {
