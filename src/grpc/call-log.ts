@@ -24,8 +24,8 @@ export function logCall(
   { method, code, failure, milliseconds, caller, peer, about }: EndedCall,
   { quiet, sampling }: { quiet: boolean; sampling: LogSampling | undefined },
 ): void {
+  if (isUnlogged(log, code, quiet)) return;
   const level = levelOf(code, quiet);
-  if (!log.isLevelEnabled(level)) return;
   const kind = { method, code: status[code], ...(failure === undefined ? {} : { reason: failure.reason }) };
   const sampled =
     code === status.OK || sampling === undefined
@@ -45,6 +45,11 @@ export function logCall(
     },
     "call",
   );
+}
+
+/** Whether a call that ended with `code` has no line at the log's level. */
+export function isUnlogged(log: Logger, code: status, quiet: boolean): boolean {
+  return !log.isLevelEnabled(levelOf(code, quiet));
 }
 
 /** By what lines about calls are sampled: those without a known caller leave room for the others. */

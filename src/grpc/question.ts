@@ -13,7 +13,7 @@ import { MAX_SMALL_REQUEST_BYTES } from "../limits.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";
 import { NOBODY, type Principal } from "../principal.ts";
 import { authorize } from "./authorize.ts";
-import { logCall } from "./call-log.ts";
+import { isUnlogged, logCall } from "./call-log.ts";
 import { TOO_LARGE_QUESTION } from "./check-definition.ts";
 import { summarizeVerdicts } from "./count-verdicts.ts";
 import { tooLarge } from "./incoming-call.ts";
@@ -83,6 +83,7 @@ export class Question implements KnownCaller {
     if (this.#isCountedIn) calls.leave();
     const milliseconds = clock.monotonic() - this.#began;
     questions.end(code, milliseconds / 1000);
+    if (isUnlogged(log, code, true)) return true;
     const caller = this.principal.name;
     // As it is counted: a line of StreamChecks is about a stream.
     const { name: method } = TokenBlacklist.method.isBlacklisted;

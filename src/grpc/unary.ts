@@ -19,7 +19,7 @@ import { endCall, type MethodSpans } from "../tracing/method-spans.ts";
 import type { Tracing } from "../tracing/tracing.ts";
 import { type Describe, isOutcomeUnknown } from "./audit.ts";
 import { authorize } from "./authorize.ts";
-import { kindOf, logCall } from "./call-log.ts";
+import { isUnlogged, kindOf, logCall } from "./call-log.ts";
 import type { CallHeaders, HeadersJudge, IncomingRules } from "./incoming-call.ts";
 import {
   encode,
@@ -356,6 +356,8 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
 
   #log(code: status, milliseconds: number, failure: ServiceError | undefined): void {
     const { log, quiet, sampling, summarize } = this.#options;
+    // Most calls end here: nothing is made for a line that is not written.
+    if (isUnlogged(log, code, quiet)) return;
     const output = code === status.OK ? this.#output : undefined;
     const ended = {
       method: this.#options.method.name,
