@@ -1,6 +1,7 @@
 import { type EpochMs, type Jti, MAX_EPOCH_MS } from "../entry.ts";
 import { kindOf, nearMiss, numericDate, readJti } from "./claims.ts";
 import type { KeySet } from "./key-set.ts";
+import { type VerificationCaller, VerificationQueue } from "./verification-queue.ts";
 import { type Claims, TokenRefused, unverifiedClaims, verifiedClaims } from "./verify.ts";
 
 export interface TokenIdentity {
@@ -14,6 +15,7 @@ export class RawTokens {
   /** By the issuer's name. */
   readonly #issuers: ReadonlyMap<string, KeySet>;
   readonly #algorithms: readonly string[];
+  readonly #queue = new VerificationQueue();
 
   constructor(options: { issuers: ReadonlyMap<string, KeySet>; algorithms: readonly string[] }) {
     this.#issuers = options.issuers;
@@ -21,10 +23,46 @@ export class RawTokens {
   }
 
   /**
-   * Which token it is, and when it expires. Whether it has expired, or is not valid yet, does not matter here. Throws TokenRefused, whose
-   * message says what the token must be like, or KEYS_UNAVAILABLE.
+   * Which tokens they are, and when they expire, in the same order. Whether one has expired, or is not valid yet, does not matter here. In the
+   * place of one that is not accepted stands why: a TokenRefused, whose message says what the token must be like. Throws KEYS_UNAVAILABLE where that
+   * cannot be told of all, OVERLOADED where too many wait to be verified, CANCELLED where the caller has gone.
    */
-  async identify(token: string): Promise<TokenIdentity> {
+  identify(
+    tokens: readonly string[],
+    caller: VerificationCaller,
+  ): Promise<readonly (TokenIdentity | TokenRefused)[]> {
+    return this.#queue.reserve(tokens.length, caller, () => this.#identify(tokens, caller));
+  }
+
+  async #identify(
+    tokens: readonly string[],
+    caller: VerificationCaller,
+  ): Promise<(TokenIdentity | TokenRefused)[]> {
+    let hasFailed = false;
+    // Where one token cannot be judged, nobody waits for the rest.
+    const asker = {
+      principal: caller.principal,
+      get gone() {
+        return hasFailed || caller.gone;
+      },
+    };
+    try {
+      const read = await Promise.all(
+        tokens.map((token) => orRefusal(this.#queue.run(asker, () => this.#issuedBy(token)))),
+      );
+      // All in one turn of the event loop: they share one reading of their issuer's keys, should they need it.
+      return await Promise.all(
+        read.map((issued) =>
+          issued instanceof TokenRefused ? issued : orRefusal(this.#verify(issued, asker)),
+        ),
+      );
+    } catch (error) {
+      hasFailed = true;
+      throw error;
+    }
+  }
+
+  #issuedBy(token: string): IssuedToken {
     if (this.#issuers.size === 0) {
       throw new TokenRefused(
         "cannot be verified: this service has no TOKEN_ISSUERS. Send jti and expires_at",
@@ -33,9 +71,15 @@ export class RawTokens {
     const { iss } = unverifiedClaims(token);
     const keys = typeof iss === "string" ? this.#issuers.get(iss) : undefined;
     if (keys === undefined) throw this.#unknownIssuer(iss);
+    return { token, keys };
+  }
+
+  async #verify({ token, keys }: IssuedToken, caller: VerificationCaller): Promise<TokenIdentity> {
     const claims = await verifiedClaims(token, {
       ...{ keys, algorithms: this.#algorithms },
       preview: identityOf,
+      // Not around the whole: a token that waits for its issuer's keys holds nobody else up.
+      schedule: (verify) => this.#queue.run(caller, verify),
     });
     return identityOf(claims);
   }
@@ -47,6 +91,19 @@ export class RawTokens {
     if (difference === undefined) return new TokenRefused(message);
     return new TokenRefused(`${message}: its iss differs from one of TOKEN_ISSUERS by ${difference}`);
   }
+}
+
+/** A token, and the keys of the issuer that it names. */
+interface IssuedToken {
+  readonly token: string;
+  readonly keys: KeySet;
+}
+
+function orRefusal<T>(judged: Promise<T>): Promise<T | TokenRefused> {
+  return judged.catch((error: unknown) => {
+    if (error instanceof TokenRefused) return error;
+    throw error;
+  });
 }
 
 function identityOf(claims: Claims): TokenIdentity {

@@ -14,8 +14,8 @@ export type Claims = Readonly<Record<string, unknown>>;
 /**
  * The claims of a signed token, once its signature has been found right under a key of the set and one of these algorithms. No
  * claim has been looked at, but by `preview`, and only where the token fits no key that is known: what it throws is wrong with the
- * token whatever keys there are, and so no reason to ask an issuer for them. Throws TokenRefused, or what `preview` and the key set
- * throw.
+ * token whatever keys there are, and so no reason to ask an issuer for them. `schedule` says when each verification is done; absent: at
+ * once. Throws TokenRefused, or what `preview`, `schedule` and the key set throw.
  */
 export async function verifiedClaims(
   token: string,
@@ -23,14 +23,20 @@ export async function verifiedClaims(
     keys,
     algorithms,
     preview,
-  }: { keys: KeySet; algorithms: readonly string[]; preview?: (unverified: Claims) => void },
+    schedule = (verify) => verify(),
+  }: {
+    keys: KeySet;
+    algorithms: readonly string[];
+    preview?: (unverified: Claims) => void;
+    schedule?: (verify: () => Promise<CompactVerifyResult>) => Promise<CompactVerifyResult>;
+  },
 ): Promise<Claims> {
   checkShape(token);
   checkHeader(token, algorithms);
   const options = { algorithms: [...algorithms] };
   const judge = async (find: FindKey) => {
     try {
-      return await verifyOnce(token, find, options);
+      return await schedule(() => verifyOnce(token, find, options));
     } catch (error) {
       if (isMismatch(error)) preview?.(unverifiedClaims(token));
       throw error;

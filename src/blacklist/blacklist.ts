@@ -7,7 +7,7 @@ import type { ListCursor, ListFilter, ListPage, PruneReceipt, Store } from "../s
 import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
 import { type Observer, UNOBSERVED } from "./observer.ts";
 import { PrunePace } from "./prune-pace.ts";
-import type { Quota } from "./quota.ts";
+import { Allowance, type Quota } from "./quota.ts";
 import type { Writer, Written } from "./writer.ts";
 
 /** The four things this service does. Everything it is given has been validated; see `proto/` for what each promises. */
@@ -65,16 +65,25 @@ export class Blacklist {
     if (jti !== undefined) await this.#checks.check([jti], { kind: "linearizable" }, caller);
   }
 
-  async add(entries: readonly NewEntry[], caller: KnownCaller): Promise<Written> {
-    if (this.#quota === undefined) return this.#writer.write(entries, caller);
-    const settle = await this.#quota.reserve(caller.principal.name, entries.length);
+  /** What a request of this caller takes off the caller's quota. */
+  allowance({ principal }: KnownCaller): Allowance {
+    return this.#quota === undefined ? new Allowance(UNLIMITED) : this.#quota.allowance(principal.name);
+  }
+
+  /** `allowance` is what the request has reserved already. Throws QUOTA_EXCEEDED, and what the writer throws. */
+  async add(
+    entries: readonly NewEntry[],
+    caller: KnownCaller,
+    allowance = this.allowance(caller),
+  ): Promise<Written> {
+    await allowance.reserve(entries.length);
     try {
       const written = await this.#writer.write(entries, caller);
-      settle(written.results.filter(({ outcome }) => outcome === "created").length);
+      allowance.settle(written.results.filter(({ outcome }) => outcome === "created").length);
       return written;
     } catch (error) {
       // They may have been stored all the same.
-      settle(entries.length);
+      allowance.settle();
       throw error;
     }
   }
@@ -136,3 +145,5 @@ export class Blacklist {
     return { now: this.#clock.now(), leewayMs: this.#leewayMs };
   }
 }
+
+const UNLIMITED = async () => () => {};

@@ -27,6 +27,30 @@ interface Options {
   readonly count: (revokedBy: string, limit: number) => Promise<number>;
 }
 
+/** What one request takes off its caller's quota, once: before anything is done for it that costs. */
+export class Allowance {
+  readonly #take: (rows: number) => Promise<(created: number) => void>;
+  #settle: ((created: number) => void) | undefined;
+  #rows = 0;
+
+  constructor(take: (rows: number) => Promise<(created: number) => void>) {
+    this.#take = take;
+  }
+
+  /** Takes `rows`, unless that was done before. Throws QUOTA_EXCEEDED, with the time after which it makes sense to come again. */
+  async reserve(rows: number): Promise<void> {
+    if (this.#settle !== undefined) return;
+    this.#settle = await this.#take(rows);
+    this.#rows = rows;
+  }
+
+  /** Gives back all but those that became entries; absent: all of them may have. Whatever is said after that changes nothing. */
+  settle(created = this.#rows): void {
+    this.#settle?.(created);
+    this.#settle = undefined;
+  }
+}
+
 /** What one caller may blacklist, so that a stolen credential cannot fill the memory of all replicas. */
 export class Quota {
   readonly #options: Options;
@@ -56,6 +80,11 @@ export class Quota {
       account.reserved -= rows;
       account.rows += created;
     };
+  }
+
+  /** What one request of this caller takes off the quota. */
+  allowance(caller: string): Allowance {
+    return new Allowance((rows) => this.reserve(caller, rows));
   }
 
   #accountOf(caller: string): Account {

@@ -3,7 +3,7 @@ import type { BlacklistRequestSchema } from "../../gen/tokenblacklist/v1/token_b
 import { jtiProblem, textProblem } from "../entry.ts";
 import type { Violation } from "../errors.ts";
 import { toTimestamp } from "../grpc/timestamps.ts";
-import { MAX_BATCH, MAX_JWT_BYTES, MAX_REASON_BYTES } from "../limits.ts";
+import { MAX_BATCH, MAX_JWT_BYTES, MAX_RAW_TOKENS, MAX_REASON_BYTES } from "../limits.ts";
 import type { TokenToRevoke } from "./blacklist-client.ts";
 import { invalid, invalidAll } from "./check-options.ts";
 import { momentProblem, toEpochMs } from "./moment.ts";
@@ -19,6 +19,9 @@ export function revocationRequest(
       "tokens",
       `must be at most ${MAX_BATCH}: they are revoked all or none, and more would not be`,
     );
+  }
+  if (tokens.filter((token) => token?.jwt !== undefined).length > MAX_RAW_TOKENS) {
+    throw invalid("tokens", `must hold at most ${MAX_RAW_TOKENS} jwts: revoke the others with further calls`);
   }
   const violations = tokens.flatMap((token, index) => problems(token, `tokens[${index}]`));
   if (violations.length > 0) throw invalidAll(violations);

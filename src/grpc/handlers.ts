@@ -58,24 +58,31 @@ export function createHandlers({
   return {
     async blacklist(request, caller) {
       await blacklist.admit(caller);
-      const tokens = await readBlacklistRequest(request, {
-        identify: (token) => rawTokens.identify(token),
-        isPast: (expiresAt) => blacklist.isPast(expiresAt),
-        latest: maxTokenLifetimeMs === 0 ? MAX_EPOCH_MS : blacklist.lifetimeEnd(maxTokenLifetimeMs),
-        revokedBy: caller.principal.name,
-      });
-      const entries = tokens.filter(({ isOver }) => !isOver).map(({ entry }) => entry);
-      const { results, revision } =
-        entries.length === 0
-          ? { results: [], revision: await blacklist.revision() }
-          : await blacklist.add(entries, caller);
-      const written = results.values();
-      return {
-        results: tokens.map(({ entry, isOver }) =>
-          isOver ? overOf(entry) : resultOf(written.next().value as Result),
-        ),
-        revision: formatRevision(revision),
-      };
+      const allowance = blacklist.allowance(caller);
+      try {
+        const tokens = await readBlacklistRequest(request, {
+          charge: (count) => allowance.reserve(count),
+          identify: (raw) => rawTokens.identify(raw, caller),
+          isPast: (expiresAt) => blacklist.isPast(expiresAt),
+          latest: maxTokenLifetimeMs === 0 ? MAX_EPOCH_MS : blacklist.lifetimeEnd(maxTokenLifetimeMs),
+          revokedBy: caller.principal.name,
+        });
+        const entries = tokens.filter(({ isOver }) => !isOver).map(({ entry }) => entry);
+        const { results, revision } =
+          entries.length === 0
+            ? { results: [], revision: await blacklist.revision() }
+            : await blacklist.add(entries, caller, allowance);
+        const written = results.values();
+        return {
+          results: tokens.map(({ entry, isOver }) =>
+            isOver ? overOf(entry) : resultOf(written.next().value as Result),
+          ),
+          revision: formatRevision(revision),
+        };
+      } finally {
+        // What was charged for raw tokens that became no entries.
+        allowance.settle(0);
+      }
     },
 
     isBlacklisted(request, caller) {

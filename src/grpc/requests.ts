@@ -26,6 +26,7 @@ import {
   MAX_BATCH,
   MAX_PAGE_SIZE,
   MAX_PRUNE_COUNT,
+  MAX_RAW_TOKENS,
   MAX_REASON_BYTES,
   MAX_REVOKED_BY_BYTES,
 } from "../limits.ts";
@@ -40,8 +41,10 @@ import { Violations } from "./violations.ts";
 
 /** What the tokens of a Blacklist are held against. */
 interface TokenRules {
-  /** Which token a raw one is. Throws TokenRefused. */
-  identify(token: string): Promise<TokenIdentity>;
+  /** Called with the number of tokens before any is verified, since that costs. Where it throws, none is. */
+  charge(tokens: number): Promise<void>;
+  /** Which tokens raw ones are, in the same order; a TokenRefused in the place of one that is not accepted. */
+  identify(tokens: readonly string[]): Promise<readonly (TokenIdentity | TokenRefused)[]>;
   isPast(expiresAt: EpochMs): boolean;
   /** The latest time at which a token may expire. */
   readonly latest: EpochMs;
@@ -62,21 +65,49 @@ export function readBlacklistRequest(
   const found = new Violations();
   found.checkBatch("tokens", tokens.length);
   const problemOf = allowRawTokensAsJtis ? storedJtiProblem : newJtiProblem;
-  const asked = tokens
-    .slice(0, MAX_BATCH)
-    .map((token, index) => readToken(token, `tokens[${index}]`, { rules, found, problemOf }));
-  const conclude = (all: readonly AskedToken[]) => {
-    found.throwIfAny();
-    return all;
-  };
-  return asked.some((one) => one instanceof Promise)
-    ? Promise.all(asked).then(conclude)
-    : conclude(asked as AskedToken[]);
+  const batch = tokens.slice(0, MAX_BATCH);
+  const raw = batch.filter(({ token }) => token.case === "jwt").length;
+  if (raw > MAX_RAW_TOKENS && tokens.length <= MAX_BATCH)
+    found.add("tokens", `must hold at most ${MAX_RAW_TOKENS} jwts: send several requests`);
+  const read = batch.map((token, index) => readToken(token, `tokens[${index}]`, { rules, found, problemOf }));
+  const isTooLarge = tokens.length > MAX_BATCH || raw > MAX_RAW_TOKENS;
+  if (raw > 0 && !isTooLarge) return identified(read, { rules, found, charged: tokens.length });
+  found.throwIfAny();
+  return read as AskedToken[];
 }
 
 interface Reading {
   readonly rules: TokenRules;
   readonly found: Violations;
+}
+
+/** A raw token that is yet to be verified, and the path of its field. */
+interface ShownToken {
+  readonly jwt: string;
+  readonly path: string;
+  readonly reason: string;
+}
+
+async function identified(
+  read: readonly (AskedToken | ShownToken)[],
+  { rules, found, charged }: Reading & { readonly charged: number },
+): Promise<readonly AskedToken[]> {
+  await rules.charge(charged);
+  const identities = (await rules.identify(read.flatMap((one) => ("jwt" in one ? [one.jwt] : [])))).values();
+  const asked = read.map((one) => {
+    if (!("jwt" in one)) return one;
+    const identity = identities.next().value as TokenIdentity | TokenRefused;
+    if (identity instanceof TokenRefused) found.add(one.path, identity.message);
+    else if (identity.expiresAt > rules.latest) found.add(one.path, TOO_FAR);
+    else return { entry: entryOf(identity, one.reason, rules), isOver: rules.isPast(identity.expiresAt) };
+    return NOTHING;
+  });
+  found.throwIfAny();
+  return asked;
+}
+
+function entryOf({ jti, expiresAt }: TokenIdentity, reason: string, { revokedBy }: TokenRules): NewEntry {
+  return { jti, expiresAt, reason, revokedBy };
 }
 
 function newJtiProblem(text: string): string | undefined {
@@ -88,26 +119,18 @@ function readToken(
   { token, expiresAt, reason }: TokenToBlacklist,
   path: string,
   { rules, found, problemOf }: Reading & { readonly problemOf: (jti: string) => string | undefined },
-): AskedToken | Promise<AskedToken> {
-  const asked = (jti: string, expiry: EpochMs, isOver = false): AskedToken => ({
-    entry: { jti: jti as Jti, expiresAt: expiry, reason, revokedBy: rules.revokedBy },
-    isOver,
-  });
+): AskedToken | ShownToken {
   const reasonProblem = textProblem(reason, MAX_REASON_BYTES);
   if (token.case === "jwt") {
     found.check(`${path}.reason`, reasonProblem);
     if (expiresAt !== undefined) found.add(`${path}.expires_at`, "must not be given beside a jwt");
-    return readRawToken(token.value, `${path}.jwt`, { rules, found }).then((identity) =>
-      identity === undefined
-        ? NOTHING
-        : asked(identity.jti, identity.expiresAt, rules.isPast(identity.expiresAt)),
-    );
+    return { jwt: token.value, path: `${path}.jwt`, reason };
   }
   const jti = token.value ?? "";
   found.check(`${path}.jti`, problemOf(jti));
   const expiry = readExpiry(expiresAt, `${path}.expires_at`, { rules, found });
   found.check(`${path}.reason`, reasonProblem);
-  return asked(jti, expiry);
+  return { entry: entryOf({ jti: jti as Jti, expiresAt: expiry }, reason, rules), isOver: false };
 }
 
 /** Stands for what a violation was found in: never seen. */
@@ -115,22 +138,6 @@ const NOTHING: AskedToken = {
   entry: { jti: "" as Jti, expiresAt: 0 as EpochMs, reason: "", revokedBy: "" },
   isOver: true,
 };
-
-async function readRawToken(
-  token: string,
-  path: string,
-  { rules, found }: Reading,
-): Promise<TokenIdentity | undefined> {
-  try {
-    const identity = await rules.identify(token);
-    if (identity.expiresAt > rules.latest) found.add(path, TOO_FAR);
-    return identity;
-  } catch (error) {
-    if (!(error instanceof TokenRefused)) throw error;
-    found.add(path, error.message);
-    return undefined;
-  }
-}
 
 function readExpiry(
   expiresAt: TokenToBlacklist["expiresAt"],

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { CompactSign } from "jose";
 import { KeySet } from "../../src/auth/key-set.ts";
-import { RawTokens } from "../../src/auth/raw-tokens.ts";
+import { RawTokens, type TokenIdentity } from "../../src/auth/raw-tokens.ts";
 import { TokenRefused } from "../../src/auth/verify.ts";
 import { MAX_EPOCH_MS } from "../../src/entry.ts";
 import type { ServiceError } from "../../src/errors.ts";
@@ -54,8 +54,17 @@ describe("RawTokens", () => {
   const tokenWith = (changed: object = {}, key = keyOf[A] as SigningKey, header = {}) =>
     signToken(key, { iss: A, jti: "t-1", exp: inAnHour(), ...changed }, header);
 
+  const caller = { gone: false, principal: { name: "login" } };
+
+  /** Of one token. */
+  async function identify(token: string): Promise<TokenIdentity> {
+    const [judged] = await rawTokens.identify([token], caller);
+    if (judged === undefined || judged instanceof TokenRefused) throw judged;
+    return judged;
+  }
+
   async function refusal(token: string): Promise<string> {
-    const error = (await rejection(rawTokens.identify(token))) as Error;
+    const error = (await rejection(identify(token))) as Error;
     expect(error).to.be.instanceOf(TokenRefused);
     expect([Object.keys(error), error.cause]).to.deep.equal([["name"], undefined]);
     return error.message;
@@ -64,7 +73,7 @@ describe("RawTokens", () => {
   const noDate = (kind: string) => `has a malformed exp: it is ${kind}, and must be a number of seconds`;
 
   it("say which token it is and when it expires, and nothing else of it", async () => {
-    expect(await rawTokens.identify(await tokenWith({ sub: "c4n4ry", aud: "c4n4ry" }))).to.deep.equal({
+    expect(await identify(await tokenWith({ sub: "c4n4ry", aud: "c4n4ry" }))).to.deep.equal({
       jti: "t-1",
       expiresAt: inAnHour() * 1000,
     });
@@ -72,7 +81,7 @@ describe("RawTokens", () => {
 
   it("judge a token by the keys of its own issuer, and by no other's", async () => {
     expect([
-      (await rawTokens.identify(await tokenWith({ iss: B }, keyOf[B]))).jti,
+      (await identify(await tokenWith({ iss: B }, keyOf[B]))).jti,
       await refusal(await tokenWith({ iss: A }, keyOf[B])),
       await refusal(await tokenWith({ iss: B }, keyOf[A])),
     ]).to.deep.equal(["t-1", SIGNATURE, SIGNATURE]);
@@ -80,17 +89,17 @@ describe("RawTokens", () => {
 
   it("do not mind that the token has expired, or is not valid yet, or for whom it is", async () => {
     for (const changed of [{ exp: 1 }, { nbf: 9e9 }, { aud: "anybody" }, { typ: "at+jwt" }, { iat: "x" }]) {
-      expect((await rawTokens.identify(await tokenWith(changed))).jti).to.equal("t-1");
+      expect((await identify(await tokenWith(changed))).jti).to.equal("t-1");
     }
   });
 
   it("round the expiry up to the millisecond, so that no token outlives its entry", async () => {
     const EXPIRIES = { 1893456000.0001: 1893456000001, 1893456000.25: 1893456000250, 0.0001: 1, 1: 1000 };
     for (const [exp, expiresAt] of Object.entries(EXPIRIES)) {
-      expect((await rawTokens.identify(await tokenWith({ exp: Number(exp) }))).expiresAt).to.equal(expiresAt);
+      expect((await identify(await tokenWith({ exp: Number(exp) }))).expiresAt).to.equal(expiresAt);
     }
     const last = await tokenWith({ exp: MAX_EPOCH_MS / 1000 });
-    expect((await rawTokens.identify(last)).expiresAt).to.equal(MAX_EPOCH_MS);
+    expect((await identify(last)).expiresAt).to.equal(MAX_EPOCH_MS);
   });
 
   const REFUSED: readonly [changed: object, message: string][] = [
@@ -184,14 +193,14 @@ describe("RawTokens", () => {
   });
 
   it("know a token at once that was signed with a new key under an old name, or with one it does not name", async () => {
-    await rawTokens.identify(await tokenWith());
+    await identify(await tokenWith());
     const [second, third] = await Promise.all([createSigningKey("k"), createSigningKey("unnamed")]);
     const server = servers.get(A) as KeyServer;
     server.body = keySetOf(second);
-    expect((await rawTokens.identify(await tokenWith({}, second))).jti).to.equal("t-1");
+    expect((await identify(await tokenWith({}, second))).jti).to.equal("t-1");
     clock.advance(UNKNOWN_KEY_RELOAD_MS);
     server.body = keySetOf(third);
-    expect((await rawTokens.identify(await tokenWith({}, third, { kid: undefined }))).jti).to.equal("t-1");
+    expect((await identify(await tokenWith({}, third, { kid: undefined }))).jti).to.equal("t-1");
     expect(server.requests).to.equal(3);
   });
 
@@ -200,10 +209,10 @@ describe("RawTokens", () => {
     const next = await createSigningKey("k");
     (servers.get(A) as KeyServer).body = keySetOf(next);
     const token = await tokenWith({}, next);
-    const error = (await rejection(rawTokens.identify(token))) as ServiceError;
+    const error = (await rejection(identify(token))) as ServiceError;
     expect(error).to.include({ reason: "KEYS_UNAVAILABLE", retryAfterMs: UNKNOWN_KEY_RELOAD_MS });
     clock.advance(error.retryAfterMs as number);
-    expect((await rawTokens.identify(token)).jti).to.equal("t-1");
+    expect((await identify(token)).jti).to.equal("t-1");
   });
 
   it("cannot judge a token while its issuer's keys cannot be had, though others' can", async () => {
@@ -216,13 +225,13 @@ describe("RawTokens", () => {
     keySets.set("c", keys);
     keys.start();
     expect([
-      await reasonOf(rawTokens.identify(await tokenWith({ iss: "c" }))),
-      (await rawTokens.identify(await tokenWith())).jti,
+      await reasonOf(identify(await tokenWith({ iss: "c" }))),
+      (await identify(await tokenWith())).jti,
     ]).to.deep.equal(["KEYS_UNAVAILABLE", "t-1"]);
     Object.assign(server, { status: 200, body: servers.get(A)?.body });
     await until(() => clock.pendingTimers === 3, { withinMs: 5000, what: "the next attempt is due" });
     clock.advance(KEYS_RETRY_MS);
-    expect((await rawTokens.identify(await tokenWith({ iss: "c" }))).jti).to.equal("t-1");
+    expect((await identify(await tokenWith({ iss: "c" }))).jti).to.equal("t-1");
   });
 
   it("say what to do instead where no issuer is known at all", async () => {
@@ -232,5 +241,43 @@ describe("RawTokens", () => {
         "cannot be verified: this service has no TOKEN_ISSUERS. Send jti and expires_at",
       );
     }
+  });
+
+  it("judge several tokens in their order, beside what is wrong with each", async () => {
+    const tokens = [await tokenWith({ jti: "a" }), "c4n4ry", await tokenWith({ jti: "b" })];
+    const judged = await rawTokens.identify(tokens, caller);
+    expect(judged.map((one) => (one instanceof TokenRefused ? one.message : one.jti))).to.deep.equal([
+      "a",
+      "must be a signed JWT: three parts with dots between them",
+      "b",
+    ]);
+  });
+
+  it("ask an issuer once for all tokens of a request that fit no key", async () => {
+    const made = await createSigningKey("made up");
+    const tokens = await Promise.all(Array.from({ length: 20 }, () => tokenWith({}, made)));
+    const judged = await rawTokens.identify(tokens, caller);
+    expect(judged.filter((one) => one instanceof TokenRefused)).to.have.length(20);
+    expect(servers.get(A)?.requests).to.equal(2);
+  });
+
+  it("hold nobody up with tokens that wait for their issuer's keys", async () => {
+    const server = await KeyServer.start();
+    servers.set("c", server);
+    server.hold();
+    const source = { kind: "url", url: server.url } as const;
+    const keys = new KeySet({ source, name: "c", clock, log: memoryLog().log });
+    keySets.set("c", keys);
+    keys.start();
+    const stuck = await Promise.all(Array.from({ length: 20 }, () => tokenWith({ iss: "c" })));
+    const waiting = reasonOf(rawTokens.identify(stuck, caller));
+    expect((await identify(await tokenWith())).jti).to.equal("t-1");
+    server.release({ status: 503 });
+    expect(await waiting).to.equal("KEYS_UNAVAILABLE");
+  });
+
+  it("do nothing more for a caller who has gone", async () => {
+    const error = await reasonOf(rawTokens.identify([await tokenWith()], { ...caller, gone: true }));
+    expect(error).to.equal("CANCELLED");
   });
 });

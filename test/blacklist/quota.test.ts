@@ -334,6 +334,29 @@ describe("Quota", () => {
     });
   });
 
+  describe("of one request", () => {
+    it("is taken once, before it is known what becomes of it, and what became no entry is given back", async () => {
+      limit(0, 100);
+      const allowance = quota.allowance("alice");
+      await allowance.reserve(100);
+      await allowance.reserve(60);
+      await refusal(1);
+      allowance.settle(60);
+      allowance.settle(0);
+      await add(40);
+      await refusal(1);
+    });
+
+    it("is kept where nobody knows how many became entries", async () => {
+      limit(0, 100);
+      const allowance = quota.allowance("alice");
+      await allowance.reserve(100);
+      allowance.settle();
+      allowance.settle(0);
+      await refusal(1);
+    });
+  });
+
   it("refuses for the rate before it counts anything", async () => {
     limit(10, 5000);
     await add(MAX_BATCH);

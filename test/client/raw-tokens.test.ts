@@ -96,4 +96,13 @@ describe("a raw token that the client library is given for a jti", () => {
     const other = client.list({ jtis: [shownJwt({ jti: "k" })] })[Symbol.asyncIterator]();
     expect(await refusal(other.next())).to.deep.equal([["jtis[0]", ITSELF]]);
   });
+
+  it("is one of at most 100 that may be revoked with one call", async () => {
+    scripted = await startScripted({});
+    const client = opened({ address: scripted.address });
+    const tokens = Array.from({ length: 101 }, () => ({ jwt: "a.b.c" }));
+    expect(await refusal(client.blacklist(tokens))).to.deep.equal([
+      ["tokens", "must hold at most 100 jwts: revoke the others with further calls"],
+    ]);
+  });
 });

@@ -10,7 +10,7 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { TokenRefused } from "../../src/auth/verify.ts";
 import { type EpochMs, type Jti, MAX_EPOCH_MS } from "../../src/entry.ts";
-import { keysUnavailable, type ServiceError } from "../../src/errors.ts";
+import { keysUnavailable, ServiceError } from "../../src/errors.ts";
 import {
   readBlacklistRequest,
   readIsBlacklistedRequest,
@@ -42,10 +42,13 @@ describe("a Blacklist request", () => {
     ...rest,
   });
   const RULES = {
-    identify: async (token: string) => {
-      if (token === "") throw new TokenRefused("must be there");
-      return { jti: `jti of ${token}` as Jti, expiresAt: (NOW + Number(token)) as EpochMs };
-    },
+    charge: async (_: number) => {},
+    identify: async (tokens: readonly string[]) =>
+      tokens.map((token) =>
+        token === ""
+          ? new TokenRefused("must be there")
+          : { jti: `jti of ${token}` as Jti, expiresAt: (NOW + Number(token)) as EpochMs },
+      ),
     isPast: (expiresAt: EpochMs) => expiresAt <= NOW,
     latest: MAX_EPOCH_MS,
     revokedBy: "somebody",
@@ -182,6 +185,44 @@ describe("a Blacklist request", () => {
       "tokens[0].expires_at": tooFar,
       "tokens[1].jwt": tooFar,
     });
+  });
+
+  const jwts = (count: number): Token[] =>
+    Array.from({ length: count }, () => ({ token: { case: "jwt", value: "1000" } }));
+
+  it("holds at most 100 raw tokens, beside others, and more are neither charged nor verified", async () => {
+    const asked: string[] = [];
+    const rules = {
+      charge: async (count: number) => void asked.push(`charge ${count}`),
+      identify: async (tokens: readonly string[]) => {
+        asked.push(`identify ${tokens.length}`);
+        return RULES.identify(tokens);
+      },
+    };
+    const most = [...jwts(100), ...Array.from({ length: 900 }, () => withJti("a"))];
+    expect(await readAll(most, rules)).to.have.length(1000);
+    for (const tooMany of [jwts(101), jwts(1000), [...jwts(101), withJti("a")], jwts(5000)]) {
+      expect(Object.keys(violations(() => void readAll(tooMany, rules)))).to.deep.equal(["tokens"]);
+    }
+    expect(violations(() => void readAll(jwts(101)))).to.deep.equal({
+      tokens: "must hold at most 100 jwts: send several requests",
+    });
+    expect(asked).to.deep.equal(["charge 1000", "identify 100"]);
+  });
+
+  it("has no raw token verified that its caller's quota does not allow", async () => {
+    let verified = 0;
+    const rules = {
+      charge: async () => {
+        throw new ServiceError("QUOTA_EXCEEDED", "no more");
+      },
+      identify: async (tokens: readonly string[]) => {
+        verified += tokens.length;
+        return RULES.identify(tokens);
+      },
+    };
+    expect(await reasonOf(Promise.resolve(readAll(jwts(2), rules)))).to.equal("QUOTA_EXCEEDED");
+    expect(verified).to.equal(0);
   });
 
   it("looks at no more than 1000 of too many tokens", () => {

@@ -40,12 +40,29 @@ export class KeyServer {
   /** What it answers. */
   body = '{"keys":[]}';
   status = 200;
+  #held: (() => void)[] | undefined;
 
   private constructor() {
     this.#server = createServer((_, response) => {
       this.requests++;
-      response.writeHead(this.status, { "content-type": "application/json" }).end(this.body);
+      const answer = () =>
+        response.writeHead(this.status, { "content-type": "application/json" }).end(this.body);
+      if (this.#held === undefined) answer();
+      else this.#held.push(answer);
     });
+  }
+
+  /** From now on questions wait for {@link release}. */
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  /** Answers what waits, and whatever comes. */
+  release({ status = this.status } = {}): void {
+    this.status = status;
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const answer of held) answer();
   }
 
   static async start(...keys: readonly SigningKey[]): Promise<KeyServer> {

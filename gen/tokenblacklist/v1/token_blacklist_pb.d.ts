@@ -139,8 +139,10 @@ export declare const TokenToBlacklistSchema: GenMessage<TokenToBlacklist>;
  */
 export declare type BlacklistRequest = Message<"tokenblacklist.v1.BlacklistRequest"> & {
   /**
-   * 1 to 1000 tokens, stored all or not at all. An empty list, or one that is longer, is INVALID_ARGUMENT. A
-   * jti may occur several times.
+   * 1 to 1000 tokens, stored all or not at all. An empty list, or one that is longer, is INVALID_ARGUMENT, and
+   * so is one with more than 100 raw tokens (`jwt`), which have to be verified one by one: whoever has more
+   * sends several requests. A jti may occur several times. With raw tokens, the whole request counts
+   * against the caller's quota before any is verified, whatever comes of that.
    *
    * @generated from field: repeated tokenblacklist.v1.TokenToBlacklist tokens = 1;
    */

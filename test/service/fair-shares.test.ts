@@ -1,0 +1,64 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect } from "chai";
+import { rawTokens } from "../attacks/raw-tokens.ts";
+import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
+import { livezDuring } from "../support/livez.ts";
+import { type ServiceProcess, serveProcess } from "../support/service-process.ts";
+import { freshFolder } from "../support/shared.ts";
+
+const ISSUER = "https://id.example";
+const EXP = 4_102_444_800;
+
+describe("a caller who asks for all that there is", () => {
+  let key: SigningKey;
+  let service: ServiceProcess | undefined;
+
+  before(async () => {
+    key = await createSigningKey("k");
+  });
+
+  afterEach(async () => {
+    await service?.kill();
+    service = undefined;
+  });
+
+  async function serve(env: Record<string, string> = {}): Promise<ServiceProcess> {
+    const folder = await freshFolder();
+    const keys = join(folder, "keys.json");
+    await writeFile(keys, keySetOf(key));
+    service = await serveProcess({
+      DATABASE_URL: `sqlite:${join(folder, "blacklist.sqlite")}`,
+      AUTH_JWKS_FILE: keys,
+      AUTH_ISSUER: ISSUER,
+      AUTH_AUDIENCE: "token-blacklist",
+      TOKEN_ISSUERS: `${ISSUER}=file:${keys}`,
+      ...env,
+    });
+    return service;
+  }
+
+  const credential = async (sub: string) =>
+    `Bearer ${await signToken(key, { iss: ISSUER, aud: "token-blacklist", sub, scope: "check revoke", exp: EXP })}`;
+  const rawToken = () => signToken(key, { iss: ISSUER, jti: "shown", exp: EXP });
+
+  describe("in raw tokens", () => {
+    for (const [who, env, tokens, expected] of [
+      ["within the quota", {}, 100, { OK: 40 }],
+      ["past the quota", { QUOTA_ROWS_PER_SECOND: "1" }, 100, { OK: 10, RESOURCE_EXHAUSTED: 30 }],
+      ["with more than a request may hold", {}, 1000, { INVALID_ARGUMENT: 40 }],
+    ] as const) {
+      it(`does not hold up the probes ${who}`, async () => {
+        const { address, adminAddress } = await serve(env);
+        const credentials = { authorization: await credential("greedy"), jwt: await rawToken() };
+        let statuses = {};
+        const livez = await livezDuring(`http://${adminAddress}`, async () => {
+          statuses = await rawTokens(address, credentials, { requests: 40, tokens });
+        });
+        expect(statuses).to.deep.equal(expected);
+        expect(livez.p99).to.be.below(250);
+        expect(livez.worst).to.be.below(1000);
+      });
+    }
+  });
+});
