@@ -220,6 +220,11 @@ export const CONNECTION_LOG_INTERVAL_MS = 10_000;
 export const MAX_CALL_HEADER_BYTES = 32 * 1024;
 /** Headers of one call. */
 export const MAX_CALL_HEADERS = 128;
+/**
+ * Bytes of one encoded header block that are counted field by field; a connection that sends more is refused its further calls. Encoded, what fits
+ * {@link MAX_CALL_HEADER_BYTES} is smaller, unless it is made to be large.
+ */
+export const MAX_COUNTED_BLOCK_BYTES = 2 * MAX_CALL_HEADER_BYTES;
 /** Pings, and SETTINGS of ours, that wait for their acknowledgement. */
 export const MAX_OUTSTANDING_ACKS = 10;
 /** Settings in one SETTINGS frame. HTTP/2 knows ten. */

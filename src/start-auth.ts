@@ -12,6 +12,8 @@ import type { Security } from "./config/security.ts";
 
 export interface Auth {
   readonly authenticate: Authenticator;
+  /** Absent: clients are asked for none. */
+  readonly certificates: Certificates | undefined;
   readonly rawTokens: RawTokens;
   /** How many key sets could not be read the last time. */
   readonly unreadable: number;
@@ -39,13 +41,15 @@ export function startAuth(security: Security, { clock, clocks, log, onOutcome }:
   const { bearers: rules, certificateRoles, tokenIssuers, tokenAlgorithms } = security;
   const bearers =
     rules && new Bearers({ rules, keys: keySet("callers", rules.keys), clock, now: () => clocks.later() });
-  const certificates = certificateRoles && new Certificates(certificateRoles);
+  const certificates =
+    certificateRoles && new Certificates(certificateRoles, { besideTokens: bearers !== undefined });
   const issuers = new Map(
     tokenIssuers.map(({ issuer, keys }, index) => [issuer, keySet(`token issuer ${index + 1}`, keys)]),
   );
   for (const keys of keySets) keys.start();
   const authenticate = createAuthenticator({ bearers, certificates });
   return {
+    certificates,
     authenticate: bearers || certificates ? observed(authenticate, onOutcome) : authenticate,
     get unreadable() {
       return keySets.filter(({ isUnreadable }) => isUnreadable).length;

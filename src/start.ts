@@ -174,6 +174,7 @@ export async function start(
         tracing,
       },
       tls,
+      certificates: auth.certificates,
       reflection: security.reflection,
       extAuthz: authz.extAuthz,
     });

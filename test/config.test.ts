@@ -382,6 +382,26 @@ describe("readConfig", () => {
       ]).to.deep.equal([[PAIR], [PAIR], [PAIR, CLIENTS], [CLIENTS], [CLIENTS], [CLIENTS]]);
     });
 
+    it("refuses certificates that only carry tokens where none is accepted", () => {
+      const NOBODY =
+        "TLS_CLIENT_ROLES gives no certificate a role, and no caller's token is accepted (AUTH_...): nobody could call";
+      const only = {
+        ...files,
+        TLS_CLIENT_CA_FILE: file,
+        TLS_CLIENT_ROLES: "DNS:a.test=none DNS:b.test=none",
+      };
+      expect(problemsOf(only)).to.deep.equal([NOBODY]);
+      expect(
+        readConfig({ ...only, TLS_CLIENT_ROLES: "DNS:a.test=none DNS:b.test=check" }).security
+          .certificateRoles,
+      ).to.deep.equal(
+        new Map([
+          ["DNS:a.test", []],
+          ["DNS:b.test", ["check"]],
+        ]),
+      );
+    });
+
     it("does not start with files that are not there", () => {
       const gone = `${file}-${CANARY}`;
       const env = { TLS_CERT_FILE: gone, TLS_KEY_FILE: gone, TLS_CLIENT_CA_FILE: gone };
@@ -523,7 +543,7 @@ describe("readConfig", () => {
 
     it("says what is wrong with the roles of certificates, without repeating them", () => {
       expect(problemsOf({ ...files, ...clients, TLS_CLIENT_ROLES: `DNS:${CANARY}=admin` })[0]).to.equal(
-        "TLS_CLIENT_ROLES must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles check, revoke, list, prune",
+        "TLS_CLIENT_ROLES must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles check, revoke, list, prune, or none alone for a certificate that only carries its callers' tokens",
       );
     });
 

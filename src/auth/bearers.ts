@@ -20,6 +20,11 @@ export interface BearerRules {
   readonly clockToleranceMs: number;
 }
 
+/** What a call keeps whose `authorization` came damaged or more than once: it shows nobody's token, and is not without one either. */
+export const DAMAGED_AUTHORIZATION = "damaged";
+const DAMAGED = unauthenticated(
+  "the call has more than one authorization, one that is not text, or a header field with characters that are not allowed there",
+);
 const MALFORMED = unauthenticated("the authorization metadata must be one value: Bearer, and the token");
 
 interface Options {
@@ -67,6 +72,7 @@ export class Bearers {
    */
   authenticate([value, ...more]: readonly unknown[]): Principal | Promise<Principal> {
     if (typeof value !== "string" || more.length > 0) throw MALFORMED;
+    if (value === DAMAGED_AUTHORIZATION) throw DAMAGED;
     const remembered = this.#remembered.get(value);
     if (remembered !== undefined) {
       const { expiresAt, expiresAtMonotonic, principal } = remembered;

@@ -2,22 +2,28 @@ import { textProblem } from "../entry.ts";
 import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
 import { ROLES, type Role } from "../principal.ts";
 
-/** Roles by the subject alternative name of a client's certificate, such as `DNS:gateway.internal`. */
+/**
+ * Roles by the subject alternative name of a client's certificate, such as `DNS:gateway.internal`. Without any, it is a carrier: its calls are those of
+ * the tokens that they bring.
+ */
 export type CertificateRoles = ReadonlyMap<string, readonly Role[]>;
 
+/** Stands in place of roles for a carrier. */
+const NO_ROLES = "none";
+
 /**
- * Reads `DNS:gateway.internal=check URI:spiffe://corp/auth=check,revoke`: pairs separated by white space. Throws a RangeError
- * that says what is expected.
+ * Reads `DNS:gateway.internal=check URI:spiffe://corp/auth=check,revoke DNS:proxy.internal=none`: pairs separated by white space. Throws a
+ * RangeError that says what is expected.
  */
 export function parseCertificateRoles(text: string): CertificateRoles {
   const roles = new Map<string, readonly Role[]>();
   for (const pair of text.split(/\s+/)) {
     if (pair === "") continue;
     const [, name, list] = /^((?:DNS|URI|email):.+)=([a-z,]+)$/.exec(pair) ?? [];
-    const given = list?.split(",") ?? [];
-    if (name === undefined || given.length === 0 || !given.every(isRole)) {
+    const given = list === NO_ROLES ? [] : list?.split(",");
+    if (name === undefined || given === undefined || !given.every(isRole)) {
       throw new RangeError(
-        `must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles ${ROLES.join(", ")}`,
+        `must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles ${ROLES.join(", ")}, or ${NO_ROLES} alone for a certificate that only carries its callers' tokens`,
       );
     }
     // It is stored with what its bearer does: one that cannot be would act without a name.

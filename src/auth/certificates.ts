@@ -1,33 +1,55 @@
 import type { PeerCertificate } from "node:tls";
 import { textProblem } from "../entry.ts";
+import { unauthenticated } from "../errors.ts";
 import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
 import { type Principal, ROLES } from "../principal.ts";
 import type { CertificateRoles } from "./certificate-roles.ts";
 
+/** Whom a certificate makes known, or that it only carries its callers' tokens. */
+type Known = Principal | "carrier";
+
 /** Tells who shows a client certificate, which TLS has verified already, by its subject alternative names. */
 export class Certificates {
   readonly #roles: CertificateRoles;
+  readonly #besideTokens: boolean;
   /** A connection has one certificate, and many calls. */
-  readonly #known = new WeakMap<PeerCertificate, Principal>();
+  readonly #known = new WeakMap<PeerCertificate, Known>();
 
-  constructor(roles: CertificateRoles) {
+  /** `besideTokens` says whether callers may also be known by a token. */
+  constructor(roles: CertificateRoles, { besideTokens = false }: { besideTokens?: boolean } = {}) {
     this.#roles = roles;
+    this.#besideTokens = besideTokens;
   }
 
-  /** Somebody without any role where none of the names is known. */
+  /** Whether a call over this certificate's connection would be taken for the certificate's if its token got lost on the way. */
+  standsIn(certificate: PeerCertificate): boolean {
+    return this.#besideTokens && this.#knownOf(certificate) !== "carrier";
+  }
+
+  /**
+   * Somebody without any role where none of the names is known. Throws UNAUTHENTICATED where the names that are known have none: then the certificate
+   * only carries its callers' tokens.
+   */
   principalOf(certificate: PeerCertificate): Principal {
-    let principal = this.#known.get(certificate);
-    if (principal === undefined) {
-      principal = this.#read(certificate);
-      this.#known.set(certificate, principal);
-    }
-    return principal;
+    const known = this.#knownOf(certificate);
+    if (known === "carrier") throw CARRIER;
+    return known;
   }
 
-  #read({ subjectaltname }: PeerCertificate): Principal {
+  #knownOf(certificate: PeerCertificate): Known {
+    let known = this.#known.get(certificate);
+    if (known === undefined) {
+      known = this.#read(certificate);
+      this.#known.set(certificate, known);
+    }
+    return known;
+  }
+
+  #read({ subjectaltname }: PeerCertificate): Known {
     const names = alternativeNames(subjectaltname ?? "");
     const known = names.filter((name) => this.#roles.has(name));
     const allowed = new Set(known.flatMap((name) => this.#roles.get(name) ?? []));
+    if (known.length > 0 && allowed.size === 0) return "carrier";
     const [name = ""] = [...known, ...names];
     return {
       name: textProblem(name, MAX_REVOKED_BY_BYTES) === undefined ? name : "",
@@ -35,6 +57,10 @@ export class Certificates {
     };
   }
 }
+
+const CARRIER = unauthenticated(
+  "the call needs a bearer token in the authorization metadata: the certificate of its connection has no rights of its own",
+);
 
 /**
  * `DNS:a, URI:b` as Node writes it. A value that holds a comma, a quote or a control character stands there as a JSON string: taken

@@ -54,6 +54,11 @@ export function readSecurity(
   if (from.isSet("TLS_CLIENT_ROLES") !== from.isSet("TLS_CLIENT_CA_FILE")) {
     from.add("TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES need each other: set both or neither");
   }
+  if (certificateRoles !== undefined && !from.isSet("AUTH_ISSUER") && everyoneIsCarrier(certificateRoles)) {
+    from.add(
+      "TLS_CLIENT_ROLES gives no certificate a role, and no caller's token is accepted (AUTH_...): nobody could call",
+    );
+  }
   const known = bearers !== undefined || certificateRoles !== undefined;
   const open = listenAddress !== undefined && !isLoopback(listenAddress.host);
   if (open && !insecure && !(known && tls !== undefined)) {
@@ -76,6 +81,10 @@ export function readSecurity(
       rows: from.read("QUOTA_ROWS", "0", wholeNumber(0, 1_000_000_000)),
     },
   };
+}
+
+function everyoneIsCarrier(roles: CertificateRoles): boolean {
+  return [...roles.values()].every((given) => given.length === 0);
 }
 
 function readBearers(from: EnvironmentReader): Security["bearers"] {

@@ -1,6 +1,7 @@
 import type { Http2Session, ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
 import { type Connection, type Connections, peerName } from "../connections.ts";
+import { countingSocketOf } from "./field-counting-socket.ts";
 import { http2ServersOf } from "./http2-servers.ts";
 
 /**
@@ -11,7 +12,7 @@ export function followConnections(server: Server, connections: Connections): voi
   const known = new WeakMap<Http2Session, Connection>();
   for (const http2Server of http2ServersOf(server)) {
     http2Server.prependListener("session", (session) => {
-      const connection = connections.find(peerName(session.socket));
+      const connection = connections.find(countingSocketOf(session)?.peer ?? peerName(session.socket));
       if (connection === undefined) return;
       known.set(session, connection);
       session.once("remoteSettings", () => connection.ready(() => session.destroy()));

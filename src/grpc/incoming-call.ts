@@ -1,4 +1,4 @@
-import type { ServerHttp2Stream } from "node:http2";
+import type { Http2Session, ServerHttp2Stream } from "node:http2";
 import {
   type Metadata,
   type ServerInterceptingCallInterface,
@@ -14,6 +14,7 @@ import {
   MAX_UNFINISHED_BYTES,
   MAX_UNFINISHED_CONNECTION_BYTES,
 } from "../limits.ts";
+import { countingSocketOf, type FieldCountingSocket } from "./field-counting-socket.ts";
 import { encodingRefused, statusOf } from "./status.ts";
 
 /** What is known of a call before anything of its body is read. */
@@ -54,9 +55,12 @@ interface Internals {
   readonly stream?: ServerHttp2Stream;
 }
 
-/** Bytes of messages that have begun to arrive and are not complete, of one connection. */
+/** What is kept of one connection. */
 interface ConnectionBudget {
+  /** Bytes of messages that have begun to arrive and are not complete. */
   unfinished: number;
+  /** Undefined where HTTP/2 reads the connection itself, so that grpc-js knows who is at its other end. */
+  readonly socket: FieldCountingSocket | undefined;
 }
 
 /**
@@ -90,10 +94,10 @@ export class IncomingCalls {
     ) as ReturnType<ServerInterceptor>;
   };
 
-  budgetOf(session: object): ConnectionBudget {
+  budgetOf(session: Http2Session): ConnectionBudget {
     let budget = this.#budgets.get(session);
     if (budget === undefined) {
-      budget = { unfinished: 0 };
+      budget = { unfinished: 0, socket: countingSocketOf(session) };
       this.#budgets.set(session, budget);
     }
     return budget;
@@ -139,6 +143,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener {
   #listener: Listener | undefined;
   #judge: HeadersJudge | undefined;
   #budget: ConnectionBudget | undefined;
+  #socket: FieldCountingSocket | undefined;
   /** Bytes since the last complete message, with what the chunks themselves take. */
   #held = 0;
   #bytes = 0;
@@ -173,10 +178,11 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener {
       return;
     }
     this.#budget = this.#calls.budgetOf(stream.session);
+    this.#socket = this.#budget.socket;
     stream.on("data", this.#count);
     const { open, maxBytes } = this.#rules;
     const declared = Number(metadata.get("content-length")[0] ?? 0);
-    const judge = open?.({ metadata, call: this.#call, refuse: (refusal) => this.#refuse(refusal) });
+    const judge = open?.({ metadata, call: this, refuse: (refusal) => this.#refuse(refusal) });
     this.#judge = judge;
     const admitted = judge === undefined ? true : judge.judge();
     const read = (isAdmitted: boolean): void => {
@@ -270,7 +276,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener {
   }
 
   getPeer(): string {
-    return this.#call.getPeer();
+    return this.#socket?.peer ?? this.#call.getPeer();
   }
 
   getDeadline(): ReturnType<ServerInterceptingCallInterface["getDeadline"]> {
@@ -282,7 +288,8 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener {
   }
 
   getAuthContext(): ReturnType<ServerInterceptingCallInterface["getAuthContext"]> {
-    return this.#call.getAuthContext();
+    if (this.#socket === undefined) return this.#call.getAuthContext();
+    return { transportSecurityType: "ssl", sslPeerCertificate: this.#socket.certificate };
   }
 
   getConnectionInfo(): ReturnType<ServerInterceptingCallInterface["getConnectionInfo"]> {

@@ -1,12 +1,15 @@
 import type { AddressInfo } from "node:net";
 import { createServer, type Socket } from "node:net";
-import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import type { Duplex } from "node:stream";
+import { createServer as createTlsServer, type PeerCertificate, type TLSSocket } from "node:tls";
 import type { Logger } from "pino";
+import type { Certificates } from "../auth/certificates.ts";
 import { type Connections, peerName } from "../connections.ts";
 import { StartError } from "../errors.ts";
 import { formatHostPort, type HostPort } from "../host-port.ts";
 import { TLS_HANDSHAKE_MS } from "../limits.ts";
 import type { LogSampling } from "../log-sampling.ts";
+import { FieldCountingSocket } from "./field-counting-socket.ts";
 import type { TlsContext } from "./tls-context.ts";
 
 /** A listening socket and the connections that came in by it. */
@@ -21,12 +24,14 @@ export interface Listener {
 interface Setup {
   /** Absent: connections are not encrypted. */
   readonly tls: TlsContext | undefined;
+  /** What is known of clients' certificates; absent where none are asked for. */
+  readonly certificates: Pick<Certificates, "standsIn"> | undefined;
   readonly log: Logger;
   readonly sampling: LogSampling;
   /** Bounds the connections. */
   readonly connections: Connections;
   /** A connection that is ready for HTTP/2. */
-  onConnection(socket: Socket): void;
+  onConnection(socket: Duplex): void;
 }
 
 /**
@@ -35,10 +40,10 @@ interface Setup {
  */
 export function listen(
   { host, port }: HostPort,
-  { tls, connections, onConnection, ...logging }: Setup,
+  { tls, certificates, connections, onConnection, ...logging }: Setup,
 ): Promise<Listener> {
   const sockets = new Set<Socket>();
-  const admit = tls === undefined ? onConnection : encrypted(tls, { ...logging, onConnection });
+  const admit = tls === undefined ? onConnection : encrypted(tls, { ...logging, certificates, onConnection });
   // Bounded below TLS, so that peers that never end a handshake count too, and can be cut off.
   const server = createServer({ noDelay: true }, (socket) => {
     const connection = connections.open(socket, () => socket.destroy());
@@ -92,7 +97,11 @@ function logRefused({ log, sampling }: Logging, level: "debug" | "warn", about: 
 /** TLS is ours too, not grpc-js's: certificates can then be replaced without an end to any connection. */
 function encrypted(
   tls: TlsContext,
-  { onConnection, ...logging }: Pick<Setup, "log" | "sampling" | "onConnection">,
+  {
+    certificates,
+    onConnection,
+    ...logging
+  }: Pick<Setup, "log" | "sampling" | "certificates" | "onConnection">,
 ): (socket: Socket) => void {
   const server = createTlsServer(
     {
@@ -104,8 +113,14 @@ function encrypted(
       rejectUnauthorized: false,
     },
     (socket) => {
-      if (accept(socket, logging)) onConnection(socket);
-      else socket.destroy();
+      const accepted = accept(socket, logging);
+      if (accepted === undefined) {
+        socket.destroy();
+        return;
+      }
+      const { certificate } = accepted;
+      const isCounted = certificate !== undefined && certificates?.standsIn(certificate) === true;
+      onConnection(isCounted ? new FieldCountingSocket(socket, certificate) : socket);
     },
   );
   server.on("tlsClientError", (error) =>
@@ -115,17 +130,21 @@ function encrypted(
   return (socket) => server.emit("connection", socket);
 }
 
-function accept(socket: TLSSocket, logging: Logging): boolean {
+/** The certificate that the client has shown, if it has; undefined where the connection has to end. */
+function accept(
+  socket: TLSSocket,
+  logging: Logging,
+): { readonly certificate: PeerCertificate | undefined } | undefined {
   // A client that cannot do HTTP/2 is of no use.
-  if (socket.alpnProtocol !== "h2") return false;
+  if (socket.alpnProtocol !== "h2") return undefined;
   const certificate = socket.getPeerCertificate();
   const isShown = certificate?.raw !== undefined;
   if (isShown && !socket.authorized) {
     const about = { peer: socket.remoteAddress, problem: String(socket.authorizationError) };
     logRefused(logging, "warn", about, "refused a client's certificate");
-    return false;
+    return undefined;
   }
   // It cannot change, and each call asks for it: taking it apart takes longer than a check does.
   socket.getPeerCertificate = (() => certificate) as TLSSocket["getPeerCertificate"];
-  return true;
+  return { certificate: isShown ? certificate : undefined };
 }

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import {
   logVerbosity,
@@ -10,6 +10,7 @@ import {
 } from "@grpc/grpc-js";
 import { Authorization } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { Certificates } from "../auth/certificates.ts";
 import type { Feed } from "../blacklist/feed.ts";
 import type { Gate } from "../blacklist/gate.ts";
 import type { Connections } from "../connections.ts";
@@ -27,6 +28,7 @@ import { checkDefinition } from "./check-definition.ts";
 import { openCheckStreams } from "./check-streams.ts";
 import { summarizeVerdicts } from "./count-verdicts.ts";
 import { counted } from "./counted-services.ts";
+import { keepDamagedCredentials } from "./damaged-credentials.ts";
 import { addExtAuthz } from "./ext-authz.ts";
 import { shortenFarDeadlines } from "./far-deadlines.ts";
 import { followConnections } from "./follow-connections.ts";
@@ -72,6 +74,7 @@ export async function startGrpcServer(
     feed,
     environment,
     tls,
+    certificates,
     reflection,
     extAuthz,
   }: {
@@ -80,6 +83,8 @@ export async function startGrpcServer(
     feed: Feed | undefined;
     environment: CallEnvironment & { readonly connections: Connections };
     tls: TlsContext | undefined;
+    /** What is known of clients' certificates. */
+    certificates: Certificates | undefined;
     /** Whether it also tells what methods there are. */
     reflection: boolean;
     /** What answers Envoy. Absent: Envoy is not answered. */
@@ -120,8 +125,9 @@ export async function startGrpcServer(
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   shortenFarDeadlines(server);
   followConnections(server, connections);
-  const onConnection = (socket: Socket) => injector.injectConnection(socket);
-  const listener = await listen(address, { tls, log, sampling, connections, onConnection });
+  keepDamagedCredentials(server);
+  const onConnection = (socket: Duplex) => injector.injectConnection(socket);
+  const listener = await listen(address, { tls, certificates, log, sampling, connections, onConnection });
   let draining = false;
 
   return {

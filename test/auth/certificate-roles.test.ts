@@ -13,12 +13,19 @@ describe("parseCertificateRoles", () => {
     ]);
   });
 
+  it("reads none as a certificate without rights of its own", () => {
+    expect([...parseCertificateRoles("DNS:proxy.internal=none DNS:none=check")]).to.deep.equal([
+      ["DNS:proxy.internal", []],
+      ["DNS:none", ["check"]],
+    ]);
+  });
+
   it("reads nothing as no certificate at all", () => {
     expect(parseCertificateRoles(" \n").size).to.equal(0);
   });
 
   const PAIRS =
-    "must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles check, revoke, list, prune";
+    "must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles check, revoke, list, prune, or none alone for a certificate that only carries its callers' tokens";
   const REFUSED = {
     c4n4ry: PAIRS,
     "DNS:c4n4ry": PAIRS,
@@ -33,6 +40,8 @@ describe("parseCertificateRoles", () => {
     "DNS:c4n4ry=Check": PAIRS,
     "DNS:c4n4ry=admin": PAIRS,
     "DNS:c4n4ry=check,admin": PAIRS,
+    "DNS:c4n4ry=none,check": PAIRS,
+    "DNS:c4n4ry=None": PAIRS,
     "DNS:a=check DNS:c4n4ry=*": PAIRS,
     "DNS:c4n4ry=check DNS:c4n4ry=revoke": "names one certificate twice",
   };

@@ -5,6 +5,7 @@ import { expect } from "chai";
 import { parseCertificateRoles } from "../../src/auth/certificate-roles.ts";
 import { alternativeNames, Certificates } from "../../src/auth/certificates.ts";
 import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
+import { rejection } from "../support/rejection.ts";
 
 type Names = Parameters<Authority["issue"]>[0];
 
@@ -124,6 +125,30 @@ describe("Certificates", () => {
     expect(
       await principalOf([{ type: "dns", value: "stranger.internal" }], "DNS:gateway.internal=check"),
     ).to.deep.equal(["DNS:stranger.internal", []]);
+  });
+
+  it("only carry their callers' tokens where the known ones have no role", async () => {
+    const roles = "DNS:proxy.internal=none DNS:b.internal=none DNS:gateway.internal=check";
+    const dns = (...values: string[]) => values.map((value) => ({ type: "dns" as const, value }));
+    for (const names of [["proxy.internal"], ["unknown.internal", "proxy.internal", "b.internal"]]) {
+      const error = await rejection(principalOf(dns(...names), roles));
+      expect(error).to.include({ reason: "UNAUTHENTICATED" });
+      expect((error as Error).message).to.match(/needs a bearer token .* no rights of its own/);
+    }
+    const both = await principalOf(dns("proxy.internal", "gateway.internal"), roles);
+    expect(both).to.deep.equal(["DNS:proxy.internal", ["check"]]);
+  });
+
+  it("stand in for a token that got lost, unless they only carry tokens, or no token is accepted", async () => {
+    const roles = parseCertificateRoles("DNS:carrier.internal=none DNS:gateway.internal=check");
+    const standsIn = async (value: string, besideTokens: boolean) =>
+      new Certificates(roles, { besideTokens }).standsIn(await certificateWith([{ type: "dns", value }]));
+    expect([
+      await standsIn("gateway.internal", true),
+      await standsIn("unlisted.internal", true),
+      await standsIn("carrier.internal", true),
+      await standsIn("gateway.internal", false),
+    ]).to.deep.equal([true, true, false, false]);
   });
 
   it("are compared whole, byte for byte and with their kind", async () => {

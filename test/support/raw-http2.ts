@@ -98,9 +98,15 @@ export function frame(
 
 /** A header block of literals that are not indexed, each as it stands: RFC 7541, section 6.2.2. */
 export function headerBlock(headers: Readonly<Record<string, string>>): Buffer {
-  return Buffer.concat(
-    Object.entries(headers).flatMap(([name, value]) => [Buffer.from([0]), literal(name), literal(value)]),
-  );
+  return fieldBlock(Object.entries(headers));
+}
+
+/** Header fields, each as it stands: names may come twice, and values hold what no library would send. */
+export type Fields = readonly (readonly [name: string, value: string])[];
+
+/** As {@link headerBlock}. */
+export function fieldBlock(fields: Fields): Buffer {
+  return Buffer.concat(fields.flatMap(([name, value]) => [Buffer.from([0]), literal(name), literal(value)]));
 }
 
 /** The headers of a call to a method. */

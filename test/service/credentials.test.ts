@@ -1,0 +1,309 @@
+import { execFile } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { status } from "@grpc/grpc-js";
+import { expect } from "chai";
+import type { JWTPayload } from "jose";
+import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
+import {
+  BlacklistRequestSchema,
+  EntryKind,
+  IsBlacklistedRequestSchema,
+  StreamChecksRequestSchema,
+  StreamChecksResponseSchema,
+  TokenBlacklist,
+  WatchRequestSchema,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { ROLES, type Role } from "../../src/principal.ts";
+import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
+import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
+import { type RawCallAnswer, RawCalls } from "../support/raw-calls.ts";
+import type { Fields } from "../support/raw-http2.ts";
+import { type RunningService, startService } from "../support/service.ts";
+import { freshFolder } from "../support/shared.ts";
+
+const BUF = createRequire(import.meta.url).resolve("@bufbuild/buf/bin/buf");
+const ISSUER = "https://id.test";
+const AUDIENCE = "token-blacklist";
+const NOTHING = new Uint8Array();
+
+/** A method that looks at its request before it looks whether the caller's token is revoked is asked something. Others are asked nothing. */
+const REQUESTS: Readonly<Record<string, Uint8Array>> = {
+  "tokenblacklist.v1.TokenBlacklist/IsBlacklisted": bytesOf(IsBlacklistedRequestSchema, { jtis: ["a"] }),
+  "tokenblacklist.v1.TokenBlacklist/StreamChecks": bytesOf(StreamChecksRequestSchema, {
+    ...{ id: 1, question: { jtis: ["a"] } },
+  }),
+  "tokenblacklist.v1.TokenBlacklist/Watch": bytesOf(WatchRequestSchema, {
+    request: { case: "start", value: { entryKinds: [EntryKind.JTI] } },
+  }),
+};
+
+/** What each method takes, by the service and, where its methods differ, by the method. `undefined` takes no credential. */
+const ROLE_OF: Readonly<Record<string, Role | undefined>> = {
+  "tokenblacklist.v1.TokenBlacklist/Blacklist": "revoke",
+  "tokenblacklist.v1.TokenBlacklist/IsBlacklisted": "check",
+  "tokenblacklist.v1.TokenBlacklist/List": "list",
+  "tokenblacklist.v1.TokenBlacklist/Prune": "prune",
+  "tokenblacklist.v1.TokenBlacklist/StreamChecks": "check",
+  "tokenblacklist.v1.TokenBlacklist/Watch": "check",
+  "envoy.service.auth.v3.Authorization": "check",
+  "grpc.health.v1.Health": undefined,
+  "grpc.reflection.v1.ServerReflection": undefined,
+  "grpc.reflection.v1alpha.ServerReflection": undefined,
+};
+
+/** What the certificates of the table may do; undefined where there is none, "carrier" where it has no rights of its own. */
+const CERTIFICATES: Readonly<Record<string, readonly Role[] | "carrier" | undefined>> = {
+  "without a certificate": undefined,
+  "over an operator's certificate": ROLES,
+  "over a certificate with one role": ["check"],
+  "over a certificate that is in no list": [],
+  "over a certificate that only carries its callers' tokens": "carrier",
+};
+const NAMES: Readonly<Record<string, string>> = {
+  "over an operator's certificate": "operator.test",
+  "over a certificate with one role": "gateway.test",
+  "over a certificate that is in no list": "unlisted.test",
+  "over a certificate that only carries its callers' tokens": "carrier.test",
+};
+
+type Outcome = "let in" | "UNAUTHENTICATED" | "PERMISSION_DENIED";
+
+describe("every call with every kind of credential", () => {
+  let authority: Authority;
+  let running: RunningService;
+  let key: SigningKey;
+  let folder: string;
+  let methods: readonly string[];
+  const connections = new Map<string, RawCalls>();
+
+  before(async () => {
+    authority = await createAuthority();
+    folder = await freshFolder();
+    key = await createSigningKey("k1");
+    const server = await authority.issue([{ type: "dns", value: "localhost" }]);
+    const files = {
+      "keys.json": keySetOf(key),
+      "ca.pem": authority.certificate,
+      "cert.pem": server.certificate,
+      "key.pem": server.key,
+    };
+    for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+    running = await startService({
+      url: `sqlite:${join(folder, "token-blacklist.db")}`,
+      env: {
+        EXT_AUTHZ: "on",
+        REFLECTION: "on",
+        AUTH_JWKS_FILE: join(folder, "keys.json"),
+        AUTH_ISSUER: ISSUER,
+        AUTH_AUDIENCE: AUDIENCE,
+        TLS_CERT_FILE: join(folder, "cert.pem"),
+        TLS_KEY_FILE: join(folder, "key.pem"),
+        TLS_CLIENT_CA_FILE: join(folder, "ca.pem"),
+        TLS_CLIENT_ROLES: `DNS:operator.test=${ROLES.join(",")} DNS:gateway.test=check DNS:carrier.test=none`,
+      },
+    });
+    await running.indexLoaded().catch(() => {});
+    methods = await methodsOf(running.address);
+    const tokens = [{ token: { case: "jti" as const, value: "revoked" }, expiresAt: YEAR_2100 }];
+    const revocation = bytesOf(BlacklistRequestSchema, { tokens });
+    const operator = await connectionOf("over an operator's certificate");
+    const path = "/tokenblacklist.v1.TokenBlacklist/Blacklist";
+    expect(await operator.call(path, [], revocation)).to.include({ code: "OK" });
+  });
+
+  after(async () => {
+    for (const connection of connections.values()) connection.close();
+    await running?.stop();
+  });
+
+  async function connectionOf(certificate: string): Promise<RawCalls> {
+    const known = connections.get(certificate);
+    if (known !== undefined) return known;
+    const name = NAMES[certificate];
+    const own: CertificateAndKey | undefined =
+      name === undefined ? undefined : await authority.issue([{ type: "dns", value: name }]);
+    const opened = await RawCalls.open(running.address, { ca: authority.certificate, own });
+    connections.set(certificate, opened);
+    return opened;
+  }
+
+  /** All methods that the service offers, as it says itself. */
+  async function methodsOf(address: string): Promise<readonly string[]> {
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      ...[BUF, "curl", "--protocol", "grpc", "--reflect", "--list-methods"],
+      ...["--cacert", join(folder, "ca.pem"), "--servername", "localhost"],
+      `https://${address}`,
+    ]);
+    return stdout.trim().split("\n");
+  }
+
+  const token = (claims: JWTPayload = {}, header: Parameters<typeof signToken>[2] = {}, signer = key) =>
+    signToken(
+      signer,
+      {
+        ...{ iss: ISSUER, aud: AUDIENCE, sub: "somebody", exp: now() + 600, scope: ROLES.join(" ") },
+        ...claims,
+      },
+      header,
+    );
+  const revoked = () => token({ jti: "revoked" });
+  /** Header fields around a token that is revoked, and around one that is good. */
+  const around = (make: (value: string) => Fields) => ({
+    good: async () => make(`Bearer ${await token()}`),
+    revoked: async () => make(`Bearer ${await revoked()}`),
+  });
+  const one = (value: string): Fields => [["authorization", value]];
+
+  /** A call with it has the roles, or it is no good. */
+  const TOKENS: Record<string, [fields: () => Promise<Fields>, roles: readonly Role[] | undefined]> = {
+    "a token with all roles": [async () => one(`Bearer ${await token()}`), ROLES],
+    "a token with one role": [async () => one(`Bearer ${await token({ scope: "list" })}`), ["list"]],
+    "a token without a role": [async () => one(`Bearer ${await token({ scope: "" })}`), []],
+    "a token whose scheme is in lower case": [async () => one(`bearer ${await token()}`), ROLES],
+    "a token whose scheme is in upper case": [async () => one(`BEARER ${await token()}`), ROLES],
+    "an expired token": [async () => one(`Bearer ${await token({ exp: now() - 1 })}`), undefined],
+    "a revoked token": [async () => one(`Bearer ${await revoked()}`), undefined],
+    "a token of another audience": [async () => one(`Bearer ${await token({ aud: "shop" })}`), undefined],
+    "a token of another issuer": [
+      async () => one(`Bearer ${await token({ iss: "https://evil.test" })}`),
+      undefined,
+    ],
+    "a token of an unknown key": [
+      async () => one(`Bearer ${await token({}, {}, await createSigningKey("k2"))}`),
+      undefined,
+    ],
+    "a token without a signature": [async () => one(`Bearer ${await unsigned()}`), undefined],
+    "an empty value": [async () => one(""), undefined],
+    "no token": [async () => one("Bearer"), undefined],
+    "another scheme": [async () => one("Basic dXNlcjpwYXNz"), undefined],
+    "no scheme": [async () => one(await token()), undefined],
+  };
+
+  const DAMAGES: Record<string, (value: string) => Fields> = {
+    "a tab behind it": (value) => one(`${value}\t`),
+    "a tab before it": (value) => one(`\t${value}`),
+    "a tab in place of the space": (value) => one(value.replace(" ", "\t")),
+    "a space behind it": (value) => one(`${value} `),
+    "a space before it": (value) => one(` ${value}`),
+    "NUL behind it": (value) => one(`${value}\0`),
+    "NUL in the middle": (value) => one(value.replace(".", "\0.")),
+    "a control character": (value) => one(`${value}\x01`),
+    "a line break": (value) => one(`${value}\r\n`),
+    "DEL behind it": (value) => one(`${value}\x7f`),
+    "a no-break space behind it": (value) => one(`${value}\xa0`),
+    "UTF-8 behind it": (value) => one(`${value}\xc3\xa9`),
+    "a comma behind it": (value) => one(`${value},`),
+    "a second one after a comma": (value) => one(`${value}, ${value}`),
+    "the same in a second field": (value) => [...one(value), ...one(value)],
+    "another in a second field": (value) => [...one(value), ...one("Basic dXNlcjpwYXNz")],
+    "an empty second field": (value) => [...one(value), ...one("")],
+    "an empty field before it": (value) => [...one(""), ...one(value)],
+    "a space in the field's name": (value) => [["authorization ", value]],
+    "a name for binary values": (value) => [
+      ["authorization-bin", Buffer.from(value, "latin1").toString("base64")],
+    ],
+  };
+
+  for (const [certificate, rights] of Object.entries(CERTIFICATES)) {
+    describe(certificate, () => {
+      it("and no token: by the certificate's roles", () =>
+        expectEach(certificate, [], byRoles(rights === "carrier" ? undefined : rights)));
+
+      for (const [name, [fields, roles]] of Object.entries(TOKENS)) {
+        it(`${name}: by the token alone`, async () =>
+          expectEach(certificate, await fields(), byRoles(roles)));
+      }
+
+      for (const [name, damage] of Object.entries(DAMAGES)) {
+        it(`a token with ${name}: never, whether it would be good or is revoked`, async () => {
+          const { good, revoked: bad } = around(damage);
+          await expectEach(certificate, await good(), byRoles(undefined));
+          await expectEach(certificate, await bad(), byRoles(undefined));
+        });
+      }
+    });
+  }
+
+  it("holds too when the header block comes in several frames, padded and with a priority", async () => {
+    const connection = await connectionOf("over an operator's certificate");
+    const path = "/tokenblacklist.v1.TokenBlacklist/List";
+    const value = `Bearer ${await revoked()}`;
+    for (const shape of [{ cut: 97 }, { padding: 0 }, { padding: 200 }, { hasPriority: true }]) {
+      const codes = [];
+      for (const fields of [[], one(`${value}\t`), one(value)]) {
+        codes.push((await connection.call(path, fields, NOTHING, shape)).code);
+      }
+      expect([shape, ...codes]).to.deep.equal([shape, "OK", "UNAUTHENTICATED", "UNAUTHENTICATED"]);
+    }
+  });
+
+  it("holds for whatever header is damaged: nobody can tell which it was", async () => {
+    const connection = await connectionOf("over an operator's certificate");
+    const { code, message } = await connection.call(
+      "/tokenblacklist.v1.TokenBlacklist/List",
+      [["x-request-id", "a\0b"]],
+      NOTHING,
+    );
+    expect(code).to.equal("UNAUTHENTICATED");
+    expect(decodeURIComponent(message)).to.match(/header field with characters that are not allowed/);
+  });
+
+  /** Let in with the role that a method needs; `undefined` is nobody. */
+  function byRoles(roles: readonly Role[] | undefined): (role: Role | undefined) => Outcome {
+    return (role) => {
+      if (role === undefined) return "let in";
+      if (roles === undefined) return "UNAUTHENTICATED";
+      return roles.includes(role) ? "let in" : "PERMISSION_DENIED";
+    };
+  }
+
+  async function expectEach(
+    certificate: string,
+    fields: Fields,
+    expected: (role: Role | undefined) => Outcome,
+  ): Promise<void> {
+    const connection = await connectionOf(certificate);
+    const outcomes = await Promise.all(
+      methods.map(async (method) => {
+        const answer = await connection.call(`/${method}`, fields, REQUESTS[method] ?? NOTHING);
+        return [method, outcomeOf(method, answer)];
+      }),
+    );
+    expect(outcomes).to.deep.equal(methods.map((method) => [method, expected(roleOf(method))]));
+  }
+
+  async function unsigned(): Promise<string> {
+    const [, payload] = (await token()).split(".");
+    const header = Buffer.from(JSON.stringify({ alg: "none", kid: "k1" })).toString("base64url");
+    return `${header}.${payload}.`;
+  }
+});
+
+const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
+
+function now(): number {
+  return Math.floor(Date.now() / 1000);
+}
+
+function outcomeOf(method: string, { code, bytes }: RawCallAnswer): string | undefined {
+  const isQuestion = bytes !== undefined && method === `${TokenBlacklist.typeName}/StreamChecks`;
+  const { outcome } = isQuestion ? fromBinary(StreamChecksResponseSchema, bytes) : {};
+  const answered = outcome?.case === "status" ? status[fromBinary(StatusSchema, outcome.value).code] : code;
+  // An empty request is not a right one for every method.
+  return answered === "OK" || answered === "INVALID_ARGUMENT" ? "let in" : answered;
+}
+
+function bytesOf<S extends DescMessage>(schema: S, init: MessageInitShape<S>): Uint8Array {
+  return toBinary(schema, create(schema, init));
+}
+
+function roleOf(method: string): Role | undefined {
+  const [service = ""] = method.split("/");
+  const name = [method, service].find((known) => known in ROLE_OF);
+  if (name === undefined) throw new Error(`say in ROLE_OF which role ${method} takes`);
+  return ROLE_OF[name];
+}
