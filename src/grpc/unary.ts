@@ -54,6 +54,14 @@ export interface CallEnvironment {
   readonly tracing: Tracing | undefined;
 }
 
+/**
+ * Where a call that was let in is found by what grpc-js hands on of its headers. A WeakMap would do, but its short-lived keys cost the garbage
+ * collector a sixth of a call's time.
+ */
+const OPENED = Symbol("opened call");
+
+type OpenedMetadata = Metadata & { [OPENED]?: unknown };
+
 /** A method, as the server takes it. */
 export interface UnaryMethod<I, O> {
   readonly rules: IncomingRules;
@@ -94,19 +102,17 @@ export function unary<I extends object, O extends object>(
   const definition = methodDefinition(method);
   const count = metrics.calls.of(definition);
   const setup = { ...options, method, count, spans: tracing?.method(definition) };
-  /** Those whose message has not arrived, by what grpc-js hands on of their headers. */
-  const calls = new WeakMap<Metadata, UnaryCall<I, O>>();
   return {
     rules: {
       maxBytes: options.maxBytes,
       open: (headers) => {
         const call = new UnaryCall<I, O>(headers, setup);
-        calls.set(headers.metadata, call);
+        (headers.metadata as OpenedMetadata)[OPENED] = call;
         return call;
       },
     },
     handle: (call, callback) => {
-      const opened = calls.get(call.metadata);
+      const opened = (call.metadata as OpenedMetadata)[OPENED] as UnaryCall<I, O> | undefined;
       // Nothing is answered that was not let in.
       if (opened === undefined) callback(statusOf(presentable(new Error("a call came without its headers"))));
       else opened.run(call.request, callback, handler);
