@@ -10,6 +10,7 @@ export type Reason =
   | "DRAINING"
   | "REVISION_LOST"
   | "OVERLOADED"
+  | "UNSUPPORTED_ENCODING"
   | "DEADLINE_EXCEEDED"
   | "CANCELLED"
   | "INTERNAL";

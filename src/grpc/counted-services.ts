@@ -10,9 +10,11 @@ import type {
 } from "@grpc/grpc-js";
 import { status } from "@grpc/grpc-js";
 import type { Clock } from "../clock.ts";
+import type { ServiceError } from "../errors.ts";
 import { MAX_OPEN_REQUEST_BYTES } from "../limits.ts";
 import type { CallMetrics, MethodCalls } from "../metrics/call-metrics.ts";
 import type { HeadersJudge, IncomingCalls } from "./incoming-call.ts";
+import { codeOf } from "./status.ts";
 
 type UnaryHandler = (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => void;
 type Stream = ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
@@ -31,8 +33,15 @@ export function counted(
       const wrapped = Object.entries(definition).flatMap(([name, method]) => {
         const handler = (handlers[name] ?? handlers[method.originalName ?? name])?.bind(handlers);
         if (handler === undefined) return [];
-        incoming.add(method.path, { maxBytes: MAX_OPEN_REQUEST_BYTES, open: () => ANYBODY });
         const count = calls.of(method);
+        const failed = (error: ServiceError) => begin({ count, clock })(codeOf(error));
+        incoming.add(method.path, {
+          maxBytes: MAX_OPEN_REQUEST_BYTES,
+          // A handler of many messages is called at once, and hears by itself that its call has ended.
+          ...(method.requestStream
+            ? { open: () => ANYBODY, refused: failed }
+            : { open: () => ({ ...ANYBODY, failed }) }),
+        });
         const handle = method.responseStream
           ? countedStream(handler as StreamHandler, { count, clock })
           : countedUnary(handler as UnaryHandler, { count, clock });
@@ -56,7 +65,7 @@ function countedUnary(handler: UnaryHandler, counting: Counting): UnaryHandler {
     const end = begin(counting);
     call.once("cancelled", () => end(status.CANCELLED));
     handler(call, (error, ...answer) => {
-      end(error === null ? status.OK : codeOf(error));
+      end(error === null ? status.OK : statusCodeOf(error));
       callback(error, ...answer);
     });
   };
@@ -66,7 +75,7 @@ function countedStream(handler: StreamHandler, counting: Counting): StreamHandle
   return (call) => {
     const end = begin(counting);
     call.once("finish", () => end(status.OK));
-    call.once("error", (error) => end(codeOf(error)));
+    call.once("error", (error) => end(statusCodeOf(error)));
     call.once("cancelled", () => end(status.CANCELLED));
     handler(call);
   };
@@ -84,6 +93,6 @@ function begin({ count, clock }: Counting): (code: status) => void {
   };
 }
 
-function codeOf(error: unknown): status {
+function statusCodeOf(error: unknown): status {
   return (error as { code?: status }).code ?? status.UNKNOWN;
 }

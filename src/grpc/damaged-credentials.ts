@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
 import { DAMAGED_AUTHORIZATION } from "../auth/bearers.ts";
 import { countingSocketOf, type FieldCountingSocket } from "./field-counting-socket.ts";
-import { http2ServersOf } from "./http2-servers.ts";
+import { http2ServersOf } from "./grpc-js-internals.ts";
 
 /**
  * Has a call whose `authorization` came damaged or repeated keep one that nobody accepts: Node.js drops what it finds invalid, and of two values the

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
 import { MAX_TIMER_MS } from "../limits.ts";
-import { http2ServersOf } from "./http2-servers.ts";
+import { http2ServersOf } from "./grpc-js-internals.ts";
 
 const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1 };
 const LONGEST = `${MAX_TIMER_MS / 1000}S`;

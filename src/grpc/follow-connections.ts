@@ -2,7 +2,7 @@ import type { Http2Session, ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
 import { type Connection, type Connections, peerName } from "../connections.ts";
 import { countingSocketOf } from "./field-counting-socket.ts";
-import { http2ServersOf } from "./http2-servers.ts";
+import { http2ServersOf } from "./grpc-js-internals.ts";
 
 /**
  * Tells `connections` what happens on each: that HTTP/2 is set up, and, until a caller is known on it, when calls begin and end. To be called

@@ -1,4 +1,3 @@
-import type { ServerOptions } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
 import {
   MAX_CALL_HEADER_BYTES,
@@ -11,6 +10,7 @@ import {
   STREAM_RESET_BURST,
   STREAM_RESETS_A_SECOND,
 } from "../limits.ts";
+import { http2OptionsOf } from "./grpc-js-internals.ts";
 
 /** What HTTP/2 lets a peer do, set here and not left to the defaults of a version of Node.js. */
 const HTTP2_LIMITS = {
@@ -27,7 +27,5 @@ const HTTP2_LIMITS = {
 
 /** Applies the limits to what `server` will listen with. To be called before it is given anything. */
 export function limitHttp2(server: Server): void {
-  // Not in its types. Of these its options can set the number of streams alone.
-  const { commonServerOptions } = server as unknown as { readonly commonServerOptions: ServerOptions };
-  Object.assign(commonServerOptions, HTTP2_LIMITS);
+  Object.assign(http2OptionsOf(server), HTTP2_LIMITS);
 }

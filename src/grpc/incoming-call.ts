@@ -1,10 +1,9 @@
-import type { Http2Session, ServerHttp2Stream } from "node:http2";
-import {
-  type Metadata,
-  type ServerInterceptingCallInterface,
-  type ServerInterceptor,
-  type StatusObject,
-  status,
+import type { Http2Session } from "node:http2";
+import type {
+  Metadata,
+  ServerInterceptingCallInterface,
+  ServerInterceptor,
+  StatusObject,
 } from "@grpc/grpc-js";
 import type { Clock } from "../clock.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
@@ -15,7 +14,8 @@ import {
   MAX_UNFINISHED_CONNECTION_BYTES,
 } from "../limits.ts";
 import { countingSocketOf, type FieldCountingSocket } from "./field-counting-socket.ts";
-import { encodingRefused, statusOf } from "./status.ts";
+import { internalsOfCall } from "./grpc-js-internals.ts";
+import { presentable, statusOf } from "./status.ts";
 
 /** What is known of a call before anything of its body is read. */
 export interface CallHeaders {
@@ -41,19 +41,12 @@ export interface IncomingRules {
   readonly maxBytes: number;
   /** Makes who judges the headers. Absent: the method's handler does, before it reads. */
   readonly open?: (headers: CallHeaders) => HeadersJudge;
+  /** A call of `peer` was refused before anything of it was handed on. */
+  readonly refused?: (error: ServiceError, peer: string) => void;
 }
 
 type Listener = Parameters<ServerInterceptingCallInterface["start"]>[0];
 type Message = Parameters<Listener["onReceiveMessage"]>[0];
-
-/**
- * What grpc-js does not show of a call: what the body is compressed with, and the stream that brings it. Looked at once for each call; without
- * them a call is refused.
- */
-interface Internals {
-  readonly incomingEncoding?: string;
-  readonly stream?: ServerHttp2Stream;
-}
 
 /** What is kept of one connection. */
 interface ConnectionBudget {
@@ -165,18 +158,19 @@ class WaitingCalls {
 }
 
 /** One call, between grpc-js and the handler: it is to each what the other would be. */
-class IncomingCall implements ServerInterceptingCallInterface, Listener {
+class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHeaders {
   readonly #call: ServerInterceptingCallInterface;
   readonly #rules: IncomingRules;
   readonly #calls: IncomingCalls;
+  #metadata: Metadata | undefined;
   #listener: Listener | undefined;
   #judge: HeadersJudge | undefined;
   #budget: ConnectionBudget | undefined;
-  #socket: FieldCountingSocket | undefined;
   /** Bytes since the last complete message, with what the chunks themselves take. */
   #held = 0;
   #bytes = 0;
   #isOver = false;
+  #isHandedOn = false;
   /** No message has arrived yet. */
   #isFirst = true;
   /** When it began to wait for its message, by the monotonic clock. */
@@ -200,34 +194,47 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener {
     this.#call.start(this);
   }
 
+  get metadata(): Metadata {
+    return this.#metadata as Metadata;
+  }
+
+  /** Itself: it knows more of its peer than grpc-js does. */
+  get call(): this {
+    return this;
+  }
+
   onReceiveMetadata(metadata: Metadata): void {
-    const { incomingEncoding, stream } = this.#call as Internals;
+    this.#metadata = metadata;
+    const session = internalsOfCall(this.#call).stream?.session;
+    if (session === undefined) {
+      this.fail(presentable(new Error("grpc-js does not show the connection of a call")));
+      return;
+    }
+    this.#budget = this.#calls.budgetOf(session);
+    this.#judge = this.#rules.open?.(this);
+    const admitted = this.#judge?.judge() ?? true;
+    if (admitted instanceof Promise) void admitted.then((isAdmitted) => this.#read(isAdmitted));
+    else this.#read(admitted);
+  }
+
+  #read(isAdmitted: boolean): void {
+    if (!isAdmitted || this.#isOver) return;
+    const { incomingEncoding, stream } = internalsOfCall(this.#call);
     if (incomingEncoding !== "identity") {
-      this.#refuse(encodingRefused());
+      this.fail(
+        new ServiceError("UNSUPPORTED_ENCODING", "requests must not be compressed (grpc-encoding: identity)"),
+      );
       return;
     }
-    if (stream?.session === undefined) {
-      this.#refuse({ code: status.INTERNAL, details: "internal error", metadata: null as never });
-      return;
-    }
-    this.#budget = this.#calls.budgetOf(stream.session);
-    this.#socket = this.#budget.socket;
-    stream.on("data", this.#count);
     const { open, maxBytes } = this.#rules;
-    const declared = Number(metadata.get("content-length")[0] ?? 0);
-    const judge = open?.({ metadata, call: this, refuse: (refusal) => this.#refuse(refusal) });
-    this.#judge = judge;
-    const admitted = judge === undefined ? true : judge.judge();
-    const read = (isAdmitted: boolean): void => {
-      if (!isAdmitted || this.#isOver) return;
-      if (open !== undefined && declared > maxBytes + FRAME_BYTES) this.fail(tooLarge(maxBytes));
-      else {
-        if (open !== undefined) this.#calls.await(this);
-        this.#listener?.onReceiveMetadata(metadata);
-      }
-    };
-    if (admitted instanceof Promise) void admitted.then(read);
-    else read(admitted);
+    if (open !== undefined && Number(this.metadata.get("content-length")[0] ?? 0) > maxBytes + FRAME_BYTES) {
+      this.fail(tooLarge(maxBytes));
+      return;
+    }
+    stream?.on("data", this.#count);
+    if (open !== undefined) this.#calls.await(this);
+    this.#isHandedOn = true;
+    this.#listener?.onReceiveMetadata(this.metadata);
   }
 
   onReceiveMessage(message: Message): void {
@@ -252,10 +259,11 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener {
   fail(error: ServiceError): void {
     if (this.#isOver) return;
     this.#judge?.failed(error);
-    this.#refuse(statusOf(error));
+    if (!this.#isHandedOn) this.#rules.refused?.(error, this.getPeer());
+    this.refuse(statusOf(error));
   }
 
-  #refuse(refusal: StatusObject): void {
+  refuse(refusal: StatusObject): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#release();
@@ -309,7 +317,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener {
   }
 
   getPeer(): string {
-    return this.#socket?.peer ?? this.#call.getPeer();
+    return this.#budget?.socket?.peer ?? this.#call.getPeer();
   }
 
   getDeadline(): ReturnType<ServerInterceptingCallInterface["getDeadline"]> {
@@ -321,8 +329,9 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener {
   }
 
   getAuthContext(): ReturnType<ServerInterceptingCallInterface["getAuthContext"]> {
-    if (this.#socket === undefined) return this.#call.getAuthContext();
-    return { transportSecurityType: "ssl", sslPeerCertificate: this.#socket.certificate };
+    const socket = this.#budget?.socket;
+    if (socket === undefined) return this.#call.getAuthContext();
+    return { transportSecurityType: "ssl", sslPeerCertificate: socket.certificate };
   }
 
   getConnectionInfo(): ReturnType<ServerInterceptingCallInterface["getConnectionInfo"]> {

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
+import type { DescMethod } from "@bufbuild/protobuf";
 import {
   logVerbosity,
   Server,
@@ -14,6 +15,7 @@ import type { Certificates } from "../auth/certificates.ts";
 import type { Feed } from "../blacklist/feed.ts";
 import type { Gate } from "../blacklist/gate.ts";
 import type { Connections } from "../connections.ts";
+import type { ServiceError } from "../errors.ts";
 import type { HostPort } from "../host-port.ts";
 import {
   MAX_CONNECTION_AGE_GRACE_MS,
@@ -22,8 +24,10 @@ import {
   MAX_SMALL_REQUEST_BYTES,
   MAX_TINY_REQUEST_BYTES,
 } from "../limits.ts";
+import { NOBODY } from "../principal.ts";
 import type { Serving } from "../serving.ts";
 import { describeBlacklist, describePrune } from "./audit.ts";
+import { logCall } from "./call-log.ts";
 import { checkDefinition } from "./check-definition.ts";
 import { openCheckStreams } from "./check-streams.ts";
 import { summarizeVerdicts } from "./count-verdicts.ts";
@@ -39,6 +43,7 @@ import { listen } from "./listener.ts";
 import { addReflection } from "./reflection.ts";
 import { withBoundedBatches } from "./repeated-fields.ts";
 import { methodDefinition, serviceDefinition } from "./service-definition.ts";
+import { codeOf } from "./status.ts";
 import type { TlsContext } from "./tls-context.ts";
 import { type CallEnvironment, type Handlers, unary } from "./unary.ts";
 import { openWatches } from "./watches.ts";
@@ -167,8 +172,12 @@ function implementation(
   { environment, incoming }: { environment: CallEnvironment; incoming: IncomingCalls },
 ): Record<string, UntypedHandleCall> {
   const { blacklist, isBlacklisted, list, prune, streamChecks, watch } = TokenBlacklist.method;
-  incoming.add(methodDefinition(watch).path, { maxBytes: MAX_TINY_REQUEST_BYTES });
-  incoming.add(methodDefinition(streamChecks).path, { maxBytes: MAX_REQUEST_BYTES });
+  for (const [method, maxBytes] of [
+    [watch, MAX_TINY_REQUEST_BYTES],
+    [streamChecks, MAX_REQUEST_BYTES],
+  ] as const) {
+    incoming.add(methodDefinition(method).path, { maxBytes, refused: unseen(method, environment) });
+  }
   const methods = {
     blacklist: unary(blacklist, handlers.blacklist, {
       ...environment,
@@ -208,4 +217,22 @@ function implementation(
     handles[name] = handle as UntypedHandleCall;
   }
   return handles;
+}
+
+/** Counts and logs a stream that is refused before there is one. */
+function unseen(
+  method: DescMethod,
+  { log, metrics, sampling }: CallEnvironment,
+): (error: ServiceError, peer: string) => void {
+  const count = metrics.calls.of(methodDefinition(method));
+  return (failure, peer) => {
+    const code = codeOf(failure);
+    count.begin();
+    count.end(code, 0);
+    logCall(
+      log,
+      { method: method.name, code, failure, milliseconds: 0, caller: NOBODY.name, peer: () => peer },
+      { quiet: true, sampling },
+    );
+  };
 }

@@ -27,6 +27,8 @@ const STATUSES: Record<Reason, { code: status; retryAfterMs?: number }> = {
   // How long depends on the caller's quota: the error itself says it.
   QUOTA_EXCEEDED: { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 1000 },
   OVERLOADED: { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 250 },
+  // What unfolds cannot be bounded by what was sent.
+  UNSUPPORTED_ENCODING: { code: status.UNIMPLEMENTED },
   DEADLINE_EXCEEDED: { code: status.DEADLINE_EXCEEDED },
   CANCELLED: { code: status.CANCELLED },
   INTERNAL: { code: status.INTERNAL },
@@ -53,18 +55,9 @@ export function codeOf({ reason }: ServiceError): status {
 export function statusOf(error: ServiceError): StatusObject {
   const metadata = new Metadata();
   metadata.set("grpc-status-details-bin", encodedStatusOf(error));
+  // As gRPC prescribes, it says what is taken instead.
+  if (error.reason === "UNSUPPORTED_ENCODING") metadata.set("grpc-accept-encoding", "identity");
   return { code: codeOf(error), details: error.message, metadata };
-}
-
-/** Requests are taken as they are: what unfolds cannot be bounded by what was sent. As gRPC prescribes, it says what is taken instead. */
-export function encodingRefused(): StatusObject {
-  const metadata = new Metadata();
-  metadata.set("grpc-accept-encoding", "identity");
-  return {
-    code: status.UNIMPLEMENTED,
-    details: "requests must not be compressed (grpc-encoding: identity)",
-    metadata,
-  };
 }
 
 /** The same as a `google.rpc.Status`, encoded. */

@@ -160,15 +160,16 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     try {
       principal = authenticate(this);
     } catch (error) {
-      this.#failed(error);
-      return false;
+      return this.#turnAway(error);
     }
-    return principal instanceof Promise
-      ? principal.then(this.#admit, this.#turnAway)
-      : this.#admit(principal);
+    if (!(principal instanceof Promise)) return this.#admit(principal);
+    return principal.then(
+      (known) => this.#admit(known),
+      (error) => this.#turnAway(error),
+    );
   }
 
-  readonly #admit = (principal: Principal): boolean => {
+  #admit(principal: Principal): boolean {
     this.principal = principal;
     this.#options.connections.authenticated(this.#peer);
     try {
@@ -177,12 +178,12 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
       return this.#turnAway(error);
     }
     return !this.gone;
-  };
+  }
 
-  readonly #turnAway = (error: unknown): false => {
+  #turnAway(error: unknown): false {
     this.#failed(error);
     return false;
-  };
+  }
 
   get authorization(): readonly unknown[] {
     return this.#headers.metadata.get("authorization");

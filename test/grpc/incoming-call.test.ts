@@ -7,6 +7,7 @@ import { MAX_RECEIVE_MS, MAX_REQUEST_BYTES, MAX_UNFINISHED_CONNECTION_BYTES } fr
 import { FakeClock } from "../support/fake-clock.ts";
 import { Http2Connection } from "../support/http2-call.ts";
 import { createSigningKey, keySetOf } from "../support/issuer.ts";
+import { scrape } from "../support/scrape.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
 import { until } from "../support/until.ts";
@@ -22,13 +23,17 @@ function announced(bytes: number): Buffer {
 class OpenCall {
   readonly stream: ClientHttp2Stream;
   code: string | undefined;
+  /** Of its headers and trailers. */
+  readonly fields: Record<string, unknown> = {};
 
   constructor(http2: Http2Connection, method: string, headers: Readonly<Record<string, string>> = {}) {
     this.stream = http2.session.request({
-      ...{ ":method": "POST", ":path": `/tokenblacklist.v1.TokenBlacklist/${method}` },
+      ":method": "POST",
+      ":path": method.startsWith("/") ? method : `/tokenblacklist.v1.TokenBlacklist/${method}`,
       ...{ "content-type": "application/grpc", te: "trailers", ...headers },
     });
     const read = (fields: Record<string, unknown>) => {
+      Object.assign(this.fields, fields);
       if (fields["grpc-status"] !== undefined) this.code = status[Number(fields["grpc-status"])];
     };
     this.stream
@@ -74,6 +79,35 @@ describe("a call whose body has not arrived", () => {
     // Counted and logged as every call.
     const logged = running.logs().filter(({ msg, code }) => msg === "call" && code === "UNAUTHENTICATED");
     expect(logged).to.have.length(codes.length);
+  });
+
+  it("is refused if it is compressed, with what is taken instead, and is counted and logged like every call", async () => {
+    await serve();
+    const ours = ["Blacklist", "IsBlacklisted", "List", "Prune", "StreamChecks", "Watch"];
+    const others = [
+      "/grpc.health.v1.Health/Check",
+      "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    ];
+    for (const method of [...ours, ...others]) {
+      const call = new OpenCall(http2, method, { "grpc-encoding": "gzip" });
+      await call.ends();
+      expect([method, call.code, call.fields["grpc-accept-encoding"]]).to.deep.equal([
+        method,
+        "UNIMPLEMENTED",
+        "identity",
+      ]);
+    }
+    const handled = (await scrape(running.adminUrl)).get("grpc_server_handled_total");
+    const counted = handled?.series.filter(
+      ({ labels, value }) => labels.grpc_code === "Unimplemented" && value > 0,
+    );
+    expect(counted?.map(({ labels, value }) => `${labels.grpc_method} ${value}`).sort()).to.deep.equal(
+      [...ours, "Check", "ServerReflectionInfo"].map((method) => `${method} 1`).sort(),
+    );
+    const logged = running
+      .logs()
+      .filter(({ msg, reason }) => msg === "call" && reason === "UNSUPPORTED_ENCODING");
+    expect(logged.map(({ method }) => method).sort()).to.deep.equal(ours.toSorted());
   });
 
   it("is refused once it says how long it will be", async () => {

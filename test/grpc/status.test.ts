@@ -61,6 +61,7 @@ describe("the status of a failed call", () => {
     DRAINING: { code: status.UNAVAILABLE, retryAfterMs: 50 },
     REVISION_LOST: { code: status.FAILED_PRECONDITION },
     OVERLOADED: { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 250 },
+    UNSUPPORTED_ENCODING: { code: status.UNIMPLEMENTED },
     DEADLINE_EXCEEDED: { code: status.DEADLINE_EXCEEDED },
     CANCELLED: { code: status.CANCELLED },
     INTERNAL: { code: status.INTERNAL },

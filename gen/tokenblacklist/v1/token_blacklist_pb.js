@@ -249,8 +249,8 @@ export const EntryKind = /*@__PURE__*/
  * INVALID_ARGUMENT also carries a `google.rpc.BadRequest` that names every violation of the request by its
  * path (`tokens[3].expires_at`), not merely the first; past 4 KiB of them, since clients refuse larger
  * trailers, the last one says how many are left out. UNAVAILABLE and RESOURCE_EXHAUSTED also carry a
- * `google.rpc.RetryInfo`. A request over 4 MiB, a compressed one (UNIMPLEMENTED) and a call to an unknown method are answered by the gRPC
- * library, without details.
+ * `google.rpc.RetryInfo`. A request over 4 MiB and a call to an unknown method are answered by the gRPC library, without
+ * details.
  *
  * - INVALID_ARGUMENT, `INVALID_REQUEST`: a field is malformed, missing or over its limit, a page token or a
  *   revision is not one this service gave out, or the message cannot be decoded. Repeating does not help.
@@ -270,6 +270,7 @@ export const EntryKind = /*@__PURE__*/
  * - RESOURCE_EXHAUSTED, `OVERLOADED`: too much is waiting already. Back off as `RetryInfo` says.
  * - RESOURCE_EXHAUSTED, `QUOTA_EXCEEDED`: the caller has blacklisted as much as it may. `RetryInfo` says when
  *   it may go on.
+ * - UNIMPLEMENTED, `UNSUPPORTED_ENCODING`: the request is compressed. Send it as it is.
  * - DEADLINE_EXCEEDED, CANCELLED, with reasons of the same names: the caller's deadline passed, or the caller
  *   gave up. Mostly the caller's own gRPC library says so first, without details. A call that brings no
  *   deadline is given one by the service.
