@@ -35,7 +35,7 @@ test: dist/main.js ## Run the tests, but for the long ones; those of a folder or
 ifdef ONLY
 	@files=$$(scripts/select-tests.sh short $(ONLY)) && $(mocha) $$files $(ARGS)
 else
-	@$(mocha) --ignore 'test/**/*.long.test.ts' $(ARGS)
+	@$(mocha) --parallel --jobs 2 --ignore 'test/**/*.long.test.ts' $(ARGS)
 endif
 
 .PHONY: test-all

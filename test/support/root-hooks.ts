@@ -6,8 +6,11 @@ import { stopShared } from "./shared.ts";
 const { consoleLog } = Mocha.reporters.Base;
 const LINGER_MS = 10_000;
 
+// Also loaded by each process that runs files in parallel: all of a run have the seed that it prints.
+process.env.TEST_SEED = String(seed);
+configureGlobal({ seed });
+
 export function mochaGlobalSetup(): void {
-  configureGlobal({ seed });
   consoleLog(`\n  Random seed ${seed} (repeat with TEST_SEED=${seed})`);
 }
 
