@@ -83,6 +83,10 @@ mutants: dist/main.js ## Break one rule at a time, and see the histories catch i
 	@scripts/install-test-tools.sh mariadb
 	@node --import tsx test/histories/mutants.ts $(ARGS)
 
+.PHONY: attacks
+attacks: dist/main.js ## Attack the service as a stranger would, and measure what its callers notice: make attacks ARGS="--only pings"
+	@node --import tsx test/attacks/main.ts $(ARGS)
+
 .PHONY: soak
 soak: dist/main.js ## Run everything for long, break things meanwhile, and watch memory: make soak ARGS="--minutes 30"
 	@scripts/install-test-tools.sh mariadb

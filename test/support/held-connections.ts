@@ -12,14 +12,26 @@ export interface HeldConnections {
 /** Connects `count` times, sends `bytes` on each, and then does nothing at all. */
 export async function holdConnections(
   address: string,
-  { count, bytes }: { count: number; bytes?: Uint8Array | undefined },
+  {
+    count,
+    bytes,
+    localAddress,
+  }: {
+    count: number;
+    bytes?: Uint8Array | undefined;
+    /** Of the connection with this index. */
+    localAddress?: ((index: number) => string) | undefined;
+  },
 ): Promise<HeldConnections> {
   const sockets: Socket[] = [];
   let connected = 0;
   let closed = 0;
   while (sockets.length < count) {
-    const batch = Array.from({ length: Math.min(50, count - sockets.length) }, () =>
-      connect(addressOf(address)),
+    const batch = Array.from({ length: Math.min(50, count - sockets.length) }, (_, index) =>
+      connect({
+        ...addressOf(address),
+        ...(localAddress && { localAddress: localAddress(sockets.length + index) }),
+      }),
     );
     sockets.push(...batch);
     await Promise.all(

@@ -6,10 +6,12 @@ import { setTimeout as delay } from "node:timers/promises";
 export const FRAME = {
   data: 0,
   headers: 1,
+  priority: 2,
   reset: 3,
   settings: 4,
   ping: 6,
   goaway: 7,
+  windowUpdate: 8,
   continuation: 9,
 } as const;
 export const FLAG = { endStream: 1, ack: 1, endHeaders: 4 } as const;
@@ -33,13 +35,16 @@ export class RawHttp2 {
     socket.on("data", (bytes: Buffer) => this.#read(bytes));
   }
 
-  /** Connects, and sends the preface with empty SETTINGS. */
-  static async open(address: string): Promise<RawHttp2> {
-    const socket = connect(addressOf(address));
+  /** Connects, and sends the preface with SETTINGS: empty ones unless `settings` is their payload. */
+  static async open(
+    address: string,
+    { settings, localAddress }: { settings?: Buffer; localAddress?: string } = {},
+  ): Promise<RawHttp2> {
+    const socket = connect({ ...addressOf(address), ...(localAddress && { localAddress }) });
     await once(socket, "connect");
     const connection = new RawHttp2(socket);
     socket.write(PREFACE);
-    socket.write(frame(FRAME.settings, 0, 0));
+    socket.write(frame(FRAME.settings, 0, 0, settings));
     return connection;
   }
 
@@ -53,11 +58,18 @@ export class RawHttp2 {
     while (sent < count && !this.isClosed) {
       const chunk = Array.from({ length: Math.min(atOnce, count - sent) }, (_, index) => make(sent + index));
       sent += chunk.length;
-      if (!this.socket.write(Buffer.concat(chunk))) {
-        await Promise.race([new Promise((resolve) => this.socket.once("drain", resolve)), this.closed]);
-      }
+      if (!this.socket.write(Buffer.concat(chunk))) await this.drained();
     }
     return sent;
+  }
+
+  /** Resolves when the socket takes more, has been closed, or `withinMs` is over. */
+  drained(withinMs?: number): Promise<unknown> {
+    return Promise.race([
+      new Promise((resolve) => this.socket.once("drain", resolve)),
+      this.closed,
+      ...(withinMs === undefined ? [] : [delay(withinMs, undefined, { ref: false })]),
+    ]);
   }
 
   /** Whether the service closes the connection within this time. */
@@ -94,6 +106,21 @@ export function frame(
   head.writeUInt8(flags, 4);
   head.writeUInt32BE(stream, 5);
   return Buffer.concat([head, payload]);
+}
+
+/** The payload of SETTINGS with one setting. */
+export function setting(id: number, value: number): Buffer {
+  const payload = Buffer.alloc(6);
+  payload.writeUInt16BE(id, 0);
+  payload.writeUInt32BE(value, 2);
+  return payload;
+}
+
+/** A 32-bit number as the payloads of RST_STREAM and WINDOW_UPDATE have it. */
+export function uint32(value: number): Buffer {
+  const payload = Buffer.alloc(4);
+  payload.writeUInt32BE(value, 0);
+  return payload;
 }
 
 /** A header block of literals that are not indexed, each as it stands: RFC 7541, section 6.2.2. */

@@ -32,6 +32,8 @@ export interface CommandProcessOptions {
   readonly stderr?: "read" | "unread" | number;
   /** How many descriptors it may have open; as many as this process unless given. */
   readonly descriptors?: number;
+  /** Options of Node.js itself. */
+  readonly nodeOptions?: readonly string[];
 }
 
 /** The `token-blacklist` command in a process of its own, with only these variables of the service's set. */
@@ -44,11 +46,17 @@ export class CommandProcess {
   constructor(
     args: readonly string[],
     env: Readonly<Record<string, string>>,
-    { main = builtCommand(), stdout = "read", stderr = "read", descriptors }: CommandProcessOptions = {},
+    {
+      main = builtCommand(),
+      stdout = "read",
+      stderr = "read",
+      descriptors,
+      nodeOptions = [],
+    }: CommandProcessOptions = {},
   ) {
     const outputs = { stdout, stderr };
     const [out, err] = [stdout, stderr].map((to) => (typeof to === "number" ? to : "pipe"));
-    const command = [process.execPath, main, ...args];
+    const command = [process.execPath, ...nodeOptions, main, ...args];
     const limited = descriptors === undefined ? [] : ["sh", "-c", `ulimit -n ${descriptors}; exec "$0" "$@"`];
     const [program = "", ...rest] = [...limited, ...command];
     this.#child = spawn(program, rest, {

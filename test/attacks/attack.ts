@@ -1,0 +1,58 @@
+/** The attacked service, as an attacker sees it. */
+export interface Target {
+  /** `host:port` for gRPC. */
+  readonly address: string;
+  /** `host:port` for probes and metrics. */
+  readonly adminAddress: string;
+  /** `host:port` for proxies that ask over HTTP. */
+  readonly authzAddress: string;
+  /** The token of a caller with every role, for attacks by callers. */
+  readonly token: string;
+}
+
+/** How much of an attack is played. An attack ends as soon as either bound is reached. */
+export interface Extent {
+  /** The share of its full count, above 0 and at most 1. */
+  readonly share: number;
+  /** The duration in milliseconds. */
+  readonly forMs: number;
+}
+
+export interface Attack {
+  /** Unique, in lower case with hyphens. */
+  readonly name: string;
+  /** What is sent, for the report. */
+  readonly sends: string;
+  /** Whether `address` speaks TLS; false if absent. */
+  readonly tls?: true;
+  /** Plays the attack. Resolves with how many of what `sends` says were sent. */
+  play(target: Target, extent: Extent): Promise<number>;
+}
+
+interface Lanes {
+  /** The full count. Lanes may exceed it by what they send at once. */
+  readonly count: number;
+  /** How many lanes send at the same time. */
+  readonly lanes?: number;
+}
+
+/** Calls `send` again and again, on each lane, until the extent is reached. Resolves with the sum of what the calls returned. */
+export async function repeat(
+  { share, forMs }: Extent,
+  { count, lanes = 1 }: Lanes,
+  send: (sent: number) => Promise<number>,
+): Promise<number> {
+  const most = Math.ceil(count * share);
+  const until = performance.now() + forMs;
+  let sent = 0;
+  const lane = async () => {
+    while (sent < most && performance.now() < until) {
+      const more = await send(sent);
+      sent += more;
+      // A service that accepts nothing more must not turn the attack into a busy loop.
+      if (more === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  return sent;
+}

@@ -1,0 +1,76 @@
+import { expect } from "chai";
+import { after, before, describe, it } from "mocha";
+import { residentBytes } from "../../bench/resident-memory.ts";
+import { Attacker } from "./attacker.ts";
+import { ATTACKS } from "./attacks.ts";
+import { MIB, MOST_MIB, missesOf } from "./figures.ts";
+import { Observer } from "./observer.ts";
+import { openStage, type Stage } from "./stage.ts";
+
+/** What `make attacks` plays in full, and with times, each on a fresh service. */
+describe("a service that is attacked", () => {
+  const attacker = new Attacker();
+  after(() => attacker.stop());
+
+  for (const tls of [false, true]) {
+    describe(tls ? "over TLS" : "without TLS", () => {
+      let stage: Stage;
+      let observer: Observer;
+      before(async () => {
+        stage = await openStage({ tls });
+        observer = new Observer(stage);
+        await observer.warm();
+      });
+      after(async () => {
+        await observer?.stop();
+        await stage?.stop();
+      });
+
+      for (const { name, sends } of ATTACKS.filter((attack) => (attack.tls === true) === tls)) {
+        it(`answers its neighbours and keeps nothing after ${sends} (${name})`, async () => {
+          const before = residentBytes(stage.process.pid);
+          const order = { name, target: stage.target, extent: { share: 0.02, forMs: 200 } };
+          expect(await attacker.play(order, { withinMs: 20_000 })).to.be.a("number");
+          expect(await observer.ask()).to.deep.equal({ probes: "answered", checks: "answered" });
+          const risen = (residentBytes(stage.process.pid) - before) / MIB;
+          expect(risen).to.be.below(MOST_MIB);
+        });
+      }
+    });
+  }
+});
+
+describe("what an attack may do", () => {
+  const held = {
+    name: "a",
+    sends: "b",
+    sent: 1,
+    lived: true,
+    riseMib: 99,
+    leftMib: 50,
+    probe: { p99: 250, worst: 1000 },
+    check: { quietP99: 20, p99: 80 },
+    newcomers: { answered: 1, asked: 12 },
+    logLines: 1000,
+  };
+
+  it("is delay others by little, and memory that comes back", () => {
+    expect(missesOf(held)).to.deep.equal([]);
+    expect(missesOf({ ...held, check: { quietP99: 1, p99: 50 } })).to.deep.equal([]);
+  });
+
+  it("is not end the process, delay others for long, keep memory, fill the log", () => {
+    const missed = {
+      ...held,
+      sent: "overdue" as const,
+      lived: false,
+      riseMib: 100,
+      leftMib: 51,
+      probe: { p99: 251, worst: Number.POSITIVE_INFINITY },
+      check: { quietP99: 1, p99: 51 },
+      newcomers: { answered: 0, asked: 12 },
+      logLines: 1001,
+    };
+    expect(missesOf(missed)).to.have.lengthOf(9);
+  });
+});

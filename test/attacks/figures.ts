@@ -1,0 +1,96 @@
+import type { Attack } from "./attack.ts";
+import type { Observations } from "./observer.ts";
+
+export const MIB = 1024 * 1024;
+
+// What an attack may do to the service.
+/** How far resident memory may rise. */
+export const MOST_MIB = 100;
+/** How much of that may be left some seconds after: V8 keeps some of what it once had. */
+export const RETURN_MIB = 50;
+const PROBE_P99_MS = 250;
+const PROBE_WORST_MS = 1000;
+/** Checks may take so many times as long as before, or so long, whichever is more. */
+const CHECK_FACTOR = 4;
+const CHECK_P99_MS = 50;
+/** How many lines an attack may have written to the log. */
+const MOST_LINES = 1000;
+
+/** What was measured of one attack. Times are in milliseconds, and infinite where somebody had no answer. */
+export interface Figures {
+  readonly name: string;
+  readonly sends: string;
+  /** "overdue": it did not end by itself. */
+  readonly sent: number | "overdue";
+  readonly lived: boolean;
+  readonly riseMib: number;
+  /** What was left of the rise. */
+  readonly leftMib: number;
+  readonly probe: { readonly p99: number; readonly worst: number };
+  readonly check: { readonly quietP99: number; readonly p99: number };
+  readonly newcomers: { readonly answered: number; readonly asked: number };
+  readonly logLines: number;
+  /** What is missed; empty: nothing. */
+  readonly misses: readonly string[];
+}
+
+interface Measured {
+  readonly attack: Attack;
+  readonly sent: Figures["sent"];
+  readonly lived: boolean;
+  readonly quiet: Observations;
+  readonly attacked: Observations;
+  readonly leftBytes: number;
+  readonly log: string;
+}
+
+export function figuresOf({ attack, sent, lived, quiet, attacked, leftBytes, log }: Measured): Figures {
+  const figures = {
+    name: attack.name,
+    sends: attack.sends,
+    sent,
+    lived,
+    riseMib: Math.max(0, attacked.rssBytes - quiet.rssBytes) / MIB,
+    leftMib: Math.max(0, leftBytes - quiet.rssBytes) / MIB,
+    probe: { p99: percentile(attacked.probes, 0.99), worst: percentile(attacked.probes, 1) },
+    check: { quietP99: percentile(quiet.checks, 0.99), p99: percentile(attacked.checks, 0.99) },
+    newcomers: {
+      answered: attacked.newcomers.filter(Number.isFinite).length,
+      asked: attacked.newcomers.length,
+    },
+    logLines: log.split("\n").length - 1,
+  };
+  return { ...figures, misses: missesOf(figures) };
+}
+
+/** Which criteria the figures miss. */
+export function missesOf({
+  sent,
+  lived,
+  riseMib,
+  leftMib,
+  probe,
+  check,
+  newcomers,
+  logLines,
+}: Omit<Figures, "misses">): string[] {
+  const mostCheck = Math.max(CHECK_FACTOR * check.quietP99, CHECK_P99_MS);
+  const criteria: readonly [string, boolean][] = [
+    ["the process died", lived],
+    ["the attack did not end", sent !== "overdue"],
+    [`memory rose by ${MOST_MIB} MiB or more`, riseMib < MOST_MIB],
+    [`memory did not come back to ${RETURN_MIB} MiB`, leftMib <= RETURN_MIB],
+    [`probes' p99 over ${PROBE_P99_MS} ms`, probe.p99 <= PROBE_P99_MS],
+    [`a probe over ${PROBE_WORST_MS} ms`, probe.worst <= PROBE_WORST_MS],
+    [`checks' p99 over ${Math.round(mostCheck)} ms`, check.p99 <= mostCheck],
+    ["no newcomer was answered", newcomers.answered > 0 || newcomers.asked === 0],
+    [`over ${MOST_LINES} lines in the log`, logLines <= MOST_LINES],
+  ];
+  return criteria.filter(([, isMet]) => !isMet).map(([what]) => what);
+}
+
+/** The smallest value that is not below this share of them; NaN of none. */
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => (a < b ? -1 : 1));
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
+}

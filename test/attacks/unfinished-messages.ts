@@ -1,0 +1,77 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { callHeaders, FLAG, FRAME, frame, RawHttp2, streamId } from "../support/raw-http2.ts";
+
+interface Extent {
+  readonly connections: number;
+  readonly streams: number;
+  /** Of each message, of which the last one is never sent. */
+  readonly bytes: number;
+  readonly forMs: number;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** On each stream sends all but the last byte of one message, and holds it. Resolves with how many streams were begun. */
+export async function unfinishedMessages(
+  address: string,
+  path: string,
+  { connections, streams, bytes, forMs, headers }: Extent,
+): Promise<number> {
+  const until = performance.now() + forMs;
+  const opened: RawHttp2[] = [];
+  let begun = 0;
+  await Promise.all(
+    Array.from({ length: connections }, async () => {
+      const http2 = await RawHttp2.open(address);
+      opened.push(http2);
+      const call = callHeaders(path, headers);
+      const head = Buffer.alloc(5);
+      head.writeUInt32BE(bytes, 1);
+      for (let index = 0; index < streams && !http2.isClosed && performance.now() < until; index++) {
+        const id = streamId(index);
+        begun++;
+        http2.socket.write(frame(FRAME.headers, FLAG.endHeaders, id, call));
+        http2.socket.write(frame(FRAME.data, 0, id, head));
+        for (let left = bytes - 1; left > 0; left -= CHUNK) {
+          // Whoever keeps to no window sends whatever fits into the service's sockets.
+          const data = frame(FRAME.data, 0, id, ZEROS.subarray(0, Math.min(CHUNK, left)));
+          if (http2.socket.write(data) || http2.isClosed) continue;
+          await http2.drained(200);
+          if (performance.now() > until) break;
+        }
+      }
+    }),
+  );
+  await delay(Math.max(0, until - performance.now()));
+  for (const http2 of opened) http2.close();
+  return begun;
+}
+
+/** Sends messages of `bytes` a byte at a time, each in a frame of its own, on all streams by turns. Resolves with the bytes that were sent. */
+export async function trickledMessages(
+  address: string,
+  path: string,
+  { streams, bytes, forMs, headers }: Omit<Extent, "connections">,
+): Promise<number> {
+  const http2 = await RawHttp2.open(address);
+  const until = performance.now() + forMs;
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(bytes, 1);
+  const ids = Array.from({ length: streams }, (_, index) => streamId(index));
+  for (const id of ids) {
+    http2.socket.write(frame(FRAME.headers, FLAG.endHeaders, id, callHeaders(path, headers)));
+    http2.socket.write(frame(FRAME.data, 0, id, head));
+  }
+  const round = Buffer.concat(ids.map((id) => frame(FRAME.data, 0, id, Buffer.alloc(1))));
+  let sent = 0;
+  while (performance.now() < until && !http2.isClosed && sent < streams * (bytes - 1)) {
+    sent += streams;
+    if (!http2.socket.write(round)) await http2.drained(200);
+  }
+  await Promise.race([http2.closed, delay(Math.max(0, until - performance.now()))]);
+  http2.close();
+  return sent;
+}
+
+/** The largest frame that a peer may send unless it is told otherwise. */
+const CHUNK = 16_384;
+const ZEROS = Buffer.alloc(CHUNK);
