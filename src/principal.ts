@@ -1,4 +1,4 @@
-import type { Jti } from "./entry.ts";
+import type { EpochMs, Jti } from "./entry.ts";
 
 /** What a caller may be allowed to do: IsBlacklisted; Blacklist; List; Prune. Also the scopes of a token that allow it. */
 export const ROLES = ["check", "revoke", "list", "prune"] as const;
@@ -11,6 +11,8 @@ export interface Principal {
   readonly roles: ReadonlySet<Role>;
   /** The jti of the caller's own token, if it has one: once that is blacklisted, the caller is refused. */
   readonly jti?: Jti;
+  /** When the caller's token expires. Absent: it is known by something else. */
+  readonly expiresAt?: EpochMs;
 }
 
 /** Every caller, where the service is not asked to tell them apart. */

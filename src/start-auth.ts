@@ -1,6 +1,8 @@
 import type { Logger } from "pino";
 import { type Authenticator, createAuthenticator } from "./auth/authenticator.ts";
 import { Bearers } from "./auth/bearers.ts";
+import { CallerValidity } from "./auth/caller-validity.ts";
+import { CertificateRolesFile } from "./auth/certificate-roles-file.ts";
 import { Certificates } from "./auth/certificates.ts";
 import { KeySet } from "./auth/key-set.ts";
 import type { KeySource } from "./auth/key-source.ts";
@@ -12,9 +14,12 @@ import type { Security } from "./config/security.ts";
 
 export interface Auth {
   readonly authenticate: Authenticator;
+  readonly callers: CallerValidity;
   /** Absent: clients are asked for none. */
   readonly certificates: Certificates | undefined;
   readonly rawTokens: RawTokens;
+  /** Whether the file of the certificates' roles cannot be used; undefined where there is none. */
+  readonly rolesRejected: boolean | undefined;
   /** How many key sets could not be read the last time. */
   readonly unreadable: number;
   /** Reads no key set any more. */
@@ -39,17 +44,30 @@ export function startAuth(security: Security, { clock, clocks, log, onOutcome }:
   }
 
   const { bearers: rules, certificateRoles, tokenIssuers, tokenAlgorithms } = security;
-  const bearers =
-    rules && new Bearers({ rules, keys: keySet("callers", rules.keys), clock, now: () => clocks.later() });
-  const certificates =
-    certificateRoles && new Certificates(certificateRoles, { besideTokens: bearers !== undefined });
+  const callers = new CallerValidity(() => clocks.later());
+  const keys = rules && keySet("callers", rules.keys);
+  const bearers = rules && keys && new Bearers({ rules, keys, clock, now: () => clocks.later() });
+  // After Bearers has forgotten what the old keys vouched for.
+  keys?.onChange(() => callers.changed());
+  const { certificateRolesFile: path } = security;
+  const rolesFile = path === undefined ? undefined : new CertificateRolesFile({ path, clock, log });
+  const roles = rolesFile?.roles ?? certificateRoles;
+  const certificates = roles && new Certificates(roles, { besideTokens: bearers !== undefined });
+  rolesFile?.watch((changed) => {
+    certificates?.replaceRoles(changed);
+    callers.changed();
+  });
   const issuers = new Map(
     tokenIssuers.map(({ issuer, keys }, index) => [issuer, keySet(`token issuer ${index + 1}`, keys)]),
   );
   for (const keys of keySets) keys.start();
   const authenticate = createAuthenticator({ bearers, certificates });
   return {
+    callers,
     certificates,
+    get rolesRejected() {
+      return rolesFile?.isRejected;
+    },
     authenticate: bearers || certificates ? observed(authenticate, onOutcome) : authenticate,
     get unreadable() {
       return keySets.filter(({ isUnreadable }) => isUnreadable).length;
@@ -57,6 +75,7 @@ export function startAuth(security: Security, { clock, clocks, log, onOutcome }:
     rawTokens: new RawTokens({ issuers, algorithms: tokenAlgorithms }),
     stop() {
       for (const keys of keySets) keys.stop();
+      rolesFile?.stop();
     },
   };
 }

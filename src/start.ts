@@ -167,6 +167,7 @@ export async function start(
         sampling,
         auditLog: security.auditLog ? auditLog(log) : undefined,
         authenticate: auth.authenticate,
+        callers: auth.callers,
         clock,
         calls,
         connections: connections.grpc,

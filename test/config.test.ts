@@ -22,6 +22,7 @@ const DEFAULTS: Config = {
     bearers: undefined,
     tls: undefined,
     certificateRoles: undefined,
+    certificateRolesFile: undefined,
     insecure: false,
     reflection: true,
     tokenIssuers: [],

@@ -10,6 +10,8 @@ export interface Credentials {
   readonly authorization: readonly unknown[];
   /** The verified certificate of its connection, if there is one. */
   certificate(): PeerCertificate | undefined;
+  /** It was let in and goes on: that its token, or its certificate, has expired since is no reason to end it. */
+  readonly isRunning?: boolean;
 }
 
 /** Tells who makes a call, by whatever kinds of credentials are accepted. */
@@ -28,9 +30,9 @@ export function createAuthenticator({
 }): Authenticator {
   if (bearers === undefined && certificates === undefined) return () => ANYBODY;
   return (credentials) => {
-    const { authorization } = credentials;
+    const { authorization, isRunning = false } = credentials;
     if (authorization.length > 0 && bearers !== undefined) {
-      return bearers.authenticate(authorization);
+      return bearers.authenticate(authorization, { evenExpired: isRunning });
     }
     const shown = certificates === undefined ? undefined : credentials.certificate();
     if (shown === undefined || certificates === undefined)

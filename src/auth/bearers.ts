@@ -68,18 +68,25 @@ export class Bearers {
   }
 
   /**
-   * Who shows this `authorization` metadata. Throws, or rejects with, UNAUTHENTICATED; KEYS_UNAVAILABLE where nobody can tell.
+   * Who shows this `authorization` metadata. Throws, or rejects with, UNAUTHENTICATED; KEYS_UNAVAILABLE where nobody can tell. With `evenExpired` a token
+   * passes that has expired, and is right otherwise.
    */
-  authenticate([value, ...more]: readonly unknown[]): Principal | Promise<Principal> {
+  authenticate(
+    [value, ...more]: readonly unknown[],
+    { evenExpired = false }: { evenExpired?: boolean } = {},
+  ): Principal | Promise<Principal> {
     if (typeof value !== "string" || more.length > 0) throw MALFORMED;
     if (value === DAMAGED_AUTHORIZATION) throw DAMAGED;
     const remembered = this.#remembered.get(value);
     if (remembered !== undefined) {
       const { expiresAt, expiresAtMonotonic, principal } = remembered;
-      if (this.#now() < expiresAt && this.#clock.monotonic() < expiresAtMonotonic) return principal;
+      if (evenExpired || (this.#now() < expiresAt && this.#clock.monotonic() < expiresAtMonotonic)) {
+        return principal;
+      }
       // It stays remembered: judged anew, it would be let in again by a wall clock that was set back.
       throw unauthenticated("the bearer token has expired");
     }
+    if (evenExpired) return this.#verify(value, true);
     let verifying = this.#underWay.get(value);
     if (verifying === undefined) {
       verifying = this.#verify(value).finally(() => this.#underWay.delete(value));
@@ -88,7 +95,7 @@ export class Bearers {
     return verifying;
   }
 
-  async #verify(value: string): Promise<Principal> {
+  async #verify(value: string, evenExpired = false): Promise<Principal> {
     const [, token] = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(value) ?? [];
     if (token === undefined) throw MALFORMED;
     // While there are none, the first that come will be waited for.
@@ -96,12 +103,12 @@ export class Bearers {
     try {
       const claims = await verifiedClaims(token, {
         ...{ keys: this.#keys, algorithms: this.#rules.algorithms },
-        preview: (unverified) => void this.#checkClaims(unverified),
+        preview: (unverified) => void this.#checkClaims(unverified, evenExpired),
       });
-      const expiresAt = this.#checkClaims(claims);
-      const principal = this.#principalOf(claims);
+      const expiresAt = this.#checkClaims(claims, evenExpired);
+      const principal = this.#principalOf(claims, expiresAt);
       // Keys that were withdrawn meanwhile vouch for nothing.
-      if (this.#keys.version === keysBefore) this.#remember(value, principal, expiresAt);
+      if (this.#keys.version === keysBefore && !evenExpired) this.#remember(value, principal, expiresAt);
       return principal;
     } catch (error) {
       if (error instanceof ServiceError) throw error;
@@ -111,12 +118,12 @@ export class Bearers {
   }
 
   /** When the token expires. */
-  #checkClaims({ iss, aud, exp, nbf, iat }: Claims): EpochMs {
+  #checkClaims({ iss, aud, exp, nbf, iat }: Claims, evenExpired: boolean): EpochMs {
     this.#checkIssuer(iss);
     this.#checkAudience(aud);
     if (exp === undefined) throw new TokenRefused("must say when it expires");
     const expiresAt = numericDate(exp, "exp") * 1000;
-    if (expiresAt <= this.#now()) throw new TokenRefused("has expired");
+    if (expiresAt <= this.#now() && !evenExpired) throw new TokenRefused("has expired");
     this.#checkBegun(nbf, "nbf", "is not valid yet");
     this.#checkBegun(iat, "iat", "says that it is yet to be issued");
     return expiresAt as EpochMs;
@@ -159,7 +166,7 @@ export class Bearers {
     );
   }
 
-  #principalOf(claims: Claims): Principal {
+  #principalOf(claims: Claims, expiresAt: EpochMs): Principal {
     const { sub, jti } = claims;
     if (typeof sub !== "string" || sub === "") {
       throw new TokenRefused(`must name its subject in text: its sub is ${kindOf(sub)}`);
@@ -167,7 +174,7 @@ export class Bearers {
     if (textProblem(sub, MAX_REVOKED_BY_BYTES) !== undefined) {
       throw new TokenRefused(`must name a subject of at most ${MAX_REVOKED_BY_BYTES} bytes, without NUL`);
     }
-    const principal = { name: sub, roles: rolesOf(claims[this.#rules.scopeClaim]) };
+    const principal = { name: sub, expiresAt, roles: rolesOf(claims[this.#rules.scopeClaim]) };
     return jti === undefined ? principal : { ...principal, jti: readJti(jti) };
   }
 

@@ -10,10 +10,12 @@ type Known = Principal | "carrier";
 
 /** Tells who shows a client certificate, which TLS has verified already, by its subject alternative names. */
 export class Certificates {
-  readonly #roles: CertificateRoles;
+  #roles: CertificateRoles;
   readonly #besideTokens: boolean;
   /** A connection has one certificate, and many calls. */
-  readonly #known = new WeakMap<PeerCertificate, Known>();
+  #known = new WeakMap<PeerCertificate, Known>();
+  /** Those on whose connections nobody would notice that a token got lost: whatever roles they are given, these connections bring them none. */
+  readonly #carriers = new WeakSet<PeerCertificate>();
 
   /** `besideTokens` says whether callers may also be known by a token. */
   constructor(roles: CertificateRoles, { besideTokens = false }: { besideTokens?: boolean } = {}) {
@@ -21,9 +23,20 @@ export class Certificates {
     this.#besideTokens = besideTokens;
   }
 
-  /** Whether a call over this certificate's connection would be taken for the certificate's if its token got lost on the way. */
+  /**
+   * Whether a call over this certificate's connection would be taken for the certificate's if its token got lost on the way. To be asked when the
+   * connection is opened.
+   */
   standsIn(certificate: PeerCertificate): boolean {
-    return this.#besideTokens && this.#knownOf(certificate) !== "carrier";
+    if (this.#knownOf(certificate) !== "carrier") return this.#besideTokens;
+    this.#carriers.add(certificate);
+    return false;
+  }
+
+  /** From now on certificates have these roles. */
+  replaceRoles(roles: CertificateRoles): void {
+    this.#roles = roles;
+    this.#known = new WeakMap();
   }
 
   /**
@@ -39,7 +52,7 @@ export class Certificates {
   #knownOf(certificate: PeerCertificate): Known {
     let known = this.#known.get(certificate);
     if (known === undefined) {
-      known = this.#read(certificate);
+      known = this.#carriers.has(certificate) ? "carrier" : this.#read(certificate);
       this.#known.set(certificate, known);
     }
     return known;

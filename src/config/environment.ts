@@ -42,6 +42,11 @@ export class EnvironmentReader {
     });
   }
 
+  /** The file that `NAME_FILE` names, for whoever reads it again. {@link read} or {@link optional} says what is wrong with it. */
+  fileOf(name: string): string | undefined {
+    return this.#variable(`${name}_FILE`);
+  }
+
   /** What stands in the file that a variable names. */
   content(name: string): string | undefined {
     return this.#attempt(name, () => {

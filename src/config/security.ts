@@ -17,6 +17,8 @@ export interface Security {
   readonly tls: TlsFiles | undefined;
   /** What the certificates of clients allow. Absent: none is asked for. */
   readonly certificateRoles: CertificateRoles | undefined;
+  /** Where they come from, if it is a file, which may change. */
+  readonly certificateRolesFile: string | undefined;
   /** The service can be reached from elsewhere without TLS or without knowing its callers, and its operator wants it so. */
   readonly insecure: boolean;
   /** Whether anybody may ask which methods there are. */
@@ -70,6 +72,7 @@ export function readSecurity(
     bearers,
     tls,
     certificateRoles,
+    certificateRolesFile: from.fileOf("TLS_CLIENT_ROLES"),
     insecure: insecure && open && !(known && tls !== undefined),
     reflection: from.read("REFLECTION", known ? "off" : "on", onOrOff),
     tokenIssuers: from.optional("TOKEN_ISSUERS", parseTokenIssuers, { isList: true }) ?? [],

@@ -53,6 +53,10 @@ export class CheckCall implements OpenStream {
     this.#stream.fail(error);
   }
 
+  judgeAgain(): void {
+    this.#stream.attempt(() => this.#stream.judgeAgain());
+  }
+
   drain(error: ServiceError): void {
     this.#draining = error;
     this.#endIfDone();

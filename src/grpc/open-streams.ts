@@ -1,4 +1,5 @@
 import type { handleBidiStreamingCall, ServerDuplexStream } from "@grpc/grpc-js";
+import { inTurns } from "../blacklist/in-turns.ts";
 import { ServiceError } from "../errors.ts";
 
 /** A stream of a method, from its first message to its status. */
@@ -6,6 +7,8 @@ export interface OpenStream {
   run(): void;
   /** Ends it with an error. */
   fail(error: ServiceError): void;
+  /** Ends it if its caller would not be let in any more. */
+  judgeAgain(): void;
   /** Ends it with an error as soon as what it owes has been sent. */
   drain(error: ServiceError): void;
 }
@@ -15,6 +18,9 @@ interface Options<I, S> {
   /** Streams at once. */
   readonly most: number;
 }
+
+/** What it takes to judge a caller whose token has to be verified anew, but for what other threads do of it, in microseconds. */
+const JUDGEMENT_MICROS = 100;
 
 /** The streams of a method. */
 export class OpenStreams<I, S extends OpenStream> {
@@ -35,6 +41,12 @@ export class OpenStreams<I, S extends OpenStream> {
     if (isFull) stream.fail(new ServiceError("OVERLOADED", "too many streams are kept"));
     else stream.run();
   };
+
+  /** Keys, roles or authorities have changed: ends those whose callers would not be let in any more. */
+  judgeAgain(): void {
+    const all = [...this.#open].map((stream) => ({ cost: JUDGEMENT_MICROS, stream }));
+    inTurns(all, ({ stream }) => stream.judgeAgain());
+  }
 
   /** Sends all of them to another replica. */
   drain(): void {

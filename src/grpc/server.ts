@@ -122,6 +122,10 @@ export async function startGrpcServer(
       streamChecks: checkStreams.handle,
     },
   );
+  environment.callers.onChange(() => {
+    watches.judgeAgain();
+    checkStreams.judgeAgain();
+  });
   if (extAuthz !== undefined) addExtAuthz(server, { gate: extAuthz, environment, incoming });
   const others = counted(server, { calls: metrics.calls, clock, incoming });
   health.addTo(others);

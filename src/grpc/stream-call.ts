@@ -48,6 +48,8 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
   readonly #call: ServerDuplexStream<I, Buffer>;
   readonly #options: Options<I>;
   readonly #began: number;
+  /** As of which version of {@link CallerValidity} its caller was judged. */
+  #judgedAt = 0;
   #cancelCut = () => {};
   /** What is to be called for each message that the connection has not taken. */
   readonly #unsent = new Set<() => void>();
@@ -76,6 +78,7 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
     if (refusal === undefined) calls.leave();
     this.attempt(async () => {
       if (refusal !== undefined) throw refused(refusal);
+      this.#judgedAt = this.#options.callers.version;
       this.principal = await this.authenticate();
       this.#options.connections.authenticated(() => this.peer);
       authorize(this.principal, "check");
@@ -93,6 +96,28 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
   /** Who it is, as of now. Throws, or rejects with, why that is not known. */
   authenticate(): Principal | Promise<Principal> {
     return this.#options.authenticate(this);
+  }
+
+  /**
+   * Throws, or rejects with, why its caller would not be let in any more, if keys, roles or authorities have changed since it was. That its token has expired is no
+   * reason.
+   */
+  async judgeAgain(): Promise<void> {
+    const { authenticate, callers } = this.#options;
+    if (this.#judgedAt === callers.version) return;
+    this.#judgedAt = callers.version;
+    const { authorization } = this;
+    this.principal = await authenticate({
+      authorization,
+      certificate: () => this.certificate(),
+      isRunning: true,
+    });
+    authorize(this.principal, "check");
+  }
+
+  /** Whether what was said of its caller still holds. */
+  get isCurrent(): boolean {
+    return this.#options.callers.holds(this.principal, this.#judgedAt);
   }
 
   get authorization(): readonly unknown[] {

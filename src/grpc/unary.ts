@@ -4,6 +4,7 @@ import type { handleUnaryCall, Metadata, sendUnaryData } from "@grpc/grpc-js";
 import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { Authenticator, Credentials } from "../auth/authenticator.ts";
+import type { CallerValidity } from "../auth/caller-validity.ts";
 import type { KnownCaller } from "../caller.ts";
 import { type Calls, refused } from "../calls.ts";
 import type { Clock } from "../clock.ts";
@@ -45,6 +46,8 @@ export interface CallEnvironment {
   /** Which lines about refusals are written. */
   readonly sampling: LogSampling;
   readonly authenticate: Authenticator;
+  /** Says whether what `authenticate` has said of a caller still holds. */
+  readonly callers: CallerValidity;
   readonly clock: Clock;
   readonly calls: Calls;
   /** Is told on whose connection a caller is known. */
@@ -128,6 +131,8 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   readonly #began: number;
   #cancelTimer = () => {};
   #letGo: (() => void) | undefined;
+  /** As of which version of {@link CallerValidity} the caller was judged. */
+  #judgedAt = 0;
   /** It counts as a call that is being answered. */
   #isCountedIn = false;
   #output: O | undefined;
@@ -148,7 +153,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   }
 
   judge(): boolean | Promise<boolean> {
-    const { authenticate, calls } = this.#options;
+    const { calls } = this.#options;
     const refusal = calls.enter(this.#peer);
     if (refusal !== undefined) {
       this.#fail(refused(refusal));
@@ -156,6 +161,12 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     }
     this.#isCountedIn = true;
     this.#watch();
+    return this.#authenticate();
+  }
+
+  #authenticate(): boolean | Promise<boolean> {
+    const { authenticate, callers } = this.#options;
+    this.#judgedAt = callers.version;
     let principal: Principal | Promise<Principal>;
     try {
       principal = authenticate(this);
@@ -203,6 +214,16 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
       this.#failed(refused("OVERLOADED"));
       return;
     }
+    const answer = (isAdmitted: boolean) => {
+      if (isAdmitted) this.#answer(handler);
+    };
+    // Between its headers and its message its token may have expired, or keys and roles may have changed.
+    const isAdmitted = this.#options.callers.holds(this.principal, this.#judgedAt) || this.#authenticate();
+    if (isAdmitted instanceof Promise) void isAdmitted.then(answer);
+    else answer(isAdmitted);
+  }
+
+  #answer(handler: Handler<I, O>): void {
     let output: O | Promise<O>;
     try {
       output = this.#handle(handler);

@@ -56,6 +56,10 @@ export class WatchCall implements OpenStream {
     this.#stream.fail(error);
   }
 
+  judgeAgain(): void {
+    this.#stream.attempt(() => this.#stream.judgeAgain());
+  }
+
   drain(error: ServiceError): void {
     this.#stream.fail(error);
   }
@@ -73,6 +77,8 @@ export class WatchCall implements OpenStream {
     }
     this.#started = true;
     const copy = readStart(request.value);
+    // Its token may have expired before it asked for anything.
+    if (!this.#stream.isCurrent) await this.#stream.authenticate();
     const { feed } = this.#options;
     if (feed === undefined) throw NO_INDEX;
     const subscription = await feed.open(copy, this.#stream);

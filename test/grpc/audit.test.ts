@@ -3,6 +3,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { BlacklistRequestSchema, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { CallerValidity } from "../../src/auth/caller-validity.ts";
 import { Calls } from "../../src/calls.ts";
 import { ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
 import { describeBlacklist } from "../../src/grpc/audit.ts";
@@ -182,6 +183,7 @@ describe("the audit log of calls that fail", () => {
       auditLog: log.log,
       sampling,
       authenticate: () => authenticate(),
+      callers: new CallerValidity(() => clock.now()),
       clock,
       calls,
       metrics: new Metrics({ version: "1", node: "v1", schema: 1 }),

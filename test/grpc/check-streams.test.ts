@@ -9,6 +9,7 @@ import {
   StreamChecksRequestSchema,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { CallerValidity } from "../../src/auth/caller-validity.ts";
 import type { KnownCaller } from "../../src/caller.ts";
 import { Calls } from "../../src/calls.ts";
 import { ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
@@ -106,6 +107,7 @@ describe("the streams of StreamChecks", () => {
       sampling: new LogSampling(new FakeClock()),
       auditLog: undefined,
       authenticate: () => authenticate(),
+      callers: new CallerValidity(() => clock.now()),
       clock,
       calls,
       connections: { authenticated() {} },

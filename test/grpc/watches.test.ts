@@ -1,6 +1,7 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { CallerValidity } from "../../src/auth/caller-validity.ts";
 import { Calls } from "../../src/calls.ts";
 import { serviceDefinition } from "../../src/grpc/service-definition.ts";
 import { openWatches } from "../../src/grpc/watches.ts";
@@ -37,6 +38,7 @@ describe("the streams of Watch", () => {
       sampling: new LogSampling(stage.clock),
       auditLog: undefined,
       authenticate: () => authenticate(),
+      callers: new CallerValidity(() => stage.clock.now()),
       clock: stage.clock,
       calls: new Calls(),
       connections: { authenticated() {} },

@@ -5,38 +5,16 @@ import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { credentials } from "@grpc/grpc-js";
 import { expect } from "chai";
-import type { Clock } from "../../src/clock.ts";
-import { systemClock } from "../../src/clock.ts";
 import { ConfigError } from "../../src/config/config.ts";
-import { LOGGED_REFUSALS, TLS_RELOAD_MS } from "../../src/limits.ts";
+import { LOGGED_REFUSALS } from "../../src/limits.ts";
 import { type Authority, createAuthority } from "../support/certificates.ts";
 import { checkHealth } from "../support/health-client.ts";
+import { ImpatientClock } from "../support/impatient-clock.ts";
 import { RawChannel } from "../support/raw-channel.ts";
 import { rejection } from "../support/rejection.ts";
 import { scrape } from "../support/scrape.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
-
-/** The system's clock, except that a test says when it is time to look at the files again. */
-class ImpatientClock implements Clock {
-  /** Others wait as long as the reload does; they look at the time, and go on waiting. */
-  readonly #due = new Set<() => void>();
-
-  now = systemClock.now.bind(systemClock);
-  monotonic = systemClock.monotonic.bind(systemClock);
-
-  schedule(delayMs: number, callback: () => void): () => void {
-    if (delayMs !== TLS_RELOAD_MS) return systemClock.schedule(delayMs, callback);
-    this.#due.add(callback);
-    return () => this.#due.delete(callback);
-  }
-
-  lookNow(): void {
-    const due = [...this.#due];
-    this.#due.clear();
-    for (const callback of due) callback();
-  }
-}
 
 describe("TLS", () => {
   let authority: Authority;

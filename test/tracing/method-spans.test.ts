@@ -1,6 +1,7 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { CallerValidity } from "../../src/auth/caller-validity.ts";
 import { Calls } from "../../src/calls.ts";
 import { systemClock } from "../../src/clock.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
@@ -29,6 +30,7 @@ describe("the spans of calls", () => {
       sampling: new LogSampling(systemClock),
       auditLog: undefined,
       authenticate: () => ANYBODY,
+      callers: new CallerValidity(() => systemClock.now()),
       clock: systemClock,
       calls,
       connections: { authenticated() {} },

@@ -1,0 +1,290 @@
+import { rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { credentials } from "@grpc/grpc-js";
+import { expect } from "chai";
+import type { JWTPayload } from "jose";
+import {
+  BlacklistRequestSchema,
+  IsBlacklistedRequestSchema,
+  ListRequestSchema,
+  PruneRequestSchema,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { ROLES } from "../../src/principal.ts";
+import { Asker } from "../support/asker.ts";
+import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
+import { CHECK_PATH, checkRequest } from "../support/envoy-check.ts";
+import { ImpatientClock } from "../support/impatient-clock.ts";
+import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
+import { RawCalls } from "../support/raw-calls.ts";
+import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { type RunningService, type ServiceOptions, startService } from "../support/service.ts";
+import { freshFolder } from "../support/shared.ts";
+import { ends } from "../support/stream-end.ts";
+import { until } from "../support/until.ts";
+import { startMessage, WATCH_PATH, Watcher } from "../support/watcher.ts";
+
+const ISSUER = "https://id.test";
+const AUDIENCE = "token-blacklist";
+const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
+const MINUTE_MS = 60_000;
+/** A deadline of the service's own would pass when the clock is told to look at the files. */
+const TIMEOUT = ["grpc-timeout", "20S"] as const;
+
+describe("callers who were let in", () => {
+  let authority: Authority;
+  let key: SigningKey;
+  let folder: string;
+  let clock: ImpatientClock;
+  let running: RunningService;
+  const closing: { close(): void }[] = [];
+
+  beforeEach(async () => {
+    authority = await createAuthority();
+    folder = await freshFolder();
+    clock = new ImpatientClock();
+    key = await createSigningKey("k1");
+    const server = await authority.issue([{ type: "dns", value: "localhost" }]);
+    await write("keys.json", keySetOf(key));
+    await write("ca.pem", authority.certificate);
+    await write("cert.pem", server.certificate);
+    await write("key.pem", server.key);
+    await write("roles", `DNS:operator.test=${ROLES.join(",")}\nDNS:carrier.test=none\n`);
+  });
+
+  afterEach(async () => {
+    for (const one of closing.splice(0)) one.close();
+    await running?.stop();
+  });
+
+  const file = (name: string) => join(folder, name);
+  /** At once, as whoever replaces a file that is being read should. */
+  async function write(name: string, text: string): Promise<void> {
+    await writeFile(file(`${name}.new`), text);
+    await rename(file(`${name}.new`), file(name));
+  }
+
+  async function serve(options: Partial<ServiceOptions> = {}): Promise<void> {
+    running = await startService({
+      url: `sqlite:${file("token-blacklist.db")}`,
+      clock,
+      env: {
+        EXT_AUTHZ: "on",
+        AUTH_JWKS_FILE: file("keys.json"),
+        AUTH_ISSUER: ISSUER,
+        AUTH_AUDIENCE: AUDIENCE,
+        TLS_CERT_FILE: file("cert.pem"),
+        TLS_KEY_FILE: file("key.pem"),
+        TLS_CLIENT_CA_FILE: file("ca.pem"),
+        TLS_CLIENT_ROLES_FILE: file("roles"),
+        INDEX: "on",
+      },
+      ...options,
+    });
+    await running.indexLoaded();
+  }
+
+  const issue = (name: string) => authority.issue([{ type: "dns", value: name }]);
+
+  function connect(own?: CertificateAndKey): RawChannel {
+    const pem = (text: string) => Buffer.from(text);
+    const secure = credentials.createSsl(
+      pem(authority.certificate),
+      own ? pem(own.key) : null,
+      own ? pem(own.certificate) : null,
+    );
+    const channel = new RawChannel(running.address.replace("127.0.0.1", "localhost"), {}, secure);
+    closing.push(channel);
+    return channel;
+  }
+
+  async function bearer(claims: JWTPayload = {}, signer = key): Promise<string> {
+    const exp = Math.floor((clock.now() + MINUTE_MS) / 1000);
+    const common = { iss: ISSUER, aud: AUDIENCE, sub: "somebody", exp, scope: ROLES.join(" ") };
+    return `Bearer ${await signToken(signer, { ...common, ...claims })}`;
+  }
+
+  async function watch(channel: RawChannel, authorization: readonly string[] = []): Promise<Watcher> {
+    const watcher = new Watcher(channel, { authorization });
+    watcher.stream.write(startMessage());
+    await until(() => watcher.revision !== "", { withinMs: 5000, what: "the stream has begun" });
+    return watcher;
+  }
+
+  async function ask(channel: RawChannel, authorization: readonly string[] = []): Promise<Asker> {
+    const asker = new Asker(channel, { authorization });
+    await asker.ask({ jtis: ["a"] });
+    return asker;
+  }
+
+  const check = async (channel: RawChannel, authorization: readonly string[] = []) => {
+    const bytes = bytesOf(IsBlacklistedRequestSchema, { jtis: ["a"] });
+    return (await channel.call(methodPath("IsBlacklisted"), bytes, { authorization, timeoutMs: 5000 })).code;
+  };
+
+  describe("by a certificate", () => {
+    it("lose their calls and streams with their role, and get them back with it", async () => {
+      await serve();
+      const channel = connect(await issue("operator.test"));
+      const [watcher, asker] = [await watch(channel), await ask(channel)];
+      await write("roles", "DNS:operator.test=list");
+      clock.lookNow();
+      expect([await watcher.ended, await asker.ended]).to.deep.equal(
+        Array(2).fill(ends("PERMISSION_DENIED", "PERMISSION_DENIED")),
+      );
+      expect(await check(channel)).to.equal("PERMISSION_DENIED");
+      await write("roles", "DNS:operator.test=check");
+      clock.lookNow();
+      expect(await check(channel)).to.equal("OK");
+    });
+
+    it("keep their streams while they keep the role, whatever else changes", async () => {
+      await serve();
+      const channel = connect(await issue("operator.test"));
+      const [watcher, asker] = [await watch(channel), await ask(channel)];
+      await write("roles", "DNS:operator.test=check DNS:other.test=list");
+      clock.lookNow();
+      await asker.ask({ jtis: ["a"] });
+      expect(await watcher.sync()).to.equal("synced");
+    });
+
+    it("keep what they may do while the new roles cannot be used, and the log says so once", async () => {
+      await serve();
+      const channel = connect(await issue("operator.test"));
+      for (const [text, problem] of [
+        ["DNS:operator.test=admin", /^must be pairs such as/],
+        ["", /^is empty$/],
+        ["DNS:a.test=check DNS:a.test=list", /twice/],
+        ["DNS:a.test=check\u200b", /invisible/],
+      ] as const) {
+        await write("roles", text);
+        for (let times = 0; times < 3; times++) clock.lookNow();
+        expect(await check(channel)).to.equal("OK");
+        const said = running.logs().filter(({ msg }) => /roles .* cannot be used/.test(String(msg)));
+        expect(said.at(-1)?.problem).to.match(problem);
+      }
+      expect(running.logs().filter(({ msg }) => /roles .* cannot be used/.test(String(msg)))).to.have.length(
+        4,
+      );
+    });
+
+    it("that only carries tokens have roles that it is given on their next connection", async () => {
+      await serve();
+      const own = await issue("carrier.test");
+      const before = connect(own);
+      expect(await check(before)).to.equal("UNAUTHENTICATED");
+      await write("roles", "DNS:carrier.test=check");
+      clock.lookNow();
+      expect([await check(before), await check(connect(own))]).to.deep.equal(["UNAUTHENTICATED", "OK"]);
+    });
+  });
+
+  describe("by a token", () => {
+    it("lose their calls and streams with the key that it is signed with", async () => {
+      await serve();
+      const channel = connect();
+      const token = await bearer();
+      const [watcher, asker] = [await watch(channel, [token]), await ask(channel, [token])];
+      const carried = connect(await issue("operator.test"));
+      const throughOther = await watch(carried, [token]);
+      await write("keys.json", keySetOf(await createSigningKey("k2")));
+      clock.lookNow();
+      expect([await watcher.ended, await asker.ended, await throughOther.ended]).to.deep.equal(
+        Array(3).fill(ends("UNAUTHENTICATED", "UNAUTHENTICATED")),
+      );
+      expect(await check(channel, [token])).to.equal("UNAUTHENTICATED");
+    });
+
+    it("keep their streams while their key stays, also once the token has expired", async () => {
+      await serve();
+      const channel = connect();
+      const watcher = await watch(channel, [await bearer()]);
+      clock.skip(2 * MINUTE_MS);
+      await write("keys.json", keySetOf(key, await createSigningKey("k2")));
+      clock.lookNow();
+      await until(() => running.logs().filter(({ msg }) => msg === "read the key set").length === 2, {
+        withinMs: 5000,
+        what: "the keys are read",
+      });
+      expect(await watcher.sync()).to.equal("synced");
+    });
+  });
+
+  describe("while a message arrives", () => {
+    const MESSAGES: readonly (readonly [path: string, bytes: Uint8Array])[] = [
+      [methodPath("IsBlacklisted"), bytesOf(IsBlacklistedRequestSchema, { jtis: ["a"] })],
+      [
+        methodPath("Blacklist"),
+        bytesOf(BlacklistRequestSchema, {
+          tokens: [{ token: { case: "jti", value: "b" }, expiresAt: YEAR_2100 }],
+        }),
+      ],
+      [methodPath("List"), bytesOf(ListRequestSchema, {})],
+      [methodPath("Prune"), bytesOf(PruneRequestSchema, {})],
+      [CHECK_PATH, checkRequest({})],
+      [WATCH_PATH, startMessage()],
+    ];
+
+    const EVENTS: Record<string, (jti: string) => Promise<unknown>> = {
+      "their token expires": async () => clock.skip(2 * MINUTE_MS),
+      "their token is revoked": async (jti) => {
+        const tokens = [{ token: { case: "jti" as const, value: jti }, expiresAt: YEAR_2100 }];
+        const answer = await connect(await issue("operator.test")).call(
+          methodPath("Blacklist"),
+          bytesOf(BlacklistRequestSchema, { tokens }),
+        );
+        expect(answer.code).to.equal("OK");
+      },
+      "the key of their token is withdrawn": async () => {
+        await write("keys.json", keySetOf(await createSigningKey("k2")));
+        clock.lookNow();
+        await until(() => running.logs().filter(({ msg }) => msg === "read the key set").length > 1, {
+          withinMs: 5000,
+          what: "the keys are read",
+        });
+      },
+    };
+    for (const [name, happens] of Object.entries(EVENTS)) {
+      it(`are refused when ${name}, by every method`, async () => {
+        for (const [path, bytes] of MESSAGES) {
+          await write("keys.json", keySetOf(key));
+          await serve();
+          const calls = await RawCalls.open(running.address, { ca: authority.certificate });
+          closing.push(calls);
+          const authorization = await bearer({ jti: `own-${path}` });
+          const fields = [["authorization", authorization], TIMEOUT] as const;
+          const answer = await calls.call(path, fields, bytes, {
+            // The headers have been judged once a later call on the connection has been answered.
+            beforeBody: async () => {
+              await calls.call(methodPath("List"), [["authorization", authorization]], new Uint8Array());
+              await happens(`own-${path}`);
+            },
+          });
+          expect([path, answer.code]).to.deep.equal([path, "UNAUTHENTICATED"]);
+          calls.close();
+          await running.stop();
+        }
+      });
+    }
+
+    it("are refused when their certificate loses its role", async () => {
+      await serve();
+      const own = await issue("operator.test");
+      const calls = await RawCalls.open(running.address, { ca: authority.certificate, own });
+      closing.push(calls);
+      const [path, bytes] = MESSAGES[0] as (typeof MESSAGES)[number];
+      const answer = await calls.call(path, [TIMEOUT], bytes, {
+        beforeBody: async () => {
+          await calls.call(methodPath("List"), [], new Uint8Array());
+          await write("roles", "DNS:operator.test=list");
+          clock.lookNow();
+        },
+      });
+      expect(answer.code).to.equal("PERMISSION_DENIED");
+    });
+  });
+});
+
+function bytesOf<S extends DescMessage>(schema: S, init: MessageInitShape<S>): Uint8Array {
+  return toBinary(schema, create(schema, init));
+}
