@@ -94,9 +94,9 @@ export class Connections {
     return this.#byPeer.get(peer);
   }
 
-  /** A caller is known on the connection of `peer`, which is only asked for while there are connections without one. */
-  authenticated(peer: () => string): void {
-    if (this.#all.unauthenticated > 0) this.#byPeer.get(peer())?.authenticated();
+  /** This caller is known on the connection of `peer`, which is only asked for while there are connections without one. */
+  authenticated(peer: () => string, caller: string): void {
+    if (this.#all.unauthenticated > 0) this.#byPeer.get(peer())?.authenticated(caller);
   }
 
   #makeRoom(ofAddress: Pool): boolean {
@@ -135,6 +135,8 @@ export class Connection {
   readonly #setup: ConnectionSetup;
   #isOpen = true;
   #isAuthenticated = false;
+  /** The name of the first caller that was known on it; empty before, and where callers are not known. */
+  caller = "";
   #isReady = false;
   /** Calls under way, as far as they are told of here. */
   calls = 0;
@@ -160,9 +162,10 @@ export class Connection {
   }
 
   /** A caller is known on it: from now on it is kept for as long as its peer likes. */
-  authenticated(): void {
+  authenticated(caller = ""): void {
     if (this.#isAuthenticated || !this.#isOpen) return;
     this.#isAuthenticated = true;
+    this.caller = caller;
     this.#cancelTimer();
     this.#setup.onCalls(-this.calls);
     for (const pool of this.#setup.pools) pool.settle(this);

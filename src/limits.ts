@@ -121,10 +121,15 @@ export const LOGGED_BEFORE_LOAD = [1000, 100, 10] as const;
 export const WATCH_READ_MS = 8;
 /** The same after a read that failed. */
 export const FAILED_WATCH_READ_MS = 100;
-/** Streams of Watch at once, until the last byte of each has gone; one costs some 80 kB, most of it HTTP/2's. */
+/**
+ * Streams of Watch at once, until the last byte of each has gone. One on a connection of its own costs some 80 kB, most of it HTTP/2's; on a shared one
+ * 16 kB.
+ */
 export const MAX_WATCHES = 10_000;
 /** Snapshots sent at once. The others wait: each has some 300 kB under way, and takes the processor from the checks. */
 export const MAX_SNAPSHOTS = 8;
+/** Of these one known caller's at most, so that others get theirs while it reads slowly. */
+export const MAX_SNAPSHOTS_A_CALLER = 6;
 /** Who has a turn and takes nothing for so long gives it up, if others wait. */
 export const SNAPSHOT_TURN_MS = 2000;
 /** After so long without a change or a proof a stream gives a sign of life. */
@@ -138,6 +143,11 @@ export const STREAM_END_MS = 10_000;
 
 /** Streams of StreamChecks at once, until the last byte of each has gone. */
 export const MAX_CHECK_STREAMS = 10_000;
+/**
+ * Streams of Watch, and of StreamChecks, that one known caller may have unless MAX_STREAMS_PER_CALLER says otherwise. A gateway's process needs one; few
+ * fleets have two thousand of them at one replica, under one name. Over a few connections so many take 35 MB.
+ */
+export const DEFAULT_STREAMS_PER_CALLER = 2000;
 /**
  * Questions of one stream under way, until their answers have gone; more are not read. A client of ours asks a handful at once, and
  * with 64 of 1000 tokens one stream holds 4 MB.

@@ -177,6 +177,7 @@ export async function start(
       tls,
       certificates: auth.certificates,
       reflection: security.reflection,
+      streamsPerCaller: security.streamsPerCaller,
       extAuthz: authz.extAuthz,
     });
 

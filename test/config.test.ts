@@ -30,6 +30,7 @@ const DEFAULTS: Config = {
     maxTokenLifetimeMs: 0,
     auditLog: true,
     quota: { rowsPerSecond: 0, rows: 0 },
+    streamsPerCaller: 2000,
   },
   authz: {
     extAuthz: false,
@@ -619,6 +620,7 @@ describe("readConfig", () => {
         MAX_TOKEN_LIFETIME: "30d",
         AUDIT_LOG: "off",
         QUOTA_ROWS_PER_SECOND: "100",
+        MAX_STREAMS_PER_CALLER: "50",
         QUOTA_ROWS: "1000000",
         REFLECTION: "off",
       };
@@ -632,6 +634,7 @@ describe("readConfig", () => {
         maxTokenLifetimeMs: 30 * 86_400_000,
         auditLog: false,
         quota: { rowsPerSecond: 100, rows: 1_000_000 },
+        streamsPerCaller: 50,
         reflection: false,
       });
     });

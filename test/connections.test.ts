@@ -54,7 +54,7 @@ describe("the connections of a listener", () => {
 
   it("let one whose caller becomes known while others flood in stay, and the flood evict itself", () => {
     const gateway = open("gateway");
-    connections.authenticated(() => "10.0.0.1:1");
+    connections.authenticated(() => "10.0.0.1:1", "gateway");
     expect(gateway?.isAuthenticated).to.equal(true);
     for (let index = 0; index < 100; index++) open("flood", "10.9.9.9");
     expect(connections.find("10.0.0.1:1")).to.equal(gateway);

@@ -1,4 +1,5 @@
 import { ServiceError } from "../errors.ts";
+import { FairLine } from "../fair-line.ts";
 import { FairRoom } from "../fair-room.ts";
 import { MAX_QUEUED_RAW_TOKENS, MAX_VERIFICATIONS } from "../limits.ts";
 
@@ -20,8 +21,7 @@ interface Job {
  * between. Principals take turns, so that one with thousands of tokens holds nobody up.
  */
 export class VerificationQueue {
-  /** Jobs by the principal's name; whose turn it is next comes first. */
-  readonly #waiting = new Map<string, Set<Job>>();
+  readonly #waiting = new FairLine<Job>();
   readonly #room = new FairRoom(MAX_QUEUED_RAW_TOKENS);
   #underWay = 0;
   #isPlanned = false;
@@ -53,15 +53,13 @@ export class VerificationQueue {
           reject(error);
         }
       };
-      const { name } = caller.principal;
-      const jobs = this.#waiting.get(name) ?? new Set();
-      this.#waiting.set(name, jobs.add({ caller, run, reject }));
+      this.#waiting.add(caller.principal.name, { caller, run, reject });
       this.#plan();
     });
   }
 
   #plan(): void {
-    if (this.#isPlanned || this.#underWay >= MAX_VERIFICATIONS || this.#waiting.size === 0) return;
+    if (this.#isPlanned || this.#underWay >= MAX_VERIFICATIONS || this.#waiting.isEmpty) return;
     this.#isPlanned = true;
     setImmediate(() => {
       this.#isPlanned = false;
@@ -77,19 +75,11 @@ export class VerificationQueue {
     });
   }
 
-  /** The next job for which anybody waits. Its principal goes to the end of the line. */
+  /** The next job for which anybody waits. */
   #next(): Job | undefined {
-    for (const [name, jobs] of this.#waiting) {
-      this.#waiting.delete(name);
-      for (const job of jobs) {
-        jobs.delete(job);
-        if (job.caller.gone) {
-          job.reject(GONE);
-          continue;
-        }
-        if (jobs.size > 0) this.#waiting.set(name, jobs);
-        return job;
-      }
+    for (let job = this.#waiting.next(); job !== undefined; job = this.#waiting.next()) {
+      if (!job.caller.gone) return job;
+      job.reject(GONE);
     }
     return undefined;
   }

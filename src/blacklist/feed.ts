@@ -2,7 +2,7 @@ import type { BothClocks } from "../both-clocks.ts";
 import type { KnownCaller } from "../caller.ts";
 import type { Clock } from "../clock.ts";
 import type { EpochMs } from "../entry.ts";
-import { FAILED_WATCH_READ_MS, MAX_SNAPSHOTS, SNAPSHOT_TURN_MS, WATCH_READ_MS } from "../limits.ts";
+import { FAILED_WATCH_READ_MS, WATCH_READ_MS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import type { Standing, Store } from "../store/store.ts";
 import { refuseRevoked } from "./answer.ts";
@@ -11,6 +11,7 @@ import { NO_INDEX } from "./doubt.ts";
 import type { Follower } from "./follower.ts";
 import { inTurns } from "./in-turns.ts";
 import { type Observer, UNOBSERVED } from "./observer.ts";
+import { SnapshotTurns } from "./snapshot-turns.ts";
 import { Subscription, type SubscriptionHost } from "./subscription.ts";
 
 /** What handing over the latest change to one copy costs, in microseconds. */
@@ -40,8 +41,7 @@ export class Feed implements SubscriptionHost {
   readonly #options: Options;
   readonly observer: Observer;
   readonly #subscriptions = new Set<Subscription>();
-  /** Whose turn it is to be sent a snapshot, and who waits for it; and when each asked last, by the monotonic clock. */
-  readonly #snapshots = new Map<Subscription, number>();
+  readonly #turns: SnapshotTurns<Subscription>;
   /** Whether all are being handed what is new to them, or will be; and whether there is something newer still. */
   #passing = false;
   #again = false;
@@ -51,6 +51,7 @@ export class Feed implements SubscriptionHost {
   constructor(options: Options) {
     this.#options = options;
     this.observer = options.observer ?? UNOBSERVED;
+    this.#turns = new SnapshotTurns(options.clock);
     options.changeLog.listen(() => this.#plan());
   }
 
@@ -68,8 +69,7 @@ export class Feed implements SubscriptionHost {
 
   /** Copies that are being sent a snapshot, and those that wait for their turn. */
   get snapshots(): { readonly underWay: number; readonly waiting: number } {
-    const underWay = Math.min(this.#snapshots.size, MAX_SNAPSHOTS);
-    return { underWay, waiting: this.#snapshots.size - underWay };
+    return this.#turns.size;
   }
 
   /** The earlier of this service's clock and the database's. */
@@ -115,13 +115,11 @@ export class Feed implements SubscriptionHost {
   }
 
   mayBeginSnapshot(subscription: Subscription): boolean {
-    this.#snapshots.set(subscription, this.#options.clock.monotonic());
-    return this.#turns().includes(subscription);
+    return this.#turns.ask(subscription);
   }
 
   endSnapshot(subscription: Subscription): void {
-    if (!this.#snapshots.delete(subscription)) return;
-    this.#plan();
+    if (this.#turns.end(subscription)) this.#plan();
   }
 
   leave(subscription: Subscription): void {
@@ -131,20 +129,9 @@ export class Feed implements SubscriptionHost {
     this.#cancelRead();
   }
 
-  /** Those whose turn it is: who asked first. */
-  #turns(): Subscription[] {
-    const turns: Subscription[] = [];
-    // All of a large fleet may wait: nobody looks at the whole line for each of them.
-    for (const one of this.#snapshots.keys()) if (turns.push(one) === MAX_SNAPSHOTS) break;
-    return turns;
-  }
-
   /** Who does not read holds up nobody: the turn goes to the next, and is asked for again at the end of the line. */
   #passTurns(): void {
-    if (this.#snapshots.size <= MAX_SNAPSHOTS) return;
-    const before = this.#options.clock.monotonic() - SNAPSHOT_TURN_MS;
-    const idle = this.#turns().filter((one) => (this.#snapshots.get(one) as number) <= before);
-    for (const one of idle) this.endSnapshot(one);
+    for (const one of this.#turns.idle()) this.endSnapshot(one);
   }
 
   /** The number of the first change that the copy lacks; undefined where that is not known, or not kept any more. */

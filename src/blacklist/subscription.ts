@@ -84,6 +84,10 @@ export class Subscription {
     if (options.place === undefined) this.#startOver();
   }
 
+  get callerName(): string {
+    return this.#options.caller.principal.name;
+  }
+
   /**
    * What is to be sent next; undefined: nothing just now. Throws when the stream has to end: NOT_FRESH where there is no index any
    * more, UNAUTHENTICATED where the caller's own token has been blacklisted.

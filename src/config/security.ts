@@ -6,6 +6,7 @@ import { type KeySource, keyFile, parseKeyUrl } from "../auth/key-source.ts";
 import { parseTokenIssuers, type TokenIssuer } from "../auth/token-issuers.ts";
 import { checkTlsFiles } from "../certificates.ts";
 import { type HostPort, isLoopback } from "../host-port.ts";
+import { DEFAULT_STREAMS_PER_CALLER, MAX_CHECK_STREAMS, MAX_WATCHES } from "../limits.ts";
 import type { EnvironmentReader } from "./environment.ts";
 import { asIs, between, onOrOff, wholeNumber } from "./parsers.ts";
 
@@ -30,6 +31,8 @@ export interface Security {
   readonly maxTokenLifetimeMs: number;
   readonly auditLog: boolean;
   readonly quota: Quota;
+  /** Streams of Watch, and of StreamChecks, that one caller may have where callers are known. */
+  readonly streamsPerCaller: number;
 }
 
 export interface TlsFiles {
@@ -78,6 +81,11 @@ export function readSecurity(
     tokenIssuers: from.optional("TOKEN_ISSUERS", parseTokenIssuers, { isList: true }) ?? [],
     tokenAlgorithms: from.read("TOKEN_ALGORITHMS", DEFAULT_ALGORITHMS, parseAlgorithms, { isList: true }),
     maxTokenLifetimeMs: from.read("MAX_TOKEN_LIFETIME", "0", between("0", "36500d")),
+    streamsPerCaller: from.read(
+      "MAX_STREAMS_PER_CALLER",
+      String(DEFAULT_STREAMS_PER_CALLER),
+      wholeNumber(1, Math.max(MAX_WATCHES, MAX_CHECK_STREAMS)),
+    ),
     auditLog: from.read("AUDIT_LOG", "on", onOrOff),
     quota: {
       rowsPerSecond: from.read("QUOTA_ROWS_PER_SECOND", "0", wholeNumber(0, 1_000_000)),

@@ -2,14 +2,14 @@ import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { StreamChecksRequest } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { ServiceError } from "../errors.ts";
 import { MAX_STREAM_QUESTIONS, MAX_STREAM_STALL_MS, SMALL_ANSWER_BYTES, STREAM_TICK_MS } from "../limits.ts";
-import type { OpenStream } from "./open-streams.ts";
+import type { OpenStream, StreamEvents } from "./open-streams.ts";
 import { Question, type QuestionEnvironment } from "./question.ts";
 import { StreamCall, type StreamEnvironment } from "./stream-call.ts";
 
-interface Options extends StreamEnvironment, Pick<QuestionEnvironment, "handler" | "questions"> {
-  /** Called when nothing of it is left. */
-  readonly onClosed: () => void;
-}
+interface Options
+  extends StreamEnvironment,
+    StreamEvents,
+    Pick<QuestionEnvironment, "handler" | "questions"> {}
 
 /** One stream of `StreamChecks`. Each question is let in, answered and counted as a call of `IsBlacklisted` would be. */
 export class CheckCall implements OpenStream {

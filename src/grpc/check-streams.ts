@@ -7,14 +7,15 @@ import type { StreamEnvironment } from "./stream-call.ts";
 import type { CallEnvironment, Handlers } from "./unary.ts";
 
 interface Options extends CallEnvironment, Pick<StreamEnvironment, "cut"> {
-  /** Streams at once. */
+  /** Streams at once, and of one known caller. */
   readonly most?: number;
+  readonly perCaller: number;
 }
 
 /** The streams of `StreamChecks`, whose questions `handler` answers. */
 export function openCheckStreams(
   handler: Handlers<typeof TokenBlacklist>["isBlacklisted"],
-  { most = MAX_CHECK_STREAMS, ...environment }: Options,
+  { most = MAX_CHECK_STREAMS, perCaller, ...environment }: Options,
 ): OpenStreams<StreamChecksRequest, CheckCall> {
   const { metrics, tracing } = environment;
   const { streamChecks, isBlacklisted } = TokenBlacklist.method;
@@ -30,6 +31,7 @@ export function openCheckStreams(
   };
   return new OpenStreams({
     most,
+    perCaller,
     open: (call, events) => new CheckCall(call, { ...common, ...events }),
   });
 }

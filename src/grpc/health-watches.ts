@@ -7,15 +7,16 @@ type Call = ServerWritableStream<unknown, object>;
 
 interface Setup {
   readonly clock: Clock;
-  /** Whether a caller is known on the connection of `peer`. */
-  readonly isAuthenticated: (peer: string) => boolean;
+  /** Who is known on the connection of `peer`: a name, empty where callers are not known; undefined for nobody. */
+  readonly callerOf: (peer: string) => string | undefined;
   /** Ends the connection of a peer. */
   readonly cut: (peer: string) => void;
 }
 
 /**
  * The open streams of health's Watch, bounded in total and for each connection. When all are taken a newcomer gets the place of one on a
- * connection on which no caller is known, so that strangers cannot keep gateways from watching.
+ * connection on which no caller is known, so that strangers cannot keep gateways from watching; where there is none, the place of one of the known
+ * caller that has most, if the newcomer's has fewer.
  */
 export class HealthWatches {
   readonly #setup: Setup;
@@ -38,7 +39,7 @@ export class HealthWatches {
     const { clock, cut } = this.#setup;
     const peer = call.getPeer();
     const ofPeer = this.#byPeer.get(peer) ?? new Set();
-    const refusal = this.#refusal(ofPeer);
+    const refusal = this.#refusal(peer, ofPeer);
     const watch = new HealthWatch(call, status, {
       clock,
       cut: () => cut(peer),
@@ -67,20 +68,45 @@ export class HealthWatches {
     for (const watches of this.#byPeer.values()) for (const watch of watches) watch.finish();
   }
 
-  #refusal(ofPeer: ReadonlySet<HealthWatch>): string | undefined {
+  #refusal(peer: string, ofPeer: ReadonlySet<HealthWatch>): string | undefined {
     if (this.#isEnding) return "this replica is shutting down";
     if (ofPeer.size >= MAX_CONNECTION_HEALTH_WATCHES) return "the connection has too many streams of Watch";
-    if (this.#size < MAX_HEALTH_WATCHES || this.#evict()) return undefined;
+    if (this.#size < MAX_HEALTH_WATCHES || this.#evictStranger() || this.#evictKnown(peer)) return undefined;
     return "too many streams of Watch are open";
   }
 
   /** Ends the oldest stream of the unauthenticated connection that has most. */
-  #evict(): boolean {
+  #evictStranger(): boolean {
     let most: Set<HealthWatch> | undefined;
     for (const [peer, watches] of this.#byPeer) {
-      if (watches.size > (most?.size ?? 0) && !this.#setup.isAuthenticated(peer)) most = watches;
+      if (watches.size > (most?.size ?? 0) && this.#setup.callerOf(peer) === undefined) most = watches;
     }
     const [victim] = most ?? [];
+    return this.#evict(victim);
+  }
+
+  /** Ends the newest stream of the known caller that has most, unless the caller at `newcomer` would then have more. */
+  #evictKnown(newcomer: string): boolean {
+    const own = this.#ownerOf(newcomer);
+    if (own === undefined) return false;
+    const byOwner = new Map<string, HealthWatch[]>();
+    for (const [peer, watches] of this.#byPeer) {
+      const owner = this.#ownerOf(peer);
+      if (owner !== undefined) byOwner.set(owner, [...(byOwner.get(owner) ?? []), ...watches]);
+    }
+    let most: HealthWatch[] = [];
+    for (const watches of byOwner.values()) if (watches.length > most.length) most = watches;
+    if (most.length <= (byOwner.get(own)?.length ?? 0) + 1) return false;
+    return this.#evict(most.at(-1));
+  }
+
+  /** Whose the streams of a connection are: its caller's, or its own where callers are not known. */
+  #ownerOf(peer: string): string | undefined {
+    const caller = this.#setup.callerOf(peer);
+    return caller === "" ? `connection ${peer}` : caller;
+  }
+
+  #evict(victim: HealthWatch | undefined): boolean {
     victim?.fail("others need the place of this stream");
     victim?.release();
     return victim !== undefined;

@@ -19,8 +19,8 @@ interface Setup {
   readonly names: readonly string[];
   readonly clock: Clock;
   readonly log: Logger;
-  /** Whether a caller is known on the connection of `peer`. */
-  readonly isAuthenticated: (peer: string) => boolean;
+  /** Who is known on the connection of `peer`: a name, empty where callers are not known; undefined for nobody. */
+  readonly callerOf: (peer: string) => string | undefined;
   /** Ends the connection of a peer. */
   readonly cut: (peer: string) => void;
 }

@@ -1,6 +1,7 @@
 import type { handleBidiStreamingCall, ServerDuplexStream } from "@grpc/grpc-js";
 import { inTurns } from "../blacklist/in-turns.ts";
 import { ServiceError } from "../errors.ts";
+import type { Principal } from "../principal.ts";
 
 /** A stream of a method, from its first message to its status. */
 export interface OpenStream {
@@ -13,10 +14,19 @@ export interface OpenStream {
   drain(error: ServiceError): void;
 }
 
+/** What a stream tells of itself. */
+export interface StreamEvents {
+  /** It is known who opened it. Throws OVERLOADED where there is no place for it. */
+  onKnown(principal: Principal): void;
+  /** Nothing of it is left. */
+  onClosed(): void;
+}
+
 interface Options<I, S> {
-  readonly open: (call: ServerDuplexStream<I, Buffer>, events: { onClosed(): void }) => S;
-  /** Streams at once. */
+  readonly open: (call: ServerDuplexStream<I, Buffer>, events: StreamEvents) => S;
+  /** Streams at once, and of one known caller. */
   readonly most: number;
+  readonly perCaller: number;
 }
 
 /** What it takes to judge a caller whose token has to be verified anew, but for what other threads do of it, in microseconds. */
@@ -27,19 +37,24 @@ export class OpenStreams<I, S extends OpenStream> {
   readonly #options: Options<I, S>;
   /** Until the last byte of each has gone: only then is its memory free. */
   readonly #open = new Set<S>();
+  readonly #places: StreamPlaces<S>;
 
   constructor(options: Options<I, S>) {
     this.#options = options;
+    this.#places = new StreamPlaces(options);
   }
 
   /** What grpc-js calls for each stream. */
   readonly handle: handleBidiStreamingCall<I, Buffer> = (call) => {
-    const { open, most } = this.#options;
-    const stream = open(call, { onClosed: () => this.#open.delete(stream) });
-    const isFull = this.#open.size >= most;
+    const stream = this.#options.open(call, {
+      onKnown: ({ name }) => this.#places.take(stream, name),
+      onClosed: () => {
+        this.#open.delete(stream);
+        this.#places.giveBack(stream);
+      },
+    });
     this.#open.add(stream);
-    if (isFull) stream.fail(new ServiceError("OVERLOADED", "too many streams are kept"));
-    else stream.run();
+    stream.run();
   };
 
   /** Keys, roles or authorities have changed: ends those whose callers would not be let in any more. */
@@ -53,5 +68,56 @@ export class OpenStreams<I, S extends OpenStream> {
     for (const stream of this.#open) {
       stream.drain(new ServiceError("DRAINING", "this replica is shutting down"));
     }
+  }
+}
+
+/**
+ * The places of streams, which principals share. When all are taken, a principal that has fewer
+ * than another one gets the place of the other's newest stream: so everybody comes in, however many somebody else has. Callers without a name
+ * are not told apart, and may have all.
+ */
+class StreamPlaces<S extends OpenStream> {
+  readonly #limits: { readonly most: number; readonly perCaller: number };
+  /** By the principal's name, in the order in which they came; only principals that have any. */
+  readonly #byName = new Map<string, Set<S>>();
+  readonly #names = new Map<S, string>();
+
+  constructor(limits: { readonly most: number; readonly perCaller: number }) {
+    this.#limits = limits;
+  }
+
+  /** Throws OVERLOADED where there is no place. */
+  take(stream: S, name: string): void {
+    const { most, perCaller } = this.#limits;
+    const own = this.#byName.get(name)?.size ?? 0;
+    if (name !== "" && own >= perCaller) {
+      throw new ServiceError("OVERLOADED", "the caller has too many streams");
+    }
+    if (this.#names.size >= most && !this.#makeRoom(own)) {
+      throw new ServiceError("OVERLOADED", "too many streams are kept");
+    }
+    const streams = this.#byName.get(name) ?? new Set();
+    this.#byName.set(name, streams.add(stream));
+    this.#names.set(stream, name);
+  }
+
+  giveBack(stream: S): void {
+    const name = this.#names.get(stream);
+    if (name === undefined) return;
+    this.#names.delete(stream);
+    const streams = this.#byName.get(name);
+    streams?.delete(stream);
+    if (streams?.size === 0) this.#byName.delete(name);
+  }
+
+  /** Ends a stream of the principal that has most, unless somebody with `own` streams would then have more. */
+  #makeRoom(own: number): boolean {
+    let largest: ReadonlySet<S> = new Set();
+    for (const streams of this.#byName.values()) if (streams.size > largest.size) largest = streams;
+    if (largest.size <= own + 1) return false;
+    const victim = [...largest].at(-1) as S;
+    this.giveBack(victim);
+    victim.fail(new ServiceError("OVERLOADED", "callers with fewer streams need the place of this one"));
+    return true;
   }
 }

@@ -81,6 +81,7 @@ export async function startGrpcServer(
     tls,
     certificates,
     reflection,
+    streamsPerCaller,
     extAuthz,
   }: {
     handlers: Handlers<typeof TokenBlacklist>;
@@ -92,6 +93,8 @@ export async function startGrpcServer(
     certificates: Certificates | undefined;
     /** Whether it also tells what methods there are. */
     reflection: boolean;
+    /** Streams of Watch, and of StreamChecks, that one known caller may have. */
+    streamsPerCaller: number;
     /** What answers Envoy. Absent: Envoy is not answered. */
     extAuthz?: Gate | undefined;
   },
@@ -108,10 +111,13 @@ export async function startGrpcServer(
     names: services.map(({ typeName }) => typeName),
     clock,
     log,
-    isAuthenticated: (peer) => connections.find(peer)?.isAuthenticated ?? false,
+    callerOf(peer) {
+      const connection = connections.find(peer);
+      return connection?.isAuthenticated ? connection.caller : undefined;
+    },
     cut,
   });
-  const streaming = { ...environment, cut };
+  const streaming = { ...environment, cut, perCaller: streamsPerCaller };
   const watches = openWatches(feed, streaming);
   const checkStreams = openCheckStreams(handlers.isBlacklisted, streaming);
   server.addService(

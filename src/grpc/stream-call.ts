@@ -36,6 +36,8 @@ interface Options<I> extends StreamEnvironment {
   readonly onDone: () => void;
   /** It is over: nothing may be sent any more. */
   readonly onEnded: () => void;
+  /** Called once it is known who opened it. What it throws ends the stream. */
+  readonly onKnown: (principal: Principal) => void;
   /** Called when nothing of it is left. */
   readonly onClosed: () => void;
 }
@@ -80,9 +82,10 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
       if (refusal !== undefined) throw refused(refusal);
       this.#judgedAt = this.#options.callers.version;
       this.principal = await this.authenticate();
-      this.#options.connections.authenticated(() => this.peer);
+      this.#options.connections.authenticated(() => this.peer, this.principal.name);
       authorize(this.principal, "check");
       if (this.gone) return;
+      this.#options.onKnown(this.principal);
       onOpened();
       this.#call.on("data", (message: I) => this.attempt(() => receive(this.#readable(message))));
       this.#call.once("end", () => {

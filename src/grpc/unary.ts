@@ -182,7 +182,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
 
   #admit(principal: Principal): boolean {
     this.principal = principal;
-    this.#options.connections.authenticated(this.#peer);
+    this.#options.connections.authenticated(this.#peer, principal.name);
     try {
       authorize(principal, this.#options.role);
     } catch (error) {

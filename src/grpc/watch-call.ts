@@ -5,15 +5,13 @@ import type { Feed } from "../blacklist/feed.ts";
 import { later, type Subscription } from "../blacklist/subscription.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
 import { DEFAULT_DEADLINE_MS, MAX_STREAM_STALL_MS, WATCH_HEARTBEAT_MS } from "../limits.ts";
-import type { OpenStream } from "./open-streams.ts";
+import type { OpenStream, StreamEvents } from "./open-streams.ts";
 import { StreamCall, type StreamEnvironment } from "./stream-call.ts";
 import { readStart, type WatchMessages } from "./watch-messages.ts";
 
-interface Options extends StreamEnvironment {
+interface Options extends StreamEnvironment, StreamEvents {
   readonly feed: Feed | undefined;
   readonly messages: WatchMessages;
-  /** Called when nothing of it is left. */
-  readonly onClosed: () => void;
 }
 
 /** One stream of `Watch`, from its first message to its status. */

@@ -9,14 +9,15 @@ import { WatchCall } from "./watch-call.ts";
 import { WatchMessages } from "./watch-messages.ts";
 
 interface Options extends CallEnvironment, Pick<StreamEnvironment, "cut"> {
-  /** Streams at once. */
+  /** Streams at once, and of one known caller. */
   readonly most?: number;
+  readonly perCaller: number;
 }
 
 /** The streams of `Watch`. Without a `feed` there is nothing to watch: every stream is NOT_FRESH. */
 export function openWatches(
   feed: Feed | undefined,
-  { most = MAX_WATCHES, ...environment }: Options,
+  { most = MAX_WATCHES, perCaller, ...environment }: Options,
 ): OpenStreams<WatchRequest, WatchCall> {
   const { clock, metrics, tracing } = environment;
   const messages = new WatchMessages(() => (feed ?? clock).now());
@@ -32,6 +33,7 @@ export function openWatches(
   };
   return new OpenStreams({
     most,
+    perCaller,
     open: (call, events) => new WatchCall(call, { ...common, ...events }),
   });
 }

@@ -69,6 +69,7 @@ describe("the settings", () => {
       LOG_LEVEL: "debug",
       MAX_CONNECTIONS: "100",
       MAX_CONNECTIONS_PER_ADDRESS: "10",
+      MAX_STREAMS_PER_CALLER: "3000",
       AUTH_JWKS_URL: "https://id.example/keys",
       AUTH_JWKS_FILE: await written("keys.json", '{"keys":[]}'),
       AUTH_ISSUER: "https://id.example",

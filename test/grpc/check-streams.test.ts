@@ -115,6 +115,7 @@ describe("the streams of StreamChecks", () => {
       tracing: undefined,
       cut: (peer) => cut.push(peer),
       most: MOST,
+      perCaller: MOST,
     });
     server = new Server();
     server.addService({ streamChecks: checkDefinition() } as never, { streamChecks: streams.handle });

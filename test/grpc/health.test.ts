@@ -203,4 +203,29 @@ describe("health, asked by strangers", () => {
     expect(ended).to.deep.equal(["UNAVAILABLE", "UNAVAILABLE"]);
     await watches(MAX_HEALTH_WATCHES);
   });
+
+  it("gives a place of the known caller that has most to one who has fewer", async function () {
+    this.timeout(60_000);
+    const known = async () => {
+      const channel = connect();
+      await channel.call("/tokenblacklist.v1.TokenBlacklist/List", Buffer.alloc(0));
+      return channel;
+    };
+    const greedy = await Promise.all(
+      Array.from({ length: MAX_HEALTH_WATCHES / MAX_CONNECTION_HEALTH_WATCHES }, known),
+    );
+    const held = greedy.flatMap((channel) =>
+      Array.from({ length: MAX_CONNECTION_HEALTH_WATCHES }, () => watch(channel)),
+    );
+    const ended: string[] = [];
+    for (const one of held) void one.ended.then((code) => ended.push(code));
+    await watches(MAX_HEALTH_WATCHES);
+    const stranger = watch(connect());
+    expect(await stranger.ended).to.equal("UNAVAILABLE");
+    const newcomer = watch(await known());
+    await newcomer.reaches("SERVING");
+    await until(() => ended.length === 1, { withinMs: 5000, what: "one had to go" });
+    expect(ended).to.deep.equal(["UNAVAILABLE"]);
+    await watches(MAX_HEALTH_WATCHES);
+  });
 });

@@ -46,6 +46,7 @@ describe("the streams of Watch", () => {
       tracing: undefined,
       cut: (peer) => cut.push(peer),
       most: MOST,
+      perCaller: 2,
     });
     server = new Server();
     const { watch } = serviceDefinition(TokenBlacklist);
@@ -77,6 +78,57 @@ describe("the streams of Watch", () => {
     };
     await until(isRoom, { withinMs: 2000, what: "there is room again" });
     silent.cancel();
+  });
+
+  describe("of known callers", () => {
+    const by = (name: string) => {
+      authenticate = () => ({ name, roles: new Set(["check"]) });
+    };
+    const opened = async (name: string) => {
+      by(name);
+      const watcher = Watcher.begin(channel);
+      const came = await Promise.race([watcher.complete(), watcher.ended]);
+      return came === watcher ? watcher : (came as Awaited<Watcher["ended"]>);
+    };
+    const REFUSED = ends("RESOURCE_EXHAUSTED", "OVERLOADED");
+
+    it("are at most so many of one, and the others still come in", async () => {
+      const outcomes = [await opened("greedy"), await opened("greedy"), await opened("greedy")];
+      expect(outcomes[2]).to.deep.equal(REFUSED);
+      const other = await opened("other");
+      expect(other).to.be.instanceOf(Watcher);
+      expect(stage.feed.size).to.equal(3);
+    });
+
+    it("make room, the newest of whoever has most, for a caller who has fewer", async () => {
+      const [first, second, third] = [await opened("a"), await opened("a"), await opened("b")] as [
+        Watcher,
+        Watcher,
+        Watcher,
+      ];
+      const newcomer = await opened("c");
+      expect(newcomer).to.be.instanceOf(Watcher);
+      expect(await second.ended).to.deep.equal(REFUSED);
+      // Each has one: nobody has to make room any more.
+      expect(await opened("d")).to.deep.equal(REFUSED);
+      expect(await opened("a")).to.deep.equal(REFUSED);
+      expect(stage.feed.size).to.equal(3);
+      first.cancel();
+      await until(() => stage.feed.size === 2, { withinMs: 2000, what: "one has gone" });
+      expect(await opened("d")).to.be.instanceOf(Watcher);
+      third.cancel();
+    });
+
+    it("take no place before it is known whose they are, and leave none behind", async () => {
+      for (let times = 0; times < 5; times++) {
+        authenticate = () => Promise.reject(new Error("unforeseen"));
+        await Watcher.begin(channel).ended;
+        const one = (await opened("a")) as Watcher;
+        one.cancel();
+        await until(() => stage.feed.size === 0, { withinMs: 2000, what: "it has gone" });
+      }
+      for (const name of ["a", "b", "c"]) expect(await opened(name)).to.be.instanceOf(Watcher);
+    });
   });
 
   it("all end when the replica drains, also one of which it is not known yet who opened it", async () => {

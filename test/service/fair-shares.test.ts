@@ -1,7 +1,10 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { status } from "@grpc/grpc-js";
 import { expect } from "chai";
+import { DEFAULT_STREAMS_PER_CALLER } from "../../src/limits.ts";
 import { rawTokens } from "../attacks/raw-tokens.ts";
+import { watchStreams } from "../attacks/watch-streams.ts";
 import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { livezDuring } from "../support/livez.ts";
 import { type ServiceProcess, serveProcess } from "../support/service-process.ts";
@@ -59,6 +62,22 @@ describe("a caller who asks for all that there is", () => {
         expect(livez.p99).to.be.below(250);
         expect(livez.worst).to.be.below(1000);
       });
+    }
+  });
+
+  it("in streams of Watch leaves others places", async function () {
+    this.timeout(60_000);
+    const { address } = await serve();
+    const most = DEFAULT_STREAMS_PER_CALLER;
+    const greedy = await watchStreams(address, await credential("greedy"), { count: most + 100 });
+    try {
+      const refused = String(status.RESOURCE_EXHAUSTED);
+      expect([greedy.open, greedy.ended]).to.deep.equal([most, { [refused]: 100 }]);
+      const other = await watchStreams(address, await credential("other"), { count: 10 });
+      expect([other.open, other.ended, greedy.open]).to.deep.equal([10, {}, most]);
+      await other.release();
+    } finally {
+      await greedy.release();
     }
   });
 });

@@ -1,0 +1,73 @@
+import type { Clock } from "../clock.ts";
+import { FairLine } from "../fair-line.ts";
+import { MAX_SNAPSHOTS, MAX_SNAPSHOTS_A_CALLER, SNAPSHOT_TURN_MS } from "../limits.ts";
+
+/** Who is sent a snapshot. */
+interface Receiver {
+  /** The name of the caller; empty where callers are not known. */
+  readonly callerName: string;
+}
+
+/** Whose turn it is to be sent a snapshot. Callers come in turns, and one caller cannot have all of them. */
+export class SnapshotTurns<R extends Receiver> {
+  readonly #clock: Pick<Clock, "monotonic">;
+  /** When each of those whose turn it is asked last, by the monotonic clock. */
+  readonly #current = new Map<R, number>();
+  readonly #waiting = new FairLine<R>();
+  #waitingCount = 0;
+
+  constructor(clock: Pick<Clock, "monotonic">) {
+    this.#clock = clock;
+  }
+
+  get size(): { readonly underWay: number; readonly waiting: number } {
+    return { underWay: this.#current.size, waiting: this.#waitingCount };
+  }
+
+  /** Whether it is its turn; if not, it waits from now on. A turn lasts until {@link end}. */
+  ask(receiver: R): boolean {
+    const { callerName } = receiver;
+    if (!this.#current.has(receiver)) {
+      if (!this.#waiting.has(callerName, receiver)) {
+        this.#waiting.add(callerName, receiver);
+        this.#waitingCount++;
+      }
+      this.#fill();
+    }
+    if (!this.#current.has(receiver)) return false;
+    this.#current.set(receiver, this.#clock.monotonic());
+    return true;
+  }
+
+  /** It wants none, or no more. True where its turn goes to somebody who waits. */
+  end(receiver: R): boolean {
+    if (this.#waiting.delete(receiver.callerName, receiver)) this.#waitingCount--;
+    return this.#current.delete(receiver) && this.#fill();
+  }
+
+  /** Those whose turn it is, and who have not asked for long, while others wait. */
+  idle(): R[] {
+    if (this.#waitingCount === 0) return [];
+    const before = this.#clock.monotonic() - SNAPSHOT_TURN_MS;
+    return [...this.#current].flatMap(([receiver, askedAt]) => (askedAt <= before ? [receiver] : []));
+  }
+
+  /** Whether anybody's turn has come. */
+  #fill(): boolean {
+    let hasCome = false;
+    while (this.#current.size < MAX_SNAPSHOTS) {
+      const next = this.#waiting.next((name) => name === "" || this.#countOf(name) < MAX_SNAPSHOTS_A_CALLER);
+      if (next === undefined) break;
+      this.#waitingCount--;
+      this.#current.set(next, this.#clock.monotonic());
+      hasCome = true;
+    }
+    return hasCome;
+  }
+
+  #countOf(name: string): number {
+    let count = 0;
+    for (const { callerName } of this.#current.keys()) if (callerName === name) count++;
+    return count;
+  }
+}
