@@ -77,7 +77,7 @@ look_for() {
       galera) [[ -e /usr/lib/galera/libgalera_smm.so || -e /usr/lib64/galera-4/libgalera_smm.so ]] || need galera galera-4 ;;
       haproxy) has haproxy || [[ -x $haproxy_folder/usr/sbin/haproxy ]] || need haproxy ;;
       # The core package has the server alone; mariadb-server would also configure and start one.
-      mariadb) [[ -n "${TEST_MYSQL_URL:-}" ]] || has mariadbd || need mariadb mariadb-server-core ;;
+      mariadb) [[ -n "${TEST_MYSQL_URL:-}${TEST_MYSQLD:-}" ]] || has mariadbd || need mariadb mariadb-server-core ;;
       nginx) has nginx || [[ -x $nginx_folder/usr/sbin/nginx ]] || need nginx ;;
       promtool) has promtool || [[ -x $promtool_folder/usr/bin/promtool ]] || need promtool ;;
       python) python_has_grpc || need python python3 python3-grpcio python3-grpc-tools python3-pkg-resources ;;

@@ -36,8 +36,9 @@ const WHERE_KNOWN: Readonly<Record<string, string>> = {
   max_sort_length: "1024",
   old_mode: "''",
   query_cache_type: "0",
-  // Too small a one ends every statement that sorts.
-  sort_buffer_size: "GREATEST(@@SESSION.sort_buffer_size, 262144)",
+  // Too small a one ends every statement that sorts. The CAST is for MySQL: of a signed and an unsigned number it makes a decimal one,
+  // which it does not take.
+  sort_buffer_size: "GREATEST(@@SESSION.sort_buffer_size, CAST(262144 AS UNSIGNED))",
   sql_auto_is_null: "0",
   sql_if_exists: "0",
   sql_safe_updates: "0",

@@ -35,7 +35,9 @@ describe("the store on MySQL over TLS", function () {
         { type: "ip", value: "127.0.0.1" },
       ]),
     });
-    plain = await ownMariadb(this, { extraArgs: ["--skip-ssl"] });
+    plain = await ownMariadb(this, {
+      extraArgs: [server.kind === "mysql" ? "--tls-version=" : "--skip-ssl"],
+    });
   });
 
   after(async () => {

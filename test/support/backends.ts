@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { findServer } from "./mariadb-files.ts";
 import { freshDatabase, freshFolder } from "./shared.ts";
 
 /** A kind of database the service can keep its blacklist in. */
@@ -27,5 +28,5 @@ export const backends: readonly Backend[] = [
       };
     },
   },
-  { name: process.env.TEST_MYSQL_URL ? "mysql" : "mariadb", create: freshDatabase },
+  { name: process.env.TEST_MYSQL_URL ? "mysql" : (findServer()?.kind ?? "mariadb"), create: freshDatabase },
 ];

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import type { Context } from "mocha";
 import { createConnection, type RowDataPacket } from "mysql2/promise";
 import { freePort } from "./free-port.ts";
-import { canStartMariadb, type PrivateMariadb, startMariadb } from "./mariadb.ts";
+import { type PrivateMariadb, startMariadb } from "./mariadb.ts";
+import { findServer } from "./mariadb-files.ts";
 import { until } from "./until.ts";
 
 const PROVIDERS = ["/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so"];
@@ -21,9 +22,9 @@ export interface Galera {
 /** Starts a cluster that the spec has to stop. Without Galera the suite is skipped, and its title says why. */
 export async function ownGalera(context: Context, nodeCount: number): Promise<Galera> {
   const provider = PROVIDERS.find((path) => existsSync(path));
-  if (provider === undefined || !canStartMariadb()) {
+  if (provider === undefined || findServer()?.kind !== "mariadb") {
     const skipped = context.currentTest ?? context.test;
-    if (skipped !== undefined) skipped.title += " (needs galera-4 and mariadbd, which are not installed)";
+    if (skipped !== undefined) skipped.title += " (needs galera-4, and mariadbd as the server)";
     context.skip();
   }
   return startGalera(provider, nodeCount);

@@ -1,52 +1,87 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { existsSync, realpathSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 
 const SYSTEM_TABLES = ["system_tables", "performance_tables", "system_tables_data"];
 
-/** Where the server program is, or undefined where MariaDB is not installed. */
-export function findMariadbd(): string | undefined {
+/** A server's program, and what it is a server of: the two differ in their options, variables and errors. */
+export interface ServerProgram {
+  readonly path: string;
+  readonly kind: "mariadb" | "mysql";
+}
+
+/** The program that TEST_MYSQLD names, or else MariaDB's, or undefined where it is not installed. */
+export function findServer(): ServerProgram | undefined {
+  const named = process.env.TEST_MYSQLD;
+  if (named) return { path: named, kind: kindOf(named) };
   // Debian keeps it in /usr/sbin, which is not on the PATH of an ordinary user.
   const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin"];
-  return folders.map((folder) => join(folder, "mariadbd")).find((path) => existsSync(path));
+  const path = folders.map((folder) => join(folder, "mariadbd")).find((path) => existsSync(path));
+  return path === undefined ? undefined : { path, kind: "mariadb" };
+}
+
+function kindOf(path: string): ServerProgram["kind"] {
+  return execFileSync(path, ["--version"], { encoding: "utf8" }).includes("MariaDB") ? "mariadb" : "mysql";
 }
 
 /** What every start of the server needs, whether it is the first or not. */
-export function commonArgs(dataFolder: string): string[] {
+export function commonArgs(kind: ServerProgram["kind"], dataFolder: string): string[] {
   return [
     "--no-defaults",
     `--datadir=${dataFolder}`,
     ...(process.getuid?.() === 0 ? ["--user=root"] : []),
-    "--innodb-data-file-path=ibdata1:4M:autoextend",
-    "--innodb-autoextend-increment=1",
-    "--innodb-log-file-size=32M",
     "--innodb-buffer-pool-dump-at-shutdown=0",
     "--innodb-buffer-pool-load-at-startup=0",
+    ...OWN_ARGS[kind],
   ];
 }
 
+const OWN_ARGS = {
+  mariadb: [
+    "--innodb-data-file-path=ibdata1:4M:autoextend",
+    "--innodb-autoextend-increment=1",
+    "--innodb-log-file-size=32M",
+    "--aria-pagecache-buffer-size=1M",
+  ],
+  mysql: ["--innodb-redo-log-capacity=64M", "--mysqlx=OFF", "--secure-file-priv="],
+} as const;
+
 /**
- * Makes a data folder with a root account without a password, in a third of a second. It feeds the server's own
+ * Makes a data folder with a root account without a password, in a third of a second; MySQL takes four. It feeds MariaDB's own
  * SQL to `--bootstrap` as mariadb-install-db does: that script wants my_print_defaults, which Debian ships in the
  * client's package.
  */
-export async function createDataFolder(mariadbd: string, dataFolder: string): Promise<void> {
+export async function createDataFolder({ path, kind }: ServerProgram, dataFolder: string): Promise<void> {
   await mkdir(dataFolder, { recursive: true });
-  const tables = await Promise.all(SYSTEM_TABLES.map((name) => readFile(systemSql(mariadbd, name), "utf8")));
-  const sql = ["CREATE DATABASE mysql;", "USE mysql;", "SET @auth_root_socket=NULL;", ...tables].join("\n");
-  const server = spawn(
-    mariadbd,
-    [
-      ...commonArgs(dataFolder),
-      // In a shared one a server that starts removes the temporary tables of another.
-      `--tmpdir=${dirname(dataFolder)}`,
-      "--bootstrap",
-      "--log-warnings=0",
-      "--enforce-storage-engine=",
-    ],
-    { stdio: ["pipe", "ignore", "pipe"] },
-  );
+  if (kind === "mariadb") {
+    const tables = await Promise.all(SYSTEM_TABLES.map((name) => readFile(systemSql(path, name), "utf8")));
+    const sql = ["CREATE DATABASE mysql;", "USE mysql;", "SET @auth_root_socket=NULL;", ...tables].join("\n");
+    await runOnce(path, dataFolder, {
+      args: [...commonArgs(kind, dataFolder), "--bootstrap", "--log-warnings=0", "--enforce-storage-engine="],
+      sql,
+    });
+  } else {
+    const init = join(dirname(dataFolder), "init.sql");
+    await writeFile(init, MYSQL_ROOT);
+    await runOnce(path, dataFolder, {
+      args: [...commonArgs(kind, dataFolder), "--initialize-insecure", `--init-file=${init}`],
+    });
+  }
+}
+
+/** MySQL's own root may come from localhost alone, and a server that looks up no names knows none of that name. */
+const MYSQL_ROOT = "CREATE USER root@'127.0.0.1'; GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;\n";
+
+async function runOnce(
+  path: string,
+  dataFolder: string,
+  { args, sql = "" }: { args: readonly string[]; sql?: string },
+): Promise<void> {
+  // In a shared one a server that starts removes the temporary tables of another.
+  const server = spawn(path, [...args, `--tmpdir=${dirname(dataFolder)}`], {
+    stdio: ["pipe", "ignore", "pipe"],
+  });
   let log = "";
   server.stderr.setEncoding("utf8").on("data", (text: string) => {
     log += text;
@@ -58,7 +93,7 @@ export async function createDataFolder(mariadbd: string, dataFolder: string): Pr
     server.once("error", reject);
     server.once("close", resolve);
   });
-  if (code !== 0) throw new Error(`mariadbd --bootstrap ended with ${code}:\n${log}`);
+  if (code !== 0) throw new Error(`${path} could not make its data folder and ended with ${code}:\n${log}`);
 }
 
 function systemSql(mariadbd: string, name: string): string {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { guardFolder } from "./folder-guard.ts";
 import { freePort } from "./free-port.ts";
-import { commonArgs, createDataFolder, findMariadbd } from "./mariadb-files.ts";
+import { commonArgs, createDataFolder, findServer, type ServerProgram } from "./mariadb-files.ts";
 import { createDatabase, databaseUrl, type TestDatabase, waitUntilAnswering } from "./mysql-database.ts";
 
 const START_TIMEOUT_MS = 60_000;
@@ -22,6 +22,7 @@ export interface MysqlServer {
 
 export interface PrivateMariadb extends MysqlServer {
   readonly canBeKilled: true;
+  readonly kind: ServerProgram["kind"];
   /** The same through every restart. */
   readonly port: number;
   /** That of the server now running, or of the last one that ran. */
@@ -38,14 +39,14 @@ export interface PrivateMariadb extends MysqlServer {
 }
 
 export interface MariadbOptions {
-  /** With a synchronous binary log no reader ever sees a commit that a crash undoes. Off by default, as in MariaDB. */
+  /** With a synchronous binary log no reader ever sees a commit that a crash undoes. Off by default, as in MariaDB, and unlike MySQL. */
   binaryLog?: boolean;
   extraArgs?: readonly string[];
   /** Called with the new data folder before the server first starts on it. */
   prepare?: (dataFolder: string) => Promise<void>;
 }
 
-/** The server that TEST_MYSQL_URL names, or else a private MariaDB. */
+/** The server that TEST_MYSQL_URL names, or else a private one. */
 export async function openMysql(): Promise<MysqlServer> {
   const url = process.env.TEST_MYSQL_URL;
   if (url === undefined || url === "") return startMariadb();
@@ -58,30 +59,30 @@ export async function openMysql(): Promise<MysqlServer> {
 }
 
 /**
- * Starts a MariaDB of our own in a temporary folder, flushing every commit to disk. Neither the process nor the
- * folder outlives this process. Throws where MariaDB is not installed: `canStartMariadb` tells beforehand.
+ * Starts a MariaDB of our own, or what TEST_MYSQLD names, in a temporary folder, flushing every commit to disk. Neither the process nor the
+ * folder outlives this process. Throws where there is none: `canStartMariadb` tells beforehand.
  */
 export async function startMariadb(options: MariadbOptions = {}): Promise<PrivateMariadb> {
-  const binary = findMariadbd();
-  if (binary === undefined) throw new Error("mariadbd was not found: install mariadb-server-core");
+  const program = findServer();
+  if (program === undefined) throw new Error("mariadbd was not found: install mariadb-server-core");
   const guard = await guardFolder("token-blacklist-mariadb");
   try {
     const dataFolder = join(guard.folder, "data");
-    await createDataFolder(binary, dataFolder);
+    await createDataFolder(program, dataFolder);
     await options.prepare?.(dataFolder);
     const port = await freePort();
     const serverUrl = `mysql://root@127.0.0.1:${port}`;
     const logPath = join(guard.folder, "log");
-    const args = serverArgs(guard.folder, dataFolder, port, options);
+    const args = serverArgs(program.kind, { folder: guard.folder, dataFolder, port }, options);
 
     const launch = async (): Promise<ChildProcess> => {
       const logFile = openSync(logPath, "a");
-      const child = await guard.spawn(binary, args, logFile);
+      const child = await guard.spawn(program.path, args, logFile);
       closeSync(logFile);
       const giveUpAt = Date.now() + START_TIMEOUT_MS;
       await waitUntilAnswering(serverUrl, () => isRunning(child) && Date.now() < giveUpAt).catch(
         async (cause) => {
-          throw new Error(`MariaDB did not start:\n${await readFile(logPath, "utf8")}`, { cause });
+          throw new Error(`${program.path} did not start:\n${await readFile(logPath, "utf8")}`, { cause });
         },
       );
       return child;
@@ -90,6 +91,7 @@ export async function startMariadb(options: MariadbOptions = {}): Promise<Privat
     let server = await launch();
     return {
       canBeKilled: true,
+      kind: program.kind,
       port,
       get pid() {
         return server.pid as number;
@@ -116,12 +118,16 @@ export async function startMariadb(options: MariadbOptions = {}): Promise<Privat
 }
 
 export function canStartMariadb(): boolean {
-  return findMariadbd() !== undefined;
+  return findServer() !== undefined;
 }
 
-function serverArgs(folder: string, dataFolder: string, port: number, options: MariadbOptions): string[] {
+function serverArgs(
+  kind: ServerProgram["kind"],
+  { folder, dataFolder, port }: { folder: string; dataFolder: string; port: number },
+  { binaryLog = false, extraArgs = [] }: MariadbOptions,
+): string[] {
   return [
-    ...commonArgs(dataFolder),
+    ...commonArgs(kind, dataFolder),
     `--socket=${join(folder, "socket")}`,
     `--pid-file=${join(folder, "pid")}`,
     `--tmpdir=${folder}`,
@@ -134,9 +140,8 @@ function serverArgs(folder: string, dataFolder: string, port: number, options: M
     "--innodb-buffer-pool-size=64M",
     "--innodb-flush-log-at-trx-commit=1",
     "--key-buffer-size=1M",
-    "--aria-pagecache-buffer-size=1M",
-    ...(options.binaryLog ? ["--log-bin=binlog", "--sync-binlog=1", "--server-id=1"] : []),
-    ...(options.extraArgs ?? []),
+    ...(binaryLog ? ["--log-bin=binlog", "--sync-binlog=1", "--server-id=1"] : ["--skip-log-bin"]),
+    ...extraArgs,
   ];
 }
 
