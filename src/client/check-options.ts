@@ -1,10 +1,22 @@
 import type { Violation } from "../errors.ts";
 import type { CheckOptions } from "./blacklist-client.ts";
 import { ClientError } from "./client-error.ts";
+import { callOptionsProblems, namesOf } from "./known-options.ts";
 import { momentProblem } from "./moment.ts";
+
+const NAMES = namesOf<CheckOptions>({
+  maxStalenessMs: true,
+  atLeastRevision: true,
+  expiresAt: true,
+  timeoutMs: true,
+  signal: true,
+  failFast: true,
+});
 
 /** What makes no sense in `options`, or undefined. Callers without a type checker pass on what they were given. */
 export function checkOptionsProblem(options: CheckOptions): ClientError | undefined {
+  const unknown = callOptionsProblems(options, NAMES);
+  if (unknown.length > 0) return invalidAll(unknown);
   const { maxStalenessMs, atLeastRevision, expiresAt, timeoutMs, failFast } = options;
   if (maxStalenessMs !== undefined) {
     if (!(Number.isFinite(maxStalenessMs) && maxStalenessMs >= 0)) {

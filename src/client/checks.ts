@@ -129,10 +129,10 @@ export class Checks {
     return answers;
   }
 
-  peek(jti: string, { maxStalenessMs }: PeekOptions = NO_OPTIONS): boolean | undefined {
+  peek(jti: string, options: PeekOptions | null = NO_OPTIONS): boolean | undefined {
     if (this.#isEnding || typeof jti !== "string") return undefined;
     if (this.#positives.has(jti)) return true;
-    return this.#replica?.peek(jti, maxStalenessMs || undefined);
+    return this.#replica?.peek(jti, options?.maxStalenessMs || undefined);
   }
 
   /** What `blacklist` has just revoked needs no asking. */

@@ -10,7 +10,10 @@ export interface ClientErrorDetails {
    * refused an answer. Absent where no service answered: the gRPC library's own errors carry none.
    */
   readonly reason?: string | undefined;
-  /** Everything wrong with the request, by the path of its field (`tokens[3].expires_at`). */
+  /**
+   * Everything wrong with the call, by the path of what it was given (`tokens[3].expiresAt`). What the service found itself is named as
+   * in the contract (`tokens[3].expires_at`).
+   */
   readonly violations?: readonly Violation[] | undefined;
   /** How long the service asks to wait before the call is repeated. */
   readonly retryAfterMs?: number | undefined;

@@ -4,18 +4,32 @@ import type { Violation } from "../errors.ts";
 import { toTimestamp } from "../grpc/timestamps.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
 import type { ListedToken, ListOptions, Moment } from "./blacklist-client.ts";
-import { invalidAll } from "./check-options.ts";
+import { booleanProblem, invalidAll } from "./check-options.ts";
 import { listedToken } from "./entries.ts";
+import { callOptionsProblems, namesOf } from "./known-options.ts";
 import { momentProblem, toEpochMs } from "./moment.ts";
 import { PageTokens } from "./page-tokens.ts";
 
 type Filters = MessageInitShape<typeof ListRequestSchema>;
+
+const NAMES = namesOf<ListOptions>({
+  includeExpired: true,
+  createdAfter: true,
+  createdBefore: true,
+  revokedBy: true,
+  jtis: true,
+  pageSize: true,
+  timeoutMs: true,
+  signal: true,
+});
 
 /** All entries that match, page after page; `page` gets one. */
 export async function* listing(
   options: ListOptions,
   page: (request: Filters) => Promise<ListResponse>,
 ): AsyncGenerator<ListedToken, void, undefined> {
+  const problems = callOptionsProblems(options, NAMES);
+  if (problems.length > 0) throw invalidAll(problems);
   // In the contract no jtis mean all of them.
   if (options.jtis?.length === 0) return;
   const filters = filtersOf(options);
@@ -45,6 +59,8 @@ function filtersOf(options: ListOptions): Filters {
   if (!Number.isInteger(pageSize) || pageSize < 0 || pageSize > MAX_PAGE_SIZE) {
     violations.push({ field: "pageSize", description: `must be a whole number up to ${MAX_PAGE_SIZE}` });
   }
+  const description = booleanProblem(includeExpired);
+  if (description !== undefined) violations.push({ field: "includeExpired", description });
   if (violations.length > 0) throw invalidAll(violations);
   return {
     pageSize,

@@ -6,7 +6,7 @@ import { guardedMetadata } from "./call-metadata.ts";
 import { CallsUnderWay } from "./calls-under-way.ts";
 import { closeChannel, LASTING, openChannel } from "./channel.ts";
 import { CheckBatcher } from "./check-batcher.ts";
-import { invalid, timeoutProblem } from "./check-options.ts";
+import { booleanProblem, invalid, invalidAll, timeoutProblem } from "./check-options.ts";
 import { Checks } from "./checks.ts";
 import { clientOver } from "./client.ts";
 import type { ClientError } from "./client-error.ts";
@@ -17,6 +17,7 @@ import { watchConnection } from "./connection-watch.ts";
 import { clientCredentials } from "./credentials.ts";
 import { Deadlines } from "./deadlines.ts";
 import { revoked } from "./entries.ts";
+import { callOptionsProblems, namesOf } from "./known-options.ts";
 import { listing } from "./listing.ts";
 import { momentProblem, toEpochMs } from "./moment.ts";
 import { OutageLog } from "./outage-log.ts";
@@ -28,6 +29,15 @@ import { ServiceState } from "./service-state.ts";
 import { StreamedChecks } from "./streamed-checks.ts";
 import type { CallOptions as UnaryCallOptions } from "./unary-call.ts";
 import { UnavailablePolicy } from "./unavailable-policy.ts";
+
+const CALL_OPTIONS = namesOf<CallOptions>({ timeoutMs: true, signal: true });
+const PRUNE_OPTIONS = namesOf<PruneOptions>({
+  maxCount: true,
+  dryRun: true,
+  expiredBefore: true,
+  timeoutMs: true,
+  signal: true,
+});
 
 export interface OpenClientSetup {
   readonly options: ConnectOptions;
@@ -114,6 +124,8 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
     areBlacklisted: (jtis, checkOptions) => checks.areBlacklisted(jtis, checkOptions),
     peek: (jti, peekOptions) => checks.peek(jti, peekOptions),
     async blacklist(tokens, callOptions = {}) {
+      const problems = callOptionsProblems(callOptions, CALL_OPTIONS);
+      if (problems.length > 0) throw invalidAll(problems);
       const request = revocationRequest(tokens);
       const answer = revoked(await patiently(callOptions, (limits) => calls.blacklist(request, limits)));
       for (const { jti, expiresAt, outcome } of answer.results) {
@@ -170,7 +182,12 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
   return client;
 }
 
-function pruneRequest({ maxCount = 0, dryRun = false, expiredBefore }: PruneOptions) {
+function pruneRequest(options: PruneOptions) {
+  const problems = callOptionsProblems(options, PRUNE_OPTIONS);
+  if (problems.length > 0) throw invalidAll(problems);
+  const { maxCount = 0, dryRun = false, expiredBefore } = options;
+  const dryRunProblem = booleanProblem(dryRun);
+  if (dryRunProblem !== undefined) throw invalid("dryRun", dryRunProblem);
   if (expiredBefore === undefined) return { maxCount, dryRun };
   const problem = momentProblem(expiredBefore);
   if (problem !== undefined) throw invalid("expiredBefore", problem);

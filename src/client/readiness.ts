@@ -1,8 +1,9 @@
 import type { Clock } from "../clock.ts";
 import { waitable } from "../clock.ts";
 import type { ReadyOptions } from "./blacklist-client.ts";
-import { invalid, timeoutProblem } from "./check-options.ts";
+import { invalid, invalidAll, timeoutProblem } from "./check-options.ts";
 import { ClientError } from "./client-error.ts";
+import { callOptionsProblems, namesOf } from "./known-options.ts";
 import { onAbort } from "./on-abort.ts";
 
 interface Setup {
@@ -13,6 +14,8 @@ interface Setup {
   /** Called when somebody begins to wait. */
   readonly onWaiting: () => void;
 }
+
+const NAMES = namesOf<ReadyOptions>({ timeoutMs: true, signal: true });
 
 interface Waiter {
   resolve(): void;
@@ -34,7 +37,10 @@ export class Readiness {
   }
 
   /** Keeps the process alive as long as it waits: a program may have nothing else to do yet. Rejects with a ClientError. */
-  async wait({ timeoutMs, signal }: ReadyOptions): Promise<void> {
+  async wait(options: ReadyOptions): Promise<void> {
+    const problems = callOptionsProblems(options, NAMES);
+    if (problems.length > 0) throw invalidAll(problems);
+    const { timeoutMs, signal } = options;
     const problem = timeoutMs === undefined ? undefined : timeoutProblem(timeoutMs);
     if (problem !== undefined) throw invalid("timeoutMs", problem);
     if (this.#isClosed) throw closed();

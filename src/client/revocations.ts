@@ -6,7 +6,10 @@ import { toTimestamp } from "../grpc/timestamps.ts";
 import { MAX_BATCH, MAX_JWT_BYTES, MAX_RAW_TOKENS, MAX_REASON_BYTES } from "../limits.ts";
 import type { TokenToRevoke } from "./blacklist-client.ts";
 import { invalid, invalidAll } from "./check-options.ts";
+import { misspeltFields, namesOf } from "./known-options.ts";
 import { momentProblem, toEpochMs } from "./moment.ts";
+
+const FIELDS = namesOf<TokenToRevoke>({ jti: true, jwt: true, expiresAt: true, reason: true });
 
 /** The request to revoke `tokens`. Throws a ClientError that names every violation, and repeats no value. */
 export function revocationRequest(
@@ -35,14 +38,15 @@ function problems(token: TokenToRevoke, path: string): Violation[] {
   const expect = (name: string, description: string | undefined) => {
     if (description !== undefined) found.push({ field: `${path}.${name}`, description });
   };
+  for (const { field, description } of misspeltFields(token, FIELDS)) expect(field, description);
   if ((jti === undefined) === (jwt === undefined)) {
     found.push({ field: path, description: "must have either jti or jwt" });
   } else if (jwt === undefined) {
     expect("jti", typeof jti === "string" ? jtiProblem(jti) : "must be a string");
-    expect("expires_at", momentProblem(expiresAt));
+    expect("expiresAt", momentProblem(expiresAt));
   } else {
     expect("jwt", typeof jwt === "string" ? textProblem(jwt, MAX_JWT_BYTES) : "must be a string");
-    expect("expires_at", expiresAt === undefined ? undefined : "must be absent beside jwt");
+    expect("expiresAt", expiresAt === undefined ? undefined : "must be absent beside jwt");
   }
   if (reason !== undefined) {
     expect("reason", typeof reason === "string" ? textProblem(reason, MAX_REASON_BYTES) : "must be a string");

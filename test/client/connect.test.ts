@@ -219,11 +219,11 @@ describe("a client that is connected to a service", () => {
       ["tokens"],
       [
         "tokens[0].jti",
-        "tokens[0].expires_at",
-        "tokens[1].expires_at",
+        "tokens[0].expiresAt",
+        "tokens[1].expiresAt",
         "tokens[1].reason",
         "tokens[2]",
-        "tokens[3].expires_at",
+        "tokens[3].expiresAt",
         "tokens[4]",
       ],
       ["expiredBefore"],
@@ -232,6 +232,75 @@ describe("a client that is connected to a service", () => {
     expect((await failure(blacklist.isBlacklisted("a", { expiresAt: seconds }))).message).to.include(
       "exp * 1000",
     );
+  });
+
+  it("refuses options and fields that are misspelt in every call, and names the likely one", async () => {
+    const odd = (value: unknown) => value as never;
+    const told = async (call: Promise<unknown>) =>
+      (await failure(call)).violations.map(({ field, description }) => `${field} ${description}`);
+    const first = (options: unknown) => blacklist.list(odd(options))[Symbol.asyncIterator]().next();
+    const token = { jti: "a", expiresAt: EXPIRES };
+    const checkOptions = "maxStalenessMs, atLeastRevision, expiresAt, timeoutMs, signal, failFast";
+    expect([
+      await told(blacklist.isBlacklisted("a", odd({ maxStalenesMs: 0 }))),
+      await told(blacklist.isBlacklisted("a", odd({ max_staleness_ms: 0, maxStalenessMs: 5 }))),
+      await told(blacklist.isBlacklisted("a", odd({ freshness: "full" }))),
+      await told(blacklist.isBlacklisted("a", odd(500))),
+      await told(blacklist.isBlacklisted("a", odd(null))),
+      await told(blacklist.areBlacklisted([], odd({ atleastRevision: "1-00", timeout: 5 }))),
+      await told(blacklist.blacklist([token], odd({ timeoutMS: 5 }))),
+      await told(
+        blacklist.blacklist(
+          odd([
+            { ...token, reasn: "stolen" },
+            { jit: "a", expires_at: 1 },
+          ]),
+        ),
+      ),
+      await told(blacklist.blacklist(odd([token]), odd(5))),
+      await told(blacklist.prune(odd({ dryrun: true, expiredBefor: EXPIRES }))),
+      await told(blacklist.prune(odd({ dryRun: "yes" }))),
+      await told(first({ createdBefor: EXPIRES, revoked_by: "ann", includeExpired: 1 })),
+      await told(first({ includeExpired: 1 })),
+      await told(blacklist.ready(odd({ timeout: 5 }))),
+    ]).to.deep.equal([
+      ["maxStalenesMs is no option: was maxStalenessMs meant?"],
+      ["max_staleness_ms is no option: was maxStalenessMs meant?"],
+      [`freshness is no option: the options are ${checkOptions}`],
+      [`options must be an object with any of ${checkOptions}`],
+      [`options must be an object with any of ${checkOptions}`],
+      [
+        "atleastRevision is no option: was atLeastRevision meant?",
+        "timeout is no option: was timeoutMs meant?",
+      ],
+      ["timeoutMS is no option: was timeoutMs meant?"],
+      [
+        "tokens[0].reasn is not read: was reason meant?",
+        "tokens[1].jit is not read: was jti meant?",
+        "tokens[1].expires_at is not read: was expiresAt meant?",
+        "tokens[1] must have either jti or jwt",
+      ],
+      ["options must be an object with any of timeoutMs, signal"],
+      ["dryrun is no option: was dryRun meant?", "expiredBefor is no option: was expiredBefore meant?"],
+      ["dryRun must be true or false"],
+      [
+        "createdBefor is no option: was createdBefore meant?",
+        "revoked_by is no option: was revokedBy meant?",
+      ],
+      ["includeExpired must be true or false"],
+      ["timeout is no option: was timeoutMs meant?"],
+    ]);
+    // What never throws tells less instead.
+    expect(blacklist.peek("a", odd({ maxStalenesMs: 9e9 }))).to.equal(undefined);
+    expect(blacklist.peek("a", odd(null))).to.equal(undefined);
+  });
+
+  it("revokes what it has listed: fields that a token does not have are passed over", async () => {
+    await blacklist.blacklist([{ jti: "a", expiresAt: EXPIRES }]);
+    for await (const entry of blacklist.list()) {
+      const { results } = await blacklist.blacklist([entry]);
+      expect(results[0]?.outcome).to.equal("already-blacklisted");
+    }
   });
 
   it("rejects, whatever onUnavailable says, when the service has lost the revision or never gave it", async () => {
