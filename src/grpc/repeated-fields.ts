@@ -49,6 +49,8 @@ const MOST_OTHERS = 16;
  * says why.
  */
 export function withoutExcess(bytes: Buffer, { within, number }: RepeatedField, most: number): Buffer {
+  // An element takes two bytes at least.
+  if (bytes.length <= most * 2) return bytes;
   if (within === undefined) return cut({ bytes, start: 0, end: bytes.length }, number, most) ?? bytes;
   for (const field of fieldsOf({ bytes, start: 0, end: bytes.length })) {
     if (field.number !== within || field.start < 0) continue;
