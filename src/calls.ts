@@ -1,27 +1,42 @@
 import { ServiceError } from "./errors.ts";
-import { MAX_CALLS, MAX_UNSENT_BYTES } from "./limits.ts";
+import { FairRoom, type Part } from "./fair-room.ts";
+import { MAX_CALLS, MAX_UNANSWERED_BYTES, MAX_UNSENT_BYTES } from "./limits.ts";
 
 /**
- * Counts the calls being worked on and the bytes of answers that a connection's client has not read, refuses more than there may
- * be, and knows when the last call has ended.
+ * Counts the calls being worked on, the bytes of their requests and the bytes of answers that a connection's client has not read, refuses more
+ * than there may be, in all and of one caller, and knows when the last call has ended.
  */
 export class Calls {
-  #active = 0;
+  readonly #room = new FairRoom(MAX_CALLS);
+  /** Bytes of large requests. */
+  readonly #requests = new FairRoom(MAX_UNANSWERED_BYTES);
   #draining = false;
   readonly #unsent = new Map<string, number>();
   readonly #onIdle: (() => void)[] = [];
 
   get active(): number {
-    return this.#active;
+    return this.#room.taken;
   }
 
   /** Why this connection's call may not begin now, or undefined after counting it in. */
   enter(peer: () => string): "DRAINING" | "OVERLOADED" | undefined {
     if (this.#draining) return "DRAINING";
-    if (this.#active >= MAX_CALLS) return "OVERLOADED";
-    if (this.isUnread(peer)) return "OVERLOADED";
-    this.#active++;
+    if (this.isUnread(peer) || !this.#room.enter()) return "OVERLOADED";
     return undefined;
+  }
+
+  /** Whose the call is that has entered. Undefined where that caller has too many: it has to leave then. */
+  claim(caller: string): Part | undefined {
+    return this.#room.claim(caller);
+  }
+
+  /** A large request of this caller's has arrived. Undefined where too much is held; else to be handed to {@link letGo}. */
+  holdRequest(caller: string, bytes: number): Part | undefined {
+    return this.#requests.take(caller, bytes);
+  }
+
+  letGo(part: Part, caller: string, bytes: number): void {
+    this.#requests.giveBack(part, caller, bytes);
   }
 
   /** Whether a connection leaves so much unread that nothing more is done for it. */
@@ -30,9 +45,10 @@ export class Calls {
     return this.#unsent.size > 0 && !this.mayHold(peer());
   }
 
-  leave(): void {
-    this.#active--;
-    if (this.#active === 0) for (const idle of this.#onIdle.splice(0)) idle();
+  /** A call ends: `part` is what {@link claim} has returned. */
+  leave(part: Part = "common", caller = ""): void {
+    this.#room.giveBack(part, caller);
+    if (this.active === 0) for (const idle of this.#onIdle.splice(0)) idle();
   }
 
   /** False while a connection leaves so much unread that nothing more is kept for it. */
@@ -54,7 +70,7 @@ export class Calls {
   drain(): Promise<void> {
     this.#draining = true;
     return new Promise((resolve) => {
-      if (this.#active === 0) resolve();
+      if (this.active === 0) resolve();
       else this.#onIdle.push(resolve);
     });
   }

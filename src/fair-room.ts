@@ -20,27 +20,31 @@ export class FairRoom {
     return this.#taken;
   }
 
-  /** Whether there is room for `size` in all, whoever asks. */
-  fits(size: number): boolean {
-    return this.#taken + size <= this.#room;
+  /** Takes `size` while it is not known for whom. False, and nothing taken: there is no room. */
+  enter(size = 1): boolean {
+    if (this.#taken + size > this.#room) return false;
+    this.#taken += size;
+    return true;
+  }
+
+  /** What has entered is for the principal of this name. Undefined where that has too much: the room has to be given back as "common" then. */
+  claim(name: string, size = 1): Part | undefined {
+    if (name === "" || this.#taken <= this.#room / 2) return "common";
+    const own = (this.#own.get(name) ?? 0) + size;
+    if (own > this.#room - this.#taken) return undefined;
+    this.#own.set(name, own);
+    return "own";
   }
 
   /** Takes `size` for the principal of this name. Undefined, and nothing taken: there is no room for it. */
   take(name: string, size = 1): Part | undefined {
-    const taken = this.#taken + size;
-    if (taken > this.#room) return undefined;
-    if (name === "" || taken <= this.#room / 2) {
-      this.#taken = taken;
-      return "common";
-    }
-    const own = (this.#own.get(name) ?? 0) + size;
-    if (own > this.#room - taken) return undefined;
-    this.#own.set(name, own);
-    this.#taken = taken;
-    return "own";
+    if (!this.enter(size)) return undefined;
+    const part = this.claim(name, size);
+    if (part === undefined) this.#taken -= size;
+    return part;
   }
 
-  /** Gives back what {@link take} has returned `part` for. */
+  /** Gives back what {@link take} or {@link claim} has returned `part` for. */
   giveBack(part: Part, name: string, size = 1): void {
     this.#taken -= size;
     if (part === "common") return;

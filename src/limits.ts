@@ -28,6 +28,13 @@ export const CHUNK_OVERHEAD_BYTES = 256;
 export const MAX_CONCURRENT_STREAMS = 1000;
 /** Calls being answered at once by the whole process: past it RESOURCE_EXHAUSTED, so that memory stays flat. */
 export const MAX_CALLS = 20_000;
+/**
+ * Bytes of requests above {@link LARGE_REQUEST_BYTES} that are being answered, of the whole process. Decoded they take somewhat more, for as long as a
+ * slow database takes.
+ */
+export const MAX_UNANSWERED_BYTES = 64 * 1024 * 1024;
+/** Requests below this are not counted there: the bound on calls holds. */
+export const LARGE_REQUEST_BYTES = 16 * 1024;
 /** Bytes of answers that one connection's client may leave unread before its calls are refused: four of the largest. */
 export const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
 /** Answers below this are not counted, nor is so much of a stream of them: as many as a connection has streams are small change together. */

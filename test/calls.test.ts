@@ -30,6 +30,25 @@ describe("Calls", () => {
     expect(told).to.deep.equal([[undefined], ["OVERLOADED"], [MAX_CALLS], [undefined], ["OVERLOADED"]]);
   });
 
+  it("leaves room for others than the known caller who has most, and none back when callers are not known", () => {
+    const fill = (name: string) => {
+      const parts = [];
+      for (;;) {
+        if (calls.enter(() => "peer") !== undefined) return parts;
+        const part = calls.claim(name);
+        if (part !== undefined) parts.push(part);
+        else {
+          calls.leave();
+          return parts;
+        }
+      }
+    };
+    const greedy = fill("greedy");
+    expect([greedy.length, fill("other").length > 0]).to.deep.equal([(MAX_CALLS * 3) / 4, true]);
+    calls = new Calls();
+    expect(fill("")).to.have.length(MAX_CALLS);
+  });
+
   it("is drained at once when nothing is under way, and refuses every new call then", async () => {
     await calls.drain();
     expect([enter(2), calls.active]).to.deep.equal([["DRAINING"], 0]);

@@ -23,7 +23,7 @@ describe("FairRoom", () => {
 
   it("gives everything to callers who are not told apart", () => {
     const room = new FairRoom(1000);
-    expect([fill(room, "").length, room.fits(1)]).to.deep.equal([1000, false]);
+    expect([fill(room, "").length, room.enter()]).to.deep.equal([1000, false]);
   });
 
   it("has room again for whoever gives something back", () => {

@@ -2,6 +2,7 @@ import type { BothClocks } from "../both-clocks.ts";
 import type { Caller } from "../caller.ts";
 import type { Jti } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
+import { FairRoom } from "../fair-room.ts";
 import { MAX_QUEUED_JTIS } from "../limits.ts";
 import { answer, isBlacklisted, type Knowledge, refuseRevoked } from "./answer.ts";
 import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
@@ -29,7 +30,7 @@ interface Options {
 export class IndexedChecks implements Checks {
   readonly #options: Options;
   readonly #observer: Observer;
-  #queued = 0;
+  readonly #queued = new FairRoom(MAX_QUEUED_JTIS);
 
   constructor(options: Options) {
     this.#options = options;
@@ -94,14 +95,14 @@ export class IndexedChecks implements Checks {
   }
 
   #whenProven(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
-    if (this.#queued + jtis.length > MAX_QUEUED_JTIS) {
+    const name = caller.principal?.name ?? "";
+    const part = this.#queued.take(name, jtis.length);
+    if (part === undefined)
       throw new ServiceError("OVERLOADED", "too many checks are waiting to be answered");
-    }
-    this.#queued += jtis.length;
     caller.trace?.waits("freshness");
     return new Promise((resolve, reject) => {
       const settle = (doubt?: unknown): void => {
-        this.#queued -= jtis.length;
+        this.#queued.giveBack(part, name, jtis.length);
         try {
           resolve(this.#conclude(jtis, { freshness, caller, doubt }));
         } catch (error) {

@@ -53,7 +53,7 @@ export function counted(
 }
 
 /** Whom nobody judges. */
-const ANYBODY: HeadersJudge = { judge: () => true, failed() {}, ended() {} };
+const ANYBODY: HeadersJudge = { judge: () => true, received() {}, failed() {}, ended() {} };
 
 interface Counting {
   readonly count: MethodCalls;

@@ -9,6 +9,7 @@ import type { Clock } from "../clock.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
 import {
   CHUNK_OVERHEAD_BYTES,
+  LARGE_REQUEST_BYTES,
   MAX_RECEIVE_MS,
   MAX_UNFINISHED_BYTES,
   MAX_UNFINISHED_CONNECTION_BYTES,
@@ -29,6 +30,8 @@ export interface CallHeaders {
 export interface HeadersJudge {
   /** Whether the body may be read. Where it may not, or false is what the promise comes to, the call has been refused. */
   judge(): boolean | Promise<boolean>;
+  /** A large message has arrived, of so many bytes on the wire. */
+  received(bytes: number): void;
   /** The call was refused for what came after the headers. */
   failed(error: ServiceError): void;
   /** Nothing of the call is left. */
@@ -239,8 +242,9 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
 
   onReceiveMessage(message: Message): void {
     this.#isFirst = false;
+    if (this.#bytes > LARGE_REQUEST_BYTES) this.#judge?.received(this.#bytes);
     this.#release();
-    this.#listener?.onReceiveMessage(message);
+    if (!this.#isOver) this.#listener?.onReceiveMessage(message);
   }
 
   onReceiveHalfClose(): void {

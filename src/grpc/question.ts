@@ -9,6 +9,7 @@ import {
 import type { KnownCaller } from "../caller.ts";
 import { refused } from "../calls.ts";
 import { ServiceError } from "../errors.ts";
+import type { Part } from "../fair-room.ts";
 import { MAX_SMALL_REQUEST_BYTES } from "../limits.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";
 import { NOBODY, type Principal } from "../principal.ts";
@@ -43,6 +44,7 @@ export class Question implements KnownCaller {
   readonly #options: Options;
   readonly #began: number;
   #isCountedIn = false;
+  #part: Part | undefined;
   #cancelTimer = () => {};
   #answer: Answer | undefined;
   principal: Principal = NOBODY;
@@ -80,7 +82,7 @@ export class Question implements KnownCaller {
     this.gone = true;
     this.#cancelTimer();
     const { calls, clock, log, peer, questions } = this.#options;
-    if (this.#isCountedIn) calls.leave();
+    if (this.#isCountedIn) calls.leave(this.#part, this.principal.name);
     const milliseconds = clock.monotonic() - this.#began;
     questions.end(code, milliseconds / 1000);
     if (isUnlogged(log, code, true)) return true;
@@ -99,8 +101,11 @@ export class Question implements KnownCaller {
   }
 
   #admitted(principal: Principal, { question }: StreamChecksRequest): void {
+    if (this.gone) return;
     this.principal = principal;
     authorize(principal, "check");
+    this.#part = this.#options.calls.claim(principal.name);
+    if (this.#part === undefined) throw refused("OVERLOADED");
     // As a call is refused.
     if (question === TOO_LARGE_QUESTION) throw tooLarge(MAX_SMALL_REQUEST_BYTES);
     // One that is absent is one that names no tokens.

@@ -10,6 +10,7 @@ import { type Calls, refused } from "../calls.ts";
 import type { Clock } from "../clock.ts";
 import type { Connections } from "../connections.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
+import type { Part } from "../fair-room.ts";
 import { DEFAULT_DEADLINE_MS, SMALL_ANSWER_BYTES } from "../limits.ts";
 import type { LogSampling } from "../log-sampling.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";
@@ -133,8 +134,13 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   #letGo: (() => void) | undefined;
   /** As of which version of {@link CallerValidity} the caller was judged. */
   #judgedAt = 0;
-  /** It counts as a call that is being answered. */
+  /** It counts as a call that is being answered; of whom, and as which part of what there is room for. */
   #isCountedIn = false;
+  #part: Part | undefined;
+  #owner = "";
+  /** Bytes of its request, where it is a large one, and as which part these count. */
+  #requestBytes = 0;
+  #requestPart: Part = "common";
   #output: O | undefined;
   /** The handler was called, so that something may have changed. */
   #begun = false;
@@ -185,10 +191,29 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     this.#options.connections.authenticated(this.#peer, principal.name);
     try {
       authorize(principal, this.#options.role);
+      this.#claim(principal.name);
     } catch (error) {
       return this.#turnAway(error);
     }
     return !this.gone;
+  }
+
+  #claim(caller: string): void {
+    if (this.#part !== undefined || !this.#isCountedIn) return;
+    this.#part = this.#options.calls.claim(caller);
+    if (this.#part === undefined) throw refused("OVERLOADED");
+    this.#owner = caller;
+  }
+
+  received(bytes: number): void {
+    if (this.gone) return;
+    const part = this.#options.calls.holdRequest(this.#owner, bytes);
+    if (part === undefined) {
+      this.#failed(new ServiceError("OVERLOADED", "too much of large requests is being answered"));
+      return;
+    }
+    this.#requestBytes = bytes;
+    this.#requestPart = part;
   }
 
   #turnAway(error: unknown): false {
@@ -216,6 +241,8 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     }
     const answer = (isAdmitted: boolean) => {
       if (isAdmitted) this.#answer(handler);
+      // It may have ended meanwhile, with nobody left who would say so.
+      else this.#leave();
     };
     // Between its headers and its message its token may have expired, or keys and roles may have changed.
     const isAdmitted = this.#options.callers.holds(this.principal, this.#judgedAt) || this.#authenticate();
@@ -271,7 +298,9 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   #leave(): void {
     if (!this.#isCountedIn) return;
     this.#isCountedIn = false;
-    this.#options.calls.leave();
+    const { calls } = this.#options;
+    if (this.#requestBytes > 0) calls.letGo(this.#requestPart, this.#owner, this.#requestBytes);
+    calls.leave(this.#part, this.#owner);
   }
 
   failed(error: ServiceError): void {

@@ -171,6 +171,26 @@ describe("CoalescedChecks", () => {
     expect(asked()).to.deep.equal([["first"], ["b"]]);
   });
 
+  it("leaves room for others than the caller who asks most", async () => {
+    const by = (name: string) => ({ gone: false, principal: { name, roles: new Set<never>() } });
+    const first = check("first");
+    const batch = jtis(...many("q", 1000));
+    const outcomes: string[] = [];
+    const queued = Array.from({ length: MAX_QUEUED_JTIS / batch.length }, () =>
+      checks.check(batch, FRESH, by("greedy")).then(
+        () => outcomes.push("answered"),
+        (error: { reason: string }) => outcomes.push(error.reason),
+      ),
+    );
+    const other = checks.check(batch, FRESH, by("other"));
+    await releaseAll();
+    await Promise.all([first, ...queued]);
+    expect([
+      outcomes.filter((one) => one === "answered").length,
+      (await other).verdicts.length,
+    ]).to.deep.equal([375, 1000]);
+  });
+
   it("refuses what is too much to wait, and accepts again once there is room", async () => {
     const first = check("first");
     const batch = many("q", 1000);

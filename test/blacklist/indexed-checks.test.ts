@@ -691,6 +691,17 @@ describe("IndexedChecks", () => {
       await load();
     });
 
+    it("leaves room for others than the caller who asks most", async () => {
+      const by = (name: string) => ({ ...HERE, principal: { name, roles: new Set<never>() } });
+      const greedy = fill(by("greedy"));
+      const other = checks.check(jtis(...batch), FRESH, by("other"));
+      await release();
+      const outcomes = await Promise.all(greedy);
+      expect(outcomes.filter((one) => one === "answered")).to.have.length(375);
+      expect(new Set(outcomes)).to.deep.equal(new Set(["answered", "OVERLOADED"]));
+      expect((await other).verdicts).to.have.length(1000);
+    });
+
     const ends: Record<string, { end: () => Promise<void>; told: string }> = {
       "a proof": { end: release, told: "answered" },
       "a failure": { end: fail, told: "STORE_UNAVAILABLE" },

@@ -212,6 +212,22 @@ describe("Writer", () => {
     ]);
   });
 
+  it("leaves room for others than the caller who writes most", async () => {
+    const by = (name: string) => ({ gone: false, principal: { name, roles: new Set<never>() } });
+    const outcomes = Array.from({ length: MAX_QUEUED_TOKENS / 1000 }, (_, index) =>
+      reasonOf(
+        writer
+          .write(newEntries(`g${index}`, 1000), by("greedy"))
+          .then(() => Promise.reject({ reason: "OK" })),
+      ),
+    );
+    const other = writer.write(newEntries("other", 1000), by("other"));
+    await releaseAll();
+    const reasons = await Promise.all(outcomes);
+    expect(reasons.filter((reason) => reason === "OVERLOADED").length).to.be.within(4, 5);
+    expect((await other).results).to.have.length(1000);
+  });
+
   it("gives the room of those that are gone to those who come", async () => {
     void write(newEntry("first"));
     const dropped = reasonOf(writer.write(newEntries("gone", MAX_QUEUED_TOKENS), { gone: true }));

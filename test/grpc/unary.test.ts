@@ -1,0 +1,153 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { expect } from "chai";
+import {
+  IsBlacklistedRequestSchema,
+  TokenBlacklist,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { CallerValidity } from "../../src/auth/caller-validity.ts";
+import { Calls } from "../../src/calls.ts";
+import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
+import { methodDefinition, serviceDefinition } from "../../src/grpc/service-definition.ts";
+import { unary } from "../../src/grpc/unary.ts";
+import { LARGE_REQUEST_BYTES, MAX_CALLS, MAX_UNANSWERED_BYTES } from "../../src/limits.ts";
+import { LogSampling } from "../../src/log-sampling.ts";
+import { Metrics } from "../../src/metrics/metrics.ts";
+import type { Principal } from "../../src/principal.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { memoryLog } from "../support/memory-log.ts";
+import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { until } from "../support/until.ts";
+
+describe("calls that wait for their answers", () => {
+  let calls: Calls;
+  let server: Server;
+  let channel: RawChannel;
+  let authenticate: () => Principal | Promise<Principal>;
+  let callers: CallerValidity;
+  let clock: FakeClock;
+  let waiting: (() => void)[];
+
+  const known = (name: string): Principal => ({ name, roles: new Set(["check"]) });
+  const message = (count: number) =>
+    Buffer.from(
+      toBinary(
+        IsBlacklistedRequestSchema,
+        create(IsBlacklistedRequestSchema, { jtis: Array.from({ length: count }, () => "j".repeat(250)) }),
+      ),
+    );
+
+  beforeEach(async () => {
+    clock = new FakeClock();
+    calls = new Calls();
+    waiting = [];
+    callers = new CallerValidity(() => clock.now());
+    const method = TokenBlacklist.method.isBlacklisted;
+    const { handle, rules } = unary(
+      method,
+      () => new Promise<object>((resolve) => waiting.push(() => resolve({ verdicts: [], revision: "" }))),
+      {
+        log: memoryLog().log,
+        auditLog: undefined,
+        sampling: new LogSampling(clock),
+        authenticate: () => authenticate(),
+        callers,
+        clock,
+        calls,
+        metrics: new Metrics({ version: "1", node: "v1", schema: 1 }),
+        tracing: undefined,
+        role: "check",
+        quiet: true,
+        maxBytes: 300 * 1024,
+        connections: { authenticated() {} },
+      },
+    );
+    const incoming = new IncomingCalls(clock);
+    server = new Server({ interceptors: [incoming.interceptor] });
+    incoming.add(methodDefinition(method).path, rules);
+    server.addService(serviceDefinition(TokenBlacklist), { isBlacklisted: handle });
+    const port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+        error ? reject(error) : resolve(bound),
+      );
+    });
+    channel = new RawChannel(`127.0.0.1:${port}`);
+  });
+
+  afterEach(() => {
+    channel.close();
+    server.forceShutdown();
+  });
+
+  /** Begins a call. Resolves to "waits", or to the code that it ends with. */
+  async function begin(name: string, body = message(1)): Promise<string> {
+    authenticate = () => known(name);
+    const before = waiting.length;
+    const { answer } = channel.begin(methodPath("IsBlacklisted"), body);
+    let code: string | undefined;
+    void answer.then((ended) => {
+      code = ended.code;
+    });
+    await until(() => code !== undefined || waiting.length > before, {
+      withinMs: 5000,
+      what: "the call waits or has ended",
+    });
+    return code ?? "waits";
+  }
+
+  async function answerAll(): Promise<void> {
+    for (const answer of waiting.splice(0)) answer();
+    await until(() => calls.active === 0, { withinMs: 5000, what: "all have left" });
+  }
+
+  it("leave room for others than the caller who has most", async () => {
+    const held = Array.from({ length: (MAX_CALLS * 3) / 4 }, () => {
+      calls.enter(() => "peer");
+      return calls.claim("greedy");
+    });
+    expect(await begin("greedy")).to.equal("RESOURCE_EXHAUSTED");
+    expect(await begin("other")).to.equal("waits");
+    for (const part of held) calls.leave(part, "greedy");
+    expect(await begin("greedy")).to.equal("waits");
+    await answerAll();
+  });
+
+  it("hold a bounded share of the memory with large requests, and leave some of it to others", async () => {
+    const large = message(100);
+    expect(large.length).to.be.above(LARGE_REQUEST_BYTES);
+    const half = calls.holdRequest("greedy", MAX_UNANSWERED_BYTES / 2);
+    const quarter = calls.holdRequest("greedy", MAX_UNANSWERED_BYTES / 4);
+    expect([half, quarter]).to.deep.equal(["common", "own"]);
+    expect([await begin("greedy", large), await begin("greedy"), await begin("other", large)]).to.deep.equal([
+      "RESOURCE_EXHAUSTED",
+      "waits",
+      "waits",
+    ]);
+    await answerAll();
+    calls.letGo("common", "greedy", MAX_UNANSWERED_BYTES / 2);
+    calls.letGo("own", "greedy", MAX_UNANSWERED_BYTES / 4);
+    // Nothing is left of what was answered or refused.
+    expect(calls.holdRequest("", MAX_UNANSWERED_BYTES)).to.equal("common");
+    expect(calls.holdRequest("", 1)).to.equal(undefined);
+  });
+
+  it("leave when they are given up while it is found out anew who calls", async () => {
+    let know = (_: Principal) => {};
+    let asked = 0;
+    // Judged by its headers, and again when its message is there: meanwhile keys have changed.
+    authenticate = () => {
+      if (++asked > 1) return new Promise((resolve) => (know = resolve));
+      callers.changed();
+      return known("a");
+    };
+    const { answer, cancel } = channel.begin(methodPath("IsBlacklisted"), message(1));
+    await until(() => asked === 2, { withinMs: 5000, what: "it is asked again who calls" });
+    cancel();
+    await answer;
+    // The service has heard of it once it has heard of what comes later on the same connection.
+    authenticate = () => known("b");
+    expect(await begin("b")).to.equal("waits");
+    know(known("a"));
+    await answerAll();
+  });
+});
