@@ -3,8 +3,8 @@ import type { Validity } from "./certificates.ts";
 import type { Clock } from "./clock.ts";
 import { CERTIFICATE_LOOK_MS, CERTIFICATE_NOTICE_MS, CERTIFICATE_REMINDER_MS } from "./limits.ts";
 
-/** Certificates that the service shows, or trusts, by the names that metrics and log lines have for them. */
-export type CertificateName = "server" | "client-ca" | "database-ca";
+/** Certificates that the service shows, or trusts, and lists of those that it does not, by the names that metrics and log lines have for them. */
+export type CertificateName = "server" | "client-ca" | "client-crl" | "database-ca";
 
 export interface WatchedCertificate {
   readonly certificate: CertificateName;
@@ -12,6 +12,8 @@ export interface WatchedCertificate {
   readonly setting: string;
   /** Of what is in use now. */
   validity(): Validity;
+  /** How long before it expires it is told of, in milliseconds. */
+  notice?(validity: Validity): number;
 }
 
 type State = "valid" | "expiring" | "expired" | "early";
@@ -60,7 +62,8 @@ export class CertificateWatch {
         early: `is not valid before ${timeOf(notBefore)}`,
       };
       const said = says[this.#stateOf(watched)];
-      return said === undefined ? [] : [`the certificate of ${watched.setting} ${said}`];
+      const what = watched.certificate === "client-crl" ? "revocation list" : "certificate";
+      return said === undefined ? [] : [`the ${what} of ${watched.setting} ${said}`];
     });
   }
 
@@ -87,14 +90,15 @@ export class CertificateWatch {
   }
 
   #stateOf(watched: WatchedCertificate): State {
-    return stateOf(watched.validity(), this.#clock.now());
+    const validity = watched.validity();
+    return stateOf(validity, watched.notice?.(validity) ?? CERTIFICATE_NOTICE_MS, this.#clock.now());
   }
 }
 
-function stateOf({ notBefore, notAfter }: Validity, now: number): State {
+function stateOf({ notBefore, notAfter }: Validity, noticeMs: number, now: number): State {
   if (now > notAfter) return "expired";
   if (now < notBefore) return "early";
-  return notAfter - now < CERTIFICATE_NOTICE_MS ? "expiring" : "valid";
+  return notAfter - now < noticeMs ? "expiring" : "valid";
 }
 
 function timeOf(ms: number): string {

@@ -213,6 +213,8 @@ export const CERTIFICATE_NOTICE_MS = 14 * 86_400_000;
 /** How often certificates are looked at for that, and how often it is said again. */
 export const CERTIFICATE_LOOK_MS = 60_000;
 export const CERTIFICATE_REMINDER_MS = 86_400_000;
+/** The last part of the time between a revocation list and the next in which it is told of: whoever issues them is late by then. The alert has the same. */
+export const LIST_NOTICE_SHARE = 0.1;
 /** How long a client may take to set up TLS. */
 export const TLS_HANDSHAKE_MS = 10_000;
 /** How long after accept a peer may take for everything before a first call: TLS, and then HTTP/2's preface and its SETTINGS. */

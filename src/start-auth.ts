@@ -52,11 +52,10 @@ export function startAuth(security: Security, { clock, clocks, log, onOutcome }:
   const { certificateRolesFile: path } = security;
   const rolesFile = path === undefined ? undefined : new CertificateRolesFile({ path, clock, log });
   const roles = rolesFile?.roles ?? certificateRoles;
-  const certificates = roles && new Certificates(roles, { besideTokens: bearers !== undefined });
-  rolesFile?.watch((changed) => {
-    certificates?.replaceRoles(changed);
-    callers.changed();
-  });
+  const certificates =
+    roles &&
+    new Certificates(roles, { besideTokens: bearers !== undefined, onChange: () => callers.changed() });
+  rolesFile?.watch((changed) => certificates?.replaceRoles(changed));
   const issuers = new Map(
     tokenIssuers.map(({ issuer, keys }, index) => [issuer, keySet(`token issuer ${index + 1}`, keys)]),
   );

@@ -15,6 +15,7 @@ import { createHandlers } from "./grpc/handlers.ts";
 import { startGrpcServer } from "./grpc/server.ts";
 import { TlsContext } from "./grpc/tls-context.ts";
 import type { HostPort } from "./host-port.ts";
+import { LIST_NOTICE_SHARE } from "./limits.ts";
 import {
   type ConnectionLimits,
   descriptorLimit,
@@ -135,6 +136,15 @@ export async function start(
       backlog,
       keys: auth,
       certificates,
+      files: {
+        get rejected() {
+          const { rolesRejected } = auth;
+          return {
+            ...tls?.rejected,
+            ...(rolesRejected === undefined ? {} : { "client-roles": rolesRejected }),
+          };
+        },
+      },
       output,
       connections,
       health: { watches: () => grpc.healthWatches },
@@ -250,6 +260,12 @@ function watchedCertificates({ database }: Config, tls: TlsContext | undefined):
   if (tls?.clientCaValidity !== undefined) {
     const validity = () => tls.clientCaValidity as Validity;
     watched.push({ certificate: "client-ca", setting: "TLS_CLIENT_CA_FILE", validity });
+  }
+  if (tls?.clientListValidity !== undefined) {
+    const validity = () => tls.clientListValidity as Validity;
+    // Lists are issued for hours or for months.
+    const notice = ({ notBefore, notAfter }: Validity) => LIST_NOTICE_SHARE * (notAfter - notBefore);
+    watched.push({ certificate: "client-crl", setting: "TLS_CLIENT_CRL_FILE", validity, notice });
   }
   if (databaseCa !== undefined) {
     watched.push({ certificate: "database-ca", setting: "DATABASE_CA_FILE", validity: () => databaseCa });

@@ -355,7 +355,12 @@ describe("readConfig", () => {
     it("knows the files, and what the certificates of clients allow", () => {
       const { tls, certificateRoles, reflection } = readConfig({ ...files, ...clients }).security;
       expect({ tls, roles: [...(certificateRoles ?? [])], reflection }).to.deep.equal({
-        tls: { certificate: files.TLS_CERT_FILE, key: files.TLS_KEY_FILE, clientCa: file },
+        tls: {
+          certificate: files.TLS_CERT_FILE,
+          key: files.TLS_KEY_FILE,
+          clientCa: file,
+          clientCrl: undefined,
+        },
         roles: [["DNS:gateway.internal", ["check", "list"]]],
         reflection: false,
       });
@@ -364,7 +369,10 @@ describe("readConfig", () => {
     it("asks clients for no certificate unless told to", () => {
       const { tls, certificateRoles, reflection } = readConfig(files).security;
       expect({ tls, certificateRoles, reflection }).to.deep.equal({
-        tls: { certificate: files.TLS_CERT_FILE, key: files.TLS_KEY_FILE, clientCa: undefined },
+        tls: {
+          ...{ certificate: files.TLS_CERT_FILE, key: files.TLS_KEY_FILE },
+          ...{ clientCa: undefined, clientCrl: undefined },
+        },
         certificateRoles: undefined,
         reflection: true,
       });
@@ -382,6 +390,28 @@ describe("readConfig", () => {
         problemsOf({ ...files, TLS_CLIENT_ROLES }),
         problemsOf({ TLS_CLIENT_ROLES }),
       ]).to.deep.equal([[PAIR], [PAIR], [PAIR, CLIENTS], [CLIENTS], [CLIENTS], [CLIENTS]]);
+    });
+
+    it("takes lists of revoked certificates that the clients' authority has signed, and no others", async () => {
+      const [own, other] = [await createAuthority(), await createAuthority()];
+      const { certificate, key } = await own.issue([{ type: "dns", value: "localhost" }]);
+      const TLS_CLIENT_CRL_FILE = await writtenFile(await own.revoke([certificate]));
+      const env = {
+        ...{ TLS_CERT_FILE: await writtenFile(certificate), TLS_KEY_FILE: await writtenFile(key) },
+        ...{ TLS_CLIENT_CA_FILE: await writtenFile(own.certificate), TLS_CLIENT_ROLES: "DNS:a.test=check" },
+      };
+      expect(readConfig({ ...env, TLS_CLIENT_CRL_FILE }).security.tls?.clientCrl).to.equal(
+        TLS_CLIENT_CRL_FILE,
+      );
+      const problemWith = async (crl: string) =>
+        problemsOf({ ...env, TLS_CLIENT_CRL_FILE: await writtenFile(crl) });
+      expect((await problemWith(await other.revoke([]))).join()).to.match(
+        /has no revocation list that certificate number 1/,
+      );
+      expect((await problemWith(certificate)).join()).to.match(/does not hold revocation lists in PEM/);
+      expect(problemsOf({ TLS_CLIENT_CRL_FILE })).to.deep.equal([
+        "TLS_CLIENT_CRL_FILE is set although TLS_CLIENT_CA_FILE is not",
+      ]);
     });
 
     it("refuses certificates that only carry tokens where none is accepted", () => {

@@ -75,10 +75,20 @@ describe("the documented metrics", () => {
 
   async function tlsFiles(): Promise<Record<string, string>> {
     const folder = await freshFolder();
-    const { certificate, key } = await (await createAuthority()).issue([{ type: "dns", value: "localhost" }]);
-    const files = { TLS_CERT_FILE: join(folder, "cert.pem"), TLS_KEY_FILE: join(folder, "key.pem") };
-    writeFileSync(files.TLS_CERT_FILE, certificate);
-    writeFileSync(files.TLS_KEY_FILE, key);
+    const authority = await createAuthority();
+    const { certificate, key } = await authority.issue([{ type: "dns", value: "localhost" }]);
+    const texts = {
+      TLS_CERT_FILE: certificate,
+      TLS_KEY_FILE: key,
+      TLS_CLIENT_CA_FILE: authority.certificate,
+      TLS_CLIENT_CRL_FILE: await authority.revoke([]),
+      TLS_CLIENT_ROLES_FILE: "DNS:somebody.test=check",
+    };
+    const files: Record<string, string> = {};
+    for (const [name, text] of Object.entries(texts)) {
+      files[name] = join(folder, name);
+      writeFileSync(join(folder, name), text);
+    }
     return files;
   }
 

@@ -30,6 +30,7 @@ export function createAuthenticator({
 }): Authenticator {
   if (bearers === undefined && certificates === undefined) return () => ANYBODY;
   return (credentials) => {
+    certificates?.refuseDistrusted(credentials);
     const { authorization, isRunning = false } = credentials;
     if (authorization.length > 0 && bearers !== undefined) {
       return bearers.authenticate(authorization, { evenExpired: isRunning });

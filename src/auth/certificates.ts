@@ -17,10 +17,18 @@ export class Certificates {
   /** Those on whose connections nobody would notice that a token got lost: whatever roles they are given, these connections bring them none. */
   readonly #carriers = new WeakSet<PeerCertificate>();
 
-  /** `besideTokens` says whether callers may also be known by a token. */
-  constructor(roles: CertificateRoles, { besideTokens = false }: { besideTokens?: boolean } = {}) {
+  readonly #distrusted = new WeakSet<PeerCertificate>();
+  #isAnyDistrusted = false;
+  readonly #onChange: () => void;
+
+  /** `besideTokens` says whether callers may also be known by a token; `onChange` runs when others may be let in than before. */
+  constructor(
+    roles: CertificateRoles,
+    { besideTokens = false, onChange = () => {} }: { besideTokens?: boolean; onChange?: () => void } = {},
+  ) {
     this.#roles = roles;
     this.#besideTokens = besideTokens;
+    this.#onChange = onChange;
   }
 
   /**
@@ -37,6 +45,22 @@ export class Certificates {
   replaceRoles(roles: CertificateRoles): void {
     this.#roles = roles;
     this.#known = new WeakMap();
+    this.#onChange();
+  }
+
+  /** TLS would not accept these any more: nobody is known on their connections, by whatever credential. */
+  distrust(certificates: readonly PeerCertificate[]): void {
+    if (certificates.length === 0) return;
+    for (const certificate of certificates) this.#distrusted.add(certificate);
+    this.#isAnyDistrusted = true;
+    this.#onChange();
+  }
+
+  /** Throws UNAUTHENTICATED where the certificate of the connection is not trusted any more. */
+  refuseDistrusted(credentials: { certificate(): PeerCertificate | undefined }): void {
+    if (!this.#isAnyDistrusted) return;
+    const certificate = credentials.certificate();
+    if (certificate !== undefined && this.#distrusted.has(certificate)) throw DISTRUSTED;
   }
 
   /**
@@ -71,6 +95,9 @@ export class Certificates {
   }
 }
 
+const DISTRUSTED = unauthenticated(
+  "the client certificate of the connection is not accepted any more: it has been revoked, or nobody vouches for it now",
+);
 const CARRIER = unauthenticated(
   "the call needs a bearer token in the authorization metadata: the certificate of its connection has no rights of its own",
 );

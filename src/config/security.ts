@@ -5,6 +5,7 @@ import { type CertificateRoles, parseCertificateRoles } from "../auth/certificat
 import { type KeySource, keyFile, parseKeyUrl } from "../auth/key-source.ts";
 import { parseTokenIssuers, type TokenIssuer } from "../auth/token-issuers.ts";
 import { checkTlsFiles } from "../certificates.ts";
+import { ClientTrust } from "../client-trust.ts";
 import { type HostPort, isLoopback } from "../host-port.ts";
 import { DEFAULT_STREAMS_PER_CALLER, MAX_CHECK_STREAMS, MAX_WATCHES } from "../limits.ts";
 import type { EnvironmentReader } from "./environment.ts";
@@ -39,6 +40,8 @@ export interface TlsFiles {
   readonly certificate: string;
   readonly key: string;
   readonly clientCa: string | undefined;
+  /** Which of its clients' certificates have been revoked. */
+  readonly clientCrl: string | undefined;
 }
 
 /** What one caller may blacklist; 0: as much as they like. */
@@ -127,17 +130,24 @@ function readTls(from: EnvironmentReader): TlsFiles | undefined {
   const certificate = from.file("TLS_CERT_FILE");
   const key = from.file("TLS_KEY_FILE");
   const clientCa = from.file("TLS_CLIENT_CA_FILE");
+  const clientCrl = from.file("TLS_CLIENT_CRL_FILE");
+  if (from.isSet("TLS_CLIENT_CRL_FILE") && !from.isSet("TLS_CLIENT_CA_FILE")) {
+    from.add("TLS_CLIENT_CRL_FILE is set although TLS_CLIENT_CA_FILE is not");
+  }
   const given = [from.isSet("TLS_CERT_FILE"), from.isSet("TLS_KEY_FILE")];
   if (given.includes(false) && (given.includes(true) || from.isSet("TLS_CLIENT_CA_FILE"))) {
     from.add("TLS_CERT_FILE and TLS_KEY_FILE need each other: set both");
   }
   if (certificate === undefined || key === undefined) return undefined;
-  const [cert, own, ca] = [certificate, key, clientCa].map((path) => path && readFileSync(path, "utf8"));
+  const [cert, own, ca, crl] = [certificate, key, clientCa, clientCrl].map(
+    (path) => path && readFileSync(path, "utf8"),
+  );
   try {
     checkTlsFiles({ cert: cert ?? "", key: own ?? "", ca });
+    if (ca !== undefined) new ClientTrust({ ca, crl });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     from.add(error.message);
   }
-  return { certificate, key, clientCa };
+  return { certificate, key, clientCa, clientCrl };
 }

@@ -4,11 +4,13 @@ import type { Duplex } from "node:stream";
 import { createServer as createTlsServer, type PeerCertificate, type TLSSocket } from "node:tls";
 import type { Logger } from "pino";
 import type { Certificates } from "../auth/certificates.ts";
+import type { Clock } from "../clock.ts";
 import { type Connections, peerName } from "../connections.ts";
 import { StartError } from "../errors.ts";
 import { formatHostPort, type HostPort } from "../host-port.ts";
 import { TLS_HANDSHAKE_MS } from "../limits.ts";
 import type { LogSampling } from "../log-sampling.ts";
+import { CertifiedConnections, chainOf } from "./certified-connections.ts";
 import { FieldCountingSocket } from "./field-counting-socket.ts";
 import type { TlsContext } from "./tls-context.ts";
 
@@ -25,7 +27,8 @@ interface Setup {
   /** Absent: connections are not encrypted. */
   readonly tls: TlsContext | undefined;
   /** What is known of clients' certificates; absent where none are asked for. */
-  readonly certificates: Pick<Certificates, "standsIn"> | undefined;
+  readonly certificates: Pick<Certificates, "standsIn" | "distrust"> | undefined;
+  readonly clock: Clock;
   readonly log: Logger;
   readonly sampling: LogSampling;
   /** Bounds the connections. */
@@ -40,10 +43,11 @@ interface Setup {
  */
 export function listen(
   { host, port }: HostPort,
-  { tls, certificates, connections, onConnection, ...logging }: Setup,
+  { tls, certificates, clock, connections, onConnection, ...logging }: Setup,
 ): Promise<Listener> {
   const sockets = new Set<Socket>();
-  const admit = tls === undefined ? onConnection : encrypted(tls, { ...logging, certificates, onConnection });
+  const admit =
+    tls === undefined ? onConnection : encrypted(tls, { ...logging, certificates, clock, onConnection });
   // Bounded below TLS, so that peers that never end a handshake count too, and can be cut off.
   const server = createServer({ noDelay: true }, (socket) => {
     const connection = connections.open(socket, () => socket.destroy());
@@ -99,10 +103,12 @@ function encrypted(
   tls: TlsContext,
   {
     certificates,
+    clock,
     onConnection,
     ...logging
-  }: Pick<Setup, "log" | "sampling" | "certificates" | "onConnection">,
+  }: Pick<Setup, "log" | "sampling" | "certificates" | "clock" | "onConnection">,
 ): (socket: Socket) => void {
+  const certified = certificates && new CertifiedConnections({ tls, certificates, clock, ...logging });
   const server = createTlsServer(
     {
       ...tls.current,
@@ -113,12 +119,13 @@ function encrypted(
       rejectUnauthorized: false,
     },
     (socket) => {
-      const accepted = accept(socket, logging);
+      const accepted = accept(socket, tls, logging);
       if (accepted === undefined) {
         socket.destroy();
         return;
       }
       const { certificate } = accepted;
+      if (certificate !== undefined) certified?.add(socket, certificate);
       const isCounted = certificate !== undefined && certificates?.standsIn(certificate) === true;
       onConnection(isCounted ? new FieldCountingSocket(socket, certificate) : socket);
     },
@@ -126,21 +133,33 @@ function encrypted(
   server.on("tlsClientError", (error) =>
     logRefused(logging, "debug", { code: (error as { code?: string }).code }, "no TLS connection"),
   );
-  tls.watch((context) => server.setSecureContext(context));
+  tls.watch({
+    apply: (context) => server.setSecureContext(context),
+    onTrust: () => certified?.judgeAgain(),
+  });
   return (socket) => server.emit("connection", socket);
+}
+
+/** What is wrong with the certificate that was shown. */
+function problemOf(socket: TLSSocket, tls: TlsContext): string | undefined {
+  if (!socket.authorized) return String(socket.authorizationError);
+  // The handshake may have begun before.
+  return tls.hasJustChanged ? tls.whyRefused(chainOf(socket)) : undefined;
 }
 
 /** The certificate that the client has shown, if it has; undefined where the connection has to end. */
 function accept(
   socket: TLSSocket,
+  tls: TlsContext,
   logging: Logging,
 ): { readonly certificate: PeerCertificate | undefined } | undefined {
   // A client that cannot do HTTP/2 is of no use.
   if (socket.alpnProtocol !== "h2") return undefined;
   const certificate = socket.getPeerCertificate();
   const isShown = certificate?.raw !== undefined;
-  if (isShown && !socket.authorized) {
-    const about = { peer: socket.remoteAddress, problem: String(socket.authorizationError) };
+  const problem = isShown ? problemOf(socket, tls) : undefined;
+  if (problem !== undefined) {
+    const about = { peer: socket.remoteAddress, problem };
     logRefused(logging, "warn", about, "refused a client's certificate");
     return undefined;
   }

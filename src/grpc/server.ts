@@ -142,7 +142,15 @@ export async function startGrpcServer(
   followConnections(server, connections);
   keepDamagedCredentials(server);
   const onConnection = (socket: Duplex) => injector.injectConnection(socket);
-  const listener = await listen(address, { tls, certificates, log, sampling, connections, onConnection });
+  const listener = await listen(address, {
+    tls,
+    certificates,
+    clock,
+    log,
+    sampling,
+    connections,
+    onConnection,
+  });
   let draining = false;
 
   return {

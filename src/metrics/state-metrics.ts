@@ -15,6 +15,8 @@ export interface State {
   readonly backlog: { readonly oldestMs: number | undefined };
   readonly keys: { readonly unreadable: number };
   readonly certificates: { readonly validities: readonly (readonly [string, Validity])[] };
+  /** Whether files of each kind that may change could not be taken over. */
+  readonly files: { readonly rejected: Readonly<Record<string, boolean>> };
   readonly output: { readonly dropped: DroppedLines };
   readonly connections: Readonly<Record<"grpc" | "authz" | "admin", Connections>>;
   readonly health: { watches(): number };
@@ -78,6 +80,15 @@ export function registerState(registers: Registry[], { index, feed, ...state }: 
     name: "tokenblacklist_key_sets_unreadable",
     help: "Key sets that could not be read the last time, or had no key that can be used; what was read before stays in use.",
     value: () => state.keys.unreadable,
+  });
+  gauges(registers, {
+    name: "tokenblacklist_tls_files_rejected",
+    help: "1 while files of TLS have changed, or are gone, and what is there cannot be used, so that what was read before stays in use; else 0.",
+    label: "files",
+    values: () =>
+      Object.fromEntries(
+        Object.entries(state.files.rejected).map(([kind, isRejected]) => [kind, Number(isRejected)]),
+      ),
   });
   for (const [name, when, help] of VALIDITY) {
     gauges(registers, {

@@ -39,7 +39,8 @@ const ALL = {
   tls: {
     secret: "blacklist-tls",
     clientCaConfigMap: "client-ca",
-    clientRoles: "DNS:operator.test=check,revoke URI:spiffe://test/gateway=check",
+    clientRolesKey: "roles",
+    clientCrlKey: "crl.pem",
   },
   auth: { jwksConfigMap: "keys", issuer: "https://id.test", audience: "token-blacklist" },
   settings: { expiryLeeway: "10m", pruneInterval: "2h", pruneRetention: "30d", logLevel: "debug" },
@@ -178,6 +179,8 @@ describe("the Helm chart", function () {
           url: "mysql://user:secret@db.test/blacklist",
           "tls.crt": own.certificate,
           "tls.key": own.key,
+          "crl.pem": await authority.revoke([]),
+          roles: "DNS:operator.test=check,revoke URI:spiffe://test/gateway=check",
         };
         const text = texts[file] ?? (/\bca\b|\.(crt|pem)$/.test(file) ? authority.certificate : "{}");
         await writeFile(join(folder, mountPath, file), text);
@@ -226,6 +229,8 @@ describe("the Helm chart", function () {
       rows: config.security.quota.rows,
       lifetime: config.security.maxTokenLifetimeMs,
       clientCa: config.security.tls?.clientCa !== undefined,
+      clientCrl: config.security.tls?.clientCrl !== undefined,
+      rolesFile: config.security.certificateRolesFile !== undefined,
       roles: config.security.certificateRoles !== undefined,
     }).to.deep.equal({
       leeway: 600_000,
@@ -235,6 +240,8 @@ describe("the Helm chart", function () {
       rows: 1000,
       lifetime: 30 * 86_400_000,
       clientCa: true,
+      clientCrl: true,
+      rolesFile: true,
       roles: true,
     });
   });

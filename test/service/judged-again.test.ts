@@ -18,6 +18,7 @@ import { ImpatientClock } from "../support/impatient-clock.ts";
 import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { RawCalls } from "../support/raw-calls.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { scrape } from "../support/scrape.ts";
 import { type RunningService, type ServiceOptions, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
 import { ends } from "../support/stream-end.ts";
@@ -64,21 +65,23 @@ describe("callers who were let in", () => {
     await rename(file(`${name}.new`), file(name));
   }
 
+  const ENV = () => ({
+    EXT_AUTHZ: "on",
+    AUTH_JWKS_FILE: file("keys.json"),
+    AUTH_ISSUER: ISSUER,
+    AUTH_AUDIENCE: AUDIENCE,
+    TLS_CERT_FILE: file("cert.pem"),
+    TLS_KEY_FILE: file("key.pem"),
+    TLS_CLIENT_CA_FILE: file("ca.pem"),
+    TLS_CLIENT_ROLES_FILE: file("roles"),
+    INDEX: "on",
+  });
+
   async function serve(options: Partial<ServiceOptions> = {}): Promise<void> {
     running = await startService({
       url: `sqlite:${file("token-blacklist.db")}`,
       clock,
-      env: {
-        EXT_AUTHZ: "on",
-        AUTH_JWKS_FILE: file("keys.json"),
-        AUTH_ISSUER: ISSUER,
-        AUTH_AUDIENCE: AUDIENCE,
-        TLS_CERT_FILE: file("cert.pem"),
-        TLS_KEY_FILE: file("key.pem"),
-        TLS_CLIENT_CA_FILE: file("ca.pem"),
-        TLS_CLIENT_ROLES_FILE: file("roles"),
-        INDEX: "on",
-      },
+      env: ENV(),
       ...options,
     });
     await running.indexLoaded();
@@ -176,6 +179,177 @@ describe("callers who were let in", () => {
       await write("roles", "DNS:carrier.test=check");
       clock.lookNow();
       expect([await check(before), await check(connect(own))]).to.deep.equal(["UNAUTHENTICATED", "OK"]);
+    });
+  });
+
+  describe("by a certificate that is not accepted any more", () => {
+    async function serveWithLists(...revoked: readonly string[]): Promise<void> {
+      await write("crl", await authority.revoke(revoked, { validMs: [-MINUTE_MS, 60 * MINUTE_MS] }));
+      await serve({ env: { ...ENV(), TLS_CLIENT_CRL_FILE: file("crl") } });
+    }
+    const revokeNow = async (...revoked: readonly string[]) => write("crl", await authority.revoke(revoked));
+    const said = (text: RegExp) => running.logs().filter(({ msg }) => text.test(String(msg)));
+
+    it("lose their calls, streams and connection with the authority that vouched for it, and come in with the new one", async () => {
+      await serve();
+      const own = await issue("operator.test");
+      const channel = connect(own);
+      const [watcher, asker] = [await watch(channel), await ask(channel)];
+      const token = await bearer();
+      const carried = connect(await issue("carrier.test"));
+      const throughCarrier = await watch(carried, [token]);
+      const others = await createAuthority("others");
+      await write("ca.pem", others.certificate);
+      clock.lookNow();
+      expect([await watcher.ended, await asker.ended, await throughCarrier.ended]).to.deep.equal(
+        Array(3).fill(ends("UNAUTHENTICATED", "UNAUTHENTICATED")),
+      );
+      expect([await check(channel), await check(carried, [token])]).to.deep.equal(
+        Array(2).fill("UNAUTHENTICATED"),
+      );
+      expect(said(/not accepted any more/).map(({ problem }) => problem)).to.deep.equal(
+        Array(2).fill("no authority in TLS_CLIENT_CA_FILE vouches for it any more"),
+      );
+      expect(await check(connect(own))).to.equal("UNAVAILABLE");
+      const theirs = await others.issue([{ type: "dns", value: "operator.test" }]);
+      expect(await check(connect(theirs))).to.equal("OK");
+      // Those without a certificate notice nothing.
+      expect(await check(connect(), [token])).to.equal("OK");
+    });
+
+    it("keep everything while their authority stays, whichever joins it", async () => {
+      await serve();
+      const channel = connect(await issue("operator.test"));
+      const watcher = await watch(channel);
+      await write("ca.pem", `${(await createAuthority("others")).certificate}\n${authority.certificate}`);
+      clock.lookNow();
+      expect(said(/took over new TLS/)).to.have.length(1);
+      expect([await check(channel), await watcher.sync()]).to.deep.equal(["OK", "synced"]);
+    });
+
+    it("lose their calls, streams and connection once it is in a list of revoked ones", async () => {
+      await serveWithLists();
+      const [own, other] = [await issue("operator.test"), await issue("operator.test")];
+      const [channel, untouched] = [connect(own), connect(other)];
+      const [watcher, asker, theirs] = [await watch(channel), await ask(channel), await watch(untouched)];
+      await revokeNow(own.certificate);
+      clock.lookNow();
+      expect([await watcher.ended, await asker.ended]).to.deep.equal(
+        Array(2).fill(ends("UNAUTHENTICATED", "UNAUTHENTICATED")),
+      );
+      expect(await check(channel)).to.equal("UNAUTHENTICATED");
+      expect(await check(connect(own))).to.equal("UNAVAILABLE");
+      expect([await check(untouched), await theirs.sync()]).to.deep.equal(["OK", "synced"]);
+      expect(said(/not accepted any more/).map(({ problem }) => problem)).to.deep.equal([
+        "it has been revoked",
+      ]);
+    });
+
+    it("lose a call whose message comes after it was revoked", async () => {
+      await serveWithLists();
+      const own = await issue("carrier.test");
+      const calls = await RawCalls.open(running.address, { ca: authority.certificate, own });
+      closing.push(calls);
+      const fields = [["authorization", await bearer()], TIMEOUT] as const;
+      const { code } = await calls.call(methodPath("Prune"), fields, new Uint8Array(), {
+        beforeBody: async () => {
+          await calls.call(methodPath("List"), fields, new Uint8Array());
+          await revokeNow(own.certificate);
+          clock.lookNow();
+        },
+      });
+      expect(code).to.equal("UNAUTHENTICATED");
+    });
+
+    it("are refused by whatever chain they come with when an authority between was revoked", async () => {
+      const between = await authority.subordinate("between");
+      await write("ca.pem", `${authority.certificate}\n${between.certificate}`);
+      const none = await between.revoke([]);
+      await write(
+        "crl",
+        `${await authority.revoke([], { validMs: [-MINUTE_MS, 60 * MINUTE_MS] })}
+${none}`,
+      );
+      await serve({ env: { ...ENV(), TLS_CLIENT_CRL_FILE: file("crl") } });
+      const own = await between.issue([{ type: "dns", value: "operator.test" }]);
+      const chained = { ...own, certificate: `${own.certificate}\n${between.certificate}` };
+      const channel = connect(chained);
+      const watcher = await watch(channel);
+      await write("crl", `${await authority.revoke([between.certificate])}\n${none}`);
+      clock.lookNow();
+      expect(await watcher.ended).to.deep.equal(ends("UNAUTHENTICATED", "UNAUTHENTICATED"));
+      expect([await check(channel), await check(connect(chained))]).to.deep.equal([
+        "UNAUTHENTICATED",
+        "UNAVAILABLE",
+      ]);
+    });
+
+    it("are all refused when the list has expired, and let in again with the next one", async () => {
+      await serveWithLists();
+      const own = await issue("operator.test");
+      const channel = connect(own);
+      const watcher = await watch(channel);
+      clock.skip(90 * MINUTE_MS);
+      clock.lookNow();
+      expect(await watcher.ended).to.deep.equal(ends("UNAUTHENTICATED", "UNAUTHENTICATED"));
+      expect(said(/not accepted any more/).map(({ problem }) => problem)).to.deep.equal([
+        "the revocation list of its authority has expired, or is not valid yet",
+      ]);
+      expect(await check(connect(), [await bearer()])).to.equal("OK");
+      await write("crl", await authority.revoke([], { validMs: [0, 180 * MINUTE_MS] }));
+      clock.lookNow();
+      expect(await check(connect(own))).to.equal("OK");
+    });
+
+    it("stay out while a new list cannot be used: the last good one stays, and log and metric say so", async () => {
+      const own = await issue("operator.test");
+      await serveWithLists(own.certificate);
+      const rejected = async () =>
+        (await scrape(running.adminUrl))
+          .get("tokenblacklist_tls_files_rejected")
+          ?.series.map(({ labels, value }) => [labels.files, value]);
+      const CASES: readonly (readonly [text: string, problem: RegExp])[] = [
+        ["", /does not hold revocation lists in PEM/],
+        ["-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", /number 1 cannot be used/],
+        [
+          await (await createAuthority("strangers")).revoke([]),
+          /no revocation list that certificate number 1/,
+        ],
+        [
+          await authority.revoke([], { validMs: [-60 * MINUTE_MS, 60 * MINUTE_MS] }),
+          /older than the one in use/,
+        ],
+        [await authority.revoke([], { validMs: [-MINUTE_MS / 2, -1000] }), /has expired/],
+      ];
+      for (const [text, problem] of CASES) {
+        await write("crl", text);
+        for (let times = 0; times < 2; times++) clock.lookNow();
+        const errors = said(/new TLS certificates cannot be used/);
+        expect(errors.at(-1)).to.include({ files: "clients" });
+        expect(errors.at(-1)?.problem).to.match(problem);
+        expect(await rejected()).to.deep.equal([
+          ["server", 0],
+          ["clients", 1],
+          ["client-roles", 0],
+        ]);
+        expect(await check(connect(own))).to.equal("UNAVAILABLE");
+      }
+      expect(said(/new TLS certificates cannot be used/)).to.have.length(CASES.length);
+      await revokeNow();
+      clock.lookNow();
+      expect(await rejected()).to.deep.include(["clients", 0]);
+      expect(await check(connect(own))).to.equal("OK");
+    });
+
+    it("stay out although the service's own certificate cannot be replaced at the time", async () => {
+      await serveWithLists();
+      const own = await issue("operator.test");
+      const channel = connect(own);
+      expect(await check(channel)).to.equal("OK");
+      await write("key.pem", (await issue("localhost")).key);
+      await revokeNow(own.certificate);
+      clock.lookNow();
+      expect(await check(channel)).to.equal("UNAUTHENTICATED");
     });
   });
 

@@ -1,4 +1,5 @@
 import "reflect-metadata";
+import type { webcrypto } from "node:crypto";
 import * as x509 from "@peculiar/x509";
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
@@ -21,6 +22,18 @@ export interface Authority {
   readonly certificate: string;
   /** A certificate with these subject alternative names, `{ type: "dns", value: "a.test" }`; valid from an hour ago on for half an hour yet. */
   issue(names: x509.JsonGeneralNames, options?: IssueOptions): Promise<CertificateAndKey>;
+  /** An authority of which this one says that it is one. */
+  subordinate(name: string): Promise<Authority>;
+  /** Its list of revoked certificates, in PEM; from now until in an hour, unless it is told otherwise. */
+  revoke(certificates: readonly string[], options?: ListOptions): Promise<string>;
+}
+
+interface ListOptions {
+  /** When it was issued and when the next one comes, in milliseconds from now. */
+  readonly validMs?: readonly [from: number, to: number];
+  /** Further entries, by their serial numbers. */
+  readonly serials?: readonly string[];
+  readonly extensions?: x509.Extension[];
 }
 
 /** A certificate authority of a test's own. */
@@ -29,13 +42,47 @@ export async function createAuthority(name = "authority"): Promise<Authority> {
   const root = await x509.X509CertificateGenerator.createSelfSigned({
     name: `CN=${name}`,
     keys,
-    signingAlgorithm: ALGORITHM,
-    notBefore: new Date(Date.now() - HOUR_MS),
-    notAfter: new Date(Date.now() + 24 * HOUR_MS),
-    extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
+    ...AUTHORITY(),
   });
+  return authorityOf(root, keys);
+}
+
+const AUTHORITY = () => ({
+  signingAlgorithm: ALGORITHM,
+  notBefore: new Date(Date.now() - HOUR_MS),
+  notAfter: new Date(Date.now() + 24 * HOUR_MS),
+  extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
+});
+
+function authorityOf(root: x509.X509Certificate, keys: webcrypto.CryptoKeyPair): Authority {
   return {
     certificate: root.toString("pem"),
+    async subordinate(name) {
+      const own = await generateKeys();
+      const certificate = await x509.X509CertificateGenerator.create({
+        ...{ subject: `CN=${name}`, issuer: root.subject },
+        ...{ publicKey: own.publicKey, signingKey: keys.privateKey },
+        ...AUTHORITY(),
+      });
+      return authorityOf(certificate, own);
+    },
+    async revoke(certificates, { validMs = [0, HOUR_MS], serials = [], extensions = [] } = {}) {
+      const numbers = certificates.map((pem) => new x509.X509Certificate(pem).serialNumber);
+      const list = await x509.X509CrlGenerator.create({
+        issuer: root.subject,
+        thisUpdate: new Date(Date.now() + validMs[0]),
+        nextUpdate: new Date(Date.now() + validMs[1]),
+        entries: [...numbers, ...serials].map((serialNumber) => ({
+          serialNumber,
+          revocationDate: new Date(),
+        })),
+        extensions,
+        signingKey: keys.privateKey,
+        signingAlgorithm: ALGORITHM,
+      });
+      // The library would write another label than OpenSSL reads.
+      return x509.PemConverter.encode(list.rawData, "X509 CRL");
+    },
     async issue(names, { expired = false, validMs = [-HOUR_MS, (expired ? -1 : 1) * (HOUR_MS / 2)] } = {}) {
       const own = await generateKeys();
       const certificate = await x509.X509CertificateGenerator.create({
@@ -54,6 +101,6 @@ export async function createAuthority(name = "authority"): Promise<Authority> {
   };
 }
 
-function generateKeys() {
-  return crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]) as Promise<webcrypto.CryptoKeyPair>;
 }
