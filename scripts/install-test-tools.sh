@@ -109,11 +109,15 @@ if has apt-get && "${as_root[@]}" true 2>/dev/null; then
   look_for "$@"
 fi
 
+if has apt-get && ((${#packages[@]} > 0)) && ! "${as_root[@]}" true 2>/dev/null; then
+  echo "Nothing can be installed here without root, nor by sudo without a password. As root: apt-get install --no-install-recommends ${packages[*]}" >&2
+fi
+
 failed=0
 for tool in "${missing[@]}"; do
   case $tool in
     mariadb)
-      echo "The tests need MariaDB: install mariadbd (Debian: mariadb-server-core), or set TEST_MYSQL_URL." >&2
+      echo "The tests need MariaDB: install mariadbd (Debian: mariadb-server-core), or set TEST_MYSQLD or TEST_MYSQL_URL (CONTRIBUTING.md)." >&2
       failed=1
       ;;
     caddy) echo "No test behind Caddy: there is no caddy (Debian: caddy)." ;;
