@@ -12,6 +12,7 @@ import { LOG_FLUSH_MS } from "./limits.ts";
 import { LogOutput } from "./log-output.ts";
 import type { MigrateAction } from "./migrate.ts";
 import { safeLine } from "./printable.ts";
+import { databaseAdvice } from "./store/database-advice.ts";
 
 // The only file that touches the process: arguments, environment, streams, signals and the exit code. The service and
 // its databases are loaded when they are asked for: an operator's `check` should not wait for them.
@@ -106,7 +107,11 @@ async function withConfig(work: (config: Config) => Promise<number>): Promise<nu
     if (!(error instanceof StartError || error instanceof SchemaError || error instanceof ServiceError))
       throw error;
     const { cause } = error;
-    const because = error instanceof ServiceError && cause instanceof Error ? `: ${cause.message}` : "";
+    const advice = databaseAdvice(cause);
+    const because =
+      error instanceof ServiceError && cause instanceof Error
+        ? `: ${cause.message}${advice === undefined ? "" : `; ${advice}`}`
+        : "";
     process.stderr.write(`token-blacklist: ${safeLine(error.message + because)}\n`);
     return error instanceof ServiceError ? EXIT.unavailable : EXIT.failed;
   }

@@ -12,6 +12,14 @@ export function nearestOf(
   return [nearest, least];
 }
 
+/** The one of `known` that whoever wrote `name` is likely to have meant; undefined where it is like none of them. */
+export function likelyName(name: string, known: readonly string[]): string | undefined {
+  const lower = new Map(known.map((one) => [one.toLowerCase(), one]));
+  const [nearest = "", mistakes] = nearestOf(name.toLowerCase(), lower.keys());
+  // More mistakes than that, and another word was meant.
+  return mistakes <= Math.max(1, name.length / 3) ? lower.get(nearest) : undefined;
+}
+
 /** How many letters must be put in, left out, changed, or swapped with their neighbour (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   let before: number[] = [];

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type IsBlacklistedRequestSchema, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { waitable } from "../clock.ts";
 import { BatchFailures } from "./batch-failures.ts";
 import { EXIT } from "./exit-code.ts";
 import { rowWriter } from "./format.ts";
@@ -101,6 +102,8 @@ type Freshness = NonNullable<MessageInitShape<typeof IsBlacklistedRequestSchema>
 
 function freshnessOf({ maxStaleness, atLeastRevision }: CheckOptions): Freshness {
   if (atLeastRevision !== undefined) return { case: "atLeastRevision", value: atLeastRevision };
-  if (maxStaleness !== undefined) return { case: "maxStaleness", value: durationFromMs(maxStaleness) };
+  // The contract has no longer duration than ten thousand years; staler than a few weeks makes no difference.
+  if (maxStaleness !== undefined)
+    return { case: "maxStaleness", value: durationFromMs(waitable(maxStaleness)) };
   return { case: undefined };
 }

@@ -1,6 +1,8 @@
+import { existsSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { type Token, tokenProblem } from "../client/authorization.ts";
 import { type ClientCredentials, clientCredentials, type Tls } from "../client/credentials.ts";
+import { isRawToken } from "../raw-token.ts";
 import { settingProblem } from "../setting-text.ts";
 import type { CliIo } from "./io.ts";
 import { contentOf } from "./named-file.ts";
@@ -75,18 +77,41 @@ function tokenFrom(options: CredentialOptions, env: Environment): Token | undefi
   if (token !== undefined && file !== undefined) {
     throw new UsageError(`${token.name} and ${file.name} are both given: choose one`);
   }
+  if (file !== undefined && isRawToken(file.text)) {
+    throw new UsageError(`${file.name} takes the name of a file that holds the token, and was given a token`);
+  }
   if (file !== undefined) return tokenFile({ name: file.name, path: file.text });
   if (token === undefined) return undefined;
+  if (isPath(token.text)) {
+    throw new UsageError(
+      `${token.name} takes the token itself: ${fileInsteadOf(token.name)} takes the name of a file that holds it`,
+    );
+  }
   const problem = tokenProblem(token.text);
   if (problem !== undefined) throw new UsageError(`${token.name} ${problem}`);
   return token.text;
+}
+
+/** Whether `text` is the name of a file rather than a token: no JWT has a slash in it. */
+function isPath(text: string): boolean {
+  return !isRawToken(text) && (/^[~.]*[/\\]/.test(text) || existsSync(text));
+}
+
+function fileInsteadOf(name: string): string {
+  return name === OPTIONS.token.variable ? OPTIONS.tokenFile.variable : "--token-file";
 }
 
 function tlsFrom(options: CredentialOptions, env: Environment): Tls | true | undefined {
   const [ca, cert, key] = (["cacert", "cert", "key"] as const).map((name) => given(name, options, env));
   const isWanted = options.tls ?? isYes(OPTIONS.tls.variable, env);
   if ((ca ?? cert ?? key) === undefined) return isWanted || undefined;
+  if (cert === undefined && key !== undefined) throw alone(key, "cert");
+  if (key === undefined && cert !== undefined) throw alone(cert, "key");
   return { ca: pem(ca), cert: pem(cert), key: pem(key) };
+}
+
+function alone({ name }: Given, missing: "cert" | "key"): UsageError {
+  return new UsageError(`${name} needs --${missing} beside it, or ${OPTIONS[missing].variable}`);
 }
 
 function pem(file: Given | undefined): Buffer | undefined {

@@ -1,5 +1,6 @@
 import { storedJtiProblem, textProblem } from "../entry.ts";
 import { MAX_REASON_BYTES } from "../limits.ts";
+import { likelyName } from "../nearest-word.ts";
 import { safeLine } from "../printable.ts";
 import { type Instant, parseAbsoluteInstant } from "./instant.ts";
 import { UsageError } from "./usage-error.ts";
@@ -15,6 +16,7 @@ export interface ImportedToken {
 
 /** What `export`, `list` and `blacklist` print beside: the service decides on it anew. */
 const DECIDED_ANEW = new Set(["created_at", "revoked_by", "outcome", "verdict", "revision"]);
+const FIELDS = ["jti", "exp", "expires_at", "reason"];
 const SHOWN_NAME = 40;
 
 /**
@@ -25,7 +27,11 @@ export function parseImportLine(text: string, { ignoreUnknown }: { ignoreUnknown
   const { jti, exp, expires_at: expiresAt, reason, ...others } = parseObject(text);
   for (const name of Object.keys(others)) {
     if (ignoreUnknown || DECIDED_ANEW.has(name)) continue;
-    throw new UsageError(`unknown field "${shown(name)}": pass over such fields with --ignore-unknown`);
+    const meant = likelyName(name.slice(0, SHOWN_NAME), FIELDS);
+    const hint = meant === undefined ? "" : `was "${meant}" meant? If not, `;
+    throw new UsageError(
+      `unknown field "${shown(name)}": ${hint}pass over such fields with --ignore-unknown`,
+    );
   }
   if (typeof jti !== "string") throw new UsageError(`"jti" must be a string`);
   expectNone("jti", storedJtiProblem(jti));

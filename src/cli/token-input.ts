@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
 import { storedJtiProblem, textProblem } from "../entry.ts";
 import { MAX_REASON_BYTES } from "../limits.ts";
+import { likelyName } from "../nearest-word.ts";
 import { safeLine } from "../printable.ts";
 import { isRawToken } from "../raw-token.ts";
 import { readLines } from "./lines.ts";
@@ -19,6 +20,7 @@ export interface InputToken {
 }
 
 /** What `list` and `blacklist` print is taken back in; the fields that say nothing new are passed over. */
+const FIELDS = ["jti", "expires_at", "reason"];
 const IGNORED = new Set(["created_at", "revoked_by", "outcome", "verdict", "revision"]);
 
 /** The tokens named by the arguments, or on standard input where the one argument is `-`. */
@@ -49,7 +51,10 @@ function lineToken(text: string, origin: string): InputToken {
   if (!text.startsWith("{")) return { jti: validJti(text, origin), origin };
   const { jti, expires_at: expiresAt, reason = "", ...others } = parseObject(text, origin);
   for (const name of Object.keys(others)) {
-    if (!IGNORED.has(name)) throw new UsageError(`${origin}: unknown field "${safeLine(name)}"`);
+    if (IGNORED.has(name)) continue;
+    const meant = likelyName(name, FIELDS);
+    const hint = meant === undefined ? `the fields are ${FIELDS.join(", ")}` : `was "${meant}" meant?`;
+    throw new UsageError(`${origin}: unknown field "${safeLine(name)}": ${hint}`);
   }
   if (typeof jti !== "string") throw new UsageError(`${origin}: "jti" must be a string`);
   if (typeof reason !== "string") throw new UsageError(`${origin}: "reason" must be a string`);

@@ -1,5 +1,5 @@
 import type { Violation } from "../errors.ts";
-import { nearestOf } from "../nearest-word.ts";
+import { likelyName } from "../nearest-word.ts";
 
 /** The names of an interface's options, none of which the compiler lets one forget. */
 export function namesOf<Options>(names: Readonly<Record<keyof Options, true>>): readonly string[] {
@@ -31,11 +31,4 @@ export function misspeltFields(given: object, known: readonly string[]): Violati
 
 function unknownNames(given: object, known: readonly string[]): string[] {
   return Object.keys(given).filter((name) => !known.includes(name));
-}
-
-function likelyName(name: string, known: readonly string[]): string | undefined {
-  const lower = new Map(known.map((one) => [one.toLowerCase(), one]));
-  const [nearest = "", mistakes] = nearestOf(name.toLowerCase(), lower.keys());
-  // More mistakes than that, and another word was meant.
-  return mistakes <= Math.max(1, name.length / 3) ? lower.get(nearest) : undefined;
 }

@@ -3,6 +3,7 @@ import { type EpochMs, MAX_EPOCH_MS } from "../entry.ts";
 
 const MIN_SECONDS = -62_135_596_800n;
 const MAX_SECONDS = 253_402_300_799n;
+const MAX_SECONDS_OF_DURATION = 315_576_000_000n;
 
 /**
  * The millisecond of a protobuf timestamp, fractions rounded up, so that nothing is forgotten early. Throws a
@@ -25,8 +26,11 @@ export function toTimestamp(ms: EpochMs): { seconds: bigint; nanos: number } {
 
 /** Milliseconds of a duration that must not be negative, rounded down: never staler than asked. Throws a RangeError. */
 export function fromDuration({ seconds, nanos }: Duration): number {
-  if (seconds < 0n || nanos < 0 || nanos > 999_999_999 || seconds > 315_576_000_000n) {
+  if (seconds < 0n || nanos < 0 || nanos > 999_999_999) {
     throw new RangeError("must be a duration that is not negative");
+  }
+  if (seconds > MAX_SECONDS_OF_DURATION) {
+    throw new RangeError(`must be at most ${MAX_SECONDS_OF_DURATION} s, which are 10,000 years`);
   }
   return Number(seconds) * 1000 + Math.floor(nanos / 1_000_000);
 }

@@ -107,7 +107,8 @@ describe("blacklist", () => {
   for (const [line, complaint] of [
     ["bare", "has no expiry, say with --expires-at when the token expires"],
     ['{"jti":"a"}', "has no expiry, say with --expires-at when the token expires"],
-    ['{"jti":"a","expiresAt":1}', 'unknown field "expiresAt"'],
+    ['{"jti":"a","expiresAt":1}', 'unknown field "expiresAt": was "expires_at" meant?'],
+    ['{"jti":"a","sub":"b"}', 'unknown field "sub": the fields are jti, expires_at, reason'],
     ['{"jti":1}', '"jti" must be a string'],
     ['{"jti":"a","reason":1}', '"reason" must be a string'],
     ['{"jti":"a","expires_at":null}', '"expires_at" must be a string or a number'],

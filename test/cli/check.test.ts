@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import { type IsBlacklistedRequest, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { invalidRequest, storeUnavailable } from "../../src/errors.ts";
+import { MAX_TIMER_MS } from "../../src/limits.ts";
 import type { Script } from "../client/scripted-service.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { runAgainst } from "./with-service.ts";
@@ -118,7 +119,13 @@ describe("check", () => {
 
   it("asks as freshly as it is told to", async () => {
     const asked = [];
-    for (const options of [[], ["--max-staleness", "1m30s"], ["--at-least-revision", "7-r"]]) {
+    const OPTIONS = [
+      [],
+      ["--max-staleness", "1m30s"],
+      ["--max-staleness", "99999999d"],
+      ["--at-least-revision", "7-r"],
+    ];
+    for (const options of OPTIONS) {
       const { service } = await runAgainst(SERVICE, ["check", "a", ...options]);
       asked.push(...requests(service).map(({ freshness: { case: name, value } }) => ({ name, value })));
     }
@@ -126,6 +133,8 @@ describe("check", () => {
     expect(asked).to.deep.equal([
       { name: undefined, value: undefined },
       { name: "maxStaleness", value: duration },
+      // As long as any duration counts.
+      { name: "maxStaleness", value: { ...duration, seconds: BigInt(MAX_TIMER_MS / 1000) } },
       { name: "atLeastRevision", value: "7-r" },
     ]);
   });

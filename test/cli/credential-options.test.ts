@@ -209,16 +209,43 @@ describe("an operator's credentials", () => {
         "TOKEN_BLACKLIST_TOKEN and TOKEN_BLACKLIST_TOKEN_FILE are both given: choose one",
         `what stands in the file of --token-file ${bearerAlone}`,
         `what stands in the file of TOKEN_BLACKLIST_TOKEN_FILE ${bearerAlone}`,
-        "--token-file names a file that cannot be read (ENOENT)",
+        "--token-file takes the name of a file that holds the token, and was given a token",
         "TOKEN_BLACKLIST_TOKEN_FILE names a file that cannot be read (ENOENT)",
         "--cacert names a file that cannot be read (ENOENT)",
         "--key names a file that cannot be read (EISDIR)",
         "TOKEN_BLACKLIST_CERT names a file that cannot be read (ENOENT)",
-        "cert and key need each other",
-        "cert and key need each other",
+        "--cert needs --key beside it, or TOKEN_BLACKLIST_KEY",
+        "TOKEN_BLACKLIST_KEY needs --cert beside it, or TOKEN_BLACKLIST_CERT",
         "cert and key cannot be used (ERR_OSSL_X509_KEY_VALUES_MISMATCH)",
         "the CA certificate cannot be used (ERR_OSSL_PEM_NO_START_LINE)",
         "TOKEN_BLACKLIST_TLS must be yes or no",
+      ].map(usage),
+    );
+  });
+
+  it("say what to do where a file is given for a token, or a token for a file", async () => {
+    const [token, inFile] = [
+      "takes the token itself: TOKEN_BLACKLIST_TOKEN_FILE takes the name of a file that holds it",
+      "takes the name of a file that holds the token, and was given a token",
+    ];
+    const option = "--token takes the token itself: --token-file takes the name of a file that holds it";
+    expect([
+      await wrong(["--token", file("alice.token")]),
+      await wrong(["--token", "./absent.jwt"]),
+      await wrong(["--token", "~/alice.token"]),
+      await wrong(["--token", "package.json"]),
+      await wrong([], { TOKEN_BLACKLIST_TOKEN: file("alice.token") }),
+      await wrong(["--token-file", alice]),
+      await wrong([], { TOKEN_BLACKLIST_TOKEN_FILE: alice }),
+    ]).to.deep.equal(
+      [
+        option,
+        option,
+        option,
+        option,
+        `TOKEN_BLACKLIST_TOKEN ${token}`,
+        `--token-file ${inFile}`,
+        `TOKEN_BLACKLIST_TOKEN_FILE ${inFile}`,
       ].map(usage),
     );
   });

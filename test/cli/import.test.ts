@@ -133,6 +133,14 @@ describe("import", () => {
       `{"jti":"a","exp":1893459600,"${"y".repeat(1000)}":1}`,
       `unknown field "${"y".repeat(40)}...": pass over such fields with --ignore-unknown`,
     ],
+    [
+      '{"jit":"a","exp":1893459600}',
+      'unknown field "jit": was "jti" meant? If not, pass over such fields with --ignore-unknown',
+    ],
+    [
+      '{"jti":"a","expiresAt":1893459600}',
+      'unknown field "expiresAt": was "expires_at" meant? If not, pass over such fields with --ignore-unknown',
+    ],
     ["x".repeat(70_000), "is longer than any token"],
   ];
 

@@ -245,13 +245,40 @@ describe("token-blacklist migrate", function () {
     expect(codes).to.deep.equal([2, 69]);
   });
 
-  it("exits with 69, in one line without the password, when the database is not there", async () => {
-    const { code, stderr } = await end(["migrate", "up"], {
-      DATABASE_URL: "mysql://user:swordfish@127.0.0.1:1/db",
-    });
-    expect([code, stderr]).to.deep.equal([
-      69,
-      "token-blacklist: the database cannot be reached at the moment: connect ECONNREFUSED 127.0.0.1:1\n",
+  it("exits with 69, in one line without the password that says what to do, when the database is not there", async () => {
+    const ended = [];
+    for (const host of ["127.0.0.1:1", "nowhere.invalid"]) {
+      const DATABASE_URL = `mysql://user:swordfish@${host}/db`;
+      const { code, stderr } = await end(["migrate", "up"], { DATABASE_URL, DATABASE_TLS: "off" });
+      // What a machine says that asks nobody for names.
+      ended.push([
+        code,
+        stderr.replace("EAI_AGAIN", "ENOTFOUND").replace(", and whether names can be looked up here", ""),
+      ]);
+    }
+    const said = "token-blacklist: the database cannot be reached at the moment: ";
+    expect(ended).to.deep.equal([
+      [
+        69,
+        `${said}connect ECONNREFUSED 127.0.0.1:1; nothing listens there: start the database, or check host and port in DATABASE_URL\n`,
+      ],
+      [69, `${said}getaddrinfo ENOTFOUND nowhere.invalid; check the host in DATABASE_URL\n`],
+    ]);
+  });
+
+  it("says what to do where the server has no such database, or knows the user by another password", async () => {
+    const { url, dispose } = await freshDatabase();
+    const absent = Object.assign(new URL(url), { pathname: "/absent" }).href;
+    const stranger = Object.assign(new URL(url), { password: "swordfish" }).href;
+    const said = [];
+    for (const DATABASE_URL of [absent, stranger]) {
+      const { code, stderr } = await end(["migrate", "up"], { DATABASE_URL });
+      said.push([code, stderr.replace(/^.*; /, ""), stderr.includes("swordfish")]);
+    }
+    await dispose();
+    expect(said).to.deep.equal([
+      [69, "create that database, or check its name in DATABASE_URL\n", false],
+      [69, "check user and password in DATABASE_URL\n", false],
     ]);
   });
 });

@@ -1,0 +1,26 @@
+/** What the operating system and the driver say of a server that cannot be reached. */
+const OF_CODES: Readonly<Record<string, string>> = {
+  ENOTFOUND: "check the host in DATABASE_URL",
+  EAI_AGAIN: "check the host in DATABASE_URL, and whether names can be looked up here",
+  ECONNREFUSED: "nothing listens there: start the database, or check host and port in DATABASE_URL",
+  ETIMEDOUT: "check host and port in DATABASE_URL, and what lies between",
+  EHOSTUNREACH: "check the host in DATABASE_URL, and what lies between",
+  HANDSHAKE_NO_SSL_SUPPORT: "let the database offer TLS, or set DATABASE_TLS=off",
+  HANDSHAKE_SSL_ERROR: "check DATABASE_CA_FILE, and that the certificate names the host in DATABASE_URL",
+};
+
+/** What MySQL and MariaDB say of an account or a database. */
+const OF_NUMBERS: Readonly<Record<number, string>> = {
+  1044: "grant the user its privileges on the database in DATABASE_URL",
+  1045: "check user and password in DATABASE_URL",
+  1049: "create that database, or check its name in DATABASE_URL",
+  1130: "let the user log in from this machine",
+  1142: "grant the user that privilege, or use the user for migrations",
+  1698: "check user and password in DATABASE_URL",
+};
+
+/** What an operator can do about an error of the database that a command met; undefined where the error says no more than that. */
+export function databaseAdvice(error: unknown): string | undefined {
+  const { code, errno } = (error ?? {}) as { code?: string; errno?: number };
+  return OF_NUMBERS[errno ?? 0] ?? OF_CODES[code ?? ""];
+}
