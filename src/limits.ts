@@ -319,6 +319,11 @@ export const LOGGED_REFUSALS_TELL_MS = 10_000;
 export const AUDITED_TOKENS_A_LINE = 50;
 /** How long it may take until entries that have expired, or were made at another replica, change what a caller's quota leaves. */
 export const QUOTA_RECOUNT_MS = 60_000;
+/**
+ * The part of INDEX_MAX_ENTRIES that one known caller may fill unless QUOTA_ROWS says otherwise: 15 million entries of 20, which are 960 MB at 64 bytes
+ * each at worst, and leave the others a quarter. Far more than a fleet revokes that has no larger index.
+ */
+export const DEFAULT_QUOTA_PART = 0.75;
 /** Callers whose quotas are kept track of at once. */
 export const MAX_QUOTA_CALLERS = 10_000;
 

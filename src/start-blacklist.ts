@@ -9,6 +9,7 @@ import { Writer } from "./blacklist/writer.ts";
 import type { BothClocks } from "./both-clocks.ts";
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config/config.ts";
+import { DEFAULT_QUOTA_PART } from "./limits.ts";
 import { createIndex, type Index } from "./start-index.ts";
 import type { Store } from "./store/store.ts";
 
@@ -28,6 +29,8 @@ export interface StartedBlacklist {
   readonly blacklist: Blacklist;
   readonly index: Index;
   readonly backlog: PruneBacklog;
+  /** Absent where nothing is limited. */
+  readonly quota: Quota | undefined;
   /** Begins what goes on in the background. */
   start(): void;
   /** Ends it, once nothing new is asked: what is being written or pruned may come to an end, for a while. */
@@ -40,7 +43,7 @@ export function createBlacklist(config: Config, { onPhase, random, ...parts }: P
   const common = { ...parts, leewayMs, retentionMs };
   const index = createIndex(config, { ...parts, onPhase });
   const writer = new Writer({ ...common, onCommit: (receipt) => index.acknowledged(receipt) });
-  const quota = quotaOf(config, parts);
+  const quota = quotaOf(config, { ...parts, index });
   const blacklist = new Blacklist({ ...common, writer, checks: index.checks, quota });
   const schedule = new PruneSchedule({ ...parts, blacklist, random });
   const backlog = new PruneBacklog(common);
@@ -48,6 +51,7 @@ export function createBlacklist(config: Config, { onPhase, random, ...parts }: P
     blacklist,
     index,
     backlog,
+    quota,
     start() {
       index.start();
       schedule.start(config.pruneIntervalMs);
@@ -69,13 +73,20 @@ export function createBlacklist(config: Config, { onPhase, random, ...parts }: P
 const FLUSH_SHARE = 0.1;
 
 function quotaOf(
-  { security, expiryLeewayMs }: Config,
-  { store, clock }: Pick<Parts, "store" | "clock">,
+  { security, expiryLeewayMs, indexMaxEntries }: Config,
+  { store, clock, index: { follower } }: Pick<Parts, "store" | "clock"> & { readonly index: Index },
 ): Quota | undefined {
-  const { quota } = security;
-  if (quota.rows === 0 && quota.rowsPerSecond === 0) return undefined;
+  const { quota, bearers, certificateRoles } = security;
+  const isKnown = bearers !== undefined || certificateRoles !== undefined;
+  // Without known callers all are one, and without an index there is none to protect.
+  const unasked = isKnown && follower !== undefined ? Math.floor(indexMaxEntries * DEFAULT_QUOTA_PART) : 0;
+  const rows = quota.rows ?? unasked;
+  if (rows === 0 && quota.rowsPerSecond === 0) return undefined;
   return new Quota({
-    ...quota,
+    rows,
+    rowsPerSecond: quota.rowsPerSecond,
+    waits: quota.rows !== undefined,
+    total: () => (follower?.isComplete ? follower.size : undefined),
     clock,
     count: (revokedBy, limit) =>
       store.countBy({ revokedBy, limit, now: clock.now(), leewayMs: expiryLeewayMs }),

@@ -102,7 +102,7 @@ export async function start(
       onPhase: () => judge(),
     });
     closers.push(() => started.stop());
-    const { blacklist, index, backlog } = started;
+    const { blacklist, index, backlog, quota } = started;
 
     let serving: Serving = "nothing";
     const { security } = config;
@@ -148,6 +148,7 @@ export async function start(
       output,
       connections,
       health: { watches: () => grpc.healthWatches },
+      quota,
       index: follower,
       feed,
     });

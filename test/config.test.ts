@@ -29,7 +29,7 @@ const DEFAULTS: Config = {
     tokenAlgorithms: ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"],
     maxTokenLifetimeMs: 0,
     auditLog: true,
-    quota: { rowsPerSecond: 0, rows: 0 },
+    quota: { rowsPerSecond: 0, rows: undefined },
     streamsPerCaller: 2000,
   },
   authz: {

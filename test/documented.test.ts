@@ -62,7 +62,7 @@ describe("the documented metrics", () => {
     // With everything that counts something, and after a run of the schedule: before it, some are absent.
     running = await startService({
       url: database.url,
-      env: { INDEX: "on", EXT_AUTHZ: "on", PRUNE_INTERVAL: "1s", ...(await tlsFiles()) },
+      env: { INDEX: "on", EXT_AUTHZ: "on", PRUNE_INTERVAL: "1s", QUOTA_ROWS: "1000", ...(await tlsFiles()) },
     });
     while (!running.logs().some(({ msg }) => msg === "pruned expired entries"))
       await scrape(running.adminUrl);

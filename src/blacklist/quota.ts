@@ -14,6 +14,7 @@ interface Account {
   /** What is being written: in no count for certain. */
   reserved: number;
   countedAt: number;
+  isCounted: boolean;
   counting: Promise<void> | undefined;
 }
 
@@ -22,6 +23,13 @@ interface Options {
   readonly rowsPerSecond: number;
   /** Entries that have not expired; 0: any number. */
   readonly rows: number;
+  /**
+   * Whether a request waits for the count of what the caller has, and fails where that fails. Otherwise it goes on by what was counted last,
+   * and before anything was by nothing: then no revocation is late for a quota that nobody has set.
+   */
+  readonly waits: boolean;
+  /** Entries of all callers together, or somewhat more; undefined where that is not known. While these are few nobody's are counted. */
+  readonly total: () => number | undefined;
   readonly clock: Clock;
   /** How many a caller has in the database, counted up to `limit`. */
   readonly count: (revokedBy: string, limit: number) => Promise<number>;
@@ -67,18 +75,51 @@ export class Quota {
   async reserve(caller: string, rows: number): Promise<(created: number) => void> {
     const account = this.#accountOf(caller);
     this.#spend(account, rows);
-    const { rows: limit } = this.#options;
+    const { rows: limit, waits, total } = this.#options;
     if (limit === 0) return () => {};
-    await this.#recount(caller, account);
-    if (account.rows + account.reserved + rows > limit) {
-      throw new ServiceError("QUOTA_EXCEEDED", `the caller may have at most ${limit} entries`, {
-        retryAfterMs: QUOTA_RECOUNT_MS,
-      });
+    if (!this.#isRoomForAll(account, rows)) {
+      if (waits) await this.#recount(caller, account);
+      // Without an index there is none to protect, and counting would be the database's burden.
+      else if (total() !== undefined) void this.#recount(caller, account).catch(() => {});
+      if (account.isCounted && account.rows + account.reserved + rows > limit) {
+        throw new ServiceError("QUOTA_EXCEEDED", `the caller may have at most ${limit} entries`, {
+          retryAfterMs: QUOTA_RECOUNT_MS,
+        });
+      }
     }
     account.reserved += rows;
     return (created) => {
       account.reserved -= rows;
       account.rows += created;
+    };
+  }
+
+  /** Whether even all entries there are would leave room. */
+  #isRoomForAll({ reserved }: Account, rows: number): boolean {
+    const total = this.#options.total();
+    return total !== undefined && total + reserved + rows <= this.#options.rows;
+  }
+
+  /** The largest share of its quota that any caller has used, from 0 to 1; undefined for what is not limited. */
+  get used(): { readonly rows: number | undefined; readonly rowsPerSecond: number | undefined } {
+    const { rows, rowsPerSecond, total, clock } = this.#options;
+    let mostRows = 0;
+    let mostSpent = 0;
+    const now = clock.monotonic();
+    for (const account of this.#accounts.values()) {
+      mostRows = Math.max(mostRows, account.rows + account.reserved);
+      const tokens = Math.min(
+        this.#burst,
+        account.tokens + ((now - account.filledAt) / 1000) * rowsPerSecond,
+      );
+      mostSpent = Math.max(mostSpent, 1 - tokens / this.#burst);
+    }
+    const all = total();
+    // Nobody's were counted: together they are still few.
+    if (all !== undefined && all <= rows) mostRows = all;
+    return {
+      rows: rows === 0 ? undefined : Math.min(1, mostRows / rows),
+      rowsPerSecond: rowsPerSecond === 0 ? undefined : mostSpent,
     };
   }
 
@@ -101,6 +142,7 @@ export class Quota {
         rows: 0,
         reserved: 0,
         countedAt: Number.NEGATIVE_INFINITY,
+        isCounted: false,
         counting: undefined,
       };
       this.#accounts.set(caller, account);
@@ -144,5 +186,6 @@ export class Quota {
     // What was added meanwhile may be in the count already: better too many than too few.
     account.rows = counted + account.rows - before;
     account.countedAt = now;
+    account.isCounted = true;
   }
 }

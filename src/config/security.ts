@@ -48,8 +48,8 @@ export interface TlsFiles {
 export interface Quota {
   /** At each replica. */
   readonly rowsPerSecond: number;
-  /** Entries of theirs that have not expired. */
-  readonly rows: number;
+  /** Entries of theirs that have not expired. Undefined: what protects the memory of the index. */
+  readonly rows: number | undefined;
 }
 
 export function readSecurity(
@@ -92,7 +92,7 @@ export function readSecurity(
     auditLog: from.read("AUDIT_LOG", "on", onOrOff),
     quota: {
       rowsPerSecond: from.read("QUOTA_ROWS_PER_SECOND", "0", wholeNumber(0, 1_000_000)),
-      rows: from.read("QUOTA_ROWS", "0", wholeNumber(0, 1_000_000_000)),
+      rows: from.optional("QUOTA_ROWS", wholeNumber(0, 1_000_000_000)),
     },
   };
 }

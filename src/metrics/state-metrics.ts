@@ -20,10 +20,17 @@ export interface State {
   readonly output: { readonly dropped: DroppedLines };
   readonly connections: Readonly<Record<"grpc" | "authz" | "admin", Connections>>;
   readonly health: { watches(): number };
+  /** Absent where nothing is limited. */
+  readonly quota: { readonly used: QuotaUse } | undefined;
   /** Absent where the index is off. */
   readonly index: IndexState | undefined;
   /** Absent where the index is off. */
   readonly feed: FeedState | undefined;
+}
+
+interface QuotaUse {
+  readonly rows: number | undefined;
+  readonly rowsPerSecond: number | undefined;
 }
 
 interface IndexState {
@@ -106,6 +113,18 @@ export function registerState(registers: Registry[], { index, feed, ...state }: 
     help: "Lines of the log that could not be written, those of the audit log and all others.",
     label: "line",
     values: () => ({ ...state.output.dropped }),
+  });
+  gauges(registers, {
+    name: "tokenblacklist_quota_used_ratio",
+    help: "The largest share of its quota that any caller has used: of QUOTA_ROWS at most, and of QUOTA_ROWS_PER_SECOND; absent where there is none.",
+    label: "quota",
+    values() {
+      const { rows, rowsPerSecond } = state.quota?.used ?? {};
+      return {
+        ...(rows === undefined ? {} : { rows }),
+        ...(rowsPerSecond === undefined ? {} : { rows_per_second: rowsPerSecond }),
+      };
+    },
   });
   registerPool(registers, state.store);
   registerConnections(registers, state);

@@ -20,12 +20,14 @@ describe("Quota", () => {
     counts = [];
   });
 
+  const UNKNOWN = { waits: true, total: () => undefined };
+
   function limit(rowsPerSecond: number, rows: number): void {
     const count = async (caller: string, most: number) => {
       counts.push({ caller, limit: most });
       return Math.min(stored.get(caller) ?? 0, most);
     };
-    quota = new Quota({ rowsPerSecond, rows, clock, count });
+    quota = new Quota({ ...UNKNOWN, rowsPerSecond, rows, clock, count });
   }
 
   /** Blacklists as many tokens as that; all of them become entries. */
@@ -220,7 +222,7 @@ describe("Quota", () => {
     it("lets nobody by while it is being counted for the first time, or anew", async () => {
       let answer = (_: number) => {};
       const count = () => new Promise<number>((resolve) => (answer = resolve));
-      quota = new Quota({ rowsPerSecond: 0, rows: 100, clock, count });
+      quota = new Quota({ ...UNKNOWN, rowsPerSecond: 0, rows: 100, clock, count });
       for (let round = 0; round < 2; round++) {
         const asked = [quota.reserve("alice", 1), quota.reserve("alice", 1)];
         let answered = 0;
@@ -250,7 +252,7 @@ describe("Quota", () => {
         new Promise<number>((resolve) => {
           answer = resolve;
         });
-      quota = new Quota({ rowsPerSecond: 0, rows: 100, clock, count });
+      quota = new Quota({ ...UNKNOWN, rowsPerSecond: 0, rows: 100, clock, count });
       const first = quota.reserve("alice", 60);
       answer(0);
       const settle = await first;
@@ -270,7 +272,7 @@ describe("Quota", () => {
         if (fails) throw away;
         return stored.get(caller) ?? 0;
       };
-      quota = new Quota({ rowsPerSecond: 0, rows: 100, clock, count });
+      quota = new Quota({ ...UNKNOWN, rowsPerSecond: 0, rows: 100, clock, count });
       expect(await Promise.all([rejection(add(1)), rejection(add(1)), rejection(add(100))])).to.deep.equal([
         away,
         away,
@@ -302,7 +304,7 @@ describe("Quota", () => {
             const seen = entries;
             return new Promise<number>((resolve) => answers.push(() => resolve(seen)));
           };
-          const quota = new Quota({ rowsPerSecond: 0, rows: LIMIT, clock, count });
+          const quota = new Quota({ ...UNKNOWN, rowsPerSecond: 0, rows: LIMIT, clock, count });
           const reserved: { rows: number; settle: (created: number) => void }[] = [];
           const written: typeof reserved = [];
           for (const next of steps) {
@@ -331,6 +333,85 @@ describe("Quota", () => {
         }),
         { numRuns: 500 },
       );
+    });
+  });
+
+  describe("of rows in all, beside an index", () => {
+    const FULL = "the caller may have at most 100 entries";
+    let total: number | undefined;
+    let answers: ((error?: Error) => void)[];
+
+    function beside({ waits }: { waits: boolean }): void {
+      answers = [];
+      const count = (caller: string) =>
+        new Promise<number>((resolve, reject) => {
+          counts.push({ caller, limit: 101 });
+          answers.push((error) => (error === undefined ? resolve(stored.get(caller) ?? 0) : reject(error)));
+        });
+      quota = new Quota({ rowsPerSecond: 0, rows: 100, clock, count, waits, total: () => total });
+    }
+
+    it("counts nothing while all entries together leave room", async () => {
+      beside({ waits: true });
+      total = 40;
+      await add(60);
+      total = 100;
+      expect(counts).to.deep.equal([]);
+      const asked = add(1);
+      await turn();
+      expect(counts).to.have.length(1);
+      answers[0]?.();
+      await asked;
+    });
+
+    it("by default holds up nobody while it is counted, and then refuses who has too many", async () => {
+      beside({ waits: false });
+      total = 1000;
+      stored.set("alice", 100);
+      await add(1, "alice");
+      await add(1, "bob");
+      expect(counts.map(({ caller }) => caller)).to.deep.equal(["alice", "bob"]);
+      for (const answer of answers) answer();
+      await turn();
+      expect((await refusal(1, "alice"))[0]).to.equal(FULL);
+      await add(1, "bob");
+      stored.set("alice", 10);
+      clock.advance(QUOTA_RECOUNT_MS);
+      await refusal(1, "alice");
+      answers.at(-1)?.();
+      await turn();
+      await add(1, "alice");
+    });
+
+    it("by default refuses nobody for a count that failed, nor counts where there is no index to protect", async () => {
+      beside({ waits: false });
+      total = 1000;
+      await add(1);
+      answers[0]?.(new Error("away"));
+      await turn();
+      await add(100);
+      total = undefined;
+      clock.advance(QUOTA_RECOUNT_MS);
+      counts.length = 0;
+      await add(100);
+      expect(counts).to.deep.equal([]);
+    });
+
+    it("tells how much of it is used by whoever has used most", async () => {
+      beside({ waits: true });
+      total = 40;
+      expect(quota.used).to.deep.equal({ rows: 0.4, rowsPerSecond: undefined });
+      total = 1000;
+      stored.set("alice", 70);
+      const asked = add(10);
+      await turn();
+      answers[0]?.();
+      await asked;
+      expect(quota.used.rows).to.equal(0.8);
+      limit(10, 0);
+      await add(MAX_BATCH / 2);
+      clock.advance(10_000);
+      expect(quota.used).to.deep.equal({ rows: undefined, rowsPerSecond: 0.4 });
     });
   });
 

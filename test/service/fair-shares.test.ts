@@ -2,13 +2,17 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { expect } from "chai";
-import { DEFAULT_STREAMS_PER_CALLER } from "../../src/limits.ts";
+import { createClient } from "../../src/client/client.ts";
+import { clientCredentials } from "../../src/client/credentials.ts";
+import { DEFAULT_STREAMS_PER_CALLER, QUOTA_RECOUNT_MS } from "../../src/limits.ts";
 import { rawTokens } from "../attacks/raw-tokens.ts";
 import { watchStreams } from "../attacks/watch-streams.ts";
 import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { livezDuring } from "../support/livez.ts";
+import { scrape } from "../support/scrape.ts";
 import { type ServiceProcess, serveProcess } from "../support/service-process.ts";
 import { freshFolder } from "../support/shared.ts";
+import { until } from "../support/until.ts";
 
 const ISSUER = "https://id.example";
 const EXP = 4_102_444_800;
@@ -62,6 +66,45 @@ describe("a caller who asks for all that there is", () => {
         expect(livez.p99).to.be.below(250);
         expect(livez.worst).to.be.below(1000);
       });
+    }
+  });
+
+  it("in entries gets three quarters of the index, unless told otherwise, and the metric shows how near it is", async () => {
+    const { address, adminAddress } = await serve({ INDEX_MAX_ENTRIES: "40" });
+    const client = createClient({
+      address,
+      credentials: clientCredentials({
+        token: (await credential("greedy")).slice("Bearer ".length),
+      }),
+    });
+    const used = async () =>
+      (await scrape(`http://${adminAddress}`))
+        .get("tokenblacklist_quota_used_ratio")
+        ?.series.map(({ labels, value }) => [labels.quota, value]);
+    const revoke = (...jtis: string[]) =>
+      client.blacklist({
+        tokens: jtis.map((value) => ({
+          token: { case: "jti" as const, value },
+          expiresAt: { seconds: BigInt(EXP), nanos: 0 },
+        })),
+      });
+    try {
+      await revoke(...Array.from({ length: 30 }, (_, index) => `t${index}`));
+      await until(async () => (await used())?.join() === "rows,1", { withinMs: 5000, what: "all is used" });
+      let refused: { reason?: string; retryAfterMs?: number } | undefined;
+      await until(
+        async () => {
+          refused = await revoke("t1").then(
+            () => undefined,
+            (error: object) => error,
+          );
+          return refused !== undefined;
+        },
+        { withinMs: 5000, what: "the caller's entries are counted" },
+      );
+      expect([refused?.reason, refused?.retryAfterMs]).to.deep.equal(["QUOTA_EXCEEDED", QUOTA_RECOUNT_MS]);
+    } finally {
+      client.close();
     }
   });
 
