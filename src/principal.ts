@@ -11,7 +11,7 @@ export interface Principal {
   readonly roles: ReadonlySet<Role>;
   /** The jti of the caller's own token, if it has one: once that is blacklisted, the caller is refused. */
   readonly jti?: Jti;
-  /** When the caller's token expires. Absent: it is known by something else. */
+  /** When the token or the certificate expires by which the caller is known. */
   readonly expiresAt?: EpochMs;
 }
 

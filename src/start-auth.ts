@@ -54,7 +54,11 @@ export function startAuth(security: Security, { clock, clocks, log, onOutcome }:
   const roles = rolesFile?.roles ?? certificateRoles;
   const certificates =
     roles &&
-    new Certificates(roles, { besideTokens: bearers !== undefined, onChange: () => callers.changed() });
+    new Certificates(roles, {
+      besideTokens: bearers !== undefined,
+      now: () => clock.now(),
+      onChange: () => callers.changed(),
+    });
   rolesFile?.watch((changed) => certificates?.replaceRoles(changed));
   const issuers = new Map(
     tokenIssuers.map(({ issuer, keys }, index) => [issuer, keySet(`token issuer ${index + 1}`, keys)]),

@@ -1,5 +1,5 @@
 import type { PeerCertificate } from "node:tls";
-import { textProblem } from "../entry.ts";
+import { type EpochMs, textProblem } from "../entry.ts";
 import { unauthenticated } from "../errors.ts";
 import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
 import { type Principal, ROLES } from "../principal.ts";
@@ -7,6 +7,14 @@ import type { CertificateRoles } from "./certificate-roles.ts";
 
 /** Whom a certificate makes known, or that it only carries its callers' tokens. */
 type Known = Principal | "carrier";
+
+interface Options {
+  /** Whether callers may also be known by a token. */
+  readonly besideTokens?: boolean;
+  /** Runs when others may be let in than before. */
+  readonly onChange?: () => void;
+  readonly now: () => EpochMs;
+}
 
 /** Tells who shows a client certificate, which TLS has verified already, by its subject alternative names. */
 export class Certificates {
@@ -16,19 +24,17 @@ export class Certificates {
   #known = new WeakMap<PeerCertificate, Known>();
   /** Those on whose connections nobody would notice that a token got lost: whatever roles they are given, these connections bring them none. */
   readonly #carriers = new WeakSet<PeerCertificate>();
-
+  /** Those that TLS would not accept any more. */
   readonly #distrusted = new WeakSet<PeerCertificate>();
   #isAnyDistrusted = false;
   readonly #onChange: () => void;
+  readonly #now: () => EpochMs;
 
-  /** `besideTokens` says whether callers may also be known by a token; `onChange` runs when others may be let in than before. */
-  constructor(
-    roles: CertificateRoles,
-    { besideTokens = false, onChange = () => {} }: { besideTokens?: boolean; onChange?: () => void } = {},
-  ) {
+  constructor(roles: CertificateRoles, { besideTokens = false, onChange = () => {}, now }: Options) {
     this.#roles = roles;
     this.#besideTokens = besideTokens;
     this.#onChange = onChange;
+    this.#now = now;
   }
 
   /**
@@ -65,11 +71,16 @@ export class Certificates {
 
   /**
    * Somebody without any role where none of the names is known. Throws UNAUTHENTICATED where the names that are known have none: then the certificate
-   * only carries its callers' tokens.
+   * only carries its callers' tokens, and, unless `evenExpired`, where it has expired since its connection was opened.
    */
-  principalOf(certificate: PeerCertificate): Principal {
+  principalOf(
+    certificate: PeerCertificate,
+    { evenExpired = false }: { evenExpired?: boolean } = {},
+  ): Principal {
     const known = this.#knownOf(certificate);
     if (known === "carrier") throw CARRIER;
+    const { expiresAt } = known;
+    if (!evenExpired && expiresAt !== undefined && this.#now() >= expiresAt) throw EXPIRED;
     return known;
   }
 
@@ -82,7 +93,7 @@ export class Certificates {
     return known;
   }
 
-  #read({ subjectaltname }: PeerCertificate): Known {
+  #read({ subjectaltname, valid_to: validTo }: PeerCertificate): Known {
     const names = alternativeNames(subjectaltname ?? "");
     const known = names.filter((name) => this.#roles.has(name));
     const allowed = new Set(known.flatMap((name) => this.#roles.get(name) ?? []));
@@ -91,6 +102,8 @@ export class Certificates {
     return {
       name: textProblem(name, MAX_REVOKED_BY_BYTES) === undefined ? name : "",
       roles: new Set(ROLES.filter((role) => allowed.has(role))),
+      // To the second, which is its last.
+      ...(validTo === undefined ? {} : { expiresAt: (Date.parse(validTo) + 1000) as EpochMs }),
     };
   }
 }
@@ -98,6 +111,7 @@ export class Certificates {
 const DISTRUSTED = unauthenticated(
   "the client certificate of the connection is not accepted any more: it has been revoked, or nobody vouches for it now",
 );
+const EXPIRED = unauthenticated("the client certificate of the connection has expired");
 const CARRIER = unauthenticated(
   "the call needs a bearer token in the authorization metadata: the certificate of its connection has no rights of its own",
 );

@@ -1,4 +1,5 @@
 import { type Jti, jtiProblem } from "../entry.ts";
+import { isRawToken } from "../raw-token.ts";
 import { TokenRefused, unverifiedClaims } from "./verify.ts";
 
 /** What a request brings along, as the proxy that it came to tells it. */
@@ -53,7 +54,9 @@ function bearerToken([value, ...more]: readonly string[]): string | undefined {
   if (more.length > 0) throw new TokenRefused("must be the only credential");
   if (value === undefined) return undefined;
   const [, token] = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(value) ?? [];
-  // Several headers may have been joined to one on the way.
-  if (token === undefined && /\bbearer\b/i.test(value)) throw new TokenRefused("must stand alone");
+  // Several headers may have been joined to one on the way, and some applications take a token without its scheme, or without the space.
+  if (token === undefined && (/\bbearer/i.test(value) || (!value.includes(" ") && isRawToken(value)))) {
+    throw new TokenRefused("must stand alone");
+  }
   return token;
 }

@@ -6,6 +6,7 @@ import { type BearerRules, Bearers } from "../../src/auth/bearers.ts";
 import { parseCertificateRoles } from "../../src/auth/certificate-roles.ts";
 import { Certificates } from "../../src/auth/certificates.ts";
 import { KeySet } from "../../src/auth/key-set.ts";
+import { systemClock } from "../../src/clock.ts";
 import { ANYBODY, type Principal } from "../../src/principal.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -15,7 +16,9 @@ import { rejection } from "../support/rejection.ts";
 
 describe("createAuthenticator", () => {
   const clock = new FakeClock();
-  const certificates = new Certificates(parseCertificateRoles("DNS:gateway.internal=check"));
+  const certificates = new Certificates(parseCertificateRoles("DNS:gateway.internal=check"), {
+    now: () => systemClock.now(),
+  });
   let server: KeyServer;
   let keys: KeySet;
   let bearers: Bearers;

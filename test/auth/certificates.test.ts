@@ -4,8 +4,9 @@ import { connect, createServer, type PeerCertificate, type TLSSocket } from "nod
 import { expect } from "chai";
 import { parseCertificateRoles } from "../../src/auth/certificate-roles.ts";
 import { alternativeNames, Certificates } from "../../src/auth/certificates.ts";
+import type { EpochMs } from "../../src/entry.ts";
 import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
-import { rejection } from "../support/rejection.ts";
+import { rejection, thrownBy } from "../support/rejection.ts";
 
 type Names = Parameters<Authority["issue"]>[0];
 
@@ -90,6 +91,7 @@ describe("the alternative names of a certificate", () => {
 });
 
 describe("Certificates", () => {
+  const now = () => Date.now() as EpochMs;
   let authority: Authority;
 
   before(async () => {
@@ -102,7 +104,7 @@ describe("Certificates", () => {
   }
 
   async function principalOf(names: Names, roles: string) {
-    const principal = new Certificates(parseCertificateRoles(roles)).principalOf(
+    const principal = new Certificates(parseCertificateRoles(roles), { now }).principalOf(
       await certificateWith(names),
     );
     return [principal.name, [...principal.roles]];
@@ -142,13 +144,27 @@ describe("Certificates", () => {
   it("stand in for a token that got lost, unless they only carry tokens, or no token is accepted", async () => {
     const roles = parseCertificateRoles("DNS:carrier.internal=none DNS:gateway.internal=check");
     const standsIn = async (value: string, besideTokens: boolean) =>
-      new Certificates(roles, { besideTokens }).standsIn(await certificateWith([{ type: "dns", value }]));
+      new Certificates(roles, { besideTokens, now }).standsIn(
+        await certificateWith([{ type: "dns", value }]),
+      );
     expect([
       await standsIn("gateway.internal", true),
       await standsIn("unlisted.internal", true),
       await standsIn("carrier.internal", true),
       await standsIn("gateway.internal", false),
     ]).to.deep.equal([true, true, false, false]);
+  });
+
+  it("know nobody once they have expired on an open connection, but for streams that go on", async () => {
+    const certificate = await certificateWith([{ type: "dns", value: "a" }]);
+    const expiry = Date.parse(certificate.valid_to);
+    let at = expiry;
+    const certificates = new Certificates(parseCertificateRoles("DNS:a=check"), { now: () => at as EpochMs });
+    expect(certificates.principalOf(certificate).name).to.equal("DNS:a");
+    at = expiry + 1000;
+    const error = thrownBy(() => certificates.principalOf(certificate));
+    expect(error).to.include({ reason: "UNAUTHENTICATED" });
+    expect(certificates.principalOf(certificate, { evenExpired: true }).name).to.equal("DNS:a");
   });
 
   it("are compared whole, byte for byte and with their kind", async () => {
@@ -174,7 +190,7 @@ describe("Certificates", () => {
   });
 
   it("have no role and no name without alternative names", () => {
-    const certificates = new Certificates(parseCertificateRoles("DNS:a=check"));
+    const certificates = new Certificates(parseCertificateRoles("DNS:a=check"), { now });
     const { name, roles } = certificates.principalOf({ subject: { CN: "a" } } as PeerCertificate);
     expect([name, [...roles]]).to.deep.equal(["", []]);
   });
@@ -199,7 +215,7 @@ describe("Certificates", () => {
   });
 
   it("are read once for all calls of a connection", async () => {
-    const certificates = new Certificates(parseCertificateRoles("DNS:a=check"));
+    const certificates = new Certificates(parseCertificateRoles("DNS:a=check"), { now });
     const certificate = await certificateWith([{ type: "dns", value: "a" }]);
     expect(certificates.principalOf(certificate)).to.equal(certificates.principalOf(certificate));
   });
@@ -213,6 +229,7 @@ describe("Certificates", () => {
     const certificate = await shown(server, client);
     const certificates = new Certificates(
       parseCertificateRoles("URI:spiffe://x=revoke URI:spiffe://corp/a,b=check"),
+      { now },
     );
     const { name, roles } = certificates.principalOf(certificate);
     expect([name, [...roles]]).to.deep.equal(["URI:spiffe://corp/a,b", ["check"]]);

@@ -96,6 +96,20 @@ describe("the token that a request shows", () => {
       "no token after the scheme": [{ authorization: ["Bearer"] }, always("malformed")],
       "two words after the scheme": [{ authorization: ["Bearer a b"] }, always("malformed")],
       "a tab after the scheme": [{ authorization: ["Bearer\ta"] }, always("malformed")],
+      "a token without its scheme": [{ authorization: [shownJwt({ jti: "a" })] }, always("malformed")],
+      "a token without the space": [
+        { authorization: [`Bearer${shownJwt({ jti: "a" })}`] },
+        always("malformed"),
+      ],
+      "a token behind a tab": [{ authorization: [`Bearer\t${shownJwt({ jti: "a" })}`] }, always("malformed")],
+      "a token behind an underscore": [
+        { authorization: [`Bearer_${shownJwt({ jti: "a" })}`] },
+        always("malformed"),
+      ],
+      "a token with more behind it that is no ASCII": [
+        { authorization: [`${ofJti("a")}\xa0`] },
+        always("malformed"),
+      ],
       "an opaque token": [{ authorization: ["Bearer 0815"] }, ["no-jti", "malformed"]],
       "an encrypted one": [{ authorization: ["Bearer a.b.c.d.e"] }, ["no-jti", "malformed"]],
       "claims that are no JSON": [{ authorization: ["Bearer e30.e3.x"] }, ["no-jti", "malformed"]],

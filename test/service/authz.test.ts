@@ -138,6 +138,52 @@ describe("a proxy's question over HTTP", () => {
     }
   });
 
+  it("is never a pass for a revoked token that comes damaged, twice or under an odd name, also where none is needed", async () => {
+    const { running, port } = await serve({ UNVERIFIED_BEARER: "on", MISSING_JTI: "allow" });
+    await revoke(running, "gone");
+    const statusOf = async (fields: string) => {
+      const socket = connect(port, "127.0.0.1");
+      socket.on("error", () => {});
+      let answer = "";
+      socket.on("data", (chunk) => {
+        answer += chunk;
+      });
+      const head = `GET /authz HTTP/1.1\r\nHost: x\r\n${fields}\r\nConnection: close\r\n\r\n`;
+      socket.write(Buffer.from(head, "latin1"));
+      await once(socket, "close");
+      return Number(/^HTTP\/1.1 (\d+)/.exec(answer)?.[1]);
+    };
+    const [gone, live] = [bearer("gone"), bearer("live")];
+    const field = (value: string) => `Authorization: ${value}`;
+    const DAMAGED: Record<string, string> = {
+      "a tab behind it": field(`${gone}\t`),
+      "a tab before it": `Authorization:\t${gone}`,
+      "a tab in place of the space": field(gone.replace(" ", "\t")),
+      "NUL behind it": field(`${gone}\0`),
+      "a control character before it": field(`\x01${gone}`),
+      "DEL behind it": field(`${gone}\x7f`),
+      "a no-break space behind it": field(`${gone}\xa0`),
+      "a no-break space in place of the space": field(gone.replace(" ", "\xa0")),
+      "UTF-8 behind it": field(`${gone}\xc3\xa9`),
+      "a comma behind it": field(`${gone},`),
+      "a second one after a comma": field(`${live}, ${gone}`),
+      "a second field": `${field(live)}\r\n${field(gone)}`,
+      "an empty second field": `${field(gone)}\r\n${field("")}`,
+      "an empty field before it": `${field("")}\r\n${field(gone)}`,
+      "another scheme before it": `${field("Basic eDp5")}\r\n${field(gone)}`,
+      "a space in the field's name": `Authorization : ${gone}`,
+      "a line that goes on": `Authorization: Bearer\r\n ${gone.slice(7)}`,
+      "a bare line feed": `X: y\n${field(gone)}`,
+      "no scheme": field(gone.slice(7)),
+      "no space": field(gone.replace(" ", "")),
+      "quotes around it": field(`"${gone}"`),
+    };
+    for (const [name, fields] of Object.entries(DAMAGED)) {
+      expect(await statusOf(fields), name).to.be.oneOf([400, 401]);
+    }
+    expect([await statusOf(field(live)), await statusOf(field(gone))]).to.deep.equal([204, 401]);
+  });
+
   it("has room for the largest token there may be", async () => {
     const { running, told } = await serve({ UNVERIFIED_BEARER: "on" });
     await revoke(running, "gone");

@@ -286,7 +286,9 @@ ${none}`,
 
     it("are all refused when the list has expired, and let in again with the next one", async () => {
       await serveWithLists();
-      const own = await issue("operator.test");
+      const own = await authority.issue([{ type: "dns", value: "operator.test" }], {
+        validMs: [-MINUTE_MS, 300 * MINUTE_MS],
+      });
       const channel = connect(own);
       const watcher = await watch(channel);
       clock.skip(90 * MINUTE_MS);
@@ -299,6 +301,27 @@ ${none}`,
       await write("crl", await authority.revoke([], { validMs: [0, 180 * MINUTE_MS] }));
       clock.lookNow();
       expect(await check(connect(own))).to.equal("OK");
+    });
+
+    it("are all refused from the start on with a list that has expired, and callers with tokens are not", async () => {
+      await write("crl", await authority.revoke([], { validMs: [-60 * MINUTE_MS, -MINUTE_MS] }));
+      await serve({ env: { ...ENV(), TLS_CLIENT_CRL_FILE: file("crl") } });
+      const [by, without] = [connect(await issue("operator.test")), connect()];
+      expect([await check(by), await check(without, [await bearer()])]).to.deep.equal(["UNAVAILABLE", "OK"]);
+      expect(
+        said(/^a certificate has expired$/).map(({ certificate, setting }) => [certificate, setting]),
+      ).to.deep.equal([["client-crl", "TLS_CLIENT_CRL_FILE"]]);
+      expect(said(/refused a client's certificate/).map(({ problem }) => problem)).to.include(
+        "CRL_HAS_EXPIRED",
+      );
+    });
+
+    it("lose their calls when they expire on an open connection", async () => {
+      await serve();
+      const channel = connect(await issue("operator.test"));
+      expect(await check(channel)).to.equal("OK");
+      clock.skip(60 * MINUTE_MS);
+      expect(await check(channel)).to.equal("UNAUTHENTICATED");
     });
 
     it("stay out while a new list cannot be used: the last good one stays, and log and metric say so", async () => {
