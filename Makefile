@@ -31,7 +31,7 @@ mocha := $(bin)/mocha $(if $(CI),--forbid-only)
 
 .PHONY: test
 test: dist/main.js ## Run the tests, but for the long ones; those of a folder or a file: make test ONLY=store
-	@scripts/install-test-tools.sh mariadb python $(if $(ONLY),|| echo "Going on without: of these tests, those that need it fail." >&2)
+	@scripts/install-test-tools.sh mariadb python $(if $(ONLY),|| echo "Going on: the tests among these that need it fail." >&2)
 ifdef ONLY
 	@files=$$(scripts/select-tests.sh short $(ONLY)) && $(mocha) $$files $(ARGS)
 else

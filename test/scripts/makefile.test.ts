@@ -1,0 +1,35 @@
+import { execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { expect } from "chai";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** What make would have the shell run. */
+function commandsOf(...args: string[]): string {
+  return execFileSync("make", ["--dry-run", "--assume-old=dist/main.js", ...args], {
+    cwd: ROOT,
+    encoding: "utf8",
+  });
+}
+
+describe("the Makefile", () => {
+  for (const args of [
+    ["test"],
+    ["test", "ONLY=duration"],
+    ["test", "ONLY=duration store", "ARGS=-g prune"],
+    ["test-all"],
+    ["test-all", "ONLY=store"],
+  ]) {
+    it(`gives the shell what it can parse for make ${args.join(" ")}`, () => {
+      const commands = commandsOf(...args);
+      execFileSync("bash", ["-n"], { input: commands, stdio: ["pipe", "ignore", "inherit"] });
+      expect(commands).to.include("scripts/install-test-tools.sh");
+      expect(commands.includes("scripts/select-tests.sh")).to.equal(args.length > 1);
+    });
+  }
+
+  it("goes on with chosen tests where MariaDB is missing, and with all of them stops", () => {
+    expect(commandsOf("test", "ONLY=duration")).to.match(/install-test-tools\.sh .* \|\| /);
+    expect(commandsOf("test")).to.not.include("||");
+  });
+});
