@@ -12,11 +12,12 @@ const OF_CODES: Readonly<Record<string, string>> = {
 /** What MySQL and MariaDB say of an account or a database. */
 const OF_NUMBERS: Readonly<Record<number, string>> = {
   1044: "grant the user its privileges on the database in DATABASE_URL",
-  1045: "check user and password in DATABASE_URL",
+  1045: "check user and password in DATABASE_URL, and whether the user must come over TLS (DATABASE_CA_FILE)",
   1049: "create that database, or check its name in DATABASE_URL",
   1130: "let the user log in from this machine",
   1142: "grant the user that privilege, or use the user for migrations",
   1698: "check user and password in DATABASE_URL",
+  3159: "set DATABASE_CA_FILE: the server takes connections over TLS alone",
 };
 
 /** What an operator can do about an error of the database that a command met; undefined where the error says no more than that. */

@@ -278,7 +278,11 @@ describe("token-blacklist migrate", function () {
     await dispose();
     expect(said).to.deep.equal([
       [69, "create that database, or check its name in DATABASE_URL\n", false],
-      [69, "check user and password in DATABASE_URL\n", false],
+      [
+        69,
+        "check user and password in DATABASE_URL, and whether the user must come over TLS (DATABASE_CA_FILE)\n",
+        false,
+      ],
     ]);
   });
 });
