@@ -15,6 +15,8 @@ import { checkHealth } from "../support/health-client.ts";
 import type { HeldConnections } from "../support/held-connections.ts";
 import { ask } from "../support/http-ask.ts";
 import { Http2Connection } from "../support/http2-call.ts";
+import { createSigningKey, keySetOf } from "../support/issuer.ts";
+import { RawCalls } from "../support/raw-calls.ts";
 import { RawChannel } from "../support/raw-channel.ts";
 import { addressOf } from "../support/raw-http2.ts";
 import { scrape } from "../support/scrape.ts";
@@ -181,5 +183,90 @@ describe("the listener of gRPC", () => {
     } finally {
       await Promise.all([unused.close(), used.close()]);
     }
+  });
+
+  describe("where header fields are counted, since a certificate would stand in for a token", () => {
+    async function withCertificates(options: Partial<ServiceOptions> = {}) {
+      authority = await createAuthority();
+      const names = { certificate: "cert.pem", key: "key.pem" };
+      const server = await authority.issue([{ type: "dns", value: "localhost" }]);
+      for (const part of ["certificate", "key"] as const)
+        await writeFile(join(folder, names[part]), server[part]);
+      await writeFile(join(folder, "ca.pem"), authority.certificate);
+      await writeFile(join(folder, "keys.json"), keySetOf(await createSigningKey("k1")));
+      const { address, adminUrl, service } = await serve({
+        env: {
+          ...{ TLS_CERT_FILE: join(folder, "cert.pem"), TLS_KEY_FILE: join(folder, "key.pem") },
+          ...{ TLS_CLIENT_CA_FILE: join(folder, "ca.pem"), TLS_CLIENT_ROLES: "DNS:a.test=list" },
+          ...{
+            AUTH_JWKS_FILE: join(folder, "keys.json"),
+            AUTH_ISSUER: "https://id.test",
+            AUTH_AUDIENCE: "us",
+          },
+        },
+        ...options,
+      });
+      const own = await authority.issue([{ type: "dns", value: "a.test" }]);
+      const open = () => RawCalls.open(address, { ca: authority.certificate, own });
+      const list = (calls: RawCalls) =>
+        calls.call("/tokenblacklist.v1.TokenBlacklist/List", [], Buffer.alloc(0));
+      const seen = async () => {
+        const metrics = await scrape(adminUrl);
+        const { value } = metrics.get("tokenblacklist_connections")?.series[0] ?? {};
+        return [value, metrics.get("tokenblacklist_unauthenticated_connections")?.series[0]?.value];
+      };
+      return { open, list, seen, service };
+    }
+
+    it("knows on which connections callers are known, and which have gone", async () => {
+      const { open, list, seen } = await withCertificates();
+      const calls = await open();
+      expect(await seen()).to.deep.equal([1, 1]);
+      expect(await list(calls)).to.include({ code: "OK" });
+      expect(await seen()).to.deep.equal([1, 0]);
+      calls.close();
+      await until(async () => (await seen())[0] === 0, { withinMs: 2000, what: "it has gone" });
+    });
+
+    it("closes one that rests and never had a known caller, and no other", async () => {
+      const clock = new FakeClock(Date.now());
+      const { open, list } = await withCertificates({ clock });
+      const [unused, used] = [await open(), await open()];
+      expect(await list(used)).to.include({ code: "OK" });
+      clock.advance(UNUSED_CONNECTION_MS);
+      await until(() => unused.socket.destroyed, { withinMs: 2000, what: "it is closed" });
+      clock.advance(10 * UNUSED_CONNECTION_MS);
+      expect(await list(used)).to.include({ code: "OK" });
+      used.close();
+    });
+
+    it("ends with the service, in time", async () => {
+      const { open, list, service } = await withCertificates();
+      const calls = await open();
+      expect(await list(calls)).to.include({ code: "OK" });
+      const closed = once(calls.socket, "close");
+      const began = performance.now();
+      await service.close();
+      await closed;
+      // What is cut off after the grace takes longer: it is a second here.
+      expect(performance.now() - began).to.be.lessThan(800);
+    });
+
+    it("hands on an answer of any size, and a request", async () => {
+      const { open } = await withCertificates();
+      const calls = await open();
+      const path = "/grpc.health.v1.Health/List";
+      const answers = await Promise.all(
+        Array.from({ length: 300 }, () => calls.call(path, [], Buffer.alloc(0))),
+      );
+      expect(answers.filter(({ code }) => code !== "OK")).to.deep.equal([]);
+      const tooLarge = await calls.call(
+        "/tokenblacklist.v1.TokenBlacklist/List",
+        [],
+        Buffer.alloc(1_000_000),
+      );
+      expect(tooLarge.code).to.equal("INVALID_ARGUMENT");
+      calls.close();
+    });
   });
 });
