@@ -91,10 +91,10 @@ class StreamPlaces<S extends OpenStream> {
     const { most, perCaller } = this.#limits;
     const own = this.#byName.get(name)?.size ?? 0;
     if (name !== "" && own >= perCaller) {
-      throw new ServiceError("OVERLOADED", "the caller has too many streams");
+      throw TOO_MANY_OF_CALLER;
     }
     if (this.#names.size >= most && !this.#makeRoom(own)) {
-      throw new ServiceError("OVERLOADED", "too many streams are kept");
+      throw TOO_MANY;
     }
     const streams = this.#byName.get(name) ?? new Set();
     this.#byName.set(name, streams.add(stream));
@@ -117,7 +117,12 @@ class StreamPlaces<S extends OpenStream> {
     if (largest.size <= own + 1) return false;
     const victim = [...largest].at(-1) as S;
     this.giveBack(victim);
-    victim.fail(new ServiceError("OVERLOADED", "callers with fewer streams need the place of this one"));
+    victim.fail(PLACE_NEEDED);
     return true;
   }
 }
+
+// Made once: thousands may be refused in a second, and the stack says nothing.
+const TOO_MANY = new ServiceError("OVERLOADED", "too many streams are kept");
+const TOO_MANY_OF_CALLER = new ServiceError("OVERLOADED", "the caller has too many streams");
+const PLACE_NEEDED = new ServiceError("OVERLOADED", "callers with fewer streams need the place of this one");

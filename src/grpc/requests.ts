@@ -67,11 +67,13 @@ export function readBlacklistRequest(
   const problemOf = allowRawTokensAsJtis ? storedJtiProblem : newJtiProblem;
   const batch = tokens.slice(0, MAX_BATCH);
   const raw = batch.filter(({ token }) => token.case === "jwt").length;
-  if (raw > MAX_RAW_TOKENS && tokens.length <= MAX_BATCH)
-    found.add("tokens", `must hold at most ${MAX_RAW_TOKENS} jwts: send several requests`);
+  const fits = tokens.length <= MAX_BATCH;
+  if (raw > MAX_RAW_TOKENS) {
+    if (fits) found.add("tokens", `must hold at most ${MAX_RAW_TOKENS} jwts: send several requests`);
+    found.throwIfAny();
+  }
   const read = batch.map((token, index) => readToken(token, `tokens[${index}]`, { rules, found, problemOf }));
-  const isTooLarge = tokens.length > MAX_BATCH || raw > MAX_RAW_TOKENS;
-  if (raw > 0 && !isTooLarge) return identified(read, { rules, found, charged: tokens.length });
+  if (raw > 0 && fits) return identified(read, { rules, found, charged: tokens.length });
   found.throwIfAny();
   return read as AskedToken[];
 }

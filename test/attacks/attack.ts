@@ -8,6 +8,8 @@ export interface Target {
   readonly authzAddress: string;
   /** The token of a caller with every role, for attacks by callers. */
   readonly token: string;
+  /** A raw token that the service accepts to be revoked. */
+  readonly rawToken: string;
 }
 
 /** How much of an attack is played. An attack ends as soon as either bound is reached. */

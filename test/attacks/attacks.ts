@@ -29,10 +29,12 @@ import {
 } from "./http2-floods.ts";
 import { idleConnections } from "./idle-connections.ts";
 import { metricsAhead } from "./metrics-ahead.ts";
+import { rawTokens } from "./raw-tokens.ts";
 import { silentHttp, slowBodies, slowHeaders } from "./slow-http.ts";
 import { handshakes, renegotiations } from "./tls-floods.ts";
 import { trickledMessages, unfinishedMessages } from "./unfinished-messages.ts";
 import { closedWindows, unreadStream } from "./unread-answers.ts";
+import { watchStreams } from "./watch-streams.ts";
 
 const BLACKLIST = methodPath("Blacklist");
 const STREAM_CHECKS = "/tokenblacklist.v1.TokenBlacklist/StreamChecks";
@@ -432,5 +434,35 @@ export const ATTACKS: readonly Attack[] = [
         `POST /authz HTTP/1.1\r\nhost: a\r\nx-token-id: a\r\ncontent-length: ${2 * MIB}\r\n\r\n${"b".repeat(2 * MIB)}`,
         { connections: 10, forMs },
       ),
+  },
+  // By a caller, who asks for all that there is
+  ...(
+    [
+      ["raw-tokens", "raw tokens, 100 a request, 10 requests at once", 100],
+      ["many-raw-tokens", "raw tokens, 1,000 a request, 10 requests at once", 1000],
+    ] as const
+  ).map(
+    ([name, sends, most]): Attack => ({
+      name,
+      sends,
+      play: (target, extent) =>
+        repeat(extent, { count: 1_000_000 }, async () => {
+          const tokens = times(most, extent);
+          const credentials = { authorization: `Bearer ${target.token}`, jwt: target.rawToken };
+          await rawTokens(target.address, credentials, { requests: 10, atOnce: 10, tokens });
+          return 10 * tokens;
+        }),
+    }),
+  ),
+  {
+    name: "watch-streams",
+    sends: "streams of Watch",
+    async play({ address, token }, extent) {
+      const count = times(10_000, extent);
+      const held = await watchStreams(address, `Bearer ${token}`, { count });
+      await delay(extent.forMs);
+      await held.release();
+      return count;
+    },
   },
 ];

@@ -42,6 +42,7 @@ export async function openStage({
     return join(folder, name);
   };
   const key = await createSigningKey("caller");
+  const keys = await file("keys.json", keySetOf(key));
   const authority = await createAuthority();
   const own = await authority.issue([{ type: "dns", value: "localhost" }]);
   const env = {
@@ -52,7 +53,8 @@ export async function openStage({
     AUTHZ_JTI_HEADER: "x-token-id",
     EXT_AUTHZ: "on",
     REFLECTION: "on",
-    AUTH_JWKS_FILE: await file("keys.json", keySetOf(key)),
+    AUTH_JWKS_FILE: keys,
+    TOKEN_ISSUERS: `${ISSUER}=file:${keys}`,
     AUTH_ISSUER: ISSUER,
     AUTH_AUDIENCE: AUDIENCE,
     ...(tls && {
@@ -73,6 +75,7 @@ export async function openStage({
   try {
     const { address, admin, authz } = await process.line("listening");
     await process.line("index loaded");
+    const exp = Math.floor(Date.now() / 1000) + 3600;
     const claims = { iss: ISSUER, aud: AUDIENCE, sub: "caller", scope: "check revoke list prune" };
     return {
       process,
@@ -80,7 +83,8 @@ export async function openStage({
         address: String(address),
         adminAddress: String(admin),
         authzAddress: String(authz),
-        token: await signToken(key, { ...claims, exp: Math.floor(Date.now() / 1000) + 3600 }),
+        token: await signToken(key, { ...claims, exp }),
+        rawToken: await signToken(key, { iss: ISSUER, jti: "shown", exp }),
       },
       connect: () =>
         tls
