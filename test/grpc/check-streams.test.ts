@@ -365,15 +365,18 @@ describe("the streams of StreamChecks", () => {
       const question = { jtis: ["a"] };
       const outcomes = cases.map((timeout, index) => asker.send({ id: 100 + index, question, timeout }));
       const longest = asker.send({ id: 1, question, timeout: { seconds: 315_576_000_000n, nanos: 0 } });
-      const text = "must be a duration that is not negative";
-      const refused = refusal("INVALID_ARGUMENT", {
-        reason: "INVALID_REQUEST",
-        message: `timeout: ${text}`,
-        violations: [["timeout", text]],
-        retryAfterMs: undefined,
-      });
+      const refused = (text: string) =>
+        refusal("INVALID_ARGUMENT", {
+          reason: "INVALID_REQUEST",
+          message: `timeout: ${text}`,
+          violations: [["timeout", text]],
+          retryAfterMs: undefined,
+        });
+      const tooLong = "must be at most 315576000000 s, which are 10,000 years";
       expect([await Promise.all(outcomes), await longest, calls.active]).to.deep.equal([
-        cases.map(() => refused),
+        cases.map(({ seconds }) =>
+          refused(seconds > 315_576_000_000n ? tooLong : "must be a duration that is not negative"),
+        ),
         fine,
         0,
       ]);
