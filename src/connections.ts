@@ -5,7 +5,7 @@ import { CONNECTION_LOG_INTERVAL_MS, MAX_UNAUTHENTICATED_CALLS } from "./limits.
 import type { ConnectionLimits } from "./listener-shares.ts";
 
 /** Why the service closed a connection by itself. */
-export const CLOSE_REASONS = ["evicted", "refused", "not-ready", "unused"] as const;
+export const CLOSE_REASONS = ["evicted", "refused", "not-ready", "unused", "flooding"] as const;
 export type CloseReason = (typeof CLOSE_REASONS)[number];
 
 interface Peer {
@@ -31,7 +31,13 @@ export class Connections {
   readonly #byAddress = new Map<string, Pool>();
   readonly #byPeer = new Map<string, Connection>();
   /** Connections closed by the service, by reason. */
-  readonly closed: Record<CloseReason, number> = { evicted: 0, refused: 0, "not-ready": 0, unused: 0 };
+  readonly closed: Record<CloseReason, number> = {
+    evicted: 0,
+    refused: 0,
+    "not-ready": 0,
+    unused: 0,
+    flooding: 0,
+  };
   #unauthenticatedCalls = 0;
   #loggedAt = Number.NEGATIVE_INFINITY;
   #unlogged = 0;
@@ -140,6 +146,8 @@ export class Connection {
   #isReady = false;
   /** Calls under way, as far as they are told of here. */
   calls = 0;
+  /** Called when a caller is known. */
+  onAuthenticated = () => {};
   #cancelTimer = () => {};
   #dismiss: (() => void) | undefined;
 
@@ -169,6 +177,7 @@ export class Connection {
     this.#cancelTimer();
     this.#setup.onCalls(-this.calls);
     for (const pool of this.#setup.pools) pool.settle(this);
+    this.onAuthenticated();
   }
 
   /** A call begins on it. The returned function ends the call. */
@@ -187,6 +196,11 @@ export class Connection {
   /** Closes it for want of room. */
   evict(): void {
     this.#close("evicted");
+  }
+
+  /** Closes it: its peer sends in quantity what is of no use. */
+  flooded(): void {
+    this.#close("flooding");
   }
 
   /** It has been closed, whoever did so. */

@@ -237,8 +237,8 @@ export const CONNECTION_LOG_INTERVAL_MS = 10_000;
 
 /** Bytes of the headers of one call: a token at its bound, and as much again for what tracing and proxies add. */
 export const MAX_CALL_HEADER_BYTES = 32 * 1024;
-/** Headers of one call. */
-export const MAX_CALL_HEADERS = 128;
+/** Headers of one call: each may name 4 KiB in a byte, which HTTP/2 looks through before it counts them. */
+export const MAX_CALL_HEADERS = 64;
 /**
  * Bytes of one encoded header block that are counted field by field; a connection that sends more is refused its further calls. Encoded, what fits
  * {@link MAX_CALL_HEADER_BYTES} is smaller, unless it is made to be large.
@@ -257,6 +257,29 @@ export const MAX_REJECTED_STREAMS = 100;
  */
 export const STREAM_RESET_BURST = 1000;
 export const STREAM_RESETS_A_SECOND = 33;
+
+/**
+ * Connections on which no caller is known that are read at once: what all of them send in one turn of the event loop delays everybody else. After a
+ * turn that has taken longer than so many milliseconds there are fewer.
+ */
+export const MAX_READERS = 16;
+export const LONG_TURN_MS = 10;
+/** The pause after a turn in which none of them had sent anything. */
+export const IDLE_TURN_MS = 5;
+/**
+ * Calls under way on one such connection; SETTINGS allow {@link MAX_CONCURRENT_STREAMS} as soon as a caller is known. Of what it sends in one turn so
+ * many are begun, and HTTP/2 refuses the others at little cost. More than it may have streams of health's Watch.
+ */
+export const MAX_UNAUTHENTICATED_STREAMS = 128;
+/** Calls that may begin on it in one turn: where more do, it resets them as they come. */
+export const MAX_TURN_CALLS = 2 * MAX_UNAUTHENTICATED_STREAMS;
+/**
+ * Bytes that it may send in one turn without a call among them. More than a window of DATA and a reading of Node.js, 64 KiB each, are frames that
+ * are no calls, or calls whose headers are past their bounds.
+ */
+export const MAX_TURN_BYTES = 128 * 1024;
+/** Frames of SETTINGS on one connection, each of which may change a thousand streams. Clients that adapt their windows send a dozen. */
+export const MAX_SETTINGS_FRAMES = 200;
 
 /** Streams of health's Watch at once, in total and on one connection. */
 export const MAX_HEALTH_WATCHES = 1000;

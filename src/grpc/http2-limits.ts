@@ -2,11 +2,11 @@ import type { Server } from "@grpc/grpc-js";
 import {
   MAX_CALL_HEADER_BYTES,
   MAX_CALL_HEADERS,
-  MAX_CONCURRENT_STREAMS,
   MAX_INVALID_FRAMES,
   MAX_OUTSTANDING_ACKS,
   MAX_REJECTED_STREAMS,
   MAX_SETTINGS_A_FRAME,
+  MAX_UNAUTHENTICATED_STREAMS,
   STREAM_RESET_BURST,
   STREAM_RESETS_A_SECOND,
 } from "../limits.ts";
@@ -14,7 +14,7 @@ import { http2OptionsOf } from "./grpc-js-internals.ts";
 
 /** What HTTP/2 lets a peer do, set here and not left to the defaults of a version of Node.js. */
 const HTTP2_LIMITS = {
-  settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, maxHeaderListSize: MAX_CALL_HEADER_BYTES },
+  settings: { maxConcurrentStreams: MAX_UNAUTHENTICATED_STREAMS, maxHeaderListSize: MAX_CALL_HEADER_BYTES },
   maxHeaderListPairs: MAX_CALL_HEADERS,
   maxOutstandingPings: MAX_OUTSTANDING_ACKS,
   maxOutstandingSettings: MAX_OUTSTANDING_ACKS,

@@ -40,6 +40,7 @@ import { Health } from "./health.ts";
 import { limitHttp2 } from "./http2-limits.ts";
 import { IncomingCalls, type IncomingRules } from "./incoming-call.ts";
 import { listen } from "./listener.ts";
+import { ReadingTurns } from "./reading-turns.ts";
 import { addReflection } from "./reflection.ts";
 import { withBoundedBatches } from "./repeated-fields.ts";
 import { methodDefinition, serviceDefinition } from "./service-definition.ts";
@@ -139,7 +140,7 @@ export async function startGrpcServer(
   // Connections come to it as HTTP/2, whether TLS is below or not.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   shortenFarDeadlines(server);
-  followConnections(server, connections);
+  followConnections(server, { connections, turns: new ReadingTurns() });
   keepDamagedCredentials(server);
   const onConnection = (socket: Duplex) => injector.injectConnection(socket);
   const listener = await listen(address, {

@@ -62,21 +62,26 @@ function bearer({ token }: Target): Record<string, string> {
   return { authorization: `Bearer ${token}` };
 }
 
-type Play = (address: string, extent: { count: number; withinMs: number }) => Promise<Flood>;
+type Play = (address: string, extent: { count: number; withinMs: number; tls: boolean }) => Promise<Flood>;
 
 /** A flood of frames, again and again on new connections, two at a time: one as long as the service lets it last. */
 function flood(
   name: string,
   sends: string,
-  { play, each, count }: { play: Play; each: number; count: number },
+  { play, each, count, tls }: { play: Play; each: number; count: number; tls?: true },
 ): Attack {
   return {
     name,
     sends,
+    ...(tls && { tls }),
     play: ({ address }, extent) =>
       repeat(extent, { count, lanes: 2 }, async () => {
         const most = Math.ceil(each * extent.share);
-        const { sent } = await play(address, { count: most, withinMs: Math.min(100, extent.forMs / 4) });
+        const { sent } = await play(address, {
+          count: most,
+          withinMs: Math.min(100, extent.forMs / 4),
+          tls: tls === true,
+        });
         // Held up by a service that reads no more.
         return sent === -1 ? most : sent;
       }),
@@ -186,6 +191,11 @@ export const ATTACKS: readonly Attack[] = [
     each: 5000,
     count: 100_000,
   }),
+  flood("heavy-headers", "streams whose headers unfold to 200 kB, left", {
+    play: (address, extent) => headerBombs(address, { ...extent, references: 50 }),
+    each: 1000,
+    count: 50_000,
+  }),
   flood("many-headers", "calls with 1,000 headers", { play: manyHeaders, each: 2000, count: 50_000 }),
   flood("huge-headers", "calls with deadlines, paths, metadata of 15 kB", {
     play: hugeHeaders,
@@ -196,6 +206,18 @@ export const ATTACKS: readonly Attack[] = [
     play: rapidResets,
     each: 20_000,
     count: 400_000,
+  }),
+  flood("rapid-resets-tls", "streams that are begun and reset, over TLS", {
+    play: rapidResets,
+    each: 20_000,
+    count: 400_000,
+    tls: true,
+  }),
+  flood("header-bombs-tls", "calls whose headers unfold to 4 MB, over TLS", {
+    play: headerBombs,
+    each: 5000,
+    count: 100_000,
+    tls: true,
   }),
   flood("made-resets", "streams that the service has to reset", {
     play: madeResets,

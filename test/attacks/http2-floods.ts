@@ -23,14 +23,15 @@ interface Extent {
   readonly read?: boolean;
   /** How long to wait for the end of the connection. */
   readonly withinMs?: number;
+  readonly tls?: boolean;
 }
 
 async function flood(
   address: string,
   make: (index: number) => Buffer,
-  { count, read = true, withinMs = 2000 }: Extent,
+  { count, read = true, withinMs = 2000, tls = false }: Extent,
 ): Promise<Flood> {
-  const http2 = await RawHttp2.open(address);
+  const http2 = await RawHttp2.open(address, { tls });
   try {
     if (!read) http2.socket.pause();
     const sent = await Promise.race([
@@ -88,15 +89,18 @@ export function emptyData(address: string, extent: Partial<Extent> = {}): Promis
   return flood(address, next, { count: 500_000, ...extent });
 }
 
-/** Puts a value of 4 kB into the compression's table once, and names it a thousand times for each stream: some 4 MB in 1 kB. */
-export function headerBombs(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
+/** Puts a value of 4 kB into the compression's table once, and names it `references` times for each stream: with 1,000 some 4 MB in 1 kB. */
+export function headerBombs(
+  address: string,
+  { references = 1000, ...extent }: Partial<Extent> & { references?: number } = {},
+): Promise<Flood> {
   const planted = Buffer.concat([
     CALL,
     Buffer.from([0x40]),
     headerBlock({ "x-bomb": "z".repeat(3900) }).subarray(1),
   ]);
   // 62 is the newest entry of the table.
-  const bomb = Buffer.concat([CALL, Buffer.alloc(1000, 0x80 | 62)]);
+  const bomb = Buffer.concat([CALL, Buffer.alloc(references, 0x80 | 62)]);
   const next = (index: number) =>
     frame(FRAME.headers, FLAG.endHeaders, streamId(index), index === 0 ? planted : bomb);
   return flood(address, next, { count: 5000, ...extent });

@@ -7,7 +7,7 @@ import {
   IsBlacklistedRequestSchema,
   ListRequestSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { MAX_CONCURRENT_STREAMS } from "../../src/limits.ts";
+import { MAX_CONCURRENT_STREAMS, MAX_UNAUTHENTICATED_STREAMS } from "../../src/limits.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
 import { watchHealth } from "../support/health-client.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
@@ -38,11 +38,14 @@ describe("what one client may take", () => {
     return stream;
   }
 
-  it("is a thousand streams on one connection", async () => {
+  it("is a thousand streams on one connection, and 128 until it is known", async () => {
     const http2 = await Http2Connection.open(running.address);
+    const allowed = () => http2.session.remoteSettings.maxConcurrentStreams;
     try {
-      expect(MAX_CONCURRENT_STREAMS).to.equal(1000);
-      expect(http2.session.remoteSettings.maxConcurrentStreams).to.equal(1000);
+      expect([MAX_UNAUTHENTICATED_STREAMS, MAX_CONCURRENT_STREAMS]).to.deep.equal([128, 1000]);
+      expect(allowed()).to.equal(MAX_UNAUTHENTICATED_STREAMS);
+      open(http2, methodPath("IsBlacklisted"));
+      await until(() => allowed() === MAX_CONCURRENT_STREAMS, { withinMs: 2000, what: "it is known" });
     } finally {
       await http2.close();
     }

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
 
 /** Types of HTTP/2's frames: RFC 9113, section 6. */
 export const FRAME = {
@@ -15,6 +16,9 @@ export const FRAME = {
   continuation: 9,
 } as const;
 export const FLAG = { endStream: 1, ack: 1, endHeaders: 4 } as const;
+
+/** Whom it talks to does not matter. */
+const UNVERIFIED = { ALPNProtocols: ["h2"], rejectUnauthorized: false };
 
 const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -35,13 +39,13 @@ export class RawHttp2 {
     socket.on("data", (bytes: Buffer) => this.#read(bytes));
   }
 
-  /** Connects, and sends the preface with SETTINGS: empty ones unless `settings` is their payload. */
+  /** Connects, with TLS if `tls` says so, and sends the preface with SETTINGS: empty ones unless `settings` is their payload. */
   static async open(
     address: string,
-    { settings, localAddress }: { settings?: Buffer; localAddress?: string } = {},
+    { settings, tls = false }: { settings?: Buffer; tls?: boolean } = {},
   ): Promise<RawHttp2> {
-    const socket = connect({ ...addressOf(address), ...(localAddress && { localAddress }) });
-    await once(socket, "connect");
+    const socket = tls ? connectTls({ ...addressOf(address), ...UNVERIFIED }) : connect(addressOf(address));
+    await once(socket, tls ? "secureConnect" : "connect");
     const connection = new RawHttp2(socket);
     socket.write(PREFACE);
     socket.write(frame(FRAME.settings, 0, 0, settings));

@@ -1,0 +1,121 @@
+import { expect } from "chai";
+import { describe, it } from "mocha";
+import { type Reader, ReadingTurns, type Source } from "../../src/grpc/reading-turns.ts";
+import { MAX_READERS, MAX_TURN_BYTES, MAX_TURN_CALLS } from "../../src/limits.ts";
+import { turn } from "../support/held-store.ts";
+import { until } from "../support/until.ts";
+
+/** A connection whose peer has sent so much, a reading at a time. */
+class Peer implements Source {
+  bytesRead = 0;
+  isReading = true;
+  turns = 0;
+  flooded = 0;
+  readonly reader: Reader;
+
+  constructor(turns: ReadingTurns) {
+    this.reader = turns.admit(this, () => {
+      this.flooded++;
+      this.reader.closed();
+    });
+  }
+
+  readStart(): void {
+    if (!this.isReading) this.turns++;
+    this.isReading = true;
+  }
+
+  readStop(): void {
+    this.isReading = false;
+  }
+}
+
+function total(peers: readonly Peer[]): number {
+  return peers.reduce((sum, { turns }) => sum + turns, 0);
+}
+
+describe("turns of reading", () => {
+  it("are taken by few at a time, and by each in the end", async () => {
+    const turns = new ReadingTurns();
+    const peers = Array.from({ length: 10 * MAX_READERS }, () => new Peer(turns));
+    let most = 0;
+    await until(
+      () => {
+        const reading = peers.filter(({ isReading }) => isReading);
+        most = Math.max(most, reading.length);
+        for (const { reader } of reading) reader.begun();
+        return peers.every((peer) => peer.turns >= 3);
+      },
+      { withinMs: 20_000, what: "each had three turns" },
+    );
+    expect(most)
+      .to.be.at.least(1)
+      .and.at.most(MAX_READERS + 1);
+    for (const { reader } of peers) reader.closed();
+  });
+
+  it("end with a call, until the next turn", async () => {
+    const peer = new Peer(new ReadingTurns());
+    expect(peer.isReading).to.equal(false);
+    await until(() => peer.isReading, { withinMs: 1000, what: "its turn" });
+    peer.reader.begun();
+    expect(peer.isReading).to.equal(false);
+    await until(() => peer.isReading, { withinMs: 1000, what: "its next turn" });
+    peer.reader.closed();
+  });
+
+  it("end with bytes that are no call", async () => {
+    const peer = new Peer(new ReadingTurns());
+    await until(() => peer.isReading, { withinMs: 1000, what: "its turn" });
+    peer.bytesRead += 1000;
+    await until(() => peer.turns === 2, { withinMs: 1000, what: "its next turn" });
+    expect(peer.flooded).to.equal(0);
+    peer.reader.closed();
+  });
+
+  it("come to a newcomer although many others say nothing, or send all the time", async () => {
+    const turns = new ReadingTurns();
+    const others = Array.from({ length: 1500 }, () => new Peer(turns));
+    const sending = setInterval(() => {
+      for (const { reader, isReading } of others.slice(0, 100)) if (isReading) reader.begun();
+    }, 1);
+    try {
+      await until(() => others.every((peer) => peer.turns > 0), { withinMs: 10_000, what: "all had a turn" });
+      const before = total(others);
+      const newcomer = new Peer(turns);
+      await until(() => newcomer.turns > 0, { withinMs: 5000, what: "its turn" });
+      // A round of all of them is 1500.
+      expect(total(others) - before).to.be.below(500);
+      newcomer.reader.closed();
+    } finally {
+      clearInterval(sending);
+      for (const { reader } of others) reader.closed();
+    }
+  });
+
+  it("are none of a known caller's, whose connection is read at any time", async () => {
+    const peer = new Peer(new ReadingTurns());
+    peer.reader.free();
+    expect(peer.isReading).to.equal(true);
+    for (let calls = 0; calls < 10 * MAX_TURN_CALLS; calls++) peer.reader.begun();
+    peer.bytesRead += 10 * MAX_TURN_BYTES;
+    for (let times = 0; times < 20; times++) await turn();
+    expect([peer.isReading, peer.flooded]).to.deep.equal([true, 0]);
+  });
+
+  it("are taken from a connection that begins more calls in one than may be open", async () => {
+    const peer = new Peer(new ReadingTurns());
+    await until(() => peer.isReading, { withinMs: 1000, what: "its turn" });
+    for (let calls = 0; calls < MAX_TURN_CALLS; calls++) peer.reader.begun();
+    expect(peer.flooded).to.equal(0);
+    peer.reader.begun();
+    expect(peer.flooded).to.equal(1);
+  });
+
+  it("are taken from a connection that sends much in one, and no call", async () => {
+    const peer = new Peer(new ReadingTurns());
+    await until(() => peer.isReading, { withinMs: 1000, what: "its turn" });
+    peer.bytesRead += MAX_TURN_BYTES + 1;
+    await until(() => peer.flooded === 1, { withinMs: 1000, what: "it is closed" });
+  });
+});
