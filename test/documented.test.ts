@@ -10,6 +10,7 @@ import { createProgram } from "../src/cli/program.ts";
 import { systemClock } from "../src/clock.ts";
 import { readConfig } from "../src/config/config.ts";
 import type { HostPort } from "../src/host-port.ts";
+import * as limits from "../src/limits.ts";
 import { backends, type FreshDatabase } from "./support/backends.ts";
 import { createAuthority } from "./support/certificates.ts";
 import { codeIn, pages, tableRows } from "./support/markdown.ts";
@@ -224,6 +225,30 @@ describe("the documented alerts", () => {
         path,
       ).to.deep.equal([]);
     }
+  });
+});
+
+describe("the documented bounds of what a stranger can make the service keep", () => {
+  const UNITS: Readonly<Record<string, number>> = {
+    "": 1,
+    ms: 1,
+    s: 1000,
+    min: 60_000,
+    KiB: 1024,
+    MiB: 1024 * 1024,
+  };
+
+  it("are those of the code", () => {
+    const rows = tableRows(read("docs/security.md"), ["Port, stage", "Bound", "For how long"]);
+    const said = rows.flatMap(([, , , , constants = ""]) =>
+      [...constants.matchAll(/`(\w+)` ([\d,]+)(?: (\w+))?/g)].map(([, name = "", number = "", unit = ""]) => [
+        name,
+        Number(number.replaceAll(",", "")) * (UNITS[unit] ?? Number.NaN),
+      ]),
+    );
+    const bounds = limits as Readonly<Record<string, unknown>>;
+    expect(said).to.deep.equal(said.map(([name = ""]) => [name, bounds[name]]));
+    expect(said.length).to.be.above(30);
   });
 });
 
