@@ -19,6 +19,8 @@ export const MAX_TINY_REQUEST_BYTES = 8 * 1024;
 export const MAX_ENVOY_REQUEST_BYTES = 256 * 1024;
 /** How long a request may take to arrive, from its headers on. */
 export const MAX_RECEIVE_MS = 10_000;
+/** How long a client may leave its side of a stream open after its call was answered. What it is still sending has to cross the answer. */
+export const CLIENT_END_MS = 1000;
 /** Bytes of requests that have begun to arrive and are not complete: of the whole process, and of one connection (four of the largest). */
 export const MAX_UNFINISHED_BYTES = 64 * 1024 * 1024;
 export const MAX_UNFINISHED_CONNECTION_BYTES = 18 * 1024 * 1024;
@@ -286,6 +288,10 @@ export const MAX_HEALTH_WATCHES = 1000;
 export const MAX_CONNECTION_HEALTH_WATCHES = 100;
 /** Bytes of a request that needs no credential, about health or of reflection: names of services have some fifty. */
 export const MAX_OPEN_REQUEST_BYTES = 512;
+/** Chunks that such a request may come in, each with {@link CHUNK_OVERHEAD_BYTES}: clients send one, or a head and a message. */
+export const MAX_OPEN_REQUEST_CHUNKS = 8;
+/** Calls about health and of reflection under way on the connections of known callers, all together: each probe has one. 75 MB, and the streams of Watch. */
+export const MAX_OPEN_CALLS = 3000 + MAX_HEALTH_WATCHES;
 /** Calls under way on connections on which no caller is known, all together: 75 MB, each with headers near their bound. */
 export const MAX_UNAUTHENTICATED_CALLS = 3000;
 

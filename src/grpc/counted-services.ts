@@ -9,12 +9,14 @@ import type {
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { status } from "@grpc/grpc-js";
+import { refused } from "../calls.ts";
 import type { Clock } from "../clock.ts";
 import type { ServiceError } from "../errors.ts";
-import { MAX_OPEN_REQUEST_BYTES } from "../limits.ts";
+import { FairRoom, type Part } from "../fair-room.ts";
+import { MAX_OPEN_CALLS, MAX_OPEN_REQUEST_BYTES } from "../limits.ts";
 import type { CallMetrics, MethodCalls } from "../metrics/call-metrics.ts";
-import type { HeadersJudge, IncomingCalls } from "./incoming-call.ts";
-import { codeOf } from "./status.ts";
+import type { CallHeaders, HeadersJudge, IncomingCalls } from "./incoming-call.ts";
+import { codeOf, statusOf } from "./status.ts";
 
 type UnaryHandler = (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => void;
 type Stream = ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
@@ -22,12 +24,13 @@ type StreamHandler = (call: Stream) => void;
 
 /**
  * A server to which services are added that anybody may ask, in calls without our wrapper: they are counted like ours, and their requests have to
- * be small, and to arrive soon.
+ * be small, and to arrive soon. On the connections of known callers they are bounded here; those of strangers are where their connections are.
  */
 export function counted(
   server: Pick<Server, "addService">,
-  { calls, clock, incoming }: { calls: CallMetrics; clock: Clock; incoming: IncomingCalls },
+  { calls, callerOf, clock, incoming }: Setup,
 ): Pick<Server, "addService"> {
+  const room = new FairRoom(MAX_OPEN_CALLS);
   return {
     addService(definition: ServiceDefinition, handlers: UntypedServiceImplementation) {
       const wrapped = Object.entries(definition).flatMap(([name, method]) => {
@@ -35,12 +38,14 @@ export function counted(
         if (handler === undefined) return [];
         const count = calls.of(method);
         const failed = (error: ServiceError) => begin({ count, clock })(codeOf(error));
+        const common = { callerOf, refused: failed, room };
         incoming.add(method.path, {
           maxBytes: MAX_OPEN_REQUEST_BYTES,
+          isForAnybody: true,
           // A handler of many messages is called at once, and hears by itself that its call has ended.
           ...(method.requestStream
-            ? { open: () => ANYBODY, refused: failed }
-            : { open: () => ({ ...ANYBODY, failed }) }),
+            ? { open: (headers) => new OpenCall(headers, { ...common, failed() {} }), refused: failed }
+            : { open: (headers) => new OpenCall(headers, { ...common, failed }) }),
         });
         const handle = method.responseStream
           ? countedStream(handler as StreamHandler, { count, clock })
@@ -52,8 +57,57 @@ export function counted(
   };
 }
 
-/** Whom nobody judges. */
-const ANYBODY: HeadersJudge = { judge: () => true, received() {}, failed() {}, ended() {} };
+interface Setup {
+  readonly calls: CallMetrics;
+  /** Who is known on the connection of `peer`: a name, empty where callers are not known; undefined for nobody. */
+  readonly callerOf: (peer: string) => string | undefined;
+  readonly clock: Clock;
+  readonly incoming: IncomingCalls;
+}
+
+interface OpenCallSetup extends Pick<Setup, "callerOf"> {
+  /** It was refused for want of room, before anything of it was handed on. */
+  readonly refused: (error: ServiceError) => void;
+  /** It was refused for what came after that. */
+  readonly failed: (error: ServiceError) => void;
+  readonly room: FairRoom;
+}
+
+/** A call that anybody may make. */
+class OpenCall implements HeadersJudge {
+  readonly caller: string;
+  readonly failed: (error: ServiceError) => void;
+  readonly #headers: CallHeaders;
+  readonly #setup: OpenCallSetup;
+  readonly #isStranger: boolean;
+  #part: Part | undefined;
+
+  constructor(headers: CallHeaders, setup: OpenCallSetup) {
+    const caller = setup.callerOf(headers.call.getPeer());
+    this.caller = caller ?? "";
+    this.#isStranger = caller === undefined;
+    this.failed = setup.failed;
+    this.#headers = headers;
+    this.#setup = setup;
+  }
+
+  judge(): boolean {
+    if (this.#isStranger) return true;
+    this.#part = this.#setup.room.take(this.caller);
+    if (this.#part !== undefined) return true;
+    const error = refused("OVERLOADED");
+    this.#setup.refused(error);
+    this.#headers.refuse(statusOf(error));
+    return false;
+  }
+
+  received(): void {}
+
+  ended(): void {
+    if (this.#part !== undefined) this.#setup.room.giveBack(this.#part, this.caller);
+    this.#part = undefined;
+  }
+}
 
 interface Counting {
   readonly count: MethodCalls;

@@ -1,4 +1,4 @@
-import type { Http2Session } from "node:http2";
+import { constants, type Http2Session, type ServerHttp2Stream } from "node:http2";
 import type {
   Metadata,
   ServerInterceptingCallInterface,
@@ -7,9 +7,12 @@ import type {
 } from "@grpc/grpc-js";
 import type { Clock } from "../clock.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
+import { FairRoom, type Part } from "../fair-room.ts";
 import {
   CHUNK_OVERHEAD_BYTES,
+  CLIENT_END_MS,
   LARGE_REQUEST_BYTES,
+  MAX_OPEN_REQUEST_CHUNKS,
   MAX_RECEIVE_MS,
   MAX_UNFINISHED_BYTES,
   MAX_UNFINISHED_CONNECTION_BYTES,
@@ -26,11 +29,18 @@ export interface CallHeaders {
   refuse(status: StatusObject): void;
 }
 
+/**
+ * Where the metadata of a stream holds whose it is. Its handler writes it there before it reads: of a stream nobody else judges the headers.
+ */
+export const CALLER = Symbol("caller");
+
 /** Whoever answers a call, from its headers on. */
 export interface HeadersJudge {
+  /** Whose call it is, once that is known; empty where callers are not known. */
+  readonly caller: string;
   /** Whether the body may be read. Where it may not, or false is what the promise comes to, the call has been refused. */
   judge(): boolean | Promise<boolean>;
-  /** A large message has arrived, of so many bytes on the wire. */
+  /** The call's message has arrived, a large one of so many bytes on the wire. Said once at most. */
   received(bytes: number): void;
   /** The call was refused for what came after the headers. */
   failed(error: ServiceError): void;
@@ -42,6 +52,8 @@ export interface HeadersJudge {
 export interface IncomingRules {
   /** Bytes of one message. */
   readonly maxBytes: number;
+  /** Anybody may make it: what is held of a call is bounded by itself, since nobody may take what known callers share. */
+  readonly isForAnybody?: boolean;
   /** Makes who judges the headers. Absent: the method's handler does, before it reads. */
   readonly open?: (headers: CallHeaders) => HeadersJudge;
   /** A call of `peer` was refused before anything of it was handed on. */
@@ -69,8 +81,8 @@ export class IncomingCalls {
   readonly #budgets = new WeakMap<object, ConnectionBudget>();
   readonly #receiving = new WaitingCalls();
   #isWatching = false;
-  /** Of all connections. */
-  unfinished = 0;
+  /** What is held of known callers' unfinished messages, of all connections. */
+  readonly unfinished = new FairRoom(MAX_UNFINISHED_BYTES);
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -107,6 +119,22 @@ export class IncomingCalls {
 
   arrived(call: IncomingCall): void {
     this.#receiving.remove(call);
+  }
+
+  /**
+   * The call of this stream has ended, and its client has not ended its side: that it never does would keep the stream for as long as its
+   * connection. It is reset, as RFC 9113, section 8.1, has it, but not before the end of the call has gone: Node.js would drop that.
+   */
+  closeSoon(stream: ServerHttp2Stream): void {
+    if (stream.destroyed) return;
+    let cancel = () => {};
+    const look = () => {
+      if (stream.destroyed) return;
+      if (stream.state.localClose === 1) stream.close(constants.NGHTTP2_NO_ERROR);
+      else cancel = this.#clock.schedule(CLIENT_END_MS, look);
+    };
+    cancel = this.#clock.schedule(CLIENT_END_MS, look);
+    stream.once("close", () => cancel());
   }
 
   /** One timer for all calls, of which thousands come and go before it fires. */
@@ -169,13 +197,17 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   #listener: Listener | undefined;
   #judge: HeadersJudge | undefined;
   #budget: ConnectionBudget | undefined;
-  /** Bytes since the last complete message, with what the chunks themselves take. */
+  /** Bytes since the last complete message, with what the chunks themselves take; and as which parts of what callers share. */
   #held = 0;
+  readonly #shares: Record<Part, number> = { common: 0, own: 0 };
+  /** Whose these are. */
+  #owner: string | undefined;
   #bytes = 0;
   #isOver = false;
   #isHandedOn = false;
   /** No message has arrived yet. */
   #isFirst = true;
+  #isHalfClosed = false;
   /** When it began to wait for its message, by the monotonic clock. */
   since = 0;
   /** These are kept by {@link WaitingCalls}. */
@@ -241,13 +273,15 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   }
 
   onReceiveMessage(message: Message): void {
+    // Of a second one nothing is kept: grpc-js ends the call for it.
+    if (this.#isFirst && this.#bytes > LARGE_REQUEST_BYTES) this.#judge?.received(this.#bytes);
     this.#isFirst = false;
-    if (this.#bytes > LARGE_REQUEST_BYTES) this.#judge?.received(this.#bytes);
     this.#release();
     if (!this.#isOver) this.#listener?.onReceiveMessage(message);
   }
 
   onReceiveHalfClose(): void {
+    this.#isHalfClosed = true;
     this.#release();
     this.#listener?.onReceiveHalfClose();
   }
@@ -257,6 +291,8 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     this.#release();
     this.#listener?.onCancel();
     this.#judge?.ended();
+    const { stream } = internalsOfCall(this.#call);
+    if (!this.#isHalfClosed && stream !== undefined) this.#calls.closeSoon(stream);
   }
 
   /** Refuses the call for what came after the headers. */
@@ -281,27 +317,43 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     this.#bytes += chunk.length;
     this.#held += held;
     budget.unfinished += held;
-    this.#calls.unfinished += held;
     const { maxBytes } = this.#rules;
     // Where it begins a message says at once how long it will be.
     const announced = this.#bytes === chunk.length && this.#isFirst && chunk.length >= FRAME_BYTES;
     if (announced && chunk.readUInt32BE(1) > maxBytes) this.fail(tooLarge(maxBytes));
     else if (this.#bytes > maxBytes + FRAME_BYTES + SLACK_BYTES) this.fail(tooLarge(maxBytes));
-    else if (
-      this.#calls.unfinished > MAX_UNFINISHED_BYTES ||
-      budget.unfinished > MAX_UNFINISHED_CONNECTION_BYTES
-    ) {
+    else if (budget.unfinished > MAX_UNFINISHED_CONNECTION_BYTES || !this.#take(held)) {
       this.fail(new ServiceError("OVERLOADED", "too much of unfinished messages is held"));
     }
   };
+
+  /** False where there is no room for so much more. */
+  #take(bytes: number): boolean {
+    const { isForAnybody = false, maxBytes } = this.#rules;
+    if (isForAnybody)
+      return this.#held <= maxBytes + FRAME_BYTES + MAX_OPEN_REQUEST_CHUNKS * CHUNK_OVERHEAD_BYTES;
+    this.#owner ??= this.#judge?.caller ?? (this.metadata as { [CALLER]?: string })[CALLER] ?? "";
+    const part = this.#calls.unfinished.take(this.#owner, bytes);
+    if (part === undefined) return false;
+    this.#shares[part] += bytes;
+    return true;
+  }
 
   /** A message is complete, or nothing more is kept of it. */
   #release(): void {
     this.#calls.arrived(this);
     if (this.#budget !== undefined) this.#budget.unfinished -= this.#held;
-    this.#calls.unfinished -= this.#held;
     this.#held = 0;
+    if (this.#owner !== undefined) this.#giveBack(this.#owner);
     this.#bytes = 0;
+  }
+
+  #giveBack(owner: string): void {
+    for (const part of ["common", "own"] as const) {
+      if (this.#shares[part] === 0) continue;
+      this.#calls.unfinished.giveBack(part, owner, this.#shares[part]);
+      this.#shares[part] = 0;
+    }
   }
 
   sendMetadata(metadata: Metadata): void {

@@ -108,14 +108,15 @@ export async function startGrpcServer(
   const services = [TokenBlacklist, ...(extAuthz === undefined ? [] : [Authorization])];
   const { clock, connections, log, metrics, sampling } = environment;
   const cut = (peer: string) => listener.cut(peer);
+  const callerOf = (peer: string) => {
+    const connection = connections.find(peer);
+    return connection?.isAuthenticated ? connection.caller : undefined;
+  };
   const health = new Health({
     names: services.map(({ typeName }) => typeName),
     clock,
     log,
-    callerOf(peer) {
-      const connection = connections.find(peer);
-      return connection?.isAuthenticated ? connection.caller : undefined;
-    },
+    callerOf,
     cut,
   });
   const streaming = { ...environment, cut, perCaller: streamsPerCaller };
@@ -134,7 +135,7 @@ export async function startGrpcServer(
     checkStreams.judgeAgain();
   });
   if (extAuthz !== undefined) addExtAuthz(server, { gate: extAuthz, environment, incoming });
-  const others = counted(server, { calls: metrics.calls, clock, incoming });
+  const others = counted(server, { calls: metrics.calls, callerOf, clock, incoming });
   health.addTo(others);
   if (reflection) addReflection(others, services);
   // Connections come to it as HTTP/2, whether TLS is below or not.

@@ -11,6 +11,7 @@ import type { CallSpans } from "../tracing/call-spans.ts";
 import { endCall, type MethodSpans } from "../tracing/method-spans.ts";
 import { authorize } from "./authorize.ts";
 import { logCall } from "./call-log.ts";
+import { CALLER } from "./incoming-call.ts";
 import { MALFORMED } from "./service-definition.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
 import type { CallEnvironment } from "./unary.ts";
@@ -85,6 +86,7 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
       this.#options.connections.authenticated(() => this.peer, this.principal.name);
       authorize(this.principal, "check");
       if (this.gone) return;
+      (this.#call.metadata as { [CALLER]?: string })[CALLER] = this.principal.name;
       this.#options.onKnown(this.principal);
       onOpened();
       this.#call.on("data", (message: I) => this.attempt(() => receive(this.#readable(message))));

@@ -205,6 +205,10 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     this.#owner = caller;
   }
 
+  get caller(): string {
+    return this.principal.name;
+  }
+
   received(bytes: number): void {
     if (this.gone) return;
     const part = this.#options.calls.holdRequest(this.#owner, bytes);

@@ -3,10 +3,16 @@ import type { ClientHttp2Stream } from "node:http2";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { expect } from "chai";
-import { MAX_RECEIVE_MS, MAX_REQUEST_BYTES, MAX_UNFINISHED_CONNECTION_BYTES } from "../../src/limits.ts";
+import {
+  MAX_OPEN_CALLS,
+  MAX_RECEIVE_MS,
+  MAX_REQUEST_BYTES,
+  MAX_UNANSWERED_BYTES,
+  MAX_UNFINISHED_CONNECTION_BYTES,
+} from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
-import { Http2Connection } from "../support/http2-call.ts";
-import { createSigningKey, keySetOf } from "../support/issuer.ts";
+import { framed, Http2Connection } from "../support/http2-call.ts";
+import { createSigningKey, keySetOf, signToken } from "../support/issuer.ts";
 import { scrape } from "../support/scrape.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
@@ -17,6 +23,15 @@ function announced(bytes: number): Buffer {
   const head = Buffer.alloc(5);
   head.writeUInt32BE(bytes, 1);
   return head;
+}
+
+const IS_BLACKLISTED = "/tokenblacklist.v1.TokenBlacklist/IsBlacklisted";
+const BLACKLIST = "/tokenblacklist.v1.TokenBlacklist/Blacklist";
+
+/** A message of one field that no request has, with so many bytes. */
+function unknownField(bytes: number): Buffer {
+  const length = [bytes & 0x7f, (bytes >> 7) & 0x7f, (bytes >> 14) & 0x7f].map((part) => part | 0x80);
+  return Buffer.concat([Buffer.from([0x7a, ...length, bytes >> 21]), Buffer.alloc(bytes)]);
 }
 
 /** A call of which the body has not ended; and the name of the code that it ends with. */
@@ -158,6 +173,93 @@ describe("a call whose body has not arrived", () => {
       { withinMs: 5000, what: "it has been given up" },
     );
     expect(waiting.code).to.equal("DEADLINE_EXCEEDED");
+  });
+
+  it("holds at most its caller's share, however many connections the caller has", async () => {
+    const keys = join(await freshFolder(), "keys.json");
+    const key = await createSigningKey("k1");
+    await writeFile(keys, keySetOf(key));
+    await serve({ env: { AUTH_JWKS_FILE: keys, AUTH_ISSUER: "https://id.test", AUTH_AUDIENCE: "us" } });
+    const exp = Math.floor(Date.now() / 1000) + 600;
+    const bearer = async (sub: string, scope: string) => ({
+      authorization: `Bearer ${await signToken(key, { iss: "https://id.test", aud: "us", exp, sub, scope })}`,
+    });
+    const greedy = await bearer("greedy", "check");
+    const connections = await Promise.all([1, 2, 3, 4].map(() => Http2Connection.open(running.address)));
+    const calls = connections.flatMap((connection) =>
+      [1, 2, 3, 4].map(() => new OpenCall(connection, "StreamChecks", greedy)),
+    );
+    for (const { stream } of calls) {
+      stream.write(announced(MAX_REQUEST_BYTES));
+      await new Promise<void>((resolve) =>
+        stream.write(Buffer.alloc(MAX_REQUEST_BYTES - 1000), () => resolve()),
+      );
+    }
+    await until(() => calls.some(({ code }) => code !== undefined), {
+      withinMs: 10_000,
+      what: "some are refused",
+    });
+    const large = unknownField(MAX_REQUEST_BYTES - 1000);
+    const other = await http2.send(BLACKLIST, framed(large), await bearer("other", "revoke"));
+    for (const connection of connections) await connection.close();
+    // It has arrived, and holds no tokens.
+    expect(other.code).to.equal("INVALID_ARGUMENT");
+  });
+
+  it("is refused if anybody may make it and it comes in many pieces: what is held of it counts nowhere else", async () => {
+    await serve();
+    const call = new OpenCall(http2, "/grpc.health.v1.Health/Check");
+    call.stream.write(announced(500).subarray(0, 4));
+    for (let sent = 0; sent < 100 && call.code === undefined; sent++) {
+      await new Promise<void>((resolve) => call.stream.write(Buffer.alloc(1, 200), () => resolve()));
+    }
+    await call.ends();
+    expect(call.code).to.equal("RESOURCE_EXHAUSTED");
+  });
+
+  it("is one of so many that anybody may make, also where a caller is known on the connection", async () => {
+    await serve();
+    const connections = await Promise.all([1, 2, 3, 4, 5].map(() => Http2Connection.open(running.address)));
+    for (const connection of connections) await connection.send(IS_BLACKLISTED, framed(Buffer.of(10, 1, 97)));
+    const checks = connections.flatMap((connection) =>
+      Array.from({ length: 900 }, () => new OpenCall(connection, "/grpc.health.v1.Health/Check")),
+    );
+    const refused = () => checks.filter(({ code }) => code !== undefined);
+    await until(() => refused().length >= checks.length - MAX_OPEN_CALLS, {
+      withinMs: 10_000,
+      what: "those past the bound are refused",
+    });
+    expect(new Set(refused().map(({ code }) => code))).to.deep.equal(new Set(["RESOURCE_EXHAUSTED"]));
+    for (const connection of connections) await connection.close();
+    // Their places come back.
+    await until(
+      async () => (await http2.send("/grpc.health.v1.Health/Check", framed(Buffer.of()))).code === "OK",
+      { withinMs: 5000, what: "one more is answered" },
+    );
+  });
+
+  it("leaves no stream behind once it has been refused, though its client never ends its side", async () => {
+    await serve();
+    const calls = ["IsBlacklisted", "Watch", "/grpc.health.v1.Health/Check"].map(
+      (method) => new OpenCall(http2, method, { "grpc-encoding": "gzip" }),
+    );
+    await until(() => calls.every(({ stream }) => stream.closed), {
+      withinMs: 5000,
+      what: "the service closes its streams",
+    });
+    // Not before it has said why.
+    expect(calls.map(({ code }) => code)).to.deep.equal(calls.map(() => "UNIMPLEMENTED"));
+  });
+
+  it("keeps no room for a second message", async () => {
+    await serve();
+    const large = framed(unknownField(MAX_REQUEST_BYTES - 1000));
+    for (let sent = 0; sent <= MAX_UNANSWERED_BYTES / MAX_REQUEST_BYTES; sent++) {
+      const twice = await http2.send(BLACKLIST, Buffer.concat([large, large]));
+      expect(twice.code).to.equal("UNIMPLEMENTED");
+    }
+    // It holds no tokens. What came before it has left nothing behind.
+    expect((await http2.send(BLACKLIST, large)).code).to.equal("INVALID_ARGUMENT");
   });
 
   it("leaves nothing behind when its client goes", async () => {
