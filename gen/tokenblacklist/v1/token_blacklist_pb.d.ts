@@ -14,13 +14,13 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_tokenblacklist_v1_token_blacklist: GenFile;
 
 /**
- * An entry of the blacklist, as it is stored. Only the service fills it in.
+ * A stored entry of the blacklist. Output only.
  *
  * @generated from message tokenblacklist.v1.BlacklistedToken
  */
 export declare type BlacklistedToken = Message<"tokenblacklist.v1.BlacklistedToken"> & {
   /**
-   * The token's `jti` claim, exactly as it was given. Never empty.
+   * The token's `jti` claim, exactly as received. Never empty.
    *
    * @generated from field: string jti = 1;
    */
@@ -28,22 +28,22 @@ export declare type BlacklistedToken = Message<"tokenblacklist.v1.BlacklistedTok
 
   /**
    * When the token expires, in whole milliseconds, at the latest in the year 9999. Always present. The
-   * entry answers BLACKLISTED beyond it, for as long as the leeway of the service.
+   * entry is effective beyond it, for the leeway of the service.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 2;
    */
   expiresAt?: Timestamp | undefined;
 
   /**
-   * When the token was first revoked. Absent where it is unknown. Later revocations of the same token leave
-   * it as it is.
+   * When the token was first revoked. Absent if unknown. Later revocations of the same token do not
+   * change it.
    *
    * @generated from field: google.protobuf.Timestamp created_at = 3;
    */
   createdAt?: Timestamp | undefined;
 
   /**
-   * Why the token was revoked, as its first revocation said: at most 512 bytes of UTF-8. Empty if that gave
+   * Why the token was revoked, from its first revocation: at most 512 bytes of UTF-8. Empty if that had
    * no reason.
    *
    * @generated from field: string reason = 4;
@@ -51,7 +51,7 @@ export declare type BlacklistedToken = Message<"tokenblacklist.v1.BlacklistedTok
   reason: string;
 
   /**
-   * Who revoked the token first, as their credential says: at most 255 bytes of UTF-8. Empty where the caller
+   * The caller that revoked the token first, by its credential: at most 255 bytes of UTF-8. Empty if the caller
    * was not authenticated.
    *
    * @generated from field: string revoked_by = 5;
@@ -72,15 +72,15 @@ export declare const BlacklistedTokenSchema: GenMessage<BlacklistedToken>;
  */
 export declare type TokenToBlacklist = Message<"tokenblacklist.v1.TokenToBlacklist"> & {
   /**
-   * Which token. One member must be set. None being set is INVALID_ARGUMENT; this includes a member that is
-   * newer than the server, which so refuses what it does not understand.
+   * Which token. One member must be set. No member is INVALID_ARGUMENT; this includes a member that is
+   * newer than the server.
    *
    * @generated from oneof tokenblacklist.v1.TokenToBlacklist.token
    */
   token: {
     /**
-     * The token's `jti` claim: 1 to 255 bytes of UTF-8 without NUL, kept and compared byte by byte. Whoever
-     * sends it vouches for it: the service does not see the token itself. INVALID_ARGUMENT if it is a raw
+     * The token's `jti` claim: 1 to 255 bytes of UTF-8 without NUL, kept and compared byte by byte. The service
+     * does not see the token itself and trusts the caller. INVALID_ARGUMENT if it is a raw
      * token instead: a JWT, with or without `Bearer` before it, which begins with a segment that decodes to a
      * JSON object with `alg`, and a dot. Such an entry would revoke nothing.
      *
@@ -90,15 +90,15 @@ export declare type TokenToBlacklist = Message<"tokenblacklist.v1.TokenToBlackli
     case: "jti";
   } | {
     /**
-     * The raw, encoded token. The service takes `jti` and `exp` from it after it has verified its signature
-     * and issuer, and that both claims are there; the token itself is neither stored nor logged. One that has
-     * expired already is not an error: it gets `OUTCOME_ALREADY_EXPIRED` and nothing is stored, so that a late
-     * logout succeeds. INVALID_ARGUMENT, each with a text of its own: more than 16 KiB, not three parts,
+     * The raw, encoded token. The service reads `jti` and `exp` from it after it has verified signature
+     * and issuer; both claims are required. The token itself is neither stored nor logged. An expired token
+     * is not an error: it gets `OUTCOME_ALREADY_EXPIRED` and nothing is stored, so that a late
+     * logout succeeds. INVALID_ARGUMENT, each with its own message: more than 16 KiB, not three parts,
      * encrypted, unsigned or signed with a shared secret or an algorithm that is not accepted, a critical
      * header, an issuer that the service is not configured for (`TOKEN_ISSUERS`), a wrong signature, no `jti`,
-     * no `exp`, and a token that is no access, refresh or ID token: one whose `typ` is the media type of
+     * no `exp`, and a token that is not an access, refresh or ID token: one whose `typ` is the media type of
      * another kind (`logout+jwt`, `secevent+jwt`, `dpop+jwt`), or whose `events` claim makes it a security
-     * event. A token that is not valid yet is revoked all the same.
+     * event. A token that is not yet valid (`nbf`) is revoked too.
      *
      * @generated from field: string jwt = 2;
      */
@@ -107,19 +107,19 @@ export declare type TokenToBlacklist = Message<"tokenblacklist.v1.TokenToBlackli
   } | { case: undefined; value?: undefined };
 
   /**
-   * When the token expires: its `exp` claim. Required beside `jti`; INVALID_ARGUMENT beside `jwt`, which
-   * says it itself. Rounded up to whole milliseconds. INVALID_ARGUMENT if it lies so far back that the leeway
-   * too has passed, or, once rounded, beyond the year 9999: nearly always seconds and milliseconds were
-   * mixed up. INVALID_ARGUMENT too if it lies further ahead than the service allows (`MAX_TOKEN_LIFETIME`, any
-   * time unless set otherwise), which holds for a `jwt` as well.
+   * When the token expires: its `exp` claim. Required with `jti`; INVALID_ARGUMENT with `jwt`, which
+   * contains it. Rounded up to whole milliseconds. INVALID_ARGUMENT if it and the leeway
+   * have passed, or if it is, once rounded, beyond the year 9999: nearly always seconds and milliseconds were
+   * confused. INVALID_ARGUMENT also if it is further ahead than the service allows (`MAX_TOKEN_LIFETIME`,
+   * unlimited unless set); this applies to a `jwt` as well.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 3;
    */
   expiresAt?: Timestamp | undefined;
 
   /**
-   * Why the token is revoked, for whoever investigates later: at most 512 bytes of well-formed UTF-8. Empty:
-   * no reason. Kept only from the revocation that creates the entry.
+   * Why the token is revoked, for later investigations: at most 512 bytes of well-formed UTF-8. Empty:
+   * no reason. Stored only by the revocation that creates the entry.
    *
    * @generated from field: string reason = 4;
    */
@@ -140,18 +140,18 @@ export declare const TokenToBlacklistSchema: GenMessage<TokenToBlacklist>;
 export declare type BlacklistRequest = Message<"tokenblacklist.v1.BlacklistRequest"> & {
   /**
    * 1 to 1000 tokens, stored all or not at all. An empty list, or one that is longer, is INVALID_ARGUMENT, and
-   * so is one with more than 100 raw tokens (`jwt`), which have to be verified one by one: whoever has more
-   * sends several requests. A jti may occur several times. With raw tokens, the whole request counts
-   * against the caller's quota before any is verified, whatever comes of that.
+   * so is one with more than 100 raw tokens (`jwt`), which have to be verified one by one: send several
+   * requests for more. A jti may occur several times. With raw tokens, the whole request counts
+   * against the caller's quota before any is verified, even if verification fails.
    *
    * @generated from field: repeated tokenblacklist.v1.TokenToBlacklist tokens = 1;
    */
   tokens: TokenToBlacklist[];
 
   /**
-   * Store a `jti` that is a raw token as it is, instead of refusing it. Only to move entries that a version
-   * before this field has stored, as the command `import` does: such an entry revokes nothing, and whoever may
-   * list can read the token.
+   * Store a `jti` that is a raw token unchanged, instead of refusing it. Only to move entries stored by a version
+   * without this field, as the command `import` does: such an entry revokes nothing, and every caller with the role
+   * `list` can read the token.
    *
    * @generated from field: bool allow_raw_tokens_as_jtis = 2;
    */
@@ -165,21 +165,21 @@ export declare type BlacklistRequest = Message<"tokenblacklist.v1.BlacklistReque
 export declare const BlacklistRequestSchema: GenMessage<BlacklistRequest>;
 
 /**
- * What became of one token of a `BlacklistRequest`.
+ * The result for one token of a `BlacklistRequest`.
  *
  * @generated from message tokenblacklist.v1.BlacklistResult
  */
 export declare type BlacklistResult = Message<"tokenblacklist.v1.BlacklistResult"> & {
   /**
-   * The entry as it is stored after this request, which may differ from what was asked: the expiry may be
-   * later, the reason an earlier one. For `OUTCOME_ALREADY_EXPIRED`, what the token itself says.
+   * The entry as stored after this request, which may differ from the request: the expiry may be
+   * later, the reason an earlier one. For `OUTCOME_ALREADY_EXPIRED`, the claims of the token.
    *
    * @generated from field: tokenblacklist.v1.BlacklistedToken token = 1;
    */
   token?: BlacklistedToken | undefined;
 
   /**
-   * What happened to this token.
+   * The effect on this token.
    *
    * @generated from field: tokenblacklist.v1.BlacklistResult.Outcome outcome = 2;
    */
@@ -193,7 +193,7 @@ export declare type BlacklistResult = Message<"tokenblacklist.v1.BlacklistResult
 export declare const BlacklistResultSchema: GenMessage<BlacklistResult>;
 
 /**
- * What revoking a token did. All named outcomes are success: the token is not accepted any more.
+ * The effect of a revocation. All named outcomes are success: the token is no longer accepted.
  *
  * @generated from enum tokenblacklist.v1.BlacklistResult.Outcome
  */
@@ -206,8 +206,8 @@ export enum BlacklistResult_Outcome {
   UNSPECIFIED = 0,
 
   /**
-   * The token was not blacklisted, or its entry had run out; this request created the entry. At most one
-   * of any number of concurrent callers is told so.
+   * The token was not blacklisted, or its entry had expired; this request created the entry. At most one
+   * of any number of concurrent callers gets this.
    *
    * @generated from enum value: OUTCOME_CREATED = 1;
    */
@@ -222,15 +222,15 @@ export enum BlacklistResult_Outcome {
   ALREADY_BLACKLISTED = 2,
 
   /**
-   * The token was blacklisted already, with an earlier expiry. Its `expires_at` was moved to the one given
-   * here; the rest of the entry is as before.
+   * The token was blacklisted already, with an earlier expiry. Its `expires_at` was extended to that of
+   * this request; the rest of the entry is unchanged.
    *
    * @generated from enum value: OUTCOME_EXTENDED = 3;
    */
   EXTENDED = 3,
 
   /**
-   * The token, given as a `jwt`, had expired by itself, leeway included. Nothing was stored.
+   * The token, sent as a `jwt`, had expired, leeway included. Nothing was stored.
    *
    * @generated from enum value: OUTCOME_ALREADY_EXPIRED = 4;
    */
@@ -243,7 +243,7 @@ export enum BlacklistResult_Outcome {
 export declare const BlacklistResult_OutcomeSchema: GenEnum<BlacklistResult_Outcome>;
 
 /**
- * The answer to a `BlacklistRequest` that was stored.
+ * The response to a `BlacklistRequest` that was stored.
  *
  * @generated from message tokenblacklist.v1.BlacklistResponse
  */
@@ -256,8 +256,8 @@ export declare type BlacklistResponse = Message<"tokenblacklist.v1.BlacklistResp
   results: BlacklistResult[];
 
   /**
-   * A revision that includes every entry in `results`. Never empty. Handed to a gateway for
-   * `IsBlacklistedRequest.at_least_revision`, it makes sure that the gateway sees these revocations.
+   * A revision that includes every entry in `results`. Never empty. Passed to a gateway for
+   * `IsBlacklistedRequest.at_least_revision`, it makes the gateway's checks reflect these revocations.
    *
    * @generated from field: string revision = 2;
    */
@@ -271,14 +271,14 @@ export declare type BlacklistResponse = Message<"tokenblacklist.v1.BlacklistResp
 export declare const BlacklistResponseSchema: GenMessage<BlacklistResponse>;
 
 /**
- * The tokens to check, and how fresh the answer has to be.
+ * The tokens to check, and the required freshness.
  *
  * @generated from message tokenblacklist.v1.IsBlacklistedRequest
  */
 export declare type IsBlacklistedRequest = Message<"tokenblacklist.v1.IsBlacklistedRequest"> & {
   /**
    * 1 to 1000 jtis, each 1 to 255 bytes of UTF-8 without NUL. An empty list, a longer one, or one malformed
-   * jti is INVALID_ARGUMENT for the whole request, and so is a raw token in a jti's place, as in
+   * jti is INVALID_ARGUMENT for the whole request, and so is a raw token in place of a jti, as in
    * `TokenToBlacklist.jti`. A jti may occur several times and is answered each time.
    *
    * @generated from field: repeated string jtis = 1;
@@ -286,15 +286,15 @@ export declare type IsBlacklistedRequest = Message<"tokenblacklist.v1.IsBlacklis
   jtis: string[];
 
   /**
-   * How old the state may be that NOT_BLACKLISTED relies on. Absent: fully fresh. BLACKLISTED does not
-   * depend on it, since a revocation stands until it expires.
+   * How old the state behind NOT_BLACKLISTED may be. Absent: fully fresh. BLACKLISTED does not
+   * depend on it, since a revocation holds until it expires.
    *
    * @generated from oneof tokenblacklist.v1.IsBlacklistedRequest.freshness
    */
   freshness: {
     /**
-     * The answer includes at least what this revision includes; it may lack what was acknowledged after it.
-     * Text that an earlier answer gave as its `revision`. Empty or malformed: INVALID_ARGUMENT. Not in the
+     * The answer reflects at least this revision; it may lack later revocations.
+     * The `revision` of an earlier response. Empty or malformed: INVALID_ARGUMENT. Not in the
      * database: FAILED_PRECONDITION (`REVISION_LOST`).
      *
      * @generated from field: string at_least_revision = 2;
@@ -303,7 +303,7 @@ export declare type IsBlacklistedRequest = Message<"tokenblacklist.v1.IsBlacklis
     case: "atLeastRevision";
   } | {
     /**
-     * The answer was true at some moment not longer ago than this. 0: fully fresh. Negative, or not a valid
+     * The answer was true at some time at most this long ago. 0: fully fresh. Negative, or not a valid
      * duration: INVALID_ARGUMENT.
      *
      * @generated from field: google.protobuf.Duration max_staleness = 3;
@@ -320,22 +320,22 @@ export declare type IsBlacklistedRequest = Message<"tokenblacklist.v1.IsBlacklis
 export declare const IsBlacklistedRequestSchema: GenMessage<IsBlacklistedRequest>;
 
 /**
- * The answer to an `IsBlacklistedRequest`.
+ * The response to an `IsBlacklistedRequest`.
  *
  * @generated from message tokenblacklist.v1.IsBlacklistedResponse
  */
 export declare type IsBlacklistedResponse = Message<"tokenblacklist.v1.IsBlacklistedResponse"> & {
   /**
-   * One verdict for each jti of the request, in the order of the request; none is ever left out. A client
-   * that finds another number of them discards the response and lets no token pass.
+   * One verdict for each jti of the request, in the order of the request. A client
+   * that gets another number of verdicts discards the response and lets no token pass.
    *
    * @generated from field: repeated tokenblacklist.v1.Verdict verdicts = 1;
    */
   verdicts: Verdict[];
 
   /**
-   * A revision that every NOT_BLACKLISTED in `verdicts` includes. Never empty. Given back as
-   * `IsBlacklistedRequest.at_least_revision`, it keeps a later answer from being older than this one.
+   * A revision that every NOT_BLACKLISTED in `verdicts` includes. Never empty. Passed back as
+   * `IsBlacklistedRequest.at_least_revision`, it prevents a later answer from being older than this one.
    *
    * @generated from field: string revision = 2;
    */
@@ -363,24 +363,24 @@ export declare type ListRequest = Message<"tokenblacklist.v1.ListRequest"> & {
   pageSize: number;
 
   /**
-   * The `ListResponse.next_page_token` of the page before. Empty: the first page. Every replica takes it.
-   * All fields but `page_size` must be those of the first request; a token that belongs to other filters or
-   * was tampered with is INVALID_ARGUMENT.
+   * The `ListResponse.next_page_token` of the previous page. Empty: the first page. Every replica accepts it.
+   * All fields but `page_size` must be those of the first request; a token of other filters or
+   * a modified token is INVALID_ARGUMENT.
    *
    * @generated from field: string page_token = 2;
    */
   pageToken: string;
 
   /**
-   * Also list entries that no longer answer BLACKLISTED, because expiry and leeway have passed, as far as
-   * they have not been pruned. False: only entries that still do.
+   * Also list entries whose expiry and leeway have passed, if
+   * they have not been pruned. False: only effective entries.
    *
    * @generated from field: bool include_expired = 3;
    */
   includeExpired: boolean;
 
   /**
-   * Only entries whose `created_at` is at this instant or later. Absent: no such limit. Entries without a
+   * Only entries whose `created_at` is at this time or later. Absent: no such limit. Entries without a
    * `created_at` do not match.
    *
    * @generated from field: google.protobuf.Timestamp created_after = 4;
@@ -388,7 +388,7 @@ export declare type ListRequest = Message<"tokenblacklist.v1.ListRequest"> & {
   createdAfter?: Timestamp | undefined;
 
   /**
-   * Only entries whose `created_at` is before this instant. Absent: no such limit. Entries without a
+   * Only entries whose `created_at` is before this time. Absent: no such limit. Entries without a
    * `created_at` do not match.
    *
    * @generated from field: google.protobuf.Timestamp created_before = 5;
@@ -397,7 +397,7 @@ export declare type ListRequest = Message<"tokenblacklist.v1.ListRequest"> & {
 
   /**
    * Only entries with exactly this `revoked_by`, byte by byte: at most 255 bytes of UTF-8, or
-   * INVALID_ARGUMENT. Empty: whoever revoked them.
+   * INVALID_ARGUMENT. Empty: any caller.
    *
    * @generated from field: string revoked_by = 6;
    */
@@ -405,9 +405,9 @@ export declare type ListRequest = Message<"tokenblacklist.v1.ListRequest"> & {
 
   /**
    * Only the entries of these jtis: at most 1000, each 1 to 255 bytes of UTF-8 without NUL, or
-   * INVALID_ARGUMENT. A jti that has no entry is left out; one that occurs several times is listed once. A
-   * raw token in a jti's place is INVALID_ARGUMENT too, unless an older version has stored an entry for
-   * exactly that text. Empty: whatever the jti.
+   * INVALID_ARGUMENT. A jti without an entry is omitted; one that occurs several times is listed once. A
+   * raw token in place of a jti is INVALID_ARGUMENT too, unless an older version has stored an entry for
+   * exactly that text. Empty: any jti.
    *
    * @generated from field: repeated string jtis = 7;
    */
@@ -427,7 +427,7 @@ export declare const ListRequestSchema: GenMessage<ListRequest>;
  */
 export declare type ListResponse = Message<"tokenblacklist.v1.ListResponse"> & {
   /**
-   * The entries, those revoked last first; entries without a `created_at` come at the end. May be fewer
+   * The entries, newest first; entries without a `created_at` come last. May be fewer
    * than `page_size`, or none, without being the last page.
    *
    * @generated from field: repeated tokenblacklist.v1.BlacklistedToken tokens = 1;
@@ -435,7 +435,7 @@ export declare type ListResponse = Message<"tokenblacklist.v1.ListResponse"> & {
   tokens: BlacklistedToken[];
 
   /**
-   * What to give as `ListRequest.page_token` for the next page. Opaque. Empty: this page is the last.
+   * The `ListRequest.page_token` of the next page. Opaque. Empty: this page is the last.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -469,8 +469,8 @@ export declare type PruneRequest = Message<"tokenblacklist.v1.PruneRequest"> & {
   dryRun: boolean;
 
   /**
-   * Spare the entries whose `expires_at` is at this instant or later. Absent: spare none on this account.
-   * It can only narrow what is deleted: a later instant than the service would allow changes nothing.
+   * Spare the entries whose `expires_at` is at this time or later. Absent: no such limit.
+   * It can only reduce what is deleted: a time later than the service allows changes nothing.
    *
    * @generated from field: google.protobuf.Timestamp expired_before = 3;
    */
@@ -497,7 +497,7 @@ export declare type PruneResponse = Message<"tokenblacklist.v1.PruneResponse"> &
   prunedCount: number;
 
   /**
-   * There may be more to delete than `pruned_count`: call again, or with `dry_run` count on with a higher
+   * There may be more to delete than `pruned_count`: call again, or with `dry_run` use a higher
    * `max_count`. False: nothing was left when the call ended.
    *
    * @generated from field: bool has_more = 2;
@@ -512,7 +512,7 @@ export declare type PruneResponse = Message<"tokenblacklist.v1.PruneResponse"> &
 export declare const PruneResponseSchema: GenMessage<PruneResponse>;
 
 /**
- * What a caller of `Watch` says: `start` once, then `sync` as often as it needs proof.
+ * A message from a caller of `Watch`: `start` once, then `sync` whenever it needs proof.
  *
  * @generated from message tokenblacklist.v1.WatchRequest
  */
@@ -532,7 +532,7 @@ export declare type WatchRequest = Message<"tokenblacklist.v1.WatchRequest"> & {
     case: "start";
   } | {
     /**
-     * Asks for proof.
+     * Requests proof.
      *
      * @generated from field: tokenblacklist.v1.WatchRequest.Sync sync = 2;
      */
@@ -554,24 +554,24 @@ export declare const WatchRequestSchema: GenMessage<WatchRequest>;
  */
 export declare type WatchRequest_Start = Message<"tokenblacklist.v1.WatchRequest.Start"> & {
   /**
-   * The last `WatchResponse.Entries.revision` that arrived, of a copy that is still there. Empty: there is no
-   * copy, send a snapshot. Malformed: INVALID_ARGUMENT.
+   * The last `WatchResponse.Entries.revision` that arrived, if the caller still has the copy. Empty: send a
+   * snapshot. Malformed: INVALID_ARGUMENT.
    *
    * @generated from field: string revision = 1;
    */
   revision: string;
 
   /**
-   * Every kind of entry that the copy can judge. A service that holds entries of another kind refuses with
-   * INVALID_ARGUMENT: the copy would let tokens pass that are blacklisted. Must hold `ENTRY_KIND_JTI`.
+   * Every kind of entry that the copy supports. A service with entries of another kind refuses with
+   * INVALID_ARGUMENT: the copy would let blacklisted tokens pass. Must contain `ENTRY_KIND_JTI`.
    *
    * @generated from field: repeated tokenblacklist.v1.EntryKind entry_kinds = 2;
    */
   entryKinds: EntryKind[];
 
   /**
-   * The `WatchResponse.Opened.key` that the copy's fingerprints are made with. With another one than the
-   * service's the copy is of another blacklist: the service sends a snapshot. Required beside `revision`.
+   * The `WatchResponse.Opened.key` of the copy's fingerprints. If it differs from the
+   * service's, the copy is of another blacklist: the service sends a snapshot. Required with `revision`.
    *
    * @generated from field: bytes key = 3;
    */
@@ -585,7 +585,7 @@ export declare type WatchRequest_Start = Message<"tokenblacklist.v1.WatchRequest
 export declare const WatchRequest_StartSchema: GenMessage<WatchRequest_Start>;
 
 /**
- * Asks for proof that the copy is current.
+ * Requests proof that the copy is current.
  *
  * @generated from message tokenblacklist.v1.WatchRequest.Sync
  */
@@ -605,13 +605,13 @@ export declare type WatchRequest_Sync = Message<"tokenblacklist.v1.WatchRequest.
 export declare const WatchRequest_SyncSchema: GenMessage<WatchRequest_Sync>;
 
 /**
- * What the service says to a caller of `Watch`.
+ * A message from the service to a caller of `Watch`.
  *
  * @generated from message tokenblacklist.v1.WatchResponse
  */
 export declare type WatchResponse = Message<"tokenblacklist.v1.WatchResponse"> & {
   /**
-   * The service's time when it made the message: the earlier of its own clock and the database's. Always
+   * The service's time when it created the message: the earlier of its own clock and the database's. Always
    * present.
    *
    * @generated from field: google.protobuf.Timestamp time = 1;
@@ -619,13 +619,13 @@ export declare type WatchResponse = Message<"tokenblacklist.v1.WatchResponse"> &
   time?: Timestamp | undefined;
 
   /**
-   * Always one of these. A copy ends the stream at one that it does not know.
+   * Always set. A copy ends the stream on an unknown member.
    *
    * @generated from oneof tokenblacklist.v1.WatchResponse.response
    */
   response: {
     /**
-     * Entries are about to come.
+     * Entries follow.
      *
      * @generated from field: tokenblacklist.v1.WatchResponse.Opened opened = 2;
      */
@@ -657,7 +657,7 @@ export declare type WatchResponse = Message<"tokenblacklist.v1.WatchResponse"> &
     case: "unsynced";
   } | {
     /**
-     * A sign of life.
+     * The stream is alive.
      *
      * @generated from field: tokenblacklist.v1.WatchResponse.Heartbeat heartbeat = 6;
      */
@@ -673,13 +673,13 @@ export declare type WatchResponse = Message<"tokenblacklist.v1.WatchResponse"> &
 export declare const WatchResponseSchema: GenMessage<WatchResponse>;
 
 /**
- * The entries are about to come: of all that is live, or of what has changed.
+ * Entries follow: all live ones, or the changes.
  *
  * @generated from message tokenblacklist.v1.WatchResponse.Opened
  */
 export declare type WatchResponse_Opened = Message<"tokenblacklist.v1.WatchResponse.Opened"> & {
   /**
-   * True: all live entries follow, and what changes meanwhile. The copy is complete when the first
+   * True: all live entries follow, and changes meanwhile. The copy is complete when the first
    * `Entries.revision` arrives. False: the changes since `WatchRequest.Start.revision` follow.
    *
    * @generated from field: bool snapshot = 1;
@@ -687,23 +687,23 @@ export declare type WatchResponse_Opened = Message<"tokenblacklist.v1.WatchRespo
   snapshot: boolean;
 
   /**
-   * How fingerprints are made. A copy that does not know it ends the stream. The only one so far is
-   * `chaskey12-uuid-1`, which docs/watch.md in the project defines.
+   * The algorithm of the fingerprints. A copy that does not know it ends the stream. The only one so far is
+   * `chaskey12-uuid-1`, defined in docs/watch.md of the project.
    *
    * @generated from field: string hash = 2;
    */
   hash: string;
 
   /**
-   * Its key. It is derived for this purpose alone, is the same at every replica, and is kept as secret as the
-   * blacklist itself: who knows it and may blacklist tokens could choose jtis that collide.
+   * Its key. It is derived for this purpose alone, is the same at every replica, and must be kept as secret as the
+   * blacklist itself: a caller with the key and the role `revoke` could choose jtis that collide.
    *
    * @generated from field: bytes key = 3;
    */
   key: Uint8Array;
 
   /**
-   * Roughly how many entries follow; of a snapshot alone.
+   * The approximate number of entries that follow; only in a snapshot.
    *
    * @generated from field: uint64 entry_count = 4;
    */
@@ -730,7 +730,7 @@ export declare type WatchResponse_Entries = Message<"tokenblacklist.v1.WatchResp
   fingerprints: Uint8Array;
 
   /**
-   * 8 bytes for each entry, little-endian: the time until which it answers BLACKLISTED, the leeway included,
+   * 8 bytes for each entry, little-endian: the time until which the entry is effective, the leeway included,
    * in milliseconds since 1970.
    *
    * @generated from field: bytes until = 2;
@@ -738,7 +738,7 @@ export declare type WatchResponse_Entries = Message<"tokenblacklist.v1.WatchResp
   until: Uint8Array;
 
   /**
-   * Where present, all that this revision includes has been sent. Absent: more follows.
+   * If present, all entries up to this revision have been sent. Absent: more follow.
    *
    * @generated from field: string revision = 3;
    */
@@ -758,14 +758,14 @@ export declare const WatchResponse_EntriesSchema: GenMessage<WatchResponse_Entri
  */
 export declare type WatchResponse_Synced = Message<"tokenblacklist.v1.WatchResponse.Synced"> & {
   /**
-   * The id of that `sync`. It answers all before it, too.
+   * The id of that `sync`. This is the response to all earlier ones, too.
    *
    * @generated from field: uint64 id = 1;
    */
   id: bigint;
 
   /**
-   * A revision that includes all of it.
+   * A revision that includes all of these entries.
    *
    * @generated from field: string revision = 2;
    */
@@ -779,14 +779,14 @@ export declare type WatchResponse_Synced = Message<"tokenblacklist.v1.WatchRespo
 export declare const WatchResponse_SyncedSchema: GenMessage<WatchResponse_Synced>;
 
 /**
- * There is no proof to be had just now, for every `sync` up to this one: the database cannot be reached or
- * relied on. The copy may try again with another `sync`.
+ * There is no proof at the moment, for every `sync` up to this one: the database cannot be reached or
+ * relied on. The copy may retry with another `sync`.
  *
  * @generated from message tokenblacklist.v1.WatchResponse.Unsynced
  */
 export declare type WatchResponse_Unsynced = Message<"tokenblacklist.v1.WatchResponse.Unsynced"> & {
   /**
-   * The id of the last `sync` that this answers.
+   * The id of the last `sync` that this is the response to.
    *
    * @generated from field: uint64 id = 1;
    */
@@ -807,7 +807,7 @@ export declare type WatchResponse_Unsynced = Message<"tokenblacklist.v1.WatchRes
 export declare const WatchResponse_UnsyncedSchema: GenMessage<WatchResponse_Unsynced>;
 
 /**
- * Nothing has changed for some seconds, and the stream is alive. It proves nothing.
+ * Nothing has changed for some seconds, and the stream is alive. It is not a proof.
  *
  * @generated from message tokenblacklist.v1.WatchResponse.Heartbeat
  */
@@ -827,22 +827,22 @@ export declare const WatchResponse_HeartbeatSchema: GenMessage<WatchResponse_Hea
  */
 export declare type StreamChecksRequest = Message<"tokenblacklist.v1.StreamChecksRequest"> & {
   /**
-   * Names the question, for its answer. Any number that no other question of the stream has which waits for its
-   * answer.
+   * Identifies the question in its response. Unique among the questions of the stream without a
+   * response.
    *
    * @generated from field: uint32 id = 1;
    */
   id: number;
 
   /**
-   * What is asked. Absent, or without a jti: INVALID_ARGUMENT, for this question alone.
+   * The check. Absent, or without a jti: INVALID_ARGUMENT, for this question only.
    *
    * @generated from field: tokenblacklist.v1.IsBlacklistedRequest question = 2;
    */
   question?: IsBlacklistedRequest | undefined;
 
   /**
-   * For how long the caller waits for the answer: after that the question is DEADLINE_EXCEEDED. Absent: 10
+   * The time the caller waits for the response: after that the question is DEADLINE_EXCEEDED. Absent: 10
    * seconds. Negative: INVALID_ARGUMENT.
    *
    * @generated from field: google.protobuf.Duration timeout = 3;
@@ -857,7 +857,7 @@ export declare type StreamChecksRequest = Message<"tokenblacklist.v1.StreamCheck
 export declare const StreamChecksRequestSchema: GenMessage<StreamChecksRequest>;
 
 /**
- * An answer on a stream of `StreamChecks`.
+ * A response on a stream of `StreamChecks`.
  *
  * @generated from message tokenblacklist.v1.StreamChecksResponse
  */
@@ -870,13 +870,13 @@ export declare type StreamChecksResponse = Message<"tokenblacklist.v1.StreamChec
   id: number;
 
   /**
-   * Always one of these. A client lets no token pass at one that it does not know.
+   * Always set. A client lets no token pass on an unknown member.
    *
    * @generated from oneof tokenblacklist.v1.StreamChecksResponse.outcome
    */
   outcome: {
     /**
-     * What `IsBlacklisted` would have answered.
+     * The response that `IsBlacklisted` would have had.
      *
      * @generated from field: tokenblacklist.v1.IsBlacklistedResponse answer = 2;
      */
@@ -884,7 +884,7 @@ export declare type StreamChecksResponse = Message<"tokenblacklist.v1.StreamChec
     case: "answer";
   } | {
     /**
-     * There is no answer: why, as an encoded `google.rpc.Status` with the details of an error, as it would stand
+     * The error, as an encoded `google.rpc.Status` with details, as
      * in `grpc-status-details-bin`. Its code is never OK.
      *
      * @generated from field: bytes status = 3;
@@ -915,7 +915,7 @@ export enum Verdict {
   UNSPECIFIED = 0,
 
   /**
-   * The token is not on the blacklist, as of the freshness that was asked for.
+   * The token is not on the blacklist, with the requested freshness.
    *
    * @generated from enum value: VERDICT_NOT_BLACKLISTED = 1;
    */
@@ -929,8 +929,8 @@ export enum Verdict {
   BLACKLISTED = 2,
 
   /**
-   * The service cannot tell just now with the freshness that was asked for. Sent only beside at least one
-   * `VERDICT_BLACKLISTED`; without one the call fails with UNAVAILABLE. Do not let the token pass, ask again.
+   * The service cannot decide at the moment with the requested freshness. Sent only beside at least one
+   * `VERDICT_BLACKLISTED`; without one the call fails with UNAVAILABLE. Do not let the token pass; retry.
    *
    * @generated from enum value: VERDICT_UNKNOWN = 3;
    */
@@ -969,78 +969,78 @@ export enum EntryKind {
 export declare const EntryKindSchema: GenEnum<EntryKind>;
 
 /**
- * Knows which JSON Web Tokens must no longer be accepted although they have not expired yet.
+ * Knows which unexpired JSON Web Tokens are revoked.
  *
- * Auth services call `Blacklist` when a token has to stop working, gateways call `IsBlacklisted` before they
- * let a request pass, operators use `List` and `Prune`. Once `Blacklist` has answered OK, no gateway is told
- * that the token is not blacklisted, unless that gateway itself asked for an older answer. A revocation
+ * Auth services call `Blacklist` to revoke a token, gateways call `IsBlacklisted` before they
+ * forward a request, operators use `List` and `Prune`. Once `Blacklist` has answered OK, no check answers
+ * that the token is not blacklisted, unless it explicitly allows an older answer. A revocation
  * cannot be taken back; it ends when the token has expired.
  *
- * **Tokens** are known by their `jti` claim: 1 to 255 bytes of UTF-8 without NUL, compared byte by byte.
- * Letter case, spaces and Unicode composition all make a difference, and nothing is trimmed, folded,
- * normalised or cut. Text that is not well-formed UTF-8 is refused. A client refuses text with an unpaired
+ * **Tokens** are identified by their `jti` claim: 1 to 255 bytes of UTF-8 without NUL, compared byte by byte.
+ * Letter case, spaces and Unicode composition are significant, and nothing is trimmed, case-folded,
+ * normalised or truncated. Text that is not well-formed UTF-8 is refused. A client refuses text with an unpaired
  * surrogate before it encodes it: most encoders would silently put U+FFFD in its place, and two different
  * tokens would become one.
  *
  * **Time** is kept in whole milliseconds. A finer `expires_at` is rounded up, so never to an earlier
- * instant. Verifiers tolerate some clock difference, so an entry goes on answering BLACKLISTED until
+ * time. Verifiers tolerate some clock difference, so an entry keeps answering BLACKLISTED until
  * `expires_at` plus the leeway that the service is configured with (`EXPIRY_LEEWAY`, 5 minutes unless set
- * otherwise; it may be 0). It is forgotten only when the clock of the database and that of the service agree
- * that this moment has passed.
+ * otherwise; it may be 0). It expires only when this time has passed by the clock of the database and by that
+ * of the service.
  *
- * **A revision** is opaque text that stands for a state of the blacklist. Clients do not read, compare or
- * build one: they hand it back in `IsBlacklistedRequest.at_least_revision`. A revision is never given out
- * again for another state, not even after a crash or a restore from a backup.
+ * **A revision** is opaque text that identifies a state of the blacklist. Clients do not parse, compare or
+ * construct one: they pass it back in `IsBlacklistedRequest.at_least_revision`. A revision is never reused
+ * for another state, not even after a crash or a restore from a backup.
  *
  * **Limits.** An encoded request has at most 4 MiB for `Blacklist` and `StreamChecks`, 300 KiB for
- * `IsBlacklisted` and `List`, and 8 KiB for `Prune` and `Watch`, beside the limits stated at each field. It
- * arrives whole within ten seconds, and is not compressed. A value over a
- * limit is refused whole, never cut; only the page and batch sizes of `List` and `Prune` are lowered to
+ * `IsBlacklisted` and `List`, and 8 KiB for `Prune` and `Watch`, in addition to the limits of each field. It
+ * must arrive completely within ten seconds, and must not be compressed. A value over a
+ * limit is refused, never truncated; only the page and batch sizes of `List` and `Prune` are lowered to
  * their maximum.
  *
- * **Growth.** A server ignores fields it does not know. So whatever names tokens in a new way will either
+ * **Evolution.** A server ignores unknown fields. So a new way to identify tokens will either
  * replace `jtis` or join the `token` oneof: a server that is too old for it refuses the request, rather than
- * answer a part of the question.
+ * answering a part of it.
  *
- * **Errors** carry a `google.rpc.ErrorInfo` in `grpc-status-details-bin`, with the domain `tokenblacklist`
+ * **Errors** have a `google.rpc.ErrorInfo` in `grpc-status-details-bin`, with the domain `tokenblacklist`
  * and one of the reasons below. Messages are for people and may change; codes and reasons are stable.
- * INVALID_ARGUMENT also carries a `google.rpc.BadRequest` that names every violation of the request by its
- * path (`tokens[3].expires_at`), not merely the first; past 4 KiB of them, since clients refuse larger
- * trailers, the last one says how many are left out. UNAVAILABLE and RESOURCE_EXHAUSTED also carry a
- * `google.rpc.RetryInfo`. A request over 4 MiB and a call to an unknown method are answered by the gRPC library, without
- * details.
+ * INVALID_ARGUMENT also has a `google.rpc.BadRequest` with every violation of the request by its
+ * path (`tokens[3].expires_at`); beyond 4 KiB of them, since clients refuse larger
+ * trailers, the last one has the number of those omitted. UNAVAILABLE and RESOURCE_EXHAUSTED also have a
+ * `google.rpc.RetryInfo`. A request over 4 MiB and a call to an unknown method are answered by the gRPC library,
+ * without details.
  *
  * - INVALID_ARGUMENT, `INVALID_REQUEST`: a field is malformed, missing or over its limit, a page token or a
- *   revision is not one this service gave out, or the message cannot be decoded. Repeating does not help.
- * - FAILED_PRECONDITION, `REVISION_LOST`: the database does not have the revision named, because it was
+ *   revision was not issued by this service, or the message cannot be decoded. Retrying does not help.
+ * - FAILED_PRECONDITION, `REVISION_LOST`: the database does not have the revision, because it was
  *   restored to an earlier state. Revocations acknowledged since then may be lost too: send them again, and
  *   drop the revision.
- * - UNAUTHENTICATED, `UNAUTHENTICATED`: the call brings no credential, or one that is not accepted: malformed,
- *   expired, signed by somebody else, meant for another service, or blacklisted itself. Only where the service
- *   is configured to know its callers.
- * - PERMISSION_DENIED, `PERMISSION_DENIED`: the caller is known, and lacks the role that the message names:
+ * - UNAUTHENTICATED, `UNAUTHENTICATED`: the call has no credential, or an invalid one: malformed,
+ *   expired, signed by an unknown key, for another audience, or blacklisted itself. Only if authentication is
+ *   configured.
+ * - PERMISSION_DENIED, `PERMISSION_DENIED`: the caller is authenticated, and lacks the role that the message names:
  *   `check` for `IsBlacklisted`, `StreamChecks` and `Watch`, `revoke` for `Blacklist`, `list`, `prune`.
- * - UNAVAILABLE, `KEYS_UNAVAILABLE`: the keys that tokens are verified with cannot be had. The credential, or
- *   the `jwt` in the request, may be right.
- * - UNAVAILABLE, `STORE_UNAVAILABLE`: the database cannot be reached or cannot be relied on just now.
- * - UNAVAILABLE, `NOT_FRESH`: this replica cannot answer as freshly as asked.
+ * - UNAVAILABLE, `KEYS_UNAVAILABLE`: the keys that verify tokens cannot be fetched. The credential, or
+ *   the `jwt` in the request, may be valid.
+ * - UNAVAILABLE, `STORE_UNAVAILABLE`: the database cannot be reached or cannot be relied on at the moment.
+ * - UNAVAILABLE, `NOT_FRESH`: this replica cannot answer as freshly as requested.
  * - UNAVAILABLE, `DRAINING`: this replica is shutting down; another one will answer.
- * - RESOURCE_EXHAUSTED, `OVERLOADED`: too much is waiting already. Back off as `RetryInfo` says.
- * - RESOURCE_EXHAUSTED, `QUOTA_EXCEEDED`: the caller has blacklisted as much as it may. `RetryInfo` says when
- *   it may go on.
- * - UNIMPLEMENTED, `UNSUPPORTED_ENCODING`: the request is compressed. Send it as it is.
+ * - RESOURCE_EXHAUSTED, `OVERLOADED`: a queue is full. Back off as `RetryInfo` says.
+ * - RESOURCE_EXHAUSTED, `QUOTA_EXCEEDED`: the caller has reached its quota. `RetryInfo` says when
+ *   to retry.
+ * - UNIMPLEMENTED, `UNSUPPORTED_ENCODING`: the request is compressed. Send it uncompressed.
  * - DEADLINE_EXCEEDED, CANCELLED, with reasons of the same names: the caller's deadline passed, or the caller
- *   gave up. Mostly the caller's own gRPC library says so first, without details. A call that brings no
- *   deadline is given one by the service.
- * - INTERNAL, `INTERNAL`: anything unforeseen, with a fixed message. The cause is in the log of the service
- *   alone.
+ *   cancelled. Usually the caller's own gRPC library reports it first, without details. The service sets a
+ *   deadline for a call without one.
+ * - INTERNAL, `INTERNAL`: an unexpected error, with a fixed message. The cause is only in the log of the
+ *   service.
  *
- * **Credentials** travel as `authorization` metadata (`Bearer` and a token, RFC 6750), as a client certificate,
- * or not at all: what a service accepts is its configuration. Every method may answer UNAUTHENTICATED,
+ * **Credentials** are `authorization` metadata (`Bearer` and a token, RFC 6750), a client certificate,
+ * or none: the service's configuration decides. Every method may answer UNAUTHENTICATED,
  * PERMISSION_DENIED and `KEYS_UNAVAILABLE`; health checks need no credential.
  *
- * **Fail closed.** A gateway lets a token pass on one answer alone: an OK response with exactly one verdict
- * per jti asked, in which this token's verdict is `VERDICT_NOT_BLACKLISTED`. It refuses on everything else:
+ * **Fail closed.** A gateway lets a token pass on one answer only: an OK response with exactly one verdict
+ * per requested jti, in which this token's verdict is `VERDICT_NOT_BLACKLISTED`. It refuses in all other cases:
  * any error, a response of another length, and any other verdict, including values it does not know.
  *
  * @generated from service tokenblacklist.v1.TokenBlacklist
@@ -1049,32 +1049,32 @@ export declare const TokenBlacklist: GenService<{
   /**
    * Revokes tokens.
    *
-   * - **All or nothing:** either every token of the request is stored or none is. One invalid token refuses
+   * - **All or nothing:** either every token of the request is stored or none is. One invalid token fails
    *   the whole request.
-   * - **Durable:** the answer comes after the database has committed, on the embedded database after it
-   *   has been flushed to disk.
-   * - **Immediate:** every fully fresh `IsBlacklisted` that reaches any replica after the answer was sent
-   *   says BLACKLISTED, until the token's expiry and the leeway have passed.
-   * - **Idempotent:** while a token could still be accepted somewhere, repeating is not an error and never
-   *   weakens what is stored. A later `expires_at` extends the entry, an earlier one changes nothing. The
+   * - **Durable:** the response is sent after the database has committed, on the embedded database after
+   *   the commit has been flushed to disk.
+   * - **Immediate:** every fully fresh `IsBlacklisted` that reaches any replica after the response was sent
+   *   answers BLACKLISTED, until the token's expiry and the leeway have passed.
+   * - **Idempotent:** while a verifier could still accept a token, repeating is not an error and never
+   *   weakens the entry. A later `expires_at` extends the entry, an earlier one changes nothing. The
    *   first `created_at`, `reason` and `revoked_by` stay.
-   * - **Usable as a claim:** of any number of concurrent callers that revoke one jti at most one is told
-   *   `OUTCOME_CREATED`, and exactly one if its answer arrives.
+   * - **Usable as a claim:** of any number of concurrent callers that revoke one jti at most one gets
+   *   `OUTCOME_CREATED`, and exactly one if its response arrives.
    *
    * An entry whose expiry and leeway have passed counts as absent, whether it was pruned or not: revoking
-   * the jti again creates it anew and replaces all of it.
+   * the jti again creates a new entry in its place.
    *
    * A jti that occurs several times in one request is one entry, with the latest of its expiries and the
-   * reason of its first occurrence. The result of the first occurrence tells what happened, those of the
-   * others are `OUTCOME_ALREADY_BLACKLISTED`, and all of them hold the stored token.
+   * reason of its first occurrence. The result of the first occurrence has the outcome, those of the
+   * others are `OUTCOME_ALREADY_BLACKLISTED`, and all of them have the stored token.
    *
    * After DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE or INTERNAL the outcome is unknown: the tokens may be
-   * revoked or not. Repeat the request until it is answered. After INVALID_ARGUMENT and RESOURCE_EXHAUSTED
+   * revoked or not. Retry until the request succeeds. After INVALID_ARGUMENT and RESOURCE_EXHAUSTED
    * nothing was stored.
    *
    * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`); UNAVAILABLE (`STORE_UNAVAILABLE`, `DRAINING`);
    * RESOURCE_EXHAUSTED (`OVERLOADED`, `QUOTA_EXCEEDED`); DEADLINE_EXCEEDED; CANCELLED; INTERNAL; and those of
-   * callers' credentials.
+   * credentials.
    *
    * @generated from rpc tokenblacklist.v1.TokenBlacklist.Blacklist
    */
@@ -1084,18 +1084,18 @@ export declare const TokenBlacklist: GenService<{
     output: typeof BlacklistResponseSchema;
   },
   /**
-   * Tells for each jti whether its token is blacklisted. Changes nothing and may be repeated at will.
+   * Returns for each jti whether its token is blacklisted. Read-only and idempotent.
    *
-   * Unless the request says otherwise the answer is fully fresh (linearizable): NOT_BLACKLISTED takes into
-   * account every `Blacklist` that any replica had acknowledged before this request arrived. A caller that
-   * can do with less says so in `freshness`.
+   * Unless the request says otherwise the answer is fully fresh (linearizable): NOT_BLACKLISTED reflects
+   * every `Blacklist` that any replica had acknowledged before this request arrived. `freshness`
+   * allows less.
    *
-   * What cannot be answered as freshly as asked is UNAVAILABLE, never NOT_BLACKLISTED. There is one
+   * A check that cannot be answered as freshly as requested is UNAVAILABLE, never NOT_BLACKLISTED. There is one
    * exception, so that an outage hides no revocation: if at least one of the jtis is known to be
-   * blacklisted, the answer is OK, with `VERDICT_BLACKLISTED` for those and `VERDICT_UNKNOWN` for the rest.
+   * blacklisted, the response is OK, with `VERDICT_BLACKLISTED` for those and `VERDICT_UNKNOWN` for the rest.
    *
-   * A jti the service has never heard of is NOT_BLACKLISTED. The service does not know which tokens were
-   * ever issued, and a verdict says nothing about a signature or an expiry: those are verified beside it.
+   * An unknown jti is NOT_BLACKLISTED. The service does not know which tokens were
+   * issued, and a verdict says nothing about a signature or an expiry: verify those separately.
    *
    * A client treats every error, a list of verdicts of another length than its request, and every verdict
    * other than `VERDICT_NOT_BLACKLISTED` as a reason not to let the token pass.
@@ -1112,14 +1112,14 @@ export declare const TokenBlacklist: GenService<{
     output: typeof IsBlacklistedResponseSchema;
   },
   /**
-   * Lists entries, newest first, page by page as in https://google.aip.dev/158. Meant for investigations; a
-   * gateway asks `IsBlacklisted`. Changes nothing and may be repeated at will.
+   * Lists entries, newest first, page by page as in https://google.aip.dev/158. For investigations; a
+   * gateway calls `IsBlacklisted`. Read-only and idempotent.
    *
-   * All filters of the request must hold at once; one that is left empty or absent does not restrict. Expiry
-   * is judged at one instant for all pages, that of the first request.
+   * An entry must match all filters of the request; an empty or absent filter matches all. Expiry
+   * is evaluated at one time for all pages, that of the first request.
    *
    * Paging is stable under concurrent revocations and pruning: an entry that exists throughout is neither
-   * skipped nor repeated. One that appears or disappears meanwhile may or may not be seen.
+   * skipped nor repeated. One that is added or removed meanwhile may or may not be listed.
    *
    * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`); UNAVAILABLE (`STORE_UNAVAILABLE`, `DRAINING`);
    * RESOURCE_EXHAUSTED (`OVERLOADED`); DEADLINE_EXCEEDED; CANCELLED; INTERNAL.
@@ -1134,13 +1134,13 @@ export declare const TokenBlacklist: GenService<{
   /**
    * Deletes entries that no longer matter: those for which `expires_at`, the leeway and the retention the
    * service is configured with (`PRUNE_RETENTION`, none unless set) have all passed. An entry that could
-   * still be the reason to refuse a token is never deleted, whatever the request says.
+   * still cause a token to be refused is never deleted, regardless of the request.
    *
-   * Not atomic: it works in short transactions so that it does not hold up `Blacklist`, and gives way to
-   * checks: while they are asked it rests between transactions. A call ends after some five seconds of work,
-   * with `has_more`, whatever `max_count` would allow. After an error some
-   * entries may be gone already and their count is lost. It is safe to repeat, and any number of callers may
-   * prune at once; each entry is counted by one of them. Deletes nothing while the clocks of service and
+   * Not atomic: it uses short transactions so that it does not delay `Blacklist`, and pauses between them
+   * while there are checks. A call ends after some five seconds of work,
+   * with `has_more`, even if `max_count` allows more. After an error some
+   * entries may be deleted and their count is lost. It is idempotent, and any number of callers may
+   * prune concurrently; each entry is counted by one of them. Deletes nothing while the clocks of service and
    * database are more than 30 seconds apart.
    *
    * Calling it is optional: the service also prunes by itself (`PRUNE_INTERVAL`, hourly unless set
@@ -1157,7 +1157,7 @@ export declare const TokenBlacklist: GenService<{
     output: typeof PruneResponseSchema;
   },
   /**
-   * Streams the blacklist to a caller that keeps a copy of it and answers its own questions from that copy.
+   * Streams the blacklist to a caller that keeps a local copy and checks tokens in it.
    *
    * The caller's first message is `start`. The service answers with `opened`, and then sends the entries: all
    * that are live (a snapshot), or, to a caller that names the revision it has, what has changed since. From
@@ -1165,37 +1165,37 @@ export declare const TokenBlacklist: GenService<{
    * stream has no end of its own. When the caller half-closes it, the service sends the rest of the snapshot or
    * of the changes so far, answers every `sync` that it has been sent, and then ends the stream with OK.
    *
-   * **Exact.** Entries are named by a keyed 128-bit hash of their jti, which `WatchResponse.Opened` names
-   * together with its key. An entry may be sent more than once; the latest time of those sent for one
-   * fingerprint counts. An entry is never taken back: it ends when its time has come.
+   * **Exact.** Entries are identified by a keyed 128-bit hash of their jti, the fingerprint; `WatchResponse.Opened` has
+   * its algorithm and key. An entry may be sent more than once; the latest time sent for a
+   * fingerprint counts. An entry is never removed: it ends at its time.
    *
-   * **Freshness.** What arrived says nothing about what has not arrived yet, and messages may be late. A copy
+   * **Freshness.** Messages received prove nothing about later changes, and messages may be late. A copy
    * proves itself current by a `sync`: once `synced` with its id has arrived, the copy reflects every
    * `Blacklist` that any replica acknowledged before the service received the `sync`. So the copy is at most
    * as old as the time since it *sent* that message, and no two clocks are compared. Heartbeats prove nothing.
    *
-   * **Resuming.** `WatchResponse.Entries.revision`, where present, is what to name in
+   * **Resuming.** `WatchResponse.Entries.revision`, where present, is to be sent in
    * `WatchRequest.Start.revision` after a disconnection, at any replica. A revision that cannot be resumed
-   * from (too long ago, of a database since restored, or not known) is not an error: `opened` announces a
-   * snapshot. So it does in the middle of a stream when the caller has read so slowly that changes would have
-   * had to be kept for it, or when the service has loaded its entries anew. What a copy held before a snapshot
-   * stays valid: only its revision is void.
+   * from (too old, of a database since restored, or unknown) is not an error: `opened` announces a
+   * snapshot. This also happens in the middle of a stream, when the caller reads too slowly for the bounded log of
+   * changes, and when the service has rebuilt its index. Entries received before a snapshot
+   * stay valid: only the revision is void.
    *
-   * **Forgetting.** A copy forgets an entry when the time of the entry has passed by its own clock *and* by
-   * `WatchResponse.time`, the service's, carried on by the copy's monotonic clock.
+   * **Expiry.** An entry in a copy expires when its time has passed by the copy's own clock *and* by
+   * `WatchResponse.time`, the service's, extrapolated by the copy's monotonic clock.
    *
-   * **Failing closed.** A copy rules a token out only if it was proven as fresh as the question demands. One
-   * that does not hold a complete snapshot rules nothing out.
+   * **Fail closed.** A copy may report a token as not blacklisted only if it was proven as fresh as required, and
+   * holds a complete snapshot.
    *
-   * The caller needs the role `check`. Where its credential is a token with a jti, the stream ends with
-   * UNAUTHENTICATED once that is blacklisted. The stream needs no deadline, and a service that brings its
-   * connections to an end now and then ends it with them.
+   * The caller needs the role `check`. If its credential is a token with a jti, the stream ends with
+   * UNAUTHENTICATED once that jti is blacklisted. The stream needs no deadline; it ends when the service
+   * closes the connection, which it does periodically.
    *
    * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`): the first message is not `start`, a later one is, ids do not
    * grow, or a kind of entry is missing; UNAVAILABLE (`NOT_FRESH`: this replica has no complete index, or is
-   * about to load it anew; `STORE_UNAVAILABLE`; `DRAINING`: try another one at once); RESOURCE_EXHAUSTED
-   * (`OVERLOADED`: too many streams, or the caller has not read for a minute; its connection is closed when it
-   * does not take that either); DEADLINE_EXCEEDED (also when `start` has not come within ten seconds);
+   * about to rebuild it; `STORE_UNAVAILABLE`; `DRAINING`: try another one at once); RESOURCE_EXHAUSTED
+   * (`OVERLOADED`: too many streams, or the caller has not read for a minute; its connection is closed if it
+   * does not read that either); DEADLINE_EXCEEDED (also when `start` has not come within ten seconds);
    * CANCELLED; INTERNAL; and those of callers' credentials.
    *
    * @generated from rpc tokenblacklist.v1.TokenBlacklist.Watch
@@ -1206,33 +1206,33 @@ export declare const TokenBlacklist: GenService<{
     output: typeof WatchResponseSchema;
   },
   /**
-   * Answers the questions of `IsBlacklisted` over one stream, for callers that have many of them: a
-   * message costs about half of the processor time that a call does, beside what its jtis take.
+   * Answers `IsBlacklisted` requests over one stream, for callers with many of them: a
+   * message costs about half of the CPU of a call, without the cost of its jtis.
    *
-   * Every `StreamChecksRequest` is a question, and is answered by one `StreamChecksResponse` with its id, as soon as its
-   * answer is known: not in the order of the questions. It is judged when it arrives, promises what a call of
-   * `IsBlacklisted` at that moment would, and fails as that would, with the same codes, reasons and details. A
-   * question that fails leaves the stream and the other questions as they are.
+   * Every `StreamChecksRequest` is a question, and is answered by one `StreamChecksResponse` with its id, as soon as
+   * possible: not in the order of the questions. A question has the guarantees of a call of
+   * `IsBlacklisted` that arrives at the same time, and fails as that would, with the same codes, reasons and details. A
+   * failed question does not affect the stream and the other questions.
    *
-   * **Failing closed.** A question whose answer has not come when the stream ends, however it ends, has none:
-   * no token passes. It is safe to ask again, on another stream or by a call.
+   * **Fail closed.** A question without a response when the stream ends, however it ends, has none:
+   * no token passes. It is safe to retry, on another stream or by a call.
    *
-   * **Credentials** are those that the stream began with, and are judged anew with every question: once the
+   * **Credentials** are those of the stream, and are checked again with every question: once the
    * caller's token has expired or is blacklisted, its questions are UNAUTHENTICATED. The caller needs the role
    * `check`.
    *
-   * **Backpressure.** While 64 questions wait for their answers, or for the caller to read these, the service
+   * **Backpressure.** While 64 questions wait for their responses, or their responses are unread, the service
    * reads no others.
    *
-   * When the caller says that it is done, the service answers what has been asked and ends the stream with OK.
-   * The stream needs no deadline. A caller that is to use all replicas begins another one every few seconds:
-   * however many connections it has, a stream stays at one replica.
+   * When the caller half-closes the stream, the service answers all questions and ends the stream with OK.
+   * The stream needs no deadline. A stream is bound to one replica: to use all replicas, open a new one every
+   * few seconds.
    *
    * Errors of the stream: INVALID_ARGUMENT (`INVALID_REQUEST`: a message cannot be decoded); UNAVAILABLE
-   * (`DRAINING`: what was asked before has been answered, try another replica at once); RESOURCE_EXHAUSTED
-   * (`OVERLOADED`: too many streams, or the caller has not read for a minute; its connection is closed when it
-   * does not take that either); CANCELLED; INTERNAL; and those of callers' credentials. UNIMPLEMENTED comes
-   * from a service that is older than this method: ask `IsBlacklisted`.
+   * (`DRAINING`: earlier questions have been answered, try another replica at once); RESOURCE_EXHAUSTED
+   * (`OVERLOADED`: too many streams, or the caller has not read for a minute; its connection is closed if it
+   * does not read that either); CANCELLED; INTERNAL; and those of credentials. UNIMPLEMENTED: the
+   * service is older than this method, call `IsBlacklisted`.
    *
    * @generated from rpc tokenblacklist.v1.TokenBlacklist.StreamChecks
    */

@@ -48,7 +48,7 @@ export const BlacklistResult_OutcomeSchema = /*@__PURE__*/
   enumDesc(file_tokenblacklist_v1_token_blacklist, 3, 0);
 
 /**
- * What revoking a token did. All named outcomes are success: the token is not accepted any more.
+ * The effect of a revocation. All named outcomes are success: the token is no longer accepted.
  *
  * @generated from enum tokenblacklist.v1.BlacklistResult.Outcome
  */
@@ -211,78 +211,78 @@ export const EntryKind = /*@__PURE__*/
   tsEnum(EntryKindSchema);
 
 /**
- * Knows which JSON Web Tokens must no longer be accepted although they have not expired yet.
+ * Knows which unexpired JSON Web Tokens are revoked.
  *
- * Auth services call `Blacklist` when a token has to stop working, gateways call `IsBlacklisted` before they
- * let a request pass, operators use `List` and `Prune`. Once `Blacklist` has answered OK, no gateway is told
- * that the token is not blacklisted, unless that gateway itself asked for an older answer. A revocation
+ * Auth services call `Blacklist` to revoke a token, gateways call `IsBlacklisted` before they
+ * forward a request, operators use `List` and `Prune`. Once `Blacklist` has answered OK, no check answers
+ * that the token is not blacklisted, unless it explicitly allows an older answer. A revocation
  * cannot be taken back; it ends when the token has expired.
  *
- * **Tokens** are known by their `jti` claim: 1 to 255 bytes of UTF-8 without NUL, compared byte by byte.
- * Letter case, spaces and Unicode composition all make a difference, and nothing is trimmed, folded,
- * normalised or cut. Text that is not well-formed UTF-8 is refused. A client refuses text with an unpaired
+ * **Tokens** are identified by their `jti` claim: 1 to 255 bytes of UTF-8 without NUL, compared byte by byte.
+ * Letter case, spaces and Unicode composition are significant, and nothing is trimmed, case-folded,
+ * normalised or truncated. Text that is not well-formed UTF-8 is refused. A client refuses text with an unpaired
  * surrogate before it encodes it: most encoders would silently put U+FFFD in its place, and two different
  * tokens would become one.
  *
  * **Time** is kept in whole milliseconds. A finer `expires_at` is rounded up, so never to an earlier
- * instant. Verifiers tolerate some clock difference, so an entry goes on answering BLACKLISTED until
+ * time. Verifiers tolerate some clock difference, so an entry keeps answering BLACKLISTED until
  * `expires_at` plus the leeway that the service is configured with (`EXPIRY_LEEWAY`, 5 minutes unless set
- * otherwise; it may be 0). It is forgotten only when the clock of the database and that of the service agree
- * that this moment has passed.
+ * otherwise; it may be 0). It expires only when this time has passed by the clock of the database and by that
+ * of the service.
  *
- * **A revision** is opaque text that stands for a state of the blacklist. Clients do not read, compare or
- * build one: they hand it back in `IsBlacklistedRequest.at_least_revision`. A revision is never given out
- * again for another state, not even after a crash or a restore from a backup.
+ * **A revision** is opaque text that identifies a state of the blacklist. Clients do not parse, compare or
+ * construct one: they pass it back in `IsBlacklistedRequest.at_least_revision`. A revision is never reused
+ * for another state, not even after a crash or a restore from a backup.
  *
  * **Limits.** An encoded request has at most 4 MiB for `Blacklist` and `StreamChecks`, 300 KiB for
- * `IsBlacklisted` and `List`, and 8 KiB for `Prune` and `Watch`, beside the limits stated at each field. It
- * arrives whole within ten seconds, and is not compressed. A value over a
- * limit is refused whole, never cut; only the page and batch sizes of `List` and `Prune` are lowered to
+ * `IsBlacklisted` and `List`, and 8 KiB for `Prune` and `Watch`, in addition to the limits of each field. It
+ * must arrive completely within ten seconds, and must not be compressed. A value over a
+ * limit is refused, never truncated; only the page and batch sizes of `List` and `Prune` are lowered to
  * their maximum.
  *
- * **Growth.** A server ignores fields it does not know. So whatever names tokens in a new way will either
+ * **Evolution.** A server ignores unknown fields. So a new way to identify tokens will either
  * replace `jtis` or join the `token` oneof: a server that is too old for it refuses the request, rather than
- * answer a part of the question.
+ * answering a part of it.
  *
- * **Errors** carry a `google.rpc.ErrorInfo` in `grpc-status-details-bin`, with the domain `tokenblacklist`
+ * **Errors** have a `google.rpc.ErrorInfo` in `grpc-status-details-bin`, with the domain `tokenblacklist`
  * and one of the reasons below. Messages are for people and may change; codes and reasons are stable.
- * INVALID_ARGUMENT also carries a `google.rpc.BadRequest` that names every violation of the request by its
- * path (`tokens[3].expires_at`), not merely the first; past 4 KiB of them, since clients refuse larger
- * trailers, the last one says how many are left out. UNAVAILABLE and RESOURCE_EXHAUSTED also carry a
- * `google.rpc.RetryInfo`. A request over 4 MiB and a call to an unknown method are answered by the gRPC library, without
- * details.
+ * INVALID_ARGUMENT also has a `google.rpc.BadRequest` with every violation of the request by its
+ * path (`tokens[3].expires_at`); beyond 4 KiB of them, since clients refuse larger
+ * trailers, the last one has the number of those omitted. UNAVAILABLE and RESOURCE_EXHAUSTED also have a
+ * `google.rpc.RetryInfo`. A request over 4 MiB and a call to an unknown method are answered by the gRPC library,
+ * without details.
  *
  * - INVALID_ARGUMENT, `INVALID_REQUEST`: a field is malformed, missing or over its limit, a page token or a
- *   revision is not one this service gave out, or the message cannot be decoded. Repeating does not help.
- * - FAILED_PRECONDITION, `REVISION_LOST`: the database does not have the revision named, because it was
+ *   revision was not issued by this service, or the message cannot be decoded. Retrying does not help.
+ * - FAILED_PRECONDITION, `REVISION_LOST`: the database does not have the revision, because it was
  *   restored to an earlier state. Revocations acknowledged since then may be lost too: send them again, and
  *   drop the revision.
- * - UNAUTHENTICATED, `UNAUTHENTICATED`: the call brings no credential, or one that is not accepted: malformed,
- *   expired, signed by somebody else, meant for another service, or blacklisted itself. Only where the service
- *   is configured to know its callers.
- * - PERMISSION_DENIED, `PERMISSION_DENIED`: the caller is known, and lacks the role that the message names:
+ * - UNAUTHENTICATED, `UNAUTHENTICATED`: the call has no credential, or an invalid one: malformed,
+ *   expired, signed by an unknown key, for another audience, or blacklisted itself. Only if authentication is
+ *   configured.
+ * - PERMISSION_DENIED, `PERMISSION_DENIED`: the caller is authenticated, and lacks the role that the message names:
  *   `check` for `IsBlacklisted`, `StreamChecks` and `Watch`, `revoke` for `Blacklist`, `list`, `prune`.
- * - UNAVAILABLE, `KEYS_UNAVAILABLE`: the keys that tokens are verified with cannot be had. The credential, or
- *   the `jwt` in the request, may be right.
- * - UNAVAILABLE, `STORE_UNAVAILABLE`: the database cannot be reached or cannot be relied on just now.
- * - UNAVAILABLE, `NOT_FRESH`: this replica cannot answer as freshly as asked.
+ * - UNAVAILABLE, `KEYS_UNAVAILABLE`: the keys that verify tokens cannot be fetched. The credential, or
+ *   the `jwt` in the request, may be valid.
+ * - UNAVAILABLE, `STORE_UNAVAILABLE`: the database cannot be reached or cannot be relied on at the moment.
+ * - UNAVAILABLE, `NOT_FRESH`: this replica cannot answer as freshly as requested.
  * - UNAVAILABLE, `DRAINING`: this replica is shutting down; another one will answer.
- * - RESOURCE_EXHAUSTED, `OVERLOADED`: too much is waiting already. Back off as `RetryInfo` says.
- * - RESOURCE_EXHAUSTED, `QUOTA_EXCEEDED`: the caller has blacklisted as much as it may. `RetryInfo` says when
- *   it may go on.
- * - UNIMPLEMENTED, `UNSUPPORTED_ENCODING`: the request is compressed. Send it as it is.
+ * - RESOURCE_EXHAUSTED, `OVERLOADED`: a queue is full. Back off as `RetryInfo` says.
+ * - RESOURCE_EXHAUSTED, `QUOTA_EXCEEDED`: the caller has reached its quota. `RetryInfo` says when
+ *   to retry.
+ * - UNIMPLEMENTED, `UNSUPPORTED_ENCODING`: the request is compressed. Send it uncompressed.
  * - DEADLINE_EXCEEDED, CANCELLED, with reasons of the same names: the caller's deadline passed, or the caller
- *   gave up. Mostly the caller's own gRPC library says so first, without details. A call that brings no
- *   deadline is given one by the service.
- * - INTERNAL, `INTERNAL`: anything unforeseen, with a fixed message. The cause is in the log of the service
- *   alone.
+ *   cancelled. Usually the caller's own gRPC library reports it first, without details. The service sets a
+ *   deadline for a call without one.
+ * - INTERNAL, `INTERNAL`: an unexpected error, with a fixed message. The cause is only in the log of the
+ *   service.
  *
- * **Credentials** travel as `authorization` metadata (`Bearer` and a token, RFC 6750), as a client certificate,
- * or not at all: what a service accepts is its configuration. Every method may answer UNAUTHENTICATED,
+ * **Credentials** are `authorization` metadata (`Bearer` and a token, RFC 6750), a client certificate,
+ * or none: the service's configuration decides. Every method may answer UNAUTHENTICATED,
  * PERMISSION_DENIED and `KEYS_UNAVAILABLE`; health checks need no credential.
  *
- * **Fail closed.** A gateway lets a token pass on one answer alone: an OK response with exactly one verdict
- * per jti asked, in which this token's verdict is `VERDICT_NOT_BLACKLISTED`. It refuses on everything else:
+ * **Fail closed.** A gateway lets a token pass on one answer only: an OK response with exactly one verdict
+ * per requested jti, in which this token's verdict is `VERDICT_NOT_BLACKLISTED`. It refuses in all other cases:
  * any error, a response of another length, and any other verdict, including values it does not know.
  *
  * @generated from service tokenblacklist.v1.TokenBlacklist
