@@ -283,7 +283,8 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   onReceiveHalfClose(): void {
     this.#isHalfClosed = true;
     this.#release();
-    this.#listener?.onReceiveHalfClose();
+    // After the end of a call grpc-js would hand it to its handler, who would never hear that it has ended.
+    if (!this.#isOver) this.#listener?.onReceiveHalfClose();
   }
 
   onCancel(): void {

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { status } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { after, afterEach, before, describe, it } from "mocha";
 import { MAX_CONNECTION_HEALTH_WATCHES, MAX_HEALTH_WATCHES } from "../../src/limits.ts";
@@ -167,6 +168,34 @@ describe("health, asked by strangers", () => {
     await http2.close();
     await watches(1);
     open[1]?.cancel();
+  });
+
+  it("begins no Watch whose deadline has passed before its request was complete", async () => {
+    const http2 = await Http2Connection.open(running.address);
+    const late = http2.session.request({
+      ":method": "POST",
+      ":path": "/grpc.health.v1.Health/Watch",
+      ...{ "content-type": "application/grpc", te: "trailers", "grpc-timeout": "50m" },
+    });
+    const answered = new Promise<unknown>((resolve) =>
+      late.once("response", (headers) => resolve(headers["grpc-status"])),
+    );
+    late.on("error", () => {}).resume();
+    late.write(framed(Buffer.alloc(0)));
+    expect(await answered).to.equal(String(status.DEADLINE_EXCEEDED));
+    late.end();
+    // On the same connection, so that the end has come before.
+    await http2.send("/grpc.health.v1.Health/Check", framed(Buffer.alloc(0)));
+    await http2.close();
+    await watches(0);
+    const metrics = await scrape(running.adminUrl);
+    const count = (name: string) =>
+      (metrics.get(name)?.series ?? [])
+        .filter(
+          ({ labels }) => labels.grpc_service === "grpc.health.v1.Health" && labels.grpc_method === "Watch",
+        )
+        .reduce((sum, { value }) => sum + value, 0);
+    expect(count("grpc_server_handled_total")).to.equal(count("grpc_server_started_total"));
   });
 
   it("takes a hundred streams of Watch on one connection, and another once one has ended", async () => {
