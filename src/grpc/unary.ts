@@ -243,15 +243,16 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
       this.#failed(refused("OVERLOADED"));
       return;
     }
-    const answer = (isAdmitted: boolean) => {
-      if (isAdmitted) this.#answer(handler);
-      // It may have ended meanwhile, with nobody left who would say so.
-      else this.#leave();
-    };
     // Between its headers and its message its token may have expired, or keys and roles may have changed.
     const isAdmitted = this.#options.callers.holds(this.principal, this.#judgedAt) || this.#authenticate();
-    if (isAdmitted instanceof Promise) void isAdmitted.then(answer);
-    else answer(isAdmitted);
+    if (isAdmitted instanceof Promise) void isAdmitted.then((known) => this.#answerIf(known, handler));
+    else this.#answerIf(isAdmitted, handler);
+  }
+
+  #answerIf(isAdmitted: boolean, handler: Handler<I, O>): void {
+    if (isAdmitted) this.#answer(handler);
+    // It may have ended meanwhile, so that no one else gives its place back.
+    else this.#leave();
   }
 
   #answer(handler: Handler<I, O>): void {
