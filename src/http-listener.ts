@@ -41,6 +41,17 @@ export async function listen(
   };
 }
 
+/** Closes the connection that a request came by, and reads no further request that has arrived with it. */
+export function cut(socket: Socket): void {
+  socket.destroy();
+  // Not in its types, and only saves work: otherwise Node.js makes requests of all that it has read, thousands perhaps, which nobody will answer.
+  const { parser } = socket as { readonly parser?: { onIncoming?: () => number } | null };
+  if (parser?.onIncoming) parser.onIncoming = () => WITHOUT_BODY_AND_LAST;
+}
+
+/** What a parser is told of a request after which no other comes, such as an upgrade. */
+const WITHOUT_BODY_AND_LAST = 2;
+
 function bound(server: Server, connections: Connections): void {
   const known = new WeakMap<Socket, Connection>();
   server.prependListener("connection", (socket: Socket) => {

@@ -303,6 +303,11 @@ export const ADMIN_SOCKET_MS = 10_000;
 /** Requests on one such connection. */
 export const MAX_ADMIN_REQUESTS = 1000;
 
+/** After the metrics have been rendered nobody has them rendered for so many times as long as that took: a fifth of the processor at most. */
+export const RENDERING_REST = 4;
+
+/** Questions on one connection to AUTHZ_ADDRESS that have no answer yet. Proxies wait for one before they ask the next. */
+export const MAX_AUTHZ_AHEAD = 16;
 /** Bytes of the headers of a request to AUTHZ_ADDRESS: a token at its bound, and as much again for whatever a proxy adds. */
 export const MAX_AUTHZ_HEADER_BYTES = 2 * MAX_JWT_BYTES;
 /** Bytes of such a request's body, which is read past: more than a form or a small upload, should a proxy send it along. */

@@ -2,7 +2,7 @@ import { createServer, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Connections } from "../connections.ts";
 import type { HostPort } from "../host-port.ts";
-import { type HttpListener, listen } from "../http-listener.ts";
+import { cut, type HttpListener, listen } from "../http-listener.ts";
 import {
   ADMIN_KEEP_ALIVE_MS,
   ADMIN_REQUEST_MS,
@@ -13,6 +13,7 @@ import {
 import type { Metrics } from "../metrics/metrics.ts";
 import { pathOf } from "../request-path.ts";
 import type { Serving } from "../serving.ts";
+import { sharedRendering } from "./shared-rendering.ts";
 
 interface Known {
   readonly connections: Connections;
@@ -38,11 +39,15 @@ export function startAdminServer(
     keepAliveTimeout: ADMIN_KEEP_ALIVE_MS,
   };
   const answering = new WeakSet<Socket>();
+  const rendered = sharedRendering(async () => {
+    const { contentType, text } = await metrics.render();
+    return { contentType, bytes: Buffer.from(text) };
+  });
   const server = createServer(options, (request, response) => {
     const { socket } = request;
     // Requests sent ahead would be answered all at once: a few kilobytes of them cost a thousand renderings.
     if (answering.has(socket)) {
-      socket.destroy();
+      cut(socket);
       return;
     }
     answering.add(socket);
@@ -57,8 +62,8 @@ export function startAdminServer(
           [READINESS[serving()], ...notes()].map((line) => `${line}\n`).join(""),
         );
       case "/metrics":
-        metrics.render().then(
-          ({ contentType, text }) => reply(response, 200, text, contentType),
+        rendered().then(
+          ({ contentType, bytes }) => reply(response, 200, bytes, contentType),
           () => reply(response, 500, "metrics cannot be rendered\n"),
         );
         return;
@@ -81,7 +86,7 @@ const READINESS: Record<Serving, string> = {
 function reply(
   response: ServerResponse,
   code: number,
-  text: string,
+  text: string | Buffer,
   contentType = "text/plain; charset=utf-8",
 ): void {
   response.writeHead(code, { "content-type": contentType }).end(text);

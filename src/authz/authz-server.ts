@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import type { Gate, Ruling } from "../blacklist/gate.ts";
 import type { Caller } from "../caller.ts";
@@ -6,12 +7,13 @@ import type { Calls } from "../calls.ts";
 import type { Clock } from "../clock.ts";
 import type { Connections } from "../connections.ts";
 import type { HostPort } from "../host-port.ts";
-import { type HttpListener, listen } from "../http-listener.ts";
+import { cut, type HttpListener, listen } from "../http-listener.ts";
 import {
   AUTHZ_BODY_MS,
   AUTHZ_KEEP_ALIVE_MS,
   AUTHZ_REQUEST_MS,
   DEFAULT_DEADLINE_MS,
+  MAX_AUTHZ_AHEAD,
   MAX_AUTHZ_BODY_BYTES,
   MAX_AUTHZ_HEADER_BYTES,
 } from "../limits.ts";
@@ -53,7 +55,17 @@ export function startAuthzServer(address: HostPort, setup: Setup): Promise<HttpL
     connectionsCheckingInterval: AUTHZ_REQUEST_MS / 5,
     keepAliveTimeout: AUTHZ_KEEP_ALIVE_MS,
   };
-  const answered: RequestListener = (request, response) => answer(request, response, setup);
+  const ahead = new WeakMap<Socket, number>();
+  const answered: RequestListener = (request, response) => {
+    const { socket } = request;
+    const others = ahead.get(socket) ?? 0;
+    // Each costs far more than the bytes that ask it, and its answer is kept for as long as nobody reads.
+    if (others >= MAX_AUTHZ_AHEAD) cut(socket);
+    if (socket.destroyed) return;
+    ahead.set(socket, others + 1);
+    response.once("close", () => ahead.set(socket, (ahead.get(socket) ?? 1) - 1));
+    answer(request, response, setup);
+  };
   const server = createServer(options, answered);
   // What the request's client expects is no business of a question about it. Node would answer 417.
   server.on("checkExpectation", answered);

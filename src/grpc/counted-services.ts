@@ -48,7 +48,7 @@ export function counted(
             : { open: (headers) => new OpenCall(headers, { ...common, failed }) }),
         });
         const handle = method.responseStream
-          ? countedStream(handler as StreamHandler, { count, clock })
+          ? countedStream(inTurn(handler as StreamHandler, method.requestStream), { count, clock })
           : countedUnary(handler as UnaryHandler, { count, clock });
         return [[name, handle as UntypedHandleCall]];
       });
@@ -132,6 +132,20 @@ function countedStream(handler: StreamHandler, counting: Counting): StreamHandle
     call.once("error", (error) => end(statusCodeOf(error)));
     call.once("cancelled", () => end(status.CANCELLED));
     handler(call);
+  };
+}
+
+/** Where questions come on a stream, the next one is read when the answer to the last one has left: nothing else would hold back a peer that takes none. */
+function inTurn(handler: StreamHandler, asks: boolean): StreamHandler {
+  if (!asks) return handler;
+  return (call) => {
+    const stream = call as ServerDuplexStream<unknown, unknown>;
+    const write = stream.write.bind(stream);
+    stream.write = (answer: unknown) => {
+      stream.pause();
+      return write(answer, () => stream.resume());
+    };
+    handler(stream);
   };
 }
 

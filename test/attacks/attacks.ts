@@ -33,7 +33,7 @@ import { rawTokens } from "./raw-tokens.ts";
 import { silentHttp, slowBodies, slowHeaders } from "./slow-http.ts";
 import { handshakes, renegotiations } from "./tls-floods.ts";
 import { trickledMessages, unfinishedMessages } from "./unfinished-messages.ts";
-import { closedWindows, unreadStream } from "./unread-answers.ts";
+import { closedWindows, unreadSockets, unreadStream } from "./unread-answers.ts";
 import { watchStreams } from "./watch-streams.ts";
 
 const BLACKLIST = methodPath("Blacklist");
@@ -378,13 +378,13 @@ export const ATTACKS: readonly Attack[] = [
       ),
   },
   {
-    name: "unread-socket",
-    sends: "questions of reflection on one stream, socket not read",
+    name: "unread-sockets",
+    sends: "questions of reflection, 1,300 on each of 20 connections that are not read",
     play: ({ address }, { share, forMs }) =>
-      unreadStream(
+      unreadSockets(
         address,
         { path: REFLECTION, message: WHICH_FILE },
-        { count: Math.ceil(100_000 * share), forMs, tcp: true },
+        { connections: Math.ceil(20 * share), forMs },
       ),
   },
   {

@@ -1,4 +1,7 @@
+import { once } from "node:events";
+import { connect } from "node:http2";
 import { setTimeout as delay } from "node:timers/promises";
+import { turn } from "../support/held-store.ts";
 import { framed } from "../support/http2-call.ts";
 import { callHeaders, FLAG, FRAME, frame, RawHttp2, setting, streamId } from "../support/raw-http2.ts";
 
@@ -40,25 +43,58 @@ export async function closedWindows(
   return made;
 }
 
-/**
- * Asks on one stream, again and again, without taking an answer: by the window of HTTP/2 or, with `tcp`, by not reading from the socket at all.
- * Resolves with how many questions were sent.
- */
+/** Asks on one stream, again and again, and gives no window for an answer. Resolves with how many questions were sent before it was ended. */
 export async function unreadStream(
   address: string,
   { path, message }: { path: string; message: Uint8Array },
-  { count, forMs, tcp = false }: { count: number; forMs: number; tcp?: boolean },
+  { count, forMs }: { count: number; forMs: number },
 ): Promise<number> {
-  const http2 = await RawHttp2.open(address, tcp ? {} : { settings: NO_WINDOW });
-  if (tcp) http2.socket.pause();
+  const session = connect(`http://${address}`, { settings: { initialWindowSize: 0 } });
+  session.on("error", () => {});
+  const stream = session.request({
+    ":method": "POST",
+    ":path": path,
+    "content-type": "application/grpc",
+    te: "trailers",
+  });
+  stream.on("error", () => {});
   const until = performance.now() + forMs;
-  const question = frame(FRAME.data, 0, 1, framed(message));
-  http2.socket.write(frame(FRAME.headers, FLAG.endHeaders, 1, callHeaders(path)));
-  const sent = await Promise.race([
-    http2.flood(() => question, { count, atOnce: 20 }),
-    delay(forMs, -1, { ref: false }),
-  ]);
-  await Promise.race([http2.closed, delay(Math.max(0, until - performance.now()))]);
-  http2.close();
+  const over = new AbortController();
+  const timer = setTimeout(() => over.abort(), forMs);
+  // It has been refused, or ended.
+  for (const event of ["trailers", "close"]) stream.once(event, () => over.abort());
+  const question = framed(message);
+  let sent = 0;
+  while (sent < count && !over.signal.aborted) {
+    sent++;
+    // Each in a frame of its own, one after the other.
+    await Promise.race([
+      new Promise((resolve) => stream.write(question, resolve)),
+      once(over.signal, "abort"),
+    ]);
+    await turn();
+  }
+  await delay(Math.max(0, until - performance.now()), undefined, { signal: over.signal }).catch(() => {});
+  clearTimeout(timer);
+  session.destroy();
   return sent;
+}
+
+/** Asks on one stream of each connection as often as a window of DATA takes, and reads nothing from the socket. */
+export async function unreadSockets(
+  address: string,
+  { path, message }: { path: string; message: Uint8Array },
+  { connections, forMs }: Omit<Extent, "streams">,
+): Promise<number> {
+  const question = frame(FRAME.data, 0, 1, framed(message));
+  const count = Math.floor(65_535 / framed(message).length);
+  const opened = await Promise.all(Array.from({ length: connections }, () => RawHttp2.open(address)));
+  for (const http2 of opened) {
+    http2.socket.pause();
+    http2.socket.write(frame(FRAME.headers, FLAG.endHeaders, 1, callHeaders(path)));
+    for (let index = 0; index < count; index++) http2.socket.write(question);
+  }
+  await delay(forMs);
+  for (const http2 of opened) http2.close();
+  return connections * count;
 }

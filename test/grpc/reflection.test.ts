@@ -3,10 +3,13 @@ import { createRequire } from "node:module";
 import { promisify } from "node:util";
 import { expect } from "chai";
 import { after, before, describe, it } from "mocha";
+import { unreadStream } from "../attacks/unread-answers.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
 import { type RunningService, startService } from "../support/service.ts";
 
 const BUF = createRequire(import.meta.url).resolve("@bufbuild/buf/bin/buf");
+/** A request of reflection: its field 7, of 480 bytes that say nothing. A window of DATA holds some 130 of these. */
+const LIST_SERVICES = Buffer.concat([Buffer.from([0x3a, 0xe0, 0x03]), Buffer.alloc(480, "a")]);
 const SERVICE = "tokenblacklist.v1.TokenBlacklist";
 
 describe("reflection", () => {
@@ -63,5 +66,11 @@ describe("reflection", () => {
       verdicts: ["VERDICT_BLACKLISTED", "VERDICT_NOT_BLACKLISTED"],
       revision: revoked.revision,
     });
+  });
+
+  it("reads no further question from whoever takes no answer", async () => {
+    const ask = { path: "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", message: LIST_SERVICES };
+    const sent = await unreadStream(running.address, ask, { count: 2000, forMs: 3000 });
+    expect(sent).to.be.above(0).and.below(1000);
   });
 });

@@ -2,7 +2,12 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
-import { MAX_AUTHZ_BODY_BYTES, MAX_AUTHZ_HEADER_BYTES, MAX_JWT_BYTES } from "../../src/limits.ts";
+import {
+  MAX_AUTHZ_AHEAD,
+  MAX_AUTHZ_BODY_BYTES,
+  MAX_AUTHZ_HEADER_BYTES,
+  MAX_JWT_BYTES,
+} from "../../src/limits.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import { watchHealth } from "../support/health-client.ts";
 import { ask, type HttpAnswer } from "../support/http-ask.ts";
@@ -301,6 +306,27 @@ describe("a proxy's question over HTTP", () => {
     const answer = await ask(authz, { method: "POST", headers, body: large }).catch(() => PASSES);
     expect(answer).to.deep.equal(PASSES);
     expect(await told(headers)).to.deep.equal(PASSES);
+  });
+
+  it("is answered after others on its connection that have none yet, and cut off behind more than a few", async () => {
+    const { port, running } = await serve();
+    await running.indexLoaded();
+    const askAhead = async (count: number) => {
+      const socket = connect(port, "127.0.0.1");
+      let received = "";
+      socket.on("error", () => {});
+      socket.on("data", (bytes: Buffer) => {
+        received += bytes;
+      });
+      socket.write("GET /authz HTTP/1.1\r\nhost: a\r\nx-token-id: a\r\n\r\n".repeat(count));
+      const answers = () => received.split("HTTP/1.1 204").length - 1;
+      await until(() => answers() === count || socket.destroyed, { withinMs: 5000, what: "it ends" });
+      const seen = [answers(), socket.destroyed];
+      socket.destroy();
+      return seen;
+    };
+    expect(await askAhead(MAX_AUTHZ_AHEAD)).to.deep.equal([MAX_AUTHZ_AHEAD, false]);
+    expect((await askAhead(1000))[1]).to.equal(true);
   });
 
   it("leaves it to the proxy to end a connection that it keeps", async () => {

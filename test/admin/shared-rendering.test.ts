@@ -1,0 +1,57 @@
+import { expect } from "chai";
+import { describe, it } from "mocha";
+import { sharedRendering } from "../../src/admin/shared-rendering.ts";
+import { RENDERING_REST } from "../../src/limits.ts";
+import { rejection } from "../support/rejection.ts";
+
+describe("a shared rendering", () => {
+  it("is made once for all who wait, and never begun before they asked", async () => {
+    let begun = 0;
+    let finish = () => {};
+    const render = sharedRendering(() => {
+      const number = ++begun;
+      return new Promise<number>((resolve) => {
+        finish = () => resolve(number);
+      });
+    });
+    const first = [render(), render(), render()];
+    await new Promise(setImmediate);
+    expect(begun).to.equal(1);
+    // They come too late for it.
+    const second = [render(), render()];
+    finish();
+    expect(await Promise.all(first)).to.deep.equal([1, 1, 1]);
+    while (begun < 2) await new Promise(setImmediate);
+    finish();
+    expect(await Promise.all(second)).to.deep.equal([2, 2]);
+  });
+
+  it("is followed by a rest of several times its own length", async () => {
+    const spans: [number, number][] = [];
+    const render = sharedRendering(async () => {
+      const began = performance.now();
+      while (performance.now() - began < 10);
+      spans.push([began, performance.now()]);
+    });
+    for (let times = 0; times < 3; times++) await render();
+    for (const [index, [began]] of spans.entries()) {
+      const before = spans[index - 1];
+      // Timers may fire a millisecond early.
+      if (before !== undefined) {
+        expect(began - before[1]).to.be.at.least(RENDERING_REST * (before[1] - before[0]) - 1);
+      }
+    }
+    expect(spans).to.have.lengthOf(3);
+  });
+
+  it("that fails is told to those who waited for it, and to no others", async () => {
+    let times = 0;
+    const render = sharedRendering(async () => {
+      if (++times === 1) throw new Error("no");
+      return times;
+    });
+    const failed = [render(), render()];
+    expect(await Promise.all(failed.map(rejection))).to.have.lengthOf(2);
+    expect(await render()).to.equal(2);
+  });
+});
