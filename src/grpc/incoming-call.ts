@@ -159,7 +159,7 @@ export class IncomingCalls {
 }
 
 /**
- * Calls whose first message has not arrived, those that wait longest first. They are linked through themselves, and forget each other when they
+ * Calls that wait for the first message, or the rest of one, those that wait longest first. They are linked through themselves, and forget each other when they
  * leave: the tables of a Set that calls pass through keep dead ones alive for long enough to cost a tenth of a call's time in garbage collection.
  */
 class WaitingCalls {
@@ -326,6 +326,8 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     else if (budget.unfinished > MAX_UNFINISHED_CONNECTION_BYTES || !this.#take(held)) {
       this.fail(new ServiceError("OVERLOADED", "too much of unfinished messages is held"));
     }
+    // A message of a stream: nothing else bounds how long it takes to arrive. What completes one is handed on before the timer can fire.
+    else if (!this.isWaiting) this.#calls.await(this);
   };
 
   /** False where there is no room for so much more. */
@@ -345,16 +347,17 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     this.#calls.arrived(this);
     if (this.#budget !== undefined) this.#budget.unfinished -= this.#held;
     this.#held = 0;
-    if (this.#owner !== undefined) this.#giveBack(this.#owner);
+    if (this.#owner !== undefined) {
+      this.#giveBack(this.#owner, "common");
+      this.#giveBack(this.#owner, "own");
+    }
     this.#bytes = 0;
   }
 
-  #giveBack(owner: string): void {
-    for (const part of ["common", "own"] as const) {
-      if (this.#shares[part] === 0) continue;
-      this.#calls.unfinished.giveBack(part, owner, this.#shares[part]);
-      this.#shares[part] = 0;
-    }
+  #giveBack(owner: string, part: Part): void {
+    if (this.#shares[part] === 0) return;
+    this.#calls.unfinished.giveBack(part, owner, this.#shares[part]);
+    this.#shares[part] = 0;
   }
 
   sendMetadata(metadata: Metadata): void {

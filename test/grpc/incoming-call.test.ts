@@ -262,6 +262,23 @@ describe("a call whose body has not arrived", () => {
     expect((await http2.send(BLACKLIST, large)).code).to.equal("INVALID_ARGUMENT");
   });
 
+  it("may take no longer for a later message of a stream, which may rest for ever between messages", async () => {
+    const clock = new FakeClock(Date.now());
+    await serve({ clock });
+    const resting = new OpenCall(http2, "StreamChecks");
+    const unfinished = new OpenCall(http2, "StreamChecks");
+    unfinished.stream.write(announced(100));
+    await until(
+      () => {
+        clock.advance(MAX_RECEIVE_MS / 4);
+        return unfinished.code !== undefined;
+      },
+      { withinMs: 5000, what: "it has been given up" },
+    );
+    expect([unfinished.code, resting.code]).to.deep.equal(["DEADLINE_EXCEEDED", undefined]);
+    resting.stream.destroy();
+  });
+
   it("leaves nothing behind when its client goes", async () => {
     await serve();
     const calls = Array.from({ length: 8 }, () => new OpenCall(http2, "Blacklist"));
