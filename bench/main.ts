@@ -2,6 +2,7 @@ import { describeMachine } from "./machine.ts";
 import { type Options, readOptions, USAGE } from "./options.ts";
 import { formatReport, type Report } from "./report.ts";
 import type { ScenarioResult } from "./result.ts";
+import { buildScenario } from "./scenarios/builds.ts";
 import { bulkScenario } from "./scenarios/bulk.ts";
 import { capacityAlone, capacityOnStage } from "./scenarios/capacity.ts";
 import { checkScenarios } from "./scenarios/checks.ts";
@@ -64,8 +65,13 @@ function scenariosOnStage(): Scenario[] {
 }
 
 async function bench(options: Options): Promise<Report> {
-  const alone = scenariosAlone(options).filter(({ name }) => name.includes(options.only));
-  const onStage = scenariosOnStage().filter(({ name }) => name.includes(options.only));
+  const { against } = options;
+  const all =
+    against === undefined
+      ? { alone: scenariosAlone(options), onStage: scenariosOnStage() }
+      : { alone: [], onStage: [1, 100].map((size) => buildScenario({ against, size })) };
+  const alone = all.alone.filter(({ name }) => name.includes(options.only));
+  const onStage = all.onStage.filter(({ name }) => name.includes(options.only));
   if (alone.length + onStage.length === 0) {
     throw new RangeError(`no scenario's name contains "${options.only}"`);
   }

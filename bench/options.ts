@@ -10,6 +10,8 @@ export interface Options {
   readonly json: boolean;
   /** Also what takes many minutes: a table of ten million. */
   readonly large: boolean;
+  /** `dist/main.js` of another build, which is compared with this one and nothing else is measured. */
+  readonly against: string | undefined;
   /** Where the service and the gateways write their CPU profiles, if anywhere. */
   readonly profileFolder: string | undefined;
 }
@@ -20,6 +22,7 @@ export const USAGE = `usage: node --import tsx bench/main.ts [options]
   --only TEXT     only the scenarios whose name contains TEXT
   --large         also ten million rows, which take minutes to fill in and 8 GiB of memory, and a million
                   rows exported and imported
+  --against MAIN  only compare IsBlacklisted with another build, of which MAIN is dist/main.js
   --json          JSON instead of a table
   --cpu-prof DIR  have the service, and each gateway, write a CPU profile there
 `;
@@ -34,6 +37,7 @@ export function readOptions(args: readonly string[]): Options {
       only: { type: "string", default: "" },
       large: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
+      against: { type: "string" },
       "cpu-prof": { type: "string" },
     },
   });
@@ -43,6 +47,6 @@ export function readOptions(args: readonly string[]): Options {
     throw new RangeError("--rounds must be between 1 and 50");
   }
   if (!(seconds >= 0.1 && seconds <= 60)) throw new RangeError("--seconds must be between 0.1 and 60");
-  const { only, large, json, "cpu-prof": profileFolder } = values;
-  return { rounds, seconds, only, large, json, profileFolder };
+  const { only, large, json, against, "cpu-prof": profileFolder } = values;
+  return { rounds, seconds, only, large, json, against, profileFolder };
 }

@@ -25,7 +25,7 @@ interface Protection {
 }
 
 /** Callers known by a token with a jti of its own, which every check looks up too. */
-async function withTokens(folder: string): Promise<Protection> {
+export async function withTokens(folder: string): Promise<Protection> {
   const key = await createSigningKey("bench");
   await writeFile(join(folder, "keys.json"), keySetOf(key));
   const issuer = "https://issuer.test";

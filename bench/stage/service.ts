@@ -35,12 +35,15 @@ export async function startService(
   guard: FolderGuard,
   {
     name,
+    main = MAIN,
     databaseUrl,
     profileFolder,
     environment = {},
     access,
   }: {
     name: string;
+    /** `dist/main.js` of the build; by default this one. */
+    main?: string;
     databaseUrl: string;
     profileFolder?: string | undefined;
     environment?: Readonly<Record<string, string>>;
@@ -53,7 +56,7 @@ export async function startService(
     name,
     port,
     access,
-    args: [...profile, MAIN, "serve"],
+    args: [...profile, main, "serve"],
     environment: {
       DATABASE_URL: databaseUrl,
       LISTEN_ADDRESS: `127.0.0.1:${port}`,
