@@ -7,7 +7,7 @@ import { Gate } from "../../src/blacklist/gate.ts";
 import { Calls } from "../../src/calls.ts";
 import { Connections } from "../../src/connections.ts";
 import type { HttpListener } from "../../src/http-listener.ts";
-import { AUTHZ_BODY_MS, DEFAULT_DEADLINE_MS, MAX_CALLS } from "../../src/limits.ts";
+import { AUTHZ_BODY_MS, DEFAULT_DEADLINE_MS, MAX_AUTHZ_AHEAD, MAX_CALLS } from "../../src/limits.ts";
 import { shareDescriptors } from "../../src/listener-shares.ts";
 import { LogSampling } from "../../src/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
@@ -158,8 +158,8 @@ describe("the server for proxies", () => {
 
   it("counts nobody for ever who asks many things in a row and hangs up", async () => {
     const socket = connect(server.address.port, "127.0.0.1");
-    socket.write("GET /authz HTTP/1.1\r\nHost: x\r\nX-Jti: a\r\n\r\n".repeat(50));
-    await asked(50);
+    socket.write("GET /authz HTTP/1.1\r\nHost: x\r\nX-Jti: a\r\n\r\n".repeat(MAX_AUTHZ_AHEAD));
+    await asked(MAX_AUTHZ_AHEAD);
     socket.destroy();
     await once(socket, "close");
     for (const answer of waiting) answer("not-blacklisted");
