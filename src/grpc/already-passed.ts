@@ -1,2 +1,2 @@
-/** How the violation of an expiry begins that has passed. A command tells by it what it may leave out. */
+/** Beginning of the violation for an expiry in the past. The import command recognizes by it the entries that it may skip. */
 export const ALREADY_PASSED = "must not have passed already";

@@ -17,15 +17,15 @@ type Blacklisted = MessageInitShape<typeof BlacklistResponseSchema>;
 type Pruned = MessageInitShape<typeof PruneResponseSchema>;
 
 /**
- * What the audit log says of a request and of what came of it: one object a line, at least one. Never a raw token, nor anything that
- * failed to be one.
+ * Describes a request and its result for the audit log: one object per line, at least one. Raw tokens never appear, nor values that failed
+ * validation as raw tokens.
  */
 export type Describe<I, O> = (request: I, end: End<O>) => readonly object[];
 
 interface End<O> {
-  /** Absent: the call failed. */
+  /** Absent if the call failed. */
   readonly output: O | undefined;
-  /** The call failed, and all the same something may have changed. */
+  /** The call failed, but may have changed something. */
   readonly outcomeUnknown: boolean;
 }
 
@@ -41,16 +41,16 @@ export const describeBlacklist: Describe<BlacklistRequest, Blacklisted> = ({ tok
   return parts.length === 0 ? [whole] : parts.map((part) => ({ ...whole, tokens: part }));
 };
 
-/** One token of a request: what was asked, and what came of it where that is known. */
+/** One token of a request, with its outcome if known. */
 interface AuditedToken {
   readonly jti: string;
   readonly outcome?: string;
-  /** As it was asked for, which may be earlier than what the entry keeps. */
+  /** The requested expiry. The stored entry may keep a later one. */
   readonly expires_at?: string | undefined;
   readonly reason?: string;
 }
 
-/** The tokens that are revoked, or may be. */
+/** The tokens that are revoked or may be. */
 function auditedTokens(
   tokens: BlacklistRequest["tokens"],
   { output, outcomeUnknown }: End<Blacklisted>,
@@ -59,7 +59,7 @@ function auditedTokens(
     return tokens.map((asked, index) => {
       const { token, outcome } = output.results?.[index] ?? {};
       const jti = token?.jti ?? "";
-      // A raw token says itself when it expires, and an entry never expires earlier.
+      // The expiry of a raw token comes from its claims, and an entry never expires earlier.
       const expiresAt = asked.token.case === "jwt" ? token?.expiresAt : asked.expiresAt;
       return auditedToken({ ...asked, jti, expiresAt }, nameOf(outcome));
     });
@@ -81,7 +81,7 @@ function auditedToken(
   outcome?: string,
 ): AuditedToken {
   return {
-    // An import may store raw tokens (see `allow_raw_tokens_as_jtis`), and a reason may be anything.
+    // An import may store raw tokens as jtis (see `allow_raw_tokens_as_jtis`), and a reason is arbitrary text.
     jti: withoutRawTokens(jti),
     ...(outcome === undefined ? {} : { outcome }),
     ...(expiresAt === undefined ? {} : { expires_at: timeOf(create(TimestampSchema, expiresAt)) }),
@@ -89,7 +89,7 @@ function auditedToken(
   };
 }
 
-/** Whether a call that had begun, and ended so, may have changed something. */
+/** Whether a call that began and ended with `code` may have changed something. */
 export function isOutcomeUnknown(code: status): boolean {
   return OUTCOME_UNKNOWN.has(code);
 }

@@ -8,16 +8,16 @@ interface EndedCall {
   readonly code: status;
   readonly failure: ServiceError | undefined;
   readonly milliseconds: number;
-  /** Who called; empty where that is not known. */
+  /** The caller's name; empty if unknown. */
   readonly caller: string;
   peer(): string;
-  /** What else the line says of a call that went well; called only where a line is written. */
+  /** Further fields for a call that succeeded. Called only if a line is written. */
   about?(): object;
 }
 
 /**
- * One line about a call that has ended. With `quiet`, those that went well are logged at the level debug. Those that failed are sampled, unless
- * `sampling` is absent: a caller needs no credential to fail.
+ * Writes one line about a call that has ended. With `quiet`, successful calls are logged at level debug. Failed calls are sampled unless
+ * `sampling` is absent, since a caller needs no credential to fail.
  */
 export function logCall(
   log: Logger,
@@ -47,12 +47,15 @@ export function logCall(
   );
 }
 
-/** Whether a call that ended with `code` has no line at the log's level. */
+/** Whether the log's level excludes the line for a call that ended with `code`. */
 export function isUnlogged(log: Logger, code: status, quiet: boolean): boolean {
   return !log.isLevelEnabled(levelOf(code, quiet));
 }
 
-/** By what lines about calls are sampled: those without a known caller leave room for the others. */
+/**
+ * The key by which lines about calls are sampled. Calls of unknown callers have keys of their own, so that they do not use up the samples
+ * of known callers.
+ */
 export function kindOf(
   line: "call" | "audit",
   { method, code, reason = "" }: { method: string; code: string; reason?: string },

@@ -16,13 +16,13 @@ interface Setup {
   readonly sampling: LogSampling;
 }
 
-/** What it takes to judge one connection's certificate, in microseconds. */
+/** Estimated cost of judging the certificate of one connection, in microseconds. */
 const JUDGEMENT_MICROS = 300;
 const MESSAGE = "a client's certificate is not accepted any more: its connection ends";
 
 /**
- * The open connections whose clients have shown a certificate. OpenSSL judges it once, when they are opened; those whose certificate would be
- * refused by now lose their calls and streams, and are closed.
+ * The open connections on which the client has presented a certificate. OpenSSL verifies a certificate once, when the connection opens.
+ * When a certificate would no longer be accepted, the calls and streams of its connections end and the connections are closed.
  */
 export class CertifiedConnections {
   readonly #setup: Setup;
@@ -37,10 +37,10 @@ export class CertifiedConnections {
     socket.once("close", () => this.#open.delete(socket));
   }
 
-  /** Authorities or lists of revoked certificates have changed, or lists have expired. */
+  /** Verifies all certificates again. To be called when authorities or revocation lists have changed, or lists have expired. */
   judgeAgain(): void {
     const { tls, certificates } = this.#setup;
-    /** Clients open several connections with one certificate. */
+    /** The result for each chain: clients open several connections with one certificate. */
     const known = new Map<string, string | undefined>();
     const refused: PeerCertificate[] = [];
     const judge = (socket: TLSSocket, certificate: PeerCertificate) => {
@@ -60,7 +60,7 @@ export class CertifiedConnections {
     inTurns([...steps, { cost: 0, work: () => certificates.distrust(refused) }], ({ work }) => work());
   }
 
-  /** Not at once: calls and streams are told first. */
+  /** Closes the connection after a delay, so that its calls and streams can end with a status first. */
   #end(socket: TLSSocket, problem: string): void {
     const { clock, log, sampling } = this.#setup;
     this.#open.delete(socket);
@@ -71,10 +71,10 @@ export class CertifiedConnections {
   }
 }
 
-/** The certificate that the client has shown, and those that it came with or that vouched for it, in DER. */
+/** The client's certificate, the others that it sent, and the issuers that OpenSSL found, in DER. */
 export function chainOf(socket: TLSSocket): Buffer[] {
   const chain: Buffer[] = [];
-  // The connection's own method has been replaced by one that shows the first alone.
+  // The method on the connection itself is overridden to return only the client's own certificate.
   let one = TLSSocket.prototype.getPeerCertificate.call(socket, true) as DetailedPeerCertificate | undefined;
   while (one?.raw !== undefined) {
     chain.push(one.raw);

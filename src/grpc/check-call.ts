@@ -11,19 +11,19 @@ interface Options
     StreamEvents,
     Pick<QuestionEnvironment, "handler" | "questions"> {}
 
-/** One stream of `StreamChecks`. Each question is let in, answered and counted as a call of `IsBlacklisted` would be. */
+/** One stream of `StreamChecks`. Each question is admitted, answered and counted like a call of `IsBlacklisted`. */
 export class CheckCall implements OpenStream {
   readonly #stream: StreamCall<StreamChecksRequest>;
   readonly #options: Options;
-  /** Questions whose answers the client's connection has not taken; how many of these are answered, in how many bytes. */
+  /** Questions whose answers the client's connection has not taken yet. Below: how many of them are answered, and in how many bytes. */
   readonly #open = new Set<Question>();
   #unsent = 0;
   #unsentBytes = 0;
-  /** When the connection last took one, or had none to take, by the monotonic clock. */
+  /** When the connection last took an answer, or had no answer to take, by the monotonic clock. */
   #takenAt = 0;
-  /** The client will ask nothing more. */
+  /** The client has half-closed the stream. */
   #isDone = false;
-  /** Why nothing more is answered. */
+  /** The error with which the stream ends once its open questions are answered. Set when the replica drains. */
   #draining: ServiceError | undefined;
   #cancelTick = () => {};
 
@@ -31,7 +31,7 @@ export class CheckCall implements OpenStream {
     this.#options = options;
     this.#stream = new StreamCall(call, {
       ...options,
-      // A client begins one every few seconds.
+      // A client opens a stream every few seconds.
       quiet: true,
       receive: (request) => this.#receive(request),
       onDone: () => {
@@ -63,7 +63,7 @@ export class CheckCall implements OpenStream {
   }
 
   #receive(request: StreamChecksRequest): void {
-    // Whoever asks is told with the end of the stream that another replica has to be asked.
+    // The error at the end of the stream tells the client to ask another replica.
     if (this.#draining !== undefined) return;
     const question = new Question(request.id, {
       ...this.#options,
@@ -72,7 +72,7 @@ export class CheckCall implements OpenStream {
       send: (answer) => this.#send(question, answer),
     });
     this.#open.add(question);
-    // What it asks then waits in the connection, and its window closes.
+    // Stop reading, so that further questions wait in the connection and HTTP/2 flow control stops the client.
     if (this.#open.size >= MAX_STREAM_QUESTIONS) this.#stream.pause();
     question.run(request);
   }
@@ -91,7 +91,7 @@ export class CheckCall implements OpenStream {
     });
   }
 
-  /** What a stream leaves unread counts like an answer of that size. The returned function says that so much has left. */
+  /** Counts unread answers like a single answer of their total size. Call the returned function when `bytes` have been sent. */
   #hold(bytes: number): () => void {
     const { calls } = this.#options;
     this.#unsentBytes += bytes;
@@ -108,7 +108,7 @@ export class CheckCall implements OpenStream {
     else if (this.#isDone) this.#stream.finish();
   }
 
-  /** An end to whoever reads nothing. */
+  /** Ends the stream of a client that reads nothing. */
   #tick(): void {
     const { clock } = this.#options;
     this.#cancelTick = clock.schedule(STREAM_TICK_MS, () => {

@@ -9,12 +9,12 @@ import {
 import { MAX_SMALL_REQUEST_BYTES } from "../limits.ts";
 import { MALFORMED, methodDefinition } from "./service-definition.ts";
 
-/** Stands for a question that is too large, of which nothing is kept. */
+/** Stands for a question that is too large, whose content is discarded. */
 export const TOO_LARGE_QUESTION = create(IsBlacklistedRequestSchema);
 
 /**
- * `StreamChecks`, as grpc-js wants it. Of a message that is too large for a question it keeps what is needed to say so: in a stream that is not
- * read any further, grpc-js holds sixteen of them ready.
+ * `StreamChecks` as grpc-js expects it. Of an oversized question, only what the error response needs is kept, since grpc-js buffers up to
+ * sixteen messages of a stream that is not being read.
  */
 export function checkDefinition(): MethodDefinition<object, object> {
   const definition = methodDefinition(TokenBlacklist.method.streamChecks);

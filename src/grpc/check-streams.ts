@@ -7,12 +7,12 @@ import type { StreamEnvironment } from "./stream-call.ts";
 import type { CallEnvironment, Handlers } from "./unary.ts";
 
 interface Options extends CallEnvironment, Pick<StreamEnvironment, "cut"> {
-  /** Streams at once, and of one known caller. */
+  /** Maximum of open streams. Below: maximum for one known caller. */
   readonly most?: number;
   readonly perCaller: number;
 }
 
-/** The streams of `StreamChecks`, whose questions `handler` answers. */
+/** The streams of `StreamChecks`. `handler` answers their questions. */
 export function openCheckStreams(
   handler: Handlers<typeof TokenBlacklist>["isBlacklisted"],
   { most = MAX_CHECK_STREAMS, perCaller, ...environment }: Options,
@@ -25,7 +25,7 @@ export function openCheckStreams(
     handler,
     method: streamChecks.name,
     count: metrics.calls.of(definition),
-    // Beside the calls of IsBlacklisted, so that whoever looks at these sees all questions.
+    // Counted as calls of IsBlacklisted, so that the metrics of that method cover all questions.
     questions: metrics.calls.of({ ...definition, path: methodDefinition(isBlacklisted).path }),
     spans: tracing?.method(definition),
   };

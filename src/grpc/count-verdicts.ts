@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type IsBlacklistedResponseSchema, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 
-/** How many verdicts there are, and how many of them are not NOT_BLACKLISTED. */
+/** The number of verdicts, and how many are BLACKLISTED and UNKNOWN. */
 export interface VerdictCounts {
   readonly all: number;
   readonly blacklisted: number;
@@ -18,7 +18,7 @@ export function countVerdicts(verdicts: readonly Verdict[]): VerdictCounts {
   return { all: verdicts.length, blacklisted, unknown };
 }
 
-/** What a log line says of an answer. */
+/** The summary of a response in a log line. */
 export function summarizeVerdicts({ verdicts = [] }: MessageInitShape<typeof IsBlacklistedResponseSchema>) {
   const { all: count, blacklisted, unknown } = countVerdicts(verdicts);
   return { count, blacklisted, unknown };

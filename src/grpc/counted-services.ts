@@ -23,8 +23,9 @@ type Stream = ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknow
 type StreamHandler = (call: Stream) => void;
 
 /**
- * A server to which services are added that anybody may ask, in calls without our wrapper: they are counted like ours, and their requests have to
- * be small, and to arrive soon. On the connections of known callers they are bounded here; those of strangers are where their connections are.
+ * A server for services that require no authentication and whose calls bypass our own handlers. Their calls are counted like ours, and
+ * their requests must be small and arrive soon. On connections of known callers the number of calls is bounded here; on unauthenticated
+ * connections it is bounded with the connection.
  */
 export function counted(
   server: Pick<Server, "addService">,
@@ -42,7 +43,7 @@ export function counted(
         incoming.add(method.path, {
           maxBytes: MAX_OPEN_REQUEST_BYTES,
           isForAnybody: true,
-          // A handler of many messages is called at once, and hears by itself that its call has ended.
+          // A streaming handler is called at once, and observes the end of its call itself.
           ...(method.requestStream
             ? { open: (headers) => new OpenCall(headers, { ...common, failed() {} }), refused: failed }
             : { open: (headers) => new OpenCall(headers, { ...common, failed }) }),
@@ -59,21 +60,21 @@ export function counted(
 
 interface Setup {
   readonly calls: CallMetrics;
-  /** Who is known on the connection of `peer`: a name, empty where callers are not known; undefined for nobody. */
+  /** The caller known on the connection of `peer`: a name, empty if callers are not identified; undefined if unauthenticated. */
   readonly callerOf: (peer: string) => string | undefined;
   readonly clock: Clock;
   readonly incoming: IncomingCalls;
 }
 
 interface OpenCallSetup extends Pick<Setup, "callerOf"> {
-  /** It was refused for want of room, before anything of it was handed on. */
+  /** The call was refused for lack of room, before any of it was passed on. */
   readonly refused: (error: ServiceError) => void;
-  /** It was refused for what came after that. */
+  /** The call was refused for what followed its headers. */
   readonly failed: (error: ServiceError) => void;
   readonly room: FairRoom;
 }
 
-/** A call that anybody may make. */
+/** A call that requires no authentication. */
 class OpenCall implements HeadersJudge {
   readonly caller: string;
   readonly failed: (error: ServiceError) => void;
@@ -135,7 +136,10 @@ function countedStream(handler: StreamHandler, counting: Counting): StreamHandle
   };
 }
 
-/** Where questions come on a stream, the next one is read when the answer to the last one has left: nothing else would hold back a peer that takes none. */
+/**
+ * On a bidirectional stream, read the next request only after the last response has been sent. Nothing else would apply backpressure to a
+ * peer that reads no responses.
+ */
 function inTurn(handler: StreamHandler, asks: boolean): StreamHandler {
   if (!asks) return handler;
   return (call) => {
@@ -149,7 +153,7 @@ function inTurn(handler: StreamHandler, asks: boolean): StreamHandler {
   };
 }
 
-/** A call has begun. The returned function ends it; who comes later is not heard. */
+/** Counts the beginning of a call. The returned function counts its end; further calls of it have no effect. */
 function begin({ count, clock }: Counting): (code: status) => void {
   const began = clock.monotonic();
   let ended = false;

@@ -5,9 +5,9 @@ import { countingSocketOf, type FieldCountingSocket } from "./field-counting-soc
 import { http2ServersOf } from "./grpc-js-internals.ts";
 
 /**
- * Has a call whose `authorization` came damaged or repeated keep one that nobody accepts: Node.js drops what it finds invalid, and of two values the
- * second; grpc-js drops what is not ASCII. What is left would look like a call without a credential, or like another caller's. To be called when the server has
- * been given what it listens with.
+ * Replaces a damaged or repeated `authorization` with a value that is never accepted. Node.js drops invalid header fields, and the second
+ * of two values; grpc-js drops values that are not ASCII. The rest would look like a call without a credential, or like another caller's.
+ * To be called once the server has its listeners.
  */
 export function keepDamagedCredentials(server: Server): void {
   for (const http2Server of http2ServersOf(server)) {
@@ -26,7 +26,7 @@ export function keepDamagedCredentials(server: Server): void {
   }
 }
 
-/** `raw` has names and values in turn. */
+/** `raw` alternates names and values. */
 function isDamaged(
   raw: readonly string[],
   stream: number | undefined,
@@ -42,7 +42,7 @@ function isDamaged(
     value = raw[index + 1] ?? "";
   }
   if (found > 1) return true;
-  // Elsewhere a call that has lost its credential has no other.
+  // On other connections, a call that has lost its credential has no other identity.
   if (socket === undefined) return false;
   return socket.fields.claim(stream ?? 0) !== raw.length / 2 || NOT_ASCII.test(value);
 }

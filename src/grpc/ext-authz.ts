@@ -16,10 +16,10 @@ import type { IncomingCalls } from "./incoming-call.ts";
 import { methodDefinition, serviceDefinition } from "./service-definition.ts";
 import { type CallEnvironment, unary } from "./unary.ts";
 
-/** Where Envoy's filter that verifies tokens leaves what it found in them. */
+/** The metadata key under which Envoy's JWT filter stores the payloads that it has verified. */
 const JWT_AUTHN = "envoy.filters.http.jwt_authn";
 
-/** Lets Envoy ask, before it passes a request on, whether the request's token is revoked (`ext_authz`). */
+/** Serves Envoy's `ext_authz`, which asks whether the token of a request is revoked before it forwards the request. */
 export function addExtAuthz(
   server: Server,
   { gate, environment, incoming }: { gate: Gate; environment: CallEnvironment; incoming: IncomingCalls },
@@ -35,7 +35,7 @@ export function addExtAuthz(
       const ruling = gate.rule(shownIn(attributes), caller);
       return ruling instanceof Promise ? ruling.then(answer) : answer(ruling);
     },
-    // Asked for every request that Envoy lets through, as IsBlacklisted is.
+    // As frequent as IsBlacklisted: Envoy asks for every request that it forwards.
     { ...environment, role: "check", quiet: true, maxBytes: MAX_ENVOY_REQUEST_BYTES },
   );
   incoming.add(methodDefinition(check).path, rules);
@@ -53,8 +53,8 @@ function shownIn(attributes: AttributeContext | undefined): Shown {
 }
 
 /**
- * The jti of each payload that Envoy has verified. It stands under a name of the operator's (`payload_in_metadata`), or its
- * claims stand in the metadata itself. Null, which no jti is, where the token is of a kind that lets nobody in.
+ * The jti of each payload that Envoy has verified. A payload stands under a key that the operator chooses (`payload_in_metadata`), or its
+ * claims stand in the metadata itself. Null, which is no valid jti, if the token is of a type that grants no access.
  */
 function vouchedIn(metadata: Readonly<Record<string, JsonObject>> = {}): unknown[] {
   const found = metadata[JWT_AUTHN];
@@ -66,12 +66,15 @@ function vouchedIn(metadata: Readonly<Record<string, JsonObject>> = {}): unknown
   return top === undefined || isObject(top) ? jtis : [...jtis, top];
 }
 
-/** Envoy verifies signatures, not kinds: a payload, or a header (`header_in_metadata`), of what is no access token, such as a logout token. */
+/**
+ * Envoy verifies signatures, not token types. Recognizes a payload, or a header (`header_in_metadata`), of a token that is no access token,
+ * such as a logout token.
+ */
 function isOfOtherKind(part: JsonObject): boolean {
   return isSecurityEvent(part) || (part.alg !== undefined && !isAcceptedType(part.typ));
 }
 
-/** Envoy sends the headers as text, joined where there were several, or (`encode_raw_headers`) each as bytes. */
+/** Envoy sends headers as text, joining repeated ones, or (`encode_raw_headers`) each as bytes. */
 function valuesOf(attributes: AttributeContext | undefined, sought: string): string[] {
   const { headers = {}, headerMap } = attributes?.request?.http ?? {};
   const isSought = (name: string) => name.toLowerCase() === sought;

@@ -7,8 +7,8 @@ const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 
 const LONGEST = `${MAX_TIMER_MS / 1000}S`;
 
 /**
- * Shortens deadlines that lie further ahead than {@link MAX_TIMER_MS}. grpc-js cuts a call's timeout to 32 bits of milliseconds, so that 30 days
- * would be over at once. To be called when the server has been given what it listens with.
+ * Shortens deadlines more than {@link MAX_TIMER_MS} ahead. grpc-js truncates a timeout to 32 bits of milliseconds, so that one of 30 days
+ * would expire at once. To be called once the server has its listeners.
  */
 export function shortenFarDeadlines(server: Server): void {
   for (const http2Server of http2ServersOf(server)) {
@@ -20,7 +20,7 @@ export function shortenFarDeadlines(server: Server): void {
 }
 
 function isFar(timeout: string): boolean {
-  // gRPC's own form has at most 8 digits and no space. grpc-js takes more, and would read the last 8 alone.
+  // gRPC allows at most 8 digits and no space. grpc-js accepts more, and would read only the last 8 digits.
   const [, amount, unit] = /^(\d+)\s*([HMSm])$/.exec(timeout) ?? [];
   return Number(amount) * (UNIT_MS[unit ?? ""] ?? 0) > MAX_TIMER_MS;
 }

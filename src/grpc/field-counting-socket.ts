@@ -5,13 +5,14 @@ import { peerName } from "../connections.ts";
 import { HeaderFieldCounter } from "./header-field-counter.ts";
 
 /**
- * A TLS connection whose bytes pass by a {@link HeaderFieldCounter} on their way to HTTP/2, which would otherwise read them where no code of ours can.
- * It costs each call some processor time, so it is for connections on which a lost header would give a caller another one's rights.
+ * A TLS connection that passes its bytes through a {@link HeaderFieldCounter} before HTTP/2 reads them. Without it, Node.js reads the
+ * socket natively, out of reach of our code. It costs processor time for each call, so it is used only on connections where a lost header
+ * would give a caller the rights of another.
  */
 export class FieldCountingSocket extends Duplex {
   readonly fields = new HeaderFieldCounter();
   readonly certificate: PeerCertificate;
-  /** As {@link peerName} names it. */
+  /** As {@link peerName} returns it. */
   readonly peer: string;
   readonly #socket: TLSSocket;
 
@@ -54,9 +55,9 @@ export class FieldCountingSocket extends Duplex {
   }
 }
 
-/** Below an HTTP/2 session; undefined where it reads its connection itself. */
+/** The counting socket below an HTTP/2 session; undefined if the session reads its connection natively. */
 export function countingSocketOf(session: Http2Session): FieldCountingSocket | undefined {
-  // What Node.js wraps a stream in that is no socket of the operating system names it so. Destroyed sessions have no socket.
+  // Node.js wraps a stream that is no native socket in an object with the property `stream`. Destroyed sessions have no socket.
   const { stream } = (session.destroyed ? {} : session.socket) as { readonly stream?: unknown };
   return stream instanceof FieldCountingSocket ? stream : undefined;
 }

@@ -7,8 +7,8 @@ import { http2ServersOf } from "./grpc-js-internals.ts";
 import type { Reader, ReadingTurns, Source } from "./reading-turns.ts";
 
 /**
- * Tells `connections` what happens on each: that HTTP/2 is set up, and, until a caller is known on it, when calls begin and end. Until then it is
- * read by `turns`. To be called when the server has been given what it listens with.
+ * Tells `connections` when HTTP/2 is set up on each connection and, until a caller is authenticated on it, when calls begin and end. Until
+ * then `turns` controls how it is read. To be called once the server has its listeners.
  */
 export function followConnections(
   server: Server,
@@ -20,7 +20,7 @@ export function followConnections(
       const connection = connections.find(countingSocketOf(session)?.peer ?? peerName(session.socket));
       if (connection === undefined) return;
       const flooded = () => {
-        // At once: what it has sent is not read to its end.
+        // Destroyed immediately, so that the rest of the received data is not processed.
         session.destroy();
         connection.flooded();
       };
@@ -45,7 +45,7 @@ export function followConnections(
         const { session } = stream;
         const found = session && known.get(session);
         if (found === undefined) return;
-        // Node.js keeps to the bound once the peer has acknowledged it, and so to none for whoever does not.
+        // Node.js enforces the limit only after the peer has acknowledged it, and so never for a peer that does not.
         if (lengthOf(raw) > MAX_CALL_HEADER_BYTES) found.flooded();
         if (found.connection.isAuthenticated) return;
         found.reader?.begun();
@@ -58,18 +58,21 @@ export function followConnections(
 interface Followed {
   readonly connection: Connection;
   readonly reader: Reader | undefined;
-  /** Closes it. */
+  /** Closes the connection. */
   readonly flooded: () => void;
 }
 
-/** Of headers, as SETTINGS_MAX_HEADER_LIST_SIZE counts them (RFC 9113, section 6.5.2). */
+/** The length of the headers as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, section 6.5.2). */
 function lengthOf(raw: readonly string[]): number {
   let length = 16 * raw.length;
   for (const text of raw) length += text.length;
   return length;
 }
 
-/** What brings the bytes to a session. Not in its types; there is no other way to have it read less. Undefined: it reads as it likes. */
+/**
+ * The handle that feeds a session its bytes; undefined if it has none that can be paused. Not in the types of Node.js, which offer no other
+ * way to pause reading.
+ */
 function sourceOf(session: Http2Session): Source | undefined {
   const { _handle: handle } = session.socket as unknown as { readonly _handle?: Partial<Source> };
   return typeof handle?.readStart === "function" && typeof handle.readStop === "function"

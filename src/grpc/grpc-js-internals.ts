@@ -1,4 +1,5 @@
-// What grpc-js has and its types do not show. Everything that rests on its inside stands here, and fails closed where it is not there.
+// Members of grpc-js objects that its types do not declare. All code that depends on its internals is here, and fails closed if they are
+// missing.
 import type { Http2Server, ServerHttp2Stream, ServerOptions } from "node:http2";
 import type { Server, ServerInterceptingCallInterface } from "@grpc/grpc-js";
 
@@ -7,12 +8,15 @@ interface ServerInternals {
   readonly commonServerOptions: ServerOptions;
 }
 
-/** What `server` listens with: there is no other way to a connection, or to a call before grpc-js has read its headers. */
+/**
+ * The HTTP/2 servers behind the listeners of `server`. There is no other access to connections, or to calls before grpc-js has read their
+ * headers.
+ */
 export function http2ServersOf(server: Server): Iterable<Http2Server> {
   return internalsOf(server).http2Servers.keys();
 }
 
-/** What `server` will make the servers from that it listens with. Of these its own options can set the number of streams alone. */
+/** The options with which `server` will create its HTTP/2 servers. The public options of grpc-js can set only the number of streams. */
 export function http2OptionsOf(server: Server): ServerOptions {
   return internalsOf(server).commonServerOptions;
 }
@@ -25,7 +29,7 @@ function internalsOf(server: Server): ServerInternals {
   return internals;
 }
 
-/** What brings a call, and what its messages are compressed with. Each is absent where grpc-js does not show it. */
+/** The HTTP/2 stream of a call, and the encoding of its messages. Each is absent if grpc-js does not expose it. */
 export function internalsOfCall(call: ServerInterceptingCallInterface): {
   readonly stream?: ServerHttp2Stream;
   readonly incomingEncoding?: string;

@@ -35,15 +35,15 @@ const VERDICTS: Record<DomainVerdict, Verdict> = {
 };
 
 interface Setup {
-  /** Where verdicts are counted. */
+  /** Counts verdicts. */
   readonly verdicts: Pick<VerdictMetrics, "add">;
   readonly blacklist: Blacklist;
   readonly rawTokens: RawTokens;
-  /** 0: any time ahead. */
+  /** Maximum lifetime of a token. 0: no limit. */
   readonly maxTokenLifetimeMs: number;
 }
 
-/** The service in terms of the domain: messages in, messages out, and nothing else. */
+/** The handlers of the service: they translate messages to the domain and back, and hold no other logic. */
 export function createHandlers({
   verdicts,
   blacklist,
@@ -80,7 +80,7 @@ export function createHandlers({
           revision: formatRevision(revision),
         };
       } finally {
-        // What was charged for raw tokens that became no entries.
+        // Refunds the quota reserved for raw tokens that became no entries.
         allowance.settle(0);
       }
     },
@@ -126,7 +126,7 @@ function resultOf({ entry, outcome }: Result) {
   return { token: tokenOf(entry), outcome: OUTCOMES[outcome] };
 }
 
-/** Of a token that has expired by itself nothing is stored: what it says is all there is to say. */
+/** A token that has expired by itself is not stored, so the response has only the values from the token. */
 function overOf({ jti, expiresAt }: NewEntry) {
   return {
     token: { jti, expiresAt: toTimestamp(expiresAt) },

@@ -11,24 +11,24 @@ const PRIORITY = 0x20;
 const PRIORITY_BYTES = 5;
 
 /**
- * Counts the header fields that a client sends with each call, in the bytes of its HTTP/2 connection. Node.js drops a field whose name or value holds
- * characters that are not allowed, without a word; a call that has brought more fields than Node.js shows has lost one.
+ * Counts the header fields of each call in the bytes of an HTTP/2 connection. Node.js silently drops fields whose name or value holds
+ * invalid characters; a call that sent more fields than Node.js shows has lost one.
  */
 export class HeaderFieldCounter {
-  /** The beginning of a frame that has not arrived in full. */
+  /** The beginning of an incomplete frame. */
   #held: Buffer | undefined;
-  /** Bytes that are passed over. */
+  /** Bytes left to skip. */
   #skip = PREFACE_BYTES;
-  /** The parts of a header block, up to now, and their length. */
+  /** The parts of the current header block. Below: their total length. */
   #parts: Buffer[] = [];
   #length = 0;
-  /** By the ids of the streams, which grow; of those that nobody has asked for. */
+  /** Field counts by stream id, in ascending order, for streams not claimed yet. */
   readonly #counts = new Map<number, number>();
   #lastStream = 0;
-  /** From here on nothing can be said: no call has a count. */
+  /** Counting has been given up: no further call has a count. */
   #isLost = false;
 
-  /** The next bytes of the connection. */
+  /** Processes the next bytes of the connection. */
   push(chunk: Buffer): void {
     if (this.#isLost) return;
     const bytes = this.#held === undefined ? chunk : Buffer.concat([this.#held, chunk]);
@@ -57,7 +57,7 @@ export class HeaderFieldCounter {
     if (at < bytes.length) this.#held = bytes.subarray(at);
   }
 
-  /** How many fields the call of this stream has brought; undefined where that is not known. Asked once for each, in their order. */
+  /** The number of fields that the call on this stream sent; undefined if unknown. To be called once per stream, in ascending order. */
   claim(stream: number): number | undefined {
     const count = this.#counts.get(stream);
     for (const earlier of this.#counts.keys()) {
@@ -81,13 +81,13 @@ export class HeaderFieldCounter {
     this.#parts = [];
     this.#length = 0;
     const stream = frame.readUInt32BE(5) & 0x7fffffff;
-    // What comes later on a stream are trailers.
+    // Later header blocks of a stream are trailers.
     if (stream <= this.#lastStream) return;
     this.#lastStream = stream;
     const fields = countFields(block);
     if (fields === undefined) return;
     this.#counts.set(stream, fields);
-    // Streams that HTTP/2 refuses are never asked for. A connection has no more than so many that it does not.
+    // Streams that HTTP/2 refuses are never claimed. A connection has no more than this many streams that are not refused.
     const [oldest] = this.#counts.keys();
     if (this.#counts.size > MAX_CONCURRENT_STREAMS) this.#counts.delete(oldest as number);
   }
@@ -108,12 +108,12 @@ function withoutPadding(frame: Buffer, flags: number): Buffer {
 }
 
 /**
- * The fields of a header block (RFC 7541, section 6): nothing has to be decoded for it, since each representation is one field, unless it
- * changes the size of the table, and says how long it is. Undefined where it is cut off.
+ * The number of fields in a header block (RFC 7541, section 6); undefined if the block is truncated. Nothing has to be decoded: each
+ * representation is one field, unless it changes the size of the table, and states its own length.
  */
 export function countFields(block: Buffer): number | undefined {
   let at = 0;
-  /** The integer at `at`, whose first byte has `bits` of it (section 5.1). NaN where the block ends within. */
+  /** Reads the integer at `at` with a prefix of `bits` bits (section 5.1). NaN if the block ends within it. */
   const integer = (bits: number): number => {
     const most = (1 << bits) - 1;
     let value = (block[at++] ?? Number.NaN) & most;

@@ -7,20 +7,20 @@ type Call = ServerWritableStream<unknown, object>;
 
 interface Setup {
   readonly clock: Clock;
-  /** Who is known on the connection of `peer`: a name, empty where callers are not known; undefined for nobody. */
+  /** The caller known on the connection of `peer`: a name, empty if callers are not identified; undefined if unauthenticated. */
   readonly callerOf: (peer: string) => string | undefined;
-  /** Ends the connection of a peer. */
+  /** Destroys the connection of a peer. */
   readonly cut: (peer: string) => void;
 }
 
 /**
- * The open streams of health's Watch, bounded in total and for each connection. When all are taken a newcomer gets the place of one on a
- * connection on which no caller is known, so that strangers cannot keep gateways from watching; where there is none, the place of one of the known
- * caller that has most, if the newcomer's has fewer.
+ * The open streams of health's Watch, bounded in total and per connection. When the total is reached, a new stream evicts one on an
+ * unauthenticated connection, so that unauthenticated peers cannot keep gateways from watching. If there is none, it evicts one of the
+ * known caller with the most streams, provided the new stream's caller has fewer.
  */
 export class HealthWatches {
   readonly #setup: Setup;
-  /** By their connections, each in the order in which they came. */
+  /** By connection, each in order of opening. */
   readonly #byPeer = new Map<string, Set<HealthWatch>>();
   #size = 0;
   #isEnding = false;
@@ -29,12 +29,12 @@ export class HealthWatches {
     this.#setup = setup;
   }
 
-  /** Until the last byte of each has gone. */
+  /** The number of streams, each counted until its last byte has been sent. */
   get size(): number {
     return this.#size;
   }
 
-  /** Sends what `status` returns, now and after each change. */
+  /** Sends the result of `status` now and after each change. */
   open(call: Call, status: () => ServingStatus): void {
     const { clock, cut } = this.#setup;
     const peer = call.getPeer();
@@ -58,7 +58,7 @@ export class HealthWatches {
     watch.tell();
   }
 
-  /** Something has changed. */
+  /** Sends changed statuses on all streams. */
   tell(): void {
     for (const watches of this.#byPeer.values()) for (const watch of watches) watch.tell();
   }
@@ -75,7 +75,7 @@ export class HealthWatches {
     return "too many streams of Watch are open";
   }
 
-  /** Ends the oldest stream of the unauthenticated connection that has most. */
+  /** Ends the oldest stream of the unauthenticated connection with the most streams. */
   #evictStranger(): boolean {
     let most: Set<HealthWatch> | undefined;
     for (const [peer, watches] of this.#byPeer) {
@@ -85,7 +85,10 @@ export class HealthWatches {
     return this.#evict(victim);
   }
 
-  /** Ends the newest stream of the known caller that has most, unless the caller at `newcomer` would then have more. */
+  /**
+   * Ends the newest stream of the known caller with the most streams, unless the caller at `newcomer` would then have more than that
+   * caller.
+   */
   #evictKnown(newcomer: string): boolean {
     const own = this.#ownerOf(newcomer);
     if (own === undefined) return false;
@@ -100,7 +103,7 @@ export class HealthWatches {
     return this.#evict(most.at(-1));
   }
 
-  /** Whose the streams of a connection are: its caller's, or its own where callers are not known. */
+  /** The owner of the streams of a connection: its caller, or the connection itself if callers are not identified. */
   #ownerOf(peer: string): string | undefined {
     const caller = this.#setup.callerOf(peer);
     return caller === "" ? `connection ${peer}` : caller;
@@ -132,7 +135,7 @@ class HealthWatch {
     this.#call = call;
     this.#status = status;
     this.#setup = setup;
-    // Said of every stream at its very end, however it came.
+    // grpc-js emits this at the end of every stream, however it ended.
     call.once("cancelled", () => {
       this.#hasEnded = true;
       this.#cancelCut();
@@ -140,7 +143,9 @@ class HealthWatch {
     });
   }
 
-  /** Sends the status if it is news. One message is under way at a time: a client that reads nothing is owed the latest alone. */
+  /**
+   * Sends the status if it has changed. Only one message is in flight at a time, so a client that falls behind gets only the latest status.
+   */
   tell(): void {
     const now = this.#status();
     if (this.#hasEnded || this.#isSending || now === this.#sent) return;
@@ -162,12 +167,15 @@ class HealthWatch {
     this.#call.emit("error", { code: status.UNAVAILABLE, details });
   }
 
-  /** Gives its place up. */
+  /** Gives up the place of the stream. */
   release(): void {
     this.#setup.onClosed();
   }
 
-  /** Claims the one end. A client that does not take it would keep the stream for as long as its connection. */
+  /**
+   * Claims the right to end the stream, once. A client that does not read the end would keep the stream open as long as its connection, so
+   * the connection is destroyed after a delay.
+   */
   #end(): boolean {
     if (this.#hasEnded) return false;
     this.#hasEnded = true;

@@ -11,23 +11,23 @@ import type { Serving } from "../serving.ts";
 import { HealthWatches } from "./health-watches.ts";
 import { MALFORMED, serviceDefinition } from "./service-definition.ts";
 
-/** Ends the name under which it is said whether what is known to be blacklisted is answered as such. */
+/** Suffix of the name that reports whether blacklisted tokens are still answered as such. */
 const POSITIVES = "/positives";
 
 interface Setup {
-  /** The services that are served. */
+  /** Names of the served services. */
   readonly names: readonly string[];
   readonly clock: Clock;
   readonly log: Logger;
-  /** Who is known on the connection of `peer`: a name, empty where callers are not known; undefined for nobody. */
+  /** The caller known on the connection of `peer`: a name, empty if callers are not identified; undefined if unauthenticated. */
   readonly callerOf: (peer: string) => string | undefined;
-  /** Ends the connection of a peer. */
+  /** Destroys the connection of a peer. */
   readonly cut: (peer: string) => void;
 }
 
 /**
- * `grpc.health.v1`: Check, Watch and List, for the whole server (`""`), for each of its services, and for what is left of one while
- * the database is away. Anybody may ask, so nothing that was sent is kept or sent back: a name that is not one of these is unknown, whatever it is.
+ * `grpc.health.v1`: Check, Watch and List for the whole server (`""`), for each of its services, and for the positive answers that remain
+ * available during a database outage. No authentication is required, so an unknown name is neither kept nor echoed.
  */
 export class Health {
   readonly #log: Logger;
@@ -41,7 +41,7 @@ export class Health {
     this.#watches = new HealthWatches(setup);
   }
 
-  /** Streams of Watch that are open. */
+  /** Number of open Watch streams. */
   get watches(): number {
     return this.#watches.size;
   }
@@ -76,12 +76,12 @@ export class Health {
     });
   }
 
-  /** Ends every Watch, and refuses new ones: none ends by itself, and a server cannot stop while one is open. */
+  /** Ends every Watch and refuses new ones. A Watch does not end by itself, and a server cannot stop while one is open. */
   endWatches(): void {
     this.#watches.end();
   }
 
-  /** The current status of a service, as a Watch asks for it again and again. For an unknown name nothing of it is kept. */
+  /** Returns a function that reads the current status of a service. For an unknown name, it does not retain the name. */
   #statusOf({ service }: HealthCheckRequest): () => ServingStatus {
     if (!this.#statuses.has(service)) return unknownStatus;
     return () => this.#statuses.get(service) as ServingStatus;
@@ -102,7 +102,7 @@ export class Health {
   }
 }
 
-/** Outside of the class's functions: a closure would keep whatever they were given. */
+/** Outside the class, since a closure would retain the request. */
 function unknownStatus(): ServingStatus {
   return ServingStatus.SERVICE_UNKNOWN;
 }

@@ -12,7 +12,7 @@ import {
 } from "../limits.ts";
 import { http2OptionsOf } from "./grpc-js-internals.ts";
 
-/** What HTTP/2 lets a peer do, set here and not left to the defaults of a version of Node.js. */
+/** Limits on an HTTP/2 peer, set explicitly so that they do not depend on the defaults of a Node.js version. */
 const HTTP2_LIMITS = {
   settings: { maxConcurrentStreams: MAX_UNAUTHENTICATED_STREAMS, maxHeaderListSize: MAX_CALL_HEADER_BYTES },
   maxHeaderListPairs: MAX_CALL_HEADERS,
@@ -25,7 +25,7 @@ const HTTP2_LIMITS = {
   streamResetRate: STREAM_RESETS_A_SECOND,
 };
 
-/** Applies the limits to what `server` will listen with. To be called before it is given anything. */
+/** Applies the limits to future listeners of `server`. To be called before it has any. */
 export function limitHttp2(server: Server): void {
   Object.assign(http2OptionsOf(server), HTTP2_LIMITS);
 }

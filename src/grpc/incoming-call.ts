@@ -21,59 +21,63 @@ import { countingSocketOf, type FieldCountingSocket } from "./field-counting-soc
 import { internalsOfCall } from "./grpc-js-internals.ts";
 import { presentable, statusOf } from "./status.ts";
 
-/** What is known of a call before anything of its body is read. */
+/** A call before its body is read. */
 export interface CallHeaders {
   readonly metadata: Metadata;
   readonly call: Pick<ServerInterceptingCallInterface, "getPeer" | "getAuthContext" | "getDeadline">;
-  /** Ends the call. */
+  /** Ends the call with `status`. */
   refuse(status: StatusObject): void;
 }
 
 /**
- * Where the metadata of a stream holds whose it is. Its handler writes it there before it reads: of a stream nobody else judges the headers.
+ * The metadata property that holds the caller of a stream whose method has no {@link HeadersJudge}. Its handler sets the property before it
+ * reads.
  */
 export const CALLER = Symbol("caller");
 
-/** Whoever answers a call, from its headers on. */
+/** Judges a call by its headers and observes its progress. */
 export interface HeadersJudge {
-  /** Whose call it is, once that is known; empty where callers are not known. */
+  /** The caller, once known; empty if callers are not identified. */
   readonly caller: string;
-  /** Whether the body may be read. Where it may not, or false is what the promise comes to, the call has been refused. */
+  /** Whether the body may be read. If it returns or resolves to false, it has already refused the call. */
   judge(): boolean | Promise<boolean>;
-  /** The call's message has arrived, a large one of so many bytes on the wire. Said once at most. */
+  /** A large message of the call has arrived, with its size on the wire. Called at most once, and not for small messages. */
   received(bytes: number): void;
-  /** The call was refused for what came after the headers. */
+  /** The call was refused for what followed its headers. */
   failed(error: ServiceError): void;
-  /** Nothing of the call is left. */
+  /** The call has ended completely. */
   ended(): void;
 }
 
-/** What holds for the calls of one method. */
+/** The rules for the calls of one method. */
 export interface IncomingRules {
-  /** Bytes of one message. */
+  /** Maximum size of one message, in bytes. */
   readonly maxBytes: number;
-  /** Anybody may make it: what is held of a call is bounded by itself, since nobody may take what known callers share. */
+  /**
+   * The method requires no authentication. What its calls hold is bounded per call, so that it takes nothing from the room that known
+   * callers share.
+   */
   readonly isForAnybody?: boolean;
-  /** Makes who judges the headers. Absent: the method's handler does, before it reads. */
+  /** Creates the judge of a call. Absent: the method's handler authenticates the call before it reads. */
   readonly open?: (headers: CallHeaders) => HeadersJudge;
-  /** A call of `peer` was refused before anything of it was handed on. */
+  /** A call of `peer` was refused before any of it was passed on. */
   readonly refused?: (error: ServiceError, peer: string) => void;
 }
 
 type Listener = Parameters<ServerInterceptingCallInterface["start"]>[0];
 type Message = Parameters<Listener["onReceiveMessage"]>[0];
 
-/** What is kept of one connection. */
+/** State of one connection. */
 interface ConnectionBudget {
-  /** Bytes of messages that have begun to arrive and are not complete. */
+  /** Bytes of incomplete messages. */
   unfinished: number;
-  /** Undefined where HTTP/2 reads the connection itself, so that grpc-js knows who is at its other end. */
+  /** Undefined if HTTP/2 reads the connection natively; grpc-js then knows its peer. */
   readonly socket: FieldCountingSocket | undefined;
 }
 
 /**
- * Judges each call by its headers, before a byte of its body is read: nothing is kept, decompressed or decoded for a call that is refused. Bounds
- * what unfinished messages may hold, and how long they may take.
+ * Judges each call by its headers before its body is read, so that nothing is kept, decompressed or decoded for a refused call. Bounds the
+ * memory of incomplete messages and the time that a message may take to arrive.
  */
 export class IncomingCalls {
   readonly #rules = new Map<string, IncomingRules>();
@@ -81,21 +85,21 @@ export class IncomingCalls {
   readonly #budgets = new WeakMap<object, ConnectionBudget>();
   readonly #receiving = new WaitingCalls();
   #isWatching = false;
-  /** What is held of known callers' unfinished messages, of all connections. */
+  /** Room for incomplete messages of known callers, over all connections. */
   readonly unfinished = new FairRoom(MAX_UNFINISHED_BYTES);
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** The calls of the method at `path` are held to `rules` from now on. Others keep what grpc-js allows. */
+  /** Applies `rules` to the calls of the method at `path`. Other methods keep the limits of grpc-js. */
   add(path: string, rules: IncomingRules): void {
     this.#rules.set(path, rules);
   }
 
   readonly interceptor: ServerInterceptor = (definition, call) => {
     const rules = this.#rules.get(definition.path);
-    // The types of an interceptor's result ask for the class of grpc-js; what it calls is this interface.
+    // The type of an interceptor's result is a class of grpc-js, which calls only this interface.
     return (
       rules === undefined ? call : new IncomingCall(call, { rules, calls: this })
     ) as ReturnType<ServerInterceptor>;
@@ -110,7 +114,7 @@ export class IncomingCalls {
     return budget;
   }
 
-  /** The call waits for its message from now on, and not for long. */
+  /** Starts the time limit for the call's message. */
   await(call: IncomingCall): void {
     call.since = this.#clock.monotonic();
     this.#receiving.append(call);
@@ -122,8 +126,9 @@ export class IncomingCalls {
   }
 
   /**
-   * The call of this stream has ended, and its client has not ended its side: that it never does would keep the stream for as long as its
-   * connection. It is reset, as RFC 9113, section 8.1, has it, but not before the end of the call has gone: Node.js would drop that.
+   * Closes the stream of a call that has ended, if its client has not half-closed it after a while: otherwise the stream would stay open as
+   * long as its connection. It is reset (RFC 9113, section 8.1) only after the end of the call has been sent, since Node.js would drop
+   * that.
    */
   closeSoon(stream: ServerHttp2Stream): void {
     if (stream.destroyed) return;
@@ -137,7 +142,7 @@ export class IncomingCalls {
     stream.once("close", () => cancel());
   }
 
-  /** One timer for all calls, of which thousands come and go before it fires. */
+  /** One timer for all calls, since thousands of calls begin and end before it fires. */
   #watch(ms: number): void {
     this.#isWatching = true;
     this.#clock.schedule(ms, () => {
@@ -159,8 +164,8 @@ export class IncomingCalls {
 }
 
 /**
- * Calls that wait for the first message, or the rest of one, those that wait longest first. They are linked through themselves, and forget each other when they
- * leave: the tables of a Set that calls pass through keep dead ones alive for long enough to cost a tenth of a call's time in garbage collection.
+ * Calls that wait for a message or the rest of one, longest wait first. An intrusive linked list whose entries clear their links when
+ * removed: the tables of a Set would keep removed calls alive long enough to cost a tenth of a call's time in garbage collection.
  */
 class WaitingCalls {
   first: IncomingCall | undefined;
@@ -174,7 +179,7 @@ class WaitingCalls {
     this.#last = call;
   }
 
-  /** Does nothing for a call that is not in it. */
+  /** No effect if the call is not in the list. */
   remove(call: IncomingCall): void {
     if (!call.isWaiting) return;
     call.isWaiting = false;
@@ -188,7 +193,7 @@ class WaitingCalls {
   }
 }
 
-/** One call, between grpc-js and the handler: it is to each what the other would be. */
+/** One call, between grpc-js and the handler. Implements the interface of each toward the other. */
 class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHeaders {
   readonly #call: ServerInterceptingCallInterface;
   readonly #rules: IncomingRules;
@@ -197,10 +202,10 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   #listener: Listener | undefined;
   #judge: HeadersJudge | undefined;
   #budget: ConnectionBudget | undefined;
-  /** Bytes since the last complete message, with what the chunks themselves take; and as which parts of what callers share. */
+  /** Bytes since the last complete message, with the overhead of the chunks. Below: the parts of the shared room that they occupy. */
   #held = 0;
   readonly #shares: Record<Part, number> = { common: 0, own: 0 };
-  /** Whose these are. */
+  /** No message has been received yet. */
   #owner: string | undefined;
   #bytes = 0;
   #isOver = false;
@@ -208,9 +213,9 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   /** No message has arrived yet. */
   #isFirst = true;
   #isHalfClosed = false;
-  /** When it began to wait for its message, by the monotonic clock. */
+  /** When the call began to wait for its message, by the monotonic clock. */
   since = 0;
-  /** These are kept by {@link WaitingCalls}. */
+  /** Maintained by {@link WaitingCalls}. */
   isWaiting = false;
   before: IncomingCall | undefined;
   after: IncomingCall | undefined;
@@ -233,7 +238,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     return this.#metadata as Metadata;
   }
 
-  /** Itself: it knows more of its peer than grpc-js does. */
+  /** This object, since it knows the peer where grpc-js does not. */
   get call(): this {
     return this;
   }
@@ -273,7 +278,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   }
 
   onReceiveMessage(message: Message): void {
-    // Of a second one nothing is kept: grpc-js ends the call for it.
+    // A second message is not kept: grpc-js ends the call for it.
     if (this.#isFirst && this.#bytes > LARGE_REQUEST_BYTES) this.#judge?.received(this.#bytes);
     this.#isFirst = false;
     this.#release();
@@ -283,7 +288,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   onReceiveHalfClose(): void {
     this.#isHalfClosed = true;
     this.#release();
-    // After the end of a call grpc-js would hand it to its handler, who would never hear that it has ended.
+    // After the end of a call, grpc-js would pass the call to its handler, which would never be told that it has ended.
     if (!this.#isOver) this.#listener?.onReceiveHalfClose();
   }
 
@@ -296,7 +301,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     if (!this.#isHalfClosed && stream !== undefined) this.#calls.closeSoon(stream);
   }
 
-  /** Refuses the call for what came after the headers. */
+  /** Refuses the call for what followed its headers. */
   fail(error: ServiceError): void {
     if (this.#isOver) return;
     this.#judge?.failed(error);
@@ -319,18 +324,19 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     this.#held += held;
     budget.unfinished += held;
     const { maxBytes } = this.#rules;
-    // Where it begins a message says at once how long it will be.
+    // The first chunk of a message announces the message's length.
     const announced = this.#bytes === chunk.length && this.#isFirst && chunk.length >= FRAME_BYTES;
     if (announced && chunk.readUInt32BE(1) > maxBytes) this.fail(tooLarge(maxBytes));
     else if (this.#bytes > maxBytes + FRAME_BYTES + SLACK_BYTES) this.fail(tooLarge(maxBytes));
     else if (budget.unfinished > MAX_UNFINISHED_CONNECTION_BYTES || !this.#take(held)) {
       this.fail(new ServiceError("OVERLOADED", "too much of unfinished messages is held"));
     }
-    // A message of a stream: nothing else bounds how long it takes to arrive. What completes one is handed on before the timer can fire.
+    // A later message of a stream: nothing else bounds the time that it takes to arrive. A chunk that completes a message is passed on
+    // before the timer can fire.
     else if (!this.isWaiting) this.#calls.await(this);
   };
 
-  /** False where there is no room for so much more. */
+  /** False if there is no room for `bytes` more. */
   #take(bytes: number): boolean {
     const { isForAnybody = false, maxBytes } = this.#rules;
     if (isForAnybody)
@@ -342,7 +348,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     return true;
   }
 
-  /** A message is complete, or nothing more is kept of it. */
+  /** Releases what the current message holds, when it is complete or abandoned. */
   #release(): void {
     this.#calls.arrived(this);
     if (this.#budget !== undefined) this.#budget.unfinished -= this.#held;
@@ -403,12 +409,12 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   }
 }
 
-/** A flag and a length stand before each message. */
+/** Each message is preceded by a flag and a length. */
 const FRAME_BYTES = 5;
 /** A chunk may hold the end of one message and the beginning of the next. */
 const SLACK_BYTES = 64 * 1024;
 
-/** A request of more than `maxBytes`. */
+/** The error for a request of more than `maxBytes`. */
 export function tooLarge(maxBytes: number): ServiceError {
   return invalidRequest([{ field: "", description: `the message must have at most ${maxBytes} bytes` }]);
 }

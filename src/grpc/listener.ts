@@ -14,32 +14,32 @@ import { CertifiedConnections, chainOf } from "./certified-connections.ts";
 import { FieldCountingSocket } from "./field-counting-socket.ts";
 import type { TlsContext } from "./tls-context.ts";
 
-/** A listening socket and the connections that came in by it. */
+/** A listening socket and its open connections. */
 export interface Listener {
   readonly address: HostPort;
-  /** Takes no more connections. Resolves when the last one has been closed. */
+  /** Accepts no more connections. Resolves when the last one has closed. */
   stop(): Promise<void>;
-  /** Cuts every connection that is still open, whatever its peer does; or that of one peer, as grpc-js names it, alone. */
+  /** Destroys all open connections or, given a peer as grpc-js names it, only that peer's. */
   cut(peer?: string): void;
 }
 
 interface Setup {
   /** Absent: connections are not encrypted. */
   readonly tls: TlsContext | undefined;
-  /** What is known of clients' certificates; absent where none are asked for. */
+  /** Handles clients' certificates; absent if none are requested. */
   readonly certificates: Pick<Certificates, "standsIn" | "distrust"> | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly sampling: LogSampling;
   /** Bounds the connections. */
   readonly connections: Connections;
-  /** A connection that is ready for HTTP/2. */
+  /** Called with each connection that is ready for HTTP/2. */
   onConnection(socket: Duplex): void;
 }
 
 /**
- * Listens for grpc-js, whose own shutdown leaves a connection open for as long as its peer does not close it. Throws
- * StartError when it cannot.
+ * Listens on behalf of grpc-js, whose own shutdown leaves a connection open until its peer closes it. Throws StartError if it cannot
+ * listen.
  */
 export function listen(
   { host, port }: HostPort,
@@ -48,7 +48,7 @@ export function listen(
   const sockets = new Set<Socket>();
   const admit =
     tls === undefined ? onConnection : encrypted(tls, { ...logging, certificates, clock, onConnection });
-  // Bounded below TLS, so that peers that never end a handshake count too, and can be cut off.
+  // Bounded below TLS, so that peers that never complete a handshake count too and can be disconnected.
   const server = createServer({ noDelay: true }, (socket) => {
     const connection = connections.open(socket, () => socket.destroy());
     if (connection === undefined) {
@@ -69,7 +69,7 @@ export function listen(
       reject(new StartError(`cannot listen on LISTEN_ADDRESS ${text}: ${why}`, { cause: error }));
     });
     server.listen(port, host, () => {
-      // Without a listener an accept that fails, for want of descriptors for one, would end the process.
+      // Without a listener, a failed accept, for lack of file descriptors for example, would end the process.
       server.on("error", (error) =>
         logRefused(logging, "warn", { err: error }, "a connection could not be accepted"),
       );
@@ -91,14 +91,14 @@ export function listen(
 
 type Logging = Pick<Setup, "log" | "sampling">;
 
-/** Sampled: a peer needs no credential to be refused. */
+/** Logs a refusal. Sampled, since a peer needs no credential to be refused. */
 function logRefused({ log, sampling }: Logging, level: "debug" | "warn", about: object, msg: string): void {
   if (!log.isLevelEnabled(level)) return;
   const sampled = sampling.admit(msg, (left) => log[level](left, msg));
   if (sampled !== undefined) log[level]({ ...about, ...sampled }, msg);
 }
 
-/** TLS is ours too, not grpc-js's: certificates can then be replaced without an end to any connection. */
+/** TLS is terminated here and not by grpc-js, so that certificates can be replaced without closing connections. */
 function encrypted(
   tls: TlsContext,
   {
@@ -114,7 +114,8 @@ function encrypted(
       ...tls.current,
       ALPNProtocols: ["h2"],
       handshakeTimeout: TLS_HANDSHAKE_MS,
-      // Who shows none is known by a bearer token or not at all, and may ask for the health. Who shows a wrong one is cut off.
+      // A client without a certificate is authenticated by bearer token, or may only ask for health. A client with an invalid certificate
+      // is disconnected.
       requestCert: tls.asksForCertificates,
       rejectUnauthorized: false,
     },
@@ -140,20 +141,20 @@ function encrypted(
   return (socket) => server.emit("connection", socket);
 }
 
-/** What is wrong with the certificate that was shown. */
+/** Why the presented certificate is invalid; undefined if it is valid. */
 function problemOf(socket: TLSSocket, tls: TlsContext): string | undefined {
   if (!socket.authorized) return String(socket.authorizationError);
-  // The handshake may have begun before.
+  // The handshake may have begun before the change.
   return tls.hasJustChanged ? tls.whyRefused(chainOf(socket)) : undefined;
 }
 
-/** The certificate that the client has shown, if it has; undefined where the connection has to end. */
+/** The client's certificate, if it presented one; undefined if the connection has to be closed. */
 function accept(
   socket: TLSSocket,
   tls: TlsContext,
   logging: Logging,
 ): { readonly certificate: PeerCertificate | undefined } | undefined {
-  // A client that cannot do HTTP/2 is of no use.
+  // A client without HTTP/2 cannot use the service.
   if (socket.alpnProtocol !== "h2") return undefined;
   const certificate = socket.getPeerCertificate();
   const isShown = certificate?.raw !== undefined;
@@ -163,7 +164,7 @@ function accept(
     logRefused(logging, "warn", about, "refused a client's certificate");
     return undefined;
   }
-  // It cannot change, and each call asks for it: taking it apart takes longer than a check does.
+  // The certificate cannot change, and each call reads it: parsing it takes longer than a check.
   socket.getPeerCertificate = (() => certificate) as TLSSocket["getPeerCertificate"];
   return { certificate: isShown ? certificate : undefined };
 }

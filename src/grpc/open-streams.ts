@@ -6,36 +6,36 @@ import type { Principal } from "../principal.ts";
 /** A stream of a method, from its first message to its status. */
 export interface OpenStream {
   run(): void;
-  /** Ends it with an error. */
+  /** Ends the stream with an error. */
   fail(error: ServiceError): void;
-  /** Ends it if its caller would not be let in any more. */
+  /** Ends the stream if its caller would no longer be admitted. */
   judgeAgain(): void;
-  /** Ends it with an error as soon as what it owes has been sent. */
+  /** Ends the stream with an error once its outstanding responses have been sent. */
   drain(error: ServiceError): void;
 }
 
-/** What a stream tells of itself. */
+/** The events of a stream. */
 export interface StreamEvents {
-  /** It is known who opened it. Throws OVERLOADED where there is no place for it. */
+  /** The caller is authenticated. Throws OVERLOADED if there is no place for the stream. */
   onKnown(principal: Principal): void;
-  /** Nothing of it is left. */
+  /** The stream has ended completely. */
   onClosed(): void;
 }
 
 interface Options<I, S> {
   readonly open: (call: ServerDuplexStream<I, Buffer>, events: StreamEvents) => S;
-  /** Streams at once, and of one known caller. */
+  /** Maximum of open streams. Below: maximum for one known caller. */
   readonly most: number;
   readonly perCaller: number;
 }
 
-/** What it takes to judge a caller whose token has to be verified anew, but for what other threads do of it, in microseconds. */
+/** Estimated cost of judging a caller whose token is verified again, without the work of other threads, in microseconds. */
 const JUDGEMENT_MICROS = 100;
 
-/** The streams of a method. */
+/** The open streams of a method. */
 export class OpenStreams<I, S extends OpenStream> {
   readonly #options: Options<I, S>;
-  /** Until the last byte of each has gone: only then is its memory free. */
+  /** Each stream stays here until its last byte has been sent, since its memory is in use until then. */
   readonly #open = new Set<S>();
   readonly #places: StreamPlaces<S>;
 
@@ -44,7 +44,7 @@ export class OpenStreams<I, S extends OpenStream> {
     this.#places = new StreamPlaces(options);
   }
 
-  /** What grpc-js calls for each stream. */
+  /** The handler that grpc-js calls for each stream. */
   readonly handle: handleBidiStreamingCall<I, Buffer> = (call) => {
     const stream = this.#options.open(call, {
       onKnown: ({ name }) => this.#places.take(stream, name),
@@ -57,13 +57,13 @@ export class OpenStreams<I, S extends OpenStream> {
     stream.run();
   };
 
-  /** Keys, roles or authorities have changed: ends those whose callers would not be let in any more. */
+  /** Ends the streams whose callers would no longer be admitted. To be called when keys, roles or authorities have changed. */
   judgeAgain(): void {
     const all = [...this.#open].map((stream) => ({ cost: JUDGEMENT_MICROS, stream }));
     inTurns(all, ({ stream }) => stream.judgeAgain());
   }
 
-  /** Sends all of them to another replica. */
+  /** Ends all streams with DRAINING, so that clients move to another replica. */
   drain(): void {
     for (const stream of this.#open) {
       stream.drain(new ServiceError("DRAINING", "this replica is shutting down"));
@@ -72,13 +72,12 @@ export class OpenStreams<I, S extends OpenStream> {
 }
 
 /**
- * The places of streams, which principals share. When all are taken, a principal that has fewer
- * than another one gets the place of the other's newest stream: so everybody comes in, however many somebody else has. Callers without a name
- * are not told apart, and may have all.
+ * The places that callers share for their streams. When all are taken, a caller with fewer streams than another evicts the newest stream of
+ * the caller with the most, so that no caller can keep the others out. Callers without a name are not told apart, and may take all places.
  */
 class StreamPlaces<S extends OpenStream> {
   readonly #limits: { readonly most: number; readonly perCaller: number };
-  /** By the principal's name, in the order in which they came; only principals that have any. */
+  /** By the caller's name, in order of opening; only callers with open streams. */
   readonly #byName = new Map<string, Set<S>>();
   readonly #names = new Map<S, string>();
 
@@ -86,7 +85,7 @@ class StreamPlaces<S extends OpenStream> {
     this.#limits = limits;
   }
 
-  /** Throws OVERLOADED where there is no place. */
+  /** Throws OVERLOADED if there is no place. */
   take(stream: S, name: string): void {
     const { most, perCaller } = this.#limits;
     const own = this.#byName.get(name)?.size ?? 0;
@@ -110,7 +109,7 @@ class StreamPlaces<S extends OpenStream> {
     if (streams?.size === 0) this.#byName.delete(name);
   }
 
-  /** Ends a stream of the principal that has most, unless somebody with `own` streams would then have more. */
+  /** Ends the newest stream of the caller with the most, unless a caller with `own` streams would then have more than that caller. */
   #makeRoom(own: number): boolean {
     let largest: ReadonlySet<S> = new Set();
     for (const streams of this.#byName.values()) if (streams.size > largest.size) largest = streams;
@@ -122,7 +121,7 @@ class StreamPlaces<S extends OpenStream> {
   }
 }
 
-// Made once: thousands may be refused in a second, and the stack says nothing.
+// Created once: thousands of streams may be refused in a second, and the stack tells nothing.
 const TOO_MANY = new ServiceError("OVERLOADED", "too many streams are kept");
 const TOO_MANY_OF_CALLER = new ServiceError("OVERLOADED", "the caller has too many streams");
 const PLACE_NEEDED = new ServiceError("OVERLOADED", "callers with fewer streams need the place of this one");

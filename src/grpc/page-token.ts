@@ -4,9 +4,9 @@ import { invalidRequest } from "../errors.ts";
 import { MAX_PAGE_TOKEN_BYTES } from "../limits.ts";
 import type { ListCursor, ListFilter } from "../store/store.ts";
 
-/** Where a list goes on. */
+/** The position at which a list continues. */
 export interface PagePosition {
-  /** The instant of the first page, at which all pages judge expiry. */
+  /** The time of the first page, at which all pages judge expiry. */
   readonly asOf: EpochMs;
   readonly after: ListCursor;
 }
@@ -14,8 +14,8 @@ export interface PagePosition {
 const MAC_BYTES = 16;
 
 /**
- * Page tokens: a position, and a MAC over it and over the filter it belongs to. The key derives from the secret that all replicas
- * share, so each takes the others' tokens, and nobody else can make one.
+ * Page tokens: a position with a MAC over the position and its filter. The key is derived from the secret that all replicas share, so that
+ * each replica accepts the tokens of the others and only replicas can create them.
  */
 export class PageTokens {
   readonly #key: Buffer;
@@ -29,12 +29,12 @@ export class PageTokens {
     return Buffer.concat([this.#mac(payload, filter), payload]).toString("base64url");
   }
 
-  /** Throws INVALID_REQUEST for everything that `seal` did not make for this very filter. */
+  /** Throws INVALID_REQUEST for a token that `seal` did not create for the same filter. */
   open(token: string, filter: ListFilter): PagePosition {
     const bytes = token.length <= MAX_PAGE_TOKEN_BYTES ? Buffer.from(token, "base64url") : Buffer.alloc(0);
     const mac = bytes.subarray(0, MAC_BYTES);
     const payload = bytes.subarray(MAC_BYTES);
-    // Decoding skips what is not base64url, so several texts mean the same bytes; only one of them was sealed.
+    // Decoding skips characters that are not base64url, so several texts decode to the same bytes. Only the canonical text is accepted.
     const canonical = bytes.toString("base64url") === token && mac.length === MAC_BYTES;
     if (!canonical || !timingSafeEqual(mac, this.#mac(payload, filter))) {
       throw invalidRequest([

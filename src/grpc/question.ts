@@ -26,9 +26,9 @@ import type { CallEnvironment, Handlers } from "./unary.ts";
 type Answer = OutputOf<typeof TokenBlacklist, "isBlacklisted">;
 
 export interface QuestionEnvironment extends Omit<CallEnvironment, "authenticate"> {
-  /** What answers a question, as it answers a call. */
+  /** The handler that answers questions as it answers calls. */
   readonly handler: Handlers<typeof TokenBlacklist>["isBlacklisted"];
-  /** Where questions are counted. */
+  /** Counts the questions. */
   readonly questions: MethodCalls;
 }
 
@@ -76,7 +76,7 @@ export class Question implements KnownCaller {
     }
   }
 
-  /** Claims its one end. False for whoever comes later. */
+  /** Claims the right to end the question, once; false if it has ended already. */
   end(code: status, failure?: ServiceError): boolean {
     if (this.gone) return false;
     this.gone = true;
@@ -87,7 +87,7 @@ export class Question implements KnownCaller {
     questions.end(code, milliseconds / 1000);
     if (isUnlogged(log, code, true)) return true;
     const caller = this.principal.name;
-    // As it is counted: a line of StreamChecks is about a stream.
+    // Logged under the method by which it is counted: a line of StreamChecks is about a stream.
     const { name: method } = TokenBlacklist.method.isBlacklisted;
     const answer = this.#answer;
     const about =
@@ -106,9 +106,9 @@ export class Question implements KnownCaller {
     authorize(principal, "check");
     this.#part = this.#options.calls.claim(principal.name);
     if (this.#part === undefined) throw refused("OVERLOADED");
-    // As a call is refused.
+    // The same error as for a call.
     if (question === TOO_LARGE_QUESTION) throw tooLarge(MAX_SMALL_REQUEST_BYTES);
-    // One that is absent is one that names no tokens.
+    // An absent question is treated as one without tokens.
     const answer = this.#options.handler(question ?? create(IsBlacklistedRequestSchema), this);
     if (answer instanceof Promise) answer.then(this.#answered).catch(this.#failed);
     else this.#answered(answer);

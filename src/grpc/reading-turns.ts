@@ -1,30 +1,30 @@
 import { performance } from "node:perf_hooks";
 import { IDLE_TURN_MS, LONG_TURN_MS, MAX_READERS, MAX_TURN_BYTES, MAX_TURN_CALLS } from "../limits.ts";
 
-/** What brings the bytes of a connection. */
+/** The source of a connection's bytes. */
 export interface Source {
   readStart(): unknown;
   readStop(): unknown;
-  /** Since the beginning. */
+  /** Total number of bytes read. */
   readonly bytesRead: number;
 }
 
 /**
- * Has connections on which no caller is known read by turns: a few of them at a time, each until something has come, then a rest for as long
- * as that took. Whatever all of them send, everybody else is served in between. Known callers' connections are none of these.
+ * Reads unauthenticated connections in turns: a few at a time, each until it has received something, followed by a pause as long as the
+ * turn took. However much they send, other connections are served in between. Connections of known callers are not restricted.
  */
 export class ReadingTurns {
   readonly #reading = new Set<Reader>();
-  /** Those that have not had a turn yet, and those that have; each in the order in which they wait. */
+  /** Connections that have not had a turn yet, and those that have; each in order of waiting. */
   readonly #fresh = new Set<Reader>();
   readonly #waiting = new Set<Reader>();
-  /** How many may read in one turn. */
+  /** How many connections may read in one turn. */
   #most = MAX_READERS;
-  /** Whether anything has come in this turn. */
+  /** Whether nothing has been received in this turn. */
   #isIdle = true;
   #next: { readonly cancel: () => void; readonly isIdle: boolean } | undefined;
 
-  /** The connection is read in its turns from now on. `flooded` is to close it: nothing good can come of it. */
+  /** Reads the connection in turns from now on. `flooded` must close the connection, which sends more than a well-behaved peer does. */
   admit(source: Source, flooded: () => void): Reader {
     const reader = new Reader(source, {
       flooded,
@@ -39,7 +39,7 @@ export class ReadingTurns {
     });
     source.readStop();
     this.#fresh.add(reader);
-    // Nobody who comes has to wait for those that say nothing.
+    // A new connection does not wait for the pause of an idle turn.
     if (this.#next?.isIdle) {
       this.#next.cancel();
       this.#next = undefined;
@@ -54,7 +54,7 @@ export class ReadingTurns {
     this.#waiting.add(reader);
   }
 
-  /** Not all that comes is heard of: frames that are no calls, and calls that HTTP/2 refuses. */
+  /** Finds input that raises no event: frames other than calls, and calls that HTTP/2 refuses. */
   #look(): void {
     for (const reader of this.#reading) {
       if (!reader.hasRead()) continue;
@@ -73,17 +73,17 @@ export class ReadingTurns {
     const began = performance.now();
     this.#isIdle = true;
     this.#look();
-    // Those that say nothing give way.
+    // Idle connections give way to waiting ones.
     for (const reader of this.#reading) {
       if (this.#reading.size + this.#fresh.size + this.#waiting.size <= this.#most) break;
       this.#wait(reader);
     }
     while (this.#reading.size < this.#most && this.#waits) {
-      // By turns here too: neither newcomers nor the others can hold the rest up.
+      // Alternates, so that neither new connections nor the others delay the rest.
       this.#startFirst(this.#fresh);
       this.#startFirst(this.#waiting);
     }
-    // What has come for them is read before this.
+    // Runs after the pending input of these connections has been read.
     const immediate = setImmediate(() => this.#rest(performance.now() - began));
     this.#next = { cancel: () => clearImmediate(immediate), isIdle: false };
   };
@@ -122,9 +122,9 @@ interface Turns {
 export class Reader {
   readonly #source: Source;
   readonly #turns: Turns;
-  /** Whether it is read by turns. */
+  /** Whether the connection is read in turns. */
   #takesTurns = true;
-  /** Of this turn. */
+  /** Number of calls begun in this turn. Below: bytes read before it. */
   #calls = 0;
   #bytesBefore = 0;
 
@@ -133,7 +133,7 @@ export class Reader {
     this.#turns = turns;
   }
 
-  /** Something has come that is known of here: that was its turn. */
+  /** The connection has received something, which ends its turn. */
   heard(): void {
     if (this.#takesTurns) this.#turns.pause();
   }
@@ -141,11 +141,11 @@ export class Reader {
   /** A call has begun. */
   begun(): void {
     this.heard();
-    // More than may be open at once have begun in one turn: it resets them.
+    // More calls have begun in one turn than may be open at once, so the peer resets them.
     if (this.#takesTurns && ++this.#calls > MAX_TURN_CALLS) this.#turns.flooded();
   }
 
-  /** A caller is known on it: it is read whenever there is something. */
+  /** Reads the connection without turns from now on, since a caller is authenticated on it. */
   free(): void {
     if (!this.#takesTurns) return;
     this.closed();
@@ -167,7 +167,7 @@ export class Reader {
     this.#source.readStop();
   }
 
-  /** Whether anything has come in this turn; nothing of it was heard. */
+  /** Whether any bytes were received in this turn without an event. */
   hasRead(): boolean {
     const bytes = this.#source.bytesRead - this.#bytesBefore;
     if (bytes > MAX_TURN_BYTES) this.#turns.flooded();

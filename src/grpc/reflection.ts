@@ -4,10 +4,7 @@ import type { Server, ServiceDefinition } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 
-/**
- * Lets tools such as grpcurl ask what this server offers: `services`, and what every server here has beside them, health and
- * reflection itself.
- */
+/** Adds server reflection, so that tools such as grpcurl can list `services`, health and reflection itself. */
 export function addReflection(server: Pick<Server, "addService">, services: readonly DescService[]): void {
   const files = new Map<string, Buffer>();
   for (const { file } of [...services, Health]) collect(file, files);
@@ -23,7 +20,7 @@ function collect(file: DescFile, into: Map<string, Buffer>): void {
   into.set(file.proto.name, Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)));
 }
 
-/** The definitions of all versions of reflection: the library has no other way to tell them than to register them. */
+/** The definitions of all reflection versions. The library exposes them only by registering them. */
 function reflectionItself(): ServiceDefinition[] {
   const definitions: ServiceDefinition[] = [];
   const register = (definition: ServiceDefinition) => definitions.push(definition);
@@ -31,7 +28,7 @@ function reflectionItself(): ServiceDefinition[] {
   return definitions;
 }
 
-/** The proto files that a definition was loaded from. */
+/** The proto files from which a definition was loaded. */
 function filesOf(definition: ServiceDefinition): readonly Buffer[] {
   const [method] = Object.values(definition) as unknown as {
     requestType: { fileDescriptorProtos: Buffer[] };

@@ -8,15 +8,17 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { MAX_BATCH } from "../limits.ts";
 
-/** A field that may be repeated: by its number, and where it stands in a message within the message, by the number of that, too. */
+/** A repeated field by number and, if it is part of a nested message, the number of the field that holds the message. */
 export interface RepeatedField {
   readonly within?: number;
   readonly number: number;
 }
 
-/** So many times the elements that may be are looked at: what stands behind more of them is of no interest to anybody. */
+/** Scanning stops after this multiple of the allowed number of elements, and drops the rest of the message. */
 const LOOKED_AT = 8;
-/** By method, the field of a request that holds at most {@link MAX_BATCH} tokens: one may take two bytes on the wire, and a hundred in memory. */
+/**
+ * By method, the request field that holds at most {@link MAX_BATCH} tokens. A token may take two bytes on the wire and a hundred in memory.
+ */
 const BATCHES: Readonly<Record<string, RepeatedField>> = {
   [TokenBlacklist.method.blacklist.localName]: { number: BlacklistRequestSchema.field.tokens.number },
   [TokenBlacklist.method.isBlacklisted.localName]: { number: IsBlacklistedRequestSchema.field.jtis.number },
@@ -27,7 +29,7 @@ const BATCHES: Readonly<Record<string, RepeatedField>> = {
   },
 };
 
-/** The same service, of whose requests nothing is decoded past the first token that is one too many. */
+/** The same service, but its requests are decoded only up to the first token above the limit. */
 export function withBoundedBatches(service: ServiceDefinition): ServiceDefinition {
   return Object.fromEntries(
     Object.entries(service).map(([name, method]) => {
@@ -40,16 +42,16 @@ export function withBoundedBatches(service: ServiceDefinition): ServiceDefinitio
   );
 }
 
-/** How many other fields are kept behind the one that is one too many. No request has so many. */
+/** Maximum number of other fields kept after the first element above the limit. No request has as many. */
 const MOST_OTHERS = 16;
 
 /**
- * An encoded message without the elements of `field` past the first that is one too many: what is decoded still says that there are too many, and
- * nothing is built for those that follow. The message as it is where there are no more than `most`, or where it cannot be read: the decoder
- * says why.
+ * Removes the elements of `field` after the first one above `most` from an encoded message. The decoded message still shows that there are
+ * too many, and the others are never built. Returns the message unchanged if it has no more than `most` elements, or if it cannot be
+ * parsed, so that the decoder reports why.
  */
 export function withoutExcess(bytes: Buffer, { within, number }: RepeatedField, most: number): Buffer {
-  // An element takes two bytes at least.
+  // An element takes at least two bytes.
   if (bytes.length <= most * 2) return bytes;
   if (within === undefined) return cut({ bytes, start: 0, end: bytes.length }, number, most) ?? bytes;
   for (const field of fieldsOf({ bytes, start: 0, end: bytes.length })) {
@@ -68,7 +70,7 @@ interface Part {
   readonly end: number;
 }
 
-/** What is left of a message; undefined where nothing is cut. */
+/** The shortened message; undefined if nothing is removed. */
 function cut(part: Part, number: number, most: number): Buffer | undefined {
   const { bytes, start } = part;
   const kept: Buffer[] = [];
@@ -84,14 +86,14 @@ function cut(part: Part, number: number, most: number): Buffer | undefined {
 
 interface Field {
   readonly number: number;
-  /** Where its tag begins. */
+  /** Offset of its tag. */
   readonly tag: number;
-  /** Where the content of a length-delimited field begins; -1 for others. */
+  /** Offset of the content of a length-delimited field; -1 for others. */
   readonly start: number;
   readonly end: number;
 }
 
-/** The fields of an encoded message, in their order; up to where it cannot be read. */
+/** The fields of an encoded message in order, up to the first byte that cannot be parsed. */
 function* fieldsOf({ bytes, start, end }: Part): Generator<Field> {
   let at = start;
   while (at < end) {
@@ -124,7 +126,7 @@ function* fieldsOf({ bytes, start, end }: Part): Generator<Field> {
         yield { number, tag, start: -1, end: at };
         break;
       default:
-        // Groups, which nothing here has.
+        // Groups, which no message here has.
         return;
     }
   }

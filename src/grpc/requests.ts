@@ -37,27 +37,27 @@ import { ALREADY_PASSED } from "./already-passed.ts";
 import { fromDuration, fromTimestamp } from "./timestamps.ts";
 import { Violations } from "./violations.ts";
 
-// Each function reads one request, and throws INVALID_REQUEST with everything that is wrong with it.
+// Each function reads one request, and throws INVALID_REQUEST with all violations found.
 
-/** What the tokens of a Blacklist are held against. */
+/** The rules for the tokens of a Blacklist request. */
 interface TokenRules {
-  /** Called with the number of tokens before any is verified, since that costs. Where it throws, none is. */
+  /** Called with the number of tokens before any is verified, since verification is expensive. If it throws, none is verified. */
   charge(tokens: number): Promise<void>;
-  /** Which tokens raw ones are, in the same order; a TokenRefused in the place of one that is not accepted. */
+  /** Identifies raw tokens, in the same order, with a TokenRefused in place of each that is not accepted. */
   identify(tokens: readonly string[]): Promise<readonly (TokenIdentity | TokenRefused)[]>;
   isPast(expiresAt: EpochMs): boolean;
-  /** The latest time at which a token may expire. */
+  /** The latest permitted expiry. */
   readonly latest: EpochMs;
   readonly revokedBy: string;
 }
 
 interface AskedToken {
   readonly entry: NewEntry;
-  /** It was shown itself, and has expired: there is nothing to blacklist any more. */
+  /** A raw token that has expired, so that there is nothing to blacklist. */
   readonly isOver: boolean;
 }
 
-/** A promise only where there is a raw token to verify. */
+/** Returns a promise only if there are raw tokens to verify. */
 export function readBlacklistRequest(
   { tokens, allowRawTokensAsJtis }: BlacklistRequest,
   rules: TokenRules,
@@ -83,7 +83,7 @@ interface Reading {
   readonly found: Violations;
 }
 
-/** A raw token that is yet to be verified, and the path of its field. */
+/** A raw token to verify, and the path of its field. */
 interface ShownToken {
   readonly jwt: string;
   readonly path: string;
@@ -135,7 +135,7 @@ function readToken(
   return { entry: entryOf({ jti: jti as Jti, expiresAt: expiry }, reason, rules), isOver: false };
 }
 
-/** Stands for what a violation was found in: never seen. */
+/** Placeholder for a token with a violation. Never returned, since the violation is thrown first. */
 const NOTHING: AskedToken = {
   entry: { jti: "" as Jti, expiresAt: 0 as EpochMs, reason: "", revokedBy: "" },
   isOver: true,
@@ -172,7 +172,7 @@ export function readIsBlacklistedRequest({ jtis, freshness }: IsBlacklistedReque
   return { jtis: jtis as Jti[], freshness: wanted };
 }
 
-/** For how long whoever asked waits for the answer, in milliseconds. */
+/** The question's timeout in milliseconds. */
 export function readQuestionTimeout({ timeout }: StreamChecksRequest): number {
   if (timeout === undefined) return DEFAULT_DEADLINE_MS;
   const found = new Violations();
@@ -213,8 +213,8 @@ export function readListRequest(request: ListRequest): { filter: ListFilter; lim
 }
 
 /**
- * Refuses raw tokens among the jtis of a filter, except those that older versions have `stored` an entry for: the empty page for any
- * other would be read as "not revoked".
+ * Rejects raw tokens among the jtis of a filter, since an empty page would be read as "not revoked". Raw tokens that older versions
+ * `stored` as jtis are accepted.
  */
 export async function checkFilterTokens(
   { jtis = [] }: ListFilter,

@@ -54,25 +54,25 @@ const CHANNEL_OPTIONS = {
   "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
   "grpc.max_connection_age_ms": MAX_CONNECTION_AGE_MS,
   "grpc.max_connection_age_grace_ms": MAX_CONNECTION_AGE_GRACE_MS,
-  // A peer that vanished without closing its connection is noticed within a minute and a half.
+  // Detects within a minute and a half that a peer has vanished without closing its connection.
   "grpc.keepalive_time_ms": 60_000,
   "grpc.keepalive_timeout_ms": 20_000,
 };
 
 export interface GrpcServer {
   readonly address: HostPort;
-  /** Streams of health's Watch that are open. */
+  /** Number of open Watch streams of the health service. */
   readonly healthWatches: number;
-  /** What health checks are told. Nothing is served until first set. */
+  /** Sets the status that health checks report. Until first set, nothing is served. */
   setServing(serving: Serving): void;
   /**
-   * Health says NOT_SERVING; after `noticeMs` new calls are UNAVAILABLE, those under way are answered, and the connections
-   * close. Whatever is left after `timeoutMs` is cut off.
+   * Reports NOT_SERVING. After `noticeMs`, refuses new calls with UNAVAILABLE, completes those in flight, and lets the connections close.
+   * Whatever remains open `timeoutMs` after the start is destroyed.
    */
   drain(times: { noticeMs: number; timeoutMs: number }): Promise<void>;
 }
 
-/** Listens, and answers every call with `handlers`. Throws StartError when it cannot listen. */
+/** Starts the gRPC server, with `handlers` for its calls. Throws StartError if it cannot listen. */
 export async function startGrpcServer(
   address: HostPort,
   {
@@ -86,21 +86,21 @@ export async function startGrpcServer(
     extAuthz,
   }: {
     handlers: Handlers<typeof TokenBlacklist>;
-    /** What `Watch` streams; undefined: there is nothing to stream. */
+    /** The source of `Watch`; undefined if there is no index to stream from. */
     feed: Feed | undefined;
     environment: CallEnvironment & { readonly connections: Connections };
     tls: TlsContext | undefined;
-    /** What is known of clients' certificates. */
+    /** Handles clients' certificates. */
     certificates: Certificates | undefined;
-    /** Whether it also tells what methods there are. */
+    /** Whether to serve reflection. */
     reflection: boolean;
-    /** Streams of Watch, and of StreamChecks, that one known caller may have. */
+    /** Maximum number of Watch streams, and of StreamChecks streams, of one known caller. */
     streamsPerCaller: number;
-    /** What answers Envoy. Absent: Envoy is not answered. */
+    /** Decides Envoy's requests. Absent: ext_authz is not served. */
     extAuthz?: Gate | undefined;
   },
 ): Promise<GrpcServer> {
-  // Its own lines on stderr are not JSON, and say nothing that our errors do not.
+  // The lines that grpc-js writes to stderr are not JSON, and add nothing to our errors.
   setLogVerbosity(logVerbosity.NONE);
   const incoming = new IncomingCalls(environment.clock);
   const server = new Server({ ...CHANNEL_OPTIONS, interceptors: [incoming.interceptor] });
@@ -138,7 +138,7 @@ export async function startGrpcServer(
   const others = counted(server, { calls: metrics.calls, callerOf, clock, incoming });
   health.addTo(others);
   if (reflection) addReflection(others, services);
-  // Connections come to it as HTTP/2, whether TLS is below or not.
+  // Connections are injected as HTTP/2, whether or not TLS is below.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   shortenFarDeadlines(server);
   followConnections(server, { connections, turns: new ReadingTurns() });
@@ -171,12 +171,12 @@ export async function startGrpcServer(
       const disconnected = listener.stop();
       watches.drain();
       checkStreams.drain();
-      // Tells every client to go elsewhere. When it calls back depends on Node's version: the connections themselves are asked.
+      // Sends GOAWAY to all clients. When its callback runs depends on the Node.js version, so wait for the connections themselves.
       server.tryShutdown(() => {});
       await Promise.race([environment.calls.drain(), timedOut]);
       health.endWatches();
       await Promise.race([disconnected, timedOut]);
-      // A connection whose peer never closes it, or a call that never ends, would be waited for without end.
+      // Otherwise shutdown would wait forever for a connection that its peer does not close, or a call that never ends.
       if (overdue.signal.aborted) {
         server.forceShutdown();
         listener.cut();
@@ -206,7 +206,7 @@ function implementation(
       quiet: false,
       describe: describeBlacklist,
     }),
-    // Asked for every request that any gateway lets through: a line each would drown all others.
+    // As frequent as the requests that all gateways forward: a line each would drown all others.
     isBlacklisted: unary(isBlacklisted, handlers.isBlacklisted, {
       ...environment,
       maxBytes: MAX_SMALL_REQUEST_BYTES,
@@ -239,7 +239,7 @@ function implementation(
   return handles;
 }
 
-/** Counts and logs a stream that is refused before there is one. */
+/** Counts and logs a stream that is refused before its handler runs. */
 function unseen(
   method: DescMethod,
   { log, metrics, sampling }: CallEnvironment,

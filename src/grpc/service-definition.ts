@@ -11,7 +11,7 @@ import {
 } from "@bufbuild/protobuf";
 import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
 
-/** What stands for a request that could not be decoded: whoever answers the call refuses it, where grpc-js would say INTERNAL. */
+/** Stands for a request that could not be decoded. The handler of the call refuses it, where grpc-js would answer INTERNAL. */
 export const MALFORMED = Symbol("malformed request");
 
 /** The names of a service's unary methods, as the generated code spells them. */
@@ -23,11 +23,11 @@ export type UnaryMethodName<S extends DescService> = {
 export type InputOf<S extends DescService, K extends UnaryMethodName<S>> =
   S["method"][K] extends DescMethodUnary<infer I, DescMessage> ? MessageShape<I> : never;
 
-/** What a handler may return: the message, or the fields to make it from. */
+/** The result of a handler: the message, or the fields to create it from. */
 export type OutputOf<S extends DescService, K extends UnaryMethodName<S>> =
   S["method"][K] extends DescMethodUnary<DescMessage, infer O> ? MessageInitShape<O> : never;
 
-/** A service, described by protobuf-es, as grpc-js wants it. */
+/** The grpc-js definition of a protobuf-es service. */
 export function serviceDefinition(service: DescService): ServiceDefinition {
   return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method)]));
 }
@@ -41,24 +41,24 @@ export function methodDefinition(method: DescMethod): MethodDefinition<object, o
     responseStream: methodKind === "server_streaming" || methodKind === "bidi_streaming",
     requestSerialize: (message) => encode(method.input, message),
     requestDeserialize: deserializer(method.input, () => MALFORMED as unknown as object),
-    // Whoever answers has encoded the answer already.
+    // Handlers of our methods return encoded responses.
     responseSerialize: (answer) => (Buffer.isBuffer(answer) ? answer : encode(method.output, answer)),
     responseDeserialize: deserializer(method.output),
   };
 }
 
-/** A message, or the fields to make it from, as bytes. */
+/** Encodes a message, given as such or as the fields to create it from. */
 export function encode(schema: DescMessage, value: object): Buffer {
   const message = "$typeName" in value ? value : create(schema, value as MessageInitShape<DescMessage>);
   const bytes = toBinary(schema, message as MessageShape<DescMessage>);
-  // grpc-js copies out of it with Buffer's own methods; this is a view, not a copy.
+  // grpc-js needs Buffer's own methods. This is a view, not a copy.
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function deserializer(schema: DescMessage, onMalformed?: () => object): (bytes: Buffer) => object {
   return (bytes) => {
     try {
-      // Fields that are not known would be kept, each as an object that is many times its size on the wire.
+      // Unknown fields would be kept, each as an object many times its size on the wire.
       return fromBinary(schema, bytes, { readUnknownFields: false });
     } catch (error) {
       if (onMalformed === undefined) throw error;

@@ -13,7 +13,7 @@ import { type Reason, ServiceError, type Violation } from "../errors.ts";
 /** `google.rpc.ErrorInfo.domain` of every error of this service. */
 const DOMAIN = "tokenblacklist";
 
-/** The one place where a reason gets its gRPC code, and the time after which a retry makes sense. */
+/** Maps each reason to its gRPC code, and to the time after which a retry may succeed. The only such table. */
 const STATUSES: Record<Reason, { code: status; retryAfterMs?: number }> = {
   INVALID_REQUEST: { code: status.INVALID_ARGUMENT },
   UNAUTHENTICATED: { code: status.UNAUTHENTICATED },
@@ -21,13 +21,13 @@ const STATUSES: Record<Reason, { code: status; retryAfterMs?: number }> = {
   KEYS_UNAVAILABLE: { code: status.UNAVAILABLE, retryAfterMs: 1000 },
   STORE_UNAVAILABLE: { code: status.UNAVAILABLE, retryAfterMs: 500 },
   NOT_FRESH: { code: status.UNAVAILABLE, retryAfterMs: 500 },
-  // Another replica takes the call at once.
+  // Another replica can take the call at once.
   DRAINING: { code: status.UNAVAILABLE, retryAfterMs: 50 },
   REVISION_LOST: { code: status.FAILED_PRECONDITION },
-  // How long depends on the caller's quota: the error itself says it.
+  // The default. The error itself has the time, which depends on the caller's quota.
   QUOTA_EXCEEDED: { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 1000 },
   OVERLOADED: { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 250 },
-  // What unfolds cannot be bounded by what was sent.
+  // The size of decompressed data cannot be bounded by the size of what was sent.
   UNSUPPORTED_ENCODING: { code: status.UNIMPLEMENTED },
   DEADLINE_EXCEEDED: { code: status.DEADLINE_EXCEEDED },
   CANCELLED: { code: status.CANCELLED },
@@ -35,12 +35,12 @@ const STATUSES: Record<Reason, { code: status; retryAfterMs?: number }> = {
 };
 
 /**
- * Bytes of field violations in one answer. They travel in the trailers, and clients refuse trailers above 8 KiB:
- * past this, the last violation says how many were left out.
+ * Maximum bytes of field violations in one response. They travel in trailers, and clients reject trailers above 8 KiB. Beyond the maximum,
+ * a last violation states how many were omitted.
  */
 const MAX_VIOLATION_BYTES = 4096;
 
-/** An error as callers may see it: what is not a ServiceError was not foreseen, and says nothing but that. */
+/** The error that callers may see: a ServiceError as it is; any other becomes INTERNAL without details. */
 export function presentable(error: unknown): ServiceError {
   return error instanceof ServiceError
     ? error
@@ -55,12 +55,12 @@ export function codeOf({ reason }: ServiceError): status {
 export function statusOf(error: ServiceError): StatusObject {
   const metadata = new Metadata();
   metadata.set("grpc-status-details-bin", encodedStatusOf(error));
-  // As gRPC prescribes, it says what is taken instead.
+  // gRPC prescribes that the response name the accepted encodings.
   if (error.reason === "UNSUPPORTED_ENCODING") metadata.set("grpc-accept-encoding", "identity");
   return { code: codeOf(error), details: error.message, metadata };
 }
 
-/** The same as a `google.rpc.Status`, encoded. */
+/** The same status as an encoded `google.rpc.Status`. */
 export function encodedStatusOf(error: ServiceError): Buffer {
   const { code, ...usual } = STATUSES[error.reason];
   const retryAfterMs = error.retryAfterMs ?? usual.retryAfterMs;

@@ -16,47 +16,47 @@ import { MALFORMED } from "./service-definition.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
 import type { CallEnvironment } from "./unary.ts";
 
-/** What all streams of a method have in common. */
+/** What all streams of a method share. */
 export interface StreamEnvironment extends CallEnvironment {
   /** The method's name. */
   readonly method: string;
-  /** Where its streams are counted. */
+  /** Counts the method's streams. */
   readonly count: MethodCalls;
-  /** What makes spans of them; absent where nobody takes any. */
+  /** Creates spans; absent if tracing is off. */
   readonly spans: MethodSpans | undefined;
-  /** Ends the connection of a peer. */
+  /** Destroys the connection of a peer. */
   readonly cut: (peer: string) => void;
 }
 
 interface Options<I> extends StreamEnvironment {
-  /** Streams that went well are logged at the level debug. */
+  /** Successful streams are logged at level debug. */
   readonly quiet: boolean;
-  /** What is to happen with each message. What it throws ends the stream. */
+  /** Handles one message. An error that it throws ends the stream. */
   readonly receive: (message: I) => void | Promise<void>;
-  /** The client says that it is done. */
+  /** The client has half-closed the stream. */
   readonly onDone: () => void;
-  /** It is over: nothing may be sent any more. */
+  /** The stream has ended: no more messages may be sent. */
   readonly onEnded: () => void;
-  /** Called once it is known who opened it. What it throws ends the stream. */
+  /** Called once the caller is authenticated. An error that it throws ends the stream. */
   readonly onKnown: (principal: Principal) => void;
-  /** Called when nothing of it is left. */
+  /** Called when the stream has ended completely. */
   readonly onClosed: () => void;
 }
 
 /**
- * What happens around a stream of messages in both directions: admission, authentication, the mapping of errors, the log line, one
- * end. Its callers need the role `check`.
+ * The life of a bidirectional stream: admission, authentication, error mapping, the log line, and a single end. Callers need the role
+ * `check`.
  */
 export class StreamCall<I extends object> implements KnownCaller, Credentials {
   readonly #call: ServerDuplexStream<I, Buffer>;
   readonly #options: Options<I>;
   readonly #began: number;
-  /** As of which version of {@link CallerValidity} its caller was judged. */
+  /** The version of {@link CallerValidity} at which the caller was judged. */
   #judgedAt = 0;
   #cancelCut = () => {};
-  /** What is to be called for each message that the connection has not taken. */
+  /** The callbacks of messages that the connection has not taken yet. */
   readonly #unsent = new Set<() => void>();
-  /** It is not known any more when the stream is over. */
+  /** Captured early, since it is unavailable once the stream has ended. */
   readonly peer: string;
   principal: Principal = NOBODY;
   gone = false;
@@ -67,17 +67,17 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
     this.#options = options;
     this.#began = options.clock.monotonic();
     this.peer = call.getPeer();
-    // Said of every stream at its very end, however it came.
+    // grpc-js emits this at the end of every stream, however it ended.
     call.once("cancelled", () => this.#closed());
     options.count.begin();
     this.trace = options.spans?.begin(call.metadata);
   }
 
-  /** Lets the client in, and takes its messages from then on. `onOpened` is called before the first. */
+  /** Authenticates the caller, then receives messages. `onOpened` is called before the first one. */
   run(onOpened: () => void): void {
     const { calls, receive, onDone } = this.#options;
     const refusal = calls.enter(() => this.peer);
-    // It is counted as a stream that is kept, not as a call that is being answered.
+    // An open stream counts as such, not as a call in flight.
     if (refusal === undefined) calls.leave();
     this.attempt(async () => {
       if (refusal !== undefined) throw refused(refusal);
@@ -91,21 +91,21 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
       onOpened();
       this.#call.on("data", (message: I) => this.attempt(() => receive(this.#readable(message))));
       this.#call.once("end", () => {
-        // A stream that was cancelled ends too. grpc-js says that it was, in this turn, once it looks whether it is still there.
+        // A cancelled stream ends too. Sending metadata makes grpc-js notice the cancellation in this turn of the event loop.
         this.#call.sendMetadata(new Metadata());
         setImmediate(onDone);
       });
     });
   }
 
-  /** Who it is, as of now. Throws, or rejects with, why that is not known. */
+  /** Authenticates the caller again. Throws, or rejects with, the reason for a refusal. */
   authenticate(): Principal | Promise<Principal> {
     return this.#options.authenticate(this);
   }
 
   /**
-   * Throws, or rejects with, why its caller would not be let in any more, if keys, roles or authorities have changed since it was. That its token has expired is no
-   * reason.
+   * Throws, or rejects with, the reason why the caller would no longer be admitted, if keys, roles or authorities have changed since it was
+   * judged. An expired token is no such reason.
    */
   async judgeAgain(): Promise<void> {
     const { authenticate, callers } = this.#options;
@@ -120,7 +120,7 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
     authorize(this.principal, "check");
   }
 
-  /** Whether what was said of its caller still holds. */
+  /** Whether the last judgement of the caller still holds. */
   get isCurrent(): boolean {
     return this.#options.callers.holds(this.principal, this.#judgedAt);
   }
@@ -133,7 +133,7 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
     return this.#call.getAuthContext().sslPeerCertificate;
   }
 
-  /** Runs `work`, unless the stream is over; what it throws, or rejects with, ends the stream. */
+  /** Runs `work`, unless the stream has ended. An error that it throws or rejects with ends the stream. */
   attempt(work: () => void | Promise<void>): void {
     if (this.gone) return;
     try {
@@ -145,18 +145,18 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
   }
 
   /**
-   * `onSent`, a function of this message's own, is called once: when the client's connection has taken the message, or when nothing
-   * of the stream is left.
+   * Sends a message. `onSent` must be a separate function for each message, and is called once: when the client's connection has taken the
+   * message, or when the stream has ended completely.
    */
   send(message: Buffer, onSent: () => void): void {
     this.#unsent.add(onSent);
-    // grpc-js does not call back for a write that fails, as all do that a cancelled stream leaves behind.
+    // grpc-js does not call back for a failed write, such as any write that a cancelled stream leaves behind.
     this.#call.write(message, () => {
       if (this.#unsent.delete(onSent)) onSent();
     });
   }
 
-  /** No more messages for now; those that have arrived stay with the connection. */
+  /** Stops reading messages for now. Those that have arrived stay with the connection. */
   pause(): void {
     this.#call.pause();
   }
@@ -165,18 +165,18 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
     this.#call.resume();
   }
 
-  /** Ends the stream with an error. What has been handed to the connection still goes out before it. */
+  /** Ends the stream with an error. Messages already handed to the connection are still sent first. */
   fail(error: unknown): void {
     const failure = presentable(error);
     if (this.#end(codeOf(failure), failure)) this.#call.emit("error", statusOf(failure));
   }
 
-  /** Ends the stream well. */
+  /** Ends the stream successfully. */
   finish(): void {
     if (this.#end(this.isLate ? status.DEADLINE_EXCEEDED : status.OK)) this.#call.end();
   }
 
-  /** Whether the deadline that the client has set is over: grpc-js ends the stream then. */
+  /** Whether the client's deadline has passed, at which grpc-js ends the stream. */
   get isLate(): boolean {
     return Number(this.#call.getDeadline()) <= Date.now();
   }
@@ -188,7 +188,7 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
     ]);
   }
 
-  /** Nothing of it is left: the client has taken the end, or has gone without one. */
+  /** The stream has ended completely: the client has received the end, or is gone. */
   #closed(): void {
     this.#end(this.isLate ? status.DEADLINE_EXCEEDED : status.CANCELLED);
     this.#cancelCut();
@@ -197,7 +197,7 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
     this.#options.onClosed();
   }
 
-  /** Claims the stream's one end. False for whoever comes later. */
+  /** Claims the right to end the stream, once; false if it has ended already. */
   #end(code: status, failure?: ServiceError): boolean {
     if (this.gone) return false;
     this.gone = true;

@@ -6,8 +6,8 @@ const MAX_SECONDS = 253_402_300_799n;
 const MAX_SECONDS_OF_DURATION = 315_576_000_000n;
 
 /**
- * The millisecond of a protobuf timestamp, fractions rounded up, so that nothing is forgotten early. Throws a
- * RangeError that says what the field must be.
+ * Milliseconds of a protobuf timestamp, with fractions rounded up so that no entry expires early. Throws a RangeError whose message states
+ * the valid range.
  */
 export function fromTimestamp({ seconds, nanos }: Timestamp): EpochMs {
   if (seconds < MIN_SECONDS || seconds > MAX_SECONDS || nanos < 0 || nanos > 999_999_999) {
@@ -24,7 +24,10 @@ export function toTimestamp(ms: EpochMs): { seconds: bigint; nanos: number } {
   return { seconds: BigInt(seconds), nanos: (ms - seconds * 1000) * 1_000_000 };
 }
 
-/** Milliseconds of a duration that must not be negative, rounded down: never staler than asked. Throws a RangeError. */
+/**
+ * Milliseconds of a duration, with fractions rounded down so that no result is staler than requested. Throws a RangeError if it is negative
+ * or too long.
+ */
 export function fromDuration({ seconds, nanos }: Duration): number {
   if (seconds < 0n || nanos < 0 || nanos > 999_999_999) {
     throw new RangeError("must be a duration that is not negative");

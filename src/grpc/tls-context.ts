@@ -15,37 +15,37 @@ interface Options {
   readonly log: Logger;
 }
 
-/** What the service shows. */
+/** The service's own certificate chain and key. */
 interface Identity {
   readonly cert: string;
   readonly key: string;
 }
 
-/** Files that are taken over together. */
+/** A group of files that are replaced together. */
 type Part = "server" | "clients";
 
 interface Changes {
-  /** For new connections. */
+  /** To be used for new connections. */
   apply(context: SecureContextOptions): void;
-  /** Certificates of clients that were accepted may not be any more. */
+  /** Certificates of clients that were accepted before may no longer be. */
   onTrust(): void;
 }
 
-/** The certificates that the service shows and accepts, from files that may change while it runs. */
+/** The service's own certificate and the trust in clients' certificates, reloaded from files while the service runs. */
 export class TlsContext {
   readonly #options: Options;
   #identity: Identity;
-  /** Undefined where clients are asked for no certificates. */
+  /** Undefined if clients are not asked for certificates. */
   #clients: ClientTrust | undefined;
   #clientTexts = "";
-  /** Whether the lists of revoked certificates were up to date at the last look. */
+  /** Whether the revocation lists were current at the last reload. */
   #isListCurrent: boolean;
   readonly #problems = new Map<Part, string>();
-  /** By the monotonic clock. */
+  /** When the trust in clients last changed, by the monotonic clock. */
   #changedAt = Number.NEGATIVE_INFINITY;
   #cancel = () => {};
 
-  /** Throws StartError when the files cannot be used. */
+  /** Throws StartError if the files are unusable. */
   constructor(options: Options) {
     this.#options = options;
     const { files } = options;
@@ -69,22 +69,22 @@ export class TlsContext {
     return {
       ...{ cert, key, ca },
       ...(crl === undefined ? {} : { crl: [...crl] }),
-      // Who comes back with a ticket is not looked at again: neither when its certificate has expired, nor when a list of revoked ones has.
+      // No session tickets: a resumed session is not verified again, even if the certificate or a revocation list has expired meanwhile.
       secureOptions: constants.SSL_OP_NO_TICKET,
     };
   }
 
-  /** Of the certificate that is shown, with its chain. */
+  /** Validity of the service's certificate and its chain. */
   get validity(): Validity {
     return validityOfChain(this.#identity.cert);
   }
 
-  /** Of the authorities that vouch for clients; undefined where none are asked for. */
+  /** Validity of the authorities that sign clients' certificates; undefined if none are requested. */
   get clientCaValidity(): Validity | undefined {
     return this.#clients && validityOfAuthorities(this.#clients.ca);
   }
 
-  /** Of the lists of revoked certificates; undefined where there are none. */
+  /** Validity of the revocation lists; undefined if there are none. */
   get clientListValidity(): Validity | undefined {
     return this.#clients?.listValidity;
   }
@@ -93,18 +93,18 @@ export class TlsContext {
     return this.#clients !== undefined;
   }
 
-  /** Whether a handshake that ends now may have begun with other authorities or lists of revoked certificates. */
+  /** Whether a handshake that ends now may have begun with earlier authorities or revocation lists. */
   get hasJustChanged(): boolean {
     return this.#options.clock.monotonic() - this.#changedAt <= READY_MS;
   }
 
-  /** Whether files of each kind could not be taken over, so that what they held before is still in use. */
+  /** For each kind of files, whether the latest version was rejected, so that the previous one is still in use. */
   get rejected(): Readonly<Record<string, boolean>> {
     const rejected = (part: Part) => this.#problems.has(part);
     return { server: rejected("server"), ...(this.#clients && { clients: rejected("clients") }) };
   }
 
-  /** Why a client's certificate that was accepted would not be any more; undefined: it would. `chain` begins with it. */
+  /** Why a client's certificate that was accepted would now be rejected; undefined if it would be accepted. `chain` begins with it. */
   whyRefused(chain: readonly Buffer[]): string | undefined {
     return this.#clients?.whyRefused(
       chain.map((der) => new X509Certificate(der)),
@@ -113,8 +113,8 @@ export class TlsContext {
   }
 
   /**
-   * Looks at the files now and then and hands over what has changed. They are read, not watched: a link that is turned to
-   * another folder, as Kubernetes does it, is no event of the file.
+   * Reads the files periodically and applies changes. They are polled because replacing a symbolic link to their folder, as Kubernetes
+   * does, raises no event for the file.
    */
   watch(changes: Changes): void {
     this.#cancel = this.#options.clock.schedule(TLS_RELOAD_MS, () => {
@@ -140,7 +140,10 @@ export class TlsContext {
     this.#isListCurrent = areListsCurrent;
   }
 
-  /** Whether there was something new and it is in use now. Each part by itself: a certificate that cannot be used keeps no revoked client in. */
+  /**
+   * Whether there was a change and it is now in use. Each part is separate, so that an unusable server certificate does not delay the
+   * rejection of revoked clients.
+   */
   #attempt(part: Part, take: () => boolean): boolean {
     try {
       const isNew = take();
@@ -148,7 +151,7 @@ export class TlsContext {
       return isNew;
     } catch (error) {
       const problem = textOf(error);
-      // Half of it may have been replaced so far.
+      // The files may have been replaced only in part so far, so the next reload tries again.
       if (problem !== this.#problems.get(part)) {
         const fields = { files: part, problem };
         this.#options.log.error(fields, "new TLS certificates cannot be used: the old ones stay");
@@ -162,7 +165,8 @@ export class TlsContext {
     const next = readIdentity(this.#options.files);
     if (next.cert === this.#identity.cert && next.key === this.#identity.key) return false;
     checkTlsFiles(next);
-    // A certificate that can be used is not given up for one that cannot. It is looked at again: one that is not valid yet will be.
+    // A valid certificate is not replaced with an invalid one. The next reload tries again, since a certificate that is not valid yet will
+    // be.
     const now = this.#options.clock.now();
     const validity = validityOfChain(next.cert);
     if (!isValid(validity, now) && isValid(this.validity, now)) {
@@ -220,7 +224,7 @@ function readClients({ clientCa, clientCrl }: TlsFiles): ClientTexts | undefined
   return { ca: readFileSync(clientCa, "utf8"), crl };
 }
 
-/** Throws unless OpenSSL can use it too. */
+/** Throws unless OpenSSL accepts the files too. */
 function usableClients(texts: ClientTexts): ClientTrust {
   const trust = new ClientTrust(texts);
   const { ca, crl } = trust;
@@ -228,7 +232,7 @@ function usableClients(texts: ClientTexts): ClientTrust {
   return trust;
 }
 
-/** What OpenSSL or the file system says; neither repeats what is in a file. */
+/** The error of OpenSSL or the file system. Neither repeats the content of a file. */
 function textOf(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return code ?? message;

@@ -33,7 +33,7 @@ import {
 } from "./service-definition.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
 
-/** One implementation for each method. It translates and delegates; whatever it throws is mapped to a status here. */
+/** One handler for each method. It translates and delegates; errors that it throws are mapped to a status here. */
 export type Handlers<S extends DescService> = {
   [K in UnaryMethodName<S>]: Handler<InputOf<S, K>, OutputOf<S, K>>;
 };
@@ -44,58 +44,58 @@ export interface CallEnvironment {
   readonly log: Logger;
   /** Absent: nothing is audited. */
   readonly auditLog: Logger | undefined;
-  /** Which lines about refusals are written. */
+  /** Samples the lines about refusals. */
   readonly sampling: LogSampling;
   readonly authenticate: Authenticator;
-  /** Says whether what `authenticate` has said of a caller still holds. */
+  /** Tells whether an earlier result of `authenticate` still holds. */
   readonly callers: CallerValidity;
   readonly clock: Clock;
   readonly calls: Calls;
-  /** Is told on whose connection a caller is known. */
+  /** Is told when a caller has been authenticated on a connection. */
   readonly connections: Pick<Connections, "authenticated">;
   readonly metrics: Metrics;
-  /** Absent: nobody takes spans. */
+  /** Absent if tracing is off. */
   readonly tracing: Tracing | undefined;
 }
 
 /**
- * Where a call that was let in is found by what grpc-js hands on of its headers. A WeakMap would do, but its short-lived keys cost the garbage
- * collector a sixth of a call's time.
+ * The metadata property that holds the admitted call, by which the handler finds it. A WeakMap would do, but its short-lived keys cost the
+ * garbage collector a sixth of a call's time.
  */
 const OPENED = Symbol("opened call");
 
 type OpenedMetadata = Metadata & { [OPENED]?: unknown };
 
-/** A method, as the server takes it. */
+/** A method in the form that the server registers. */
 export interface UnaryMethod<I, O> {
   readonly rules: IncomingRules;
   readonly handle: handleUnaryCall<I, O>;
 }
 
 interface UnaryOptions<I, O> extends CallEnvironment {
-  /** Bytes of a request. */
+  /** Maximum size of a request, in bytes. */
   readonly maxBytes: number;
-  /** What the caller must be allowed to do. */
+  /** The role that the caller needs. */
   readonly role: Role;
-  /** Successful calls are logged at the level debug. */
+  /** Successful calls are logged at level debug. */
   readonly quiet: boolean;
-  /** What the log says of a call that went well, beside how long it took. Absent: nothing. */
+  /** Further fields of the log line of a successful call. Absent: none. */
   readonly summarize?: (output: O) => object;
-  /** What the audit log says. Absent: the method changes nothing, and has none. */
+  /** The content of the audit log. Absent: the method changes nothing, and is not audited. */
   readonly describe?: Describe<I, O>;
 }
 
 interface Setup<I, O> extends UnaryOptions<I, O> {
   readonly method: DescMethodUnary;
-  /** Where the method's calls are counted. */
+  /** Counts the method's calls. */
   readonly count: MethodCalls;
-  /** What makes spans of them; absent where nobody takes any. */
+  /** Creates spans; absent if tracing is off. */
   readonly spans: MethodSpans | undefined;
 }
 
 /**
- * Everything that happens around a handler: admission, authentication, the deadline, cancellation, the mapping of errors, the log line.
- * grpc-js does none of it: it does not wait for promises, and it would send any error's message to the caller.
+ * The life of a unary call: admission, authentication, the deadline, cancellation, error mapping, the log line. grpc-js provides none of
+ * it: it does not wait for promises, and it would send the message of any error to the caller.
  */
 export function unary<I extends object, O extends object>(
   method: DescMethodUnary,
@@ -117,7 +117,7 @@ export function unary<I extends object, O extends object>(
     },
     handle: (call, callback) => {
       const opened = (call.metadata as OpenedMetadata)[OPENED] as UnaryCall<I, O> | undefined;
-      // Nothing is answered that was not let in.
+      // A call that was not admitted is not answered.
       if (opened === undefined) callback(statusOf(presentable(new Error("a call came without its headers"))));
       else opened.run(call.request, callback, handler);
     },
@@ -132,21 +132,21 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   readonly #began: number;
   #cancelTimer = () => {};
   #letGo: (() => void) | undefined;
-  /** As of which version of {@link CallerValidity} the caller was judged. */
+  /** The version of {@link CallerValidity} at which the caller was judged. */
   #judgedAt = 0;
-  /** It counts as a call that is being answered; of whom, and as which part of what there is room for. */
+  /** The call occupies a place among the calls in flight. Below: in which part of the room, and whose. */
   #isCountedIn = false;
   #part: Part | undefined;
   #owner = "";
-  /** Bytes of its request, where it is a large one, and as which part these count. */
+  /** Size of its request in bytes if that is large. Below: the part of the room that the request occupies. */
   #requestBytes = 0;
   #requestPart: Part = "common";
   #output: O | undefined;
-  /** The handler was called, so that something may have changed. */
+  /** The handler was called, so something may have changed. */
   #begun = false;
-  /** Whoever calls, once that is known. */
+  /** The caller, once authenticated. */
   principal: Principal = NOBODY;
-  /** True once the call has its answer, whoever gave it. */
+  /** True once the call has ended. */
   gone = false;
   readonly trace: CallSpans | undefined;
 
@@ -233,17 +233,17 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     return this.#headers.call.getAuthContext().sslPeerCertificate;
   }
 
-  /** The message is there. */
+  /** Answers the call, whose message has arrived. */
   run(request: I, callback: sendUnaryData<O>, handler: Handler<I, O>): void {
     if (this.gone) return;
     this.#request = request;
     this.#callback = callback;
-    // Between its headers and its message others of the connection may have been answered.
+    // Between the headers and the message, unread answers may have accumulated on the connection.
     if (this.#options.calls.isUnread(this.#peer)) {
       this.#failed(refused("OVERLOADED"));
       return;
     }
-    // Between its headers and its message its token may have expired, or keys and roles may have changed.
+    // Between the headers and the message, the token may have expired, or keys and roles may have changed.
     const isAdmitted = this.#options.callers.holds(this.principal, this.#judgedAt) || this.#authenticate();
     if (isAdmitted instanceof Promise) void isAdmitted.then((known) => this.#answerIf(known, handler));
     else this.#answerIf(isAdmitted, handler);
@@ -251,7 +251,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
 
   #answerIf(isAdmitted: boolean, handler: Handler<I, O>): void {
     if (isAdmitted) this.#answer(handler);
-    // It may have ended meanwhile, so that no one else gives its place back.
+    // The call may have ended meanwhile, and its end did not release its place.
     else this.#leave();
   }
 
@@ -278,8 +278,8 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   }
 
   /**
-   * Encodes the answer: its size has to be known while it waits for a caller who may read slowly, or not at all, and what
-   * cannot be encoded is an error like any other.
+   * Encodes the answer. Its size must be known while it waits for a caller that reads slowly or not at all, and a failure to encode is an
+   * error like any other.
    */
   readonly #answered = (output: O): void => {
     let encoded: Buffer;
@@ -299,7 +299,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     this.#fail(error);
   };
 
-  /** The work is done, or there is none. */
+  /** Releases the call's place among the calls in flight, if it has one. */
   #leave(): void {
     if (!this.#isCountedIn) return;
     this.#isCountedIn = false;
@@ -316,10 +316,10 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   ended(): void {
     this.#letGo?.();
     if (this.gone) return;
-    // grpc-js answers the caller's own deadline itself and then says "cancelled", as it does for every call that has ended.
+    // grpc-js itself answers a call whose deadline has passed, and then reports it as cancelled, as it does for every ended call.
     const late = Number(this.#headers.call.getDeadline()) <= Date.now();
     this.#end(late ? status.DEADLINE_EXCEEDED : status.CANCELLED);
-    // Without its message there is nobody else who would.
+    // Before the message has arrived, no other code path releases the place.
     if (this.#callback === undefined) this.#leave();
   }
 
@@ -335,7 +335,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     const { calls } = this.#options;
     if (encoded.length > SMALL_ANSWER_BYTES && !this.gone) {
       const peer = this.#peer();
-      // The work is done, so this must be one of the codes after which the outcome is unknown.
+      // The work is done, so this must be a code after which the outcome is unknown.
       if (!calls.mayHold(peer)) {
         this.#fail(new ServiceError("CANCELLED", "the connection leaves its answers unread"));
         return;
@@ -355,7 +355,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     }
   }
 
-  /** Claims the call's one end. False for whoever comes later. */
+  /** Claims the right to end the call, once; false if it has ended already. */
   #end(code: status, failure?: ServiceError): boolean {
     if (this.gone) return false;
     this.gone = true;
@@ -383,7 +383,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
       code: status[code],
       ...(failure === undefined ? {} : { reason: failure.reason }),
     };
-    // Whatever has changed something, or may have, is in the audit log. What was refused is sampled.
+    // The audit log has every call that has changed something or may have. Refused calls are sampled.
     const sampled =
       code === status.OK || outcomeUnknown
         ? {}
@@ -407,7 +407,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     }
   }
 
-  /** Whether a call that failed may have changed something. */
+  /** Whether a failed call may have changed something. */
   #mayHaveChanged(code: status): boolean {
     return this.#options.describe !== undefined && this.#begun && isOutcomeUnknown(code);
   }
@@ -418,7 +418,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
 
   #log(code: status, milliseconds: number, failure: ServiceError | undefined): void {
     const { log, quiet, sampling, summarize } = this.#options;
-    // Most calls end here: nothing is made for a line that is not written.
+    // Most calls end here: build nothing for a line that is not written.
     if (isUnlogged(log, code, quiet)) return;
     const output = code === status.OK ? this.#output : undefined;
     const ended = {

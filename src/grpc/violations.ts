@@ -4,7 +4,7 @@ import { invalidRequest, type Violation } from "../errors.ts";
 import { MAX_BATCH } from "../limits.ts";
 import { fromTimestamp } from "./timestamps.ts";
 
-/** Collects what is wrong with a request, so that its caller learns of everything at once. */
+/** Collects the violations of a request, so that its caller learns of all of them at once. */
 export class Violations {
   #found: Violation[] = [];
 
@@ -18,12 +18,12 @@ export class Violations {
 
   checkBatch(field: string, length: number): void {
     if (length < 1) this.add(field, `must hold 1 to ${MAX_BATCH}, not 0`);
-    // How many more is not known: nothing is built for them.
+    // The excess is unknown: elements beyond the first one above the limit are not decoded.
     if (length > MAX_BATCH) this.add(field, `must hold 1 to ${MAX_BATCH}, not more`);
   }
 
   checkJtis(field: string, jtis: readonly string[], problemOf: (jti: string) => string | undefined): void {
-    // Past the limit, which is a violation of its own, nothing more is worth saying.
+    // Exceeding the limit is a violation by itself, so the elements beyond it are not checked.
     const end = Math.min(jtis.length, MAX_BATCH);
     for (let index = 0; index < end; index++) {
       const problem = problemOf(jtis[index] as string);

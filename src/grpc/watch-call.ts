@@ -21,13 +21,13 @@ export class WatchCall implements OpenStream {
   readonly #began: number;
   #started = false;
   #subscription: Subscription | undefined;
-  /** Proof that was asked for before there was anything to ask. */
+  /** The latest sync requested before the subscription was open. */
   #askedEarly: bigint | undefined;
-  /** A message has been handed to the connection and has not gone yet: the client reads slowly. */
+  /** A message is with the connection and has not been sent yet: the client reads slowly. */
   #isSending = false;
   /** The client has half-closed the stream. */
   #isHalfClosed = false;
-  /** When the last one was handed over, by the monotonic clock. */
+  /** When the last message was handed to the connection, by the monotonic clock. */
   #sentAt: number;
   #cancelTick = () => {};
 
@@ -75,7 +75,7 @@ export class WatchCall implements OpenStream {
     }
     this.#started = true;
     const copy = readStart(request.value);
-    // Its token may have expired before it asked for anything.
+    // The token may have expired between the opening of the stream and this message.
     if (!this.#stream.isCurrent) await this.#stream.authenticate();
     const { feed } = this.#options;
     if (feed === undefined) throw NO_INDEX;
@@ -90,7 +90,7 @@ export class WatchCall implements OpenStream {
     this.#pump();
   }
 
-  /** The client asks for nothing more: the stream ends once everything it did ask for has been answered. */
+  /** The client requests nothing more. The stream ends once all of its requests have been answered. */
   #halfClose(): void {
     this.#isHalfClosed = true;
     if (this.#started) this.#pump();
@@ -98,8 +98,8 @@ export class WatchCall implements OpenStream {
   }
 
   /**
-   * Hands over the next message when the last one has gone. One at a time: whoever is far behind holds up nobody else, one who reads
-   * nothing has one message kept for it, and none is written after grpc-js has ended the stream at its deadline.
+   * Hands over the next message once the previous one has been sent. With one message at a time, a slow client delays no other client and
+   * has at most one message buffered, and no message is written after grpc-js has ended the stream at its deadline.
    */
   readonly #pump = (): void => {
     this.#stream.attempt(() => {
@@ -119,7 +119,9 @@ export class WatchCall implements OpenStream {
     });
   }
 
-  /** A sign of life where nothing else was one; and an end to whoever reads nothing, or has been blacklisted. */
+  /**
+   * Sends a heartbeat if no other message was sent, and ends the stream of a client that reads nothing or whose token has been blacklisted.
+   */
   #tick(): void {
     const { clock, feed, messages } = this.#options;
     this.#cancelTick = clock.schedule(WATCH_HEARTBEAT_MS, () => {

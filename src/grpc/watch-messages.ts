@@ -17,7 +17,7 @@ import { Violations } from "./violations.ts";
 
 type Response = NonNullable<MessageInitShape<typeof Schema>["response"]>;
 
-/** The copy that a caller goes on with; undefined: it has none. Throws INVALID_REQUEST. */
+/** The copy from which the caller resumes; undefined if it has none. Throws INVALID_REQUEST. */
 export function readStart({ revision, key, entryKinds }: WatchRequest_Start): CopyState | undefined {
   const found = new Violations();
   if (!entryKinds.includes(EntryKind.JTI)) {
@@ -33,12 +33,12 @@ export function readStart({ revision, key, entryKinds }: WatchRequest_Start): Co
   return read === undefined ? undefined : { revision: read, key };
 }
 
-/** Messages as bytes. What goes to every copy is encoded once. */
+/** Encodes messages. Those that go to every copy are encoded once. */
 export class WatchMessages {
   readonly #now: () => EpochMs;
   readonly #changes = new WeakMap<Change, Buffer>();
 
-  /** `now` is the time that the messages tell. */
+  /** `now` supplies the time in each message. */
   constructor(now: () => EpochMs) {
     this.#now = now;
   }

@@ -9,12 +9,12 @@ import { WatchCall } from "./watch-call.ts";
 import { WatchMessages } from "./watch-messages.ts";
 
 interface Options extends CallEnvironment, Pick<StreamEnvironment, "cut"> {
-  /** Streams at once, and of one known caller. */
+  /** Maximum of open streams. Below: maximum for one known caller. */
   readonly most?: number;
   readonly perCaller: number;
 }
 
-/** The streams of `Watch`. Without a `feed` there is nothing to watch: every stream is NOT_FRESH. */
+/** The streams of `Watch`. Without a `feed` there is nothing to watch, and every stream fails with NOT_FRESH. */
 export function openWatches(
   feed: Feed | undefined,
   { most = MAX_WATCHES, perCaller, ...environment }: Options,
