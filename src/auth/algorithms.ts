@@ -1,6 +1,6 @@
 /**
- * Signatures that are made with one key and verified with another (RFC 7518, RFC 8037, RFC 9864). Symmetric ones and `none` cannot be
- * chosen: whoever can verify such a token could also make one.
+ * The asymmetric signature algorithms that can be chosen (RFC 7518, RFC 8037, RFC 9864). Symmetric ones and `none` are excluded, since any
+ * verifier of such a token could also create one.
  */
 const ASYMMETRIC = [
   "RS256",
@@ -17,7 +17,10 @@ const ASYMMETRIC = [
 ] as const;
 type Algorithm = (typeof ASYMMETRIC)[number];
 
-/** Registered names of algorithms that are never accepted. They may be repeated in a message: what is not listed may hold anything. */
+/**
+ * Registered names of algorithms that are never accepted. Messages may repeat these names; an unlisted name is never repeated, since it may
+ * hold anything.
+ */
 const REFUSED = [
   ...["HS256", "HS384", "HS512", "none", "ES256K", "Ed448", "RS1"],
   ...["ML-DSA-44", "ML-DSA-65", "ML-DSA-87", "ESB256", "ESB384", "ESB512", "SM2", "HS256/64"],
@@ -26,8 +29,8 @@ const REFUSED = [
 export const DEFAULT_ALGORITHMS = "RS256 PS256 ES256 EdDSA";
 
 /**
- * Reads names of algorithms, separated by spaces or commas. EdDSA and Ed25519 are one algorithm here (RFC 9864), so either brings the
- * other along. Throws a RangeError that names those there are.
+ * Parses names of algorithms, separated by spaces or commas. EdDSA and Ed25519 are treated as one algorithm (RFC 9864), so either name
+ * includes the other. Throws a RangeError that lists the supported names.
  */
 export function parseAlgorithms(text: string): readonly string[] {
   const names = text.split(/[\s,]+/).filter((name) => name !== "");
@@ -47,7 +50,7 @@ export function isSupported(name: unknown): name is Algorithm {
   return (ASYMMETRIC as readonly unknown[]).includes(name);
 }
 
-/** The name itself where it is a registered one, and may stand in a message. */
+/** The name if it is a registered one, which may appear in a message; otherwise undefined. */
 export function nameOfAlgorithm(name: unknown): string | undefined {
   return [...ASYMMETRIC, ...REFUSED].find((known) => known === name);
 }

@@ -4,22 +4,22 @@ import { ANYBODY, type Principal } from "../principal.ts";
 import type { Bearers } from "./bearers.ts";
 import type { Certificates } from "./certificates.ts";
 
-/** What a call brings to say who makes it. */
+/** The credentials of a call. */
 export interface Credentials {
-  /** The values of its `authorization` metadata. */
+  /** The values of the call's `authorization` metadata. */
   readonly authorization: readonly unknown[];
-  /** The verified certificate of its connection, if there is one. */
+  /** The verified client certificate of the connection, if any. */
   certificate(): PeerCertificate | undefined;
-  /** It was let in and goes on: that its token, or its certificate, has expired since is no reason to end it. */
+  /** The call was admitted earlier and is still running, so it does not end because its token or certificate has expired since. */
   readonly isRunning?: boolean;
 }
 
-/** Tells who makes a call, by whatever kinds of credentials are accepted. */
+/** Identifies the caller by any of the accepted kinds of credentials. Throws, or rejects with, UNAUTHENTICATED or KEYS_UNAVAILABLE. */
 export type Authenticator = (credentials: Credentials) => Principal | Promise<Principal>;
 
 /**
- * With neither kind everybody is let in. A call with a bearer token is its bearer's, whatever the certificate says: a gateway may
- * carry many callers' tokens over one connection.
+ * Creates the authenticator for the given kinds of credentials. Without any kind, every caller is admitted. A bearer token takes precedence
+ * over the certificate, since a gateway may carry the tokens of many callers over one connection.
  */
 export function createAuthenticator({
   bearers,

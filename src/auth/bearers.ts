@@ -7,20 +7,20 @@ import { kindOf, nearMiss, numericDate, readJti } from "./claims.ts";
 import type { KeySet } from "./key-set.ts";
 import { type Claims, TokenRefused, verifiedClaims } from "./verify.ts";
 
-/** What a caller's token must be like. */
+/** The requirements for a caller's token. */
 export interface BearerRules {
-  /** Its `iss`, compared byte for byte. */
+  /** The required `iss`, compared byte for byte. */
   readonly issuer: string;
-  /** Its `aud`, or one of them. */
+  /** The required `aud`, or a required element of it. */
   readonly audience: string;
   readonly algorithms: readonly string[];
-  /** The claim that names the caller's roles, as text with spaces between them or as a list. */
+  /** The claim that holds the caller's roles, as text separated by spaces or as a list. */
   readonly scopeClaim: string;
-  /** How far its `nbf` and `iat` may lie ahead: its issuer's clock may be fast. Its `exp` gets nothing of that. */
+  /** How far `nbf` and `iat` may lie in the future, since the issuer's clock may be fast. No tolerance applies to `exp`. */
   readonly clockToleranceMs: number;
 }
 
-/** What a call keeps whose `authorization` came damaged or more than once: it shows nobody's token, and is not without one either. */
+/** Replaces a damaged or repeated `authorization`, so that the call neither presents a token nor appears to have no credential. */
 export const DAMAGED_AUTHORIZATION = "damaged";
 const DAMAGED = unauthenticated(
   "the call has more than one authorization, one that is not text, or a header field with characters that are not allowed there",
@@ -36,28 +36,28 @@ interface Options {
 
 interface Remembered {
   readonly principal: Principal;
-  /** When it expires: by the clocks, and by the monotonic one, which nobody can set back. */
+  /** The expiry, by the clocks and by the monotonic clock, which cannot be set back. */
   readonly expiresAt: EpochMs;
   readonly expiresAtMonotonic: number;
 }
 
 /**
- * Tells who shows a bearer token (RFC 6750). A signature is verified once: the token is remembered until it expires, or until other
- * keys are published.
+ * Authenticates callers by bearer token (RFC 6750). A signature is verified once, and the result is cached until the token expires or the
+ * keys change.
  */
 export class Bearers {
   readonly #rules: BearerRules;
   readonly #keys: KeySet;
   readonly #clock: Clock;
   readonly #now: () => EpochMs;
-  /** By the metadata's value, so that nothing has to be taken apart twice; oldest first. */
+  /** Cached results by metadata value, so that a token is parsed once; oldest first. */
   readonly #remembered = new Map<string, Remembered>();
-  /** Those being verified: a thousand calls with one new token verify it once. */
+  /** Verifications in flight, so that a thousand calls with one new token verify it once. */
   readonly #underWay = new Map<string, Promise<Principal>>();
 
   /**
-   * `now` is the latest that any clock says: others forget that a token was blacklisted once they agree that it has expired, so a
-   * clock that was set back must not bring it to life again.
+   * `now` is the latest time of all clocks. Other replicas forget that a token was blacklisted once they agree that it has expired, so a
+   * clock that was set back must not make the token valid again.
    */
   constructor({ rules, keys, clock, now }: Options) {
     this.#rules = rules;
@@ -68,8 +68,8 @@ export class Bearers {
   }
 
   /**
-   * Who shows this `authorization` metadata. Throws, or rejects with, UNAUTHENTICATED; KEYS_UNAVAILABLE where nobody can tell. With `evenExpired` a token
-   * passes that has expired, and is right otherwise.
+   * Identifies the caller by the `authorization` metadata. Throws, or rejects with, UNAUTHENTICATED, or KEYS_UNAVAILABLE if the keys to
+   * verify with are missing. With `evenExpired`, a token that is valid except for its expiry is accepted.
    */
   authenticate(
     [value, ...more]: readonly unknown[],
@@ -83,7 +83,7 @@ export class Bearers {
       if (evenExpired || (this.#now() < expiresAt && this.#clock.monotonic() < expiresAtMonotonic)) {
         return principal;
       }
-      // It stays remembered: judged anew, it would be let in again by a wall clock that was set back.
+      // The expired token stays cached: a new verification would accept it again if the wall clock was set back.
       throw unauthenticated("the bearer token has expired");
     }
     if (evenExpired) return this.#verify(value, true);
@@ -98,7 +98,7 @@ export class Bearers {
   async #verify(value: string, evenExpired = false): Promise<Principal> {
     const [, token] = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(value) ?? [];
     if (token === undefined) throw MALFORMED;
-    // While there are none, the first that come will be waited for.
+    // Before the first keys have been read, the verification waits for them, and they become version 1.
     const keysBefore = Math.max(1, this.#keys.version);
     try {
       const claims = await verifiedClaims(token, {
@@ -107,7 +107,7 @@ export class Bearers {
       });
       const expiresAt = this.#checkClaims(claims, evenExpired);
       const principal = this.#principalOf(claims, expiresAt);
-      // Keys that were withdrawn meanwhile vouch for nothing.
+      // Do not cache a result if the keys have changed meanwhile, since the key may have been withdrawn.
       if (this.#keys.version === keysBefore && !evenExpired) this.#remember(value, principal, expiresAt);
       return principal;
     } catch (error) {
@@ -117,7 +117,7 @@ export class Bearers {
     }
   }
 
-  /** When the token expires. */
+  /** Validates the claims and returns the token's expiry. */
   #checkClaims({ iss, aud, exp, nbf, iat }: Claims, evenExpired: boolean): EpochMs {
     this.#checkIssuer(iss);
     this.#checkAudience(aud);
@@ -189,7 +189,9 @@ export class Bearers {
   }
 }
 
-/** Both forms that authorization servers use: text with spaces (RFC 8693), and a list. Scopes that are no roles mean nothing here. */
+/**
+ * Reads scopes in both forms that authorization servers use: text with spaces (RFC 8693), and a list. Scopes that are no roles are ignored.
+ */
 function rolesOf(scopes: unknown): ReadonlySet<Role> {
   const names: readonly unknown[] = typeof scopes === "string" ? scopes.split(" ") : toList(scopes);
   return new Set(ROLES.filter((role) => names.includes(role)));

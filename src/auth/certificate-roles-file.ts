@@ -12,7 +12,7 @@ interface Options {
   readonly log: Logger;
 }
 
-/** The roles of certificates, from a file that may change while the service runs. What cannot be used changes nothing. */
+/** The roles of certificates from a file, reloaded while the service runs. A file that becomes unusable changes nothing. */
 export class CertificateRolesFile {
   readonly #options: Options;
   #text: string;
@@ -20,7 +20,7 @@ export class CertificateRolesFile {
   #problem: string | undefined;
   #cancel = () => {};
 
-  /** Throws StartError when the file cannot be used. */
+  /** Throws StartError if the file is unusable. */
   constructor(options: Options) {
     this.#options = options;
     try {
@@ -31,17 +31,17 @@ export class CertificateRolesFile {
     }
   }
 
-  /** What was last read and could be used. */
+  /** The roles from the last usable version of the file. */
   get roles(): CertificateRoles {
     return this.#roles;
   }
 
-  /** Whether the file holds something that cannot be used, or cannot be read. */
+  /** Whether the file is currently unusable or unreadable. */
   get isRejected(): boolean {
     return this.#problem !== undefined;
   }
 
-  /** Looks at the file now and then, and hands over roles that have changed. */
+  /** Reads the file periodically, and passes on changed roles. */
   watch(apply: (roles: CertificateRoles) => void): void {
     this.#cancel = this.#options.clock.schedule(TLS_RELOAD_MS, () => {
       this.#reload(apply);
@@ -73,7 +73,7 @@ export class CertificateRolesFile {
   }
 }
 
-/** As the setting is read at start. */
+/** Parses the file as the setting is parsed at start. */
 function parse(text: string): CertificateRoles {
   for (const item of text.split(/[ \t\r\n]+/)) {
     const problem = settingProblem(item);

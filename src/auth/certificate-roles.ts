@@ -3,17 +3,17 @@ import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
 import { ROLES, type Role } from "../principal.ts";
 
 /**
- * Roles by the subject alternative name of a client's certificate, such as `DNS:gateway.internal`. Without any, it is a carrier: its calls are those of
- * the tokens that they bring.
+ * Roles by the subject alternative name of a client's certificate, such as `DNS:gateway.internal`. A name without roles marks a carrier,
+ * whose calls are authenticated by their own tokens.
  */
 export type CertificateRoles = ReadonlyMap<string, readonly Role[]>;
 
-/** Stands in place of roles for a carrier. */
+/** Written in place of roles for a carrier. */
 const NO_ROLES = "none";
 
 /**
- * Reads `DNS:gateway.internal=check URI:spiffe://corp/auth=check,revoke DNS:proxy.internal=none`: pairs separated by white space. Throws a
- * RangeError that says what is expected.
+ * Parses `DNS:gateway.internal=check URI:spiffe://corp/auth=check,revoke DNS:proxy.internal=none`: pairs separated by white space. Throws a
+ * RangeError that states the expected form.
  */
 export function parseCertificateRoles(text: string): CertificateRoles {
   const roles = new Map<string, readonly Role[]>();
@@ -26,7 +26,7 @@ export function parseCertificateRoles(text: string): CertificateRoles {
         `must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles ${ROLES.join(", ")}, or ${NO_ROLES} alone for a certificate that only carries its callers' tokens`,
       );
     }
-    // It is stored with what its bearer does: one that cannot be would act without a name.
+    // The name is stored with each change that its caller makes. With an unusable name, the caller would act without one.
     const problem = textProblem(name, MAX_REVOKED_BY_BYTES);
     if (problem !== undefined) throw new RangeError(`names a certificate whose name ${problem}`);
     if (roles.has(name)) throw new RangeError("names one certificate twice");

@@ -5,26 +5,29 @@ import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
 import { type Principal, ROLES } from "../principal.ts";
 import type { CertificateRoles } from "./certificate-roles.ts";
 
-/** Whom a certificate makes known, or that it only carries its callers' tokens. */
+/** The caller that a certificate identifies, or that the certificate only carries the tokens of its callers. */
 type Known = Principal | "carrier";
 
 interface Options {
-  /** Whether callers may also be known by a token. */
+  /** Whether callers may also authenticate by token. */
   readonly besideTokens?: boolean;
-  /** Runs when others may be let in than before. */
+  /** Called when the set of admitted callers may have changed. */
   readonly onChange?: () => void;
   readonly now: () => EpochMs;
 }
 
-/** Tells who shows a client certificate, which TLS has verified already, by its subject alternative names. */
+/** Authenticates callers by the subject alternative names of their client certificates, which TLS has already verified. */
 export class Certificates {
   #roles: CertificateRoles;
   readonly #besideTokens: boolean;
   /** A connection has one certificate, and many calls. */
   #known = new WeakMap<PeerCertificate, Known>();
-  /** Those on whose connections nobody would notice that a token got lost: whatever roles they are given, these connections bring them none. */
+  /**
+   * Certificates first seen as carriers. On their connections a lost token would go unnoticed, so they stay carriers even if they are given
+   * roles later.
+   */
   readonly #carriers = new WeakSet<PeerCertificate>();
-  /** Those that TLS would not accept any more. */
+  /** Certificates that TLS would no longer accept. */
   readonly #distrusted = new WeakSet<PeerCertificate>();
   #isAnyDistrusted = false;
   readonly #onChange: () => void;
@@ -38,8 +41,8 @@ export class Certificates {
   }
 
   /**
-   * Whether a call over this certificate's connection would be taken for the certificate's if its token got lost on the way. To be asked when the
-   * connection is opened.
+   * Whether a call on this certificate's connection whose token is lost on the way would be attributed to the certificate. To be asked when
+   * the connection opens.
    */
   standsIn(certificate: PeerCertificate): boolean {
     if (this.#knownOf(certificate) !== "carrier") return this.#besideTokens;
@@ -47,14 +50,17 @@ export class Certificates {
     return false;
   }
 
-  /** From now on certificates have these roles. */
+  /** Replaces the roles of certificates. */
   replaceRoles(roles: CertificateRoles): void {
     this.#roles = roles;
     this.#known = new WeakMap();
     this.#onChange();
   }
 
-  /** TLS would not accept these any more: nobody is known on their connections, by whatever credential. */
+  /**
+   * Rejects all further calls on the connections of these certificates, whatever their credentials. To be called when TLS would no longer
+   * accept the certificates.
+   */
   distrust(certificates: readonly PeerCertificate[]): void {
     if (certificates.length === 0) return;
     for (const certificate of certificates) this.#distrusted.add(certificate);
@@ -62,7 +68,7 @@ export class Certificates {
     this.#onChange();
   }
 
-  /** Throws UNAUTHENTICATED where the certificate of the connection is not trusted any more. */
+  /** Throws UNAUTHENTICATED if the certificate of the connection is no longer trusted. */
   refuseDistrusted(credentials: { certificate(): PeerCertificate | undefined }): void {
     if (!this.#isAnyDistrusted) return;
     const certificate = credentials.certificate();
@@ -70,8 +76,9 @@ export class Certificates {
   }
 
   /**
-   * Somebody without any role where none of the names is known. Throws UNAUTHENTICATED where the names that are known have none: then the certificate
-   * only carries its callers' tokens, and, unless `evenExpired`, where it has expired since its connection was opened.
+   * The caller that the certificate identifies; without any role if none of its names is configured. Throws UNAUTHENTICATED if the
+   * configured names have no roles, so that the certificate only carries the tokens of its callers, and, unless `evenExpired`, if the
+   * certificate has expired since its connection was opened.
    */
   principalOf(
     certificate: PeerCertificate,
@@ -102,7 +109,7 @@ export class Certificates {
     return {
       name: textProblem(name, MAX_REVOKED_BY_BYTES) === undefined ? name : "",
       roles: new Set(ROLES.filter((role) => allowed.has(role))),
-      // To the second, which is its last.
+      // A certificate is valid to the end of the second that it states.
       ...(validTo === undefined ? {} : { expiresAt: (Date.parse(validTo) + 1000) as EpochMs }),
     };
   }
@@ -117,8 +124,8 @@ const CARRIER = unauthenticated(
 );
 
 /**
- * `DNS:a, URI:b` as Node writes it. A value that holds a comma, a quote or a control character stands there as a JSON string: taken
- * apart without heed, a certificate for one odd name would pass for one with several.
+ * Parses `DNS:a, URI:b` as Node.js writes it. A value with a comma, a quote or a control character is written as a JSON string; if that
+ * were ignored, a certificate with one crafted name would pass for one with several.
  */
 export function alternativeNames(text: string): readonly string[] {
   const names: string[] = [];

@@ -1,7 +1,7 @@
 import { type Jti, jtiProblem } from "../entry.ts";
 import { TokenRefused } from "./verify.ts";
 
-// What is wrong with a claim, in words that name the claim and its kind, and never what stands in it.
+// Validation of claims. Messages name the claim and the kind of its value, never the value.
 
 /** The kind of a JSON value. */
 export function kindOf(value: unknown): string {
@@ -13,13 +13,13 @@ export function kindOf(value: unknown): string {
   return typeof value === "object" ? "an object" : "true or false";
 }
 
-/** A claim that is a time, in seconds since 1970 with any fraction. Throws TokenRefused where it is none. */
+/** A claim that is a time, in seconds since 1970 with any fraction. Throws TokenRefused if it is not a finite number. */
 export function numericDate(value: unknown, name: "exp" | "nbf" | "iat"): number {
   if (typeof value === "number" && Number.isFinite(value)) return value;
   throw new TokenRefused(`has a malformed ${name}: it is ${kindOf(value)}, and must be a number of seconds`);
 }
 
-/** Throws TokenRefused where it is no jti: nobody could blacklist such a token. */
+/** Throws TokenRefused if the value is no valid jti, since such a token could not be blacklisted. */
 export function readJti(value: unknown): Jti {
   const problem = typeof value === "string" ? jtiProblem(value) : `is ${kindOf(value)}, and must be text`;
   if (problem !== undefined) throw new TokenRefused(`has a malformed jti: it ${problem}`);
@@ -27,8 +27,8 @@ export function readJti(value: unknown): Jti {
 }
 
 /**
- * How `value` differs from all of `expected` in a way that somebody may have overlooked, to go on from a claim's name; undefined where
- * it is simply another.
+ * How `value` differs from one of `expected` if the difference is a common mistake, worded to follow "differs by"; undefined for any other
+ * difference.
  */
 export function nearMiss(value: string, expected: Iterable<string>): string | undefined {
   const names = [...expected];

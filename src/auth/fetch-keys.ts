@@ -2,17 +2,17 @@ import { readFile } from "node:fs/promises";
 import { KEYS_TIMEOUT_MS, MAX_KEYS_BYTES } from "../limits.ts";
 import type { KeySource } from "./key-source.ts";
 
-/** Why a key set cannot be had. `message` holds nothing of the URL, the file or what was read: they may be secret. */
+/** A key set could not be fetched. `message` repeats nothing of the URL, the path or the content, which may be secret. */
 export class KeysError extends Error {
   override readonly name = "KeysError";
 }
 
-/** The text of a key set. Throws a KeysError. */
+/** Fetches the text of a key set. Throws a KeysError. */
 export async function fetchKeys(source: KeySource): Promise<string> {
   return decode(await (source.kind === "url" ? download(source.url) : read(source.path)));
 }
 
-/** A byte order mark is passed over (RFC 8259, section 8.1). */
+/** Decodes UTF-8, ignoring a byte order mark (RFC 8259, section 8.1). */
 function decode(bytes: Buffer): string {
   const mark = bytes.length < 2 ? 0 : bytes.readUInt16BE(0);
   if (mark === 0xfffe || mark === 0xfeff) throw new KeysError("what was read is UTF-16, and must be UTF-8");
@@ -22,7 +22,7 @@ function decode(bytes: Buffer): string {
 async function download(url: string): Promise<Buffer> {
   try {
     const response = await fetch(url, {
-      // A key set that moves is a change of trust: an operator decides on that.
+      // A redirect would move trust to another address, which is an operator's decision.
       redirect: "manual",
       headers: { accept: "application/jwk-set+json, application/json" },
       signal: AbortSignal.timeout(KEYS_TIMEOUT_MS),
@@ -62,7 +62,7 @@ async function read(path: string): Promise<Buffer> {
   }
 }
 
-/** A system's or a library's code, such as ECONNREFUSED, or else the error's name. */
+/** The code of a system or library error, such as ECONNREFUSED, or else the error's name. */
 function codeOf(error: unknown): string {
   const { cause } = error as { cause?: unknown };
   const codes = [error, cause].map((one) => (one as { code?: unknown } | undefined)?.code);

@@ -4,14 +4,14 @@ import { MIN_RSA_BITS } from "../limits.ts";
 import { isSupported, nameOfAlgorithm } from "./algorithms.ts";
 
 /**
- * What one element of a key set is good for: a public key that signatures can be verified with; a key for something else, which is none
- * of our business; or one that was meant for signatures and cannot be used. `problem` goes on from "it", and holds nothing of the key.
+ * The usability of one element of a key set: a public key that can verify signatures, a key for another purpose, or an unusable key.
+ * `problem` is worded to follow "the key", and holds nothing of the key.
  */
 export type KeyJudgement = { readonly key: JWK } | { readonly problem: string } | "for something else";
 
-/** Members that only a private or a shared key has (RFC 7518, sections 6.2.2, 6.3.2 and 6.4; RFC 9964). */
+/** Members that only private or shared keys have (RFC 7518, sections 6.2.2, 6.3.2 and 6.4; RFC 9964). */
 const SECRET_MEMBERS = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
-/** Key types of signatures, and the curves of each: elsewhere jose finds no algorithm. */
+/** Key types for signatures, with the curves for which jose has an algorithm. */
 const CURVES: Readonly<Record<string, readonly string[] | undefined>> = {
   EC: ["P-256", "P-384", "P-521"],
   OKP: ["Ed25519"],
@@ -44,9 +44,9 @@ export function judgeKey(value: unknown): KeyJudgement {
   const { crv, n, e, x, y, kid } = jwk;
   const key = withoutAbsent({
     ...{ kty, crv, n, e, x, y },
-    // Text alone can be what a token's header names.
+    // A token's header can name a key only by text.
     kid: typeof kid === "string" ? kid : undefined,
-    // RFC 9864: EdDSA with this curve and Ed25519 are one algorithm, so a key of either name is good for both.
+    // With this curve, EdDSA and Ed25519 are one algorithm (RFC 9864), so the key serves both names.
     alg: kty === "OKP" ? undefined : alg,
   }) as JWK;
   const unreadable = problemOfParameters(key, jwk);

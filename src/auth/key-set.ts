@@ -7,35 +7,35 @@ import { fetchKeys, KeysError } from "./fetch-keys.ts";
 import type { KeySource } from "./key-source.ts";
 import { listed, type ParsedKeys, parseKeys } from "./parse-keys.ts";
 
-/** The key that a token's header names, for jose. */
+/** Finds the key that a token's header names, in the form that jose expects. */
 export type FindKey = ReturnType<typeof createLocalJWKSet>;
 
 interface Options {
   readonly source: KeySource;
-  /** What it is for, in log lines. */
+  /** The name of the key set in log lines. */
   readonly name: string;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 /**
- * The public keys of an issuer. It is read anew in the background, and what was read last is kept for as long as nothing newer can
- * be had: an identity provider's outage changes nothing for those whose keys are known.
+ * The public keys of an issuer, refreshed in the background. The last good keys stay in use while a refresh fails, so an outage of the
+ * identity provider does not affect tokens whose keys are known.
  */
 export class KeySet {
   readonly #options: Options;
   readonly #onChange: (() => void)[] = [];
   #find: FindKey | undefined;
   #text: string | undefined;
-  /** What went wrong when it was last read. */
+  /** Why the last read failed. */
   #problem: string | undefined;
   #reading: Promise<void> | undefined;
-  /** How many readings have begun, and which of them was the last that went well. */
+  /** The number of reads begun. Below: the number of the last successful one. */
   #begun = 0;
   #lastGood = 0;
-  /** When a token that fits no key was last a reason to read it, by the monotonic clock. */
+  /** When a token that fits no key last triggered a read, by the monotonic clock. */
   #lookedForAt = Number.NEGATIVE_INFINITY;
-  /** When it is read next, if it is not being read. */
+  /** When the next read is scheduled, by the monotonic clock, unless one is in flight. */
   #nextAt = 0;
   #cancel = () => {};
   #stopped = false;
@@ -45,17 +45,17 @@ export class KeySet {
     this.#options = options;
   }
 
-  /** Grows with every change of the keys; 0 before there are any. */
+  /** Increases with every change of the keys; 0 before the first keys. */
   get version(): number {
     return this.#version;
   }
 
-  /** Whether it could not be read the last time, or had no key that can be used. */
+  /** Whether the last read failed or returned no usable key. */
   get isUnreadable(): boolean {
     return this.#problem !== undefined;
   }
 
-  /** Reads it for the first time. Does not wait: until it is there, tokens cannot be judged. */
+  /** Starts the first read without waiting for it. Until it succeeds, tokens cannot be verified. */
   start(): void {
     void this.#read();
   }
@@ -65,17 +65,17 @@ export class KeySet {
     this.#cancel();
   }
 
-  /** `changed` runs whenever other keys than before have been read: what the old ones vouched for has to be judged anew. */
+  /** `changed` is called whenever different keys have been read: results based on the old keys have to be verified again. */
   onChange(changed: () => void): void {
     this.#onChange.push(changed);
   }
 
   /**
-   * Runs `verify` with the keys that are known. Where the token fits none of them (jose's JWKSNoMatchingKey and
-   * JWSSignatureVerificationFailed), that is believed only after a reading that began after this call: a provider may have put a new
-   * key under an old name, or sign with one that no name tells apart. Such a reading is made at once, one for all who wait, and no
-   * more often than each UNKNOWN_KEY_RELOAD_MS, so that nobody can have the provider asked by forging tokens. Throws KEYS_UNAVAILABLE,
-   * with the time to wait, where the reading is not allowed yet or fails, or there are no keys; else what `verify` throws.
+   * Runs `verify` with the current keys. If the token fits none of them (jose's JWKSNoMatchingKey and JWSSignatureVerificationFailed), that
+   * is final only after a read of the key set that began after this call: a provider may have put a new key under an old name, or sign with
+   * a key that has no name. Such a read begins at once, shared by all waiting calls, but from a URL at most once per UNKNOWN_KEY_RELOAD_MS,
+   * so that forged tokens cannot make the service flood the provider. Throws KEYS_UNAVAILABLE, with the time to wait, if the read is not
+   * allowed yet or fails, or if there are no keys; otherwise what `verify` throws.
    */
   async verifyWith<T>(verify: (find: FindKey) => Promise<T>): Promise<T> {
     const arrivedAfter = this.#begun;
@@ -92,7 +92,7 @@ export class KeySet {
           if (!isMismatch(error)) throw error;
           mismatch = error;
         }
-        // Other keys may have come meanwhile.
+        // The keys may have changed during the verification, so check the version again.
         continue;
       }
       if (this.#lastGood > arrivedAfter) throw mismatch;
@@ -102,7 +102,7 @@ export class KeySet {
 
   async #readEarly(): Promise<void> {
     const { clock, source } = this.#options;
-    // Nobody is burdened by the reading of a file, one at a time.
+    // A file may be read at any rate, since no provider is asked; reads never overlap.
     const rest = source.kind === "file" ? 0 : UNKNOWN_KEY_RELOAD_MS;
     const allowedAt = () => this.#lookedForAt + rest;
     if (this.#reading === undefined) {
@@ -118,7 +118,7 @@ export class KeySet {
     if (this.#problem !== undefined) throw this.#unavailable(this.#problem, allowedAt());
   }
 
-  /** `at` is when it makes sense to ask again, by the monotonic clock. */
+  /** `at` is when a retry may succeed, by the monotonic clock. */
   #unavailable(because: string | undefined, at: number): ServiceError {
     const retryAfterMs = Math.max(SHORTEST_WAIT_MS, Math.ceil(at - this.#options.clock.monotonic()));
     return keysUnavailable({ because, retryAfterMs });
@@ -176,7 +176,7 @@ export class KeySet {
           if (error instanceof errors.JWKSMultipleMatchingKeys) throw error;
           const problem = header?.kid === undefined ? undefined : problems.get(header.kid);
           if (error instanceof errors.JWKSNoMatchingKey && problem === undefined) throw error;
-          // The key is there, in a form that cannot be used: its issuer's fault, not the token's.
+          // The key exists in an unusable form, which is the issuer's fault and not the token's.
           throw this.#unavailable(
             `the key that the token names ${problem ?? "cannot be used"}`,
             this.#nextAt,
@@ -188,10 +188,10 @@ export class KeySet {
   }
 }
 
-/** Whether a token fits none of the keys that it was tried with. */
+/** Whether a token fits none of the keys with which it was tried. */
 export function isMismatch(error: unknown): boolean {
   return error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWSSignatureVerificationFailed;
 }
 
-/** Where the reading is due or under way already. */
+/** Minimum retry delay, for when the next read is due or in flight. */
 const SHORTEST_WAIT_MS = 100;

@@ -1,16 +1,16 @@
 import { isLoopback } from "../host-port.ts";
 
-/** Where a JSON Web Key Set (RFC 7517) comes from. */
+/** The source of a JSON Web Key Set (RFC 7517). */
 export type KeySource =
   | { readonly kind: "url"; readonly url: string }
   | { readonly kind: "file"; readonly path: string };
 
 /**
- * Reads the URL of a key set. Throws a RangeError, which does not repeat the URL: whoever can change what is read there can sign
- * tokens, so it is https, or plain http on this machine.
+ * Parses the URL of a key set. Requires https, or http to a loopback address, since control of the content is the power to sign tokens.
+ * Throws a RangeError that does not repeat the URL.
  */
 export function parseKeyUrl(text: string): KeySource {
-  // URL would drop or encode it.
+  // URL would drop or encode white space.
   if (/\s/.test(text)) throw new RangeError("must not contain white space");
   let url: URL;
   try {

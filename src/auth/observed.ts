@@ -3,13 +3,13 @@ import type { Principal } from "../principal.ts";
 import type { Authenticator } from "./authenticator.ts";
 
 /**
- * What became of the question who calls: known; refused, for a credential that is missing or bad; unavailable, since the keys could not
- * be had that would tell; or failed, in a way that nobody foresaw.
+ * The outcomes of authentication: known; refused, for a missing or bad credential; unavailable, since the keys to verify with could not be
+ * read; or failed, by an unexpected error.
  */
 export const AUTH_OUTCOMES = ["known", "refused", "unavailable", "failed"] as const;
 export type AuthOutcome = (typeof AUTH_OUTCOMES)[number];
 
-/** As `authenticate`, and `tell` hears how each question ended. */
+/** Wraps `authenticate` so that `tell` receives the outcome of each authentication. */
 export function observed(authenticate: Authenticator, tell: (outcome: AuthOutcome) => void): Authenticator {
   const known = (principal: Principal) => {
     tell("known");

@@ -3,11 +3,11 @@ import { MAX_KEYS } from "../limits.ts";
 import { KeysError } from "./fetch-keys.ts";
 import { judgeKey } from "./key-judgement.ts";
 
-/** A key set, without what is no public key for signatures. */
+/** A parsed key set, without keys for other purposes than signatures. */
 export interface ParsedKeys {
-  /** At least one. */
+  /** At least one key. */
   readonly usable: readonly JWK[];
-  /** What is wrong with the others, by their place: goes on from "the key". Holds nothing of what was read. */
+  /** The unusable keys by position. `problem` is worded to follow "the key", and holds nothing of what was read. */
   readonly unusable: readonly {
     readonly place: number;
     readonly kid: string | undefined;
@@ -15,12 +15,12 @@ export interface ParsedKeys {
   }[];
 }
 
-/** How many keys a message lists that cannot be used. */
+/** Maximum number of unusable keys that a message lists. */
 const LISTED = 5;
 
 /**
- * Reads the JSON of a key set. Keys for encryption are passed over. Throws a KeysError where it is something else, and where it has no
- * key to verify with: a set like that must not replace one that was good.
+ * Parses the JSON of a key set, ignoring keys for encryption. Throws a KeysError if it is no key set or has no usable key, so that it
+ * cannot replace a good key set.
  */
 export function parseKeys(text: string): ParsedKeys {
   const { keys } = parseSet(text);
@@ -45,7 +45,7 @@ export function parseKeys(text: string): ParsedKeys {
   return { usable, unusable };
 }
 
-/** What is wrong with keys, in a line. */
+/** The problems of unusable keys, in one line. */
 export function listed(unusable: ParsedKeys["unusable"]): string {
   const texts = unusable.slice(0, LISTED).map(({ place, problem }) => `key ${place} ${problem}`);
   if (unusable.length > LISTED) texts.push(`${unusable.length - LISTED} more cannot be used`);
@@ -65,7 +65,7 @@ function parseSet(text: string): { keys: readonly unknown[] } {
   return { keys };
 }
 
-/** What people give instead, and what to give: nothing of the text itself is repeated. */
+/** A hint for what was given instead of JSON, without repeating any of it. */
 function insteadOfJson(text: string): string {
   const start = text.trimStart();
   if (start === "") return ": nothing was in it";

@@ -6,13 +6,13 @@ import { type Claims, TokenRefused, unverifiedClaims, verifiedClaims } from "./v
 
 export interface TokenIdentity {
   readonly jti: Jti;
-  /** Its `exp`, rounded up to whole milliseconds. It may have passed. */
+  /** The token's `exp`, rounded up to whole milliseconds. It may have passed. */
   readonly expiresAt: EpochMs;
 }
 
-/** Verifies the tokens that callers show in order to have them blacklisted. Nothing of a token is kept but its jti and expiry. */
+/** Verifies the raw tokens that callers submit for blacklisting. Only the jti and expiry of a token are kept. */
 export class RawTokens {
-  /** By the issuer's name. */
+  /** The key sets by issuer. */
   readonly #issuers: ReadonlyMap<string, KeySet>;
   readonly #algorithms: readonly string[];
   readonly #queue = new VerificationQueue();
@@ -23,9 +23,9 @@ export class RawTokens {
   }
 
   /**
-   * Which tokens they are, and when they expire, in the same order. Whether one has expired, or is not valid yet, does not matter here. In the
-   * place of one that is not accepted stands why: a TokenRefused, whose message says what the token must be like. Throws KEYS_UNAVAILABLE where that
-   * cannot be told of all, OVERLOADED where too many wait to be verified, CANCELLED where the caller has gone.
+   * Identifies tokens, in the same order. A token may have expired or not be valid yet. In place of a token that is not accepted, the
+   * result has a TokenRefused whose message says what the token must be like. Throws KEYS_UNAVAILABLE if any token cannot be judged,
+   * OVERLOADED if too many tokens are queued, CANCELLED if the caller is gone.
    */
   identify(
     tokens: readonly string[],
@@ -39,7 +39,7 @@ export class RawTokens {
     caller: VerificationCaller,
   ): Promise<(TokenIdentity | TokenRefused)[]> {
     let hasFailed = false;
-    // Where one token cannot be judged, nobody waits for the rest.
+    // If one token cannot be judged, the rest are skipped.
     const asker = {
       principal: caller.principal,
       get gone() {
@@ -50,7 +50,7 @@ export class RawTokens {
       const read = await Promise.all(
         tokens.map((token) => orRefusal(this.#queue.run(asker, () => this.#issuedBy(token)))),
       );
-      // All in one turn of the event loop: they share one reading of their issuer's keys, should they need it.
+      // All start in one turn of the event loop, so that they share any read of their issuer's keys.
       return await Promise.all(
         read.map((issued) =>
           issued instanceof TokenRefused ? issued : orRefusal(this.#verify(issued, asker)),
@@ -78,7 +78,7 @@ export class RawTokens {
     const claims = await verifiedClaims(token, {
       ...{ keys, algorithms: this.#algorithms },
       preview: identityOf,
-      // Not around the whole: a token that waits for its issuer's keys holds nobody else up.
+      // Only the verification is queued, so that a token that waits for its issuer's keys does not delay others.
       schedule: (verify) => this.#queue.run(caller, verify),
     });
     return identityOf(claims);
@@ -93,7 +93,7 @@ export class RawTokens {
   }
 }
 
-/** A token, and the keys of the issuer that it names. */
+/** A token and the keys of its issuer. */
 interface IssuedToken {
   readonly token: string;
   readonly keys: KeySet;

@@ -2,26 +2,23 @@ import { type Jti, jtiProblem } from "../entry.ts";
 import { isRawToken } from "../raw-token.ts";
 import { TokenRefused, unverifiedClaims } from "./verify.ts";
 
-/** What a request brings along, as the proxy that it came to tells it. */
+/** The credentials of a request, as reported by the proxy that received it. */
 export interface Shown {
-  /**
-   * The jti of each token that somebody has verified: text from elsewhere, or whatever stands in its place; undefined for a
-   * token that has none.
-   */
+  /** The jti of each token that the proxy has verified: external input, so of any type; undefined for a token without a jti. */
   readonly vouched: readonly unknown[];
-  /** The values of its `authorization` header, each as it came. */
+  /** The values of the `authorization` header, unmodified. */
   readonly authorization: readonly string[];
-  /** Whether it is a CORS preflight, which shows no token by its nature. */
+  /** Whether the request is a CORS preflight, which never carries a token. */
   readonly isPreflight?: boolean;
 }
 
-/** Why no token is meant: none was shown; one without a jti; what is no token, or more than one. */
+/** Why no token could be determined: none was presented; it has no jti; the credential is malformed or not the only one. */
 export type NoJti = "no-token" | "no-jti" | "malformed";
 
 /**
- * Which token a request shows: exactly one, however often it is named. What was verified counts. With `unverifiedBearer` a bearer
- * token is read too, without a look at its signature, and must be the same one. More than one credential, or one that cannot be
- * read, is "malformed" in any case: nobody knows which of them the application would take.
+ * Determines the one token that a request presents; it may be named several times. Verified tokens count. With `unverifiedBearer`, the
+ * bearer token is also read, without verifying its signature, and must be the same token. Several credentials, or an unreadable one, are
+ * always "malformed", since it is unknown which of them the application would use.
  */
 export function shownToken(
   { vouched, authorization }: Shown,
@@ -32,7 +29,7 @@ export function shownToken(
     const named = new Set<unknown>(vouched.filter((jti) => jti !== undefined));
     if (unverifiedBearer && token !== undefined) {
       const { jti } = unverifiedClaims(token);
-      // A token without a jti, beside one that has been verified and has one, is another token.
+      // A token without a jti is another token than a verified one with a jti.
       if (jti !== undefined || named.size > 0) named.add(jti);
     }
     if (named.size === 0) {
@@ -49,12 +46,12 @@ export function shownToken(
 
 const MALFORMED = { because: "malformed" } as const;
 
-/** Undefined where there is none: no header, or another scheme. Throws TokenRefused. */
+/** Undefined if there is no header or it has another scheme. Throws TokenRefused. */
 function bearerToken([value, ...more]: readonly string[]): string | undefined {
   if (more.length > 0) throw new TokenRefused("must be the only credential");
   if (value === undefined) return undefined;
   const [, token] = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(value) ?? [];
-  // Several headers may have been joined to one on the way, and some applications take a token without its scheme, or without the space.
+  // Several headers may have been joined on the way, and some applications accept a token without its scheme or without the space.
   if (token === undefined && (/\bbearer/i.test(value) || (!value.includes(" ") && isRawToken(value)))) {
     throw new TokenRefused("must stand alone");
   }

@@ -1,6 +1,6 @@
 import { type KeySource, keyFile, parseKeyUrl } from "./key-source.ts";
 
-/** Whose tokens can be blacklisted by showing the token itself. */
+/** An issuer whose raw tokens can be blacklisted. */
 export interface TokenIssuer {
   /** The `iss` of its tokens, compared byte for byte. */
   readonly issuer: string;
@@ -8,8 +8,8 @@ export interface TokenIssuer {
 }
 
 /**
- * Reads pairs of an issuer and its key set, `https://id.example=https://id.example/jwks.json`, or `...=file:/etc/keys.json`,
- * separated by white space. Throws a RangeError that says which of them is wrong, by its place.
+ * Parses pairs of an issuer and its key set, `https://id.example=https://id.example/jwks.json` or `...=file:/etc/keys.json`, separated by
+ * white space. Throws a RangeError that gives the position of an invalid pair.
  */
 export function parseTokenIssuers(text: string): readonly TokenIssuer[] {
   const issuers = text

@@ -3,9 +3,9 @@ import { FairLine } from "../fair-line.ts";
 import { FairRoom } from "../fair-room.ts";
 import { MAX_QUEUED_RAW_TOKENS, MAX_VERIFICATIONS } from "../limits.ts";
 
-/** The caller for whom something is verified. */
+/** The caller on whose behalf tokens are verified. */
 export interface VerificationCaller {
-  /** True once nobody waits for the result. */
+  /** True once the caller no longer waits for the result. */
   readonly gone: boolean;
   readonly principal: { readonly name: string };
 }
@@ -17,8 +17,8 @@ interface Job {
 }
 
 /**
- * Runs verifications in slices: one is begun in each turn of the event loop, and few are under way at once, so that everything else goes on in
- * between. Principals take turns, so that one with thousands of tokens holds nobody up.
+ * Time-slices verifications: one begins per turn of the event loop, and few are in flight, so that other work continues in between. Callers
+ * take turns, so that one with thousands of tokens does not delay the others.
  */
 export class VerificationQueue {
   readonly #waiting = new FairLine<Job>();
@@ -27,8 +27,8 @@ export class VerificationQueue {
   #isPlanned = false;
 
   /**
-   * Keeps places for `count` tokens of one request while `work` goes on. Throws OVERLOADED where too many wait, in all or of this
-   * principal.
+   * Reserves places for `count` tokens of one request while `work` runs. Throws OVERLOADED if too many tokens are queued, in total or for
+   * this caller.
    */
   async reserve<T>(count: number, { principal }: VerificationCaller, work: () => Promise<T>): Promise<T> {
     const { name } = principal;
@@ -43,7 +43,7 @@ export class VerificationQueue {
     }
   }
 
-  /** Runs `work` once it is the caller's turn. Throws CANCELLED where the caller has gone by then. */
+  /** Runs `work` when it is the caller's turn. Throws CANCELLED if the caller is gone by then. */
   run<T>(caller: VerificationCaller, work: () => T | Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const run = async () => {
@@ -75,7 +75,7 @@ export class VerificationQueue {
     });
   }
 
-  /** The next job for which anybody waits. */
+  /** The next job whose caller still waits. */
   #next(): Job | undefined {
     for (let job = this.#waiting.next(); job !== undefined; job = this.#waiting.next()) {
       if (!job.caller.gone) return job;

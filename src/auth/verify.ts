@@ -4,7 +4,7 @@ import { nameOfAlgorithm } from "./algorithms.ts";
 import { type FindKey, isMismatch, type KeySet } from "./key-set.ts";
 import { isAcceptedType, isSecurityEvent } from "./token-type.ts";
 
-/** Why a token is not accepted. `message` goes on from "the token", and holds nothing of it. */
+/** A token is not accepted. `message` is worded to follow "the token", and holds nothing of it. */
 export class TokenRefused extends Error {
   override readonly name = "TokenRefused";
 }
@@ -12,10 +12,10 @@ export class TokenRefused extends Error {
 export type Claims = Readonly<Record<string, unknown>>;
 
 /**
- * The claims of a signed token, once its signature has been found right under a key of the set and one of these algorithms. No
- * claim has been looked at, but by `preview`, and only where the token fits no key that is known: what it throws is wrong with the
- * token whatever keys there are, and so no reason to ask an issuer for them. `schedule` says when each verification is done; absent: at
- * once. Throws TokenRefused, or what `preview`, `schedule` and the key set throw.
+ * Verifies a token's signature with a key of the set and one of the algorithms, and returns its claims, which are not validated. `preview`
+ * receives the unverified claims, and only if the token fits no known key: an error that it throws holds whatever the keys are, so the
+ * issuer is not asked for new ones. `schedule` runs each verification; absent: at once. Throws TokenRefused, or what `preview`, `schedule`
+ * and the key set throw.
  */
 export async function verifiedClaims(
   token: string,
@@ -49,26 +49,23 @@ export async function verifiedClaims(
   }
 }
 
-/**
- * The claims of a token that nobody has verified: good for nothing but to find out which token it is, and with whose keys to verify it.
- * Throws TokenRefused.
- */
+/** The claims of an unverified token: fit only to tell which token it is, and with whose keys to verify it. Throws TokenRefused. */
 export function unverifiedClaims(token: string): Claims {
   checkShape(token);
   checkType(headerOf(token));
   return claimsOf(Buffer.from(token.split(".")[1] ?? "", "base64url"));
 }
 
-/** Refuses what need not be looked at. */
+/** Rejects what is certainly no signed JWT before any decoding. */
 function checkShape(token: string): void {
-  // A token is ASCII: what is not is refused by its decoder.
+  // Characters are bytes here, since the decoder rejects a token that is not ASCII.
   if (token.length > MAX_JWT_BYTES) throw new TokenRefused(`must be at most ${MAX_JWT_BYTES} bytes`);
   const parts = token.split(".").length;
   if (parts === 5) throw new TokenRefused("must be signed, not encrypted");
   if (parts !== 3) throw new TokenRefused("must be a signed JWT: three parts with dots between them");
 }
 
-/** jose refuses all of these too, but says it in a way that a caller cannot act on. */
+/** jose rejects these headers too, but with messages on which a caller cannot act. */
 function checkHeader(token: string, algorithms: readonly string[]): void {
   const header = headerOf(token);
   if (header.crit !== undefined) throw new TokenRefused("has a critical header that is not understood here");
@@ -117,7 +114,7 @@ async function verifyOnce(
     return await compactVerify(token, find, options);
   } catch (error) {
     if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
-    // It names no key, and several would do: as in the middle of a rotation.
+    // The token names no key and several fit, as during a rotation.
     for await (const key of error) {
       try {
         return await compactVerify(token, key, options);
@@ -129,7 +126,7 @@ async function verifyOnce(
   }
 }
 
-/** What was wrong, in our words: jose's name parts of the token. */
+/** Replaces jose's messages, which repeat parts of the token. */
 function refusal(error: unknown): unknown {
   if (error instanceof errors.JWSSignatureVerificationFailed) {
     return new TokenRefused("has a signature that is not its issuer's");
