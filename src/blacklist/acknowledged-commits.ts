@@ -3,13 +3,13 @@ import { isSameRevision, type Revision } from "../revision.ts";
 import type { Store } from "../store/store.ts";
 
 /**
- * The commits whose success this replica has told its callers. A database that lacks one of them has lost commits, whatever else it
- * has. A history that contains a commit contains everything that this commit was made on top of: of the commits that
- * one read has found together, the last stands for all.
+ * Commits that this replica has acknowledged to its callers. A database that lacks any of them has lost commits. A history that
+ * contains a commit contains all earlier commits of that history too, so the last of several commits found by one read stands for
+ * all of them.
  */
 export class AcknowledgedCommits {
   readonly #store: Pick<Store, "missing">;
-  /** Stands for all that are not pending. */
+  /** The latest commit known to be in one history with all acknowledged commits that are no longer pending. */
   #last: Revision | undefined;
   #pending: readonly Revision[] = [];
 
@@ -17,20 +17,20 @@ export class AcknowledgedCommits {
     this.#store = store;
   }
 
-  /** Those that no read of the changes has found yet, in one history with what it read before. */
+  /** Acknowledged commits that no read of the changes has found yet in one history with what was read before. */
   get pending(): readonly Revision[] {
     return this.#pending;
   }
 
-  /** What a database must have that has all of them; at most `MAX_PENDING_COMMITS` + 2. */
+  /** The commits that a database must contain to contain all acknowledged ones; at most `MAX_PENDING_COMMITS` + 2. */
   get required(): readonly Revision[] {
     const last = this.#last;
     return last === undefined || contains(this.#pending, last) ? this.#pending : [last, ...this.#pending];
   }
 
   /**
-   * Adds the commit that is about to be acknowledged. Where nobody reads, so that too many are pending, they are looked up: the promise
-   * resolves afterwards, or rejects as {@link Store.missing} does.
+   * Adds a commit that is about to be acknowledged. When no reads take place and too many commits are pending, looks them up in the
+   * database: the promise then resolves after the look-up, or rejects as {@link Store.missing} does.
    */
   add(revision: Revision): void | Promise<void> {
     if (contains(this.required, revision)) return;
@@ -38,7 +38,7 @@ export class AcknowledgedCommits {
     if (this.#pending.length > MAX_PENDING_COMMITS) return this.#condense();
   }
 
-  /** A read of the changes has found these in one history; they may include commits that were not acknowledged here. */
+  /** Called when a read of the changes has found these commits in one history; some may have been acknowledged by other replicas only. */
   followed(found: readonly Revision[]): void {
     const rest = this.#pending.filter((one) => !contains(found, one));
     if (rest.length === this.#pending.length) return;
@@ -46,7 +46,10 @@ export class AcknowledgedCommits {
     this.#pending = rest;
   }
 
-  /** A look-up has found these, which were {@link required} when it was sent. The last stays pending: what was read before is not among them. */
+  /**
+   * Called when a look-up has found these commits, which were {@link required} when it was sent. The last one stays pending,
+   * because the look-up did not cover what was read before.
+   */
   lookedUp(found: readonly Revision[]): void {
     const rest = this.#pending.filter((one) => !contains(found, one));
     const last = lastOf(found);
@@ -55,7 +58,7 @@ export class AcknowledgedCommits {
     this.#pending = [last, ...rest];
   }
 
-  /** They are not asked for any more: the database has lost some, and the index holds the entries of all. */
+  /** Stops requiring these commits: the database has lost some of them, and the index holds the entries of all of them. */
   forget(): void {
     this.#last = undefined;
     this.#pending = [];
@@ -65,7 +68,7 @@ export class AcknowledgedCommits {
     const asked = this.required;
     const [lost] = await this.#store.missing(asked);
     if (lost === undefined) this.lookedUp(asked);
-    // One that is lost says all that there is to say.
+    // One lost commit is enough to prove that commits are lost.
     else this.#pending = [lost, ...this.#pending.filter((one) => !contains(asked, one))];
   }
 }

@@ -4,19 +4,19 @@ import { unauthenticated } from "../errors.ts";
 import type { Revision } from "../revision.ts";
 import type { CheckAnswer, Verdict } from "./checks.ts";
 
-/** What is known when a check is answered. */
+/** The state from which a check is answered. */
 export interface Knowledge {
-  /** When the token expires, in milliseconds since 1970; 0 where it is not known. */
+  /** The token's expiry in milliseconds since 1970; 0 if it is not known. */
   expiryOf(jti: Jti): number;
-  /** What has passed by this has passed by both clocks. */
+  /** The earlier of the service's clock and the database's: a time that has passed by this has passed by both clocks. */
   readonly now: EpochMs;
   readonly leewayMs: number;
   readonly revision: Revision;
 }
 
 /**
- * One verdict a jti. Throws UNAUTHENTICATED when the caller's own token is blacklisted. With a `doubt`, what is not known to
- * be blacklisted is unknown; and where nothing is known to be blacklisted, the doubt is thrown.
+ * Returns one verdict per jti. Throws UNAUTHENTICATED when the caller's own token is blacklisted. With a `doubt`, each jti not
+ * known to be blacklisted is "unknown"; when no jti is known to be blacklisted, the doubt is thrown.
  */
 export function answer(
   jtis: readonly Jti[],
@@ -35,7 +35,7 @@ export function answer(
   return { verdicts, revision: knowledge.revision };
 }
 
-/** As fresh as what is known: a caller's own token is judged like those it asks about. */
+/** Throws UNAUTHENTICATED when the caller's own token is blacklisted. It is judged with the same freshness as the jtis of the check. */
 export function refuseRevoked({ principal }: Caller, knowledge: Knowledge): void {
   const own = principal?.jti;
   if (own !== undefined && isBlacklisted(own, knowledge)) {
@@ -43,7 +43,7 @@ export function refuseRevoked({ principal }: Caller, knowledge: Knowledge): void
   }
 }
 
-/** An entry answers until its expiry and the leeway have passed. */
+/** True until the entry's expiry plus the leeway has passed. */
 export function isBlacklisted(jti: Jti, { expiryOf, now, leewayMs }: Knowledge): boolean {
   const expiresAt = expiryOf(jti);
   return expiresAt !== 0 && expiresAt + leewayMs > now;

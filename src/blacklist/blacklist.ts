@@ -10,7 +10,7 @@ import { PrunePace } from "./prune-pace.ts";
 import { Allowance, type Quota } from "./quota.ts";
 import type { Writer, Written } from "./writer.ts";
 
-/** The four things this service does. Everything it is given has been validated; see `proto/` for what each promises. */
+/** The operations of the service. Arguments have been validated; `proto/` documents what each operation promises. */
 export class Blacklist {
   readonly #store: Store;
   readonly #writer: Writer;
@@ -27,7 +27,7 @@ export class Blacklist {
     store: Store;
     writer: Writer;
     checks: Checks;
-    /** Absent: every caller may blacklist as much as they like. */
+    /** Absent: no caller has a quota. */
     quota?: Quota | undefined;
     clock: Clock;
     clocks: BothClocks;
@@ -47,30 +47,30 @@ export class Blacklist {
   }
 
   /**
-   * True when no verifier can still accept a token that expires then, by both clocks, so that blacklisting it would be a
+   * True when, by both clocks, no verifier can still accept a token that expires at `expiresAt`, so that blacklisting it would be a
    * mistake.
    */
   isPast(expiresAt: EpochMs): boolean {
     return expiresAt + this.#leewayMs <= this.#clocks.earlier();
   }
 
-  /** When a token expires that lives for `lifetimeMs` from now on. */
+  /** The expiry of a token that lives for `lifetimeMs` from now. */
   lifetimeEnd(lifetimeMs: number): EpochMs {
     return (this.#clock.now() + lifetimeMs) as EpochMs;
   }
 
-  /** Throws UNAUTHENTICATED when the caller's own token is blacklisted. A check finds that out by itself. */
+  /** Throws UNAUTHENTICATED when the caller's own token is blacklisted. {@link check} does this itself. */
   async admit(caller: Caller): Promise<void> {
     const jti = caller.principal?.jti;
     if (jti !== undefined) await this.#checks.check([jti], { kind: "linearizable" }, caller);
   }
 
-  /** What a request of this caller takes off the caller's quota. */
+  /** The allowance of one request of this caller. */
   allowance({ principal }: KnownCaller): Allowance {
     return this.#quota === undefined ? new Allowance(UNLIMITED) : this.#quota.allowance(principal.name);
   }
 
-  /** `allowance` is what the request has reserved already. Throws QUOTA_EXCEEDED, and what the writer throws. */
+  /** `allowance` holds what the request has already reserved. Throws QUOTA_EXCEEDED, and the errors of {@link Writer.write}. */
   async add(
     entries: readonly NewEntry[],
     caller: KnownCaller,
@@ -82,13 +82,13 @@ export class Blacklist {
       allowance.settle(written.results.filter(({ outcome }) => outcome === "created").length);
       return written;
     } catch (error) {
-      // They may have been stored all the same.
+      // The entries may have been stored despite the error.
       allowance.settle();
       throw error;
     }
   }
 
-  /** The last commit. */
+  /** The revision of the last commit. */
   async revision(): Promise<Revision> {
     return (await this.#store.read([])).revision;
   }
@@ -107,7 +107,7 @@ export class Blacklist {
     return this.#store.list({ ...query, ...this.#terms() });
   }
 
-  /** Those of at most a page of jtis that have an entry, expired or not. */
+  /** The jtis, of at most one page of them, that have an entry, expired or not. */
   async stored(jtis: readonly Jti[]): Promise<ReadonlySet<Jti>> {
     const filter = {
       includeExpired: true,
@@ -136,7 +136,7 @@ export class Blacklist {
     return receipt;
   }
 
-  /** The secret that all replicas share, from which page tokens derive their key. */
+  /** The secret shared by all replicas, from which the key of page tokens is derived. */
   async secret(): Promise<Buffer> {
     return (await this.#store.open()).secret;
   }

@@ -2,60 +2,60 @@ import { MAX_ENTRIES_A_MESSAGE, MAX_LOGGED_CHANGES, MAX_LOGGED_ENTRIES } from ".
 import type { Revision } from "../revision.ts";
 import { type Columns, ColumnsBuilder, UNTIL_BYTES } from "../token-index/columns.ts";
 
-/** What one read of the database has brought. */
+/** The entries that one read of the database brought. */
 export interface Change extends Columns {
-  /** All that it includes has been logged, here or before; undefined where more of it follows. */
+  /** The revision whose changes are all logged once this change is; undefined if more changes of that revision follow. */
   readonly revision: Revision | undefined;
 }
 
-/** Changes that go out as one. */
+/** Several changes merged into one message. */
 export interface Together {
   readonly change: Change;
   readonly from: number;
-  /** The number of the first change that is not among them. */
+  /** The number of the first change after these. */
   readonly next: number;
 }
 
 /**
- * The latest changes of the index, for those who keep copies: each goes on from where it is, so that one that is slow costs
- * nothing but the place it has come to. Bounded: the oldest changes are dropped, whoever would still have needed them.
+ * The latest changes of the index, from which `Watch` streams resume. Each copy reads from its own position, so a slow copy costs
+ * only the number it has reached. Bounded: the oldest changes are dropped even if a copy still needs them.
  */
 export class ChangeLog {
   readonly #entries = new ColumnsBuilder();
   #changes: Change[] = [];
-  /** The number of the first change that is kept. Numbers are never used again. */
+  /** The number of the first change kept. Numbers are never reused. */
   #first = 0;
   #kept = 0;
-  /** Everything after this revision is kept; undefined: there is no telling. */
+  /** All changes after this revision are kept; undefined: unknown. */
   #since: number | undefined;
   #last: Revision | undefined;
   #epoch = 0;
   #isOpen = false;
-  /** The last that were put together: copies that are equally far behind are given the same. */
+  /** The last merged changes, cached because copies that are equally far behind get the same ones. */
   #together: Together | undefined;
   readonly #listeners = new Set<() => void>();
 
-  /** Whether there is an index that the changes belong to. */
+  /** Whether there is a complete index to which the changes belong. */
   get isOpen(): boolean {
     return this.#isOpen;
   }
 
-  /** Changes with every new index: what was logged before belongs to another one. */
+  /** Increases with every new index; changes logged under an earlier epoch belong to another index. */
   get epoch(): number {
     return this.#epoch;
   }
 
-  /** The number of the first change that is kept. */
+  /** The number of the first change kept. */
   get first(): number {
     return this.#first;
   }
 
-  /** The number that the next change will have. */
+  /** The number of the next change to be logged. */
   get end(): number {
     return this.#first + this.#changes.length;
   }
 
-  /** The index has been loaded, or loaded anew: it is complete, and whatever changes in it after the commit `since` will be logged. */
+  /** Called when the index has been loaded or reloaded: it is complete, and all changes after the commit `since` will be logged. */
   open(since: number): void {
     this.#drop(this.#changes.length);
     this.#entries.take();
@@ -66,18 +66,21 @@ export class ChangeLog {
     this.#tell();
   }
 
-  /** There is no complete index any more. */
+  /** Called when there is no complete index any more. */
   close(): void {
     this.#isOpen = false;
     this.#tell();
   }
 
-  /** An entry that has joined the index, or lasts for longer: until when it answers BLACKLISTED, leeway included. */
+  /**
+   * Adds an entry that has joined the index or was extended. `until` is when it stops being BLACKLISTED: milliseconds since 1970,
+   * leeway included.
+   */
   add(print: Int32Array, until: number): void {
     if (this.#isOpen) this.#entries.add(print, until);
   }
 
-  /** What was added since the last time is one change, and with it `revision` is complete; undefined: it is not yet. */
+  /** Logs the entries added since the last call as one change that completes `revision`; undefined: the revision is not complete yet. */
   commit(revision: Revision | undefined): void {
     if (!this.#isOpen) return;
     const isNew = revision !== undefined && revision.number !== this.#last?.number;
@@ -89,14 +92,14 @@ export class ChangeLog {
     this.#tell();
   }
 
-  /** The change with this number; undefined where it is not there yet, or no more. */
+  /** The change with this number; undefined if it is not logged yet or has been dropped. */
   at(number: number): Change | undefined {
     return this.#changes[number - this.#first];
   }
 
   /**
-   * The changes from `from` on and before `end`, all of which are kept, as one: the first, and as many more as a message may hold. Who
-   * is behind catches up so, however many changes it is.
+   * Merges the changes numbered from `from` up to but excluding `end`, all of which must be kept: the first one, and as many more
+   * as fit into one message. A copy that is behind catches up with few messages.
    */
   together(from: number, end: number): Together {
     const first = this.#changes[from - this.#first] as Change;
@@ -113,7 +116,10 @@ export class ChangeLog {
     return this.#together as Together;
   }
 
-  /** From which change to go on for one who has everything up to a revision; undefined where some of it is not kept. */
+  /**
+   * The number of the change at which to resume for a copy that has all changes up to `revision`; undefined if a change in between
+   * has been dropped.
+   */
   after(revision: number): number | undefined {
     for (let index = this.#changes.length - 1; index >= 0; index--) {
       const reached = this.#changes[index]?.revision;
@@ -122,13 +128,13 @@ export class ChangeLog {
     return this.#since !== undefined && this.#since <= revision ? this.#first : undefined;
   }
 
-  /** `listener` is called after each change, and when the log opens or closes. The returned function ends that. */
+  /** Calls `listener` after each change, and when the log opens or closes. The returned function removes the listener. */
   listen(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** A quarter at a time: dropping from the front of a list costs as much as what is left of it. */
+  /** Drops a quarter at a time, because removing from the front of an array costs as much as the rest of it. */
   #forget(): void {
     if (this.#kept <= MAX_LOGGED_ENTRIES && this.#changes.length <= MAX_LOGGED_CHANGES) return;
     let count = 0;
@@ -139,7 +145,7 @@ export class ChangeLog {
     ) {
       const change = this.#changes[count++] as Change;
       kept -= sizeOf(change);
-      // Without its last part a revision is only half there: nobody can go on from the middle of it.
+      // A revision that has lost a part is incomplete: no copy can resume in the middle of it.
       this.#since = change.revision?.number;
     }
     this.#drop(count);
@@ -155,7 +161,7 @@ export class ChangeLog {
   }
 }
 
-/** What the last revision of them completes, they complete. */
+/** Merges changes; the result completes the last revision that any of them completes. */
 function asOne(changes: readonly Change[]): Change {
   return {
     fingerprints: joined(changes.map(({ fingerprints }) => fingerprints)),

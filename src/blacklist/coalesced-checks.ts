@@ -20,7 +20,7 @@ interface WaitingCheck extends Waiting {
 
 interface Options {
   readonly store: Store;
-  /** What the database must have, or it rules nothing out: no index knows it in its place. */
+  /** Commits that the database must contain. If it lacks one, no negative is given: no index knows the lost entries in its place. */
   readonly acknowledged: AcknowledgedCommits;
   readonly clock: Clock;
   readonly leewayMs: number;
@@ -28,8 +28,9 @@ interface Options {
 }
 
 /**
- * Answers from the database: one read under way at a time, shared by all who wait. Those who come while it
- * is under way wait for the next, since it may have begun before something they must see; so every answer is fresh.
+ * Answers from the database with one read in flight at a time, shared by all waiting calls. A call that arrives while a read is in
+ * flight waits for the next read, since the current one may have begun before a commit that the call must see. So every answer is
+ * fresh.
  */
 export class CoalescedChecks implements Checks {
   readonly #store: Store;
@@ -60,7 +61,7 @@ export class CoalescedChecks implements Checks {
     });
   }
 
-  /** How the database stands. Throws NOT_FRESH where it lacks what this replica has acknowledged. */
+  /** Reads the state of the database. Throws NOT_FRESH if it lacks a commit that this replica has acknowledged. */
   async standing(): Promise<Standing> {
     const sighting = await this.#lookUp([]);
     if (!sighting.intact) throw COMMITS_LOST;
@@ -83,7 +84,7 @@ export class CoalescedChecks implements Checks {
     this.#reading = false;
   }
 
-  /** The next read's calls, taken off the list before it is sent: whoever is added later is not answered by it. */
+  /** Takes the calls of the next read off the list before the read is sent, so that it answers no call that arrives later. */
   #take(): WaitingCheck[] {
     let total = 0;
     let bytes = 0;
@@ -138,7 +139,10 @@ export class CoalescedChecks implements Checks {
     }
   }
 
-  /** Why nothing can be ruled out for those who name a revision, by its text: it is lost, or could not be looked up. */
+  /**
+   * The error for each requested revision, by the revision's text, that makes negatives unavailable: the revision is lost, or
+   * looking it up failed.
+   */
   async #doubts(
     group: readonly WaitingCheck[],
     { revision }: Sighting,
@@ -147,7 +151,7 @@ export class CoalescedChecks implements Checks {
     for (const { freshness } of group) {
       if (freshness.kind === "at-least") named.set(formatRevision(freshness.revision), freshness.revision);
     }
-    // The commonest one needs no question: it is the last.
+    // The most common revision needs no look-up, because it is the last one.
     named.delete(formatRevision(revision));
     try {
       const missing = await this.#store.missing([...named.values()]);
@@ -158,7 +162,7 @@ export class CoalescedChecks implements Checks {
   }
 }
 
-/** Why nothing can be ruled out for anybody; undefined where it can be. */
+/** The error that makes negatives unavailable for all calls; undefined if there is none. */
 function doubtOf({ writable, intact }: Sighting): unknown {
   if (!writable) return READ_ONLY;
   return intact ? undefined : COMMITS_LOST;

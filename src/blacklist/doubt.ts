@@ -1,6 +1,6 @@
 import { ServiceError } from "../errors.ts";
 
-// Why nothing can be ruled out although the database answers. What is known to be blacklisted stays known.
+// Errors that make negatives unavailable although the database answers; positives stay valid.
 
 export const REVISION_LOST = new ServiceError(
   "REVISION_LOST",

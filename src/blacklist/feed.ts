@@ -14,7 +14,7 @@ import { type Observer, UNOBSERVED } from "./observer.ts";
 import { SnapshotTurns } from "./snapshot-turns.ts";
 import { Subscription, type SubscriptionHost } from "./subscription.ts";
 
-/** What handing over the latest change to one copy costs, in microseconds. */
+/** The cost of handing the latest change to one copy, in microseconds. */
 const HAND_OVER_MICROS = 30;
 
 interface Options {
@@ -27,22 +27,22 @@ interface Options {
   readonly observer?: Observer;
 }
 
-/** From where a copy goes on, and what its fingerprints are made with. */
+/** The position of a copy, and the key of its fingerprints. */
 export interface CopyState {
   readonly revision: Revision;
   readonly key: Uint8Array;
 }
 
 /**
- * Hands the index, and whatever changes in it, to those who keep copies. However many there are, they share the follower's one
- * read, which goes out every few milliseconds while there is anybody.
+ * Sends the index and its changes to local copies. All copies share the follower's read, which is repeated every few milliseconds
+ * while there is a copy.
  */
 export class Feed implements SubscriptionHost {
   readonly #options: Options;
   readonly observer: Observer;
   readonly #subscriptions = new Set<Subscription>();
   readonly #turns: SnapshotTurns<Subscription>;
-  /** Whether all are being handed what is new to them, or will be; and whether there is something newer still. */
+  /** Whether a round of notifications is planned or running, and whether there has been a later change since it was planned. */
   #passing = false;
   #again = false;
   #isReading = false;
@@ -55,19 +55,19 @@ export class Feed implements SubscriptionHost {
     options.changeLog.listen(() => this.#plan());
   }
 
-  /** Copies that are being kept. */
+  /** The number of open subscriptions. */
   get size(): number {
     return this.#subscriptions.size;
   }
 
-  /** By how many changes the slowest of them is behind. */
+  /** By how many changes the slowest copy is behind. */
   get lag(): number {
     let most = 0;
     for (const { behind } of this.#subscriptions) most = Math.max(most, behind);
     return most;
   }
 
-  /** Copies that are being sent a snapshot, and those that wait for their turn. */
+  /** How many copies are being sent a snapshot, and how many wait for their turn. */
   get snapshots(): { readonly underWay: number; readonly waiting: number } {
     return this.#turns.size;
   }
@@ -78,20 +78,20 @@ export class Feed implements SubscriptionHost {
   }
 
   /**
-   * Begins to hand over: from where `copy` is, or, without one or where that cannot be served, all of it. Throws NOT_FRESH where
-   * this replica has no index to hand over, UNAUTHENTICATED to a caller whose own token is blacklisted, and what the
-   * database throws.
+   * Opens a subscription that resumes from `copy`; without `copy`, or if the log cannot serve its position, it begins with a
+   * snapshot. Throws NOT_FRESH if this replica has no index to send, UNAUTHENTICATED when the caller's own token is blacklisted,
+   * and the errors of the database.
    */
   async open(copy: CopyState | undefined, caller: KnownCaller): Promise<Subscription> {
     const { follower, changeLog } = this.#options;
     if (follower.phase !== "following") throw NO_INDEX;
     const { epoch } = changeLog;
-    // What the copy has may have been read by another replica a moment ago.
+    // Another replica may have read the copy's revision a moment ago.
     await this.#prove();
     this.judge(caller);
     const found = copy === undefined ? undefined : await this.#placeOf(copy);
     if (follower.phase !== "following" || !changeLog.isOpen) throw NO_INDEX;
-    // It was found in the log of an index that is gone.
+    // The place belongs to the log of an earlier index if the epoch has changed.
     const place = changeLog.epoch === epoch ? found : undefined;
     const subscription = new Subscription({ feed: this, follower, changeLog, caller, place });
     this.#subscriptions.add(subscription);
@@ -129,16 +129,16 @@ export class Feed implements SubscriptionHost {
     this.#cancelRead();
   }
 
-  /** Who does not read holds up nobody: the turn goes to the next, and is asked for again at the end of the line. */
+  /** A copy that does not read gives up its turn, so that it delays no other; it queues again when it next asks. */
   #passTurns(): void {
     for (const one of this.#turns.idle()) this.endSnapshot(one);
   }
 
-  /** The number of the first change that the copy lacks; undefined where that is not known, or not kept any more. */
+  /** The number of the first change that the copy lacks; undefined if that is unknown or the change has been dropped. */
   async #placeOf({ revision, key }: CopyState): Promise<number | undefined> {
     const { follower, changeLog, store } = this.#options;
     if (!follower.key.equals(key) || revision.number > follower.applied.number) return undefined;
-    // What the database has lost is told in snapshots alone: it is not among what changed after any revision.
+    // Entries that the database has lost are sent in snapshots only: they are not among the changes after any revision.
     if (follower.holdsLost) return undefined;
     if (!follower.reflects(revision) && (await store.missing([revision])).length > 0) return undefined;
     return changeLog.after(revision.number);
@@ -148,7 +148,7 @@ export class Feed implements SubscriptionHost {
     return this.#options.follower.standing();
   }
 
-  /** One after the other, with a short pause, for as long as there is anybody. */
+  /** Reads one after another, with a short pause, while there are subscriptions. */
   #keepReading(): void {
     if (this.#isReading) return;
     const { clock } = this.#options;
@@ -164,11 +164,11 @@ export class Feed implements SubscriptionHost {
       };
     };
     const read = () => {
-      // It goes on, or ends, when the answer is there: not a second time beside it.
+      // While a read is in flight, its completion decides whether to continue; cancelling must not start a second loop.
       this.#cancelRead = () => {};
       this.#prove().then(
         () => again(WATCH_READ_MS),
-        // Whoever asked for proof is told.
+        // The error is reported to each subscription that has asked for proof.
         () => again(FAILED_WATCH_READ_MS),
       );
     };
@@ -176,8 +176,8 @@ export class Feed implements SubscriptionHost {
   }
 
   /**
-   * Several changes may come in one turn of the event loop, and many copies take several turns: one round at a time, or the rounds
-   * would take more and more of every turn.
+   * Notifies all subscriptions. Several changes may arrive in one turn of the event loop, and many copies take several turns: only
+   * one round runs at a time, or the rounds would take a growing share of every turn.
    */
   #plan(): void {
     this.#again = true;

@@ -1,15 +1,15 @@
 import type { Entry, Jti, NewEntry, Outcome } from "../entry.ts";
 import type { WriteResult } from "../store/store.ts";
 
-/** One token's fate. */
+/** The result for one token of a request. */
 export interface Result {
   readonly outcome: Outcome;
   readonly entry: Entry;
 }
 
 /**
- * All that several requests ask for, each jti once: as if they had come one after the other, the first one's reason and
- * caller, and the latest expiry of all.
+ * Merges several requests so that each jti occurs once, as if they had been written one after another: the first request's reason
+ * and caller, and the latest expiry of all.
  */
 export function merge(requests: Iterable<readonly NewEntry[]>): NewEntry[] {
   const merged = new Map<Jti, NewEntry>();
@@ -26,8 +26,8 @@ export function merge(requests: Iterable<readonly NewEntry[]>): NewEntry[] {
 }
 
 /**
- * What each request is told once the merged entries are written. Calling it for the requests in their order gives each jti's
- * "created" or "extended" to exactly one of them.
+ * Splits the results of a merged write by request. Called for the requests in their order, it reports each jti's "created" or
+ * "extended" to exactly one of them.
  */
 export class Unfold {
   readonly #stored = new Map<Jti, { readonly result: WriteResult; claimed: boolean; entry: Entry }>();
@@ -38,7 +38,7 @@ export class Unfold {
     }
   }
 
-  /** Results for one request, in its order. A jti's first occurrence carries the outcome, the others are repeats of it. */
+  /** The results for one request, in its order. The first occurrence of a jti has its outcome; repetitions are "already-blacklisted". */
   next(entries: readonly NewEntry[]): Result[] {
     const told = new Map<Jti, Result>();
     for (const asked of merge([entries])) told.set(asked.jti, this.#tell(asked));
@@ -61,12 +61,12 @@ export class Unfold {
   #claim(asked: NewEntry, stored: { readonly result: WriteResult; claimed: boolean; entry: Entry }): Outcome {
     const first = !stored.claimed;
     if (stored.result.outcome === "created" && (first || asked.expiresAt > stored.entry.expiresAt)) {
-      // In order of arrival: the first creates with its own expiry, a later one extends that.
+      // In order of arrival: the first request creates the entry with its own expiry, and a later one extends it.
       stored.claimed = true;
       stored.entry = { ...stored.entry, expiresAt: asked.expiresAt };
       return first ? "created" : "extended";
     }
-    // How far the others would have extended it is unknown: as if the one with the latest expiry had come first.
+    // How far the others would have extended the entry is unknown: assume that the request with the latest expiry was first.
     if (stored.result.outcome === "extended" && first && asked.expiresAt === stored.entry.expiresAt) {
       stored.claimed = true;
       return "extended";

@@ -20,11 +20,11 @@ import { inTurns } from "./in-turns.ts";
 import { loadAll } from "./index-loader.ts";
 import { type Observer, type ReadEnd, UNOBSERVED } from "./observer.ts";
 
-/** Whoever waits for proof that the index has everything that was acknowledged before they asked. */
+/** A request for proof that the index has everything acknowledged before the request. */
 export interface Waiter {
-  /** How much work `proven` is, in microseconds, roughly. */
+  /** The approximate cost of calling `proven`, in microseconds. */
   readonly cost: number;
-  /** Whose call waits; absent where no call does. */
+  /** The caller whose call waits; absent if no call does. */
   readonly caller?: Caller;
   proven(standing: Standing): void;
   failed(error: unknown): void;
@@ -32,31 +32,31 @@ export interface Waiter {
 
 /**
  * - loading: the index is not complete yet.
- * - following: it has all that the database had at the last proof.
- * - rebuilding: the database has lost commits that the index holds. The index knows more than the database, but not all of it.
+ * - following: the index has everything that the database had at the last proof.
+ * - rebuilding: the database has lost commits that the index holds. The index has entries that the database lacks, but not all that it has.
  * - overflowed: there are more entries than the index may hold. It is empty.
  */
 export type Phase = "loading" | "following" | "rebuilding" | "overflowed";
 
 interface Options extends HeldEntriesOptions {
   readonly store: Store;
-  /** Shared with those who look up in the database what the index cannot answer. */
+  /** Shared with the fallback, which looks up in the database what the index cannot answer. */
   readonly acknowledged: AcknowledgedCommits;
   readonly log: Logger;
   readonly maxEntries: number;
   readonly observer?: Observer;
-  /** Called whenever the phase has changed. */
+  /** Called after each change of the phase. */
   readonly onPhase?: () => void;
 }
 
-/** After every commit. */
+/** The position after every commit. */
 const END: TailPosition = { revision: Number.MAX_SAFE_INTEGER, jti: new Uint8Array() };
 
 /**
  * Keeps the index equal to the database by reading what changed since the last revision it has. A read that finds nothing left
- * proves the index current as of the moment when it was sent; all who asked before that share it. One read is under way at a
- * time, and only while somebody waits: the heartbeat, once a second, or a check. What this replica writes itself is in the index before
- * it is acknowledged, and every read after that has to find the commit in the database.
+ * proves the index current as of the moment the read was sent, and all requests made before that moment share the proof. One read
+ * is in flight at a time, and only while there are requests: from the heartbeat, once a second, from checks, or from the feed. What
+ * this replica writes is in the index before it is acknowledged, and every later read has to find the commit in the database.
  */
 export class Follower {
   readonly #options: Options;
@@ -69,20 +69,20 @@ export class Follower {
   #planned = false;
   #cancelPlan = () => {};
   #reading = false;
-  /** By the monotonic clock. */
+  /** No read is sent before this time, by the monotonic clock. */
   #notBefore = Number.NEGATIVE_INFINITY;
   #position: TailPosition = { revision: 0, jti: new Uint8Array() };
-  /** The last revision read from the database: what was read is of no history that lacks it. */
+  /** The last revision read from the database. A history that lacks it is not the one that the index was read from. */
   #seen: Revision | undefined;
-  /** Everything up to it is in the index. */
+  /** Everything up to this revision is in the index. */
   #applied: Revision | undefined;
   #provenAt: Instant | undefined;
-  /** True once it may hold what the database has lost: that is never given up to save memory. */
+  /** True once the index may hold entries that the database has lost; such an index is never dropped to save memory. */
   #holdsLost = false;
-  /** True from when the index was given up until it is complete again: entries that were acknowledged here may be missing from it. */
+  /** True from when the index is dropped until it is complete again: entries that this replica has acknowledged may be missing from it. */
   #lacksAcknowledged = false;
   #saidKept = false;
-  /** Stamps of the latest revisions that were read here, or written here and found, by their numbers. */
+  /** Stamps of the latest revisions that were read, or written here and found by a read, by revision number. */
   readonly #observed = new Map<number, string>();
   #cancelRetry = () => {};
   #problem: string | undefined;
@@ -100,30 +100,30 @@ export class Follower {
     return this.#phase;
   }
 
-  /** Whether what is in the index may be believed: it holds all that this service has ever known. */
+  /** Whether the index may be used for answers: it holds everything that this replica has ever read or acknowledged. */
   get isComplete(): boolean {
     return this.#phase === "following" || this.#phase === "rebuilding";
   }
 
-  /** Everything acknowledged up to this revision is in the index. While rebuilding: it was, of the history that is lost. */
+  /** Everything acknowledged up to this revision is in the index. While rebuilding, this is a revision of the lost history. */
   get applied(): Revision {
     if (this.#applied === undefined) throw new Error("the index was never complete");
     return this.#applied;
   }
 
-  /** True once the index may hold what the database has lost. */
+  /** True once the index may hold entries that the database has lost. */
   get holdsLost(): boolean {
     return this.#holdsLost;
   }
 
-  /** Milliseconds since the index was proven current, at least; infinite where it never was, or may not be believed. */
+  /** Milliseconds since the last proof; infinite if there was none, or if the proof does not hold any more. */
   get staleness(): number {
     return this.#provenAt === undefined
       ? Number.POSITIVE_INFINITY
       : elapsedSince(this.#provenAt, this.#options.clock);
   }
 
-  /** Commits that the database is known to have and the index lacks; infinite where it may not be believed. */
+  /** How many commits the database is known to have that the index lacks; infinite unless following. */
   get lag(): number {
     if (this.#phase !== "following" || this.#seen === undefined) return Number.POSITIVE_INFINITY;
     return this.#seen.number - this.applied.number;
@@ -134,27 +134,27 @@ export class Follower {
     return this.#entries.size;
   }
 
-  /** How many of them still answer, as {@link HeldEntries.countLive} has it. */
+  /** How many entries are still effective, see {@link HeldEntries.countLive}. */
   countLive(): number {
     return this.#entries.countLive();
   }
 
-  /** When the token expires or expired, in milliseconds since 1970; 0 where the index does not hold it. */
+  /** The token's expiry in milliseconds since 1970, in the past or future; 0 if the index does not hold it. */
   expiryOf(jti: Jti): number {
     return this.#entries.expiryOf(jti);
   }
 
-  /** The entries of a part of the index, as {@link HeldEntries.visit} has it. */
+  /** The entries of a part of the index, see {@link HeldEntries.visit}. */
   visit(place: number, each: (print: Int32Array, expiresAt: number) => void): number {
     return this.#entries.visit(place, each);
   }
 
-  /** The key of the index's fingerprints. Throws where there never was an index. */
+  /** The key of the index's fingerprints. Throws if there never was an index. */
   get key(): Buffer {
     return this.#entries.key;
   }
 
-  /** True where everything up to `revision` is in the index, and the revision is known to be of this history. */
+  /** True if everything up to `revision` is in the index and the revision is known to be of this history. */
   reflects({ number, stamp }: Revision): boolean {
     return (
       this.#phase === "following" && number <= this.applied.number && this.#observed.get(number) === stamp
@@ -162,9 +162,9 @@ export class Follower {
   }
 
   /**
-   * Takes over what this replica has written, before anybody is told of its success: afterwards the index holds the entries, and every
-   * read has to find the commit. `applied` stays where it is: others' commits before this one are still to be read. Throws
-   * STORE_UNAVAILABLE where the commit is not later than what was read meanwhile and is not found among it: it may be lost.
+   * Adds the entries of a commit of this replica to the index, before its success is reported to any caller: afterwards every read
+   * has to find the commit. `applied` does not move, since earlier commits of other replicas may still be unread. Throws
+   * STORE_UNAVAILABLE if the commit is not later than what has been read meanwhile and a read does not find it: it may be lost.
    */
   acknowledged(receipt: Receipt): void | Promise<void> {
     const { revision, results } = receipt;
@@ -176,17 +176,17 @@ export class Follower {
     if (isLate && this.#observed.get(revision.number) !== revision.stamp) return this.#findLate(receipt);
     this.#entries.hold(results.map(({ entry }) => entry));
     const added = this.#acknowledged.add(revision);
-    // It was found before it was known to be ours.
+    // A read found the commit before its acknowledgement arrived here.
     if (isLate) this.#acknowledged.followed([revision]);
     return added;
   }
 
-  /** Begins to load the index. */
+  /** Starts to load the index. */
   start(): void {
     void this.#load();
   }
 
-  /** Asks for proof by a read that is sent later than now. Fails at once where the index may not be believed. */
+  /** Requests proof by a read that is sent after this call. Fails at once unless following. */
   prove(waiter: Waiter): void {
     if (this.#phase !== "following" || this.#stopped) {
       waiter.failed(this.#stopped ? STOPPED : HISTORY_CHANGED);
@@ -196,7 +196,7 @@ export class Follower {
     this.#plan();
   }
 
-  /** How the database stands, by a read that is sent later than now. */
+  /** Reads the database's state by a read that is sent after this call. */
   standing(): Promise<Standing> {
     return new Promise((resolve, reject) => this.prove({ cost: 1, proven: resolve, failed: reject }));
   }
@@ -210,14 +210,14 @@ export class Follower {
     this.#fail(this.#takeWaiting(), STOPPED);
   }
 
-  /** Has the index made before it is loaded. */
+  /** Creates the index before it is loaded. */
   async #open(): Promise<void> {
     const { secret } = await this.#options.store.open();
     if (this.#phase !== "overflowed") this.#entries.open(secret);
   }
 
   /**
-   * What was read may be of a history that this commit is not in. The next read, which has to find both, tells; where it does not, the index
+   * What was read may be of a history that does not contain this commit. The next read has to find both; if it does not, the index
    * is rebuilt as after every loss.
    */
   async #findLate({ revision, results }: Receipt): Promise<void> {
@@ -245,7 +245,10 @@ export class Follower {
     inTurns(waiters, (waiter) => waiter.failed(error));
   }
 
-  /** The read goes out at the end of a turn of the event loop that brought nobody else: all who ask until then share it. */
+  /**
+   * Sends the read at the end of a turn of the event loop that brought no new request (within `READ_TURNS` turns): all requests
+   * until then share it.
+   */
   #plan(): void {
     if (this.#planned || this.#reading) return;
     this.#planned = true;
@@ -267,7 +270,7 @@ export class Follower {
   }
 
   #read(carried: readonly Waiter[]): void {
-    // Taken off the list before the read is sent: it proves nothing to those who come later.
+    // Taken off the list before the read is sent, because the read proves nothing to requests that arrive later.
     const group = [...carried, ...this.#takeWaiting()];
     if (this.#phase !== "following" || this.#stopped) {
       this.#fail(group, this.#stopped ? STOPPED : HISTORY_CHANGED);
@@ -284,10 +287,10 @@ export class Follower {
       (error: unknown) => {
         this.#reading = false;
         this.#observe("failed", { sharing: group, sentAt });
-        // A database that is away must not be tried a thousand times a second.
+        // Do not retry an unreachable database a thousand times a second.
         this.#notBefore = this.#options.clock.monotonic() + FAILED_READ_PAUSE_MS;
         if (this.#waiting.length > 0) this.#plan();
-        // What the read would have shown is unknown: it satisfies nobody.
+        // The result is unknown, so the read proves nothing to any request.
         this.#fail(group, error);
       },
     );
@@ -310,7 +313,7 @@ export class Follower {
     }
     this.#advance(changes, required);
     if (changes.hasMore) {
-      // The rest may hold what somebody must see, so nobody is answered, and `applied` stays where it is.
+      // The remaining pages may hold a change that a request must see: no request is answered yet, and `applied` does not move.
       this.#read(group);
       this.#entries.take(changes.entries);
       this.#options.changeLog.commit(undefined);
@@ -321,10 +324,10 @@ export class Follower {
       this.#provenAt = sentAt;
     }
     this.#entries.take(changes.entries);
-    // Before anybody is told that this was all: whoever keeps a copy has to have it by then.
+    // Before any subscription is told that it is up to date: its copy must have received this change by then.
     this.#options.changeLog.commit(changes.writable ? changes.revision : undefined);
     this.#checkSize();
-    // The database is asked again before those who wait are answered: it works meanwhile.
+    // Sends the next read before answering the requests, so that the database works meanwhile.
     if (this.#phase === "following" && this.#waiting.length > 0) this.#read([]);
     if (changes.writable) inTurns(group, (waiter) => waiter.proven(changes));
     else this.#fail(group, READ_ONLY);
@@ -332,11 +335,11 @@ export class Follower {
     this.#entries.sweep();
   }
 
-  /** The read has found what was required of it, and stands for it from now on. */
+  /** Records that the read has found all required commits; its revision stands for them from now on. */
   #advance({ revision, next }: Changes, required: readonly Revision[]): void {
     this.#position = next;
     this.#seen = revision;
-    // A commit that was acknowledged while the read was under way is one that the next read has to find, unless this one ends with it.
+    // A commit that was acknowledged while the read was in flight stays required for the next read, unless this read ended with it.
     const found = [...required, revision];
     this.#acknowledged.followed(found);
     for (const { number, stamp } of found) this.#observed.set(number, stamp);
@@ -350,7 +353,7 @@ export class Follower {
     const { clock, log, store } = this.#options;
     const began = instantOf(clock);
     try {
-      // Stamps of a history that is lost would be taken for this one's.
+      // Stamps of a lost history would be taken for stamps of this one.
       this.#observed.clear();
       this.#seen = undefined;
       const { secret } = await store.open();
@@ -375,13 +378,13 @@ export class Follower {
     }
   }
 
-  /** The revision that is current before the first page is read: whatever changes later will be among the changes since. */
+  /** Reads the revision that is current before the first page: all later changes will be among the changes since that revision. */
   async #begin(): Promise<void> {
     const { required } = this.#acknowledged;
     this.#advance(await this.#readOn(END, required), required);
   }
 
-  /** Takes over what changed while the pages were read. */
+  /** Applies the changes made while the pages were read. */
   async #catchUp(): Promise<void> {
     for (let hasMore = true; hasMore; ) {
       const { pending } = this.#acknowledged;
@@ -394,8 +397,8 @@ export class Follower {
   }
 
   /**
-   * Logs what changed last before the index was there, unless it is much: whoever kept a copy at another replica, which may be gone,
-   * goes on here. Not after a loss, since the database does not tell any more what this index has beside it.
+   * Logs the latest changes from before the index was loaded, unless there are many, so that a copy that followed another replica,
+   * which may be gone, can resume here. Not after a loss: the database cannot list the entries that only this index holds.
    */
   async #openLog(): Promise<void> {
     const { changeLog } = this.#options;
@@ -414,7 +417,7 @@ export class Follower {
     changeLog.open(this.applied.number);
   }
 
-  /** One read while the index is loaded. Throws where the database has lost what was read from it, or acknowledged here. */
+  /** One read while the index is loaded. Throws if the database has lost a commit that was read from it or acknowledged here. */
   async #readOn(from: TailPosition, required: readonly Revision[]): Promise<Changes> {
     const { clock, clocks } = this.#options;
     const sentAt = clock.now();
@@ -422,7 +425,7 @@ export class Follower {
     clocks.observe(changes.clock, sentAt);
     if (changes.intact) return changes;
     if (this.#lacksAcknowledged) {
-      // An index that is loaded without them would rule them out, and nobody but the database can tell what they are.
+      // An index loaded without the lost entries would give negatives for them, and only the database can say what they are.
       this.#holdsLost ||= this.#seen !== undefined;
       throw COMMITS_LOST;
     }
@@ -431,7 +434,7 @@ export class Follower {
     throw HISTORY_CHANGED;
   }
 
-  /** The index holds more than the database from now on, the entries of all that was acknowledged here among it. */
+  /** From now on the index holds entries that the database lacks, including the entries of every commit acknowledged here. */
   #lose(required: readonly Revision[]): void {
     const known = [this.#seen, ...required].map((one) => one?.number ?? 0);
     this.#options.log.error(
@@ -473,7 +476,7 @@ export class Follower {
     });
   }
 
-  /** Once: it may be so for as long as what was lost has not expired. */
+  /** Logged once, because the condition lasts until the lost entries have expired. */
   #sayKept(): void {
     if (this.#saidKept) return;
     this.#saidKept = true;

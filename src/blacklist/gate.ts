@@ -6,25 +6,25 @@ import type { LogSampling } from "../log-sampling.ts";
 import type { Blacklist } from "./blacklist.ts";
 import type { CheckAnswer, Freshness } from "./checks.ts";
 
-/** What becomes of a request. Only "pass" lets it through; "unknown" means that nobody can tell now. */
+/** The decision about a request. Only "pass" lets it through; "unknown" means that the service cannot tell now. */
 export type Ruling = "pass" | "revoked" | NoJti | "unknown";
 
 interface Options {
   readonly blacklist: Pick<Blacklist, "check" | "admit">;
-  /** How old the answer may be; 0: fully fresh. */
+  /** The maximum staleness of the answer in milliseconds; 0: fully fresh. */
   readonly maxStalenessMs: number;
-  /** Whether a bearer token that nobody has verified here says which token is meant. */
+  /** Whether a bearer token whose signature has not been verified here may name the token to check. */
   readonly unverifiedBearer: boolean;
-  /** What happens to a request that shows no token, or one without a jti. */
+  /** The decision about a request without a token, or with a token without a jti. */
   readonly missingJti: "deny" | "allow";
-  /** What happens to a CORS preflight. */
+  /** The decision about a CORS preflight. */
   readonly preflight: "deny" | "allow";
   readonly log: Logger;
-  /** Which lines about requests that cannot be judged are written. */
+  /** Limits the log lines about requests that cannot be decided. */
   readonly sampling: LogSampling;
 }
 
-/** Answers a proxy that asks whether a request with this token may pass. Whatever goes wrong, the answer is not "pass". */
+/** Answers a proxy that asks whether a request with a given token may pass. On any failure the decision is not "pass". */
 export class Gate {
   readonly #options: Options;
   readonly #freshness: Freshness;
@@ -35,7 +35,7 @@ export class Gate {
     this.#freshness = ms === 0 ? { kind: "linearizable" } : { kind: "max-staleness", ms };
   }
 
-  /** `caller` is who asks: the proxy. Throws UNAUTHENTICATED, or rejects with it, when the proxy's own token is blacklisted. */
+  /** `caller` is the proxy. Throws UNAUTHENTICATED, or rejects with it, when the proxy's own token is blacklisted. */
   rule(shown: Shown, caller: Caller): Ruling | Promise<Ruling> {
     const { blacklist, unverifiedBearer } = this.#options;
     try {
@@ -54,7 +54,7 @@ export class Gate {
       (missingJti === "allow" && because !== "malformed") ||
       (preflight === "allow" && because === "no-token" && isPreflight === true);
     const ruling = passes ? "pass" : because;
-    // No check is made that would look at the proxy's own token as well.
+    // No check is made in this case, so the proxy's own token has to be checked separately.
     if (caller.principal?.jti === undefined) return ruling;
     return blacklist.admit(caller).then(() => ruling, this.#doubt);
   }
@@ -66,13 +66,13 @@ export class Gate {
     }
     const { reason, message, cause } = error;
     if (reason === "UNAUTHENTICATED") throw error;
-    // Nobody waits for that answer.
+    // The proxy no longer waits for the answer.
     if (reason !== "CANCELLED")
       this.#log("warn", { reason }, { detail: message, ...(cause ? { err: cause } : {}) });
     return "unknown";
   };
 
-  /** Sampled: while the database is away every request has one. */
+  /** Sampled, because every request causes a line while the database is unavailable. */
   #log(level: "warn" | "error", kind: { readonly reason?: string }, about: object): void {
     const { log, sampling } = this.#options;
     const sampled = sampling.admit(`gate ${kind.reason ?? ""}`, (left) =>

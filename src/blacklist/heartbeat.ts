@@ -5,18 +5,18 @@ import { HEARTBEAT_MS, HEARTBEAT_WHILE_DOWN_MS, MAX_CLOCK_SKEW_MS } from "../lim
 import type { Standing } from "../store/store.ts";
 
 interface Options {
-  /** Asks the database how it stands. */
+  /** Reads the database's state. */
   readonly probe: () => Promise<Standing>;
   readonly clock: Clock;
-  /** Told at every beat what the database's clock says. */
+  /** Told the database's clock at every beat. */
   readonly clocks: BothClocks;
   readonly log: Logger;
   readonly onChange: (healthy: boolean) => void;
 }
 
 /**
- * Asks the database once a second whether it is there and takes writes, and says so whenever that changes, in both
- * directions. Also what opens the store of a service that started before its database.
+ * Polls the database once a second for whether it is reachable and takes writes, and reports every change in either direction. It
+ * also opens the store of a service that started before its database.
  */
 export class Heartbeat {
   readonly #options: Options;
@@ -30,7 +30,7 @@ export class Heartbeat {
     this.#options = options;
   }
 
-  /** The first beat; resolves when it has been answered or has failed. The others follow by themselves. */
+  /** Sends the first probe; resolves when it has succeeded or failed. Later probes are scheduled automatically. */
   async start(): Promise<void> {
     await this.#beat();
   }

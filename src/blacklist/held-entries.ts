@@ -10,28 +10,28 @@ import { HISTORY_CHANGED } from "./doubt.ts";
 
 export interface HeldEntriesOptions {
   readonly clock: Clock;
-  /** Told at every read what the database's clock says. */
+  /** Told the database's clock at every read. */
   readonly clocks: BothClocks;
-  /** Told of everything that changes once the index is complete. */
+  /** Told of every change once the index is complete. */
   readonly changeLog: ChangeLog;
   readonly leewayMs: number;
 }
 
-/** What has been read of the blacklist: an index of the entries that still answer, and some that do not any more. */
+/** The entries read so far: an index of those still effective, and of some that have expired but are not swept yet. */
 export class HeldEntries {
   readonly #options: HeldEntriesOptions;
-  /** Absent until the deployment's secret is known, and while there are too many entries. */
+  /** Absent until the database's secret is known, and while there are too many entries. */
   #index: TokenIndex | undefined;
   #key: Buffer | undefined;
   #sweepAt = Number.NEGATIVE_INFINITY;
-  /** The place in the index at which the next count of live entries goes on. */
+  /** The place in the index at which the next count of live entries resumes. */
   #countAt = 0;
 
   constructor(options: HeldEntriesOptions) {
     this.#options = options;
   }
 
-  /** Makes the index, unless it is there. */
+  /** Creates the index if there is none. */
   open(secret: Uint8Array): void {
     this.#key = indexKey(secret);
     this.#index ??= new TokenIndex(this.#key);
@@ -42,23 +42,26 @@ export class HeldEntries {
     return this.#index !== undefined;
   }
 
-  /** Gives the memory back. */
+  /** Drops the index and frees its memory. */
   drop(): void {
     this.#index = undefined;
   }
 
-  /** The key of the fingerprints. Throws where there never was an index. */
+  /** The key of the fingerprints. Throws if there never was an index. */
   get key(): Buffer {
     if (this.#key === undefined) throw new Error("the index was never complete");
     return this.#key;
   }
 
-  /** How many there are, expired or not. */
+  /** How many entries the index holds, expired or not. */
   get size(): number {
     return this.#index?.size ?? 0;
   }
 
-  /** How many of them still answer: counted, or where they are many, reckoned from a part of them, another one each time. */
+  /**
+   * How many entries are still effective: counted, or with many entries extrapolated from a sample, which is another part of the
+   * index each time.
+   */
   countLive(): number {
     const index = this.#index;
     if (index === undefined) return 0;
@@ -77,18 +80,18 @@ export class HeldEntries {
     return seen === 0 ? 0 : Math.round((live / seen) * index.size);
   }
 
-  /** When the token expires or expired, in milliseconds since 1970; 0 where it is not among them. */
+  /** The token's expiry in milliseconds since 1970, in the past or future; 0 if it is not in the index. */
   expiryOf(jti: Jti): number {
     return this.#index?.expiryOf(jti) ?? 0;
   }
 
-  /** The entries of a part of the index, as {@link TokenIndex.visit} has it. Throws NOT_FRESH where there is none. */
+  /** The entries of a part of the index, see {@link TokenIndex.visit}. Throws NOT_FRESH if there is no index. */
   visit(place: number, each: (print: Int32Array, expiresAt: number) => void): number {
     if (this.#index === undefined) throw HISTORY_CHANGED;
     return this.#index.visit(place, each);
   }
 
-  /** Puts in what still answers of these, and logs it. */
+  /** Adds those entries that are still effective to the index, and logs them. */
   take(entries: readonly TailEntry[]): void {
     const { changeLog, leewayMs } = this.#options;
     const cutoff = this.#cutoff();
@@ -102,13 +105,13 @@ export class HeldEntries {
     }
   }
 
-  /** The same of entries that have not been read yet. They are logged when they are: in the order of all commits. */
+  /** Adds entries that no read has brought yet. They are logged when they are read, so that the log has the order of all commits. */
   hold(entries: Iterable<Pick<Entry, "jti" | "expiresAt">>): void {
     const cutoff = this.#cutoff();
     for (const { jti, expiresAt } of entries) if (expiresAt > cutoff) this.#index?.add(jti, expiresAt);
   }
 
-  /** Forgets a little of what has expired, at most once a second. */
+  /** Removes some of the expired entries, at most once a second. */
   sweep(): void {
     const { clock } = this.#options;
     if (clock.monotonic() < this.#sweepAt) return;
@@ -116,14 +119,14 @@ export class HeldEntries {
     this.#index?.sweep(this.#cutoff(), SWEEP_INDEX_SEGMENTS);
   }
 
-  /** What expires at this moment or before does not answer any more, by either clock. */
+  /** An entry that expires at this time or before is no longer effective by either clock. */
   #cutoff(): number {
     const { clocks, leewayMs } = this.#options;
     return clocks.earlier() - leewayMs;
   }
 }
 
-/** The fingerprints' key: derived apart from all others, so that it can be given to those who hold a copy of the index. */
+/** The key of the fingerprints, derived separately from all other keys, so that it can be given to holders of a local copy. */
 function indexKey(secret: Uint8Array): Buffer {
   return createHmac("sha256", secret).update("tokenblacklist token index 1").digest();
 }

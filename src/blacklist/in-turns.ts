@@ -1,8 +1,8 @@
 import { ANSWERS_A_TURN_MICROS } from "../limits.ts";
 
 /**
- * Does `work` for each item, in order, but not more than a few milliseconds' worth in one turn of the event loop: whoever
- * comes with a small question must not wait for a thousand large answers.
+ * Calls `work` for each item, in order, for at most a few milliseconds per turn of the event loop, so that a small request does not
+ * wait for a thousand large answers. An item's `cost` is in microseconds.
  */
 export function inTurns<T extends { readonly cost: number }>(
   items: readonly T[],

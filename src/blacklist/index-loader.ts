@@ -1,19 +1,19 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type { Tail, TailEntry } from "../store/store.ts";
 
-/** Before every jti. */
+/** Sorts before every jti. */
 const START = new Uint8Array();
 
 /**
- * Hands over every entry of the table in pages. Whoever follows what has changed since a revision that was read before the first page
- * misses nothing. `onPage` may throw to end it. The event loop gets a turn after every page.
+ * Reads every entry of the table in pages. Together with the changes since a revision that was read before the first page, the
+ * pages are complete. `onPage` may throw to stop. The event loop gets a turn after every page.
  */
 export async function loadAll(tail: Tail, onPage: (entries: readonly TailEntry[]) => void): Promise<void> {
   let page = await tail.scan(START);
   for (;;) {
     const last = page.entries.at(-1);
     if (!page.hasMore || last === undefined) break;
-    // The database reads the next page while this one is taken over.
+    // The database reads the next page while this one is processed.
     const next = tail.scan(last.jti);
     next.catch(() => {});
     onPage(page.entries);

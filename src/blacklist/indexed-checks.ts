@@ -10,7 +10,7 @@ import type { Follower } from "./follower.ts";
 import { type Observer, UNOBSERVED } from "./observer.ts";
 import { GONE } from "./waiting-list.ts";
 
-/** What answering one call costs, and one jti of it more, in microseconds. */
+/** The cost of answering one call, and of each jti in it, in microseconds. */
 const CALL_MICROS = 50;
 const JTI_MICROS = 0.5;
 
@@ -24,8 +24,8 @@ interface Options {
 }
 
 /**
- * Answers from the index: positives at once, negatives once the follower has proven it as fresh as the caller wants. While
- * there is no index to ask, everything goes to the database.
+ * Answers from the index: positives at once, negatives once the follower has proven the index as fresh as requested. Without a
+ * complete index, every check goes to the database.
  */
 export class IndexedChecks implements Checks {
   readonly #options: Options;
@@ -45,13 +45,13 @@ export class IndexedChecks implements Checks {
       return answer(jtis, knowledge, { caller });
     }
     if (freshness.kind === "at-least" && follower.phase === "following") {
-      // Whether the revision named belongs to this history, only the database can tell.
+      // Only the database can tell whether the requested revision belongs to this history.
       return this.#askDatabase(jtis, freshness, caller);
     }
     return this.#whenProven(jtis, freshness, caller);
   }
 
-  /** What is blacklisted stays so. That the caller's own token is not has to be proven. */
+  /** A blacklisted token stays blacklisted, so positives need no proof. That the caller's own token is not blacklisted needs proof. */
   #needsNoProof(
     jtis: readonly Jti[],
     { knowledge, caller }: { knowledge: Knowledge; caller: Caller },
@@ -74,7 +74,10 @@ export class IndexedChecks implements Checks {
     return this.#options.fallback.check(jtis, freshness, caller);
   }
 
-  /** What the database does not know, or cannot answer, the index may: it remembers what a restore has lost. */
+  /**
+   * Merges the database's answer with the index, which remembers entries that a restore has lost and may answer what the database
+   * cannot.
+   */
   async #askDatabase(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
     this.#observer.fellBack("unknown-revision");
     try {
@@ -88,7 +91,7 @@ export class IndexedChecks implements Checks {
         revision,
       };
     } catch (error) {
-      // Who has been refused is told nothing, not even what is certain.
+      // A rejected caller is told no verdicts, not even certain ones.
       if (error instanceof ServiceError && error.reason === "UNAUTHENTICATED") throw error;
       return answer(jtis, this.#knowledge(), { caller, doubt: error });
     }
@@ -124,7 +127,7 @@ export class IndexedChecks implements Checks {
   ): CheckAnswer | Promise<CheckAnswer> {
     if (caller.gone) throw GONE;
     const { follower } = this.#options;
-    // It overflowed meanwhile: what it does not hold proves nothing.
+    // The index overflowed meanwhile: an absent entry proves nothing.
     if (!follower.isComplete) return this.#withoutIndex(jtis, freshness, caller);
     return answer(jtis, this.#knowledge(), { caller, doubt });
   }

@@ -10,10 +10,10 @@ interface Options {
   readonly retentionMs: number;
 }
 
-/** Looks once a minute how long what could be pruned has been waiting for it, whoever prunes: this replica, another one, or nobody. */
+/** Polls once a minute how long prunable entries have been waiting, whichever replica prunes them, or if none does. */
 export class PruneBacklog {
   readonly #options: Options;
-  /** Null: nothing waits. Undefined: it is not known yet. */
+  /** When the oldest waiting entry became prunable. Null: no entry waits. Undefined: not known yet. */
   #since: EpochMs | null | undefined;
   #cancel = () => {};
   #stopped = false;
@@ -22,19 +22,22 @@ export class PruneBacklog {
     this.#options = options;
   }
 
-  /** For how long the entry has waited that has done so longest, as of the last look; 0 where there is none, undefined before the first. */
+  /**
+   * How long the oldest prunable entry has been waiting as of the last poll, in milliseconds; 0 if there is none, undefined before
+   * the first poll.
+   */
   get oldestMs(): number | undefined {
     if (this.#since === undefined) return undefined;
     return this.#since === null ? 0 : Math.max(0, this.#options.clock.now() - this.#since);
   }
 
-  /** The first look; the others follow by themselves. */
+  /** Polls for the first time; later polls are scheduled automatically. */
   async start(): Promise<void> {
     const { store, clock, leewayMs, retentionMs } = this.#options;
     try {
       this.#since = (await store.oldestPrunable({ now: clock.now(), leewayMs, retentionMs })) ?? null;
     } catch {
-      // The database is away, as others say loudly: what was seen last has not become younger.
+      // Other parts report an unavailable database. The last value is kept: its age still grows.
     }
     if (!this.#stopped) this.#cancel = clock.schedule(BACKLOG_LOOK_MS, () => void this.start());
   }

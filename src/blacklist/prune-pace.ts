@@ -2,12 +2,12 @@ import type { Clock } from "../clock.ts";
 import { PRUNE_CALL_MS, PRUNE_REST } from "../limits.ts";
 
 /**
- * When one call of Prune does its next chunk: nobody waits for pruning, so while checks are asked it leaves most of the time to
- * them, and the call ends before its caller's patience does.
+ * Paces the chunks of one Prune call: while checks arrive it leaves most of the time to them, because no login waits for pruning,
+ * and the call ends before its caller's deadline does.
  */
 export class PrunePace {
   readonly #clock: Clock;
-  /** How many checks have been asked so far. */
+  /** The number of checks so far. */
   readonly #checks: () => number;
   readonly #endsAt: number;
   #chunkBegan: number;
@@ -21,7 +21,7 @@ export class PrunePace {
     this.#checksBefore = checks();
   }
 
-  /** Rests after a chunk, if there is reason to. Resolves to false when the call has done enough. */
+  /** Pauses after a chunk if there were checks meanwhile. Resolves to false when the call should end. */
   async rest(): Promise<boolean> {
     if (this.#checks() !== this.#checksBefore) {
       const took = this.#clock.monotonic() - this.#chunkBegan;

@@ -13,7 +13,7 @@ interface Options {
   readonly observer?: Observer;
 }
 
-/** Prunes by itself at an interval, a little sooner or later each time so that replicas do not meet. */
+/** Prunes at an interval with jitter, so that replicas do not prune at the same time. */
 export class PruneSchedule {
   readonly #options: Options;
   #cancel = () => {};
@@ -24,7 +24,7 @@ export class PruneSchedule {
     this.#options = options;
   }
 
-  /** Begins, for the first time after about `intervalMs`; 0: never. */
+  /** Schedules the first run after about `intervalMs`; 0: never. */
   start(intervalMs: number): void {
     const { clock, random } = this.#options;
     if (this.#stopped || intervalMs === 0) return;
@@ -58,7 +58,7 @@ export class PruneSchedule {
     }
   }
 
-  /** Lets the chunk under way finish, and plans no more. */
+  /** Waits until the current chunk is done, and schedules no further run. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancel();

@@ -2,16 +2,16 @@ import type { Clock } from "../clock.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_BATCH, MAX_QUOTA_CALLERS, QUOTA_RECOUNT_MS } from "../limits.ts";
 
-/** Of a row: who comes back when they were told must not be one rounding error too early. */
+/** Rows. A caller that retries at the announced time must not be rejected because of a rounding error. */
 const ROUNDING = 1e-6;
 
 interface Account {
-  /** What may be spent at once; grows by the rate, up to a batch or a second's worth. */
+  /** Tokens of the bucket, in rows; refilled by the rate up to a batch or one second's worth. */
   tokens: number;
   filledAt: number;
-  /** Entries of the caller's that have not expired, as last counted in the database and with what was added since. */
+  /** The caller's unexpired entries as last counted in the database, plus those added since. */
   rows: number;
-  /** What is being written: in no count for certain. */
+  /** Rows being written, which the last count may not include. */
   reserved: number;
   countedAt: number;
   isCounted: boolean;
@@ -19,23 +19,26 @@ interface Account {
 }
 
 interface Options {
-  /** Entries a second, at this replica; 0: any number. */
+  /** Entries per second at this replica; 0: unlimited. */
   readonly rowsPerSecond: number;
-  /** Entries that have not expired; 0: any number. */
+  /** Unexpired entries; 0: unlimited. */
   readonly rows: number;
   /**
-   * Whether a request waits for the count of what the caller has, and fails where that fails. Otherwise it goes on by what was counted last,
-   * and before anything was by nothing: then no revocation is late for a quota that nobody has set.
+   * Whether a request waits for the count of the caller's entries, and fails if counting fails. Otherwise the request uses the last
+   * count, and before the first count it is admitted: no revocation is delayed by a default quota that no operator has configured.
    */
   readonly waits: boolean;
-  /** Entries of all callers together, or somewhat more; undefined where that is not known. While these are few nobody's are counted. */
+  /**
+   * Entries of all callers together, or somewhat more; undefined if unknown. While the total is within the quota, no caller's
+   * entries are counted.
+   */
   readonly total: () => number | undefined;
   readonly clock: Clock;
-  /** How many a caller has in the database, counted up to `limit`. */
+  /** Counts a caller's entries in the database, up to `limit`. */
   readonly count: (revokedBy: string, limit: number) => Promise<number>;
 }
 
-/** What one request takes off its caller's quota, once: before anything is done for it that costs. */
+/** What one request takes from its caller's quota, once, before any costly work is done for the request. */
 export class Allowance {
   readonly #take: (rows: number) => Promise<(created: number) => void>;
   #settle: ((created: number) => void) | undefined;
@@ -45,21 +48,21 @@ export class Allowance {
     this.#take = take;
   }
 
-  /** Takes `rows`, unless that was done before. Throws QUOTA_EXCEEDED, with the time after which it makes sense to come again. */
+  /** Takes `rows`, unless they were taken before. Throws QUOTA_EXCEEDED with the time after which to retry. */
   async reserve(rows: number): Promise<void> {
     if (this.#settle !== undefined) return;
     this.#settle = await this.#take(rows);
     this.#rows = rows;
   }
 
-  /** Gives back all but those that became entries; absent: all of them may have. Whatever is said after that changes nothing. */
+  /** Returns all rows but those that became entries; absent: all may have become entries. Later calls have no effect. */
   settle(created = this.#rows): void {
     this.#settle?.(created);
     this.#settle = undefined;
   }
 }
 
-/** What one caller may blacklist, so that a stolen credential cannot fill the memory of all replicas. */
+/** Limits what one caller may blacklist, so that a stolen credential cannot fill the memory of all replicas. */
 export class Quota {
   readonly #options: Options;
   readonly #accounts = new Map<string, Account>();
@@ -69,8 +72,8 @@ export class Quota {
   }
 
   /**
-   * Takes `rows` off what the caller may still blacklist; the returned function gives back all but those that became entries.
-   * Throws QUOTA_EXCEEDED, with the time after which it makes sense to come again.
+   * Takes `rows` from the caller's quota; the returned function gives back all but those that became entries. Throws QUOTA_EXCEEDED
+   * with the time after which to retry.
    */
   async reserve(caller: string, rows: number): Promise<(created: number) => void> {
     const account = this.#accountOf(caller);
@@ -79,7 +82,7 @@ export class Quota {
     if (limit === 0) return () => {};
     if (!this.#isRoomForAll(account, rows)) {
       if (waits) await this.#recount(caller, account);
-      // Without an index there is none to protect, and counting would be the database's burden.
+      // Without an index there is no memory to protect, and counting would burden the database.
       else if (total() !== undefined) void this.#recount(caller, account).catch(() => {});
       if (account.isCounted && account.rows + account.reserved + rows > limit) {
         throw new ServiceError("QUOTA_EXCEEDED", `the caller may have at most ${limit} entries`, {
@@ -94,13 +97,13 @@ export class Quota {
     };
   }
 
-  /** Whether even all entries there are would leave room. */
+  /** Whether there would be room even if all existing entries were this caller's. */
   #isRoomForAll({ reserved }: Account, rows: number): boolean {
     const total = this.#options.total();
     return total !== undefined && total + reserved + rows <= this.#options.rows;
   }
 
-  /** The largest share of its quota that any caller has used, from 0 to 1; undefined for what is not limited. */
+  /** The largest share of its quota that any caller has used, from 0 to 1; undefined for a limit that is not set. */
   get used(): { readonly rows: number | undefined; readonly rowsPerSecond: number | undefined } {
     const { rows, rowsPerSecond, total, clock } = this.#options;
     let mostRows = 0;
@@ -115,7 +118,7 @@ export class Quota {
       mostSpent = Math.max(mostSpent, 1 - tokens / this.#burst);
     }
     const all = total();
-    // Nobody's were counted: together they are still few.
+    // No caller's entries were counted because all entries together are still few.
     if (all !== undefined && all <= rows) mostRows = all;
     return {
       rows: rows === 0 ? undefined : Math.min(1, mostRows / rows),
@@ -123,7 +126,7 @@ export class Quota {
     };
   }
 
-  /** What one request of this caller takes off the quota. */
+  /** The allowance of one request of this caller. */
   allowance(caller: string): Allowance {
     return new Allowance((rows) => this.reserve(caller, rows));
   }
@@ -150,7 +153,7 @@ export class Quota {
     return account;
   }
 
-  /** A whole request fits, however low the rate: it is paid for by waiting longer before the next. */
+  /** A request of maximum size fits however low the rate; the caller then waits longer before its next request. */
   get #burst(): number {
     return Math.max(MAX_BATCH, this.#options.rowsPerSecond);
   }
@@ -171,7 +174,7 @@ export class Quota {
 
   async #recount(caller: string, account: Account): Promise<void> {
     if (this.#options.clock.monotonic() - account.countedAt < QUOTA_RECOUNT_MS) return;
-    // Those who come meanwhile wait for the same count: what is not known yet is not zero.
+    // Requests that arrive meanwhile wait for the same count: unknown does not mean zero.
     account.counting ??= this.#count(caller, account).finally(() => {
       account.counting = undefined;
     });
@@ -183,7 +186,7 @@ export class Quota {
     const now = clock.monotonic();
     const before = account.rows;
     const counted = await count(caller, limit + 1);
-    // What was added meanwhile may be in the count already: better too many than too few.
+    // Entries added meanwhile may be in the count already: overcounting is safer than undercounting.
     account.rows = counted + account.rows - before;
     account.countedAt = now;
     account.isCounted = true;

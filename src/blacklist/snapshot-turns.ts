@@ -2,16 +2,16 @@ import type { Clock } from "../clock.ts";
 import { FairLine } from "../fair-line.ts";
 import { MAX_SNAPSHOTS, MAX_SNAPSHOTS_A_CALLER, SNAPSHOT_TURN_MS } from "../limits.ts";
 
-/** Who is sent a snapshot. */
+/** A subscription that wants a snapshot. */
 interface Receiver {
-  /** The name of the caller; empty where callers are not known. */
+  /** The caller's name; empty if callers are not known. */
   readonly callerName: string;
 }
 
-/** Whose turn it is to be sent a snapshot. Callers come in turns, and one caller cannot have all of them. */
+/** Schedules snapshots: callers take turns, and one caller cannot have all the turns. */
 export class SnapshotTurns<R extends Receiver> {
   readonly #clock: Pick<Clock, "monotonic">;
-  /** When each of those whose turn it is asked last, by the monotonic clock. */
+  /** For each receiver whose turn it is, when it last asked, by the monotonic clock. */
   readonly #current = new Map<R, number>();
   readonly #waiting = new FairLine<R>();
   #waitingCount = 0;
@@ -24,7 +24,7 @@ export class SnapshotTurns<R extends Receiver> {
     return { underWay: this.#current.size, waiting: this.#waitingCount };
   }
 
-  /** Whether it is its turn; if not, it waits from now on. A turn lasts until {@link end}. */
+  /** Whether it is the receiver's turn; if not, it is queued. A turn lasts until {@link end}. */
   ask(receiver: R): boolean {
     const { callerName } = receiver;
     if (!this.#current.has(receiver)) {
@@ -39,20 +39,20 @@ export class SnapshotTurns<R extends Receiver> {
     return true;
   }
 
-  /** It wants none, or no more. True where its turn goes to somebody who waits. */
+  /** The receiver needs no turn, or no longer. True if its turn goes to a waiting receiver. */
   end(receiver: R): boolean {
     if (this.#waiting.delete(receiver.callerName, receiver)) this.#waitingCount--;
     return this.#current.delete(receiver) && this.#fill();
   }
 
-  /** Those whose turn it is, and who have not asked for long, while others wait. */
+  /** Receivers whose turn it is and that have not asked for `SNAPSHOT_TURN_MS`, while others wait. */
   idle(): R[] {
     if (this.#waitingCount === 0) return [];
     const before = this.#clock.monotonic() - SNAPSHOT_TURN_MS;
     return [...this.#current].flatMap(([receiver, askedAt]) => (askedAt <= before ? [receiver] : []));
   }
 
-  /** Whether anybody's turn has come. */
+  /** Gives free turns to waiting receivers; true if there was one. */
   #fill(): boolean {
     let hasCome = false;
     while (this.#current.size < MAX_SNAPSHOTS) {

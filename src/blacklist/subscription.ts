@@ -10,13 +10,13 @@ import { NO_INDEX } from "./doubt.ts";
 import type { Follower } from "./follower.ts";
 import type { Observer } from "./observer.ts";
 
-/** What is to be sent to a copy. */
+/** What to send to a copy next. */
 export type Delivery =
-  /** Entries are about to come: all that are live, or those that have changed. */
+  /** Begins a transfer: of all live entries, or of those that have changed. */
   | { readonly kind: "opened"; readonly isSnapshot: boolean; readonly key: Buffer; readonly count: number }
-  /** A part of a snapshot, made for this copy alone. */
+  /** A part of a snapshot, made for this copy only. */
   | { readonly kind: "part"; readonly columns: Columns; readonly revision: Revision | undefined }
-  /** A change, or several as one: the same object for all copies that are equally far. */
+  /** One change, or several merged; the same object for all copies at the same position. */
   | { readonly kind: "change"; readonly change: Change }
   | { readonly kind: "synced"; readonly id: bigint; readonly revision: Revision }
   | { readonly kind: "unsynced"; readonly id: bigint; readonly reason: Reason };
@@ -25,11 +25,11 @@ export type Delivery =
 export interface SubscriptionHost {
   /** Throws UNAUTHENTICATED when the caller's own token is blacklisted, as far as the index knows. */
   judge(caller: KnownCaller): void;
-  /** What has passed by this has passed by both clocks. */
+  /** The earlier of this service's clock and the database's: a time that has passed by this has passed by both clocks. */
   now(): EpochMs;
-  /** For how long after its expiry an entry still answers. */
+  /** How long after its expiry an entry stays effective. */
   readonly leewayMs: number;
-  /** Whether it is this one's turn to be sent a snapshot. It keeps the turn until {@link endSnapshot}. */
+  /** Whether it is this subscription's turn for a snapshot. It keeps the turn until {@link endSnapshot}. */
   mayBeginSnapshot(subscription: Subscription): boolean;
   endSnapshot(subscription: Subscription): void;
   leave(subscription: Subscription): void;
@@ -41,40 +41,40 @@ interface Options {
   readonly follower: Follower;
   readonly changeLog: ChangeLog;
   readonly caller: KnownCaller;
-  /** The first change to hand over; undefined: everything there is. */
+  /** The number of the first change to send; undefined: begin with a snapshot. */
   readonly place: number | undefined;
 }
 
-/** A snapshot under way. */
+/** A snapshot in progress. */
 interface Snapshot {
-  /** Everything that it includes was in the index when the first part was sent. */
+  /** Everything up to this revision was in the index when the first part was sent. */
   revision: Revision;
-  /** As {@link Follower.visit} counts. */
+  /** The place in the index, see {@link Follower.visit}. */
   place: number;
-  /** Of the place before, what is still to be sent. */
+  /** Parts of the last visited place that have not been sent yet. */
   rest: Columns[];
-  /** As large as a place has entries: it goes when the snapshot has been sent. */
+  /** Grows to the size of the largest place; freed when the snapshot has been sent. */
   readonly entries: ColumnsBuilder;
 }
 
 /**
- * What one copy is still to be sent, in order. It is asked when there is room on the way: nothing is kept for a copy but where it
- * is, so one that is too slow for the changes starts over.
+ * A pull-based outbox for one copy: one log position, no queue. The stream asks for the next message when it can send one. A copy
+ * that falls behind the log gets a new snapshot.
  */
 export class Subscription {
   readonly #options: Options;
   #epoch: number;
-  /** The number of the next change. */
+  /** The number of the next change to send. */
   #next: number;
   /** Undefined once it has been sent. */
   #snapshot: Snapshot | undefined;
   #opened = false;
-  /** The last `sync` that was asked for, and the last that has been answered. */
+  /** The id of the last `sync` received. */
   #asked = 0n;
   #isProving = false;
-  /** An answer that goes out when all changes before `after` have. */
+  /** A response that is sent after all changes before `after`. */
   #answer: { readonly after: number; readonly delivery: Delivery } | undefined;
-  /** Called when {@link next} may have something again. */
+  /** Called when {@link next} may have a message again. */
   onReady = () => {};
 
   constructor(options: Options) {
@@ -89,8 +89,8 @@ export class Subscription {
   }
 
   /**
-   * What is to be sent next; undefined: nothing just now. Throws when the stream has to end: NOT_FRESH where there is no index any
-   * more, UNAUTHENTICATED where the caller's own token has been blacklisted.
+   * The next message; undefined: nothing to send now. Throws when the stream has to end: NOT_FRESH if there is no index any more,
+   * UNAUTHENTICATED if the caller's own token has been blacklisted.
    */
   next(): Delivery | undefined {
     const { changeLog, feed, caller } = this.#options;
@@ -115,19 +115,19 @@ export class Subscription {
     return delivery;
   }
 
-  /** How many changes have been logged that it has not been sent; those that a snapshot includes are not among them. */
+  /** How many logged changes have not been sent; those included in a snapshot do not count. */
   get behind(): number {
     const { changeLog } = this.#options;
     return changeLog.epoch === this.#epoch ? changeLog.end - this.#next : 0;
   }
 
-  /** True when nothing that was asked for is outstanding: snapshot, changes logged so far, and the answer to every `sync`. */
+  /** True when nothing is outstanding: the snapshot, the changes logged so far, and the response to every `sync` have been sent. */
   get isSettled(): boolean {
     const isProven = !this.#isProving && this.#answer === undefined;
     return this.#opened && this.#snapshot === undefined && isProven && this.behind === 0;
   }
 
-  /** Asks for proof, by a read that is sent later than now. Throws INVALID_REQUEST unless `id` is greater than all before. */
+  /** Requests proof by a read that is sent after this call. Throws INVALID_REQUEST unless `id` is greater than all before. */
   sync(id: bigint): void {
     this.#asked = later(id, this.#asked);
     if (!this.#isProving) this.#prove();
@@ -138,12 +138,12 @@ export class Subscription {
     this.onReady = () => {};
   }
 
-  /** Whether the log has dropped what is still to be sent. A snapshot of which nothing has been sent begins later, that is all. */
+  /** Whether the log has dropped changes that are still to be sent. A snapshot of which nothing has been sent simply begins later. */
   #hasMissed(): boolean {
     return this.#snapshot?.place !== 0 && this.#next < this.#options.changeLog.first;
   }
 
-  /** Everything anew: what has been sent stays true, but something may be missing. */
+  /** Starts over with a snapshot: what has been sent stays true, but changes may be missing. */
   #startOver(): void {
     const { changeLog, feed, follower } = this.#options;
     feed.endSnapshot(this);
@@ -154,7 +154,7 @@ export class Subscription {
     this.#snapshot = { revision: follower.applied, place: 0, rest: [], entries };
   }
 
-  /** What was proven of another index is not said of this one. */
+  /** A proof of another index is not reported for this one. */
   #disown(): void {
     if (this.#answer?.delivery.kind !== "synced") return;
     const { id } = this.#answer.delivery;
@@ -171,7 +171,7 @@ export class Subscription {
   #part(snapshot: Snapshot): Delivery {
     const { changeLog, feed, follower } = this.#options;
     if (snapshot.place === 0) {
-      // Its turn may have come long after it was announced: whatever the index holds by now is in it.
+      // The turn may come long after the snapshot was announced: it includes everything in the index by now.
       snapshot.revision = follower.applied;
       this.#next = changeLog.end;
     }
@@ -185,11 +185,11 @@ export class Subscription {
     return { kind: "part", columns, revision: snapshot.revision };
   }
 
-  /** Gets what stands at the next place. */
+  /** Collects the entries at the next place. */
   #visit(snapshot: Snapshot): void {
     const { feed, follower } = this.#options;
     const { leewayMs } = feed;
-    // Read once: there are thousands of entries.
+    // Read once, because there are thousands of entries.
     const now = feed.now();
     snapshot.place = follower.visit(snapshot.place, (print, expiresAt) => {
       const until = expiresAt + leewayMs;
@@ -198,7 +198,7 @@ export class Subscription {
     snapshot.rest = [...inParts(snapshot.entries.take(), MAX_ENTRIES_A_MESSAGE)];
   }
 
-  /** Who asks while a read is under way shares the next one. */
+  /** A `sync` that arrives while a read is in flight waits for the next read. */
   #prove(): void {
     const { changeLog, follower } = this.#options;
     const id = this.#asked;
@@ -217,13 +217,13 @@ export class Subscription {
   }
 }
 
-/** The id of a `sync`, which comes after another. Throws INVALID_REQUEST unless it is greater. */
+/** Returns `id`. Throws INVALID_REQUEST unless it is greater than `before`. */
 export function later(id: bigint, before: bigint): bigint {
   if (id > before) return id;
   throw invalidRequest([{ field: "sync.id", description: "must be greater than every one before" }]);
 }
 
-/** What sending a proof costs, in microseconds. */
+/** The cost of sending a proof, in microseconds. */
 const PROOF_MICROS = 50;
 
 function reasonOf(error: unknown): Reason {

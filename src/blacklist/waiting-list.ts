@@ -7,17 +7,17 @@ import { SWEEP_INTERVAL_MS } from "../limits.ts";
 /** A call that waits for the next batch. */
 export interface Waiting {
   readonly caller: Caller;
-  /** How much of the list's room it takes. */
+  /** How much of the list's room the call takes. */
   readonly size: number;
   reject(error: unknown): void;
 }
 
-/** Those who wait for the next batch, in order of arrival, within bounds, in all and of each caller. Whoever gives up leaves their place to others. */
+/** Calls waiting for the next batch, in order of arrival, with bounds in total and per caller. Abandoned calls free their room. */
 export class WaitingList<W extends Waiting> {
   readonly #clock: Clock;
   readonly #room: FairRoom;
   #waiting: W[] = [];
-  /** Those whose room is their caller's own part. */
+  /** Calls whose room comes from their caller's own share. */
   readonly #own = new Set<W>();
   #sweptAt = Number.NEGATIVE_INFINITY;
 
@@ -30,7 +30,7 @@ export class WaitingList<W extends Waiting> {
     return this.#waiting.length === 0;
   }
 
-  /** False, and nothing added, when there is no room, or none left for this caller. */
+  /** Returns false, and adds nothing, when there is no room in total or for this caller. */
   add(waiting: W): boolean {
     const name = nameOf(waiting);
     let part = this.#room.take(name, waiting.size);
@@ -41,7 +41,7 @@ export class WaitingList<W extends Waiting> {
     return true;
   }
 
-  /** Takes off the list, from its front, all that still fit in one batch; the first always does. */
+  /** Removes from the front of the list all calls that fit into one batch; the first call always fits. */
   take(fits: (waiting: W) => boolean): W[] {
     this.#dropGone();
     let count = 0;
@@ -53,9 +53,9 @@ export class WaitingList<W extends Waiting> {
     return this.#waiting.splice(0, count);
   }
 
-  /** Whether it was searched for those who have gone. */
+  /** Searches for abandoned calls; false if it searched recently. */
   #makeRoom(): boolean {
-    // A storm of refusals must not search the whole list each time.
+    // A burst of rejections must not search the whole list each time.
     if (this.#clock.monotonic() - this.#sweptAt < SWEEP_INTERVAL_MS) return false;
     this.#sweptAt = this.#clock.monotonic();
     this.#dropGone();
@@ -80,5 +80,5 @@ function nameOf({ caller }: Waiting): string {
   return caller.principal?.name ?? "";
 }
 
-/** For a call that was dropped before anything was done for it; its caller has had an answer already. */
+/** Rejects a call that was dropped before any work was done for it; the caller has ended the call already. */
 export const GONE = new ServiceError("CANCELLED", "the caller gave up before its turn came");

@@ -22,8 +22,8 @@ interface WaitingWrite extends Waiting {
 interface Options {
   readonly store: Store;
   /**
-   * Told of every commit before those who share it are. Where it throws, they are told that instead: what became of the commit is
-   * unknown then.
+   * Called for every commit before the requests that share it are answered. If it throws, those requests fail with that error,
+   * because the outcome of the commit is then unknown.
    */
   readonly onCommit: (receipt: Receipt) => void | Promise<void>;
   readonly clock: Clock;
@@ -32,8 +32,8 @@ interface Options {
 }
 
 /**
- * Group commit: while one commit is under way, those who come wait, and all go together in the next. At most one write of this replica
- * is ever in flight, so no queue forms on the row that orders commits.
+ * Group commit: requests that arrive while a commit is in flight wait, and go together in the next one. At most one write of this
+ * replica is in flight, so no queue forms on the row that orders commits.
  */
 export class Writer {
   readonly #store: Store;
@@ -75,14 +75,14 @@ export class Writer {
     this.#running = undefined;
   }
 
-  /** The next commit's requests. */
+  /** The requests of the next commit. */
   #take(): WaitingWrite[] {
     let rows = 0;
     let bytes = 0;
     return this.#waiting.take(({ entries }) => {
       rows += entries.length;
       for (const { jti, reason, revokedBy } of entries) {
-        // Every UTF-16 unit is at most three bytes: close enough, and free.
+        // A UTF-16 unit takes at most three bytes in UTF-8: a bound that is close enough and costs nothing.
         bytes += 3 * (jti.length + reason.length + revokedBy.length);
       }
       return rows <= MAX_COMMIT_ROWS && bytes <= MAX_COMMIT_BYTES;
@@ -99,7 +99,7 @@ export class Writer {
     }
   }
 
-  /** One request is to blame for a failure, and the others must not suffer for it. */
+  /** One request may have caused the failure; the others must not fail because of it. */
   async #commitOneByOne(group: readonly WaitingWrite[]): Promise<void> {
     let away: unknown;
     for (const waiting of group) {
@@ -109,7 +109,7 @@ export class Writer {
         await this.#write([waiting]);
       } catch (error) {
         waiting.reject(error);
-        // A thousand requests must not wait for a database that is away one after the other.
+        // A thousand requests must not wait for an unavailable database one after another.
         if (isUnavailable(error)) away = error;
       }
     }
