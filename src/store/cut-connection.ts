@@ -2,11 +2,12 @@ import type { Socket } from "node:net";
 import type { Connection } from "mysql2";
 
 /**
- * Ends a connection at once. mysql2's own `destroy` only ends its side of the socket, and then waits for the server's: with one
- * that was cut off without a word it would wait for as long as the kernel does, hold a descriptor, and keep the process alive.
+ * Destroys a connection at once. mysql2's `destroy` only ends its own side of the socket and then waits for the server's side: with
+ * a server that has become unreachable without a TCP close, it would wait for the kernel's timeout, hold a descriptor and keep the
+ * process alive.
  */
 export function cutConnection(connection: Connection): void {
   connection.destroy();
-  // Not in its types; with TLS it is the outer socket, which takes the inner one along.
+  // `stream` is missing from mysql2's types. With TLS it is the outer socket, whose destruction destroys the inner one.
   (connection as Connection & { readonly stream: Socket }).stream.destroy();
 }

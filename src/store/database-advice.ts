@@ -1,4 +1,4 @@
-/** What the operating system and the driver say of a server that cannot be reached. */
+/** Advice by the error code of the operating system or the driver, for servers that cannot be reached. */
 const OF_CODES: Readonly<Record<string, string>> = {
   ENOTFOUND: "check the host in DATABASE_URL",
   EAI_AGAIN: "check the host in DATABASE_URL, and whether names can be looked up here",
@@ -9,7 +9,7 @@ const OF_CODES: Readonly<Record<string, string>> = {
   HANDSHAKE_SSL_ERROR: "check DATABASE_CA_FILE, and that the certificate names the host in DATABASE_URL",
 };
 
-/** What MySQL and MariaDB say of an account or a database. */
+/** Advice by the error number of MySQL or MariaDB, for problems of an account or a database. */
 const OF_NUMBERS: Readonly<Record<number, string>> = {
   1044: "grant the user its privileges on the database in DATABASE_URL",
   1045: "check user and password in DATABASE_URL, and whether the user must come over TLS (DATABASE_CA_FILE)",
@@ -20,7 +20,7 @@ const OF_NUMBERS: Readonly<Record<number, string>> = {
   3159: "set DATABASE_CA_FILE: the server takes connections over TLS alone",
 };
 
-/** What an operator can do about an error of the database that a command met; undefined where the error says no more than that. */
+/** Advice for an operator about a database error of a command; undefined if there is none beyond the error itself. */
 export function databaseAdvice(error: unknown): string | undefined {
   const { code, errno } = (error ?? {}) as { code?: string; errno?: number };
   return OF_NUMBERS[errno ?? 0] ?? OF_CODES[code ?? ""];

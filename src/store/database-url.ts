@@ -6,8 +6,8 @@ export type DatabaseAddress =
   | ({ readonly kind: "mysql" } & MysqlAddress);
 
 /**
- * Reads `sqlite:./path/to/file.db` or `mysql://user:password@host:3306/database` (`mariadb://` means the same).
- * Throws a RangeError that says what is wrong and never repeats the password.
+ * Parses `sqlite:./path/to/file.db` or `mysql://user:password@host:3306/database` (`mariadb://` means the same). Throws a
+ * RangeError that names the problem and never repeats the password.
  */
 export function parseDatabaseUrl(text: string): DatabaseAddress {
   if (text.startsWith("sqlite:")) {
@@ -19,7 +19,7 @@ export function parseDatabaseUrl(text: string): DatabaseAddress {
     return { kind: "sqlite", filename };
   }
   if (!/^(mysql|mariadb):\/\//.test(text)) throw new RangeError("must begin with sqlite: or mysql://");
-  // URL drops tabs and line ends without a word: a password that has one would be another one.
+  // URL silently drops tabs and line ends, which would change a password that contains one.
   if (/\s/.test(text)) throw new RangeError("must not contain white space (percent-encode it)");
   let url: URL;
   try {
@@ -45,7 +45,7 @@ export function parseDatabaseUrl(text: string): DatabaseAddress {
   };
 }
 
-/** What shells, and the URLs of other programs, have a meaning for: taken as it is, it names a new file, in which nothing is revoked. */
+/** Rejects what shells, or URLs of other programs, give a meaning to: taken literally it would name a new file with an empty blacklist. */
 function unfoldedProblem(filename: string): string | undefined {
   if (/^~|\$\{|\$\w/.test(filename)) return "holds ~ or a variable, which nobody replaces here: write it out";
   if (filename.includes("?")) return "holds a question mark: there are no parameters, so leave it out";

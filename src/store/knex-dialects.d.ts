@@ -1,4 +1,4 @@
-// Knex publishes its dialects for extension but types only its front: see mysql-pool.ts and sqlite-engine.ts.
+// Knex publishes its dialects for extension but types only its main entry point: see mysql-pool.ts and sqlite-engine.ts.
 declare module "knex/lib/dialects/*/index.js" {
   import { Knex } from "knex";
 

@@ -25,7 +25,7 @@ import type {
 } from "./store.ts";
 import { SqlTail } from "./tail.ts";
 
-/** What Knex keeps its connections in, as far as it is looked at here. */
+/** The parts of Knex's connection pool that are read here. */
 interface Pool {
   readonly max: number;
   numUsed(): number;
@@ -67,7 +67,7 @@ export class KnexStore implements Store {
       const state = theRow(
         await knex("blacklist_state").where({ id: 1 }).first("generation", "secret", "leeway_ms"),
       );
-      // Prune relies on it: it counts once it is shown.
+      // Prune relies on the leeway, so it is read back rather than assumed to be stored.
       if (!(Number(state.leeway_ms) >= this.#leewayMs)) {
         throw storeUnavailable("the database has not kept the leeway that it was told");
       }
@@ -80,7 +80,7 @@ export class KnexStore implements Store {
     });
   }
 
-  /** Opens it for a call, which cannot mend a schema: only an operator can. */
+  /** Opens the store for a call. A schema that does not fit is reported as unavailable: only an operator can fix it. */
   async #ready(): Promise<Deployment> {
     try {
       return await this.open();
@@ -192,7 +192,7 @@ export class KnexStore implements Store {
     });
   }
 
-  /** How long an entry is kept after its expiry. */
+  /** How long an entry is kept after its expiry, in milliseconds. */
   async #keptMs({ leewayMs, retentionMs }: { leewayMs: number; retentionMs: number }): Promise<number> {
     const state = await this.#engine.knex("blacklist_state").where({ id: 1 }).first("leeway_ms");
     const { leeway_ms } = theRow(state);
@@ -212,7 +212,7 @@ export class KnexStore implements Store {
     return Number(theRow(row).clock);
   }
 
-  /** Runs statements on the pool, and translates what they throw. */
+  /** Runs statements on the pool and translates their errors. */
   async #slowly<T>(work: (knex: Knex) => Promise<T>): Promise<T> {
     try {
       return await work(this.#engine.knex);
@@ -226,7 +226,7 @@ export class KnexStore implements Store {
   }
 }
 
-/** SQL for how many of these commits the history contains. By number, which is the key; no two commits have the same stamp. */
+/** SQL that counts how many of these commits the history contains. It selects by number, the primary key; no two commits share a stamp, so the two lists need no pairing. */
 function countOf(revisions: readonly Revision[]): string {
   if (revisions.length === 0) return "0";
   const numbers = revisions.map(({ number }) => number).join();
@@ -234,12 +234,12 @@ function countOf(revisions: readonly Revision[]): string {
   return `(SELECT COUNT(*) FROM blacklist_commits WHERE revision IN (${numbers}) AND stamp IN (${stamps}))`;
 }
 
-/** A column with the number of rows that were found for `keys`; of one key there is one row, or the answer is empty. */
+/** SQL for a column with the number of rows found for `keys`. Not needed for one key: its result is one row, or visibly empty. */
 function found(keys: readonly unknown[], column: string): string {
   return keys.length > 1 ? `, COUNT(${column}) OVER ()` : "";
 }
 
-/** Throws where `rows` are fewer than `count` says. Where none was found there is one all the same, with the state. */
+/** Throws if there are fewer rows than `count`. With a count of zero there is one row, which holds the state. */
 function checkFound(rows: readonly unknown[], count: unknown): void {
   if (count !== undefined && rows.length !== Math.max(1, Number(count))) throw answerCut();
 }

@@ -7,14 +7,14 @@ import { wholePage } from "./whole-page.ts";
 const newestFirst = { column: "created_at", order: "desc" } as const;
 const lastJtiFirst = { column: "jti", order: "desc" } as const;
 
-/** One page of `query`, expiry judged at `asOf`. Entries whose creation time is unknown come after all others. */
+/** One page of `query`; expiry is judged at `asOf`. Entries without a creation time come last. */
 export async function listPage(knex: Knex, query: ListQuery, asOf: EpochMs): Promise<ListPage> {
   const { after, filter, limit } = query;
   const rows: EntryRow[] = [];
   if (after === undefined || after.createdAt !== null) {
     const dated = matching(knex, query, asOf).whereNotNull("created_at");
     if (after !== undefined) {
-      // `(a, b) < (x, y)` is not a range to MySQL's optimizer; this is.
+      // MySQL's optimizer does not use an index range for `(a, b) < (x, y)`, but does for this form.
       dated
         .where("created_at", "<=", after.createdAt)
         .where((either) =>

@@ -1,6 +1,6 @@
 import { connect, isIP, type Socket } from "node:net";
 
-/** Where a MySQL or MariaDB server is. */
+/** The address of a MySQL or MariaDB server, with credentials. */
 export interface MysqlAddress {
   readonly host: string;
   readonly port: number;
@@ -12,17 +12,17 @@ export interface MysqlAddress {
 }
 
 export interface MysqlTls {
-  /** Certificates in PEM, one of which must vouch for the server's. Absent: those that the system trusts. */
+  /** CA certificates in PEM that must have issued the server's certificate. Absent: the system's trusted CAs. */
   readonly ca?: string | undefined;
 }
 
-/** The address in the driver's terms. */
+/** The address as the driver's options. */
 export interface DriverOptions extends Omit<MysqlAddress, "tls"> {
   readonly ssl?: { ca?: string; rejectUnauthorized: boolean; verifyIdentity: boolean };
   readonly stream?: () => Socket;
 }
 
-/** With TLS the server's certificate is verified, and so is that it was issued for this host. */
+/** With TLS, the server's certificate is verified, including that it was issued for this host. */
 export function connectionOptions(where: MysqlAddress): DriverOptions {
   const { host, port, user, password, database, tls } = where;
   const address = { host, port, user, password, database };
@@ -32,9 +32,9 @@ export function connectionOptions(where: MysqlAddress): DriverOptions {
   return isIP(host) === 0 ? { ...address, ssl } : { ...address, ssl, stream: () => connectByAddress(where) };
 }
 
-/** The driver does not tell TLS of a host that is an address: Node would then look for "localhost" in the certificate. */
+/** The driver passes no host to TLS if the host is an IP address: Node would then look for "localhost" in the certificate. */
 function connectByAddress({ host, port }: MysqlAddress): Socket {
   const socket = connect({ host, port, noDelay: true, keepAlive: true });
-  // Where Node keeps the host that it looked up, and finds it when it is told of none.
+  // The property where Node keeps the host of a socket, and which it reads if TLS is given no host.
   return Object.assign(socket, { _host: host });
 }

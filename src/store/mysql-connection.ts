@@ -8,17 +8,17 @@ import { STORE_TIMEOUT_MS } from "../limits.ts";
 import { cutConnection } from "./cut-connection.ts";
 import { prepareSession, run } from "./mysql-session.ts";
 
-/** The server did not answer in time. It may be slow, stopped, or cut off without anyone having been told. */
+/** The server did not answer in time: it may be slow, stopped, or disconnected without notice. */
 export class SilenceError extends Error {
   override readonly name = "SilenceError";
 }
 
 type Values = readonly (number | Uint8Array)[];
 
-/** A connection, and the statements that its server has prepared. */
+/** A connection and its prepared statements. */
 class Session {
   readonly connection: Connection;
-  /** Why the connection is gone, once it is: the driver itself says no more than that it is closed. */
+  /** The error that ended the connection; the driver itself only reports that the connection is closed. */
   readonly loss: { cause?: Error };
   readonly #statements = new Map<string, PrepareStatementInfo>();
 
@@ -27,7 +27,7 @@ class Session {
     this.loss = loss;
   }
 
-  /** mysql2's own `execute` looks each statement up anew by a key that it makes of all options: as much work as the rest of it. */
+  /** mysql2's `execute` computes a cache key from all options for each call, which costs as much as the rest of the call. */
   async execute<T>(sql: string, values: Values): Promise<T> {
     const statement = this.#statements.get(sql) ?? (await this.#prepare(sql));
     return new Promise((resolve, reject) => {
@@ -49,16 +49,16 @@ class Session {
   }
 }
 
-/** A statement that has not been answered yet. */
+/** A statement in flight. */
 interface UnderWay {
-  /** By the monotonic clock. */
+  /** When it was sent, by the monotonic clock. */
   readonly since: number;
   giveUp(error: Error): void;
 }
 
 /**
- * One connection for one purpose, made when it is first needed. After any error, and after any statement that did not
- * answer in time, it is destroyed: what its session still holds (an open transaction, a half-read answer) goes with it.
+ * One connection for one purpose, opened on first use. It is destroyed after any error and after any statement that timed out,
+ * because its session may still hold an open transaction or a half-read result.
  */
 export class MysqlConnection {
   readonly #options: ConnectionOptions;
@@ -68,7 +68,7 @@ export class MysqlConnection {
   #watch: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** Without `autocommit` nothing is stored but by a COMMIT, whatever becomes of a transaction half-way. */
+  /** Without `autocommit` only a COMMIT stores anything, even if the server rolls a transaction back half-way. */
   constructor(options: ConnectionOptions, { autocommit = true } = {}) {
     this.#autocommit = autocommit;
     this.#options = {
@@ -79,12 +79,12 @@ export class MysqlConnection {
     };
   }
 
-  /** Runs `sql`: one statement, or several where the options allow it. Rows come as arrays. */
+  /** Runs `sql`: one statement, or several if the options allow it. Rows are arrays. */
   query<T>(sql: string): Promise<T> {
     return this.#use(({ connection }) => run<T>(connection, sql));
   }
 
-  /** Runs one statement with values for its question marks, prepared the first time: less work for the server. */
+  /** Runs one statement with values for its question marks. It is prepared on first use, which saves the server work. */
   execute<T>(sql: string, values: Values): Promise<T> {
     return this.#use((session) => session.execute(sql, values));
   }
@@ -107,7 +107,7 @@ export class MysqlConnection {
   async #connect(): Promise<Session> {
     const connection = mysql.createConnection(this.#options);
     const loss: { cause?: Error } = {};
-    // Without a listener, a connection that breaks while idle ends the process.
+    // Without a listener, a connection that breaks while idle would end the process.
     connection.on("error", (error) => {
       loss.cause ??= error;
       cutConnection(connection);
@@ -130,7 +130,7 @@ export class MysqlConnection {
     if (!this.#autocommit) await run(connection, "SET SESSION autocommit = 0");
   }
 
-  /** A server that went away without a word never answers: the wait has to end here. */
+  /** A server that has become unreachable without a TCP close never answers, so the wait is bounded here. */
   #inTime<T>(connection: Connection, work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const waiting: UnderWay = {
@@ -156,9 +156,9 @@ export class MysqlConnection {
     });
   }
 
-  /** One timer for all statements, of which thousands come and go before it fires. */
+  /** One timer for all statements, because thousands come and go before it fires. */
   #watchFor(ms: number): void {
-    // The connection keeps the process for as long as there is anything to wait for.
+    // The connection itself keeps the process alive while a statement is in flight.
     this.#watch ??= setTimeout(this.#look, ms).unref();
   }
 
@@ -166,7 +166,7 @@ export class MysqlConnection {
     this.#watch = undefined;
     for (const { since, giveUp } of this.#underWay) {
       const restMs = since + STORE_TIMEOUT_MS - performance.now();
-      // They stand in the order in which they were sent.
+      // The set has the order in which the statements were sent.
       if (restMs > 0) {
         this.#watchFor(restMs);
         break;
@@ -175,13 +175,13 @@ export class MysqlConnection {
     }
   };
 
-  /** Connects anew with the next statement, unless one is under way. */
+  /** Reconnects at the next statement, unless a statement is in flight. */
   renew(): void {
     if (this.#underWay.size > 0) return;
     this.#cut();
   }
 
-  /** Statements under way fail at once. */
+  /** Statements in flight fail at once. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#watch);

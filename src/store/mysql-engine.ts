@@ -24,10 +24,10 @@ import { createMysqlPool, type MysqlPool, type Patience } from "./mysql-pool.ts"
 import { entryOf, revisionOf } from "./rows.ts";
 import type { Receipt, Terms, WriteResult } from "./store.ts";
 
-/** An entry's columns, then the revisions that last changed and that created it. */
+/** An entry's columns, the revision that last changed the entry, and the revision that created it. */
 type Row = [unknown, number, number | null, unknown, unknown, number, number];
 
-/** A crash may undo the last few commits and give their numbers out again, so a lost commit's may be lower than one seen. */
+/** A crash may undo the last commits and reuse their numbers, so the number of a lost commit may be lower than one already seen. */
 const UNDONE_AT_MOST = 1000;
 
 export class MysqlEngine implements Engine {
@@ -37,7 +37,7 @@ export class MysqlEngine implements Engine {
   readonly knex: Knex;
   readonly #options: DriverOptions;
   readonly #pool: MysqlPool;
-  /** Checks and writes each have a connection of their own: nothing that is slow elsewhere can make them wait. */
+  /** Checks and writes have separate connections, so that no slow statement can delay them. */
   readonly #reader: MysqlConnection;
   readonly #writer: MysqlConnection;
   readonly #readers = new Set<MysqlConnection>();
@@ -97,14 +97,14 @@ export class MysqlEngine implements Engine {
     try {
       return await work();
     } catch (error) {
-      // What went silent for one connection did for all; the others need not find out each by itself.
+      // A server that is silent on one connection is silent on all; abandon the pool's statements instead of letting each time out.
       if (error instanceof SilenceError) this.#pool.abandon();
       throw this.translate(error);
     }
   }
 
   async write(entries: readonly NewEntry[], terms: Terms, generation: string): Promise<Receipt> {
-    // Sorted, so that whoever touches several rows takes their locks in one order.
+    // Sorted, so that concurrent transactions lock rows in the same order.
     const sorted = [...entries].sort((a, b) => (a.jti < b.jti ? -1 : 1));
     const since = Math.max(0, this.#lastRevision - UNDONE_AT_MOST);
     const lost: string[] = [];
@@ -131,19 +131,19 @@ export class MysqlEngine implements Engine {
         const exhausted = attempt === MAX_WRITE_ATTEMPTS || performance.now() - began >= MAX_WRITE_MS;
         if (exhausted || this.#closed || !isUnavailable(translated) || refusesWrites(error)) throw translated;
         lost.push(stamp);
-        // The network or the lock's holder gets a moment; together at most a sixth of a second.
+        // Gives the network or the lock's holder time; all delays together take at most a sixth of a second.
         await delay(5 * 2 ** attempt);
       }
     }
   }
 
-  /** The server has acknowledged a commit that it does not show. Nothing that its session says is relied on any more. */
+  /** The server has acknowledged a commit that it does not show. Discards the session, which is no longer trustworthy. */
   #vanished(): ServiceError {
     this.#writer.renew();
     return storeUnavailable("the database has not kept the commit");
   }
 
-  /** What became of the entries in the commits that are ours. No lock is held any more while this is read. */
+  /** Determines the outcome of each entry from the commits that are ours. No lock is held while reading. */
   async #readBack(
     entries: readonly NewEntry[],
     { revision, repeated }: { revision: Revision; repeated: readonly number[] },
@@ -153,7 +153,7 @@ export class MysqlEngine implements Engine {
     const rows = new Map(found.map((row) => [text(row[0]), row]));
     const results = entries.map(({ jti, expiresAt }): WriteResult => {
       const row = rows.get(jti);
-      // It has expired and been pruned since: whether it was there before cannot be told any more.
+      // The entry has expired and been pruned since, so whether it existed before is unknown.
       if (row === undefined || row[1] < expiresAt)
         throw storeUnavailable("the token expired while it was being blacklisted");
       const [, expires_at, created_at, reason, revoked_by, changedIn, createdIn] = row;
@@ -162,7 +162,7 @@ export class MysqlEngine implements Engine {
         entry: entryOf({ jti: row[0], expires_at, created_at, reason, revoked_by }),
       };
     });
-    // Somebody else may have extended an entry in between; what is shown of it is part of their commit.
+    // Another replica may have extended an entry in between; the entry as returned is then part of that replica's commit.
     const newest = Math.max(...found.map(([, , , , , changedIn]) => changedIn));
     if (newest <= revision.number) return { revision, results };
     const [[later]] = await this.#writer.query<[[number, unknown][], ...unknown[]]>(

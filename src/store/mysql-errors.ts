@@ -1,11 +1,11 @@
 /**
- * Errors by which MySQL or MariaDB says that a statement, or a value in it, is wrong: the same statement fails again however often it
- * is repeated. By number, since SQLSTATE does not tell: class 42 also holds limits of an account (1203, 1226), missing privileges
- * (1044, 1142, 1143) and tables that are not there (1146), which others mend while we wait.
+ * Errors by which MySQL or MariaDB reports that a statement, or a value in it, is wrong: the same statement fails however often it
+ * is retried. Selected by number, because SQLSTATE does not distinguish: class 42 also holds limits of an account (1203, 1226),
+ * missing privileges (1044, 1142, 1143) and missing tables (1146), which an operator can repair meanwhile.
  *
- * Whatever is not listed makes the database unavailable, numbers that nobody knows yet included. So a column that is missing (1054) does:
- * the statements are constant and tested, so that the table is another one at the moment, as in the middle of a restore. And so does a duplicate
- * key (1062), by which a commit notices that its transaction was rolled back (see `commitPacket`).
+ * All other errors make the database unavailable, including unknown numbers. That covers a missing column (1054): the statements
+ * are constant and tested, so the table is a different one at the moment, as in the middle of a restore. It also covers a duplicate
+ * key (1062), by which a commit detects that its transaction was rolled back (see `commitPacket`).
  */
 const STATEMENT_FAULTS: ReadonlySet<number> = new Set([
   1052, // ER_NON_UNIQ_ERROR
@@ -33,7 +33,7 @@ const STATEMENT_FAULTS: ReadonlySet<number> = new Set([
   4025, // ER_CONSTRAINT_FAILED, of MariaDB
 ]);
 
-/** Errors of a server, or of a session, that takes no writes; 1048 is the commit packet's own refusal (see `commitPacket`). */
+/** Errors of a server, or of a session, that takes no writes; 1048 is raised on purpose by the commit packet (see `commitPacket`). */
 const REFUSALS: ReadonlySet<number> = new Set([
   1036, // ER_OPEN_AS_READONLY
   1048, // ER_BAD_NULL_ERROR
@@ -52,7 +52,7 @@ export function refusesWrites(error: unknown): boolean {
   return isFromServer(error) && REFUSALS.has(error.errno);
 }
 
-/** True for what the server answered; false where the driver or the network failed, whose errors have numbers of their own. */
+/** True for an error sent by the server; false for errors of the driver or the network, whose `errno` has another meaning. */
 export function isFromServer(error: unknown): error is { readonly errno: number } {
   const { errno, sqlState } = (error ?? {}) as { errno?: unknown; sqlState?: unknown };
   return typeof errno === "number" && sqlState !== undefined;

@@ -10,16 +10,16 @@ import { withoutText } from "./without-text.ts";
 
 export interface MysqlPool {
   readonly knex: Knex;
-  /** Gives up every statement under way, and the connections with them. */
+  /** Aborts every statement in flight and destroys its connection. */
   abandon(): void;
-  /** The same for good. */
+  /** {@link MysqlPool.abandon}, and closes the pool. */
   close(): Promise<void>;
 }
 
 export interface Patience {
-  /** With one statement. */
+  /** Of one statement, in milliseconds. */
   readonly timeoutMs: number;
-  /** With a connection that is being made, and with the wait for one of the pool's. */
+  /** Of opening a connection, and of waiting for a connection of the pool, in milliseconds. */
   readonly connectTimeoutMs: number;
 }
 
@@ -32,8 +32,8 @@ interface Query {
 }
 
 /**
- * Connections for statements that nobody's login waits for. Knex can neither end a connection whose server has gone silent nor a
- * statement on it: both are done here, by destroying the connection, `timeoutMs` after the statement was sent at the latest.
+ * A pool for statements that no login waits for. Knex can neither end a connection whose server has gone silent nor a statement on
+ * it, so both are done here by destroying the connection at most `timeoutMs` after the statement was sent.
  */
 export function createMysqlPool(
   options: DriverOptions,
@@ -43,7 +43,7 @@ export function createMysqlPool(
 
   class Client extends MySQL2Client {
     override async destroyRawConnection(connection: Connection): Promise<void> {
-      // Knex would ask it politely to end, and wait for ever for one that no longer answers.
+      // Knex would close the connection gracefully, and wait for ever if the server no longer answers.
       cutConnection(connection);
     }
 
@@ -51,7 +51,7 @@ export function createMysqlPool(
       let giveUp = (_: Error) => {};
       const givenUp = new Promise<never>((_, reject) => {
         giveUp = (error) => {
-          // What Knex looks at before it lends a connection again.
+          // Knex checks this property before it reuses a connection.
           connection.__knex__disposed = error;
           cutConnection(connection);
           reject(error);
@@ -62,8 +62,8 @@ export function createMysqlPool(
       try {
         return await withoutText(query, () => Promise.race([super._query(connection, query), givenUp]));
       } catch (error) {
-        // As with every other connection: what its session holds, or was refused, goes with it. One that was made while the
-        // account's password had expired would be refused for ever.
+        // As with every other connection, its session may hold state or restrictions: a session opened while the account's password
+        // had expired would be refused for ever.
         if (!isStatementFault(error)) {
           connection.__knex__disposed = error;
           cutConnection(connection);
@@ -83,21 +83,21 @@ export function createMysqlPool(
   const pool = knex({
     client: Client,
     connection: { ...options, connectTimeout: connectTimeoutMs },
-    // Or Knex would write the values of a failed statement into the error's message.
+    // Otherwise Knex would write the values of a failed statement into the error's message.
     compileSqlOnError: false,
     acquireConnectionTimeout: connectTimeoutMs,
-    // What goes wrong is thrown, and logged where it is handled; warnings go to nobody.
+    // Errors are thrown and logged by the caller; Knex's warnings are dropped.
     log: { warn() {}, error() {}, deprecate() {}, debug() {} },
     pool: {
       min: 0,
       max: 4,
       afterCreate(connection: Connection, done: (error: unknown, connection: Connection) => void) {
         const fail = (error: unknown) => {
-          // Knex forgets it, and would leave it open.
+          // Knex drops its reference to the connection without closing it.
           cutConnection(connection);
           done(error, connection);
         };
-        // The driver calls back neither for a server that went silent nor for a connection that is cut.
+        // The driver calls back neither for a silent server nor for a destroyed connection.
         const timer = setTimeout(
           () => fail(new Error(`the session was not prepared within ${connectTimeoutMs} ms`)),
           connectTimeoutMs,
@@ -114,7 +114,7 @@ export function createMysqlPool(
     abandon,
     async close() {
       abandon();
-      // Knex waits for connections that are just being made, to a server that may be silent.
+      // Knex waits for connections that are being opened, possibly to a silent server.
       await Promise.race([pool.destroy(), delay(CLOSE_PATIENCE_MS, undefined, { ref: false })]);
     },
   };

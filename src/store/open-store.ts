@@ -8,14 +8,14 @@ import { openSqliteEngine } from "./sqlite-engine.ts";
 import type { Store } from "./store.ts";
 
 /**
- * The store at `address`. Does not wait for a server: `open()` does. Throws StartError when an embedded file
- * cannot be used or belongs to another process.
+ * Opens the store at `address`. Does not wait for a server; `open()` does. Throws StartError if an embedded file cannot be used or
+ * belongs to another process.
  */
 export function openStore(address: DatabaseAddress, options: { clock: Clock; leewayMs: number }): Store {
   return new KnexStore(openEngine(address), options);
 }
 
-/** The engine alone. A migration is given all the time it takes; what the service asks is not. */
+/** Opens the engine alone. `timeoutMs` bounds a statement; migrations are given a larger value than the service uses. */
 export function openEngine(
   address: DatabaseAddress,
   { timeoutMs = SLOW_STORE_TIMEOUT_MS, connectTimeoutMs = STORE_TIMEOUT_MS } = {},

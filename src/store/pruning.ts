@@ -6,9 +6,9 @@ import type { PruneOrder, PruneReceipt } from "./store.ts";
 import { wholePage } from "./whole-page.ts";
 
 /**
- * Deletes up to `limit` entries with `expires_at <= cutoff`, a chunk a transaction. The keys are chosen without a lock
- * and deleted by primary key, so that pruners never queue behind one another nor deadlock with a writer; the
- * DELETE asks for the expiry again, since an entry may have been blacklisted anew in between.
+ * Deletes up to `limit` entries with `expires_at <= cutoff`, one transaction per chunk. The keys are selected without a lock and
+ * deleted by primary key, so that concurrent prunes neither queue behind one another nor deadlock with a writer. The DELETE checks
+ * the expiry again, because an entry may have been blacklisted again in between.
  */
 export async function deleteExpired(
   knex: Knex,
@@ -16,10 +16,10 @@ export async function deleteExpired(
   { limit, rest }: Pick<PruneOrder, "limit" | "rest">,
 ): Promise<PruneReceipt> {
   let count = 0;
-  // Rows deleted but not yet purged would be walked over again and again from the index's beginning.
+  // Starts each chunk where the last one ended: otherwise rows deleted but not yet purged would be scanned again for every chunk.
   let from = Number.MIN_SAFE_INTEGER;
   for (;;) {
-    // One more than may be deleted tells whether anything remains.
+    // One row more than may be deleted tells whether anything remains.
     const chunk = Math.min(PRUNE_CHUNK, limit - count);
     const expired = knex("blacklisted_tokens")
       .select("jti", "expires_at")
@@ -31,7 +31,7 @@ export async function deleteExpired(
     });
     const jtis = rows.slice(0, chunk).map(({ jti }) => literal(jti as Uint8Array));
     if (jtis.length === 0) return { count, hasMore: rows.length > 0 };
-    // Literals: a thousand parameters cost Knex and the driver more than the database needs for the rest.
+    // Literals, because a thousand parameters cost Knex and the driver more than the rest costs the database.
     count += await knex("blacklisted_tokens")
       .whereRaw(`jti IN (${jtis.join()})`)
       .where("expires_at", "<=", cutoff)
@@ -53,11 +53,11 @@ export async function countExpired(knex: Knex, cutoff: number, limit: number): P
   return { count: Math.min(total, limit), hasMore: total > limit };
 }
 
-/** Commits trimmed by one call at most: a busy hour has more than that, and the next call goes on. */
+/** Bounds the commits trimmed by one call: a busy hour has more, and the next call continues. */
 const TRIM_CHUNKS = 100;
 const TRIM_CHUNK = 5000;
 
-/** Deletes the stamps of commits older than a day. The last commit's stays, however old it is. */
+/** Deletes the stamps of commits older than a day. The last commit keeps its stamp, however old it is. */
 export async function trimCommits(knex: Knex, now: number): Promise<void> {
   const { revision: last } = theRow(await knex("blacklist_state").where({ id: 1 }).first("revision"));
   for (let chunk = 0; chunk < TRIM_CHUNKS; chunk++) {

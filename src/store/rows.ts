@@ -3,10 +3,10 @@ import { type ServiceError, storeUnavailable } from "../errors.ts";
 import type { Revision } from "../revision.ts";
 import { text } from "./engine.ts";
 
-/** The columns of an entry, in the order in which rows are read as arrays. */
+/** The columns of an entry, in the order of rows that are read as arrays. */
 export const ENTRY_COLUMNS = ["jti", "expires_at", "created_at", "reason", "revoked_by"] as const;
 
-/** A row of `blacklisted_tokens` as the drivers hand it out. */
+/** A row of `blacklisted_tokens` as the drivers return it. */
 export interface EntryRow {
   readonly jti: unknown;
   readonly expires_at: number;
@@ -25,7 +25,7 @@ export function entryOf(row: EntryRow): Entry {
   };
 }
 
-/** A commit's number and stamp, as its columns hold them. */
+/** A commit's number and stamp from its columns. */
 export function revisionOf(number: unknown, stamp: unknown): Revision {
   return { number: Number(number), stamp: hex(stamp) };
 }
@@ -34,8 +34,9 @@ export function revisionOf(number: unknown, stamp: unknown): Revision {
 export const OLDEST_COMMIT = "(SELECT MIN(revision) FROM blacklist_commits)";
 
 /**
- * Of how many commits a history has the stamp if it contains them all: of each that is not older than the oldest it keeps. Such an old one
- * is believed, since nothing can tell any more. One that is ahead of the last is counted, and will not be found.
+ * How many of `commits` a history must have the stamps of if it contains them all: those not older than the oldest commit it keeps.
+ * An older commit is assumed to be contained, since its stamp is gone. A commit ahead of the last one is counted, and will not be
+ * found.
  */
 export function countable(
   commits: readonly Revision[],
@@ -49,14 +50,14 @@ export function hex(bytes: unknown): string {
 }
 
 /**
- * The database has sent fewer rows than it found. A setting of its session can make it do so, or a proxy; what is missing may be
- * anything, so nothing of the answer is used.
+ * For a result with fewer rows than the database found, caused by a setting of the session or by a proxy. Any row may be missing,
+ * so nothing of the result is used.
  */
 export function answerCut(): ServiceError {
   return storeUnavailable("the database's answer was cut short");
 }
 
-/** The row of a statement whose answer always has one; throws where it was cut off. */
+/** The row of a statement that always returns one; throws if the row is missing. */
 export function theRow<Row>(row: Row): NonNullable<Row> {
   if (row === undefined || row === null) throw answerCut();
   return row;

@@ -6,7 +6,7 @@ import * as blacklistState from "./migrations/0002-blacklist-state.ts";
 import * as blacklistCommits from "./migrations/0003-blacklist-commits.ts";
 import * as firstRevision from "./migrations/0004-first-revision.ts";
 
-/** In order. MySQL cannot roll DDL back, so each holds one statement: it has happened or it has not. */
+/** In order. MySQL cannot roll DDL back, so each migration is one statement, which is either applied or not. */
 const MIGRATIONS: Record<string, Knex.Migration> = {
   "0001-blacklisted-tokens": blacklistedTokens,
   "0002-blacklist-state": blacklistState,
@@ -14,12 +14,12 @@ const MIGRATIONS: Record<string, Knex.Migration> = {
   "0004-first-revision": firstRevision,
 };
 
-/** What this program understands. The state row's `oldest_code` says what a program must understand at least. */
+/** The schema version of this program. The state row's `oldest_code` is the lowest version that may use the schema. */
 export const CODE_VERSION = Object.keys(MIGRATIONS).length;
 
 const CONFIG: Knex.MigratorConfig = {
   tableName: "blacklist_migrations",
-  // A newer version may have migrated further already: two versions run side by side during an upgrade.
+  // A newer version may have applied more migrations: two versions run side by side during an upgrade.
   disableMigrationsListValidation: true,
   migrationSource: {
     getMigrations: async () => Object.keys(MIGRATIONS),
@@ -46,10 +46,7 @@ export async function schemaStatus(knex: Knex): Promise<SchemaStatus> {
   };
 }
 
-/**
- * Applies what is pending and returns the names of it. Throws STORE_UNAVAILABLE where the database does not show afterwards what it
- * said it had done.
- */
+/** Applies the pending migrations and returns their names. Throws STORE_UNAVAILABLE if the database does not show them afterwards. */
 export async function migrateUp(knex: Knex): Promise<string[]> {
   const [, names] = await knex.migrate.latest(CONFIG);
   if (names.length === 0) return names;
@@ -63,16 +60,13 @@ export async function migrateUp(knex: Knex): Promise<string[]> {
   return names;
 }
 
-/** Takes the lock away that a migration left behind when it was killed. */
+/** Releases the lock that a migration left behind when it was killed. */
 export async function unlockMigrations(knex: Knex): Promise<void> {
   if (await knex.schema.hasTable("blacklist_migrations_lock"))
     await knex.migrate.forceFreeMigrationsLock(CONFIG);
 }
 
-/**
- * Throws SchemaError unless this version may use the schema as it is. Returns what an operator should know about it,
- * if anything.
- */
+/** Throws SchemaError unless this version may use the schema. Returns a remark for the operator; undefined if there is none. */
 export async function checkSchema(engine: Engine): Promise<string | undefined> {
   const { knex } = engine;
   const { pending, unknown } = await schemaStatus(knex);

@@ -15,7 +15,7 @@ type Database = Libsql.Database;
 
 const CLOCK = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)";
 
-/** The embedded database: one file, one process, one connection, every statement synchronous. */
+/** The embedded database: one file, one process, one connection; every statement is synchronous. */
 export class SqliteEngine implements Engine {
   readonly migratesOnOpen = true;
   readonly clock = CLOCK;
@@ -26,7 +26,7 @@ export class SqliteEngine implements Engine {
 
   constructor(database: Database) {
     this.#database = database;
-    // libsql speaks better-sqlite3's interface, and its binary comes inside the npm package: no compiler, no download.
+    // libsql has better-sqlite3's interface, and its binary is part of the npm package: no compiler, no download.
     class Client extends BetterSQLite3Client {
       override async acquireRawConnection(): Promise<Database> {
         return database;
@@ -44,7 +44,7 @@ export class SqliteEngine implements Engine {
       client: Client,
       connection: { filename: database.name },
       useNullAsDefault: true,
-      // Or Knex would write the values of a failed statement into the error's message.
+      // Otherwise Knex would write the values of a failed statement into the error's message.
       compileSqlOnError: false,
       log: { warn() {}, error() {}, deprecate() {}, debug() {} },
       pool: { min: 1, max: 1 },
@@ -81,7 +81,7 @@ export class SqliteEngine implements Engine {
   }
 
   renewReaders(): void {
-    // The file is the one there is.
+    // An embedded file has no failover.
   }
 
   async select(sql: string): Promise<readonly (readonly unknown[])[]> {
@@ -127,7 +127,8 @@ export class SqliteEngine implements Engine {
   async close(): Promise<void> {
     if (!this.#database.open) return;
     try {
-      // Leaves one complete file, and lets its lock go now: closing alone does so when the last statement is collected.
+      // Leaves one complete file and releases its lock now; closing alone does so only when the last statement is
+      // garbage-collected.
       this.#database.pragma("journal_mode = DELETE");
       this.#database.pragma("locking_mode = NORMAL");
       this.#database.exec("SELECT count(*) FROM sqlite_master");
@@ -137,7 +138,7 @@ export class SqliteEngine implements Engine {
   }
 }
 
-/** Makes an embedded database and its folder where they are missing, opens the file, or throws StartError with one clear line. */
+/** Creates an embedded database and its folder if they are missing, and opens the file. Throws StartError with a one-line message. */
 export function openSqliteEngine(filename: string): SqliteEngine {
   try {
     createPrivately(filename);
@@ -166,24 +167,24 @@ const REASONS: Readonly<Record<string, string>> = {
   SQLITE_READONLY: "it is read-only",
 };
 
-/** Takes the file's lock for as long as the connection lives: the file belongs to one process. */
+/** Locks the file for as long as the connection is open: the file belongs to one process. */
 function takePossession(database: Database): void {
   database.pragma("busy_timeout = 0");
   database.pragma("locking_mode = EXCLUSIVE");
   database.pragma("journal_mode = WAL");
-  // An answered Blacklist survives a power cut: the WAL is flushed at every commit.
+  // The WAL is flushed at every commit, so that an acknowledged Blacklist survives a power failure.
   database.pragma("synchronous = FULL");
   database.exec("BEGIN EXCLUSIVE; COMMIT");
 }
 
-/** A statement, or a value in it, is wrong. A table or column that is missing is not: it is the file that is another one. */
+/** True if a statement, or a value in it, is wrong. A missing table or column does not count: the file has been replaced. */
 function isStatementFault(error: unknown): boolean {
   const { code, message } = error as { code?: unknown; message?: unknown };
   if (code === "SQLITE_ERROR") return /syntax error/.test(String(message));
   return /^SQLITE_(CONSTRAINT_(CHECK|NOTNULL)|MISMATCH|RANGE|TOOBIG)$/.test(String(code));
 }
 
-/** What is acknowledged is what the file shows after the COMMIT, as on a server. */
+/** Whether the file shows the commit after COMMIT; only then is it acknowledged, as on a server. */
 function shows(database: Database, { number, stamp }: Revision): boolean {
   return (
     database
@@ -211,7 +212,7 @@ function commit(database: Database, entries: readonly NewEntry[], terms: Terms):
 
   const results = entries.map((entry): WriteResult => {
     const jti = Buffer.from(entry.jti);
-    // In an array: libsql takes a lone Buffer for an object of named parameters, and ends the process.
+    // In an array, because libsql takes a lone Buffer for an object of named parameters and ends the process.
     const row = find.get([jti]) as EntryRow | undefined;
     if (row === undefined || row.expires_at <= dead) {
       replace.run(

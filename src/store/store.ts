@@ -2,43 +2,43 @@ import type { Entry, EpochMs, Jti, NewEntry } from "../entry.ts";
 import type { Revision } from "../revision.ts";
 
 /**
- * Where the blacklist is kept: one table of entries, one order of commits. These comments are the contract, and
- * `test/store/contract.ts` holds every implementation to it.
+ * Stores the blacklist: one table of entries, one order of commits. These comments are the contract, and `test/store/contract.ts`
+ * holds every implementation to it.
  *
- * Every method throws `ServiceError` with reason STORE_UNAVAILABLE when the database cannot be reached, did not answer
- * in time, answered with any error that does not blame the statement or its data, refuses writes, is not the one this store was opened on,
- * or has sent fewer rows than it found, and recovers by itself once that is over.
- * No method ever answers from an earlier state. Any number of calls may run at once.
+ * Every method throws `ServiceError` with reason STORE_UNAVAILABLE when the database cannot be reached, does not answer in time,
+ * answers with an error that does not blame the statement or its data, refuses writes, is not the one this store was opened on, or
+ * sends fewer rows than it found. The store recovers without being reopened. No method ever answers from an earlier state. Any
+ * number of calls may run at once.
  */
 export interface Store {
   /**
-   * Connects, and checks that this version may use the schema. Raises the leeway that the database remembers
-   * (the largest any replica ever ran with) to `leewayMs`. Every other method does this first by itself.
-   * Throws `SchemaError` when the schema is too old, too new or absent; the others throw STORE_UNAVAILABLE then.
+   * Connects, and checks that this version may use the schema. Raises the leeway that the database remembers (the largest any
+   * replica ever ran with) to `leewayMs`. Every other method opens the store if necessary. Throws `SchemaError` if the schema is
+   * too old, too new or absent; the other methods then throw STORE_UNAVAILABLE.
    */
   open(): Promise<Deployment>;
 
   /**
    * Adds or extends entries in one durable commit: all of them or none. Each jti may occur once. Returns only once the database
-   * shows that commit: what a server says about a COMMIT is not relied on.
+   * shows the commit; a server's acknowledgement of COMMIT is not relied on.
    *
-   * An entry whose `expiresAt + leewayMs` lies in the past by both clocks counts as absent and is replaced whole. Of one that is
-   * there, only `expiresAt` may change, and only to a later time. Repeats a commit whose answer was lost, without
-   * doing it twice: of all the calls that ever ran for a jti exactly one learns "created", if its answer arrives.
-   * When it throws STORE_UNAVAILABLE the entries may or may not have been stored; on any other error they have not.
+   * An entry whose `expiresAt + leewayMs` lies in the past by both clocks counts as absent and is replaced as a whole. Of an
+   * existing entry only `expiresAt` may change, and only to a later time. A commit whose answer was lost is retried without being
+   * applied twice: of all calls for a jti exactly one learns "created", if its answer arrives. After STORE_UNAVAILABLE the entries
+   * may or may not have been stored; after any other error they have not.
    */
   write(entries: readonly NewEntry[], terms: Terms): Promise<Receipt>;
 
   /**
-   * The expiries of those of `jtis` that are in the table, expired or not, in one read that reflects every commit
-   * acknowledged, by any replica, before this call. No jtis at all is a way to ask whether the database is there. `required`
-   * names commits, each once, that its history must contain, as {@link Sighting.intact} tells.
+   * The expiries of those of `jtis` that are in the table, expired or not, from one read that reflects every commit acknowledged,
+   * by any replica, before this call. Without jtis it probes the database. `required` names commits, each once, that the database's
+   * history must contain, see {@link Sighting.intact}.
    */
   read(jtis: readonly Jti[], required?: readonly Revision[]): Promise<Sighting>;
 
   /**
-   * Of `revisions`, those that this database's history does not contain: ahead of its last commit, or stamped differently.
-   * A revision older than the oldest commit kept is believed, since nothing can tell any more.
+   * The members of `revisions` that this database's history does not contain: ahead of its last commit, or with another stamp. A
+   * revision older than the oldest commit kept is assumed to be contained, since its stamp is gone.
    */
   missing(revisions: readonly Revision[]): Promise<Revision[]>;
 
@@ -49,60 +49,61 @@ export interface Store {
   countBy(query: CountQuery): Promise<number>;
 
   /**
-   * Deletes, or with `dryRun` counts, up to `limit` entries for which `expiresAt + leeway + retentionMs` has passed by
-   * both clocks and which expire before `expiredBefore`, where leeway is the larger of `leewayMs` and the one
-   * the database remembers. Works in short transactions, for as long as `rest` says; any number may run at once, each entry is counted by one of them.
-   * Throws STORE_UNAVAILABLE, deleting nothing, while the two clocks are further apart than `MAX_CLOCK_SKEW_MS`.
+   * Deletes, or with `dryRun` counts, up to `limit` entries for which `expiresAt + leeway + retentionMs` has passed by both clocks
+   * and which expire before `expiredBefore`, where leeway is the larger of `leewayMs` and the leeway the database remembers. Works
+   * in short transactions until `rest` resolves to false. Any number of calls may run at once; each entry is counted by one of
+   * them. Throws STORE_UNAVAILABLE, deleting nothing, while the two clocks differ by more than `MAX_CLOCK_SKEW_MS`.
    */
   prune(request: PruneOrder): Promise<PruneReceipt>;
 
   /**
-   * Since when `prune` could have deleted the entry that has waited longest, by the same terms; undefined where there is nothing to
-   * delete. One look at the beginning of an index, however large the table.
+   * When the entry that has been prunable for longest became prunable, by the terms of `prune`; undefined if there is nothing to
+   * delete. Reads the first entry of an index, however large the table.
    */
   oldestPrunable(terms: Terms & { readonly retentionMs: number }): Promise<EpochMs | undefined>;
 
-  /** How the connections are used that List and Prune share. Asks nobody, and never throws. */
+  /** The use of the connection pool that List and Prune share. Sends no statement and never throws. */
   readonly poolUse: PoolUse;
 
-  /** What changes, for whoever keeps a copy of the blacklist; on a connection of its own, made when it is first needed. */
+  /** The changes, for keeping a copy of the blacklist, on a connection of its own that is opened on first use. */
   openTail(): Tail;
 
-  /** Ends every connection, those of tails too. Calls under way fail as unavailable. May be called twice. */
+  /** Closes every connection, including those of tails. Calls in flight fail as unavailable. May be called twice. */
   close(): Promise<void>;
 }
 
 /**
- * The blacklist as a sequence of changes: every commit stamps the rows it creates or extends with its revision, so whoever has
- * all rows up to a revision lacks only rows with a later one. Rows leave by Prune alone, unseen. Throws as `Store` does.
+ * The blacklist as a sequence of changes: every commit marks the rows it creates or extends with its revision, so a reader that has
+ * all rows up to a revision lacks only rows with a later one. Rows are removed by Prune alone, which is not visible here. Throws as
+ * `Store` does.
  */
 export interface Tail {
   /**
-   * The entries that changed after `from`, in the order of (revision, jti), at most `TAIL_PAGE` of them, and how the database
-   * stood: all in one statement, one snapshot. With `hasMore` false, nothing up to `revision` is left to be read.
-   * An entry that changes again while pages are read comes again, later. `seen` is the last revision that was read, `required`
-   * names further commits, each once, that this history must contain, ahead of `from` or not, as {@link Changes.intact} tells.
+   * The entries that changed after `from`, ordered by (revision, jti), at most `TAIL_PAGE` of them, and the database's state, all
+   * from one statement and one snapshot. If `hasMore` is false, nothing up to `revision` is left to be read. An entry that changes
+   * again while pages are read is returned again, later. `seen` is the last revision that was read; `required` names further
+   * commits, each once, before or after `from`, that this history must contain, see {@link Changes.intact}.
    */
   changes(from: TailPosition, seen: Revision | undefined, required?: readonly Revision[]): Promise<Changes>;
 
   /**
-   * At most `SCAN_PAGE` entries in the order of their jtis, from the one after `after` on. Pages are not of one snapshot: whoever
-   * reads all of them, and then the changes since a revision read before the first page, has missed nothing.
+   * At most `SCAN_PAGE` entries in the order of their jtis, beginning after `after`. Pages are not from one snapshot: a reader
+   * needs all of them, and then the changes since a revision read before the first page, to miss nothing.
    */
   scan(after: Uint8Array): Promise<ScanPage>;
 
-  /** Ends the connection. Calls under way fail as unavailable. */
+  /** Closes the connection. Calls in flight fail as unavailable. */
   close(): void;
 }
 
-/** After the entry `jti` of the commit `revision`; an empty jti: from the beginning of that commit. */
+/** A position after the entry `jti` of the commit `revision`; an empty jti: at the beginning of that commit. */
 export interface TailPosition {
   readonly revision: number;
   readonly jti: Uint8Array;
 }
 
 export interface TailEntry {
-  /** Bytes of UTF-8. */
+  /** UTF-8. */
   readonly jti: Uint8Array;
   readonly expiresAt: EpochMs;
 }
@@ -110,12 +111,12 @@ export interface TailEntry {
 export interface Changes extends Standing {
   readonly entries: readonly TailEntry[];
   readonly hasMore: boolean;
-  /** Where the next page begins. */
+  /** The position of the next page. */
   readonly next: TailPosition;
   /**
-   * True when the commit `seen` and all that are required are in this database's history; of these one that is older than the oldest commit
-   * kept is believed, as by {@link Store.missing}. False: one was undone by a crash, a restore or a
-   * failover, and everything read so far is of another history. True where no revision was named.
+   * True if the commit `seen` and all required commits are in this database's history. A required commit older than the oldest
+   * commit kept is assumed to be, as in {@link Store.missing}. False: a crash, a restore or a failover has undone a commit, and
+   * everything read so far is of another history. True if no revision was given.
    */
   readonly intact: boolean;
 }
@@ -125,67 +126,67 @@ export interface ScanPage {
   readonly hasMore: boolean;
 }
 
-/** What does not change while a database stays the same one. */
+/** The identity of a database. */
 export interface Deployment {
-  /** 32 hexadecimal digits, random, given once when the schema was made. */
+  /** 32 hexadecimal digits, random, assigned once when the schema was created. */
   readonly generation: string;
-  /** 32 random bytes that all replicas share; keys are derived from it. Never leaves the service. */
+  /** 32 random bytes shared by all replicas; keys are derived from it. Never leaves the service. */
   readonly secret: Buffer;
-  /** Something an operator should know, e.g. that the schema is newer than this version. */
+  /** Information for the operator, such as that the schema is newer than this version; undefined: none. */
   readonly remark: string | undefined;
 }
 
-/** What "expired" means for one call. */
+/** Defines "expired" for one call. */
 export interface Terms {
-  /** The service's own clock. An entry has expired only when this and the database's clock both say so. */
+  /** The service's clock. An entry has expired only when both this clock and the database's say so. */
   readonly now: EpochMs;
   readonly leewayMs: number;
 }
 
-/** How the database stood when it answered. */
+/** The state of the database when it answered. */
 export interface Standing {
-  /** Its last commit. */
+  /** The last commit. */
   readonly revision: Revision;
-  /** Its clock, in UTC. */
+  /** The database's clock, in UTC. */
   readonly clock: EpochMs;
-  /** False on a server that was demoted or made read-only: what it does not know proves nothing. */
+  /** False on a server that was demoted or made read-only: the absence of an entry there proves nothing. */
   readonly writable: boolean;
 }
 
 export interface Sighting extends Standing {
   readonly expiries: ReadonlyMap<string, EpochMs>;
-  /** True when all commits that were required are in this database's history. One that is older than the oldest commit kept is believed. */
+  /** True if all required commits are in this database's history. A commit older than the oldest commit kept is assumed to be. */
   readonly intact: boolean;
 }
 
 export interface Receipt {
-  /** A commit that holds these entries as they are shown: ours, or a later one where somebody has extended one since. */
+  /** A commit that contains these entries as returned: ours, or a later one if another replica has extended an entry since. */
   readonly revision: Revision;
-  /** One for each entry written, in their order. */
+  /** One per entry written, in the order of the entries. */
   readonly results: readonly WriteResult[];
 }
 
 export interface WriteResult {
   readonly outcome: "created" | "extended" | "unchanged";
-  /** The entry as it stands after the commit. */
+  /** The entry after the commit. */
   readonly entry: Entry;
 }
 
 export interface ListQuery extends Terms {
   readonly limit: number;
   readonly filter: ListFilter;
-  /** The last entry of the page before; absent for the first page. */
+  /** The last entry of the page before; undefined for the first page. */
   readonly after: ListCursor | undefined;
-  /** The instant at which expiry is judged; absent: now, by both clocks. */
+  /** The time at which expiry is judged; undefined: now, by both clocks. */
   readonly asOf: EpochMs | undefined;
 }
 
-/** Everything named must hold. */
+/** All conditions must hold. */
 export interface ListFilter {
   readonly includeExpired: boolean;
-  /** Inclusive; an entry whose creation time is unknown does not match. */
+  /** Inclusive; an entry without a creation time does not match. */
   readonly createdAfter: EpochMs | undefined;
-  /** Exclusive; an entry whose creation time is unknown does not match. */
+  /** Exclusive; an entry without a creation time does not match. */
   readonly createdBefore: EpochMs | undefined;
   readonly revokedBy: string | undefined;
   /** Only these; undefined: all. */
@@ -200,7 +201,7 @@ export interface ListCursor {
 export interface ListPage {
   readonly entries: readonly Entry[];
   readonly hasMore: boolean;
-  /** The instant at which expiry was judged. */
+  /** The time at which expiry was judged. */
   readonly asOf: EpochMs;
 }
 
@@ -214,22 +215,22 @@ export interface PruneOrder extends Terms {
   readonly limit: number;
   readonly expiredBefore: EpochMs | undefined;
   readonly dryRun: boolean;
-  /** Waited for after each transaction that leaves more to do. False: this call has done enough. Absent: never. */
+  /** Awaited after each transaction that leaves more to do. Resolves to false when this call should end. Absent: never end early. */
   readonly rest?: () => Promise<boolean>;
 }
 
 export interface PoolUse {
-  /** Connections that are at work, and those that are open and idle. */
+  /** Connections running a statement, and open idle ones. */
   readonly used: number;
   readonly idle: number;
-  /** How many there may be. */
+  /** The maximum number of connections. */
   readonly limit: number;
-  /** Statements that wait for a connection. */
+  /** Statements waiting for a connection. */
   readonly waiting: number;
 }
 
 export interface PruneReceipt {
   readonly count: number;
-  /** True when entries remain that the same order would delete. */
+  /** True if entries remain that the same order would delete. */
   readonly hasMore: boolean;
 }

@@ -8,26 +8,29 @@ import type { Changes, ScanPage, Standing, Tail, TailPosition } from "./store.ts
 
 type Rows = readonly (readonly unknown[])[];
 
-/** No commit has this number, nor such a stamp. */
+/** A revision that no commit has. */
 const NO_COMMIT: Revision = { number: -1, stamp: "" };
 
-/** Before every jti. */
+/** Sorts before every jti. */
 const START = new Uint8Array();
 
-/** For how many commits there is room in a statement: mostly one is asked for, and with each text the database prepares another statement. */
+/**
+ * The sizes of the commit list in a statement. Few sizes, because the database prepares every distinct text; mostly one commit is
+ * required.
+ */
 const ROOM = [1, 2, 8, 64] as const;
 
-/** A page of the table. Each row says whether it is of the right database, and `columns` more. */
+/** A page of the table. Each row tells whether it is of the right database, followed by `columns`. */
 const scanFor = (columns: string) => `SELECT jti, expires_at,
     (SELECT generation = ? FROM blacklist_state WHERE id = 1)${columns}
   FROM blacklisted_tokens WHERE jti > ? ORDER BY jti LIMIT ${SCAN_PAGE}`;
 
 const SCAN = scanFor("");
 
-/** Each row says whether it is the table's last, too. That takes as long again, so it is for a page that would be the last alone. */
+/** Each row also tells whether it is the table's last row. That doubles the cost, so it is used only for the last page. */
 const LAST_SCAN = scanFor(", jti = (SELECT MAX(jti) FROM blacklisted_tokens)");
 
-/** A page without rows says nothing; this does. */
+/** A page without rows proves nothing; this statement's row does. */
 const SCAN_END = `SELECT generation = ?, (SELECT COUNT(*) FROM (SELECT jti FROM blacklisted_tokens WHERE jti > ? LIMIT 1) more)
   FROM blacklist_state WHERE id = 1`;
 
@@ -41,7 +44,7 @@ export class SqlTail implements Tail {
   readonly #generation: () => Promise<string>;
   readonly #standing: string;
   readonly #changes: (room: number) => string;
-  /** The last read found nothing: so will the next, most likely. */
+  /** The last read found nothing, so the next read probably will not either. */
   #isQuiet = false;
 
   constructor(engine: Engine, generation: () => Promise<string>) {
@@ -51,12 +54,13 @@ export class SqlTail implements Tail {
     const columns = `state.revision, commits.stamp, state.generation, ${engine.clock}, ${engine.writable}`;
     const joined = `FROM blacklist_state state
       JOIN blacklist_commits commits ON commits.revision = state.revision`;
-    // As one text: a driver reads the description of every column again with every answer, which takes longer than their values do.
+    // Concatenated into one column: the driver parses the description of every column for every answer, which takes longer than
+    // parsing the values.
     this.#standing = `SELECT CONCAT_WS(' ', state.revision, HEX(commits.stamp), HEX(state.generation), ${engine.clock}, ${engine.writable})
       ${joined} WHERE state.id = 1`;
-    // The page has an ORDER BY and a LIMIT of its own: joined to the state row directly, the database would sort all that is
-    // left each time, and a follower that is far behind would never arrive.
-    // The rows are counted where none can be missing: an answer with fewer was cut on its way.
+    // The page has its own ORDER BY and LIMIT: joined to the state row directly, the database would sort all remaining rows each
+    // time, and a follower that is far behind would never catch up. The rows are counted inside the statement, so that an answer
+    // truncated on its way has fewer rows than its count.
     this.#changes = (room) => `SELECT ${columns}, (
         SELECT COUNT(*) FROM blacklist_commits WHERE revision IN (${places(room)}) AND stamp IN (${places(room)})
       ), ${OLDEST_COMMIT}, page.revision, page.jti, page.expires_at, COUNT(page.jti) OVER () ${joined}
@@ -74,8 +78,8 @@ export class SqlTail implements Tail {
   ): Promise<Changes> {
     const others = seen === undefined ? required : required.filter((one) => !isSameRevision(one, seen));
     if (this.#isQuiet && others.length === 0 && seen?.number === from.revision - 1) {
-      // Half the work for the database. What has changed is of a revision that the state row names; and whether the commit
-      // seen is still there, the stamp of the last one tells, as long as that has its number.
+      // Half the work for the database. Changes have a revision that the state row shows, and as long as the last commit has the
+      // number of the commit seen, its stamp tells whether that commit is still there.
       const { revision, clock, writable } = await this.#readStanding();
       if (revision.number === seen.number) {
         const intact = revision.stamp === seen.stamp;
@@ -98,7 +102,7 @@ export class SqlTail implements Tail {
     const count = Number(first[10]);
     if (rows.length !== Math.max(1, count)) throw answerCut();
     const oldest = Number(first[6]);
-    // What was seen last has to be there, however old it is.
+    // The last revision seen must be there, however old it is.
     const expected = commits.length - others.length + countable(others, { oldest, last: revision.number });
     const found = count === 0 ? [] : rows;
     const hasMore = found.length === TAIL_PAGE;
@@ -133,7 +137,7 @@ export class SqlTail implements Tail {
     };
   }
 
-  /** Of a server. Where one does not, another may have taken its place. */
+  /** If the server takes no writes, another server may have replaced it. */
   #takesWrites(value: unknown): boolean {
     const writable = Number(value) === 1;
     if (!writable) this.#engine.renewReaders();
@@ -144,7 +148,7 @@ export class SqlTail implements Tail {
     const generation = Buffer.from(await this.#generation(), "hex");
     const from = [generation, after] as const;
     let rows = await this.#reader.select(SCAN, from);
-    // Short pages are read again: one snapshot has to show both the rows and that they are the last.
+    // A short page is read again, because one snapshot must show both the rows and that they are the last.
     if (rows.length < SCAN_PAGE) rows = await this.#reader.select(LAST_SCAN, from);
     if (rows.some((row) => Number(row[2]) !== 1)) throw anotherDatabase();
     const hasMore = rows.length === SCAN_PAGE;

@@ -9,8 +9,8 @@ interface Page {
 }
 
 /**
- * The first `limit` of `rows` in this order. They are counted within the statement, and an answer with fewer of them throws
- * STORE_UNAVAILABLE: a page that is short is otherwise taken for the last.
+ * The first `limit` of `rows` in this order. The statement counts them, and an answer with fewer rows than the count throws
+ * STORE_UNAVAILABLE: otherwise a truncated page would be taken for the last.
  */
 export async function wholePage<Row>(
   knex: Knex,
@@ -21,7 +21,7 @@ export async function wholePage<Row>(
     .orderBy([...order])
     .limit(limit)
     .as("page");
-  // Joined to the state's row, so that there is always one to say that there are none.
+  // Joined to the state row, so that an empty page still has a row to prove it.
   const answer: (Row & { found: number })[] = await knex("blacklist_state as state")
     .leftJoin(page, knex.raw("1 = 1"))
     .where("state.id", 1)

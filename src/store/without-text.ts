@@ -1,6 +1,6 @@
 /**
- * Runs a statement of Knex's. Knex puts a failed statement's text in front of the error's message, which is logged; the text holds
- * jtis, so it is taken away first.
+ * Runs a statement of Knex. Knex prepends the text of a failed statement to the error's message, which is logged; the text contains
+ * jtis, so it is replaced first.
  */
 export async function withoutText<T>(query: { sql: string }, run: () => Promise<T>): Promise<T> {
   try {

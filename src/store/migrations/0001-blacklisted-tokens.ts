@@ -1,8 +1,8 @@
 import type { Knex } from "knex";
 
 /**
- * Identifiers are bytes, never text: a collation would make `abc` and `ABC` one token, or pad `abc ` away.
- * Times are whole milliseconds since 1970, so that no session's time zone has a say in them.
+ * Identifiers are bytes, not text: a collation would make `abc` and `ABC` the same token, or pad `abc ` away. Times are whole
+ * milliseconds since 1970, so that no session's time zone affects them.
  */
 export function up(knex: Knex): Knex.SchemaBuilder {
   return knex.schema.createTable("blacklisted_tokens", (table) => {

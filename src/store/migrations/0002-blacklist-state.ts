@@ -1,7 +1,7 @@
 import type { Knex } from "knex";
 import { down } from "./0001-blacklisted-tokens.ts";
 
-/** One row: the lock that orders all commits, and what the replicas share. */
+/** One row: the lock that orders all commits, and the values that all replicas share. */
 export function up(knex: Knex): Knex.SchemaBuilder {
   return knex.schema.createTable("blacklist_state", (table) => {
     table.integer("id").notNullable().primary();

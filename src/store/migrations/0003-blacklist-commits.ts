@@ -1,7 +1,7 @@
 import type { Knex } from "knex";
 import { down } from "./0001-blacklisted-tokens.ts";
 
-/** The random stamp of every commit of the last day: tells a revision from another one with the same number. */
+/** The random stamp of every commit of the last day, which tells apart two commits with the same number. */
 export function up(knex: Knex): Knex.SchemaBuilder {
   return knex.schema.createTable("blacklist_commits", (table) => {
     table.bigInteger("revision").notNullable().primary();

@@ -2,9 +2,9 @@ import { randomBytes } from "node:crypto";
 import type { Knex } from "knex";
 import { down } from "./0001-blacklisted-tokens.ts";
 
-/** Revision 0, with a commit of its own like every other. Both rows or none: INSERTs, unlike DDL, are transactional on MySQL. */
+/** Revision 0, with a commit like every other revision. Both rows or none: INSERTs, unlike DDL, are transactional on MySQL. */
 export async function up(knex: Knex): Promise<void> {
-  // The DDL before it has ended the transaction that Knex began: what follows would be committed row by row.
+  // The preceding DDL has ended the transaction that Knex began: without a new one each row would be committed separately.
   if (knex.client.dialect === "mysql") await knex.raw("START TRANSACTION");
   await knex("blacklist_commits").insert({ revision: 0, stamp: randomBytes(8), committed_at: Date.now() });
   await knex("blacklist_state").insert({
