@@ -1,11 +1,11 @@
-/** A message is hashed in blocks of so many bytes. */
+/** Messages are hashed in blocks of this many bytes. */
 export const BLOCK_BYTES = 16;
 const ROUNDS = 12;
 
 /**
- * Chaskey-12, a keyed hash of 128 bits made of 32-bit additions, rotations and exclusive ors: what JavaScript's
- * integers do natively. Without the key nobody can find messages whose hashes have anything in common. For messages
- * of exactly one block it is a permutation: no two of them share a hash.
+ * Chaskey-12, a keyed 128-bit hash made of 32-bit additions, rotations and exclusive ors, which JavaScript integers do natively.
+ * Without the key it is infeasible to find messages whose hashes are related. For messages of exactly one block it is a
+ * permutation: no two of them share a hash.
  *
  * N. Mouha and others, "Chaskey: An Efficient MAC Algorithm for 32-bit Microcontrollers" (SAC 2014,
  * https://eprint.iacr.org/2014/386), with the twelve rounds of https://eprint.iacr.org/2015/1182.
@@ -24,8 +24,8 @@ export class Chaskey {
   }
 
   /**
-   * Writes the hash of the first `length` bytes of `message` into the four words of `hash`. What stands in `message`
-   * behind them, up to the end of the block, is overwritten with the padding; it must have room for that.
+   * Writes the hash of the first `length` bytes of `message` into the four words of `hash`. The bytes of `message` from `length` to
+   * the end of the block are overwritten with padding; `message` must have room for it.
    */
   hash(message: DataView, length: number, hash: Int32Array): void {
     const isFull = length > 0 && length % BLOCK_BYTES === 0;
@@ -67,7 +67,7 @@ export class Chaskey {
   }
 }
 
-/** A one and zeros, up to the end of the block. */
+/** Pads with a one bit and zeros up to the end of the block. */
 function pad(message: DataView, length: number): void {
   const end = length - (length % BLOCK_BYTES) + BLOCK_BYTES;
   message.setUint8(length, 1);

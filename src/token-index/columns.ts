@@ -4,14 +4,14 @@ export const UNTIL_BYTES = 8;
 const WORDS = 4;
 const HALF = 2 ** 32;
 
-/** Entries as they travel to those who keep a copy. The n-th of one column belongs to the n-th of the other. */
+/** Entries as they are sent to local copies: the n-th fingerprint belongs to the n-th time. */
 export interface Columns {
   readonly fingerprints: Uint8Array;
-  /** Milliseconds since 1970, little-endian: the leeway is included. */
+  /** When each entry stops being BLACKLISTED: milliseconds since 1970, little-endian, leeway included. */
   readonly until: Uint8Array;
 }
 
-/** Puts entries into columns. */
+/** Collects entries into columns. */
 export class ColumnsBuilder {
   #fingerprints = new DataView(new ArrayBuffer(64 * FINGERPRINT_BYTES));
   #until = new DataView(new ArrayBuffer(64 * UNTIL_BYTES));
@@ -31,7 +31,7 @@ export class ColumnsBuilder {
     this.#until.setUint32(at * UNTIL_BYTES + 4, until / HALF, true);
   }
 
-  /** What was added since the last time. */
+  /** Returns the entries added since the last call. */
   take(): Columns {
     const columns = {
       fingerprints: new Uint8Array(this.#fingerprints.buffer.slice(0, this.#size * FINGERPRINT_BYTES)),
@@ -48,8 +48,8 @@ export class ColumnsBuilder {
 }
 
 /**
- * Hands over each entry; its fingerprint is always in the same array. Throws a RangeError, and hands over nothing, where the
- * columns are not of the same entries.
+ * Calls `each` with every entry; the fingerprint is always in the same array. Throws a RangeError, before any call, if the columns
+ * have different numbers of entries.
  */
 export function eachOf(
   { fingerprints, until }: Columns,
@@ -71,7 +71,7 @@ export function eachOf(
   }
 }
 
-/** The same entries in their order, at most `count` at a time; at least once, if there are none. */
+/** Splits columns into parts of at most `count` entries, in order; yields one empty part if there are no entries. */
 export function* inParts({ fingerprints, until }: Columns, count: number): Generator<Columns> {
   let from = 0;
   do {

@@ -5,12 +5,12 @@ import { isRawToken } from "../raw-token.ts";
 import { BLOCK_BYTES, Chaskey } from "./chaskey.ts";
 import { packUuid, UUID_LENGTH } from "./uuid.ts";
 
-/** Bytes of the secret that keys the fingerprints. */
+/** Bytes of the secret key of the fingerprints. */
 export const KEY_BYTES = 32;
 
 /**
- * Makes fingerprints of jtis: 128 bits, by a keyed hash, so that nobody who chooses jtis can choose where they stand.
- * Two jtis share one with a chance of 2^-128 a pair; two UUIDs in canonical text never do.
+ * Computes the 128-bit fingerprints of jtis with a keyed hash, so that choosing jtis does not allow choosing their positions in the
+ * table. Two jtis collide with a probability of 2^-128 per pair; two UUIDs in canonical text never do.
  */
 export class Fingerprinter {
   readonly #words = new Int32Array(4);
@@ -28,8 +28,8 @@ export class Fingerprinter {
   }
 
   /**
-   * The fingerprint of a jti, or of its UTF-8, which is the same. Always in the same array: it holds until the next one
-   * is taken. Throws a RangeError when there are more than 255 bytes.
+   * The fingerprint of a jti as text or as UTF-8 bytes, which give the same result. The returned array is reused by the next call.
+   * Throws a RangeError if the jti has more than 255 bytes.
    */
   take(jti: string | Uint8Array): Int32Array {
     if (jti.length === UUID_LENGTH && packUuid(textOf(jti), this.#view)) {
@@ -39,8 +39,8 @@ export class Fingerprinter {
   }
 
   /**
-   * The same of a text that nobody has checked; undefined where it is no jti. To check it first would take a good part of the time:
-   * most of what there is to check shows on the way.
+   * {@link take} for unvalidated text; undefined if it is not a valid jti. Validation is combined with hashing because a separate
+   * pass would take a considerable part of the time.
    */
   takeIfJti(text: string): Int32Array | undefined {
     if (text.length === UUID_LENGTH && packUuid(text, this.#view)) {
@@ -48,7 +48,7 @@ export class Fingerprinter {
       return this.#words;
     }
     const { written } = this.#encoder.encodeInto(text, this.#scratch);
-    // As many bytes as characters: all of it is ASCII, in which nothing is ill-formed.
+    // As many bytes as characters means that all are ASCII, which cannot be ill-formed.
     const isPlain = written === text.length && written > 0 && written <= MAX_JTI_BYTES;
     if (isPlain ? text.includes("\0") || isRawToken(text) : jtiProblem(text) !== undefined) return undefined;
     this.#others.hash(this.#view, written, this.#words);
@@ -73,7 +73,7 @@ function subKey(key: Uint8Array, label: string): Uint8Array {
   return new Uint8Array(hkdfSync("sha256", key, "", label, BLOCK_BYTES));
 }
 
-/** Of bytes, one character each: in a UUID there are no others. */
+/** Bytes as text, one character per byte: a canonical UUID has no other characters. */
 function textOf(jti: string | Uint8Array): string {
   if (typeof jti === "string") return jti;
   return (Buffer.isBuffer(jti) ? jti : Buffer.from(jti)).toString("latin1");

@@ -1,2 +1,2 @@
-/** The name of what `Fingerprinter` computes, as those who keep copies know it. Another computation needs another name. */
+/** The name of the hash of `Fingerprinter`, as sent to local copies. Another algorithm needs another name. */
 export const HASH = "chaskey12-uuid-1";

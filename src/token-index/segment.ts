@@ -1,35 +1,35 @@
 import { Slots } from "./slots.ts";
 
-/** A table begins with room for 12 entries at home, and doubles. */
+/** A table starts with 12 home slots, and doubles. */
 const FIRST_HOMES = 12;
 /**
- * The largest, 300 kB: it is split or swept in 0.1 to 0.2 ms, which stalls nobody, and ten million entries need so few
- * that what leads to them stays in the processor's cache.
+ * The largest table has 300 kB: splitting or sweeping it takes 0.1 to 0.2 ms, which delays no request noticeably, and ten million
+ * entries need so few tables that the directory stays in the processor's cache.
  */
 const MOST_HOMES = 12 * 2 ** 10;
-/** Slots behind the last home, for entries pushed there. Where they do not suffice, the table is full early. */
+/** Slots behind the last home slot, for displaced entries. If they run out, the table counts as full. */
 const SLACK = 64;
-/** Fuller than this the way to a free slot becomes long: 32 slots on average here, 128 at 15/16. */
+/** Above this load the way to a free slot becomes long: 32 slots on average at this load, 128 at 15/16. */
 const MAX_LOAD = 7 / 8;
-/** So many rounds through a table hand over all of it, each a share from everywhere. */
+/** The number of passes by which a visit covers a table, each with a sample from all of it. */
 const VISIT_STRIDE = 64;
-/** Two siblings that fill no more than this become one: far enough from MAX_LOAD that they do not part again soon. */
+/** Two siblings are joined if together they reach at most this load: far enough below MAX_LOAD that they do not soon split again. */
 const MIN_LOAD = 3 / 8;
 
 /**
- * A part of the index: the entries whose second words agree in their last `depth` bits.
+ * A part of the index: the entries whose second words have the same last `depth` bits.
  *
- * A hash table with linear probing, kept in order: the smallest first word (unsigned) stands first, and no free slot
- * is between an entry and its home. So whatever rewrites the table goes once from its front to its back, and can do so
- * in place. The last slot stays free, and ends every search.
+ * A hash table with linear probing, kept sorted by the first word (unsigned), with no free slot between an entry and its home. So
+ * an operation that rewrites the table passes once from front to back and can work in place. The last slot stays free and ends
+ * every search.
  */
 export class Segment {
-  /** How many last bits of the second word all entries share. */
+  /** The number of last bits of the second word that all entries share. */
   depth = 0;
   #size = 0;
   #homes: number;
   #slots: Slots;
-  /** While the table is being rewritten: where the next entry may stand at the earliest. */
+  /** While the table is being rewritten: the first slot that the next entry may use. */
   #next = 0;
 
   constructor(homes = FIRST_HOMES) {
@@ -45,15 +45,15 @@ export class Segment {
     return this.#slots.bytes;
   }
 
-  /** When the entry with this fingerprint expires; 0 when there is none. */
+  /** The expiry of the entry with this fingerprint; 0 if there is none. */
   expiryOf(print: Int32Array): number {
     const slot = this.#slots.find(print, this.#homeOf(print[0] as number));
     return slot < 0 ? 0 : this.#slots.expiryOf(slot);
   }
 
   /**
-   * Adds an entry; the later expiry is kept if it is there already. False, and nothing done, when the table is full:
-   * then it has to be split.
+   * Adds an entry, or keeps the later expiry if the entry exists. Returns false, and changes nothing, if the table is full and has
+   * to be split.
    */
   put(print: Int32Array, expiresAt: number): boolean {
     const known = this.#slots.find(print, this.#homeOf(print[0] as number));
@@ -68,7 +68,7 @@ export class Segment {
     return true;
   }
 
-  /** Gives the entries whose next bit of the second word is set to a new segment, and returns that. */
+  /** Moves the entries whose next bit of the second word is set to a new segment, and returns it. */
   split(): Segment {
     const sibling = new Segment(this.#homes);
     const bit = 1 << this.depth++;
@@ -77,7 +77,7 @@ export class Segment {
     return sibling;
   }
 
-  /** Undoes a {@link split}: takes the entries of `sibling` too. False, and nothing done, unless there is room to spare. */
+  /** Undoes a {@link split}: takes over the entries of `sibling`. Returns false, and changes nothing, unless there is room to spare. */
   join(sibling: Segment): boolean {
     if (this.#size + sibling.#size > MIN_LOAD * this.#homes) return false;
     const joined = new Segment(this.#homes);
@@ -87,7 +87,7 @@ export class Segment {
     return true;
   }
 
-  /** Forgets what expires at `cutoff` or before; says how many that were. */
+  /** Removes entries that expire at `cutoff` or before; returns how many. */
   sweep(cutoff: number): number {
     const before = this.#size;
     this.#rewrite((slot) => (this.#slots.expiryOf(slot) > cutoff ? this : undefined));
@@ -95,8 +95,8 @@ export class Segment {
   }
 
   /**
-   * Hands over every entry, its fingerprint always in the same array. Not in the order in which they stand: whoever puts them into
-   * a table of his own would fill that from its front, and every entry would be pushed past all that came before.
+   * Calls `each` with every entry; the fingerprint is always in the same array. Not in table order: inserting entries in that order
+   * into another table would fill it from the front, and displace every entry past all earlier ones.
    */
   visit(each: (print: Int32Array, expiresAt: number) => void): void {
     const print = new Int32Array(4);
@@ -110,7 +110,7 @@ export class Segment {
   }
 
   #homeOf(first: number): number {
-    // Half of the word is precise enough, and the product stays within 32 bits.
+    // Half of the word is precise enough, and keeps the product within 32 bits.
     return Math.imul(first >>> 16, this.#homes) >>> 16;
   }
 
@@ -148,7 +148,7 @@ export class Segment {
     return fits;
   }
 
-  /** Takes all entries out, in order, and puts each into the segment that `whose` names, or into none. */
+  /** Removes all entries, in order, and appends each to the segment that `whose` returns, or drops it. */
   #rewrite(whose: (slot: number) => Segment | undefined): void {
     this.#size = 0;
     this.#next = 0;
@@ -160,7 +160,7 @@ export class Segment {
     }
   }
 
-  /** Moves an entry behind all others. In the same table that is never a move towards the back. */
+  /** Appends an entry behind all others. Within the same table that never moves an entry towards the back. */
   #append(source: Slots, slot: number): void {
     const to = Math.max(this.#homeOf(source.firstOf(slot)), this.#next);
     if (source !== this.#slots || to !== slot) this.#slots.move(source, slot, to);

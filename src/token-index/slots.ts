@@ -1,4 +1,4 @@
-/** Words of a slot: four of fingerprint, then the two halves of the expiry. */
+/** Words per slot: four of the fingerprint, then the two halves of the expiry. */
 const SLOT = 6;
 const LOW = 4;
 const HIGH = 5;
@@ -7,14 +7,14 @@ const HALF = 2 ** 32;
 /**
  * Slots for entries, numbered from 0, all free at first: 25 bytes each.
  *
- * One byte of a fingerprint, its tag, is kept apart. The tags are small enough for the processor's cache long after
- * the slots are not, and tell nearly always which slot holds what is looked for, or that none does: there is one wait
- * for memory for what is found, and none for what is not.
+ * One byte of each fingerprint, its tag, is kept in a separate array, which fits into the processor's cache long after the slots do
+ * not. A tag nearly always tells which slot holds a fingerprint, or that none does: finding an entry costs one memory access, and
+ * finding none costs no memory access beyond the tags.
  */
 export class Slots {
   readonly length: number;
   readonly #words: Int32Array;
-  /** 0 where a slot is free. */
+  /** 0 for a free slot. */
   readonly #tags: Uint8Array;
 
   constructor(length: number) {
@@ -27,7 +27,7 @@ export class Slots {
     return this.#words.byteLength + this.#tags.byteLength;
   }
 
-  /** Searches from a slot to the next that is free; -1 when none of them has this fingerprint. */
+  /** Searches from a slot up to the next free one; -1 if no slot has this fingerprint. */
   find(print: Int32Array, from: number): number {
     const tags = this.#tags;
     const tag = tagOf(print);
@@ -41,7 +41,7 @@ export class Slots {
     return this.#tags[slot] === 0;
   }
 
-  /** The first word of a fingerprint. */
+  /** The first word of a slot's fingerprint. */
   firstOf(slot: number): number {
     return this.#words[slot * SLOT] as number;
   }
@@ -61,7 +61,7 @@ export class Slots {
     this.#words[at + HIGH] = expiresAt / HALF;
   }
 
-  /** Puts an entry into a slot; what stands there, and behind it up to the slot `free`, moves on by one. */
+  /** Inserts an entry at `slot`; the entries from there up to the free slot `free` move by one. */
   insert(slot: number, free: number, print: Int32Array, expiresAt: number): void {
     const words = this.#words;
     const at = slot * SLOT;
@@ -72,7 +72,7 @@ export class Slots {
     this.setExpiry(slot, expiresAt);
   }
 
-  /** Moves an entry of `source`, which may be the same, to a free slot. */
+  /** Moves an entry of `source`, which may be this object, to a free slot. */
   move(source: Slots, from: number, to: number): void {
     for (let word = 0; word < SLOT; word++) {
       this.#words[to * SLOT + word] = source.#words[from * SLOT + word] as number;
@@ -85,7 +85,7 @@ export class Slots {
     this.#tags[slot] = 0;
   }
 
-  /** Copies the fingerprint out of a slot. */
+  /** Copies a slot's fingerprint into `print`. */
   read(slot: number, print: Int32Array): void {
     for (let word = 0; word < LOW; word++) print[word] = this.#words[slot * SLOT + word] as number;
   }

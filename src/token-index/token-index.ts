@@ -2,61 +2,57 @@ import { Fingerprinter } from "./fingerprint.ts";
 import { Segment } from "./segment.ts";
 
 /**
- * A set of tokens and when each expires, in some 40 bytes a token: between 29 and 57, as its tables fill and split.
+ * A set of tokens with their expiries, in some 40 bytes per token: between 29 and 57, as tables fill and split.
  *
- * It holds a keyed 128-bit fingerprint in place of a jti. What was added is always found until it is swept; that a
- * jti is found which was not added has a chance of 2^-128 for each that was. To look up, or to add, takes well below
- * a microsecond, and now and then 0.2 ms, when a table is split: however many entries there are. It knows no clock: an
- * entry that has expired is there until {@link sweep} forgets it.
+ * It stores a keyed 128-bit fingerprint in place of a jti. An added token is always found until it is swept; a jti that was not
+ * added is found with a probability of 2^-128 per token that was. Look-ups and additions take well below a microsecond, and
+ * occasionally 0.2 ms when a table is split, however many entries there are. The index has no clock: an expired entry stays until
+ * {@link sweep} removes it.
  *
- * The segments are found by the last bits of a fingerprint's second word (extendible hashing): the directory has a
- * place for each value of these bits, and a segment that needs fewer bits stands in several.
+ * Segments are found by the last bits of a fingerprint's second word (extendible hashing): the directory has an element for each
+ * value of these bits, and a segment that needs fewer bits is in several elements.
  */
 export class TokenIndex {
   readonly #fingerprinter: Fingerprinter;
   #directory: Segment[] = [new Segment()];
   #size = 0;
-  /** The place in the directory at which the next sweep goes on. */
+  /** The place in the directory at which the next sweep resumes. */
   #sweepAt = 0;
 
-  /** `key` has 32 bytes, and is a secret of the deployment: who knows it can choose jtis that make the index slow. */
+  /** `key` has 32 bytes and is secret: knowing it allows choosing jtis that make the index slow. */
   constructor(key: Uint8Array) {
     this.#fingerprinter = new Fingerprinter(key);
   }
 
-  /** Entries held, expired or not. */
+  /** The number of entries, expired or not. */
   get size(): number {
     return this.#size;
   }
 
-  /** Bytes of the tables held. What has been given up is not counted, although it is freed a little later only. */
+  /** The size of the tables in bytes, without dropped tables that have not been garbage-collected yet. */
   get bytes(): number {
     return this.#directory.reduce((sum, segment, at) => sum + (isFirst(segment, at) ? segment.bytes : 0), 0);
   }
 
   /**
-   * Adds a token, or keeps the later expiry of the two when it is there already. `jti` is the text or, the same token,
-   * its UTF-8: 1 to 255 bytes, well-formed. `expiresAt` is in whole milliseconds since 1970, from 1 to MAX_EPOCH_MS.
-   * Throws a RangeError when `jti` is longer.
+   * Adds a token, or keeps the later expiry if it exists. `jti` is text or, equivalently, its UTF-8: 1 to 255 bytes, well-formed.
+   * `expiresAt` is in whole milliseconds since 1970, from 1 to MAX_EPOCH_MS. Throws a RangeError if `jti` is longer.
    */
   add(jti: string | Uint8Array, expiresAt: number): void {
     this.put(this.#fingerprinter.take(jti), expiresAt);
   }
 
-  /**
-   * The fingerprint of a jti: four words, always in the same array, which holds it until the index is given another jti. Throws as
-   * {@link add} does.
-   */
+  /** The fingerprint of a jti: four words, in an array that is reused for the next jti. Throws as {@link add} does. */
   fingerprintOf(jti: string | Uint8Array): Int32Array {
     return this.#fingerprinter.take(jti);
   }
 
-  /** The same of a text that nobody has checked; undefined where it is no jti. */
+  /** {@link fingerprintOf} for unvalidated text; undefined if it is not a valid jti. */
   fingerprintIfJti(text: string): Int32Array | undefined {
     return this.#fingerprinter.takeIfJti(text);
   }
 
-  /** Adds a token by its fingerprint, which was made with the same key. */
+  /** Adds a token by its fingerprint, which must have been made with the same key. */
   put(print: Int32Array, expiresAt: number): void {
     for (;;) {
       const segment = this.#segmentOf(print);
@@ -69,21 +65,21 @@ export class TokenIndex {
     }
   }
 
-  /** When the token expires or expired, in milliseconds since 1970; 0 when it is not held. Throws as {@link add} does. */
+  /** The token's expiry in milliseconds since 1970, in the past or future; 0 if the token is not held. Throws as {@link add} does. */
   expiryOf(jti: string): number {
     return this.expiryAt(this.#fingerprinter.take(jti));
   }
 
-  /** The same by its fingerprint, which was made with the same key. */
+  /** {@link expiryOf} by fingerprint, which must have been made with the same key. */
   expiryAt(print: Int32Array): number {
     return this.#segmentOf(print).expiryOf(print);
   }
 
   /**
-   * Forgets the entries that expire at `cutoff` or before in the next so many segments, and says how many went. Goes
-   * on where the last sweep ended, and at the end from the beginning: whatever is held when it begins there has been
-   * looked at when it is there again, additions in between or not. No segment is looked at twice in a call, so that
-   * Infinity is all of them. Memory of which little is used any more is given back.
+   * Removes the entries that expire at `cutoff` or before from the next `segments` segments, and returns how many. Resumes where
+   * the last sweep ended, and wraps around: between two arrivals at the start, every entry held throughout has been examined, even
+   * if entries are added in between. No segment is examined twice in a call, so Infinity means all. Frees memory of sparsely filled
+   * tables.
    */
   sweep(cutoff: number, segments = 1): number {
     const before = this.#size;
@@ -101,12 +97,12 @@ export class TokenIndex {
   }
 
   /**
-   * Hands over the entries of one segment, in no order, and says from which place to go on: begun at 0 and gone on with until
-   * the place is {@link LAST_PLACE}, everything that is held throughout is handed over, whatever is added, swept, split or joined
-   * in between; some of it twice. `each` gets the fingerprint always in the same array.
+   * Calls `each` with the entries of one segment, in no order, and returns the place at which to continue. Repeated from 0 until it
+   * returns {@link LAST_PLACE}, it passes on every entry that is held throughout, even if entries are added or swept and segments
+   * split or joined in between; some entries come twice. The fingerprint is always in the same array.
    *
-   * A place is a fingerprint's second word with its bits in reverse order: so the entries of a segment lie in one piece, and those
-   * of two that part or join too.
+   * A place is a fingerprint's second word with its bits reversed, so that the entries of a segment are contiguous, as are those of
+   * two segments that split or join.
    */
   visit(place: number, each: (print: Int32Array, expiresAt: number) => void): number {
     const segment = this.#directory[reverseBits(place) & (this.#directory.length - 1)] as Segment;
@@ -127,7 +123,7 @@ export class TokenIndex {
       this.#directory[at] = sibling;
   }
 
-  /** Only into what this round of sweeping has looked at already: it must not pass over anything. */
+  /** Joins only with a segment that this round of sweeping has already passed, so that no entry is skipped. */
   #merge(segment: Segment, place: number): void {
     const bit = 2 ** (segment.depth - 1);
     if (place < bit) return;
@@ -137,7 +133,7 @@ export class TokenIndex {
   }
 }
 
-/** Behind all places of {@link TokenIndex.visit}. */
+/** The end of the places of {@link TokenIndex.visit}. */
 export const LAST_PLACE = 2 ** 32;
 
 function reverseBits(word: number): number {
@@ -146,7 +142,7 @@ function reverseBits(word: number): number {
   return reversed;
 }
 
-/** Of the places that a segment has in the directory, each sweep looks at it in the first. */
+/** Whether `place` is the first of a segment's elements in the directory; a sweep examines a segment there only. */
 function isFirst(segment: Segment, place: number): boolean {
   return place < 2 ** segment.depth;
 }

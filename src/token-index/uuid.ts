@@ -1,20 +1,20 @@
-/** Characters of a UUID's text. */
+/** Length of a UUID's text in characters. */
 export const UUID_LENGTH = 36;
 
 const HYPHEN = 0x2d;
 
 /**
- * Taken from its prototype once. Some libraries leave String.prototype in a state in which V8 looks up every method anew (ioredis is
- * one): 36 times a jti, which took longer than all else here.
+ * Read from the prototype once. Some libraries (ioredis is one) leave String.prototype in a state in which V8 repeats the method
+ * look-up at every call: 36 times per jti, which took longer than the rest of this function.
  */
 const { charCodeAt } = String.prototype;
 
-/** The value of a hexadecimal digit by the code of its character, which may be any; -1 for all that are not such digits. */
+/** The value of a hexadecimal digit by its UTF-16 code unit; -1 for every other code unit. */
 const DIGITS = new Int8Array(2 ** 16).fill(-1);
 for (const [value, digit] of [..."0123456789abcdef"].entries()) DIGITS[digit.charCodeAt(0)] = value;
 
 /**
- * Writes the 16 bytes of a UUID to the start of `bytes`, in the order of its text. False, and nothing written, unless `text`
+ * Writes the 16 bytes of a UUID to the start of `bytes`, in the order of its text. Returns false, and writes nothing, unless `text`
  * (36 characters) is canonical: lower-case hexadecimal with hyphens in their places.
  */
 export function packUuid(text: string, bytes: DataView): boolean {
@@ -28,7 +28,7 @@ export function packUuid(text: string, bytes: DataView): boolean {
   const half5 = halfAt(text, 24);
   const half6 = halfAt(text, 28);
   const half7 = halfAt(text, 32);
-  // One that is not hexadecimal is negative, and makes all of them so.
+  // A negative half, which marks a character that is not a hexadecimal digit, makes the result negative.
   if ((half0 | half1 | half2 | half3 | half4 | half5 | half6 | half7) < 0) return false;
   bytes.setInt32(0, (half0 << 16) | half1);
   bytes.setInt32(4, (half2 << 16) | half3);
@@ -37,7 +37,7 @@ export function packUuid(text: string, bytes: DataView): boolean {
   return true;
 }
 
-/** The value of four digits; negative when one of them is none. */
+/** The value of four digits; negative if one is not a hexadecimal digit. */
 function halfAt(text: string, at: number): number {
   return (
     ((DIGITS[charCodeAt.call(text, at)] as number) << 12) |
