@@ -268,6 +268,8 @@ export const MAX_READERS = 16;
 export const LONG_TURN_MS = 10;
 /** The pause after a turn in which none of them had sent anything. */
 export const IDLE_TURN_MS = 5;
+/** The same pause while all of them are read: at 5 ms, one idle connection of a load balancer's costs 4 % of a core. */
+export const QUIET_TURN_MS = 50;
 /**
  * Calls under way on one such connection; SETTINGS allow {@link MAX_CONCURRENT_STREAMS} as soon as a caller is known. Of what it sends in one turn so
  * many are begun, and HTTP/2 refuses the others at little cost. More than it may have streams of health's Watch.

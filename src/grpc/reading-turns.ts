@@ -1,5 +1,12 @@
 import { performance } from "node:perf_hooks";
-import { IDLE_TURN_MS, LONG_TURN_MS, MAX_READERS, MAX_TURN_BYTES, MAX_TURN_CALLS } from "../limits.ts";
+import {
+  IDLE_TURN_MS,
+  LONG_TURN_MS,
+  MAX_READERS,
+  MAX_TURN_BYTES,
+  MAX_TURN_CALLS,
+  QUIET_TURN_MS,
+} from "../limits.ts";
 
 /** The source of a connection's bytes. */
 export interface Source {
@@ -103,7 +110,8 @@ export class ReadingTurns {
     else if (ms < LONG_TURN_MS / 4) this.#most = Math.min(MAX_READERS, this.#most + 1);
     if (this.#reading.size === 0 && !this.#waits) return;
     const isIdle = this.#isIdle;
-    const timer = setTimeout(this.#turn, isIdle ? IDLE_TURN_MS : ms).unref();
+    const idleMs = this.#waits ? IDLE_TURN_MS : QUIET_TURN_MS;
+    const timer = setTimeout(this.#turn, isIdle ? idleMs : ms).unref();
     this.#next = { cancel: () => clearTimeout(timer), isIdle };
   }
 
