@@ -19,13 +19,14 @@ interface Known {
   readonly connections: Connections;
   readonly metrics: Metrics;
   serving(): Serving;
-  /** What an operator should know beside; it does not change what is answered. */
+  /** Additional notes for operators, which do not affect the status. */
   notes(): readonly string[];
 }
 
 /**
- * HTTP for probes and metrics: `/livez` (the process answers; never depends on the database), `/readyz` (200 while all calls
- * are answered, else 503, saying what still is) and `/metrics`, with any query. Holds no secrets. Throws StartError when it cannot listen.
+ * The HTTP server for probes and metrics, with any query: `/livez` (200 while the process responds, independent of the database), `/readyz`
+ * (200 while all calls are answered, else 503 with a text that tells what still is) and `/metrics`. Exposes no secrets. Throws StartError
+ * if it cannot listen.
  */
 export function startAdminServer(
   address: HostPort,
@@ -45,7 +46,7 @@ export function startAdminServer(
   });
   const server = createServer(options, (request, response) => {
     const { socket } = request;
-    // Requests sent ahead would be answered all at once: a few kilobytes of them cost a thousand renderings.
+    // Pipelined requests would all be answered at once: a few kilobytes of them cost a thousand renderings.
     if (answering.has(socket)) {
       cut(socket);
       return;
@@ -72,7 +73,7 @@ export function startAdminServer(
     }
   });
   server.maxRequestsPerSocket = MAX_ADMIN_REQUESTS;
-  // Peers that leave an answer unread.
+  // Times out peers that do not read their answers.
   server.setTimeout(ADMIN_SOCKET_MS);
   return listen(server, address, { setting: "ADMIN_ADDRESS", connections });
 }

@@ -3,8 +3,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { RENDERING_REST } from "../limits.ts";
 
 /**
- * Makes what `render` makes, once for all who wait for it, and rests in between for several times as long as that took: however many ask, it takes a
- * part of the processor alone. Nobody is given what was begun before they asked.
+ * Coalesces renderings: callers share the next one, and a pause of several times its duration follows each, so that it uses a bounded share
+ * of the processor however many callers there are. A caller never gets a rendering that began before its call.
  */
 export function sharedRendering<T>(render: () => Promise<T>): () => Promise<T> {
   let next: Promise<T> | undefined;

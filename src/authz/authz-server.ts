@@ -24,28 +24,28 @@ import { endRequest, type RequestSpans } from "../tracing/request-spans.ts";
 import { denialOf } from "./denial.ts";
 import { shownIn, type TrustedHeaders } from "./shown-in.ts";
 
-/** The one path that is answered, and all below it: proxies append a request's own path. */
+/** The served path, with all paths below it, since proxies append the path of the request. */
 export const AUTHZ_PATH = "/authz";
 
 interface Setup {
   readonly gate: Gate;
   readonly trusted: TrustedHeaders;
-  /** What is asked here counts as a call among those of gRPC: one bound for both, and one drain. */
+  /** Requests here share the bound and the drain of in-flight calls with gRPC. */
   readonly calls: Calls;
   readonly clock: Clock;
   readonly connections: Connections;
   readonly log: Logger;
-  /** Which lines about questions that cannot be answered are written. */
+  /** Samples the lines about requests that cannot be decided. */
   readonly sampling: LogSampling;
   readonly metrics: Metrics;
-  /** What makes spans of requests; absent where nobody takes any. */
+  /** Creates spans of requests; absent if tracing is off. */
   readonly spans: RequestSpans | undefined;
 }
 
 /**
- * HTTP for proxies that ask about a request before they pass it on: `/authz` and what is below it, by any method and with any query, is
- * answered 204 (it may pass), 401 or 503. It knows no callers. What was asked has been answered once `calls` are drained: only then is it to be closed. Throws StartError
- * when it cannot listen.
+ * The HTTP server for proxies that ask about a request before they forward it. Answers `/authz` and all paths below it, with any method and
+ * query, with 204 (forward it), 401 or 503. Does not authenticate its callers. Close it only after `calls` has drained, when all requests
+ * are answered. Throws StartError if it cannot listen.
  */
 export function startAuthzServer(address: HostPort, setup: Setup): Promise<HttpListener> {
   const options = {
@@ -59,7 +59,7 @@ export function startAuthzServer(address: HostPort, setup: Setup): Promise<HttpL
   const answered: RequestListener = (request, response) => {
     const { socket } = request;
     const others = ahead.get(socket) ?? 0;
-    // Each costs far more than the bytes that ask it, and its answer is kept for as long as nobody reads.
+    // A request costs far more than its bytes, and its answer is kept until the peer reads it.
     if (others >= MAX_AUTHZ_AHEAD) cut(socket);
     if (socket.destroyed) return;
     ahead.set(socket, others + 1);
@@ -67,9 +67,9 @@ export function startAuthzServer(address: HostPort, setup: Setup): Promise<HttpL
     answer(request, response, setup);
   };
   const server = createServer(options, answered);
-  // What the request's client expects is no business of a question about it. Node would answer 417.
+  // An Expect header belongs to the original request, but Node.js would answer 417.
   server.on("checkExpectation", answered);
-  // Past a number of headers Node hides the rest, and a credential could be among them. Their size is bounded.
+  // With a limit on the number of headers, Node.js hides the excess, which could include a credential. Their total size is bounded.
   server.maxHeadersCount = 0;
   return listen(server, address, { setting: "AUTHZ_ADDRESS", connections: setup.connections });
 }
@@ -124,21 +124,21 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Setup
   }
 }
 
-/** Nothing in it is of interest, and a proxy that sends it all the same should not wait for long. */
+/** Reads and ignores the body, so that a proxy that sends one does not wait. Destroys the request if the body is too long. */
 function discardBody(request: IncomingMessage): void {
   let bytes = 0;
   request.on("data", (chunk: Buffer) => {
     bytes += chunk.length;
     if (bytes > MAX_AUTHZ_BODY_BYTES) request.destroy();
   });
-  // Whoever hangs up in the middle is no concern of anybody's.
+  // Ignore aborted requests.
   request.on("error", () => {});
 }
 
 /**
- * Calls `then` when the body has arrived, or soon where it does not: a proxy may copy the headers that announce one, and not send it.
- * Then the connection has to end, or the next question on it would be taken for that body, and a client that chooses a length would
- * choose what is read as the next question.
+ * Calls `then` when the body has arrived, or after a short wait if it does not: a proxy may copy the headers that announce a body, but not
+ * send it. The connection must then close. Otherwise the next request on it would be read as the body, and a client that chooses the
+ * announced length would choose what is read as the next request.
  */
 function afterBody(request: IncomingMessage, clock: Clock, then: (isComplete: boolean) => void): void {
   if (request.complete || !announcesBody(request)) {
@@ -180,7 +180,7 @@ function report(ruling: Ruling, { log, sampling, metrics, milliseconds, peer, re
   const code = ruling === "pass" ? "OK" : ruling === "unknown" ? "UNAVAILABLE" : "UNAUTHENTICATED";
   metrics.rulings.count("http", ruling);
   metrics.rulings.time(milliseconds / 1000);
-  // Why it cannot be told has been logged already, unless the reason is one of this file's.
+  // An "unknown" ruling has been logged already, unless its reason was determined in this file.
   const level = reason === undefined ? "debug" : "warn";
   if (!log.isLevelEnabled(level)) return;
   const kind = { method: "authz", code, ...(reason === undefined ? {} : { reason }) };

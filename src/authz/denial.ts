@@ -1,7 +1,7 @@
 import type { Ruling } from "../blacklist/gate.ts";
 import { AUTHZ_RETRY_AFTER_SECONDS } from "../limits.ts";
 
-/** What a client is told over HTTP when its request does not pass. */
+/** The HTTP response to a client whose request is denied. */
 export interface Denial {
   readonly status: 401 | 503;
   readonly headers: Readonly<Record<string, string>>;
@@ -12,7 +12,7 @@ export function denialOf(ruling: Exclude<Ruling, "pass">): Denial {
   return DENIALS[ruling];
 }
 
-/** RFC 6750, 3.1: without a credential there is nothing to call an error. */
+/** RFC 6750, 3.1: without a credential, the challenge has no error code. */
 const DENIALS: Record<Exclude<Ruling, "pass">, Denial> = {
   revoked: invalidToken("the access token is revoked"),
   malformed: invalidToken("the access token is malformed or not the only one"),
@@ -33,7 +33,7 @@ function unauthorized(challenge: string, text: string): Denial {
   return { status: 401, headers: { "www-authenticate": challenge, ...common() }, text: `${text}\n` };
 }
 
-/** Nobody on the way may give this answer to another request, or to the same one later. */
+/** Intermediaries must not reuse the response for another request, or for the same one later. */
 function common(): Record<string, string> {
   return { "cache-control": "no-store", "content-type": "text/plain; charset=utf-8" };
 }

@@ -1,8 +1,7 @@
 /**
- * Whether a request is a CORS preflight, as browsers send it on behalf of a page before the request that the page asked for (Fetch
- * Standard, "CORS-preflight request"): OPTIONS, with one `Origin` and one `Access-Control-Request-Method`, without credentials, without
- * a body, in which a request could be hidden, and without a header by which some applications would take it for another method. `valuesOf` gives the values of a header by its name in lower
- * case.
+ * Whether a request is a CORS preflight as browsers send it (Fetch Standard, "CORS-preflight request"): OPTIONS, with one `Origin` and one
+ * `Access-Control-Request-Method`, without credentials, without a body, which could hide a request, and without a header that makes some
+ * applications treat it as another method. `valuesOf` returns the values of a header by its lower-case name.
  */
 export function isPreflight(
   method: string | undefined,

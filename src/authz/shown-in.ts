@@ -2,15 +2,15 @@ import type { IncomingMessage } from "node:http";
 import type { Shown } from "../auth/shown-token.ts";
 import { isPreflight } from "./preflight.ts";
 
-/** The headers that a proxy sets itself, whatever its client sends, in lower case. */
+/** Names, in lower case, of headers that the proxy itself sets, overriding those of its client. */
 export interface TrustedHeaders {
-  /** Which token it has verified. */
+  /** Holds the jti of the token that the proxy has verified. */
   readonly jtiHeader: string | undefined;
-  /** By which method the request came. Undefined: by that of the question. */
+  /** Holds the method of the original request. Undefined: that of the request from the proxy. */
   readonly methodHeader: string | undefined;
 }
 
-/** What a proxy says of a request, in the headers that it sends about it. */
+/** Reads the credentials of a request from the headers that the proxy sends. */
 export function shownIn(
   { method, headersDistinct }: Pick<IncomingMessage, "method" | "headersDistinct">,
   { jtiHeader, methodHeader }: TrustedHeaders,
@@ -18,22 +18,22 @@ export function shownIn(
   const valuesOf = (name: string): readonly string[] => headersDistinct[name] ?? [];
   const named = jtiHeader === undefined ? [] : valuesOf(jtiHeader);
   return {
-    // Empty is what a proxy sends that has verified nothing.
+    // A proxy that has verified no token sends an empty value.
     vouched: named.filter((value) => value !== "").map(jtiIn),
-    // `headers` would show the first and hide the others.
+    // `headers` would keep the first value and hide the others.
     authorization: valuesOf("authorization"),
     isPreflight: isPreflight(methodHeader === undefined ? method : only(valuesOf(methodHeader)), valuesOf),
   };
 }
 
-/** The one value; none where there are several, and nobody knows whose each is. */
+/** The single value; undefined if there are several, since their origin is then unknown. */
 function only([value, ...more]: readonly string[]): string | undefined {
   return more.length === 0 ? value : undefined;
 }
 
 /**
- * The text of a header is bytes: those of UTF-8 here. Null, which no jti is, for anything else, and where a comma may stand
- * between what the client sent and what the proxy added.
+ * Decodes a header value from UTF-8. Null, which is no valid jti, if it is not UTF-8 or contains a comma, which may separate the client's
+ * value from the proxy's.
  */
 function jtiIn(value: string): string | null {
   if (value.includes(",")) return null;
@@ -44,5 +44,5 @@ function jtiIn(value: string): string | null {
   }
 }
 
-/** A byte-order mark is part of a jti. */
+/** A byte order mark is kept as part of the jti. */
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
