@@ -1,7 +1,7 @@
 import { Counter, type Registry } from "prom-client";
 import { Distribution, DistributionMetric } from "./distribution.ts";
 
-/** The codes of gRPC by their numbers, in the spelling that dashboards and alerts for gRPC servers expect: that of Go. */
+/** The gRPC codes by number, spelled as in Go, which dashboards and alerts for gRPC servers expect. */
 const CODES = [
   "OK",
   "Canceled",
@@ -24,10 +24,10 @@ const CODES = [
 
 const UNKNOWN = CODES.indexOf("Unknown");
 
-/** In seconds. A check takes a millisecond or two, and a caller's patience ends within ten seconds. */
+/** In seconds. A check takes a millisecond or two, and callers give up within ten seconds. */
 const TIMES = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** A method of a service, as its definition has it. */
+/** A method of a service. */
 export interface Method {
   /** `/package.Service/Method`. */
   readonly path: string;
@@ -35,7 +35,7 @@ export interface Method {
   readonly responseStream: boolean;
 }
 
-/** The calls of one method. Plain numbers, since this is done for every check. */
+/** Counts the calls of one method. Plain numbers, since they change with every check. */
 export class MethodCalls {
   begun = 0;
   readonly ended: number[] = CODES.map(() => 0);
@@ -45,7 +45,7 @@ export class MethodCalls {
     this.begun++;
   }
 
-  /** `code` is gRPC's number. */
+  /** `code` is the number of a gRPC code. */
   end(code: number, seconds: number): void {
     (this.ended[code in this.ended ? code : UNKNOWN] as number) += 1;
     this.times.add(seconds);
@@ -53,8 +53,8 @@ export class MethodCalls {
 }
 
 /**
- * What is known of every gRPC server under these names (go-grpc-prometheus, and what followed it). Each method is there from
- * the start, with every code, so that the first failure is a rise from 0 and not a series out of nowhere.
+ * The metrics of a gRPC server under their usual names (go-grpc-prometheus and its successors). Each method is exported from the start with
+ * every code, so that a first failure is an increase from 0 and not a new series.
  */
 export class CallMetrics {
   readonly #methods: {
@@ -97,7 +97,7 @@ export class CallMetrics {
     });
   }
 
-  /** Where the calls of a method are counted from now on. Each method once. */
+  /** Creates the counter of a method's calls. To be called once per method. */
   of({ path, requestStream, responseStream }: Method): MethodCalls {
     const [, grpc_service = "", grpc_method = ""] = path.split("/");
     const calls = new MethodCalls();

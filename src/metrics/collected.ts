@@ -1,14 +1,14 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 import { type Distribution, DistributionMetric } from "./distribution.ts";
 
-// Metrics that hold nothing: their values are asked for whenever the metrics are.
+// Metrics that hold no state: their values are read at each scrape.
 
 interface Named {
   readonly name: string;
   readonly help: string;
 }
 
-/** Adds a gauge; while `value` is undefined it is absent. */
+/** Adds a gauge, which is absent while `value` returns undefined. */
 export function gauge(
   registers: Registry[],
   { value, ...named }: Named & { value: () => number | undefined },
@@ -39,7 +39,7 @@ export function gauges(
   });
 }
 
-/** Adds a counter; `value` only ever grows. */
+/** Adds a counter; `value` must never decrease. */
 export function counter(registers: Registry[], { value, ...named }: Named & { value: () => number }): void {
   new Counter({
     ...named,
@@ -67,7 +67,7 @@ export function counters(
   });
 }
 
-/** Adds a histogram, one distribution for each value of a label; without a label, one. */
+/** Adds a histogram with one distribution for each value of a label, or, without a label, a single one. */
 export function histogram(
   registers: Registry[],
   {
@@ -87,7 +87,7 @@ export function histogram(
   });
 }
 
-/** 0 for each name: what has never happened is told as well, so that the first time is a rise. */
+/** 0 for each name, so that an event is exported before it first happens and its first occurrence is an increase. */
 export function zeros<N extends string>(names: readonly N[]): Record<N, number> {
   return Object.fromEntries(names.map((name) => [name, 0])) as Record<N, number>;
 }

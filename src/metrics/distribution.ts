@@ -1,16 +1,16 @@
 import { Counter, type Registry } from "prom-client";
 
 /**
- * Counts values by their size. The library's own histogram looks its labels up and checks them at every value, which takes a
- * microsecond, of the thirty that a call has: here that is done when somebody asks.
+ * Counts values in buckets. The library's own histogram looks up and validates labels for every value, which takes a microsecond of the
+ * thirty that a call takes; here, labels are applied at the scrape.
  */
 export class Distribution {
   readonly #bounds: readonly number[];
-  /** One more than there are bounds: the last is for whatever is above all of them. */
+  /** One count for each bound, and a last one for values above all bounds. */
   readonly #counts: number[];
   #sum = 0;
 
-  /** `bounds` ascend; a value belongs to the first that is not below it. */
+  /** `bounds` must ascend. A value belongs to the first bound that is not below it. */
   constructor(bounds: readonly number[]) {
     this.#bounds = bounds;
     this.#counts = new Array(bounds.length + 1).fill(0);
@@ -24,7 +24,7 @@ export class Distribution {
     this.#sum += value;
   }
 
-  /** What Prometheus is told of it: how many values there were up to each bound, how many in all, and their sum. */
+  /** The series for Prometheus: the number of values up to each bound, their sum, and their total number. */
   *series(): Iterable<{ suffix: string; labels: Record<string, string>; value: number }> {
     let count = 0;
     for (const [at, more] of this.#counts.entries()) {
@@ -45,13 +45,13 @@ interface Options {
   readonly name: string;
   readonly help: string;
   readonly registers: Registry[];
-  /** Every one of them, with its labels; asked whenever the metrics are. */
+  /** All distributions with their labels, read at each scrape. */
   readonly distributions: () => Iterable<{ labels: Record<string, string>; distribution: Distribution }>;
 }
 
 type Values = Awaited<ReturnType<Counter<string>["get"]>>;
 
-/** Distributions as a histogram among the library's metrics: all that it asks of one is this answer. */
+/** Exports distributions as a histogram. The library's registry needs only this `get`. */
 export class DistributionMetric extends Counter<string> {
   readonly #options: Options;
 
@@ -69,7 +69,7 @@ export class DistributionMetric extends Counter<string> {
         value,
       })),
     );
-    // Text, whatever the library's types say.
+    // A string at run time, despite the library's types.
     const type = "histogram" as unknown as Values["type"];
     return { ...(await super.get()), type, values };
   }

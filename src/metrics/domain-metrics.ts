@@ -5,7 +5,7 @@ import type { WriteResult } from "../store/store.ts";
 import { counter, counters, gauge, histogram, zeros } from "./collected.ts";
 import { Distribution } from "./distribution.ts";
 
-/** In seconds: a read of the tail takes a tenth of a millisecond, and everything is given up after one and a half. */
+/** In seconds. A read of the tail takes a tenth of a millisecond, and all statements time out after one and a half seconds. */
 const DATABASE_TIMES = [
   0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 ];
@@ -16,7 +16,7 @@ const FALLBACKS: readonly Fallback[] = ["no-index", "unknown-revision"];
 const WRITE_OUTCOMES: readonly WriteResult["outcome"][] = ["created", "extended", "unchanged"];
 const SOURCES = ["changes", "jtis"] as const;
 
-/** What the domain does, counted. */
+/** Counts the events of the domain. */
 export class DomainMetrics implements Observer {
   readonly #commits = { succeeded: 0, failed: 0 };
   readonly #commitTimes = new Distribution(DATABASE_TIMES);

@@ -9,7 +9,7 @@ import { RulingMetrics } from "./ruling-metrics.ts";
 import { registerState, type State } from "./state-metrics.ts";
 import { VerdictMetrics } from "./verdict-metrics.ts";
 
-/** What the service counts. Labels come from this program alone, never from a caller's input. */
+/** The metrics of the service. Label values come from this program, never from a caller's input. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #registers = [this.#registry];
@@ -36,17 +36,17 @@ export class Metrics {
     });
   }
 
-  /** It was asked who calls. */
+  /** Counts one authentication. */
   authenticated(outcome: AuthOutcome): void {
     this.#authentications[outcome]++;
   }
 
-  /** What is looked at whenever the metrics are asked for. Once. */
+  /** Exports the state of these parts, read at each scrape. To be called once. */
   watch(state: State): void {
     registerState(this.#registers, state);
   }
 
-  /** All of it in Prometheus's text format, with its content type. */
+  /** All metrics in Prometheus's text format, with their content type. */
   async render(): Promise<{ contentType: string; text: string }> {
     const texts = await Promise.all([this.#processRegistry.metrics(), this.#registry.metrics()]);
     return { contentType: this.#registry.contentType, text: texts.join("\n") };

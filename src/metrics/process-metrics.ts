@@ -3,8 +3,8 @@ import { collectDefaultMetrics, Registry } from "prom-client";
 let registry: Registry | undefined;
 
 /**
- * What the client library says of the Node process, once for all services in it: its observers of the event loop and of garbage
- * collection cannot be ended, and would keep alive whatever shares a registry with them.
+ * The library's metrics of the Node.js process, created once for all services in the process: its observers of the event loop and of
+ * garbage collection cannot be stopped, and keep alive everything in the same registry.
  */
 export function processMetrics(): Registry {
   if (registry === undefined) {

@@ -5,10 +5,10 @@ import { Distribution } from "./distribution.ts";
 
 const RULINGS: readonly Ruling[] = ["pass", "revoked", "no-token", "no-jti", "malformed", "unknown"];
 
-/** In seconds, as those of gRPC. */
+/** In seconds, as for gRPC. */
 const TIMES = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** What proxies are told. */
+/** Counts the answers to proxies. */
 export class RulingMetrics {
   readonly #counts = { ext_authz: zeros(RULINGS), http: zeros(RULINGS) };
   readonly #times = new Distribution(TIMES);
@@ -38,7 +38,7 @@ export class RulingMetrics {
     this.#counts[askedBy][ruling]++;
   }
 
-  /** How long a question over HTTP took. */
+  /** Records the duration of a request over HTTP. */
   time(seconds: number): void {
     this.#times.add(seconds);
   }

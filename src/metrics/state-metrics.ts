@@ -7,7 +7,7 @@ import type { Serving } from "../serving.ts";
 import type { PoolUse } from "../store/store.ts";
 import { counters, gauge, gauges } from "./collected.ts";
 
-/** What is looked at whenever the metrics are asked for. */
+/** The parts whose state is read at each scrape. */
 export interface State {
   serving(): Serving;
   readonly store: { readonly poolUse: PoolUse };
@@ -15,16 +15,16 @@ export interface State {
   readonly backlog: { readonly oldestMs: number | undefined };
   readonly keys: { readonly unreadable: number };
   readonly certificates: { readonly validities: readonly (readonly [string, Validity])[] };
-  /** Whether files of each kind that may change could not be taken over. */
+  /** For each kind of reloaded files, whether the latest version was rejected. */
   readonly files: { readonly rejected: Readonly<Record<string, boolean>> };
   readonly output: { readonly dropped: DroppedLines };
   readonly connections: Readonly<Record<"grpc" | "authz" | "admin", Connections>>;
   readonly health: { watches(): number };
-  /** Absent where nothing is limited. */
+  /** Absent if there are no quotas. */
   readonly quota: { readonly used: QuotaUse } | undefined;
-  /** Absent where the index is off. */
+  /** Absent if the index is off. */
   readonly index: IndexState | undefined;
-  /** Absent where the index is off. */
+  /** Absent if the index is off. */
   readonly feed: FeedState | undefined;
 }
 
@@ -58,7 +58,7 @@ const VALIDITY = [
   ],
 ] as const;
 
-/** How things stand. */
+/** Registers gauges and counters of the service's current state. */
 export function registerState(registers: Registry[], { index, feed, ...state }: State): void {
   gauge(registers, {
     name: "tokenblacklist_serving",

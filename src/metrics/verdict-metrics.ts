@@ -1,7 +1,7 @@
 import type { Registry } from "prom-client";
 import { counters } from "./collected.ts";
 
-/** What callers of `IsBlacklisted` and `StreamChecks` are told of each token they ask about. Plain numbers, since this is done for every check. */
+/** Counts the verdicts returned by `IsBlacklisted` and `StreamChecks`. Plain numbers, since they change with every check. */
 export class VerdictMetrics {
   readonly #counts = { blacklisted: 0, not_blacklisted: 0, unknown: 0 };
 
@@ -14,7 +14,7 @@ export class VerdictMetrics {
     });
   }
 
-  /** An answer with `all` verdicts. */
+  /** Counts one response with `all` verdicts. */
   add({ all, blacklisted, unknown }: { all: number; blacklisted: number; unknown: number }): void {
     this.#counts.blacklisted += blacklisted;
     this.#counts.unknown += unknown;
