@@ -9,19 +9,19 @@ import {
 import { CallSpans, type Parts } from "./call-spans.ts";
 import { harmless } from "./harmless.ts";
 
-/** What the calls of one kind have in common. */
+/** What all calls of one method share. */
 export interface CallKind extends Parts {
   readonly name: string;
   readonly attributes: Attributes;
 }
 
 interface Beginning<C> extends CallKind {
-  /** What came with the call, and says which trace it belongs to. */
+  /** The metadata or headers of the call, which hold its trace context. */
   readonly carrier: C;
   readonly getter: TextMapGetter<C>;
 }
 
-/** The spans of a call that has just come; undefined where its trace is not recorded, so that the rest of it costs nothing. */
+/** Starts the span of a call; undefined if its trace is not recorded, so that further tracing costs nothing. */
 export function beginCall<C>({
   name,
   attributes,
@@ -38,7 +38,7 @@ export function beginCall<C>({
   });
 }
 
-/** The address at the other end, as `host:port`, in OpenTelemetry's words. */
+/** The peer's address, given as `host:port`, in OpenTelemetry's attributes. */
 export function peerAttributes(peer: string): Attributes {
   const [, address, port] = /^\[?(.+?)\]?:(\d+)$/.exec(peer) ?? [];
   return address === undefined ? {} : { "network.peer.address": address, "network.peer.port": Number(port) };

@@ -16,23 +16,23 @@ export interface Parts {
   readonly clock: Clock;
 }
 
-/** What a call waits for at the moment. */
+/** The current wait of a call. */
 interface Waiting {
   readonly span: Span;
   readonly context: Context;
-  /** When it began, by both clocks: what is placed within it must not be set off by a step of the wall clock. */
+  /** The beginning by both clocks, so that a step of the wall clock does not shift spans within the wait. */
   readonly wall: number;
   readonly monotonic: number;
 }
 
-/** The spans of one call: its own, and below it one for each time it waits. */
+/** The spans of one call: the call itself and, below it, one for each wait. */
 export class CallSpans implements CallTrace {
   readonly #span: Span;
   readonly #context: Context;
   readonly #parts: Parts;
   #waiting: Waiting | undefined;
 
-  /** `context` holds `span`. */
+  /** `context` must hold `span`. */
   constructor(span: Span, { context, ...parts }: Parts & { context: Context }) {
     this.#span = span;
     this.#context = context;
@@ -49,24 +49,24 @@ export class CallSpans implements CallTrace {
     });
   }
 
-  /** Its present wait; absent while it does not wait, and after the call is over. */
+  /** The current wait; undefined while the call does not wait and after it has ended. */
   get waiting(): Waiting | undefined {
     return this.#waiting;
   }
 
-  /** It has shared in what `span` stands for, in another call's trace. */
+  /** Links the current wait to a shared span in another call's trace. */
   link(span: SpanContext): void {
     this.#waiting?.span.addLink({ context: span });
   }
 
-  /** What it has waited for is there. */
+  /** Ends the current wait. */
   endWait(): void {
     const waiting = this.#waiting;
     this.#waiting = undefined;
     if (waiting !== undefined) harmless(() => waiting.span.end());
   }
 
-  /** The call is over; what it still waits for comes too late. `error` is what failed, in a word, where something did. */
+  /** Ends the call's spans. Its current wait ends too. `error` is a one-word description of a failure; absent if there was none. */
   end(attributes: Attributes, error?: string): void {
     this.endWait();
     harmless(() => {

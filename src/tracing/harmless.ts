@@ -1,8 +1,8 @@
 import { diag } from "@opentelemetry/api";
 
 /**
- * Does `work`, and returns undefined where it throws. Samplers, propagators and processors are others' code: one that is broken must not
- * end a call, or what all calls share. OpenTelemetry's own diagnostics are told.
+ * Runs `work`; returns undefined if it throws. Samplers, propagators and processors are third-party code, and an error in one must not end
+ * a call or break what calls share. The error goes to OpenTelemetry's diagnostics.
  */
 export function harmless<T>(work: () => T): T | undefined {
   try {

@@ -3,13 +3,13 @@ import type { Reason } from "../errors.ts";
 import { beginCall, type CallKind, peerAttributes } from "./begin-call.ts";
 import type { CallSpans, Parts } from "./call-spans.ts";
 
-/** A method of a service, as its definition has it. */
+/** A method of a service. */
 export interface GrpcMethod {
   /** `/package.Service/Method`. */
   readonly path: string;
 }
 
-/** gRPC's metadata: values that are bytes are of no concern here. */
+/** gRPC metadata. Binary values are not used here. */
 interface Carrier {
   get(key: string): readonly unknown[];
   getMap(): object;
@@ -20,7 +20,7 @@ const METADATA: TextMapGetter<Carrier> = {
   keys: (metadata) => Object.keys(metadata.getMap()),
 };
 
-/** Codes that say something is wrong with the service; the others say it of the call (OpenTelemetry's conventions for gRPC servers). */
+/** Codes that indicate an error of the service; the others concern only the call (OpenTelemetry's conventions for gRPC servers). */
 const ERRORS: ReadonlySet<string> = new Set([
   "UNKNOWN",
   "DEADLINE_EXCEEDED",
@@ -30,7 +30,7 @@ const ERRORS: ReadonlySet<string> = new Set([
   "DATA_LOSS",
 ]);
 
-/** Makes the spans of one method's calls. Nothing of what a call asks is in them, and nothing of who calls but the address. */
+/** Creates the spans of one method's calls. They hold nothing of the request, and of the caller only the address. */
 export class MethodSpans {
   readonly #kind: CallKind;
 
@@ -39,22 +39,22 @@ export class MethodSpans {
     this.#kind = { ...parts, name, attributes: { "rpc.system.name": "grpc", "rpc.method": name } };
   }
 
-  /** A call has come, with this metadata; undefined where its trace is not recorded. */
+  /** Starts the span of a call with this metadata; undefined if its trace is not recorded. */
   begin(metadata: Carrier): CallSpans | undefined {
     return beginCall({ ...this.#kind, carrier: metadata, getter: METADATA });
   }
 }
 
 interface Ended {
-  /** gRPC's name of the code. */
+  /** The name of the gRPC code. */
   readonly code: string;
-  /** Why it failed, in the word that the caller is told. */
+  /** The reason in the error that the caller receives. */
   readonly reason: Reason | undefined;
-  /** The address at the other end. */
+  /** The peer's address. */
   readonly peer: string;
 }
 
-/** A call that has begun with `spans` is over. */
+/** Ends the spans of a call. */
 export function endCall(spans: CallSpans, { code, reason, peer }: Ended): void {
   const attributes = {
     "rpc.status_code": code,

@@ -9,7 +9,7 @@ const HEADERS: TextMapGetter<Headers> = {
   keys: (headers) => Object.keys(headers),
 };
 
-/** The methods that have a name in OpenTelemetry's conventions for HTTP. */
+/** The methods that OpenTelemetry's conventions for HTTP name. */
 const METHODS: ReadonlySet<string> = new Set([
   "CONNECT",
   "DELETE",
@@ -23,7 +23,7 @@ const METHODS: ReadonlySet<string> = new Set([
   "TRACE",
 ]);
 
-/** Makes the spans of requests for one path. No header is in them but what says which trace they belong to. */
+/** Creates the spans of requests for one path. Of the headers, they use only the trace context. */
 export class RequestSpans {
   readonly #route: string;
   readonly #parts: Parts;
@@ -33,7 +33,7 @@ export class RequestSpans {
     this.#parts = parts;
   }
 
-  /** A request has come; undefined where its trace is not recorded. */
+  /** Starts the span of a request; undefined if its trace is not recorded. */
   begin({ method = "", headers }: { method?: string | undefined; headers: Headers }): CallSpans | undefined {
     const isKnown = METHODS.has(method);
     return beginCall({
@@ -53,11 +53,11 @@ export class RequestSpans {
 
 interface Ended {
   readonly status: number;
-  /** The address at the other end. */
+  /** The peer's address. */
   readonly peer: string;
 }
 
-/** A request that has begun with `spans` is answered. */
+/** Ends the spans of a request. */
 export function endRequest(spans: CallSpans, { status, peer }: Ended): void {
   const attributes = { "http.response.status_code": status, ...peerAttributes(peer) };
   spans.end(attributes, status >= 500 ? String(status) : undefined);

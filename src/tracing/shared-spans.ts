@@ -5,24 +5,24 @@ import { MAX_SPAN_LINKS } from "../limits.ts";
 import { CallSpans, type Parts } from "./call-spans.ts";
 import { harmless } from "./harmless.ts";
 
-/** A read or a commit that has just ended. */
+/** A read or commit that has just ended. */
 interface Shared {
   readonly name: string;
   readonly sharing: readonly Sharing[];
   readonly milliseconds: number;
   readonly attributes: Attributes;
-  /** What failed, in a word, where something did. */
+  /** A one-word description of a failure; absent if there was none. */
   readonly error?: string | undefined;
-  /** Whether those who share it have what they waited for. */
+  /** Whether the wait of the sharing calls is over. */
   readonly isLast: boolean;
 }
 
-/** How a read of the changes failed, if it did. A full page is followed by the next read. */
+/** The failures among the ends of a read of changes. "more" is none: the next read follows a full page. */
 const FAILED_ENDS: ReadonlySet<string> = new Set(["read-only", "lost", "failed"]);
 
 /**
- * Makes a span of each read and commit that a recorded call has shared in. It stands below the wait of the first of those calls, so that it
- * is recorded whenever one of them is, and is linked with the others both ways. Made when it is over: before, nobody knows who shares it.
+ * Creates a span for each read and commit that a recorded call shared. It is a child of the first such call's wait, so that it is recorded
+ * with that call's trace, and is linked with the others in both directions. Created at the end, since the sharing calls are unknown before.
  */
 export class SharedSpans implements Observer {
   readonly #next: Observer;
@@ -41,7 +41,7 @@ export class SharedSpans implements Observer {
       name: "commit",
       attributes: results === undefined ? {} : { "tokenblacklist.entries": results.length },
       error: results === undefined ? "failed" : undefined,
-      // One that failed may be repeated, request by request.
+      // A failed commit may be repeated request by request.
       isLast: results !== undefined,
     });
   }
@@ -112,13 +112,13 @@ export class SharedSpans implements Observer {
   }
 }
 
-/** A recorded call, and what it waits for. */
+/** A recorded call and its current wait. */
 interface WaitingCall {
   readonly call: CallSpans;
   readonly wait: NonNullable<CallSpans["waiting"]>;
 }
 
-/** Those of them that are recorded, and still wait. Mostly few: the others must cost nothing. */
+/** The recorded calls that still wait. They are usually few, and the others must cost nothing. */
 function waitingOf(sharing: readonly Sharing[]): WaitingCall[] {
   const found: WaitingCall[] = [];
   for (const { caller } of sharing) {

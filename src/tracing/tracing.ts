@@ -7,11 +7,11 @@ import { SharedSpans } from "./shared-spans.ts";
 
 interface Parts {
   readonly clock: Clock;
-  /** Of this program: what made the spans. */
+  /** The version of this program, which identifies the source of the spans. */
   readonly version: string;
 }
 
-/** What makes spans of calls, and of what they wait for. There is none where nobody takes spans. */
+/** Creates spans of calls and of their waits. Exists only if spans are recorded. */
 export class Tracing {
   readonly #tracer: Tracer;
   readonly #clock: Clock;
@@ -21,32 +21,32 @@ export class Tracing {
     this.#clock = clock;
   }
 
-  /** Where the calls of a method of gRPC become spans. */
+  /** Creates the spans of a gRPC method's calls. */
   method(method: GrpcMethod): MethodSpans {
     return new MethodSpans(method, { tracer: this.#tracer, clock: this.#clock });
   }
 
-  /** Where requests over HTTP become spans. `route` is the only path there is. */
+  /** Creates the spans of HTTP requests. `route` is the only served path. */
   requests(route: string): RequestSpans {
     return new RequestSpans(route, { tracer: this.#tracer, clock: this.#clock });
   }
 
-  /** Tells `observer` all that it is told, and makes spans of what calls share. */
+  /** Wraps `observer` with one that also creates spans of shared reads and commits. */
   observing(observer: Observer): Observer {
     return new SharedSpans(observer, { tracer: this.#tracer, clock: this.#clock });
   }
 }
 
 /**
- * Asks once, at start, whether somebody takes spans: a provider that was registered before, by what the operator has preloaded. If
- * not there is nothing to trace with, and nothing of it on the way of any call.
+ * Checks once, at start, whether a tracer provider has been registered by modules that the operator preloads. If not, returns undefined,
+ * and calls run without any tracing code.
  */
 export function openTracing({ clock, version }: Parts): Tracing | undefined {
   const tracer = trace.getTracer("token-blacklist", version);
   return isTaken(tracer) ? new Tracing(tracer, clock) : undefined;
 }
 
-/** The API's own tracer, which does nothing, is known by spans without an identity. One that is never ended is exported nowhere. */
+/** The API's default tracer creates spans without a valid identity. A span that is never ended is not exported. */
 function isTaken(tracer: Tracer): boolean {
   return isSpanContextValid(tracer.startSpan("start", { root: true }).spanContext());
 }
