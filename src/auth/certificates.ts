@@ -20,7 +20,7 @@ interface Options {
 export class Certificates {
   #roles: CertificateRoles;
   readonly #besideTokens: boolean;
-  /** A connection has one certificate, and many calls. */
+  /** A cache, since a connection has one certificate and many calls. */
   #known = new WeakMap<PeerCertificate, Known>();
   /**
    * Certificates first seen as carriers. On their connections a lost token would go unnoticed, so they stay carriers even if they are given

@@ -2,25 +2,25 @@ import { type HostPort, isLoopback, parseHostPort } from "../host-port.ts";
 import type { EnvironmentReader } from "./environment.ts";
 import { between, oneOf, onOrOff } from "./parsers.ts";
 
-/** Whether and how proxies may ask about a request that they are to pass on. */
+/** Whether and how proxies may ask about requests. */
 export interface Authz {
-  /** Whether Envoy is answered, on the listener of gRPC. */
+  /** Whether to serve Envoy's ext_authz, on the gRPC listener. */
   readonly extAuthz: boolean;
-  /** Where other proxies are answered over HTTP; absent: nowhere. */
+  /** Address of the HTTP server for other proxies; absent: none. */
   readonly address: HostPort | undefined;
-  /** The header in which such a proxy says which token it has verified, in lower case. */
+  /** Header in which the proxy gives the jti of the token that it has verified, in lower case. */
   readonly jtiHeader: string | undefined;
-  /** The header in which such a proxy says by which method a request came, in lower case; absent: by that of its question. */
+  /** Header in which the proxy gives the method of the original request, in lower case; absent: the method of the proxy's own request. */
   readonly methodHeader: string | undefined;
-  /** Whether a bearer token is read that nobody has verified here. */
+  /** Whether the jti of an unverified bearer token is used. */
   readonly unverifiedBearer: boolean;
-  /** What happens to a request that names no jti. */
+  /** The ruling on a request without a jti. */
   readonly missingJti: "deny" | "allow";
-  /** What happens to a CORS preflight, which names none by its nature. */
+  /** The ruling on a CORS preflight, which never has a token. */
   readonly preflight: "deny" | "allow";
-  /** 0: fully fresh. */
+  /** Maximum staleness of a verdict. 0: fully fresh. */
   readonly maxStalenessMs: number;
-  /** `address` can be reached from elsewhere, and its operator wants it so. */
+  /** `address` is not loopback, and INSECURE=yes permits that. */
   readonly insecure: boolean;
 }
 
@@ -45,7 +45,7 @@ export function readAuthz(from: EnvironmentReader, { insecure }: { insecure: boo
       "AUTHZ_METHOD_HEADER is set although AUTHZ_PREFLIGHT is not allow: only preflights are told by the method",
     );
   }
-  // Undefined where it is a problem.
+  // Undefined if the value is invalid.
   if (hasAddress && !from.isSet("AUTHZ_JTI_HEADER") && unverifiedBearer === false) {
     from.add(
       "AUTHZ_ADDRESS needs AUTHZ_JTI_HEADER or UNVERIFIED_BEARER=on: nothing else says which token is meant",

@@ -8,7 +8,7 @@ import { type Misspelling, misspellings } from "./misspellings.ts";
 import { between, oneOf, onOrOff, wholeNumber } from "./parsers.ts";
 import { readSecurity, type Security } from "./security.ts";
 
-/** What an operator may decide. Comes from the environment alone; times are in milliseconds. */
+/** The settings of an operator. They come only from the environment; times are in milliseconds. */
 export interface Config {
   readonly database: DatabaseAddress;
   readonly listenAddress: HostPort;
@@ -18,7 +18,7 @@ export interface Config {
   readonly pruneIntervalMs: number;
   readonly pruneRetentionMs: number;
   readonly shutdownGraceMs: number;
-  /** Whether checks are answered from memory. */
+  /** Whether checks are answered from the index in memory. */
   readonly index: boolean;
   readonly indexMaxEntries: number;
   readonly logLevel: LogLevel;
@@ -27,7 +27,7 @@ export interface Config {
   readonly connections: ConnectionBounds;
 }
 
-/** Bounds on connections to LISTEN_ADDRESS. Undefined: what the process has descriptors for, within reason; of that, half for one address. */
+/** Bounds on connections to LISTEN_ADDRESS. Undefined: derived from the available file descriptors, and half of that for one address. */
 export interface ConnectionBounds {
   readonly total: number | undefined;
   readonly perAddress: number | undefined;
@@ -36,7 +36,7 @@ export interface ConnectionBounds {
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** Everything that is wrong with the environment, one problem a line. */
+/** The environment is invalid. The message has one problem per line. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
   readonly problems: readonly string[];
@@ -47,7 +47,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** Reads the configuration. Throws ConfigError, which never repeats a secret, with every problem at once. */
+/** Reads the configuration. Throws a ConfigError with all problems, which never repeats a secret. */
 export function readConfig(env: Environment): Config {
   const from = new EnvironmentReader(env);
   const config = readSettings(from);
@@ -55,7 +55,7 @@ export function readConfig(env: Environment): Config {
   return Object.freeze(config);
 }
 
-/** Variables of `env` that nothing reads although they look like settings, with the setting that was probably meant. */
+/** Variables of `env` that are not read although they look like settings, each with the setting that was probably meant. */
 export function misspelledSettings(env: Environment): Misspelling[] {
   const from = new EnvironmentReader({});
   readSettings(from);
@@ -88,7 +88,7 @@ function readSettings(from: EnvironmentReader): Config {
   };
 }
 
-/** What travels to another machine is encrypted, unless the operator says otherwise. */
+/** Reads the database's address. A connection to another machine is encrypted unless the operator disables that. */
 function readDatabase(from: EnvironmentReader): DatabaseAddress {
   const database = from.read("DATABASE_URL", "sqlite:./data/token-blacklist.db", parseDatabaseUrl);
   const wanted = from.optional("DATABASE_TLS", onOrOff);
@@ -99,7 +99,7 @@ function readDatabase(from: EnvironmentReader): DatabaseAddress {
     if (!(error instanceof RangeError)) throw error;
     from.add(error.message);
   }
-  // Undefined where it is a problem.
+  // Undefined if the value is invalid.
   if (database?.kind !== "mysql") return database;
   if (wanted === false && ca !== undefined) from.add("DATABASE_CA_FILE is set although DATABASE_TLS is off");
   const isWanted = wanted ?? (ca !== undefined || !isLoopback(database.host));

@@ -1,7 +1,7 @@
 import { formatHostPort } from "../host-port.ts";
 import type { DatabaseAddress } from "../store/database-url.ts";
 
-/** Which database it is, for the log: never who logs in there, nor with what. */
+/** The database's address for the log, without user name and password. */
 export function describeDatabase(address: DatabaseAddress): Readonly<Record<string, string>> {
   if (address.kind === "sqlite") return { database: address.kind, file: address.filename };
   const { kind, host, port, database } = address;

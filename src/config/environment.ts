@@ -3,16 +3,16 @@ import { settingProblem } from "../setting-text.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** How a value is written. */
+/** The format of a value. */
 export interface Format {
-  /** Items separated by white space, line breaks included; each is held to what a whole value is otherwise. */
+  /** A list of items separated by white space, line breaks included. Each item is validated as a whole value otherwise is. */
   readonly isList?: boolean;
 }
 
-/** Reads variables, and collects everything that is wrong with them. An empty variable counts as absent. */
+/** Reads variables and collects their problems. An empty variable counts as absent. */
 export class EnvironmentReader {
   readonly problems: string[] = [];
-  /** Every variable that was looked at. */
+  /** All variables that were looked up. */
   readonly names = new Set<string>();
   readonly #env: Environment;
 
@@ -20,12 +20,12 @@ export class EnvironmentReader {
     this.#env = env;
   }
 
-  /** The variable, or the content of the file that `NAME_FILE` names, read by `parse`. */
+  /** The value of the variable, or the content of the file that `NAME_FILE` names, parsed by `parse`. */
   read<T>(name: string, fallback: string, parse: (text: string) => T, format?: Format): T {
     return this.#attempt(name, () => parse(this.#lookUp(name, format) ?? fallback));
   }
 
-  /** As {@link read}; undefined where the variable is absent. */
+  /** As {@link read}, but undefined if the variable is absent. */
   optional<T>(name: string, parse: (text: string) => T, format?: Format): T | undefined {
     return this.#attempt(name, () => {
       const text = this.#lookUp(name, format);
@@ -33,7 +33,7 @@ export class EnvironmentReader {
     });
   }
 
-  /** A variable that names a file, which is read when it is needed and must be there now. */
+  /** The path in a variable. The file is read later, but its absence now is a problem. */
   file(name: string): string | undefined {
     return this.#attempt(name, () => {
       const path = this.#path(name);
@@ -42,12 +42,12 @@ export class EnvironmentReader {
     });
   }
 
-  /** The file that `NAME_FILE` names, for whoever reads it again. {@link read} or {@link optional} says what is wrong with it. */
+  /** The path in `NAME_FILE`, for reloading. Problems with the file are reported by {@link read} or {@link optional}. */
   fileOf(name: string): string | undefined {
     return this.#variable(`${name}_FILE`);
   }
 
-  /** What stands in the file that a variable names. */
+  /** The content of the file that a variable names. */
   content(name: string): string | undefined {
     return this.#attempt(name, () => {
       const path = this.#path(name);
@@ -55,7 +55,7 @@ export class EnvironmentReader {
     });
   }
 
-  /** Whether the variable, or its file, is given: well or not. */
+  /** Whether the variable or its `_FILE` counterpart is set, even to an invalid value. */
   isSet(name: string): boolean {
     return Boolean(this.#env[name] || (!name.endsWith("_FILE") && this.#env[`${name}_FILE`]));
   }
@@ -70,12 +70,12 @@ export class EnvironmentReader {
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       this.problems.push(`${name} ${error.message}`);
-      // Never seen: a problem means that no Config is returned.
+      // The value is never used, since no Config is returned if there are problems.
       return undefined as T;
     }
   }
 
-  /** Secrets need not stand in the environment. */
+  /** Secrets can be passed in a file, outside the environment. */
   #lookUp(name: string, format?: Format): string | undefined {
     const value = this.#variable(name);
     const file = this.#variable(`${name}_FILE`);

@@ -1,25 +1,25 @@
 import { nearestOf } from "../nearest-word.ts";
 import type { Environment } from "./environment.ts";
 
-/** A variable that is set and that nothing reads. */
+/** A variable that is set but not read. */
 export interface Misspelling {
   readonly variable: string;
   /** The setting that was probably meant. */
   readonly meant: string;
 }
 
-/** Whatever begins so in a service's environment was hardly meant for another program. */
+/** Prefixes that, in the environment of this service, are hardly meant for another program. */
 const FAMILIES = /^(AUTHZ?|AUDIT|DATABASE|INDEX|LISTEN|PRUNE|QUOTA|TLS|TOKEN)_/;
-/** Put before names by people who share an environment between programs. */
+/** Prefixes added by operators who share an environment between programs. */
 const OUR_NAME = /^(TOKEN_?BLACKLIST|TB)_/;
-/** systemd's socket activation, OpenSSL's own variables, and those of the operators' commands. */
+/** Variables of systemd's socket activation, of OpenSSL, and of the operators' commands. */
 const OTHERS =
   /^(LISTEN_(PID|FDS|FDNAMES|PIDFDID)|SSL_\w+|TOKEN_BLACKLIST_(ADDRESS|TOKEN|TOKEN_FILE|CACERT|CERT|KEY|TLS))$/;
-/** What Kubernetes and Docker tell every container of its neighbours. */
+/** Variables by which Kubernetes and Docker tell each container of other services. */
 const NEIGHBOUR_NAME = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$/;
 const NEIGHBOUR_VALUE = /^(tcp|udp|sctp):\/\//;
 
-/** Variables of `env` that are not in `known` but look as if they should be. Their values are nobody's business. */
+/** Variables of `env` that are not in `known` but resemble a known one. Their values are not reported. */
 export function misspellings(env: Environment, known: ReadonlySet<string>): Misspelling[] {
   const found: Misspelling[] = [];
   for (const [variable, value] of Object.entries(env)) {
@@ -31,7 +31,7 @@ export function misspellings(env: Environment, known: ReadonlySet<string>): Miss
   return found;
 }
 
-/** A sentence about it. */
+/** Describes a misspelling in one sentence. */
 export function describeMisspelling({ variable, meant }: Misspelling): string {
   return `the variable ${variable} is not read: was ${meant} meant?`;
 }
@@ -40,7 +40,7 @@ function meantBy(
   variable: string,
   { known, isSet }: { known: ReadonlySet<string>; isSet: (name: string) => boolean },
 ): string | undefined {
-  // Docker hands a line of a shell's file on with the shell's word before the name.
+  // Docker passes on lines of a shell file with the word `export` before the name.
   const name = variable
     .replace(/^export /, "")
     .toUpperCase()
@@ -56,15 +56,15 @@ function meantBy(
   const relatives = [...known].filter((one) => one.startsWith(family));
   const whole = relatives.find((one) => one.startsWith(`${name}_`));
   if (whole !== undefined) return whole;
-  // Beside the URL, DATABASE_HOST and the like are another program's; without it, the service would start on an empty file.
+  // With DATABASE_URL set, DATABASE_HOST and the like belong to another program. Without it, the service would start on an empty file.
   if (family === "DATABASE_") return isSet("DATABASE_URL") ? undefined : "DATABASE_URL";
   return nearestOf(name, relatives)[0];
 }
 
-/** The setting, by its own name, that has all words of `name`, or words that begin so, in their order. */
+/** The setting that contains all words of `name`, or words that begin with them, in order. */
 function abbreviatedIn(name: string, known: ReadonlySet<string>): string | undefined {
   const words = name.split("_");
-  // One word is anybody's.
+  // A single word is too common.
   if (words.length < 2) return undefined;
   const settings = [...known].filter((one) => !(one.endsWith("_FILE") && known.has(one.slice(0, -5))));
   return settings.find((one) => {

@@ -1,8 +1,8 @@
 import { parseDuration } from "../duration.ts";
 
-// Each reads the text of a variable, or throws a RangeError that goes on from the variable's name.
+// Each function parses the text of a variable, or throws a RangeError whose message follows the variable's name.
 
-/** Milliseconds of a duration within bounds. */
+/** Parses a duration within bounds, to milliseconds. */
 export function between(least: string, most: string): (text: string) => number {
   return (text) => {
     const ms = parseDuration(text);
@@ -38,7 +38,7 @@ export function onOrOff(text: string): boolean {
   return oneOf("on", "off")(text) === "on";
 }
 
-/** Any text, as it is. */
+/** Returns the text unchanged. */
 export function asIs(text: string): string {
   return text;
 }

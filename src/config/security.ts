@@ -11,28 +11,28 @@ import { DEFAULT_STREAMS_PER_CALLER, MAX_CHECK_STREAMS, MAX_WATCHES } from "../l
 import type { EnvironmentReader } from "./environment.ts";
 import { asIs, between, onOrOff, wholeNumber } from "./parsers.ts";
 
-/** Who may call, over what kind of connection, and what they may leave behind. */
+/** Which callers are admitted, over which connections, and how much they may store. */
 export interface Security {
-  /** Absent: no caller's token is looked at. */
+  /** Absent: bearer tokens are not accepted. */
   readonly bearers: (BearerRules & { readonly keys: KeySource }) | undefined;
   /** Absent: connections are not encrypted. */
   readonly tls: TlsFiles | undefined;
-  /** What the certificates of clients allow. Absent: none is asked for. */
+  /** The roles of clients' certificates. Absent: certificates are not requested. */
   readonly certificateRoles: CertificateRoles | undefined;
-  /** Where they come from, if it is a file, which may change. */
+  /** The file with these roles, if they come from one. It is reloaded. */
   readonly certificateRolesFile: string | undefined;
-  /** The service can be reached from elsewhere without TLS or without knowing its callers, and its operator wants it so. */
+  /** The service is not bound to loopback and lacks TLS or authentication, and INSECURE=yes permits that. */
   readonly insecure: boolean;
-  /** Whether anybody may ask which methods there are. */
+  /** Whether server reflection is enabled. */
   readonly reflection: boolean;
-  /** Whose tokens may be blacklisted by showing the token itself. */
+  /** Issuers whose raw tokens may be blacklisted. */
   readonly tokenIssuers: readonly TokenIssuer[];
   readonly tokenAlgorithms: readonly string[];
-  /** How far ahead an entry may expire; 0: any time. */
+  /** Maximum time from now to an entry's expiry; 0: no limit. */
   readonly maxTokenLifetimeMs: number;
   readonly auditLog: boolean;
   readonly quota: Quota;
-  /** Streams of Watch, and of StreamChecks, that one caller may have where callers are known. */
+  /** Maximum number of Watch streams, and of StreamChecks streams, of one caller, if callers are authenticated. */
   readonly streamsPerCaller: number;
 }
 
@@ -40,15 +40,15 @@ export interface TlsFiles {
   readonly certificate: string;
   readonly key: string;
   readonly clientCa: string | undefined;
-  /** Which of its clients' certificates have been revoked. */
+  /** The revocation lists for clients' certificates. */
   readonly clientCrl: string | undefined;
 }
 
-/** What one caller may blacklist; 0: as much as they like. */
+/** Limits on what one caller may blacklist; 0: no limit. */
 export interface Quota {
   /** At each replica. */
   readonly rowsPerSecond: number;
-  /** Entries of theirs that have not expired. Undefined: what protects the memory of the index. */
+  /** Unexpired entries of one caller. Undefined: the default that protects the memory of the index. */
   readonly rows: number | undefined;
 }
 
