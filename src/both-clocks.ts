@@ -1,7 +1,7 @@
 import type { Clock } from "./clock.ts";
 import type { EpochMs } from "./entry.ts";
 
-/** This machine's clock beside the database's, as far as it has been seen. */
+/** The local clock and the database's clock, extrapolated from its last reading. */
 export class BothClocks {
   readonly #clock: Clock;
   #skewMs = 0;
@@ -11,31 +11,31 @@ export class BothClocks {
     this.#clock = clock;
   }
 
-  /** Milliseconds by which the database's clock was ahead when last seen. */
+  /** Milliseconds by which the database's clock was ahead of the local one at the last reading. */
   get skewMs(): number {
     return this.#skewMs;
   }
 
-  /** The database's clock, read at some time after `sentAt` and before now. */
+  /** Records a reading of the database's clock, taken between `sentAt` and now. */
   observe(databaseClock: EpochMs, sentAt: EpochMs): void {
     this.#skewMs = databaseClock - (sentAt + this.#clock.now()) / 2;
     this.#seen = { clock: databaseClock, at: this.#clock.monotonic() };
   }
 
   /**
-   * The earlier of the two, now: what has passed by this one has passed by both. The database's has gone on since it was
-   * read by at least as long as ago its answer arrived.
+   * The earlier clock's current time: a time before it has passed by both clocks. The database's clock is extrapolated from the arrival of
+   * its reading, so by no more than the time since it was read.
    */
   earlier(): EpochMs {
     return Math.min(this.#clock.now(), Math.floor(this.#database())) as EpochMs;
   }
 
-  /** The later of the two, now: what has not passed by this one has passed by neither. */
+  /** The later clock's current time: a time after it has passed by neither clock. */
   later(): EpochMs {
     return Math.max(this.#clock.now(), Math.floor(this.#database())) as EpochMs;
   }
 
-  /** This machine's own where the other has not been seen. */
+  /** The database's clock, extrapolated; the local clock if there is no reading. */
   #database(): number {
     if (this.#seen === undefined) return this.#clock.now();
     const { clock, at } = this.#seen;

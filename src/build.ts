@@ -1,8 +1,8 @@
-/** Which program this is. */
+/** Build information. */
 export interface Build {
   readonly version: string;
-  /** Node.js's version. */
+  /** The version of Node.js. */
   readonly node: string;
-  /** The level of the database's schema that it knows. */
+  /** The version of the database schema that this build uses. */
   readonly schema: number;
 }

@@ -1,25 +1,25 @@
 import type { Principal } from "./principal.ts";
 
-/** What a call waits for: proof that the index is current, a commit, or the database's own answer. */
+/** The causes of a call's wait: proof that the index is current, a commit, or a look-up in the database. */
 export type Wait = "freshness" | "commit" | "look-up";
 
-/** Whoever traces a call is told of it here. Called in the middle of the work: it must not throw, and should take no time. */
+/** Receives the waits of a traced call. Called in the middle of the work, so its methods must not throw, and should return quickly. */
 export interface CallTrace {
-  /** The call begins to wait. It waits for one thing at a time, until that has come or the call is over. */
+  /** The call begins to wait. It has one wait at a time, which lasts until the result arrives or the call ends. */
   waits(what: Wait): void;
 }
 
-/** What the domain needs to know of whoever is waiting for an answer. */
+/** The caller of an operation, as far as the domain needs to know it. */
 export interface Caller {
-  /** True once nobody waits any more (deadline, cancel, disconnect): work not yet begun for it may be dropped. */
+  /** True once the result is no longer awaited (deadline, cancellation, disconnect). Work not yet begun for the caller may be dropped. */
   readonly gone: boolean;
-  /** Who it is; absent where nobody asked. */
+  /** Absent if the caller was not authenticated. */
   readonly principal?: Principal;
-  /** Absent where nobody traces the call. */
+  /** Absent if the call is not traced. */
   readonly trace?: CallTrace | undefined;
 }
 
-/** A caller who has been let in. */
+/** A caller that has been admitted. */
 export interface KnownCaller extends Caller {
   readonly principal: Principal;
 }

@@ -3,8 +3,8 @@ import { FairRoom, type Part } from "./fair-room.ts";
 import { MAX_CALLS, MAX_UNANSWERED_BYTES, MAX_UNSENT_BYTES } from "./limits.ts";
 
 /**
- * Counts the calls being worked on, the bytes of their requests and the bytes of answers that a connection's client has not read, refuses more
- * than there may be, in all and of one caller, and knows when the last call has ended.
+ * Admission of calls. Bounds the calls in flight and the bytes of their requests, in total and per caller, and the bytes of unread answers
+ * per connection; and tells when the last call has ended.
  */
 export class Calls {
   readonly #room = new FairRoom(MAX_CALLS);
@@ -18,19 +18,19 @@ export class Calls {
     return this.#room.taken;
   }
 
-  /** Why this connection's call may not begin now, or undefined after counting it in. */
+  /** Admits a call on this connection and counts it. Returns the reason if it may not begin now; undefined if it was admitted. */
   enter(peer: () => string): "DRAINING" | "OVERLOADED" | undefined {
     if (this.#draining) return "DRAINING";
     if (this.isUnread(peer) || !this.#room.enter()) return "OVERLOADED";
     return undefined;
   }
 
-  /** Whose the call is that has entered. Undefined where that caller has too many: it has to leave then. */
+  /** Attributes an admitted call to its caller. Undefined if the caller has too many calls: the call must then leave. */
   claim(caller: string): Part | undefined {
     return this.#room.claim(caller);
   }
 
-  /** A large request of this caller's has arrived. Undefined where too much is held; else to be handed to {@link letGo}. */
+  /** Counts a large request of this caller. Undefined if there is no room for it; otherwise the result must be passed to {@link letGo}. */
   holdRequest(caller: string, bytes: number): Part | undefined {
     return this.#requests.take(caller, bytes);
   }
@@ -39,24 +39,24 @@ export class Calls {
     this.#requests.giveBack(part, caller, bytes);
   }
 
-  /** Whether a connection leaves so much unread that nothing more is done for it. */
+  /** Whether a connection has so many unread answers that its calls are refused. */
   isUnread(peer: () => string): boolean {
-    // Nearly always empty: what names the connection is asked for only when it matters.
+    // Nearly always empty, so determine the peer's name only if needed.
     return this.#unsent.size > 0 && !this.mayHold(peer());
   }
 
-  /** A call ends: `part` is what {@link claim} has returned. */
+  /** Ends a call. `part` is the result of {@link claim}. */
   leave(part: Part = "common", caller = ""): void {
     this.#room.giveBack(part, caller);
     if (this.active === 0) for (const idle of this.#onIdle.splice(0)) idle();
   }
 
-  /** False while a connection leaves so much unread that nothing more is kept for it. */
+  /** False while a connection has so many unread answers that no further answers are buffered for it. */
   mayHold(peer: string): boolean {
     return (this.#unsent.get(peer) ?? 0) < MAX_UNSENT_BYTES;
   }
 
-  /** Bytes of an answer wait for the client to read them. The returned function says that they have left. */
+  /** Counts the bytes of an answer that waits for the client to read it. Call the returned function when the bytes have been sent. */
   hold(peer: string, bytes: number): () => void {
     this.#unsent.set(peer, (this.#unsent.get(peer) ?? 0) + bytes);
     return () => {
@@ -66,7 +66,7 @@ export class Calls {
     };
   }
 
-  /** Refuses every new call from now on, and resolves when those that have begun are done. */
+  /** Refuses all new calls from now on. Resolves when the calls in flight have ended. */
   drain(): Promise<void> {
     this.#draining = true;
     return new Promise((resolve) => {
@@ -76,7 +76,7 @@ export class Calls {
   }
 }
 
-/** What a call is told that may not begin. */
+/** The error for a call that is not admitted. */
 export function refused(reason: keyof typeof REFUSALS): ServiceError {
   return new ServiceError(reason, REFUSALS[reason]);
 }

@@ -3,16 +3,16 @@ import type { Validity } from "./certificates.ts";
 import type { Clock } from "./clock.ts";
 import { CERTIFICATE_LOOK_MS, CERTIFICATE_NOTICE_MS, CERTIFICATE_REMINDER_MS } from "./limits.ts";
 
-/** Certificates that the service shows, or trusts, and lists of those that it does not, by the names that metrics and log lines have for them. */
+/** The names, in metrics and log lines, of the certificates that the service presents or trusts, and of its revocation lists. */
 export type CertificateName = "server" | "client-ca" | "client-crl" | "database-ca";
 
 export interface WatchedCertificate {
   readonly certificate: CertificateName;
-  /** Where it comes from. */
+  /** The setting that names its file. */
   readonly setting: string;
-  /** Of what is in use now. */
+  /** The validity of the version in use. */
   validity(): Validity;
-  /** How long before it expires it is told of, in milliseconds. */
+  /** How long before its expiry it is reported, in milliseconds. */
   notice?(validity: Validity): number;
 }
 
@@ -26,8 +26,8 @@ const SAYS: Readonly<Record<State, { readonly level: "info" | "warn" | "error"; 
 };
 
 /**
- * Tells operators in time of certificates that run out. It decides nothing: a service whose certificate has expired goes on, since
- * connections that are open stay, and a new certificate is taken over without a restart.
+ * Warns operators of expiring certificates in time. It only reports: a service whose certificate has expired keeps running, since open
+ * connections stay valid and a new certificate is loaded without a restart.
  */
 export class CertificateWatch {
   readonly #watched: readonly WatchedCertificate[];
@@ -51,7 +51,7 @@ export class CertificateWatch {
     this.#cancel();
   }
 
-  /** What `/readyz` says beside: a sentence for each certificate that needs somebody. */
+  /** Notes for `/readyz`: a sentence for each certificate that needs attention. */
   get notes(): readonly string[] {
     return this.#watched.flatMap((watched) => {
       const { notBefore, notAfter } = watched.validity();
@@ -67,7 +67,7 @@ export class CertificateWatch {
     });
   }
 
-  /** When each can be used. */
+  /** The validity of each certificate. */
   get validities(): readonly (readonly [CertificateName, Validity])[] {
     return this.#watched.map((watched) => [watched.certificate, watched.validity()]);
   }

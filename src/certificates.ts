@@ -2,13 +2,13 @@ import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import type { EpochMs } from "./entry.ts";
 
-/** When a certificate, or several together, can be used. */
+/** The period in which a certificate, or a set of them, is valid. */
 export interface Validity {
   readonly notBefore: EpochMs;
   readonly notAfter: EpochMs;
 }
 
-/** What TLS_CERT_FILE, TLS_KEY_FILE and TLS_CLIENT_CA_FILE hold, in PEM. */
+/** The content of TLS_CERT_FILE, TLS_KEY_FILE and TLS_CLIENT_CA_FILE, in PEM. */
 export interface TlsFileContents {
   readonly cert: string;
   readonly key: string;
@@ -20,7 +20,7 @@ const CERTIFICATE =
 const BEGINNING = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/g;
 const PRIVATE_KEY = /^-----BEGIN [A-Z ]*PRIVATE KEY-----[ \t\r]*$/m;
 
-/** Throws a RangeError, which says what is wrong by the names of the settings and repeats nothing of the files. */
+/** Throws a RangeError if the files are unusable. The message names the settings and repeats nothing of the files. */
 export function checkTlsFiles({ cert, key, ca }: TlsFileContents): void {
   const chain = certificatesOf(cert, "TLS_CERT_FILE");
   const own = keyOf(key);
@@ -39,7 +39,7 @@ export function checkTlsFiles({ cert, key, ca }: TlsFileContents): void {
     createSecureContext({ cert, key, ...(ca === undefined ? {} : { ca }) });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    // OpenSSL repeats nothing of what is in a file.
+    // OpenSSL's message repeats nothing of a file's content.
     throw new RangeError(
       `TLS_CERT_FILE, TLS_KEY_FILE or TLS_CLIENT_CA_FILE cannot be used (${code ?? message})`,
     );
@@ -47,8 +47,8 @@ export function checkTlsFiles({ cert, key, ca }: TlsFileContents): void {
 }
 
 /**
- * The certificates in `pem`: one at least, since Node takes an empty text for "trust the public authorities". Throws a RangeError that
- * begins with `setting`.
+ * The certificates in `pem`, at least one, since Node.js takes an empty text to mean "trust the public authorities". Throws a RangeError
+ * that begins with `setting`.
  */
 export function certificatesOf(pem: string, setting: string): X509Certificate[] {
   if (pem.trim() === "") throw new RangeError(`${setting} names a file that is empty`);
@@ -67,7 +67,7 @@ export function certificatesOf(pem: string, setting: string): X509Certificate[] 
       throw new RangeError(`${setting} names a file whose certificate number ${index + 1} cannot be read`);
     }
   });
-  // OpenSSL passes over it without a word, and whoever depends on it would be a stranger.
+  // OpenSSL silently skips a malformed certificate, and clients or servers that depend on it would be rejected.
   if (pem.match(BEGINNING)?.length !== found.length) {
     throw new RangeError(
       `${setting} names a file with a certificate that is cut off, or does not begin at the beginning of a line (a byte order mark counts)`,
@@ -98,7 +98,7 @@ function keyOf(pem: string): KeyObject {
   }
 }
 
-/** Of a certificate with its chain: it is over when the first of them is. `pem` must have been checked. */
+/** The validity of a certificate with its chain, which ends with the first of them. `pem` must have been checked. */
 export function validityOfChain(pem: string): Validity {
   const validities = certificatesOf(pem, "").map(validityOf);
   return {
@@ -107,7 +107,7 @@ export function validityOfChain(pem: string): Validity {
   };
 }
 
-/** Of authorities that are trusted: while one is left, somebody is. An old one may stay beside its successor. */
+/** The validity of a set of trusted authorities, which lasts as long as any of them is valid. An old one may stay beside its successor. */
 export function validityOfAuthorities(pem: string): Validity {
   const validities = certificatesOf(pem, "").map(validityOf);
   return {

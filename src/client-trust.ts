@@ -3,22 +3,22 @@ import { certificatesOf, type Validity } from "./certificates.ts";
 import type { EpochMs } from "./entry.ts";
 import { type RevocationList, revocationListsOf } from "./revocation-list.ts";
 
-/** Certificates between a client's and its root; OpenSSL's default is a hundred. */
+/** Maximum number of certificates between a client's and its root. OpenSSL's default is a hundred. */
 const MAX_CHAIN = 10;
 
 /**
- * Who vouches for the certificates of clients, and which of these have been revoked. OpenSSL judges each new connection by it; this says the same of one that is
- * open when it changes, whose chain OpenSSL has found good before.
+ * The authorities trusted for clients' certificates, and the revocation lists. OpenSSL applies them to each new connection. When they
+ * change, this class applies them to open connections, whose chains OpenSSL has verified before.
  */
 export class ClientTrust {
   readonly ca: string;
-  /** Each list by itself, as Node.js takes them. Absent: nothing is known of revocations. */
+  /** Each list by itself, as Node.js requires. Absent: revocation is not checked. */
   readonly crl: readonly string[] | undefined;
   readonly #authorities: readonly X509Certificate[];
-  /** By the fingerprints of those who have signed them. */
+  /** By the fingerprint of the authority that signed them. */
   readonly #lists: ReadonlyMap<string, readonly RevocationList[]> | undefined;
 
-  /** Both in PEM. Throws a RangeError that names the setting that cannot be used. */
+  /** Takes both in PEM. Throws a RangeError that names the unusable setting. */
   constructor({ ca, crl }: { ca: string; crl: string | undefined }) {
     this.ca = ca;
     this.#authorities = certificatesOf(ca, "TLS_CLIENT_CA_FILE");
@@ -27,7 +27,7 @@ export class ClientTrust {
     this.#lists = lists && this.#bySigner(lists);
   }
 
-  /** From when to when the lists may be used: past it no certificate of a client is accepted. Undefined where there are none. */
+  /** The validity of the lists. Outside it, all clients' certificates are rejected. Undefined if there are no lists. */
   get listValidity(): Validity | undefined {
     if (this.#lists === undefined) return undefined;
     const lists = [...this.#lists.values()].map(newestOf);
@@ -37,7 +37,7 @@ export class ClientTrust {
     };
   }
 
-  /** Whether one of its lists was issued before that of the same authority in `other`. */
+  /** Whether one of its lists was issued before the list of the same authority in `other`. */
   isOlderThan(other: ClientTrust): boolean {
     return [...(this.#lists ?? [])].some(([signer, lists]) => {
       const theirs = other.#lists?.get(signer);
@@ -45,7 +45,7 @@ export class ClientTrust {
     });
   }
 
-  /** Why the first certificate of `chain`, the others of which have been sent with it, is not accepted at `now`. Undefined: it is. */
+  /** Why the first certificate of `chain` is not accepted at `now`; undefined if it is. The others are those sent with it. */
   whyRefused(chain: readonly X509Certificate[], now: EpochMs): string | undefined {
     const [own] = chain;
     return own === undefined ? "it is not known any more" : this.#whyRefused(own, { chain, now, depth: 0 });

@@ -1,17 +1,17 @@
-// The global of this name is a getter, and every look at it takes longer.
+// The global of this name is a getter, and each access takes longer.
 import { performance } from "node:perf_hooks";
 import type { EpochMs } from "./entry.ts";
 import { MAX_TIMER_MS } from "./limits.ts";
 
-/** The only source of time. Everything that waits or judges an expiry takes one, so that tests own time. */
+/** The only source of time. All code that waits or judges an expiry takes a clock, so that tests control time. */
 export interface Clock {
   /** Wall-clock time in UTC, in milliseconds since 1970. May jump. */
   now(): EpochMs;
-  /** Milliseconds since an arbitrary start; never goes back. For measuring how long something took. */
+  /** Milliseconds since an arbitrary start; never decreases. For measuring durations. */
   monotonic(): number;
   /**
-   * Calls `callback` once after `delayMs`, however long that is; if infinite, never. The returned function takes it back. Never keeps the
-   * process alive.
+   * Calls `callback` once after `delayMs`, of any length; never if that is infinite. The returned function cancels the call. Does not keep
+   * the process alive.
    */
   schedule(delayMs: number, callback: () => void): () => void;
 }
@@ -27,7 +27,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** A longer delay than a timer takes: in several of them. */
+/** Schedules a delay beyond a timer's range, by several timers in succession. */
 function scheduleFar(delayMs: number, callback: () => void): () => void {
   let cancel = () => {};
   cancel = systemClock.schedule(MAX_TIMER_MS, () => {
@@ -36,7 +36,7 @@ function scheduleFar(delayMs: number, callback: () => void): () => void {
   return () => cancel();
 }
 
-/** `ms`, or the longest that a timer or a deadline may have. For whoever cannot use {@link Clock.schedule}. */
+/** `ms`, limited to the longest delay of a timer or deadline. For code that cannot use {@link Clock.schedule}. */
 export function waitable(ms: number): number {
   return Math.min(ms, MAX_TIMER_MS);
 }

@@ -15,15 +15,15 @@ interface Peer {
 
 interface Setup {
   readonly limits: ConnectionLimits;
-  /** The name of the listener, for the log. */
+  /** The name of the listener in log lines. */
   readonly listener: string;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 /**
- * The open connections of one listener, bounded in total, for each remote address, and while nobody is known on them. When a newcomer finds
- * a bound reached, the connection is evicted on which no caller is known and nothing has happened for longest; connections of known callers never are.
+ * The open connections of one listener, bounded in total, per remote address, and while unauthenticated. When a new connection finds a
+ * bound reached, the unauthenticated connection that has been inactive longest is evicted. Connections of known callers are never evicted.
  */
 export class Connections {
   readonly #setup: Setup;
@@ -50,7 +50,7 @@ export class Connections {
     return this.#all.size;
   }
 
-  /** Connections on which no caller is known. */
+  /** Number of connections without an authenticated caller. */
   get unauthenticated(): number {
     return this.#all.unauthenticated;
   }
@@ -60,8 +60,8 @@ export class Connections {
   }
 
   /**
-   * Admits a connection, if need be in place of another. Undefined: there is no room, and the caller has to close it. `close` is called when it
-   * is evicted or a time limit has passed.
+   * Admits a connection, evicting another if necessary. Undefined if there is no room: the caller must then close it. `close` is called
+   * when the connection is evicted or exceeds a time limit.
    */
   open(peer: Peer, close: (reason: CloseReason) => void): Connection | undefined {
     const { limits, clock } = this.#setup;
@@ -95,12 +95,12 @@ export class Connections {
     return connection;
   }
 
-  /** The connection of a peer, named as {@link peerName} does. */
+  /** The connection of a peer named as by {@link peerName}. */
   find(peer: string): Connection | undefined {
     return this.#byPeer.get(peer);
   }
 
-  /** This caller is known on the connection of `peer`, which is only asked for while there are connections without one. */
+  /** Records the caller authenticated on the connection of `peer`, which is only evaluated while there are unauthenticated connections. */
   authenticated(peer: () => string, caller: string): void {
     if (this.#all.unauthenticated > 0) this.#byPeer.get(peer())?.authenticated(caller);
   }
@@ -112,7 +112,7 @@ export class Connections {
     return true;
   }
 
-  /** One line for all of an interval: whoever causes them can cause any number. */
+  /** Logs one line per interval, since peers can cause any number of closes. */
   #count(reason: CloseReason, address: string): void {
     this.closed[reason]++;
     if (reason === "unused") return;
@@ -132,7 +132,7 @@ interface ConnectionSetup {
   readonly pools: readonly Pool[];
   readonly close: (reason: CloseReason, dismiss: (() => void) | undefined) => void;
   readonly onClosed: () => void;
-  /** So many calls more are under way while no caller is known. */
+  /** The number of calls in flight on unauthenticated connections has changed by `more`. */
   readonly onCalls: (more: number) => void;
 }
 
@@ -141,12 +141,12 @@ export class Connection {
   readonly #setup: ConnectionSetup;
   #isOpen = true;
   #isAuthenticated = false;
-  /** The name of the first caller that was known on it; empty before, and where callers are not known. */
+  /** The name of the first caller authenticated on it; empty before, and if callers are not identified. */
   caller = "";
   #isReady = false;
-  /** Calls under way, as far as they are told of here. */
+  /** Calls in flight, as far as this object is told of them. */
   calls = 0;
-  /** Called when a caller is known. */
+  /** Called when a caller has been authenticated. */
   onAuthenticated = () => {};
   #cancelTimer = () => {};
   #dismiss: (() => void) | undefined;
@@ -161,7 +161,9 @@ export class Connection {
     return this.#isAuthenticated;
   }
 
-  /** The peer has done what has to be done before a first call. Once it has rested for too long, `dismiss` closes it and says so. */
+  /**
+   * The peer has completed the setup that precedes a first call. `dismiss` closes the connection gracefully once it has been idle too long.
+   */
   ready(dismiss?: () => void): void {
     if (this.#isReady) return;
     this.#isReady = true;
@@ -169,7 +171,7 @@ export class Connection {
     this.#rest();
   }
 
-  /** A caller is known on it: from now on it is kept for as long as its peer likes. */
+  /** A caller has been authenticated on the connection, so it is no longer subject to eviction or time limits. */
   authenticated(caller = ""): void {
     if (this.#isAuthenticated || !this.#isOpen) return;
     this.#isAuthenticated = true;
@@ -180,7 +182,7 @@ export class Connection {
     this.onAuthenticated();
   }
 
-  /** A call begins on it. The returned function ends the call. */
+  /** A call begins. The returned function ends it. */
   begin(): () => void {
     if (this.calls++ === 0) this.#move("busy");
     this.#count(1);
@@ -193,17 +195,17 @@ export class Connection {
     };
   }
 
-  /** Closes it for want of room. */
+  /** Closes the connection to make room. */
   evict(): void {
     this.#close("evicted");
   }
 
-  /** Closes it: its peer sends in quantity what is of no use. */
+  /** Closes the connection, whose peer sends useless data in quantity. */
   flooded(): void {
     this.#close("flooding");
   }
 
-  /** It has been closed, whoever did so. */
+  /** Records that the connection has been closed by either side. */
   closed(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
@@ -243,7 +245,7 @@ export class Connection {
   }
 }
 
-/** Connections that share a bound. Each set is in the order in which its connections came into it. */
+/** Connections that share a bound. Each set is in the order in which its connections entered it. */
 class Pool {
   size = 0;
   readonly #idle = new Set<Connection>();
@@ -263,7 +265,7 @@ class Pool {
     (to === "busy" ? this.#busy : this.#idle).add(connection);
   }
 
-  /** It is no longer unauthenticated. */
+  /** Removes a connection from the unauthenticated ones. */
   settle(connection: Connection): void {
     this.#idle.delete(connection);
     this.#busy.delete(connection);
@@ -274,14 +276,14 @@ class Pool {
     this.settle(connection);
   }
 
-  /** Whether one could be evicted. Busy ones go last: a call without a credential may be a probe's. */
+  /** Evicts a connection; false if there is none to evict. Busy ones go last, since a call without a credential may be a health probe. */
   evict(): boolean {
     const [victim] = this.#idle.size > 0 ? this.#idle : this.#busy;
     victim?.evict();
     return victim !== undefined;
   }
 
-  /** Of those with calls under way, the one that has most. */
+  /** Evicts the connection with the most calls in flight. */
   evictBusiest(): void {
     let busiest: Connection | undefined;
     for (const connection of this.#busy) if (connection.calls > (busiest?.calls ?? 0)) busiest = connection;
@@ -289,12 +291,12 @@ class Pool {
   }
 }
 
-/** How a connection's peer is named, here and by grpc-js: `address:port`. */
+/** The name of a connection's peer, here and in grpc-js: `address:port`. */
 export function peerName({ remoteAddress, remotePort }: Peer): string {
   return `${remoteAddress}:${remotePort}`;
 }
 
-/** What one party is assumed to have: an IPv4 address, or the first 64 bits of an IPv6 address. */
+/** The part of an address that one party is assumed to control: an IPv4 address, or the first 64 bits of an IPv6 address. */
 export function addressPrefix(address: string): string {
   const [plain = ""] = address.toLowerCase().split("%");
   const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(plain) ?? [];

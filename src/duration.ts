@@ -1,8 +1,8 @@
 const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /**
- * Milliseconds of a duration written as `250ms`, `30s`, `5m`, `1h`, `7d`, or a row of these (`1h30m`); `0` needs no unit.
- * Throws a RangeError that says what is expected.
+ * Parses a duration such as `250ms`, `30s`, `5m`, `1h`, `7d` or a sequence of these (`1h30m`), to milliseconds; `0` needs no unit. Throws a
+ * RangeError that states the expected form.
  */
 export function parseDuration(text: string): number {
   if (text === "0") return 0;

@@ -15,22 +15,22 @@ export type Reason =
   | "CANCELLED"
   | "INTERNAL";
 
-/** One thing wrong with a request. */
+/** One problem of a request. */
 export interface Violation {
   /** Path of the field in the request's protobuf names, e.g. `tokens[3].expires_at`. */
   readonly field: string;
-  /** What it must be. Never repeats the value. */
+  /** The requirement. Never repeats the value. */
   readonly description: string;
 }
 
 /**
- * A failure that a caller may be told about. `message` reaches the caller: it holds no SQL, host, path or token.
- * `cause` is for the log alone.
+ * A failure that may be reported to the caller. `message` reaches the caller, so it holds no SQL, host, path or token. `cause` is only
+ * logged.
  */
 export class ServiceError extends Error {
   readonly reason: Reason;
   readonly violations: readonly Violation[];
-  /** When a repetition makes sense; absent where the reason alone says it. */
+  /** When a retry may succeed; absent: the default of the reason. */
   readonly retryAfterMs: number | undefined;
 
   constructor(
@@ -46,22 +46,22 @@ export class ServiceError extends Error {
   }
 }
 
-/** The request itself is wrong; every violation at once. */
+/** The request is invalid. Reports all violations at once. */
 export function invalidRequest(violations: readonly Violation[]): ServiceError {
   const text = violations.map(({ field, description }) => `${field}: ${description}`).join("; ");
-  // A batch of 1000 wrong tokens must not fill the trailers: the details keep the list, the message its beginning.
+  // A batch of 1000 invalid tokens must not fill the trailers: the details keep the list, the message its beginning.
   const message = text.length > 500 ? `${text.slice(0, 500)}...` : text;
   return new ServiceError("INVALID_REQUEST", message, { violations });
 }
 
-/** Who calls is not known, or not any more. `message` says what is missing or wrong, and nothing of the credential. */
+/** The caller is not authenticated, or no longer. `message` states the problem, and holds nothing of the credential. */
 export function unauthenticated(message: string): ServiceError {
   return new ServiceError("UNAUTHENTICATED", message);
 }
 
 /**
- * The keys that would tell whether a token is genuine cannot be had now: the token may be. `because` goes on from that, and names no
- * address, file or token. `retryAfterMs` is when they are read again; absent: soon.
+ * The keys to verify a token with are unavailable, so the token may be valid. `because` is appended to the message, and names no address,
+ * file or token. `retryAfterMs` is when the keys are read again; absent: soon.
  */
 export function keysUnavailable({
   because,
@@ -76,22 +76,22 @@ export function keysUnavailable({
   });
 }
 
-/** The database did not answer, or may not be believed. What a write did is then unknown. */
+/** The database did not respond, or cannot be trusted. The outcome of a write is then unknown. */
 export function storeUnavailable(message: string, cause?: unknown): ServiceError {
   return new ServiceError("STORE_UNAVAILABLE", message, { cause });
 }
 
-/** What stands at the database's address has another generation. */
+/** The database at the configured address has another generation. */
 export function anotherDatabase(): ServiceError {
   return storeUnavailable("the database is not the one that this service was started on");
 }
 
-/** The schema is not one that this version may use. Nothing but an operator mends it. */
+/** This version cannot use the schema. Only an operator can correct that. */
 export class SchemaError extends Error {
   override readonly name = "SchemaError";
 }
 
-/** The service cannot start, for a reason that its operator can mend: one line, no stack. */
+/** The service cannot start, for a reason that an operator can correct. Printed as one line, without a stack. */
 export class StartError extends Error {
   override readonly name = "StartError";
 }

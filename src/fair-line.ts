@@ -1,6 +1,6 @@
-/** Waiting items of several principals. Principals come in turns, each one's items in the order in which they came. */
+/** A queue of items that belong to callers, who take turns. The items of one caller are in order of arrival. */
 export class FairLine<T> {
-  /** By the principal's name, whose turn it is next first; only principals that have any. */
+  /** By the caller's name, next turn first; only callers with items. */
   readonly #waiting = new Map<string, Set<T>>();
 
   get isEmpty(): boolean {
@@ -23,7 +23,7 @@ export class FairLine<T> {
     return true;
   }
 
-  /** Takes the next item out, of the principals that `may` come. Its principal goes to the end of the line. */
+  /** Removes and returns the next item of a caller for which `may` returns true. The caller moves to the end of the queue. */
   next(may: (name: string) => boolean = () => true): T | undefined {
     for (const [name, items] of this.#waiting) {
       if (!may(name)) continue;

@@ -1,15 +1,15 @@
-/** From which part of a room a share was taken: whoever gives it back has to say. */
+/** The part of a room from which a share was taken, needed to give it back. */
 export type Part = "common" | "own";
 
 /**
- * Room that principals share, such as places in a queue. The first half is anybody's, and nothing is kept of who has it. From then on a principal
- * may have at most as much of the second half as it leaves free for all others, so that no principal can take all: one alone gets
- * three quarters. Callers without a name are not told apart, and may take everything.
+ * A bounded resource that callers share, such as places in a queue. The first half is open to all, without accounting. Beyond that, a
+ * caller may hold at most as much of the second half as it leaves free for all others, so that no caller can take everything: one alone
+ * gets three quarters. Callers without a name are not told apart, and may take everything.
  */
 export class FairRoom {
   readonly #room: number;
   #taken = 0;
-  /** What each principal has of the second half; only principals that have any. */
+  /** Each caller's share of the second half; only callers that have one. */
   readonly #own = new Map<string, number>();
 
   constructor(room: number) {
@@ -20,14 +20,17 @@ export class FairRoom {
     return this.#taken;
   }
 
-  /** Takes `size` while it is not known for whom. False, and nothing taken: there is no room. */
+  /** Takes `size` for a caller not known yet. Returns false, and takes nothing, if there is no room. */
   enter(size = 1): boolean {
     if (this.#taken + size > this.#room) return false;
     this.#taken += size;
     return true;
   }
 
-  /** What has entered is for the principal of this name. Undefined where that has too much: the room has to be given back as "common" then. */
+  /**
+   * Attributes a share taken with {@link enter} to the caller `name`. Undefined if the caller has too much: the share must then be given
+   * back as "common".
+   */
   claim(name: string, size = 1): Part | undefined {
     if (name === "" || this.#taken <= this.#room / 2) return "common";
     const own = (this.#own.get(name) ?? 0) + size;
@@ -36,7 +39,7 @@ export class FairRoom {
     return "own";
   }
 
-  /** Takes `size` for the principal of this name. Undefined, and nothing taken: there is no room for it. */
+  /** Takes `size` for the caller `name`. Returns undefined, and takes nothing, if there is no room for it. */
   take(name: string, size = 1): Part | undefined {
     if (!this.enter(size)) return undefined;
     const part = this.claim(name, size);
@@ -44,7 +47,7 @@ export class FairRoom {
     return part;
   }
 
-  /** Gives back what {@link take} or {@link claim} has returned `part` for. */
+  /** Gives back a share. `part` is the result of {@link take} or {@link claim}. */
   giveBack(part: Part, name: string, size = 1): void {
     this.#taken -= size;
     if (part === "common") return;

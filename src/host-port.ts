@@ -1,14 +1,14 @@
 import { isIPv4 } from "node:net";
 
-/** Where a socket listens. */
+/** The address of a listening socket. */
 export interface HostPort {
-  /** A name or an address, without brackets. */
+  /** A host name or an IP address, without brackets. */
   readonly host: string;
-  /** 0 asks for a free one. */
+  /** 0: any free port. */
   readonly port: number;
 }
 
-/** Reads `127.0.0.1:50051`, `localhost:0` or `[::1]:50051`. Throws a RangeError that says what is expected. */
+/** Parses `127.0.0.1:50051`, `localhost:0` or `[::1]:50051`. Throws a RangeError that states the expected form. */
 export function parseHostPort(text: string): HostPort {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
@@ -22,7 +22,7 @@ export function formatHostPort({ host, port }: HostPort): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Whether only this machine can reach a socket that listens there. `host` is a name or an address, in brackets or not. */
+/** Whether only this machine can reach a socket that listens on `host`: a name or an address, with or without brackets. */
 export function isLoopback(host: string): boolean {
   const name = host.replace(/^\[|\]$/g, "").toLowerCase();
   return name === "localhost" || name === "::1" || (isIPv4(name) && name.startsWith("127."));

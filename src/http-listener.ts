@@ -5,15 +5,15 @@ import { StartError } from "./errors.ts";
 import { formatHostPort, type HostPort } from "./host-port.ts";
 
 export interface HttpListener {
-  /** With the port that was given where 0 was asked for. */
+  /** The address with the actual port if 0 was requested. */
   readonly address: HostPort;
-  /** Takes no more connections, and cuts those that are open. */
+  /** Stops accepting connections, and closes those that are open. */
   close(): Promise<void>;
 }
 
 /**
- * Has `server` listen, its connections bounded by `connections`: when there is no room for one more, the connection is closed on which nothing
- * has been answered for longest. Throws a StartError that names `setting`, where the address is from, when it cannot.
+ * Makes `server` listen, with its connections bounded by `connections`: when there is no room for a new one, the connection that has been
+ * idle longest is closed. Throws a StartError that names `setting`, the source of the address, if it cannot listen.
  */
 export async function listen(
   server: Server,
@@ -29,7 +29,7 @@ export async function listen(
     });
     server.listen(port, host, resolve);
   });
-  // Without a listener an accept that fails, for want of descriptors, would end the process.
+  // Without a listener, a failed accept, for lack of file descriptors, would end the process.
   server.on("error", () => {});
   return {
     address: { host, port: (server.address() as AddressInfo).port },
@@ -41,15 +41,16 @@ export async function listen(
   };
 }
 
-/** Closes the connection that a request came by, and reads no further request that has arrived with it. */
+/** Closes the connection of a request, and discards further requests that arrived with it. */
 export function cut(socket: Socket): void {
   socket.destroy();
-  // Not in its types, and only saves work: otherwise Node.js makes requests of all that it has read, thousands perhaps, which nobody will answer.
+  // Not in the types of Node.js. It only saves work: otherwise Node.js would parse all data that it has read into requests, possibly
+  // thousands, which are never answered.
   const { parser } = socket as { readonly parser?: { onIncoming?: () => number } | null };
   if (parser?.onIncoming) parser.onIncoming = () => WITHOUT_BODY_AND_LAST;
 }
 
-/** What a parser is told of a request after which no other comes, such as an upgrade. */
+/** Tells the HTTP parser that the request is the last one on its connection, like an upgrade. */
 const WITHOUT_BODY_AND_LAST = 2;
 
 function bound(server: Server, connections: Connections): void {

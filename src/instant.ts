@@ -1,6 +1,6 @@
 import type { Clock } from "./clock.ts";
 
-/** A moment, by both of this machine's clocks. */
+/** A reading of both local clocks. */
 export interface Instant {
   readonly monotonic: number;
   readonly wall: number;
@@ -10,14 +10,14 @@ export function instantOf(clock: Clock): Instant {
   return { monotonic: clock.monotonic(), wall: clock.now() };
 }
 
-/** Milliseconds since `instant`, at least: see {@link elapsedBetween}. */
+/** A lower bound of the milliseconds since `instant`; see {@link elapsedBetween}. */
 export function elapsedSince(instant: Instant, clock: Clock): number {
   return elapsedBetween(instant, instantOf(clock));
 }
 
 /**
- * Milliseconds between two moments, at least. The monotonic clock stands still while a virtual machine is suspended, and the
- * wall clock may be set back: whichever says more is believed, since the more time has passed the staler is what was known.
+ * A lower bound of the milliseconds between two readings. The monotonic clock may stop while a virtual machine is suspended, and the wall
+ * clock may be set back, so the larger difference counts: it is safer to assume that more time has passed, and data is staler.
  */
 export function elapsedBetween(earlier: Instant, later: Instant): number {
   return Math.max(later.monotonic - earlier.monotonic, later.wall - earlier.wall);

@@ -9,16 +9,16 @@ import {
   UNUSED_CONNECTION_MS,
 } from "./limits.ts";
 
-/** What the connections of one listener may take. */
+/** The bounds on the connections of one listener. */
 export interface ConnectionLimits {
   readonly total: number;
   /** For one remote address. */
   readonly perAddress: number;
-  /** On which no caller is known. */
+  /** Connections without an authenticated caller. */
   readonly unauthenticated: number;
-  /** How long a peer may take before a first call can be made, in milliseconds. */
+  /** How long a peer may take before a first call is possible, in milliseconds. */
   readonly readyMs: number;
-  /** How long a connection may rest on which no caller is known, in milliseconds. */
+  /** How long an unauthenticated connection may be idle, in milliseconds. */
   readonly unusedMs: number;
 }
 
@@ -26,19 +26,19 @@ export interface ListenerShares {
   readonly grpc: ConnectionLimits;
   readonly authz: ConnectionLimits;
   readonly admin: ConnectionLimits;
-  /** Whether MAX_CONNECTIONS is more than the process has descriptors for. */
+  /** Whether MAX_CONNECTIONS exceeds what the process has file descriptors for. */
   readonly isShort: boolean;
 }
 
 interface Wanted {
-  /** What an operator wants for gRPC; undefined: as many as there are descriptors for, within reason. */
+  /** The configured total for gRPC; undefined: as many as there are file descriptors for, up to a default maximum. */
   readonly total: number | undefined;
   readonly perAddress: number | undefined;
-  /** Whether AUTHZ_ADDRESS is answered. */
+  /** Whether AUTHZ_ADDRESS is served. */
   readonly authz: boolean;
 }
 
-/** Distributes the descriptors that the process may have over its listeners. `descriptors` is infinite where it is not known. */
+/** Distributes the file descriptors of the process over its listeners. `descriptors` is infinite if unknown. */
 export function shareDescriptors(descriptors: number, { total, perAddress, authz }: Wanted): ListenerShares {
   const available = Math.max(LEAST_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS - MAX_ADMIN_CONNECTIONS);
   const forAuthz = authz ? Math.min(MAX_AUTHZ_CONNECTIONS, Math.floor(available / 4)) : 0;
@@ -58,18 +58,18 @@ export function shareDescriptors(descriptors: number, { total, perAddress, authz
   };
 }
 
-/** With fewer nothing can be served. */
+/** The service cannot run with fewer. */
 const LEAST_CONNECTIONS = 16;
 
-/** Of a listener whose callers are not known, and whose server keeps the times. */
+/** The bounds of a listener that does not authenticate callers, and whose HTTP server has time limits of its own. */
 function httpLimits(total: number): ConnectionLimits {
   const never = Number.POSITIVE_INFINITY;
   return { total, perAddress: total, unauthenticated: total, readyMs: never, unusedMs: never };
 }
 
 /**
- * How many descriptors this process may have open. Node.js raises the soft limit to the hard one when it starts. Infinite where the system does
- * not tell it in a file.
+ * The maximum number of open file descriptors of this process. Node.js raises the soft limit to the hard limit when it starts. Infinite if
+ * the system has no /proc/self/limits.
  */
 export function descriptorLimit(): number {
   try {

@@ -8,35 +8,35 @@ import {
   MAX_WAITING_ORDINARY_LOG,
 } from "./limits.ts";
 
-/** Lines that could not be written and are gone; those of the audit log by themselves. */
+/** Numbers of lines that were dropped because they could not be written: audit lines, and all others. */
 export interface DroppedLines {
   readonly audit: number;
   readonly other: number;
 }
 
-/** The line that stands where lines are missing, with its line break. */
+/** Formats the line, with its line break, that reports dropped lines. */
 export type DescribeGap = (dropped: DroppedLines) => string;
 
 interface Setup {
-  /** Written to without waiting: a pipe or a socket must be in non-blocking mode. */
+  /** Written to without blocking: a pipe or socket must be in non-blocking mode. */
   readonly fd: number;
   readonly clock: Clock;
   readonly describeGap: DescribeGap;
 }
 
-/** By this pino is asked to say of each line what it is. */
+/** The property by which a destination asks pino for the metadata of each line. */
 const METADATA: unique symbol = Symbol.for("pino.metadata");
-/** pino's number for `warn`. */
+/** The number of pino's level `warn`. */
 const WARN = 40;
 
 /**
- * Where the log goes. Never blocks, never throws, and holds a bounded number of lines while they cannot be written: a full disk, a pipe
- * that nobody reads, a reader that has gone. What does not fit is dropped and counted, audit lines and warnings last; the next line that
- * can be written says how many. Writing is tried again for as long as the process lives.
+ * The destination of the log. Never blocks or throws, and buffers a bounded number of lines while writes fail: because of a full disk, a
+ * pipe that is not read, or a reader that is gone. Lines beyond the bound are dropped and counted, audit lines and warnings last, and the
+ * next written line reports their number. Writing is retried as long as the process lives.
  */
 export class LogOutput {
   readonly [METADATA] = true;
-  /** Of the next line, as pino sets them. */
+  /** The level and message of the next line, set by pino. */
   lastLevel = 0;
   lastMsg: unknown;
   readonly #setup: Setup;
@@ -44,7 +44,7 @@ export class LogOutput {
   #told: DroppedLines = { audit: 0, other: 0 };
   #lines: string[] = [];
   #waitingLength = 0;
-  /** What has been taken from the lines and is not written yet. */
+  /** Text taken from the lines and not completely written. */
   #chunk: Buffer = Buffer.alloc(0);
   #isWriting = false;
   #retryMs = FIRST_LOG_RETRY_MS;
@@ -55,7 +55,7 @@ export class LogOutput {
     this.#setup = setup;
   }
 
-  /** Since the start. */
+  /** Counts since the start. */
   get dropped(): DroppedLines {
     return this.#dropped;
   }
@@ -71,11 +71,11 @@ export class LogOutput {
     if (!this.#isWriting && this.#cancelRetry === undefined) this.#writeMore();
   }
 
-  /** Resolves when everything is written, or after `withinMs`. */
+  /** Resolves when all lines have been written, or after `withinMs`. */
   flush(withinMs: number): Promise<void> {
     if (this.#isDone) return Promise.resolve();
     return new Promise((resolve) => {
-      // The clock's timers keep no process alive, and a write that is to be tried again does not, either.
+      // Keeps the process alive until then. Neither the clock's timers nor a scheduled retry does.
       const awake = setInterval(() => {}, withinMs);
       const end = () => {
         clearInterval(awake);
@@ -87,14 +87,14 @@ export class LogOutput {
     });
   }
 
-  /** Writes what can be written at once, for the last moment of the process. */
+  /** Writes synchronously as much as possible, at the exit of the process. */
   flushNow(): void {
-    // What is being written is out of our hands, and must not be there twice.
+    // A write in flight cannot be recalled, and its chunk must not be written twice.
     if (this.#isWriting) this.#chunk = Buffer.alloc(0);
     try {
       while (this.#takeChunk()) this.#chunk = this.#chunk.subarray(writeSync(this.#setup.fd, this.#chunk));
     } catch {
-      // It cannot be written, and nobody is left to count it for.
+      // The lines cannot be written, and no later line could report them.
     }
   }
 
@@ -135,7 +135,7 @@ export class LogOutput {
     this.#retryMs = Math.min(this.#retryMs * 2, MAX_LOG_RETRY_MS);
   }
 
-  /** Sees that there is something to write, if anything waits. A chunk that is begun is ended first, so that no line is cut. */
+  /** Ensures that there is a chunk to write; false if there is none. A chunk begun earlier is completed first, so that no line is cut. */
   #takeChunk(): boolean {
     if (this.#chunk.length > 0) return true;
     const gap = this.#gap;

@@ -1,23 +1,23 @@
 import type { Clock } from "./clock.ts";
 import { LOGGED_REFUSALS, LOGGED_REFUSALS_TELL_MS, LOGGED_REFUSALS_WINDOW_MS } from "./limits.ts";
 
-/** What a line that may be written has to say beside: how many of its kind were left out since the last one. Empty: none. */
+/** Added to a line: the number of lines of its kind suppressed since the last one. Empty if there were none. */
 export type Suppressed = { readonly suppressed?: number };
 
 interface Kind {
-  /** Lines that may be written at once, as of `at`. */
+  /** Number of lines that may be written at once, as of `at`. */
   allowance: number;
   at: number;
   suppressed: number;
-  /** Says in a line of its own how many were left out. Set while some were. */
+  /** Reports the number of suppressed lines in a line of its own. Set while there are any. */
   tell: (() => void) | undefined;
   cancelTell: () => void;
 }
 
 /**
- * Decides which of the log lines are written that anybody causes who reaches a port: of each kind `LOGGED_REFUSALS` at once, and one for
- * each `LOGGED_REFUSALS_WINDOW_MS` from then on. A kind is made of what this program says (the method, the code, the reason), never of
- * what a peer sends, so that there are few of them. Metrics count what is not written, too.
+ * Samples log lines that unauthenticated peers can cause: of each kind, up to `LOGGED_REFUSALS` at once, then one per
+ * `LOGGED_REFUSALS_WINDOW_MS`. A kind consists of values from this program (method, code, reason), never of a peer's input, so that there
+ * are few kinds. Metrics also count suppressed lines.
  */
 export class LogSampling {
   readonly #clock: Clock;
@@ -28,8 +28,8 @@ export class LogSampling {
   }
 
   /**
-   * Undefined: the line is to be left out. Where no line of the kind is written for a while after that, `tell` is called with the number of
-   * those that were left out.
+   * Whether to write a line of this kind; undefined: suppress it. `tell` is called with the number of suppressed lines if no line of the
+   * kind is written for a while.
    */
   admit(kind: string, tell: (left: { readonly suppressed: number }) => void): Suppressed | undefined {
     const known = this.#refilled(kind);
@@ -52,7 +52,7 @@ export class LogSampling {
     return undefined;
   }
 
-  /** Tells now of all lines that were left out. */
+  /** Reports all suppressed lines now. */
   close(): void {
     for (const { tell } of this.#kinds.values()) tell?.();
   }

@@ -3,13 +3,13 @@ import type { LogLevel } from "./config/config.ts";
 import type { DroppedLines } from "./log-output.ts";
 import { escapeJson } from "./printable.ts";
 
-/** A quick look that nearly every line passes. */
+/** A quick test that nearly every line passes. */
 const NOT_PLAIN = /[^ -~]/;
 
 /**
- * JSON, one object a line, in characters that can be seen: whatever else somebody has sent is escaped, so that no terminal acts on it and no
- * line reads as another. Errors are cut down to what identifies them: drivers hang the statement, and with it their
- * parameters, on the errors they throw.
+ * Creates a logger that writes one JSON object per line, in visible ASCII characters: all others are escaped, so that foreign text neither
+ * controls a terminal nor imitates another line. Errors are reduced to identifying fields, since drivers attach the statement with its
+ * parameters.
  */
 export function createLogger(level: LogLevel, destination: DestinationStream): Logger {
   return pino(
@@ -25,13 +25,13 @@ export function createLogger(level: LogLevel, destination: DestinationStream): L
   );
 }
 
-/** The line break at its end stays. */
+/** Leaves the line break at the end. */
 function escapeLine(line: string): string {
   const json = line.slice(0, -1);
   return NOT_PLAIN.test(json) ? `${escapeJson(json)}\n` : line;
 }
 
-/** The line that says how many are missing before it. It is written whatever LOG_LEVEL is: so would the audit lines have been. */
+/** The line that reports dropped lines before it. It is written at any LOG_LEVEL, as the dropped audit lines would have been. */
 export function describeGap({ audit, other }: DroppedLines): string {
   const record = {
     level: "warn",
@@ -51,7 +51,7 @@ interface Description {
   readonly cause?: Description;
 }
 
-/** Deep enough for a store's error, its driver's, and the system's below. */
+/** Enough for the error of a store, of its driver, and of the system below. */
 const MAX_CAUSES = 4;
 
 function describe(error: unknown, depth = 0): Description {
@@ -61,7 +61,7 @@ function describe(error: unknown, depth = 0): Description {
     type: error.name,
     message: error.message,
     ...(code === undefined ? {} : { code: String(code) }),
-    // Where a foreseen failure was thrown says nothing; where an unforeseen one was says everything.
+    // The stack of an expected failure tells nothing; that of an unexpected one locates it.
     ...(depth === 0 && error.name !== "ServiceError" && error.stack !== undefined
       ? { stack: error.stack }
       : {}),

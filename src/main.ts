@@ -14,8 +14,8 @@ import type { MigrateAction } from "./migrate.ts";
 import { safeLine } from "./printable.ts";
 import { databaseAdvice } from "./store/database-advice.ts";
 
-// The only file that touches the process: arguments, environment, streams, signals and the exit code. The service and
-// its databases are loaded when they are asked for: an operator's `check` should not wait for them.
+// The only file that touches the process: arguments, environment, streams, signals and the exit code. It imports the service and its
+// databases lazily, so that an operator's `check` starts without them.
 
 async function serve(): Promise<number> {
   return withConfig(async (config) => {
@@ -52,7 +52,7 @@ async function serve(): Promise<number> {
       void output.flush(config.shutdownGraceMs * 0.03).then(() => process.exit(0));
     }, config.shutdownGraceMs * 0.95);
     await service.close();
-    // By itself it keeps nothing alive now; whatever still does, it ends.
+    // The timer no longer keeps the process alive, but ends it if something else does.
     overdue.unref();
     log.info("stopped");
     await output.flush(LOG_FLUSH_MS);
@@ -61,8 +61,8 @@ async function serve(): Promise<number> {
 }
 
 /**
- * The descriptor to write the log to. Where standard output is a pipe, a socket or a terminal, Node has its writes wait until somebody
- * reads; a service must go on, so they fail instead, and so do those to standard error.
+ * The file descriptor for the log. Node.js blocks on writes to a standard output that is a pipe, a socket or a terminal. The service must
+ * not block, so such writes fail instead, on standard error too.
  */
 function unblockedStdout(): number {
   const [out] = [process.stdout, process.stderr].map((stream) => {
@@ -70,11 +70,11 @@ function unblockedStdout(): number {
     handle?.setBlocking?.(false);
     return handle;
   });
-  // A terminal was opened anew under another number, and that is the one that does not wait.
+  // Node.js reopens a terminal under another descriptor, which is the non-blocking one.
   return out?.setBlocking === undefined ? 1 : (out.fd ?? 1);
 }
 
-/** As {@link serve}; one that could not start ends although nobody reads what it says of that. */
+/** Runs {@link serve}. If the start fails, ends the process even if its output is not read. */
 async function serveOrEnd(): Promise<number> {
   const code = await serve();
   if (code !== EXIT.ok) setTimeout(() => process.exit(), LOG_FLUSH_MS).unref();
@@ -92,7 +92,7 @@ async function runMigration(action: MigrateAction): Promise<number> {
   });
 }
 
-/** Runs `work`, and turns what an operator can mend into lines they can read. */
+/** Runs `work`, and reports errors that an operator can correct as plain lines. */
 async function withConfig(work: (config: Config) => Promise<number>): Promise<number> {
   try {
     return await work(readConfig(process.env));

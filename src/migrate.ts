@@ -8,8 +8,9 @@ import { checkSchema, migrateUp, schemaStatus, unlockMigrations } from "./store/
 export type MigrateAction = "up" | "status" | "check" | "unlock";
 
 /**
- * One action of `token-blacklist migrate`, reported line by line to `print`; all but `up` and `unlock` only look. Returns false
- * where `check` finds that this version may not use the schema as it is. Throws StartError when another migration holds the lock, and as the store does.
+ * Runs one action of `token-blacklist migrate`, reporting line by line to `print`. Only `up` and `unlock` change anything. Returns false if
+ * `check` finds that this version cannot use the schema. Throws StartError if another migration holds the lock, and the errors of the
+ * store.
  */
 export async function migrate(
   action: MigrateAction,
@@ -17,7 +18,7 @@ export async function migrate(
   print: (line: string) => void,
 ): Promise<boolean> {
   if (action !== "up" && database.kind === "sqlite" && !existsSync(database.filename)) {
-    // Opening it would make it.
+    // Opening it would create it.
     print(`there is no database file ${database.filename} yet: serve makes it, and so does migrate up`);
     return action !== "check";
   }
@@ -40,9 +41,9 @@ export async function migrate(
   }
 }
 
-/** A change of a table with hundreds of millions of rows may take hours. */
+/** A change to a table with hundreds of millions of rows may take hours. */
 const MIGRATION_TIMEOUT_MS = 24 * 3_600_000;
-/** Nobody's login waits for it, and a server that is busy for a moment is no reason to stop between two migrations. */
+/** No login waits for a migration, and a briefly busy server is no reason to stop between two migrations. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
 type Action = (engine: Engine, print: (line: string) => void) => Promise<boolean>;

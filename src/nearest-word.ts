@@ -1,4 +1,4 @@
-/** The word of `known` that `name` is most like, and how many mistakes of typing lie between them. */
+/** The word of `known` with the smallest edit distance to `name`, and that distance. */
 export function nearestOf(
   name: string,
   known: Iterable<string>,
@@ -12,15 +12,15 @@ export function nearestOf(
   return [nearest, least];
 }
 
-/** The one of `known` that whoever wrote `name` is likely to have meant; undefined where it is like none of them. */
+/** The word of `known` that `name` probably misspells; undefined if none is close. */
 export function likelyName(name: string, known: readonly string[]): string | undefined {
   const lower = new Map(known.map((one) => [one.toLowerCase(), one]));
   const [nearest = "", mistakes] = nearestOf(name.toLowerCase(), lower.keys());
-  // More mistakes than that, and another word was meant.
+  // With more mistakes, another word was probably meant.
   return mistakes <= Math.max(1, name.length / 3) ? lower.get(nearest) : undefined;
 }
 
-/** How many letters must be put in, left out, changed, or swapped with their neighbour (optimal string alignment). */
+/** The number of letters to insert, delete, change, or swap with a neighbour (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   let before: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, column) => column);

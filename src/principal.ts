@@ -1,22 +1,22 @@
 import type { EpochMs, Jti } from "./entry.ts";
 
-/** What a caller may be allowed to do: IsBlacklisted; Blacklist; List; Prune. Also the scopes of a token that allow it. */
+/** The roles of callers, for IsBlacklisted, Blacklist, List and Prune. Also the scopes of a token that grant them. */
 export const ROLES = ["check", "revoke", "list", "prune"] as const;
 export type Role = (typeof ROLES)[number];
 
-/** Who calls, once that has been proven. */
+/** An authenticated caller. */
 export interface Principal {
-  /** The token's subject or the certificate's name, at most 255 bytes; empty where callers are not authenticated. */
+  /** The token's subject or the certificate's name, at most 255 bytes; empty if callers are not authenticated. */
   readonly name: string;
   readonly roles: ReadonlySet<Role>;
-  /** The jti of the caller's own token, if it has one: once that is blacklisted, the caller is refused. */
+  /** The jti of the caller's own token, if it has one. Once that is blacklisted, the caller is refused. */
   readonly jti?: Jti;
-  /** When the token or the certificate expires by which the caller is known. */
+  /** When the caller's token or certificate expires. */
   readonly expiresAt?: EpochMs;
 }
 
-/** Every caller, where the service is not asked to tell them apart. */
+/** Every caller, if authentication is off. */
 export const ANYBODY: Principal = { name: "", roles: new Set(ROLES) };
 
-/** Before it is known who calls, and where it stays unknown. */
+/** A caller that has not been authenticated. */
 export const NOBODY: Principal = { name: "", roles: new Set() };

@@ -1,27 +1,27 @@
-// Controls, formatting marks (direction overrides among them), lone surrogates, line separators, fillers and
-// every space but the plain one: what would act on a terminal, or could not be told from something else.
+// Controls, formatting marks (direction overrides among them), lone surrogates, line separators, fillers, and all spaces but U+0020:
+// characters that could control a terminal, or are indistinguishable from others.
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/gu;
 const EDGE_SPACE = /^ +| +$/g;
 const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
-/** `text` for a terminal: what cannot be seen is escaped, and so is the backslash, so that the text can be told from it. */
+/** Escapes `text` for a terminal: invisible characters, and the backslash, so that the result is unambiguous. */
 export function printable(text: string): string {
   return safeLine(text.replaceAll("\\", "\\\\")).replace(EDGE_SPACE, (spaces) =>
     "\\x20".repeat(spaces.length),
   );
 }
 
-/** Like {@link printable} for a sentence that quotes foreign text: leaves backslashes and spaces alone. */
+/** Like {@link printable}, for a sentence that quotes foreign text: leaves backslashes and spaces unchanged. */
 export function safeLine(text: string): string {
   return text.replace(HIDDEN, (character) => SHORT[character] ?? escaped(character));
 }
 
-/** `value` as JSON on one line, with the same characters escaped. Reads back as the same value. */
+/** `value` as JSON on one line, with the same characters escaped. Parses to the same value. */
 export function printableJson(value: unknown): string {
   return escapeJson(JSON.stringify(value));
 }
 
-/** JSON text with the same characters escaped: outside of strings JSON has none of them but line breaks, which are not allowed here. */
+/** Escapes the same characters in JSON text. Outside strings, JSON contains none of them except line breaks, which are not allowed here. */
 export function escapeJson(json: string): string {
   return json.replace(HIDDEN, (character) =>
     character

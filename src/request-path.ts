@@ -1,7 +1,7 @@
 /**
- * The path that the target of an HTTP request names, for servers that tell requests apart by fixed paths: without scheme and
- * host, query, parameters, percent-encoding of ASCII, repeated slashes and a slash at the end. Proxies add and change all of these. `..` means
- * nothing here, so that nothing is above a path that begins rightly. "/" where nothing is left.
+ * The path of an HTTP request target, for servers with fixed paths: without scheme and host, query, parameters, percent-encoding of ASCII,
+ * repeated slashes, and a slash at the end, since proxies add and change all of these. `..` has no special meaning, so that no path leads
+ * above its prefix. "/" for an empty path.
  */
 export function pathOf(target = ""): string {
   const path = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "");

@@ -1,6 +1,6 @@
 /**
- * The position of a commit in the order of all commits: a number that grows by one, and the commit's random stamp.
- * A database that was restored or that lost an unacknowledged commit gives a number out again; the stamp tells the two apart.
+ * The position of a commit in the order of all commits: a number that increases by one, and the commit's random stamp. A database that was
+ * restored or has lost an unacknowledged commit assigns a number again; the stamp distinguishes the two commits.
  */
 export interface Revision {
   /** 0 for the empty database, then one more for every commit. */
@@ -9,12 +9,12 @@ export interface Revision {
   readonly stamp: string;
 }
 
-/** The opaque text that callers get and hand back. */
+/** The opaque text that callers receive and return. */
 export function formatRevision({ number, stamp }: Revision): string {
   return `${number}-${stamp}`;
 }
 
-/** The revision that `text` names, or undefined if no service ever wrote this text. */
+/** Parses a revision; undefined if `text` is none. */
 export function parseRevision(text: string): Revision | undefined {
   const match = /^(0|[1-9]\d{0,15})-([0-9a-f]{16})$/.exec(text);
   if (match === null) return undefined;
@@ -22,7 +22,7 @@ export function parseRevision(text: string): Revision | undefined {
   return Number.isSafeInteger(number) ? { number, stamp: match[2] as string } : undefined;
 }
 
-/** Whether both name one commit: of two histories, the same number has different stamps. */
+/** Whether both name the same commit: in two histories, the same number has different stamps. */
 export function isSameRevision(a: Revision, b: Revision): boolean {
   return a.number === b.number && a.stamp === b.stamp;
 }

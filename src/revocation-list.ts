@@ -6,7 +6,7 @@ export interface RevocationList {
   readonly pem: string;
   readonly thisUpdate: EpochMs;
   readonly nextUpdate: EpochMs;
-  /** Whether it names the certificate, which must be one of its authority's. */
+  /** Whether the list revokes the certificate, which must be issued by the list's authority. */
   revokes(certificate: X509Certificate): boolean;
   isSignedBy(key: KeyObject): boolean;
 }
@@ -14,8 +14,8 @@ export interface RevocationList {
 const LIST = /-----BEGIN X509 CRL-----([\s\S]*?)-----END X509 CRL-----/g;
 
 /**
- * The lists in `pem`, one at least. OpenSSL judges new connections by them; what is read here is for those that are open. Throws a RangeError that begins with
- * `setting` where a list cannot be read, is of a kind that is not complete by itself (delta and indirect lists), or says not when the next one comes.
+ * The lists in `pem`, at least one. OpenSSL applies them to new connections; this parser serves open ones. Throws a RangeError that begins
+ * with `setting` if a list is unreadable, is not complete by itself (delta and indirect lists), or has no time of the next update.
  */
 export function revocationListsOf(pem: string, setting: string): RevocationList[] {
   const found = [...pem.matchAll(LIST)];
@@ -48,7 +48,7 @@ function listOf(der: Buffer, pem: string): RevocationList {
   const body = signed.again();
   body.optional(INTEGER);
   const isSame = body.next(SEQUENCE).whole.equals(algorithm.whole);
-  // No bit of the last byte is left over.
+  // The first byte is the number of unused bits in the last one, which must be 0.
   if (!isSame || signature[0] !== 0) throw new RangeError("it is damaged");
   body.next(SEQUENCE);
   const thisUpdate = timeOf(body);
@@ -76,10 +76,10 @@ function serialsOf(entries: Reader | undefined): ReadonlySet<string> {
   while (entries !== undefined && !entries.isOver) {
     const entry = entries.next(SEQUENCE);
     serials.add(plainSerial(entry.next(INTEGER).text("hex")));
-    // When it was revoked.
+    // The time of the revocation.
     entry.any();
     for (const { isCritical } of extensionsOf(entry.optional(SEQUENCE))) {
-      // Such as the issuer of an indirect list's entry.
+      // Such as the issuer of an entry in an indirect list.
       if (isCritical) throw new RangeError("an entry has a critical extension that is not understood");
     }
   }
@@ -87,7 +87,7 @@ function serialsOf(entries: Reader | undefined): ReadonlySet<string> {
 }
 
 const ISSUING_DISTRIBUTION_POINT = "551d1c";
-/** In it: the list may name certificates of other authorities. */
+/** A member of that extension: the list may name certificates of other authorities. */
 const INDIRECT = 0x84;
 
 function checkExtensions(extensions: Reader | undefined): void {
@@ -112,7 +112,7 @@ function* extensionsOf(extensions: Reader | undefined) {
   }
 }
 
-/** Upper or lower case, with or without leading zeros, it is the same number. */
+/** Normalizes case and leading zeros. */
 function plainSerial(hex: string): string {
   return hex.toLowerCase().replace(/^0+/, "");
 }
@@ -129,7 +129,7 @@ function timeOf(reader: Reader): EpochMs {
   return ms as EpochMs;
 }
 
-/** RFC 4055, RFC 5758, RFC 8410: by the object identifiers' bytes. */
+/** Hash algorithms by the bytes of the signature's object identifier (RFC 4055, RFC 5758, RFC 8410). */
 const SIGNATURES: Readonly<Record<string, string | null>> = {
   "2a864886f70d01010b": "sha256",
   "2a864886f70d01010c": "sha384",
@@ -141,7 +141,7 @@ const SIGNATURES: Readonly<Record<string, string | null>> = {
   "2b6571": null,
 };
 const RSA_PSS = "2a864886f70d01010a";
-/** In the parameters of RSASSA-PSS. */
+/** By object identifier in the parameters of RSASSA-PSS. */
 const HASHES = {
   "608648016503040201": "sha256",
   "608648016503040202": "sha384",
@@ -163,7 +163,7 @@ function isSigned(
     const hash = SIGNATURES[oid];
     return hash !== undefined && verify(hash, bytes, key, signature);
   } catch {
-    // A key of another kind.
+    // The key is of another type.
     return false;
   }
 }
@@ -179,12 +179,12 @@ const SEQUENCE = 0x30;
 const EXTENSIONS = 0xa0;
 
 /**
- * Reads values in DER one after the other, without a copy: a list may have a hundred thousand entries. The libraries that know the whole of it refuse lists
- * of some thousands, or take seconds for them.
+ * Reads consecutive DER values without copying them, since a list may have a hundred thousand entries. General-purpose libraries reject
+ * lists of some thousands, or take seconds for them.
  */
 class Reader {
   readonly #bytes: Buffer;
-  /** Where what says what it is and how long begins. */
+  /** The offset of the value's tag and length. */
   readonly #start: number;
   readonly #from: number;
   readonly #end: number;
@@ -201,7 +201,7 @@ class Reader {
     return this.#bytes[this.#start] ?? 0;
   }
 
-  /** With what says what it is and how long. */
+  /** The bytes of the value, including its tag and length. */
   get whole(): Buffer {
     return this.#bytes.subarray(this.#start, this.#end);
   }
@@ -246,7 +246,7 @@ class Reader {
     return this.#bytes.toString(encoding, this.#at, this.#end);
   }
 
-  /** From its beginning on, whatever has been read. */
+  /** A reader of the same value from its beginning. */
   again(): Reader {
     return new Reader(this.#bytes, { start: this.#start, from: this.#from, end: this.#end });
   }

@@ -1,17 +1,14 @@
-/**
- * What can be answered at the moment: everything; only what is known to be blacklisted, since the database cannot be asked; or
- * nothing for certain.
- */
+/** What the service can answer now: everything; only positives, while the database is unavailable; or nothing reliably. */
 export type Serving = "everything" | "positives" | "nothing";
 
-/** Known positives are answered without the database; nothing is, for long, by a service that stops. */
+/** Positives are answered without the database. A service that is shutting down reports "nothing". */
 export function servingOf({
   isStopping,
   isHealthy,
   knowsPositives,
 }: {
   isStopping: boolean;
-  /** The database answers, and takes writes. */
+  /** The database responds and accepts writes. */
   isHealthy: boolean;
   knowsPositives: boolean;
 }): Serving {

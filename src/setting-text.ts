@@ -1,13 +1,16 @@
-// What no value of a setting has on purpose. It comes along when a value is written into a file: env files, systemd's
-// EnvironmentFile, YAML block scalars, editors that begin a file with a byte order mark.
+// Characters that no setting contains on purpose. They are added when a value is written into a file: by env files, systemd's
+// EnvironmentFile, YAML block scalars, and editors that write a byte order mark.
 
-/** Controls, line separators, formatting marks, every space but the plain one, and what was not UTF-8. Joiners are spelling in some scripts. */
+/**
+ * Controls, line separators, formatting marks, all spaces but U+0020, and replacement characters. Joiners are excluded, since some scripts
+ * need them.
+ */
 const HIDDEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffd]|(?! )\p{Zs}/u;
 const QUOTES = /^["'`\u2018-\u201f]|["'`\u2018-\u201f]$/u;
 
 /**
- * What is wrong with `text` as the value of a setting, as the end of a sentence that begins with the setting's name; undefined
- * when nothing is. Nothing is trimmed: a value that was meant is never guessed. Says which character it is, and no other.
+ * Why `text` is not valid as the value of a setting, worded to follow the setting's name; undefined if it is valid. Values are never
+ * trimmed or guessed. The message names the offending character and no other.
  */
 export function settingProblem(text: string): string | undefined {
   const hidden = HIDDEN.exec(text);

@@ -15,14 +15,14 @@ import type { Security } from "./config/security.ts";
 export interface Auth {
   readonly authenticate: Authenticator;
   readonly callers: CallerValidity;
-  /** Absent: clients are asked for none. */
+  /** Absent: clients are not asked for certificates. */
   readonly certificates: Certificates | undefined;
   readonly rawTokens: RawTokens;
-  /** Whether the file of the certificates' roles cannot be used; undefined where there is none. */
+  /** Whether the file of the certificates' roles is unusable; undefined if there is none. */
   readonly rolesRejected: boolean | undefined;
-  /** How many key sets could not be read the last time. */
+  /** The number of key sets whose last read failed. */
   readonly unreadable: number;
-  /** Reads no key set any more. */
+  /** Stops reading key sets and the file of roles. */
   stop(): void;
 }
 
@@ -30,11 +30,11 @@ interface Parts {
   readonly clock: Clock;
   readonly clocks: BothClocks;
   readonly log: Logger;
-  /** Hears what came of each question who calls; of none where everybody is let in. */
+  /** Receives the outcome of each authentication; never called if authentication is off. */
   readonly onOutcome: (outcome: AuthOutcome) => void;
 }
 
-/** Puts together what tells callers and tokens apart. Key sets are read from now on; nobody waits for them here. */
+/** Creates the parts that authenticate callers and verify tokens. Begins to read key sets, without waiting for them. */
 export function startAuth(security: Security, { clock, clocks, log, onOutcome }: Parts): Auth {
   const keySets: KeySet[] = [];
   function keySet(name: string, source: KeySource): KeySet {
@@ -47,7 +47,7 @@ export function startAuth(security: Security, { clock, clocks, log, onOutcome }:
   const callers = new CallerValidity(() => clocks.later());
   const keys = rules && keySet("callers", rules.keys);
   const bearers = rules && keys && new Bearers({ rules, keys, clock, now: () => clocks.later() });
-  // After Bearers has forgotten what the old keys vouched for.
+  // Registered after Bearers, so that its cached results are cleared first.
   keys?.onChange(() => callers.changed());
   const { certificateRolesFile: path } = security;
   const rolesFile = path === undefined ? undefined : new CertificateRolesFile({ path, clock, log });

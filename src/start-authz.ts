@@ -19,19 +19,19 @@ interface Parts {
   readonly log: Logger;
   readonly sampling: LogSampling;
   readonly metrics: Metrics;
-  /** Absent: nobody takes spans. */
+  /** Absent if tracing is off. */
   readonly tracing: Tracing | undefined;
 }
 
 export interface StartedAuthz {
-  /** Answers Envoy on the listener of gRPC; absent where that is off. */
+  /** Decides Envoy's requests on the gRPC listener; absent if ext_authz is off. */
   readonly extAuthz: Gate | undefined;
-  /** Where other proxies are answered; absent where that is off. */
+  /** Address of the HTTP server for other proxies; absent if it is off. */
   readonly address: HostPort | undefined;
   close(): Promise<void>;
 }
 
-/** Puts together what answers proxies. Throws StartError when it cannot listen. */
+/** Creates and starts the parts that answer proxies. Throws StartError if it cannot listen. */
 export async function startAuthz(
   authz: Authz,
   { blacklist, tracing, ...parts }: Parts,

@@ -29,15 +29,15 @@ export interface StartedBlacklist {
   readonly blacklist: Blacklist;
   readonly index: Index;
   readonly backlog: PruneBacklog;
-  /** Absent where nothing is limited. */
+  /** Absent if there are no quotas. */
   readonly quota: Quota | undefined;
-  /** Begins what goes on in the background. */
+  /** Starts the background work. */
   start(): void;
-  /** Ends it, once nothing new is asked: what is being written or pruned may come to an end, for a while. */
+  /** Stops the background work, once no new calls arrive. Waits a limited time for a write or prune in flight. */
   stop(): Promise<void>;
 }
 
-/** Puts together the blacklist and what works for it in the background. */
+/** Creates the blacklist and its background work. */
 export function createBlacklist(config: Config, { onPhase, random, ...parts }: Parts): StartedBlacklist {
   const { expiryLeewayMs: leewayMs, pruneRetentionMs: retentionMs } = config;
   const common = { ...parts, leewayMs, retentionMs };
@@ -58,7 +58,7 @@ export function createBlacklist(config: Config, { onPhase, random, ...parts }: P
       void backlog.start();
     },
     async stop() {
-      // What still runs then is cut short by closing the store.
+      // Work that takes longer is aborted by closing the store.
       const within = (work: Promise<void>) =>
         Promise.race([work, delay(config.shutdownGraceMs * FLUSH_SHARE, undefined, { ref: false })]);
       backlog.stop();
@@ -69,7 +69,7 @@ export function createBlacklist(config: Config, { onPhase, random, ...parts }: P
   };
 }
 
-/** The part of the grace in which the last write, or chunk of a prune, may end. */
+/** The share of the shutdown grace that the last write, or chunk of a prune, may take. */
 const FLUSH_SHARE = 0.1;
 
 function quotaOf(
@@ -78,7 +78,7 @@ function quotaOf(
 ): Quota | undefined {
   const { quota, bearers, certificateRoles } = security;
   const isKnown = bearers !== undefined || certificateRoles !== undefined;
-  // Without known callers all are one, and without an index there is none to protect.
+  // Without authentication all callers are one, and without an index there is no memory to protect.
   const unasked = isKnown && follower !== undefined ? Math.floor(indexMaxEntries * DEFAULT_QUOTA_PART) : 0;
   const rows = quota.rows ?? unasked;
   if (rows === 0 && quota.rowsPerSecond === 0) return undefined;

@@ -24,22 +24,22 @@ interface Parts {
 
 export interface Index {
   readonly checks: Checks;
-  /** Absent where the index is off. */
+  /** Absent if the index is off. */
   readonly follower: Follower | undefined;
-  /** Absent where the index is off. */
+  /** Absent if the index is off. */
   readonly feed: Feed | undefined;
-  /** Whether what is known to be blacklisted is known without the database. */
+  /** Whether positives can be answered without the database. */
   readonly isComplete: boolean;
-  /** To be told of a commit before anybody is told of its success, as {@link Follower.acknowledged} has it. */
+  /** Must be called with each commit before its success is reported; see {@link Follower.acknowledged}. */
   acknowledged(receipt: Receipt): void | Promise<void>;
-  /** Asks the database how it stands, by the read that also tells the index what has changed. */
+  /** Reads the state of the database, by the read that also brings the index up to date. */
   probe(): Promise<Standing>;
-  /** Begins to load it. */
+  /** Starts loading the index. */
   start(): void;
   stop(): void;
 }
 
-/** Puts together what answers checks: from memory, or with `INDEX=off` from the database alone. */
+/** Creates the part that answers checks: from memory, or, with `INDEX=off`, from the database. */
 export function createIndex(config: Config, { onPhase, ...parts }: Parts): Index {
   const { store } = parts;
   const acknowledged = new AcknowledgedCommits(store);

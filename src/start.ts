@@ -36,31 +36,31 @@ import type { Store } from "./store/store.ts";
 import { openTracing } from "./tracing/tracing.ts";
 
 export interface Service {
-  /** Where calls are answered. */
+  /** The address of the gRPC listener. */
   readonly address: HostPort;
   readonly adminAddress: HostPort;
-  /** Where proxies ask over HTTP; absent where that is off. */
+  /** The address of the HTTP server for proxies; absent if it is off. */
   readonly authzAddress: HostPort | undefined;
-  /** Stops within the configured grace: answers what was accepted, refuses what is new, and lets everything go. */
+  /** Shuts down within the configured grace: completes accepted calls, refuses new ones, and releases all resources. */
   close(): Promise<void>;
 }
 
 interface Surroundings {
   readonly log: Logger;
-  /** Where the log goes, for the metrics. Absent: nowhere that it could be lost. */
+  /** The log's output, for the metrics. Absent: no lines can be lost. */
   readonly output?: { readonly dropped: DroppedLines };
-  /** What the metrics say of this program. */
+  /** Build information for the metrics. */
   readonly build?: Omit<Build, "schema">;
   readonly clock?: Clock;
   /** Uniform in [0, 1). */
   readonly random?: () => number;
-  /** How many files and sockets the process may have open. */
+  /** Maximum number of open file descriptors of the process. */
   readonly descriptors?: number;
 }
 
 /**
- * Puts the service together and starts it. A database that is away does not prevent it: the service is NOT_SERVING until it is back.
- * Throws StartError or SchemaError when an operator has something to mend; nothing is left behind then.
+ * Creates and starts the service. An unavailable database does not prevent that: the service reports NOT_SERVING until it is back. Throws
+ * StartError or SchemaError if an operator must correct something; all resources are then released.
  */
 export async function start(
   config: Config,
@@ -152,7 +152,7 @@ export async function start(
       index: follower,
       feed,
     });
-    // Closed after gRPC has been drained, and with it what is asked here.
+    // Closed after gRPC has drained, which also drains the requests here.
     const authz = await startAuthz(config.authz, {
       blacklist,
       calls,
@@ -194,7 +194,7 @@ export async function start(
 
     let isHealthy = false;
     let isStopping = false;
-    /** Says what can be answered now, wherever somebody may ask. */
+    /** Updates the health status. */
     function judge(): void {
       serving = servingOf({ isStopping, isHealthy, knowsPositives: index.isComplete });
       grpc.setServing(serving);
@@ -235,7 +235,7 @@ export async function start(
   }
 }
 
-/** What each listener may take of the process's descriptors. */
+/** Distributes file descriptors over the listeners. */
 function sharesOf(
   { authz, connections }: Config,
   { descriptors, log }: { descriptors: number; log: Logger },
@@ -250,7 +250,7 @@ function sharesOf(
   return shares;
 }
 
-/** What the service shows, and whom it trusts. */
+/** The certificates that the service presents or trusts. */
 function watchedCertificates({ database }: Config, tls: TlsContext | undefined): WatchedCertificate[] {
   const ca = database.kind === "mysql" ? database.tls?.ca : undefined;
   const databaseCa = ca === undefined ? undefined : validityOfAuthorities(ca);
@@ -264,7 +264,7 @@ function watchedCertificates({ database }: Config, tls: TlsContext | undefined):
   }
   if (tls?.clientListValidity !== undefined) {
     const validity = () => tls.clientListValidity as Validity;
-    // Lists are issued for hours or for months.
+    // Lists are valid for hours or for months.
     const notice = ({ notBefore, notAfter }: Validity) => LIST_NOTICE_SHARE * (notAfter - notBefore);
     watched.push({ certificate: "client-crl", setting: "TLS_CLIENT_CRL_FILE", validity, notice });
   }
@@ -280,12 +280,12 @@ const UNKNOWN = { version: "unknown", node: "unknown" };
 const INSECURE =
   "INSECURE=yes: whoever reaches LISTEN_ADDRESS can revoke every token, and read and forget revocations, or listen to those who do";
 
-/** It says what it has to say whatever LOG_LEVEL is. */
+/** Audit lines are written at any LOG_LEVEL. */
 function auditLog(log: Logger): Logger {
   return log.child({}, { level: "info" });
 }
 
-/** An older version made the file for everybody to read. */
+/** Warns if other users can access the database's files: an older version created them readable for all users. */
 function warnOfReaders(filename: string, log: Logger): void {
   const files = filesOpenToOthers(filename);
   if (files.length > 0)
@@ -295,21 +295,21 @@ function warnOfReaders(filename: string, log: Logger): void {
     );
 }
 
-/** How long calls are still taken after health has said NOT_SERVING, so that those who watch it go elsewhere first. */
+/** How long calls are still accepted after health reports NOT_SERVING, so that watching clients move to another replica first. */
 function noticeOf({ shutdownGraceMs }: Config): number {
   return Math.min(1000, shutdownGraceMs / 10);
 }
 
-/** The part of the grace in which calls may end by themselves; the rest is for what comes after. */
+/** The share of the grace in which calls may end by themselves. The rest is for the other parts. */
 const DRAIN_SHARE = 0.8;
 
-/** Opens the store if its database is there, so that a schema that cannot be used is a refusal to start. */
+/** Opens the store if its database is available, so that an unusable schema prevents the start. */
 async function openIfThere(store: Store, log: Logger): Promise<void> {
   try {
     const { remark } = await store.open();
     if (remark !== undefined) log.warn(remark);
   } catch (error) {
     if (error instanceof SchemaError || error instanceof StartError) throw error;
-    // The heartbeat says why, and goes on trying.
+    // The heartbeat reports the error and retries.
   }
 }
