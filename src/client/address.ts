@@ -5,8 +5,8 @@ import { settingProblem } from "../setting-text.ts";
 const EXAMPLE = "host:port, such as 127.0.0.1:50051";
 
 /**
- * What is wrong with `address` as the place of one service, as the end of a sentence that begins with the name of its field; undefined
- * where nothing is. Nothing of it is repeated: an address may hold a password, and messages reach callers.
+ * What is wrong with `address`, as the end of a sentence that begins with the field's name; undefined if nothing is. It never
+ * quotes the address, which may contain a password: messages reach callers.
  */
 export function addressProblem(address: unknown): string | undefined {
   if (address === undefined || address === null || address === "") return `is missing: give ${EXAMPLE}`;
@@ -17,7 +17,7 @@ export function addressProblem(address: unknown): string | undefined {
     return /^unix:(\/\/)?$/.test(address) ? "must be followed by a path: unix:/path/to/socket" : undefined;
   }
   const [, dns] = /^dns:(?:\/\/[^/]*\/)?(.*)$/.exec(address) ?? [];
-  // `dns:50051` is a host of that name.
+  // `dns:50051` is the host "dns" with a port.
   if (dns !== undefined && !/^\d+$/.test(dns)) {
     return (
       hostPortProblem(dns) && "must be dns:///name:port: the port is not optional, and nothing follows it"

@@ -8,7 +8,7 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { malformedAnswer } from "./client-error.ts";
 
-/** Throws unless there is one verdict per jti, each with a meaning. */
+/** Throws unless there is exactly one known verdict per jti. */
 export function checkVerdicts({ jtis }: IsBlacklistedRequest, { verdicts }: IsBlacklistedResponse): void {
   if (verdicts.length !== jtis.length) {
     throw malformedAnswer(`the service answered ${verdicts.length} verdicts to ${jtis.length} jtis`);
@@ -17,7 +17,7 @@ export function checkVerdicts({ jtis }: IsBlacklistedRequest, { verdicts }: IsBl
   if (odd !== undefined) throw malformedAnswer(`the service answered verdict ${odd}, which means nothing`);
 }
 
-/** Throws unless there is one result per token, about this token, with an outcome that has a meaning. */
+/** Throws unless there is exactly one result per token, for that token and with a known outcome. */
 export function checkResults({ tokens }: BlacklistRequest, { results }: BlacklistResponse): void {
   if (results.length !== tokens.length) {
     throw malformedAnswer(`the service answered ${results.length} results to ${tokens.length} tokens`);
@@ -33,7 +33,7 @@ export function checkResults({ tokens }: BlacklistRequest, { results }: Blacklis
   }
 }
 
-// proto3 enums are open: a number that a later service sends arrives as it is.
+// proto3 enums are open: an unknown number from a later service is passed through.
 function isKnown(value: number, names: Record<number, string>, unspecified: number): boolean {
   return value !== unspecified && names[value] !== undefined;
 }

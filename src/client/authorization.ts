@@ -2,12 +2,12 @@ import { Metadata } from "@grpc/grpc-js";
 import { ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 
-/** A bearer token, or what hands out the current one: it is asked before every call, so that tokens may be renewed. */
+/** A bearer token, or a function that returns the current one. The function is called before every call, so that tokens can be renewed. */
 export type Token = string | (() => string | Promise<string>);
 
 /**
- * The metadata that says who makes a call. Rejects with a {@link ClientError}: where there is no token, and where it
- * takes longer to get one than the call may.
+ * Resolves to the metadata that authenticates a call. Rejects with a {@link ClientError} if there is no token, or if getting one
+ * takes longer than the call's timeout.
  */
 export type Authorization = (limits: Limits) => Promise<Metadata>;
 
@@ -16,7 +16,7 @@ interface Limits {
   readonly signal: AbortSignal | undefined;
 }
 
-/** A token as RFC 6750 has it. Throws a {@link ClientError} at text that can never be one. */
+/** Sends a bearer token as in RFC 6750. Throws a {@link ClientError} for text that cannot be one. */
 export function bearer(token: Token): Authorization {
   if (typeof token === "string") refuseUnsendable(token, "INVALID_ARGUMENT");
   return async (limits) => {
@@ -27,14 +27,14 @@ export function bearer(token: Token): Authorization {
   };
 }
 
-/** What keeps `token` from being sent, said without repeating it. */
+/** What makes `token` unusable as a bearer token, without quoting it; undefined: nothing. */
 export function tokenProblem(token: string): string | undefined {
   return /^[A-Za-z0-9._~+/-]+=*$/.test(token)
     ? undefined
     : "must be a bearer token alone: no spaces, no quotes, no word before it";
 }
 
-// grpc-js would refuse it too, and quote it.
+// grpc-js would reject it too, but quote it.
 function refuseUnsendable(token: string, code: "INVALID_ARGUMENT" | "UNAUTHENTICATED"): void {
   const problem = tokenProblem(token);
   if (problem !== undefined) throw new ClientError(code, `the caller's token ${problem}`);

@@ -1,123 +1,126 @@
 import type { ClientState } from "./client-state.ts";
 
-/** A moment: a `Date`, or milliseconds since 1970. A number below 10^11 is refused: it is an `exp` in seconds, not yet times 1000. */
+/** A time: a `Date`, or milliseconds since 1970. A number below 10^11 is rejected: it is an `exp` in seconds, to be multiplied by 1000. */
 export type Moment = Date | number;
 
-/** The service, as a gateway or an auth service uses it. `connect()` makes one; one is enough for a process. */
+/** A client for gateways and auth services. `connect()` creates it; one per process is enough. */
 export interface BlacklistClient {
   /**
-   * Whether the token is blacklisted. Unless the options allow less, the answer takes into account every revocation that
-   * any replica of the service had acknowledged before this was called.
+   * Whether the token is blacklisted. Unless the options allow staleness, the answer reflects every revocation that any replica of
+   * the service had acknowledged before this call.
    *
-   * Rejects with a `ClientError` when that cannot be told; a token passes on `false` alone. `onUnavailable` may put an
-   * answer in the place of that rejection, except after INVALID_ARGUMENT (`jti` is not 1 to 255 bytes of well-formed
-   * UTF-8 without NUL, or is a raw token; or an option makes no sense), FAILED_PRECONDITION (`REVISION_LOST`: the service no longer has
-   * `atLeastRevision`), and CANCELLED (`signal`, `close()`).
+   * Rejects with a `ClientError` if there is no such answer; let a token pass on `false` only. `onUnavailable` may replace the
+   * rejection with an answer, except after INVALID_ARGUMENT (`jti` is not 1 to 255 bytes of well-formed UTF-8 without NUL, or is a
+   * raw token; or an option is invalid), FAILED_PRECONDITION (`REVISION_LOST`: the service no longer has `atLeastRevision`), and
+   * CANCELLED (`signal`, `close()`).
    */
   isBlacklisted(jti: string, options?: CheckOptions): Promise<boolean>;
 
   /**
    * {@link isBlacklisted} for each of any number of jtis, in their order, under one deadline. Rejects as a whole: with
-   * INVALID_ARGUMENT and every violation (`jtis[3]`) when one is malformed, and when one cannot be told and
-   * `onUnavailable` is `throw`. No jtis: no answers.
+   * INVALID_ARGUMENT and every violation (`jtis[3]`) if any jti is malformed, and if there is no answer for one of them and
+   * `onUnavailable` is `throw`. An empty array resolves to an empty array.
    */
   areBlacklisted(jtis: readonly string[], options?: CheckOptions): Promise<boolean[]>;
 
   /**
-   * What is known without asking: `true` for a token known to be blacklisted; `false`, in replica mode alone, where the
-   * copy was proven current within `maxStalenessMs`; otherwise, and for what is no jti, `undefined`, which lets no token
+   * The answer without a request to the service: `true` for a token known to be blacklisted; `false`, in replica mode only, if the
+   * copy was proven current within `maxStalenessMs`; otherwise, and for an invalid jti, `undefined`, which must not let a token
    * pass. Never throws.
    */
   peek(jti: string, options?: PeekOptions): boolean | undefined;
 
   /**
-   * Revokes 1 to 1000 tokens, all or none. Once it resolves, the revocation is durable and every fully fresh check
-   * anywhere says so. Safe to repeat, and repeated by itself while the service is unavailable and time is left.
+   * Revokes 1 to 1000 tokens, all or none. Once it resolves, the revocation is durable and every fully fresh check at any replica
+   * reflects it. Idempotent, and retried automatically while the service is unavailable and time is left.
    *
-   * Rejects with a `ClientError`. After INVALID_ARGUMENT and RESOURCE_EXHAUSTED nothing was stored; after any other
-   * it is unknown: call again.
+   * Rejects with a `ClientError`. After INVALID_ARGUMENT and RESOURCE_EXHAUSTED nothing was stored; after any other error it is
+   * unknown whether the tokens were stored: call again.
    */
   blacklist(tokens: readonly TokenToRevoke[], options?: CallOptions): Promise<Revoked>;
 
   /**
-   * The entries, those revoked last first, over all pages. A page is fetched when the loop gets there; leaving the loop
-   * ends it. Throws a `ClientError` into the loop.
+   * Iterates over the entries, the most recently revoked first, across all pages. A page is fetched when the loop reaches it;
+   * leaving the loop stops fetching. A failure throws a `ClientError` from the iterator.
    */
   list(options?: ListOptions): AsyncIterable<ListedToken>;
 
   /**
-   * Deletes entries that no longer matter. The service does so by itself every hour. Never repeated by itself: what an
-   * unanswered call has deleted would go uncounted. Safe to repeat.
+   * Deletes entries whose expiry, leeway and retention have passed. The service does so itself every hour. Not retried automatically,
+   * because entries deleted by an unanswered call would not be counted; calling again is safe.
    */
   prune(options?: PruneOptions): Promise<Pruned>;
 
   /**
-   * Resolves once checks can be answered: the service has answered one, and in replica mode the copy is complete and proven. At once
-   * where that is so already. Waits for a service that is not there yet, and keeps the process alive meanwhile. Rejects with a
-   * `ClientError`: DEADLINE_EXCEEDED after `timeoutMs`, with the last failure as its `cause`; CANCELLED by `signal`, `close()`
-   * and the like.
+   * Resolves once checks can be answered: the service has answered a check, and in replica mode the copy is complete and proven.
+   * Resolves at once if that is the case already. Waits for a service that is not available yet, and keeps the process alive
+   * meanwhile. Rejects with a `ClientError`: INVALID_ARGUMENT for invalid options, DEADLINE_EXCEEDED after `timeoutMs`, with the
+   * last failure as its `cause`, and CANCELLED by `signal` or `close()`.
    */
   ready(options?: ReadyOptions): Promise<void>;
 
-  /** How things stand. Informative: ask, whatever it says. */
+  /** Connection state; informational only. Ask regardless of it. */
   readonly state: ClientState;
   /**
-   * Calls `listener` with each new {@link state}. There is no other event: `on`, `once` and `off` throw a TypeError at any other name,
-   * and where `listener` is no function. What a listener throws is logged, and nothing else.
+   * Calls `listener` with each new {@link state}. "state" is the only event: `on`, `once` and `off` throw a TypeError for any other
+   * name, and if `listener` is not a function. An error thrown by `listener` is logged and otherwise ignored.
    */
   on(event: "state", listener: (state: ClientState) => void): this;
-  /** Calls `listener` with the next new {@link state}, and then no more. */
+  /** Calls `listener` once, with the next new {@link state}. */
   once(event: "state", listener: (state: ClientState) => void): this;
-  /** Takes `listener` back, added by `on` or `once`. */
+  /** Removes `listener`, added by `on` or `once`. */
   off(event: "state", listener: (state: ClientState) => void): this;
 
-  /** Lets go of all connections. Checks that still wait reject with CANCELLED, and so does what is called afterwards. May be called twice. */
+  /** Closes all connections. Pending checks reject with CANCELLED, and so do later calls. May be called twice. */
   close(): void;
-  /** The same, for `using`. */
+  /** Same as {@link close}, for `using`. */
   [Symbol.dispose](): void;
-  /** For `await using`: takes nothing more, waits until all that was called is settled, and closes. */
+  /** For `await using`: accepts no more calls, waits until pending calls are settled, and closes. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 export interface ReadyOptions {
-  /** How long to wait at most; unless given, for as long as it takes. */
+  /** Timeout in milliseconds; absent: no limit. */
   readonly timeoutMs?: number | undefined;
-  /** Gives up when aborted: rejects with CANCELLED. */
+  /** Aborting it rejects with CANCELLED. */
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface CallOptions {
-  /** How long to wait at most, repetitions included. Unless given: what `connect()` was given, else 2 seconds for checks and 10 for the rest. */
+  /**
+   * Deadline in milliseconds, retries included. Absent: the value given to `connect()`, else 2 seconds for checks and 10 seconds
+   * for other calls.
+   */
   readonly timeoutMs?: number | undefined;
-  /** Gives up when aborted: rejects with CANCELLED. */
+  /** Aborting it rejects with CANCELLED. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** At most one of `maxStalenessMs` and `atLeastRevision`. */
+/** At most one of `maxStalenessMs` and `atLeastRevision` may be given. */
 export interface CheckOptions extends CallOptions {
-  /** `false` may rely on a state that was true at some moment not longer ago than this. 0, like absent: fully fresh. */
+  /** `false` may rely on a state up to this many milliseconds old. 0 or absent: fully fresh. */
   readonly maxStalenessMs?: number | undefined;
-  /** `false` may rely on any state that includes this revision: text that {@link BlacklistClient.blacklist} returned. */
+  /** `false` may rely on any state that includes this revision, which is text returned by {@link BlacklistClient.blacklist}. */
   readonly atLeastRevision?: string | undefined;
-  /** Whether to reject at once while the service answers no checks. Unless given: what `connect()` was given. */
+  /** Whether to reject at once while the service answers no checks. Absent: the value given to `connect()`. */
   readonly failFast?: boolean | undefined;
-  /** When the token itself expires: a positive answer is then remembered until that moment, instead of a minute. */
+  /** The token's expiry: a positive answer is remembered until then, instead of for a minute. */
   readonly expiresAt?: Moment | undefined;
 }
 
 export interface PeekOptions {
-  /** Absent: only positives are told. */
+  /** How old a `false` may be, in milliseconds. Absent or 0: only positives are returned. */
   readonly maxStalenessMs?: number | undefined;
 }
 
-/** A token to revoke: by its jti, vouched for by the caller, or whole, verified by the service (`TOKEN_ISSUERS`). */
+/** A token to revoke: by its jti, which the caller vouches for, or as a raw token, which the service verifies (`TOKEN_ISSUERS`). */
 export type TokenToRevoke =
   | {
-      /** The token's `jti` claim. A raw token is refused. */
+      /** The token's `jti` claim. A raw token is rejected. */
       readonly jti: string;
       /** The token's `exp`. */
       readonly expiresAt: Moment;
-      /** Why, for whoever investigates later: at most 512 bytes of UTF-8. */
+      /** The reason, for later investigation: at most 512 bytes of UTF-8. */
       readonly reason?: string | undefined;
       readonly jwt?: undefined;
     }
@@ -130,19 +133,20 @@ export type TokenToRevoke =
     };
 
 export interface Revoked {
-  /** Includes these revocations. Handed to a gateway for `atLeastRevision`, it makes sure that the gateway sees them. */
+  /** A revision that includes these revocations. A gateway that is given it as `atLeastRevision` sees them. */
   readonly revision: string;
-  /** One for each token, in their order. */
+  /** One per token, in the order of the tokens. */
   readonly results: readonly RevocationResult[];
 }
 
 /**
- * All four are success. `created`: this call revoked it, and no concurrent one was told so. `already-blacklisted`: nothing
- * changed. `extended`: the expiry was moved to the later one given. `already-expired`: a `jwt` that had expired by itself.
+ * All four mean success. `created`: this call revoked the token; no concurrent call gets this outcome for it.
+ * `already-blacklisted`: nothing changed. `extended`: the expiry was moved to the later one given. `already-expired`: the `jwt` had
+ * expired, so nothing was stored.
  */
 export type RevocationOutcome = "created" | "already-blacklisted" | "extended" | "already-expired";
 
-/** The entry as it is stored now, which may differ from what was asked. */
+/** The stored entry, which may differ from the request. */
 export interface RevocationResult extends ListedToken {
   readonly outcome: RevocationOutcome;
 }
@@ -151,40 +155,40 @@ export interface RevocationResult extends ListedToken {
 export interface ListedToken {
   readonly jti: string;
   readonly expiresAt: Date;
-  /** When it was first revoked; undefined where that is unknown. */
+  /** When the token was first revoked; undefined if unknown. */
   readonly createdAt: Date | undefined;
-  /** Why, as the first revocation said; empty if it did not. */
+  /** The reason given by the first revocation; empty if there was none. */
   readonly reason: string;
-  /** Who revoked it first; empty where callers are not authenticated. */
+  /** The caller that revoked the token first; empty if callers are not authenticated. */
   readonly revokedBy: string;
 }
 
-/** All filters must hold at once; what is absent does not restrict. `timeoutMs` is for each page. */
+/** All filters must match; absent filters match everything. `timeoutMs` applies to each page. */
 export interface ListOptions extends CallOptions {
-  /** Also entries that no longer answer `true`, as far as they have not been pruned. */
+  /** Include entries that are no longer effective, unless they have been pruned. */
   readonly includeExpired?: boolean | undefined;
-  /** Only entries created at this moment or later. */
+  /** Only entries created at this time or later. */
   readonly createdAfter?: Moment | undefined;
-  /** Only entries created before this moment. */
+  /** Only entries created before this time. */
   readonly createdBefore?: Moment | undefined;
   readonly revokedBy?: string | undefined;
-  /** Only these, at most 1000. An empty array lists nothing. A raw token is refused unless an older version has stored it. */
+  /** Only these jtis, at most 1000. An empty array lists nothing. A raw token is rejected unless an older version has stored it. */
   readonly jtis?: readonly string[] | undefined;
-  /** Entries fetched at once: 1 to 1000, 100 unless given. */
+  /** Entries per page: 1 to 1000; 100 if absent. */
   readonly pageSize?: number | undefined;
 }
 
 export interface PruneOptions extends CallOptions {
-  /** How many entries to delete at most: 1 to 100,000, 10,000 unless given. */
+  /** The maximum number of entries to delete: 1 to 100,000; 10,000 if absent. */
   readonly maxCount?: number | undefined;
-  /** Delete nothing, count what would be deleted. */
+  /** Delete nothing; count the entries that would be deleted. */
   readonly dryRun?: boolean | undefined;
-  /** Spare entries that expire at this moment or later. */
+  /** Keep entries that expire at this time or later. */
   readonly expiredBefore?: Moment | undefined;
 }
 
 export interface Pruned {
   readonly prunedCount: number;
-  /** There may be more to delete: call again. */
+  /** True if there may be more entries to delete: call again. */
   readonly hasMore: boolean;
 }

@@ -1,15 +1,15 @@
 import type { Metadata } from "@grpc/grpc-js";
 
 /**
- * Gives what joins a call's metadata, such as `traceparent`: asked when `blacklist`, `list` or `prune` makes a call, and for checks
- * when the first of those asks that will share a call. What it throws is dropped, and so is what gRPC would refuse to send.
+ * Returns metadata for a call, such as `traceparent`. Called when `blacklist`, `list` or `prune` makes a call, and for checks when
+ * the first check of a shared call is made. Errors it throws are ignored, as are values that gRPC would refuse to send.
  */
 export type GiveMetadata = () => CallMetadata;
 
-/** Values by their names. `authorization` is not taken from here, and names that begin with `grpc-` are gRPC's own. */
+/** Values by name. `authorization` and names that begin with `grpc-` are ignored. */
 export type CallMetadata = Readonly<Record<string, string>>;
 
-/** `give`, which cannot break a call by throwing. Absent it stays absent, and costs nothing. */
+/** Wraps `give` so that errors it throws cannot fail a call. If absent it stays absent, and costs nothing. */
 export function guardedMetadata(give: GiveMetadata | undefined): GiveMetadata | undefined {
   return give && (() => attempt(give) ?? {});
 }
@@ -24,7 +24,7 @@ function attempt<T>(work: () => T): T | undefined {
   try {
     return work();
   } catch {
-    // What says where a call came from must not decide about a token.
+    // Metadata for tracing must not affect the answer about a token.
     return undefined;
   }
 }

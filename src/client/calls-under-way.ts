@@ -1,16 +1,16 @@
 import { ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 
-/** Calls that are not checks: each ends by its caller's signal, and all of them when the client is closed. */
+/** Calls in flight that are not checks: each is aborted by its caller's signal, and all of them when the client is closed. */
 export class CallsUnderWay {
   readonly #calls = new Set<AbortController>();
-  /** Who waits until there are none. */
+  /** Resolves the promises of {@link end}. */
   readonly #onIdle: (() => void)[] = [];
   #isClosed = false;
 
   async run<T>(signal: AbortSignal | undefined, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.#isClosed) throw new ClientError("CANCELLED", "the client is closed");
-    // AbortSignal.any would do, if what it leaves behind at a signal that lives for ever were not kept.
+    // AbortSignal.any would leave a record at a long-lived signal for every call.
     const controller = new AbortController();
     const abort = () => controller.abort();
     if (signal?.aborted) abort();
@@ -25,7 +25,7 @@ export class CallsUnderWay {
     }
   }
 
-  /** Takes no more calls. Resolves once those that it has are answered. */
+  /** Accepts no more calls. Resolves once the calls in flight have ended. */
   end(): Promise<void> {
     this.#isClosed = true;
     if (this.#calls.size === 0) return Promise.resolve();

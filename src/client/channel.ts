@@ -7,34 +7,34 @@ import { invalid } from "./check-options.ts";
 import { ClientError } from "./client-error.ts";
 import type { ClientCredentials } from "./credentials.ts";
 
-/** Connections to the service, and what joins each call. */
+/** Connections to the service, and the authorization of each call. */
 export interface Channel {
   readonly grpc: Client;
-  /** What was given for {@link ChannelSetup.address}; several are joined by `, `. */
+  /** The value of {@link ChannelSetup.address}; several are joined by `, `. */
   readonly address: string;
   readonly authorization: Authorization | undefined;
 }
 
-/** For a caller that soon ends, such as a command. */
+/** Channel options of a short-lived process, such as a command. */
 export const BRIEF: ChannelOptions = {
-  // The service is an internal one: an http_proxy meant for the web must not swallow its calls.
+  // The service is internal: an http_proxy meant for the web must not receive its calls.
   "grpc.enable_http_proxy": 0,
   "grpc.enable_channelz": 0,
 };
 
-/** For one that runs for months beside several replicas, each of which may go away and come back. */
+/** Channel options of a process that runs for months and calls several replicas, each of which may fail and recover. */
 export const LASTING: ChannelOptions = {
   ...BRIEF,
-  // A client begins afresh, also where another one of the process has just failed to connect to the same address and waits before it tries again.
+  // A new client connects at once, even if another client of the process is backing off from the same address.
   "grpc.use_local_subchannel_pool": 1,
-  // What is repeated is decided here, by each caller's deadline.
+  // Retries are decided by the client, within each caller's deadline.
   "grpc.enable_retries": 0,
   "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
   "grpc.service_config_disable_resolution": 1,
   "grpc.initial_reconnect_backoff_ms": RECONNECT_MS,
   "grpc.max_reconnect_backoff_ms": MAX_RECONNECT_MS,
   "grpc.dns_min_time_between_resolutions_ms": MAX_RECONNECT_MS,
-  // A gateway that has been idle must not find a dead connection when the next request comes.
+  // Detects dead connections of an idle gateway before its next request.
   "grpc.keepalive_time_ms": KEEPALIVE_MS,
   "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
   "grpc.keepalive_permit_without_calls": 1,
@@ -47,29 +47,29 @@ export interface ChannelSetup {
   readonly options: ChannelOptions;
 }
 
-/** Connections to what `address` names. Throws a {@link ClientError} where it cannot be used, or `credentials` must not be used there. */
+/** Opens connections to `address`. Throws a {@link ClientError} if the address is invalid, or if `credentials` must not be sent to it. */
 export function openChannel({ address, credentials, options }: ChannelSetup): Channel {
   const addresses = Array.isArray(address) ? [...address] : [address];
   for (const one of addresses) {
     const problem = addressProblem(one);
     if (problem !== undefined) throw invalid("address", problem);
   }
-  // Every one of them gets the caller's token.
+  // Every address gets the caller's token, so every address is checked.
   const authorizations = addresses.map((one) => credentials.authorization(one));
   const grpc = new Client(targetOf(addresses), credentials.channel, options);
   return { grpc, address: addresses.join(", "), authorization: authorizations[0] };
 }
 
 /**
- * Lets go of all connections. A channel of grpc-js that is closed in the turn in which it was opened is told its addresses after that,
- * connects all the same, and stays connected for ever: so it is closed once more.
+ * Closes all connections. A grpc-js channel that is closed in the turn in which it was opened resolves its addresses afterwards,
+ * connects nevertheless and stays connected for ever, so it is closed again.
  */
 export function closeChannel({ grpc }: Pick<Channel, "grpc">): void {
   grpc.close();
   setImmediate(() => grpc.close());
 }
 
-/** What grpc-js understands: it takes several addresses as numbers of one family alone. */
+/** The target for grpc-js, which accepts several addresses only as IP addresses of one family. */
 function targetOf(addresses: readonly string[]): string {
   const [first] = addresses;
   if (first === undefined) throw unusable("there is no address to connect to");

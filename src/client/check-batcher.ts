@@ -27,38 +27,38 @@ export interface CheckBatcherSetup {
   readonly random: () => number;
   readonly metrics: ClientMetrics;
   readonly metadata?: GiveMetadata | undefined;
-  /** Told how each call went: whether the service answers questions. */
+  /** Called with the result of each call, to track whether the service answers checks. */
   readonly onCall: (error: ClientError | undefined, call: CallMade) => void;
-  /** What a check that does not wait fails with; undefined where the service answers checks, as far as is known. */
+  /** The error of a check that fails fast; undefined while the service answers checks, as far as known. */
   readonly outage: () => ClientError | undefined;
 }
 
 export interface CallMade {
   readonly timeoutMs: number;
-  /** How often the same checks have been asked with it; the first is 1. */
+  /** The number of the attempt for the same checks, from 1. */
   readonly attempt: number;
 }
 
-/** Checks of one freshness: those that wait for a call, and how many calls are under way. */
+/** Checks of one freshness: those waiting for a call, and the number of calls in flight. */
 interface Lane {
   readonly key: string | number;
   readonly freshness: NonNullable<MessageInitShape<typeof IsBlacklistedRequestSchema>["freshness"]>;
   readonly queue: CheckGroup[];
   underWay: number;
-  /** Whether what waits is about to be sent, after this turn. */
+  /** Whether the queue is about to be sent, after this turn of the event loop. */
   isDue: boolean;
   /** When the last call was sent, by the monotonic clock. */
   sentAt: number;
-  /** Takes the timer back that sends what waits beside a slow call. */
+  /** Cancels the timer that sends the queue while a slow call is in flight. */
   disarm: (() => void) | undefined;
 }
 
 const FULLY_FRESH = "";
 
 /**
- * Asks the service, many checks a call. What is asked in one turn of the event loop goes at once, in one call; while that
- * is under way, what is asked meanwhile waits for its answer, or a few milliseconds, and shares the next. A check never joins a call that has been sent: its
- * answer may be older than the question.
+ * Sends checks to the service, many per call. Checks made in one turn of the event loop are sent at once, in one call. While that
+ * call is in flight, later checks wait for its answer, or for a few milliseconds, and share the next call. A check never joins a
+ * call that has been sent, because the answer may be older than the check.
  */
 export class CheckBatcher {
   readonly #setup: CheckBatcherSetup;
@@ -69,7 +69,7 @@ export class CheckBatcher {
     this.#setup = setup;
   }
 
-  /** Settles `check` some time later, or at once where there is no room for it. */
+  /** Settles `check` later, or at once if there is no room for it. */
   ask(check: Check): void {
     const outage = check.failFast ? this.#setup.outage() : undefined;
     if (outage !== undefined) {
@@ -94,7 +94,7 @@ export class CheckBatcher {
     this.#schedule(lane);
   }
 
-  /** Forgets what waits; whoever waits for it has to be told beside this. */
+  /** Drops the queues; the caller fails the checks in them. */
   close(): void {
     for (const lane of this.#lanes.values()) {
       lane.disarm?.();
@@ -107,7 +107,7 @@ export class CheckBatcher {
     const known = this.#lanes.get(key);
     if (known !== undefined) return known;
     if (this.#lanes.size >= MAX_FRESHNESSES && key !== FULLY_FRESH) {
-      // An answer that is fresher than asked is as good; one that says nothing of a revision is not.
+      // An answer fresher than requested is as good; a fully fresh answer that does not reflect a given revision is not.
       return maxStalenessMs === undefined ? undefined : this.#laneFor({});
     }
     const freshness = inContract({ maxStalenessMs, atLeastRevision });
@@ -124,7 +124,10 @@ export class CheckBatcher {
     return lane;
   }
 
-  /** Sends what waits after this turn, since whoever else is woken in it may ask, too; or when a slow call is not waited for any more. */
+  /**
+   * Sends the queue after this turn, because other code in the turn may add checks; or when a slow call has been in flight for a
+   * few milliseconds.
+   */
   #schedule(lane: Lane): void {
     if (lane.isDue || lane.underWay >= MAX_CHECK_CALLS) return;
     if (lane.underWay === 0) {
@@ -145,7 +148,7 @@ export class CheckBatcher {
     }
   }
 
-  /** One call; full ones as long as there are more. */
+  /** Sends one call, and more while there are full ones. */
   #send(lane: Lane): void {
     do {
       const group = lane.underWay < MAX_CHECK_CALLS ? this.#next(lane) : undefined;
@@ -158,7 +161,7 @@ export class CheckBatcher {
     else if (lane.underWay === 0 && lane.key !== FULLY_FRESH) this.#lanes.delete(lane.key);
   }
 
-  /** The checks that have waited longest, as many as a call may hold. */
+  /** The checks that have waited longest, as many as fit into a call. */
   #next(lane: Lane): CheckGroup | undefined {
     for (;;) {
       const group = lane.queue.shift();
@@ -194,7 +197,7 @@ export class CheckBatcher {
     for (let attempt = 1; ; attempt++) {
       const deserted = new AbortController();
       group.onDeserted = () => deserted.abort();
-      // A replica that nobody can reach, and that has not been missed yet, must not use up all the time there is.
+      // An unreachable replica whose failure has not been detected yet must not use up the whole timeout.
       const half = attempt === 1 ? (group.latest - clock.monotonic()) / 2 : 0;
       const isHalf = half >= MIN_HALF_TIME_MS;
       const giveUpAt = isHalf ? group.latest - half : group.latest;
@@ -208,7 +211,7 @@ export class CheckBatcher {
         group.fail(error);
         return;
       }
-      // Whose time is up before that is told now what is wrong, not later that it took too long.
+      // A check whose deadline is before the retry fails now with this error, not later with DEADLINE_EXCEEDED.
       group.expire(clock.monotonic() + wait, error);
       group.leaveOutSettled();
       if (group.length === 0) return;
@@ -220,7 +223,7 @@ export class CheckBatcher {
     }
   }
 
-  /** Asks once, and settles what was answered. Returns why the others were not. */
+  /** Makes one attempt and settles the checks it answers. Returns the error of the others. */
   async #attempt(
     group: CheckGroup,
     {
@@ -249,7 +252,7 @@ export class CheckBatcher {
   }
 }
 
-/** Returns what is wrong with those that the service cannot tell. */
+/** Returns the error of the checks that the service answered with UNKNOWN. */
 function settle(checks: readonly Check[], verdicts: readonly Verdict[]): ClientError | undefined {
   let areAllKnown = true;
   for (const [index, check] of checks.entries()) {
@@ -260,13 +263,13 @@ function settle(checks: readonly Check[], verdicts: readonly Verdict[]): ClientE
   }
   return areAllKnown
     ? undefined
-    : // Alone, the token would have been answered so.
+    : // The service gives this error when such a token is checked alone.
       new ClientError("UNAVAILABLE", "the service cannot tell just now", { reason: "NOT_FRESH" });
 }
 
 /**
- * A service that refuses a request for some of its jtis says for which. Those of other callers are asked about again.
- * Returns whether there were any such.
+ * If the service has rejected the request because of certain jtis, fails the checks for these jtis; the other checks are sent
+ * again. Returns whether there were such jtis.
  */
 function refuseNamed(group: CheckGroup, { code, reason, violations }: ClientError): boolean {
   if (code !== "INVALID_ARGUMENT" || group.length === 1) return false;
@@ -281,7 +284,7 @@ function refuseNamed(group: CheckGroup, { code, reason, violations }: ClientErro
   return group.length < checks.length;
 }
 
-/** There is no room for another check. */
+/** The error of a check for which there is no room. */
 export function tooMany(): ClientError {
   return new ClientError("RESOURCE_EXHAUSTED", "too many checks wait already", { reason: "OVERLOADED" });
 }

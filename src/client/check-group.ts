@@ -3,26 +3,26 @@ import type { Abandonable, Check } from "./check.ts";
 import { ClientError } from "./client-error.ts";
 
 /**
- * Checks that wait for the same thing: a call to begin, its answer, or proof. Together they cost one entry in
- * {@link Deadlines}, however many they are.
+ * Checks that wait for the same event: the start of a call, its answer, or a proof. Together they cost one entry in {@link
+ * Deadlines}, however many they are.
  */
 export class CheckGroup implements Abandonable {
   checks: Check[] = [];
-  /** The first and the last deadline among them, by the monotonic clock. */
+  /** The first and the last deadline of the checks, by the monotonic clock. */
   earliest = Number.POSITIVE_INFINITY;
   latest = 0;
-  /** Once the question is under way the positions of the checks are those of the answers. */
+  /** Once true, the order of the checks is fixed: it is that of the answers. */
   isUnderWay = false;
-  /** Called when nobody waits any more for a question that is under way. */
+  /** Called when all checks of a call in flight have been abandoned. */
   onDeserted: (() => void) | undefined;
-  /** Why they still wait: how the last attempt failed. */
+  /** The error of the last attempt, because of which the checks still wait. */
   lastError: ClientError | undefined;
-  /** What joins the metadata of its calls: the first of its checks was asked with it. */
+  /** The metadata of the group's calls, taken when its first check was made. */
   metadata: CallMetadata | undefined;
   #abandoned = 0;
   readonly #onLeft: (() => void) | undefined;
 
-  /** `onLeft` is called for each check that gives up before the question is under way. */
+  /** `onLeft` is called for each check that is abandoned before the group is sent. */
   constructor(onLeft?: () => void) {
     this.#onLeft = onLeft;
   }
@@ -38,7 +38,7 @@ export class CheckGroup implements Abandonable {
     if (check.deadline > this.latest) this.latest = check.deadline;
   }
 
-  /** Takes over all of `other`, which is left behind. */
+  /** Takes over the checks of `other` and leaves it empty. */
   absorb(other: CheckGroup): void {
     for (const check of other.checks) this.add(check);
     other.checks = [];
@@ -57,7 +57,7 @@ export class CheckGroup implements Abandonable {
     this.#onLeft?.();
   }
 
-  /** Those that gave up have no part in what comes next. */
+  /** Removes settled checks before the next attempt. */
   leaveOutSettled(): void {
     this.checks = this.checks.filter(({ isSettled }) => !isSettled);
     this.#abandoned = 0;
@@ -69,12 +69,12 @@ export class CheckGroup implements Abandonable {
     }
   }
 
-  /** Tells every check that waits. */
+  /** Fails every pending check. */
   fail(error: ClientError): void {
     for (const check of this.checks) if (!check.isSettled) check.fail(error);
   }
 
-  /** Tells every check that does not wait for a service that is away, as far as `outage` says that it is. */
+  /** Fails every pending check that is set to fail fast, if `outage` returns an error. */
   failFast(outage: () => ClientError | undefined): void {
     for (const check of this.checks) {
       if (!check.failFast || check.isSettled) continue;
@@ -84,13 +84,13 @@ export class CheckGroup implements Abandonable {
     }
   }
 
-  /** Tells every check that waits, and that nobody waits any more. */
+  /** Fails every pending check, and cancels the call. */
   close(error: ClientError): void {
     this.fail(error);
     this.onDeserted?.();
   }
 
-  /** Tells those whose deadline has come by `now`, and finds the next one. */
+  /** Fails the checks whose deadline is not after `now`, and finds the next deadline. */
   expire(now: number, error?: ClientError): void {
     if (now < this.earliest) return;
     const due: Check[] = [];

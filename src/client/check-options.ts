@@ -13,7 +13,7 @@ const NAMES = namesOf<CheckOptions>({
   failFast: true,
 });
 
-/** What makes no sense in `options`, or undefined. Callers without a type checker pass on what they were given. */
+/** The error of invalid `options`, or undefined. Checked at run time for callers without a type checker. */
 export function checkOptionsProblem(options: CheckOptions): ClientError | undefined {
   const unknown = callOptionsProblems(options, NAMES);
   if (unknown.length > 0) return invalidAll(unknown);

@@ -20,9 +20,9 @@ import { onAbort } from "./on-abort.ts";
 interface Setup {
   readonly metadata: Metadata;
   readonly clock: Clock;
-  /** For how long it takes questions. */
+  /** For how long it accepts checks, in milliseconds. */
   readonly lifetimeMs: number;
-  /** Called when nothing of it is left. */
+  /** Called once the stream has ended on both sides. */
   readonly onEnd: () => void;
 }
 
@@ -34,23 +34,23 @@ interface Asked {
   reject(error: ClientError): void;
 }
 
-/** One stream of `StreamChecks`: questions go out as they come, and are answered in any order. */
+/** One `StreamChecks` stream: checks are sent as they are made, and answered in any order. */
 export class CheckStream {
   readonly #call: ClientDuplexStream<StreamChecksRequest, StreamChecksResponse>;
   readonly #setup: Setup;
   /** By the monotonic clock. */
   readonly beganAt: number;
-  /** By their ids; the one asked first stands first. */
+  /** Pending checks by id, oldest first. */
   readonly #asked = new Map<number, Asked>();
   #lastId = 0;
-  /** The last id when it was last looked at. */
+  /** The value of #lastId at the last periodic look. */
   #seenId = 0;
   #isRetired = false;
-  /** How it ended. */
+  /** The error with which the stream ended. */
   #end: ClientError | undefined;
-  /** Somebody has waited for an answer in vain, and has heard of no other. */
+  /** A check timed out and no answer has arrived since it was sent. */
   #isSilent = false;
-  /** When an answer came last, by the monotonic clock. */
+  /** When the last answer arrived, by the monotonic clock. */
   #heardAt = Number.NEGATIVE_INFINITY;
   #cancelTimer = () => {};
 
@@ -78,24 +78,27 @@ export class CheckStream {
     this.#lookLater();
   }
 
-  /** Whether it may be asked more: not past its time, and not while it keeps somebody waiting. */
+  /** Whether it accepts more checks: not past its lifetime, and not while its oldest check is waiting for long. */
   get takesMore(): boolean {
     if (this.#isRetired || this.#end !== undefined) return false;
     const [oldest] = this.#asked.values();
     return oldest === undefined || this.#setup.clock.monotonic() - oldest.at < SLOW_STREAM_MS;
   }
 
-  /** How it ended; undefined as long as it has not. A question that fails with this very error was not answered: the stream ended first. */
+  /**
+   * The error with which the stream ended; undefined while it is open. A check that fails with this very error was not answered
+   * before the stream ended.
+   */
   get end(): ClientError | undefined {
     return this.#end;
   }
 
-  /** Whether it has brought any answer, good or bad. */
+  /** Whether any answer or error for a check has arrived. */
   get hasAnswered(): boolean {
     return this.#heardAt !== Number.NEGATIVE_INFINITY;
   }
 
-  /** Rejects with a ClientError. Nobody waits for longer than `timeoutMs`, whatever becomes of the stream. */
+  /** Sends one check. Rejects with a ClientError, at the latest after `timeoutMs`, whatever happens to the stream. */
   ask(
     request: IsBlacklistedRequest,
     { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal | undefined },
@@ -119,7 +122,7 @@ export class CheckStream {
       };
       const at = clock.monotonic();
       const unanswered = (error: ClientError) => {
-        // Its replica may be gone, and nobody has said so.
+        // The replica may be gone without the connection having been closed.
         if (this.#heardAt < at) this.#isRetired = this.#isSilent = true;
         fail(error);
       };
@@ -141,13 +144,13 @@ export class CheckStream {
     });
   }
 
-  /** It takes no more questions; those that it has are answered. */
+  /** Accepts no more checks; pending checks are still answered. */
   retire(): void {
     this.#isRetired = true;
     this.#endIfDone();
   }
 
-  /** Whoever waits is told so. */
+  /** Ends the stream; pending checks fail with `error`. */
   cancel(error: ClientError): void {
     this.#finish(error);
     this.#call.cancel();
@@ -156,7 +159,7 @@ export class CheckStream {
   #receive({ id, outcome }: StreamChecksResponse): void {
     this.#heardAt = this.#setup.clock.monotonic();
     const asked = this.#asked.get(id);
-    // It was given up.
+    // The check was abandoned.
     if (asked === undefined) return;
     try {
       if (outcome.case === "answer") {
@@ -177,7 +180,7 @@ export class CheckStream {
       return;
     }
     this.#call.end();
-    // A stream that its other side never ends would hold its connection, and with that the process, for ever.
+    // A stream that the service never ends would keep its connection, and thereby the process, alive for ever.
     this.#cancelTimer = this.#setup.clock.schedule(CHECK_STREAM_LOOK_MS, () => this.#call.cancel());
   }
 

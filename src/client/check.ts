@@ -1,32 +1,32 @@
 import type { ClientError } from "./client-error.ts";
 
-/** How fresh an answer has to be. Neither: fully fresh. Never both. */
+/** The freshness of an answer; without either field: fully fresh. Never both. */
 export interface Freshness {
-  /** Whole milliseconds, at least 1. */
+  /** Milliseconds, an integer of at least 1. */
   readonly maxStalenessMs?: number | undefined;
   readonly atLeastRevision?: string | undefined;
 }
 
-/** One question about one token, and whoever waits for its answer. */
+/** One check of one token, and the promise that it settles. */
 export interface Check {
   readonly jti: string;
   readonly freshness: Freshness;
-  /** When its caller gives up, by the monotonic clock. */
+  /** When the caller's timeout ends, by the monotonic clock. */
   readonly deadline: number;
-  /** When the token itself expires, in milliseconds since 1970, where the caller knows. */
+  /** The token's expiry in milliseconds since 1970, if the caller knows it. */
   readonly expiresAt: number | undefined;
   /** Whether it fails at once while the service answers no checks. */
   readonly failFast: boolean;
-  /** The group it waits in; set by that. */
+  /** The group in which it waits; set by the group. */
   group: Abandonable | undefined;
-  /** Whether its caller has an answer, or an error, or has given up. Nothing may be told twice. */
+  /** Whether it has been answered, has failed or was abandoned. A check is settled once. */
   readonly isSettled: boolean;
   answer(isBlacklisted: boolean, source: "copy" | "service"): void;
   fail(error: ClientError): void;
 }
 
-/** What a check waits in. */
+/** A group in which a check waits. */
 export interface Abandonable {
-  /** `check` has been settled by its caller's deadline or signal, and waits no more. */
+  /** Called when the deadline or signal of its caller has settled `check`. */
   abandoned(check: Check): void;
 }

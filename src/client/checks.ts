@@ -33,34 +33,34 @@ export interface ChecksSetup {
   readonly metrics: ClientMetrics;
   readonly clock: Clock;
   readonly timeoutMs: number;
-  /** For checks that do not say; see {@link CheckOptions.failFast}. */
+  /** For checks that do not set it; see {@link CheckOptions.failFast}. */
   readonly failFast: boolean;
-  /** What errors hold as their address. */
+  /** The address that errors carry. */
   readonly address: string;
-  /** What a check that fails fast fails with; undefined where it is to be asked. */
+  /** The error of a check that fails fast; undefined while checks are to be sent. */
   readonly outage: () => ClientError | undefined;
 }
 
 const NO_OPTIONS: CheckOptions = {};
 const FULLY_FRESH: Freshness = {};
-/** So much of a long list is asked about at once. */
+/** The number of checks of a long list that are in progress at once. */
 const PART = 4 * MAX_BATCH;
-/** What costs no more than a look has its promise ready. */
+/** Preallocated promises for answers that need no request. */
 const YES = Promise.resolve(true);
 const NO = Promise.resolve(false);
 
-/** Answers from what is known here, else from the copy once it is proven, else from the service. */
+/** Answers from remembered positives, else from the local copy once it is proven, else from the service. */
 export class Checks {
   readonly #setup: ChecksSetup;
   readonly #positives: RememberedPositives;
   readonly #replica: Replica | undefined;
   readonly #onChecked: ClientMetrics["checked"];
   readonly #settling: CheckSettling;
-  /** Those that wait for the copy's proof, and the proof they wait for. */
+  /** Checks waiting for the copy's proof, and that proof. */
   #proving: { readonly proof: Promise<void>; readonly group: CheckGroup } | undefined;
-  /** No more is asked; what was is still answered. */
+  /** Accepts no more checks; pending checks are still answered. */
   #isEnding = false;
-  /** Lists that are being answered part by part. */
+  /** Calls of `areBlacklisted` in progress. */
   readonly #lists = new Set<Promise<boolean[]>>();
   #isClosed = false;
 
@@ -110,10 +110,10 @@ export class Checks {
 
   async #answerList(jtis: readonly string[], options: CheckOptions): Promise<boolean[]> {
     const deadline = this.#deadline(options);
-    // One wait for the signal does for all of them.
+    // One listener on the signal serves all checks of the list.
     const { signal, ...unsignalled } = options;
     const answers: boolean[] = [];
-    // A list of any length takes no more room among the checks that wait than its next calls do.
+    // A list takes no more room among the pending checks than its next part.
     for (let start = 0; start < jtis.length; start += PART) {
       if (signal?.aborted) throw givenUp();
       const part = jtis.slice(start, start + PART);
@@ -135,12 +135,12 @@ export class Checks {
     return this.#replica?.peek(jti, options?.maxStalenessMs || undefined);
   }
 
-  /** What `blacklist` has just revoked needs no asking. */
+  /** Remembers a token that `blacklist` has just revoked. */
   remember(jti: string, expiresAt: number): void {
     this.#positives.add(jti, expiresAt);
   }
 
-  /** Takes no more checks. Resolves once those that it has are settled. */
+  /** Accepts no more checks. Resolves once pending checks are settled. */
   async end(): Promise<void> {
     this.#isEnding = true;
     await Promise.allSettled(this.#lists);
@@ -155,7 +155,7 @@ export class Checks {
     for (const group of this.#setup.deadlines.groups()) group.close(error);
   }
 
-  /** The answer that needs nobody else. A staleness of 0 is none: what was proven just now was proven before the question. */
+  /** The answer without a request. A `maxStalenessMs` of 0 does not qualify: even the latest proof is from before the check. */
   #known(jti: string, { maxStalenessMs, atLeastRevision }: CheckOptions): boolean | undefined {
     if (this.#positives.has(jti)) {
       this.#onChecked?.({ answer: true, source: "remembered", count: 1 });
@@ -183,7 +183,7 @@ export class Checks {
       readonly sink: CheckSink;
       readonly options: CheckOptions;
       readonly deadline: number;
-      /** Where the check is to be noted. */
+      /** If given, the check is appended to it. */
       readonly asked?: PendingCheck[];
     },
   ): void {
@@ -215,7 +215,7 @@ export class Checks {
     else this.#setup.batcher.ask(check);
   }
 
-  /** Waits for the proof that all who ask now share. What cannot be proven the service is asked for. */
+  /** Adds the check to the group that waits for the next shared proof. If the proof fails, the checks are sent to the service. */
   #askCopy(check: Check): void {
     const replica = this.#replica as Replica;
     const proof = replica.prove();
@@ -232,7 +232,7 @@ export class Checks {
   #proofGroup(proof: Promise<void>, replica: Replica): CheckGroup {
     const group = new CheckGroup();
     group.isUnderWay = true;
-    // Each of them has been looked up before it came here, and was not there.
+    // Every check of the group has been looked up in the copy already, and was not found.
     const { version } = replica;
     const { batcher, deadlines } = this.#setup;
     const leave = () => {
@@ -244,7 +244,7 @@ export class Checks {
       for (const check of group.checks) if (!check.isSettled) batcher.ask(check);
     };
     proof.then(() => {
-      // It was dropped after it had been proven, and before this: what it does not hold proves nothing.
+      // If the copy was dropped after the proof and before this continuation, an absent entry proves nothing.
       if (!replica.isComplete) return askService();
       leave();
       const isSame = replica.version === version;
@@ -268,7 +268,7 @@ export class Checks {
   }
 }
 
-/** `answers`, unless `signal` comes first: then all of `asked` are given up, and with them the answers. */
+/** Resolves to `answers`; if `signal` is aborted first, gives up all checks of `asked`, which rejects `answers`. */
 async function untilAborted<T>(
   answers: Promise<T>,
   asked: readonly PendingCheck[],
@@ -286,7 +286,7 @@ async function untilAborted<T>(
 
 function freshnessOf({ maxStalenessMs, atLeastRevision }: CheckOptions): Freshness {
   if (atLeastRevision !== undefined) return { atLeastRevision };
-  // Less than a millisecond is as good as none: never staler than asked.
+  // Rounded down: an answer is never staler than requested, and less than a millisecond counts as fully fresh.
   const wholeMs = waitable(Math.floor(maxStalenessMs ?? 0));
   return wholeMs === 0 ? FULLY_FRESH : { maxStalenessMs: wholeMs };
 }

@@ -6,18 +6,18 @@ export type { StatusName };
 
 export interface ClientErrorDetails {
   /**
-   * The stable `reason` of the service's `google.rpc.ErrorInfo`, or `MALFORMED_ANSWER` where the client itself
-   * refused an answer. Absent where no service answered: the gRPC library's own errors carry none.
+   * The stable `reason` of the service's `google.rpc.ErrorInfo`, or `MALFORMED_ANSWER` if the client rejected an answer. Absent if
+   * no service answered: errors of the gRPC library have no reason.
    */
   readonly reason?: string | undefined;
   /**
-   * Everything wrong with the call, by the path of what it was given (`tokens[3].expiresAt`). What the service found itself is named as
-   * in the contract (`tokens[3].expires_at`).
+   * Everything wrong with the call, by the path of the argument (`tokens[3].expiresAt`). Violations found by the service have the
+   * names of the contract (`tokens[3].expires_at`).
    */
   readonly violations?: readonly Violation[] | undefined;
-  /** How long the service asks to wait before the call is repeated. */
+  /** How many milliseconds the service asks to wait before a retry. */
   readonly retryAfterMs?: number | undefined;
-  /** Why there is no connection, where that is known. */
+  /** Why there is no connection, if known. */
   readonly connection?: ConnectionFailure | undefined;
   /** The address given to `connect()`; several are joined by `, `. */
   readonly address?: string | undefined;
@@ -29,14 +29,15 @@ export interface ClientErrorDetails {
 /** Sets the address of an error that has none. */
 export let locate: (error: ClientError, address: string) => ClientError;
 
-/** Violations that say that a token is none, or none that can be revoked: `jti`, `jtis[3]`, `tokens[0].jwt`. */
+/** Fields of violations that mean that a token is invalid or cannot be revoked: `jti`, `jtis[3]`, `tokens[0].jwt`. */
 const OF_A_TOKEN = /^(jti|jtis\[\d+\]|tokens\[\d+\]\.(jti|jwt))$/;
 
 /**
- * A call that brought no answer to rely on. A gateway lets no token pass after it. After DEADLINE_EXCEEDED,
- * CANCELLED, UNAVAILABLE or INTERNAL it is unknown whether a `blacklist` was stored; repeating it is safe.
+ * A call without a reliable answer: a gateway must not let the token pass. After DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE or
+ * INTERNAL it is unknown whether a `blacklist` was stored; calling again is safe.
  *
- * `message`, and whatever else `JSON.stringify` shows, names no address, host or path, no jti and no token: a gateway may hand it on.
+ * `message`, and everything else that `JSON.stringify` shows, contains no address, host, path, jti or token, so a gateway may pass
+ * it on.
  */
 export class ClientError extends Error {
   override readonly name = "ClientError";
@@ -44,7 +45,7 @@ export class ClientError extends Error {
   readonly reason: string | undefined;
   readonly violations: readonly Violation[];
   readonly retryAfterMs: number | undefined;
-  /** Why there is no connection to the service; undefined for every other error, and where that is not known. */
+  /** Why there is no connection to the service; undefined for every other error, and if unknown. */
   readonly connection: ConnectionFailure | undefined;
   #address: string | undefined;
   readonly #detail: string | undefined;
@@ -67,23 +68,23 @@ export class ClientError extends Error {
     this.#detail = details.detail;
   }
 
-  /** The address that `connect()` was given, where the call got as far as that. For a log: `JSON.stringify` leaves it out. */
+  /** The address given to `connect()`, if the call got that far. For logs: `JSON.stringify` omits it. */
   get address(): string | undefined {
     return this.#address;
   }
 
   /**
-   * How the gRPC library, or a proxy, put it; undefined where the service or this client did. For a log: it may name
-   * addresses, and `JSON.stringify` leaves it out.
+   * The text of the gRPC library or of a proxy; undefined if the error is from the service or this client. For logs: it may contain
+   * addresses, and `JSON.stringify` omits it.
    */
   get detail(): string | undefined {
     return this.#detail;
   }
 
   /**
-   * The HTTP status for a gateway to answer with. 401: the token cannot be one that was issued (INVALID_ARGUMENT that names a jti or a
-   * jwt). 500: the gateway called with other arguments that make no sense (any other INVALID_ARGUMENT). 503: it cannot be told
-   * whether the token is revoked, which is no reason to throw a session away. Express, Fastify, Koa and NestJS read it by themselves.
+   * The HTTP status for a gateway's response. 401: the token cannot be one that was issued (INVALID_ARGUMENT for a jti or jwt).
+   * 500: the gateway passed other invalid arguments (any other INVALID_ARGUMENT). 503: it is unknown whether the token is revoked,
+   * which is no reason to end a session. Express, Fastify, Koa and NestJS read this property.
    */
   get statusCode(): 401 | 500 | 503 {
     if (this.code !== "INVALID_ARGUMENT") return 503;
@@ -91,18 +92,18 @@ export class ClientError extends Error {
     return violations.length > 0 && violations.every(({ field }) => OF_A_TOKEN.test(field)) ? 401 : 500;
   }
 
-  /** The same as {@link statusCode}: some frameworks and many handlers read this name. */
+  /** Same as {@link statusCode}, under the name that some frameworks and many handlers read. */
   get status(): 401 | 500 | 503 {
     return this.statusCode;
   }
 
-  /** Whether frameworks show `message` to their callers: where it is about the token that they sent. */
+  /** Whether frameworks may show `message` to their callers: true if it is about the token they sent. */
   get expose(): boolean {
     return this.statusCode === 401;
   }
 }
 
-/** The service answered OK with something that the contract rules out. */
+/** The error of an OK response that violates the contract. */
 export function malformedAnswer(message: string): ClientError {
   return new ClientError("INTERNAL", message, { reason: "MALFORMED_ANSWER" });
 }

@@ -1,13 +1,13 @@
 /**
- * Where the client says what an operator should know: a change of state, and at most every ten seconds that checks could not
- * be answered, with their count. `details` holds codes, reasons and counts; neither a jti nor a token is ever in it.
+ * The client's log for operators: changes of state, and at most every ten seconds the number of checks that could not be answered.
+ * `details` has addresses, codes, reasons and counts; never a jti or a token.
  */
 export interface ClientLog {
   info?(message: string, details: Readonly<Record<string, unknown>>): void;
   warn(message: string, details: Readonly<Record<string, unknown>>): void;
 }
 
-/** Warnings alone, to standard error. */
+/** Writes warnings to standard error, and nothing else. */
 export const consoleLog: ClientLog = {
   warn(message, details) {
     // biome-ignore lint/suspicious/noConsole: a library that was given no log has nothing else to warn with.
@@ -15,7 +15,7 @@ export const consoleLog: ClientLog = {
   },
 };
 
-/** `log`, which cannot break a check by throwing. */
+/** Wraps `log` so that errors it throws cannot fail a check. */
 export function guardedLog(log: ClientLog): Required<ClientLog> {
   return {
     info: (message, details) => quietly(() => log.info?.(message, details)),
@@ -27,6 +27,6 @@ function quietly(write: () => void): void {
   try {
     write();
   } catch {
-    // There is no other log to say it in.
+    // There is no other log to report it to.
   }
 }

@@ -1,20 +1,20 @@
 /**
- * How things stand between the client and the service. `connecting`: nothing has answered yet. `loading`: in replica mode,
- * the copy is not complete, and checks ask the service. `ready`: questions are answered. `unavailable`: the last attempt to
- * reach the service, or to get an answer from it, failed. `closed`: by `close()`, for good.
+ * The state of the connection to the service. `connecting`: no answer yet. `loading`: in replica mode, the copy is not complete,
+ * and checks go to the service. `ready`: checks are answered. `unavailable`: the last attempt to reach the service, or to get an
+ * answer from it, failed. `closed`: by `close()`, for good.
  */
 export type ClientState = "connecting" | "loading" | "ready" | "unavailable" | "closed";
 
 export type StateListener = (state: ClientState) => void;
 
-/** The state, and who is told when it changes. */
+/** The state and its listeners. */
 export class StateCell {
   #state: ClientState = "connecting";
-  /** Whether each is called once only. */
+  /** Each listener, and whether it is called only once. */
   readonly #listeners = new Map<StateListener, boolean>();
   readonly #onThrown: () => void;
 
-  /** `onThrown` is called for a listener that throws or rejects: it must not take a check, or the process, down with it. */
+  /** `onThrown` is called for a listener that throws or rejects, so that it fails neither a check nor the process. */
   constructor(onThrown: () => void) {
     this.#onThrown = onThrown;
   }
@@ -23,7 +23,7 @@ export class StateCell {
     return this.#state;
   }
 
-  /** Nothing comes after `closed`. */
+  /** `closed` is final. */
   set(state: ClientState): void {
     if (state === this.#state || this.#state === "closed") return;
     this.#state = state;
@@ -33,7 +33,7 @@ export class StateCell {
     }
   }
 
-  /** A listener that is added twice is called once for each state, and as long as either asks for it. */
+  /** A listener that is added twice is called once per state. `on` overrides `once`. */
   on(event: unknown, listener: StateListener): void {
     expectListener(event, listener);
     this.#listeners.set(listener, false);
@@ -51,7 +51,7 @@ export class StateCell {
 
   #tell(listener: StateListener, state: ClientState): void {
     try {
-      // What an async function returns, whatever its type says here.
+      // An async listener returns a promise, although its type says void.
       const returned: unknown = listener(state);
       if (returned instanceof Promise) returned.catch(this.#onThrown);
     } catch {

@@ -15,28 +15,27 @@ import { type ClientCredentials, clientCredentials } from "./credentials.ts";
 import { type UnaryCall, unaryCall } from "./unary-call.ts";
 
 export interface ClientSetup {
-  /** `host:port` of the service, or another target that grpc-js knows. */
+  /** `host:port` of the service, or another target of grpc-js. */
   readonly address: string;
-  /** Neither TLS nor a caller's token unless given. */
+  /** Absent: neither TLS nor a caller's token. */
   readonly credentials?: ClientCredentials;
 }
 
 /**
- * Calls a running service. It fails closed: a request with ill-formed text is refused before it is sent, and an
- * answer of the wrong length or with a value of no meaning is a `ClientError` like any other. Nothing is repeated:
- * whoever calls decides on that.
+ * An RPC client for a running service. It fails closed: a request with ill-formed text is rejected before it is sent, and an answer
+ * of the wrong length or with an unknown value is a `ClientError`. It does not retry: its callers do.
  */
 export interface TokenBlacklistClient {
   readonly blacklist: UnaryCall<typeof BlacklistRequestSchema, typeof BlacklistResponseSchema>;
-  /** One verdict per jti, each NOT_BLACKLISTED, BLACKLISTED or UNKNOWN. Only the first lets a token pass. */
+  /** One verdict per jti: NOT_BLACKLISTED, BLACKLISTED or UNKNOWN. Only NOT_BLACKLISTED lets a token pass. */
   readonly isBlacklisted: UnaryCall<typeof IsBlacklistedRequestSchema, typeof IsBlacklistedResponseSchema>;
   readonly list: UnaryCall<typeof ListRequestSchema, typeof ListResponseSchema>;
   readonly prune: UnaryCall<typeof PruneRequestSchema, typeof PruneResponseSchema>;
-  /** Lets go of the connection. Calls under way still end. */
+  /** Closes the connection. Calls in flight still complete. */
   close(): void;
 }
 
-/** Connects with the first call, not before. Throws a `ClientError` where `credentials` must not be used at `address`. */
+/** Connects at the first call. Throws a `ClientError` if `credentials` must not be sent to `address`. */
 export function createClient({
   address,
   credentials = clientCredentials(),
@@ -44,7 +43,7 @@ export function createClient({
   return clientOver(openChannel({ address, credentials, options: BRIEF }));
 }
 
-/** The same over connections that others may use, too. */
+/** A client over an existing channel, which may be shared. */
 export function clientOver({ grpc, address, authorization }: Channel): TokenBlacklistClient {
   const { method } = TokenBlacklist;
   const common = { grpc, address, authorization };

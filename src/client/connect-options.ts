@@ -9,37 +9,41 @@ import { unknownOptions } from "./known-options.ts";
 import type { OnUnavailable } from "./unavailable-policy.ts";
 
 /**
- * `remote`: checks ask the service, many together a call. `replica`: this process keeps a copy of the blacklist and answers
- * from it, once it is proven as fresh as the question demands.
+ * `remote`: checks are sent to the service, many per call. `replica`: this process keeps a copy of the blacklist and answers from
+ * it once the copy is proven as fresh as the check requires.
  */
 export type Mode = "remote" | "replica";
 
 export interface ConnectOptions {
   /**
-   * Where the service is: `host:port`, or `dns:///name:port`, all of whose records are used, or `unix:path`. Or several `host:port`
-   * with addresses of one family, IPv4 or IPv6. Calls go to all of them in turn; one that cannot be reached is left out. The port is
-   * part of it, and no scheme such as `http://` is.
+   * The address of the service: `host:port`, `dns:///name:port`, all of whose records are used, or `unix:path`; or an array of
+   * `host:port` with IP addresses of one family, IPv4 or IPv6. Calls are distributed round-robin; unreachable addresses are
+   * skipped. The port is required, and a scheme such as `http://` is not allowed.
    */
   readonly address: string | readonly string[];
   /** From `clientCredentials()`. Absent: neither TLS nor a caller's token. */
   readonly credentials?: ClientCredentials | undefined;
-  /** `remote` unless given. */
+  /** Absent: `remote`. */
   readonly mode?: Mode | undefined;
-  /** The deadline of calls that bring none. Unless given: 2 seconds for checks, 10 for the rest. */
+  /** The timeout in milliseconds of calls that set none. Absent: 2 seconds for checks, 10 seconds for other calls. */
   readonly timeoutMs?: number | undefined;
-  /** What a check comes to that cannot be answered; `throw` unless given. */
+  /** The result of a check that cannot be answered. Absent: `throw`. */
   readonly onUnavailable?: OnUnavailable | undefined;
   /**
-   * Whether checks reject at once while the service answers none, instead of at their deadline. `false` unless given. What can be answered
-   * here is answered all the same, and `onUnavailable` applies. Once the service is there again, at most a second passes until checks ask it.
+   * Whether checks reject at once, instead of at their deadline, while the service answers none. Absent: `false`. Checks that can
+   * be answered locally are answered nevertheless, and `onUnavailable` applies. Once the service is back, checks are sent to it
+   * again within a second.
    */
   readonly failFast?: boolean | undefined;
-  /** In replica mode: with more entries than this, some 40 bytes each, checks ask the service. 20 million unless given. */
+  /**
+   * In replica mode: the maximum number of entries of the copy, at some 40 bytes each; with more, checks go to the service. Absent:
+   * 20 million.
+   */
   readonly maxCopyEntries?: number | undefined;
-  /** What joins the metadata of calls: see {@link GiveMetadata}. */
+  /** Returns metadata for calls, see {@link GiveMetadata}. */
   readonly metadata?: GiveMetadata | undefined;
   readonly metrics?: ClientMetrics | undefined;
-  /** Unless given, warnings go to standard error. */
+  /** Absent: warnings go to standard error. */
   readonly log?: ClientLog | undefined;
 }
 
@@ -56,7 +60,7 @@ const NAMES: readonly (keyof ConnectOptions)[] = [
   ...(["metadata", "metrics", "log"] as const),
 ];
 
-/** Throws a `ClientError` with everything that is wrong with `options`: a policy that was misspelt must not be guessed. */
+/** Throws a `ClientError` with everything wrong with `options`: a misspelt policy must not be ignored. */
 export function checkConnectOptions(options: ConnectOptions): void {
   if (typeof options !== "object" || options === null) {
     throw invalid("options", 'must be an object, such as { address: "127.0.0.1:50051" }');

@@ -16,16 +16,16 @@ export type { ConnectionFailure } from "./connection-failure.ts";
 export { type ClientCredentials, type CredentialsSetup, clientCredentials, type Tls } from "./credentials.ts";
 export type { OnUnavailable } from "./unavailable-policy.ts";
 
-/** How each mode keeps its copy; `remote` has none. */
+/** The implementation of each mode's copy; `remote` has none. */
 const REPLICAS: Record<Mode, ReplicaFactory | undefined> = {
   remote: undefined,
   replica: (setup) => new WatchedReplica(setup),
 };
 
 /**
- * Connects to the service, at once and for as long as the process lives: a client is made once, and shared by all. Throws a
- * `ClientError` at options that make no sense, and where `credentials` must not be used at `address`. A service that is away
- * is no error: see `state`.
+ * Connects to the service and stays connected until the client is closed: create one client and share it. Throws a `ClientError`
+ * for invalid options, and if `credentials` must not be sent to `address`. An unavailable service is not an error here: see
+ * `state`.
  */
 export function connect(options: ConnectOptions): BlacklistClient {
   const replica = REPLICAS[options?.mode ?? "remote"];

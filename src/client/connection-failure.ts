@@ -1,10 +1,10 @@
 import type { StatusName } from "./status-name.ts";
 
 /**
- * Why there is no connection. `refused`: nothing listens at the address. `unknown-host`: its host name has no address. `unreachable`:
- * no route to it, or no answer from it. `certificate`: one side does not accept the other's certificate. `not-tls`: what listens
- * there does not speak TLS. `hung-up`: what listens there closed the connection before it was one. `lost`: there was a
- * connection, and it broke during the call.
+ * Why there is no connection. `refused`: no process listens at the address. `unknown-host`: the host name has no address.
+ * `unreachable`: no route to the address, or no answer from it. `certificate`: one side rejects the other's certificate. `not-tls`:
+ * the server at the address does not speak TLS. `hung-up`: the server closed the connection while it was being established. `lost`:
+ * an established connection broke during the call.
  */
 export type ConnectionFailure =
   | "refused"
@@ -17,7 +17,7 @@ export type ConnectionFailure =
 
 const BROKEN = /^Connection dropped|RST_STREAM|^Stream refused|HTTP\/2|ERR_HTTP2|ECONNRESET|EPIPE/;
 
-/** grpc-js tells these apart in its text alone. The first that fits. */
+/** Patterns of grpc-js's error texts, which alone distinguish these failures. The first match applies. */
 const SIGNS: readonly (readonly [RegExp, ConnectionFailure])[] = [
   [/ECONNREFUSED|connect ENOENT/, "refused"],
   [/name resolution|ENOTFOUND|EAI_AGAIN|no addresses resolved/i, "unknown-host"],
@@ -28,7 +28,7 @@ const SIGNS: readonly (readonly [RegExp, ConnectionFailure])[] = [
   [BROKEN, "lost"],
 ];
 
-/** What `text`, by which grpc-js or a proxy explains `code`, says of the connection; undefined: nothing. */
+/** The connection failure that `text`, the explanation of `code` by grpc-js or a proxy, describes; undefined: none. */
 export function connectionFailure(code: StatusName, text: string): ConnectionFailure | undefined {
   if (code === "UNAVAILABLE") return SIGNS.find(([sign]) => sign.test(text))?.[1];
   return code === "INTERNAL" && text.startsWith("Received RST_STREAM") ? "lost" : undefined;
@@ -56,7 +56,7 @@ const CODE_MESSAGES: Partial<Record<StatusName, string>> = {
   RESOURCE_EXHAUSTED: "the token blacklist, or a proxy before it, refuses more than it takes",
 };
 
-/** What failed, in words that name neither address nor host: gateways hand messages on to their own callers. */
+/** A message that names neither address nor host, because gateways pass messages on to their own callers. */
 export function failureMessage(code: StatusName, connection: ConnectionFailure | undefined): string {
   if (connection !== undefined) return CONNECTION_MESSAGES[connection];
   return CODE_MESSAGES[code] ?? "the call to the token blacklist failed";

@@ -8,37 +8,37 @@ import { unknownOptions } from "./known-options.ts";
 import { namingNoAddress } from "./tls-by-address.ts";
 
 export interface CredentialsSetup {
-  /** Says who calls. Absent: a client certificate does, or nobody. */
+  /** Authenticates the caller. Absent: the client certificate does, if there is one. */
   readonly token?: Token | undefined;
-  /** Absent: connections are not encrypted. `true`: encrypted, and Node.js tells whom to trust. */
+  /** Absent: connections are not encrypted. `true`: encrypted, with the CAs that Node.js trusts. */
   readonly tls?: Tls | true | undefined;
 }
 
-/** All of it in PEM. */
+/** All values are PEM. */
 export interface Tls {
-  /** The authorities that vouch for the service; absent: those that Node.js trusts by itself. */
+  /** The CAs that may have issued the service's certificate; absent: those that Node.js trusts. */
   readonly ca?: Buffer | undefined;
-  /** The client certificate that says who calls. It needs its key, and the key needs it. */
+  /** The client certificate that authenticates the caller. `cert` and `key` require each other. */
   readonly cert?: Buffer | undefined;
   readonly key?: Buffer | undefined;
 }
 
-/** How a client proves who it is and whom it talks to. */
+/** How a client authenticates itself and the service. */
 export interface ClientCredentials {
   /** Protects the connection. */
   readonly channel: ChannelCredentials;
   /**
-   * What joins each call to `address`; undefined: nothing. Throws a {@link ClientError} where a token would cross a
-   * network in plain text.
+   * The authorization of each call to `address`; undefined: none. Throws a {@link ClientError} if a token would cross a network in
+   * plain text.
    */
   authorization(address: string): Authorization | undefined;
 }
 
-/** The one place that decides on TLS and on callers' tokens. Throws a {@link ClientError} at what cannot be used. */
+/** Decides on TLS and on callers' tokens. Throws a {@link ClientError} for unusable values. */
 export function clientCredentials(setup: CredentialsSetup = {}): ClientCredentials {
   const { token, tls } = setup;
   refuseUnknown(setup, tls);
-  // Not as CallCredentials: grpc-js refuses those without TLS, and reports what a token's source throws as its own failure.
+  // Not as CallCredentials: grpc-js rejects those without TLS, and reports errors of the token's source as its own.
   const authorization = token === undefined ? undefined : bearer(token);
   return {
     channel: tls === undefined ? credentials.createInsecure() : encrypted(tls === true ? {} : tls),
@@ -51,7 +51,7 @@ export function clientCredentials(setup: CredentialsSetup = {}): ClientCredentia
   };
 }
 
-/** A misspelt `tls` would be a connection in plain text, and a misspelt `ca` another judge of the service. */
+/** A misspelt `tls` would mean plain text, and a misspelt `ca` other trusted CAs. */
 function refuseUnknown(setup: object, tls: unknown): void {
   const violations = unknownOptions(setup, ["token", "tls"]);
   if (typeof tls === "object" && tls !== null) {
@@ -66,14 +66,14 @@ function refuseUnknown(setup: object, tls: unknown): void {
 
 function encrypted({ ca, cert, key }: Tls): ChannelCredentials {
   if ((cert === undefined) !== (key === undefined)) throw unusable("cert and key need each other");
-  // What is no certificate createSsl would pass over, and then trust nobody.
+  // createSsl ignores an invalid certificate, and would then trust no CA at all.
   if (ca !== undefined) attempt("the CA certificate", () => new X509Certificate(ca));
   return attempt("cert and key", () =>
     namingNoAddress(credentials.createSsl(ca ?? null, key ?? null, cert ?? null)),
   );
 }
 
-/** OpenSSL says what is wrong without a word of what is in the PEM. */
+/** OpenSSL's error codes and messages do not contain any of the PEM's content. */
 function attempt<T>(what: string, use: () => T): T {
   try {
     return use();

@@ -2,22 +2,22 @@ import type { Clock } from "../clock.ts";
 import type { CheckGroup } from "./check-group.ts";
 
 /**
- * Ends the waiting of checks whose deadlines have come, with one timer for all: groups are few, and each knows its
- * earliest deadline. A timer for each check would cost more than its answer.
+ * Fails checks whose deadlines have passed, with one timer for all: groups are few, and each knows its earliest deadline. A timer
+ * per check would cost more than its answer.
  */
 export class Deadlines {
   readonly #clock: Clock;
   readonly #groups = new Set<CheckGroup>();
   #armedFor = Number.POSITIVE_INFINITY;
   #disarm: (() => void) | undefined;
-  /** Who waits until nothing is watched. */
+  /** Resolves the promises of {@link idle}. */
   readonly #onIdle: (() => void)[] = [];
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Watches over `group` until {@link forget}. To be called again after checks have joined it. */
+  /** Watches `group` until {@link forget}. Call it again after adding checks to the group. */
   watch(group: CheckGroup): void {
     this.#groups.add(group);
     if (group.earliest < this.#armedFor) this.#arm(group.earliest);
@@ -28,13 +28,13 @@ export class Deadlines {
     if (this.#groups.size === 0 && this.#onIdle.length > 0) this.#tellIdle();
   }
 
-  /** Resolves once no check waits. */
+  /** Resolves once no group is watched. */
   idle(): Promise<void> {
     if (this.#groups.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
-  /** Every group that is watched. */
+  /** All watched groups. */
   groups(): CheckGroup[] {
     return [...this.#groups];
   }

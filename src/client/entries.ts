@@ -15,7 +15,7 @@ const OUTCOMES: Partial<Record<Outcome, RevocationOutcome>> = {
   [Outcome.ALREADY_EXPIRED]: "already-expired",
 };
 
-/** An entry as callers see it. Throws a ClientError at one that lacks what every entry has. */
+/** An entry in the client's types. Throws a ClientError if it lacks a jti or an expiry. */
 export function listedToken({ jti, expiresAt, createdAt, reason, revokedBy }: BlacklistedToken): ListedToken {
   if (jti === "" || expiresAt === undefined)
     throw malformedAnswer("the service sent an entry without jti or expiry");

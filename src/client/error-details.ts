@@ -11,8 +11,8 @@ import { connectionFailure, failureMessage } from "./connection-failure.ts";
 const DOMAIN = "tokenblacklist";
 
 /**
- * What grpc-js reports, with the details the service sent. Details that cannot be read count as absent. Only the service's own
- * message is kept: that of grpc-js or a proxy names addresses, and is the error's `detail`.
+ * Converts an error of grpc-js, with the details sent by the service. Unreadable details count as absent. Only a message of the
+ * service is kept as the message: one of grpc-js or a proxy may name addresses, and becomes the error's `detail`.
  */
 export function clientError(error: ServiceError): ClientError {
   const [bytes] = error.metadata?.get("grpc-status-details-bin") ?? [];
@@ -20,10 +20,10 @@ export function clientError(error: ServiceError): ClientError {
   return detailed(error.code, error.details || error.message, { details: sent?.details ?? [], cause: error });
 }
 
-/** What an encoded `google.rpc.Status` says. */
+/** Converts an encoded `google.rpc.Status`. */
 export function statusError(bytes: Uint8Array): ClientError {
   const sent = readStatus(bytes);
-  // Without a code nobody says whether asking again is any use.
+  // Without a code it is unknown whether a retry may help.
   if (sent === undefined || sent.code === status.OK)
     return malformedAnswer("the service gave no reason for no answer");
   return detailed(sent.code, sent.message, { details: sent.details });
@@ -50,7 +50,7 @@ function detailed(
   });
 }
 
-/** Whatever was sent: no less than nothing, and no more than a client waits for. */
+/** Clamped between 0 and the longest time that a client waits. */
 function pauseOf(delay: Duration): number {
   return Math.min(Math.max(0, durationMs(delay)), MAX_RETRY_AFTER_MS);
 }
@@ -63,7 +63,7 @@ function unpack<S extends DescMessage>(details: readonly Any[], schema: S): Mess
   return details.flatMap((detail) => tolerant(() => anyUnpack(detail, schema)) ?? []);
 }
 
-// A proxy may add or garble details; the status itself stands whatever they hold.
+// A proxy may add or garble details; the status itself stays valid.
 function tolerant<T>(read: () => T): T | undefined {
   try {
     return read();

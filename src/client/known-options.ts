@@ -1,12 +1,12 @@
 import type { Violation } from "../errors.ts";
 import { likelyName } from "../nearest-word.ts";
 
-/** The names of an interface's options, none of which the compiler lets one forget. */
+/** The names of an interface's options; the compiler requires all of them. */
 export function namesOf<Options>(names: Readonly<Record<keyof Options, true>>): readonly string[] {
   return Object.keys(names);
 }
 
-/** A violation for each name in `given` that is none of `known`: an option that was misspelt would be absent without a word. */
+/** A violation for each name in `given` that is not in `known`: a misspelt option would otherwise be ignored silently. */
 export function unknownOptions(given: object, known: readonly string[]): Violation[] {
   return unknownNames(given, known).map((field) => {
     const meant = likelyName(field, known);
@@ -15,13 +15,13 @@ export function unknownOptions(given: object, known: readonly string[]): Violati
   });
 }
 
-/** The same of what a call was given as its options, which callers without a type checker may have taken for something else. */
+/** {@link unknownOptions} for a call's options, which may not be an object if the caller has no type checker. */
 export function callOptionsProblems(given: unknown, known: readonly string[]): Violation[] {
   if (typeof given === "object" && given !== null) return unknownOptions(given, known);
   return [{ field: "options", description: `must be an object with any of ${known.join(", ")}` }];
 }
 
-/** A violation for each name in `given` that is like one of `known`. Others are passed over: the object may come from elsewhere. */
+/** A violation for each name in `given` that resembles one of `known`. Other names are ignored: the object may come from elsewhere. */
 export function misspeltFields(given: object, known: readonly string[]): Violation[] {
   return unknownNames(given, known).flatMap((field) => {
     const meant = likelyName(field, known);

@@ -23,14 +23,14 @@ const NAMES = namesOf<ListOptions>({
   signal: true,
 });
 
-/** All entries that match, page after page; `page` gets one. */
+/** All matching entries, page after page; `page` fetches one page. */
 export async function* listing(
   options: ListOptions,
   page: (request: Filters) => Promise<ListResponse>,
 ): AsyncGenerator<ListedToken, void, undefined> {
   const problems = callOptionsProblems(options, NAMES);
   if (problems.length > 0) throw invalidAll(problems);
-  // In the contract no jtis mean all of them.
+  // In the contract an empty list of jtis means all entries.
   if (options.jtis?.length === 0) return;
   const filters = filtersOf(options);
   const pageTokens = new PageTokens();

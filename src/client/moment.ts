@@ -1,10 +1,10 @@
 import { type EpochMs, MAX_EPOCH_MS } from "../entry.ts";
 import type { Moment } from "./blacklist-client.ts";
 
-/** Below it lies the year 1973 in milliseconds, or an `exp` of any year in seconds. */
+/** 1973 in milliseconds: smaller numbers are an `exp` in seconds. */
 const SMALLEST_MS = 100_000_000_000;
 
-/** What is wrong with `moment`, or undefined. */
+/** What is wrong with `moment`; undefined: nothing. */
 export function momentProblem(moment: unknown): string | undefined {
   const ms = moment instanceof Date ? moment.getTime() : moment;
   if (typeof ms !== "number" || Number.isNaN(ms)) return "must be a Date or milliseconds since 1970";
@@ -15,7 +15,7 @@ export function momentProblem(moment: unknown): string | undefined {
   return undefined;
 }
 
-/** Fractions rounded up, so that nothing ends early. For a moment that has no problem. */
+/** Rounds up, so that no entry ends early. `moment` must be valid. */
 export function toEpochMs(moment: Moment): EpochMs {
   return Math.ceil(moment instanceof Date ? moment.getTime() : moment) as EpochMs;
 }

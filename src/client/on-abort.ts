@@ -3,14 +3,14 @@ interface Listeners {
   readonly tell: () => void;
 }
 
-// Keyed by what callers bring, and gone with it.
+// Weak, so that an entry is collected with its signal.
 const listening = new WeakMap<AbortSignal, Listeners>();
 
 /**
- * Calls `callback`, a function of this call's own, when `signal` is aborted. The returned function takes it back.
+ * Calls `callback`, a function created for this call, when `signal` is aborted. The returned function removes it.
  *
- * However many wait for a signal, it has one listener: Node.js 20 warns of more than ten, and a signal looks through all that it has for each
- * that comes and goes.
+ * A signal has one listener however many callbacks it has: Node.js 20 warns of more than ten listeners, and adding or removing a
+ * listener searches all listeners of the signal.
  */
 export function onAbort(signal: AbortSignal | undefined, callback: () => void): () => void {
   if (signal === undefined) return nothing;

@@ -42,13 +42,13 @@ const PRUNE_OPTIONS = namesOf<PruneOptions>({
 export interface OpenClientSetup {
   readonly options: ConnectOptions;
   readonly clock: Clock;
-  /** 0 to 1, without 1. */
+  /** Uniform in [0, 1). */
   readonly random: () => number;
-  /** Makes the copy; absent: all checks ask the service. */
+  /** Creates the local copy; absent: all checks go to the service. */
   readonly replica?: ReplicaFactory | undefined;
 }
 
-/** Puts a client together. Throws a ClientError at options that make no sense. */
+/** Assembles a client. Throws a ClientError for invalid options. */
 export function openClient({ options, clock, random, replica: factory }: OpenClientSetup): BlacklistClient {
   checkConnectOptions(options);
   const { address, credentials = clientCredentials(), onUnavailable = "throw", failFast = false } = options;
@@ -100,7 +100,7 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
     return waitable(timeoutMs);
   }
 
-  /** For what is safe to repeat. */
+  /** Runs an idempotent call with retries. */
   async function patiently<T>(
     given: CallOptions,
     call: (limits: UnaryCallOptions) => Promise<T>,

@@ -7,31 +7,31 @@ interface Setup {
   readonly log: Required<ClientLog>;
   readonly clock: Clock;
   readonly address: string;
-  /** What checks come to that are not answered. */
+  /** The policy for checks that are not answered. */
   readonly onUnavailable: string;
 }
 
 /**
- * Says once that the service is unavailable, and once that it is available again, however often the state changes in between: a warning
- * follows the first check that goes unanswered, or an absence that is longer than a rolling restart's.
+ * Logs once that the service is unavailable, and once that it is available again, however often the state changes in between. The
+ * warning follows the first check that cannot be answered, or an outage longer than a rolling restart.
  */
 export class OutageLog {
   readonly #setup: Setup;
   #isAway = false;
-  /** Whether the warning has been written, and the end of the outage has not. */
+  /** Whether the warning has been logged, and the end of the outage has not. */
   #isTold = false;
   /** By the monotonic clock. */
   #beganAt = 0;
   #unanswered = 0;
   #error: ClientError | undefined;
-  /** Takes back what comes next: the warning, or the end. */
+  /** Cancels the scheduled warning or end. */
   #cancelNext = () => {};
 
   constructor(setup: Setup) {
     this.#setup = setup;
   }
 
-  /** `error` tells why, where a call or a stream has failed. */
+  /** `error` is the error of the call or stream that failed, if any. */
   unavailable(error: ClientError | undefined): void {
     if (error !== undefined) this.#error = error;
     if (this.#isAway) return;
@@ -43,7 +43,7 @@ export class OutageLog {
     this.#cancelNext = clock.schedule(OUTAGE_GRACE_MS, () => this.#tell());
   }
 
-  /** One that is back for a moment may be lost again. */
+  /** The end is logged after a delay, because the connection may be lost again. */
   available(): void {
     if (!this.#isAway) return;
     this.#isAway = false;
@@ -55,7 +55,7 @@ export class OutageLog {
     this.#cancelNext = clock.schedule(OUTAGE_OVER_MS, () => this.#tellEnd(backAt));
   }
 
-  /** Counts a check that was not answered. Returns whether it belongs to an outage, which says all there is to say. */
+  /** Counts a check that was not answered. Returns whether it belongs to an outage, whose warning covers it. */
   unanswered(error: ClientError): boolean {
     if (!this.#isAway && !this.#isTold) return false;
     this.#unanswered++;

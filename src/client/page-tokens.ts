@@ -3,18 +3,18 @@ import { MAX_PAGE_TOKEN_BYTES } from "../limits.ts";
 import { malformedAnswer } from "./client-error.ts";
 
 /**
- * The page tokens of one listing. A service that sends one for the second time would be asked for ever, and what it lists would be taken for
- * more and more entries. Of each a digest is kept: some hundred bytes for every page.
+ * The page tokens of one listing. If the service sends a token twice, the listing would never end and return the same entries again
+ * and again. A digest of each token is kept: about a hundred bytes per page.
  */
 export class PageTokens {
   readonly #seen = new Set<string>();
 
-  /** `first` is what the first page is asked with: empty, or where an earlier listing ended. */
+  /** `first` is the token of the first request: empty, or where an earlier listing ended. */
   constructor(first = "") {
     this.#seen.add(digestOf(first));
   }
 
-  /** `token` came with a page and names the next one; returns it. Throws where it can be no token of the next page. */
+  /** Returns `token`, which names the next page. Throws if it cannot be a token of the next page. */
   next(token: string): string {
     if (token === "") return token;
     if (Buffer.byteLength(token) > MAX_PAGE_TOKEN_BYTES)

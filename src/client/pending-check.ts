@@ -2,17 +2,17 @@ import type { Abandonable, Check, Freshness } from "./check.ts";
 import { ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 
-/** Who hears how a check ended. */
+/** Receives the results of checks. */
 export interface CheckSink {
   answered(index: number, isBlacklisted: boolean): void;
   failed(index: number, error: ClientError): void;
 }
 
-/** What all checks of a client share. */
+/** Behaviour shared by all checks of a client. */
 export interface CheckSettling {
-  /** An answer has come; a positive is worth remembering. */
+  /** Called with an answer; a positive may be remembered. */
   onAnswer(check: Check, isBlacklisted: boolean, source: "copy" | "service"): void;
-  /** What takes the place of an answer; undefined: the error itself. */
+  /** The answer that replaces an error; undefined: reject with the error. */
   onFailure(check: Check, error: ClientError): boolean | undefined;
 }
 
@@ -24,11 +24,11 @@ export interface PendingCheckSetup {
   readonly failFast: boolean;
   readonly signal: AbortSignal | undefined;
   readonly sink: CheckSink;
-  /** Which of its sink's questions this is. */
+  /** The index of this check in its sink. */
   readonly index: number;
 }
 
-/** A check on its way: settled once, by an answer, an error, or its caller's signal. */
+/** A check in progress: settled once, by an answer, an error, or its caller's signal. */
 export class PendingCheck implements Check {
   readonly jti: string;
   readonly freshness: Freshness;
@@ -72,7 +72,7 @@ export class PendingCheck implements Check {
     else this.#sink.answered(this.#index, instead);
   }
 
-  /** Its caller wants no answer any more: no policy gives one. */
+  /** Called when the caller aborts the check; the unavailability policy does not apply. */
   giveUp(): void {
     if (this.isSettled) return;
     this.#settle();
@@ -90,7 +90,7 @@ export function givenUp(): ClientError {
   return new ClientError("CANCELLED", "the check was given up by its caller");
 }
 
-/** One check's promise. */
+/** The promise of one check. */
 export class SingleSink implements CheckSink {
   readonly promise: Promise<boolean>;
   #resolve: (answer: boolean) => void = () => {};
@@ -112,7 +112,7 @@ export class SingleSink implements CheckSink {
   }
 }
 
-/** The one promise of many checks: resolved with all answers, rejected with the first error. */
+/** One promise for many checks: resolves to all answers, or rejects with the first error. */
 export class ManySink implements CheckSink {
   readonly promise: Promise<boolean[]>;
   readonly #answers: boolean[];
@@ -121,7 +121,7 @@ export class ManySink implements CheckSink {
   #reject: (error: ClientError) => void = () => {};
 
   constructor(count: number) {
-    // Were one never answered, it would read as blacklisted.
+    // Fails closed: an answer that was never set reads as blacklisted.
     this.#answers = new Array<boolean>(count).fill(true);
     this.#missing = count;
     this.promise = new Promise((resolve, reject) => {

@@ -9,9 +9,9 @@ import { onAbort } from "./on-abort.ts";
 interface Setup {
   readonly clock: Clock;
   readonly isReady: () => boolean;
-  /** Why the client is not ready, as far as that is known. */
+  /** Why the client is not ready, if known. */
   readonly lastError: () => ClientError | undefined;
-  /** Called when somebody begins to wait. */
+  /** Called when a wait begins. */
   readonly onWaiting: () => void;
 }
 
@@ -22,7 +22,7 @@ interface Waiter {
   reject(error: ClientError): void;
 }
 
-/** Those who wait until checks can be answered. */
+/** Pending calls of `ready()`. */
 export class Readiness {
   readonly #setup: Setup;
   readonly #waiters = new Set<Waiter>();
@@ -36,7 +36,7 @@ export class Readiness {
     return this.#waiters.size > 0;
   }
 
-  /** Keeps the process alive as long as it waits: a program may have nothing else to do yet. Rejects with a ClientError. */
+  /** Keeps the process alive while it waits, because the program may have nothing else to do yet. Rejects with a ClientError. */
   async wait(options: ReadyOptions): Promise<void> {
     const problems = callOptionsProblems(options, NAMES);
     if (problems.length > 0) throw invalidAll(problems);
@@ -69,7 +69,7 @@ export class Readiness {
     }
   }
 
-  /** To be called whenever the client may have become ready. */
+  /** Call it whenever the client may have become ready. */
   look(): void {
     if (this.#waiters.size === 0 || !this.#setup.isReady()) return;
     for (const { resolve } of this.#waiters) resolve();

@@ -2,15 +2,15 @@ import type { Clock } from "../clock.ts";
 import { MAX_REMEMBERED_POSITIVES, REMEMBER_POSITIVE_MS } from "../limits.ts";
 
 /**
- * Tokens that were found to be blacklisted: they stay so until they expire, and need not be asked about again. Negatives are
- * never remembered. Bounded: who came first is forgotten first.
+ * Tokens that were found to be blacklisted. They stay blacklisted until they expire, so they need no further check. Negatives are
+ * never remembered. Bounded: the oldest are evicted first.
  */
 export class RememberedPositives {
   readonly #clock: Clock;
   readonly #max: number;
   /** Until when each is remembered, by the monotonic clock. */
   readonly #until = new Map<string, number>();
-  /** The same tokens as they came, from `#oldest` on and around: Map would look for its first one among all that were deleted. */
+  /** The same jtis in order of insertion, as a ring from `#oldest`: a Map would search its deleted entries for the first live one. */
   #ring: string[] = [];
   #oldest = 0;
 
@@ -20,13 +20,13 @@ export class RememberedPositives {
   }
 
   has(jti: string): boolean {
-    // A client that keeps a copy remembers next to nothing, and looking for a string nobody has looked for takes its hash.
+    // A client with a local copy remembers few tokens, and a Map look-up computes the string's hash.
     if (this.#until.size === 0) return false;
     const until = this.#until.get(jti);
     return until !== undefined && this.#clock.monotonic() < until;
   }
 
-  /** For as long as the token itself lasts, where that is known (milliseconds since 1970); otherwise for a minute. */
+  /** Remembers a token until `expiresAt` (milliseconds since 1970) if known, otherwise for a minute. */
   add(jti: string, expiresAt?: number): void {
     const forMs = expiresAt === undefined ? REMEMBER_POSITIVE_MS : expiresAt - this.#clock.now();
     if (forMs <= 0) return;
@@ -42,7 +42,7 @@ export class RememberedPositives {
     this.#oldest = 0;
   }
 
-  /** Takes its place in the ring, that of the oldest one where all are taken. */
+  /** Adds a jti to the ring, evicting the oldest one if the ring is full. */
   #enter(jti: string): void {
     if (this.#ring.length < this.#max) {
       this.#ring.push(jti);

@@ -4,8 +4,8 @@ import { ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 
 /**
- * How long to wait after attempt `attempt` (the first is 1) failed with `error` before the call is made again; undefined:
- * not at all. Half of the pause is random, so that clients that failed together do not come back together.
+ * The pause in milliseconds after attempt `attempt` (from 1) failed with `error`; undefined: do not retry. Half of the pause is
+ * random, so that clients that failed together do not retry together.
  */
 export function pauseBeforeRepeating(
   error: ClientError,
@@ -22,8 +22,8 @@ function mayPass({ code, reason }: ClientError): boolean {
 }
 
 /**
- * gRPC says CANCELLED too when the other side breaks a call off, and INTERNAL when an answer ends before its status, as a
- * proxy's does whose server was killed. Nobody here did: it may be repeated.
+ * gRPC also reports CANCELLED when the other side aborts a call, and INTERNAL when a response ends before its status, as a proxy's
+ * does when its server was killed. If this client did not cancel the call, such an error becomes UNAVAILABLE, which may be retried.
  */
 export function unlessOwn(error: ClientError, isOwn: boolean): ClientError {
   if (isOwn || !(error.code === "CANCELLED" || isCutShort(error))) return error;
@@ -42,13 +42,13 @@ function isCutShort({ code, connection }: ClientError): boolean {
 export interface Repeating {
   readonly clock: Clock;
   readonly random: () => number;
-  /** For all attempts together. */
+  /** Milliseconds for all attempts together. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
   readonly onRepeat: (error: ClientError, waitMs: number) => void;
 }
 
-/** `call` until it is answered, refused for good, or too late. Only for what is safe to repeat. Rejects with a ClientError. */
+/** Retries `call` until it succeeds, fails permanently, or runs out of time. Only for idempotent calls. Rejects with a ClientError. */
 export async function repeating<T>(
   call: (timeoutMs: number) => Promise<T>,
   { clock, random, timeoutMs, signal, onRepeat }: Repeating,
@@ -69,10 +69,10 @@ export async function repeating<T>(
   }
 }
 
-/** Ends early when `signal` is aborted. Whoever awaits it keeps the process alive. */
+/** Resolves after `ms`, or when `signal` is aborted. Keeps the process alive. */
 export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    // The clock's own timers keep no process alive, and here somebody waits for what comes next.
+    // The clock's timers do not keep the process alive, but a caller awaits the retry.
     const alive = setInterval(() => {}, 2 ** 30);
     const end = () => {
       cancel();

@@ -11,7 +11,7 @@ import { momentProblem, toEpochMs } from "./moment.ts";
 
 const FIELDS = namesOf<TokenToRevoke>({ jti: true, jwt: true, expiresAt: true, reason: true });
 
-/** The request to revoke `tokens`. Throws a ClientError that names every violation, and repeats no value. */
+/** The request to revoke `tokens`. Throws a ClientError that names every violation and quotes no value. */
 export function revocationRequest(
   tokens: readonly TokenToRevoke[],
 ): MessageInitShape<typeof BlacklistRequestSchema> {

@@ -4,36 +4,36 @@ import { CHECK_TIMEOUT_MS, PROBE_INTERVAL_MS } from "../limits.ts";
 import type { TokenBlacklistClient } from "./client.ts";
 import { ClientError } from "./client-error.ts";
 
-/** No issuer gives it out: its answer is of no interest. */
+/** No issuer uses this jti; the verdict is ignored. */
 const PROBE_JTI = "token-blacklist-client-probe";
 
 interface Setup {
   readonly isBlacklisted: TokenBlacklistClient["isBlacklisted"];
   readonly clock: Clock;
-  /** Whether there is a reason to ask, or to ask again. */
+  /** Whether to probe again. */
   readonly isWanted: () => boolean;
-  /** How it went; undefined: the service answers checks. */
+  /** Called with the result; undefined: the service answers checks. */
   readonly onAnswer: (error: ClientError | undefined) => void;
 }
 
-/** Asks the service a question of the client's own, again and again as long as that is wanted: whether checks are answered. */
+/** Probes whether the service answers checks, with a check of the client's own that is repeated while it is wanted. */
 export class ServiceProbe {
   readonly #setup: Setup;
   readonly #closing = new AbortController();
   #isAsking = false;
-  /** Takes the timer back until the next question. */
+  /** Cancels the timer of the next probe. */
   #cancelNext: (() => void) | undefined;
 
   constructor(setup: Setup) {
     this.#setup = setup;
   }
 
-  /** Asks now, unless that has been done within {@link PROBE_INTERVAL_MS}. */
+  /** Probes now, unless there was a probe within {@link PROBE_INTERVAL_MS}. */
   start(): void {
     if (this.#cancelNext === undefined) this.hurry();
   }
 
-  /** Asks now, unless it is asking. */
+  /** Probes now, unless a probe is in flight. */
   hurry(): void {
     if (this.#isAsking || this.#closing.signal.aborted) return;
     this.#cancelNext?.();

@@ -12,9 +12,9 @@ import { Readiness } from "./readiness.ts";
 import { ServiceProbe } from "./service-probe.ts";
 
 export interface ServiceStateSetup {
-  /** Whether the client keeps a copy, which says how things stand; otherwise checks do. */
+  /** Whether the client keeps a local copy, which then determines the state; otherwise checks do. */
   readonly hasCopy: boolean;
-  /** Whether checks fail fast unless they say. */
+  /** Whether checks fail fast by default. */
   readonly failFast: boolean;
   readonly isBlacklisted: TokenBlacklistClient["isBlacklisted"];
   readonly clock: Clock;
@@ -24,20 +24,20 @@ export interface ServiceStateSetup {
   readonly onReady: () => void;
 }
 
-/** What a client knows of its service: its state, whether checks are answered at present, and who waits for that. */
+/** Tracks the service: the client's state, whether checks are answered at present, and pending calls of `ready()`. */
 export class ServiceState {
   readonly cell: StateCell;
   readonly #setup: ServiceStateSetup;
   readonly #readiness: Readiness;
   readonly #probe: ServiceProbe;
-  /** A check has been answered since the service was unavailable. */
+  /** A check has been answered since the service was last unavailable. */
   #hasAnswered = false;
   #wasReady = false;
-  /** The last failure that says something of the service. */
+  /** The last failure that concerns the service. */
   #lastError: ClientError | undefined;
-  /** What checks that do not wait fail with. */
+  /** The error of checks that fail fast. */
   #outage: ClientError | undefined;
-  /** A check has failed fast since the last probe: whether others would has to be found out. */
+  /** A check has failed fast since the last probe, so another probe has to find out whether checks are answered. */
   #isMissed = false;
 
   constructor(setup: ServiceStateSetup) {
@@ -47,7 +47,7 @@ export class ServiceState {
       clock: setup.clock,
       isReady: () => this.cell.state === "ready" && (setup.hasCopy || this.#hasAnswered),
       lastError: () => this.#lastError,
-      // A connection alone answers nothing; a copy proves itself.
+      // A connection alone does not show that checks are answered, so probe; a copy proves itself.
       onWaiting: () => setup.hasCopy || this.#probe.start(),
     });
     this.#probe = new ServiceProbe({
@@ -62,7 +62,7 @@ export class ServiceState {
     });
   }
 
-  /** `error` tells why the service is unavailable, where that is known. */
+  /** `error` is the reason why the service is unavailable, if known. */
   set(state: ClientState, error?: ClientError): void {
     const { cell } = this;
     const { log, metrics, outages, hasCopy, onReady } = this.#setup;
@@ -72,7 +72,7 @@ export class ServiceState {
     if (state === "unavailable") {
       outages.unavailable(error);
       this.#hasAnswered = false;
-      // A copy that is cut off for a moment says nothing of the service that checks ask.
+      // A copy that loses its stream for a moment does not show that the service fails checks.
       if (!hasCopy) this.#away(error);
       else if (this.#setup.failFast) this.#probe.start();
     } else {
@@ -80,7 +80,7 @@ export class ServiceState {
       this.#outage = undefined;
     }
     if (state === before) return;
-    // What comes after an outage, if that was worth a word, the end of the outage says.
+    // The outage log reports the end of an outage.
     if (state === "closed" || (state !== "unavailable" && !this.#wasReady))
       log.info(`the client is ${state}`, {});
     if (state === "ready") {
@@ -94,7 +94,7 @@ export class ServiceState {
     if (this.#readiness.isAwaited) this.#probe.hurry();
   }
 
-  /** How a call for checks went. */
+  /** Called with the result of each call for checks. */
   called(error: ClientError | undefined, call: CallMade): void {
     const { hasCopy } = this.#setup;
     if (error === undefined) {
@@ -109,7 +109,7 @@ export class ServiceState {
     }
   }
 
-  /** What a check that does not wait fails with; undefined where it is to be asked. */
+  /** The error of a check that fails fast; undefined while checks are to be sent. */
   readonly outage = (): ClientError | undefined => {
     if (this.#outage === undefined) return undefined;
     this.#isMissed = true;
@@ -146,7 +146,7 @@ function unavailable(cause: ClientError): ClientError {
   return new ClientError("UNAVAILABLE", message, { reason, connection, detail, cause });
 }
 
-/** Whether `error` says something about the service, rather than about the question, a deadline too near to keep, or one replica that goes. */
+/** Whether `error` concerns the service, rather than the check, too short a deadline, or one replica that is shutting down. */
 function isOutage({ code, reason, connection }: ClientError, { timeoutMs, attempt }: CallMade): boolean {
   if (code === "DEADLINE_EXCEEDED") return timeoutMs >= CHECK_TIMEOUT_MS / 2;
   if (reason === "DRAINING" || connection === "lost") return attempt >= DECISIVE_ATTEMPT;

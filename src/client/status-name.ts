@@ -1,4 +1,4 @@
 import type { status } from "@grpc/grpc-js";
 
-/** A gRPC status by its name, such as `UNAVAILABLE`. */
+/** The name of a gRPC status, such as `UNAVAILABLE`. */
 export type StatusName = keyof typeof status;

@@ -18,26 +18,27 @@ type IsBlacklisted = TokenBlacklistClient["isBlacklisted"];
 
 interface Setup {
   readonly channel: Channel;
-  /** The same question as a call. */
+  /** The same method as a unary call. */
   readonly call: IsBlacklisted;
   readonly clock: Clock;
-  /** 0 to 1, without 1. */
+  /** Uniform in [0, 1). */
   readonly random: () => number;
 }
 
 /**
- * Asks `IsBlacklisted` over a stream, where a question costs about half of what a call does. One stream at a time, and not for long, so that
- * all replicas have their share. Where a stream brings nothing (an older service, a proxy that does not let it through) questions are calls.
+ * Calls `IsBlacklisted` over a `StreamChecks` stream, where a check costs about half of what a unary call does. One stream at a
+ * time, with a limited lifetime, so that all replicas get their share. If streams are not answered (an older service, or a proxy
+ * that blocks them), checks are unary calls.
  */
 export class StreamedChecks {
   readonly #setup: Setup;
-  /** Those of which something is left, the one that takes questions last. */
+  /** Streams that have not ended; the last one accepts checks. */
   readonly #streams = new Set<CheckStream>();
   #current: CheckStream | undefined;
-  /** By the monotonic clock. */
+  /** Until when checks are unary calls, by the monotonic clock. */
   #restsUntil = Number.NEGATIVE_INFINITY;
   #restedAt = Number.NEGATIVE_INFINITY;
-  /** Rests in a row, without an answer by a stream in between. */
+  /** Consecutive rests without an answer on a stream in between. */
   #rests = 0;
 
   constructor(setup: Setup) {
@@ -50,26 +51,26 @@ export class StreamedChecks {
     const timeoutMs = waitable(options.timeoutMs ?? DEFAULT_DEADLINE_MS);
     const began = clock.monotonic();
     const left = () => timeoutMs - (clock.monotonic() - began);
-    // What belongs to one call alone cannot travel with a stream.
+    // Metadata belongs to one call, so it cannot travel with a stream.
     if (metadata !== undefined || began < this.#restsUntil) return call(init, options);
     const request = create(IsBlacklistedRequestSchema, init);
     refuseIllFormed(IsBlacklistedRequestSchema, request);
     const known = this.#current?.takesMore ? this.#current : undefined;
     const stream = known ?? (await this.#open({ timeoutMs, signal }));
     try {
-      // The caller's token may have taken its time.
+      // Getting the caller's token may have taken time.
       const answer = await stream.ask(request, { timeoutMs: Math.max(1, Math.ceil(left())), signal });
       this.#rests = 0;
       return answer;
     } catch (error) {
       if (!(error instanceof ClientError)) throw error;
       const isBarren = !stream.hasAnswered;
-      // Also where nobody waits any more: were time always too short, it would never be found out.
+      // Also if the caller has aborted: with timeouts that are always too short, a blocked stream would never be detected.
       if (isBarren) this.#rest(stream);
       if (signal?.aborted) throw error;
-      // The caller's token may have been renewed since the stream began.
+      // The caller's token may have been renewed since the stream was opened.
       const isOutdated = error.code === "UNAUTHENTICATED" && known !== undefined;
-      // Whatever has ended the stream says nothing of the question.
+      // An error that ended the stream does not concern the check.
       if (!isBarren && !isOutdated && error !== stream.end) throw error;
       if (isOutdated) stream.retire();
       const remaining = left();
@@ -87,7 +88,7 @@ export class StreamedChecks {
     const { channel, clock, random } = this.#setup;
     const { authorization, grpc } = channel;
     const metadata = authorization === undefined ? new Metadata() : await authorization(limits);
-    // Somebody else may have opened one meanwhile.
+    // Another check may have opened a stream meanwhile.
     if (this.#current?.takesMore) return this.#current;
     this.#current?.retire();
     const stream = new CheckStream(grpc, {
@@ -104,9 +105,9 @@ export class StreamedChecks {
     return stream;
   }
 
-  /** Once, however many questions and streams were lost together. */
+  /** Stops using streams for a while; once, however many checks and streams were lost together. */
   #rest({ beganAt }: CheckStream): void {
-    // One from before the last rest says nothing new; and where another one answers, streams get through.
+    // A stream from before the last rest is no news; and if the current stream is answered, streams work.
     if (beganAt <= this.#restedAt || this.#current?.hasAnswered) return;
     this.#restedAt = this.#setup.clock.monotonic();
     this.#restsUntil =

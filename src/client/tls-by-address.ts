@@ -5,15 +5,16 @@ import type { ChannelCredentials } from "@grpc/grpc-js";
 type Connect = ReturnType<ChannelCredentials["_createSecureConnector"]>["connect"];
 
 /**
- * `credentials`, also for services that are named by an IP address. grpc-js announces the address as if it were a host name, which
- * RFC 6066 rules out: Node.js warns of it, and from version 25 on refuses to connect. Without a name Node.js looks for the
- * address in the certificate. Of several addresses a certificate must hold the one that is connected to, or the first.
+ * Makes `credentials` usable for services that are addressed by IP address. grpc-js sends the IP address as the TLS server name,
+ * which RFC 6066 forbids: Node.js warns, and from version 25 on refuses to connect. Without a server name Node.js looks for the
+ * address in the certificate. With several addresses, the certificate must contain
+ * the address connected to, or the first one.
  */
 export function namingNoAddress(credentials: ChannelCredentials): ChannelCredentials {
   const create = credentials._createSecureConnector.bind(credentials);
   credentials._createSecureConnector = (...args) => {
     const connector = create(...args);
-    // Not in its types.
+    // Missing from grpc-js's types.
     const { connectionOptions } = connector as { readonly connectionOptions?: ConnectionOptions };
     if (isIP(connectionOptions?.servername ?? "") === 0) return connector;
     const options = connectionOptions as ConnectionOptions;

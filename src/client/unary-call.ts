@@ -17,11 +17,11 @@ import { onAbort } from "./on-abort.ts";
 import { refuseIllFormed } from "./well-formed.ts";
 
 export interface CallOptions {
-  /** How long to wait for the answer at most; 10 seconds unless given. More than 24 days, or Infinity, count as 24 days. */
+  /** Milliseconds to wait for the answer; 10 seconds if absent. More than 24 days, or Infinity, count as 24 days. */
   readonly timeoutMs?: number | undefined;
-  /** Gives the call up when aborted: it fails with CANCELLED. */
+  /** Aborting it fails the call with CANCELLED. */
   readonly signal?: AbortSignal | undefined;
-  /** What joins the call's metadata. */
+  /** Added to the call's metadata. */
   readonly metadata?: CallMetadata | undefined;
 }
 
@@ -32,15 +32,15 @@ export type UnaryCall<I extends DescMessage, O extends DescMessage> = (
 
 export interface UnaryCallSetup<I extends DescMessage, O extends DescMessage> {
   readonly grpc: Client;
-  /** What errors hold as their address. */
+  /** The address that errors carry. */
   readonly address: string;
   readonly method: DescMethodUnary<I, O>;
   readonly authorization?: Authorization | undefined;
-  /** Throws if `answer` is none to `request`. */
+  /** Throws if `answer` does not fit `request`. */
   readonly check?: (request: MessageShape<I>, answer: MessageShape<O>) => void;
 }
 
-/** One method of the service as a function. It rejects with a {@link ClientError} only. */
+/** One method of the service as a function. It rejects only with a {@link ClientError}. */
 export function unaryCall<I extends DescMessage, O extends DescMessage>({
   grpc,
   address,
@@ -99,7 +99,7 @@ function send<A>(
   });
 }
 
-// A number or a time that protobuf has no room for fails here; within grpc-js it would read INTERNAL.
+// Values out of protobuf's range fail here with INVALID_ARGUMENT; within grpc-js they would become INTERNAL.
 function encode(serialize: () => Buffer): Buffer {
   try {
     return serialize();

@@ -6,19 +6,19 @@ import type { ClientMetrics } from "./client-metrics.ts";
 import type { OutageLog } from "./outage-log.ts";
 
 /**
- * What a check comes to that cannot be answered. `throw`: it rejects, and the caller decides. `deny`: `true`, as if the token
- * were blacklisted. `allow`: `false`, though never for a token that is known to be blacklisted.
+ * The result of a check that cannot be answered. `throw`: it rejects, and the caller decides. `deny`: `true`, as if the token were
+ * blacklisted. `allow`: `false`, but never for a token known to be blacklisted.
  */
 export type OnUnavailable = "throw" | "deny" | "allow";
 
-/** These say that the question was wrong, or that its caller took it back: no policy answers them. */
+/** Errors of an invalid or aborted check, which no policy replaces. */
 const ALWAYS_TOLD: ReadonlySet<StatusName> = new Set([
   "INVALID_ARGUMENT",
   "FAILED_PRECONDITION",
   "CANCELLED",
 ]);
 
-/** Decides what takes the place of an answer that could not be had, and keeps count. */
+/** Decides which answer replaces an error, and counts unanswered checks. */
 export class UnavailablePolicy {
   readonly #choice: OnUnavailable;
   readonly #metrics: ClientMetrics;
@@ -33,7 +33,7 @@ export class UnavailablePolicy {
     readonly metrics: ClientMetrics;
     readonly log: Required<ClientLog>;
     readonly clock: Clock;
-    /** Says itself what goes unanswered in an outage. */
+    /** Logs unanswered checks during an outage. */
     readonly outages: OutageLog;
   }) {
     this.#choice = setup.choice;
@@ -43,7 +43,7 @@ export class UnavailablePolicy {
     this.#outages = setup.outages;
   }
 
-  /** The answer to give after all; undefined: the error itself. `isKnown` tells whether the token is known to be blacklisted. */
+  /** The answer that replaces `error`; undefined: reject with it. `isKnown` tells whether the token is known to be blacklisted. */
   decide(error: ClientError, isKnown: () => boolean): boolean | undefined {
     if (ALWAYS_TOLD.has(error.code)) return undefined;
     const known = isKnown();
@@ -60,7 +60,7 @@ export class UnavailablePolicy {
     return answer;
   }
 
-  /** Says how many went unanswered since it was last said, where there were any. To be called once answers come again. */
+  /** Logs how many checks went unanswered since the last log line, if any. Call it when checks are answered again. */
   recovered(): void {
     if (this.#unlogged > 0) this.#warn({});
     this.#loggedAt = Number.NEGATIVE_INFINITY;

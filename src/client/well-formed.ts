@@ -2,7 +2,7 @@ import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf
 import type { Violation } from "../errors.ts";
 import { ClientError } from "./client-error.ts";
 
-/** Throws a {@link ClientError} where `message` holds text that is not well-formed: see {@link illFormedStrings}. */
+/** Throws a {@link ClientError} if `message` contains ill-formed text: see {@link illFormedStrings}. */
 export function refuseIllFormed(schema: DescMessage, message: object): void {
   const violations = illFormedStrings(schema, message);
   if (violations.length === 0) return;
@@ -11,8 +11,8 @@ export function refuseIllFormed(schema: DescMessage, message: object): void {
 }
 
 /**
- * The strings in `message` that hold an unpaired surrogate, by the path of their field. Encoded, each would turn
- * into U+FFFD, and a question about one token into a question about another.
+ * The strings in `message` that contain an unpaired surrogate, by the path of their field. Encoding would turn a surrogate into
+ * U+FFFD, and a check of one token into a check of another.
  */
 function illFormedStrings(schema: DescMessage, message: object, path = ""): Violation[] {
   const found: Violation[] = [];
@@ -24,7 +24,7 @@ function illFormedStrings(schema: DescMessage, message: object, path = ""): Viol
       inspect(field, value, name, found);
       continue;
     }
-    // A thousand jtis of one call: their names are put together only where something is wrong.
+    // A call may have a thousand jtis: their paths are built only if one is ill-formed.
     if (field.scalar === ScalarType.STRING && value.every((text: string) => text.isWellFormed())) continue;
     for (const [index, element] of value.entries()) inspect(field, element, `${name}[${index}]`, found);
   }

@@ -5,32 +5,32 @@ import { elapsedBetween, elapsedSince, type Instant } from "../../instant.ts";
 import { MAX_RESUME_MS, OBSERVED_REVISIONS, SWEEP_INDEX_SEGMENTS } from "../../limits.ts";
 import { TokenIndex } from "../../token-index/token-index.ts";
 
-/** The entries of one blacklist, known by the key of their fingerprints. */
+/** The entries of one blacklist, which is identified by the key of its fingerprints. */
 interface Table {
   readonly key: Uint8Array;
   readonly index: TokenIndex;
 }
 
-/** From where a copy goes on when it was cut off. */
+/** The position at which a copy resumes after its stream has ended. */
 export interface CopyCursor {
   readonly revision: string;
   readonly key: Uint8Array;
 }
 
 /**
- * What this process knows of the blacklist, and when it was last proven to be all there is. Entries only ever join, and leave when
- * their time has passed by this machine's clock and the service's; so what was proven once stays true of that moment.
+ * A local copy of the blacklist, and the time as of which it was last proven complete. Entries are only added, and removed when
+ * they have expired by both this machine's clock and the service's; so a proof stays valid for its time.
  */
 export class Copy {
   readonly #clock: Clock;
   readonly #clocks: BothClocks;
   #table: Table | undefined;
-  /** Of blacklists that the service no longer serves: what was revoked in them stays so until it expires. */
+  /** Tables of blacklists that the service no longer serves: their tokens stay revoked until they expire. */
   #former: readonly Table[] = [];
   #isComplete = false;
   #isLoading = false;
   #revision: string | undefined;
-  /** Revisions that it reflects; the latest ones. */
+  /** The latest revisions that the copy reflects. */
   readonly #reflected = new Set<string>();
   #provenAt: Instant | undefined;
   #version = 0;
@@ -40,47 +40,47 @@ export class Copy {
     this.#clocks = new BothClocks(clock);
   }
 
-  /** Whether it has once held everything, so that what it lacks can be ruled out as far as that is proven. */
+  /** Whether the copy has held everything, so that it can give negatives within the limits of its proof. */
   get isComplete(): boolean {
     return this.#isComplete;
   }
 
-  /** Whether a snapshot is under way. */
+  /** Whether a snapshot is being received. */
   get isLoading(): boolean {
     return this.#isLoading;
   }
 
-  /** Entries held, expired or not. */
+  /** The number of entries, expired or not. */
   get size(): number {
     return (this.#table?.index.size ?? 0) + this.#former.reduce((sum, { index }) => sum + index.size, 0);
   }
 
-  /** Keys under which entries are held: the present one, and those of blacklists that are no longer served. */
+  /** The number of tables: the current one, and those of blacklists that are no longer served. */
   get keys(): number {
     return this.#former.length + (this.#table === undefined ? 0 : 1);
   }
 
-  /** While it stays the same, what the copy did not have it still does not have. */
+  /** While it is unchanged, a jti absent from the copy is still absent. */
   get version(): number {
     return this.#version;
   }
 
-  /** Undefined where everything has to be sent. */
+  /** The position at which to resume; undefined if a snapshot is needed. */
   get cursor(): CopyCursor | undefined {
     if (this.#table === undefined || this.#revision === undefined) return undefined;
-    // So long ago that the service might not see any more that a database was restored in between.
+    // After so long, the service might not notice that its database was restored in between.
     if (this.#provenAt !== undefined && this.stalenessMs > MAX_RESUME_MS) return undefined;
     return { revision: this.#revision, key: this.#table.key };
   }
 
-  /** Milliseconds since it was proven to be current, at least; infinite where it never was. */
+  /** Milliseconds since the last proof; infinite if there was none. */
   get stalenessMs(): number {
     return this.#provenAt === undefined
       ? Number.POSITIVE_INFINITY
       : elapsedSince(this.#provenAt, this.#clock);
   }
 
-  /** Not what is no jti. */
+  /** False for an invalid jti. */
   isBlacklisted(jti: string): boolean {
     const print = this.#table?.index.fingerprintIfJti(jti);
     if (print === undefined) return false;
@@ -88,12 +88,12 @@ export class Copy {
     return until !== 0 && this.#isAhead(until, this.#clock.now());
   }
 
-  /** true: blacklisted. false: it was not, at most `maxStalenessMs` ago. undefined: neither is known, or it is no jti. */
+  /** true: blacklisted. false: not blacklisted as of at most `maxStalenessMs` ago. undefined: unknown, or an invalid jti. */
   peek(jti: string, maxStalenessMs: number): boolean | undefined {
     const print = this.#table?.index.fingerprintIfJti(jti);
     if (print === undefined) return undefined;
-    // Before the look-up, which is mostly a wait for memory: a processor does what comes next meanwhile, unless that is a clock,
-    // which it reads only when memory has answered.
+    // Read before the look-up, which mostly waits for memory: the processor continues during that wait, unless the next instruction
+    // reads a clock.
     const wall = this.#clock.now();
     const until = this.#untilOf(jti, print);
     if (until !== 0 && this.#isAhead(until, wall)) return true;
@@ -106,17 +106,17 @@ export class Copy {
     return this.#reflected.has(revision);
   }
 
-  /** The service's time, in milliseconds since 1970, has arrived. */
+  /** Records the service's time, in milliseconds since 1970. */
   observe(time: number): void {
     this.#clocks.observe(time as EpochMs, this.#clock.now());
   }
 
-  /** The service is about to send everything, or with `isSnapshot` false what has changed since the cursor. */
+  /** Called before the service sends a snapshot, or with `isSnapshot` false the changes since the cursor. */
   begin({ isSnapshot, key }: { readonly isSnapshot: boolean; readonly key: Uint8Array }): void {
     const isSame = this.#table !== undefined && Buffer.compare(this.#table.key, key) === 0;
     if (!isSame) this.#replaceTable(key);
     if (!isSnapshot) return;
-    // Of another history, perhaps. What it holds stays true.
+    // The snapshot may be of another history. Entries of the old one stay true.
     this.#isLoading = true;
     this.#revision = undefined;
     this.#reflected.clear();
@@ -127,9 +127,9 @@ export class Copy {
     this.#table?.index.put(print, until);
   }
 
-  /** All that `revision` includes has been put in. */
+  /** Called when everything up to `revision` has been put in. */
   reach(revision: string): void {
-    // One that was dropped has nothing of it.
+    // A copy that was dropped holds nothing of the revision.
     if (this.#table === undefined) return;
     this.#revision = revision;
     this.#isComplete = true;
@@ -141,12 +141,12 @@ export class Copy {
     }
   }
 
-  /** It holds everything that was acknowledged before `sentAt`. */
+  /** Called when the copy has everything that was acknowledged before `sentAt`. */
   prove(sentAt: Instant): void {
     this.#provenAt = sentAt;
   }
 
-  /** Forgets a little of what has expired. */
+  /** Removes some of the expired entries. */
   sweep(): void {
     const now = this.#clocks.earlier();
     this.#table?.index.sweep(now, SWEEP_INDEX_SEGMENTS);
@@ -155,7 +155,7 @@ export class Copy {
     this.#former = this.#former.filter(({ index }) => index.size > 0);
   }
 
-  /** Gives its memory back. It holds nothing then, and rules nothing out. */
+  /** Drops all entries and frees their memory; the copy then gives no negatives. */
   drop(): void {
     this.#table = undefined;
     this.#former = [];
@@ -172,7 +172,7 @@ export class Copy {
     return Math.max(until, ...this.#former.map(({ index }) => index.expiryOf(jti)));
   }
 
-  /** The earlier clock is never ahead of this machine's: mostly that one look is enough. */
+  /** Compares with this machine's clock first: the earlier clock is never ahead of it, so mostly one comparison is enough. */
   #isAhead(until: number, wall: number): boolean {
     return until > wall || until > this.#clocks.earlier();
   }
@@ -180,7 +180,7 @@ export class Copy {
   #replaceTable(key: Uint8Array): void {
     if (this.#table !== undefined && this.#table.index.size > 0)
       this.#former = [...this.#former, this.#table];
-    // The message that the key came in is larger than the key.
+    // Copied, because the key is a view of a larger message.
     this.#table = { key: Uint8Array.from(key), index: new TokenIndex(key) };
     this.#isComplete = false;
     this.#provenAt = undefined;

@@ -8,11 +8,11 @@ interface Options {
   /** Sends a `sync` with this id. */
   readonly send: (id: bigint) => void;
   readonly onProven: (sentAt: Instant) => void;
-  /** The service has said that there is no proof to be had, or has said nothing for too long. */
+  /** Called when the service reports that it cannot prove the copy current, or does not answer in time. */
   readonly onFailed: (error: ClientError) => void;
 }
 
-/** All who ask while a `sync` is under way share the next one. */
+/** The requests that share one `sync`: those made while the previous `sync` is in flight. */
 interface Group {
   readonly promise: Promise<void>;
   resolve(): void;
@@ -25,7 +25,7 @@ interface Sent {
   readonly group: Group;
 }
 
-/** Proofs that the copy is current: one round trip at a time, however many ask. */
+/** Proofs that the copy is current: one round trip in flight at a time, however many requests there are. */
 export class Proofs {
   readonly #options: Options;
   #waiting: Group | undefined;
@@ -39,8 +39,8 @@ export class Proofs {
   }
 
   /**
-   * Resolves when a `sync` that is sent later than now has been answered: the copy then has all that was acknowledged before. All
-   * who share it are given the same promise. Rejects with a ClientError.
+   * Resolves when a `sync` sent after this call has been answered: the copy then has everything acknowledged before the call. All
+   * requests that share the `sync` get the same promise. Rejects with a ClientError.
    */
   prove(): Promise<void> {
     if (this.#waiting === undefined) {
@@ -50,12 +50,12 @@ export class Proofs {
     return this.#waiting.promise;
   }
 
-  /** The service has answered every `sync` up to this one. */
+  /** Called when the service has answered every `sync` up to this one. */
   synced(id: bigint): void {
     const sent = this.#take(id);
     if (sent === undefined) return;
     this.#options.onProven(sent.sentAt);
-    // Those who wait go first: the service works while the others are answered.
+    // Sends the next `sync` first, so that the service works while this group is resolved.
     if (this.#waiting !== undefined) this.#send();
     sent.group.resolve();
   }
@@ -68,7 +68,7 @@ export class Proofs {
     this.#options.onFailed(error);
   }
 
-  /** There is nobody to ask any more. */
+  /** Fails all requests, because there is no stream. */
   fail(error: ClientError): void {
     this.#cancelTimeout();
     const groups = [this.#sent?.group, this.#waiting];
@@ -77,7 +77,7 @@ export class Proofs {
     for (const group of groups) group?.reject(error);
   }
 
-  /** After all who ask in this turn have asked: what they do is done in microtasks. */
+  /** Sends after this turn of the event loop, so that all requests of the turn share the `sync`; their work happens in microtasks. */
   #plan(): void {
     if (this.#sent !== undefined || this.#isPlanned) return;
     this.#isPlanned = true;
@@ -90,16 +90,16 @@ export class Proofs {
   #send(): void {
     const { clock, send } = this.#options;
     const group = this.#waiting as Group;
-    // Taken before it is sent: it proves nothing to those who come later.
+    // Taken before it is sent, because the `sync` proves nothing to later requests.
     this.#waiting = undefined;
     const id = ++this.#lastId;
     this.#sent = { id, sentAt: instantOf(clock), group };
-    // A process that was held up runs its timers first, and then reads what had arrived in time.
+    // A process that was blocked runs its timers before it reads answers that arrived in time, so the timeout waits for one read.
     this.#cancelTimeout = clock.schedule(PROOF_TIMEOUT_MS, () => setImmediate(() => this.unsynced(id, LATE)));
     send(id);
   }
 
-  /** An answer to an earlier one is late: whoever waited for it has been told. */
+  /** Ignores answers to earlier ids: their requests have failed already. */
   #take(id: bigint): Sent | undefined {
     const sent = this.#sent;
     if (sent === undefined || id < sent.id) return undefined;
@@ -118,7 +118,7 @@ function newGroup(): Group {
     resolve = yes;
     reject = no;
   });
-  // Perhaps nobody waits but the copy itself.
+  // The copy itself requests proofs without waiting for them.
   promise.catch(() => {});
   return { promise, resolve, reject };
 }

@@ -6,24 +6,24 @@ import type { ClientLog } from "../client-log.ts";
 import type { ClientMetrics } from "../client-metrics.ts";
 import type { ClientState } from "../client-state.ts";
 
-/** A copy of the blacklist in this process. */
+/** A local copy of the blacklist in this process. */
 export interface Replica {
   /**
-   * true: blacklisted (needs no proof). false: not blacklisted, proven within `maxStalenessMs`. undefined: cannot say,
-   * or `jti` is none. Without `maxStalenessMs` only positives are told. Never throws.
+   * true: blacklisted (needs no proof). false: not blacklisted, proven within `maxStalenessMs`. undefined: unknown, or an invalid
+   * jti. Without `maxStalenessMs` only positives are returned. Never throws.
    */
   peek(jti: string, maxStalenessMs?: number): boolean | undefined;
-  /** Whether the copy is known to reflect this revision (text as the service gave it). */
+  /** Whether the copy is known to reflect this revision (text from the service). */
   reflects(revision: string): boolean;
   /**
-   * Resolves once the copy is proven current as of a moment after this call (all who wait share one round trip and one
-   * promise object); rejects with a ClientError when it cannot be.
+   * Resolves once the copy is proven current as of a time after this call (requests may share one round trip and one promise
+   * object); rejects with a ClientError if it cannot be proven.
    */
   prove(): Promise<void>;
-  /** A negative that {@link prove} has just vouched for: look again synchronously in the continuation. */
+  /** Looks the jti up. `false` is valid only synchronously in the continuation of {@link prove}. */
   isBlacklisted(jti: string): boolean;
   readonly isComplete: boolean;
-  /** While it stays the same, a jti that was not blacklisted still is not. */
+  /** While it is unchanged, a jti that was not blacklisted still is not. */
   readonly version: number;
   close(): void;
 }
@@ -32,13 +32,13 @@ export interface ReplicaSetup {
   readonly grpc: Client;
   readonly authorization: Authorization | undefined;
   readonly clock: Clock;
-  /** With more than that there is no copy. */
+  /** With more entries than this, the copy is dropped. */
   readonly maxEntries: number;
-  /** 0 to 1, without 1. */
+  /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly log: Required<ClientLog>;
   readonly metrics: ClientMetrics;
-  /** To be told of `loading`, `ready` and `unavailable`, and why; the client itself says `connecting` and `closed`. */
+  /** Called with `loading`, `ready` and `unavailable`, and the error; the client sets `connecting` and `closed` itself. */
   readonly onState: (state: ClientState, error?: ClientError) => void;
 }
 

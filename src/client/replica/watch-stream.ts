@@ -15,7 +15,7 @@ import { ClientError, malformedAnswer } from "../client-error.ts";
 import { clientError } from "../error-details.ts";
 import type { CopyCursor } from "./copy.ts";
 
-/** What a stream tells, in the order in which it arrives. */
+/** The events of a stream, in the order in which they arrive. */
 export interface WatchListener {
   /** The service's time, in milliseconds since 1970; with every message. */
   onTime(time: number): void;
@@ -24,11 +24,11 @@ export interface WatchListener {
   onRevision(revision: string): void;
   onSynced(id: bigint): void;
   onUnsynced(id: bigint, error: ClientError): void;
-  /** It is over; nothing is told any more. */
+  /** The stream has ended; no further event follows. */
   onEnd(error: ClientError): void;
 }
 
-/** One stream of `Watch`. Whatever the contract rules out ends it. */
+/** One `Watch` stream. A message that violates the contract ends it. */
 export class WatchStream {
   readonly #call: ClientDuplexStream<WatchRequest, WatchResponse>;
   readonly #listener: WatchListener;
@@ -62,7 +62,7 @@ export class WatchStream {
     this.#write({ case: "start", value: { revision, key, entryKinds: [EntryKind.JTI] } });
   }
 
-  /** Asks for proof; ids grow. */
+  /** Requests proof. Ids must increase. */
   sync(id: bigint): void {
     this.#write({ case: "sync", value: { id } });
   }
@@ -72,7 +72,7 @@ export class WatchStream {
   }
 
   #write(request: { case: string; value: object }): void {
-    // The serializer makes the message of its fields.
+    // The serializer creates the message from these fields.
     if (!this.#isOver) this.#call.write({ request } as unknown as WatchRequest);
   }
 
@@ -81,7 +81,7 @@ export class WatchStream {
     try {
       if (time === undefined) throw malformedAnswer("the service's message has no time");
       this.#listener.onTime(timestampMs(time));
-      // Whoever listens may have had enough: the rest of the message is for a copy that is not there any more.
+      // The listener may have cancelled the stream and dropped the copy, so the rest of the message is ignored.
       if (this.#isOver) return;
       switch (response.case) {
         case "opened":
@@ -112,7 +112,7 @@ export class WatchStream {
         case "heartbeat":
           return;
         default:
-          // It may say something that a copy has to know.
+          // An unknown message may be one that a copy must not ignore.
           throw malformedAnswer("the service has sent what is not known here");
       }
     } catch (error) {

@@ -18,7 +18,7 @@ import { Proofs } from "./proofs.ts";
 import type { Replica, ReplicaSetup } from "./replica.ts";
 import { type WatchListener, WatchStream } from "./watch-stream.ts";
 
-/** After these it is no use to try again soon: an operator has something to mend. */
+/** Errors that an operator has to fix, so that retrying soon is useless. */
 const LASTING: ReadonlySet<StatusName> = new Set([
   "UNIMPLEMENTED",
   "UNAUTHENTICATED",
@@ -27,21 +27,21 @@ const LASTING: ReadonlySet<StatusName> = new Set([
 ]);
 
 /**
- * A copy that one stream of `Watch` keeps. A stream that ends is followed by another, which goes on where the copy is; what the copy
- * holds stays, and answers whoever takes an answer of its age.
+ * A local copy fed by one `Watch` stream. When a stream ends, another one resumes at the copy's position. Meanwhile the copy keeps
+ * its entries, and answers checks that accept its staleness.
  */
 export class WatchedReplica implements Replica, WatchListener {
   readonly #setup: ReplicaSetup;
   readonly #copy: Copy;
   readonly #proofs: Proofs;
   #stream: WatchStream | undefined;
-  /** The stream has begun to bring what the copy lacks. */
+  /** The service has begun to send a snapshot or changes on this stream. */
   #isOpened = false;
   /** By the monotonic clock. */
   #heardAt = 0;
-  /** Streams that have failed in a row. */
+  /** Consecutive failures. */
   #failures = 0;
-  /** The shortest staleness that anybody has asked for. */
+  /** The shortest staleness that any check has requested. */
   #tightestMs = Number.POSITIVE_INFINITY;
   #cancelRetry = () => {};
   #cancelProof = () => {};
@@ -149,11 +149,11 @@ export class WatchedReplica implements Replica, WatchListener {
     this.#proofs.fail(CUT_OFF);
     if (this.#isClosed) return;
     onState("unavailable", error);
-    // Never all gateways at once: anywhere within the time.
+    // Full jitter, so that gateways do not reconnect all at once.
     const waitMs = Math.max(Math.ceil(random() * this.#longestWait(error)), error.retryAfterMs ?? 0);
     const detail = error.detail ?? error.message;
     const details = { code: error.code, reason: error.reason, detail, retry_ms: waitMs };
-    // A stream that ends is part of the service's life. Where none begins, the client warns of the outage, once.
+    // Streams end in normal operation. If none can be opened, the client warns of the outage once.
     log.info("the copy of the blacklist is cut off", details);
     this.#cancelRetry = clock.schedule(waitMs, () => void this.#connect());
   }
@@ -163,7 +163,7 @@ export class WatchedReplica implements Replica, WatchListener {
     return Math.min(MAX_WATCH_RETRY_MS, WATCH_RETRY_MS * 2 ** this.#failures++);
   }
 
-  /** By the time of the next attempt much may have expired. */
+  /** Drops the copy and retries later, when entries may have expired. */
   #overflow(message: string): void {
     const { log, maxEntries } = this.#setup;
     log.warn(message, {
@@ -176,7 +176,7 @@ export class WatchedReplica implements Replica, WatchListener {
     this.#copy.drop();
   }
 
-  /** Whether a `sync` would be answered soon: not before a snapshot has been sent. */
+  /** Whether a `sync` would be answered soon: not before a snapshot has been received. */
   get #canAsk(): boolean {
     return this.#stream !== undefined && this.#isOpened && !this.#copy.isLoading && this.#copy.isComplete;
   }
@@ -211,7 +211,7 @@ export class WatchedReplica implements Replica, WatchListener {
     this.#proveLater();
   }
 
-  /** Three proofs within the shortest staleness that anybody asks for, so that one may fail. */
+  /** Schedules three proofs within the shortest requested staleness, so that one may fail. */
   #proveLater(): void {
     this.#cancelProof();
     if (this.#isClosed || this.#stream === undefined) return;
@@ -229,7 +229,10 @@ export class WatchedReplica implements Replica, WatchListener {
     this.#endIfSilent();
   }
 
-  /** A connection may be dead without anybody having said so. Who waits for a snapshot hears little. */
+  /**
+   * Ends a stream on which nothing arrives: the connection may be dead without having been closed. While a snapshot is awaited,
+   * messages are rarer.
+   */
   #endIfSilent(): void {
     const silentMs = this.#setup.clock.monotonic() - this.#heardAt;
     const mostMs = this.#isOpened && this.#copy.isLoading ? LAST_HEARD_WHILE_LOADING_MS : LAST_HEARD_MS;
