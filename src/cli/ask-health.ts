@@ -8,7 +8,7 @@ export interface Health {
   readonly says: string;
 }
 
-/** Asks `/readyz` once. Never rejects: whoever cannot answer is not serving. */
+/** Requests `/readyz` once. Never rejects: a service that cannot be reached counts as not serving. */
 export function askHealth(
   { host, port }: HostPort,
   { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
@@ -16,9 +16,9 @@ export function askHealth(
   const address = formatHostPort({ host, port });
   return new Promise((resolve) => {
     const not = (says: string) => resolve({ isServing: false, says });
-    // The time is for all of it: a timeout of the socket alone would let a trickle of bytes go on without end.
+    // The timeout is for the whole response: a socket timeout alone would let a trickle of bytes continue without end.
     const limits = AbortSignal.any([signal, AbortSignal.timeout(waitable(timeoutMs))]);
-    // No agent: a connection that is kept would keep the process.
+    // No agent: a connection kept alive would keep the process alive.
     const options = { host: reachable(host), port, path: "/readyz", agent: false, signal: limits };
     get(options, (response) => {
       response.resume();
@@ -40,7 +40,7 @@ export function askHealth(
   });
 }
 
-/** "All addresses" is where to listen, not where to call. */
+/** A wildcard address is one to listen on, not one to connect to. */
 function reachable(host: string): string {
   if (host === "0.0.0.0") return "127.0.0.1";
   return /^[0:]+$/.test(host) && host.includes(":") ? "::1" : host;

@@ -4,12 +4,12 @@ import type { InputToken } from "./token-input.ts";
 import { UsageError } from "./usage-error.ts";
 
 export interface FailedBatch {
-  /** Absent where the input itself could not be read. */
+  /** Absent if the input itself could not be read. */
   readonly input?: readonly InputToken[];
   readonly error: unknown;
 }
 
-/** What the batches that failed come to. The operator is told of the first: the others mostly repeat it. */
+/** Collects the failures of batches. Only the first is reported to the operator, because the others mostly repeat it. */
 export class BatchFailures {
   readonly #session: Session;
   #exitCode: number | undefined;
@@ -19,12 +19,12 @@ export class BatchFailures {
     this.#session = session;
   }
 
-  /** Of the first failure; undefined while there is none. */
+  /** The exit code of the first failure; undefined if there is none. */
   get exitCode(): number | undefined {
     return this.#exitCode;
   }
 
-  /** None of the batches that failed can have changed anything. */
+  /** Whether no failed batch can have changed anything. */
   get undone(): boolean {
     return this.#undone;
   }

@@ -11,7 +11,7 @@ import { patiently } from "./patiently.ts";
 import type { Persistence } from "./persistence.ts";
 import type { Session } from "./session.ts";
 
-/** What became of one batch. */
+/** The result of one batch. */
 export interface StoredBatch {
   readonly counts: Partial<ImportCounts>;
   readonly refused: readonly { readonly line: number; readonly problem: string }[];
@@ -20,17 +20,17 @@ export interface StoredBatch {
 export interface BatchStoreSetup {
   readonly session: Session;
   readonly persistence: Persistence;
-  /** For lines that give none. */
+  /** For lines without a reason. */
   readonly reason: string;
 }
 
 /**
- * Sends batches to the service. It refuses a batch as a whole for a token that has expired: those are left out, and the rest is
- * sent again. The service alone judges what has expired, by its clocks and its leeway.
+ * Sends batches to the service, which rejects a whole batch if one token in it has expired: such tokens are left out, and the rest
+ * is sent again. Only the service decides what has expired, by its clocks and its leeway.
  */
 export class BatchStore {
   readonly #setup: BatchStoreSetup;
-  /** What expires then or earlier has expired, the service said; time does not go back. */
+  /** The latest expiry that the service has called expired, in milliseconds since 1970; earlier ones have expired too. */
   #passed = Number.NEGATIVE_INFINITY;
 
   constructor(setup: BatchStoreSetup) {
@@ -38,7 +38,7 @@ export class BatchStore {
   }
 
   async store(items: readonly TokenItem[]): Promise<StoredBatch> {
-    // Those that expired first stand last, so that the first of them that is refused tells of all the others.
+    // The earliest expiry comes last, so that the first rejected token tells about all those behind it.
     let left = [...items].sort((a, b) => msOf(b.token.expiresAt) - msOf(a.token.expiresAt));
     const refused: { line: number; problem: string }[] = [];
     for (;;) {
@@ -77,7 +77,7 @@ export class BatchStore {
     };
   }
 
-  /** The tokens that are refused for something else than being over. Notes those that are over. */
+  /** The tokens that are rejected for another reason than expiry. Records the expiry of those that have expired. */
   #wrongOnes(
     violations: readonly Violation[],
     sent: readonly TokenItem[],
@@ -95,7 +95,7 @@ export class BatchStore {
   }
 }
 
-/** Whether it is an entry of an older version, which took a raw token for a jti. */
+/** Whether it is an entry of an older version, which accepted a raw token as a jti. */
 export function isOfRawToken({ token }: TokenItem): boolean {
   return isRawToken(token.jti);
 }

@@ -1,6 +1,6 @@
 /**
- * Regroups what `source` brings into batches of `size`. A smaller one goes out when `pause` resolves before more has
- * come, so that a revocation does not wait for 999 others.
+ * Regroups the items of `source` into batches of `size`. A smaller batch is yielded if `pause` resolves before more items arrive,
+ * so that a revocation does not wait for 999 others.
  */
 export async function* inBatches<T>(
   source: AsyncIterable<readonly T[]>,
@@ -11,7 +11,7 @@ export async function* inBatches<T>(
   for (;;) {
     const next = iterator.next();
     if (waiting.length > 0) {
-      // What the read comes to is looked at below, also when it fails first.
+      // The result of the read is handled below, including a failure that comes first.
       const paused = await Promise.race([pause().then(() => true), next.then(arrived, arrived)]);
       if (paused) {
         yield waiting;

@@ -8,7 +8,7 @@ import { rowWriter } from "./format.ts";
 import { readJwt } from "./jwt-input.ts";
 import type { Session } from "./session.ts";
 
-/** Revokes the token that --jwt names, which says itself which one it is and when it expires. Resolves to the exit code. */
+/** Revokes the token that --jwt names; its jti and expiry are taken from the token. Resolves to the exit code. */
 export async function blacklistJwt(
   session: Session,
   { jwt, reason = "", output }: BlacklistOptions & { readonly jwt: string },
@@ -35,9 +35,9 @@ export async function blacklistJwt(
   return code;
 }
 
-/** False where that cannot be told, too. */
+/** Also false if the claims cannot be read. */
 async function hasNoExpiry(token: string): Promise<boolean> {
-  // Here, since no other command needs what it loads.
+  // Imported here, because no other command needs this module.
   const { unverifiedClaims } = await import("../auth/verify.ts");
   try {
     return unverifiedClaims(token).exp === undefined;

@@ -22,7 +22,7 @@ export function blacklistColumns(now: EpochMs): Column<BlacklistRow>[] {
 
 export function blacklistRows({ results, revision }: BlacklistResponse): BlacklistRow[] {
   return results.map(({ token, outcome }) => ({
-    // The client has made sure that there is one.
+    // The client has checked that it is present.
     ...tokenRow(token as NonNullable<typeof token>),
     outcome: Outcome[outcome].toLowerCase(),
     revision,

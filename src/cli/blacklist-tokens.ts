@@ -19,7 +19,7 @@ export interface BlacklistOptions extends OperatorOptions {
   readonly jwt?: string;
 }
 
-/** Resolves to the exit code. `now` is what `1h` counts from, the same for all tokens. */
+/** Resolves to the exit code. Durations such as `1h` count from `now`, the same for all tokens. */
 export async function blacklistTokens(
   session: Session,
   options: BlacklistOptions,

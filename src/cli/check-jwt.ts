@@ -3,7 +3,7 @@ import { readJwt } from "./jwt-input.ts";
 import type { Session } from "./session.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** Checks the token that --jwt names, by the jti in it. Resolves to the exit code. */
+/** Checks the jti of the token that --jwt names. Resolves to the exit code. */
 export async function checkJwt(
   session: Session,
   options: CheckOptions & { readonly jwt: string },
@@ -17,9 +17,9 @@ export async function checkJwt(
   return checkTokens(session, options, [{ jti, origin: "the token" }]);
 }
 
-/** Throws a UsageError that repeats nothing of the token. */
+/** Throws a UsageError that quotes nothing of the token. */
 async function jtiIn(token: string): Promise<string> {
-  // Here, since no other command needs what they load.
+  // Imported here, because no other command needs these modules.
   const { TokenRefused, unverifiedClaims } = await import("../auth/verify.ts");
   const { readJti } = await import("../auth/claims.ts");
   try {

@@ -38,8 +38,8 @@ const COLUMNS: readonly Column<CheckRow>[] = [
 ];
 
 /**
- * `named` are the arguments of the command, or tokens that have been read already. Resolves to the exit code. Goes on when nobody reads the
- * output any more: the exit code is an answer too.
+ * `named` are the arguments of the command, or tokens that have been read already. Resolves to the exit code. Continues after the
+ * reader of the output has closed it, because the exit code is an answer too.
  */
 export async function checkTokens(
   session: Session,
@@ -78,7 +78,7 @@ export async function checkTokens(
     progress.add(input.length);
   }
   await rows.end();
-  // Where the command that should have named them failed, 0 would say that all of them may pass.
+  // If the command that should have supplied jtis failed, exit code 0 would say that all tokens may pass.
   if (failures.exitCode === undefined && counts.all === 0)
     throw new UsageError("standard input named no jti");
   if (failures.exitCode === undefined && counts.all > 1) {
@@ -93,7 +93,7 @@ function exitCode(
   { blacklisted, unknown }: { blacklisted: number; unknown: number },
   failed?: number,
 ): number {
-  // A revocation that is known counts for more than what could not be asked.
+  // A known revocation takes precedence over checks that could not be answered.
   if (blacklisted > 0 && (failed === undefined || failed === EXIT.unavailable)) return EXIT.found;
   return failed ?? (unknown > 0 ? EXIT.unavailable : EXIT.ok);
 }
@@ -102,7 +102,7 @@ type Freshness = NonNullable<MessageInitShape<typeof IsBlacklistedRequestSchema>
 
 function freshnessOf({ maxStaleness, atLeastRevision }: CheckOptions): Freshness {
   if (atLeastRevision !== undefined) return { case: "atLeastRevision", value: atLeastRevision };
-  // The contract has no longer duration than ten thousand years; staler than a few weeks makes no difference.
+  // The contract limits durations to ten thousand years, and a staleness above a few weeks makes no difference.
   if (maxStaleness !== undefined)
     return { case: "maxStaleness", value: durationFromMs(waitable(maxStaleness)) };
   return { case: undefined };

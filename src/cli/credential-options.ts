@@ -9,7 +9,7 @@ import { contentOf } from "./named-file.ts";
 import { tokenFile } from "./token-file.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** Who the operator is, and whom to trust. None of it is parsed by commander, which would quote a secret in its errors. */
+/** The operator's credentials and trusted CAs. Not parsed by commander, which would quote a secret in its errors. */
 export interface CredentialOptions {
   readonly token?: string;
   readonly tokenFile?: string;
@@ -65,7 +65,7 @@ export function addCredentialOptions(command: Command): Command {
   return command;
 }
 
-/** What the options say, and where they say nothing the environment. Throws a {@link UsageError} that repeats no secret. */
+/** Reads the options, and for absent options the environment. Throws a {@link UsageError} that quotes no secret. */
 export function credentialsFrom(options: CredentialOptions, env: Environment): ClientCredentials {
   return clientCredentials({ token: tokenFrom(options, env), tls: tlsFrom(options, env) });
 }
@@ -92,7 +92,7 @@ function tokenFrom(options: CredentialOptions, env: Environment): Token | undefi
   return token.text;
 }
 
-/** Whether `text` is the name of a file rather than a token: no JWT has a slash in it. */
+/** Whether `text` is a path rather than a token: no JWT contains a slash. */
 function isPath(text: string): boolean {
   return !isRawToken(text) && (/^[~.]*[/\\]/.test(text) || existsSync(text));
 }
@@ -119,7 +119,7 @@ function pem(file: Given | undefined): Buffer | undefined {
 }
 
 interface Given {
-  /** The option's name, or the variable's. */
+  /** The name of the option or variable. */
   readonly name: string;
   readonly text: string;
 }
@@ -137,7 +137,7 @@ function given(
   return key === "token" ? found : checked(found);
 }
 
-/** What a shell, an env file or an editor has added by accident names another file. Of a token more is asked than this. */
+/** Rejects text that a shell, an env file or an editor has altered, because it would name another file. Tokens are validated separately. */
 function checked(given: Given): Given {
   const problem = settingProblem(given.text);
   if (problem !== undefined) throw new UsageError(`${given.name} ${problem}`);

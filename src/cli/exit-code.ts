@@ -1,7 +1,7 @@
 import { ClientError } from "../client/client-error.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** The numbers above 2 follow sysexits.h; 130 is what a shell says of a program that Ctrl-C ended. */
+/** Numbers above 2 follow sysexits.h; 130 is a shell's exit code for a program ended by Ctrl-C. */
 export const EXIT = {
   ok: 0,
   found: 1,

@@ -6,17 +6,17 @@ import { withoutRawTokens } from "../raw-token.ts";
 export interface Circumstances {
   readonly address: string;
   readonly timeoutMs: number;
-  /** Where the operator named each token of the request, in its order. */
+  /** Where the operator named each token of the request, in the request's order. */
   readonly origins?: readonly string[];
 }
 
-/** What went wrong and what to do next, a line each; the first says it all if there are more. */
+/** What failed and what to do next, one line each; with several lines the first one summarizes. */
 export function explainError(error: unknown, circumstances: Circumstances): string[] {
   const lines = error instanceof ClientError ? explainCall(error, circumstances) : [messageOf(error)];
   return lines.map((line) => safeLine(withoutRawTokens(line)));
 }
 
-/** Whether the call can have changed nothing. */
+/** Whether the call certainly changed nothing. */
 export function isCertainlyUndone(error: unknown): boolean {
   if (!(error instanceof ClientError)) return false;
   return (
@@ -37,7 +37,7 @@ function explainCall(error: ClientError, { address, timeoutMs, origins }: Circum
   const message = error.detail ?? error.message;
   if (violations.length > 0) {
     const each = violations.map(({ field, description }) => {
-      // Where it stands for violations that were left out it has no field.
+      // A violation that stands for others that were left out has no field.
       return field === "" ? description : `${place(field, origins)}: ${description}${instead(description)}`;
     });
     return each.length === 1 ? each : [`${each.length} things are wrong with the request:`, ...each];

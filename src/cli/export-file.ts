@@ -4,22 +4,22 @@ import type { ListFilter } from "./list-filter.ts";
 import { createPrivateFile, openPrivateFile, readPrivateFile, replacePrivateFile } from "./private-file.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** How often the state is written: what is fetched anew after a kill. */
+/** How often the state is written, which bounds what is fetched again after a kill. */
 const NOTE_MS = 1000;
 
-/** What the file holds, and where it goes on. */
+/** What the file contains, and where to resume. */
 interface State {
   readonly version: 1;
   readonly filter: ListFilter;
-  /** Of the page that comes next; null after the last. */
+  /** The token of the next page; null after the last page. */
   readonly pageToken: string | null;
   readonly count: number;
   readonly bytes: number;
 }
 
 /**
- * A file that takes its name once it is whole. Until then it is `PATH.part`; `PATH.part.state` says how much of that is on
- * disk for certain, and which page comes next.
+ * A file that gets its name once it is complete. Until then it is `PATH.part`, and `PATH.part.state` holds how many bytes of it are
+ * certainly on disk, and the next page.
  */
 export class ExportFile {
   readonly #path: string;
@@ -39,7 +39,7 @@ export class ExportFile {
     this.#notedAt = clock.monotonic();
   }
 
-  /** Throws a UsageError where the file cannot be written, or another export has been begun. */
+  /** Throws a UsageError if the file cannot be written, or another export to it was begun. */
   static async create(
     path: string,
     { filter, clock }: { filter: ListFilter; clock: Clock },
@@ -52,7 +52,7 @@ export class ExportFile {
     return file;
   }
 
-  /** Goes on with what `create` began. Throws a UsageError where there is nothing to go on with. */
+  /** Resumes an export begun by `create`. Throws a UsageError if there is none. */
   static async resume(path: string, clock: Clock): Promise<ExportFile> {
     await expectReplaceable(path);
     const state = await stateOf(path);
@@ -62,7 +62,7 @@ export class ExportFile {
       await handle.close();
       throw new UsageError(`${path}.part is shorter than it was: delete it and start anew, without --resume`);
     }
-    // What was written after the state was: it is fetched again.
+    // Removes what was written after the state; it is fetched again.
     await handle.truncate(state.bytes);
     return new ExportFile(path, { handle, clock, state });
   }
@@ -71,7 +71,7 @@ export class ExportFile {
     return this.#state;
   }
 
-  /** `text` is followed by what `nextPageToken` brings. */
+  /** Appends `text`, after which the page of `nextPageToken` follows. */
   async write(
     text: string,
     { nextPageToken, count }: { readonly nextPageToken: string; readonly count: number },
@@ -87,7 +87,7 @@ export class ExportFile {
     if (this.#clock.monotonic() - this.#notedAt >= NOTE_MS) await this.#note();
   }
 
-  /** Everything is there: the file takes its name, in place of an older one. */
+  /** Gives the complete file its name, replacing an older file. */
   async finish(): Promise<void> {
     await this.#handle.sync();
     await this.#handle.close();
@@ -95,7 +95,7 @@ export class ExportFile {
     await rm(`${this.#path}.part.state`, { force: true });
   }
 
-  /** Removes an export that was begun here and has brought nothing: there is nothing to go on with. True where it was. */
+  /** Removes an export that has brought no page, because there is nothing to resume. Returns whether it was removed. */
   async discardIfEmpty(): Promise<boolean> {
     if (this.#state.pageToken !== "" || this.#state.bytes > 0) return false;
     await this.#handle.close();
@@ -104,14 +104,14 @@ export class ExportFile {
     return true;
   }
 
-  /** Not everything is there. A disk that is full is no reason to lose what is. */
+  /** Keeps an incomplete export for `--resume`. A failure to write the state, as on a full disk, must not lose the file. */
   async leave(): Promise<void> {
     await this.#note().catch(() => {});
     await this.#handle.close().catch(() => {});
   }
 
   async #note(): Promise<void> {
-    // Never does the state name what may not be on disk yet.
+    // The state never names data that may not be on disk yet.
     await this.#handle.datasync();
     await replacePrivateFile(`${this.#path}.part.state`, stateText(this.#state));
     this.#notedAt = this.#clock.monotonic();
@@ -132,7 +132,7 @@ async function opened(path: string, open: (part: string) => Promise<FileHandle>)
   }
 }
 
-/** Better now than after an hour. */
+/** Checked before the export rather than after an hour of it. */
 async function expectReplaceable(path: string): Promise<void> {
   const there = await stat(path).catch(() => undefined);
   if (there !== undefined && !there.isFile()) throw new UsageError(`${path} is not a file`);
@@ -152,7 +152,7 @@ async function stateOf(path: string): Promise<State> {
     const state = JSON.parse(text, withInstants) as State;
     if (isState(state)) return state;
   } catch {
-    // As below.
+    // Reported below.
   }
   throw new UsageError(`${path}.part.state is damaged: delete it and ${path}.part, and start anew`);
 }
@@ -167,7 +167,7 @@ function isState({ version, filter, pageToken, count, bytes }: State): boolean {
   );
 }
 
-// Seconds are bigints, which JSON does not know.
+// Seconds are bigints, which JSON does not support.
 function stateText(state: State): string {
   return JSON.stringify(state, (_, value) => (typeof value === "bigint" ? String(value) : value));
 }

@@ -23,7 +23,7 @@ export interface ExportOptions extends CallingOptions, ListFilterOptions {
   readonly resume?: boolean;
 }
 
-/** Where a page goes. */
+/** The destination of pages. */
 interface Sink {
   write(text: string, page: { readonly nextPageToken: string; readonly count: number }): Promise<void>;
 }
@@ -58,7 +58,7 @@ async function toStandardOutput(session: Session, filter: ListFilter): Promise<n
   const sink = { write: (text: string) => output.write(text) };
   const count = await exportPages(session, { filter, pageToken: "", count: 0, sink });
   if (output.closed) {
-    // Half of a backup must not read like a whole one.
+    // A partial backup must not look like a complete one.
     session.note("error: the reader of standard output left before everything was written");
     return EXIT.failed;
   }
@@ -66,7 +66,7 @@ async function toStandardOutput(session: Session, filter: ListFilter): Promise<n
   return EXIT.ok;
 }
 
-/** An empty export may be a mistake, so it is told to those who do not look on, too. */
+/** An empty export may be a mistake, so it is reported even if standard error is not a terminal. */
 function conclude(session: Session, count: number, filter: ListFilter): void {
   if (count === 0)
     session.note(`There were no entries to export${becauseOf(filter, session.io.clock.now())}`);
@@ -75,21 +75,21 @@ function conclude(session: Session, count: number, filter: ListFilter): void {
 
 interface Pages {
   readonly filter: ListFilter;
-  /** Of the first page to fetch; null where there is none left. */
+  /** The token of the first page to fetch; null if none is left. */
   readonly pageToken: string | null;
-  /** Entries before it. */
+  /** The number of entries before it. */
   readonly count: number;
   readonly sink: Sink;
 }
 
-/** Writes page after page, each while the next is fetched. Returns how many entries there are with those before. */
+/** Writes page after page, each while the next one is fetched. Returns the number of entries, earlier ones included. */
 async function exportPages(session: Session, { filter, pageToken, count, sink }: Pages): Promise<number> {
   const { client, call, output, io } = session;
   const progress = session.progress("exported", { rows: true });
   const persistence = new Persistence(io);
   const fetch = (token: string): Page => {
     const answer = client.list({ ...filter, pageSize: MAX_PAGE_SIZE, pageToken: token }, call);
-    // Whether it failed is looked at once the page before is written.
+    // A failure is handled once the page before has been written.
     answer.catch(() => {});
     return { token, answer };
   };
@@ -106,13 +106,13 @@ async function exportPages(session: Session, { filter, pageToken, count, sink }:
   return total;
 }
 
-/** A page on its way. */
+/** A page that is being fetched. */
 interface Page {
   readonly token: string;
   readonly answer: Promise<ListResponse>;
 }
 
-/** Asks again where the first attempt failed. */
+/** Fetches the page again if the first attempt fails. */
 function arrived(
   page: Page,
   { persistence, fetch }: { persistence: Persistence; fetch: (token: string) => Page },

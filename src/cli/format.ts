@@ -13,7 +13,7 @@ export interface RowWriterSetup<Row> {
   readonly columns: readonly Column<Row>[];
 }
 
-/** A row is the object that JSON shows; the columns tell what a table shows of it. */
+/** A row is the object printed as JSON; `columns` define what a table shows of it. */
 export function rowWriter<Row>({ session, format, columns }: RowWriterSetup<Row>): RowWriter<Row> {
   const { io, output } = session;
   switch (format) {
@@ -29,7 +29,7 @@ export function rowWriter<Row>({ session, format, columns }: RowWriterSetup<Row>
   }
 }
 
-/** One array, written piece by piece. */
+/** Prints one array piece by piece. */
 class JsonWriter<Row> implements RowWriter<Row> {
   readonly #output: Output;
   #begun = false;

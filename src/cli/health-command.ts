@@ -24,7 +24,7 @@ Examples:
 
 interface HealthOptions {
   readonly adminAddress?: string;
-  /** Milliseconds, as the other one. */
+  /** `timeout` and `wait` are in milliseconds. */
   readonly timeout: number;
   readonly wait: number;
 }
@@ -57,7 +57,7 @@ export function addHealthCommand(program: Command, { io, exit }: CommandContext)
     }
     const { adminAddress, timeout, wait } = command.opts<HealthOptions>();
     const address = parseHostPort(adminAddress ?? addressFrom(io.env.ADMIN_ADDRESS, command));
-    // The clock's timers keep no process alive, and between two questions nothing else does.
+    // The clock's timers do not keep the process alive, and between two requests nothing else does.
     const awake = setInterval(() => {}, 60_000);
     try {
       exit(await untilServing(address, { io, timeoutMs: timeout, waitMs: wait }));
@@ -67,7 +67,7 @@ export function addHealthCommand(program: Command, { io, exit }: CommandContext)
   });
 }
 
-/** Resolves to the exit code, once it has told the operator. */
+/** Reports to the operator, and resolves to the exit code. */
 async function untilServing(
   address: HostPort,
   { io, timeoutMs, waitMs }: { io: CliIo; timeoutMs: number; waitMs: number },

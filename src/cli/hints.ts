@@ -1,6 +1,6 @@
 import type { CommanderError } from "commander";
 
-/** Words that people try, and the command that does what they mean. */
+/** Words that operators try, by the command that does what they mean. */
 const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   blacklist: ["revoke", "add", "ban", "block", "deny", "invalidate", "logout", "blocklist", "denylist"],
   check: ["verify", "is-blacklisted", "isblacklisted", "is-revoked", "introspect", "get", "query", "lookup"],
@@ -13,7 +13,7 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   migrate: ["migration", "migrations", "upgrade"],
 };
 
-// In capitals a command's own name is none.
+// Includes the commands' own names, because commander does not recognize them in capitals.
 const COMMAND_OF = new Map(
   Object.entries(SYNONYMS).flatMap(([command, words]) =>
     [command, ...words].map((word) => [word, command] as const),
@@ -25,7 +25,7 @@ const NO_WAY_BACK = new Set([
   ...["remove", "delete", "rm", "allow", "whitelist"],
 ]);
 
-/** Options that other servers take, and the setting that stands for each here. */
+/** Options of other servers, and the corresponding setting of this one. */
 const SETTING_OF: Readonly<Record<string, string>> = {
   "--port": "LISTEN_ADDRESS=127.0.0.1:50051",
   "-p": "LISTEN_ADDRESS=127.0.0.1:50051",
@@ -44,14 +44,14 @@ const SETTING_OF: Readonly<Record<string, string>> = {
   "--tls": "TLS_CERT_FILE=server.pem TLS_KEY_FILE=server.key",
 };
 
-/** What the commands take instead of an argument. */
+/** What these commands take instead of an argument. */
 const INSTEAD_OF_ARGUMENTS: Readonly<Record<string, string>> = {
   list: "list takes no arguments: name a token with --jti.",
   export: "export takes no arguments: name a file with --output, a token with --jti.",
   health: "health takes no arguments: name the service with --admin-address.",
 };
 
-/** Options that people try with the commands that call a service, and what is said by which option here. */
+/** Options that operators try with the commands that call a service, and a hint to the option meant. */
 const OPTIONS_MEANT: readonly (readonly [tried: RegExp, commands: RegExp, hint: string])[] = [
   [
     /^--(ttl|exp|expiry|expires|expires-in|expiration|until)$/,
@@ -71,7 +71,7 @@ const OPTIONS_MEANT: readonly (readonly [tried: RegExp, commands: RegExp, hint: 
   ],
 ];
 
-/** What was likely meant by arguments that commander refused, as a line for the operator; undefined where nothing comes to mind. */
+/** A line for the operator about what the arguments rejected by commander probably meant; undefined if unknown. */
 export function hintFor({ code, message }: CommanderError, argv: readonly string[]): string | undefined {
   const command = argv.find((argument) => !argument.startsWith("-")) ?? "";
   switch (code) {

@@ -4,22 +4,22 @@ import { type ImportCounts, NO_COUNTS } from "./import-counts.ts";
 import { freshOf, openPrivateFile, readPrivateFile, replacePrivateFile } from "./private-file.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** How far an import came. */
+/** The progress of an import. */
 export interface Progressed {
   /** All lines up to this one are stored, expired or refused. 0: none. */
   readonly line: number;
-  /** Of those lines. */
+  /** The digest of those lines. */
   readonly digest: string;
   readonly counts: ImportCounts;
 }
 
 const NOTE_MS = 1000;
 
-/** A file that says how far an import came, for `--resume`. It is gone once everything has been read. */
+/** A file that holds the progress of an import for `--resume`. It is deleted once the whole input has been read. */
 export class ImportCheckpoint {
   readonly #path: string;
   readonly #clock: Clock;
-  /** What an earlier import had dealt with. */
+  /** The progress of an earlier import. */
   readonly #begun: Progressed;
   #notedAt: number;
   #latest: Progressed | undefined;
@@ -32,8 +32,8 @@ export class ImportCheckpoint {
   }
 
   /**
-   * Throws a UsageError where the file cannot be written: better now than when it is needed; and where another file, such as the input
-   * itself, has its name.
+   * Throws a UsageError if the file cannot be written, before it is needed, and if another file, such as the input itself, has its
+   * name.
    */
   static async open(
     path: string,
@@ -53,7 +53,7 @@ export class ImportCheckpoint {
     return checkpoint;
   }
 
-  /** What `path` says. Throws a UsageError where that is nothing. */
+  /** Reads the checkpoint. Throws a UsageError if `path` is not one. */
   static async read(path: string): Promise<Progressed> {
     try {
       const progressed = progressedIn(JSON.parse(await readPrivateFile(path)));
@@ -69,7 +69,7 @@ export class ImportCheckpoint {
     );
   }
 
-  /** Written about once a second. */
+  /** Records the progress; written about once a second. */
   async note(progressed: Progressed): Promise<void> {
     this.#latest = progressed;
     if (this.#clock.monotonic() - this.#notedAt < NOTE_MS) return;
@@ -77,7 +77,7 @@ export class ImportCheckpoint {
     this.#notedAt = this.#clock.monotonic();
   }
 
-  /** The import ends before the input does. Where it has dealt with nothing there is nothing to go on with. */
+  /** Called when the import ends before the input does. Without any progress there is nothing to resume, and the file is deleted. */
   async keep(): Promise<void> {
     const progressed = this.#latest ?? this.#begun;
     if (progressed.line === 0) await this.remove();
@@ -93,14 +93,14 @@ export class ImportCheckpoint {
   }
 }
 
-/** How every checkpoint begins. */
+/** The first bytes of every checkpoint. */
 const BEGINNING = '{"version":1,';
 
-/** Throws a UsageError where `path` holds anything else, a link too: it will be overwritten, and deleted in the end. */
+/** Throws a UsageError if `path` is any other file, or a link: it will be overwritten, and deleted in the end. */
 async function expectCheckpoint(path: string): Promise<void> {
   const there = await lstat(path).catch(() => undefined);
   if (there === undefined) return;
-  // Empty is what mktemp makes, and shorter what a crash has left.
+  // mktemp creates an empty file, and a crash may leave a truncated one.
   if (there.isFile() && BEGINNING.startsWith(await beginningOf(path))) return;
   throw new UsageError(
     `${path} is there already, and is no checkpoint of an import: name another with --checkpoint, or delete it`,
@@ -117,7 +117,7 @@ async function beginningOf(path: string): Promise<string> {
   }
 }
 
-/** Undefined for anything that was not written here. */
+/** Undefined unless `value` is the content of a checkpoint. */
 function progressedIn(value: unknown): Progressed | undefined {
   const { version, line, digest, counts } = (value ?? {}) as Partial<Progressed> & { version?: unknown };
   if (version !== 1 || !isCount(line) || typeof digest !== "string" || typeof counts !== "object")

@@ -1,12 +1,12 @@
-/** What became of the lines of an import. */
+/** How the lines of an import were dealt with. */
 export interface ImportCounts {
   readonly lines: number;
   readonly created: number;
   readonly already_blacklisted: number;
   readonly extended: number;
-  /** The service says that they have expired, leeway included. */
+  /** Expired according to the service, leeway included. */
   readonly expired: number;
-  /** Wrong lines, and tokens that the service refused. */
+  /** Invalid lines, and tokens that the service rejected. */
   readonly refused: number;
 }
 
@@ -26,7 +26,7 @@ export function sumOf(counts: ImportCounts, more: Partial<ImportCounts>): Import
   ) as unknown as ImportCounts;
 }
 
-/** Those that stand in the blacklist now. */
+/** How many tokens are in the blacklist now. */
 export function storedOf({ created, already_blacklisted, extended }: ImportCounts): number {
   return created + already_blacklisted + extended;
 }

@@ -12,7 +12,7 @@ export type ImportItem = { readonly line: number; readonly text: string } & (
 
 export type TokenItem = Extract<ImportItem, { token: unknown }>;
 
-/** The lines of `stream` as they come, blank ones left out. */
+/** The lines of `stream` as they arrive, without blank ones. */
 export async function* importItems(
   stream: Readable,
   options: { ignoreUnknown: boolean },
@@ -35,7 +35,7 @@ function parsed(line: number, text: string, options: { ignoreUnknown: boolean })
   }
 }
 
-/** Tells an input from another by all its lines so far. */
+/** The digest of all lines so far, which identifies the input. */
 export class InputDigest {
   readonly #hash: Hash = createHash("sha256");
 
@@ -43,7 +43,7 @@ export class InputDigest {
     this.#hash.update(items.map(({ line, text }) => `${line} ${text}\n`).join(""));
   }
 
-  /** Of what was added so far. */
+  /** The digest of everything added so far. */
   get value(): string {
     return this.#hash.copy().digest("base64url");
   }

@@ -5,23 +5,23 @@ import { safeLine } from "../printable.ts";
 import { type Instant, parseAbsoluteInstant } from "./instant.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** A token as a line of a file names it. */
+/** A token named by a line of a file. */
 export interface ImportedToken {
-  /** May be a raw token, as older versions stored some. */
+  /** May be a raw token, because older versions stored some. */
   readonly jti: string;
   readonly expiresAt: Instant;
-  /** Absent where the line gives none. */
+  /** Absent if the line has none. */
   readonly reason?: string;
 }
 
-/** What `export`, `list` and `blacklist` print beside: the service decides on it anew. */
+/** Further fields printed by `export`, `list` and `blacklist`: ignored, because the service decides them. */
 const DECIDED_ANEW = new Set(["created_at", "revoked_by", "outcome", "verdict", "revision"]);
 const FIELDS = ["jti", "exp", "expires_at", "reason"];
 const SHOWN_NAME = 40;
 
 /**
- * A line as `export` writes it, or the least that another system has: `jti` with `exp` or `expires_at`. Throws a {@link UsageError}
- * that repeats nothing but names of fields.
+ * Parses a line as `export` writes it, or a minimal line from another system: `jti` with `exp` or `expires_at`. Throws a {@link
+ * UsageError} that quotes nothing but names of fields.
  */
 export function parseImportLine(text: string, { ignoreUnknown }: { ignoreUnknown: boolean }): ImportedToken {
   const { jti, exp, expires_at: expiresAt, reason, ...others } = parseObject(text);
@@ -38,7 +38,7 @@ export function parseImportLine(text: string, { ignoreUnknown }: { ignoreUnknown
   if (exp !== undefined && expiresAt !== undefined)
     throw new UsageError(`has both "exp" and "expires_at": one is enough`);
   const expiry = exp === undefined ? instantOf("expires_at", expiresAt) : instantOf("exp", exp);
-  // Another system may write null where it knows no reason.
+  // Another system may write null if it knows no reason.
   if (reason === undefined || reason === null || reason === "") return { jti, expiresAt: expiry };
   if (typeof reason !== "string") throw new UsageError(`"reason" must be a string`);
   expectNone("reason", textProblem(reason, MAX_REASON_BYTES));
@@ -50,7 +50,7 @@ function parseObject(text: string): Record<string, unknown> {
   try {
     value = JSON.parse(text);
   } catch {
-    // Below: what JSON.parse says quotes the text.
+    // Reported below: the message of JSON.parse quotes the text.
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new UsageError(`is not a JSON object such as {"jti": "...", "exp": 1900000000}`);

@@ -25,7 +25,7 @@ export interface ImportOptions extends OperatorOptions {
   readonly resume?: boolean;
 }
 
-/** The others mostly repeat them. They are counted all the same. */
+/** Further problems mostly repeat the first ones. They are counted nevertheless. */
 const MAX_NAMED_PROBLEMS = 100;
 
 const COLUMNS: readonly Column<ImportCounts>[] = [
@@ -83,7 +83,7 @@ const NOTHING: Progressed = { line: 0, digest: "", counts: NO_COUNTS };
 async function opened(path: string): Promise<Readable> {
   try {
     const handle = await open(path);
-    // It can be opened, and reading from it fails only later.
+    // A directory can be opened; only reading it would fail.
     if ((await handle.stat()).isDirectory()) {
       await handle.close();
       throw Object.assign(new Error(), { code: "EISDIR" });
@@ -102,7 +102,7 @@ interface Import {
   readonly checkpoint: ImportCheckpoint | undefined;
 }
 
-/** One batch on its way, and the digest of all lines up to its last. */
+/** One batch in flight, and the digest of all lines up to its last. */
 interface Batch {
   readonly items: readonly ImportItem[];
   readonly digest: string;
@@ -140,7 +140,7 @@ async function storeAll(
     }
     counts = sumOf(counts, { ...output.counts, lines: batch.items.length });
     progress.add(batch.items.length);
-    // Past a batch that failed nothing is certain of all lines before.
+    // Beyond a failed batch, a line is no longer proof that all lines before it are done.
     const line = batch.items.at(-1)?.line;
     if (failed === undefined && line !== undefined)
       await checkpoint?.note({ line, digest: batch.digest, counts });
@@ -153,7 +153,7 @@ async function storeAll(
   return { counts, failed, undone };
 }
 
-/** Stored all the same: a copy of a blacklist has what the blacklist has. */
+/** Stored nevertheless: a copy of a blacklist has the same entries. */
 const RAW_TOKEN =
   "is a raw token, which an older version took for a jti. Its entry revokes nothing: revoke the token with blacklist --jwt";
 
@@ -181,7 +181,7 @@ async function storeBatch(store: BatchStore, { items }: Batch): Promise<StoredBa
   };
 }
 
-/** What is said where no line is certain to have been dealt with. */
+/** The message if no line is certain to have been dealt with. */
 function nothingCame({ undone, resumable }: { undone: boolean; resumable: boolean }): string {
   const again = resumable ? "Go on with --resume" : "Repeat the command";
   if (undone) return `Nothing was imported. ${again} once that is mended.`;

@@ -1,4 +1,4 @@
-/** How one input fared. Without an input it is the source of the inputs that failed. */
+/** The result for one input. An error without an input is a failure of the source of inputs. */
 export type Settled<In, Out> =
   | { readonly input: In; readonly output: Out }
   | { readonly input?: In; readonly error: unknown };
@@ -10,8 +10,8 @@ type Event<In, Out> =
   | { readonly kind: "broken"; readonly error: unknown };
 
 /**
- * Runs `work` on each input, up to `limit` at once, and yields in the order of the inputs. After the first failure
- * nothing more is begun, and what is under way is still waited for and yielded: it has happened.
+ * Runs `work` on each input, up to `limit` at once, and yields results in the order of the inputs. After the first failure no
+ * further work is started; work in flight is still awaited and yielded, because it takes effect.
  */
 export async function* inOrder<In, Out>(
   inputs: AsyncIterable<In>,
@@ -48,7 +48,7 @@ export async function* inOrder<In, Out>(
         open = false;
         if (event.kind === "broken") broken = { error: event.error };
     }
-    // A read that is under way may wait for an operator's next line: it is left behind.
+    // A read in progress may wait for an operator's next line, so it is not awaited.
     if (!open) next = undefined;
   }
   if (broken !== undefined) yield broken;

@@ -3,17 +3,17 @@ import { safeLine } from "../printable.ts";
 import type { Instant } from "./instant.ts";
 import type { InputToken } from "./token-input.ts";
 
-/** Longer than any token lives that somebody issued on purpose. */
+/** Longer than the lifetime of any token issued on purpose. */
 const LONGEST_LIFE_MS = 10 * 365 * 24 * 3_600_000;
 
-/** What is allowed in a jti, but more likely a mistake: compared byte by byte, such a jti is another token than was meant. */
+/** Valid in a jti, but more likely a mistake: jtis are compared byte by byte, so such a jti names another token than intended. */
 const MISTAKES: readonly (readonly [looksLike: RegExp, problem: string])[] = [
   [/^\s|\s$/u, "has white space around it, which counts as a part of the jti"],
   [
     /^[^\s,][^,]*\s[^,]*[^\s,]$/u,
     "holds white space, which counts as a part of the jti: separate several, or write one a line",
   ],
-  // White space is told above, and joiners are spelling in some scripts.
+  // White space is covered above, and joiners are part of the spelling in some scripts.
   [/(?![\s\u200c\u200d])[\p{Cc}\p{Cf}]/u, "holds an invisible character, which counts as a part of the jti"],
   [
     /^"[^"]*"$|^'[^']*'$|^`[^`]*`$|^[\u2018-\u201f].*[\u2018-\u201f]$/u,
@@ -30,7 +30,7 @@ const MISTAKES: readonly (readonly [looksLike: RegExp, problem: string])[] = [
   ],
 ];
 
-/** Warns, once for each kind of mistake, of input that is taken as it is and probably was not meant so. */
+/** Warns, once per kind of mistake, of input that is accepted unchanged but is probably a mistake. */
 export class InputWarnings {
   readonly #warn: (line: string) => void;
   readonly #warned = new Set<string>();
@@ -39,7 +39,7 @@ export class InputWarnings {
     this.#warn = warn;
   }
 
-  /** Of jtis that tokens name, as they were given. */
+  /** Checks jtis as they were given. */
   ofJtis(tokens: readonly Pick<InputToken, "jti" | "origin" | "isJson">[]): void {
     const left = MISTAKES.filter(([, problem]) => !this.#warned.has(problem));
     for (const { jti, origin, isJson } of left.length === 0 ? [] : tokens) {

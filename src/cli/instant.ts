@@ -3,7 +3,7 @@ import { parseDuration } from "../duration.ts";
 import type { EpochMs } from "../entry.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** A protobuf Timestamp before it is made a message. */
+/** The fields of a protobuf Timestamp. */
 export type Instant = Pick<Timestamp, "seconds" | "nanos">;
 
 export interface InstantSetup {
@@ -17,12 +17,15 @@ const RFC_3339 =
 const LOCAL_TIME = /^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d)?)(?:\.\d+)?)?$/;
 const EPOCH_SECONDS = /^(\d{1,20})(?:\.(\d{1,9}))?$/;
 
-// As seconds these are the years 1973 and 5138. Between them lies whatever was meant as seconds; a number below
-// was meant as a duration, one above as milliseconds.
+// In seconds these are the years 1973 and 5138. Numbers between them are seconds; a smaller number is probably a duration, and a
+// larger one milliseconds.
 const MIN_SECONDS = 100_000_000;
 const MAX_SECONDS = 100_000_000_000;
 
-/** The instant `text` names, whenever it is read: no duration. Throws a {@link UsageError} that says what was expected. */
+/**
+ * The time that `text` names, independent of when it is read: durations are rejected. Throws a {@link UsageError} that says what is
+ * expected.
+ */
 export function parseAbsoluteInstant(text: string): Instant {
   const instant = absolute(text);
   if (instant !== undefined) return instant;
@@ -34,7 +37,7 @@ function absolute(text: string): Instant | undefined {
   return epoch === null ? fromRfc3339(text) : fromEpoch(epoch[1] as string, epoch[2]);
 }
 
-/** The instant `text` names. Throws a {@link UsageError} that says what was expected. */
+/** The time that `text` names. Throws a {@link UsageError} that says what is expected. */
 export function parseInstant(text: string, { now, relative }: InstantSetup): Instant {
   const instant = absolute(text);
   if (instant !== undefined) return instant;
@@ -56,7 +59,7 @@ function refuseSign(text: string, relative: InstantSetup["relative"]): void {
   throw new UsageError(`must be without a sign: ${unsigned} already means ${meaning}`);
 }
 
-/** A date and time without a zone would be another instant on another machine. */
+/** A date and time without a zone would be another time on another machine. */
 function refuseLocalTime(text: string): void {
   const [, date, time] = LOCAL_TIME.exec(text) ?? [];
   if (date === undefined) return;

@@ -1,30 +1,30 @@
 import type { Readable, Writable } from "node:stream";
 import type { Clock } from "../clock.ts";
 
-/** A stream that knows whether people are watching. `process.stdout` and `process.stderr` are such. */
+/** A stream that may be a terminal, such as `process.stdout` and `process.stderr`. */
 export type Screen = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
 export type MigrateAction = "up" | "status" | "check" | "unlock";
 
-/** Everything the commands take from the process they run in. */
+/** Everything that the commands take from their process. */
 export interface CliIo {
-  /** Destroyed once it is not read any more, or an open pipe would keep the process alive. */
+  /** Destroyed once it is no longer read, or an open pipe would keep the process alive. */
   readonly stdin: Readable;
   readonly stdout: Screen;
   readonly stderr: Screen;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Aborted by Ctrl-C: calls are given up, and the exit code is 130. `serve` and `migrate` do not see it. */
+  /** Aborted by Ctrl-C: calls are cancelled, and the exit code is 130. `serve` and `migrate` ignore it. */
   readonly signal: AbortSignal;
   readonly clock: Clock;
-  /** What `--version` prints. */
+  /** The text printed by `--version`. */
   readonly version: string;
-  /** Runs the service until it is told to stop. Resolves to the exit code. */
+  /** Runs the service until it is stopped. Resolves to the exit code. */
   serve(): Promise<number>;
   /** Resolves to the exit code. */
   migrate(action: MigrateAction): Promise<number>;
 }
 
-/** What a command needs to run and to tell how it ended. */
+/** The environment of a command, and how it reports its exit code. */
 export interface CommandContext {
   readonly io: CliIo;
   /** Called once, when the command has ended. */

@@ -4,11 +4,11 @@ import { isRawToken } from "../raw-token.ts";
 import { readLines } from "./lines.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** The value of `--jwt`, and what else the command was given. */
+/** The value of `--jwt`, and the other input of the command. */
 interface JwtInput {
   /** `-` for standard input, or the path of a file. */
   readonly source: string;
-  /** Must be empty: the token itself says which one it is. */
+  /** Must be empty: the jti is taken from the token. */
   readonly jtis: readonly string[];
   readonly stdin: Readable;
 }
@@ -16,7 +16,10 @@ interface JwtInput {
 /** A header is often copied as a whole. */
 const SCHEME = /^(?:authorization:\s*)?bearer\s+/i;
 
-/** The one token there, without white space and `Bearer` around it. No message repeats any of it, nor the path, which may be a token too. */
+/**
+ * Reads the only token of the source, without white space and `Bearer` around it. No message quotes the token, nor the path, which
+ * may be a token by mistake.
+ */
 export async function readJwt({ source, jtis, stdin }: JwtInput): Promise<string> {
   if (isRawToken(source)) {
     throw new UsageError(

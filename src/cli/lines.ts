@@ -5,22 +5,25 @@ import { UsageError } from "./usage-error.ts";
 export interface Line {
   /** Counted from 1. */
   readonly number: number;
-  /** Without its line ending; otherwise exactly what was read. */
+  /** The line without its line ending; otherwise exactly what was read. */
   readonly text: string;
 }
 
-/** A line that is none. `problem` repeats nothing of it. */
+/** An invalid line. `problem` quotes nothing of it. */
 export interface BadLine {
   readonly number: number;
   readonly problem: string;
 }
 
-// The longest line worth reading: a jti and a reason at their limits, every byte escaped, and room to spare.
+// More than the longest valid line: a jti and a reason at their limits, with every byte escaped.
 const MAX_LINE_BYTES = 64 * 1024;
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;
 
-/** The lines of `stream`, as many at a time as have arrived; blank ones are left out. Refuses what is not UTF-8. */
+/**
+ * The lines of `stream`, as many at a time as have arrived, without blank ones. Throws a UsageError for a line that is too long or
+ * not UTF-8.
+ */
 export async function* readLines(stream: Readable): AsyncGenerator<Line[]> {
   for await (const lines of scanLines(stream)) yield lines.map(whole);
 }
@@ -30,7 +33,7 @@ function whole(line: Line | BadLine): Line {
   return line;
 }
 
-/** The same, going on after a line that is too long or not UTF-8. Keeps no more of a line than it may be long. */
+/** {@link readLines}, but yields an invalid line as a {@link BadLine} and continues. Buffers at most the maximum length of a line. */
 export async function* scanLines(stream: Readable): AsyncGenerator<(Line | BadLine)[]> {
   const scanner = new Scanner();
   for await (const chunk of stream) {
@@ -41,14 +44,14 @@ export async function* scanLines(stream: Readable): AsyncGenerator<(Line | BadLi
   if (lines.length > 0) yield lines;
 }
 
-// Neither may bytes that are not UTF-8 turn into U+FFFD, nor may a leading mark get lost: both would name another token.
+// Fatal, and keeps a byte order mark: replacing bytes by U+FFFD, or dropping the mark, would name another token.
 const UTF_8 = { fatal: true, ignoreBOM: true } as const;
 
 class Scanner {
   readonly #decoder = new TextDecoder("utf-8", UTF_8);
   #rest: Buffer = Buffer.alloc(0);
   #number = 1;
-  /** The line under way is too long, and that has been said. */
+  /** The current line is too long, and has been reported. */
   #skipping = false;
 
   take(chunk: Buffer): (Line | BadLine)[] {

@@ -8,7 +8,7 @@ import { instant, textUpTo } from "./option-parsers.ts";
 import type { Session } from "./session.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** Which entries are wanted, as the options of a command name them. */
+/** The filters, by the names of the command's options. */
 export interface ListFilterOptions {
   readonly includeExpired?: boolean;
   readonly createdAfter?: Instant;
@@ -17,7 +17,7 @@ export interface ListFilterOptions {
   readonly jti?: readonly string[];
 }
 
-/** The same in the contract's names. */
+/** The filters by the names of the contract. */
 export interface ListFilter {
   readonly includeExpired: boolean;
   readonly revokedBy: string;
@@ -63,14 +63,14 @@ export function listFilter({
   };
 }
 
-/** Warns of jtis that are asked for and look like a slip. A raw token is none, and for the service to refuse. */
+/** Warns of requested jtis that look like a mistake. Raw tokens are left to the service, which rejects them. */
 export function warnOfSlips({ jti = [] }: ListFilterOptions, session: Session): void {
   new InputWarnings((line) => session.note(line)).ofJtis(
     jti.filter((text) => !isRawToken(text)).map((text) => ({ jti: text, origin: `"${text}"` })),
   );
 }
 
-/** Why a filter matches nothing, to go on from a sentence that says so, with its end. */
+/** The end of a sentence that says that a filter matches nothing, with the reason if known. */
 export function becauseOf({ createdAfter }: Pick<ListFilter, "createdAfter">, now: EpochMs): string {
   const isAhead = createdAfter !== undefined && nanosOf(createdAfter) > BigInt(now) * 1_000_000n;
   return isAhead ? ": --created-after lies in the future." : ".";

@@ -11,7 +11,7 @@ import type { Column } from "./table.ts";
 import { timeWithDistance } from "./time-text.ts";
 import { type TokenRow, tokenRow } from "./token-row.ts";
 
-/** About what a screen holds. */
+/** About as many as fit on a screen. */
 export const DEFAULT_LIMIT = 40;
 
 export interface ListOptions extends OperatorOptions, ListFilterOptions {
@@ -19,7 +19,7 @@ export interface ListOptions extends OperatorOptions, ListFilterOptions {
   readonly all?: boolean;
 }
 
-/** Resolves to the exit code. Stops when nobody reads the output any more. */
+/** Resolves to the exit code. Stops when the reader of the output has closed it. */
 export async function listTokens(session: Session, options: ListOptions, now: EpochMs): Promise<number> {
   const rows = rowWriter({ session, format: options.output, columns: columnsAt(now) });
   try {
@@ -46,7 +46,7 @@ async function printPages(
   const pageTokens = new PageTokens();
   let pageToken = "";
   for (;;) {
-    // One more than is shown: that is how to know of more.
+    // One entry more than is shown tells whether there are more.
     const pageSize = Math.min(limit - shown + 1, MAX_PAGE_SIZE);
     const page = await client.list({ ...filter, pageSize, pageToken }, call);
     const wanted = page.tokens.slice(0, limit - shown);

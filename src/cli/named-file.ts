@@ -3,7 +3,7 @@ import { UsageError } from "./usage-error.ts";
 
 /** A file that the operator names. */
 export interface NamedFile {
-  /** The option or variable that names it: messages show this, and neither the path nor what is in it. */
+  /** The option or variable that names the file: messages show this, and neither the path nor the content. */
   readonly name: string;
   readonly path: string;
 }

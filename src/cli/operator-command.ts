@@ -14,14 +14,14 @@ import { address, positiveDuration } from "./option-parsers.ts";
 import { Session } from "./session.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** The options that every command has which calls a running service. */
+/** The options of every command that calls a running service. */
 export interface CallingOptions extends CredentialOptions {
   readonly address?: string;
   /** Milliseconds. */
   readonly timeout: number;
 }
 
-/** The same for a command that prints rows. */
+/** {@link CallingOptions} of a command that prints rows. */
 export interface OperatorOptions extends CallingOptions {
   readonly output: Format;
 }
@@ -29,13 +29,13 @@ export interface OperatorOptions extends CallingOptions {
 const DEFAULT_ADDRESS = "127.0.0.1:50051";
 
 export interface OperatorCommand<Options extends CallingOptions> {
-  /** How long one call may take, unless --timeout says otherwise. */
+  /** The default of --timeout, which bounds one call. */
   readonly timeout: string;
-  /** Resolves to the exit code. What it throws is told to the operator. */
+  /** Resolves to the exit code. Errors it throws are reported to the operator. */
   run(session: Session, options: Options, args: readonly string[]): Promise<number>;
 }
 
-/** A command that prints rows: {@link callingCommand} with a choice of how. */
+/** A command that prints rows: {@link callingCommand} with the option --output. */
 export function operatorCommand<Options extends OperatorOptions>(
   command: Command,
   context: CommandContext,
@@ -45,7 +45,7 @@ export function operatorCommand<Options extends OperatorOptions>(
   callingCommand(command, context, setup);
 }
 
-/** Gives `command` the common options and an action that runs `run` and cleans up after it. */
+/** Adds the common options, and an action that runs `run` and closes the session afterwards. */
 export function callingCommand<Options extends CallingOptions>(
   command: Command,
   { io, exit }: CommandContext,
@@ -90,7 +90,7 @@ function sessionFor(options: CallingOptions, io: CliIo, command: Command): Sessi
   }
 }
 
-/** Variables of the commands that are spelt wrong: without them a command talks to another service, or as nobody. */
+/** Warns of misspelt variables of the commands: without them a command would call another service, or call without credentials. */
 function warnOfMisspellings({ env, stderr }: CliIo): void {
   const ours = Object.entries(env).filter(([name]) => /^TOKEN_?BLACKLIST/i.test(name));
   const known = new Set(["TOKEN_BLACKLIST_ADDRESS", ...CREDENTIAL_VARIABLES]);

@@ -6,7 +6,7 @@ import { settingProblem } from "../setting-text.ts";
 import { type Instant, type InstantSetup, parseInstant } from "./instant.ts";
 import { UsageError } from "./usage-error.ts";
 
-// What an option takes, for commander: it puts the option's name before the message.
+// Parsers of option values for commander, which puts the option's name before the message.
 
 export function duration(text: string): number {
   return explained(() => parseDuration(text));

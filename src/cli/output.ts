@@ -1,6 +1,6 @@
 import type { Screen } from "./io.ts";
 
-/** Standard output. Whoever reads it may leave early (`| head`); what is written after that is dropped quietly. */
+/** Standard output. Its reader may close it early (`| head`); later output is then dropped silently. */
 export class Output {
   readonly isTerminal: boolean;
   readonly #stream: Screen;
@@ -11,12 +11,12 @@ export class Output {
     this.isTerminal = stream.isTTY === true;
   }
 
-  /** Nobody reads any more. */
+  /** The reader has closed the output. */
   get closed(): boolean {
     return this.#closed;
   }
 
-  /** Resolves when `text` has been handed on, so that a slow reader slows the command down. */
+  /** Resolves when `text` has been written to the stream, so that a slow reader slows the command down. */
   write(text: string): Promise<void> {
     if (this.#closed || text === "") return Promise.resolve();
     return new Promise((resolve, reject) => {

@@ -2,16 +2,16 @@ import { ClientError } from "../client/client-error.ts";
 import { pause } from "../client/retry.ts";
 import type { CliIo } from "./io.ts";
 
-/** A quota of tokens a second is soon refilled. One of tokens in all is not: the operator has to know. */
+/** A quota per second is refilled within this time. A quota of total entries is not, and has to be reported to the operator. */
 const LONGEST_WAIT_MS = 30_000;
-/** A service that says "at once" is not asked thousands of times a second. */
+/** Keeps a service that asks for no delay from being called thousands of times a second. */
 const SHORTEST_WAIT_MS = 50;
-/** Callers share a quota, and one may be behind the others; longer than this nobody waits for nothing. */
+/** Callers may share a quota, and one of them may never get its turn; after this time it gives up. */
 const LONGEST_OF_ALL_MS = 10 * 60_000;
 
 /**
- * Repeats `call` while the service says that the caller's quota is spent and when to come again: nothing was stored then, and a
- * file that is longer than the quota still gets through. Throws what else goes wrong, and what the service says after ten minutes of that.
+ * Retries `call` while the service reports that the caller's quota is spent and when to retry: nothing was stored in that case, and
+ * a file longer than the quota still gets through. Throws any other error, and QUOTA_EXCEEDED after ten minutes.
  */
 export async function patiently<T>(io: CliIo, call: () => Promise<T>): Promise<T> {
   const giveUpAt = io.clock.monotonic() + LONGEST_OF_ALL_MS;

@@ -2,15 +2,15 @@ import { ClientError } from "../client/client-error.ts";
 import { pause, unlessOwn } from "../client/retry.ts";
 import type { CliIo } from "./io.ts";
 
-/** Longer than a rolling restart leaves one address without a replica, and a database without a primary. */
+/** Longer than a rolling restart leaves an address without a replica, or a failover a database without a primary. */
 const LONGEST_OUTAGE_MS = 60_000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2000;
 
 /**
- * Carries a command of many calls over an outage: what is unavailable, overloaded or late is called again, until nothing has been
- * answered for a minute. Only for calls that are safe to repeat, and only once one has been answered: until then the address
- * may simply be wrong.
+ * Keeps a command of many calls running through an outage: calls that fail as unavailable, overloaded or timed out are retried
+ * until no call has been answered for a minute. Only for idempotent calls, and only once one call has been answered: until then the
+ * address may simply be wrong.
  */
 export class Persistence {
   readonly #io: CliIo;
@@ -20,7 +20,7 @@ export class Persistence {
     this.#io = io;
   }
 
-  /** `call` until it is answered. Throws its last error. */
+  /** Retries `call` until it is answered. Throws its last error. */
   async run<T>(call: () => Promise<T>): Promise<T> {
     const { clock, signal } = this.#io;
     for (let attempt = 1; ; attempt++) {

@@ -30,7 +30,7 @@ Examples:
   token-blacklist list --created-after 1h
 `;
 
-/** The commands of `token-blacklist`. */
+/** Creates the commands of `token-blacklist`. */
 export function createProgram(context: CommandContext): Command {
   const { io } = context;
   const program = new Command("token-blacklist");
@@ -40,7 +40,7 @@ export function createProgram(context: CommandContext): Command {
         "serve runs the service; health asks whether one answers; blacklist, check, list, prune, export and import talk to a running one over gRPC.",
     )
     .version(io.version, "-V, --version", "show the version")
-    // After a command it is none of the program's options: it may be how a jti begins.
+    // A -V or -h after a command is not an option of the program: a jti may begin with it.
     .enablePositionalOptions()
     .helpOption("-h, --help", "show this help")
     .helpCommand("help [command]", "show the help of a command")
@@ -49,7 +49,7 @@ export function createProgram(context: CommandContext): Command {
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
-      // It quotes what was typed.
+      // The message quotes what was typed.
       writeErr: (text) => void io.stderr.write(withoutSecrets(text).split("\n").map(safeLine).join("\n")),
       getOutHelpWidth: () => widthOf(io.stdout),
       getErrHelpWidth: () => widthOf(io.stderr),
@@ -68,16 +68,16 @@ export function createProgram(context: CommandContext): Command {
   return program;
 }
 
-/** Runs the command that `argv` (without node and script) asks for. Resolves to the exit code; never rejects. */
+/** Runs the command in `argv` (without node and script). Resolves to the exit code; never rejects. */
 export async function run(argv: readonly string[], io: CliIo): Promise<number> {
-  // Without listeners a reader who has left would end the process with a stack trace.
+  // Without listeners, a reader that closes its end would end the process with a stack trace.
   io.stderr.on("error", () => {});
   let lost: NodeJS.ErrnoException | undefined;
   io.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") lost ??= error;
   });
   const exitCode = await parsed(argv, io);
-  // What a stream could not write it tells a moment later.
+  // A stream reports a failed write a moment later.
   await new Promise((resolve) => setImmediate(resolve));
   if (lost === undefined || exitCode > EXIT.found) return exitCode;
   io.stderr.write(`error: standard output cannot be written (${lost.code ?? lost.message})\n`);
@@ -107,7 +107,7 @@ async function parsed(argv: readonly string[], io: CliIo): Promise<number> {
   }
 }
 
-/** The value of an option that is mistyped may have been meant for nobody's eyes. */
+/** Redacts the value of a mistyped option, which may be a secret. */
 function withoutSecrets(error: string): string {
   return withoutRawTokens(error.replace(/^(error: unknown option '[^=']*=)[^\n]*/, "$1...'"));
 }

@@ -10,11 +10,11 @@ export interface ProgressSetup {
   /** Past tense, lower case: what was done to the tokens counted. */
   readonly label: string;
   readonly total?: number | undefined;
-  /** False where rows on the same terminal show the progress already. */
+  /** False if rows on the same terminal already show the progress. */
   readonly wanted: boolean;
 }
 
-/** One line that is updated in place. Draws nothing where `screen` is no terminal. */
+/** One line that is updated in place. Draws nothing if `screen` is not a terminal. */
 export class Progress {
   readonly #setup: ProgressSetup;
   readonly #start: number;
@@ -38,7 +38,7 @@ export class Progress {
     screen.write(`\r\x1b[2K${done} ${label}${rate}`);
   }
 
-  /** Removes the line, so that something else can be written. */
+  /** Removes the line, so that other output can be written. */
   clear(): void {
     if (this.#drawnAt === Number.NEGATIVE_INFINITY) return;
     this.#drawnAt = Number.NEGATIVE_INFINITY;

@@ -19,14 +19,14 @@ interface PruneRow {
   readonly dry_run: boolean;
 }
 
-/** Calls in a row that delete nothing although there is more: other pruners explain one or two of them. */
+/** How many consecutive calls may delete nothing although there is more: concurrent pruners explain one or two. */
 const MAX_IDLE_CALLS = 3;
 
-/** Resolves to the exit code. Goes on when nobody reads the output any more. */
+/** Resolves to the exit code. Continues after the reader of the output has closed it. */
 export async function pruneTokens(session: Session, options: PruneOptions): Promise<number> {
   const { dryRun = false, all = false } = options;
   const rows = rowWriter({ session, format: options.output, columns: columnsFor(dryRun) });
-  // A dry run removes nothing, so that a second call would count the same entries again.
+  // A dry run deletes nothing, so a second call would count the same entries again.
   const goOn = all && !dryRun;
   const progress = session.progress("pruned", { rows: false });
   let pruned = 0;

@@ -6,14 +6,14 @@ import { UsageError } from "./usage-error.ts";
 
 export interface Remaining {
   readonly done: Progressed;
-  /** Gets the lines that are passed over; the others are for whoever sends them. */
+  /** Receives the skipped lines; the others are added when they are sent. */
   readonly digest: InputDigest;
   readonly store: BatchStore;
 }
 
 /**
- * The items after those that are `done`. Throws where the input is another one by now, and where the service does not have what
- * was stored last: it is another one, or was restored.
+ * The items after those that are `done`. Throws if the input has changed since, or if the service does not have the entries that
+ * were stored last: it is another service, or its database was restored.
  */
 export async function* remainingItems(
   source: AsyncIterable<ImportItem[]>,
@@ -38,7 +38,7 @@ export async function* remainingItems(
   if (!isPast) throw changed(done);
 }
 
-/** Sending them again is the proof that needs no further right than importing does. */
+/** Sending the entries again proves that they are stored, and needs no permission beyond that of importing. */
 async function expectStored(
   store: BatchStore,
   items: readonly ImportItem[],

@@ -1,6 +1,6 @@
-/** Prints rows as they come. */
+/** Prints rows as they arrive. */
 export interface RowWriter<Row> {
   write(rows: readonly Row[]): Promise<void>;
-  /** After the last row, also when a failure ended the rows early. */
+  /** Call it after the last row, also if a failure ended the rows early. */
   end(): Promise<void>;
 }

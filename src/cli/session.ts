@@ -13,7 +13,7 @@ export interface SessionSetup {
   readonly timeoutMs: number;
 }
 
-/** One run of a command that calls the service: its connection, and all that it prints. */
+/** One run of a command that calls the service: its connection and its output. */
 export class Session {
   readonly io: CliIo;
   readonly client: TokenBlacklistClient;
@@ -23,7 +23,7 @@ export class Session {
   readonly #stopReading: () => void;
   #progress: Progress | undefined;
 
-  /** Throws a ClientError where the credentials must not be used at the address. */
+  /** Throws a ClientError if the credentials must not be sent to the address. */
   constructor(io: CliIo, setup: SessionSetup) {
     this.io = io;
     this.#setup = setup;
@@ -42,18 +42,18 @@ export class Session {
     return this.#progress;
   }
 
-  /** A line for the operator, beside the output. */
+  /** A line for the operator, on standard error. */
   note(text: string): void {
     this.#progress?.clear();
     this.io.stderr.write(`${text}\n`);
   }
 
-  /** A line that only matters to somebody who looks on. */
+  /** A line that is printed only if standard error is a terminal. */
   remark(text: string): void {
     if (this.io.stderr.isTTY) this.note(text);
   }
 
-  /** Tells the operator of `error`, and what the exit code is after it. */
+  /** Reports `error` to the operator. Returns the exit code. */
   fail(error: unknown, origins?: readonly string[]): number {
     if (this.io.signal.aborted) {
       this.note("interrupted");

@@ -5,15 +5,15 @@ import type { RowWriter } from "./row-writer.ts";
 
 export interface Column<Row> {
   readonly title: string;
-  /** What stands in the cell; may hold foreign text, which the table escapes. */
+  /** The text of the cell. It may be untrusted; the table escapes it. */
   text(row: Row): string;
-  /** A colour, as the parameter of an SGR sequence. Only where colours are wanted. */
+  /** The colour, as the parameter of an SGR sequence. Used only if colours are enabled. */
   colour?(row: Row): number;
 }
 
 const GAP = "  ";
 
-/** Aligned columns. Rows are aligned as they come: a column only ever grows wider. */
+/** Prints aligned columns. Rows are aligned as they arrive, and a column only grows wider. */
 export class TableWriter<Row> implements RowWriter<Row> {
   readonly #output: Output;
   readonly #columns: readonly Column<Row>[];

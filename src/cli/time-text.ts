@@ -8,12 +8,12 @@ const UNITS = [
   { unit: "s", ms: 1000, atLeast: 0 },
 ] as const;
 
-/** RFC 3339 in UTC with milliseconds, or null for a time that is not known. */
+/** RFC 3339 in UTC with milliseconds; null if the time is unknown. */
 export function rfc3339(time: Timestamp | undefined): string | null {
   return time === undefined ? null : new Date(timestampMs(time)).toISOString();
 }
 
-/** For people: the time to the second, and how far it is from `now`. */
+/** For people: the time to the second, and its distance from `now`. */
 export function timeWithDistance(time: string | null, now: number): string {
   if (time === null) return "unknown";
   return `${time.replace(/\.\d+Z$/, "Z")} (${distance(Date.parse(time) - now)})`;

@@ -4,15 +4,15 @@ import { inOrder, type Settled } from "./in-order.ts";
 import type { Session } from "./session.ts";
 import { type InputToken, inputTokens } from "./token-input.ts";
 
-/** Enough to hide the round trip; the service takes calls that come together in one commit anyway. */
+/** Enough to hide the round trip; the service merges concurrent calls into one commit anyway. */
 export const IN_FLIGHT = 4;
-/** How long a batch that is not full waits for more lines. */
+/** How long a partial batch waits for more lines, in milliseconds. */
 export const PAUSE_MS = 100;
 
 /** The arguments of a command, or tokens that have been read already. */
 export type NamedTokens = readonly string[] | readonly InputToken[];
 
-/** Sends the tokens in batches, and yields what came of each in the order they were named. */
+/** Sends the tokens in batches, and yields each batch's result in the order of the input. */
 export function tokenBatches<Answer>(
   { io }: Session,
   named: NamedTokens,
@@ -23,7 +23,7 @@ export function tokenBatches<Answer>(
   return inOrder(inBatches(tokens, { size: MAX_BATCH, pause }), IN_FLIGHT, send);
 }
 
-/** How many tokens there will be, where that is known beforehand. */
+/** The number of tokens, if known beforehand. */
 export function totalOf(named: NamedTokens): number | undefined {
   return !isRead(named) && named.includes("-") ? undefined : named.length;
 }

@@ -3,16 +3,16 @@ import { type Token, tokenProblem } from "../client/authorization.ts";
 import { contentOf, type NamedFile } from "./named-file.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** The token in a file, read anew for each call: a long run outlives a token. Throws a {@link UsageError} if there is none now. */
+/** The token in a file, read again for each call because a long run outlives a token. Throws a {@link UsageError} if there is none now. */
 export function tokenFile(file: NamedFile): Token {
   let latest = tokenIn(file);
-  // A pipe is empty once it has been read.
+  // A pipe is empty after it has been read once.
   if (!statSync(file.path, { throwIfNoEntry: false })?.isFile()) return latest;
   return () => {
     try {
       latest = tokenIn(file);
     } catch {
-      // It is being replaced. The token before may still do; the service says so if not.
+      // The file is being replaced. The previous token may still be valid; otherwise the service rejects it.
     }
     return latest;
   };

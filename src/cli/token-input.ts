@@ -12,18 +12,18 @@ export interface InputToken {
   readonly jti: string;
   /** Where it was named, for messages: `line 3`, or the jti itself. */
   readonly origin: string;
-  /** As it was written, where a line brought its own. */
+  /** As written; absent unless the line has its own expiry. */
   readonly expiresAt?: string;
   readonly reason?: string;
-  /** It was written as JSON, in which white space or a comma is no slip of the hand. */
+  /** True if it was written as JSON, in which white space or a comma is not a slip. */
   readonly isJson?: true;
 }
 
-/** What `list` and `blacklist` print is taken back in; the fields that say nothing new are passed over. */
+/** Output of `list` and `blacklist` is accepted as input; fields without meaning for it are ignored. */
 const FIELDS = ["jti", "expires_at", "reason"];
 const IGNORED = new Set(["created_at", "revoked_by", "outcome", "verdict", "revision"]);
 
-/** The tokens named by the arguments, or on standard input where the one argument is `-`. */
+/** The tokens named by the arguments, or on standard input if the only argument is `-`. */
 export async function* inputTokens(jtis: readonly string[], stdin: Readable): AsyncGenerator<InputToken[]> {
   if (jtis.length === 1 && jtis[0] === "-") {
     for await (const lines of readLines(stdin)) {
@@ -38,10 +38,10 @@ export async function* inputTokens(jtis: readonly string[], stdin: Readable): As
 }
 
 function argumentToken(jti: string): InputToken {
-  // Before it could be repeated in a message.
+  // Rejected before a message can quote it.
   refuseRawToken(jti, "an argument");
   const origin = `"${safeLine(jti)}"`;
-  // Node has replaced what was not UTF-8 on the command line: this may be another token than was meant.
+  // Node has replaced bytes that were not UTF-8 on the command line, so this may be another token than intended.
   if (jti.includes("\ufffd"))
     throw new UsageError(`${origin}: holds U+FFFD, which arguments cannot: use standard input`);
   return { jti: validJti(jti, origin), origin };
@@ -87,7 +87,7 @@ function validJti(text: string, origin: string, place = origin): string {
   return valid(storedJtiProblem(text), text, place);
 }
 
-/** Its message repeats nothing of the token. */
+/** The message quotes nothing of the token. */
 function refuseRawToken(text: string, origin: string): void {
   if (isRawToken(text)) {
     throw new UsageError(

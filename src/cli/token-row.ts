@@ -1,7 +1,7 @@
 import type { BlacklistedToken } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { rfc3339 } from "./time-text.ts";
 
-/** An entry as JSON shows it: the names of the contract, times in RFC 3339, null for what is not known. */
+/** An entry as printed in JSON: the names of the contract, times in RFC 3339, null for unknown values. */
 export interface TokenRow {
   readonly jti: string;
   readonly expires_at: string | null;

@@ -1,4 +1,4 @@
-/** What the operator typed, or fed in, is wrong. Its message says what would be right. */
+/** The operator's arguments or input are wrong. The message says what would be right. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
