@@ -15,7 +15,7 @@ interface Options
 export class CheckCall implements OpenStream {
   readonly #stream: StreamCall<StreamChecksRequest>;
   readonly #options: Options;
-  /** Questions whose answers the client's connection has not taken yet. Below: how many of them are answered, and in how many bytes. */
+  /** Questions whose answers the client's connection has not taken, with the number and total bytes of these answers. */
   readonly #open = new Set<Question>();
   #unsent = 0;
   #unsentBytes = 0;

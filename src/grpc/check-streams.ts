@@ -7,8 +7,9 @@ import type { StreamEnvironment } from "./stream-call.ts";
 import type { CallEnvironment, Handlers } from "./unary.ts";
 
 interface Options extends CallEnvironment, Pick<StreamEnvironment, "cut"> {
-  /** Maximum of open streams. Below: maximum for one known caller. */
+  /** Maximum of open streams. */
   readonly most?: number;
+  /** Maximum for one known caller. */
   readonly perCaller: number;
 }
 

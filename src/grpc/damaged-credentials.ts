@@ -5,9 +5,9 @@ import { countingSocketOf, type FieldCountingSocket } from "./field-counting-soc
 import { http2ServersOf } from "./grpc-js-internals.ts";
 
 /**
- * Replaces a damaged or repeated `authorization` with a value that is never accepted. Node.js drops invalid header fields, and the second
- * of two values; grpc-js drops values that are not ASCII. The rest would look like a call without a credential, or like another caller's.
- * To be called once the server has its listeners.
+ * Replaces a damaged or repeated `authorization` with a value that is never accepted. Node.js drops invalid header fields and all but the
+ * first of repeated values; grpc-js drops values that are not ASCII. What remains would look like a call without a credential, or like
+ * another caller's. To be called once the server has its listeners.
  */
 export function keepDamagedCredentials(server: Server): void {
   for (const http2Server of http2ServersOf(server)) {

@@ -54,7 +54,7 @@ function shownIn(attributes: AttributeContext | undefined): Shown {
 
 /**
  * The jti of each payload that Envoy has verified. A payload stands under a key that the operator chooses (`payload_in_metadata`), or its
- * claims stand in the metadata itself. Null, which is no valid jti, if the token is of a type that grants no access.
+ * claims stand in the metadata itself. Null, which is not a valid jti, if the type of the token grants no access.
  */
 function vouchedIn(metadata: Readonly<Record<string, JsonObject>> = {}): unknown[] {
   const found = metadata[JWT_AUTHN];
@@ -67,8 +67,8 @@ function vouchedIn(metadata: Readonly<Record<string, JsonObject>> = {}): unknown
 }
 
 /**
- * Envoy verifies signatures, not token types. Recognizes a payload, or a header (`header_in_metadata`), of a token that is no access token,
- * such as a logout token.
+ * Whether a payload, or a header (`header_in_metadata`), belongs to a token that is not an access token, such as a logout token. Envoy
+ * verifies signatures, not token types.
  */
 function isOfOtherKind(part: JsonObject): boolean {
   return isSecurityEvent(part) || (part.alg !== undefined && !isAcceptedType(part.typ));

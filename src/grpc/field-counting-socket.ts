@@ -57,7 +57,7 @@ export class FieldCountingSocket extends Duplex {
 
 /** The counting socket below an HTTP/2 session; undefined if the session reads its connection natively. */
 export function countingSocketOf(session: Http2Session): FieldCountingSocket | undefined {
-  // Node.js wraps a stream that is no native socket in an object with the property `stream`. Destroyed sessions have no socket.
+  // Node.js wraps a stream other than a native socket in an object with the property `stream`. Destroyed sessions have no socket.
   const { stream } = (session.destroyed ? {} : session.socket) as { readonly stream?: unknown };
   return stream instanceof FieldCountingSocket ? stream : undefined;
 }

@@ -126,7 +126,7 @@ function resultOf({ entry, outcome }: Result) {
   return { token: tokenOf(entry), outcome: OUTCOMES[outcome] };
 }
 
-/** A token that has expired by itself is not stored, so the response has only the values from the token. */
+/** An expired token is not stored, so the response has only the values from the token. */
 function overOf({ jti, expiresAt }: NewEntry) {
   return {
     token: { jti, expiresAt: toTimestamp(expiresAt) },

@@ -19,8 +19,9 @@ export class HeaderFieldCounter {
   #held: Buffer | undefined;
   /** Bytes left to skip. */
   #skip = PREFACE_BYTES;
-  /** The parts of the current header block. Below: their total length. */
+  /** The parts of the current header block. */
   #parts: Buffer[] = [];
+  /** Their total length. */
   #length = 0;
   /** Field counts by stream id, in ascending order, for streams not claimed yet. */
   readonly #counts = new Map<number, number>();
@@ -87,7 +88,7 @@ export class HeaderFieldCounter {
     const fields = countFields(block);
     if (fields === undefined) return;
     this.#counts.set(stream, fields);
-    // Streams that HTTP/2 refuses are never claimed. A connection has no more than this many streams that are not refused.
+    // Streams that HTTP/2 refuses are never claimed, so drop the oldest count beyond the number of streams that a connection may have open.
     const [oldest] = this.#counts.keys();
     if (this.#counts.size > MAX_CONCURRENT_STREAMS) this.#counts.delete(oldest as number);
   }

@@ -202,8 +202,9 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   #listener: Listener | undefined;
   #judge: HeadersJudge | undefined;
   #budget: ConnectionBudget | undefined;
-  /** Bytes since the last complete message, with the overhead of the chunks. Below: the parts of the shared room that they occupy. */
+  /** Bytes since the last complete message, with the overhead of the chunks. */
   #held = 0;
+  /** The parts of the shared room that they occupy. */
   readonly #shares: Record<Part, number> = { common: 0, own: 0 };
   /** No message has been received yet. */
   #owner: string | undefined;

@@ -114,8 +114,8 @@ function encrypted(
       ...tls.current,
       ALPNProtocols: ["h2"],
       handshakeTimeout: TLS_HANDSHAKE_MS,
-      // A client without a certificate is authenticated by bearer token, or may only ask for health. A client with an invalid certificate
-      // is disconnected.
+      // A client without a certificate is authenticated by bearer token, or may call only health and reflection. A client with an invalid
+      // certificate is disconnected.
       requestCert: tls.asksForCertificates,
       rejectUnauthorized: false,
     },

@@ -24,8 +24,9 @@ export interface StreamEvents {
 
 interface Options<I, S> {
   readonly open: (call: ServerDuplexStream<I, Buffer>, events: StreamEvents) => S;
-  /** Maximum of open streams. Below: maximum for one known caller. */
+  /** Maximum of open streams. */
   readonly most: number;
+  /** Maximum for one known caller. */
   readonly perCaller: number;
 }
 
@@ -72,8 +73,9 @@ export class OpenStreams<I, S extends OpenStream> {
 }
 
 /**
- * The places that callers share for their streams. When all are taken, a caller with fewer streams than another evicts the newest stream of
- * the caller with the most, so that no caller can keep the others out. Callers without a name are not told apart, and may take all places.
+ * The places that callers share for their streams. When all are taken, a new stream evicts the newest stream of the caller with the most,
+ * unless its own caller would then have more. So a caller with many streams cannot keep out the others. Callers without a name are not told
+ * apart, and may take all places.
  */
 class StreamPlaces<S extends OpenStream> {
   readonly #limits: { readonly most: number; readonly perCaller: number };

@@ -132,8 +132,9 @@ export class Reader {
   readonly #turns: Turns;
   /** Whether the connection is read in turns. */
   #takesTurns = true;
-  /** Number of calls begun in this turn. Below: bytes read before it. */
+  /** Number of calls begun in this turn. */
   #calls = 0;
+  /** The source's total of bytes read at the beginning of this turn. */
   #bytesBefore = 0;
 
   constructor(source: Source, turns: Turns) {

@@ -16,7 +16,7 @@ import { MALFORMED } from "./service-definition.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
 import type { CallEnvironment } from "./unary.ts";
 
-/** What all streams of a method share. */
+/** The environment shared by all streams of a method. */
 export interface StreamEnvironment extends CallEnvironment {
   /** The method's name. */
   readonly method: string;
@@ -105,7 +105,7 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
 
   /**
    * Throws, or rejects with, the reason why the caller would no longer be admitted, if keys, roles or authorities have changed since it was
-   * judged. An expired token is no such reason.
+   * judged. The expiry of its token does not end a running stream.
    */
   async judgeAgain(): Promise<void> {
     const { authenticate, callers } = this.#options;

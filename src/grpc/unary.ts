@@ -134,12 +134,13 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   #letGo: (() => void) | undefined;
   /** The version of {@link CallerValidity} at which the caller was judged. */
   #judgedAt = 0;
-  /** The call occupies a place among the calls in flight. Below: in which part of the room, and whose. */
+  /** Whether the call occupies a place among the calls in flight, with the place's part of the room and its owner. */
   #isCountedIn = false;
   #part: Part | undefined;
   #owner = "";
-  /** Size of its request in bytes if that is large. Below: the part of the room that the request occupies. */
+  /** Size of its request in bytes if that is large. */
   #requestBytes = 0;
+  /** The part of the room that the large request occupies. */
   #requestPart: Part = "common";
   #output: O | undefined;
   /** The handler was called, so something may have changed. */

@@ -21,7 +21,7 @@ export class WatchCall implements OpenStream {
   readonly #began: number;
   #started = false;
   #subscription: Subscription | undefined;
-  /** The latest sync requested before the subscription was open. */
+  /** The id of the latest sync requested before the subscription was open. */
   #askedEarly: bigint | undefined;
   /** A message is with the connection and has not been sent yet: the client reads slowly. */
   #isSending = false;

@@ -9,8 +9,9 @@ import { WatchCall } from "./watch-call.ts";
 import { WatchMessages } from "./watch-messages.ts";
 
 interface Options extends CallEnvironment, Pick<StreamEnvironment, "cut"> {
-  /** Maximum of open streams. Below: maximum for one known caller. */
+  /** Maximum of open streams. */
   readonly most?: number;
+  /** Maximum for one known caller. */
   readonly perCaller: number;
 }
 
