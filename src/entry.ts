@@ -39,7 +39,7 @@ export type Outcome = "created" | "already-blacklisted" | "extended";
 /** The problem of a raw token in place of a jti. It repeats nothing of the token. */
 export const IS_RAW_TOKEN = "must be a token's jti claim, not the token itself";
 
-/** Why `text` is no valid jti; undefined if it is. */
+/** Why `text` is not a valid jti; undefined if it is. */
 export function jtiProblem(text: string): string | undefined {
   // First, since most raw tokens are also too long for a jti, and that message would not tell what to do.
   return isRawToken(text) ? IS_RAW_TOKEN : storedJtiProblem(text);

@@ -20,7 +20,7 @@ export class FairRoom {
     return this.#taken;
   }
 
-  /** Takes `size` for a caller not known yet. Returns false, and takes nothing, if there is no room. */
+  /** Takes `size` for a caller that is not known yet. Returns false, and takes nothing, if there is no room. */
   enter(size = 1): boolean {
     if (this.#taken + size > this.#room) return false;
     this.#taken += size;

@@ -74,7 +74,7 @@ export const PRUNE_REST = 2;
 export const PRUNE_CALL_MS = 5000;
 /** How long the stamp of a commit is kept: the age up to which a revision can be distinguished from another with the same number. */
 export const COMMIT_RETENTION_MS = 24 * 3_600_000;
-/** With a larger skew between the clocks, entries are not forgotten. */
+/** At a larger skew between the two clocks, nothing is pruned. */
 export const MAX_CLOCK_SKEW_MS = 30_000;
 
 /** Rows and bytes of one commit. It stays far below `max_allowed_packet` (16 MiB) and holds its lock briefly. */
@@ -263,7 +263,7 @@ export const CONNECTION_LOG_INTERVAL_MS = 10_000;
 
 /** Bytes of the headers of one call: a token of maximum size, and as much again for headers of tracing and proxies. */
 export const MAX_CALL_HEADER_BYTES = 32 * 1024;
-/** Headers of one call. One encoded byte can stand for a header of 4 KiB, which HTTP/2 processes before it applies the limit on bytes. */
+/** Headers of one call. One encoded byte can stand for a header of 4 KiB, which HTTP/2 decodes before it checks the size. */
 export const MAX_CALL_HEADERS = 64;
 /**
  * Bytes of one encoded header block that is counted field by field; further calls of a connection that sends a larger one are refused.
@@ -445,8 +445,8 @@ export const MAX_PENDING_CHECKS = 50_000;
 export const MAX_CHECK_CALLS = 4;
 export const NEXT_CALL_AFTER_MS = 5;
 /**
- * How long one stream takes a client's questions, slightly randomized downward. The next stream may go to another replica, and carries the
- * caller's current token.
+ * How long one stream takes a client's questions, reduced by up to a quarter at random. The next stream may go to another replica, and
+ * carries the caller's current token.
  */
 export const CHECK_STREAM_MS = 10_000;
 /** Interval at which a stream is checked; one that had no question since the last check is closed. */

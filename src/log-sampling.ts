@@ -28,8 +28,8 @@ export class LogSampling {
   }
 
   /**
-   * Whether to write a line of this kind; undefined: suppress it. `tell` is called with the number of suppressed lines if no line of the
-   * kind is written for a while.
+   * Decides on a line of this kind. Returns fields to add to the line, or undefined to suppress it. `tell` is called with the number of
+   * suppressed lines if no line of the kind is written for a while.
    */
   admit(kind: string, tell: (left: { readonly suppressed: number }) => void): Suppressed | undefined {
     const known = this.#refilled(kind);

@@ -14,7 +14,7 @@ export function formatRevision({ number, stamp }: Revision): string {
   return `${number}-${stamp}`;
 }
 
-/** Parses a revision; undefined if `text` is none. */
+/** Parses a revision; undefined if `text` is not one that a service has formatted. */
 export function parseRevision(text: string): Revision | undefined {
   const match = /^(0|[1-9]\d{0,15})-([0-9a-f]{16})$/.exec(text);
   if (match === null) return undefined;

@@ -1,4 +1,4 @@
-/** What the service can answer now: everything; only positives, while the database is unavailable; or nothing reliably. */
+/** The scope of reliable answers: everything; only positives, while the database is unavailable; or nothing. */
 export type Serving = "everything" | "positives" | "nothing";
 
 /** Positives are answered without the database. A service that is shutting down reports "nothing". */

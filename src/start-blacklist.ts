@@ -78,7 +78,7 @@ function quotaOf(
 ): Quota | undefined {
   const { quota, bearers, certificateRoles } = security;
   const isKnown = bearers !== undefined || certificateRoles !== undefined;
-  // Without authentication all callers are one, and without an index there is no memory to protect.
+  // Without authentication all callers share one name, and without an index there is no memory to protect.
   const unasked = isKnown && follower !== undefined ? Math.floor(indexMaxEntries * DEFAULT_QUOTA_PART) : 0;
   const rows = quota.rows ?? unasked;
   if (rows === 0 && quota.rowsPerSecond === 0) return undefined;

@@ -300,7 +300,7 @@ function noticeOf({ shutdownGraceMs }: Config): number {
   return Math.min(1000, shutdownGraceMs / 10);
 }
 
-/** The share of the grace in which calls may end by themselves. The rest is for the other parts. */
+/** The share of the grace in which calls may end by themselves. The rest is for stopping the other parts. */
 const DRAIN_SHARE = 0.8;
 
 /** Opens the store if its database is available, so that an unusable schema prevents the start. */

@@ -190,7 +190,7 @@ export class Bearers {
 }
 
 /**
- * Reads scopes in both forms that authorization servers use: text with spaces (RFC 8693), and a list. Scopes that are no roles are ignored.
+ * Reads scopes in both forms that authorization servers use: text with spaces (RFC 8693), and a list. Other scopes than roles are ignored.
  */
 function rolesOf(scopes: unknown): ReadonlySet<Role> {
   const names: readonly unknown[] = typeof scopes === "string" ? scopes.split(" ") : toList(scopes);

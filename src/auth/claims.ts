@@ -19,7 +19,7 @@ export function numericDate(value: unknown, name: "exp" | "nbf" | "iat"): number
   throw new TokenRefused(`has a malformed ${name}: it is ${kindOf(value)}, and must be a number of seconds`);
 }
 
-/** Throws TokenRefused if the value is no valid jti, since such a token could not be blacklisted. */
+/** Throws TokenRefused if the value is not a valid jti, since such a token could not be blacklisted. */
 export function readJti(value: unknown): Jti {
   const problem = typeof value === "string" ? jtiProblem(value) : `is ${kindOf(value)}, and must be text`;
   if (problem !== undefined) throw new TokenRefused(`has a malformed jti: it ${problem}`);

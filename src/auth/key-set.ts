@@ -30,8 +30,9 @@ export class KeySet {
   /** Why the last read failed. */
   #problem: string | undefined;
   #reading: Promise<void> | undefined;
-  /** The number of reads begun. Below: the number of the last successful one. */
+  /** The number of reads begun. */
   #begun = 0;
+  /** The number of the last successful one. */
   #lastGood = 0;
   /** When a token that fits no key last triggered a read, by the monotonic clock. */
   #lookedForAt = Number.NEGATIVE_INFINITY;

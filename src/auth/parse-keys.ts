@@ -19,8 +19,8 @@ export interface ParsedKeys {
 const LISTED = 5;
 
 /**
- * Parses the JSON of a key set, ignoring keys for encryption. Throws a KeysError if it is no key set or has no usable key, so that it
- * cannot replace a good key set.
+ * Parses the JSON of a key set, ignoring keys for encryption. Throws a KeysError if the text is not a key set or has no usable key, so that
+ * it cannot replace a good key set.
  */
 export function parseKeys(text: string): ParsedKeys {
   const { keys } = parseSet(text);

@@ -4,7 +4,7 @@ import { nameOfAlgorithm } from "./algorithms.ts";
 import { type FindKey, isMismatch, type KeySet } from "./key-set.ts";
 import { isAcceptedType, isSecurityEvent } from "./token-type.ts";
 
-/** A token is not accepted. `message` is worded to follow "the token", and holds nothing of it. */
+/** Thrown for a token that is not accepted. `message` is worded to follow "the token", and holds nothing of the token. */
 export class TokenRefused extends Error {
   override readonly name = "TokenRefused";
 }

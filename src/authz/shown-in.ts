@@ -32,8 +32,8 @@ function only([value, ...more]: readonly string[]): string | undefined {
 }
 
 /**
- * Decodes a header value from UTF-8. Null, which is no valid jti, if it is not UTF-8 or contains a comma, which may separate the client's
- * value from the proxy's.
+ * Decodes a header value from UTF-8. Null, which is not a valid jti, if it is not UTF-8 or contains a comma, which may separate the
+ * client's value from the proxy's.
  */
 function jtiIn(value: string): string | null {
   if (value.includes(",")) return null;

@@ -19,7 +19,7 @@ export interface Security {
   readonly tls: TlsFiles | undefined;
   /** The roles of clients' certificates. Absent: certificates are not requested. */
   readonly certificateRoles: CertificateRoles | undefined;
-  /** The file with these roles, if they come from one. It is reloaded. */
+  /** The file with these roles, if they come from one. Changes of the file are applied at run time. */
   readonly certificateRolesFile: string | undefined;
   /** The service is not bound to loopback and lacks TLS or authentication, and INSECURE=yes permits that. */
   readonly insecure: boolean;

@@ -16,7 +16,7 @@ const FALLBACKS: readonly Fallback[] = ["no-index", "unknown-revision"];
 const WRITE_OUTCOMES: readonly WriteResult["outcome"][] = ["created", "extended", "unchanged"];
 const SOURCES = ["changes", "jtis"] as const;
 
-/** Counts the events of the domain. */
+/** Counts the events that the domain reports. */
 export class DomainMetrics implements Observer {
   readonly #commits = { succeeded: 0, failed: 0 };
   readonly #commitTimes = new Distribution(DATABASE_TIMES);

@@ -9,7 +9,7 @@ import {
 import { CallSpans, type Parts } from "./call-spans.ts";
 import { harmless } from "./harmless.ts";
 
-/** What all calls of one method share. */
+/** The properties shared by the spans of one method's calls. */
 export interface CallKind extends Parts {
   readonly name: string;
   readonly attributes: Attributes;
