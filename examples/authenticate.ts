@@ -3,10 +3,10 @@ import { type JWTPayload, jwtVerify } from "jose";
 import { BAD_TOKEN, NO_TOKEN, type Refusal, refusalAfter } from "./refusal.ts";
 import type { Freshness, Trust } from "./trust.ts";
 
-/** What the token says, or what its request is answered. */
+/** The token's claims, or the response to a rejected request. */
 export type Authentication = { readonly claims: JWTPayload } | { readonly refusal: Refusal };
 
-/** Verifies the request's token and then asks whether it is revoked. Never rejects: what cannot be told is a refusal too. */
+/** Verifies the request's token and then checks whether it is revoked. Never rejects: an error of either step becomes a refusal. */
 export async function authenticate(
   request: IncomingMessage,
   { issuer, audience, algorithms, keys, blacklist }: Trust,

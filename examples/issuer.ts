@@ -4,7 +4,7 @@ import { createLocalJWKSet, exportJWK, generateKeyPair, jwtVerify, SignJWT } fro
 import { connect } from "token-blacklist-client";
 import { refusalAfter } from "./refusal.ts";
 
-// An auth service to try the gateways with. Its key lives as long as the process, and anybody may log in.
+// An auth service for trying the gateways. Its key lives as long as the process, and every user may log in.
 const { ISSUER = "http://127.0.0.1:8090", AUDIENCE = "orders", BLACKLIST_ADDRESS } = process.env;
 const { privateKey, publicKey } = await generateKeyPair("ES256");
 const keySet = { keys: [{ ...(await exportJWK(publicKey)), alg: "ES256", use: "sig" }] };
@@ -21,7 +21,7 @@ function login(): Promise<string> {
     .sign(privateKey);
 }
 
-/** Once it resolves, no gateway is told any more that the token is fine. Safe to repeat. */
+/** Once it resolves, no gateway accepts the token in a fully fresh check. Idempotent. */
 async function logout({ headers }: IncomingMessage): Promise<void> {
   const token = (headers.authorization ?? "").replace(/^Bearer /, "");
   const { payload } = await jwtVerify(token, keys, { issuer: ISSUER, requiredClaims: ["exp", "jti"] });
@@ -46,7 +46,7 @@ const server = createServer(async (request, response) => {
         response.writeHead(404).end();
     }
   } catch (error) {
-    // With 503 the token may still be good: whoever wants to be logged out has to ask again.
+    // After 503 the token may still be valid: the user has to log out again.
     const { status, headers } = refusalAfter(error);
     response.writeHead(status, headers).end();
   }

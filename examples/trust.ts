@@ -1,37 +1,37 @@
 import { createRemoteJWKSet } from "jose";
 import { type BlacklistClient, connect } from "token-blacklist-client";
 
-/** How often the issuer's keys are read anew: withdrawn ones are forgotten within this time. */
+/** How often the issuer's keys are read again; a withdrawn key is accepted for at most this long. */
 const KEYS_RELOAD_MS = 60_000;
 
-/** What a gateway needs to judge a token. */
+/** Everything a gateway needs to judge a token. */
 export interface Trust {
   readonly issuer: string;
   readonly audience: string;
-  /** Asymmetric alone: whoever can verify with a shared secret can sign with it too. */
+  /** Asymmetric only: with a shared secret, every verifier could also sign tokens. */
   readonly algorithms: ("ES256" | "RS256")[];
   /** The issuer's key for a token with this header. */
   readonly keys: ReturnType<typeof createRemoteJWKSet>;
   readonly blacklist: BlacklistClient;
 }
 
-/** How long ago a token may have been the last time that it was known not to be revoked. Absent: fully fresh. */
+/** The maximum staleness of a check in milliseconds. Absent: fully fresh. */
 export interface Freshness {
   readonly maxStalenessMs?: number | undefined;
 }
 
-/** `ISSUER`, `AUDIENCE` and `JWKS_URL` say whose tokens are taken, `BLACKLIST_ADDRESS` who knows which are revoked. */
+/** Reads `ISSUER`, `AUDIENCE` and `JWKS_URL`, which define the accepted tokens, and `BLACKLIST_ADDRESS`, the service's address. */
 export function trustFrom(env: NodeJS.ProcessEnv): Trust {
   const { ISSUER: issuer, AUDIENCE: audience, JWKS_URL, BLACKLIST_ADDRESS = "127.0.0.1:50051" } = env;
   if (!issuer || !audience || !JWKS_URL) throw new Error("ISSUER, AUDIENCE and JWKS_URL must be set");
-  // Not reading keys for a while is no reason to refuse tokens: what was read last stays until it is read again.
+  // Keys never expire from the cache: while they cannot be read, the last ones stay valid rather than all tokens being rejected.
   const keys = createRemoteJWKSet(new URL(JWKS_URL), { cacheMaxAge: Number.POSITIVE_INFINITY });
   setInterval(() => keys.reload().catch(() => {}), KEYS_RELOAD_MS).unref();
   const blacklist = connect({
     address: BLACKLIST_ADDRESS,
-    // A copy in this process: most checks need no round trip, and what is known to be revoked stays known in an outage.
+    // A local copy: most checks need no round trip, and tokens known to be revoked stay rejected during an outage.
     mode: "replica",
-    // A request is told within this time that nobody knows.
+    // A check without an answer fails after this time.
     timeoutMs: 1000,
   });
   return { issuer, audience, algorithms: ["ES256", "RS256"], keys, blacklist };

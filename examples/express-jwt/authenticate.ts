@@ -5,7 +5,7 @@ import type { JWSHeaderParameters } from "jose";
 import { BAD_TOKEN, NO_TOKEN, type Refusal, refusalAfter } from "../refusal.ts";
 import type { Freshness, Trust } from "../trust.ts";
 
-/** Lets requests pass whose token is good and not revoked, its claims in `request.auth`; answers all others. */
+/** Lets requests with a valid token that is not revoked pass, with its claims in `request.auth`; answers all other requests. */
 export function authenticate(
   { issuer, audience, algorithms, keys, blacklist }: Trust,
   freshness: Freshness = {},
@@ -14,16 +14,16 @@ export function authenticate(
     issuer,
     audience,
     algorithms,
-    // Asked before anything is verified: there may be no header yet.
+    // Called before the token is verified: there may be no header yet.
     secret: async (_request, token) => {
       if (!token) throw badToken("it is no JWT");
-      // jsonwebtoken overlooks what it has to understand.
+      // jsonwebtoken ignores `crit`, although RFC 7515 requires rejecting unknown critical extensions.
       if (token.header.crit) throw badToken("it has a critical extension");
       return KeyObject.from(await keys(token.header as JWSHeaderParameters));
     },
     isRevoked: async (_request, token) => {
       const { jti, exp } = (token?.payload ?? {}) as { jti?: unknown; exp?: unknown };
-      // jsonwebtoken demands neither. Without a jti it could not be revoked, without exp it would never end.
+      // jsonwebtoken requires neither claim. A token without jti could not be revoked, and one without exp would never expire.
       if (typeof jti !== "string" || typeof exp !== "number") throw badToken("it has no jti or no exp");
       return blacklist.isBlacklisted(jti, { ...freshness, expiresAt: exp * 1000 });
     },

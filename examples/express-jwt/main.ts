@@ -7,7 +7,7 @@ import { authenticate } from "./authenticate.ts";
 const trust = trustFrom(process.env);
 const app = express();
 
-// Reading may rely on what was true a second ago; what moves money may not.
+// Reads accept a check that is up to a second old; moving money requires a fully fresh one.
 app.get("/orders", authenticate(trust, { maxStalenessMs: 1000 }), (request: Request, response) => {
   response.json({ subject: request.auth?.sub });
 });
@@ -20,5 +20,5 @@ const server = app.listen(Number(process.env.PORT ?? 8080), "127.0.0.1", (error)
   console.log(`listening on http://127.0.0.1:${(server.address() as AddressInfo).port}`);
 });
 
-// Requests under way still need the client: it goes last.
+// Closed last, because requests in flight still need the client.
 process.once("SIGTERM", () => server.close(() => trust.blacklist.close()));

@@ -5,11 +5,11 @@ import { BAD_TOKEN, NO_TOKEN, type Refusal, refusalAfter } from "../refusal.ts";
 import type { Freshness, Trust } from "../trust.ts";
 
 declare module "fastify" {
-  // What a route says about itself in its `config`.
+  // Settings of a route in its `config`.
   interface FastifyContextConfig extends Freshness {}
 }
 
-/** From now on every route of `app` asks for a token that is good and not revoked; its claims are in `request.user`. */
+/** Requires a valid token that is not revoked on every route of `app` added from now on; its claims are in `request.user`. */
 export async function authenticate(
   app: FastifyInstance,
   { issuer, audience, algorithms, keys, blacklist }: Trust,
@@ -36,7 +36,7 @@ export async function authenticate(
   });
 }
 
-/** Of @fastify/jwt and of fast-jwt below it. Most errors of the latter pass through the former as they are. */
+/** Error codes of @fastify/jwt, and of fast-jwt below it, most of whose errors @fastify/jwt passes on unchanged. */
 const OF_THE_TOKEN = /^FA?ST_JWT_/;
 const OF_ITS_ABSENCE = ["FST_JWT_NO_AUTHORIZATION_IN_HEADER", "FST_JWT_BAD_REQUEST"];
 

@@ -6,7 +6,7 @@ const trust = trustFrom(process.env);
 const app = Fastify();
 await authenticate(app, trust);
 
-// Reading may rely on what was true a second ago; what moves money may not.
+// Reads accept a check that is up to a second old; moving money requires a fully fresh one.
 app.get("/orders", { config: { maxStalenessMs: 1000 } }, async ({ user }) => ({ subject: subjectOf(user) }));
 app.post("/transfers", async ({ user }) => ({ subject: subjectOf(user) }));
 
@@ -14,7 +14,7 @@ function subjectOf(user: object | string): unknown {
   return (user as { sub?: unknown }).sub;
 }
 
-// Runs when no request is under way any more.
+// Runs when no request is in flight any more.
 app.addHook("onClose", async () => trust.blacklist.close());
 process.once("SIGTERM", () => void app.close());
 

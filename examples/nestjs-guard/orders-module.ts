@@ -14,7 +14,7 @@ import { type AuthenticatedRequest, MaxStaleness, TokenGuard, TRUST } from "./to
 
 @Controller()
 class OrdersController {
-  // Reading may rely on what was true a second ago; what moves money may not.
+  // Reads accept a check that is up to a second old; moving money requires a fully fresh one.
   @Get("orders")
   @MaxStaleness(1000)
   orders(@Req() { claims }: AuthenticatedRequest): { subject: string | undefined } {
@@ -32,7 +32,7 @@ class OrdersController {
   controllers: [OrdersController],
   providers: [
     { provide: TRUST, useFactory: () => trustFrom(process.env) },
-    // Every handler of the application is guarded, so that none is forgotten.
+    // Guards every handler of the application, so that none is forgotten.
     { provide: APP_GUARD, useClass: TokenGuard },
   ],
 })
@@ -43,7 +43,7 @@ export class OrdersModule implements OnApplicationShutdown {
     this.#trust = trust;
   }
 
-  /** Called when no request is under way any more. */
+  /** Called when no request is in flight any more. */
   onApplicationShutdown(): void {
     this.#trust.blacklist.close();
   }

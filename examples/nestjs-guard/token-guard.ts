@@ -5,24 +5,24 @@ import type { JWTPayload } from "jose";
 import { authenticate } from "../authenticate.ts";
 import type { Trust } from "../trust.ts";
 
-/** The token under which a module provides its {@link Trust}. */
+/** The injection token under which a module provides its {@link Trust}. */
 export const TRUST = Symbol("Trust");
 
-/** On a handler: it may rely on what was true so many milliseconds ago. Without it: fully fresh. */
+/** On a handler: the maximum staleness of its check in milliseconds. Without it: fully fresh. */
 export const MaxStaleness = Reflector.createDecorator<number>();
 
-/** A request that has passed. */
+/** A request that has passed the guard. */
 export interface AuthenticatedRequest extends Request {
   claims: JWTPayload;
 }
 
-/** Lets requests pass whose token is good and not revoked. */
+/** Lets requests with a valid token that is not revoked pass. */
 @Injectable()
 export class TokenGuard implements CanActivate {
   readonly #trust: Trust;
   readonly #reflector: Reflector;
 
-  // Named one by one: tsx and esbuild emit no types of parameters for Nest to go by.
+  // Injected by explicit tokens, because tsx and esbuild emit no parameter types for Nest.
   constructor(@Inject(TRUST) trust: Trust, @Inject(Reflector) reflector: Reflector) {
     this.#trust = trust;
     this.#reflector = reflector;

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { authenticate } from "../authenticate.ts";
 import { type Freshness, trustFrom } from "../trust.ts";
 
-/** What there is to ask for. Reading may rely on what was true a second ago; what moves money may not. */
+/** The routes. Reads accept a check that is up to a second old; moving money requires a fully fresh one. */
 const ROUTES: Readonly<Record<string, Freshness>> = {
   "GET /orders": { maxStalenessMs: 1000 },
   "POST /transfers": {},
@@ -22,7 +22,7 @@ const server = createServer(async (request, response) => {
     response.writeHead(result.refusal.status, result.refusal.headers).end();
     return;
   }
-  // A gateway would pass the request on from here.
+  // A gateway would forward the request here.
   response.writeHead(200, { "content-type": "application/json" });
   response.end(JSON.stringify({ subject: result.claims.sub }));
 });
@@ -31,5 +31,5 @@ server.listen(Number(process.env.PORT ?? 8080), "127.0.0.1", () => {
   console.log(`listening on http://127.0.0.1:${(server.address() as AddressInfo).port}`);
 });
 
-// Requests under way still need the client: it goes last.
+// Closed last, because requests in flight still need the client.
 process.once("SIGTERM", () => server.close(() => trust.blacklist.close()));
