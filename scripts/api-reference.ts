@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes docs/api.md from the comments of the .proto file. With --check it writes nothing, and fails when the
-// page is not what it would write.
+// Writes docs/api.md from the comments of the .proto file. With --check it writes nothing, and fails if the page is out of date.
 
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -22,7 +21,7 @@ const root = join(import.meta.dirname, "..");
 const source = "tokenblacklist/v1/token_blacklist.proto";
 const page = join(root, "docs/api.md");
 
-/** The field numbers of descriptor.proto that the paths in its source info are made of. */
+/** Field numbers of descriptor.proto, of which the paths in its source info consist. */
 const At = {
   fileMessage: 4,
   fileEnum: 5,
@@ -35,7 +34,7 @@ const At = {
   value: 2,
 } as const;
 
-/** Where a declaration is, as source info counts: field number, index, field number, index, ... */
+/** The path of a declaration in source info: field number, index, field number, index, ... */
 type Path = readonly number[];
 
 function loadFile(): DescFile {
@@ -60,12 +59,12 @@ function nameOf(type: DescMessage | DescEnum): string {
   return type.typeName.slice(type.file.proto.package.length + 1);
 }
 
-/** The anchor that the usual Markdown renderers give a heading of one word. */
+/** The anchor that common Markdown renderers generate for a one-word heading. */
 function anchorOf(heading: string): string {
   return `#${heading.toLowerCase().replaceAll(".", "")}`;
 }
 
-/** Every name that a comment may mention in backquotes, with the anchor that explains it. */
+/** Every name that a comment may mention in backquotes, with the anchor of its description. */
 function readAnchors(
   messages: DescMessage[],
   enums: DescEnum[],
@@ -88,7 +87,7 @@ function readAnchors(
   return anchors;
 }
 
-/** Links what a text mentions in backquotes, except what stands under the heading `here` itself. */
+/** Links the names that a text mentions in backquotes, except the heading `here` under which the text stands. */
 function withLinks(text: string, anchors: Map<string, string>, here: string): string {
   return text.replace(/`([\w.]+)`/g, (code, name: string) => {
     const anchor = anchors.get(name);
@@ -119,7 +118,7 @@ function outputOf({ output, methodKind }: DescMethod): string {
   return `${isStream ? "stream of " : ""}${typeLink(output)}`;
 }
 
-/** A message, and those declared within it. */
+/** A message and the messages declared within it. */
 function withNested(message: DescMessage, path: Path): { message: DescMessage; path: Path }[] {
   const nested = message.nestedMessages.flatMap((inner, i) =>
     withNested(inner, [...path, At.nestedMessage, i]),

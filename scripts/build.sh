@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Compiles src/ to dist/. Builds beside it and then swaps: when that fails, dist/ stays as it was, and a process that runs from it
-# never sees half a build.
+# Compiles src/ to dist/. Builds in a separate folder and then swaps: if the build fails, dist/ is unchanged, and a process that
+# runs from dist/ never sees a partial build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

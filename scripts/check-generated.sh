@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Fails when gen/ is not exactly what scripts/generate.sh makes of the .proto files.
+# Fails if gen/ differs from the output of scripts/generate.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fresh="$(mktemp -d)"

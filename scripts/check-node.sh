@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Says in one line what is wrong with this machine's Node, before npm says it in forty.
+# Reports in one line what is wrong with this machine's Node, before npm reports it in forty.
 set -euo pipefail
 
 get="install one from https://nodejs.org/en/download, and put it first on the PATH."

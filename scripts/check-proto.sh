@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Lint, format and compatibility of the .proto files. Runs all three and says at each how to mend it.
+# Checks lint, format and compatibility of the .proto files. Runs all three checks, and says for each failure how to fix it.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 buf=node_modules/.bin/buf

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Puts the newest Node of a supported major version at node_modules/.cache/node-MAJOR/node: scripts/fetch-node.sh 26. The npm registry
-# holds the programs that nodejs.org publishes for Linux on x64; elsewhere this says what to do.
+# Installs the newest Node of a supported major version as node_modules/.cache/node-MAJOR/node: scripts/fetch-node.sh 26. The npm
+# registry has the binaries that nodejs.org publishes for Linux on x64; on other platforms the script says what to do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Versions are pinned, so that yesterday's run can be repeated. The checksum (SHA-256) is that of the program.
+# Versions are pinned, so that a run can be repeated. The checksum (SHA-256) is that of the binary.
 case ${1:-} in
   20) version=20.20.2 checksum=6295488653f0d93b0a157841746fef7e72cc4328cfb60c4bbe0ca2668a836ffd ;;
   22) version=22.23.5 checksum=2f822d544601dfff107f57d945b649d15c5bf6302595735a6bd9cdc7ee9669bd ;;
@@ -18,7 +18,7 @@ folder=node_modules/.cache/node-$1
 [[ $("$folder/node" --version 2>/dev/null) != "v$version" ]] || exit 0
 
 if [[ $(uname -sm) != "Linux x86_64" ]]; then
-  # Any release of that major version will do.
+  # Any release of the major version is accepted.
   [[ $(node --version) != "v$1."* ]] || exit 0
   echo "NODE=$1: Node $1 is fetched on Linux on x64 alone. Install it, put it first on the PATH, and run this again." >&2
   exit 1

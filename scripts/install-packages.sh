@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs exactly the packages of package-lock.json. npm ci would delete node_modules before it downloads the first of them; here
-# they are installed beside and swapped in, so that what was installed stays when that fails, as it does without a network.
+# Installs exactly the packages of package-lock.json. npm ci would delete node_modules before downloading the first package; here
+# they are installed in a separate folder and swapped in, so that the old packages stay if the installation fails, as without a
+# network.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +15,7 @@ cp package.json package-lock.json .npmrc "$fresh/"
   echo "The packages cannot be installed; node_modules was not changed." >&2
   exit 1
 }
-# The programs that scripts/install-test-tools.sh has unpacked.
+# The programs unpacked by scripts/install-test-tools.sh.
 [[ ! -d node_modules/.cache ]] || mv node_modules/.cache "$fresh/node_modules/"
-# A node_modules that cannot be renamed, as a mounted volume, is filled by npm where it is.
+# A node_modules that cannot be renamed, such as a mounted volume, is filled in place by npm.
 node scripts/swap.mjs "$fresh/node_modules" node_modules 2>/dev/null || "${install[@]}"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes sure that the programs named as arguments are there, which npm cannot install: caddy, chart, galera, haproxy, mariadb, nginx, promtool, python, redis.
-# On Debian it installs what is missing, without any daemon; elsewhere it says what to install.
-# Without MariaDB it fails. The others are used where they are: the tests then say what they skip.
+# Makes sure that the programs given as arguments, which npm cannot install, are available: caddy, chart, galera, haproxy, mariadb,
+# nginx, promtool, python, redis. On Debian it installs missing ones, without starting daemons; elsewhere it says what to install.
+# Fails without MariaDB. The others are optional: tests report what they skip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,14 +13,14 @@ has() {
   PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null
 }
 python_has_grpc() {
-  # Debian's own interpreter: it is the one that sees Debian's packages. The stub generator imports pkg_resources, which
-  # Debian merely recommends.
+  # Debian's own interpreter, because only it finds Debian's packages. The stub generator imports pkg_resources, which Debian only
+  # recommends.
   [[ -x /usr/bin/python3 ]] && /usr/bin/python3 -S -c '
 import importlib.util, sys
 sys.path.append("/usr/lib/python3/dist-packages")
 sys.exit(not all(map(importlib.util.find_spec, ["grpc", "grpc_tools", "pkg_resources"])))'
 }
-# The package would also start a web server. So its program alone is unpacked, here, and nothing is installed.
+# Unpacks the program without installing the package, which would also start a web server.
 nginx_folder=node_modules/.cache/nginx
 unpack_nginx() {
   local download
@@ -28,7 +28,7 @@ unpack_nginx() {
   (cd "$download" && apt-get download nginx) && mkdir -p "$nginx_folder" && dpkg -x "$download"/nginx_*.deb "$nginx_folder"
   rm -rf "$download"
 }
-# The same of Caddy.
+# The same for Caddy.
 caddy_folder=node_modules/.cache/caddy
 unpack_caddy() {
   local download
@@ -36,7 +36,7 @@ unpack_caddy() {
   (cd "$download" && apt-get download caddy) && mkdir -p "$caddy_folder" && dpkg -x "$download"/caddy_*.deb "$caddy_folder"
   rm -rf "$download"
 }
-# The same of Prometheus, of which only the tool that checks rules is wanted.
+# The same for Prometheus, for promtool only.
 promtool_folder=node_modules/.cache/prometheus
 unpack_promtool() {
   local download
@@ -45,7 +45,7 @@ unpack_promtool() {
     dpkg --fsys-tarfile "$download"/prometheus_*.deb | tar -x -C "$promtool_folder" ./usr/bin/promtool
   rm -rf "$download"
 }
-# The same, and with it the libraries that it alone needs.
+# The same for HAProxy, with the libraries that only it needs.
 haproxy_folder=node_modules/.cache/haproxy
 unpack_haproxy() {
   local download package
@@ -55,7 +55,7 @@ unpack_haproxy() {
     for package in "$download"/*.deb; do dpkg -x "$package" "$haproxy_folder"; done
   "${as_root[@]}" rm -rf "$download"
 }
-# Renders the Helm chart where there is no helm: Go's own templates, with the functions that Helm adds to them.
+# Renders the Helm chart without helm: Go templates, with the functions that Helm adds.
 chart_renderer=node_modules/.cache/render-chart
 build_chart_renderer() {
   mkdir -p "${chart_renderer%/*}"
@@ -76,12 +76,12 @@ look_for() {
       chart) has helm || [[ -x $chart_renderer ]] || need chart golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev ;;
       galera) [[ -e /usr/lib/galera/libgalera_smm.so || -e /usr/lib64/galera-4/libgalera_smm.so ]] || need galera galera-4 ;;
       haproxy) has haproxy || [[ -x $haproxy_folder/usr/sbin/haproxy ]] || need haproxy ;;
-      # The core package has the server alone; mariadb-server would also configure and start one.
+      # The core package contains only the server; mariadb-server would also configure and start one.
       mariadb) [[ -n "${TEST_MYSQL_URL:-}${TEST_MYSQLD:-}" ]] || has mariadbd || need mariadb mariadb-server-core ;;
       nginx) has nginx || [[ -x $nginx_folder/usr/sbin/nginx ]] || need nginx ;;
       promtool) has promtool || [[ -x $promtool_folder/usr/bin/promtool ]] || need promtool ;;
       python) python_has_grpc || need python python3 python3-grpcio python3-grpc-tools python3-pkg-resources ;;
-      # redis-tools holds the server's program under another name; redis-server would also start one.
+      # redis-tools contains the server under another name; redis-server would also start one.
       redis) has redis-server || has redis-check-rdb || need redis redis-tools ;;
       *) echo "$0: what is $tool?" >&2 && exit 2 ;;
     esac
@@ -98,7 +98,7 @@ if has apt-get && "${as_root[@]}" true 2>/dev/null; then
   log=$(mktemp)
   trap 'rm -f "$log"' EXIT
   install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends)
-  # A list of packages that cannot be fetched is no reason to give up: what we need may be in the others.
+  # A failed update of one package list is not fatal: the other lists may have the packages.
   { "${as_root[@]}" apt-get update || true; } >"$log" 2>&1
   ((${#packages[@]} == 0)) || "${install[@]}" "${packages[@]}" >>"$log" 2>&1 || cat "$log" >&2
   [[ " ${missing[*]} " != *" caddy "* ]] || unpack_caddy >>"$log" 2>&1 || true

@@ -1,5 +1,5 @@
-// Makes what can be published: the service, and its client as a package of its own. `node --import tsx scripts/make-packages.ts
-// [folder]`, on a built dist/; without a folder in packages/. The same sources make the same bytes.
+// Builds the publishable packages: the service, and its client as a separate package. `node --import tsx scripts/make-packages.ts
+// [folder]`, with a built dist/; the default folder is packages/. Reproducible: the same sources give the same bytes.
 
 import { execFileSync } from "node:child_process";
 import {
@@ -18,7 +18,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-/** What a user of the client imports. Whatever else its package holds is there because this leads to it. */
+/** The module that users of the client import. The package contains it and everything it imports, directly or indirectly. */
 const ENTRY = "client/connect";
 
 interface Manifest {
@@ -30,7 +30,7 @@ interface Manifest {
 
 const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as Manifest;
 const target = resolve(process.argv[2] ?? join(ROOT, "packages"));
-// Here the compiler finds the packages that the sources import. It compiles nothing below node_modules.
+// In the repository, where the compiler finds the packages that the sources import. It compiles nothing below node_modules.
 const staging = mkdtempSync(join(ROOT, "packages.new-"));
 try {
   const service = join(staging, "service");
@@ -40,7 +40,7 @@ try {
   const names = [service, client].map(pack);
   mkdirSync(target, { recursive: true });
   for (const name of names) {
-    // Beside it first: a tarball is there whole or as it was.
+    // Renamed once complete, so that a tarball is never partial.
     const partial = join(target, `.${name}-${process.pid}`);
     cpSync(join(staging, name), partial);
     renameSync(partial, join(target, name));
@@ -51,7 +51,7 @@ try {
 }
 
 function stageService(folder: string): void {
-  // Whole folders: which files of them, npm judges by the same list.
+  // Whole folders, of which npm packs the files selected by the same list.
   const folders = manifest.files.map((path) => path.split("/")[0] as string);
   for (const path of [...folders, "README.md", "LICENSE"]) copy(path, folder);
   const { devDependencies, scripts, allowScripts, ...published } = manifest;
@@ -59,7 +59,7 @@ function stageService(folder: string): void {
 }
 
 function stageClient(folder: string): void {
-  // ECMAScript modules: what the build has made.
+  // ECMAScript modules, from the build.
   const { files, packages } = reachedFrom([`dist/${ENTRY}.js`, `dist/${ENTRY}.d.ts`]);
   for (const file of files) {
     copy(file, folder);
@@ -81,15 +81,15 @@ function stageClient(folder: string): void {
 }
 
 /**
- * For `require`: the same `files` in the same layout, compiled from the sources as CommonJS. Every supported Node can require the other
- * ones and does (the condition `module-sync` in its package.json), so that a process never holds both; these are for Jest, for bundlers,
- * and for TypeScript's `moduleResolution: node16`.
+ * For `require`: the same `files` in the same layout, compiled from the sources as CommonJS. Every supported Node can require the
+ * ECMAScript modules, and does (condition `module-sync` in package.json), so that a process never loads both; the CommonJS files
+ * are for Jest, bundlers, and TypeScript's `moduleResolution: node16`.
  */
 function stageCommonJs(folder: string, files: readonly string[]): void {
   for (const path of ["src", "gen"]) copy(path, folder);
   writeJson(join(folder, "package.json"), { type: "commonjs" });
   compile(folder, { rootDir: "src", outDir: "dist" }, [`src/${ENTRY}.ts`]);
-  // On their own: an import of them finds their types first, and so would leave them as they are.
+  // Compiled separately: an import of a generated file resolves to its types first, so the compiler would not convert the file.
   const generated = files.filter((file) => /^gen\/.*\.js$/.test(file));
   const asTheyStand = { sourceMap: false, inlineSources: false, declaration: false };
   compile(folder, { rootDir: "gen", outDir: "gen.new", allowJs: true, ...asTheyStand }, generated);
@@ -113,11 +113,11 @@ function compile(folder: string, options: object, files: readonly string[]): voi
   rmSync(config);
 }
 
-/** The files from the root, and the packages of others, that `entries` lead to. */
+/** The repository's files, and the external packages, that `entries` import directly or indirectly. */
 function reachedFrom(entries: readonly string[]): { files: string[]; packages: string[] } {
   const files = new Set(entries);
   const packages = new Set<string>();
-  // A set that grows while it is walked is walked to its end.
+  // Iterating over a set includes elements that are added meanwhile.
   for (const file of files) {
     const text = readFileSync(join(ROOT, file), "utf8");
     for (const [, name = ""] of text.matchAll(/\b(?:from|import) ?\(?"([^"\n]+)"/g)) {
@@ -129,13 +129,13 @@ function reachedFrom(entries: readonly string[]): { files: string[]; packages: s
   return { files: [...files], packages: [...packages].sort() };
 }
 
-/** The compiler leaves `.ts` in the imports of types, which compilers before 5.0 do not find. */
+/** Removes `.ts` from the imports of types, where the compiler leaves it and compilers before 5.0 do not find the file. */
 function makePortable(file: string): void {
   const text = readFileSync(file, "utf8");
   writeFileSync(file, text.replace(/\b(from|import) ?(\(?"\.[^"\n]+)\.ts"/g, '$1 $2.js"'));
 }
 
-/** A page of docs/ as a page of its own: what it links to beside it stays behind, and is only named. */
+/** Turns a page of docs/ into a standalone page: links to files that are not packed become plain text. */
 function withoutLocalLinks(page: string): string {
   const links = /\[([^\]]+)\]\((?!https?:|#)([^)#]+)[^)]*\)/g;
   const named = page.replace(links, (_, text: string, path: string) => {
@@ -145,9 +145,9 @@ function withoutLocalLinks(page: string): string {
   return `${named}\n## License\n\nApache License 2.0. Paths such as \`docs/errors.md\` are those of the service's repository.\n`;
 }
 
-/** Returns the name of the tarball, in the folder above. */
+/** Returns the tarball's name; the tarball is in the parent folder. */
 function pack(folder: string): string {
-  // Whatever this machine's umask has made of them.
+  // Independent of this machine's umask.
   for (const file of filesIn(folder)) chmodSync(file, file.endsWith("/main.js") ? 0o755 : 0o644);
   const args = ["pack", folder, "--json", "--ignore-scripts", "--pack-destination", staging];
   const [packed] = JSON.parse(execFileSync("npm", args, { cwd: staging, encoding: "utf8" })) as {

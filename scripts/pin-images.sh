@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Prints each image that the Dockerfile and compose.yaml begin from, with the digest that its tag has now, as lines of an .env file:
+# Prints each base image of the Dockerfile and compose.yaml with the current digest of its tag, as lines of an .env file:
 #   scripts/pin-images.sh >.env && docker compose up
-# Asks the registries, by Docker's buildx. Read what changes before you keep it.
+# Queries the registries through Docker's buildx. Review the changes before you keep them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# ${NAME_IMAGE:-image:tag}, but for the one that is built here.
+# ${NAME_IMAGE:-image:tag}, except the image that is built here.
 grep -oE '\$\{[A-Z]+_IMAGE:-[^}]+\}' compose.yaml | grep -v local | sort -u | tr -d '${}' |
   while IFS= read -r default; do
     name=${default%%:-*}

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes the contract as it stands the one that may no longer break: proto/released.binpb, which
-# scripts/check-proto.sh compares with. Run at each release and commit the result with it, at no other time:
-# what was not released may still change. Refuses a contract that breaks the release before.
+# Makes the current contract the baseline for compatibility, proto/released.binpb, with which scripts/check-proto.sh compares. Run
+# it at each release, and only then, and commit the result with the release: an unreleased contract may still change. Fails if the
+# contract breaks the last release.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 buf=node_modules/.bin/buf

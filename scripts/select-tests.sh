@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # scripts/select-tests.sh short|all NAME...
-# Prints the files of tests that make test (short) or make test-all (all) runs with ONLY="NAME...", one a line. A NAME is a folder or
-# a file below test/ or src/: store, auth/verify, src/auth/verify.ts, or writer wherever it is. Fails where a name fits none.
+# Prints the test files that make test (short) or make test-all (all) runs with ONLY="NAME...", one per line. A NAME is a folder or
+# file below test/ or src/: store, auth/verify, src/auth/verify.ts, or writer at any depth. Fails if a name matches no file.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 group=$1
@@ -22,7 +22,7 @@ for name in "$@"; do
   [[ $path != test && $path != src ]] || path=.
   found=""
   [[ ! -d test/$path ]] || found+=$(tests "test/$path")$'\n'
-  # store stands for test/store/ and for the tests of src/store.ts.
+  # store matches test/store/ and the tests of src/store.ts.
   found+=$(tests test -path "*/$path.test.ts" -o -type f -path "*/$path.long.test.ts")
   [[ -n ${found//$'\n'/} ]] || fail "no folder and no file of tests below test/ is named \"$name\""
   chosen+=$found$'\n'
