@@ -1,7 +1,7 @@
 /**
- * Gives every contestant a slice in each of `rounds` rounds and returns, for each contestant, what its slices gave. A machine that
- * slows down meanwhile slows all of them; and who begins changes from round to round, so that nobody always comes
- * after the same one. The first `warmUp` rounds are not counted.
+ * Gives every contestant a slice in each of `rounds` rounds, and returns the results of each contestant's slices. If the machine
+ * slows down, all contestants slow down; and the first contestant changes from round to round, so that none always follows the same
+ * other one. The first `warmUp` rounds are not counted.
  */
 export async function alternate<C, R>(
   contestants: readonly C[],

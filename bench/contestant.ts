@@ -1,8 +1,8 @@
-/** One way of doing the same thing. */
+/** One way of doing the same task. */
 export interface Contestant {
   readonly name: string;
-  /** The processes that serve it, for what a call costs them. Empty: this one does. */
+  /** The processes that serve the calls, for the CPU time per call. Empty: this process. */
   readonly pids: readonly number[];
-  /** One call; rejects if its answer is not the right one. */
+  /** One call; rejects if the answer is wrong. */
   call(): Promise<void>;
 }

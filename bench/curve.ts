@@ -1,4 +1,4 @@
-/** What a curve shows, before it is measured. */
+/** The axes and lines of a curve, before it is measured. */
 export interface CurvePlan {
   /** The quantity that is varied. */
   readonly over: string;
@@ -12,20 +12,20 @@ export interface LineName {
   readonly unit: string;
 }
 
-/** How figures change with one quantity: a table in the report, a plot in the documents. */
+/** Figures as a function of one quantity: a table in the report, a plot in the documents. */
 export interface Curve extends CurvePlan {
   readonly lines: readonly Line[];
 }
 
 export interface Line extends LineName {
-  /** One for each value of the quantity; null where there is none. */
+  /** One per value of the quantity; null if there is none. */
   readonly values: readonly (number | null)[];
 }
 
-/** More digits than this differ from one run to the next whatever is measured. */
+/** Further digits vary from run to run in every measurement. */
 const DIGITS = 4;
 
-/** `points` holds for each value of the quantity one figure for each line. */
+/** `points` has, for each value of the quantity, one figure per line. */
 export function curveOf(plan: CurvePlan, points: readonly (readonly number[])[]): Curve {
   if (points.length !== plan.at.length || points.some(({ length }) => length !== plan.lines.length)) {
     throw new RangeError("the points are not those that were planned");

@@ -2,17 +2,17 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Contestant } from "./contestant.ts";
 import { cpuSeconds } from "./cpu-time.ts";
 
-/** What was seen of one contestant in one go. */
+/** The measurements of one contestant in one slice. */
 export interface Slice {
   readonly calls: number;
   readonly seconds: number;
-  /** Milliseconds, one for each call. */
+  /** Milliseconds, one per call. */
   readonly latencies: readonly number[];
   /** CPU time of the contestant's processes. */
   readonly cpuSeconds: number;
 }
 
-/** `callers` of them, each calling again as soon as it has its answer. */
+/** Runs `callers` concurrent callers, each of which calls again as soon as it has an answer. */
 export async function closedLoop(
   contestant: Contestant,
   { callers, seconds }: { callers: number; seconds: number },

@@ -4,7 +4,7 @@ import type { LineName } from "./curve.ts";
 import { closedLoop, type Slice } from "./load.ts";
 import { median, percentile } from "./statistics.ts";
 
-/** A slice, and what it cost the database. The contestant's own processes are the service alone. */
+/** A slice, and its cost for the database. The contestant's own processes are only the service. */
 export interface LoadedSlice extends Slice {
   readonly databaseCpuSeconds: number;
 }
@@ -18,7 +18,7 @@ export async function loadedSlice(
   return { ...slice, databaseCpuSeconds: cpuSeconds([databasePid]) - before };
 }
 
-/** What {@link loadFigures} are. */
+/** The names of {@link loadFigures}. */
 export const LOAD_LINES: readonly LineName[] = [
   { name: "calls", unit: "1/s" },
   { name: "p50", unit: "ms" },
@@ -27,7 +27,7 @@ export const LOAD_LINES: readonly LineName[] = [
   { name: "CPU of the database", unit: "µs a call" },
 ];
 
-/** Medians over the slices; of CPU time the mean over all calls, since the kernel counts it too coarsely for one slice. */
+/** Medians over the slices; for CPU time the mean over all calls, because the kernel's unit is too coarse for one slice. */
 export function loadFigures(slices: readonly LoadedSlice[]): number[] {
   const calls = sum(slices.map((slice) => slice.calls));
   return [

@@ -1,13 +1,13 @@
 import { cpus } from "node:os";
 
-/** What the figures were taken on. */
+/** The machine and the versions with which the figures were measured. */
 export interface Machine {
   readonly node: string;
   readonly cpu: string;
   readonly cpus: number;
-  /** Undefined where it was not started. */
+  /** Undefined if it was not started. */
   readonly mariadb: string | undefined;
-  /** Undefined where it is not installed. */
+  /** Undefined if it is not installed. */
   readonly redis: string | undefined;
 }
 

@@ -33,7 +33,7 @@ async function unwind(): Promise<void> {
   for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close();
 }
 
-/** These run before the stage is set: nothing else may use the machine then. */
+/** Scenarios that run before the stage is set, because nothing else may use the machine. */
 function scenariosAlone({ large }: Options): Scenario<Ground>[] {
   return [
     ...lookUpScenarios(),
@@ -43,7 +43,7 @@ function scenariosAlone({ large }: Options): Scenario<Ground>[] {
   ];
 }
 
-/** Those that find the service idle come first, those that grow the table last. */
+/** Scenarios that need an idle service come first, those that grow the table last. */
 function scenariosOnStage(): Scenario[] {
   return [
     ...freshCheckScenarios(),
@@ -115,7 +115,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
-/** The options, or undefined after saying what is wrong with them. */
+/** The options, or undefined after reporting what is wrong with them. */
 function options(): Options | undefined {
   try {
     return readOptions(process.argv.slice(2));
@@ -132,7 +132,7 @@ if (chosen !== undefined) {
     const report = await bench(chosen);
     process.stdout.write(chosen.json ? `${JSON.stringify(report, undefined, 2)}\n` : formatReport(report));
   } catch (error) {
-    // Whatever was under way fails when its servers are ended, and the signal's own handler ends the process.
+    // Work in flight fails when its servers are ended; the signal's own handler ends the process.
     if (!interrupted) throw error;
   } finally {
     await unwind();

@@ -1,18 +1,18 @@
 import { parseArgs } from "node:util";
 
 export interface Options {
-  /** Counted rounds; one more goes before them to warm up. In each round every contestant gets one slice. */
+  /** Counted rounds, after one round to warm up. In each round every contestant gets one slice. */
   readonly rounds: number;
   /** Length of one slice. */
   readonly seconds: number;
-  /** Runs only the scenarios whose name contains this. */
+  /** Runs only the scenarios whose name contains this text. */
   readonly only: string;
   readonly json: boolean;
-  /** Also what takes many minutes: a table of ten million. */
+  /** Also runs what takes many minutes: a table of ten million. */
   readonly large: boolean;
-  /** `dist/main.js` of another build, which is compared with this one and nothing else is measured. */
+  /** `dist/main.js` of another build; only the comparison of the two builds is measured. */
   readonly against: string | undefined;
-  /** Where the service and the gateways write their CPU profiles, if anywhere. */
+  /** The folder for CPU profiles of the service and the gateways; absent: none. */
   readonly profileFolder: string | undefined;
 }
 

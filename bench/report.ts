@@ -79,7 +79,7 @@ function decimals(value: number | undefined): string {
   return value === undefined ? "" : value.toFixed(2);
 }
 
-/** Three digits or more, whatever the size. */
+/** At least three digits, regardless of the magnitude. */
 function figure(value: number): string {
   if (Number.isNaN(value)) return "";
   if (Number.isInteger(value) || Math.abs(value) >= 100) return Math.round(value).toLocaleString("en");

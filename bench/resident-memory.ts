@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** Bytes of memory that a process holds by now; NaN where there is no /proc. */
+/** A process's resident memory in bytes; NaN without /proc. */
 export function residentBytes(pid: number): number {
   try {
     const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];

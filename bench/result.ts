@@ -4,11 +4,11 @@ import { median, percentile } from "./statistics.ts";
 
 export interface ScenarioResult {
   readonly name: string;
-  /** What is counted a second, or what the figures are. */
+  /** The unit that is counted per second, or the unit of the figures. */
   readonly unit: string;
   /** The first is ours. */
   readonly rows?: readonly Row[];
-  /** What is not a throughput. */
+  /** Measurements other than throughput. */
   readonly figures?: Figures;
   readonly curve?: Curve;
   readonly targets: readonly Target[];
@@ -16,9 +16,9 @@ export interface ScenarioResult {
   readonly skipped: readonly string[];
 }
 
-/** A table of its own. */
+/** A separate table. */
 export interface Figures {
-  /** Of the columns, without that of the names. */
+  /** The columns' headings, without that of the names. */
   readonly headings: readonly string[];
   readonly rows: readonly { readonly name: string; readonly values: readonly number[] }[];
 }
@@ -29,9 +29,9 @@ export interface Row {
   readonly perSecond: number;
   readonly p50Ms?: number;
   readonly p99Ms?: number;
-  /** CPU time of the processes that serve it, per unit. */
+  /** CPU time of the serving processes, per unit. */
   readonly cpuMicros?: number;
-  /** Ours to this one, compared round by round. */
+  /** Our throughput divided by this contestant's, compared round by round. */
   readonly ratio?: number;
 }
 
@@ -47,7 +47,7 @@ export function target(what: string, measured: number, bound: Target["bound"]): 
   return { what, measured, bound, met };
 }
 
-/** The rows of contestants of which the first is ours; ratios are of throughput, above 1 where ours is faster. */
+/** The rows of contestants, of which the first is ours; ratios are of throughput, above 1 if ours is faster. */
 export function throughputRows(names: readonly string[], slices: readonly Slice[][]): Row[] {
   const ours = (slices[0] as Slice[]).map(perSecond);
   return names.map((name, index) => {

@@ -11,7 +11,7 @@ export function percentile(samples: readonly number[], share: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
 }
 
-/** Half of all samples, 99 in 100, and all of them do not exceed these. */
+/** The values that half of all samples, 99 in 100, and all of them do not exceed. */
 export function quantiles(samples: readonly number[]): number[] {
   return [percentile(samples, 0.5), percentile(samples, 0.99), percentile(samples, 1)];
 }

@@ -1,15 +1,15 @@
 import { createHash, randomUUID } from "node:crypto";
 
-/** Entries in the table before anything is measured, all unexpired. */
+/** Entries in the table before the measurements, all unexpired. */
 export const LIVE_TOKENS = 1_000_000;
 
-/** One in so many tokens asked about is on the blacklist: most of what a gateway sees is not. */
+/** One in this many probed tokens is on the blacklist, because most tokens that a gateway sees are not. */
 const HITS_ONE_IN = 100;
 
-/** Lists of {@link probes} hold so many jtis together, or a little more. */
+/** The lists of {@link probes} hold this many jtis together, or slightly more. */
 const PROBES = 100_000;
 
-/** The jti of an entry that is there from the beginning: a UUID in canonical text, or every other one 43 opaque characters. */
+/** The jti of an entry that exists from the beginning: a UUID in canonical text, or for every other entry 43 opaque characters. */
 export function liveJti(index: number): string {
   const text = `live-${index}`;
   if (index % 2 === 1) return createHash("sha256").update(text).digest("base64url");
@@ -22,7 +22,7 @@ export const LIVE_JTI_SQL = `IF(seq % 2 = 1,
   REPLACE(REPLACE(TRIM(TRAILING '=' FROM TO_BASE64(UNHEX(SHA2(CONCAT('live-', seq), 256)))), '+', '-'), '/', '_'),
   INSERT(INSERT(INSERT(INSERT(MD5(CONCAT('live-', seq)), 21, 0, '-'), 17, 0, '-'), 13, 0, '-'), 9, 0, '-'))`;
 
-/** SQL for a jti that no other call makes, from a column `seq`. */
+/** SQL for a jti that is unique to each call, from a column `seq`. */
 export function expiredJtiSql(prefix: string): string {
   return `CONCAT(MD5(CONCAT('${prefix}-', seq)), '-old')`;
 }
@@ -31,7 +31,7 @@ export function freshJti(): string {
   return randomUUID();
 }
 
-/** Lists of `size` jtis to ask about, made beforehand so that making them is not measured; handed out in a circle. */
+/** Lists of `size` jtis to check, made in advance so that making them is not measured, and returned cyclically. */
 export function probes(size: number): () => readonly string[] {
   const count = Math.max(64, Math.ceil(PROBES / size));
   let made = 0;

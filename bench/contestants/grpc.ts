@@ -4,7 +4,7 @@ import type { GrpcProcess } from "../stage/launch.ts";
 import type { Stage } from "../stage/stage.ts";
 import { freshJti, probes } from "../tokens.ts";
 
-/** The service, whose database works for it, and the process that only does gRPC. */
+/** Calls the service, whose database works for it, or the server that only does gRPC. */
 export function overGrpc<T>(
   { service, bare, database }: Stage,
   make: (name: string, process: GrpcProcess, pids: readonly number[]) => T,
@@ -31,7 +31,7 @@ export function check(size: number) {
   };
 }
 
-/** Revokes `size` tokens a call. */
+/** Revokes `size` tokens per call. */
 export function revoke(size: number) {
   return (name: string, { client }: GrpcProcess, pids: readonly number[]): Contestant => {
     const blacklist = client.method(TokenBlacklist.method.blacklist);

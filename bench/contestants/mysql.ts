@@ -3,11 +3,11 @@ import type { Contestant } from "../contestant.ts";
 import { type BenchDatabase, OUR_TABLE, PEER_TABLE } from "../stage/database.ts";
 import { freshJti, probes } from "../tokens.ts";
 
-/** More connections than this only queue for the cores. */
+/** More connections only queue for the cores. */
 const READ_CONNECTIONS = 16;
 const DAY_MS = 86_400_000;
 
-/** What most applications do: one query a check. */
+/** What most applications do: one query per check. */
 export function plainSelect(size: number, database: BenchDatabase): Contestant {
   const pool = database.pool(READ_CONNECTIONS);
   const next = probes(size);
@@ -47,7 +47,7 @@ export function multiRowInsert(
   };
 }
 
-/** One row, with a commit and a flush of its own. */
+/** One row, with a commit and flush per row. */
 export function plainInsert(callers: number, database: BenchDatabase): Contestant {
   const pool = database.pool(callers);
   const sql = `INSERT INTO ${PEER_TABLE} (jti, expires_at, created_at, reason, revoked_by, revision, created_revision)

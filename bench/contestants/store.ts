@@ -7,8 +7,8 @@ import { freshJti } from "../tokens.ts";
 const DAY_MS = 86_400_000;
 
 /**
- * The store inside this process, as it was built: no gRPC. With its group commit, or with a commit for each call: the same
- * transaction, order and outcomes, on the one connection, since more would only queue on the row that orders them.
+ * The built store inside this process, without gRPC. With its group commit, or with a commit per call: the same transaction, order
+ * and outcomes, on a single connection, because more would only queue on the row that orders commits.
  */
 export async function openStoreContestant(
   database: BenchDatabase,

@@ -9,8 +9,8 @@ import {
 import { methodDefinition } from "../../src/grpc/service-definition.ts";
 
 /**
- * The round trip behind a fully fresh answer with nothing around it: a `sync` on a stream, and its `synced`. Each resolves with "not there",
- * whatever is asked about.
+ * The round trip behind a fully fresh answer without the rest of the client: a `sync` on a stream, and its `synced`. Each call
+ * resolves to "not there" for every jti.
  */
 export function bareSyncs(port: number): () => Promise<false> {
   const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());

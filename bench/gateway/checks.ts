@@ -5,19 +5,19 @@ import { connected } from "./connected.ts";
 import { given, offer } from "./offer.ts";
 import { ProbeMaker, type Probes } from "./probes.ts";
 
-// One way to check tokens, in a process of its own. All of them are driven by the same loops.
+// One way to check tokens, in a process of its own. The same loops drive all ways.
 
 export interface ChecksInput {
   readonly way: Way;
-  /** Of the service, or of Redis. */
+  /** The port of the service, or of Redis. */
   readonly port: number;
 }
 
-/** "bare" knows no entries: it can be asked about misses alone. */
+/** "bare" has no entries, so it can only be asked about misses. */
 export type Way = "ioredis" | "ioredis, auto-pipelined" | "bare" | "remote" | "fresh" | "stale" | "peek";
 
 export interface CheckLoad {
-  /** Each asks again as soon as it has its answer. */
+  /** The number of callers; each sends its next check as soon as it has an answer. */
   readonly callers: number;
   readonly seconds: number;
 }
@@ -25,27 +25,27 @@ export interface CheckLoad {
 export interface CheckSlice {
   readonly checks: number;
   readonly seconds: number;
-  /** Of misses: a hit may be known to the client from before. */
+  /** Of misses only: the client may remember a hit. */
   readonly p50Micros: number;
   readonly p99Micros: number;
-  /** CPU time of this process, a check. */
+  /** CPU time of this process per check. */
   readonly cpuMicros: number;
 }
 
 export type ClockCost = Pick<CheckSlice, "p50Micros" | "p99Micros">;
 
-/** Probes of one slice; one that uses them up ends sooner. */
+/** Probes per slice; a slice that uses them up ends early. */
 const PROBES = 300_000;
-/** One in so many checks is timed: reading the clock takes as long as the fastest checks do. */
+/** One in this many checks is timed, because reading the clock takes as long as the fastest checks. */
 const TIMED_ONE_IN = 16;
-/** After so many checks whoever was never made to wait lets others have a turn of the event loop: the client itself among them. */
+/** After this many checks without waiting, a caller yields to the event loop, which the client needs as well. */
 const CHECKS_A_TURN = 1024;
 const MAX_STALENESS_MS = 5000;
 
 const { way, port } = given<ChecksInput>();
 const maker = new ProbeMaker();
 let probes: Probes;
-/** The answer, or 1 and 0. Either of them at once, or a promise. */
+/** The answer as a boolean, or as 1 and 0; immediate, or a promise. */
 let ask: (jti: string) => unknown;
 
 async function start(): Promise<void> {
@@ -54,7 +54,7 @@ async function start(): Promise<void> {
 
 async function opened(): Promise<typeof ask> {
   if (way === "ioredis" || way === "ioredis, auto-pipelined") {
-    // Only where it is used: it changes how V8 treats all strings of its process.
+    // Imported only where it is used, because ioredis changes how V8 treats all strings of the process.
     const { Redis } = await import("ioredis");
     const redis = new Redis({ port, host: "127.0.0.1", enableAutoPipelining: way !== "ioredis" });
     await redis.ping();
@@ -72,9 +72,9 @@ async function opened(): Promise<typeof ask> {
 }
 
 /**
- * Beforehand, so that making them is not measured. They survive two collections of the young generation, and are out of the way then. A
- * full collection would find the process idle, which a gateway never is: V8 forgets the shapes of objects of which it finds none, and with
- * them what it has compiled for these.
+ * Makes the probes in advance, so that making them is not measured. They survive two collections of the young generation, and are
+ * then promoted out of it. A full collection would find the process idle, which a gateway never is: V8 drops object shapes without
+ * instances, and the code compiled for them.
  */
 async function prepare({ onlyMisses }: { onlyMisses: boolean }): Promise<void> {
   probes = await maker.make(PROBES, { onlyMisses });
@@ -122,7 +122,7 @@ async function closedLoop({ callers, seconds }: CheckLoad, timed: number[]): Pro
   return next;
 }
 
-/** The same without waiting. */
+/** The same loop for checks that need no waiting. */
 async function inARow({ seconds }: CheckLoad, timed: number[]): Promise<number> {
   const { jtis, isHit } = probes;
   const end = performance.now() + seconds * 1000;
@@ -147,7 +147,7 @@ function mustBe(answer: unknown, isHit: number | undefined): void {
   if (Number(answer) !== isHit) throw new Error(`${way} answered ${answer} where ${isHit} is right`);
 }
 
-/** What reading the clock twice in a row takes. */
+/** The time of reading the clock twice in a row. */
 function clock(): ClockCost {
   const timed: number[] = [];
   for (let time = 0; time < PROBES; time++) {

@@ -3,7 +3,7 @@ import { built } from "../built.ts";
 
 const { connect } = await built<typeof import("../../src/client/connect.ts")>("client/connect.js");
 
-/** The built client library, once it is ready to answer. */
+/** Connects the built client library, and waits until it is ready. */
 export function connected(port: number, mode: Mode): Promise<BlacklistClient> {
   const client = connect({ address: `127.0.0.1:${port}`, mode });
   return new Promise((resolve) => {

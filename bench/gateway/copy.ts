@@ -3,7 +3,7 @@ import { freshJti, liveJti } from "../tokens.ts";
 import { connected } from "./connected.ts";
 import { given, offer } from "./offer.ts";
 
-// A gateway that takes its copy of the blacklist, and what that costs it.
+// Measures what a local copy of the blacklist costs a gateway.
 
 export interface CopyInput {
   readonly port: number;
@@ -12,17 +12,17 @@ export interface CopyInput {
 export interface Copied {
   /** From `connect()` until the copy answers. */
   readonly readyMs: number;
-  /** By which it has grown beyond one that asks the service, once all garbage was collected, and at the worst moment. */
+  /** Memory beyond that of a client in remote mode, after all garbage was collected, and at the peak. */
   readonly bytes: number;
   readonly worstBytes: number;
 }
 
-/** Asked before there is a copy: with fewer, V8's young generation has not been through all the memory that any traffic takes. */
+/** Sent before there is a copy: with fewer, V8's young generation has not used all the memory that any traffic takes. */
 const CHECKS = 3000;
 
 async function copy(): Promise<Copied> {
   const { port } = given<CopyInput>();
-  // What every client needs, a copy or not: connections, and compiled code.
+  // The memory that every client needs, with or without a copy: connections, and compiled code.
   const asking = await connected(port, "remote");
   for (let count = 0; count < CHECKS; count++) await asking.isBlacklisted(freshJti());
   asking.close();

@@ -4,26 +4,26 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Ground } from "../stage/ground.ts";
 
-/** A process of its own that uses the service as a gateway does, so that what it costs can be told from what the bench costs. */
+/** A separate process that uses the service as a gateway does, so that its cost is distinct from that of the bench. */
 export interface Gateway {
   readonly pid: number;
-  /** Has it do one of the things that it offers: see `offer()`. */
+  /** Runs one of the functions that the process offers: see `offer()`. */
   ask<R>(what: string, given?: unknown): Promise<R>;
   /** May be called twice. */
   close(): Promise<void>;
 }
 
 export interface GatewayStart {
-  /** One of the programs beside this file. */
+  /** One of the programs in this folder. */
   readonly program: string;
-  /** Also of the folder for its profile. */
+  /** Also names the folder of its profile. */
   readonly name: string;
-  /** What it is told to begin with. */
+  /** The process's input. */
   readonly given: unknown;
   readonly profileFolder?: string | undefined;
 }
 
-/** Starts one. It ends with the bench, however that ends: it has nobody to answer then. */
+/** Starts a gateway. It ends with the bench, however the bench ends. */
 export async function startGateway(
   { closing }: Ground,
   { program, name, given, profileFolder }: GatewayStart,
@@ -37,7 +37,7 @@ export async function startGateway(
   const ended = once(child, "exit").then(() => {
     throw new Error(`the ${name} process has ended`);
   });
-  // It is told to whoever asks it.
+  // The rejection is reported by the next `ask`.
   ended.catch(() => {});
 
   async function ask<R>(what: string, given?: unknown): Promise<R> {

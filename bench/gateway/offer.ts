@@ -1,6 +1,6 @@
 type Offers = Readonly<Record<string, (given: never) => unknown>>;
 
-/** In a gateway's process: does what the bench asks for, one thing at a time, once `start` is done. */
+/** In a gateway's process: runs what the bench requests, one at a time, once `start` is done. */
 export function offer(start: () => Promise<void>, offers: Offers): void {
   async function answer({ what, given }: { what: string; given: unknown }): Promise<void> {
     try {
@@ -14,7 +14,7 @@ export function offer(start: () => Promise<void>, offers: Offers): void {
   process.once("disconnect", () => process.exit());
 }
 
-/** What the process was given to begin with. */
+/** The input that the process was started with. */
 export function given<G>(): G {
   return JSON.parse(process.argv[2] as string) as G;
 }

@@ -4,22 +4,23 @@ import { freshJti } from "../tokens.ts";
 import { connected } from "./connected.ts";
 import { given, offer } from "./offer.ts";
 
-// One process that revokes tokens at replica A, and holds two gateways' copies, one fed by A and one by B: one clock for all.
+// One process that revokes tokens at replica A, and holds two gateways' copies, one fed by A and one by B, so that all times are
+// from one clock.
 
 export interface PushesInput {
   readonly ports: { readonly a: number; readonly b: number };
 }
 
-/** One number for each revocation: milliseconds from its acknowledgement until the copy said so. */
+/** Milliseconds from each revocation's acknowledgement until the copy contained it. */
 export interface Pushes {
   readonly fromA: readonly number[];
   readonly fromB: readonly number[];
 }
 
-/** Gateways that ask at the same time. */
+/** Concurrent gateways. */
 const CALLERS = 8;
 const DAY_MS = 86_400_000;
-/** Whatever is later than that is lost, not late. */
+/** Anything later counts as lost. */
 const GIVE_UP_MS = 5000;
 
 let revoker: BlacklistClient;
@@ -41,7 +42,7 @@ async function revoke(): Promise<string> {
   return jti;
 }
 
-/** Looks into both copies in every turn of the event loop. */
+/** Checks both copies in every turn of the event loop. */
 async function push({ times }: { times: number }): Promise<Pushes> {
   const fromA: number[] = [];
   const fromB: number[] = [];
@@ -66,7 +67,7 @@ async function untilSeen(client: BlacklistClient, jti: string): Promise<void> {
   }
 }
 
-/** How many of so many fully fresh answers, half of them from each copy, did not know what had just been acknowledged. */
+/** How many of this many fully fresh answers, half of them from each copy, missed what had just been acknowledged. */
 async function stale({ times }: { times: number }): Promise<number> {
   let left = times;
   let wrong = 0;

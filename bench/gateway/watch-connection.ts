@@ -7,18 +7,18 @@ import {
 import { methodDefinition } from "../../src/grpc/service-definition.ts";
 import { framed, PREFIX_BYTES } from "../stage/grpc-client.ts";
 
-/** As often as a copy asks for proof. */
+/** A copy's interval between requests for proof. */
 const SYNC_MS = 1000;
 
 const { path, requestSerialize, responseDeserialize } = methodDefinition(TokenBlacklist.method.watch);
 
-/** Where a copy goes on. */
+/** The position at which a copy resumes. */
 export interface Cursor {
   revision: string;
   key: Uint8Array;
 }
 
-/** A connection with one stream of `Watch`, which asks for proof like a copy, and keeps nothing: hundreds fit into one process. */
+/** A connection with one `Watch` stream that requests proof like a copy and stores nothing: hundreds fit into one process. */
 export class WatchConnection {
   readonly #session: ClientHttp2Session;
   readonly #cursor: Cursor;
@@ -26,10 +26,10 @@ export class WatchConnection {
   readonly #syncing: NodeJS.Timeout;
   #rest: Buffer = Buffer.alloc(0);
   isOpened = false;
-  /** The number of the last revision that has arrived. */
+  /** The number of the last revision received. */
   revision = 0;
 
-  /** Begins at `cursor`, and moves it on. */
+  /** Begins at `cursor`, and advances it. */
   constructor(port: number, { cursor, onProgress }: { cursor: Cursor; onProgress: () => void }) {
     this.#cursor = cursor;
     this.#onProgress = onProgress;
@@ -79,7 +79,7 @@ export class WatchConnection {
 
 let last: { readonly bytes: Buffer; readonly message: WatchResponse } | undefined;
 
-/** All streams are sent the same changes: decoding each of them would take longer than sending it. */
+/** Caches decoded messages: all streams are sent the same changes, and decoding each would take longer than sending it. */
 function decoded(bytes: Buffer): WatchResponse {
   if (last?.bytes.equals(bytes)) return last.message;
   last = { bytes, message: responseDeserialize(bytes) as WatchResponse };

@@ -23,7 +23,7 @@ function connect(): WatchConnection {
   return new WatchConnection(port, { cursor, onProgress: () => look() });
 }
 
-/** Until this is so of every connection. */
+/** Resolves when `isSo` is true of every connection. */
 function all(isSo: (connection: WatchConnection) => boolean): Promise<void> {
   let next = 0;
   return new Promise((resolve) => {
@@ -35,7 +35,7 @@ function all(isSo: (connection: WatchConnection) => boolean): Promise<void> {
   });
 }
 
-/** One alone takes everything: the others go on from there. */
+/** One connection takes the snapshot; the others resume from its position. */
 async function start(): Promise<void> {
   client = await connected(port, "remote");
   connections = [connect()];
@@ -54,7 +54,7 @@ function close(): void {
   connections = [];
 }
 
-/** For each revocation the milliseconds from its acknowledgement until the last of them had been sent it. */
+/** For each revocation, the milliseconds from its acknowledgement until the last connection had received it. */
 async function push({ times }: { times: number }): Promise<readonly number[]> {
   const took: number[] = [];
   for (let time = 0; time < times; time++) {

@@ -3,12 +3,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-/** Ten million keys in a Map, and what is asked about. */
+/** Room for ten million keys in a Map, and the probes. */
 const HEAP_MIB = 8192;
 
 /**
- * Runs one of the programs beside this file in a process of its own, so that nothing that ran before has a say in its speed or
- * memory, and returns what it reports. See {@link input} and {@link report}.
+ * Runs one of the programs in this folder in a process of its own, so that earlier work does not affect its speed or memory, and
+ * returns its result. See {@link input} and {@link report}.
  */
 export async function inChild<I, R>(program: string, given: I): Promise<R> {
   const running = promisify(execFile)(process.execPath, [
@@ -28,17 +28,17 @@ export async function inChild<I, R>(program: string, given: I): Promise<R> {
   }
 }
 
-/** In the child: what it was given. */
+/** In the child: its input. */
 export function input<I>(): I {
   return JSON.parse(process.argv[2] as string) as I;
 }
 
-/** In the child: what it found out. Once, and nothing else may be printed. */
+/** In the child: reports the result. Call it once, and print nothing else. */
 export function report<R>(result: R): void {
   process.stdout.write(JSON.stringify(result));
 }
 
-/** In the child: collects all garbage, and waits until V8's own threads have cleared it away. */
+/** In the child: collects all garbage, and waits until V8's threads have freed it. */
 export async function collectGarbage(): Promise<void> {
   if (globalThis.gc === undefined) throw new Error("this needs --expose-gc");
   globalThis.gc();

@@ -5,26 +5,26 @@ import { built } from "../built.ts";
 import { collectGarbage, input, report } from "./child.ts";
 import { NumberedJtis } from "./numbered-jtis.ts";
 
-// Lets an index grow, a slice in each turn of the event loop as when it follows a database, half of it UUIDs.
+// Grows an index, a slice in each turn of the event loop as a follower does, half of it UUIDs.
 
 export interface GrowthInput {
   readonly entries: number;
 }
 
-/** Bytes by which the process grew, an entry. */
+/** Growth of the process in bytes per entry. */
 export interface Growth {
-  /** Entries at each sample, and the bytes of each of them then. */
+  /** The number of entries at each sample, and the bytes per entry. */
   readonly samples: readonly (readonly [entries: number, bytes: number])[];
   readonly seconds: number;
-  /** Between two turns of the event loop, a millisecond of waiting included. */
+  /** Between two turns of the event loop, including a millisecond of waiting. */
   readonly delayP99Ms: number;
   readonly delayMaxMs: number;
 }
 
-/** Entries in one turn of the event loop. */
+/** Entries per turn of the event loop. */
 const SLICE = 2000;
 const SAMPLE_EVERY = 20_000;
-/** With fewer, it is the rest of the process that is measured. */
+/** With fewer entries, the rest of the process dominates the measurement. */
 const SAMPLE_FROM = 100_000;
 
 const { entries } = input<GrowthInput>();
@@ -40,7 +40,7 @@ function addSlice(index: InstanceType<typeof TokenIndex>, from: number): void {
   }
 }
 
-/** Has V8 compile what will run. The table stays small: memory that it gave back would be found again by the one measured. */
+/** Makes V8 compile the code. The table stays small: memory that it freed would be reused by the table that is measured. */
 async function warmUp(): Promise<void> {
   const index = new TokenIndex(randomBytes(32));
   for (let round = 0; round < 200; round++) {

@@ -4,8 +4,8 @@ import { median } from "../statistics.ts";
 import { collectGarbage, input, report } from "./child.ts";
 import { type JtiKind, NumberedJtis } from "./numbered-jtis.ts";
 
-// Times look-ups. Every jti asked about is a string that nobody has looked up before, since a string remembers the hash that Map
-// needs, and in a service each is fresh from the network.
+// Times look-ups. Every probe is a string that has not been looked up before, because a string caches the hash that Map needs, and
+// in a service each string is fresh from the network.
 
 export interface LookUpsInput {
   readonly table: "index" | "Map";
@@ -13,11 +13,11 @@ export interface LookUpsInput {
   readonly entries: number;
 }
 
-/** Nanoseconds a look-up, medians of the passes. */
+/** Nanoseconds per look-up, medians of the passes. */
 export interface LookUpTimes {
   readonly hitNs: number;
   readonly missNs: number;
-  /** Half of them misses, in no order that a processor could guess. */
+  /** Half of them misses, in an order that a processor cannot predict. */
   readonly mixedNs: number;
 }
 
@@ -30,7 +30,7 @@ const PROBES = 1_000_000;
 const PASSES = 3;
 /** Far above the numbers of all entries. */
 const FIRST_MISS = 2 ** 31;
-/** A prime: the entries asked about lie all over the table, each as often as every other. */
+/** A prime, so that probed entries are spread over the table and all occur equally often. */
 const STRIDE = 7_368_787;
 
 const given = input<LookUpsInput>();
@@ -50,7 +50,7 @@ async function emptyTable(): Promise<Table> {
   return { add: (jti, expiresAt) => index.add(jti, expiresAt), has: (jti) => index.expiryOf(jti) !== 0 };
 }
 
-/** `isHit` says of which kind each probe is. */
+/** `isHit` tells the kind of each probe. */
 function makeProbes(count: number, isHit: (at: number) => boolean): string[] {
   const jtis = new NumberedJtis(given.kind);
   return Array.from({ length: count }, (_, at) =>
@@ -58,7 +58,7 @@ function makeProbes(count: number, isHit: (at: number) => boolean): string[] {
   );
 }
 
-/** Nanoseconds each. */
+/** Nanoseconds per look-up. */
 function timed(table: Table, probes: readonly string[], hits: number): number {
   let found = 0;
   const began = process.hrtime.bigint();
@@ -85,7 +85,7 @@ for (let pass = 0; pass <= PASSES; pass++) {
   const heads = coins.reduce((sum, coin) => sum + (coin & 1), 0);
   const others = makeProbes(PROBES / 10, () => true);
   await collectGarbage();
-  // Whoever comes first after a collection finds the processor's caches empty.
+  // The first run after a collection finds the processor's caches empty.
   timed(table, others, others.length);
   passes.push({
     hitNs: timed(table, hits, hits.length),
@@ -93,7 +93,7 @@ for (let pass = 0; pass <= PASSES; pass++) {
     mixedNs: timed(table, mixed, heads),
   });
 }
-// The first is for V8 to compile.
+// The first pass is for V8 to compile the code.
 const counted = passes.slice(1);
 report<LookUpTimes>({
   hitNs: median(counted.map(({ hitNs }) => hitNs)),

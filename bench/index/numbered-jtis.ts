@@ -6,11 +6,11 @@ const HYPHENS = new Set([8, 13, 18, 23]);
 const HYPHEN = 0x2d;
 
 /**
- * Jtis that can be made again from their numbers (0 to 2^32 - 1), each number another one: UUIDs in canonical text, or 43
- * characters of base64url. They look random, and ten million are made in seconds.
+ * Jtis that are computed from distinct numbers (0 to 2^32 - 1): UUIDs in canonical text, or 43 characters of base64url. They look
+ * random, and ten million are made in seconds.
  */
 export class NumberedJtis {
-  /** The latest. The same bytes each time, so that a loop that makes many leaves no garbage behind. */
+  /** The last jti made. The buffer is reused, so that a loop that makes many leaves no garbage. */
   readonly bytes: Buffer;
   readonly #alphabet: Buffer;
   readonly #bits: number;
@@ -41,7 +41,7 @@ export class NumberedJtis {
     return this.bytes;
   }
 
-  /** A string of its own, as flat as one that came from the network, and hashed by nobody yet. */
+  /** The jti as a new string: flat, like one from the network, and without a cached hash. */
   text(number: number): string {
     return this.make(number).toString("latin1");
   }

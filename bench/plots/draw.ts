@@ -12,15 +12,15 @@ const GAP = 90;
 const LEFT = 64;
 const RIGHT = 24;
 
-/** Each colour on white, and what stands for it where the reader's screen is dark. */
+/** The background, and its replacement for dark screens. */
 const PAPER = { light: "#ffffff", dark: "#0d1117" };
 const INK = { light: "#1f2328", dark: "#e6edf3" };
 const RULE = { light: "#d0d7de", dark: "#3d444d" };
-/** Seen on both, and told apart by their marks too. */
+/** Visible on both backgrounds, and distinguished by their marks as well. */
 const SERIES = ["#3b7dd8", "#d9593d", "#2a9d5c", "#9a6ddb"];
 const MARKS = ["circle", "rect", "triangle", "diamond"];
 
-/** The figure as SVG: the same figure, the same bytes. */
+/** The figure as SVG; the same figure gives the same bytes. */
 export function draw({ title, panels }: Figure): string {
   const width = (WIDTH - LEFT - RIGHT - GAP * (panels.length - 1)) / panels.length;
   const lefts = panels.map((_, index) => LEFT + index * (width + GAP));
@@ -34,7 +34,7 @@ export function draw({ title, panels }: Figure): string {
       left: lefts[panel],
       top: 8,
       itemWidth: 18,
-      // Fonts differ in width, and this one is guessed at.
+      // The width of the font is estimated.
       itemGap: 24,
       data: lines.map(({ label }) => seriesName(panel, label)),
       formatter: (name: string) => name.slice(name.indexOf(" ") + 1),
@@ -67,7 +67,7 @@ export function draw({ title, panels }: Figure): string {
   return finished(svg, title);
 }
 
-/** Legends know lines by their names alone: each panel has its own. */
+/** Legends identify lines by name only, so each panel has its own names. */
 function seriesName(panel: number, label: string): string {
   return `${panel} ${label}`;
 }
@@ -100,7 +100,7 @@ function short(value: number): string {
   return value >= 10_000 ? `${value / 1000}k` : value.toLocaleString("en");
 }
 
-/** Without what only a browser's pointer would use, with names that do not count charts, and with the colours for dark screens. */
+/** Removes what only a browser's pointer would use, renames what would count charts, and adds the colours for dark screens. */
 function finished(svg: string, title: string): string {
   const dark = [PAPER, INK, RULE].flatMap(({ light, dark }) => [
     `[fill="${light}"]{fill:${dark}}`,

@@ -1,8 +1,8 @@
-/** One picture: panels beside each other, each with axes of its own. */
+/** One picture: panels side by side, each with its own axes. */
 export interface Figure {
   /** Without an extension. */
   readonly file: string;
-  /** What it shows, for who cannot see it. */
+  /** A text description for readers who cannot see the picture. */
   readonly title: string;
   readonly panels: readonly Panel[];
 }
@@ -15,6 +15,6 @@ export interface Panel {
 
 export interface PanelLine {
   readonly label: string;
-  /** One for each value of `x`; where there is none, the line has a gap. */
+  /** One per value of `x`; null is a gap in the line. */
   readonly values: readonly (number | null)[];
 }

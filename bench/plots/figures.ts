@@ -3,10 +3,10 @@ import type { Report } from "../report.ts";
 import type { Figure, PanelLine } from "./figure.ts";
 import { CHECKS, curveOf, ENTRIES, PRUNE, REVOCATIONS, valueAt, valuesOf } from "./readings.ts";
 
-/** Callers of which the plot over the size of calls has a line each. */
+/** The numbers of callers that have a line in the plot over batch size. */
 const BATCH_CALLERS = [1, 16, 64, 256];
 
-/** The first of several says what is counted, the others only how many. */
+/** A count as the label of a line: the first label names the unit, the others are numbers only. */
 function counted(count: number, index: number, what: string): string {
   return index === 0 ? `${count} ${what}` : count.toLocaleString("en");
 }
@@ -32,7 +32,7 @@ function checks(report: Report): Figure {
   };
 }
 
-/** The same figures the other way round. */
+/** The same measurements with the axes exchanged. */
 function batches(report: Report): Figure {
   const sizes = CHECKS.map(({ size, name }) => ({ size, curve: curveOf(report, name) }));
   const x = { label: "jtis a call", at: sizes.map(({ size }) => size) };
@@ -125,7 +125,7 @@ function pruning(report: Report): Figure {
   };
 }
 
-/** Every picture of docs/performance.md. Throws where the report lacks what one shows. */
+/** All pictures of docs/performance.md. Throws if the report lacks data for one. */
 export function figuresOf(report: Report): Figure[] {
   return [checks(report), batches(report), revocations(report), entries(report), pruning(report)];
 }

@@ -1,10 +1,10 @@
 import { formatReport, type Report } from "../report.ts";
 import { sizingTables } from "./sizing.ts";
 
-/** Below these a run shows that it works, and nothing else. */
+/** A shorter run shows only that the bench works. */
 const ENOUGH = { rounds: 3, seconds: 0.5 };
 
-/** What stands between these is written by `make plots`. */
+/** `make plots` writes the text between these markers. */
 const PARTS = {
   run,
   sizing: sizingTables,
@@ -20,7 +20,7 @@ function run({ machine, options }: Report): string {
     : what;
 }
 
-/** The page with its generated parts made anew. Throws where one of them has no place in it. */
+/** The page with its generated parts renewed. Throws if the page has no place for one of them. */
 export function withCapacity(page: string, report: Report): string {
   let written = page;
   for (const [name, make] of Object.entries(PARTS)) {

@@ -1,7 +1,7 @@
 import type { Curve } from "../curve.ts";
 import type { Report } from "../report.ts";
 
-/** The curve of the scenario "Capacity: ..." of this name. */
+/** The curve of the scenario "Capacity: ..." with this name. */
 export function curveOf({ scenarios }: Report, name: string): Curve {
   const curve = scenarios.find((scenario) => scenario.name === `Capacity: ${name}`)?.curve;
   if (curve === undefined) throw new RangeError(`the report has no curve "${name}"`);
@@ -14,12 +14,12 @@ export function valuesOf(curve: Curve, line: string): readonly (number | null)[]
   return found.values;
 }
 
-/** What was measured at this value of the curve's quantity; NaN where nothing was. */
+/** The measurement at this value of the curve's quantity; NaN if there is none. */
 export function valueAt(curve: Curve, line: string, at: number): number {
   return valuesOf(curve, line)[curve.at.indexOf(at)] ?? Number.NaN;
 }
 
-/** The curves of fully fresh checks, by how many jtis a call asks about. */
+/** The curves of fully fresh checks, by jtis per call. */
 export const CHECKS = [
   { size: 1, name: "IsBlacklisted, 1 jti a call" },
   { size: 10, name: "IsBlacklisted, 10 jtis a call" },
@@ -27,7 +27,7 @@ export const CHECKS = [
   { size: 1000, name: "IsBlacklisted, 1,000 jtis a call" },
 ] as const;
 
-/** Those of revocations, by how many tokens a call revokes. */
+/** The curves of revocations, by tokens per call. */
 export const REVOCATIONS = [
   { size: 1, name: "Blacklist, 1 token a call" },
   { size: 10, name: "Blacklist, 10 tokens a call" },

@@ -1,12 +1,15 @@
 import type { Report } from "../report.ts";
 import { CHECKS, curveOf, ENTRIES, PRUNE, REVOCATIONS, valueAt } from "./readings.ts";
 
-// The tables by which somebody decides how much to set up. What was measured and what is reckoned from it is said in each.
+// Tables for sizing a deployment. Each says what was measured and what was calculated from measurements.
 
-/** At which a service is neither idle nor drowned. */
+/** A load at which a service is neither idle nor overloaded. */
 const CALLERS = 64;
 const REVOKERS = 128;
-/** Of a core: a replica is one process with one thread that answers, and what it has left is for bursts and for the neighbour that fails. */
+/**
+ * The used share of a core: a replica is one process with one answering thread, and the rest is for bursts and for a replica that
+ * fails.
+ */
 const USED_SHARE = 0.5;
 const SPARE_REPLICAS = 1;
 const REQUEST_RATES = [1000, 10_000, 50_000, 200_000];
@@ -103,7 +106,7 @@ function costs(report: Report): string {
 
 function replicas(report: Report): string {
   const byOne = curveOf(report, CHECKS[0].name);
-  // With few callers each has a read of its own; with many they share, and the database does less.
+  // With few callers each check has a read of its own; with many they share reads, and the database does less.
   const databaseShare = Math.max(
     ...byOne.at.map(
       (callers) => (valueAt(byOne, "calls", callers) * valueAt(byOne, "CPU of the database", callers)) / 1e6,
@@ -196,7 +199,7 @@ function table(headings: readonly string[], rows: readonly (readonly string[])[]
   return `${[line(headings), line(headings.map(() => "---")), ...rows.map(line)].join("\n")}\n`;
 }
 
-/** Two digits: more would be believed. */
+/** Two digits: more would suggest a precision that is not there. */
 function round(value: number): string {
   return Number(value.toPrecision(2)).toLocaleString("en", { maximumFractionDigits: 6 });
 }

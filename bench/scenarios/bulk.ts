@@ -17,11 +17,11 @@ const MAX_SECONDS = 300;
 
 interface Bulk {
   readonly seconds: number;
-  /** Of the service and its database. */
+  /** CPU time of the service and its database. */
   readonly servingSeconds: number;
 }
 
-/** All entries out of one deployment and into another, by the commands that operators use. */
+/** Moves all entries from one deployment to another with the commands that operators use. */
 export function bulkScenario(): Scenario<Ground> {
   const name = `Export and import of ${LIVE_TOKENS.toLocaleString("en")} entries`;
   return {
@@ -72,7 +72,7 @@ async function serving(ground: Ground, { url }: BenchDatabase, name: string): Pr
   return service;
 }
 
-/** Rejects unless the command ends well. */
+/** Rejects unless the command succeeds. */
 async function timed(
   { pid, port }: ServiceProcess,
   database: BenchDatabase,

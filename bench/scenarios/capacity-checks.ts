@@ -6,10 +6,10 @@ import type { CapacityScenario } from "./scenario.ts";
 
 const SIZES = [1, 10, 100, 1000];
 const CALLERS = [1, 4, 16, 64, 256];
-/** V8 takes seconds of load to compile what the service runs. */
+/** V8 needs seconds of load to compile what the service runs. */
 const WARM_UP_ROUNDS = 2;
 
-/** Fully fresh checks of `size` tokens a call, by ever more callers. */
+/** Fully fresh checks of `size` tokens per call, by an increasing number of callers. */
 function checkCapacityScenario(size: number): CapacityScenario {
   const name = `Capacity: IsBlacklisted, ${size.toLocaleString("en")} jti${size === 1 ? "" : "s"} a call`;
   const plan = { over: "callers", at: CALLERS, lines: LOAD_LINES };

@@ -13,7 +13,7 @@ import type { CapacityScenario } from "./scenario.ts";
 const ENTRIES = [1000, 10_000, 100_000, 1_000_000];
 const LARGE_ENTRIES = 10_000_000;
 const STARTS = 3;
-/** Load after which the memory of a service that works is looked at: V8 takes its room for young objects meanwhile. */
+/** Load before the memory of a working service is read: V8 allocates its young generation meanwhile. */
 const CALLERS = 64;
 const LOAD_SECONDS = 3;
 
@@ -69,7 +69,7 @@ async function pointAt(ground: Ground, database: BenchDatabase, entries: number)
   };
 }
 
-/** What a service holds, and how soon it is there, by how much is blacklisted. On a server of its own, which it fills and ends. */
+/** Memory and start time of a service by the number of entries. Uses a server of its own, which it fills and ends. */
 export function entryCapacityScenario({ large }: { large: boolean }): CapacityScenario<Ground> {
   const name = "Capacity: memory and cold start";
   const plan = { over: "live entries", at: large ? [...ENTRIES, LARGE_ENTRIES] : ENTRIES, lines: LINES };
@@ -97,7 +97,7 @@ function figures(points: readonly Point[]): number[][] {
   return points.map((point) => {
     const { entries, starts, tableBytes, loadedBytes, callsPerSecond, p99 } = point;
     const ofStarts = (figure: (start: ColdStart) => number) => median(starts.map(figure));
-    // The first has next to none, and is what a service takes without them.
+    // The first measurement has hardly any entries, and is the base.
     const grown = entries - first.entries;
     return [
       memory(point) / MB,

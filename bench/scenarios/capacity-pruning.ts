@@ -8,13 +8,13 @@ import { median, percentile } from "../statistics.ts";
 import { throughService } from "./pruning.ts";
 import type { CapacityScenario } from "./scenario.ts";
 
-/** Calls a second beside which is pruned. */
+/** Calls per second during which Prune runs. */
 const RATES = [0, 250, 1000, 2000];
 const JTIS_A_CALL = 20;
 const EXPIRED = 100_000;
 /** Filling the table takes longer than pruning it. */
 const MAX_ROUNDS = 3;
-/** For how long the same calls are made with nothing beside them. */
+/** How long the same calls are made without Prune. */
 const ALONE_MS = 2000;
 
 interface Run {
@@ -23,7 +23,7 @@ interface Run {
   readonly p99Alone: number;
 }
 
-/** How fast Prune is beside checks, which it makes room for, and what these notice of it. */
+/** The speed of Prune beside checks, for which it pauses, and its effect on their latency. */
 export function pruneCapacityScenario(): CapacityScenario {
   const name = `Capacity: Prune of ${EXPIRED.toLocaleString("en")} rows beside checks of ${JTIS_A_CALL} jtis`;
   const plan = {

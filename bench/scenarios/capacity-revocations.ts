@@ -6,7 +6,7 @@ import type { Written } from "../stage/database.ts";
 import { median } from "../statistics.ts";
 import type { CapacityScenario } from "./scenario.ts";
 
-/** With a thousand, 128 callers would have more waiting than the service lets wait. */
+/** With a thousand tokens per call, 128 callers would exceed the service's queue. */
 const SIZES = [1, 10, 100];
 const CALLERS = [1, 16, 128];
 
@@ -19,7 +19,7 @@ const LINES = [
 
 type WrittenSlice = LoadedSlice & Written;
 
-/** New revocations of `size` tokens a call, by ever more callers. */
+/** New revocations of `size` tokens per call, by an increasing number of callers. */
 function revocationCapacityScenario(size: number): CapacityScenario {
   const name = `Capacity: Blacklist, ${size} token${size === 1 ? "" : "s"} a call`;
   const plan = { over: "callers", at: CALLERS, lines: LINES };

@@ -9,7 +9,7 @@ export function capacityAlone({ large }: { large: boolean }): CapacityScenario<G
   return [entryCapacityScenario({ large })];
 }
 
-/** Pruning comes before revocations: these grow the table. */
+/** Pruning comes before revocations, which grow the table. */
 export function capacityOnStage(): CapacityScenario[] {
   return [...checkCapacityScenarios(), pruneCapacityScenario(), ...revocationCapacityScenarios()];
 }

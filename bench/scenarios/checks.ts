@@ -3,7 +3,7 @@ import { plainSelect } from "../contestants/mysql.ts";
 import { redisCheck } from "../contestants/redis.ts";
 import { compare, NO_REDIS, type Scenario } from "./scenario.ts";
 
-/** `callers` at once, each asking about `size` tokens, one in a hundred of them blacklisted. */
+/** `callers` concurrent callers, each checking `size` tokens, one in a hundred of them blacklisted. */
 function checkScenario({ size, callers }: { size: number; callers: number }): Scenario {
   const name = `IsBlacklisted, ${size} jti${size === 1 ? "" : "s"} a call, ${callers} callers`;
   return {

@@ -16,12 +16,12 @@ interface Contestant {
 }
 
 interface Slice extends CheckSlice {
-  /** CPU time of the processes that answer, a check. */
+  /** CPU time of the serving processes per check. */
   readonly servingMicros: number;
 }
 
 const WARM_UP_ROUNDS = 2;
-/** What each new process does before: V8 compiles what runs often, and one caller's calls are some ten thousand then. */
+/** Warm-up of each new process: V8 compiles frequent code, and some ten thousand calls of one caller suffice. */
 const WARM_UP: readonly CheckLoad[] = [
   { callers: 1, seconds: 3 },
   { callers: 1, seconds: 3 },
@@ -43,12 +43,12 @@ const CONTESTANTS: readonly Contestant[] = [
   ...CALLERS.flatMap((callers) =>
     WAYS.map(([name, way, onlyMisses]) => ({ name: named(callers, name), way, callers, onlyMisses })),
   ),
-  // The same stack with nothing of ours in it: what a fully fresh check by one caller can be at best.
+  // The same stack without our code: the best that a fully fresh check by one caller can be.
   { name: named(1, "a bare stream and a bare read"), way: "bare", callers: 1, onlyMisses: true },
   { name: named(1, "peek"), way: "peek", callers: 1, onlyMisses: false },
 ];
 
-/** The client library and ioredis, a process for each way, on the same million entries. */
+/** The client library and ioredis, a process per way, on the same million entries. */
 export function clientCheckScenario(): Scenario {
   const name = "Client: checks of one jti, half of them misses";
   return {
@@ -116,7 +116,7 @@ function figuresOf(slices: readonly Slice[][], clock: ClockCost): Figures {
 }
 
 function targetsOf(slices: readonly Slice[][]): Target[] {
-  /** Whatever number of callers it takes. */
+  /** The best throughput over all numbers of callers. */
   const best = roundByRound(
     CALLERS.flatMap((callers) => ["ioredis", PEER].map((name) => rates(slices, named(callers, name)))),
     Math.max,

@@ -5,10 +5,10 @@ import { median } from "../statistics.ts";
 import { LIVE_TOKENS } from "../tokens.ts";
 import type { Scenario } from "./scenario.ts";
 
-/** Gateways, each a new process. */
+/** The number of gateways, each a new process. */
 const TIMES = 5;
 
-/** What a gateway's copy takes, in memory and in time. */
+/** Memory and time that a gateway's copy takes. */
 export function clientCopyScenario(): Scenario {
   const name = `Client: a gateway's copy of ${LIVE_TOKENS.toLocaleString("en")} entries`;
   return {

@@ -8,7 +8,7 @@ import type { Scenario } from "./scenario.ts";
 const PUSHES = 3000;
 const FRESH_CHECKS = 10_000;
 
-/** Blacklisted at one replica: when do gateways know that keep a copy, fed by it or by another? */
+/** After a token is blacklisted at one replica: when do gateways' copies contain it, fed by that replica or by another? */
 export function clientPushScenario(): Scenario {
   const name = `Client: ${PUSHES.toLocaleString("en")} revocations at A, seen in the copies of gateways`;
   return {

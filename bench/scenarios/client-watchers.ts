@@ -13,15 +13,15 @@ import type { Scenario } from "./scenario.ts";
 
 const WATCHERS = 500;
 const PUSHES = 500;
-/** For how long the service's CPU is looked at while nothing happens. */
+/** How long the service's CPU time is measured while nothing happens. */
 const IDLE_MS = 5000;
-/** Revocations a second beside the checks. */
+/** Revocations per second beside the checks. */
 const RATE = 20;
 const WARM_UP_SECONDS = 2;
 const CALLERS = 64;
 const JTIS = 20;
 
-/** What it costs one replica to keep many copies up to date, and how soon the last of them is. */
+/** The cost for one replica of feeding many copies, and when the last copy is up to date. */
 export function clientWatcherScenario(): Scenario {
   const name = `Client: ${WATCHERS} gateways that watch one replica`;
   return {
@@ -39,7 +39,7 @@ export function clientWatcherScenario(): Scenario {
         checks: check(JTIS)("checks", service, []),
         revocations: revoke(1)("revocations", service, []),
       };
-      // V8 compiles, and memory grows, before anything is measured.
+      // Lets V8 compile, and memory grow, before the measurement.
       await checksBeside(beside, WARM_UP_SECONDS);
       const alone = await costOf(service);
       await watchers.ask("open");
@@ -94,7 +94,7 @@ interface Beside {
 }
 
 interface Cost {
-  /** A second. */
+  /** Per second. */
   readonly cpuMs: number;
   readonly bytes: number;
 }

@@ -13,34 +13,34 @@ import type { Scenario } from "./scenario.ts";
 
 const STARTS = 3;
 const LARGE_TOKENS = 10_000_000;
-/** Asking goes on for so long after the index has been loaded. */
+/** How long checks continue after the index has been loaded. */
 const AFTER_MS = 500;
-/** Between an answer and the next question: often enough to see a second, seldom enough not to be the load. */
+/** The pause between an answer and the next check: short enough to see a second, long enough not to be a load. */
 const PAUSE_MS = 2;
 
 /** Milliseconds, from the open port on. */
 interface Answers {
   readonly firstRight: number;
-  /** From then on there was no other. */
+  /** From then on all answers were right. */
   readonly onlyRight: number;
-  /** How long it took, of those from the first right one on. */
+  /** The slowest answer from the first right one on. */
   readonly slowest: number;
 }
 
-/** Milliseconds, where nothing else is said. */
+/** Milliseconds unless noted. */
 export interface ColdStart extends Answers {
   readonly port: number;
-  /** As the service itself says: from the beginning of the load to its end. */
+  /** As the service reports it: from the beginning of the load to its end. */
   readonly load: number;
   /** From the open port on. */
   readonly loaded: number;
   readonly delayP99: number;
   readonly delayMax: number;
-  /** What the process held when it had been loaded for {@link AFTER_MS}. */
+  /** The process's memory {@link AFTER_MS} after the index was loaded. */
   readonly bytes: number;
 }
 
-/** Starts a service on a database that holds the first `entries` live tokens, asks it from the first moment on, and ends it. */
+/** Starts a service on a database with the first `entries` live tokens, checks from the first moment on, and ends it. */
 export async function coldStart(
   { guard, closing }: Ground,
   { name, databaseUrl, entries }: { name: string; databaseUrl: string; entries: number },
@@ -74,7 +74,7 @@ export async function coldStart(
   };
 }
 
-/** Asks about one token that is blacklisted and one that is not, again and again. Rejects at the first wrong answer; a refusal is none. */
+/** Repeatedly checks one token that is blacklisted and one that is not. Rejects at the first wrong answer; a refusal is not one. */
 async function askUntil(
   { client }: ServiceProcess,
   { entries, stop }: { entries: number; stop: AbortSignal },
@@ -125,7 +125,7 @@ function resultOf(name: string, starts: readonly ColdStart[], targets: { loadMs?
         figure("event loop's delay, worst", ({ delayMax }) => delayMax),
       ],
     },
-    // A promise is kept at every start; what a start costs is a matter of the machine too.
+    // The targets are promises; the duration of a start depends on the machine too.
     targets: [
       target(
         `${name}, right answers, ms after the port opened, at worst`,
@@ -164,7 +164,7 @@ export function coldStartScenario(): Scenario {
   };
 }
 
-/** On a server of its own, which it fills and ends. */
+/** Uses a server of its own, which it fills and ends. */
 export function largeColdStartScenario(): Scenario<Ground> {
   const name = `Cold start with ${LARGE_TOKENS.toLocaleString("en")} rows`;
   return {

@@ -5,7 +5,7 @@ import { compare, type Scenario } from "./scenario.ts";
 
 const ROWS = 128;
 
-/** Where the time of one commit goes: the same rows with less and less around them. */
+/** Where the time of one commit goes: the same rows with fewer and fewer layers around them. */
 export function commitScenario(): Scenario {
   const name = `One commit of ${ROWS} new rows`;
   return {

@@ -8,10 +8,10 @@ import type { Scenario } from "./scenario.ts";
 
 const CALLERS = [1, 64, 512];
 const IDLE_CHECKS = 10;
-/** Time for the read that is under way, and for the server to count it. */
+/** Time for a read in flight to end, and for the server to count it. */
 const PAUSE_MS = 100;
 
-/** What `work` cost the database. */
+/** The cost of `work` for the database. */
 async function readsDuring(
   database: BenchDatabase,
   work: () => Promise<number>,
@@ -24,7 +24,7 @@ async function readsDuring(
   return { reads: (await database.selects()) - before, seconds, checks };
 }
 
-/** Samples how many statements are under way at once, until aborted. */
+/** Samples how many statements are in flight, until aborted. */
 async function watchConcurrency(database: BenchDatabase, stop: AbortSignal): Promise<number[]> {
   const samples: number[] = [];
   while (!stop.aborted) {
@@ -34,7 +34,7 @@ async function watchConcurrency(database: BenchDatabase, stop: AbortSignal): Pro
   return samples;
 }
 
-/** How often checks read from the database, of which they share what they can. */
+/** How often checks read from the database, when they share reads as far as possible. */
 export function databaseReadsScenario(): Scenario {
   const name = "Reads of the database by checks";
   return {
@@ -55,7 +55,7 @@ export function databaseReadsScenario(): Scenario {
         atOnce = Math.max(atOnce, percentile(await watching, 0.99));
         rows.push({ name: `${callers} callers`, values: valuesOf(seen) });
       }
-      // Nobody asks: what is left is the heartbeat.
+      // Without checks, only the heartbeat reads.
       const idle = await readsDuring(database, async () => {
         await delay(5000);
         return 0;

@@ -7,16 +7,16 @@ import type { Stage } from "../stage/stage.ts";
 import { median } from "../statistics.ts";
 import type { Scenario } from "./scenario.ts";
 
-/** So long nobody asks the service for anything beforehand: V8 gives back what it took for a load that is over. */
+/** The idle time before the measurement, in which V8 gives back what it took for an earlier load. */
 const IDLE_MS = 10_000;
 /**
- * Single slices swing by a third on a busy machine, and slowly enough that neighbours swing together: many short ones, compared
- * round by round.
+ * Single slices vary by a third on a busy machine, and slowly enough that neighbouring slices vary together: hence many short
+ * slices, compared round by round.
  */
 const ROUNDS_EACH = 6;
 const SECONDS_EACH = 0.6;
 const WARM_UP_ROUNDS = 4;
-/** Work before the idle time: a service that has been up has compiled what it runs. V8 takes seconds of load for all of it. */
+/** Load before the idle time, because a service that has been up has compiled what it runs. V8 needs seconds of load for all of it. */
 const SECONDS_BEFORE = 6;
 
 interface Case {
@@ -28,8 +28,8 @@ interface Case {
 }
 
 /**
- * The service, idle for a while, against a method with nothing behind it or only a Set. The peer runs twice: how far it differs
- * from itself is how far the figures can be believed.
+ * The service, idle for a while, against a method with nothing behind it or only a Set. The peer runs twice: its difference from
+ * itself is the uncertainty of the figures.
  */
 function freshCheckScenario({ size, callers, bare, peer, atLeast }: Case): Scenario {
   const name = `IsBlacklisted after ${IDLE_MS / 1000} idle seconds, ${size} jti${size === 1 ? "" : "s"} a call, ${callers} callers`;
@@ -57,7 +57,7 @@ function freshCheckScenario({ size, callers, bare, peer, atLeast }: Case): Scena
         slices,
       );
       const [ours, first, second] = slices.map((own) => own.map((slice) => slice.calls / slice.seconds));
-      // Both of the peer's slices surround ours about equally: their mean is the better measure.
+      // Both of the peer's slices surround ours about equally, so their mean is the better measure.
       const toPeer = median(
         (ours ?? []).map((own, round) => (2 * own) / ((first?.[round] ?? 0) + (second?.[round] ?? 0))),
       );

@@ -8,7 +8,7 @@ import { NO_REDIS, type Scenario } from "./scenario.ts";
 const ENTRIES = 10_000_000;
 const REDIS_KEYS = 1_000_000;
 
-/** What an entry costs in memory while the table grows, and what the event loop notices of the growth. */
+/** The memory per entry while the table grows, and the effect of the growth on the event loop. */
 export function growthScenario(): Scenario<Ground> {
   const name = `Index: growth to ${ENTRIES.toLocaleString("en")} entries`;
   return {

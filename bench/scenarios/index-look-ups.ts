@@ -11,7 +11,7 @@ const KINDS = [
 ] as const;
 const TABLES = ["index", "Map"] as const;
 
-/** The most nanoseconds that a look-up may take, half of them misses. */
+/** The maximum nanoseconds of a look-up, half of them misses. */
 const BOUNDS: Readonly<Record<number, Readonly<Record<JtiKind, number>>>> = {
   1000000: { uuid: 250, opaque: 500 },
   10000000: { uuid: 500, opaque: 800 },

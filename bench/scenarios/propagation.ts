@@ -7,7 +7,7 @@ import type { Scenario } from "./scenario.ts";
 
 const TIMES = 10_000;
 
-/** Blacklisted at one replica, asked about at another as soon as the first has answered. */
+/** A token is blacklisted at one replica, and checked at another as soon as the first has acknowledged it. */
 export function propagationScenario(): Scenario {
   const name = `Two replicas, ${TIMES.toLocaleString("en")} times: blacklist at A, ask at B`;
   return {

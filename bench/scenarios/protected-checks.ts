@@ -24,7 +24,7 @@ interface Protection {
   readonly access: Access;
 }
 
-/** Callers known by a token with a jti of its own, which every check looks up too. */
+/** Callers authenticated by tokens with a jti each, which every check looks up too. */
 export async function withTokens(folder: string): Promise<Protection> {
   const key = await createSigningKey("bench");
   await writeFile(join(folder, "keys.json"), keySetOf(key));
@@ -55,7 +55,7 @@ async function withTls(folder: string): Promise<Protection> {
   };
 }
 
-/** What it costs to know the callers, and to be overheard by nobody. */
+/** The cost of authentication and of TLS. */
 export function protectedCheckScenario(): Scenario {
   const name = `IsBlacklisted, ${SIZE} jtis a call, ${CALLERS} callers, known and encrypted`;
   return {

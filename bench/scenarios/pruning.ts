@@ -12,10 +12,10 @@ import { median, percentile } from "../statistics.ts";
 import type { Scenario } from "./scenario.ts";
 
 const EXPIRED = 200_000;
-/** The most that one Prune takes. */
+/** The maximum that one Prune deletes. */
 const MAX_COUNT = 100_000;
 const CHUNK = 1000;
-/** Filling the tables takes longer than pruning them: enough rounds for a median, and no more. */
+/** Filling the tables takes longer than pruning them, so only as many rounds as a median needs. */
 function schedule(rounds: number): { rounds: number; warmUp: number } {
   return { rounds: Math.min(rounds, 5), warmUp: 1 };
 }
@@ -23,7 +23,7 @@ function schedule(rounds: number): { rounds: number; warmUp: number } {
 const CHECKS_A_SECOND = 1000;
 const JTIS_A_CHECK = 20;
 
-/** Prunes until nothing is left, and returns how many rows went. */
+/** Prunes until nothing is left, and returns the number of deleted rows. */
 type Prune = () => Promise<number>;
 
 export function throughService({ service }: Pick<Stage, "service">): Prune {
@@ -104,7 +104,7 @@ function aloneScenario(): Scenario {
   };
 }
 
-/** What checks at a fixed rate notice of a Prune. */
+/** The effect of a Prune on checks at a fixed rate. */
 function besideChecksScenario(): Scenario {
   const name = `IsBlacklisted, ${JTIS_A_CHECK} jtis a call, ${CHECKS_A_SECOND} calls a second, while Prune removes 200,000 rows`;
   return {
@@ -124,7 +124,7 @@ function besideChecksScenario(): Scenario {
         { name: "without", slice: () => during(() => delay(Math.max(3, seconds) * 1000)) },
       ];
       const runs = await alternate(contestants, schedule(rounds), async ({ slice }) => {
-        // Nothing is added where nothing of the last fill is gone.
+        // The table is filled again only once the last entries have been pruned.
         if ((await database.countExpired()) === 0) await database.addExpired(EXPIRED, [OUR_TABLE]);
         const run = await slice();
         await database.settle();

@@ -5,7 +5,7 @@ import { openStoreContestant } from "../contestants/store.ts";
 import { target } from "../result.ts";
 import { compare, NO_REDIS, type Scenario } from "./scenario.ts";
 
-/** `callers` at once, each revoking one token a call. */
+/** `callers` concurrent callers, each revoking one token per call. */
 function revokeScenario(callers: number): Scenario {
   const name = `Blacklist, ${callers} caller${callers === 1 ? "" : "s"}`;
   return {
@@ -36,7 +36,7 @@ function revokeScenario(callers: number): Scenario {
   };
 }
 
-/** What group commit is worth, without gRPC around it. */
+/** The gain of group commit, without gRPC. */
 function storeScenario(callers: number): Scenario {
   const name = `Store alone, ${callers} callers`;
   return {

@@ -7,13 +7,13 @@ import type { ScenarioResult } from "../result.ts";
 import { type Row, throughputRows } from "../result.ts";
 import type { Stage } from "../stage/stage.ts";
 
-/** One thing to measure. `Needs` is what must be there beforehand. */
+/** One measurement. `Needs` is what must be there beforehand. */
 export interface Scenario<Needs = Stage> {
   readonly name: string;
   run(options: Options, needs: Needs): Promise<ScenarioResult>;
 }
 
-/** Measures a curve, of which it is known beforehand what it shows. */
+/** Measures a curve whose axes and lines are known beforehand. */
 export interface CapacityScenario<Needs = Stage> extends Scenario<Needs> {
   readonly plan: CurvePlan;
 }

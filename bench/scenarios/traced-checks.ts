@@ -17,7 +17,7 @@ const WARM_UP_ROUNDS = 4;
 
 const TELEMETRY = new URL("../../deploy/otel/telemetry.mjs", import.meta.url);
 
-/** What OpenTelemetry's variables say about calls that bring no trace. */
+/** Values of OpenTelemetry's sampler variable for calls without a trace. */
 const SAMPLERS = {
   "preloaded, no call recorded": { OTEL_TRACES_SAMPLER: "parentbased_always_off" },
   "preloaded, one call in a hundred recorded": {
@@ -27,7 +27,7 @@ const SAMPLERS = {
   "preloaded, every call recorded": { OTEL_TRACES_SAMPLER: "parentbased_always_on" },
 } as const;
 
-/** Takes spans, and does nothing with them. */
+/** Receives spans and drops them. */
 async function startSink() {
   const server = createServer((request, response) => {
     request.resume().once("end", () => response.end("{}"));
@@ -42,7 +42,7 @@ async function startSink() {
   };
 }
 
-/** What it costs that calls are traced. */
+/** The cost of tracing calls. */
 export function tracedCheckScenario(): Scenario {
   const name = `IsBlacklisted, 1 jti a call, ${CALLERS} callers, traced`;
   return {

@@ -14,9 +14,9 @@ import {
 import { serviceDefinition } from "../../src/grpc/service-definition.ts";
 import { liveJti } from "../tokens.ts";
 
-// A process that does nothing but gRPC: the same messages, decoded and encoded, and nothing in between. No service in
-// this language can answer faster. Started with the port to listen on, with how many live tokens it looks up what it
-// is asked about in (with 0 it looks nothing up), and with the URL of the database that it reads before each answer to a `sync`.
+// A process that does nothing but gRPC: the same messages, decoded and encoded, and nothing in between. No service in this language
+// can answer faster. Its arguments are the port to listen on, the number of live tokens among which it looks jtis up (0: no
+// look-ups), and the URL of the database that it reads before each answer to a `sync`.
 
 const REVISION = "123456-0123456789abcdef";
 
@@ -62,7 +62,7 @@ const revision = await new Promise<PrepareStatementInfo>((resolve, reject) => {
   database.prepare(sql, (error, statement) => (error ? reject(error) : resolve(statement)));
 });
 
-/** One read for each `sync`, and whatever it finds. */
+/** One read per `sync`, whose result is ignored. */
 function watch(stream: ServerDuplexStream<WatchRequest, Partial<WatchResponse>>): void {
   stream.on("data", ({ request }: WatchRequest) => {
     if (request.case !== "sync") return;

@@ -14,7 +14,7 @@ const HOUR_MS = 3_600_000;
 export interface Written {
   /** Commits that the service has acknowledged. */
   readonly commits: number;
-  /** Of the log that is flushed at every commit. */
+  /** Bytes of the log that is flushed at every commit. */
   readonly logBytes: number;
 }
 
@@ -23,7 +23,7 @@ export class BenchDatabase {
   readonly #server: PrivateMariadb;
   readonly #url: string;
   readonly #pools: Pool[] = [];
-  /** For what is not measured. */
+  /** For work that is not measured. */
   readonly #admin: Pool;
   #fills = 0;
   #copied: Promise<void> | undefined;
@@ -34,10 +34,10 @@ export class BenchDatabase {
     this.#admin = this.pool(1);
   }
 
-  /** All its rows should fit into the buffer pool: a million take half a GiB in each of two tables. */
+  /** All rows should fit into the buffer pool: a million take half a GiB in each of two tables. */
   static async start({ bufferPoolGiB = 2 } = {}): Promise<BenchDatabase> {
     const server = await startMariadb({
-      // The suite's own settings are for a server that starts fast and holds little.
+      // The defaults of the test suite are for a server that starts fast and holds little.
       extraArgs: [
         `--innodb-buffer-pool-size=${bufferPoolGiB}G`,
         "--innodb-log-file-size=1G",
@@ -55,7 +55,7 @@ export class BenchDatabase {
     return this.#server.pid;
   }
 
-  /** Connections of a peer's own; they end with the database. */
+  /** A peer's own connections; they are closed with the database. */
   pool(connections: number): Pool {
     const pool = createPool({ uri: this.#url, connectionLimit: connections });
     this.#pools.push(pool);
@@ -67,7 +67,7 @@ export class BenchDatabase {
     return rows[0]?.version as string;
   }
 
-  /** Makes the peers' table, unless it is there: same columns, same indexes, same checks, same rows. */
+  /** Creates the peers' table unless it exists: same columns, indexes, checks and rows. */
   copyTable(): Promise<void> {
     this.#copied ??= this.#copyTable();
     return this.#copied;
@@ -84,7 +84,7 @@ export class BenchDatabase {
     return this.#status("Com_select");
   }
 
-  /** Statements under way at this moment, this one not counted. */
+  /** Statements in flight at this moment, except this one. */
   async underWay(): Promise<number> {
     return (await this.#status("Threads_running")) - 1;
   }
@@ -96,7 +96,7 @@ export class BenchDatabase {
     return { commits: Number(rows[0]?.revision), logBytes: await this.#status("Innodb_lsn_current") };
   }
 
-  /** Of the service's table, with its indexes, as the server reckons them. */
+  /** The size of the service's table with its indexes, as estimated by the server. */
   async tableBytes(): Promise<number> {
     await this.#admin.query(`ANALYZE TABLE ${OUR_TABLE}`);
     const [rows] = await this.#admin.query<RowDataPacket[]>(
@@ -111,7 +111,7 @@ export class BenchDatabase {
     return Number(rows[0]?.Value);
   }
 
-  /** Makes tables of the same columns without any secondary index: one like ours otherwise, one in memory. */
+  /** Creates tables with the same columns and no secondary index: one otherwise like ours, one in memory. */
   async createBareTables(): Promise<void> {
     const columns = (
       bytes: number,
@@ -123,7 +123,7 @@ export class BenchDatabase {
     await this.#admin.query(`CREATE TABLE memory_tokens (${columns(16)}) ENGINE = MEMORY`);
   }
 
-  /** Adds `count` rows that expired one to some hours ago, the same ones to each of `tables`. */
+  /** Adds `count` rows that expired one to some hours ago, the same rows to each of `tables`. */
   async addExpired(count: number, tables: readonly string[]): Promise<void> {
     const jti = expiredJtiSql(`expired-${this.#fills++}`);
     const newest = Date.now() - HOUR_MS;
@@ -147,7 +147,7 @@ export class BenchDatabase {
     return Number(rows[0]?.count);
   }
 
-  /** Waits, not for ever, until the server has cleared away what earlier deletions left behind. */
+  /** Waits, with a limit, until the server has purged earlier deletions. */
   async settle(): Promise<void> {
     for (let attempt = 0; attempt < 100; attempt++) {
       const [rows] = await this.#admin.query<RowDataPacket[]>(
@@ -160,7 +160,7 @@ export class BenchDatabase {
 
   async close(): Promise<void> {
     for (const pool of this.#pools.splice(0)) pool.end().catch(() => {});
-    // Nothing in it is needed any more: a clean shutdown would only write it all out.
+    // The data is not needed any more, and a clean shutdown would write it all out.
     await this.#server.kill();
     await this.#server.stop();
   }

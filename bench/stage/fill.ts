@@ -3,13 +3,13 @@ import { createConnection, type RowDataPacket } from "mysql2/promise";
 import { LIVE_JTI_SQL } from "../tokens.ts";
 import { OUR_TABLE } from "./database.ts";
 
-/** Rows of one commit: so large that a million take seconds, and small enough for the server's memory. */
+/** Rows per commit: large enough that a million take seconds, and small enough for the server's memory. */
 const COMMIT_ROWS = 10_000;
 const DAY_MS = 86_400_000;
 
 /**
- * Puts unexpired entries into the service's table, whose jtis are those that `liveJti` makes of `from` up to, but without, `to`. Not through the service, which would
- * take minutes; but in commits like its own, so that every replica can follow them.
+ * Inserts unexpired entries into the service's table, with the jtis that `liveJti` makes of `from` up to but excluding `to`. Not
+ * through the service, which would take minutes; but in commits like the service's, so that every replica can follow them.
  */
 export async function fillTable(
   databaseUrl: string,

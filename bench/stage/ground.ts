@@ -1,9 +1,9 @@
 import { type FolderGuard, guardFolder } from "../../test/support/folder-guard.ts";
 
-/** Where what is measured lives: a temporary folder, and a list of what is to be ended with the bench. */
+/** The environment of measurements: a temporary folder, and a list of what to close with the bench. */
 export interface Ground {
   readonly guard: FolderGuard;
-  /** Has it closed when the bench ends, however it ends. It may be closed before. */
+  /** Closes `started` when the bench ends, however it ends. It may be closed earlier. */
   closing<T extends Closable>(started: T): T;
 }
 
@@ -11,7 +11,7 @@ interface Closable {
   close(): Promise<void>;
 }
 
-/** Every closer goes on `closers` at once, so that whatever was started can be ended at any time. */
+/** Every closer is pushed on `closers` at once, so that everything started can be ended at any time. */
 export async function openGround(closers: (() => Promise<void>)[]): Promise<Ground> {
   const guard = await guardFolder("token-blacklist-bench");
   closers.push(() => guard.remove());

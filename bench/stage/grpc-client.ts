@@ -3,20 +3,20 @@ import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } fro
 import { methodDefinition } from "../../src/grpc/service-definition.ts";
 
 const READY_WITHIN_MS = 15_000;
-/** Five bytes stand before a message: whether it is compressed, and its length. */
+/** Five bytes precede a message: whether it is compressed, and its length. */
 export const PREFIX_BYTES = 5;
 
-/** What a server may ask of its clients. */
+/** What a server may require of its clients. */
 export interface Access {
-  /** Shown with each call. */
+  /** Sent with each call. */
   readonly token?: string | undefined;
-  /** The authority, in PEM, that vouches for the server. Absent: no TLS. */
+  /** The CA of the server's certificate, in PEM. Absent: no TLS. */
   readonly ca?: string | undefined;
 }
 
 /**
- * The same client for the service and for its bare peer: gRPC on bare HTTP/2, one connection at a time. The client of grpc-js uses
- * more CPU than its server does: a closed loop of its calls would measure itself.
+ * One client for the service and for its bare peer: gRPC on plain HTTP/2 streams, one connection at a time. The client of grpc-js
+ * uses more CPU than its server, so a closed loop of its calls would measure the client.
  */
 export class GrpcClient {
   readonly #authority: string;
@@ -30,7 +30,7 @@ export class GrpcClient {
     this.#access = access;
   }
 
-  /** Connects, trying again until the server listens. */
+  /** Connects, retrying until the server listens. */
   async ready(): Promise<void> {
     const giveUpAt = performance.now() + READY_WITHIN_MS;
     for (;;) {
@@ -67,14 +67,14 @@ export class GrpcClient {
         try {
           return responseDeserialize(await answerOf(stream)) as MessageShape<O>;
         } catch (error) {
-          // It was sent just when the connection's time was up, and nobody has looked at it.
+          // The call was sent just as the connection reached its maximum age, and was not processed.
           if (stream.rstCode !== constants.NGHTTP2_REFUSED_STREAM) throw error;
         }
       }
     };
   }
 
-  /** All calls that find no connection share one attempt: the service ends each of them after ten minutes. */
+  /** Calls without a connection share one attempt to connect: the service ends every connection after ten minutes. */
   #connect(): Promise<ClientHttp2Session> {
     if (this.#closed) throw new Error("the client is closed");
     this.#connecting ??= open(this.#authority, this.#access)
@@ -104,7 +104,7 @@ function open(authority: string, { ca }: Access): Promise<ClientHttp2Session> {
     session.once("error", reject);
     session.once("connect", () => {
       session.off("error", reject);
-      // A connection that breaks fails the calls on it, and they say so.
+      // A broken connection fails the calls on it, which report the error.
       session.on("error", () => {});
       resolve(session);
     });
@@ -119,7 +119,7 @@ export function framed(message: Buffer): Buffer {
   return bytes;
 }
 
-/** The one message of a successful answer. */
+/** The only message of a successful response. */
 function answerOf(stream: ClientHttp2Stream): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];

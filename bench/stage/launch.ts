@@ -8,16 +8,16 @@ export interface GrpcProcess {
   readonly pid: number;
   readonly port: number;
   readonly client: GrpcClient;
-  /** The file with all that it prints. */
+  /** The file with everything the process prints. */
   readonly log: string;
-  /** Milliseconds from its start to the first connection that it took. */
+  /** Milliseconds from the start to the first accepted connection. */
   readonly startMs: number;
   /** May be called twice. */
   close(): Promise<void>;
 }
 
 export interface Launch {
-  /** No other process of the bench has it. */
+  /** Unique among the processes of the bench. */
   readonly name: string;
   readonly args: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
@@ -25,7 +25,7 @@ export interface Launch {
   readonly access?: Access | undefined;
 }
 
-/** Starts Node with `args`, and waits until it takes connections on `port`. */
+/** Starts Node with `args`, and waits until it accepts connections on `port`. */
 export async function launch(
   guard: FolderGuard,
   { name, args, environment, port, access }: Launch,

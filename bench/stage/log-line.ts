@@ -8,7 +8,7 @@ export interface LogLine {
   readonly msg: string;
 }
 
-/** The first line with this message, as soon as it is there. Rejects when it is not in time. */
+/** Resolves to the first line with this message as soon as it is written. Rejects on a timeout. */
 export async function lineInLog<L extends LogLine>(
   file: string,
   message: string,
@@ -17,7 +17,7 @@ export async function lineInLog<L extends LogLine>(
   const giveUpAt = performance.now() + withinMs;
   for (;;) {
     const text = await readFile(file, "utf8");
-    // What stands behind the last line break may be half a line.
+    // The text behind the last line break may be a partial line.
     const lines = text
       .split("\n")
       .slice(0, -1)

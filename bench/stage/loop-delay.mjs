@@ -2,8 +2,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { threadId } from "node:worker_threads";
 
-// Loaded before the service by NODE_OPTIONS=--import, in each of its processes and threads. Notes how late a timer of one millisecond
-// fires, each time, and leaves the notes in the folder LOOP_DELAY_FOLDER when the thread ends: see `loop-delay.ts`.
+// Loaded before the service by NODE_OPTIONS=--import, in each of its processes and threads. Records how late a one-millisecond
+// timer fires, and writes the records to the folder LOOP_DELAY_FOLDER when the thread ends: see `loop-delay.ts`.
 
 /** @type {[epochMs: number, lateMs: number][]} */
 const notes = [];

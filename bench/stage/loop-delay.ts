@@ -4,16 +4,16 @@ import { percentile } from "../statistics.ts";
 
 const MONITOR = new URL("loop-delay.mjs", import.meta.url).href;
 
-/** How late a timer of one millisecond fired: how long the event loop was busy with something else. */
+/** How late a one-millisecond timer fired, which is how long the event loop was busy. */
 export interface LoopDelay {
   readonly p99Ms: number;
   readonly maxMs: number;
 }
 
-/** Watches over the event loops of one service, and of whatever processes and threads it starts. */
+/** Monitors the event loops of one service and of all processes and threads that it starts. */
 export class LoopDelayMonitor {
   readonly #folder: string;
-  /** For the service. */
+  /** The environment for the service. */
   readonly environment: Readonly<Record<string, string>>;
 
   private constructor(folder: string) {
@@ -27,7 +27,7 @@ export class LoopDelayMonitor {
     return new LoopDelayMonitor(own);
   }
 
-  /** The delay between two instants (milliseconds since 1970), of the loop that had it worst. Only once the service has ended. */
+  /** The worst delay of any loop between two times (milliseconds since 1970). Only after the service has ended. */
   async between(from: number, to: number): Promise<LoopDelay> {
     let worst: LoopDelay = { p99Ms: Number.NaN, maxMs: Number.NaN };
     for (const file of await readdir(this.#folder)) {

@@ -27,11 +27,11 @@ export function redisVersion(): string | undefined {
   return undefined;
 }
 
-/** Runs the server by whichever name it is installed. */
+/** Runs the server by the name under which it is installed. */
 const START =
   'if command -v redis-server; then exec redis-server "$@"; fi; exec -a redis-server redis-check-rdb "$@"';
 
-/** A private Redis. With `durable` it flushes every write to disk before answering, as the service does; without it, never. */
+/** Starts a private Redis. With `durable` it flushes every write to disk before answering, as the service does; without it, never. */
 export async function startRedis(
   guard: FolderGuard,
   { name, durable }: { name: string; durable: boolean },
@@ -78,7 +78,7 @@ export async function startRedis(
 
 const FILL_BATCH = 10_000;
 
-/** Sets a key for each of the first `count` live tokens. Returns by how many bytes of memory a key the server grew. */
+/** Sets a key for each of the first `count` live tokens. Returns the server's memory growth in bytes per key. */
 export async function fillRedis({ client }: RedisServer, count: number): Promise<number> {
   const before = await residentBytes(client);
   for (let from = 0; from < count; from += FILL_BATCH) {
@@ -92,7 +92,7 @@ export async function fillRedis({ client }: RedisServer, count: number): Promise
 }
 
 async function residentBytes(client: Redis): Promise<number> {
-  // It looks ten times a second.
+  // The server updates its figures ten times a second.
   await delay(300);
   return Number(/used_memory_rss:(\d+)/.exec(await client.info("memory"))?.[1]);
 }

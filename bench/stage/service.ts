@@ -11,7 +11,7 @@ const MAIN = fileURLToPath(new URL("../../dist/main.js", import.meta.url));
 const BARE_SERVER = fileURLToPath(new URL("bare-server.ts", import.meta.url));
 
 export interface ServiceProcess extends GrpcProcess {
-  /** What the service says once it has all entries in memory. */
+  /** Resolves to the service's log line once all entries are in memory. */
   indexLoaded(): Promise<IndexLoaded>;
 }
 
@@ -23,14 +23,14 @@ export interface IndexLoaded extends LogLine {
   readonly duration_ms: number;
 }
 
-/** Brings the database's schema up to date with the built `token-blacklist` command. */
+/** Migrates the database's schema with the built `token-blacklist` command. */
 export async function migrate(databaseUrl: string): Promise<void> {
   await promisify(execFile)(process.execPath, [MAIN, "migrate", "up"], {
     env: { ...process.env, DATABASE_URL: databaseUrl },
   });
 }
 
-/** The built service with its defaults, except that it does not prune by itself. */
+/** The built service with its defaults, except that scheduled pruning is off. */
 export async function startService(
   guard: FolderGuard,
   {
@@ -42,7 +42,7 @@ export async function startService(
     access,
   }: {
     name: string;
-    /** `dist/main.js` of the build; by default this one. */
+    /** `dist/main.js` of the build; default: this build. */
     main?: string;
     databaseUrl: string;
     profileFolder?: string | undefined;

@@ -11,13 +11,13 @@ import { migrate, type ServiceProcess, startBareServer, startService } from "./s
 export interface Stage {
   readonly ground: Ground;
   readonly database: BenchDatabase;
-  /** It has loaded its index. */
+  /** The service, with its index loaded. */
   readonly service: ServiceProcess;
   /** Looks nothing up. */
   readonly bare: GrpcProcess;
-  /** Looks up what it is asked about in a Set of all live jtis. */
+  /** Looks jtis up in a Set of all live jtis. */
   readonly bareSet: GrpcProcess;
-  /** Absent where Redis is not installed. */
+  /** Absent if Redis is not installed. */
   readonly redis:
     | { readonly version: string; readonly fast: RedisServer; readonly durable: RedisServer }
     | undefined;
