@@ -40,7 +40,7 @@ export function createProgram(context: CommandContext): Command {
         "serve runs the service; health asks whether one answers; blacklist, check, list, prune, export and import talk to a running one over gRPC.",
     )
     .version(io.version, "-V, --version", "show the version")
-    // A -V or -h after a command is not an option of the program: a jti may begin with it.
+    // A -V after a command is not an option of the program: a jti may begin with it.
     .enablePositionalOptions()
     .helpOption("-h, --help", "show this help")
     .helpCommand("help [command]", "show the help of a command")

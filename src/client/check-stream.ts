@@ -98,7 +98,7 @@ export class CheckStream {
     return this.#heardAt !== Number.NEGATIVE_INFINITY;
   }
 
-  /** Sends one check. Rejects with a ClientError, at the latest after `timeoutMs`, whatever happens to the stream. */
+  /** Sends one check. Rejects with a ClientError, after `timeoutMs` at the latest, even if the stream hangs. */
   ask(
     request: IsBlacklistedRequest,
     { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal | undefined },
