@@ -20,6 +20,8 @@ export const MAX_SMALL_REQUEST_BYTES = 300 * 1024;
 export const MAX_TINY_REQUEST_BYTES = 8 * 1024;
 /** Bytes of one request from Envoy: the headers of a request (by default at most 60 KiB), once or twice, and its metadata. */
 export const MAX_ENVOY_REQUEST_BYTES = 256 * 1024;
+/** Fields of one such request, those of nested messages included: hundreds of headers, and claims with lists of thousands. Decoding them takes some 5 ms. */
+export const MAX_ENVOY_FIELDS = 10_000;
 /** Time for a request to arrive, counted from its headers. */
 export const MAX_RECEIVE_MS = 10_000;
 /** How long a client may keep its side of a stream open after the end of its call. Data that it is still sending crosses that end. */
@@ -303,7 +305,7 @@ export const QUIET_TURN_MS = 50;
  */
 export const MAX_UNAUTHENTICATED_STREAMS = 128;
 /** Calls that may begin on such a connection in one turn. If more do, the peer resets them as it sends them. */
-export const MAX_TURN_CALLS = 2 * MAX_UNAUTHENTICATED_STREAMS;
+export const MAX_TURN_CALLS = 128;
 /**
  * Bytes that such a connection may send in one turn without a call. More than a window of DATA and a read of Node.js, 64 KiB each, consists
  * of frames that are no calls, or of calls whose headers exceed their bounds.

@@ -11,9 +11,10 @@ import { isAcceptedType, isSecurityEvent } from "../auth/token-type.ts";
 import { denialOf } from "../authz/denial.ts";
 import { isPreflight } from "../authz/preflight.ts";
 import type { Gate, Ruling } from "../blacklist/gate.ts";
-import { MAX_ENVOY_REQUEST_BYTES } from "../limits.ts";
+import { MAX_ENVOY_FIELDS, MAX_ENVOY_REQUEST_BYTES } from "../limits.ts";
 import type { IncomingCalls } from "./incoming-call.ts";
-import { methodDefinition, serviceDefinition } from "./service-definition.ts";
+import { hasMoreFields } from "./repeated-fields.ts";
+import { MALFORMED, methodDefinition } from "./service-definition.ts";
 import { type CallEnvironment, unary } from "./unary.ts";
 
 /** The metadata key under which Envoy's JWT filter stores the payloads that it has verified. */
@@ -38,8 +39,14 @@ export function addExtAuthz(
     // As frequent as IsBlacklisted: Envoy asks for every request that it forwards.
     { ...environment, role: "check", quiet: true, maxBytes: MAX_ENVOY_REQUEST_BYTES },
   );
-  incoming.add(methodDefinition(check).path, rules);
-  server.addService(serviceDefinition(Authorization), { check: handle });
+  const definition = methodDefinition(check);
+  // Counted before the message is built.
+  const requestDeserialize = (bytes: Buffer) =>
+    hasMoreFields(check.input, bytes, MAX_ENVOY_FIELDS)
+      ? (MALFORMED as unknown as object)
+      : definition.requestDeserialize(bytes);
+  incoming.add(definition.path, rules);
+  server.addService({ check: { ...definition, requestDeserialize } }, { check: handle });
 }
 
 type Response = MessageInitShape<typeof CheckResponseSchema>;

@@ -1,12 +1,14 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type JsonValue, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import fc from "fast-check";
+import { CheckRequestSchema } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
 import {
   BlacklistRequestSchema,
   IsBlacklistedRequestSchema,
   StreamChecksRequestSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { withoutExcess } from "../../src/grpc/repeated-fields.ts";
+import { hasMoreFields, withoutExcess } from "../../src/grpc/repeated-fields.ts";
+import { longStruct } from "../attacks/compressed-bodies.ts";
 
 const JTIS = { number: IsBlacklistedRequestSchema.field.jtis.number };
 const QUESTIONS_JTIS = { within: StreamChecksRequestSchema.field.question.number, ...JTIS };
@@ -61,5 +63,48 @@ describe("a message with repeated fields", () => {
     const decoded = fromBinary(BlacklistRequestSchema, kept);
     expect(decoded.tokens).to.have.length(1001);
     expect(performance.now() - began).to.be.below(100);
+  });
+});
+
+describe("a message with many fields", () => {
+  const check = (values: unknown[], headers: Record<string, string> = {}) =>
+    Buffer.from(
+      toBinary(
+        CheckRequestSchema,
+        create(CheckRequestSchema, {
+          attributes: {
+            request: { http: { headers } },
+            metadataContext: {
+              filterMetadata: { "envoy.filters.http.jwt_authn": { list: values as JsonValue } },
+            },
+          },
+        }),
+      ),
+    );
+
+  it("is told from others, wherever they are nested", () => {
+    const values = Array.from({ length: 3000 }, (_, index) => index);
+    // Each value is one field with one field in it.
+    expect(hasMoreFields(CheckRequestSchema, check(values), 6000)).to.equal(true);
+    expect(hasMoreFields(CheckRequestSchema, check(values), 6100)).to.equal(false);
+    const headers = Object.fromEntries(values.map((value) => [`x-${value}`, "v"]));
+    expect(hasMoreFields(CheckRequestSchema, check([], headers), 9000)).to.equal(true);
+    expect(hasMoreFields(CheckRequestSchema, check([], headers), 9100)).to.equal(false);
+  });
+
+  it("is told in lists of lists of lists too, and of two bytes each", () => {
+    let nested: unknown[] = Array.from({ length: 20_000 }, () => []);
+    for (let depth = 0; depth < 40; depth++) nested = [nested];
+    for (const bytes of [check(nested), longStruct(240 * 1024)]) {
+      expect(hasMoreFields(CheckRequestSchema, bytes, 10_000)).to.equal(true);
+    }
+  });
+
+  it("is nothing that cannot be read: the decoder says why", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 50, maxLength: 400 }), (random) => {
+        expect(hasMoreFields(CheckRequestSchema, Buffer.from(random), 200)).to.equal(false);
+      }),
+    );
   });
 });

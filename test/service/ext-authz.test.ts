@@ -198,6 +198,13 @@ describe("Envoy's question", () => {
     expect(outcomeOf(await channel.call(CHECK_PATH, Buffer.concat([field, field])))).to.deep.equal(PASSES);
   });
 
+  it("is INVALID_ARGUMENT with more fields than any request has, of which none is built", async () => {
+    const { told } = await serve();
+    const groups = (count: number) => ({ metadata: { payload: { jti: "a", groups: Array(count).fill(1) } } });
+    expect(await told(groups(4500))).to.deep.equal(PASSES);
+    expect(await told(groups(20_000))).to.equal("INVALID_ARGUMENT");
+  });
+
   it("is told apart in health, reflection and metrics, and its tokens stand in no log", async () => {
     const { running, channel, told } = await serve({ UNVERIFIED_BEARER: "on" });
     const name = "envoy.service.auth.v3.Authorization";
