@@ -25,9 +25,9 @@ export const MAX_ENVOY_FIELDS = 10_000;
 /** Time for a request to arrive, counted from its headers. */
 export const MAX_RECEIVE_MS = 10_000;
 /** How long a client may keep its side of a stream open after the end of its call. Data that it is still sending crosses that end. */
-export const CLIENT_END_MS = 1000;
+export const CLIENT_END_MS = 100;
 /** Bytes of incomplete requests: in the whole process, and on one connection (four of the largest requests). */
-export const MAX_UNFINISHED_BYTES = 64 * 1024 * 1024;
+export const MAX_UNFINISHED_BYTES = 32 * 1024 * 1024;
 export const MAX_UNFINISHED_CONNECTION_BYTES = 18 * 1024 * 1024;
 /** Overhead of a chunk of a message, in bytes: a message may arrive in chunks of one byte. */
 export const CHUNK_OVERHEAD_BYTES = 256;
