@@ -14,6 +14,7 @@ import {
 } from "../../src/limits.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
 import { FakeClock } from "../support/fake-clock.ts";
+import { FaultProxy } from "../support/fault-proxy.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
 import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { memoryInUse } from "../support/memory-in-use.ts";
@@ -273,11 +274,14 @@ for (const backend of backends) {
           .logs()
           .flatMap(({ msg, method, code }) => (msg === "call" && method === "Watch" ? [code] : []));
       await until(() => codes().length === 2, { withinMs: 2000, what: "both have ended" });
-      const cut = await watch(service).complete();
-      channels.at(-1)?.close();
-      cut.cancel();
+      const proxy = await FaultProxy.start({ port: Number(service.address.split(":").at(-1)) });
+      const channel = new RawChannel(`127.0.0.1:${proxy.port}`);
+      channels.push(channel);
+      await Watcher.begin(channel).complete();
+      proxy.cut();
       await until(() => codes().length === 3, { withinMs: 2000, what: "all have ended" });
       expect([codes(), await watchersOf(service)]).to.deep.equal([["OK", "CANCELLED", "CANCELLED"], 0]);
+      await proxy.close();
     });
 
     it("survives whatever bytes are sent to it: each stream is refused or served", async () => {
