@@ -116,7 +116,7 @@ describe("the hash that copies are told of", () => {
       Buffer.from(hkdfSync("sha256", document.key, "", info, 16)).toString("hex"),
     );
     expect(
-      /`([0-9a-f]{32})` for UUIDs and `([0-9a-f]{32})` for the others/.exec(document.text)?.slice(1),
+      /`([0-9a-f]{32})` for UUIDs and `([0-9a-f]{32})` for all others/.exec(document.text)?.slice(1),
     ).to.deep.equal(keys);
   });
 });
