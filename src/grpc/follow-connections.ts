@@ -50,6 +50,8 @@ export function followConnections(
         if (found.connection.isAuthenticated) return;
         found.reader?.begun();
         stream.once("close", found.connection.begin());
+        // gRPC has none in requests, and nothing bounds how many come.
+        stream.once("trailers", found.flooded);
       },
     );
   }

@@ -6,8 +6,11 @@ export const MIB = 1024 * 1024;
 // What an attack may do to the service.
 /** How far resident memory may rise. */
 export const MOST_MIB = 100;
-/** How much of that may be left some seconds after: V8 keeps some of what it once had. */
-export const RETURN_MIB = 50;
+/**
+ * How much of that may be left some seconds after. V8 collects what lies outside of its heap once that has grown by 64 MiB, and not while less than
+ * that is garbage.
+ */
+export const RETURN_MIB = 80;
 const PROBE_P99_MS = 250;
 const PROBE_WORST_MS = 1000;
 /** Checks may take so many times as long as before, or so long, whichever is more. */

@@ -9,6 +9,7 @@ import {
   pings,
   rapidResets,
   settings,
+  trailers,
 } from "../attacks/http2-floods.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
 import { checkHealth } from "../support/health-client.ts";
@@ -59,6 +60,7 @@ describe("what HTTP/2 lets a stranger do", () => {
     ["headers that never end", (address) => continuations(address, { count: 1000 }), true],
     ["pings whose answers are not read", (address) => pings(address, { count: 100_000 }), false],
     ["SETTINGS whose answers are not read", (address) => settings(address, { count: 100_000 }), false],
+    ["trailers, which no call has", (address) => trailers(address, { count: 3000 }), true],
     ["DATA without data", (address) => emptyData(address, { count: 100_000 }), true],
     ["headers that unfold to megabytes", (address) => headerBombs(address, { count: 300 }), false],
     [
