@@ -256,10 +256,12 @@ describe("the listener of gRPC", () => {
       const { open } = await withCertificates();
       const calls = await open();
       const path = "/grpc.health.v1.Health/List";
-      const answers = await Promise.all(
-        Array.from({ length: 300 }, () => calls.call(path, [], Buffer.alloc(0))),
-      );
-      expect(answers.filter(({ code }) => code !== "OK")).to.deep.equal([]);
+      for (let round = 0; round < 3; round++) {
+        const answers = await Promise.all(
+          Array.from({ length: 100 }, () => calls.call(path, [], Buffer.alloc(0))),
+        );
+        expect(answers.filter(({ code }) => code !== "OK")).to.deep.equal([]);
+      }
       const tooLarge = await calls.call(
         "/tokenblacklist.v1.TokenBlacklist/List",
         [],
