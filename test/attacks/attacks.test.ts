@@ -47,7 +47,8 @@ describe("what an attack may do", () => {
     sent: 1,
     lived: true,
     riseMib: 99,
-    leftMib: 80,
+    leftMib: 50,
+    againMib: undefined,
     probe: { p99: 250, worst: 1000 },
     check: { quietP99: 20, p99: 80 },
     newcomers: { answered: 1, asked: 12 },
@@ -57,6 +58,7 @@ describe("what an attack may do", () => {
   it("is delay others by little, and memory that comes back", () => {
     expect(missesOf(held)).to.deep.equal([]);
     expect(missesOf({ ...held, check: { quietP99: 1, p99: 50 } })).to.deep.equal([]);
+    expect(missesOf({ ...held, leftMib: 99, againMib: 99 })).to.deep.equal([]);
   });
 
   it("is not end the process, delay others for long, keep memory, fill the log", () => {
@@ -65,7 +67,8 @@ describe("what an attack may do", () => {
       sent: "overdue" as const,
       lived: false,
       riseMib: 100,
-      leftMib: 81,
+      leftMib: 51,
+      againMib: 100,
       probe: { p99: 251, worst: Number.POSITIVE_INFINITY },
       check: { quietP99: 1, p99: 51 },
       newcomers: { answered: 0, asked: 12 },

@@ -50,11 +50,16 @@ export async function play(
     const isBack = () => observer.lastRssBytes <= baseline + RETURN_MIB * MIB;
     while (!ended && !isBack() && performance.now() < until) await delay(100);
     const left = observer.lastRssBytes;
+    let rssAgainBytes: number | undefined;
+    if (!ended && !isBack()) {
+      await attacker.play(order, { withinMs: extent.forMs + OVERDUE_MS });
+      rssAgainBytes = (await observer.take({ complete: true })).rssBytes;
+    }
     const lived = !ended;
     attacker.stop();
     await observer.stop();
     const log = await stage.stop();
-    return figuresOf({ attack, sent, lived, quiet, attacked, leftBytes: left, log });
+    return figuresOf({ attack, sent, lived, quiet, attacked, leftBytes: left, rssAgainBytes, log });
   } finally {
     signal.removeEventListener("abort", interrupt);
     attacker.stop();
