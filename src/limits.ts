@@ -293,10 +293,10 @@ export const STREAM_RESETS_A_SECOND = 33;
  * Unauthenticated connections read in one turn: everything that they send in one turn of the event loop delays other connections. After a
  * turn longer than LONG_TURN_MS milliseconds the number is reduced.
  */
-export const MAX_READERS = 4;
+export const MAX_READERS = 16;
 export const LONG_TURN_MS = 10;
 /** Pause after a turn in which none of them had sent anything. */
-export const IDLE_TURN_MS = 2;
+export const IDLE_TURN_MS = 5;
 /** The same pause while all of them are read: at 5 ms, one idle connection of a load balancer's costs 4 % of a core. */
 export const QUIET_TURN_MS = 50;
 /**
