@@ -322,6 +322,18 @@ export const ATTACKS: readonly Attack[] = [
     }),
   ),
   {
+    name: "unfinished-by-caller",
+    sends: "Blacklist by a caller, all of 4 MiB but the last byte",
+    play: (target, { share, forMs }) =>
+      unfinishedMessages(target.address, BLACKLIST, {
+        connections: 4,
+        streams: Math.ceil(100 * share),
+        bytes: 4 * MIB,
+        forMs,
+        headers: bearer(target),
+      }),
+  },
+  {
     name: "trickled-health",
     sends: "bytes of health's Check, each in a frame, on 500 streams",
     play: ({ address }, { share, forMs }) =>
@@ -329,6 +341,17 @@ export const ATTACKS: readonly Attack[] = [
         streams: times(500, { share, forMs }),
         bytes: 500,
         forMs,
+      }),
+  },
+  {
+    name: "trickled-by-caller",
+    sends: "bytes of a caller's Blacklist, each in a frame, on 500 streams",
+    play: (target, { share, forMs }) =>
+      trickledMessages(target.address, BLACKLIST, {
+        streams: Math.ceil(500 * share),
+        bytes: 4 * MIB,
+        forMs,
+        headers: bearer(target),
       }),
   },
   flood("empty-data", "DATA without data", { play: emptyData, each: 50_000, count: 500_000 }),
