@@ -87,7 +87,8 @@ export class Certificates {
     const known = this.#knownOf(certificate);
     if (known === "carrier") throw CARRIER;
     const { expiresAt } = known;
-    if (!evenExpired && expiresAt !== undefined && this.#now() >= expiresAt) throw EXPIRED;
+    // An expiry that cannot be read, which is NaN, has passed.
+    if (!evenExpired && expiresAt !== undefined && !(this.#now() < expiresAt)) throw EXPIRED;
     return known;
   }
 

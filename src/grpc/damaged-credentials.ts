@@ -20,7 +20,8 @@ export function keepDamagedCredentials(server: Server): void {
       "stream",
       (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, raw?: readonly string[]) => {
         const socket = stream.session && counting.get(stream.session);
-        if (isDamaged(raw ?? [], stream.id, socket)) headers.authorization = DAMAGED_AUTHORIZATION;
+        if (raw === undefined || isDamaged(raw, stream.id, socket))
+          headers.authorization = DAMAGED_AUTHORIZATION;
       },
     );
   }

@@ -167,6 +167,13 @@ describe("Certificates", () => {
     expect(certificates.principalOf(certificate, { evenExpired: true }).name).to.equal("DNS:a");
   });
 
+  it("authenticate no caller if their expiry cannot be read", async () => {
+    const certificate = { ...(await certificateWith([{ type: "dns", value: "a" }])), valid_to: "some day" };
+    const certificates = new Certificates(parseCertificateRoles("DNS:a=check"), { now });
+    const error = thrownBy(() => certificates.principalOf(certificate));
+    expect(error).to.include({ reason: "UNAUTHENTICATED" });
+  });
+
   it("are compared whole, byte for byte and with their kind", async () => {
     const roles = "DNS:gateway.internal=check URI:spiffe://corp/auth=revoke email:ops@corp.example=prune";
     for (const name of [
