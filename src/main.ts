@@ -2,17 +2,17 @@
 import { readFileSync } from "node:fs";
 import { EXIT } from "./cli/exit-code.ts";
 import { run } from "./cli/program.ts";
-import { systemClock } from "./clock.ts";
 import { type Config, ConfigError, misspelledSettings, readConfig } from "./config/config.ts";
 import { describeDatabase } from "./config/describe-database.ts";
 import { describeMisspelling } from "./config/misspellings.ts";
+import { formatHostPort } from "./connections/host-port.ts";
 import { SchemaError, ServiceError, StartError } from "./errors.ts";
-import { formatHostPort } from "./host-port.ts";
 import { LOG_FLUSH_MS } from "./limits.ts";
-import { LogOutput } from "./log-output.ts";
-import type { MigrateAction } from "./migrate.ts";
-import { safeLine } from "./printable.ts";
+import { LogOutput } from "./logging/log-output.ts";
+import type { MigrateAction } from "./start/migrate.ts";
 import { databaseAdvice } from "./store/database-advice.ts";
+import { escapeLine } from "./text/terminal-text.ts";
+import { systemClock } from "./time/clock.ts";
 
 // The only file that touches the process: arguments, environment, streams, signals and the exit code. It imports the service and its
 // databases lazily, so that an operator's `check` starts without them.
@@ -20,8 +20,8 @@ import { databaseAdvice } from "./store/database-advice.ts";
 async function serve(): Promise<number> {
   return withConfig(async (config) => {
     const [{ createLogger, describeGap }, { start }] = await Promise.all([
-      import("./logger.ts"),
-      import("./start.ts"),
+      import("./logging/logger.ts"),
+      import("./start/service.ts"),
     ]);
     const output = new LogOutput({ fd: unblockedStdout(), clock: systemClock, describeGap });
     process.once("exit", () => output.flushNow());
@@ -86,7 +86,7 @@ async function runMigration(action: MigrateAction): Promise<number> {
     for (const misspelling of misspelledSettings(process.env)) {
       process.stderr.write(`warning: ${describeMisspelling(misspelling)}\n`);
     }
-    const { migrate } = await import("./migrate.ts");
+    const { migrate } = await import("./start/migrate.ts");
     const fine = await migrate(action, database, (line) => process.stdout.write(`${line}\n`));
     return fine ? EXIT.ok : EXIT.found;
   });
@@ -100,7 +100,7 @@ async function withConfig(work: (config: Config) => Promise<number>): Promise<nu
     if (error instanceof ConfigError) {
       const lines = [...error.problems, ...misspelledSettings(process.env).map(describeMisspelling)];
       process.stderr.write(
-        `token-blacklist: the configuration is wrong:\n${lines.map((line) => `  ${safeLine(line)}\n`).join("")}`,
+        `token-blacklist: the configuration is wrong:\n${lines.map((line) => `  ${escapeLine(line)}\n`).join("")}`,
       );
       return EXIT.usage;
     }
@@ -112,7 +112,7 @@ async function withConfig(work: (config: Config) => Promise<number>): Promise<nu
       error instanceof ServiceError && cause instanceof Error
         ? `: ${cause.message}${advice === undefined ? "" : `; ${advice}`}`
         : "";
-    process.stderr.write(`token-blacklist: ${safeLine(error.message + because)}\n`);
+    process.stderr.write(`token-blacklist: ${escapeLine(error.message + because)}\n`);
     return error instanceof ServiceError ? EXIT.unavailable : EXIT.failed;
   }
 }

@@ -16,7 +16,7 @@ export interface Principal {
 }
 
 /** Every caller, if authentication is off. */
-export const ANYBODY: Principal = { name: "", roles: new Set(ROLES) };
+export const UNRESTRICTED_PRINCIPAL: Principal = { name: "", roles: new Set(ROLES) };
 
 /** A caller that has not been authenticated. */
-export const NOBODY: Principal = { name: "", roles: new Set() };
+export const UNAUTHENTICATED_PRINCIPAL: Principal = { name: "", roles: new Set() };

@@ -18,7 +18,7 @@ export async function openStoreContestant(
   const { parseDatabaseUrl } =
     await built<typeof import("../../src/store/database-url.ts")>("store/database-url.js");
   const { Writer } = await built<typeof import("../../src/blacklist/writer.ts")>("blacklist/writer.js");
-  const { systemClock } = await built<typeof import("../../src/clock.ts")>("clock.js");
+  const { systemClock } = await built<typeof import("../../src/time/clock.ts")>("time/clock.js");
   const leewayMs = 300_000;
   const store = openStore(parseDatabaseUrl(database.url), { clock: systemClock, leewayMs });
   const writer = new Writer({ store, onCommit() {}, clock: systemClock, leewayMs });

@@ -6,7 +6,7 @@ import {
   WatchRequestSchema,
   type WatchResponse,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { methodDefinition } from "../../src/grpc/service-definition.ts";
+import { methodDefinition } from "../../src/protobuf/service-definition.ts";
 
 /**
  * The round trip behind a fully fresh answer without the rest of the client: a `sync` on a stream, and its `synced`. Each call

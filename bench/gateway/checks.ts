@@ -64,7 +64,7 @@ async function opened(): Promise<typeof ask> {
     const sync = bareSyncs(port);
     return () => sync();
   }
-  const client = await connected(port, way === "remote" ? "remote" : "replica");
+  const client = await connected(port, way === "remote" ? "remote" : "local");
   const options = { maxStalenessMs: MAX_STALENESS_MS };
   if (way === "peek") return (jti) => client.peek(jti, options);
   if (way === "stale") return (jti) => client.isBlacklisted(jti, options);

@@ -29,7 +29,7 @@ async function copy(): Promise<Copied> {
   await collectGarbage();
   const before = process.memoryUsage.rss();
   const began = performance.now();
-  const client = await connected(port, "replica");
+  const client = await connected(port, "local");
   const seen = [liveJti(0), freshJti()].map((jti) => client.peek(jti, { maxStalenessMs: 1000 }));
   const readyMs = performance.now() - began;
   if (seen[0] !== true || seen[1] !== false) throw new Error(`the copy says ${seen}`);

@@ -31,8 +31,8 @@ async function start(): Promise<void> {
   const { ports } = given<PushesInput>();
   [revoker, atA, atB] = await Promise.all([
     connected(ports.a, "remote"),
-    connected(ports.a, "replica"),
-    connected(ports.b, "replica"),
+    connected(ports.a, "local"),
+    connected(ports.b, "local"),
   ]);
 }
 

@@ -4,7 +4,7 @@ import {
   TokenBlacklist,
   type WatchResponse,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { methodDefinition } from "../../src/grpc/service-definition.ts";
+import { methodDefinition } from "../../src/protobuf/service-definition.ts";
 import { framed, PREFIX_BYTES } from "../stage/grpc-client.ts";
 
 /** A copy's interval between requests for proof. */

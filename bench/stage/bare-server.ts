@@ -11,7 +11,7 @@ import {
   type WatchRequest,
   type WatchResponse,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { serviceDefinition } from "../../src/grpc/service-definition.ts";
+import { serviceDefinition } from "../../src/protobuf/service-definition.ts";
 import { liveJti } from "../tokens.ts";
 
 // A process that does nothing but gRPC: the same messages, decoded and encoded, and nothing in between. No service in this language

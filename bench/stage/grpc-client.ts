@@ -1,6 +1,6 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import { methodDefinition } from "../../src/grpc/service-definition.ts";
+import { methodDefinition } from "../../src/protobuf/service-definition.ts";
 
 const READY_WITHIN_MS = 15_000;
 /** Five bytes precede a message: whether it is compressed, and its length. */

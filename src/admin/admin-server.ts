@@ -1,8 +1,9 @@
 import { createServer, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { Connections } from "../connections.ts";
-import type { HostPort } from "../host-port.ts";
-import { cut, type HttpListener, listen } from "../http-listener.ts";
+import type { Connections } from "../connections/connections.ts";
+import type { HostPort } from "../connections/host-port.ts";
+import { destroyUnread, type HttpListener, listenHttp } from "../connections/http-listener.ts";
+import { pathOf } from "../connections/request-path.ts";
 import {
   ADMIN_KEEP_ALIVE_MS,
   ADMIN_REQUEST_MS,
@@ -11,7 +12,6 @@ import {
   MAX_ADMIN_REQUESTS,
 } from "../limits.ts";
 import type { Metrics } from "../metrics/metrics.ts";
-import { pathOf } from "../request-path.ts";
 import type { Serving } from "../serving.ts";
 import { sharedRendering } from "./shared-rendering.ts";
 
@@ -48,7 +48,7 @@ export function startAdminServer(
     const { socket } = request;
     // Pipelined requests would all be answered at once: a few kilobytes of them cost a thousand renderings.
     if (answering.has(socket)) {
-      cut(socket);
+      destroyUnread(socket);
       return;
     }
     answering.add(socket);
@@ -75,7 +75,7 @@ export function startAdminServer(
   server.maxRequestsPerSocket = MAX_ADMIN_REQUESTS;
   // Times out peers that do not read their answers.
   server.setTimeout(ADMIN_SOCKET_MS);
-  return listen(server, address, { setting: "ADMIN_ADDRESS", connections });
+  return listenHttp(server, address, { setting: "ADMIN_ADDRESS", connections });
 }
 
 const READINESS: Record<Serving, string> = {

@@ -1,8 +1,8 @@
 import type { PeerCertificate } from "node:tls";
 import { unauthenticated } from "../errors.ts";
-import { ANYBODY, type Principal } from "../principal.ts";
-import type { Bearers } from "./bearers.ts";
-import type { Certificates } from "./certificates.ts";
+import { type Principal, UNRESTRICTED_PRINCIPAL } from "../principal.ts";
+import type { BearerAuthenticator } from "./bearer-authenticator.ts";
+import type { CertificateAuthenticator } from "./certificate-authenticator.ts";
 
 /** The credentials of a call. */
 export interface Credentials {
@@ -25,10 +25,10 @@ export function createAuthenticator({
   bearers,
   certificates,
 }: {
-  bearers: Bearers | undefined;
-  certificates: Certificates | undefined;
+  bearers: BearerAuthenticator | undefined;
+  certificates: CertificateAuthenticator | undefined;
 }): Authenticator {
-  if (bearers === undefined && certificates === undefined) return () => ANYBODY;
+  if (bearers === undefined && certificates === undefined) return () => UNRESTRICTED_PRINCIPAL;
   return (credentials) => {
     certificates?.refuseDistrusted(credentials);
     const { authorization, isRunning = false } = credentials;

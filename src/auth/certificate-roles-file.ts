@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import type { Logger } from "pino";
-import type { Clock } from "../clock.ts";
 import { StartError } from "../errors.ts";
 import { TLS_RELOAD_MS } from "../limits.ts";
-import { settingProblem } from "../setting-text.ts";
+import { settingProblem } from "../text/setting-text.ts";
+import type { Clock } from "../time/clock.ts";
 import { type CertificateRoles, parseCertificateRoles } from "./certificate-roles.ts";
 
 interface Options {

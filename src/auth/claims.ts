@@ -1,5 +1,5 @@
 import { type Jti, jtiProblem } from "../entry.ts";
-import { TokenRefused } from "./verify.ts";
+import { InvalidTokenError } from "./verify.ts";
 
 // Validation of claims. Messages name the claim and the kind of its value, never the value.
 
@@ -16,13 +16,15 @@ export function kindOf(value: unknown): string {
 /** A claim that is a time, in seconds since 1970 with any fraction. Throws TokenRefused if it is not a finite number. */
 export function numericDate(value: unknown, name: "exp" | "nbf" | "iat"): number {
   if (typeof value === "number" && Number.isFinite(value)) return value;
-  throw new TokenRefused(`has a malformed ${name}: it is ${kindOf(value)}, and must be a number of seconds`);
+  throw new InvalidTokenError(
+    `has a malformed ${name}: it is ${kindOf(value)}, and must be a number of seconds`,
+  );
 }
 
 /** Throws TokenRefused if the value is not a valid jti, since such a token could not be blacklisted. */
 export function readJti(value: unknown): Jti {
   const problem = typeof value === "string" ? jtiProblem(value) : `is ${kindOf(value)}, and must be text`;
-  if (problem !== undefined) throw new TokenRefused(`has a malformed jti: it ${problem}`);
+  if (problem !== undefined) throw new InvalidTokenError(`has a malformed jti: it ${problem}`);
   return value as Jti;
 }
 

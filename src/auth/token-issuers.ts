@@ -1,10 +1,10 @@
-import { type KeySource, keyFile, parseKeyUrl } from "./key-source.ts";
+import { type JwksSource, jwksFile, parseJwksUrl } from "./jwks-source.ts";
 
 /** An issuer whose raw tokens can be blacklisted. */
 export interface TokenIssuer {
   /** The `iss` of its tokens, compared byte for byte. */
   readonly issuer: string;
-  readonly keys: KeySource;
+  readonly keys: JwksSource;
 }
 
 /**
@@ -28,9 +28,9 @@ function parsePair(pair: string, place: number): TokenIssuer {
       `must be pairs such as https://id.example=https://id.example/jwks.json: number ${place} is none`,
     );
   }
-  if (keys.startsWith("file:")) return { issuer, keys: keyFile(keys.slice("file:".length)) };
+  if (keys.startsWith("file:")) return { issuer, keys: jwksFile(keys.slice("file:".length)) };
   try {
-    return { issuer, keys: parseKeyUrl(keys) };
+    return { issuer, keys: parseJwksUrl(keys) };
   } catch (error) {
     throw new RangeError(`number ${place}: the key set's URL ${(error as Error).message}`);
   }

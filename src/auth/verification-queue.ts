@@ -1,6 +1,6 @@
+import { FairCapacity } from "../admission/fair-capacity.ts";
+import { FairQueue } from "../admission/fair-queue.ts";
 import { ServiceError } from "../errors.ts";
-import { FairLine } from "../fair-line.ts";
-import { FairRoom } from "../fair-room.ts";
 import { MAX_QUEUED_RAW_TOKENS, MAX_VERIFICATIONS } from "../limits.ts";
 
 /** The caller on whose behalf tokens are verified. */
@@ -21,8 +21,8 @@ interface Job {
  * take turns, so that one with thousands of tokens does not delay the others.
  */
 export class VerificationQueue {
-  readonly #waiting = new FairLine<Job>();
-  readonly #room = new FairRoom(MAX_QUEUED_RAW_TOKENS);
+  readonly #waiting = new FairQueue<Job>();
+  readonly #room = new FairCapacity(MAX_QUEUED_RAW_TOKENS);
   #underWay = 0;
   #isPlanned = false;
 

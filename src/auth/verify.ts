@@ -1,11 +1,11 @@
 import { type CompactVerifyResult, compactVerify, decodeProtectedHeader, errors } from "jose";
 import { MAX_JWT_BYTES } from "../limits.ts";
 import { nameOfAlgorithm } from "./algorithms.ts";
-import { type FindKey, isMismatch, type KeySet } from "./key-set.ts";
+import { type FindKey, isMismatch, type JwksCache } from "./jwks-cache.ts";
 import { isAcceptedType, isSecurityEvent } from "./token-type.ts";
 
 /** Thrown for a token that is not accepted. `message` is worded to follow "the token", and holds nothing of the token. */
-export class TokenRefused extends Error {
+export class InvalidTokenError extends Error {
   override readonly name = "TokenRefused";
 }
 
@@ -25,7 +25,7 @@ export async function verifiedClaims(
     preview,
     schedule = (verify) => verify(),
   }: {
-    keys: KeySet;
+    keys: JwksCache;
     algorithms: readonly string[];
     preview?: (unverified: Claims) => void;
     schedule?: (verify: () => Promise<CompactVerifyResult>) => Promise<CompactVerifyResult>;
@@ -59,32 +59,33 @@ export function unverifiedClaims(token: string): Claims {
 /** Rejects what is certainly no signed JWT before any decoding. */
 function checkShape(token: string): void {
   // Characters are bytes here, since the decoder rejects a token that is not ASCII.
-  if (token.length > MAX_JWT_BYTES) throw new TokenRefused(`must be at most ${MAX_JWT_BYTES} bytes`);
+  if (token.length > MAX_JWT_BYTES) throw new InvalidTokenError(`must be at most ${MAX_JWT_BYTES} bytes`);
   const parts = token.split(".").length;
-  if (parts === 5) throw new TokenRefused("must be signed, not encrypted");
-  if (parts !== 3) throw new TokenRefused("must be a signed JWT: three parts with dots between them");
+  if (parts === 5) throw new InvalidTokenError("must be signed, not encrypted");
+  if (parts !== 3) throw new InvalidTokenError("must be a signed JWT: three parts with dots between them");
 }
 
 /** jose rejects these headers too, but with messages on which a caller cannot act. */
 function checkHeader(token: string, algorithms: readonly string[]): void {
   const header = headerOf(token);
-  if (header.crit !== undefined) throw new TokenRefused("has a critical header that is not understood here");
+  if (header.crit !== undefined)
+    throw new InvalidTokenError("has a critical header that is not understood here");
   const { alg, kid } = header;
   if (typeof alg === "string" && /^none$/i.test(alg)) {
-    throw new TokenRefused("must be signed: its algorithm is none");
+    throw new InvalidTokenError("must be signed: its algorithm is none");
   }
   if (typeof alg === "string" && /^HS\d+$/i.test(alg)) {
-    throw new TokenRefused("must be signed with a private key, not with a shared secret");
+    throw new InvalidTokenError("must be signed with a private key, not with a shared secret");
   }
   if (typeof alg !== "string" || !algorithms.includes(alg)) {
     const name = nameOfAlgorithm(alg);
     const named = name === undefined ? "" : ` (${name})`;
-    throw new TokenRefused(
+    throw new InvalidTokenError(
       `is signed with an algorithm that is not accepted here${named}: it must be ${algorithms.join(" or ")}`,
     );
   }
   if (kid !== undefined && typeof kid !== "string") {
-    throw new TokenRefused("must name its key in text: its kid is something else");
+    throw new InvalidTokenError("must name its key in text: its kid is something else");
   }
   checkType(header);
 }
@@ -93,13 +94,13 @@ function headerOf(token: string): Claims {
   try {
     return decodeProtectedHeader(token);
   } catch {
-    throw new TokenRefused("must begin with a header in JSON");
+    throw new InvalidTokenError("must begin with a header in JSON");
   }
 }
 
 function checkType({ typ }: Claims): void {
   if (!isAcceptedType(typ)) {
-    throw new TokenRefused(
+    throw new InvalidTokenError(
       "must be an access, refresh or ID token: the typ in its header is of another kind",
     );
   }
@@ -129,13 +130,13 @@ async function verifyOnce(
 /** Replaces jose's messages, which repeat parts of the token. */
 function refusal(error: unknown): unknown {
   if (error instanceof errors.JWSSignatureVerificationFailed) {
-    return new TokenRefused("has a signature that is not its issuer's");
+    return new InvalidTokenError("has a signature that is not its issuer's");
   }
   if (error instanceof errors.JWKSNoMatchingKey) {
-    return new TokenRefused("is signed with a key that its issuer does not have");
+    return new InvalidTokenError("is signed with a key that its issuer does not have");
   }
   if (error instanceof errors.JOSEError || error instanceof TypeError) {
-    return new TokenRefused("must be a well-formed JWT");
+    return new InvalidTokenError("must be a well-formed JWT");
   }
   return error;
 }
@@ -145,13 +146,13 @@ function claimsOf(payload: Uint8Array): Claims {
   try {
     claims = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
   } catch {
-    throw new TokenRefused("must hold claims in JSON");
+    throw new InvalidTokenError("must hold claims in JSON");
   }
   if (typeof claims !== "object" || claims === null || Array.isArray(claims)) {
-    throw new TokenRefused("must hold claims in a JSON object");
+    throw new InvalidTokenError("must hold claims in a JSON object");
   }
   if (isSecurityEvent(claims as Claims)) {
-    throw new TokenRefused(
+    throw new InvalidTokenError(
       "must be an access, refresh or ID token: its events claim makes it a logout token or another security event",
     );
   }

@@ -1,13 +1,12 @@
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
-import type { Gate, Ruling } from "../blacklist/gate.ts";
+import type { Admission } from "../admission/admission.ts";
 import type { Caller } from "../caller.ts";
-import type { Calls } from "../calls.ts";
-import type { Clock } from "../clock.ts";
-import type { Connections } from "../connections.ts";
-import type { HostPort } from "../host-port.ts";
-import { cut, type HttpListener, listen } from "../http-listener.ts";
+import type { Connections } from "../connections/connections.ts";
+import type { HostPort } from "../connections/host-port.ts";
+import { destroyUnread, type HttpListener, listenHttp } from "../connections/http-listener.ts";
+import { pathOf } from "../connections/request-path.ts";
 import {
   AUTHZ_BODY_MS,
   AUTHZ_KEEP_ALIVE_MS,
@@ -17,21 +16,22 @@ import {
   MAX_AUTHZ_BODY_BYTES,
   MAX_AUTHZ_HEADER_BYTES,
 } from "../limits.ts";
-import type { LogSampling } from "../log-sampling.ts";
+import type { LogSampling } from "../logging/log-sampling.ts";
 import type { Metrics } from "../metrics/metrics.ts";
-import { pathOf } from "../request-path.ts";
+import type { Clock } from "../time/clock.ts";
 import { endRequest, type RequestSpans } from "../tracing/request-spans.ts";
 import { denialOf } from "./denial.ts";
-import { shownIn, type TrustedHeaders } from "./shown-in.ts";
+import { presentedCredentials, type TrustedHeaders } from "./presented-credentials.ts";
+import type { Decision, TokenAuthorizer } from "./token-authorizer.ts";
 
 /** The served path, with all paths below it, since proxies append the path of the request. */
 export const AUTHZ_PATH = "/authz";
 
 interface Setup {
-  readonly gate: Gate;
+  readonly gate: TokenAuthorizer;
   readonly trusted: TrustedHeaders;
   /** Requests here share the bound and the drain of in-flight calls with gRPC. */
-  readonly calls: Calls;
+  readonly calls: Admission;
   readonly clock: Clock;
   readonly connections: Connections;
   readonly log: Logger;
@@ -60,7 +60,7 @@ export function startAuthzServer(address: HostPort, setup: Setup): Promise<HttpL
     const { socket } = request;
     const others = ahead.get(socket) ?? 0;
     // A request costs far more than its bytes, and its answer is kept until the peer reads it.
-    if (others >= MAX_AUTHZ_AHEAD) cut(socket);
+    if (others >= MAX_AUTHZ_AHEAD) destroyUnread(socket);
     if (socket.destroyed) return;
     ahead.set(socket, others + 1);
     response.once("close", () => ahead.set(socket, (ahead.get(socket) ?? 1) - 1));
@@ -71,7 +71,7 @@ export function startAuthzServer(address: HostPort, setup: Setup): Promise<HttpL
   server.on("checkExpectation", answered);
   // With a limit on the number of headers, Node.js hides the excess, which could include a credential. Their total size is bounded.
   server.maxHeadersCount = 0;
-  return listen(server, address, { setting: "AUTHZ_ADDRESS", connections: setup.connections });
+  return listenHttp(server, address, { setting: "AUTHZ_ADDRESS", connections: setup.connections });
 }
 
 function answer(request: IncomingMessage, response: ServerResponse, setup: Setup): void {
@@ -88,7 +88,7 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Setup
   const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
   let letGo = () => {};
   let ended = false;
-  const end = (ruling: Ruling, reason?: string) => {
+  const end = (ruling: Decision, reason?: string) => {
     if (ended) return;
     ended = true;
     afterBody(request, clock, (isComplete) => {
@@ -116,7 +116,7 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Setup
     },
   };
   try {
-    const ruling = gate.rule(shownIn(request, trusted), caller);
+    const ruling = gate.decide(presentedCredentials(request, trusted), caller);
     if (ruling instanceof Promise) ruling.then(end, () => end("unknown", "INTERNAL"));
     else end(ruling);
   } catch {
@@ -160,7 +160,7 @@ function announcesBody({ headers }: IncomingMessage): boolean {
   return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) !== 0;
 }
 
-function write(response: ServerResponse, ruling: Ruling, { isLast }: { isLast: boolean }): void {
+function write(response: ServerResponse, ruling: Decision, { isLast }: { isLast: boolean }): void {
   if (isLast) response.setHeader("connection", "close");
   if (ruling === "pass") {
     response.writeHead(204, { "cache-control": "no-store" }).end();
@@ -176,7 +176,7 @@ interface Report extends Setup {
   readonly reason: string | undefined;
 }
 
-function report(ruling: Ruling, { log, sampling, metrics, milliseconds, peer, reason }: Report): void {
+function report(ruling: Decision, { log, sampling, metrics, milliseconds, peer, reason }: Report): void {
   const code = ruling === "pass" ? "OK" : ruling === "unknown" ? "UNAVAILABLE" : "UNAUTHENTICATED";
   metrics.rulings.count("http", ruling);
   metrics.rulings.time(milliseconds / 1000);

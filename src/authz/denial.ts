@@ -1,5 +1,5 @@
-import type { Ruling } from "../blacklist/gate.ts";
 import { AUTHZ_RETRY_AFTER_SECONDS } from "../limits.ts";
+import type { Decision } from "./token-authorizer.ts";
 
 /** The HTTP response to a client whose request is denied. */
 export interface Denial {
@@ -8,12 +8,12 @@ export interface Denial {
   readonly text: string;
 }
 
-export function denialOf(ruling: Exclude<Ruling, "pass">): Denial {
+export function denialOf(ruling: Exclude<Decision, "pass">): Denial {
   return DENIALS[ruling];
 }
 
 /** RFC 6750, 3.1: without a credential, the challenge has no error code. */
-const DENIALS: Record<Exclude<Ruling, "pass">, Denial> = {
+const DENIALS: Record<Exclude<Decision, "pass">, Denial> = {
   revoked: invalidToken("the access token is revoked"),
   malformed: invalidToken("the access token is malformed or not the only one"),
   "no-jti": invalidToken("the access token has no jti"),

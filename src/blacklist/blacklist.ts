@@ -1,10 +1,10 @@
-import type { BothClocks } from "../both-clocks.ts";
 import type { Caller, KnownCaller } from "../caller.ts";
-import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti, NewEntry } from "../entry.ts";
 import type { Revision } from "../revision.ts";
-import type { ListCursor, ListFilter, ListPage, PruneReceipt, Store } from "../store/store.ts";
-import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
+import type { ListCursor, ListFilter, ListPage, PruneResult, Store } from "../store/store.ts";
+import type { Clock } from "../time/clock.ts";
+import type { ClockBounds } from "../time/clock-bounds.ts";
+import type { CheckAnswer, CheckService, Freshness } from "./check-service.ts";
 import { type Observer, UNOBSERVED } from "./observer.ts";
 import { PrunePace } from "./prune-pace.ts";
 import { Allowance, type Quota } from "./quota.ts";
@@ -14,10 +14,10 @@ import type { Writer, Written } from "./writer.ts";
 export class Blacklist {
   readonly #store: Store;
   readonly #writer: Writer;
-  readonly #checks: Checks;
+  readonly #checks: CheckService;
   readonly #quota: Quota | undefined;
   readonly #clock: Clock;
-  readonly #clocks: BothClocks;
+  readonly #clocks: ClockBounds;
   readonly #leewayMs: number;
   readonly #retentionMs: number;
   readonly #observer: Observer;
@@ -26,11 +26,11 @@ export class Blacklist {
   constructor(options: {
     store: Store;
     writer: Writer;
-    checks: Checks;
+    checks: CheckService;
     /** Absent: no caller has a quota. */
     quota?: Quota | undefined;
     clock: Clock;
-    clocks: BothClocks;
+    clocks: ClockBounds;
     leewayMs: number;
     retentionMs: number;
     observer?: Observer;
@@ -51,7 +51,7 @@ export class Blacklist {
    * mistake.
    */
   isPast(expiresAt: EpochMs): boolean {
-    return expiresAt + this.#leewayMs <= this.#clocks.earlier();
+    return expiresAt + this.#leewayMs <= this.#clocks.earliest();
   }
 
   /** The expiry of a token that lives for `lifetimeMs` from now. */
@@ -124,7 +124,7 @@ export class Blacklist {
     limit: number;
     dryRun: boolean;
     expiredBefore: EpochMs | undefined;
-  }): Promise<PruneReceipt> {
+  }): Promise<PruneResult> {
     const pace = new PrunePace(this.#clock, () => this.#checksAsked);
     const receipt = await this.#store.prune({
       ...order,

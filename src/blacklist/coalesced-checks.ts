@@ -1,18 +1,18 @@
 import type { Caller } from "../caller.ts";
-import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_QUEUED_JTIS, MAX_READ_BYTES, MAX_READ_JTIS } from "../limits.ts";
 import { formatRevision, type Revision } from "../revision.ts";
-import type { Sighting, Standing, Store } from "../store/store.ts";
+import type { DatabaseState, LookupResult, Store } from "../store/store.ts";
+import type { Clock } from "../time/clock.ts";
 import type { AcknowledgedCommits } from "./acknowledged-commits.ts";
-import { answer } from "./answer.ts";
-import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
-import { COMMITS_LOST, READ_ONLY, REVISION_LOST } from "./doubt.ts";
+import type { CheckAnswer, CheckService, Freshness } from "./check-service.ts";
 import { type Observer, UNOBSERVED } from "./observer.ts";
-import { type Waiting, WaitingList } from "./waiting-list.ts";
+import { type QueuedRequest, RequestQueue } from "./request-queue.ts";
+import { COMMITS_LOST, READ_ONLY, REVISION_LOST } from "./unavailability.ts";
+import { verdictsOf } from "./verdicts.ts";
 
-interface WaitingCheck extends Waiting {
+interface WaitingCheck extends QueuedRequest {
   readonly jtis: readonly Jti[];
   readonly freshness: Freshness;
   resolve(answer: CheckAnswer): void;
@@ -32,13 +32,13 @@ interface Options {
  * flight waits for the next read, since the current one may have begun before a commit that the call must see. So every answer is
  * fresh.
  */
-export class CoalescedChecks implements Checks {
+export class CoalescedChecks implements CheckService {
   readonly #store: Store;
   readonly #acknowledged: AcknowledgedCommits;
   readonly #clock: Clock;
   readonly #leewayMs: number;
   readonly #observer: Observer;
-  readonly #waiting: WaitingList<WaitingCheck>;
+  readonly #waiting: RequestQueue<WaitingCheck>;
   #reading = false;
 
   constructor(options: Options) {
@@ -47,7 +47,7 @@ export class CoalescedChecks implements Checks {
     this.#clock = options.clock;
     this.#leewayMs = options.leewayMs;
     this.#observer = options.observer ?? UNOBSERVED;
-    this.#waiting = new WaitingList({ clock: options.clock, room: MAX_QUEUED_JTIS });
+    this.#waiting = new RequestQueue({ clock: options.clock, room: MAX_QUEUED_JTIS });
   }
 
   check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
@@ -62,13 +62,13 @@ export class CoalescedChecks implements Checks {
   }
 
   /** Reads the state of the database. Throws NOT_FRESH if it lacks a commit that this replica has acknowledged. */
-  async standing(): Promise<Standing> {
+  async standing(): Promise<DatabaseState> {
     const sighting = await this.#lookUp([]);
     if (!sighting.intact) throw COMMITS_LOST;
     return sighting;
   }
 
-  async #lookUp(jtis: readonly Jti[]): Promise<Sighting> {
+  async #lookUp(jtis: readonly Jti[]): Promise<LookupResult> {
     const { required } = this.#acknowledged;
     const sighting = await this.#store.read(jtis, required);
     if (sighting.intact) this.#acknowledged.lookedUp(required);
@@ -117,7 +117,7 @@ export class CoalescedChecks implements Checks {
           const revisionDoubt =
             freshness.kind === "at-least" ? doubts.get(formatRevision(freshness.revision)) : undefined;
           const doubt = revisionDoubt ?? doubtOf(sighting);
-          waiting.resolve(answer(jtis, knowledge, { caller, doubt }));
+          waiting.resolve(verdictsOf(jtis, knowledge, { caller, doubt }));
         } catch (error) {
           waiting.reject(error);
         }
@@ -127,7 +127,7 @@ export class CoalescedChecks implements Checks {
     }
   }
 
-  async #read(jtis: readonly Jti[], sharing: readonly WaitingCheck[]): Promise<Sighting> {
+  async #read(jtis: readonly Jti[], sharing: readonly WaitingCheck[]): Promise<LookupResult> {
     const began = this.#clock.monotonic();
     let succeeded = false;
     try {
@@ -145,7 +145,7 @@ export class CoalescedChecks implements Checks {
    */
   async #doubts(
     group: readonly WaitingCheck[],
-    { revision }: Sighting,
+    { revision }: LookupResult,
   ): Promise<ReadonlyMap<string, unknown>> {
     const named = new Map<string, Revision>();
     for (const { freshness } of group) {
@@ -163,7 +163,7 @@ export class CoalescedChecks implements Checks {
 }
 
 /** The error that makes negatives unavailable for all calls; undefined if there is none. */
-function doubtOf({ writable, intact }: Sighting): unknown {
+function doubtOf({ writable, intact }: LookupResult): unknown {
   if (!writable) return READ_ONLY;
   return intact ? undefined : COMMITS_LOST;
 }

@@ -2,7 +2,6 @@ import type { Logger } from "pino";
 import type { Caller } from "../caller.ts";
 import type { EpochMs, Jti } from "../entry.ts";
 import { storeUnavailable } from "../errors.ts";
-import { elapsedSince, type Instant, instantOf } from "../instant.ts";
 import {
   FAILED_READ_PAUSE_MS,
   INDEX_RETRY_MS,
@@ -12,13 +11,14 @@ import {
   READ_TURNS,
 } from "../limits.ts";
 import type { Revision } from "../revision.ts";
-import type { Changes, Receipt, Standing, Store, Tail, TailPosition } from "../store/store.ts";
+import type { Changes, CommitResult, DatabaseState, Store, Tail, TailPosition } from "../store/store.ts";
+import { type ClockReading, elapsedSince, readClocks } from "../time/clock-reading.ts";
 import type { AcknowledgedCommits } from "./acknowledged-commits.ts";
-import { COMMITS_LOST, HISTORY_CHANGED, READ_ONLY, STOPPED } from "./doubt.ts";
-import { HeldEntries, type HeldEntriesOptions } from "./held-entries.ts";
-import { inTurns } from "./in-turns.ts";
+import { EntryIndex, type EntryIndexOptions } from "./entry-index.ts";
 import { loadAll } from "./index-loader.ts";
 import { type Observer, type ReadEnd, UNOBSERVED } from "./observer.ts";
+import { timeSliced } from "./time-slicing.ts";
+import { COMMITS_LOST, HISTORY_CHANGED, READ_ONLY, STOPPED } from "./unavailability.ts";
 
 /** A request for proof that the index has everything acknowledged before the request. */
 export interface Waiter {
@@ -26,7 +26,7 @@ export interface Waiter {
   readonly cost: number;
   /** The caller whose call waits; absent if no call does. */
   readonly caller?: Caller;
-  proven(standing: Standing): void;
+  proven(standing: DatabaseState): void;
   failed(error: unknown): void;
 }
 
@@ -38,7 +38,7 @@ export interface Waiter {
  */
 export type Phase = "loading" | "following" | "rebuilding" | "overflowed";
 
-interface Options extends HeldEntriesOptions {
+interface Options extends EntryIndexOptions {
   readonly store: Store;
   /** Shared with the fallback, which looks up in the database what the index cannot answer. */
   readonly acknowledged: AcknowledgedCommits;
@@ -63,7 +63,7 @@ export class Follower {
   readonly #tail: Tail;
   readonly #observer: Observer;
   readonly #acknowledged: AcknowledgedCommits;
-  readonly #entries: HeldEntries;
+  readonly #entries: EntryIndex;
   #phase: Phase = "loading";
   #waiting: Waiter[] = [];
   #planned = false;
@@ -76,7 +76,7 @@ export class Follower {
   #seen: Revision | undefined;
   /** Everything up to this revision is in the index. */
   #applied: Revision | undefined;
-  #provenAt: Instant | undefined;
+  #provenAt: ClockReading | undefined;
   /** True once the index may hold entries that the database has lost; such an index is never dropped to save memory. */
   #holdsLost = false;
   /** True from when the index is dropped until it is complete again: entries that this replica has acknowledged may be missing from it. */
@@ -93,7 +93,7 @@ export class Follower {
     this.#observer = options.observer ?? UNOBSERVED;
     this.#acknowledged = options.acknowledged;
     this.#tail = options.store.openTail();
-    this.#entries = new HeldEntries(options);
+    this.#entries = new EntryIndex(options);
   }
 
   get phase(): Phase {
@@ -134,7 +134,7 @@ export class Follower {
     return this.#entries.size;
   }
 
-  /** How many entries are still effective, see {@link HeldEntries.countLive}. */
+  /** How many entries are still effective, see {@link EntryIndex.countLive}. */
   countLive(): number {
     return this.#entries.countLive();
   }
@@ -144,7 +144,7 @@ export class Follower {
     return this.#entries.expiryOf(jti);
   }
 
-  /** The entries of a part of the index, see {@link HeldEntries.visit}. */
+  /** The entries of a part of the index, see {@link EntryIndex.visit}. */
   visit(place: number, each: (print: Int32Array, expiresAt: number) => void): number {
     return this.#entries.visit(place, each);
   }
@@ -166,7 +166,7 @@ export class Follower {
    * has to find the commit. `applied` does not move, since earlier commits of other replicas may still be unread. Throws
    * STORE_UNAVAILABLE if the commit is not later than what has been read meanwhile and a read does not find it: it may be lost.
    */
-  acknowledged(receipt: Receipt): void | Promise<void> {
+  acknowledged(receipt: CommitResult): void | Promise<void> {
     const { revision, results } = receipt;
     if (!this.#entries.isOpen && this.#phase !== "overflowed") {
       return this.#open().then(() => this.acknowledged(receipt));
@@ -197,7 +197,7 @@ export class Follower {
   }
 
   /** Reads the database's state by a read that is sent after this call. */
-  standing(): Promise<Standing> {
+  standing(): Promise<DatabaseState> {
     return new Promise((resolve, reject) => this.prove({ cost: 1, proven: resolve, failed: reject }));
   }
 
@@ -220,7 +220,7 @@ export class Follower {
    * What was read may be of a history that does not contain this commit. The next read has to find both; if it does not, the index
    * is rebuilt as after every loss.
    */
-  async #findLate({ revision, results }: Receipt): Promise<void> {
+  async #findLate({ revision, results }: CommitResult): Promise<void> {
     await this.#acknowledged.add(revision);
     try {
       await this.standing();
@@ -242,7 +242,7 @@ export class Follower {
   }
 
   #fail(waiters: readonly Waiter[], error: unknown): void {
-    inTurns(waiters, (waiter) => waiter.failed(error));
+    timeSliced(waiters, (waiter) => waiter.failed(error));
   }
 
   /**
@@ -277,7 +277,7 @@ export class Follower {
       return;
     }
     this.#reading = true;
-    const sentAt = instantOf(this.#options.clock);
+    const sentAt = readClocks(this.#options.clock);
     const required = this.#acknowledged.pending;
     this.#tail.changes(this.#position, this.#seen, required).then(
       (changes) => {
@@ -296,14 +296,18 @@ export class Follower {
     );
   }
 
-  #observe(end: ReadEnd, { sharing, sentAt }: { sharing: readonly Waiter[]; sentAt: Instant }): void {
+  #observe(end: ReadEnd, { sharing, sentAt }: { sharing: readonly Waiter[]; sentAt: ClockReading }): void {
     const milliseconds = this.#options.clock.monotonic() - sentAt.monotonic;
     this.#observer.followed({ end, sharing, milliseconds });
   }
 
   #arrived(
     changes: Changes,
-    { group, sentAt, required }: { group: readonly Waiter[]; sentAt: Instant; required: readonly Revision[] },
+    {
+      group,
+      sentAt,
+      required,
+    }: { group: readonly Waiter[]; sentAt: ClockReading; required: readonly Revision[] },
   ): void {
     this.#observe(endOf(changes), { sharing: group, sentAt });
     this.#options.clocks.observe(changes.clock, sentAt.wall as EpochMs);
@@ -329,7 +333,7 @@ export class Follower {
     this.#checkSize();
     // Sends the next read before answering the requests, so that the database works meanwhile.
     if (this.#phase === "following" && this.#waiting.length > 0) this.#read([]);
-    if (changes.writable) inTurns(group, (waiter) => waiter.proven(changes));
+    if (changes.writable) timeSliced(group, (waiter) => waiter.proven(changes));
     else this.#fail(group, READ_ONLY);
     if (this.#phase !== "following") this.#fail(this.#takeWaiting(), HISTORY_CHANGED);
     this.#entries.sweep();
@@ -351,7 +355,7 @@ export class Follower {
 
   async #load(): Promise<void> {
     const { clock, log, store } = this.#options;
-    const began = instantOf(clock);
+    const began = readClocks(clock);
     try {
       // Stamps of a lost history would be taken for stamps of this one.
       this.#observed.clear();

@@ -1,14 +1,14 @@
-import type { BothClocks } from "../both-clocks.ts";
+import { FairCapacity } from "../admission/fair-capacity.ts";
 import type { Caller } from "../caller.ts";
 import type { Jti } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
-import { FairRoom } from "../fair-room.ts";
 import { MAX_QUEUED_JTIS } from "../limits.ts";
-import { answer, isBlacklisted, type Knowledge, refuseRevoked } from "./answer.ts";
-import type { CheckAnswer, Checks, Freshness } from "./checks.ts";
+import type { ClockBounds } from "../time/clock-bounds.ts";
+import type { CheckAnswer, CheckService, Freshness } from "./check-service.ts";
 import type { Follower } from "./follower.ts";
 import { type Observer, UNOBSERVED } from "./observer.ts";
-import { GONE } from "./waiting-list.ts";
+import { ABANDONED } from "./request-queue.ts";
+import { type EntryLookup, isBlacklisted, rejectRevokedCaller, verdictsOf } from "./verdicts.ts";
 
 /** The cost of answering one call, and of each jti in it, in microseconds. */
 const CALL_MICROS = 50;
@@ -17,8 +17,8 @@ const JTI_MICROS = 0.5;
 interface Options {
   readonly follower: Follower;
   /** Answers while the index cannot. */
-  readonly fallback: Checks;
-  readonly clocks: BothClocks;
+  readonly fallback: CheckService;
+  readonly clocks: ClockBounds;
   readonly leewayMs: number;
   readonly observer?: Observer;
 }
@@ -27,10 +27,10 @@ interface Options {
  * Answers from the index: positives at once, negatives once the follower has proven the index as fresh as requested. Without a
  * complete index, every check goes to the database.
  */
-export class IndexedChecks implements Checks {
+export class IndexedChecks implements CheckService {
   readonly #options: Options;
   readonly #observer: Observer;
-  readonly #queued = new FairRoom(MAX_QUEUED_JTIS);
+  readonly #queued = new FairCapacity(MAX_QUEUED_JTIS);
 
   constructor(options: Options) {
     this.#options = options;
@@ -42,7 +42,7 @@ export class IndexedChecks implements Checks {
     if (!follower.isComplete) return this.#withoutIndex(jtis, freshness, caller);
     const knowledge = this.#knowledge();
     if (this.#isFresh(freshness) || this.#needsNoProof(jtis, { knowledge, caller })) {
-      return answer(jtis, knowledge, { caller });
+      return verdictsOf(jtis, knowledge, { caller });
     }
     if (freshness.kind === "at-least" && follower.phase === "following") {
       // Only the database can tell whether the requested revision belongs to this history.
@@ -54,7 +54,7 @@ export class IndexedChecks implements Checks {
   /** A blacklisted token stays blacklisted, so positives need no proof. That the caller's own token is not blacklisted needs proof. */
   #needsNoProof(
     jtis: readonly Jti[],
-    { knowledge, caller }: { knowledge: Knowledge; caller: Caller },
+    { knowledge, caller }: { knowledge: EntryLookup; caller: Caller },
   ): boolean {
     return caller.principal?.jti === undefined && jtis.every((jti) => isBlacklisted(jti, knowledge));
   }
@@ -83,7 +83,7 @@ export class IndexedChecks implements Checks {
     try {
       const { verdicts, revision } = await this.#options.fallback.check(jtis, freshness, caller);
       const knowledge = this.#knowledge();
-      refuseRevoked(caller, knowledge);
+      rejectRevokedCaller(caller, knowledge);
       return {
         verdicts: jtis.map((jti, index) =>
           isBlacklisted(jti, knowledge) ? "blacklisted" : (verdicts[index] ?? "unknown"),
@@ -93,7 +93,7 @@ export class IndexedChecks implements Checks {
     } catch (error) {
       // A rejected caller is told no verdicts, not even certain ones.
       if (error instanceof ServiceError && error.reason === "UNAUTHENTICATED") throw error;
-      return answer(jtis, this.#knowledge(), { caller, doubt: error });
+      return verdictsOf(jtis, this.#knowledge(), { caller, doubt: error });
     }
   }
 
@@ -125,18 +125,18 @@ export class IndexedChecks implements Checks {
     jtis: readonly Jti[],
     { freshness, caller, doubt }: { freshness: Freshness; caller: Caller; doubt: unknown },
   ): CheckAnswer | Promise<CheckAnswer> {
-    if (caller.gone) throw GONE;
+    if (caller.gone) throw ABANDONED;
     const { follower } = this.#options;
     // The index overflowed meanwhile: an absent entry proves nothing.
     if (!follower.isComplete) return this.#withoutIndex(jtis, freshness, caller);
-    return answer(jtis, this.#knowledge(), { caller, doubt });
+    return verdictsOf(jtis, this.#knowledge(), { caller, doubt });
   }
 
-  #knowledge(): Knowledge {
+  #knowledge(): EntryLookup {
     const { clocks, follower, leewayMs } = this.#options;
     return {
       expiryOf: (jti) => follower.expiryOf(jti),
-      now: clocks.earlier(),
+      now: clocks.earliest(),
       leewayMs,
       revision: follower.applied,
     };

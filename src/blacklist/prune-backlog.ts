@@ -1,7 +1,7 @@
-import type { Clock } from "../clock.ts";
 import type { EpochMs } from "../entry.ts";
 import { BACKLOG_LOOK_MS } from "../limits.ts";
 import type { Store } from "../store/store.ts";
+import type { Clock } from "../time/clock.ts";
 
 interface Options {
   readonly store: Pick<Store, "oldestPrunable">;

@@ -1,5 +1,5 @@
-import type { Clock } from "../clock.ts";
 import { PRUNE_CALL_MS, PRUNE_REST } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
 
 /**
  * Paces the chunks of one Prune call: while checks arrive it leaves most of the time to them, because no login waits for pruning,

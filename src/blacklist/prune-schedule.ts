@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
-import type { Clock } from "../clock.ts";
 import { MAX_PRUNE_COUNT } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
 import type { Blacklist } from "./blacklist.ts";
 import { type Observer, UNOBSERVED } from "./observer.ts";
 

@@ -1,6 +1,6 @@
-import type { Clock } from "../clock.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_BATCH, MAX_QUOTA_CALLERS, QUOTA_RECOUNT_MS } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
 
 /** Rows. A caller that retries at the announced time must not be rejected because of a rounding error. */
 const ROUNDING = 1e-6;

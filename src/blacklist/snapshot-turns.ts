@@ -1,6 +1,6 @@
-import type { Clock } from "../clock.ts";
-import { FairLine } from "../fair-line.ts";
+import { FairQueue } from "../admission/fair-queue.ts";
 import { MAX_SNAPSHOTS, MAX_SNAPSHOTS_A_CALLER, SNAPSHOT_TURN_MS } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
 
 /** A subscription that wants a snapshot. */
 interface Receiver {
@@ -13,7 +13,7 @@ export class SnapshotTurns<R extends Receiver> {
   readonly #clock: Pick<Clock, "monotonic">;
   /** For each receiver whose turn it is, when it last asked, by the monotonic clock. */
   readonly #current = new Map<R, number>();
-  readonly #waiting = new FairLine<R>();
+  readonly #waiting = new FairQueue<R>();
   #waitingCount = 0;
 
   constructor(clock: Pick<Clock, "monotonic">) {

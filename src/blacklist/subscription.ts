@@ -6,9 +6,9 @@ import type { Revision } from "../revision.ts";
 import { type Columns, ColumnsBuilder, inParts } from "../token-index/columns.ts";
 import { LAST_PLACE } from "../token-index/token-index.ts";
 import type { Change, ChangeLog } from "./change-log.ts";
-import { NO_INDEX } from "./doubt.ts";
 import type { Follower } from "./follower.ts";
 import type { Observer } from "./observer.ts";
+import { NO_INDEX } from "./unavailability.ts";
 
 /** What to send to a copy next. */
 export type Delivery =

@@ -1,20 +1,20 @@
 import type { Caller } from "../caller.ts";
-import type { Clock } from "../clock.ts";
 import type { NewEntry } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_QUEUED_TOKENS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
-import type { Receipt, Store } from "../store/store.ts";
-import { merge, type Result, Unfold } from "./fold.ts";
+import type { CommitResult, Store } from "../store/store.ts";
+import type { Clock } from "../time/clock.ts";
+import { mergeWrites, SplitResults, type TokenResult } from "./merge-writes.ts";
 import { type Observer, UNOBSERVED } from "./observer.ts";
-import { GONE, type Waiting, WaitingList } from "./waiting-list.ts";
+import { ABANDONED, type QueuedRequest, RequestQueue } from "./request-queue.ts";
 
 export interface Written {
-  readonly results: readonly Result[];
+  readonly results: readonly TokenResult[];
   readonly revision: Revision;
 }
 
-interface WaitingWrite extends Waiting {
+interface WaitingWrite extends QueuedRequest {
   readonly entries: readonly NewEntry[];
   resolve(written: Written): void;
 }
@@ -25,7 +25,7 @@ interface Options {
    * Called for every commit before the requests that share it are answered. If it throws, those requests fail with that error,
    * because the outcome of the commit is then unknown.
    */
-  readonly onCommit: (receipt: Receipt) => void | Promise<void>;
+  readonly onCommit: (receipt: CommitResult) => void | Promise<void>;
   readonly clock: Clock;
   readonly leewayMs: number;
   readonly observer?: Observer;
@@ -41,7 +41,7 @@ export class Writer {
   readonly #clock: Clock;
   readonly #leewayMs: number;
   readonly #observer: Observer;
-  readonly #waiting: WaitingList<WaitingWrite>;
+  readonly #waiting: RequestQueue<WaitingWrite>;
   #running: Promise<void> | undefined;
 
   constructor(options: Options) {
@@ -50,7 +50,7 @@ export class Writer {
     this.#clock = options.clock;
     this.#leewayMs = options.leewayMs;
     this.#observer = options.observer ?? UNOBSERVED;
-    this.#waiting = new WaitingList({ clock: options.clock, room: MAX_QUEUED_TOKENS });
+    this.#waiting = new RequestQueue({ clock: options.clock, room: MAX_QUEUED_TOKENS });
   }
 
   /** Resolves once `entries` are durable. Throws OVERLOADED, storing nothing, when too much is queued. */
@@ -105,7 +105,7 @@ export class Writer {
     for (const waiting of group) {
       try {
         if (away !== undefined) throw away;
-        if (waiting.caller.gone) throw GONE;
+        if (waiting.caller.gone) throw ABANDONED;
         await this.#write([waiting]);
       } catch (error) {
         waiting.reject(error);
@@ -119,17 +119,20 @@ export class Writer {
     const terms = { now: this.#clock.now(), leewayMs: this.#leewayMs };
     const receipt = await this.#observed(
       group,
-      this.#store.write(merge(group.map(({ entries }) => entries)), terms),
+      this.#store.write(mergeWrites(group.map(({ entries }) => entries)), terms),
     );
     await this.#onCommit(receipt);
     const { results, revision } = receipt;
-    const unfold = new Unfold(results);
+    const unfold = new SplitResults(results);
     for (const { entries, resolve } of group) resolve({ results: unfold.next(entries), revision });
   }
 
-  async #observed(sharing: readonly WaitingWrite[], committing: Promise<Receipt>): Promise<Receipt> {
+  async #observed(
+    sharing: readonly WaitingWrite[],
+    committing: Promise<CommitResult>,
+  ): Promise<CommitResult> {
     const began = this.#clock.monotonic();
-    let results: Receipt["results"] | undefined;
+    let results: CommitResult["results"] | undefined;
     try {
       const receipt = await committing;
       results = receipt.results;

@@ -1,6 +1,6 @@
 import { get } from "node:http";
-import { waitable } from "../clock.ts";
-import { formatHostPort, type HostPort } from "../host-port.ts";
+import { formatHostPort, type HostPort } from "../connections/host-port.ts";
+import { waitable } from "../time/clock.ts";
 
 export interface Health {
   readonly isServing: boolean;

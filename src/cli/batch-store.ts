@@ -2,14 +2,14 @@ import { BlacklistResult_Outcome as Outcome } from "../../gen/tokenblacklist/v1/
 import { ClientError } from "../client/client-error.ts";
 import type { Violation } from "../errors.ts";
 import { ALREADY_PASSED } from "../grpc/already-passed.ts";
-import { safeLine } from "../printable.ts";
 import { isRawToken } from "../raw-token.ts";
+import { escapeLine } from "../text/terminal-text.ts";
 import type { ImportCounts } from "./import-counts.ts";
 import type { TokenItem } from "./import-items.ts";
-import type { Instant } from "./instant.ts";
-import { patiently } from "./patiently.ts";
-import type { Persistence } from "./persistence.ts";
+import type { OutageRetry } from "./retry-outage.ts";
+import { retryQuota } from "./retry-quota.ts";
 import type { Session } from "./session.ts";
+import type { TimeArgument } from "./time-argument.ts";
 
 /** The result of one batch. */
 export interface StoredBatch {
@@ -19,7 +19,7 @@ export interface StoredBatch {
 
 export interface BatchStoreSetup {
   readonly session: Session;
-  readonly persistence: Persistence;
+  readonly persistence: OutageRetry;
   /** For lines without a reason. */
   readonly reason: string;
 }
@@ -67,7 +67,7 @@ export class BatchStore {
     }));
     const allowRawTokensAsJtis = items.some(isOfRawToken);
     const { results } = await persistence.run(() =>
-      patiently(session.io, () => session.client.blacklist({ tokens, allowRawTokensAsJtis }, session.call)),
+      retryQuota(session.io, () => session.client.blacklist({ tokens, allowRawTokensAsJtis }, session.call)),
     );
     const count = (wanted: Outcome) => results.filter(({ outcome }) => outcome === wanted).length;
     return {
@@ -89,7 +89,7 @@ export class BatchStore {
       if (index === undefined || item === undefined) continue;
       if (member === "expires_at" && description.startsWith(ALREADY_PASSED)) {
         this.#passed = Math.max(this.#passed, msOf(item.token.expiresAt));
-      } else wrong.set(item.line, safeLine(`"${member}" ${description}`));
+      } else wrong.set(item.line, escapeLine(`"${member}" ${description}`));
     }
     return [...wrong].map(([line, problem]) => ({ line, problem }));
   }
@@ -100,6 +100,6 @@ export function isOfRawToken({ token }: TokenItem): boolean {
   return isRawToken(token.jti);
 }
 
-function msOf({ seconds, nanos }: Instant): number {
+function msOf({ seconds, nanos }: TimeArgument): number {
   return Number(seconds) * 1000 + nanos / 1_000_000;
 }

@@ -4,7 +4,7 @@ import { blacklistJwt } from "./blacklist-jwt.ts";
 import { type BlacklistOptions, blacklistTokens } from "./blacklist-tokens.ts";
 import type { CommandContext } from "./io.ts";
 import { operatorCommand } from "./operator-command.ts";
-import { instant, textUpTo } from "./option-parsers.ts";
+import { textUpTo, timeArgument } from "./option-parsers.ts";
 
 const HELP = `
 Each line of standard input is a jti, byte for byte, or an object:
@@ -42,7 +42,7 @@ export function addBlacklistCommand(program: Command, context: CommandContext): 
     .argument("[jtis...]", "the jti of each token, or - to read them from standard input")
     .addOption(
       new Option("--expires-at <when>", "when the tokens expire by themselves: their exp").argParser(
-        instant({ now, relative: "ahead" }),
+        timeArgument({ now, relative: "ahead" }),
       ),
     )
     .addOption(

@@ -4,16 +4,16 @@ import { blacklistColumns, blacklistRows } from "./blacklist-rows.ts";
 import { EXIT } from "./exit-code.ts";
 import { rowWriter } from "./format.ts";
 import { InputWarnings } from "./input-warnings.ts";
-import { type Instant, parseInstant } from "./instant.ts";
 import type { OperatorOptions } from "./operator-command.ts";
-import { patiently } from "./patiently.ts";
+import { retryQuota } from "./retry-quota.ts";
 import type { Session } from "./session.ts";
+import { parseTimeArgument, type TimeArgument } from "./time-argument.ts";
 import { tokenBatches, totalOf } from "./token-batches.ts";
 import type { InputToken } from "./token-input.ts";
 import { UsageError } from "./usage-error.ts";
 
 export interface BlacklistOptions extends OperatorOptions {
-  readonly expiresAt?: Instant;
+  readonly expiresAt?: TimeArgument;
   readonly reason?: string;
   /** Not parsed by commander, which would quote a token in its error. */
   readonly jwt?: string;
@@ -34,7 +34,7 @@ export async function blacklistTokens(
   const send = async (tokens: readonly InputToken[]) => {
     const request = { tokens: tokens.map((token) => requested(token, { options, now, warnings })) };
     warnings.ofJtis(tokens);
-    return patiently(session.io, () => client.blacklist(request, call));
+    return retryQuota(session.io, () => client.blacklist(request, call));
   };
   for await (const answer of tokenBatches(session, jtis, send)) {
     if ("error" in answer) {
@@ -76,9 +76,9 @@ function requested({ jti, origin, expiresAt, reason }: InputToken, { options, no
   };
 }
 
-function expiryOf(text: string, origin: string, now: EpochMs): Instant {
+function expiryOf(text: string, origin: string, now: EpochMs): TimeArgument {
   try {
-    return parseInstant(text, { now, relative: "ahead" });
+    return parseTimeArgument(text, { now, relative: "ahead" });
   } catch (error) {
     throw new UsageError(`${origin}: expires_at ${(error as Error).message}`);
   }

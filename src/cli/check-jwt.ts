@@ -20,14 +20,14 @@ export async function checkJwt(
 /** Throws a UsageError that quotes nothing of the token. */
 async function jtiIn(token: string): Promise<string> {
   // Imported here, because no other command needs these modules.
-  const { TokenRefused, unverifiedClaims } = await import("../auth/verify.ts");
+  const { InvalidTokenError, unverifiedClaims } = await import("../auth/verify.ts");
   const { readJti } = await import("../auth/claims.ts");
   try {
     const { jti } = unverifiedClaims(token);
-    if (jti === undefined) throw new TokenRefused("has no jti: it cannot be blacklisted");
+    if (jti === undefined) throw new InvalidTokenError("has no jti: it cannot be blacklisted");
     return readJti(jti);
   } catch (error) {
-    if (error instanceof TokenRefused) throw new UsageError(`the token ${error.message}`);
+    if (error instanceof InvalidTokenError) throw new UsageError(`the token ${error.message}`);
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type IsBlacklistedRequestSchema, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { waitable } from "../clock.ts";
+import { waitable } from "../time/clock.ts";
 import { BatchFailures } from "./batch-failures.ts";
 import { EXIT } from "./exit-code.ts";
 import { rowWriter } from "./format.ts";

@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { type Token, tokenProblem } from "../client/authorization.ts";
 import { type ClientCredentials, clientCredentials, type Tls } from "../client/credentials.ts";
 import { isRawToken } from "../raw-token.ts";
-import { settingProblem } from "../setting-text.ts";
+import { settingProblem } from "../text/setting-text.ts";
 import type { CliIo } from "./io.ts";
 import { contentOf } from "./named-file.ts";
 import { tokenFile } from "./token-file.ts";

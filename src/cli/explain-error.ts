@@ -1,7 +1,7 @@
 import { ClientError } from "../client/client-error.ts";
 import { IS_RAW_TOKEN } from "../entry.ts";
-import { safeLine } from "../printable.ts";
 import { withoutRawTokens } from "../raw-token.ts";
+import { escapeLine } from "../text/terminal-text.ts";
 
 export interface Circumstances {
   readonly address: string;
@@ -13,7 +13,7 @@ export interface Circumstances {
 /** What failed and what to do next, one line each; with several lines the first one summarizes. */
 export function explainError(error: unknown, circumstances: Circumstances): string[] {
   const lines = error instanceof ClientError ? explainCall(error, circumstances) : [messageOf(error)];
-  return lines.map((line) => safeLine(withoutRawTokens(line)));
+  return lines.map((line) => escapeLine(withoutRawTokens(line)));
 }
 
 /** Whether the call certainly changed nothing. */

@@ -1,5 +1,5 @@
 import { type FileHandle, rename, rm, stat } from "node:fs/promises";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../time/clock.ts";
 import type { ListFilter } from "./list-filter.ts";
 import { createPrivateFile, openPrivateFile, readPrivateFile, replacePrivateFile } from "./private-file.ts";
 import { UsageError } from "./usage-error.ts";

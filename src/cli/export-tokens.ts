@@ -2,7 +2,7 @@ import type { BlacklistedToken, ListResponse } from "../../gen/tokenblacklist/v1
 import { malformedAnswer } from "../client/client-error.ts";
 import { PageTokens } from "../client/page-tokens.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
-import { printableJson } from "../printable.ts";
+import { escapedJson } from "../text/terminal-text.ts";
 import { EXIT } from "./exit-code.ts";
 import { ExportFile } from "./export-file.ts";
 import {
@@ -13,7 +13,7 @@ import {
   warnOfSlips,
 } from "./list-filter.ts";
 import type { CallingOptions } from "./operator-command.ts";
-import { Persistence } from "./persistence.ts";
+import { OutageRetry } from "./retry-outage.ts";
 import type { Session } from "./session.ts";
 import { tokenRow } from "./token-row.ts";
 import { UsageError } from "./usage-error.ts";
@@ -86,7 +86,7 @@ interface Pages {
 async function exportPages(session: Session, { filter, pageToken, count, sink }: Pages): Promise<number> {
   const { client, call, output, io } = session;
   const progress = session.progress("exported", { rows: true });
-  const persistence = new Persistence(io);
+  const persistence = new OutageRetry(io);
   const fetch = (token: string): Page => {
     const answer = client.list({ ...filter, pageSize: MAX_PAGE_SIZE, pageToken: token }, call);
     // A failure is handled once the page before has been written.
@@ -115,7 +115,7 @@ interface Page {
 /** Fetches the page again if the first attempt fails. */
 function arrived(
   page: Page,
-  { persistence, fetch }: { persistence: Persistence; fetch: (token: string) => Page },
+  { persistence, fetch }: { persistence: OutageRetry; fetch: (token: string) => Page },
 ): Promise<ListResponse> {
   let current: Page | undefined = page;
   return persistence.run(() => {
@@ -128,5 +128,5 @@ function arrived(
 function line(token: BlacklistedToken): string {
   if (token.jti === "" || token.expiresAt === undefined)
     throw malformedAnswer("the service sent an entry without jti or expiry");
-  return `${printableJson(tokenRow(token))}\n`;
+  return `${escapedJson(tokenRow(token))}\n`;
 }

@@ -1,4 +1,4 @@
-import { printableJson } from "../printable.ts";
+import { escapedJson } from "../text/terminal-text.ts";
 import type { CliIo } from "./io.ts";
 import type { Output } from "./output.ts";
 import type { RowWriter } from "./row-writer.ts";
@@ -21,7 +21,7 @@ export function rowWriter<Row>({ session, format, columns }: RowWriterSetup<Row>
       return new TableWriter(output, columns, { colours: output.isTerminal && wantsColour(io.env) });
     case "ndjson":
       return {
-        write: (rows) => output.write(rows.map((row) => `${printableJson(row)}\n`).join("")),
+        write: (rows) => output.write(rows.map((row) => `${escapedJson(row)}\n`).join("")),
         end: () => Promise.resolve(),
       };
     case "json":
@@ -42,7 +42,7 @@ class JsonWriter<Row> implements RowWriter<Row> {
     if (rows.length === 0) return Promise.resolve();
     const start = this.#begun ? ",\n" : "[\n";
     this.#begun = true;
-    return this.#output.write(start + rows.map((row) => `  ${printableJson(row)}`).join(",\n"));
+    return this.#output.write(start + rows.map((row) => `  ${escapedJson(row)}`).join(",\n"));
   }
 
   end(): Promise<void> {

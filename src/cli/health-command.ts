@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { pause } from "../client/retry.ts";
 import { describeMisspelling, misspellings } from "../config/misspellings.ts";
-import { type HostPort, parseHostPort } from "../host-port.ts";
-import { safeLine } from "../printable.ts";
+import { type HostPort, parseHostPort } from "../connections/host-port.ts";
+import { escapeLine } from "../text/terminal-text.ts";
 import { askHealth } from "./ask-health.ts";
 import { EXIT } from "./exit-code.ts";
 import type { CliIo, CommandContext } from "./io.ts";
@@ -53,7 +53,7 @@ export function addHealthCommand(program: Command, { io, exit }: CommandContext)
     .addHelpText("after", HELP);
   command.action(async () => {
     for (const misspelling of misspellings(io.env, new Set(["ADMIN_ADDRESS", "ADMIN_ADDRESS_FILE"]))) {
-      io.stderr.write(`warning: ${safeLine(describeMisspelling(misspelling))}\n`);
+      io.stderr.write(`warning: ${escapeLine(describeMisspelling(misspelling))}\n`);
     }
     const { adminAddress, timeout, wait } = command.opts<HealthOptions>();
     const address = parseHostPort(adminAddress ?? addressFrom(io.env.ADMIN_ADDRESS, command));
@@ -80,11 +80,11 @@ async function untilServing(
       return EXIT.interrupted;
     }
     if (isServing) {
-      io.stdout.write(`${safeLine(says)}\n`);
+      io.stdout.write(`${escapeLine(says)}\n`);
       return EXIT.ok;
     }
     if (io.clock.monotonic() >= giveUpAt) {
-      io.stderr.write(`error: ${safeLine(says)}\n`);
+      io.stderr.write(`error: ${escapeLine(says)}\n`);
       return EXIT.unavailable;
     }
     await pause(io.clock, ASK_AGAIN_MS, io.signal);

@@ -1,5 +1,5 @@
 import { lstat, rm } from "node:fs/promises";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../time/clock.ts";
 import { type ImportCounts, NO_COUNTS } from "./import-counts.ts";
 import { freshOf, openPrivateFile, readPrivateFile, replacePrivateFile } from "./private-file.ts";
 import { UsageError } from "./usage-error.ts";

@@ -1,15 +1,15 @@
 import { storedJtiProblem, textProblem } from "../entry.ts";
 import { MAX_REASON_BYTES } from "../limits.ts";
-import { likelyName } from "../nearest-word.ts";
-import { safeLine } from "../printable.ts";
-import { type Instant, parseAbsoluteInstant } from "./instant.ts";
+import { likelyName } from "../text/nearest-word.ts";
+import { escapeLine } from "../text/terminal-text.ts";
+import { parseAbsoluteTime, type TimeArgument } from "./time-argument.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** A token named by a line of a file. */
 export interface ImportedToken {
   /** May be a raw token, because older versions stored some. */
   readonly jti: string;
-  readonly expiresAt: Instant;
+  readonly expiresAt: TimeArgument;
   /** Absent if the line has none. */
   readonly reason?: string;
 }
@@ -57,12 +57,12 @@ function parseObject(text: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-function instantOf(name: string, value: unknown): Instant {
+function instantOf(name: string, value: unknown): TimeArgument {
   if (value === undefined) throw new UsageError(`has no "exp" or "expires_at"`);
   if (typeof value !== "string" && typeof value !== "number")
     throw new UsageError(`"${name}" must be a string or a number`);
   try {
-    return parseAbsoluteInstant(String(value));
+    return parseAbsoluteTime(String(value));
   } catch (error) {
     throw new UsageError(`"${name}" ${(error as Error).message}`);
   }
@@ -73,5 +73,5 @@ function expectNone(name: string, problem: string | undefined): void {
 }
 
 function shown(name: string): string {
-  return safeLine(name.length > SHOWN_NAME ? `${name.slice(0, SHOWN_NAME)}...` : name);
+  return escapeLine(name.length > SHOWN_NAME ? `${name.slice(0, SHOWN_NAME)}...` : name);
 }

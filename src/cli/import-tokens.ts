@@ -9,10 +9,10 @@ import { rowWriter } from "./format.ts";
 import { ImportCheckpoint, type Progressed } from "./import-checkpoint.ts";
 import { type ImportCounts, NO_COUNTS, storedOf, sumOf } from "./import-counts.ts";
 import { type ImportItem, InputDigest, importItems } from "./import-items.ts";
-import { inOrder } from "./in-order.ts";
 import type { OperatorOptions } from "./operator-command.ts";
-import { Persistence } from "./persistence.ts";
+import { orderedMap } from "./ordered-map.ts";
 import { remainingItems } from "./remaining-items.ts";
+import { OutageRetry } from "./retry-outage.ts";
 import type { Session } from "./session.ts";
 import type { Column } from "./table.ts";
 import { IN_FLIGHT, PAUSE_MS } from "./token-batches.ts";
@@ -115,7 +115,7 @@ async function storeAll(
 ): Promise<{ counts: ImportCounts; failed: number | undefined; undone: boolean }> {
   const { io } = session;
   const progress = session.progress("imported", { rows: false });
-  const store = new BatchStore({ session, persistence: new Persistence(io), reason });
+  const store = new BatchStore({ session, persistence: new OutageRetry(io), reason });
   const digest = new InputDigest();
   const pause = () => new Promise<void>((resolve) => void io.clock.schedule(PAUSE_MS, resolve));
   const items = remainingItems(importItems(input, { ignoreUnknown }), { done, digest, store });
@@ -125,7 +125,7 @@ async function storeAll(
   let undone = true;
   let named = 0;
   let warned = 0;
-  for await (const answer of inOrder(batches, IN_FLIGHT, (batch) => storeBatch(store, batch))) {
+  for await (const answer of orderedMap(batches, IN_FLIGHT, (batch) => storeBatch(store, batch))) {
     if ("error" in answer) {
       failed ??= session.fail(answer.error);
       if (!(answer.error instanceof UsageError || isCertainlyUndone(answer.error))) undone = false;

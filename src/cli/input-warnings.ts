@@ -1,6 +1,6 @@
 import type { EpochMs } from "../entry.ts";
-import { safeLine } from "../printable.ts";
-import type { Instant } from "./instant.ts";
+import { escapeLine } from "../text/terminal-text.ts";
+import type { TimeArgument } from "./time-argument.ts";
 import type { InputToken } from "./token-input.ts";
 
 /** Longer than the lifetime of any token issued on purpose. */
@@ -48,7 +48,7 @@ export class InputWarnings {
     }
   }
 
-  ofExpiry({ seconds }: Instant, origin: string, now: EpochMs): void {
+  ofExpiry({ seconds }: TimeArgument, origin: string, now: EpochMs): void {
     const years = Math.floor((Number(seconds) * 1000 - now) / (365 * 24 * 3_600_000));
     if (Number(seconds) * 1000 - now > LONGEST_LIFE_MS) {
       this.#once(
@@ -62,6 +62,6 @@ export class InputWarnings {
   #once(problem: string, origin: string, rest = ""): void {
     if (this.#warned.has(problem)) return;
     this.#warned.add(problem);
-    this.#warn(`warning: ${safeLine(origin)} ${problem}${rest}`);
+    this.#warn(`warning: ${escapeLine(origin)} ${problem}${rest}`);
   }
 }

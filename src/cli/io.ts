@@ -1,5 +1,5 @@
 import type { Readable, Writable } from "node:stream";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../time/clock.ts";
 
 /** A stream that may be a terminal, such as `process.stdout` and `process.stderr`. */
 export type Screen = Writable & { readonly isTTY?: boolean; readonly columns?: number };

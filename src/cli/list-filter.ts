@@ -3,16 +3,16 @@ import type { EpochMs } from "../entry.ts";
 import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
 import { isRawToken } from "../raw-token.ts";
 import { InputWarnings } from "./input-warnings.ts";
-import type { Instant } from "./instant.ts";
-import { instant, textUpTo } from "./option-parsers.ts";
+import { textUpTo, timeArgument } from "./option-parsers.ts";
 import type { Session } from "./session.ts";
+import type { TimeArgument } from "./time-argument.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** The filters, by the names of the command's options. */
 export interface ListFilterOptions {
   readonly includeExpired?: boolean;
-  readonly createdAfter?: Instant;
-  readonly createdBefore?: Instant;
+  readonly createdAfter?: TimeArgument;
+  readonly createdBefore?: TimeArgument;
   readonly revokedBy?: string;
   readonly jti?: readonly string[];
 }
@@ -22,12 +22,12 @@ export interface ListFilter {
   readonly includeExpired: boolean;
   readonly revokedBy: string;
   readonly jtis: string[];
-  readonly createdAfter?: Instant;
-  readonly createdBefore?: Instant;
+  readonly createdAfter?: TimeArgument;
+  readonly createdBefore?: TimeArgument;
 }
 
 export function addListFilter(command: Command, now: EpochMs): Command {
-  const ago = instant({ now, relative: "ago" });
+  const ago = timeArgument({ now, relative: "ago" });
   return command
     .option("--include-expired", "also those that have expired and are not pruned yet")
     .addOption(new Option("--created-after <when>", "only those revoked then or later").argParser(ago))
@@ -77,6 +77,6 @@ export function becauseOf({ createdAfter }: Pick<ListFilter, "createdAfter">, no
 }
 
 /** Nanoseconds since 1970. */
-function nanosOf({ seconds, nanos }: Instant): bigint {
+function nanosOf({ seconds, nanos }: TimeArgument): bigint {
   return seconds * 1_000_000_000n + BigInt(nanos);
 }

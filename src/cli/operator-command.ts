@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ClientError } from "../client/client-error.ts";
 import { describeMisspelling, misspellings } from "../config/misspellings.ts";
-import { safeLine } from "../printable.ts";
+import { escapeLine } from "../text/terminal-text.ts";
 import {
   addCredentialOptions,
   CREDENTIAL_VARIABLES,
@@ -95,7 +95,7 @@ function warnOfMisspellings({ env, stderr }: CliIo): void {
   const ours = Object.entries(env).filter(([name]) => /^TOKEN_?BLACKLIST/i.test(name));
   const known = new Set(["TOKEN_BLACKLIST_ADDRESS", ...CREDENTIAL_VARIABLES]);
   for (const misspelling of misspellings(Object.fromEntries(ours), known)) {
-    stderr.write(`warning: ${safeLine(describeMisspelling(misspelling))}\n`);
+    stderr.write(`warning: ${escapeLine(describeMisspelling(misspelling))}\n`);
   }
 }
 

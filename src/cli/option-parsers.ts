@@ -1,9 +1,9 @@
 import { InvalidArgumentError } from "commander";
-import { parseDuration } from "../duration.ts";
+import { parseHostPort } from "../connections/host-port.ts";
 import { textProblem } from "../entry.ts";
-import { parseHostPort } from "../host-port.ts";
-import { settingProblem } from "../setting-text.ts";
-import { type Instant, type InstantSetup, parseInstant } from "./instant.ts";
+import { settingProblem } from "../text/setting-text.ts";
+import { parseDuration } from "../time/duration.ts";
+import { parseTimeArgument, type TimeArgument, type TimeArgumentSetup } from "./time-argument.ts";
 import { UsageError } from "./usage-error.ts";
 
 // Parsers of option values for commander, which puts the option's name before the message.
@@ -18,8 +18,8 @@ export function positiveDuration(text: string): number {
   return ms;
 }
 
-export function instant(setup: InstantSetup): (text: string) => Instant {
-  return (text) => explained(() => parseInstant(text, setup));
+export function timeArgument(setup: TimeArgumentSetup): (text: string) => TimeArgument {
+  return (text) => explained(() => parseTimeArgument(text, setup));
 }
 
 export function positiveInteger(text: string): number {

@@ -1,6 +1,6 @@
 import { Command, CommanderError } from "commander";
-import { safeLine } from "../printable.ts";
 import { withoutRawTokens } from "../raw-token.ts";
+import { escapeLine } from "../text/terminal-text.ts";
 import { addBlacklistCommand } from "./blacklist-command.ts";
 import { addCheckCommand } from "./check-command.ts";
 import { EXIT } from "./exit-code.ts";
@@ -50,7 +50,7 @@ export function createProgram(context: CommandContext): Command {
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
       // The message quotes what was typed.
-      writeErr: (text) => void io.stderr.write(withoutSecrets(text).split("\n").map(safeLine).join("\n")),
+      writeErr: (text) => void io.stderr.write(withoutSecrets(text).split("\n").map(escapeLine).join("\n")),
       getOutHelpWidth: () => widthOf(io.stdout),
       getErrHelpWidth: () => widthOf(io.stderr),
       getOutHasColors: () => false,
@@ -99,10 +99,10 @@ async function parsed(argv: readonly string[], io: CliIo): Promise<number> {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return EXIT.ok;
       const hint = hintFor(error, argv);
-      if (hint !== undefined) io.stderr.write(`${safeLine(hint)}\n`);
+      if (hint !== undefined) io.stderr.write(`${escapeLine(hint)}\n`);
       return EXIT.usage;
     }
-    io.stderr.write(`error: ${safeLine(error instanceof Error ? error.message : String(error))}\n`);
+    io.stderr.write(`error: ${escapeLine(error instanceof Error ? error.message : String(error))}\n`);
     return EXIT.failed;
   }
 }

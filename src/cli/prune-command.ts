@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
 import type { CommandContext } from "./io.ts";
 import { operatorCommand } from "./operator-command.ts";
-import { instant, positiveInteger } from "./option-parsers.ts";
+import { positiveInteger, timeArgument } from "./option-parsers.ts";
 import { type PruneOptions, pruneTokens } from "./prune-tokens.ts";
 
 const HELP = `
@@ -33,7 +33,7 @@ export function addPruneCommand(program: Command, context: CommandContext): void
     .option("--dry-run", "delete nothing, only count")
     .addOption(
       new Option("--expired-before <when>", "only entries of tokens that expired before").argParser(
-        instant({ now: context.io.clock.now(), relative: "ago" }),
+        timeArgument({ now: context.io.clock.now(), relative: "ago" }),
       ),
     )
     .addHelpText("after", HELP);

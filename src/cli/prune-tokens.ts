@@ -1,16 +1,16 @@
 import { MAX_PRUNE_COUNT } from "../limits.ts";
 import { EXIT } from "./exit-code.ts";
 import { rowWriter } from "./format.ts";
-import type { Instant } from "./instant.ts";
 import type { OperatorOptions } from "./operator-command.ts";
 import type { Session } from "./session.ts";
 import type { Column } from "./table.ts";
+import type { TimeArgument } from "./time-argument.ts";
 
 export interface PruneOptions extends OperatorOptions {
   readonly maxCount?: number;
   readonly all?: boolean;
   readonly dryRun?: boolean;
-  readonly expiredBefore?: Instant;
+  readonly expiredBefore?: TimeArgument;
 }
 
 interface PruneRow {

@@ -1,5 +1,5 @@
-import { createClient, type TokenBlacklistClient } from "../client/client.ts";
 import type { ClientCredentials } from "../client/credentials.ts";
+import { createRpcClient, type RpcClient } from "../client/rpc-client.ts";
 import type { CallOptions } from "../client/unary-call.ts";
 import { EXIT, exitCodeOf } from "./exit-code.ts";
 import { explainError } from "./explain-error.ts";
@@ -16,7 +16,7 @@ export interface SessionSetup {
 /** One run of a command that calls the service: its connection and its output. */
 export class Session {
   readonly io: CliIo;
-  readonly client: TokenBlacklistClient;
+  readonly client: RpcClient;
   readonly call: CallOptions;
   readonly output: Output;
   readonly #setup: SessionSetup;
@@ -27,7 +27,7 @@ export class Session {
   constructor(io: CliIo, setup: SessionSetup) {
     this.io = io;
     this.#setup = setup;
-    this.client = createClient(setup);
+    this.client = createRpcClient(setup);
     this.call = { timeoutMs: setup.timeoutMs, signal: io.signal };
     this.output = new Output(io.stdout);
     // Ends a read that waits for the operator's next line.

@@ -1,4 +1,4 @@
-import { printable } from "../printable.ts";
+import { escapeForTerminal } from "../text/terminal-text.ts";
 import { displayWidth } from "./display-width.ts";
 import type { Output } from "./output.ts";
 import type { RowWriter } from "./row-writer.ts";
@@ -30,7 +30,9 @@ export class TableWriter<Row> implements RowWriter<Row> {
 
   write(rows: readonly Row[]): Promise<void> {
     if (rows.length === 0) return Promise.resolve();
-    const lines = rows.map((row) => this.#columns.map((column) => printable(column.text(row)) || "-"));
+    const lines = rows.map((row) =>
+      this.#columns.map((column) => escapeForTerminal(column.text(row)) || "-"),
+    );
     for (const cells of lines) {
       for (const [index, cell] of cells.entries()) {
         this.#widths[index] = Math.max(this.#widths[index] ?? 0, displayWidth(cell));

@@ -1,6 +1,6 @@
 import { MAX_BATCH } from "../limits.ts";
 import { inBatches } from "./batches.ts";
-import { inOrder, type Settled } from "./in-order.ts";
+import { orderedMap, type Settled } from "./ordered-map.ts";
 import type { Session } from "./session.ts";
 import { type InputToken, inputTokens } from "./token-input.ts";
 
@@ -20,7 +20,7 @@ export function tokenBatches<Answer>(
 ): AsyncGenerator<Settled<readonly InputToken[], Answer>> {
   const pause = () => new Promise<void>((resolve) => void io.clock.schedule(PAUSE_MS, resolve));
   const tokens = isRead(named) ? arrived(named) : inputTokens(named, io.stdin);
-  return inOrder(inBatches(tokens, { size: MAX_BATCH, pause }), IN_FLIGHT, send);
+  return orderedMap(inBatches(tokens, { size: MAX_BATCH, pause }), IN_FLIGHT, send);
 }
 
 /** The number of tokens, if known beforehand. */

@@ -1,9 +1,9 @@
 import type { Readable } from "node:stream";
 import { storedJtiProblem, textProblem } from "../entry.ts";
 import { MAX_REASON_BYTES } from "../limits.ts";
-import { likelyName } from "../nearest-word.ts";
-import { safeLine } from "../printable.ts";
 import { isRawToken } from "../raw-token.ts";
+import { likelyName } from "../text/nearest-word.ts";
+import { escapeLine } from "../text/terminal-text.ts";
 import { readLines } from "./lines.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -40,7 +40,7 @@ export async function* inputTokens(jtis: readonly string[], stdin: Readable): As
 function argumentToken(jti: string): InputToken {
   // Rejected before a message can quote it.
   refuseRawToken(jti, "an argument");
-  const origin = `"${safeLine(jti)}"`;
+  const origin = `"${escapeLine(jti)}"`;
   // Node has replaced bytes that were not UTF-8 on the command line, so this may be another token than intended.
   if (jti.includes("\ufffd"))
     throw new UsageError(`${origin}: holds U+FFFD, which arguments cannot: use standard input`);
@@ -54,7 +54,7 @@ function lineToken(text: string, origin: string): InputToken {
     if (IGNORED.has(name)) continue;
     const meant = likelyName(name, FIELDS);
     const hint = meant === undefined ? `the fields are ${FIELDS.join(", ")}` : `was "${meant}" meant?`;
-    throw new UsageError(`${origin}: unknown field "${safeLine(name)}": ${hint}`);
+    throw new UsageError(`${origin}: unknown field "${escapeLine(name)}": ${hint}`);
   }
   if (typeof jti !== "string") throw new UsageError(`${origin}: "jti" must be a string`);
   if (typeof reason !== "string") throw new UsageError(`${origin}: "reason" must be a string`);

@@ -1,6 +1,6 @@
 import { isIPv4 } from "node:net";
-import { parseHostPort } from "../host-port.ts";
-import { settingProblem } from "../setting-text.ts";
+import { parseHostPort } from "../connections/host-port.ts";
+import { settingProblem } from "../text/setting-text.ts";
 
 const EXAMPLE = "host:port, such as 127.0.0.1:50051";
 

@@ -1,7 +1,7 @@
 import type { ClientState } from "./client-state.ts";
 
 /** A time: a `Date`, or milliseconds since 1970. A number below 10^11 is rejected: it is an `exp` in seconds, to be multiplied by 1000. */
-export type Moment = Date | number;
+export type DateInput = Date | number;
 
 /** A client for gateways and auth services. `connect()` creates it; one per process is enough. */
 export interface BlacklistClient {
@@ -24,7 +24,7 @@ export interface BlacklistClient {
   areBlacklisted(jtis: readonly string[], options?: CheckOptions): Promise<boolean[]>;
 
   /**
-   * The answer without a request to the service: `true` for a token known to be blacklisted; `false`, in replica mode only, if the
+   * The answer without a request to the service: `true` for a token known to be blacklisted; `false`, in local mode only, if the
    * copy was proven current within `maxStalenessMs`; otherwise, and for an invalid jti, `undefined`, which must not let a token
    * pass. Never throws.
    */
@@ -52,7 +52,7 @@ export interface BlacklistClient {
   prune(options?: PruneOptions): Promise<Pruned>;
 
   /**
-   * Resolves once checks can be answered: the service has answered a check, and in replica mode the copy is complete and proven.
+   * Resolves once checks can be answered: the service has answered a check, and in local mode the copy is complete and proven.
    * Resolves at once if that is the case already. Waits for a service that is not available yet, and keeps the process alive
    * meanwhile. Rejects with a `ClientError`: INVALID_ARGUMENT for invalid options, DEADLINE_EXCEEDED after `timeoutMs`, with the
    * last failure as its `cause`, and CANCELLED by `signal` or `close()`.
@@ -105,7 +105,7 @@ export interface CheckOptions extends CallOptions {
   /** Whether to reject at once while the service answers no checks. Absent: the value given to `connect()`. */
   readonly failFast?: boolean | undefined;
   /** The token's expiry: a positive answer is remembered until then, instead of for a minute. */
-  readonly expiresAt?: Moment | undefined;
+  readonly expiresAt?: DateInput | undefined;
 }
 
 export interface PeekOptions {
@@ -119,7 +119,7 @@ export type TokenToRevoke =
       /** The token's `jti` claim. A raw token is rejected. */
       readonly jti: string;
       /** The token's `exp`. */
-      readonly expiresAt: Moment;
+      readonly expiresAt: DateInput;
       /** The reason, for later investigation: at most 512 bytes of UTF-8. */
       readonly reason?: string | undefined;
       readonly jwt?: undefined;
@@ -168,9 +168,9 @@ export interface ListOptions extends CallOptions {
   /** Include entries that are no longer effective, unless they have been pruned. */
   readonly includeExpired?: boolean | undefined;
   /** Only entries created at this time or later. */
-  readonly createdAfter?: Moment | undefined;
+  readonly createdAfter?: DateInput | undefined;
   /** Only entries created before this time. */
-  readonly createdBefore?: Moment | undefined;
+  readonly createdBefore?: DateInput | undefined;
   readonly revokedBy?: string | undefined;
   /** Only these jtis, at most 1000. An empty array lists nothing. A raw token is rejected unless an older version has stored it. */
   readonly jtis?: readonly string[] | undefined;
@@ -184,7 +184,7 @@ export interface PruneOptions extends CallOptions {
   /** Delete nothing; count the entries that would be deleted. */
   readonly dryRun?: boolean | undefined;
   /** Keep entries that expire at this time or later. */
-  readonly expiredBefore?: Moment | undefined;
+  readonly expiredBefore?: DateInput | undefined;
 }
 
 export interface Pruned {

@@ -1,5 +1,5 @@
 import { type ChannelOptions, Client } from "@grpc/grpc-js";
-import { formatHostPort, type HostPort, parseHostPort } from "../host-port.ts";
+import { formatHostPort, type HostPort, parseHostPort } from "../connections/host-port.ts";
 import { KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS, MAX_RECONNECT_MS, RECONNECT_MS } from "../limits.ts";
 import { addressProblem } from "./address.ts";
 import type { Authorization } from "./authorization.ts";

@@ -1,7 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type IsBlacklistedRequestSchema, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import type { Clock } from "../clock.ts";
 import {
   MAX_BATCH,
   MAX_CALL_ATTEMPTS,
@@ -11,17 +10,18 @@ import {
   MIN_HALF_TIME_MS,
   NEXT_CALL_AFTER_MS,
 } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
 import type { GiveMetadata } from "./call-metadata.ts";
 import type { Check, Freshness } from "./check.ts";
 import { CheckGroup } from "./check-group.ts";
-import type { TokenBlacklistClient } from "./client.ts";
 import { ClientError } from "./client-error.ts";
 import type { ClientMetrics } from "./client-metrics.ts";
 import type { Deadlines } from "./deadlines.ts";
-import { pause, pauseBeforeRepeating, unlessOwn } from "./retry.ts";
+import { pause, remapCancellation, retryDelay } from "./retry.ts";
+import type { RpcClient } from "./rpc-client.ts";
 
 export interface CheckBatcherSetup {
-  readonly isBlacklisted: TokenBlacklistClient["isBlacklisted"];
+  readonly isBlacklisted: RpcClient["isBlacklisted"];
   readonly deadlines: Deadlines;
   readonly clock: Clock;
   readonly random: () => number;
@@ -206,7 +206,7 @@ export class CheckBatcher {
       group.leaveOutSettled();
       if (error === undefined || group.length === 0) return;
       const isAtOnce = refuseNamed(group, error) || (isHalf && error.code === "DEADLINE_EXCEEDED");
-      const wait = isAtOnce ? 0 : pauseBeforeRepeating(error, { attempt, random });
+      const wait = isAtOnce ? 0 : retryDelay(error, { attempt, random });
       if (wait === undefined || attempt >= MAX_CALL_ATTEMPTS) {
         group.fail(error);
         return;
@@ -243,7 +243,7 @@ export class CheckBatcher {
       const jtis = checks.map(({ jti }) => jti);
       ({ verdicts } = await isBlacklisted({ jtis, freshness }, { timeoutMs, signal, metadata }));
     } catch (cause) {
-      failed = unlessOwn(asClientError(cause), signal.aborted);
+      failed = remapCancellation(asClientError(cause), signal.aborted);
     }
     onCall(failed, { timeoutMs, attempt });
     const seconds = (clock.monotonic() - sentAt) / 1000;

@@ -1,8 +1,8 @@
 import type { Violation } from "../errors.ts";
 import type { CheckOptions } from "./blacklist-client.ts";
 import { ClientError } from "./client-error.ts";
+import { dateProblem } from "./date-input.ts";
 import { callOptionsProblems, namesOf } from "./known-options.ts";
-import { momentProblem } from "./moment.ts";
 
 const NAMES = namesOf<CheckOptions>({
   maxStalenessMs: true,
@@ -37,7 +37,7 @@ export function checkOptionsProblem(options: CheckOptions): ClientError | undefi
     if (problem !== undefined) return invalid("failFast", problem);
   }
   if (expiresAt !== undefined) {
-    const problem = momentProblem(expiresAt);
+    const problem = dateProblem(expiresAt);
     if (problem !== undefined) return invalid("expiresAt", problem);
   }
   return undefined;

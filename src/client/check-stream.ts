@@ -9,13 +9,13 @@ import {
   type StreamChecksResponse,
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import type { Clock } from "../clock.ts";
-import { methodDefinition } from "../grpc/service-definition.ts";
 import { CHECK_STREAM_LOOK_MS, SLOW_STREAM_MS } from "../limits.ts";
-import { checkVerdicts } from "./answer-checks.ts";
+import { methodDefinition } from "../protobuf/service-definition.ts";
+import type { Clock } from "../time/clock.ts";
 import { ClientError, malformedAnswer } from "./client-error.ts";
 import { clientError, statusError } from "./error-details.ts";
 import { onAbort } from "./on-abort.ts";
+import { validateVerdicts } from "./validate-response.ts";
 
 interface Setup {
   readonly metadata: Metadata;
@@ -163,7 +163,7 @@ export class CheckStream {
     if (asked === undefined) return;
     try {
       if (outcome.case === "answer") {
-        checkVerdicts(asked.request, outcome.value);
+        validateVerdicts(asked.request, outcome.value);
         asked.resolve(outcome.value);
       } else if (outcome.case === "status") asked.reject(statusError(outcome.value));
       else throw malformedAnswer("the service answered what is not known here");

@@ -1,5 +1,5 @@
 /**
- * The state of the connection to the service. `connecting`: no answer yet. `loading`: in replica mode, the copy is not complete,
+ * The state of the connection to the service. `connecting`: no answer yet. `loading`: in local mode, the copy is not complete,
  * and checks go to the service. `ready`: checks are answered. `unavailable`: the last attempt to reach the service, or to get an
  * answer from it, failed. `closed`: by `close()`, for good.
  */

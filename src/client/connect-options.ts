@@ -9,10 +9,10 @@ import { unknownOptions } from "./known-options.ts";
 import type { OnUnavailable } from "./unavailable-policy.ts";
 
 /**
- * `remote`: checks are sent to the service, many per call. `replica`: this process keeps a copy of the blacklist and answers from
+ * `remote`: checks are sent to the service, many per call. `local`: this process keeps a copy of the blacklist and answers from
  * it once the copy is proven as fresh as the check requires.
  */
-export type Mode = "remote" | "replica";
+export type Mode = "remote" | "local";
 
 export interface ConnectOptions {
   /**
@@ -36,7 +36,7 @@ export interface ConnectOptions {
    */
   readonly failFast?: boolean | undefined;
   /**
-   * In replica mode: the maximum number of entries of the copy, at some 40 bytes each; with more, checks go to the service. Absent:
+   * In local mode: the maximum number of entries of the copy, at some 40 bytes each; with more, checks go to the service. Absent:
    * 20 million.
    */
   readonly maxCopyEntries?: number | undefined;
@@ -79,7 +79,7 @@ export function checkConnectOptions(options: ConnectOptions): void {
     "credentials",
     credentials === undefined || isCredentials ? undefined : "must be from clientCredentials()",
   );
-  expect("mode", oneOf(mode, ["remote", "replica"]));
+  expect("mode", oneOf(mode, ["remote", "local"]));
   expect("onUnavailable", oneOf(onUnavailable, ["throw", "deny", "allow"]));
   expect("timeoutMs", timeoutMs === undefined ? undefined : timeoutProblem(timeoutMs));
   expect("failFast", booleanProblem(failFast));

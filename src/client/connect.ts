@@ -1,9 +1,9 @@
-import { systemClock } from "../clock.ts";
+import { systemClock } from "../time/clock.ts";
 import type { BlacklistClient } from "./blacklist-client.ts";
 import type { ConnectOptions, Mode } from "./connect-options.ts";
+import type { LocalCopyFactory } from "./local-copy/local-copy.ts";
+import { WatchedCopy } from "./local-copy/watched-copy.ts";
 import { openClient } from "./open-client.ts";
-import type { ReplicaFactory } from "./replica/replica.ts";
-import { WatchedReplica } from "./replica/watched-replica.ts";
 
 export type * from "./blacklist-client.ts";
 export type { CallMetadata, GiveMetadata } from "./call-metadata.ts";
@@ -17,9 +17,9 @@ export { type ClientCredentials, type CredentialsSetup, clientCredentials, type 
 export type { OnUnavailable } from "./unavailable-policy.ts";
 
 /** The implementation of each mode's copy; `remote` has none. */
-const REPLICAS: Record<Mode, ReplicaFactory | undefined> = {
+const LOCAL_COPIES: Record<Mode, LocalCopyFactory | undefined> = {
   remote: undefined,
-  replica: (setup) => new WatchedReplica(setup),
+  local: (setup) => new WatchedCopy(setup),
 };
 
 /**
@@ -28,6 +28,6 @@ const REPLICAS: Record<Mode, ReplicaFactory | undefined> = {
  * `state`.
  */
 export function connect(options: ConnectOptions): BlacklistClient {
-  const replica = REPLICAS[options?.mode ?? "remote"];
-  return openClient({ options, clock: systemClock, random: Math.random, replica });
+  const localCopy = LOCAL_COPIES[options?.mode ?? "remote"];
+  return openClient({ options, clock: systemClock, random: Math.random, localCopy });
 }

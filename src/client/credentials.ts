@@ -1,11 +1,11 @@
 import { X509Certificate } from "node:crypto";
 import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
-import { isLoopback, parseHostPort } from "../host-port.ts";
+import { isLoopback, parseHostPort } from "../connections/host-port.ts";
 import { type Authorization, bearer, type Token } from "./authorization.ts";
 import { invalidAll } from "./check-options.ts";
 import { ClientError } from "./client-error.ts";
 import { unknownOptions } from "./known-options.ts";
-import { namingNoAddress } from "./tls-by-address.ts";
+import { withoutAddressAsServerName } from "./tls-by-address.ts";
 
 export interface CredentialsSetup {
   /** Authenticates the caller. Absent: the client certificate does, if there is one. */
@@ -69,7 +69,7 @@ function encrypted({ ca, cert, key }: Tls): ChannelCredentials {
   // createSsl ignores an invalid certificate, and would then trust no CA at all.
   if (ca !== undefined) attempt("the CA certificate", () => new X509Certificate(ca));
   return attempt("cert and key", () =>
-    namingNoAddress(credentials.createSsl(ca ?? null, key ?? null, cert ?? null)),
+    withoutAddressAsServerName(credentials.createSsl(ca ?? null, key ?? null, cert ?? null)),
   );
 }
 

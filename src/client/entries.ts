@@ -4,7 +4,7 @@ import {
   type BlacklistResponse,
   BlacklistResult_Outcome as Outcome,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { fromTimestamp } from "../grpc/timestamps.ts";
+import { fromTimestamp } from "../protobuf/timestamps.ts";
 import type { ListedToken, RevocationOutcome, Revoked } from "./blacklist-client.ts";
 import { malformedAnswer } from "./client-error.ts";
 

@@ -1,5 +1,5 @@
 import type { Violation } from "../errors.ts";
-import { likelyName } from "../nearest-word.ts";
+import { likelyName } from "../text/nearest-word.ts";
 
 /** The names of an interface's options; the compiler requires all of them. */
 export function namesOf<Options>(names: Readonly<Record<keyof Options, true>>): readonly string[] {

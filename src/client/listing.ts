@@ -1,13 +1,13 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ListRequestSchema, ListResponse } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { Violation } from "../errors.ts";
-import { toTimestamp } from "../grpc/timestamps.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
-import type { ListedToken, ListOptions, Moment } from "./blacklist-client.ts";
+import { toTimestamp } from "../protobuf/timestamps.ts";
+import type { DateInput, ListedToken, ListOptions } from "./blacklist-client.ts";
 import { booleanProblem, invalidAll } from "./check-options.ts";
+import { dateProblem, toEpochMs } from "./date-input.ts";
 import { listedToken } from "./entries.ts";
 import { callOptionsProblems, namesOf } from "./known-options.ts";
-import { momentProblem, toEpochMs } from "./moment.ts";
 import { PageTokens } from "./page-tokens.ts";
 
 type Filters = MessageInitShape<typeof ListRequestSchema>;
@@ -53,7 +53,7 @@ function filtersOf(options: ListOptions): Filters {
   } = options;
   const violations: Violation[] = [];
   for (const [field, moment] of Object.entries({ createdAfter, createdBefore })) {
-    const description = moment === undefined ? undefined : momentProblem(moment);
+    const description = moment === undefined ? undefined : dateProblem(moment);
     if (description !== undefined) violations.push({ field, description });
   }
   if (!Number.isInteger(pageSize) || pageSize < 0 || pageSize > MAX_PAGE_SIZE) {
@@ -72,6 +72,6 @@ function filtersOf(options: ListOptions): Filters {
   };
 }
 
-function timestamp(moment: Moment): ReturnType<typeof toTimestamp> {
+function timestamp(moment: DateInput): ReturnType<typeof toTimestamp> {
   return toTimestamp(toEpochMs(moment));
 }

@@ -1,30 +1,30 @@
-import { type Clock, waitable } from "../clock.ts";
-import { toTimestamp } from "../grpc/timestamps.ts";
 import { CHECK_TIMEOUT_MS, DEFAULT_DEADLINE_MS, MAX_COPY_ENTRIES } from "../limits.ts";
+import { toTimestamp } from "../protobuf/timestamps.ts";
+import { type Clock, waitable } from "../time/clock.ts";
 import type { BlacklistClient, CallOptions, PruneOptions } from "./blacklist-client.ts";
 import { guardedMetadata } from "./call-metadata.ts";
-import { CallsUnderWay } from "./calls-under-way.ts";
 import { closeChannel, LASTING, openChannel } from "./channel.ts";
 import { CheckBatcher } from "./check-batcher.ts";
 import { booleanProblem, invalid, invalidAll, timeoutProblem } from "./check-options.ts";
-import { Checks } from "./checks.ts";
-import { clientOver } from "./client.ts";
+import { CheckRouter } from "./check-router.ts";
 import type { ClientError } from "./client-error.ts";
 import { consoleLog, guardedLog } from "./client-log.ts";
 import { guardedMetrics } from "./client-metrics.ts";
 import { type ConnectOptions, checkConnectOptions } from "./connect-options.ts";
 import { watchConnection } from "./connection-watch.ts";
 import { clientCredentials } from "./credentials.ts";
+import { dateProblem, toEpochMs } from "./date-input.ts";
 import { Deadlines } from "./deadlines.ts";
 import { revoked } from "./entries.ts";
+import { InFlightCalls } from "./in-flight-calls.ts";
 import { callOptionsProblems, namesOf } from "./known-options.ts";
 import { listing } from "./listing.ts";
-import { momentProblem, toEpochMs } from "./moment.ts";
+import type { LocalCopyFactory, LocalCopySetup } from "./local-copy/local-copy.ts";
 import { OutageLog } from "./outage-log.ts";
-import { RememberedPositives } from "./remembered-positives.ts";
-import type { ReplicaFactory, ReplicaSetup } from "./replica/replica.ts";
-import { repeating } from "./retry.ts";
+import { PositiveCache } from "./positive-cache.ts";
+import { withRetries } from "./retry.ts";
 import { revocationRequest } from "./revocations.ts";
+import { rpcClientOver } from "./rpc-client.ts";
 import { ServiceState } from "./service-state.ts";
 import { StreamedChecks } from "./streamed-checks.ts";
 import type { CallOptions as UnaryCallOptions } from "./unary-call.ts";
@@ -45,18 +45,18 @@ export interface OpenClientSetup {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   /** Creates the local copy; absent: all checks go to the service. */
-  readonly replica?: ReplicaFactory | undefined;
+  readonly localCopy?: LocalCopyFactory | undefined;
 }
 
 /** Assembles a client. Throws a ClientError for invalid options. */
-export function openClient({ options, clock, random, replica: factory }: OpenClientSetup): BlacklistClient {
+export function openClient({ options, clock, random, localCopy: factory }: OpenClientSetup): BlacklistClient {
   checkConnectOptions(options);
   const { address, credentials = clientCredentials(), onUnavailable = "throw", failFast = false } = options;
   const log = guardedLog(options.log ?? consoleLog);
   const metrics = guardedMetrics(options.metrics ?? {});
   const give = guardedMetadata(options.metadata);
   const channel = openChannel({ address, credentials, options: LASTING });
-  const calls = clientOver(channel);
+  const calls = rpcClientOver(channel);
   const outages = new OutageLog({ log, clock, address: channel.address, onUnavailable });
   const policy = new UnavailablePolicy({ choice: onUnavailable, metrics, log, clock, outages });
   const state = new ServiceState({
@@ -67,13 +67,13 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
     onReady: () => policy.recovered(),
   });
   const { cell } = state;
-  const onState: ReplicaSetup["onState"] = (to, error) => state.set(to, error);
+  const onState: LocalCopySetup["onState"] = (to, error) => state.set(to, error);
   const deadlines = new Deadlines(clock);
-  const positives = new RememberedPositives({ clock });
+  const positives = new PositiveCache({ clock });
 
   const { maxCopyEntries: maxEntries = MAX_COPY_ENTRIES } = options;
-  const replica = factory?.({ ...channel, clock, maxEntries, random, log, metrics, onState });
-  if (replica === undefined) watchConnection(channel.grpc, (is) => onState(is ? "ready" : "unavailable"));
+  const localCopy = factory?.({ ...channel, clock, maxEntries, random, log, metrics, onState });
+  if (localCopy === undefined) watchConnection(channel.grpc, (is) => onState(is ? "ready" : "unavailable"));
 
   const streamed = new StreamedChecks({ channel, call: calls.isBlacklisted, clock, random });
   const batcher = new CheckBatcher({
@@ -87,12 +87,12 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
     outage: state.outage,
   });
   const timeoutMs = options.timeoutMs ?? CHECK_TIMEOUT_MS;
-  const checks = new Checks({
-    ...{ batcher, deadlines, positives, policy, replica, metrics, clock, timeoutMs },
+  const checks = new CheckRouter({
+    ...{ batcher, deadlines, positives, policy, localCopy, metrics, clock, timeoutMs },
     ...{ failFast, address: channel.address, outage: state.outage },
   });
 
-  const underWay = new CallsUnderWay();
+  const underWay = new InFlightCalls();
 
   function timeoutOf({ timeoutMs = options.timeoutMs ?? DEFAULT_DEADLINE_MS }: CallOptions): number {
     const problem = timeoutProblem(timeoutMs);
@@ -109,7 +109,7 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
     const metadata = give?.();
     const onRepeat = ({ code }: ClientError, waitMs: number) => metrics.repeated?.({ code, waitMs });
     return underWay.run(given.signal, (signal) =>
-      repeating((left) => call({ timeoutMs: left, signal, metadata }), {
+      withRetries((left) => call({ timeoutMs: left, signal, metadata }), {
         clock,
         random,
         timeoutMs,
@@ -173,7 +173,7 @@ export function openClient({ options, clock, random, replica: factory }: OpenCli
       checks.close();
       streamed.close();
       underWay.close();
-      replica?.close();
+      localCopy?.close();
       deadlines.close();
       positives.clear();
       closeChannel(channel);
@@ -189,7 +189,7 @@ function pruneRequest(options: PruneOptions) {
   const dryRunProblem = booleanProblem(dryRun);
   if (dryRunProblem !== undefined) throw invalid("dryRun", dryRunProblem);
   if (expiredBefore === undefined) return { maxCount, dryRun };
-  const problem = momentProblem(expiredBefore);
+  const problem = dateProblem(expiredBefore);
   if (problem !== undefined) throw invalid("expiredBefore", problem);
   return { maxCount, dryRun, expiredBefore: toTimestamp(toEpochMs(expiredBefore)) };
 }

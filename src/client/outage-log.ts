@@ -1,5 +1,5 @@
-import type { Clock } from "../clock.ts";
 import { OUTAGE_GRACE_MS, OUTAGE_OVER_MS } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
 import type { ClientError } from "./client-error.ts";
 import type { ClientLog } from "./client-log.ts";
 

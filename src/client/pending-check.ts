@@ -77,7 +77,7 @@ export class PendingCheck implements Check {
     if (this.isSettled) return;
     this.#settle();
     this.group?.abandoned(this);
-    this.#sink.failed(this.#index, givenUp());
+    this.#sink.failed(this.#index, abandonedError());
   }
 
   #settle(): void {
@@ -86,7 +86,7 @@ export class PendingCheck implements Check {
   }
 }
 
-export function givenUp(): ClientError {
+export function abandonedError(): ClientError {
   return new ClientError("CANCELLED", "the check was given up by its caller");
 }
 

@@ -1,5 +1,5 @@
-import type { Clock } from "../clock.ts";
-import { waitable } from "../clock.ts";
+import type { Clock } from "../time/clock.ts";
+import { waitable } from "../time/clock.ts";
 import type { ReadyOptions } from "./blacklist-client.ts";
 import { invalid, invalidAll, timeoutProblem } from "./check-options.ts";
 import { ClientError } from "./client-error.ts";

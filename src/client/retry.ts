@@ -1,5 +1,5 @@
-import type { Clock } from "../clock.ts";
 import { FIRST_REPEAT_MS, MAX_CALL_ATTEMPTS, MAX_REPEAT_MS } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
 import { ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 
@@ -7,7 +7,7 @@ import { onAbort } from "./on-abort.ts";
  * The pause in milliseconds after attempt `attempt` (from 1) failed with `error`; undefined: do not retry. Half of the pause is
  * random, so that clients that failed together do not retry together.
  */
-export function pauseBeforeRepeating(
+export function retryDelay(
   error: ClientError,
   { attempt, random }: { attempt: number; random: () => number },
 ): number | undefined {
@@ -25,7 +25,7 @@ function mayPass({ code, reason }: ClientError): boolean {
  * gRPC also reports CANCELLED when the other side aborts a call, and INTERNAL when a response ends before its status, as a proxy's
  * does when its server was killed. If this client did not cancel the call, such an error becomes UNAVAILABLE, which may be retried.
  */
-export function unlessOwn(error: ClientError, isOwn: boolean): ClientError {
+export function remapCancellation(error: ClientError, isOwn: boolean): ClientError {
   if (isOwn || !(error.code === "CANCELLED" || isCutShort(error))) return error;
   return new ClientError("UNAVAILABLE", "the token blacklist broke the call off", {
     reason: error.reason,
@@ -39,7 +39,7 @@ function isCutShort({ code, connection }: ClientError): boolean {
   return code === "INTERNAL" && connection === "lost";
 }
 
-export interface Repeating {
+export interface RetryOptions {
   readonly clock: Clock;
   readonly random: () => number;
   /** Milliseconds for all attempts together. */
@@ -49,9 +49,9 @@ export interface Repeating {
 }
 
 /** Retries `call` until it succeeds, fails permanently, or runs out of time. Only for idempotent calls. Rejects with a ClientError. */
-export async function repeating<T>(
+export async function withRetries<T>(
   call: (timeoutMs: number) => Promise<T>,
-  { clock, random, timeoutMs, signal, onRepeat }: Repeating,
+  { clock, random, timeoutMs, signal, onRepeat }: RetryOptions,
 ): Promise<T> {
   const giveUpAt = clock.monotonic() + timeoutMs;
   for (let attempt = 1; ; attempt++) {
@@ -60,8 +60,8 @@ export async function repeating<T>(
       return await call(Math.max(1, left));
     } catch (cause) {
       if (!(cause instanceof ClientError)) throw cause;
-      const error = unlessOwn(cause, signal?.aborted ?? false);
-      const wait = pauseBeforeRepeating(error, { attempt, random });
+      const error = remapCancellation(cause, signal?.aborted ?? false);
+      const wait = retryDelay(error, { attempt, random });
       if (wait === undefined || clock.monotonic() + wait >= giveUpAt) throw error;
       onRepeat(error, wait);
       await pause(clock, wait, signal);

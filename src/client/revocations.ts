@@ -2,12 +2,12 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { BlacklistRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { jtiProblem, textProblem } from "../entry.ts";
 import type { Violation } from "../errors.ts";
-import { toTimestamp } from "../grpc/timestamps.ts";
 import { MAX_BATCH, MAX_JWT_BYTES, MAX_RAW_TOKENS, MAX_REASON_BYTES } from "../limits.ts";
+import { toTimestamp } from "../protobuf/timestamps.ts";
 import type { TokenToRevoke } from "./blacklist-client.ts";
 import { invalid, invalidAll } from "./check-options.ts";
+import { dateProblem, toEpochMs } from "./date-input.ts";
 import { misspeltFields, namesOf } from "./known-options.ts";
-import { momentProblem, toEpochMs } from "./moment.ts";
 
 const FIELDS = namesOf<TokenToRevoke>({ jti: true, jwt: true, expiresAt: true, reason: true });
 
@@ -43,7 +43,7 @@ function problems(token: TokenToRevoke, path: string): Violation[] {
     found.push({ field: path, description: "must have either jti or jwt" });
   } else if (jwt === undefined) {
     expect("jti", typeof jti === "string" ? jtiProblem(jti) : "must be a string");
-    expect("expiresAt", momentProblem(expiresAt));
+    expect("expiresAt", dateProblem(expiresAt));
   } else {
     expect("jwt", typeof jwt === "string" ? textProblem(jwt, MAX_JWT_BYTES) : "must be a string");
     expect("expiresAt", expiresAt === undefined ? undefined : "must be absent beside jwt");

@@ -1,14 +1,14 @@
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import type { Clock } from "../clock.ts";
 import { CHECK_TIMEOUT_MS, PROBE_INTERVAL_MS } from "../limits.ts";
-import type { TokenBlacklistClient } from "./client.ts";
+import type { Clock } from "../time/clock.ts";
 import { ClientError } from "./client-error.ts";
+import type { RpcClient } from "./rpc-client.ts";
 
 /** No issuer uses this jti; the verdict is ignored. */
 const PROBE_JTI = "token-blacklist-client-probe";
 
 interface Setup {
-  readonly isBlacklisted: TokenBlacklistClient["isBlacklisted"];
+  readonly isBlacklisted: RpcClient["isBlacklisted"];
   readonly clock: Clock;
   /** Whether to probe again. */
   readonly isWanted: () => boolean;

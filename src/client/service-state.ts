@@ -1,14 +1,14 @@
-import type { Clock } from "../clock.ts";
 import { CHECK_TIMEOUT_MS, DECISIVE_ATTEMPT } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
 import type { ReadyOptions } from "./blacklist-client.ts";
 import type { CallMade } from "./check-batcher.ts";
-import type { TokenBlacklistClient } from "./client.ts";
 import { ClientError } from "./client-error.ts";
 import type { ClientLog } from "./client-log.ts";
 import type { ClientMetrics } from "./client-metrics.ts";
 import { type ClientState, StateCell } from "./client-state.ts";
 import type { OutageLog } from "./outage-log.ts";
 import { Readiness } from "./readiness.ts";
+import type { RpcClient } from "./rpc-client.ts";
 import { ServiceProbe } from "./service-probe.ts";
 
 export interface ServiceStateSetup {
@@ -16,7 +16,7 @@ export interface ServiceStateSetup {
   readonly hasCopy: boolean;
   /** Whether checks fail fast by default. */
   readonly failFast: boolean;
-  readonly isBlacklisted: TokenBlacklistClient["isBlacklisted"];
+  readonly isBlacklisted: RpcClient["isBlacklisted"];
   readonly clock: Clock;
   readonly log: Required<ClientLog>;
   readonly metrics: ClientMetrics;

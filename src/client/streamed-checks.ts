@@ -1,20 +1,20 @@
 import { create } from "@bufbuild/protobuf";
 import { Metadata } from "@grpc/grpc-js";
 import { IsBlacklistedRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { type Clock, waitable } from "../clock.ts";
 import {
   CHECK_STREAM_MS,
   DEFAULT_DEADLINE_MS,
   MAX_REST_FROM_STREAMS_MS,
   REST_FROM_STREAMS_MS,
 } from "../limits.ts";
+import { type Clock, waitable } from "../time/clock.ts";
 import type { Channel } from "./channel.ts";
 import { CheckStream } from "./check-stream.ts";
-import type { TokenBlacklistClient } from "./client.ts";
 import { ClientError } from "./client-error.ts";
-import { refuseIllFormed } from "./well-formed.ts";
+import type { RpcClient } from "./rpc-client.ts";
+import { rejectIllFormedText } from "./well-formed.ts";
 
-type IsBlacklisted = TokenBlacklistClient["isBlacklisted"];
+type IsBlacklisted = RpcClient["isBlacklisted"];
 
 interface Setup {
   readonly channel: Channel;
@@ -54,7 +54,7 @@ export class StreamedChecks {
     // Metadata belongs to one call, so it cannot travel with a stream.
     if (metadata !== undefined || began < this.#restsUntil) return call(init, options);
     const request = create(IsBlacklistedRequestSchema, init);
-    refuseIllFormed(IsBlacklistedRequestSchema, request);
+    rejectIllFormedText(IsBlacklistedRequestSchema, request);
     const known = this.#current?.takesMore ? this.#current : undefined;
     const stream = known ?? (await this.#open({ timeoutMs, signal }));
     try {

@@ -10,7 +10,7 @@ type Connect = ReturnType<ChannelCredentials["_createSecureConnector"]>["connect
  * address in the certificate. With several addresses, the certificate must contain
  * the address connected to, or the first one.
  */
-export function namingNoAddress(credentials: ChannelCredentials): ChannelCredentials {
+export function withoutAddressAsServerName(credentials: ChannelCredentials): ChannelCredentials {
   const create = credentials._createSecureConnector.bind(credentials);
   credentials._createSecureConnector = (...args) => {
     const connector = create(...args);

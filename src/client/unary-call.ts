@@ -6,15 +6,15 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import { type Client, Metadata } from "@grpc/grpc-js";
-import { waitable } from "../clock.ts";
-import { methodDefinition } from "../grpc/service-definition.ts";
 import { DEFAULT_DEADLINE_MS } from "../limits.ts";
+import { methodDefinition } from "../protobuf/service-definition.ts";
+import { waitable } from "../time/clock.ts";
 import type { Authorization } from "./authorization.ts";
 import { type CallMetadata, join } from "./call-metadata.ts";
 import { ClientError, locate } from "./client-error.ts";
 import { clientError } from "./error-details.ts";
 import { onAbort } from "./on-abort.ts";
-import { refuseIllFormed } from "./well-formed.ts";
+import { rejectIllFormedText } from "./well-formed.ts";
 
 export interface CallOptions {
   /** Milliseconds to wait for the answer; 10 seconds if absent. More than 24 days, or Infinity, count as 24 days. */
@@ -51,7 +51,7 @@ export function unaryCall<I extends DescMessage, O extends DescMessage>({
   const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
   return async (init, { timeoutMs = DEFAULT_DEADLINE_MS, signal, metadata: given } = {}) => {
     const request = create(method.input, init);
-    refuseIllFormed(method.input, request);
+    rejectIllFormedText(method.input, request);
     const bytes = encode(() => requestSerialize(request));
     const waitMs = waitable(timeoutMs);
     const deadline = Date.now() + waitMs;

@@ -1,5 +1,5 @@
-import type { Clock } from "../clock.ts";
 import { CLIENT_LOG_INTERVAL_MS } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
 import type { ClientError, StatusName } from "./client-error.ts";
 import type { ClientLog } from "./client-log.ts";
 import type { ClientMetrics } from "./client-metrics.ts";

@@ -3,7 +3,7 @@ import type { Violation } from "../errors.ts";
 import { ClientError } from "./client-error.ts";
 
 /** Throws a {@link ClientError} if `message` contains ill-formed text: see {@link illFormedStrings}. */
-export function refuseIllFormed(schema: DescMessage, message: object): void {
+export function rejectIllFormedText(schema: DescMessage, message: object): void {
   const violations = illFormedStrings(schema, message);
   if (violations.length === 0) return;
   const text = "the request holds text that is not well-formed";

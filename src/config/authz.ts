@@ -1,4 +1,4 @@
-import { type HostPort, isLoopback, parseHostPort } from "../host-port.ts";
+import { type HostPort, isLoopback, parseHostPort } from "../connections/host-port.ts";
 import type { EnvironmentReader } from "./environment.ts";
 import { between, oneOf, onOrOff } from "./parsers.ts";
 

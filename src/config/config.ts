@@ -1,7 +1,7 @@
-import { certificatesOf } from "../certificates.ts";
-import { parseDuration } from "../duration.ts";
-import { type HostPort, isLoopback, parseHostPort } from "../host-port.ts";
+import { type HostPort, isLoopback, parseHostPort } from "../connections/host-port.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "../store/database-url.ts";
+import { parseDuration } from "../time/duration.ts";
+import { certificatesOf } from "../tls/certificates.ts";
 import { type Authz, readAuthz } from "./authz.ts";
 import { type Environment, EnvironmentReader } from "./environment.ts";
 import { type Misspelling, misspellings } from "./misspellings.ts";

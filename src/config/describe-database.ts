@@ -1,4 +1,4 @@
-import { formatHostPort } from "../host-port.ts";
+import { formatHostPort } from "../connections/host-port.ts";
 import type { DatabaseAddress } from "../store/database-url.ts";
 
 /** The database's address for the log, without user name and password. */

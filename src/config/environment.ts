@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { settingProblem } from "../setting-text.ts";
+import { settingProblem } from "../text/setting-text.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

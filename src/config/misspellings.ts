@@ -1,4 +1,4 @@
-import { nearestOf } from "../nearest-word.ts";
+import { nearestOf } from "../text/nearest-word.ts";
 import type { Environment } from "./environment.ts";
 
 /** A variable that is set but not read. */

@@ -1,4 +1,4 @@
-import { parseDuration } from "../duration.ts";
+import { parseDuration } from "../time/duration.ts";
 
 // Each function parses the text of a variable, or throws a RangeError whose message follows the variable's name.
 

@@ -1,20 +1,20 @@
 import { readFileSync } from "node:fs";
 import { DEFAULT_ALGORITHMS, parseAlgorithms } from "../auth/algorithms.ts";
-import type { BearerRules } from "../auth/bearers.ts";
+import type { BearerRules } from "../auth/bearer-authenticator.ts";
 import { type CertificateRoles, parseCertificateRoles } from "../auth/certificate-roles.ts";
-import { type KeySource, keyFile, parseKeyUrl } from "../auth/key-source.ts";
+import { type JwksSource, jwksFile, parseJwksUrl } from "../auth/jwks-source.ts";
 import { parseTokenIssuers, type TokenIssuer } from "../auth/token-issuers.ts";
-import { checkTlsFiles } from "../certificates.ts";
-import { ClientTrust } from "../client-trust.ts";
-import { type HostPort, isLoopback } from "../host-port.ts";
+import { type HostPort, isLoopback } from "../connections/host-port.ts";
 import { DEFAULT_STREAMS_PER_CALLER, MAX_CHECK_STREAMS, MAX_WATCHES } from "../limits.ts";
+import { checkTlsFiles } from "../tls/certificates.ts";
+import { ClientTrust } from "../tls/client-trust.ts";
 import type { EnvironmentReader } from "./environment.ts";
 import { asIs, between, onOrOff, wholeNumber } from "./parsers.ts";
 
 /** Which callers are admitted, over which connections, and how much they may store. */
 export interface Security {
   /** Absent: bearer tokens are not accepted. */
-  readonly bearers: (BearerRules & { readonly keys: KeySource }) | undefined;
+  readonly bearers: (BearerRules & { readonly keys: JwksSource }) | undefined;
   /** Absent: connections are not encrypted. */
   readonly tls: TlsFiles | undefined;
   /** The roles of clients' certificates. Absent: certificates are not requested. */
@@ -31,7 +31,7 @@ export interface Security {
   /** Maximum time from now to an entry's expiry; 0: no limit. */
   readonly maxTokenLifetimeMs: number;
   readonly auditLog: boolean;
-  readonly quota: Quota;
+  readonly quota: QuotaSettings;
   /** Maximum number of Watch streams, and of StreamChecks streams, of one caller, if callers are authenticated. */
   readonly streamsPerCaller: number;
 }
@@ -45,7 +45,7 @@ export interface TlsFiles {
 }
 
 /** Limits on what one caller may blacklist; 0: no limit. */
-export interface Quota {
+export interface QuotaSettings {
   /** At each replica. */
   readonly rowsPerSecond: number;
   /** Unexpired entries of one caller. Undefined: the default that protects the memory of the index. */
@@ -102,7 +102,7 @@ function everyoneIsCarrier(roles: CertificateRoles): boolean {
 }
 
 function readBearers(from: EnvironmentReader): Security["bearers"] {
-  const url = from.optional("AUTH_JWKS_URL", parseKeyUrl);
+  const url = from.optional("AUTH_JWKS_URL", parseJwksUrl);
   const path = from.file("AUTH_JWKS_FILE");
   const issuer = from.optional("AUTH_ISSUER", asIs);
   const audience = from.optional("AUTH_AUDIENCE", asIs);
@@ -118,7 +118,7 @@ function readBearers(from: EnvironmentReader): Security["bearers"] {
   if (url !== undefined && path !== undefined) {
     from.add("AUTH_JWKS_URL and AUTH_JWKS_FILE are both set: choose one");
   }
-  const keys = url ?? (path === undefined ? undefined : keyFile(path));
+  const keys = url ?? (path === undefined ? undefined : jwksFile(path));
   if (given.includes(false)) {
     from.add("AUTH_JWKS_URL or AUTH_JWKS_FILE, AUTH_ISSUER and AUTH_AUDIENCE need each other: set all three");
   }

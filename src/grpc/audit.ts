@@ -10,8 +10,8 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { jtiProblem } from "../entry.ts";
 import { AUDITED_TOKENS_A_LINE } from "../limits.ts";
+import { fromTimestamp } from "../protobuf/timestamps.ts";
 import { withoutRawTokens } from "../raw-token.ts";
-import { fromTimestamp } from "./timestamps.ts";
 
 type Blacklisted = MessageInitShape<typeof BlacklistResponseSchema>;
 type Pruned = MessageInitShape<typeof PruneResponseSchema>;

@@ -1,7 +1,7 @@
 import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { ServiceError } from "../errors.ts";
-import type { LogSampling } from "../log-sampling.ts";
+import type { LogSampling } from "../logging/log-sampling.ts";
 
 interface EndedCall {
   readonly method: string;

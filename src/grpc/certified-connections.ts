@@ -1,16 +1,16 @@
 import { type DetailedPeerCertificate, type PeerCertificate, TLSSocket } from "node:tls";
 import type { Logger } from "pino";
-import type { Certificates } from "../auth/certificates.ts";
-import { inTurns } from "../blacklist/in-turns.ts";
-import type { Clock } from "../clock.ts";
-import { peerName } from "../connections.ts";
+import type { CertificateAuthenticator } from "../auth/certificate-authenticator.ts";
+import { timeSliced } from "../blacklist/time-slicing.ts";
+import { peerName } from "../connections/connections.ts";
 import { STREAM_END_MS } from "../limits.ts";
-import type { LogSampling } from "../log-sampling.ts";
+import type { LogSampling } from "../logging/log-sampling.ts";
+import type { Clock } from "../time/clock.ts";
 import type { TlsContext } from "./tls-context.ts";
 
 interface Setup {
   readonly tls: TlsContext;
-  readonly certificates: Pick<Certificates, "distrust">;
+  readonly certificates: Pick<CertificateAuthenticator, "distrust">;
   readonly clock: Clock;
   readonly log: Logger;
   readonly sampling: LogSampling;
@@ -57,7 +57,7 @@ export class CertifiedConnections {
       cost: JUDGEMENT_MICROS,
       work: () => judge(socket, certificate),
     }));
-    inTurns([...steps, { cost: 0, work: () => certificates.distrust(refused) }], ({ work }) => work());
+    timeSliced([...steps, { cost: 0, work: () => certificates.distrust(refused) }], ({ work }) => work());
   }
 
   /** Closes the connection after a delay, so that its calls and streams can end with a status first. */

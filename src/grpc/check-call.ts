@@ -2,21 +2,21 @@ import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { StreamChecksRequest } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { ServiceError } from "../errors.ts";
 import { MAX_STREAM_QUESTIONS, MAX_STREAM_STALL_MS, SMALL_ANSWER_BYTES, STREAM_TICK_MS } from "../limits.ts";
-import type { OpenStream, StreamEvents } from "./open-streams.ts";
-import { Question, type QuestionEnvironment } from "./question.ts";
 import { StreamCall, type StreamEnvironment } from "./stream-call.ts";
+import type { RegisteredStream, StreamEvents } from "./stream-registry.ts";
+import { StreamedCheck, type StreamedCheckEnvironment } from "./streamed-check.ts";
 
 interface Options
   extends StreamEnvironment,
     StreamEvents,
-    Pick<QuestionEnvironment, "handler" | "questions"> {}
+    Pick<StreamedCheckEnvironment, "handler" | "questions"> {}
 
 /** One stream of `StreamChecks`. Each question is admitted, answered and counted like a call of `IsBlacklisted`. */
-export class CheckCall implements OpenStream {
+export class CheckCall implements RegisteredStream {
   readonly #stream: StreamCall<StreamChecksRequest>;
   readonly #options: Options;
   /** Questions whose answers the client's connection has not taken, with the number and total bytes of these answers. */
-  readonly #open = new Set<Question>();
+  readonly #open = new Set<StreamedCheck>();
   #unsent = 0;
   #unsentBytes = 0;
   /** When the connection last took an answer, or had no answer to take, by the monotonic clock. */
@@ -65,7 +65,7 @@ export class CheckCall implements OpenStream {
   #receive(request: StreamChecksRequest): void {
     // The error at the end of the stream tells the client to ask another replica.
     if (this.#draining !== undefined) return;
-    const question = new Question(request.id, {
+    const question = new StreamedCheck(request.id, {
       ...this.#options,
       peer: this.#stream.peer,
       authenticate: () => this.#stream.authenticate(),
@@ -77,7 +77,7 @@ export class CheckCall implements OpenStream {
     question.run(request);
   }
 
-  #send(question: Question, answer: Buffer): void {
+  #send(question: StreamedCheck, answer: Buffer): void {
     if (this.#stream.gone || this.#stream.isLate) return;
     if (this.#unsent++ === 0) this.#takenAt = this.#options.clock.monotonic();
     const letGo = this.#hold(answer.length);

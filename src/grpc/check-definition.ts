@@ -7,10 +7,10 @@ import {
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { MAX_SMALL_REQUEST_BYTES } from "../limits.ts";
-import { MALFORMED, methodDefinition } from "./service-definition.ts";
+import { MALFORMED, methodDefinition } from "../protobuf/service-definition.ts";
 
 /** Stands for a question that is too large, whose content is discarded. */
-export const TOO_LARGE_QUESTION = create(IsBlacklistedRequestSchema);
+export const TOO_LARGE_CHECK = create(IsBlacklistedRequestSchema);
 
 /**
  * `StreamChecks` as grpc-js expects it. Of an oversized question, only what the error response needs is kept, since grpc-js buffers up to
@@ -30,6 +30,6 @@ export function checkDefinition(): MethodDefinition<object, object> {
 
 function withoutQuestion({ id, timeout }: StreamChecksRequest): StreamChecksRequest {
   const request = create(StreamChecksRequestSchema, timeout === undefined ? { id } : { id, timeout });
-  request.question = TOO_LARGE_QUESTION;
+  request.question = TOO_LARGE_CHECK;
   return request;
 }

@@ -1,9 +1,9 @@
 import { type StreamChecksRequest, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { MAX_CHECK_STREAMS } from "../limits.ts";
+import { methodDefinition } from "../protobuf/service-definition.ts";
 import { CheckCall } from "./check-call.ts";
-import { OpenStreams } from "./open-streams.ts";
-import { methodDefinition } from "./service-definition.ts";
 import type { StreamEnvironment } from "./stream-call.ts";
+import { StreamRegistry } from "./stream-registry.ts";
 import type { CallEnvironment, Handlers } from "./unary.ts";
 
 interface Options extends CallEnvironment, Pick<StreamEnvironment, "cut"> {
@@ -17,7 +17,7 @@ interface Options extends CallEnvironment, Pick<StreamEnvironment, "cut"> {
 export function openCheckStreams(
   handler: Handlers<typeof TokenBlacklist>["isBlacklisted"],
   { most = MAX_CHECK_STREAMS, perCaller, ...environment }: Options,
-): OpenStreams<StreamChecksRequest, CheckCall> {
+): StreamRegistry<StreamChecksRequest, CheckCall> {
   const { metrics, tracing } = environment;
   const { streamChecks, isBlacklisted } = TokenBlacklist.method;
   const definition = methodDefinition(streamChecks);
@@ -30,7 +30,7 @@ export function openCheckStreams(
     questions: metrics.calls.of({ ...definition, path: methodDefinition(isBlacklisted).path }),
     spans: tracing?.method(definition),
   };
-  return new OpenStreams({
+  return new StreamRegistry({
     most,
     perCaller,
     open: (call, events) => new CheckCall(call, { ...common, ...events }),

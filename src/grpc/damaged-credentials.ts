@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
-import { DAMAGED_AUTHORIZATION } from "../auth/bearers.ts";
+import { DAMAGED_AUTHORIZATION } from "../auth/bearer-authenticator.ts";
 import { countingSocketOf, type FieldCountingSocket } from "./field-counting-socket.ts";
 import { http2ServersOf } from "./grpc-js-internals.ts";
 

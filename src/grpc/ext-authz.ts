@@ -6,15 +6,15 @@ import {
   type CheckRequest,
   type CheckResponseSchema,
 } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
-import type { Shown } from "../auth/shown-token.ts";
+import type { PresentedCredentials } from "../auth/presented-token.ts";
 import { isAcceptedType, isSecurityEvent } from "../auth/token-type.ts";
 import { denialOf } from "../authz/denial.ts";
 import { isPreflight } from "../authz/preflight.ts";
-import type { Gate, Ruling } from "../blacklist/gate.ts";
+import type { Decision, TokenAuthorizer } from "../authz/token-authorizer.ts";
 import { MAX_ENVOY_FIELDS, MAX_ENVOY_REQUEST_BYTES } from "../limits.ts";
+import { MALFORMED, methodDefinition } from "../protobuf/service-definition.ts";
 import type { IncomingCalls } from "./incoming-call.ts";
 import { hasMoreFields } from "./repeated-fields.ts";
-import { MALFORMED, methodDefinition } from "./service-definition.ts";
 import { type CallEnvironment, unary } from "./unary.ts";
 
 /** The metadata key under which Envoy's JWT filter stores the payloads that it has verified. */
@@ -23,9 +23,13 @@ const JWT_AUTHN = "envoy.filters.http.jwt_authn";
 /** Serves Envoy's `ext_authz`, which asks whether the token of a request is revoked before it forwards the request. */
 export function addExtAuthz(
   server: Server,
-  { gate, environment, incoming }: { gate: Gate; environment: CallEnvironment; incoming: IncomingCalls },
+  {
+    gate,
+    environment,
+    incoming,
+  }: { gate: TokenAuthorizer; environment: CallEnvironment; incoming: IncomingCalls },
 ): void {
-  const answer = (ruling: Ruling) => {
+  const answer = (ruling: Decision) => {
     environment.metrics.rulings.count("ext_authz", ruling);
     return responseTo(ruling);
   };
@@ -33,7 +37,7 @@ export function addExtAuthz(
   const { handle, rules } = unary<CheckRequest, Response>(
     check,
     ({ attributes }, caller) => {
-      const ruling = gate.rule(shownIn(attributes), caller);
+      const ruling = gate.decide(shownIn(attributes), caller);
       return ruling instanceof Promise ? ruling.then(answer) : answer(ruling);
     },
     // As frequent as IsBlacklisted: Envoy asks for every request that it forwards.
@@ -51,7 +55,7 @@ export function addExtAuthz(
 
 type Response = MessageInitShape<typeof CheckResponseSchema>;
 
-function shownIn(attributes: AttributeContext | undefined): Shown {
+function shownIn(attributes: AttributeContext | undefined): PresentedCredentials {
   return {
     vouched: vouchedIn(attributes?.metadataContext?.filterMetadata),
     authorization: valuesOf(attributes, "authorization"),
@@ -94,7 +98,7 @@ function valuesOf(attributes: AttributeContext | undefined, sought: string): str
   ];
 }
 
-function responseTo(ruling: Ruling): Response {
+function responseTo(ruling: Decision): Response {
   if (ruling === "pass")
     return { status: { code: status.OK }, httpResponse: { case: "okResponse", value: {} } };
   const denial = denialOf(ruling);

@@ -1,7 +1,7 @@
 import type { Http2Session } from "node:http2";
 import { Duplex } from "node:stream";
 import type { PeerCertificate, TLSSocket } from "node:tls";
-import { peerName } from "../connections.ts";
+import { peerName } from "../connections/connections.ts";
 import { HeaderFieldCounter } from "./header-field-counter.ts";
 
 /**

@@ -1,6 +1,6 @@
 import type { Http2Session, ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
-import { type Connection, type Connections, peerName } from "../connections.ts";
+import { type Connection, type Connections, peerName } from "../connections/connections.ts";
 import { MAX_CALL_HEADER_BYTES, MAX_CONCURRENT_STREAMS, MAX_SETTINGS_FRAMES } from "../limits.ts";
 import { countingSocketOf } from "./field-counting-socket.ts";
 import { http2ServersOf } from "./grpc-js-internals.ts";

@@ -3,12 +3,13 @@ import {
   type TokenBlacklist,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import type { RawTokens } from "../auth/raw-tokens.ts";
+import type { RawTokenVerifier } from "../auth/raw-token-verifier.ts";
 import type { Blacklist } from "../blacklist/blacklist.ts";
-import type { CheckAnswer, Verdict as DomainVerdict } from "../blacklist/checks.ts";
-import type { Result } from "../blacklist/fold.ts";
+import type { CheckAnswer, Verdict as DomainVerdict } from "../blacklist/check-service.ts";
+import type { TokenResult } from "../blacklist/merge-writes.ts";
 import { type Entry, MAX_EPOCH_MS, type NewEntry, type Outcome } from "../entry.ts";
 import type { VerdictMetrics } from "../metrics/verdict-metrics.ts";
+import { toTimestamp } from "../protobuf/timestamps.ts";
 import { formatRevision } from "../revision.ts";
 import { countVerdicts } from "./count-verdicts.ts";
 import { PageTokens } from "./page-token.ts";
@@ -19,7 +20,6 @@ import {
   readListRequest,
   readPruneRequest,
 } from "./requests.ts";
-import { toTimestamp } from "./timestamps.ts";
 import type { Handlers } from "./unary.ts";
 
 const OUTCOMES: Record<Outcome, BlacklistResult_Outcome> = {
@@ -38,7 +38,7 @@ interface Setup {
   /** Counts verdicts. */
   readonly verdicts: Pick<VerdictMetrics, "add">;
   readonly blacklist: Blacklist;
-  readonly rawTokens: RawTokens;
+  readonly rawTokens: RawTokenVerifier;
   /** Maximum lifetime of a token. 0: no limit. */
   readonly maxTokenLifetimeMs: number;
 }
@@ -75,7 +75,7 @@ export function createHandlers({
         const written = results.values();
         return {
           results: tokens.map(({ entry, isOver }) =>
-            isOver ? overOf(entry) : resultOf(written.next().value as Result),
+            isOver ? overOf(entry) : resultOf(written.next().value as TokenResult),
           ),
           revision: formatRevision(revision),
         };
@@ -122,7 +122,7 @@ function verdictsOf({ verdicts, revision }: CheckAnswer) {
   return { verdicts: verdicts.map((verdict) => VERDICTS[verdict]), revision: formatRevision(revision) };
 }
 
-function resultOf({ entry, outcome }: Result) {
+function resultOf({ entry, outcome }: TokenResult) {
   return { token: tokenOf(entry), outcome: OUTCOMES[outcome] };
 }
 

@@ -1,7 +1,7 @@
 import { type ServerWritableStream, status } from "@grpc/grpc-js";
 import type { HealthCheckResponse_ServingStatus as ServingStatus } from "../../gen/grpc/health/v1/health_pb.js";
-import type { Clock } from "../clock.ts";
 import { MAX_CONNECTION_HEALTH_WATCHES, MAX_HEALTH_WATCHES, STREAM_END_MS } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
 
 type Call = ServerWritableStream<unknown, object>;
 

@@ -6,10 +6,10 @@ import {
   Health as HealthService,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from "../../gen/grpc/health/v1/health_pb.js";
-import type { Clock } from "../clock.ts";
+import { MALFORMED, serviceDefinition } from "../protobuf/service-definition.ts";
 import type { Serving } from "../serving.ts";
+import type { Clock } from "../time/clock.ts";
 import { HealthWatches } from "./health-watches.ts";
-import { MALFORMED, serviceDefinition } from "./service-definition.ts";
 
 /** Suffix of the name that reports whether blacklisted tokens are still answered as such. */
 const POSITIVES = "/positives";

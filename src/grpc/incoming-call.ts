@@ -5,9 +5,8 @@ import type {
   ServerInterceptor,
   StatusObject,
 } from "@grpc/grpc-js";
-import type { Clock } from "../clock.ts";
+import { FairCapacity, type Share } from "../admission/fair-capacity.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
-import { FairRoom, type Part } from "../fair-room.ts";
 import {
   CHUNK_OVERHEAD_BYTES,
   CLIENT_END_MS,
@@ -17,6 +16,7 @@ import {
   MAX_UNFINISHED_BYTES,
   MAX_UNFINISHED_CONNECTION_BYTES,
 } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
 import { countingSocketOf, type FieldCountingSocket } from "./field-counting-socket.ts";
 import { internalsOfCall } from "./grpc-js-internals.ts";
 import { presentable, statusOf } from "./status.ts";
@@ -86,7 +86,7 @@ export class IncomingCalls {
   readonly #receiving = new WaitingCalls();
   #isWatching = false;
   /** Room for incomplete messages of known callers, over all connections. */
-  readonly unfinished = new FairRoom(MAX_UNFINISHED_BYTES);
+  readonly unfinished = new FairCapacity(MAX_UNFINISHED_BYTES);
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -205,7 +205,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   /** Bytes since the last complete message, with the overhead of the chunks. */
   #held = 0;
   /** The parts of the shared room that they occupy. */
-  readonly #shares: Record<Part, number> = { common: 0, own: 0 };
+  readonly #shares: Record<Share, number> = { common: 0, own: 0 };
   /** No message has been received yet. */
   #owner: string | undefined;
   #bytes = 0;
@@ -361,7 +361,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     this.#bytes = 0;
   }
 
-  #giveBack(owner: string, part: Part): void {
+  #giveBack(owner: string, part: Share): void {
     if (this.#shares[part] === 0) return;
     this.#calls.unfinished.giveBack(part, owner, this.#shares[part]);
     this.#shares[part] = 0;

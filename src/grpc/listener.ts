@@ -3,13 +3,13 @@ import { createServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer as createTlsServer, type PeerCertificate, type TLSSocket } from "node:tls";
 import type { Logger } from "pino";
-import type { Certificates } from "../auth/certificates.ts";
-import type { Clock } from "../clock.ts";
-import { type Connections, peerName } from "../connections.ts";
+import type { CertificateAuthenticator } from "../auth/certificate-authenticator.ts";
+import { type Connections, peerName } from "../connections/connections.ts";
+import { formatHostPort, type HostPort } from "../connections/host-port.ts";
 import { StartError } from "../errors.ts";
-import { formatHostPort, type HostPort } from "../host-port.ts";
 import { TLS_HANDSHAKE_MS } from "../limits.ts";
-import type { LogSampling } from "../log-sampling.ts";
+import type { LogSampling } from "../logging/log-sampling.ts";
+import type { Clock } from "../time/clock.ts";
 import { CertifiedConnections, chainOf } from "./certified-connections.ts";
 import { FieldCountingSocket } from "./field-counting-socket.ts";
 import type { TlsContext } from "./tls-context.ts";
@@ -27,7 +27,7 @@ interface Setup {
   /** Absent: connections are not encrypted. */
   readonly tls: TlsContext | undefined;
   /** Handles clients' certificates; absent if none are requested. */
-  readonly certificates: Pick<Certificates, "standsIn" | "distrust"> | undefined;
+  readonly certificates: Pick<CertificateAuthenticator, "standsIn" | "distrust"> | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly sampling: LogSampling;
@@ -41,7 +41,7 @@ interface Setup {
  * Listens on behalf of grpc-js, whose own shutdown leaves a connection open until its peer closes it. Throws StartError if it cannot
  * listen.
  */
-export function listen(
+export function listenGrpc(
   { host, port }: HostPort,
   { tls, certificates, clock, connections, onConnection, ...logging }: Setup,
 ): Promise<Listener> {

@@ -6,10 +6,9 @@ import type {
   StreamChecksRequest,
   TokenToBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import type { TokenIdentity } from "../auth/raw-tokens.ts";
-import { TokenRefused } from "../auth/verify.ts";
-import type { Freshness } from "../blacklist/checks.ts";
-import { waitable } from "../clock.ts";
+import type { TokenIdentity } from "../auth/raw-token-verifier.ts";
+import { InvalidTokenError } from "../auth/verify.ts";
+import type { Freshness } from "../blacklist/check-service.ts";
 import {
   type EpochMs,
   IS_RAW_TOKEN,
@@ -30,11 +29,12 @@ import {
   MAX_REASON_BYTES,
   MAX_REVOKED_BY_BYTES,
 } from "../limits.ts";
+import { fromDuration, fromTimestamp } from "../protobuf/timestamps.ts";
 import { isRawToken } from "../raw-token.ts";
 import { parseRevision } from "../revision.ts";
 import type { ListFilter } from "../store/store.ts";
+import { waitable } from "../time/clock.ts";
 import { ALREADY_PASSED } from "./already-passed.ts";
-import { fromDuration, fromTimestamp } from "./timestamps.ts";
 import { Violations } from "./violations.ts";
 
 // Each function reads one request, and throws INVALID_REQUEST with all violations found.
@@ -44,7 +44,7 @@ interface TokenRules {
   /** Called with the number of tokens before any is verified, since verification is expensive. If it throws, none is verified. */
   charge(tokens: number): Promise<void>;
   /** Identifies raw tokens, in the same order, with a TokenRefused in place of each that is not accepted. */
-  identify(tokens: readonly string[]): Promise<readonly (TokenIdentity | TokenRefused)[]>;
+  identify(tokens: readonly string[]): Promise<readonly (TokenIdentity | InvalidTokenError)[]>;
   isPast(expiresAt: EpochMs): boolean;
   /** The latest permitted expiry. */
   readonly latest: EpochMs;
@@ -98,8 +98,8 @@ async function identified(
   const identities = (await rules.identify(read.flatMap((one) => ("jwt" in one ? [one.jwt] : [])))).values();
   const asked = read.map((one) => {
     if (!("jwt" in one)) return one;
-    const identity = identities.next().value as TokenIdentity | TokenRefused;
-    if (identity instanceof TokenRefused) found.add(one.path, identity.message);
+    const identity = identities.next().value as TokenIdentity | InvalidTokenError;
+    if (identity instanceof InvalidTokenError) found.add(one.path, identity.message);
     else if (identity.expiresAt > rules.latest) found.add(one.path, TOO_FAR);
     else return { entry: entryOf(identity, one.reason, rules), isOver: rules.isPast(identity.expiresAt) };
     return NOTHING;
@@ -173,7 +173,7 @@ export function readIsBlacklistedRequest({ jtis, freshness }: IsBlacklistedReque
 }
 
 /** The question's timeout in milliseconds. */
-export function readQuestionTimeout({ timeout }: StreamChecksRequest): number {
+export function readCheckTimeout({ timeout }: StreamChecksRequest): number {
   if (timeout === undefined) return DEFAULT_DEADLINE_MS;
   const found = new Violations();
   const ms = found.attempt("timeout", () => fromDuration(timeout)) ?? 0;

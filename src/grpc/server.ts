@@ -11,12 +11,12 @@ import {
 } from "@grpc/grpc-js";
 import { Authorization } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import type { Certificates } from "../auth/certificates.ts";
-import type { Feed } from "../blacklist/feed.ts";
-import type { Gate } from "../blacklist/gate.ts";
-import type { Connections } from "../connections.ts";
+import type { CertificateAuthenticator } from "../auth/certificate-authenticator.ts";
+import type { TokenAuthorizer } from "../authz/token-authorizer.ts";
+import type { WatchHub } from "../blacklist/watch-hub.ts";
+import type { Connections } from "../connections/connections.ts";
+import type { HostPort } from "../connections/host-port.ts";
 import type { ServiceError } from "../errors.ts";
-import type { HostPort } from "../host-port.ts";
 import {
   MAX_CONNECTION_AGE_GRACE_MS,
   MAX_CONNECTION_AGE_MS,
@@ -24,26 +24,26 @@ import {
   MAX_SMALL_REQUEST_BYTES,
   MAX_TINY_REQUEST_BYTES,
 } from "../limits.ts";
-import { NOBODY } from "../principal.ts";
+import { UNAUTHENTICATED_PRINCIPAL } from "../principal.ts";
+import { methodDefinition, serviceDefinition } from "../protobuf/service-definition.ts";
 import type { Serving } from "../serving.ts";
 import { describeBlacklist, describePrune } from "./audit.ts";
 import { logCall } from "./call-log.ts";
 import { checkDefinition } from "./check-definition.ts";
 import { openCheckStreams } from "./check-streams.ts";
+import { clampDeadlines } from "./clamp-deadlines.ts";
 import { summarizeVerdicts } from "./count-verdicts.ts";
-import { counted } from "./counted-services.ts";
 import { keepDamagedCredentials } from "./damaged-credentials.ts";
 import { addExtAuthz } from "./ext-authz.ts";
-import { shortenFarDeadlines } from "./far-deadlines.ts";
 import { followConnections } from "./follow-connections.ts";
 import { Health } from "./health.ts";
 import { limitHttp2 } from "./http2-limits.ts";
 import { IncomingCalls, type IncomingRules } from "./incoming-call.ts";
-import { listen } from "./listener.ts";
+import { listenGrpc } from "./listener.ts";
+import { withCallMetrics } from "./measured-services.ts";
 import { ReadingTurns } from "./reading-turns.ts";
 import { addReflection } from "./reflection.ts";
 import { withBoundedBatches } from "./repeated-fields.ts";
-import { methodDefinition, serviceDefinition } from "./service-definition.ts";
 import { codeOf } from "./status.ts";
 import type { TlsContext } from "./tls-context.ts";
 import { type CallEnvironment, type Handlers, unary } from "./unary.ts";
@@ -87,17 +87,17 @@ export async function startGrpcServer(
   }: {
     handlers: Handlers<typeof TokenBlacklist>;
     /** The source of `Watch`; undefined if there is no index to stream from. */
-    feed: Feed | undefined;
+    feed: WatchHub | undefined;
     environment: CallEnvironment & { readonly connections: Connections };
     tls: TlsContext | undefined;
     /** Handles clients' certificates. */
-    certificates: Certificates | undefined;
+    certificates: CertificateAuthenticator | undefined;
     /** Whether to serve reflection. */
     reflection: boolean;
     /** Maximum number of Watch streams, and of StreamChecks streams, of one known caller. */
     streamsPerCaller: number;
     /** Decides Envoy's requests. Absent: ext_authz is not served. */
-    extAuthz?: Gate | undefined;
+    extAuthz?: TokenAuthorizer | undefined;
   },
 ): Promise<GrpcServer> {
   // The lines that grpc-js writes to stderr are not JSON, and add nothing to our errors.
@@ -135,16 +135,16 @@ export async function startGrpcServer(
     checkStreams.judgeAgain();
   });
   if (extAuthz !== undefined) addExtAuthz(server, { gate: extAuthz, environment, incoming });
-  const others = counted(server, { calls: metrics.calls, callerOf, clock, incoming });
+  const others = withCallMetrics(server, { calls: metrics.calls, callerOf, clock, incoming });
   health.addTo(others);
   if (reflection) addReflection(others, services);
   // Connections are injected as HTTP/2, whether or not TLS is below.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  shortenFarDeadlines(server);
+  clampDeadlines(server);
   followConnections(server, { connections, turns: new ReadingTurns() });
   keepDamagedCredentials(server);
   const onConnection = (socket: Duplex) => injector.injectConnection(socket);
-  const listener = await listen(address, {
+  const listener = await listenGrpc(address, {
     tls,
     certificates,
     clock,
@@ -251,7 +251,14 @@ function unseen(
     count.end(code, 0);
     logCall(
       log,
-      { method: method.name, code, failure, milliseconds: 0, caller: NOBODY.name, peer: () => peer },
+      {
+        method: method.name,
+        code,
+        failure,
+        milliseconds: 0,
+        caller: UNAUTHENTICATED_PRINCIPAL.name,
+        peer: () => peer,
+      },
       { quiet: true, sampling },
     );
   };

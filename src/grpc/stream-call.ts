@@ -1,18 +1,18 @@
 import type { PeerCertificate } from "node:tls";
 import { Metadata, type ServerDuplexStream, status } from "@grpc/grpc-js";
+import { admissionError } from "../admission/admission.ts";
 import type { Credentials } from "../auth/authenticator.ts";
 import type { KnownCaller } from "../caller.ts";
-import { refused } from "../calls.ts";
 import { invalidRequest, type ServiceError } from "../errors.ts";
 import { STREAM_END_MS } from "../limits.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";
-import { NOBODY, type Principal } from "../principal.ts";
+import { type Principal, UNAUTHENTICATED_PRINCIPAL } from "../principal.ts";
+import { MALFORMED } from "../protobuf/service-definition.ts";
 import type { CallSpans } from "../tracing/call-spans.ts";
 import { endCall, type MethodSpans } from "../tracing/method-spans.ts";
 import { authorize } from "./authorize.ts";
 import { logCall } from "./call-log.ts";
 import { CALLER } from "./incoming-call.ts";
-import { MALFORMED } from "./service-definition.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
 import type { CallEnvironment } from "./unary.ts";
 
@@ -58,7 +58,7 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
   readonly #unsent = new Set<() => void>();
   /** Captured early, since it is unavailable once the stream has ended. */
   readonly peer: string;
-  principal: Principal = NOBODY;
+  principal: Principal = UNAUTHENTICATED_PRINCIPAL;
   gone = false;
   readonly trace: CallSpans | undefined;
 
@@ -80,7 +80,7 @@ export class StreamCall<I extends object> implements KnownCaller, Credentials {
     // An open stream counts as such, not as a call in flight.
     if (refusal === undefined) calls.leave();
     this.attempt(async () => {
-      if (refusal !== undefined) throw refused(refusal);
+      if (refusal !== undefined) throw admissionError(refusal);
       this.#judgedAt = this.#options.callers.version;
       this.principal = await this.authenticate();
       this.#options.connections.authenticated(() => this.peer, this.principal.name);

@@ -2,12 +2,12 @@ import { constants, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import type { Logger } from "pino";
-import { checkTlsFiles, type Validity, validityOfAuthorities, validityOfChain } from "../certificates.ts";
-import { ClientTrust } from "../client-trust.ts";
-import type { Clock } from "../clock.ts";
 import type { TlsFiles } from "../config/security.ts";
 import { StartError } from "../errors.ts";
 import { READY_MS, TLS_RELOAD_MS } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
+import { checkTlsFiles, type Validity, validityOfAuthorities, validityOfChain } from "../tls/certificates.ts";
+import { ClientTrust } from "../tls/client-trust.ts";
 
 interface Options {
   readonly files: TlsFiles;

@@ -3,26 +3,18 @@ import type { DescMethodUnary, DescService } from "@bufbuild/protobuf";
 import type { handleUnaryCall, Metadata, sendUnaryData } from "@grpc/grpc-js";
 import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
+import { type Admission, admissionError } from "../admission/admission.ts";
+import type { Share } from "../admission/fair-capacity.ts";
 import type { Authenticator, Credentials } from "../auth/authenticator.ts";
 import type { CallerValidity } from "../auth/caller-validity.ts";
 import type { KnownCaller } from "../caller.ts";
-import { type Calls, refused } from "../calls.ts";
-import type { Clock } from "../clock.ts";
-import type { Connections } from "../connections.ts";
+import type { Connections } from "../connections/connections.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
-import type { Part } from "../fair-room.ts";
 import { DEFAULT_DEADLINE_MS, SMALL_ANSWER_BYTES } from "../limits.ts";
-import type { LogSampling } from "../log-sampling.ts";
+import type { LogSampling } from "../logging/log-sampling.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";
 import type { Metrics } from "../metrics/metrics.ts";
-import { NOBODY, type Principal, type Role } from "../principal.ts";
-import type { CallSpans } from "../tracing/call-spans.ts";
-import { endCall, type MethodSpans } from "../tracing/method-spans.ts";
-import type { Tracing } from "../tracing/tracing.ts";
-import { type Describe, isOutcomeUnknown } from "./audit.ts";
-import { authorize } from "./authorize.ts";
-import { isUnlogged, kindOf, logCall } from "./call-log.ts";
-import type { CallHeaders, HeadersJudge, IncomingRules } from "./incoming-call.ts";
+import { type Principal, type Role, UNAUTHENTICATED_PRINCIPAL } from "../principal.ts";
 import {
   encode,
   type InputOf,
@@ -30,7 +22,15 @@ import {
   methodDefinition,
   type OutputOf,
   type UnaryMethodName,
-} from "./service-definition.ts";
+} from "../protobuf/service-definition.ts";
+import type { Clock } from "../time/clock.ts";
+import type { CallSpans } from "../tracing/call-spans.ts";
+import { endCall, type MethodSpans } from "../tracing/method-spans.ts";
+import type { Tracing } from "../tracing/tracing.ts";
+import { type Describe, isOutcomeUnknown } from "./audit.ts";
+import { authorize } from "./authorize.ts";
+import { isUnlogged, kindOf, logCall } from "./call-log.ts";
+import type { CallHeaders, HeadersJudge, IncomingRules } from "./incoming-call.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
 
 /** One handler for each method. It translates and delegates; errors that it throws are mapped to a status here. */
@@ -50,7 +50,7 @@ export interface CallEnvironment {
   /** Tells whether an earlier result of `authenticate` still holds. */
   readonly callers: CallerValidity;
   readonly clock: Clock;
-  readonly calls: Calls;
+  readonly calls: Admission;
   /** Is told when a caller has been authenticated on a connection. */
   readonly connections: Pick<Connections, "authenticated">;
   readonly metrics: Metrics;
@@ -136,17 +136,17 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   #judgedAt = 0;
   /** Whether the call occupies a place among the calls in flight, with the place's part of the room and its owner. */
   #isCountedIn = false;
-  #part: Part | undefined;
+  #part: Share | undefined;
   #owner = "";
   /** Size of its request in bytes if that is large. */
   #requestBytes = 0;
   /** The part of the room that the large request occupies. */
-  #requestPart: Part = "common";
+  #requestPart: Share = "common";
   #output: O | undefined;
   /** The handler was called, so something may have changed. */
   #begun = false;
   /** The caller, once authenticated. */
-  principal: Principal = NOBODY;
+  principal: Principal = UNAUTHENTICATED_PRINCIPAL;
   /** True once the call has ended. */
   gone = false;
   readonly trace: CallSpans | undefined;
@@ -163,7 +163,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     const { calls } = this.#options;
     const refusal = calls.enter(this.#peer);
     if (refusal !== undefined) {
-      this.#fail(refused(refusal));
+      this.#fail(admissionError(refusal));
       return false;
     }
     this.#isCountedIn = true;
@@ -202,7 +202,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
   #claim(caller: string): void {
     if (this.#part !== undefined || !this.#isCountedIn) return;
     this.#part = this.#options.calls.claim(caller);
-    if (this.#part === undefined) throw refused("OVERLOADED");
+    if (this.#part === undefined) throw admissionError("OVERLOADED");
     this.#owner = caller;
   }
 
@@ -241,7 +241,7 @@ class UnaryCall<I extends object, O extends object> implements KnownCaller, Cred
     this.#callback = callback;
     // Between the headers and the message, unread answers may have accumulated on the connection.
     if (this.#options.calls.isUnread(this.#peer)) {
-      this.#failed(refused("OVERLOADED"));
+      this.#failed(admissionError("OVERLOADED"));
       return;
     }
     // Between the headers and the message, the token may have expired, or keys and roles may have changed.

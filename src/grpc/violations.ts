@@ -2,7 +2,7 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { EpochMs } from "../entry.ts";
 import { invalidRequest, type Violation } from "../errors.ts";
 import { MAX_BATCH } from "../limits.ts";
-import { fromTimestamp } from "./timestamps.ts";
+import { fromTimestamp } from "../protobuf/timestamps.ts";
 
 /** Collects the violations of a request, so that its caller learns of all of them at once. */
 export class Violations {

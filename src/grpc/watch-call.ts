@@ -1,21 +1,21 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { WatchRequest } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { NO_INDEX } from "../blacklist/doubt.ts";
-import type { Feed } from "../blacklist/feed.ts";
 import { later, type Subscription } from "../blacklist/subscription.ts";
+import { NO_INDEX } from "../blacklist/unavailability.ts";
+import type { WatchHub } from "../blacklist/watch-hub.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
 import { DEFAULT_DEADLINE_MS, MAX_STREAM_STALL_MS, WATCH_HEARTBEAT_MS } from "../limits.ts";
-import type { OpenStream, StreamEvents } from "./open-streams.ts";
 import { StreamCall, type StreamEnvironment } from "./stream-call.ts";
+import type { RegisteredStream, StreamEvents } from "./stream-registry.ts";
 import { readStart, type WatchMessages } from "./watch-messages.ts";
 
 interface Options extends StreamEnvironment, StreamEvents {
-  readonly feed: Feed | undefined;
+  readonly feed: WatchHub | undefined;
   readonly messages: WatchMessages;
 }
 
 /** One stream of `Watch`, from its first message to its status. */
-export class WatchCall implements OpenStream {
+export class WatchCall implements RegisteredStream {
   readonly #stream: StreamCall<WatchRequest>;
   readonly #options: Options;
   readonly #began: number;

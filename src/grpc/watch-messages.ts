@@ -6,13 +6,13 @@ import {
   WatchResponseSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { Change } from "../blacklist/change-log.ts";
-import type { CopyState } from "../blacklist/feed.ts";
 import type { Delivery } from "../blacklist/subscription.ts";
+import type { CopyState } from "../blacklist/watch-hub.ts";
 import type { EpochMs } from "../entry.ts";
+import { toTimestamp } from "../protobuf/timestamps.ts";
 import { formatRevision, parseRevision, type Revision } from "../revision.ts";
 import { KEY_BYTES } from "../token-index/fingerprint.ts";
 import { HASH } from "../token-index/hash.ts";
-import { toTimestamp } from "./timestamps.ts";
 import { Violations } from "./violations.ts";
 
 type Response = NonNullable<MessageInitShape<typeof Schema>["response"]>;

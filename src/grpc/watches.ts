@@ -1,9 +1,9 @@
 import { TokenBlacklist, type WatchRequest } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import type { Feed } from "../blacklist/feed.ts";
+import type { WatchHub } from "../blacklist/watch-hub.ts";
 import { MAX_WATCHES } from "../limits.ts";
-import { OpenStreams } from "./open-streams.ts";
-import { methodDefinition } from "./service-definition.ts";
+import { methodDefinition } from "../protobuf/service-definition.ts";
 import type { StreamEnvironment } from "./stream-call.ts";
+import { StreamRegistry } from "./stream-registry.ts";
 import type { CallEnvironment } from "./unary.ts";
 import { WatchCall } from "./watch-call.ts";
 import { WatchMessages } from "./watch-messages.ts";
@@ -17,9 +17,9 @@ interface Options extends CallEnvironment, Pick<StreamEnvironment, "cut"> {
 
 /** The streams of `Watch`. Without a `feed` there is nothing to watch, and every stream fails with NOT_FRESH. */
 export function openWatches(
-  feed: Feed | undefined,
+  feed: WatchHub | undefined,
   { most = MAX_WATCHES, perCaller, ...environment }: Options,
-): OpenStreams<WatchRequest, WatchCall> {
+): StreamRegistry<WatchRequest, WatchCall> {
   const { clock, metrics, tracing } = environment;
   const messages = new WatchMessages(() => (feed ?? clock).now());
   const { method } = TokenBlacklist;
@@ -32,7 +32,7 @@ export function openWatches(
     count: metrics.calls.of(definition),
     spans: tracing?.method(definition),
   };
-  return new OpenStreams({
+  return new StreamRegistry({
     most,
     perCaller,
     open: (call, events) => new WatchCall(call, { ...common, ...events }),

@@ -2,8 +2,8 @@ import type { Registry } from "prom-client";
 import type { Fallback, Observer, ReadEnd } from "../blacklist/observer.ts";
 import type { EpochMs } from "../entry.ts";
 import type { WriteResult } from "../store/store.ts";
-import { counter, counters, gauge, histogram, zeros } from "./collected.ts";
 import { Distribution } from "./distribution.ts";
+import { counter, counters, gauge, histogram, zeros } from "./lazy-metrics.ts";
 
 /** In seconds. A read of the tail takes a tenth of a millisecond, and all statements time out after one and a half seconds. */
 const DATABASE_TIMES = [

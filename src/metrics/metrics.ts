@@ -1,11 +1,11 @@
 import { Gauge, Registry } from "prom-client";
-import { AUTH_OUTCOMES, type AuthOutcome } from "../auth/observed.ts";
+import { AUTH_OUTCOMES, type AuthOutcome } from "../auth/authentication-metrics.ts";
 import type { Build } from "../build.ts";
 import { CallMetrics } from "./call-metrics.ts";
-import { counters, zeros } from "./collected.ts";
+import { RulingMetrics } from "./decision-metrics.ts";
 import { DomainMetrics } from "./domain-metrics.ts";
+import { counters, zeros } from "./lazy-metrics.ts";
 import { processMetrics } from "./process-metrics.ts";
-import { RulingMetrics } from "./ruling-metrics.ts";
 import { registerState, type State } from "./state-metrics.ts";
 import { VerdictMetrics } from "./verdict-metrics.ts";
 

@@ -1,11 +1,11 @@
 import type { Registry } from "prom-client";
 import type { Phase } from "../blacklist/follower.ts";
-import type { Validity } from "../certificates.ts";
-import { CLOSE_REASONS, type Connections } from "../connections.ts";
-import type { DroppedLines } from "../log-output.ts";
+import { CLOSE_REASONS, type Connections } from "../connections/connections.ts";
+import type { DroppedLines } from "../logging/log-output.ts";
 import type { Serving } from "../serving.ts";
 import type { PoolUse } from "../store/store.ts";
-import { counters, gauge, gauges } from "./collected.ts";
+import type { Validity } from "../tls/certificates.ts";
+import { counters, gauge, gauges } from "./lazy-metrics.ts";
 
 /** The parts whose state is read at each scrape. */
 export interface State {

@@ -1,5 +1,5 @@
 import type { Registry } from "prom-client";
-import { counters } from "./collected.ts";
+import { counters } from "./lazy-metrics.ts";
 
 /** Counts the verdicts returned by `IsBlacklisted` and `StreamChecks`. Plain numbers, since they change with every check. */
 export class VerdictMetrics {

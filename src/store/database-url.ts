@@ -1,4 +1,4 @@
-import { settingProblem } from "../setting-text.ts";
+import { settingProblem } from "../text/setting-text.ts";
 import type { MysqlAddress } from "./mysql-address.ts";
 
 export type DatabaseAddress =

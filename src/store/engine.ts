@@ -1,6 +1,6 @@
 import type { Knex } from "knex";
 import type { NewEntry } from "../entry.ts";
-import type { Receipt, Terms } from "./store.ts";
+import type { CommitResult, ExpiryContext } from "./store.ts";
 
 /** The differences between databases; everything else is in `knex-store.ts`. Throws as `Store` does. */
 export interface Engine {
@@ -32,7 +32,7 @@ export interface Engine {
   renewReaders(): void;
 
   /** {@link Store.write} on the database of this generation. */
-  write(entries: readonly NewEntry[], terms: Terms, generation: string): Promise<Receipt>;
+  write(entries: readonly NewEntry[], terms: ExpiryContext, generation: string): Promise<CommitResult>;
 
   /** The error that `Store` throws: STORE_UNAVAILABLE if a retry may succeed, otherwise the error itself. */
   translate(error: unknown): unknown;

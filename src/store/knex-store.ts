@@ -1,27 +1,27 @@
 import type { Knex } from "knex";
-import type { Clock } from "../clock.ts";
 import type { EpochMs, Jti, NewEntry } from "../entry.ts";
 import { anotherDatabase, SchemaError, storeUnavailable } from "../errors.ts";
 import { MAX_CLOCK_SKEW_MS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
+import type { Clock } from "../time/clock.ts";
 import { type Engine, literal, text } from "./engine.ts";
 import { countBy, listPage } from "./listing.ts";
 import { countExpired, deleteExpired, trimCommits } from "./pruning.ts";
-import { answerCut, countable, hex, OLDEST_COMMIT, revisionOf, theRow } from "./rows.ts";
+import { countable, hex, OLDEST_COMMIT, onlyRow, revisionOf, truncatedResult } from "./rows.ts";
 import { checkSchema, migrateUp } from "./schema.ts";
 import type {
+  CommitResult,
   CountQuery,
-  Deployment,
+  DatabaseIdentity,
+  ExpiryContext,
   ListPage,
   ListQuery,
+  LookupResult,
   PoolUse,
-  PruneOrder,
-  PruneReceipt,
-  Receipt,
-  Sighting,
+  PruneResult,
+  PruneTask,
   Store,
   Tail,
-  Terms,
 } from "./store.ts";
 import { SqlTail } from "./tail.ts";
 
@@ -38,8 +38,8 @@ export class KnexStore implements Store {
   readonly #engine: Engine;
   readonly #clock: Clock;
   readonly #leewayMs: number;
-  #deployment: Deployment | undefined;
-  #opening: Promise<Deployment> | undefined;
+  #deployment: DatabaseIdentity | undefined;
+  #opening: Promise<DatabaseIdentity> | undefined;
 
   constructor(engine: Engine, options: { clock: Clock; leewayMs: number }) {
     this.#engine = engine;
@@ -47,7 +47,7 @@ export class KnexStore implements Store {
     this.#leewayMs = options.leewayMs;
   }
 
-  async open(): Promise<Deployment> {
+  async open(): Promise<DatabaseIdentity> {
     if (this.#deployment !== undefined) return this.#deployment;
     this.#opening ??= this.#open().finally(() => {
       this.#opening = undefined;
@@ -55,7 +55,7 @@ export class KnexStore implements Store {
     return this.#opening;
   }
 
-  async #open(): Promise<Deployment> {
+  async #open(): Promise<DatabaseIdentity> {
     const { knex } = this.#engine;
     return this.#slowly(async () => {
       if (this.#engine.migratesOnOpen) await migrateUp(knex);
@@ -64,7 +64,7 @@ export class KnexStore implements Store {
         .where({ id: 1 })
         .where("leeway_ms", "<", this.#leewayMs)
         .update({ leeway_ms: this.#leewayMs });
-      const state = theRow(
+      const state = onlyRow(
         await knex("blacklist_state").where({ id: 1 }).first("generation", "secret", "leeway_ms"),
       );
       // Prune relies on the leeway, so it is read back rather than assumed to be stored.
@@ -81,7 +81,7 @@ export class KnexStore implements Store {
   }
 
   /** Opens the store for a call. A schema that does not fit is reported as unavailable: only an operator can fix it. */
-  async #ready(): Promise<Deployment> {
+  async #ready(): Promise<DatabaseIdentity> {
     try {
       return await this.open();
     } catch (error) {
@@ -91,12 +91,12 @@ export class KnexStore implements Store {
     }
   }
 
-  async write(entries: readonly NewEntry[], terms: Terms): Promise<Receipt> {
+  async write(entries: readonly NewEntry[], terms: ExpiryContext): Promise<CommitResult> {
     const { generation } = this.#deployment ?? (await this.#ready());
     return this.#engine.write(entries, terms, generation);
   }
 
-  async read(jtis: readonly Jti[], required: readonly Revision[] = []): Promise<Sighting> {
+  async read(jtis: readonly Jti[], required: readonly Revision[] = []): Promise<LookupResult> {
     const { generation } = this.#deployment ?? (await this.#ready());
     const rows = await this.#engine.select(
       `SELECT state.revision, commits.stamp, state.generation, ${this.#engine.clock}, ${this.#engine.writable}, tokens.jti, tokens.expires_at, ${countOf(required)}, ${OLDEST_COMMIT}${found(jtis, "tokens.jti")}
@@ -131,7 +131,7 @@ export class KnexStore implements Store {
       `SELECT state.revision, ${OLDEST_COMMIT}, commits.revision, commits.stamp${found(revisions, "commits.revision")}
        FROM blacklist_state state LEFT JOIN blacklist_commits commits ON commits.revision IN (${numbers}) WHERE state.id = 1`,
     );
-    const first = theRow(rows[0]);
+    const first = onlyRow(rows[0]);
     checkFound(rows, first[4]);
     const [last, oldest] = first.map(Number);
     const stamps = new Map(rows.filter((row) => row[3] !== null).map((row) => [Number(row[2]), hex(row[3])]));
@@ -162,7 +162,7 @@ export class KnexStore implements Store {
     });
   }
 
-  async prune(order: PruneOrder): Promise<PruneReceipt> {
+  async prune(order: PruneTask): Promise<PruneResult> {
     if (this.#deployment === undefined) await this.#ready();
     return this.#slowly(async (knex) => {
       const clock = await this.#databaseClock();
@@ -181,12 +181,14 @@ export class KnexStore implements Store {
     });
   }
 
-  async oldestPrunable(terms: Terms & { readonly retentionMs: number }): Promise<EpochMs | undefined> {
+  async oldestPrunable(
+    terms: ExpiryContext & { readonly retentionMs: number },
+  ): Promise<EpochMs | undefined> {
     if (this.#deployment === undefined) await this.#ready();
     return this.#slowly(async (knex) => {
       const now = Math.min(await this.#databaseClock(), terms.now);
       const keptMs = await this.#keptMs(terms);
-      const { oldest } = theRow(await knex("blacklisted_tokens").min({ oldest: "expires_at" }).first());
+      const { oldest } = onlyRow(await knex("blacklisted_tokens").min({ oldest: "expires_at" }).first());
       const since = Number(oldest) + keptMs;
       return oldest !== null && since <= now ? (since as EpochMs) : undefined;
     });
@@ -195,7 +197,7 @@ export class KnexStore implements Store {
   /** How long an entry is kept after its expiry, in milliseconds. */
   async #keptMs({ leewayMs, retentionMs }: { leewayMs: number; retentionMs: number }): Promise<number> {
     const state = await this.#engine.knex("blacklist_state").where({ id: 1 }).first("leeway_ms");
-    const { leeway_ms } = theRow(state);
+    const { leeway_ms } = onlyRow(state);
     return Math.max(Number(leeway_ms), leewayMs) + retentionMs;
   }
 
@@ -209,7 +211,7 @@ export class KnexStore implements Store {
     const row = await this.#engine.knex
       .select(this.#engine.knex.raw(`${this.#engine.clock} AS clock`))
       .first();
-    return Number(theRow(row).clock);
+    return Number(onlyRow(row).clock);
   }
 
   /** Runs statements on the pool and translates their errors. */
@@ -241,5 +243,5 @@ function found(keys: readonly unknown[], column: string): string {
 
 /** Throws if there are fewer rows than `count`. With a count of zero there is one row, which holds the state. */
 function checkFound(rows: readonly unknown[], count: unknown): void {
-  if (count !== undefined && rows.length !== Math.max(1, Number(count))) throw answerCut();
+  if (count !== undefined && rows.length !== Math.max(1, Number(count))) throw truncatedResult();
 }

@@ -1,6 +1,6 @@
 import type { Knex } from "knex";
 import type { EpochMs } from "../entry.ts";
-import { ENTRY_COLUMNS, type EntryRow, entryOf, theRow } from "./rows.ts";
+import { ENTRY_COLUMNS, type EntryRow, entryOf, onlyRow } from "./rows.ts";
 import type { CountQuery, ListPage, ListQuery } from "./store.ts";
 import { wholePage } from "./whole-page.ts";
 
@@ -42,7 +42,7 @@ export async function countBy(knex: Knex, { revokedBy, limit }: CountQuery, cuto
     .limit(limit)
     .as("found");
   const row = await knex(found).count({ total: "*" }).first();
-  return Number(theRow(row).total);
+  return Number(onlyRow(row).total);
 }
 
 function matching(

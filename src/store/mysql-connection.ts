@@ -5,11 +5,11 @@ import mysql, {
   type RowDataPacket,
 } from "mysql2";
 import { STORE_TIMEOUT_MS } from "../limits.ts";
-import { cutConnection } from "./cut-connection.ts";
+import { destroyConnection } from "./destroy-connection.ts";
 import { prepareSession, run } from "./mysql-session.ts";
 
 /** The server did not answer in time: it may be slow, stopped, or disconnected without notice. */
-export class SilenceError extends Error {
+export class QueryTimeoutError extends Error {
   override readonly name = "SilenceError";
 }
 
@@ -99,7 +99,7 @@ export class MysqlConnection {
       return await this.#inTime(session.connection, work(session));
     } catch (error) {
       if (this.#session === opening) this.#session = undefined;
-      if (session !== undefined) cutConnection(session.connection);
+      if (session !== undefined) destroyConnection(session.connection);
       throw session?.loss.cause ?? error;
     }
   }
@@ -110,7 +110,7 @@ export class MysqlConnection {
     // Without a listener, a connection that breaks while idle would end the process.
     connection.on("error", (error) => {
       loss.cause ??= error;
-      cutConnection(connection);
+      destroyConnection(connection);
     });
     try {
       await new Promise<void>((resolve, reject) => {
@@ -118,10 +118,10 @@ export class MysqlConnection {
       });
       await this.#inTime(connection, this.#prepare(connection));
     } catch (error) {
-      cutConnection(connection);
+      destroyConnection(connection);
       throw error;
     }
-    if (this.#closed) cutConnection(connection);
+    if (this.#closed) destroyConnection(connection);
     return new Session(connection, loss);
   }
 
@@ -137,7 +137,7 @@ export class MysqlConnection {
         since: performance.now(),
         giveUp: (error) => {
           this.#underWay.delete(waiting);
-          cutConnection(connection);
+          destroyConnection(connection);
           reject(error);
         },
       };
@@ -171,7 +171,7 @@ export class MysqlConnection {
         this.#watchFor(restMs);
         break;
       }
-      giveUp(new SilenceError(`the database did not answer within ${STORE_TIMEOUT_MS} ms`));
+      giveUp(new QueryTimeoutError(`the database did not answer within ${STORE_TIMEOUT_MS} ms`));
     }
   };
 
@@ -191,7 +191,7 @@ export class MysqlConnection {
 
   #cut(): void {
     this.#session?.then(
-      ({ connection }) => cutConnection(connection),
+      ({ connection }) => destroyConnection(connection),
       () => undefined,
     );
     this.#session = undefined;

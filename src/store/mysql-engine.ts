@@ -7,7 +7,7 @@ import { MAX_WRITE_ATTEMPTS, MAX_WRITE_MS, RENEW_READERS_MS } from "../limits.ts
 import type { Revision } from "../revision.ts";
 import { type Engine, type Reader, text } from "./engine.ts";
 import { connectionOptions, type DriverOptions, type MysqlAddress } from "./mysql-address.ts";
-import { MysqlConnection, SilenceError } from "./mysql-connection.ts";
+import { MysqlConnection, QueryTimeoutError } from "./mysql-connection.ts";
 import { isFromServer, isStatementFault, refusesWrites } from "./mysql-errors.ts";
 import {
   allInserted,
@@ -22,7 +22,7 @@ import {
 } from "./mysql-packet.ts";
 import { createMysqlPool, type MysqlPool, type Patience } from "./mysql-pool.ts";
 import { entryOf, revisionOf } from "./rows.ts";
-import type { Receipt, Terms, WriteResult } from "./store.ts";
+import type { CommitResult, ExpiryContext, WriteResult } from "./store.ts";
 
 /** An entry's columns, the revision that last changed the entry, and the revision that created it. */
 type Row = [unknown, number, number | null, unknown, unknown, number, number];
@@ -98,12 +98,12 @@ export class MysqlEngine implements Engine {
       return await work();
     } catch (error) {
       // A server that is silent on one connection is silent on all; abandon the pool's statements instead of letting each time out.
-      if (error instanceof SilenceError) this.#pool.abandon();
+      if (error instanceof QueryTimeoutError) this.#pool.abandon();
       throw this.translate(error);
     }
   }
 
-  async write(entries: readonly NewEntry[], terms: Terms, generation: string): Promise<Receipt> {
+  async write(entries: readonly NewEntry[], terms: ExpiryContext, generation: string): Promise<CommitResult> {
     // Sorted, so that concurrent transactions lock rows in the same order.
     const sorted = [...entries].sort((a, b) => (a.jti < b.jti ? -1 : 1));
     const since = Math.max(0, this.#lastRevision - UNDONE_AT_MOST);
@@ -147,7 +147,7 @@ export class MysqlEngine implements Engine {
   async #readBack(
     entries: readonly NewEntry[],
     { revision, repeated }: { revision: Revision; repeated: readonly number[] },
-  ): Promise<Receipt> {
+  ): Promise<CommitResult> {
     const ours = new Set([revision.number, ...repeated]);
     const [found] = await this.#writer.query<[Row[], ...unknown[]]>(readPacket(rowsOf(entries)));
     const rows = new Map(found.map((row) => [text(row[0]), row]));

@@ -1,11 +1,11 @@
 import type { NewEntry } from "../entry.ts";
 import { literal } from "./engine.ts";
 import { ENTRY_COLUMNS } from "./rows.ts";
-import type { Terms } from "./store.ts";
+import type { ExpiryContext } from "./store.ts";
 
 export interface Commit {
   readonly entries: readonly NewEntry[];
-  readonly terms: Terms;
+  readonly terms: ExpiryContext;
   /** Hexadecimal. The packet commits to no database with another generation. */
   readonly generation: string;
   /** Hexadecimal; unique to this attempt. */

@@ -2,11 +2,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import knex, { type Knex } from "knex";
 import MySQL2Client from "knex/lib/dialects/mysql2/index.js";
 import type { Connection } from "mysql2";
-import { cutConnection } from "./cut-connection.ts";
+import { destroyConnection } from "./destroy-connection.ts";
 import type { DriverOptions } from "./mysql-address.ts";
 import { isStatementFault } from "./mysql-errors.ts";
 import { prepareSession } from "./mysql-session.ts";
-import { withoutText } from "./without-text.ts";
+import { redactSql } from "./redact-sql.ts";
 
 export interface MysqlPool {
   readonly knex: Knex;
@@ -44,7 +44,7 @@ export function createMysqlPool(
   class Client extends MySQL2Client {
     override async destroyRawConnection(connection: Connection): Promise<void> {
       // Knex would close the connection gracefully, and wait for ever if the server no longer answers.
-      cutConnection(connection);
+      destroyConnection(connection);
     }
 
     override async _query(connection: PooledConnection, query: Query): Promise<unknown> {
@@ -53,20 +53,20 @@ export function createMysqlPool(
         giveUp = (error) => {
           // Knex checks this property before it reuses a connection.
           connection.__knex__disposed = error;
-          cutConnection(connection);
+          destroyConnection(connection);
           reject(error);
         };
       });
       const timer = setTimeout(() => giveUp(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
       underWay.add(giveUp);
       try {
-        return await withoutText(query, () => Promise.race([super._query(connection, query), givenUp]));
+        return await redactSql(query, () => Promise.race([super._query(connection, query), givenUp]));
       } catch (error) {
         // As with every other connection, its session may hold state or restrictions: a session opened while the account's password
         // had expired would be refused for ever.
         if (!isStatementFault(error)) {
           connection.__knex__disposed = error;
-          cutConnection(connection);
+          destroyConnection(connection);
         }
         throw error;
       } finally {
@@ -94,7 +94,7 @@ export function createMysqlPool(
       afterCreate(connection: Connection, done: (error: unknown, connection: Connection) => void) {
         const fail = (error: unknown) => {
           // Knex drops its reference to the connection without closing it.
-          cutConnection(connection);
+          destroyConnection(connection);
           done(error, connection);
         };
         // The driver calls back neither for a silent server nor for a destroyed connection.

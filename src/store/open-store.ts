@@ -1,5 +1,5 @@
-import type { Clock } from "../clock.ts";
 import { SLOW_STORE_TIMEOUT_MS, STORE_TIMEOUT_MS } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
 import type { DatabaseAddress } from "./database-url.ts";
 import type { Engine } from "./engine.ts";
 import { KnexStore } from "./knex-store.ts";

@@ -1,8 +1,8 @@
 import type { Knex } from "knex";
 import { COMMIT_RETENTION_MS, PRUNE_CHUNK } from "../limits.ts";
 import { literal } from "./engine.ts";
-import { type EntryRow, theRow } from "./rows.ts";
-import type { PruneOrder, PruneReceipt } from "./store.ts";
+import { type EntryRow, onlyRow } from "./rows.ts";
+import type { PruneResult, PruneTask } from "./store.ts";
 import { wholePage } from "./whole-page.ts";
 
 /**
@@ -13,8 +13,8 @@ import { wholePage } from "./whole-page.ts";
 export async function deleteExpired(
   knex: Knex,
   cutoff: number,
-  { limit, rest }: Pick<PruneOrder, "limit" | "rest">,
-): Promise<PruneReceipt> {
+  { limit, rest }: Pick<PruneTask, "limit" | "rest">,
+): Promise<PruneResult> {
   let count = 0;
   // Starts each chunk where the last one ended: otherwise rows deleted but not yet purged would be scanned again for every chunk.
   let from = Number.MIN_SAFE_INTEGER;
@@ -42,14 +42,14 @@ export async function deleteExpired(
   }
 }
 
-export async function countExpired(knex: Knex, cutoff: number, limit: number): Promise<PruneReceipt> {
+export async function countExpired(knex: Knex, cutoff: number, limit: number): Promise<PruneResult> {
   const found = knex("blacklisted_tokens")
     .select("jti")
     .where("expires_at", "<=", cutoff)
     .limit(limit + 1)
     .as("found");
   const row = await knex(found).count({ total: "*" }).first();
-  const total = Number(theRow(row).total);
+  const total = Number(onlyRow(row).total);
   return { count: Math.min(total, limit), hasMore: total > limit };
 }
 
@@ -59,7 +59,7 @@ const TRIM_CHUNK = 5000;
 
 /** Deletes the stamps of commits older than a day. The last commit keeps its stamp, however old it is. */
 export async function trimCommits(knex: Knex, now: number): Promise<void> {
-  const { revision: last } = theRow(await knex("blacklist_state").where({ id: 1 }).first("revision"));
+  const { revision: last } = onlyRow(await knex("blacklist_state").where({ id: 1 }).first("revision"));
   for (let chunk = 0; chunk < TRIM_CHUNKS; chunk++) {
     const rows: { revision: number; committed_at: number }[] = await knex("blacklist_commits")
       .select("revision", "committed_at")

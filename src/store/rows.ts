@@ -53,12 +53,12 @@ export function hex(bytes: unknown): string {
  * For a result with fewer rows than the database found, caused by a setting of the session or by a proxy. Any row may be missing,
  * so nothing of the result is used.
  */
-export function answerCut(): ServiceError {
+export function truncatedResult(): ServiceError {
   return storeUnavailable("the database's answer was cut short");
 }
 
 /** The row of a statement that always returns one; throws if the row is missing. */
-export function theRow<Row>(row: Row): NonNullable<Row> {
-  if (row === undefined || row === null) throw answerCut();
+export function onlyRow<Row>(row: Row): NonNullable<Row> {
+  if (row === undefined || row === null) throw truncatedResult();
   return row;
 }

@@ -7,9 +7,9 @@ import { ServiceError, StartError, storeUnavailable } from "../errors.ts";
 import type { Revision } from "../revision.ts";
 import type { Engine, Reader } from "./engine.ts";
 import { createPrivately } from "./file-access.ts";
+import { redactSql } from "./redact-sql.ts";
 import { ENTRY_COLUMNS, type EntryRow, entryOf } from "./rows.ts";
-import type { Receipt, Terms, WriteResult } from "./store.ts";
-import { withoutText } from "./without-text.ts";
+import type { CommitResult, ExpiryContext, WriteResult } from "./store.ts";
 
 type Database = Libsql.Database;
 
@@ -37,7 +37,7 @@ export class SqliteEngine implements Engine {
       }
 
       override _query(connection: unknown, query: { sql: string }): Promise<unknown> {
-        return withoutText(query, () => super._query(connection, query));
+        return redactSql(query, () => super._query(connection, query));
       }
     }
     this.knex = knex({
@@ -88,7 +88,7 @@ export class SqliteEngine implements Engine {
     return this.#use((database) => database.prepare(sql).raw().all() as unknown[][]);
   }
 
-  async write(entries: readonly NewEntry[], terms: Terms): Promise<Receipt> {
+  async write(entries: readonly NewEntry[], terms: ExpiryContext): Promise<CommitResult> {
     return this.#use((database) => {
       database.exec("BEGIN IMMEDIATE");
       try {
@@ -193,7 +193,7 @@ function shows(database: Database, { number, stamp }: Revision): boolean {
   );
 }
 
-function commit(database: Database, entries: readonly NewEntry[], terms: Terms): Receipt {
+function commit(database: Database, entries: readonly NewEntry[], terms: ExpiryContext): CommitResult {
   const stamp = randomBytes(8);
   const { revision, clock } = database
     .prepare(

@@ -16,7 +16,7 @@ export interface Store {
    * replica ever ran with) to `leewayMs`. Every other method opens the store if necessary. Throws `SchemaError` if the schema is
    * too old, too new or absent; the other methods then throw STORE_UNAVAILABLE.
    */
-  open(): Promise<Deployment>;
+  open(): Promise<DatabaseIdentity>;
 
   /**
    * Adds or extends entries in one durable commit: all of them or none. Each jti may occur once. Returns only once the database
@@ -27,14 +27,14 @@ export interface Store {
    * applied twice: of all calls for a jti exactly one learns "created", if its answer arrives. After STORE_UNAVAILABLE the entries
    * may or may not have been stored; after any other error they have not.
    */
-  write(entries: readonly NewEntry[], terms: Terms): Promise<Receipt>;
+  write(entries: readonly NewEntry[], terms: ExpiryContext): Promise<CommitResult>;
 
   /**
    * The expiries of those of `jtis` that are in the table, expired or not, from one read that reflects every commit acknowledged,
    * by any replica, before this call. Without jtis it probes the database. `required` names commits, each once, that the database's
-   * history must contain, see {@link Sighting.intact}.
+   * history must contain, see {@link LookupResult.intact}.
    */
-  read(jtis: readonly Jti[], required?: readonly Revision[]): Promise<Sighting>;
+  read(jtis: readonly Jti[], required?: readonly Revision[]): Promise<LookupResult>;
 
   /**
    * The members of `revisions` that this database's history does not contain: ahead of its last commit, or with another stamp. A
@@ -54,13 +54,13 @@ export interface Store {
    * in short transactions until `rest` resolves to false. Any number of calls may run at once; each entry is counted by one of
    * them. Throws STORE_UNAVAILABLE, deleting nothing, while the two clocks differ by more than `MAX_CLOCK_SKEW_MS`.
    */
-  prune(request: PruneOrder): Promise<PruneReceipt>;
+  prune(request: PruneTask): Promise<PruneResult>;
 
   /**
    * When the entry that has been prunable for longest became prunable, by the terms of `prune`; undefined if there is nothing to
    * delete. Reads the first entry of an index, however large the table.
    */
-  oldestPrunable(terms: Terms & { readonly retentionMs: number }): Promise<EpochMs | undefined>;
+  oldestPrunable(terms: ExpiryContext & { readonly retentionMs: number }): Promise<EpochMs | undefined>;
 
   /** The use of the connection pool that List and Prune share. Sends no statement and never throws. */
   readonly poolUse: PoolUse;
@@ -108,7 +108,7 @@ export interface TailEntry {
   readonly expiresAt: EpochMs;
 }
 
-export interface Changes extends Standing {
+export interface Changes extends DatabaseState {
   readonly entries: readonly TailEntry[];
   readonly hasMore: boolean;
   /** The position of the next page. */
@@ -127,7 +127,7 @@ export interface ScanPage {
 }
 
 /** The identity of a database. */
-export interface Deployment {
+export interface DatabaseIdentity {
   /** 32 hexadecimal digits, random, assigned once when the schema was created. */
   readonly generation: string;
   /** 32 random bytes shared by all replicas; keys are derived from it. Never leaves the service. */
@@ -137,14 +137,14 @@ export interface Deployment {
 }
 
 /** Defines "expired" for one call. */
-export interface Terms {
+export interface ExpiryContext {
   /** The service's clock. An entry has expired only when both this clock and the database's say so. */
   readonly now: EpochMs;
   readonly leewayMs: number;
 }
 
 /** The state of the database when it answered. */
-export interface Standing {
+export interface DatabaseState {
   /** The last commit. */
   readonly revision: Revision;
   /** The database's clock, in UTC. */
@@ -153,13 +153,13 @@ export interface Standing {
   readonly writable: boolean;
 }
 
-export interface Sighting extends Standing {
+export interface LookupResult extends DatabaseState {
   readonly expiries: ReadonlyMap<string, EpochMs>;
   /** True if all required commits are in this database's history. A commit older than the oldest commit kept is assumed to be. */
   readonly intact: boolean;
 }
 
-export interface Receipt {
+export interface CommitResult {
   /** A commit that contains these entries as returned: ours, or a later one if another replica has extended an entry since. */
   readonly revision: Revision;
   /** One per entry written, in the order of the entries. */
@@ -172,7 +172,7 @@ export interface WriteResult {
   readonly entry: Entry;
 }
 
-export interface ListQuery extends Terms {
+export interface ListQuery extends ExpiryContext {
   readonly limit: number;
   readonly filter: ListFilter;
   /** The last entry of the page before; undefined for the first page. */
@@ -205,12 +205,12 @@ export interface ListPage {
   readonly asOf: EpochMs;
 }
 
-export interface CountQuery extends Terms {
+export interface CountQuery extends ExpiryContext {
   readonly revokedBy: string;
   readonly limit: number;
 }
 
-export interface PruneOrder extends Terms {
+export interface PruneTask extends ExpiryContext {
   readonly retentionMs: number;
   readonly limit: number;
   readonly expiredBefore: EpochMs | undefined;
@@ -229,7 +229,7 @@ export interface PoolUse {
   readonly waiting: number;
 }
 
-export interface PruneReceipt {
+export interface PruneResult {
   readonly count: number;
   /** True if entries remain that the same order would delete. */
   readonly hasMore: boolean;

@@ -3,8 +3,8 @@ import { anotherDatabase, type ServiceError, storeUnavailable } from "../errors.
 import { SCAN_PAGE, TAIL_PAGE } from "../limits.ts";
 import { isSameRevision, type Revision } from "../revision.ts";
 import type { Engine, Reader } from "./engine.ts";
-import { answerCut, countable, hex, OLDEST_COMMIT, revisionOf, theRow } from "./rows.ts";
-import type { Changes, ScanPage, Standing, Tail, TailPosition } from "./store.ts";
+import { countable, hex, OLDEST_COMMIT, onlyRow, revisionOf, truncatedResult } from "./rows.ts";
+import type { Changes, DatabaseState, ScanPage, Tail, TailPosition } from "./store.ts";
 
 type Rows = readonly (readonly unknown[])[];
 
@@ -100,7 +100,7 @@ export class SqlTail implements Tail {
     if (hex(first[2]) !== generation) throw anotherDatabase();
     const revision = revisionOf(first[0], first[1]);
     const count = Number(first[10]);
-    if (rows.length !== Math.max(1, count)) throw answerCut();
+    if (rows.length !== Math.max(1, count)) throw truncatedResult();
     const oldest = Number(first[6]);
     // The last revision seen must be there, however old it is.
     const expected = commits.length - others.length + countable(others, { oldest, last: revision.number });
@@ -122,7 +122,7 @@ export class SqlTail implements Tail {
     };
   }
 
-  async #readStanding(): Promise<Standing> {
+  async #readStanding(): Promise<DatabaseState> {
     const generation = await this.#generation();
     const [row] = await this.#reader.select(this.#standing, []);
     if (row === undefined) throw stateLost();
@@ -152,7 +152,7 @@ export class SqlTail implements Tail {
     if (rows.length < SCAN_PAGE) rows = await this.#reader.select(LAST_SCAN, from);
     if (rows.some((row) => Number(row[2]) !== 1)) throw anotherDatabase();
     const hasMore = rows.length === SCAN_PAGE;
-    if (!hasMore && !(await this.#isLast(rows, from))) throw answerCut();
+    if (!hasMore && !(await this.#isLast(rows, from))) throw truncatedResult();
     return {
       entries: rows.map((row) => ({ jti: row[0] as Uint8Array, expiresAt: Number(row[1]) as EpochMs })),
       hasMore,
@@ -163,7 +163,7 @@ export class SqlTail implements Tail {
     const last = rows.at(-1);
     if (last !== undefined) return Number(last[3]) === 1;
     const [end] = await this.#reader.select(SCAN_END, from);
-    const [isRightDatabase, more] = theRow(end);
+    const [isRightDatabase, more] = onlyRow(end);
     if (Number(isRightDatabase) !== 1) throw anotherDatabase();
     return Number(more) === 0;
   }

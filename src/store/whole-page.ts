@@ -1,5 +1,5 @@
 import type { Knex } from "knex";
-import { answerCut, theRow } from "./rows.ts";
+import { onlyRow, truncatedResult } from "./rows.ts";
 
 interface Page {
   /** A column of `rows` that is never NULL. */
@@ -27,7 +27,7 @@ export async function wholePage<Row>(
     .where("state.id", 1)
     .select("page.*", knex.raw("COUNT(??) OVER () AS found", [`page.${key}`]))
     .orderBy(order.map(({ column, order: direction }) => ({ column: `page.${column}`, order: direction })));
-  const found = Number(theRow(answer[0]).found);
-  if (answer.length !== Math.max(1, found)) throw answerCut();
+  const found = Number(onlyRow(answer[0]).found);
+  if (answer.length !== Math.max(1, found)) throw truncatedResult();
   return found === 0 ? [] : answer;
 }

@@ -7,7 +7,7 @@ import {
   trace,
 } from "@opentelemetry/api";
 import { CallSpans, type Parts } from "./call-spans.ts";
-import { harmless } from "./harmless.ts";
+import { guarded } from "./guarded-telemetry.ts";
 
 /** The properties shared by the spans of one method's calls. */
 export interface CallKind extends Parts {
@@ -29,7 +29,7 @@ export function beginCall<C>({
   getter,
   ...parts
 }: Beginning<C>): CallSpans | undefined {
-  return harmless(() => {
+  return guarded(() => {
     const parent = propagation.extract(ROOT_CONTEXT, carrier, getter);
     const span = parts.tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, parent);
     return span.isRecording()

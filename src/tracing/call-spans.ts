@@ -8,8 +8,8 @@ import {
   trace,
 } from "@opentelemetry/api";
 import type { CallTrace, Wait } from "../caller.ts";
-import type { Clock } from "../clock.ts";
-import { harmless } from "./harmless.ts";
+import type { Clock } from "../time/clock.ts";
+import { guarded } from "./guarded-telemetry.ts";
 
 export interface Parts {
   readonly tracer: Tracer;
@@ -42,7 +42,7 @@ export class CallSpans implements CallTrace {
   waits(what: Wait): void {
     this.endWait();
     const { tracer, clock } = this.#parts;
-    this.#waiting = harmless(() => {
+    this.#waiting = guarded(() => {
       const span = tracer.startSpan(`wait for ${what}`, {}, this.#context);
       const context = trace.setSpan(this.#context, span);
       return { span, context, wall: clock.now(), monotonic: clock.monotonic() };
@@ -63,13 +63,13 @@ export class CallSpans implements CallTrace {
   endWait(): void {
     const waiting = this.#waiting;
     this.#waiting = undefined;
-    if (waiting !== undefined) harmless(() => waiting.span.end());
+    if (waiting !== undefined) guarded(() => waiting.span.end());
   }
 
   /** Ends the call's spans. Its current wait ends too. `error` is a one-word description of a failure; absent if there was none. */
   end(attributes: Attributes, error?: string): void {
     this.endWait();
-    harmless(() => {
+    guarded(() => {
       this.#span.setAttributes(attributes);
       if (error !== undefined) {
         this.#span.setAttribute("error.type", error).setStatus({ code: SpanStatusCode.ERROR });

@@ -3,7 +3,7 @@ import type { Fallback, Observer, Sharing } from "../blacklist/observer.ts";
 import type { EpochMs } from "../entry.ts";
 import { MAX_SPAN_LINKS } from "../limits.ts";
 import { CallSpans, type Parts } from "./call-spans.ts";
-import { harmless } from "./harmless.ts";
+import { guarded } from "./guarded-telemetry.ts";
 
 /** A read or commit that has just ended. */
 interface Shared {
@@ -84,7 +84,7 @@ export class SharedSpans implements Observer {
     const waiting = waitingOf(shared.sharing);
     const [first, ...others] = waiting;
     if (first === undefined) return;
-    harmless(() => {
+    guarded(() => {
       const span = this.#span(shared, { first, others });
       for (const { call } of others) call.link(span);
     });

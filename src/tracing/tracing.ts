@@ -1,6 +1,6 @@
 import { isSpanContextValid, type Tracer, trace } from "@opentelemetry/api";
 import type { Observer } from "../blacklist/observer.ts";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../time/clock.ts";
 import { type GrpcMethod, MethodSpans } from "./method-spans.ts";
 import { RequestSpans } from "./request-spans.ts";
 import { SharedSpans } from "./shared-spans.ts";

@@ -2,12 +2,12 @@ import { X509Certificate } from "node:crypto";
 import type { PeerCertificate } from "node:tls";
 import { expect } from "chai";
 import { createAuthenticator } from "../../src/auth/authenticator.ts";
-import { type BearerRules, Bearers } from "../../src/auth/bearers.ts";
+import { BearerAuthenticator, type BearerRules } from "../../src/auth/bearer-authenticator.ts";
+import { CertificateAuthenticator } from "../../src/auth/certificate-authenticator.ts";
 import { parseCertificateRoles } from "../../src/auth/certificate-roles.ts";
-import { Certificates } from "../../src/auth/certificates.ts";
-import { KeySet } from "../../src/auth/key-set.ts";
-import { systemClock } from "../../src/clock.ts";
-import { ANYBODY, type Principal } from "../../src/principal.ts";
+import { JwksCache } from "../../src/auth/jwks-cache.ts";
+import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
+import { systemClock } from "../../src/time/clock.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { createSigningKey, KeyServer, signToken } from "../support/issuer.ts";
@@ -16,19 +16,19 @@ import { rejection } from "../support/rejection.ts";
 
 describe("createAuthenticator", () => {
   const clock = new FakeClock();
-  const certificates = new Certificates(parseCertificateRoles("DNS:gateway.internal=check"), {
+  const certificates = new CertificateAuthenticator(parseCertificateRoles("DNS:gateway.internal=check"), {
     now: () => systemClock.now(),
   });
   let server: KeyServer;
-  let keys: KeySet;
-  let bearers: Bearers;
+  let keys: JwksCache;
+  let bearers: BearerAuthenticator;
   let certificate: PeerCertificate;
   let authorization: string;
 
   before(async () => {
     const key = await createSigningKey("k1");
     server = await KeyServer.start(key);
-    keys = new KeySet({
+    keys = new JwksCache({
       source: { kind: "url", url: server.url },
       name: "callers",
       clock,
@@ -36,7 +36,7 @@ describe("createAuthenticator", () => {
     });
     keys.start();
     const [iss, aud] = ["https://id.example", "token-blacklist"];
-    bearers = new Bearers({
+    bearers = new BearerAuthenticator({
       rules: rulesOf(iss, aud),
       ...{ keys, clock, now: () => clock.now() },
     });
@@ -79,7 +79,7 @@ describe("createAuthenticator", () => {
 
   it("lets everybody do everything where no kind of credentials is asked for, whatever they bring", async () => {
     for (const shown of [{}, { authorization: ["Basic c4n4ry"] }, { certificate }]) {
-      expect(await authenticate({}, shown)).to.equal(ANYBODY);
+      expect(await authenticate({}, shown)).to.equal(UNRESTRICTED_PRINCIPAL);
     }
   });
 
@@ -137,11 +137,11 @@ describe("createAuthenticator", () => {
   });
 
   it("does not let anybody in while the keys that would tell cannot be had", async () => {
-    const unread = new KeySet({
+    const unread = new JwksCache({
       ...{ source: { kind: "file", path: "/" }, name: "callers", clock, log: memoryLog().log },
     });
     const rules = rulesOf("i", "a");
-    const blind = new Bearers({ rules, keys: unread, clock, now: () => clock.now() });
+    const blind = new BearerAuthenticator({ rules, keys: unread, clock, now: () => clock.now() });
     const shown = { authorization: [authorization], certificate };
     expect(await rejection(authenticate({ bearers: blind, certificates }, shown))).to.include({
       reason: "KEYS_UNAVAILABLE",

@@ -9,7 +9,7 @@ import { type Authority, createAuthority } from "../support/certificates.ts";
 import { freshFolder } from "../support/shared.ts";
 
 const PROGRAM = `
-  const { fetchKeys } = await import(${JSON.stringify(new URL("../../src/auth/fetch-keys.ts", import.meta.url).href)});
+  const { fetchKeys } = await import(${JSON.stringify(new URL("../../src/auth/fetch-jwks.ts", import.meta.url).href)});
   console.log(await fetchKeys({ kind: "url", url: process.argv[1] }).catch((error) => error.message));
 `;
 

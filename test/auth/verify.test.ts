@@ -2,8 +2,8 @@ import { createHmac, createPublicKey, KeyObject, sign } from "node:crypto";
 import { expect } from "chai";
 import { CompactEncrypt, importJWK, type JWK } from "jose";
 import { DEFAULT_ALGORITHMS, parseAlgorithms } from "../../src/auth/algorithms.ts";
-import { KeySet } from "../../src/auth/key-set.ts";
-import { TokenRefused, unverifiedClaims, verifiedClaims } from "../../src/auth/verify.ts";
+import { JwksCache } from "../../src/auth/jwks-cache.ts";
+import { InvalidTokenError, unverifiedClaims, verifiedClaims } from "../../src/auth/verify.ts";
 import { MAX_JWT_BYTES, UNKNOWN_KEY_RELOAD_MS } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { createSigningKey, KeyServer, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
@@ -38,7 +38,7 @@ describe("verifiedClaims", () => {
   let attacker: SigningKey;
   let server: KeyServer;
   let clock: FakeClock;
-  let opened: KeySet[];
+  let opened: JwksCache[];
 
   before(async () => {
     [es, rsa, ed, attacker] = await Promise.all([
@@ -60,9 +60,9 @@ describe("verifiedClaims", () => {
     await server.stop();
   });
 
-  function keySet(): KeySet {
+  function keySet(): JwksCache {
     const source = { kind: "url", url: server.url } as const;
-    const keys = new KeySet({ source, name: "issuer", clock, log: memoryLog().log });
+    const keys = new JwksCache({ source, name: "issuer", clock, log: memoryLog().log });
     opened.push(keys);
     keys.start();
     return keys;
@@ -75,7 +75,7 @@ describe("verifiedClaims", () => {
   /** Why the token is refused, which is all that anybody learns. */
   async function refusal(token: string, algorithms?: string): Promise<string> {
     const error = (await rejection(verify(token, algorithms))) as Error;
-    expect(error).to.be.instanceOf(TokenRefused);
+    expect(error).to.be.instanceOf(InvalidTokenError);
     expect([Object.keys(error), error.cause]).to.deep.equal([["name"], undefined]);
     return error.message;
   }
@@ -492,7 +492,7 @@ describe("verifiedClaims", () => {
       expect(MAX_JWT_BYTES).to.equal(16 * 1024);
       for (const token of [tokenOf(MAX_JWT_BYTES + 1), ".".repeat(MAX_JWT_BYTES + 1), "é".repeat(2 ** 20)]) {
         expect(await refusal(token)).to.equal(tooLong);
-        expect(() => unverifiedClaims(token)).to.throw(TokenRefused, tooLong);
+        expect(() => unverifiedClaims(token)).to.throw(InvalidTokenError, tooLong);
       }
     });
 
@@ -535,7 +535,7 @@ describe("verifiedClaims", () => {
       forge({ kid: "new", alg: "ES512" }, CLAIMS),
       forge({ kid: "new" }, CLAIMS).padEnd(MAX_JWT_BYTES + 1, "A"),
     ]) {
-      expect(await rejection(verify(token, DEFAULT_ALGORITHMS, keys))).to.be.instanceOf(TokenRefused);
+      expect(await rejection(verify(token, DEFAULT_ALGORITHMS, keys))).to.be.instanceOf(InvalidTokenError);
     }
     expect(server.requests).to.equal(1);
   });

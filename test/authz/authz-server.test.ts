@@ -1,15 +1,15 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { expect } from "chai";
+import { Admission } from "../../src/admission/admission.ts";
 import { startAuthzServer } from "../../src/authz/authz-server.ts";
-import type { Verdict } from "../../src/blacklist/checks.ts";
-import { Gate } from "../../src/blacklist/gate.ts";
-import { Calls } from "../../src/calls.ts";
-import { Connections } from "../../src/connections.ts";
-import type { HttpListener } from "../../src/http-listener.ts";
+import { TokenAuthorizer } from "../../src/authz/token-authorizer.ts";
+import type { Verdict } from "../../src/blacklist/check-service.ts";
+import { Connections } from "../../src/connections/connections.ts";
+import type { HttpListener } from "../../src/connections/http-listener.ts";
+import { shareDescriptors } from "../../src/connections/listener-shares.ts";
 import { AUTHZ_BODY_MS, DEFAULT_DEADLINE_MS, MAX_AUTHZ_AHEAD, MAX_CALLS } from "../../src/limits.ts";
-import { shareDescriptors } from "../../src/listener-shares.ts";
-import { LogSampling } from "../../src/log-sampling.ts";
+import { LogSampling } from "../../src/logging/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { ask } from "../support/http-ask.ts";
@@ -20,7 +20,7 @@ const REVISION = { number: 1, stamp: "0".repeat(16) };
 
 // What it answers when it is asked as a proxy would: test/service/authz.test.ts.
 describe("the server for proxies", () => {
-  const calls = new Calls();
+  const calls = new Admission();
   const clock = new FakeClock();
   const { log, records } = memoryLog();
   const waiting: ((verdict: Verdict) => void)[] = [];
@@ -42,7 +42,7 @@ describe("the server for proxies", () => {
       preflight: "deny",
     } as const;
     const sampling = new LogSampling(clock);
-    const gate = new Gate({ blacklist, ...terms, log, sampling });
+    const gate = new TokenAuthorizer({ blacklist, ...terms, log, sampling });
     const address = { host: "127.0.0.1", port: 0 };
     const metrics = new Metrics({ version: "1", node: "v1", schema: 1 });
     server = await startAuthzServer(address, {

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { AcknowledgedCommits } from "../../src/blacklist/acknowledged-commits.ts";
-import type { CheckAnswer, Freshness } from "../../src/blacklist/checks.ts";
+import type { CheckAnswer, Freshness } from "../../src/blacklist/check-service.ts";
 import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
 import type { EpochMs, Jti } from "../../src/entry.ts";
 import { storeUnavailable } from "../../src/errors.ts";

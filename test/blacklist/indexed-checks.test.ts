@@ -2,16 +2,16 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { AcknowledgedCommits } from "../../src/blacklist/acknowledged-commits.ts";
 import { ChangeLog } from "../../src/blacklist/change-log.ts";
-import type { CheckAnswer, Freshness } from "../../src/blacklist/checks.ts";
+import type { CheckAnswer, Freshness } from "../../src/blacklist/check-service.ts";
 import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
 import { Follower } from "../../src/blacklist/follower.ts";
 import { IndexedChecks } from "../../src/blacklist/indexed-checks.ts";
-import { BothClocks } from "../../src/both-clocks.ts";
 import type { EpochMs, Jti } from "../../src/entry.ts";
 import { type ServiceError, storeUnavailable } from "../../src/errors.ts";
 import { FAILED_READ_PAUSE_MS, INDEX_RETRY_MS, LOAD_RETRY_MS, MAX_QUEUED_JTIS } from "../../src/limits.ts";
 import type { Role } from "../../src/principal.ts";
 import { formatRevision, parseRevision, type Revision } from "../../src/revision.ts";
+import { ClockBounds } from "../../src/time/clock-bounds.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { type Held, HeldStore, turn } from "../support/held-store.ts";
 import { memoryLog } from "../support/memory-log.ts";
@@ -39,7 +39,7 @@ describe("IndexedChecks", () => {
   function use({ maxEntries = 1_000_000 } = {}): void {
     clock = new FakeClock();
     store = new HeldStore({ clock });
-    const clocks = new BothClocks(clock);
+    const clocks = new ClockBounds(clock);
     const { log } = memoryLog();
     const acknowledged = new AcknowledgedCommits(store);
     follower = new Follower({

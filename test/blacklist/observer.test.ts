@@ -2,16 +2,16 @@ import { expect } from "chai";
 import { AcknowledgedCommits } from "../../src/blacklist/acknowledged-commits.ts";
 import { ChangeLog } from "../../src/blacklist/change-log.ts";
 import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
-import { Feed } from "../../src/blacklist/feed.ts";
 import { Follower } from "../../src/blacklist/follower.ts";
 import { IndexedChecks } from "../../src/blacklist/indexed-checks.ts";
 import type { Observer } from "../../src/blacklist/observer.ts";
+import { WatchHub } from "../../src/blacklist/watch-hub.ts";
 import { Writer } from "../../src/blacklist/writer.ts";
-import { BothClocks } from "../../src/both-clocks.ts";
 import type { EpochMs, Jti } from "../../src/entry.ts";
 import { storeUnavailable } from "../../src/errors.ts";
 import { COUNTED_ENTRIES, FAILED_READ_PAUSE_MS } from "../../src/limits.ts";
-import { ANYBODY } from "../../src/principal.ts";
+import { UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
+import { ClockBounds } from "../../src/time/clock-bounds.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { type Held, HeldStore, turn } from "../support/held-store.ts";
 import { memoryLog } from "../support/memory-log.ts";
@@ -41,7 +41,7 @@ describe("whoever counts what the domain does", () => {
   let told: [keyof Observer, unknown][];
   let phases: string[];
   let changeLog: ChangeLog;
-  let common: ConstructorParameters<typeof CoalescedChecks>[0] & { clocks: BothClocks };
+  let common: ConstructorParameters<typeof CoalescedChecks>[0] & { clocks: ClockBounds };
 
   beforeEach(() => {
     clock = new FakeClock();
@@ -54,7 +54,7 @@ describe("whoever counts what the domain does", () => {
         (what: unknown) => told.push([name as keyof Observer, counted(what)]),
       ]),
     ) as unknown as Observer;
-    const clocks = new BothClocks(clock);
+    const clocks = new ClockBounds(clock);
     const { log } = memoryLog();
     const acknowledged = new AcknowledgedCommits(store);
     common = { store, acknowledged, clock, clocks, leewayMs: LEEWAY, observer };
@@ -191,8 +191,8 @@ describe("whoever counts what the domain does", () => {
   it("can see how far copies are behind, and hears of one that starts over once what it follows is gone", async () => {
     await load();
     store.holding = false;
-    const feed = new Feed({ ...common, follower, changeLog });
-    const copy = await feed.open(undefined, { gone: false, principal: ANYBODY });
+    const feed = new WatchHub({ ...common, follower, changeLog });
+    const copy = await feed.open(undefined, { gone: false, principal: UNRESTRICTED_PRINCIPAL });
     const sent = () => {
       const kinds: string[] = [];
       for (let next = copy.next(); next !== undefined; next = copy.next()) kinds.push(next.kind);

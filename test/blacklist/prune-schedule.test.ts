@@ -6,8 +6,8 @@ import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
 import { type Observer, UNOBSERVED } from "../../src/blacklist/observer.ts";
 import { PruneSchedule } from "../../src/blacklist/prune-schedule.ts";
 import { Writer } from "../../src/blacklist/writer.ts";
-import { BothClocks } from "../../src/both-clocks.ts";
 import { MAX_PRUNE_COUNT } from "../../src/limits.ts";
+import { ClockBounds } from "../../src/time/clock-bounds.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { HeldStore, turn } from "../support/held-store.ts";
 import { memoryLog } from "../support/memory-log.ts";
@@ -50,7 +50,7 @@ describe("PruneSchedule", () => {
       leewayMs: LEEWAY,
     });
     const blacklist = new Blacklist({
-      clocks: new BothClocks(clock),
+      clocks: new ClockBounds(clock),
       store,
       writer,
       checks,

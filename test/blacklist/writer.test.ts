@@ -3,7 +3,7 @@ import { Writer } from "../../src/blacklist/writer.ts";
 import type { NewEntry } from "../../src/entry.ts";
 import { storeUnavailable } from "../../src/errors.ts";
 import { MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_QUEUED_TOKENS } from "../../src/limits.ts";
-import type { Receipt } from "../../src/store/store.ts";
+import type { CommitResult } from "../../src/store/store.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { HeldStore, turn } from "../support/held-store.ts";
 import { newEntries, newEntry } from "../support/new-entry.ts";
@@ -16,7 +16,7 @@ describe("Writer", () => {
   let store: HeldStore;
   let writer: Writer;
   /** What the writer does before it tells anybody. */
-  let onCommit: (receipt: Receipt) => void | Promise<void>;
+  let onCommit: (receipt: CommitResult) => void | Promise<void>;
 
   beforeEach(() => {
     clock = new FakeClock();

@@ -1,7 +1,7 @@
 import { createServer, type Server } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { expect } from "chai";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/time/clock.ts";
 import { freePort } from "../support/free-port.ts";
 import { startService } from "../support/service.ts";
 import { CommandProcess } from "../support/service-process.ts";

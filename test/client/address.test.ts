@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { addressProblem } from "../../src/client/address.ts";
-import { createClient } from "../../src/client/client.ts";
 import type { ClientError } from "../../src/client/client-error.ts";
 import { clientCredentials, connect } from "../../src/client/connect.ts";
+import { createRpcClient } from "../../src/client/rpc-client.ts";
 import { thrownBy } from "../support/rejection.ts";
 
 const FINE = [
@@ -67,7 +67,7 @@ describe("an address", () => {
     expect(FINE.map((address) => [address, addressProblem(address)])).to.deep.equal(
       FINE.map((address) => [address, undefined]),
     );
-    for (const address of FINE) createClient({ address }).close();
+    for (const address of FINE) createRpcClient({ address }).close();
   });
 
   for (const [address, says] of WRONG) {
@@ -76,7 +76,7 @@ describe("an address", () => {
       for (const [make, field] of [
         [() => connect({ address: address as never, log }), "address"],
         [() => connect({ address: ["127.0.0.1:1", address as never], log }), "address[1]"],
-        [() => createClient({ address: address as never }), "address"],
+        [() => createRpcClient({ address: address as never }), "address"],
       ] as const) {
         const error = thrownBy(make) as ClientError;
         expect([error.name, error.code, error.violations.map((one) => one.field)]).to.deep.equal([

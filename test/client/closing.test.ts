@@ -46,7 +46,7 @@ describe("a client that is closed", () => {
     "a name": (port) => `dns:///localhost:${port}`,
   };
   for (const [what, addressOf] of Object.entries(addresses)) {
-    for (const mode of ["remote", "replica"] as const) {
+    for (const mode of ["remote", "local"] as const) {
       for (const [when, act] of Object.entries(WHEN)) {
         it(`leaves no connection behind: ${mode}, ${what}, ${when}`, async () => {
           const address = addressOf(proxy.port);

@@ -103,7 +103,7 @@ describe("a client that is connected to a service", () => {
     });
   });
 
-  for (const mode of ["remote", "replica"] as const) {
+  for (const mode of ["remote", "local"] as const) {
     for (const timeoutMs of [30 * 86_400_000, 50 * 86_400_000, 1e17, Number.POSITIVE_INFINITY]) {
       it(`waits for ${timeoutMs} ms, more than a timer can count, as well as for less (${mode})`, async () => {
         const credentials = clientCredentials({ token: async () => "abc" });

@@ -8,10 +8,10 @@ import type { AddressInfo } from "node:net";
 import { Controller, Get, Module } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
 import { expect } from "chai";
-import { createClient } from "../../src/client/client.ts";
 import type { ClientError } from "../../src/client/client-error.ts";
 import { clientCredentials } from "../../src/client/connect.ts";
 import { connectionFailure } from "../../src/client/connection-failure.ts";
+import { createRpcClient } from "../../src/client/rpc-client.ts";
 import { ServiceError } from "../../src/errors.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { freePort } from "../support/free-port.ts";
@@ -72,13 +72,13 @@ describe("a connection that fails", () => {
     "not-tls": async () => ({ address: await service(), tls: true }),
   };
   for (const [kind, peer] of Object.entries(KINDS)) {
-    for (const mode of ["remote", "replica", "the command's"] as const) {
+    for (const mode of ["remote", "local", "the command's"] as const) {
       it(`is told in our words, by kind, and without the address: ${kind}, ${mode} client`, async () => {
         const { address, tls } = await peer();
         const credentials = clientCredentials({ tls });
         let errors: ClientError[];
         if (mode === "the command's") {
-          const client = createClient({ address, credentials });
+          const client = createRpcClient({ address, credentials });
           errors = [await failure(client.list({}, { timeoutMs: 10_000 }))];
           client.close();
         } else {

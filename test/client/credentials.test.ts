@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import type { Token } from "../../src/client/authorization.ts";
-import { createClient, type TokenBlacklistClient } from "../../src/client/client.ts";
 import { ClientError } from "../../src/client/client-error.ts";
 import { type CredentialsSetup, clientCredentials } from "../../src/client/credentials.ts";
+import { createRpcClient, type RpcClient } from "../../src/client/rpc-client.ts";
 import { failure } from "./failure.ts";
 import { type ScriptedService, startScripted } from "./scripted-service.ts";
 
@@ -19,7 +19,7 @@ function refusal(make: () => unknown): { code: string; message: string } {
 
 describe("the client's credentials", () => {
   let service: ScriptedService;
-  let client: TokenBlacklistClient | undefined;
+  let client: RpcClient | undefined;
 
   beforeEach(async () => {
     service = await startScripted({ list: () => ({}) });
@@ -31,8 +31,8 @@ describe("the client's credentials", () => {
     service.stop();
   });
 
-  function connected(token: Token): TokenBlacklistClient {
-    client = createClient({ address: service.address, credentials: clientCredentials({ token }) });
+  function connected(token: Token): RpcClient {
+    client = createRpcClient({ address: service.address, credentials: clientCredentials({ token }) });
     return client;
   }
 
@@ -99,7 +99,7 @@ describe("the client's credentials", () => {
 
   it("let a token leave this machine over TLS alone", () => {
     const connect = (address: string, setup: CredentialsSetup) =>
-      createClient({ address, credentials: clientCredentials(setup) }).close();
+      createRpcClient({ address, credentials: clientCredentials(setup) }).close();
     for (const address of ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1", "unix:/run/x.sock"]) {
       connect(address, { token: "abc" });
     }

@@ -4,7 +4,7 @@ import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
-import { createClient } from "../../src/client/client.ts";
+import { createRpcClient } from "../../src/client/rpc-client.ts";
 import { invalidRequest, storeUnavailable } from "../../src/errors.ts";
 import { MAX_RETRY_AFTER_MS } from "../../src/limits.ts";
 import { failure } from "./failure.ts";
@@ -14,7 +14,7 @@ describe("an error of the client", () => {
   /** What a caller of `list` is told when the service answers so. */
   async function told(list: NonNullable<Script["list"]>) {
     const service = await startScripted({ list });
-    const client = createClient({ address: service.address });
+    const client = createRpcClient({ address: service.address });
     try {
       const { code, reason, message, violations, retryAfterMs } = await failure(client.list({}));
       return { code, reason, message, violations, retryAfterMs, calls: service.calls.length };

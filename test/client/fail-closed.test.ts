@@ -3,7 +3,7 @@ import {
   BlacklistResult_Outcome as Outcome,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { createClient } from "../../src/client/client.ts";
+import { createRpcClient } from "../../src/client/rpc-client.ts";
 import { failure } from "./failure.ts";
 import { type Script, startScripted } from "./scripted-service.ts";
 
@@ -36,10 +36,10 @@ const RESULTS: Readonly<Record<string, { token?: { jti: string }; outcome: Outco
 describe("the client fails closed", () => {
   async function withService<T>(
     script: Script,
-    use: (client: ReturnType<typeof createClient>) => Promise<T>,
+    use: (client: ReturnType<typeof createRpcClient>) => Promise<T>,
   ): Promise<T> {
     const service = await startScripted(script);
-    const client = createClient({ address: service.address });
+    const client = createRpcClient({ address: service.address });
     try {
       return await use(client);
     } finally {

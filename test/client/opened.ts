@@ -1,8 +1,8 @@
 import type { BlacklistClient } from "../../src/client/blacklist-client.ts";
 import type { ConnectOptions } from "../../src/client/connect-options.ts";
+import type { LocalCopyFactory } from "../../src/client/local-copy/local-copy.ts";
 import { openClient } from "../../src/client/open-client.ts";
-import type { ReplicaFactory } from "../../src/client/replica/replica.ts";
-import { type Clock, systemClock } from "../../src/clock.ts";
+import { type Clock, systemClock } from "../../src/time/clock.ts";
 import {
   type Script,
   type ScriptedOptions,
@@ -12,7 +12,7 @@ import {
 
 export interface OpenedSetup extends Omit<ConnectOptions, "address"> {
   readonly clock?: Clock;
-  readonly replica?: ReplicaFactory;
+  readonly localCopy?: LocalCopyFactory;
   /** 0.5 unless given. */
   readonly random?: () => number;
 }
@@ -29,14 +29,14 @@ export interface Opened extends Witness {
 
 /** A client with its log and metrics in memory, and pauses of even length. */
 export function opened(address: string | readonly string[], setup: OpenedSetup = {}): Opened {
-  const { clock = systemClock, random = () => 0.5, replica, ...options } = setup;
+  const { clock = systemClock, random = () => 0.5, localCopy, ...options } = setup;
   const logs: Witness["logs"] = [];
   const events: Witness["events"] = [];
   const record = (name: string) => (event: unknown) => void events.push([name, event]);
   const client = openClient({
     clock,
     random,
-    replica,
+    localCopy,
     options: {
       address,
       log: {

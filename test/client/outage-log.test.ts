@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { clientCredentials } from "../../src/client/connect.ts";
-import type { Replica, ReplicaFactory, ReplicaSetup } from "../../src/client/replica/replica.ts";
-import { WatchedReplica } from "../../src/client/replica/watched-replica.ts";
+import type { LocalCopy, LocalCopyFactory, LocalCopySetup } from "../../src/client/local-copy/local-copy.ts";
+import { WatchedCopy } from "../../src/client/local-copy/watched-copy.ts";
 import { ServiceError } from "../../src/errors.ts";
 import { OUTAGE_GRACE_MS, OUTAGE_OVER_MS } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -19,9 +19,9 @@ describe("the log of a client", () => {
   afterEach(() => stage.close());
 
   /** A copy whose state the test says. */
-  function copied(): { factory: ReplicaFactory; setup: () => ReplicaSetup } {
-    let given: ReplicaSetup | undefined;
-    const replica: Replica = {
+  function copied(): { factory: LocalCopyFactory; setup: () => LocalCopySetup } {
+    let given: LocalCopySetup | undefined;
+    const localCopy: LocalCopy = {
       peek: () => undefined,
       reflects: () => false,
       prove: () => Promise.resolve(),
@@ -33,16 +33,16 @@ describe("the log of a client", () => {
     return {
       factory: (setup) => {
         given = setup;
-        return replica;
+        return localCopy;
       },
-      setup: () => given as ReplicaSetup,
+      setup: () => given as LocalCopySetup,
     };
   }
 
   it("has nothing of a service that is away for less than the grace, and one warning of a longer absence", () => {
     const clock = new FakeClock();
     const { factory, setup } = copied();
-    const witness = stage.client("127.0.0.1:1", { clock, replica: factory });
+    const witness = stage.client("127.0.0.1:1", { clock, localCopy: factory });
     const { onState } = setup();
     onState("ready");
     const before = witness.logs.length;
@@ -77,11 +77,11 @@ describe("the log of a client", () => {
     ]);
   });
 
-  for (const mode of ["remote", "replica"] as const) {
+  for (const mode of ["remote", "local"] as const) {
     it(`has one warning however long a service is away and however many checks fail (${mode}), with address and cause`, async () => {
       const address = `127.0.0.1:${await freePort()}`;
-      const replica = mode === "replica" ? (setup: ReplicaSetup) => new WatchedReplica(setup) : undefined;
-      const { client, logs } = stage.client(address, { ...(replica && { replica }), timeoutMs: 200 });
+      const localCopy = mode === "local" ? (setup: LocalCopySetup) => new WatchedCopy(setup) : undefined;
+      const { client, logs } = stage.client(address, { ...(localCopy && { localCopy }), timeoutMs: 200 });
       for (let round = 0; round < 10; round++) await failure(client.isBlacklisted("a"));
       await until(() => logs.some(([level]) => level === "warn"), { withinMs: 10_000, what: "it is warned" });
       const [first, ...others] = logs.filter(([level]) => level === "warn");

@@ -76,7 +76,7 @@ describe("a raw token that the client library is given for a jti", () => {
     // As an older version's entry, so that the copy holds it.
     const tokens = [{ token: { case: "jti" as const, value: RAW }, expiresAt: { seconds: 4_102_444_800n } }];
     await running.client.blacklist({ tokens, allowRawTokensAsJtis: true });
-    const client = opened({ address: running.address, mode: "replica" });
+    const client = opened({ address: running.address, mode: "local" });
     await until(() => client.state === "ready", { withinMs: 10_000, what: "the copy is ready" });
     for (const raw of SPELLINGS) expect(await refusals(client, raw)).to.deep.equal(REFUSED);
     expect([await client.isBlacklisted("j"), client.peek("j", { maxStalenessMs: 60_000 })]).to.deep.equal([

@@ -24,7 +24,7 @@ describe("a rolling restart of three replicas", function () {
     await fleet.stop();
   });
 
-  for (const mode of ["remote", "replica"] satisfies Mode[]) {
+  for (const mode of ["remote", "local"] satisfies Mode[]) {
     it(`shows a client in ${mode} mode no failed and no wrong answer, at a staleness of five seconds, and its log no warning`, async () => {
       const wrong: string[] = [];
       const log = {

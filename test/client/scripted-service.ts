@@ -16,8 +16,8 @@ import {
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { ServiceError } from "../../src/errors.ts";
-import { type InputOf, type OutputOf, serviceDefinition } from "../../src/grpc/service-definition.ts";
 import { encodedStatusOf, statusOf } from "../../src/grpc/status.ts";
+import { type InputOf, type OutputOf, serviceDefinition } from "../../src/protobuf/service-definition.ts";
 
 type Service = typeof TokenBlacklist;
 type Method = "blacklist" | "isBlacklisted" | "list" | "prune";

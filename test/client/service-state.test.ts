@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { BlacklistClient } from "../../src/client/blacklist-client.ts";
-import type { ReplicaSetup } from "../../src/client/replica/replica.ts";
-import { WatchedReplica } from "../../src/client/replica/watched-replica.ts";
+import type { LocalCopySetup } from "../../src/client/local-copy/local-copy.ts";
+import { WatchedCopy } from "../../src/client/local-copy/watched-copy.ts";
 import { ServiceError } from "../../src/errors.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { freePort } from "../support/free-port.ts";
@@ -15,7 +15,7 @@ import { type OpenedSetup, Stage } from "./opened.ts";
 
 const MODES: Readonly<Record<string, OpenedSetup>> = {
   remote: {},
-  replica: { replica: (setup: ReplicaSetup) => new WatchedReplica(setup) },
+  local: { localCopy: (setup: LocalCopySetup) => new WatchedCopy(setup) },
 };
 const clear = { verdicts: [Verdict.NOT_BLACKLISTED], revision: "r" };
 const SOON = { withinMs: 10_000 };
@@ -42,7 +42,7 @@ describe("ready()", () => {
         await Promise.all(waiting);
         expect([before, client.state]).to.deep.equal([0, "ready"]);
         await client.ready({ timeoutMs: 1 });
-        if (mode === "replica") expect(client.peek("a", { maxStalenessMs: 60_000 })).to.equal(false);
+        if (mode === "local") expect(client.peek("a", { maxStalenessMs: 60_000 })).to.equal(false);
       } finally {
         client.close();
         await service.stop();

@@ -57,7 +57,7 @@ describe("TLS to a service that is named by an IP address", () => {
 
   function client(
     address: string | string[],
-    { mode = "remote", ca = authority.certificate }: { mode?: "remote" | "replica"; ca?: string } = {},
+    { mode = "remote", ca = authority.certificate }: { mode?: "remote" | "local"; ca?: string } = {},
   ): BlacklistClient {
     const credentials = clientCredentials({ tls: { ca: Buffer.from(ca) } });
     const made = connect({ address, credentials, mode, log: { warn() {} } });
@@ -65,7 +65,7 @@ describe("TLS to a service that is named by an IP address", () => {
     return made;
   }
 
-  for (const mode of ["remote", "replica"] as const) {
+  for (const mode of ["remote", "local"] as const) {
     it(`connects where the certificate holds the address (${mode})`, async () => {
       const { address } = await serve(ip("127.0.0.1"));
       const blacklist = client(address, { mode });

@@ -3,17 +3,17 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { BlacklistRequestSchema, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { Admission } from "../../src/admission/admission.ts";
 import { CallerValidity } from "../../src/auth/caller-validity.ts";
-import { Calls } from "../../src/calls.ts";
 import { ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
 import { describeBlacklist } from "../../src/grpc/audit.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
-import { methodDefinition, serviceDefinition } from "../../src/grpc/service-definition.ts";
 import { unary } from "../../src/grpc/unary.ts";
 import { AUDITED_TOKENS_A_LINE, LOGGED_REFUSALS } from "../../src/limits.ts";
-import { LogSampling } from "../../src/log-sampling.ts";
+import { LogSampling } from "../../src/logging/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
-import { ANYBODY, type Principal } from "../../src/principal.ts";
+import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
+import { methodDefinition, serviceDefinition } from "../../src/protobuf/service-definition.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { memoryLog } from "../support/memory-log.ts";
@@ -165,7 +165,7 @@ describe("the audit log of calls that fail", () => {
   let channel: RawChannel;
   let clock: FakeClock;
   let sampling: LogSampling;
-  let calls: Calls;
+  let calls: Admission;
   let log: ReturnType<typeof memoryLog>;
   let authenticate: () => Principal | Promise<Principal>;
   let handle: () => Promise<never>;
@@ -175,9 +175,9 @@ describe("the audit log of calls that fail", () => {
     log = memoryLog();
     clock = new FakeClock();
     sampling = new LogSampling(clock);
-    calls = new Calls();
+    calls = new Admission();
     handled = 0;
-    authenticate = () => ANYBODY;
+    authenticate = () => UNRESTRICTED_PRINCIPAL;
     const options = {
       log: log.log,
       auditLog: log.log,
@@ -275,7 +275,7 @@ describe("the audit log of calls that fail", () => {
   it("names nothing of calls that were given up before it was known who calls, and they are not begun any more", async () => {
     let known = () => {};
     const knowing = new Promise<Principal>((resolve) => {
-      known = () => resolve(ANYBODY);
+      known = () => resolve(UNRESTRICTED_PRINCIPAL);
     });
     authenticate = () => knowing;
     handle = () => new Promise<never>(() => {});

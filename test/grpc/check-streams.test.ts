@@ -9,13 +9,12 @@ import {
   StreamChecksRequestSchema,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { Admission } from "../../src/admission/admission.ts";
 import { CallerValidity } from "../../src/auth/caller-validity.ts";
 import type { KnownCaller } from "../../src/caller.ts";
-import { Calls } from "../../src/calls.ts";
 import { ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
 import { checkDefinition } from "../../src/grpc/check-definition.ts";
 import { openCheckStreams } from "../../src/grpc/check-streams.ts";
-import { encode } from "../../src/grpc/service-definition.ts";
 import {
   DEFAULT_DEADLINE_MS,
   MAX_CALLS,
@@ -25,9 +24,10 @@ import {
   STREAM_END_MS,
   STREAM_TICK_MS,
 } from "../../src/limits.ts";
-import { LogSampling } from "../../src/log-sampling.ts";
+import { LogSampling } from "../../src/logging/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
-import { ANYBODY, NOBODY, type Principal } from "../../src/principal.ts";
+import { type Principal, UNAUTHENTICATED_PRINCIPAL, UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
+import { encode } from "../../src/protobuf/service-definition.ts";
 import { Asker, CHECK_PATH, type Outcome, type Refusal } from "../support/asker.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { turn } from "../support/held-store.ts";
@@ -70,7 +70,7 @@ const late = (ms: number) =>
 
 describe("the streams of StreamChecks", () => {
   let clock: FakeClock;
-  let calls: Calls;
+  let calls: Admission;
   let metrics: Metrics;
   let log: ReturnType<typeof memoryLog>;
   let server: Server;
@@ -87,10 +87,10 @@ describe("the streams of StreamChecks", () => {
 
   beforeEach(async () => {
     clock = new FakeClock();
-    calls = new Calls();
+    calls = new Admission();
     metrics = new Metrics({ version: "1.2.3", node: "20", schema: 4 });
     log = memoryLog();
-    authenticate = () => ANYBODY;
+    authenticate = () => UNRESTRICTED_PRINCIPAL;
     cut = [];
     http2 = [];
     asked = [];
@@ -464,7 +464,7 @@ describe("the streams of StreamChecks", () => {
         authenticate = answer;
         expect(await new Asker(channel).ended).to.deep.equal(ends("INTERNAL", "INTERNAL"));
       }
-      authenticate = () => ANYBODY;
+      authenticate = () => UNRESTRICTED_PRINCIPAL;
       atOnce = () => FINE;
       const asker = new Asker(channel);
       const seen: unknown[] = [await asker.verdicts("a")];
@@ -473,10 +473,10 @@ describe("the streams of StreamChecks", () => {
         () => {
           throw unauthenticated("the token has expired");
         },
-        () => NOBODY,
-        async () => NOBODY,
+        () => UNAUTHENTICATED_PRINCIPAL,
+        async () => UNAUTHENTICATED_PRINCIPAL,
         () => Promise.reject(new Error("unforeseen")),
-        async () => ANYBODY,
+        async () => UNRESTRICTED_PRINCIPAL,
       ];
       for (authenticate of told) seen.push(await asker.verdicts("a"));
       const good = [Verdict.NOT_BLACKLISTED];
@@ -503,7 +503,7 @@ describe("the streams of StreamChecks", () => {
       await until(() => isAsked, { ...PATIENCE, what: "somebody asks who it is" });
       clock.advance(100);
       expect(await outcome).to.deep.equal(late(100));
-      know(ANYBODY);
+      know(UNRESTRICTED_PRINCIPAL);
       await turn();
       expect([await asker.done(), asker.answered.length]).to.deep.equal([ends("OK"), 2]);
     });
@@ -626,7 +626,7 @@ describe("the streams of StreamChecks", () => {
       const outcome = asker.ask({ jtis: ["a"] });
       await until(() => isAsked, { ...PATIENCE, what: "somebody asks who it is" });
       streams.drain();
-      know(ANYBODY);
+      know(UNRESTRICTED_PRINCIPAL);
       expect([await asker.ended, await outcome, asked]).to.deep.equal([
         ends("UNAVAILABLE", "DRAINING"),
         "unanswered",

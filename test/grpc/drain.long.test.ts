@@ -3,8 +3,8 @@ import { connect } from "node:net";
 import { expect } from "chai";
 import { describe, it } from "mocha";
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { createClient, type TokenBlacklistClient } from "../../src/client/client.ts";
 import { ClientError } from "../../src/client/client-error.ts";
+import { createRpcClient, type RpcClient } from "../../src/client/rpc-client.ts";
 import { Asker } from "../support/asker.ts";
 import { backends } from "../support/backends.ts";
 import { checkHealth, watchHealth } from "../support/health-client.ts";
@@ -156,7 +156,7 @@ function startLoad(address: string): Load {
   const errors: unknown[] = [];
   let waiting: { count: number; resolve: () => void } | undefined;
 
-  async function work(worker: number, client: TokenBlacklistClient): Promise<void> {
+  async function work(worker: number, client: RpcClient): Promise<void> {
     try {
       for (let step = 0; ; step++) {
         const jti = `w${worker}-${step}`;
@@ -172,7 +172,7 @@ function startLoad(address: string): Load {
     }
   }
 
-  const workers = Array.from({ length: WORKERS }, (_, worker) => work(worker, createClient({ address })));
+  const workers = Array.from({ length: WORKERS }, (_, worker) => work(worker, createRpcClient({ address })));
   return {
     acknowledged,
     errors,

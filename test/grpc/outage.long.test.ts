@@ -8,7 +8,7 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { ClientError } from "../../src/client/client-error.ts";
 import { DEFAULT_DEADLINE_MS } from "../../src/limits.ts";
-import { migrate } from "../../src/migrate.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";

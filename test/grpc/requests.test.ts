@@ -8,7 +8,7 @@ import {
   type TokenToBlacklist,
   type TokenToBlacklistSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { TokenRefused } from "../../src/auth/verify.ts";
+import { InvalidTokenError } from "../../src/auth/verify.ts";
 import { type EpochMs, type Jti, MAX_EPOCH_MS } from "../../src/entry.ts";
 import { keysUnavailable, ServiceError } from "../../src/errors.ts";
 import {
@@ -17,7 +17,7 @@ import {
   readListRequest,
   readPruneRequest,
 } from "../../src/grpc/requests.ts";
-import { toTimestamp } from "../../src/grpc/timestamps.ts";
+import { toTimestamp } from "../../src/protobuf/timestamps.ts";
 import { reasonOf, rejection, thrownBy } from "../support/rejection.ts";
 
 const NOW = Date.UTC(2030, 0, 1) as EpochMs;
@@ -46,7 +46,7 @@ describe("a Blacklist request", () => {
     identify: async (tokens: readonly string[]) =>
       tokens.map((token) =>
         token === ""
-          ? new TokenRefused("must be there")
+          ? new InvalidTokenError("must be there")
           : { jti: `jti of ${token}` as Jti, expiresAt: (NOW + Number(token)) as EpochMs },
       ),
     isPast: (expiresAt: EpochMs) => expiresAt <= NOW,

@@ -5,22 +5,22 @@ import {
   IsBlacklistedRequestSchema,
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { Admission } from "../../src/admission/admission.ts";
 import { CallerValidity } from "../../src/auth/caller-validity.ts";
-import { Calls } from "../../src/calls.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
-import { methodDefinition, serviceDefinition } from "../../src/grpc/service-definition.ts";
 import { unary } from "../../src/grpc/unary.ts";
 import { LARGE_REQUEST_BYTES, MAX_CALLS, MAX_UNANSWERED_BYTES } from "../../src/limits.ts";
-import { LogSampling } from "../../src/log-sampling.ts";
+import { LogSampling } from "../../src/logging/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import type { Principal } from "../../src/principal.ts";
+import { methodDefinition, serviceDefinition } from "../../src/protobuf/service-definition.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { memoryLog } from "../support/memory-log.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { until } from "../support/until.ts";
 
 describe("calls that wait for their answers", () => {
-  let calls: Calls;
+  let calls: Admission;
   let server: Server;
   let channel: RawChannel;
   let authenticate: () => Principal | Promise<Principal>;
@@ -39,7 +39,7 @@ describe("calls that wait for their answers", () => {
 
   beforeEach(async () => {
     clock = new FakeClock();
-    calls = new Calls();
+    calls = new Admission();
     waiting = [];
     callers = new CallerValidity(() => clock.now());
     const method = TokenBlacklist.method.isBlacklisted;

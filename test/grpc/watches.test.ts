@@ -1,14 +1,14 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { Admission } from "../../src/admission/admission.ts";
 import { CallerValidity } from "../../src/auth/caller-validity.ts";
-import { Calls } from "../../src/calls.ts";
-import { serviceDefinition } from "../../src/grpc/service-definition.ts";
 import { openWatches } from "../../src/grpc/watches.ts";
 import { DEFAULT_DEADLINE_MS, WATCH_HEARTBEAT_MS } from "../../src/limits.ts";
-import { LogSampling } from "../../src/log-sampling.ts";
+import { LogSampling } from "../../src/logging/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
-import { ANYBODY, type Principal } from "../../src/principal.ts";
+import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
+import { serviceDefinition } from "../../src/protobuf/service-definition.ts";
 import { FeedStage } from "../support/feed-stage.ts";
 import { memoryLog } from "../support/memory-log.ts";
 import { newEntry } from "../support/new-entry.ts";
@@ -31,7 +31,7 @@ describe("the streams of Watch", () => {
     stage = new FeedStage();
     stage.store.commit(newEntry("a"));
     await stage.load();
-    authenticate = () => ANYBODY;
+    authenticate = () => UNRESTRICTED_PRINCIPAL;
     cut = [];
     watches = openWatches(stage.feed, {
       log: memoryLog().log,
@@ -40,7 +40,7 @@ describe("the streams of Watch", () => {
       authenticate: () => authenticate(),
       callers: new CallerValidity(() => stage.clock.now()),
       clock: stage.clock,
-      calls: new Calls(),
+      calls: new Admission(),
       connections: { authenticated() {} },
       metrics: new Metrics({ version: "1.2.3", node: "20", schema: 4 }),
       tracing: undefined,
@@ -144,7 +144,7 @@ describe("the streams of Watch", () => {
     const unknown = Watcher.begin(channel);
     await until(() => isAsked, { withinMs: 2000, what: "somebody asks who it is" });
     watches.drain();
-    know(ANYBODY);
+    know(UNRESTRICTED_PRINCIPAL);
     expect([await served.ended, await unknown.ended]).to.deep.equal([
       ends("UNAVAILABLE", "DRAINING"),
       ends("UNAVAILABLE", "DRAINING"),

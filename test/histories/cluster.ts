@@ -1,5 +1,5 @@
 import mysql, { type Connection } from "mysql2/promise";
-import { migrate } from "../../src/migrate.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { type PrivateMariadb, startMariadb } from "../support/mariadb.ts";
 import { Gateway } from "./gateway.ts";

@@ -1,10 +1,10 @@
 import type { CheckOptions } from "../../src/client/blacklist-client.ts";
 import { ClientError } from "../../src/client/client-error.ts";
 import type { ClientMetrics } from "../../src/client/client-metrics.ts";
+import { WatchedCopy } from "../../src/client/local-copy/watched-copy.ts";
 import { openClient } from "../../src/client/open-client.ts";
-import { WatchedReplica } from "../../src/client/replica/watched-replica.ts";
-import { type Clock, systemClock } from "../../src/clock.ts";
 import type { EpochMs } from "../../src/entry.ts";
+import { type Clock, systemClock } from "../../src/time/clock.ts";
 import { monotonic } from "./driver-clock.ts";
 import type { GatewayAnswer, GatewayQuestion, GatewayReply, GatewaySetup } from "./gateway-messages.ts";
 import type { Freshness } from "./history.ts";
@@ -36,10 +36,10 @@ function note(message: string, details: Readonly<Record<string, unknown>>): void
 }
 
 const client = openClient({
-  options: { address: addresses, mode: "replica", metrics, log: { info: note, warn: note } },
+  options: { address: addresses, mode: "local", metrics, log: { info: note, warn: note } },
   clock,
   random: Math.random,
-  replica: (setup) => new WatchedReplica(setup),
+  localCopy: (setup) => new WatchedCopy(setup),
 });
 
 function now(): number {

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { createClient, type TokenBlacklistClient } from "../../src/client/client.ts";
+import { createRpcClient, type RpcClient } from "../../src/client/rpc-client.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import { freePort } from "../support/free-port.ts";
 import { CommandProcess } from "../support/service-process.ts";
@@ -18,7 +18,7 @@ export class Replica {
   #port = 0;
   #ending: string | undefined;
   #process: CommandProcess | undefined;
-  #client: TokenBlacklistClient | undefined;
+  #client: RpcClient | undefined;
 
   private constructor(index: number, proxy: FaultProxy, env: Readonly<Record<string, string>>) {
     this.index = index;
@@ -47,7 +47,7 @@ export class Replica {
   }
 
   /** Calls the process that runs now, or the last one that ran. */
-  get client(): TokenBlacklistClient {
+  get client(): RpcClient {
     if (this.#client === undefined) throw new Error("the replica was never launched");
     return this.#client;
   }
@@ -78,7 +78,7 @@ export class Replica {
     this.#port = port;
     for (const entrance of this.#entrances) entrance.aim(port);
     this.#client?.close();
-    this.#client = createClient({ address: `127.0.0.1:${port}` });
+    this.#client = createRpcClient({ address: `127.0.0.1:${port}` });
   }
 
   /** kill -9. A paused one ends too. */

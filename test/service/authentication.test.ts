@@ -11,9 +11,9 @@ import {
   ListRequestSchema,
   PruneRequestSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { type Clock, systemClock } from "../../src/clock.ts";
 import type { EpochMs } from "../../src/entry.ts";
 import { ROLES } from "../../src/principal.ts";
+import { type Clock, systemClock } from "../../src/time/clock.ts";
 import { Asker } from "../support/asker.ts";
 import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
 import { checkHealth } from "../support/health-client.ts";

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import mysql, { type Connection } from "mysql2/promise";
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { migrate } from "../../src/migrate.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { Asker, type Outcome, type QuestionInit } from "../support/asker.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";

@@ -9,8 +9,8 @@ import {
   TokenBlacklist,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { encode } from "../../src/grpc/service-definition.ts";
 import { MAX_SMALL_REQUEST_BYTES } from "../../src/limits.ts";
+import { encode } from "../../src/protobuf/service-definition.ts";
 import { Asker, CHECK_PATH, outcomeOf, type QuestionInit } from "../support/asker.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
 import { FakeClock } from "../support/fake-clock.ts";

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { migrate } from "../../src/migrate.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { needsProcessUsage, processUsage } from "../soak/process-usage.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import mysql, { type Connection, type RowDataPacket } from "mysql2/promise";
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { ClientError } from "../../src/client/client-error.ts";
-import { migrate } from "../../src/migrate.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";

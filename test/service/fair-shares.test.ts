@@ -2,8 +2,8 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { expect } from "chai";
-import { createClient } from "../../src/client/client.ts";
 import { clientCredentials } from "../../src/client/credentials.ts";
+import { createRpcClient } from "../../src/client/rpc-client.ts";
 import { DEFAULT_STREAMS_PER_CALLER, QUOTA_RECOUNT_MS } from "../../src/limits.ts";
 import { rawTokens } from "../attacks/raw-tokens.ts";
 import { watchStreams } from "../attacks/watch-streams.ts";
@@ -71,7 +71,7 @@ describe("a caller who asks for all that there is", () => {
 
   it("in entries gets three quarters of the index, unless told otherwise, and the metric shows how near it is", async () => {
     const { address, adminAddress } = await serve({ INDEX_MAX_ENTRIES: "40" });
-    const client = createClient({
+    const client = createRpcClient({
       address,
       credentials: clientCredentials({
         token: (await credential("greedy")).slice("Bearer ".length),

@@ -5,7 +5,7 @@ import type { BlacklistClient } from "../../src/client/blacklist-client.ts";
 import { connect } from "../../src/client/connect.ts";
 import type { ConnectOptions } from "../../src/client/connect-options.ts";
 import { clientCredentials } from "../../src/client/credentials.ts";
-import { migrate } from "../../src/migrate.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { freePort } from "../support/free-port.ts";
@@ -182,7 +182,7 @@ describe("three replicas behind HAProxy, as the documents configure it", functio
       const states: string[] = [];
       const remote = await open();
       const watching = await open({
-        mode: "replica",
+        mode: "local",
         metrics: { state: (state) => void states.push(state) },
       });
       const wrong: string[] = [];

@@ -2,10 +2,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import mysql, { type Connection } from "mysql2/promise";
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import type { TokenBlacklistClient } from "../../src/client/client.ts";
 import type { ClientError } from "../../src/client/client-error.ts";
+import type { RpcClient } from "../../src/client/rpc-client.ts";
 import { STORE_TIMEOUT_MS } from "../../src/limits.ts";
-import { migrate } from "../../src/migrate.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -25,19 +25,19 @@ const [YES, NO, UNKNOWN] = [Verdict.BLACKLISTED, Verdict.NOT_BLACKLISTED, Verdic
 const RECOVERED_WITHIN_MS = 2000;
 const PATIENT = { timeoutMs: 20_000 };
 
-type Freshness = NonNullable<Parameters<TokenBlacklistClient["isBlacklisted"]>[0]["freshness"]>;
+type Freshness = NonNullable<Parameters<RpcClient["isBlacklisted"]>[0]["freshness"]>;
 const staleBy = (ms: number): Freshness => ({
   case: "maxStaleness",
   value: { seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 },
 });
 
-async function revoke(client: TokenBlacklistClient, ...jtis: string[]): Promise<string> {
+async function revoke(client: RpcClient, ...jtis: string[]): Promise<string> {
   const tokens = jtis.map((value) => ({ token: { case: "jti" as const, value }, expiresAt: YEAR_2100 }));
   return (await client.blacklist({ tokens }, PATIENT)).revision;
 }
 
 async function verdicts(
-  client: TokenBlacklistClient,
+  client: RpcClient,
   jtis: readonly string[],
   freshness?: Freshness,
 ): Promise<Verdict[]> {
@@ -47,7 +47,7 @@ async function verdicts(
 
 /** The verdicts, or the reason why there are none. */
 async function told(
-  client: TokenBlacklistClient,
+  client: RpcClient,
   jtis: readonly string[],
   freshness?: Freshness,
 ): Promise<Verdict[] | string> {

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import type { TokenBlacklistClient } from "../../src/client/client.ts";
-import { migrate } from "../../src/migrate.ts";
+import type { RpcClient } from "../../src/client/rpc-client.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { backends } from "../support/backends.ts";
 import type { PrivateMariadb } from "../support/mariadb.ts";
@@ -11,15 +11,11 @@ import { until } from "../support/until.ts";
 
 const expiresAt = { seconds: BigInt(Math.floor(Date.now() / 1000) + 3600), nanos: 0 };
 
-const revoke = (client: TokenBlacklistClient, jti: string) =>
+const revoke = (client: RpcClient, jti: string) =>
   client.blacklist({ tokens: [{ token: { case: "jti", value: jti }, expiresAt }] }, { timeoutMs: 5000 });
 
 /** Eight callers that revoke as fast as they are answered, until told to stop. What was acknowledged is noted. */
-function startWriting(
-  client: TokenBlacklistClient,
-  prefix: string,
-  acknowledged: string[],
-): () => Promise<void> {
+function startWriting(client: RpcClient, prefix: string, acknowledged: string[]): () => Promise<void> {
   let stopped = false;
   const callers = Array.from({ length: 8 }, async (_, caller) => {
     for (let count = 0; !stopped; count++) {
@@ -37,7 +33,7 @@ function startWriting(
 }
 
 /** Of those acknowledged, the ones that the service does not know to be blacklisted. */
-async function forgotten(client: TokenBlacklistClient, acknowledged: readonly string[]): Promise<string[]> {
+async function forgotten(client: RpcClient, acknowledged: readonly string[]): Promise<string[]> {
   const missing: string[] = [];
   for (let from = 0; from < acknowledged.length; from += 1000) {
     const jtis = acknowledged.slice(from, from + 1000);

@@ -3,7 +3,7 @@ import { closeSync, constants, openSync, readSync, statSync, truncateSync } from
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
-import { createClient, type TokenBlacklistClient } from "../../src/client/client.ts";
+import { createRpcClient, type RpcClient } from "../../src/client/rpc-client.ts";
 import { MAX_WAITING_LOG } from "../../src/limits.ts";
 import { freePort } from "../support/free-port.ts";
 import { scrape } from "../support/scrape.ts";
@@ -21,7 +21,7 @@ type Outputs = Pick<CommandProcessOptions, "stdout" | "stderr">;
 
 interface Started {
   readonly process: CommandProcess;
-  readonly client: TokenBlacklistClient;
+  readonly client: RpcClient;
   readonly adminUrl: string;
 }
 
@@ -53,7 +53,7 @@ describe("the service, when its log cannot be written", function () {
       },
       outputs,
     );
-    const client = createClient({ address: `127.0.0.1:${port}` });
+    const client = createRpcClient({ address: `127.0.0.1:${port}` });
     stops.push(
       () => child.kill(),
       () => client.close(),

@@ -2,13 +2,13 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { BlacklistResult_Outcome as Outcome } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { createClient, type TokenBlacklistClient } from "../../src/client/client.ts";
 import { clientCredentials } from "../../src/client/credentials.ts";
-import { systemClock } from "../../src/clock.ts";
+import { createRpcClient, type RpcClient } from "../../src/client/rpc-client.ts";
 import type { EpochMs } from "../../src/entry.ts";
-import { migrate } from "../../src/migrate.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { openStore } from "../../src/store/open-store.ts";
+import { systemClock } from "../../src/time/clock.ts";
 import { runCli } from "../cli/run-cli.ts";
 import { Asker } from "../support/asker.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
@@ -221,7 +221,7 @@ describe("a raw token that is shown", () => {
   const exp = YEAR_2100.seconds;
   let key: SigningKey;
   let running: RunningService;
-  const clients: TokenBlacklistClient[] = [];
+  const clients: RpcClient[] = [];
 
   before(async () => {
     key = await createSigningKey("k1");
@@ -247,9 +247,9 @@ describe("a raw token that is shown", () => {
   const signed = (claims: object, header: object = {}) =>
     signToken(key, { exp: Number(exp), ...claims }, { ...header });
 
-  async function clientWith(claims: object, header?: object): Promise<TokenBlacklistClient> {
+  async function clientWith(claims: object, header?: object): Promise<RpcClient> {
     const credentials = clientCredentials({ token: await signed({ ...CALLER, ...claims }, header) });
-    const client = createClient({ address: running.address, credentials });
+    const client = createRpcClient({ address: running.address, credentials });
     clients.push(client);
     return client;
   }

@@ -3,7 +3,7 @@ import { create, type DescMethodUnary, type MessageInitShape, toBinary } from "@
 import { expect } from "chai";
 import mysql, { type Connection, type RowDataPacket } from "mysql2/promise";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { migrate } from "../../src/migrate.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import type { PrivateMariadb } from "../support/mariadb.ts";
 import type { TestDatabase } from "../support/mysql-database.ts";

@@ -21,7 +21,7 @@ const GATEWAY = `
   const [address, ca, token] = process.argv.slice(1);
   const credentials = clientCredentials({ token, tls: { ca: readFileSync(ca) } });
   const { signal } = new AbortController();
-  for (const mode of ["remote", "replica"]) {
+  for (const mode of ["remote", "local"]) {
     const client = connect({ address, credentials, mode, timeoutMs: 30 * 86_400_000 });
     await client.blacklist([{ jti: mode, expiresAt: new Date(Date.now() + 3_600_000) }]);
     const checks = Array.from({ length: 50 }, (_, i) => client.isBlacklisted("jti-" + i, { signal }));

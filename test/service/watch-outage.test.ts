@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import mysql, { type Connection } from "mysql2/promise";
-import { migrate } from "../../src/migrate.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import type { PrivateMariadb } from "../support/mariadb.ts";

@@ -4,7 +4,6 @@ import type { ClientHttp2Stream } from "node:http2";
 import { join } from "node:path";
 import { expect } from "chai";
 import { EntryKind, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { encode } from "../../src/grpc/service-definition.ts";
 import {
   DEFAULT_DEADLINE_MS,
   MAX_SNAPSHOTS,
@@ -12,6 +11,7 @@ import {
   STREAM_END_MS,
   WATCH_HEARTBEAT_MS,
 } from "../../src/limits.ts";
+import { encode } from "../../src/protobuf/service-definition.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";

@@ -1,4 +1,4 @@
-import { createClient, type TokenBlacklistClient } from "../../src/client/client.ts";
+import { createRpcClient, type RpcClient } from "../../src/client/rpc-client.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import { freePort } from "../support/free-port.ts";
 import { CommandProcess, type Ended } from "../support/service-process.ts";
@@ -18,7 +18,7 @@ export class SoakReplica {
   readonly address: string;
   readonly proxy: FaultProxy;
   /** For the operator's calls; it outlives restarts. */
-  readonly client: TokenBlacklistClient;
+  readonly client: RpcClient;
   readonly #admin: string;
   readonly #env: Readonly<Record<string, string>>;
   #process: CommandProcess;
@@ -31,7 +31,7 @@ export class SoakReplica {
     this.name = name;
     this.proxy = proxy;
     this.address = env.LISTEN_ADDRESS as string;
-    this.client = createClient({ address: this.address });
+    this.client = createRpcClient({ address: this.address });
     this.#admin = `http://${env.ADMIN_ADDRESS}`;
     this.#env = env;
     this.#process = new CommandProcess(["serve"], env);

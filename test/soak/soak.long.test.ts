@@ -30,7 +30,7 @@ describe("a soak", function () {
     expect(result.growth.processes.map(({ name, rssBytes }) => [name, rssBytes[1] > 0])).to.deep.equal([
       ["replica 1", true],
       ["client in remote mode", true],
-      ["client in replica mode", true],
+      ["client in local mode", true],
     ]);
     expect(minutes.length).to.be.above(2);
   });

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { migrate } from "../../src/migrate.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { Choices } from "../histories/choices.ts";
 import type { AcknowledgedBatch, Pace, Tally } from "../support/client-load.ts";
@@ -123,7 +123,7 @@ async function soak(
     failures.push(...tally.failed);
     violations.push(...tally.violations.map((text) => `${name}: ${text}`));
   };
-  for (const mode of ["remote", "replica"] as const) {
+  for (const mode of ["remote", "local"] as const) {
     const name = `client in ${mode} mode`;
     const client = new SoakClient({
       name,

@@ -11,7 +11,7 @@ import { until } from "../support/until.ts";
 import { Visitors } from "./visitors.ts";
 
 describe("a soak's visitors", () => {
-  for (const mode of ["remote", "replica"] as const) {
+  for (const mode of ["remote", "local"] as const) {
     it(`come, ask, and leave nothing behind: ${mode}`, async () => {
       const service = await startService({ url: `sqlite:${await freshFolder()}/x.db` });
       const proxy = await FaultProxy.start({ port: Number(service.address.split(":").at(-1)) });

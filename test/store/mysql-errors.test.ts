@@ -1,11 +1,11 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { expect } from "chai";
-import { systemClock } from "../../src/clock.ts";
 import { ServiceError } from "../../src/errors.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import type { Engine } from "../../src/store/engine.ts";
 import { openEngine, openStore } from "../../src/store/open-store.ts";
+import { systemClock } from "../../src/time/clock.ts";
 import { rejection } from "../support/rejection.ts";
 import { freshDatabase } from "../support/shared.ts";
 import { entry, terms } from "./open-test-store.ts";

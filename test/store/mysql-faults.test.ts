@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import mysql, { type Connection } from "mysql2/promise";
 import { STORE_TIMEOUT_MS } from "../../src/limits.ts";
-import { migrate } from "../../src/migrate.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import type { Changes, Store } from "../../src/store/store.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
@@ -286,7 +286,7 @@ describe("the store when MySQL or the network fails", function () {
     await admin.query("DELETE FROM blacklist_migrations ORDER BY id DESC LIMIT 1");
     const { openStore } = await import("../../src/store/open-store.ts");
     const { parseDatabaseUrl } = await import("../../src/store/database-url.ts");
-    const { systemClock } = await import("../../src/clock.ts");
+    const { systemClock } = await import("../../src/time/clock.ts");
     const store = openStore(parseDatabaseUrl(url), { clock: systemClock, leewayMs: 0 });
     const message = await store.open().catch((error: Error) => error.message);
     await store.close();

@@ -1,12 +1,12 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
-import { systemClock } from "../../src/clock.ts";
 import type { ServiceError } from "../../src/errors.ts";
-import { migrate } from "../../src/migrate.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { openEngine, openStore } from "../../src/store/open-store.ts";
 import type { Store } from "../../src/store/store.ts";
+import { systemClock } from "../../src/time/clock.ts";
 import { type Authority, createAuthority } from "../support/certificates.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import type { PrivateMariadb } from "../support/mariadb.ts";

@@ -1,11 +1,11 @@
-import { type Clock, systemClock } from "../../src/clock.ts";
 import type { EpochMs, Jti, NewEntry } from "../../src/entry.ts";
-import { migrate } from "../../src/migrate.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import type { Engine } from "../../src/store/engine.ts";
 import { KnexStore } from "../../src/store/knex-store.ts";
 import { openEngine } from "../../src/store/open-store.ts";
 import type { ListFilter, ListQuery, Store } from "../../src/store/store.ts";
+import { type Clock, systemClock } from "../../src/time/clock.ts";
 
 export interface TestStore {
   readonly store: Store;

@@ -10,7 +10,7 @@ import {
   type Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { StatusName } from "../../src/client/client-error.ts";
-import { encode } from "../../src/grpc/service-definition.ts";
+import { encode } from "../../src/protobuf/service-definition.ts";
 import type { RawAnswer, RawChannel } from "./raw-channel.ts";
 import { detailsOf, readDetails } from "./status-details.ts";
 import { onEnd, type StreamEnd } from "./stream-end.ts";

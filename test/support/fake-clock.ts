@@ -1,5 +1,5 @@
-import type { Clock } from "../../src/clock.ts";
 import type { EpochMs } from "../../src/entry.ts";
+import type { Clock } from "../../src/time/clock.ts";
 
 interface Timer {
   readonly dueAt: number;

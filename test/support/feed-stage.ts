@@ -1,14 +1,14 @@
 import { AcknowledgedCommits } from "../../src/blacklist/acknowledged-commits.ts";
 import { ChangeLog } from "../../src/blacklist/change-log.ts";
-import { Feed } from "../../src/blacklist/feed.ts";
 import { Follower } from "../../src/blacklist/follower.ts";
 import type { Delivery, Subscription } from "../../src/blacklist/subscription.ts";
-import { BothClocks } from "../../src/both-clocks.ts";
+import { WatchHub } from "../../src/blacklist/watch-hub.ts";
 import type { Jti } from "../../src/entry.ts";
 import type { ServiceError } from "../../src/errors.ts";
 import { WATCH_READ_MS } from "../../src/limits.ts";
-import { ANYBODY } from "../../src/principal.ts";
+import { UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
 import type { Revision } from "../../src/revision.ts";
+import { ClockBounds } from "../../src/time/clock-bounds.ts";
 import { type Columns, eachOf } from "../../src/token-index/columns.ts";
 import { Fingerprinter } from "../../src/token-index/fingerprint.ts";
 import { FakeClock } from "./fake-clock.ts";
@@ -23,7 +23,7 @@ export class FeedStage {
   readonly store = new HeldStore({ clock: this.clock, holding: false });
   readonly changeLog = new ChangeLog();
   readonly follower: Follower;
-  readonly feed: Feed;
+  readonly feed: WatchHub;
   /** Whose fingerprints are told by their names. */
   readonly #names = new Map<string, string>();
   #fingerprinter: Fingerprinter | undefined;
@@ -31,11 +31,11 @@ export class FeedStage {
   constructor({ maxEntries = 1_000_000, page }: { maxEntries?: number; page?: number } = {}) {
     const { clock, store, changeLog } = this;
     if (page !== undefined) store.page = page;
-    const clocks = new BothClocks(clock);
+    const clocks = new ClockBounds(clock);
     const acknowledged = new AcknowledgedCommits(store);
     const shared = { store, acknowledged, clock, clocks, changeLog, leewayMs: LEEWAY };
     this.follower = new Follower({ ...shared, log: memoryLog().log, maxEntries });
-    this.feed = new Feed({ ...shared, follower: this.follower });
+    this.feed = new WatchHub({ ...shared, follower: this.follower });
   }
 
   async load(): Promise<void> {
@@ -61,7 +61,8 @@ export class FeedStage {
     own?: string;
     isStuck?: boolean;
   } = {}): Promise<KeptCopy> {
-    const principal = own === undefined ? ANYBODY : { ...ANYBODY, jti: own as Jti };
+    const principal =
+      own === undefined ? UNRESTRICTED_PRINCIPAL : { ...UNRESTRICTED_PRINCIPAL, jti: own as Jti };
     const subscription = await this.feed.open(revision && { revision, key: key ?? this.follower.key }, {
       gone: false,
       principal,

@@ -1,4 +1,4 @@
-import { migrate } from "../../src/migrate.ts";
+import { migrate } from "../../src/start/migrate.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 import { freePort } from "./free-port.ts";
 import { CommandProcess, type Ended } from "./service-process.ts";

@@ -1,10 +1,10 @@
 import { AcknowledgedCommits } from "../../src/blacklist/acknowledged-commits.ts";
 import { ChangeLog } from "../../src/blacklist/change-log.ts";
 import { Follower } from "../../src/blacklist/follower.ts";
-import { BothClocks } from "../../src/both-clocks.ts";
 import type { EpochMs, Jti, NewEntry } from "../../src/entry.ts";
 import { type ServiceError, storeUnavailable } from "../../src/errors.ts";
-import type { Receipt, Standing } from "../../src/store/store.ts";
+import type { CommitResult, DatabaseState } from "../../src/store/store.ts";
+import { ClockBounds } from "../../src/time/clock-bounds.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { type Held, HeldStore, turn } from "./held-store.ts";
 import { type LogRecord, memoryLog } from "./memory-log.ts";
@@ -39,7 +39,7 @@ export class FollowerStage {
     before(store);
     const { log, records } = memoryLog();
     this.#records = records;
-    const clocks = new BothClocks(clock);
+    const clocks = new ClockBounds(clock);
     const shared = { store, acknowledged: this.acknowledged, clock, clocks, leewayMs: LEEWAY };
     this.follower = new Follower({ ...shared, log, changeLog, maxEntries });
   }
@@ -60,7 +60,7 @@ export class FollowerStage {
   }
 
   /** A commit of this replica's own, of which the follower has not been told yet. */
-  async write(...entries: readonly NewEntry[]): Promise<Receipt> {
+  async write(...entries: readonly NewEntry[]): Promise<CommitResult> {
     const { clock, store } = this;
     const written = store.write(entries, { now: clock.now(), leewayMs: LEEWAY });
     await store.writes.at(-1)?.release();
@@ -68,7 +68,7 @@ export class FollowerStage {
   }
 
   /** Tells the follower of it. Resolves when that is done or waits for something, and notes under `name` how it ended. */
-  async acknowledge(receipt: Receipt, name = "writer"): Promise<void> {
+  async acknowledge(receipt: CommitResult, name = "writer"): Promise<void> {
     const end = (how: string) => {
       this.told[name] = how;
     };
@@ -84,7 +84,7 @@ export class FollowerStage {
   ask(name: string, cost = 1): void {
     this.follower.prove({
       cost,
-      proven: ({ revision }: Standing) => {
+      proven: ({ revision }: DatabaseState) => {
         this.told[name] = `proven at ${revision.number}`;
       },
       failed: (error) => {

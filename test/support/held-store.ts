@@ -4,17 +4,17 @@ import { SCAN_PAGE, TAIL_PAGE } from "../../src/limits.ts";
 import type { Revision } from "../../src/revision.ts";
 import type {
   Changes,
-  Deployment,
+  CommitResult,
+  DatabaseIdentity,
+  ExpiryContext,
   ListPage,
-  PruneOrder,
-  PruneReceipt,
-  Receipt,
+  LookupResult,
+  PruneResult,
+  PruneTask,
   ScanPage,
-  Sighting,
   Store,
   Tail,
   TailPosition,
-  Terms,
   WriteResult,
 } from "../../src/store/store.ts";
 import type { FakeClock } from "./fake-clock.ts";
@@ -34,7 +34,7 @@ export class HeldStore implements Store {
   /** All that ever began, in order; inputs as given. */
   readonly writes: Held<readonly NewEntry[]>[] = [];
   readonly reads: Held<readonly Jti[]>[] = [];
-  readonly prunes: Held<PruneOrder>[] = [];
+  readonly prunes: Held<PruneTask>[] = [];
   readonly changes: Held<{
     readonly from: TailPosition;
     readonly seen: Revision | undefined;
@@ -48,7 +48,7 @@ export class HeldStore implements Store {
   /** How far the database's clock is ahead of the service's. */
   skewMs = 0;
   /** What `prune` answers, in turn; nothing left to do when there are no more. */
-  readonly pruneReceipts: PruneReceipt[] = [];
+  readonly pruneReceipts: PruneResult[] = [];
   /** What `missing` fails with, if anything. */
   missingFailure: unknown;
   /** What `open` fails with, if anything. */
@@ -105,16 +105,16 @@ export class HeldStore implements Store {
     return (this.#clock.now() + this.skewMs) as EpochMs;
   }
 
-  async open(): Promise<Deployment> {
+  async open(): Promise<DatabaseIdentity> {
     if (this.openFailure !== undefined) throw this.openFailure;
     return { generation: "0".repeat(32), secret: Buffer.alloc(32), remark: undefined };
   }
 
-  write(entries: readonly NewEntry[], terms: Terms): Promise<Receipt> {
+  write(entries: readonly NewEntry[], terms: ExpiryContext): Promise<CommitResult> {
     return this.#hold(this.writes, entries, () => this.#commit(entries, terms));
   }
 
-  read(jtis: readonly Jti[], required: readonly Revision[] = []): Promise<Sighting> {
+  read(jtis: readonly Jti[], required: readonly Revision[] = []): Promise<LookupResult> {
     const found = jtis.flatMap((jti) => this.table.get(jti) ?? []);
     const sighting = {
       revision: this.revision,
@@ -136,7 +136,7 @@ export class HeldStore implements Store {
     return number <= this.#revision && this.#stampOf(number) === stamp;
   }
 
-  prune(order: PruneOrder): Promise<PruneReceipt> {
+  prune(order: PruneTask): Promise<PruneResult> {
     return this.#hold(this.prunes, order, () => this.pruneReceipts.shift() ?? { count: 0, hasMore: false });
   }
 
@@ -236,7 +236,7 @@ export class HeldStore implements Store {
     });
   }
 
-  #commit(entries: readonly NewEntry[], { now, leewayMs }: Terms): Receipt {
+  #commit(entries: readonly NewEntry[], { now, leewayMs }: ExpiryContext): CommitResult {
     this.#revision++;
     const judgedAt = Math.min(now, this.clock);
     const results = entries.map((asked): WriteResult => {

@@ -1,6 +1,6 @@
-import { type Clock, systemClock } from "../../src/clock.ts";
 import type { EpochMs } from "../../src/entry.ts";
 import { KEYS_RELOAD_MS, TLS_RELOAD_MS } from "../../src/limits.ts";
+import { type Clock, systemClock } from "../../src/time/clock.ts";
 
 /** The system's clock, except that a test says when it is time to look at files again, and can let hours pass. */
 export class ImpatientClock implements Clock {

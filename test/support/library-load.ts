@@ -27,7 +27,7 @@ export interface LibraryLoad {
 /** One client library in each mode, each a gateway and an auth service, all of which check what any has revoked. */
 export async function startLibraryLoad(
   address: readonly string[],
-  modes: readonly Mode[] = ["remote", "replica"],
+  modes: readonly Mode[] = ["remote", "local"],
 ): Promise<LibraryLoad> {
   const ledger = new Ledger();
   const total = emptyTally();

@@ -1,11 +1,11 @@
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { createClient } from "../../src/client/client.ts";
+import { createRpcClient } from "../../src/client/rpc-client.ts";
 
 const BATCH = 1000;
 
 /** Of `jtis`, those that the service at `address` does not know to be blacklisted, asked fully fresh. */
 export async function lostTokens(address: string, jtis: readonly string[]): Promise<string[]> {
-  const client = createClient({ address });
+  const client = createRpcClient({ address });
   const lost: string[] = [];
   try {
     for (let from = 0; from < jtis.length; from += BATCH) {

@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { createLogger } from "../../src/logger.ts";
+import { createLogger } from "../../src/logging/logger.ts";
 
 /** The service's own logger, its lines kept. */
 export function memoryLog(): { readonly log: Logger; readonly lines: string[]; records(): LogRecord[] } {

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { createClient, type TokenBlacklistClient } from "../../src/client/client.ts";
+import { createRpcClient, type RpcClient } from "../../src/client/rpc-client.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 let built = false;
@@ -113,7 +113,7 @@ export class CommandProcess {
 
 export interface ServiceProcess {
   readonly process: CommandProcess;
-  readonly client: TokenBlacklistClient;
+  readonly client: RpcClient;
   /** `host:port` for gRPC. */
   readonly address: string;
   /** `host:port` for probes and metrics. */
@@ -131,7 +131,7 @@ export async function serveProcess(
   const process = new CommandProcess(["serve"], { ...addresses, ...env }, options);
   const listening = await process.line("listening");
   const address = String(listening.address);
-  const client = createClient({ address });
+  const client = createRpcClient({ address });
   return {
     process,
     client,

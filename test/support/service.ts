@@ -1,9 +1,9 @@
-import { createClient, type TokenBlacklistClient } from "../../src/client/client.ts";
-import type { Clock } from "../../src/clock.ts";
+import { createRpcClient, type RpcClient } from "../../src/client/rpc-client.ts";
 import { readConfig } from "../../src/config/config.ts";
-import { formatHostPort } from "../../src/host-port.ts";
-import { migrate } from "../../src/migrate.ts";
-import { type Service, start } from "../../src/start.ts";
+import { formatHostPort } from "../../src/connections/host-port.ts";
+import { migrate } from "../../src/start/migrate.ts";
+import { type Service, start } from "../../src/start/service.ts";
+import type { Clock } from "../../src/time/clock.ts";
 import { type LogRecord, memoryLog } from "./memory-log.ts";
 import { until } from "./until.ts";
 
@@ -13,7 +13,7 @@ export interface RunningService {
   readonly address: string;
   /** Where probes and metrics are, without a slash at the end. */
   readonly adminUrl: string;
-  readonly client: TokenBlacklistClient;
+  readonly client: RpcClient;
   /** What the service has logged so far, without the times. */
   logs(): LogRecord[];
   /** The same as text, to search it for what must not be there. */
@@ -57,7 +57,7 @@ export async function startService({
   const { log, lines, records } = memoryLog();
   const service = await start(config, { log, ...(clock && { clock }), ...(descriptors && { descriptors }) });
   const address = formatHostPort(service.address);
-  const client = createClient({ address });
+  const client = createRpcClient({ address });
   return {
     service,
     address,

@@ -6,7 +6,7 @@ import {
   type WatchResponse,
   WatchResponseSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { encode } from "../../src/grpc/service-definition.ts";
+import { encode } from "../../src/protobuf/service-definition.ts";
 import { eachOf } from "../../src/token-index/columns.ts";
 import { Fingerprinter } from "../../src/token-index/fingerprint.ts";
 import type { RawChannel } from "./raw-channel.ts";

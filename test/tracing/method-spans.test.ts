@@ -1,15 +1,15 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { Admission } from "../../src/admission/admission.ts";
 import { CallerValidity } from "../../src/auth/caller-validity.ts";
-import { Calls } from "../../src/calls.ts";
-import { systemClock } from "../../src/clock.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
-import { methodDefinition, serviceDefinition } from "../../src/grpc/service-definition.ts";
 import { type CallEnvironment, unary } from "../../src/grpc/unary.ts";
-import { LogSampling } from "../../src/log-sampling.ts";
+import { LogSampling } from "../../src/logging/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
-import { ANYBODY } from "../../src/principal.ts";
+import { UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
+import { methodDefinition, serviceDefinition } from "../../src/protobuf/service-definition.ts";
+import { systemClock } from "../../src/time/clock.ts";
 import { openTracing } from "../../src/tracing/tracing.ts";
 import { memoryLog } from "../support/memory-log.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
@@ -19,17 +19,17 @@ describe("the spans of calls", () => {
   let recorded: RecordedSpans;
   let server: Server;
   let channel: RawChannel;
-  let calls: Calls;
+  let calls: Admission;
   let answer: () => Promise<never>;
 
   beforeEach(async () => {
     recorded = recordSpans();
-    calls = new Calls();
+    calls = new Admission();
     const environment: CallEnvironment = {
       log: memoryLog().log,
       sampling: new LogSampling(systemClock),
       auditLog: undefined,
-      authenticate: () => ANYBODY,
+      authenticate: () => UNRESTRICTED_PRINCIPAL,
       callers: new CallerValidity(() => systemClock.now()),
       clock: systemClock,
       calls,

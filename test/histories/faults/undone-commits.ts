@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { systemClock } from "../../../src/clock.ts";
 import type { EpochMs, Jti } from "../../../src/entry.ts";
 import { parseDatabaseUrl } from "../../../src/store/database-url.ts";
 import { openStore } from "../../../src/store/open-store.ts";
+import { systemClock } from "../../../src/time/clock.ts";
 import { until } from "../../support/until.ts";
 import { now } from "../driver-clock.ts";
 import type { Operation } from "../history.ts";

@@ -1,8 +1,8 @@
 import { expect } from "chai";
-import { systemClock } from "../../../src/clock.ts";
 import type { Revision } from "../../../src/revision.ts";
 import { KnexStore } from "../../../src/store/knex-store.ts";
 import type { Store } from "../../../src/store/store.ts";
+import { systemClock } from "../../../src/time/clock.ts";
 import { cutEngine } from "../../support/cut-engine.ts";
 import { reasonOf } from "../../support/rejection.ts";
 import { entry, jti, LEEWAY, type OpenStores, terms } from "../open-test-store.ts";

@@ -1,0 +1,87 @@
+import { ServiceError } from "../errors.ts";
+import { MAX_CALLS, MAX_UNANSWERED_BYTES, MAX_UNSENT_BYTES } from "../limits.ts";
+import { FairCapacity, type Share } from "./fair-capacity.ts";
+
+/**
+ * Admission of calls. Bounds the calls in flight and the bytes of their requests, in total and per caller, and the bytes of unread answers
+ * per connection; and tells when the last call has ended.
+ */
+export class Admission {
+  readonly #room = new FairCapacity(MAX_CALLS);
+  /** Bytes of large requests. */
+  readonly #requests = new FairCapacity(MAX_UNANSWERED_BYTES);
+  #draining = false;
+  readonly #unsent = new Map<string, number>();
+  readonly #onIdle: (() => void)[] = [];
+
+  get active(): number {
+    return this.#room.taken;
+  }
+
+  /** Admits a call on this connection and counts it. Returns the reason if it may not begin now; undefined if it was admitted. */
+  enter(peer: () => string): "DRAINING" | "OVERLOADED" | undefined {
+    if (this.#draining) return "DRAINING";
+    if (this.isUnread(peer) || !this.#room.enter()) return "OVERLOADED";
+    return undefined;
+  }
+
+  /** Attributes an admitted call to its caller. Undefined if the caller has too many calls: the call must then leave. */
+  claim(caller: string): Share | undefined {
+    return this.#room.claim(caller);
+  }
+
+  /** Counts a large request of this caller. Undefined if there is no room for it; otherwise the result must be passed to {@link letGo}. */
+  holdRequest(caller: string, bytes: number): Share | undefined {
+    return this.#requests.take(caller, bytes);
+  }
+
+  letGo(part: Share, caller: string, bytes: number): void {
+    this.#requests.giveBack(part, caller, bytes);
+  }
+
+  /** Whether a connection has so many unread answers that its calls are refused. */
+  isUnread(peer: () => string): boolean {
+    // Nearly always empty, so determine the peer's name only if needed.
+    return this.#unsent.size > 0 && !this.mayHold(peer());
+  }
+
+  /** Ends a call. `part` is the result of {@link claim}. */
+  leave(part: Share = "common", caller = ""): void {
+    this.#room.giveBack(part, caller);
+    if (this.active === 0) for (const idle of this.#onIdle.splice(0)) idle();
+  }
+
+  /** False while a connection has so many unread answers that no further answers are buffered for it. */
+  mayHold(peer: string): boolean {
+    return (this.#unsent.get(peer) ?? 0) < MAX_UNSENT_BYTES;
+  }
+
+  /** Counts the bytes of an answer that waits for the client to read it. Call the returned function when the bytes have been sent. */
+  hold(peer: string, bytes: number): () => void {
+    this.#unsent.set(peer, (this.#unsent.get(peer) ?? 0) + bytes);
+    return () => {
+      const left = (this.#unsent.get(peer) ?? 0) - bytes;
+      if (left > 0) this.#unsent.set(peer, left);
+      else this.#unsent.delete(peer);
+    };
+  }
+
+  /** Refuses all new calls from now on. Resolves when the calls in flight have ended. */
+  drain(): Promise<void> {
+    this.#draining = true;
+    return new Promise((resolve) => {
+      if (this.active === 0) resolve();
+      else this.#onIdle.push(resolve);
+    });
+  }
+}
+
+/** The error for a call that is not admitted. */
+export function admissionError(reason: keyof typeof REFUSALS): ServiceError {
+  return new ServiceError(reason, REFUSALS[reason]);
+}
+
+const REFUSALS = {
+  DRAINING: "this replica is shutting down",
+  OVERLOADED: "too many calls are being answered",
+} as const;

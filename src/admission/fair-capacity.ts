@@ -1,0 +1,58 @@
+/** The part of a room from which a share was taken, needed to give it back. */
+export type Share = "common" | "own";
+
+/**
+ * A bounded resource that callers share, such as places in a queue. The first half is open to all, without accounting. Beyond that, a
+ * caller may hold at most as much of the second half as it leaves free for all others, so that no caller can take everything: one alone
+ * gets three quarters. Callers without a name are not told apart, and may take everything.
+ */
+export class FairCapacity {
+  readonly #room: number;
+  #taken = 0;
+  /** Each caller's share of the second half; only callers that have one. */
+  readonly #own = new Map<string, number>();
+
+  constructor(room: number) {
+    this.#room = room;
+  }
+
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** Takes `size` for a caller that is not known yet. Returns false, and takes nothing, if there is no room. */
+  enter(size = 1): boolean {
+    if (this.#taken + size > this.#room) return false;
+    this.#taken += size;
+    return true;
+  }
+
+  /**
+   * Attributes a share taken with {@link enter} to the caller `name`. Undefined if the caller has too much: the share must then be given
+   * back as "common".
+   */
+  claim(name: string, size = 1): Share | undefined {
+    if (name === "" || this.#taken <= this.#room / 2) return "common";
+    const own = (this.#own.get(name) ?? 0) + size;
+    if (own > this.#room - this.#taken) return undefined;
+    this.#own.set(name, own);
+    return "own";
+  }
+
+  /** Takes `size` for the caller `name`. Returns undefined, and takes nothing, if there is no room for it. */
+  take(name: string, size = 1): Share | undefined {
+    if (!this.enter(size)) return undefined;
+    const part = this.claim(name, size);
+    if (part === undefined) this.#taken -= size;
+    return part;
+  }
+
+  /** Gives back a share. `part` is the result of {@link take} or {@link claim}. */
+  giveBack(part: Share, name: string, size = 1): void {
+    this.#taken -= size;
+    if (part === "common") return;
+    const left = (this.#own.get(name) ?? 0) - size;
+    if (left > 0) this.#own.set(name, left);
+    else this.#own.delete(name);
+  }
+}

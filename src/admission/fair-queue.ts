@@ -1,0 +1,38 @@
+/** A queue of items that belong to callers, who take turns. The items of one caller are in order of arrival. */
+export class FairQueue<T> {
+  /** By the caller's name, next turn first; only callers with items. */
+  readonly #waiting = new Map<string, Set<T>>();
+
+  get isEmpty(): boolean {
+    return this.#waiting.size === 0;
+  }
+
+  has(name: string, item: T): boolean {
+    return this.#waiting.get(name)?.has(item) ?? false;
+  }
+
+  add(name: string, item: T): void {
+    const items = this.#waiting.get(name) ?? new Set();
+    this.#waiting.set(name, items.add(item));
+  }
+
+  delete(name: string, item: T): boolean {
+    const items = this.#waiting.get(name);
+    if (items === undefined || !items.delete(item)) return false;
+    if (items.size === 0) this.#waiting.delete(name);
+    return true;
+  }
+
+  /** Removes and returns the next item of a caller for which `may` returns true. The caller moves to the end of the queue. */
+  next(may: (name: string) => boolean = () => true): T | undefined {
+    for (const [name, items] of this.#waiting) {
+      if (!may(name)) continue;
+      const [item] = items;
+      this.#waiting.delete(name);
+      items.delete(item as T);
+      if (items.size > 0) this.#waiting.set(name, items);
+      return item;
+    }
+    return undefined;
+  }
+}

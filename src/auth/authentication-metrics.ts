@@ -1,0 +1,40 @@
+import { ServiceError } from "../errors.ts";
+import type { Principal } from "../principal.ts";
+import type { Authenticator } from "./authenticator.ts";
+
+/**
+ * The outcomes of authentication: known; refused, for a missing or bad credential; unavailable, since the keys to verify with could not be
+ * read; or failed, by an unexpected error.
+ */
+export const AUTH_OUTCOMES = ["known", "refused", "unavailable", "failed"] as const;
+export type AuthOutcome = (typeof AUTH_OUTCOMES)[number];
+
+/** Wraps `authenticate` so that `tell` receives the outcome of each authentication. */
+export function withAuthenticationMetrics(
+  authenticate: Authenticator,
+  tell: (outcome: AuthOutcome) => void,
+): Authenticator {
+  const known = (principal: Principal) => {
+    tell("known");
+    return principal;
+  };
+  const unknown = (error: unknown): never => {
+    tell(outcomeOf(error));
+    throw error;
+  };
+  return (credentials) => {
+    let principal: Principal | Promise<Principal>;
+    try {
+      principal = authenticate(credentials);
+    } catch (error) {
+      return unknown(error);
+    }
+    return principal instanceof Promise ? principal.then(known, unknown) : known(principal);
+  };
+}
+
+function outcomeOf(error: unknown): AuthOutcome {
+  if (!(error instanceof ServiceError)) return "failed";
+  if (error.reason === "UNAUTHENTICATED") return "refused";
+  return error.reason === "KEYS_UNAVAILABLE" ? "unavailable" : "failed";
+}

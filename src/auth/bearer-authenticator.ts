@@ -1,0 +1,204 @@
+import { type EpochMs, textProblem } from "../entry.ts";
+import { ServiceError, unauthenticated } from "../errors.ts";
+import { MAX_REMEMBERED_BEARER_LENGTH, MAX_REMEMBERED_BEARERS, MAX_REVOKED_BY_BYTES } from "../limits.ts";
+import { type Principal, ROLES, type Role } from "../principal.ts";
+import type { Clock } from "../time/clock.ts";
+import { kindOf, nearMiss, numericDate, readJti } from "./claims.ts";
+import type { JwksCache } from "./jwks-cache.ts";
+import { type Claims, InvalidTokenError, verifiedClaims } from "./verify.ts";
+
+/** The requirements for a caller's token. */
+export interface BearerRules {
+  /** The required `iss`, compared byte for byte. */
+  readonly issuer: string;
+  /** The required `aud`, or a required element of it. */
+  readonly audience: string;
+  readonly algorithms: readonly string[];
+  /** The claim that holds the caller's roles, as text separated by spaces or as a list. */
+  readonly scopeClaim: string;
+  /** How far `nbf` and `iat` may lie in the future, since the issuer's clock may be fast. No tolerance applies to `exp`. */
+  readonly clockToleranceMs: number;
+}
+
+/** Replaces a damaged or repeated `authorization`, so that the call neither presents a token nor appears to have no credential. */
+export const DAMAGED_AUTHORIZATION = "damaged";
+const DAMAGED = unauthenticated(
+  "the call has more than one authorization, one that is not text, or a header field with characters that are not allowed there",
+);
+const MALFORMED = unauthenticated("the authorization metadata must be one value: Bearer, and the token");
+
+interface Options {
+  readonly rules: BearerRules;
+  readonly keys: JwksCache;
+  readonly clock: Clock;
+  readonly now: () => EpochMs;
+}
+
+interface Remembered {
+  readonly principal: Principal;
+  /** The expiry, by the clocks and by the monotonic clock, which cannot be set back. */
+  readonly expiresAt: EpochMs;
+  readonly expiresAtMonotonic: number;
+}
+
+/**
+ * Authenticates callers by bearer token (RFC 6750). A signature is verified once, and the result is cached until the token expires or the
+ * keys change.
+ */
+export class BearerAuthenticator {
+  readonly #rules: BearerRules;
+  readonly #keys: JwksCache;
+  readonly #clock: Clock;
+  readonly #now: () => EpochMs;
+  /** Cached results by metadata value, so that a token is parsed once; oldest first. */
+  readonly #remembered = new Map<string, Remembered>();
+  /** Verifications in flight, so that a thousand calls with one new token verify it once. */
+  readonly #underWay = new Map<string, Promise<Principal>>();
+
+  /**
+   * `now` is the latest time of all clocks. Other replicas forget that a token was blacklisted once they agree that it has expired, so a
+   * clock that was set back must not make the token valid again.
+   */
+  constructor({ rules, keys, clock, now }: Options) {
+    this.#rules = rules;
+    this.#keys = keys;
+    this.#clock = clock;
+    this.#now = now;
+    keys.onChange(() => this.#remembered.clear());
+  }
+
+  /**
+   * Identifies the caller by the `authorization` metadata. Throws, or rejects with, UNAUTHENTICATED, or KEYS_UNAVAILABLE if the keys to
+   * verify with are missing. With `evenExpired`, a token that is valid except for its expiry is accepted.
+   */
+  authenticate(
+    [value, ...more]: readonly unknown[],
+    { evenExpired = false }: { evenExpired?: boolean } = {},
+  ): Principal | Promise<Principal> {
+    if (typeof value !== "string" || more.length > 0) throw MALFORMED;
+    if (value === DAMAGED_AUTHORIZATION) throw DAMAGED;
+    const remembered = this.#remembered.get(value);
+    if (remembered !== undefined) {
+      const { expiresAt, expiresAtMonotonic, principal } = remembered;
+      if (evenExpired || (this.#now() < expiresAt && this.#clock.monotonic() < expiresAtMonotonic)) {
+        return principal;
+      }
+      // The expired token stays cached: a new verification would accept it again if the wall clock was set back.
+      throw unauthenticated("the bearer token has expired");
+    }
+    if (evenExpired) return this.#verify(value, true);
+    let verifying = this.#underWay.get(value);
+    if (verifying === undefined) {
+      verifying = this.#verify(value).finally(() => this.#underWay.delete(value));
+      this.#underWay.set(value, verifying);
+    }
+    return verifying;
+  }
+
+  async #verify(value: string, evenExpired = false): Promise<Principal> {
+    const [, token] = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(value) ?? [];
+    if (token === undefined) throw MALFORMED;
+    // Before the first keys have been read, the verification waits for them, and they become version 1.
+    const keysBefore = Math.max(1, this.#keys.version);
+    try {
+      const claims = await verifiedClaims(token, {
+        ...{ keys: this.#keys, algorithms: this.#rules.algorithms },
+        preview: (unverified) => void this.#checkClaims(unverified, evenExpired),
+      });
+      const expiresAt = this.#checkClaims(claims, evenExpired);
+      const principal = this.#principalOf(claims, expiresAt);
+      // Do not cache a result if the keys have changed meanwhile, since the key may have been withdrawn.
+      if (this.#keys.version === keysBefore && !evenExpired) this.#remember(value, principal, expiresAt);
+      return principal;
+    } catch (error) {
+      if (error instanceof ServiceError) throw error;
+      if (error instanceof InvalidTokenError) throw unauthenticated(`the bearer token ${error.message}`);
+      throw error;
+    }
+  }
+
+  /** Validates the claims and returns the token's expiry. */
+  #checkClaims({ iss, aud, exp, nbf, iat }: Claims, evenExpired: boolean): EpochMs {
+    this.#checkIssuer(iss);
+    this.#checkAudience(aud);
+    if (exp === undefined) throw new InvalidTokenError("must say when it expires");
+    const expiresAt = numericDate(exp, "exp") * 1000;
+    if (expiresAt <= this.#now() && !evenExpired) throw new InvalidTokenError("has expired");
+    this.#checkBegun(nbf, "nbf", "is not valid yet");
+    this.#checkBegun(iat, "iat", "says that it is yet to be issued");
+    return expiresAt as EpochMs;
+  }
+
+  #checkIssuer(iss: unknown): void {
+    const { issuer } = this.#rules;
+    if (iss === issuer) return;
+    const message = "is not of the issuer that is accepted here";
+    if (typeof iss !== "string") throw new InvalidTokenError(`${message}: its iss is ${kindOf(iss)}`);
+    const difference = nearMiss(iss, [issuer]);
+    if (difference === undefined) throw new InvalidTokenError(message);
+    throw new InvalidTokenError(`${message}: its iss differs from AUTH_ISSUER by ${difference}`);
+  }
+
+  #checkAudience(aud: unknown): void {
+    const { audience } = this.#rules;
+    const audiences: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
+    if (audiences.includes(audience)) return;
+    const message = "is not meant for this service";
+    const texts = audiences.filter((value) => typeof value === "string");
+    if (texts.length === 0 && !Array.isArray(aud)) {
+      throw new InvalidTokenError(`${message}: its aud is ${kindOf(aud)}`);
+    }
+    if (texts.some((text) => text.split(/[\s,]+/).includes(audience))) {
+      throw new InvalidTokenError(`${message}: several audiences must be a list`);
+    }
+    const [difference] = texts.flatMap((text) => nearMiss(text, [audience]) ?? []);
+    if (difference === undefined) throw new InvalidTokenError(message);
+    throw new InvalidTokenError(`${message}: its aud differs from AUTH_AUDIENCE by ${difference}`);
+  }
+
+  #checkBegun(value: unknown, name: "nbf" | "iat", message: string): void {
+    if (value === undefined) return;
+    const { clockToleranceMs } = this.#rules;
+    if (numericDate(value, name) * 1000 <= this.#clock.now() + clockToleranceMs) return;
+    const tolerance = `${clockToleranceMs / 1000} s`;
+    throw new InvalidTokenError(
+      `${message}: its ${name} is more than ${tolerance} ahead of this service's clock (AUTH_CLOCK_TOLERANCE)`,
+    );
+  }
+
+  #principalOf(claims: Claims, expiresAt: EpochMs): Principal {
+    const { sub, jti } = claims;
+    if (typeof sub !== "string" || sub === "") {
+      throw new InvalidTokenError(`must name its subject in text: its sub is ${kindOf(sub)}`);
+    }
+    if (textProblem(sub, MAX_REVOKED_BY_BYTES) !== undefined) {
+      throw new InvalidTokenError(
+        `must name a subject of at most ${MAX_REVOKED_BY_BYTES} bytes, without NUL`,
+      );
+    }
+    const principal = { name: sub, expiresAt, roles: rolesOf(claims[this.#rules.scopeClaim]) };
+    return jti === undefined ? principal : { ...principal, jti: readJti(jti) };
+  }
+
+  #remember(value: string, principal: Principal, expiresAt: EpochMs): void {
+    if (value.length > MAX_REMEMBERED_BEARER_LENGTH) return;
+    if (this.#remembered.size >= MAX_REMEMBERED_BEARERS) {
+      const [oldest] = this.#remembered.keys();
+      this.#remembered.delete(oldest as string);
+    }
+    const expiresAtMonotonic = this.#clock.monotonic() + (expiresAt - this.#now());
+    this.#remembered.set(value, { principal, expiresAt, expiresAtMonotonic });
+  }
+}
+
+/**
+ * Reads scopes in both forms that authorization servers use: text with spaces (RFC 8693), and a list. Other scopes than roles are ignored.
+ */
+function rolesOf(scopes: unknown): ReadonlySet<Role> {
+  const names: readonly unknown[] = typeof scopes === "string" ? scopes.split(" ") : toList(scopes);
+  return new Set(ROLES.filter((role) => names.includes(role)));
+}
+
+function toList(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}

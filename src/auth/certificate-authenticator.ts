@@ -1,0 +1,140 @@
+import type { PeerCertificate } from "node:tls";
+import { type EpochMs, textProblem } from "../entry.ts";
+import { unauthenticated } from "../errors.ts";
+import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
+import { type Principal, ROLES } from "../principal.ts";
+import type { CertificateRoles } from "./certificate-roles.ts";
+
+/** The caller that a certificate identifies, or that the certificate only carries the tokens of its callers. */
+type Known = Principal | "carrier";
+
+interface Options {
+  /** Whether callers may also authenticate by token. */
+  readonly besideTokens?: boolean;
+  /** Called when the set of admitted callers may have changed. */
+  readonly onChange?: () => void;
+  readonly now: () => EpochMs;
+}
+
+/** Authenticates callers by the subject alternative names of their client certificates, which TLS has already verified. */
+export class CertificateAuthenticator {
+  #roles: CertificateRoles;
+  readonly #besideTokens: boolean;
+  /** A cache, since a connection has one certificate and many calls. */
+  #known = new WeakMap<PeerCertificate, Known>();
+  /**
+   * Certificates first seen as carriers. On their connections a lost token would go unnoticed, so they stay carriers even if they are given
+   * roles later.
+   */
+  readonly #carriers = new WeakSet<PeerCertificate>();
+  /** Certificates that TLS would no longer accept. */
+  readonly #distrusted = new WeakSet<PeerCertificate>();
+  #isAnyDistrusted = false;
+  readonly #onChange: () => void;
+  readonly #now: () => EpochMs;
+
+  constructor(roles: CertificateRoles, { besideTokens = false, onChange = () => {}, now }: Options) {
+    this.#roles = roles;
+    this.#besideTokens = besideTokens;
+    this.#onChange = onChange;
+    this.#now = now;
+  }
+
+  /**
+   * Whether a call on this certificate's connection whose token is lost on the way would be attributed to the certificate. To be asked when
+   * the connection opens.
+   */
+  standsIn(certificate: PeerCertificate): boolean {
+    if (this.#knownOf(certificate) !== "carrier") return this.#besideTokens;
+    this.#carriers.add(certificate);
+    return false;
+  }
+
+  /** Replaces the roles of certificates. */
+  replaceRoles(roles: CertificateRoles): void {
+    this.#roles = roles;
+    this.#known = new WeakMap();
+    this.#onChange();
+  }
+
+  /**
+   * Rejects all further calls on the connections of these certificates, whatever their credentials. To be called when TLS would no longer
+   * accept the certificates.
+   */
+  distrust(certificates: readonly PeerCertificate[]): void {
+    if (certificates.length === 0) return;
+    for (const certificate of certificates) this.#distrusted.add(certificate);
+    this.#isAnyDistrusted = true;
+    this.#onChange();
+  }
+
+  /** Throws UNAUTHENTICATED if the certificate of the connection is no longer trusted. */
+  refuseDistrusted(credentials: { certificate(): PeerCertificate | undefined }): void {
+    if (!this.#isAnyDistrusted) return;
+    const certificate = credentials.certificate();
+    if (certificate !== undefined && this.#distrusted.has(certificate)) throw DISTRUSTED;
+  }
+
+  /**
+   * The caller that the certificate identifies; without any role if none of its names is configured. Throws UNAUTHENTICATED if the
+   * configured names have no roles, so that the certificate only carries the tokens of its callers, and, unless `evenExpired`, if the
+   * certificate has expired since its connection was opened.
+   */
+  principalOf(
+    certificate: PeerCertificate,
+    { evenExpired = false }: { evenExpired?: boolean } = {},
+  ): Principal {
+    const known = this.#knownOf(certificate);
+    if (known === "carrier") throw CARRIER;
+    const { expiresAt } = known;
+    // An expiry that cannot be read, which is NaN, has passed.
+    if (!evenExpired && expiresAt !== undefined && !(this.#now() < expiresAt)) throw EXPIRED;
+    return known;
+  }
+
+  #knownOf(certificate: PeerCertificate): Known {
+    let known = this.#known.get(certificate);
+    if (known === undefined) {
+      known = this.#carriers.has(certificate) ? "carrier" : this.#read(certificate);
+      this.#known.set(certificate, known);
+    }
+    return known;
+  }
+
+  #read({ subjectaltname, valid_to: validTo }: PeerCertificate): Known {
+    const names = alternativeNames(subjectaltname ?? "");
+    const known = names.filter((name) => this.#roles.has(name));
+    const allowed = new Set(known.flatMap((name) => this.#roles.get(name) ?? []));
+    if (known.length > 0 && allowed.size === 0) return "carrier";
+    const [name = ""] = [...known, ...names];
+    return {
+      name: textProblem(name, MAX_REVOKED_BY_BYTES) === undefined ? name : "",
+      roles: new Set(ROLES.filter((role) => allowed.has(role))),
+      // A certificate is valid to the end of the second that it states.
+      ...(validTo === undefined ? {} : { expiresAt: (Date.parse(validTo) + 1000) as EpochMs }),
+    };
+  }
+}
+
+const DISTRUSTED = unauthenticated(
+  "the client certificate of the connection is not accepted any more: it has been revoked, or nobody vouches for it now",
+);
+const EXPIRED = unauthenticated("the client certificate of the connection has expired");
+const CARRIER = unauthenticated(
+  "the call needs a bearer token in the authorization metadata: the certificate of its connection has no rights of its own",
+);
+
+/**
+ * Parses `DNS:a, URI:b` as Node.js writes it. A value with a comma, a quote or a control character is written as a JSON string; if that
+ * were ignored, a certificate with one crafted name would pass for one with several.
+ */
+export function alternativeNames(text: string): readonly string[] {
+  const names: string[] = [];
+  for (const [, kind, quoted, plain] of text.matchAll(
+    /([A-Za-z ]+):(?:("(?:[^"\\]|\\.)*")|([^,"]*))(?:, |$)/gy,
+  )) {
+    const value = quoted === undefined ? plain : (JSON.parse(quoted) as string);
+    names.push(`${kind}:${value}`);
+  }
+  return names;
+}

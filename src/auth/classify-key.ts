@@ -1,0 +1,91 @@
+import { createPublicKey } from "node:crypto";
+import type { JWK } from "jose";
+import { MIN_RSA_BITS } from "../limits.ts";
+import { isSupported, nameOfAlgorithm } from "./algorithms.ts";
+
+/**
+ * The usability of one element of a key set: a public key that can verify signatures, a key for another purpose, or an unusable key.
+ * `problem` is worded to follow "the key", and holds nothing of the key.
+ */
+export type ClassifiedKey = { readonly key: JWK } | { readonly problem: string } | "for something else";
+
+/** Members that only private or shared keys have (RFC 7518, sections 6.2.2, 6.3.2 and 6.4; RFC 9964). */
+const SECRET_MEMBERS = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
+/** Key types for signatures, with the curves for which jose has an algorithm. */
+const CURVES: Readonly<Record<string, readonly string[] | undefined>> = {
+  EC: ["P-256", "P-384", "P-521"],
+  OKP: ["Ed25519"],
+};
+const CURVE_OF: Readonly<Record<string, string>> = {
+  ES256: "P-256",
+  ES384: "P-384",
+  ES512: "P-521",
+  EdDSA: "Ed25519",
+  Ed25519: "Ed25519",
+};
+
+export function classifyKey(value: unknown): ClassifiedKey {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return { problem: "is no JSON object" };
+  }
+  const jwk = value as Readonly<Record<string, unknown>>;
+  const { kty, use, key_ops: operations, alg } = jwk;
+  if (kty === "oct") return { problem: "is a shared secret, which must not be published" };
+  if (SECRET_MEMBERS.some((name) => jwk[name] !== undefined)) {
+    return { problem: "holds a private key, which must not be published" };
+  }
+  if (use !== undefined && use !== "sig") return "for something else";
+  if (operations !== undefined && !Array.isArray(operations))
+    return { problem: "has key_ops that are no list" };
+  if (operations?.includes("verify") === false) return "for something else";
+  if (isForEncryption(jwk)) return "for something else";
+  const problem = problemOfType(jwk) ?? problemOfAlgorithm(jwk);
+  if (problem !== undefined) return { problem };
+  const { crv, n, e, x, y, kid } = jwk;
+  const key = withoutAbsent({
+    ...{ kty, crv, n, e, x, y },
+    // A token's header can name a key only by text.
+    kid: typeof kid === "string" ? kid : undefined,
+    // With this curve, EdDSA and Ed25519 are one algorithm (RFC 9864), so the key serves both names.
+    alg: kty === "OKP" ? undefined : alg,
+  }) as JWK;
+  const unreadable = problemOfParameters(key, jwk);
+  return unreadable === undefined ? { key } : { problem: unreadable };
+}
+
+function isForEncryption({ kty, crv, alg }: Readonly<Record<string, unknown>>): boolean {
+  if (kty === "OKP" && (crv === "X25519" || crv === "X448")) return true;
+  return typeof alg === "string" && /^(RSA1_5|RSA-OAEP|ECDH-ES)/.test(alg);
+}
+
+function problemOfType({ kty, crv }: Readonly<Record<string, unknown>>): string | undefined {
+  if (typeof kty !== "string") return "has no kty";
+  if (kty === "RSA") return undefined;
+  const curves = Object.hasOwn(CURVES, kty) ? CURVES[kty] : undefined;
+  if (curves === undefined) return "has a kty that is not supported";
+  return curves.includes(crv as string) ? undefined : `has a crv that is not ${curves.join(" or ")}`;
+}
+
+function problemOfAlgorithm({ kty, crv, alg }: Readonly<Record<string, unknown>>): string | undefined {
+  if (alg === undefined) return undefined;
+  if (!isSupported(alg)) return `is for ${nameOfAlgorithm(alg) ?? "an alg"}, which is not supported`;
+  const fits = kty === "RSA" ? /^[RP]S/.test(alg) : CURVE_OF[alg] === crv;
+  return fits ? undefined : "has an alg that does not fit its kty or crv";
+}
+
+function problemOfParameters(key: JWK, { x5c }: Readonly<Record<string, unknown>>): string | undefined {
+  try {
+    const { asymmetricKeyDetails } = createPublicKey({ key, format: "jwk" });
+    const bits = asymmetricKeyDetails?.modulusLength;
+    if (bits === undefined || bits >= MIN_RSA_BITS) return undefined;
+    return `is an RSA key of ${bits} bits, and must have at least ${MIN_RSA_BITS}`;
+  } catch {
+    return x5c !== undefined && key.n === undefined && key.x === undefined
+      ? "holds a certificate (x5c), and not the key's own parameters"
+      : "has parameters that are not those of a public key";
+  }
+}
+
+function withoutAbsent(members: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,70 @@
+import { readFile } from "node:fs/promises";
+import { KEYS_TIMEOUT_MS, MAX_KEYS_BYTES } from "../limits.ts";
+import type { JwksSource } from "./jwks-source.ts";
+
+/** A key set could not be fetched. `message` repeats nothing of the URL, the path or the content, which may be secret. */
+export class JwksError extends Error {
+  override readonly name = "KeysError";
+}
+
+/** Fetches the text of a key set. Throws a KeysError. */
+export async function fetchJwks(source: JwksSource): Promise<string> {
+  return decode(await (source.kind === "url" ? download(source.url) : read(source.path)));
+}
+
+/** Decodes UTF-8, ignoring a byte order mark (RFC 8259, section 8.1). */
+function decode(bytes: Buffer): string {
+  const mark = bytes.length < 2 ? 0 : bytes.readUInt16BE(0);
+  if (mark === 0xfffe || mark === 0xfeff) throw new JwksError("what was read is UTF-16, and must be UTF-8");
+  return new TextDecoder().decode(bytes);
+}
+
+async function download(url: string): Promise<Buffer> {
+  try {
+    const response = await fetch(url, {
+      // A redirect would move trust to another address, which is an operator's decision.
+      redirect: "manual",
+      headers: { accept: "application/jwk-set+json, application/json" },
+      signal: AbortSignal.timeout(KEYS_TIMEOUT_MS),
+    });
+    if (!response.ok) {
+      await response.body?.cancel();
+      throw new JwksError(`the answer was HTTP ${response.status}${isRedirect(response) ? MOVED : ""}`);
+    }
+    return await bounded(response);
+  } catch (error) {
+    throw error instanceof JwksError ? error : new JwksError(`nothing was answered (${codeOf(error)})`);
+  }
+}
+
+const MOVED = ": redirects are not followed, so name the address that it leads to";
+
+function isRedirect({ status }: Response): boolean {
+  return [301, 302, 303, 307, 308].includes(status);
+}
+
+async function bounded(response: Response): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.length;
+    if (bytes > MAX_KEYS_BYTES) throw new JwksError(`the answer is longer than ${MAX_KEYS_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+async function read(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw new JwksError(`the file cannot be read (${codeOf(error)})`);
+  }
+}
+
+/** The code of a system or library error, such as ECONNREFUSED, or else the error's name. */
+function codeOf(error: unknown): string {
+  const { cause } = error as { cause?: unknown };
+  const codes = [error, cause].map((one) => (one as { code?: unknown } | undefined)?.code);
+  return String(codes.find((code) => typeof code === "string") ?? (error as Error).name);
+}

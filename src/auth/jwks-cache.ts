@@ -1,0 +1,198 @@
+import { createLocalJWKSet, errors, type FlattenedJWSInput, type JWSHeaderParameters } from "jose";
+import type { Logger } from "pino";
+import { keysUnavailable, type ServiceError } from "../errors.ts";
+import { KEYS_RELOAD_MS, KEYS_RETRY_MS, UNKNOWN_KEY_RELOAD_MS } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
+import { fetchJwks, JwksError } from "./fetch-jwks.ts";
+import type { JwksSource } from "./jwks-source.ts";
+import { listed, type ParsedJwks, parseJwks } from "./parse-jwks.ts";
+
+/** Finds the key that a token's header names, in the form that jose expects. */
+export type FindKey = ReturnType<typeof createLocalJWKSet>;
+
+interface Options {
+  readonly source: JwksSource;
+  /** The name of the key set in log lines. */
+  readonly name: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * The public keys of an issuer, refreshed in the background. The last good keys stay in use while a refresh fails, so an outage of the
+ * identity provider does not affect tokens whose keys are known.
+ */
+export class JwksCache {
+  readonly #options: Options;
+  readonly #onChange: (() => void)[] = [];
+  #find: FindKey | undefined;
+  #text: string | undefined;
+  /** Why the last read failed. */
+  #problem: string | undefined;
+  #reading: Promise<void> | undefined;
+  /** The number of reads begun. */
+  #begun = 0;
+  /** The number of the last successful one. */
+  #lastGood = 0;
+  /** When a token that fits no key last triggered a read, by the monotonic clock. */
+  #lookedForAt = Number.NEGATIVE_INFINITY;
+  /** When the next read is scheduled, by the monotonic clock, unless one is in flight. */
+  #nextAt = 0;
+  #cancel = () => {};
+  #stopped = false;
+  #version = 0;
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
+
+  /** Increases with every change of the keys; 0 before the first keys. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Whether the last read failed or returned no usable key. */
+  get isUnreadable(): boolean {
+    return this.#problem !== undefined;
+  }
+
+  /** Starts the first read without waiting for it. Until it succeeds, tokens cannot be verified. */
+  start(): void {
+    void this.#read();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel();
+  }
+
+  /** `changed` is called whenever different keys have been read: results based on the old keys have to be verified again. */
+  onChange(changed: () => void): void {
+    this.#onChange.push(changed);
+  }
+
+  /**
+   * Runs `verify` with the current keys. If the token fits none of them (jose's JWKSNoMatchingKey and JWSSignatureVerificationFailed), that
+   * is final only after a read of the key set that began after this call: a provider may have put a new key under an old name, or sign with
+   * a key that has no name. Such a read begins at once, shared by all waiting calls, but from a URL at most once per UNKNOWN_KEY_RELOAD_MS,
+   * so that forged tokens cannot make the service flood the provider. Throws KEYS_UNAVAILABLE, with the time to wait, if the read is not
+   * allowed yet or fails, or if there are no keys; otherwise what `verify` throws.
+   */
+  async verifyWith<T>(verify: (find: FindKey) => Promise<T>): Promise<T> {
+    const arrivedAfter = this.#begun;
+    if (this.#find === undefined) await this.#reading;
+    let triedVersion = 0;
+    let mismatch: unknown;
+    for (;;) {
+      if (this.#find === undefined) throw this.#unavailable(this.#problem, this.#nextAt);
+      if (this.#version !== triedVersion) {
+        triedVersion = this.#version;
+        try {
+          return await verify(this.#find);
+        } catch (error) {
+          if (!isMismatch(error)) throw error;
+          mismatch = error;
+        }
+        // The keys may have changed during the verification, so check the version again.
+        continue;
+      }
+      if (this.#lastGood > arrivedAfter) throw mismatch;
+      await this.#readEarly();
+    }
+  }
+
+  async #readEarly(): Promise<void> {
+    const { clock, source } = this.#options;
+    // A file may be read at any rate, since no provider is asked; reads never overlap.
+    const rest = source.kind === "file" ? 0 : UNKNOWN_KEY_RELOAD_MS;
+    const allowedAt = () => this.#lookedForAt + rest;
+    if (this.#reading === undefined) {
+      if (clock.monotonic() < allowedAt()) {
+        throw this.#unavailable(
+          "the token fits none that is known, and they were read just now",
+          allowedAt(),
+        );
+      }
+      this.#lookedForAt = clock.monotonic();
+    }
+    await this.#read();
+    if (this.#problem !== undefined) throw this.#unavailable(this.#problem, allowedAt());
+  }
+
+  /** `at` is when a retry may succeed, by the monotonic clock. */
+  #unavailable(because: string | undefined, at: number): ServiceError {
+    const retryAfterMs = Math.max(SHORTEST_WAIT_MS, Math.ceil(at - this.#options.clock.monotonic()));
+    return keysUnavailable({ because, retryAfterMs });
+  }
+
+  #read(): Promise<void> {
+    this.#reading ??= this.#readNow(++this.#begun).finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
+  }
+
+  async #readNow(reading: number): Promise<void> {
+    this.#cancel();
+    const { source, name, clock, log } = this.#options;
+    try {
+      const text = await fetchJwks(source);
+      if (text !== this.#text) this.#take(text);
+      if (this.#problem !== undefined) log.info({ keys: name }, "the key set can be read again");
+      this.#problem = undefined;
+      this.#lastGood = reading;
+    } catch (error) {
+      const problem = error instanceof JwksError ? error.message : "it is not a JSON Web Key Set";
+      if (problem !== this.#problem) {
+        log.error({ keys: name, problem, kept: this.#find !== undefined }, "the key set cannot be read");
+      }
+      this.#problem = problem;
+    }
+    const pause = this.#find === undefined ? KEYS_RETRY_MS : KEYS_RELOAD_MS;
+    this.#nextAt = clock.monotonic() + pause;
+    if (this.#stopped) return;
+    this.#cancel = clock.schedule(pause, () => void this.#read());
+  }
+
+  #take(text: string): void {
+    const { usable, unusable } = parseJwks(text);
+    this.#find = this.#finder(createLocalJWKSet({ keys: [...usable] }), unusable);
+    this.#text = text;
+    this.#version++;
+    const { name, log } = this.#options;
+    log.info({ keys: name, count: usable.length }, "read the key set");
+    if (unusable.length > 0) {
+      log.warn({ keys: name, problem: listed(unusable) }, "the key set has keys that cannot be used");
+    }
+    for (const changed of this.#onChange) changed();
+  }
+
+  #finder(find: FindKey, unusable: ParsedJwks["unusable"]): FindKey {
+    const problems = new Map(unusable.map(({ kid, problem }) => [kid, problem]));
+    return Object.assign(
+      async (header?: JWSHeaderParameters, token?: FlattenedJWSInput) => {
+        try {
+          return await find(header, token);
+        } catch (error) {
+          if (error instanceof errors.JWKSMultipleMatchingKeys) throw error;
+          const problem = header?.kid === undefined ? undefined : problems.get(header.kid);
+          if (error instanceof errors.JWKSNoMatchingKey && problem === undefined) throw error;
+          // The key exists in an unusable form, which is the issuer's fault and not the token's.
+          throw this.#unavailable(
+            `the key that the token names ${problem ?? "cannot be used"}`,
+            this.#nextAt,
+          );
+        }
+      },
+      { jwks: find.jwks },
+    );
+  }
+}
+
+/** Whether a token fits none of the keys with which it was tried. */
+export function isMismatch(error: unknown): boolean {
+  return error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWSSignatureVerificationFailed;
+}
+
+/** Minimum retry delay, for when the next read is due or in flight. */
+const SHORTEST_WAIT_MS = 100;

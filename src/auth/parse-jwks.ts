@@ -1,0 +1,88 @@
+import type { JWK } from "jose";
+import { MAX_KEYS } from "../limits.ts";
+import { classifyKey } from "./classify-key.ts";
+import { JwksError } from "./fetch-jwks.ts";
+
+/** A parsed key set, without keys for other purposes than signatures. */
+export interface ParsedJwks {
+  /** At least one key. */
+  readonly usable: readonly JWK[];
+  /** The unusable keys by position. `problem` is worded to follow "the key", and holds nothing of what was read. */
+  readonly unusable: readonly {
+    readonly place: number;
+    readonly kid: string | undefined;
+    readonly problem: string;
+  }[];
+}
+
+/** Maximum number of unusable keys that a message lists. */
+const LISTED = 5;
+
+/**
+ * Parses the JSON of a key set, ignoring keys for encryption. Throws a KeysError if the text is not a key set or has no usable key, so that
+ * it cannot replace a good key set.
+ */
+export function parseJwks(text: string): ParsedJwks {
+  const { keys } = parseSet(text);
+  if (keys.length === 0) throw new JwksError("the key set is empty");
+  if (keys.length > MAX_KEYS) throw new JwksError(`the key set has more than ${MAX_KEYS} keys`);
+  const usable: JWK[] = [];
+  const unusable: ParsedJwks["unusable"][number][] = [];
+  for (const [index, value] of keys.entries()) {
+    const judged = classifyKey(value);
+    if (judged === "for something else") continue;
+    if ("key" in judged) usable.push(judged.key);
+    else {
+      const { kid } = (value ?? {}) as { kid?: unknown };
+      const problem = judged.problem;
+      unusable.push({ place: index + 1, kid: typeof kid === "string" ? kid : undefined, problem });
+    }
+  }
+  if (usable.length === 0) {
+    const why = unusable.length === 0 ? "all are for something else than signatures" : listed(unusable);
+    throw new JwksError(`the key set has no key that can be used: ${why}`);
+  }
+  return { usable, unusable };
+}
+
+/** The problems of unusable keys, in one line. */
+export function listed(unusable: ParsedJwks["unusable"]): string {
+  const texts = unusable.slice(0, LISTED).map(({ place, problem }) => `key ${place} ${problem}`);
+  if (unusable.length > LISTED) texts.push(`${unusable.length - LISTED} more cannot be used`);
+  return texts.join("; ");
+}
+
+function parseSet(text: string): { keys: readonly unknown[] } {
+  let read: unknown;
+  try {
+    read = JSON.parse(text);
+  } catch {
+    throw new JwksError(`what was read is not JSON${insteadOfJson(text)}`);
+  }
+  const keys = (read as { keys?: unknown } | null)?.keys;
+  if (!Array.isArray(keys))
+    throw new JwksError(`what was read is not a JSON Web Key Set${insteadOfSet(read)}`);
+  return { keys };
+}
+
+/** A hint for what was given instead of JSON, without repeating any of it. */
+function insteadOfJson(text: string): string {
+  const start = text.trimStart();
+  if (start === "") return ": nothing was in it";
+  if (start.startsWith("-----BEGIN")) return ": it is PEM, which has to be made a JSON Web Key Set first";
+  if (start.startsWith("<")) return ": it is a page of HTML or XML";
+  if (start.startsWith("\u001F\uFFFD")) return ": it is compressed";
+  if (text.includes("\0")) return ": it is binary, or in an encoding other than UTF-8";
+  return "";
+}
+
+function insteadOfSet(read: unknown): string {
+  if (Array.isArray(read)) return ': it is a list, which belongs into an object, {"keys": [...]}';
+  if (typeof read !== "object" || read === null) return "";
+  if ("jwks_uri" in read)
+    return ": it is the provider's discovery document, and its jwks_uri is the address of the keys";
+  if ("kty" in read) return ': it is a single key, which belongs into a set, {"keys": [...]}';
+  const isPem = (value: unknown) => typeof value === "string" && value.startsWith("-----BEGIN");
+  if (Object.values(read).some(isPem)) return ": it holds certificates or keys in PEM";
+  return "";
+}

@@ -1,0 +1,59 @@
+import { type Jti, jtiProblem } from "../entry.ts";
+import { isRawToken } from "../raw-token.ts";
+import { InvalidTokenError, unverifiedClaims } from "./verify.ts";
+
+/** The credentials of a request, as reported by the proxy that received it. */
+export interface PresentedCredentials {
+  /** The jti of each token that the proxy has verified: external input, so of any type; undefined for a token without a jti. */
+  readonly vouched: readonly unknown[];
+  /** The values of the `authorization` header, unmodified. */
+  readonly authorization: readonly string[];
+  /** Whether the request is a CORS preflight, which never carries a token. */
+  readonly isPreflight?: boolean;
+}
+
+/** Why no token could be determined: none was presented; it has no jti; the credential is malformed or not the only one. */
+export type NoJti = "no-token" | "no-jti" | "malformed";
+
+/**
+ * Determines the one token that a request presents; it may be named several times. Verified tokens count. With `unverifiedBearer`, the
+ * bearer token is also read, without verifying its signature, and must be the same token. Several credentials, or an unreadable one, are
+ * always "malformed", since it is unknown which of them the application would use.
+ */
+export function presentedToken(
+  { vouched, authorization }: PresentedCredentials,
+  { unverifiedBearer }: { unverifiedBearer: boolean },
+): { readonly jti: Jti } | { readonly jti?: undefined; readonly because: NoJti } {
+  try {
+    const token = bearerToken(authorization);
+    const named = new Set<unknown>(vouched.filter((jti) => jti !== undefined));
+    if (unverifiedBearer && token !== undefined) {
+      const { jti } = unverifiedClaims(token);
+      // A token without a jti is another token than a verified one with a jti.
+      if (jti !== undefined || named.size > 0) named.add(jti);
+    }
+    if (named.size === 0) {
+      return { because: vouched.length === 0 && token === undefined ? "no-token" : "no-jti" };
+    }
+    const [jti] = named;
+    if (named.size > 1 || typeof jti !== "string" || jtiProblem(jti) !== undefined) return MALFORMED;
+    return { jti: jti as Jti };
+  } catch (error) {
+    if (error instanceof InvalidTokenError) return MALFORMED;
+    throw error;
+  }
+}
+
+const MALFORMED = { because: "malformed" } as const;
+
+/** Undefined if there is no header or it has another scheme. Throws TokenRefused. */
+function bearerToken([value, ...more]: readonly string[]): string | undefined {
+  if (more.length > 0) throw new InvalidTokenError("must be the only credential");
+  if (value === undefined) return undefined;
+  const [, token] = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(value) ?? [];
+  // Several headers may have been joined on the way, and some applications accept a token without its scheme or without the space.
+  if (token === undefined && (/\bbearer/i.test(value) || (!value.includes(" ") && isRawToken(value)))) {
+    throw new InvalidTokenError("must stand alone");
+  }
+  return token;
+}

@@ -1,0 +1,126 @@
+import { type EpochMs, type Jti, MAX_EPOCH_MS } from "../entry.ts";
+import { kindOf, nearMiss, numericDate, readJti } from "./claims.ts";
+import type { JwksCache } from "./jwks-cache.ts";
+import { type VerificationCaller, VerificationQueue } from "./verification-queue.ts";
+import { type Claims, InvalidTokenError, unverifiedClaims, verifiedClaims } from "./verify.ts";
+
+export interface TokenIdentity {
+  readonly jti: Jti;
+  /** The token's `exp`, rounded up to whole milliseconds. It may have passed. */
+  readonly expiresAt: EpochMs;
+}
+
+/** Verifies the raw tokens that callers submit for blacklisting. Only the jti and expiry of a token are kept. */
+export class RawTokenVerifier {
+  /** The key sets by issuer. */
+  readonly #issuers: ReadonlyMap<string, JwksCache>;
+  readonly #algorithms: readonly string[];
+  readonly #queue = new VerificationQueue();
+
+  constructor(options: { issuers: ReadonlyMap<string, JwksCache>; algorithms: readonly string[] }) {
+    this.#issuers = options.issuers;
+    this.#algorithms = options.algorithms;
+  }
+
+  /**
+   * Identifies tokens, in the same order. A token may have expired or not be valid yet. In place of a token that is not accepted, the
+   * result has a TokenRefused whose message says what the token must be like. Throws KEYS_UNAVAILABLE if any token cannot be judged,
+   * OVERLOADED if too many tokens are queued, CANCELLED if the caller is gone.
+   */
+  identify(
+    tokens: readonly string[],
+    caller: VerificationCaller,
+  ): Promise<readonly (TokenIdentity | InvalidTokenError)[]> {
+    return this.#queue.reserve(tokens.length, caller, () => this.#identify(tokens, caller));
+  }
+
+  async #identify(
+    tokens: readonly string[],
+    caller: VerificationCaller,
+  ): Promise<(TokenIdentity | InvalidTokenError)[]> {
+    let hasFailed = false;
+    // If one token cannot be judged, the rest are skipped.
+    const asker = {
+      principal: caller.principal,
+      get gone() {
+        return hasFailed || caller.gone;
+      },
+    };
+    try {
+      const read = await Promise.all(
+        tokens.map((token) => orRefusal(this.#queue.run(asker, () => this.#issuedBy(token)))),
+      );
+      // All start in one turn of the event loop, so that they share any read of their issuer's keys.
+      return await Promise.all(
+        read.map((issued) =>
+          issued instanceof InvalidTokenError ? issued : orRefusal(this.#verify(issued, asker)),
+        ),
+      );
+    } catch (error) {
+      hasFailed = true;
+      throw error;
+    }
+  }
+
+  #issuedBy(token: string): IssuedToken {
+    if (this.#issuers.size === 0) {
+      throw new InvalidTokenError(
+        "cannot be verified: this service has no TOKEN_ISSUERS. Send jti and expires_at",
+      );
+    }
+    const { iss } = unverifiedClaims(token);
+    const keys = typeof iss === "string" ? this.#issuers.get(iss) : undefined;
+    if (keys === undefined) throw this.#unknownIssuer(iss);
+    return { token, keys };
+  }
+
+  async #verify({ token, keys }: IssuedToken, caller: VerificationCaller): Promise<TokenIdentity> {
+    const claims = await verifiedClaims(token, {
+      ...{ keys, algorithms: this.#algorithms },
+      preview: identityOf,
+      // Only the verification is queued, so that a token that waits for its issuer's keys does not delay others.
+      schedule: (verify) => this.#queue.run(caller, verify),
+    });
+    return identityOf(claims);
+  }
+
+  #unknownIssuer(iss: unknown): InvalidTokenError {
+    const message = "must be of an issuer that is known here";
+    if (typeof iss !== "string") return new InvalidTokenError(`${message}: its iss is ${kindOf(iss)}`);
+    const difference = nearMiss(iss, this.#issuers.keys());
+    if (difference === undefined) return new InvalidTokenError(message);
+    return new InvalidTokenError(`${message}: its iss differs from one of TOKEN_ISSUERS by ${difference}`);
+  }
+}
+
+/** A token and the keys of its issuer. */
+interface IssuedToken {
+  readonly token: string;
+  readonly keys: JwksCache;
+}
+
+function orRefusal<T>(judged: Promise<T>): Promise<T | InvalidTokenError> {
+  return judged.catch((error: unknown) => {
+    if (error instanceof InvalidTokenError) return error;
+    throw error;
+  });
+}
+
+function identityOf(claims: Claims): TokenIdentity {
+  return { jti: jtiOf(claims), expiresAt: expiryOf(claims) };
+}
+
+function jtiOf({ jti }: Claims): Jti {
+  if (jti === undefined) throw new InvalidTokenError("must have a jti");
+  return readJti(jti);
+}
+
+function expiryOf({ exp }: Claims): EpochMs {
+  if (exp === undefined) throw new InvalidTokenError("must have an exp");
+  const expiresAt = Math.ceil(numericDate(exp, "exp") * 1000);
+  if (expiresAt < 1) throw new InvalidTokenError("has a malformed exp: it must lie after 1970");
+  if (expiresAt > MAX_EPOCH_MS) {
+    throw new InvalidTokenError("has a malformed exp: it must lie before the year 10000 (it counts seconds)");
+  }
+  return expiresAt as EpochMs;
+}

@@ -1,0 +1,96 @@
+import type { Logger } from "pino";
+import { type NoJti, type PresentedCredentials, presentedToken } from "../auth/presented-token.ts";
+import type { Blacklist } from "../blacklist/blacklist.ts";
+import type { CheckAnswer, Freshness } from "../blacklist/check-service.ts";
+import type { Caller } from "../caller.ts";
+import { ServiceError } from "../errors.ts";
+import type { LogSampling } from "../logging/log-sampling.ts";
+
+/** The decision about a request. Only "pass" lets it through; "unknown" means that the service cannot tell now. */
+export type Decision = "pass" | "revoked" | NoJti | "unknown";
+
+interface Options {
+  readonly blacklist: Pick<Blacklist, "check" | "admit">;
+  /** The maximum staleness of the answer in milliseconds; 0: fully fresh. */
+  readonly maxStalenessMs: number;
+  /** Whether a bearer token whose signature has not been verified here may name the token to check. */
+  readonly unverifiedBearer: boolean;
+  /** The decision about a request without a token, or with a token without a jti. */
+  readonly missingJti: "deny" | "allow";
+  /** The decision about a CORS preflight. */
+  readonly preflight: "deny" | "allow";
+  readonly log: Logger;
+  /** Limits the log lines about requests that cannot be decided. */
+  readonly sampling: LogSampling;
+}
+
+/** Answers a proxy that asks whether a request with a given token may pass. On any failure the decision is not "pass". */
+export class TokenAuthorizer {
+  readonly #options: Options;
+  readonly #freshness: Freshness;
+
+  constructor(options: Options) {
+    this.#options = options;
+    const { maxStalenessMs: ms } = options;
+    this.#freshness = ms === 0 ? { kind: "linearizable" } : { kind: "max-staleness", ms };
+  }
+
+  /** `caller` is the proxy. Throws UNAUTHENTICATED, or rejects with it, when the proxy's own token is blacklisted. */
+  decide(shown: PresentedCredentials, caller: Caller): Decision | Promise<Decision> {
+    const { blacklist, unverifiedBearer } = this.#options;
+    try {
+      const token = presentedToken(shown, { unverifiedBearer });
+      if (token.jti === undefined) return this.#withoutJti(token.because, shown, caller);
+      const answer = blacklist.check([token.jti], this.#freshness, caller);
+      return answer instanceof Promise ? answer.then(rulingOf, this.#doubt) : rulingOf(answer);
+    } catch (error) {
+      return this.#doubt(error);
+    }
+  }
+
+  #withoutJti(
+    because: NoJti,
+    { isPreflight }: PresentedCredentials,
+    caller: Caller,
+  ): Decision | Promise<Decision> {
+    const { blacklist, missingJti, preflight } = this.#options;
+    const passes =
+      (missingJti === "allow" && because !== "malformed") ||
+      (preflight === "allow" && because === "no-token" && isPreflight === true);
+    const ruling = passes ? "pass" : because;
+    // No check is made in this case, so the proxy's own token has to be checked separately.
+    if (caller.principal?.jti === undefined) return ruling;
+    return blacklist.admit(caller).then(() => ruling, this.#doubt);
+  }
+
+  readonly #doubt = (error: unknown): Decision => {
+    if (!(error instanceof ServiceError)) {
+      this.#log("error", {}, { err: error });
+      return "unknown";
+    }
+    const { reason, message, cause } = error;
+    if (reason === "UNAUTHENTICATED") throw error;
+    // The proxy no longer waits for the answer.
+    if (reason !== "CANCELLED")
+      this.#log("warn", { reason }, { detail: message, ...(cause ? { err: cause } : {}) });
+    return "unknown";
+  };
+
+  /** Sampled, because every request causes a line while the database is unavailable. */
+  #log(level: "warn" | "error", kind: { readonly reason?: string }, about: object): void {
+    const { log, sampling } = this.#options;
+    const sampled = sampling.admit(`gate ${kind.reason ?? ""}`, (left) =>
+      log[level]({ ...kind, ...left }, DOUBT),
+    );
+    if (sampled !== undefined) log[level]({ ...kind, ...about, ...sampled }, DOUBT);
+  }
+}
+
+const DOUBT = "cannot tell whether a token may pass: its request is denied";
+
+function rulingOf({ verdicts }: CheckAnswer): Decision {
+  if (verdicts.length !== 1) return "unknown";
+  const [verdict] = verdicts;
+  if (verdict === "blacklisted") return "revoked";
+  return verdict === "not-blacklisted" ? "pass" : "unknown";
+}

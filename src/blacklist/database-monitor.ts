@@ -1,0 +1,87 @@
+import type { Logger } from "pino";
+import { HEARTBEAT_MS, HEARTBEAT_WHILE_DOWN_MS, MAX_CLOCK_SKEW_MS } from "../limits.ts";
+import type { DatabaseState } from "../store/store.ts";
+import type { Clock } from "../time/clock.ts";
+import type { ClockBounds } from "../time/clock-bounds.ts";
+
+interface Options {
+  /** Reads the database's state. */
+  readonly probe: () => Promise<DatabaseState>;
+  readonly clock: Clock;
+  /** Told the database's clock at every beat. */
+  readonly clocks: ClockBounds;
+  readonly log: Logger;
+  readonly onChange: (healthy: boolean) => void;
+}
+
+/**
+ * Polls the database once a second for whether it is reachable and takes writes, and reports every change in either direction. It
+ * also opens the store of a service that started before its database.
+ */
+export class DatabaseMonitor {
+  readonly #options: Options;
+  #healthy: boolean | undefined;
+  #lastProblem: string | undefined;
+  #skewed = false;
+  #cancel = () => {};
+  #stopped = false;
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
+
+  /** Sends the first probe; resolves when it has succeeded or failed. Later probes are scheduled automatically. */
+  async start(): Promise<void> {
+    await this.#beat();
+  }
+
+  async #beat(): Promise<void> {
+    const { probe, clock, clocks } = this.#options;
+    let problem: unknown;
+    try {
+      const sent = clock.now();
+      const standing = await probe();
+      clocks.observe(standing.clock, sent);
+      this.#compareClocks(clocks.skewMs);
+      if (!standing.writable) problem = new Error("the database is read-only");
+    } catch (error) {
+      problem = error;
+    }
+    if (this.#stopped) return;
+    this.#report(problem);
+    this.#cancel = clock.schedule(
+      this.#healthy ? HEARTBEAT_MS : HEARTBEAT_WHILE_DOWN_MS,
+      () => void this.#beat(),
+    );
+  }
+
+  #report(problem: unknown): void {
+    const { log, onChange } = this.#options;
+    const healthy = problem === undefined;
+    const text = healthy ? undefined : String(problem);
+    if (!healthy && text !== this.#lastProblem)
+      log.error({ err: problem }, "not serving: the database is unavailable");
+    if (healthy && this.#healthy === false) log.info("serving again: the database is back");
+    this.#lastProblem = text;
+    if (healthy === this.#healthy) return;
+    this.#healthy = healthy;
+    onChange(healthy);
+  }
+
+  #compareClocks(skewMs: number): void {
+    const skewed = Math.abs(skewMs) > MAX_CLOCK_SKEW_MS;
+    if (skewed && !this.#skewed) {
+      this.#options.log.error(
+        { skew_ms: Math.round(skewMs) },
+        "the database's clock and this machine's differ: nothing is pruned until they agree",
+      );
+    }
+    if (!skewed && this.#skewed) this.#options.log.info("the clocks agree again");
+    this.#skewed = skewed;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel();
+  }
+}

@@ -1,0 +1,132 @@
+import { createHmac } from "node:crypto";
+import type { Entry, Jti } from "../entry.ts";
+import { COUNTED_ENTRIES, SWEEP_INDEX_MS, SWEEP_INDEX_SEGMENTS } from "../limits.ts";
+import type { TailEntry } from "../store/store.ts";
+import type { Clock } from "../time/clock.ts";
+import type { ClockBounds } from "../time/clock-bounds.ts";
+import { LAST_PLACE, TokenIndex } from "../token-index/token-index.ts";
+import type { ChangeLog } from "./change-log.ts";
+import { HISTORY_CHANGED } from "./unavailability.ts";
+
+export interface EntryIndexOptions {
+  readonly clock: Clock;
+  /** Told the database's clock at every read. */
+  readonly clocks: ClockBounds;
+  /** Told of every change once the index is complete. */
+  readonly changeLog: ChangeLog;
+  readonly leewayMs: number;
+}
+
+/** The entries read so far: an index of those still effective, and of some that have expired but are not swept yet. */
+export class EntryIndex {
+  readonly #options: EntryIndexOptions;
+  /** Absent until the database's secret is known, and while there are too many entries. */
+  #index: TokenIndex | undefined;
+  #key: Buffer | undefined;
+  #sweepAt = Number.NEGATIVE_INFINITY;
+  /** The place in the index at which the next count of live entries resumes. */
+  #countAt = 0;
+
+  constructor(options: EntryIndexOptions) {
+    this.#options = options;
+  }
+
+  /** Creates the index if there is none. */
+  open(secret: Uint8Array): void {
+    this.#key = indexKey(secret);
+    this.#index ??= new TokenIndex(this.#key);
+  }
+
+  /** Whether there is an index. */
+  get isOpen(): boolean {
+    return this.#index !== undefined;
+  }
+
+  /** Drops the index and frees its memory. */
+  drop(): void {
+    this.#index = undefined;
+  }
+
+  /** The key of the fingerprints. Throws if there never was an index. */
+  get key(): Buffer {
+    if (this.#key === undefined) throw new Error("the index was never complete");
+    return this.#key;
+  }
+
+  /** How many entries the index holds, expired or not. */
+  get size(): number {
+    return this.#index?.size ?? 0;
+  }
+
+  /**
+   * How many entries are still effective: counted, or with many entries extrapolated from a sample, which is another part of the
+   * index each time.
+   */
+  countLive(): number {
+    const index = this.#index;
+    if (index === undefined) return 0;
+    const cutoff = this.#cutoff();
+    let seen = 0;
+    let live = 0;
+    let covered = 0;
+    while (covered < LAST_PLACE && seen < COUNTED_ENTRIES) {
+      const next = index.visit(this.#countAt, (_, expiresAt) => {
+        seen++;
+        if (expiresAt > cutoff) live++;
+      });
+      covered += next - this.#countAt;
+      this.#countAt = next === LAST_PLACE ? 0 : next;
+    }
+    return seen === 0 ? 0 : Math.round((live / seen) * index.size);
+  }
+
+  /** The token's expiry in milliseconds since 1970, in the past or future; 0 if it is not in the index. */
+  expiryOf(jti: Jti): number {
+    return this.#index?.expiryOf(jti) ?? 0;
+  }
+
+  /** The entries of a part of the index, see {@link TokenIndex.visit}. Throws NOT_FRESH if there is no index. */
+  visit(place: number, each: (print: Int32Array, expiresAt: number) => void): number {
+    if (this.#index === undefined) throw HISTORY_CHANGED;
+    return this.#index.visit(place, each);
+  }
+
+  /** Adds those entries that are still effective to the index, and logs them. */
+  take(entries: readonly TailEntry[]): void {
+    const { changeLog, leewayMs } = this.#options;
+    const cutoff = this.#cutoff();
+    const index = this.#index;
+    if (index === undefined) return;
+    for (const { jti, expiresAt } of entries) {
+      if (expiresAt <= cutoff) continue;
+      const print = index.fingerprintOf(jti);
+      index.put(print, expiresAt);
+      changeLog.add(print, expiresAt + leewayMs);
+    }
+  }
+
+  /** Adds entries that no read has brought yet. They are logged when they are read, so that the log has the order of all commits. */
+  hold(entries: Iterable<Pick<Entry, "jti" | "expiresAt">>): void {
+    const cutoff = this.#cutoff();
+    for (const { jti, expiresAt } of entries) if (expiresAt > cutoff) this.#index?.add(jti, expiresAt);
+  }
+
+  /** Removes some of the expired entries, at most once a second. */
+  sweep(): void {
+    const { clock } = this.#options;
+    if (clock.monotonic() < this.#sweepAt) return;
+    this.#sweepAt = clock.monotonic() + SWEEP_INDEX_MS;
+    this.#index?.sweep(this.#cutoff(), SWEEP_INDEX_SEGMENTS);
+  }
+
+  /** An entry that expires at this time or before is no longer effective by either clock. */
+  #cutoff(): number {
+    const { clocks, leewayMs } = this.#options;
+    return clocks.earliest() - leewayMs;
+  }
+}
+
+/** The key of the fingerprints, derived separately from all other keys, so that it can be given to holders of a local copy. */
+function indexKey(secret: Uint8Array): Buffer {
+  return createHmac("sha256", secret).update("tokenblacklist token index 1").digest();
+}

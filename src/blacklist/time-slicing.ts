@@ -1,0 +1,21 @@
+import { ANSWERS_A_TURN_MICROS } from "../limits.ts";
+
+/**
+ * Calls `work` for each item, in order, for at most a few milliseconds per turn of the event loop, so that a small request does not
+ * wait for a thousand large answers. An item's `cost` is in microseconds.
+ */
+export function timeSliced<T extends { readonly cost: number }>(
+  items: readonly T[],
+  work: (item: T) => void,
+): void {
+  let next = 0;
+  function go(): void {
+    for (let spent = 0; next < items.length && spent < ANSWERS_A_TURN_MICROS; next++) {
+      const item = items[next] as T;
+      spent += item.cost;
+      work(item);
+    }
+    if (next < items.length) setImmediate(go);
+  }
+  go();
+}

@@ -1,0 +1,199 @@
+import type { KnownCaller } from "../caller.ts";
+import type { EpochMs } from "../entry.ts";
+import { FAILED_WATCH_READ_MS, WATCH_READ_MS } from "../limits.ts";
+import type { Revision } from "../revision.ts";
+import type { DatabaseState, Store } from "../store/store.ts";
+import type { Clock } from "../time/clock.ts";
+import type { ClockBounds } from "../time/clock-bounds.ts";
+import type { ChangeLog } from "./change-log.ts";
+import type { Follower } from "./follower.ts";
+import { type Observer, UNOBSERVED } from "./observer.ts";
+import { SnapshotTurns } from "./snapshot-turns.ts";
+import { Subscription, type SubscriptionHost } from "./subscription.ts";
+import { timeSliced } from "./time-slicing.ts";
+import { NO_INDEX } from "./unavailability.ts";
+import { rejectRevokedCaller } from "./verdicts.ts";
+
+/** The cost of handing the latest change to one copy, in microseconds. */
+const HAND_OVER_MICROS = 30;
+
+interface Options {
+  readonly follower: Follower;
+  readonly changeLog: ChangeLog;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly clocks: ClockBounds;
+  readonly leewayMs: number;
+  readonly observer?: Observer;
+}
+
+/** The position of a copy, and the key of its fingerprints. */
+export interface CopyState {
+  readonly revision: Revision;
+  readonly key: Uint8Array;
+}
+
+/**
+ * Sends the index and its changes to local copies. All copies share the follower's read, which is repeated every few milliseconds
+ * while there is a copy.
+ */
+export class WatchHub implements SubscriptionHost {
+  readonly #options: Options;
+  readonly observer: Observer;
+  readonly #subscriptions = new Set<Subscription>();
+  readonly #turns: SnapshotTurns<Subscription>;
+  /** Whether a round of notifications is planned or running, and whether there has been a later change since it was planned. */
+  #passing = false;
+  #again = false;
+  #isReading = false;
+  #cancelRead = () => {};
+
+  constructor(options: Options) {
+    this.#options = options;
+    this.observer = options.observer ?? UNOBSERVED;
+    this.#turns = new SnapshotTurns(options.clock);
+    options.changeLog.listen(() => this.#plan());
+  }
+
+  /** The number of open subscriptions. */
+  get size(): number {
+    return this.#subscriptions.size;
+  }
+
+  /** By how many changes the slowest copy is behind. */
+  get lag(): number {
+    let most = 0;
+    for (const { behind } of this.#subscriptions) most = Math.max(most, behind);
+    return most;
+  }
+
+  /** How many copies are being sent a snapshot, and how many wait for their turn. */
+  get snapshots(): { readonly underWay: number; readonly waiting: number } {
+    return this.#turns.size;
+  }
+
+  /** The earlier of this service's clock and the database's. */
+  now(): EpochMs {
+    return this.#options.clocks.earliest();
+  }
+
+  /**
+   * Opens a subscription that resumes from `copy`; without `copy`, or if the log cannot serve its position, it begins with a
+   * snapshot. Throws NOT_FRESH if this replica has no index to send, UNAUTHENTICATED when the caller's own token is blacklisted,
+   * and the errors of the database.
+   */
+  async open(copy: CopyState | undefined, caller: KnownCaller): Promise<Subscription> {
+    const { follower, changeLog } = this.#options;
+    if (follower.phase !== "following") throw NO_INDEX;
+    const { epoch } = changeLog;
+    // Another replica may have read the copy's revision a moment ago.
+    await this.#prove();
+    this.judge(caller);
+    const found = copy === undefined ? undefined : await this.#placeOf(copy);
+    if (follower.phase !== "following" || !changeLog.isOpen) throw NO_INDEX;
+    // The place belongs to the log of an earlier index if the epoch has changed.
+    const place = changeLog.epoch === epoch ? found : undefined;
+    const subscription = new Subscription({ feed: this, follower, changeLog, caller, place });
+    this.#subscriptions.add(subscription);
+    this.#keepReading();
+    return subscription;
+  }
+
+  judge(caller: KnownCaller): void {
+    const { follower, leewayMs, clocks } = this.#options;
+    if (caller.principal.jti === undefined) return;
+    rejectRevokedCaller(caller, {
+      expiryOf: (jti) => follower.expiryOf(jti),
+      now: clocks.earliest(),
+      leewayMs,
+      revision: follower.applied,
+    });
+  }
+
+  get leewayMs(): number {
+    return this.#options.leewayMs;
+  }
+
+  mayBeginSnapshot(subscription: Subscription): boolean {
+    return this.#turns.ask(subscription);
+  }
+
+  endSnapshot(subscription: Subscription): void {
+    if (this.#turns.end(subscription)) this.#plan();
+  }
+
+  leave(subscription: Subscription): void {
+    this.#subscriptions.delete(subscription);
+    this.endSnapshot(subscription);
+    if (this.#subscriptions.size > 0) return;
+    this.#cancelRead();
+  }
+
+  /** A copy that does not read gives up its turn, so that it delays no other; it queues again when it next asks. */
+  #passTurns(): void {
+    for (const one of this.#turns.idle()) this.endSnapshot(one);
+  }
+
+  /** The number of the first change that the copy lacks; undefined if that is unknown or the change has been dropped. */
+  async #placeOf({ revision, key }: CopyState): Promise<number | undefined> {
+    const { follower, changeLog, store } = this.#options;
+    if (!follower.key.equals(key) || revision.number > follower.applied.number) return undefined;
+    // Entries that the database has lost are sent in snapshots only: they are not among the changes after any revision.
+    if (follower.holdsLost) return undefined;
+    if (!follower.reflects(revision) && (await store.missing([revision])).length > 0) return undefined;
+    return changeLog.after(revision.number);
+  }
+
+  #prove(): Promise<DatabaseState> {
+    return this.#options.follower.standing();
+  }
+
+  /** Reads one after another, with a short pause, while there are subscriptions. */
+  #keepReading(): void {
+    if (this.#isReading) return;
+    const { clock } = this.#options;
+    const again = (pause: number) => {
+      this.#passTurns();
+      this.#isReading = this.#subscriptions.size > 0;
+      if (!this.#isReading) return;
+      const cancel = clock.schedule(pause, read);
+      this.#cancelRead = () => {
+        cancel();
+        this.#isReading = false;
+        this.#cancelRead = () => {};
+      };
+    };
+    const read = () => {
+      // While a read is in flight, its completion decides whether to continue; cancelling must not start a second loop.
+      this.#cancelRead = () => {};
+      this.#prove().then(
+        () => again(WATCH_READ_MS),
+        // The error is reported to each subscription that has asked for proof.
+        () => again(FAILED_WATCH_READ_MS),
+      );
+    };
+    again(WATCH_READ_MS);
+  }
+
+  /**
+   * Notifies all subscriptions. Several changes may arrive in one turn of the event loop, and many copies take several turns: only
+   * one round runs at a time, or the rounds would take a growing share of every turn.
+   */
+  #plan(): void {
+    this.#again = true;
+    if (this.#passing || this.#subscriptions.size === 0) return;
+    this.#passing = true;
+    setImmediate(() => {
+      this.#again = false;
+      const all = [...this.#subscriptions].map((one) => ({
+        cost: HAND_OVER_MICROS,
+        work: () => one.onReady(),
+      }));
+      const done = () => {
+        this.#passing = false;
+        if (this.#again) this.#plan();
+      };
+      timeSliced([...all, { cost: 0, work: done }], ({ work }) => work());
+    });
+  }
+}

@@ -1,0 +1,113 @@
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { EpochMs } from "../entry.ts";
+import { parseDuration } from "../time/duration.ts";
+import { UsageError } from "./usage-error.ts";
+
+/** The fields of a protobuf Timestamp. */
+export type TimeArgument = Pick<Timestamp, "seconds" | "nanos">;
+
+export interface TimeArgumentSetup {
+  readonly now: EpochMs;
+  /** Whether `1h` means in an hour, or an hour ago. */
+  readonly relative: "ahead" | "ago";
+}
+
+const RFC_3339 =
+  /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))$/;
+const LOCAL_TIME = /^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d)?)(?:\.\d+)?)?$/;
+const EPOCH_SECONDS = /^(\d{1,20})(?:\.(\d{1,9}))?$/;
+
+// In seconds these are the years 1973 and 5138. Numbers between them are seconds; a smaller number is probably a duration, and a
+// larger one milliseconds.
+const MIN_SECONDS = 100_000_000;
+const MAX_SECONDS = 100_000_000_000;
+
+/**
+ * The time that `text` names, independent of when it is read: durations are rejected. Throws a {@link UsageError} that says what is
+ * expected.
+ */
+export function parseAbsoluteTime(text: string): TimeArgument {
+  const instant = absolute(text);
+  if (instant !== undefined) return instant;
+  throw new UsageError("must be a time such as 2030-01-31T12:00:00Z, or epoch seconds such as 1900000000");
+}
+
+function absolute(text: string): TimeArgument | undefined {
+  const epoch = EPOCH_SECONDS.exec(text);
+  return epoch === null ? fromRfc3339(text) : fromEpoch(epoch[1] as string, epoch[2]);
+}
+
+/** The time that `text` names. Throws a {@link UsageError} that says what is expected. */
+export function parseTimeArgument(text: string, { now, relative }: TimeArgumentSetup): TimeArgument {
+  const instant = absolute(text);
+  if (instant !== undefined) return instant;
+  refuseSign(text, relative);
+  try {
+    const distance = parseDuration(text);
+    return fromMs(relative === "ahead" ? now + distance : now - distance);
+  } catch {
+    throw new UsageError(
+      "must be a time such as 2030-01-31T12:00:00Z, epoch seconds such as 1900000000, or a duration such as 1h",
+    );
+  }
+}
+
+function refuseSign(text: string, relative: TimeArgumentSetup["relative"]): void {
+  const unsigned = /^[+-](\d+[a-z]+)$/.exec(text)?.[1];
+  if (unsigned === undefined) return;
+  const meaning = relative === "ahead" ? "that long from now" : "that long ago";
+  throw new UsageError(`must be without a sign: ${unsigned} already means ${meaning}`);
+}
+
+/** A date and time without a zone would be another time on another machine. */
+function refuseLocalTime(text: string): void {
+  const [, date, time] = LOCAL_TIME.exec(text) ?? [];
+  if (date === undefined) return;
+  const whole = time === undefined ? "00:00:00" : `${time}:00`.slice(0, 8);
+  if (!exists(date, whole)) throw new UsageError("is not a date and time that exists");
+  const lacks = time === undefined ? "has neither time nor zone" : "has no time zone";
+  throw new UsageError(`${lacks}: in UTC that is ${date}T${whole}Z`);
+}
+
+/** Date.parse turns the 30th of February into the 2nd of March. */
+function exists(date: string, time: string): boolean {
+  const ms = Date.parse(`${date}T${time}Z`);
+  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(`${date}T${time}`);
+}
+
+function fromEpoch(whole: string, fraction: string | undefined): TimeArgument {
+  const seconds = Number(whole);
+  if (seconds >= MAX_SECONDS) {
+    throw new UsageError(
+      `looks like milliseconds: epoch seconds were expected, perhaps ${Math.ceil(seconds / 1000)}`,
+    );
+  }
+  if (seconds < MIN_SECONDS) {
+    throw new UsageError(
+      `is too small for epoch seconds; for a duration add its unit, such as ${seconds}s, for an early time write RFC 3339`,
+    );
+  }
+  return { seconds: BigInt(seconds), nanos: nanosOf(fraction) };
+}
+
+function fromRfc3339(text: string): TimeArgument | undefined {
+  const match = RFC_3339.exec(text);
+  if (match === null) {
+    refuseLocalTime(text);
+    return undefined;
+  }
+  const [, date, time, fraction, sign, hours, minutes] = match;
+  if (!exists(date as string, time as string)) throw new UsageError("is not a date and time that exists");
+  const ms = Date.parse(`${date}T${time}Z`);
+  const offset = sign === undefined ? 0 : (Number(hours) * 60 + Number(minutes)) * 60;
+  return { seconds: BigInt(ms / 1000 - (sign === "-" ? -offset : offset)), nanos: nanosOf(fraction) };
+}
+
+function fromMs(ms: number): TimeArgument {
+  const seconds = Math.floor(ms / 1000);
+  return { seconds: BigInt(seconds), nanos: (ms - seconds * 1000) * 1_000_000 };
+}
+
+function nanosOf(fraction = ""): number {
+  return Number(fraction.padEnd(9, "0"));
+}

@@ -1,0 +1,310 @@
+import { jtiProblem } from "../entry.ts";
+import type { Violation } from "../errors.ts";
+import { MAX_BATCH, MAX_PENDING_CHECKS } from "../limits.ts";
+import { type Clock, waitable } from "../time/clock.ts";
+import type { CheckOptions, PeekOptions } from "./blacklist-client.ts";
+import type { Check, Freshness } from "./check.ts";
+import { type CheckBatcher, tooMany } from "./check-batcher.ts";
+import { CheckGroup } from "./check-group.ts";
+import { checkOptionsProblem, invalid, invalidAll } from "./check-options.ts";
+import { ClientError, locate } from "./client-error.ts";
+import type { AnswerSource, ClientMetrics } from "./client-metrics.ts";
+import { toEpochMs } from "./date-input.ts";
+import type { Deadlines } from "./deadlines.ts";
+import type { LocalCopy } from "./local-copy/local-copy.ts";
+import { onAbort } from "./on-abort.ts";
+import {
+  abandonedError,
+  type CheckSettling,
+  type CheckSink,
+  ManySink,
+  PendingCheck,
+  SingleSink,
+} from "./pending-check.ts";
+import type { PositiveCache } from "./positive-cache.ts";
+import type { UnavailablePolicy } from "./unavailable-policy.ts";
+
+export interface CheckRouterSetup {
+  readonly batcher: CheckBatcher;
+  readonly deadlines: Deadlines;
+  readonly positives: PositiveCache;
+  readonly policy: UnavailablePolicy;
+  readonly localCopy: LocalCopy | undefined;
+  readonly metrics: ClientMetrics;
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  /** For checks that do not set it; see {@link CheckOptions.failFast}. */
+  readonly failFast: boolean;
+  /** The address that errors carry. */
+  readonly address: string;
+  /** The error of a check that fails fast; undefined while checks are to be sent. */
+  readonly outage: () => ClientError | undefined;
+}
+
+const NO_OPTIONS: CheckOptions = {};
+const FULLY_FRESH: Freshness = {};
+/** The number of checks of a long list that are in progress at once. */
+const PART = 4 * MAX_BATCH;
+/** Preallocated promises for answers that need no request. */
+const YES = Promise.resolve(true);
+const NO = Promise.resolve(false);
+
+/** Answers from remembered positives, else from the local copy once it is proven, else from the service. */
+export class CheckRouter {
+  readonly #setup: CheckRouterSetup;
+  readonly #positives: PositiveCache;
+  readonly #localCopy: LocalCopy | undefined;
+  readonly #onChecked: ClientMetrics["checked"];
+  readonly #settling: CheckSettling;
+  /** Checks waiting for the copy's proof, and that proof. */
+  #proving: { readonly proof: Promise<void>; readonly group: CheckGroup } | undefined;
+  /** Accepts no more checks; pending checks are still answered. */
+  #isEnding = false;
+  /** Calls of `areBlacklisted` in progress. */
+  readonly #lists = new Set<Promise<boolean[]>>();
+  #isClosed = false;
+
+  constructor(setup: CheckRouterSetup) {
+    this.#setup = setup;
+    this.#positives = setup.positives;
+    this.#localCopy = setup.localCopy;
+    this.#onChecked = setup.metrics.checked?.bind(setup.metrics);
+    this.#settling = {
+      onAnswer: (check, isBlacklisted, source) => {
+        if (isBlacklisted) this.#positives.add(check.jti, check.expiresAt);
+        this.#count(isBlacklisted, source);
+      },
+      onFailure: ({ jti }, error) => {
+        locate(error, setup.address);
+        const instead = setup.policy.decide(error, () => this.#isKnown(jti));
+        if (instead !== undefined) this.#count(instead, "policy");
+        return instead;
+      },
+    };
+  }
+
+  isBlacklisted(jti: string, options: CheckOptions = NO_OPTIONS): Promise<boolean> {
+    const problem = jtiOf(jti) ?? (options === NO_OPTIONS ? undefined : checkOptionsProblem(options));
+    if (problem !== undefined) return Promise.reject(problem);
+    const known = this.#known(jti, options);
+    if (this.#isEnding) return Promise.reject(closed());
+    if (known !== undefined) return known ? YES : NO;
+    const sink = new SingleSink();
+    this.#ask(jti, 0, { sink, options, deadline: this.#deadline(options) });
+    return sink.promise;
+  }
+
+  async areBlacklisted(jtis: readonly string[], options: CheckOptions = NO_OPTIONS): Promise<boolean[]> {
+    if (!Array.isArray(jtis)) throw invalid("jtis", "must be an array");
+    const problem = jtisProblem(jtis) ?? checkOptionsProblem(options);
+    if (problem !== undefined) throw problem;
+    if (this.#isEnding) throw closed();
+    const answers = this.#answerList(jtis, options);
+    this.#lists.add(answers);
+    try {
+      return await answers;
+    } finally {
+      this.#lists.delete(answers);
+    }
+  }
+
+  async #answerList(jtis: readonly string[], options: CheckOptions): Promise<boolean[]> {
+    const deadline = this.#deadline(options);
+    // One listener on the signal serves all checks of the list.
+    const { signal, ...unsignalled } = options;
+    const answers: boolean[] = [];
+    // A list takes no more room among the pending checks than its next part.
+    for (let start = 0; start < jtis.length; start += PART) {
+      if (signal?.aborted) throw abandonedError();
+      const part = jtis.slice(start, start + PART);
+      const sink = new ManySink(part.length);
+      const asked: PendingCheck[] = [];
+      for (const [index, jti] of part.entries()) {
+        const known = this.#isClosed ? undefined : this.#known(jti, options);
+        if (known !== undefined) sink.answered(index, known);
+        else this.#ask(jti, index, { sink, options: unsignalled, deadline, asked });
+      }
+      answers.push(...(await untilAborted(sink.promise, asked, signal)));
+    }
+    return answers;
+  }
+
+  peek(jti: string, options: PeekOptions | null = NO_OPTIONS): boolean | undefined {
+    if (this.#isEnding || typeof jti !== "string") return undefined;
+    if (this.#positives.has(jti)) return true;
+    return this.#localCopy?.peek(jti, options?.maxStalenessMs || undefined);
+  }
+
+  /** Remembers a token that `blacklist` has just revoked. */
+  remember(jti: string, expiresAt: number): void {
+    this.#positives.add(jti, expiresAt);
+  }
+
+  /** Accepts no more checks. Resolves once pending checks are settled. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    await Promise.allSettled(this.#lists);
+    await this.#setup.deadlines.idle();
+  }
+
+  close(): void {
+    this.#isEnding = true;
+    this.#isClosed = true;
+    this.#setup.batcher.close();
+    const error = closed();
+    for (const group of this.#setup.deadlines.groups()) group.close(error);
+  }
+
+  /** The answer without a request. A `maxStalenessMs` of 0 does not qualify: even the latest proof is from before the check. */
+  #known(jti: string, { maxStalenessMs, atLeastRevision }: CheckOptions): boolean | undefined {
+    if (this.#positives.has(jti)) {
+      this.#onChecked?.({ answer: true, source: "remembered", count: 1 });
+      return true;
+    }
+    const localCopy = this.#localCopy;
+    if (localCopy === undefined) return undefined;
+    const seen =
+      atLeastRevision !== undefined && localCopy.isComplete && localCopy.reflects(atLeastRevision)
+        ? localCopy.isBlacklisted(jti)
+        : localCopy.peek(jti, maxStalenessMs || undefined);
+    if (seen !== undefined) this.#onChecked?.({ answer: seen, source: "copy", count: 1 });
+    return seen;
+  }
+
+  #ask(
+    jti: string,
+    index: number,
+    {
+      sink,
+      options,
+      deadline,
+      asked,
+    }: {
+      readonly sink: CheckSink;
+      readonly options: CheckOptions;
+      readonly deadline: number;
+      /** If given, the check is appended to it. */
+      readonly asked?: PendingCheck[];
+    },
+  ): void {
+    const { signal } = options;
+    if (this.#isClosed || signal?.aborted) {
+      sink.failed(index, this.#isClosed ? closed() : abandonedError());
+      return;
+    }
+    const expiresAt = options.expiresAt === undefined ? undefined : toEpochMs(options.expiresAt);
+    const freshness = freshnessOf(options);
+    const check = new PendingCheck(this.#settling, {
+      jti,
+      freshness,
+      deadline,
+      expiresAt,
+      failFast: options.failFast ?? this.#setup.failFast,
+      signal,
+      sink,
+      index,
+    });
+    asked?.push(check);
+    const outage = check.failFast ? this.#setup.outage() : undefined;
+    if (outage !== undefined) {
+      check.fail(outage);
+      return;
+    }
+    const canProve = options.atLeastRevision === undefined && (this.#localCopy?.isComplete ?? false);
+    if (canProve) this.#askCopy(check);
+    else this.#setup.batcher.ask(check);
+  }
+
+  /** Adds the check to the group that waits for the next shared proof. If the proof fails, the checks are sent to the service. */
+  #askCopy(check: Check): void {
+    const localCopy = this.#localCopy as LocalCopy;
+    const proof = localCopy.prove();
+    if (this.#proving?.proof !== proof) this.#proving = { proof, group: this.#proofGroup(proof, localCopy) };
+    const { group } = this.#proving;
+    if (group.length >= MAX_PENDING_CHECKS) {
+      check.fail(tooMany());
+      return;
+    }
+    group.add(check);
+    this.#setup.deadlines.watch(group);
+  }
+
+  #proofGroup(proof: Promise<void>, localCopy: LocalCopy): CheckGroup {
+    const group = new CheckGroup();
+    group.isUnderWay = true;
+    // Every check of the group has been looked up in the copy already, and was not found.
+    const { version } = localCopy;
+    const { batcher, deadlines } = this.#setup;
+    const leave = () => {
+      deadlines.forget(group);
+      if (this.#proving?.group === group) this.#proving = undefined;
+    };
+    const askService = () => {
+      leave();
+      for (const check of group.checks) if (!check.isSettled) batcher.ask(check);
+    };
+    proof.then(() => {
+      // If the copy was dropped after the proof and before this continuation, an absent entry proves nothing.
+      if (!localCopy.isComplete) return askService();
+      leave();
+      const isSame = localCopy.version === version;
+      for (const check of group.checks) {
+        if (!check.isSettled) check.answer(!isSame && localCopy.isBlacklisted(check.jti), "copy");
+      }
+    }, askService);
+    return group;
+  }
+
+  #isKnown(jti: string): boolean {
+    return this.#positives.has(jti) || this.#localCopy?.peek(jti) === true;
+  }
+
+  #deadline({ timeoutMs }: CheckOptions): number {
+    return this.#setup.clock.monotonic() + waitable(timeoutMs ?? this.#setup.timeoutMs);
+  }
+
+  #count(answer: boolean, source: AnswerSource): void {
+    this.#onChecked?.({ answer, source, count: 1 });
+  }
+}
+
+/** Resolves to `answers`; if `signal` is aborted first, gives up all checks of `asked`, which rejects `answers`. */
+async function untilAborted<T>(
+  answers: Promise<T>,
+  asked: readonly PendingCheck[],
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  const unlisten = onAbort(signal, () => {
+    for (const check of asked) check.giveUp();
+  });
+  try {
+    return await answers;
+  } finally {
+    unlisten();
+  }
+}
+
+function freshnessOf({ maxStalenessMs, atLeastRevision }: CheckOptions): Freshness {
+  if (atLeastRevision !== undefined) return { atLeastRevision };
+  // Rounded down: an answer is never staler than requested, and less than a millisecond counts as fully fresh.
+  const wholeMs = waitable(Math.floor(maxStalenessMs ?? 0));
+  return wholeMs === 0 ? FULLY_FRESH : { maxStalenessMs: wholeMs };
+}
+
+function jtiOf(jti: unknown): ClientError | undefined {
+  const problem = typeof jti === "string" ? jtiProblem(jti) : "must be a string";
+  return problem === undefined ? undefined : invalid("jti", problem);
+}
+
+function jtisProblem(jtis: readonly unknown[]): ClientError | undefined {
+  const violations: Violation[] = [];
+  for (const [index, jti] of jtis.entries()) {
+    const description = typeof jti === "string" ? jtiProblem(jti) : "must be a string";
+    if (description !== undefined) violations.push({ field: `jtis[${index}]`, description });
+  }
+  return violations.length === 0 ? undefined : invalidAll(violations);
+}
+
+function closed(): ClientError {
+  return new ClientError("CANCELLED", "the client is closed");
+}

@@ -1,0 +1,188 @@
+import type { EpochMs } from "../../entry.ts";
+import { MAX_RESUME_MS, OBSERVED_REVISIONS, SWEEP_INDEX_SEGMENTS } from "../../limits.ts";
+import type { Clock } from "../../time/clock.ts";
+import { ClockBounds } from "../../time/clock-bounds.ts";
+import { type ClockReading, elapsedBetween, elapsedSince } from "../../time/clock-reading.ts";
+import { TokenIndex } from "../../token-index/token-index.ts";
+
+/** The entries of one blacklist, which is identified by the key of its fingerprints. */
+interface Table {
+  readonly key: Uint8Array;
+  readonly index: TokenIndex;
+}
+
+/** The position at which a copy resumes after its stream has ended. */
+export interface CopyCursor {
+  readonly revision: string;
+  readonly key: Uint8Array;
+}
+
+/**
+ * A local copy of the blacklist, and the time as of which it was last proven complete. Entries are only added, and removed when
+ * they have expired by both this machine's clock and the service's; so a proof stays valid for its time.
+ */
+export class CopiedEntries {
+  readonly #clock: Clock;
+  readonly #clocks: ClockBounds;
+  #table: Table | undefined;
+  /** Tables of blacklists that the service no longer serves: their tokens stay revoked until they expire. */
+  #former: readonly Table[] = [];
+  #isComplete = false;
+  #isLoading = false;
+  #revision: string | undefined;
+  /** The latest revisions that the copy reflects. */
+  readonly #reflected = new Set<string>();
+  #provenAt: ClockReading | undefined;
+  #version = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#clocks = new ClockBounds(clock);
+  }
+
+  /** Whether the copy has held everything, so that it can give negatives within the limits of its proof. */
+  get isComplete(): boolean {
+    return this.#isComplete;
+  }
+
+  /** Whether a snapshot is being received. */
+  get isLoading(): boolean {
+    return this.#isLoading;
+  }
+
+  /** The number of entries, expired or not. */
+  get size(): number {
+    return (this.#table?.index.size ?? 0) + this.#former.reduce((sum, { index }) => sum + index.size, 0);
+  }
+
+  /** The number of tables: the current one, and those of blacklists that are no longer served. */
+  get keys(): number {
+    return this.#former.length + (this.#table === undefined ? 0 : 1);
+  }
+
+  /** While it is unchanged, a jti absent from the copy is still absent. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** The position at which to resume; undefined if a snapshot is needed. */
+  get cursor(): CopyCursor | undefined {
+    if (this.#table === undefined || this.#revision === undefined) return undefined;
+    // After so long, the service might not notice that its database was restored in between.
+    if (this.#provenAt !== undefined && this.stalenessMs > MAX_RESUME_MS) return undefined;
+    return { revision: this.#revision, key: this.#table.key };
+  }
+
+  /** Milliseconds since the last proof; infinite if there was none. */
+  get stalenessMs(): number {
+    return this.#provenAt === undefined
+      ? Number.POSITIVE_INFINITY
+      : elapsedSince(this.#provenAt, this.#clock);
+  }
+
+  /** False for an invalid jti. */
+  isBlacklisted(jti: string): boolean {
+    const print = this.#table?.index.fingerprintIfJti(jti);
+    if (print === undefined) return false;
+    const until = this.#untilOf(jti, print);
+    return until !== 0 && this.#isAhead(until, this.#clock.now());
+  }
+
+  /** true: blacklisted. false: not blacklisted as of at most `maxStalenessMs` ago. undefined: unknown, or an invalid jti. */
+  peek(jti: string, maxStalenessMs: number): boolean | undefined {
+    const print = this.#table?.index.fingerprintIfJti(jti);
+    if (print === undefined) return undefined;
+    // Read before the look-up, which mostly waits for memory: the processor continues during that wait, unless the next instruction
+    // reads a clock.
+    const wall = this.#clock.now();
+    const until = this.#untilOf(jti, print);
+    if (until !== 0 && this.#isAhead(until, wall)) return true;
+    if (!this.#isComplete || this.#provenAt === undefined) return undefined;
+    const elapsedMs = elapsedBetween(this.#provenAt, { monotonic: this.#clock.monotonic(), wall });
+    return elapsedMs <= maxStalenessMs ? false : undefined;
+  }
+
+  reflects(revision: string): boolean {
+    return this.#reflected.has(revision);
+  }
+
+  /** Records the service's time, in milliseconds since 1970. */
+  observe(time: number): void {
+    this.#clocks.observe(time as EpochMs, this.#clock.now());
+  }
+
+  /** Called before the service sends a snapshot, or with `isSnapshot` false the changes since the cursor. */
+  begin({ isSnapshot, key }: { readonly isSnapshot: boolean; readonly key: Uint8Array }): void {
+    const isSame = this.#table !== undefined && Buffer.compare(this.#table.key, key) === 0;
+    if (!isSame) this.#replaceTable(key);
+    if (!isSnapshot) return;
+    // The snapshot may be of another history. Entries of the old one stay true.
+    this.#isLoading = true;
+    this.#revision = undefined;
+    this.#reflected.clear();
+  }
+
+  put(print: Int32Array, until: number): void {
+    this.#version++;
+    this.#table?.index.put(print, until);
+  }
+
+  /** Called when everything up to `revision` has been put in. */
+  reach(revision: string): void {
+    // A copy that was dropped holds nothing of the revision.
+    if (this.#table === undefined) return;
+    this.#revision = revision;
+    this.#isComplete = true;
+    this.#isLoading = false;
+    this.#reflected.add(revision);
+    if (this.#reflected.size > OBSERVED_REVISIONS) {
+      const [oldest] = this.#reflected;
+      this.#reflected.delete(oldest as string);
+    }
+  }
+
+  /** Called when the copy has everything that was acknowledged before `sentAt`. */
+  prove(sentAt: ClockReading): void {
+    this.#provenAt = sentAt;
+  }
+
+  /** Removes some of the expired entries. */
+  sweep(): void {
+    const now = this.#clocks.earliest();
+    this.#table?.index.sweep(now, SWEEP_INDEX_SEGMENTS);
+    if (this.#former.length === 0) return;
+    for (const { index } of this.#former) index.sweep(now, SWEEP_INDEX_SEGMENTS);
+    this.#former = this.#former.filter(({ index }) => index.size > 0);
+  }
+
+  /** Drops all entries and frees their memory; the copy then gives no negatives. */
+  drop(): void {
+    this.#table = undefined;
+    this.#former = [];
+    this.#isComplete = false;
+    this.#isLoading = false;
+    this.#revision = undefined;
+    this.#reflected.clear();
+    this.#provenAt = undefined;
+  }
+
+  #untilOf(jti: string, print: Int32Array): number {
+    const until = this.#table?.index.expiryAt(print) ?? 0;
+    if (this.#former.length === 0) return until;
+    return Math.max(until, ...this.#former.map(({ index }) => index.expiryOf(jti)));
+  }
+
+  /** Compares with this machine's clock first: the earlier clock is never ahead of it, so mostly one comparison is enough. */
+  #isAhead(until: number, wall: number): boolean {
+    return until > wall || until > this.#clocks.earliest();
+  }
+
+  #replaceTable(key: Uint8Array): void {
+    if (this.#table !== undefined && this.#table.index.size > 0)
+      this.#former = [...this.#former, this.#table];
+    // Copied, because the key is a view of a larger message.
+    this.#table = { key: Uint8Array.from(key), index: new TokenIndex(key) };
+    this.#isComplete = false;
+    this.#provenAt = undefined;
+  }
+}

@@ -1,0 +1,45 @@
+import type { Client } from "@grpc/grpc-js";
+import type { Clock } from "../../time/clock.ts";
+import type { Authorization } from "../authorization.ts";
+import type { ClientError } from "../client-error.ts";
+import type { ClientLog } from "../client-log.ts";
+import type { ClientMetrics } from "../client-metrics.ts";
+import type { ClientState } from "../client-state.ts";
+
+/** A local copy of the blacklist in this process. */
+export interface LocalCopy {
+  /**
+   * true: blacklisted (needs no proof). false: not blacklisted, proven within `maxStalenessMs`. undefined: unknown, or an invalid
+   * jti. Without `maxStalenessMs` only positives are returned. Never throws.
+   */
+  peek(jti: string, maxStalenessMs?: number): boolean | undefined;
+  /** Whether the copy is known to reflect this revision (text from the service). */
+  reflects(revision: string): boolean;
+  /**
+   * Resolves once the copy is proven current as of a time after this call (requests may share one round trip and one promise
+   * object); rejects with a ClientError if it cannot be proven.
+   */
+  prove(): Promise<void>;
+  /** Looks the jti up. `false` is valid only synchronously in the continuation of {@link prove}. */
+  isBlacklisted(jti: string): boolean;
+  readonly isComplete: boolean;
+  /** While it is unchanged, a jti that was not blacklisted still is not. */
+  readonly version: number;
+  close(): void;
+}
+
+export interface LocalCopySetup {
+  readonly grpc: Client;
+  readonly authorization: Authorization | undefined;
+  readonly clock: Clock;
+  /** With more entries than this, the copy is dropped. */
+  readonly maxEntries: number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly log: Required<ClientLog>;
+  readonly metrics: ClientMetrics;
+  /** Called with `loading`, `ready` and `unavailable`, and the error; the client sets `connecting` and `closed` itself. */
+  readonly onState: (state: ClientState, error?: ClientError) => void;
+}
+
+export type LocalCopyFactory = (setup: LocalCopySetup) => LocalCopy;

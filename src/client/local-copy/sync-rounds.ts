@@ -1,0 +1,124 @@
+import { PROOF_TIMEOUT_MS } from "../../limits.ts";
+import type { Clock } from "../../time/clock.ts";
+import { type ClockReading, readClocks } from "../../time/clock-reading.ts";
+import { ClientError } from "../client-error.ts";
+
+interface Options {
+  readonly clock: Clock;
+  /** Sends a `sync` with this id. */
+  readonly send: (id: bigint) => void;
+  readonly onProven: (sentAt: ClockReading) => void;
+  /** Called when the service reports that it cannot prove the copy current, or does not answer in time. */
+  readonly onFailed: (error: ClientError) => void;
+}
+
+/** The requests that share one `sync`: those made while the previous `sync` is in flight. */
+interface Group {
+  readonly promise: Promise<void>;
+  resolve(): void;
+  reject(error: ClientError): void;
+}
+
+interface Sent {
+  readonly id: bigint;
+  readonly sentAt: ClockReading;
+  readonly group: Group;
+}
+
+/** Proofs that the copy is current: one round trip in flight at a time, however many requests there are. */
+export class SyncRounds {
+  readonly #options: Options;
+  #waiting: Group | undefined;
+  #sent: Sent | undefined;
+  #lastId = 0n;
+  #isPlanned = false;
+  #cancelTimeout = () => {};
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
+
+  /**
+   * Resolves when a `sync` sent after this call has been answered: the copy then has everything acknowledged before the call. All
+   * requests that share the `sync` get the same promise. Rejects with a ClientError.
+   */
+  prove(): Promise<void> {
+    if (this.#waiting === undefined) {
+      this.#waiting = newGroup();
+      this.#plan();
+    }
+    return this.#waiting.promise;
+  }
+
+  /** Called when the service has answered every `sync` up to this one. */
+  synced(id: bigint): void {
+    const sent = this.#take(id);
+    if (sent === undefined) return;
+    this.#options.onProven(sent.sentAt);
+    // Sends the next `sync` first, so that the service works while this group is resolved.
+    if (this.#waiting !== undefined) this.#send();
+    sent.group.resolve();
+  }
+
+  unsynced(id: bigint, error: ClientError): void {
+    const sent = this.#take(id);
+    if (sent === undefined) return;
+    if (this.#waiting !== undefined) this.#send();
+    sent.group.reject(error);
+    this.#options.onFailed(error);
+  }
+
+  /** Fails all requests, because there is no stream. */
+  fail(error: ClientError): void {
+    this.#cancelTimeout();
+    const groups = [this.#sent?.group, this.#waiting];
+    this.#sent = undefined;
+    this.#waiting = undefined;
+    for (const group of groups) group?.reject(error);
+  }
+
+  /** Sends after this turn of the event loop, so that all requests of the turn share the `sync`; their work happens in microtasks. */
+  #plan(): void {
+    if (this.#sent !== undefined || this.#isPlanned) return;
+    this.#isPlanned = true;
+    setImmediate(() => {
+      this.#isPlanned = false;
+      if (this.#sent === undefined && this.#waiting !== undefined) this.#send();
+    });
+  }
+
+  #send(): void {
+    const { clock, send } = this.#options;
+    const group = this.#waiting as Group;
+    // Taken before it is sent, because the `sync` proves nothing to later requests.
+    this.#waiting = undefined;
+    const id = ++this.#lastId;
+    this.#sent = { id, sentAt: readClocks(clock), group };
+    // A process that was blocked runs its timers before it reads answers that arrived in time, so the timeout waits for one read.
+    this.#cancelTimeout = clock.schedule(PROOF_TIMEOUT_MS, () => setImmediate(() => this.unsynced(id, LATE)));
+    send(id);
+  }
+
+  /** Ignores answers to earlier ids: their requests have failed already. */
+  #take(id: bigint): Sent | undefined {
+    const sent = this.#sent;
+    if (sent === undefined || id < sent.id) return undefined;
+    this.#cancelTimeout();
+    this.#sent = undefined;
+    return sent;
+  }
+}
+
+const LATE = new ClientError("UNAVAILABLE", "the service has not proven the copy current in time");
+
+function newGroup(): Group {
+  let resolve = () => {};
+  let reject = (_: ClientError) => {};
+  const promise = new Promise<void>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  // The copy itself requests proofs without waiting for them.
+  promise.catch(() => {});
+  return { promise, resolve, reject };
+}

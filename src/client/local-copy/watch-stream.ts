@@ -1,0 +1,140 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Client, ClientDuplexStream, Metadata, ServiceError } from "@grpc/grpc-js";
+import {
+  EntryKind,
+  TokenBlacklist,
+  type WatchRequest,
+  type WatchResponse,
+  type WatchResponse_Entries,
+} from "../../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { MAX_REVISION_LENGTH } from "../../limits.ts";
+import { methodDefinition } from "../../protobuf/service-definition.ts";
+import { eachOf } from "../../token-index/columns.ts";
+import { HASH } from "../../token-index/hash.ts";
+import { ClientError, malformedAnswer } from "../client-error.ts";
+import { clientError } from "../error-details.ts";
+import type { CopyCursor } from "./copied-entries.ts";
+
+/** The events of a stream, in the order in which they arrive. */
+export interface WatchListener {
+  /** The service's time, in milliseconds since 1970; with every message. */
+  onTime(time: number): void;
+  onOpened(opened: { readonly isSnapshot: boolean; readonly key: Uint8Array }): void;
+  onEntry(print: Int32Array, until: number): void;
+  onRevision(revision: string): void;
+  onSynced(id: bigint): void;
+  onUnsynced(id: bigint, error: ClientError): void;
+  /** The stream has ended; no further event follows. */
+  onEnd(error: ClientError): void;
+}
+
+/** One `Watch` stream. A message that violates the contract ends it. */
+export class WatchStream {
+  readonly #call: ClientDuplexStream<WatchRequest, WatchResponse>;
+  readonly #listener: WatchListener;
+  #isOpened = false;
+  #isOver = false;
+
+  constructor(
+    grpc: Client,
+    {
+      cursor,
+      metadata,
+      listener,
+    }: {
+      readonly cursor: CopyCursor | undefined;
+      readonly metadata: Metadata;
+      readonly listener: WatchListener;
+    },
+  ) {
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(TokenBlacklist.method.watch);
+    this.#listener = listener;
+    this.#call = grpc.makeBidiStreamRequest(
+      path,
+      requestSerialize as (request: WatchRequest) => Buffer,
+      responseDeserialize as (bytes: Buffer) => WatchResponse,
+      metadata,
+    );
+    this.#call.on("data", (response: WatchResponse) => this.#receive(response));
+    this.#call.on("error", (error: ServiceError) => this.#end(clientError(error)));
+    this.#call.on("end", () => this.#end(new ClientError("UNAVAILABLE", "the service has ended the stream")));
+    const { revision = "", key = new Uint8Array() } = cursor ?? {};
+    this.#write({ case: "start", value: { revision, key, entryKinds: [EntryKind.JTI] } });
+  }
+
+  /** Requests proof. Ids must increase. */
+  sync(id: bigint): void {
+    this.#write({ case: "sync", value: { id } });
+  }
+
+  cancel(error: ClientError): void {
+    this.#end(error);
+  }
+
+  #write(request: { case: string; value: object }): void {
+    // The serializer creates the message from these fields.
+    if (!this.#isOver) this.#call.write({ request } as unknown as WatchRequest);
+  }
+
+  #receive({ time, response }: WatchResponse): void {
+    if (this.#isOver) return;
+    try {
+      if (time === undefined) throw malformedAnswer("the service's message has no time");
+      this.#listener.onTime(timestampMs(time));
+      // The listener may have cancelled the stream and dropped the copy, so the rest of the message is ignored.
+      if (this.#isOver) return;
+      switch (response.case) {
+        case "opened":
+          if (response.value.hash !== HASH) {
+            throw new ClientError(
+              "UNIMPLEMENTED",
+              "the service makes fingerprints in a way that is not known here",
+            );
+          }
+          this.#isOpened = true;
+          this.#listener.onOpened({ isSnapshot: response.value.snapshot, key: response.value.key });
+          return;
+        case "entries":
+          if (!this.#isOpened) throw malformedAnswer("the service has sent entries of nothing");
+          this.#takeEntries(response.value);
+          return;
+        case "synced":
+          this.#listener.onSynced(response.value.id);
+          return;
+        case "unsynced": {
+          const { id, reason } = response.value;
+          this.#listener.onUnsynced(
+            id,
+            new ClientError("UNAVAILABLE", "the copy cannot be proven current just now", { reason }),
+          );
+          return;
+        }
+        case "heartbeat":
+          return;
+        default:
+          // An unknown message may be one that a copy must not ignore.
+          throw malformedAnswer("the service has sent what is not known here");
+      }
+    } catch (error) {
+      this.#end(
+        error instanceof ClientError
+          ? error
+          : malformedAnswer(`the service has sent what cannot be: ${error}`),
+      );
+    }
+  }
+
+  #takeEntries({ fingerprints, until, revision }: WatchResponse_Entries): void {
+    if (revision.length > MAX_REVISION_LENGTH)
+      throw malformedAnswer(`the service has sent a revision of more than ${MAX_REVISION_LENGTH} characters`);
+    eachOf({ fingerprints, until }, (print, time) => this.#listener.onEntry(print, time));
+    if (revision !== "") this.#listener.onRevision(revision);
+  }
+
+  #end(error: ClientError): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#call.cancel();
+    this.#listener.onEnd(error);
+  }
+}

@@ -1,0 +1,252 @@
+import { Metadata } from "@grpc/grpc-js";
+import {
+  INDEX_RETRY_MS,
+  LAST_HEARD_MS,
+  LAST_HEARD_WHILE_LOADING_MS,
+  MAX_COPY_KEYS,
+  MAX_LASTING_RETRY_MS,
+  MAX_WATCH_RETRY_MS,
+  PROOF_INTERVAL_MS,
+  SHORTEST_PROOF_INTERVAL_MS,
+  SWEEP_INDEX_MS,
+  WATCH_RETRY_MS,
+  WATCH_TOKEN_MS,
+} from "../../limits.ts";
+import { ClientError, type StatusName } from "../client-error.ts";
+import { CopiedEntries } from "./copied-entries.ts";
+import type { LocalCopy, LocalCopySetup } from "./local-copy.ts";
+import { SyncRounds } from "./sync-rounds.ts";
+import { type WatchListener, WatchStream } from "./watch-stream.ts";
+
+/** Errors that an operator has to fix, so that retrying soon is useless. */
+const LASTING: ReadonlySet<StatusName> = new Set([
+  "UNIMPLEMENTED",
+  "UNAUTHENTICATED",
+  "PERMISSION_DENIED",
+  "INVALID_ARGUMENT",
+]);
+
+/**
+ * A local copy fed by one `Watch` stream. When a stream ends, another one resumes at the copy's position. Meanwhile the copy keeps
+ * its entries, and answers checks that accept its staleness.
+ */
+export class WatchedCopy implements LocalCopy, WatchListener {
+  readonly #setup: LocalCopySetup;
+  readonly #copy: CopiedEntries;
+  readonly #proofs: SyncRounds;
+  #stream: WatchStream | undefined;
+  /** The service has begun to send a snapshot or changes on this stream. */
+  #isOpened = false;
+  /** By the monotonic clock. */
+  #heardAt = 0;
+  /** Consecutive failures. */
+  #failures = 0;
+  /** The shortest staleness that any check has requested. */
+  #tightestMs = Number.POSITIVE_INFINITY;
+  #cancelRetry = () => {};
+  #cancelProof = () => {};
+  #cancelSweep = () => {};
+  #isClosed = false;
+
+  constructor(setup: LocalCopySetup) {
+    this.#setup = setup;
+    this.#copy = new CopiedEntries(setup.clock);
+    this.#proofs = new SyncRounds({
+      clock: setup.clock,
+      send: (id) => this.#stream?.sync(id),
+      onProven: (sentAt) => {
+        this.#copy.prove(sentAt);
+        this.#failures = 0;
+        setup.onState("ready");
+      },
+      onFailed: (error) => this.#unproven(error),
+    });
+    setup.onState("loading");
+    void this.#connect();
+    this.#sweepLater();
+  }
+
+  get isComplete(): boolean {
+    return this.#copy.isComplete;
+  }
+
+  get version(): number {
+    return this.#copy.version;
+  }
+
+  peek(jti: string, maxStalenessMs = 0): boolean | undefined {
+    if (maxStalenessMs <= 0) return this.#copy.isBlacklisted(jti) || undefined;
+    const seen = this.#copy.peek(jti, maxStalenessMs);
+    if (maxStalenessMs < this.#tightestMs && seen !== true && this.#copy.isComplete)
+      this.#tighten(maxStalenessMs);
+    return seen;
+  }
+
+  isBlacklisted(jti: string): boolean {
+    return this.#copy.isBlacklisted(jti);
+  }
+
+  reflects(revision: string): boolean {
+    return this.#copy.reflects(revision);
+  }
+
+  prove(): Promise<void> {
+    return this.#canAsk ? this.#proofs.prove() : Promise.reject(CUT_OFF);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#cancelRetry();
+    this.#cancelProof();
+    this.#cancelSweep();
+    this.#stream?.cancel(CLOSED);
+    this.#copy.drop();
+  }
+
+  onTime(time: number): void {
+    this.#heardAt = this.#setup.clock.monotonic();
+    this.#copy.observe(time);
+    if (this.#copy.size > this.#setup.maxEntries) {
+      this.#overflow("the copy of the blacklist is too large: checks ask the service. Raise maxCopyEntries");
+    }
+  }
+
+  onOpened(opened: { readonly isSnapshot: boolean; readonly key: Uint8Array }): void {
+    this.#isOpened = true;
+    this.#copy.begin(opened);
+    if (this.#copy.keys > MAX_COPY_KEYS) {
+      this.#overflow("the service has begun anew too often for a copy: checks ask the service");
+      return;
+    }
+    if (opened.isSnapshot) this.#setup.onState("loading");
+    else this.#proveNow();
+  }
+
+  onEntry(print: Int32Array, until: number): void {
+    this.#copy.put(print, until);
+  }
+
+  onRevision(revision: string): void {
+    const wasLoading = this.#copy.isLoading;
+    this.#copy.reach(revision);
+    if (!wasLoading) return;
+    this.#setup.log.info("the copy of the blacklist is complete", { entries: this.#copy.size });
+    this.#proveNow();
+  }
+
+  onSynced(id: bigint): void {
+    this.#proofs.synced(id);
+  }
+
+  onUnsynced(id: bigint, error: ClientError): void {
+    this.#proofs.unsynced(id, error);
+  }
+
+  onEnd(error: ClientError): void {
+    const { clock, log, onState, random } = this.#setup;
+    this.#stream = undefined;
+    this.#isOpened = false;
+    this.#proofs.fail(CUT_OFF);
+    if (this.#isClosed) return;
+    onState("unavailable", error);
+    // Full jitter, so that gateways do not reconnect all at once.
+    const waitMs = Math.max(Math.ceil(random() * this.#longestWait(error)), error.retryAfterMs ?? 0);
+    const detail = error.detail ?? error.message;
+    const details = { code: error.code, reason: error.reason, detail, retry_ms: waitMs };
+    // Streams end in normal operation. If none can be opened, the client warns of the outage once.
+    log.info("the copy of the blacklist is cut off", details);
+    this.#cancelRetry = clock.schedule(waitMs, () => void this.#connect());
+  }
+
+  #longestWait({ code }: ClientError): number {
+    if (LASTING.has(code)) return MAX_LASTING_RETRY_MS;
+    return Math.min(MAX_WATCH_RETRY_MS, WATCH_RETRY_MS * 2 ** this.#failures++);
+  }
+
+  /** Drops the copy and retries later, when entries may have expired. */
+  #overflow(message: string): void {
+    const { log, maxEntries } = this.#setup;
+    log.warn(message, {
+      entries: this.#copy.size,
+      max: maxEntries,
+    });
+    this.#stream?.cancel(
+      new ClientError("RESOURCE_EXHAUSTED", "the copy is too large", { retryAfterMs: INDEX_RETRY_MS }),
+    );
+    this.#copy.drop();
+  }
+
+  /** Whether a `sync` would be answered soon: not before a snapshot has been received. */
+  get #canAsk(): boolean {
+    return this.#stream !== undefined && this.#isOpened && !this.#copy.isLoading && this.#copy.isComplete;
+  }
+
+  async #connect(): Promise<void> {
+    const { authorization, clock, grpc } = this.#setup;
+    this.#heardAt = clock.monotonic();
+    try {
+      const metadata =
+        authorization === undefined
+          ? new Metadata()
+          : await authorization({ timeoutMs: WATCH_TOKEN_MS, signal: undefined });
+      if (this.#isClosed) return;
+      this.#stream = new WatchStream(grpc, { cursor: this.#copy.cursor, metadata, listener: this });
+      this.#proveLater();
+    } catch (error) {
+      this.onEnd(
+        error instanceof ClientError
+          ? error
+          : new ClientError("INTERNAL", "there is no stream", { cause: error }),
+      );
+    }
+  }
+
+  #tighten(maxStalenessMs: number): void {
+    this.#tightestMs = maxStalenessMs;
+    this.#proveLater();
+  }
+
+  #proveNow(): void {
+    if (this.#canAsk) void this.#proofs.prove();
+    this.#proveLater();
+  }
+
+  /** Schedules three proofs within the shortest requested staleness, so that one may fail. */
+  #proveLater(): void {
+    this.#cancelProof();
+    if (this.#isClosed || this.#stream === undefined) return;
+    const interval = Math.max(SHORTEST_PROOF_INTERVAL_MS, Math.min(PROOF_INTERVAL_MS, this.#tightestMs / 3));
+    this.#cancelProof = this.#setup.clock.schedule(interval, () => {
+      this.#endIfSilent();
+      this.#proveNow();
+    });
+  }
+
+  #unproven(error: ClientError): void {
+    const { log, onState } = this.#setup;
+    onState("unavailable", error);
+    log.info("the copy of the blacklist is not proven", { code: error.code, reason: error.reason });
+    this.#endIfSilent();
+  }
+
+  /**
+   * Ends a stream on which nothing arrives: the connection may be dead without having been closed. While a snapshot is awaited,
+   * messages are rarer.
+   */
+  #endIfSilent(): void {
+    const silentMs = this.#setup.clock.monotonic() - this.#heardAt;
+    const mostMs = this.#isOpened && this.#copy.isLoading ? LAST_HEARD_WHILE_LOADING_MS : LAST_HEARD_MS;
+    if (silentMs >= mostMs) this.#stream?.cancel(SILENT);
+  }
+
+  #sweepLater(): void {
+    this.#cancelSweep = this.#setup.clock.schedule(SWEEP_INDEX_MS, () => {
+      this.#copy.sweep();
+      if (!this.#isClosed) this.#sweepLater();
+    });
+  }
+}
+
+const CUT_OFF = new ClientError("UNAVAILABLE", "the copy of the blacklist is cut off from the service");
+const SILENT = new ClientError("UNAVAILABLE", "the service says nothing");
+const CLOSED = new ClientError("CANCELLED", "the client was closed");

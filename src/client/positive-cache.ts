@@ -1,0 +1,55 @@
+import { MAX_REMEMBERED_POSITIVES, REMEMBER_POSITIVE_MS } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
+
+/**
+ * Tokens that were found to be blacklisted. They stay blacklisted until they expire, so they need no further check. Negatives are
+ * never remembered. Bounded: the oldest are evicted first.
+ */
+export class PositiveCache {
+  readonly #clock: Clock;
+  readonly #max: number;
+  /** Until when each is remembered, by the monotonic clock. */
+  readonly #until = new Map<string, number>();
+  /** The same jtis in order of insertion, as a ring from `#oldest`: a Map would search its deleted entries for the first live one. */
+  #ring: string[] = [];
+  #oldest = 0;
+
+  constructor({ clock, max = MAX_REMEMBERED_POSITIVES }: { clock: Clock; max?: number }) {
+    this.#clock = clock;
+    this.#max = max;
+  }
+
+  has(jti: string): boolean {
+    // A client with a local copy remembers few tokens, and a Map look-up computes the string's hash.
+    if (this.#until.size === 0) return false;
+    const until = this.#until.get(jti);
+    return until !== undefined && this.#clock.monotonic() < until;
+  }
+
+  /** Remembers a token until `expiresAt` (milliseconds since 1970) if known, otherwise for a minute. */
+  add(jti: string, expiresAt?: number): void {
+    const forMs = expiresAt === undefined ? REMEMBER_POSITIVE_MS : expiresAt - this.#clock.now();
+    if (forMs <= 0) return;
+    const until = this.#clock.monotonic() + forMs;
+    const before = this.#until.get(jti);
+    if (before === undefined) this.#enter(jti);
+    if (before === undefined || before < until) this.#until.set(jti, until);
+  }
+
+  clear(): void {
+    this.#until.clear();
+    this.#ring = [];
+    this.#oldest = 0;
+  }
+
+  /** Adds a jti to the ring, evicting the oldest one if the ring is full. */
+  #enter(jti: string): void {
+    if (this.#ring.length < this.#max) {
+      this.#ring.push(jti);
+      return;
+    }
+    this.#until.delete(this.#ring[this.#oldest] as string);
+    this.#ring[this.#oldest] = jti;
+    this.#oldest = (this.#oldest + 1) % this.#max;
+  }
+}

@@ -1,0 +1,315 @@
+import { isIPv6 } from "node:net";
+import type { Logger } from "pino";
+import { CONNECTION_LOG_INTERVAL_MS, MAX_UNAUTHENTICATED_CALLS } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
+import type { ConnectionLimits } from "./listener-shares.ts";
+
+/** Why the service closed a connection by itself. */
+export const CLOSE_REASONS = ["evicted", "refused", "not-ready", "unused", "flooding"] as const;
+export type CloseReason = (typeof CLOSE_REASONS)[number];
+
+interface Peer {
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+}
+
+interface Setup {
+  readonly limits: ConnectionLimits;
+  /** The name of the listener in log lines. */
+  readonly listener: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * The open connections of one listener, bounded in total, per remote address, and while unauthenticated. When a new connection finds a
+ * bound reached, the unauthenticated connection that has been inactive longest is evicted. Connections of known callers are never evicted.
+ */
+export class Connections {
+  readonly #setup: Setup;
+  readonly #all = new Pool();
+  readonly #byAddress = new Map<string, Pool>();
+  readonly #byPeer = new Map<string, Connection>();
+  /** Connections closed by the service, by reason. */
+  readonly closed: Record<CloseReason, number> = {
+    evicted: 0,
+    refused: 0,
+    "not-ready": 0,
+    unused: 0,
+    flooding: 0,
+  };
+  #unauthenticatedCalls = 0;
+  #loggedAt = Number.NEGATIVE_INFINITY;
+  #unlogged = 0;
+
+  constructor(setup: Setup) {
+    this.#setup = setup;
+  }
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /** Number of connections without an authenticated caller. */
+  get unauthenticated(): number {
+    return this.#all.unauthenticated;
+  }
+
+  get limits(): ConnectionLimits {
+    return this.#setup.limits;
+  }
+
+  /**
+   * Admits a connection, evicting another if necessary. Undefined if there is no room: the caller must then close it. `close` is called
+   * when the connection is evicted or exceeds a time limit.
+   */
+  open(peer: Peer, close: (reason: CloseReason) => void): Connection | undefined {
+    const { limits, clock } = this.#setup;
+    const name = peerName(peer);
+    const prefix = addressPrefix(peer.remoteAddress ?? "");
+    const ofAddress = this.#byAddress.get(prefix) ?? new Pool();
+    if (!this.#makeRoom(ofAddress)) {
+      this.#count("refused", prefix);
+      return undefined;
+    }
+    const connection = new Connection({
+      clock,
+      limits,
+      pools: [this.#all, ofAddress],
+      close: (reason, dismiss) => {
+        this.#count(reason, prefix);
+        if (reason === "unused" && dismiss !== undefined) dismiss();
+        else close(reason);
+      },
+      onCalls: (more) => {
+        this.#unauthenticatedCalls += more;
+        if (this.#unauthenticatedCalls > MAX_UNAUTHENTICATED_CALLS) this.#all.evictBusiest();
+      },
+      onClosed: () => {
+        if (this.#byPeer.get(name) === connection) this.#byPeer.delete(name);
+        if (ofAddress.size === 0) this.#byAddress.delete(prefix);
+      },
+    });
+    this.#byAddress.set(prefix, ofAddress);
+    this.#byPeer.set(name, connection);
+    return connection;
+  }
+
+  /** The connection of a peer named as by {@link peerName}. */
+  find(peer: string): Connection | undefined {
+    return this.#byPeer.get(peer);
+  }
+
+  /** Records the caller authenticated on the connection of `peer`, which is only evaluated while there are unauthenticated connections. */
+  authenticated(peer: () => string, caller: string): void {
+    if (this.#all.unauthenticated > 0) this.#byPeer.get(peer())?.authenticated(caller);
+  }
+
+  #makeRoom(ofAddress: Pool): boolean {
+    const { total, perAddress, unauthenticated } = this.#setup.limits;
+    if (ofAddress.size >= perAddress && !ofAddress.evict()) return false;
+    if (this.#all.size >= total || this.#all.unauthenticated >= unauthenticated) return this.#all.evict();
+    return true;
+  }
+
+  /** Logs one line per interval, since peers can cause any number of closes. */
+  #count(reason: CloseReason, address: string): void {
+    this.closed[reason]++;
+    if (reason === "unused") return;
+    const { clock, listener, log } = this.#setup;
+    this.#unlogged++;
+    if (clock.monotonic() - this.#loggedAt < CONNECTION_LOG_INTERVAL_MS) return;
+    const fields = { listener, reason, address, open: this.size, closed: this.#unlogged };
+    log.warn(fields, "closed connections that nobody authenticated, or had no room for");
+    this.#loggedAt = clock.monotonic();
+    this.#unlogged = 0;
+  }
+}
+
+interface ConnectionSetup {
+  readonly limits: ConnectionLimits;
+  readonly clock: Clock;
+  readonly pools: readonly Pool[];
+  readonly close: (reason: CloseReason, dismiss: (() => void) | undefined) => void;
+  readonly onClosed: () => void;
+  /** The number of calls in flight on unauthenticated connections has changed by `more`. */
+  readonly onCalls: (more: number) => void;
+}
+
+/** One connection, from accept to close. It is unauthenticated until a caller is known on it. */
+export class Connection {
+  readonly #setup: ConnectionSetup;
+  #isOpen = true;
+  #isAuthenticated = false;
+  /** The name of the first caller authenticated on it; empty before, and if callers are not identified. */
+  caller = "";
+  #isReady = false;
+  /** Calls in flight, as far as this object is told of them. */
+  calls = 0;
+  /** Called when a caller has been authenticated. */
+  onAuthenticated = () => {};
+  #cancelTimer = () => {};
+  #dismiss: (() => void) | undefined;
+
+  constructor(setup: ConnectionSetup) {
+    this.#setup = setup;
+    for (const pool of setup.pools) pool.add(this);
+    this.#closeAfter(setup.limits.readyMs, "not-ready");
+  }
+
+  get isAuthenticated(): boolean {
+    return this.#isAuthenticated;
+  }
+
+  /**
+   * The peer has completed the setup that precedes a first call. `dismiss` closes the connection gracefully once it has been idle too long.
+   */
+  ready(dismiss?: () => void): void {
+    if (this.#isReady) return;
+    this.#isReady = true;
+    this.#dismiss = dismiss;
+    this.#rest();
+  }
+
+  /** A caller has been authenticated on the connection, so it is no longer subject to eviction or time limits. */
+  authenticated(caller = ""): void {
+    if (this.#isAuthenticated || !this.#isOpen) return;
+    this.#isAuthenticated = true;
+    this.caller = caller;
+    this.#cancelTimer();
+    this.#setup.onCalls(-this.calls);
+    for (const pool of this.#setup.pools) pool.settle(this);
+    this.onAuthenticated();
+  }
+
+  /** A call begins. The returned function ends it. */
+  begin(): () => void {
+    if (this.calls++ === 0) this.#move("busy");
+    this.#count(1);
+    let ended = false;
+    return () => {
+      if (ended) return;
+      ended = true;
+      this.#count(-1);
+      if (--this.calls === 0) this.#move("idle");
+    };
+  }
+
+  /** Closes the connection to make room. */
+  evict(): void {
+    this.#close("evicted");
+  }
+
+  /** Closes the connection, whose peer sends useless data in quantity. */
+  flooded(): void {
+    this.#close("flooding");
+  }
+
+  /** Records that the connection has been closed by either side. */
+  closed(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#cancelTimer();
+    if (!this.#isAuthenticated) this.#setup.onCalls(-this.calls);
+    for (const pool of this.#setup.pools) pool.remove(this);
+    this.#setup.onClosed();
+  }
+
+  #close(reason: CloseReason): void {
+    if (!this.#isOpen) return;
+    this.closed();
+    this.#setup.close(reason, this.#dismiss);
+  }
+
+  #count(calls: number): void {
+    if (this.#isOpen && !this.#isAuthenticated) this.#setup.onCalls(calls);
+  }
+
+  #move(to: "busy" | "idle"): void {
+    if (this.#isAuthenticated || !this.#isOpen) return;
+    for (const pool of this.#setup.pools) pool.move(this, to);
+    if (to === "busy") this.#cancelTimer();
+    else this.#rest();
+  }
+
+  #rest(): void {
+    if (this.#isAuthenticated || !this.#isOpen || this.calls > 0) return;
+    this.#closeAfter(this.#setup.limits.unusedMs, "unused");
+  }
+
+  #closeAfter(delayMs: number, reason: CloseReason): void {
+    this.#cancelTimer();
+    this.#cancelTimer = () => {};
+    if (delayMs === Number.POSITIVE_INFINITY) return;
+    this.#cancelTimer = this.#setup.clock.schedule(delayMs, () => this.#close(reason));
+  }
+}
+
+/** Connections that share a bound. Each set is in the order in which its connections entered it. */
+class Pool {
+  size = 0;
+  readonly #idle = new Set<Connection>();
+  readonly #busy = new Set<Connection>();
+
+  get unauthenticated(): number {
+    return this.#idle.size + this.#busy.size;
+  }
+
+  add(connection: Connection): void {
+    this.size++;
+    this.#idle.add(connection);
+  }
+
+  move(connection: Connection, to: "busy" | "idle"): void {
+    this.settle(connection);
+    (to === "busy" ? this.#busy : this.#idle).add(connection);
+  }
+
+  /** Removes a connection from the unauthenticated ones. */
+  settle(connection: Connection): void {
+    this.#idle.delete(connection);
+    this.#busy.delete(connection);
+  }
+
+  remove(connection: Connection): void {
+    this.size--;
+    this.settle(connection);
+  }
+
+  /** Evicts a connection; false if there is none to evict. Busy ones go last, since a call without a credential may be a health probe. */
+  evict(): boolean {
+    const [victim] = this.#idle.size > 0 ? this.#idle : this.#busy;
+    victim?.evict();
+    return victim !== undefined;
+  }
+
+  /** Evicts the connection with the most calls in flight. */
+  evictBusiest(): void {
+    let busiest: Connection | undefined;
+    for (const connection of this.#busy) if (connection.calls > (busiest?.calls ?? 0)) busiest = connection;
+    busiest?.evict();
+  }
+}
+
+/** The name of a connection's peer, here and in grpc-js: `address:port`. */
+export function peerName({ remoteAddress, remotePort }: Peer): string {
+  return `${remoteAddress}:${remotePort}`;
+}
+
+/** The part of an address that one party is assumed to control: an IPv4 address, or the first 64 bits of an IPv6 address. */
+export function addressPrefix(address: string): string {
+  const [plain = ""] = address.toLowerCase().split("%");
+  const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(plain) ?? [];
+  if (mapped !== undefined) return mapped;
+  if (!isIPv6(plain)) return plain;
+  const [head = "", tail] = plain.split("::");
+  const before = head === "" ? [] : head.split(":");
+  const after = tail === undefined || tail === "" ? [] : tail.split(":");
+  // A dotted end stands for two groups.
+  const written = before.length + after.length + (plain.includes(".") ? 1 : 0);
+  const groups = tail === undefined ? before : [...before, ...Array(8 - written).fill("0"), ...after];
+  return `${groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(":")}::/64`;
+}

@@ -1,0 +1,71 @@
+import type { Server } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import { StartError } from "../errors.ts";
+import type { Connection, Connections } from "./connections.ts";
+import { formatHostPort, type HostPort } from "./host-port.ts";
+
+export interface HttpListener {
+  /** The address with the actual port if 0 was requested. */
+  readonly address: HostPort;
+  /** Stops accepting connections, and closes those that are open. */
+  close(): Promise<void>;
+}
+
+/**
+ * Makes `server` listen, with its connections bounded by `connections`: when there is no room for a new one, the connection that has been
+ * idle longest is closed. Throws a StartError that names `setting`, the source of the address, if it cannot listen.
+ */
+export async function listenHttp(
+  server: Server,
+  { host, port }: HostPort,
+  { setting, connections }: { readonly setting: string; readonly connections: Connections },
+): Promise<HttpListener> {
+  bound(server, connections);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const why = error.code === "EADDRINUSE" ? "the port is in use" : String(error.code);
+      const text = formatHostPort({ host, port });
+      reject(new StartError(`cannot listen on ${setting} ${text}: ${why}`, { cause: error }));
+    });
+    server.listen(port, host, resolve);
+  });
+  // Without a listener, a failed accept, for lack of file descriptors, would end the process.
+  server.on("error", () => {});
+  return {
+    address: { host, port: (server.address() as AddressInfo).port },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+/** Closes the connection of a request, and discards further requests that arrived with it. */
+export function destroyUnread(socket: Socket): void {
+  socket.destroy();
+  // Not in the types of Node.js. It only saves work: otherwise Node.js would parse all data that it has read into requests, possibly
+  // thousands, which are never answered.
+  const { parser } = socket as { readonly parser?: { onIncoming?: () => number } | null };
+  if (parser?.onIncoming) parser.onIncoming = () => WITHOUT_BODY_AND_LAST;
+}
+
+/** Tells the HTTP parser that the request is the last one on its connection, like an upgrade. */
+const WITHOUT_BODY_AND_LAST = 2;
+
+function bound(server: Server, connections: Connections): void {
+  const known = new WeakMap<Socket, Connection>();
+  server.prependListener("connection", (socket: Socket) => {
+    const connection = connections.open(socket, () => socket.destroy());
+    if (connection === undefined) {
+      socket.destroy();
+      return;
+    }
+    known.set(socket, connection);
+    socket.once("close", () => connection.closed());
+  });
+  server.prependListener("request", ({ socket }, response) => {
+    const end = known.get(socket)?.begin();
+    if (end !== undefined) response.once("close", end);
+  });
+}

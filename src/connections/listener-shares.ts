@@ -1,0 +1,81 @@
+import { readFileSync } from "node:fs";
+import {
+  MAX_ADMIN_CONNECTIONS,
+  MAX_AUTHZ_CONNECTIONS,
+  MAX_GRPC_CONNECTIONS,
+  MAX_UNAUTHENTICATED_CONNECTIONS,
+  READY_MS,
+  RESERVED_DESCRIPTORS,
+  UNUSED_CONNECTION_MS,
+} from "../limits.ts";
+
+/** The bounds on the connections of one listener. */
+export interface ConnectionLimits {
+  readonly total: number;
+  /** For one remote address. */
+  readonly perAddress: number;
+  /** Connections without an authenticated caller. */
+  readonly unauthenticated: number;
+  /** How long a peer may take before a first call is possible, in milliseconds. */
+  readonly readyMs: number;
+  /** How long an unauthenticated connection may be idle, in milliseconds. */
+  readonly unusedMs: number;
+}
+
+export interface ListenerShares {
+  readonly grpc: ConnectionLimits;
+  readonly authz: ConnectionLimits;
+  readonly admin: ConnectionLimits;
+  /** Whether MAX_CONNECTIONS exceeds what the process has file descriptors for. */
+  readonly isShort: boolean;
+}
+
+interface Wanted {
+  /** The configured total for gRPC; undefined: as many as there are file descriptors for, up to a default maximum. */
+  readonly total: number | undefined;
+  readonly perAddress: number | undefined;
+  /** Whether AUTHZ_ADDRESS is served. */
+  readonly authz: boolean;
+}
+
+/** Distributes the file descriptors of the process over its listeners. `descriptors` is infinite if unknown. */
+export function shareDescriptors(descriptors: number, { total, perAddress, authz }: Wanted): ListenerShares {
+  const available = Math.max(LEAST_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS - MAX_ADMIN_CONNECTIONS);
+  const forAuthz = authz ? Math.min(MAX_AUTHZ_CONNECTIONS, Math.floor(available / 4)) : 0;
+  const possible = available - forAuthz;
+  const most = Math.min(total ?? MAX_GRPC_CONNECTIONS, possible);
+  return {
+    grpc: {
+      total: most,
+      perAddress: Math.min(perAddress ?? Math.ceil(most / 2), most),
+      unauthenticated: Math.min(MAX_UNAUTHENTICATED_CONNECTIONS, most),
+      readyMs: READY_MS,
+      unusedMs: UNUSED_CONNECTION_MS,
+    },
+    authz: httpLimits(forAuthz),
+    admin: httpLimits(MAX_ADMIN_CONNECTIONS),
+    isShort: total !== undefined && total > possible,
+  };
+}
+
+/** The service cannot run with fewer. */
+const LEAST_CONNECTIONS = 16;
+
+/** The bounds of a listener that does not authenticate callers, and whose HTTP server has time limits of its own. */
+function httpLimits(total: number): ConnectionLimits {
+  const never = Number.POSITIVE_INFINITY;
+  return { total, perAddress: total, unauthenticated: total, readyMs: never, unusedMs: never };
+}
+
+/**
+ * The maximum number of open file descriptors of this process. Node.js raises the soft limit to the hard limit when it starts. Infinite if
+ * the system has no /proc/self/limits.
+ */
+export function descriptorLimit(): number {
+  try {
+    const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ?? [];
+    return soft === undefined ? Number.POSITIVE_INFINITY : Number(soft);
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}

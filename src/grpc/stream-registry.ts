@@ -1,0 +1,129 @@
+import type { handleBidiStreamingCall, ServerDuplexStream } from "@grpc/grpc-js";
+import { timeSliced } from "../blacklist/time-slicing.ts";
+import { ServiceError } from "../errors.ts";
+import type { Principal } from "../principal.ts";
+
+/** A stream of a method, from its first message to its status. */
+export interface RegisteredStream {
+  run(): void;
+  /** Ends the stream with an error. */
+  fail(error: ServiceError): void;
+  /** Ends the stream if its caller would no longer be admitted. */
+  judgeAgain(): void;
+  /** Ends the stream with an error once its outstanding responses have been sent. */
+  drain(error: ServiceError): void;
+}
+
+/** The events of a stream. */
+export interface StreamEvents {
+  /** The caller is authenticated. Throws OVERLOADED if there is no place for the stream. */
+  onKnown(principal: Principal): void;
+  /** The stream has ended completely. */
+  onClosed(): void;
+}
+
+interface Options<I, S> {
+  readonly open: (call: ServerDuplexStream<I, Buffer>, events: StreamEvents) => S;
+  /** Maximum of open streams. */
+  readonly most: number;
+  /** Maximum for one known caller. */
+  readonly perCaller: number;
+}
+
+/** Estimated cost of judging a caller whose token is verified again, without the work of other threads, in microseconds. */
+const JUDGEMENT_MICROS = 100;
+
+/** The open streams of a method. */
+export class StreamRegistry<I, S extends RegisteredStream> {
+  readonly #options: Options<I, S>;
+  /** Each stream stays here until its last byte has been sent, since its memory is in use until then. */
+  readonly #open = new Set<S>();
+  readonly #places: StreamPlaces<S>;
+
+  constructor(options: Options<I, S>) {
+    this.#options = options;
+    this.#places = new StreamPlaces(options);
+  }
+
+  /** The handler that grpc-js calls for each stream. */
+  readonly handle: handleBidiStreamingCall<I, Buffer> = (call) => {
+    const stream = this.#options.open(call, {
+      onKnown: ({ name }) => this.#places.take(stream, name),
+      onClosed: () => {
+        this.#open.delete(stream);
+        this.#places.giveBack(stream);
+      },
+    });
+    this.#open.add(stream);
+    stream.run();
+  };
+
+  /** Ends the streams whose callers would no longer be admitted. To be called when keys, roles or authorities have changed. */
+  judgeAgain(): void {
+    const all = [...this.#open].map((stream) => ({ cost: JUDGEMENT_MICROS, stream }));
+    timeSliced(all, ({ stream }) => stream.judgeAgain());
+  }
+
+  /** Ends all streams with DRAINING, so that clients move to another replica. */
+  drain(): void {
+    for (const stream of this.#open) {
+      stream.drain(new ServiceError("DRAINING", "this replica is shutting down"));
+    }
+  }
+}
+
+/**
+ * The places that callers share for their streams. When all are taken, a new stream evicts the newest stream of the caller with the most,
+ * unless its own caller would then have more. So a caller with many streams cannot keep out the others. Callers without a name are not told
+ * apart, and may take all places.
+ */
+class StreamPlaces<S extends RegisteredStream> {
+  readonly #limits: { readonly most: number; readonly perCaller: number };
+  /** By the caller's name, in order of opening; only callers with open streams. */
+  readonly #byName = new Map<string, Set<S>>();
+  readonly #names = new Map<S, string>();
+
+  constructor(limits: { readonly most: number; readonly perCaller: number }) {
+    this.#limits = limits;
+  }
+
+  /** Throws OVERLOADED if there is no place. */
+  take(stream: S, name: string): void {
+    const { most, perCaller } = this.#limits;
+    const own = this.#byName.get(name)?.size ?? 0;
+    if (name !== "" && own >= perCaller) {
+      throw TOO_MANY_OF_CALLER;
+    }
+    if (this.#names.size >= most && !this.#makeRoom(own)) {
+      throw TOO_MANY;
+    }
+    const streams = this.#byName.get(name) ?? new Set();
+    this.#byName.set(name, streams.add(stream));
+    this.#names.set(stream, name);
+  }
+
+  giveBack(stream: S): void {
+    const name = this.#names.get(stream);
+    if (name === undefined) return;
+    this.#names.delete(stream);
+    const streams = this.#byName.get(name);
+    streams?.delete(stream);
+    if (streams?.size === 0) this.#byName.delete(name);
+  }
+
+  /** Ends the newest stream of the caller with the most, unless a caller with `own` streams would then have more than that caller. */
+  #makeRoom(own: number): boolean {
+    let largest: ReadonlySet<S> = new Set();
+    for (const streams of this.#byName.values()) if (streams.size > largest.size) largest = streams;
+    if (largest.size <= own + 1) return false;
+    const victim = [...largest].at(-1) as S;
+    this.giveBack(victim);
+    victim.fail(PLACE_NEEDED);
+    return true;
+  }
+}
+
+// Created once: thousands of streams may be refused in a second, and the stack tells nothing.
+const TOO_MANY = new ServiceError("OVERLOADED", "too many streams are kept");
+const TOO_MANY_OF_CALLER = new ServiceError("OVERLOADED", "the caller has too many streams");
+const PLACE_NEEDED = new ServiceError("OVERLOADED", "callers with fewer streams need the place of this one");

@@ -1,0 +1,153 @@
+import { write, writeSync } from "node:fs";
+import {
+  FIRST_LOG_RETRY_MS,
+  LOG_CHUNK_LENGTH,
+  MAX_LOG_RETRY_MS,
+  MAX_WAITING_LOG,
+  MAX_WAITING_ORDINARY_LOG,
+} from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
+
+/** Numbers of lines that were dropped because they could not be written: audit lines, and all others. */
+export interface DroppedLines {
+  readonly audit: number;
+  readonly other: number;
+}
+
+/** Formats the line, with its line break, that reports dropped lines. */
+export type DescribeGap = (dropped: DroppedLines) => string;
+
+interface Setup {
+  /** Written to without blocking: a pipe or socket must be in non-blocking mode. */
+  readonly fd: number;
+  readonly clock: Clock;
+  readonly describeGap: DescribeGap;
+}
+
+/** The property by which a destination asks pino for the metadata of each line. */
+const METADATA: unique symbol = Symbol.for("pino.metadata");
+/** The number of pino's level `warn`. */
+const WARN = 40;
+
+/**
+ * The destination of the log. Never blocks or throws, and buffers a bounded number of lines while writes fail: because of a full disk, a
+ * pipe that is not read, or a reader that is gone. Lines beyond the bound are dropped and counted, audit lines and warnings last, and the
+ * next written line reports their number. Writing is retried as long as the process lives.
+ */
+export class LogOutput {
+  readonly [METADATA] = true;
+  /** The level and message of the next line, set by pino. */
+  lastLevel = 0;
+  lastMsg: unknown;
+  readonly #setup: Setup;
+  readonly #dropped = { audit: 0, other: 0 };
+  #told: DroppedLines = { audit: 0, other: 0 };
+  #lines: string[] = [];
+  #waitingLength = 0;
+  /** Text taken from the lines and not completely written. */
+  #chunk: Buffer = Buffer.alloc(0);
+  #isWriting = false;
+  #retryMs = FIRST_LOG_RETRY_MS;
+  #cancelRetry: (() => void) | undefined;
+  #onWritten: (() => void)[] = [];
+
+  constructor(setup: Setup) {
+    this.#setup = setup;
+  }
+
+  /** Counts since the start. */
+  get dropped(): DroppedLines {
+    return this.#dropped;
+  }
+
+  write(line: string): void {
+    const isAudit = this.lastMsg === "audit";
+    const most = isAudit || this.lastLevel >= WARN ? MAX_WAITING_LOG : MAX_WAITING_ORDINARY_LOG;
+    if (this.#waitingLength + line.length > most) this.#dropped[isAudit ? "audit" : "other"]++;
+    else {
+      this.#lines.push(line);
+      this.#waitingLength += line.length;
+    }
+    if (!this.#isWriting && this.#cancelRetry === undefined) this.#writeMore();
+  }
+
+  /** Resolves when all lines have been written, or after `withinMs`. */
+  flush(withinMs: number): Promise<void> {
+    if (this.#isDone) return Promise.resolve();
+    return new Promise((resolve) => {
+      // Keeps the process alive until then. Neither the clock's timers nor a scheduled retry does.
+      const awake = setInterval(() => {}, withinMs);
+      const end = () => {
+        clearInterval(awake);
+        cancel();
+        resolve();
+      };
+      const cancel = this.#setup.clock.schedule(withinMs, end);
+      this.#onWritten.push(end);
+    });
+  }
+
+  /** Writes synchronously as much as possible, at the exit of the process. */
+  flushNow(): void {
+    // A write in flight cannot be recalled, and its chunk must not be written twice.
+    if (this.#isWriting) this.#chunk = Buffer.alloc(0);
+    try {
+      while (this.#takeChunk()) this.#chunk = this.#chunk.subarray(writeSync(this.#setup.fd, this.#chunk));
+    } catch {
+      // The lines cannot be written, and no later line could report them.
+    }
+  }
+
+  get #gap(): DroppedLines {
+    return {
+      audit: this.#dropped.audit - this.#told.audit,
+      other: this.#dropped.other - this.#told.other,
+    };
+  }
+
+  get #isDone(): boolean {
+    const { audit, other } = this.#gap;
+    return !this.#isWriting && this.#chunk.length === 0 && this.#lines.length === 0 && audit + other === 0;
+  }
+
+  #writeMore(): void {
+    if (!this.#takeChunk()) {
+      for (const tell of this.#onWritten.splice(0)) tell();
+      return;
+    }
+    this.#isWriting = true;
+    write(this.#setup.fd, this.#chunk, 0, this.#chunk.length, null, (error, written) => {
+      this.#isWriting = false;
+      if (error) this.#tryLater();
+      else {
+        this.#chunk = this.#chunk.subarray(written);
+        this.#retryMs = FIRST_LOG_RETRY_MS;
+        this.#writeMore();
+      }
+    });
+  }
+
+  #tryLater(): void {
+    this.#cancelRetry = this.#setup.clock.schedule(this.#retryMs, () => {
+      this.#cancelRetry = undefined;
+      this.#writeMore();
+    });
+    this.#retryMs = Math.min(this.#retryMs * 2, MAX_LOG_RETRY_MS);
+  }
+
+  /** Ensures that there is a chunk to write; false if there is none. A chunk begun earlier is completed first, so that no line is cut. */
+  #takeChunk(): boolean {
+    if (this.#chunk.length > 0) return true;
+    const gap = this.#gap;
+    let text = "";
+    if (gap.audit + gap.other > 0) {
+      text = this.#setup.describeGap(gap);
+      this.#told = { ...this.#dropped };
+    }
+    let count = 0;
+    while (count < this.#lines.length && text.length < LOG_CHUNK_LENGTH) text += this.#lines[count++];
+    for (const line of this.#lines.splice(0, count)) this.#waitingLength -= line.length;
+    this.#chunk = Buffer.from(text);
+    return text !== "";
+  }
+}

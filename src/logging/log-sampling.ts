@@ -1,0 +1,80 @@
+import { LOGGED_REFUSALS, LOGGED_REFUSALS_TELL_MS, LOGGED_REFUSALS_WINDOW_MS } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
+
+/** Added to a line: the number of lines of its kind suppressed since the last one. Empty if there were none. */
+export type Suppressed = { readonly suppressed?: number };
+
+interface Kind {
+  /** Number of lines that may be written at once, as of `at`. */
+  allowance: number;
+  at: number;
+  suppressed: number;
+  /** Reports the number of suppressed lines in a line of its own. Set while there are any. */
+  tell: (() => void) | undefined;
+  cancelTell: () => void;
+}
+
+/**
+ * Samples log lines that unauthenticated peers can cause: of each kind, up to `LOGGED_REFUSALS` at once, then one per
+ * `LOGGED_REFUSALS_WINDOW_MS`. A kind consists of values from this program (method, code, reason), never of a peer's input, so that there
+ * are few kinds. Metrics also count suppressed lines.
+ */
+export class LogSampling {
+  readonly #clock: Clock;
+  readonly #kinds = new Map<string, Kind>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /**
+   * Decides on a line of this kind. Returns fields to add to the line, or undefined to suppress it. `tell` is called with the number of
+   * suppressed lines if no line of the kind is written for a while.
+   */
+  admit(kind: string, tell: (left: { readonly suppressed: number }) => void): Suppressed | undefined {
+    const known = this.#refilled(kind);
+    if (known.allowance >= 1) {
+      known.allowance--;
+      const { suppressed } = known;
+      if (suppressed === 0) return NONE;
+      forget(known);
+      return { suppressed };
+    }
+    known.suppressed++;
+    if (known.tell === undefined) {
+      known.tell = () => {
+        const { suppressed } = known;
+        forget(known);
+        tell({ suppressed });
+      };
+      known.cancelTell = this.#clock.schedule(LOGGED_REFUSALS_TELL_MS, known.tell);
+    }
+    return undefined;
+  }
+
+  /** Reports all suppressed lines now. */
+  close(): void {
+    for (const { tell } of this.#kinds.values()) tell?.();
+  }
+
+  #refilled(name: string): Kind {
+    const now = this.#clock.monotonic();
+    let kind = this.#kinds.get(name);
+    if (kind === undefined) {
+      kind = { allowance: LOGGED_REFUSALS, at: now, suppressed: 0, tell: undefined, cancelTell: () => {} };
+      this.#kinds.set(name, kind);
+    }
+    const more = (now - kind.at) / LOGGED_REFUSALS_WINDOW_MS;
+    kind.allowance = Math.min(LOGGED_REFUSALS, kind.allowance + more);
+    kind.at = now;
+    return kind;
+  }
+}
+
+const NONE: Suppressed = {};
+
+function forget(kind: Kind): void {
+  kind.suppressed = 0;
+  kind.tell = undefined;
+  kind.cancelTell();
+}

@@ -1,0 +1,85 @@
+import type { Logger } from "pino";
+import { type AuthOutcome, withAuthenticationMetrics } from "../auth/authentication-metrics.ts";
+import { type Authenticator, createAuthenticator } from "../auth/authenticator.ts";
+import { BearerAuthenticator } from "../auth/bearer-authenticator.ts";
+import { CallerValidity } from "../auth/caller-validity.ts";
+import { CertificateAuthenticator } from "../auth/certificate-authenticator.ts";
+import { CertificateRolesFile } from "../auth/certificate-roles-file.ts";
+import { JwksCache } from "../auth/jwks-cache.ts";
+import type { JwksSource } from "../auth/jwks-source.ts";
+import { RawTokenVerifier } from "../auth/raw-token-verifier.ts";
+import type { Security } from "../config/security.ts";
+import type { Clock } from "../time/clock.ts";
+import type { ClockBounds } from "../time/clock-bounds.ts";
+
+export interface Auth {
+  readonly authenticate: Authenticator;
+  readonly callers: CallerValidity;
+  /** Absent: clients are not asked for certificates. */
+  readonly certificates: CertificateAuthenticator | undefined;
+  readonly rawTokens: RawTokenVerifier;
+  /** Whether the file of the certificates' roles is unusable; undefined if there is none. */
+  readonly rolesRejected: boolean | undefined;
+  /** The number of key sets whose last read failed. */
+  readonly unreadable: number;
+  /** Stops reading key sets and the file of roles. */
+  stop(): void;
+}
+
+interface Parts {
+  readonly clock: Clock;
+  readonly clocks: ClockBounds;
+  readonly log: Logger;
+  /** Receives the outcome of each authentication; never called if authentication is off. */
+  readonly onOutcome: (outcome: AuthOutcome) => void;
+}
+
+/** Creates the parts that authenticate callers and verify tokens. Begins to read key sets, without waiting for them. */
+export function startAuth(security: Security, { clock, clocks, log, onOutcome }: Parts): Auth {
+  const keySets: JwksCache[] = [];
+  function keySet(name: string, source: JwksSource): JwksCache {
+    const keys = new JwksCache({ source, name, clock, log });
+    keySets.push(keys);
+    return keys;
+  }
+
+  const { bearers: rules, certificateRoles, tokenIssuers, tokenAlgorithms } = security;
+  const callers = new CallerValidity(() => clocks.latest());
+  const keys = rules && keySet("callers", rules.keys);
+  const bearers =
+    rules && keys && new BearerAuthenticator({ rules, keys, clock, now: () => clocks.latest() });
+  // Registered after Bearers, so that its cached results are cleared first.
+  keys?.onChange(() => callers.changed());
+  const { certificateRolesFile: path } = security;
+  const rolesFile = path === undefined ? undefined : new CertificateRolesFile({ path, clock, log });
+  const roles = rolesFile?.roles ?? certificateRoles;
+  const certificates =
+    roles &&
+    new CertificateAuthenticator(roles, {
+      besideTokens: bearers !== undefined,
+      now: () => clock.now(),
+      onChange: () => callers.changed(),
+    });
+  rolesFile?.watch((changed) => certificates?.replaceRoles(changed));
+  const issuers = new Map(
+    tokenIssuers.map(({ issuer, keys }, index) => [issuer, keySet(`token issuer ${index + 1}`, keys)]),
+  );
+  for (const keys of keySets) keys.start();
+  const authenticate = createAuthenticator({ bearers, certificates });
+  return {
+    callers,
+    certificates,
+    get rolesRejected() {
+      return rolesFile?.isRejected;
+    },
+    authenticate: bearers || certificates ? withAuthenticationMetrics(authenticate, onOutcome) : authenticate,
+    get unreadable() {
+      return keySets.filter(({ isUnreadable }) => isUnreadable).length;
+    },
+    rawTokens: new RawTokenVerifier({ issuers, algorithms: tokenAlgorithms }),
+    stop() {
+      for (const keys of keySets) keys.stop();
+      rolesFile?.stop();
+    },
+  };
+}

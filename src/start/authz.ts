@@ -1,0 +1,52 @@
+import type { Logger } from "pino";
+import type { Admission } from "../admission/admission.ts";
+import { AUTHZ_PATH, startAuthzServer } from "../authz/authz-server.ts";
+import { TokenAuthorizer } from "../authz/token-authorizer.ts";
+import type { Blacklist } from "../blacklist/blacklist.ts";
+import type { Authz } from "../config/authz.ts";
+import type { Connections } from "../connections/connections.ts";
+import type { HostPort } from "../connections/host-port.ts";
+import type { LogSampling } from "../logging/log-sampling.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import type { Clock } from "../time/clock.ts";
+import type { Tracing } from "../tracing/tracing.ts";
+
+interface Parts {
+  readonly blacklist: Blacklist;
+  readonly calls: Admission;
+  readonly clock: Clock;
+  readonly connections: Connections;
+  readonly log: Logger;
+  readonly sampling: LogSampling;
+  readonly metrics: Metrics;
+  /** Absent if tracing is off. */
+  readonly tracing: Tracing | undefined;
+}
+
+export interface StartedAuthz {
+  /** Decides Envoy's requests on the gRPC listener; absent if ext_authz is off. */
+  readonly extAuthz: TokenAuthorizer | undefined;
+  /** Address of the HTTP server for other proxies; absent if it is off. */
+  readonly address: HostPort | undefined;
+  close(): Promise<void>;
+}
+
+/** Creates and starts the parts that answer proxies. Throws StartError if it cannot listen. */
+export async function startAuthz(
+  authz: Authz,
+  { blacklist, tracing, ...parts }: Parts,
+): Promise<StartedAuthz> {
+  const gate = new TokenAuthorizer({ ...authz, blacklist, log: parts.log, sampling: parts.sampling });
+  if (authz.insecure) parts.log.warn(INSECURE);
+  const { address, jtiHeader, methodHeader } = authz;
+  const trusted = { jtiHeader, methodHeader };
+  const spans = tracing?.requests(AUTHZ_PATH);
+  const server = address && (await startAuthzServer(address, { gate, trusted, spans, ...parts }));
+  return {
+    extAuthz: authz.extAuthz ? gate : undefined,
+    address: server?.address,
+    close: async () => server?.close(),
+  };
+}
+
+const INSECURE = "INSECURE=yes: whoever reaches AUTHZ_ADDRESS can ask which tokens are revoked";

@@ -1,0 +1,94 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "pino";
+import { Blacklist } from "../blacklist/blacklist.ts";
+import type { Observer } from "../blacklist/observer.ts";
+import { PruneBacklog } from "../blacklist/prune-backlog.ts";
+import { PruneSchedule } from "../blacklist/prune-schedule.ts";
+import { Quota } from "../blacklist/quota.ts";
+import { Writer } from "../blacklist/writer.ts";
+import type { Config } from "../config/config.ts";
+import { DEFAULT_QUOTA_PART } from "../limits.ts";
+import type { Store } from "../store/store.ts";
+import type { Clock } from "../time/clock.ts";
+import type { ClockBounds } from "../time/clock-bounds.ts";
+import { createIndex, type Index } from "./token-index.ts";
+
+interface Parts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly clocks: ClockBounds;
+  readonly log: Logger;
+  readonly observer: Observer;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Called whenever `index.isComplete` may have changed. */
+  readonly onPhase: () => void;
+}
+
+export interface StartedBlacklist {
+  readonly blacklist: Blacklist;
+  readonly index: Index;
+  readonly backlog: PruneBacklog;
+  /** Absent if there are no quotas. */
+  readonly quota: Quota | undefined;
+  /** Starts the background work. */
+  start(): void;
+  /** Stops the background work, once no new calls arrive. Waits a limited time for a write or prune in flight. */
+  stop(): Promise<void>;
+}
+
+/** Creates the blacklist and its background work. */
+export function createBlacklist(config: Config, { onPhase, random, ...parts }: Parts): StartedBlacklist {
+  const { expiryLeewayMs: leewayMs, pruneRetentionMs: retentionMs } = config;
+  const common = { ...parts, leewayMs, retentionMs };
+  const index = createIndex(config, { ...parts, onPhase });
+  const writer = new Writer({ ...common, onCommit: (receipt) => index.acknowledged(receipt) });
+  const quota = quotaOf(config, { ...parts, index });
+  const blacklist = new Blacklist({ ...common, writer, checks: index.checks, quota });
+  const schedule = new PruneSchedule({ ...parts, blacklist, random });
+  const backlog = new PruneBacklog(common);
+  return {
+    blacklist,
+    index,
+    backlog,
+    quota,
+    start() {
+      index.start();
+      schedule.start(config.pruneIntervalMs);
+      void backlog.start();
+    },
+    async stop() {
+      // Work that takes longer is aborted by closing the store.
+      const within = (work: Promise<void>) =>
+        Promise.race([work, delay(config.shutdownGraceMs * FLUSH_SHARE, undefined, { ref: false })]);
+      backlog.stop();
+      await within(schedule.stop());
+      index.stop();
+      await within(writer.settled());
+    },
+  };
+}
+
+/** The share of the shutdown grace that the last write, or chunk of a prune, may take. */
+const FLUSH_SHARE = 0.1;
+
+function quotaOf(
+  { security, expiryLeewayMs, indexMaxEntries }: Config,
+  { store, clock, index: { follower } }: Pick<Parts, "store" | "clock"> & { readonly index: Index },
+): Quota | undefined {
+  const { quota, bearers, certificateRoles } = security;
+  const isKnown = bearers !== undefined || certificateRoles !== undefined;
+  // Without authentication all callers share one name, and without an index there is no memory to protect.
+  const unasked = isKnown && follower !== undefined ? Math.floor(indexMaxEntries * DEFAULT_QUOTA_PART) : 0;
+  const rows = quota.rows ?? unasked;
+  if (rows === 0 && quota.rowsPerSecond === 0) return undefined;
+  return new Quota({
+    rows,
+    rowsPerSecond: quota.rowsPerSecond,
+    waits: quota.rows !== undefined,
+    total: () => (follower?.isComplete ? follower.size : undefined),
+    clock,
+    count: (revokedBy, limit) =>
+      store.countBy({ revokedBy, limit, now: clock.now(), leewayMs: expiryLeewayMs }),
+  });
+}

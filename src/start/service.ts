@@ -1,0 +1,315 @@
+import type { Logger } from "pino";
+import { startAdminServer } from "../admin/admin-server.ts";
+import { Admission } from "../admission/admission.ts";
+import type { AuthOutcome } from "../auth/authentication-metrics.ts";
+import { DatabaseMonitor } from "../blacklist/database-monitor.ts";
+import type { Build } from "../build.ts";
+import type { Config } from "../config/config.ts";
+import { Connections } from "../connections/connections.ts";
+import type { HostPort } from "../connections/host-port.ts";
+import {
+  type ConnectionLimits,
+  descriptorLimit,
+  type ListenerShares,
+  shareDescriptors,
+} from "../connections/listener-shares.ts";
+import { SchemaError, StartError } from "../errors.ts";
+import { createHandlers } from "../grpc/handlers.ts";
+import { startGrpcServer } from "../grpc/server.ts";
+import { TlsContext } from "../grpc/tls-context.ts";
+import { LIST_NOTICE_SHARE } from "../limits.ts";
+import type { DroppedLines } from "../logging/log-output.ts";
+import { LogSampling } from "../logging/log-sampling.ts";
+import { Metrics } from "../metrics/metrics.ts";
+import { type Serving, servingOf } from "../serving.ts";
+import { filesOpenToOthers } from "../store/file-access.ts";
+import { openStore } from "../store/open-store.ts";
+import { CODE_VERSION } from "../store/schema.ts";
+import type { Store } from "../store/store.ts";
+import { type Clock, systemClock } from "../time/clock.ts";
+import { ClockBounds } from "../time/clock-bounds.ts";
+import { CertificateWatch, type WatchedCertificate } from "../tls/certificate-watch.ts";
+import { type Validity, validityOfAuthorities } from "../tls/certificates.ts";
+import { openTracing } from "../tracing/tracing.ts";
+import { startAuth } from "./auth.ts";
+import { startAuthz } from "./authz.ts";
+import { createBlacklist } from "./blacklist.ts";
+
+export interface Service {
+  /** The address of the gRPC listener. */
+  readonly address: HostPort;
+  readonly adminAddress: HostPort;
+  /** The address of the HTTP server for proxies; absent if it is off. */
+  readonly authzAddress: HostPort | undefined;
+  /** Shuts down within the configured grace: completes accepted calls, refuses new ones, and releases all resources. */
+  close(): Promise<void>;
+}
+
+interface Surroundings {
+  readonly log: Logger;
+  /** The log's output, for the metrics. Absent: no lines can be lost. */
+  readonly output?: { readonly dropped: DroppedLines };
+  /** Build information for the metrics. */
+  readonly build?: Omit<Build, "schema">;
+  readonly clock?: Clock;
+  /** Uniform in [0, 1). */
+  readonly random?: () => number;
+  /** Maximum number of open file descriptors of the process. */
+  readonly descriptors?: number;
+}
+
+/**
+ * Creates and starts the service. An unavailable database does not prevent that: the service reports NOT_SERVING until it is back. Throws
+ * StartError or SchemaError if an operator must correct something; all resources are then released.
+ */
+export async function start(
+  config: Config,
+  {
+    log,
+    output = LOSSLESS,
+    build = UNKNOWN,
+    clock = systemClock,
+    random = Math.random,
+    descriptors = descriptorLimit(),
+  }: Surroundings,
+): Promise<Service> {
+  const closers: (() => unknown)[] = [];
+  async function unwind(): Promise<void> {
+    for (const close of closers.splice(0).reverse()) await close();
+  }
+
+  try {
+    const leewayMs = config.expiryLeewayMs;
+    const store = openStore(config.database, { clock, leewayMs });
+    closers.push(() => store.close());
+    if (config.database.kind === "sqlite") warnOfReaders(config.database.filename, log);
+    await openIfThere(store, log);
+
+    const sampling = new LogSampling(clock);
+    closers.push(() => sampling.close());
+    const metrics = new Metrics({ ...build, schema: CODE_VERSION });
+    const tracing = openTracing({ clock, version: build.version });
+    if (tracing !== undefined) log.info("calls are traced");
+    const calls = new Admission();
+    const clocks = new ClockBounds(clock);
+    const started = createBlacklist(config, {
+      store,
+      clock,
+      clocks,
+      log,
+      random,
+      observer: tracing?.observing(metrics.domain) ?? metrics.domain,
+      onPhase: () => judge(),
+    });
+    closers.push(() => started.stop());
+    const { blacklist, index, backlog, quota } = started;
+
+    let serving: Serving = "nothing";
+    const { security } = config;
+    const tls = security.tls && new TlsContext({ files: security.tls, clock, log });
+    const certificates = new CertificateWatch(watchedCertificates(config, tls), { clock, log });
+    closers.push(() => certificates.stop());
+    const shares = sharesOf(config, { descriptors, log });
+    const connectionsOf = (listener: string, limits: ConnectionLimits) =>
+      new Connections({ listener, limits, clock, log });
+    const connections = {
+      grpc: connectionsOf("LISTEN_ADDRESS", shares.grpc),
+      authz: connectionsOf("AUTHZ_ADDRESS", shares.authz),
+      admin: connectionsOf("ADMIN_ADDRESS", shares.admin),
+    };
+    const admin = await startAdminServer(config.adminAddress, {
+      connections: connections.admin,
+      metrics,
+      serving: () => serving,
+      notes: () => certificates.notes,
+    });
+    closers.push(() => admin.close());
+    if (security.insecure) log.warn(INSECURE);
+    const onOutcome = (outcome: AuthOutcome) => metrics.authenticated(outcome);
+    const auth = startAuth(security, { clock, clocks, log, onOutcome });
+    closers.push(() => auth.stop());
+    const { follower, feed } = index;
+    metrics.watch({
+      serving: () => serving,
+      store,
+      clocks,
+      backlog,
+      keys: auth,
+      certificates,
+      files: {
+        get rejected() {
+          const { rolesRejected } = auth;
+          return {
+            ...tls?.rejected,
+            ...(rolesRejected === undefined ? {} : { "client-roles": rolesRejected }),
+          };
+        },
+      },
+      output,
+      connections,
+      health: { watches: () => grpc.healthWatches },
+      quota,
+      index: follower,
+      feed,
+    });
+    // Closed after gRPC has drained, which also drains the requests here.
+    const authz = await startAuthz(config.authz, {
+      blacklist,
+      calls,
+      clock,
+      connections: connections.authz,
+      log,
+      sampling,
+      metrics,
+      tracing,
+    });
+    closers.push(() => authz.close());
+    const { maxTokenLifetimeMs } = security;
+    const grpc = await startGrpcServer(config.listenAddress, {
+      handlers: createHandlers({
+        verdicts: metrics.verdicts,
+        blacklist,
+        rawTokens: auth.rawTokens,
+        maxTokenLifetimeMs,
+      }),
+      feed,
+      environment: {
+        log,
+        sampling,
+        auditLog: security.auditLog ? auditLog(log) : undefined,
+        authenticate: auth.authenticate,
+        callers: auth.callers,
+        clock,
+        calls,
+        connections: connections.grpc,
+        metrics,
+        tracing,
+      },
+      tls,
+      certificates: auth.certificates,
+      reflection: security.reflection,
+      streamsPerCaller: security.streamsPerCaller,
+      extAuthz: authz.extAuthz,
+    });
+
+    let isHealthy = false;
+    let isStopping = false;
+    /** Updates the health status. */
+    function judge(): void {
+      serving = servingOf({ isStopping, isHealthy, knowsPositives: index.isComplete });
+      grpc.setServing(serving);
+    }
+    const heartbeat = new DatabaseMonitor({
+      probe: () => index.probe(),
+      clock,
+      clocks,
+      log,
+      onChange(healthy) {
+        isHealthy = healthy;
+        judge();
+      },
+    });
+    closers.push(() => {
+      heartbeat.stop();
+      isStopping = true;
+      judge();
+      return grpc.drain({ noticeMs: noticeOf(config), timeoutMs: config.shutdownGraceMs * DRAIN_SHARE });
+    });
+    await heartbeat.start();
+    started.start();
+    certificates.start();
+
+    let closing: Promise<void> | undefined;
+    return {
+      address: grpc.address,
+      adminAddress: admin.address,
+      authzAddress: authz.address,
+      close: () => {
+        closing ??= unwind();
+        return closing;
+      },
+    };
+  } catch (error) {
+    await unwind();
+    throw error;
+  }
+}
+
+/** Distributes file descriptors over the listeners. */
+function sharesOf(
+  { authz, connections }: Config,
+  { descriptors, log }: { descriptors: number; log: Logger },
+): ListenerShares {
+  const shares = shareDescriptors(descriptors, { ...connections, authz: authz.address !== undefined });
+  if (shares.isShort) {
+    log.warn(
+      { descriptors, connections: shares.grpc.total },
+      "there are too few file descriptors for MAX_CONNECTIONS: raise the limit (ulimit -n, LimitNOFILE)",
+    );
+  }
+  return shares;
+}
+
+/** The certificates that the service presents or trusts. */
+function watchedCertificates({ database }: Config, tls: TlsContext | undefined): WatchedCertificate[] {
+  const ca = database.kind === "mysql" ? database.tls?.ca : undefined;
+  const databaseCa = ca === undefined ? undefined : validityOfAuthorities(ca);
+  const watched: WatchedCertificate[] = [];
+  if (tls !== undefined) {
+    watched.push({ certificate: "server", setting: "TLS_CERT_FILE", validity: () => tls.validity });
+  }
+  if (tls?.clientCaValidity !== undefined) {
+    const validity = () => tls.clientCaValidity as Validity;
+    watched.push({ certificate: "client-ca", setting: "TLS_CLIENT_CA_FILE", validity });
+  }
+  if (tls?.clientListValidity !== undefined) {
+    const validity = () => tls.clientListValidity as Validity;
+    // Lists are valid for hours or for months.
+    const notice = ({ notBefore, notAfter }: Validity) => LIST_NOTICE_SHARE * (notAfter - notBefore);
+    watched.push({ certificate: "client-crl", setting: "TLS_CLIENT_CRL_FILE", validity, notice });
+  }
+  if (databaseCa !== undefined) {
+    watched.push({ certificate: "database-ca", setting: "DATABASE_CA_FILE", validity: () => databaseCa });
+  }
+  return watched;
+}
+
+const LOSSLESS = { dropped: { audit: 0, other: 0 } };
+const UNKNOWN = { version: "unknown", node: "unknown" };
+
+const INSECURE =
+  "INSECURE=yes: whoever reaches LISTEN_ADDRESS can revoke every token, and read and forget revocations, or listen to those who do";
+
+/** Audit lines are written at any LOG_LEVEL. */
+function auditLog(log: Logger): Logger {
+  return log.child({}, { level: "info" });
+}
+
+/** Warns if other users can access the database's files: an older version created them readable for all users. */
+function warnOfReaders(filename: string, log: Logger): void {
+  const files = filesOpenToOthers(filename);
+  if (files.length > 0)
+    log.warn(
+      { files },
+      "other users may read or change the database's files: take that from them with chmod 600",
+    );
+}
+
+/** How long calls are still accepted after health reports NOT_SERVING, so that watching clients move to another replica first. */
+function noticeOf({ shutdownGraceMs }: Config): number {
+  return Math.min(1000, shutdownGraceMs / 10);
+}
+
+/** The share of the grace in which calls may end by themselves. The rest is for stopping the other parts. */
+const DRAIN_SHARE = 0.8;
+
+/** Opens the store if its database is available, so that an unusable schema prevents the start. */
+async function openIfThere(store: Store, log: Logger): Promise<void> {
+  try {
+    const { remark } = await store.open();
+    if (remark !== undefined) log.warn(remark);
+  } catch (error) {
+    if (error instanceof SchemaError || error instanceof StartError) throw error;
+    // The heartbeat reports the error and retries.
+  }
+}

@@ -1,0 +1,74 @@
+import type { Logger } from "pino";
+import { AcknowledgedCommits } from "../blacklist/acknowledged-commits.ts";
+import { ChangeLog } from "../blacklist/change-log.ts";
+import type { CheckService } from "../blacklist/check-service.ts";
+import { CoalescedChecks } from "../blacklist/coalesced-checks.ts";
+import { Follower } from "../blacklist/follower.ts";
+import { IndexedChecks } from "../blacklist/indexed-checks.ts";
+import type { Observer } from "../blacklist/observer.ts";
+import { WatchHub } from "../blacklist/watch-hub.ts";
+import type { Config } from "../config/config.ts";
+import type { CommitResult, DatabaseState, Store } from "../store/store.ts";
+import type { Clock } from "../time/clock.ts";
+import type { ClockBounds } from "../time/clock-bounds.ts";
+
+interface Parts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly clocks: ClockBounds;
+  readonly log: Logger;
+  readonly observer: Observer;
+  /** Called whenever {@link Index.isComplete} may have changed. */
+  readonly onPhase: () => void;
+}
+
+export interface Index {
+  readonly checks: CheckService;
+  /** Absent if the index is off. */
+  readonly follower: Follower | undefined;
+  /** Absent if the index is off. */
+  readonly feed: WatchHub | undefined;
+  /** Whether positives can be answered without the database. */
+  readonly isComplete: boolean;
+  /** Must be called with each commit before its success is reported; see {@link Follower.acknowledged}. */
+  acknowledged(receipt: CommitResult): void | Promise<void>;
+  /** Reads the state of the database, by the read that also brings the index up to date. */
+  probe(): Promise<DatabaseState>;
+  /** Starts loading the index. */
+  start(): void;
+  stop(): void;
+}
+
+/** Creates the part that answers checks: from memory, or, with `INDEX=off`, from the database. */
+export function createIndex(config: Config, { onPhase, ...parts }: Parts): Index {
+  const { store } = parts;
+  const acknowledged = new AcknowledgedCommits(store);
+  const common = { ...parts, acknowledged, leewayMs: config.expiryLeewayMs };
+  const fromDatabase = new CoalescedChecks(common);
+  if (!config.index) {
+    return {
+      checks: fromDatabase,
+      follower: undefined,
+      feed: undefined,
+      isComplete: false,
+      acknowledged: ({ revision }) => acknowledged.add(revision),
+      probe: () => fromDatabase.standing(),
+      start() {},
+      stop() {},
+    };
+  }
+  const changeLog = new ChangeLog();
+  const follower = new Follower({ ...common, changeLog, maxEntries: config.indexMaxEntries, onPhase });
+  return {
+    checks: new IndexedChecks({ ...common, follower, fallback: fromDatabase }),
+    follower,
+    feed: new WatchHub({ ...common, follower, changeLog }),
+    get isComplete() {
+      return follower.isComplete;
+    },
+    acknowledged: (receipt) => follower.acknowledged(receipt),
+    probe: () => (follower.isComplete ? follower.standing() : fromDatabase.standing()),
+    start: () => follower.start(),
+    stop: () => follower.stop(),
+  };
+}

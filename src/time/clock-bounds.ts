@@ -1,0 +1,44 @@
+import type { EpochMs } from "../entry.ts";
+import type { Clock } from "./clock.ts";
+
+/** The local clock and the database's clock, extrapolated from its last reading. */
+export class ClockBounds {
+  readonly #clock: Clock;
+  #skewMs = 0;
+  #seen: { readonly clock: EpochMs; readonly at: number } | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Milliseconds by which the database's clock was ahead of the local one at the last reading. */
+  get skewMs(): number {
+    return this.#skewMs;
+  }
+
+  /** Records a reading of the database's clock, taken between `sentAt` and now. */
+  observe(databaseClock: EpochMs, sentAt: EpochMs): void {
+    this.#skewMs = databaseClock - (sentAt + this.#clock.now()) / 2;
+    this.#seen = { clock: databaseClock, at: this.#clock.monotonic() };
+  }
+
+  /**
+   * The earlier clock's current time: a time before it has passed by both clocks. The database's clock is extrapolated from the arrival of
+   * its reading, so by no more than the time since it was read.
+   */
+  earliest(): EpochMs {
+    return Math.min(this.#clock.now(), Math.floor(this.#database())) as EpochMs;
+  }
+
+  /** The later clock's current time: a time after it has passed by neither clock. */
+  latest(): EpochMs {
+    return Math.max(this.#clock.now(), Math.floor(this.#database())) as EpochMs;
+  }
+
+  /** The database's clock, extrapolated; the local clock if there is no reading. */
+  #database(): number {
+    if (this.#seen === undefined) return this.#clock.now();
+    const { clock, at } = this.#seen;
+    return clock + this.#clock.monotonic() - at;
+  }
+}

@@ -1,0 +1,42 @@
+// The global of this name is a getter, and each access takes longer.
+import { performance } from "node:perf_hooks";
+import type { EpochMs } from "../entry.ts";
+import { MAX_TIMER_MS } from "../limits.ts";
+
+/** The only source of time. All code that waits or judges an expiry takes a clock, so that tests control time. */
+export interface Clock {
+  /** Wall-clock time in UTC, in milliseconds since 1970. May jump. */
+  now(): EpochMs;
+  /** Milliseconds since an arbitrary start; never decreases. For measuring durations. */
+  monotonic(): number;
+  /**
+   * Calls `callback` once after `delayMs`, of any length; never if that is infinite. The returned function cancels the call. Does not keep
+   * the process alive.
+   */
+  schedule(delayMs: number, callback: () => void): () => void;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now() as EpochMs,
+  monotonic: () => performance.now(),
+  schedule(delayMs, callback) {
+    if (delayMs > MAX_TIMER_MS) return scheduleFar(delayMs, callback);
+    const timer = setTimeout(callback, delayMs);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
+
+/** Schedules a delay beyond a timer's range, by several timers in succession. */
+function scheduleFar(delayMs: number, callback: () => void): () => void {
+  let cancel = () => {};
+  cancel = systemClock.schedule(MAX_TIMER_MS, () => {
+    cancel = systemClock.schedule(delayMs - MAX_TIMER_MS, callback);
+  });
+  return () => cancel();
+}
+
+/** `ms`, limited to the longest delay of a timer or deadline. For code that cannot use {@link Clock.schedule}. */
+export function waitable(ms: number): number {
+  return Math.min(ms, MAX_TIMER_MS);
+}

@@ -1,0 +1,106 @@
+import type { Logger } from "pino";
+import { CERTIFICATE_LOOK_MS, CERTIFICATE_NOTICE_MS, CERTIFICATE_REMINDER_MS } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
+import type { Validity } from "./certificates.ts";
+
+/** The names, in metrics and log lines, of the certificates that the service presents or trusts, and of its revocation lists. */
+export type CertificateName = "server" | "client-ca" | "client-crl" | "database-ca";
+
+export interface WatchedCertificate {
+  readonly certificate: CertificateName;
+  /** The setting that names its file. */
+  readonly setting: string;
+  /** The validity of the version in use. */
+  validity(): Validity;
+  /** How long before its expiry it is reported, in milliseconds. */
+  notice?(validity: Validity): number;
+}
+
+type State = "valid" | "expiring" | "expired" | "early";
+
+const SAYS: Readonly<Record<State, { readonly level: "info" | "warn" | "error"; readonly msg: string }>> = {
+  valid: { level: "info", msg: "a certificate is valid again, and for long enough" },
+  expiring: { level: "warn", msg: "a certificate is about to expire" },
+  expired: { level: "error", msg: "a certificate has expired" },
+  early: { level: "error", msg: "a certificate is not valid yet" },
+};
+
+/**
+ * Warns operators of expiring certificates in time. It only reports: a service whose certificate has expired keeps running, since open
+ * connections stay valid and a new certificate is loaded without a restart.
+ */
+export class CertificateWatch {
+  readonly #watched: readonly WatchedCertificate[];
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #told = new Map<CertificateName, { readonly state: State; readonly at: number }>();
+  #cancel = () => {};
+
+  constructor(watched: readonly WatchedCertificate[], { clock, log }: { clock: Clock; log: Logger }) {
+    this.#watched = watched;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  start(): void {
+    for (const watched of this.#watched) this.#look(watched);
+    this.#cancel = this.#clock.schedule(CERTIFICATE_LOOK_MS, () => this.start());
+  }
+
+  stop(): void {
+    this.#cancel();
+  }
+
+  /** Notes for `/readyz`: a sentence for each certificate that needs attention. */
+  get notes(): readonly string[] {
+    return this.#watched.flatMap((watched) => {
+      const { notBefore, notAfter } = watched.validity();
+      const says: Readonly<Record<State, string | undefined>> = {
+        valid: undefined,
+        expiring: `expires at ${timeOf(notAfter)}`,
+        expired: `expired at ${timeOf(notAfter)}`,
+        early: `is not valid before ${timeOf(notBefore)}`,
+      };
+      const said = says[this.#stateOf(watched)];
+      const what = watched.certificate === "client-crl" ? "revocation list" : "certificate";
+      return said === undefined ? [] : [`the ${what} of ${watched.setting} ${said}`];
+    });
+  }
+
+  /** The validity of each certificate. */
+  get validities(): readonly (readonly [CertificateName, Validity])[] {
+    return this.#watched.map((watched) => [watched.certificate, watched.validity()]);
+  }
+
+  #look(watched: WatchedCertificate): void {
+    const { certificate, setting } = watched;
+    const state = this.#stateOf(watched);
+    const told = this.#told.get(certificate);
+    const now = this.#clock.monotonic();
+    const isNews = state !== (told?.state ?? "valid");
+    const isDue = state !== "valid" && told !== undefined && now - told.at >= CERTIFICATE_REMINDER_MS;
+    if (!isNews && !isDue) return;
+    const { notBefore, notAfter } = watched.validity();
+    const { level, msg } = SAYS[state];
+    this.#log[level](
+      { certificate, setting, not_before: timeOf(notBefore), not_after: timeOf(notAfter) },
+      msg,
+    );
+    this.#told.set(certificate, { state, at: now });
+  }
+
+  #stateOf(watched: WatchedCertificate): State {
+    const validity = watched.validity();
+    return stateOf(validity, watched.notice?.(validity) ?? CERTIFICATE_NOTICE_MS, this.#clock.now());
+  }
+}
+
+function stateOf({ notBefore, notAfter }: Validity, noticeMs: number, now: number): State {
+  if (now > notAfter) return "expired";
+  if (now < notBefore) return "early";
+  return notAfter - now < noticeMs ? "expiring" : "valid";
+}
+
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString().replace(".000Z", "Z");
+}

@@ -1,0 +1,121 @@
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { createSecureContext } from "node:tls";
+import type { EpochMs } from "../entry.ts";
+
+/** The period in which a certificate, or a set of them, is valid. */
+export interface Validity {
+  readonly notBefore: EpochMs;
+  readonly notAfter: EpochMs;
+}
+
+/** The content of TLS_CERT_FILE, TLS_KEY_FILE and TLS_CLIENT_CA_FILE, in PEM. */
+export interface TlsFileContents {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca?: string | undefined;
+}
+
+const CERTIFICATE =
+  /^-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[ \t\r]*$[\s\S]*?^-----END (?:TRUSTED |X509 )?CERTIFICATE-----[ \t\r]*$/gm;
+const BEGINNING = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/g;
+const PRIVATE_KEY = /^-----BEGIN [A-Z ]*PRIVATE KEY-----[ \t\r]*$/m;
+
+/** Throws a RangeError if the files are unusable. The message names the settings and repeats nothing of the files. */
+export function checkTlsFiles({ cert, key, ca }: TlsFileContents): void {
+  const chain = certificatesOf(cert, "TLS_CERT_FILE");
+  const own = keyOf(key);
+  const [first] = chain;
+  if (first === undefined || !first.checkPrivateKey(own)) {
+    const isInChain = chain.some((one) => one.checkPrivateKey(own));
+    const isAuthority = chain.length === 1 && first?.ca === true;
+    throw new RangeError(
+      isInChain
+        ? "TLS_CERT_FILE begins with another certificate than that of TLS_KEY_FILE: put the service's own first, then those of its authorities"
+        : `TLS_KEY_FILE is not the key of the certificate in TLS_CERT_FILE${isAuthority ? ", which is that of an authority" : ""}: install the two that were issued together`,
+    );
+  }
+  if (ca !== undefined) certificatesOf(ca, "TLS_CLIENT_CA_FILE");
+  try {
+    createSecureContext({ cert, key, ...(ca === undefined ? {} : { ca }) });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    // OpenSSL's message repeats nothing of a file's content.
+    throw new RangeError(
+      `TLS_CERT_FILE, TLS_KEY_FILE or TLS_CLIENT_CA_FILE cannot be used (${code ?? message})`,
+    );
+  }
+}
+
+/**
+ * The certificates in `pem`, at least one, since Node.js takes an empty text to mean "trust the public authorities". Throws a RangeError
+ * that begins with `setting`.
+ */
+export function certificatesOf(pem: string, setting: string): X509Certificate[] {
+  if (pem.trim() === "") throw new RangeError(`${setting} names a file that is empty`);
+  const found = pem.match(CERTIFICATE) ?? [];
+  if (found.length === 0) {
+    throw new RangeError(
+      PRIVATE_KEY.test(pem)
+        ? `${setting} names a file with a private key and no certificate: it was taken for the file of the key`
+        : `${setting} names a file without a certificate in PEM ("-----BEGIN CERTIFICATE-----")`,
+    );
+  }
+  const read = found.map((text, index) => {
+    try {
+      return new X509Certificate(text);
+    } catch {
+      throw new RangeError(`${setting} names a file whose certificate number ${index + 1} cannot be read`);
+    }
+  });
+  // OpenSSL silently skips a malformed certificate, and clients or servers that depend on it would be rejected.
+  if (pem.match(BEGINNING)?.length !== found.length) {
+    throw new RangeError(
+      `${setting} names a file with a certificate that is cut off, or does not begin at the beginning of a line (a byte order mark counts)`,
+    );
+  }
+  return read;
+}
+
+function keyOf(pem: string): KeyObject {
+  if (pem.trim() === "") throw new RangeError("TLS_KEY_FILE names a file that is empty");
+  if (!PRIVATE_KEY.test(pem)) {
+    throw new RangeError(
+      pem.match(CERTIFICATE) === null
+        ? 'TLS_KEY_FILE names a file without a private key in PEM ("-----BEGIN PRIVATE KEY-----")'
+        : "TLS_KEY_FILE names a file with a certificate and no private key: it was taken for TLS_CERT_FILE",
+    );
+  }
+  try {
+    return createPrivateKey(pem);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const isEncrypted = /ENCRYPTED/.test(pem) || code === "ERR_MISSING_PASSPHRASE";
+    throw new RangeError(
+      isEncrypted
+        ? "TLS_KEY_FILE names a key that is encrypted: store it without a passphrase (openssl pkey), readable for the service alone"
+        : "TLS_KEY_FILE names a private key that cannot be read",
+    );
+  }
+}
+
+/** The validity of a certificate with its chain, which ends with the first of them. `pem` must have been checked. */
+export function validityOfChain(pem: string): Validity {
+  const validities = certificatesOf(pem, "").map(validityOf);
+  return {
+    notBefore: Math.max(...validities.map(({ notBefore }) => notBefore)) as EpochMs,
+    notAfter: Math.min(...validities.map(({ notAfter }) => notAfter)) as EpochMs,
+  };
+}
+
+/** The validity of a set of trusted authorities, which lasts as long as any of them is valid. An old one may stay beside its successor. */
+export function validityOfAuthorities(pem: string): Validity {
+  const validities = certificatesOf(pem, "").map(validityOf);
+  return {
+    notBefore: Math.min(...validities.map(({ notBefore }) => notBefore)) as EpochMs,
+    notAfter: Math.max(...validities.map(({ notAfter }) => notAfter)) as EpochMs,
+  };
+}
+
+function validityOf({ validFrom, validTo }: X509Certificate): Validity {
+  return { notBefore: Date.parse(validFrom) as EpochMs, notAfter: Date.parse(validTo) as EpochMs };
+}

@@ -1,0 +1,119 @@
+import type { X509Certificate } from "node:crypto";
+import type { EpochMs } from "../entry.ts";
+import { certificatesOf, type Validity } from "./certificates.ts";
+import { type RevocationList, revocationListsOf } from "./revocation-list.ts";
+
+/** Maximum number of certificates between a client's and its root. OpenSSL's default is a hundred. */
+const MAX_CHAIN = 10;
+
+/**
+ * The authorities trusted for clients' certificates, and the revocation lists. OpenSSL applies them to each new connection. When they
+ * change, this class applies them to open connections, whose chains OpenSSL has verified before.
+ */
+export class ClientTrust {
+  readonly ca: string;
+  /** Each list by itself, as Node.js requires. Absent: revocation is not checked. */
+  readonly crl: readonly string[] | undefined;
+  readonly #authorities: readonly X509Certificate[];
+  /** By the fingerprint of the authority that signed them. */
+  readonly #lists: ReadonlyMap<string, readonly RevocationList[]> | undefined;
+
+  /** Takes both in PEM. Throws a RangeError that names the unusable setting. */
+  constructor({ ca, crl }: { ca: string; crl: string | undefined }) {
+    this.ca = ca;
+    this.#authorities = certificatesOf(ca, "TLS_CLIENT_CA_FILE");
+    const lists = crl === undefined ? undefined : revocationListsOf(crl, "TLS_CLIENT_CRL_FILE");
+    this.crl = lists?.map(({ pem }) => pem);
+    this.#lists = lists && this.#bySigner(lists);
+  }
+
+  /** The validity of the lists. Outside it, all clients' certificates are rejected. Undefined if there are no lists. */
+  get listValidity(): Validity | undefined {
+    if (this.#lists === undefined) return undefined;
+    const lists = [...this.#lists.values()].map(newestOf);
+    return {
+      notBefore: Math.max(...lists.map(({ thisUpdate }) => thisUpdate)) as EpochMs,
+      notAfter: Math.min(...lists.map(({ nextUpdate }) => nextUpdate)) as EpochMs,
+    };
+  }
+
+  /** Whether one of its lists was issued before the list of the same authority in `other`. */
+  isOlderThan(other: ClientTrust): boolean {
+    return [...(this.#lists ?? [])].some(([signer, lists]) => {
+      const theirs = other.#lists?.get(signer);
+      return theirs !== undefined && newestOf(lists).thisUpdate < newestOf(theirs).thisUpdate;
+    });
+  }
+
+  /** Why the first certificate of `chain` is not accepted at `now`; undefined if it is. The others are those sent with it. */
+  whyRefused(chain: readonly X509Certificate[], now: EpochMs): string | undefined {
+    const [own] = chain;
+    return own === undefined ? "it is not known any more" : this.#whyRefused(own, { chain, now, depth: 0 });
+  }
+
+  #whyRefused(
+    certificate: X509Certificate,
+    { chain, now, depth }: { chain: readonly X509Certificate[]; now: EpochMs; depth: number },
+  ): string | undefined {
+    let why = "no authority in TLS_CLIENT_CA_FILE vouches for it any more";
+    if (depth > MAX_CHAIN) return why;
+    for (const issuer of [...this.#authorities, ...chain]) {
+      if (!hasIssued(issuer, certificate)) continue;
+      const revoked = this.#whyRevoked(certificate, issuer, now);
+      if (revoked !== undefined) {
+        why = revoked;
+        continue;
+      }
+      if (!isCurrent(issuer, now)) continue;
+      const isRoot = hasIssued(issuer, issuer);
+      if (isRoot && !this.#authorities.some(({ raw }) => raw.equals(issuer.raw))) continue;
+      const further = isRoot ? undefined : this.#whyRefused(issuer, { chain, now, depth: depth + 1 });
+      if (further === undefined) return undefined;
+      why = further;
+    }
+    return why;
+  }
+
+  #whyRevoked(certificate: X509Certificate, issuer: X509Certificate, now: EpochMs): string | undefined {
+    if (this.#lists === undefined) return undefined;
+    const lists = this.#lists.get(issuer.fingerprint256);
+    if (lists === undefined) return "TLS_CLIENT_CRL_FILE has no revocation list of its authority";
+    if (lists.some((list) => list.revokes(certificate))) return "it has been revoked";
+    const { thisUpdate, nextUpdate } = newestOf(lists);
+    return thisUpdate <= now && now <= nextUpdate
+      ? undefined
+      : "the revocation list of its authority has expired, or is not valid yet";
+  }
+
+  #bySigner(lists: readonly RevocationList[]): ReadonlyMap<string, readonly RevocationList[]> {
+    const bySigner = new Map<string, readonly RevocationList[]>();
+    for (const [index, { fingerprint256, publicKey }] of this.#authorities.entries()) {
+      const own = lists.filter((list) => list.isSignedBy(publicKey));
+      if (own.length === 0) {
+        throw new RangeError(
+          `TLS_CLIENT_CRL_FILE has no revocation list that certificate number ${index + 1} of TLS_CLIENT_CA_FILE has signed: OpenSSL needs one of each authority`,
+        );
+      }
+      bySigner.set(fingerprint256, own);
+    }
+    const stray = lists.findIndex((list) => ![...bySigner.values()].some((own) => own.includes(list)));
+    if (stray >= 0) {
+      throw new RangeError(
+        `TLS_CLIENT_CRL_FILE names a file whose revocation list number ${stray + 1} no authority in TLS_CLIENT_CA_FILE has signed`,
+      );
+    }
+    return bySigner;
+  }
+}
+
+function newestOf(lists: readonly RevocationList[]): RevocationList {
+  return lists.reduce((newest, list) => (list.thisUpdate > newest.thisUpdate ? list : newest));
+}
+
+function hasIssued(issuer: X509Certificate, certificate: X509Certificate): boolean {
+  return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+}
+
+function isCurrent({ validFrom, validTo }: X509Certificate, now: number): boolean {
+  return Date.parse(validFrom) <= now && now <= Date.parse(validTo);
+}

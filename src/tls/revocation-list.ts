@@ -1,0 +1,262 @@
+import { constants, type KeyObject, verify, type X509Certificate } from "node:crypto";
+import type { EpochMs } from "../entry.ts";
+
+/** A certificate revocation list of one authority (RFC 5280, section 5). */
+export interface RevocationList {
+  readonly pem: string;
+  readonly thisUpdate: EpochMs;
+  readonly nextUpdate: EpochMs;
+  /** Whether the list revokes the certificate, which must be issued by the list's authority. */
+  revokes(certificate: X509Certificate): boolean;
+  isSignedBy(key: KeyObject): boolean;
+}
+
+const LIST = /-----BEGIN X509 CRL-----([\s\S]*?)-----END X509 CRL-----/g;
+
+/**
+ * The lists in `pem`, at least one. OpenSSL applies them to new connections; this parser serves open ones. Throws a RangeError that begins
+ * with `setting` if a list is unreadable, is not complete by itself (delta and indirect lists), or has no time of the next update.
+ */
+export function revocationListsOf(pem: string, setting: string): RevocationList[] {
+  const found = [...pem.matchAll(LIST)];
+  if (found.length === 0 || found.length !== pem.split("-----BEGIN").length - 1) {
+    throw new RangeError(
+      `${setting} names a file that does not hold revocation lists in PEM ("-----BEGIN X509 CRL-----") alone`,
+    );
+  }
+  return found.map(([text, base64 = ""], index) => {
+    try {
+      return listOf(Buffer.from(base64, "base64"), text);
+    } catch (error) {
+      const why = error instanceof RangeError ? error.message : "it is damaged";
+      throw new RangeError(
+        `${setting} names a file whose revocation list number ${index + 1} cannot be used: ${why}`,
+      );
+    }
+  });
+}
+
+function listOf(der: Buffer, pem: string): RevocationList {
+  const whole = new Reader(der);
+  const parts = whole.next(SEQUENCE);
+  whole.end();
+  const signed = parts.next(SEQUENCE);
+  const algorithm = parts.next(SEQUENCE);
+  const signature = parts.next(BIT_STRING).rest();
+  parts.end();
+
+  const body = signed.again();
+  body.optional(INTEGER);
+  const isSame = body.next(SEQUENCE).whole.equals(algorithm.whole);
+  // The first byte is the number of unused bits in the last one, which must be 0.
+  if (!isSame || signature[0] !== 0) throw new RangeError("it is damaged");
+  body.next(SEQUENCE);
+  const thisUpdate = timeOf(body);
+  if (!body.isAt(UTC_TIME) && !body.isAt(GENERALIZED_TIME)) {
+    throw new RangeError("it does not say when the next one comes");
+  }
+  const nextUpdate = timeOf(body);
+  const serials = serialsOf(body.optional(SEQUENCE));
+  checkExtensions(body.optional(EXTENSIONS)?.next(SEQUENCE));
+  body.end();
+
+  const oid = algorithm.next(OBJECT_ID).text("hex");
+  const parameters = algorithm.rest();
+  return {
+    pem,
+    thisUpdate,
+    nextUpdate,
+    revokes: ({ serialNumber }) => serials.has(plainSerial(serialNumber)),
+    isSignedBy: (key) => isSigned(signed.whole, { oid, parameters, signature: signature.subarray(1), key }),
+  };
+}
+
+function serialsOf(entries: Reader | undefined): ReadonlySet<string> {
+  const serials = new Set<string>();
+  while (entries !== undefined && !entries.isOver) {
+    const entry = entries.next(SEQUENCE);
+    serials.add(plainSerial(entry.next(INTEGER).text("hex")));
+    // The time of the revocation.
+    entry.any();
+    for (const { isCritical } of extensionsOf(entry.optional(SEQUENCE))) {
+      // Such as the issuer of an entry in an indirect list.
+      if (isCritical) throw new RangeError("an entry has a critical extension that is not understood");
+    }
+  }
+  return serials;
+}
+
+const ISSUING_DISTRIBUTION_POINT = "551d1c";
+/** A member of that extension: the list may name certificates of other authorities. */
+const INDIRECT = 0x84;
+
+function checkExtensions(extensions: Reader | undefined): void {
+  for (const { oid, isCritical, value } of extensionsOf(extensions)) {
+    if (oid === ISSUING_DISTRIBUTION_POINT) {
+      const point = new Reader(value).next(SEQUENCE);
+      while (!point.isOver) {
+        if (point.any().tag === INDIRECT) throw new RangeError("it is an indirect list");
+      }
+    } else if (isCritical) {
+      throw new RangeError("it has a critical extension that is not understood, as delta lists have");
+    }
+  }
+}
+
+function* extensionsOf(extensions: Reader | undefined) {
+  while (extensions !== undefined && !extensions.isOver) {
+    const extension = extensions.next(SEQUENCE);
+    const oid = extension.next(OBJECT_ID).text("hex");
+    const isCritical = (extension.optional(BOOLEAN)?.rest()[0] ?? 0) !== 0;
+    yield { oid, isCritical, value: extension.next(OCTET_STRING).rest() };
+  }
+}
+
+/** Normalizes case and leading zeros. */
+function plainSerial(hex: string): string {
+  return hex.toLowerCase().replace(/^0+/, "");
+}
+
+function timeOf(reader: Reader): EpochMs {
+  const isShort = reader.isAt(UTC_TIME);
+  const text = reader.next(isShort ? UTC_TIME : GENERALIZED_TIME).text("latin1");
+  const [, year = "", rest = ""] = (isShort ? /^(\d\d)(\d{10})Z$/ : /^(\d{4})(\d{10})Z$/).exec(text) ?? [];
+  const [month, day, hour, minute, second] = rest.match(/\d\d/g) ?? [];
+  // RFC 5280, 4.1.2.5.1.
+  const century = isShort ? (Number(year) < 50 ? "20" : "19") : "";
+  const ms = Date.parse(`${century}${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  if (Number.isNaN(ms)) throw new RangeError("it has a time that is none");
+  return ms as EpochMs;
+}
+
+/** Hash algorithms by the bytes of the signature's object identifier (RFC 4055, RFC 5758, RFC 8410). */
+const SIGNATURES: Readonly<Record<string, string | null>> = {
+  "2a864886f70d01010b": "sha256",
+  "2a864886f70d01010c": "sha384",
+  "2a864886f70d01010d": "sha512",
+  "2a8648ce3d040302": "sha256",
+  "2a8648ce3d040303": "sha384",
+  "2a8648ce3d040304": "sha512",
+  "2b6570": null,
+  "2b6571": null,
+};
+const RSA_PSS = "2a864886f70d01010a";
+/** By object identifier in the parameters of RSASSA-PSS. */
+const HASHES = {
+  "608648016503040201": "sha256",
+  "608648016503040202": "sha384",
+  "608648016503040203": "sha512",
+};
+
+function isSigned(
+  bytes: Buffer,
+  { oid, parameters, signature, key }: { oid: string; parameters: Buffer; signature: Buffer; key: KeyObject },
+): boolean {
+  try {
+    if (oid === RSA_PSS) {
+      const text = parameters.toString("hex");
+      const hash = Object.entries(HASHES).find(([id]) => text.includes(id))?.[1];
+      const padding = constants.RSA_PKCS1_PSS_PADDING;
+      const saltLength = constants.RSA_PSS_SALTLEN_AUTO;
+      return hash !== undefined && verify(hash, bytes, { key, padding, saltLength }, signature);
+    }
+    const hash = SIGNATURES[oid];
+    return hash !== undefined && verify(hash, bytes, key, signature);
+  } catch {
+    // The key is of another type.
+    return false;
+  }
+}
+
+const BOOLEAN = 0x01;
+const INTEGER = 0x02;
+const BIT_STRING = 0x03;
+const OCTET_STRING = 0x04;
+const OBJECT_ID = 0x06;
+const UTC_TIME = 0x17;
+const GENERALIZED_TIME = 0x18;
+const SEQUENCE = 0x30;
+const EXTENSIONS = 0xa0;
+
+/**
+ * Reads consecutive DER values without copying them, since a list may have a hundred thousand entries. General-purpose libraries reject
+ * lists of some thousands, or take seconds for them.
+ */
+class Reader {
+  readonly #bytes: Buffer;
+  /** The offset of the value's tag and length. */
+  readonly #start: number;
+  readonly #from: number;
+  readonly #end: number;
+  #at: number;
+
+  constructor(bytes: Buffer, { start = 0, from = 0, end = bytes.length } = {}) {
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#from = this.#at = from;
+    this.#end = end;
+  }
+
+  get tag(): number {
+    return this.#bytes[this.#start] ?? 0;
+  }
+
+  /** The bytes of the value, including its tag and length. */
+  get whole(): Buffer {
+    return this.#bytes.subarray(this.#start, this.#end);
+  }
+
+  get isOver(): boolean {
+    return this.#at >= this.#end;
+  }
+
+  isAt(tag: number): boolean {
+    return !this.isOver && this.#bytes[this.#at] === tag;
+  }
+
+  next(tag: number): Reader {
+    if (!this.isAt(tag)) throw new RangeError("it is damaged");
+    return this.any();
+  }
+
+  optional(tag: number): Reader | undefined {
+    return this.isAt(tag) ? this.any() : undefined;
+  }
+
+  any(): Reader {
+    const start = this.#at++;
+    let length = this.#byte();
+    if (length >= 0x80) {
+      const bytes = length - 0x80;
+      if (bytes === 0 || bytes > 4) throw new RangeError("it is damaged");
+      length = 0;
+      for (let index = 0; index < bytes; index++) length = length * 256 + this.#byte();
+    }
+    const from = this.#at;
+    this.#at += length;
+    if (this.#at > this.#end) throw new RangeError("it is cut off");
+    return new Reader(this.#bytes, { start, from, end: this.#at });
+  }
+
+  rest(): Buffer {
+    return this.#bytes.subarray(this.#at, this.#end);
+  }
+
+  text(encoding: "hex" | "latin1"): string {
+    return this.#bytes.toString(encoding, this.#at, this.#end);
+  }
+
+  /** A reader of the same value from its beginning. */
+  again(): Reader {
+    return new Reader(this.#bytes, { start: this.#start, from: this.#from, end: this.#end });
+  }
+
+  end(): void {
+    if (!this.isOver) throw new RangeError("it is followed by something else");
+  }
+
+  #byte(): number {
+    if (this.isOver) throw new RangeError("it is cut off");
+    return this.#bytes[this.#at++] as number;
+  }
+}

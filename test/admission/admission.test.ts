@@ -1,0 +1,89 @@
+import { expect } from "chai";
+import { Admission } from "../../src/admission/admission.ts";
+import { MAX_CALLS, MAX_UNSENT_BYTES } from "../../src/limits.ts";
+import { turn } from "../support/held-store.ts";
+
+describe("Calls", () => {
+  let calls: Admission;
+
+  beforeEach(() => {
+    calls = new Admission();
+  });
+
+  function enter(count: number): (string | undefined)[] {
+    return [...new Set(Array.from({ length: count }, () => calls.enter(() => "peer")))];
+  }
+
+  it("counts the calls under way", () => {
+    const counts = [calls.active];
+    enter(2);
+    counts.push(calls.active);
+    calls.leave();
+    counts.push(calls.active);
+    expect(counts).to.deep.equal([0, 2, 1]);
+  });
+
+  it("refuses more than there may be, does not count those, and has room again when one ends", () => {
+    const told = [enter(MAX_CALLS), enter(10), [calls.active]];
+    calls.leave();
+    told.push(enter(1), enter(1));
+    expect(told).to.deep.equal([[undefined], ["OVERLOADED"], [MAX_CALLS], [undefined], ["OVERLOADED"]]);
+  });
+
+  it("leaves room for others than the known caller who has most, and none back when callers are not known", () => {
+    const fill = (name: string) => {
+      const parts = [];
+      for (;;) {
+        if (calls.enter(() => "peer") !== undefined) return parts;
+        const part = calls.claim(name);
+        if (part !== undefined) parts.push(part);
+        else {
+          calls.leave();
+          return parts;
+        }
+      }
+    };
+    const greedy = fill("greedy");
+    expect([greedy.length, fill("other").length > 0]).to.deep.equal([(MAX_CALLS * 3) / 4, true]);
+    calls = new Admission();
+    expect(fill("")).to.have.length(MAX_CALLS);
+  });
+
+  it("is drained at once when nothing is under way, and refuses every new call then", async () => {
+    await calls.drain();
+    expect([enter(2), calls.active]).to.deep.equal([["DRAINING"], 0]);
+  });
+
+  it("is drained when the last call that had begun has ended, not before", async () => {
+    enter(2);
+    let drained = false;
+    const draining = calls.drain().then(() => {
+      drained = true;
+    });
+    const told = [enter(1)];
+    calls.leave();
+    await turn();
+    const early = drained;
+    calls.leave();
+    await draining;
+    expect([told, early, drained, enter(1)]).to.deep.equal([[["DRAINING"]], false, true, ["DRAINING"]]);
+  });
+
+  it("refuses a connection that leaves its answers unread, and no other, until they have left", () => {
+    const enterFrom = (peer: string) => calls.enter(() => peer);
+    const first = calls.hold("slow", MAX_UNSENT_BYTES - 1);
+    const told = [enterFrom("slow"), calls.mayHold("slow")];
+    const second = calls.hold("slow", 1);
+    told.push(enterFrom("slow"), calls.mayHold("slow"), enterFrom("quick"), calls.mayHold("quick"));
+    first();
+    told.push(enterFrom("slow"), calls.mayHold("slow"));
+    second();
+    expect(told).to.deep.equal([undefined, true, "OVERLOADED", false, undefined, true, undefined, true]);
+  });
+
+  it("says that it is draining even when it is full", () => {
+    enter(MAX_CALLS);
+    void calls.drain();
+    expect(enter(1)).to.deep.equal(["DRAINING"]);
+  });
+});

@@ -1,0 +1,42 @@
+import { expect } from "chai";
+import { FairQueue } from "../../src/admission/fair-queue.ts";
+
+describe("FairLine", () => {
+  let line: FairQueue<string>;
+
+  beforeEach(() => {
+    line = new FairQueue();
+    for (const item of ["a1", "a2", "a3", "b1", "b2", "c1"]) line.add(item.charAt(0), item);
+  });
+
+  const rest = () => {
+    const items: string[] = [];
+    for (let item = line.next(); item !== undefined; item = line.next()) items.push(item);
+    return items;
+  };
+
+  it("gives principals their turns, each one's items in their order", () => {
+    expect(rest()).to.deep.equal(["a1", "b1", "c1", "a2", "b2", "a3"]);
+    expect(line.isEmpty).to.equal(true);
+  });
+
+  it("lets a newcomer come before those who had a turn", () => {
+    const first = [line.next(), line.next(), line.next()];
+    line.add("d", "d1");
+    expect([first, rest()]).to.deep.equal([
+      ["a1", "b1", "c1"],
+      ["a2", "b2", "d1", "a3"],
+    ]);
+  });
+
+  it("passes over principals that may not come, and over what has left", () => {
+    expect([
+      line.delete("b", "b1"),
+      line.delete("b", "b1"),
+      line.has("b", "b1"),
+      line.has("b", "b2"),
+    ]).to.deep.equal([true, false, false, true]);
+    expect(line.next((name) => name !== "a")).to.equal("b2");
+    expect(rest()).to.deep.equal(["a1", "c1", "a2", "a3"]);
+  });
+});

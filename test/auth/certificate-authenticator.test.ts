@@ -1,0 +1,267 @@
+import { X509Certificate } from "node:crypto";
+import type { AddressInfo } from "node:net";
+import { connect, createServer, type PeerCertificate, type TLSSocket } from "node:tls";
+import { expect } from "chai";
+import { alternativeNames, CertificateAuthenticator } from "../../src/auth/certificate-authenticator.ts";
+import { parseCertificateRoles } from "../../src/auth/certificate-roles.ts";
+import type { EpochMs } from "../../src/entry.ts";
+import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
+import { rejection, thrownBy } from "../support/rejection.ts";
+
+type Names = Parameters<Authority["issue"]>[0];
+
+const INJECTIONS: readonly [name: string, names: Names, read: readonly string[]][] = [
+  ["a comma", [{ type: "dns", value: "a, URI:spiffe://x" }], ["DNS:a, URI:spiffe://x"]],
+  ["a quote and a comma", [{ type: "dns", value: 'a", URI:spiffe://x' }], ['DNS:a", URI:spiffe://x']],
+  [
+    "quotes around it",
+    [{ type: "dns", value: '"a", URI:spiffe://x, "b"' }],
+    ['DNS:"a", URI:spiffe://x, "b"'],
+  ],
+  [
+    "a backslash at its end",
+    [
+      { type: "dns", value: "a\\" },
+      { type: "dns", value: "b" },
+    ],
+    ["DNS:a\\", "DNS:b"],
+  ],
+  [
+    "a backslash before the quote",
+    [{ type: "dns", value: 'a\\", URI:spiffe://x' }],
+    ['DNS:a\\", URI:spiffe://x'],
+  ],
+  ["a line's end", [{ type: "dns", value: "a\n, URI:spiffe://x" }], ["DNS:a\n, URI:spiffe://x"]],
+  [
+    "an escape spelled out",
+    [{ type: "dns", value: "a\\u002c URI:spiffe://x" }],
+    ["DNS:a\\u002c URI:spiffe://x"],
+  ],
+  ["an apostrophe", [{ type: "email", value: "o', URI:spiffe://x" }], ["email:o', URI:spiffe://x"]],
+  ["NUL", [{ type: "dns", value: "a\0, URI:spiffe://x" }], ["DNS:a\0, URI:spiffe://x"]],
+  [
+    "another kind that claims to be one",
+    [
+      { type: "dn", value: "CN=URI:spiffe://x" },
+      { type: "upn", value: "u, URI:spiffe://x" },
+    ],
+    ["DirName:CN=URI:spiffe://x", "othername:UPN:u, URI:spiffe://x"],
+  ],
+];
+
+describe("the alternative names of a certificate", () => {
+  let authority: Authority;
+
+  before(async () => {
+    authority = await createAuthority();
+  });
+
+  const textOf = ({ certificate }: CertificateAndKey) =>
+    new X509Certificate(certificate).subjectAltName ?? "";
+
+  it("are told apart by kind, in the certificate's order", async () => {
+    const issued = await authority.issue([
+      { type: "dns", value: "gateway.internal" },
+      { type: "url", value: "spiffe://corp/a,b" },
+      { type: "email", value: "ops@corp.example" },
+      { type: "ip", value: "10.0.0.7" },
+      { type: "dns", value: "*.internal" },
+    ]);
+    expect(alternativeNames(textOf(issued))).to.deep.equal([
+      "DNS:gateway.internal",
+      "URI:spiffe://corp/a,b",
+      "email:ops@corp.example",
+      "IP Address:10.0.0.7",
+      "DNS:*.internal",
+    ]);
+  });
+
+  for (const [what, names, read] of INJECTIONS) {
+    it(`stay as many as they are when one holds ${what}`, async () => {
+      const issued = await authority.issue(names);
+      expect(alternativeNames(textOf(issued))).to.deep.equal(read);
+    });
+  }
+
+  it("are none where there are none, or what stands there is not understood", () => {
+    for (const text of ["", "gateway.internal", ", DNS:a", 'DNS:"a', 'DNS:"a"b, URI:x', 'DNS:a"b, URI:x']) {
+      expect(alternativeNames(text), text).to.deep.equal([]);
+    }
+  });
+});
+
+describe("Certificates", () => {
+  const now = () => Date.now() as EpochMs;
+  let authority: Authority;
+
+  before(async () => {
+    authority = await createAuthority();
+  });
+
+  async function certificateWith(names: Names): Promise<PeerCertificate> {
+    const { certificate } = await authority.issue(names);
+    return new X509Certificate(certificate).toLegacyObject() as PeerCertificate;
+  }
+
+  async function principalOf(names: Names, roles: string) {
+    const principal = new CertificateAuthenticator(parseCertificateRoles(roles), { now }).principalOf(
+      await certificateWith(names),
+    );
+    return [principal.name, [...principal.roles]];
+  }
+
+  it("allow what their known names allow together, and are called by the first known one", async () => {
+    expect(
+      await principalOf(
+        [
+          { type: "dns", value: "unknown.internal" },
+          { type: "url", value: "spiffe://corp/auth" },
+          { type: "dns", value: "gateway.internal" },
+        ],
+        "DNS:gateway.internal=check,list URI:spiffe://corp/auth=revoke,check DNS:other.internal=prune",
+      ),
+    ).to.deep.equal(["URI:spiffe://corp/auth", ["check", "revoke", "list"]]);
+  });
+
+  it("are somebody without a role where no name is known", async () => {
+    expect(
+      await principalOf([{ type: "dns", value: "stranger.internal" }], "DNS:gateway.internal=check"),
+    ).to.deep.equal(["DNS:stranger.internal", []]);
+  });
+
+  it("only carry their callers' tokens where the known ones have no role", async () => {
+    const roles = "DNS:proxy.internal=none DNS:b.internal=none DNS:gateway.internal=check";
+    const dns = (...values: string[]) => values.map((value) => ({ type: "dns" as const, value }));
+    for (const names of [["proxy.internal"], ["unknown.internal", "proxy.internal", "b.internal"]]) {
+      const error = await rejection(principalOf(dns(...names), roles));
+      expect(error).to.include({ reason: "UNAUTHENTICATED" });
+      expect((error as Error).message).to.match(/needs a bearer token .* no rights of its own/);
+    }
+    const both = await principalOf(dns("proxy.internal", "gateway.internal"), roles);
+    expect(both).to.deep.equal(["DNS:proxy.internal", ["check"]]);
+  });
+
+  it("stand in for a token that got lost, unless they only carry tokens, or no token is accepted", async () => {
+    const roles = parseCertificateRoles("DNS:carrier.internal=none DNS:gateway.internal=check");
+    const standsIn = async (value: string, besideTokens: boolean) =>
+      new CertificateAuthenticator(roles, { besideTokens, now }).standsIn(
+        await certificateWith([{ type: "dns", value }]),
+      );
+    expect([
+      await standsIn("gateway.internal", true),
+      await standsIn("unlisted.internal", true),
+      await standsIn("carrier.internal", true),
+      await standsIn("gateway.internal", false),
+    ]).to.deep.equal([true, true, false, false]);
+  });
+
+  it("know nobody once they have expired on an open connection, but for streams that go on", async () => {
+    const certificate = await certificateWith([{ type: "dns", value: "a" }]);
+    const expiry = Date.parse(certificate.valid_to);
+    let at = expiry;
+    const certificates = new CertificateAuthenticator(parseCertificateRoles("DNS:a=check"), {
+      now: () => at as EpochMs,
+    });
+    expect(certificates.principalOf(certificate).name).to.equal("DNS:a");
+    at = expiry + 1000;
+    const error = thrownBy(() => certificates.principalOf(certificate));
+    expect(error).to.include({ reason: "UNAUTHENTICATED" });
+    expect(certificates.principalOf(certificate, { evenExpired: true }).name).to.equal("DNS:a");
+  });
+
+  it("authenticate no caller if their expiry cannot be read", async () => {
+    const certificate = { ...(await certificateWith([{ type: "dns", value: "a" }])), valid_to: "some day" };
+    const certificates = new CertificateAuthenticator(parseCertificateRoles("DNS:a=check"), { now });
+    const error = thrownBy(() => certificates.principalOf(certificate));
+    expect(error).to.include({ reason: "UNAUTHENTICATED" });
+  });
+
+  it("are compared whole, byte for byte and with their kind", async () => {
+    const roles = "DNS:gateway.internal=check URI:spiffe://corp/auth=revoke email:ops@corp.example=prune";
+    for (const name of [
+      { type: "dns", value: "GATEWAY.internal" },
+      { type: "dns", value: "gateway.internal." },
+      { type: "dns", value: "gateway.internal.evil.example" },
+      { type: "dns", value: "*.internal" },
+      { type: "url", value: "gateway.internal" },
+      { type: "dns", value: "spiffe://corp/auth" },
+      { type: "url", value: "spiffe://corp/auth/" },
+      { type: "dns", value: "ops@corp.example" },
+    ] as const) {
+      expect((await principalOf([name], roles))[1], name.value).to.deep.equal([]);
+    }
+  });
+
+  it("have no role by their subject: only alternative names count", async () => {
+    expect(
+      await principalOf([{ type: "ip", value: "10.0.0.7" }], "DNS:somebody=check email:somebody=check"),
+    ).to.deep.equal(["IP Address:10.0.0.7", []]);
+  });
+
+  it("have no role and no name without alternative names", () => {
+    const certificates = new CertificateAuthenticator(parseCertificateRoles("DNS:a=check"), { now });
+    const { name, roles } = certificates.principalOf({ subject: { CN: "a" } } as PeerCertificate);
+    expect([name, [...roles]]).to.deep.equal(["", []]);
+  });
+
+  for (const [what, names] of INJECTIONS) {
+    it(`gain no role from a name that holds ${what}`, async () => {
+      expect((await principalOf(names, "URI:spiffe://x=revoke,prune DNS:a=list"))[1]).to.deep.equal([]);
+    });
+  }
+
+  it("give a name with a comma the roles that are meant for it", async () => {
+    expect(
+      await principalOf([{ type: "url", value: "spiffe://corp/a,b" }], "URI:spiffe://corp/a,b=check"),
+    ).to.deep.equal(["URI:spiffe://corp/a,b", ["check"]]);
+  });
+
+  it("have no name where it is longer than what is stored of who revoked a token", async () => {
+    expect(await principalOf([{ type: "dns", value: "x".repeat(252) }], "DNS:a=check")).to.deep.equal([
+      "",
+      [],
+    ]);
+  });
+
+  it("are read once for all calls of a connection", async () => {
+    const certificates = new CertificateAuthenticator(parseCertificateRoles("DNS:a=check"), { now });
+    const certificate = await certificateWith([{ type: "dns", value: "a" }]);
+    expect(certificates.principalOf(certificate)).to.equal(certificates.principalOf(certificate));
+  });
+
+  it("are read from a real connection as from a file", async () => {
+    const server = await authority.issue([{ type: "dns", value: "localhost" }]);
+    const client = await authority.issue([
+      { type: "dns", value: 'a", URI:spiffe://x' },
+      { type: "url", value: "spiffe://corp/a,b" },
+    ]);
+    const certificate = await shown(server, client);
+    const certificates = new CertificateAuthenticator(
+      parseCertificateRoles("URI:spiffe://x=revoke URI:spiffe://corp/a,b=check"),
+      { now },
+    );
+    const { name, roles } = certificates.principalOf(certificate);
+    expect([name, [...roles]]).to.deep.equal(["URI:spiffe://corp/a,b", ["check"]]);
+  });
+
+  /** What the server sees of the client's certificate. */
+  async function shown(server: CertificateAndKey, client: CertificateAndKey): Promise<PeerCertificate> {
+    const ca = authority.certificate;
+    const listener = createServer({ cert: server.certificate, key: server.key, ca, requestCert: true });
+    const accepted = new Promise<TLSSocket>((resolve, reject) => {
+      listener.once("secureConnection", resolve).once("tlsClientError", reject);
+    });
+    await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+    const { port } = listener.address() as AddressInfo;
+    const socket = connect({
+      ...{ host: "127.0.0.1", servername: "localhost", port },
+      ...{ ca, cert: client.certificate, key: client.key },
+    });
+    try {
+      return (await accepted).getPeerCertificate();
+    } finally {
+      socket.destroy();
+      listener.close();
+    }
+  }
+});

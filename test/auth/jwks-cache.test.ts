@@ -1,0 +1,587 @@
+import { generateKeyPairSync } from "node:crypto";
+import { rm, writeFile } from "node:fs/promises";
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { expect } from "chai";
+import { errors } from "jose";
+import { JwksCache } from "../../src/auth/jwks-cache.ts";
+import type { JwksSource } from "../../src/auth/jwks-source.ts";
+import type { ServiceError } from "../../src/errors.ts";
+import {
+  KEYS_RELOAD_MS,
+  KEYS_RETRY_MS,
+  KEYS_TIMEOUT_MS,
+  MAX_KEYS,
+  MAX_KEYS_BYTES,
+  UNKNOWN_KEY_RELOAD_MS,
+} from "../../src/limits.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { createSigningKey, KeyServer, keySetOf, type SigningKey } from "../support/issuer.ts";
+import { memoryLog } from "../support/memory-log.ts";
+import { rejection } from "../support/rejection.ts";
+import { freshFolder } from "../support/shared.ts";
+import { until } from "../support/until.ts";
+
+const HOUR = 3_600_000;
+const UNKNOWN = "ERR_JWKS_NO_MATCHING_KEY";
+const CANARY = "c4n4ry";
+const NO_TOKEN = { payload: "", signature: "" };
+
+describe("KeySet", () => {
+  let old: SigningKey;
+  let next: SigningKey;
+  let server: KeyServer;
+  let clock: FakeClock;
+  let log: ReturnType<typeof memoryLog>;
+  let opened: JwksCache[];
+  let closing: (() => Promise<void>)[];
+
+  before(async () => {
+    [old, next] = await Promise.all([createSigningKey("old"), createSigningKey("next")]);
+  });
+
+  beforeEach(async () => {
+    clock = new FakeClock();
+    log = memoryLog();
+    opened = [];
+    closing = [];
+    server = await KeyServer.start(old);
+    closing.push(() => server.stop());
+  });
+
+  afterEach(async () => {
+    for (const keys of opened) keys.stop();
+    await Promise.all(closing.map((close) => close()));
+  });
+
+  function start(source: JwksSource = { kind: "url", url: server.url }): JwksCache {
+    const keys = new JwksCache({ source, name: "callers", clock, log: log.log });
+    opened.push(keys);
+    keys.start();
+    return keys;
+  }
+
+  /** What a token finds whose header names the key `kid`. */
+  async function look(keys: JwksCache, kid: string): Promise<unknown> {
+    try {
+      const key = await keys.verifyWith((find) => find({ alg: "ES256", kid }, NO_TOKEN));
+      return key.type;
+    } catch (error) {
+      const { reason, code } = error as { reason?: string; code?: string };
+      return reason ?? code;
+    }
+  }
+
+  /** What it says how long to wait. */
+  async function waitFor(keys: JwksCache, kid: string): Promise<number | undefined> {
+    const error = await rejection(keys.verifyWith((find) => find({ alg: "ES256", kid }, NO_TOKEN)));
+    return (error as ServiceError).retryAfterMs;
+  }
+
+  /** Once the key set has been read, the next time is scheduled. */
+  const idle = () =>
+    until(() => clock.pendingTimers === 1, { withinMs: 20_000, what: "the key set was read" });
+
+  async function ready(source?: JwksSource): Promise<JwksCache> {
+    const keys = start(source);
+    await idle();
+    return keys;
+  }
+
+  async function pass(ms: number): Promise<void> {
+    clock.advance(ms);
+    await idle();
+  }
+
+  describe("while its provider answers", () => {
+    it("is read at once, and whoever comes meanwhile waits for it", async () => {
+      const keys = start();
+      expect([await look(keys, "old"), keys.version, server.requests]).to.deep.equal(["public", 1, 1]);
+    });
+
+    it("is read anew in the background, though nobody asks for anything", async () => {
+      await ready();
+      for (const requests of [2, 3, 4]) {
+        clock.advance(KEYS_RELOAD_MS - 1);
+        expect([server.requests, clock.pendingTimers]).to.deep.equal([requests - 1, 1]);
+        await pass(1);
+        expect(server.requests).to.equal(requests);
+      }
+    });
+
+    it("knows a new key, and has forgotten a withdrawn one, within a minute", async () => {
+      const keys = await ready();
+      server.body = keySetOf(next);
+      await pass(60_000);
+      expect(server.requests).to.equal(2);
+      expect([await look(keys, "next"), await look(keys, "old")]).to.deep.equal(["public", UNKNOWN]);
+      expect(KEYS_RELOAD_MS + KEYS_TIMEOUT_MS).to.be.below(60_000);
+    });
+
+    it("knows a new key at once when a token names it", async () => {
+      const keys = await ready();
+      server.body = keySetOf(old, next);
+      expect([await look(keys, "next"), server.requests]).to.deep.equal(["public", 2]);
+    });
+
+    it("is asked once for however many unknown keys are named at once", async () => {
+      const keys = await ready();
+      const looked = Array.from({ length: 1000 }, (_, index) => look(keys, `made up ${index}`));
+      expect([new Set(await Promise.all(looked)), server.requests]).to.deep.equal([new Set([UNKNOWN]), 2]);
+    });
+
+    it("is asked for an unknown key no more often than each ten seconds, and nothing is denied in between", async () => {
+      const keys = await ready();
+      expect([await look(keys, "a"), await look(keys, "b"), server.requests]).to.deep.equal([
+        UNKNOWN,
+        "KEYS_UNAVAILABLE",
+        2,
+      ]);
+      clock.advance(UNKNOWN_KEY_RELOAD_MS - 1);
+      expect([await look(keys, "c"), server.requests]).to.deep.equal(["KEYS_UNAVAILABLE", 2]);
+      clock.advance(1);
+      expect([await look(keys, "d"), server.requests]).to.deep.equal([UNKNOWN, 3]);
+    });
+
+    it("says how long it takes until it may be asked", async () => {
+      const keys = await ready();
+      await look(keys, "a");
+      clock.advance(1234);
+      expect(await waitFor(keys, "b")).to.equal(UNKNOWN_KEY_RELOAD_MS - 1234);
+    });
+
+    it("believes no reading that had begun before a token came", async () => {
+      const answers: (() => void)[] = [];
+      let body = keySetOf(old);
+      const url = await listen((_, response) => {
+        const current = body;
+        answers.push(() => void response.end(current));
+      });
+      const asked = (count: number) =>
+        until(() => answers.length === count, { withinMs: 5000, what: "it is asked" });
+      const keys = start({ kind: "url", url });
+      await asked(1);
+      body = keySetOf(next);
+      const token = look(keys, "next");
+      answers[0]?.();
+      await asked(2);
+      answers[1]?.();
+      expect(await token).to.equal("public");
+    });
+
+    it("finds a signature wrong only by keys that were read since", async () => {
+      const keys = await ready();
+      let tries = 0;
+      const attempt = () =>
+        keys.verifyWith(async () => {
+          tries++;
+          throw new errors.JWSSignatureVerificationFailed();
+        });
+      const WRONG = "ERR_JWS_SIGNATURE_VERIFICATION_FAILED";
+      expect(await rejection(attempt())).to.include({ code: WRONG });
+      expect([tries, server.requests]).to.deep.equal([1, 2]);
+      server.body = keySetOf(old, next);
+      clock.advance(UNKNOWN_KEY_RELOAD_MS);
+      expect(await rejection(attempt())).to.include({ code: WRONG });
+      expect([tries, server.requests]).to.deep.equal([3, 3]);
+      expect(await rejection(attempt())).to.include({ reason: "KEYS_UNAVAILABLE" });
+    });
+
+    it("costs its provider the same whether unknown keys are named all the time or never", async () => {
+      const keys = await ready();
+      const before = server.requests;
+      for (let second = 0; second < 600; second++) {
+        await look(keys, `made up ${second}`);
+        await pass(1000);
+      }
+      expect(server.requests - before).to.be.within(
+        600_000 / KEYS_RELOAD_MS,
+        600_000 / UNKNOWN_KEY_RELOAD_MS,
+      );
+    });
+
+    it("counts the time between two questions by the clock that nobody can set", async () => {
+      const keys = await ready();
+      await look(keys, "a");
+      clock.jumpTo(clock.now() + HOUR);
+      await look(keys, "b");
+      clock.jumpTo(clock.now() - 2 * HOUR);
+      await look(keys, "c");
+      expect(server.requests).to.equal(2);
+    });
+
+    it("says that it has changed when other keys were read, and only then", async () => {
+      const keys = start();
+      const versions: number[] = [];
+      keys.onChange(() => versions.push(keys.version));
+      await idle();
+      await pass(KEYS_RELOAD_MS);
+      server.body = keySetOf(old, next);
+      await pass(KEYS_RELOAD_MS);
+      server.status = 500;
+      await pass(KEYS_RELOAD_MS);
+      server.status = 200;
+      await pass(KEYS_RELOAD_MS);
+      expect([versions, server.requests]).to.deep.equal([[1, 2], 5]);
+    });
+
+    it("cannot tell of anybody while no key is published", async () => {
+      server.body = '{"keys":[]}';
+      const keys = await ready();
+      expect([await look(keys, "old"), keys.isUnreadable]).to.deep.equal(["KEYS_UNAVAILABLE", true]);
+      expect(log.records()[0]).to.include({ problem: "the key set is empty", kept: false });
+    });
+
+    it("keeps to the keys it understands where others stand among them, and says which cannot be used", async () => {
+      const others = [{ kty: "oct", kid: "oct", k: CANARY }, { kty: CANARY, kid: "new" }, {}, null];
+      const encryption = { ...next.publicJwk, kid: "enc", use: "enc" };
+      server.body = JSON.stringify({ keys: [...others, encryption, old.publicJwk] });
+      const keys = await ready();
+      expect([
+        await look(keys, "old"),
+        await look(keys, "oct"),
+        await look(keys, "new"),
+        await look(keys, "enc"),
+      ]).to.deep.equal(["public", "KEYS_UNAVAILABLE", "KEYS_UNAVAILABLE", UNKNOWN]);
+      expect(keys.isUnreadable).to.equal(false);
+      expect(log.records().slice(0, 2)).to.deep.equal([
+        { level: "info", keys: "callers", count: 1, msg: "read the key set" },
+        {
+          ...{ level: "warn", keys: "callers", msg: "the key set has keys that cannot be used" },
+          problem:
+            "key 1 is a shared secret, which must not be published; key 2 has a kty that is not supported; key 3 has no kty; key 4 is no JSON object",
+        },
+      ]);
+    });
+
+    it("tells the bearer of a token what is wrong with the key that it names", async () => {
+      const { publicKey } = generateKeyPairSync("rsa", { modulusLength: 1024 });
+      const short = { ...publicKey.export({ format: "jwk" }), kid: "short" };
+      server.body = JSON.stringify({ keys: [short, old.publicJwk] });
+      const keys = await ready();
+      const find = () => keys.verifyWith((find) => find({ alg: "RS256", kid: "short" }, NO_TOKEN));
+      expect(((await rejection(find())) as Error).message).to.equal(
+        "the keys that tokens are verified with cannot be had: the key that the token names is an RSA key of 1024 bits, and must have at least 2048",
+      );
+    });
+  });
+
+  describe("while its provider is away", () => {
+    it("goes on for an hour with the keys it knows, and does not say that others do not exist", async () => {
+      const keys = await ready();
+      await server.stop();
+      closing = [];
+      for (let passed = 0; passed < HOUR; passed += KEYS_RELOAD_MS) {
+        await pass(KEYS_RELOAD_MS);
+        expect([await look(keys, "old"), await look(keys, "next")]).to.deep.equal([
+          "public",
+          "KEYS_UNAVAILABLE",
+        ]);
+        await idle();
+      }
+      expect(keys.version).to.equal(1);
+      const problems = log.records().flatMap(({ problem }) => problem ?? []);
+      expect([problems.length > 2, problems]).to.deep.equal([false, [...new Set(problems)]]);
+    });
+
+    it("says so once, and once more when it is over", async () => {
+      const keys = await ready();
+      server.status = 503;
+      for (let times = 0; times < 3; times++) await pass(KEYS_RELOAD_MS);
+      server.status = 200;
+      await pass(KEYS_RELOAD_MS);
+      expect(await look(keys, "made up")).to.equal(UNKNOWN);
+      expect(
+        log.records().map(({ msg, keys, problem, kept, count }) => ({ msg, keys, problem, kept, count })),
+      ).to.deep.equal([
+        { msg: "read the key set", keys: "callers", problem: undefined, kept: undefined, count: 1 },
+        {
+          msg: "the key set cannot be read",
+          keys: "callers",
+          problem: "the answer was HTTP 503",
+          kept: true,
+          count: undefined,
+        },
+        {
+          msg: "the key set can be read again",
+          keys: "callers",
+          problem: undefined,
+          kept: undefined,
+          count: undefined,
+        },
+      ]);
+    });
+
+    it("is asked for unknown keys no more often than otherwise", async () => {
+      const keys = await ready();
+      server.status = 503;
+      const looked = Array.from({ length: 1000 }, (_, index) => look(keys, `made up ${index}`));
+      expect(new Set(await Promise.all(looked))).to.deep.equal(new Set(["KEYS_UNAVAILABLE"]));
+      expect([await look(keys, "one more"), server.requests]).to.deep.equal(["KEYS_UNAVAILABLE", 2]);
+    });
+
+    it("cannot judge anything before it was read once, and tries each second", async () => {
+      server.status = 503;
+      const keys = start();
+      expect(await look(keys, "old")).to.equal("KEYS_UNAVAILABLE");
+      for (const requests of [2, 3, 4]) {
+        await idle();
+        clock.advance(KEYS_RETRY_MS - 1);
+        expect([await look(keys, "old"), server.requests]).to.deep.equal(["KEYS_UNAVAILABLE", requests - 1]);
+        clock.advance(1);
+        expect([await look(keys, "old"), server.requests]).to.deep.equal(["KEYS_UNAVAILABLE", requests]);
+      }
+      server.status = 200;
+      await idle();
+      clock.advance(KEYS_RETRY_MS);
+      expect([await look(keys, "old"), keys.version]).to.deep.equal(["public", 1]);
+      await idle();
+      clock.advance(KEYS_RELOAD_MS - 1);
+      expect([clock.pendingTimers, server.requests]).to.deep.equal([1, 5]);
+    });
+
+    it("gives a provider up that says nothing, and one that never comes to an end", async function () {
+      this.slow(3 * KEYS_TIMEOUT_MS);
+      const silent = await listen(() => {});
+      const endless = await listen((_, response) => {
+        response.writeHead(200).write('{"keys":[');
+      });
+      for (const url of [silent, endless]) start({ kind: "url", url });
+      const started = performance.now();
+      await until(() => clock.pendingTimers === 2, {
+        withinMs: 3 * KEYS_TIMEOUT_MS,
+        what: "both were given up",
+      });
+      expect(performance.now() - started).to.be.within(KEYS_TIMEOUT_MS - 100, 2 * KEYS_TIMEOUT_MS);
+      expect(new Set(log.records().map(({ problem }) => problem))).to.deep.equal(
+        new Set(["nothing was answered (TimeoutError)"]),
+      );
+    });
+  });
+
+  describe("keeps the keys it knows", () => {
+    const NO_JSON = "what was read is not JSON";
+    const NO_KEYS = "what was read is not a JSON Web Key Set";
+    const UNUSABLE = "the key set has no key that can be used";
+    const BODIES: readonly [what: string, body: string, problem: string][] = [
+      ["nothing", "", `${NO_JSON}: nothing was in it`],
+      ["a page of HTML", `<html>${CANARY}</html>`, `${NO_JSON}: it is a page of HTML or XML`],
+      [
+        "PEM",
+        "-----BEGIN PUBLIC KEY-----",
+        `${NO_JSON}: it is PEM, which has to be made a JSON Web Key Set first`,
+      ],
+      ["half a key set", `{"keys":[{"kid":"${CANARY}"`, NO_JSON],
+      ["null", "null", NO_KEYS],
+      ["a list", `["${CANARY}"]`, `${NO_KEYS}: it is a list, which belongs into an object, {"keys": [...]}`],
+      ["an object without keys", `{"error":"${CANARY}"}`, NO_KEYS],
+      [
+        "a discovery document",
+        `{"issuer":"${CANARY}","jwks_uri":"${CANARY}"}`,
+        `${NO_KEYS}: it is the provider's discovery document, and its jwks_uri is the address of the keys`,
+      ],
+      [
+        "a single key",
+        `{"kty":"EC","kid":"${CANARY}"}`,
+        `${NO_KEYS}: it is a single key, which belongs into a set, {"keys": [...]}`,
+      ],
+      [
+        "certificates",
+        `{"${CANARY}":"-----BEGIN CERTIFICATE-----"}`,
+        `${NO_KEYS}: it holds certificates or keys in PEM`,
+      ],
+      ["keys that are no list", `{"keys":{"a":"${CANARY}"}}`, NO_KEYS],
+      ["keys that are none", `{"keys":["${CANARY}"]}`, `${UNUSABLE}: key 1 is no JSON object`],
+      ["a key that is null", '{"keys":[null]}', `${UNUSABLE}: key 1 is no JSON object`],
+      ["no key at all", '{"keys":[]}', "the key set is empty"],
+      [
+        "keys for encryption alone",
+        `{"keys":[{"kty":"RSA","use":"enc","kid":"${CANARY}"}]}`,
+        `${UNUSABLE}: all are for something else than signatures`,
+      ],
+      [
+        "a key that is cut short",
+        `{"keys":[{"kty":"EC","crv":"P-256","x":"AAAA","y":"AAAA","kid":"${CANARY}"}]}`,
+        `${UNUSABLE}: key 1 has parameters that are not those of a public key`,
+      ],
+      [
+        "more keys than anybody has",
+        JSON.stringify({ keys: Array(MAX_KEYS + 1).fill({}) }),
+        `the key set has more than ${MAX_KEYS} keys`,
+      ],
+      [
+        "a private key",
+        `{"keys":[{"kty":"EC","crv":"P-256","x":"AAAA","y":"AAAA","d":"${CANARY}"}]}`,
+        `${UNUSABLE}: key 1 holds a private key, which must not be published`,
+      ],
+    ];
+    for (const [what, body, problem] of BODIES) {
+      it(`when what is published is ${what}`, () => keeps({ body }, problem));
+    }
+
+    for (const status of [400, 401, 404, 500, 502, 503]) {
+      it(`when the answer is HTTP ${status}, whatever stands in it`, () =>
+        keeps({ status, body: keySetOf(next) }, `the answer was HTTP ${status}`));
+    }
+
+    it("when what is published is longer than anybody's keys", async () => {
+      await keeps(
+        { body: keySetOf(next).padEnd(MAX_KEYS_BYTES + 1) },
+        `the answer is longer than ${MAX_KEYS_BYTES} bytes`,
+      );
+      server.body = keySetOf(next).padEnd(MAX_KEYS_BYTES);
+      await pass(KEYS_RELOAD_MS);
+      expect(await look(opened[0] as JwksCache, "next")).to.equal("public");
+    });
+
+    async function keeps(answer: { body?: string; status?: number }, problem: string): Promise<void> {
+      const keys = await ready();
+      Object.assign(server, answer);
+      await pass(KEYS_RELOAD_MS);
+      expect([
+        server.requests,
+        keys.version,
+        await look(keys, "old"),
+        await look(keys, "next"),
+        keys.isUnreadable,
+      ]).to.deep.equal([...[2, 1, "public", "KEYS_UNAVAILABLE", true]]);
+      expect(log.records().map((record) => record.problem)).to.deep.equal([undefined, problem]);
+      expect(log.records()[1]).to.include({ level: "error", kept: true, msg: "the key set cannot be read" });
+      expect(log.lines.join("")).not.to.include(CANARY);
+      await idle();
+      Object.assign(server, { status: 200, body: keySetOf(next) });
+      await pass(KEYS_RELOAD_MS);
+      expect([await look(keys, "next"), keys.version, keys.isUnreadable]).to.deep.equal(["public", 2, false]);
+    }
+  });
+
+  it("does not follow its provider elsewhere: whom to trust is the operator's to say", async () => {
+    const elsewhere = await KeyServer.start(next);
+    closing.push(() => elsewhere.stop());
+    for (const status of [301, 302, 303, 307, 308]) {
+      const url = await listen((_, response) =>
+        response.writeHead(status, { location: elsewhere.url }).end(),
+      );
+      expect(await look(start({ kind: "url", url }), "next"), String(status)).to.equal("KEYS_UNAVAILABLE");
+    }
+    expect(elsewhere.requests).to.equal(0);
+    expect(log.records().map(({ problem }) => problem)).to.include(
+      "the answer was HTTP 302: redirects are not followed, so name the address that it leads to",
+    );
+  });
+
+  describe("from a file", () => {
+    let path: string;
+
+    beforeEach(async () => {
+      path = join(await freshFolder(), CANARY);
+      await writeFile(path, keySetOf(old));
+    });
+
+    it("knows the keys in it, and those that are put there later", async () => {
+      const keys = await ready({ kind: "file", path });
+      expect(await look(keys, "old")).to.equal("public");
+      await writeFile(path, keySetOf(next));
+      await pass(60_000);
+      expect([await look(keys, "next"), await look(keys, "old")]).to.deep.equal(["public", UNKNOWN]);
+    });
+
+    it("reads it at once when a token names a key that was put there just now", async () => {
+      const keys = await ready({ kind: "file", path });
+      await writeFile(path, keySetOf(old, next));
+      expect(await look(keys, "next")).to.equal("public");
+    });
+
+    it("goes on with the keys it knows when the file is gone or damaged, and says nothing of it but why", async () => {
+      const keys = await ready({ kind: "file", path });
+      await writeFile(path, `{"keys":[{"kid":"${CANARY}`);
+      await pass(KEYS_RELOAD_MS);
+      await rm(path);
+      await pass(KEYS_RELOAD_MS);
+      expect([await look(keys, "old"), await look(keys, "next")]).to.deep.equal([
+        "public",
+        "KEYS_UNAVAILABLE",
+      ]);
+      expect(log.records().map(({ problem }) => problem)).to.deep.equal([
+        undefined,
+        "what was read is not JSON",
+        "the file cannot be read (ENOENT)",
+      ]);
+      expect(log.lines.join("")).not.to.include(CANARY);
+    });
+
+    it("reads it for each token that fits no key, and denies nothing for lack of a reading", async () => {
+      const keys = await ready({ kind: "file", path });
+      expect([await look(keys, "a"), await look(keys, "b")]).to.deep.equal([UNKNOWN, UNKNOWN]);
+      await writeFile(path, keySetOf(next));
+      expect([await look(keys, "next"), await look(keys, "old")]).to.deep.equal(["public", UNKNOWN]);
+    });
+
+    it("passes a byte order mark over, and says what encoding another one means", async () => {
+      await writeFile(path, `\uFEFF${keySetOf(old)}`);
+      const keys = await ready({ kind: "file", path });
+      expect(await look(keys, "old")).to.equal("public");
+      await writeFile(path, `\uFEFF${keySetOf(old)}`, "utf16le");
+      await pass(KEYS_RELOAD_MS);
+      expect(log.records().at(-1)).to.include({ problem: "what was read is UTF-16, and must be UTF-8" });
+      expect(await look(keys, "old")).to.equal("public");
+    });
+
+    it("waits for it where it is not there yet", async () => {
+      await rm(path);
+      const keys = await ready({ kind: "file", path });
+      expect(await look(keys, "old")).to.equal("KEYS_UNAVAILABLE");
+      await writeFile(path, keySetOf(old));
+      await pass(KEYS_RETRY_MS);
+      expect(await look(keys, "old")).to.equal("public");
+    });
+  });
+
+  it("writes nothing of its address or of what it read into the log, whatever happens", async () => {
+    const key = await createSigningKey(CANARY);
+    const published = await KeyServer.start(key);
+    closing.push(() => published.stop());
+    const gone = await KeyServer.start();
+    const urls = [
+      `${published.url}/${CANARY}?token=${CANARY}#${CANARY}`,
+      `${gone.url}/${CANARY}?token=${CANARY}`,
+      `http://127.0.0.1:1/${CANARY}`,
+      `http://[::1]:1/${CANARY}`,
+      await listen((_, response) => response.writeHead(302, CANARY, { location: `/${CANARY}` }).end()),
+      await listen((_, response) => response.writeHead(500, CANARY, { "x-error": CANARY }).end(CANARY)),
+      await listen((_, response) => response.writeHead(200, { "content-encoding": "gzip" }).end(CANARY)),
+      await listen((request) => request.socket.end(`${CANARY}\r\n\r\n`)),
+      await listen((request) => request.socket.destroy()),
+    ];
+    await gone.stop();
+    for (const url of urls) await look(start({ kind: "url", url }), CANARY);
+    await until(() => clock.pendingTimers === urls.length, { withinMs: 10_000, what: "all were read" });
+    expect(log.lines).to.have.length(urls.length);
+    expect(log.lines.join("")).not.to.match(/c4n4ry|127\.0\.0\.1|::1|http:/);
+  });
+
+  it("is not read any more once it is stopped, also when that was under way", async () => {
+    const keys = await ready();
+    keys.stop();
+    expect(clock.pendingTimers).to.equal(0);
+    clock.advance(HOUR);
+    expect(server.requests).to.equal(1);
+    const late = start();
+    late.stop();
+    expect([await look(late, "old"), clock.pendingTimers]).to.deep.equal(["public", 0]);
+  });
+
+  async function listen(answer: RequestListener): Promise<string> {
+    const listener = createServer(answer);
+    closing.push(
+      () =>
+        new Promise((resolve) => {
+          listener.closeAllConnections();
+          listener.close(() => resolve());
+        }),
+    );
+    await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+    return `http://127.0.0.1:${(listener.address() as AddressInfo).port}/${CANARY}`;
+  }
+});

@@ -1,0 +1,50 @@
+import { expect } from "chai";
+import { jwksFile, parseJwksUrl } from "../../src/auth/jwks-source.ts";
+import { thrownBy } from "../support/rejection.ts";
+
+describe("parseKeyUrl", () => {
+  for (const url of [
+    "https://id.example/.well-known/jwks.json",
+    "https://id.example:8443/keys?tenant=7",
+    "http://localhost:8080/keys",
+    "http://127.0.0.1/keys",
+    "http://127.8.9.10/keys",
+    "http://[::1]:8080/keys",
+  ]) {
+    it(`accepts ${url}`, () => {
+      expect(parseJwksUrl(url)).to.deep.equal({ kind: "url", url });
+    });
+  }
+
+  const REFUSED = {
+    "http://id.example/keys": "must begin with https:// (http:// is for this machine alone)",
+    "http://10.0.0.7/keys": "must begin with https:// (http:// is for this machine alone)",
+    "http://0.0.0.0/keys": "must begin with https:// (http:// is for this machine alone)",
+    "http://localhost.evil.example/keys": "must begin with https:// (http:// is for this machine alone)",
+    "http://127.0.0.1.evil.example/keys": "must begin with https:// (http:// is for this machine alone)",
+    "http://[::ffff:10.0.0.7]/keys": "must begin with https:// (http:// is for this machine alone)",
+    "file:///etc/keys.json": "must begin with https:// (http:// is for this machine alone)",
+    "ftp://localhost/keys": "must begin with https:// (http:// is for this machine alone)",
+    'data:application/json,{"keys":[]}': "must begin with https:// (http:// is for this machine alone)",
+    "https://app:c4n4ry@id.example/keys": "must not hold a user or a password",
+    "https://c4n4ry@id.example/keys": "must not hold a user or a password",
+    "http://127.0.0.1@evil.example/keys": "must not hold a user or a password",
+    "id.example/keys": "must be a URL",
+    "https://": "must be a URL",
+    "/c4n4ry": "must be a URL",
+    "": "must be a URL",
+  };
+  for (const [url, message] of Object.entries(REFUSED)) {
+    it(`refuses ${JSON.stringify(url)}, and does not repeat it`, () => {
+      const error = thrownBy(() => parseJwksUrl(url)) as Error;
+      expect(error).to.be.instanceOf(RangeError).and.include({ message });
+      expect(error.cause).to.equal(undefined);
+    });
+  }
+});
+
+describe("keyFile", () => {
+  it("takes any path as it is", () => {
+    expect(jwksFile("./my keys.json")).to.deep.equal({ kind: "file", path: "./my keys.json" });
+  });
+});

@@ -1,0 +1,158 @@
+import { expect } from "chai";
+import { type PresentedCredentials, presentedToken } from "../../src/auth/presented-token.ts";
+import { MAX_JWT_BYTES } from "../../src/limits.ts";
+import { shownJwt } from "../support/shown-jwt.ts";
+
+const LOGOUT = "http://schemas.openid.net/event/backchannel-logout";
+
+const bearer = (claims: unknown) => `Bearer ${shownJwt(claims)}`;
+const ofJti = (jti: unknown) => bearer({ sub: "alice", jti });
+
+/** What comes of it when bearer tokens are not read, and when they are. */
+function both({ vouched = [], authorization = [] }: Partial<PresentedCredentials>): [unknown, unknown] {
+  const judge = (unverifiedBearer: boolean) => {
+    const { jti, ...rest } = presentedToken({ vouched, authorization }, { unverifiedBearer });
+    return jti ?? Object.values(rest)[0];
+  };
+  return [judge(false), judge(true)];
+}
+
+type Cases = Record<
+  string,
+  [shown: Partial<PresentedCredentials>, expected: readonly [off: string, on: string]]
+>;
+
+function register(cases: Cases): void {
+  for (const [name, [shown, expected]] of Object.entries(cases)) {
+    it(name, () => expect(both(shown)).to.deep.equal(expected));
+  }
+}
+
+describe("the token that a request shows", () => {
+  const always = (text: string) => [text, text] as const;
+
+  describe("is the one that was verified", () => {
+    register({
+      "whatever its jti looks like": [{ vouched: [" ａb\uFEFFc,"] }, always(" ａb\uFEFFc,")],
+      "named twice alike": [{ vouched: ["a", "a"] }, always("a")],
+      "beside one without a jti": [{ vouched: [undefined, "a"] }, always("a")],
+      "beside the bearer token that it is": [{ vouched: ["a"], authorization: [ofJti("a")] }, always("a")],
+      "whatever bearer token stands beside it, unless that is read": [
+        { vouched: ["a"], authorization: [ofJti("b")] },
+        ["a", "malformed"],
+      ],
+      "and no bearer token without a jti": [
+        { vouched: ["a"], authorization: [bearer({ sub: "alice" })] },
+        ["a", "malformed"],
+      ],
+      "and no bearer token that is none": [
+        { vouched: ["a"], authorization: ["Bearer opaque"] },
+        ["a", "malformed"],
+      ],
+    });
+  });
+
+  describe("is the bearer token, where that is asked for", () => {
+    register({
+      "and stands alone": [{ authorization: [ofJti("a")] }, ["no-jti", "a"]],
+      "in any case, after any number of spaces": [
+        { authorization: [ofJti("a").replace("Bearer ", "bEARER   ")] },
+        ["no-jti", "a"],
+      ],
+      "beside a verified one without a jti": [
+        { vouched: [undefined], authorization: [ofJti("a")] },
+        ["no-jti", "a"],
+      ],
+      "and may be unsigned: nobody looks": [
+        { authorization: [`Bearer ${shownJwt({ jti: "a" }, { signature: "" })}`] },
+        ["no-jti", "a"],
+      ],
+    });
+  });
+
+  describe("is not there", () => {
+    register({
+      "without any credential": [{}, always("no-token")],
+      "with one of another scheme": [{ authorization: ["Basic dXNlcjpwYXNz"] }, always("no-token")],
+      "with an empty one": [{ authorization: [""] }, always("no-token")],
+      "with a verified one without a jti": [{ vouched: [undefined] }, always("no-jti")],
+      "with a bearer token without a jti": [{ authorization: [bearer({})] }, always("no-jti")],
+    });
+  });
+
+  describe("is more than one, or none at all", () => {
+    const wrongJtis = { 7: 7, null: null, "a list": ["a"], "an object": { a: 1 }, true: true, empty: "" };
+    const unfit = { ...wrongJtis, NUL: "a\0", "too long": "a".repeat(256), "a lone surrogate": "a\uD800" };
+    register({
+      "two verified ones": [{ vouched: ["a", "b"] }, always("malformed")],
+      "that only look alike": [{ vouched: ["a", "A"] }, always("malformed")],
+      "two headers, were they alike": [{ authorization: [ofJti("a"), ofJti("a")] }, always("malformed")],
+      "two headers beside a verified one": [
+        { vouched: ["a"], authorization: [ofJti("a"), ofJti("b")] },
+        always("malformed"),
+      ],
+      "two headers, joined": [{ authorization: [`${ofJti("a")}, ${ofJti("b")}`] }, always("malformed")],
+      "two headers of other schemes, joined": [
+        { authorization: [`Basic dXNlcjpwYXNz,${ofJti("a")}`] },
+        always("malformed"),
+      ],
+      "no token after the scheme": [{ authorization: ["Bearer"] }, always("malformed")],
+      "two words after the scheme": [{ authorization: ["Bearer a b"] }, always("malformed")],
+      "a tab after the scheme": [{ authorization: ["Bearer\ta"] }, always("malformed")],
+      "a token without its scheme": [{ authorization: [shownJwt({ jti: "a" })] }, always("malformed")],
+      "a token without the space": [
+        { authorization: [`Bearer${shownJwt({ jti: "a" })}`] },
+        always("malformed"),
+      ],
+      "a token behind a tab": [{ authorization: [`Bearer\t${shownJwt({ jti: "a" })}`] }, always("malformed")],
+      "a token behind an underscore": [
+        { authorization: [`Bearer_${shownJwt({ jti: "a" })}`] },
+        always("malformed"),
+      ],
+      "a token with more behind it that is no ASCII": [
+        { authorization: [`${ofJti("a")}\xa0`] },
+        always("malformed"),
+      ],
+      "an opaque token": [{ authorization: ["Bearer 0815"] }, ["no-jti", "malformed"]],
+      "an encrypted one": [{ authorization: ["Bearer a.b.c.d.e"] }, ["no-jti", "malformed"]],
+      "claims that are no JSON": [{ authorization: ["Bearer e30.e3.x"] }, ["no-jti", "malformed"]],
+      "claims that are no object": [{ authorization: [bearer(["jti"])] }, ["no-jti", "malformed"]],
+      "claims that are no UTF-8": [
+        {
+          authorization: [`Bearer e30.${Buffer.from('{"jti":"a\xff"}', "latin1").toString("base64url")}.x`],
+        },
+        ["no-jti", "malformed"],
+      ],
+      "more bytes than a token may have": [
+        { authorization: [ofJti("a").padEnd("Bearer ".length + MAX_JWT_BYTES + 1, "A")] },
+        ["no-jti", "malformed"],
+      ],
+      "a verified raw token in a jti's place": [{ vouched: [shownJwt({ jti: "a" })] }, always("malformed")],
+      "with its scheme": [{ vouched: [ofJti("a")] }, always("malformed")],
+      "a bearer whose jti is a raw token": [
+        { authorization: [ofJti(shownJwt({ jti: "a" }))] },
+        ["no-jti", "malformed"],
+      ],
+      "a logout token that says so": [
+        { authorization: [`Bearer ${shownJwt({ jti: "a" }, { typ: "logout+jwt" })}`] },
+        ["no-jti", "malformed"],
+      ],
+      "a logout token of an issuer that writes no such type": [
+        { authorization: [bearer({ jti: "a", events: { [LOGOUT]: {} } })] },
+        ["no-jti", "malformed"],
+      ],
+      "a header that is no JSON": [{ authorization: ["Bearer e3.e30.x"] }, ["no-jti", "malformed"]],
+      ...Object.fromEntries(
+        Object.entries(unfit).flatMap(([what, jti]) => [
+          [`a verified jti that is ${what}`, [{ vouched: [jti] }, always("malformed")]],
+          [`a bearer's jti that is ${what}`, [{ authorization: [ofJti(jti)] }, ["no-jti", "malformed"]]],
+        ]),
+      ),
+    });
+  });
+
+  it("may have as many bytes as a token may", () => {
+    const authorization = [ofJti("a").padEnd("Bearer ".length + MAX_JWT_BYTES, "A")];
+    expect(both({ authorization })).to.deep.equal(["no-jti", "a"]);
+  });
+});

@@ -1,0 +1,191 @@
+import { expect } from "chai";
+import { type Decision, TokenAuthorizer } from "../../src/authz/token-authorizer.ts";
+import type { Blacklist } from "../../src/blacklist/blacklist.ts";
+import type { Freshness, Verdict } from "../../src/blacklist/check-service.ts";
+import type { Caller } from "../../src/caller.ts";
+import type { Jti } from "../../src/entry.ts";
+import { type Reason, ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
+import { LOGGED_REFUSALS } from "../../src/limits.ts";
+import { LogSampling } from "../../src/logging/log-sampling.ts";
+import { ROLES } from "../../src/principal.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { memoryLog } from "../support/memory-log.ts";
+import { rejection } from "../support/rejection.ts";
+
+const ANYBODY: Caller = { gone: false };
+/** A proxy whose own token can be blacklisted. */
+const PROXY: Caller = { gone: false, principal: { name: "proxy", roles: new Set(ROLES), jti: "own" as Jti } };
+const TOKEN = { vouched: ["secret-jti"], authorization: [] };
+const NOTHING = { vouched: [], authorization: [] };
+
+interface Terms {
+  readonly missingJti?: "deny" | "allow";
+  readonly maxStalenessMs?: number;
+  readonly preflight?: "deny" | "allow";
+}
+
+/** What a gate is told by its blacklist, at once or later. */
+type Told = () => readonly Verdict[] | Promise<readonly Verdict[]>;
+
+function gateThatIsTold(
+  told: Told,
+  { missingJti = "deny", maxStalenessMs = 0, preflight = "deny" }: Terms = {},
+) {
+  const asked: [jtis: readonly Jti[], freshness: Freshness][] = [];
+  const revision = { number: 1, stamp: "0".repeat(16) };
+  const blacklist: Pick<Blacklist, "check" | "admit"> = {
+    check(jtis, freshness) {
+      asked.push([jtis, freshness]);
+      const verdicts = told();
+      return verdicts instanceof Promise
+        ? verdicts.then((later) => ({ verdicts: later, revision }))
+        : { verdicts: verdicts, revision };
+    },
+    async admit() {
+      await told();
+    },
+  };
+  const { log, lines, records } = memoryLog();
+  const sampling = new LogSampling(new FakeClock());
+  const gate = new TokenAuthorizer({
+    blacklist,
+    maxStalenessMs,
+    unverifiedBearer: false,
+    missingJti,
+    preflight,
+    log,
+    sampling,
+  });
+  return { gate, asked, lines, records };
+}
+
+const RULINGS: readonly [verdicts: readonly Verdict[], ruling: Decision][] = [
+  [["blacklisted"], "revoked"],
+  [["not-blacklisted"], "pass"],
+  [["unknown"], "unknown"],
+  [[], "unknown"],
+  [["not-blacklisted", "not-blacklisted"], "unknown"],
+];
+
+describe("a gate", () => {
+  it("samples what it says of a database that is away, of which every request would have a line", async () => {
+    const { gate, records } = gateThatIsTold(async () => {
+      throw storeUnavailable("the database cannot be reached");
+    });
+    for (let asked = 0; asked < 1000; asked++) expect(await gate.decide(TOKEN, ANYBODY)).to.equal("unknown");
+    expect(records()).to.have.length(LOGGED_REFUSALS);
+  });
+
+  for (const [verdicts, ruling] of RULINGS) {
+    it(`rules "${ruling}" on being told [${verdicts}], at once or later`, async () => {
+      const { gate } = gateThatIsTold(() => verdicts);
+      expect(gate.decide(TOKEN, ANYBODY)).to.equal(ruling);
+      const later = gateThatIsTold(async () => verdicts);
+      expect(await later.gate.decide(TOKEN, ANYBODY)).to.equal(ruling);
+    });
+  }
+
+  it("asks about the one token, as freshly as its operator wants", () => {
+    const asked = [0, 250].flatMap((maxStalenessMs) => {
+      const told = gateThatIsTold(() => ["blacklisted"], { maxStalenessMs });
+      void told.gate.decide(TOKEN, ANYBODY);
+      return told.asked;
+    });
+    expect(asked).to.deep.equal([
+      [["secret-jti"], { kind: "linearizable" }],
+      [["secret-jti"], { kind: "max-staleness", ms: 250 }],
+    ]);
+  });
+
+  const DOUBTS: readonly Reason[] = [
+    ...(["STORE_UNAVAILABLE", "NOT_FRESH", "DRAINING", "OVERLOADED", "KEYS_UNAVAILABLE"] as const),
+    ...(["DEADLINE_EXCEEDED", "REVISION_LOST", "INTERNAL", "INVALID_REQUEST"] as const),
+  ];
+  for (const missingJti of ["deny", "allow"] as const) {
+    for (const reason of DOUBTS) {
+      it(`never lets pass what it cannot judge for ${reason}, with MISSING_JTI=${missingJti}`, async () => {
+        const error = new ServiceError(reason, "text", { cause: new Error("why") });
+        const thrown = gateThatIsTold(
+          () => {
+            throw error;
+          },
+          { missingJti },
+        );
+        const rejected = gateThatIsTold(() => Promise.reject(error), { missingJti });
+        expect([
+          thrown.gate.decide(TOKEN, ANYBODY),
+          await rejected.gate.decide(TOKEN, ANYBODY),
+          await rejected.gate.decide(NOTHING, PROXY),
+        ]).to.deep.equal(["unknown", "unknown", "unknown"]);
+        const [record] = thrown.records();
+        expect(record).to.deep.include({ level: "warn", reason, detail: "text" });
+        expect(record?.err).to.deep.include({ message: "why" });
+        expect(thrown.lines.join()).not.to.include("secret-jti");
+      });
+    }
+  }
+
+  it("takes what nobody foresaw for doubt, and says so as an error", async () => {
+    const { gate, records } = gateThatIsTold(() => Promise.reject(new TypeError("a bug")));
+    expect(await gate.decide(TOKEN, ANYBODY)).to.equal("unknown");
+    expect(records()[0]).to.deep.include({ level: "error" });
+  });
+
+  it("says nothing of a request that nobody waits for any more", async () => {
+    const { gate, lines } = gateThatIsTold(() => Promise.reject(new ServiceError("CANCELLED", "gone")));
+    expect([await gate.decide(TOKEN, ANYBODY), lines]).to.deep.equal(["unknown", []]);
+  });
+
+  it("refuses the proxy whose own token is blacklisted, whether or not a request shows a token", async () => {
+    for (const shown of [TOKEN, NOTHING]) {
+      const { gate } = gateThatIsTold(() => Promise.reject(unauthenticated("own")), { missingJti: "allow" });
+      expect(await rejection(Promise.resolve(gate.decide(shown, PROXY)))).to.include({
+        reason: "UNAUTHENTICATED",
+      });
+    }
+  });
+
+  it("lets a preflight without any token pass where its operator says so, and nothing else for its sake", async () => {
+    const unasked = () => {
+      throw new Error("nobody is to be asked");
+    };
+    const preflight = { ...NOTHING, isPreflight: true };
+    const { gate } = gateThatIsTold(unasked, { preflight: "allow" });
+    const denying = gateThatIsTold(unasked);
+    expect([
+      gate.decide(preflight, ANYBODY),
+      gate.decide(NOTHING, ANYBODY),
+      gate.decide({ ...preflight, vouched: [undefined] }, ANYBODY),
+      gate.decide({ ...preflight, vouched: [7] }, ANYBODY),
+      denying.gate.decide(preflight, ANYBODY),
+    ]).to.deep.equal(["pass", "no-token", "no-jti", "malformed", "no-token"]);
+    const revoked = gateThatIsTold(() => ["blacklisted"], { preflight: "allow" });
+    expect(revoked.gate.decide({ ...TOKEN, isPreflight: true }, ANYBODY)).to.equal("revoked");
+  });
+
+  const MISSING = {
+    "no token": [{ vouched: [], authorization: [] }, "no-token", "pass"],
+    "a token without a jti": [{ vouched: [undefined], authorization: [] }, "no-jti", "pass"],
+    "a malformed one": [{ vouched: [7], authorization: [] }, "malformed", "malformed"],
+    "two credentials": [
+      { vouched: ["a"], authorization: ["Bearer a", "Bearer b"] },
+      "malformed",
+      "malformed",
+    ],
+  } as const;
+  for (const [what, [shown, denied, allowed]] of Object.entries(MISSING)) {
+    it(`asks nobody about ${what}: ${denied}, or with MISSING_JTI=allow ${allowed}`, async () => {
+      const told = (missingJti: "deny" | "allow") =>
+        gateThatIsTold(() => ["not-blacklisted"], { missingJti });
+      for (const caller of [ANYBODY, PROXY]) {
+        const [deny, allow] = [told("deny"), told("allow")];
+        expect([
+          await deny.gate.decide(shown, caller),
+          await allow.gate.decide(shown, caller),
+          deny.asked,
+          allow.asked,
+        ]).to.deep.equal([denied, allowed, [], []]);
+      }
+    });
+  }
+});

@@ -1,0 +1,197 @@
+import { expect } from "chai";
+import { DatabaseMonitor } from "../../src/blacklist/database-monitor.ts";
+import { storeUnavailable } from "../../src/errors.ts";
+import { HEARTBEAT_MS, HEARTBEAT_WHILE_DOWN_MS, MAX_CLOCK_SKEW_MS } from "../../src/limits.ts";
+import { ClockBounds } from "../../src/time/clock-bounds.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { HeldStore, turn } from "../support/held-store.ts";
+import { memoryLog } from "../support/memory-log.ts";
+
+const AWAY = storeUnavailable("the database cannot be reached");
+
+describe("Heartbeat", () => {
+  let clock: FakeClock;
+  let store: HeldStore;
+  let log: ReturnType<typeof memoryLog>;
+  let changes: boolean[];
+  let heartbeat: DatabaseMonitor;
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    store = new HeldStore({ clock });
+    log = memoryLog();
+    changes = [];
+    heartbeat = new DatabaseMonitor({
+      probe: () => store.read([]),
+      clock,
+      clocks: new ClockBounds(clock),
+      log: log.log,
+      onChange: (healthy) => changes.push(healthy),
+    });
+  });
+
+  const messages = () => log.records().map(({ level, msg }) => `${level}: ${msg}`);
+  const DOWN = "error: not serving: the database is unavailable";
+  const BACK = "info: serving again: the database is back";
+
+  /** The beat under way is answered, or fails. */
+  async function beat(outcome: "answered" | Error = "answered"): Promise<void> {
+    const read = store.reads.at(-1);
+    await (outcome === "answered" ? read?.release() : read?.fail(outcome));
+  }
+
+  /** Lets time pass, and says how many beats began. */
+  function beatsWithin(ms: number): number {
+    const before = store.reads.length;
+    clock.advance(ms);
+    return store.reads.length - before;
+  }
+
+  it("has started when the first beat has been answered, and says that all is well", async () => {
+    let started = false;
+    void heartbeat.start().then(() => {
+      started = true;
+    });
+    await turn();
+    expect([started, changes]).to.deep.equal([false, []]);
+    await beat();
+    expect([started, changes, messages()]).to.deep.equal([true, [true], []]);
+  });
+
+  it("has started when the first beat has failed, and says why", async () => {
+    const started = heartbeat.start();
+    await beat(AWAY);
+    await started;
+    expect(changes).to.deep.equal([false]);
+    expect(log.records()).to.deep.equal([
+      {
+        level: "error",
+        err: { type: "ServiceError", message: "the database cannot be reached" },
+        msg: "not serving: the database is unavailable",
+      },
+    ]);
+  });
+
+  it("says each change once, in both directions, as often as it happens", async () => {
+    void heartbeat.start();
+    for (const outcome of [
+      "answered",
+      "answered",
+      AWAY,
+      AWAY,
+      AWAY,
+      "answered",
+      "answered",
+      AWAY,
+      "answered",
+    ] as const) {
+      await beat(outcome);
+      clock.advance(HEARTBEAT_MS);
+    }
+    expect([changes, messages()]).to.deep.equal([
+      [true, false, true, false, true],
+      [DOWN, BACK, DOWN, BACK],
+    ]);
+  });
+
+  it("says anew why the database is unavailable when the reason changes", async () => {
+    void heartbeat.start();
+    for (const outcome of [AWAY, AWAY, storeUnavailable("another"), storeUnavailable("another")]) {
+      await beat(outcome);
+      clock.advance(HEARTBEAT_MS);
+    }
+    expect([changes, messages()]).to.deep.equal([[false], [DOWN, DOWN]]);
+  });
+
+  it("takes a read-only database for one that is down", async () => {
+    void heartbeat.start();
+    await beat();
+    store.writable = false;
+    clock.advance(HEARTBEAT_MS);
+    await beat();
+    expect([changes, log.records().map(({ err }) => (err as Error).message)]).to.deep.equal([
+      [true, false],
+      ["the database is read-only"],
+    ]);
+    store.writable = true;
+    clock.advance(HEARTBEAT_WHILE_DOWN_MS);
+    await beat();
+    expect(changes).to.deep.equal([true, false, true]);
+  });
+
+  it("asks once a second while all is well, more often while it is not, and never twice at once", async () => {
+    void heartbeat.start();
+    const counts = [beatsWithin(10 * HEARTBEAT_MS)];
+    await beat();
+    counts.push(beatsWithin(HEARTBEAT_MS - 1), beatsWithin(1), beatsWithin(10 * HEARTBEAT_MS));
+    await beat(AWAY);
+    counts.push(beatsWithin(HEARTBEAT_WHILE_DOWN_MS - 1), beatsWithin(1), beatsWithin(10 * HEARTBEAT_MS));
+    expect(counts).to.deep.equal([0, 0, 1, 0, 0, 1, 0]);
+  });
+
+  it("asks about no token", async () => {
+    void heartbeat.start();
+    expect(store.reads.map(({ input }) => input)).to.deep.equal([[]]);
+  });
+
+  for (const [direction, sign] of [
+    ["ahead", 1],
+    ["behind", -1],
+  ] as const) {
+    it(`says once that the database's clock is ${direction}, and once that it agrees again`, async () => {
+      void heartbeat.start();
+      for (const skewMs of [MAX_CLOCK_SKEW_MS, MAX_CLOCK_SKEW_MS + 1, 10 * MAX_CLOCK_SKEW_MS, 0, 0]) {
+        store.skewMs = sign * skewMs;
+        // A beat sees the clock that it began with: the first of each pair began before the skew changed.
+        await beat();
+        clock.advance(HEARTBEAT_MS);
+        await beat();
+        clock.advance(HEARTBEAT_MS);
+      }
+      expect(log.records()).to.deep.equal([
+        {
+          level: "error",
+          skew_ms: sign * (MAX_CLOCK_SKEW_MS + 1),
+          msg: "the database's clock and this machine's differ: nothing is pruned until they agree",
+        },
+        { level: "info", msg: "the clocks agree again" },
+      ]);
+      expect(changes).to.deep.equal([true]);
+    });
+  }
+
+  for (const [when, share] of [
+    ["first", 0],
+    ["last", 1],
+  ] as const) {
+    it(`does not take a slow answer for a skew when the database looked at its clock ${when}`, async () => {
+      const slowness = 2 * MAX_CLOCK_SKEW_MS;
+      store.skewMs = share * slowness;
+      void heartbeat.start();
+      clock.advance(slowness);
+      await beat();
+      expect(messages()).to.deep.equal([]);
+    });
+  }
+
+  it("asks no more once stopped, and says nothing of a beat that was under way", async () => {
+    void heartbeat.start();
+    await beat();
+    clock.advance(HEARTBEAT_MS);
+    heartbeat.stop();
+    await beat(AWAY);
+    expect([beatsWithin(10 * HEARTBEAT_MS), clock.pendingTimers, changes, messages()]).to.deep.equal([
+      0,
+      0,
+      [true],
+      [],
+    ]);
+  });
+
+  it("takes the next beat back when stopped between two", async () => {
+    void heartbeat.start();
+    await beat();
+    heartbeat.stop();
+    expect([beatsWithin(10 * HEARTBEAT_MS), clock.pendingTimers]).to.deep.equal([0, 0]);
+  });
+});

@@ -1,0 +1,40 @@
+import { expect } from "chai";
+import { timeSliced } from "../../src/blacklist/time-slicing.ts";
+import { ANSWERS_A_TURN_MICROS } from "../../src/limits.ts";
+import { settle } from "../support/follower-stage.ts";
+import { turn } from "../support/held-store.ts";
+
+describe("inTurns", () => {
+  it("does everything in order, an expensive thing a turn and cheap ones together", async () => {
+    const costs = [1, 1, ANSWERS_A_TURN_MICROS, 1, ANSWERS_A_TURN_MICROS - 1, 1, 1];
+    const groups: number[][] = [[]];
+    timeSliced(
+      costs.map((cost, index) => ({ cost, index })),
+      ({ index }) => {
+        groups.at(-1)?.push(index);
+        if (index === 0) void cutEveryTurn();
+      },
+    );
+    async function cutEveryTurn(): Promise<void> {
+      for (let count = 0; count < 5; count++) {
+        await turn();
+        groups.push([]);
+      }
+    }
+    await settle();
+    expect(groups.filter(({ length }) => length > 0)).to.deep.equal([
+      [0, 1, 2],
+      [3, 4],
+      [5, 6],
+    ]);
+  });
+
+  it("does nothing for nobody, and the first of them at once", () => {
+    timeSliced([], () => {
+      throw new Error("nobody asked");
+    });
+    let done = 0;
+    timeSliced([{ cost: 1e9 }, { cost: 1 }], () => void done++);
+    expect(done).to.equal(1);
+  });
+});

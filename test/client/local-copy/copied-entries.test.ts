@@ -1,0 +1,251 @@
+import { expect } from "chai";
+import { CopiedEntries } from "../../../src/client/local-copy/copied-entries.ts";
+import {
+  COMMIT_RETENTION_MS,
+  MAX_RESUME_MS,
+  OBSERVED_REVISIONS,
+  SWEEP_INDEX_SEGMENTS,
+} from "../../../src/limits.ts";
+import { readClocks } from "../../../src/time/clock-reading.ts";
+import { TokenIndex } from "../../../src/token-index/token-index.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+
+const KEY = new Uint8Array(32).fill(1);
+const OTHER_KEY = new Uint8Array(32).fill(2);
+const HOUR = 3_600_000;
+
+describe("Copy", () => {
+  let clock: FakeClock;
+  let copy: CopiedEntries;
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    copy = new CopiedEntries(clock);
+  });
+
+  function put(jti: string, until = clock.now() + HOUR, key = KEY): void {
+    copy.put(new TokenIndex(key).fingerprintOf(jti), until);
+  }
+
+  /** A complete copy of so many jtis. */
+  function snapshot(revision: string, jtis: readonly string[], key = KEY): void {
+    copy.begin({ isSnapshot: true, key });
+    for (const jti of jtis) put(jti, undefined, key);
+    copy.reach(revision);
+  }
+
+  it("knows what was put in, under any spelling of the same bytes and no other", () => {
+    snapshot("1-a", ["abc", "é"]);
+    expect(["abc", "ABC", "abc ", "é", "e\u0301"].map((jti) => copy.isBlacklisted(jti))).to.deep.equal([
+      true,
+      false,
+      false,
+      true,
+      false,
+    ]);
+  });
+
+  it("is complete from the first revision on, and stays so while everything is sent anew", () => {
+    const states: unknown[] = [];
+    const note = () => states.push([copy.isComplete, copy.isLoading, copy.cursor?.revision]);
+    note();
+    copy.begin({ isSnapshot: true, key: KEY });
+    note();
+    put("a");
+    note();
+    copy.reach("1-a");
+    note();
+    copy.begin({ isSnapshot: true, key: KEY });
+    note();
+    expect([states, copy.isBlacklisted("a")]).to.deep.equal([
+      [
+        [false, false, undefined],
+        [false, true, undefined],
+        [false, true, undefined],
+        [true, false, "1-a"],
+        [true, true, undefined],
+      ],
+      true,
+    ]);
+  });
+
+  it("goes on from the last revision, with its key, when it was cut off", () => {
+    snapshot("1-a", ["a"]);
+    copy.begin({ isSnapshot: false, key: KEY });
+    copy.reach("2-b");
+    expect(copy.cursor).to.deep.equal({ revision: "2-b", key: KEY });
+  });
+
+  it("starts over when it was not proven for so long that nobody could tell a restored database any more", () => {
+    snapshot("1-a", ["a"]);
+    copy.prove(readClocks(clock));
+    clock.advance(MAX_RESUME_MS);
+    const before = copy.cursor?.revision;
+    clock.advance(1);
+    expect([before, copy.cursor, MAX_RESUME_MS < COMMIT_RETENTION_MS]).to.deep.equal([
+      "1-a",
+      undefined,
+      true,
+    ]);
+  });
+
+  it("keeps a key of its own: the message that it came in is used again", () => {
+    const key = Uint8Array.from(KEY);
+    copy.begin({ isSnapshot: true, key });
+    key.fill(9);
+    copy.reach("1-a");
+    expect(copy.cursor?.key).to.deep.equal(KEY);
+  });
+
+  it("answers until an entry's time has come by this machine's clock and by the service's", () => {
+    snapshot("1-a", []);
+    const until = clock.now() + 1000;
+    put("a", until);
+    // The service's clock is 400 ms behind.
+    copy.observe(clock.now() - 400);
+    const seen: boolean[] = [];
+    for (const ms of [999, 1, 399, 1]) {
+      clock.advance(ms);
+      seen.push(copy.isBlacklisted("a"));
+    }
+    expect(seen).to.deep.equal([true, true, true, false]);
+  });
+
+  it("is not made to forget by a service whose clock is ahead, nor by a wall clock that was set forward", () => {
+    snapshot("1-a", []);
+    put("a", clock.now() + 1000);
+    copy.observe(clock.now() + HOUR);
+    const ahead = copy.isBlacklisted("a");
+    copy.observe(clock.now());
+    clock.jumpTo(clock.now() + HOUR);
+    expect([ahead, copy.isBlacklisted("a")]).to.deep.equal([true, true]);
+  });
+
+  it("keeps the later time of an entry that is sent twice", () => {
+    snapshot("1-a", []);
+    put("a", clock.now() + 2000);
+    put("a", clock.now() + 1000);
+    clock.advance(1500);
+    expect(copy.isBlacklisted("a")).to.equal(true);
+  });
+
+  it("is as old as the sending of its last proof, by whichever clock says more; infinitely without one", () => {
+    snapshot("1-a", []);
+    const before = copy.stalenessMs;
+    copy.prove(readClocks(clock));
+    clock.advance(250);
+    const after = copy.stalenessMs;
+    // Suspended: the monotonic clock stood still.
+    clock.jumpTo(clock.now() + 5000);
+    expect([before, after, copy.stalenessMs]).to.deep.equal([Number.POSITIVE_INFINITY, 250, 5250]);
+  });
+
+  it("rules out what it lacks where its last proof is no older than asked, by whichever clock says more", () => {
+    const look = () => [copy.peek("a", 1), ...[249, 250, 5249, 5250].map((age) => copy.peek("b", age))];
+    const seen = [look()];
+    snapshot("1-a", ["a"]);
+    seen.push(look());
+    copy.prove(readClocks(clock));
+    clock.advance(250);
+    seen.push(look());
+    // Suspended: the monotonic clock stood still.
+    clock.jumpTo(clock.now() + 5000);
+    seen.push(look());
+    clock.jumpTo(clock.now() - HOUR);
+    seen.push(look());
+    expect(seen).to.deep.equal([
+      [undefined, undefined, undefined, undefined, undefined],
+      [true, undefined, undefined, undefined, undefined],
+      [true, undefined, false, false, false],
+      [true, undefined, undefined, undefined, false],
+      [true, undefined, false, false, false],
+    ]);
+  });
+
+  it("rules nothing out before it has everything, whatever a late proof says", () => {
+    copy.begin({ isSnapshot: true, key: KEY });
+    put("a");
+    copy.prove(readClocks(clock));
+    expect([copy.peek("a", 1000), copy.peek("b", 1000)]).to.deep.equal([true, undefined]);
+  });
+
+  it("says nothing of what is no jti, even where a careless encoder would make a jti of it that is blacklisted", () => {
+    snapshot("1-a", ["\uFFFD", "a".repeat(255)]);
+    copy.prove(readClocks(clock));
+    const texts = ["\uFFFD", "b", "\uD800", "", "\0", "b\0", "a".repeat(256), "a".repeat(999)];
+    expect(texts.map((text) => [copy.peek(text, 1000), copy.isBlacklisted(text)])).to.deep.equal([
+      [true, true],
+      [false, false],
+      ...Array.from({ length: 6 }, () => [undefined, false]),
+    ]);
+  });
+
+  it("rules nothing out and has no proof once the service has another key, until that copy is complete", () => {
+    snapshot("1-a", ["a"]);
+    copy.prove(readClocks(clock));
+    copy.begin({ isSnapshot: true, key: OTHER_KEY });
+    const meanwhile = [copy.isComplete, copy.stalenessMs, copy.cursor, copy.reflects("1-a")];
+    copy.reach("1-b");
+    expect([meanwhile, copy.isComplete, copy.cursor?.revision]).to.deep.equal([
+      [false, Number.POSITIVE_INFINITY, undefined, false],
+      true,
+      "1-b",
+    ]);
+  });
+
+  it("still knows what was revoked under an earlier key, and gives its memory back when that has expired", () => {
+    snapshot("1-a", ["old"]);
+    snapshot("1-b", ["new"], OTHER_KEY);
+    const both = [copy.isBlacklisted("old"), copy.isBlacklisted("new"), copy.size];
+    clock.advance(2 * HOUR);
+    for (let sweeps = 0; sweeps < 2; sweeps++) copy.sweep();
+    expect([both, copy.size]).to.deep.equal([[true, true, 2], 0]);
+  });
+
+  it("keeps no earlier key under which there is nothing", () => {
+    for (let at = 0; at < 100; at++) copy.begin({ isSnapshot: true, key: new Uint8Array(32).fill(at) });
+    expect(copy.keys).to.equal(1);
+    snapshot("1-a", ["a"]);
+    copy.begin({ isSnapshot: true, key: OTHER_KEY });
+    expect([copy.keys, copy.size]).to.deep.equal([2, 1]);
+  });
+
+  it("sweeps what has expired by both clocks alone", () => {
+    snapshot(
+      "1-a",
+      Array.from({ length: 100 }, (_, index) => `jti-${index}`),
+    );
+    copy.observe(clock.now() - 10_000);
+    clock.advance(HOUR);
+    copy.sweep();
+    const early = copy.size;
+    clock.advance(10_000);
+    copy.sweep();
+    expect([early, copy.size, SWEEP_INDEX_SEGMENTS > 0]).to.deep.equal([100, 0, true]);
+  });
+
+  it("reflects the revisions that it has reached, the latest of them, and none of another history", () => {
+    snapshot("0-a", []);
+    for (let number = 1; number <= OBSERVED_REVISIONS; number++) copy.reach(`${number}-a`);
+    const seen = ["0-a", "1-a", `${OBSERVED_REVISIONS}-a`, "7-b"].map((revision) => copy.reflects(revision));
+    copy.begin({ isSnapshot: true, key: KEY });
+    expect([seen, copy.reflects("1-a")]).to.deep.equal([[false, true, true, false], false]);
+  });
+
+  it("holds nothing once it was dropped", () => {
+    snapshot("1-a", ["a"]);
+    copy.prove(readClocks(clock));
+    copy.drop();
+    // What was still on its way to it.
+    put("b");
+    copy.reach("2-a");
+    expect(copy.reflects("2-a")).to.equal(false);
+    expect([
+      copy.isBlacklisted("a"),
+      copy.isComplete,
+      copy.size,
+      copy.cursor,
+      copy.stalenessMs,
+    ]).to.deep.equal([false, false, 0, undefined, Number.POSITIVE_INFINITY]);
+  });
+});

@@ -1,0 +1,159 @@
+import { expect } from "chai";
+import { ClientError } from "../../../src/client/client-error.ts";
+import { SyncRounds } from "../../../src/client/local-copy/sync-rounds.ts";
+import { PROOF_TIMEOUT_MS } from "../../../src/limits.ts";
+import type { ClockReading } from "../../../src/time/clock-reading.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { turn } from "../../support/held-store.ts";
+
+const AWAY = new ClientError("UNAVAILABLE", "away");
+
+describe("Proofs", () => {
+  let clock: FakeClock;
+  let sent: bigint[];
+  let proven: number[];
+  let failed: string[];
+  let proofs: SyncRounds;
+  let told: Record<string, string>;
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    [sent, proven, failed, told] = [[], [], [], {}];
+    proofs = new SyncRounds({
+      clock,
+      send: (id) => void sent.push(id),
+      onProven: ({ monotonic }: ClockReading) => void proven.push(monotonic),
+      onFailed: ({ message }) => void failed.push(message),
+    });
+  });
+
+  /** Asks, and notes under a name how that ends. */
+  function ask(name: string): Promise<void> {
+    const promise = proofs.prove();
+    promise.then(
+      () => {
+        told[name] = "proven";
+      },
+      (error: ClientError) => {
+        told[name] = error.message;
+      },
+    );
+    return promise;
+  }
+
+  it("sends one sync for all who ask in a turn, and gives them one promise", async () => {
+    const promises = [ask("a"), ask("b")];
+    queueMicrotask(() => void promises.push(ask("c")));
+    await turn();
+    proofs.synced(1n);
+    await turn();
+    expect([sent, new Set(promises).size, told]).to.deep.equal([
+      [1n],
+      1,
+      { a: "proven", b: "proven", c: "proven" },
+    ]);
+  });
+
+  it("has those who ask while a sync is under way wait for the next one", async () => {
+    void ask("early");
+    await turn();
+    void ask("late");
+    await turn();
+    const one = [...sent];
+    proofs.synced(1n);
+    await turn();
+    const first = { ...told };
+    proofs.synced(2n);
+    await turn();
+    expect([one, first, sent, told]).to.deep.equal([
+      [1n],
+      { early: "proven" },
+      [1n, 2n],
+      { early: "proven", late: "proven" },
+    ]);
+  });
+
+  it("counts a proof from when its sync was sent", async () => {
+    clock.advance(100);
+    void ask("a");
+    await turn();
+    clock.advance(70);
+    proofs.synced(1n);
+    expect(proven).to.deep.equal([100]);
+  });
+
+  it("does not take the answer to an earlier sync, one that was given up, for one to the next", async () => {
+    void ask("given up");
+    await turn();
+    clock.advance(PROOF_TIMEOUT_MS);
+    await turn();
+    void ask("next");
+    await turn();
+    proofs.synced(1n);
+    await turn();
+    const before = [{ ...told }, [...proven]];
+    proofs.synced(2n);
+    await turn();
+    expect([before, told.next, proven]).to.deep.equal([
+      [{ "given up": "the service has not proven the copy current in time" }, []],
+      "proven",
+      [PROOF_TIMEOUT_MS],
+    ]);
+  });
+
+  it("takes an answer that was there in time, although this process was too busy to look", async () => {
+    void ask("a");
+    await turn();
+    clock.advance(PROOF_TIMEOUT_MS);
+    proofs.synced(1n);
+    await turn();
+    await turn();
+    expect([told, failed]).to.deep.equal([{ a: "proven" }, []]);
+  });
+
+  it("tells those who share a sync that it brought no proof, and nobody else", async () => {
+    void ask("a");
+    await turn();
+    void ask("b");
+    proofs.unsynced(1n, AWAY);
+    await turn();
+    const before = { ...told };
+    proofs.synced(2n);
+    await turn();
+    expect([before, told, failed]).to.deep.equal([{ a: "away" }, { a: "away", b: "proven" }, ["away"]]);
+  });
+
+  it("fails all when there is nobody to ask any more, and begins anew later", async () => {
+    void ask("under way");
+    await turn();
+    void ask("waiting");
+    proofs.fail(AWAY);
+    await turn();
+    void ask("later");
+    await turn();
+    // Of the stream that is gone.
+    proofs.synced(1n);
+    proofs.synced(2n);
+    await turn();
+    expect([told, sent, clock.pendingTimers]).to.deep.equal([
+      { "under way": "away", waiting: "away", later: "proven" },
+      [1n, 2n],
+      0,
+    ]);
+  });
+
+  it("leaves no rejection unhandled where only the copy itself had asked", async () => {
+    const unhandled: unknown[] = [];
+    const listen = (error: unknown) => unhandled.push(error);
+    process.on("unhandledRejection", listen);
+    try {
+      void proofs.prove();
+      proofs.fail(AWAY);
+      await turn();
+      await turn();
+    } finally {
+      process.off("unhandledRejection", listen);
+    }
+    expect(unhandled).to.deep.equal([]);
+  });
+});

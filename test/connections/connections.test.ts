@@ -1,0 +1,176 @@
+import { expect } from "chai";
+import { beforeEach, describe, it } from "mocha";
+import {
+  addressPrefix,
+  type CloseReason,
+  type Connection,
+  Connections,
+} from "../../src/connections/connections.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { memoryLog } from "../support/memory-log.ts";
+
+const LIMITS = { total: 4, perAddress: 3, unauthenticated: 4, readyMs: 15_000, unusedMs: 60_000 };
+
+describe("the connections of a listener", () => {
+  let clock: FakeClock;
+  let log: ReturnType<typeof memoryLog>;
+  let connections: Connections;
+  /** Which were closed by the service, and why. */
+  let closed: string[];
+  let port: number;
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    log = memoryLog();
+    connections = new Connections({ limits: LIMITS, listener: "LISTEN_ADDRESS", clock, log: log.log });
+    closed = [];
+    port = 0;
+  });
+
+  function open(name: string, remoteAddress = `10.0.0.${++port}`): Connection | undefined {
+    const onClose = (reason: CloseReason) => closed.push(`${name} ${reason}`);
+    return connections.open({ remoteAddress, remotePort: 1 }, onClose);
+  }
+
+  it("take a newcomer in place of the one on which nothing has happened for longest", () => {
+    const [a, b] = ["a", "b", "c", "d"].map((name) => open(name));
+    a?.begin()();
+    open("e");
+    expect(closed).to.deep.equal(["b evicted"]);
+    b?.closed();
+    expect(connections.size).to.equal(4);
+  });
+
+  it("spare those on which a call is under way while there are others, and no longer", () => {
+    for (const name of ["a", "b", "c"]) open(name)?.begin();
+    open("d");
+    open("e");
+    expect(closed).to.deep.equal(["d evicted"]);
+    open("f")?.begin();
+    open("g")?.begin();
+    expect(closed).to.deep.equal(["d evicted", "e evicted", "a evicted"]);
+  });
+
+  it("never lose one on which a caller is known: then the newcomer is refused", () => {
+    for (const name of ["a", "b", "c", "d"]) open(name)?.authenticated();
+    expect(open("e")).to.equal(undefined);
+    expect([closed, connections.closed.refused, connections.size]).to.deep.equal([[], 1, 4]);
+  });
+
+  it("let one whose caller becomes known while others flood in stay, and the flood evict itself", () => {
+    const gateway = open("gateway");
+    connections.authenticated(() => "10.0.0.1:1", "gateway");
+    expect(gateway?.isAuthenticated).to.equal(true);
+    for (let index = 0; index < 100; index++) open("flood", "10.9.9.9");
+    expect(connections.find("10.0.0.1:1")).to.equal(gateway);
+    expect(new Set(closed)).to.deep.equal(new Set(["flood evicted"]));
+    // A gateway that comes now still finds a place.
+    expect(open("other gateway")).to.not.equal(undefined);
+  });
+
+  it("are bounded for each address: who floods from one takes from nobody else", () => {
+    const elsewhere = open("elsewhere");
+    for (let index = 0; index < 5; index++) open(`flood-${index}`, "10.9.9.9");
+    expect(closed).to.deep.equal(["flood-0 evicted", "flood-1 evicted"]);
+    expect(elsewhere?.isAuthenticated).to.equal(false);
+    expect(connections.size).to.equal(4);
+  });
+
+  it("are refused to an address whose connections all have known callers", () => {
+    for (let index = 0; index < 3; index++) open("proxy", "10.9.9.9")?.authenticated();
+    expect(open("proxy", "10.9.9.9")).to.equal(undefined);
+    expect(open("elsewhere")).to.not.equal(undefined);
+  });
+
+  it("are bounded while nobody is known on them, however much room there is", () => {
+    const limits = { ...LIMITS, total: 100, perAddress: 100, unauthenticated: 2 };
+    connections = new Connections({ limits, listener: "LISTEN_ADDRESS", clock, log: log.log });
+    for (const name of ["a", "b", "c"]) open(name);
+    expect([closed, connections.size, connections.unauthenticated]).to.deep.equal([["a evicted"], 2, 2]);
+  });
+
+  it("may have three thousand calls under way without a known caller; past that the busiest is closed", () => {
+    const [probe, hoarder, gateway] = ["probe", "hoarder", "gateway"].map((name) => open(name));
+    const end = probe?.begin();
+    for (let calls = 0; calls < 2500; calls++) gateway?.begin();
+    gateway?.authenticated();
+    for (let calls = 0; calls < 2999; calls++) hoarder?.begin();
+    expect(closed).to.deep.equal([]);
+    probe?.begin();
+    expect(closed).to.deep.equal(["hoarder evicted"]);
+    end?.();
+    const other = open("other");
+    for (let calls = 0; calls < 2999; calls++) other?.begin();
+    expect(closed, "what was under way on it counts no more").to.have.length(1);
+    other?.begin();
+    expect(closed).to.deep.equal(["hoarder evicted", "other evicted"]);
+  });
+
+  it("are closed that do not get ready for a first call in time", () => {
+    open("slow");
+    open("ready")?.ready();
+    clock.advance(14_999);
+    expect(closed).to.deep.equal([]);
+    clock.advance(1);
+    expect(closed).to.deep.equal(["slow not-ready"]);
+  });
+
+  it("are closed that rest without a known caller, and never those that had one", () => {
+    const [probed, used] = ["probed", "used"].map((name) => open(name));
+    probed?.ready();
+    used?.ready();
+    used?.authenticated();
+    clock.advance(50_000);
+    const end = probed?.begin();
+    clock.advance(3_600_000);
+    expect(closed, "a call is under way").to.deep.equal([]);
+    end?.();
+    clock.advance(59_999);
+    expect(closed).to.deep.equal([]);
+    clock.advance(1);
+    expect(closed).to.deep.equal(["probed unused"]);
+    clock.advance(24 * 3_600_000);
+    expect([closed.length, connections.size]).to.deep.equal([1, 1]);
+  });
+
+  it("leave nothing behind when they close, timers included", () => {
+    const all = ["a", "b", "c"].map((name) => open(name));
+    all[0]?.authenticated();
+    const end = all[1]?.begin();
+    for (const one of all) one?.closed();
+    end?.();
+    for (const one of all) one?.authenticated();
+    expect([connections.size, connections.unauthenticated, clock.pendingTimers]).to.deep.equal([0, 0, 0]);
+    expect(connections.find("10.0.0.1:1")).to.equal(undefined);
+  });
+
+  it("are told of in the log once in ten seconds, however many are closed", () => {
+    for (let index = 0; index < 1000; index++) open("flood", "10.9.9.9");
+    clock.advance(10_000);
+    open("flood", "10.9.9.9");
+    expect(log.records().map(({ reason, address, closed: count }) => [reason, address, count])).to.deep.equal(
+      [
+        ["evicted", "10.9.9.9", 1],
+        ["evicted", "10.9.9.9", 997],
+      ],
+    );
+    expect(connections.closed.evicted).to.equal(998);
+  });
+});
+
+describe("what counts as one address", () => {
+  for (const [address, prefix] of [
+    ["10.1.2.3", "10.1.2.3"],
+    ["::ffff:10.1.2.3", "10.1.2.3"],
+    ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"],
+    ["2001:0DB8:0001:0002::1", "2001:db8:1:2::/64"],
+    ["2001:db8::1", "2001:db8:0:0::/64"],
+    ["fe80::1%eth0", "fe80:0:0:0::/64"],
+    ["::1", "0:0:0:0::/64"],
+    ["64:ff9b::10.1.2.3", "64:ff9b:0:0::/64"],
+  ] as const) {
+    it(`is ${prefix} for ${address}`, () => {
+      expect(addressPrefix(address)).to.equal(prefix);
+    });
+  }
+});

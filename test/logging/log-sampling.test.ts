@@ -1,0 +1,79 @@
+import { expect } from "chai";
+import { LOGGED_REFUSALS, LOGGED_REFUSALS_TELL_MS, LOGGED_REFUSALS_WINDOW_MS } from "../../src/limits.ts";
+import { LogSampling, type Suppressed } from "../../src/logging/log-sampling.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+
+describe("the sampling of log lines", () => {
+  let clock: FakeClock;
+  let sampling: LogSampling;
+  let told: number[];
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    sampling = new LogSampling(clock);
+    told = [];
+  });
+
+  const admit = (kind = "a") => sampling.admit(kind, ({ suppressed }) => told.push(suppressed));
+  const admitted = (count: number, kind?: string): Suppressed[] =>
+    Array.from({ length: count }, () => admit(kind)).filter((line) => line !== undefined);
+
+  it("writes the first lines of a kind, then one in each window, which says how many were left out", () => {
+    expect(admitted(1000)).to.deep.equal(Array(LOGGED_REFUSALS).fill({}));
+    clock.advance(LOGGED_REFUSALS_WINDOW_MS);
+    expect(admitted(500)).to.deep.equal([{ suppressed: 1000 - LOGGED_REFUSALS }]);
+    clock.advance(LOGGED_REFUSALS_WINDOW_MS);
+    expect(admitted(1)).to.deep.equal([{ suppressed: 499 }]);
+    clock.advance(LOGGED_REFUSALS_WINDOW_MS);
+    expect(admitted(1)).to.deep.equal([{}]);
+  });
+
+  it("forgets nothing and doubles nothing: lines written and lines left out are all that there were", () => {
+    let seen = 0;
+    for (let turn = 0; turn < 2000; turn++) {
+      for (const { suppressed = 0 } of admitted(turn % 7)) seen += 1 + suppressed;
+      clock.advance(turn % 90);
+    }
+    sampling.close();
+    const all = Array.from({ length: 2000 }, (_, turn) => turn % 7).reduce((sum, more) => sum + more);
+    expect(seen + told.reduce((sum, more) => sum + more, 0)).to.equal(all);
+  });
+
+  it("keeps kinds apart, so that many of one hide none of another", () => {
+    admitted(1000, "a");
+    expect(admitted(1, "b")).to.deep.equal([{}]);
+  });
+
+  it("allows the same again after a quiet time, and no more than that", () => {
+    admitted(1000);
+    clock.advance(3_600_000);
+    expect(admitted(1000)).to.have.length(LOGGED_REFUSALS);
+  });
+
+  it("tells of lines that were left out, once, where no further line comes to do it", () => {
+    admitted(LOGGED_REFUSALS + 5);
+    clock.advance(LOGGED_REFUSALS_TELL_MS - 1);
+    expect(told).to.deep.equal([]);
+    clock.advance(1);
+    expect(told).to.deep.equal([5]);
+    clock.advance(10 * LOGGED_REFUSALS_TELL_MS);
+    expect({ told, admitted: admitted(1), timers: clock.pendingTimers }).to.deep.equal({
+      told: [5],
+      admitted: [{}],
+      timers: 0,
+    });
+  });
+
+  it("tells at its end", () => {
+    admitted(LOGGED_REFUSALS + 5);
+    sampling.close();
+    expect({ told, timers: clock.pendingTimers }).to.deep.equal({ told: [5], timers: 0 });
+  });
+
+  it("writes on after a wall clock that was set back", () => {
+    admitted(1000);
+    clock.jumpTo(0);
+    clock.advance(LOGGED_REFUSALS_WINDOW_MS);
+    expect(admitted(1)).to.have.length(1);
+  });
+});

@@ -1,0 +1,40 @@
+import { expect } from "chai";
+import { describe, it } from "mocha";
+import type { EpochMs } from "../../src/entry.ts";
+import { ClockBounds } from "../../src/time/clock-bounds.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+
+describe("both clocks", () => {
+  it("are taken for the earlier of the two, whichever that is", () => {
+    const clock = new FakeClock();
+    const clocks = new ClockBounds(clock);
+    const start = clock.now();
+    const seen = [clocks.earliest() - start];
+    for (const skew of [-60_000, 60_000, 0]) {
+      clocks.observe((clock.now() + skew) as EpochMs, clock.now());
+      seen.push(clocks.earliest() - start, clocks.skewMs);
+    }
+    expect(seen).to.deep.equal([0, -60_000, -60_000, 0, 60_000, 0, 0]);
+  });
+
+  it("are taken for the later of the two where that is asked for, as time goes on", () => {
+    const clock = new FakeClock();
+    const clocks = new ClockBounds(clock);
+    const seen = [clocks.latest() - clock.now()];
+    for (const skew of [-60_000, 60_000]) {
+      clocks.observe((clock.now() + skew) as EpochMs, clock.now());
+      clock.advance(1000);
+      seen.push(clocks.latest() - clock.now());
+    }
+    expect(seen).to.deep.equal([0, 0, 60_000]);
+  });
+
+  it("are compared at the middle of the time that the answer took", () => {
+    const clock = new FakeClock();
+    const clocks = new ClockBounds(clock);
+    const sent = clock.now();
+    clock.advance(1000);
+    clocks.observe((sent + 500) as EpochMs, sent);
+    expect(clocks.skewMs).to.equal(0);
+  });
+});
