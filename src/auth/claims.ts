@@ -13,7 +13,7 @@ export function kindOf(value: unknown): string {
   return typeof value === "object" ? "an object" : "true or false";
 }
 
-/** A claim that is a time, in seconds since 1970 with any fraction. Throws TokenRefused if it is not a finite number. */
+/** A claim that is a time, in seconds since 1970 with any fraction. Throws InvalidTokenError if it is not a finite number. */
 export function numericDate(value: unknown, name: "exp" | "nbf" | "iat"): number {
   if (typeof value === "number" && Number.isFinite(value)) return value;
   throw new InvalidTokenError(
@@ -21,7 +21,7 @@ export function numericDate(value: unknown, name: "exp" | "nbf" | "iat"): number
   );
 }
 
-/** Throws TokenRefused if the value is not a valid jti, since such a token could not be blacklisted. */
+/** Throws InvalidTokenError if the value is not a valid jti, since such a token could not be blacklisted. */
 export function readJti(value: unknown): Jti {
   const problem = typeof value === "string" ? jtiProblem(value) : `is ${kindOf(value)}, and must be text`;
   if (problem !== undefined) throw new InvalidTokenError(`has a malformed jti: it ${problem}`);

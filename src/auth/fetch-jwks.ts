@@ -4,10 +4,10 @@ import type { JwksSource } from "./jwks-source.ts";
 
 /** A key set could not be fetched. `message` repeats nothing of the URL, the path or the content, which may be secret. */
 export class JwksError extends Error {
-  override readonly name = "KeysError";
+  override readonly name = "JwksError";
 }
 
-/** Fetches the text of a key set. Throws a KeysError. */
+/** Fetches the text of a key set. Throws a JwksError. */
 export async function fetchJwks(source: JwksSource): Promise<string> {
   return decode(await (source.kind === "url" ? download(source.url) : read(source.path)));
 }

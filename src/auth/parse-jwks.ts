@@ -19,7 +19,7 @@ export interface ParsedJwks {
 const LISTED = 5;
 
 /**
- * Parses the JSON of a key set, ignoring keys for encryption. Throws a KeysError if the text is not a key set or has no usable key, so that
+ * Parses the JSON of a key set, ignoring keys for encryption. Throws a JwksError if the text is not a key set or has no usable key, so that
  * it cannot replace a good key set.
  */
 export function parseJwks(text: string): ParsedJwks {

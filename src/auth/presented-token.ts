@@ -1,3 +1,4 @@
+import type { NoJti } from "../decision.ts";
 import { type Jti, jtiProblem } from "../entry.ts";
 import { isRawToken } from "../raw-token.ts";
 import { InvalidTokenError, unverifiedClaims } from "./verify.ts";
@@ -11,9 +12,6 @@ export interface PresentedCredentials {
   /** Whether the request is a CORS preflight, which never carries a token. */
   readonly isPreflight?: boolean;
 }
-
-/** Why no token could be determined: none was presented; it has no jti; the credential is malformed or not the only one. */
-export type NoJti = "no-token" | "no-jti" | "malformed";
 
 /**
  * Determines the one token that a request presents; it may be named several times. Verified tokens count. With `unverifiedBearer`, the
@@ -46,7 +44,7 @@ export function presentedToken(
 
 const MALFORMED = { because: "malformed" } as const;
 
-/** Undefined if there is no header or it has another scheme. Throws TokenRefused. */
+/** Undefined if there is no header or it has another scheme. Throws InvalidTokenError. */
 function bearerToken([value, ...more]: readonly string[]): string | undefined {
   if (more.length > 0) throw new InvalidTokenError("must be the only credential");
   if (value === undefined) return undefined;

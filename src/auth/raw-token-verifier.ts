@@ -24,7 +24,7 @@ export class RawTokenVerifier {
 
   /**
    * Identifies tokens, in the same order. A token may have expired or not be valid yet. In place of a token that is not accepted, the
-   * result has a TokenRefused whose message says what the token must be like. Throws KEYS_UNAVAILABLE if any token cannot be judged,
+   * result has a InvalidTokenError whose message says what the token must be like. Throws KEYS_UNAVAILABLE if any token cannot be judged,
    * OVERLOADED if too many tokens are queued, CANCELLED if the caller is gone.
    */
   identify(

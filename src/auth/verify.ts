@@ -6,7 +6,7 @@ import { isAcceptedType, isSecurityEvent } from "./token-type.ts";
 
 /** Thrown for a token that is not accepted. `message` is worded to follow "the token", and holds nothing of the token. */
 export class InvalidTokenError extends Error {
-  override readonly name = "TokenRefused";
+  override readonly name = "InvalidTokenError";
 }
 
 export type Claims = Readonly<Record<string, unknown>>;
@@ -14,7 +14,7 @@ export type Claims = Readonly<Record<string, unknown>>;
 /**
  * Verifies a token's signature with a key of the set and one of the algorithms, and returns its claims, which are not validated. `preview`
  * receives the unverified claims, and only if the token fits no known key: an error that it throws holds whatever the keys are, so the
- * issuer is not asked for new ones. `schedule` runs each verification; absent: at once. Throws TokenRefused, or what `preview`, `schedule`
+ * issuer is not asked for new ones. `schedule` runs each verification; absent: at once. Throws InvalidTokenError, or what `preview`, `schedule`
  * and the key set throw.
  */
 export async function verifiedClaims(
@@ -49,7 +49,7 @@ export async function verifiedClaims(
   }
 }
 
-/** The claims of an unverified token: fit only to tell which token it is, and with whose keys to verify it. Throws TokenRefused. */
+/** The claims of an unverified token: fit only to tell which token it is, and with whose keys to verify it. Throws InvalidTokenError. */
 export function unverifiedClaims(token: string): Claims {
   checkShape(token);
   checkType(headerOf(token));

@@ -7,6 +7,7 @@ import type { Connections } from "../connections/connections.ts";
 import type { HostPort } from "../connections/host-port.ts";
 import { destroyUnread, type HttpListener, listenHttp } from "../connections/http-listener.ts";
 import { pathOf } from "../connections/request-path.ts";
+import type { Decision } from "../decision.ts";
 import {
   AUTHZ_BODY_MS,
   AUTHZ_KEEP_ALIVE_MS,
@@ -22,7 +23,7 @@ import type { Clock } from "../time/clock.ts";
 import { endRequest, type RequestSpans } from "../tracing/request-spans.ts";
 import { denialOf } from "./denial.ts";
 import { presentedCredentials, type TrustedHeaders } from "./presented-credentials.ts";
-import type { Decision, TokenAuthorizer } from "./token-authorizer.ts";
+import type { TokenAuthorizer } from "./token-authorizer.ts";
 
 /** The served path, with all paths below it, since proxies append the path of the request. */
 export const AUTHZ_PATH = "/authz";

@@ -1,5 +1,5 @@
+import type { Decision } from "../decision.ts";
 import { AUTHZ_RETRY_AFTER_SECONDS } from "../limits.ts";
-import type { Decision } from "./token-authorizer.ts";
 
 /** The HTTP response to a client whose request is denied. */
 export interface Denial {

@@ -1,13 +1,11 @@
 import type { Logger } from "pino";
-import { type NoJti, type PresentedCredentials, presentedToken } from "../auth/presented-token.ts";
+import { type PresentedCredentials, presentedToken } from "../auth/presented-token.ts";
 import type { Blacklist } from "../blacklist/blacklist.ts";
 import type { CheckAnswer, Freshness } from "../blacklist/check-service.ts";
 import type { Caller } from "../caller.ts";
+import type { Decision, NoJti } from "../decision.ts";
 import { ServiceError } from "../errors.ts";
 import type { LogSampling } from "../logging/log-sampling.ts";
-
-/** The decision about a request. Only "pass" lets it through; "unknown" means that the service cannot tell now. */
-export type Decision = "pass" | "revoked" | NoJti | "unknown";
 
 interface Options {
   readonly blacklist: Pick<Blacklist, "check" | "admit">;

@@ -43,7 +43,7 @@ import { Violations } from "./violations.ts";
 interface TokenRules {
   /** Called with the number of tokens before any is verified, since verification is expensive. If it throws, none is verified. */
   charge(tokens: number): Promise<void>;
-  /** Identifies raw tokens, in the same order, with a TokenRefused in place of each that is not accepted. */
+  /** Identifies raw tokens, in the same order, with a InvalidTokenError in place of each that is not accepted. */
   identify(tokens: readonly string[]): Promise<readonly (TokenIdentity | InvalidTokenError)[]>;
   isPast(expiresAt: EpochMs): boolean;
   /** The latest permitted expiry. */

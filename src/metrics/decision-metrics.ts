@@ -1,5 +1,5 @@
 import { Counter, type Registry } from "prom-client";
-import type { Decision } from "../authz/token-authorizer.ts";
+import type { Decision } from "../decision.ts";
 import { Distribution } from "./distribution.ts";
 import { histogram, zeros } from "./lazy-metrics.ts";
 

@@ -10,7 +10,7 @@ import { prepareSession, run } from "./mysql-session.ts";
 
 /** The server did not answer in time: it may be slow, stopped, or disconnected without notice. */
 export class QueryTimeoutError extends Error {
-  override readonly name = "SilenceError";
+  override readonly name = "QueryTimeoutError";
 }
 
 type Values = readonly (number | Uint8Array)[];

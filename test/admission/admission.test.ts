@@ -3,7 +3,7 @@ import { Admission } from "../../src/admission/admission.ts";
 import { MAX_CALLS, MAX_UNSENT_BYTES } from "../../src/limits.ts";
 import { turn } from "../support/held-store.ts";
 
-describe("Calls", () => {
+describe("Admission", () => {
   let calls: Admission;
 
   beforeEach(() => {

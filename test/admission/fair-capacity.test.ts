@@ -2,7 +2,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { FairCapacity, type Share } from "../../src/admission/fair-capacity.ts";
 
-describe("FairRoom", () => {
+describe("FairCapacity", () => {
   /** Takes places one by one until there is none left. */
   function fill(room: FairCapacity, name: string, size = 1): Share[] {
     const parts: Share[] = [];

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { FairQueue } from "../../src/admission/fair-queue.ts";
 
-describe("FairLine", () => {
+describe("FairQueue", () => {
   let line: FairQueue<string>;
 
   beforeEach(() => {

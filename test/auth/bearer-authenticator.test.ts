@@ -27,7 +27,7 @@ const RULES: BearerRules = {
 };
 const MINUTE = 60_000;
 
-describe("Bearers", () => {
+describe("BearerAuthenticator", () => {
   let key: SigningKey;
   let server: KeyServer;
   let clock: FakeClock;

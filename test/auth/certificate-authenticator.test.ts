@@ -90,7 +90,7 @@ describe("the alternative names of a certificate", () => {
   });
 });
 
-describe("Certificates", () => {
+describe("CertificateAuthenticator", () => {
   const now = () => Date.now() as EpochMs;
   let authority: Authority;
 

@@ -6,7 +6,7 @@ import { classifyKey } from "../../src/auth/classify-key.ts";
 const CANARY = "c4n4ry";
 const ELSE = "for something else";
 
-describe("judgeKey", () => {
+describe("classifyKey", () => {
   const jwkOf = (type: "rsa" | "ec" | "ed25519", options = {}) =>
     generateKeyPairSync(type as "rsa", options as { modulusLength: number }).publicKey.export({
       format: "jwk",

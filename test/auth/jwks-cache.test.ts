@@ -28,7 +28,7 @@ const UNKNOWN = "ERR_JWKS_NO_MATCHING_KEY";
 const CANARY = "c4n4ry";
 const NO_TOKEN = { payload: "", signature: "" };
 
-describe("KeySet", () => {
+describe("JwksCache", () => {
   let old: SigningKey;
   let next: SigningKey;
   let server: KeyServer;

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { jwksFile, parseJwksUrl } from "../../src/auth/jwks-source.ts";
 import { thrownBy } from "../support/rejection.ts";
 
-describe("parseKeyUrl", () => {
+describe("parseJwksUrl", () => {
   for (const url of [
     "https://id.example/.well-known/jwks.json",
     "https://id.example:8443/keys?tenant=7",
@@ -43,7 +43,7 @@ describe("parseKeyUrl", () => {
   }
 });
 
-describe("keyFile", () => {
+describe("jwksFile", () => {
   it("takes any path as it is", () => {
     expect(jwksFile("./my keys.json")).to.deep.equal({ kind: "file", path: "./my keys.json" });
   });

@@ -9,8 +9,8 @@ import { type Authority, createAuthority } from "../support/certificates.ts";
 import { freshFolder } from "../support/shared.ts";
 
 const PROGRAM = `
-  const { fetchKeys } = await import(${JSON.stringify(new URL("../../src/auth/fetch-jwks.ts", import.meta.url).href)});
-  console.log(await fetchKeys({ kind: "url", url: process.argv[1] }).catch((error) => error.message));
+  const { fetchJwks } = await import(${JSON.stringify(new URL("../../src/auth/fetch-jwks.ts", import.meta.url).href)});
+  console.log(await fetchJwks({ kind: "url", url: process.argv[1] }).catch((error) => error.message));
 `;
 
 describe("a key set at an IP address", () => {

@@ -19,7 +19,7 @@ const NEAR_ISSUER = `${UNKNOWN_ISSUER}: its iss differs from one of TOKEN_ISSUER
 const TOO_LATE = "has a malformed exp: it must lie before the year 10000 (it counts seconds)";
 const SIGNATURE = "has a signature that is not its issuer's";
 
-describe("RawTokens", () => {
+describe("RawTokenVerifier", () => {
   let keyOf: Record<string, SigningKey>;
   let servers: Map<string, KeyServer>;
   let keySets: Map<string, JwksCache>;

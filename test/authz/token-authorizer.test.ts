@@ -1,8 +1,9 @@
 import { expect } from "chai";
-import { type Decision, TokenAuthorizer } from "../../src/authz/token-authorizer.ts";
+import { TokenAuthorizer } from "../../src/authz/token-authorizer.ts";
 import type { Blacklist } from "../../src/blacklist/blacklist.ts";
 import type { Freshness, Verdict } from "../../src/blacklist/check-service.ts";
 import type { Caller } from "../../src/caller.ts";
+import type { Decision } from "../../src/decision.ts";
 import type { Jti } from "../../src/entry.ts";
 import { type Reason, ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
 import { LOGGED_REFUSALS } from "../../src/limits.ts";

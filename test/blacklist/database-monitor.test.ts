@@ -9,7 +9,7 @@ import { memoryLog } from "../support/memory-log.ts";
 
 const AWAY = storeUnavailable("the database cannot be reached");
 
-describe("Heartbeat", () => {
+describe("DatabaseMonitor", () => {
   let clock: FakeClock;
   let store: HeldStore;
   let log: ReturnType<typeof memoryLog>;

@@ -4,7 +4,7 @@ import { ANSWERS_A_TURN_MICROS } from "../../src/limits.ts";
 import { settle } from "../support/follower-stage.ts";
 import { turn } from "../support/held-store.ts";
 
-describe("inTurns", () => {
+describe("timeSliced", () => {
   it("does everything in order, an expensive thing a turn and cheap ones together", async () => {
     const costs = [1, 1, ANSWERS_A_TURN_MICROS, 1, ANSWERS_A_TURN_MICROS - 1, 1, 1];
     const groups: number[][] = [[]];

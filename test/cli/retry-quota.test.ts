@@ -9,7 +9,7 @@ import { rejection } from "../support/rejection.ts";
 const spent = (retryAfterMs?: number) =>
   new ClientError("RESOURCE_EXHAUSTED", "spent", { reason: "QUOTA_EXCEEDED", retryAfterMs });
 
-describe("patiently", () => {
+describe("retryQuota", () => {
   let clock: FakeClock;
   let interrupted: AbortController;
   let failures: unknown[];

@@ -14,7 +14,7 @@ const KEY = new Uint8Array(32).fill(1);
 const OTHER_KEY = new Uint8Array(32).fill(2);
 const HOUR = 3_600_000;
 
-describe("Copy", () => {
+describe("CopiedEntries", () => {
   let clock: FakeClock;
   let copy: CopiedEntries;
 

@@ -8,7 +8,7 @@ import { turn } from "../../support/held-store.ts";
 
 const AWAY = new ClientError("UNAVAILABLE", "away");
 
-describe("Proofs", () => {
+describe("SyncRounds", () => {
   let clock: FakeClock;
   let sent: bigint[];
   let proven: number[];
