@@ -3,6 +3,7 @@ import type { EpochMs, Jti } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_QUEUED_JTIS, MAX_READ_BYTES, MAX_READ_JTIS } from "../limits.ts";
 import { formatRevision, type Revision } from "../revision.ts";
+import { SharedRounds } from "../shared-rounds.ts";
 import type { DatabaseState, LookupResult, Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { AcknowledgedCommits } from "./acknowledged-commits.ts";
@@ -39,7 +40,7 @@ export class CoalescedChecks implements CheckService {
   readonly #leewayMs: number;
   readonly #observer: Observer;
   readonly #waiting: RequestQueue<WaitingCheck>;
-  #reading = false;
+  readonly #reads: SharedRounds<WaitingCheck[]>;
 
   constructor(options: Options) {
     this.#store = options.store;
@@ -48,6 +49,10 @@ export class CoalescedChecks implements CheckService {
     this.#leewayMs = options.leewayMs;
     this.#observer = options.observer ?? UNOBSERVED;
     this.#waiting = new RequestQueue({ clock: options.clock, room: MAX_QUEUED_JTIS });
+    this.#reads = new SharedRounds({
+      take: () => this.#take(),
+      send: (group) => void this.#answer(group).then(() => this.#reads.ended()),
+    });
   }
 
   check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
@@ -56,7 +61,7 @@ export class CoalescedChecks implements CheckService {
       if (!room) reject(new ServiceError("OVERLOADED", "too many checks are waiting to be answered"));
       else {
         caller.trace?.waits("look-up");
-        if (!this.#reading) void this.#run();
+        this.#reads.requested();
       }
     });
   }
@@ -75,17 +80,8 @@ export class CoalescedChecks implements CheckService {
     return sighting;
   }
 
-  async #run(): Promise<void> {
-    this.#reading = true;
-    while (!this.#waiting.isEmpty) {
-      const group = this.#take();
-      if (group.length > 0) await this.#answer(group);
-    }
-    this.#reading = false;
-  }
-
-  /** Takes the calls of the next read off the list before the read is sent, so that it answers no call that arrives later. */
-  #take(): WaitingCheck[] {
+  /** The calls of the next read. */
+  #take(): WaitingCheck[] | undefined {
     let total = 0;
     let bytes = 0;
     return this.#waiting.take(({ jtis }) => {

@@ -11,6 +11,7 @@ import {
   READ_TURNS,
 } from "../limits.ts";
 import type { Revision } from "../revision.ts";
+import { SharedRounds } from "../shared-rounds.ts";
 import type { Changes, CommitResult, DatabaseState, Store, Tail, TailPosition } from "../store/store.ts";
 import { type ClockReading, elapsedSince, readClocks } from "../time/clock-reading.ts";
 import type { AcknowledgedCommits } from "./acknowledged-commits.ts";
@@ -66,11 +67,8 @@ export class Follower {
   readonly #entries: EntryIndex;
   #phase: Phase = "loading";
   #waiting: Waiter[] = [];
-  #planned = false;
-  #cancelPlan = () => {};
-  #reading = false;
-  /** No read is sent before this time, by the monotonic clock. */
-  #notBefore = Number.NEGATIVE_INFINITY;
+  readonly #reads: SharedRounds<readonly Waiter[]>;
+  #cancelPause = () => {};
   #position: TailPosition = { revision: 0, jti: new Uint8Array() };
   /** The last revision read from the database. A history that lacks it is not the one that the index was read from. */
   #seen: Revision | undefined;
@@ -94,6 +92,11 @@ export class Follower {
     this.#acknowledged = options.acknowledged;
     this.#tail = options.store.openTail();
     this.#entries = new EntryIndex(options);
+    this.#reads = new SharedRounds({
+      take: () => (this.#waiting.length === 0 ? undefined : this.#takeWaiting()),
+      send: (group) => this.#read(group),
+      turns: READ_TURNS,
+    });
   }
 
   get phase(): Phase {
@@ -193,7 +196,7 @@ export class Follower {
       return;
     }
     this.#waiting.push(waiter);
-    this.#plan();
+    this.#reads.requested();
   }
 
   /** Reads the database's state by a read that is sent after this call. */
@@ -204,7 +207,7 @@ export class Follower {
   stop(): void {
     this.#stopped = true;
     this.#cancelRetry();
-    this.#cancelPlan();
+    this.#cancelPause();
     this.#tail.close();
     this.#options.changeLog.close();
     this.#fail(this.#takeWaiting(), STOPPED);
@@ -245,55 +248,28 @@ export class Follower {
     timeSliced(waiters, (waiter) => waiter.failed(error));
   }
 
-  /**
-   * Sends the read at the end of a turn of the event loop that brought no new request (within `READ_TURNS` turns): all requests
-   * until then share it.
-   */
-  #plan(): void {
-    if (this.#planned || this.#reading) return;
-    this.#planned = true;
-    let asked = this.#waiting.length;
-    let turns = 1;
-    const go = (): void => {
-      if (this.#waiting.length > asked && turns < READ_TURNS) {
-        asked = this.#waiting.length;
-        turns++;
-        setImmediate(go);
-        return;
-      }
-      this.#planned = false;
-      this.#read([]);
-    };
-    const pause = this.#notBefore - this.#options.clock.monotonic();
-    if (pause > 0) this.#cancelPlan = this.#options.clock.schedule(pause, go);
-    else setImmediate(go);
-  }
-
-  #read(carried: readonly Waiter[]): void {
-    // Taken off the list before the read is sent, because the read proves nothing to requests that arrive later.
-    const group = [...carried, ...this.#takeWaiting()];
+  #read(group: readonly Waiter[]): void {
     if (this.#phase !== "following" || this.#stopped) {
+      this.#reads.ended();
       this.#fail(group, this.#stopped ? STOPPED : HISTORY_CHANGED);
       return;
     }
-    this.#reading = true;
     const sentAt = readClocks(this.#options.clock);
     const required = this.#acknowledged.pending;
     this.#tail.changes(this.#position, this.#seen, required).then(
-      (changes) => {
-        this.#reading = false;
-        this.#arrived(changes, { group, sentAt, required });
-      },
+      (changes) => this.#arrived(changes, { group, sentAt, required }),
       (error: unknown) => {
-        this.#reading = false;
         this.#observe("failed", { sharing: group, sentAt });
-        // Do not retry an unreachable database a thousand times a second.
-        this.#notBefore = this.#options.clock.monotonic() + FAILED_READ_PAUSE_MS;
-        if (this.#waiting.length > 0) this.#plan();
+        if (!this.#stopped) this.#pause();
         // The result is unknown, so the read proves nothing to any request.
         this.#fail(group, error);
       },
     );
+  }
+
+  /** Delays the next read: an unreachable database must not be asked a thousand times a second. */
+  #pause(): void {
+    this.#cancelPause = this.#options.clock.schedule(FAILED_READ_PAUSE_MS, () => this.#reads.ended());
   }
 
   #observe(end: ReadEnd, { sharing, sentAt }: { sharing: readonly Waiter[]; sentAt: ClockReading }): void {
@@ -318,7 +294,8 @@ export class Follower {
     this.#advance(changes, required);
     if (changes.hasMore) {
       // The remaining pages may hold a change that a request must see: no request is answered yet, and `applied` does not move.
-      this.#read(group);
+      this.#waiting = [...group, ...this.#waiting];
+      this.#reads.ended();
       this.#entries.take(changes.entries);
       this.#options.changeLog.commit(undefined);
       return;
@@ -332,10 +309,9 @@ export class Follower {
     this.#options.changeLog.commit(changes.writable ? changes.revision : undefined);
     this.#checkSize();
     // Sends the next read before answering the requests, so that the database works meanwhile.
-    if (this.#phase === "following" && this.#waiting.length > 0) this.#read([]);
+    this.#reads.ended();
     if (changes.writable) timeSliced(group, (waiter) => waiter.proven(changes));
     else this.#fail(group, READ_ONLY);
-    if (this.#phase !== "following") this.#fail(this.#takeWaiting(), HISTORY_CHANGED);
     this.#entries.sweep();
   }
 
@@ -454,7 +430,8 @@ export class Follower {
 
   #rebuild(group: readonly Waiter[], required: readonly Revision[]): void {
     this.#lose(required);
-    this.#fail([...group, ...this.#takeWaiting()], HISTORY_CHANGED);
+    this.#fail(group, HISTORY_CHANGED);
+    this.#reads.ended();
     void this.#load();
   }
 

@@ -26,10 +26,6 @@ export class RequestQueue<W extends QueuedRequest> {
     this.#room = new FairCapacity(options.room);
   }
 
-  get isEmpty(): boolean {
-    return this.#waiting.length === 0;
-  }
-
   /** Returns false, and adds nothing, when there is no room in total or for this caller. */
   add(waiting: W): boolean {
     const name = nameOf(waiting);
@@ -41,8 +37,8 @@ export class RequestQueue<W extends QueuedRequest> {
     return true;
   }
 
-  /** Removes from the front of the list all calls that fit into one batch; the first call always fits. */
-  take(fits: (waiting: W) => boolean): W[] {
+  /** Removes from the front of the list all calls that fit into one batch, at least one; undefined if no call waits. */
+  take(fits: (waiting: W) => boolean): W[] | undefined {
     this.#dropGone();
     let count = 0;
     for (const waiting of this.#waiting) {
@@ -50,7 +46,7 @@ export class RequestQueue<W extends QueuedRequest> {
       this.#leave(waiting);
       count++;
     }
-    return this.#waiting.splice(0, count);
+    return count === 0 ? undefined : this.#waiting.splice(0, count);
   }
 
   /** Searches for abandoned calls; false if it searched recently. */

@@ -3,6 +3,7 @@ import type { EpochMs } from "../entry.ts";
 import { invalidRequest, type Reason, ServiceError } from "../errors.ts";
 import { MAX_ENTRIES_A_MESSAGE } from "../limits.ts";
 import type { Revision } from "../revision.ts";
+import { SharedRounds } from "../shared-rounds.ts";
 import { type Columns, ColumnsBuilder, inParts } from "../token-index/columns.ts";
 import { LAST_PLACE } from "../token-index/token-index.ts";
 import type { Change, ChangeLog } from "./change-log.ts";
@@ -71,7 +72,9 @@ export class Subscription {
   #opened = false;
   /** The id of the last `sync` received. */
   #asked = 0n;
-  #isProving = false;
+  /** The id of the last `sync` for which a proof has been requested. */
+  #proving = 0n;
+  readonly #proofs: SharedRounds<bigint>;
   /** A response that is sent after all changes before `after`. */
   #answer: { readonly after: number; readonly delivery: Delivery } | undefined;
   /** Called when {@link next} may have a message again. */
@@ -81,6 +84,7 @@ export class Subscription {
     this.#options = options;
     this.#epoch = options.changeLog.epoch;
     this.#next = options.place ?? 0;
+    this.#proofs = new SharedRounds({ take: () => this.#takeSyncs(), send: (id) => this.#prove(id) });
     if (options.place === undefined) this.#startOver();
   }
 
@@ -123,14 +127,14 @@ export class Subscription {
 
   /** True when nothing is outstanding: the snapshot, the changes logged so far, and the response to every `sync` have been sent. */
   get isSettled(): boolean {
-    const isProven = !this.#isProving && this.#answer === undefined;
+    const isProven = !this.#proofs.isBusy && this.#answer === undefined;
     return this.#opened && this.#snapshot === undefined && isProven && this.behind === 0;
   }
 
   /** Requests proof by a read that is sent after this call. Throws INVALID_REQUEST unless `id` is greater than all before. */
   sync(id: bigint): void {
     this.#asked = later(id, this.#asked);
-    if (!this.#isProving) this.#prove();
+    this.#proofs.requested();
   }
 
   close(): void {
@@ -198,15 +202,18 @@ export class Subscription {
     snapshot.rest = [...inParts(snapshot.entries.take(), MAX_ENTRIES_A_MESSAGE)];
   }
 
-  /** A `sync` that arrives while a read is in flight waits for the next read. */
-  #prove(): void {
+  /** The last `sync` stands for all before it. */
+  #takeSyncs(): bigint | undefined {
+    if (this.#asked === this.#proving) return undefined;
+    this.#proving = this.#asked;
+    return this.#proving;
+  }
+
+  #prove(id: bigint): void {
     const { changeLog, follower } = this.#options;
-    const id = this.#asked;
-    this.#isProving = true;
     const settle = (delivery: Delivery) => {
-      this.#isProving = false;
       this.#answer = { after: changeLog.end, delivery };
-      if (this.#asked > id) this.#prove();
+      this.#proofs.ended();
       this.onReady();
     };
     follower.prove({

@@ -3,6 +3,7 @@ import type { NewEntry } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_QUEUED_TOKENS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
+import { SharedRounds } from "../shared-rounds.ts";
 import type { CommitResult, Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import { mergeWrites, SplitResults, type TokenResult } from "./merge-writes.ts";
@@ -42,7 +43,8 @@ export class Writer {
   readonly #leewayMs: number;
   readonly #observer: Observer;
   readonly #waiting: RequestQueue<WaitingWrite>;
-  #running: Promise<void> | undefined;
+  readonly #commits: SharedRounds<WaitingWrite[]>;
+  #committing: Promise<void> | undefined;
 
   constructor(options: Options) {
     this.#store = options.store;
@@ -51,6 +53,12 @@ export class Writer {
     this.#leewayMs = options.leewayMs;
     this.#observer = options.observer ?? UNOBSERVED;
     this.#waiting = new RequestQueue({ clock: options.clock, room: MAX_QUEUED_TOKENS });
+    this.#commits = new SharedRounds({
+      take: () => this.#take(),
+      send: (group) => {
+        this.#committing = this.#commit(group).then(() => this.#commits.ended());
+      },
+    });
   }
 
   /** Resolves once `entries` are durable. Throws OVERLOADED, storing nothing, when too much is queued. */
@@ -60,23 +68,18 @@ export class Writer {
       if (!room) reject(new ServiceError("OVERLOADED", "too many revocations are waiting to be written"));
       else {
         caller.trace?.waits("commit");
-        this.#running ??= this.#run();
+        this.#commits.requested();
       }
     });
   }
 
   /** Resolves when everything accepted so far has been answered. */
   async settled(): Promise<void> {
-    await this.#running;
-  }
-
-  async #run(): Promise<void> {
-    while (!this.#waiting.isEmpty) await this.#commit(this.#take());
-    this.#running = undefined;
+    while (this.#commits.isBusy) await this.#committing;
   }
 
   /** The requests of the next commit. */
-  #take(): WaitingWrite[] {
+  #take(): WaitingWrite[] | undefined {
     let rows = 0;
     let bytes = 0;
     return this.#waiting.take(({ entries }) => {
@@ -90,7 +93,6 @@ export class Writer {
   }
 
   async #commit(group: readonly WaitingWrite[]): Promise<void> {
-    if (group.length === 0) return;
     try {
       await this.#write(group);
     } catch (error) {

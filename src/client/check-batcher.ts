@@ -10,6 +10,7 @@ import {
   MIN_HALF_TIME_MS,
   NEXT_CALL_AFTER_MS,
 } from "../limits.ts";
+import { SharedRounds } from "../shared-rounds.ts";
 import type { Clock } from "../time/clock.ts";
 import type { GiveMetadata } from "./call-metadata.ts";
 import type { Check, Freshness } from "./check.ts";
@@ -39,26 +40,20 @@ export interface CallMade {
   readonly attempt: number;
 }
 
-/** Checks of one freshness: those waiting for a call, and the number of calls in flight. */
+/** Checks of one freshness. */
 interface Lane {
   readonly key: string | number;
   readonly freshness: NonNullable<MessageInitShape<typeof IsBlacklistedRequestSchema>["freshness"]>;
+  /** The checks that wait for a call. */
   readonly queue: CheckGroup[];
-  underWay: number;
-  /** Whether the queue is about to be sent, after this turn of the event loop. */
-  isDue: boolean;
-  /** When the last call was sent, by the monotonic clock. */
-  sentAt: number;
-  /** Cancels the timer that sends the queue while a slow call is in flight. */
-  disarm: (() => void) | undefined;
+  readonly calls: SharedRounds<CheckGroup>;
 }
 
 const FULLY_FRESH = "";
 
 /**
  * Sends checks to the service, many per call. Checks made in one turn of the event loop are sent at once, in one call. While that
- * call is in flight, later checks wait for its answer, or for a few milliseconds, and share the next call. A check never joins a
- * call that has been sent, because the answer may be older than the check.
+ * call is in flight, later checks wait for its answer, or for a few milliseconds, and share the next call.
  */
 export class CheckBatcher {
   readonly #setup: CheckBatcherSetup;
@@ -91,15 +86,12 @@ export class CheckBatcher {
     const before = group.earliest;
     group.add(check);
     if (group.earliest < before) this.#setup.deadlines.watch(group);
-    this.#schedule(lane);
+    lane.calls.requested();
   }
 
   /** Drops the queues; the caller fails the checks in them. */
   close(): void {
-    for (const lane of this.#lanes.values()) {
-      lane.disarm?.();
-      lane.queue.length = 0;
-    }
+    for (const { queue } of this.#lanes.values()) queue.length = 0;
   }
 
   #laneFor({ maxStalenessMs, atLeastRevision }: Freshness): Lane | undefined {
@@ -115,66 +107,42 @@ export class CheckBatcher {
       key,
       freshness,
       queue: [],
-      underWay: 0,
-      isDue: false,
-      sentAt: 0,
-      disarm: undefined,
+      calls: new SharedRounds({
+        take: () => this.#take(lane),
+        send: (group) => this.#send(group, lane),
+        // Other code in the turn may add checks.
+        turns: 1,
+        beside: { clock: this.#setup.clock, most: MAX_CHECK_CALLS, afterMs: NEXT_CALL_AFTER_MS },
+      }),
     };
     this.#lanes.set(key, lane);
     return lane;
   }
 
-  /**
-   * Sends the queue after this turn, because other code in the turn may add checks; or when a slow call has been in flight for a
-   * few milliseconds.
-   */
-  #schedule(lane: Lane): void {
-    if (lane.isDue || lane.underWay >= MAX_CHECK_CALLS) return;
-    if (lane.underWay === 0) {
-      lane.disarm?.();
-      lane.disarm = undefined;
-      lane.isDue = true;
-      setImmediate(() => {
-        lane.isDue = false;
-        this.#send(lane);
-      });
-    } else if (lane.disarm === undefined && lane.queue.length > 0) {
-      const { clock } = this.#setup;
-      const wait = Math.max(0, lane.sentAt + NEXT_CALL_AFTER_MS - clock.monotonic());
-      lane.disarm = clock.schedule(wait, () => {
-        lane.disarm = undefined;
-        this.#send(lane);
-      });
-    }
-  }
-
-  /** Sends one call, and more while there are full ones. */
-  #send(lane: Lane): void {
-    do {
-      const group = lane.underWay < MAX_CHECK_CALLS ? this.#next(lane) : undefined;
-      if (group === undefined) break;
-      lane.underWay++;
-      lane.sentAt = this.#setup.clock.monotonic();
-      void this.#run(group, lane);
-    } while ((lane.queue[0]?.length ?? 0) >= MAX_BATCH);
-    if (lane.queue.length > 0) this.#schedule(lane);
-    else if (lane.underWay === 0 && lane.key !== FULLY_FRESH) this.#lanes.delete(lane.key);
-  }
-
   /** The checks that have waited longest, as many as fit into a call. */
-  #next(lane: Lane): CheckGroup | undefined {
-    for (;;) {
-      const group = lane.queue.shift();
-      if (group === undefined) return undefined;
-      for (let next = lane.queue[0]; next !== undefined; next = lane.queue[0]) {
+  #take({ key, queue, calls }: Lane): CheckGroup | undefined {
+    const { deadlines } = this.#setup;
+    for (let group = queue.shift(); group !== undefined; group = queue.shift()) {
+      for (let next = queue[0]; next !== undefined; next = queue[0]) {
         if (group.length + next.length > MAX_BATCH) break;
         group.absorb(next);
-        this.#setup.deadlines.forget(next);
-        lane.queue.shift();
+        deadlines.forget(next);
+        queue.shift();
       }
       if (group.length > 0) return group;
-      this.#setup.deadlines.forget(group);
+      deadlines.forget(group);
     }
+    if (!calls.isBusy && key !== FULLY_FRESH) this.#lanes.delete(key);
+    return undefined;
+  }
+
+  /** Sends one call, and another at once if it would be full. */
+  #send(group: CheckGroup, lane: Lane): void {
+    void this.#run(group, lane);
+    const [next] = lane.queue;
+    if (next === undefined) return;
+    if (next.length >= MAX_BATCH) lane.calls.next();
+    else lane.calls.requested();
   }
 
   async #run(group: CheckGroup, lane: Lane): Promise<void> {
@@ -187,8 +155,8 @@ export class CheckBatcher {
     } finally {
       this.#setup.deadlines.forget(group);
       this.#pending -= count;
-      lane.underWay--;
-      this.#schedule(lane);
+      // After this turn, because the callers of the answered checks may make the next ones in it.
+      lane.calls.ended(1);
     }
   }
 

@@ -1,4 +1,5 @@
 import { PROOF_TIMEOUT_MS } from "../../limits.ts";
+import { SharedRounds } from "../../shared-rounds.ts";
 import type { Clock } from "../../time/clock.ts";
 import { type ClockReading, readClocks } from "../../time/clock-reading.ts";
 import { ClientError } from "../client-error.ts";
@@ -31,8 +32,13 @@ export class SyncRounds {
   #waiting: Group | undefined;
   #sent: Sent | undefined;
   #lastId = 0n;
-  #isPlanned = false;
   #cancelTimeout = () => {};
+  /** Sent after a turn of the event loop, so that all requests of the turn share the `sync`; their work happens in microtasks. */
+  readonly #syncs = new SharedRounds<Group>({
+    take: () => this.#takeWaiting(),
+    send: (group) => this.#send(group),
+    turns: 1,
+  });
 
   constructor(options: Options) {
     this.#options = options;
@@ -45,25 +51,25 @@ export class SyncRounds {
   prove(): Promise<void> {
     if (this.#waiting === undefined) {
       this.#waiting = newGroup();
-      this.#plan();
+      this.#syncs.requested();
     }
     return this.#waiting.promise;
   }
 
   /** Called when the service has answered every `sync` up to this one. */
   synced(id: bigint): void {
-    const sent = this.#take(id);
+    const sent = this.#takeSent(id);
     if (sent === undefined) return;
     this.#options.onProven(sent.sentAt);
     // Sends the next `sync` first, so that the service works while this group is resolved.
-    if (this.#waiting !== undefined) this.#send();
+    this.#syncs.ended();
     sent.group.resolve();
   }
 
   unsynced(id: bigint, error: ClientError): void {
-    const sent = this.#take(id);
+    const sent = this.#takeSent(id);
     if (sent === undefined) return;
-    if (this.#waiting !== undefined) this.#send();
+    this.#syncs.ended();
     sent.group.reject(error);
     this.#options.onFailed(error);
   }
@@ -71,27 +77,20 @@ export class SyncRounds {
   /** Fails all requests, because there is no stream. */
   fail(error: ClientError): void {
     this.#cancelTimeout();
-    const groups = [this.#sent?.group, this.#waiting];
+    const groups = [this.#sent?.group, this.#takeWaiting()];
     this.#sent = undefined;
-    this.#waiting = undefined;
+    if (this.#syncs.isBusy) this.#syncs.ended();
     for (const group of groups) group?.reject(error);
   }
 
-  /** Sends after this turn of the event loop, so that all requests of the turn share the `sync`; their work happens in microtasks. */
-  #plan(): void {
-    if (this.#sent !== undefined || this.#isPlanned) return;
-    this.#isPlanned = true;
-    setImmediate(() => {
-      this.#isPlanned = false;
-      if (this.#sent === undefined && this.#waiting !== undefined) this.#send();
-    });
+  #takeWaiting(): Group | undefined {
+    const group = this.#waiting;
+    this.#waiting = undefined;
+    return group;
   }
 
-  #send(): void {
+  #send(group: Group): void {
     const { clock, send } = this.#options;
-    const group = this.#waiting as Group;
-    // Taken before it is sent, because the `sync` proves nothing to later requests.
-    this.#waiting = undefined;
     const id = ++this.#lastId;
     this.#sent = { id, sentAt: readClocks(clock), group };
     // A process that was blocked runs its timers before it reads answers that arrived in time, so the timeout waits for one read.
@@ -100,7 +99,7 @@ export class SyncRounds {
   }
 
   /** Ignores answers to earlier ids: their requests have failed already. */
-  #take(id: bigint): Sent | undefined {
+  #takeSent(id: bigint): Sent | undefined {
     const sent = this.#sent;
     if (sent === undefined || id < sent.id) return undefined;
     this.#cancelTimeout();

@@ -224,7 +224,7 @@ describe("Follower", () => {
           stage.follower.staleness,
           stage.clock.pendingTimers,
         ]).to.deep.equal([
-          ["early", "late"],
+          ["late", "early"],
           "proven at 1",
           "overflowed",
           false,
