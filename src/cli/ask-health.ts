@@ -5,7 +5,7 @@ import { waitable } from "../time/clock.ts";
 export interface Health {
   readonly isServing: boolean;
   /** A line for the operator. */
-  readonly says: string;
+  readonly message: string;
 }
 
 /** Requests `/readyz` once. Never rejects: a service that cannot be reached counts as not serving. */
@@ -15,7 +15,7 @@ export function askHealth(
 ): Promise<Health> {
   const address = formatHostPort({ host, port });
   return new Promise((resolve) => {
-    const not = (says: string) => resolve({ isServing: false, says });
+    const not = (message: string) => resolve({ isServing: false, message });
     // The timeout is for the whole response: a socket timeout alone would let a trickle of bytes continue without end.
     const limits = AbortSignal.any([signal, AbortSignal.timeout(waitable(timeoutMs))]);
     // No agent: a connection kept alive would keep the process alive.
@@ -23,19 +23,17 @@ export function askHealth(
     get(options, (response) => {
       response.resume();
       const { statusCode } = response;
-      if (statusCode === 200) resolve({ isServing: true, says: `the service at ${address} is serving` });
+      if (statusCode === 200) resolve({ isServing: true, message: `the service at ${address} is serving` });
       else if (statusCode === 503)
         not(
-          `the service at ${address} is not serving: its database is away, or it is stopping; its log says which`,
+          `the service at ${address} is not serving: its database is unavailable, or it is stopping; see its log`,
         );
       else
-        not(
-          `what listens at ${address} is not ADMIN_ADDRESS of a token-blacklist (HTTP status ${statusCode})`,
-        );
+        not(`${address} is not the ADMIN_ADDRESS of a token-blacklist service (HTTP status ${statusCode})`);
     }).once("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "ECONNREFUSED") not(`nothing listens at ${address}`);
-      else if (limits.aborted) not(`no answer from ${address} within ${timeoutMs / 1000} s`);
-      else not(`no answer from ${address} (${error.code ?? error.message})`);
+      else if (limits.aborted) not(`no response from ${address} within ${timeoutMs / 1000} s`);
+      else not(`no response from ${address} (${error.code ?? error.message})`);
     });
   });
 }

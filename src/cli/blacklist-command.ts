@@ -9,19 +9,19 @@ import { textUpTo, timeArgument } from "./option-parsers.ts";
 const HELP = `
 Each line of standard input is a jti, byte for byte, or an object:
   {"jti": "...", "expires_at": "2030-01-31T12:00:00Z", "reason": "..."}
-where --expires-at and --reason stand in for what an object leaves out.
+--expires-at and --reason apply to lines without their own.
 
 <when> is a time (2030-01-31T12:00:00Z), epoch seconds as in a token's exp
-(1900000000), or how far ahead (1h).
+(1900000000), or a duration from now (1h).
 
---jwt reads a token itself instead, from a file, or from standard input (-).
-Where the service knows its issuer, it verifies the token and takes jti and
-expiry from it. A token that has expired already is fine too: there is nothing
-to revoke. Anywhere else a raw token is refused: an entry for it would revoke
+--jwt reads a token instead, from a file, or from standard input (-). If the
+service knows the token's issuer, it verifies the token and takes jti and
+expiry from it. An expired token is accepted: there is nothing to revoke.
+A raw token in any other place is rejected: an entry for it would revoke
 nothing.
 
-Every 1000 tokens are stored together or not at all. Repeating is harmless: an
-entry is only ever extended. Put -- before jtis that begin with a dash.
+Up to 1000 tokens are stored atomically. Repeating the command is safe: an
+expiry is only ever extended. Put -- before jtis that begin with a dash.
 
 Examples:
   token-blacklist blacklist 3f2b8c10 --expires-at 1h --reason "laptop stolen"
@@ -37,21 +37,21 @@ export function addBlacklistCommand(program: Command, context: CommandContext): 
     .command("blacklist")
     .summary("revoke tokens")
     .description(
-      "Revokes tokens: once it has answered, no gateway accepts them any more. There is no way to take it back.",
+      "Revokes tokens. Once the command succeeds, no gateway accepts them. A revocation cannot be undone.",
     )
     .argument("[jtis...]", "the jti of each token, or - to read them from standard input")
     .addOption(
-      new Option("--expires-at <when>", "when the tokens expire by themselves: their exp").argParser(
+      new Option("--expires-at <when>", "when the tokens expire: their exp claim").argParser(
         timeArgument({ now, relative: "ahead" }),
       ),
     )
     .addOption(
-      new Option("--reason <text>", "why, for whoever investigates later").argParser(
+      new Option("--reason <text>", "why the tokens are revoked; stored with each entry").argParser(
         textUpTo(MAX_REASON_BYTES),
       ),
     )
     .addOption(
-      new Option("--jwt <file>", "revoke the token that the file holds, or with - standard input").conflicts(
+      new Option("--jwt <file>", "revoke the token in this file, or with - on standard input").conflicts(
         "expiresAt",
       ),
     )

@@ -52,21 +52,24 @@ export async function blacklistTokens(
     session.note(consequence(stored, failures.undone));
     return failures.exitCode;
   }
-  if (stored === 0) throw new UsageError("standard input named no token");
+  if (stored === 0) throw new UsageError("standard input contains no token");
   if (stored !== 1) session.remark(summary(stored, counts));
   return EXIT.ok;
 }
 
-interface Asked {
+interface RequestDefaults {
   readonly options: BlacklistOptions;
   readonly now: EpochMs;
   readonly warnings: InputWarnings;
 }
 
-function requested({ jti, origin, expiresAt, reason }: InputToken, { options, now, warnings }: Asked) {
+function requested(
+  { jti, origin, expiresAt, reason }: InputToken,
+  { options, now, warnings }: RequestDefaults,
+) {
   const expiry = expiresAt === undefined ? options.expiresAt : expiryOf(expiresAt, origin, now);
   if (expiry === undefined) {
-    throw new UsageError(`${origin}: has no expiry, say with --expires-at when the token expires`);
+    throw new UsageError(`${origin}: has no expiry: give one with --expires-at`);
   }
   warnings.ofExpiry(expiry, origin, now);
   return {

@@ -10,14 +10,14 @@ Each line of standard input is a jti, byte for byte, or an object with a "jti",
 such as the other commands print with --output ndjson. Put -- before jtis that
 begin with a dash.
 
---jwt reads a token itself instead, from a file, or from standard input (-), and
-checks the jti in it. The token is decoded here, not verified, and not sent.
+--jwt reads a token instead, from a file, or from standard input (-), and checks
+its jti. The token is decoded locally, not verified, and not sent.
 
-Without an option the answer is fully fresh: it takes every revocation into
-account that any replica has acknowledged.
+By default a check is fully fresh: it includes every revocation that any replica
+has acknowledged.
 
 Exit code: 0 if none of the tokens is blacklisted, 1 if at least one is, 69 if
-the service could not tell. Only 0 means that all of them may pass.
+the service could not decide. Only 0 means that all tokens may be accepted.
 
 Examples:
   token-blacklist check 3f2b8c10
@@ -29,16 +29,19 @@ Examples:
 export function addCheckCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("check")
-    .summary("tell which tokens are blacklisted")
-    .description("Tells of each token whether it is blacklisted, as a gateway would be told.")
+    .summary("check whether tokens are blacklisted")
+    .description("Checks whether each token is blacklisted, as a gateway does.")
     .argument("[jtis...]", "the jti of each token, or - to read them from standard input")
     .addOption(
-      new Option("--max-staleness <duration>", "be content with an answer that was true this long ago")
+      new Option("--max-staleness <duration>", "accept a result that is up to this old")
         .argParser(duration)
         .conflicts("atLeastRevision"),
     )
-    .option("--at-least-revision <revision>", "be content with what an earlier answer's revision includes")
-    .option("--jwt <file>", "check the token that the file holds, or with - standard input")
+    .option(
+      "--at-least-revision <revision>",
+      "accept a result that includes this revision of an earlier response",
+    )
+    .option("--jwt <file>", "check the token in this file, or with - on standard input")
     .addHelpText("after", HELP);
   operatorCommand<CheckOptions>(command, context, {
     timeout: "10s",

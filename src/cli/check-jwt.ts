@@ -12,7 +12,7 @@ export async function checkJwt(
   const token = await readJwt({ source: options.jwt, jtis, stdin: session.io.stdin });
   const jti = await jtiIn(token);
   session.note(
-    "The token was decoded, not verified: this is about the jti in it, not about whether it is genuine.",
+    "The token was decoded, not verified: the result applies to its jti, and does not say whether the token is genuine.",
   );
   return checkTokens(session, options, [{ jti, origin: "the token" }]);
 }

@@ -80,12 +80,11 @@ export async function checkTokens(
   await rows.end();
   // If the command that should have supplied jtis failed, exit code 0 would say that all tokens may pass.
   if (failures.exitCode === undefined && counts.all === 0)
-    throw new UsageError("standard input named no jti");
+    throw new UsageError("standard input contains no jti");
   if (failures.exitCode === undefined && counts.all > 1) {
     session.remark(`${counts.blacklisted} of ${counts.all} blacklisted.`);
   }
-  if (counts.unknown > 0)
-    session.note(`The service could not tell of ${counts.unknown} just now: ask again.`);
+  if (counts.unknown > 0) session.note(`The result of ${counts.unknown} is unknown: check again later.`);
   return exitCode(counts, failures.exitCode);
 }
 

@@ -23,22 +23,22 @@ const OPTIONS = {
   token: {
     flags: "--token <token>",
     variable: "TOKEN_BLACKLIST_TOKEN",
-    text: "the bearer token that says who calls; --token-file keeps it out of the list of processes",
+    text: "the caller's bearer token; --token-file keeps it out of the process list",
   },
   tokenFile: {
     flags: "--token-file <file>",
     variable: "TOKEN_BLACKLIST_TOKEN_FILE",
-    text: "a file with that token, read anew for each call",
+    text: "a file with the caller's bearer token, read again for each call",
   },
   cacert: {
     flags: "--cacert <file>",
     variable: "TOKEN_BLACKLIST_CACERT",
-    text: "use TLS, and trust these authorities alone",
+    text: "use TLS, and trust only these CAs",
   },
   cert: {
     flags: "--cert <file>",
     variable: "TOKEN_BLACKLIST_CERT",
-    text: "use TLS, and let this certificate say who calls",
+    text: "use TLS, and authenticate with this certificate",
   },
   key: {
     flags: "--key <file>",
@@ -48,7 +48,7 @@ const OPTIONS = {
   tls: {
     flags: "--tls",
     variable: "TOKEN_BLACKLIST_TLS",
-    text: "use TLS, and trust the authorities that Node.js trusts",
+    text: "use TLS, and trust the CAs that Node.js trusts",
   },
 } as const;
 
@@ -75,16 +75,16 @@ function tokenFrom(options: CredentialOptions, env: Environment): Token | undefi
   const token = given("token", options, isOption ? {} : env);
   const file = given("tokenFile", options, isOption ? {} : env);
   if (token !== undefined && file !== undefined) {
-    throw new UsageError(`${token.name} and ${file.name} are both given: choose one`);
+    throw new UsageError(`${token.name} and ${file.name} are both set: choose one`);
   }
   if (file !== undefined && isRawToken(file.text)) {
-    throw new UsageError(`${file.name} takes the name of a file that holds the token, and was given a token`);
+    throw new UsageError(`${file.name} must be the name of a file that contains the token, not the token`);
   }
   if (file !== undefined) return tokenFile({ name: file.name, path: file.text });
   if (token === undefined) return undefined;
   if (isPath(token.text)) {
     throw new UsageError(
-      `${token.name} takes the token itself: ${fileInsteadOf(token.name)} takes the name of a file that holds it`,
+      `${token.name} must be the token, not a file name: use ${fileInsteadOf(token.name)} for a file`,
     );
   }
   const problem = tokenProblem(token.text);
@@ -111,7 +111,7 @@ function tlsFrom(options: CredentialOptions, env: Environment): Tls | true | und
 }
 
 function alone({ name }: Given, missing: "cert" | "key"): UsageError {
-  return new UsageError(`${name} needs --${missing} beside it, or ${OPTIONS[missing].variable}`);
+  return new UsageError(`${name} also needs --${missing}, or ${OPTIONS[missing].variable}`);
 }
 
 function pem(file: Given | undefined): Buffer | undefined {

@@ -10,7 +10,7 @@ export interface Circumstances {
   readonly origins?: readonly string[];
 }
 
-/** What failed and what to do next, one line each; with several lines the first one summarizes. */
+/** What failed and what to do next, one line each. The first of several lines is a summary. */
 export function explainError(error: unknown, circumstances: Circumstances): string[] {
   const lines = error instanceof ClientError ? explainCall(error, circumstances) : [messageOf(error)];
   return lines.map((line) => escapeLine(withoutRawTokens(line)));
@@ -37,42 +37,42 @@ function explainCall(error: ClientError, { address, timeoutMs, origins }: Circum
   const message = error.detail ?? error.message;
   if (violations.length > 0) {
     const each = violations.map(({ field, description }) => {
-      // A violation that stands for others that were left out has no field.
+      // A violation that summarizes omitted ones has no field.
       return field === "" ? description : `${place(field, origins)}: ${description}${instead(description)}`;
     });
-    return each.length === 1 ? each : [`${each.length} things are wrong with the request:`, ...each];
+    return each.length === 1 ? each : [`the request has ${each.length} errors:`, ...each];
   }
   const again = error.retryAfterMs ? `try again in ${Math.ceil(error.retryAfterMs / 1000)} s` : "try again";
   switch (code) {
     case "UNAVAILABLE":
       if (reason === undefined) return [explainConnection(error, address)];
-      return [`the service at ${address} is unavailable just now (${reason}): ${message}; ${again}`];
+      return [`the service at ${address} is unavailable (${reason}): ${message}; ${again}`];
     case "DEADLINE_EXCEEDED":
       return [
-        `no answer from ${address} within ${timeoutMs / 1000} s: try again, or allow more time with --timeout`,
+        `no response from ${address} within ${timeoutMs / 1000} s: try again, or allow more time with --timeout`,
       ];
     case "UNAUTHENTICATED":
       return [
-        `the service at ${address} does not know who calls: ${message}; give a token with --token-file, or a certificate with --cert and --key`,
+        `the service at ${address} could not authenticate the caller: ${message}; give a token with --token-file, or a certificate with --cert and --key`,
       ];
     case "PERMISSION_DENIED":
       return [
-        `the service at ${address} does not allow this: ${message}; the token's scope or the certificate's roles must name it`,
+        `the service at ${address} does not allow this: ${message}; the token's scope or the certificate's roles must include the role`,
       ];
     case "RESOURCE_EXHAUSTED":
       if (reason === "QUOTA_EXCEEDED")
-        return [`that is more than the service at ${address} takes from one caller: ${message}; ${again}`];
-      return [`the service at ${address} has too much to do (${reason ?? code}): ${message}; ${again}`];
+        return [`the caller's quota of the service at ${address} is exceeded: ${message}; ${again}`];
+      return [`the service at ${address} is overloaded (${reason ?? code}): ${message}; ${again}`];
     case "UNIMPLEMENTED":
-      return [`what answers at ${address} does not offer this call (${message}): check --address`];
+      return [`the server at ${address} does not implement this call (${message}): check --address`];
     case "FAILED_PRECONDITION":
       return [
         reason === "REVISION_LOST"
-          ? `${message}: the database was restored; blacklist again what was blacklisted since, and drop --at-least-revision`
+          ? `${message}: the database was restored; repeat the revocations made since its backup, and omit --at-least-revision`
           : message,
       ];
     default:
-      return [`the call failed (${reason ?? code}): ${message}; the log of the service may tell more`];
+      return [`the call failed (${reason ?? code}): ${message}; see the service's log`];
   }
 }
 
@@ -82,15 +82,15 @@ function explainConnection({ connection, detail, message }: ClientError, address
     case "refused":
       return `nothing listens at ${address}: start the service (token-blacklist serve), or name its address with --address`;
     case "unknown-host":
-      return `the host name in ${address} is not known: check --address`;
+      return `the host name in ${address} cannot be resolved: check --address`;
     case "certificate":
-      return `the certificate of the service at ${address} is not accepted here (${cause ?? detail ?? message}): check --cacert and --address`;
+      return `the certificate of the service at ${address} is not trusted (${cause ?? detail ?? message}): check --cacert and --address`;
     case "not-tls":
-      return `what listens at ${address} does not speak TLS: check --address, or leave out --tls, --cacert and --cert`;
+      return `the server at ${address} does not use TLS: check --address, or omit --tls, --cacert and --cert`;
     case "hung-up":
-      return `what listens at ${address} hung up: check --address, whether it wants TLS (--tls, --cacert), and whether it accepts your --cert`;
+      return `the server at ${address} closed the connection: check --address, whether it requires TLS (--tls, --cacert), and whether it accepts your --cert`;
     default:
-      return `no connection to a service at ${address} (${cause ?? detail ?? message}): check --address, or try again`;
+      return `cannot connect to a service at ${address} (${cause ?? detail ?? message}): check --address, or try again`;
   }
 }
 
@@ -103,7 +103,7 @@ function place(field: string, origins: readonly string[] | undefined): string {
 }
 
 function instead(description: string): string {
-  return description === IS_RAW_TOKEN ? ": check --jwt tells of a token by the jti in it" : "";
+  return description === IS_RAW_TOKEN ? ": to check a token by its jti, use check --jwt" : "";
 }
 
 function messageOf(error: unknown): string {

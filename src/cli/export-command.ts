@@ -7,16 +7,16 @@ import { callingCommand } from "./operator-command.ts";
 const FILTERS = ["includeExpired", "createdAfter", "createdBefore", "revokedBy", "jti"];
 
 const HELP = `
-One JSON object a line, those revoked last first:
+One JSON object per line, most recently revoked first:
   {"jti": "...", "expires_at": "2030-01-31T12:00:00.000Z", "created_at": "...",
    "reason": "...", "revoked_by": "..."}
 
-What is revoked meanwhile may be missing; nothing that was there throughout is,
-and nothing comes twice.
+Entries created during the export may be missing. An entry that exists
+throughout is written exactly once.
 
-With --output the file appears once it is whole: until then it is FILE.part,
-beside FILE.part.state, which tells --resume how to go on. A service that is
-away for less than a minute only makes it take longer.
+With --output, the export is written to FILE.part, and its state, for --resume,
+to FILE.part.state; FILE.part is renamed to FILE when it is complete. An outage
+of the service of less than a minute only delays the export.
 
 Examples:
   token-blacklist export --output blacklist.ndjson
@@ -29,11 +29,9 @@ export function addExportCommand(program: Command, context: CommandContext): voi
   const command = program
     .command("export")
     .summary("write all entries to a file")
-    .description("Writes the entries of the blacklist, for a backup or to move elsewhere.")
-    .option("--output <file>", "where to write; standard output unless given")
-    .addOption(
-      new Option("--resume", "go on with an export that was interrupted, and its filters").conflicts(FILTERS),
-    )
+    .description("Writes the entries of the blacklist, for a backup or for another service.")
+    .option("--output <file>", "the file to write (default: standard output)")
+    .addOption(new Option("--resume", "resume an interrupted export, with its filters").conflicts(FILTERS))
     .addHelpText("after", HELP);
   callingCommand<ExportOptions>(addListFilter(command, now), context, {
     timeout: "10s",

@@ -60,7 +60,9 @@ export class ExportFile {
     const { size } = await handle.stat();
     if (size < state.bytes) {
       await handle.close();
-      throw new UsageError(`${path}.part is shorter than it was: delete it and start anew, without --resume`);
+      throw new UsageError(
+        `${path}.part is shorter than recorded: delete it and ${path}.part.state, and start over without --resume`,
+      );
     }
     // Removes what was written after the state; it is fetched again.
     await handle.truncate(state.bytes);
@@ -95,7 +97,7 @@ export class ExportFile {
     await rm(`${this.#path}.part.state`, { force: true });
   }
 
-  /** Removes an export that has brought no page, because there is nothing to resume. Returns whether it was removed. */
+  /** Removes an export without any page, because there is nothing to resume. Returns whether it was removed. */
   async discardIfEmpty(): Promise<boolean> {
     if (this.#state.pageToken !== "" || this.#state.bytes > 0) return false;
     await this.#handle.close();
@@ -125,7 +127,7 @@ async function opened(path: string, open: (part: string) => Promise<FileHandle>)
     const { code } = error as NodeJS.ErrnoException;
     if (code === "EEXIST") {
       throw new UsageError(
-        `another export to ${path} has been begun, or is under way: go on with --resume, or delete ${path}.part`,
+        `another export to ${path} was interrupted or is running: use --resume, or delete ${path}.part`,
       );
     }
     throw new UsageError(`${path}.part cannot be written (${code})`);
@@ -145,7 +147,7 @@ async function stateOf(path: string): Promise<State> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new UsageError(
-      `there is no export to ${path} to go on with (${code} for ${path}.part.state): leave out --resume`,
+      `there is no export to ${path} to resume (${code} for ${path}.part.state): omit --resume`,
     );
   }
   try {
@@ -154,7 +156,9 @@ async function stateOf(path: string): Promise<State> {
   } catch {
     // Reported below.
   }
-  throw new UsageError(`${path}.part.state is damaged: delete it and ${path}.part, and start anew`);
+  throw new UsageError(
+    `${path}.part.state is damaged: delete it and ${path}.part, and start over without --resume`,
+  );
 }
 
 function isState({ version, filter, pageToken, count, bytes }: State): boolean {

@@ -6,11 +6,11 @@ import { escapedJson } from "../text/terminal-text.ts";
 import { EXIT } from "./exit-code.ts";
 import { ExportFile } from "./export-file.ts";
 import {
-  becauseOf,
   type ListFilter,
   type ListFilterOptions,
   listFilter,
-  warnOfSlips,
+  reasonForNone,
+  warnOfLikelyMistakes,
 } from "./list-filter.ts";
 import type { CallingOptions } from "./operator-command.ts";
 import { OutageRetry } from "./retry-outage.ts";
@@ -31,9 +31,9 @@ interface Sink {
 /** Resolves to the exit code. */
 export async function exportTokens(session: Session, options: ExportOptions): Promise<number> {
   const { output: path, resume = false } = options;
-  warnOfSlips(options, session);
+  warnOfLikelyMistakes(options, session);
   if (path === undefined || path === "-") {
-    if (resume) throw new UsageError("--resume needs the file that was begun: name it with --output");
+    if (resume) throw new UsageError("--resume needs --output, the file of the interrupted export");
     return toStandardOutput(session, listFilter(options));
   }
   const file = resume
@@ -48,7 +48,7 @@ export async function exportTokens(session: Session, options: ExportOptions): Pr
     const code = session.fail(error);
     if (await file.discardIfEmpty()) return code;
     await file.leave();
-    session.note(`${file.position.count} entries are in ${path}.part: go on with --resume.`);
+    session.note(`${file.position.count} entries are in ${path}.part: continue with --resume.`);
     return code;
   }
 }
@@ -59,7 +59,7 @@ async function toStandardOutput(session: Session, filter: ListFilter): Promise<n
   const count = await exportPages(session, { filter, pageToken: "", count: 0, sink });
   if (output.closed) {
     // A partial backup must not look like a complete one.
-    session.note("error: the reader of standard output left before everything was written");
+    session.note("error: standard output was closed before all entries were written");
     return EXIT.failed;
   }
   conclude(session, count, filter);
@@ -69,7 +69,7 @@ async function toStandardOutput(session: Session, filter: ListFilter): Promise<n
 /** An empty export may be a mistake, so it is reported even if standard error is not a terminal. */
 function conclude(session: Session, count: number, filter: ListFilter): void {
   if (count === 0)
-    session.note(`There were no entries to export${becauseOf(filter, session.io.clock.now())}`);
+    session.note(`There were no entries to export${reasonForNone(filter, session.io.clock.now())}`);
   else session.remark(`${count} entries were exported.`);
 }
 

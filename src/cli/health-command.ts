@@ -9,13 +9,13 @@ import type { CliIo, CommandContext } from "./io.ts";
 import { duration, hostPort, positiveDuration } from "./option-parsers.ts";
 
 const DEFAULT_ADDRESS = "127.0.0.1:9464";
-const ASK_AGAIN_MS = 100;
+const RETRY_MS = 100;
 
 const HELP = `
-It asks /readyz at ADMIN_ADDRESS, which needs no credential: for the health
-check of a container, and for a script that replaces one replica after another.
+Requests /readyz at ADMIN_ADDRESS, which needs no credential: for the health
+check of a container, and for a script that restarts replicas one by one.
 
-Exit code: 0 if calls are answered, 69 if not.
+Exit code: 0 if the service is serving, 69 if not.
 
 Examples:
   token-blacklist health
@@ -32,21 +32,21 @@ interface HealthOptions {
 export function addHealthCommand(program: Command, { io, exit }: CommandContext): void {
   const command = program
     .command("health")
-    .summary("tell whether a service answers calls")
-    .description("Tells whether a running service can answer calls, as a load balancer would be told.")
+    .summary("check whether a service is serving")
+    .description("Checks whether a running service is serving, as a load balancer does.")
     .addOption(
       new Option(
         "--admin-address <host:port>",
-        `where the service answers probes (default: ADMIN_ADDRESS, or else ${DEFAULT_ADDRESS})`,
+        `the service's address for probes (default: ADMIN_ADDRESS, or else ${DEFAULT_ADDRESS})`,
       ).argParser(hostPort),
     )
     .addOption(
-      new Option("--timeout <duration>", "how long to wait for each answer")
+      new Option("--timeout <duration>", "how long to wait for each response")
         .argParser(positiveDuration)
         .default(positiveDuration("2s"), "2s"),
     )
     .addOption(
-      new Option("--wait <duration>", "how long to ask again until it is serving")
+      new Option("--wait <duration>", "how long to retry until the service is serving")
         .argParser(duration)
         .default(0, "0"),
     )
@@ -74,20 +74,20 @@ async function untilServing(
 ): Promise<number> {
   const giveUpAt = io.clock.monotonic() + waitMs;
   for (;;) {
-    const { isServing, says } = await askHealth(address, { timeoutMs, signal: io.signal });
+    const { isServing, message } = await askHealth(address, { timeoutMs, signal: io.signal });
     if (io.signal.aborted) {
       io.stderr.write("interrupted\n");
       return EXIT.interrupted;
     }
     if (isServing) {
-      io.stdout.write(`${escapeLine(says)}\n`);
+      io.stdout.write(`${escapeLine(message)}\n`);
       return EXIT.ok;
     }
     if (io.clock.monotonic() >= giveUpAt) {
-      io.stderr.write(`error: ${escapeLine(says)}\n`);
+      io.stderr.write(`error: ${escapeLine(message)}\n`);
       return EXIT.unavailable;
     }
-    await pause(io.clock, ASK_AGAIN_MS, io.signal);
+    await pause(io.clock, RETRY_MS, io.signal);
   }
 }
 

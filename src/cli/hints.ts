@@ -1,6 +1,6 @@
 import type { CommanderError } from "commander";
 
-/** Words that operators try, by the command that does what they mean. */
+/** Names that operators try, by the command that is meant. */
 const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   blacklist: ["revoke", "add", "ban", "block", "deny", "invalidate", "logout", "blocklist", "denylist"],
   check: ["verify", "is-blacklisted", "isblacklisted", "is-revoked", "introspect", "get", "query", "lookup"],
@@ -20,7 +20,7 @@ const COMMAND_OF = new Map(
   ),
 );
 
-const NO_WAY_BACK = new Set([
+const UNDO_COMMANDS = new Set([
   ...["unrevoke", "unblacklist", "unblock", "unban", "restore-token"],
   ...["remove", "delete", "rm", "allow", "whitelist"],
 ]);
@@ -44,7 +44,7 @@ const SETTING_OF: Readonly<Record<string, string>> = {
   "--tls": "TLS_CERT_FILE=server.pem TLS_KEY_FILE=server.key",
 };
 
-/** What these commands take instead of an argument. */
+/** The options of these commands that replace arguments. */
 const INSTEAD_OF_ARGUMENTS: Readonly<Record<string, string>> = {
   list: "list takes no arguments: name a token with --jti.",
   export: "export takes no arguments: name a file with --output, a token with --jti.",
@@ -56,18 +56,18 @@ const OPTIONS_MEANT: readonly (readonly [tried: RegExp, commands: RegExp, hint: 
   [
     /^--(ttl|exp|expiry|expires|expires-in|expiration|until)$/,
     /^blacklist$/,
-    "When the tokens expire is said by --expires-at: a time, or how far ahead, such as 1h.",
+    "Set the expiry with --expires-at: a time, or a duration from now such as 1h.",
   ],
   [
     /^--(json|ndjson|format)$/,
     /^(blacklist|check|list|prune|import)$/,
-    "How to print is said by --output: table, json or ndjson.",
+    "Set the format with --output: table, json or ndjson.",
   ],
-  [/^--(file|out|output-file|to)$/, /^export$/, "The file to write is named by --output."],
+  [/^--(file|out|output-file|to)$/, /^export$/, "Set the file with --output."],
   [
     /^--(host|port|server|url|endpoint|target)$/,
     /^(blacklist|check|list|prune|export|import)$/,
-    "Where the service listens is said by --address: host:port.",
+    "Set the service's address with --address: host:port.",
   ],
 ];
 
@@ -88,13 +88,13 @@ export function hintFor({ code, message }: CommanderError, argv: readonly string
 
 function forCommand(word: string): string | undefined {
   const lower = word.toLowerCase();
-  if (NO_WAY_BACK.has(lower)) {
-    return "A revocation cannot be taken back: an entry ends when its token has expired. Issue a new token instead.";
+  if (UNDO_COMMANDS.has(lower)) {
+    return "A revocation cannot be undone: an entry is kept until its token has expired. Issue a new token instead.";
   }
   const meant = COMMAND_OF.get(lower);
   return meant === undefined
     ? undefined
-    : `That is token-blacklist ${meant}: see token-blacklist ${meant} --help.`;
+    : `Did you mean token-blacklist ${meant}? See token-blacklist ${meant} --help.`;
 }
 
 function forOption(option: string, command: string): string | undefined {
@@ -105,11 +105,11 @@ function forOption(option: string, command: string): string | undefined {
       return forServe(option);
     case "health":
       return option === "--address" || option === "--port"
-        ? "health asks the admin address, not the one for gRPC: --admin-address 127.0.0.1:9464."
+        ? "health uses the admin address, not the gRPC address: --admin-address 127.0.0.1:9464."
         : undefined;
     case "blacklist":
     case "check":
-      return `A jti that begins with a hyphen goes after --, and options before it: token-blacklist ${command} [options] -- JTI`;
+      return `Put a jti that begins with a hyphen after --, and options before it: token-blacklist ${command} [options] -- JTI`;
     default:
       return undefined;
   }

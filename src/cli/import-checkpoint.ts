@@ -1,7 +1,7 @@
 import { lstat, rm } from "node:fs/promises";
 import type { Clock } from "../time/clock.ts";
 import { type ImportCounts, NO_COUNTS } from "./import-counts.ts";
-import { freshOf, openPrivateFile, readPrivateFile, replacePrivateFile } from "./private-file.ts";
+import { openPrivateFile, readPrivateFile, replacePrivateFile, temporaryPathOf } from "./private-file.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** The progress of an import. */
@@ -41,13 +41,13 @@ export class ImportCheckpoint {
   ): Promise<ImportCheckpoint> {
     const checkpoint = new ImportCheckpoint(path, begun);
     try {
-      for (const written of [path, freshOf(path)]) await expectCheckpoint(written);
+      for (const written of [path, temporaryPathOf(path)]) await expectCheckpoint(written);
       await checkpoint.#write(begun.progressed);
     } catch (error) {
       if (error instanceof UsageError) throw error;
       const { code } = error as NodeJS.ErrnoException;
       throw new UsageError(
-        `the checkpoint ${path} cannot be written (${code}): name another with --checkpoint`,
+        `the checkpoint ${path} cannot be written (${code}): choose another path with --checkpoint`,
       );
     }
     return checkpoint;
@@ -61,11 +61,11 @@ export class ImportCheckpoint {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code !== undefined) {
-        throw new UsageError(`there is nothing to go on with (${code} for ${path}): leave out --resume`);
+        throw new UsageError(`there is no import to resume (${code} for ${path}): omit --resume`);
       }
     }
     throw new UsageError(
-      `${path} is no checkpoint, or a damaged one: delete it and start over without --resume, which is safe`,
+      `${path} is not a checkpoint, or is damaged: delete it and start over without --resume, which is safe`,
     );
   }
 
@@ -103,7 +103,7 @@ async function expectCheckpoint(path: string): Promise<void> {
   // mktemp creates an empty file, and a crash may leave a truncated one.
   if (there.isFile() && BEGINNING.startsWith(await beginningOf(path))) return;
   throw new UsageError(
-    `${path} is there already, and is no checkpoint of an import: name another with --checkpoint, or delete it`,
+    `${path} exists and is not a checkpoint: choose another path with --checkpoint, or delete it`,
   );
 }
 

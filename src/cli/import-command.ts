@@ -6,19 +6,19 @@ import { operatorCommand } from "./operator-command.ts";
 import { textUpTo } from "./option-parsers.ts";
 
 const HELP = `
-One JSON object a line, as export writes it, or with as little as a jti and an
-expiry. All of these are taken:
+One JSON object per line, as written by export, or with only a jti and an
+expiry. All of these are accepted:
   {"jti": "...", "expires_at": "2030-01-31T12:00:00Z", "reason": "..."}
   {"jti": "...", "expires_at": 1900000000}
   {"jti": "...", "exp": 1900000000}
-Numbers count seconds, as in a token; milliseconds are refused. created_at and
-revoked_by are passed over: the entry is created now, by whoever imports.
+Numbers are epoch seconds, as in a token; milliseconds are rejected. created_at
+and revoked_by are ignored: an entry is created now, by the caller.
 
-Lines that are wrong are named and left out, the others are stored; the exit
-code is 2 then. What has expired by itself is left out and counted.
+Invalid lines are reported and skipped, and the exit code is then 2. Tokens that
+have already expired are skipped and counted.
 
-A checkpoint (FILE.import unless named) says how far it came, and is removed in
-the end. Repeating is safe with and without it: an entry is only ever extended.
+A checkpoint (default: FILE.import) records the progress, and is deleted in the
+end. Repeating is safe with and without it: an expiry is only ever extended.
 
 Examples:
   token-blacklist import blacklist.ndjson
@@ -30,16 +30,14 @@ export function addImportCommand(program: Command, context: CommandContext): voi
   const command = program
     .command("import")
     .summary("revoke all tokens in a file")
-    .description("Revokes the tokens that a file names, such as one that export wrote.")
+    .description("Revokes the tokens listed in a file, such as one written by export.")
     .argument("<file>", "the file, or - for standard input")
     .addOption(
-      new Option("--reason <text>", "why, for lines that give no reason").argParser(
-        textUpTo(MAX_REASON_BYTES),
-      ),
+      new Option("--reason <text>", "the reason for lines without one").argParser(textUpTo(MAX_REASON_BYTES)),
     )
-    .option("--ignore-unknown", "pass over fields that mean nothing here")
-    .option("--checkpoint <file>", "where to note how far it came")
-    .option("--resume", "go on after the lines that an interrupted import has dealt with")
+    .option("--ignore-unknown", "ignore unknown fields")
+    .option("--checkpoint <file>", "the file that records the progress")
+    .option("--resume", "resume after the last completed line of an interrupted import")
     .addHelpText("after", HELP);
   operatorCommand<ImportOptions>(command, context, {
     timeout: "30s",

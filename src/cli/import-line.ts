@@ -15,7 +15,7 @@ export interface ImportedToken {
 }
 
 /** Further fields printed by `export`, `list` and `blacklist`: ignored, because the service decides them. */
-const DECIDED_ANEW = new Set(["created_at", "revoked_by", "outcome", "verdict", "revision"]);
+const SET_BY_SERVICE = new Set(["created_at", "revoked_by", "outcome", "verdict", "revision"]);
 const FIELDS = ["jti", "exp", "expires_at", "reason"];
 const SHOWN_NAME = 40;
 
@@ -26,11 +26,11 @@ const SHOWN_NAME = 40;
 export function parseImportLine(text: string, { ignoreUnknown }: { ignoreUnknown: boolean }): ImportedToken {
   const { jti, exp, expires_at: expiresAt, reason, ...others } = parseObject(text);
   for (const name of Object.keys(others)) {
-    if (ignoreUnknown || DECIDED_ANEW.has(name)) continue;
+    if (ignoreUnknown || SET_BY_SERVICE.has(name)) continue;
     const meant = likelyName(name.slice(0, SHOWN_NAME), FIELDS);
-    const hint = meant === undefined ? "" : `was "${meant}" meant? If not, `;
+    const hint = meant === undefined ? "" : `did you mean "${meant}"? If not, `;
     throw new UsageError(
-      `unknown field "${shown(name)}": ${hint}pass over such fields with --ignore-unknown`,
+      `unknown field "${shown(name)}": ${hint}ignore unknown fields with --ignore-unknown`,
     );
   }
   if (typeof jti !== "string") throw new UsageError(`"jti" must be a string`);

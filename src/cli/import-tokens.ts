@@ -42,9 +42,7 @@ export async function importTokens(session: Session, options: ImportOptions, pat
   const { io } = session;
   const checkpointPath = options.checkpoint ?? (path === "-" ? undefined : `${path}.import`);
   if (options.resume && checkpointPath === undefined)
-    throw new UsageError(
-      "--resume of standard input needs the --checkpoint of the import that was interrupted",
-    );
+    throw new UsageError("--resume from standard input needs the --checkpoint of the interrupted import");
   const done = options.resume ? await ImportCheckpoint.read(checkpointPath as string) : NOTHING;
   const input = path === "-" ? io.stdin : await opened(path);
   try {
@@ -55,12 +53,14 @@ export async function importTokens(session: Session, options: ImportOptions, pat
     const { counts, failed, undone } = await storeAll(session, options, { input, done, checkpoint });
     if (failed === undefined && counts.lines === 0) {
       await checkpoint?.remove();
-      throw new UsageError(`${path === "-" ? "standard input" : path} holds no lines: nothing was imported`);
+      throw new UsageError(
+        `${path === "-" ? "standard input" : path} contains no lines: nothing was imported`,
+      );
     }
     const hasProgressed = counts.lines > done.counts.lines;
     if (failed !== undefined && !hasProgressed) {
       await checkpoint?.keep();
-      session.note(nothingCame({ undone, resumable: done.line > 0 }));
+      session.note(nothingImported({ undone, resumable: done.line > 0 }));
       return failed;
     }
     const rows = rowWriter({ session, format: options.output, columns: COLUMNS });
@@ -145,8 +145,7 @@ async function storeAll(
     if (failed === undefined && line !== undefined)
       await checkpoint?.note({ line, digest: batch.digest, counts });
   }
-  if (named > MAX_NAMED_PROBLEMS)
-    session.note(`error: and ${named - MAX_NAMED_PROBLEMS} more lines like these`);
+  if (named > MAX_NAMED_PROBLEMS) session.note(`error: and ${named - MAX_NAMED_PROBLEMS} more invalid lines`);
   if (warned > MAX_NAMED_PROBLEMS)
     session.note(`warning: and ${warned - MAX_NAMED_PROBLEMS} more lines with raw tokens`);
   progress.clear();
@@ -155,7 +154,7 @@ async function storeAll(
 
 /** Stored nevertheless: a copy of a blacklist has the same entries. */
 const RAW_TOKEN =
-  "is a raw token, which an older version took for a jti. Its entry revokes nothing: revoke the token with blacklist --jwt";
+  "is a raw token, which an older version accepted as a jti. Its entry revokes nothing: revoke the token with blacklist --jwt";
 
 function rawTokensIn(items: readonly ImportItem[]): number[] {
   return items.flatMap((item) => ("token" in item && isOfRawToken(item) ? [item.line] : []));
@@ -182,15 +181,15 @@ async function storeBatch(store: BatchStore, { items }: Batch): Promise<StoredBa
 }
 
 /** The message if no line is certain to have been dealt with. */
-function nothingCame({ undone, resumable }: { undone: boolean; resumable: boolean }): string {
-  const again = resumable ? "Go on with --resume" : "Repeat the command";
-  if (undone) return `Nothing was imported. ${again} once that is mended.`;
+function nothingImported({ undone, resumable }: { undone: boolean; resumable: boolean }): string {
+  const again = resumable ? "Continue with --resume" : "Repeat the command";
+  if (undone) return `Nothing was imported. ${again} once the cause is fixed.`;
   return `It is not certain whether anything was stored. ${again}: that is safe.`;
 }
 
 function consequence(counts: ImportCounts, checkpointPath: string | undefined): string {
-  const stored = `At least ${storedOf(counts)} are stored.`;
+  const stored = `At least ${storedOf(counts)} tokens are stored.`;
   return checkpointPath === undefined
     ? `${stored} Repeating the command is safe.`
-    : `${stored} Go on with --resume, or repeat the command: both are safe.`;
+    : `${stored} Continue with --resume, or repeat the command: both are safe.`;
 }

@@ -8,25 +8,25 @@ const LONGEST_LIFE_MS = 10 * 365 * 24 * 3_600_000;
 
 /** Valid in a jti, but more likely a mistake: jtis are compared byte by byte, so such a jti names another token than intended. */
 const MISTAKES: readonly (readonly [looksLike: RegExp, problem: string])[] = [
-  [/^\s|\s$/u, "has white space around it, which counts as a part of the jti"],
+  [/^\s|\s$/u, "has leading or trailing white space, which is part of the jti"],
   [
     /^[^\s,][^,]*\s[^,]*[^\s,]$/u,
-    "holds white space, which counts as a part of the jti: separate several, or write one a line",
+    "contains white space, which is part of the jti: give several jtis as separate arguments, or one per line",
   ],
   // White space is covered above, and joiners are part of the spelling in some scripts.
-  [/(?![\s\u200c\u200d])[\p{Cc}\p{Cf}]/u, "holds an invisible character, which counts as a part of the jti"],
+  [/(?![\s\u200c\u200d])[\p{Cc}\p{Cf}]/u, "contains an invisible character, which is part of the jti"],
   [
     /^"[^"]*"$|^'[^']*'$|^`[^`]*`$|^[\u2018-\u201f].*[\u2018-\u201f]$/u,
-    "has quotes around it, which count as a part of the jti",
+    "is in quotes, which are part of the jti",
   ],
-  [/,/u, "holds a comma, which counts as a part of the jti: separate several, or write one a line"],
   [
-    /^\[/u,
-    "begins with a bracket, which counts as a part of the jti: write one jti or object a line, not a list",
+    /,/u,
+    "contains a comma, which is part of the jti: give several jtis as separate arguments, or one per line",
   ],
+  [/^\[/u, "begins with a bracket, which is part of the jti: write one jti or object per line, not a list"],
   [
     /^[\u2010-\u2015\u2212]/u,
-    "begins with a dash that is no hyphen, which counts as a part of the jti: options begin with two hyphens",
+    "begins with a dash that is not a hyphen, which is part of the jti: options begin with two hyphens",
   ],
 ];
 
@@ -52,7 +52,7 @@ export class InputWarnings {
     const years = Math.floor((Number(seconds) * 1000 - now) / (365 * 24 * 3_600_000));
     if (Number(seconds) * 1000 - now > LONGEST_LIFE_MS) {
       this.#once(
-        "lies decades ahead",
+        "is decades ahead",
         `${origin}: the expiry`,
         ` (${years} years): the entry is kept until then`,
       );

@@ -23,19 +23,18 @@ const SCHEME = /^(?:authorization:\s*)?bearer\s+/i;
 export async function readJwt({ source, jtis, stdin }: JwtInput): Promise<string> {
   if (isRawToken(source)) {
     throw new UsageError(
-      "--jwt takes the name of a file that holds the token, or - (standard input): on the command line every user of this machine would see the token",
+      "--jwt takes the name of a file that contains the token, or - for standard input: a token on the command line is visible to all users of this machine",
     );
   }
-  if (jtis.length > 0)
-    throw new UsageError("--jwt reads which token it is from the token: name no jti beside it");
+  if (jtis.length > 0) throw new UsageError("--jwt takes the jti from the token: omit the jti arguments");
   if (source === "-") return onlyToken(stdin, "standard input");
   const file = createReadStream(source);
   try {
-    return await onlyToken(file, "the file that --jwt names");
+    return await onlyToken(file, "the file of --jwt");
   } catch (error) {
     if (error instanceof UsageError) throw error;
     throw new UsageError(
-      `--jwt names a file that cannot be read (${(error as NodeJS.ErrnoException).code}): give a file that holds the token, or - for standard input`,
+      `the file of --jwt cannot be read (${(error as NodeJS.ErrnoException).code}): give a file that contains the token, or - for standard input`,
     );
   } finally {
     file.destroy();
@@ -46,9 +45,10 @@ async function onlyToken(stream: Readable, origin: string): Promise<string> {
   const tokens: string[] = [];
   for await (const lines of readLines(stream)) {
     tokens.push(...lines.map(({ text }) => text.trim()).filter((text) => text !== ""));
-    if (tokens.length > 1) throw new UsageError(`${origin} holds more than one line: --jwt takes one token`);
+    if (tokens.length > 1)
+      throw new UsageError(`${origin} contains more than one line: --jwt takes one token`);
   }
   const token = tokens[0]?.replace(SCHEME, "");
-  if (token === undefined) throw new UsageError(`${origin} holds no token`);
+  if (token === undefined) throw new UsageError(`${origin} contains no token`);
   return token;
 }

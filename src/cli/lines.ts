@@ -89,7 +89,7 @@ class Scanner {
     const text = this.#decode(bytes.subarray(0, end));
     if (text === undefined) lines.push({ number, problem: "is not UTF-8" });
     else if (number === 1 && text.startsWith("\ufeff")) {
-      lines.push({ number, problem: "starts with a byte order mark, save the input as UTF-8 without one" });
+      lines.push({ number, problem: "starts with a byte order mark: save the input as UTF-8 without one" });
     } else lines.push({ number, text });
   }
 

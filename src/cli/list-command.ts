@@ -7,10 +7,10 @@ import { positiveInteger } from "./option-parsers.ts";
 
 const HELP = `
 <when> is a time (2030-01-31T12:00:00Z), epoch seconds (1900000000), or how long
-ago (1h: an hour ago). All filters must hold at once.
+ago (1h: an hour ago). All filters must match.
 
-A table shows times in UTC to the second and escapes what could not be seen in
-a jti or reason. --output json and ndjson hold exact values.
+A table shows times in UTC to the second, and escapes invisible characters in
+jtis and reasons. --output json and ndjson print exact values.
 
 Examples:
   token-blacklist list
@@ -24,13 +24,13 @@ export function addListCommand(program: Command, context: CommandContext): void 
   const command = program
     .command("list")
     .summary("show which tokens were revoked, when and why")
-    .description("Lists the entries of the blacklist, those revoked last first.")
+    .description("Lists the entries of the blacklist, most recently revoked first.")
     .addOption(
       new Option("--limit <count>", "show at most this many")
         .argParser(positiveInteger)
         .default(DEFAULT_LIMIT),
     )
-    .addOption(new Option("--all", "show all of them").conflicts("limit"))
+    .addOption(new Option("--all", "show all entries").conflicts("limit"))
     .addHelpText("after", HELP);
   operatorCommand<ListOptions>(addListFilter(command, now), context, {
     timeout: "10s",

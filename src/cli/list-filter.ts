@@ -29,11 +29,13 @@ export interface ListFilter {
 export function addListFilter(command: Command, now: EpochMs): Command {
   const ago = timeArgument({ now, relative: "ago" });
   return command
-    .option("--include-expired", "also those that have expired and are not pruned yet")
-    .addOption(new Option("--created-after <when>", "only those revoked then or later").argParser(ago))
-    .addOption(new Option("--created-before <when>", "only those revoked before").argParser(ago))
+    .option("--include-expired", "include expired entries that have not been pruned")
     .addOption(
-      new Option("--revoked-by <caller>", "only those revoked by exactly this caller").argParser(
+      new Option("--created-after <when>", "only tokens revoked at or after this time").argParser(ago),
+    )
+    .addOption(new Option("--created-before <when>", "only tokens revoked before this time").argParser(ago))
+    .addOption(
+      new Option("--revoked-by <caller>", "only tokens revoked by exactly this caller").argParser(
         textUpTo(MAX_REVOKED_BY_BYTES),
       ),
     )
@@ -52,7 +54,7 @@ export function listFilter({
   jti,
 }: ListFilterOptions): ListFilter {
   if (createdAfter && createdBefore && nanosOf(createdAfter) >= nanosOf(createdBefore)) {
-    throw new UsageError("nothing can match: --created-after does not lie before --created-before");
+    throw new UsageError("no entry can match: --created-after is not before --created-before");
   }
   return {
     includeExpired,
@@ -64,16 +66,16 @@ export function listFilter({
 }
 
 /** Warns of requested jtis that look like a mistake. Raw tokens are left to the service, which rejects them. */
-export function warnOfSlips({ jti = [] }: ListFilterOptions, session: Session): void {
+export function warnOfLikelyMistakes({ jti = [] }: ListFilterOptions, session: Session): void {
   new InputWarnings((line) => session.note(line)).ofJtis(
     jti.filter((text) => !isRawToken(text)).map((text) => ({ jti: text, origin: `"${text}"` })),
   );
 }
 
 /** The end of a sentence that says that a filter matches nothing, with the reason if known. */
-export function becauseOf({ createdAfter }: Pick<ListFilter, "createdAfter">, now: EpochMs): string {
+export function reasonForNone({ createdAfter }: Pick<ListFilter, "createdAfter">, now: EpochMs): string {
   const isAhead = createdAfter !== undefined && nanosOf(createdAfter) > BigInt(now) * 1_000_000n;
-  return isAhead ? ": --created-after lies in the future." : ".";
+  return isAhead ? ": --created-after is in the future." : ".";
 }
 
 /** Nanoseconds since 1970. */

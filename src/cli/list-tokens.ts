@@ -3,7 +3,7 @@ import type { EpochMs } from "../entry.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
 import { EXIT } from "./exit-code.ts";
 import { rowWriter } from "./format.ts";
-import { becauseOf, type ListFilterOptions, listFilter, warnOfSlips } from "./list-filter.ts";
+import { type ListFilterOptions, listFilter, reasonForNone, warnOfLikelyMistakes } from "./list-filter.ts";
 import type { OperatorOptions } from "./operator-command.ts";
 import type { RowWriter } from "./row-writer.ts";
 import type { Session } from "./session.ts";
@@ -23,9 +23,9 @@ export interface ListOptions extends OperatorOptions, ListFilterOptions {
 export async function listTokens(session: Session, options: ListOptions, now: EpochMs): Promise<number> {
   const rows = rowWriter({ session, format: options.output, columns: columnsAt(now) });
   try {
-    warnOfSlips(options, session);
+    warnOfLikelyMistakes(options, session);
     const { shown, more } = await printPages(session, options, rows);
-    if (shown === 0) session.note(`No entries${becauseOf(options, now)}`);
+    if (shown === 0) session.note(`No entries${reasonForNone(options, now)}`);
     if (more) session.note(`There are more than these ${shown}: see --limit and --all.`);
     return EXIT.ok;
   } finally {

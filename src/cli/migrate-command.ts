@@ -2,14 +2,14 @@ import type { Command } from "commander";
 import type { CommandContext, MigrateAction } from "./io.ts";
 
 const ACTIONS: Readonly<Record<MigrateAction, string>> = {
-  up: "bring the schema up to date",
+  up: "apply all pending migrations",
   status: "show which migrations have run",
   check: "exit with 0 only if the schema is up to date",
   unlock: "release the lock that an interrupted migration left behind",
 };
 
 const HELP = `
-The database is named by DATABASE_URL, as for serve.
+The database is set by DATABASE_URL, as for serve.
 
 Examples:
   token-blacklist migrate status
@@ -20,7 +20,7 @@ export function addMigrateCommand(program: Command, { io, exit }: CommandContext
   const migrate = program
     .command("migrate")
     .summary("prepare the database for this version")
-    .description("Brings the database's schema to what this version needs, or tells whether it is.")
+    .description("Applies or inspects the migrations of the database's schema.")
     .addHelpText("after", HELP);
   for (const [action, summary] of Object.entries(ACTIONS)) {
     migrate

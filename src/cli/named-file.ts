@@ -12,8 +12,6 @@ export function contentOf({ name, path }: NamedFile): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new UsageError(
-      `${name} names a file that cannot be read (${(error as NodeJS.ErrnoException).code})`,
-    );
+    throw new UsageError(`the file of ${name} cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
 }

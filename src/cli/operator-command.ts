@@ -41,7 +41,7 @@ export function operatorCommand<Options extends OperatorOptions>(
   context: CommandContext,
   setup: OperatorCommand<Options>,
 ): void {
-  command.addOption(new Option("--output <format>", "how to print").choices(FORMATS).default("table"));
+  command.addOption(new Option("--output <format>", "output format").choices(FORMATS).default("table"));
   callingCommand(command, context, setup);
 }
 
@@ -55,11 +55,11 @@ export function callingCommand<Options extends CallingOptions>(
     .addOption(
       new Option(
         "--address <host:port>",
-        `where the service listens (default: TOKEN_BLACKLIST_ADDRESS, or else ${DEFAULT_ADDRESS})`,
+        `the service's address (default: TOKEN_BLACKLIST_ADDRESS, or else ${DEFAULT_ADDRESS})`,
       ).argParser(address),
     )
     .addOption(
-      new Option("--timeout <duration>", "how long to wait for each answer")
+      new Option("--timeout <duration>", "how long to wait for each response")
         .argParser(positiveDuration)
         .default(positiveDuration(timeout), timeout),
     );

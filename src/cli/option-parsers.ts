@@ -25,7 +25,7 @@ export function timeArgument(setup: TimeArgumentSetup): (text: string) => TimeAr
 export function positiveInteger(text: string): number {
   const number = Number(text);
   if (!/^\d+$/.test(text) || number < 1 || number > 2_147_483_647) {
-    throw new InvalidArgumentError("It must be a whole number from 1 on.");
+    throw new InvalidArgumentError("It must be an integer of at least 1.");
   }
   return number;
 }
@@ -40,18 +40,18 @@ export function textUpTo(maxBytes: number): (text: string) => string {
 
 /** `host:port`, `[address]:port`, or `unix:path`. */
 export function address(text: string): string {
-  return /^unix:./.test(text) ? withoutAccidents(text) : hostPort(text);
+  return /^unix:./.test(text) ? intact(text) : hostPort(text);
 }
 
 /** `host:port` or `[address]:port`. */
 export function hostPort(text: string): string {
-  withoutAccidents(text);
+  intact(text);
   if (/^https?:\/\//.test(text)) throw new InvalidArgumentError("It must be host:port, without http://.");
   explained(() => parseHostPort(text));
   return text;
 }
 
-function withoutAccidents(text: string): string {
+function intact(text: string): string {
   const problem = settingProblem(text);
   if (problem !== undefined) throw new InvalidArgumentError(`It ${problem}.`);
   return text;

@@ -36,10 +36,10 @@ export async function readPrivateFile(path: string): Promise<string> {
 
 /**
  * Atomically replaces the file at `path` with one that contains `text`. If `path` is a link, the link is replaced and its target is
- * left alone. The temporary file at {@link freshOf} may be left over from a process that was killed; it is replaced.
+ * left alone. The temporary file at {@link temporaryPathOf} may be left over from a process that was killed; it is replaced.
  */
 export async function replacePrivateFile(path: string, text: string): Promise<void> {
-  const fresh = freshOf(path);
+  const fresh = temporaryPathOf(path);
   await rm(fresh, { force: true });
   const handle = await createPrivateFile(fresh);
   try {
@@ -51,6 +51,6 @@ export async function replacePrivateFile(path: string, text: string): Promise<vo
 }
 
 /** The path of the temporary file of {@link replacePrivateFile}. */
-export function freshOf(path: string): string {
+export function temporaryPathOf(path: string): string {
   return `${path}.new`;
 }

@@ -36,15 +36,15 @@ export function createProgram(context: CommandContext): Command {
   const program = new Command("token-blacklist");
   program
     .description(
-      "Knows which JSON Web Tokens are revoked although they have not expired. " +
-        "serve runs the service; health asks whether one answers; blacklist, check, list, prune, export and import talk to a running one over gRPC.",
+      "Records which JSON Web Tokens have been revoked before they expire. " +
+        "serve runs the service; health checks whether it is serving; blacklist, check, list, prune, export and import call it over gRPC.",
     )
     .version(io.version, "-V, --version", "show the version")
     // A -V after a command is not an option of the program: a jti may begin with it.
     .enablePositionalOptions()
     .helpOption("-h, --help", "show this help")
     .helpCommand("help [command]", "show the help of a command")
-    .showHelpAfterError("Add --help for how to use it.")
+    .showHelpAfterError("Use --help for usage.")
     .addHelpText("after", HELP)
     .exitOverride()
     .configureOutput({

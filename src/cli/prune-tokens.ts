@@ -49,7 +49,7 @@ export async function pruneTokens(session: Session, options: PruneOptions): Prom
   await rows.end();
   if (!more) return EXIT.ok;
   if (goOn) {
-    session.note("error: there is more to prune, but the service deletes nothing: its log tells why");
+    session.note("error: there is more to prune, but the service deletes nothing: see its log");
     return EXIT.failed;
   }
   if (!dryRun) session.note("There is more to prune: repeat, or use --all.");

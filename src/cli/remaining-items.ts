@@ -47,12 +47,12 @@ async function expectStored(
   const { counts } = await store.store(items.filter((item) => "token" in item));
   if ((counts.created ?? 0) === 0) return;
   throw new Error(
-    `the service does not have what was stored up to line ${line}: it is another one, or its database was restored; start over without --resume`,
+    `the service lacks entries that were stored up to line ${line}: it is another service, or its database was restored; start over without --resume`,
   );
 }
 
 function changed({ line }: Progressed): UsageError {
   return new UsageError(
-    `the input is not the one that was begun: its first ${line} lines differ; start over without --resume, which is safe`,
+    `the input is not that of the interrupted import: its first ${line} lines differ; start over without --resume, which is safe`,
   );
 }

@@ -2,25 +2,25 @@ import type { Command } from "commander";
 import type { CommandContext } from "./io.ts";
 
 const HELP = `
-It is configured by the environment alone:
+Settings come from environment variables:
   DATABASE_URL      sqlite:./data/token-blacklist.db  or mysql://user:password@host:3306/database
-  LISTEN_ADDRESS    127.0.0.1:50051                   where it answers gRPC
-  ADMIN_ADDRESS     127.0.0.1:9464                    where it answers probes and shows metrics
+  LISTEN_ADDRESS    127.0.0.1:50051                   address for gRPC calls
+  ADMIN_ADDRESS     127.0.0.1:9464                    address for probes and metrics
   EXPIRY_LEEWAY     5m    how long past its expiry a token stays blacklisted
-  PRUNE_INTERVAL    1h    how often it deletes what has run out; 0: never
-  PRUNE_RETENTION   0     how long it keeps what has run out
-  SHUTDOWN_GRACE    30s   how long calls under way may take after SIGTERM
-  INDEX             on    off: checks ask the database each time instead of memory
-  INDEX_MAX_ENTRIES 20000000  how many entries memory may hold
+  PRUNE_INTERVAL    1h    how often expired entries are deleted; 0: never
+  PRUNE_RETENTION   0     how long expired entries are kept
+  SHUTDOWN_GRACE    30s   how long calls in flight may take after SIGTERM
+  INDEX             on    off: every check queries the database, not memory
+  INDEX_MAX_ENTRIES 20000000  maximum number of entries in memory
   LOG_LEVEL         info  trace, debug, info, warn, error, fatal or silent
 
-It listens on this machine alone and knows no callers until told otherwise.
-Elsewhere it starts only with TLS (TLS_CERT_FILE, TLS_KEY_FILE) and callers that
-it knows: by token (AUTH_ISSUER, AUTH_AUDIENCE, AUTH_JWKS_URL) or by certificate
-(TLS_CLIENT_CA_FILE, TLS_CLIENT_ROLES). docs/security.md turns it on step by
-step; docs/operations.md lists all settings.
+By default it listens on loopback, and does not authenticate callers. On any
+other address it starts only with TLS (TLS_CERT_FILE, TLS_KEY_FILE) and with
+authentication by token (AUTH_ISSUER, AUTH_AUDIENCE, AUTH_JWKS_URL) or by
+certificate (TLS_CLIENT_CA_FILE, TLS_CLIENT_ROLES). docs/security.md explains
+the steps; docs/operations.md lists all settings.
 
-Durations are written 30s, 5m, 1h. NAME_FILE names a file to read NAME from,
+Durations are written 30s, 5m, 1h. NAME_FILE is a file from which NAME is read,
 which keeps a password out of the environment.
 
 Examples:

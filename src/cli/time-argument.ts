@@ -64,8 +64,8 @@ function refuseLocalTime(text: string): void {
   const [, date, time] = LOCAL_TIME.exec(text) ?? [];
   if (date === undefined) return;
   const whole = time === undefined ? "00:00:00" : `${time}:00`.slice(0, 8);
-  if (!exists(date, whole)) throw new UsageError("is not a date and time that exists");
-  const lacks = time === undefined ? "has neither time nor zone" : "has no time zone";
+  if (!exists(date, whole)) throw new UsageError("is not an existing date and time");
+  const lacks = time === undefined ? "has no time and no time zone" : "has no time zone";
   throw new UsageError(`${lacks}: in UTC that is ${date}T${whole}Z`);
 }
 
@@ -78,13 +78,11 @@ function exists(date: string, time: string): boolean {
 function fromEpoch(whole: string, fraction: string | undefined): TimeArgument {
   const seconds = Number(whole);
   if (seconds >= MAX_SECONDS) {
-    throw new UsageError(
-      `looks like milliseconds: epoch seconds were expected, perhaps ${Math.ceil(seconds / 1000)}`,
-    );
+    throw new UsageError(`looks like milliseconds: use epoch seconds, perhaps ${Math.ceil(seconds / 1000)}`);
   }
   if (seconds < MIN_SECONDS) {
     throw new UsageError(
-      `is too small for epoch seconds; for a duration add its unit, such as ${seconds}s, for an early time write RFC 3339`,
+      `is too small for epoch seconds: for a duration add a unit, such as ${seconds}s; for an early time use RFC 3339`,
     );
   }
   return { seconds: BigInt(seconds), nanos: nanosOf(fraction) };
@@ -97,7 +95,7 @@ function fromRfc3339(text: string): TimeArgument | undefined {
     return undefined;
   }
   const [, date, time, fraction, sign, hours, minutes] = match;
-  if (!exists(date as string, time as string)) throw new UsageError("is not a date and time that exists");
+  if (!exists(date as string, time as string)) throw new UsageError("is not an existing date and time");
   const ms = Date.parse(`${date}T${time}Z`);
   const offset = sign === undefined ? 0 : (Number(hours) * 60 + Number(minutes)) * 60;
   return { seconds: BigInt(ms / 1000 - (sign === "-" ? -offset : offset)), nanos: nanosOf(fraction) };

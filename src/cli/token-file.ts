@@ -21,6 +21,6 @@ export function tokenFile(file: NamedFile): Token {
 function tokenIn(file: NamedFile): string {
   const token = contentOf(file).toString().trim();
   const problem = tokenProblem(token);
-  if (problem !== undefined) throw new UsageError(`what stands in the file of ${file.name} ${problem}`);
+  if (problem !== undefined) throw new UsageError(`the content of the file of ${file.name} ${problem}`);
   return token;
 }

@@ -15,7 +15,7 @@ export interface InputToken {
   /** As written; absent unless the line has its own expiry. */
   readonly expiresAt?: string;
   readonly reason?: string;
-  /** True if it was written as JSON, in which white space or a comma is not a slip. */
+  /** True if it was written as JSON, in which white space or a comma is intended. */
   readonly isJson?: true;
 }
 
@@ -32,7 +32,7 @@ export async function* inputTokens(jtis: readonly string[], stdin: Readable): As
     return;
   }
   if (jtis.length === 0)
-    throw new UsageError("no jti given: name one or more, or - to read them from standard input");
+    throw new UsageError("no jti given: give one or more, or - to read them from standard input");
   if (jtis.includes("-")) throw new UsageError("- (standard input) cannot be mixed with jtis");
   yield jtis.map(argumentToken);
 }
@@ -43,7 +43,9 @@ function argumentToken(jti: string): InputToken {
   const origin = `"${escapeLine(jti)}"`;
   // Node has replaced bytes that were not UTF-8 on the command line, so this may be another token than intended.
   if (jti.includes("\ufffd"))
-    throw new UsageError(`${origin}: holds U+FFFD, which arguments cannot: use standard input`);
+    throw new UsageError(
+      `${origin}: contains U+FFFD, which replaces invalid UTF-8 in arguments: use standard input`,
+    );
   return { jti: validJti(jti, origin), origin };
 }
 
@@ -53,7 +55,7 @@ function lineToken(text: string, origin: string): InputToken {
   for (const name of Object.keys(others)) {
     if (IGNORED.has(name)) continue;
     const meant = likelyName(name, FIELDS);
-    const hint = meant === undefined ? `the fields are ${FIELDS.join(", ")}` : `was "${meant}" meant?`;
+    const hint = meant === undefined ? `the fields are ${FIELDS.join(", ")}` : `did you mean "${meant}"?`;
     throw new UsageError(`${origin}: unknown field "${escapeLine(name)}": ${hint}`);
   }
   if (typeof jti !== "string") throw new UsageError(`${origin}: "jti" must be a string`);
@@ -77,7 +79,7 @@ function parseObject(text: string, origin: string): Record<string, unknown> {
     return JSON.parse(text) as Record<string, unknown>;
   } catch {
     throw new UsageError(
-      `${origin}: starts with { but is not JSON; write a jti that starts so as {"jti": "{..."}`,
+      `${origin}: starts with { but is not JSON: write a jti that starts with { as {"jti": "{..."}`,
     );
   }
 }
@@ -91,7 +93,7 @@ function validJti(text: string, origin: string, place = origin): string {
 function refuseRawToken(text: string, origin: string): void {
   if (isRawToken(text)) {
     throw new UsageError(
-      `${origin} is a raw token, not a jti: name a file that holds the token with --jwt, or give it on standard input with --jwt -`,
+      `${origin} is a raw token, not a jti: use --jwt with a file that contains the token, or --jwt - for standard input`,
     );
   }
 }

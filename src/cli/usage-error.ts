@@ -1,4 +1,4 @@
-/** The operator's arguments or input are wrong. The message says what would be right. */
+/** Invalid arguments or input of the operator. The message says what is expected. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }

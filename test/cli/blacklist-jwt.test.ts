@@ -67,7 +67,7 @@ describe("blacklist --jwt", () => {
       ["ENOENT", "EISDIR"].map((code) => ({
         exitCode: 2,
         stdout: "",
-        stderr: `error: --jwt names a file that cannot be read (${code}): give a file that holds the token, or - for standard input\n`,
+        stderr: `error: the file of --jwt cannot be read (${code}): give a file that contains the token, or - for standard input\n`,
       })),
     );
   });
@@ -113,20 +113,20 @@ describe("blacklist --jwt", () => {
   it("refuses what it cannot do, before anything is sent", async () => {
     const token = await service.jwt({ jti: "kept" });
     const visible =
-      "--jwt takes the name of a file that holds the token, or - (standard input): on the command line every user of this machine would see the token";
-    const besideJti = "--jwt reads which token it is from the token: name no jti beside it";
+      "--jwt takes the name of a file that contains the token, or - for standard input: a token on the command line is visible to all users of this machine";
+    const besideJti = "--jwt takes the jti from the token: omit the jti arguments";
     const cases: [options: string[], stdin: string, message: string][] = [
       [["--jwt", token], "", visible],
       [[`--jwt=${token}`], "", visible],
       [["--jwt", token, "-"], "", visible],
       [["--jwt", "-", "a"], token, besideJti],
       [["--jwt", "-", "-"], token, besideJti],
-      [["--jwt", "-"], "", "standard input holds no token"],
-      [["--jwt", "-"], " \n\n", "standard input holds no token"],
+      [["--jwt", "-"], "", "standard input contains no token"],
+      [["--jwt", "-"], " \n\n", "standard input contains no token"],
       [
         ["--jwt", "-"],
         `${token}\n${token}\n`,
-        "standard input holds more than one line: --jwt takes one token",
+        "standard input contains more than one line: --jwt takes one token",
       ],
     ];
     for (const [options, stdin, message] of cases) {
@@ -141,7 +141,7 @@ describe("blacklist --jwt", () => {
       stdout: "",
       stderr:
         "error: option '--jwt <file>' cannot be used with option '--expires-at <when>'\n" +
-        "Add --help for how to use it.\n",
+        "Use --help for usage.\n",
     });
     expect(await check("kept")).to.equal(0);
   });
@@ -156,7 +156,7 @@ describe("blacklist --jwt", () => {
     ]) {
       const { exitCode, stdout, stderr } = await service.run([...argv, ...common]);
       expect([exitCode, stdout]).to.deep.equal([2, ""]);
-      expect(stderr).to.match(/^error: an argument is a raw token.*--jwt -\n/);
+      expect(stderr).to.match(/^error: an argument is a raw token.*--jwt - for standard input\n/);
     }
   });
 
@@ -174,7 +174,7 @@ describe("blacklist --jwt", () => {
       ] as const) {
         const { exitCode, stdout, stderr } = await service.run([...command, ...common], { stdin });
         expect([exitCode, stdout]).to.deep.equal([2, ""]);
-        expect(stderr).to.match(new RegExp(`^error: line ${line} is a raw token.*--jwt -\n`));
+        expect(stderr).to.match(new RegExp(`^error: line ${line} is a raw token.*--jwt - for standard input\n`));
       }
     }
   });

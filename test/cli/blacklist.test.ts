@@ -105,16 +105,16 @@ describe("blacklist", () => {
   });
 
   for (const [line, complaint] of [
-    ["bare", "has no expiry, say with --expires-at when the token expires"],
-    ['{"jti":"a"}', "has no expiry, say with --expires-at when the token expires"],
-    ['{"jti":"a","expiresAt":1}', 'unknown field "expiresAt": was "expires_at" meant?'],
+    ["bare", "has no expiry: give one with --expires-at"],
+    ['{"jti":"a"}', "has no expiry: give one with --expires-at"],
+    ['{"jti":"a","expiresAt":1}', 'unknown field "expiresAt": did you mean "expires_at"?'],
     ['{"jti":"a","sub":"b"}', 'unknown field "sub": the fields are jti, expires_at, reason'],
     ['{"jti":1}', '"jti" must be a string'],
     ['{"jti":"a","reason":1}', '"reason" must be a string'],
     ['{"jti":"a","expires_at":null}', '"expires_at" must be a string or a number'],
     [
       '{"jti":"a","expires_at":1900000000000}',
-      "expires_at looks like milliseconds: epoch seconds were expected, perhaps 1900000000",
+      "expires_at looks like milliseconds: use epoch seconds, perhaps 1900000000",
     ],
   ] as const) {
     it(`refuses the line ${line}`, async () => {
@@ -170,7 +170,7 @@ describe("blacklist", () => {
     expect({ exitCode, stderr: stderr.replace(service.address, "ADDRESS") }).to.deep.equal({
       exitCode: 69,
       stderr:
-        "error: the service at ADDRESS is unavailable just now (STORE_UNAVAILABLE): the database is away; try again in 1 s\n" +
+        "error: the service at ADDRESS is unavailable (STORE_UNAVAILABLE): the database is away; try again in 1 s\n" +
         `${count} tokens were certainly stored. Repeating the whole command is safe.\n`,
     });
     // What was under way beside the batch that failed has been waited for; the rest was never sent.
@@ -234,7 +234,7 @@ describe("blacklist", () => {
       );
       results.push([exitCode, stdout, stderr]);
     }
-    const wrong = [2, "", "error: standard input named no token\n"];
+    const wrong = [2, "", "error: standard input contains no token\n"];
     expect(results).to.deep.equal([wrong, wrong]);
   });
 
@@ -243,7 +243,7 @@ describe("blacklist", () => {
     const { exitCode, stderr } = await runAgainst(SERVICE, argv);
     expect([exitCode, stderr]).to.deep.equal([
       0,
-      'warning: "a": the expiry lies decades ahead (69 years): the entry is kept until then\n',
+      'warning: "a": the expiry is decades ahead (69 years): the entry is kept until then\n',
     ]);
   });
 

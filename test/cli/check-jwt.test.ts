@@ -3,7 +3,7 @@ import { shownJwt } from "../support/shown-jwt.ts";
 import { type SecuredService, startSecured } from "./secured-service.ts";
 
 const DECODED =
-  "The token was decoded, not verified: this is about the jti in it, not about whether it is genuine.\n";
+  "The token was decoded, not verified: the result applies to its jti, and does not say whether the token is genuine.\n";
 const LOGOUT = "http://schemas.openid.net/event/backchannel-logout";
 
 describe("check --jwt", () => {
@@ -92,18 +92,18 @@ describe("check --jwt", () => {
   it("refuses what names no one token, before anything is asked", async () => {
     const token = await service.jwt({ jti: "live" });
     const visible =
-      "--jwt takes the name of a file that holds the token, or - (standard input): on the command line every user of this machine would see the token";
+      "--jwt takes the name of a file that contains the token, or - for standard input: a token on the command line is visible to all users of this machine";
     const cases: [options: string[], stdin: string, message: string][] = [
       [["--jwt", token], "", visible],
       [[`--jwt=Bearer ${token}`], "", visible],
-      [["--jwt", "-", "a"], token, "--jwt reads which token it is from the token: name no jti beside it"],
-      [["--jwt", "-"], " \n\n", "standard input holds no token"],
+      [["--jwt", "-", "a"], token, "--jwt takes the jti from the token: omit the jti arguments"],
+      [["--jwt", "-"], " \n\n", "standard input contains no token"],
       [
         ["--jwt", "-"],
         `${token}\n${token}\n`,
-        "standard input holds more than one line: --jwt takes one token",
+        "standard input contains more than one line: --jwt takes one token",
       ],
-      [["--jwt", await service.write("empty.txt", "")], "", "the file that --jwt names holds no token"],
+      [["--jwt", await service.write("empty.txt", "")], "", "the file of --jwt contains no token"],
     ];
     for (const [options, stdin, message] of cases) {
       expect(await run(options, stdin)).to.deep.equal({

@@ -63,7 +63,7 @@ describe("check", () => {
     expect([unknown.exitCode, known.exitCode, unknown.stderr]).to.deep.equal([
       69,
       1,
-      "The service could not tell of 1 just now: ask again.\n",
+      "The result of 1 is unknown: check again later.\n",
     ]);
   });
 
@@ -95,17 +95,17 @@ describe("check", () => {
     [
       "starts with a byte order mark",
       "\ufeffa\n",
-      "line 1: starts with a byte order mark, save the input as UTF-8 without one",
+      "line 1: starts with a byte order mark: save the input as UTF-8 without one",
     ],
     ["holds a jti that is too long", `a\n${"x".repeat(256)}\n`, "line 2: must be at most 255 bytes of UTF-8"],
     ["holds an endless line", "x".repeat(200_000), "line 1: is longer than any token"],
     [
       "holds broken JSON",
       "{x\n",
-      'line 1: starts with { but is not JSON; write a jti that starts so as {"jti": "{..."}',
+      'line 1: starts with { but is not JSON: write a jti that starts with { as {"jti": "{..."}',
     ],
     ["holds a lone surrogate", '{"jti":"\\ud800"}\n', "line 1: jti: must be well-formed Unicode"],
-    ["names no jti", "", "standard input named no jti"],
+    ["names no jti", "", "standard input contains no jti"],
   ] as const) {
     it(`refuses input that ${what} with exit code 2`, async () => {
       const { exitCode, stderr, service } = await runAgainst(SERVICE, ["check", "-"], { stdin });
@@ -153,8 +153,7 @@ describe("check", () => {
     const { exitCode, stderr } = await runAgainst(refuse, ["check", "-"], { stdin });
     expect({ exitCode, stderr }).to.deep.equal({
       exitCode: 2,
-      stderr:
-        "error: 2 things are wrong with the request:\n  line 2001: must be nicer\n  line 2002: must be shorter\n",
+      stderr: "error: the request has 2 errors:\n  line 2001: must be nicer\n  line 2002: must be shorter\n",
     });
   });
 
@@ -181,14 +180,14 @@ describe("check", () => {
     const asArguments = await runAgainst(script, ["check", "a,b", "'c'", "d ", "e,f"]);
     expect([asArguments.exitCode, asArguments.stderr]).to.deep.equal([
       0,
-      'warning: "a,b" holds a comma, which counts as a part of the jti: separate several, or write one a line\n' +
-        `warning: "'c'" has quotes around it, which count as a part of the jti\n` +
-        'warning: "d " has white space around it, which counts as a part of the jti\n',
+      'warning: "a,b" contains a comma, which is part of the jti: give several jtis as separate arguments, or one per line\n' +
+        `warning: "'c'" is in quotes, which are part of the jti\n` +
+        'warning: "d " has leading or trailing white space, which is part of the jti\n',
     ]);
     const stdin = '{"jti":" a, b "}\nplain\n c\n';
     const asLines = await runAgainst(script, ["check", "-"], { stdin });
     expect(asLines.stderr).to.equal(
-      "warning: line 3 has white space around it, which counts as a part of the jti\n",
+      "warning: line 3 has leading or trailing white space, which is part of the jti\n",
     );
   });
 
@@ -197,24 +196,24 @@ describe("check", () => {
       isBlacklisted: ({ jtis }) => ({ verdicts: jtis.map(verdictOf), revision: "r" }),
     };
     const warnings: Readonly<Record<string, string>> = {
-      "\u200bid": "holds an invisible character, which counts as a part of the jti",
-      "id\u200e": "holds an invisible character, which counts as a part of the jti",
-      "i\x1bd": "holds an invisible character, which counts as a part of the jti",
-      "\u00adid": "holds an invisible character, which counts as a part of the jti",
+      "\u200bid": "contains an invisible character, which is part of the jti",
+      "id\u200e": "contains an invisible character, which is part of the jti",
+      "i\x1bd": "contains an invisible character, which is part of the jti",
+      "\u00adid": "contains an invisible character, which is part of the jti",
       "one two":
-        "holds white space, which counts as a part of the jti: separate several, or write one a line",
+        "contains white space, which is part of the jti: give several jtis as separate arguments, or one per line",
       "one\rtwo\r":
-        "holds white space, which counts as a part of the jti: separate several, or write one a line",
+        "contains white space, which is part of the jti: give several jtis as separate arguments, or one per line",
       "one\t1900000000":
-        "holds white space, which counts as a part of the jti: separate several, or write one a line",
+        "contains white space, which is part of the jti: give several jtis as separate arguments, or one per line",
       '["one"]':
-        "begins with a bracket, which counts as a part of the jti: write one jti or object a line, not a list",
+        "begins with a bracket, which is part of the jti: write one jti or object per line, not a list",
       "\u2014reason":
-        "begins with a dash that is no hyphen, which counts as a part of the jti: options begin with two hyphens",
+        "begins with a dash that is not a hyphen, which is part of the jti: options begin with two hyphens",
       "\u2013-jwt":
-        "begins with a dash that is no hyphen, which counts as a part of the jti: options begin with two hyphens",
-      "\u201cone\u201d": "has quotes around it, which count as a part of the jti",
-      "`one`": "has quotes around it, which count as a part of the jti",
+        "begins with a dash that is not a hyphen, which is part of the jti: options begin with two hyphens",
+      "\u201cone\u201d": "is in quotes, which are part of the jti",
+      "`one`": "is in quotes, which are part of the jti",
       "می\u200cخواهم": "",
     };
     const seen: Record<string, string> = {};

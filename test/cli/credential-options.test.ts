@@ -9,7 +9,7 @@ import { expect } from "chai";
 import { type SecuredService, startSecured } from "./secured-service.ts";
 
 const MAIN = ["--import", "tsx", join(fileURLToPath(new URL("../..", import.meta.url)), "src/main.ts")];
-const HINT = "Add --help for how to use it.\n";
+const HINT = "Use --help for usage.\n";
 
 /** `count` jtis that nobody has named before, a line each. */
 function lines(count: number): string {
@@ -147,7 +147,9 @@ describe("an operator's credentials", () => {
       ["TOKEN", "TOKEN_FILE", "CACERT", "CERT", "KEY", "TLS"].map((name) => [`TOKEN_BLACKLIST_${name}`, ""]),
     );
     expect(await service.caller([...plain(), "--token", alice], env)).to.equal("alice");
-    expect((await wrong(plain(), env)).stderr).to.include("does not know who calls: the call needs a bearer");
+    expect((await wrong(plain(), env)).stderr).to.include(
+      "could not authenticate the caller: the call needs a bearer",
+    );
   });
 
   it("are explained when they do not suffice", async () => {
@@ -157,14 +159,14 @@ describe("an operator's credentials", () => {
       {
         exitCode: 70,
         stderr:
-          `error: the service at ${service.encrypted} does not know who calls: the call needs a bearer token in the authorization ` +
+          `error: the service at ${service.encrypted} could not authenticate the caller: the call needs a bearer token in the authorization ` +
           "metadata or a client certificate; give a token with --token-file, or a certificate with --cert and --key\n",
       },
       {
         exitCode: 70,
         stderr:
           `error: the service at ${service.plain} does not allow this: the caller does not have the role prune; ` +
-          "the token's scope or the certificate's roles must name it\n",
+          "the token's scope or the certificate's roles must include the role\n",
       },
     ]);
   });
@@ -205,17 +207,17 @@ describe("an operator's credentials", () => {
         `--token ${bearerAlone}`,
         `--token ${bearerAlone}`,
         `TOKEN_BLACKLIST_TOKEN ${bearerAlone}`,
-        "--token and --token-file are both given: choose one",
-        "TOKEN_BLACKLIST_TOKEN and TOKEN_BLACKLIST_TOKEN_FILE are both given: choose one",
-        `what stands in the file of --token-file ${bearerAlone}`,
-        `what stands in the file of TOKEN_BLACKLIST_TOKEN_FILE ${bearerAlone}`,
-        "--token-file takes the name of a file that holds the token, and was given a token",
-        "TOKEN_BLACKLIST_TOKEN_FILE names a file that cannot be read (ENOENT)",
-        "--cacert names a file that cannot be read (ENOENT)",
-        "--key names a file that cannot be read (EISDIR)",
-        "TOKEN_BLACKLIST_CERT names a file that cannot be read (ENOENT)",
-        "--cert needs --key beside it, or TOKEN_BLACKLIST_KEY",
-        "TOKEN_BLACKLIST_KEY needs --cert beside it, or TOKEN_BLACKLIST_CERT",
+        "--token and --token-file are both set: choose one",
+        "TOKEN_BLACKLIST_TOKEN and TOKEN_BLACKLIST_TOKEN_FILE are both set: choose one",
+        `the content of the file of --token-file ${bearerAlone}`,
+        `the content of the file of TOKEN_BLACKLIST_TOKEN_FILE ${bearerAlone}`,
+        "--token-file must be the name of a file that contains the token, not the token",
+        "the file of TOKEN_BLACKLIST_TOKEN_FILE cannot be read (ENOENT)",
+        "the file of --cacert cannot be read (ENOENT)",
+        "the file of --key cannot be read (EISDIR)",
+        "the file of TOKEN_BLACKLIST_CERT cannot be read (ENOENT)",
+        "--cert also needs --key, or TOKEN_BLACKLIST_KEY",
+        "TOKEN_BLACKLIST_KEY also needs --cert, or TOKEN_BLACKLIST_CERT",
         "cert and key cannot be used (ERR_OSSL_X509_KEY_VALUES_MISMATCH)",
         "the CA certificate cannot be used (ERR_OSSL_PEM_NO_START_LINE)",
         "TOKEN_BLACKLIST_TLS must be yes or no",
@@ -225,10 +227,10 @@ describe("an operator's credentials", () => {
 
   it("say what to do where a file is given for a token, or a token for a file", async () => {
     const [token, inFile] = [
-      "takes the token itself: TOKEN_BLACKLIST_TOKEN_FILE takes the name of a file that holds it",
-      "takes the name of a file that holds the token, and was given a token",
+      "must be the token, not a file name: use TOKEN_BLACKLIST_TOKEN_FILE for a file",
+      "must be the name of a file that contains the token, not the token",
     ];
-    const option = "--token takes the token itself: --token-file takes the name of a file that holds it";
+    const option = "--token must be the token, not a file name: use --token-file for a file";
     expect([
       await wrong(["--token", file("alice.token")]),
       await wrong(["--token", "./absent.jwt"]),
@@ -261,14 +263,14 @@ describe("an operator's credentials", () => {
     const at = service.encrypted;
     const inPlainText = service.plain.replace("127.0.0.1", "localhost");
     const distrusted =
-      `error: the certificate of the service at ${at} is not accepted here ` +
+      `error: the certificate of the service at ${at} is not trusted ` +
       "(Error: self-signed certificate in certificate chain): check --cacert and --address\n";
     const hungUp =
-      `error: what listens at ${at} hung up: check --address, whether it wants TLS (--tls, --cacert), ` +
+      `error: the server at ${at} closed the connection: check --address, whether it requires TLS (--tls, --cacert), ` +
       "and whether it accepts your --cert\n";
     const noTls =
-      `error: what listens at ${inPlainText} does not speak TLS: ` +
-      "check --address, or leave out --tls, --cacert and --cert\n";
+      `error: the server at ${inPlainText} does not use TLS: ` +
+      "check --address, or omit --tls, --cacert and --cert\n";
     expect([
       await wrong([...encrypted(), "--cacert", file("other-ca.pem")]),
       await wrong([...encrypted(), "--tls"]),

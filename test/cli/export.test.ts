@@ -233,7 +233,7 @@ describe("export", () => {
     const { exitCode, stderr } = await runAgainst(holding(5000), ["export"], { io: { stdout } });
     expect([exitCode, stderr]).to.deep.equal([
       70,
-      "error: the reader of standard output left before everything was written\n",
+      "error: standard output was closed before all entries were written\n",
     ]);
   });
 
@@ -250,7 +250,7 @@ describe("export", () => {
         left: await readdir(folder),
       }).to.deep.equal({
         exitCode: 70,
-        note: `2000 entries are in ${file}.part: go on with --resume.`,
+        note: `2000 entries are in ${file}.part: continue with --resume.`,
         left: ["out.ndjson.part", "out.ndjson.part.state"],
       });
       const { exitCode, service } = await resume();
@@ -302,8 +302,14 @@ describe("export", () => {
       await writeFile(`${file}.part.state`, "[]");
       const damaged = await resume();
       expect([short, damaged].map(({ exitCode, stderr }) => [exitCode, stderr])).to.deep.equal([
-        [2, `error: ${file}.part is shorter than it was: delete it and start anew, without --resume\n`],
-        [2, `error: ${file}.part.state is damaged: delete it and ${file}.part, and start anew\n`],
+        [
+          2,
+          `error: ${file}.part is shorter than recorded: delete it and ${file}.part.state, and start over without --resume\n`,
+        ],
+        [
+          2,
+          `error: ${file}.part.state is damaged: delete it and ${file}.part, and start over without --resume\n`,
+        ],
       ]);
     });
 
@@ -312,7 +318,7 @@ describe("export", () => {
       const { exitCode, stderr, service } = await runAgainst(holding(1), ["export", "--output", file]);
       expect([exitCode, stderr, service.calls.length]).to.deep.equal([
         2,
-        `error: another export to ${file} has been begun, or is under way: go on with --resume, or delete ${file}.part\n`,
+        `error: another export to ${file} was interrupted or is running: use --resume, or delete ${file}.part\n`,
         0,
       ]);
     });
@@ -332,11 +338,8 @@ describe("export", () => {
       results.push([exitCode, stderr.split("\n")[0]]);
     }
     expect(results).to.deep.equal([
-      [2, "error: --resume needs the file that was begun: name it with --output"],
-      [
-        2,
-        `error: there is no export to ${file} to go on with (ENOENT for ${file}.part.state): leave out --resume`,
-      ],
+      [2, "error: --resume needs --output, the file of the interrupted export"],
+      [2, `error: there is no export to ${file} to resume (ENOENT for ${file}.part.state): omit --resume`],
       [2, "error: option '--resume' cannot be used with option '--revoked-by <caller>'"],
       [2, `error: ${join(folder, "folder")} is not a file`],
       [2, `error: ${join(folder, "no/such")}.part cannot be written (ENOENT)`],

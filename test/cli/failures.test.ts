@@ -32,7 +32,7 @@ describe("a command that fails", () => {
       expect(await runCli(["check", "a", "--address", address, "--timeout", "50ms"])).to.deep.equal({
         exitCode: 69,
         stdout: "",
-        stderr: `error: no answer from ${address} within 0.05 s: try again, or allow more time with --timeout\n`,
+        stderr: `error: no response from ${address} within 0.05 s: try again, or allow more time with --timeout\n`,
       });
     } finally {
       // grpc-js leaves a connection to itself that never became one, without keeping the process alive for it.
@@ -42,40 +42,40 @@ describe("a command that fails", () => {
   });
 
   const CODES: readonly (readonly [Reason, number, string])[] = [
-    ["INVALID_REQUEST", 2, "the call failed (INVALID_REQUEST): text; the log of the service may tell more"],
+    ["INVALID_REQUEST", 2, "the call failed (INVALID_REQUEST): text; see the service's log"],
     [
       "STORE_UNAVAILABLE",
       69,
-      "the service at ADDRESS is unavailable just now (STORE_UNAVAILABLE): text; try again in 1 s",
+      "the service at ADDRESS is unavailable (STORE_UNAVAILABLE): text; try again in 1 s",
     ],
-    ["DRAINING", 69, "the service at ADDRESS is unavailable just now (DRAINING): text; try again in 1 s"],
+    ["DRAINING", 69, "the service at ADDRESS is unavailable (DRAINING): text; try again in 1 s"],
     [
       "DEADLINE_EXCEEDED",
       69,
-      "no answer from ADDRESS within 10 s: try again, or allow more time with --timeout",
+      "no response from ADDRESS within 10 s: try again, or allow more time with --timeout",
     ],
     [
       "REVISION_LOST",
       70,
-      "text: the database was restored; blacklist again what was blacklisted since, and drop --at-least-revision",
+      "text: the database was restored; repeat the revocations made since its backup, and omit --at-least-revision",
     ],
-    ["OVERLOADED", 70, "the service at ADDRESS has too much to do (OVERLOADED): text; try again in 1 s"],
+    ["OVERLOADED", 70, "the service at ADDRESS is overloaded (OVERLOADED): text; try again in 1 s"],
     [
       "QUOTA_EXCEEDED",
       70,
-      "that is more than the service at ADDRESS takes from one caller: text; try again in 1 s",
+      "the caller's quota of the service at ADDRESS is exceeded: text; try again in 1 s",
     ],
     [
       "UNAUTHENTICATED",
       70,
-      "the service at ADDRESS does not know who calls: text; give a token with --token-file, or a certificate with --cert and --key",
+      "the service at ADDRESS could not authenticate the caller: text; give a token with --token-file, or a certificate with --cert and --key",
     ],
     [
       "PERMISSION_DENIED",
       70,
-      "the service at ADDRESS does not allow this: text; the token's scope or the certificate's roles must name it",
+      "the service at ADDRESS does not allow this: text; the token's scope or the certificate's roles must include the role",
     ],
-    ["INTERNAL", 70, "the call failed (INTERNAL): text; the log of the service may tell more"],
+    ["INTERNAL", 70, "the call failed (INTERNAL): text; see the service's log"],
   ];
   for (const [reason, exitCode, line] of CODES) {
     it(`ends with ${exitCode} on ${reason}`, async () => {
@@ -99,7 +99,7 @@ describe("a command that fails", () => {
     const { exitCode, stderr, service } = await runAgainst(script, ["list"]);
     expect({ exitCode, stderr }).to.deep.equal({
       exitCode: 70,
-      stderr: `error: what answers at ${service.address} does not offer this call (unknown \\x1b[2J): check --address\n`,
+      stderr: `error: the server at ${service.address} does not implement this call (unknown \\x1b[2J): check --address\n`,
     });
   });
 

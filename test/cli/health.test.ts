@@ -8,7 +8,7 @@ import { CommandProcess } from "../support/service-process.ts";
 import { freshFolder } from "../support/shared.ts";
 import { runCli } from "./run-cli.ts";
 
-const NOT_SERVING = "is not serving: its database is away, or it is stopping; its log says which";
+const NOT_SERVING = "is not serving: its database is unavailable, or it is stopping; see its log";
 
 /** What answers every request with the next of `statuses`, the last one again and again. */
 async function answering(statuses: readonly number[]): Promise<{ server: Server; address: string }> {
@@ -56,9 +56,7 @@ describe("health", () => {
         await runCli(["health", "--admin-address", nobody]),
       ]).to.deep.equal([
         failed(`the service at ${away.address} ${NOT_SERVING}`),
-        failed(
-          `what listens at ${other.address} is not ADMIN_ADDRESS of a token-blacklist (HTTP status 404)`,
-        ),
+        failed(`${other.address} is not the ADMIN_ADDRESS of a token-blacklist service (HTTP status 404)`),
         failed(`nothing listens at ${nobody}`),
       ]);
     } finally {
@@ -75,7 +73,7 @@ describe("health", () => {
       expect(await runCli(["health", "--admin-address", address, "--timeout", "50ms"])).to.deep.equal({
         exitCode: 69,
         stdout: "",
-        stderr: `error: no answer from ${address} within 0.05 s\n`,
+        stderr: `error: no response from ${address} within 0.05 s\n`,
       });
     } finally {
       silent.close();
@@ -129,7 +127,7 @@ describe("health", () => {
       stdout: "",
       stderr:
         "error: ADMIN_ADDRESS 'nonsense' is invalid: It must be host:port, such as 127.0.0.1:50051 or [::1]:50051.\n" +
-        "Add --help for how to use it.\n",
+        "Use --help for usage.\n",
     });
   });
 });

@@ -105,7 +105,7 @@ describe("import", () => {
     ['{"jti":"a","exp":null}', '"exp" must be a string or a number'],
     [
       '{"jti":"a","exp":1893459600000}',
-      '"exp" looks like milliseconds: epoch seconds were expected, perhaps 1893459600',
+      '"exp" looks like milliseconds: use epoch seconds, perhaps 1893459600',
     ],
     [
       '{"jti":"a","expires_at":"1h"}',
@@ -117,9 +117,9 @@ describe("import", () => {
     ],
     [
       '{"jti":"a","exp":1893459}',
-      '"exp" is too small for epoch seconds; for a duration add its unit, such as 1893459s, for an early time write RFC 3339',
+      '"exp" is too small for epoch seconds: for a duration add a unit, such as 1893459s; for an early time use RFC 3339',
     ],
-    ['{"jti":"a","expires_at":"2030-02-30T00:00:00Z"}', '"expires_at" is not a date and time that exists'],
+    ['{"jti":"a","expires_at":"2030-02-30T00:00:00Z"}', '"expires_at" is not an existing date and time'],
     ['{"jti":"a","exp":1893459600,"reason":1}', '"reason" must be a string'],
     [
       `{"jti":"a","exp":1893459600,"reason":"${"x".repeat(513)}"}`,
@@ -127,19 +127,19 @@ describe("import", () => {
     ],
     [
       '{"jti":"a","exp":1893459600,"\\u001b[2J":1}',
-      'unknown field "\\x1b[2J": pass over such fields with --ignore-unknown',
+      'unknown field "\\x1b[2J": ignore unknown fields with --ignore-unknown',
     ],
     [
       `{"jti":"a","exp":1893459600,"${"y".repeat(1000)}":1}`,
-      `unknown field "${"y".repeat(40)}...": pass over such fields with --ignore-unknown`,
+      `unknown field "${"y".repeat(40)}...": ignore unknown fields with --ignore-unknown`,
     ],
     [
       '{"jit":"a","exp":1893459600}',
-      'unknown field "jit": was "jti" meant? If not, pass over such fields with --ignore-unknown',
+      'unknown field "jit": did you mean "jti"? If not, ignore unknown fields with --ignore-unknown',
     ],
     [
       '{"jti":"a","expiresAt":1893459600}',
-      'unknown field "expiresAt": was "expires_at" meant? If not, pass over such fields with --ignore-unknown',
+      'unknown field "expiresAt": did you mean "expires_at"? If not, ignore unknown fields with --ignore-unknown',
     ],
     ["x".repeat(70_000), "is longer than any token"],
   ];
@@ -161,7 +161,7 @@ describe("import", () => {
     expect({ row: rowOf(stdout), named: complaints.length, last: complaints.at(-1) }).to.deep.equal({
       row: row({ lines: 2500, refused: 2500 }),
       named: 101,
-      last: "error: and 2400 more lines like these",
+      last: "error: and 2400 more invalid lines",
     });
   });
 
@@ -345,7 +345,7 @@ describe("import", () => {
     const nothing = {
       exitCode: 69,
       stdout: "",
-      last: "Nothing was imported. Repeat the command once that is mended.",
+      last: "Nothing was imported. Repeat the command once the cause is fixed.",
       left: ["blacklist.ndjson"],
     };
     expect(results).to.deep.equal([nothing, nothing]);
@@ -360,8 +360,8 @@ describe("import", () => {
     expect(
       [fromFile, fromInput].map(({ exitCode, stdout, stderr }) => [exitCode, stdout, stderr]),
     ).to.deep.equal([
-      [2, "", `error: ${file} holds no lines: nothing was imported\n`],
-      [2, "", "error: standard input holds no lines: nothing was imported\n"],
+      [2, "", `error: ${file} contains no lines: nothing was imported\n`],
+      [2, "", "error: standard input contains no lines: nothing was imported\n"],
     ]);
     expect(await readdir(folder)).to.deep.equal(["empty.ndjson"]);
   });
@@ -466,7 +466,7 @@ describe("an import that was interrupted", () => {
     const { exitCode, stderr } = await resume();
     expect([
       exitCode,
-      /^error: the input is not the one that was begun: its first \d+ lines differ/.test(stderr),
+      /^error: the input is not that of the interrupted import: its first \d+ lines differ/.test(stderr),
     ]).to.deep.equal([2, true]);
   });
 
@@ -480,9 +480,10 @@ describe("an import that was interrupted", () => {
     await interrupt(8);
     memory.entries.clear();
     const { exitCode, stderr } = await resume();
-    expect([exitCode, /the service does not have what was stored up to line \d+/.test(stderr)]).to.deep.equal(
-      [70, true],
-    );
+    expect([
+      exitCode,
+      /the service lacks entries that were stored up to line \d+/.test(stderr),
+    ]).to.deep.equal([70, true]);
   });
 
   it("is refused where there was none, or where its checkpoint is damaged", async () => {
@@ -491,12 +492,12 @@ describe("an import that was interrupted", () => {
     const damaged = await resume();
     const stdin = await runAgainst(memory.script, ["import", "-", "--resume"]);
     expect([none, damaged, stdin].map(({ exitCode, stderr }) => [exitCode, stderr])).to.deep.equal([
-      [2, `error: there is nothing to go on with (ENOENT for ${file}.import): leave out --resume\n`],
+      [2, `error: there is no import to resume (ENOENT for ${file}.import): omit --resume\n`],
       [
         2,
-        `error: ${file}.import is no checkpoint, or a damaged one: delete it and start over without --resume, which is safe\n`,
+        `error: ${file}.import is not a checkpoint, or is damaged: delete it and start over without --resume, which is safe\n`,
       ],
-      [2, "error: --resume of standard input needs the --checkpoint of the import that was interrupted\n"],
+      [2, "error: --resume from standard input needs the --checkpoint of the interrupted import\n"],
     ]);
   });
 
@@ -521,7 +522,7 @@ describe("an import that was interrupted", () => {
     for (const text of [...wrong, inherited]) {
       await writeFile(`${file}.import`, text);
       const { exitCode, stderr } = await resume();
-      expect([exitCode, /is no checkpoint, or a damaged one/.test(stderr)], text).to.deep.equal([2, true]);
+      expect([exitCode, /is not a checkpoint, or is damaged/.test(stderr)], text).to.deep.equal([2, true]);
     }
   });
 
@@ -537,7 +538,9 @@ describe("an import that was interrupted", () => {
           await writeFile(victim, text);
           await symlink(target, name);
           const { exitCode, stderr } = await runAgainst(memory.script, ["import", file]);
-          expect([exitCode, stderr.includes(`${name} is there already`)], stderr).to.deep.equal([2, true]);
+          expect([exitCode, stderr.includes(`${name} exists and is not a checkpoint`)], stderr).to.deep.equal(
+            [2, true],
+          );
           expect((await lstat(name)).isSymbolicLink()).to.equal(true);
           expect([await readFile(victim, "utf8"), await readdir(dirname(victim))]).to.deep.equal([
             text,
@@ -567,15 +570,14 @@ describe("an import that was interrupted", () => {
     ]);
     expect([exitCode, stderr, memory.sizes]).to.deep.equal([
       2,
-      `error: the checkpoint ${join(folder, "no/such")} cannot be written (ENOENT): name another with --checkpoint\n`,
+      `error: the checkpoint ${join(folder, "no/such")} cannot be written (ENOENT): choose another path with --checkpoint\n`,
       [],
     ]);
   });
 
   it("overwrites and deletes nothing but checkpoints", async () => {
     const input = await readFile(file, "utf8");
-    const wrong =
-      "is there already, and is no checkpoint of an import: name another with --checkpoint, or delete it";
+    const wrong = "exists and is not a checkpoint: choose another path with --checkpoint, or delete it";
     const named = join(folder, "backup");
     await writeFile(named, "all that is left\n");
     await writeFile(`${file}.new`, input);

@@ -153,7 +153,7 @@ describe("list", () => {
     const { exitCode, stderr, service } = await runAgainst(holding(1), argv);
     expect([exitCode, stderr, asked(service)]).to.deep.equal([
       2,
-      "error: nothing can match: --created-after does not lie before --created-before\n",
+      "error: no entry can match: --created-after is not before --created-before\n",
       [],
     ]);
   });
@@ -167,8 +167,8 @@ describe("list", () => {
       expect([command, exitCode, stderr]).to.deep.equal([
         command,
         0,
-        'warning: "a,b" holds a comma, which counts as a part of the jti: separate several, or write one a line\n' +
-          'warning: " c" has white space around it, which counts as a part of the jti\n',
+        'warning: "a,b" contains a comma, which is part of the jti: give several jtis as separate arguments, or one per line\n' +
+          'warning: " c" has leading or trailing white space, which is part of the jti\n',
       ]);
     }
   });
@@ -180,7 +180,7 @@ describe("list", () => {
     ] as const) {
       const argv = [command, "--created-after", "2040-01-01T00:00:00Z"];
       const { exitCode, stderr } = await runAgainst(holding(0), argv);
-      expect([exitCode, stderr]).to.deep.equal([0, `${nothing}: --created-after lies in the future.\n`]);
+      expect([exitCode, stderr]).to.deep.equal([0, `${nothing}: --created-after is in the future.\n`]);
     }
   });
 });

@@ -101,7 +101,7 @@ describe("the command line", () => {
       stdout: "",
       stderr:
         "error: TOKEN_BLACKLIST_ADDRESS 'nonsense' is invalid: It must be host:port, such as 127.0.0.1:50051 or [::1]:50051.\n" +
-        "Add --help for how to use it.\n",
+        "Use --help for usage.\n",
     });
   });
 
@@ -182,13 +182,13 @@ describe("the command line", () => {
 
   describe("says what was likely meant by", () => {
     const HINTS: readonly (readonly [argv: readonly string[], hint: string])[] = [
-      [["revoke", "a"], "That is token-blacklist blacklist: see token-blacklist blacklist --help."],
-      [["Verify", "a"], "That is token-blacklist check: see token-blacklist check --help."],
-      [["status"], "That is token-blacklist health: see token-blacklist health --help."],
-      [["CHECK", "a"], "That is token-blacklist check: see token-blacklist check --help."],
+      [["revoke", "a"], "Did you mean token-blacklist blacklist? See token-blacklist blacklist --help."],
+      [["Verify", "a"], "Did you mean token-blacklist check? See token-blacklist check --help."],
+      [["status"], "Did you mean token-blacklist health? See token-blacklist health --help."],
+      [["CHECK", "a"], "Did you mean token-blacklist check? See token-blacklist check --help."],
       [
         ["unrevoke", "a"],
-        "A revocation cannot be taken back: an entry ends when its token has expired. Issue a new token instead.",
+        "A revocation cannot be undone: an entry is kept until its token has expired. Issue a new token instead.",
       ],
       [
         ["serve", "--port", "8080"],
@@ -204,29 +204,29 @@ describe("the command line", () => {
       ],
       [
         ["health", "--address", "127.0.0.1:50051"],
-        "health asks the admin address, not the one for gRPC: --admin-address 127.0.0.1:9464.",
+        "health uses the admin address, not the gRPC address: --admin-address 127.0.0.1:9464.",
       ],
       [
         ["check", "-Vzx3q"],
-        "A jti that begins with a hyphen goes after --, and options before it: token-blacklist check [options] -- JTI",
+        "Put a jti that begins with a hyphen after --, and options before it: token-blacklist check [options] -- JTI",
       ],
       [["list", "a"], "list takes no arguments: name a token with --jti."],
       [["export", "a"], "export takes no arguments: name a file with --output, a token with --jti."],
       [["health", "a:1"], "health takes no arguments: name the service with --admin-address."],
-      [["export", "--file", "a"], "The file to write is named by --output."],
+      [["export", "--file", "a"], "Set the file with --output."],
       [
         ["blacklist", "a", "--ttl", "1h"],
-        "When the tokens expire is said by --expires-at: a time, or how far ahead, such as 1h.",
+        "Set the expiry with --expires-at: a time, or a duration from now such as 1h.",
       ],
-      [["check", "a", "--json"], "How to print is said by --output: table, json or ndjson."],
-      [["list", "--host", "a"], "Where the service listens is said by --address: host:port."],
+      [["check", "a", "--json"], "Set the format with --output: table, json or ndjson."],
+      [["list", "--host", "a"], "Set the service's address with --address: host:port."],
       [
         ["check", "-hello"],
-        "A jti that begins with a hyphen goes after --, and options before it: token-blacklist check [options] -- JTI",
+        "Put a jti that begins with a hyphen after --, and options before it: token-blacklist check [options] -- JTI",
       ],
       [
         ["blacklist", "--abc", "--expires-at", "1h"],
-        "A jti that begins with a hyphen goes after --, and options before it: token-blacklist blacklist [options] -- JTI",
+        "Put a jti that begins with a hyphen after --, and options before it: token-blacklist blacklist [options] -- JTI",
       ],
     ];
     for (const [argv, hint] of HINTS) {

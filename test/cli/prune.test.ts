@@ -52,7 +52,7 @@ describe("prune", () => {
     ]);
     expect({ exitCode, stderr, calls: service.calls.length }).to.deep.equal({
       exitCode: 70,
-      stderr: "error: there is more to prune, but the service deletes nothing: its log tells why\n",
+      stderr: "error: there is more to prune, but the service deletes nothing: see its log\n",
       calls: 3,
     });
   });

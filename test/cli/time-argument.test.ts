@@ -36,14 +36,14 @@ describe("a time given to a command", () => {
   const WHAT =
     "must be a time such as 2030-01-31T12:00:00Z, epoch seconds such as 1900000000, or a duration such as 1h";
   const WRONG: Readonly<Record<string, string>> = {
-    "1893456000000": "looks like milliseconds: epoch seconds were expected, perhaps 1893456000",
+    "1893456000000": "looks like milliseconds: use epoch seconds, perhaps 1893456000",
     "3600":
-      "is too small for epoch seconds; for a duration add its unit, such as 3600s, for an early time write RFC 3339",
-    "2030-02-30T00:00:00Z": "is not a date and time that exists",
-    "2030-01-01T24:00:00Z": "is not a date and time that exists",
-    "2030-13-01": "is not a date and time that exists",
-    "2030-02-30T10:00": "is not a date and time that exists",
-    "2030-01-01": "has neither time nor zone: in UTC that is 2030-01-01T00:00:00Z",
+      "is too small for epoch seconds: for a duration add a unit, such as 3600s; for an early time use RFC 3339",
+    "2030-02-30T00:00:00Z": "is not an existing date and time",
+    "2030-01-01T24:00:00Z": "is not an existing date and time",
+    "2030-13-01": "is not an existing date and time",
+    "2030-02-30T10:00": "is not an existing date and time",
+    "2030-01-01": "has no time and no time zone: in UTC that is 2030-01-01T00:00:00Z",
     "2030-01-01T12:30": "has no time zone: in UTC that is 2030-01-01T12:30:00Z",
     "2030-01-01T00:00:00": "has no time zone: in UTC that is 2030-01-01T00:00:00Z",
     "2030-01-01 00:00:00.5": "has no time zone: in UTC that is 2030-01-01T00:00:00Z",

@@ -168,7 +168,7 @@ for (const backend of backends) {
         expect([exitCode, stdout, stderr]).to.deep.equal([
           2,
           "",
-          `error: jtis[0]: ${ITSELF}: check --jwt tells of a token by the jti in it\n`,
+          `error: jtis[0]: ${ITSELF}: to check a token by its jti, use check --jwt\n`,
         ]);
       }
 
