@@ -60,18 +60,18 @@ export function unauthenticated(message: string): ServiceError {
 }
 
 /**
- * The keys to verify a token with are unavailable, so the token may be valid. `because` is appended to the message, and names no address,
+ * The keys to verify a token with are unavailable, so the token may be valid. `detail` is appended to the message, and names no address,
  * file or token. `retryAfterMs` is when the keys are read again; absent: soon.
  */
 export function keysUnavailable({
-  because,
+  detail,
   retryAfterMs,
 }: {
-  because?: string | undefined;
+  detail?: string | undefined;
   retryAfterMs?: number;
 } = {}): ServiceError {
-  const message = "the keys that tokens are verified with cannot be had";
-  return new ServiceError("KEYS_UNAVAILABLE", because === undefined ? message : `${message}: ${because}`, {
+  const message = "the keys to verify tokens are unavailable";
+  return new ServiceError("KEYS_UNAVAILABLE", detail === undefined ? message : `${message}: ${detail}`, {
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
 }

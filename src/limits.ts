@@ -206,8 +206,8 @@ export const MAX_VERIFICATIONS = 2;
 /** Raw tokens queued for verification, in all requests: about four seconds of work. */
 export const MAX_QUEUED_RAW_TOKENS = 10_000;
 /** Cached bearer tokens, and the maximum length of a cached one: 40 MiB in total. */
-export const MAX_REMEMBERED_BEARERS = 10_000;
-export const MAX_REMEMBERED_BEARER_LENGTH = 4096;
+export const MAX_CACHED_BEARERS = 10_000;
+export const MAX_CACHED_BEARER_LENGTH = 4096;
 /** Interval at which a key set is read again, so that new and withdrawn keys are known within a minute. */
 export const KEYS_RELOAD_MS = 45_000;
 /** The same interval while no key set has been read yet. */

@@ -46,9 +46,9 @@ async function serve(): Promise<number> {
       "listening",
     );
     const signal = await stopped;
-    log.info({ signal }, "stopping: answering what was accepted");
+    log.info({ signal }, "stopping: completing the accepted calls");
     const overdue = setTimeout(() => {
-      log.error("not everything ended in time: stopping all the same");
+      log.error("shutdown timed out: ending the process");
       void output.flush(config.shutdownGraceMs * 0.03).then(() => process.exit(0));
     }, config.shutdownGraceMs * 0.95);
     await service.close();
@@ -87,8 +87,8 @@ async function runMigration(action: MigrateAction): Promise<number> {
       process.stderr.write(`warning: ${describeMisspelling(misspelling)}\n`);
     }
     const { migrate } = await import("./start/migrate.ts");
-    const fine = await migrate(action, database, (line) => process.stdout.write(`${line}\n`));
-    return fine ? EXIT.ok : EXIT.found;
+    const isCurrent = await migrate(action, database, (line) => process.stdout.write(`${line}\n`));
+    return isCurrent ? EXIT.ok : EXIT.found;
   });
 }
 
@@ -100,7 +100,7 @@ async function withConfig(work: (config: Config) => Promise<number>): Promise<nu
     if (error instanceof ConfigError) {
       const lines = [...error.problems, ...misspelledSettings(process.env).map(describeMisspelling)];
       process.stderr.write(
-        `token-blacklist: the configuration is wrong:\n${lines.map((line) => `  ${escapeLine(line)}\n`).join("")}`,
+        `token-blacklist: invalid configuration:\n${lines.map((line) => `  ${escapeLine(line)}\n`).join("")}`,
       );
       return EXIT.usage;
     }
@@ -108,11 +108,11 @@ async function withConfig(work: (config: Config) => Promise<number>): Promise<nu
       throw error;
     const { cause } = error;
     const advice = databaseAdvice(cause);
-    const because =
+    const detail =
       error instanceof ServiceError && cause instanceof Error
         ? `: ${cause.message}${advice === undefined ? "" : `; ${advice}`}`
         : "";
-    process.stderr.write(`token-blacklist: ${escapeLine(error.message + because)}\n`);
+    process.stderr.write(`token-blacklist: ${escapeLine(error.message + detail)}\n`);
     return error instanceof ServiceError ? EXIT.unavailable : EXIT.failed;
   }
 }

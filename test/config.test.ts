@@ -312,7 +312,7 @@ describe("readConfig", () => {
 
     it("refuses keys that anybody on the way could change", () => {
       expect(problemsOf({ ...AUTH, AUTH_JWKS_URL: `http://${CANARY}.example/` })).to.include(
-        "AUTH_JWKS_URL must begin with https:// (http:// is for this machine alone)",
+        "AUTH_JWKS_URL must begin with https:// (http:// only for loopback addresses)",
       );
     });
 
@@ -406,17 +406,19 @@ describe("readConfig", () => {
       const problemWith = async (crl: string) =>
         problemsOf({ ...env, TLS_CLIENT_CRL_FILE: await writtenFile(crl) });
       expect((await problemWith(await other.revoke([]))).join()).to.match(
-        /has no revocation list that certificate number 1/,
+        /has no revocation list signed by certificate number 1/,
       );
-      expect((await problemWith(certificate)).join()).to.match(/does not hold revocation lists in PEM/);
+      expect((await problemWith(certificate)).join()).to.match(
+        /must name a file that contains only revocation lists in PEM/,
+      );
       expect(problemsOf({ TLS_CLIENT_CRL_FILE })).to.deep.equal([
-        "TLS_CLIENT_CRL_FILE is set although TLS_CLIENT_CA_FILE is not",
+        "TLS_CLIENT_CRL_FILE needs TLS_CLIENT_CA_FILE",
       ]);
     });
 
     it("refuses certificates that only carry tokens where none is accepted", () => {
       const NOBODY =
-        "TLS_CLIENT_ROLES gives no certificate a role, and no caller's token is accepted (AUTH_...): nobody could call";
+        "TLS_CLIENT_ROLES must give a role to at least one certificate, unless bearer tokens are accepted (AUTH_...)";
       const only = {
         ...files,
         TLS_CLIENT_CA_FILE: file,
@@ -462,18 +464,18 @@ describe("readConfig", () => {
           .toString();
       const der = () => createPrivateKey(one.key).export({ type: "pkcs8", format: "der" }).toString("latin1");
       const BELONG = "TLS_KEY_FILE is not the key of the certificate in TLS_CERT_FILE";
-      const TOGETHER = "install the two that were issued together";
+      const TOGETHER = "use a certificate and the key it was issued for";
       const WRONG: readonly (readonly [string, () => [cert: string, key: string], string | RegExp])[] = [
         ["another certificate's key", () => [one.certificate, other.key], `${BELONG}: ${TOGETHER}`],
         [
           "the authority's certificate alone",
           () => [authority, one.key],
-          `${BELONG}, which is that of an authority: ${TOGETHER}`,
+          `${BELONG}, which is a CA certificate: ${TOGETHER}`,
         ],
         [
           "a chain in the wrong order",
           () => [`${authority}\n${one.certificate}`, one.key],
-          /^TLS_CERT_FILE begins with another certificate than that of TLS_KEY_FILE/,
+          /^TLS_CERT_FILE does not begin with the certificate of TLS_KEY_FILE/,
         ],
         [
           "the two files exchanged",
@@ -541,7 +543,7 @@ describe("readConfig", () => {
           TLS_KEY_FILE: await writtenFile(one.key),
         };
         const says = (setting: string) => [
-          `${setting} names a file with a certificate that is cut off, or does not begin at the beginning of a line (a byte order mark counts)`,
+          `${setting} names a file with a certificate that is truncated, or does not begin at the beginning of a line (is there a byte order mark?)`,
         ];
         for (const pem of [
           `${authority}\n${one.certificate.slice(0, 300)}`,
@@ -575,13 +577,13 @@ describe("readConfig", () => {
 
     it("says what is wrong with the roles of certificates, without repeating them", () => {
       expect(problemsOf({ ...files, ...clients, TLS_CLIENT_ROLES: `DNS:${CANARY}=admin` })[0]).to.equal(
-        "TLS_CLIENT_ROLES must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles check, revoke, list, prune, or none alone for a certificate that only carries its callers' tokens",
+        "TLS_CLIENT_ROLES must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles check, revoke, list, prune, or none alone for a certificate whose callers authenticate by token",
       );
     });
 
     describe("on an address that can be reached from elsewhere", () => {
       const REACHED =
-        "LISTEN_ADDRESS can be reached from elsewhere: that takes TLS (TLS_CERT_FILE, TLS_KEY_FILE) and callers that are known (AUTH_..., or TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES), or INSECURE=yes";
+        "LISTEN_ADDRESS must be a loopback address, unless TLS (TLS_CERT_FILE, TLS_KEY_FILE) and authentication (AUTH_..., or TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES) are configured, or INSECURE=yes";
       const AUTH = { AUTH_JWKS_URL: "https://id.example/keys", AUTH_ISSUER: "i", AUTH_AUDIENCE: "a" };
 
       const ELSEWHERE = [
@@ -680,7 +682,7 @@ describe("readConfig", () => {
       };
       expect(problemsOf(env)).to.deep.equal([
         "REFLECTION must be on or off",
-        "TOKEN_ISSUERS must be pairs such as https://id.example=https://id.example/jwks.json: number 2 is none",
+        "TOKEN_ISSUERS must be pairs such as https://id.example=https://id.example/jwks.json: number 2 is not",
         "MAX_TOKEN_LIFETIME must be between 0 and 36500d",
         "AUDIT_LOG must be on or off",
         "QUOTA_ROWS_PER_SECOND must be a whole number between 0 and 1000000",
@@ -733,7 +735,7 @@ describe("readConfig", () => {
         DATABASE_TLS: "off",
         DATABASE_CA_FILE: await writtenFile((await createAuthority()).certificate),
       };
-      expect(problemsOf(env)).to.deep.equal(["DATABASE_CA_FILE is set although DATABASE_TLS is off"]);
+      expect(problemsOf(env)).to.deep.equal(["DATABASE_CA_FILE needs DATABASE_TLS=on"]);
     });
 
     it("does not take an empty file, or one without a certificate, for the authorities that Node trusts", async () => {

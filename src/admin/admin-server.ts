@@ -80,7 +80,7 @@ export function startAdminServer(
 
 const READINESS: Record<Serving, string> = {
   everything: "serving",
-  positives: "serving known positives alone",
+  positives: "serving known positives only",
   nothing: "not serving",
 };
 

@@ -7,7 +7,7 @@ import { FairCapacity, type Share } from "./fair-capacity.ts";
  * per connection; and tells when the last call has ended.
  */
 export class Admission {
-  readonly #room = new FairCapacity(MAX_CALLS);
+  readonly #capacity = new FairCapacity(MAX_CALLS);
   /** Bytes of large requests. */
   readonly #requests = new FairCapacity(MAX_UNANSWERED_BYTES);
   #draining = false;
@@ -15,19 +15,19 @@ export class Admission {
   readonly #onIdle: (() => void)[] = [];
 
   get active(): number {
-    return this.#room.taken;
+    return this.#capacity.taken;
   }
 
   /** Admits a call on this connection and counts it. Returns the reason if it may not begin now; undefined if it was admitted. */
   enter(peer: () => string): "DRAINING" | "OVERLOADED" | undefined {
     if (this.#draining) return "DRAINING";
-    if (this.isUnread(peer) || !this.#room.enter()) return "OVERLOADED";
+    if (this.isUnread(peer) || !this.#capacity.enter()) return "OVERLOADED";
     return undefined;
   }
 
   /** Attributes an admitted call to its caller. Undefined if the caller has too many calls: the call must then leave. */
   claim(caller: string): Share | undefined {
-    return this.#room.claim(caller);
+    return this.#capacity.claim(caller);
   }
 
   /** Counts a large request of this caller. Undefined if there is no room for it; otherwise the result must be passed to {@link letGo}. */
@@ -47,7 +47,7 @@ export class Admission {
 
   /** Ends a call. `part` is the result of {@link claim}. */
   leave(part: Share = "common", caller = ""): void {
-    this.#room.giveBack(part, caller);
+    this.#capacity.giveBack(part, caller);
     if (this.active === 0) for (const idle of this.#onIdle.splice(0)) idle();
   }
 

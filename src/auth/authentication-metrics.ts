@@ -9,17 +9,17 @@ import type { Authenticator } from "./authenticator.ts";
 export const AUTH_OUTCOMES = ["known", "refused", "unavailable", "failed"] as const;
 export type AuthOutcome = (typeof AUTH_OUTCOMES)[number];
 
-/** Wraps `authenticate` so that `tell` receives the outcome of each authentication. */
+/** Wraps `authenticate` so that `report` receives the outcome of each authentication. */
 export function withAuthenticationMetrics(
   authenticate: Authenticator,
-  tell: (outcome: AuthOutcome) => void,
+  report: (outcome: AuthOutcome) => void,
 ): Authenticator {
   const known = (principal: Principal) => {
-    tell("known");
+    report("known");
     return principal;
   };
   const unknown = (error: unknown): never => {
-    tell(outcomeOf(error));
+    report(outcomeOf(error));
     throw error;
   };
   return (credentials) => {

@@ -35,10 +35,10 @@ export function createAuthenticator({
     if (authorization.length > 0 && bearers !== undefined) {
       return bearers.authenticate(authorization, { evenExpired: isRunning });
     }
-    const shown = certificates === undefined ? undefined : credentials.certificate();
-    if (shown === undefined || certificates === undefined)
+    const certificate = certificates === undefined ? undefined : credentials.certificate();
+    if (certificate === undefined || certificates === undefined)
       throw unauthenticated(missing(bearers, certificates));
-    return certificates.principalOf(shown, { evenExpired: isRunning });
+    return certificates.principalOf(certificate, { evenExpired: isRunning });
   };
 }
 

@@ -1,6 +1,6 @@
 import { type EpochMs, textProblem } from "../entry.ts";
 import { ServiceError, unauthenticated } from "../errors.ts";
-import { MAX_REMEMBERED_BEARER_LENGTH, MAX_REMEMBERED_BEARERS, MAX_REVOKED_BY_BYTES } from "../limits.ts";
+import { MAX_CACHED_BEARER_LENGTH, MAX_CACHED_BEARERS, MAX_REVOKED_BY_BYTES } from "../limits.ts";
 import { type Principal, ROLES, type Role } from "../principal.ts";
 import type { Clock } from "../time/clock.ts";
 import { kindOf, nearMiss, numericDate, readJti } from "./claims.ts";
@@ -23,9 +23,9 @@ export interface BearerRules {
 /** Replaces a damaged or repeated `authorization`, so that the call neither presents a token nor appears to have no credential. */
 export const DAMAGED_AUTHORIZATION = "damaged";
 const DAMAGED = unauthenticated(
-  "the call has more than one authorization, one that is not text, or a header field with characters that are not allowed there",
+  "the authorization metadata of the call is repeated or not text, or a header field has invalid characters",
 );
-const MALFORMED = unauthenticated("the authorization metadata must be one value: Bearer, and the token");
+const MALFORMED = unauthenticated("the authorization metadata must be a single value: Bearer and the token");
 
 interface Options {
   readonly rules: BearerRules;
@@ -34,7 +34,7 @@ interface Options {
   readonly now: () => EpochMs;
 }
 
-interface Remembered {
+interface CachedCaller {
   readonly principal: Principal;
   /** The expiry, by the clocks and by the monotonic clock, which cannot be set back. */
   readonly expiresAt: EpochMs;
@@ -51,9 +51,9 @@ export class BearerAuthenticator {
   readonly #clock: Clock;
   readonly #now: () => EpochMs;
   /** Cached results by metadata value, so that a token is parsed once; oldest first. */
-  readonly #remembered = new Map<string, Remembered>();
+  readonly #cached = new Map<string, CachedCaller>();
   /** Verifications in flight, so that a thousand calls with one new token verify it once. */
-  readonly #underWay = new Map<string, Promise<Principal>>();
+  readonly #inFlight = new Map<string, Promise<Principal>>();
 
   /**
    * `now` is the latest time of all clocks. Other replicas forget that a token was blacklisted once they agree that it has expired, so a
@@ -64,7 +64,7 @@ export class BearerAuthenticator {
     this.#keys = keys;
     this.#clock = clock;
     this.#now = now;
-    keys.onChange(() => this.#remembered.clear());
+    keys.onChange(() => this.#cached.clear());
   }
 
   /**
@@ -77,9 +77,9 @@ export class BearerAuthenticator {
   ): Principal | Promise<Principal> {
     if (typeof value !== "string" || more.length > 0) throw MALFORMED;
     if (value === DAMAGED_AUTHORIZATION) throw DAMAGED;
-    const remembered = this.#remembered.get(value);
-    if (remembered !== undefined) {
-      const { expiresAt, expiresAtMonotonic, principal } = remembered;
+    const cached = this.#cached.get(value);
+    if (cached !== undefined) {
+      const { expiresAt, expiresAtMonotonic, principal } = cached;
       if (evenExpired || (this.#now() < expiresAt && this.#clock.monotonic() < expiresAtMonotonic)) {
         return principal;
       }
@@ -87,10 +87,10 @@ export class BearerAuthenticator {
       throw unauthenticated("the bearer token has expired");
     }
     if (evenExpired) return this.#verify(value, true);
-    let verifying = this.#underWay.get(value);
+    let verifying = this.#inFlight.get(value);
     if (verifying === undefined) {
-      verifying = this.#verify(value).finally(() => this.#underWay.delete(value));
-      this.#underWay.set(value, verifying);
+      verifying = this.#verify(value).finally(() => this.#inFlight.delete(value));
+      this.#inFlight.set(value, verifying);
     }
     return verifying;
   }
@@ -108,7 +108,7 @@ export class BearerAuthenticator {
       const expiresAt = this.#checkClaims(claims, evenExpired);
       const principal = this.#principalOf(claims, expiresAt);
       // Do not cache a result if the keys have changed meanwhile, since the key may have been withdrawn.
-      if (this.#keys.version === keysBefore && !evenExpired) this.#remember(value, principal, expiresAt);
+      if (this.#keys.version === keysBefore && !evenExpired) this.#cache(value, principal, expiresAt);
       return principal;
     } catch (error) {
       if (error instanceof ServiceError) throw error;
@@ -121,18 +121,18 @@ export class BearerAuthenticator {
   #checkClaims({ iss, aud, exp, nbf, iat }: Claims, evenExpired: boolean): EpochMs {
     this.#checkIssuer(iss);
     this.#checkAudience(aud);
-    if (exp === undefined) throw new InvalidTokenError("must say when it expires");
+    if (exp === undefined) throw new InvalidTokenError("must have an exp");
     const expiresAt = numericDate(exp, "exp") * 1000;
     if (expiresAt <= this.#now() && !evenExpired) throw new InvalidTokenError("has expired");
     this.#checkBegun(nbf, "nbf", "is not valid yet");
-    this.#checkBegun(iat, "iat", "says that it is yet to be issued");
+    this.#checkBegun(iat, "iat", "was issued in the future");
     return expiresAt as EpochMs;
   }
 
   #checkIssuer(iss: unknown): void {
     const { issuer } = this.#rules;
     if (iss === issuer) return;
-    const message = "is not of the issuer that is accepted here";
+    const message = "has an issuer that is not accepted";
     if (typeof iss !== "string") throw new InvalidTokenError(`${message}: its iss is ${kindOf(iss)}`);
     const difference = nearMiss(iss, [issuer]);
     if (difference === undefined) throw new InvalidTokenError(message);
@@ -143,7 +143,7 @@ export class BearerAuthenticator {
     const { audience } = this.#rules;
     const audiences: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
     if (audiences.includes(audience)) return;
-    const message = "is not meant for this service";
+    const message = "is not intended for this service";
     const texts = audiences.filter((value) => typeof value === "string");
     if (texts.length === 0 && !Array.isArray(aud)) {
       throw new InvalidTokenError(`${message}: its aud is ${kindOf(aud)}`);
@@ -169,25 +169,23 @@ export class BearerAuthenticator {
   #principalOf(claims: Claims, expiresAt: EpochMs): Principal {
     const { sub, jti } = claims;
     if (typeof sub !== "string" || sub === "") {
-      throw new InvalidTokenError(`must name its subject in text: its sub is ${kindOf(sub)}`);
+      throw new InvalidTokenError(`must have a sub that is text: its sub is ${kindOf(sub)}`);
     }
     if (textProblem(sub, MAX_REVOKED_BY_BYTES) !== undefined) {
-      throw new InvalidTokenError(
-        `must name a subject of at most ${MAX_REVOKED_BY_BYTES} bytes, without NUL`,
-      );
+      throw new InvalidTokenError(`must have a sub of at most ${MAX_REVOKED_BY_BYTES} bytes, without NUL`);
     }
     const principal = { name: sub, expiresAt, roles: rolesOf(claims[this.#rules.scopeClaim]) };
     return jti === undefined ? principal : { ...principal, jti: readJti(jti) };
   }
 
-  #remember(value: string, principal: Principal, expiresAt: EpochMs): void {
-    if (value.length > MAX_REMEMBERED_BEARER_LENGTH) return;
-    if (this.#remembered.size >= MAX_REMEMBERED_BEARERS) {
-      const [oldest] = this.#remembered.keys();
-      this.#remembered.delete(oldest as string);
+  #cache(value: string, principal: Principal, expiresAt: EpochMs): void {
+    if (value.length > MAX_CACHED_BEARER_LENGTH) return;
+    if (this.#cached.size >= MAX_CACHED_BEARERS) {
+      const [oldest] = this.#cached.keys();
+      this.#cached.delete(oldest as string);
     }
     const expiresAtMonotonic = this.#clock.monotonic() + (expiresAt - this.#now());
-    this.#remembered.set(value, { principal, expiresAt, expiresAtMonotonic });
+    this.#cached.set(value, { principal, expiresAt, expiresAtMonotonic });
   }
 }
 

@@ -117,11 +117,11 @@ export class CertificateAuthenticator {
 }
 
 const DISTRUSTED = unauthenticated(
-  "the client certificate of the connection is not accepted any more: it has been revoked, or nobody vouches for it now",
+  "the client certificate of the connection is no longer accepted: it has been revoked, or its CA is no longer trusted",
 );
 const EXPIRED = unauthenticated("the client certificate of the connection has expired");
 const CARRIER = unauthenticated(
-  "the call needs a bearer token in the authorization metadata: the certificate of its connection has no rights of its own",
+  "the call needs a bearer token in the authorization metadata: the client certificate of its connection has no roles",
 );
 
 /**

@@ -61,13 +61,16 @@ export class CertificateRolesFile {
         this.#roles = parse(text);
         this.#text = text;
         apply(this.#roles);
-        log.info("took over new roles of client certificates");
+        log.info("loaded new roles of client certificates");
       }
       this.#problem = undefined;
     } catch (error) {
       const problem = textOf(error);
       if (problem !== this.#problem)
-        log.error({ problem }, "new roles of client certificates cannot be used: the old ones stay");
+        log.error(
+          { problem },
+          "new roles of client certificates cannot be used: the old roles stay in effect",
+        );
       this.#problem = problem;
     }
   }

@@ -23,7 +23,7 @@ export function parseCertificateRoles(text: string): CertificateRoles {
     const given = list === NO_ROLES ? [] : list?.split(",");
     if (name === undefined || given === undefined || !given.every(isRole)) {
       throw new RangeError(
-        `must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles ${ROLES.join(", ")}, or ${NO_ROLES} alone for a certificate that only carries its callers' tokens`,
+        `must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles ${ROLES.join(", ")}, or ${NO_ROLES} alone for a certificate whose callers authenticate by token`,
       );
     }
     // The name is stored with each change that its caller makes. With an unusable name, the caller would act without one.

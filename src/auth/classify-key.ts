@@ -7,7 +7,7 @@ import { isSupported, nameOfAlgorithm } from "./algorithms.ts";
  * The usability of one element of a key set: a public key that can verify signatures, a key for another purpose, or an unusable key.
  * `problem` is worded to follow "the key", and holds nothing of the key.
  */
-export type ClassifiedKey = { readonly key: JWK } | { readonly problem: string } | "for something else";
+export type ClassifiedKey = { readonly key: JWK } | { readonly problem: string } | "other-purpose";
 
 /** Members that only private or shared keys have (RFC 7518, sections 6.2.2, 6.3.2 and 6.4; RFC 9964). */
 const SECRET_MEMBERS = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
@@ -26,19 +26,19 @@ const CURVE_OF: Readonly<Record<string, string>> = {
 
 export function classifyKey(value: unknown): ClassifiedKey {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    return { problem: "is no JSON object" };
+    return { problem: "is not a JSON object" };
   }
   const jwk = value as Readonly<Record<string, unknown>>;
   const { kty, use, key_ops: operations, alg } = jwk;
   if (kty === "oct") return { problem: "is a shared secret, which must not be published" };
   if (SECRET_MEMBERS.some((name) => jwk[name] !== undefined)) {
-    return { problem: "holds a private key, which must not be published" };
+    return { problem: "contains a private key, which must not be published" };
   }
-  if (use !== undefined && use !== "sig") return "for something else";
+  if (use !== undefined && use !== "sig") return "other-purpose";
   if (operations !== undefined && !Array.isArray(operations))
-    return { problem: "has key_ops that are no list" };
-  if (operations?.includes("verify") === false) return "for something else";
-  if (isForEncryption(jwk)) return "for something else";
+    return { problem: "has key_ops that are not a list" };
+  if (operations?.includes("verify") === false) return "other-purpose";
+  if (isForEncryption(jwk)) return "other-purpose";
   const problem = problemOfType(jwk) ?? problemOfAlgorithm(jwk);
   if (problem !== undefined) return { problem };
   const { crv, n, e, x, y, kid } = jwk;
@@ -81,8 +81,8 @@ function problemOfParameters(key: JWK, { x5c }: Readonly<Record<string, unknown>
     return `is an RSA key of ${bits} bits, and must have at least ${MIN_RSA_BITS}`;
   } catch {
     return x5c !== undefined && key.n === undefined && key.x === undefined
-      ? "holds a certificate (x5c), and not the key's own parameters"
-      : "has parameters that are not those of a public key";
+      ? "has a certificate (x5c) but no key parameters"
+      : "has parameters that do not form a public key";
   }
 }
 

@@ -15,7 +15,7 @@ export async function fetchJwks(source: JwksSource): Promise<string> {
 /** Decodes UTF-8, ignoring a byte order mark (RFC 8259, section 8.1). */
 function decode(bytes: Buffer): string {
   const mark = bytes.length < 2 ? 0 : bytes.readUInt16BE(0);
-  if (mark === 0xfffe || mark === 0xfeff) throw new JwksError("what was read is UTF-16, and must be UTF-8");
+  if (mark === 0xfffe || mark === 0xfeff) throw new JwksError("the key set is UTF-16, and must be UTF-8");
   return new TextDecoder().decode(bytes);
 }
 
@@ -29,15 +29,15 @@ async function download(url: string): Promise<Buffer> {
     });
     if (!response.ok) {
       await response.body?.cancel();
-      throw new JwksError(`the answer was HTTP ${response.status}${isRedirect(response) ? MOVED : ""}`);
+      throw new JwksError(`the response was HTTP ${response.status}${isRedirect(response) ? MOVED : ""}`);
     }
     return await bounded(response);
   } catch (error) {
-    throw error instanceof JwksError ? error : new JwksError(`nothing was answered (${codeOf(error)})`);
+    throw error instanceof JwksError ? error : new JwksError(`there was no response (${codeOf(error)})`);
   }
 }
 
-const MOVED = ": redirects are not followed, so name the address that it leads to";
+const MOVED = ": redirects are not followed: configure the address of the key set itself";
 
 function isRedirect({ status }: Response): boolean {
   return [301, 302, 303, 307, 308].includes(status);
@@ -48,7 +48,7 @@ async function bounded(response: Response): Promise<Buffer> {
   let bytes = 0;
   for await (const chunk of response.body ?? []) {
     bytes += chunk.length;
-    if (bytes > MAX_KEYS_BYTES) throw new JwksError(`the answer is longer than ${MAX_KEYS_BYTES} bytes`);
+    if (bytes > MAX_KEYS_BYTES) throw new JwksError(`the response is longer than ${MAX_KEYS_BYTES} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

@@ -109,7 +109,7 @@ export class JwksCache {
     if (this.#reading === undefined) {
       if (clock.monotonic() < allowedAt()) {
         throw this.#unavailable(
-          "the token fits none that is known, and they were read just now",
+          "no known key verifies the token, and the key set was read recently",
           allowedAt(),
         );
       }
@@ -120,9 +120,9 @@ export class JwksCache {
   }
 
   /** `at` is when a retry may succeed, by the monotonic clock. */
-  #unavailable(because: string | undefined, at: number): ServiceError {
+  #unavailable(detail: string | undefined, at: number): ServiceError {
     const retryAfterMs = Math.max(SHORTEST_WAIT_MS, Math.ceil(at - this.#options.clock.monotonic()));
-    return keysUnavailable({ because, retryAfterMs });
+    return keysUnavailable({ detail, retryAfterMs });
   }
 
   #read(): Promise<void> {

@@ -18,9 +18,10 @@ export function parseJwksUrl(text: string): JwksSource {
   } catch {
     throw new RangeError("must be a URL");
   }
-  if (url.username !== "" || url.password !== "") throw new RangeError("must not hold a user or a password");
+  if (url.username !== "" || url.password !== "")
+    throw new RangeError("must not contain a user name or a password");
   if (url.protocol !== "https:" && !(url.protocol === "http:" && isLoopback(url.hostname))) {
-    throw new RangeError("must begin with https:// (http:// is for this machine alone)");
+    throw new RangeError("must begin with https:// (http:// only for loopback addresses)");
   }
   return { kind: "url", url: url.href };
 }

@@ -29,18 +29,18 @@ export function parseJwks(text: string): ParsedJwks {
   const usable: JWK[] = [];
   const unusable: ParsedJwks["unusable"][number][] = [];
   for (const [index, value] of keys.entries()) {
-    const judged = classifyKey(value);
-    if (judged === "for something else") continue;
-    if ("key" in judged) usable.push(judged.key);
+    const classified = classifyKey(value);
+    if (classified === "other-purpose") continue;
+    if ("key" in classified) usable.push(classified.key);
     else {
       const { kid } = (value ?? {}) as { kid?: unknown };
-      const problem = judged.problem;
+      const problem = classified.problem;
       unusable.push({ place: index + 1, kid: typeof kid === "string" ? kid : undefined, problem });
     }
   }
   if (usable.length === 0) {
-    const why = unusable.length === 0 ? "all are for something else than signatures" : listed(unusable);
-    throw new JwksError(`the key set has no key that can be used: ${why}`);
+    const why = unusable.length === 0 ? "no key is for signatures" : listed(unusable);
+    throw new JwksError(`the key set has no usable key: ${why}`);
   }
   return { usable, unusable };
 }
@@ -57,19 +57,18 @@ function parseSet(text: string): { keys: readonly unknown[] } {
   try {
     read = JSON.parse(text);
   } catch {
-    throw new JwksError(`what was read is not JSON${insteadOfJson(text)}`);
+    throw new JwksError(`the key set is not JSON${insteadOfJson(text)}`);
   }
   const keys = (read as { keys?: unknown } | null)?.keys;
-  if (!Array.isArray(keys))
-    throw new JwksError(`what was read is not a JSON Web Key Set${insteadOfSet(read)}`);
+  if (!Array.isArray(keys)) throw new JwksError(`the content is not a JSON Web Key Set${insteadOfSet(read)}`);
   return { keys };
 }
 
 /** A hint for what was given instead of JSON, without repeating any of it. */
 function insteadOfJson(text: string): string {
   const start = text.trimStart();
-  if (start === "") return ": nothing was in it";
-  if (start.startsWith("-----BEGIN")) return ": it is PEM, which has to be made a JSON Web Key Set first";
+  if (start === "") return ": it is empty";
+  if (start.startsWith("-----BEGIN")) return ": it is PEM: convert it to a JSON Web Key Set";
   if (start.startsWith("<")) return ": it is a page of HTML or XML";
   if (start.startsWith("\u001F\uFFFD")) return ": it is compressed";
   if (text.includes("\0")) return ": it is binary, or in an encoding other than UTF-8";
@@ -77,12 +76,11 @@ function insteadOfJson(text: string): string {
 }
 
 function insteadOfSet(read: unknown): string {
-  if (Array.isArray(read)) return ': it is a list, which belongs into an object, {"keys": [...]}';
+  if (Array.isArray(read)) return ': it is a list: wrap it in an object, {"keys": [...]}';
   if (typeof read !== "object" || read === null) return "";
-  if ("jwks_uri" in read)
-    return ": it is the provider's discovery document, and its jwks_uri is the address of the keys";
-  if ("kty" in read) return ': it is a single key, which belongs into a set, {"keys": [...]}';
+  if ("jwks_uri" in read) return ": it is the provider's discovery document: use its jwks_uri";
+  if ("kty" in read) return ': it is a single key: wrap it in a set, {"keys": [...]}';
   const isPem = (value: unknown) => typeof value === "string" && value.startsWith("-----BEGIN");
-  if (Object.values(read).some(isPem)) return ": it holds certificates or keys in PEM";
+  if (Object.values(read).some(isPem)) return ": it contains certificates or keys in PEM";
   return "";
 }

@@ -6,7 +6,7 @@ import { InvalidTokenError, unverifiedClaims } from "./verify.ts";
 /** The credentials of a request, as reported by the proxy that received it. */
 export interface PresentedCredentials {
   /** The jti of each token that the proxy has verified: external input, so of any type; undefined for a token without a jti. */
-  readonly vouched: readonly unknown[];
+  readonly verifiedJtis: readonly unknown[];
   /** The values of the `authorization` header, unmodified. */
   readonly authorization: readonly string[];
   /** Whether the request is a CORS preflight, which never carries a token. */
@@ -19,19 +19,19 @@ export interface PresentedCredentials {
  * always "malformed", since it is unknown which of them the application would use.
  */
 export function presentedToken(
-  { vouched, authorization }: PresentedCredentials,
+  { verifiedJtis, authorization }: PresentedCredentials,
   { unverifiedBearer }: { unverifiedBearer: boolean },
-): { readonly jti: Jti } | { readonly jti?: undefined; readonly because: NoJti } {
+): { readonly jti: Jti } | { readonly jti?: undefined; readonly reason: NoJti } {
   try {
     const token = bearerToken(authorization);
-    const named = new Set<unknown>(vouched.filter((jti) => jti !== undefined));
+    const named = new Set<unknown>(verifiedJtis.filter((jti) => jti !== undefined));
     if (unverifiedBearer && token !== undefined) {
       const { jti } = unverifiedClaims(token);
       // A token without a jti is another token than a verified one with a jti.
       if (jti !== undefined || named.size > 0) named.add(jti);
     }
     if (named.size === 0) {
-      return { because: vouched.length === 0 && token === undefined ? "no-token" : "no-jti" };
+      return { reason: verifiedJtis.length === 0 && token === undefined ? "no-token" : "no-jti" };
     }
     const [jti] = named;
     if (named.size > 1 || typeof jti !== "string" || jtiProblem(jti) !== undefined) return MALFORMED;
@@ -42,7 +42,7 @@ export function presentedToken(
   }
 }
 
-const MALFORMED = { because: "malformed" } as const;
+const MALFORMED = { reason: "malformed" } as const;
 
 /** Undefined if there is no header or it has another scheme. Throws InvalidTokenError. */
 function bearerToken([value, ...more]: readonly string[]): string | undefined {

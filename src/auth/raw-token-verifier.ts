@@ -85,7 +85,7 @@ export class RawTokenVerifier {
   }
 
   #unknownIssuer(iss: unknown): InvalidTokenError {
-    const message = "must be of an issuer that is known here";
+    const message = "must have a known issuer";
     if (typeof iss !== "string") return new InvalidTokenError(`${message}: its iss is ${kindOf(iss)}`);
     const difference = nearMiss(iss, this.#issuers.keys());
     if (difference === undefined) return new InvalidTokenError(message);
@@ -118,9 +118,9 @@ function jtiOf({ jti }: Claims): Jti {
 function expiryOf({ exp }: Claims): EpochMs {
   if (exp === undefined) throw new InvalidTokenError("must have an exp");
   const expiresAt = Math.ceil(numericDate(exp, "exp") * 1000);
-  if (expiresAt < 1) throw new InvalidTokenError("has a malformed exp: it must lie after 1970");
+  if (expiresAt < 1) throw new InvalidTokenError("has a malformed exp: it must be after 1970");
   if (expiresAt > MAX_EPOCH_MS) {
-    throw new InvalidTokenError("has a malformed exp: it must lie before the year 10000 (it counts seconds)");
+    throw new InvalidTokenError("has a malformed exp: it must be before the year 10000 (it counts seconds)");
   }
   return expiresAt as EpochMs;
 }

@@ -25,7 +25,7 @@ function parsePair(pair: string, place: number): TokenIssuer {
   const [, issuer, keys] = /^(.+?)=((?:https?:\/\/|file:).+)$/.exec(pair) ?? [];
   if (issuer === undefined || keys === undefined) {
     throw new RangeError(
-      `must be pairs such as https://id.example=https://id.example/jwks.json: number ${place} is none`,
+      `must be pairs such as https://id.example=https://id.example/jwks.json: number ${place} is not`,
     );
   }
   if (keys.startsWith("file:")) return { issuer, keys: jwksFile(keys.slice("file:".length)) };

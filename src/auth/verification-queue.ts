@@ -22,9 +22,9 @@ interface Job {
  */
 export class VerificationQueue {
   readonly #waiting = new FairQueue<Job>();
-  readonly #room = new FairCapacity(MAX_QUEUED_RAW_TOKENS);
-  #underWay = 0;
-  #isPlanned = false;
+  readonly #capacity = new FairCapacity(MAX_QUEUED_RAW_TOKENS);
+  #inFlight = 0;
+  #isScheduled = false;
 
   /**
    * Reserves places for `count` tokens of one request while `work` runs. Throws OVERLOADED if too many tokens are queued, in total or for
@@ -32,14 +32,14 @@ export class VerificationQueue {
    */
   async reserve<T>(count: number, { principal }: VerificationCaller, work: () => Promise<T>): Promise<T> {
     const { name } = principal;
-    const part = this.#room.take(name, count);
+    const part = this.#capacity.take(name, count);
     if (part === undefined) {
       throw new ServiceError("OVERLOADED", "too many raw tokens are waiting to be verified");
     }
     try {
       return await work();
     } finally {
-      this.#room.giveBack(part, name, count);
+      this.#capacity.giveBack(part, name, count);
     }
   }
 
@@ -54,24 +54,24 @@ export class VerificationQueue {
         }
       };
       this.#waiting.add(caller.principal.name, { caller, run, reject });
-      this.#plan();
+      this.#schedule();
     });
   }
 
-  #plan(): void {
-    if (this.#isPlanned || this.#underWay >= MAX_VERIFICATIONS || this.#waiting.isEmpty) return;
-    this.#isPlanned = true;
+  #schedule(): void {
+    if (this.#isScheduled || this.#inFlight >= MAX_VERIFICATIONS || this.#waiting.isEmpty) return;
+    this.#isScheduled = true;
     setImmediate(() => {
-      this.#isPlanned = false;
+      this.#isScheduled = false;
       const job = this.#next();
       if (job !== undefined) {
-        this.#underWay++;
+        this.#inFlight++;
         void job.run().then(() => {
-          this.#underWay--;
-          this.#plan();
+          this.#inFlight--;
+          this.#schedule();
         });
       }
-      this.#plan();
+      this.#schedule();
     });
   }
 
@@ -85,4 +85,4 @@ export class VerificationQueue {
   }
 }
 
-const GONE = new ServiceError("CANCELLED", "the caller gave up before its tokens were verified");
+const GONE = new ServiceError("CANCELLED", "the call ended before its tokens were verified");

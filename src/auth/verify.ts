@@ -34,7 +34,7 @@ export async function verifiedClaims(
   checkShape(token);
   checkHeader(token, algorithms);
   const options = { algorithms: [...algorithms] };
-  const judge = async (find: FindKey) => {
+  const verifyWithKey = async (find: FindKey) => {
     try {
       return await schedule(() => verifyOnce(token, find, options));
     } catch (error) {
@@ -43,7 +43,7 @@ export async function verifiedClaims(
     }
   };
   try {
-    return claimsOf((await keys.verifyWith(judge)).payload);
+    return claimsOf((await keys.verifyWith(verifyWithKey)).payload);
   } catch (error) {
     throw refusal(error);
   }
@@ -69,7 +69,7 @@ function checkShape(token: string): void {
 function checkHeader(token: string, algorithms: readonly string[]): void {
   const header = headerOf(token);
   if (header.crit !== undefined)
-    throw new InvalidTokenError("has a critical header that is not understood here");
+    throw new InvalidTokenError("has a critical header parameter that is not supported");
   const { alg, kid } = header;
   if (typeof alg === "string" && /^none$/i.test(alg)) {
     throw new InvalidTokenError("must be signed: its algorithm is none");
@@ -81,11 +81,11 @@ function checkHeader(token: string, algorithms: readonly string[]): void {
     const name = nameOfAlgorithm(alg);
     const named = name === undefined ? "" : ` (${name})`;
     throw new InvalidTokenError(
-      `is signed with an algorithm that is not accepted here${named}: it must be ${algorithms.join(" or ")}`,
+      `is signed with an algorithm that is not accepted${named}: it must be ${algorithms.join(" or ")}`,
     );
   }
   if (kid !== undefined && typeof kid !== "string") {
-    throw new InvalidTokenError("must name its key in text: its kid is something else");
+    throw new InvalidTokenError("must have a kid that is text");
   }
   checkType(header);
 }
@@ -130,10 +130,10 @@ async function verifyOnce(
 /** Replaces jose's messages, which repeat parts of the token. */
 function refusal(error: unknown): unknown {
   if (error instanceof errors.JWSSignatureVerificationFailed) {
-    return new InvalidTokenError("has a signature that is not its issuer's");
+    return new InvalidTokenError("has a signature that its issuer's keys do not verify");
   }
   if (error instanceof errors.JWKSNoMatchingKey) {
-    return new InvalidTokenError("is signed with a key that its issuer does not have");
+    return new InvalidTokenError("is signed with a key that is not in its issuer's key set");
   }
   if (error instanceof errors.JOSEError || error instanceof TypeError) {
     return new InvalidTokenError("must be a well-formed JWT");
@@ -146,10 +146,10 @@ function claimsOf(payload: Uint8Array): Claims {
   try {
     claims = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
   } catch {
-    throw new InvalidTokenError("must hold claims in JSON");
+    throw new InvalidTokenError("must have claims in JSON");
   }
   if (typeof claims !== "object" || claims === null || Array.isArray(claims)) {
-    throw new InvalidTokenError("must hold claims in a JSON object");
+    throw new InvalidTokenError("must have claims in a JSON object");
   }
   if (isSecurityEvent(claims as Claims)) {
     throw new InvalidTokenError(

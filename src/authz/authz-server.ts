@@ -87,16 +87,16 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Setup
   const began = clock.monotonic();
   const trace = spans?.begin(request);
   const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
-  let letGo = () => {};
+  let release = () => {};
   let ended = false;
-  const end = (ruling: Decision, reason?: string) => {
+  const end = (decision: Decision, reason?: string) => {
     if (ended) return;
     ended = true;
     afterBody(request, clock, (isComplete) => {
-      letGo();
-      write(response, ruling, { isLast: reason === "DRAINING" || !isComplete });
+      release();
+      write(response, decision, { isLast: reason === "DRAINING" || !isComplete });
       if (trace !== undefined) endRequest(trace, { status: response.statusCode, peer });
-      report(ruling, { ...setup, milliseconds: clock.monotonic() - began, peer, reason });
+      report(decision, { ...setup, milliseconds: clock.monotonic() - began, peer, reason });
     });
   };
 
@@ -106,7 +106,7 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Setup
     return;
   }
   const cancel = clock.schedule(DEFAULT_DEADLINE_MS, () => end("unknown", "DEADLINE_EXCEEDED"));
-  letGo = () => {
+  release = () => {
     cancel();
     calls.leave();
   };
@@ -117,9 +117,9 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Setup
     },
   };
   try {
-    const ruling = gate.decide(presentedCredentials(request, trusted), caller);
-    if (ruling instanceof Promise) ruling.then(end, () => end("unknown", "INTERNAL"));
-    else end(ruling);
+    const decision = gate.decide(presentedCredentials(request, trusted), caller);
+    if (decision instanceof Promise) decision.then(end, () => end("unknown", "INTERNAL"));
+    else end(decision);
   } catch {
     end("unknown", "INTERNAL");
   }
@@ -161,13 +161,13 @@ function announcesBody({ headers }: IncomingMessage): boolean {
   return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) !== 0;
 }
 
-function write(response: ServerResponse, ruling: Decision, { isLast }: { isLast: boolean }): void {
+function write(response: ServerResponse, decision: Decision, { isLast }: { isLast: boolean }): void {
   if (isLast) response.setHeader("connection", "close");
-  if (ruling === "pass") {
+  if (decision === "pass") {
     response.writeHead(204, { "cache-control": "no-store" }).end();
     return;
   }
-  const { status, headers, text } = denialOf(ruling);
+  const { status, headers, text } = denialOf(decision);
   response.writeHead(status, { ...headers, "content-length": Buffer.byteLength(text) }).end(text);
 }
 
@@ -177,11 +177,11 @@ interface Report extends Setup {
   readonly reason: string | undefined;
 }
 
-function report(ruling: Decision, { log, sampling, metrics, milliseconds, peer, reason }: Report): void {
-  const code = ruling === "pass" ? "OK" : ruling === "unknown" ? "UNAVAILABLE" : "UNAUTHENTICATED";
-  metrics.rulings.count("http", ruling);
-  metrics.rulings.time(milliseconds / 1000);
-  // An "unknown" ruling has been logged already, unless its reason was determined in this file.
+function report(decision: Decision, { log, sampling, metrics, milliseconds, peer, reason }: Report): void {
+  const code = decision === "pass" ? "OK" : decision === "unknown" ? "UNAVAILABLE" : "UNAUTHENTICATED";
+  metrics.decisions.count("http", decision);
+  metrics.decisions.time(milliseconds / 1000);
+  // An "unknown" decision has been logged already, unless its reason was determined in this file.
   const level = reason === undefined ? "debug" : "warn";
   if (!log.isLevelEnabled(level)) return;
   const kind = { method: "authz", code, ...(reason === undefined ? {} : { reason }) };

@@ -8,20 +8,20 @@ export interface Denial {
   readonly text: string;
 }
 
-export function denialOf(ruling: Exclude<Decision, "pass">): Denial {
-  return DENIALS[ruling];
+export function denialOf(decision: Exclude<Decision, "pass">): Denial {
+  return DENIALS[decision];
 }
 
 /** RFC 6750, 3.1: without a credential, the challenge has no error code. */
 const DENIALS: Record<Exclude<Decision, "pass">, Denial> = {
   revoked: invalidToken("the access token is revoked"),
-  malformed: invalidToken("the access token is malformed or not the only one"),
+  malformed: invalidToken("the access token is malformed or not the only credential"),
   "no-jti": invalidToken("the access token has no jti"),
-  "no-token": unauthorized("Bearer", "an access token is needed"),
+  "no-token": unauthorized("Bearer", "an access token is required"),
   unknown: {
     status: 503,
     headers: { "retry-after": String(AUTHZ_RETRY_AFTER_SECONDS), ...common() },
-    text: "it cannot be told now whether the access token is revoked\n",
+    text: "it is currently unknown whether the access token is revoked\n",
   },
 };
 

@@ -19,7 +19,7 @@ export function presentedCredentials(
   const named = jtiHeader === undefined ? [] : valuesOf(jtiHeader);
   return {
     // A proxy that has verified no token sends an empty value.
-    vouched: named.filter((value) => value !== "").map(jtiIn),
+    verifiedJtis: named.filter((value) => value !== "").map(jtiIn),
     // `headers` would keep the first value and hide the others.
     authorization: valuesOf("authorization"),
     isPreflight: isPreflight(methodHeader === undefined ? method : only(valuesOf(methodHeader)), valuesOf),

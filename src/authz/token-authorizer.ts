@@ -34,31 +34,31 @@ export class TokenAuthorizer {
   }
 
   /** `caller` is the proxy. Throws UNAUTHENTICATED, or rejects with it, when the proxy's own token is blacklisted. */
-  decide(shown: PresentedCredentials, caller: Caller): Decision | Promise<Decision> {
+  decide(credentials: PresentedCredentials, caller: Caller): Decision | Promise<Decision> {
     const { blacklist, unverifiedBearer } = this.#options;
     try {
-      const token = presentedToken(shown, { unverifiedBearer });
-      if (token.jti === undefined) return this.#withoutJti(token.because, shown, caller);
+      const token = presentedToken(credentials, { unverifiedBearer });
+      if (token.jti === undefined) return this.#withoutJti(token.reason, credentials, caller);
       const answer = blacklist.check([token.jti], this.#freshness, caller);
-      return answer instanceof Promise ? answer.then(rulingOf, this.#doubt) : rulingOf(answer);
+      return answer instanceof Promise ? answer.then(decisionOf, this.#doubt) : decisionOf(answer);
     } catch (error) {
       return this.#doubt(error);
     }
   }
 
   #withoutJti(
-    because: NoJti,
+    reason: NoJti,
     { isPreflight }: PresentedCredentials,
     caller: Caller,
   ): Decision | Promise<Decision> {
     const { blacklist, missingJti, preflight } = this.#options;
     const passes =
-      (missingJti === "allow" && because !== "malformed") ||
-      (preflight === "allow" && because === "no-token" && isPreflight === true);
-    const ruling = passes ? "pass" : because;
+      (missingJti === "allow" && reason !== "malformed") ||
+      (preflight === "allow" && reason === "no-token" && isPreflight === true);
+    const decision = passes ? "pass" : reason;
     // No check is made in this case, so the proxy's own token has to be checked separately.
-    if (caller.principal?.jti === undefined) return ruling;
-    return blacklist.admit(caller).then(() => ruling, this.#doubt);
+    if (caller.principal?.jti === undefined) return decision;
+    return blacklist.admit(caller).then(() => decision, this.#doubt);
   }
 
   readonly #doubt = (error: unknown): Decision => {
@@ -74,7 +74,7 @@ export class TokenAuthorizer {
     return "unknown";
   };
 
-  /** Sampled, because every request causes a line while the database is unavailable. */
+  /** Sampled, reason every request causes a line while the database is unavailable. */
   #log(level: "warn" | "error", kind: { readonly reason?: string }, about: object): void {
     const { log, sampling } = this.#options;
     const sampled = sampling.admit(`gate ${kind.reason ?? ""}`, (left) =>
@@ -84,9 +84,9 @@ export class TokenAuthorizer {
   }
 }
 
-const DOUBT = "cannot tell whether a token may pass: its request is denied";
+const DOUBT = "no decision about a token is possible: its request is denied";
 
-function rulingOf({ verdicts }: CheckAnswer): Decision {
+function decisionOf({ verdicts }: CheckAnswer): Decision {
   if (verdicts.length !== 1) return "unknown";
   const [verdict] = verdicts;
   if (verdict === "blacklisted") return "revoked";

@@ -1,10 +1,9 @@
 import type { Readable, Writable } from "node:stream";
+import type { MigrateAction } from "../start/migrate.ts";
 import type { Clock } from "../time/clock.ts";
 
 /** A stream that may be a terminal, such as `process.stdout` and `process.stderr`. */
 export type Screen = Writable & { readonly isTTY?: boolean; readonly columns?: number };
-
-export type MigrateAction = "up" | "status" | "check" | "unlock";
 
 /** Everything that the commands take from their process. */
 export interface CliIo {

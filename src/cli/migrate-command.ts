@@ -1,5 +1,6 @@
 import type { Command } from "commander";
-import type { CommandContext, MigrateAction } from "./io.ts";
+import type { MigrateAction } from "../start/migrate.ts";
+import type { CommandContext } from "./io.ts";
 
 const ACTIONS: Readonly<Record<MigrateAction, string>> = {
   up: "apply all pending migrations",

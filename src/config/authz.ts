@@ -38,28 +38,28 @@ export function readAuthz(from: EnvironmentReader, { insecure }: { insecure: boo
   const { address, unverifiedBearer } = authz;
   const hasAddress = from.isSet("AUTHZ_ADDRESS");
   for (const name of ["AUTHZ_JTI_HEADER", "AUTHZ_METHOD_HEADER"]) {
-    if (from.isSet(name) && !hasAddress) from.add(`${name} is set although AUTHZ_ADDRESS is not`);
+    if (from.isSet(name) && !hasAddress) from.add(`${name} needs AUTHZ_ADDRESS`);
   }
   if (from.isSet("AUTHZ_METHOD_HEADER") && authz.preflight === "deny") {
     from.add(
-      "AUTHZ_METHOD_HEADER is set although AUTHZ_PREFLIGHT is not allow: only preflights are told by the method",
+      "AUTHZ_METHOD_HEADER needs AUTHZ_PREFLIGHT=allow: the method is only used to recognize preflights",
     );
   }
   // Undefined if the value is invalid.
   if (hasAddress && !from.isSet("AUTHZ_JTI_HEADER") && unverifiedBearer === false) {
     from.add(
-      "AUTHZ_ADDRESS needs AUTHZ_JTI_HEADER or UNVERIFIED_BEARER=on: nothing else says which token is meant",
+      "AUTHZ_ADDRESS needs AUTHZ_JTI_HEADER or UNVERIFIED_BEARER=on: otherwise no request has a token to check",
     );
   }
   if (authz.extAuthz === false && !hasAddress) {
     for (const name of ["UNVERIFIED_BEARER", "MISSING_JTI", "AUTHZ_PREFLIGHT", "AUTHZ_MAX_STALENESS"]) {
-      if (from.isSet(name)) from.add(`${name} is set although neither EXT_AUTHZ nor AUTHZ_ADDRESS is on`);
+      if (from.isSet(name)) from.add(`${name} needs EXT_AUTHZ=on or AUTHZ_ADDRESS`);
     }
   }
   const open = address !== undefined && !isLoopback(address.host);
   if (open && !insecure) {
     from.add(
-      "AUTHZ_ADDRESS can be reached from elsewhere: it knows no callers, and takes an address of this machine alone, or INSECURE=yes",
+      "AUTHZ_ADDRESS must be a loopback address, since it does not authenticate callers, unless INSECURE=yes",
     );
   }
   return { ...authz, insecure: open && insecure };

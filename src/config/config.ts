@@ -101,7 +101,7 @@ function readDatabase(from: EnvironmentReader): DatabaseAddress {
   }
   // Undefined if the value is invalid.
   if (database?.kind !== "mysql") return database;
-  if (wanted === false && ca !== undefined) from.add("DATABASE_CA_FILE is set although DATABASE_TLS is off");
+  if (wanted === false && ca !== undefined) from.add("DATABASE_CA_FILE needs DATABASE_TLS=on");
   const isWanted = wanted ?? (ca !== undefined || !isLoopback(database.host));
   return isWanted ? { ...database, tls: ca === undefined ? {} : { ca } } : database;
 }

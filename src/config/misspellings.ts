@@ -33,7 +33,7 @@ export function misspellings(env: Environment, known: ReadonlySet<string>): Miss
 
 /** Describes a misspelling in one sentence. */
 export function describeMisspelling({ variable, meant }: Misspelling): string {
-  return `the variable ${variable} is not read: was ${meant} meant?`;
+  return `the variable ${variable} is not a setting: did you mean ${meant}?`;
 }
 
 function meantBy(

@@ -62,16 +62,16 @@ export function readSecurity(
   if (from.isSet("TLS_CLIENT_ROLES") !== from.isSet("TLS_CLIENT_CA_FILE")) {
     from.add("TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES need each other: set both or neither");
   }
-  if (certificateRoles !== undefined && !from.isSet("AUTH_ISSUER") && everyoneIsCarrier(certificateRoles)) {
+  if (certificateRoles !== undefined && !from.isSet("AUTH_ISSUER") && areAllCarriers(certificateRoles)) {
     from.add(
-      "TLS_CLIENT_ROLES gives no certificate a role, and no caller's token is accepted (AUTH_...): nobody could call",
+      "TLS_CLIENT_ROLES must give a role to at least one certificate, unless bearer tokens are accepted (AUTH_...)",
     );
   }
   const known = bearers !== undefined || certificateRoles !== undefined;
   const open = listenAddress !== undefined && !isLoopback(listenAddress.host);
   if (open && !insecure && !(known && tls !== undefined)) {
     from.add(
-      "LISTEN_ADDRESS can be reached from elsewhere: that takes TLS (TLS_CERT_FILE, TLS_KEY_FILE) and callers that are known (AUTH_..., or TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES), or INSECURE=yes",
+      "LISTEN_ADDRESS must be a loopback address, unless TLS (TLS_CERT_FILE, TLS_KEY_FILE) and authentication (AUTH_..., or TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES) are configured, or INSECURE=yes",
     );
   }
   return {
@@ -97,7 +97,7 @@ export function readSecurity(
   };
 }
 
-function everyoneIsCarrier(roles: CertificateRoles): boolean {
+function areAllCarriers(roles: CertificateRoles): boolean {
   return [...roles.values()].every((given) => given.length === 0);
 }
 
@@ -132,7 +132,7 @@ function readTls(from: EnvironmentReader): TlsFiles | undefined {
   const clientCa = from.file("TLS_CLIENT_CA_FILE");
   const clientCrl = from.file("TLS_CLIENT_CRL_FILE");
   if (from.isSet("TLS_CLIENT_CRL_FILE") && !from.isSet("TLS_CLIENT_CA_FILE")) {
-    from.add("TLS_CLIENT_CRL_FILE is set although TLS_CLIENT_CA_FILE is not");
+    from.add("TLS_CLIENT_CRL_FILE needs TLS_CLIENT_CA_FILE");
   }
   const given = [from.isSet("TLS_CERT_FILE"), from.isSet("TLS_KEY_FILE")];
   if (given.includes(false) && (given.includes(true) || from.isSet("TLS_CLIENT_CA_FILE"))) {

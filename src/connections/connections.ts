@@ -120,7 +120,7 @@ export class Connections {
     this.#unlogged++;
     if (clock.monotonic() - this.#loggedAt < CONNECTION_LOG_INTERVAL_MS) return;
     const fields = { listener, reason, address, open: this.size, closed: this.#unlogged };
-    log.warn(fields, "closed connections that nobody authenticated, or had no room for");
+    log.warn(fields, "closed unauthenticated connections, or refused connections for lack of room");
     this.#loggedAt = clock.monotonic();
     this.#unlogged = 0;
   }

@@ -18,7 +18,7 @@ interface Setup {
 
 /** Estimated cost of judging the certificate of one connection, in microseconds. */
 const JUDGEMENT_MICROS = 300;
-const MESSAGE = "a client's certificate is not accepted any more: its connection ends";
+const MESSAGE = "a client certificate is no longer accepted: its connection is closed";
 
 /**
  * The open connections on which the client has presented a certificate. OpenSSL verifies a certificate once, when the connection opens.
@@ -47,7 +47,7 @@ export class CertifiedConnections {
       if (!this.#open.has(socket)) return;
       const chain = chainOf(socket);
       const key = chain.map((der) => der.toString("latin1")).join();
-      if (!known.has(key)) known.set(key, tls.whyRefused(chain));
+      if (!known.has(key)) known.set(key, tls.whyRejected(chain));
       const problem = known.get(key);
       if (problem === undefined) return;
       refused.push(certificate);

@@ -31,7 +31,7 @@ export function addExtAuthz(
   }: { gate: TokenAuthorizer; environment: CallEnvironment; incoming: IncomingCalls },
 ): void {
   const answer = (ruling: Decision) => {
-    environment.metrics.rulings.count("ext_authz", ruling);
+    environment.metrics.decisions.count("ext_authz", ruling);
     return responseTo(ruling);
   };
   const { check } = Authorization.method;
@@ -58,7 +58,7 @@ type Response = MessageInitShape<typeof CheckResponseSchema>;
 
 function shownIn(attributes: AttributeContext | undefined): PresentedCredentials {
   return {
-    vouched: vouchedIn(attributes?.metadataContext?.filterMetadata),
+    verifiedJtis: vouchedIn(attributes?.metadataContext?.filterMetadata),
     authorization: valuesOf(attributes, "authorization"),
     isPreflight: isPreflight(attributes?.request?.http?.method, (name) => valuesOf(attributes, name)),
   };

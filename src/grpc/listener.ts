@@ -145,7 +145,7 @@ function encrypted(
 function problemOf(socket: TLSSocket, tls: TlsContext): string | undefined {
   if (!socket.authorized) return String(socket.authorizationError);
   // The handshake may have begun before the change.
-  return tls.hasJustChanged ? tls.whyRefused(chainOf(socket)) : undefined;
+  return tls.hasJustChanged ? tls.whyRejected(chainOf(socket)) : undefined;
 }
 
 /** The client's certificate, if it presented one; undefined if the connection has to be closed. */

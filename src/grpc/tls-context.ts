@@ -105,8 +105,8 @@ export class TlsContext {
   }
 
   /** Why a client's certificate that was accepted would now be rejected; undefined if it would be accepted. `chain` begins with it. */
-  whyRefused(chain: readonly Buffer[]): string | undefined {
-    return this.#clients?.whyRefused(
+  whyRejected(chain: readonly Buffer[]): string | undefined {
+    return this.#clients?.whyRejected(
       chain.map((der) => new X509Certificate(der)),
       this.#options.clock.now(),
     );
@@ -154,7 +154,7 @@ export class TlsContext {
       // The files may have been replaced only in part so far, so the next reload tries again.
       if (problem !== this.#problems.get(part)) {
         const fields = { files: part, problem };
-        this.#options.log.error(fields, "new TLS certificates cannot be used: the old ones stay");
+        this.#options.log.error(fields, "new TLS certificates cannot be used: the old ones stay in use");
       }
       this.#problems.set(part, problem);
       return false;

@@ -41,7 +41,7 @@ export class LogOutput {
   lastMsg: unknown;
   readonly #setup: Setup;
   readonly #dropped = { audit: 0, other: 0 };
-  #told: DroppedLines = { audit: 0, other: 0 };
+  #reported: DroppedLines = { audit: 0, other: 0 };
   #lines: string[] = [];
   #waitingLength = 0;
   /** Text taken from the lines and not completely written. */
@@ -100,8 +100,8 @@ export class LogOutput {
 
   get #gap(): DroppedLines {
     return {
-      audit: this.#dropped.audit - this.#told.audit,
-      other: this.#dropped.other - this.#told.other,
+      audit: this.#dropped.audit - this.#reported.audit,
+      other: this.#dropped.other - this.#reported.other,
     };
   }
 
@@ -142,7 +142,7 @@ export class LogOutput {
     let text = "";
     if (gap.audit + gap.other > 0) {
       text = this.#setup.describeGap(gap);
-      this.#told = { ...this.#dropped };
+      this.#reported = { ...this.#dropped };
     }
     let count = 0;
     while (count < this.#lines.length && text.length < LOG_CHUNK_LENGTH) text += this.#lines[count++];

@@ -67,7 +67,7 @@ export class CallMetrics {
     const labelNames = ["grpc_type", "grpc_service", "grpc_method"] as const;
     new Counter({
       name: "grpc_server_started_total",
-      help: "Calls that have arrived, by method.",
+      help: "Calls started, by method.",
       labelNames,
       registers,
       collect() {
@@ -77,7 +77,7 @@ export class CallMetrics {
     });
     new Counter({
       name: "grpc_server_handled_total",
-      help: "Calls that have ended, by method and gRPC code.",
+      help: "Calls ended, by method and gRPC code.",
       labelNames: [...labelNames, "grpc_code"],
       registers,
       collect() {
@@ -91,7 +91,7 @@ export class CallMetrics {
     });
     new DistributionMetric({
       name: "grpc_server_handling_seconds",
-      help: "Time from a call's arrival to its end, by method. A stream's is as long as the stream.",
+      help: "Duration of calls, by method. That of a stream is its lifetime.",
       registers,
       distributions: () => methods.map(({ labels, calls }) => ({ labels, distribution: calls.times })),
     });

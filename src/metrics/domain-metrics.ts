@@ -40,7 +40,7 @@ export class DomainMetrics implements Observer {
     this.#registerPruning(registers);
     counter(registers, {
       name: "tokenblacklist_watch_starts_over_total",
-      help: "Copies that had to be sent everything anew: they had fallen behind what is kept, or the index was read anew.",
+      help: "Local copies that needed a new snapshot, because they had fallen behind the change log or the index was rebuilt.",
       value: () => this.#startsOver,
     });
   }
@@ -66,8 +66,8 @@ export class DomainMetrics implements Observer {
     this.#readCalls.jtis.add(sharing.length);
   }
 
-  fellBack(because: Fallback): void {
-    this.#fallbacks[because]++;
+  fellBack(reason: Fallback): void {
+    this.#fallbacks[reason]++;
   }
 
   pruned(count: number): void {
@@ -87,28 +87,28 @@ export class DomainMetrics implements Observer {
   #registerWrites(registers: Registry[]): void {
     counters(registers, {
       name: "tokenblacklist_commits_total",
-      help: "Commits, by how they ended. After one that failed the outcome is unknown to the caller, who repeats.",
+      help: "Commits, by outcome. The caller of a failed commit does not know its outcome, and retries.",
       label: "outcome",
       values: () => this.#commits,
     });
     histogram(registers, {
       name: "tokenblacklist_commit_seconds",
-      help: "Time for one commit, repetitions after lost answers included.",
+      help: "Duration of a commit, including retries after lost responses.",
       parts: () => [["", this.#commitTimes]],
     });
     histogram(registers, {
       name: "tokenblacklist_commit_entries",
-      help: "Entries in one commit.",
+      help: "Number of entries per commit.",
       parts: () => [["", this.#commitEntries]],
     });
     histogram(registers, {
       name: "tokenblacklist_commit_requests",
-      help: "Requests that shared one commit.",
+      help: "Number of requests per commit.",
       parts: () => [["", this.#commitRequests]],
     });
     counters(registers, {
       name: "tokenblacklist_written_entries_total",
-      help: "Entries in commits, by what became of them.",
+      help: "Entries in commits, by outcome.",
       label: "outcome",
       values: () => this.#written,
     });
@@ -117,32 +117,32 @@ export class DomainMetrics implements Observer {
   #registerReads(registers: Registry[]): void {
     counters(registers, {
       name: "tokenblacklist_follower_reads_total",
-      help: "Reads of what has changed, by what they came to: proof that the index is current, a full page with more to follow, an answer of a read-only server, the news of lost commits, or none.",
+      help: "Reads of changes, by result: proof that the index is current, a full page with more to follow, a response from a read-only server, lost commits, or a failure.",
       label: "end",
       values: () => this.#reads,
     });
     counters(registers, {
       name: "tokenblacklist_lookups_total",
-      help: "Reads that asked the database for jtis instead of the index, by how they ended.",
+      help: "Look-ups of jtis in the database instead of the index, by outcome.",
       label: "outcome",
       values: () => this.#lookUps,
     });
     histogram(registers, {
       name: "tokenblacklist_read_seconds",
-      help: "Time for one read of the database, by what was read: what has changed, or the jtis themselves.",
+      help: "Duration of a read of the database, by kind: changes or jtis.",
       label: "read",
       parts: () => SOURCES.map((source) => [source, this.#readTimes[source]]),
     });
     histogram(registers, {
       name: "tokenblacklist_read_calls",
-      help: "Calls that shared one read, by what was read; the heartbeat counts as one.",
+      help: "Calls per read of the database, by kind; a read of the database monitor counts as a call.",
       label: "read",
       parts: () => SOURCES.map((source) => [source, this.#readCalls[source]]),
     });
     counters(registers, {
       name: "tokenblacklist_fallbacks_total",
-      help: "Checks that went to the database although INDEX is on, by why: there was no complete index, or they named a revision that this replica has not seen.",
-      label: "because",
+      help: "Checks answered by the database although INDEX is on, by reason: the index was incomplete, or the check named a revision that this replica has not seen.",
+      label: "reason",
       values: () => this.#fallbacks,
     });
   }
@@ -150,28 +150,28 @@ export class DomainMetrics implements Observer {
   #registerPruning(registers: Registry[]): void {
     counter(registers, {
       name: "tokenblacklist_pruned_entries_total",
-      help: "Expired entries that this process has deleted, by schedule or when asked to.",
+      help: "Expired entries deleted by this process, on schedule and by Prune.",
       value: () => this.#pruned,
     });
     counters(registers, {
       name: "tokenblacklist_prune_runs_total",
-      help: "Runs of the schedule, by how they ended.",
+      help: "Scheduled prune runs, by outcome.",
       label: "outcome",
       values: () => this.#pruneRuns,
     });
     gauge(registers, {
       name: "tokenblacklist_prune_last_run_success",
-      help: "1 where the schedule's last run ended well, 0 where it failed; absent before the first.",
+      help: "1 if the last scheduled prune run succeeded, 0 if it failed; absent before the first run.",
       value: () => this.#lastPrune && Number(this.#lastPrune.succeeded),
     });
     gauge(registers, {
       name: "tokenblacklist_prune_last_run_timestamp_seconds",
-      help: "When the schedule's last run ended, in seconds since 1970; absent before the first.",
+      help: "When the last scheduled prune run ended, in seconds since 1970; absent before the first run.",
       value: () => this.#lastPrune && this.#lastPrune.at / 1000,
     });
     gauge(registers, {
       name: "tokenblacklist_prune_last_success_timestamp_seconds",
-      help: "When the schedule's last run ended that went well, in seconds since 1970; absent before the first.",
+      help: "When the last successful scheduled prune run ended, in seconds since 1970; absent before the first success.",
       value: () => this.#lastSuccess && this.#lastSuccess / 1000,
     });
   }

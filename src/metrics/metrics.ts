@@ -2,7 +2,7 @@ import { Gauge, Registry } from "prom-client";
 import { AUTH_OUTCOMES, type AuthOutcome } from "../auth/authentication-metrics.ts";
 import type { Build } from "../build.ts";
 import { CallMetrics } from "./call-metrics.ts";
-import { RulingMetrics } from "./decision-metrics.ts";
+import { DecisionMetrics } from "./decision-metrics.ts";
 import { DomainMetrics } from "./domain-metrics.ts";
 import { counters, zeros } from "./lazy-metrics.ts";
 import { processMetrics } from "./process-metrics.ts";
@@ -16,7 +16,7 @@ export class Metrics {
   readonly #processRegistry = processMetrics();
   readonly calls = new CallMetrics(this.#registers);
   readonly domain = new DomainMetrics(this.#registers);
-  readonly rulings = new RulingMetrics(this.#registers);
+  readonly decisions = new DecisionMetrics(this.#registers);
   readonly verdicts = new VerdictMetrics(this.#registers);
   readonly #authentications = zeros(AUTH_OUTCOMES);
 
@@ -24,13 +24,13 @@ export class Metrics {
     const registers = this.#registers;
     new Gauge({
       name: "tokenblacklist_build_info",
-      help: "Always 1: which version this is, on which Node.js, and the level of the schema that it knows.",
+      help: "Always 1. The labels are the version, the version of Node.js, and the version of the database schema.",
       labelNames: ["version", "node", "schema"],
       registers,
     }).set({ version, node, schema }, 1);
     counters(registers, {
       name: "tokenblacklist_authentications_total",
-      help: "Calls that were asked who makes them, by what came of it; nothing where callers are not known at all.",
+      help: "Authentications of calls, by outcome; none if authentication is off.",
       label: "outcome",
       values: () => this.#authentications,
     });

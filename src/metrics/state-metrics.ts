@@ -50,11 +50,11 @@ interface FeedState {
 const PHASES: readonly Phase[] = ["loading", "following", "rebuilding", "overflowed"];
 
 const VALIDITY = [
-  ["not_before", "notBefore", "From when on a certificate in use is valid; absent where none is."],
+  ["not_before", "notBefore", "When a certificate in use becomes valid; absent if there is none."],
   [
     "not_after",
     "notAfter",
-    "When a certificate in use expires, or one of its chain, or the last of the authorities in a file.",
+    "When a certificate in use expires: the first of its chain, or the last of the CAs in a file.",
   ],
 ] as const;
 
@@ -62,22 +62,22 @@ const VALIDITY = [
 export function registerState(registers: Registry[], { index, feed, ...state }: State): void {
   gauge(registers, {
     name: "tokenblacklist_serving",
-    help: "1 while the database can be reached and takes writes, else 0.",
+    help: "1 while the database responds and accepts writes, else 0.",
     value: () => Number(state.serving() === "everything"),
   });
   gauge(registers, {
     name: "tokenblacklist_serving_positives",
-    help: "1 while tokens that are known to be blacklisted are answered as such, be the database there or not, else 0.",
+    help: "1 while known positives are answered, which does not need the database, else 0.",
     value: () => Number(state.serving() !== "nothing"),
   });
   gauge(registers, {
     name: "tokenblacklist_clock_skew_seconds",
-    help: "By how much the database's clock is ahead of this machine's, as last seen.",
+    help: "By how much the database's clock is ahead of this machine's, at its last reading.",
     value: () => state.clocks.skewMs / 1000,
   });
   gauge(registers, {
     name: "tokenblacklist_prune_oldest_seconds",
-    help: "For how long the entry that has waited longest could have been pruned, looked up once a minute; 0 where none waits, absent where it is not known yet.",
+    help: "How long the oldest prunable entry has been prunable, looked up once a minute; 0 if there is none, absent while unknown.",
     value() {
       const { oldestMs } = state.backlog;
       return oldestMs && oldestMs / 1000;
@@ -85,12 +85,12 @@ export function registerState(registers: Registry[], { index, feed, ...state }: 
   });
   gauge(registers, {
     name: "tokenblacklist_key_sets_unreadable",
-    help: "Key sets that could not be read the last time, or had no key that can be used; what was read before stays in use.",
+    help: "Key sets whose last read failed or had no usable key; the previous keys stay in use.",
     value: () => state.keys.unreadable,
   });
   gauges(registers, {
     name: "tokenblacklist_tls_files_rejected",
-    help: "1 while files of TLS have changed, or are gone, and what is there cannot be used, so that what was read before stays in use; else 0.",
+    help: "1 while changed or missing TLS files cannot be used, so that their previous content stays in use, else 0.",
     label: "files",
     values: () =>
       Object.fromEntries(
@@ -110,13 +110,13 @@ export function registerState(registers: Registry[], { index, feed, ...state }: 
   }
   counters(registers, {
     name: "tokenblacklist_log_lines_dropped_total",
-    help: "Lines of the log that could not be written, those of the audit log and all others.",
+    help: "Log lines dropped because they could not be written: audit lines and others.",
     label: "line",
     values: () => ({ ...state.output.dropped }),
   });
   gauges(registers, {
     name: "tokenblacklist_quota_used_ratio",
-    help: "The largest share of its quota that any caller has used: of QUOTA_ROWS at most, and of QUOTA_ROWS_PER_SECOND; absent where there is none.",
+    help: "The largest share of a quota used by any caller, by quota; absent if there is no quota.",
     label: "quota",
     values() {
       const { rows, rowsPerSecond } = state.quota?.used ?? {};
@@ -135,7 +135,7 @@ export function registerState(registers: Registry[], { index, feed, ...state }: 
 function registerPool(registers: Registry[], store: State["store"]): void {
   gauges(registers, {
     name: "tokenblacklist_pool_connections",
-    help: "Connections to the database that List, Prune and the like share, by what they do.",
+    help: "Pooled connections to the database, for List, Prune and similar, by state.",
     label: "state",
     values() {
       const { used, idle } = store.poolUse;
@@ -144,12 +144,12 @@ function registerPool(registers: Registry[], store: State["store"]): void {
   });
   gauge(registers, {
     name: "tokenblacklist_pool_connections_limit",
-    help: "How many of these connections there may be.",
+    help: "Maximum number of pooled connections to the database.",
     value: () => store.poolUse.limit,
   });
   gauge(registers, {
     name: "tokenblacklist_pool_waiting",
-    help: "Statements that wait for one of these connections.",
+    help: "Statements waiting for a pooled connection to the database.",
     value: () => store.poolUse.waiting,
   });
 }
@@ -162,24 +162,24 @@ function registerConnections(
     Object.fromEntries(Object.entries(connections).map(([listener, of]) => [listener, value(of)]));
   gauges(registers, {
     name: "tokenblacklist_connections",
-    help: "Connections that are open, by the listener that they came to.",
+    help: "Open connections, by listener.",
     label: "listener",
     values: each(({ size }) => size),
   });
   gauges(registers, {
     name: "tokenblacklist_connections_limit",
-    help: "How many connections a listener takes.",
+    help: "Maximum number of connections, by listener.",
     label: "listener",
     values: each(({ limits }) => limits.total),
   });
   gauge(registers, {
     name: "tokenblacklist_unauthenticated_connections",
-    help: "Connections to LISTEN_ADDRESS on which no caller is known yet.",
+    help: "Connections to LISTEN_ADDRESS without an authenticated caller.",
     value: () => connections.grpc.unauthenticated,
   });
   counters(registers, {
     name: "tokenblacklist_connections_closed_total",
-    help: "Connections that the service closed or refused by itself, at all listeners, by the reason.",
+    help: "Connections closed or refused by the service, at all listeners, by reason.",
     label: "reason",
     values: () =>
       Object.fromEntries(
@@ -191,7 +191,7 @@ function registerConnections(
   });
   gauge(registers, {
     name: "tokenblacklist_health_watches",
-    help: "Streams of the health service's Watch that are open.",
+    help: "Open Watch streams of the health service.",
     value: () => health.watches(),
   });
 }
@@ -199,27 +199,27 @@ function registerConnections(
 function registerIndex(registers: Registry[], index: IndexState): void {
   gauge(registers, {
     name: "tokenblacklist_index_entries",
-    help: "Entries in the index in memory, expired or not; 0 while it is not there.",
+    help: "Entries in the index in memory, expired ones included; 0 while there is no index.",
     value: () => index.size,
   });
   gauge(registers, {
     name: "tokenblacklist_index_live_entries",
-    help: "Entries in the index that still answer BLACKLISTED; where they are many, reckoned from a part of them.",
+    help: "Entries in the index that are still effective; estimated from a sample if there are many.",
     value: () => index.countLive(),
   });
   gauge(registers, {
     name: "tokenblacklist_index_staleness_seconds",
-    help: "Time since the index was last proven to be current; +Inf while it may not be believed.",
+    help: "Time since the index was last proven current; +Inf while it is not reliable.",
     value: () => index.staleness / 1000,
   });
   gauge(registers, {
     name: "tokenblacklist_follower_lag_commits",
-    help: "Commits that the database is known to have and the index lacks; +Inf while it may not be believed.",
+    help: "Commits known to be in the database and not in the index; +Inf while the index is not reliable.",
     value: () => index.lag,
   });
   gauges(registers, {
     name: "tokenblacklist_index_phase",
-    help: "1 for what the index is doing, 0 for everything else.",
+    help: "1 for the current phase of the index, 0 for the others.",
     label: "phase",
     values: () => Object.fromEntries(PHASES.map((phase) => [phase, Number(phase === index.phase)])),
   });
@@ -228,17 +228,17 @@ function registerIndex(registers: Registry[], index: IndexState): void {
 function registerFeed(registers: Registry[], feed: FeedState): void {
   gauge(registers, {
     name: "tokenblacklist_watchers",
-    help: "Copies of the blacklist that this replica feeds.",
+    help: "Local copies connected to this replica.",
     value: () => feed.size,
   });
   gauge(registers, {
     name: "tokenblacklist_watch_lag_changes",
-    help: "Changes that the slowest of these copies has yet to be sent.",
+    help: "Changes that the slowest local copy has not been sent.",
     value: () => feed.lag,
   });
   gauges(registers, {
     name: "tokenblacklist_watch_snapshots",
-    help: "Copies that are being sent everything, and those that wait for their turn.",
+    help: "Snapshots being sent to local copies, and queued ones.",
     label: "state",
     values() {
       const { underWay, waiting } = feed.snapshots;

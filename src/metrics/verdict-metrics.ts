@@ -8,7 +8,7 @@ export class VerdictMetrics {
   constructor(registers: Registry[]) {
     counters(registers, {
       name: "tokenblacklist_verdicts_total",
-      help: "Verdicts on tokens in answers of IsBlacklisted and StreamChecks.",
+      help: "Verdicts returned by IsBlacklisted and StreamChecks, by verdict.",
       label: "verdict",
       values: () => this.#counts,
     });

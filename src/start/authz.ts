@@ -49,4 +49,4 @@ export async function startAuthz(
   };
 }
 
-const INSECURE = "INSECURE=yes: whoever reaches AUTHZ_ADDRESS can ask which tokens are revoked";
+const INSECURE = "INSECURE=yes: any peer that can connect to AUTHZ_ADDRESS can check tokens";

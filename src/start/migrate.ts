@@ -19,7 +19,7 @@ export async function migrate(
 ): Promise<boolean> {
   if (action !== "up" && database.kind === "sqlite" && !existsSync(database.filename)) {
     // Opening it would create it.
-    print(`there is no database file ${database.filename} yet: serve makes it, and so does migrate up`);
+    print(`the database file ${database.filename} does not exist: serve or migrate up creates it`);
     return action !== "check";
   }
   const engine = openEngine(database, {
@@ -31,7 +31,7 @@ export async function migrate(
   } catch (error) {
     if ((error as Error).name === "MigrationLocked" || (error as Error).name === "LockError") {
       throw new StartError(
-        "another migration is running; if none is, one was killed: run `token-blacklist migrate unlock`, then try again",
+        "another migration holds the lock: wait for it, or, if it was killed, run `token-blacklist migrate unlock` and try again",
         { cause: error },
       );
     }
@@ -79,7 +79,7 @@ const ACTIONS: Record<MigrateAction, Action> = {
 
   async unlock({ knex }, print) {
     await unlockMigrations(knex);
-    print("no migration holds the lock now");
+    print("the migration lock is released");
     return true;
   },
 };

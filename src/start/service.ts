@@ -278,7 +278,7 @@ const LOSSLESS = { dropped: { audit: 0, other: 0 } };
 const UNKNOWN = { version: "unknown", node: "unknown" };
 
 const INSECURE =
-  "INSECURE=yes: whoever reaches LISTEN_ADDRESS can revoke every token, and read and forget revocations, or listen to those who do";
+  "INSECURE=yes: any peer that can connect to LISTEN_ADDRESS can revoke tokens, and read and prune revocations, or calls can be read on the network";
 
 /** Audit lines are written at any LOG_LEVEL. */
 function auditLog(log: Logger): Logger {
@@ -289,10 +289,7 @@ function auditLog(log: Logger): Logger {
 function warnOfReaders(filename: string, log: Logger): void {
   const files = filesOpenToOthers(filename);
   if (files.length > 0)
-    log.warn(
-      { files },
-      "other users may read or change the database's files: take that from them with chmod 600",
-    );
+    log.warn({ files }, "other users can read or change the database's files: restrict them with chmod 600");
 }
 
 /** How long calls are still accepted after health reports NOT_SERVING, so that watching clients move to another replica first. */

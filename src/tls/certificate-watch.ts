@@ -18,12 +18,13 @@ export interface WatchedCertificate {
 
 type State = "valid" | "expiring" | "expired" | "early";
 
-const SAYS: Readonly<Record<State, { readonly level: "info" | "warn" | "error"; readonly msg: string }>> = {
-  valid: { level: "info", msg: "a certificate is valid again, and for long enough" },
-  expiring: { level: "warn", msg: "a certificate is about to expire" },
-  expired: { level: "error", msg: "a certificate has expired" },
-  early: { level: "error", msg: "a certificate is not valid yet" },
-};
+const REPORTS: Readonly<Record<State, { readonly level: "info" | "warn" | "error"; readonly msg: string }>> =
+  {
+    valid: { level: "info", msg: "a certificate is valid again" },
+    expiring: { level: "warn", msg: "a certificate is about to expire" },
+    expired: { level: "error", msg: "a certificate has expired" },
+    early: { level: "error", msg: "a certificate is not valid yet" },
+  };
 
 /**
  * Warns operators of expiring certificates in time. It only reports: a service whose certificate has expired keeps running, since open
@@ -33,7 +34,7 @@ export class CertificateWatch {
   readonly #watched: readonly WatchedCertificate[];
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #told = new Map<CertificateName, { readonly state: State; readonly at: number }>();
+  readonly #reported = new Map<CertificateName, { readonly state: State; readonly at: number }>();
   #cancel = () => {};
 
   constructor(watched: readonly WatchedCertificate[], { clock, log }: { clock: Clock; log: Logger }) {
@@ -55,15 +56,15 @@ export class CertificateWatch {
   get notes(): readonly string[] {
     return this.#watched.flatMap((watched) => {
       const { notBefore, notAfter } = watched.validity();
-      const says: Readonly<Record<State, string | undefined>> = {
+      const notes: Readonly<Record<State, string | undefined>> = {
         valid: undefined,
         expiring: `expires at ${timeOf(notAfter)}`,
         expired: `expired at ${timeOf(notAfter)}`,
         early: `is not valid before ${timeOf(notBefore)}`,
       };
-      const said = says[this.#stateOf(watched)];
+      const note = notes[this.#stateOf(watched)];
       const what = watched.certificate === "client-crl" ? "revocation list" : "certificate";
-      return said === undefined ? [] : [`the ${what} of ${watched.setting} ${said}`];
+      return note === undefined ? [] : [`the ${what} of ${watched.setting} ${note}`];
     });
   }
 
@@ -75,18 +76,18 @@ export class CertificateWatch {
   #look(watched: WatchedCertificate): void {
     const { certificate, setting } = watched;
     const state = this.#stateOf(watched);
-    const told = this.#told.get(certificate);
+    const reported = this.#reported.get(certificate);
     const now = this.#clock.monotonic();
-    const isNews = state !== (told?.state ?? "valid");
-    const isDue = state !== "valid" && told !== undefined && now - told.at >= CERTIFICATE_REMINDER_MS;
+    const isNews = state !== (reported?.state ?? "valid");
+    const isDue = state !== "valid" && reported !== undefined && now - reported.at >= CERTIFICATE_REMINDER_MS;
     if (!isNews && !isDue) return;
     const { notBefore, notAfter } = watched.validity();
-    const { level, msg } = SAYS[state];
+    const { level, msg } = REPORTS[state];
     this.#log[level](
       { certificate, setting, not_before: timeOf(notBefore), not_after: timeOf(notAfter) },
       msg,
     );
-    this.#told.set(certificate, { state, at: now });
+    this.#reported.set(certificate, { state, at: now });
   }
 
   #stateOf(watched: WatchedCertificate): State {

@@ -30,8 +30,8 @@ export function checkTlsFiles({ cert, key, ca }: TlsFileContents): void {
     const isAuthority = chain.length === 1 && first?.ca === true;
     throw new RangeError(
       isInChain
-        ? "TLS_CERT_FILE begins with another certificate than that of TLS_KEY_FILE: put the service's own first, then those of its authorities"
-        : `TLS_KEY_FILE is not the key of the certificate in TLS_CERT_FILE${isAuthority ? ", which is that of an authority" : ""}: install the two that were issued together`,
+        ? "TLS_CERT_FILE does not begin with the certificate of TLS_KEY_FILE: put the service's own certificate first, then those of its CAs"
+        : `TLS_KEY_FILE is not the key of the certificate in TLS_CERT_FILE${isAuthority ? ", which is a CA certificate" : ""}: use a certificate and the key it was issued for`,
     );
   }
   if (ca !== undefined) certificatesOf(ca, "TLS_CLIENT_CA_FILE");
@@ -56,7 +56,7 @@ export function certificatesOf(pem: string, setting: string): X509Certificate[] 
   if (found.length === 0) {
     throw new RangeError(
       PRIVATE_KEY.test(pem)
-        ? `${setting} names a file with a private key and no certificate: it was taken for the file of the key`
+        ? `${setting} names a file with a private key and no certificate: use the file of the certificate`
         : `${setting} names a file without a certificate in PEM ("-----BEGIN CERTIFICATE-----")`,
     );
   }
@@ -70,7 +70,7 @@ export function certificatesOf(pem: string, setting: string): X509Certificate[] 
   // OpenSSL silently skips a malformed certificate, and clients or servers that depend on it would be rejected.
   if (pem.match(BEGINNING)?.length !== found.length) {
     throw new RangeError(
-      `${setting} names a file with a certificate that is cut off, or does not begin at the beginning of a line (a byte order mark counts)`,
+      `${setting} names a file with a certificate that is truncated, or does not begin at the beginning of a line (is there a byte order mark?)`,
     );
   }
   return read;
@@ -82,7 +82,7 @@ function keyOf(pem: string): KeyObject {
     throw new RangeError(
       pem.match(CERTIFICATE) === null
         ? 'TLS_KEY_FILE names a file without a private key in PEM ("-----BEGIN PRIVATE KEY-----")'
-        : "TLS_KEY_FILE names a file with a certificate and no private key: it was taken for TLS_CERT_FILE",
+        : "TLS_KEY_FILE names a file with a certificate and no private key: use the file of the key",
     );
   }
   try {
@@ -92,7 +92,7 @@ function keyOf(pem: string): KeyObject {
     const isEncrypted = /ENCRYPTED/.test(pem) || code === "ERR_MISSING_PASSPHRASE";
     throw new RangeError(
       isEncrypted
-        ? "TLS_KEY_FILE names a key that is encrypted: store it without a passphrase (openssl pkey), readable for the service alone"
+        ? "TLS_KEY_FILE names a key that is encrypted: store it without a passphrase (openssl pkey), readable only by the service"
         : "TLS_KEY_FILE names a private key that cannot be read",
     );
   }

@@ -46,16 +46,16 @@ export class ClientTrust {
   }
 
   /** Why the first certificate of `chain` is not accepted at `now`; undefined if it is. The others are those sent with it. */
-  whyRefused(chain: readonly X509Certificate[], now: EpochMs): string | undefined {
+  whyRejected(chain: readonly X509Certificate[], now: EpochMs): string | undefined {
     const [own] = chain;
-    return own === undefined ? "it is not known any more" : this.#whyRefused(own, { chain, now, depth: 0 });
+    return own === undefined ? "it is unknown" : this.#whyRejected(own, { chain, now, depth: 0 });
   }
 
-  #whyRefused(
+  #whyRejected(
     certificate: X509Certificate,
     { chain, now, depth }: { chain: readonly X509Certificate[]; now: EpochMs; depth: number },
   ): string | undefined {
-    let why = "no authority in TLS_CLIENT_CA_FILE vouches for it any more";
+    let why = "no CA in TLS_CLIENT_CA_FILE is its issuer";
     if (depth > MAX_CHAIN) return why;
     for (const issuer of [...this.#authorities, ...chain]) {
       if (!hasIssued(issuer, certificate)) continue;
@@ -67,7 +67,7 @@ export class ClientTrust {
       if (!isCurrent(issuer, now)) continue;
       const isRoot = hasIssued(issuer, issuer);
       if (isRoot && !this.#authorities.some(({ raw }) => raw.equals(issuer.raw))) continue;
-      const further = isRoot ? undefined : this.#whyRefused(issuer, { chain, now, depth: depth + 1 });
+      const further = isRoot ? undefined : this.#whyRejected(issuer, { chain, now, depth: depth + 1 });
       if (further === undefined) return undefined;
       why = further;
     }
@@ -77,12 +77,12 @@ export class ClientTrust {
   #whyRevoked(certificate: X509Certificate, issuer: X509Certificate, now: EpochMs): string | undefined {
     if (this.#lists === undefined) return undefined;
     const lists = this.#lists.get(issuer.fingerprint256);
-    if (lists === undefined) return "TLS_CLIENT_CRL_FILE has no revocation list of its authority";
+    if (lists === undefined) return "TLS_CLIENT_CRL_FILE has no revocation list of its CA";
     if (lists.some((list) => list.revokes(certificate))) return "it has been revoked";
     const { thisUpdate, nextUpdate } = newestOf(lists);
     return thisUpdate <= now && now <= nextUpdate
       ? undefined
-      : "the revocation list of its authority has expired, or is not valid yet";
+      : "the revocation list of its CA has expired or is not valid yet";
   }
 
   #bySigner(lists: readonly RevocationList[]): ReadonlyMap<string, readonly RevocationList[]> {
@@ -91,7 +91,7 @@ export class ClientTrust {
       const own = lists.filter((list) => list.isSignedBy(publicKey));
       if (own.length === 0) {
         throw new RangeError(
-          `TLS_CLIENT_CRL_FILE has no revocation list that certificate number ${index + 1} of TLS_CLIENT_CA_FILE has signed: OpenSSL needs one of each authority`,
+          `TLS_CLIENT_CRL_FILE has no revocation list signed by certificate number ${index + 1} of TLS_CLIENT_CA_FILE: OpenSSL needs one for each CA`,
         );
       }
       bySigner.set(fingerprint256, own);
@@ -99,7 +99,7 @@ export class ClientTrust {
     const stray = lists.findIndex((list) => ![...bySigner.values()].some((own) => own.includes(list)));
     if (stray >= 0) {
       throw new RangeError(
-        `TLS_CLIENT_CRL_FILE names a file whose revocation list number ${stray + 1} no authority in TLS_CLIENT_CA_FILE has signed`,
+        `TLS_CLIENT_CRL_FILE names a file whose revocation list number ${stray + 1} is not signed by a CA in TLS_CLIENT_CA_FILE`,
       );
     }
     return bySigner;

@@ -21,7 +21,7 @@ export function revocationListsOf(pem: string, setting: string): RevocationList[
   const found = [...pem.matchAll(LIST)];
   if (found.length === 0 || found.length !== pem.split("-----BEGIN").length - 1) {
     throw new RangeError(
-      `${setting} names a file that does not hold revocation lists in PEM ("-----BEGIN X509 CRL-----") alone`,
+      `${setting} must name a file that contains only revocation lists in PEM ("-----BEGIN X509 CRL-----")`,
     );
   }
   return found.map(([text, base64 = ""], index) => {
@@ -53,7 +53,7 @@ function listOf(der: Buffer, pem: string): RevocationList {
   body.next(SEQUENCE);
   const thisUpdate = timeOf(body);
   if (!body.isAt(UTC_TIME) && !body.isAt(GENERALIZED_TIME)) {
-    throw new RangeError("it does not say when the next one comes");
+    throw new RangeError("it has no time of the next update");
   }
   const nextUpdate = timeOf(body);
   const serials = serialsOf(body.optional(SEQUENCE));
@@ -125,7 +125,7 @@ function timeOf(reader: Reader): EpochMs {
   // RFC 5280, 4.1.2.5.1.
   const century = isShort ? (Number(year) < 50 ? "20" : "19") : "";
   const ms = Date.parse(`${century}${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
-  if (Number.isNaN(ms)) throw new RangeError("it has a time that is none");
+  if (Number.isNaN(ms)) throw new RangeError("it has an invalid time");
   return ms as EpochMs;
 }
 
@@ -234,7 +234,7 @@ class Reader {
     }
     const from = this.#at;
     this.#at += length;
-    if (this.#at > this.#end) throw new RangeError("it is cut off");
+    if (this.#at > this.#end) throw new RangeError("it is truncated");
     return new Reader(this.#bytes, { start, from, end: this.#at });
   }
 
@@ -252,11 +252,11 @@ class Reader {
   }
 
   end(): void {
-    if (!this.isOver) throw new RangeError("it is followed by something else");
+    if (!this.isOver) throw new RangeError("it is followed by other data");
   }
 
   #byte(): number {
-    if (this.isOver) throw new RangeError("it is cut off");
+    if (this.isOver) throw new RangeError("it is truncated");
     return this.#bytes[this.#at++] as number;
   }
 }

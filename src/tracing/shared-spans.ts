@@ -64,8 +64,8 @@ export class SharedSpans implements Observer {
     this.#trace({ ...read, name: "look up jtis", attributes: {}, error, isLast: true });
   }
 
-  fellBack(because: Fallback): void {
-    this.#next.fellBack(because);
+  fellBack(reason: Fallback): void {
+    this.#next.fellBack(reason);
   }
 
   pruned(count: number): void {

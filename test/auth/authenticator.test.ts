@@ -75,7 +75,7 @@ describe("createAuthenticator", () => {
 
   const BY_TOKEN = ["auth", "revoke"];
   const BY_CERTIFICATE = ["DNS:gateway.internal", "check"];
-  const MALFORMED = "the authorization metadata must be one value: Bearer, and the token";
+  const MALFORMED = "the authorization metadata must be a single value: Bearer and the token";
 
   it("lets everybody do everything where no kind of credentials is asked for, whatever they bring", async () => {
     for (const shown of [{}, { authorization: ["Basic c4n4ry"] }, { certificate }]) {

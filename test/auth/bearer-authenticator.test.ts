@@ -6,9 +6,9 @@ import type { EpochMs } from "../../src/entry.ts";
 import {
   KEYS_RELOAD_MS,
   KEYS_RETRY_MS,
+  MAX_CACHED_BEARER_LENGTH,
+  MAX_CACHED_BEARERS,
   MAX_KEYS,
-  MAX_REMEMBERED_BEARER_LENGTH,
-  MAX_REMEMBERED_BEARERS,
   UNKNOWN_KEY_RELOAD_MS,
 } from "../../src/limits.ts";
 import type { Principal } from "../../src/principal.ts";
@@ -172,21 +172,21 @@ describe("BearerAuthenticator", () => {
         ["Bearer é.é.é"],
       ]) {
         expect(await refusalOf(metadata)).to.equal(
-          "the authorization metadata must be one value: Bearer, and the token",
+          "the authorization metadata must be a single value: Bearer and the token",
         );
       }
     });
   });
 
-  const ISSUER = "the bearer token is not of the issuer that is accepted here";
-  const AUDIENCE = "the bearer token is not meant for this service";
-  const NO_EXPIRY = "the bearer token must say when it expires";
+  const ISSUER = "the bearer token has an issuer that is not accepted";
+  const AUDIENCE = "the bearer token is not intended for this service";
+  const NO_EXPIRY = "the bearer token must have an exp";
   const EXPIRED = "the bearer token has expired";
   const AHEAD = "is more than 5 s ahead of this service's clock (AUTH_CLOCK_TOLERANCE)";
   const TOO_EARLY = `the bearer token is not valid yet: its nbf ${AHEAD}`;
-  const UNISSUED = `the bearer token says that it is yet to be issued: its iat ${AHEAD}`;
-  const SUBJECT = "the bearer token must name its subject in text";
-  const LONG_SUBJECT = "the bearer token must name a subject of at most 255 bytes, without NUL";
+  const UNISSUED = `the bearer token was issued in the future: its iat ${AHEAD}`;
+  const SUBJECT = "the bearer token must have a sub that is text";
+  const LONG_SUBJECT = "the bearer token must have a sub of at most 255 bytes, without NUL";
   const now = new FakeClock().now() / 1000;
   const malformed = (claim: string, kind: string) => `the bearer token has a malformed ${claim}: it ${kind}`;
   const noDate = (claim: string, kind: string) =>
@@ -282,8 +282,8 @@ describe("BearerAuthenticator", () => {
     ]).to.deep.equal([
       "the bearer token must be a signed JWT: three parts with dots between them",
       "the bearer token must be signed: its algorithm is none",
-      "the bearer token has a signature that is not its issuer's",
-      "the bearer token is signed with a key that its issuer does not have",
+      "the bearer token has a signature that its issuer's keys do not verify",
+      "the bearer token is signed with a key that is not in its issuer's key set",
       "the bearer token must be at most 16384 bytes",
     ]);
   });
@@ -432,7 +432,7 @@ describe("BearerAuthenticator", () => {
       for (const other of ["", signature.slice(0, -2), "A".repeat(86)]) {
         clock.advance(UNKNOWN_KEY_RELOAD_MS);
         expect(await refusal(`${header}.${payload}.${other}`)).to.equal(
-          "the bearer token has a signature that is not its issuer's",
+          "the bearer token has a signature that its issuer's keys do not verify",
         );
       }
     });
@@ -488,7 +488,7 @@ describe("BearerAuthenticator", () => {
       server.body = keySetOf(next);
       await reload();
       expect(await refusal(token)).to.equal(
-        "the bearer token is signed with a key that its issuer does not have",
+        "the bearer token is signed with a key that is not in its issuer's key set",
       );
     });
 
@@ -537,13 +537,13 @@ describe("BearerAuthenticator", () => {
     it("but not one that is long, which it lets in all the same", async () => {
       const pad = (length: number) => tokenWith({ pad: "x".repeat(length) });
       const short = (await pad(0)).length;
-      const longer = Math.ceil(((MAX_REMEMBERED_BEARER_LENGTH - "Bearer ".length - short) / 4) * 3);
+      const longer = Math.ceil(((MAX_CACHED_BEARER_LENGTH - "Bearer ".length - short) / 4) * 3);
       for (const [length, remembered] of [
         [longer - 8, true],
         [longer + 8, false],
       ] as const) {
         const token = await pad(length);
-        expect(`Bearer ${token}`.length <= MAX_REMEMBERED_BEARER_LENGTH).to.equal(remembered);
+        expect(`Bearer ${token}`.length <= MAX_CACHED_BEARER_LENGTH).to.equal(remembered);
         expect((await authenticate(token)).name).to.equal("gateway");
         expect(isRemembered(token)).to.equal(remembered);
       }
@@ -553,15 +553,15 @@ describe("BearerAuthenticator", () => {
       this.timeout(60_000);
       this.slow(20_000);
       const tokens: string[] = [];
-      while (tokens.length <= MAX_REMEMBERED_BEARERS) {
-        const count = Math.min(500, MAX_REMEMBERED_BEARERS + 1 - tokens.length);
+      while (tokens.length <= MAX_CACHED_BEARERS) {
+        const count = Math.min(500, MAX_CACHED_BEARERS + 1 - tokens.length);
         const some = Array.from({ length: count }, (_, index) => tokenWith({ n: tokens.length + index }));
         for (const token of await Promise.all(some)) tokens.push(token);
         await Promise.all(tokens.slice(-count).map((token) => authenticate(token)));
       }
       const remembered = tokens.map(isRemembered);
       expect(remembered.indexOf(false)).to.be.within(0, 499);
-      expect(remembered.filter((is) => is)).to.have.length(MAX_REMEMBERED_BEARERS);
+      expect(remembered.filter((is) => is)).to.have.length(MAX_CACHED_BEARERS);
     });
   });
 

@@ -135,7 +135,7 @@ describe("CertificateAuthenticator", () => {
     for (const names of [["proxy.internal"], ["unknown.internal", "proxy.internal", "b.internal"]]) {
       const error = await rejection(principalOf(dns(...names), roles));
       expect(error).to.include({ reason: "UNAUTHENTICATED" });
-      expect((error as Error).message).to.match(/needs a bearer token .* no rights of its own/);
+      expect((error as Error).message).to.match(/needs a bearer token .* has no roles/);
     }
     const both = await principalOf(dns("proxy.internal", "gateway.internal"), roles);
     expect(both).to.deep.equal(["DNS:proxy.internal", ["check"]]);

@@ -25,7 +25,7 @@ describe("parseCertificateRoles", () => {
   });
 
   const PAIRS =
-    "must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles check, revoke, list, prune, or none alone for a certificate that only carries its callers' tokens";
+    "must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles check, revoke, list, prune, or none alone for a certificate whose callers authenticate by token";
   const REFUSED = {
     c4n4ry: PAIRS,
     "DNS:c4n4ry": PAIRS,

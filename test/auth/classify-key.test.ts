@@ -4,7 +4,7 @@ import type { JWK } from "jose";
 import { classifyKey } from "../../src/auth/classify-key.ts";
 
 const CANARY = "c4n4ry";
-const ELSE = "for something else";
+const ELSE = "other-purpose";
 
 describe("classifyKey", () => {
   const jwkOf = (type: "rsa" | "ec" | "ed25519", options = {}) =>
@@ -56,37 +56,33 @@ describe("classifyKey", () => {
   });
 
   const PROBLEMS: readonly [what: string, key: unknown, problem: string][] = [
-    ["text", CANARY, "is no JSON object"],
-    ["a list", [ec], "is no JSON object"],
-    ["nothing", null, "is no JSON object"],
+    ["text", CANARY, "is not a JSON object"],
+    ["a list", [ec], "is not a JSON object"],
+    ["nothing", null, "is not a JSON object"],
     ["a shared secret", { kty: "oct", k: CANARY }, "is a shared secret, which must not be published"],
-    ["a private key", privateEc, "holds a private key, which must not be published"],
+    ["a private key", privateEc, "contains a private key, which must not be published"],
     [
       "a private key for encryption",
       { ...privateEc, use: "enc" },
-      "holds a private key, which must not be published",
+      "contains a private key, which must not be published",
     ],
-    ["a part of one", { ...rsa, qi: CANARY }, "holds a private key, which must not be published"],
+    ["a part of one", { ...rsa, qi: CANARY }, "contains a private key, which must not be published"],
     ["an RSA key of 1024 bits", shortRsa, "is an RSA key of 1024 bits, and must have at least 2048"],
-    [
-      "a certificate alone",
-      { kty: "RSA", x5c: [CANARY] },
-      "holds a certificate (x5c), and not the key's own parameters",
-    ],
+    ["a certificate alone", { kty: "RSA", x5c: [CANARY] }, "has a certificate (x5c) but no key parameters"],
     ["a certificate alone, of no type", { x5c: [CANARY] }, "has no kty"],
     [
       "a point that is on no curve",
       { ...ec, x: ec.y, y: ec.x },
-      "has parameters that are not those of a public key",
+      "has parameters that do not form a public key",
     ],
-    ["numbers for text", { ...ec, x: 7 }, "has parameters that are not those of a public key"],
+    ["numbers for text", { ...ec, x: 7 }, "has parameters that do not form a public key"],
     ["a type that nobody knows", { kty: CANARY }, "has a kty that is not supported"],
     ["a curve of Bitcoin's", { ...bitcoin, alg: "ES256K" }, "has a crv that is not P-256 or P-384 or P-521"],
     ["a shared secret's algorithm", { ...rsa, alg: "HS256" }, "is for HS256, which is not supported"],
     ["an algorithm that nobody knows", { ...rsa, alg: CANARY }, "is for an alg, which is not supported"],
     ["another type's algorithm", { ...rsa, alg: "ES256" }, "has an alg that does not fit its kty or crv"],
     ["another curve's algorithm", { ...ec, alg: "ES384" }, "has an alg that does not fit its kty or crv"],
-    ["operations that are no list", { ...ec, key_ops: "verify" }, "has key_ops that are no list"],
+    ["operations that are no list", { ...ec, key_ops: "verify" }, "has key_ops that are not a list"],
   ];
   for (const [what, key, expected] of PROBLEMS) {
     it(`says what is wrong with ${what}, and repeats nothing of it`, () => {

@@ -250,7 +250,7 @@ describe("JwksCache", () => {
         {
           ...{ level: "warn", keys: "callers", msg: "the key set has keys that cannot be used" },
           problem:
-            "key 1 is a shared secret, which must not be published; key 2 has a kty that is not supported; key 3 has no kty; key 4 is no JSON object",
+            "key 1 is a shared secret, which must not be published; key 2 has a kty that is not supported; key 3 has no kty; key 4 is not a JSON object",
         },
       ]);
     });
@@ -262,7 +262,7 @@ describe("JwksCache", () => {
       const keys = await ready();
       const find = () => keys.verifyWith((find) => find({ alg: "RS256", kid: "short" }, NO_TOKEN));
       expect(((await rejection(find())) as Error).message).to.equal(
-        "the keys that tokens are verified with cannot be had: the key that the token names is an RSA key of 1024 bits, and must have at least 2048",
+        "the keys to verify tokens are unavailable: the key that the token names is an RSA key of 1024 bits, and must have at least 2048",
       );
     });
   });
@@ -299,7 +299,7 @@ describe("JwksCache", () => {
         {
           msg: "the key set cannot be read",
           keys: "callers",
-          problem: "the answer was HTTP 503",
+          problem: "the response was HTTP 503",
           kept: true,
           count: undefined,
         },
@@ -355,55 +355,51 @@ describe("JwksCache", () => {
       });
       expect(performance.now() - started).to.be.within(KEYS_TIMEOUT_MS - 100, 2 * KEYS_TIMEOUT_MS);
       expect(new Set(log.records().map(({ problem }) => problem))).to.deep.equal(
-        new Set(["nothing was answered (TimeoutError)"]),
+        new Set(["there was no response (TimeoutError)"]),
       );
     });
   });
 
   describe("keeps the keys it knows", () => {
-    const NO_JSON = "what was read is not JSON";
-    const NO_KEYS = "what was read is not a JSON Web Key Set";
-    const UNUSABLE = "the key set has no key that can be used";
+    const NO_JSON = "the key set is not JSON";
+    const NO_KEYS = "the content is not a JSON Web Key Set";
+    const UNUSABLE = "the key set has no usable key";
     const BODIES: readonly [what: string, body: string, problem: string][] = [
-      ["nothing", "", `${NO_JSON}: nothing was in it`],
+      ["nothing", "", `${NO_JSON}: it is empty`],
       ["a page of HTML", `<html>${CANARY}</html>`, `${NO_JSON}: it is a page of HTML or XML`],
-      [
-        "PEM",
-        "-----BEGIN PUBLIC KEY-----",
-        `${NO_JSON}: it is PEM, which has to be made a JSON Web Key Set first`,
-      ],
+      ["PEM", "-----BEGIN PUBLIC KEY-----", `${NO_JSON}: it is PEM: convert it to a JSON Web Key Set`],
       ["half a key set", `{"keys":[{"kid":"${CANARY}"`, NO_JSON],
       ["null", "null", NO_KEYS],
-      ["a list", `["${CANARY}"]`, `${NO_KEYS}: it is a list, which belongs into an object, {"keys": [...]}`],
+      ["a list", `["${CANARY}"]`, `${NO_KEYS}: it is a list: wrap it in an object, {"keys": [...]}`],
       ["an object without keys", `{"error":"${CANARY}"}`, NO_KEYS],
       [
         "a discovery document",
         `{"issuer":"${CANARY}","jwks_uri":"${CANARY}"}`,
-        `${NO_KEYS}: it is the provider's discovery document, and its jwks_uri is the address of the keys`,
+        `${NO_KEYS}: it is the provider's discovery document: use its jwks_uri`,
       ],
       [
         "a single key",
         `{"kty":"EC","kid":"${CANARY}"}`,
-        `${NO_KEYS}: it is a single key, which belongs into a set, {"keys": [...]}`,
+        `${NO_KEYS}: it is a single key: wrap it in a set, {"keys": [...]}`,
       ],
       [
         "certificates",
         `{"${CANARY}":"-----BEGIN CERTIFICATE-----"}`,
-        `${NO_KEYS}: it holds certificates or keys in PEM`,
+        `${NO_KEYS}: it contains certificates or keys in PEM`,
       ],
       ["keys that are no list", `{"keys":{"a":"${CANARY}"}}`, NO_KEYS],
-      ["keys that are none", `{"keys":["${CANARY}"]}`, `${UNUSABLE}: key 1 is no JSON object`],
-      ["a key that is null", '{"keys":[null]}', `${UNUSABLE}: key 1 is no JSON object`],
+      ["keys that are none", `{"keys":["${CANARY}"]}`, `${UNUSABLE}: key 1 is not a JSON object`],
+      ["a key that is null", '{"keys":[null]}', `${UNUSABLE}: key 1 is not a JSON object`],
       ["no key at all", '{"keys":[]}', "the key set is empty"],
       [
         "keys for encryption alone",
         `{"keys":[{"kty":"RSA","use":"enc","kid":"${CANARY}"}]}`,
-        `${UNUSABLE}: all are for something else than signatures`,
+        `${UNUSABLE}: no key is for signatures`,
       ],
       [
         "a key that is cut short",
         `{"keys":[{"kty":"EC","crv":"P-256","x":"AAAA","y":"AAAA","kid":"${CANARY}"}]}`,
-        `${UNUSABLE}: key 1 has parameters that are not those of a public key`,
+        `${UNUSABLE}: key 1 has parameters that do not form a public key`,
       ],
       [
         "more keys than anybody has",
@@ -413,7 +409,7 @@ describe("JwksCache", () => {
       [
         "a private key",
         `{"keys":[{"kty":"EC","crv":"P-256","x":"AAAA","y":"AAAA","d":"${CANARY}"}]}`,
-        `${UNUSABLE}: key 1 holds a private key, which must not be published`,
+        `${UNUSABLE}: key 1 contains a private key, which must not be published`,
       ],
     ];
     for (const [what, body, problem] of BODIES) {
@@ -422,13 +418,13 @@ describe("JwksCache", () => {
 
     for (const status of [400, 401, 404, 500, 502, 503]) {
       it(`when the answer is HTTP ${status}, whatever stands in it`, () =>
-        keeps({ status, body: keySetOf(next) }, `the answer was HTTP ${status}`));
+        keeps({ status, body: keySetOf(next) }, `the response was HTTP ${status}`));
     }
 
     it("when what is published is longer than anybody's keys", async () => {
       await keeps(
         { body: keySetOf(next).padEnd(MAX_KEYS_BYTES + 1) },
-        `the answer is longer than ${MAX_KEYS_BYTES} bytes`,
+        `the response is longer than ${MAX_KEYS_BYTES} bytes`,
       );
       server.body = keySetOf(next).padEnd(MAX_KEYS_BYTES);
       await pass(KEYS_RELOAD_MS);
@@ -467,7 +463,7 @@ describe("JwksCache", () => {
     }
     expect(elsewhere.requests).to.equal(0);
     expect(log.records().map(({ problem }) => problem)).to.include(
-      "the answer was HTTP 302: redirects are not followed, so name the address that it leads to",
+      "the response was HTTP 302: redirects are not followed: configure the address of the key set itself",
     );
   });
 
@@ -505,7 +501,7 @@ describe("JwksCache", () => {
       ]);
       expect(log.records().map(({ problem }) => problem)).to.deep.equal([
         undefined,
-        "what was read is not JSON",
+        "the key set is not JSON",
         "the file cannot be read (ENOENT)",
       ]);
       expect(log.lines.join("")).not.to.include(CANARY);
@@ -524,7 +520,7 @@ describe("JwksCache", () => {
       expect(await look(keys, "old")).to.equal("public");
       await writeFile(path, `\uFEFF${keySetOf(old)}`, "utf16le");
       await pass(KEYS_RELOAD_MS);
-      expect(log.records().at(-1)).to.include({ problem: "what was read is UTF-16, and must be UTF-8" });
+      expect(log.records().at(-1)).to.include({ problem: "the key set is UTF-16, and must be UTF-8" });
       expect(await look(keys, "old")).to.equal("public");
     });
 

@@ -47,7 +47,7 @@ describe("a key set at an IP address", () => {
 
   it("is not read where it holds another, or a name", async () => {
     const refused = {
-      stdout: "nothing was answered (ERR_TLS_CERT_ALTNAME_INVALID)\n",
+      stdout: "there was no response (ERR_TLS_CERT_ALTNAME_INVALID)\n",
       stderr: "",
     };
     expect(await read([{ type: "ip", value: "127.0.0.2" }])).to.deep.equal(refused);

@@ -9,9 +9,9 @@ const bearer = (claims: unknown) => `Bearer ${shownJwt(claims)}`;
 const ofJti = (jti: unknown) => bearer({ sub: "alice", jti });
 
 /** What comes of it when bearer tokens are not read, and when they are. */
-function both({ vouched = [], authorization = [] }: Partial<PresentedCredentials>): [unknown, unknown] {
+function both({ verifiedJtis = [], authorization = [] }: Partial<PresentedCredentials>): [unknown, unknown] {
   const judge = (unverifiedBearer: boolean) => {
-    const { jti, ...rest } = presentedToken({ vouched, authorization }, { unverifiedBearer });
+    const { jti, ...rest } = presentedToken({ verifiedJtis, authorization }, { unverifiedBearer });
     return jti ?? Object.values(rest)[0];
   };
   return [judge(false), judge(true)];
@@ -33,20 +33,23 @@ describe("the token that a request shows", () => {
 
   describe("is the one that was verified", () => {
     register({
-      "whatever its jti looks like": [{ vouched: [" ａb\uFEFFc,"] }, always(" ａb\uFEFFc,")],
-      "named twice alike": [{ vouched: ["a", "a"] }, always("a")],
-      "beside one without a jti": [{ vouched: [undefined, "a"] }, always("a")],
-      "beside the bearer token that it is": [{ vouched: ["a"], authorization: [ofJti("a")] }, always("a")],
+      "whatever its jti looks like": [{ verifiedJtis: [" ａb\uFEFFc,"] }, always(" ａb\uFEFFc,")],
+      "named twice alike": [{ verifiedJtis: ["a", "a"] }, always("a")],
+      "beside one without a jti": [{ verifiedJtis: [undefined, "a"] }, always("a")],
+      "beside the bearer token that it is": [
+        { verifiedJtis: ["a"], authorization: [ofJti("a")] },
+        always("a"),
+      ],
       "whatever bearer token stands beside it, unless that is read": [
-        { vouched: ["a"], authorization: [ofJti("b")] },
+        { verifiedJtis: ["a"], authorization: [ofJti("b")] },
         ["a", "malformed"],
       ],
       "and no bearer token without a jti": [
-        { vouched: ["a"], authorization: [bearer({ sub: "alice" })] },
+        { verifiedJtis: ["a"], authorization: [bearer({ sub: "alice" })] },
         ["a", "malformed"],
       ],
       "and no bearer token that is none": [
-        { vouched: ["a"], authorization: ["Bearer opaque"] },
+        { verifiedJtis: ["a"], authorization: ["Bearer opaque"] },
         ["a", "malformed"],
       ],
     });
@@ -60,7 +63,7 @@ describe("the token that a request shows", () => {
         ["no-jti", "a"],
       ],
       "beside a verified one without a jti": [
-        { vouched: [undefined], authorization: [ofJti("a")] },
+        { verifiedJtis: [undefined], authorization: [ofJti("a")] },
         ["no-jti", "a"],
       ],
       "and may be unsigned: nobody looks": [
@@ -75,7 +78,7 @@ describe("the token that a request shows", () => {
       "without any credential": [{}, always("no-token")],
       "with one of another scheme": [{ authorization: ["Basic dXNlcjpwYXNz"] }, always("no-token")],
       "with an empty one": [{ authorization: [""] }, always("no-token")],
-      "with a verified one without a jti": [{ vouched: [undefined] }, always("no-jti")],
+      "with a verified one without a jti": [{ verifiedJtis: [undefined] }, always("no-jti")],
       "with a bearer token without a jti": [{ authorization: [bearer({})] }, always("no-jti")],
     });
   });
@@ -84,11 +87,11 @@ describe("the token that a request shows", () => {
     const wrongJtis = { 7: 7, null: null, "a list": ["a"], "an object": { a: 1 }, true: true, empty: "" };
     const unfit = { ...wrongJtis, NUL: "a\0", "too long": "a".repeat(256), "a lone surrogate": "a\uD800" };
     register({
-      "two verified ones": [{ vouched: ["a", "b"] }, always("malformed")],
-      "that only look alike": [{ vouched: ["a", "A"] }, always("malformed")],
+      "two verified ones": [{ verifiedJtis: ["a", "b"] }, always("malformed")],
+      "that only look alike": [{ verifiedJtis: ["a", "A"] }, always("malformed")],
       "two headers, were they alike": [{ authorization: [ofJti("a"), ofJti("a")] }, always("malformed")],
       "two headers beside a verified one": [
-        { vouched: ["a"], authorization: [ofJti("a"), ofJti("b")] },
+        { verifiedJtis: ["a"], authorization: [ofJti("a"), ofJti("b")] },
         always("malformed"),
       ],
       "two headers, joined": [{ authorization: [`${ofJti("a")}, ${ofJti("b")}`] }, always("malformed")],
@@ -127,8 +130,11 @@ describe("the token that a request shows", () => {
         { authorization: [ofJti("a").padEnd("Bearer ".length + MAX_JWT_BYTES + 1, "A")] },
         ["no-jti", "malformed"],
       ],
-      "a verified raw token in a jti's place": [{ vouched: [shownJwt({ jti: "a" })] }, always("malformed")],
-      "with its scheme": [{ vouched: [ofJti("a")] }, always("malformed")],
+      "a verified raw token in a jti's place": [
+        { verifiedJtis: [shownJwt({ jti: "a" })] },
+        always("malformed"),
+      ],
+      "with its scheme": [{ verifiedJtis: [ofJti("a")] }, always("malformed")],
       "a bearer whose jti is a raw token": [
         { authorization: [ofJti(shownJwt({ jti: "a" }))] },
         ["no-jti", "malformed"],
@@ -144,7 +150,7 @@ describe("the token that a request shows", () => {
       "a header that is no JSON": [{ authorization: ["Bearer e3.e30.x"] }, ["no-jti", "malformed"]],
       ...Object.fromEntries(
         Object.entries(unfit).flatMap(([what, jti]) => [
-          [`a verified jti that is ${what}`, [{ vouched: [jti] }, always("malformed")]],
+          [`a verified jti that is ${what}`, [{ verifiedJtis: [jti] }, always("malformed")]],
           [`a bearer's jti that is ${what}`, [{ authorization: [ofJti(jti)] }, ["no-jti", "malformed"]]],
         ]),
       ),

@@ -14,10 +14,10 @@ import { until } from "../support/until.ts";
 
 const A = "https://a.example";
 const B = "https://b.example";
-const UNKNOWN_ISSUER = "must be of an issuer that is known here";
+const UNKNOWN_ISSUER = "must have a known issuer";
 const NEAR_ISSUER = `${UNKNOWN_ISSUER}: its iss differs from one of TOKEN_ISSUERS by`;
-const TOO_LATE = "has a malformed exp: it must lie before the year 10000 (it counts seconds)";
-const SIGNATURE = "has a signature that is not its issuer's";
+const TOO_LATE = "has a malformed exp: it must be before the year 10000 (it counts seconds)";
+const SIGNATURE = "has a signature that its issuer's keys do not verify";
 
 describe("RawTokenVerifier", () => {
   let keyOf: Record<string, SigningKey>;
@@ -124,8 +124,8 @@ describe("RawTokenVerifier", () => {
     [{ exp: "1893456000" }, noDate("text")],
     [{ exp: [1893456000] }, noDate("a list")],
     [{ exp: true }, noDate("true or false")],
-    [{ exp: 0 }, "has a malformed exp: it must lie after 1970"],
-    [{ exp: -1 }, "has a malformed exp: it must lie after 1970"],
+    [{ exp: 0 }, "has a malformed exp: it must be after 1970"],
+    [{ exp: -1 }, "has a malformed exp: it must be after 1970"],
     [{ exp: 253_402_300_800 }, TOO_LATE],
     [{ exp: 1e300 }, TOO_LATE],
     [{ exp: 1_893_456_000_000 }, TOO_LATE],
@@ -170,15 +170,15 @@ describe("RawTokenVerifier", () => {
     ]).to.deep.equal([
       "must be a signed JWT: three parts with dots between them",
       "must be a signed JWT: three parts with dots between them",
-      "must hold claims in JSON",
-      "must hold claims in a JSON object",
+      "must have claims in JSON",
+      "must have claims in a JSON object",
       "must be signed: its algorithm is none",
       "must be signed with a private key, not with a shared secret",
-      "has a critical header that is not understood here",
+      "has a critical header parameter that is not supported",
       "must be signed, not encrypted",
       "must be at most 16384 bytes",
-      "is signed with an algorithm that is not accepted here (ES384): it must be ES256",
-      "is signed with a key that its issuer does not have",
+      "is signed with an algorithm that is not accepted (ES384): it must be ES256",
+      "is signed with a key that is not in its issuer's key set",
       SIGNATURE,
       SIGNATURE,
       "must begin with a header in JSON",

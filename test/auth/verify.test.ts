@@ -13,21 +13,21 @@ import { reasonOf, rejection, thrownBy } from "../support/rejection.ts";
 const CLAIMS = { iss: "https://id.example", sub: "c4n4ry" };
 const UNSIGNED = "must be signed: its algorithm is none";
 const SHARED_SECRET = "must be signed with a private key, not with a shared secret";
-const ALGORITHM = "is signed with an algorithm that is not accepted here";
+const ALGORITHM = "is signed with an algorithm that is not accepted";
 const ACCEPTED = parseAlgorithms(DEFAULT_ALGORITHMS).join(" or ");
-const KID = "must name its key in text: its kid is something else";
-const NO_SUCH_KEY = "is signed with a key that its issuer does not have";
-const SIGNATURE = "has a signature that is not its issuer's";
-const CRITICAL = "has a critical header that is not understood here";
+const KID = "must have a kid that is text";
+const NO_SUCH_KEY = "is signed with a key that is not in its issuer's key set";
+const SIGNATURE = "has a signature that its issuer's keys do not verify";
+const CRITICAL = "has a critical header parameter that is not supported";
 const ENCRYPTED = "must be signed, not encrypted";
 const PARTS = "must be a signed JWT: three parts with dots between them";
 const HEADER = "must begin with a header in JSON";
 const MALFORMED = "must be a well-formed JWT";
-const NO_JSON = "must hold claims in JSON";
+const NO_JSON = "must have claims in JSON";
 const OTHER_TYPE = "must be an access, refresh or ID token: the typ in its header is of another kind";
 const SECURITY_EVENT =
   "must be an access, refresh or ID token: its events claim makes it a logout token or another security event";
-const NO_OBJECT = "must hold claims in a JSON object";
+const NO_OBJECT = "must have claims in a JSON object";
 
 type Text = object | string | Uint8Array;
 
@@ -320,7 +320,7 @@ describe("verifiedClaims", () => {
       }
     });
 
-    it("a token whose header is no JSON object", async () => {
+    it("a token whose header is not a JSON object", async () => {
       const [, payload, signature] = forge({}, CLAIMS).split(".");
       const odd = Buffer.from([0x7b, 0xff, 0x7d]);
       for (const header of [

@@ -16,8 +16,8 @@ import { rejection } from "../support/rejection.ts";
 const ANYBODY: Caller = { gone: false };
 /** A proxy whose own token can be blacklisted. */
 const PROXY: Caller = { gone: false, principal: { name: "proxy", roles: new Set(ROLES), jti: "own" as Jti } };
-const TOKEN = { vouched: ["secret-jti"], authorization: [] };
-const NOTHING = { vouched: [], authorization: [] };
+const TOKEN = { verifiedJtis: ["secret-jti"], authorization: [] };
+const NOTHING = { verifiedJtis: [], authorization: [] };
 
 interface Terms {
   readonly missingJti?: "deny" | "allow";
@@ -156,8 +156,8 @@ describe("a gate", () => {
     expect([
       gate.decide(preflight, ANYBODY),
       gate.decide(NOTHING, ANYBODY),
-      gate.decide({ ...preflight, vouched: [undefined] }, ANYBODY),
-      gate.decide({ ...preflight, vouched: [7] }, ANYBODY),
+      gate.decide({ ...preflight, verifiedJtis: [undefined] }, ANYBODY),
+      gate.decide({ ...preflight, verifiedJtis: [7] }, ANYBODY),
       denying.gate.decide(preflight, ANYBODY),
     ]).to.deep.equal(["pass", "no-token", "no-jti", "malformed", "no-token"]);
     const revoked = gateThatIsTold(() => ["blacklisted"], { preflight: "allow" });
@@ -165,11 +165,11 @@ describe("a gate", () => {
   });
 
   const MISSING = {
-    "no token": [{ vouched: [], authorization: [] }, "no-token", "pass"],
-    "a token without a jti": [{ vouched: [undefined], authorization: [] }, "no-jti", "pass"],
-    "a malformed one": [{ vouched: [7], authorization: [] }, "malformed", "malformed"],
+    "no token": [{ verifiedJtis: [], authorization: [] }, "no-token", "pass"],
+    "a token without a jti": [{ verifiedJtis: [undefined], authorization: [] }, "no-jti", "pass"],
+    "a malformed one": [{ verifiedJtis: [7], authorization: [] }, "malformed", "malformed"],
     "two credentials": [
-      { vouched: ["a"], authorization: ["Bearer a", "Bearer b"] },
+      { verifiedJtis: ["a"], authorization: ["Bearer a", "Bearer b"] },
       "malformed",
       "malformed",
     ],

@@ -100,8 +100,8 @@ describe("blacklist --jwt", () => {
     expect(answers).to.deep.equal(
       [
         "must have a jti",
-        "must be of an issuer that is known here",
-        "has a signature that is not its issuer's",
+        "must have a known issuer",
+        "has a signature that its issuer's keys do not verify",
       ].map((problem) => ({
         exitCode: 2,
         stdout: "",
@@ -174,7 +174,9 @@ describe("blacklist --jwt", () => {
       ] as const) {
         const { exitCode, stdout, stderr } = await service.run([...command, ...common], { stdin });
         expect([exitCode, stdout]).to.deep.equal([2, ""]);
-        expect(stderr).to.match(new RegExp(`^error: line ${line} is a raw token.*--jwt - for standard input\n`));
+        expect(stderr).to.match(
+          new RegExp(`^error: line ${line} is a raw token.*--jwt - for standard input\n`),
+        );
       }
     }
   });

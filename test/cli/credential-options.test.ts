@@ -136,7 +136,7 @@ describe("an operator's credentials", () => {
       },
     });
     expect(stderr).to.include(
-      "warning: the variable TOKEN_BLACKLIST_TOKEN_FIEL is not read: was TOKEN_BLACKLIST_TOKEN_FILE meant?\n",
+      "warning: the variable TOKEN_BLACKLIST_TOKEN_FIEL is not a setting: did you mean TOKEN_BLACKLIST_TOKEN_FILE?\n",
     );
     expect(stderr.match(/warning/g)).to.have.length(1);
     expect(stderr).not.to.include("c4n4ry");

@@ -68,7 +68,7 @@ describe("the settings for proxies", () => {
 
   it("say which token is meant, or nobody could be answered", () => {
     expect(problemsOf({ AUTHZ_ADDRESS: "127.0.0.1:9465" })).to.deep.equal([
-      "AUTHZ_ADDRESS needs AUTHZ_JTI_HEADER or UNVERIFIED_BEARER=on: nothing else says which token is meant",
+      "AUTHZ_ADDRESS needs AUTHZ_JTI_HEADER or UNVERIFIED_BEARER=on: otherwise no request has a token to check",
     ]);
     readConfig({ AUTHZ_ADDRESS: "127.0.0.1:9465", UNVERIFIED_BEARER: "on" });
     readConfig({ EXT_AUTHZ: "on" });
@@ -89,9 +89,9 @@ describe("the settings for proxies", () => {
       AUTHZ_JTI_HEADER: "x",
     };
     const idle = ["UNVERIFIED_BEARER", "MISSING_JTI", "AUTHZ_PREFLIGHT", "AUTHZ_MAX_STALENESS"].map(
-      (name) => `${name} is set although neither EXT_AUTHZ nor AUTHZ_ADDRESS is on`,
+      (name) => `${name} needs EXT_AUTHZ=on or AUTHZ_ADDRESS`,
     );
-    const header = "AUTHZ_JTI_HEADER is set although AUTHZ_ADDRESS is not";
+    const header = "AUTHZ_JTI_HEADER needs AUTHZ_ADDRESS";
     expect([problemsOf(env), problemsOf({ ...env, EXT_AUTHZ: "on" })]).to.deep.equal([
       [header, ...idle],
       [header],
@@ -100,16 +100,16 @@ describe("the settings for proxies", () => {
 
   it("take no header for a method that nothing depends on", () => {
     const problem =
-      "AUTHZ_METHOD_HEADER is set although AUTHZ_PREFLIGHT is not allow: only preflights are told by the method";
+      "AUTHZ_METHOD_HEADER needs AUTHZ_PREFLIGHT=allow: the method is only used to recognize preflights";
     expect(problemsOf({ ...ADDRESS, AUTHZ_METHOD_HEADER: "X-Forwarded-Method" })).to.deep.equal([problem]);
     expect(problemsOf({ EXT_AUTHZ: "on", AUTHZ_PREFLIGHT: "allow", AUTHZ_METHOD_HEADER: "x" })).to.deep.equal(
-      ["AUTHZ_METHOD_HEADER is set although AUTHZ_ADDRESS is not"],
+      ["AUTHZ_METHOD_HEADER needs AUTHZ_ADDRESS"],
     );
   });
 
   it("let only this machine in, unless the operator says otherwise", () => {
     const problem =
-      "AUTHZ_ADDRESS can be reached from elsewhere: it knows no callers, and takes an address of this machine alone, or INSECURE=yes";
+      "AUTHZ_ADDRESS must be a loopback address, since it does not authenticate callers, unless INSECURE=yes";
     for (const AUTHZ_ADDRESS of ["0.0.0.0:9465", "[::]:9465", "authz.internal:9465"]) {
       expect(problemsOf({ ...ADDRESS, AUTHZ_ADDRESS })).to.deep.equal([problem]);
       expect(readConfig({ ...ADDRESS, AUTHZ_ADDRESS, INSECURE: "yes" }).authz.insecure).to.equal(true);

@@ -252,7 +252,7 @@ describe("the Helm chart", function () {
       () => "",
       ({ message }: Error) => message,
     );
-    expect(error).to.include("LISTEN_ADDRESS can be reached from elsewhere");
+    expect(error).to.include("LISTEN_ADDRESS must be a loopback address");
     const [insecure] = podsOf(render({ database: LEAST.database, insecure: true })) as [PodSpec, PodSpec];
     expect((await configured(insecure)).security.insecure).to.equal(true);
   });

@@ -166,7 +166,7 @@ describe("a database that goes away", () => {
     ]);
     expect([await probe("/livez"), await probe("/readyz"), await readiness()]).to.deep.equal([
       ...[200, 503],
-      "serving known positives alone\n",
+      "serving known positives only\n",
     ]);
     const known = await running.client.isBlacklisted({ jtis: ["before"] });
     expect(known.verdicts).to.deep.equal([Verdict.BLACKLISTED]);

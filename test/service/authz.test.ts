@@ -21,13 +21,13 @@ import { until } from "../support/until.ts";
 const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
 const COMMON = { "cache-control": "no-store", "content-type": "text/plain; charset=utf-8" };
 const REVOKED = invalidToken("the access token is revoked");
-const MALFORMED = invalidToken("the access token is malformed or not the only one");
+const MALFORMED = invalidToken("the access token is malformed or not the only credential");
 const NO_JTI = invalidToken("the access token has no jti");
-const NO_TOKEN = denial(401, { "www-authenticate": "Bearer" }, "an access token is needed\n");
+const NO_TOKEN = denial(401, { "www-authenticate": "Bearer" }, "an access token is required\n");
 const UNKNOWN = denial(
   503,
   { "retry-after": "1" },
-  "it cannot be told now whether the access token is revoked\n",
+  "it is currently unknown whether the access token is revoked\n",
 );
 const PASSES: HttpAnswer = { status: 204, headers: { "cache-control": "no-store" }, body: "" };
 
@@ -358,14 +358,14 @@ describe("a proxy's question over HTTP", () => {
     const lines = (await (await fetch(`${running.adminUrl}/metrics`)).text()).split("\n");
     expect(
       lines
-        .filter((line) => /^tokenblacklist_(rulings_total|authz_seconds_count)/.test(line))
+        .filter((line) => /^tokenblacklist_(decisions_total|authz_seconds_count)/.test(line))
         .filter((line) => !line.endsWith(" 0"))
         .sort(),
     ).to.deep.equal([
       "tokenblacklist_authz_seconds_count 4",
-      'tokenblacklist_rulings_total{asked_by="http",ruling="malformed"} 1',
-      'tokenblacklist_rulings_total{asked_by="http",ruling="no-token"} 1',
-      'tokenblacklist_rulings_total{asked_by="http",ruling="pass"} 2',
+      'tokenblacklist_decisions_total{protocol="http",decision="malformed"} 1',
+      'tokenblacklist_decisions_total{protocol="http",decision="no-token"} 1',
+      'tokenblacklist_decisions_total{protocol="http",decision="pass"} 2',
     ]);
   });
 
@@ -383,7 +383,7 @@ describe("a proxy's question over HTTP", () => {
     expect(running.logs().filter(({ level }) => level === "warn")).to.deep.equal([
       {
         level: "warn",
-        msg: "INSECURE=yes: whoever reaches AUTHZ_ADDRESS can ask which tokens are revoked",
+        msg: "INSECURE=yes: any peer that can connect to AUTHZ_ADDRESS can check tokens",
       },
     ]);
   });

@@ -39,7 +39,7 @@ describe("the command, when it cannot start", function () {
       signal: null,
       stdout: "",
       stderr: [
-        "token-blacklist: the configuration is wrong:",
+        "token-blacklist: invalid configuration:",
         "  DATABASE_URL must begin with sqlite: or mysql://",
         "  LISTEN_ADDRESS must be host:port, such as 127.0.0.1:50051 or [::1]:50051",
         "  EXPIRY_LEEWAY must be a duration such as 30s, 5m or 1h",
@@ -76,13 +76,13 @@ describe("the command, when it cannot start", function () {
     });
     expect([code, stderr]).to.deep.equal([
       2,
-      "token-blacklist: the configuration is wrong:\n  TLS_KEY_FILE is not the key of the certificate in TLS_CERT_FILE: install the two that were issued together\n",
+      "token-blacklist: invalid configuration:\n  TLS_KEY_FILE is not the key of the certificate in TLS_CERT_FILE: use a certificate and the key it was issued for\n",
     ]);
     expect((await readdir(folder)).sort()).to.deep.equal(["cert.pem", "key.pem"]);
   });
 
   it("names a variable that was probably meant to be a setting beside what is wrong, and when it migrates", async () => {
-    const meant = "the variable LISTEN_ADRESS is not read: was LISTEN_ADDRESS meant?\n";
+    const meant = "the variable LISTEN_ADRESS is not a setting: did you mean LISTEN_ADDRESS?\n";
     const wrong = await end(["serve"], { LISTEN_ADRESS: "c4n4ry:1", LOG_LEVEL: "loud" });
     expect([wrong.code, wrong.stderr.endsWith(`  ${meant}`)]).to.deep.equal([2, true]);
     const migrated = await end(["migrate", "up"], {
@@ -183,7 +183,7 @@ describe("token-blacklist migrate", function () {
         ["up", 0, "the schema is up to date"],
         ["status", 0, "applied  0001-blacklisted-tokens"],
         ["check", 0, "the schema is up to date"],
-        ["unlock", 0, "no migration holds the lock now"],
+        ["unlock", 0, "the migration lock is released"],
       ]);
     } finally {
       await dispose();
@@ -205,7 +205,7 @@ describe("token-blacklist migrate", function () {
         ...pending.map((name) => `pending  ${name}`),
         "",
       ].join("\n");
-      const file = `there is no database file ${join(folder, "x.db")} yet: serve makes it, and so does migrate up\n`;
+      const file = `the database file ${join(folder, "x.db")} does not exist: serve or migrate up creates it\n`;
       const found = [];
       for (const DATABASE_URL of [url, url, `sqlite:${join(folder, "x.db")}`]) {
         const { code, stdout, stderr } = await end(["migrate", "check"], { DATABASE_URL });

@@ -61,13 +61,13 @@ const CERTIFICATES: Readonly<Record<string, readonly Role[] | "carrier" | undefi
   "over an operator's certificate": ROLES,
   "over a certificate with one role": ["check"],
   "over a certificate that is in no list": [],
-  "over a certificate that only carries its callers' tokens": "carrier",
+  "over a certificate whose callers authenticate by token": "carrier",
 };
 const NAMES: Readonly<Record<string, string>> = {
   "over an operator's certificate": "operator.test",
   "over a certificate with one role": "gateway.test",
   "over a certificate that is in no list": "unlisted.test",
-  "over a certificate that only carries its callers' tokens": "carrier.test",
+  "over a certificate whose callers authenticate by token": "carrier.test",
 };
 
 type Outcome = "let in" | "UNAUTHENTICATED" | "PERMISSION_DENIED";

@@ -72,7 +72,7 @@ describe("a service whose connections to the database were cut off without a wor
     const began = performance.now();
     await service.process.signal("SIGTERM");
     const { code, stdout } = await service.process.ended;
-    expect({ code, overdue: stdout.includes("not everything ended in time") }).to.deep.equal({
+    expect({ code, overdue: stdout.includes("shutdown timed out") }).to.deep.equal({
       code: 0,
       overdue: false,
     });

@@ -21,19 +21,19 @@ const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
 const COMMON = { "cache-control": "no-store", "content-type": "text/plain; charset=utf-8" };
 const PASSES = { rpc: 0, passes: "okResponse" };
 const REVOKED = invalidToken("the access token is revoked");
-const MALFORMED = invalidToken("the access token is malformed or not the only one");
+const MALFORMED = invalidToken("the access token is malformed or not the only credential");
 const NO_JTI = invalidToken("the access token has no jti");
 const NO_TOKEN = {
   rpc: 16,
   status: 401,
   headers: { "www-authenticate": "Bearer", ...COMMON },
-  body: "an access token is needed\n",
+  body: "an access token is required\n",
 };
 const UNKNOWN = {
   rpc: 14,
   status: 503,
   headers: { "retry-after": "1", ...COMMON },
-  body: "it cannot be told now whether the access token is revoked\n",
+  body: "it is currently unknown whether the access token is revoked\n",
 };
 
 function invalidToken(description: string) {
@@ -48,7 +48,7 @@ function invalidToken(description: string) {
 
 const payload = (jti: unknown) =>
   ({ iss: "https://id.test", sub: "alice", exp: 1_900_000_000, jti }) as never;
-const vouched = (jti: unknown): Found => ({ metadata: { payload: payload(jti) } });
+const verified = (jti: unknown): Found => ({ metadata: { payload: payload(jti) } });
 const bearer = (jti: unknown): Found => ({
   headers: { authorization: `Bearer ${shownJwt({ sub: "alice", jti })}` },
 });
@@ -78,20 +78,20 @@ describe("Envoy's question", () => {
 
   it("is no method of the service unless its operator says so", async () => {
     const { channel } = await serve({ EXT_AUTHZ: "off" });
-    expect((await sendCheck(channel, vouched("a"))).code).to.equal("UNIMPLEMENTED");
+    expect((await sendCheck(channel, verified("a"))).code).to.equal("UNIMPLEMENTED");
   });
 
   it("is answered by the jti that jwt_authn has verified, wherever in its metadata it stands", async () => {
     const { running, told } = await serve();
     const shapes: Record<string, (jti: string) => Found> = {
-      "under payload_in_metadata": vouched,
+      "under payload_in_metadata": verified,
       "under a name that is jti": (jti) => ({ metadata: { jti: payload(jti) } }),
       "beside the token's header": (jti) => ({
         metadata: { payload: payload(jti), header: { alg: "ES256", kid: "k1" } },
       }),
       "by itself": (jti) => ({ metadata: { jti } }),
       "of two providers alike": (jti) => ({ metadata: { a: payload(jti), b: payload(jti) } }),
-      "beside a bearer token that is not read": (jti) => ({ ...vouched(jti), ...bearer("other") }),
+      "beside a bearer token that is not read": (jti) => ({ ...verified(jti), ...bearer("other") }),
     };
     for (const [name, shape] of Object.entries(shapes)) {
       const jti = `${name} "é"`;
@@ -105,18 +105,18 @@ describe("Envoy's question", () => {
     "no metadata": [{}, NO_TOKEN],
     "no metadata, and a bearer token": [bearer("a"), NO_JTI],
     "a payload without a jti": [{ metadata: { payload: { sub: "alice" } } }, NO_JTI],
-    "a jti that is a number": [vouched(7), MALFORMED],
-    "a jti that is null": [vouched(null), MALFORMED],
-    "a jti that is a list": [vouched(["a"]), MALFORMED],
-    "an empty jti": [vouched(""), MALFORMED],
-    "a jti of 256 bytes": [vouched("é".repeat(128)), MALFORMED],
+    "a jti that is a number": [verified(7), MALFORMED],
+    "a jti that is null": [verified(null), MALFORMED],
+    "a jti that is a list": [verified(["a"]), MALFORMED],
+    "an empty jti": [verified(""), MALFORMED],
+    "a jti of 256 bytes": [verified("é".repeat(128)), MALFORMED],
     "two payloads that contradict each other": [
       { metadata: { a: payload("a"), b: payload("b") } },
       MALFORMED,
     ],
     "a jti beside a payload that contradicts it": [{ metadata: { a: payload("a"), jti: "b" } }, MALFORMED],
     "two bearer tokens beside a payload": [
-      { ...vouched("a"), headers: { authorization: "Bearer a.b.c,Bearer d.e.f" } },
+      { ...verified("a"), headers: { authorization: "Bearer a.b.c,Bearer d.e.f" } },
       MALFORMED,
     ],
     "a payload named __proto__": [{ metadata: JSON.parse('{"payload":{"__proto__":{"jti":"a"}}}') }, NO_JTI],
@@ -151,8 +151,8 @@ describe("Envoy's question", () => {
       [{ headers: { authorization: `${value("live")},${value("gone")}` } }, MALFORMED],
       [{ headers: { authorization: "Bearer opaque" } }, MALFORMED],
       [{ headers: { authorization: "Basic dXNlcjpwYXNz" } }, NO_TOKEN],
-      [{ ...vouched("live"), ...bearer("live") }, PASSES],
-      [{ ...vouched("live"), ...bearer("gone") }, MALFORMED],
+      [{ ...verified("live"), ...bearer("live") }, PASSES],
+      [{ ...verified("live"), ...bearer("gone") }, MALFORMED],
     ];
     for (const [index, [found, expected]] of cases.entries()) {
       expect([index, await told(found)]).to.deep.equal([index, expected]);
@@ -171,7 +171,7 @@ describe("Envoy's question", () => {
       [{ method: "OPTIONS", headers: { ...sent, cookie: "session=1" } }, NO_TOKEN],
       [{ method: "OPTIONS", headers: { ...sent, authorization: "Basic eDp5" } }, NO_TOKEN],
       [{ method: "OPTIONS", rawHeaders: [...raw, ["Authorization", "Basic eDp5"]] }, NO_TOKEN],
-      [{ ...vouched(7), method: "OPTIONS", headers: sent }, MALFORMED],
+      [{ ...verified(7), method: "OPTIONS", headers: sent }, MALFORMED],
     ];
     for (const [index, [found, expected]] of cases.entries()) {
       expect([index, await told(found)]).to.deep.equal([index, expected]);
@@ -184,7 +184,7 @@ describe("Envoy's question", () => {
     const { running, told } = await serve();
     for (let round = 0; round < 100; round++) {
       await revoke(running, `round ${round}`);
-      expect(await told(vouched(`round ${round}`))).to.deep.equal(REVOKED);
+      expect(await told(verified(`round ${round}`))).to.deep.equal(REVOKED);
     }
   });
 
@@ -193,7 +193,7 @@ describe("Envoy's question", () => {
     const garbage = await channel.call(CHECK_PATH, Buffer.from([0x0a, 0x05, 0x61]));
     expect([garbage.code, detailsOf(garbage)?.reason]).to.deep.equal(["INVALID_ARGUMENT", "INVALID_REQUEST"]);
     expect(outcomeOf(await channel.call(CHECK_PATH, new Uint8Array()))).to.deep.equal(NO_TOKEN);
-    const field = Buffer.from(checkRequest(vouched("a")));
+    const field = Buffer.from(checkRequest(verified("a")));
     // The same message twice is one message, merged: its maps keep the last of each name.
     expect(outcomeOf(await channel.call(CHECK_PATH, Buffer.concat([field, field])))).to.deep.equal(PASSES);
   });
@@ -222,16 +222,16 @@ describe("Envoy's question", () => {
     expect(JSON.parse(stdout)).to.have.nested.property("deniedResponse.status.code", "Unauthorized");
     const { headers } = bearer("canary-jti");
     await told({ headers: headers ?? {} });
-    await told(vouched("canary-jti"));
-    await told(vouched("canary-jti\0"));
+    await told(verified("canary-jti"));
+    await told(verified("canary-jti\0"));
     expect(running.logText()).not.to.match(/canary|eyJ/);
     const lines = (await (await fetch(`${running.adminUrl}/metrics`)).text()).split("\n");
     const isRuling = (line: string) =>
-      line.startsWith("tokenblacklist_rulings_total") && !line.endsWith(" 0");
+      line.startsWith("tokenblacklist_decisions_total") && !line.endsWith(" 0");
     expect(lines.filter(isRuling)).to.deep.equal([
-      'tokenblacklist_rulings_total{asked_by="ext_authz",ruling="pass"} 2',
-      'tokenblacklist_rulings_total{asked_by="ext_authz",ruling="no-token"} 1',
-      'tokenblacklist_rulings_total{asked_by="ext_authz",ruling="malformed"} 1',
+      'tokenblacklist_decisions_total{protocol="ext_authz",decision="pass"} 2',
+      'tokenblacklist_decisions_total{protocol="ext_authz",decision="no-token"} 1',
+      'tokenblacklist_decisions_total{protocol="ext_authz",decision="malformed"} 1',
     ]);
     const checks = { grpc_type: "unary", grpc_service: name, grpc_method: "Check", grpc_code: "OK" };
     const labels = Object.entries(checks).map(([label, value]) => `${label}="${value}"`);
@@ -249,7 +249,7 @@ describe("Envoy's question", () => {
     const codes: string[] = [];
     await until(
       async () => {
-        const { code } = await sendCheck(channel, vouched("a"));
+        const { code } = await sendCheck(channel, verified("a"));
         codes.push(code);
         return code !== "OK";
       },
@@ -277,17 +277,17 @@ describe("Envoy's question", () => {
       it(`is answered with 503 unless the token is known to be revoked (${fault})`, async () => {
         const { running, told, proxy } = await throughProxy({ MISSING_JTI: "allow" });
         await revoke(running, "gone");
-        expect([await told(vouched("gone")), await told(vouched("live"))]).to.deep.equal([REVOKED, PASSES]);
+        expect([await told(verified("gone")), await told(verified("live"))]).to.deep.equal([REVOKED, PASSES]);
         proxy[fault]();
-        expect(await told(vouched("live"))).to.deep.equal(UNKNOWN);
+        expect(await told(verified("live"))).to.deep.equal(UNKNOWN);
         // From memory, where there is an index.
-        expect(await told(vouched("gone"))).to.deep.equal(
+        expect(await told(verified("gone"))).to.deep.equal(
           process.env.TEST_INDEX === "off" ? UNKNOWN : REVOKED,
         );
         const line = running.logs().find(({ msg }) => String(msg).startsWith("cannot tell whether"));
         expect(line).to.deep.include({ level: "warn", reason: "STORE_UNAVAILABLE" });
         await proxy.heal();
-        await until(async () => ((await told(vouched("live"))) as typeof PASSES).rpc === 0, {
+        await until(async () => ((await told(verified("live"))) as typeof PASSES).rpc === 0, {
           withinMs: 5000,
           what: "live tokens pass again",
         });
@@ -296,10 +296,10 @@ describe("Envoy's question", () => {
 
     it("is answered from what was read before, where a staleness is allowed, and not for longer", async () => {
       const { told, proxy } = await throughProxy({ AUTHZ_MAX_STALENESS: "3s", INDEX: "on" });
-      expect(await told(vouched("live"))).to.deep.equal(PASSES);
+      expect(await told(verified("live"))).to.deep.equal(PASSES);
       proxy.reset();
-      expect(await told(vouched("live"))).to.deep.equal(PASSES);
-      await until(async () => ((await told(vouched("live"))) as typeof PASSES).rpc === 14, {
+      expect(await told(verified("live"))).to.deep.equal(PASSES);
+      await until(async () => ((await told(verified("live"))) as typeof PASSES).rpc === 14, {
         withinMs: 8000,
         what: "what was read is too old",
       });
@@ -343,12 +343,12 @@ describe("Envoy's question", () => {
       expect(await revoked("gone")).to.equal("OK");
       const user = { headers: { authorization: `Bearer ${await credential("check", "user")}` } };
       expect([
-        await asking(vouched("live")),
+        await asking(verified("live")),
         await asking(user),
-        await asking(vouched("live"), await credential("revoke list prune")),
-        await asking(vouched("live"), "garbage"),
-        await asking(vouched("live"), await credential("check")),
-        await asking(vouched("gone"), await credential("check")),
+        await asking(verified("live"), await credential("revoke list prune")),
+        await asking(verified("live"), "garbage"),
+        await asking(verified("live"), await credential("check")),
+        await asking(verified("gone"), await credential("check")),
         await asking(user, await credential("check")),
       ]).to.deep.equal([
         ...["UNAUTHENTICATED", "UNAUTHENTICATED", "PERMISSION_DENIED", "UNAUTHENTICATED"],
@@ -359,12 +359,12 @@ describe("Envoy's question", () => {
     it("and no more once their own token is revoked, not even about requests without one", async () => {
       const { asking, revoked } = await secured({ MISSING_JTI: "allow" });
       const own = await credential("check", "own");
-      expect([await asking({}, own), await asking(vouched("live"), own)]).to.deep.equal([PASSES, PASSES]);
+      expect([await asking({}, own), await asking(verified("live"), own)]).to.deep.equal([PASSES, PASSES]);
       expect(await revoked("own")).to.equal("OK");
       expect([
         await asking({}, own),
-        await asking(vouched("live"), own),
-        await asking(vouched(7), own),
+        await asking(verified("live"), own),
+        await asking(verified(7), own),
       ]).to.deep.equal(["UNAUTHENTICATED", "UNAUTHENTICATED", "UNAUTHENTICATED"]);
     });
   });

@@ -208,7 +208,7 @@ describe("callers who were let in", () => {
         Array(2).fill("UNAUTHENTICATED"),
       );
       expect(said(/not accepted any more/).map(({ problem }) => problem)).to.deep.equal(
-        Array(2).fill("no authority in TLS_CLIENT_CA_FILE vouches for it any more"),
+        Array(2).fill("no CA in TLS_CLIENT_CA_FILE is its issuer"),
       );
       expect(await check(connect(own))).to.equal("UNAVAILABLE");
       const theirs = await others.issue([{ type: "dns", value: "operator.test" }]);
@@ -295,7 +295,7 @@ ${none}`,
       clock.lookNow();
       expect(await watcher.ended).to.deep.equal(ends("UNAUTHENTICATED", "UNAUTHENTICATED"));
       expect(said(/not accepted any more/).map(({ problem }) => problem)).to.deep.equal([
-        "the revocation list of its authority has expired, or is not valid yet",
+        "the revocation list of its CA has expired or is not valid yet",
       ]);
       expect(await check(connect(), [await bearer()])).to.equal("OK");
       await write("crl", await authority.revoke([], { validMs: [0, 180 * MINUTE_MS] }));
@@ -332,11 +332,11 @@ ${none}`,
           .get("tokenblacklist_tls_files_rejected")
           ?.series.map(({ labels, value }) => [labels.files, value]);
       const CASES: readonly (readonly [text: string, problem: RegExp])[] = [
-        ["", /does not hold revocation lists in PEM/],
+        ["", /must name a file that contains only revocation lists in PEM/],
         ["-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", /number 1 cannot be used/],
         [
           await (await createAuthority("strangers")).revoke([]),
-          /no revocation list that certificate number 1/,
+          /no revocation list signed by certificate number 1/,
         ],
         [
           await authority.revoke([], { validMs: [-60 * MINUTE_MS, 60 * MINUTE_MS] }),

@@ -124,8 +124,8 @@ describe("an application behind NGINX, as the documents configure it", () => {
     ]).to.deep.equal([
       { status: 401, challenge: "Bearer", fromApplication: false },
       { status: 401, challenge: "Bearer", fromApplication: false },
-      invalid("the access token is malformed or not the only one"),
-      invalid("the access token is malformed or not the only one"),
+      invalid("the access token is malformed or not the only credential"),
+      invalid("the access token is malformed or not the only credential"),
       // More than NGINX itself takes.
       { status: 400, fromApplication: false },
     ]);

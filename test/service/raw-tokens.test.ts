@@ -30,7 +30,7 @@ const ITSELF = "must be a token's jti claim, not the token itself";
 const OTHER_TYPE = "must be an access, refresh or ID token: the typ in its header is of another kind";
 const SECURITY_EVENT =
   "must be an access, refresh or ID token: its events claim makes it a logout token or another security event";
-const MALFORMED = "the access token is malformed or not the only one\n";
+const MALFORMED = "the access token is malformed or not the only credential\n";
 
 const token = (value: string) => ({ token: { case: "jti" as const, value }, expiresAt: YEAR_2100 });
 

@@ -176,7 +176,7 @@ describe("TLS", () => {
     const refusal = await rejection(serve());
     expect(refusal).to.be.instanceOf(ConfigError);
     expect((refusal as ConfigError).problems).to.deep.equal([
-      "TLS_KEY_FILE is not the key of the certificate in TLS_CERT_FILE: install the two that were issued together",
+      "TLS_KEY_FILE is not the key of the certificate in TLS_CERT_FILE: use a certificate and the key it was issued for",
     ]);
   });
 

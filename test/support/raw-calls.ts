@@ -18,7 +18,7 @@ export interface RawCallAnswer {
 }
 
 interface Connect {
-  /** What the service's certificate is vouched for by. */
+  /** The CA of the service's certificate. */
   readonly ca: string;
   readonly own?: CertificateAndKey | undefined;
 }

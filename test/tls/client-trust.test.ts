@@ -6,7 +6,7 @@ import { type Authority, createAuthority } from "../support/certificates.ts";
 import { thrownBy } from "../support/rejection.ts";
 
 const HOUR_MS = 3_600_000;
-const GONE = "no authority in TLS_CLIENT_CA_FILE vouches for it any more";
+const GONE = "no CA in TLS_CLIENT_CA_FILE is its issuer";
 
 describe("who vouches for clients", () => {
   let root: Authority;
@@ -31,32 +31,32 @@ describe("who vouches for clients", () => {
     const only = trust([root.certificate]);
     const both = trust([between.certificate, root.certificate]);
     expect([
-      only.whyRefused(chain(own), now()),
-      only.whyRefused(chain(below, between.certificate, root.certificate), now()),
-      both.whyRefused(chain(below), now()),
+      only.whyRejected(chain(own), now()),
+      only.whyRejected(chain(below, between.certificate, root.certificate), now()),
+      both.whyRejected(chain(below), now()),
     ]).to.deep.equal([undefined, undefined, undefined]);
   });
 
   it("is nobody where the way does not lead there", async () => {
     const namesake = await createAuthority("root");
     expect([
-      trust([namesake.certificate]).whyRefused(chain(own, root.certificate), now()),
-      trust([root.certificate]).whyRefused(chain(below), now()),
+      trust([namesake.certificate]).whyRejected(chain(own, root.certificate), now()),
+      trust([root.certificate]).whyRejected(chain(below), now()),
       // As OpenSSL has it, an authority between is no root.
-      trust([between.certificate]).whyRefused(chain(below, between.certificate, root.certificate), now()),
-      trust([root.certificate]).whyRefused([], now()),
-      trust([root.certificate]).whyRefused(chain(own), now(48 * HOUR_MS)),
-    ]).to.deep.equal([GONE, GONE, GONE, "it is not known any more", GONE]);
+      trust([between.certificate]).whyRejected(chain(below, between.certificate, root.certificate), now()),
+      trust([root.certificate]).whyRejected([], now()),
+      trust([root.certificate]).whyRejected(chain(own), now(48 * HOUR_MS)),
+    ]).to.deep.equal([GONE, GONE, GONE, "it is unknown", GONE]);
   });
 
   it("takes back what it revokes, at each step of the way, while its list holds", async () => {
     const judged = async (revoked: readonly string[], revokedBelow: readonly string[], aheadMs = 0) => {
       const lists = [await root.revoke(revoked), await between.revoke(revokedBelow)];
       const both = trust([root.certificate, between.certificate], lists);
-      return [both.whyRefused(chain(own), now(aheadMs)), both.whyRefused(chain(below), now(aheadMs))];
+      return [both.whyRejected(chain(own), now(aheadMs)), both.whyRejected(chain(below), now(aheadMs))];
     };
     const REVOKED = "it has been revoked";
-    const EXPIRED = "the revocation list of its authority has expired, or is not valid yet";
+    const EXPIRED = "the revocation list of its CA has expired or is not valid yet";
     expect([
       await judged([], []),
       await judged([own], []),
@@ -79,10 +79,10 @@ describe("who vouches for clients", () => {
       (thrownBy(() => trust(ca, crl)) as Error).message;
     const [ofRoot, ofBetween] = [await root.revoke([]), await between.revoke([])];
     expect(problem([root.certificate, between.certificate], [ofRoot])).to.match(
-      /^TLS_CLIENT_CRL_FILE has no revocation list that certificate number 2 of TLS_CLIENT_CA_FILE has signed/,
+      /^TLS_CLIENT_CRL_FILE has no revocation list signed by certificate number 2 of TLS_CLIENT_CA_FILE/,
     );
     expect(problem([root.certificate], [ofRoot, ofBetween])).to.match(
-      /revocation list number 2 no authority in TLS_CLIENT_CA_FILE has signed/,
+      /revocation list number 2 is not signed by a CA in TLS_CLIENT_CA_FILE/,
     );
   });
 

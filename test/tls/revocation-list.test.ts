@@ -106,7 +106,9 @@ describe("a list of revoked certificates", () => {
   it("is refused where it is none, or something else stands beside it", async () => {
     const pem = await authority.revoke([]);
     for (const text of ["", "nothing", authority.certificate, `${pem}\n${authority.certificate}`]) {
-      expect(problem(text)).to.match(/^TLS_CLIENT_CRL_FILE names a file that does not hold revocation lists/);
+      expect(problem(text)).to.match(
+        /^TLS_CLIENT_CRL_FILE must name a file that contains only revocation lists/,
+      );
     }
   });
 

@@ -19,7 +19,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- with .Values.image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
-{{- /* What every pod of ours may not do. */}}
+{{- /* The restrictions of every pod. */}}
 {{- define "token-blacklist.podSecurity" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
