@@ -249,7 +249,7 @@ describe("every call with every kind of credential", () => {
       NOTHING,
     );
     expect(code).to.equal("UNAUTHENTICATED");
-    expect(decodeURIComponent(message)).to.match(/header field with characters that are not allowed/);
+    expect(decodeURIComponent(message)).to.match(/header field has invalid characters/);
   });
 
   /** Let in with the role that a method needs; `undefined` is nobody. */

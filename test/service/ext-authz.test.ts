@@ -284,7 +284,7 @@ describe("Envoy's question", () => {
         expect(await told(verified("gone"))).to.deep.equal(
           process.env.TEST_INDEX === "off" ? UNKNOWN : REVOKED,
         );
-        const line = running.logs().find(({ msg }) => String(msg).startsWith("cannot tell whether"));
+        const line = running.logs().find(({ msg }) => String(msg).startsWith("no decision about a token"));
         expect(line).to.deep.include({ level: "warn", reason: "STORE_UNAVAILABLE" });
         await proxy.heal();
         await until(async () => ((await told(verified("live"))) as typeof PASSES).rpc === 0, {

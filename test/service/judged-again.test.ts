@@ -207,7 +207,7 @@ describe("callers who were let in", () => {
       expect([await check(channel), await check(carried, [token])]).to.deep.equal(
         Array(2).fill("UNAUTHENTICATED"),
       );
-      expect(said(/not accepted any more/).map(({ problem }) => problem)).to.deep.equal(
+      expect(said(/no longer accepted/).map(({ problem }) => problem)).to.deep.equal(
         Array(2).fill("no CA in TLS_CLIENT_CA_FILE is its issuer"),
       );
       expect(await check(connect(own))).to.equal("UNAVAILABLE");
@@ -240,9 +240,7 @@ describe("callers who were let in", () => {
       expect(await check(channel)).to.equal("UNAUTHENTICATED");
       expect(await check(connect(own))).to.equal("UNAVAILABLE");
       expect([await check(untouched), await theirs.sync()]).to.deep.equal(["OK", "synced"]);
-      expect(said(/not accepted any more/).map(({ problem }) => problem)).to.deep.equal([
-        "it has been revoked",
-      ]);
+      expect(said(/no longer accepted/).map(({ problem }) => problem)).to.deep.equal(["it has been revoked"]);
     });
 
     it("lose a call whose message comes after it was revoked", async () => {
@@ -294,7 +292,7 @@ ${none}`,
       clock.skip(90 * MINUTE_MS);
       clock.lookNow();
       expect(await watcher.ended).to.deep.equal(ends("UNAUTHENTICATED", "UNAUTHENTICATED"));
-      expect(said(/not accepted any more/).map(({ problem }) => problem)).to.deep.equal([
+      expect(said(/no longer accepted/).map(({ problem }) => problem)).to.deep.equal([
         "the revocation list of its CA has expired or is not valid yet",
       ]);
       expect(await check(connect(), [await bearer()])).to.equal("OK");
