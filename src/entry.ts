@@ -3,12 +3,19 @@ import { isRawToken } from "./raw-token.ts";
 
 declare const brand: unique symbol;
 type Branded<T, Name extends string> = T & { readonly [brand]: Name };
+declare const isJti: unique symbol;
 
 /**
- * A token's identifier: 1 to 255 bytes of well-formed UTF-8 without NUL, compared byte for byte. A jti from a caller is not a raw token
+ * Identifies an entry among those of all kinds: 1 to 255 bytes of well-formed UTF-8, compared byte for byte. What it stands for is known to
+ * `token-identity.ts` alone.
+ */
+export type EntryKey = Branded<string, "EntryKey">;
+
+/**
+ * A token's identifier, and the key of the entry for it: 1 to 255 bytes of well-formed UTF-8 without NUL, compared byte for byte. A jti from a caller is not a raw token
  * either ({@link jtiProblem}); one stored by an older version may be. See {@link parseJti}.
  */
-export type Jti = Branded<string, "Jti">;
+export type Jti = EntryKey & { readonly [isJti]: true };
 
 /** Whole milliseconds since 1970-01-01T00:00:00Z. */
 export type EpochMs = Branded<number, "EpochMs">;
@@ -16,11 +23,15 @@ export type EpochMs = Branded<number, "EpochMs">;
 /** The last millisecond of the year 9999, the latest time of a protobuf Timestamp. */
 export const MAX_EPOCH_MS = 253_402_300_799_999 as EpochMs;
 
-/** An entry to be written. */
-export interface NewEntry {
-  readonly jti: Jti;
+/** The times of an entry. Each only ever moves to a later one. */
+export interface EntryTimes {
   /** When the token itself expires (its `exp`), without leeway. */
   readonly expiresAt: EpochMs;
+}
+
+/** An entry to be written. */
+export interface NewEntry extends EntryTimes {
+  readonly key: EntryKey;
   /** Free text for people, at most 512 bytes; empty if none was given. */
   readonly reason: string;
   /** The caller's name, at most 255 bytes; empty if callers are not authenticated. */

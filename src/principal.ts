@@ -1,4 +1,5 @@
-import type { EpochMs, Jti } from "./entry.ts";
+import type { EpochMs } from "./entry.ts";
+import type { TokenIdentity } from "./token-identity.ts";
 
 /** The roles of callers, for IsBlacklisted, Blacklist, List and Prune. Also the scopes of a token that grant them. */
 export const ROLES = ["check", "revoke", "list", "prune"] as const;
@@ -9,8 +10,8 @@ export interface Principal {
   /** The token's subject or the certificate's name, at most 255 bytes; empty if callers are not authenticated. */
   readonly name: string;
   readonly roles: ReadonlySet<Role>;
-  /** The jti of the caller's own token, if it has one. Once that is blacklisted, the caller is refused. */
-  readonly jti?: Jti;
+  /** Identifies the caller's own token, if it can be blacklisted. Once it is, the caller is refused. */
+  readonly token?: TokenIdentity;
   /** When the caller's token or certificate expires. */
   readonly expiresAt?: EpochMs;
 }

@@ -29,7 +29,7 @@ export async function openStoreContestant(
     async call() {
       const expiresAt = (Date.now() + DAY_MS) as EpochMs;
       const entries = Array.from({ length: rows }, () => ({
-        jti: freshJti() as Jti,
+        key: freshJti() as Jti,
         expiresAt,
         reason: "logout",
         revokedBy: "",

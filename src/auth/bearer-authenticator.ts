@@ -175,7 +175,7 @@ export class BearerAuthenticator {
       throw new InvalidTokenError(`must have a sub of at most ${MAX_REVOKED_BY_BYTES} bytes, without NUL`);
     }
     const principal = { name: sub, expiresAt, roles: rolesOf(claims[this.#rules.scopeClaim]) };
-    return jti === undefined ? principal : { ...principal, jti: readJti(jti) };
+    return jti === undefined ? principal : { ...principal, token: readJti(jti) };
   }
 
   #cache(value: string, principal: Principal, expiresAt: EpochMs): void {

@@ -4,7 +4,7 @@ import type { JwksCache } from "./jwks-cache.ts";
 import { type VerificationCaller, VerificationQueue } from "./verification-queue.ts";
 import { type Claims, InvalidTokenError, unverifiedClaims, verifiedClaims } from "./verify.ts";
 
-export interface TokenIdentity {
+export interface VerifiedToken {
   readonly jti: Jti;
   /** The token's `exp`, rounded up to whole milliseconds. It may have passed. */
   readonly expiresAt: EpochMs;
@@ -30,14 +30,14 @@ export class RawTokenVerifier {
   identify(
     tokens: readonly string[],
     caller: VerificationCaller,
-  ): Promise<readonly (TokenIdentity | InvalidTokenError)[]> {
+  ): Promise<readonly (VerifiedToken | InvalidTokenError)[]> {
     return this.#queue.reserve(tokens.length, caller, () => this.#identify(tokens, caller));
   }
 
   async #identify(
     tokens: readonly string[],
     caller: VerificationCaller,
-  ): Promise<(TokenIdentity | InvalidTokenError)[]> {
+  ): Promise<(VerifiedToken | InvalidTokenError)[]> {
     let hasFailed = false;
     // If one token cannot be judged, the rest are skipped.
     const asker = {
@@ -74,7 +74,7 @@ export class RawTokenVerifier {
     return { token, keys };
   }
 
-  async #verify({ token, keys }: IssuedToken, caller: VerificationCaller): Promise<TokenIdentity> {
+  async #verify({ token, keys }: IssuedToken, caller: VerificationCaller): Promise<VerifiedToken> {
     const claims = await verifiedClaims(token, {
       ...{ keys, algorithms: this.#algorithms },
       preview: identityOf,
@@ -106,7 +106,7 @@ function orRefusal<T>(judged: Promise<T>): Promise<T | InvalidTokenError> {
   });
 }
 
-function identityOf(claims: Claims): TokenIdentity {
+function identityOf(claims: Claims): VerifiedToken {
   return { jti: jtiOf(claims), expiresAt: expiryOf(claims) };
 }
 

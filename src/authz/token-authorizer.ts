@@ -57,7 +57,7 @@ export class TokenAuthorizer {
       (preflight === "allow" && reason === "no-token" && isPreflight === true);
     const decision = passes ? "pass" : reason;
     // No check is made in this case, so the proxy's own token has to be checked separately.
-    if (caller.principal?.jti === undefined) return decision;
+    if (caller.principal?.token === undefined) return decision;
     return blacklist.admit(caller).then(() => decision, this.#doubt);
   }
 

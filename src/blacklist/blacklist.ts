@@ -1,9 +1,10 @@
 import type { Caller, KnownCaller } from "../caller.ts";
-import type { EpochMs, Jti, NewEntry } from "../entry.ts";
+import type { EntryKey, EpochMs, NewEntry } from "../entry.ts";
 import type { Revision } from "../revision.ts";
-import type { ListCursor, ListFilter, ListPage, PruneResult, Store } from "../store/store.ts";
+import type { ExpiryContext, ListCursor, ListFilter, ListPage, PruneResult, Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
+import type { TokenIdentity } from "../token-identity.ts";
 import type { CheckAnswer, CheckService, Freshness } from "./check-service.ts";
 import { type Observer, UNOBSERVED } from "./observer.ts";
 import { PrunePace } from "./prune-pace.ts";
@@ -61,8 +62,8 @@ export class Blacklist {
 
   /** Throws UNAUTHENTICATED when the caller's own token is blacklisted. {@link check} does this itself. */
   async admit(caller: Caller): Promise<void> {
-    const jti = caller.principal?.jti;
-    if (jti !== undefined) await this.#checks.check([jti], { kind: "linearizable" }, caller);
+    const token = caller.principal?.token;
+    if (token !== undefined) await this.#checks.check([token], { kind: "linearizable" }, caller);
   }
 
   /** The allowance of one request of this caller. */
@@ -93,9 +94,13 @@ export class Blacklist {
     return (await this.#store.read([])).revision;
   }
 
-  check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): CheckAnswer | Promise<CheckAnswer> {
+  check(
+    tokens: readonly TokenIdentity[],
+    freshness: Freshness,
+    caller: Caller,
+  ): CheckAnswer | Promise<CheckAnswer> {
     this.#checksAsked++;
-    return this.#checks.check(jtis, freshness, caller);
+    return this.#checks.check(tokens, freshness, caller);
   }
 
   list(query: {
@@ -104,20 +109,20 @@ export class Blacklist {
     after: ListCursor | undefined;
     asOf: EpochMs | undefined;
   }): Promise<ListPage> {
-    return this.#store.list({ ...query, ...this.#terms() });
+    return this.#store.list({ ...query, ...this.#expiryContext() });
   }
 
-  /** The jtis, of at most one page of them, that have an entry, expired or not. */
-  async stored(jtis: readonly Jti[]): Promise<ReadonlySet<Jti>> {
+  /** The keys, of at most one page of them, that have an entry, expired or not. */
+  async stored(keys: readonly EntryKey[]): Promise<ReadonlySet<EntryKey>> {
     const filter = {
       includeExpired: true,
       createdAfter: undefined,
       createdBefore: undefined,
       revokedBy: undefined,
-      jtis,
+      keys,
     };
-    const { entries } = await this.list({ filter, limit: jtis.length, after: undefined, asOf: undefined });
-    return new Set(entries.map(({ jti }) => jti));
+    const { entries } = await this.list({ filter, limit: keys.length, after: undefined, asOf: undefined });
+    return new Set(entries.map(({ key }) => key));
   }
 
   async prune(order: {
@@ -126,14 +131,14 @@ export class Blacklist {
     expiredBefore: EpochMs | undefined;
   }): Promise<PruneResult> {
     const pace = new PrunePace(this.#clock, () => this.#checksAsked);
-    const receipt = await this.#store.prune({
+    const result = await this.#store.prune({
       ...order,
-      ...this.#terms(),
+      ...this.#expiryContext(),
       retentionMs: this.#retentionMs,
       rest: () => pace.rest(),
     });
-    if (!order.dryRun) this.#observer.pruned(receipt.count);
-    return receipt;
+    if (!order.dryRun) this.#observer.pruned(result.count);
+    return result;
   }
 
   /** The secret shared by all replicas, from which the key of page tokens is derived. */
@@ -141,7 +146,7 @@ export class Blacklist {
     return (await this.#store.open()).secret;
   }
 
-  #terms(): { now: EpochMs; leewayMs: number } {
+  #expiryContext(): ExpiryContext {
     return { now: this.#clock.now(), leewayMs: this.#leewayMs };
   }
 }

@@ -1,6 +1,6 @@
 import type { Caller } from "../caller.ts";
-import type { Jti } from "../entry.ts";
 import type { Revision } from "../revision.ts";
+import type { TokenIdentity } from "../token-identity.ts";
 
 /** How fresh an answer must be. Positives are exempt, because an entry disappears only by expiring. */
 export type Freshness =
@@ -14,17 +14,21 @@ export type Freshness =
 export type Verdict = "blacklisted" | "not-blacklisted" | "unknown";
 
 export interface CheckAnswer {
-  /** One verdict per jti of the request, in order. */
+  /** One verdict per token of the request, in order. */
   readonly verdicts: readonly Verdict[];
   readonly revision: Revision;
 }
 
 /**
- * Answers whether jtis are blacklisted. Throws UNAUTHENTICATED when the caller's own token is blacklisted, STORE_UNAVAILABLE or
+ * Answers whether tokens are blacklisted. Throws UNAUTHENTICATED when the caller's own token is blacklisted, STORE_UNAVAILABLE or
  * NOT_FRESH when the answer cannot be as fresh as requested, and REVISION_LOST when the requested revision is not in the database.
- * A batch that contains a known positive is answered nevertheless, with "unknown" for the other jtis; "unknown" occurs in no other
+ * A batch that contains a known positive is answered nevertheless, with "unknown" for the other tokens; "unknown" occurs in no other
  * case. An answer that needs no waiting is returned without a promise, because promises would dominate the cost of the hot path.
  */
 export interface CheckService {
-  check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): CheckAnswer | Promise<CheckAnswer>;
+  check(
+    tokens: readonly TokenIdentity[],
+    freshness: Freshness,
+    caller: Caller,
+  ): CheckAnswer | Promise<CheckAnswer>;
 }

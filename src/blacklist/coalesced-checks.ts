@@ -1,11 +1,12 @@
 import type { Caller } from "../caller.ts";
-import type { EpochMs, Jti } from "../entry.ts";
+import type { EntryKey, EpochMs } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_QUEUED_JTIS, MAX_READ_BYTES, MAX_READ_JTIS } from "../limits.ts";
 import { formatRevision, type Revision } from "../revision.ts";
 import { SharedRounds } from "../shared-rounds.ts";
 import type { DatabaseState, LookupResult, Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
+import { addKeysOf, entriesFound, type TokenIdentity } from "../token-identity.ts";
 import type { AcknowledgedCommits } from "./acknowledged-commits.ts";
 import type { CheckAnswer, CheckService, Freshness } from "./check-service.ts";
 import { type Observer, UNOBSERVED } from "./observer.ts";
@@ -14,7 +15,7 @@ import { COMMITS_LOST, READ_ONLY, REVISION_LOST } from "./unavailability.ts";
 import { verdictsOf } from "./verdicts.ts";
 
 interface WaitingCheck extends QueuedRequest {
-  readonly jtis: readonly Jti[];
+  readonly tokens: readonly TokenIdentity[];
   readonly freshness: Freshness;
   resolve(answer: CheckAnswer): void;
 }
@@ -55,9 +56,9 @@ export class CoalescedChecks implements CheckService {
     });
   }
 
-  check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
+  check(tokens: readonly TokenIdentity[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
     return new Promise((resolve, reject) => {
-      const room = this.#waiting.add({ jtis, freshness, size: jtis.length, caller, resolve, reject });
+      const room = this.#waiting.add({ tokens, freshness, size: tokens.length, caller, resolve, reject });
       if (!room) reject(new ServiceError("OVERLOADED", "too many checks are waiting to be answered"));
       else {
         caller.trace?.waits("look-up");
@@ -67,53 +68,56 @@ export class CoalescedChecks implements CheckService {
   }
 
   /** Reads the state of the database. Throws NOT_FRESH if it lacks a commit that this replica has acknowledged. */
-  async standing(): Promise<DatabaseState> {
-    const sighting = await this.#lookUp([]);
-    if (!sighting.intact) throw COMMITS_LOST;
-    return sighting;
+  async databaseState(): Promise<DatabaseState> {
+    const result = await this.#lookUp([]);
+    if (!result.intact) throw COMMITS_LOST;
+    return result;
   }
 
-  async #lookUp(jtis: readonly Jti[]): Promise<LookupResult> {
+  async #lookUp(keys: readonly EntryKey[]): Promise<LookupResult> {
     const { required } = this.#acknowledged;
-    const sighting = await this.#store.read(jtis, required);
-    if (sighting.intact) this.#acknowledged.lookedUp(required);
-    return sighting;
+    const result = await this.#store.read(keys, required);
+    if (result.intact) this.#acknowledged.lookedUp(required);
+    return result;
   }
 
   /** The calls of the next read. */
   #take(): WaitingCheck[] | undefined {
     let total = 0;
     let bytes = 0;
-    return this.#waiting.take(({ jtis }) => {
-      total += jtis.length;
-      for (const jti of jtis) bytes += Buffer.byteLength(jti);
+    const keys = new Set<EntryKey>();
+    return this.#waiting.take(({ tokens }) => {
+      for (const token of tokens) addKeysOf(token, keys);
+      total += keys.size;
+      for (const key of keys) bytes += Buffer.byteLength(key);
+      keys.clear();
       return total <= MAX_READ_JTIS && bytes <= MAX_READ_BYTES;
     });
   }
 
   async #answer(group: readonly WaitingCheck[]): Promise<void> {
     try {
-      const asked = new Set<Jti>();
-      for (const { jtis, caller } of group) {
-        for (const jti of jtis) asked.add(jti);
-        const own = caller.principal?.jti;
-        if (own !== undefined) asked.add(own);
+      const keys = new Set<EntryKey>();
+      for (const { tokens, caller } of group) {
+        for (const token of tokens) addKeysOf(token, keys);
+        const own = caller.principal?.token;
+        if (own !== undefined) addKeysOf(own, keys);
       }
-      const sighting = await this.#read([...asked], group);
-      const knowledge = {
-        expiryOf: (jti: Jti) => sighting.expiries.get(jti) ?? 0,
-        now: Math.min(sighting.clock, this.#clock.now()) as EpochMs,
+      const result = await this.#read([...keys], group);
+      const state = {
+        entries: entriesFound(result.found),
+        now: Math.min(result.clock, this.#clock.now()) as EpochMs,
         leewayMs: this.#leewayMs,
-        revision: sighting.revision,
+        revision: result.revision,
       };
-      const doubts = await this.#doubts(group, sighting);
+      const lost = await this.#lostRevisions(group, result);
       for (const waiting of group) {
         try {
-          const { caller, freshness, jtis } = waiting;
-          const revisionDoubt =
-            freshness.kind === "at-least" ? doubts.get(formatRevision(freshness.revision)) : undefined;
-          const doubt = revisionDoubt ?? doubtOf(sighting);
-          waiting.resolve(verdictsOf(jtis, knowledge, { caller, doubt }));
+          const { caller, freshness, tokens } = waiting;
+          const lostRevision =
+            freshness.kind === "at-least" ? lost.get(formatRevision(freshness.revision)) : undefined;
+          const unavailable = lostRevision ?? unavailabilityOf(result);
+          waiting.resolve(verdictsOf(tokens, state, { caller, unavailable }));
         } catch (error) {
           waiting.reject(error);
         }
@@ -123,13 +127,13 @@ export class CoalescedChecks implements CheckService {
     }
   }
 
-  async #read(jtis: readonly Jti[], sharing: readonly WaitingCheck[]): Promise<LookupResult> {
+  async #read(keys: readonly EntryKey[], sharing: readonly WaitingCheck[]): Promise<LookupResult> {
     const began = this.#clock.monotonic();
     let succeeded = false;
     try {
-      const sighting = await this.#lookUp(jtis);
+      const result = await this.#lookUp(keys);
       succeeded = true;
-      return sighting;
+      return result;
     } finally {
       this.#observer.asked({ sharing, succeeded, milliseconds: this.#clock.monotonic() - began });
     }
@@ -139,7 +143,7 @@ export class CoalescedChecks implements CheckService {
    * The error for each requested revision, by the revision's text, that makes negatives unavailable: the revision is lost, or
    * looking it up failed.
    */
-  async #doubts(
+  async #lostRevisions(
     group: readonly WaitingCheck[],
     { revision }: LookupResult,
   ): Promise<ReadonlyMap<string, unknown>> {
@@ -159,7 +163,7 @@ export class CoalescedChecks implements CheckService {
 }
 
 /** The error that makes negatives unavailable for all calls; undefined if there is none. */
-function doubtOf({ writable, intact }: LookupResult): unknown {
+function unavailabilityOf({ writable, intact }: LookupResult): unknown {
   if (!writable) return READ_ONLY;
   return intact ? undefined : COMMITS_LOST;
 }

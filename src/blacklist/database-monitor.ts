@@ -40,10 +40,10 @@ export class DatabaseMonitor {
     let problem: unknown;
     try {
       const sent = clock.now();
-      const standing = await probe();
-      clocks.observe(standing.clock, sent);
+      const state = await probe();
+      clocks.observe(state.clock, sent);
       this.#compareClocks(clocks.skewMs);
-      if (!standing.writable) problem = new Error("the database is read-only");
+      if (!state.writable) problem = new Error("the database is read-only");
     } catch (error) {
       problem = error;
     }

@@ -1,9 +1,10 @@
 import { createHmac } from "node:crypto";
-import type { Entry, Jti } from "../entry.ts";
+import type { Entry, EntryKey } from "../entry.ts";
 import { COUNTED_ENTRIES, SWEEP_INDEX_MS, SWEEP_INDEX_SEGMENTS } from "../limits.ts";
 import type { TailEntry } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
+import type { KnownEntries } from "../token-identity.ts";
 import { LAST_PLACE, TokenIndex } from "../token-index/token-index.ts";
 import type { ChangeLog } from "./change-log.ts";
 import { HISTORY_CHANGED } from "./unavailability.ts";
@@ -18,7 +19,7 @@ export interface EntryIndexOptions {
 }
 
 /** The entries read so far: an index of those still effective, and of some that have expired but are not swept yet. */
-export class EntryIndex {
+export class EntryIndex implements KnownEntries {
   readonly #options: EntryIndexOptions;
   /** Absent until the database's secret is known, and while there are too many entries. */
   #index: TokenIndex | undefined;
@@ -80,9 +81,8 @@ export class EntryIndex {
     return seen === 0 ? 0 : Math.round((live / seen) * index.size);
   }
 
-  /** The token's expiry in milliseconds since 1970, in the past or future; 0 if it is not in the index. */
-  expiryOf(jti: Jti): number {
-    return this.#index?.expiryOf(jti) ?? 0;
+  expiryOf(key: EntryKey): number {
+    return this.#index?.expiryOf(key) ?? 0;
   }
 
   /** The entries of a part of the index, see {@link TokenIndex.visit}. Throws NOT_FRESH if there is no index. */
@@ -97,18 +97,18 @@ export class EntryIndex {
     const cutoff = this.#cutoff();
     const index = this.#index;
     if (index === undefined) return;
-    for (const { jti, expiresAt } of entries) {
+    for (const { key, expiresAt } of entries) {
       if (expiresAt <= cutoff) continue;
-      const print = index.fingerprintOf(jti);
+      const print = index.fingerprintOf(key);
       index.put(print, expiresAt);
       changeLog.add(print, expiresAt + leewayMs);
     }
   }
 
   /** Adds entries that no read has brought yet. They are logged when they are read, so that the log has the order of all commits. */
-  hold(entries: Iterable<Pick<Entry, "jti" | "expiresAt">>): void {
+  hold(entries: Iterable<Pick<Entry, "key" | "expiresAt">>): void {
     const cutoff = this.#cutoff();
-    for (const { jti, expiresAt } of entries) if (expiresAt > cutoff) this.#index?.add(jti, expiresAt);
+    for (const { key, expiresAt } of entries) if (expiresAt > cutoff) this.#index?.add(key, expiresAt);
   }
 
   /** Removes some of the expired entries, at most once a second. */

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { Caller } from "../caller.ts";
-import type { EpochMs, Jti } from "../entry.ts";
+import type { EntryKey, EpochMs } from "../entry.ts";
 import { storeUnavailable } from "../errors.ts";
 import {
   FAILED_READ_PAUSE_MS,
@@ -14,6 +14,7 @@ import type { Revision } from "../revision.ts";
 import { SharedRounds } from "../shared-rounds.ts";
 import type { Changes, CommitResult, DatabaseState, Store, Tail, TailPosition } from "../store/store.ts";
 import { type ClockReading, elapsedSince, readClocks } from "../time/clock-reading.ts";
+import type { KnownEntries } from "../token-identity.ts";
 import type { AcknowledgedCommits } from "./acknowledged-commits.ts";
 import { EntryIndex, type EntryIndexOptions } from "./entry-index.ts";
 import { loadAll } from "./index-loader.ts";
@@ -27,7 +28,7 @@ export interface Waiter {
   readonly cost: number;
   /** The caller whose call waits; absent if no call does. */
   readonly caller?: Caller;
-  proven(standing: DatabaseState): void;
+  proven(state: DatabaseState): void;
   failed(error: unknown): void;
 }
 
@@ -51,7 +52,7 @@ interface Options extends EntryIndexOptions {
 }
 
 /** The position after every commit. */
-const END: TailPosition = { revision: Number.MAX_SAFE_INTEGER, jti: new Uint8Array() };
+const END: TailPosition = { revision: Number.MAX_SAFE_INTEGER, key: new Uint8Array() };
 
 /**
  * Keeps the index equal to the database by reading what changed since the last revision it has. A read that finds nothing left
@@ -59,7 +60,7 @@ const END: TailPosition = { revision: Number.MAX_SAFE_INTEGER, jti: new Uint8Arr
  * is in flight at a time, and only while there are requests: from the heartbeat, once a second, from checks, or from the feed. What
  * this replica writes is in the index before it is acknowledged, and every later read has to find the commit in the database.
  */
-export class Follower {
+export class Follower implements KnownEntries {
   readonly #options: Options;
   readonly #tail: Tail;
   readonly #observer: Observer;
@@ -69,7 +70,7 @@ export class Follower {
   #waiting: Waiter[] = [];
   readonly #reads: SharedRounds<readonly Waiter[]>;
   #cancelPause = () => {};
-  #position: TailPosition = { revision: 0, jti: new Uint8Array() };
+  #position: TailPosition = { revision: 0, key: new Uint8Array() };
   /** The last revision read from the database. A history that lacks it is not the one that the index was read from. */
   #seen: Revision | undefined;
   /** Everything up to this revision is in the index. */
@@ -142,9 +143,8 @@ export class Follower {
     return this.#entries.countLive();
   }
 
-  /** The token's expiry in milliseconds since 1970, in the past or future; 0 if the index does not hold it. */
-  expiryOf(jti: Jti): number {
-    return this.#entries.expiryOf(jti);
+  expiryOf(key: EntryKey): number {
+    return this.#entries.expiryOf(key);
   }
 
   /** The entries of a part of the index, see {@link EntryIndex.visit}. */
@@ -169,14 +169,14 @@ export class Follower {
    * has to find the commit. `applied` does not move, since earlier commits of other replicas may still be unread. Throws
    * STORE_UNAVAILABLE if the commit is not later than what has been read meanwhile and a read does not find it: it may be lost.
    */
-  acknowledged(receipt: CommitResult): void | Promise<void> {
-    const { revision, results } = receipt;
+  acknowledged(result: CommitResult): void | Promise<void> {
+    const { revision, results } = result;
     if (!this.#entries.isOpen && this.#phase !== "overflowed") {
-      return this.#open().then(() => this.acknowledged(receipt));
+      return this.#open().then(() => this.acknowledged(result));
     }
     const seen = this.#phase === "following" ? this.#seen : undefined;
     const isLate = seen !== undefined && revision.number <= seen.number;
-    if (isLate && this.#observed.get(revision.number) !== revision.stamp) return this.#findLate(receipt);
+    if (isLate && this.#observed.get(revision.number) !== revision.stamp) return this.#findLate(result);
     this.#entries.hold(results.map(({ entry }) => entry));
     const added = this.#acknowledged.add(revision);
     // A read found the commit before its acknowledgement arrived here.
@@ -200,7 +200,7 @@ export class Follower {
   }
 
   /** Reads the database's state by a read that is sent after this call. */
-  standing(): Promise<DatabaseState> {
+  databaseState(): Promise<DatabaseState> {
     return new Promise((resolve, reject) => this.prove({ cost: 1, proven: resolve, failed: reject }));
   }
 
@@ -226,7 +226,7 @@ export class Follower {
   async #findLate({ revision, results }: CommitResult): Promise<void> {
     await this.#acknowledged.add(revision);
     try {
-      await this.standing();
+      await this.databaseState();
     } catch (cause) {
       throw storeUnavailable("the commit was not found again in the database, which may have lost it", cause);
     }
@@ -385,7 +385,7 @@ export class Follower {
     for (const commits of this.#holdsLost ? [] : LOGGED_BEFORE_LOAD) {
       const since = Math.max(0, this.applied.number - commits);
       const { pending } = this.#acknowledged;
-      const changes = await this.#readOn({ revision: since + 1, jti: new Uint8Array() }, pending);
+      const changes = await this.#readOn({ revision: since + 1, key: new Uint8Array() }, pending);
       if (changes.hasMore) continue;
       changeLog.open(since);
       this.#advance(changes, pending);

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type { Tail, TailEntry } from "../store/store.ts";
 
-/** Sorts before every jti. */
+/** Sorts before every key. */
 const START = new Uint8Array();
 
 /**
@@ -14,7 +14,7 @@ export async function loadAll(tail: Tail, onPage: (entries: readonly TailEntry[]
     const last = page.entries.at(-1);
     if (!page.hasMore || last === undefined) break;
     // The database reads the next page while this one is processed.
-    const next = tail.scan(last.jti);
+    const next = tail.scan(last.key);
     next.catch(() => {});
     onPage(page.entries);
     await turn();

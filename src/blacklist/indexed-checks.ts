@@ -1,18 +1,18 @@
 import { FairCapacity } from "../admission/fair-capacity.ts";
 import type { Caller } from "../caller.ts";
-import type { Jti } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_QUEUED_JTIS } from "../limits.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
+import { type EntryLookup, isBlacklisted, type TokenIdentity } from "../token-identity.ts";
 import type { CheckAnswer, CheckService, Freshness } from "./check-service.ts";
 import type { Follower } from "./follower.ts";
 import { type Observer, UNOBSERVED } from "./observer.ts";
 import { ABANDONED } from "./request-queue.ts";
-import { type EntryLookup, isBlacklisted, rejectRevokedCaller, verdictsOf } from "./verdicts.ts";
+import { type CheckState, rejectRevokedCaller, verdictsOf } from "./verdicts.ts";
 
-/** The cost of answering one call, and of each jti in it, in microseconds. */
+/** The cost of answering one call, and of each token in it, in microseconds. */
 const CALL_MICROS = 50;
-const JTI_MICROS = 0.5;
+const TOKEN_MICROS = 0.5;
 
 interface Options {
   readonly follower: Follower;
@@ -37,26 +37,30 @@ export class IndexedChecks implements CheckService {
     this.#observer = options.observer ?? UNOBSERVED;
   }
 
-  check(jtis: readonly Jti[], freshness: Freshness, caller: Caller): CheckAnswer | Promise<CheckAnswer> {
+  check(
+    tokens: readonly TokenIdentity[],
+    freshness: Freshness,
+    caller: Caller,
+  ): CheckAnswer | Promise<CheckAnswer> {
     const { follower } = this.#options;
-    if (!follower.isComplete) return this.#withoutIndex(jtis, freshness, caller);
-    const knowledge = this.#knowledge();
-    if (this.#isFresh(freshness) || this.#needsNoProof(jtis, { knowledge, caller })) {
-      return verdictsOf(jtis, knowledge, { caller });
+    if (!follower.isComplete) return this.#withoutIndex(tokens, freshness, caller);
+    const state = this.#state();
+    if (this.#isFresh(freshness) || this.#needsNoProof(tokens, { lookup: state, caller })) {
+      return verdictsOf(tokens, state, { caller });
     }
     if (freshness.kind === "at-least" && follower.phase === "following") {
       // Only the database can tell whether the requested revision belongs to this history.
-      return this.#askDatabase(jtis, freshness, caller);
+      return this.#askDatabase(tokens, freshness, caller);
     }
-    return this.#whenProven(jtis, freshness, caller);
+    return this.#whenProven(tokens, freshness, caller);
   }
 
   /** A blacklisted token stays blacklisted, so positives need no proof. That the caller's own token is not blacklisted needs proof. */
   #needsNoProof(
-    jtis: readonly Jti[],
-    { knowledge, caller }: { knowledge: EntryLookup; caller: Caller },
+    tokens: readonly TokenIdentity[],
+    { lookup, caller }: { lookup: EntryLookup; caller: Caller },
   ): boolean {
-    return caller.principal?.jti === undefined && jtis.every((jti) => isBlacklisted(jti, knowledge));
+    return caller.principal?.token === undefined && tokens.every((token) => isBlacklisted(token, lookup));
   }
 
   #isFresh(freshness: Freshness): boolean {
@@ -66,54 +70,58 @@ export class IndexedChecks implements CheckService {
   }
 
   #withoutIndex(
-    jtis: readonly Jti[],
+    tokens: readonly TokenIdentity[],
     freshness: Freshness,
     caller: Caller,
   ): CheckAnswer | Promise<CheckAnswer> {
     this.#observer.fellBack("no-index");
-    return this.#options.fallback.check(jtis, freshness, caller);
+    return this.#options.fallback.check(tokens, freshness, caller);
   }
 
   /**
    * Merges the database's answer with the index, which remembers entries that a restore has lost and may answer what the database
    * cannot.
    */
-  async #askDatabase(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
+  async #askDatabase(
+    tokens: readonly TokenIdentity[],
+    freshness: Freshness,
+    caller: Caller,
+  ): Promise<CheckAnswer> {
     this.#observer.fellBack("unknown-revision");
     try {
-      const { verdicts, revision } = await this.#options.fallback.check(jtis, freshness, caller);
-      const knowledge = this.#knowledge();
-      rejectRevokedCaller(caller, knowledge);
+      const { verdicts, revision } = await this.#options.fallback.check(tokens, freshness, caller);
+      const state = this.#state();
+      rejectRevokedCaller(caller, state);
       return {
-        verdicts: jtis.map((jti, index) =>
-          isBlacklisted(jti, knowledge) ? "blacklisted" : (verdicts[index] ?? "unknown"),
+        verdicts: tokens.map((token, index) =>
+          isBlacklisted(token, state) ? "blacklisted" : (verdicts[index] ?? "unknown"),
         ),
         revision,
       };
     } catch (error) {
       // A rejected caller is told no verdicts, not even certain ones.
       if (error instanceof ServiceError && error.reason === "UNAUTHENTICATED") throw error;
-      return verdictsOf(jtis, this.#knowledge(), { caller, doubt: error });
+      return verdictsOf(tokens, this.#state(), { caller, unavailable: error });
     }
   }
 
-  #whenProven(jtis: readonly Jti[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
+  #whenProven(tokens: readonly TokenIdentity[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
     const name = caller.principal?.name ?? "";
-    const part = this.#queued.take(name, jtis.length);
+    const part = this.#queued.take(name, tokens.length);
     if (part === undefined)
       throw new ServiceError("OVERLOADED", "too many checks are waiting to be answered");
     caller.trace?.waits("freshness");
     return new Promise((resolve, reject) => {
-      const settle = (doubt?: unknown): void => {
-        this.#queued.giveBack(part, name, jtis.length);
+      const settle = (unavailable?: unknown): void => {
+        this.#queued.giveBack(part, name, tokens.length);
         try {
-          resolve(this.#conclude(jtis, { freshness, caller, doubt }));
+          resolve(this.#conclude(tokens, { freshness, caller, unavailable }));
         } catch (error) {
           reject(error);
         }
       };
       this.#options.follower.prove({
-        cost: CALL_MICROS + jtis.length * JTI_MICROS,
+        cost: CALL_MICROS + tokens.length * TOKEN_MICROS,
         caller,
         proven: () => settle(),
         failed: settle,
@@ -122,20 +130,20 @@ export class IndexedChecks implements CheckService {
   }
 
   #conclude(
-    jtis: readonly Jti[],
-    { freshness, caller, doubt }: { freshness: Freshness; caller: Caller; doubt: unknown },
+    tokens: readonly TokenIdentity[],
+    { freshness, caller, unavailable }: { freshness: Freshness; caller: Caller; unavailable: unknown },
   ): CheckAnswer | Promise<CheckAnswer> {
     if (caller.gone) throw ABANDONED;
     const { follower } = this.#options;
     // The index overflowed meanwhile: an absent entry proves nothing.
-    if (!follower.isComplete) return this.#withoutIndex(jtis, freshness, caller);
-    return verdictsOf(jtis, this.#knowledge(), { caller, doubt });
+    if (!follower.isComplete) return this.#withoutIndex(tokens, freshness, caller);
+    return verdictsOf(tokens, this.#state(), { caller, unavailable });
   }
 
-  #knowledge(): EntryLookup {
+  #state(): CheckState {
     const { clocks, follower, leewayMs } = this.#options;
     return {
-      expiryOf: (jti) => follower.expiryOf(jti),
+      entries: follower,
       now: clocks.earliest(),
       leewayMs,
       revision: follower.applied,

@@ -41,13 +41,13 @@ export class PruneSchedule {
     let succeeded = false;
     try {
       for (let hasMore = true; hasMore && !this.#stopped; ) {
-        const receipt = await blacklist.prune({
+        const result = await blacklist.prune({
           limit: MAX_PRUNE_COUNT,
           dryRun: false,
           expiredBefore: undefined,
         });
-        pruned += receipt.count;
-        hasMore = receipt.hasMore;
+        pruned += result.count;
+        hasMore = result.hasMore;
       }
       succeeded = true;
       log.info({ pruned, duration_ms: Math.round(clock.monotonic() - began) }, "pruned expired entries");

@@ -101,12 +101,11 @@ export class WatchHub implements SubscriptionHost {
 
   judge(caller: KnownCaller): void {
     const { follower, leewayMs, clocks } = this.#options;
-    if (caller.principal.jti === undefined) return;
+    if (caller.principal.token === undefined) return;
     rejectRevokedCaller(caller, {
-      expiryOf: (jti) => follower.expiryOf(jti),
+      entries: follower,
       now: clocks.earliest(),
       leewayMs,
-      revision: follower.applied,
     });
   }
 
@@ -145,7 +144,7 @@ export class WatchHub implements SubscriptionHost {
   }
 
   #prove(): Promise<DatabaseState> {
-    return this.#options.follower.standing();
+    return this.#options.follower.databaseState();
   }
 
   /** Reads one after another, with a short pause, while there are subscriptions. */

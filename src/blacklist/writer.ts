@@ -26,7 +26,7 @@ interface Options {
    * Called for every commit before the requests that share it are answered. If it throws, those requests fail with that error,
    * because the outcome of the commit is then unknown.
    */
-  readonly onCommit: (receipt: CommitResult) => void | Promise<void>;
+  readonly onCommit: (result: CommitResult) => void | Promise<void>;
   readonly clock: Clock;
   readonly leewayMs: number;
   readonly observer?: Observer;
@@ -84,9 +84,9 @@ export class Writer {
     let bytes = 0;
     return this.#waiting.take(({ entries }) => {
       rows += entries.length;
-      for (const { jti, reason, revokedBy } of entries) {
+      for (const { key, reason, revokedBy } of entries) {
         // A UTF-16 unit takes at most three bytes in UTF-8: a bound that is close enough and costs nothing.
-        bytes += 3 * (jti.length + reason.length + revokedBy.length);
+        bytes += 3 * (key.length + reason.length + revokedBy.length);
       }
       return rows <= MAX_COMMIT_ROWS && bytes <= MAX_COMMIT_BYTES;
     });
@@ -118,13 +118,13 @@ export class Writer {
   }
 
   async #write(group: readonly WaitingWrite[]): Promise<void> {
-    const terms = { now: this.#clock.now(), leewayMs: this.#leewayMs };
-    const receipt = await this.#observed(
+    const context = { now: this.#clock.now(), leewayMs: this.#leewayMs };
+    const result = await this.#observed(
       group,
-      this.#store.write(mergeWrites(group.map(({ entries }) => entries)), terms),
+      this.#store.write(mergeWrites(group.map(({ entries }) => entries)), context),
     );
-    await this.#onCommit(receipt);
-    const { results, revision } = receipt;
+    await this.#onCommit(result);
+    const { results, revision } = result;
     const unfold = new SplitResults(results);
     for (const { entries, resolve } of group) resolve({ results: unfold.next(entries), revision });
   }
@@ -136,9 +136,9 @@ export class Writer {
     const began = this.#clock.monotonic();
     let results: CommitResult["results"] | undefined;
     try {
-      const receipt = await committing;
-      results = receipt.results;
-      return receipt;
+      const result = await committing;
+      results = result.results;
+      return result;
     } finally {
       this.#observer.committed({ sharing, results, milliseconds: this.#clock.monotonic() - began });
     }

@@ -11,6 +11,7 @@ import { type Entry, MAX_EPOCH_MS, type NewEntry, type Outcome } from "../entry.
 import type { VerdictMetrics } from "../metrics/verdict-metrics.ts";
 import { toTimestamp } from "../protobuf/timestamps.ts";
 import { formatRevision } from "../revision.ts";
+import { jtiOf } from "../token-identity.ts";
 import { countVerdicts } from "./count-verdicts.ts";
 import { PageTokens } from "./page-token.ts";
 import {
@@ -86,15 +87,15 @@ export function createHandlers({
     },
 
     isBlacklisted(request, caller) {
-      const { jtis, freshness } = readIsBlacklistedRequest(request);
-      const answer = blacklist.check(jtis, freshness, caller);
+      const { tokens, freshness } = readIsBlacklistedRequest(request);
+      const answer = blacklist.check(tokens, freshness, caller);
       return answer instanceof Promise ? answer.then(answered) : answered(answer);
     },
 
     async list(request, caller) {
       await blacklist.admit(caller);
       const { filter, limit } = readListRequest(request);
-      await checkFilterTokens(filter, (jtis) => blacklist.stored(jtis));
+      await checkFilterTokens(filter, (keys) => blacklist.stored(keys));
       const tokens = new PageTokens(await blacklist.secret());
       const position = request.pageToken === "" ? undefined : tokens.open(request.pageToken, filter);
       const { entries, hasMore, asOf } = await blacklist.list({
@@ -127,16 +128,16 @@ function resultOf({ entry, outcome }: TokenResult) {
 }
 
 /** An expired token is not stored, so the response has only the values from the token. */
-function overOf({ jti, expiresAt }: NewEntry) {
+function overOf({ key, expiresAt }: NewEntry) {
   return {
-    token: { jti, expiresAt: toTimestamp(expiresAt) },
+    token: { jti: jtiOf(key), expiresAt: toTimestamp(expiresAt) },
     outcome: BlacklistResult_Outcome.ALREADY_EXPIRED,
   };
 }
 
-function tokenOf({ jti, expiresAt, createdAt, reason, revokedBy }: Entry) {
+function tokenOf({ key, expiresAt, createdAt, reason, revokedBy }: Entry) {
   return {
-    jti,
+    jti: jtiOf(key),
     expiresAt: toTimestamp(expiresAt),
     ...(createdAt === null ? {} : { createdAt: toTimestamp(createdAt) }),
     reason,

@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
-import type { EpochMs, Jti } from "../entry.ts";
+import type { EntryKey, EpochMs } from "../entry.ts";
 import { invalidRequest } from "../errors.ts";
 import { MAX_PAGE_TOKEN_BYTES } from "../limits.ts";
 import type { ListCursor, ListFilter } from "../store/store.ts";
@@ -25,7 +25,7 @@ export class PageTokens {
   }
 
   seal({ asOf, after }: PagePosition, filter: ListFilter): string {
-    const payload = Buffer.from(JSON.stringify([asOf, after.createdAt, after.jti]));
+    const payload = Buffer.from(JSON.stringify([asOf, after.createdAt, after.key]));
     return Buffer.concat([this.#mac(payload, filter), payload]).toString("base64url");
   }
 
@@ -44,13 +44,13 @@ export class PageTokens {
         },
       ]);
     }
-    const [asOf, createdAt, jti] = JSON.parse(payload.toString()) as [EpochMs, EpochMs | null, Jti];
-    return { asOf, after: { createdAt, jti } };
+    const [asOf, createdAt, key] = JSON.parse(payload.toString()) as [EpochMs, EpochMs | null, EntryKey];
+    return { asOf, after: { createdAt, key } };
   }
 
   #mac(payload: Buffer, filter: ListFilter): Buffer {
-    const { includeExpired, createdAfter, createdBefore, revokedBy, jtis } = filter;
-    const bound = JSON.stringify([includeExpired, createdAfter, createdBefore, revokedBy, jtis]);
+    const { includeExpired, createdAfter, createdBefore, revokedBy, keys } = filter;
+    const bound = JSON.stringify([includeExpired, createdAfter, createdBefore, revokedBy, keys]);
     return createHmac("sha256", this.#key)
       .update(`${Buffer.byteLength(bound)}:${bound}`)
       .update(payload)

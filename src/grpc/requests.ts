@@ -6,10 +6,11 @@ import type {
   StreamChecksRequest,
   TokenToBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import type { TokenIdentity } from "../auth/raw-token-verifier.ts";
+import type { VerifiedToken } from "../auth/raw-token-verifier.ts";
 import { InvalidTokenError } from "../auth/verify.ts";
 import type { Freshness } from "../blacklist/check-service.ts";
 import {
+  type EntryKey,
   type EpochMs,
   IS_RAW_TOKEN,
   type Jti,
@@ -34,6 +35,7 @@ import { isRawToken } from "../raw-token.ts";
 import { parseRevision } from "../revision.ts";
 import type { ListFilter } from "../store/store.ts";
 import { waitable } from "../time/clock.ts";
+import type { TokenIdentity } from "../token-identity.ts";
 import { ALREADY_PASSED } from "./already-passed.ts";
 import { Violations } from "./violations.ts";
 
@@ -43,8 +45,8 @@ import { Violations } from "./violations.ts";
 interface TokenRules {
   /** Called with the number of tokens before any is verified, since verification is expensive. If it throws, none is verified. */
   charge(tokens: number): Promise<void>;
-  /** Identifies raw tokens, in the same order, with a InvalidTokenError in place of each that is not accepted. */
-  identify(tokens: readonly string[]): Promise<readonly (TokenIdentity | InvalidTokenError)[]>;
+  /** Identifies raw tokens, in the same order, with an InvalidTokenError in place of each that is not accepted. */
+  identify(tokens: readonly string[]): Promise<readonly (VerifiedToken | InvalidTokenError)[]>;
   isPast(expiresAt: EpochMs): boolean;
   /** The latest permitted expiry. */
   readonly latest: EpochMs;
@@ -98,7 +100,7 @@ async function identified(
   const identities = (await rules.identify(read.flatMap((one) => ("jwt" in one ? [one.jwt] : [])))).values();
   const asked = read.map((one) => {
     if (!("jwt" in one)) return one;
-    const identity = identities.next().value as TokenIdentity | InvalidTokenError;
+    const identity = identities.next().value as VerifiedToken | InvalidTokenError;
     if (identity instanceof InvalidTokenError) found.add(one.path, identity.message);
     else if (identity.expiresAt > rules.latest) found.add(one.path, TOO_FAR);
     else return { entry: entryOf(identity, one.reason, rules), isOver: rules.isPast(identity.expiresAt) };
@@ -108,8 +110,8 @@ async function identified(
   return asked;
 }
 
-function entryOf({ jti, expiresAt }: TokenIdentity, reason: string, { revokedBy }: TokenRules): NewEntry {
-  return { jti, expiresAt, reason, revokedBy };
+function entryOf({ jti, expiresAt }: VerifiedToken, reason: string, { revokedBy }: TokenRules): NewEntry {
+  return { key: jti, expiresAt, reason, revokedBy };
 }
 
 function newJtiProblem(text: string): string | undefined {
@@ -137,7 +139,7 @@ function readToken(
 
 /** Placeholder for a token with a violation. Never returned, since the violation is thrown first. */
 const NOTHING: AskedToken = {
-  entry: { jti: "" as Jti, expiresAt: 0 as EpochMs, reason: "", revokedBy: "" },
+  entry: { key: "" as Jti, expiresAt: 0 as EpochMs, reason: "", revokedBy: "" },
   isOver: true,
 };
 
@@ -161,7 +163,7 @@ function readExpiry(
 const TOO_FAR = "must not expire further ahead than this service allows (MAX_TOKEN_LIFETIME)";
 
 export function readIsBlacklistedRequest({ jtis, freshness }: IsBlacklistedRequest): {
-  jtis: readonly Jti[];
+  tokens: readonly TokenIdentity[];
   freshness: Freshness;
 } {
   const found = new Violations();
@@ -169,7 +171,7 @@ export function readIsBlacklistedRequest({ jtis, freshness }: IsBlacklistedReque
   found.checkJtis("jtis", jtis, jtiProblem);
   const wanted = readFreshness(freshness, found);
   found.throwIfAny();
-  return { jtis: jtis as Jti[], freshness: wanted };
+  return { tokens: jtis as Jti[], freshness: wanted };
 }
 
 /** The question's timeout in milliseconds. */
@@ -206,7 +208,7 @@ export function readListRequest(request: ListRequest): { filter: ListFilter; lim
     createdAfter: found.time("created_after", createdAfter),
     createdBefore: found.time("created_before", createdBefore),
     revokedBy: revokedBy === "" ? undefined : revokedBy,
-    jtis: jtis.length === 0 ? undefined : (jtis as Jti[]),
+    keys: jtis.length === 0 ? undefined : (jtis as Jti[]),
   };
   found.throwIfAny();
   return { filter, limit: Math.min(pageSize || DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE) };
@@ -217,14 +219,14 @@ export function readListRequest(request: ListRequest): { filter: ListFilter; lim
  * `stored` as jtis are accepted.
  */
 export async function checkFilterTokens(
-  { jtis = [] }: ListFilter,
-  stored: (jtis: readonly Jti[]) => Promise<ReadonlySet<Jti>>,
+  { keys = [] }: ListFilter,
+  stored: (keys: readonly EntryKey[]) => Promise<ReadonlySet<EntryKey>>,
 ): Promise<void> {
-  const tokens = jtis.filter(isRawToken);
+  const tokens = keys.filter(isRawToken);
   if (tokens.length === 0) return;
   const known = await stored(tokens);
   const found = new Violations();
-  found.checkJtis("jtis", jtis, (jti) => (known.has(jti as Jti) ? undefined : jtiProblem(jti)));
+  found.checkJtis("jtis", keys, (jti) => (known.has(jti as Jti) ? undefined : jtiProblem(jti)));
   found.throwIfAny();
 }
 

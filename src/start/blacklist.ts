@@ -42,7 +42,7 @@ export function createBlacklist(config: Config, { onPhase, random, ...parts }: P
   const { expiryLeewayMs: leewayMs, pruneRetentionMs: retentionMs } = config;
   const common = { ...parts, leewayMs, retentionMs };
   const index = createIndex(config, { ...parts, onPhase });
-  const writer = new Writer({ ...common, onCommit: (receipt) => index.acknowledged(receipt) });
+  const writer = new Writer({ ...common, onCommit: (result) => index.acknowledged(result) });
   const quota = quotaOf(config, { ...parts, index });
   const blacklist = new Blacklist({ ...common, writer, checks: index.checks, quota });
   const schedule = new PruneSchedule({ ...parts, blacklist, random });

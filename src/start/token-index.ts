@@ -31,7 +31,7 @@ export interface Index {
   /** Whether positives can be answered without the database. */
   readonly isComplete: boolean;
   /** Must be called with each commit before its success is reported; see {@link Follower.acknowledged}. */
-  acknowledged(receipt: CommitResult): void | Promise<void>;
+  acknowledged(result: CommitResult): void | Promise<void>;
   /** Reads the state of the database, by the read that also brings the index up to date. */
   probe(): Promise<DatabaseState>;
   /** Starts loading the index. */
@@ -52,7 +52,7 @@ export function createIndex(config: Config, { onPhase, ...parts }: Parts): Index
       feed: undefined,
       isComplete: false,
       acknowledged: ({ revision }) => acknowledged.add(revision),
-      probe: () => fromDatabase.standing(),
+      probe: () => fromDatabase.databaseState(),
       start() {},
       stop() {},
     };
@@ -66,8 +66,8 @@ export function createIndex(config: Config, { onPhase, ...parts }: Parts): Index
     get isComplete() {
       return follower.isComplete;
     },
-    acknowledged: (receipt) => follower.acknowledged(receipt),
-    probe: () => (follower.isComplete ? follower.standing() : fromDatabase.standing()),
+    acknowledged: (result) => follower.acknowledged(result),
+    probe: () => (follower.isComplete ? follower.databaseState() : fromDatabase.databaseState()),
     start: () => follower.start(),
     stop: () => follower.stop(),
   };

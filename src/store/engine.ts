@@ -32,7 +32,7 @@ export interface Engine {
   renewReaders(): void;
 
   /** {@link Store.write} on the database of this generation. */
-  write(entries: readonly NewEntry[], terms: ExpiryContext, generation: string): Promise<CommitResult>;
+  write(entries: readonly NewEntry[], context: ExpiryContext, generation: string): Promise<CommitResult>;
 
   /** The error that `Store` throws: STORE_UNAVAILABLE if a retry may succeed, otherwise the error itself. */
   translate(error: unknown): unknown;

@@ -1,5 +1,5 @@
 import type { Knex } from "knex";
-import type { EpochMs, Jti, NewEntry } from "../entry.ts";
+import type { EntryKey, EntryTimes, EpochMs, NewEntry } from "../entry.ts";
 import { anotherDatabase, SchemaError, storeUnavailable } from "../errors.ts";
 import { MAX_CLOCK_SKEW_MS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
@@ -7,7 +7,16 @@ import type { Clock } from "../time/clock.ts";
 import { type Engine, literal, text } from "./engine.ts";
 import { countBy, listPage } from "./listing.ts";
 import { countExpired, deleteExpired, trimCommits } from "./pruning.ts";
-import { countable, hex, OLDEST_COMMIT, onlyRow, revisionOf, truncatedResult } from "./rows.ts";
+import {
+  countable,
+  hex,
+  OLDEST_COMMIT,
+  onlyRow,
+  revisionOf,
+  TIME_COLUMNS,
+  tailEntry,
+  truncatedResult,
+} from "./rows.ts";
 import { checkSchema, migrateUp } from "./schema.ts";
 import type {
   CommitResult,
@@ -38,7 +47,7 @@ export class KnexStore implements Store {
   readonly #engine: Engine;
   readonly #clock: Clock;
   readonly #leewayMs: number;
-  #deployment: DatabaseIdentity | undefined;
+  #identity: DatabaseIdentity | undefined;
   #opening: Promise<DatabaseIdentity> | undefined;
 
   constructor(engine: Engine, options: { clock: Clock; leewayMs: number }) {
@@ -48,7 +57,7 @@ export class KnexStore implements Store {
   }
 
   async open(): Promise<DatabaseIdentity> {
-    if (this.#deployment !== undefined) return this.#deployment;
+    if (this.#identity !== undefined) return this.#identity;
     this.#opening ??= this.#open().finally(() => {
       this.#opening = undefined;
     });
@@ -71,12 +80,12 @@ export class KnexStore implements Store {
       if (!(Number(state.leeway_ms) >= this.#leewayMs)) {
         throw storeUnavailable("the database has not kept the leeway that it was told");
       }
-      this.#deployment = {
+      this.#identity = {
         generation: hex(state.generation),
         secret: Buffer.from(state.secret),
         remark,
       };
-      return this.#deployment;
+      return this.#identity;
     });
   }
 
@@ -91,26 +100,26 @@ export class KnexStore implements Store {
     }
   }
 
-  async write(entries: readonly NewEntry[], terms: ExpiryContext): Promise<CommitResult> {
-    const { generation } = this.#deployment ?? (await this.#ready());
-    return this.#engine.write(entries, terms, generation);
+  async write(entries: readonly NewEntry[], context: ExpiryContext): Promise<CommitResult> {
+    const { generation } = this.#identity ?? (await this.#ready());
+    return this.#engine.write(entries, context, generation);
   }
 
-  async read(jtis: readonly Jti[], required: readonly Revision[] = []): Promise<LookupResult> {
-    const { generation } = this.#deployment ?? (await this.#ready());
+  async read(keys: readonly EntryKey[], required: readonly Revision[] = []): Promise<LookupResult> {
+    const { generation } = this.#identity ?? (await this.#ready());
     const rows = await this.#engine.select(
-      `SELECT state.revision, commits.stamp, state.generation, ${this.#engine.clock}, ${this.#engine.writable}, tokens.jti, tokens.expires_at, ${countOf(required)}, ${OLDEST_COMMIT}${found(jtis, "tokens.jti")}
+      `SELECT state.revision, commits.stamp, state.generation, ${this.#engine.clock}, ${this.#engine.writable}, ${countOf(required)}, ${OLDEST_COMMIT}, ${countFound(keys, "tokens.jti")}, tokens.jti, ${TIME_COLUMNS.map((column) => `tokens.${column}`).join()}
        FROM blacklist_state state
        JOIN blacklist_commits commits ON commits.revision = state.revision
-       LEFT JOIN blacklisted_tokens tokens ON ${jtis.length === 0 ? "1 = 0" : `tokens.jti IN (${jtis.map(literal).join()})`}
+       LEFT JOIN blacklisted_tokens tokens ON ${keys.length === 0 ? "1 = 0" : `tokens.jti IN (${keys.map(literal).join()})`}
        WHERE state.id = 1`,
     );
     const first = rows[0];
     if (first === undefined) throw storeUnavailable("the database has lost its state row");
     if (hex(first[2]) !== generation) throw anotherDatabase();
-    checkFound(rows, first[9]);
-    const expiries = new Map<string, EpochMs>();
-    for (const row of rows) if (row[5] !== null) expiries.set(text(row[5]), Number(row[6]) as EpochMs);
+    checkFound(rows, first[7]);
+    const found = new Map<string, EntryTimes>();
+    for (const row of rows) if (row[8] !== null) found.set(text(row[8]), tailEntry(row, 8));
     const writable = Number(first[4]) === 1;
     if (!writable) this.#engine.renewReaders();
     const revision = revisionOf(first[0], first[1]);
@@ -118,17 +127,17 @@ export class KnexStore implements Store {
       revision,
       clock: Number(first[3]) as EpochMs,
       writable,
-      expiries,
-      intact: Number(first[7]) === countable(required, { oldest: Number(first[8]), last: revision.number }),
+      found,
+      intact: Number(first[5]) === countable(required, { oldest: Number(first[6]), last: revision.number }),
     };
   }
 
   async missing(revisions: readonly Revision[]): Promise<Revision[]> {
     if (revisions.length === 0) return [];
-    if (this.#deployment === undefined) await this.#ready();
+    if (this.#identity === undefined) await this.#ready();
     const numbers = revisions.map(({ number }) => number).join();
     const rows = await this.#engine.select(
-      `SELECT state.revision, ${OLDEST_COMMIT}, commits.revision, commits.stamp${found(revisions, "commits.revision")}
+      `SELECT state.revision, ${OLDEST_COMMIT}, commits.revision, commits.stamp, ${countFound(revisions, "commits.revision")}
        FROM blacklist_state state LEFT JOIN blacklist_commits commits ON commits.revision IN (${numbers}) WHERE state.id = 1`,
     );
     const first = onlyRow(rows[0]);
@@ -143,11 +152,11 @@ export class KnexStore implements Store {
   }
 
   openTail(): Tail {
-    return new SqlTail(this.#engine, async () => (this.#deployment ?? (await this.#ready())).generation);
+    return new SqlTail(this.#engine, async () => (this.#identity ?? (await this.#ready())).generation);
   }
 
   async list(query: ListQuery): Promise<ListPage> {
-    if (this.#deployment === undefined) await this.#ready();
+    if (this.#identity === undefined) await this.#ready();
     return this.#slowly(async (knex) => {
       const asOf = query.asOf ?? (Math.min(await this.#databaseClock(), query.now) as EpochMs);
       return listPage(knex, query, asOf);
@@ -155,7 +164,7 @@ export class KnexStore implements Store {
   }
 
   async countBy(query: CountQuery): Promise<number> {
-    if (this.#deployment === undefined) await this.#ready();
+    if (this.#identity === undefined) await this.#ready();
     return this.#slowly(async (knex) => {
       const now = Math.min(await this.#databaseClock(), query.now);
       return countBy(knex, query, now - query.leewayMs);
@@ -163,7 +172,7 @@ export class KnexStore implements Store {
   }
 
   async prune(order: PruneTask): Promise<PruneResult> {
-    if (this.#deployment === undefined) await this.#ready();
+    if (this.#identity === undefined) await this.#ready();
     return this.#slowly(async (knex) => {
       const clock = await this.#databaseClock();
       const skew = Math.abs(clock - this.#clock.now());
@@ -182,12 +191,12 @@ export class KnexStore implements Store {
   }
 
   async oldestPrunable(
-    terms: ExpiryContext & { readonly retentionMs: number },
+    context: ExpiryContext & { readonly retentionMs: number },
   ): Promise<EpochMs | undefined> {
-    if (this.#deployment === undefined) await this.#ready();
+    if (this.#identity === undefined) await this.#ready();
     return this.#slowly(async (knex) => {
-      const now = Math.min(await this.#databaseClock(), terms.now);
-      const keptMs = await this.#keptMs(terms);
+      const now = Math.min(await this.#databaseClock(), context.now);
+      const keptMs = await this.#keptMs(context);
       const { oldest } = onlyRow(await knex("blacklisted_tokens").min({ oldest: "expires_at" }).first());
       const since = Number(oldest) + keptMs;
       return oldest !== null && since <= now ? (since as EpochMs) : undefined;
@@ -237,11 +246,11 @@ function countOf(revisions: readonly Revision[]): string {
 }
 
 /** SQL for a column with the number of rows found for `keys`. Not needed for one key: its result is one row, or visibly empty. */
-function found(keys: readonly unknown[], column: string): string {
-  return keys.length > 1 ? `, COUNT(${column}) OVER ()` : "";
+function countFound(keys: readonly unknown[], column: string): string {
+  return keys.length > 1 ? `COUNT(${column}) OVER ()` : "NULL";
 }
 
 /** Throws if there are fewer rows than `count`. With a count of zero there is one row, which holds the state. */
 function checkFound(rows: readonly unknown[], count: unknown): void {
-  if (count !== undefined && rows.length !== Math.max(1, Number(count))) throw truncatedResult();
+  if (count !== null && rows.length !== Math.max(1, Number(count))) throw truncatedResult();
 }

@@ -5,7 +5,7 @@ import type { CountQuery, ListPage, ListQuery } from "./store.ts";
 import { wholePage } from "./whole-page.ts";
 
 const newestFirst = { column: "created_at", order: "desc" } as const;
-const lastJtiFirst = { column: "jti", order: "desc" } as const;
+const lastKeyFirst = { column: "jti", order: "desc" } as const;
 
 /** One page of `query`; expiry is judged at `asOf`. Entries without a creation time come last. */
 export async function listPage(knex: Knex, query: ListQuery, asOf: EpochMs): Promise<ListPage> {
@@ -18,17 +18,17 @@ export async function listPage(knex: Knex, query: ListQuery, asOf: EpochMs): Pro
       dated
         .where("created_at", "<=", after.createdAt)
         .where((either) =>
-          either.where("created_at", "<", after.createdAt).orWhere("jti", "<", Buffer.from(after.jti)),
+          either.where("created_at", "<", after.createdAt).orWhere("jti", "<", Buffer.from(after.key)),
         );
     }
-    const order = [newestFirst, lastJtiFirst];
+    const order = [newestFirst, lastKeyFirst];
     rows.push(...(await wholePage<EntryRow>(knex, dated, { key: "jti", order, limit: limit + 1 })));
   }
   const needsUndated = filter.createdAfter === undefined && filter.createdBefore === undefined;
   if (rows.length <= limit && needsUndated) {
     const undated = matching(knex, query, asOf).whereNull("created_at");
-    if (after?.createdAt === null) undated.where("jti", "<", Buffer.from(after.jti));
-    const page = { key: "jti", order: [lastJtiFirst], limit: limit + 1 - rows.length };
+    if (after?.createdAt === null) undated.where("jti", "<", Buffer.from(after.key));
+    const page = { key: "jti", order: [lastKeyFirst], limit: limit + 1 - rows.length };
     rows.push(...(await wholePage<EntryRow>(knex, undated, page)));
   }
   return { entries: rows.slice(0, limit).map(entryOf), hasMore: rows.length > limit, asOf };
@@ -55,10 +55,10 @@ function matching(
   if (filter.createdAfter !== undefined) rows.where("created_at", ">=", filter.createdAfter);
   if (filter.createdBefore !== undefined) rows.where("created_at", "<", filter.createdBefore);
   if (filter.revokedBy !== undefined) rows.where("revoked_by", Buffer.from(filter.revokedBy));
-  if (filter.jtis !== undefined)
+  if (filter.keys !== undefined)
     rows.whereIn(
       "jti",
-      filter.jtis.map((jti) => Buffer.from(jti)),
+      filter.keys.map((key) => Buffer.from(key)),
     );
   return rows as unknown as Knex.QueryBuilder<EntryRow, EntryRow[]>;
 }

@@ -5,7 +5,8 @@ import type { EpochMs, NewEntry } from "../entry.ts";
 import { ServiceError, storeUnavailable } from "../errors.ts";
 import { MAX_WRITE_ATTEMPTS, MAX_WRITE_MS, RENEW_READERS_MS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
-import { type Engine, type Reader, text } from "./engine.ts";
+import { extendsTimes } from "../token-identity.ts";
+import type { Engine, Reader } from "./engine.ts";
 import { connectionOptions, type DriverOptions, type MysqlAddress } from "./mysql-address.ts";
 import { MysqlConnection, QueryTimeoutError } from "./mysql-connection.ts";
 import { isFromServer, isStatementFault, refusesWrites } from "./mysql-errors.ts";
@@ -21,11 +22,11 @@ import {
   stampOf,
 } from "./mysql-packet.ts";
 import { createMysqlPool, type MysqlPool, type Patience } from "./mysql-pool.ts";
-import { entryOf, revisionOf } from "./rows.ts";
+import { entryAt, revisionOf } from "./rows.ts";
 import type { CommitResult, ExpiryContext, WriteResult } from "./store.ts";
 
-/** An entry's columns, the revision that last changed the entry, and the revision that created it. */
-type Row = [unknown, number, number | null, unknown, unknown, number, number];
+/** The revision that last changed the entry, the revision that created it, and the entry's columns. */
+type Row = [number, number, ...unknown[]];
 
 /** A crash may undo the last commits and reuse their numbers, so the number of a lost commit may be lower than one already seen. */
 const UNDONE_AT_MOST = 1000;
@@ -103,16 +104,20 @@ export class MysqlEngine implements Engine {
     }
   }
 
-  async write(entries: readonly NewEntry[], terms: ExpiryContext, generation: string): Promise<CommitResult> {
+  async write(
+    entries: readonly NewEntry[],
+    context: ExpiryContext,
+    generation: string,
+  ): Promise<CommitResult> {
     // Sorted, so that concurrent transactions lock rows in the same order.
-    const sorted = [...entries].sort((a, b) => (a.jti < b.jti ? -1 : 1));
+    const sorted = [...entries].sort((a, b) => (a.key < b.key ? -1 : 1));
     const since = Math.max(0, this.#lastRevision - UNDONE_AT_MOST);
     const lost: string[] = [];
     const began = performance.now();
     for (let attempt = 1; ; attempt++) {
       const stamp = randomBytes(8).toString("hex");
       try {
-        const packet = commitPacket({ entries: sorted, terms, generation, stamp, lost, since });
+        const packet = commitPacket({ entries: sorted, context, generation, stamp, lost, since });
         const answers = await this.#writer.query<unknown[]>(packet);
         const [shown] = answers[PACKET_ANSWERS.commit] as [number, EpochMs][];
         if (shown === undefined) throw this.#vanished();
@@ -150,20 +155,24 @@ export class MysqlEngine implements Engine {
   ): Promise<CommitResult> {
     const ours = new Set([revision.number, ...repeated]);
     const [found] = await this.#writer.query<[Row[], ...unknown[]]>(readPacket(rowsOf(entries)));
-    const rows = new Map(found.map((row) => [text(row[0]), row]));
-    const results = entries.map(({ jti, expiresAt }): WriteResult => {
-      const row = rows.get(jti);
-      // The entry has expired and been pruned since, so whether it existed before is unknown.
-      if (row === undefined || row[1] < expiresAt)
-        throw storeUnavailable("the token expired while it was being blacklisted");
-      const [, expires_at, created_at, reason, revoked_by, changedIn, createdIn] = row;
+    const rows = new Map(
+      found.map((row) => {
+        const entry = entryAt(row, 2);
+        return [entry.key, { changedIn: row[0], createdIn: row[1], entry }];
+      }),
+    );
+    const results = entries.map((asked): WriteResult => {
+      const row = rows.get(asked.key);
+      if (row === undefined) throw expired();
+      const { changedIn, createdIn, entry } = row;
+      if (extendsTimes(asked, entry)) throw expired();
       return {
         outcome: ours.has(createdIn) ? "created" : ours.has(changedIn) ? "extended" : "unchanged",
-        entry: entryOf({ jti: row[0], expires_at, created_at, reason, revoked_by }),
+        entry,
       };
     });
     // Another replica may have extended an entry in between; the entry as returned is then part of that replica's commit.
-    const newest = Math.max(...found.map(([, , , , , changedIn]) => changedIn));
+    const newest = Math.max(...found.map(([changedIn]) => changedIn));
     if (newest <= revision.number) return { revision, results };
     const [[later]] = await this.#writer.query<[[number, unknown][], ...unknown[]]>(
       readPacket(stampOf(newest)),
@@ -189,6 +198,11 @@ export class MysqlEngine implements Engine {
     for (const reader of this.#readers) reader.close();
     await this.#pool.close();
   }
+}
+
+/** The entry has expired and been pruned since, so whether it existed before is unknown. */
+function expired(): ServiceError {
+  return storeUnavailable("the token expired while it was being blacklisted");
 }
 
 function isUnavailable(error: unknown): boolean {

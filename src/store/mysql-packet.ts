@@ -1,11 +1,11 @@
 import type { NewEntry } from "../entry.ts";
 import { literal } from "./engine.ts";
-import { ENTRY_COLUMNS } from "./rows.ts";
+import { ENTRY_COLUMNS, TIME_COLUMNS, timeValues } from "./rows.ts";
 import type { ExpiryContext } from "./store.ts";
 
 export interface Commit {
   readonly entries: readonly NewEntry[];
-  readonly terms: ExpiryContext;
+  readonly context: ExpiryContext;
   /** Hexadecimal. The packet commits to no database with another generation. */
   readonly generation: string;
   /** Hexadecimal; unique to this attempt. */
@@ -29,6 +29,10 @@ export const MYSQL_CLOCK = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTA
 export const MYSQL_WRITABLE =
   "CONCAT(@@global.read_only, @@global.innodb_read_only) IN ('00', '0OFF', 'OFF0', 'OFFOFF')";
 
+/** Whether the new row extends the one that is there, and whether it replaces it as a whole. */
+const EXTENDS = TIME_COLUMNS.map((column) => `VALUES(${column}) > ${column}`).join(" OR ");
+const REPLACES = "VALUES(expires_at) > expires_at AND expires_at <= @dead";
+
 /** The index of each answer in the packet's result; `lost` is present only if the answer of an earlier attempt was lost. */
 export const PACKET_ANSWERS = { insert: 3, commit: 6, lost: 7 } as const;
 
@@ -42,10 +46,10 @@ export const PACKET_ANSWERS = { insert: 3, commit: 6, lost: 7 } as const;
  * fails unless all earlier changes are still there. And the commit is read after COMMIT: only what this SELECT shows has been
  * committed.
  */
-export function commitPacket({ entries, terms, generation, stamp, lost, since }: Commit): string {
+export function commitPacket({ entries, context, generation, stamp, lost, since }: Commit): string {
   const rows = entries.map(
-    ({ jti, expiresAt, reason, revokedBy }) =>
-      `(${literal(jti)},${expiresAt},@clock,${literal(reason)},${literal(revokedBy)},@revision,@revision)`,
+    (entry) =>
+      `(${literal(entry.key)},${timeValues(entry).join()},@clock,${literal(entry.reason)},${literal(entry.revokedBy)},@revision,@revision)`,
   );
   return [
     // Not BEGIN, which would commit what a failed packet has left in the session.
@@ -53,16 +57,16 @@ export function commitPacket({ entries, terms, generation, stamp, lost, since }:
     // Takes the one lock, so that commits happen in the order of their numbers. On a demoted server, or another database, it
     // matches no row, the number below is NULL, and a NOT NULL column ends the packet before anything is stored.
     `UPDATE blacklist_state SET revision = LAST_INSERT_ID(revision + 1) WHERE id = 1 AND generation = x'${generation}' AND ${MYSQL_WRITABLE} AND @@autocommit = 0`,
-    `SET @revision = IF(ROW_COUNT() = 1, LAST_INSERT_ID(), NULL), @clock = ${MYSQL_CLOCK}, @dead = LEAST(@clock, ${terms.now}) - ${terms.leewayMs}`,
-    // Assignments run from left to right and see each other's results: expires_at, on which the others depend, comes last.
+    `SET @revision = IF(ROW_COUNT() = 1, LAST_INSERT_ID(), NULL), @clock = ${MYSQL_CLOCK}, @dead = LEAST(@clock, ${context.now}) - ${context.leewayMs}`,
+    // Assignments run from left to right and see each other's results: the times, on which the others depend, come last.
     `INSERT INTO blacklisted_tokens (${ENTRY_COLUMNS.join()}, revision, created_revision) VALUES ${rows.join()}
      ON DUPLICATE KEY UPDATE
-       revision = IF(VALUES(expires_at) > expires_at, VALUES(revision), revision),
-       created_revision = IF(VALUES(expires_at) > expires_at AND expires_at <= @dead, VALUES(created_revision), created_revision),
-       created_at = IF(VALUES(expires_at) > expires_at AND expires_at <= @dead, VALUES(created_at), created_at),
-       reason = IF(VALUES(expires_at) > expires_at AND expires_at <= @dead, VALUES(reason), reason),
-       revoked_by = IF(VALUES(expires_at) > expires_at AND expires_at <= @dead, VALUES(revoked_by), revoked_by),
-       expires_at = GREATEST(expires_at, VALUES(expires_at))`,
+       revision = IF(${EXTENDS}, VALUES(revision), revision),
+       created_revision = IF(${REPLACES}, VALUES(created_revision), created_revision),
+       created_at = IF(${REPLACES}, VALUES(created_at), created_at),
+       reason = IF(${REPLACES}, VALUES(reason), reason),
+       revoked_by = IF(${REPLACES}, VALUES(revoked_by), revoked_by),
+       ${TIME_COLUMNS.map((column) => `${column} = GREATEST(${column}, VALUES(${column}))`).join()}`,
     // If the transaction has been rolled back meanwhile, the state row names a commit that already has its row: a duplicate key.
     `INSERT INTO blacklist_commits (revision, stamp, committed_at) VALUES ((SELECT revision FROM blacklist_state WHERE id = 1), x'${stamp}', @clock)`,
     "COMMIT",
@@ -86,7 +90,7 @@ export function readPacket(...selects: readonly string[]): string {
 
 /** Reads the rows to tell what the commit did to each: its revision is on the rows that it created or changed. */
 export function rowsOf(entries: readonly NewEntry[]): string {
-  return `SELECT ${ENTRY_COLUMNS.join()}, revision, created_revision FROM blacklisted_tokens WHERE jti IN (${entries.map(({ jti }) => literal(jti)).join()})`;
+  return `SELECT revision, created_revision, ${ENTRY_COLUMNS.join()} FROM blacklisted_tokens WHERE jti IN (${entries.map(({ key }) => literal(key)).join()})`;
 }
 
 /** Reads a commit's number and stamp. */

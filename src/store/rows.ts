@@ -1,10 +1,24 @@
-import type { Entry, EpochMs, Jti } from "../entry.ts";
+import type { Entry, EntryKey, EntryTimes, EpochMs } from "../entry.ts";
 import { type ServiceError, storeUnavailable } from "../errors.ts";
 import type { Revision } from "../revision.ts";
 import { text } from "./engine.ts";
+import type { TailEntry } from "./store.ts";
 
-/** The columns of an entry, in the order of rows that are read as arrays. */
-export const ENTRY_COLUMNS = ["jti", "expires_at", "created_at", "reason", "revoked_by"] as const;
+/** The columns of an entry's times. */
+export const TIME_COLUMNS = ["expires_at"] as const;
+
+/** The values of `TIME_COLUMNS`. */
+export function timeValues({ expiresAt }: EntryTimes): readonly number[] {
+  return [expiresAt];
+}
+
+/** The key of a row read as an array, and its times, which are in the columns after the key, in the order of `TIME_COLUMNS`. */
+export function tailEntry(row: readonly unknown[], keyAt: number): TailEntry {
+  return { key: row[keyAt] as Uint8Array, expiresAt: Number(row[keyAt + 1]) as EpochMs };
+}
+
+/** The columns of an entry, in the order of rows that are read as arrays. An entry's key is in the column `jti`. */
+export const ENTRY_COLUMNS = ["jti", ...TIME_COLUMNS, "created_at", "reason", "revoked_by"] as const;
 
 /** A row of `blacklisted_tokens` as the drivers return it. */
 export interface EntryRow {
@@ -17,12 +31,18 @@ export interface EntryRow {
 
 export function entryOf(row: EntryRow): Entry {
   return {
-    jti: text(row.jti) as Jti,
+    key: text(row.jti) as EntryKey,
     expiresAt: Number(row.expires_at) as EpochMs,
     createdAt: row.created_at === null ? null : (Number(row.created_at) as EpochMs),
     reason: text(row.reason),
     revokedBy: text(row.revoked_by),
   };
+}
+
+/** The entry of a row that is read as an array, whose `ENTRY_COLUMNS` begin at `at`. */
+export function entryAt(row: readonly unknown[], at: number): Entry {
+  const columns = ENTRY_COLUMNS.map((column, index) => [column, row[at + index]]);
+  return entryOf(Object.fromEntries(columns) as EntryRow);
 }
 
 /** A commit's number and stamp from its columns. */

@@ -5,10 +5,11 @@ import Libsql from "libsql";
 import type { EpochMs, NewEntry } from "../entry.ts";
 import { ServiceError, StartError, storeUnavailable } from "../errors.ts";
 import type { Revision } from "../revision.ts";
+import { extendsTimes, latestTimes } from "../token-identity.ts";
 import type { Engine, Reader } from "./engine.ts";
 import { createPrivately } from "./file-access.ts";
 import { redactSql } from "./redact-sql.ts";
-import { ENTRY_COLUMNS, type EntryRow, entryOf } from "./rows.ts";
+import { ENTRY_COLUMNS, type EntryRow, entryOf, TIME_COLUMNS, timeValues } from "./rows.ts";
 import type { CommitResult, ExpiryContext, WriteResult } from "./store.ts";
 
 type Database = Libsql.Database;
@@ -88,15 +89,14 @@ export class SqliteEngine implements Engine {
     return this.#use((database) => database.prepare(sql).raw().all() as unknown[][]);
   }
 
-  async write(entries: readonly NewEntry[], terms: ExpiryContext): Promise<CommitResult> {
+  async write(entries: readonly NewEntry[], context: ExpiryContext): Promise<CommitResult> {
     return this.#use((database) => {
       database.exec("BEGIN IMMEDIATE");
       try {
-        const receipt = commit(database, entries, terms);
+        const result = commit(database, entries, context);
         database.exec("COMMIT");
-        if (!shows(database, receipt.revision))
-          throw storeUnavailable("the database has not kept the commit");
-        return receipt;
+        if (!shows(database, result.revision)) throw storeUnavailable("the database has not kept the commit");
+        return result;
       } catch (error) {
         if (database.inTransaction) database.exec("ROLLBACK");
         throw error;
@@ -193,7 +193,7 @@ function shows(database: Database, { number, stamp }: Revision): boolean {
   );
 }
 
-function commit(database: Database, entries: readonly NewEntry[], terms: ExpiryContext): CommitResult {
+function commit(database: Database, entries: readonly NewEntry[], context: ExpiryContext): CommitResult {
   const stamp = randomBytes(8);
   const { revision, clock } = database
     .prepare(
@@ -203,21 +203,27 @@ function commit(database: Database, entries: readonly NewEntry[], terms: ExpiryC
   database
     .prepare("INSERT INTO blacklist_commits (revision, stamp, committed_at) VALUES (?, ?, ?)")
     .run(revision, stamp, clock);
-  const dead = Math.min(clock, terms.now) - terms.leewayMs;
+  const dead = Math.min(clock, context.now) - context.leewayMs;
   const find = database.prepare(`SELECT ${ENTRY_COLUMNS.join()} FROM blacklisted_tokens WHERE jti = ?`);
   const replace = database.prepare(
-    `INSERT OR REPLACE INTO blacklisted_tokens (${ENTRY_COLUMNS.join()}, revision, created_revision) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT OR REPLACE INTO blacklisted_tokens (${ENTRY_COLUMNS.join()}, revision, created_revision) VALUES (${Array(
+      ENTRY_COLUMNS.length + 2,
+    )
+      .fill("?")
+      .join()})`,
   );
-  const extend = database.prepare("UPDATE blacklisted_tokens SET expires_at = ?, revision = ? WHERE jti = ?");
+  const extend = database.prepare(
+    `UPDATE blacklisted_tokens SET ${TIME_COLUMNS.map((column) => `${column} = ?`).join()}, revision = ? WHERE jti = ?`,
+  );
 
   const results = entries.map((entry): WriteResult => {
-    const jti = Buffer.from(entry.jti);
+    const key = Buffer.from(entry.key);
     // In an array, because libsql takes a lone Buffer for an object of named parameters and ends the process.
-    const row = find.get([jti]) as EntryRow | undefined;
+    const row = find.get([key]) as EntryRow | undefined;
     if (row === undefined || row.expires_at <= dead) {
       replace.run(
-        jti,
-        entry.expiresAt,
+        key,
+        ...timeValues(entry),
         clock,
         Buffer.from(entry.reason),
         Buffer.from(entry.revokedBy),
@@ -227,9 +233,10 @@ function commit(database: Database, entries: readonly NewEntry[], terms: ExpiryC
       return { outcome: "created", entry: { ...entry, createdAt: clock as EpochMs } };
     }
     const stored = entryOf(row);
-    if (entry.expiresAt <= stored.expiresAt) return { outcome: "unchanged", entry: stored };
-    extend.run(entry.expiresAt, revision, jti);
-    return { outcome: "extended", entry: { ...stored, expiresAt: entry.expiresAt } };
+    if (!extendsTimes(entry, stored)) return { outcome: "unchanged", entry: stored };
+    const extended = { ...stored, ...latestTimes(entry, stored) };
+    extend.run(...timeValues(extended), revision, key);
+    return { outcome: "extended", entry: extended };
   });
   return { revision: { number: revision, stamp: stamp.toString("hex") }, results };
 }

@@ -1,4 +1,4 @@
-import type { Entry, EpochMs, Jti, NewEntry } from "../entry.ts";
+import type { Entry, EntryKey, EntryTimes, EpochMs, NewEntry } from "../entry.ts";
 import type { Revision } from "../revision.ts";
 
 /**
@@ -19,22 +19,22 @@ export interface Store {
   open(): Promise<DatabaseIdentity>;
 
   /**
-   * Adds or extends entries in one durable commit: all of them or none. Each jti may occur once. Returns only once the database
+   * Adds or extends entries in one durable commit: all of them or none. Each key may occur once. Returns only once the database
    * shows the commit; a server's acknowledgement of COMMIT is not relied on.
    *
    * An entry whose `expiresAt + leewayMs` lies in the past by both clocks counts as absent and is replaced as a whole. Of an
-   * existing entry only `expiresAt` may change, and only to a later time. A commit whose answer was lost is retried without being
-   * applied twice: of all calls for a jti exactly one learns "created", if its answer arrives. After STORE_UNAVAILABLE the entries
+   * existing entry only the times may change, and each only to a later one. A commit whose answer was lost is retried without being
+   * applied twice: of all calls for a key exactly one learns "created", if its answer arrives. After STORE_UNAVAILABLE the entries
    * may or may not have been stored; after any other error they have not.
    */
-  write(entries: readonly NewEntry[], terms: ExpiryContext): Promise<CommitResult>;
+  write(entries: readonly NewEntry[], context: ExpiryContext): Promise<CommitResult>;
 
   /**
-   * The expiries of those of `jtis` that are in the table, expired or not, from one read that reflects every commit acknowledged,
-   * by any replica, before this call. Without jtis it probes the database. `required` names commits, each once, that the database's
+   * Those of the entries with `keys` that are in the table, expired or not, from one read that reflects every commit acknowledged,
+   * by any replica, before this call. Without keys it probes the database. `required` names commits, each once, that the database's
    * history must contain, see {@link LookupResult.intact}.
    */
-  read(jtis: readonly Jti[], required?: readonly Revision[]): Promise<LookupResult>;
+  read(keys: readonly EntryKey[], required?: readonly Revision[]): Promise<LookupResult>;
 
   /**
    * The members of `revisions` that this database's history does not contain: ahead of its last commit, or with another stamp. A
@@ -42,7 +42,7 @@ export interface Store {
    */
   missing(revisions: readonly Revision[]): Promise<Revision[]>;
 
-  /** One page of entries, newest first: by `createdAt` descending (unknown last), then by the bytes of the jti, descending. */
+  /** One page of entries, newest first: by `createdAt` descending (unknown last), then by the bytes of the key, descending. */
   list(query: ListQuery): Promise<ListPage>;
 
   /** How many entries with this `revokedBy` have not expired, leeway included; counted up to `limit`. */
@@ -57,10 +57,10 @@ export interface Store {
   prune(request: PruneTask): Promise<PruneResult>;
 
   /**
-   * When the entry that has been prunable for longest became prunable, by the terms of `prune`; undefined if there is nothing to
+   * When the entry that has been prunable for longest became prunable, by the rules of `prune`; undefined if there is nothing to
    * delete. Reads the first entry of an index, however large the table.
    */
-  oldestPrunable(terms: ExpiryContext & { readonly retentionMs: number }): Promise<EpochMs | undefined>;
+  oldestPrunable(context: ExpiryContext & { readonly retentionMs: number }): Promise<EpochMs | undefined>;
 
   /** The use of the connection pool that List and Prune share. Sends no statement and never throws. */
   readonly poolUse: PoolUse;
@@ -79,7 +79,7 @@ export interface Store {
  */
 export interface Tail {
   /**
-   * The entries that changed after `from`, ordered by (revision, jti), at most `TAIL_PAGE` of them, and the database's state, all
+   * The entries that changed after `from`, ordered by (revision, key), at most `TAIL_PAGE` of them, and the database's state, all
    * from one statement and one snapshot. If `hasMore` is false, nothing up to `revision` is left to be read. An entry that changes
    * again while pages are read is returned again, later. `seen` is the last revision that was read; `required` names further
    * commits, each once, before or after `from`, that this history must contain, see {@link Changes.intact}.
@@ -87,7 +87,7 @@ export interface Tail {
   changes(from: TailPosition, seen: Revision | undefined, required?: readonly Revision[]): Promise<Changes>;
 
   /**
-   * At most `SCAN_PAGE` entries in the order of their jtis, beginning after `after`. Pages are not from one snapshot: a reader
+   * At most `SCAN_PAGE` entries in the order of their keys, beginning after `after`. Pages are not from one snapshot: a reader
    * needs all of them, and then the changes since a revision read before the first page, to miss nothing.
    */
   scan(after: Uint8Array): Promise<ScanPage>;
@@ -96,16 +96,15 @@ export interface Tail {
   close(): void;
 }
 
-/** A position after the entry `jti` of the commit `revision`; an empty jti: at the beginning of that commit. */
+/** A position after the entry `key` of the commit `revision`; an empty key: at the beginning of that commit. */
 export interface TailPosition {
   readonly revision: number;
-  readonly jti: Uint8Array;
+  readonly key: Uint8Array;
 }
 
-export interface TailEntry {
+export interface TailEntry extends EntryTimes {
   /** UTF-8. */
-  readonly jti: Uint8Array;
-  readonly expiresAt: EpochMs;
+  readonly key: Uint8Array;
 }
 
 export interface Changes extends DatabaseState {
@@ -154,7 +153,7 @@ export interface DatabaseState {
 }
 
 export interface LookupResult extends DatabaseState {
-  readonly expiries: ReadonlyMap<string, EpochMs>;
+  readonly found: ReadonlyMap<string, EntryTimes>;
   /** True if all required commits are in this database's history. A commit older than the oldest commit kept is assumed to be. */
   readonly intact: boolean;
 }
@@ -190,12 +189,12 @@ export interface ListFilter {
   readonly createdBefore: EpochMs | undefined;
   readonly revokedBy: string | undefined;
   /** Only these; undefined: all. */
-  readonly jtis: readonly Jti[] | undefined;
+  readonly keys: readonly EntryKey[] | undefined;
 }
 
 export interface ListCursor {
   readonly createdAt: EpochMs | null;
-  readonly jti: Jti;
+  readonly key: EntryKey;
 }
 
 export interface ListPage {

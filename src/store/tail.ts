@@ -3,7 +3,16 @@ import { anotherDatabase, type ServiceError, storeUnavailable } from "../errors.
 import { SCAN_PAGE, TAIL_PAGE } from "../limits.ts";
 import { isSameRevision, type Revision } from "../revision.ts";
 import type { Engine, Reader } from "./engine.ts";
-import { countable, hex, OLDEST_COMMIT, onlyRow, revisionOf, truncatedResult } from "./rows.ts";
+import {
+  countable,
+  hex,
+  OLDEST_COMMIT,
+  onlyRow,
+  revisionOf,
+  TIME_COLUMNS,
+  tailEntry,
+  truncatedResult,
+} from "./rows.ts";
 import type { Changes, DatabaseState, ScanPage, Tail, TailPosition } from "./store.ts";
 
 type Rows = readonly (readonly unknown[])[];
@@ -11,7 +20,7 @@ type Rows = readonly (readonly unknown[])[];
 /** A revision that no commit has. */
 const NO_COMMIT: Revision = { number: -1, stamp: "" };
 
-/** Sorts before every jti. */
+/** Sorts before every key. */
 const START = new Uint8Array();
 
 /**
@@ -21,8 +30,9 @@ const START = new Uint8Array();
 const ROOM = [1, 2, 8, 64] as const;
 
 /** A page of the table. Each row tells whether it is of the right database, followed by `columns`. */
-const scanFor = (columns: string) => `SELECT jti, expires_at,
-    (SELECT generation = ? FROM blacklist_state WHERE id = 1)${columns}
+const scanFor = (
+  columns: string,
+) => `SELECT (SELECT generation = ? FROM blacklist_state WHERE id = 1), jti, ${TIME_COLUMNS.join()}${columns}
   FROM blacklisted_tokens WHERE jti > ? ORDER BY jti LIMIT ${SCAN_PAGE}`;
 
 const SCAN = scanFor("");
@@ -35,14 +45,14 @@ const SCAN_END = `SELECT generation = ?, (SELECT COUNT(*) FROM (SELECT jti FROM 
   FROM blacklist_state WHERE id = 1`;
 
 /** Revision, stamp, generation, clock, and whether the server takes writes. */
-const STANDING = /^(\d+) ([0-9A-F]{16}) ([0-9A-F]{32}) (\d+) ([01])$/;
+const STATE = /^(\d+) ([0-9A-F]{16}) ([0-9A-F]{32}) (\d+) ([01])$/;
 
 /** {@link Tail} on any database that has an {@link Engine}. */
 export class SqlTail implements Tail {
   readonly #engine: Engine;
   readonly #reader: Reader;
   readonly #generation: () => Promise<string>;
-  readonly #standing: string;
+  readonly #state: string;
   readonly #changes: (room: number) => string;
   /** The last read found nothing, so the next read probably will not either. */
   #isQuiet = false;
@@ -56,16 +66,16 @@ export class SqlTail implements Tail {
       JOIN blacklist_commits commits ON commits.revision = state.revision`;
     // Concatenated into one column: the driver parses the description of every column for every answer, which takes longer than
     // parsing the values.
-    this.#standing = `SELECT CONCAT_WS(' ', state.revision, HEX(commits.stamp), HEX(state.generation), ${engine.clock}, ${engine.writable})
+    this.#state = `SELECT CONCAT_WS(' ', state.revision, HEX(commits.stamp), HEX(state.generation), ${engine.clock}, ${engine.writable})
       ${joined} WHERE state.id = 1`;
     // The page has its own ORDER BY and LIMIT: joined to the state row directly, the database would sort all remaining rows each
     // time, and a follower that is far behind would never catch up. The rows are counted inside the statement, so that an answer
     // truncated on its way has fewer rows than its count.
     this.#changes = (room) => `SELECT ${columns}, (
         SELECT COUNT(*) FROM blacklist_commits WHERE revision IN (${places(room)}) AND stamp IN (${places(room)})
-      ), ${OLDEST_COMMIT}, page.revision, page.jti, page.expires_at, COUNT(page.jti) OVER () ${joined}
+      ), ${OLDEST_COMMIT}, COUNT(page.jti) OVER (), page.revision, page.jti, ${TIME_COLUMNS.map((column) => `page.${column}`).join()} ${joined}
       LEFT JOIN (
-        SELECT revision, jti, expires_at FROM blacklisted_tokens ${engine.byIndex("blacklisted_tokens_tail")}
+        SELECT revision, jti, ${TIME_COLUMNS.join()} FROM blacklisted_tokens ${engine.byIndex("blacklisted_tokens_tail")}
         WHERE revision >= ? AND (revision > ? OR jti > ?) ORDER BY revision, jti LIMIT ${TAIL_PAGE}
       ) page ON 1 = 1
       WHERE state.id = 1 ORDER BY page.revision, page.jti`;
@@ -80,7 +90,7 @@ export class SqlTail implements Tail {
     if (this.#isQuiet && others.length === 0 && seen?.number === from.revision - 1) {
       // Half the work for the database. Changes have a revision that the state row shows, and as long as the last commit has the
       // number of the commit seen, its stamp tells whether that commit is still there.
-      const { revision, clock, writable } = await this.#readStanding();
+      const { revision, clock, writable } = await this.#readState();
       if (revision.number === seen.number) {
         const intact = revision.stamp === seen.stamp;
         return { revision, clock, writable, intact, entries: [], hasMore: false, next: from };
@@ -93,13 +103,13 @@ export class SqlTail implements Tail {
     const rows = await this.#reader.select(this.#changes(room), [
       ...asked.map(({ number }) => number),
       ...asked.map(({ stamp }) => Buffer.from(stamp, "hex")),
-      ...[from.revision, from.revision, from.jti],
+      ...[from.revision, from.revision, from.key],
     ]);
     const [first] = rows;
     if (first === undefined) throw stateLost();
     if (hex(first[2]) !== generation) throw anotherDatabase();
     const revision = revisionOf(first[0], first[1]);
-    const count = Number(first[10]);
+    const count = Number(first[7]);
     if (rows.length !== Math.max(1, count)) throw truncatedResult();
     const oldest = Number(first[6]);
     // The last revision seen must be there, however old it is.
@@ -113,20 +123,20 @@ export class SqlTail implements Tail {
       clock: Number(first[3]) as EpochMs,
       writable: this.#takesWrites(first[4]),
       intact: Number(first[5]) === expected,
-      entries: found.map((row) => ({ jti: row[8] as Uint8Array, expiresAt: Number(row[9]) as EpochMs })),
+      entries: found.map((row) => tailEntry(row, 9)),
       hasMore,
       next:
         hasMore && last !== undefined
-          ? { revision: Number(last[7]), jti: last[8] as Uint8Array }
-          : { revision: revision.number + 1, jti: START },
+          ? { revision: Number(last[8]), key: last[9] as Uint8Array }
+          : { revision: revision.number + 1, key: START },
     };
   }
 
-  async #readStanding(): Promise<DatabaseState> {
+  async #readState(): Promise<DatabaseState> {
     const generation = await this.#generation();
-    const [row] = await this.#reader.select(this.#standing, []);
+    const [row] = await this.#reader.select(this.#state, []);
     if (row === undefined) throw stateLost();
-    const found = STANDING.exec(String(row[0]));
+    const found = STATE.exec(String(row[0]));
     if (found === null) throw stateLost();
     const [, number, stamp, read, clock, writable] = found;
     if (read?.toLowerCase() !== generation) throw anotherDatabase();
@@ -150,18 +160,18 @@ export class SqlTail implements Tail {
     let rows = await this.#reader.select(SCAN, from);
     // A short page is read again, because one snapshot must show both the rows and that they are the last.
     if (rows.length < SCAN_PAGE) rows = await this.#reader.select(LAST_SCAN, from);
-    if (rows.some((row) => Number(row[2]) !== 1)) throw anotherDatabase();
+    if (rows.some((row) => Number(row[0]) !== 1)) throw anotherDatabase();
     const hasMore = rows.length === SCAN_PAGE;
     if (!hasMore && !(await this.#isLast(rows, from))) throw truncatedResult();
     return {
-      entries: rows.map((row) => ({ jti: row[0] as Uint8Array, expiresAt: Number(row[1]) as EpochMs })),
+      entries: rows.map((row) => tailEntry(row, 1)),
       hasMore,
     };
   }
 
   async #isLast(rows: Rows, from: readonly [Uint8Array, Uint8Array]): Promise<boolean> {
     const last = rows.at(-1);
-    if (last !== undefined) return Number(last[3]) === 1;
+    if (last !== undefined) return Number(last.at(-1)) === 1;
     const [end] = await this.#reader.select(SCAN_END, from);
     const [isRightDatabase, more] = onlyRow(end);
     if (Number(isRightDatabase) !== 1) throw anotherDatabase();

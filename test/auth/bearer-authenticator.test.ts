@@ -77,7 +77,7 @@ describe("BearerAuthenticator", () => {
 
   const authenticate = (token: string) => bearers.authenticate([`Bearer ${token}`]);
 
-  const told = ({ name, roles, jti }: Principal) => ({ name, roles: [...roles], jti });
+  const told = ({ name, roles, token }: Principal) => ({ name, roles: [...roles], token });
 
   /** What the caller is told, which is nothing of the token. */
   async function refusal(token: string): Promise<string> {
@@ -105,15 +105,19 @@ describe("BearerAuthenticator", () => {
     it("that says who it is, what it may do and which token it is", async () => {
       const token = await tokenWith({ jti: "t-1" });
       expect(told(await authenticate(token))).to.deep.equal({
-        ...{ name: "gateway", roles: ["check", "revoke"], jti: "t-1" },
+        ...{ name: "gateway", roles: ["check", "revoke"], token: "t-1" },
       });
     });
 
     it("without jti, and with claims that mean nothing here", async () => {
       const token = await tokenWith({ typ: "x", azp: 7, roles: ["prune"] });
       const principal = await authenticate(token);
-      expect(told(principal)).to.deep.equal({ name: "gateway", roles: ["check", "revoke"], jti: undefined });
-      expect(principal).not.to.have.property("jti");
+      expect(told(principal)).to.deep.equal({
+        name: "gateway",
+        roles: ["check", "revoke"],
+        token: undefined,
+      });
+      expect(principal).not.to.have.property("token");
     });
 
     it("that is meant for others too", async () => {
@@ -134,7 +138,7 @@ describe("BearerAuthenticator", () => {
 
     it("whose jti is as long as one may be", async () => {
       const jti = "é".repeat(127);
-      expect((await authenticate(await tokenWith({ jti }))).jti).to.equal(jti);
+      expect((await authenticate(await tokenWith({ jti }))).token).to.equal(jti);
     });
   });
 

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { CompactSign } from "jose";
 import { JwksCache } from "../../src/auth/jwks-cache.ts";
-import { RawTokenVerifier, type TokenIdentity } from "../../src/auth/raw-token-verifier.ts";
+import { RawTokenVerifier, type VerifiedToken } from "../../src/auth/raw-token-verifier.ts";
 import { InvalidTokenError } from "../../src/auth/verify.ts";
 import { MAX_EPOCH_MS } from "../../src/entry.ts";
 import type { ServiceError } from "../../src/errors.ts";
@@ -57,7 +57,7 @@ describe("RawTokenVerifier", () => {
   const caller = { gone: false, principal: { name: "login" } };
 
   /** Of one token. */
-  async function identify(token: string): Promise<TokenIdentity> {
+  async function identify(token: string): Promise<VerifiedToken> {
     const [judged] = await rawTokens.identify([token], caller);
     if (judged === undefined || judged instanceof InvalidTokenError) throw judged;
     return judged;

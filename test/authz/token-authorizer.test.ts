@@ -15,7 +15,10 @@ import { rejection } from "../support/rejection.ts";
 
 const ANYBODY: Caller = { gone: false };
 /** A proxy whose own token can be blacklisted. */
-const PROXY: Caller = { gone: false, principal: { name: "proxy", roles: new Set(ROLES), jti: "own" as Jti } };
+const PROXY: Caller = {
+  gone: false,
+  principal: { name: "proxy", roles: new Set(ROLES), token: "own" as Jti },
+};
 const TOKEN = { verifiedJtis: ["secret-jti"], authorization: [] };
 const NOTHING = { verifiedJtis: [], authorization: [] };
 

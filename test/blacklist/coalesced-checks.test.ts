@@ -70,7 +70,10 @@ describe("CoalescedChecks", () => {
   });
 
   it("refuses a caller whose own token is blacklisted, by the same read", async () => {
-    const caller = { gone: false, principal: { name: "gateway", roles: new Set<Role>(), jti: "own" as Jti } };
+    const caller = {
+      gone: false,
+      principal: { name: "gateway", roles: new Set<Role>(), token: "own" as Jti },
+    };
     const admitted = checks.check(jtis("a"), FRESH, caller);
     await release();
     expect((await admitted).verdicts).to.deep.equal(["not-blacklisted"]);
@@ -311,7 +314,7 @@ describe("CoalescedChecks", () => {
           await reasonOf(check("ours")),
           await reasonOf(check("x")),
           (await check("kept", "ours")).verdicts,
-          await reasonOf(checks.standing()),
+          await reasonOf(checks.databaseState()),
         ]).to.deep.equal([
           ["blacklisted", "not-blacklisted"],
           "NOT_FRESH",
@@ -353,7 +356,7 @@ describe("CoalescedChecks", () => {
       expect([
         without,
         (await check("ours", "x")).verdicts,
-        (await checks.standing()).revision.number,
+        (await checks.databaseState()).revision.number,
       ]).to.deep.equal(["NOT_FRESH", ["blacklisted", "not-blacklisted"], 2]);
     });
   });

@@ -61,7 +61,7 @@ describe("IndexedChecks", () => {
     store.holding = false;
     follower.start();
     while (follower.phase === "loading") await turn();
-    if (follower.phase === "following") await follower.standing();
+    if (follower.phase === "following") await follower.databaseState();
     store.holding = true;
     for (const begun of [store.changes, store.scans, store.reads]) begun.splice(0);
   }
@@ -280,7 +280,10 @@ describe("IndexedChecks", () => {
   });
 
   describe("a caller whose own token can be blacklisted", () => {
-    const caller = { gone: false, principal: { name: "gateway", roles: new Set<Role>(), jti: "own" as Jti } };
+    const caller = {
+      gone: false,
+      principal: { name: "gateway", roles: new Set<Role>(), token: "own" as Jti },
+    };
     const asCaller = async (freshness: Freshness, ...texts: string[]) =>
       checks.check(jtis(...texts), freshness, caller);
     let before: Revision;

@@ -13,7 +13,7 @@ const TERMS = { now: CREATED_AT, leewayMs: 0 };
 /** What each request is told after all were merged, written as one commit, and unfolded. */
 async function commitTogether(table: readonly Entry[], requests: readonly NewEntry[][]): Promise<Told> {
   const store = new HeldStore({ clock: new FakeClock(), holding: false });
-  for (const entry of table) store.table.set(entry.jti, entry);
+  for (const entry of table) store.table.set(entry.key, entry);
   const { results } = await store.write(mergeWrites(requests), TERMS);
   const unfold = new SplitResults(results);
   return { told: requests.map((entries) => unfold.next(entries)), table: store.table };
@@ -21,17 +21,17 @@ async function commitTogether(table: readonly Entry[], requests: readonly NewEnt
 
 /** The same, one request a commit, written down as the contract has it. */
 function commitInTurn(stored: readonly Entry[], requests: readonly NewEntry[][]): Told {
-  const table = new Map(stored.map((entry) => [entry.jti, entry]));
+  const table = new Map(stored.map((entry) => [entry.key, entry]));
   const told = requests.map((entries) => {
     const before = new Map(table);
     for (const asked of entries) {
-      const there = table.get(asked.jti) ?? { ...asked, createdAt: CREATED_AT };
-      table.set(asked.jti, { ...there, expiresAt: at(Math.max(there.expiresAt, asked.expiresAt)) });
+      const there = table.get(asked.key) ?? { ...asked, createdAt: CREATED_AT };
+      table.set(asked.key, { ...there, expiresAt: at(Math.max(there.expiresAt, asked.expiresAt)) });
     }
-    return entries.map(({ jti }, index): TokenResult => {
-      const entry = table.get(jti) as Entry;
-      const earlier = before.get(jti);
-      if (entries.findIndex((other) => other.jti === jti) < index)
+    return entries.map(({ key }, index): TokenResult => {
+      const entry = table.get(key) as Entry;
+      const earlier = before.get(key);
+      if (entries.findIndex((other) => other.key === key) < index)
         return { outcome: "already-blacklisted", entry };
       if (earlier === undefined) return { outcome: "created", entry };
       return { outcome: earlier.expiresAt < entry.expiresAt ? "extended" : "already-blacklisted", entry };
@@ -48,18 +48,18 @@ interface Told {
 /** Few tokens and few expiries, so that requests collide. */
 const asked = fc
   .record({
-    jti: fc.constantFrom("a", "b", "c", "d"),
+    key: fc.constantFrom("a", "b", "c", "d"),
     expiresAt: fc.integer({ min: 1, max: 5 }).map((step) => at(CREATED_AT + step)),
     reason: fc.constantFrom("", "stolen", "logout"),
     revokedBy: fc.constantFrom("", "auth-1", "auth-2"),
   })
-  .map(({ jti, ...rest }) => newEntry(jti, rest));
+  .map(({ key, ...rest }) => newEntry(key, rest));
 const someRequests = fc.array(fc.array(asked, { minLength: 1, maxLength: 6 }), {
   minLength: 1,
   maxLength: 5,
 });
 const someTable = fc
-  .uniqueArray(asked, { selector: ({ jti }) => jti, maxLength: 3 })
+  .uniqueArray(asked, { selector: ({ key }) => key, maxLength: 3 })
   .map((entries) => entries.map((entry): Entry => ({ ...entry, createdAt: at(CREATED_AT - 1) })));
 
 describe("requests that share a commit", () => {
@@ -128,13 +128,13 @@ describe("requests that share a commit", () => {
     await fc.assert(
       fc.asyncProperty(someTable, someRequests, async (table, requests) => {
         const { told } = await commitTogether(table, requests);
-        const before = new Map<string, Entry>(table.map((entry) => [entry.jti, entry]));
+        const before = new Map<string, Entry>(table.map((entry) => [entry.key, entry]));
         const results = told.flat();
-        for (const jti of new Set(requests.flat().map((entry) => entry.jti))) {
-          const mine = results.filter(({ entry }) => entry.jti === jti);
-          const stored = before.get(jti);
+        for (const key of new Set(requests.flat().map((entry) => entry.key))) {
+          const mine = results.filter(({ entry }) => entry.key === key);
+          const stored = before.get(key);
           const latest = Math.max(
-            ...requests.flat().flatMap((entry) => (entry.jti === jti ? [entry.expiresAt] : [])),
+            ...requests.flat().flatMap((entry) => (entry.key === key ? [entry.expiresAt] : [])),
           );
           const count = (outcome: string) => mine.filter((result) => result.outcome === outcome).length;
           expect(count("created")).to.equal(stored === undefined ? 1 : 0);
@@ -148,15 +148,15 @@ describe("requests that share a commit", () => {
     await fc.assert(
       fc.asyncProperty(someTable, someRequests, async (table, requests) => {
         const { told } = await commitTogether(table, requests);
-        const lasting = new Map<string, number>(table.map(({ jti, expiresAt }) => [jti, expiresAt]));
-        expect(told.map((results) => results.map(({ entry }) => entry.jti))).to.deep.equal(
-          requests.map((entries) => entries.map(({ jti }) => jti)),
+        const lasting = new Map<string, number>(table.map(({ key, expiresAt }) => [key, expiresAt]));
+        expect(told.map((results) => results.map(({ entry }) => entry.key))).to.deep.equal(
+          requests.map((entries) => entries.map(({ key }) => key)),
         );
         for (const [index, results] of told.entries()) {
           for (const [position, { entry }] of results.entries()) {
             const request = requests[index]?.[position] as NewEntry;
-            expect(entry.expiresAt).to.be.at.least(Math.max(request.expiresAt, lasting.get(entry.jti) ?? 0));
-            lasting.set(entry.jti, entry.expiresAt);
+            expect(entry.expiresAt).to.be.at.least(Math.max(request.expiresAt, lasting.get(entry.key) ?? 0));
+            lasting.set(entry.key, entry.expiresAt);
           }
         }
       }),

@@ -203,7 +203,7 @@ describe("whoever counts what the domain does", () => {
     expect(sent()).to.deep.equal(["part"]);
     for (const name of ["a", "b"]) {
       store.commit(newEntry(name));
-      await follower.standing();
+      await follower.databaseState();
     }
     expect([feed.size, feed.lag]).to.deep.equal([1, 2]);
     // What a copy lacks goes out as one.
@@ -211,7 +211,7 @@ describe("whoever counts what the domain does", () => {
     expect(feed.lag).to.equal(0);
 
     store.restore(0);
-    await rejection(follower.standing());
+    await rejection(follower.databaseState());
     while (follower.phase !== "following") await turn();
     expect(sent()).to.deep.equal(["opened", "part"]);
     expect(told.filter(([name]) => name === "startedOver")).to.have.length(1);

@@ -28,7 +28,7 @@ describe("Writer", () => {
   /** The sizes of all commits that ever began. */
   const sizes = () => store.writes.map(({ input }) => input.length);
   /** The jtis of the commit that began last. */
-  const lastJtis = () => store.writes.at(-1)?.input.map(({ jti }) => jti);
+  const lastJtis = () => store.writes.at(-1)?.input.map(({ key }) => key);
   const release = () => store.writes.at(-1)?.release();
   const write = (...entries: NewEntry[]) => writer.write(entries, HERE);
 
@@ -58,7 +58,7 @@ describe("Writer", () => {
     const happened: string[] = [];
     let goOn = () => {};
     onCommit = ({ revision, results }) => {
-      happened.push(`commit ${revision.number} of ${results.map(({ entry }) => entry.jti)}`);
+      happened.push(`commit ${revision.number} of ${results.map(({ entry }) => entry.key)}`);
       return new Promise((resolve) => {
         goOn = resolve;
       });
@@ -136,7 +136,7 @@ describe("Writer", () => {
     for (let index = 0; index < 60; index++) void write(newEntry(`${index}`, { reason }));
     await releaseAll();
     const bytes = store.writes.map(({ input }) =>
-      input.reduce((sum, entry) => sum + Buffer.byteLength(entry.jti + entry.reason), 0),
+      input.reduce((sum, entry) => sum + Buffer.byteLength(entry.key + entry.reason), 0),
     );
     expect(sizes().reduce((sum, size) => sum + size)).to.equal(61);
     expect(Math.max(...bytes)).to.be.at.most(MAX_COMMIT_BYTES);

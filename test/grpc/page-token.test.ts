@@ -14,11 +14,11 @@ const ALL: ListFilter = {
   createdAfter: undefined,
   createdBefore: undefined,
   revokedBy: undefined,
-  jtis: undefined,
+  keys: undefined,
 };
 const POSITION: PagePosition = {
   asOf: Date.UTC(2030, 0, 1) as EpochMs,
-  after: { createdAt: Date.UTC(2029, 0, 1) as EpochMs, jti: "3f1c-é" as Jti },
+  after: { createdAt: Date.UTC(2029, 0, 1) as EpochMs, key: "3f1c-é" as Jti },
 };
 const at = (ms: number) => ms as EpochMs;
 const jtis = (...texts: string[]) => texts as Jti[];
@@ -45,7 +45,7 @@ describe("a page token", () => {
     asOf: fc.maxSafeNat().map(at),
     after: fc.record({
       createdAt: fc.option(fc.maxSafeInteger().map(at)),
-      jti: fc.string({ unit: "binary", minLength: 1, maxLength: 64 }).map((text) => text as Jti),
+      key: fc.string({ unit: "binary", minLength: 1, maxLength: 64 }).map((text) => text as Jti),
     }),
   });
   const someFilter = fc.record({
@@ -53,7 +53,7 @@ describe("a page token", () => {
     createdAfter: fc.option(fc.maxSafeInteger().map(at), { nil: undefined }),
     createdBefore: fc.option(fc.maxSafeInteger().map(at), { nil: undefined }),
     revokedBy: fc.option(fc.string({ minLength: 1 }), { nil: undefined }),
-    jtis: fc.option(
+    keys: fc.option(
       fc.array(
         fc.string().map((text) => text as Jti),
         { minLength: 1 },
@@ -84,8 +84,8 @@ describe("a page token", () => {
 
   it("stays within its limit, whatever jti it holds", () => {
     const worst = ["\u0001", "\u0080", "ａ", "\\", '"', "😀"].map((unit) => {
-      const jti = unit.repeat(Math.floor(255 / Buffer.byteLength(unit))) as Jti;
-      const position = { asOf: at(253_402_300_799_999), after: { createdAt: at(253_402_300_799_999), jti } };
+      const key = unit.repeat(Math.floor(255 / Buffer.byteLength(unit))) as Jti;
+      const position = { asOf: at(253_402_300_799_999), after: { createdAt: at(253_402_300_799_999), key } };
       const sealed = tokens.seal(position, ALL);
       expect(tokens.open(sealed, ALL)).to.deep.equal(position);
       return sealed.length;
@@ -111,7 +111,7 @@ describe("a page token", () => {
     "another created_after": { ...ALL, createdAfter: at(0) },
     "another created_before": { ...ALL, createdBefore: at(0) },
     "another revoked_by": { ...ALL, revokedBy: "auth" },
-    "other jtis": { ...ALL, jtis: jtis("a") },
+    "other jtis": { ...ALL, keys: jtis("a") },
   };
   for (const [what, filter] of Object.entries(OTHERS)) {
     it(`is refused with ${what}`, () => {
@@ -137,8 +137,8 @@ describe("a page token", () => {
       jtis('a","b'),
       jtis("a", "b", ""),
     ];
-    const sealed = filters.map((asked) => tokens.seal(POSITION, { ...ALL, jtis: asked }));
-    const refused = sealed.map((text) => filters.map((asked) => isRefused(text, { ...ALL, jtis: asked })));
+    const sealed = filters.map((asked) => tokens.seal(POSITION, { ...ALL, keys: asked }));
+    const refused = sealed.map((text) => filters.map((asked) => isRefused(text, { ...ALL, keys: asked })));
     expect(refused).to.deep.equal(filters.map((_, mine) => filters.map((_, other) => mine !== other)));
   });
 
@@ -167,7 +167,7 @@ describe("a page token", () => {
   it("is refused in any other spelling of the same bytes", () => {
     // Of the last character of an odd length only some bits count: others mean the same bytes.
     const odd = ["a", "ab", "abc"].map((jti) =>
-      tokens.seal({ ...POSITION, after: { ...POSITION.after, jti: jti as Jti } }, ALL),
+      tokens.seal({ ...POSITION, after: { ...POSITION.after, key: jti as Jti } }, ALL),
     );
     const spellings = odd.flatMap((text) => {
       const bytes = Buffer.from(text, "base64url").toString("hex");

@@ -62,9 +62,9 @@ describe("a Blacklist request", () => {
     const tokens = [withJti(" Abc "), withJti("abc", { reason: " stolen\n" }), withJti(" Abc ")];
     const expiresAt = NOW + 60_000;
     expect(read(...tokens)).to.deep.equal([
-      { jti: " Abc ", expiresAt, reason: "", revokedBy: "somebody" },
-      { jti: "abc", expiresAt, reason: " stolen\n", revokedBy: "somebody" },
-      { jti: " Abc ", expiresAt, reason: "", revokedBy: "somebody" },
+      { key: " Abc ", expiresAt, reason: "", revokedBy: "somebody" },
+      { key: "abc", expiresAt, reason: " stolen\n", revokedBy: "somebody" },
+      { key: " Abc ", expiresAt, reason: "", revokedBy: "somebody" },
     ]);
   });
 
@@ -86,7 +86,7 @@ describe("a Blacklist request", () => {
     const reason = "é".repeat(256);
     const expiresAt = { seconds: 253_402_300_799n, nanos: 999_000_000 };
     expect(read(withJti(jti, { reason, expiresAt }))).to.deep.equal([
-      { jti, reason, expiresAt: 253_402_300_799_999, revokedBy: "somebody" },
+      { key: jti, reason, expiresAt: 253_402_300_799_999, revokedBy: "somebody" },
     ]);
   });
 
@@ -140,9 +140,9 @@ describe("a Blacklist request", () => {
     ];
     const common = { revokedBy: "somebody" };
     expect(await readAll(tokens)).to.deep.equal([
-      { entry: { jti: "a", expiresAt: NOW + 60_000, reason: "", ...common }, isOver: false },
-      { entry: { jti: "jti of 1000", expiresAt: NOW + 1000, reason: "logout", ...common }, isOver: false },
-      { entry: { jti: "jti of -1", expiresAt: NOW - 1, reason: "", ...common }, isOver: true },
+      { entry: { key: "a", expiresAt: NOW + 60_000, reason: "", ...common }, isOver: false },
+      { entry: { key: "jti of 1000", expiresAt: NOW + 1000, reason: "logout", ...common }, isOver: false },
+      { entry: { key: "jti of -1", expiresAt: NOW - 1, reason: "", ...common }, isOver: true },
     ]);
   });
 
@@ -238,7 +238,7 @@ describe("an IsBlacklisted request", () => {
 
   it("keeps its jtis in order, duplicates and all, and asks for a fresh answer unless it says otherwise", () => {
     expect(read({ jtis: ["b", "A", "a ", "b"] })).to.deep.equal({
-      jtis: ["b", "A", "a ", "b"],
+      tokens: ["b", "A", "a ", "b"],
       freshness: { kind: "linearizable" },
     });
   });
@@ -262,7 +262,7 @@ describe("an IsBlacklisted request", () => {
   });
 
   it("holds 1 to 1000 jtis", () => {
-    expect(read({ jtis: Array(1000).fill("a") }).jtis).to.have.length(1000);
+    expect(read({ jtis: Array(1000).fill("a") }).tokens).to.have.length(1000);
     expect([
       violations(() => read({})),
       violations(() => read({ jtis: Array(1001).fill("") })).jtis,
@@ -305,7 +305,7 @@ describe("a List request", () => {
         createdAfter: undefined,
         createdBefore: undefined,
         revokedBy: undefined,
-        jtis: undefined,
+        keys: undefined,
       },
       limit: 100,
     });
@@ -326,7 +326,7 @@ describe("a List request", () => {
         createdAfter: 1000,
         createdBefore: 2001,
         revokedBy: "b".repeat(255),
-        jtis: ["a", "A", "a"],
+        keys: ["a", "A", "a"],
       },
       limit: 5,
     });

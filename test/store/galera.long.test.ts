@@ -2,7 +2,7 @@ import { expect } from "chai";
 import mysql, { type Connection, type RowDataPacket } from "mysql2/promise";
 import { type Galera, ownGalera } from "../support/galera.ts";
 import type { PrivateMariadb } from "../support/mariadb.ts";
-import { at, entry, HOUR, openTestStore, type TestStore, terms } from "./open-test-store.ts";
+import { at, entry, expiryContext, HOUR, openTestStore, type TestStore } from "./open-test-store.ts";
 
 /** Acknowledged writes after which it is enough: of as many, an earlier version lost some five. */
 const ENOUGH = 3000;
@@ -61,7 +61,7 @@ describe("stores that write at several nodes of a Galera cluster", function () {
       for (let count = 0; written.length < ENOUGH && performance.now() < giveUpAt; count++) {
         const [own, shared] = [`${writer}/${count}`, `shared/${count}`];
         try {
-          const { revision, results } = await store.write([entry(own), entry(shared)], terms());
+          const { revision, results } = await store.write([entry(own), entry(shared)], expiryContext());
           written.push({
             own,
             shared,
@@ -109,7 +109,7 @@ describe("stores that write at several nodes of a Galera cluster", function () {
     const entries = Array.from({ length: 900 }, (_, index) =>
       entry(`over/${index}`, { expiresAt: at(longAgo) }),
     );
-    await first.store.write(entries, terms(longAgo - HOUR));
+    await first.store.write(entries, expiryContext(longAgo - HOUR));
     await galera.synced();
     const prune = { retentionMs: 0, limit: 20, expiredBefore: undefined, dryRun: false };
     let [pruned, refused] = [0, 0];
@@ -117,10 +117,10 @@ describe("stores that write at several nodes of a Galera cluster", function () {
       stores.map(async ({ store }, writer) => {
         for (let count = 0; count < 60; count++) {
           await store
-            .prune({ ...terms(), ...prune })
+            .prune({ ...expiryContext(), ...prune })
             .then((receipt) => (pruned += receipt.count))
             .catch(() => refused++);
-          await store.write([entry(`${writer}/${count}`)], terms()).catch(() => refused++);
+          await store.write([entry(`${writer}/${count}`)], expiryContext()).catch(() => refused++);
         }
       }),
     );

@@ -7,7 +7,7 @@ import type { PrivateMariadb } from "../support/mariadb.ts";
 import { ownMariadb } from "../support/own-mariadb.ts";
 import { reasonOf } from "../support/rejection.ts";
 import { SilentRollback } from "../support/silent-rollback.ts";
-import { at, entry, HOUR, openTestStore, query, type TestStore, terms } from "./open-test-store.ts";
+import { at, entry, expiryContext, HOUR, openTestStore, query, type TestStore } from "./open-test-store.ts";
 
 /** The statements of a commit after which there is something to roll back. */
 const BEFORE = {
@@ -78,11 +78,13 @@ describe("a commit on MySQL", function () {
     for (const [moment, statement] of Object.entries(BEFORE)) {
       it(`before ${moment}, is acknowledged only once it is stored, whole`, async () => {
         const { store } = await open(proxy.through(url));
-        await store.write([entry("there", { expiresAt: at(Date.now() + 9 * HOUR) })], terms());
+        await store.write([entry("there", { expiresAt: at(Date.now() + 9 * HOUR) })], expiryContext());
         const before = await stored();
         const rollback = new SilentRollback(proxy);
         rollback.inflict(statement, 1);
-        const outcome = await store.write([entry("new"), entry("there")], terms()).catch(() => undefined);
+        const outcome = await store
+          .write([entry("new"), entry("there")], expiryContext())
+          .catch(() => undefined);
         expect(rollback.done).to.equal(1);
         // What it said, and what there is.
         expect([outcome?.results.map((result) => result.outcome), await stored()]).to.deep.equal(
@@ -101,26 +103,28 @@ describe("a commit on MySQL", function () {
               ],
         );
         await proxy.heal();
-        expect((await store.write([entry("later")], terms())).results[0]?.outcome).to.equal("created");
+        expect((await store.write([entry("later")], expiryContext())).results[0]?.outcome).to.equal(
+          "created",
+        );
       });
 
       it(`before ${moment}, every time, is unavailable after a bounded number of attempts, and stores nothing`, async () => {
         const { store } = await open(proxy.through(url));
-        await store.write([entry("there")], terms());
+        await store.write([entry("there")], expiryContext());
         const before = await stored();
         const rollback = new SilentRollback(proxy);
         rollback.inflict(statement, 1000);
         const began = performance.now();
         const extended = entry("there", { expiresAt: at(Date.now() + 9 * HOUR) });
         expect([
-          await reasonOf(store.write([entry("new")], terms())),
-          await reasonOf(store.write([entry("new"), extended], terms())),
+          await reasonOf(store.write([entry("new")], expiryContext())),
+          await reasonOf(store.write([entry("new"), extended], expiryContext())),
           await stored(),
         ]).to.deep.equal(["STORE_UNAVAILABLE", "STORE_UNAVAILABLE", before]);
         expect(rollback.done).to.be.within(2, 20);
         expect(performance.now() - began).to.be.below(3000);
         await proxy.heal();
-        const { results } = await store.write([entry("new"), extended], terms());
+        const { results } = await store.write([entry("new"), extended], expiryContext());
         expect(results.map(({ outcome }) => outcome)).to.deep.equal(["created", "extended"]);
       });
     }
@@ -132,7 +136,7 @@ describe("a commit on MySQL", function () {
       for (let round = 0; round < 10; round++) {
         rollback.inflict("COMMIT", 1);
         const name = `contested ${round}`;
-        const writes = [unlucky, sound].map((store) => store.write([entry(name)], terms()));
+        const writes = [unlucky, sound].map((store) => store.write([entry(name)], expiryContext()));
         const outcomes = (await Promise.all(writes)).map(({ results }) => results[0]?.outcome).sort();
         expect(outcomes, name).to.deep.equal(["created", "unchanged"]);
       }
@@ -149,7 +153,7 @@ describe("a commit on MySQL", function () {
     for (let round = 0; round < 3; round++) {
       // Together on one connection: the next packet is sent before anybody knows that the first one has failed.
       const names = ["bad", `b${round}`, `c${round}`];
-      await Promise.allSettled(names.map((name) => store.write([entry(name)], terms())));
+      await Promise.allSettled(names.map((name) => store.write([entry(name)], expiryContext())));
     }
     const { commits, last, entries } = await stored();
     expect(commits.map(({ number }) => number)).to.deep.equal(
@@ -160,8 +164,8 @@ describe("a commit on MySQL", function () {
 
   it("leaves no transaction open, nor a table that cannot be altered, after what it reads", async () => {
     const { store } = await open();
-    await store.write([entry("a")], terms());
-    await store.write([entry("a"), entry("b")], terms());
+    await store.write([entry("a")], expiryContext());
+    await store.write([entry("a"), entry("b")], expiryContext());
     await admin.query("SET SESSION lock_wait_timeout = 1");
     for (const table of ["blacklisted_tokens", "blacklist_commits", "blacklist_state"]) {
       await admin.query(`ALTER TABLE ${table} COMMENT = 'altered'`);
@@ -177,11 +181,17 @@ describe("a commit on MySQL", function () {
         expect(await migrate("up", parseDatabaseUrl(url), () => {})).to.equal(true);
         const { store } = await open();
         const over = at(Date.now() - 3 * HOUR);
-        await store.write([entry("over", { expiresAt: over })], terms(over - HOUR));
+        await store.write([entry("over", { expiresAt: over })], expiryContext(over - HOUR));
         const first = entry("a");
-        await store.write([first], terms());
-        await store.write([first, entry("b")], terms());
-        const prune = { ...terms(), retentionMs: 0, limit: 10, expiredBefore: undefined, dryRun: false };
+        await store.write([first], expiryContext());
+        await store.write([first, entry("b")], expiryContext());
+        const prune = {
+          ...expiryContext(),
+          retentionMs: 0,
+          limit: 10,
+          expiredBefore: undefined,
+          dryRun: false,
+        };
         expect(await store.prune(prune)).to.deep.equal({ count: 1, hasMore: false });
         const { entries, commits } = await stored();
         expect([entries, commits.length, (await store.list(query({}))).entries.length]).to.deep.equal([
@@ -215,6 +225,6 @@ describe("a commit on MySQL", function () {
     await migrate("unlock", parseDatabaseUrl(url), () => {});
     expect(await up(url)).to.equal(true);
     const { store } = await open();
-    expect((await store.write([entry("a")], terms())).results[0]?.outcome).to.equal("created");
+    expect((await store.write([entry("a")], expiryContext())).results[0]?.outcome).to.equal("created");
   });
 });

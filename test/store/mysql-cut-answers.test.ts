@@ -6,11 +6,20 @@ import type { TestDatabase } from "../support/mysql-database.ts";
 import { ownMariadb } from "../support/own-mariadb.ts";
 import { reasonOf, rejection } from "../support/rejection.ts";
 import { type RunningService, startService } from "../support/service.ts";
-import { at, entry, HOUR, jti, openTestStore, query, type TestStore, terms } from "./open-test-store.ts";
+import {
+  at,
+  entry,
+  expiryContext,
+  HOUR,
+  jti,
+  openTestStore,
+  query,
+  type TestStore,
+} from "./open-test-store.ts";
 
 const LIMIT = "sql_select_limit = 18446744073709551615";
 const COUNT = 10;
-const BEGINNING = { revision: 0, jti: new Uint8Array() };
+const BEGINNING = { revision: 0, key: new Uint8Array() };
 
 describe("an answer of MySQL that was cut short", function () {
   this.timeout(60_000);
@@ -65,7 +74,7 @@ describe("an answer of MySQL that was cut short", function () {
     const test = await open(proxy.through(database.url));
     await test.store.write(
       names.map((name) => entry(name, { expiresAt: at(expiresAt), revokedBy: "somebody" })),
-      terms(),
+      expiryContext(),
     );
     return test;
   }
@@ -88,8 +97,8 @@ describe("an answer of MySQL that was cut short", function () {
         const { store } = await filled();
         cutAnswers(rows);
         expect(await refused(() => store.read(names.map(jti)))).to.equal(CUT);
-        expect((await store.read([jti("revoked-9")])).expiries.size).to.equal(1);
-        expect((await store.read([...names.slice(0, rows), "good"].map(jti))).expiries.size).to.equal(rows);
+        expect((await store.read([jti("revoked-9")])).found.size).to.equal(1);
+        expect((await store.read([...names.slice(0, rows), "good"].map(jti))).found.size).to.equal(rows);
       });
 
       it("by the changes of a tail", async () => {
@@ -114,17 +123,23 @@ describe("an answer of MySQL that was cut short", function () {
       it("by Prune, which deletes nothing then", async () => {
         const { store } = await filled(old);
         cutAnswers(rows);
-        const order = { ...terms(), retentionMs: 0, limit: 100, expiredBefore: undefined, dryRun: false };
+        const order = {
+          ...expiryContext(),
+          retentionMs: 0,
+          limit: 100,
+          expiredBefore: undefined,
+          dryRun: false,
+        };
         expect(await refused(() => store.prune(order))).to.equal(CUT);
         const whole = await open();
-        expect((await whole.store.read(names.map(jti))).expiries.size).to.equal(COUNT);
+        expect((await whole.store.read(names.map(jti))).found.size).to.equal(COUNT);
       });
 
       it("by the search for lost revisions", async () => {
         const { store } = await filled();
         const revisions = [(await store.read([])).revision];
         for (const name of names)
-          revisions.push((await store.write([entry(`more-${name}`)], terms())).revision);
+          revisions.push((await store.write([entry(`more-${name}`)], expiryContext())).revision);
         cutAnswers(rows);
         expect(await refused(() => store.missing(revisions))).to.equal(CUT);
       });
@@ -134,7 +149,7 @@ describe("an answer of MySQL that was cut short", function () {
   it("to nothing is refused by everything", async () => {
     const { store } = await filled(old);
     const tail = store.openTail();
-    const order = { ...terms(), retentionMs: 0, limit: 100, expiredBefore: undefined, dryRun: false };
+    const order = { ...expiryContext(), retentionMs: 0, limit: 100, expiredBefore: undefined, dryRun: false };
     cutAnswers(0);
     for (const ask of [
       () => store.read([]),
@@ -192,7 +207,7 @@ describe("an answer of MySQL that was cut short", function () {
       cutAnswers(5);
       await store.write(
         names.map((name) => entry(name)),
-        terms(),
+        expiryContext(),
       );
       expect([...(await answers(service))]).to.deep.equal(["STORE_UNAVAILABLE"]);
       expect(service.logText()).to.contain("cut short");

@@ -8,7 +8,7 @@ import { openEngine, openStore } from "../../src/store/open-store.ts";
 import { systemClock } from "../../src/time/clock.ts";
 import { rejection } from "../support/rejection.ts";
 import { freshDatabase } from "../support/shared.ts";
-import { entry, terms } from "./open-test-store.ts";
+import { entry, expiryContext } from "./open-test-store.ts";
 
 const CANARY = "canary-of-the-driver";
 
@@ -222,9 +222,9 @@ describe("an error of MySQL's driver", () => {
         const failed = [
           store.open(),
           store.read([]),
-          store.write([entry("a")], terms()),
+          store.write([entry("a")], expiryContext()),
           engine.select("SELECT 1"),
-          engine.write([entry("a")], terms(), "00"),
+          engine.write([entry("a")], expiryContext(), "00"),
         ];
         for (const error of await Promise.all(failed.map(rejection))) {
           expect(error).to.include({ reason: "STORE_UNAVAILABLE" });

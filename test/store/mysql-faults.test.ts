@@ -10,7 +10,7 @@ import type { PrivateMariadb } from "../support/mariadb.ts";
 import { ownMariadb } from "../support/own-mariadb.ts";
 import { reasonOf } from "../support/rejection.ts";
 import { until } from "../support/until.ts";
-import { at, entry, HOUR, jti, openTestStore, type TestStore, terms } from "./open-test-store.ts";
+import { at, entry, expiryContext, HOUR, jti, openTestStore, type TestStore } from "./open-test-store.ts";
 
 const PACKET = "UPDATE blacklist_state SET revision";
 
@@ -68,7 +68,7 @@ describe("the store when MySQL or the network fails", function () {
 
   async function recovered(store: Store, withinMs = 2000): Promise<void> {
     const works = () =>
-      store.write([entry("recovery")], terms()).then(
+      store.write([entry("recovery")], expiryContext()).then(
         () => true,
         () => false,
       );
@@ -100,7 +100,7 @@ describe("the store when MySQL or the network fails", function () {
             entry("there", { expiresAt: at(Date.now() + HOUR), reason: "first" }),
             entry("short", { expiresAt: at(Date.now() + HOUR) }),
           ],
-          terms(),
+          expiryContext(),
         );
         loseAnswers(count);
         const { results } = await store.write(
@@ -109,9 +109,9 @@ describe("the store when MySQL or the network fails", function () {
             entry("there", { expiresAt: at(1e12) }),
             entry("short", { expiresAt: at(Date.now() + 2 * HOUR) }),
           ],
-          terms(),
+          expiryContext(),
         );
-        expect(results.map((result) => [result.entry.jti, result.outcome])).to.deep.equal([
+        expect(results.map((result) => [result.entry.key, result.outcome])).to.deep.equal([
           ["new", "created"],
           ["there", "unchanged"],
           ["short", "extended"],
@@ -126,7 +126,7 @@ describe("the store when MySQL or the network fails", function () {
         loseAnswers(1);
         const name = `contested ${round}`;
         const writes = Array.from({ length: 24 }, (_, index) =>
-          (index % 2 === 0 ? lossy : sound).write([entry(name)], terms()),
+          (index % 2 === 0 ? lossy : sound).write([entry(name)], expiryContext()),
         );
         const outcomes = (await Promise.all(writes)).map(({ results }) => results[0]?.outcome);
         expect(
@@ -140,7 +140,7 @@ describe("the store when MySQL or the network fails", function () {
       const { store } = await open(proxy.through(url));
       await admin.query("BEGIN");
       await admin.query("SELECT * FROM blacklist_state WHERE id = 1 FOR UPDATE");
-      const write = store.write([entry("a", { reason: "once" })], terms());
+      const write = store.write([entry("a", { reason: "once" })], expiryContext());
       await until(async () => (await transactions("LOCK WAIT")) === 1, {
         withinMs: 5000,
         what: "the first packet waits for the lock",
@@ -159,7 +159,7 @@ describe("the store when MySQL or the network fails", function () {
       const { store } = await open(proxy.through(url));
       loseAnswers(1000);
       const lost = entry("a");
-      expect(await reasonOf(store.write([lost], terms()))).to.equal("STORE_UNAVAILABLE");
+      expect(await reasonOf(store.write([lost], expiryContext()))).to.equal("STORE_UNAVAILABLE");
       await proxy.heal();
       // A server that notices the cut before it has come to the COMMIT stores nothing.
       await until(async () => (await transactions("%")) === 0, {
@@ -167,7 +167,7 @@ describe("the store when MySQL or the network fails", function () {
         what: "no commit is under way",
       });
       const isThere = (await stored()).length > 0;
-      const { results } = await store.write([lost], terms());
+      const { results } = await store.write([lost], expiryContext());
       expect(results[0]?.outcome).to.equal(isThere ? "unchanged" : "created");
     });
   });
@@ -175,7 +175,7 @@ describe("the store when MySQL or the network fails", function () {
   it("names a revision that holds what it shows, also when somebody else has changed it since the commit", async () => {
     const { store } = await open(proxy.through(url));
     const { store: other } = await open();
-    await store.write([entry("a")], terms());
+    await store.write([entry("a")], expiryContext());
     let sent = false;
     let committed = false;
     proxy.onClientData = (chunk) => {
@@ -188,10 +188,10 @@ describe("the store when MySQL or the network fails", function () {
       committed ||= sent;
       return true;
     };
-    const repeat = store.write([entry("a")], terms());
+    const repeat = store.write([entry("a")], expiryContext());
     await until(() => committed, { withinMs: 5000, what: "the commit is answered" });
     const later = at(Date.now() + 9 * HOUR);
-    const { revision } = await other.write([entry("a", { expiresAt: later })], terms());
+    const { revision } = await other.write([entry("a", { expiresAt: later })], expiryContext());
     await proxy.heal();
     const answer = await repeat;
     expect([answer.revision, answer.results[0]?.entry.expiresAt]).to.deep.equal([revision, later]);
@@ -199,7 +199,7 @@ describe("the store when MySQL or the network fails", function () {
 
   it("repeats a write that met a deadlock", async () => {
     const { store } = await open();
-    await store.write([entry("row")], terms());
+    await store.write([entry("row")], expiryContext());
     await admin.query("CREATE TABLE ballast (id INT PRIMARY KEY)");
     await admin.query("BEGIN");
     // InnoDB gives up the transaction that has changed less: this one has changed more.
@@ -207,7 +207,7 @@ describe("the store when MySQL or the network fails", function () {
       `INSERT INTO ballast VALUES ${Array.from({ length: 500 }, (_, id) => `(${id})`).join()}`,
     );
     await admin.query("SELECT * FROM blacklisted_tokens WHERE jti = 'row' FOR UPDATE");
-    const write = store.write([entry("row", { expiresAt: at(Date.now() + 9 * HOUR) })], terms());
+    const write = store.write([entry("row", { expiresAt: at(Date.now() + 9 * HOUR) })], expiryContext());
     await until(async () => (await transactions("LOCK WAIT")) === 1, {
       withinMs: 5000,
       what: "the write waits for the row",
@@ -223,23 +223,23 @@ describe("the store when MySQL or the network fails", function () {
     const { store } = await open();
     await admin.query("BEGIN");
     await admin.query("SELECT * FROM blacklist_state WHERE id = 1 FOR UPDATE");
-    expect(await reasonOf(store.write([entry("a")], terms()))).to.equal("STORE_UNAVAILABLE");
+    expect(await reasonOf(store.write([entry("a")], expiryContext()))).to.equal("STORE_UNAVAILABLE");
     await until(async () => (await transactions("%")) === 1, {
       withinMs: 3000,
       what: "only the test's own transaction is open",
     });
     await admin.query("COMMIT");
-    expect((await store.write([entry("a")], terms())).results[0]?.outcome).to.equal("created");
+    expect((await store.write([entry("a")], expiryContext())).results[0]?.outcome).to.equal("created");
   });
 
   it("writes nothing on a server made read-only, says so when read, and goes on when it is over", async () => {
     const { store } = await open();
-    await store.write([entry("before")], terms());
+    await store.write([entry("before")], expiryContext());
     await admin.query("SET GLOBAL read_only = 1");
     try {
-      expect(await reasonOf(store.write([entry("during")], terms()))).to.equal("STORE_UNAVAILABLE");
-      const { writable, expiries } = await store.read([jti("before"), jti("during")]);
-      expect([writable, [...expiries.keys()], await stored()]).to.deep.equal([false, ["before"], ["before"]]);
+      expect(await reasonOf(store.write([entry("during")], expiryContext()))).to.equal("STORE_UNAVAILABLE");
+      const { writable, found } = await store.read([jti("before"), jti("during")]);
+      expect([writable, [...found.keys()], await stored()]).to.deep.equal([false, ["before"], ["before"]]);
     } finally {
       await admin.query("SET GLOBAL read_only = 0");
     }
@@ -251,7 +251,7 @@ describe("the store when MySQL or the network fails", function () {
     const { store } = await open(proxy.through(url));
     const tail = store.openTail();
     const read = async () => [
-      (await tail.changes({ revision: 0, jti: new Uint8Array() }, undefined)).writable,
+      (await tail.changes({ revision: 0, key: new Uint8Array() }, undefined)).writable,
       (await store.read([])).writable,
     ];
     const before = await read();
@@ -272,11 +272,11 @@ describe("the store when MySQL or the network fails", function () {
 
   it("neither reads nor writes once another database stands in its place", async () => {
     const { store } = await open();
-    await store.write([entry("a")], terms());
+    await store.write([entry("a")], expiryContext());
     await admin.query("UPDATE blacklist_state SET generation = x'00000000000000000000000000000000'");
     expect([
       await reasonOf(store.read([jti("a")])),
-      await reasonOf(store.write([entry("b")], terms())),
+      await reasonOf(store.write([entry("b")], expiryContext())),
     ]).to.deep.equal(["STORE_UNAVAILABLE", "STORE_UNAVAILABLE"]);
     expect(await stored()).to.deep.equal(["a"]);
   });
@@ -305,21 +305,21 @@ describe("the store when MySQL or the network fails", function () {
     const { store, engine } = await open();
     const busy = Promise.allSettled(Array.from({ length: 4 }, () => engine.knex.raw("SELECT SLEEP(2)")));
     const began = performance.now();
-    await store.write([entry("a")], terms());
+    await store.write([entry("a")], expiryContext());
     await store.read([jti("a")]);
     expect(performance.now() - began).to.be.below(1000);
     await busy;
   });
 
   describe("the tail", () => {
-    const BEGINNING = { revision: 0, jti: new Uint8Array() };
-    const namesOf = ({ entries }: Changes) => entries.map((one) => Buffer.from(one.jti).toString());
+    const BEGINNING = { revision: 0, key: new Uint8Array() };
+    const namesOf = ({ entries }: Changes) => entries.map((one) => Buffer.from(one.key).toString());
 
     it("brings what a writer committed late, and what waited for it, in order; nobody waits to read meanwhile", async () => {
       const { store } = await open();
       const other = await open();
       const tail = other.store.openTail();
-      const { revision } = await store.write([entry("first")], terms());
+      const { revision } = await store.write([entry("first")], expiryContext());
       // Another replica's commit, stopped just before its end.
       await admin.query("BEGIN");
       await admin.query("UPDATE blacklist_state SET revision = revision + 1 WHERE id = 1");
@@ -329,7 +329,7 @@ describe("the store when MySQL or the network fails", function () {
       await admin.query(
         `INSERT INTO blacklisted_tokens SELECT 'held', ${Date.now() + HOUR}, 0, '', '', revision, revision FROM blacklist_state WHERE id = 1`,
       );
-      const later = store.write([entry("later")], terms());
+      const later = store.write([entry("later")], expiryContext());
       await until(async () => (await transactions("LOCK WAIT")) === 1, {
         withinMs: 5000,
         what: "the later writer waits",
@@ -355,7 +355,7 @@ describe("the store when MySQL or the network fails", function () {
       const tail = reader.store.openTail();
       let position = BEGINNING as Changes["next"];
       for (let round = 0; round < 100; round++) {
-        const { revision } = await writer.store.write([entry(`t${round}`)], terms());
+        const { revision } = await writer.store.write([entry(`t${round}`)], expiryContext());
         const changes = await tail.changes(position, undefined);
         expect([namesOf(changes), changes.revision]).to.deep.equal([[`t${round}`], revision]);
         position = changes.next;
@@ -364,7 +364,7 @@ describe("the store when MySQL or the network fails", function () {
 
     it("says that the server is read-only, and what it has", async () => {
       const { store } = await open();
-      await store.write([entry("a")], terms());
+      await store.write([entry("a")], expiryContext());
       const tail = store.openTail();
       const told = async () => {
         const changes = await tail.changes(BEGINNING, undefined);
@@ -385,9 +385,9 @@ describe("the store when MySQL or the network fails", function () {
 
     it("knows that commits are lost when an older state was put back, and new ones came since", async () => {
       const { store } = await open();
-      await store.write([entry("kept")], terms());
-      const { revision: kept } = await store.write([entry("kept too")], terms());
-      const { revision: lost } = await store.write([entry("lost")], terms());
+      await store.write([entry("kept")], expiryContext());
+      const { revision: kept } = await store.write([entry("kept too")], expiryContext());
+      const { revision: lost } = await store.write([entry("lost")], expiryContext());
       const tail = store.openTail();
       const intact = async (seen: typeof kept) => (await tail.changes(BEGINNING, seen)).intact;
       const before = [await intact(kept), await intact(lost)];
@@ -397,7 +397,7 @@ describe("the store when MySQL or the network fails", function () {
       await admin.query("UPDATE blacklist_state SET revision = ?", [kept.number]);
       await admin.query("COMMIT");
       const behind = [await intact(kept), await intact(lost)];
-      const { revision: again } = await store.write([entry("new")], terms());
+      const { revision: again } = await store.write([entry("new")], expiryContext());
       const after = [await intact(kept), await intact(lost), await intact(again)];
       expect([before, behind, again.number, after]).to.deep.equal([
         [true, true],
@@ -442,7 +442,7 @@ describe("the store when MySQL or the network fails", function () {
       proxy.hold("toClient");
       const late = reasonOf(tail.changes(BEGINNING, undefined));
       expect(await late).to.equal("STORE_UNAVAILABLE");
-      const { revision } = await sound.store.write([entry("a")], terms());
+      const { revision } = await sound.store.write([entry("a")], expiryContext());
       await proxy.heal();
       const changes = await tail.changes(BEGINNING, undefined);
       expect([namesOf(changes), changes.revision]).to.deep.equal([["a"], revision]);
@@ -466,7 +466,7 @@ describe("the store when MySQL or the network fails", function () {
     it(`fails in bounded time while the network ${fault}, and recovers within two seconds`, async () => {
       const { store } = await open(proxy.through(url));
       const tail = store.openTail();
-      const follow = () => tail.changes({ revision: 0, jti: new Uint8Array() }, undefined);
+      const follow = () => tail.changes({ revision: 0, key: new Uint8Array() }, undefined);
       await follow();
       inflict();
       const began = performance.now();
@@ -524,7 +524,7 @@ for (const binaryLog of [false, true]) {
           const writers = Array.from({ length: 8 }, async (_, writer) => {
             for (let count = 0; !stop; count++) {
               const name = `${round}-${writer}-${count}`;
-              await store.write([entry(name)], terms()).then(
+              await store.write([entry(name)], expiryContext()).then(
                 () => acknowledged.push(name),
                 () => {},
               );
@@ -546,8 +546,8 @@ for (const binaryLog of [false, true]) {
               ),
             { withinMs: 5000, what: "the store has recovered" },
           );
-          const { expiries } = await store.read(acknowledged.map(jti));
-          expect(acknowledged.filter((name) => !expiries.has(name))).to.deep.equal([]);
+          const { found } = await store.read(acknowledged.map(jti));
+          expect(acknowledged.filter((name) => !found.has(name))).to.deep.equal([]);
         }
       } finally {
         await store.close();

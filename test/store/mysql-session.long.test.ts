@@ -10,7 +10,7 @@ import { ownMariadb } from "../support/own-mariadb.ts";
 import { rejection } from "../support/rejection.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { until } from "../support/until.ts";
-import { entry, openTestStore, type TestStore, terms } from "./open-test-store.ts";
+import { entry, expiryContext, openTestStore, type TestStore } from "./open-test-store.ts";
 
 type Settings = Readonly<Record<string, string>>;
 
@@ -371,11 +371,11 @@ describe("a session on MySQL", function () {
     const { store } = await open();
     for (const table of ["blacklisted_tokens", "blacklist_state", "blacklist_commits"])
       await admin.query(`ALTER TABLE ${database.name}.${table} ADD SYSTEM VERSIONING`);
-    await store.write([entry("before")], terms());
+    await store.write([entry("before")], expiryContext());
     const [[{ now }]] = (await admin.query("SELECT CAST(NOW(6) AS CHAR) AS now")) as unknown as [
       [{ now: string }],
     ];
-    await store.write([entry("after")], terms());
+    await store.write([entry("after")], expiryContext());
     await setForAll({ system_versioning_asof: `'${now}'` });
     const direct = await startWith({ INDEX: "off" });
     const indexed = await startWith({ INDEX: "on" });

@@ -13,7 +13,7 @@ import type { PrivateMariadb } from "../support/mariadb.ts";
 import { ownMariadb } from "../support/own-mariadb.ts";
 import { rejection } from "../support/rejection.ts";
 import { freshFolder } from "../support/shared.ts";
-import { entry, jti, LEEWAY, terms } from "./open-test-store.ts";
+import { entry, expiryContext, jti, LEEWAY } from "./open-test-store.ts";
 
 type Server = Extract<DatabaseAddress, { kind: "mysql" }>;
 
@@ -96,12 +96,12 @@ describe("the store on MySQL over TLS", function () {
     const address = await addressOf(server, { tls: { ca: authority.certificate } });
     const store = open(address);
     await store.open();
-    await store.write([entry("c4n4ry", { reason: "c4n4ry" })], terms());
+    await store.write([entry("c4n4ry", { reason: "c4n4ry" })], expiryContext());
     const tail = store.openTail();
     expect([
-      [...(await store.read([jti("c4n4ry")])).expiries.keys()],
+      [...(await store.read([jti("c4n4ry")])).found.keys()],
       (await tail.scan(new Uint8Array())).entries.length,
-      await store.countBy({ revokedBy: "", limit: 10, ...terms() }),
+      await store.countBy({ revokedBy: "", limit: 10, ...expiryContext() }),
     ]).to.deep.equal([["c4n4ry"], 1, 1]);
     expect([
       wasSent("c4n4ry"),

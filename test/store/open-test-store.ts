@@ -50,11 +50,11 @@ export const jti = (text: string) => text as Jti;
 export const at = (ms: number) => ms as EpochMs;
 
 /** An entry that names only what the test is about; it expires in an hour. */
-export function entry(name: string, rest: Partial<Omit<NewEntry, "jti">> = {}): NewEntry {
-  return { jti: jti(name), expiresAt: at(Date.now() + HOUR), reason: "", revokedBy: "", ...rest };
+export function entry(name: string, rest: Partial<Omit<NewEntry, "key">> = {}): NewEntry {
+  return { key: jti(name), expiresAt: at(Date.now() + HOUR), reason: "", revokedBy: "", ...rest };
 }
 
-export function terms(now: number = Date.now(), leewayMs: number = LEEWAY) {
+export function expiryContext(now: number = Date.now(), leewayMs: number = LEEWAY) {
   return { now: at(now), leewayMs };
 }
 
@@ -65,13 +65,13 @@ export function query(rest: Partial<ListQuery>, filter: Partial<ListFilter> = {}
     createdAfter: undefined,
     createdBefore: undefined,
     revokedBy: undefined,
-    jtis: undefined,
+    keys: undefined,
   };
   return {
     limit: 100,
     after: undefined,
     asOf: undefined,
-    ...terms(),
+    ...expiryContext(),
     ...rest,
     filter: { ...everything, ...filter },
   };

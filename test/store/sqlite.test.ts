@@ -7,7 +7,7 @@ import { backends } from "../support/backends.ts";
 import { reasonOf, rejection } from "../support/rejection.ts";
 import { startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
-import { entry, jti, openTestStore, query, terms } from "./open-test-store.ts";
+import { entry, expiryContext, jti, openTestStore, query } from "./open-test-store.ts";
 
 const modeOf = async (path: string) => ((await stat(path)).mode & 0o777).toString(8);
 
@@ -37,7 +37,7 @@ describe("the embedded file", () => {
         `CREATE TRIGGER forgets AFTER INSERT ON blacklist_commits
          BEGIN DELETE FROM blacklist_commits WHERE revision = NEW.revision; END`,
       );
-      expect(await reasonOf(store.write([entry("a")], terms()))).to.equal("STORE_UNAVAILABLE");
+      expect(await reasonOf(store.write([entry("a")], expiryContext()))).to.equal("STORE_UNAVAILABLE");
     } finally {
       await store.close();
       await database?.dispose();
@@ -56,9 +56,15 @@ describe("the embedded file", () => {
         await blamed("SELECT elsewhere FROM blacklist_state"),
       ]).to.deep.equal([true, false, false]);
       await engine.knex.schema.renameTable("blacklisted_tokens", "elsewhere");
-      const prune = { ...terms(), retentionMs: 0, limit: 10, expiredBefore: undefined, dryRun: false };
+      const prune = {
+        ...expiryContext(),
+        retentionMs: 0,
+        limit: 10,
+        expiredBefore: undefined,
+        dryRun: false,
+      };
       const calls = [
-        store.write([entry("a")], terms()),
+        store.write([entry("a")], expiryContext()),
         store.read([jti("a")]),
         store.list(query({})),
         store.prune(prune),

@@ -62,7 +62,7 @@ export class FeedStage {
     isStuck?: boolean;
   } = {}): Promise<KeptCopy> {
     const principal =
-      own === undefined ? UNRESTRICTED_PRINCIPAL : { ...UNRESTRICTED_PRINCIPAL, jti: own as Jti };
+      own === undefined ? UNRESTRICTED_PRINCIPAL : { ...UNRESTRICTED_PRINCIPAL, token: own as Jti };
     const subscription = await this.feed.open(revision && { revision, key: key ?? this.follower.key }, {
       gone: false,
       principal,

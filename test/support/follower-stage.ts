@@ -139,6 +139,6 @@ export async function settle(): Promise<void> {
 
 /** Where a read of changes began. */
 export function positionOf(input: unknown): [number, string] {
-  const { from } = input as { from: { revision: number; jti: Uint8Array } };
-  return [from.revision, Buffer.from(from.jti).toString()];
+  const { from } = input as { from: { revision: number; key: Uint8Array } };
+  return [from.revision, Buffer.from(from.key).toString()];
 }

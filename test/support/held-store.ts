@@ -1,4 +1,4 @@
-import type { Entry, EpochMs, Jti, NewEntry } from "../../src/entry.ts";
+import type { Entry, EntryKey, EpochMs, NewEntry } from "../../src/entry.ts";
 import { storeUnavailable } from "../../src/errors.ts";
 import { SCAN_PAGE, TAIL_PAGE } from "../../src/limits.ts";
 import type { Revision } from "../../src/revision.ts";
@@ -33,7 +33,7 @@ export interface Held<I> {
 export class HeldStore implements Store {
   /** All that ever began, in order; inputs as given. */
   readonly writes: Held<readonly NewEntry[]>[] = [];
-  readonly reads: Held<readonly Jti[]>[] = [];
+  readonly reads: Held<readonly EntryKey[]>[] = [];
   readonly prunes: Held<PruneTask>[] = [];
   readonly changes: Held<{
     readonly from: TailPosition;
@@ -87,7 +87,7 @@ export class HeldStore implements Store {
 
   /** The database is restored to its state after `revision`; what it commits from now on is another history. */
   restore(revision: number): void {
-    for (const [jti, changedIn] of this.#changedIn) if (changedIn > revision) this.table.delete(jti);
+    for (const [key, changedIn] of this.#changedIn) if (changedIn > revision) this.table.delete(key);
     this.#revision = revision;
     const history = this.#histories++;
     for (let number = revision + 1; number < revision + 100; number++) {
@@ -110,20 +110,20 @@ export class HeldStore implements Store {
     return { generation: "0".repeat(32), secret: Buffer.alloc(32), remark: undefined };
   }
 
-  write(entries: readonly NewEntry[], terms: ExpiryContext): Promise<CommitResult> {
-    return this.#hold(this.writes, entries, () => this.#commit(entries, terms));
+  write(entries: readonly NewEntry[], context: ExpiryContext): Promise<CommitResult> {
+    return this.#hold(this.writes, entries, () => this.#commit(entries, context));
   }
 
-  read(jtis: readonly Jti[], required: readonly Revision[] = []): Promise<LookupResult> {
-    const found = jtis.flatMap((jti) => this.table.get(jti) ?? []);
-    const sighting = {
+  read(keys: readonly EntryKey[], required: readonly Revision[] = []): Promise<LookupResult> {
+    const entries = keys.flatMap((key) => this.table.get(key) ?? []);
+    const result = {
       revision: this.revision,
       clock: this.clock,
       writable: this.writable,
-      expiries: new Map(found.map(({ jti, expiresAt }) => [jti, expiresAt])),
+      found: new Map(entries.map(({ key, expiresAt }) => [key, { expiresAt }])),
       intact: required.every((one) => this.#contains(one)),
     };
-    return this.#hold(this.reads, jtis, () => sighting);
+    return this.#hold(this.reads, keys, () => result);
   }
 
   async missing(revisions: readonly Revision[]): Promise<Revision[]> {
@@ -185,11 +185,11 @@ export class HeldStore implements Store {
   }
 
   #changes(from: TailPosition, required: readonly Revision[]): Changes {
-    const after = Buffer.from(from.jti).toString();
+    const after = Buffer.from(from.key).toString();
     const rows = [...this.table.values()]
-      .map(({ jti, expiresAt }) => ({ jti, expiresAt, revision: this.#changedIn.get(jti) ?? 0 }))
-      .filter(({ jti, revision }) => revision > from.revision || (revision === from.revision && jti > after))
-      .sort((a, b) => a.revision - b.revision || (a.jti < b.jti ? -1 : 1))
+      .map(({ key, expiresAt }) => ({ key, expiresAt, revision: this.#changedIn.get(key) ?? 0 }))
+      .filter(({ key, revision }) => revision > from.revision || (revision === from.revision && key > after))
+      .sort((a, b) => a.revision - b.revision || (a.key < b.key ? -1 : 1))
       .slice(0, this.page);
     const last = rows.at(-1);
     const hasMore = rows.length === this.page;
@@ -198,22 +198,22 @@ export class HeldStore implements Store {
       clock: this.clock,
       writable: this.writable,
       intact: required.every((one) => this.#contains(one)),
-      entries: rows.map(({ jti, expiresAt }) => ({ jti: Buffer.from(jti), expiresAt })),
+      entries: rows.map(({ key, expiresAt }) => ({ key: Buffer.from(key), expiresAt })),
       hasMore,
       next:
         hasMore && last !== undefined
-          ? { revision: last.revision, jti: Buffer.from(last.jti) }
-          : { revision: this.#revision + 1, jti: Buffer.alloc(0) },
+          ? { revision: last.revision, key: Buffer.from(last.key) }
+          : { revision: this.#revision + 1, key: Buffer.alloc(0) },
     };
   }
 
   #scan(after: string): ScanPage {
     const size = Math.min(this.page, SCAN_PAGE);
     const rows = [...this.table.values()]
-      .filter(({ jti }) => jti > after)
-      .sort((a, b) => (a.jti < b.jti ? -1 : 1));
+      .filter(({ key }) => key > after)
+      .sort((a, b) => (a.key < b.key ? -1 : 1));
     return {
-      entries: rows.slice(0, size).map(({ jti, expiresAt }) => ({ jti: Buffer.from(jti), expiresAt })),
+      entries: rows.slice(0, size).map(({ key, expiresAt }) => ({ key: Buffer.from(key), expiresAt })),
       hasMore: rows.length >= size,
     };
   }
@@ -240,7 +240,7 @@ export class HeldStore implements Store {
     this.#revision++;
     const judgedAt = Math.min(now, this.clock);
     const results = entries.map((asked): WriteResult => {
-      const stored = this.table.get(asked.jti);
+      const stored = this.table.get(asked.key);
       if (stored === undefined || stored.expiresAt + leewayMs <= judgedAt) {
         return { outcome: "created", entry: { ...asked, createdAt: this.clock } };
       }
@@ -249,8 +249,8 @@ export class HeldStore implements Store {
     });
     for (const { entry, outcome } of results) {
       if (outcome === "unchanged") continue;
-      this.table.set(entry.jti, entry);
-      this.#changedIn.set(entry.jti, this.#revision);
+      this.table.set(entry.key, entry);
+      this.#changedIn.set(entry.key, this.#revision);
     }
     return { revision: this.revision, results };
   }

@@ -350,13 +350,13 @@ describe("Follower", () => {
       stage.store.holding = false;
       for (let count = 0; count < OBSERVED_REVISIONS - 1; count++) {
         stage.store.commit();
-        await stage.follower.standing();
+        await stage.follower.databaseState();
       }
       const begun = stage.store.changes.length;
       await stage.acknowledge(first);
       const kept = stage.store.changes.length - begun;
       stage.store.commit();
-      await stage.follower.standing();
+      await stage.follower.databaseState();
       await stage.acknowledge(first);
       expect([kept, stage.store.changes.length - begun, stage.told.writer]).to.deep.equal([
         0,

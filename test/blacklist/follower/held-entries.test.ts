@@ -60,7 +60,7 @@ describe("Follower", () => {
       for (let count = 0; count <= OBSERVED_REVISIONS; count++) {
         stage.store.commit();
         revisions.push(stage.store.revision);
-        await stage.follower.standing();
+        await stage.follower.databaseState();
       }
       expect(
         [revisions[0], revisions[1], revisions.at(-1)].map((one) => stage.follower.reflects(one as never)),

@@ -91,7 +91,7 @@ describe("Follower", () => {
 
     it("tells how the database stands", async () => {
       stage.store.commit(newEntry("a"));
-      const standing = stage.follower.standing();
+      const standing = stage.follower.databaseState();
       await settle();
       await stage.release();
       const { revision, clock: databaseClock, writable } = await standing;
@@ -103,7 +103,7 @@ describe("Follower", () => {
     });
 
     it("rejects that question when the database is away", async () => {
-      const reason = reasonOf(stage.follower.standing());
+      const reason = reasonOf(stage.follower.databaseState());
       await settle();
       await stage.fail();
       expect(await reason).to.equal("STORE_UNAVAILABLE");

@@ -105,7 +105,7 @@ async function commitUnseen(
     const validUntil = longLife(choices);
     const from = now();
     const entry = {
-      jti: jti as Jti,
+      key: jti as Jti,
       expiresAt: (validUntil - LEEWAY_MS) as EpochMs,
       reason: "",
       revokedBy: "",

@@ -5,7 +5,7 @@ import type { Store } from "../../../src/store/store.ts";
 import { systemClock } from "../../../src/time/clock.ts";
 import { cutEngine } from "../../support/cut-engine.ts";
 import { reasonOf } from "../../support/rejection.ts";
-import { entry, jti, LEEWAY, type OpenStores, terms } from "../open-test-store.ts";
+import { entry, expiryContext, jti, LEEWAY, type OpenStores } from "../open-test-store.ts";
 
 type Rows = readonly (readonly unknown[])[];
 
@@ -23,14 +23,14 @@ const CUTS_ANYWHERE = {
 
 export function describeCutAnswers({ open }: OpenStores): void {
   describe("an answer that has lost rows on its way", () => {
-    const BEGINNING = { revision: 0, jti: new Uint8Array() };
+    const BEGINNING = { revision: 0, key: new Uint8Array() };
     const names = ["a", "b", "c", "d"].map(jti);
     let revisions: Revision[];
 
     async function cutBy(cut: (rows: Rows) => Rows): Promise<Store> {
       const { engine, store } = await open();
       revisions = [];
-      for (const name of names) revisions.push((await store.write([entry(name)], terms())).revision);
+      for (const name of names) revisions.push((await store.write([entry(name)], expiryContext())).revision);
       return new KnexStore(cutEngine(engine, cut), { clock: systemClock, leewayMs: LEEWAY });
     }
 

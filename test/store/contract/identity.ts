@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { rejection } from "../../support/rejection.ts";
-import { entry, jti, type OpenStores, query, terms } from "../open-test-store.ts";
+import { entry, expiryContext, jti, type OpenStores, query } from "../open-test-store.ts";
 
 export function describeIdentity({ open }: OpenStores): void {
   describe("identity", () => {
@@ -46,33 +46,33 @@ export function describeIdentity({ open }: OpenStores): void {
       const { store } = await open();
       const { results } = await store.write(
         LOOKALIKES.map((name) => entry(name)),
-        terms(),
+        expiryContext(),
       );
       expect(results.map(({ outcome }) => outcome)).to.deep.equal(LOOKALIKES.map(() => "created"));
       for (const name of LOOKALIKES) {
-        const { expiries } = await store.read([jti(name)]);
-        expect([...expiries.keys()]).to.deep.equal([name]);
+        const { found } = await store.read([jti(name)]);
+        expect([...found.keys()]).to.deep.equal([name]);
       }
       const { entries } = await store.list(query({ limit: 100 }));
-      expect(entries.map((listed) => listed.jti)).to.have.members(LOOKALIKES);
+      expect(entries.map((listed) => listed.key)).to.have.members(LOOKALIKES);
     });
 
     it("finds nothing for a jti that merely resembles one it has", async () => {
       const { store } = await open();
-      await store.write([entry("abc")], terms());
-      const { expiries } = await store.read(LOOKALIKES.filter((name) => name !== "abc").map(jti));
-      expect([...expiries.keys()]).to.deep.equal([]);
+      await store.write([entry("abc")], expiryContext());
+      const { found } = await store.read(LOOKALIKES.filter((name) => name !== "abc").map(jti));
+      expect([...found.keys()]).to.deep.equal([]);
     });
 
     it("stores 255 bytes whole, and refuses 256 with all that came with them", async () => {
       const { store } = await open();
       const longest = `${"é".repeat(127)}x`;
-      await store.write([entry(longest)], terms());
-      expect([...(await store.read([jti(longest)])).expiries.keys()]).to.deep.equal([longest]);
+      await store.write([entry(longest)], expiryContext());
+      expect([...(await store.read([jti(longest)])).found.keys()]).to.deep.equal([longest]);
       expect(
-        await rejection(store.write([entry("with it"), entry(`${longest}x`)], terms())),
+        await rejection(store.write([entry("with it"), entry(`${longest}x`)], expiryContext())),
       ).to.be.instanceOf(Error);
-      expect([...(await store.read([jti("with it")])).expiries.keys()]).to.deep.equal([]);
+      expect([...(await store.read([jti("with it")])).found.keys()]).to.deep.equal([]);
     });
 
     it("keeps reason and caller as they came, whatever is in them", async () => {
@@ -80,10 +80,10 @@ export function describeIdentity({ open }: OpenStores): void {
       const texts = LOOKALIKES.concat("", "é".repeat(256));
       await store.write(
         texts.map((reason, index) => entry(`t${index}`, { reason, revokedBy: reason.slice(0, 100) })),
-        terms(),
+        expiryContext(),
       );
       const { entries } = await store.list(query({ limit: 100 }));
-      const listed = new Map(entries.map((one) => [one.jti as string, [one.reason, one.revokedBy]]));
+      const listed = new Map(entries.map((one) => [one.key as string, [one.reason, one.revokedBy]]));
       expect(texts.map((_, index) => listed.get(`t${index}`))).to.deep.equal(
         texts.map((text) => [text, text.slice(0, 100)]),
       );

@@ -3,13 +3,13 @@ import type { CountQuery, ListFilter, ListQuery, Store } from "../../../src/stor
 import {
   at,
   entry,
+  expiryContext,
   HOUR,
   jti,
   LEEWAY,
   type OpenStores,
   query,
   type TestStore,
-  terms,
 } from "../open-test-store.ts";
 
 export function describeListing({ open }: OpenStores): void {
@@ -21,7 +21,7 @@ export function describeListing({ open }: OpenStores): void {
         Array.from({ length: count }, (_, index) =>
           entry(`t${index}`, { revokedBy: index % 2 === 0 ? "alice" : "bob" }),
         ),
-        terms(),
+        expiryContext(),
       );
       for (let index = 0; index < count; index++) {
         const created_at = index < undated ? null : base + Math.floor(index / 2) * 60_000;
@@ -43,7 +43,7 @@ export function describeListing({ open }: OpenStores): void {
       let next: Pick<ListQuery, "after" | "asOf"> = { after: undefined, asOf: undefined };
       for (;;) {
         const page = await store.list(query({ limit, ...next }, filter));
-        found.push(page.entries.map((listed) => listed.jti));
+        found.push(page.entries.map((listed) => listed.key));
         const last = page.entries.at(-1);
         if (!page.hasMore || last === undefined) return found;
         next = { after: last, asOf: page.asOf };
@@ -68,7 +68,7 @@ export function describeListing({ open }: OpenStores): void {
         turn++;
         await test.store.write(
           [entry(`new ${turn}`), entry("t5", { expiresAt: at(Date.now() + (turn + 2) * HOUR) })],
-          terms(),
+          expiryContext(),
         );
         await test.engine
           .knex("blacklisted_tokens")
@@ -83,12 +83,12 @@ export function describeListing({ open }: OpenStores): void {
       const expiresAt = Date.now() - 10 * HOUR;
       await store.write(
         [entry("dead", { expiresAt: at(expiresAt) }), entry("live", { expiresAt: at(expiresAt + 1) })],
-        terms(expiresAt),
+        expiryContext(expiresAt),
       );
       const asOf = at(expiresAt + LEEWAY);
       const listed = async (filter: Partial<ListFilter>, instant: number) =>
         (await store.list(query({ asOf: at(instant) }, filter))).entries
-          .map((one) => one.jti as string)
+          .map((one) => one.key as string)
           .sort();
       expect([
         await listed({}, asOf - 1),
@@ -102,12 +102,12 @@ export function describeListing({ open }: OpenStores): void {
       const { store } = await open();
       await store.write(
         [entry("dead", { expiresAt: at(Date.now() - LEEWAY - 1000) }), entry("live")],
-        terms(),
+        expiryContext(),
       );
       const page = await store.list(query({}));
-      expect(page.entries.map((one) => one.jti)).to.deep.equal(["live"]);
+      expect(page.entries.map((one) => one.key)).to.deep.equal(["live"]);
       const ahead = await store.list({ ...query({}), now: at(Date.now() + 24 * HOUR) });
-      expect(ahead.entries.map((one) => one.jti)).to.deep.equal(["live"]);
+      expect(ahead.entries.map((one) => one.key)).to.deep.equal(["live"]);
     });
 
     it("filters by time (from inclusive, to exclusive), caller and jti, all at once", async () => {
@@ -121,8 +121,8 @@ export function describeListing({ open }: OpenStores): void {
         await found({ createdAfter: minute(2), createdBefore: minute(3) }),
         await found({ revokedBy: "bob" }),
         await found({ revokedBy: "BOB" }),
-        await found({ jtis: ["t3", "t0", "T5", "nobody"].map(jti) }),
-        await found({ jtis: ["t3", "t4", "t5"].map(jti), revokedBy: "bob", createdBefore: minute(2) }),
+        await found({ keys: ["t3", "t0", "T5", "nobody"].map(jti) }),
+        await found({ keys: ["t3", "t4", "t5"].map(jti), revokedBy: "bob", createdBefore: minute(2) }),
       ]).to.deep.equal([
         ["t9", "t8", "t7", "t6", "t5", "t4"],
         ["t3", "t2"],
@@ -137,14 +137,14 @@ export function describeListing({ open }: OpenStores): void {
 
   describe("countBy", () => {
     const count = (store: Store, revokedBy: string, rest: Partial<CountQuery> = {}) =>
-      store.countBy({ revokedBy, limit: 100, ...terms(), ...rest });
+      store.countBy({ revokedBy, limit: 100, ...expiryContext(), ...rest });
 
     it("counts the entries of one caller, byte for byte, and nobody else's", async () => {
       const { store } = await open();
       const callers = ["alice", "alice", "Alice", "alice ", "älice", "alicé", "ss", "ß", "%", ""];
       await store.write(
         callers.map((revokedBy, index) => entry(`t${index}`, { revokedBy })),
-        terms(),
+        expiryContext(),
       );
       const counts: Record<string, number> = {};
       for (const caller of [...callers, "bob", "a%", "_lice", "ALICE"])
@@ -157,8 +157,11 @@ export function describeListing({ open }: OpenStores): void {
 
     it("counts an entry for whoever made it, whoever has extended it since", async () => {
       const { store } = await open();
-      await store.write([entry("a", { revokedBy: "alice" })], terms());
-      await store.write([entry("a", { revokedBy: "bob", expiresAt: at(Date.now() + 2 * HOUR) })], terms());
+      await store.write([entry("a", { revokedBy: "alice" })], expiryContext());
+      await store.write(
+        [entry("a", { revokedBy: "bob", expiresAt: at(Date.now() + 2 * HOUR) })],
+        expiryContext(),
+      );
       expect([await count(store, "alice"), await count(store, "bob")]).to.deep.equal([1, 0]);
     });
 
@@ -167,9 +170,10 @@ export function describeListing({ open }: OpenStores): void {
       const expiresAt = Date.now() - 10 * HOUR;
       await store.write(
         [0, 1].map((later) => entry(`t${later}`, { revokedBy: "alice", expiresAt: at(expiresAt + later) })),
-        terms(expiresAt),
+        expiryContext(expiresAt),
       );
-      const asOf = async (now: number, leewayMs: number) => count(store, "alice", terms(now, leewayMs));
+      const asOf = async (now: number, leewayMs: number) =>
+        count(store, "alice", expiryContext(now, leewayMs));
       expect([
         await asOf(expiresAt + LEEWAY - 1, LEEWAY),
         await asOf(expiresAt + LEEWAY, LEEWAY),
@@ -181,7 +185,7 @@ export function describeListing({ open }: OpenStores): void {
 
     it("does not believe a clock of the service that runs ahead of the database's", async () => {
       const { store } = await open();
-      await store.write([entry("a", { revokedBy: "alice" })], terms());
+      await store.write([entry("a", { revokedBy: "alice" })], expiryContext());
       expect(await count(store, "alice", { now: at(Date.now() + 48 * HOUR) })).to.equal(1);
     });
 
@@ -189,7 +193,7 @@ export function describeListing({ open }: OpenStores): void {
       const { store } = await open();
       await store.write(
         Array.from({ length: 1000 }, (_, index) => entry(`t${index}`, { revokedBy: "alice" })),
-        terms(),
+        expiryContext(),
       );
       const counts = [];
       for (const limit of [1, 999, 1000, 1001]) counts.push(await count(store, "alice", { limit }));
@@ -199,10 +203,16 @@ export function describeListing({ open }: OpenStores): void {
     it("counts what was acknowledged before it was asked, and what was pruned no more", async () => {
       const { store } = await open();
       const dead = at(Date.now() - 10 * HOUR);
-      await store.write([entry("a", { revokedBy: "alice", expiresAt: dead })], terms(dead));
-      await store.write([entry("b", { revokedBy: "alice" })], terms());
+      await store.write([entry("a", { revokedBy: "alice", expiresAt: dead })], expiryContext(dead));
+      await store.write([entry("b", { revokedBy: "alice" })], expiryContext());
       const before = await count(store, "alice", { now: dead });
-      const order = { ...terms(), retentionMs: 0, limit: 10, expiredBefore: undefined, dryRun: false };
+      const order = {
+        ...expiryContext(),
+        retentionMs: 0,
+        limit: 10,
+        expiredBefore: undefined,
+        dryRun: false,
+      };
       await store.prune(order);
       expect([before, await count(store, "alice", { now: dead })]).to.deep.equal([2, 1]);
     });

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { reasonOf, rejection } from "../../support/rejection.ts";
-import { entry, type OpenStores, terms } from "../open-test-store.ts";
+import { entry, expiryContext, type OpenStores } from "../open-test-store.ts";
 
 export function describeOpening({ open, reopen }: OpenStores): void {
   describe("open", () => {
@@ -41,7 +41,7 @@ export function describeOpening({ open, reopen }: OpenStores): void {
         .insert({ name: "9999-future", batch: 9, migration_time: new Date() });
       const { store } = await reopen();
       expect((await store.open()).remark).to.match(/newer.*9999-future/);
-      expect((await store.write([entry("a")], terms())).results[0]?.outcome).to.equal("created");
+      expect((await store.write([entry("a")], expiryContext())).results[0]?.outcome).to.equal("created");
     });
   });
 }

@@ -2,22 +2,28 @@ import { expect } from "chai";
 import type { Store } from "../../../src/store/store.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { rejection } from "../../support/rejection.ts";
-import { at, entry, HOUR, LEEWAY, type OpenStores, query, terms } from "../open-test-store.ts";
+import { at, entry, expiryContext, HOUR, LEEWAY, type OpenStores, query } from "../open-test-store.ts";
 
 export function describePruning({ open, reopen }: OpenStores): void {
   describe("prune", () => {
-    const order = { ...terms(), retentionMs: 0, limit: 10_000, expiredBefore: undefined, dryRun: false };
+    const order = {
+      ...expiryContext(),
+      retentionMs: 0,
+      limit: 10_000,
+      expiredBefore: undefined,
+      dryRun: false,
+    };
 
     async function remaining(store: Store): Promise<string[]> {
       const { entries } = await store.list(query({ limit: 1000 }, { includeExpired: true }));
-      return entries.map((one) => one.jti as string).sort();
+      return entries.map((one) => one.key as string).sort();
     }
 
     /** `old` expired `age` ago for each name. */
     async function fill(store: Store, ages: Record<string, number>): Promise<void> {
       await store.write(
         Object.entries(ages).map(([name, age]) => entry(name, { expiresAt: at(Date.now() - age) })),
-        terms(),
+        expiryContext(),
       );
     }
 
@@ -41,14 +47,14 @@ export function describePruning({ open, reopen }: OpenStores): void {
       ]);
     });
 
-    it("knows since when the oldest could have been deleted, by the same terms, and when there is nothing", async () => {
+    it("knows since when the oldest could have been deleted, by the same expiryContext, and when there is nothing", async () => {
       const { store } = await open();
       const since = (retentionMs: number) =>
         store.oldestPrunable({ now: at(Date.now()), leewayMs: LEEWAY, retentionMs });
       await fill(store, { live: -HOUR, expired: LEEWAY / 2 });
       expect([await since(0), await since(HOUR)]).to.deep.equal([undefined, undefined]);
       const expiresAt = at(Date.now() - LEEWAY - 5000);
-      await store.write([entry("a", { expiresAt })], terms());
+      await store.write([entry("a", { expiresAt })], expiryContext());
       await fill(store, { b: LEEWAY + 1000 });
       expect([await since(0), await since(HOUR)]).to.deep.equal([expiresAt + LEEWAY, undefined]);
       await store.prune({ ...order, now: at(Date.now()) });
@@ -58,7 +64,7 @@ export function describePruning({ open, reopen }: OpenStores): void {
     it("counts the wait from the largest leeway that any replica ever ran with", async () => {
       const { store } = await open({ leewayMs: 10 * LEEWAY });
       const expiresAt = at(Date.now() - 11 * LEEWAY);
-      await store.write([entry("a", { expiresAt }), entry("b")], terms());
+      await store.write([entry("a", { expiresAt }), entry("b")], expiryContext());
       const { store: other } = await reopen({ leewayMs: 0 });
       expect(await other.oldestPrunable({ now: at(Date.now()), leewayMs: 0, retentionMs: 0 })).to.equal(
         expiresAt + 10 * LEEWAY,
@@ -85,7 +91,7 @@ export function describePruning({ open, reopen }: OpenStores): void {
           entry("b", { expiresAt: at(expiresAt + 1) }),
           entry("live"),
         ],
-        terms(expiresAt),
+        expiryContext(expiresAt),
       );
       const now = at(Date.now());
       expect(await store.prune({ ...order, now, expiredBefore: at(expiresAt + 1) })).to.deep.equal({
@@ -185,7 +191,7 @@ export function describePruning({ open, reopen }: OpenStores): void {
         store.prune({ ...order, now: at(Date.now()) }),
         store.write(
           Array.from({ length: 1000 }, (_, index) => entry(`t${index * 2}`)),
-          terms(),
+          expiryContext(),
         ),
       ]);
       expect(results.every(({ outcome }) => outcome === "created")).to.equal(true);
@@ -194,7 +200,7 @@ export function describePruning({ open, reopen }: OpenStores): void {
 
     it("keeps the stamps of a day, and the last one however old", async () => {
       const { store, engine } = await open();
-      for (const name of ["a", "b", "c"]) await store.write([entry(name)], terms());
+      for (const name of ["a", "b", "c"]) await store.write([entry(name)], expiryContext());
       const commits = () => engine.knex("blacklist_commits").orderBy("revision").pluck("revision");
       await engine
         .knex("blacklist_commits")

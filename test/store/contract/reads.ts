@@ -1,13 +1,13 @@
 import { expect } from "chai";
 import type { Revision } from "../../../src/revision.ts";
-import { entry, jti, type OpenStores, terms } from "../open-test-store.ts";
+import { entry, expiryContext, jti, type OpenStores } from "../open-test-store.ts";
 
 export function describeReads({ open }: OpenStores): void {
   describe("read", () => {
     it("starts at revision 0, which has a stamp like every other", async () => {
       const { store } = await open();
-      const { revision, writable, expiries } = await store.read([jti("nobody")]);
-      expect([revision.number, writable, expiries.size]).to.deep.equal([0, true, 0]);
+      const { revision, writable, found } = await store.read([jti("nobody")]);
+      expect([revision.number, writable, found.size]).to.deep.equal([0, true, 0]);
       expect(revision.stamp).to.match(/^[0-9a-f]{16}$/);
       expect(await store.missing([revision])).to.deep.equal([]);
     });
@@ -25,11 +25,11 @@ export function describeReads({ open }: OpenStores): void {
       for (let from = 0; from < 3000; from += 1000)
         await store.write(
           names.slice(from, from + 1000).map((name) => entry(name)),
-          terms(),
+          expiryContext(),
         );
       for (const count of [1, 999, 1000, 1001, 3000]) {
         const asked = names.slice(0, count).flatMap((name) => [jti(name), jti(`not ${name}`)]);
-        expect([...(await store.read(asked)).expiries.keys()].sort()).to.deep.equal(
+        expect([...(await store.read(asked)).found.keys()].sort()).to.deep.equal(
           names.slice(0, count).sort(),
         );
       }
@@ -40,13 +40,13 @@ export function describeReads({ open }: OpenStores): void {
     it("says whether it has all of them, whatever else it finds", async () => {
       const { store } = await open();
       const { revision: zero } = await store.read([]);
-      const { revision: first } = await store.write([entry("a")], terms());
-      const { revision: last } = await store.write([entry("b")], terms());
+      const { revision: first } = await store.write([entry("a")], expiryContext());
+      const { revision: last } = await store.write([entry("b")], expiryContext());
       const forged = { number: first.number, stamp: last.stamp };
       const ahead = { number: last.number + 1, stamp: last.stamp };
       const intact = async (...required: Revision[]) => {
         const sightings = [await store.read([], required), await store.read([jti("a"), jti("x")], required)];
-        return sightings.map((one) => [one.intact, one.expiries.size, one.revision.number]);
+        return sightings.map((one) => [one.intact, one.found.size, one.revision.number]);
       };
       const answered = (is: boolean) => [
         [is, 0, 2],
@@ -68,12 +68,12 @@ export function describeReads({ open }: OpenStores): void {
   describe("a commit that a database must have and that is older than any whose stamp it still has", () => {
     it("is believed, by reads of the changes too", async () => {
       const { store, engine } = await open();
-      const { revision: old } = await store.write([entry("a")], terms());
-      const { revision: kept } = await store.write([entry("b")], terms());
-      const { revision: last } = await store.write([entry("c")], terms());
+      const { revision: old } = await store.write([entry("a")], expiryContext());
+      const { revision: kept } = await store.write([entry("b")], expiryContext());
+      const { revision: last } = await store.write([entry("c")], expiryContext());
       await engine.knex("blacklist_commits").where("revision", "<=", old.number).delete();
       const tail = store.openTail();
-      const from = { revision: 0, jti: new Uint8Array() };
+      const from = { revision: 0, key: new Uint8Array() };
       const intact = async (seen: Revision | undefined, ...required: Revision[]) => [
         (await store.read([], required)).intact,
         (await tail.changes(from, seen, required)).intact,
@@ -93,8 +93,8 @@ export function describeReads({ open }: OpenStores): void {
   describe("missing", () => {
     it("knows its own revisions, and none that is ahead or stamped otherwise", async () => {
       const { store } = await open();
-      const { revision: first } = await store.write([entry("a")], terms());
-      const { revision: second } = await store.write([entry("b")], terms());
+      const { revision: first } = await store.write([entry("a")], expiryContext());
+      const { revision: second } = await store.write([entry("b")], expiryContext());
       const forged = { number: first.number, stamp: "0123456789abcdef" };
       const ahead = { number: second.number + 1, stamp: second.stamp };
       expect(await store.missing([first, second, forged, ahead])).to.deep.equal([forged, ahead]);
@@ -102,8 +102,8 @@ export function describeReads({ open }: OpenStores): void {
 
     it("believes a revision older than any whose stamp it still has", async () => {
       const { store, engine } = await open();
-      const { revision } = await store.write([entry("a")], terms());
-      await store.write([entry("b")], terms());
+      const { revision } = await store.write([entry("a")], expiryContext());
+      await store.write([entry("b")], expiryContext());
       await engine.knex("blacklist_commits").where("revision", "<=", revision.number).delete();
       expect(await store.missing([{ number: revision.number, stamp: "0123456789abcdef" }])).to.deep.equal([]);
     });

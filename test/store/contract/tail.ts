@@ -4,21 +4,21 @@ import { MAX_PENDING_COMMITS, SCAN_PAGE, TAIL_PAGE } from "../../../src/limits.t
 import type { Revision } from "../../../src/revision.ts";
 import type { Changes, Store, Tail, TailEntry, TailPosition } from "../../../src/store/store.ts";
 import { reasonOf } from "../../support/rejection.ts";
-import { at, entry, HOUR, jti, type OpenStores, type TestStore, terms } from "../open-test-store.ts";
+import { at, entry, expiryContext, HOUR, jti, type OpenStores, type TestStore } from "../open-test-store.ts";
 
 export function describeTail({ open }: OpenStores): void {
   describe("openTail", () => {
     const START = new Uint8Array();
-    const BEGINNING: TailPosition = { revision: 0, jti: START };
-    const afterEntry = (revision: number, jti = ""): TailPosition => ({ revision, jti: Buffer.from(jti) });
-    const namesOf = (entries: readonly TailEntry[]) => entries.map((one) => Buffer.from(one.jti).toString());
-    const next = ({ next: { revision, jti } }: Changes) => [revision, Buffer.from(jti).toString()];
+    const BEGINNING: TailPosition = { revision: 0, key: START };
+    const afterEntry = (revision: number, key = ""): TailPosition => ({ revision, key: Buffer.from(key) });
+    const namesOf = (entries: readonly TailEntry[]) => entries.map((one) => Buffer.from(one.key).toString());
+    const next = ({ next: { revision, key } }: Changes) => [revision, Buffer.from(key).toString()];
     const numbered = (prefix: string, count: number) =>
       Array.from({ length: count }, (_, index) => `${prefix}${String(index).padStart(4, "0")}`);
     const create = (store: Store, names: readonly string[], expiresAt?: number) =>
       store.write(
         names.map((name) => entry(name, expiresAt === undefined ? {} : { expiresAt: at(expiresAt) })),
-        terms(),
+        expiryContext(),
       );
 
     /** Rows that no caller could have stored: their jtis are not text. All of revision 1. */
@@ -45,7 +45,7 @@ export function describeTail({ open }: OpenStores): void {
         const page = await tail.scan(last);
         pages.push([...page.entries]);
         if (!page.hasMore) return pages;
-        last = page.entries.at(-1)?.jti ?? last;
+        last = page.entries.at(-1)?.key ?? last;
         await between();
       }
     }
@@ -57,25 +57,25 @@ export function describeTail({ open }: OpenStores): void {
       const { revision } = await create(store, ["aa"], expiresAt + 1);
       const tail = store.openTail();
       const { entries, clock, next: position, ...rest } = await tail.changes(BEGINNING, undefined);
-      expect(entries.map((one) => [Buffer.from(one.jti).toString(), one.expiresAt])).to.deep.equal([
+      expect(entries.map((one) => [Buffer.from(one.key).toString(), one.expiresAt])).to.deep.equal([
         ["a", expiresAt],
         ["b", expiresAt],
         ["aa", expiresAt + 1],
       ]);
       expect(rest).to.deep.equal({ revision, writable: true, intact: true, hasMore: false });
       expect(clock).to.be.within(Date.now() - 1000, Date.now() + 1000);
-      expect([position.revision, position.jti.length]).to.deep.equal([revision.number + 1, 0]);
+      expect([position.revision, position.key.length]).to.deep.equal([revision.number + 1, 0]);
 
       const found = async (from: TailPosition) => namesOf((await tail.changes(from, revision)).entries);
       expect([
         await found(afterEntry(first.number, "a")),
         // Whatever kind of bytes.
-        await found({ revision: first.number, jti: Uint8Array.from([0x61]) }),
+        await found({ revision: first.number, key: Uint8Array.from([0x61]) }),
         await found(afterEntry(first.number, "b")),
         await found(afterEntry(revision.number)),
         await found(afterEntry(revision.number, "aa")),
         await found(position),
-        await found({ revision: Number.MAX_SAFE_INTEGER, jti: START }),
+        await found({ revision: Number.MAX_SAFE_INTEGER, key: START }),
       ]).to.deep.equal([["b", "aa"], ["b", "aa"], ["aa"], ["aa"], [], [], []]);
     });
 
@@ -140,14 +140,14 @@ export function describeTail({ open }: OpenStores): void {
       const dead = Date.now() - 10 * HOUR;
       const expiresAt = Date.now() + HOUR;
       await create(store, ["extended", "repeated"], expiresAt);
-      await store.write([entry("replaced", { expiresAt: at(dead) })], terms(dead));
+      await store.write([entry("replaced", { expiresAt: at(dead) })], expiryContext(dead));
       const tail = store.openTail();
       const before = await tail.changes(BEGINNING, undefined);
       await create(store, ["extended", "replaced"], expiresAt + HOUR);
       const { revision } = await create(store, ["repeated"], expiresAt - 1);
       const changes = await tail.changes(before.next, before.revision);
       expect([
-        changes.entries.map((one) => [Buffer.from(one.jti).toString(), one.expiresAt]),
+        changes.entries.map((one) => [Buffer.from(one.key).toString(), one.expiresAt]),
         changes.revision,
       ]).to.deep.equal([
         [
@@ -265,7 +265,7 @@ export function describeTail({ open }: OpenStores): void {
       const ahead = { number: last.number + 1, stamp: last.stamp };
       const wrong: string[] = [];
       for (const { number } of [last, middle]) {
-        const from = { revision: number + 1, jti: START };
+        const from = { revision: number + 1, key: START };
         const seen = commits[number] as Revision;
         for (const count of [0, 1, 2, 3, 7, 8, 9, commits.length]) {
           const others = commits
@@ -304,17 +304,17 @@ export function describeTail({ open }: OpenStores): void {
       await insertBytes(test, [...sorted].reverse());
       const tail = test.store.openTail();
       const hexOf = (entries: readonly TailEntry[]) =>
-        entries.map((one) => Buffer.from(one.jti).toString("hex"));
+        entries.map((one) => Buffer.from(one.key).toString("hex"));
       const expected = sorted.map((one) => one.toString("hex"));
       expect([
         hexOf((await tail.changes(BEGINNING, undefined)).entries),
         hexOf((await tail.scan(START)).entries),
       ]).to.deep.equal([expected, expected]);
       for (let index = 0; index < sorted.length; index += 7) {
-        const jti = sorted[index] as Buffer;
+        const key = sorted[index] as Buffer;
         expect([
-          hexOf((await tail.changes({ revision: 1, jti }, undefined)).entries),
-          hexOf((await tail.scan(jti)).entries),
+          hexOf((await tail.changes({ revision: 1, key }, undefined)).entries),
+          hexOf((await tail.scan(key)).entries),
         ]).to.deep.equal([expected.slice(index + 1), expected.slice(index + 1)]);
       }
     });
@@ -336,8 +336,8 @@ export function describeTail({ open }: OpenStores): void {
         SCAN_PAGE,
         names.length - 2 * SCAN_PAGE,
       ]);
-      expect(pages.flat().map(({ jti }) => Buffer.from(jti))).to.deep.equal(expected);
-      expect(pages.flat().find(({ jti }) => Buffer.from(jti).toString() === "short0000")?.expiresAt).to.equal(
+      expect(pages.flat().map(({ key }) => Buffer.from(key))).to.deep.equal(expected);
+      expect(pages.flat().find(({ key }) => Buffer.from(key).toString() === "short0000")?.expiresAt).to.equal(
         1,
       );
     });
@@ -364,7 +364,7 @@ export function describeTail({ open }: OpenStores): void {
       );
       const tail = store.openTail();
       const { next: position, revision } = await tail.changes(
-        { revision: Number.MAX_SAFE_INTEGER, jti: START },
+        { revision: Number.MAX_SAFE_INTEGER, key: START },
         undefined,
       );
       const later = Date.now() + 9 * HOUR;
@@ -376,7 +376,7 @@ export function describeTail({ open }: OpenStores): void {
       });
       const { entries, hasMore, intact } = await tail.changes(position, revision);
       const expiries = new Map(
-        [...pages.flat(), ...entries].map((one) => [Buffer.from(one.jti).toString(), one.expiresAt]),
+        [...pages.flat(), ...entries].map((one) => [Buffer.from(one.key).toString(), one.expiresAt]),
       );
       expect([round, hasMore, intact, expiries.size]).to.deep.equal([2, false, true, 2 * SCAN_PAGE + 5]);
       expect(["a1", "z1", "a2", "z2", "before"].map((name) => expiries.get(name))).to.deep.equal(
@@ -395,7 +395,7 @@ export function describeTail({ open }: OpenStores): void {
         await reasonOf(closed.changes(BEGINNING, undefined)),
         await reasonOf(closed.scan(START)),
         namesOf((await other.changes(BEGINNING, undefined)).entries),
-        (await store.read([jti("a")])).expiries.size,
+        (await store.read([jti("a")])).found.size,
       ]).to.deep.equal(["STORE_UNAVAILABLE", "STORE_UNAVAILABLE", ["a"], 1]);
       await store.close();
       expect([

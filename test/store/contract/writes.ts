@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { at, entry, HOUR, jti, LEEWAY, type OpenStores, terms } from "../open-test-store.ts";
+import { at, entry, expiryContext, HOUR, jti, LEEWAY, type OpenStores } from "../open-test-store.ts";
 
 export function describeWrites({ open, reopen }: OpenStores): void {
   describe("write", () => {
@@ -10,7 +10,7 @@ export function describeWrites({ open, reopen }: OpenStores): void {
       const later = { ...first, expiresAt: at(now + 2 * HOUR), reason: "stolen", revokedBy: "bob" };
       const receipts = [];
       for (const one of [first, first, later, first])
-        receipts.push((await store.write([one], terms())).results[0]);
+        receipts.push((await store.write([one], expiryContext())).results[0]);
       const createdAt = receipts[0]?.entry.createdAt ?? at(0);
       expect(createdAt).to.be.within(now - 1000, Date.now() + 1000);
       const stored = { ...first, createdAt };
@@ -25,7 +25,7 @@ export function describeWrites({ open, reopen }: OpenStores): void {
     it("answers in the order of the entries, each with its own outcome", async () => {
       const { store } = await open();
       const now = Date.now();
-      await store.write([entry("m"), entry("c", { expiresAt: at(now + HOUR) })], terms());
+      await store.write([entry("m"), entry("c", { expiresAt: at(now + HOUR) })], expiryContext());
       const { results } = await store.write(
         [
           entry("z"),
@@ -33,9 +33,9 @@ export function describeWrites({ open, reopen }: OpenStores): void {
           entry("a"),
           entry("m", { expiresAt: at(now + 1) }),
         ],
-        terms(),
+        expiryContext(),
       );
-      expect(results.map((result) => [result.entry.jti, result.outcome])).to.deep.equal([
+      expect(results.map((result) => [result.entry.key, result.outcome])).to.deep.equal([
         ["z", "created"],
         ["c", "extended"],
         ["a", "created"],
@@ -49,9 +49,12 @@ export function describeWrites({ open, reopen }: OpenStores): void {
       const told: unknown[] = [];
       for (const past of [-1, 0]) {
         const name = `past ${past}`;
-        await store.write([entry(name, { expiresAt, reason: "old", revokedBy: "alice" })], terms(expiresAt));
+        await store.write(
+          [entry(name, { expiresAt, reason: "old", revokedBy: "alice" })],
+          expiryContext(expiresAt),
+        );
         const anew = entry(name, { expiresAt: at(expiresAt + 2 * HOUR), reason: "new", revokedBy: "bob" });
-        const { results } = await store.write([anew], terms(expiresAt + LEEWAY + past));
+        const { results } = await store.write([anew], expiryContext(expiresAt + LEEWAY + past));
         told.push(results.map((result) => [result.outcome, result.entry.reason, result.entry.revokedBy]));
       }
       expect(told).to.deep.equal([[["extended", "old", "alice"]], [["created", "new", "bob"]]]);
@@ -59,10 +62,10 @@ export function describeWrites({ open, reopen }: OpenStores): void {
 
     it("does not believe a clock of the service that runs ahead of the database's", async () => {
       const { store } = await open();
-      await store.write([entry("a", { reason: "old" })], terms());
+      await store.write([entry("a", { reason: "old" })], expiryContext());
       const { results } = await store.write(
         [entry("a", { expiresAt: at(Date.now() + 48 * HOUR), reason: "new" })],
-        terms(Date.now() + 24 * HOUR),
+        expiryContext(Date.now() + 24 * HOUR),
       );
       expect(results.map((result) => [result.outcome, result.entry.reason])).to.deep.equal([
         ["extended", "old"],
@@ -74,17 +77,17 @@ export function describeWrites({ open, reopen }: OpenStores): void {
       const expiries = [253_402_300_799_999, 2_177_452_799_999, 4_294_967_296_001, Date.now() + HOUR].map(at);
       await store.write(
         expiries.map((expiresAt, index) => entry(`t${index}`, { expiresAt })),
-        terms(),
+        expiryContext(),
       );
-      const { expiries: found } = await store.read(expiries.map((_, index) => jti(`t${index}`)));
-      expect(expiries.map((_, index) => found.get(`t${index}`))).to.deep.equal(expiries);
+      const { found } = await store.read(expiries.map((_, index) => jti(`t${index}`)));
+      expect(expiries.map((_, index) => found.get(`t${index}`)?.expiresAt)).to.deep.equal(expiries);
     });
 
     it("numbers commits without a gap, in the order in which they become visible", async () => {
       const { store } = await open();
       const before = (await store.read([])).revision.number;
       const receipts = await Promise.all(
-        Array.from({ length: 40 }, (_, index) => store.write([entry(`t${index}`)], terms())),
+        Array.from({ length: 40 }, (_, index) => store.write([entry(`t${index}`)], expiryContext())),
       );
       const numbers = receipts.map(({ revision }) => revision.number).sort((a, b) => a - b);
       expect(numbers).to.deep.equal(Array.from({ length: 40 }, (_, index) => before + index + 1));
@@ -94,7 +97,9 @@ export function describeWrites({ open, reopen }: OpenStores): void {
     it("tells exactly one of many at once that it created the entry", async () => {
       const { store } = await open();
       const receipts = await Promise.all(
-        Array.from({ length: 32 }, () => store.write([entry("contested", { expiresAt: at(9e12) })], terms())),
+        Array.from({ length: 32 }, () =>
+          store.write([entry("contested", { expiresAt: at(9e12) })], expiryContext()),
+        ),
       );
       const outcomes = receipts.map(({ results }) => results[0]?.outcome).sort();
       expect(outcomes).to.deep.equal(["created", ...Array(31).fill("unchanged")]);
@@ -105,17 +110,17 @@ export function describeWrites({ open, reopen }: OpenStores): void {
       const entries = Array.from({ length: 1000 }, (_, index) =>
         entry(String(index).padEnd(255, "x"), { reason: "r".repeat(512), revokedBy: "b".repeat(255) }),
       );
-      const { results } = await store.write(entries, terms());
+      const { results } = await store.write(entries, expiryContext());
       expect(results.filter(({ outcome }) => outcome === "created")).to.have.length(1000);
-      expect((await store.read(entries.map((one) => one.jti))).expiries.size).to.equal(1000);
+      expect((await store.read(entries.map((one) => one.key))).found.size).to.equal(1000);
     });
 
     it("keeps what it acknowledged across a restart", async () => {
       const { store } = await open();
-      const { revision } = await store.write([entry("a")], terms());
+      const { revision } = await store.write([entry("a")], expiryContext());
       const again = await reopen();
       const sighting = await again.store.read([jti("a")]);
-      expect([sighting.revision, [...sighting.expiries.keys()]]).to.deep.equal([revision, ["a"]]);
+      expect([sighting.revision, [...sighting.found.keys()]]).to.deep.equal([revision, ["a"]]);
     });
   });
 }

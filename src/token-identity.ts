@@ -1,0 +1,58 @@
+import type { EntryKey, EntryTimes, EpochMs, Jti } from "./entry.ts";
+
+// What identifies a token, the keys of the entries that may blacklist it, and when an entry does. The store, the index, the change log,
+// Watch and the client's copy handle keys and times without knowing what they stand for.
+
+/** All that is known of a token that is asked about. */
+export type TokenIdentity = Jti;
+
+/** Entries that are known at one place: an index, or the result of one read of the database. */
+export interface KnownEntries {
+  /** When the entry with this key expires, in milliseconds since 1970; 0 if there is no such entry. */
+  expiryOf(key: EntryKey): number;
+}
+
+/** The entries that one read of the database found, by their keys. */
+export function entriesFound(found: ReadonlyMap<string, EntryTimes>): KnownEntries {
+  return { expiryOf: (key) => found.get(key)?.expiresAt ?? 0 };
+}
+
+/** Entries, and the time at which they are judged. */
+export interface EntryLookup {
+  readonly entries: KnownEntries;
+  /** The earlier of the service's clock and the database's: a time that has passed by this has passed by both clocks. */
+  readonly now: EpochMs;
+  /** How long after its expiry an entry stays effective, in milliseconds. */
+  readonly leewayMs: number;
+}
+
+/** Whether an entry matches `token`: one with a key of this token, until the entry's expiry plus the leeway has passed. */
+export function isBlacklisted(token: TokenIdentity, { entries, now, leewayMs }: EntryLookup): boolean {
+  const expiresAt = entries.expiryOf(token);
+  return expiresAt !== 0 && expiresAt + leewayMs > now;
+}
+
+/** Adds the keys of all entries that may match `token`. */
+export function addKeysOf(token: TokenIdentity, keys: Set<EntryKey>): void {
+  keys.add(token);
+}
+
+/** The jti that an entry names. */
+export function jtiOf(key: EntryKey): Jti {
+  return key as Jti;
+}
+
+/** Whether writing `times` to an entry with the times `stored` changes it. */
+export function extendsTimes(times: EntryTimes, stored: EntryTimes): boolean {
+  return times.expiresAt > stored.expiresAt;
+}
+
+/** Whether one of the times `stored` is that of `times`. */
+export function reachesTimes(times: EntryTimes, stored: EntryTimes): boolean {
+  return times.expiresAt >= stored.expiresAt;
+}
+
+/** The later of each of the times, so that nothing is weakened by repeating. */
+export function latestTimes(a: EntryTimes, b: EntryTimes): EntryTimes {
+  return { expiresAt: a.expiresAt > b.expiresAt ? a.expiresAt : b.expiresAt };
+}
