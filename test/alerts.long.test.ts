@@ -16,8 +16,8 @@ function findPromtool(): string | undefined {
     .find((path) => existsSync(path));
 }
 
-describe("the alerts", () => {
-  it("fire when they should, and are quiet otherwise, as Prometheus itself reads them", async function () {
+describe("the alerts, evaluated by Prometheus", () => {
+  it("fire under their conditions and are silent otherwise", async function () {
     const promtool = findPromtool();
     if (promtool === undefined) {
       if (this.test !== undefined) this.test.title += " (needs promtool, which is not installed)";

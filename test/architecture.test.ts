@@ -59,7 +59,7 @@ const breaking = (rule: (file: string, imported: string) => boolean) =>
     .map(({ file, imported }) => `${file} -> ${imported}`);
 
 describe("the architecture", () => {
-  it("is looked at in full: every file is in a known layer, and its imports are found", () => {
+  it("covers every file and every import", () => {
     expect(files.filter((file) => !LAYERS.includes(layerOf(file)))).to.deep.equal([]);
     expect(imports.length).to.be.greaterThan(100);
     expect(
@@ -67,14 +67,14 @@ describe("the architecture", () => {
     ).to.deep.equal([]);
   });
 
-  it("has imports that point down the layers only", () => {
+  it("only imports from lower layers", () => {
     const rank = (file: string) => LAYERS.indexOf(layerOf(file));
     expect(
       breaking((file, imported) => imported.startsWith("src/") && rank(imported) > rank(file)),
     ).to.deep.equal([]);
   });
 
-  it("lets the domain and the transport know the store by its interface alone", () => {
+  it("lets the domain and the transport import only the store's interface", () => {
     const inner = ["blacklist", "transport"];
     const isStore = (name: string) => name.startsWith("src/store/") && name !== "src/store/store.ts";
     expect(breaking((file, imported) => inner.includes(layerOf(file)) && isStore(imported))).to.deep.equal(
@@ -82,7 +82,7 @@ describe("the architecture", () => {
     );
   });
 
-  it("lets clients and commands know nothing of the server's inside", () => {
+  it("keeps the server's internals out of clients and commands", () => {
     const inside = [
       "src/store/",
       "src/blacklist/",
@@ -98,13 +98,13 @@ describe("the architecture", () => {
     ).to.deep.equal([]);
   });
 
-  it("knows gRPC in the transport, the client, the commands and what they share only", () => {
+  it("uses gRPC only in the transport, the client, the commands and what they share", () => {
     const allowed = /^src\/(protobuf|grpc|client|cli)\//;
     const isGrpc = (name: string) => /^(@grpc\/|grpc-|@bufbuild\/|gen\/)/.test(name);
     expect(breaking((file, imported) => isGrpc(imported) && !allowed.test(file))).to.deep.equal([]);
   });
 
-  it("knows the metrics' library in the metrics only, and the metrics in the transport and the roots", () => {
+  it("uses the metrics library only in the metrics, and the metrics only in the transport and the composition roots", () => {
     const isLibrary = (name: string) => name === "prom-client";
     expect(breaking((file, imported) => isLibrary(imported) && layerOf(file) !== "metrics")).to.deep.equal(
       [],
@@ -114,7 +114,7 @@ describe("the architecture", () => {
     expect(breaking((file, name) => isMetrics(name) && !allowed.includes(layerOf(file)))).to.deep.equal([]);
   });
 
-  it("knows OpenTelemetry in the tracing only, and by its API alone; and the tracing in the transport and the roots", () => {
+  it("uses only OpenTelemetry's API, only in the tracing, and the tracing only in the transport and the composition roots", () => {
     const isLibrary = (name: string) => name.startsWith("@opentelemetry/");
     const isRight = (file: string, name: string) =>
       layerOf(file) === "tracing" && name === "@opentelemetry/api";
@@ -124,19 +124,19 @@ describe("the architecture", () => {
     expect(breaking((file, name) => isTracing(name) && !allowed.includes(layerOf(file)))).to.deep.equal([]);
   });
 
-  it("knows databases in the store only", () => {
+  it("uses database drivers only in the store", () => {
     const isDatabase = (name: string) => /^(knex|mysql2|libsql)(\/|$)/.test(name);
     expect(breaking((file, imported) => isDatabase(imported) && layerOf(file) !== "store")).to.deep.equal([]);
   });
 
-  it("touches the process in main.ts only", () => {
+  it("uses the process only in main.ts", () => {
     const code = (text: string) => text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "");
     const touching = files.filter((file) => /\bprocess\s*[.[]/.test(code(texts.get(file) as string)));
     expect(touching).to.deep.equal(["src/main.ts"]);
     expect(breaking((_, imported) => /^(node:)?process$/.test(imported))).to.deep.equal([]);
   });
 
-  it("ships a client library that needs nothing but gRPC, protobuf and Node.js, and no part of the server", () => {
+  it("ships a client library that depends only on gRPC, protobuf and Node.js, and on no part of the server", () => {
     const reached = new Set<string>();
     const walk = (file: string) => {
       if (reached.has(file)) return;

@@ -57,7 +57,7 @@ async function writtenFile(text: string): Promise<string> {
 }
 
 describe("readConfig", () => {
-  it("needs nothing at all", () => {
+  it("has a default for every setting", () => {
     expect(readConfig({})).to.deep.equal(DEFAULTS);
   });
 
@@ -101,7 +101,7 @@ describe("readConfig", () => {
     });
   });
 
-  it("takes an empty variable for an absent one", () => {
+  it("treats an empty variable as absent", () => {
     const env = {
       DATABASE_URL: "",
       LISTEN_ADDRESS: "",
@@ -112,11 +112,11 @@ describe("readConfig", () => {
     expect(readConfig(env)).to.deep.equal(DEFAULTS);
   });
 
-  it("cannot be changed afterwards", () => {
+  it("returns a frozen configuration", () => {
     expect(readConfig({})).to.be.frozen;
   });
 
-  it("reports every problem in one error, a line each", () => {
+  it("reports all problems in one error, one per line", () => {
     const env = {
       DATABASE_URL: "postgres://db/tokens",
       LISTEN_ADDRESS: "50051",
@@ -145,7 +145,7 @@ describe("readConfig", () => {
     });
   });
 
-  it("accepts durations up to their bounds and nothing beyond", () => {
+  it("accepts durations within their bounds only", () => {
     const BOUNDS = [
       ["EXPIRY_LEEWAY", "0", "30d", "30d1ms"],
       ["PRUNE_INTERVAL", "1s", "20d", "20d1ms"],
@@ -181,7 +181,7 @@ describe("readConfig", () => {
       });
     }
 
-    it("takes nothing but the end of the last line away", async () => {
+    it("removes only one line break at the end", async () => {
       await writeFile(file, "sqlite:a b\n");
       expect(readConfig({ DATABASE_URL_FILE: file }).database).to.deep.equal({
         kind: "sqlite",
@@ -193,7 +193,7 @@ describe("readConfig", () => {
       ]);
     });
 
-    it("refuses both at once, and a file that is not there", () => {
+    it("refuses both variables at once, and a missing file", () => {
       const env = { DATABASE_URL: "sqlite:x", DATABASE_URL_FILE: file, LOG_LEVEL_FILE: file };
       expect(problemsOf(env)).to.deep.equal([
         "DATABASE_URL and DATABASE_URL_FILE are both set: choose one",
@@ -201,7 +201,7 @@ describe("readConfig", () => {
       ]);
     });
 
-    it("does not fall back to the default when the file is empty", async () => {
+    it("does not fall back to the default if the file is empty", async () => {
       await writeFile(file, "");
       expect(problemsOf({ DATABASE_URL_FILE: file })).to.deep.equal([
         "DATABASE_URL cannot be read: the file that DATABASE_URL_FILE names is empty",
@@ -226,7 +226,7 @@ describe("readConfig", () => {
     CANARY,
   ];
   for (const url of WRONG_URLS) {
-    it(`never repeats a password, as from ${url}`, async () => {
+    it(`never repeats a password, such as in ${url}`, async () => {
       const file = join(await freshFolder(), "url");
       await writeFile(file, url);
       for (const env of [{ DATABASE_URL: url }, { DATABASE_URL_FILE: file }]) {
@@ -246,7 +246,7 @@ describe("readConfig", () => {
     const TOGETHER =
       "AUTH_JWKS_URL or AUTH_JWKS_FILE, AUTH_ISSUER and AUTH_AUDIENCE need each other: set all three";
 
-    it("knows where their keys are, and what they must be like", () => {
+    it("reads the source of their keys and their requirements", () => {
       const { bearers, reflection } = readConfig(AUTH).security;
       expect({ bearers, reflection }).to.deep.equal({
         bearers: {
@@ -287,7 +287,7 @@ describe("readConfig", () => {
     });
 
     for (const missing of Object.keys(AUTH)) {
-      it(`needs all that tells them apart: not without ${missing}, nor with nothing but that`, () => {
+      it(`needs all settings together: not without ${missing}, nor only that`, () => {
         const { [missing as keyof typeof AUTH]: value, ...rest } = AUTH;
         expect([
           problemsOf(rest),
@@ -297,27 +297,27 @@ describe("readConfig", () => {
       });
     }
 
-    it("takes their keys from one place", async () => {
+    it("takes their keys from one source", async () => {
       expect(problemsOf({ ...AUTH, AUTH_JWKS_FILE: await writtenFile("") })).to.deep.equal([
         "AUTH_JWKS_URL and AUTH_JWKS_FILE are both set: choose one",
       ]);
     });
 
-    it("does not start with a file of keys that is not there", async () => {
+    it("refuses a missing file of keys", async () => {
       const { AUTH_JWKS_URL: _, ...rest } = AUTH;
       expect(problemsOf({ ...rest, AUTH_JWKS_FILE: join(await freshFolder(), CANARY) })).to.include(
         "AUTH_JWKS_FILE names a file that cannot be read (ENOENT)",
       );
     });
 
-    it("refuses keys that anybody on the way could change", () => {
+    it("refuses a URL of keys without TLS", () => {
       expect(problemsOf({ ...AUTH, AUTH_JWKS_URL: `http://${CANARY}.example/` })).to.include(
         "AUTH_JWKS_URL must begin with https:// (http:// only for loopback addresses)",
       );
     });
 
     for (const algorithms of ["none", "HS256", "RS256 HS256", " "]) {
-      it(`refuses ${JSON.stringify(algorithms)} for algorithms, also while there are no callers to know`, () => {
+      it(`refuses ${JSON.stringify(algorithms)} for algorithms, even if authentication is off`, () => {
         const PROBLEM =
           "must be one or more of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519";
         expect([
@@ -332,7 +332,7 @@ describe("readConfig", () => {
       });
     }
 
-    it("asks nobody for a token when nothing but the algorithms or the claim is set", () => {
+    it("leaves authentication off if only the algorithms or the claim are set", () => {
       expect(readConfig({ AUTH_ALGORITHMS: "ES256", AUTH_SCOPE_CLAIM: "scp" }).security.bearers).to.equal(
         undefined,
       );
@@ -352,7 +352,7 @@ describe("readConfig", () => {
       clients = { TLS_CLIENT_CA_FILE: file, TLS_CLIENT_ROLES: "DNS:gateway.internal=check,list" };
     });
 
-    it("knows the files, and what the certificates of clients allow", () => {
+    it("reads the files, and the roles of client certificates", () => {
       const { tls, certificateRoles, reflection } = readConfig({ ...files, ...clients }).security;
       expect({ tls, roles: [...(certificateRoles ?? [])], reflection }).to.deep.equal({
         tls: {
@@ -366,7 +366,7 @@ describe("readConfig", () => {
       });
     });
 
-    it("asks clients for no certificate unless told to", () => {
+    it("requests no client certificates by default", () => {
       const { tls, certificateRoles, reflection } = readConfig(files).security;
       expect({ tls, certificateRoles, reflection }).to.deep.equal({
         tls: {
@@ -378,7 +378,7 @@ describe("readConfig", () => {
       });
     });
 
-    it("needs certificate and key, and an authority and roles, together", () => {
+    it("needs certificate and key together, and client CAs and roles together", () => {
       const PAIR = "TLS_CERT_FILE and TLS_KEY_FILE need each other: set both";
       const CLIENTS = "TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES need each other: set both or neither";
       const { TLS_CLIENT_CA_FILE, TLS_CLIENT_ROLES } = clients;
@@ -392,7 +392,7 @@ describe("readConfig", () => {
       ]).to.deep.equal([[PAIR], [PAIR], [PAIR, CLIENTS], [CLIENTS], [CLIENTS], [CLIENTS]]);
     });
 
-    it("takes lists of revoked certificates that the clients' authority has signed, and no others", async () => {
+    it("accepts revocation lists only if the clients' CA has signed them", async () => {
       const [own, other] = [await createAuthority(), await createAuthority()];
       const { certificate, key } = await own.issue([{ type: "dns", value: "localhost" }]);
       const TLS_CLIENT_CRL_FILE = await writtenFile(await own.revoke([certificate]));
@@ -416,7 +416,7 @@ describe("readConfig", () => {
       ]);
     });
 
-    it("refuses certificates that only carry tokens where none is accepted", () => {
+    it("refuses only carrier certificates if bearer tokens are not accepted", () => {
       const NOBODY =
         "TLS_CLIENT_ROLES must give a role to at least one certificate, unless bearer tokens are accepted (AUTH_...)";
       const only = {
@@ -436,7 +436,7 @@ describe("readConfig", () => {
       );
     });
 
-    it("does not start with files that are not there", () => {
+    it("refuses missing files", () => {
       const gone = `${file}-${CANARY}`;
       const env = { TLS_CERT_FILE: gone, TLS_KEY_FILE: gone, TLS_CLIENT_CA_FILE: gone };
       const problems = problemsOf(env);
@@ -446,7 +446,7 @@ describe("readConfig", () => {
       expect(problems.join()).not.to.include(CANARY);
     });
 
-    describe("of which the files do not fit", () => {
+    describe("whose files do not fit", () => {
       let one: CertificateAndKey;
       let other: CertificateAndKey;
       let authority: string;
@@ -521,7 +521,7 @@ describe("readConfig", () => {
         ],
       ];
       for (const [what, contents, says] of WRONG) {
-        it(`names the setting, in one problem, and repeats nothing: ${what}`, async () => {
+        it(`reports one problem that names the setting and repeats nothing: ${what}`, async () => {
           const [cert, key] = contents();
           const env = { TLS_CERT_FILE: await writtenFile(cert), TLS_KEY_FILE: await writtenFile(key) };
           const problems = problemsOf(env);
@@ -532,12 +532,12 @@ describe("readConfig", () => {
         });
       }
 
-      it("takes a chain in the right order, with a file that holds certificate and key for both", async () => {
+      it("accepts a chain in the right order, and one file for certificate and key", async () => {
         const both = await writtenFile([one.key, one.certificate, authority, ""].join("\r\n"));
         readConfig({ TLS_CERT_FILE: both, TLS_KEY_FILE: both });
       });
 
-      it("refuses authorities of which one is cut off, or hidden by a byte order mark: its clients would be strangers", async () => {
+      it("refuses CAs of which one is truncated or hidden by a byte order mark, since its clients would be rejected", async () => {
         const pair = {
           TLS_CERT_FILE: await writtenFile(one.certificate),
           TLS_KEY_FILE: await writtenFile(one.key),
@@ -557,7 +557,7 @@ describe("readConfig", () => {
         }
       });
 
-      it("does not take an empty TLS_CLIENT_CA_FILE for the authorities that Node trusts, nor a folder for a file", async () => {
+      it("does not treat an empty TLS_CLIENT_CA_FILE as the CAs that Node.js trusts, and refuses a folder", async () => {
         const pair = {
           TLS_CERT_FILE: await writtenFile(one.certificate),
           TLS_KEY_FILE: await writtenFile(one.key),
@@ -575,13 +575,13 @@ describe("readConfig", () => {
       });
     });
 
-    it("says what is wrong with the roles of certificates, without repeating them", () => {
+    it("explains problems of certificate roles without repeating them", () => {
       expect(problemsOf({ ...files, ...clients, TLS_CLIENT_ROLES: `DNS:${CANARY}=admin` })[0]).to.equal(
         "TLS_CLIENT_ROLES must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles check, revoke, list, prune, or none alone for a certificate whose callers authenticate by token",
       );
     });
 
-    describe("on an address that can be reached from elsewhere", () => {
+    describe("on a non-loopback address", () => {
       const REACHED =
         "LISTEN_ADDRESS must be a loopback address, unless TLS (TLS_CERT_FILE, TLS_KEY_FILE) and authentication (AUTH_..., or TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES) are configured, or INSECURE=yes";
       const AUTH = { AUTH_JWKS_URL: "https://id.example/keys", AUTH_ISSUER: "i", AUTH_AUDIENCE: "a" };
@@ -595,7 +595,7 @@ describe("readConfig", () => {
         "127.evil.example:1",
       ];
       for (const LISTEN_ADDRESS of ELSEWHERE) {
-        it(`does not start without TLS and known callers on ${LISTEN_ADDRESS}, unless told to be insecure`, () => {
+        it(`requires TLS and authentication on ${LISTEN_ADDRESS}, unless INSECURE is set`, () => {
           const roles = clients.TLS_CLIENT_ROLES;
           expect([
             problemsOf({ LISTEN_ADDRESS }),
@@ -618,7 +618,7 @@ describe("readConfig", () => {
       }
 
       for (const LISTEN_ADDRESS of ["127.0.0.1:1", "127.1.2.3:1", "localhost:1", "LocalHost:1", "[::1]:1"]) {
-        it(`is none at ${LISTEN_ADDRESS}, where INSECURE changes nothing`, () => {
+        it(`is not needed on ${LISTEN_ADDRESS}, where INSECURE has no effect`, () => {
           const insecure = [{}, { INSECURE: "yes" }, files, AUTH].map(
             (env) => readConfig({ LISTEN_ADDRESS, ...env }).security.insecure,
           );
@@ -626,17 +626,17 @@ describe("readConfig", () => {
         });
       }
 
-      it("may be that of the admin port, which answers nothing about tokens", () => {
+      it("does not apply to the admin address, which reveals nothing about tokens", () => {
         expect(readConfig({ ADMIN_ADDRESS: "0.0.0.0:9464" }).adminAddress.host).to.equal("0.0.0.0");
       });
 
-      it("takes a clear word to be insecure", () => {
+      it("accepts only yes or no for INSECURE", () => {
         for (const INSECURE of ["true", "1", "YES", "on"]) {
           expect(problemsOf({ INSECURE })).to.deep.equal(["INSECURE must be yes or no"]);
         }
       });
 
-      it("has one problem where the address itself is wrong", () => {
+      it("reports one problem if the address itself is invalid", () => {
         expect(problemsOf({ LISTEN_ADDRESS: "0.0.0.0" })).to.deep.equal([
           "LISTEN_ADDRESS must be host:port, such as 127.0.0.1:50051 or [::1]:50051",
         ]);
@@ -644,7 +644,7 @@ describe("readConfig", () => {
     });
   });
 
-  describe("of what callers may leave behind", () => {
+  describe("of limits on callers", () => {
     it("reads every variable", () => {
       const env = {
         TOKEN_ISSUERS: "https://a.example=https://a.example/keys b=file:/etc/keys.json",
@@ -671,7 +671,7 @@ describe("readConfig", () => {
       });
     });
 
-    it("says what is wrong with each", () => {
+    it("reports the problem of each", () => {
       const env = {
         REFLECTION: "yes",
         TOKEN_ISSUERS: `https://a.example=https://a.example/keys ${CANARY}`,
@@ -690,7 +690,7 @@ describe("readConfig", () => {
       ]);
     });
 
-    it("does not take the callers' keys for those of tokens to be blacklisted, nor the other way round", () => {
+    it("distinguishes the keys of callers from those of tokens to be blacklisted", () => {
       const auth = { AUTH_JWKS_URL: "https://id.example/keys", AUTH_ISSUER: "i", AUTH_AUDIENCE: "a" };
       expect([
         readConfig(auth).security.tokenIssuers,
@@ -699,10 +699,10 @@ describe("readConfig", () => {
     });
   });
 
-  describe("of the connection to the database", () => {
+  describe("of the database connection", () => {
     const tlsOf = (env: Record<string, string>) => (readConfig(env).database as { tls?: unknown }).tls;
 
-    it("is encrypted on the way to another machine, and not to this one, unless told otherwise", () => {
+    it("is encrypted to other machines by default, and not to this one", () => {
       for (const host of ["db", "10.0.0.7", "[fd00::7]", "127.evil.example", "localhost.evil.example"]) {
         const DATABASE_URL = `mysql://${host}/tokens`;
         expect([tlsOf({ DATABASE_URL }), tlsOf({ DATABASE_URL, DATABASE_TLS: "off" })], host).to.deep.equal([
@@ -719,7 +719,7 @@ describe("readConfig", () => {
       }
     });
 
-    it("is encrypted wherever an authority is named, which is read now", async () => {
+    it("is encrypted if a CA is configured, which is read at start", async () => {
       const ca = (await createAuthority()).certificate;
       const DATABASE_CA_FILE = await writtenFile(ca);
       const tls = { ca };
@@ -729,7 +729,7 @@ describe("readConfig", () => {
       }
     });
 
-    it("does not name an authority and turn encryption off", async () => {
+    it("refuses a CA with encryption turned off", async () => {
       const env = {
         DATABASE_URL: "mysql://db/tokens",
         DATABASE_TLS: "off",
@@ -738,7 +738,7 @@ describe("readConfig", () => {
       expect(problemsOf(env)).to.deep.equal(["DATABASE_CA_FILE needs DATABASE_TLS=on"]);
     });
 
-    it("does not take an empty file, or one without a certificate, for the authorities that Node trusts", async () => {
+    it("does not treat an empty file, or one without a certificate, as the CAs that Node.js trusts", async () => {
       for (const text of ["", "\n", "-----BEGIN CERTIFICATE-----\n", CANARY]) {
         const env = { DATABASE_URL: "mysql://db/tokens", DATABASE_CA_FILE: await writtenFile(text) };
         expect(problemsOf(env)).to.have.length(1);
@@ -748,7 +748,7 @@ describe("readConfig", () => {
       }
     });
 
-    it("says what is wrong with each", async () => {
+    it("reports the problem of each", async () => {
       expect(
         problemsOf({
           DATABASE_URL: "mysql://db/tokens",
@@ -761,12 +761,12 @@ describe("readConfig", () => {
       ]);
     });
 
-    it("is none for a file", () => {
+    it("is not encrypted for a file", () => {
       expect(readConfig({ DATABASE_TLS: "on" }).database).to.deep.equal(DEFAULTS.database);
     });
   });
 
-  it("never repeats what stands where a secret may have been put by mistake", () => {
+  it("never repeats a value into which a secret may have been put by mistake", () => {
     const env = Object.fromEntries(
       [
         "LISTEN_ADDRESS",

@@ -16,7 +16,7 @@ async function pages(): Promise<string[]> {
 }
 
 describe("the documents", () => {
-  it("link only to files that are there", async () => {
+  it("link only to existing files", async () => {
     const broken: string[] = [];
     let links = 0;
     for (const page of await pages()) {
@@ -30,7 +30,7 @@ describe("the documents", () => {
     expect(broken).to.deep.equal([]);
   });
 
-  it("name for every guarantee tests that exist", async () => {
+  it("quote only existing tests in the guarantees", async () => {
     const guarantees = await readFile(join(ROOT, "docs/guarantees.md"), "utf8");
     const named = [...guarantees.matchAll(/^- `(test\/[^`]+)`: (.*)$/gm)];
     expect(named.length).to.be.above(40);

@@ -112,7 +112,7 @@ describe("the documented metrics", () => {
     return sorted(names).filter((name) => !exists(name));
   }
 
-  it("are all that a scrape shows, with their types and labels, and no others", () => {
+  it("are exactly those of a scrape, with their types and labels", () => {
     const documented = tableRows(operations, ["Metric", "Type", "Labels"])
       .map(([name, type, labels]) => ({ name: codeIn(name)[0] ?? "", type, labels: codeIn(labels) }))
       .filter(({ name }) => isOurs(name));
@@ -129,7 +129,7 @@ describe("the documented metrics", () => {
     expect(documented.length).to.be.above(30);
   });
 
-  it("are named and explained as Prometheus asks for: base units, endings, a text", () => {
+  it("follow Prometheus's conventions: base units, suffixes, help texts", () => {
     const wrong = [...metrics]
       .filter(([name]) => isOurs(name))
       .filter(
@@ -142,14 +142,14 @@ describe("the documented metrics", () => {
     expect(wrong.map(([name]) => name)).to.deep.equal([]);
   });
 
-  it("exist wherever a page, an alert or the dashboard names one", () => {
+  it("exist wherever a page, an alert or the dashboard uses them", () => {
     for (const { path, text } of pages()) expect(unknown(named(text)), path).to.deep.equal([]);
     for (const { alert, expr } of rules) expect(unknown(named(expr)), alert).to.deep.equal([]);
     for (const expr of shown) expect(unknown(named(expr)), expr).to.deep.equal([]);
     expect(unknown(named(read("deploy/prometheus/alerts.test.yaml")))).to.deep.equal([]);
   });
 
-  it("are chosen by labels, and by values of them, that exist", () => {
+  it("are selected by existing labels and values", () => {
     const values = new Map<string, Set<string>>();
     for (const { series } of metrics.values()) {
       for (const { labels } of series) {
@@ -177,7 +177,7 @@ describe("the documented metrics", () => {
     expect(matchers).to.be.above(20);
   });
 
-  it("stand on the dashboard, every one", () => {
+  it("are all on the dashboard", () => {
     const drawn = new Set(shown.flatMap(named).map((name) => name.replace(/_(bucket|sum|count)$/, "")));
     const histograms = [...metrics].filter(([, { type }]) => type === "histogram").map(([name]) => name);
     expect(histograms.filter(isOurs)).to.include("tokenblacklist_commit_seconds");
@@ -186,7 +186,7 @@ describe("the documented metrics", () => {
 });
 
 describe("the documented alerts", () => {
-  it("each have a runbook of their name, and no runbook is without its alert", () => {
+  it("have exactly one runbook each, of the same name", () => {
     for (const { alert, annotations } of rules) {
       const file = alert.replace("TokenBlacklist", "").replace(/(?<=.)[A-Z]/g, (letter) => `-${letter}`);
       expect(annotations.runbook, alert).to.equal(`docs/runbooks/${file.toLowerCase()}.md`);
@@ -207,7 +207,7 @@ describe("the documented alerts", () => {
     );
   });
 
-  it("stand in the list of runbooks, with their severity, and exist wherever a runbook names one", () => {
+  it("are listed with their severity, and exist wherever a runbook mentions them", () => {
     const listed = tableRows(read("docs/runbooks/README.md"), ["Alert", "Severity"]).map(
       ([alert, severity]) => [codeIn(alert)[0], severity],
     );
@@ -228,7 +228,7 @@ describe("the documented alerts", () => {
   });
 });
 
-describe("the documented bounds of what a stranger can make the service keep", () => {
+describe("the documented bounds of memory per unauthenticated peer", () => {
   const UNITS: Readonly<Record<string, number>> = {
     "": 1,
     ms: 1,
@@ -238,7 +238,7 @@ describe("the documented bounds of what a stranger can make the service keep", (
     MiB: 1024 * 1024,
   };
 
-  it("are those of the code", () => {
+  it("equal those in the code", () => {
     const rows = tableRows(read("docs/security.md"), ["Port, stage", "Bound", "For how long"]);
     const said = rows.flatMap(([, , , , constants = ""]) =>
       [...constants.matchAll(/`(\w+)` ([\d,]+)(?: (\w+))?/g)].map(([, name = "", number = "", unit = ""]) => [
@@ -272,12 +272,12 @@ describe("the documented settings", () => {
     );
   }
 
-  it("are all that the configuration reads, and no others", () => {
+  it("are exactly those that the configuration reads", () => {
     const rows = tableRows(operations, ["Variable", "Default"]);
     expect(sorted(rows.flatMap(([names]) => codeIn(names)))).to.deep.equal(settings());
   });
 
-  it("exist wherever a page gives one a value", () => {
+  it("exist wherever a page sets them", () => {
     const known = new Set(settings());
     const isKnown = (name: string) => known.has(name) || known.has(name.replace(/_FILE$/, ""));
     const others =
@@ -304,7 +304,7 @@ describe("the documented spans", () => {
     for (const stop of stops.splice(0).reverse()) await stop();
   });
 
-  it("are all that a traced service makes, with their attributes, and no others", async () => {
+  it("are exactly those that a traced service creates, with their attributes", async () => {
     const recorded = recordSpans();
     stops.push(() => recorded.stop());
     const made = new Map<string, Set<string>>();
@@ -379,7 +379,7 @@ describe("the documented commands", () => {
     options.some(({ long }) => long === "--address"),
   );
 
-  it("take all the options that are documented, and no others", () => {
+  it("have exactly the documented options", () => {
     const taken = [...commands.values()].flatMap((command) =>
       command.options.map(({ long }) => `${command.name()} ${long}`),
     );
@@ -393,7 +393,7 @@ describe("the documented commands", () => {
     expect([...common, ...own].sort()).to.deep.equal(taken.sort());
   });
 
-  it("read all the variables that are documented, and no others", () => {
+  it("read exactly the documented variables", () => {
     const described = operators.flatMap(({ options }) => options.map(({ description }) => description));
     const read = described.flatMap((text) => text.match(/TOKEN_BLACKLIST_\w+/g) ?? []);
     const rows = tableRows(operations, ["Option", "Variable"]);
@@ -408,7 +408,7 @@ describe("the documented commands", () => {
     }
   });
 
-  it("take every option with which a page shows them", () => {
+  it("have every option that a page uses", () => {
     const wrong: string[] = [];
     let shownCommands = 0;
     for (const { path, text } of pages()) {

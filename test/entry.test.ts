@@ -20,7 +20,7 @@ describe("a jti", () => {
     "a combining mark first": "\u0301",
   };
   for (const [what, text] of Object.entries(GOOD)) {
-    it(`may be ${what}, and is taken as it is`, () => {
+    it(`may be ${what}, unchanged`, () => {
       expect([jtiProblem(text), parseJti(text)]).to.deep.equal([undefined, text]);
     });
   }
@@ -47,7 +47,7 @@ describe("a jti", () => {
     });
   }
 
-  it("is accepted exactly if its UTF-8 can be turned back into it, has 1 to 255 bytes and no NUL", () => {
+  it("is valid exactly if it is well-formed, has 1 to 255 bytes of UTF-8, and no NUL", () => {
     const unit = fc.oneof(
       fc.constantFrom("a", "\0", "é", "ａ", "😀", "\uD83D", "\uDE00"),
       fc.string({ unit: "binary", minLength: 1, maxLength: 1 }),
@@ -67,7 +67,7 @@ describe("a jti", () => {
 });
 
 describe("textProblem", () => {
-  it("allows an empty text, and counts bytes up to the very limit", () => {
+  it("accepts an empty text, and counts bytes exactly", () => {
     const texts = ["", "a".repeat(512), "a".repeat(513), "😀".repeat(128), `${"😀".repeat(128)}a`];
     expect(texts.map((text) => textProblem(text, 512))).to.deep.equal([
       undefined,

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { invalidRequest, ServiceError, storeUnavailable } from "../src/errors.ts";
 
 describe("invalidRequest", () => {
-  it("says every violation, and keeps them as they are", () => {
+  it("lists every violation in the message and keeps them unchanged", () => {
     const violations = [
       { field: "tokens[0].jti", description: "must not be empty" },
       { field: "tokens[3].expires_at", description: "must be given with a jti" },
@@ -16,7 +16,7 @@ describe("invalidRequest", () => {
     });
   });
 
-  it("keeps its message short, and the whole list, however many violations there are", () => {
+  it("has a short message and the whole list for any number of violations", () => {
     const violations = Array.from({ length: 3000 }, (_, index) => ({
       field: `tokens[${index}].jti`,
       description: "must not be empty",
@@ -49,7 +49,7 @@ describe("the message of an invalid request", () => {
 });
 
 describe("storeUnavailable", () => {
-  it("keeps its cause apart from what callers are told", () => {
+  it("keeps its cause out of the message for callers", () => {
     const cause = new Error("connect ECONNREFUSED 10.0.0.7:3306");
     const {
       reason,

@@ -27,7 +27,7 @@ describe("an installation", function () {
     ]);
   });
 
-  it("finds no package that was not made for this version of Node.js", async () => {
+  it("has no package that does not support this version of Node.js", async () => {
     const cwd = await freshFolder();
     for (const name of ["package.json", "package-lock.json", ".npmrc"])
       await cp(join(ROOT, name), join(cwd, name));
@@ -36,22 +36,22 @@ describe("an installation", function () {
     expect(stderr).to.equal("");
   });
 
-  it("finds no package that is deprecated", () => {
+  it("has no deprecated package", () => {
     expect(packages.filter(([, { deprecated }]) => deprecated !== undefined)).to.deep.equal([]);
   });
 
-  it("runs no script of any package, and npm knows that none is to be run", async () => {
+  it("runs no install script, and npm is configured not to", async () => {
     const { allowScripts } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
     const scripted = packages.filter(([, { hasInstallScript }]) => hasInstallScript).map(([name]) => name);
     expect(allowScripts).to.deep.equal(Object.fromEntries(scripted.map((name) => [name, false])));
   });
 
-  it("finds one package with a script beside what is for development: one that grpc-js needs, and whose script does nothing", () => {
+  it("has one production package with an install script, that of grpc-js, which does nothing", () => {
     const scripted = packages.filter(([, { dev, hasInstallScript }]) => hasInstallScript && !dev);
     expect(scripted.map(([name]) => name)).to.deep.equal(["protobufjs"]);
   });
 
-  it("asks no registry in particular", () => {
+  it("refers to no specific registry", () => {
     expect(packages.filter(([, { resolved }]) => resolved !== undefined)).to.deep.equal([]);
   });
 });

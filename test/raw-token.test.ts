@@ -47,7 +47,7 @@ describe("a raw token", () => {
     "as another member": `"refresh-token": "${TOKEN}"`,
   };
   for (const [what, text] of Object.entries(TOKENS)) {
-    it(`is no jti: one ${what}`, () => {
+    it(`is recognized: ${what}`, () => {
       expect([isRawToken(text), jtiProblem(text)]).to.deep.equal([true, PROBLEM]);
     });
   }
@@ -74,12 +74,12 @@ describe("a raw token", () => {
     "white space": " \t ",
   };
   for (const [what, text] of Object.entries(JTIS)) {
-    it(`is not ${what}`, () => {
+    it(`does not include ${what}`, () => {
       expect([isRawToken(text), jtiProblem(text)]).to.deep.equal([false, undefined]);
     });
   }
 
-  it("is any text with such a header, whatever stands in it and after it", () => {
+  it("is recognized by its header, with any content after it", () => {
     const members = fc.dictionary(fc.string({ unit: "grapheme" }), fc.jsonValue(), { maxKeys: 4 });
     const before = fc.constantFrom("", "Bearer ", "bearer\t", " ", "\n", '"', "Authorization: Bearer ");
     fc.assert(
@@ -90,7 +90,7 @@ describe("a raw token", () => {
     );
   });
 
-  it("is no text without such a header: every other jti is one as before", () => {
+  it("is not recognized without such a header: every other jti stays valid", () => {
     const alphabet = fc.constantFrom(..."eyJhbGciOiJFUzI1NiJ9.-_ IDCBbearer7");
     const text = fc.oneof(fc.string({ unit: alphabet, minLength: 1, maxLength: 60 }), fc.uuid());
     const says = (word: string) => {
@@ -112,7 +112,7 @@ describe("a raw token", () => {
     for (let count = 0; count < 10_000; count++) expect(isRawToken(randomUUID())).to.equal(false);
   });
 
-  it("is taken out of a text that is to be shown, wherever it stands, and nothing else is", () => {
+  it("is redacted anywhere in a text, and nothing else is", () => {
     const texts: Record<string, string> = {
       [TOKEN]: "(a raw token)",
       [`Bearer ${TOKEN}`]: "Bearer (a raw token)",
@@ -130,7 +130,7 @@ describe("a raw token", () => {
     expect(shown).to.deep.equal(texts);
   });
 
-  it("takes no time to be told from hostile text", () => {
+  it("is decided quickly for hostile text", () => {
     const began = process.cpuUsage();
     for (const text of [
       " ".repeat(4e6),

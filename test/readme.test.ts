@@ -17,8 +17,8 @@ function timeless(output: string): string {
     .trim();
 }
 
-describe("README's conversation", () => {
-  it("goes as printed", async () => {
+describe("README's example session", () => {
+  it("runs as printed", async () => {
     const readme = await readFile(join(ROOT, "README.md"), "utf8");
     const blocks = [...readme.matchAll(/```console\n(.*?)```/gs)].map((match) => match[1] ?? "");
     const conversation = blocks.find((block) => block.includes(" check ")) ?? "";
@@ -51,7 +51,7 @@ describe("README's conversation", () => {
 });
 
 describe("the client's first example", () => {
-  it("prints what it says", async () => {
+  it("prints the documented output", async () => {
     const page = await readFile(join(ROOT, "docs/client.md"), "utf8");
     const [, code = "", printed = ""] = /```js\n(.*?)```\n\n```text\n(.*?)```/s.exec(page) ?? [];
     const folder = await freshFolder();

@@ -4,8 +4,8 @@ import { formatRevision, parseRevision } from "../src/revision.ts";
 
 const STAMP = "0123456789abcdef";
 
-describe("a revision's text", () => {
-  it("means the same revision when it comes back", () => {
+describe("the text of a revision", () => {
+  it("parses to the same revision", () => {
     const stamps = fc
       .bigInt({ min: 0n, max: 2n ** 64n - 1n })
       .map((bits) => bits.toString(16).padStart(16, "0"));
@@ -17,7 +17,7 @@ describe("a revision's text", () => {
   });
 
   for (const number of [0, 1, Number.MAX_SAFE_INTEGER]) {
-    it(`is believed at ${number}`, () => {
+    it(`is valid for ${number}`, () => {
       expect(parseRevision(`${number}-${STAMP}`)).to.deep.equal({ number, stamp: STAMP });
     });
   }
@@ -40,12 +40,12 @@ describe("a revision's text", () => {
     "SQL after": `1-${STAMP} OR 1=1`,
   };
   for (const [what, text] of Object.entries(NEVER_WRITTEN)) {
-    it(`is not believed with ${what}`, () => {
+    it(`is invalid with ${what}`, () => {
       expect(parseRevision(text)).to.equal(undefined);
     });
   }
 
-  it("is parsed without throwing, whatever it holds", () => {
+  it("is parsed without throwing, whatever its content", () => {
     const texts = fc.oneof(fc.string({ unit: "binary" }), fc.stringMatching(/^\d{0,18}-[0-9a-f]{15,17}$/));
     fc.assert(
       fc.property(texts, (text) => {

@@ -29,13 +29,13 @@ describe("the admin address", () => {
     return [response.status, await response.text()];
   }
 
-  it("says that the process lives and that it serves", async () => {
+  it("reports that the process is alive and that it is serving", async () => {
     expect(await ask("/livez")).to.deep.equal([200, "alive\n"]);
     expect(await ask("/readyz")).to.deep.equal([200, "serving\n"]);
     expect(await ask("/livez", "HEAD")).to.deep.equal([200, ""]);
   });
 
-  it("says so whatever a probe adds to the path", async () => {
+  it("ignores the query and additions to the path", async () => {
     for (const path of ["/livez?x=1", "/livez/", "//livez", "/livez/?verbose", "/%6Civez"]) {
       expect([path, ...(await ask(path))]).to.deep.equal([path, 200, "alive\n"]);
     }
@@ -44,7 +44,7 @@ describe("the admin address", () => {
     expect([status, text.includes("tokenblacklist_serving 1\n")]).to.deep.equal([200, true]);
   });
 
-  it("has nothing else, and takes nothing", async () => {
+  it("serves no other path and no other method", async () => {
     const nothing = [404, "GET /livez, /readyz or /metrics\n"];
     for (const path of ["/", "/livez/x", "/metrics/livez", "/healthz?/livez", "/LIVEZ"]) {
       expect([path, ...(await ask(path))]).to.deep.equal([path, ...nothing]);
@@ -53,7 +53,7 @@ describe("the admin address", () => {
       expect(await ask("/livez", method)).to.deep.equal(nothing);
   });
 
-  it("counts calls by the names that dashboards know, by method and code, and times them", async () => {
+  it("counts and times calls under the usual metric names, by method and code", async () => {
     await running.client.isBlacklisted({ jtis: ["a"] });
     await running.client.isBlacklisted({ jtis: ["b"] });
     await rejection(running.client.list({ pageSize: -1 }));
@@ -77,21 +77,21 @@ describe("the admin address", () => {
     expect(lines).to.include("tokenblacklist_pruned_entries_total 0");
   });
 
-  describe("asked by strangers", () => {
+  describe("with unauthenticated peers", () => {
     const address = () => running.adminUrl.replace("http://", "");
 
-    it("renders its metrics once for one connection at a time: requests sent ahead end the connection", async () => {
+    it("renders metrics for one request per connection at a time, and closes a connection that pipelines requests", async () => {
       expect(await metricsAhead(address(), { count: 1000, silentMs: 500 })).to.be.below(1_000_000);
       expect(await ask("/livez")).to.deep.equal([200, "alive\n"]);
     });
 
-    it("waits for no headers, body or first request that does not come, however slowly it comes", async () => {
+    it("closes a connection whose headers, body or first request do not arrive in time", async () => {
       const extent = { count: 5, forMs: 12_000 };
       const attacks = [slowHeaders, slowBodies, silentHttp].map((attack) => attack(address(), extent));
       for (const { closed } of await Promise.all(attacks)) expect(closed).to.equal(5);
     });
 
-    it("has room for a newcomer under connections that ask nothing", async () => {
+    it("accepts new connections while idle ones occupy its limit", async () => {
       const held = await holdConnections(address(), { count: 2 * MAX_ADMIN_CONNECTIONS });
       try {
         expect(await ask("/livez")).to.deep.equal([200, "alive\n"]);
@@ -104,7 +104,7 @@ describe("the admin address", () => {
       }
     });
 
-    it("takes no headers of more than 8 KiB", async () => {
+    it("refuses headers of more than 8 KiB", async () => {
       const headers = { "x-large": "x".repeat(MAX_ADMIN_HEADER_BYTES) };
       expect((await fetch(`${running.adminUrl}/livez`, { headers })).status).to.equal(431);
     });

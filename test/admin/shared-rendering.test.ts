@@ -4,8 +4,8 @@ import { sharedRendering } from "../../src/admin/shared-rendering.ts";
 import { RENDERING_REST } from "../../src/limits.ts";
 import { rejection } from "../support/rejection.ts";
 
-describe("a shared rendering", () => {
-  it("is made once for all who wait, and never begun before they asked", async () => {
+describe("sharedRendering", () => {
+  it("renders once for all waiting callers, and never returns a rendering that began before the call", async () => {
     let begun = 0;
     let finish = () => {};
     const render = sharedRendering(() => {
@@ -26,7 +26,7 @@ describe("a shared rendering", () => {
     expect(await Promise.all(second)).to.deep.equal([2, 2]);
   });
 
-  it("is followed by a rest of several times its own length", async () => {
+  it("pauses after a rendering for several times its duration", async () => {
     const spans: [number, number][] = [];
     const render = sharedRendering(async () => {
       const began = performance.now();
@@ -44,7 +44,7 @@ describe("a shared rendering", () => {
     expect(spans).to.have.lengthOf(3);
   });
 
-  it("that fails is told to those who waited for it, and to no others", async () => {
+  it("rejects only the callers that waited for a failed rendering", async () => {
     let times = 0;
     const render = sharedRendering(async () => {
       if (++times === 1) throw new Error("no");

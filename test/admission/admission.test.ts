@@ -14,7 +14,7 @@ describe("Admission", () => {
     return [...new Set(Array.from({ length: count }, () => calls.enter(() => "peer")))];
   }
 
-  it("counts the calls under way", () => {
+  it("counts the calls in flight", () => {
     const counts = [calls.active];
     enter(2);
     counts.push(calls.active);
@@ -23,14 +23,14 @@ describe("Admission", () => {
     expect(counts).to.deep.equal([0, 2, 1]);
   });
 
-  it("refuses more than there may be, does not count those, and has room again when one ends", () => {
+  it("refuses calls above the limit without counting them, and admits again when a call ends", () => {
     const told = [enter(MAX_CALLS), enter(10), [calls.active]];
     calls.leave();
     told.push(enter(1), enter(1));
     expect(told).to.deep.equal([[undefined], ["OVERLOADED"], [MAX_CALLS], [undefined], ["OVERLOADED"]]);
   });
 
-  it("leaves room for others than the known caller who has most, and none back when callers are not known", () => {
+  it("reserves capacity beside the largest known caller, and none if callers are not identified", () => {
     const fill = (name: string) => {
       const parts = [];
       for (;;) {
@@ -49,12 +49,12 @@ describe("Admission", () => {
     expect(fill("")).to.have.length(MAX_CALLS);
   });
 
-  it("is drained at once when nothing is under way, and refuses every new call then", async () => {
+  it("drains at once if no call is in flight, and then refuses new calls", async () => {
     await calls.drain();
     expect([enter(2), calls.active]).to.deep.equal([["DRAINING"], 0]);
   });
 
-  it("is drained when the last call that had begun has ended, not before", async () => {
+  it("drains when the last call in flight has ended", async () => {
     enter(2);
     let drained = false;
     const draining = calls.drain().then(() => {
@@ -69,7 +69,7 @@ describe("Admission", () => {
     expect([told, early, drained, enter(1)]).to.deep.equal([[["DRAINING"]], false, true, ["DRAINING"]]);
   });
 
-  it("refuses a connection that leaves its answers unread, and no other, until they have left", () => {
+  it("refuses calls only on the connection whose answers are unread, until they are sent", () => {
     const enterFrom = (peer: string) => calls.enter(() => peer);
     const first = calls.hold("slow", MAX_UNSENT_BYTES - 1);
     const told = [enterFrom("slow"), calls.mayHold("slow")];
@@ -81,7 +81,7 @@ describe("Admission", () => {
     expect(told).to.deep.equal([undefined, true, "OVERLOADED", false, undefined, true, undefined, true]);
   });
 
-  it("says that it is draining even when it is full", () => {
+  it("reports DRAINING even at the limit", () => {
     enter(MAX_CALLS);
     void calls.drain();
     expect(enter(1)).to.deep.equal(["DRAINING"]);

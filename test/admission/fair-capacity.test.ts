@@ -13,7 +13,7 @@ describe("FairCapacity", () => {
     }
   }
 
-  it("gives one principal three quarters, and leaves room for all others", () => {
+  it("gives one principal at most three quarters, and keeps the rest for others", () => {
     const room = new FairCapacity(1000);
     expect(["greedy", "second", "third"].map((name) => fill(room, name).length)).to.deep.equal([
       750, 125, 62,
@@ -21,12 +21,12 @@ describe("FairCapacity", () => {
     expect(room.take("newcomer")).to.equal("own");
   });
 
-  it("gives everything to callers who are not told apart", () => {
+  it("gives everything to callers that are not distinguished", () => {
     const room = new FairCapacity(1000);
     expect([fill(room, "").length, room.enter()]).to.deep.equal([1000, false]);
   });
 
-  it("has room again for whoever gives something back", () => {
+  it("reuses capacity that was given back", () => {
     const room = new FairCapacity(100);
     const parts = fill(room, "greedy");
     expect(room.take("greedy")).to.equal(undefined);
@@ -43,7 +43,7 @@ describe("FairCapacity", () => {
     ]).to.deep.equal([7, undefined, "own"]);
   });
 
-  it("never gives out more than there is, nor the last place to a principal that has others", () => {
+  it("never exceeds its capacity, nor gives the last place to a principal that has others", () => {
     const step = fc.record({ name: fc.constantFrom("a", "b", "c"), gives: fc.boolean() });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 400 }), (steps) => {

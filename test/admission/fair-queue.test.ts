@@ -15,12 +15,12 @@ describe("FairQueue", () => {
     return items;
   };
 
-  it("gives principals their turns, each one's items in their order", () => {
+  it("alternates between principals, and keeps the order of each principal's items", () => {
     expect(rest()).to.deep.equal(["a1", "b1", "c1", "a2", "b2", "a3"]);
     expect(line.isEmpty).to.equal(true);
   });
 
-  it("lets a newcomer come before those who had a turn", () => {
+  it("serves a new principal before those that have had a turn", () => {
     const first = [line.next(), line.next(), line.next()];
     line.add("d", "d1");
     expect([first, rest()]).to.deep.equal([
@@ -29,7 +29,7 @@ describe("FairQueue", () => {
     ]);
   });
 
-  it("passes over principals that may not come, and over what has left", () => {
+  it("skips principals that may not proceed, and removed items", () => {
     expect([
       line.delete("b", "b1"),
       line.delete("b", "b1"),

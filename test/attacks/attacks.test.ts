@@ -8,7 +8,7 @@ import { Observer } from "./observer.ts";
 import { openStage, type Stage } from "./stage.ts";
 
 /** What `make attacks` plays in full, and with times, each on a fresh service. */
-describe("a service that is attacked", () => {
+describe("a service under attack", () => {
   const attacker = new Attacker();
   after(() => attacker.stop());
 
@@ -27,7 +27,7 @@ describe("a service that is attacked", () => {
       });
 
       for (const { name, sends } of ATTACKS.filter((attack) => (attack.tls === true) === tls)) {
-        it(`answers its neighbours and keeps nothing after ${sends} (${name})`, async () => {
+        it(`serves other clients, and retains nothing after ${sends} (${name})`, async () => {
           const before = residentBytes(stage.process.pid);
           const order = { name, target: stage.target, extent: { share: 0.02, forMs: 200 } };
           expect(await attacker.play(order, { withinMs: 20_000 })).to.be.a("number");
@@ -40,7 +40,7 @@ describe("a service that is attacked", () => {
   }
 });
 
-describe("what an attack may do", () => {
+describe("the acceptable effects of an attack", () => {
   const held = {
     name: "a",
     sends: "b",
@@ -55,13 +55,13 @@ describe("what an attack may do", () => {
     logLines: 1000,
   };
 
-  it("is delay others by little, and memory that comes back", () => {
+  it("include small delays for others, and memory that is released", () => {
     expect(missesOf(held)).to.deep.equal([]);
     expect(missesOf({ ...held, check: { quietP99: 1, p99: 50 } })).to.deep.equal([]);
     expect(missesOf({ ...held, leftMib: 99, againMib: 99 })).to.deep.equal([]);
   });
 
-  it("is not end the process, delay others for long, keep memory, fill the log", () => {
+  it("exclude a crash, long delays for others, retained memory and a full log", () => {
     const missed = {
       ...held,
       sent: "overdue" as const,

@@ -7,14 +7,14 @@ import { rejection } from "../support/rejection.ts";
 
 const CREDENTIALS: Credentials = { authorization: [], certificate: () => undefined };
 
-describe("an authenticator that is observed", () => {
+describe("withAuthenticationMetrics", () => {
   const errors: Record<Exclude<AuthOutcome, "known">, Error> = {
     refused: unauthenticated("no"),
     unavailable: keysUnavailable(),
     failed: new TypeError("nobody foresaw it"),
   };
   for (const [outcome, error] of Object.entries(errors)) {
-    it(`tells once of a call that is ${outcome}, now or later, and throws what was thrown`, async () => {
+    it(`reports an outcome of ${outcome} once, synchronously or not, and rethrows the error`, async () => {
       const told: AuthOutcome[] = [];
       const now = withAuthenticationMetrics(
         () => {
@@ -32,7 +32,7 @@ describe("an authenticator that is observed", () => {
     });
   }
 
-  it("tells once of a caller who is known, and hands on who it is, without a promise where there was none", async () => {
+  it("reports an authenticated caller once, and returns the principal without an added promise", async () => {
     const told: AuthOutcome[] = [];
     const tell = (one: AuthOutcome) => told.push(one);
     expect(withAuthenticationMetrics(() => UNRESTRICTED_PRINCIPAL, tell)(CREDENTIALS)).to.equal(

@@ -77,13 +77,13 @@ describe("createAuthenticator", () => {
   const BY_CERTIFICATE = ["DNS:gateway.internal", "check"];
   const MALFORMED = "the authorization metadata must be a single value: Bearer and the token";
 
-  it("lets everybody do everything where no kind of credentials is asked for, whatever they bring", async () => {
+  it("gives every caller all roles if no kind of credential is configured", async () => {
     for (const shown of [{}, { authorization: ["Basic c4n4ry"] }, { certificate }]) {
       expect(await authenticate({}, shown)).to.equal(UNRESTRICTED_PRINCIPAL);
     }
   });
 
-  it("knows callers by tokens alone where certificates are not asked for", async () => {
+  it("authenticates only by token if certificates are not configured", async () => {
     const NEEDED = "the call needs a bearer token in the authorization metadata";
     expect([
       await told({ bearers }, { authorization: [authorization] }),
@@ -93,7 +93,7 @@ describe("createAuthenticator", () => {
     ]).to.deep.equal([BY_TOKEN, NEEDED, NEEDED, MALFORMED]);
   });
 
-  it("knows callers by certificates alone where tokens are not asked for", async () => {
+  it("authenticates only by certificate if tokens are not configured", async () => {
     const NEEDED = "the call needs a client certificate";
     expect([
       await told({ certificates }, { certificate }),
@@ -103,7 +103,7 @@ describe("createAuthenticator", () => {
     ]).to.deep.equal([BY_CERTIFICATE, NEEDED, NEEDED, BY_CERTIFICATE]);
   });
 
-  it("knows callers by either where both are asked for", async () => {
+  it("authenticates by either if both are configured", async () => {
     expect([
       await told({ bearers, certificates }, { authorization: [authorization] }),
       await told({ bearers, certificates }, { certificate }),
@@ -115,13 +115,13 @@ describe("createAuthenticator", () => {
     ]);
   });
 
-  it("takes a call with a token for its bearer's, with the bearer's roles alone", async () => {
+  it("prefers the token, with only its own roles", async () => {
     expect(
       await told({ bearers, certificates }, { authorization: [authorization], certificate }),
     ).to.deep.equal(BY_TOKEN);
   });
 
-  it("does not fall back to the certificate when the token is no good", async () => {
+  it("does not fall back to the certificate if the token is invalid", async () => {
     const shown = (...values: unknown[]) => ({ authorization: values, certificate });
     expect([
       await told({ bearers, certificates }, shown("Basic c4n4ry")),
@@ -136,7 +136,7 @@ describe("createAuthenticator", () => {
     ]);
   });
 
-  it("does not let anybody in while the keys that would tell cannot be had", async () => {
+  it("refuses callers while the keys to verify tokens are unavailable", async () => {
     const unread = new JwksCache({
       ...{ source: { kind: "file", path: "/" }, name: "callers", clock, log: memoryLog().log },
     });
@@ -148,7 +148,7 @@ describe("createAuthenticator", () => {
     });
   });
 
-  it("looks at the certificate only where it matters", async () => {
+  it("reads the certificate only if it is needed", async () => {
     const authenticateBoth = createAuthenticator({ bearers, certificates });
     let looked = 0;
     const credentials = {

@@ -101,15 +101,15 @@ describe("BearerAuthenticator", () => {
 
   const isRemembered = (token: string) => !(authenticate(token) instanceof Promise);
 
-  describe("know a caller by a token", () => {
-    it("that says who it is, what it may do and which token it is", async () => {
+  describe("authenticates a token", () => {
+    it("with a subject, roles and a jti", async () => {
       const token = await tokenWith({ jti: "t-1" });
       expect(told(await authenticate(token))).to.deep.equal({
         ...{ name: "gateway", roles: ["check", "revoke"], token: "t-1" },
       });
     });
 
-    it("without jti, and with claims that mean nothing here", async () => {
+    it("without a jti, and with unrelated claims", async () => {
       const token = await tokenWith({ typ: "x", azp: 7, roles: ["prune"] });
       const principal = await authenticate(token);
       expect(told(principal)).to.deep.equal({
@@ -120,36 +120,36 @@ describe("BearerAuthenticator", () => {
       expect(principal).not.to.have.property("token");
     });
 
-    it("that is meant for others too", async () => {
+    it("with further audiences", async () => {
       const token = await tokenWith({ aud: ["other", RULES.audience] });
       expect((await authenticate(token)).name).to.equal("gateway");
     });
 
-    it("until the millisecond at which it expires, and from the one at which it begins", async () => {
+    it("until the millisecond of its expiry, and from the millisecond of its nbf", async () => {
       const token = await tokenWith({ exp: (clock.now() + 1) / 1000, nbf: clock.now() / 1000 });
       expect((await authenticate(token)).name).to.equal("gateway");
     });
 
-    it("whose subject is as long as what is stored of it", async () => {
+    it("whose subject has the maximum length", async () => {
       for (const sub of ["x".repeat(255), `${"é".repeat(127)}x`]) {
         expect((await authenticate(await tokenWith({ sub }))).name).to.equal(sub);
       }
     });
 
-    it("whose jti is as long as one may be", async () => {
+    it("whose jti has the maximum length", async () => {
       const jti = "é".repeat(127);
       expect((await authenticate(await tokenWith({ jti }))).token).to.equal(jti);
     });
   });
 
-  describe("read the authorization metadata", () => {
+  describe("reads the authorization metadata", () => {
     for (const scheme of ["Bearer ", "bearer ", "BEARER   "]) {
-      it(`that begins with ${JSON.stringify(scheme)}`, async () => {
+      it(`with the scheme ${JSON.stringify(scheme)}`, async () => {
         expect((await bearers.authenticate([scheme + (await tokenWith())])).name).to.equal("gateway");
       });
     }
 
-    it("and refuse what is not one value, or none of a bearer, without repeating it", async () => {
+    it("and refuses other than a single bearer token, without repeating it", async () => {
       const token = await tokenWith();
       const good = `Bearer ${token}`;
       await bearers.authenticate([good]);
@@ -259,18 +259,18 @@ describe("BearerAuthenticator", () => {
   ];
   for (const [changed, message] of REFUSED) {
     const text = JSON.stringify(changed, (_, value) => (value === undefined ? "absent" : value));
-    it(`refuse ${text.length > 60 ? `${text.slice(0, 60)}...` : text}`, async () => {
+    it(`refuses ${text.length > 60 ? `${text.slice(0, 60)}...` : text}`, async () => {
       const token = await tokenWith(changed);
       expect([await refusal(token), await refusal(token)]).to.deep.equal([message, message]);
     });
   }
 
-  it("refuse an expiry that is a number to JSON and none to us", async () => {
+  it("refuses an expiry that is a number in JSON but not finite", async () => {
     const payload = JSON.stringify(claims()).replace(/"exp":[\d.]+/, '"exp":1e999');
     expect(await refusal(await rawToken(payload))).to.equal(noDate("exp", "an infinite number"));
   });
 
-  it("refuse what is wrong with the token itself, in the words of that", async () => {
+  it("refuses an invalid token with the verifier's message", async () => {
     const other = await createSigningKey("k1");
     const unsigned = `${Buffer.from('{"alg":"none"}').toString("base64url")}.e30.`;
     const later = async (token: string) => {
@@ -292,14 +292,14 @@ describe("BearerAuthenticator", () => {
     ]);
   });
 
-  it("let a token in that was too early, once its time has come", async () => {
+  it("accepts a token once its nbf has passed", async () => {
     const token = await tokenWith({ nbf: (clock.now() + MINUTE) / 1000 });
     expect(await refusal(token)).to.equal(TOO_EARLY);
     clock.advance(MINUTE - RULES.clockToleranceMs);
     expect((await authenticate(token)).name).to.equal("gateway");
   });
 
-  it("tolerate a clock that is fast where a token is made, for what begins and for nothing that ends", async () => {
+  it("tolerates a fast clock of the issuer in nbf and iat, but not in exp", async () => {
     const inSeconds = (seconds: number) => clock.now() / 1000 + seconds;
     for (const changed of [
       { nbf: inSeconds(TOLERATED) },
@@ -315,7 +315,7 @@ describe("BearerAuthenticator", () => {
     ]).to.deep.equal([EXPIRED, EXPIRED]);
   });
 
-  it("tolerate nothing where the operator says so, and as much as they say", async () => {
+  it("applies the configured tolerance, or none", async () => {
     for (const clockToleranceMs of [0, MINUTE]) {
       const rules = { ...RULES, clockToleranceMs };
       bearers = new BearerAuthenticator({ rules, keys, clock, now: () => clock.now() });
@@ -327,8 +327,8 @@ describe("BearerAuthenticator", () => {
     }
   });
 
-  describe("ask for keys", () => {
-    it("when a token's key was put under the name of an old one, and know its bearer at once", async () => {
+  describe("reads the key set", () => {
+    it("for a token with a new key under an old name, and authenticates it at once", async () => {
       await authenticate(await tokenWith());
       const next = await createSigningKey("k1");
       server.body = keySetOf(next);
@@ -336,7 +336,7 @@ describe("BearerAuthenticator", () => {
       expect(server.requests).to.equal(2);
     });
 
-    it("when a token that names no key fits none, and know its bearer at once", async () => {
+    it("for a token without a kid that fits no key, and authenticates it at once", async () => {
       await authenticate(await tokenWith());
       const next = await createSigningKey("k2");
       server.body = keySetOf(next);
@@ -344,7 +344,7 @@ describe("BearerAuthenticator", () => {
       expect((await authenticate(token)).name).to.equal("gateway");
     });
 
-    it("no more for a forged token than is allowed: then nobody can tell, and the time to wait is said", async () => {
+    it("for forged tokens only at a limited rate, and otherwise reports the time to wait", async () => {
       const forger = await createSigningKey("k1");
       await idle();
       expect(await refusal(await signToken(forger, claims()))).to.match(/signature/);
@@ -357,7 +357,7 @@ describe("BearerAuthenticator", () => {
       expect(await refusal(await signToken(forger, claims()))).to.match(/signature/);
     });
 
-    it("not for a token that no key could make good", async () => {
+    it("not for a token that no key could validate", async () => {
       const forger = await createSigningKey("k2");
       await idle();
       for (const changed of [{ iss: "https://evil.example" }, { aud: "x" }, { exp: 1 }, { nbf: 9e9 }]) {
@@ -367,7 +367,7 @@ describe("BearerAuthenticator", () => {
     });
   });
 
-  describe("find the roles", () => {
+  describe("reads the roles", () => {
     const SCOPES: readonly [scope: unknown, roles: readonly string[]][] = [
       ["check", ["check"]],
       ["prune list revoke check", ["check", "revoke", "list", "prune"]],
@@ -391,12 +391,12 @@ describe("BearerAuthenticator", () => {
       [[], []],
     ];
     for (const [scope, roles] of SCOPES) {
-      it(`${JSON.stringify(roles)} in ${JSON.stringify(scope) ?? "no scope"}`, async () => {
+      it(`${JSON.stringify(roles)} from ${JSON.stringify(scope) ?? "no scope"}`, async () => {
         expect([...(await authenticate(await tokenWith({ scope }))).roles]).to.deep.equal(roles);
       });
     }
 
-    it("in the claim that the operator names, and in no other", async () => {
+    it("only from the configured claim", async () => {
       for (const scopeClaim of ["scp", "https://corp.example/roles", "constructor", "__proto__"]) {
         bearers = new BearerAuthenticator({
           rules: { ...RULES, scopeClaim },
@@ -412,8 +412,8 @@ describe("BearerAuthenticator", () => {
     });
   });
 
-  describe("remember a token", () => {
-    it("so that its next call needs neither a signature nor the key set", async () => {
+  describe("caches a token", () => {
+    it("so that its next call needs no verification and no key set", async () => {
       const token = await tokenWith();
       const principal = await authenticate(token);
       await server.stop();
@@ -421,7 +421,7 @@ describe("BearerAuthenticator", () => {
       server = await KeyServer.start(key);
     });
 
-    it("and verify it once for all who show it at the same time", async () => {
+    it("and verifies concurrent calls with it once", async () => {
       const token = await tokenWith();
       const asked = Array.from({ length: 1000 }, () => authenticate(token));
       expect(new Set(asked).size).to.equal(1);
@@ -429,7 +429,7 @@ describe("BearerAuthenticator", () => {
       expect([principals.size, principals.has(authenticate(token) as Principal)]).to.deep.equal([1, true]);
     });
 
-    it("whole: one that differs in its signature alone is not known", async () => {
+    it("by its whole text, signature included", async () => {
       const token = await tokenWith();
       await authenticate(token);
       const [header, payload, signature = ""] = token.split(".");
@@ -441,7 +441,7 @@ describe("BearerAuthenticator", () => {
       }
     });
 
-    it("until it expires, and to the millisecond", async () => {
+    it("until the millisecond of its expiry", async () => {
       const token = await tokenWith({ exp: (clock.now() + 1000) / 1000 });
       await authenticate(token);
       clock.advance(999);
@@ -450,7 +450,7 @@ describe("BearerAuthenticator", () => {
       expect([await refusal(token), await refusal(token)]).to.deep.equal([EXPIRED, EXPIRED]);
     });
 
-    it("and not for longer when the wall clock is set back: not at once, and not at the next try", async () => {
+    it("and not for longer if the wall clock is set back, on any later attempt", async () => {
       const token = await tokenWith({ exp: (clock.now() + MINUTE / 2) / 1000 });
       await authenticate(token);
       clock.jumpTo(clock.now() - 10 * MINUTE);
@@ -460,7 +460,7 @@ describe("BearerAuthenticator", () => {
       expect([await refusal(token), await refusal(token)]).to.deep.equal([EXPIRED, EXPIRED]);
     });
 
-    it("and see it expired as soon as the wall clock says so, and again valid when that was a mistake", async () => {
+    it("and treats it as expired only while the wall clock says so", async () => {
       const token = await tokenWith();
       await authenticate(token);
       const rightly = clock.now();
@@ -470,7 +470,7 @@ describe("BearerAuthenticator", () => {
       expect(isRemembered(token)).to.equal(true);
     });
 
-    it("and not for longer than any clock says, remembered or not", async () => {
+    it("and not for longer than any clock allows, cached or not", async () => {
       const token = await tokenWith({ exp: (clock.now() + MINUTE) / 1000 });
       await authenticate(token);
       latest = () => (clock.now() + MINUTE) as EpochMs;
@@ -481,7 +481,7 @@ describe("BearerAuthenticator", () => {
       expect(isRemembered(token)).to.equal(false);
     });
 
-    it("until other keys are published, and judge it by those", async () => {
+    it("until the keys change, and then verifies it with the new ones", async () => {
       const token = await tokenWith();
       await authenticate(token);
       const next = await createSigningKey("k2");
@@ -497,7 +497,7 @@ describe("BearerAuthenticator", () => {
     });
 
     for (const first of [true, false]) {
-      it(`and not one whose key is withdrawn while it is verified${first ? ", by the first keys there are" : ""}`, async () => {
+      it(`but not if its key was withdrawn during the verification${first ? " with the first keys" : ""}`, async () => {
         const other = await createSigningKey("other");
         const nameless = [...Array(MAX_KEYS - 1).fill(other), key].map(({ publicJwk }) => ({
           ...publicJwk,
@@ -521,7 +521,7 @@ describe("BearerAuthenticator", () => {
       });
     }
 
-    it("while the same keys are published again, or cannot be had", async () => {
+    it("while the same keys are read again, or cannot be read", async () => {
       const token = await tokenWith();
       await authenticate(token);
       await reload();
@@ -530,7 +530,7 @@ describe("BearerAuthenticator", () => {
       expect([server.requests, isRemembered(token)]).to.deep.equal([3, true]);
     });
 
-    it("but not one that was refused", async () => {
+    it("but not if it was refused", async () => {
       const token = await tokenWith({ aud: "other" });
       await refusal(token);
       const again = authenticate(token);
@@ -538,7 +538,7 @@ describe("BearerAuthenticator", () => {
       await rejection(again as Promise<unknown>);
     });
 
-    it("but not one that is long, which it lets in all the same", async () => {
+    it("but not if it is long, although it is accepted", async () => {
       const pad = (length: number) => tokenWith({ pad: "x".repeat(length) });
       const short = (await pad(0)).length;
       const longer = Math.ceil(((MAX_CACHED_BEARER_LENGTH - "Bearer ".length - short) / 4) * 3);
@@ -553,7 +553,7 @@ describe("BearerAuthenticator", () => {
       }
     });
 
-    it("and forget the oldest when there are too many", async function () {
+    it("and evicts the oldest above the limit", async function () {
       this.timeout(60_000);
       this.slow(20_000);
       const tokens: string[] = [];
@@ -569,14 +569,14 @@ describe("BearerAuthenticator", () => {
     });
   });
 
-  describe("while the key set cannot be had", () => {
+  describe("without a key set", () => {
     beforeEach(async () => {
       keys.stop();
       server.status = 503;
       ({ keys, bearers } = create());
     });
 
-    it("do not say that a caller is unknown, who may be known, and know them as soon as they can", async () => {
+    it("reports KEYS_UNAVAILABLE instead of UNAUTHENTICATED until the keys are available", async () => {
       const token = await tokenWith();
       for (const attempt of [authenticate(token), authenticate(token)]) {
         expect(await rejection(Promise.resolve(attempt))).to.include({ reason: "KEYS_UNAVAILABLE" });
@@ -587,7 +587,7 @@ describe("BearerAuthenticator", () => {
       expect((await authenticate(token)).name).to.equal("gateway");
     });
 
-    it("still refuse what no key could save", async () => {
+    it("still refuses a token that no key could validate", async () => {
       expect(await refusal("c4n4ry")).to.match(/must be a signed JWT/);
     });
   });

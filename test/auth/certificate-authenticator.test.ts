@@ -49,7 +49,7 @@ const INJECTIONS: readonly [name: string, names: Names, read: readonly string[]]
   ],
 ];
 
-describe("the alternative names of a certificate", () => {
+describe("alternativeNames", () => {
   let authority: Authority;
 
   before(async () => {
@@ -59,7 +59,7 @@ describe("the alternative names of a certificate", () => {
   const textOf = ({ certificate }: CertificateAndKey) =>
     new X509Certificate(certificate).subjectAltName ?? "";
 
-  it("are told apart by kind, in the certificate's order", async () => {
+  it("lists names with their kinds, in the certificate's order", async () => {
     const issued = await authority.issue([
       { type: "dns", value: "gateway.internal" },
       { type: "url", value: "spiffe://corp/a,b" },
@@ -77,13 +77,13 @@ describe("the alternative names of a certificate", () => {
   });
 
   for (const [what, names, read] of INJECTIONS) {
-    it(`stay as many as they are when one holds ${what}`, async () => {
+    it(`parses as many names as there are if one contains ${what}`, async () => {
       const issued = await authority.issue(names);
       expect(alternativeNames(textOf(issued))).to.deep.equal(read);
     });
   }
 
-  it("are none where there are none, or what stands there is not understood", () => {
+  it("is empty for an absent or unreadable list", () => {
     for (const text of ["", "gateway.internal", ", DNS:a", 'DNS:"a', 'DNS:"a"b, URI:x', 'DNS:a"b, URI:x']) {
       expect(alternativeNames(text), text).to.deep.equal([]);
     }
@@ -110,7 +110,7 @@ describe("CertificateAuthenticator", () => {
     return [principal.name, [...principal.roles]];
   }
 
-  it("allow what their known names allow together, and are called by the first known one", async () => {
+  it("combines the roles of all configured names, and uses the first as the caller's name", async () => {
     expect(
       await principalOf(
         [
@@ -123,13 +123,13 @@ describe("CertificateAuthenticator", () => {
     ).to.deep.equal(["URI:spiffe://corp/auth", ["check", "revoke", "list"]]);
   });
 
-  it("are somebody without a role where no name is known", async () => {
+  it("gives no role if no name is configured", async () => {
     expect(
       await principalOf([{ type: "dns", value: "stranger.internal" }], "DNS:gateway.internal=check"),
     ).to.deep.equal(["DNS:stranger.internal", []]);
   });
 
-  it("only carry their callers' tokens where the known ones have no role", async () => {
+  it("treats a certificate whose configured names have no role as a carrier", async () => {
     const roles = "DNS:proxy.internal=none DNS:b.internal=none DNS:gateway.internal=check";
     const dns = (...values: string[]) => values.map((value) => ({ type: "dns" as const, value }));
     for (const names of [["proxy.internal"], ["unknown.internal", "proxy.internal", "b.internal"]]) {
@@ -141,7 +141,7 @@ describe("CertificateAuthenticator", () => {
     expect(both).to.deep.equal(["DNS:proxy.internal", ["check"]]);
   });
 
-  it("stand in for a token that got lost, unless they only carry tokens, or no token is accepted", async () => {
+  it("stands in for a lost token, unless it is a carrier or tokens are not accepted", async () => {
     const roles = parseCertificateRoles("DNS:carrier.internal=none DNS:gateway.internal=check");
     const standsIn = async (value: string, besideTokens: boolean) =>
       new CertificateAuthenticator(roles, { besideTokens, now }).standsIn(
@@ -155,7 +155,7 @@ describe("CertificateAuthenticator", () => {
     ]).to.deep.equal([true, true, false, false]);
   });
 
-  it("know nobody once they have expired on an open connection, but for streams that go on", async () => {
+  it("refuses an expired certificate on an open connection, except for running streams", async () => {
     const certificate = await certificateWith([{ type: "dns", value: "a" }]);
     const expiry = Date.parse(certificate.valid_to);
     let at = expiry;
@@ -169,14 +169,14 @@ describe("CertificateAuthenticator", () => {
     expect(certificates.principalOf(certificate, { evenExpired: true }).name).to.equal("DNS:a");
   });
 
-  it("authenticate no caller if their expiry cannot be read", async () => {
+  it("refuses a certificate whose expiry cannot be read", async () => {
     const certificate = { ...(await certificateWith([{ type: "dns", value: "a" }])), valid_to: "some day" };
     const certificates = new CertificateAuthenticator(parseCertificateRoles("DNS:a=check"), { now });
     const error = thrownBy(() => certificates.principalOf(certificate));
     expect(error).to.include({ reason: "UNAUTHENTICATED" });
   });
 
-  it("are compared whole, byte for byte and with their kind", async () => {
+  it("compares names byte for byte, including their kind", async () => {
     const roles = "DNS:gateway.internal=check URI:spiffe://corp/auth=revoke email:ops@corp.example=prune";
     for (const name of [
       { type: "dns", value: "GATEWAY.internal" },
@@ -192,44 +192,44 @@ describe("CertificateAuthenticator", () => {
     }
   });
 
-  it("have no role by their subject: only alternative names count", async () => {
+  it("ignores the subject: only alternative names have roles", async () => {
     expect(
       await principalOf([{ type: "ip", value: "10.0.0.7" }], "DNS:somebody=check email:somebody=check"),
     ).to.deep.equal(["IP Address:10.0.0.7", []]);
   });
 
-  it("have no role and no name without alternative names", () => {
+  it("gives no role and no name without alternative names", () => {
     const certificates = new CertificateAuthenticator(parseCertificateRoles("DNS:a=check"), { now });
     const { name, roles } = certificates.principalOf({ subject: { CN: "a" } } as PeerCertificate);
     expect([name, [...roles]]).to.deep.equal(["", []]);
   });
 
   for (const [what, names] of INJECTIONS) {
-    it(`gain no role from a name that holds ${what}`, async () => {
+    it(`gives no role for a name that contains ${what}`, async () => {
       expect((await principalOf(names, "URI:spiffe://x=revoke,prune DNS:a=list"))[1]).to.deep.equal([]);
     });
   }
 
-  it("give a name with a comma the roles that are meant for it", async () => {
+  it("gives a name with a comma its configured roles", async () => {
     expect(
       await principalOf([{ type: "url", value: "spiffe://corp/a,b" }], "URI:spiffe://corp/a,b=check"),
     ).to.deep.equal(["URI:spiffe://corp/a,b", ["check"]]);
   });
 
-  it("have no name where it is longer than what is stored of who revoked a token", async () => {
+  it("has no caller name if that is longer than the stored limit", async () => {
     expect(await principalOf([{ type: "dns", value: "x".repeat(252) }], "DNS:a=check")).to.deep.equal([
       "",
       [],
     ]);
   });
 
-  it("are read once for all calls of a connection", async () => {
+  it("reads a certificate once for all calls of a connection", async () => {
     const certificates = new CertificateAuthenticator(parseCertificateRoles("DNS:a=check"), { now });
     const certificate = await certificateWith([{ type: "dns", value: "a" }]);
     expect(certificates.principalOf(certificate)).to.equal(certificates.principalOf(certificate));
   });
 
-  it("are read from a real connection as from a file", async () => {
+  it("reads the same from a connection as from a file", async () => {
     const server = await authority.issue([{ type: "dns", value: "localhost" }]);
     const client = await authority.issue([
       { type: "dns", value: 'a", URI:spiffe://x' },

@@ -3,7 +3,7 @@ import { parseCertificateRoles } from "../../src/auth/certificate-roles.ts";
 import { thrownBy } from "../support/rejection.ts";
 
 describe("parseCertificateRoles", () => {
-  it("reads pairs of a name and its roles, with white space between them", () => {
+  it("reads pairs of a name and its roles, separated by white space", () => {
     const text =
       " DNS:gateway.internal=check\n\tURI:spiffe://corp/auth?a=b=check,revoke email:ops@corp.example=prune,list ";
     expect([...parseCertificateRoles(text)]).to.deep.equal([
@@ -13,14 +13,14 @@ describe("parseCertificateRoles", () => {
     ]);
   });
 
-  it("reads none as a certificate without rights of its own", () => {
+  it("reads none as a certificate without roles", () => {
     expect([...parseCertificateRoles("DNS:proxy.internal=none DNS:none=check")]).to.deep.equal([
       ["DNS:proxy.internal", []],
       ["DNS:none", ["check"]],
     ]);
   });
 
-  it("reads nothing as no certificate at all", () => {
+  it("reads an empty text as no certificates", () => {
     expect(parseCertificateRoles(" \n").size).to.equal(0);
   });
 
@@ -46,13 +46,13 @@ describe("parseCertificateRoles", () => {
     "DNS:c4n4ry=check DNS:c4n4ry=revoke": "names one certificate twice",
   };
   for (const [text, message] of Object.entries(REFUSED)) {
-    it(`refuses ${JSON.stringify(text)}, and does not repeat it`, () => {
+    it(`refuses ${JSON.stringify(text)} without repeating it`, () => {
       const error = thrownBy(() => parseCertificateRoles(text)) as Error;
       expect(error).to.be.instanceOf(RangeError).and.include({ message });
     });
   }
 
-  it("accepts names as long as what is stored of who revoked a token, and no longer ones", () => {
+  it("accepts names up to the maximum stored length", () => {
     const longest = `DNS:${"x".repeat(251)}`;
     expect([...parseCertificateRoles(`${longest}=revoke`).keys()]).to.deep.equal([longest]);
     for (const name of [`${longest}x`, `DNS:${"é".repeat(126)}`, "DNS:a\0"]) {

@@ -24,7 +24,7 @@ describe("classifyKey", () => {
     return "problem" in judged ? judged.problem : undefined;
   };
 
-  it("takes public keys for signatures, whatever else is said of them, and keeps what is needed alone", () => {
+  it("accepts public signature keys with any further members, and keeps only the needed ones", () => {
     const more = { use: "sig", key_ops: ["verify"], ext: "odd", x5c: [CANARY], x5t: CANARY, iat: 7 };
     expect([rsa, ec].map((key) => classifyKey({ ...key, ...more, kid: "k", alg: undefined }))).to.deep.equal([
       { key: { ...rsa, kid: "k" } },
@@ -33,17 +33,17 @@ describe("classifyKey", () => {
     expect(classifyKey({ ...rsa, alg: "PS512" })).to.deep.equal({ key: { ...rsa, alg: "PS512" } });
   });
 
-  it("lets a key of Ed25519 be named by either name of its algorithm", () => {
+  it("accepts either algorithm name for an Ed25519 key", () => {
     for (const alg of ["EdDSA", "Ed25519", undefined]) {
       expect(classifyKey({ ...ed, alg })).to.deep.equal({ key: ed });
     }
   });
 
-  it("takes a key whose name is no text for one without a name", () => {
+  it("treats a kid that is not text as absent", () => {
     for (const kid of [7, null, ["k"]]) expect(classifyKey({ ...ec, kid })).to.deep.equal({ key: ec });
   });
 
-  it("passes over what is for something else than signatures", () => {
+  it("ignores keys for other purposes than signatures", () => {
     for (const key of [
       { ...rsa, use: "enc" },
       { ...ec, key_ops: ["deriveBits"] },
@@ -85,7 +85,7 @@ describe("classifyKey", () => {
     ["operations that are no list", { ...ec, key_ops: "verify" }, "has key_ops that are not a list"],
   ];
   for (const [what, key, expected] of PROBLEMS) {
-    it(`says what is wrong with ${what}, and repeats nothing of it`, () => {
+    it(`explains the problem with ${what} without repeating it`, () => {
       expect(problem(key)).to.equal(expected);
     });
   }

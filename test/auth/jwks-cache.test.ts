@@ -94,13 +94,13 @@ describe("JwksCache", () => {
     await idle();
   }
 
-  describe("while its provider answers", () => {
-    it("is read at once, and whoever comes meanwhile waits for it", async () => {
+  describe("while its provider responds", () => {
+    it("is read at start, and verifications wait for the first read", async () => {
       const keys = start();
       expect([await look(keys, "old"), keys.version, server.requests]).to.deep.equal(["public", 1, 1]);
     });
 
-    it("is read anew in the background, though nobody asks for anything", async () => {
+    it("is refreshed in the background without calls", async () => {
       await ready();
       for (const requests of [2, 3, 4]) {
         clock.advance(KEYS_RELOAD_MS - 1);
@@ -110,7 +110,7 @@ describe("JwksCache", () => {
       }
     });
 
-    it("knows a new key, and has forgotten a withdrawn one, within a minute", async () => {
+    it("applies new and withdrawn keys within a minute", async () => {
       const keys = await ready();
       server.body = keySetOf(next);
       await pass(60_000);
@@ -119,19 +119,19 @@ describe("JwksCache", () => {
       expect(KEYS_RELOAD_MS + KEYS_TIMEOUT_MS).to.be.below(60_000);
     });
 
-    it("knows a new key at once when a token names it", async () => {
+    it("reads a new key at once for a token that names it", async () => {
       const keys = await ready();
       server.body = keySetOf(old, next);
       expect([await look(keys, "next"), server.requests]).to.deep.equal(["public", 2]);
     });
 
-    it("is asked once for however many unknown keys are named at once", async () => {
+    it("reads once for any number of unknown keys at the same time", async () => {
       const keys = await ready();
       const looked = Array.from({ length: 1000 }, (_, index) => look(keys, `made up ${index}`));
       expect([new Set(await Promise.all(looked)), server.requests]).to.deep.equal([new Set([UNKNOWN]), 2]);
     });
 
-    it("is asked for an unknown key no more often than each ten seconds, and nothing is denied in between", async () => {
+    it("reads for unknown keys at most every ten seconds, and rejects none in between", async () => {
       const keys = await ready();
       expect([await look(keys, "a"), await look(keys, "b"), server.requests]).to.deep.equal([
         UNKNOWN,
@@ -144,14 +144,14 @@ describe("JwksCache", () => {
       expect([await look(keys, "d"), server.requests]).to.deep.equal([UNKNOWN, 3]);
     });
 
-    it("says how long it takes until it may be asked", async () => {
+    it("reports when the next read is allowed", async () => {
       const keys = await ready();
       await look(keys, "a");
       clock.advance(1234);
       expect(await waitFor(keys, "b")).to.equal(UNKNOWN_KEY_RELOAD_MS - 1234);
     });
 
-    it("believes no reading that had begun before a token came", async () => {
+    it("does not rely on a read that began before the token arrived", async () => {
       const answers: (() => void)[] = [];
       let body = keySetOf(old);
       const url = await listen((_, response) => {
@@ -170,7 +170,7 @@ describe("JwksCache", () => {
       expect(await token).to.equal("public");
     });
 
-    it("finds a signature wrong only by keys that were read since", async () => {
+    it("rejects a signature only by keys that were read after the token arrived", async () => {
       const keys = await ready();
       let tries = 0;
       const attempt = () =>
@@ -188,7 +188,7 @@ describe("JwksCache", () => {
       expect(await rejection(attempt())).to.include({ reason: "KEYS_UNAVAILABLE" });
     });
 
-    it("costs its provider the same whether unknown keys are named all the time or never", async () => {
+    it("sends its provider the same number of requests with and without unknown keys", async () => {
       const keys = await ready();
       const before = server.requests;
       for (let second = 0; second < 600; second++) {
@@ -201,7 +201,7 @@ describe("JwksCache", () => {
       );
     });
 
-    it("counts the time between two questions by the clock that nobody can set", async () => {
+    it("measures the interval between reads by the monotonic clock", async () => {
       const keys = await ready();
       await look(keys, "a");
       clock.jumpTo(clock.now() + HOUR);
@@ -211,7 +211,7 @@ describe("JwksCache", () => {
       expect(server.requests).to.equal(2);
     });
 
-    it("says that it has changed when other keys were read, and only then", async () => {
+    it("notifies its listeners only if the keys have changed", async () => {
       const keys = start();
       const versions: number[] = [];
       keys.onChange(() => versions.push(keys.version));
@@ -226,14 +226,14 @@ describe("JwksCache", () => {
       expect([versions, server.requests]).to.deep.equal([[1, 2], 5]);
     });
 
-    it("cannot tell of anybody while no key is published", async () => {
+    it("reports KEYS_UNAVAILABLE while no key is published", async () => {
       server.body = '{"keys":[]}';
       const keys = await ready();
       expect([await look(keys, "old"), keys.isUnreadable]).to.deep.equal(["KEYS_UNAVAILABLE", true]);
       expect(log.records()[0]).to.include({ problem: "the key set is empty", kept: false });
     });
 
-    it("keeps to the keys it understands where others stand among them, and says which cannot be used", async () => {
+    it("uses the supported keys of a mixed set, and logs the unusable ones", async () => {
       const others = [{ kty: "oct", kid: "oct", k: CANARY }, { kty: CANARY, kid: "new" }, {}, null];
       const encryption = { ...next.publicJwk, kid: "enc", use: "enc" };
       server.body = JSON.stringify({ keys: [...others, encryption, old.publicJwk] });
@@ -255,7 +255,7 @@ describe("JwksCache", () => {
       ]);
     });
 
-    it("tells the bearer of a token what is wrong with the key that it names", async () => {
+    it("explains to the caller why the token's key is unusable", async () => {
       const { publicKey } = generateKeyPairSync("rsa", { modulusLength: 1024 });
       const short = { ...publicKey.export({ format: "jwk" }), kid: "short" };
       server.body = JSON.stringify({ keys: [short, old.publicJwk] });
@@ -267,8 +267,8 @@ describe("JwksCache", () => {
     });
   });
 
-  describe("while its provider is away", () => {
-    it("goes on for an hour with the keys it knows, and does not say that others do not exist", async () => {
+  describe("while its provider is unavailable", () => {
+    it("keeps using the known keys for an hour, and does not reject unknown ones", async () => {
       const keys = await ready();
       await server.stop();
       closing = [];
@@ -285,7 +285,7 @@ describe("JwksCache", () => {
       expect([problems.length > 2, problems]).to.deep.equal([false, [...new Set(problems)]]);
     });
 
-    it("says so once, and once more when it is over", async () => {
+    it("logs the failure once, and its end once", async () => {
       const keys = await ready();
       server.status = 503;
       for (let times = 0; times < 3; times++) await pass(KEYS_RELOAD_MS);
@@ -313,7 +313,7 @@ describe("JwksCache", () => {
       ]);
     });
 
-    it("is asked for unknown keys no more often than otherwise", async () => {
+    it("does not read more often for unknown keys", async () => {
       const keys = await ready();
       server.status = 503;
       const looked = Array.from({ length: 1000 }, (_, index) => look(keys, `made up ${index}`));
@@ -321,7 +321,7 @@ describe("JwksCache", () => {
       expect([await look(keys, "one more"), server.requests]).to.deep.equal(["KEYS_UNAVAILABLE", 2]);
     });
 
-    it("cannot judge anything before it was read once, and tries each second", async () => {
+    it("reports KEYS_UNAVAILABLE before the first read, and retries every second", async () => {
       server.status = 503;
       const keys = start();
       expect(await look(keys, "old")).to.equal("KEYS_UNAVAILABLE");
@@ -341,7 +341,7 @@ describe("JwksCache", () => {
       expect([clock.pendingTimers, server.requests]).to.deep.equal([1, 5]);
     });
 
-    it("gives a provider up that says nothing, and one that never comes to an end", async function () {
+    it("times out a provider that sends nothing or never ends", async function () {
       this.slow(3 * KEYS_TIMEOUT_MS);
       const silent = await listen(() => {});
       const endless = await listen((_, response) => {
@@ -360,7 +360,7 @@ describe("JwksCache", () => {
     });
   });
 
-  describe("keeps the keys it knows", () => {
+  describe("keeps its keys", () => {
     const NO_JSON = "the key set is not JSON";
     const NO_KEYS = "the content is not a JSON Web Key Set";
     const UNUSABLE = "the key set has no usable key";
@@ -413,15 +413,15 @@ describe("JwksCache", () => {
       ],
     ];
     for (const [what, body, problem] of BODIES) {
-      it(`when what is published is ${what}`, () => keeps({ body }, problem));
+      it(`if the provider publishes ${what}`, () => keeps({ body }, problem));
     }
 
     for (const status of [400, 401, 404, 500, 502, 503]) {
-      it(`when the answer is HTTP ${status}, whatever stands in it`, () =>
+      it(`if the response is HTTP ${status}, whatever its body`, () =>
         keeps({ status, body: keySetOf(next) }, `the response was HTTP ${status}`));
     }
 
-    it("when what is published is longer than anybody's keys", async () => {
+    it("if the key set is larger than the limit", async () => {
       await keeps(
         { body: keySetOf(next).padEnd(MAX_KEYS_BYTES + 1) },
         `the response is longer than ${MAX_KEYS_BYTES} bytes`,
@@ -452,7 +452,7 @@ describe("JwksCache", () => {
     }
   });
 
-  it("does not follow its provider elsewhere: whom to trust is the operator's to say", async () => {
+  it("does not follow redirects, because the operator decides which address is trusted", async () => {
     const elsewhere = await KeyServer.start(next);
     closing.push(() => elsewhere.stop());
     for (const status of [301, 302, 303, 307, 308]) {
@@ -475,7 +475,7 @@ describe("JwksCache", () => {
       await writeFile(path, keySetOf(old));
     });
 
-    it("knows the keys in it, and those that are put there later", async () => {
+    it("reads its keys, and later changes", async () => {
       const keys = await ready({ kind: "file", path });
       expect(await look(keys, "old")).to.equal("public");
       await writeFile(path, keySetOf(next));
@@ -483,13 +483,13 @@ describe("JwksCache", () => {
       expect([await look(keys, "next"), await look(keys, "old")]).to.deep.equal(["public", UNKNOWN]);
     });
 
-    it("reads it at once when a token names a key that was put there just now", async () => {
+    it("reads it at once for a token with a key that was just added", async () => {
       const keys = await ready({ kind: "file", path });
       await writeFile(path, keySetOf(old, next));
       expect(await look(keys, "next")).to.equal("public");
     });
 
-    it("goes on with the keys it knows when the file is gone or damaged, and says nothing of it but why", async () => {
+    it("keeps the known keys if the file is missing or damaged, and logs only the reason", async () => {
       const keys = await ready({ kind: "file", path });
       await writeFile(path, `{"keys":[{"kid":"${CANARY}`);
       await pass(KEYS_RELOAD_MS);
@@ -507,14 +507,14 @@ describe("JwksCache", () => {
       expect(log.lines.join("")).not.to.include(CANARY);
     });
 
-    it("reads it for each token that fits no key, and denies nothing for lack of a reading", async () => {
+    it("reads it for each token that fits no key, without a rate limit", async () => {
       const keys = await ready({ kind: "file", path });
       expect([await look(keys, "a"), await look(keys, "b")]).to.deep.equal([UNKNOWN, UNKNOWN]);
       await writeFile(path, keySetOf(next));
       expect([await look(keys, "next"), await look(keys, "old")]).to.deep.equal(["public", UNKNOWN]);
     });
 
-    it("passes a byte order mark over, and says what encoding another one means", async () => {
+    it("ignores a byte order mark, and reports another encoding", async () => {
       await writeFile(path, `\uFEFF${keySetOf(old)}`);
       const keys = await ready({ kind: "file", path });
       expect(await look(keys, "old")).to.equal("public");
@@ -524,7 +524,7 @@ describe("JwksCache", () => {
       expect(await look(keys, "old")).to.equal("public");
     });
 
-    it("waits for it where it is not there yet", async () => {
+    it("waits for a file that does not exist yet", async () => {
       await rm(path);
       const keys = await ready({ kind: "file", path });
       expect(await look(keys, "old")).to.equal("KEYS_UNAVAILABLE");
@@ -534,7 +534,7 @@ describe("JwksCache", () => {
     });
   });
 
-  it("writes nothing of its address or of what it read into the log, whatever happens", async () => {
+  it("logs neither the address nor the content", async () => {
     const key = await createSigningKey(CANARY);
     const published = await KeyServer.start(key);
     closing.push(() => published.stop());
@@ -557,7 +557,7 @@ describe("JwksCache", () => {
     expect(log.lines.join("")).not.to.match(/c4n4ry|127\.0\.0\.1|::1|http:/);
   });
 
-  it("is not read any more once it is stopped, also when that was under way", async () => {
+  it("stops reading after stop(), even during a read", async () => {
     const keys = await ready();
     keys.stop();
     expect(clock.pendingTimers).to.equal(0);

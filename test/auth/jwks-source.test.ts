@@ -35,7 +35,7 @@ describe("parseJwksUrl", () => {
     "": "must be a URL",
   };
   for (const [url, message] of Object.entries(REFUSED)) {
-    it(`refuses ${JSON.stringify(url)}, and does not repeat it`, () => {
+    it(`refuses ${JSON.stringify(url)} without repeating it`, () => {
       const error = thrownBy(() => parseJwksUrl(url)) as Error;
       expect(error).to.be.instanceOf(RangeError).and.include({ message });
       expect(error.cause).to.equal(undefined);
@@ -44,7 +44,7 @@ describe("parseJwksUrl", () => {
 });
 
 describe("jwksFile", () => {
-  it("takes any path as it is", () => {
+  it("accepts any path", () => {
     expect(jwksFile("./my keys.json")).to.deep.equal({ kind: "file", path: "./my keys.json" });
   });
 });

@@ -38,14 +38,14 @@ describe("a key set at an IP address", () => {
     return promisify(execFile)(process.execPath, args, { env: { ...process.env, NODE_EXTRA_CA_CERTS: ca } });
   }
 
-  it("is read where the certificate holds the address", async () => {
+  it("is read if the certificate has the address", async () => {
     expect(await read([{ type: "ip", value: "127.0.0.1" }])).to.deep.equal({
       stdout: '{"keys":[]}\n',
       stderr: "",
     });
   });
 
-  it("is not read where it holds another, or a name", async () => {
+  it("is not read if the certificate has another address or a name", async () => {
     const refused = {
       stdout: "there was no response (ERR_TLS_CERT_ALTNAME_INVALID)\n",
       stderr: "",

@@ -28,10 +28,10 @@ function register(cases: Cases): void {
   }
 }
 
-describe("the token that a request shows", () => {
+describe("presentedToken", () => {
   const always = (text: string) => [text, text] as const;
 
-  describe("is the one that was verified", () => {
+  describe("returns the verified token", () => {
     register({
       "whatever its jti looks like": [{ verifiedJtis: [" ａb\uFEFFc,"] }, always(" ａb\uFEFFc,")],
       "named twice alike": [{ verifiedJtis: ["a", "a"] }, always("a")],
@@ -55,7 +55,7 @@ describe("the token that a request shows", () => {
     });
   });
 
-  describe("is the bearer token, where that is asked for", () => {
+  describe("returns the bearer token if configured", () => {
     register({
       "and stands alone": [{ authorization: [ofJti("a")] }, ["no-jti", "a"]],
       "in any case, after any number of spaces": [
@@ -73,7 +73,7 @@ describe("the token that a request shows", () => {
     });
   });
 
-  describe("is not there", () => {
+  describe("reports a missing token", () => {
     register({
       "without any credential": [{}, always("no-token")],
       "with one of another scheme": [{ authorization: ["Basic dXNlcjpwYXNz"] }, always("no-token")],
@@ -83,7 +83,7 @@ describe("the token that a request shows", () => {
     });
   });
 
-  describe("is more than one, or none at all", () => {
+  describe("reports several tokens, or a malformed one, as malformed", () => {
     const wrongJtis = { 7: 7, null: null, "a list": ["a"], "an object": { a: 1 }, true: true, empty: "" };
     const unfit = { ...wrongJtis, NUL: "a\0", "too long": "a".repeat(256), "a lone surrogate": "a\uD800" };
     register({
@@ -157,7 +157,7 @@ describe("the token that a request shows", () => {
     });
   });
 
-  it("may have as many bytes as a token may", () => {
+  it("accepts a token of the maximum size", () => {
     const authorization = [ofJti("a").padEnd("Bearer ".length + MAX_JWT_BYTES, "A")];
     expect(both({ authorization })).to.deep.equal(["no-jti", "a"]);
   });

@@ -72,14 +72,14 @@ describe("RawTokenVerifier", () => {
 
   const noDate = (kind: string) => `has a malformed exp: it is ${kind}, and must be a number of seconds`;
 
-  it("say which token it is and when it expires, and nothing else of it", async () => {
+  it("returns only the jti and expiry of a token", async () => {
     expect(await identify(await tokenWith({ sub: "c4n4ry", aud: "c4n4ry" }))).to.deep.equal({
       jti: "t-1",
       expiresAt: inAnHour() * 1000,
     });
   });
 
-  it("judge a token by the keys of its own issuer, and by no other's", async () => {
+  it("verifies a token only with the keys of its own issuer", async () => {
     expect([
       (await identify(await tokenWith({ iss: B }, keyOf[B]))).jti,
       await refusal(await tokenWith({ iss: A }, keyOf[B])),
@@ -87,13 +87,13 @@ describe("RawTokenVerifier", () => {
     ]).to.deep.equal(["t-1", SIGNATURE, SIGNATURE]);
   });
 
-  it("do not mind that the token has expired, or is not valid yet, or for whom it is", async () => {
+  it("accepts tokens that are expired, not valid yet, or for any audience", async () => {
     for (const changed of [{ exp: 1 }, { nbf: 9e9 }, { aud: "anybody" }, { typ: "at+jwt" }, { iat: "x" }]) {
       expect((await identify(await tokenWith(changed))).jti).to.equal("t-1");
     }
   });
 
-  it("round the expiry up to the millisecond, so that no token outlives its entry", async () => {
+  it("rounds the expiry up to the millisecond, so that no token outlives its entry", async () => {
     const EXPIRIES = { 1893456000.0001: 1893456000001, 1893456000.25: 1893456000250, 0.0001: 1, 1: 1000 };
     for (const [exp, expiresAt] of Object.entries(EXPIRIES)) {
       expect((await identify(await tokenWith({ exp: Number(exp) }))).expiresAt).to.equal(expiresAt);
@@ -132,19 +132,19 @@ describe("RawTokenVerifier", () => {
   ];
   for (const [changed, message] of REFUSED) {
     const text = JSON.stringify(changed, (_, value) => (value === undefined ? "absent" : value));
-    it(`refuse ${text.length > 60 ? `${text.slice(0, 60)}...` : text}`, async () => {
+    it(`refuses ${text.length > 60 ? `${text.slice(0, 60)}...` : text}`, async () => {
       expect(await refusal(await tokenWith(changed))).to.equal(message);
     });
   }
 
-  it("refuse an expiry that is a number to JSON and none to us", async () => {
+  it("refuses an expiry that is a number in JSON but not finite", async () => {
     const { alg, kid, privateKey } = keyOf[A] as SigningKey;
     const payload = Buffer.from(`{"iss":"${A}","jti":"t-1","exp":1e999}`);
     const token = await new CompactSign(payload).setProtectedHeader({ alg, kid }).sign(privateKey);
     expect(await refusal(token)).to.equal(noDate("an infinite number"));
   });
 
-  it("refuse what is wrong with the token, each in its own words", async () => {
+  it("explains each problem of a token", async () => {
     const token = await tokenWith();
     const [header, payload, signature] = token.split(".");
     const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
@@ -185,14 +185,14 @@ describe("RawTokenVerifier", () => {
     ]);
   });
 
-  it("ask no issuer but the token's own for keys", async () => {
+  it("reads only the keys of the token's own issuer", async () => {
     await until(() => clock.pendingTimers === 2, { withinMs: 5000, what: "both key sets were read" });
     await refusal(await tokenWith({ iss: "https://c4n4ry.example" }, await createSigningKey("new")));
     await refusal(await tokenWith({ iss: A }, await createSigningKey("new")));
     expect([servers.get(A)?.requests, servers.get(B)?.requests]).to.deep.equal([2, 1]);
   });
 
-  it("know a token at once that was signed with a new key under an old name, or with one it does not name", async () => {
+  it("accepts a token at once that was signed with a new key under an old name, or without a kid", async () => {
     await identify(await tokenWith());
     const [second, third] = await Promise.all([createSigningKey("k"), createSigningKey("unnamed")]);
     const server = servers.get(A) as KeyServer;
@@ -204,7 +204,7 @@ describe("RawTokenVerifier", () => {
     expect(server.requests).to.equal(3);
   });
 
-  it("say when to come again with a token of a new key, where its issuer was asked just now", async () => {
+  it("reports the retry delay for a token with a new key if the issuer's keys were read recently", async () => {
     await refusal(await tokenWith({}, await createSigningKey("made up")));
     const next = await createSigningKey("k");
     (servers.get(A) as KeyServer).body = keySetOf(next);
@@ -215,7 +215,7 @@ describe("RawTokenVerifier", () => {
     expect((await identify(token)).jti).to.equal("t-1");
   });
 
-  it("cannot judge a token while its issuer's keys cannot be had, though others' can", async () => {
+  it("cannot verify a token while the keys of its issuer are unavailable, unlike tokens of other issuers", async () => {
     const server = await KeyServer.start();
     servers.set("c", server);
     server.status = 503;
@@ -234,7 +234,7 @@ describe("RawTokenVerifier", () => {
     expect((await identify(await tokenWith({ iss: "c" }))).jti).to.equal("t-1");
   });
 
-  it("say what to do instead where no issuer is known at all", async () => {
+  it("explains the alternative if no issuer is configured", async () => {
     rawTokens = new RawTokenVerifier({ issuers: new Map(), algorithms: ["ES256"] });
     for (const token of ["", "c4n4ry", await tokenWith()]) {
       expect(await refusal(token)).to.equal(
@@ -243,7 +243,7 @@ describe("RawTokenVerifier", () => {
     }
   });
 
-  it("judge several tokens in their order, beside what is wrong with each", async () => {
+  it("verifies several tokens in order, with the problem of each invalid one", async () => {
     const tokens = [await tokenWith({ jti: "a" }), "c4n4ry", await tokenWith({ jti: "b" })];
     const judged = await rawTokens.identify(tokens, caller);
     expect(judged.map((one) => (one instanceof InvalidTokenError ? one.message : one.jti))).to.deep.equal([
@@ -253,7 +253,7 @@ describe("RawTokenVerifier", () => {
     ]);
   });
 
-  it("ask an issuer once for all tokens of a request that fit no key", async () => {
+  it("reads an issuer's keys once for all tokens of a request that fit no key", async () => {
     const made = await createSigningKey("made up");
     const tokens = await Promise.all(Array.from({ length: 20 }, () => tokenWith({}, made)));
     const judged = await rawTokens.identify(tokens, caller);
@@ -261,7 +261,7 @@ describe("RawTokenVerifier", () => {
     expect(servers.get(A)?.requests).to.equal(2);
   });
 
-  it("hold nobody up with tokens that wait for their issuer's keys", async () => {
+  it("does not delay other tokens while some wait for their issuer's keys", async () => {
     const server = await KeyServer.start();
     servers.set("c", server);
     server.hold();
@@ -276,7 +276,7 @@ describe("RawTokenVerifier", () => {
     expect(await waiting).to.equal("KEYS_UNAVAILABLE");
   });
 
-  it("do nothing more for a caller who has gone", async () => {
+  it("stops work for a cancelled call", async () => {
     const error = await reasonOf(rawTokens.identify([await tokenWith()], { ...caller, gone: true }));
     expect(error).to.equal("CANCELLED");
   });

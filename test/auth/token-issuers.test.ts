@@ -3,7 +3,7 @@ import { parseTokenIssuers } from "../../src/auth/token-issuers.ts";
 import { thrownBy } from "../support/rejection.ts";
 
 describe("parseTokenIssuers", () => {
-  it("reads pairs with white space between them, from URLs and files", () => {
+  it("reads pairs from URLs and files, separated by white space", () => {
     expect(
       parseTokenIssuers(
         " https://id.example=https://id.example/jwks.json\n\thttps://b.example/=file:/etc/keys=1.json ",
@@ -14,7 +14,7 @@ describe("parseTokenIssuers", () => {
     ]);
   });
 
-  it("takes issuers for text, which may hold an equals sign and need not be a URL", () => {
+  it("accepts any text as an issuer, including an equals sign", () => {
     expect(
       parseTokenIssuers(
         "accounts=https://a.example/keys https://id.example/?tenant=7=https://id.example/keys?tenant=7",
@@ -28,7 +28,7 @@ describe("parseTokenIssuers", () => {
     ]);
   });
 
-  it("keeps issuers apart that differ in a byte", () => {
+  it("distinguishes issuers byte for byte", () => {
     const text = "https://a.example=file:/1 https://a.example/=file:/2 https://A.example=file:/3";
     expect(parseTokenIssuers(text).map(({ issuer }) => issuer)).to.deep.equal([
       "https://a.example",
@@ -37,7 +37,7 @@ describe("parseTokenIssuers", () => {
     ]);
   });
 
-  it("reads nothing as nobody", () => {
+  it("reads an empty text as no issuers", () => {
     expect(parseTokenIssuers(" \n")).to.deep.equal([]);
   });
 
@@ -58,7 +58,7 @@ describe("parseTokenIssuers", () => {
     [`${GOOD} https://a.example=https://c4n4ry.example/keys`]: "names one issuer twice",
   };
   for (const [text, message] of Object.entries(REFUSED)) {
-    it(`refuses ${text}, and says which of them it is without repeating it`, () => {
+    it(`refuses ${text}, naming its position without repeating it`, () => {
       const error = thrownBy(() => parseTokenIssuers(text)) as Error;
       expect(error).to.be.instanceOf(RangeError).and.include({ message });
     });

@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { isAcceptedType, isSecurityEvent } from "../../src/auth/token-type.ts";
 
-describe("the typ of a token's header", () => {
-  it("is that of an access, refresh or ID token where it says so or says nothing", () => {
+describe("isAcceptedType", () => {
+  it("accepts the types of access, refresh and ID tokens, and an absent type", () => {
     const accepted = [
       ...[undefined, null, 7, [], "", "JWT", "jwt", "JOSE", "Bearer", "Custom", "access_token", "id_token"],
       ...["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+JWT", "rt+jwt", "id+jwt"],
@@ -11,7 +11,7 @@ describe("the typ of a token's header", () => {
     expect(accepted.filter((typ) => !isAcceptedType(typ))).to.deep.equal([]);
   });
 
-  it("is of another kind where it is the media type of one, known or not, however it is written", () => {
+  it("refuses the media type of another kind, known or not, in any spelling", () => {
     const others = [
       ...["logout+jwt", "LOGOUT+JWT", "Logout+Jwt", "application/logout+jwt", " logout+jwt ", "secevent+jwt"],
       ...["dpop+jwt", "token-introspection+jwt", "oauth-authz-req+jwt", "vc+jwt", "kb+jwt", "vc+sd-jwt"],
@@ -30,10 +30,10 @@ describe("the typ of a token's header", () => {
   });
 });
 
-describe("the events claim", () => {
+describe("isSecurityEvent", () => {
   const LOGOUT = "http://schemas.openid.net/event/backchannel-logout";
 
-  it("makes a token a security event where URIs name its members", () => {
+  it("recognizes an events claim whose members are named by URIs", () => {
     const events = [
       { [LOGOUT]: {} },
       { [LOGOUT]: null, more: 1 },
@@ -44,7 +44,7 @@ describe("the events claim", () => {
     expect(events.filter((each) => !isSecurityEvent({ events: each }))).to.deep.equal([]);
   });
 
-  it("means nothing where an application has one of its own", () => {
+  it("ignores other events claims", () => {
     const events = [
       undefined,
       null,

@@ -14,7 +14,7 @@ describe("VerificationQueue", () => {
   const caller = (name: string, gone = false) => ({ gone, principal: { name } });
   const eventLoop = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-  it("gives each principal its turn, however many tokens another one has", async () => {
+  it("alternates between principals, however many tokens each has", async () => {
     const done: string[] = [];
     const run = (name: string, count: number) =>
       Promise.all(Array.from({ length: count }, () => queue.run(caller(name), () => void done.push(name))));
@@ -25,7 +25,7 @@ describe("VerificationQueue", () => {
     expect(done).to.have.length(1003);
   });
 
-  it("lets the event loop go on between any two", async () => {
+  it("lets the event loop continue between two verifications", async () => {
     let turns = 0;
     let isOver = false;
     const count = () => {
@@ -38,7 +38,7 @@ describe("VerificationQueue", () => {
     expect(turns).to.be.at.least(99);
   });
 
-  it("does a few at once and no more", async () => {
+  it("runs a limited number at once", async () => {
     const ends: (() => void)[] = [];
     const all = Array.from({ length: 10 }, (_, index) =>
       queue.run(caller(`caller ${index % 3}`), () => new Promise<void>((resolve) => ends.push(resolve))),
@@ -52,7 +52,7 @@ describe("VerificationQueue", () => {
     await Promise.all(all);
   });
 
-  it("goes on after one that fails, and tells its caller why", async () => {
+  it("continues after a failure, and reports it to its caller", async () => {
     const failing = queue.run(caller("a"), () => {
       throw new Error("broken");
     });
@@ -60,7 +60,7 @@ describe("VerificationQueue", () => {
     expect([((await rejection(failing)) as Error).message, await next]).to.deep.equal(["broken", "done"]);
   });
 
-  it("does nothing for callers who have gone, and holds nobody up with them", async () => {
+  it("skips cancelled callers without delaying others", async () => {
     let done = 0;
     const gone = Array.from({ length: 1000 }, () =>
       reasonOf(queue.run(caller("a", true), () => void done++)),
@@ -69,7 +69,7 @@ describe("VerificationQueue", () => {
     expect([new Set(await Promise.all(gone)), done]).to.deep.equal([new Set(["CANCELLED"]), 0]);
   });
 
-  it("keeps so many tokens waiting and no more, and room for others than the one who sends them all", async () => {
+  it("bounds the queued tokens, and reserves places for other callers", async () => {
     let end = () => {};
     const held = new Promise<void>((resolve) => {
       end = resolve;

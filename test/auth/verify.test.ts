@@ -82,7 +82,7 @@ describe("verifiedClaims", () => {
 
   const refusedUnverified = (token: string) => (thrownBy(() => unverifiedClaims(token)) as Error).message;
 
-  describe("hands over the claims", () => {
+  describe("returns the claims", () => {
     for (const alg of DEFAULT_ALGORITHMS.split(" ")) {
       it(`of a token signed with ${alg}`, async () => {
         const key = await createSigningKey("new", alg);
@@ -91,7 +91,7 @@ describe("verifiedClaims", () => {
       });
     }
 
-    it("of a token signed with another algorithm, where that is accepted", async () => {
+    it("of a token signed with another configured algorithm", async () => {
       const key = await createSigningKey("new", "ES384");
       server.body = keySetOf(key);
       const token = await signToken(key, CLAIMS);
@@ -102,7 +102,7 @@ describe("verifiedClaims", () => {
     });
 
     for (const algorithms of ["EdDSA", "Ed25519"]) {
-      it(`of a token signed with EdDSA or Ed25519 by a key of either name, where ${algorithms} is accepted`, async () => {
+      it(`of a token signed with EdDSA or Ed25519 by a key of either name if ${algorithms} is accepted`, async () => {
         for (const published of ["EdDSA", "Ed25519", undefined]) {
           server.body = JSON.stringify({ keys: [{ ...ed.publicJwk, alg: published }] });
           for (const alg of ["EdDSA", "Ed25519"]) {
@@ -112,28 +112,28 @@ describe("verifiedClaims", () => {
       });
     }
 
-    it("without having looked at any", async () => {
+    it("without validating any", async () => {
       const claims = { iss: 7, aud: null, exp: 1, nbf: 9e15, jti: {}, typ: [] };
       expect(await verify(forge({}, claims))).to.deep.equal(claims);
     });
 
-    it("of a token whose header does not say that it is of another kind", async () => {
+    it("of a token whose typ is compatible", async () => {
       for (const header of [{ typ: "at+jwt" }, { typ: "Custom" }, { typ: 7 }, { cty: "x" }, { b64: false }]) {
         expect(await verify(forge(header, CLAIMS))).to.deep.equal(CLAIMS);
       }
     });
 
-    it("with the last of several of one name, as whoever looked for the issuer's keys read them", async () => {
+    it("with the last of duplicate members, as the look-up of the issuer's keys reads them", async () => {
       const token = forge({}, '{"iss":"a","iss":"b"}');
       expect([await verify(token), unverifiedClaims(token)]).to.deep.equal([{ iss: "b" }, { iss: "b" }]);
     });
 
-    it("that stand in them and not in a prototype", async () => {
+    it("from own properties, not from a prototype", async () => {
       const claims = await verify(forge({}, '{"__proto__":{"iss":"https://id.example"}}'));
       expect([claims.iss, ({} as { iss?: unknown }).iss]).to.deep.equal([undefined, undefined]);
     });
 
-    it("of a token that names no key, whichever of several it was signed with", async () => {
+    it("of a token without a kid, signed with any of several keys", async () => {
       const others = await Promise.all([createSigningKey("one"), createSigningKey("two")]);
       server.body = keySetOf(...others);
       for (const key of others) {
@@ -142,26 +142,26 @@ describe("verifiedClaims", () => {
       expect(await refusal(await signToken(es, CLAIMS, { kid: undefined }))).to.equal(SIGNATURE);
     });
 
-    it("of a token whose key's name several keys have", async () => {
+    it("of a token whose kid several keys have", async () => {
       server.body = keySetOf(attacker, es);
       expect(await verify(forge({}, CLAIMS))).to.deep.equal(CLAIMS);
     });
 
-    it("of a token beside whose key there is one that cannot be used", async () => {
+    it("of a token whose key set also has an unusable key", async () => {
       server.body = JSON.stringify({ keys: [{ ...es.publicJwk, x: "AAAA" }, es.publicJwk] });
       expect(await verify(forge({ kid: undefined }, CLAIMS))).to.deep.equal(CLAIMS);
     });
   });
 
   describe("refuses", () => {
-    it("a token that its header says is neither an access nor a refresh nor an ID token", async () => {
+    it("a token whose typ is of another kind", async () => {
       for (const typ of ["logout+jwt", "application/secevent+jwt", "DPoP+JWT", "vc+sd-jwt"]) {
         const token = forge({ typ }, CLAIMS);
         expect([await refusal(token), refusedUnverified(token)]).to.deep.equal([OTHER_TYPE, OTHER_TYPE]);
       }
     });
 
-    it("a logout token whose header says nothing", async () => {
+    it("a logout token without a typ", async () => {
       const events = { "http://schemas.openid.net/event/backchannel-logout": {} };
       for (const header of [{}, { typ: "JWT" }, { typ: "at+jwt" }]) {
         const token = forge(header, { ...CLAIMS, jti: "j", sid: "s", events });
@@ -173,7 +173,7 @@ describe("verifiedClaims", () => {
     });
 
     for (const alg of ["none", "None", "NONE", "nOnE"]) {
-      it(`a token whose algorithm is ${alg}, with a signature or without`, async () => {
+      it(`a token whose algorithm is ${alg}, with or without a signature`, async () => {
         for (const signature of ["", "c2ln"]) {
           expect(await refusal(`${encode({ alg, kid: "es" })}.${encode(CLAIMS)}.${signature}`)).to.equal(
             UNSIGNED,
@@ -205,7 +205,7 @@ describe("verifiedClaims", () => {
     }
 
     for (const alg of ["HS256", "HS384", "HS512", "hs256"]) {
-      it(`a token whose ${alg} was made with the public key for a secret`, async () => {
+      it(`a token whose ${alg} was made with the public key as a shared secret`, async () => {
         for (const { kid, publicJwk } of [rsa, es]) {
           const key = createPublicKey({ key: publicJwk, format: "jwk" });
           for (const secret of [
@@ -222,7 +222,7 @@ describe("verifiedClaims", () => {
       });
     }
 
-    it("a shared secret that the key set itself holds", async () => {
+    it("a shared secret in the key set", async () => {
       const secret = Buffer.alloc(32, 7);
       const k = secret.toString("base64url");
       for (const alg of ["HS256", "ES256"]) {
@@ -233,7 +233,7 @@ describe("verifiedClaims", () => {
       }
     });
 
-    it("an algorithm that is not accepted here, however right its signature", async () => {
+    it("an algorithm that is not configured, even with a valid signature", async () => {
       for (const [key, others] of [
         [es, "RS256 PS256 EdDSA"],
         [rsa, "PS256 ES256 EdDSA"],
@@ -245,7 +245,7 @@ describe("verifiedClaims", () => {
       }
     });
 
-    it("an algorithm that its issuer advertises and nobody here accepts, by its name if it has one", async () => {
+    it("an algorithm that the issuer advertises but this service does not accept, named if registered", async () => {
       for (const [alg, name] of [
         ["ES256K", " (ES256K)"],
         ["ES384", " (ES384)"],
@@ -266,7 +266,7 @@ describe("verifiedClaims", () => {
       ]).to.deep.equal([NO_SUCH_KEY, NO_SUCH_KEY, NO_SUCH_KEY, NO_SUCH_KEY]);
     });
 
-    it("a signature of another algorithm under a key that is not bound to one", async () => {
+    it("a signature of another algorithm by a key that is not bound to one", async () => {
       server.body = JSON.stringify({ keys: [{ ...rsa.publicJwk, alg: undefined }] });
       expect([
         await refusal(forge({ alg: "PS256", kid: "rsa" }, CLAIMS, rsa)),
@@ -288,7 +288,7 @@ describe("verifiedClaims", () => {
       });
     }
 
-    it("a payload that is signed as it is, unencoded", async () => {
+    it("an unencoded payload", async () => {
       const header = encode({ alg: "ES256", kid: "es", b64: false, crit: ["b64"] });
       for (const payload of [encode(CLAIMS), '{"sub":"c4n4ry"}']) {
         const token = `${header}.${payload}.${signatureOf(`${header}.${payload}`, es)}`;
@@ -296,7 +296,7 @@ describe("verifiedClaims", () => {
       }
     });
 
-    it("an encrypted token, and one that was signed before", async () => {
+    it("an encrypted token, and one that was signed before encryption", async () => {
       const key = await importJWK({ ...rsa.publicJwk, alg: "RSA-OAEP-256" }, "RSA-OAEP-256");
       for (const inner of [JSON.stringify(CLAIMS), forge({}, CLAIMS)]) {
         const token = await new CompactEncrypt(Buffer.from(inner))
@@ -313,7 +313,7 @@ describe("verifiedClaims", () => {
       ]);
     });
 
-    it("what has not three parts", async () => {
+    it("text without three parts", async () => {
       const token = forge({}, CLAIMS);
       for (const text of ["", "c4n4ry", ".", "a.b", `${token}.`, `.${token}`, `${token}.x.y.z`]) {
         expect(await refusal(text), text).to.equal(PARTS);
@@ -338,7 +338,7 @@ describe("verifiedClaims", () => {
       expect(await refusal("..")).to.equal(HEADER);
     });
 
-    it("a key that the token itself brings, or says where to find", async () => {
+    it("a key that the token itself contains or links to", async () => {
       const elsewhere = await KeyServer.start(attacker);
       try {
         const jku = elsewhere.url;
@@ -373,16 +373,16 @@ describe("verifiedClaims", () => {
       ["es"],
       { kid: "es" },
     ]) {
-      it(`the name of a key that is ${JSON.stringify(kid)}`, async () => {
+      it(`a kid that is ${JSON.stringify(kid)}`, async () => {
         expect(await refusal(forge({ kid }, CLAIMS))).to.equal(typeof kid === "string" ? NO_SUCH_KEY : KID);
       });
     }
 
-    it("somebody else's signature", async () => {
+    it("the signature of another key", async () => {
       expect(await refusal(forge({}, CLAIMS, attacker))).to.equal(SIGNATURE);
     });
 
-    it("a payload or a header that was changed after it was signed", async () => {
+    it("a payload or header that was changed after signing", async () => {
       const [header, payload, signature] = forge({}, CLAIMS).split(".");
       expect([
         await refusal(`${header}.${encode({ ...CLAIMS, sub: "admin" })}.${signature}`),
@@ -391,7 +391,7 @@ describe("verifiedClaims", () => {
       ]).to.deep.equal([SIGNATURE, SIGNATURE, SIGNATURE]);
     });
 
-    it("a signature that was cut, removed or lengthened", async () => {
+    it("a truncated, removed or extended signature", async () => {
       const [header, payload, signature = ""] = forge({}, CLAIMS).split(".");
       for (const cut of [
         "",
@@ -404,7 +404,7 @@ describe("verifiedClaims", () => {
       }
     });
 
-    it("a token with something before, within or after it that does not belong there", async () => {
+    it("a token with extra text before, within or after it", async () => {
       const token = forge({}, CLAIMS);
       const [header = "", payload, signature] = token.split(".");
       const texts = [`${token}\0`, `${token}%`, `${header}.${payload}.=${signature}`, `${token}==c4n4ry`];
@@ -415,7 +415,7 @@ describe("verifiedClaims", () => {
       expect(await refusal(`${header}.\n${payload}.${signature}`)).to.equal(SIGNATURE);
     });
 
-    it("signatures that any key would seem to have made: zeros, and the curve's order", async () => {
+    it("signatures that some verifiers accept for any key: zeros, and the curve's order", async () => {
       const order = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
       const zero = "0".repeat(64);
       const one = zero.replace(/0$/, "1");
@@ -435,7 +435,7 @@ describe("verifiedClaims", () => {
       }
     });
 
-    it("a genuine signature of ECDSA in the wrong encoding", async () => {
+    it("a valid ECDSA signature in the wrong encoding", async () => {
       const signingInput = `${encode({ alg: "ES256", kid: "es" })}.${encode(CLAIMS)}`;
       const der = sign("sha256", Buffer.from(signingInput), { key: privateKeyOf(es), dsaEncoding: "der" });
       expect(await refusal(`${signingInput}.${der.toString("base64url")}`)).to.equal(SIGNATURE);
@@ -448,7 +448,7 @@ describe("verifiedClaims", () => {
       );
     });
 
-    it("an EdDSA key that makes every signature right, and one of RSA that is too short", async () => {
+    it("an EdDSA key that validates every signature, and an RSA key that is too short", async () => {
       const weak: Record<string, JWK> = {
         EdDSA: {
           kty: "OKP",
@@ -465,7 +465,7 @@ describe("verifiedClaims", () => {
       }
     });
 
-    it("claims that are not JSON, and bytes that are not text", async () => {
+    it("claims that are not JSON or not UTF-8", async () => {
       const texts = [
         "",
         "{",
@@ -479,13 +479,13 @@ describe("verifiedClaims", () => {
       expect(await refusal(forge({}, surrogate))).to.equal(NO_JSON);
     });
 
-    it("claims that are no object", async () => {
+    it("claims that are not an object", async () => {
       for (const text of ["null", "true", "7", '"c4n4ry"', "[]", '[{"sub":"c4n4ry"}]']) {
         expect(await refusal(forge({}, text)), text).to.equal(NO_OBJECT);
       }
     });
 
-    it("more than 16 KiB, before anything of it is read", async () => {
+    it("more than 16 KiB, before parsing it", async () => {
       const longest = tokenOf(MAX_JWT_BYTES);
       expect(Object.keys(await verify(longest))).to.deep.equal(["pad"]);
       const tooLong = `must be at most ${MAX_JWT_BYTES} bytes`;
@@ -496,7 +496,7 @@ describe("verifiedClaims", () => {
       }
     });
 
-    it("JSON that is nested as deep as fits", async () => {
+    it("JSON nested as deeply as the size allows", async () => {
       const deep = "[".repeat(12_000);
       expect(await refusal(forge({}, deep))).to.equal(NO_JSON);
       expect(await refusal(`${encode(deep)}.e30.`)).to.equal(HEADER);
@@ -505,13 +505,13 @@ describe("verifiedClaims", () => {
     });
   });
 
-  describe("does not blame the token", () => {
-    it("while there is no key set", async () => {
+  describe("reports KEYS_UNAVAILABLE", () => {
+    it("without a key set", async () => {
       server.status = 503;
       expect(await reasonOf(verify(forge({}, CLAIMS)))).to.equal("KEYS_UNAVAILABLE");
     });
 
-    it("for a key that is published in a form that cannot be used, or with its private part", async () => {
+    it("for a key published in an unusable form, or with its private part", async () => {
       const key = KeyObject.from(es.privateKey).export({ format: "jwk" });
       for (const jwk of [
         { ...es.publicJwk, x: "AAAA" },
@@ -524,7 +524,7 @@ describe("verifiedClaims", () => {
     });
   });
 
-  it("asks for no keys on behalf of a token that no key could save", async () => {
+  it("does not read keys for a token that no key could validate", async () => {
     const keys = keySet();
     await verify(forge({}, CLAIMS), DEFAULT_ALGORITHMS, keys);
     clock.advance(UNKNOWN_KEY_RELOAD_MS);

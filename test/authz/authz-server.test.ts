@@ -19,7 +19,7 @@ import { until } from "../support/until.ts";
 const REVISION = { number: 1, stamp: "0".repeat(16) };
 
 // What it answers when it is asked as a proxy would: test/service/authz.test.ts.
-describe("the server for proxies", () => {
+describe("the HTTP server for proxies", () => {
   const calls = new Admission();
   const clock = new FakeClock();
   const { log, records } = memoryLog();
@@ -72,7 +72,7 @@ describe("the server for proxies", () => {
   const asked = (count: number) =>
     until(() => waiting.length === count, { withinMs: 2000, what: "the question has arrived" });
 
-  it("denies what is not answered in time, and an answer that comes later changes nothing", async () => {
+  it("answers 503 to a request that is not decided in time, and ignores a later decision", async () => {
     const answer = question();
     await asked(1);
     expect([calls.active, clock.pendingTimers]).to.deep.equal([1, 1]);
@@ -85,7 +85,7 @@ describe("the server for proxies", () => {
     expect(records().at(-1)).to.deep.include({ level: "warn", reason: "DEADLINE_EXCEEDED" });
   });
 
-  it("denies what is too much at once, and takes more as soon as there is room", async () => {
+  it("answers 503 above the limit of calls in flight, and admits requests again below it", async () => {
     for (let call = 0; call < MAX_CALLS; call++) calls.enter(() => "peer");
     const { status, headers } = await question();
     expect([status, headers["retry-after"], waiting]).to.deep.equal([503, "1", []]);
@@ -125,7 +125,7 @@ describe("the server for proxies", () => {
     return { statuses: statuses(), isOpen };
   }
 
-  it("answers a question whose body is announced and does not come, and takes no other from its connection", async () => {
+  it("answers a request whose announced body does not arrive, and closes its connection", async () => {
     const smuggled = "GET /authz HTTP/1.1\r\nHost: x\r\nX-Jti: other\r\n\r\n";
     const announced = `POST /authz HTTP/1.1\r\nHost: x\r\nX-Jti: a\r\nContent-Length: ${smuggled.length}\r\n\r\n`;
     const conversation = converse(announced);
@@ -140,7 +140,7 @@ describe("the server for proxies", () => {
     expect(await conversation).to.deep.equal({ statuses: ["204"], isOpen: false });
   });
 
-  it("reads past a body that comes, and answers the next question of the connection", async () => {
+  it("reads a request's body, and answers the next request on the connection", async () => {
     const first = "POST /authz?x=1 HTTP/1.1\r\nHost: x\r\nX-Jti: a\r\nContent-Length: 5\r\n\r\nhello";
     const chunked =
       "PUT /authz/ HTTP/1.1\r\nHost: x\r\nX-Jti: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
@@ -149,14 +149,14 @@ describe("the server for proxies", () => {
     expect([statuses, isOpen]).to.deep.equal([["204", "204", "204"], true]);
   });
 
-  it("tells who expects to be asked for a body to go on, and answers", async () => {
+  it("answers a request with Expect: 100-continue", async () => {
     const text =
       "POST /authz HTTP/1.1\r\nHost: x\r\nX-Jti: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi";
     const { statuses, isOpen } = await converse(text, { answers: 2 });
     expect([statuses, isOpen]).to.deep.equal([["100", "204"], true]);
   });
 
-  it("counts nobody for ever who asks many things in a row and hangs up", async () => {
+  it("releases the counts of pipelined requests whose client disconnects", async () => {
     const socket = connect(server.address.port, "127.0.0.1");
     socket.write("GET /authz HTTP/1.1\r\nHost: x\r\nX-Jti: a\r\n\r\n".repeat(MAX_AUTHZ_AHEAD));
     await asked(MAX_AUTHZ_AHEAD);

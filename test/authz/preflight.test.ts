@@ -3,12 +3,12 @@ import { isPreflight } from "../../src/authz/preflight.ts";
 
 type Headers = Readonly<Record<string, readonly string[]>>;
 
-describe("a CORS preflight", () => {
+describe("isPreflight", () => {
   const PREFLIGHT: Headers = { origin: ["https://shop.example"], "access-control-request-method": ["PUT"] };
   const judge = (headers: Headers, method: string | undefined = "OPTIONS") =>
     isPreflight(method, (name) => headers[name] ?? []);
 
-  it("is what a browser sends, whatever headers the page wants to send later", () => {
+  it("recognizes a browser's preflight, whatever headers it announces", () => {
     expect([
       judge(PREFLIGHT),
       judge({ ...PREFLIGHT, "access-control-request-headers": ["authorization"], "user-agent": ["x"] }),
@@ -18,7 +18,7 @@ describe("a CORS preflight", () => {
     ]).to.deep.equal([true, true, true, true]);
   });
 
-  it("is no other method", () => {
+  it("rejects other methods", () => {
     for (const method of ["GET", "POST", "options", "OPTIONS ", "OPTIONS,GET", ""]) {
       expect([method, judge(PREFLIGHT, method)]).to.deep.equal([method, false]);
     }
@@ -40,7 +40,7 @@ describe("a CORS preflight", () => {
     "a body": { "content-length": ["7"] },
     "a body of unknown length": { "transfer-encoding": ["chunked"] },
   })) {
-    it(`has not ${what}`, () => {
+    it(`rejects a request with ${what}`, () => {
       expect(judge({ ...PREFLIGHT, ...changed })).to.equal(false);
     });
   }

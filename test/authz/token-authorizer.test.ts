@@ -71,8 +71,8 @@ const RULINGS: readonly [verdicts: readonly Verdict[], ruling: Decision][] = [
   [["not-blacklisted", "not-blacklisted"], "unknown"],
 ];
 
-describe("a gate", () => {
-  it("samples what it says of a database that is away, of which every request would have a line", async () => {
+describe("TokenAuthorizer", () => {
+  it("samples its log lines while the database is unavailable", async () => {
     const { gate, records } = gateThatIsTold(async () => {
       throw storeUnavailable("the database cannot be reached");
     });
@@ -81,7 +81,7 @@ describe("a gate", () => {
   });
 
   for (const [verdicts, ruling] of RULINGS) {
-    it(`rules "${ruling}" on being told [${verdicts}], at once or later`, async () => {
+    it(`decides "${ruling}" for [${verdicts}], synchronously or not`, async () => {
       const { gate } = gateThatIsTold(() => verdicts);
       expect(gate.decide(TOKEN, ANYBODY)).to.equal(ruling);
       const later = gateThatIsTold(async () => verdicts);
@@ -89,7 +89,7 @@ describe("a gate", () => {
     });
   }
 
-  it("asks about the one token, as freshly as its operator wants", () => {
+  it("checks the one token with the configured staleness", () => {
     const asked = [0, 250].flatMap((maxStalenessMs) => {
       const told = gateThatIsTold(() => ["blacklisted"], { maxStalenessMs });
       void told.gate.decide(TOKEN, ANYBODY);
@@ -107,7 +107,7 @@ describe("a gate", () => {
   ];
   for (const missingJti of ["deny", "allow"] as const) {
     for (const reason of DOUBTS) {
-      it(`never lets pass what it cannot judge for ${reason}, with MISSING_JTI=${missingJti}`, async () => {
+      it(`never passes a request that it cannot decide for ${reason}, with MISSING_JTI=${missingJti}`, async () => {
         const error = new ServiceError(reason, "text", { cause: new Error("why") });
         const thrown = gateThatIsTold(
           () => {
@@ -129,18 +129,18 @@ describe("a gate", () => {
     }
   }
 
-  it("takes what nobody foresaw for doubt, and says so as an error", async () => {
+  it("treats an unexpected error as unknown, and logs it as an error", async () => {
     const { gate, records } = gateThatIsTold(() => Promise.reject(new TypeError("a bug")));
     expect(await gate.decide(TOKEN, ANYBODY)).to.equal("unknown");
     expect(records()[0]).to.deep.include({ level: "error" });
   });
 
-  it("says nothing of a request that nobody waits for any more", async () => {
+  it("logs nothing for a cancelled request", async () => {
     const { gate, lines } = gateThatIsTold(() => Promise.reject(new ServiceError("CANCELLED", "gone")));
     expect([await gate.decide(TOKEN, ANYBODY), lines]).to.deep.equal(["unknown", []]);
   });
 
-  it("refuses the proxy whose own token is blacklisted, whether or not a request shows a token", async () => {
+  it("refuses a proxy whose own token is blacklisted, whether or not the request has a token", async () => {
     for (const shown of [TOKEN, NOTHING]) {
       const { gate } = gateThatIsTold(() => Promise.reject(unauthenticated("own")), { missingJti: "allow" });
       expect(await rejection(Promise.resolve(gate.decide(shown, PROXY)))).to.include({
@@ -149,7 +149,7 @@ describe("a gate", () => {
     }
   });
 
-  it("lets a preflight without any token pass where its operator says so, and nothing else for its sake", async () => {
+  it("passes a preflight without a token if configured, and nothing else", async () => {
     const unasked = () => {
       throw new Error("nobody is to be asked");
     };
@@ -178,7 +178,7 @@ describe("a gate", () => {
     ],
   } as const;
   for (const [what, [shown, denied, allowed]] of Object.entries(MISSING)) {
-    it(`asks nobody about ${what}: ${denied}, or with MISSING_JTI=allow ${allowed}`, async () => {
+    it(`makes no check for ${what}: ${denied}, or with MISSING_JTI=allow ${allowed}`, async () => {
       const told = (missingJti: "deny" | "allow") =>
         gateThatIsTold(() => ["not-blacklisted"], { missingJti });
       for (const caller of [ANYBODY, PROXY]) {

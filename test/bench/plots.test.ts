@@ -31,7 +31,7 @@ const FIGURE: Figure = {
 };
 
 describe("the plots in the documents", () => {
-  it("are what is drawn from the figures that stand beside them, byte for byte", async () => {
+  it("are drawn from the figures beside them, byte for byte", async () => {
     const drawn = figuresOf(await publishedReport()).map((figure) => [`${figure.file}.svg`, draw(figure)]);
     const names = (await readdir(FOLDER)).filter((name) => name.endsWith(".svg"));
     const published = await Promise.all(
@@ -40,7 +40,7 @@ describe("the plots in the documents", () => {
     expect(Object.fromEntries(published)).to.deep.equal(Object.fromEntries(drawn));
   });
 
-  it("stand beside tables that are written from the same figures", async () => {
+  it("are accompanied by tables generated from the same figures", async () => {
     const page = await readFile(join(FOLDER, "../performance.md"), "utf8");
     expect(withCapacity(page, await publishedReport())).to.equal(page);
   });
@@ -56,8 +56,8 @@ describe("the plots in the documents", () => {
   });
 });
 
-describe("the figures that the plots are drawn from", () => {
-  it("are what the bench prints: the same scenarios, each with the curve that it plans", async () => {
+describe("the figures of the plots", () => {
+  it("have the scenarios and the planned curves of the bench", async () => {
     const { scenarios } = await publishedReport();
     const isLarge = scenarios[0]?.curve?.at.includes(10_000_000) === true;
     const planned = [...capacityAlone({ large: isLarge }), ...capacityOnStage()];
@@ -75,7 +75,7 @@ describe("the figures that the plots are drawn from", () => {
     );
   });
 
-  it("say what they were taken on and how, and nothing of where", async () => {
+  it("state the machine's properties and the method, but not its identity", async () => {
     const { machine, options } = await publishedReport();
     expect({ machine: Object.keys(machine), options: Object.keys(options) }).to.deep.equal({
       machine: ["node", "cpu", "cpus", "mariadb", ...("redis" in machine ? ["redis"] : [])],
@@ -85,13 +85,13 @@ describe("the figures that the plots are drawn from", () => {
 });
 
 describe("a plot", () => {
-  it("is the same whatever was drawn before it", () => {
+  it("does not depend on earlier drawings", () => {
     const first = draw(FIGURE);
     draw({ ...FIGURE, panels: [...FIGURE.panels, ...FIGURE.panels] });
     expect(draw(FIGURE)).to.equal(first);
   });
 
-  it("names its axes and lines, says what it is, and changes its colours on a dark screen", () => {
+  it("labels its axes and lines, has a description, and supports dark mode", () => {
     const texts = [...draw(FIGURE).matchAll(/<(?:text|title)\b[^>]*>([^<]+)</g)].map(([, text]) => text);
     expect(texts).to.include.members([
       "An example",
@@ -106,7 +106,7 @@ describe("a plot", () => {
     expect(draw(FIGURE)).to.include("prefers-color-scheme:dark");
   });
 
-  it("runs no script, loads nothing, and has a mark for each figure and for no other", () => {
+  it("runs no script, loads nothing, and has one mark per figure", () => {
     const svg = draw(FIGURE);
     expect(svg).not.to.match(/<script|href|url\((?!#)|@import/);
     // Each mark, and one in the legend.

@@ -39,7 +39,7 @@ const REPORT: Report = {
 describe("the sizing tables", () => {
   const lines = sizingTables(REPORT).split("\n");
 
-  it("fill a replica to half a core, and have one to spare", () => {
+  it("load a replica to half a core, and include a spare one", () => {
     expect(lines.filter((line) => /^\| (1,000|10,000|50,000) \| .*cores/.test(line))).to.deep.equal([
       "| 1,000 | 0.1 cores, 2 replicas | 0.01 cores, 2 replicas | 0.001 cores, 2 replicas |",
       "| 10,000 | 1 core, 3 replicas | 0.1 cores, 2 replicas | 0.01 cores, 2 replicas |",
@@ -48,7 +48,7 @@ describe("the sizing tables", () => {
     expect(lines.find((line) => line.startsWith("The database: at most"))).to.include("0.2 of a core");
   });
 
-  it("tell sizes that were measured from those that are reckoned from them", () => {
+  it("distinguish measured sizes from calculated ones", () => {
     expect(lines.filter((line) => /measured \||reckoned \|/.test(line))).to.deep.equal([
       "| 100,000 | 150 MB | 400 MB | 1 s | measured |",
       "| 1,000,000 | 150 MB | 400 MB | 1 s | measured |",
@@ -56,7 +56,7 @@ describe("the sizing tables", () => {
     ]);
   });
 
-  it("count what a rate of revocations leaves behind until it is pruned", () => {
+  it("include the entries that a rate of revocations accumulates until pruning", () => {
     // 100 a second for 900 + 300 seconds are live; an hour more of them stand in the table, at 500 bytes each.
     expect(lines.find((line) => line.startsWith("| 100 |"))).to.equal(
       "| 100 | 120,000 live, 240 MB | 8,670,000 live, 4.5 GB | 8.6 GB | 5 % |",
@@ -78,7 +78,7 @@ describe("the page with the tables", () => {
     "",
   ].join("\n");
 
-  it("is left alone outside of them, and the same when it is written again", () => {
+  it("is unchanged outside the tables, and when it is generated again", () => {
     const written = withCapacity(PAGE, REPORT);
     expect(written)
       .to.match(/^before\n/)
@@ -87,13 +87,13 @@ describe("the page with the tables", () => {
     expect(withCapacity(written, REPORT)).to.equal(written);
   });
 
-  it("says of a short run that it is one", () => {
+  it("marks a short run", () => {
     const longer: Report = { ...REPORT, options: { rounds: 3, seconds: 0.5 } };
     expect(withCapacity(PAGE, REPORT)).to.include("medians of 1 round of 1 s.").and.include("A trial run");
     expect(withCapacity(PAGE, longer)).to.include("medians of 3 rounds of 0.5 s.").and.not.include("trial");
   });
 
-  it("is not written without a place for each", () => {
+  it("is not written without the place of each table", () => {
     expect(() => withCapacity("before\nafter\n", REPORT)).to.throw(RangeError, 'no place for "run"');
   });
 });

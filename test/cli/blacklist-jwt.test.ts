@@ -21,7 +21,7 @@ describe("blacklist --jwt", () => {
 
   const check = async (jti: string) => (await service.run(["check", jti, ...common])).exitCode;
 
-  it("revokes the one token on standard input, with a reason, and shows what it says of itself", async () => {
+  it("revokes the token on standard input with a reason, and prints its jti and expiry", async () => {
     const token = await service.jwt({ jti: "stolen", exp: 1_900_000_000 });
     const { exitCode, stdout, stderr } = await run(
       ["--jwt", "-", "--reason", "laptop", "--output", "ndjson"],
@@ -54,14 +54,14 @@ describe("blacklist --jwt", () => {
     });
   });
 
-  it("takes the token from a file too, and with what is copied along", async () => {
+  it("reads the token from a file, ignoring text copied with it", async () => {
     const token = await service.jwt({ jti: "in a file" });
     const file = await service.write("token.txt", `Authorization: Bearer ${token}\n`);
     const { exitCode, stderr } = await run(["--jwt", file]);
     expect([exitCode, stderr, await check("in a file")]).to.deep.equal([0, "", 1]);
   });
 
-  it("names no file that it cannot read: its name may be the token", async () => {
+  it("does not print the name of an unreadable file, which may be the token", async () => {
     const answers = [await run(["--jwt", service.file("none")]), await run(["--jwt", service.file(".")])];
     expect(answers).to.deep.equal(
       ["ENOENT", "EISDIR"].map((code) => ({
@@ -72,7 +72,7 @@ describe("blacklist --jwt", () => {
     );
   });
 
-  it("is refused a logout token, which is not what it logs out", async () => {
+  it("reports that a logout token is refused", async () => {
     const token = await service.jwt({ jti: "logout", events: { [LOGOUT]: {} } });
     const { exitCode, stderr } = await run(["--jwt", "-"], token);
     expect([exitCode, await check("logout")]).to.deep.equal([2, 0]);
@@ -81,7 +81,7 @@ describe("blacklist --jwt", () => {
     );
   });
 
-  it("succeeds with a token that has expired, for which nothing is left to do", async () => {
+  it("succeeds for an expired token without an entry", async () => {
     const token = await service.jwt({ jti: "over", exp: 1_500_000_000 });
     expect(await run(["--jwt", "-"], token)).to.deep.equal({
       exitCode: 0,
@@ -91,7 +91,7 @@ describe("blacklist --jwt", () => {
     expect(await check("over")).to.equal(0);
   });
 
-  it("passes on what the service finds wrong with the token", async () => {
+  it("reports the service's problem with the token", async () => {
     const answers = [
       await run(["--jwt", "-"], await service.jwt({})),
       await run(["--jwt", "-"], await service.jwt({ jti: "x", iss: "https://elsewhere.test" })),
@@ -110,7 +110,7 @@ describe("blacklist --jwt", () => {
     );
   });
 
-  it("refuses what it cannot do, before anything is sent", async () => {
+  it("refuses invalid usage before sending anything", async () => {
     const token = await service.jwt({ jti: "kept" });
     const visible =
       "--jwt takes the name of a file that contains the token, or - for standard input: a token on the command line is visible to all users of this machine";
@@ -146,7 +146,7 @@ describe("blacklist --jwt", () => {
     expect(await check("kept")).to.equal(0);
   });
 
-  it("is what to use for a raw token that is given as an argument, which is not shown again", async () => {
+  it("is suggested for a raw token argument, which is not repeated", async () => {
     const token = await service.jwt({ jti: "argument" });
     for (const argv of [
       ["blacklist", token, "--expires-at", "1h"],
@@ -160,7 +160,7 @@ describe("blacklist --jwt", () => {
     }
   });
 
-  it("is what to use for a raw token on standard input, which is not shown again", async () => {
+  it("is suggested for a raw token on standard input, which is not repeated", async () => {
     const token = await service.jwt({ jti: "input" });
     for (const command of [
       ["blacklist", "-", "--expires-at", "1h"],
@@ -181,7 +181,7 @@ describe("blacklist --jwt", () => {
     }
   });
 
-  it("points at the jti for a token without an expiry, such as an offline token", async () => {
+  it("suggests the jti for a token without an expiry, such as an offline token", async () => {
     const { exitCode, stderr } = await run(
       ["--jwt", "-"],
       await service.jwt({ jti: "offline", exp: undefined }),

@@ -51,7 +51,7 @@ function lines(count: number): string {
 }
 
 describe("blacklist", () => {
-  it("sends the jtis with their expiry and reason, and shows what became of them", async () => {
+  it("sends the jtis with their expiry and reason, and prints the outcomes", async () => {
     const argv = ["blacklist", "a", "longer", "--expires-at", "1h", "--reason", "stolen"];
     const { exitCode, stdout, stderr, service } = await runAgainst(SERVICE, argv);
     const at = { seconds: BigInt((NOW + HOUR) / 1000), nanos: 0 };
@@ -81,7 +81,7 @@ describe("blacklist", () => {
     );
   });
 
-  it("lets a line of JSON override the expiry and the reason of the command", async () => {
+  it("lets a JSON line override the expiry and reason of the command", async () => {
     const stdin = [
       "bare",
       '{"jti":"own","expires_at":1900000000,"reason":"mine"}',
@@ -127,7 +127,7 @@ describe("blacklist", () => {
     });
   }
 
-  it("sends a large input in batches of 1000, a few at once, and prints in the order of the input", async () => {
+  it("sends a large input in batches of 1000, a few concurrently, and prints results in the input's order", async () => {
     let open = 0;
     let most = 0;
     const script: Script = {
@@ -154,7 +154,7 @@ describe("blacklist", () => {
     });
   });
 
-  it("stops at a batch that fails, and says how much was stored and that repeating is safe", async () => {
+  it("stops after a failed batch, and reports how much was stored and that repeating is safe", async () => {
     const script: Script = {
       blacklist: (request) => {
         if (request.tokens[0]?.token.value === "jti-2000") throw storeUnavailable("the database is away");
@@ -178,7 +178,7 @@ describe("blacklist", () => {
     expect(service.calls.length).to.be.within(3, 8);
   });
 
-  it("says that nothing was stored where the service refused, and otherwise that it is not certain", async () => {
+  it("reports that nothing was stored if the service refused, and otherwise that it is uncertain", async () => {
     const consequence = async (error: Error) => {
       const script: Script = {
         blacklist: () => {
@@ -201,7 +201,7 @@ describe("blacklist", () => {
     ]);
   });
 
-  it("ends with 130 on Ctrl-C, also while it waits for input, and tells what was stored", async () => {
+  it("ends with 130 on Ctrl-C, also while it waits for input, and reports what was stored", async () => {
     const abort = new AbortController();
     const stdin = new PassThrough();
     stdin.write(lines(1000));
@@ -222,7 +222,7 @@ describe("blacklist", () => {
     });
   });
 
-  it("ends with 2 where standard input names no token", async () => {
+  it("ends with 2 if standard input contains no token", async () => {
     const results = [];
     for (const stdin of ["", "\n\n"]) {
       const { exitCode, stdout, stderr } = await runAgainst(
@@ -238,7 +238,7 @@ describe("blacklist", () => {
     expect(results).to.deep.equal([wrong, wrong]);
   });
 
-  it("warns once of expiries that lie decades ahead, and stores them", async () => {
+  it("warns once of expiries decades ahead, and stores them", async () => {
     const argv = ["blacklist", "a", "b", "--expires-at", "2099-01-01T00:00:00Z"];
     const { exitCode, stderr } = await runAgainst(SERVICE, argv);
     expect([exitCode, stderr]).to.deep.equal([
@@ -247,7 +247,7 @@ describe("blacklist", () => {
     ]);
   });
 
-  it("warns of each kind of slip, whichever came before", async () => {
+  it("warns of each kind of likely mistake in any order", async () => {
     const batch = (first: string) => [first, ...Array.from({ length: 999 }, (_, index) => `${index}`)];
     const slips = ['"a"', "b c", "d ", "[e", "f,g", "\u200bh", "\u2014i"];
     const stdin = slips.flatMap(batch).join("\n");

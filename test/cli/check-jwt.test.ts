@@ -23,7 +23,7 @@ describe("check --jwt", () => {
     return { exitCode, stdout, stderr };
   }
 
-  it("checks the jti of the token on standard input, and says that it has not verified it", async () => {
+  it("checks the jti of the token on standard input, and notes that it was not verified", async () => {
     for (const [before, after] of [
       ["", ""],
       ["\n  ", " \r\n\n"],
@@ -45,7 +45,7 @@ describe("check --jwt", () => {
     });
   });
 
-  it("takes the token from a file, and a jti that the command line would take for something else", async () => {
+  it("reads the token from a file, including a jti that looks like an option", async () => {
     const file = await service.write("token.txt", `${await service.jwt({ jti: "-" })}\n`);
     expect(await run(["--jwt", file], "stolen\n")).to.deep.equal({
       exitCode: 0,
@@ -54,12 +54,12 @@ describe("check --jwt", () => {
     });
   });
 
-  it("takes a token of any issuer and any signature, whether or not it has expired", async () => {
+  it("accepts a token of any issuer, with any signature, expired or not", async () => {
     const token = shownJwt({ iss: "https://elsewhere.test", jti: "stolen", exp: 1 }, { signature: "" });
     expect((await run(["--jwt", "-"], token)).exitCode).to.equal(1);
   });
 
-  it("refuses a token of which nothing could be told, and shows none of it", async () => {
+  it("refuses a token without a usable jti, without repeating it", async () => {
     const event = "its events claim makes it a logout token or another security event";
     const cases: [token: string, problem: string][] = [
       [await service.jwt({}), "has no jti: it cannot be blacklisted"],
@@ -89,7 +89,7 @@ describe("check --jwt", () => {
     }
   });
 
-  it("refuses what names no one token, before anything is asked", async () => {
+  it("refuses input other than one token before any check", async () => {
     const token = await service.jwt({ jti: "live" });
     const visible =
       "--jwt takes the name of a file that contains the token, or - for standard input: a token on the command line is visible to all users of this machine";

@@ -23,7 +23,7 @@ function requests(service: { calls: readonly { request: object }[] }): IsBlackli
 }
 
 describe("check", () => {
-  it("ends with 0 where no token is blacklisted", async () => {
+  it("ends with 0 if no token is blacklisted", async () => {
     const { exitCode, stdout, stderr } = await runAgainst(SERVICE, ["check", "a", "longer"]);
     expect({ exitCode, stdout, stderr }).to.deep.equal({
       exitCode: 0,
@@ -33,7 +33,7 @@ describe("check", () => {
   });
 
   for (const timeout of ["25d", "30d", "720h", "60d", "999999999d"]) {
-    it(`waits for an answer as long as it is told to (${timeout})`, async () => {
+    it(`waits for a response as long as configured (${timeout})`, async () => {
       const slow: Script = {
         isBlacklisted: async () => {
           // Past the millisecond after which a timer runs that has overflowed.
@@ -46,7 +46,7 @@ describe("check", () => {
     });
   }
 
-  it("ends with 1 where one is", async () => {
+  it("ends with 1 if a token is blacklisted", async () => {
     const { exitCode, stdout } = await runAgainst(SERVICE, ["check", "a", "bad", "--output", "json"]);
     expect({ exitCode, rows: JSON.parse(stdout) }).to.deep.equal({
       exitCode: 1,
@@ -57,7 +57,7 @@ describe("check", () => {
     });
   });
 
-  it("ends with 69 where the service could not tell, but with 1 where it knows of one", async () => {
+  it("ends with 69 for unknown verdicts, but with 1 if a token is known to be blacklisted", async () => {
     const unknown = await runAgainst(SERVICE, ["check", "odd"]);
     const known = await runAgainst(SERVICE, ["check", "odd", "bad"]);
     expect([unknown.exitCode, known.exitCode, unknown.stderr]).to.deep.equal([
@@ -67,7 +67,7 @@ describe("check", () => {
     ]);
   });
 
-  it("ends with 69 where a later batch fails, but with 1 where an earlier one found something", async () => {
+  it("ends with 69 if a later batch fails, but with 1 if an earlier one found a blacklisted token", async () => {
     const script: Script = {
       isBlacklisted: ({ jtis }) => {
         if (jtis.includes("last")) throw storeUnavailable("the database is away");
@@ -82,7 +82,7 @@ describe("check", () => {
     ]).to.deep.equal([69, 1]);
   });
 
-  it("takes lines byte for byte: blank ones are skipped, only the line ending goes", async () => {
+  it("reads lines byte for byte, without blank lines and line endings", async () => {
     const { service } = await runAgainst(SERVICE, ["check", "-"], {
       stdin: ' a \r\n\n\r\n\tb\r\r\n{"jti":"c\\n"}\né',
     });
@@ -117,7 +117,7 @@ describe("check", () => {
     });
   }
 
-  it("asks as freshly as it is told to", async () => {
+  it("requests the configured freshness", async () => {
     const asked = [];
     const OPTIONS = [
       [],
@@ -139,7 +139,7 @@ describe("check", () => {
     ]);
   });
 
-  it("names the line, not the index, of what the service refuses", async () => {
+  it("names the line, not the index, of a rejected token", async () => {
     const refuse: Script = {
       isBlacklisted: ({ jtis }) => {
         if (!jtis.includes("last")) return { verdicts: jtis.map(() => Verdict.NOT_BLACKLISTED) };
@@ -157,7 +157,7 @@ describe("check", () => {
     });
   });
 
-  it("does not wait for a full batch when the input pauses", async () => {
+  it("sends a partial batch when the input pauses", async () => {
     const stdin = new PassThrough();
     const clock = new FakeClock();
     const script: Script = {
@@ -173,7 +173,7 @@ describe("check", () => {
     expect((await result).exitCode).to.equal(1);
   });
 
-  it("warns, once for each kind, of jtis that look like a slip, and takes them as they are", async () => {
+  it("warns once per kind of jtis that are likely mistakes, and sends them unchanged", async () => {
     const script: Script = {
       isBlacklisted: ({ jtis }) => ({ verdicts: jtis.map(verdictOf), revision: "r" }),
     };
@@ -191,7 +191,7 @@ describe("check", () => {
     );
   });
 
-  it("warns of what is not seen in a jti, of several in one, and of what was meant as JSON or an option", async () => {
+  it("warns of invisible characters, of several jtis in one, and of JSON or options taken as jtis", async () => {
     const script: Script = {
       isBlacklisted: ({ jtis }) => ({ verdicts: jtis.map(verdictOf), revision: "r" }),
     };

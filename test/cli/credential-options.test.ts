@@ -48,7 +48,7 @@ describe("an operator's credentials", () => {
 
   const usage = (message: string) => ({ exitCode: 2, stderr: `error: ${message}\n${HINT}` });
 
-  it("can be a token, from each place that one can come from", async () => {
+  it("accept a token from every source", async () => {
     expect([
       await service.caller([...plain(), "--token", alice]),
       await service.caller([...plain(), "--token-file", file("alice.token")]),
@@ -58,7 +58,7 @@ describe("an operator's credentials", () => {
     ]).to.deep.equal(["alice", "alice", "alice", "alice", "alice"]);
   });
 
-  it("can be a certificate, from options and from the environment", async () => {
+  it("accept a certificate from options and from the environment", async () => {
     const env = {
       TOKEN_BLACKLIST_CACERT: file("ca.pem"),
       TOKEN_BLACKLIST_CERT: file("operator.pem"),
@@ -70,7 +70,7 @@ describe("an operator's credentials", () => {
     ]).to.deep.equal(["DNS:operator.test", "DNS:operator.test"]);
   });
 
-  it("come from the options where both say something, from whichever of the two for a token", async () => {
+  it("prefer options to the environment, and either token option to both variables", async () => {
     const ofBob = { TOKEN_BLACKLIST_TOKEN: bob };
     const ofBobsFile = { TOKEN_BLACKLIST_TOKEN_FILE: file("bob.token") };
     const certificates = {
@@ -88,7 +88,7 @@ describe("an operator's credentials", () => {
     ]).to.deep.equal(["alice", "alice", "alice", "alice", "DNS:operator.test"]);
   });
 
-  it("and the address are refused by name when a variable or option has white space, quotes or controls around it", async () => {
+  it("are refused, like the address, with white space, quotes or control characters around a value, naming its source", async () => {
     const VARIABLES = {
       ADDRESS: service.plain,
       TOKEN_FILE: file("alice.token"),
@@ -129,7 +129,7 @@ describe("an operator's credentials", () => {
     }
   });
 
-  it("in a variable that is spelt nearly right are warned of, by its name and without its value", async () => {
+  it("in a misspelt variable cause a warning with its name and without its value", async () => {
     const { stderr } = await service.run(["list", ...plain(), "--token", alice], {
       io: {
         env: { TOKEN_BLACKLIST_TOKEN_FIEL: "c4n4ry", TOKEN_BLACKLIST_SERVICE_HOST: "10.0.0.1", HOME: "/" },
@@ -142,7 +142,7 @@ describe("an operator's credentials", () => {
     expect(stderr).not.to.include("c4n4ry");
   });
 
-  it("are none where a variable is empty", async () => {
+  it("ignore an empty variable", async () => {
     const env = Object.fromEntries(
       ["TOKEN", "TOKEN_FILE", "CACERT", "CERT", "KEY", "TLS"].map((name) => [`TOKEN_BLACKLIST_${name}`, ""]),
     );
@@ -152,7 +152,7 @@ describe("an operator's credentials", () => {
     );
   });
 
-  it("are explained when they do not suffice", async () => {
+  it("are explained if they are insufficient", async () => {
     const lister = await service.token("lister", "list");
     const prune = await service.run(["prune", ...plain(), "--token", lister]);
     expect([await wrong(trusting()), { exitCode: prune.exitCode, stderr: prune.stderr }]).to.deep.equal([
@@ -171,7 +171,7 @@ describe("an operator's credentials", () => {
     ]);
   });
 
-  it("are sent to this machine without TLS, and to no other", async () => {
+  it("are sent without TLS only to this machine", async () => {
     const refused = usage("a token is not sent without TLS, except to this machine");
     expect([
       await wrong(["--address", "192.0.2.1:50051", "--token", alice]),
@@ -182,7 +182,7 @@ describe("an operator's credentials", () => {
 
   const bearerAlone = "must be a bearer token alone: no spaces, no quotes, no word before it";
 
-  it("are refused when they cannot be used, by the name of the option or variable alone", async () => {
+  it("are refused if unusable, naming only the option or variable", async () => {
     const certificate = ["--cert", file("operator.pem")];
     expect([
       await wrong(["--token", `Bearer ${alice}`]),
@@ -225,7 +225,7 @@ describe("an operator's credentials", () => {
     );
   });
 
-  it("say what to do where a file is given for a token, or a token for a file", async () => {
+  it("explain that a file was given for a token, or a token for a file", async () => {
     const [token, inFile] = [
       "must be the token, not a file name: use TOKEN_BLACKLIST_TOKEN_FILE for a file",
       "must be the name of a file that contains the token, not the token",
@@ -252,14 +252,14 @@ describe("an operator's credentials", () => {
     );
   });
 
-  it("are not repeated where their option is mistyped", async () => {
+  it("are not repeated if their option is mistyped", async () => {
     expect(await wrong([`--tokn=${alice}`, ...plain()])).to.deep.equal({
       exitCode: 2,
       stderr: `error: unknown option '--tokn=...'\n${HINT}`,
     });
   });
 
-  it("explain themselves where TLS does not come about", async () => {
+  it("explain TLS failures", async () => {
     const at = service.encrypted;
     const inPlainText = service.plain.replace("127.0.0.1", "localhost");
     const distrusted =
@@ -298,7 +298,7 @@ describe("an operator's credentials", () => {
     return { code, stdout, stderr };
   }
 
-  it("trust with --tls whom Node.js trusts", async () => {
+  it("with --tls trust the CAs that Node.js trusts", async () => {
     const argv = ["list", ...encrypted(), "--tls", "--token", alice, "--jti", "none", "--output", "json"];
     const env = { NODE_EXTRA_CA_CERTS: file("ca.pem") };
     expect(await inProcess(argv, "", env)).to.deep.equal({
@@ -345,15 +345,15 @@ describe("an operator's credentials", () => {
       return [...new Set(callers.slice(0, 1000)), ...new Set(callers.slice(1000))];
     }
 
-    it("are read anew: a token that replaces another in the middle of a run is used", async () => {
+    it("are read again: a token replaced during a run is used", async () => {
       expect(await callersOf(() => writeFile(file("renewed.token"), bob))).to.deep.equal(["alice", "bob"]);
     });
 
-    it("stay what they were while the file holds none", async () => {
+    it("stay unchanged while the file contains none", async () => {
       expect(await callersOf(() => writeFile(file("renewed.token"), ""))).to.deep.equal(["alice", "alice"]);
     });
 
-    it("are read once from a pipe, which holds them once", async () => {
+    it("are read from a pipe only once", async () => {
       execFileSync("sh", ["-c", 'mkfifo "$0"', file("fifo")]);
       const running = inProcess(bulk("fifo"), lines(1001));
       await writeFile(file("fifo"), alice);

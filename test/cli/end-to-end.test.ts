@@ -22,7 +22,7 @@ interface Row {
   readonly verdict?: string;
 }
 
-describe("the command line and the service", () => {
+describe("the command with a service", () => {
   let service: Service;
   let address: string;
 
@@ -76,7 +76,7 @@ describe("the command line and the service", () => {
     });
   });
 
-  it("moves everything elsewhere and back by export and import, and loses no millisecond of an expiry", async () => {
+  it("exports and imports entries without losing a millisecond of an expiry", async () => {
     const folder = await freshFolder();
     const file = join(folder, "moved.ndjson");
     const elsewhere = await startService({ url: `sqlite:${join(folder, "elsewhere.db")}` });
@@ -114,7 +114,7 @@ describe("the command line and the service", () => {
     }
   });
 
-  it("says of a line of standard input that the service refuses it", async () => {
+  it("names the line of standard input that the service refuses", async () => {
     const { exitCode, stdout, stderr } = await runCli(["blacklist", "-", "--address", address], {
       stdin: '{"jti":"a","expires_at":"1h"}\n{"jti":"b","expires_at":"2001-01-01T00:00:00Z"}\n',
       io: { clock: systemClock },
@@ -133,7 +133,7 @@ describe("the command line and the service", () => {
     return spawn(process.execPath, main, { stdio: ["pipe", "pipe", "pipe"] }) as never;
   }
 
-  it("ends quietly when the reader of its pipe has gone", async () => {
+  it("ends silently when the reader of its pipe has closed it", async () => {
     const child = spawnMain("list", "--all");
     const ended = Promise.all([once(child, "exit"), text(child.stderr)]);
     await once(child.stdout, "data");

@@ -61,7 +61,7 @@ describe("export", () => {
     file = join(folder, "out.ndjson");
   });
 
-  it("writes every entry with all that is known of it, a line each", async () => {
+  it("writes every entry with all fields, one per line", async () => {
     const script: Script = {
       list: () => ({
         tokens: [
@@ -86,7 +86,7 @@ describe("export", () => {
     });
   });
 
-  it("pages through everything, 1000 at a time, with its filters on every page", async () => {
+  it("reads all pages, 1000 entries each, with its filters on every page", async () => {
     const { stdout, service } = await runAgainst(holding(3500), ["export", ...FILTER]);
     expect(jtisOf(stdout)).to.deep.equal(expected(3500));
     const filters = asked(service).map(
@@ -102,7 +102,7 @@ describe("export", () => {
     expect(filters).to.deep.equal(["", "1000", "2000", "3000"].map((pageToken) => ({ ...each, pageToken })));
   });
 
-  it("gives the file its name once it is whole, in place of an older one, for its owner alone", async () => {
+  it("creates the named file when it is complete, replacing an older one, readable only by its owner", async () => {
     await writeFile(file, "older");
     const { exitCode, stdout } = await runAgainst(holding(2500), ["export", "--output", file]);
     const text = await readFile(file, "utf8");
@@ -122,7 +122,7 @@ describe("export", () => {
     });
   });
 
-  it("ends with an error where a page token comes again, at once or after others, instead of going on for ever", async () => {
+  it("ends with an error if a page token repeats, instead of looping", async () => {
     for (const tokens of [["a"], ["a", "b"], ["a", "b", "c", "b"], [""]]) {
       let page = 0;
       // An empty token ends a listing, unless the first page is asked for again.
@@ -156,7 +156,7 @@ describe("export", () => {
 
     for (const name of ["out.ndjson.part.state.new", "out.ndjson.part.state", "out.ndjson"]) {
       for (const isThere of [true, false]) {
-        it(`replaces a link at ${name} to ${isThere ? "a file" : "nothing"}, and leaves alone what it leads to`, async () => {
+        it(`replaces a link at ${name} to ${isThere ? "a file" : "nothing"}, and leaves its target unchanged`, async () => {
           const target = isThere ? victim : `${victim}-absent`;
           await symlink(target, join(folder, name));
           const { exitCode, stderr } = await runAgainst(holding(2500), ["export", "--output", file]);
@@ -172,7 +172,7 @@ describe("export", () => {
       }
     }
 
-    it("is refused where a link or another file has the name that it would have on the way", async () => {
+    it("is refused if a link or another file has the name of a temporary file", async () => {
       for (const target of [victim, `${victim}-absent`]) {
         await symlink(target, `${file}.part`);
         const { exitCode } = await runAgainst(holding(2500), ["export", "--output", file]);
@@ -182,7 +182,7 @@ describe("export", () => {
       }
     });
 
-    it("keeps how far it came for its owner alone, and is not resumed through a link", async () => {
+    it("writes its state readable only by its owner, and does not resume through a link", async () => {
       await runAgainst(holding(2500, 1000), ["export", "--output", file]);
       for (const name of await readdir(folder)) {
         const { mode } = await stat(join(folder, name));
@@ -207,12 +207,12 @@ describe("export", () => {
     });
   });
 
-  it("refuses an answer that lacks what every entry has", async () => {
+  it("refuses a response with an entry without required fields", async () => {
     const { exitCode, stdout } = await runAgainst({ list: () => ({ tokens: [{ jti: "a" }] }) }, ["export"]);
     expect([exitCode, stdout]).to.deep.equal([70, ""]);
   });
 
-  it("goes on by itself after an outage, once something has been answered", async () => {
+  it("continues after an outage once a call has succeeded", async () => {
     let calls = 0;
     const whole = holding(5000);
     const script: Script = {
@@ -225,7 +225,7 @@ describe("export", () => {
     expect([exitCode, jtisOf(stdout)]).to.deep.equal([0, expected(5000)]);
   });
 
-  it("ends with 70 where the reader of its output leaves: half a backup is none", async () => {
+  it("ends with 70 if the reader of its output closes it, because the backup is incomplete", async () => {
     let lines = 0;
     const stdout = new Writable({
       write: (_, __, done) => done(++lines > 1 ? Object.assign(new Error("EPIPE"), { code: "EPIPE" }) : null),
@@ -242,7 +242,7 @@ describe("export", () => {
       runAgainst(holding(5000, failAt), ["export", "--output", file, ...argv]);
     const resume = (script = holding(5000)) => runAgainst(script, ["export", "--output", file, "--resume"]);
 
-    it("says how to go on, and does: from the page it had reached, with the filters it began with", async () => {
+    it("explains how to resume, and resumes at its page with its filters", async () => {
       const first = await interrupted(2000, ...FILTER);
       expect({
         exitCode: first.exitCode,
@@ -273,7 +273,7 @@ describe("export", () => {
       });
     });
 
-    it("fetches again what was written after the last note of how far it came", async () => {
+    it("fetches again what was written after its last saved state", async () => {
       await interrupted(2000);
       const part = `${file}.part`;
       await writeFile(part, `${await readFile(part, "utf8")}{"jti":"torn${"x".repeat(1_000_000)}`);
@@ -281,7 +281,7 @@ describe("export", () => {
       expect(jtisOf(await readFile(file, "utf8"))).to.deep.equal(expected(5000));
     });
 
-    it("asks for nothing any more where only the name was missing", async () => {
+    it("makes no call if only the rename was left", async () => {
       await interrupted(4000);
       const { filter } = JSON.parse(await readFile(`${file}.part.state`, "utf8"));
       const { size } = await stat(`${file}.part`);
@@ -295,7 +295,7 @@ describe("export", () => {
       ]);
     });
 
-    it("is refused where its file has lost what was there, or its state is damaged", async () => {
+    it("is refused if its file was truncated or its state is damaged", async () => {
       await interrupted(2000);
       await truncate(`${file}.part`, 10);
       const short = await resume();
@@ -313,7 +313,7 @@ describe("export", () => {
       ]);
     });
 
-    it("is not overwritten by another one", async () => {
+    it("is not overwritten by another export", async () => {
       await interrupted(2000);
       const { exitCode, stderr, service } = await runAgainst(holding(1), ["export", "--output", file]);
       expect([exitCode, stderr, service.calls.length]).to.deep.equal([
@@ -324,7 +324,7 @@ describe("export", () => {
     });
   });
 
-  it("is refused with 2 where there is nothing to resume, or no file to write", async () => {
+  it("is refused with 2 if there is nothing to resume or the file cannot be written", async () => {
     await mkdir(join(folder, "folder"));
     const results = [];
     for (const argv of [
@@ -346,7 +346,7 @@ describe("export", () => {
     ]);
   });
 
-  it("leaves nothing behind where no service was reached, and says so where there was nothing to export", async () => {
+  it("leaves no file if the service is unreachable, and reports an empty export", async () => {
     const { exitCode } = await runCli([
       "export",
       "--output",

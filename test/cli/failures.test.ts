@@ -8,7 +8,7 @@ import { type CliResult, runCli } from "./run-cli.ts";
 import { runAgainst } from "./with-service.ts";
 
 describe("a command that fails", () => {
-  it("says that nothing listens, and what to do", async () => {
+  it("reports that nothing listens, and what to do", async () => {
     const address = `127.0.0.1:${await freePort()}`;
     expect(await runCli(["list", "--address", address])).to.deep.equal({
       exitCode: 69,
@@ -23,7 +23,7 @@ describe("a command that fails", () => {
     expect(stderr).to.include(`nothing listens at ${TOKEN_BLACKLIST_ADDRESS}:`);
   });
 
-  it("says that there was no answer in time", async () => {
+  it("reports that there was no response in time", async () => {
     const sockets: Socket[] = [];
     const silent = createServer((socket) => void sockets.push(socket));
     await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
@@ -92,7 +92,7 @@ describe("a command that fails", () => {
     });
   }
 
-  it("ends with 70 where something else than the service answers", async () => {
+  it("ends with 70 if the server is not a token-blacklist service", async () => {
     const script: Script = {
       list: () => ({ code: status.UNIMPLEMENTED, details: "unknown \x1b[2J", metadata: new Metadata() }),
     };
@@ -103,7 +103,7 @@ describe("a command that fails", () => {
     });
   });
 
-  it("ends with 70 where verdicts are missing, and prints none", async () => {
+  it("ends with 70 and prints nothing if verdicts are missing", async () => {
     const { exitCode, stdout } = await runAgainst({ isBlacklisted: () => ({ verdicts: [] }) }, [
       "check",
       "a",

@@ -23,7 +23,7 @@ async function answering(statuses: readonly number[]): Promise<{ server: Server;
 }
 
 describe("health", () => {
-  it("says that a service is serving which is, wherever it listens", async () => {
+  it("reports a serving service at any address", async () => {
     const folder = await freshFolder();
     const running = await startService({
       url: `sqlite:${folder}/x.db`,
@@ -44,7 +44,7 @@ describe("health", () => {
     }
   });
 
-  it("says why a service is not, with exit code 69", async () => {
+  it("reports why a service is not serving, with exit code 69", async () => {
     const away = await answering([503]);
     const other = await answering([404]);
     const nobody = `127.0.0.1:${await freePort()}`;
@@ -65,7 +65,7 @@ describe("health", () => {
     }
   });
 
-  it("gives up on a service that is silent", async () => {
+  it("times out on a silent service", async () => {
     const silent = createTcpServer();
     await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
     const address = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
@@ -81,7 +81,7 @@ describe("health", () => {
   });
 
   for (const timeout of ["30d", "60d", "999999999d"]) {
-    it(`waits for an answer as long as it is told to (${timeout})`, async () => {
+    it(`waits for a response as long as configured (${timeout})`, async () => {
       const { server, address } = await answering([200]);
       try {
         const argv = ["health", "--admin-address", address, "--timeout", timeout, "--wait", timeout];
@@ -92,7 +92,7 @@ describe("health", () => {
     });
   }
 
-  it("asks again with --wait until the service is serving", async () => {
+  it("retries with --wait until the service is serving", async () => {
     const { server, address } = await answering([503, 503, 200]);
     try {
       const argv = ["health", "--admin-address", address, "--wait", "20s"];
@@ -106,7 +106,7 @@ describe("health", () => {
     }
   });
 
-  it("keeps waiting as a process of its own, and no longer than it was told", async () => {
+  it("keeps its process alive while it waits, and no longer than configured", async () => {
     const { server, address } = await answering([503]);
     try {
       const command = new CommandProcess(["health", "--wait", "250ms"], { ADMIN_ADDRESS: address });
@@ -121,7 +121,7 @@ describe("health", () => {
     }
   });
 
-  it("names the variable when the address in the environment is wrong", async () => {
+  it("names the variable if the address in the environment is invalid", async () => {
     expect(await runCli(["health"], { io: { env: { ADMIN_ADDRESS: "nonsense" } } })).to.deep.equal({
       exitCode: 2,
       stdout: "",

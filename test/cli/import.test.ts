@@ -47,7 +47,7 @@ describe("import", () => {
     memory = new MemoryBlacklist();
   });
 
-  it("takes what export writes, and the little that other systems have", async () => {
+  it("accepts the output of export, and minimal lines of other systems", async () => {
     const stdin = [
       '{"jti":"exported","expires_at":"2030-01-01T01:00:00.000Z","created_at":"2029-01-01T00:00:00.000Z","reason":"stolen","revoked_by":"auth"}',
       '{"jti":"seconds","expires_at":1893459600}',
@@ -76,7 +76,7 @@ describe("import", () => {
     });
   });
 
-  it("tells what became of the tokens in a table, unless asked otherwise", async () => {
+  it("prints the outcomes in a table by default", async () => {
     memory.entries.set("jti-0", { expiresAt: NOW + 2 * HOUR, reason: "" });
     memory.entries.set("jti-1", { expiresAt: NOW + 1, reason: "" });
     const { stdout } = await runAgainst(memory.script, ["import", "-"], { stdin: lines(5) });
@@ -144,7 +144,7 @@ describe("import", () => {
     ["x".repeat(70_000), "is longer than any token"],
   ];
 
-  it("names every wrong line and why, stores the others, and ends with 2", async () => {
+  it("reports every invalid line with its problem, stores the others, and ends with 2", async () => {
     const stdin = WRONG.map(([text], index) => `${text}\n${line(`good ${index}`)}\n`).join("");
     const { exitCode, stdout, stderr } = await runAgainst(memory.script, IMPORT, { stdin });
     expect({ exitCode, row: rowOf(stdout), complaints: stderr.trimEnd().split("\n") }).to.deep.equal({
@@ -155,7 +155,7 @@ describe("import", () => {
     expect([...memory.entries.keys()]).to.have.members(WRONG.map((_, index) => `good ${index}`));
   });
 
-  it("names a hundred wrong lines, and counts the rest", async () => {
+  it("reports a hundred invalid lines, and counts the rest", async () => {
     const { stdout, stderr } = await runAgainst(memory.script, IMPORT, { stdin: "nonsense\n".repeat(2500) });
     const complaints = stderr.trimEnd().split("\n");
     expect({ row: rowOf(stdout), named: complaints.length, last: complaints.at(-1) }).to.deep.equal({
@@ -165,13 +165,13 @@ describe("import", () => {
     });
   });
 
-  it("passes over unknown fields where it is told to", async () => {
+  it("ignores unknown fields if configured", async () => {
     const stdin = '{"jti":"a","exp":1893459600,"sub":"someone","iat":1}\n';
     const { exitCode } = await runAgainst(memory.script, [...IMPORT, "--ignore-unknown"], { stdin });
     expect([exitCode, [...memory.entries.keys()]]).to.deep.equal([0, ["a"]]);
   });
 
-  it("keeps no more of an endless line than a line may be long, and goes on after it", async () => {
+  it("buffers at most the maximum length of an endless line, and continues after it", async () => {
     const chunk = Buffer.alloc(1024 * 1024, 0x78);
     async function* endless() {
       for (let count = 0; count < 200; count++) yield chunk;
@@ -188,7 +188,7 @@ describe("import", () => {
     expect(process.memoryUsage().arrayBuffers - before).to.be.below(50 * 1024 * 1024);
   });
 
-  it("says which line is not UTF-8, and stores no other token for it", async () => {
+  it("reports the line that is not UTF-8, and stores no altered token for it", async () => {
     const stdin = Buffer.concat([
       Buffer.from('{"jti":"a'),
       Buffer.from([0xff]),
@@ -202,7 +202,7 @@ describe("import", () => {
     });
   });
 
-  it("survives whatever stands in a line, and stores exactly what is well-formed", async () => {
+  it("survives arbitrary lines, and stores exactly the well-formed ones", async () => {
     const fragment = fc.oneof(
       fc.string({ unit: "binary" }),
       fc.json(),
@@ -232,7 +232,7 @@ describe("import", () => {
     );
   });
 
-  it("leaves out what has expired, and asks no more than once about it", async () => {
+  it("skips expired tokens, and asks about an expiry at most once", async () => {
     const past = (NOW - HOUR) / 1000;
     const stdin = Array.from({ length: 5000 }, (_, index) =>
       line(`jti-${index}`, index % 3 === 0 ? past - (index % 100) : IN_AN_HOUR),
@@ -248,7 +248,7 @@ describe("import", () => {
     expect(memory.sizes.length).to.be.at.most(5 + 4);
   });
 
-  it("names the lines that the service refuses for another reason, and stores the rest", async () => {
+  it("reports the lines that the service rejects for other reasons, and stores the rest", async () => {
     memory = new MemoryBlacklist({ latest: NOW + 2 * HOUR });
     const far = (NOW + 3 * HOUR) / 1000;
     const stdin = Array.from({ length: 200 }, (_, index) =>
@@ -265,7 +265,7 @@ describe("import", () => {
     });
   });
 
-  it("does not take a refusal for an expiry that says something else", async () => {
+  it("does not mistake another rejection of an expiry for an expired token", async () => {
     const script: Script = {
       blacklist: () => {
         throw invalidRequest([{ field: "tokens[0].expires_at", description: "must be liked" }]);
@@ -275,7 +275,7 @@ describe("import", () => {
     expect([exitCode, rowOf(stdout)]).to.deep.equal([2, row({ lines: 1, refused: 1 })]);
   });
 
-  it("sends batches of 1000, four at once", async () => {
+  it("sends batches of 1000, four concurrently", async () => {
     let open = 0;
     let most = 0;
     let begun = 0;
@@ -298,7 +298,7 @@ describe("import", () => {
     });
   });
 
-  it("goes on by itself after an outage, once something has been answered", async () => {
+  it("continues after an outage once a call has succeeded", async () => {
     let calls = 0;
     const script: Script = {
       blacklist: (request) => {
@@ -314,7 +314,7 @@ describe("import", () => {
     expect([exitCode, rowOf(stdout)]).to.deep.equal([0, row({ lines: 20_000, created: 20_000 })]);
   });
 
-  it("ends with 69 at once where the service was never there", async () => {
+  it("ends with 69 at once if the service was never reachable", async () => {
     const script: Script = {
       blacklist: () => {
         throw storeUnavailable("away");
@@ -328,7 +328,7 @@ describe("import", () => {
     });
   });
 
-  it("leaves no checkpoint and claims nothing where no service was reached", async () => {
+  it("leaves no checkpoint and reports nothing stored if the service was never reachable", async () => {
     const folder = await freshFolder();
     const file = join(folder, "blacklist.ndjson");
     await writeFile(file, lines(3));
@@ -351,7 +351,7 @@ describe("import", () => {
     expect(results).to.deep.equal([nothing, nothing]);
   });
 
-  it("ends with 2 where there is nothing to import: an empty input is a mistake", async () => {
+  it("ends with 2 if the input is empty, which is probably a mistake", async () => {
     const folder = await freshFolder();
     const file = join(folder, "empty.ndjson");
     await writeFile(file, "\n\n");
@@ -366,7 +366,7 @@ describe("import", () => {
     expect(await readdir(folder)).to.deep.equal(["empty.ndjson"]);
   });
 
-  it("ends with 2 where the file is not there", async () => {
+  it("ends with 2 if the file does not exist", async () => {
     const path = join(await freshFolder(), "none");
     const { exitCode, stderr } = await runAgainst(memory.script, ["import", path]);
     expect([exitCode, stderr]).to.deep.equal([2, `error: ${path} cannot be read (ENOENT)\n`]);
@@ -389,7 +389,7 @@ function wellFormedJti(text: string): string[] {
   }
 }
 
-describe("an import that was interrupted", () => {
+describe("an interrupted import", () => {
   const COUNT = 20_000;
   let folder: string;
   let file: string;
@@ -419,7 +419,7 @@ describe("an import that was interrupted", () => {
   const resume = (path = file) =>
     runAgainst(memory.script, ["import", path, "--resume", "--output", "ndjson"]);
 
-  it("goes on after the lines that were dealt with, counts them, and leaves nothing behind", async () => {
+  it("resumes after the completed lines, counts them, and leaves no checkpoint", async () => {
     await interrupt(8);
     memory.sizes.length = 0;
     const { exitCode, stdout } = await resume();
@@ -442,7 +442,7 @@ describe("an import that was interrupted", () => {
     expect(await readdir(folder)).to.deep.equal(["tokens.ndjson"]);
   });
 
-  it("leaves out no batch that failed while later ones were stored", async () => {
+  it("repeats a failed batch although later ones were stored", async () => {
     const script: Script = {
       blacklist: (request) => {
         if (request.tokens.some(({ token }) => token.value === "jti-5500"))
@@ -460,7 +460,7 @@ describe("an import that was interrupted", () => {
     });
   });
 
-  it("is refused where the input has changed", async () => {
+  it("is refused if the input has changed", async () => {
     await interrupt(8);
     await writeFile(file, (await readFile(file, "utf8")).replace("nonsense", line("mended")));
     const { exitCode, stderr } = await resume();
@@ -470,13 +470,13 @@ describe("an import that was interrupted", () => {
     ]).to.deep.equal([2, true]);
   });
 
-  it("is refused where the input has become shorter", async () => {
+  it("is refused if the input has become shorter", async () => {
     await interrupt(8);
     await writeFile(file, "nonsense\n");
     expect((await resume()).exitCode).to.equal(2);
   });
 
-  it("is refused where the service does not have what was stored", async () => {
+  it("is refused if the service lacks entries that were stored", async () => {
     await interrupt(8);
     memory.entries.clear();
     const { exitCode, stderr } = await resume();
@@ -486,7 +486,7 @@ describe("an import that was interrupted", () => {
     ]).to.deep.equal([70, true]);
   });
 
-  it("is refused where there was none, or where its checkpoint is damaged", async () => {
+  it("is refused if there is no checkpoint, or it is damaged", async () => {
     const none = await resume();
     await writeFile(`${file}.import`, "{");
     const damaged = await resume();
@@ -501,7 +501,7 @@ describe("an import that was interrupted", () => {
     ]);
   });
 
-  it("is refused where its checkpoint says what no import would, and takes nothing in it for granted", async () => {
+  it("is refused if its checkpoint has impossible values, each of which is validated", async () => {
     await interrupt(8);
     const whole = JSON.parse(await readFile(`${file}.import`, "utf8"));
     const wrong = [
@@ -526,7 +526,7 @@ describe("an import that was interrupted", () => {
     }
   });
 
-  it("keeps its checkpoint for its owner alone, and is refused where a link has its name", async () => {
+  it("writes its checkpoint readable only by its owner, and is refused if a link has its name", async () => {
     await interrupt(8);
     const { mode } = await stat(`${file}.import`);
     expect(mode & 0o777).to.equal(0o600);
@@ -552,7 +552,7 @@ describe("an import that was interrupted", () => {
     }
   });
 
-  it("does not go on with a checkpoint that is a link", async () => {
+  it("does not resume from a checkpoint that is a link", async () => {
     await interrupt(8);
     await rename(`${file}.import`, join(folder, "moved"));
     await symlink(join(folder, "moved"), `${file}.import`);
@@ -561,7 +561,7 @@ describe("an import that was interrupted", () => {
     expect((await stat(join(folder, "moved"))).isFile()).to.equal(true);
   });
 
-  it("may keep its checkpoint elsewhere, and is refused at once where that is impossible", async () => {
+  it("can use another path for its checkpoint, and is refused at once if that is not writable", async () => {
     const { exitCode, stderr } = await runAgainst(memory.script, [
       "import",
       file,
@@ -575,7 +575,7 @@ describe("an import that was interrupted", () => {
     ]);
   });
 
-  it("overwrites and deletes nothing but checkpoints", async () => {
+  it("overwrites and deletes only checkpoints", async () => {
     const input = await readFile(file, "utf8");
     const wrong = "exists and is not a checkpoint: choose another path with --checkpoint, or delete it";
     const named = join(folder, "backup");
@@ -606,7 +606,7 @@ describe("an import that was interrupted", () => {
     expect([beside.exitCode, beside.stderr]).to.deep.equal([2, `error: ${file}.new ${wrong}\n`]);
   });
 
-  it("takes an empty file for its checkpoint, and the one of an import before", async () => {
+  it("accepts an empty file and an earlier checkpoint as its checkpoint", async () => {
     const checkpoint = join(folder, "mktemp");
     await writeFile(file, lines(3));
     for (const before of ["", '{"version":1,"line":1,"digest":"","counts":{}}']) {
@@ -616,7 +616,7 @@ describe("an import that was interrupted", () => {
     }
   });
 
-  it("refuses a folder, and says that nothing was stored", async () => {
+  it("refuses a folder, and reports that nothing was stored", async () => {
     const { exitCode, stderr } = await runAgainst(memory.script, ["import", folder]);
     expect([exitCode, stderr]).to.deep.equal([2, `error: ${folder} cannot be read (EISDIR)\n`]);
     expect(await readdir(folder)).to.deep.equal([basename(file)]);

@@ -37,7 +37,7 @@ function asked(service: { calls: readonly { request: object }[] }): ListRequest[
 }
 
 describe("list", () => {
-  it("shows entries in a table with times that people can read", async () => {
+  it("shows entries in a table with readable times", async () => {
     const script: Script = {
       list: () => ({
         tokens: [
@@ -57,7 +57,7 @@ describe("list", () => {
     });
   });
 
-  it("prints exact values as JSON, null for what is not known", async () => {
+  it("prints exact values as JSON, with null for unknown ones", async () => {
     const script: Script = {
       list: () => ({ tokens: [entry("a", { reason: "r" }), entry("b", { known: false })] }),
     };
@@ -74,7 +74,7 @@ describe("list", () => {
     ]);
   });
 
-  it("shows a screenful, and says that there is more", async () => {
+  it("shows a screenful, and reports that there is more", async () => {
     const { exitCode, stdout, stderr } = await runAgainst(holding(41), ["list", "--output", "ndjson"]);
     expect({ exitCode, rows: stdout.trimEnd().split("\n").length, stderr }).to.deep.equal({
       exitCode: 0,
@@ -83,12 +83,12 @@ describe("list", () => {
     });
   });
 
-  it("says nothing of more where there is none", async () => {
+  it("does not report more entries if there are none", async () => {
     const { stdout, stderr } = await runAgainst(holding(40), ["list", "--output", "ndjson"]);
     expect({ rows: stdout.trimEnd().split("\n").length, stderr }).to.deep.equal({ rows: 40, stderr: "" });
   });
 
-  it("pages through everything with --all, empty pages included", async () => {
+  it("reads all pages with --all, including empty ones", async () => {
     const { stdout, stderr } = await runAgainst(holding(2500), ["list", "--all", "--output", "ndjson"]);
     const jtis = stdout
       .trimEnd()
@@ -100,13 +100,13 @@ describe("list", () => {
     });
   });
 
-  it("prints an empty array as JSON, and nothing as a table, where nothing matches", async () => {
+  it("prints an empty array as JSON, and an empty table, if nothing matches", async () => {
     const json = await runAgainst(holding(0), ["list", "--output", "json"]);
     const table = await runAgainst(holding(0), ["list"]);
     expect([json.stdout, table.stdout]).to.deep.equal(["[]\n", ""]);
   });
 
-  it("keeps the JSON whole where a later page fails", async () => {
+  it("prints complete JSON even if a later page fails", async () => {
     const script: Script = {
       list: ({ pageToken }) => {
         if (pageToken !== "") throw storeUnavailable("away");
@@ -118,7 +118,7 @@ describe("list", () => {
     expect({ exitCode, jtis }).to.deep.equal({ exitCode: 69, jtis: ["a"] });
   });
 
-  it("hands its filters on, and repeats them for every page", async () => {
+  it("sends its filters with every page", async () => {
     const argv = ["list", "--all", "--include-expired", "--revoked-by", "auth", "--jti", "x", "--jti", "y"];
     const times = ["--created-after", "1h", "--created-before", "1893456000.5"];
     const { service } = await runAgainst(holding(1001), [...argv, ...times]);
@@ -141,14 +141,14 @@ describe("list", () => {
     expect(filters).to.deep.equal([each, each, each]);
   });
 
-  it("says on standard error that nothing was found, whatever the format", async () => {
+  it("reports on standard error that nothing was found, in every format", async () => {
     for (const format of ["table", "json", "ndjson"]) {
       const { exitCode, stderr } = await runAgainst(holding(0), ["list", "--output", format]);
       expect([format, exitCode, stderr]).to.deep.equal([format, 0, "No entries.\n"]);
     }
   });
 
-  it("refuses a window of time in which nothing can lie", async () => {
+  it("refuses an empty time window", async () => {
     const argv = ["list", "--created-after", "1h", "--created-before", "2h"];
     const { exitCode, stderr, service } = await runAgainst(holding(1), argv);
     expect([exitCode, stderr, asked(service)]).to.deep.equal([
@@ -158,7 +158,7 @@ describe("list", () => {
     ]);
   });
 
-  it("warns of a jti that looks like a slip, in list and export, and repeats no raw token", async () => {
+  it("warns of likely mistakes in jtis, in list and export, without repeating raw tokens", async () => {
     const token = rawToken();
     for (const command of ["list", "export"]) {
       const { exitCode, stderr } = await runAgainst(holding(1), [
@@ -173,7 +173,7 @@ describe("list", () => {
     }
   });
 
-  it("says that a window which lies in the future is why nothing was found", async () => {
+  it("explains that nothing was found because the time window is in the future", async () => {
     for (const [command, nothing] of [
       ["list", "No entries"],
       ["export", "There were no entries to export"],

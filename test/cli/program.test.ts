@@ -85,7 +85,7 @@ describe("the command line", () => {
   ];
   for (const argv of WRONG) {
     const shown = argv.map((word) => (word.length > 20 ? `${word.slice(0, 5)}...` : word)).join(" ");
-    it(`refuses "${shown}" with exit code 2 and says why on stderr alone`, async () => {
+    it(`refuses "${shown}" with exit code 2 and explains why only on standard error`, async () => {
       const { exitCode, stdout, stderr } = await runCli(argv);
       expect({ exitCode, stdout, saysWhy: /^(error: .|Usage: )/.test(stderr) }).to.deep.equal({
         exitCode: 2,
@@ -95,7 +95,7 @@ describe("the command line", () => {
     });
   }
 
-  it("names the variable when the address in the environment is wrong", async () => {
+  it("names the variable if the address in the environment is invalid", async () => {
     expect(await runCli(["list"], { io: { env: { TOKEN_BLACKLIST_ADDRESS: "nonsense" } } })).to.deep.equal({
       exitCode: 2,
       stdout: "",
@@ -105,12 +105,12 @@ describe("the command line", () => {
     });
   });
 
-  it("escapes what was typed when it quotes it", async () => {
+  it("escapes quoted arguments", async () => {
     const { stderr } = await runCli(["\x1b]0;owned\x07"]);
     expect(stderr.split("\n")[0]).to.equal("error: unknown command '\\x1b]0;owned\\x07'");
   });
 
-  it("repeats no raw token that was typed in the wrong place", async () => {
+  it("does not repeat a raw token given in the wrong place", async () => {
     const token = shownJwt({ sub: "alice" });
     const attempts = [
       [token],
@@ -131,7 +131,7 @@ describe("the command line", () => {
     expect([exitCode, stderr.includes(token)]).to.deep.equal([2, false]);
   });
 
-  it("runs serve and migrate with what it was given, and ends with their exit codes", async () => {
+  it("runs serve and migrate with their arguments, and ends with their exit codes", async () => {
     const ran: string[] = [];
     const io = {
       serve: async () => ran.push("serve"),
@@ -153,7 +153,7 @@ describe("the command line", () => {
     });
   });
 
-  it("ends with 70 and one line when standard output cannot be written, with 0 when its reader has left", async () => {
+  it("ends with 70 and one line if standard output cannot be written, and with 0 if its reader has closed it", async () => {
     for (const argv of [["--version"], ["--help"], ["check", "--help"]]) {
       const ends = [];
       for (const code of ["ENOSPC", "EIO", "EPIPE"]) {
@@ -180,7 +180,7 @@ describe("the command line", () => {
     });
   });
 
-  describe("says what was likely meant by", () => {
+  describe("suggests the intended", () => {
     const HINTS: readonly (readonly [argv: readonly string[], hint: string])[] = [
       [["revoke", "a"], "Did you mean token-blacklist blacklist? See token-blacklist blacklist --help."],
       [["Verify", "a"], "Did you mean token-blacklist check? See token-blacklist check --help."],
@@ -241,7 +241,7 @@ describe("the command line", () => {
     }
   });
 
-  it("points at TLS and authentication in the help of serve", async () => {
+  it("explains TLS and authentication in the help of serve", async () => {
     const { stdout } = await runCli(["serve", "--help"]);
     for (const word of ["TLS_CERT_FILE", "AUTH_ISSUER", "TLS_CLIENT_CA_FILE", "docs/security.md"]) {
       expect(stdout).to.include(word);

@@ -19,7 +19,7 @@ function asked(service: { calls: readonly { request: object }[] }) {
 }
 
 describe("prune", () => {
-  it("calls once, and says that there is more", async () => {
+  it("calls once, and reports that there is more", async () => {
     const { exitCode, stdout, stderr, service } = await runAgainst(pruning(5, 1), [
       "prune",
       "--max-count",
@@ -33,7 +33,7 @@ describe("prune", () => {
     });
   });
 
-  it("goes on with --all until nothing is left", async () => {
+  it("repeats with --all until nothing is left", async () => {
     const argv = ["prune", "--all", "--expired-before", "30d", "--output", "ndjson"];
     const { exitCode, stdout, stderr, service } = await runAgainst(pruning(5, 0, 5, 2), argv);
     const call = { maxCount: 0, dryRun: false, before: BigInt(NOW / 1000 - 30 * 86_400) };
@@ -45,7 +45,7 @@ describe("prune", () => {
     });
   });
 
-  it("gives up on --all when the service deletes nothing although there is more", async () => {
+  it("stops with --all if the service deletes nothing although there is more", async () => {
     const { exitCode, stderr, service } = await runAgainst({ prune: () => ({ hasMore: true }) }, [
       "prune",
       "--all",
@@ -57,7 +57,7 @@ describe("prune", () => {
     });
   });
 
-  it("counts with one call in a dry run, however much there is", async () => {
+  it("counts with one call in a dry run, however many entries there are", async () => {
     const { exitCode, stdout, service } = await runAgainst(pruning(100_000, 1), [
       "prune",
       "--all",
@@ -70,7 +70,7 @@ describe("prune", () => {
     });
   });
 
-  it("says how much is gone when a later call fails", async () => {
+  it("reports how many were pruned if a later call fails", async () => {
     let calls = 0;
     const script: Script = {
       prune: () => {

@@ -9,7 +9,7 @@ import { rejection } from "../support/rejection.ts";
 
 const away = new ClientError("UNAVAILABLE", "away");
 
-describe("persistence", () => {
+describe("OutageRetry", () => {
   let clock: FakeClock;
   let interrupted: AbortController;
   let persistence: OutageRetry;
@@ -32,7 +32,7 @@ describe("persistence", () => {
     throw error;
   };
 
-  it("gives up a minute after the last answer, with the last error", async () => {
+  it("gives up a minute after the last response, with the last error", async () => {
     await persistence.run(async () => "an answer");
     const ended = rejection(persistence.run(failing(away)));
     let seconds = 0;
@@ -46,7 +46,7 @@ describe("persistence", () => {
     expect(calls).to.be.within(30, 40);
   });
 
-  it("repeats nothing before the first answer, and nothing that will not pass", async () => {
+  it("retries nothing before the first response, and no permanent failure", async () => {
     const errors = [
       new ClientError("INVALID_ARGUMENT", "wrong"),
       new ClientError("RESOURCE_EXHAUSTED", "spent", { reason: "QUOTA_EXCEEDED" }),
@@ -59,7 +59,7 @@ describe("persistence", () => {
     expect(calls).to.equal(1 + errors.length);
   });
 
-  it("waits no longer once it is interrupted", async () => {
+  it("stops waiting on an interrupt", async () => {
     await persistence.run(async () => "an answer");
     const ended = rejection(persistence.run(failing(away)));
     await turn();

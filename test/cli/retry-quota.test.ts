@@ -36,7 +36,7 @@ describe("retryQuota", () => {
     });
   }
 
-  it("comes again when the service says, as often as it takes", async () => {
+  it("retries after the requested delay, as often as necessary", async () => {
     failures = [spent(500), spent(30_000)];
     const running = run();
     for (const [wait, already] of [
@@ -52,7 +52,7 @@ describe("retryQuota", () => {
     expect([await running, calls, clock.pendingTimers]).to.deep.equal(["done", 3, 0]);
   });
 
-  it("waits for no other failure, and for none that would take long or says nothing", async () => {
+  it("does not retry other failures, nor long or absent delays", async () => {
     const others = [
       spent(30_001),
       spent(),
@@ -67,7 +67,7 @@ describe("retryQuota", () => {
     expect(calls).to.equal(others.length);
   });
 
-  it("neither spins nor waits for ever where the service always says to come again", async () => {
+  it("neither spins nor waits forever if the service always requests a retry", async () => {
     for (const retryAfterMs of [0, -1, -(2 ** 31), 1]) {
       [calls, failures] = [0, [spent(retryAfterMs)]];
       const running = run();
@@ -98,7 +98,7 @@ describe("retryQuota", () => {
     }
   });
 
-  it("waits no longer once it is interrupted", async () => {
+  it("stops waiting on an interrupt", async () => {
     const last = spent(500);
     failures = [spent(500), last];
     const running = rejection(run());

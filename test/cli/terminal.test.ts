@@ -11,8 +11,8 @@ import { runAgainst } from "./with-service.ts";
 const VERDICTS = [Verdict.BLACKLISTED, Verdict.NOT_BLACKLISTED, Verdict.UNKNOWN];
 const CHECK: Script = { isBlacklisted: ({ jtis }) => ({ verdicts: VERDICTS.slice(0, jtis.length) }) };
 
-describe("on a terminal", () => {
-  it("nobody plays with it: what a caller wrote is escaped in every cell", async () => {
+describe("output to a terminal", () => {
+  it("escapes callers' text in every cell", async () => {
     const script: Script = {
       list: () => ({
         tokens: [{ jti: "\x1b]0;x\x07", reason: "a\nb\u202e\u0085\x7f", revokedBy: " \\\u200b\u00a0" }],
@@ -24,7 +24,7 @@ describe("on a terminal", () => {
     );
   });
 
-  it("JSON escapes the same characters and reads back as the same text", async () => {
+  it("escapes the same characters in JSON, which parses to the same text", async () => {
     const reason = "a\nb\u202e\u0085\x7f\u{e0041}";
     const script: Script = { list: () => ({ tokens: [{ jti: "a", reason }] }) };
     const { stdout } = await runAgainst(script, ["list", "--output", "ndjson"]);
@@ -34,14 +34,14 @@ describe("on a terminal", () => {
     });
   });
 
-  it("columns line up by what characters take on the screen", async () => {
+  it("aligns columns by displayed width", async () => {
     const { stdout } = await runAgainst(CHECK, ["check", "漢字", "e\u0301", "abcde"]);
     expect(stdout).to.equal(
       "JTI    VERDICT\n漢字   blacklisted\ne\u0301      not blacklisted\nabcde  unknown\n",
     );
   });
 
-  it("verdicts are coloured there, and nowhere else", async () => {
+  it("colours verdicts only there", async () => {
     const colour = async (setup: Parameters<typeof runAgainst>[2]) =>
       (await runAgainst(CHECK, ["check", "a"], setup)).stdout.includes("\x1b[31mblacklisted\x1b[0m");
     expect([
@@ -52,7 +52,7 @@ describe("on a terminal", () => {
     ]).to.deep.equal([true, false, false, false]);
   });
 
-  it("progress is one line that goes away, on stderr alone, and only there", async () => {
+  it("shows progress in one temporary line, only on standard error, and only there", async () => {
     const clock = new FakeClock();
     const script: Script = {
       blacklist: ({ tokens }) => {
@@ -74,7 +74,7 @@ describe("on a terminal", () => {
   });
 });
 
-describe("a reader who leaves early", () => {
+describe("a reader that closes the output early", () => {
   /** Takes the first line and hangs up. */
   function head(): Writable {
     let lines = 0;
@@ -86,7 +86,7 @@ describe("a reader who leaves early", () => {
     });
   }
 
-  it("ends list quietly, without fetching the rest", async () => {
+  it("ends list silently, without fetching the rest", async () => {
     const script: Script = { list: () => ({ tokens: [{ jti: "a" }], nextPageToken: "more" }) };
     const { exitCode, stderr, service } = await runAgainst(script, ["list", "--all"], {
       io: { stdout: head() },
@@ -109,7 +109,7 @@ describe("a reader who leaves early", () => {
     expect({ exitCode, stderr }).to.deep.equal({ exitCode: 1, stderr: "" });
   });
 
-  it("is told from a disk that is full", async () => {
+  it("is distinguished from a full disk", async () => {
     const stdout = new Writable({
       write: (_, __, done) => done(Object.assign(new Error("no space left on device"), { code: "ENOSPC" })),
     });

@@ -7,7 +7,7 @@ import { NOW } from "./run-cli.ts";
 const setup = { now: (NOW + 250) as EpochMs, relative: "ahead" } as const;
 const NOW_S = BigInt(NOW / 1000);
 
-describe("a time given to a command", () => {
+describe("a time argument", () => {
   const TIMES: Readonly<Record<string, readonly [bigint, number]>> = {
     "2030-01-01T00:00:00Z": [NOW_S, 0],
     "2030-01-01t00:00:00z": [NOW_S, 0],
@@ -23,10 +23,10 @@ describe("a time given to a command", () => {
     "1h30m": [NOW_S + 5400n, 250_000_000],
   };
   for (const [text, [seconds, nanos]] of Object.entries(TIMES)) {
-    it(`may be ${text}`, () => expect(parseTimeArgument(text, setup)).to.deep.equal({ seconds, nanos }));
+    it(`accepts ${text}`, () => expect(parseTimeArgument(text, setup)).to.deep.equal({ seconds, nanos }));
   }
 
-  it("may be a duration ago, where that is what a command means", () => {
+  it("accepts a duration in the past where the command counts back", () => {
     expect(parseTimeArgument("1h", { ...setup, relative: "ago" })).to.deep.equal({
       seconds: NOW_S - 3600n,
       nanos: 250_000_000,
@@ -57,12 +57,12 @@ describe("a time given to a command", () => {
     "": WHAT,
   };
   for (const [text, message] of Object.entries(WRONG)) {
-    it(`is refused when it is "${text}"`, () => {
+    it(`refuses "${text}"`, () => {
       expect(() => parseTimeArgument(text, setup)).to.throw(UsageError, message);
     });
   }
 
-  it("says of a negative duration what one without a sign means, by whether it counts ahead or back", () => {
+  it("explains a negative duration by the command's direction", () => {
     expect(() => parseTimeArgument("-30m", { ...setup, relative: "ago" })).to.throw(
       UsageError,
       "must be without a sign: 30m already means that long ago",

@@ -6,7 +6,7 @@ const problemsOf = (env: Record<string, string>) => (thrownBy(() => readConfig(e
 const ADDRESS = { AUTHZ_ADDRESS: "127.0.0.1:9465", AUTHZ_JTI_HEADER: "X-Token-Id" };
 
 describe("the settings for proxies", () => {
-  it("answer none by default, and deny whatever names no token once they do", () => {
+  it("are off by default, and deny requests without a token if on", () => {
     expect(readConfig({}).authz).to.deep.equal({
       extAuthz: false,
       address: undefined,
@@ -43,7 +43,7 @@ describe("the settings for proxies", () => {
     });
   });
 
-  it("are complained about all at once", () => {
+  it("report all problems at once", () => {
     const env = {
       EXT_AUTHZ: "yes",
       AUTHZ_ADDRESS: "9465",
@@ -66,7 +66,7 @@ describe("the settings for proxies", () => {
     ]);
   });
 
-  it("say which token is meant, or nobody could be answered", () => {
+  it("need a source of the token", () => {
     expect(problemsOf({ AUTHZ_ADDRESS: "127.0.0.1:9465" })).to.deep.equal([
       "AUTHZ_ADDRESS needs AUTHZ_JTI_HEADER or UNVERIFIED_BEARER=on: otherwise no request has a token to check",
     ]);
@@ -75,12 +75,12 @@ describe("the settings for proxies", () => {
   });
 
   for (const name of ["authorization", "X_Token", "x:y", "a".repeat(65)]) {
-    it(`take no header named ${name.slice(0, 20)}`, () => {
+    it(`refuse the header name ${name.slice(0, 20)}`, () => {
       expect(problemsOf({ ...ADDRESS, AUTHZ_JTI_HEADER: name })[0]).to.match(/^AUTHZ_JTI_HEADER must be/);
     });
   }
 
-  it("are not set to no effect", () => {
+  it("are refused without effect", () => {
     const env = {
       UNVERIFIED_BEARER: "on",
       MISSING_JTI: "deny",
@@ -98,7 +98,7 @@ describe("the settings for proxies", () => {
     ]);
   });
 
-  it("take no header for a method that nothing depends on", () => {
+  it("refuse a method header if nothing depends on the method", () => {
     const problem =
       "AUTHZ_METHOD_HEADER needs AUTHZ_PREFLIGHT=allow: the method is only used to recognize preflights";
     expect(problemsOf({ ...ADDRESS, AUTHZ_METHOD_HEADER: "X-Forwarded-Method" })).to.deep.equal([problem]);
@@ -107,7 +107,7 @@ describe("the settings for proxies", () => {
     );
   });
 
-  it("let only this machine in, unless the operator says otherwise", () => {
+  it("require a loopback address, unless INSECURE is set", () => {
     const problem =
       "AUTHZ_ADDRESS must be a loopback address, since it does not authenticate callers, unless INSECURE=yes";
     for (const AUTHZ_ADDRESS of ["0.0.0.0:9465", "[::]:9465", "authz.internal:9465"]) {

@@ -2,8 +2,8 @@ import { expect } from "chai";
 import { describeDatabase } from "../../src/config/describe-database.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 
-describe("a database in the log", () => {
-  it("is named by where it is, without a user or a password", () => {
+describe("describeDatabase", () => {
+  it("describes the location without user and password", () => {
     const urls = [
       "sqlite:./data/x.db",
       "mysql://tb:c4n4ry@db.internal/tokens",

@@ -148,7 +148,7 @@ describe("the settings", () => {
     return { ...rest, [`${name}_FILE`]: file };
   }
 
-  it("are all tried here", () => {
+  it("are all covered here", () => {
     expect(Object.keys(good).sort()).to.deep.equal([...DOCUMENTED].sort());
     for (const name of DOCUMENTED) {
       expect(outcome(withValue(name, good[name] as string)), name).not.to.be.an("array");
@@ -156,7 +156,7 @@ describe("the settings", () => {
   });
 
   for (const name of DOCUMENTED) {
-    it(`are refused by name when something is added to them by accident: ${name}`, async () => {
+    it(`are refused by name if a value has accidental characters: ${name}`, async () => {
       const value = good[name] as string;
       const clean = outcome(withValue(name, value));
       for (const [accident, change, says] of ACCIDENTS) {
@@ -185,7 +185,7 @@ describe("the settings", () => {
     });
   }
 
-  it("come from a file that ends with one line break or none, and from no file that is empty or has two", async () => {
+  it("are read from a file with at most one line break at its end, and not from an empty one", async () => {
     for (const name of DOCUMENTED.filter((one) => !one.endsWith("_FILE") && !LISTS.includes(one))) {
       const value = good[name] as string;
       const clean = outcome(withValue(name, value));
@@ -199,7 +199,7 @@ describe("the settings", () => {
     }
   });
 
-  it("are not read from a file whose own name has something added", async () => {
+  it("are not read from a file whose name has accidental characters", async () => {
     const env = await inFile(withValue("AUTH_ISSUER", "https://id.example"), "AUTH_ISSUER");
     for (const add of ["\n", " ", "\r"]) {
       const found = outcome(
@@ -216,7 +216,7 @@ describe("the settings", () => {
     }
   });
 
-  it("name no other file of the database because of a space or a quote after sqlite:", () => {
+  it("refuse a space or a quote after sqlite: instead of creating another file", () => {
     for (const DATABASE_URL of [
       "sqlite: ./x.db",
       'sqlite:"./x.db"',
@@ -233,7 +233,7 @@ describe("the settings", () => {
     });
   });
 
-  it("name no other file of the database because nobody has unfolded a variable, or read parameters or a comment", () => {
+  it("refuse unexpanded variables, parameters and comments instead of creating another file", () => {
     for (const path of [
       "~/x.db",
       "$HOME/x.db",
@@ -252,12 +252,12 @@ describe("the settings", () => {
     }
   });
 
-  it("hold a password with white space and quotes where it is percent-encoded", () => {
+  it("accept a percent-encoded password with white space and quotes", () => {
     const { database } = outcome({ DATABASE_URL: "mysql://app:%20a%0A%22%27%20@db/tokens" }) as Config;
     expect(database).to.include({ password: " a\n\"' " });
   });
 
-  it("hold one item of a list a line", () => {
+  it("accept a list with one item per line", () => {
     const TOKEN_ISSUERS =
       "\nhttps://a.example=https://a.example/keys\n  https://b.example=file:/etc/keys.json\n";
     expect(
@@ -273,7 +273,7 @@ describe("the settings", () => {
     }
   });
 
-  it("are not taken for given where NAME_FILE_FILE is set instead of NAME_FILE", () => {
+  it("do not count NAME_FILE_FILE as NAME_FILE", () => {
     const env = { TLS_CERT_FILE_FILE: "x", TLS_KEY_FILE_FILE: "x" };
     expect((outcome(env) as Config).security.tls).to.equal(undefined);
     expect((outcome({ ...env, TLS_CERT_FILE: good.TLS_CERT_FILE as string }) as string[])[0]).to.match(

@@ -4,8 +4,8 @@ import { misspelledSettings } from "../../src/config/config.ts";
 const meantBy = (env: Record<string, string>) =>
   Object.fromEntries(misspelledSettings(env).map(({ variable, meant }) => [variable, meant]));
 
-describe("a variable that nothing reads", () => {
-  it("is named, with the setting that was meant, when it is spelt nearly like one", () => {
+describe("misspellings", () => {
+  it("names a variable that nearly equals a setting, with that setting", () => {
     const WRONG = {
       LISTEN_ADRESS: "LISTEN_ADDRESS",
       LISTEN_ADDRESS_: "LISTEN_ADDRESS",
@@ -26,7 +26,7 @@ describe("a variable that nothing reads", () => {
     expect(meantBy(Object.fromEntries(Object.keys(WRONG).map((name) => [name, "x"])))).to.deep.equal(WRONG);
   });
 
-  it("is named when it begins as settings do", () => {
+  it("names a variable with the prefix of settings", () => {
     const WRONG = {
       LISTEN_PORT: "LISTEN_ADDRESS",
       TLS_CERT: "TLS_CERT_FILE",
@@ -45,7 +45,7 @@ describe("a variable that nothing reads", () => {
     expect(found).to.include({ TOKEN_BLACKLIST_DATABASE_URL: "DATABASE_URL" });
   });
 
-  it("is named when it has some of a setting's words, or beginnings of them, in their order", () => {
+  it("names a variable with some of a setting's words, or their beginnings, in order", () => {
     const WRONG = {
       TLS_CA_FILE: "TLS_CLIENT_CA_FILE",
       TOKEN_LIFETIME: "MAX_TOKEN_LIFETIME",
@@ -61,7 +61,7 @@ describe("a variable that nothing reads", () => {
     expect(meantBy({ DATABASE_FILE: "x" })).to.deep.equal({ DATABASE_FILE: "DATABASE_URL" });
   });
 
-  it("is none of ours in the environments that shells, containers, systemd, Kubernetes and Node make", () => {
+  it("ignores the variables that shells, containers, systemd, Kubernetes and Node.js set", () => {
     const USUAL = [
       "PATH HOME HOSTNAME LANG LC_ALL PWD OLDPWD SHLVL TERM USER LOGNAME SHELL TZ CI MAIL EDITOR PAGER DISPLAY _ TMPDIR",
       "NODE_VERSION NODE_ENV NODE_OPTIONS NODE_EXTRA_CA_CERTS YARN_VERSION NPM_TOKEN npm_config_loglevel npm_package_name",
@@ -92,7 +92,7 @@ describe("a variable that nothing reads", () => {
     );
   });
 
-  it("is passed over where it is empty, and every setting and its NAME_FILE is known", () => {
+  it("ignores empty variables, settings, and their NAME_FILE", () => {
     expect(meantBy({ LISTEN_ADRESS: "" })).to.deep.equal({});
     expect(
       meantBy({ LISTEN_ADDRESS: "x", LISTEN_ADDRESS_FILE: "x", TLS_CERT_FILE: "x", AUTH_JWKS_URL_FILE: "x" }),

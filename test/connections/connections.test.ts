@@ -11,7 +11,7 @@ import { memoryLog } from "../support/memory-log.ts";
 
 const LIMITS = { total: 4, perAddress: 3, unauthenticated: 4, readyMs: 15_000, unusedMs: 60_000 };
 
-describe("the connections of a listener", () => {
+describe("Connections", () => {
   let clock: FakeClock;
   let log: ReturnType<typeof memoryLog>;
   let connections: Connections;
@@ -32,7 +32,7 @@ describe("the connections of a listener", () => {
     return connections.open({ remoteAddress, remotePort: 1 }, onClose);
   }
 
-  it("take a newcomer in place of the one on which nothing has happened for longest", () => {
+  it("evicts the connection that has been inactive longest", () => {
     const [a, b] = ["a", "b", "c", "d"].map((name) => open(name));
     a?.begin()();
     open("e");
@@ -41,7 +41,7 @@ describe("the connections of a listener", () => {
     expect(connections.size).to.equal(4);
   });
 
-  it("spare those on which a call is under way while there are others, and no longer", () => {
+  it("evicts connections with calls in flight last", () => {
     for (const name of ["a", "b", "c"]) open(name)?.begin();
     open("d");
     open("e");
@@ -51,13 +51,13 @@ describe("the connections of a listener", () => {
     expect(closed).to.deep.equal(["d evicted", "e evicted", "a evicted"]);
   });
 
-  it("never lose one on which a caller is known: then the newcomer is refused", () => {
+  it("refuses a new connection rather than evict an authenticated one", () => {
     for (const name of ["a", "b", "c", "d"]) open(name)?.authenticated();
     expect(open("e")).to.equal(undefined);
     expect([closed, connections.closed.refused, connections.size]).to.deep.equal([[], 1, 4]);
   });
 
-  it("let one whose caller becomes known while others flood in stay, and the flood evict itself", () => {
+  it("keeps a connection that authenticates during a flood, which evicts its own", () => {
     const gateway = open("gateway");
     connections.authenticated(() => "10.0.0.1:1", "gateway");
     expect(gateway?.isAuthenticated).to.equal(true);
@@ -68,7 +68,7 @@ describe("the connections of a listener", () => {
     expect(open("other gateway")).to.not.equal(undefined);
   });
 
-  it("are bounded for each address: who floods from one takes from nobody else", () => {
+  it("bounds connections per address, so that a flood from one address affects no other", () => {
     const elsewhere = open("elsewhere");
     for (let index = 0; index < 5; index++) open(`flood-${index}`, "10.9.9.9");
     expect(closed).to.deep.equal(["flood-0 evicted", "flood-1 evicted"]);
@@ -76,20 +76,20 @@ describe("the connections of a listener", () => {
     expect(connections.size).to.equal(4);
   });
 
-  it("are refused to an address whose connections all have known callers", () => {
+  it("refuses an address whose connections are all authenticated", () => {
     for (let index = 0; index < 3; index++) open("proxy", "10.9.9.9")?.authenticated();
     expect(open("proxy", "10.9.9.9")).to.equal(undefined);
     expect(open("elsewhere")).to.not.equal(undefined);
   });
 
-  it("are bounded while nobody is known on them, however much room there is", () => {
+  it("bounds unauthenticated connections, even below the total", () => {
     const limits = { ...LIMITS, total: 100, perAddress: 100, unauthenticated: 2 };
     connections = new Connections({ limits, listener: "LISTEN_ADDRESS", clock, log: log.log });
     for (const name of ["a", "b", "c"]) open(name);
     expect([closed, connections.size, connections.unauthenticated]).to.deep.equal([["a evicted"], 2, 2]);
   });
 
-  it("may have three thousand calls under way without a known caller; past that the busiest is closed", () => {
+  it("closes the busiest connection above three thousand unauthenticated calls in flight", () => {
     const [probe, hoarder, gateway] = ["probe", "hoarder", "gateway"].map((name) => open(name));
     const end = probe?.begin();
     for (let calls = 0; calls < 2500; calls++) gateway?.begin();
@@ -106,7 +106,7 @@ describe("the connections of a listener", () => {
     expect(closed).to.deep.equal(["hoarder evicted", "other evicted"]);
   });
 
-  it("are closed that do not get ready for a first call in time", () => {
+  it("closes connections that are not ready for a first call in time", () => {
     open("slow");
     open("ready")?.ready();
     clock.advance(14_999);
@@ -115,7 +115,7 @@ describe("the connections of a listener", () => {
     expect(closed).to.deep.equal(["slow not-ready"]);
   });
 
-  it("are closed that rest without a known caller, and never those that had one", () => {
+  it("closes idle unauthenticated connections, and never authenticated ones", () => {
     const [probed, used] = ["probed", "used"].map((name) => open(name));
     probed?.ready();
     used?.ready();
@@ -133,7 +133,7 @@ describe("the connections of a listener", () => {
     expect([closed.length, connections.size]).to.deep.equal([1, 1]);
   });
 
-  it("leave nothing behind when they close, timers included", () => {
+  it("retains nothing after they close, timers included", () => {
     const all = ["a", "b", "c"].map((name) => open(name));
     all[0]?.authenticated();
     const end = all[1]?.begin();
@@ -144,7 +144,7 @@ describe("the connections of a listener", () => {
     expect(connections.find("10.0.0.1:1")).to.equal(undefined);
   });
 
-  it("are told of in the log once in ten seconds, however many are closed", () => {
+  it("logs closed connections at most once in ten seconds", () => {
     for (let index = 0; index < 1000; index++) open("flood", "10.9.9.9");
     clock.advance(10_000);
     open("flood", "10.9.9.9");
@@ -158,7 +158,7 @@ describe("the connections of a listener", () => {
   });
 });
 
-describe("what counts as one address", () => {
+describe("addressPrefix", () => {
   for (const [address, prefix] of [
     ["10.1.2.3", "10.1.2.3"],
     ["::ffff:10.1.2.3", "10.1.2.3"],

@@ -4,26 +4,26 @@ import { descriptorLimit, shareDescriptors } from "../../src/connections/listene
 
 const NOTHING_WANTED = { total: undefined, perAddress: undefined, authz: false };
 
-describe("the shares of the listeners in the process's descriptors", () => {
-  it("leave some for the admin address and the process itself", () => {
+describe("shareDescriptors", () => {
+  it("reserves some for the admin address and the process itself", () => {
     const { grpc, admin, isShort } = shareDescriptors(512, NOTHING_WANTED);
     expect([grpc.total, grpc.perAddress, admin.total, isShort]).to.deep.equal([320, 160, 64, false]);
     expect(grpc.total + admin.total).to.be.below(512 - 100);
   });
 
-  it("leave a quarter for AUTHZ_ADDRESS where that is answered", () => {
+  it("reserves a quarter for AUTHZ_ADDRESS if it is configured", () => {
     const { grpc, authz } = shareDescriptors(1024, { ...NOTHING_WANTED, authz: true });
     expect([grpc.total, authz.total]).to.deep.equal([624, 208]);
   });
 
-  it("are bounded however many descriptors there are, and where their number is not known", () => {
+  it("bounds the shares for any number of descriptors, and if it is unknown", () => {
     for (const descriptors of [1_000_000, Number.POSITIVE_INFINITY]) {
       const { grpc, authz } = shareDescriptors(descriptors, { ...NOTHING_WANTED, authz: true });
       expect([grpc.total, grpc.unauthenticated, authz.total]).to.deep.equal([15_000, 1500, 4096]);
     }
   });
 
-  it("are what an operator wants as far as there are descriptors, and say where there are not", () => {
+  it("applies the configured limits within the available descriptors, and reports a shortage", () => {
     const wanted = { total: 400, perAddress: 100, authz: false };
     const { grpc, isShort } = shareDescriptors(65_536, wanted);
     expect([grpc.total, grpc.perAddress, isShort]).to.deep.equal([400, 100, false]);
@@ -31,11 +31,11 @@ describe("the shares of the listeners in the process's descriptors", () => {
     expect([short.grpc.total, short.grpc.perAddress, short.isShort]).to.deep.equal([320, 100, true]);
   });
 
-  it("leave something to serve with, however few descriptors there are", () => {
+  it("leaves a minimum for gRPC, however few descriptors there are", () => {
     expect(shareDescriptors(100, NOTHING_WANTED).grpc.total).to.equal(16);
   });
 
-  it("come from the limit that the system has for this process", () => {
+  it("reads the limit of this process from the system", () => {
     expect(descriptorLimit()).to.be.above(100);
   });
 });

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { pathOf } from "../../src/connections/request-path.ts";
 
-describe("the path of a request", () => {
+describe("pathOf", () => {
   const PATHS: Record<string, readonly string[]> = {
     "/authz": [
       ...[
@@ -36,12 +36,12 @@ describe("the path of a request", () => {
     "/*": ["*"],
   };
   for (const [path, targets] of Object.entries(PATHS)) {
-    it(`is ${path} in ${targets.length} spellings`, () => {
+    it(`returns ${path} for ${targets.length} spellings`, () => {
       for (const target of targets) expect([target, pathOf(target)]).to.deep.equal([target, path]);
     });
   }
 
-  it("is the top where there is no target", () => {
+  it("returns / for an empty target", () => {
     expect(pathOf(undefined)).to.equal("/");
   });
 });

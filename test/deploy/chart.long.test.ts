@@ -78,7 +78,7 @@ describe("the Helm chart", function () {
     );
   const containerOf = ({ containers }: PodSpec) => containers[0] as Container;
 
-  it("renders what Kubernetes knows: every field, of its type, and all that must be there", async () => {
+  it("renders valid Kubernetes objects with all required fields", async () => {
     const folder = join(ROOT, "node_modules/.cache/chart-test");
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder, { recursive: true });
@@ -105,7 +105,7 @@ describe("the Helm chart", function () {
     }
   });
 
-  it("makes these things by default, and these with everything turned on", () => {
+  it("renders the expected objects with default values, and with everything enabled", () => {
     const names = (values: object) => render(values).map(({ kind, metadata }) => `${kind} ${metadata.name}`);
     const always = [
       "Deployment trial",
@@ -127,7 +127,7 @@ describe("the Helm chart", function () {
     ).to.have.members(["Deployment trial", "Service trial", "Service trial-headless"]);
   });
 
-  it("takes away from its pods whatever they do not need", () => {
+  it("drops the privileges that its pods do not need", () => {
     for (const pod of [LEAST, ALL].map(render).flatMap(podsOf)) {
       const { automountServiceAccountToken, securityContext } = pod;
       expect({
@@ -152,7 +152,7 @@ describe("the Helm chart", function () {
     }
   });
 
-  it("gives a pod more time to end than the service takes", () => {
+  it("gives a pod more time to terminate than the service takes", () => {
     for (const values of [LEAST, ALL]) {
       const [pod] = podsOf(render(values)) as [PodSpec, PodSpec];
       const variables = containerOf(pod).env ?? [];
@@ -200,7 +200,7 @@ describe("the Helm chart", function () {
     return items?.map(({ path }) => path) ?? ["tls.crt", "tls.key"];
   }
 
-  it("sets what the service understands, with TLS and callers that are known", async () => {
+  it("configures TLS and authentication", async () => {
     const [least, migration] = podsOf(render(LEAST)) as [PodSpec, PodSpec];
     const [all] = podsOf(render(ALL)) as [PodSpec, PodSpec];
     const { security, shutdownGraceMs, listenAddress, adminAddress } = await configured(least);
@@ -246,7 +246,7 @@ describe("the Helm chart", function () {
     });
   });
 
-  it("leaves the service to refuse what is not safe", async () => {
+  it("leaves the refusal of unsafe settings to the service", async () => {
     const [pod] = podsOf(render({ database: LEAST.database })) as [PodSpec, PodSpec];
     const error = await configured(pod).then(
       () => "",
@@ -257,7 +257,7 @@ describe("the Helm chart", function () {
     expect((await configured(insecure)).security.insecure).to.equal(true);
   });
 
-  it("lets in whom the operator names, and out to what it needs", () => {
+  it("allows the configured clients in, and the needed destinations out", () => {
     const { spec } = find<NetworkPolicy>(render(ALL), "NetworkPolicy");
     expect({ ingress: spec?.ingress, egress: spec?.egress }).to.deep.equal({
       ingress: [
@@ -287,7 +287,7 @@ describe("the Helm chart", function () {
     });
   });
 
-  it("lets nobody reach the admin port but those who are named for it", () => {
+  it("restricts the admin port to the configured monitoring", () => {
     const admins = [{ podSelector: { matchLabels: { app: "agent" } } }];
     for (const [values, peers] of [
       [{ ...LEAST, networkPolicy: { monitoring: admins } }, admins],
@@ -306,7 +306,7 @@ describe("the Helm chart", function () {
     }
   });
 
-  it("runs the image of a digest where one is given, in every pod, and says where none is", () => {
+  it("uses the image's digest in every pod, and warns if there is none", () => {
     const digest = `sha256:${"0a".repeat(32)}`;
     const imagesOf = (image: object) =>
       podsOf(render({ ...LEAST, image })).map((pod) => containerOf(pod).image);
@@ -321,7 +321,7 @@ describe("the Helm chart", function () {
     );
   });
 
-  it("tells the Prometheus operator where metrics are", () => {
+  it("configures the Prometheus operator", () => {
     expect(find<{ spec: unknown }>(render(ALL), "ServiceMonitor").spec).to.deep.equal({
       selector: {
         matchLabels: {
@@ -334,7 +334,7 @@ describe("the Helm chart", function () {
     });
   });
 
-  it("refuses values that are missing, misspelt or unsafe", async () => {
+  it("refuses missing, misspelt and unsafe values", async () => {
     expect(() => render({})).to.throw(/database/);
     const schema = JSON.parse(await readFile(join(CHART, "values.schema.json"), "utf8"));
     const defaults = parse(await readFile(join(CHART, "values.yaml"), "utf8"));
@@ -362,7 +362,7 @@ describe("the Helm chart", function () {
     }
   });
 
-  it("is of the version that it installs", async () => {
+  it("has the version of the service that it installs", async () => {
     const { version, appVersion } = parse(await readFile(join(CHART, "Chart.yaml"), "utf8"));
     const about = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
     expect({ version, appVersion }).to.deep.equal({ version: about.version, appVersion: about.version });

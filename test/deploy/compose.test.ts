@@ -51,7 +51,7 @@ describe("compose.yaml", () => {
     expect([validate(compose), validate.errors]).to.deep.equal([true, null]);
   });
 
-  it("names only secrets, networks, volumes and files that there are", () => {
+  it("refers only to defined secrets, networks, volumes and existing files", () => {
     const named = (of: (service: Service) => readonly string[] | undefined) =>
       new Set(services.flatMap(([, service]) => of(service) ?? []));
     const inVolumes = (isPath: boolean) =>
@@ -66,7 +66,7 @@ describe("compose.yaml", () => {
     expect(absent.filter((path) => !/^\.\/deploy\/(prometheus|grafana)/.test(path))).to.deep.equal([]);
   });
 
-  it("lets every image be named by its digest, those that ours is built from too", async () => {
+  it("allows a digest for every image, including the base of our own", async () => {
     const images = services.map(([, { image }]) => image);
     const args = services.flatMap(([, { build }]) => Object.entries(build?.args ?? {}));
     for (const image of [...images, ...args.map(([, value]) => value)]) {
@@ -81,7 +81,7 @@ describe("compose.yaml", () => {
     expect([...inCompose].sort()).to.deep.equal(defaults.sort());
   });
 
-  it("has a script that looks up the digests of all of them, and prints nothing that is none", async () => {
+  it("has a script that prints the digest of every image, and nothing else", async () => {
     const folder = await freshFolder();
     const script = join(ROOT, "scripts/pin-images.sh");
     const pinned = async (digest: string) => {
@@ -101,7 +101,7 @@ describe("compose.yaml", () => {
     expect((await rejection(pinned("latest"))) as object).to.include({ code: 1, stdout: "" });
   });
 
-  it("starts the service after the migration has succeeded, and gives it time to end", () => {
+  it("starts the service after the migration has succeeded, and gives it time to stop", () => {
     const { depends_on, environment, stop_grace_period } = compose.services["token-blacklist"] as Service;
     expect({ depends_on, grace: environment?.SHUTDOWN_GRACE, stop_grace_period }).to.deep.equal({
       depends_on: {
@@ -113,7 +113,7 @@ describe("compose.yaml", () => {
     });
   });
 
-  it("sets up what the service accepts, with TLS and callers that are known", async () => {
+  it("configures TLS and authentication as the service requires", async () => {
     const folder = await freshFolder();
     const image = await readFile(join(ROOT, "Dockerfile"), "utf8");
     const [, listen = ""] = /LISTEN_ADDRESS=(\S+)/.exec(image) ?? [];

@@ -85,7 +85,7 @@ describe("the image", function () {
     return names.filter((name) => !name.startsWith("app/data/")).sort();
   }
 
-  it("runs as a user who is not root, without a shell", () => {
+  it("runs as a non-root user, without a shell", () => {
     const { user, entrypoint, command: words, healthcheck } = image;
     expect({ user, entrypoint, words, healthcheck }).to.deep.equal({
       user: "65532:65532",
@@ -95,7 +95,7 @@ describe("the image", function () {
     });
   });
 
-  it("holds what runs, and nothing that built or tested it", async () => {
+  it("contains only what is needed at run time", async () => {
     expect((await readdir(image.folder)).sort()).to.deep.equal(
       ["LICENSE", "data", "dist", "gen", "node_modules", "package.json"].sort(),
     );
@@ -107,7 +107,7 @@ describe("the image", function () {
     expect(development.filter((name) => installed.includes(name))).to.deep.equal([]);
   });
 
-  it("names itself, and refuses to be reached without TLS and callers that are known", async () => {
+  it("has labels, and refuses to serve other machines without TLS and authentication", async () => {
     const { version } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
     expect(await command("--version")).to.deep.equal({ code: 0, stdout: `${version}\n`, stderr: "" });
     const open = await run([...image.entrypoint, ...image.command], image.env);
@@ -117,11 +117,11 @@ describe("the image", function () {
     });
   });
 
-  it("is unhealthy while nothing is served", async () => {
+  it("is unhealthy while the service is not serving", async () => {
     expect((await run(image.healthcheck)).code).to.equal(69);
   });
 
-  it("serves from the embedded file in its data folder, and writes nowhere else", async () => {
+  it("serves the embedded file in its data folder, and writes nowhere else", async () => {
     const before = await files();
     const address = ["--address", String(env.LISTEN_ADDRESS)];
     await whileServing({}, async () => {
@@ -133,7 +133,7 @@ describe("the image", function () {
     expect(await readdir(join(image.folder, "data"))).to.include("token-blacklist.db");
   });
 
-  it("migrates and serves a MySQL whose URL stands in a file", async () => {
+  it("migrates and serves a MySQL database whose URL is in a file", async () => {
     const { url, dispose } = await freshDatabase();
     const secret = { DATABASE_URL_FILE: join(image.root, "database-url") };
     try {

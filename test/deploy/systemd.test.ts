@@ -36,9 +36,9 @@ function all(unit: string, name: string): string[] {
   return [...unit.matchAll(new RegExp(`^${name}=(.*)$`, "gm"))].map(([, value]) => value as string);
 }
 
-describe("the units of systemd", () => {
+describe("the systemd units", () => {
   for (const name of UNITS) {
-    it(`are units: ${name}`, async function () {
+    it(`are valid: ${name}`, async function () {
       const path = join(FOLDER, name);
       expect(await analyze(this as unknown as Context, ["verify", path])).to.deep.equal({
         code: 0,
@@ -46,13 +46,13 @@ describe("the units of systemd", () => {
       });
     });
 
-    it(`leave the process hardly anything to do harm with: ${name}`, async function () {
+    it(`restrict the process: ${name}`, async function () {
       const args = ["security", "--offline=true", `--threshold=${MAX_EXPOSURE}`, "--no-pager"];
       const { code, text } = await analyze(this as unknown as Context, [...args, join(FOLDER, name)]);
       expect(code, text).to.equal(0);
     });
 
-    it(`name only credentials that they load: ${name}`, async () => {
+    it(`refer only to credentials that they load: ${name}`, async () => {
       const unit = await readFile(join(FOLDER, name), "utf8");
       const loaded = all(unit, "LoadCredential").map((value) => value.split(":")[0]);
       const used = all(unit, "Environment").map((value) => /=%d\/(.+)$/.exec(value)?.[1]);
@@ -60,7 +60,7 @@ describe("the units of systemd", () => {
     });
   }
 
-  it("set what the service understands, and give it more time to end than it takes", async () => {
+  it("configure the service, and give it more time to stop than it takes", async () => {
     const unit = await readFile(join(FOLDER, UNITS[0]), "utf8");
     const variables = all(unit, "Environment").map((value) => value.split("=")[0] as string);
     expect(variables).to.deep.equal(["DATABASE_URL_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE"]);

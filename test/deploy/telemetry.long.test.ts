@@ -66,7 +66,7 @@ function read(path: string) {
   return JSON.parse(readFileSync(join(ROOT, path), "utf8"));
 }
 
-describe("what exports the traces", () => {
+describe("the exporter of traces", () => {
   let telemetry: string;
 
   before(async () => {
@@ -88,7 +88,7 @@ describe("what exports the traces", () => {
     });
   }
 
-  it("sends the spans of every call, those of the last moment included", async () => {
+  it("sends the spans of every call, including the last ones", async () => {
     const collector = await startCollector();
     try {
       const { client, process } = await serve({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
@@ -115,7 +115,7 @@ describe("what exports the traces", () => {
     }
   });
 
-  it("is configured by the variables that OpenTelemetry names", async () => {
+  it("is configured by OpenTelemetry's variables", async () => {
     const collector = await startCollector();
     try {
       const { client, kill } = await serve({
@@ -138,7 +138,7 @@ describe("what exports the traces", () => {
     }
   });
 
-  it("holds up neither answers nor the end where nobody takes the spans", async () => {
+  it("delays neither responses nor shutdown if no collector accepts the spans", async () => {
     const silent = createServer(() => {});
     silent.listen(0, "127.0.0.1");
     await once(silent, "listening");
@@ -160,7 +160,7 @@ describe("what exports the traces", () => {
     }
   });
 
-  it("names the versions that were tried, and needs no other API than the service", () => {
+  it("states the tested versions, and uses the same API as the service", () => {
     const { dependencies } = read("deploy/otel/package.json");
     const ours = read("package.json");
     const { "@opentelemetry/api": api, ...sdk } = dependencies;

@@ -101,7 +101,7 @@ export function conforms(name: string, versions: Versions): void {
       await rm(folder, { recursive: true });
     });
 
-    it("lets a good token pass", async () => {
+    it("passes a valid token", async () => {
       const { token } = await newToken();
       expect(await Promise.all(ROUTES.map((route) => gateway.ask(route, token)))).to.deep.equal([
         PASSES,
@@ -109,12 +109,12 @@ export function conforms(name: string, versions: Versions): void {
       ]);
     });
 
-    it("says to a good token that there is nothing where there is nothing", async () => {
+    it("returns 404 for an unknown path with a valid token", async () => {
       const { token } = await newToken();
       expect((await gateway.ask("GET /nothing", token)).status).to.equal(404);
     });
 
-    it("says where a token is needed, and nothing about an error, to those who bring none", async () => {
+    it("requires a token without an error code if there is none", async () => {
       const answers = [
         await gateway.ask(RELAXED),
         await gateway.ask(STRICT),
@@ -123,14 +123,14 @@ export function conforms(name: string, versions: Versions): void {
       expect(answers).to.deep.equal([NO_TOKEN, NO_TOKEN, NO_TOKEN]);
     });
 
-    it("refuses a revoked token at once where it asks for the latest", async () => {
+    it("refuses a revoked token at once where it checks fully fresh", async () => {
       const { token, revoke } = await newToken();
       const before = await gateway.ask(STRICT, token);
       await revoke();
       expect([before, await gateway.ask(STRICT, token)]).to.deep.equal([PASSES, BAD_TOKEN]);
     });
 
-    it("refuses a revoked token everywhere else as soon as it promises", async () => {
+    it("refuses a revoked token elsewhere within the promised staleness", async () => {
       const { token, revoke } = await newToken();
       const answers = [await gateway.ask(RELAXED, token)];
       await revoke();
@@ -181,7 +181,7 @@ export function conforms(name: string, versions: Versions): void {
       });
     }
 
-    it("in an outage lets nobody pass for longer than it promises, and still knows who was revoked", async () => {
+    it("passes no token in an outage beyond the promised staleness, and still refuses revoked ones", async () => {
       const [good, asked, unasked] = [await newToken(), await newToken(), await newToken()];
       await asked.revoke();
       await gateway.ask(STRICT, asked.token);
@@ -213,7 +213,7 @@ export function conforms(name: string, versions: Versions): void {
       expect(await gateway.ask(STRICT, unasked.token)).to.deep.equal(BAD_TOKEN);
     });
 
-    it("that starts before the issuer and the service lets nobody pass until both are there", async () => {
+    it("passes no token before issuer and service are available, if started first", async () => {
       issuer.status = 500;
       const early = await start({ BLACKLIST_ADDRESS: `127.0.0.1:${await freePort()}` });
       try {
@@ -230,7 +230,7 @@ export function conforms(name: string, versions: Versions): void {
       }
     });
 
-    it("ends by itself on SIGTERM, its client closed", async () => {
+    it("ends on SIGTERM, with its client closed", async () => {
       const other = await start();
       try {
         expect(await other.ask(STRICT, (await newToken()).token)).to.deep.equal(PASSES);

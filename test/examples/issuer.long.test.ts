@@ -8,7 +8,7 @@ import { ExampleProcess } from "./example-process.ts";
 import { installExamples } from "./installed.ts";
 
 describe("the examples' issuer", () => {
-  it("lets somebody in at a gateway, and out again", async function () {
+  it("logs a user in at a gateway, and out again", async function () {
     this.timeout(300_000);
     const installed = await installExamples("newest");
     const folder = await freshFolder();

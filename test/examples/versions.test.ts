@@ -22,15 +22,15 @@ function importsOf(folder: string): string[] {
   return [...new Set(found.map(([, name = ""]) => name))];
 }
 
-describe("the versions that the examples need", () => {
-  it("are stated for everything that they load", () => {
+describe("the versions required by the examples", () => {
+  it("are stated for every dependency", () => {
     const loaded = ["", ...names].flatMap((name) => importsOf(join(EXAMPLES, name)));
     expect(loaded.filter((name) => dependencies[name] === undefined)).to.deep.equal([]);
     for (const [name, range] of Object.entries(dependencies)) expect(oldestOf(range), name).to.be.a("string");
   });
 
   for (const name of names) {
-    it(`stand on the page of ${name}`, () => {
+    it(`are documented on the page of ${name}`, () => {
       const page = readFileSync(join(EXAMPLES, name, "README.md"), "utf8");
       // What the scripts beside the folders load is told once, where the client is.
       const needed = [...importsOf(join(EXAMPLES, name)), "jose"];

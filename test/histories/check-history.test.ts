@@ -381,7 +381,7 @@ const CASES: Record<string, Case> = {
   },
 };
 
-describe("the checker of histories", () => {
+describe("checkHistory", () => {
   for (const [what, { rule, caught, accepted }] of Object.entries(CASES)) {
     it(`catches ${what}, and accepts a near miss`, () => {
       expect(broken(caught.operations ?? [], caught)).to.deep.equal([rule]);
@@ -389,12 +389,12 @@ describe("the checker of histories", () => {
     });
   }
 
-  it("takes jtis apart: what happened to one says nothing of another", () => {
+  it("separates jtis: events of one do not affect another", () => {
     const other = { ...check([11, 20], "not-blacklisted"), jtis: ["b"] };
     expect(broken([acknowledged([0, 10]), other])).to.deep.equal([]);
   });
 
-  it("looks at every verdict of a batch", () => {
+  it("checks every verdict of a batch", () => {
     const batch: CheckCall = {
       ...check([11, 20], "blacklisted"),
       jtis: ["b", JTI, "b"],
@@ -405,7 +405,7 @@ describe("the checker of histories", () => {
     ]);
   });
 
-  it("names the operations that prove it", () => {
+  it("names the operations that prove a violation", () => {
     const write = acknowledged([0, 10]);
     const negative = check([11, 20], "not-blacklisted");
     const [violation] = checkHistory({ operations: [negative, write], undoings: [], readOnly: [] });
@@ -416,7 +416,7 @@ describe("the checker of histories", () => {
     });
   });
 
-  it("takes time in proportion to the history", () => {
+  it("runs in time proportional to the history", () => {
     const calls = Array.from({ length: 100_000 }, (_, at) => check([at, at + 0.5], "not-blacklisted"));
     const began = performance.now();
     expect(broken([...calls, acknowledged([99_998, 100_001])])).to.deep.equal([]);

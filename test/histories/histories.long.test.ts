@@ -39,7 +39,7 @@ describe("three replicas under many clients on few jtis", function () {
   });
 
   for (const fault of FAULTS) {
-    it(`keep every promise through a fault: ${fault}`, async () => {
+    it(`keep every promise during a fault: ${fault}`, async () => {
       const next = () =>
         runHistory(planOf(Math.floor(random() * 1e9), { faults: [fault], binaryLog: false }), cluster);
       let result = await next();

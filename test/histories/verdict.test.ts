@@ -9,22 +9,22 @@ function found(...kinds: (keyof Findings)[]): Findings {
   return { ...NOTHING, ...Object.fromEntries(kinds.map((kind) => [kind, ["found"]])) };
 }
 
-describe("a history's verdict", () => {
-  it("is ok only where nothing was found", () => {
+describe("the verdict of a history", () => {
+  it("is ok only without any finding", () => {
     expect(verdictOf(NOTHING)).to.deep.equal({ verdict: "ok", onlyTooLittle: false });
     for (const kind of KINDS) expect(verdictOf(found(kind)).verdict, kind).to.not.equal("ok");
   });
 
-  it("is a violation where one was found, whatever else did not come to its end", () => {
+  it("is a violation if one was found, even if something else did not finish", () => {
     expect(verdictOf(found("violations")).verdict).to.equal("violation");
     expect(verdictOf(found("violations", "problems", "tooLittle")).verdict).to.equal("violation");
   });
 
-  it("is insufficient where the violation may be somebody else's", () => {
+  it("is insufficient if another cause may explain the violation", () => {
     expect(verdictOf(found("violations", "accidents")).verdict).to.equal("insufficient");
   });
 
-  it("is of too little alone, which lets another be played, only where nothing else was found", () => {
+  it("is insufficient, which allows a repetition, only if nothing else was found", () => {
     expect(verdictOf(found("tooLittle"))).to.deep.equal({ verdict: "insufficient", onlyTooLittle: true });
     for (const kind of KINDS) {
       if (kind === "tooLittle") continue;

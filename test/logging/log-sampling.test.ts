@@ -3,7 +3,7 @@ import { LOGGED_REFUSALS, LOGGED_REFUSALS_TELL_MS, LOGGED_REFUSALS_WINDOW_MS } f
 import { LogSampling, type Suppressed } from "../../src/logging/log-sampling.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
-describe("the sampling of log lines", () => {
+describe("LogSampling", () => {
   let clock: FakeClock;
   let sampling: LogSampling;
   let told: number[];
@@ -18,7 +18,7 @@ describe("the sampling of log lines", () => {
   const admitted = (count: number, kind?: string): Suppressed[] =>
     Array.from({ length: count }, () => admit(kind)).filter((line) => line !== undefined);
 
-  it("writes the first lines of a kind, then one in each window, which says how many were left out", () => {
+  it("writes the first lines of a kind, then one per window with the number of suppressed lines", () => {
     expect(admitted(1000)).to.deep.equal(Array(LOGGED_REFUSALS).fill({}));
     clock.advance(LOGGED_REFUSALS_WINDOW_MS);
     expect(admitted(500)).to.deep.equal([{ suppressed: 1000 - LOGGED_REFUSALS }]);
@@ -28,7 +28,7 @@ describe("the sampling of log lines", () => {
     expect(admitted(1)).to.deep.equal([{}]);
   });
 
-  it("forgets nothing and doubles nothing: lines written and lines left out are all that there were", () => {
+  it("accounts for every line exactly once, as written or suppressed", () => {
     let seen = 0;
     for (let turn = 0; turn < 2000; turn++) {
       for (const { suppressed = 0 } of admitted(turn % 7)) seen += 1 + suppressed;
@@ -39,18 +39,18 @@ describe("the sampling of log lines", () => {
     expect(seen + told.reduce((sum, more) => sum + more, 0)).to.equal(all);
   });
 
-  it("keeps kinds apart, so that many of one hide none of another", () => {
+  it("separates kinds, so that many lines of one do not hide another", () => {
     admitted(1000, "a");
     expect(admitted(1, "b")).to.deep.equal([{}]);
   });
 
-  it("allows the same again after a quiet time, and no more than that", () => {
+  it("replenishes its allowance after a pause, up to the maximum", () => {
     admitted(1000);
     clock.advance(3_600_000);
     expect(admitted(1000)).to.have.length(LOGGED_REFUSALS);
   });
 
-  it("tells of lines that were left out, once, where no further line comes to do it", () => {
+  it("reports suppressed lines once if no further line does", () => {
     admitted(LOGGED_REFUSALS + 5);
     clock.advance(LOGGED_REFUSALS_TELL_MS - 1);
     expect(told).to.deep.equal([]);
@@ -64,13 +64,13 @@ describe("the sampling of log lines", () => {
     });
   });
 
-  it("tells at its end", () => {
+  it("reports suppressed lines on close", () => {
     admitted(LOGGED_REFUSALS + 5);
     sampling.close();
     expect({ told, timers: clock.pendingTimers }).to.deep.equal({ told: [5], timers: 0 });
   });
 
-  it("writes on after a wall clock that was set back", () => {
+  it("continues after the wall clock was set back", () => {
     admitted(1000);
     clock.jumpTo(0);
     clock.advance(LOGGED_REFUSALS_WINDOW_MS);

@@ -10,8 +10,8 @@ import { freshFolder } from "../support/shared.ts";
 
 const CANARY = "c4n4ry";
 
-describe("the log", () => {
-  it("names the level, the time in UTC, the fields and the message", () => {
+describe("createLogger", () => {
+  it("writes the level, the time in UTC, the fields and the message", () => {
     const { log, lines } = memoryLog();
     log.warn({ pruned: 3 }, "pruned");
     const { time, ...record } = JSON.parse(lines[0] as string);
@@ -19,7 +19,7 @@ describe("the log", () => {
     expect(time).to.match(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
   });
 
-  it("leaves out what is below its level", () => {
+  it("omits lines below its level", () => {
     const lines: string[] = [];
     const log = createLogger("warn", { write: (line) => void lines.push(line) });
     log.info("not this");
@@ -27,7 +27,7 @@ describe("the log", () => {
     expect(lines.map((line) => JSON.parse(line).msg)).to.deep.equal(["but this"]);
   });
 
-  it("is one JSON object a line, whatever is logged", () => {
+  it("writes one JSON object per line for any input", () => {
     const text = fc.oneof(
       fc.string({ unit: "binary" }),
       fc.constantFrom(
@@ -57,7 +57,7 @@ describe("the log", () => {
     );
   });
 
-  it("escapes what cannot be seen or would act on a terminal, wherever it stands, as the command's JSON does", () => {
+  it("escapes invisible characters and terminal controls everywhere, as the command's JSON does", () => {
     const hidden = [
       ...[
         "\u0007",
@@ -92,7 +92,7 @@ describe("the log", () => {
     }
   });
 
-  it("leaves text that can be seen as it is", () => {
+  it("leaves visible text unchanged", () => {
     const { log, lines } = memoryLog();
     const text = "Zürich 東京 \u05d0 😀 \\ \" '";
     log.info({ text }, text);
@@ -101,7 +101,7 @@ describe("the log", () => {
       .and.to.include(`"msg":${JSON.stringify(text)}`);
   });
 
-  it("cuts a driver's error down to what identifies it, at every depth", () => {
+  it("reduces a driver's error to identifying fields at every depth", () => {
     const { log, lines, records } = memoryLog();
     const driver = Object.assign(new Error("Deadlock found", { cause: new TypeError("below") }), {
       code: "ER_LOCK_DEADLOCK",
@@ -133,7 +133,7 @@ describe("the log", () => {
     expect(lines.join()).not.to.include(CANARY);
   });
 
-  it("holds no value of a statement that failed in the database", async () => {
+  it("contains no values of a failed statement", async () => {
     const engine = openEngine({ kind: "sqlite", filename: join(await freshFolder(), "tokens.db") });
     try {
       const failing = engine.knex("no_such_table").where({ jti: CANARY });
@@ -147,7 +147,7 @@ describe("the log", () => {
     }
   });
 
-  it("has the stack of what nobody foresaw, and of nothing else", () => {
+  it("writes the stack only of unexpected errors", () => {
     const { log, records } = memoryLog();
     log.error({ err: new TypeError("x is undefined") }, "unforeseen");
     log.error({ err: new ServiceError("NOT_FRESH", "read-only", { cause: new Error("why") }) }, "foreseen");
@@ -157,7 +157,7 @@ describe("the log", () => {
     expect(JSON.stringify(records()[1])).not.to.include("    at ");
   });
 
-  it("stands a chain of causes without an end, and what is not an Error", () => {
+  it("handles an endless chain of causes, and values that are not errors", () => {
     const { log, records } = memoryLog();
     const first = new StartError("a");
     const second = new Error("b", { cause: first });

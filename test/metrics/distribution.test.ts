@@ -3,7 +3,7 @@ import { Registry } from "prom-client";
 import { Distribution, DistributionMetric } from "../../src/metrics/distribution.ts";
 
 describe("DistributionMetric", () => {
-  it("is a histogram: how many values up to each bound, the bound itself included, in all, and their sum", async () => {
+  it("exports a histogram: the number of values up to each inclusive bound, the total, and the sum", async () => {
     const registry = new Registry();
     const seconds = new Distribution([0.1, 0.5]);
     const never = new Distribution([1]);

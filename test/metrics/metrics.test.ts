@@ -67,7 +67,7 @@ for (const backend of backends) {
       return Object.fromEntries(changed.filter(([, by]) => by !== 0));
     }
 
-    it("split verdicts on tokens, however they were asked for", async () => {
+    it("count verdicts of every kind of check", async () => {
       const expiresAt = { seconds: YEAR_2100, nanos: 0 };
       await running.client.blacklist({ tokens: [{ token: { case: "jti", value: "split" }, expiresAt }] });
       const asker = new Asker(channel);
@@ -102,7 +102,7 @@ for (const backend of backends) {
     const settled = (series: string, count: number) =>
       until(async () => (await values()).get(series) === count, { withinMs: 3000, what: series });
 
-    it("count every method's calls as they arrive and as they end, streams and others' services included", async () => {
+    it("count every method's calls as they start and end, streams and other services included", async () => {
       const series = (metric: string, type: string, path: string, code?: string) => {
         const [service, method] = path.split("/");
         const labels = `grpc_type="${type}",grpc_service="${service}",grpc_method="${method}"`;
@@ -164,7 +164,7 @@ for (const backend of backends) {
       });
     });
 
-    it("have no series that a caller could have brought about", async () => {
+    it("have no label values from callers", async () => {
       // Those of Node.js say which kinds of things there are at the moment, and were there a kind of garbage collection.
       const ours = async () =>
         [...(await values()).keys()].filter((name) => !name.startsWith("nodejs_")).sort();
@@ -197,7 +197,7 @@ for (const backend of backends) {
       expect(await ours()).to.deep.equal(earlier);
     });
 
-    it("tell what became of what was written, how many entries there are, and how many still answer", async () => {
+    it("report the outcomes of writes, the number of entries, and of live entries", async () => {
       // What was revoked before has to be in the index by now.
       await running.client.isBlacklisted({ jtis: ["proof"] });
       const counted = await changes(
@@ -222,7 +222,7 @@ for (const backend of backends) {
       });
     });
 
-    it("tell how well it stands: serving, following, proven a moment ago, in step with the database's clock", async () => {
+    it("report the state: serving, following, recently proven, without clock skew", async () => {
       const now = await values();
       expect(now.get("tokenblacklist_serving")).to.equal(1);
       expect(now.get("tokenblacklist_serving_positives")).to.equal(1);
@@ -237,7 +237,7 @@ for (const backend of backends) {
       expect(now.has("tokenblacklist_prune_last_run_success"), "no run yet").to.equal(false);
     });
 
-    it("count the copies that are kept, while they are", async () => {
+    it("count local copies while they are connected", async () => {
       const stream = watch();
       await new Promise((resolve) => stream.once("data", resolve));
       expect((await values()).get("tokenblacklist_watchers")).to.equal(1);
@@ -245,7 +245,7 @@ for (const backend of backends) {
       await settled("tokenblacklist_watchers", 0);
     });
 
-    it("tell which program it is, on which schema", async () => {
+    it("report the version and the schema", async () => {
       const { series } = (await scrape(running.adminUrl)).get("tokenblacklist_build_info") ?? { series: [] };
       expect(series.map(({ labels }) => labels)).to.deep.equal([
         { version: "unknown", node: "unknown", schema: "4" },
@@ -254,8 +254,8 @@ for (const backend of backends) {
   });
 }
 
-describe("the metrics of a service that knows its callers", () => {
-  it("tell of those who are known and of those who are refused, whatever they may then do", async () => {
+describe("the metrics of a service with authentication", () => {
+  it("count authenticated and refused callers, independent of their permissions", async () => {
     const database = (await backends[0]?.create()) as FreshDatabase;
     const key = await createSigningKey("one");
     const keys = await KeyServer.start(key);
@@ -302,7 +302,7 @@ describe("the metrics of a service that knows its callers", () => {
     }
   });
 
-  it("tell of callers whose keys nobody can have", async () => {
+  it("count callers whose keys are unavailable", async () => {
     const database = (await backends[0]?.create()) as FreshDatabase;
     const running = await startService({
       url: database.url,

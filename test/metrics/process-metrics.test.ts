@@ -5,7 +5,7 @@ import { memoryInUse } from "../support/memory-in-use.ts";
 const BUILD = { version: "1.2.3", node: "20", schema: 4 };
 
 describe("the metrics of the process", () => {
-  it("are rendered with those of each service in it", async () => {
+  it("are rendered with those of every service in it", async () => {
     const texts = await Promise.all(
       [new Metrics(BUILD), new Metrics(BUILD)].map((metrics) => metrics.render()),
     );
@@ -15,7 +15,7 @@ describe("the metrics of the process", () => {
     }
   });
 
-  it("keep nothing of a service that has ended", async () => {
+  it("retain nothing of a closed service", async () => {
     const ended = new WeakRef(new Metrics(BUILD));
     await memoryInUse();
     expect(ended.deref()).to.equal(undefined);

@@ -19,7 +19,7 @@ function method(name: string) {
 }
 
 describe("serviceDefinition", () => {
-  it("has every method of the service at the path that clients in other languages call", () => {
+  it("has every method at the path of the contract", () => {
     const methods = Object.entries(definition).map(
       ([name, { path, originalName, requestStream, responseStream }]) => [
         name,
@@ -40,7 +40,7 @@ describe("serviceDefinition", () => {
   });
 
   for (const { localName, input, output } of TokenBlacklist.methods) {
-    it(`reads back an empty ${input.name} and an empty ${output.name}`, () => {
+    it(`round-trips an empty ${input.name} and an empty ${output.name}`, () => {
       const { requestSerialize, requestDeserialize, responseSerialize, responseDeserialize } =
         method(localName);
       expect([
@@ -50,7 +50,7 @@ describe("serviceDefinition", () => {
     });
   }
 
-  it("reads back what was written, made of fields or of messages, whatever text it holds", () => {
+  it("round-trips messages with any text and nested fields", () => {
     const { requestSerialize, requestDeserialize } = method("blacklist");
     const text = fc.string({ unit: "binary" }).map((units) => units.toWellFormed());
     const token = fc.record({
@@ -74,7 +74,7 @@ describe("serviceDefinition", () => {
     );
   });
 
-  it("writes a Buffer, the only thing grpc-js can frame", () => {
+  it("writes a Buffer, as grpc-js requires", () => {
     const bytes = method("isBlacklisted").responseSerialize({
       verdicts: [Verdict.BLACKLISTED],
       revision: "7",
@@ -101,12 +101,12 @@ describe("serviceDefinition", () => {
     "a group without an end": Buffer.from([0x0b]),
   };
   for (const [what, bytes] of Object.entries(BROKEN)) {
-    it(`reads a request with ${what} as malformed, and does not throw`, () => {
+    it(`reads a request with ${what} as malformed without throwing`, () => {
       expect(method("isBlacklisted").requestDeserialize(bytes)).to.equal(MALFORMED);
     });
   }
 
-  it("reads any bytes at all as a request or as malformed, with well-formed text", () => {
+  it("reads arbitrary bytes as a request with well-formed text, or as malformed", () => {
     const { requestDeserialize } = method("isBlacklisted");
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
@@ -119,12 +119,12 @@ describe("serviceDefinition", () => {
     );
   });
 
-  it("keeps a leading byte-order mark, which makes another jti", () => {
+  it("keeps a leading byte order mark, which is part of a jti", () => {
     const read = method("isBlacklisted").requestDeserialize(jti(0xef, 0xbb, 0xbf, 0x61));
     expect(read).to.deep.equal(create(IsBlacklistedRequestSchema, { jtis: ["\uFEFFa"] }));
   });
 
-  it("throws on an answer that is malformed: a client must not take it for one", () => {
+  it("throws on a malformed response, which a client must not accept", () => {
     expect(() => method("isBlacklisted").responseDeserialize(Buffer.from([0x0a, 0x05]))).to.throw();
   });
 });

@@ -26,7 +26,7 @@ describe("scripts/build.sh", function () {
   /** What a build leaves beside `dist`. */
   const leftovers = () => readdirSync(checkout.folder).filter((name) => name.startsWith("dist."));
 
-  it("keeps the build before, and says what to do, where the compiler is not installed", async () => {
+  it("keeps the previous build and explains what to do if the compiler is not installed", async () => {
     await checkoutWithBuild({ packages: false });
     const { code, output } = await checkout.run("scripts/build.sh");
     expect(code).to.equal(1);
@@ -38,7 +38,7 @@ describe("scripts/build.sh", function () {
   describe("with a compiler", () => {
     beforeEach(() => checkoutWithBuild({ packages: true }));
 
-    it("keeps the build before where the sources do not compile", async () => {
+    it("keeps the previous build if the sources do not compile", async () => {
       await checkout.write("src/broken.ts", "export const broken: number = 'text';\n");
       const { code, output } = await checkout.run("scripts/build.sh");
       expect(code).to.not.equal(0);
@@ -46,7 +46,7 @@ describe("scripts/build.sh", function () {
       expect([builtBefore(), leftovers()]).to.deep.equal([true, []]);
     });
 
-    it("replaces all of the build before, also when two run at once", async () => {
+    it("replaces the previous build as a whole, even if two run at once", async () => {
       const runs = await Promise.all([checkout.run("scripts/build.sh"), checkout.run("scripts/build.sh")]);
       expect(runs).to.deep.equal([
         { code: 0, output: "" },
@@ -56,7 +56,7 @@ describe("scripts/build.sh", function () {
       expect(await checkout.run(checkout.path("dist/main.js"))).to.deep.equal({ code: 0, output: "built\n" });
     });
 
-    it("makes source maps that need no sources beside them", async () => {
+    it("creates source maps that contain the sources", async () => {
       await checkout.run("scripts/build.sh");
       const map = JSON.parse(readFileSync(checkout.path("dist/main.js.map"), "utf8"));
       expect(map.sourcesContent).to.deep.equal([readFileSync(checkout.path("src/main.ts"), "utf8")]);

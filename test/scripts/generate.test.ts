@@ -4,7 +4,7 @@ import { describe, it } from "mocha";
 import { Checkout } from "./checkout.ts";
 
 describe("scripts/generate.sh", () => {
-  it("keeps what was generated before where the generator is not installed", async () => {
+  it("keeps the generated code if the generator is not installed", async () => {
     const checkout = await Checkout.with(
       ["scripts/generate.sh", "scripts/swap.mjs", "proto", "buf.gen.yaml"],
       {

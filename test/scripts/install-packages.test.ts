@@ -14,7 +14,7 @@ const FILES = [
 describe("scripts/install-packages.sh", function () {
   this.timeout(90_000);
 
-  it("keeps the packages that are installed where the new ones cannot be had", async () => {
+  it("keeps the installed packages if new ones cannot be fetched", async () => {
     const checkout = await Checkout.with(FILES, { packages: false });
     await checkout.write("node_modules/package/index.js", "before");
     // A port at which nobody answers, and nothing kept from before.

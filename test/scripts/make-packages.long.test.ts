@@ -55,7 +55,7 @@ describe("the packages", function () {
     ]);
   });
 
-  it("are the same bytes when they are made again, whatever the umask", async () => {
+  it("are reproducible, whatever the umask", async () => {
     const folder = await freshFolder();
     const before = process.umask(0o077);
     const again = await makePackages(folder).finally(() => process.umask(before));
@@ -64,10 +64,10 @@ describe("the packages", function () {
     expect(hashes(again)).to.deep.equal(hashes(await packages()));
   });
 
-  describe("the service's", () => {
+  describe("of the service", () => {
     const inside = () => join(service, "node_modules/token-blacklist");
 
-    it("holds what runs, the contract and nothing else", () => {
+    it("contain what is needed at run time, and the contract", () => {
       const files = filesIn(inside());
       const expected =
         /^(dist|gen)\/.*\.(js|js\.map|d\.ts)$|^proto\/.*\.proto$|^(README\.md|LICENSE|package\.json)$/;
@@ -76,13 +76,13 @@ describe("the packages", function () {
       expect(danglingMaps(inside())).to.deep.equal([]);
     });
 
-    it("runs as a command", async () => {
+    it("run as a command", async () => {
       const command = join(service, "node_modules/.bin/token-blacklist");
       const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
       expect((await run(command, ["--version"])).stdout).to.include(version);
     });
 
-    it("runs as a command after npm install -g", async () => {
+    it("run as a command after npm install -g", async () => {
       const prefix = await freshFolder();
       const { service: tarball } = await packages();
       const args = [
@@ -99,7 +99,7 @@ describe("the packages", function () {
       expect(stdout).to.include("serve");
     });
 
-    it("has the client as well", async () => {
+    it("include the client", async () => {
       const { stdout } = await run(
         process.execPath,
         [
@@ -113,7 +113,7 @@ describe("the packages", function () {
     });
   });
 
-  describe("the client's", () => {
+  describe("of the client", () => {
     const inside = () => join(client, "node_modules", CLIENT);
     let running: ServiceProcess;
     let tools: string;
@@ -125,7 +125,7 @@ describe("the packages", function () {
     });
     after(() => running?.kill());
 
-    it("needs gRPC, protobuf, and what these need", async function () {
+    it("depend only on gRPC, protobuf, and their dependencies", async function () {
       const { dependencies } = JSON.parse(readFileSync(join(inside(), "package.json"), "utf8"));
       expect(Object.keys(dependencies)).to.deep.equal(["@bufbuild/protobuf", "@grpc/grpc-js"]);
       const lock = JSON.parse(readFileSync(join(client, "node_modules/.package-lock.json"), "utf8"));
@@ -137,7 +137,7 @@ describe("the packages", function () {
       expect(megabytes).to.be.below(20);
     });
 
-    it("holds nothing that it does not lead to", () => {
+    it("contain no unused file", () => {
       const files = filesIn(inside());
       const expected =
         /^(cjs\/)?(dist|gen)\/.*\.(js|js\.map|d\.ts)$|^(README\.md|LICENSE|package\.json|cjs\/package\.json)$/;
@@ -147,7 +147,7 @@ describe("the packages", function () {
       expect(danglingMaps(inside())).to.deep.equal([]);
     });
 
-    it("has a page of its own, whose links all lead somewhere", () => {
+    it("have a page of their own, whose links are valid", () => {
       const page = readFileSync(join(inside(), "README.md"), "utf8");
       const anchors = [...page.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
         heading
@@ -191,7 +191,7 @@ describe("the packages", function () {
       },
     };
     for (const [what, { file, head, flags }] of Object.entries(programs)) {
-      it(`works in ${what}, and warns of nothing`, async () => {
+      it(`work in ${what} without warnings`, async () => {
         const jti = `jti-${file}`;
         await writeFile(join(client, file), `${head}${body(running.address).replaceAll('"x"', `"${jti}"`)}`);
         const { stdout, stderr } = await run(process.execPath, [...flags, file], { cwd: client });
@@ -199,13 +199,13 @@ describe("the packages", function () {
       });
     }
 
-    it("is loaded once, whoever imports and requires it in one process", async () => {
+    it("are loaded once, by import and require in one process", async () => {
       const text = `import("${CLIENT}").then((m) => console.log(m.ClientError === require("${CLIENT}").ClientError));`;
       await writeFile(join(client, "both.cjs"), text);
       expect((await run(process.execPath, ["both.cjs"], { cwd: client })).stdout).to.equal("true\n");
     });
 
-    it("is found fit to be published by publint", async () => {
+    it("are valid for publint", async () => {
       const tarball = (await packages()).client;
       const { stdout } = await run(process.execPath, [
         join(tools, "node_modules/publint/src/cli.js"),
@@ -216,7 +216,7 @@ describe("the packages", function () {
       expect(stdout).to.include("All good");
     });
 
-    describe("has types", () => {
+    describe("have types", () => {
       const text = `
         import { type BlacklistClient, ClientError, clientCredentials, connect } from "${CLIENT}";
         export async function isOut(jti: string): Promise<boolean> {

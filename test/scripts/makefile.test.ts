@@ -20,7 +20,7 @@ describe("the Makefile", () => {
     ["test-all"],
     ["test-all", "ONLY=store"],
   ]) {
-    it(`gives the shell what it can parse for make ${args.join(" ")}`, () => {
+    it(`has valid shell commands for make ${args.join(" ")}`, () => {
       const commands = commandsOf(...args);
       execFileSync("bash", ["-n"], { input: commands, stdio: ["pipe", "ignore", "inherit"] });
       expect(commands).to.include("scripts/install-test-tools.sh");
@@ -28,7 +28,7 @@ describe("the Makefile", () => {
     });
   }
 
-  it("goes on with chosen tests where MariaDB is missing, and with all of them stops", () => {
+  it("runs selected tests without MariaDB, but refuses to run all of them", () => {
     expect(commandsOf("test", "ONLY=duration")).to.match(/install-test-tools\.sh .* \|\| /);
     expect(commandsOf("test")).to.not.include("||");
   });

@@ -25,7 +25,7 @@ describe("make's ONLY", () => {
     return code === 0 ? output.trim().split("\n") : output.trim();
   };
 
-  it("chooses the tests of a folder, without the long ones or with them", async () => {
+  it("selects the tests of a folder, with or without the long ones", async () => {
     const short = ["test/store/contract/writes.test.ts", "test/store/reads.test.ts"];
     for (const name of ["store", "test/store", "test/store/", "src/store"]) {
       expect(await select("short", name), name).to.have.members(short);
@@ -33,7 +33,7 @@ describe("make's ONLY", () => {
     expect(await select("all", "store")).to.have.members([...short, "test/store/galera.long.test.ts"]);
   });
 
-  it("chooses the tests of a file, by its path or by its name alone, and of several", async () => {
+  it("selects the tests of one or more files, by path or by name", async () => {
     for (const name of ["src/cli/list.ts", "cli/list", "list", "test/cli/list.test.ts"]) {
       expect(await select("short", name), name).to.deep.equal(["test/cli/list.test.ts"]);
       expect(await select("all", name), name).to.have.length(2);
@@ -44,7 +44,7 @@ describe("make's ONLY", () => {
     ]);
   });
 
-  it("runs nothing instead of everything where a name is wrong or has long tests alone", async () => {
+  it("selects nothing, rather than everything, for an unknown name or one with only long tests", async () => {
     expect(await select("short", "store", "misspelt")).to.match(/no file of tests .* named "misspelt"/);
     expect(await select("short", "upgrade")).to.include('make test-all ONLY="upgrade"');
     expect(await select("all", "upgrade")).to.deep.equal(["test/upgrade/upgrade.long.test.ts"]);

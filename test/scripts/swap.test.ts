@@ -13,7 +13,7 @@ describe("scripts/swap.mjs", () => {
   const content = () => readFileSync(checkout.path("target/file"), "utf8");
   const names = () => readdirSync(checkout.folder).sort();
 
-  it("puts one of many whole, whoever else swaps at the same time", async () => {
+  it("installs one of several folders as a whole, even concurrently", async () => {
     const fresh = ["a", "b", "c", "d", "e", "f"];
     for (const name of fresh) await checkout.write(`${name}/file`, name);
     const runs = await Promise.all(fresh.map(swap));
@@ -22,7 +22,7 @@ describe("scripts/swap.mjs", () => {
     expect(names()).to.deep.equal(["scripts", "target"]);
   });
 
-  it("replaces a link, and leaves alone what it leads to", async () => {
+  it("replaces a link, and leaves its target unchanged", async () => {
     await checkout.write("elsewhere/file", "old");
     symlinkSync("elsewhere", checkout.path("target"));
     await checkout.write("fresh/file", "new");
@@ -30,7 +30,7 @@ describe("scripts/swap.mjs", () => {
     expect([content(), readFileSync(checkout.path("elsewhere/file"), "utf8")]).to.deep.equal(["new", "old"]);
   });
 
-  it("leaves the folder where it is when there is nothing to put in its place", async () => {
+  it("leaves the folder unchanged if there is nothing to replace it", async () => {
     await checkout.write("target/file", "old");
     expect((await swap("missing")).code).to.not.equal(0);
     expect(content()).to.equal("old");

@@ -59,7 +59,7 @@ const only =
   (role) =>
     allowed.includes(role) ? ["OK"] : ["PERMISSION_DENIED", new RegExp(`\\b${role}\\b`)];
 
-describe("who may call what", () => {
+describe("authentication", () => {
   let authority: Authority;
   let running: RunningService;
   let key: SigningKey;
@@ -229,10 +229,10 @@ describe("who may call what", () => {
     });
   }
 
-  it("no credential at all", () =>
+  it("no credential", () =>
     expectEach(unauthenticated(/needs a bearer token .* or a client certificate/), {}));
 
-  it("authorization that is not one bearer token", async () => {
+  it("authorization that is not a single bearer token", async () => {
     const token = await bearer();
     for (const authorization of [
       ["Basic dXNlcjpwYXNz"],
@@ -263,7 +263,7 @@ describe("who may call what", () => {
     }
   });
 
-  it("a certificate that is not verified ends the connection: it is no anonymous caller's", async () => {
+  it("a certificate that does not verify ends the connection instead of making an anonymous caller", async () => {
     const names = [{ type: "dns", value: "check.test" }] as const;
     const strangers = await createAuthority("authority");
     for (const own of [
@@ -282,7 +282,7 @@ describe("who may call what", () => {
     }
   });
 
-  it("the bearer's rights count, not the certificate's, and a bad token is not made good by one", async () => {
+  it("a token takes precedence over the certificate, and an invalid token is not replaced by it", async () => {
     const channel = connect(await authority.issue([{ type: "dns", value: "check.test" }]));
     await expectEach(only("list"), { channel, authorization: [`Bearer ${await bearer({ scope: "list" })}`] });
     await expectEach(unauthenticated(/expired/), {
@@ -292,7 +292,7 @@ describe("who may call what", () => {
     await expectEach(only("check"), { channel });
   });
 
-  it("nobody any more whose own token is blacklisted, remembered or not", async () => {
+  it("a caller whose own token is blacklisted is refused, cached or not", async () => {
     const token = await bearer({ jti: "own" });
     const before = connect();
     await expectEach(letIn, { channel: before, authorization: [`Bearer ${token}`] });
@@ -310,7 +310,7 @@ describe("who may call what", () => {
     });
   });
 
-  it("everybody asks for the health, and nobody which methods there are", async () => {
+  it("health needs no authentication, and reflection is off", async () => {
     const channel = connect();
     await until(async () => (await checkHealth(channel)) === "SERVING", {
       withinMs: 5000,
@@ -320,7 +320,7 @@ describe("who may call what", () => {
     expect((await channel.call(path, new Uint8Array())).code).to.equal("UNIMPLEMENTED");
   });
 
-  it("the entry and the audit say who revoked, and lines name no credential", async () => {
+  it("the entry and the audit log name the caller, and no line contains a credential", async () => {
     const token = await bearer({ sub: "auth-service" });
     const tokens = [
       { token: { case: "jti" as const, value: "audited" }, expiresAt: YEAR_2100, reason: "why" },
@@ -353,7 +353,7 @@ describe("who may call what", () => {
 });
 
 describe("a service whose clock was set back", () => {
-  it("does not let in who shows a token that has expired by the database's clock", async () => {
+  it("refuses a token that has expired by the database's clock", async () => {
     const folder = await freshFolder();
     const key = await createSigningKey("k1");
     await writeFile(join(folder, "keys.json"), keySetOf(key));

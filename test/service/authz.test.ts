@@ -46,7 +46,7 @@ function invalidToken(description: string): HttpAnswer {
 
 const bearer = (jti: unknown) => `Bearer ${shownJwt({ sub: "alice", jti })}`;
 
-describe("a proxy's question over HTTP", () => {
+describe("an authorization request over HTTP", () => {
   const stops: (() => unknown)[] = [];
   afterEach(async () => {
     for (const stop of stops.splice(0).reverse()) await stop();
@@ -74,13 +74,13 @@ describe("a proxy's question over HTTP", () => {
   /** What is sent in a header is bytes, which Node takes as Latin-1. */
   const asBytes = (text: string) => Buffer.from(text).toString("latin1");
 
-  it("is answered nowhere unless its operator says where", async () => {
+  it("is not served by default", async () => {
     const running = await startService({ url: `sqlite:${join(await freshFolder(), "x.db")}` });
     stops.push(() => running.stop());
     expect(running.service.authzAddress).to.equal(undefined);
   });
 
-  it("is answered by the jti that the proxy names, whatever it is made of", async () => {
+  it("is decided by the jti from the proxy, whatever its characters", async () => {
     const { running, told } = await serve();
     for (const jti of ["5f0c2a6e", "a b", 'é"ａ', "\uFEFFx", "x".repeat(255)]) {
       const headers = { "x-token-id": asBytes(jti) };
@@ -90,7 +90,7 @@ describe("a proxy's question over HTTP", () => {
     }
   });
 
-  it("is answered for any method alike, with nothing but headers to HEAD", async () => {
+  it("is decided alike for every method, with an empty body for HEAD", async () => {
     const { running, told } = await serve();
     await revoke(running, "gone");
     for (const method of ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"]) {
@@ -111,21 +111,21 @@ describe("a proxy's question over HTTP", () => {
     "a jti of 256 bytes": [{ "x-token-id": "x".repeat(256) }, MALFORMED],
     "two bearer tokens": [{ "x-token-id": "a", authorization: [bearer("a"), bearer("gone")] }, MALFORMED],
   };
-  it("is answered with 401 for whatever names no token, or more than one", async () => {
+  it("is answered with 401 without a single identifiable token", async () => {
     const { told } = await serve();
     for (const [name, [headers, expected]] of Object.entries(UNNAMED)) {
       expect([name, await told(headers)]).to.deep.equal([name, expected]);
     }
   });
 
-  it("is answered, where no token is needed, with a pass for whatever names none, and for nothing else", async () => {
+  it("passes without a token if configured, but not with an invalid one", async () => {
     const { told } = await serve({ MISSING_JTI: "allow" });
     for (const [name, [headers, expected]] of Object.entries(UNNAMED)) {
       expect([name, await told(headers)]).to.deep.equal([name, expected === MALFORMED ? MALFORMED : PASSES]);
     }
   });
 
-  it("is answered by the bearer token itself where that is asked for", async () => {
+  it("is decided by the bearer token itself if configured", async () => {
     const { running, told } = await serve({ UNVERIFIED_BEARER: "on" });
     await revoke(running, "gone");
     const cases: [Record<string, string>, HttpAnswer][] = [
@@ -143,7 +143,7 @@ describe("a proxy's question over HTTP", () => {
     }
   });
 
-  it("is never a pass for a revoked token that comes damaged, twice or under an odd name, also where none is needed", async () => {
+  it("never passes a revoked token that is damaged, repeated or under an unusual name, even if a token is optional", async () => {
     const { running, port } = await serve({ UNVERIFIED_BEARER: "on", MISSING_JTI: "allow" });
     await revoke(running, "gone");
     const statusOf = async (fields: string) => {
@@ -189,7 +189,7 @@ describe("a proxy's question over HTTP", () => {
     expect([await statusOf(field(live)), await statusOf(field(gone))]).to.deep.equal([204, 401]);
   });
 
-  it("has room for the largest token there may be", async () => {
+  it("accepts the largest valid token", async () => {
     const { running, told } = await serve({ UNVERIFIED_BEARER: "on" });
     await revoke(running, "gone");
     const largest = (jti: string) => bearer(jti).padEnd("Bearer ".length + MAX_JWT_BYTES, "A");
@@ -198,13 +198,13 @@ describe("a proxy's question over HTTP", () => {
     expect(await told({ authorization: `${largest("live")}A` })).to.deep.equal(MALFORMED);
   });
 
-  it("finds a credential behind any number of other headers", async () => {
+  it("finds a credential after any number of other headers", async () => {
     const { told } = await serve({ UNVERIFIED_BEARER: "on", MISSING_JTI: "allow" });
     const many = Object.fromEntries(Array.from({ length: 2500 }, (_, index) => [`a${index}`, ""]));
     expect(await told({ ...many, authorization: "Bearer opaque" })).to.deep.equal(MALFORMED);
   });
 
-  it("is asked at one path, whatever a proxy adds to it, and nowhere else", async () => {
+  it("is served at one path and below it, and nowhere else", async () => {
     const { port, running } = await serve();
     await revoke(running, "gone");
     const at = (path: string, jti: string) =>
@@ -221,7 +221,7 @@ describe("a proxy's question over HTTP", () => {
     }
   });
 
-  it("is answered by the token alone, whatever else a proxy hands on of a request", async () => {
+  it("is decided only by the token, whatever else the proxy forwards", async () => {
     const { running, told } = await serve();
     await revoke(running, "gone");
     for (const headers of [
@@ -250,15 +250,15 @@ describe("a proxy's question over HTTP", () => {
     }
   });
 
-  describe("about a CORS preflight", () => {
+  describe("for a CORS preflight", () => {
     const PREFLIGHT = { origin: "https://shop.example", "access-control-request-method": "PUT" };
 
-    it("is denied like any other without a token, unless its operator says otherwise", async () => {
+    it("is denied without a token by default", async () => {
       const { told } = await serve();
       expect(await told(PREFLIGHT, "OPTIONS")).to.deep.equal(NO_TOKEN);
     });
 
-    it("is a pass where its operator says so, by the method of the question alone", async () => {
+    it("passes if configured, by the method of the request itself", async () => {
       const { running, told } = await serve({ AUTHZ_PREFLIGHT: "allow" });
       await revoke(running, "gone");
       expect(await told(PREFLIGHT, "OPTIONS")).to.deep.equal(PASSES);
@@ -273,7 +273,7 @@ describe("a proxy's question over HTTP", () => {
       expect(await told({ ...PREFLIGHT, "x-token-id": "gone" }, "OPTIONS")).to.deep.equal(REVOKED);
     });
 
-    it("is told by the header that the operator names, and then by no other method", async () => {
+    it("is recognized by the configured method header only", async () => {
       const { told } = await serve({ AUTHZ_PREFLIGHT: "allow", AUTHZ_METHOD_HEADER: "X-Forwarded-Method" });
       const asked = (method: string | string[]) => told({ ...PREFLIGHT, "x-forwarded-method": method });
       expect([
@@ -286,7 +286,7 @@ describe("a proxy's question over HTTP", () => {
     });
   });
 
-  it("reflects what was revoked before it, again and again", async () => {
+  it("includes earlier revocations, repeatedly", async () => {
     const { running, told } = await serve();
     for (let round = 0; round < 100; round++) {
       await revoke(running, `round ${round}`);
@@ -294,7 +294,7 @@ describe("a proxy's question over HTTP", () => {
     }
   });
 
-  it("takes no more than a token's worth of headers, and of a body nothing", async () => {
+  it("is limited in its headers, and its body is ignored", async () => {
     const { authz, told } = await serve();
     const padding = "x".repeat(MAX_AUTHZ_HEADER_BYTES);
     expect((await told({ "x-token-id": "live", padding })).status).to.equal(431);
@@ -308,7 +308,7 @@ describe("a proxy's question over HTTP", () => {
     expect(await told(headers)).to.deep.equal(PASSES);
   });
 
-  it("is answered after others on its connection that have none yet, and cut off behind more than a few", async () => {
+  it("is queued behind earlier requests of its connection, and rejected behind more than a few", async () => {
     const { port, running } = await serve();
     await running.indexLoaded();
     const askAhead = async (count: number) => {
@@ -329,13 +329,13 @@ describe("a proxy's question over HTTP", () => {
     expect((await askAhead(1000))[1]).to.equal(true);
   });
 
-  it("leaves it to the proxy to end a connection that it keeps", async () => {
+  it("leaves closing a kept-alive connection to the proxy", async () => {
     const { authz } = await serve();
     const { status, headers } = await fetch(authz, { headers: { "x-token-id": "live" } });
     expect([status, headers.get("keep-alive")]).to.deep.equal([204, "timeout=120"]);
   });
 
-  it("is cut off when it does not arrive in time", async function () {
+  it("is closed if it does not arrive in time", async function () {
     this.timeout(15_000);
     const { port } = await serve();
     const socket = connect(port, "127.0.0.1");
@@ -348,7 +348,7 @@ describe("a proxy's question over HTTP", () => {
     expect(text).to.match(/^HTTP\/1\.1 408 /);
   });
 
-  it("is counted, and its tokens stand in no log", async () => {
+  it("is counted, and its token is in no log line", async () => {
     const { running, told } = await serve({ UNVERIFIED_BEARER: "on" });
     await told({ "x-token-id": "canary-jti" });
     await told({ authorization: bearer("canary-jti") });
@@ -369,7 +369,7 @@ describe("a proxy's question over HTTP", () => {
     ]);
   });
 
-  it("is not what a taken port is for: the service does not start, and says why", async () => {
+  it("prevents the start with an explanation if its port is in use", async () => {
     const { port } = await serve();
     const error = await rejection(serve({ AUTHZ_ADDRESS: `127.0.0.1:${port}` }));
     expect(error).to.include({
@@ -378,7 +378,7 @@ describe("a proxy's question over HTTP", () => {
     });
   });
 
-  it("warns where others than this machine may ask", async () => {
+  it("causes a warning at start if other machines can send it", async () => {
     const { running } = await serve({ AUTHZ_ADDRESS: "0.0.0.0:0", INSECURE: "yes" });
     expect(running.logs().filter(({ level }) => level === "warn")).to.deep.equal([
       {
@@ -402,7 +402,7 @@ describe("a proxy's question over HTTP", () => {
   }
 
   for (const fault of ["reset", "blackhole"] as const) {
-    it(`is answered with 503 while the database is away, unless the token is known to be revoked (${fault})`, async () => {
+    it(`is answered with 503 while the database is unavailable, unless the token is known to be revoked (${fault})`, async () => {
       const { running, told, proxy } = await throughProxy({ MISSING_JTI: "allow" });
       await revoke(running, "gone");
       const [live, gone] = [{ "x-token-id": "live" }, { "x-token-id": "gone" }];
@@ -419,7 +419,7 @@ describe("a proxy's question over HTTP", () => {
     });
   }
 
-  it("is answered when it came before the drain, refused after, and nobody listens in the end", async () => {
+  it("is answered if it arrived before the drain, refused during it, and not accepted afterwards", async () => {
     const { running, told, proxy, authz } = await throughProxy({ SHUTDOWN_GRACE: "5s" });
     const channel = new RawChannel(running.address);
     stops.push(() => channel.close());

@@ -25,7 +25,7 @@ async function documentedSites(addresses: Readonly<Record<string, string>>): Pro
   );
 }
 
-describe("an application behind Caddy, as the documents configure it", () => {
+describe("an application behind Caddy, configured as documented", () => {
   let folder: string;
   let authzPort: number;
   let ports: { readonly all: number; readonly butPreflights: number };
@@ -81,7 +81,7 @@ describe("an application behind Caddy, as the documents configure it", () => {
   const statusOf = async (...args: Parameters<typeof send>) => (await send(...args)).status;
   const [live, gone] = [{ authorization: bearer("live") }, { authorization: bearer("gone") }];
 
-  it("gets requests with a live token, and none with a revoked one, whatever address they are for", async () => {
+  it("receives requests with a valid token, and none with a revoked one, for any path", async () => {
     for (const path of [
       "/orders",
       "/orders?page=2",
@@ -99,7 +99,7 @@ describe("an application behind Caddy, as the documents configure it", () => {
     );
   });
 
-  it("gets a request by any method, and the body that was sent", async () => {
+  it("receives every method, and the body that was sent", async () => {
     const body = Buffer.alloc(100_000, "x");
     for (const method of ["POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"]) {
       const sent = { method, path: "/orders?page=2", body };
@@ -116,7 +116,7 @@ describe("an application behind Caddy, as the documents configure it", () => {
     ]).to.deep.equal([200, 401]);
   });
 
-  it("tells its client why, in the words of the service", async () => {
+  it("passes the service's explanation to the client", async () => {
     const { headers } = await send(gone);
     expect(headers["www-authenticate"]).to.equal(
       'Bearer error="invalid_token", error_description="the access token is revoked"',
@@ -124,7 +124,7 @@ describe("an application behind Caddy, as the documents configure it", () => {
     expect(await statusOf({})).to.equal(401);
   });
 
-  it("gets preflights without a token where Caddy passes them by, and nothing else that is like one", async () => {
+  it("receives preflights without a token if Caddy bypasses the check for them, and nothing similar", async () => {
     const { butPreflights: port } = ports;
     expect([
       await statusOf(PREFLIGHT, { method: "OPTIONS", path: "/orders?page=2", port }),
@@ -137,7 +137,7 @@ describe("an application behind Caddy, as the documents configure it", () => {
     expect(await statusOf(PREFLIGHT, { method: "OPTIONS" })).to.equal(401);
   });
 
-  it("gets preflights where the service lets them pass, and nobody can make a request look like one", async () => {
+  it("receives preflights if the service passes them, and no request disguised as one", async () => {
     await running.stop();
     running = await serve({ AUTHZ_PREFLIGHT: "allow", AUTHZ_METHOD_HEADER: "X-Forwarded-Method" });
     expect([
@@ -148,7 +148,7 @@ describe("an application behind Caddy, as the documents configure it", () => {
     ]).to.deep.equal([200, 401, 401, 401]);
   });
 
-  it("gets nothing while the service is stopped, and goes on once it is back", async () => {
+  it("receives nothing while the service is stopped, and continues afterwards", async () => {
     await running.stop();
     for (const headers of [live, gone, {}]) expect(await statusOf(headers)).to.be.within(500, 599);
     expect(received).to.deep.equal([]);

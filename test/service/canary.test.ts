@@ -19,8 +19,8 @@ const now = () => Math.floor(Date.now() / 1000);
 /** In every part of a token that is not meant to be told: other claims, names of keys, headers. */
 const HIDDEN = { note: CANARY, [CANARY]: CANARY };
 
-describe("what is secret", () => {
-  it("stands in no line, error, metric or span: credentials, raw tokens, URLs of keys, what is read there", async function () {
+describe("secrets", () => {
+  it("appear in no log line, error, metric or span: credentials, raw tokens, URLs of keys, and their content", async function () {
     this.timeout(60_000);
     const folder = await freshFolder();
     const key = await createSigningKey(CANARY);

@@ -81,7 +81,7 @@ describe("StreamChecks while the database fails", function () {
     "resets every connection": () => proxy.reset(),
     "swallows every byte": () => proxy.blackhole(),
   })) {
-    it(`answers what is known while it ${what}, refuses the rest one by one, and answers on the same stream when it is back`, async () => {
+    it(`answers known positives while it ${what}, refuses the rest one by one, and answers on the same stream afterwards`, async () => {
       await revoke(here, "known");
       expect(await ask({ jtis: ["known", "never"] })).to.deep.equal([BLACKLISTED, NOT_BLACKLISTED]);
       inflict();
@@ -102,7 +102,7 @@ describe("StreamChecks while the database fails", function () {
     });
   }
 
-  it("is told after its own time that there is no answer, and not when there is one at last", async () => {
+  it("times out a question by itself, without a late response", async () => {
     expect(await ask({ jtis: ["a"] })).to.deep.equal([NOT_BLACKLISTED]);
     const before = asker.answered.length;
     proxy.hold();
@@ -121,7 +121,7 @@ describe("StreamChecks while the database fails", function () {
     expect(await asker.done()).to.deep.equal(ends("OK"));
   });
 
-  it("refuses as NOT_FRESH what a read-only server may not know, and goes on when it takes writes again", async () => {
+  it("refuses as NOT_FRESH what a read-only server may not know, and continues when it accepts writes again", async () => {
     await revoke(elsewhere, "known");
     expect(await ask({ jtis: ["known"] })).to.deep.equal([BLACKLISTED]);
     await admin.query("SET GLOBAL read_only = 1");
@@ -135,7 +135,7 @@ describe("StreamChecks while the database fails", function () {
     expect(await asker.done()).to.deep.equal(ends("OK"));
   });
 
-  it("is never stale after an outage: what was revoked elsewhere meanwhile is known with the first answer", async () => {
+  it("is never stale after an outage: the first response includes revocations made elsewhere meanwhile", async () => {
     for (let round = 0; round < 5; round++) {
       expect(await ask({ jtis: [`gone-${round}`] })).to.deep.equal([NOT_BLACKLISTED]);
       proxy.reset();

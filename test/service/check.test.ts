@@ -66,7 +66,7 @@ for (const backend of backends) {
     }
 
     for (const index of ["on", "off"]) {
-      it(`answers whatever it is asked as a call of IsBlacklisted is, with the index ${index}`, async () => {
+      it(`answers every question as IsBlacklisted does, with the index ${index}`, async () => {
         const service = await startOn({ env: { INDEX: index } });
         const known = Array.from({ length: 40 }, (_, number) => `known-${number}`);
         const revisions = [
@@ -105,7 +105,7 @@ for (const backend of backends) {
       });
     }
 
-    it("is never behind: whatever was acknowledged before the question is in the answer, 500 times", async () => {
+    it("includes every revocation acknowledged before the question, 500 times", async () => {
       const here = await startOn();
       // Of an embedded file there is one replica.
       const elsewhere = backend.name === "sqlite" ? here : await startOn();
@@ -123,7 +123,7 @@ for (const backend of backends) {
       asker.cancel();
     });
 
-    it("answers at least as of the revision that the caller names, at any replica", async () => {
+    it("honours a revision named by the caller, at any replica", async () => {
       const here = await startOn();
       const elsewhere = backend.name === "sqlite" ? here : await startOn();
       const [one, other] = [new Asker(connect(here)), new Asker(connect(elsewhere))];
@@ -138,7 +138,7 @@ for (const backend of backends) {
       other.cancel();
     });
 
-    it("goes on after what it refuses: bad questions, none at all, and timeouts that are none", async () => {
+    it("continues after refused questions: invalid ones, empty ones, and invalid timeouts", async () => {
       const service = await startOn();
       await revoke(service, "a");
       const asker = new Asker(connect(service));
@@ -165,7 +165,7 @@ for (const backend of backends) {
       expect(await asker.done()).to.deep.equal(ends("OK"));
     });
 
-    it("refuses what is too large for a question as a call does", async () => {
+    it("refuses a question that is too large, as a call is", async () => {
       const service = await startOn();
       await revoke(service, "a");
       const channel = connect(service);
@@ -196,7 +196,7 @@ for (const backend of backends) {
       expect(await asker.done()).to.deep.equal(ends("OK"));
     });
 
-    it("refuses bytes that are no message, and ends with that", async () => {
+    it("refuses bytes that are not a message, and ends the stream", async () => {
       const service = await startOn();
       const channel = connect(service);
       const bytes = [
@@ -217,7 +217,7 @@ for (const backend of backends) {
       }
     });
 
-    it("survives whatever bytes are sent to it: each stream is refused or served", async () => {
+    it("survives arbitrary bytes: every stream is refused or served", async () => {
       const service = await startOn();
       await revoke(service, "a");
       const channel = connect(service);
@@ -252,7 +252,7 @@ for (const backend of backends) {
       await balanced(service);
     });
 
-    it("survives framing that is none, and bodies that end in the middle", async () => {
+    it("survives invalid framing and truncated bodies", async () => {
       const service = await startOn();
       const http2 = await Http2Connection.open(service.address);
       const good = framed(
@@ -301,7 +301,7 @@ for (const backend of backends) {
       });
     }
 
-    it("says nothing of jtis and revisions in the log and in errors", async () => {
+    it("puts no jtis and revisions into logs and errors", async () => {
       const service = await startOn({ env: { AUDIT_LOG: "off" } });
       const asker = new Asker(connect(service));
       const secret = "c4n4ry";
@@ -325,7 +325,7 @@ for (const backend of backends) {
       expect(metrics).not.to.include(secret);
     });
 
-    it("ends with DRAINING for all when the service stops, in time, one who reads nothing among them", async () => {
+    it("ends with DRAINING in time when the service stops, even for a client that reads nothing", async () => {
       const service = await startOn({ env: { SHUTDOWN_GRACE: "3s" } });
       const channel = connect(service);
       const askers = Array.from({ length: 20 }, () => new Asker(channel));
@@ -354,7 +354,7 @@ for (const backend of backends) {
       await stuck.close();
     });
 
-    describe("where callers are known", () => {
+    describe("with authentication", () => {
       let key: SigningKey;
       let env: Record<string, string>;
       const bearer = async (claims: object = {}) => [
@@ -379,7 +379,7 @@ for (const backend of backends) {
       const callers = (service: RunningService, method: string) =>
         service.logs().flatMap((line) => (line.method === method ? [[line.code, line.caller]] : []));
 
-      it("it needs the role check, and a credential that is accepted", async () => {
+      it("needs the role check and a valid credential", async () => {
         const service = await startOn({ env });
         const cases: Record<string, [readonly string[], ReturnType<typeof ends>]> = {
           "no credential": [[], ends("UNAUTHENTICATED", "UNAUTHENTICATED")],
@@ -411,7 +411,7 @@ for (const backend of backends) {
         ]);
       });
 
-      it("no question is answered any more once the caller's token has expired, and the stream stays", async () => {
+      it("refuses questions once the caller's token has expired, and keeps the stream", async () => {
         const clock = new FakeClock(Date.now());
         const service = await startOn({ env, clock });
         const exp = Math.floor(clock.now() / 1000) + 20;
@@ -436,7 +436,7 @@ for (const backend of backends) {
         expect([await short.done(), await long.done()]).to.deep.equal([ends("OK"), ends("OK")]);
       });
 
-      it("no question is answered any more once the caller's token is blacklisted, at whichever replica", async () => {
+      it("refuses questions once the caller's token is blacklisted, at any replica", async () => {
         const here = await startOn({ env });
         const elsewhere = backend.name === "sqlite" ? here : await startOn({ env });
         const channel = connect(here);

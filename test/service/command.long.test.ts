@@ -15,7 +15,7 @@ function end(args: string[], env: Record<string, string>): Promise<Ended> {
   return new CommandProcess(args, { ...PORTS, ...env }).ended;
 }
 
-describe("the command, when it cannot start", function () {
+describe("a start that fails", function () {
   this.timeout(60_000);
   let folder: string;
 
@@ -27,7 +27,7 @@ describe("the command, when it cannot start", function () {
     await rm(folder, { recursive: true });
   });
 
-  it("names every problem of its configuration at once, and exits with 2", async () => {
+  it("reports every problem of the configuration at once, and exits with 2", async () => {
     const env = {
       DATABASE_URL: "postgres://user:swordfish@host/db",
       LISTEN_ADDRESS: "nowhere",
@@ -49,7 +49,7 @@ describe("the command, when it cannot start", function () {
     });
   });
 
-  it("opens no other file because of a line break or quotes in DATABASE_URL, and exits with 2", async () => {
+  it("creates no other file for a line break or quotes in DATABASE_URL, and exits with 2", async () => {
     for (const url of [`sqlite:${join(folder, "x.db")}\n`, `"sqlite:${join(folder, "x.db")}"`]) {
       for (const args of [["serve"], ["migrate", "up"]]) {
         const { code, stderr } = await end(args, { DATABASE_URL: url });
@@ -63,7 +63,7 @@ describe("the command, when it cannot start", function () {
     expect(await readdir(folder)).to.deep.equal([]);
   });
 
-  it("refuses a key that is another certificate's as any wrong setting, before it makes a database", async () => {
+  it("refuses a key of another certificate as an invalid setting, before it creates a database", async () => {
     const authority = await createAuthority();
     const [own, other] = [await authority.issue([]), await authority.issue([])];
     const [TLS_CERT_FILE, TLS_KEY_FILE] = [join(folder, "cert.pem"), join(folder, "key.pem")];
@@ -81,7 +81,7 @@ describe("the command, when it cannot start", function () {
     expect((await readdir(folder)).sort()).to.deep.equal(["cert.pem", "key.pem"]);
   });
 
-  it("names a variable that was probably meant to be a setting beside what is wrong, and when it migrates", async () => {
+  it("reports misspelt settings with other problems, and in migrate", async () => {
     const meant = "the variable LISTEN_ADRESS is not a setting: did you mean LISTEN_ADDRESS?\n";
     const wrong = await end(["serve"], { LISTEN_ADRESS: "c4n4ry:1", LOG_LEVEL: "loud" });
     expect([wrong.code, wrong.stderr.endsWith(`  ${meant}`)]).to.deep.equal([2, true]);
@@ -93,7 +93,7 @@ describe("the command, when it cannot start", function () {
   });
 
   for (const name of ["LISTEN_ADDRESS", "ADMIN_ADDRESS"]) {
-    it(`says in one line that the port of ${name} is in use`, async () => {
+    it(`reports in one line that the port of ${name} is in use`, async () => {
       const server = createServer().listen(0, "127.0.0.1");
       await once(server, "listening");
       const taken = `127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -109,7 +109,7 @@ describe("the command, when it cannot start", function () {
     });
   }
 
-  it("says in one line that the data folder cannot be written", async () => {
+  it("reports in one line that the data folder is not writable", async () => {
     await writeFile(join(folder, "file"), "");
     const { code, stderr } = await end(["serve"], { DATABASE_URL: `sqlite:${join(folder, "file", "x.db")}` });
     expect([code, stderr]).to.deep.equal([
@@ -118,7 +118,7 @@ describe("the command, when it cannot start", function () {
     ]);
   });
 
-  it("says in one line that a file is no database", async () => {
+  it("reports in one line that a file is not a database", async () => {
     await writeFile(
       join(folder, "x.db"),
       "certainly not a database, only a text that is long enough to be looked at".repeat(20),
@@ -130,7 +130,7 @@ describe("the command, when it cannot start", function () {
     ]);
   });
 
-  it("leaves an embedded file to the process that has it, in one line, for serve and for migrate", async () => {
+  it("leaves an embedded file to the process that has opened it, in one line, for serve and migrate", async () => {
     const url = `sqlite:${join(folder, "x.db")}`;
     const service = await serveProcess({ DATABASE_URL: url });
     const expected = [
@@ -147,7 +147,7 @@ describe("the command, when it cannot start", function () {
     }
   });
 
-  it("refuses a MySQL schema that is out of date, in one line that says what to run", async () => {
+  it("refuses an outdated MySQL schema in one line with the command to run", async () => {
     const { url, dispose } = await freshDatabase();
     try {
       const { code, stderr } = await end(["serve"], { DATABASE_URL: url });
@@ -164,7 +164,7 @@ describe("the command, when it cannot start", function () {
 describe("token-blacklist migrate", function () {
   this.timeout(60_000);
 
-  it("goes from nothing to up to date, and says so at every step", async () => {
+  it("migrates an empty database to the current version, and reports every step", async () => {
     const { url, dispose } = await freshDatabase();
     try {
       const steps = [];
@@ -190,7 +190,7 @@ describe("token-blacklist migrate", function () {
     }
   });
 
-  it("names with check what is pending, and changes nothing: neither a schema nor a file that is not there", async () => {
+  it("reports pending migrations with check, and changes neither a schema nor a missing file", async () => {
     const { url, dispose } = await freshDatabase();
     const folder = await freshFolder();
     try {
@@ -223,7 +223,7 @@ describe("token-blacklist migrate", function () {
     }
   });
 
-  it("fails where what it says cannot be written", async () => {
+  it("fails if its output cannot be written", async () => {
     const folder = await freshFolder();
     const full = openSync("/dev/full", "w");
     const { ended } = new CommandProcess(
@@ -237,7 +237,7 @@ describe("token-blacklist migrate", function () {
     expect([code, stderr]).to.deep.equal([70, "error: standard output cannot be written (ENOSPC)\n"]);
   });
 
-  it("tells a pipeline with check by its exit code whether the settings or the database are to blame", async () => {
+  it("distinguishes invalid settings from a database failure by the exit code of check", async () => {
     const codes = [];
     for (const DATABASE_URL of ["nonsense:", "mysql://user:swordfish@127.0.0.1:1/db"]) {
       codes.push((await end(["migrate", "check"], { DATABASE_URL })).code);
@@ -245,7 +245,7 @@ describe("token-blacklist migrate", function () {
     expect(codes).to.deep.equal([2, 69]);
   });
 
-  it("exits with 69, in one line without the password that says what to do, when the database is not there", async () => {
+  it("exits with 69 in one line with advice and without the password if the database is unreachable", async () => {
     const ended = [];
     for (const host of ["127.0.0.1:1", "nowhere.invalid"]) {
       const DATABASE_URL = `mysql://user:swordfish@${host}/db`;
@@ -266,7 +266,7 @@ describe("token-blacklist migrate", function () {
     ]);
   });
 
-  it("says what to do where the server has no such database, or knows the user by another password", async () => {
+  it("gives advice if the database does not exist or the password is wrong", async () => {
     const { url, dispose } = await freshDatabase();
     const absent = Object.assign(new URL(url), { pathname: "/absent" }).href;
     const stranger = Object.assign(new URL(url), { password: "swordfish" }).href;
@@ -290,7 +290,7 @@ describe("token-blacklist migrate", function () {
 describe("token-blacklist serve", function () {
   this.timeout(60_000);
 
-  it("logs the name of a variable that was probably meant to be a setting, without its value", async () => {
+  it("logs the name of a misspelt setting without its value", async () => {
     const folder = await freshFolder();
     const service = await serveProcess({
       DATABASE_URL: `sqlite:${join(folder, "x.db")}`,

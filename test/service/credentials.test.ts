@@ -72,7 +72,7 @@ const NAMES: Readonly<Record<string, string>> = {
 
 type Outcome = "let in" | "UNAUTHENTICATED" | "PERMISSION_DENIED";
 
-describe("every call with every kind of credential", () => {
+describe("every call with every credential", () => {
   let authority: Authority;
   let running: RunningService;
   let key: SigningKey;
@@ -210,16 +210,15 @@ describe("every call with every kind of credential", () => {
 
   for (const [certificate, rights] of Object.entries(CERTIFICATES)) {
     describe(certificate, () => {
-      it("and no token: by the certificate's roles", () =>
+      it("without a token: by the certificate's roles", () =>
         expectEach(certificate, [], byRoles(rights === "carrier" ? undefined : rights)));
 
       for (const [name, [fields, roles]] of Object.entries(TOKENS)) {
-        it(`${name}: by the token alone`, async () =>
-          expectEach(certificate, await fields(), byRoles(roles)));
+        it(`${name}: by the token only`, async () => expectEach(certificate, await fields(), byRoles(roles)));
       }
 
       for (const [name, damage] of Object.entries(DAMAGES)) {
-        it(`a token with ${name}: never, whether it would be good or is revoked`, async () => {
+        it(`a token with ${name}: never, whether valid or revoked`, async () => {
           const { good, revoked: bad } = around(damage);
           await expectEach(certificate, await good(), byRoles(undefined));
           await expectEach(certificate, await bad(), byRoles(undefined));
@@ -228,7 +227,7 @@ describe("every call with every kind of credential", () => {
     });
   }
 
-  it("holds too when the header block comes in several frames, padded and with a priority", async () => {
+  it("accepts header blocks in several frames, with padding and priority", async () => {
     const connection = await connectionOf("over an operator's certificate");
     const path = "/tokenblacklist.v1.TokenBlacklist/List";
     const value = `Bearer ${await revoked()}`;
@@ -241,7 +240,7 @@ describe("every call with every kind of credential", () => {
     }
   });
 
-  it("holds for whatever header is damaged: nobody can tell which it was", async () => {
+  it("refuses any damaged header, since it might be the credential", async () => {
     const connection = await connectionOf("over an operator's certificate");
     const { code, message } = await connection.call(
       "/tokenblacklist.v1.TokenBlacklist/List",

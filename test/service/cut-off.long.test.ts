@@ -10,7 +10,7 @@ import { until } from "../support/until.ts";
 const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
 const ROUNDS = 4;
 
-describe("a service whose connections to the database were cut off without a word", function () {
+describe("a service whose database connections were silently dropped", function () {
   this.timeout(60_000);
   let database: Awaited<ReturnType<typeof freshDatabase>>;
   let proxy: FaultProxy;
@@ -67,7 +67,7 @@ describe("a service whose connections to the database were cut off without a wor
     expect(after - before).to.be.below(ROUNDS);
   });
 
-  it("ends on SIGTERM all the same, well within its grace", async () => {
+  it("stops on SIGTERM well within its grace", async () => {
     await cutOff();
     const began = performance.now();
     await service.process.signal("SIGTERM");

@@ -53,7 +53,7 @@ const bearer = (jti: unknown): Found => ({
   headers: { authorization: `Bearer ${shownJwt({ sub: "alice", jti })}` },
 });
 
-describe("Envoy's question", () => {
+describe("ext_authz", () => {
   const stops: (() => unknown)[] = [];
   afterEach(async () => {
     for (const stop of stops.splice(0).reverse()) await stop();
@@ -76,12 +76,12 @@ describe("Envoy's question", () => {
     });
   }
 
-  it("is no method of the service unless its operator says so", async () => {
+  it("is not implemented by default", async () => {
     const { channel } = await serve({ EXT_AUTHZ: "off" });
     expect((await sendCheck(channel, verified("a"))).code).to.equal("UNIMPLEMENTED");
   });
 
-  it("is answered by the jti that jwt_authn has verified, wherever in its metadata it stands", async () => {
+  it("is decided by the jti that jwt_authn has verified, anywhere in its metadata", async () => {
     const { running, told } = await serve();
     const shapes: Record<string, (jti: string) => Found> = {
       "under payload_in_metadata": verified,
@@ -121,21 +121,21 @@ describe("Envoy's question", () => {
     ],
     "a payload named __proto__": [{ metadata: JSON.parse('{"payload":{"__proto__":{"jti":"a"}}}') }, NO_JTI],
   };
-  it("is answered with 401 for whatever names no token, or more than one", async () => {
+  it("is answered with 401 without a single identifiable token", async () => {
     const { told } = await serve();
     for (const [name, [found, expected]] of Object.entries(UNNAMED)) {
       expect([name, await told(found)]).to.deep.equal([name, expected]);
     }
   });
 
-  it("is answered, where no token is needed, with a pass for whatever names none, and for nothing else", async () => {
+  it("passes without a token if configured, but not with an invalid one", async () => {
     const { told } = await serve({ MISSING_JTI: "allow" });
     for (const [name, [found, expected]] of Object.entries(UNNAMED)) {
       expect([name, await told(found)]).to.deep.equal([name, expected === MALFORMED ? MALFORMED : PASSES]);
     }
   });
 
-  it("is answered by the bearer token itself where that is asked for, however Envoy sends headers", async () => {
+  it("is decided by the bearer token itself if configured, in each way that Envoy sends headers", async () => {
     const { running, told } = await serve({ UNVERIFIED_BEARER: "on" });
     const raw = (...values: string[]): Found => ({
       rawHeaders: values.map((value) => ["authorization", value] as const),
@@ -159,7 +159,7 @@ describe("Envoy's question", () => {
     }
   });
 
-  it("is a pass for a CORS preflight where its operator says so, and denied otherwise", async () => {
+  it("passes a CORS preflight if configured, and denies it otherwise", async () => {
     const { told } = await serve({ AUTHZ_PREFLIGHT: "allow" });
     const sent = { origin: "https://shop.example", "access-control-request-method": "PUT" };
     const raw = [["Origin", sent.origin] as const, ["Access-Control-Request-Method", "PUT"] as const];
@@ -180,7 +180,7 @@ describe("Envoy's question", () => {
     expect(await denying.told({ method: "OPTIONS", headers: sent })).to.deep.equal(NO_TOKEN);
   });
 
-  it("reflects what was revoked before it, again and again", async () => {
+  it("includes earlier revocations, repeatedly", async () => {
     const { running, told } = await serve();
     for (let round = 0; round < 100; round++) {
       await revoke(running, `round ${round}`);
@@ -188,7 +188,7 @@ describe("Envoy's question", () => {
     }
   });
 
-  it("is INVALID_ARGUMENT when it cannot be decoded, and no pass when it is empty", async () => {
+  it("is INVALID_ARGUMENT if it cannot be decoded, and denied if empty", async () => {
     const { channel } = await serve();
     const garbage = await channel.call(CHECK_PATH, Buffer.from([0x0a, 0x05, 0x61]));
     expect([garbage.code, detailsOf(garbage)?.reason]).to.deep.equal(["INVALID_ARGUMENT", "INVALID_REQUEST"]);
@@ -198,14 +198,14 @@ describe("Envoy's question", () => {
     expect(outcomeOf(await channel.call(CHECK_PATH, Buffer.concat([field, field])))).to.deep.equal(PASSES);
   });
 
-  it("is INVALID_ARGUMENT with more fields than any request has, of which none is built", async () => {
+  it("is INVALID_ARGUMENT with too many fields, without decoding them", async () => {
     const { told } = await serve();
     const groups = (count: number) => ({ metadata: { payload: { jti: "a", groups: Array(count).fill(1) } } });
     expect(await told(groups(4500))).to.deep.equal(PASSES);
     expect(await told(groups(20_000))).to.equal("INVALID_ARGUMENT");
   });
 
-  it("is told apart in health, reflection and metrics, and its tokens stand in no log", async () => {
+  it("is separate in health, reflection and metrics, and its tokens are in no log line", async () => {
     const { running, channel, told } = await serve({ UNVERIFIED_BEARER: "on" });
     const name = "envoy.service.auth.v3.Authorization";
     const serving = { status: "SERVING" };
@@ -240,7 +240,7 @@ describe("Envoy's question", () => {
     expect(lines.filter((line) => reflected(line) && !line.endsWith(" 0"))).to.have.length(1);
   });
 
-  it("is UNAVAILABLE while draining, which lets nothing pass either", async () => {
+  it("is UNAVAILABLE while draining, which passes nothing", async () => {
     const { running, channel } = await serve({ SHUTDOWN_GRACE: "1s" });
     const watch = watchHealth(channel, "envoy.service.auth.v3.Authorization");
     await watch.reaches("SERVING");
@@ -259,7 +259,7 @@ describe("Envoy's question", () => {
     await closed;
   });
 
-  describe("while the database is away", () => {
+  describe("while the database is unavailable", () => {
     async function throughProxy(env: Record<string, string> = {}) {
       const database = await freshDatabase();
       const { port } = new URL((await sharedMysql()).url());
@@ -294,7 +294,7 @@ describe("Envoy's question", () => {
       });
     }
 
-    it("is answered from what was read before, where a staleness is allowed, and not for longer", async () => {
+    it("is answered from earlier reads within the allowed staleness, and not for longer", async () => {
       const { told, proxy } = await throughProxy({ AUTHZ_MAX_STALENESS: "3s", INDEX: "on" });
       expect(await told(verified("live"))).to.deep.equal(PASSES);
       proxy.reset();
@@ -306,7 +306,7 @@ describe("Envoy's question", () => {
     });
   });
 
-  describe("is asked by callers that are known", () => {
+  describe("with authentication", () => {
     let key: SigningKey;
     before(async () => {
       key = await createSigningKey("k1");
@@ -338,7 +338,7 @@ describe("Envoy's question", () => {
       return { running, asking, revoked };
     }
 
-    it("with the role check alone, whatever the request itself shows", async () => {
+    it("needs only the role check, whatever the request contains", async () => {
       const { asking, revoked } = await secured({ UNVERIFIED_BEARER: "on" });
       expect(await revoked("gone")).to.equal("OK");
       const user = { headers: { authorization: `Bearer ${await credential("check", "user")}` } };
@@ -356,7 +356,7 @@ describe("Envoy's question", () => {
       ]);
     });
 
-    it("and no more once their own token is revoked, not even about requests without one", async () => {
+    it("is refused once the proxy's own token is revoked, even for requests without a token", async () => {
       const { asking, revoked } = await secured({ MISSING_JTI: "allow" });
       const own = await credential("check", "own");
       expect([await asking({}, own), await asking(verified("live"), own)]).to.deep.equal([PASSES, PASSES]);

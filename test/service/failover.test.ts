@@ -31,7 +31,7 @@ async function told({ client }: RunningService, ...jtis: string[]): Promise<Verd
   );
 }
 
-describe("a replica whose database is taken over by a server without its last commits", function () {
+describe("a replica after a failover to a server without the last commits", function () {
   this.timeout(120_000);
   let primary: PrivateMariadb;
   let standby: PrivateMariadb;
@@ -116,7 +116,7 @@ describe("a replica whose database is taken over by a server without its last co
     "and others have written as much there since": 1,
     "and others have written more there since": 3,
   })) {
-    it(`knows what it acknowledged, ${what}, and rules nothing out until it has read everything anew`, async () => {
+    it(`keeps what it acknowledged, ${what}, and returns no negatives until the index is rebuilt`, async () => {
       const replica = await startReplica("on");
       await revoke(replica, "kept");
       expect(await told(replica, "kept", "never")).to.deep.equal([YES, NO]);
@@ -145,7 +145,7 @@ describe("a replica whose database is taken over by a server without its last co
     });
   }
 
-  it("rules nothing out without an index: what the database does not know any more, nobody here does", async () => {
+  it("returns no negatives without an index, since the lost entries are nowhere else", async () => {
     const replica = await startReplica("off");
     await revoke(replica, "kept");
     const url = await replicate();

@@ -17,7 +17,7 @@ import { until } from "../support/until.ts";
 const ISSUER = "https://id.example";
 const EXP = 4_102_444_800;
 
-describe("a caller who asks for all that there is", () => {
+describe("a caller that uses all capacity", () => {
   let key: SigningKey;
   let service: ServiceProcess | undefined;
 
@@ -49,13 +49,13 @@ describe("a caller who asks for all that there is", () => {
     `Bearer ${await signToken(key, { iss: ISSUER, aud: "token-blacklist", sub, scope: "check revoke", exp: EXP })}`;
   const rawToken = () => signToken(key, { iss: ISSUER, jti: "shown", exp: EXP });
 
-  describe("in raw tokens", () => {
+  describe("with raw tokens", () => {
     for (const [who, env, tokens, expected] of [
       ["within the quota", {}, 100, { OK: 40 }],
       ["past the quota", { QUOTA_ROWS_PER_SECOND: "1" }, 100, { OK: 10, RESOURCE_EXHAUSTED: 30 }],
       ["with more than a request may hold", {}, 1000, { INVALID_ARGUMENT: 40 }],
     ] as const) {
-      it(`does not hold up the probes ${who}`, async () => {
+      it(`does not delay the probes ${who}`, async () => {
         const { address, adminAddress } = await serve(env);
         const credentials = { authorization: await credential("greedy"), jwt: await rawToken() };
         let statuses = {};
@@ -69,7 +69,7 @@ describe("a caller who asks for all that there is", () => {
     }
   });
 
-  it("in entries gets three quarters of the index, unless told otherwise, and the metric shows how near it is", async () => {
+  it("gets three quarters of the index by default, and the metric shows its share", async () => {
     const { address, adminAddress } = await serve({ INDEX_MAX_ENTRIES: "40" });
     const client = createRpcClient({
       address,
@@ -108,7 +108,7 @@ describe("a caller who asks for all that there is", () => {
     }
   });
 
-  it("in streams of Watch leaves others places", async function () {
+  it("leaves places for the Watch streams of others", async function () {
     this.timeout(60_000);
     const { address } = await serve();
     const most = DEFAULT_STREAMS_PER_CALLER;

@@ -25,7 +25,7 @@ interface Replica {
   process: CommandProcess;
 }
 
-describe("three replicas behind HAProxy, as the documents configure it", function () {
+describe("three replicas behind HAProxy, configured as documented", function () {
   this.timeout(60_000);
   let database: Awaited<ReturnType<typeof freshDatabase>>;
   let folder: string;
@@ -134,7 +134,7 @@ describe("three replicas behind HAProxy, as the documents configure it", functio
     );
   }
 
-  it("share the calls of one client among them evenly", async () => {
+  it("share the calls of one client evenly", async () => {
     // With metadata for each call checks are calls.
     const client = await open({ metadata: () => ({}) });
     const before = await answered();
@@ -145,7 +145,7 @@ describe("three replicas behind HAProxy, as the documents configure it", functio
     for (const share of shares) expect(share).to.be.within(90, 110);
   });
 
-  it("share the streams of several clients among them evenly", async () => {
+  it("share the streams of several clients evenly", async () => {
     const before = await answered();
     for (let number = 0; number < 6; number++) {
       const client = await open();
@@ -155,7 +155,7 @@ describe("three replicas behind HAProxy, as the documents configure it", functio
     expect(after.map((calls, index) => calls - (before[index] ?? 0))).to.deep.equal([100, 100, 100]);
   });
 
-  it("refuse a caller whom the service does not know", async () => {
+  it("refuse an unauthenticated caller", async () => {
     const client = await open({ credentials: clientCredentials({ tls: { ca } }) });
     const error = await client.isBlacklisted("x").then(
       () => undefined,
@@ -164,7 +164,7 @@ describe("three replicas behind HAProxy, as the documents configure it", functio
     expect(error).to.equal("UNAUTHENTICATED");
   });
 
-  it("know a caller by certificate whose connection is passed through, and no caller whose is not", async () => {
+  it("authenticate by certificate a caller whose connection is passed through, and no other", async () => {
     const credentials = clientCredentials({ tls: { ca, ...gatewayCertificate } });
     const through = await open({ credentials, address: `localhost:${passedThrough}` });
     const ended = await open({ credentials });
@@ -178,7 +178,7 @@ describe("three replicas behind HAProxy, as the documents configure it", functio
     ["SIGTERM", 0, "stopped"],
     ["SIGKILL", null, "killed"],
   ] as const) {
-    it(`lose no call and no watch while one after the other is ${done} and started`, async () => {
+    it(`lose no call and no watch while each in turn is ${done} and started`, async () => {
       const states: string[] = [];
       const remote = await open();
       const watching = await open({

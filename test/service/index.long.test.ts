@@ -123,7 +123,7 @@ describe("the index on MariaDB", function () {
     "is silent, then answers late": () => proxy.hold(),
   };
   for (const [what, inflict] of Object.entries(faults)) {
-    it(`never hides what is known, and rules nothing out, while the database ${what}`, async () => {
+    it(`keeps positives, and returns no negatives, while the database ${what}`, async () => {
       const [{ client }, elsewhere] = await startTwo();
       await revoke(elsewhere.client, "known");
       expect(await verdicts(client, ["known", "x"])).to.deep.equal([YES, NO]);
@@ -144,7 +144,7 @@ describe("the index on MariaDB", function () {
     });
   }
 
-  it("rules out what a staleness of a minute allows while the database is away, and not a moment longer", async () => {
+  it("returns negatives within a staleness of a minute while the database is unavailable, and not for longer", async () => {
     const clock = new FakeClock(Date.now());
     const [{ client }, elsewhere] = await startTwo({ clock });
     await revoke(elsewhere.client, "known");
@@ -171,7 +171,7 @@ describe("the index on MariaDB", function () {
     expect(negative).to.be.oneOf(REFUSALS);
   });
 
-  it("rules nothing out on a server that was made read-only, under load, and does within two seconds of its end", async () => {
+  it("returns no negatives on a server made read-only under load, and does within two seconds afterwards", async () => {
     const [{ client }, elsewhere] = await startTwo();
     /** By the driver's clock. While this is set, the server has been read-only. */
     let readOnlySince: number | undefined;
@@ -253,7 +253,7 @@ describe("the index on MariaDB", function () {
     "as much is written afterwards as was lost": 5,
     "more is written afterwards than was lost": 9,
   })) {
-    it(`forgets nothing that it knew when a backup is restored under it, and ${what}`, async () => {
+    it(`keeps its positives when a backup is restored, and ${what}`, async () => {
       const [here, elsewhere] = await startTwo();
       const { client } = here;
       /** Acknowledged, and either known to this replica or written to the database as it stands now. */
@@ -313,7 +313,7 @@ describe("the index on MariaDB", function () {
     });
   }
 
-  it("does not hide what a restored database has lost from those who name a revision", async () => {
+  it("reports REVISION_LOST for a revision that a restored database has lost", async () => {
     const [{ client }, elsewhere] = await startTwo();
     const older = await revoke(elsewhere.client, "kept");
     await revoke(elsewhere.client, "kept too");
@@ -353,7 +353,7 @@ describe("the index on MariaDB", function () {
       );
     });
 
-    it("answers rightly from the moment it listens, before the index is loaded, and afterwards", async () => {
+    it("answers correctly from the start, before and after the index is loaded", async () => {
       // Every page takes at least that long, so that the load takes a second.
       proxy.latencyMs = 20;
       const service = await startOn(proxy.through(database.url), { loaded: false });
@@ -384,7 +384,7 @@ describe("the index on MariaDB", function () {
       }
     });
 
-    it("answers rightly, and says so loudly, when these are more than the index may hold", async () => {
+    it("answers correctly, and reports it, if the index overflows", async () => {
       const env = { INDEX_MAX_ENTRIES: "10000" };
       const service = await startOn(database.url, { loaded: false, env });
       const full = () => service.logs().filter(({ msg }) => String(msg).startsWith("the index is full"));
@@ -400,7 +400,7 @@ describe("the index on MariaDB", function () {
     });
   });
 
-  describe("in a replica that is stopped for longer than any time-out", () => {
+  describe("in a replica stopped for longer than any timeout", () => {
     let replica: ServiceProcess;
     let other: ServiceProcess;
 
@@ -411,7 +411,7 @@ describe("the index on MariaDB", function () {
     });
     afterEach(() => Promise.all([replica, other].map((one) => one?.kill())));
 
-    it("answers nothing wrong when it goes on", async () => {
+    it("returns no wrong answer when it continues", async () => {
       let asked = 0;
       const stop = repeatedly(8, async () => {
         await told(replica.client, ["never"]);
@@ -471,7 +471,7 @@ for (const backend of backends) {
     }
 
     for (const index of ["on", "off"]) {
-      it(`keeps jtis apart that differ in their case alone, ${index}`, async () => {
+      it(`distinguishes jtis by case, ${index}`, async () => {
         const { client, indexLoaded, logs } = await startWith({ INDEX: index });
         if (index === "on") await indexLoaded();
         await revoke(client, "Token-a");
@@ -486,7 +486,7 @@ for (const backend of backends) {
       });
     }
 
-    it("says so and answers from the database when it becomes too large", async () => {
+    it("reports an overflow and answers from the database", async () => {
       const { client, indexLoaded, logs } = await startWith({ INDEX: "on", INDEX_MAX_ENTRIES: "3" });
       await indexLoaded();
       const known: string[] = [];

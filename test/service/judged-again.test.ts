@@ -32,7 +32,7 @@ const MINUTE_MS = 60_000;
 /** A deadline of the service's own would pass when the clock is told to look at the files. */
 const TIMEOUT = ["grpc-timeout", "20S"] as const;
 
-describe("callers who were let in", () => {
+describe("admitted callers", () => {
   let authority: Authority;
   let key: SigningKey;
   let folder: string;
@@ -126,7 +126,7 @@ describe("callers who were let in", () => {
   };
 
   describe("by a certificate", () => {
-    it("lose their calls and streams with their role, and get them back with it", async () => {
+    it("lose their calls and streams with their role, and regain them with it", async () => {
       await serve();
       const channel = connect(await issue("operator.test"));
       const [watcher, asker] = [await watch(channel), await ask(channel)];
@@ -151,7 +151,7 @@ describe("callers who were let in", () => {
       expect(await watcher.sync()).to.equal("synced");
     });
 
-    it("keep what they may do while the new roles cannot be used, and the log says so once", async () => {
+    it("keep their roles while new roles cannot be used, which is logged once", async () => {
       await serve();
       const channel = connect(await issue("operator.test"));
       for (const [text, problem] of [
@@ -171,7 +171,7 @@ describe("callers who were let in", () => {
       );
     });
 
-    it("that only carries tokens have roles that it is given on their next connection", async () => {
+    it("that are carriers get new roles on their next connection", async () => {
       await serve();
       const own = await issue("carrier.test");
       const before = connect(own);
@@ -182,7 +182,7 @@ describe("callers who were let in", () => {
     });
   });
 
-  describe("by a certificate that is not accepted any more", () => {
+  describe("by a certificate that is no longer accepted", () => {
     async function serveWithLists(...revoked: readonly string[]): Promise<void> {
       await write("crl", await authority.revoke(revoked, { validMs: [-MINUTE_MS, 60 * MINUTE_MS] }));
       await serve({ env: { ...ENV(), TLS_CLIENT_CRL_FILE: file("crl") } });
@@ -190,7 +190,7 @@ describe("callers who were let in", () => {
     const revokeNow = async (...revoked: readonly string[]) => write("crl", await authority.revoke(revoked));
     const said = (text: RegExp) => running.logs().filter(({ msg }) => text.test(String(msg)));
 
-    it("lose their calls, streams and connection with the authority that vouched for it, and come in with the new one", async () => {
+    it("lose calls, streams and connection with its CA, and are admitted with the new CA", async () => {
       await serve();
       const own = await issue("operator.test");
       const channel = connect(own);
@@ -217,7 +217,7 @@ describe("callers who were let in", () => {
       expect(await check(connect(), [token])).to.equal("OK");
     });
 
-    it("keep everything while their authority stays, whichever joins it", async () => {
+    it("keep everything while their CA stays, whatever is added", async () => {
       await serve();
       const channel = connect(await issue("operator.test"));
       const watcher = await watch(channel);
@@ -227,7 +227,7 @@ describe("callers who were let in", () => {
       expect([await check(channel), await watcher.sync()]).to.deep.equal(["OK", "synced"]);
     });
 
-    it("lose their calls, streams and connection once it is in a list of revoked ones", async () => {
+    it("lose calls, streams and connection once it is in a revocation list", async () => {
       await serveWithLists();
       const [own, other] = [await issue("operator.test"), await issue("operator.test")];
       const [channel, untouched] = [connect(own), connect(other)];
@@ -243,7 +243,7 @@ describe("callers who were let in", () => {
       expect(said(/no longer accepted/).map(({ problem }) => problem)).to.deep.equal(["it has been revoked"]);
     });
 
-    it("lose a call whose message comes after it was revoked", async () => {
+    it("lose a call whose message arrives after its revocation", async () => {
       await serveWithLists();
       const own = await issue("carrier.test");
       const calls = await RawCalls.open(running.address, { ca: authority.certificate, own });
@@ -259,7 +259,7 @@ describe("callers who were let in", () => {
       expect(code).to.equal("UNAUTHENTICATED");
     });
 
-    it("are refused by whatever chain they come with when an authority between was revoked", async () => {
+    it("are refused with any chain if an intermediate CA was revoked", async () => {
       const between = await authority.subordinate("between");
       await write("ca.pem", `${authority.certificate}\n${between.certificate}`);
       const none = await between.revoke([]);
@@ -282,7 +282,7 @@ ${none}`,
       ]);
     });
 
-    it("are all refused when the list has expired, and let in again with the next one", async () => {
+    it("are all refused when the revocation list has expired, and admitted with the next one", async () => {
       await serveWithLists();
       const own = await authority.issue([{ type: "dns", value: "operator.test" }], {
         validMs: [-MINUTE_MS, 300 * MINUTE_MS],
@@ -301,7 +301,7 @@ ${none}`,
       expect(await check(connect(own))).to.equal("OK");
     });
 
-    it("are all refused from the start on with a list that has expired, and callers with tokens are not", async () => {
+    it("are refused from the start with an expired list, unlike callers with tokens", async () => {
       await write("crl", await authority.revoke([], { validMs: [-60 * MINUTE_MS, -MINUTE_MS] }));
       await serve({ env: { ...ENV(), TLS_CLIENT_CRL_FILE: file("crl") } });
       const [by, without] = [connect(await issue("operator.test")), connect()];
@@ -314,7 +314,7 @@ ${none}`,
       );
     });
 
-    it("lose their calls when they expire on an open connection", async () => {
+    it("lose their calls when it expires on an open connection", async () => {
       await serve();
       const channel = connect(await issue("operator.test"));
       expect(await check(channel)).to.equal("OK");
@@ -322,7 +322,7 @@ ${none}`,
       expect(await check(channel)).to.equal("UNAUTHENTICATED");
     });
 
-    it("stay out while a new list cannot be used: the last good one stays, and log and metric say so", async () => {
+    it("stay refused while a new list cannot be used: the last valid one applies, which log and metric report", async () => {
       const own = await issue("operator.test");
       await serveWithLists(own.certificate);
       const rejected = async () =>
@@ -362,7 +362,7 @@ ${none}`,
       expect(await check(connect(own))).to.equal("OK");
     });
 
-    it("stay out although the service's own certificate cannot be replaced at the time", async () => {
+    it("stay refused although the service's own certificate cannot be replaced at the time", async () => {
       await serveWithLists();
       const own = await issue("operator.test");
       const channel = connect(own);
@@ -375,7 +375,7 @@ ${none}`,
   });
 
   describe("by a token", () => {
-    it("lose their calls and streams with the key that it is signed with", async () => {
+    it("lose their calls and streams with its key", async () => {
       await serve();
       const channel = connect();
       const token = await bearer();
@@ -390,7 +390,7 @@ ${none}`,
       expect(await check(channel, [token])).to.equal("UNAUTHENTICATED");
     });
 
-    it("keep their streams while their key stays, also once the token has expired", async () => {
+    it("keep their streams while its key stays, even after its expiry", async () => {
       await serve();
       const channel = connect();
       const watcher = await watch(channel, [await bearer()]);
@@ -462,7 +462,7 @@ ${none}`,
       });
     }
 
-    it("are refused when their certificate loses its role", async () => {
+    it("are refused if their certificate loses its role", async () => {
       await serve();
       const own = await issue("operator.test");
       const calls = await RawCalls.open(running.address, { ca: authority.certificate, own });

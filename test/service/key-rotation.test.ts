@@ -14,7 +14,7 @@ import { until } from "../support/until.ts";
 
 const ISSUER = "https://id.test";
 
-describe("logouts while an issuer changes its keys", () => {
+describe("logouts during a key rotation", () => {
   let old: SigningKey;
   let server: KeyServer;
   let running: RunningService;
@@ -58,13 +58,13 @@ describe("logouts while an issuer changes its keys", () => {
     expect([await revoke(await token(next)), server.requests]).to.deep.equal([Outcome.CREATED, 2]);
   });
 
-  it("succeed at once with a key that the token does not name", async () => {
+  it("succeed at once with a key without a kid", async () => {
     const next = await createSigningKey("k2");
     server.body = keySetOf(next);
     expect(await revoke(await token(next, { kid: undefined }))).to.equal(Outcome.CREATED);
   });
 
-  it("succeed for all who come at once, by one reading", async () => {
+  it("succeed concurrently with one read of the key set", async () => {
     const next = await createSigningKey("k1");
     server.body = keySetOf(next);
     const tokens = await Promise.all(Array.from({ length: 100 }, () => token(next)));
@@ -75,7 +75,7 @@ describe("logouts while an issuer changes its keys", () => {
     expect(server.requests).to.equal(2);
   });
 
-  it("are to be repeated, and when, where the issuer was asked just now for a forged token's sake", async () => {
+  it("must be retried, with a delay, if the key set was just read for a forged token", async () => {
     const forger = await createSigningKey("k1");
     expect(await failure(await token(forger))).to.include({ code: "INVALID_ARGUMENT" });
     const next = await createSigningKey("k1");
@@ -85,7 +85,7 @@ describe("logouts while an issuer changes its keys", () => {
     expect(retryAfterMs).to.be.within(1, UNKNOWN_KEY_RELOAD_MS);
   });
 
-  it("cost the issuer one question, however many tokens are forged, and no forged one succeeds", async () => {
+  it("cost the issuer one request for any number of forged tokens, none of which succeeds", async () => {
     const forger = await createSigningKey("k1");
     for (let round = 0; round < 5; round++) {
       const forged = await Promise.all(
@@ -109,7 +109,7 @@ describe("logouts while an issuer changes its keys", () => {
     "an empty set": '{"keys":[]}',
     "a set without a key that can be used": '{"keys":[{"kty":"oct","k":"AAAA","kid":"k1"}]}',
   })) {
-    it(`go on with the keys that are known while ${what} is published, and metric and log say so`, async () => {
+    it(`continue with the known keys while ${what} is published, which metric and log report`, async () => {
       expect(await unreadable()).to.equal("0");
       server.body = body;
       expect(await failure(await token(await createSigningKey("k1")))).to.include({

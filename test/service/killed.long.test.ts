@@ -43,11 +43,11 @@ async function forgotten(client: RpcClient, acknowledged: readonly string[]): Pr
   return missing;
 }
 
-describe("a service killed in the middle of writing", function () {
+describe("a service killed during writes", function () {
   this.timeout(120_000);
 
   for (const backend of backends) {
-    it(`has forgotten nothing that it acknowledged, again and again (${backend.name})`, async () => {
+    it(`has lost no acknowledged entry, repeatedly (${backend.name})`, async () => {
       const database = await backend.create();
       const address = parseDatabaseUrl(database.url);
       if (address.kind === "mysql") await migrate("up", address, () => {});
@@ -77,7 +77,7 @@ describe("a service killed in the middle of writing", function () {
   }
 });
 
-describe("services beside a database or a replica in trouble", function () {
+describe("services beside a failing database or replica", function () {
   this.timeout(120_000);
   let server: PrivateMariadb;
   let url: string;
@@ -101,7 +101,7 @@ describe("services beside a database or a replica in trouble", function () {
     await Promise.all(replicas.map((replica) => replica.kill()));
   });
 
-  it("lose nothing acknowledged when the database is killed, and answer within two seconds of its return", async () => {
+  it("lose no acknowledged entry when the database is killed, and respond within two seconds of its return", async () => {
     const [{ client }] = replicas as [ServiceProcess];
     const acknowledged: string[] = [];
     for (let round = 0; round < 3; round++) {
@@ -128,7 +128,7 @@ describe("services beside a database or a replica in trouble", function () {
     }
   });
 
-  it("go on writing within a second when another replica stops in the middle of a write", async () => {
+  it("resume writing within a second when another replica stops in the middle of a write", async () => {
     const [stopping, other] = replicas as [ServiceProcess, ServiceProcess];
     const stop = startWriting(stopping.client, "stopping", []);
     let worst = 0;

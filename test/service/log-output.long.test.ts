@@ -25,7 +25,7 @@ interface Started {
   readonly adminUrl: string;
 }
 
-describe("the service, when its log cannot be written", function () {
+describe("a service whose log cannot be written", function () {
   this.timeout(120_000);
   let folder: string;
   const stops: (() => unknown)[] = [];
@@ -131,7 +131,7 @@ describe("the service, when its log cannot be written", function () {
     ],
   ];
   for (const [how, outputs] of CANNOT) {
-    it(`answers, counts what it drops, and ends when told to, where it ${how}`, async () => {
+    it(`responds, counts dropped lines, and stops on request if it ${how}`, async () => {
       const started = await serve(await outputs());
       await stillWorks(started);
       await talk(started);
@@ -144,7 +144,7 @@ describe("the service, when its log cannot be written", function () {
     });
   }
 
-  it("says in the next line how many are missing, and cuts none, once a pipe is read again", async () => {
+  it("reports the number of dropped lines, and truncates none, once a pipe is read again", async () => {
     const { reader, writer } = pipe();
     stops.push(() => closeSync(reader));
     const started = await serve({ stdout: writer });
@@ -183,7 +183,7 @@ describe("the service, when its log cannot be written", function () {
     expect((await started.process.ended).code).to.equal(0);
   });
 
-  it("goes on where it was once a full disk has room, or says why it cannot be tried", async function () {
+  it("continues once a full disk has space, or explains why that cannot be tested", async function () {
     const disk = join(folder, "disk");
     await mkdir(disk);
     try {
@@ -212,7 +212,7 @@ describe("the service, when its log cannot be written", function () {
     expect(linesOf(kept).length).to.be.above(0);
   });
 
-  it("ends when it cannot start, although nobody reads what it says of that", async () => {
+  it("ends a failed start although its output is not read", async () => {
     const { writer } = pipe();
     execFileSync("sh", ["-c", `dd if=/dev/zero of=${join(folder, "pipe")} bs=4096 count=16 2> /dev/null`], {
       stdio: "ignore",

@@ -23,7 +23,7 @@ const longJti = (number: number) => `${number} `.padEnd(255, "x");
 /** How long NGINX waits for the next byte of either side unless told otherwise. */
 const NGINX_TIMEOUT_MS = 60_000;
 
-describe("the service behind NGINX's grpc_pass, as the documents configure it", function () {
+describe("the service behind NGINX's grpc_pass, configured as documented", function () {
   this.timeout(NGINX_TIMEOUT_MS + 60_000);
   let nginx: Nginx;
   let running: RunningService;
@@ -89,7 +89,7 @@ describe("the service behind NGINX's grpc_pass, as the documents configure it", 
     return client;
   }
 
-  it("lets a request of more than a megabyte through to the service", async () => {
+  it("receives a request of more than a megabyte", async () => {
     const client = await open();
     // No issuer is configured, so the service itself says that it takes none of them.
     const tokens = Array.from({ length: 100 }, () => ({ jwt: "x".repeat(16_000) }));
@@ -99,7 +99,7 @@ describe("the service behind NGINX's grpc_pass, as the documents configure it", 
     });
   });
 
-  it("lets one stream carry more than a megabyte in all", async () => {
+  it("receives more than a megabyte on one stream", async () => {
     const asker = new Asker(channel());
     const jtis = Array.from({ length: 1000 }, (_, number) => longJti(number));
     for (let round = 0; round < 8; round++) {
@@ -110,7 +110,7 @@ describe("the service behind NGINX's grpc_pass, as the documents configure it", 
     asker.stream.cancel();
   });
 
-  it("keeps streams that are idle for longer than NGINX waits by default", async () => {
+  it("keeps streams that are idle for longer than NGINX's default timeout", async () => {
     const watcher = await Watcher.begin(channel()).complete();
     const asker = new Asker(channel());
     await asker.ask({ jtis: ["a"] });

@@ -32,7 +32,7 @@ async function documentedConfig(
   return map + replaced.replace(top, () => `    internal;\n    ${passes.trim()}\n    proxy_pass`);
 }
 
-describe("an application behind NGINX, as the documents configure it", () => {
+describe("an application behind NGINX, configured as documented", () => {
   let folder: string;
   let url: string;
   let authzPort: number;
@@ -106,7 +106,7 @@ describe("an application behind NGINX, as the documents configure it", () => {
   });
   const CANNOT_TELL = { status: 503, retryAfter: "1", fromApplication: false };
 
-  it("gets requests with a live token, and none with a revoked one", async () => {
+  it("receives requests with a valid token, and none with a revoked one", async () => {
     expect([await send(bearer("live")), await send(bearer("gone"))]).to.deep.equal([
       LIVE,
       invalid("the access token is revoked"),
@@ -114,7 +114,7 @@ describe("an application behind NGINX, as the documents configure it", () => {
     expect(received.map(({ headers }) => headers.authorization)).to.deep.equal([bearer("live")]);
   });
 
-  it("gets none without a token that can be judged", async () => {
+  it("receives none without an identifiable token", async () => {
     expect([
       await send(undefined),
       await send("Basic dXNlcjpwYXNz"),
@@ -132,7 +132,7 @@ describe("an application behind NGINX, as the documents configure it", () => {
     expect(received).to.deep.equal([]);
   });
 
-  it("gets the credential that was judged, and no other, where a client sends two", async () => {
+  it("receives the credential that was checked if a client sends two", async () => {
     for (const pair of [
       [bearer("live"), bearer("gone")],
       [bearer("gone"), bearer("live")],
@@ -146,7 +146,7 @@ describe("an application behind NGINX, as the documents configure it", () => {
     }
   });
 
-  it("gets the body that was sent, and answers with errors of its own", async () => {
+  it("receives the body that was sent, and returns its own errors", async () => {
     const body = Buffer.alloc(100_000, "x");
     expect(await send(bearer("live"), { method: "POST", body })).to.deep.equal(LIVE);
     expect(await send(bearer("live"), { path: "/broken" })).to.deep.equal({
@@ -155,7 +155,7 @@ describe("an application behind NGINX, as the documents configure it", () => {
     });
   });
 
-  it("is asked for with a query, a fragment of one, and by any method, and the token decides alone", async () => {
+  it("is protected for every query, fragment and method, by the token only", async () => {
     for (const path of ["?page=2", "?next=/authz", "/a/../b?x=%", "//x"]) {
       for (const method of ["GET", "PUT", "OPTIONS"]) {
         expect([path, method, await send(bearer("live"), { path, method })]).to.deep.equal([
@@ -169,7 +169,7 @@ describe("an application behind NGINX, as the documents configure it", () => {
     }
   });
 
-  it("gets preflights without a token once NGINX is told to pass them by, and nothing else that is like one", async function () {
+  it("receives preflights without a token if NGINX bypasses the check for them, and nothing similar", async function () {
     const port = await freePort();
     const { port: applicationPort } = application.address() as AddressInfo;
     const http = await documentedConfig(
@@ -203,7 +203,7 @@ describe("an application behind NGINX, as the documents configure it", () => {
     }
   });
 
-  it("hears of a revocation with the next request", async () => {
+  it("is protected from the first request after a revocation", async () => {
     for (let round = 0; round < 50; round++) {
       const jti = `round ${round}`;
       expect(await send(bearer(jti))).to.deep.equal(LIVE);
@@ -214,7 +214,7 @@ describe("an application behind NGINX, as the documents configure it", () => {
     }
   });
 
-  it("gets nothing on any answer but a pass", async () => {
+  it("receives nothing unless the response is a pass", async () => {
     await running.stop();
     const stub = createServer((request, response) => {
       request.resume().once("end", () => response.writeHead(Number(request.headers.authorization)).end());
@@ -233,7 +233,7 @@ describe("an application behind NGINX, as the documents configure it", () => {
     }
   });
 
-  it("gets nothing while the service is stopped, and goes on once it is back", async () => {
+  it("receives nothing while the service is stopped, and continues afterwards", async () => {
     expect(await send(bearer("live"))).to.deep.equal(LIVE);
     await running.stop();
     received.length = 0;

@@ -72,7 +72,7 @@ for (const { backend, index } of settings) {
     }
 
     describe("Blacklist", () => {
-      it("is seen by the very next check, and keeps what it was told", async () => {
+      it("is effective for the next check, and stores its fields", async () => {
         const expiresAt = Math.floor(Date.now() / 1000) * 1000 + HOUR;
         const { results, revision } = await service.client.blacklist({
           tokens: [token("a", { expiresAt, reason: "stolen laptop" })],
@@ -92,7 +92,7 @@ for (const { backend, index } of settings) {
         ]);
       });
 
-      it("tells CREATED, then ALREADY_BLACKLISTED, EXTENDED for a later expiry, and never shortens one", async () => {
+      it("returns CREATED, then ALREADY_BLACKLISTED, EXTENDED for a later expiry, and never shortens one", async () => {
         const now = Date.now();
         expect([
           await outcomes(token("a", { expiresAt: now + HOUR })),
@@ -111,7 +111,7 @@ for (const { backend, index } of settings) {
         ]);
       });
 
-      it("takes a jti that occurs several times in a request for one, with the latest expiry", async () => {
+      it("treats repeated jtis in a request as one, with the latest expiry", async () => {
         const now = Date.now();
         const { results } = await service.client.blacklist({
           tokens: [
@@ -143,7 +143,7 @@ for (const { backend, index } of settings) {
         expect(await verdicts("a", "b", "c")).to.deep.equal(Array(3).fill(Verdict.NOT_BLACKLISTED));
       });
 
-      it("has exactly one CREATED among 50 callers at once", async () => {
+      it("has exactly one CREATED among 50 concurrent callers", async () => {
         const expiresAt = Date.now() + HOUR;
         const told = await Promise.all(
           Array.from({ length: 50 }, () => outcomes(token("contested", { expiresAt }))),
@@ -153,7 +153,7 @@ for (const { backend, index } of settings) {
         );
       });
 
-      it("takes 1000 tokens at once and refuses 1001", async () => {
+      it("accepts 1000 tokens and refuses 1001", async () => {
         const many = Array.from({ length: 1001 }, (_, index) => token(`t${index}`));
         expect(
           (await outcomes(...many.slice(0, 1000))).every((outcome) => outcome === Outcome.CREATED),
@@ -163,7 +163,7 @@ for (const { backend, index } of settings) {
         });
       });
 
-      it("refuses an expiry that has passed, leeway included, and takes one that has not", async () => {
+      it("refuses an expiry that has passed, leeway included, and accepts a later one", async () => {
         const clock = await inThePast();
         const edge = clock.now() - LEEWAY;
         expect(await outcomes(token("still accepted somewhere", { expiresAt: edge + 1 }))).to.deep.equal([
@@ -175,14 +175,14 @@ for (const { backend, index } of settings) {
         );
       });
 
-      it("believes an expiry to have passed only when the database's clock says so too", async () => {
+      it("treats an expiry as passed only if the database's clock does too", async () => {
         const clock = new FakeClock(Date.now() + 24 * HOUR);
         await restart({ clock });
         expect(await outcomes(token("a", { expiresAt: Date.now() + HOUR }))).to.deep.equal([Outcome.CREATED]);
         expect(await verdicts("a")).to.deep.equal([Verdict.BLACKLISTED]);
       });
 
-      it("answers a raw token with INVALID_ARGUMENT and a text of its own", async () => {
+      it("refuses a raw token with INVALID_ARGUMENT and its own message", async () => {
         const error = await rejection(
           service.client.blacklist({
             tokens: [{ token: { case: "jwt", value: "header.payload.signature" } }],
@@ -194,7 +194,7 @@ for (const { backend, index } of settings) {
     });
 
     describe("IsBlacklisted", () => {
-      it("keeps answering BLACKLISTED until the leeway is over, to the millisecond, and can be created anew then", async () => {
+      it("returns BLACKLISTED until the end of the leeway, to the millisecond, after which the entry can be created again", async () => {
         const clock = await inThePast();
         const expiresAt = clock.now() + 1000;
         await outcomes(token("a", { expiresAt, reason: "old" }));
@@ -217,7 +217,7 @@ for (const { backend, index } of settings) {
         expect((await service.client.list({})).tokens.map(({ reason }) => reason)).to.deep.equal(["new"]);
       });
 
-      it("forgets at the very expiry when there is no leeway", async () => {
+      it("returns NOT_BLACKLISTED at the very expiry without leeway", async () => {
         const clock = await inThePast({ EXPIRY_LEEWAY: "0" });
         const expiresAt = clock.now() + 1000;
         await outcomes(token("a", { expiresAt }));
@@ -230,7 +230,7 @@ for (const { backend, index } of settings) {
         ]);
       });
 
-      it("rounds a fraction of a millisecond up: nothing is forgotten early", async () => {
+      it("rounds a fraction of a millisecond up, so that no entry expires early", async () => {
         const clock = await inThePast({ EXPIRY_LEEWAY: "0" });
         const base = Math.floor(clock.now() / 1000) + 10;
         await service.client.blacklist({
@@ -245,13 +245,13 @@ for (const { backend, index } of settings) {
         ]);
       });
 
-      it("answers one verdict a jti in order, repeats included", async () => {
+      it("returns one verdict per jti in order, repeats included", async () => {
         await outcomes(token("a"), token("b"));
         const [yes, no] = [Verdict.BLACKLISTED, Verdict.NOT_BLACKLISTED];
         expect(await verdicts("x", "a", "x", "b", "a", "A")).to.deep.equal([no, yes, no, yes, yes, no]);
       });
 
-      it("answers what reflects a revision, a staleness or the moment, whichever is named", async () => {
+      it("honours a revision, a staleness, or full freshness", async () => {
         const { revision } = await service.client.blacklist({ tokens: [token("a")] });
         const later = (await service.client.blacklist({ tokens: [token("b")] })).revision;
         const asked = [
@@ -269,7 +269,7 @@ for (const { backend, index } of settings) {
         }
       });
 
-      it("says REVISION_LOST for a revision that this database never had", async () => {
+      it("returns REVISION_LOST for a revision that this database never had", async () => {
         const { revision } = await service.client.blacklist({ tokens: [token("a")] });
         const lost = [
           `${Number(revision.split("-")[0]) + 1}-${revision.split("-")[1]}`,
@@ -283,14 +283,14 @@ for (const { backend, index } of settings) {
         }
       });
 
-      it("never hides a known positive behind a revision that is lost", async () => {
+      it("returns known positives even if the revision is lost", async () => {
         await service.client.blacklist({ tokens: [token("a")] });
         const freshness = { case: "atLeastRevision" as const, value: "99-0123456789abcdef" };
         const { verdicts: told } = await service.client.isBlacklisted({ jtis: ["b", "a"], freshness });
         expect(told).to.deep.equal([Verdict.UNKNOWN, Verdict.BLACKLISTED]);
       });
 
-      it("refuses no jtis, 1001 of them, and each that is malformed, and the connection lives on", async () => {
+      it("refuses no jtis, 1001 of them, and malformed ones, and keeps the connection", async () => {
         const jtis = ["", "x".repeat(256), "a\0b", "fine"];
         const fields = async (asked: string[]) =>
           (
@@ -308,7 +308,7 @@ for (const { backend, index } of settings) {
     });
 
     describe("List", () => {
-      it("pages through everything, newest first, whatever the size of the page", async () => {
+      it("returns all pages, newest first, for any page size", async () => {
         const names = Array.from({ length: 25 }, (_, index) => `t${String(index).padStart(2, "0")}`);
         for (const name of names) await outcomes(token(name, { reason: `because ${name}` }));
         for (const pageSize of [1, 7, 25, 0, 5000]) {
@@ -325,7 +325,7 @@ for (const { backend, index } of settings) {
         expect(tokens.map(({ jti, reason }) => [jti, reason])).to.deep.equal([["t07", "because t07"]]);
       });
 
-      it("refuses a page token that was altered, or that belongs to another filter", async () => {
+      it("refuses a page token that was altered or belongs to another filter", async () => {
         await outcomes(token("a"), token("b"), token("c"));
         const { nextPageToken } = await service.client.list({ pageSize: 1 });
         const altered = nextPageToken.slice(0, -1) + (nextPageToken.endsWith("A") ? "B" : "A");
@@ -345,7 +345,7 @@ for (const { backend, index } of settings) {
         );
       });
 
-      it("judges expiry at the instant of the first page", async () => {
+      it("evaluates expiry at the time of the first page", async () => {
         const clock = await inThePast({ EXPIRY_LEEWAY: "0" });
         const expiresAt = clock.now() + 1000;
         await outcomes(token("a", { expiresAt }), token("b", { expiresAt }), token("c", { expiresAt }));
@@ -381,7 +381,7 @@ for (const { backend, index } of settings) {
         await outcomes(token("live"));
       }
 
-      it("counts, deletes in bounded steps, and leaves what still counts", async () => {
+      it("counts, deletes in bounded steps, and keeps effective entries", async () => {
         await fillWithExpired(30);
         const receipts = [];
         for (const request of [{ dryRun: true }, { dryRun: true, maxCount: 10 }, { maxCount: 20 }, {}, {}]) {
@@ -400,7 +400,7 @@ for (const { backend, index } of settings) {
         ).to.deep.equal(["live"]);
       });
 
-      it("keeps what retention keeps", async () => {
+      it("keeps entries within the retention", async () => {
         await fillWithExpired(3);
         await restart({ env: { PRUNE_RETENTION: "90d" } });
         expect((await service.client.prune({})).prunedCount).to.equal(0);
@@ -414,7 +414,7 @@ for (const { backend, index } of settings) {
         );
       });
 
-      it("stops, saying why, while the clocks disagree", async () => {
+      it("stops with an explanation while the clocks differ", async () => {
         await inThePast();
         expect(await rejection(service.client.prune({}))).to.deep.include({
           code: "UNAVAILABLE",
@@ -439,7 +439,7 @@ describe("two services on one MySQL database", () => {
     await database.dispose();
   });
 
-  it("answer at once what the other has acknowledged, 500 times", async () => {
+  it("include at once what the other has acknowledged, 500 times", async () => {
     const [a, b] = replicas as [RunningService, RunningService];
     for (let round = 0; round < 500; round++) {
       const [writer, reader] = round % 2 === 0 ? [a, b] : [b, a];
@@ -449,7 +449,7 @@ describe("two services on one MySQL database", () => {
     }
   });
 
-  it("have one CREATED between them, however many ask", async () => {
+  it("have one CREATED between them for any number of callers", async () => {
     const outcomes = await Promise.all(
       Array.from({ length: 40 }, async (_, index) => {
         const { results } = await (replicas[index % 2] as RunningService).client.blacklist({
@@ -461,14 +461,14 @@ describe("two services on one MySQL database", () => {
     expect(outcomes.filter((outcome) => outcome === Outcome.CREATED)).to.have.length(1);
   });
 
-  it("take each other's page tokens", async () => {
+  it("accept each other's page tokens", async () => {
     const [a, b] = replicas as [RunningService, RunningService];
     const { nextPageToken, tokens: first } = await a.client.list({ pageSize: 1 });
     const { tokens: second } = await b.client.list({ pageSize: 1, pageToken: nextPageToken });
     expect(second[0]?.jti).to.be.a("string").and.not.equal(first[0]?.jti);
   });
 
-  it("prune at once without an error, each entry once", async () => {
+  it("prune concurrently without an error, each entry once", async () => {
     const receipts = await Promise.all(
       Array.from({ length: 6 }, (_, index) => (replicas[index % 2] as RunningService).client.prune({})),
     );

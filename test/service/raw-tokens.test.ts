@@ -45,7 +45,7 @@ async function refusal(call: Promise<unknown>): Promise<unknown> {
 }
 
 for (const backend of backends) {
-  describe(`a raw token in a jti's place, on ${backend.name}`, () => {
+  describe(`a raw token in place of a jti, on ${backend.name}`, () => {
     let database: FreshDatabase;
     let running: RunningService | undefined;
     let channel: RawChannel | undefined;
@@ -80,7 +80,7 @@ for (const backend of backends) {
       await store.close();
     }
 
-    it("is INVALID_ARGUMENT in every call that takes jtis, and stands in no line of the log", async () => {
+    it("is INVALID_ARGUMENT in every call that takes jtis, and is in no log line", async () => {
       const { client, logText, logs } = await serve();
       const asker = new Asker(channel as RawChannel);
       for (const raw of SPELLINGS) {
@@ -100,7 +100,7 @@ for (const backend of backends) {
       asker.stream.cancel();
     });
 
-    it("does not pass where proxies ask, whatever was stored for it", async () => {
+    it("does not pass at proxies, even if an entry for it exists", async () => {
       await storeAsBefore([RAW]);
       const { service } = await serve({
         AUTHZ_ADDRESS: "127.0.0.1:0",
@@ -141,7 +141,7 @@ for (const backend of backends) {
       });
     });
 
-    it("that older versions have stored can be listed, exported, imported and pruned, and is never checked", async () => {
+    it("stored by an older version can be listed, exported, imported and pruned, and is never checked", async () => {
       const other = shownJwt({ jti: "other" });
       await storeAsBefore(["a", RAW, other]);
       const first = await serve();
@@ -203,7 +203,7 @@ for (const backend of backends) {
       }
     });
 
-    it("that has expired is pruned like any other entry", async () => {
+    it("stored and expired is pruned like any other entry", async () => {
       await storeAsBefore([RAW, shownJwt({ jti: "other" })], Date.UTC(2020) as EpochMs);
       const { client } = await serve();
       expect([
@@ -215,7 +215,7 @@ for (const backend of backends) {
   });
 }
 
-describe("a raw token that is shown", () => {
+describe("a presented raw token", () => {
   const ISSUER = "https://issuer.test";
   const CALLER = { iss: "https://id.test", aud: "token-blacklist", sub: "alice", scope: "check revoke list" };
   const exp = YEAR_2100.seconds;
@@ -254,7 +254,7 @@ describe("a raw token that is shown", () => {
     return client;
   }
 
-  it("to be revoked is refused where it is no access, refresh or ID token, and nothing is stored", async () => {
+  it("of another kind than access, refresh or ID token is refused for revocation, and nothing is stored", async () => {
     const client = await clientWith({});
     const show = async (header: object, claims: object = {}) => {
       const value = await signed({ iss: ISSUER, jti: "shown", ...claims }, header);
@@ -278,7 +278,7 @@ describe("a raw token that is shown", () => {
     expect(outcomes).to.deep.equal([Outcome.CREATED, ...Array(4).fill(Outcome.ALREADY_BLACKLISTED)]);
   });
 
-  it("to say who calls is refused where it is of another kind, or its own jti is a raw token", async () => {
+  it("of another kind, or with a raw token as its jti, is refused as a credential", async () => {
     const codes = [];
     for (const [claims, header] of [
       [{}, { typ: "logout+jwt" }],

@@ -29,7 +29,7 @@ interface Fault {
 }
 
 for (const index of ["on", "off"] as const) {
-  describe(`what the database refuses for a while, index ${index}`, function () {
+  describe(`a temporary refusal by the database, index ${index}`, function () {
     this.timeout(60_000);
     let server: PrivateMariadb;
     let database: TestDatabase;
@@ -242,7 +242,7 @@ for (const index of ["on", "off"] as const) {
     let crowd: Connection[] = [];
 
     for (const [what, fault] of Object.entries(FAULTS)) {
-      it(`is UNAVAILABLE, says when to ask again, and is over when it is over: ${what}`, async () => {
+      it(`is UNAVAILABLE with a retry delay, and ends with its cause: ${what}`, async () => {
         const { inflict, mend, spared = [], checksMayGoOn = false } = fault();
         function expected(isReady: boolean): Record<string, unknown> {
           const goesOn = checksMayGoOn && isReady ? ["IsBlacklisted", ...spared] : spared;

@@ -74,7 +74,7 @@ describe("TLS", () => {
   const trusting = (ca = authority.certificate) =>
     new RawChannel(`localhost:${port()}`, {}, credentials.createSsl(Buffer.from(ca)));
 
-  it("answers those who trust its certificate, and nobody in plain text", async () => {
+  it("serves clients that trust its certificate, and none in plain text", async () => {
     await install();
     await serve();
     const strangers = await createAuthority();
@@ -89,7 +89,7 @@ describe("TLS", () => {
     for (const channel of [right, wrong, plain]) channel.close();
   });
 
-  it("takes over new certificates, and no connection ends by it", async () => {
+  it("loads new certificates without ending connections", async () => {
     const first = await install();
     await serve();
     const channel = trusting();
@@ -105,7 +105,7 @@ describe("TLS", () => {
     channel.close();
   });
 
-  it("keeps the old ones while new ones cannot be used, and says so once", async () => {
+  it("keeps the old certificates while new ones cannot be used, and logs that once", async () => {
     const first = await install();
     await serve();
     await writeFile(file("key.pem"), (await authority.issue([])).key);
@@ -118,7 +118,7 @@ describe("TLS", () => {
     expect(await shown()).to.equal(second.trim());
   });
 
-  it("does not take a ticket for a certificate: other authorities count from the next connection on", async () => {
+  it("does not resume sessions, so that changed CAs apply from the next connection on", async () => {
     await install();
     await writeFile(file("ca.pem"), authority.certificate);
     await serve({ TLS_CLIENT_CA_FILE: file("ca.pem"), TLS_CLIENT_ROLES: "DNS:check.test=check" });
@@ -142,7 +142,7 @@ describe("TLS", () => {
     expect(running?.logs().map(({ msg }) => msg)).to.include("refused a client's certificate");
   });
 
-  it("samples its lines about wrong certificates and failed handshakes", async () => {
+  it("samples log lines about rejected certificates and failed handshakes", async () => {
     await install();
     await writeFile(file("ca.pem"), authority.certificate);
     await serve({ TLS_CLIENT_CA_FILE: file("ca.pem"), TLS_CLIENT_ROLES: "DNS:check.test=check" });
@@ -170,7 +170,7 @@ describe("TLS", () => {
     }
   });
 
-  it("is refused at the start in one line when the key is another certificate's", async () => {
+  it("is refused at start in one line if the key belongs to another certificate", async () => {
     await install();
     await writeFile(file("key.pem"), (await authority.issue([])).key);
     const refusal = await rejection(serve());
@@ -180,7 +180,7 @@ describe("TLS", () => {
     ]);
   });
 
-  describe("whose certificate runs out", () => {
+  describe("with an expiring certificate", () => {
     const HOUR = 3_600_000;
     const DAY = 24 * HOUR;
 
@@ -222,7 +222,7 @@ describe("TLS", () => {
       ],
     ] as const;
     for (const [how, validMs, says, detail] of STATES) {
-      it(`starts, is ready, and says so in log, /readyz and metrics: one that ${how}`, async () => {
+      it(`starts, is ready, and reports it in log, /readyz and metrics: one that ${how}`, async () => {
         const pem = await install(authority, validMs);
         await serve();
         await running?.indexLoaded();
@@ -241,7 +241,7 @@ describe("TLS", () => {
       });
     }
 
-    it("is told of by the first of its chain to expire, and authorities by the last", async () => {
+    it("reports the first expiry in its chain, and the last of its CAs", async () => {
       await installValid(-DAY, 100 * DAY);
       const own = await readFile(file("cert.pem"), "utf8");
       // It is valid for a day.
@@ -259,7 +259,7 @@ describe("TLS", () => {
       ["has expired", [-2 * DAY, -HOUR]],
       ["is not valid yet", [HOUR, DAY]],
     ] as const) {
-      it(`is not given up for one that ${how}, and is for the next good one`, async () => {
+      it(`keeps a valid certificate instead of one that ${how}, and loads the next valid one`, async () => {
         const first = await installValid(-DAY, DAY);
         await serve();
         await install(authority, validMs);
@@ -273,7 +273,7 @@ describe("TLS", () => {
       });
     }
 
-    it("is given up for another one that has expired, if it has itself, so that the newest is shown", async () => {
+    it("replaces an expired certificate by another expired one, so that the newest is used", async () => {
       await installValid(-3 * DAY, -2 * HOUR);
       await serve();
       await installValid(-2 * DAY, -HOUR);
@@ -284,7 +284,7 @@ describe("TLS", () => {
     });
   });
 
-  it("trusts no public authority when the file of clients' authorities is empty for a moment", async () => {
+  it("trusts no public CA when the file of client CAs is empty for a moment", async () => {
     await install();
     await writeFile(file("ca.pem"), authority.certificate);
     await serve({ TLS_CLIENT_CA_FILE: file("ca.pem"), TLS_CLIENT_ROLES: "DNS:check.test=check" });

@@ -25,7 +25,7 @@ const CANARY = "c4n4ry";
 const tokens = (...jtis: string[]) =>
   jtis.map((value) => ({ token: { case: "jti" as const, value }, expiresAt: YEAR_2100, reason: CANARY }));
 
-describe("a service that is traced", () => {
+describe("a traced service", () => {
   const stops: (() => unknown)[] = [];
   let recorded: RecordedSpans;
 
@@ -60,7 +60,7 @@ describe("a service that is traced", () => {
     return spans.map(({ name, parent }) => [name, nameOf(parent)]);
   }
 
-  it("shows a check, below the caller's span: the call, its wait for freshness, and the read that ended it", async () => {
+  it("records a check below the caller's span: the call, its wait for freshness, and the read that ended it", async () => {
     const { client } = await serveFromMemory();
     await client.isBlacklisted({ jtis: ["a"] }, SAMPLED);
     const spans = recorded.take();
@@ -98,7 +98,7 @@ describe("a service that is traced", () => {
     for (const { start, end } of spans) expect(end).to.be.at.least(start);
   });
 
-  it("shows no wait where there is none", async () => {
+  it("records no wait if there was none", async () => {
     const { client } = await serveFromMemory();
     await client.blacklist({ tokens: tokens("a") });
     await until(
@@ -110,7 +110,7 @@ describe("a service that is traced", () => {
     );
   });
 
-  it("shows a revocation: the call, its wait, and the commit", async () => {
+  it("records a revocation: the call, its wait, and the commit", async () => {
     const { client } = await serveFromMemory();
     await client.blacklist({ tokens: tokens("a", "b") }, SAMPLED);
     const spans = recorded.take();
@@ -122,7 +122,7 @@ describe("a service that is traced", () => {
     expect(spans[0]?.attributes).to.deep.equal({ "tokenblacklist.sharing": 1, "tokenblacklist.entries": 2 });
   });
 
-  it("shows the way to the database where there is no index", async () => {
+  it("records a look-up in the database if there is no index", async () => {
     const { client } = await serve({ INDEX: "off" });
     await client.isBlacklisted({ jtis: ["a"] }, SAMPLED);
     expect(tree(recorded.take())).to.deep.equal([
@@ -132,7 +132,7 @@ describe("a service that is traced", () => {
     ]);
   });
 
-  it("stands below the span that is at work in a gateway, which passes it on as the documentation has it", async () => {
+  it("continues the trace of a gateway that propagates it as documented", async () => {
     const { address } = await serveFromMemory();
     const blacklist = connect({
       address,
@@ -157,7 +157,7 @@ describe("a service that is traced", () => {
     ]);
   });
 
-  it("names, for each call of many, the read or the commit in which it shared", async () => {
+  it("links each of many calls with the read or commit that it shared", async () => {
     const database = await freshDatabase();
     stops.push(() => database.dispose());
     const running = await serve({}, database.url);
@@ -186,7 +186,7 @@ describe("a service that is traced", () => {
     }
   });
 
-  it("says how a call failed: as an error where something is wrong with the service, and with its reason", async () => {
+  it("records how a call failed: as an error if the service is at fault, and with its reason", async () => {
     const away = await startService({ url: "mysql://root@127.0.0.1:1/none", migrated: false });
     stops.push(() => away.stop());
     const { client } = await serveFromMemory();
@@ -208,7 +208,7 @@ describe("a service that is traced", () => {
     ]);
   });
 
-  it("shows a stream of Watch when it is over", async () => {
+  it("records a Watch stream when it ends", async () => {
     await recorded.stop();
     recorded = recordSpans();
     stops.push(() => recorded.stop());
@@ -226,7 +226,7 @@ describe("a service that is traced", () => {
     ).to.deep.equal([[`${SERVICE}/Watch`, "SERVER", "OK"]]);
   });
 
-  it("shows a stream of StreamChecks when it is over, and none of its questions", async () => {
+  it("records a StreamChecks stream when it ends, without its questions", async () => {
     await recorded.stop();
     recorded = recordSpans();
     stops.push(() => recorded.stop());
@@ -246,7 +246,7 @@ describe("a service that is traced", () => {
     expect(calls(recorded.take())).to.deep.equal([[`${SERVICE}/StreamChecks`, "INVALID_ARGUMENT"]]);
   });
 
-  it("shows a proxy's question over HTTP, and its wait", async () => {
+  it("records an HTTP authorization request and its wait", async () => {
     const { service } = await serveFromMemory({
       AUTHZ_ADDRESS: "127.0.0.1:0",
       AUTHZ_JTI_HEADER: "X-Token-Id",
@@ -271,14 +271,14 @@ describe("a service that is traced", () => {
     });
   });
 
-  it("records nothing of a call whose trace is not recorded, and nothing of its own accord", async () => {
+  it("records nothing for a call whose trace is not recorded, and starts no trace of its own", async () => {
     const { client } = await serveFromMemory();
     await client.isBlacklisted({ jtis: ["a"] }, UNSAMPLED);
     await client.blacklist({ tokens: tokens("a") }, UNSAMPLED);
     expect(recorded.take()).to.deep.equal([]);
   });
 
-  it("reads a trace that makes no sense as none, and answers", async () => {
+  it("ignores an invalid trace context", async () => {
     const { client } = await serveFromMemory();
     for (const traceparent of [CANARY, `00-${TRACE}-${CALLER}`, "-", "00-".repeat(2000)]) {
       const metadata = { traceparent, tracestate: CANARY.repeat(100), baggage: `${CANARY}=${CANARY}` };
@@ -287,7 +287,7 @@ describe("a service that is traced", () => {
     expect(recorded.take()).to.deep.equal([]);
   });
 
-  it("puts nothing into spans of what is asked or revoked, or why", async () => {
+  it("puts no request data into spans", async () => {
     const { client, address } = await serveFromMemory();
     await client.blacklist({ tokens: tokens(CANARY) }, SAMPLED);
     await client.isBlacklisted({ jtis: [CANARY, `${CANARY}2`] }, SAMPLED);
@@ -301,7 +301,7 @@ describe("a service that is traced", () => {
     expect(JSON.stringify(spans)).not.to.include(CANARY);
   });
 
-  it("answers as ever where what takes the spans is broken", async () => {
+  it("responds normally if the span processor fails", async () => {
     await recorded.stop();
     const broken: string[] = [];
     const fail = (what: string) => () => {
@@ -333,7 +333,7 @@ describe("a service that is traced", () => {
     expect(new Set(broken)).to.deep.equal(new Set(["start", "end"]));
   });
 
-  it("stays as it was started: whoever takes spans later gets none", async () => {
+  it("uses the provider registered at start, and no later one", async () => {
     await recorded.stop();
     const { client } = await serveFromMemory();
     recorded = recordSpans();

@@ -32,7 +32,7 @@ const GATEWAY = `
   }
 `;
 
-describe("Node.js has nothing to warn of", function () {
+describe("Node.js prints no warnings", function () {
   this.timeout(120_000);
 
   for (const backend of backends) {

@@ -63,7 +63,7 @@ describe("Watch while the database fails", function () {
     "resets every connection": () => proxy.reset(),
     "swallows every byte": () => proxy.blackhole(),
   })) {
-    it(`says that there is no proof while it ${what}, and proves what happened meanwhile when it is back`, async () => {
+    it(`reports missing proof while it ${what}, and afterwards proves what happened meanwhile`, async () => {
       await revoke(elsewhere, "known");
       const watcher = await watch().complete();
       expect(await watcher.sync()).to.equal("synced");
@@ -85,7 +85,7 @@ describe("Watch while the database fails", function () {
     });
   }
 
-  it("proves nothing on a server that was made read-only, and goes on when it is not any more", async () => {
+  it("proves nothing on a server made read-only, and continues when it accepts writes again", async () => {
     const watcher = await watch().complete();
     await admin.query("SET GLOBAL read_only = 1");
     try {
@@ -100,7 +100,7 @@ describe("Watch while the database fails", function () {
     expect(watcher.has("after")).to.equal(true);
   });
 
-  it("sends everybody a snapshot of both histories when it has lost commits", async () => {
+  it("sends every copy a snapshot of both histories when commits were lost", async () => {
     await revoke(elsewhere, "kept");
     const watcher = await watch().complete();
     const { revision, key } = watcher;

@@ -90,7 +90,7 @@ for (const backend of backends) {
     const watch = (service: RunningService, start: StartOptions = {}) =>
       Watcher.begin(connect(service), { start });
 
-    it("sends what is there, then what changes, by itself and for as long as the entry answers", async () => {
+    it("sends existing entries, then changes, for as long as they are effective", async () => {
       const service = await startOn();
       const expiresAt = Math.floor(Date.now() / 1000) * 1000 + HOUR;
       await revoke(service, ["a", "b"], expiresAt);
@@ -115,7 +115,7 @@ for (const backend of backends) {
       expect(Math.max(...times)).to.be.below(1);
     });
 
-    it("proves a copy current: whatever was acknowledged before the sync has come before the answer, 500 times", async () => {
+    it("proves a copy current: it has received every revocation acknowledged before the sync, 500 times", async () => {
       const here = await startOn();
       // Of an embedded file there is one replica.
       const elsewhere = backend.name === "sqlite" ? here : await startOn();
@@ -129,7 +129,7 @@ for (const backend of backends) {
       expect(late).to.deep.equal([]);
     });
 
-    it("answers a sync that came before there was anything to prove, after all of the snapshot", async () => {
+    it("answers a sync that arrived before the snapshot after all of the snapshot", async () => {
       const service = await startOn();
       await revoke(service, ["a"]);
       const watcher = watch(service);
@@ -142,7 +142,7 @@ for (const backend of backends) {
       expect(response.value).to.include({ id: 7n, revision: watcher.revision });
     });
 
-    it("goes on where a copy was cut off, at any replica and after a restart, also when the rest was pruned meanwhile", async () => {
+    it("resumes where a copy was disconnected, at any replica and after a restart, even if entries were pruned meanwhile", async () => {
       const first = await startOn({ env: { EXPIRY_LEEWAY: "0s" } });
       await revoke(first, ["gone"], Date.now() + 1500);
       await revoke(first, ["a"]);
@@ -167,7 +167,7 @@ for (const backend of backends) {
       }
     });
 
-    it("tells one who missed nothing that nothing is missing", async () => {
+    it("reports that nothing is missing to a copy that is current", async () => {
       const service = await startOn();
       await revoke(service, ["a"]);
       const { revision, key } = await watch(service).complete();
@@ -175,7 +175,7 @@ for (const backend of backends) {
       expect([await again.sync(), again.story]).to.deep.equal(["synced", ["changes", "synced"]]);
     });
 
-    it("begins with a snapshot for a revision that is not of this history, or a key of another blacklist", async () => {
+    it("begins with a snapshot for a revision of another history, or a key of another blacklist", async () => {
       const service = await startOn();
       await revoke(service, ["a"]);
       const { revision, key } = await watch(service).complete();
@@ -195,7 +195,7 @@ for (const backend of backends) {
       expect(seen).to.deep.equal(cases.map(() => [true, true, revision]));
     });
 
-    it("refuses what is no conversation, and says what is wrong with it", async () => {
+    it("refuses invalid messages with an explanation", async () => {
       const service = await startOn();
       const channel = connect(service);
       const key = new Uint8Array(32);
@@ -248,7 +248,7 @@ for (const backend of backends) {
       await until(async () => (await watchersOf(service)) === 0, { withinMs: 2000, what: "nobody is left" });
     });
 
-    it("takes an id that was refused to nobody: ids that grow are answered, by one proof for several", async () => {
+    it("accepts increasing ids, and proves several with one read", async () => {
       const service = await startOn();
       const watcher = await watch(service).complete();
       for (const id of [1n, 5n, 6n, 2n ** 63n, 2n ** 64n - 1n]) watcher.send({ case: "sync", value: { id } });
@@ -262,7 +262,7 @@ for (const backend of backends) {
       expect(ids.length).to.be.below(6);
     });
 
-    it("ends with OK when the client has said that it is done, and is CANCELLED in the log when it went without", async () => {
+    it("ends with OK on a half-close, and is CANCELLED in the log if the client disconnected", async () => {
       const service = await startOn();
       const [done, gone] = [await watch(service).complete(), await watch(service).complete()];
       expect(await watchersOf(service)).to.equal(2);
@@ -284,7 +284,7 @@ for (const backend of backends) {
       await proxy.close();
     });
 
-    it("survives whatever bytes are sent to it: each stream is refused or served", async () => {
+    it("survives arbitrary bytes: every stream is refused or served", async () => {
       const service = await startOn();
       const channel = connect(service);
       const random = randomFor("hostile watch");
@@ -314,7 +314,7 @@ for (const backend of backends) {
       expect([await watchersOf(service), await watch(service).sync()]).to.deep.equal([0, "synced"]);
     });
 
-    it("ends at the deadline that a client has set, changes or not", async () => {
+    it("ends at the client's deadline, with or without changes", async () => {
       const service = await startOn();
       const watcher = new Watcher(connect(service), { timeoutMs: 500 });
       watcher.start();
@@ -327,12 +327,12 @@ for (const backend of backends) {
       expect(await watchersOf(service)).to.equal(0);
     });
 
-    it("is not there without an index", async () => {
+    it("is unavailable without an index", async () => {
       const service = await startOn({ env: { INDEX: "off" }, loaded: false });
       expect(await watch(service).ended).to.deep.equal(ends("UNAVAILABLE", "NOT_FRESH"));
     });
 
-    it("ends when there are more entries than the index may hold, and is not there any more", async () => {
+    it("ends when the index overflows, and is unavailable afterwards", async () => {
       const service = await startOn({ env: { INDEX_MAX_ENTRIES: "3" } });
       const watcher = await watch(service).complete();
       await revoke(service, ["a", "b", "c", "d"]);
@@ -341,7 +341,7 @@ for (const backend of backends) {
       expect(await watchersOf(service)).to.equal(0);
     });
 
-    it("gives a sign of life when nothing happens, and none where something did", async () => {
+    it("sends a heartbeat if nothing else was sent", async () => {
       const clock = new FakeClock(Date.now());
       const service = await startOn({ clock });
       const watcher = await watch(service).complete();
@@ -357,7 +357,7 @@ for (const backend of backends) {
       expect(beats()).to.equal(3);
     });
 
-    it("ends for one who opens it and says nothing", async () => {
+    it("ends for a client that sends no start", async () => {
       const clock = new FakeClock(Date.now());
       const service = await startOn({ clock });
       const silent = new Watcher(connect(service));
@@ -372,7 +372,7 @@ for (const backend of backends) {
       expect(await idle.ended).to.deep.equal(ends("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"));
     });
 
-    it("says nothing of keys, fingerprints and jtis in the log", async () => {
+    it("puts no keys, fingerprints and jtis into the log", async () => {
       const service = await startOn();
       await revoke(service, ["a-jti-that-is-known"]);
       const watcher = await watch(service).complete();
@@ -401,7 +401,7 @@ for (const backend of backends) {
       expect(text).not.to.include("not-a-revision");
     });
 
-    it("ends with DRAINING for all when the service stops, in time, one who reads nothing among them", async () => {
+    it("ends with DRAINING in time when the service stops, even for a client that reads nothing", async () => {
       const service = await startOn({ env: { SHUTDOWN_GRACE: "3s" } });
       await revoke(
         service,
@@ -420,7 +420,7 @@ for (const backend of backends) {
       );
     });
 
-    describe("where callers are known", () => {
+    describe("with authentication", () => {
       let key: SigningKey;
       let service: RunningService;
       const claims = (rest: object) => ({
@@ -443,7 +443,7 @@ for (const backend of backends) {
         });
       });
 
-      it("it needs the role check, and a credential that is accepted", async () => {
+      it("needs the role check and a valid credential", async () => {
         const cases: Record<string, [readonly string[], ReturnType<typeof ends>]> = {
           "no credential": [[], ends("UNAUTHENTICATED", "UNAUTHENTICATED")],
           "an expired one": [await bearer({ exp: 1 }), ends("UNAUTHENTICATED", "UNAUTHENTICATED")],
@@ -469,7 +469,7 @@ for (const backend of backends) {
         ]);
       });
 
-      it("it ends at once when the caller's own token is blacklisted, and does not begin any more", async () => {
+      it("ends at once when the caller's own token is blacklisted, and cannot be opened again", async () => {
         const authorization = await bearer({ jti: "own", scope: "check revoke" });
         const channel = connect(service);
         const [one, other] = [authorization, await bearer({ jti: "other" })].map((own) =>
@@ -495,7 +495,7 @@ for (const backend of backends) {
   });
 }
 
-describe("clients of Watch that do not read", function () {
+describe("Watch clients that do not read", function () {
   this.timeout(120_000);
   const [backend] = backends;
   const COUNT = 60_000;
@@ -556,7 +556,7 @@ describe("clients of Watch that do not read", function () {
       { withinMs: 30_000, what },
     );
 
-  it("cost a bounded share of the memory, hold up nobody's snapshot, and are cut off in the end", async () => {
+  it("use bounded memory, delay no other snapshot, and are disconnected", async () => {
     const held = async () => {
       const { external, heapUsed } = await memoryInUse();
       return external + heapUsed;
@@ -591,7 +591,7 @@ describe("clients of Watch that do not read", function () {
     reader.cancel();
   });
 
-  it("find that a deadline ends them too, also when they read on after it", async () => {
+  it("are ended by their deadline too, even if they read again later", async () => {
     const { revision, key } = await Watcher.begin(connect()).complete();
     const { http2, stream } = await openStuck({ revision, key }, { "grpc-timeout": "1S" });
     // More than the connection's window, and less than is left unsent at most.

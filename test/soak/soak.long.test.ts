@@ -11,7 +11,7 @@ const SECONDS = 15;
 describe("a soak", function () {
   this.timeout(180_000);
 
-  it(`of ${SECONDS} seconds loses nothing, answers nothing wrong, and fails no call while nothing is broken`, async function () {
+  it(`of ${SECONDS} seconds loses nothing, returns no wrong answer, and fails no call while nothing is broken`, async function () {
     needsProcessUsage(this);
     const minutes: object[] = [];
     const result = await runSoak({

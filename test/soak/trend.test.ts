@@ -24,7 +24,7 @@ function sawTooth(random: () => number): (at: number) => number {
 }
 
 describe("a trend", () => {
-  it("of a line is its slope, without a doubt", () => {
+  it("of a line is its slope, without uncertainty", () => {
     const trend = trendOf(
       samples((at) => 100 * MEGABYTE + (at / HOUR_MS) * 3 * MEGABYTE),
       { blockMs: 30_000 },
@@ -35,7 +35,7 @@ describe("a trend", () => {
     expect(trend?.points).to.equal(40);
   });
 
-  it("of saw teeth holds the slope beneath them nearly always, and no growth where there is none", () => {
+  it("of a sawtooth includes its true slope nearly always, and finds no growth where there is none", () => {
     const random = randomFor("trend");
     let within = 0;
     let alarms = 0;
@@ -53,14 +53,14 @@ describe("a trend", () => {
     expect(alarms).to.be.below(15);
   });
 
-  it("finds a leak beneath saw teeth", () => {
+  it("finds a leak below a sawtooth", () => {
     const random = randomFor("leak");
     const noise = sawTooth(random);
     const leaking = (at: number) => 100 * MEGABYTE + noise(at) + (at / HOUR_MS) * 60 * MEGABYTE;
     expect(trendOf(samples(leaking), { blockMs: 30_000 })?.low).to.be.above(MEGABYTE);
   });
 
-  it("is none where there are too few samples", () => {
+  it("is undefined for too few samples", () => {
     expect(trendOf(samples(() => 1).slice(0, 80), { blockMs: 30_000 })).to.equal(undefined);
   });
 });

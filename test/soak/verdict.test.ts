@@ -25,14 +25,14 @@ function result(
 const growing: Trend = { perHour: 3 * MEGABYTE, low: 2 * MEGABYTE, high: 4 * MEGABYTE, points: 40 };
 const doubtful: Trend = { perHour: 3 * MEGABYTE, low: -MEGABYTE, high: 7 * MEGABYTE, points: 40 };
 
-describe("the verdict on a soak", () => {
-  it("is fine with calls that failed while something was broken, and with growth that is not certain", () => {
+describe("the verdict of a soak", () => {
+  it("passes with failed calls during faults, and with uncertain growth", () => {
     expect([failuresOf(result({})), failuresOf(result({}, { live: doubtful, rss: doubtful }))]).to.deep.equal(
       [[], []],
     );
   });
 
-  it("names what is wrong", () => {
+  it("names every problem", () => {
     const found = [
       result({ violations: ["a was acknowledged, and is lost"] }),
       result({ failedOtherwise: 2 }),
@@ -53,7 +53,7 @@ describe("the verdict on a soak", () => {
     ]);
   });
 
-  it("says nothing of memory after minutes, when V8 is still finding its size", () => {
+  it("ignores memory after a few minutes, while V8 adapts its heap", () => {
     expect(failuresOf(result({}, { live: growing, rss: growing, measuredMs: 180_000 }))).to.deep.equal([]);
   });
 });

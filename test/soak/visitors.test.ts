@@ -10,9 +10,9 @@ import { freshFolder } from "../support/shared.ts";
 import { until } from "../support/until.ts";
 import { Visitors } from "./visitors.ts";
 
-describe("a soak's visitors", () => {
+describe("the visitors of a soak", () => {
   for (const mode of ["remote", "local"] as const) {
-    it(`come, ask, and leave nothing behind: ${mode}`, async () => {
+    it(`connect, check, and leave nothing behind: ${mode}`, async () => {
       const service = await startService({ url: `sqlite:${await freshFolder()}/x.db` });
       const proxy = await FaultProxy.start({ port: Number(service.address.split(":").at(-1)) });
       const visitors = new Visitors({

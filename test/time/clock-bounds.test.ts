@@ -4,8 +4,8 @@ import type { EpochMs } from "../../src/entry.ts";
 import { ClockBounds } from "../../src/time/clock-bounds.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
-describe("both clocks", () => {
-  it("are taken for the earlier of the two, whichever that is", () => {
+describe("ClockBounds", () => {
+  it("returns the earlier of the two clocks", () => {
     const clock = new FakeClock();
     const clocks = new ClockBounds(clock);
     const start = clock.now();
@@ -17,7 +17,7 @@ describe("both clocks", () => {
     expect(seen).to.deep.equal([0, -60_000, -60_000, 0, 60_000, 0, 0]);
   });
 
-  it("are taken for the later of the two where that is asked for, as time goes on", () => {
+  it("returns the later of the two clocks, as time passes", () => {
     const clock = new FakeClock();
     const clocks = new ClockBounds(clock);
     const seen = [clocks.latest() - clock.now()];
@@ -29,7 +29,7 @@ describe("both clocks", () => {
     expect(seen).to.deep.equal([0, 0, 60_000]);
   });
 
-  it("are compared at the middle of the time that the answer took", () => {
+  it("compares the clocks at the middle of the read", () => {
     const clock = new FakeClock();
     const clocks = new ClockBounds(clock);
     const sent = clock.now();

@@ -5,9 +5,9 @@ import { systemClock } from "../../src/time/clock.ts";
 
 const DAY_MS = 86_400_000;
 
-describe("the system's clock", () => {
+describe("systemClock", () => {
   for (const days of [25, 30, 60, 3650]) {
-    it(`calls back after ${days} days, which one timer of Node.js cannot count, and not sooner`, () => {
+    it(`calls back after ${days} days, more than one timer of Node.js can count, and not earlier`, () => {
       mock.timers.enable({ apis: ["setTimeout"] });
       try {
         let calls = 0;
@@ -22,7 +22,7 @@ describe("the system's clock", () => {
     });
   }
 
-  it("takes back what is far ahead, whichever of its timers runs", () => {
+  it("cancels a distant callback during any of its timers", () => {
     mock.timers.enable({ apis: ["setTimeout"] });
     try {
       let calls = 0;
@@ -37,7 +37,7 @@ describe("the system's clock", () => {
     }
   });
 
-  it("never calls back what is infinitely far ahead, and has Node.js warn of nothing", async () => {
+  it("never calls back after an infinite delay, without a warning of Node.js", async () => {
     let calls = 0;
     const warned: Error[] = [];
     const onWarning = (warning: Error) => warned.push(warning);

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { parseDuration } from "../../src/time/duration.ts";
 
 describe("parseDuration", () => {
-  it("reads an amount and a unit, or a row of them", () => {
+  it("reads an amount and a unit, or a sequence of them", () => {
     const texts = [
       "0",
       "0s",
@@ -50,7 +50,7 @@ describe("parseDuration", () => {
     });
   }
 
-  it("refuses a long row quickly", () => {
+  it("refuses a long sequence quickly", () => {
     expect(() => parseDuration(`${"1m".repeat(100_000)}x`)).to.throw(RangeError);
   }).timeout(1000);
 });

@@ -6,8 +6,8 @@ import { memoryLog } from "../support/memory-log.ts";
 
 const DAY = 86_400_000;
 
-describe("the watch over certificates", () => {
-  it("says when one is about to expire, every day from then on, when it has, and when it was replaced", () => {
+describe("CertificateWatch", () => {
+  it("reports an approaching expiry every day, the expiry, and a replacement", () => {
     const clock = new FakeClock();
     const { log, records } = memoryLog();
     const start = clock.now();

@@ -8,7 +8,7 @@ import { thrownBy } from "../support/rejection.ts";
 const HOUR_MS = 3_600_000;
 const GONE = "no CA in TLS_CLIENT_CA_FILE is its issuer";
 
-describe("who vouches for clients", () => {
+describe("ClientTrust", () => {
   let root: Authority;
   let between: Authority;
   let own: string;
@@ -27,7 +27,7 @@ describe("who vouches for clients", () => {
   const trust = (ca: readonly string[], crl?: readonly string[]) =>
     new ClientTrust({ ca: joined(...ca), crl: crl && joined(...crl) });
 
-  it("is whoever leads to a root that is trusted, over authorities that are trusted or were sent along", () => {
+  it("accepts a chain to a trusted root, over trusted or presented intermediate CAs", () => {
     const only = trust([root.certificate]);
     const both = trust([between.certificate, root.certificate]);
     expect([
@@ -37,7 +37,7 @@ describe("who vouches for clients", () => {
     ]).to.deep.equal([undefined, undefined, undefined]);
   });
 
-  it("is nobody where the way does not lead there", async () => {
+  it("refuses a chain that does not lead to a trusted root", async () => {
     const namesake = await createAuthority("root");
     expect([
       trust([namesake.certificate]).whyRejected(chain(own, root.certificate), now()),
@@ -49,7 +49,7 @@ describe("who vouches for clients", () => {
     ]).to.deep.equal([GONE, GONE, GONE, "it is unknown", GONE]);
   });
 
-  it("takes back what it revokes, at each step of the way, while its list holds", async () => {
+  it("applies revocation lists at every step of the chain, while they are valid", async () => {
     const judged = async (revoked: readonly string[], revokedBelow: readonly string[], aheadMs = 0) => {
       const lists = [await root.revoke(revoked), await between.revoke(revokedBelow)];
       const both = trust([root.certificate, between.certificate], lists);
@@ -74,7 +74,7 @@ describe("who vouches for clients", () => {
     ]);
   });
 
-  it("needs a list of each authority, and none of others", async () => {
+  it("needs a list of each CA, and no others", async () => {
     const problem = (ca: readonly string[], crl: readonly string[]) =>
       (thrownBy(() => trust(ca, crl)) as Error).message;
     const [ofRoot, ofBetween] = [await root.revoke([]), await between.revoke([])];
@@ -86,7 +86,7 @@ describe("who vouches for clients", () => {
     );
   });
 
-  it("knows which lists are older, by each authority", async () => {
+  it("compares the age of lists, by CA", async () => {
     const at = async (rootMs: number, betweenMs: number) =>
       trust(
         [root.certificate, between.certificate],

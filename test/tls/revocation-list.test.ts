@@ -10,7 +10,7 @@ const HOUR_MS = 3_600_000;
 const SETTING = "TLS_CLIENT_CRL_FILE";
 const NAMES = [{ type: "dns", value: "a.test" }] as const;
 
-describe("a list of revoked certificates", () => {
+describe("revocationListsOf", () => {
   let authority: Authority;
 
   before(async () => {
@@ -28,7 +28,7 @@ describe("a list of revoked certificates", () => {
     return error.message;
   };
 
-  it("names those that it revokes, and no other, and says from when to when it holds", async () => {
+  it("reads the revoked certificates and the validity", async () => {
     const [revoked, other] = [await authority.issue([...NAMES]), await authority.issue([...NAMES])];
     const pem = await authority.revoke([revoked.certificate], { validMs: [-HOUR_MS, 2 * HOUR_MS] });
     const list = only(`issued by somebody\n${pem}\n`);
@@ -40,7 +40,7 @@ describe("a list of revoked certificates", () => {
     ]).to.deep.equal([true, false, 3, true]);
   });
 
-  it("compares numbers, however they are written", async () => {
+  it("compares serial numbers in any notation", async () => {
     const list = only(await authority.revoke([], { serials: ["00ff01", "7f", "0a0b"] }));
     const revokes = (serialNumber: string) => list.revokes({ serialNumber } as X509Certificate);
     expect(["FF01", "7F", "A0B", "0A0B", "FF", "01", "ff0100"].map(revokes)).to.deep.equal([
@@ -49,7 +49,7 @@ describe("a list of revoked certificates", () => {
     ]);
   });
 
-  it("may be long, empty, or beyond the year 2050", async () => {
+  it("accepts long and empty lists, and times after 2050", async () => {
     const serials = Array.from({ length: 2000 }, (_, index) => (0x10_0000 + index).toString(16));
     const far = 40 * 365 * 24 * HOUR_MS;
     const list = only(await authority.revoke([], { serials, validMs: [0, far] }));
@@ -61,7 +61,7 @@ describe("a list of revoked certificates", () => {
     );
   });
 
-  it("comes with others in one file", async () => {
+  it("reads several lists from one file", async () => {
     const between = await authority.subordinate("between");
     const pem = `${await authority.revoke([])}\n${await between.revoke([])}`;
     const key = new X509Certificate(between.certificate).publicKey;
@@ -84,7 +84,7 @@ describe("a list of revoked certificates", () => {
     Ed25519: [{ name: "Ed25519" }, { name: "Ed25519" }],
   };
   for (const [name, [algorithm, signing]] of Object.entries(SIGNATURES)) {
-    it(`is known by its signature: ${name}`, async () => {
+    it(`verifies the signature: ${name}`, async () => {
       const usages = ["sign", "verify"] as const;
       const keys = (await crypto.subtle.generateKey(algorithm as never, true, [...usages])) as never;
       const common = { keys, signingAlgorithm: signing as never };
@@ -103,7 +103,7 @@ describe("a list of revoked certificates", () => {
     });
   }
 
-  it("is refused where it is none, or something else stands beside it", async () => {
+  it("refuses other content, alone or beside a list", async () => {
     const pem = await authority.revoke([]);
     for (const text of ["", "nothing", authority.certificate, `${pem}\n${authority.certificate}`]) {
       expect(problem(text)).to.match(
@@ -112,7 +112,7 @@ describe("a list of revoked certificates", () => {
     }
   });
 
-  it("is refused where it is not complete by itself: delta and indirect lists, and one without an end", async () => {
+  it("refuses delta and indirect lists, and lists without a next update", async () => {
     const extension = (oid: string, hex: string) => new x509.Extension(oid, true, Buffer.from(hex, "hex"));
     const withOne = (oid: string, hex: string) => authority.revoke([], { extensions: [extension(oid, hex)] });
     expect(problem(await withOne("2.5.29.27", "020101"))).to.match(/critical extension .* delta lists/);
@@ -122,7 +122,7 @@ describe("a list of revoked certificates", () => {
     only(await withOne("2.5.29.28", "30038101ff"));
   });
 
-  it("is refused, damaged anywhere or cut off, or its signature is wrong: it never passes for another", async () => {
+  it("refuses damaged and truncated lists and invalid signatures, and never reads them as another list", async () => {
     const { certificate } = await authority.issue([...NAMES]);
     const pem = await authority.revoke([certificate]);
     const der = Buffer.from(pem.replace(/-----[^-]+-----/g, ""), "base64");

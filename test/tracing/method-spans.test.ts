@@ -67,7 +67,7 @@ describe("the spans of calls", () => {
       reason: attributes["tokenblacklist.reason"],
     }));
 
-  it("are there also of a call that is refused before anything is done for it", async () => {
+  it("are created even for calls that are refused at once", async () => {
     void calls.drain();
     await channel.call(methodPath("IsBlacklisted"), new Uint8Array());
     expect(ended()).to.deep.equal([
@@ -75,7 +75,7 @@ describe("the spans of calls", () => {
     ]);
   });
 
-  it("say of an error that nobody has foreseen what its caller is told", async () => {
+  it("record the status of an unexpected error", async () => {
     answer = async () => {
       throw new Error("c4n4ry");
     };
@@ -85,7 +85,7 @@ describe("the spans of calls", () => {
     ]);
   });
 
-  it("end with the caller's patience, once", async () => {
+  it("end once, with the deadline", async () => {
     let fail = () => {};
     answer = () =>
       new Promise<never>((_, reject) => {

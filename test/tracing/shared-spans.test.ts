@@ -14,7 +14,7 @@ const CALL = METHOD.path.slice(1);
 const SAMPLED = "01";
 const UNSAMPLED = "00";
 
-describe("the spans of what calls share", () => {
+describe("SharedSpans", () => {
   let clock: FakeClock;
   let recorded: RecordedSpans;
   let tracing: Tracing;
@@ -62,7 +62,7 @@ describe("the spans of what calls share", () => {
     return spans.map(({ id, parent, links }) => [nameOf(id), nameOf(parent), ...links.map(nameOf)]);
   }
 
-  it("stand below the wait of the first who shares, and are linked with those of the others, both ways", () => {
+  it("are children of the first sharing call's wait, and linked with the others in both directions", () => {
     const sharing = [waiting(), {}, waiting(), waiting()];
     clock.advance(3);
     observer.followed({ sharing, milliseconds: 2, end: "proven" });
@@ -78,7 +78,7 @@ describe("the spans of what calls share", () => {
     ]);
   });
 
-  it("say how many shared, and lie where they were: within the wait, as long as it took", () => {
+  it("record the number of sharing calls, within the wait and with its duration", () => {
     const first = waiting();
     clock.advance(3);
     // It proves nothing that the wall clock is set meanwhile.
@@ -94,7 +94,7 @@ describe("the spans of what calls share", () => {
     end(first);
   });
 
-  it("are one for each read, while pages are full, and the wait goes on until the last", () => {
+  it("are one for each read of full pages, and the wait continues until the last", () => {
     const first = waiting();
     observer.followed({ sharing: [first], milliseconds: 1, end: "more" });
     observer.followed({ sharing: [first], milliseconds: 1, end: "proven" });
@@ -107,7 +107,7 @@ describe("the spans of what calls share", () => {
     ]);
   });
 
-  it("name so many calls and no more, however many share", () => {
+  it("have a limited number of links", () => {
     const sharing = Array.from({ length: MAX_SPAN_LINKS * 2 }, () => waiting());
     observer.followed({ sharing, milliseconds: 1, end: "proven" });
     const spans = recorded.take();
@@ -124,7 +124,7 @@ describe("the spans of what calls share", () => {
     sharing.forEach(end);
   });
 
-  it("are recorded where one of those who share is, and nowhere else", () => {
+  it("are recorded only if a sharing call is", () => {
     const [unsampled, sampled] = [waiting(UNSAMPLED), waiting()];
     observer.committed({ sharing: [unsampled], milliseconds: 1, results: [] });
     observer.asked({ sharing: [{}], milliseconds: 1, succeeded: true });
@@ -138,7 +138,7 @@ describe("the spans of what calls share", () => {
     ]);
   });
 
-  it("say when they failed; who shared a failed commit waits on, since it may be repeated", () => {
+  it("record failures, after which calls that shared a commit continue to wait, since it may be retried", () => {
     const [first, second] = [waiting(), waiting()];
     observer.committed({ sharing: [first, second], milliseconds: 1, results: undefined });
     observer.committed({ sharing: [second], milliseconds: 1, results: [] });
@@ -163,7 +163,7 @@ describe("the spans of what calls share", () => {
     for (const one of [first, second]) end(one);
   });
 
-  it("hide nothing from whoever counts", () => {
+  it("pass every event on to the next observer", () => {
     const told: string[] = [];
     const counting = Object.fromEntries(
       Object.keys(UNOBSERVED).map((name) => [
@@ -191,8 +191,8 @@ describe("the spans of what calls share", () => {
   });
 });
 
-describe("tracing", () => {
-  it("is there only where somebody takes spans", async () => {
+describe("openTracing", () => {
+  it("returns undefined unless a provider is registered", async () => {
     const clock = new FakeClock();
     expect(openTracing({ clock, version: "1" })).to.equal(undefined);
     const recorded = recordSpans();

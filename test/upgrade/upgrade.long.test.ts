@@ -8,10 +8,10 @@ import { earlierBuild } from "./earlier-build.ts";
 
 const GRACE_MS = 5000;
 
-describe("a rolling upgrade of three replicas", function () {
+describe("a rolling upgrade of three replicas, and its reversal,", function () {
   this.timeout(180_000);
 
-  it("and the way back lose nothing: no call at the client library fails, and no answer is wrong", async function () {
+  it("lose nothing: no call of the client library fails, and no answer is wrong", async function () {
     const earlier = await earlierBuild(join(await freshFolder(), "earlier"));
     if (typeof earlier === "string") {
       if (this.test !== undefined) this.test.title += ` (skipped: ${earlier})`;
