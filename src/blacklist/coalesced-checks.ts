@@ -58,7 +58,9 @@ export class CoalescedChecks implements CheckService {
 
   check(tokens: readonly TokenIdentity[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
     return new Promise((resolve, reject) => {
-      const room = this.#waiting.add({ tokens, freshness, size: tokens.length, caller, resolve, reject });
+      // A call without tokens asks about its revision only.
+      const size = Math.max(1, tokens.length);
+      const room = this.#waiting.add({ tokens, freshness, size, caller, resolve, reject });
       if (!room) reject(new ServiceError("OVERLOADED", "too many checks are waiting to be answered"));
       else {
         caller.trace?.waits("look-up");
@@ -88,7 +90,7 @@ export class CoalescedChecks implements CheckService {
     const keys = new Set<EntryKey>();
     return this.#waiting.take(({ tokens }) => {
       for (const token of tokens) addKeysOf(token, keys);
-      total += keys.size;
+      total += Math.max(1, keys.size);
       for (const key of keys) bytes += Buffer.byteLength(key);
       keys.clear();
       return total <= MAX_READ_JTIS && bytes <= MAX_READ_BYTES;

@@ -8,11 +8,13 @@ import type { CheckAnswer, CheckService, Freshness } from "./check-service.ts";
 import type { Follower } from "./follower.ts";
 import { type Observer, UNOBSERVED } from "./observer.ts";
 import { ABANDONED } from "./request-queue.ts";
-import { type CheckState, rejectRevokedCaller, verdictsOf } from "./verdicts.ts";
+import { type CheckState, verdictsOf } from "./verdicts.ts";
 
 /** The cost of answering one call, and of each token in it, in microseconds. */
 const CALL_MICROS = 50;
 const TOKEN_MICROS = 0.5;
+
+const LINEARIZABLE: Freshness = { kind: "linearizable" };
 
 interface Options {
   readonly follower: Follower;
@@ -48,10 +50,6 @@ export class IndexedChecks implements CheckService {
     if (this.#isFresh(freshness) || this.#needsNoProof(tokens, { lookup: state, caller })) {
       return verdictsOf(tokens, state, { caller });
     }
-    if (freshness.kind === "at-least" && follower.phase === "following") {
-      // Only the database can tell whether the requested revision belongs to this history.
-      return this.#askDatabase(tokens, freshness, caller);
-    }
     return this.#whenProven(tokens, freshness, caller);
   }
 
@@ -78,31 +76,22 @@ export class IndexedChecks implements CheckService {
     return this.#options.fallback.check(tokens, freshness, caller);
   }
 
-  /**
-   * Merges the database's answer with the index, which remembers entries that a restore has lost and may answer what the database
-   * cannot.
-   */
-  async #askDatabase(
+  /** Only the database can tell whether a revision that was not read here belongs to its history. */
+  async #askForRevision(
     tokens: readonly TokenIdentity[],
     freshness: Freshness,
     caller: Caller,
   ): Promise<CheckAnswer> {
     this.#observer.fellBack("unknown-revision");
     try {
-      const { verdicts, revision } = await this.#options.fallback.check(tokens, freshness, caller);
-      const state = this.#state();
-      rejectRevokedCaller(caller, state);
-      return {
-        verdicts: tokens.map((token, index) =>
-          isBlacklisted(token, state) ? "blacklisted" : (verdicts[index] ?? "unknown"),
-        ),
-        revision,
-      };
-    } catch (error) {
+      await this.#options.fallback.check([], freshness, caller);
+    } catch (unavailable) {
       // A rejected caller is told no verdicts, not even certain ones.
-      if (error instanceof ServiceError && error.reason === "UNAUTHENTICATED") throw error;
-      return verdictsOf(tokens, this.#state(), { caller, unavailable: error });
+      if (unavailable instanceof ServiceError && unavailable.reason === "UNAUTHENTICATED") throw unavailable;
+      return this.#conclude(tokens, { freshness, caller, unavailable });
     }
+    // By a read that is sent after the revision was found, the index is proven to have it, too.
+    return this.#whenProven(tokens, LINEARIZABLE, caller);
   }
 
   #whenProven(tokens: readonly TokenIdentity[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
@@ -137,6 +126,9 @@ export class IndexedChecks implements CheckService {
     const { follower } = this.#options;
     // The index overflowed meanwhile: an absent entry proves nothing.
     if (!follower.isComplete) return this.#withoutIndex(tokens, freshness, caller);
+    if (unavailable === undefined && freshness.kind === "at-least" && !follower.reflects(freshness.revision)) {
+      return this.#askForRevision(tokens, freshness, caller);
+    }
     return verdictsOf(tokens, this.#state(), { caller, unavailable });
   }
 

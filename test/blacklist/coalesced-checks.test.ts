@@ -131,6 +131,16 @@ describe("CoalescedChecks", () => {
     expect(asked().map(({ length }) => length)).to.deep.equal([1, 3 * third, 3 * third, third]);
   });
 
+  it("never looks up more revisions at once than a read may have jtis, of calls without any", async () => {
+    void check("first");
+    for (let number = 1; number <= MAX_READ_JTIS + 1; number++) {
+      const revision = { number, stamp: "f".repeat(16) };
+      void checks.check([], { kind: "at-least", revision }, HERE).catch(() => {});
+    }
+    await releaseAll();
+    expect(store.lookUps.map(({ length }) => length)).to.deep.equal([0, MAX_READ_JTIS, 1]);
+  });
+
   it("never asks for more bytes in one read than it may", async () => {
     void check("first");
     for (let index = 0; index < 4; index++) void check(...many("é".repeat(120) + index, 1000));

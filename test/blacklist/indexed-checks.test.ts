@@ -308,14 +308,16 @@ describe("IndexedChecks", () => {
       expect(begun()).to.deep.equal({ index: 1, fallback: 0 });
     });
 
-    it("is refused by the database's answer too, where that is asked, whatever else is known", async () => {
-      store.commit(newEntry("own"));
+    it("is refused by the database's answer too, where a revision is looked up, whatever else is known", async () => {
       const since = { kind: "at-least", revision: before } as const;
       const answer = reasonOf(asCaller(since, "a", "x"));
       await settle();
-      expect(begun()).to.deep.equal({ index: 0, fallback: 1 });
-      await releaseAll();
-      expect(await answer).to.equal("UNAUTHENTICATED");
+      // The proof is from before this.
+      store.commit(newEntry("own"));
+      await release();
+      const asked = begun();
+      await release(store.reads);
+      expect([await answer, asked]).to.deep.equal(["UNAUTHENTICATED", { index: 1, fallback: 1 }]);
     });
 
     it("is refused while the database is away, and told what is known while it is not known to be", async () => {
@@ -355,18 +357,57 @@ describe("IndexedChecks", () => {
       ]);
     });
 
-    it("is left to the database when that revision was not read here, or is not applied yet", async () => {
+    it("is answered by the proof alone when that read the revision", async () => {
       store.commit(newEntry("new"));
-      const answers = [since(older, "x", "a"), since(store.revision, "new", "x")];
-      await settle();
-      const asked = begun();
+      const answer = verdictsOf(since(store.revision, "new", "x"));
       await releaseAll();
-      expect([await Promise.all(answers.map(verdictsOf)), asked]).to.deep.equal([
-        [
-          ["not-blacklisted", "blacklisted"],
-          ["blacklisted", "not-blacklisted"],
-        ],
-        { index: 0, fallback: 1 },
+      expect([await answer, begun()]).to.deep.equal([
+        ["blacklisted", "not-blacklisted"],
+        { index: 1, fallback: 0 },
+      ]);
+    });
+
+    it("is looked up in the database when no read brought it, and answered once the index is proven to have it", async () => {
+      const answer = since(older, "x", "a", "new");
+      await release();
+      const lookedUp = begun();
+      store.commit(newEntry("new"));
+      await release(store.reads);
+      const provenAgain = begun();
+      await release();
+      expect([await answer, lookedUp, provenAgain]).to.deep.equal([
+        { verdicts: ["not-blacklisted", "blacklisted", "blacklisted"], revision: store.revision },
+        { index: 1, fallback: 1 },
+        { index: 2, fallback: 1 },
+      ]);
+    });
+
+    it("is not answered by an index whose history the database has left since the revision was found", async () => {
+      const answers = [reasonOf(since(older, "x")), verdictsOf(since(older, "x", "b"))];
+      await release();
+      store.restore(1);
+      await release(store.reads);
+      await release(store.reads);
+      await release();
+      expect(await Promise.all(answers)).to.deep.equal(["NOT_FRESH", ["unknown", "blacklisted"]]);
+    });
+
+    it("is left to the database altogether when the index overflows while the revision is looked up", async () => {
+      use({ maxEntries: 2 });
+      store.commit(newEntry("a"));
+      const first = store.revision;
+      store.commit(newEntry("b"));
+      await load();
+      const answer = verdictsOf(since(first, "a", "c", "x"));
+      await release();
+      store.commit(newEntry("c"));
+      const other = verdictsOf(check("c"));
+      await release();
+      expect(follower.phase).to.equal("overflowed");
+      await releaseAll();
+      expect([await answer, await other]).to.deep.equal([
+        ["blacklisted", "blacklisted", "not-blacklisted"],
+        ["blacklisted"],
       ]);
     });
 
@@ -388,13 +429,31 @@ describe("IndexedChecks", () => {
       });
     }
 
-    it("is refused when the database is away, and unknown beside what is known", async () => {
-      const answers = [reasonOf(since(older, "x")), verdictsOf(since(older, "x", "a"))];
-      await settle();
-      await fail(store.reads);
-      await fail(store.reads);
-      expect(await Promise.all(answers)).to.deep.equal(["STORE_UNAVAILABLE", ["unknown", "blacklisted"]]);
-    });
+    const STEPS: Record<string, () => Promise<void>> = {
+      "before it is looked up": async () => {
+        await fail();
+      },
+      "while it is looked up": async () => {
+        await release();
+        await fail(store.reads);
+        await fail(store.reads);
+      },
+      "after it was found": async () => {
+        await release();
+        await release(store.reads);
+        await release(store.reads);
+        await fail();
+        clock.advance(FAILED_READ_PAUSE_MS);
+        await fail();
+      },
+    };
+    for (const [when, goAway] of Object.entries(STEPS)) {
+      it(`is refused when the database is away ${when}, and unknown beside what is known`, async () => {
+        const answers = [reasonOf(since(older, "x")), verdictsOf(since(older, "x", "a"))];
+        await goAway();
+        expect(await Promise.all(answers)).to.deep.equal(["STORE_UNAVAILABLE", ["unknown", "blacklisted"]]);
+      });
+    }
 
     it("is answered by the index although the database is away, when it was read here", async () => {
       const first = reasonOf(check("x"));
@@ -447,7 +506,9 @@ describe("IndexedChecks", () => {
           await arrive({ noticed });
           const answer = verdictsOf(since({ number: 99, stamp: "f".repeat(16) }, "b", "c", "x"));
           await releaseAll();
-          expect(await answer).to.deep.equal(["blacklisted", "blacklisted", "unknown"]);
+          // "c" was never read here while the loss was not noticed.
+          const inDatabase = noticed ? "blacklisted" : "unknown";
+          expect(await answer).to.deep.equal(["blacklisted", inDatabase, "unknown"]);
         });
       }
     });

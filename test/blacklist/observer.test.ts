@@ -163,12 +163,14 @@ describe("whoever counts what the domain does", () => {
     const asked = rejection(
       Promise.resolve(checks.check(["a" as Jti], { kind: "at-least", revision }, HERE)),
     );
+    await (await read(store.changes.length)).release();
     clock.advance(7);
     await store.reads[1]?.fail(AWAY);
     await asked;
     expect(told).to.deep.equal([
       ["fellBack", "no-index"],
       ["asked", { sharing: 1, succeeded: true, milliseconds: 0 }],
+      ["followed", { end: "proven", sharing: 1, milliseconds: 0 }],
       ["fellBack", "unknown-revision"],
       ["asked", { sharing: 1, succeeded: false, milliseconds: 7 }],
     ]);

@@ -49,11 +49,11 @@ export class SyncRounds {
    * requests that share the `sync` get the same promise. Rejects with a ClientError.
    */
   prove(): Promise<void> {
-    if (this.#waiting === undefined) {
-      this.#waiting = newGroup();
-      this.#syncs.requested();
-    }
-    return this.#waiting.promise;
+    if (this.#waiting !== undefined) return this.#waiting.promise;
+    const group = newGroup();
+    this.#waiting = group;
+    this.#syncs.requested();
+    return group.promise;
   }
 
   /** Called when the service has answered every `sync` up to this one. */
