@@ -13,11 +13,10 @@ import {
 import { SharedRounds } from "../shared-rounds.ts";
 import type { Clock } from "../time/clock.ts";
 import type { GiveMetadata } from "./call-metadata.ts";
-import type { Check, Freshness } from "./check.ts";
-import { CheckGroup } from "./check-group.ts";
 import { ClientError } from "./client-error.ts";
 import type { ClientMetrics } from "./client-metrics.ts";
 import type { Deadlines } from "./deadlines.ts";
+import { CheckGroup, type Freshness, type PendingCheck } from "./pending-checks.ts";
 import { pause, remapCancellation, retryDelay } from "./retry.ts";
 import type { RpcClient } from "./rpc-client.ts";
 
@@ -65,7 +64,7 @@ export class CheckBatcher {
   }
 
   /** Settles `check` later, or at once if there is no room for it. */
-  ask(check: Check): void {
+  ask(check: PendingCheck): void {
     const outage = check.failFast ? this.#setup.outage() : undefined;
     if (outage !== undefined) {
       check.fail(outage);
@@ -221,7 +220,7 @@ export class CheckBatcher {
 }
 
 /** Returns the error of the checks that the service answered with UNKNOWN. */
-function settle(checks: readonly Check[], verdicts: readonly Verdict[]): ClientError | undefined {
+function settle(checks: readonly PendingCheck[], verdicts: readonly Verdict[]): ClientError | undefined {
   let areAllKnown = true;
   for (const [index, check] of checks.entries()) {
     const verdict = verdicts[index];

@@ -3,10 +3,9 @@ import type { Violation } from "../errors.ts";
 import { MAX_BATCH, MAX_PENDING_CHECKS } from "../limits.ts";
 import { type Clock, waitable } from "../time/clock.ts";
 import type { CheckOptions, PeekOptions } from "./blacklist-client.ts";
-import type { Check, Freshness } from "./check.ts";
 import { type CheckBatcher, tooMany } from "./check-batcher.ts";
-import { CheckGroup } from "./check-group.ts";
 import { checkOptionsProblem, invalid, invalidAll } from "./check-options.ts";
+import { type CheckSink, ManySink, SingleSink } from "./check-sinks.ts";
 import { ClientError, locate } from "./client-error.ts";
 import type { AnswerSource, ClientMetrics } from "./client-metrics.ts";
 import { toEpochMs } from "./date-input.ts";
@@ -15,12 +14,11 @@ import type { LocalCopy } from "./local-copy/local-copy.ts";
 import { onAbort } from "./on-abort.ts";
 import {
   abandonedError,
+  CheckGroup,
   type CheckSettling,
-  type CheckSink,
-  ManySink,
+  type Freshness,
   PendingCheck,
-  SingleSink,
-} from "./pending-check.ts";
+} from "./pending-checks.ts";
 import type { PositiveCache } from "./positive-cache.ts";
 import type { UnavailablePolicy } from "./unavailable-policy.ts";
 
@@ -216,7 +214,7 @@ export class CheckRouter {
   }
 
   /** Adds the check to the group that waits for the next shared proof. If the proof fails, the checks are sent to the service. */
-  #askCopy(check: Check): void {
+  #askCopy(check: PendingCheck): void {
     const localCopy = this.#localCopy as LocalCopy;
     const proof = localCopy.prove();
     if (this.#proving?.proof !== proof) this.#proving = { proof, group: this.#proofGroup(proof, localCopy) };

@@ -1,5 +1,5 @@
 import type { Clock } from "../time/clock.ts";
-import type { CheckGroup } from "./check-group.ts";
+import type { CheckGroup } from "./pending-checks.ts";
 
 /**
  * Fails checks whose deadlines have passed, with one timer for all: groups are few, and each knows its earliest deadline. A timer

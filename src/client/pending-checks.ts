@@ -1,13 +1,108 @@
 import type { CallMetadata } from "./call-metadata.ts";
-import type { Abandonable, Check } from "./check.ts";
+import type { CheckSink } from "./check-sinks.ts";
 import { ClientError } from "./client-error.ts";
+import { onAbort } from "./on-abort.ts";
+
+/** The freshness of an answer; without either field: fully fresh. Never both. */
+export interface Freshness {
+  /** Milliseconds, an integer of at least 1. */
+  readonly maxStalenessMs?: number | undefined;
+  readonly atLeastRevision?: string | undefined;
+}
+
+/** Behaviour shared by all checks of a client. */
+export interface CheckSettling {
+  /** Called with an answer; a positive may be remembered. */
+  onAnswer(check: PendingCheck, isBlacklisted: boolean, source: "copy" | "service"): void;
+  /** The answer that replaces an error; undefined: reject with the error. */
+  onFailure(check: PendingCheck, error: ClientError): boolean | undefined;
+}
+
+export interface PendingCheckSetup {
+  readonly jti: string;
+  readonly freshness: Freshness;
+  /** When the caller's timeout ends, by the monotonic clock. */
+  readonly deadline: number;
+  /** The token's expiry in milliseconds since 1970, if the caller knows it. */
+  readonly expiresAt: number | undefined;
+  /** Whether it fails at once while the service answers no checks. */
+  readonly failFast: boolean;
+  readonly signal: AbortSignal | undefined;
+  readonly sink: CheckSink;
+  /** The index of this check in its sink. */
+  readonly index: number;
+}
+
+/** A check in progress: settled once, by an answer, an error, or its caller's signal. */
+export class PendingCheck {
+  readonly jti: string;
+  readonly freshness: Freshness;
+  readonly deadline: number;
+  readonly expiresAt: number | undefined;
+  readonly failFast: boolean;
+  /** The group in which it waits; set by the group. */
+  group: CheckGroup | undefined = undefined;
+  /** Whether it has been answered, has failed or was abandoned. A check is settled once. */
+  isSettled = false;
+  readonly #settling: CheckSettling;
+  readonly #sink: CheckSink;
+  readonly #index: number;
+  readonly #unlisten: () => void;
+
+  constructor(
+    settling: CheckSettling,
+    { jti, freshness, deadline, expiresAt, failFast, signal, sink, index }: PendingCheckSetup,
+  ) {
+    this.jti = jti;
+    this.freshness = freshness;
+    this.deadline = deadline;
+    this.expiresAt = expiresAt;
+    this.failFast = failFast;
+    this.#settling = settling;
+    this.#sink = sink;
+    this.#index = index;
+    this.#unlisten = onAbort(signal, () => this.giveUp());
+  }
+
+  answer(isBlacklisted: boolean, source: "copy" | "service"): void {
+    if (this.isSettled) return;
+    this.#settle();
+    this.#settling.onAnswer(this, isBlacklisted, source);
+    this.#sink.answered(this.#index, isBlacklisted);
+  }
+
+  fail(error: ClientError): void {
+    if (this.isSettled) return;
+    this.#settle();
+    const instead = this.#settling.onFailure(this, error);
+    if (instead === undefined) this.#sink.failed(this.#index, error);
+    else this.#sink.answered(this.#index, instead);
+  }
+
+  /** Called when the caller aborts the check; the unavailability policy does not apply. */
+  giveUp(): void {
+    if (this.isSettled) return;
+    this.#settle();
+    this.group?.abandoned(this);
+    this.#sink.failed(this.#index, abandonedError());
+  }
+
+  #settle(): void {
+    this.isSettled = true;
+    this.#unlisten();
+  }
+}
+
+export function abandonedError(): ClientError {
+  return new ClientError("CANCELLED", "the check was given up by its caller");
+}
 
 /**
  * Checks that wait for the same event: the start of a call, its answer, or a proof. Together they cost one entry in {@link
  * Deadlines}, however many they are.
  */
-export class CheckGroup implements Abandonable {
-  checks: Check[] = [];
+export class CheckGroup {
+  checks: PendingCheck[] = [];
   /** The first and the last deadline of the checks, by the monotonic clock. */
   earliest = Number.POSITIVE_INFINITY;
   latest = 0;
@@ -31,7 +126,7 @@ export class CheckGroup implements Abandonable {
     return this.checks.length;
   }
 
-  add(check: Check): void {
+  add(check: PendingCheck): void {
     check.group = this;
     this.checks.push(check);
     if (check.deadline < this.earliest) this.earliest = check.deadline;
@@ -45,7 +140,8 @@ export class CheckGroup implements Abandonable {
     other.earliest = Number.POSITIVE_INFINITY;
   }
 
-  abandoned(check: Check): void {
+  /** Called when the deadline or signal of its caller has settled `check`. */
+  abandoned(check: PendingCheck): void {
     if (this.isUnderWay) {
       this.#abandoned++;
       if (this.#abandoned === this.checks.length) this.onDeserted?.();
@@ -93,7 +189,7 @@ export class CheckGroup implements Abandonable {
   /** Fails the checks whose deadline is not after `now`, and finds the next deadline. */
   expire(now: number, error?: ClientError): void {
     if (now < this.earliest) return;
-    const due: Check[] = [];
+    const due: PendingCheck[] = [];
     let earliest = Number.POSITIVE_INFINITY;
     for (const check of this.checks) {
       if (check.isSettled) continue;
