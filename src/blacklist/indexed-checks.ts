@@ -126,7 +126,11 @@ export class IndexedChecks implements CheckService {
     const { follower } = this.#options;
     // The index overflowed meanwhile: an absent entry proves nothing.
     if (!follower.isComplete) return this.#withoutIndex(tokens, freshness, caller);
-    if (unavailable === undefined && freshness.kind === "at-least" && !follower.reflects(freshness.revision)) {
+    if (
+      unavailable === undefined &&
+      freshness.kind === "at-least" &&
+      !follower.reflects(freshness.revision)
+    ) {
       return this.#askForRevision(tokens, freshness, caller);
     }
     return verdictsOf(tokens, this.#state(), { caller, unavailable });
