@@ -12,7 +12,7 @@ export interface CallTrace {
 /** The caller of an operation, as far as the domain needs to know it. */
 export interface Caller {
   /** True once the result is no longer awaited (deadline, cancellation, disconnect). Work not yet begun for the caller may be dropped. */
-  readonly gone: boolean;
+  readonly isGone: boolean;
   /** Absent if the caller was not authenticated. */
   readonly principal?: Principal;
   /** Absent if the call is not traced. */

@@ -6,10 +6,14 @@ import { expect } from "chai";
 import type { Command } from "commander";
 import { after, before, describe, it } from "mocha";
 import { parse } from "yaml";
+import { Authorization } from "../gen/envoy/service/auth/v3/external_auth_pb.js";
+import { TokenBlacklist } from "../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { createProgram } from "../src/cli/program.ts";
 import { readConfig } from "../src/config/config.ts";
 import type { HostPort } from "../src/connections/host-port.ts";
+import { AUTHORIZATION, TOKEN_BLACKLIST } from "../src/grpc/methods.ts";
 import * as limits from "../src/limits.ts";
+import { ROLES, type Role } from "../src/principal.ts";
 import { systemClock } from "../src/time/clock.ts";
 import { backends, type FreshDatabase } from "./support/backends.ts";
 import { createAuthority } from "./support/certificates.ts";
@@ -249,6 +253,31 @@ describe("the documented bounds of memory per unauthenticated peer", () => {
     const bounds = limits as Readonly<Record<string, unknown>>;
     expect(said).to.deep.equal(said.map(([name = ""]) => [name, bounds[name]]));
     expect(said.length).to.be.above(30);
+  });
+});
+
+describe("the documented rules of methods", () => {
+  const methods = [...TokenBlacklist.methods, ...Authorization.methods].map(({ name, localName }) => ({
+    name,
+    rules: { ...TOKEN_BLACKLIST, ...AUTHORIZATION }[localName as keyof typeof TOKEN_BLACKLIST],
+  }));
+  const security = read("docs/security.md");
+
+  it("give each role the methods that it allows", () => {
+    const rows = tableRows(security, ["Role", "Calls", "For"]);
+    const documented = rows.map(([role, calls]) => ({
+      role: codeIn(role)[0],
+      methods: sorted(codeIn(calls).filter((code) => !code.includes("="))),
+    }));
+    const methodsOf = (role: Role) =>
+      sorted(methods.flatMap(({ name, rules }) => (rules.role === role ? [name] : [])));
+    expect(documented).to.deep.equal(ROLES.map((role) => ({ role, methods: methodsOf(role) })));
+  });
+
+  it("name the methods that are audited", () => {
+    const [, sentence] = /^Every (.+?) writes lines with `"msg":"audit"`/m.exec(security) ?? [];
+    const audited = methods.filter(({ rules }) => "audit" in rules && rules.audit !== undefined);
+    expect(codeIn(sentence)).to.deep.equal(audited.map(({ name }) => name));
   });
 });
 

@@ -22,7 +22,7 @@ export async function openStoreContestant(
   const leewayMs = 300_000;
   const store = openStore(parseDatabaseUrl(database.url), { clock: systemClock, leewayMs });
   const writer = new Writer({ store, onCommit() {}, clock: systemClock, leewayMs });
-  const caller = { gone: false };
+  const caller = { isGone: false };
   return {
     name: grouped ? "store with group commit" : "store, a commit each",
     pids: [database.pid],

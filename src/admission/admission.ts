@@ -2,6 +2,11 @@ import { ServiceError } from "../errors.ts";
 import { MAX_CALLS, MAX_UNANSWERED_BYTES, MAX_UNSENT_BYTES } from "../limits.ts";
 import { FairCapacity, type Share } from "./fair-capacity.ts";
 
+/** The address of the connection that a call came over. Read only if needed, since it may have to be determined. */
+interface Source {
+  readonly peer: string;
+}
+
 /**
  * Admission of calls. Bounds the calls in flight and the bytes of their requests, in total and per caller, and the bytes of unread answers
  * per connection; and tells when the last call has ended.
@@ -18,10 +23,10 @@ export class Admission {
     return this.#capacity.taken;
   }
 
-  /** Admits a call on this connection and counts it. Returns the reason if it may not begin now; undefined if it was admitted. */
-  enter(peer: () => string): "DRAINING" | "OVERLOADED" | undefined {
+  /** Admits a call and counts it. Returns the reason if it may not begin now; undefined if it was admitted. */
+  enter(call: Source): "DRAINING" | "OVERLOADED" | undefined {
     if (this.#draining) return "DRAINING";
-    if (this.isUnread(peer) || !this.#capacity.enter()) return "OVERLOADED";
+    if (this.isUnread(call) || !this.#capacity.enter()) return "OVERLOADED";
     return undefined;
   }
 
@@ -30,19 +35,18 @@ export class Admission {
     return this.#capacity.claim(caller);
   }
 
-  /** Counts a large request of this caller. Undefined if there is no room for it; otherwise the result must be passed to {@link letGo}. */
+  /** Counts a large request of this caller. Undefined if there is no room for it; otherwise the result must be passed to {@link releaseRequest}. */
   holdRequest(caller: string, bytes: number): Share | undefined {
     return this.#requests.take(caller, bytes);
   }
 
-  letGo(part: Share, caller: string, bytes: number): void {
+  releaseRequest(part: Share, caller: string, bytes: number): void {
     this.#requests.giveBack(part, caller, bytes);
   }
 
-  /** Whether a connection has so many unread answers that its calls are refused. */
-  isUnread(peer: () => string): boolean {
-    // Nearly always empty, so determine the peer's name only if needed.
-    return this.#unsent.size > 0 && !this.mayHold(peer());
+  /** Whether the call's connection has so many unread answers that its calls are refused. */
+  isUnread(call: Source): boolean {
+    return this.#unsent.size > 0 && !this.mayHold(call.peer);
   }
 
   /** Ends a call. `part` is the result of {@link claim}. */

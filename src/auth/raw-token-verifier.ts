@@ -42,8 +42,8 @@ export class RawTokenVerifier {
     // If one token cannot be judged, the rest are skipped.
     const asker = {
       principal: caller.principal,
-      get gone() {
-        return hasFailed || caller.gone;
+      get isGone() {
+        return hasFailed || caller.isGone;
       },
     };
     try {

@@ -6,7 +6,7 @@ import { MAX_QUEUED_RAW_TOKENS, MAX_VERIFICATIONS } from "../limits.ts";
 /** The caller on whose behalf tokens are verified. */
 export interface VerificationCaller {
   /** True once the caller no longer waits for the result. */
-  readonly gone: boolean;
+  readonly isGone: boolean;
   readonly principal: { readonly name: string };
 }
 
@@ -78,7 +78,7 @@ export class VerificationQueue {
   /** The next job whose caller still waits. */
   #next(): Job | undefined {
     for (let job = this.#waiting.next(); job !== undefined; job = this.#waiting.next()) {
-      if (!job.caller.gone) return job;
+      if (!job.caller.isGone) return job;
       job.reject(GONE);
     }
     return undefined;

@@ -100,7 +100,7 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Setup
     });
   };
 
-  const refusal = calls.enter(() => peer);
+  const refusal = calls.enter({ peer });
   if (refusal !== undefined) {
     end("unknown", refusal);
     return;
@@ -112,7 +112,7 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Setup
   };
   const caller: Caller = {
     trace,
-    get gone() {
+    get isGone() {
       return ended || request.socket.destroyed;
     },
   };

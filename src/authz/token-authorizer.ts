@@ -8,7 +8,7 @@ import { ServiceError } from "../errors.ts";
 import type { LogSampling } from "../logging/log-sampling.ts";
 
 interface Options {
-  readonly blacklist: Pick<Blacklist, "check" | "admit">;
+  readonly blacklist: Pick<Blacklist, "check" | "checkOwnToken">;
   /** The maximum staleness of the answer in milliseconds; 0: fully fresh. */
   readonly maxStalenessMs: number;
   /** Whether a bearer token whose signature has not been verified here may name the token to check. */
@@ -58,7 +58,7 @@ export class TokenAuthorizer {
     const decision = passes ? "pass" : reason;
     // No check is made in this case, so the proxy's own token has to be checked separately.
     if (caller.principal?.token === undefined) return decision;
-    return blacklist.admit(caller).then(() => decision, this.#doubt);
+    return blacklist.checkOwnToken(caller).then(() => decision, this.#doubt);
   }
 
   readonly #doubt = (error: unknown): Decision => {

@@ -61,7 +61,7 @@ export class Blacklist {
   }
 
   /** Throws UNAUTHENTICATED when the caller's own token is blacklisted. {@link check} does this itself. */
-  async admit(caller: Caller): Promise<void> {
+  async checkOwnToken(caller: Caller): Promise<void> {
     const token = caller.principal?.token;
     if (token !== undefined) await this.#checks.check([token], { kind: "linearizable" }, caller);
   }

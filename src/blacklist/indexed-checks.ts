@@ -122,7 +122,7 @@ export class IndexedChecks implements CheckService {
     tokens: readonly TokenIdentity[],
     { freshness, caller, unavailable }: { freshness: Freshness; caller: Caller; unavailable: unknown },
   ): CheckAnswer | Promise<CheckAnswer> {
-    if (caller.gone) throw ABANDONED;
+    if (caller.isGone) throw ABANDONED;
     const { follower } = this.#options;
     // The index overflowed meanwhile: an absent entry proves nothing.
     if (!follower.isComplete) return this.#withoutIndex(tokens, freshness, caller);

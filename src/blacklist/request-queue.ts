@@ -64,7 +64,7 @@ export class RequestQueue<W extends QueuedRequest> {
 
   #dropGone(): void {
     this.#waiting = this.#waiting.filter((waiting) => {
-      if (!waiting.caller.gone) return true;
+      if (!waiting.caller.isGone) return true;
       this.#leave(waiting);
       waiting.reject(ABANDONED);
       return false;

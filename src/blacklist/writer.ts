@@ -107,7 +107,7 @@ export class Writer {
     for (const waiting of group) {
       try {
         if (away !== undefined) throw away;
-        if (waiting.caller.gone) throw ABANDONED;
+        if (waiting.caller.isGone) throw ABANDONED;
         await this.#write([waiting]);
       } catch (error) {
         waiting.reject(error);

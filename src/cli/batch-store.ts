@@ -1,7 +1,7 @@
 import { BlacklistResult_Outcome as Outcome } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { ClientError } from "../client/client-error.ts";
+import { ALREADY_PASSED } from "../entry.ts";
 import type { Violation } from "../errors.ts";
-import { ALREADY_PASSED } from "../grpc/already-passed.ts";
 import { isRawToken } from "../raw-token.ts";
 import { escapeLine } from "../text/terminal-text.ts";
 import type { ImportCounts } from "./import-counts.ts";

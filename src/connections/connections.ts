@@ -100,9 +100,9 @@ export class Connections {
     return this.#byPeer.get(peer);
   }
 
-  /** Records the caller authenticated on the connection of `peer`, which is only evaluated while there are unauthenticated connections. */
-  authenticated(peer: () => string, caller: string): void {
-    if (this.#all.unauthenticated > 0) this.#byPeer.get(peer())?.authenticated(caller);
+  /** Records the caller authenticated on a connection. `peer` is only read while there are unauthenticated connections. */
+  authenticated(call: { readonly peer: string }, caller: string): void {
+    if (this.#all.unauthenticated > 0) this.#byPeer.get(call.peer)?.authenticated(caller);
   }
 
   #makeRoom(ofAddress: Pool): boolean {

@@ -1,6 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { TimestampSchema } from "@bufbuild/protobuf/wkt";
-import { status } from "@grpc/grpc-js";
 import {
   type BlacklistRequest,
   type BlacklistResponseSchema,
@@ -12,6 +11,7 @@ import { jtiProblem } from "../entry.ts";
 import { AUDITED_TOKENS_A_LINE } from "../limits.ts";
 import { fromTimestamp } from "../protobuf/timestamps.ts";
 import { withoutRawTokens } from "../raw-token.ts";
+import type { Outcome as CallOutcome } from "./call-log.ts";
 
 type Blacklisted = MessageInitShape<typeof BlacklistResponseSchema>;
 type Pruned = MessageInitShape<typeof PruneResponseSchema>;
@@ -20,21 +20,14 @@ type Pruned = MessageInitShape<typeof PruneResponseSchema>;
  * Describes a request and its result for the audit log: one object per line, at least one. Raw tokens never appear, nor values that failed
  * validation as raw tokens.
  */
-export type Describe<I, O> = (request: I, end: End<O>) => readonly object[];
+export type Describe<I, O> = (request: I, outcome: CallOutcome<O>) => readonly object[];
 
-interface End<O> {
-  /** Absent if the call failed. */
-  readonly output: O | undefined;
-  /** The call failed, but may have changed something. */
-  readonly outcomeUnknown: boolean;
-}
-
-export const describeBlacklist: Describe<BlacklistRequest, Blacklisted> = ({ tokens }, end) => {
+export const describeBlacklist: Describe<BlacklistRequest, Blacklisted> = ({ tokens }, outcome) => {
   const whole = {
     count: tokens.length,
-    ...(end.output === undefined ? {} : { outcomes: countOutcomes(end.output) }),
+    ...(outcome.output === undefined ? {} : { outcomes: countOutcomes(outcome.output) }),
   };
-  const audited = auditedTokens(tokens, end);
+  const audited = auditedTokens(tokens, outcome);
   const parts = Array.from({ length: Math.ceil(audited.length / AUDITED_TOKENS_A_LINE) }, (_, part) =>
     audited.slice(part * AUDITED_TOKENS_A_LINE, (part + 1) * AUDITED_TOKENS_A_LINE),
   );
@@ -53,7 +46,7 @@ interface AuditedToken {
 /** The tokens that are revoked or may be. */
 function auditedTokens(
   tokens: BlacklistRequest["tokens"],
-  { output, outcomeUnknown }: End<Blacklisted>,
+  { output, outcomeUnknown }: CallOutcome<Blacklisted>,
 ): AuditedToken[] {
   if (output !== undefined) {
     return tokens.map((asked, index) => {
@@ -88,18 +81,6 @@ function auditedToken(
     ...(reason === "" ? {} : { reason: withoutRawTokens(reason) }),
   };
 }
-
-/** Whether a call that began and ended with `code` may have changed something. */
-export function isOutcomeUnknown(code: status): boolean {
-  return OUTCOME_UNKNOWN.has(code);
-}
-
-const OUTCOME_UNKNOWN = new Set([
-  status.UNAVAILABLE,
-  status.DEADLINE_EXCEEDED,
-  status.CANCELLED,
-  status.INTERNAL,
-]);
 
 function countOutcomes({ results = [] }: Blacklisted): Record<string, number> {
   const counts: Record<string, number> = {};

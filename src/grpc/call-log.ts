@@ -2,70 +2,143 @@ import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { ServiceError } from "../errors.ts";
 import type { LogSampling } from "../logging/log-sampling.ts";
+import type { Principal } from "../principal.ts";
 
-interface EndedCall {
-  readonly method: string;
+/** What the logs have about the calls of a method. */
+export interface Descriptions {
+  /** The method's name. */
+  readonly name: string;
+  /** Successful calls are logged at level debug. */
+  readonly isQuiet: boolean;
+  /** Further fields of the log line of a successful call; undefined: none. */
+  readonly summarize: Describer["summarize"] | undefined;
+  /** The content of the audit log; undefined: the method changes nothing, and is not audited. */
+  readonly describe: Describer["describe"] | undefined;
+}
+
+/** Methods, since functions for the messages of one method must be assignable. */
+interface Describer {
+  summarize(output: object): object;
+  /** One object per line, at least one. */
+  describe(request: object, outcome: Outcome<object>): readonly object[];
+}
+
+/** The outcome of a call, as its description in the audit log needs it. */
+export interface Outcome<O> {
+  /** Absent if the call failed. */
+  readonly output: O | undefined;
+  /** The call failed, but may have changed something. */
+  readonly outcomeUnknown: boolean;
+}
+
+interface EndedCall extends Outcome<object> {
   readonly code: status;
   readonly failure: ServiceError | undefined;
   readonly milliseconds: number;
-  /** The caller's name; empty if unknown. */
-  readonly caller: string;
-  peer(): string;
-  /** Further fields for a call that succeeded. Called only if a line is written. */
-  about?(): object;
+  /** Evaluated only if a line is written. The caller's name is empty if it is unknown. */
+  readonly from: { readonly principal: Principal; readonly peer: string };
+  /** Absent if it has not arrived, or is malformed. */
+  readonly request: object | undefined;
+}
+
+interface Logs extends Descriptions {
+  readonly log: Logger | undefined;
+  readonly auditLog: Logger | undefined;
+  readonly sampling: LogSampling;
 }
 
 /**
- * Writes one line about a call that has ended. With `quiet`, successful calls are logged at level debug. Failed calls are sampled unless
- * `sampling` is absent, since a caller needs no credential to fail.
+ * Writes one line about a call that has ended. Failed calls that have changed nothing are sampled, since a caller needs no credential to
+ * fail.
  */
-export function logCall(
-  log: Logger,
-  { method, code, failure, milliseconds, caller, peer, about }: EndedCall,
-  { quiet, sampling }: { quiet: boolean; sampling: LogSampling | undefined },
-): void {
-  if (isUnlogged(log, code, quiet)) return;
-  const level = levelOf(code, quiet);
-  const kind = { method, code: status[code], ...(failure === undefined ? {} : { reason: failure.reason }) };
+export function logCall({ name, isQuiet, log, sampling, summarize }: Logs, call: EndedCall): void {
+  const { code, failure, from, milliseconds, output } = call;
+  const caller = from.principal.name;
+  const level = levelOf(code, isQuiet);
+  const kind = kindOf(name, call);
   const sampled =
-    code === status.OK || sampling === undefined
+    code === status.OK || call.outcomeUnknown
       ? {}
-      : sampling.admit(kindOf("call", kind, caller), (left) => log[level]({ ...kind, ...left }, "call"));
+      : sampling.admit(keyOf("call", kind, caller), (left) => log?.[level]({ ...kind, ...left }, "call"));
   if (sampled === undefined) return;
-  log[level](
+  log?.[level](
     {
       ...kind,
       ...(failure === undefined ? {} : { detail: failure.message }),
       ...(failure?.cause === undefined ? {} : { err: failure.cause }),
       duration_ms: Math.round(milliseconds * 1000) / 1000,
-      ...(about === undefined ? {} : about()),
+      ...(summarize === undefined || output === undefined ? {} : summarize(output)),
       ...(caller === "" ? {} : { caller }),
-      peer: peer(),
+      peer: from.peer,
       ...sampled,
     },
     "call",
   );
 }
 
-/** Whether the log's level excludes the line for a call that ended with `code`. */
-export function isUnlogged(log: Logger, code: status, quiet: boolean): boolean {
-  return !log.isLevelEnabled(levelOf(code, quiet));
+/** Whether a line is written about a call that ended with `code`. */
+export function isLogged({ log, isQuiet }: Pick<Logs, "log" | "isQuiet">, code: status): boolean {
+  return log?.isLevelEnabled(levelOf(code, isQuiet)) ?? false;
+}
+
+/** Writes the audit lines of a call: of each call that has changed something or may have. Lines about refused calls are sampled. */
+export function auditCall({ name, auditLog, describe, sampling }: Logs, call: EndedCall): void {
+  const { code, from, request } = call;
+  const caller = from.principal.name;
+  const kind = kindOf(name, call);
+  const sampled =
+    code === status.OK || call.outcomeUnknown
+      ? {}
+      : sampling.admit(keyOf("audit", kind, caller), (left) => auditLog?.info({ ...kind, ...left }, "audit"));
+  if (sampled === undefined) return;
+  const parts = (request === undefined ? undefined : describe?.(request, call)) ?? [{}];
+  for (const [index, part] of parts.entries()) {
+    auditLog?.info(
+      {
+        ...kind,
+        caller,
+        peer: from.peer,
+        ...(parts.length === 1 ? {} : { part: index + 1, parts: parts.length }),
+        ...part,
+        ...sampled,
+      },
+      "audit",
+    );
+  }
+}
+
+/** Whether a call that began and ended with `code` may have changed something. */
+export function isOutcomeUnknown(code: status): boolean {
+  return OUTCOME_UNKNOWN.has(code);
+}
+
+const OUTCOME_UNKNOWN = new Set([
+  status.UNAVAILABLE,
+  status.DEADLINE_EXCEEDED,
+  status.CANCELLED,
+  status.INTERNAL,
+]);
+
+interface Kind {
+  readonly method: string;
+  readonly code: string;
+  readonly reason?: string;
+}
+
+function kindOf(method: string, { code, failure }: EndedCall): Kind {
+  return { method, code: status[code], ...(failure === undefined ? {} : { reason: failure.reason }) };
 }
 
 /**
  * The key by which lines about calls are sampled. Calls of unknown callers have keys of their own, so that they do not use up the samples
  * of known callers.
  */
-export function kindOf(
-  line: "call" | "audit",
-  { method, code, reason = "" }: { method: string; code: string; reason?: string },
-  caller: string,
-): string {
+function keyOf(line: "call" | "audit", { method, code, reason = "" }: Kind, caller: string): string {
   return `${line} ${method} ${code} ${reason}${caller === "" ? "" : " known"}`;
 }
 
-function levelOf(code: status, quiet: boolean): "debug" | "info" | "warn" | "error" {
-  if (code === status.OK) return quiet ? "debug" : "info";
+function levelOf(code: status, isQuiet: boolean): "debug" | "info" | "warn" | "error" {
+  if (code === status.OK) return isQuiet ? "debug" : "info";
   if (code === status.INTERNAL) return "error";
   return code === status.UNAVAILABLE || code === status.RESOURCE_EXHAUSTED ? "warn" : "info";
 }

@@ -1,60 +1,67 @@
-import { type ServerDuplexStream, status } from "@grpc/grpc-js";
-import type { StreamChecksRequest } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { type StreamChecksRequest, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { ServiceError } from "../errors.ts";
-import { MAX_STREAM_QUESTIONS, MAX_STREAM_STALL_MS, SMALL_ANSWER_BYTES, STREAM_TICK_MS } from "../limits.ts";
-import { StreamCall, type StreamEnvironment } from "./stream-call.ts";
-import type { RegisteredStream, StreamEvents } from "./stream-registry.ts";
-import { StreamedCheck, type StreamedCheckEnvironment } from "./streamed-check.ts";
+import {
+  MAX_CHECK_STREAMS,
+  MAX_STREAM_QUESTIONS,
+  MAX_STREAM_STALL_MS,
+  SMALL_ANSWER_BYTES,
+  STREAM_TICK_MS,
+} from "../limits.ts";
+import { methodDefinition } from "../protobuf/service-definition.ts";
+import { answeredMethod, authenticatedMethod, type CallEnvironment } from "./authenticated-service.ts";
+import { TOKEN_BLACKLIST } from "./methods.ts";
+import { StreamCall, type StreamMethod } from "./stream-call.ts";
+import { type StreamLimits, type StreamPlace, StreamRegistry } from "./stream-registry.ts";
+import { type QuestionMethod, StreamedCheck } from "./streamed-check.ts";
 
-interface Options
-  extends StreamEnvironment,
-    StreamEvents,
-    Pick<StreamedCheckEnvironment, "handler" | "questions"> {}
+interface Setup extends StreamLimits, Pick<StreamMethod, "cut"> {
+  readonly environment: CallEnvironment;
+}
+
+/** The streams of `StreamChecks`. `handler` answers their questions. */
+export function openCheckStreams(
+  handler: QuestionMethod["handler"],
+  { environment, cut, ...limits }: Setup,
+): StreamRegistry<StreamChecksRequest, CheckCall> {
+  const { streamChecks, isBlacklisted } = TokenBlacklist.method;
+  const method = { ...authenticatedMethod(streamChecks, TOKEN_BLACKLIST.streamChecks, environment), cut };
+  // Counted and logged as calls of IsBlacklisted, so that the metrics of that method cover all questions.
+  const { path } = methodDefinition(isBlacklisted);
+  const count = environment.metrics.calls.of({ ...methodDefinition(streamChecks), path });
+  const rules = TOKEN_BLACKLIST.isBlacklisted;
+  const questions = answeredMethod(isBlacklisted, { rules, handler, environment, count });
+  return new StreamRegistry({
+    most: MAX_CHECK_STREAMS,
+    ...limits,
+    method,
+    open: (call, place) => new CheckCall(call, { method, questions, place }),
+  });
+}
+
+interface Options {
+  readonly method: StreamMethod;
+  readonly questions: QuestionMethod;
+  readonly place: StreamPlace;
+}
 
 /** One stream of `StreamChecks`. Each question is admitted, answered and counted like a call of `IsBlacklisted`. */
-export class CheckCall implements RegisteredStream {
-  readonly #stream: StreamCall<StreamChecksRequest>;
-  readonly #options: Options;
+class CheckCall extends StreamCall<StreamChecksRequest> {
+  readonly #questions: QuestionMethod;
   /** Questions whose answers the client's connection has not taken, with the number and total bytes of these answers. */
   readonly #open = new Set<StreamedCheck>();
   #unsent = 0;
   #unsentBytes = 0;
   /** When the connection last took an answer, or had no answer to take, by the monotonic clock. */
   #takenAt = 0;
-  /** The client has half-closed the stream. */
-  #isDone = false;
+  #isHalfClosed = false;
   /** The error with which the stream ends once its open questions are answered. Set when the replica drains. */
   #draining: ServiceError | undefined;
-  #cancelTick = () => {};
+  #cancelTick: (() => void) | undefined;
 
-  constructor(call: ServerDuplexStream<StreamChecksRequest, Buffer>, options: Options) {
-    this.#options = options;
-    this.#stream = new StreamCall(call, {
-      ...options,
-      // A client opens a stream every few seconds.
-      quiet: true,
-      receive: (request) => this.#receive(request),
-      onDone: () => {
-        this.#isDone = true;
-        this.#endIfDone();
-      },
-      onEnded: () => {
-        this.#cancelTick();
-        for (const question of this.#open) question.end(status.CANCELLED);
-      },
-    });
-  }
-
-  run(): void {
-    this.#stream.run(() => this.#tick());
-  }
-
-  fail(error: ServiceError): void {
-    this.#stream.fail(error);
-  }
-
-  judgeAgain(): void {
-    this.#stream.attempt(() => this.#stream.judgeAgain());
+  constructor(call: ServerDuplexStream<StreamChecksRequest, Buffer>, { method, questions, place }: Options) {
+    super(call, method, place);
+    this.#questions = questions;
   }
 
   drain(error: ServiceError): void {
@@ -62,59 +69,69 @@ export class CheckCall implements RegisteredStream {
     this.#endIfDone();
   }
 
-  #receive(request: StreamChecksRequest): void {
+  protected override opened(): void {
+    this.#tick();
+  }
+
+  protected override receive(request: StreamChecksRequest): void {
     // The error at the end of the stream tells the client to ask another replica.
     if (this.#draining !== undefined) return;
-    const question = new StreamedCheck(request.id, {
-      ...this.#options,
-      peer: this.#stream.peer,
-      authenticate: () => this.#stream.authenticate(),
-      send: (answer) => this.#send(question, answer),
-    });
+    const question = new StreamedCheck(request, this.#questions, this);
     this.#open.add(question);
     // Stop reading, so that further questions wait in the connection and HTTP/2 flow control stops the client.
-    if (this.#open.size >= MAX_STREAM_QUESTIONS) this.#stream.pause();
+    if (this.#open.size >= MAX_STREAM_QUESTIONS) this.pause();
     question.run(request);
   }
 
-  #send(question: StreamedCheck, answer: Buffer): void {
-    if (this.#stream.gone || this.#stream.isLate) return;
-    if (this.#unsent++ === 0) this.#takenAt = this.#options.clock.monotonic();
-    const letGo = this.#hold(answer.length);
-    this.#stream.send(answer, () => {
+  protected override halfClosed(): void {
+    this.#isHalfClosed = true;
+    this.#endIfDone();
+  }
+
+  protected override release(): void {
+    super.release();
+    this.#cancelTick?.();
+    for (const question of this.#open) question.cancel();
+  }
+
+  answer(question: StreamedCheck, answer: Buffer): void {
+    if (this.isGone || this.isLate) return;
+    if (this.#unsent++ === 0) this.#takenAt = this.method.clock.monotonic();
+    const release = this.#hold(answer.length);
+    this.send(answer, () => {
       this.#unsent--;
-      letGo();
-      this.#takenAt = this.#options.clock.monotonic();
+      release();
+      this.#takenAt = this.method.clock.monotonic();
       this.#open.delete(question);
-      if (this.#open.size === MAX_STREAM_QUESTIONS - 1) this.#stream.resume();
+      if (this.#open.size === MAX_STREAM_QUESTIONS - 1) this.resume();
       this.#endIfDone();
     });
   }
 
   /** Counts unread answers like a single answer of their total size. Call the returned function when `bytes` have been sent. */
   #hold(bytes: number): () => void {
-    const { calls } = this.#options;
     this.#unsentBytes += bytes;
-    const letGo = this.#unsentBytes > SMALL_ANSWER_BYTES ? calls.hold(this.#stream.peer, bytes) : undefined;
+    const isLarge = this.#unsentBytes > SMALL_ANSWER_BYTES;
+    const release = isLarge ? this.method.calls.hold(this.peer, bytes) : undefined;
     return () => {
       this.#unsentBytes -= bytes;
-      letGo?.();
+      release?.();
     };
   }
 
   #endIfDone(): void {
     if (this.#open.size > 0) return;
-    if (this.#draining !== undefined) this.#stream.fail(this.#draining);
-    else if (this.#isDone) this.#stream.finish();
+    if (this.#draining !== undefined) this.fail(this.#draining);
+    else if (this.#isHalfClosed) this.finish();
   }
 
   /** Ends the stream of a client that reads nothing. */
   #tick(): void {
-    const { clock } = this.#options;
+    const { clock } = this.method;
     this.#cancelTick = clock.schedule(STREAM_TICK_MS, () => {
-      this.#stream.attempt(() => {
+      this.attempt(() => {
         if (this.#unsent > 0 && clock.monotonic() - this.#takenAt >= MAX_STREAM_STALL_MS) {
-          throw new ServiceError("OVERLOADED", "the stream leaves everything unread");
+          throw new ServiceError("OVERLOADED", "the client reads none of the stream's messages");
         }
         this.#tick();
       });

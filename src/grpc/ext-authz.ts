@@ -1,22 +1,16 @@
 import type { JsonObject, JsonValue, MessageInitShape } from "@bufbuild/protobuf";
 import { type Server, status } from "@grpc/grpc-js";
 import type { AttributeContext } from "../../gen/envoy/service/auth/v3/attribute_context_pb.js";
-import {
-  Authorization,
-  type CheckRequest,
-  type CheckResponseSchema,
-} from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
+import { Authorization, type CheckResponseSchema } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
 import type { PresentedCredentials } from "../auth/presented-token.ts";
 import { isAcceptedType, isSecurityEvent } from "../auth/token-type.ts";
 import { denialOf } from "../authz/denial.ts";
 import { isPreflight } from "../authz/preflight.ts";
 import type { TokenAuthorizer } from "../authz/token-authorizer.ts";
 import type { Decision } from "../decision.ts";
-import { MAX_ENVOY_FIELDS, MAX_ENVOY_REQUEST_BYTES } from "../limits.ts";
-import { MALFORMED, methodDefinition } from "../protobuf/service-definition.ts";
+import { addAuthenticatedService, type CallEnvironment } from "./authenticated-service.ts";
 import type { IncomingCalls } from "./incoming-call.ts";
-import { hasMoreFields } from "./repeated-fields.ts";
-import { type CallEnvironment, unary } from "./unary.ts";
+import { AUTHORIZATION } from "./methods.ts";
 
 /** The metadata key under which Envoy's JWT filter stores the payloads that it has verified. */
 const JWT_AUTHN = "envoy.filters.http.jwt_authn";
@@ -34,24 +28,18 @@ export function addExtAuthz(
     environment.metrics.decisions.count("ext_authz", ruling);
     return responseTo(ruling);
   };
-  const { check } = Authorization.method;
-  const { handle, rules } = unary<CheckRequest, Response>(
-    check,
-    ({ attributes }, caller) => {
-      const ruling = gate.decide(shownIn(attributes), caller);
-      return ruling instanceof Promise ? ruling.then(answer) : answer(ruling);
+  addAuthenticatedService(server, Authorization, {
+    table: AUTHORIZATION,
+    handlers: {
+      check({ attributes }, caller) {
+        const decision = gate.decide(shownIn(attributes), caller);
+        return decision instanceof Promise ? decision.then(answer) : answer(decision);
+      },
     },
-    // As frequent as IsBlacklisted: Envoy asks for every request that it forwards.
-    { ...environment, role: "check", quiet: true, maxBytes: MAX_ENVOY_REQUEST_BYTES },
-  );
-  const definition = methodDefinition(check);
-  // Counted before the message is built.
-  const requestDeserialize = (bytes: Buffer) =>
-    hasMoreFields(check.input, bytes, MAX_ENVOY_FIELDS)
-      ? (MALFORMED as unknown as object)
-      : definition.requestDeserialize(bytes);
-  incoming.add(definition.path, rules);
-  server.addService({ check: { ...definition, requestDeserialize } }, { check: handle });
+    streams: {},
+    environment,
+    incoming,
+  });
 }
 
 type Response = MessageInitShape<typeof CheckResponseSchema>;

@@ -8,11 +8,11 @@ import type { Blacklist } from "../blacklist/blacklist.ts";
 import type { CheckAnswer, Verdict as DomainVerdict } from "../blacklist/check-service.ts";
 import type { TokenResult } from "../blacklist/merge-writes.ts";
 import { type Entry, MAX_EPOCH_MS, type NewEntry, type Outcome } from "../entry.ts";
-import type { VerdictMetrics } from "../metrics/verdict-metrics.ts";
+import type { VerdictCounts, VerdictMetrics } from "../metrics/verdict-metrics.ts";
 import { toTimestamp } from "../protobuf/timestamps.ts";
 import { formatRevision } from "../revision.ts";
 import { jtiOf } from "../token-identity.ts";
-import { countVerdicts } from "./count-verdicts.ts";
+import type { Handlers } from "./answered-call.ts";
 import { PageTokens } from "./page-token.ts";
 import {
   checkFilterTokens,
@@ -21,7 +21,6 @@ import {
   readListRequest,
   readPruneRequest,
 } from "./requests.ts";
-import type { Handlers } from "./unary.ts";
 
 const OUTCOMES: Record<Outcome, BlacklistResult_Outcome> = {
   created: BlacklistResult_Outcome.CREATED,
@@ -58,7 +57,6 @@ export function createHandlers({
   };
   return {
     async blacklist(request, caller) {
-      await blacklist.admit(caller);
       const allowance = blacklist.allowance(caller);
       try {
         const tokens = await readBlacklistRequest(request, {
@@ -92,8 +90,7 @@ export function createHandlers({
       return answer instanceof Promise ? answer.then(answered) : answered(answer);
     },
 
-    async list(request, caller) {
-      await blacklist.admit(caller);
+    async list(request) {
       const { filter, limit } = readListRequest(request);
       await checkFilterTokens(filter, (keys) => blacklist.stored(keys));
       const tokens = new PageTokens(await blacklist.secret());
@@ -111,12 +108,22 @@ export function createHandlers({
       };
     },
 
-    async prune(request, caller) {
-      await blacklist.admit(caller);
+    async prune(request) {
       const { count, hasMore } = await blacklist.prune(readPruneRequest(request));
       return { prunedCount: count, hasMore };
     },
   };
+}
+
+/** The number of verdicts, and how many are BLACKLISTED and UNKNOWN. */
+export function countVerdicts(verdicts: readonly Verdict[]): VerdictCounts {
+  let blacklisted = 0;
+  let unknown = 0;
+  for (const verdict of verdicts) {
+    if (verdict === Verdict.BLACKLISTED) blacklisted++;
+    else if (verdict === Verdict.UNKNOWN) unknown++;
+  }
+  return { count: verdicts.length, blacklisted, unknown };
 }
 
 function verdictsOf({ verdicts, revision }: CheckAnswer) {

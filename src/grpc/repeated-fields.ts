@@ -1,13 +1,5 @@
 import type { DescMessage } from "@bufbuild/protobuf";
-import type { ServiceDefinition } from "@grpc/grpc-js";
-import {
-  BlacklistRequestSchema,
-  IsBlacklistedRequestSchema,
-  ListRequestSchema,
-  StreamChecksRequestSchema,
-  TokenBlacklist,
-} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { MAX_BATCH } from "../limits.ts";
+import { MALFORMED } from "../protobuf/service-definition.ts";
 
 /** A repeated field by number and, if it is part of a nested message, the number of the field that holds the message. */
 export interface RepeatedField {
@@ -17,30 +9,20 @@ export interface RepeatedField {
 
 /** Scanning stops after this multiple of the allowed number of elements, and drops the rest of the message. */
 const LOOKED_AT = 8;
-/**
- * By method, the request field that holds at most {@link MAX_BATCH} tokens. A token may take two bytes on the wire and a hundred in memory.
- */
-const BATCHES: Readonly<Record<string, RepeatedField>> = {
-  [TokenBlacklist.method.blacklist.localName]: { number: BlacklistRequestSchema.field.tokens.number },
-  [TokenBlacklist.method.isBlacklisted.localName]: { number: IsBlacklistedRequestSchema.field.jtis.number },
-  [TokenBlacklist.method.list.localName]: { number: ListRequestSchema.field.jtis.number },
-  [TokenBlacklist.method.streamChecks.localName]: {
-    within: StreamChecksRequestSchema.field.question.number,
-    number: IsBlacklistedRequestSchema.field.jtis.number,
-  },
-};
 
-/** The same service, but its requests are decoded only up to the first token above the limit. */
-export function withBoundedBatches(service: ServiceDefinition): ServiceDefinition {
-  return Object.fromEntries(
-    Object.entries(service).map(([name, method]) => {
-      const batch = BATCHES[name];
-      if (batch === undefined) return [name, method];
-      const requestDeserialize = (bytes: Buffer): unknown =>
-        method.requestDeserialize(withoutExcess(bytes, batch, MAX_BATCH));
-      return [name, { ...method, requestDeserialize }];
-    }),
-  );
+/** Decodes a request. */
+export type Decode = (bytes: Buffer) => object;
+
+/** Decodes messages only up to the first element of `field` above `most`. An element may take two bytes on the wire and a hundred in memory. */
+export function withAtMost(most: number, { number, within }: RepeatedField): (decode: Decode) => Decode {
+  const field = within === undefined ? { number } : { number, within };
+  return (decode) => (bytes) => decode(withoutExcess(bytes, field, most));
+}
+
+/** Decodes only messages with at most `most` fields; others are malformed. */
+export function withFewFields(most: number, desc: DescMessage): (decode: Decode) => Decode {
+  return (decode) => (bytes) =>
+    hasMoreFields(desc, bytes, most) ? (MALFORMED as unknown as object) : decode(bytes);
 }
 
 /** Maximum number of other fields kept after the first element above the limit. No request has as many. */

@@ -10,6 +10,7 @@ import type { VerifiedToken } from "../auth/raw-token-verifier.ts";
 import { InvalidTokenError } from "../auth/verify.ts";
 import type { Freshness } from "../blacklist/check-service.ts";
 import {
+  ALREADY_PASSED,
   type EntryKey,
   type EpochMs,
   IS_RAW_TOKEN,
@@ -36,7 +37,6 @@ import { parseRevision } from "../revision.ts";
 import type { ListFilter } from "../store/store.ts";
 import { waitable } from "../time/clock.ts";
 import type { TokenIdentity } from "../token-identity.ts";
-import { ALREADY_PASSED } from "./already-passed.ts";
 import { Violations } from "./violations.ts";
 
 // Each function reads one request, and throws INVALID_REQUEST with all violations found.

@@ -1,14 +1,7 @@
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import type { DescMethod } from "@bufbuild/protobuf";
-import {
-  logVerbosity,
-  Server,
-  ServerCredentials,
-  setLogVerbosity,
-  type UntypedHandleCall,
-} from "@grpc/grpc-js";
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
 import { Authorization } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { CertificateAuthenticator } from "../auth/certificate-authenticator.ts";
@@ -16,38 +9,25 @@ import type { TokenAuthorizer } from "../authz/token-authorizer.ts";
 import type { WatchHub } from "../blacklist/watch-hub.ts";
 import type { Connections } from "../connections/connections.ts";
 import type { HostPort } from "../connections/host-port.ts";
-import type { ServiceError } from "../errors.ts";
-import {
-  MAX_CONNECTION_AGE_GRACE_MS,
-  MAX_CONNECTION_AGE_MS,
-  MAX_REQUEST_BYTES,
-  MAX_SMALL_REQUEST_BYTES,
-  MAX_TINY_REQUEST_BYTES,
-} from "../limits.ts";
-import { UNAUTHENTICATED_PRINCIPAL } from "../principal.ts";
-import { methodDefinition, serviceDefinition } from "../protobuf/service-definition.ts";
+import { MAX_CONNECTION_AGE_GRACE_MS, MAX_CONNECTION_AGE_MS, MAX_REQUEST_BYTES } from "../limits.ts";
 import type { Serving } from "../serving.ts";
-import { describeBlacklist, describePrune } from "./audit.ts";
-import { logCall } from "./call-log.ts";
-import { checkDefinition } from "./check-definition.ts";
-import { openCheckStreams } from "./check-streams.ts";
+import type { Handlers } from "./answered-call.ts";
+import { addAuthenticatedService, type CallEnvironment } from "./authenticated-service.ts";
+import { openCheckStreams } from "./check-call.ts";
 import { clampDeadlines } from "./clamp-deadlines.ts";
-import { summarizeVerdicts } from "./count-verdicts.ts";
 import { keepDamagedCredentials } from "./damaged-credentials.ts";
 import { addExtAuthz } from "./ext-authz.ts";
 import { followConnections } from "./follow-connections.ts";
 import { Health } from "./health.ts";
 import { limitHttp2 } from "./http2-limits.ts";
-import { IncomingCalls, type IncomingRules } from "./incoming-call.ts";
+import { IncomingCalls } from "./incoming-call.ts";
 import { listenGrpc } from "./listener.ts";
-import { withCallMetrics } from "./measured-services.ts";
+import { TOKEN_BLACKLIST } from "./methods.ts";
+import { openServices } from "./open-service.ts";
 import { ReadingTurns } from "./reading-turns.ts";
 import { addReflection } from "./reflection.ts";
-import { withBoundedBatches } from "./repeated-fields.ts";
-import { codeOf } from "./status.ts";
 import type { TlsContext } from "./tls-context.ts";
-import { type CallEnvironment, type Handlers, unary } from "./unary.ts";
-import { openWatches } from "./watches.ts";
+import { openWatches } from "./watch-call.ts";
 
 const CHANNEL_OPTIONS = {
   "grpc.enable_channelz": 0,
@@ -119,23 +99,22 @@ export async function startGrpcServer(
     callerOf,
     cut,
   });
-  const streaming = { ...environment, cut, perCaller: streamsPerCaller };
+  const streaming = { environment, cut, perCaller: streamsPerCaller };
   const watches = openWatches(feed, streaming);
   const checkStreams = openCheckStreams(handlers.isBlacklisted, streaming);
-  server.addService(
-    withBoundedBatches({ ...serviceDefinition(TokenBlacklist), streamChecks: checkDefinition() }),
-    {
-      ...implementation(handlers, { environment, incoming }),
-      watch: watches.handle,
-      streamChecks: checkStreams.handle,
-    },
-  );
+  addAuthenticatedService(server, TokenBlacklist, {
+    table: TOKEN_BLACKLIST,
+    handlers,
+    streams: { watch: watches, streamChecks: checkStreams },
+    environment,
+    incoming,
+  });
   environment.callers.onChange(() => {
     watches.judgeAgain();
     checkStreams.judgeAgain();
   });
   if (extAuthz !== undefined) addExtAuthz(server, { gate: extAuthz, environment, incoming });
-  const others = withCallMetrics(server, { calls: metrics.calls, callerOf, clock, incoming });
+  const others = openServices(server, { calls: metrics.calls, callerOf, clock, incoming, sampling });
   health.addTo(others);
   if (reflection) addReflection(others, services);
   // Connections are injected as HTTP/2, whether or not TLS is below.
@@ -184,82 +163,5 @@ export async function startGrpcServer(
       await disconnected;
       clearTimeout(timer);
     },
-  };
-}
-
-function implementation(
-  handlers: Handlers<typeof TokenBlacklist>,
-  { environment, incoming }: { environment: CallEnvironment; incoming: IncomingCalls },
-): Record<string, UntypedHandleCall> {
-  const { blacklist, isBlacklisted, list, prune, streamChecks, watch } = TokenBlacklist.method;
-  for (const [method, maxBytes] of [
-    [watch, MAX_TINY_REQUEST_BYTES],
-    [streamChecks, MAX_REQUEST_BYTES],
-  ] as const) {
-    incoming.add(methodDefinition(method).path, { maxBytes, refused: unseen(method, environment) });
-  }
-  const methods = {
-    blacklist: unary(blacklist, handlers.blacklist, {
-      ...environment,
-      maxBytes: MAX_REQUEST_BYTES,
-      role: "revoke",
-      quiet: false,
-      describe: describeBlacklist,
-    }),
-    // As frequent as the requests that all gateways forward: a line each would drown all others.
-    isBlacklisted: unary(isBlacklisted, handlers.isBlacklisted, {
-      ...environment,
-      maxBytes: MAX_SMALL_REQUEST_BYTES,
-      role: "check",
-      quiet: true,
-      summarize: summarizeVerdicts,
-    }),
-    list: unary(list, handlers.list, {
-      ...environment,
-      maxBytes: MAX_SMALL_REQUEST_BYTES,
-      role: "list",
-      quiet: false,
-    }),
-    prune: unary(prune, handlers.prune, {
-      ...environment,
-      maxBytes: MAX_TINY_REQUEST_BYTES,
-      role: "prune",
-      quiet: false,
-      describe: describePrune,
-    }),
-  };
-  const handles: Record<string, UntypedHandleCall> = {};
-  for (const [name, { handle, rules }] of Object.entries(methods)) {
-    incoming.add(
-      methodDefinition(TokenBlacklist.method[name as keyof typeof methods]).path,
-      rules as IncomingRules,
-    );
-    handles[name] = handle as UntypedHandleCall;
-  }
-  return handles;
-}
-
-/** Counts and logs a stream that is refused before its handler runs. */
-function unseen(
-  method: DescMethod,
-  { log, metrics, sampling }: CallEnvironment,
-): (error: ServiceError, peer: string) => void {
-  const count = metrics.calls.of(methodDefinition(method));
-  return (failure, peer) => {
-    const code = codeOf(failure);
-    count.begin();
-    count.end(code, 0);
-    logCall(
-      log,
-      {
-        method: method.name,
-        code,
-        failure,
-        milliseconds: 0,
-        caller: UNAUTHENTICATED_PRINCIPAL.name,
-        peer: () => peer,
-      },
-      { quiet: true, sampling },
-    );
   };
 }

@@ -1,7 +1,7 @@
 import type { handleBidiStreamingCall, ServerDuplexStream } from "@grpc/grpc-js";
 import { timeSliced } from "../blacklist/time-slicing.ts";
 import { ServiceError } from "../errors.ts";
-import type { Principal } from "../principal.ts";
+import { type CalledMethod, recordRefusal } from "./call.ts";
 
 /** A stream of a method, from its first message to its status. */
 export interface RegisteredStream {
@@ -14,20 +14,25 @@ export interface RegisteredStream {
   drain(error: ServiceError): void;
 }
 
-/** The events of a stream. */
-export interface StreamEvents {
-  /** The caller is authenticated. Throws OVERLOADED if there is no place for the stream. */
-  onKnown(principal: Principal): void;
-  /** The stream has ended completely. */
-  onClosed(): void;
+/** The place of a stream among those of its method. */
+export interface StreamPlace {
+  /** Attributes the place to the caller `name`, once. Throws OVERLOADED if there is none. */
+  take(name: string): void;
+  /** To be called when the stream has ended completely. */
+  release(): void;
 }
 
-interface Options<I, S> {
-  readonly open: (call: ServerDuplexStream<I, Buffer>, events: StreamEvents) => S;
-  /** Maximum of open streams. */
-  readonly most: number;
+/** Limits on the streams of a method. */
+export interface StreamLimits {
+  /** Maximum of open streams. Absent: the method's own. */
+  readonly most?: number;
   /** Maximum for one known caller. */
   readonly perCaller: number;
+}
+
+interface Options<I, S> extends Required<StreamLimits> {
+  readonly method: CalledMethod;
+  readonly open: (call: ServerDuplexStream<I, Buffer>, place: StreamPlace) => S;
 }
 
 /** Estimated cost of judging a caller whose token is verified again, without the work of other threads, in microseconds. */
@@ -48,8 +53,8 @@ export class StreamRegistry<I, S extends RegisteredStream> {
   /** The handler that grpc-js calls for each stream. */
   readonly handle: handleBidiStreamingCall<I, Buffer> = (call) => {
     const stream = this.#options.open(call, {
-      onKnown: ({ name }) => this.#places.take(stream, name),
-      onClosed: () => {
+      take: (name) => this.#places.take(stream, name),
+      release: () => {
         this.#open.delete(stream);
         this.#places.giveBack(stream);
       },
@@ -57,6 +62,11 @@ export class StreamRegistry<I, S extends RegisteredStream> {
     this.#open.add(stream);
     stream.run();
   };
+
+  /** Counts and logs a stream of `peer` that was refused before any of it was passed on. */
+  refused(error: ServiceError, peer: string): void {
+    recordRefusal(this.#options.method, error, peer);
+  }
 
   /** Ends the streams whose callers would no longer be admitted. To be called when keys, roles or authorities have changed. */
   judgeAgain(): void {
@@ -78,17 +88,18 @@ export class StreamRegistry<I, S extends RegisteredStream> {
  * apart, and may take all places.
  */
 class StreamPlaces<S extends RegisteredStream> {
-  readonly #limits: { readonly most: number; readonly perCaller: number };
+  readonly #limits: Required<StreamLimits>;
   /** By the caller's name, in order of opening; only callers with open streams. */
   readonly #byName = new Map<string, Set<S>>();
   readonly #names = new Map<S, string>();
 
-  constructor(limits: { readonly most: number; readonly perCaller: number }) {
+  constructor(limits: Required<StreamLimits>) {
     this.#limits = limits;
   }
 
-  /** Throws OVERLOADED if there is no place. */
+  /** Throws OVERLOADED if there is no place. No effect if the stream has one. */
   take(stream: S, name: string): void {
+    if (this.#names.has(stream)) return;
     const { most, perCaller } = this.#limits;
     const own = this.#byName.get(name)?.size ?? 0;
     if (name !== "" && own >= perCaller) {

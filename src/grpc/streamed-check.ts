@@ -1,129 +1,115 @@
+import type { PeerCertificate } from "node:tls";
 import { create } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import {
+  type IsBlacklistedRequest,
   IsBlacklistedRequestSchema,
   type StreamChecksRequest,
+  StreamChecksRequestSchema,
   StreamChecksResponseSchema,
-  TokenBlacklist,
+  type TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { admissionError } from "../admission/admission.ts";
-import type { Share } from "../admission/fair-capacity.ts";
-import type { KnownCaller } from "../caller.ts";
-import { ServiceError } from "../errors.ts";
+import type { Credentials } from "../auth/authenticator.ts";
 import { MAX_SMALL_REQUEST_BYTES } from "../limits.ts";
-import type { MethodCalls } from "../metrics/call-metrics.ts";
-import { type Principal, UNAUTHENTICATED_PRINCIPAL } from "../principal.ts";
-import { encode, type OutputOf } from "../protobuf/service-definition.ts";
-import { authorize } from "./authorize.ts";
-import { isUnlogged, logCall } from "./call-log.ts";
-import { TOO_LARGE_CHECK } from "./check-definition.ts";
-import { summarizeVerdicts } from "./count-verdicts.ts";
+import { encode, MALFORMED, type OutputOf } from "../protobuf/service-definition.ts";
+import { AnsweredCall, type AnsweredMethod } from "./answered-call.ts";
 import { tooLarge } from "./incoming-call.ts";
 import { readCheckTimeout } from "./requests.ts";
 import { codeOf, encodedStatusOf, presentable } from "./status.ts";
-import type { CallEnvironment, Handlers } from "./unary.ts";
 
 type Answer = OutputOf<typeof TokenBlacklist, "isBlacklisted">;
 
-export interface StreamedCheckEnvironment extends Omit<CallEnvironment, "authenticate"> {
-  /** The handler that answers questions as it answers calls. */
-  readonly handler: Handlers<typeof TokenBlacklist>["isBlacklisted"];
-  /** Counts the questions. */
-  readonly questions: MethodCalls;
-}
+/** `IsBlacklisted` as the questions on streams call it. */
+export type QuestionMethod = AnsweredMethod<IsBlacklistedRequest, Answer>;
 
-interface Options extends StreamedCheckEnvironment {
+interface QuestionStream extends Credentials {
   readonly peer: string;
-  readonly authenticate: () => Principal | Promise<Principal>;
-  readonly send: (answer: Buffer) => void;
+  answer(question: StreamedCheck, answer: Buffer): void;
 }
 
-/** One question on a stream of `StreamChecks`, from its arrival to its answer. */
-export class StreamedCheck implements KnownCaller {
+/** One question on a stream of `StreamChecks`: a call of `IsBlacklisted` with the stream's credentials. */
+export class StreamedCheck extends AnsweredCall<IsBlacklistedRequest, Answer> {
   readonly #id: number;
-  readonly #options: Options;
-  readonly #began: number;
-  #isCountedIn = false;
-  #part: Share | undefined;
-  #cancelTimer = () => {};
-  #answer: Answer | undefined;
-  principal: Principal = UNAUTHENTICATED_PRINCIPAL;
-  gone = false;
+  readonly #stream: QuestionStream;
 
-  constructor(id: number, options: Options) {
+  constructor({ id, question }: StreamChecksRequest, method: QuestionMethod, stream: QuestionStream) {
+    super(method);
     this.#id = id;
-    this.#options = options;
-    this.#began = options.clock.monotonic();
-    options.questions.begin();
+    this.#stream = stream;
+    // An absent question is treated as one without tokens.
+    this.request = question ?? create(IsBlacklistedRequestSchema);
+  }
+
+  get peer(): string {
+    return this.#stream.peer;
+  }
+
+  get authorization(): readonly unknown[] {
+    return this.#stream.authorization;
+  }
+
+  certificate(): PeerCertificate | undefined {
+    return this.#stream.certificate();
   }
 
   run(request: StreamChecksRequest): void {
-    const { authenticate, calls, clock, peer } = this.#options;
+    if (!this.enter()) return;
     try {
-      const refusal = calls.enter(() => peer);
-      if (refusal !== undefined) throw admissionError(refusal);
-      this.#isCountedIn = true;
-      const timeoutMs = readCheckTimeout(request);
-      this.#cancelTimer = clock.schedule(timeoutMs, () =>
-        this.#failed(new ServiceError("DEADLINE_EXCEEDED", `not answered within ${timeoutMs} ms`)),
-      );
-      const principal = authenticate();
-      if (principal instanceof Promise) {
-        principal.then((known) => this.#admitted(known, request)).catch(this.#failed);
-      } else this.#admitted(principal, request);
+      this.limit(readCheckTimeout(request));
     } catch (error) {
-      this.#failed(error);
+      this.fail(error);
+      return;
     }
+    this.authenticateAndProceed();
   }
 
-  /** Claims the right to end the question, once; false if it has ended already. */
-  end(code: status, failure?: ServiceError): boolean {
-    if (this.gone) return false;
-    this.gone = true;
-    this.#cancelTimer();
-    const { calls, clock, log, peer, questions } = this.#options;
-    if (this.#isCountedIn) calls.leave(this.#part, this.principal.name);
-    const milliseconds = clock.monotonic() - this.#began;
-    questions.end(code, milliseconds / 1000);
-    if (isUnlogged(log, code, true)) return true;
-    const caller = this.principal.name;
-    // Logged under the method by which it is counted: a line of StreamChecks is about a stream.
-    const { name: method } = TokenBlacklist.method.isBlacklisted;
-    const answer = this.#answer;
-    const about =
-      code !== status.OK || answer === undefined ? {} : { about: () => summarizeVerdicts(answer) };
-    logCall(
-      log,
-      { method, code, failure, milliseconds, caller, peer: () => peer, ...about },
-      { quiet: true, sampling: this.#options.sampling },
-    );
-    return true;
+  /** Ends the question without an answer. */
+  cancel(): void {
+    this.end(status.CANCELLED);
   }
 
-  #admitted(principal: Principal, { question }: StreamChecksRequest): void {
-    if (this.gone) return;
-    this.principal = principal;
-    authorize(principal, "check");
-    this.#part = this.#options.calls.claim(principal.name);
-    if (this.#part === undefined) throw admissionError("OVERLOADED");
+  protected override proceed(): void {
     // The same error as for a call.
-    if (question === TOO_LARGE_CHECK) throw tooLarge(MAX_SMALL_REQUEST_BYTES);
-    // An absent question is treated as one without tokens.
-    const answer = this.#options.handler(question ?? create(IsBlacklistedRequestSchema), this);
-    if (answer instanceof Promise) answer.then(this.#answered).catch(this.#failed);
-    else this.#answered(answer);
+    if (this.request === TOO_LARGE) this.fail(tooLarge(MAX_SMALL_REQUEST_BYTES));
+    else super.proceed();
   }
 
-  readonly #answered = (value: Answer): void => {
-    this.#answer = value;
-    const encoded = encode(StreamChecksResponseSchema, { id: this.#id, outcome: { case: "answer", value } });
-    if (this.end(status.OK)) this.#options.send(encoded);
-  };
+  protected override encode(value: Answer): Buffer {
+    return encode(StreamChecksResponseSchema, { id: this.#id, outcome: { case: "answer", value } });
+  }
 
-  readonly #failed = (error: unknown): void => {
+  protected override succeed(encoded: Buffer): void {
+    if (this.end(status.OK)) this.#stream.answer(this, encoded);
+  }
+
+  fail(error: unknown): void {
     const failure = presentable(error);
     if (!this.end(codeOf(failure), failure)) return;
     const outcome = { case: "status", value: encodedStatusOf(failure) };
-    this.#options.send(encode(StreamChecksResponseSchema, { id: this.#id, outcome }));
+    this.#stream.answer(this, encode(StreamChecksResponseSchema, { id: this.#id, outcome }));
+  }
+
+  protected override release(): void {
+    super.release();
+    // Even if the handler still runs: the stream bounds its questions, too.
+    this.leave();
+  }
+}
+
+/** Stands for a question that is too large, whose content is discarded. */
+const TOO_LARGE = create(IsBlacklistedRequestSchema);
+
+/**
+ * Decodes a message of `StreamChecks`. Of an oversized question, only what the error response needs is kept, since grpc-js buffers up to
+ * sixteen messages of a stream that is not being read.
+ */
+export function withoutLargeQuestion(decode: (bytes: Buffer) => object): (bytes: Buffer) => object {
+  return (bytes) => {
+    const request = decode(bytes);
+    if (bytes.length <= MAX_SMALL_REQUEST_BYTES || (request as unknown) === MALFORMED) return request;
+    const { id, timeout } = request as StreamChecksRequest;
+    const kept = create(StreamChecksRequestSchema, timeout === undefined ? { id } : { id, timeout });
+    kept.question = TOO_LARGE;
+    return kept;
   };
 }

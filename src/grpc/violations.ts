@@ -1,6 +1,7 @@
+import type { DescMessage } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { EpochMs } from "../entry.ts";
-import { invalidRequest, type Violation } from "../errors.ts";
+import { invalidRequest, type ServiceError, type Violation } from "../errors.ts";
 import { MAX_BATCH } from "../limits.ts";
 import { fromTimestamp } from "../protobuf/timestamps.ts";
 
@@ -48,4 +49,9 @@ export class Violations {
   throwIfAny(): void {
     if (this.#found.length > 0) throw invalidRequest(this.#found);
   }
+}
+
+/** The error for a message that cannot be decoded. */
+export function malformedRequest({ typeName }: DescMessage): ServiceError {
+  return invalidRequest([{ field: "", description: `the message is not a well-formed ${typeName}` }]);
 }

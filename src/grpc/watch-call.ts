@@ -1,119 +1,131 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
-import type { WatchRequest } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { TokenBlacklist, type WatchRequest } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { later, type Subscription } from "../blacklist/subscription.ts";
 import { NO_INDEX } from "../blacklist/unavailability.ts";
 import type { WatchHub } from "../blacklist/watch-hub.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
-import { DEFAULT_DEADLINE_MS, MAX_STREAM_STALL_MS, WATCH_HEARTBEAT_MS } from "../limits.ts";
-import { StreamCall, type StreamEnvironment } from "./stream-call.ts";
-import type { RegisteredStream, StreamEvents } from "./stream-registry.ts";
-import { readStart, type WatchMessages } from "./watch-messages.ts";
+import { DEFAULT_DEADLINE_MS, MAX_STREAM_STALL_MS, MAX_WATCHES, WATCH_HEARTBEAT_MS } from "../limits.ts";
+import { authenticatedMethod, type CallEnvironment } from "./authenticated-service.ts";
+import { TOKEN_BLACKLIST } from "./methods.ts";
+import { StreamCall, type StreamMethod } from "./stream-call.ts";
+import { type StreamLimits, type StreamPlace, StreamRegistry } from "./stream-registry.ts";
+import { readStart, WatchMessages } from "./watch-messages.ts";
 
-interface Options extends StreamEnvironment, StreamEvents {
-  readonly feed: WatchHub | undefined;
-  readonly messages: WatchMessages;
+interface Setup extends StreamLimits, Pick<StreamMethod, "cut"> {
+  readonly environment: CallEnvironment;
 }
 
-/** One stream of `Watch`, from its first message to its status. */
-export class WatchCall implements RegisteredStream {
-  readonly #stream: StreamCall<WatchRequest>;
-  readonly #options: Options;
-  readonly #began: number;
-  #started = false;
+/** The streams of `Watch`. Without a `feed` there is nothing to watch, and every stream fails with NOT_FRESH. */
+export function openWatches(
+  feed: WatchHub | undefined,
+  { environment, cut, ...limits }: Setup,
+): StreamRegistry<WatchRequest, WatchCall> {
+  const messages = new WatchMessages(() => (feed ?? environment.clock).now());
+  const { watch } = TokenBlacklist.method;
+  const method = { ...authenticatedMethod(watch, TOKEN_BLACKLIST.watch, environment), cut };
+  return new StreamRegistry({
+    most: MAX_WATCHES,
+    ...limits,
+    method,
+    open: (call, place) => new WatchCall(call, { method, feed, messages, place }),
+  });
+}
+
+interface Options {
+  readonly method: StreamMethod;
+  readonly feed: WatchHub | undefined;
+  readonly messages: WatchMessages;
+  readonly place: StreamPlace;
+}
+
+/** One stream of `Watch`. */
+class WatchCall extends StreamCall<WatchRequest> {
+  readonly #feed: WatchHub | undefined;
+  readonly #messages: WatchMessages;
+  readonly #openedAt: number;
+  #hasStarted = false;
   #subscription: Subscription | undefined;
   /** The id of the latest sync requested before the subscription was open. */
-  #askedEarly: bigint | undefined;
+  #earlySync: bigint | undefined;
   /** A message is with the connection and has not been sent yet: the client reads slowly. */
   #isSending = false;
-  /** The client has half-closed the stream. */
   #isHalfClosed = false;
   /** When the last message was handed to the connection, by the monotonic clock. */
   #sentAt: number;
-  #cancelTick = () => {};
+  #cancelTick: (() => void) | undefined;
 
-  constructor(call: ServerDuplexStream<WatchRequest, Buffer>, options: Options) {
-    this.#options = options;
-    this.#began = this.#sentAt = options.clock.monotonic();
-    this.#stream = new StreamCall(call, {
-      ...options,
-      quiet: false,
-      receive: (request) => this.#receive(request),
-      onDone: () => this.#halfClose(),
-      onEnded: () => {
-        this.#cancelTick();
-        this.#subscription?.close();
-      },
-    });
-  }
-
-  run(): void {
-    this.#stream.run(() => this.#tick());
-  }
-
-  fail(error: unknown): void {
-    this.#stream.fail(error);
-  }
-
-  judgeAgain(): void {
-    this.#stream.attempt(() => this.#stream.judgeAgain());
+  constructor(call: ServerDuplexStream<WatchRequest, Buffer>, { method, feed, messages, place }: Options) {
+    super(call, method, place);
+    this.#feed = feed;
+    this.#messages = messages;
+    this.#openedAt = this.#sentAt = method.clock.monotonic();
   }
 
   drain(error: ServiceError): void {
-    this.#stream.fail(error);
+    this.fail(error);
   }
 
-  async #receive({ request }: WatchRequest): Promise<void> {
-    if (request.case === "sync" && this.#started) {
+  protected override opened(): void {
+    this.#tick();
+  }
+
+  protected override async receive({ request }: WatchRequest): Promise<void> {
+    if (request.case === "sync" && this.#hasStarted) {
       if (this.#subscription !== undefined) this.#subscription.sync(request.value.id);
-      else this.#askedEarly = later(request.value.id, this.#askedEarly ?? 0n);
+      else this.#earlySync = later(request.value.id, this.#earlySync ?? 0n);
       return;
     }
-    if (request.case !== "start" || this.#started) {
+    if (request.case !== "start" || this.#hasStarted) {
       throw invalidRequest([
         { field: "request", description: "must be start in the first message, and sync later" },
       ]);
     }
-    this.#started = true;
+    this.#hasStarted = true;
     const copy = readStart(request.value);
     // The token may have expired between the opening of the stream and this message.
-    if (!this.#stream.isCurrent) await this.#stream.authenticate();
-    const { feed } = this.#options;
-    if (feed === undefined) throw NO_INDEX;
-    const subscription = await feed.open(copy, this.#stream);
-    if (this.#stream.gone) {
+    if (!this.isAuthenticated && !(await this.authenticate())) return;
+    if (this.#feed === undefined) throw NO_INDEX;
+    const subscription = await this.#feed.open(copy, this);
+    if (this.isGone) {
       subscription.close();
       return;
     }
     this.#subscription = subscription;
     subscription.onReady = () => this.#pump();
-    if (this.#askedEarly !== undefined) subscription.sync(this.#askedEarly);
+    if (this.#earlySync !== undefined) subscription.sync(this.#earlySync);
     this.#pump();
   }
 
   /** The client requests nothing more. The stream ends once all of its requests have been answered. */
-  #halfClose(): void {
+  protected override halfClosed(): void {
     this.#isHalfClosed = true;
-    if (this.#started) this.#pump();
-    else this.#stream.finish();
+    if (this.#hasStarted) this.#pump();
+    else this.finish();
+  }
+
+  protected override release(): void {
+    super.release();
+    this.#cancelTick?.();
+    this.#subscription?.close();
   }
 
   /**
    * Hands over the next message once the previous one has been sent. With one message at a time, a slow client delays no other client and
    * has at most one message buffered, and no message is written after grpc-js has ended the stream at its deadline.
    */
-  readonly #pump = (): void => {
-    this.#stream.attempt(() => {
-      if (this.#isSending || this.#stream.isLate) return;
+  #pump(): void {
+    this.attempt(() => {
+      if (this.#isSending || this.isLate) return;
       const delivery = this.#subscription?.next();
-      if (delivery !== undefined) this.#send(this.#options.messages.encode(delivery));
-      else if (this.#isHalfClosed && this.#subscription?.isSettled === true) this.#stream.finish();
+      if (delivery !== undefined) this.#deliver(this.#messages.encode(delivery));
+      else if (this.#isHalfClosed && this.#subscription?.isSettled === true) this.finish();
     });
-  };
+  }
 
-  #send(message: Buffer): void {
+  #deliver(message: Buffer): void {
     this.#isSending = true;
-    this.#sentAt = this.#options.clock.monotonic();
-    this.#stream.send(message, () => {
+    this.#sentAt = this.method.clock.monotonic();
+    this.send(message, () => {
       this.#isSending = false;
       this.#pump();
     });
@@ -123,18 +135,19 @@ export class WatchCall implements RegisteredStream {
    * Sends a heartbeat if no other message was sent, and ends the stream of a client that reads nothing or whose token has been blacklisted.
    */
   #tick(): void {
-    const { clock, feed, messages } = this.#options;
+    const { clock } = this.method;
     this.#cancelTick = clock.schedule(WATCH_HEARTBEAT_MS, () => {
-      this.#stream.attempt(() => {
+      this.attempt(() => {
         const now = clock.monotonic();
         if (this.#isSending && now - this.#sentAt >= MAX_STREAM_STALL_MS) {
-          throw new ServiceError("OVERLOADED", "the stream leaves everything unread");
+          throw new ServiceError("OVERLOADED", "the client reads none of the stream's messages");
         }
-        if (!this.#started && now - this.#began >= DEFAULT_DEADLINE_MS) {
+        if (!this.#hasStarted && now - this.#openedAt >= DEFAULT_DEADLINE_MS) {
           throw new ServiceError("DEADLINE_EXCEEDED", `start has not come within ${DEFAULT_DEADLINE_MS} ms`);
         }
-        if (this.#subscription !== undefined) feed?.judge(this.#stream);
-        if (!this.#isSending && now - this.#sentAt >= WATCH_HEARTBEAT_MS) this.#send(messages.heartbeat());
+        if (this.#subscription !== undefined) this.#feed?.judge(this);
+        if (!this.#isSending && now - this.#sentAt >= WATCH_HEARTBEAT_MS)
+          this.#deliver(this.#messages.heartbeat());
         this.#tick();
       });
     });

@@ -20,6 +20,9 @@ export type UnaryMethodName<S extends DescService> = {
 }[keyof S["method"]] &
   string;
 
+/** The names of a service's other methods. */
+export type StreamMethodName<S extends DescService> = Exclude<keyof S["method"] & string, UnaryMethodName<S>>;
+
 export type InputOf<S extends DescService, K extends UnaryMethodName<S>> =
   S["method"][K] extends DescMethodUnary<infer I, DescMessage> ? MessageShape<I> : never;
 

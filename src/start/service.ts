@@ -178,6 +178,7 @@ export async function start(
         sampling,
         auditLog: security.auditLog ? auditLog(log) : undefined,
         authenticate: auth.authenticate,
+        checkOwnToken: (caller) => blacklist.checkOwnToken(caller),
         callers: auth.callers,
         clock,
         calls,

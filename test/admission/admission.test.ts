@@ -11,7 +11,7 @@ describe("Admission", () => {
   });
 
   function enter(count: number): (string | undefined)[] {
-    return [...new Set(Array.from({ length: count }, () => calls.enter(() => "peer")))];
+    return [...new Set(Array.from({ length: count }, () => calls.enter({ peer: "peer" })))];
   }
 
   it("counts the calls in flight", () => {
@@ -34,7 +34,7 @@ describe("Admission", () => {
     const fill = (name: string) => {
       const parts = [];
       for (;;) {
-        if (calls.enter(() => "peer") !== undefined) return parts;
+        if (calls.enter({ peer: "peer" }) !== undefined) return parts;
         const part = calls.claim(name);
         if (part !== undefined) parts.push(part);
         else {
@@ -70,7 +70,7 @@ describe("Admission", () => {
   });
 
   it("refuses calls only on the connection whose answers are unread, until they are sent", () => {
-    const enterFrom = (peer: string) => calls.enter(() => peer);
+    const enterFrom = (peer: string) => calls.enter({ peer });
     const first = calls.hold("slow", MAX_UNSENT_BYTES - 1);
     const told = [enterFrom("slow"), calls.mayHold("slow")];
     const second = calls.hold("slow", 1);

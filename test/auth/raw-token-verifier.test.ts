@@ -54,7 +54,7 @@ describe("RawTokenVerifier", () => {
   const tokenWith = (changed: object = {}, key = keyOf[A] as SigningKey, header = {}) =>
     signToken(key, { iss: A, jti: "t-1", exp: inAnHour(), ...changed }, header);
 
-  const caller = { gone: false, principal: { name: "login" } };
+  const caller = { isGone: false, principal: { name: "login" } };
 
   /** Of one token. */
   async function identify(token: string): Promise<VerifiedToken> {
@@ -277,7 +277,7 @@ describe("RawTokenVerifier", () => {
   });
 
   it("stops work for a cancelled call", async () => {
-    const error = await reasonOf(rawTokens.identify([await tokenWith()], { ...caller, gone: true }));
+    const error = await reasonOf(rawTokens.identify([await tokenWith()], { ...caller, isGone: true }));
     expect(error).to.equal("CANCELLED");
   });
 });

@@ -11,7 +11,7 @@ describe("VerificationQueue", () => {
     queue = new VerificationQueue();
   });
 
-  const caller = (name: string, gone = false) => ({ gone, principal: { name } });
+  const caller = (name: string, isGone = false) => ({ isGone, principal: { name } });
   const eventLoop = () => new Promise<void>((resolve) => setImmediate(resolve));
 
   it("alternates between principals, however many tokens each has", async () => {

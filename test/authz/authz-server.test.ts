@@ -33,7 +33,7 @@ describe("the HTTP server for proxies", () => {
         new Promise<{ verdicts: Verdict[]; revision: typeof REVISION }>((resolve) => {
           waiting.push((verdict) => resolve({ verdicts: [verdict], revision: REVISION }));
         }),
-      admit: async () => {},
+      checkOwnToken: async () => {},
     };
     const terms = {
       maxStalenessMs: 0,
@@ -86,7 +86,7 @@ describe("the HTTP server for proxies", () => {
   });
 
   it("answers 503 above the limit of calls in flight, and admits requests again below it", async () => {
-    for (let call = 0; call < MAX_CALLS; call++) calls.enter(() => "peer");
+    for (let call = 0; call < MAX_CALLS; call++) calls.enter({ peer: "peer" });
     const { status, headers } = await question();
     expect([status, headers["retry-after"], waiting]).to.deep.equal([503, "1", []]);
     calls.leave();

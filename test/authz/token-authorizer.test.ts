@@ -13,10 +13,10 @@ import { FakeClock } from "../support/fake-clock.ts";
 import { memoryLog } from "../support/memory-log.ts";
 import { rejection } from "../support/rejection.ts";
 
-const ANYBODY: Caller = { gone: false };
+const ANYBODY: Caller = { isGone: false };
 /** A proxy whose own token can be blacklisted. */
 const PROXY: Caller = {
-  gone: false,
+  isGone: false,
   principal: { name: "proxy", roles: new Set(ROLES), token: "own" as Jti },
 };
 const TOKEN = { verifiedJtis: ["secret-jti"], authorization: [] };
@@ -37,7 +37,7 @@ function gateThatIsTold(
 ) {
   const asked: [jtis: readonly Jti[], freshness: Freshness][] = [];
   const revision = { number: 1, stamp: "0".repeat(16) };
-  const blacklist: Pick<Blacklist, "check" | "admit"> = {
+  const blacklist: Pick<Blacklist, "check" | "checkOwnToken"> = {
     check(jtis, freshness) {
       asked.push([jtis, freshness]);
       const verdicts = told();
@@ -45,7 +45,7 @@ function gateThatIsTold(
         ? verdicts.then((later) => ({ verdicts: later, revision }))
         : { verdicts: verdicts, revision };
     },
-    async admit() {
+    async checkOwnToken() {
       await told();
     },
   };

@@ -13,7 +13,7 @@ import { HeldStore, turn } from "../support/held-store.ts";
 import { newEntry } from "../support/new-entry.ts";
 import { reasonOf } from "../support/rejection.ts";
 
-const HERE = { gone: false };
+const HERE = { isGone: false };
 const FRESH: Freshness = { kind: "linearizable" };
 const LEEWAY = 60_000;
 const jtis = (...texts: string[]) => texts as Jti[];
@@ -71,7 +71,7 @@ describe("CoalescedChecks", () => {
 
   it("refuses a caller whose own token is blacklisted, by the same read", async () => {
     const caller = {
-      gone: false,
+      isGone: false,
       principal: { name: "gateway", roles: new Set<Role>(), token: "own" as Jti },
     };
     const admitted = checks.check(jtis("a"), FRESH, caller);
@@ -152,10 +152,10 @@ describe("CoalescedChecks", () => {
 
   it("drops a check whose caller is gone before its read begins, and answers the others", async () => {
     void check("first");
-    const caller = { gone: false };
+    const caller = { isGone: false };
     const dropped = reasonOf(checks.check(jtis("a"), FRESH, caller));
     const kept = check("b");
-    caller.gone = true;
+    caller.isGone = true;
     await releaseAll();
     expect([await dropped, (await kept).verdicts, asked()]).to.deep.equal([
       "CANCELLED",
@@ -166,18 +166,18 @@ describe("CoalescedChecks", () => {
 
   it("answers the others when a caller goes while the read is under way", async () => {
     void check("first");
-    const caller = { gone: false };
+    const caller = { isGone: false };
     void checks.check(jtis("a"), FRESH, caller);
     const other = check("b");
     await release();
-    caller.gone = true;
+    caller.isGone = true;
     await release();
     expect((await other).verdicts).to.deep.equal(["not-blacklisted"]);
   });
 
   it("begins no read when every caller is gone, and serves who comes afterwards", async () => {
     void check("first");
-    const dropped = reasonOf(checks.check(jtis("a"), FRESH, { gone: true }));
+    const dropped = reasonOf(checks.check(jtis("a"), FRESH, { isGone: true }));
     await releaseAll();
     expect([await dropped, asked()]).to.deep.equal(["CANCELLED", [["first"]]]);
     void check("b");
@@ -185,7 +185,7 @@ describe("CoalescedChecks", () => {
   });
 
   it("leaves room for others than the caller who asks most", async () => {
-    const by = (name: string) => ({ gone: false, principal: { name, roles: new Set<never>() } });
+    const by = (name: string) => ({ isGone: false, principal: { name, roles: new Set<never>() } });
     const first = check("first");
     const batch = jtis(...many("q", 1000));
     const outcomes: string[] = [];

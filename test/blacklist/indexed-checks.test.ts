@@ -18,7 +18,7 @@ import { memoryLog } from "../support/memory-log.ts";
 import { newEntries, newEntry } from "../support/new-entry.ts";
 import { reasonOf } from "../support/rejection.ts";
 
-const HERE = { gone: false };
+const HERE = { isGone: false };
 const FRESH: Freshness = { kind: "linearizable" };
 const LEEWAY = 60_000;
 const HOUR = 3_600_000;
@@ -281,7 +281,7 @@ describe("IndexedChecks", () => {
 
   describe("a caller whose own token can be blacklisted", () => {
     const caller = {
-      gone: false,
+      isGone: false,
       principal: { name: "gateway", roles: new Set<Role>(), token: "own" as Jti },
     };
     const asCaller = async (freshness: Freshness, ...texts: string[]) =>
@@ -785,9 +785,9 @@ describe("IndexedChecks", () => {
     }
 
     it("leaves room again when its callers are gone", async () => {
-      const caller = { gone: false };
+      const caller = { isGone: false };
       const queued = fill(caller);
-      caller.gone = true;
+      caller.isGone = true;
       await release();
       expect(new Set(await Promise.all(queued))).to.deep.equal(new Set(["CANCELLED"]));
       const again = verdictsOf(check("x"));
@@ -798,11 +798,11 @@ describe("IndexedChecks", () => {
 
   it("drops a check whose caller is gone, and answers the others of its read", async () => {
     await load();
-    const caller = { gone: false };
+    const caller = { isGone: false };
     const dropped = reasonOf(Promise.resolve(checks.check(jtis("x"), FRESH, caller)));
     const kept = verdictsOf(check("x"));
     await settle();
-    caller.gone = true;
+    caller.isGone = true;
     await release();
     expect([await dropped, await kept, begun()]).to.deep.equal([
       "CANCELLED",

@@ -18,7 +18,7 @@ import { memoryLog } from "../support/memory-log.ts";
 import { newEntry } from "../support/new-entry.ts";
 import { rejection } from "../support/rejection.ts";
 
-const HERE = { gone: false };
+const HERE = { isGone: false };
 const LEEWAY = 60_000;
 const FRESH = { kind: "linearizable" } as const;
 const AWAY = storeUnavailable("away");
@@ -194,7 +194,7 @@ describe("whoever counts what the domain does", () => {
     await load();
     store.holding = false;
     const feed = new WatchHub({ ...common, follower, changeLog });
-    const copy = await feed.open(undefined, { gone: false, principal: UNRESTRICTED_PRINCIPAL });
+    const copy = await feed.open(undefined, { isGone: false, principal: UNRESTRICTED_PRINCIPAL });
     const sent = () => {
       const kinds: string[] = [];
       for (let next = copy.next(); next !== undefined; next = copy.next()) kinds.push(next.kind);

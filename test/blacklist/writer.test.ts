@@ -9,7 +9,7 @@ import { HeldStore, turn } from "../support/held-store.ts";
 import { newEntries, newEntry } from "../support/new-entry.ts";
 import { reasonOf, rejection } from "../support/rejection.ts";
 
-const HERE = { gone: false };
+const HERE = { isGone: false };
 
 describe("Writer", () => {
   let clock: FakeClock;
@@ -163,10 +163,10 @@ describe("Writer", () => {
 
   it("drops a request before its commit begins once its caller is gone", async () => {
     void write(newEntry("first"));
-    const caller = { gone: false };
+    const caller = { isGone: false };
     const dropped = reasonOf(writer.write([newEntry("a")], caller));
     const kept = write(newEntry("b"));
-    caller.gone = true;
+    caller.isGone = true;
     await releaseAll();
     expect([await dropped, (await kept).results[0]?.outcome]).to.deep.equal(["CANCELLED", "created"]);
     expect([sizes(), [...store.table.keys()]]).to.deep.equal([
@@ -177,7 +177,7 @@ describe("Writer", () => {
 
   it("begins no commit when every caller is gone", async () => {
     void write(newEntry("first"));
-    const gone = { gone: true };
+    const gone = { isGone: true };
     const dropped = Promise.all([
       reasonOf(writer.write([newEntry("a")], gone)),
       reasonOf(writer.write([newEntry("b")], gone)),
@@ -187,9 +187,9 @@ describe("Writer", () => {
   });
 
   it("finishes the commit of a caller that goes while it is under way", async () => {
-    const caller = { gone: false };
+    const caller = { isGone: false };
     const written = writer.write([newEntry("a")], caller);
-    caller.gone = true;
+    caller.isGone = true;
     await release();
     expect([(await written).results[0]?.outcome, store.table.has("a")]).to.deep.equal(["created", true]);
   });
@@ -213,7 +213,7 @@ describe("Writer", () => {
   });
 
   it("leaves room for others than the caller who writes most", async () => {
-    const by = (name: string) => ({ gone: false, principal: { name, roles: new Set<never>() } });
+    const by = (name: string) => ({ isGone: false, principal: { name, roles: new Set<never>() } });
     const outcomes = Array.from({ length: MAX_QUEUED_TOKENS / 1000 }, (_, index) =>
       reasonOf(
         writer
@@ -230,7 +230,7 @@ describe("Writer", () => {
 
   it("gives the room of those that are gone to those who come", async () => {
     void write(newEntry("first"));
-    const dropped = reasonOf(writer.write(newEntries("gone", MAX_QUEUED_TOKENS), { gone: true }));
+    const dropped = reasonOf(writer.write(newEntries("gone", MAX_QUEUED_TOKENS), { isGone: true }));
     const accepted = writer.write(newEntries("accepted", MAX_QUEUED_TOKENS), HERE);
     expect(await dropped).to.equal("CANCELLED");
     expect(await reasonOf(write(newEntry("refused")))).to.equal("OVERLOADED");

@@ -3,8 +3,8 @@ import {
   type BlacklistRequest,
   BlacklistResult_Outcome as Outcome,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { ALREADY_PASSED } from "../../src/entry.ts";
 import { invalidRequest } from "../../src/errors.ts";
-import { ALREADY_PASSED } from "../../src/grpc/already-passed.ts";
 import type { Script } from "../client/scripted-service.ts";
 import { NOW } from "./run-cli.ts";
 

@@ -59,7 +59,7 @@ describe("Connections", () => {
 
   it("keeps a connection that authenticates during a flood, which evicts its own", () => {
     const gateway = open("gateway");
-    connections.authenticated(() => "10.0.0.1:1", "gateway");
+    connections.authenticated({ peer: "10.0.0.1:1" }, "gateway");
     expect(gateway?.isAuthenticated).to.equal(true);
     for (let index = 0; index < 100; index++) open("flood", "10.9.9.9");
     expect(connections.find("10.0.0.1:1")).to.equal(gateway);

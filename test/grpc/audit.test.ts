@@ -4,17 +4,17 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { BlacklistRequestSchema, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { Admission } from "../../src/admission/admission.ts";
-import { CallerValidity } from "../../src/auth/caller-validity.ts";
 import { ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
-import { describeBlacklist } from "../../src/grpc/audit.ts";
+import { answeredMethod } from "../../src/grpc/authenticated-service.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
-import { unary } from "../../src/grpc/unary.ts";
+import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
+import { serveUnary } from "../../src/grpc/unary-call.ts";
 import { AUDITED_TOKENS_A_LINE, LOGGED_REFUSALS } from "../../src/limits.ts";
 import { LogSampling } from "../../src/logging/log-sampling.ts";
-import { Metrics } from "../../src/metrics/metrics.ts";
 import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
 import { methodDefinition, serviceDefinition } from "../../src/protobuf/service-definition.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
+import { callEnvironment } from "../support/call-environment.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { memoryLog } from "../support/memory-log.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
@@ -178,22 +178,14 @@ describe("the audit log of calls that fail", () => {
     calls = new Admission();
     handled = 0;
     authenticate = () => UNRESTRICTED_PRINCIPAL;
-    const options = {
+    const environment = callEnvironment({
       log: log.log,
       auditLog: log.log,
       sampling,
       authenticate: () => authenticate(),
-      callers: new CallerValidity(() => clock.now()),
       clock,
       calls,
-      metrics: new Metrics({ version: "1", node: "v1", schema: 1 }),
-      tracing: undefined,
-      role: "revoke" as const,
-      quiet: false,
-      maxBytes: 1024,
-      connections: { authenticated() {} },
-      describe: describeBlacklist,
-    };
+    });
     const handler = () => {
       handled++;
       return handle();
@@ -201,8 +193,9 @@ describe("the audit log of calls that fail", () => {
     const incoming = new IncomingCalls(clock);
     server = new Server({ interceptors: [incoming.interceptor] });
     const method = TokenBlacklist.method.blacklist;
-    const { handle: blacklist, rules } = unary(method, handler, options);
-    incoming.add(methodDefinition(method).path, rules);
+    const rules = TOKEN_BLACKLIST.blacklist;
+    const { handle: blacklist, open } = serveUnary(answeredMethod(method, { rules, handler, environment }));
+    incoming.add(methodDefinition(method).path, { maxBytes: 1024, open });
     server.addService(serviceDefinition(TokenBlacklist), { blacklist });
     const port = await new Promise<number>((resolve, reject) => {
       const credentials = ServerCredentials.createInsecure();

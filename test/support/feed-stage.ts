@@ -64,7 +64,7 @@ export class FeedStage {
     const principal =
       own === undefined ? UNRESTRICTED_PRINCIPAL : { ...UNRESTRICTED_PRINCIPAL, token: own as Jti };
     const subscription = await this.feed.open(revision && { revision, key: key ?? this.follower.key }, {
-      gone: false,
+      isGone: false,
       principal,
     });
     return new KeptCopy(subscription, { stage: this, isStuck });

@@ -2,16 +2,14 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { Admission } from "../../src/admission/admission.ts";
-import { CallerValidity } from "../../src/auth/caller-validity.ts";
+import { answeredMethod } from "../../src/grpc/authenticated-service.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
-import { type CallEnvironment, unary } from "../../src/grpc/unary.ts";
-import { LogSampling } from "../../src/logging/log-sampling.ts";
-import { Metrics } from "../../src/metrics/metrics.ts";
-import { UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
+import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
+import { serveUnary } from "../../src/grpc/unary-call.ts";
 import { methodDefinition, serviceDefinition } from "../../src/protobuf/service-definition.ts";
 import { systemClock } from "../../src/time/clock.ts";
 import { openTracing } from "../../src/tracing/tracing.ts";
-import { memoryLog } from "../support/memory-log.ts";
+import { callEnvironment } from "../support/call-environment.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { type RecordedSpans, recordSpans } from "../support/recorded-spans.ts";
 
@@ -25,25 +23,19 @@ describe("the spans of calls", () => {
   beforeEach(async () => {
     recorded = recordSpans();
     calls = new Admission();
-    const environment: CallEnvironment = {
-      log: memoryLog().log,
-      sampling: new LogSampling(systemClock),
-      auditLog: undefined,
-      authenticate: () => UNRESTRICTED_PRINCIPAL,
-      callers: new CallerValidity(() => systemClock.now()),
+    const environment = callEnvironment({
       clock: systemClock,
       calls,
-      connections: { authenticated() {} },
-      metrics: new Metrics({ version: "1", node: "v1", schema: 1 }),
       tracing: openTracing({ clock: systemClock, version: "1" }),
-    };
+    });
     const incoming = new IncomingCalls(systemClock);
     server = new Server({ interceptors: [incoming.interceptor] });
     const { isBlacklisted } = TokenBlacklist.method;
     const definition = serviceDefinition(TokenBlacklist);
-    const options = { ...environment, role: "check", quiet: true, maxBytes: 1024 } as const;
-    const { handle, rules } = unary(isBlacklisted, () => answer(), options);
-    incoming.add(methodDefinition(isBlacklisted).path, rules);
+    const rules = TOKEN_BLACKLIST.isBlacklisted;
+    const method = answeredMethod(isBlacklisted, { rules, handler: () => answer(), environment });
+    const { handle, open } = serveUnary(method);
+    incoming.add(methodDefinition(isBlacklisted).path, { maxBytes: 1024, open });
     server.addService(definition, { isBlacklisted: handle });
     const port = await new Promise<number>((resolve, reject) => {
       const credentials = ServerCredentials.createInsecure();

@@ -39,13 +39,13 @@ describe("SharedSpans", () => {
   }
 
   interface TestSharing {
-    readonly caller?: { gone: boolean; trace: CallSpans | undefined };
+    readonly caller?: { isGone: boolean; trace: CallSpans | undefined };
   }
 
   function waiting(flags?: string): TestSharing {
     const trace = call(flags);
     trace?.waits("freshness");
-    return { caller: { gone: false, trace } };
+    return { caller: { isGone: false, trace } };
   }
 
   function end({ caller }: TestSharing): void {

@@ -7,14 +7,14 @@ import {
   type IsBlacklistedRequest,
   type IsBlacklistedResponseSchema,
   StreamChecksRequestSchema,
+  TokenBlacklist,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { Admission } from "../../src/admission/admission.ts";
-import { CallerValidity } from "../../src/auth/caller-validity.ts";
 import type { KnownCaller } from "../../src/caller.ts";
 import { ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
-import { checkDefinition } from "../../src/grpc/check-definition.ts";
-import { openCheckStreams } from "../../src/grpc/check-streams.ts";
+import { openCheckStreams } from "../../src/grpc/check-call.ts";
+import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
 import {
   DEFAULT_DEADLINE_MS,
   MAX_CALLS,
@@ -27,8 +27,9 @@ import {
 import { LogSampling } from "../../src/logging/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { type Principal, UNAUTHENTICATED_PRINCIPAL, UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
-import { encode } from "../../src/protobuf/service-definition.ts";
+import { encode, methodDefinition } from "../../src/protobuf/service-definition.ts";
 import { Asker, CHECK_PATH, type Outcome, type Refusal } from "../support/asker.ts";
+import { callEnvironment } from "../support/call-environment.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { turn } from "../support/held-store.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
@@ -103,22 +104,24 @@ describe("the streams of StreamChecks", () => {
       });
     };
     streams = openCheckStreams(handler, {
-      log: log.log,
-      sampling: new LogSampling(new FakeClock()),
-      auditLog: undefined,
-      authenticate: () => authenticate(),
-      callers: new CallerValidity(() => clock.now()),
-      clock,
-      calls,
-      connections: { authenticated() {} },
-      metrics,
-      tracing: undefined,
+      environment: callEnvironment({
+        log: log.log,
+        sampling: new LogSampling(new FakeClock()),
+        authenticate: () => authenticate(),
+        clock,
+        calls,
+        metrics,
+      }),
       cut: (peer) => cut.push(peer),
       most: MOST,
       perCaller: MOST,
     });
     server = new Server();
-    server.addService({ streamChecks: checkDefinition() } as never, { streamChecks: streams.handle });
+    const definition = methodDefinition(TokenBlacklist.method.streamChecks);
+    const requestDeserialize = TOKEN_BLACKLIST.streamChecks.bound?.(definition.requestDeserialize);
+    server.addService({ streamChecks: { ...definition, requestDeserialize } } as never, {
+      streamChecks: streams.handle,
+    });
     const port = await new Promise<number>((resolve, reject) => {
       server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
         error === null ? resolve(bound) : reject(error),
@@ -252,7 +255,7 @@ describe("the streams of StreamChecks", () => {
 
   it("count each question as a call that is being answered", async () => {
     const asker = new Asker(channel);
-    for (let count = 0; count < MAX_CALLS - 2; count++) calls.enter(() => "somebody");
+    for (let count = 0; count < MAX_CALLS - 2; count++) calls.enter({ peer: "somebody" });
     const outcomes = askMany(asker, 3);
     const refused = await outcomes[2];
     expect(refused).to.deep.equal(
@@ -275,7 +278,7 @@ describe("the streams of StreamChecks", () => {
     atOnce = () => FINE;
     await asker.ask({ jtis: ["a"] });
     expect(calls.active).to.equal(0);
-    for (let count = 0; count < MAX_CALLS; count++) calls.enter(() => "somebody");
+    for (let count = 0; count < MAX_CALLS; count++) calls.enter({ peer: "somebody" });
     expect(await new Asker(channel).ended).to.deep.equal(ends("RESOURCE_EXHAUSTED", "OVERLOADED"));
     expect(calls.active).to.equal(MAX_CALLS);
     asker.cancel();
@@ -320,9 +323,9 @@ describe("the streams of StreamChecks", () => {
       const asker = new Asker(channel);
       const first = asker.ask({ jtis: ["first"] }, { id: 1, timeoutMs: 100 });
       await reached(1);
-      expect(asked[0]?.caller.gone).to.equal(false);
+      expect(asked[0]?.caller.isGone).to.equal(false);
       clock.advance(100);
-      expect([await first, asked[0]?.caller.gone]).to.deep.equal([late(100), true]);
+      expect([await first, asked[0]?.caller.isGone]).to.deep.equal([late(100), true]);
       const second = asker.ask({ jtis: ["second"] }, { id: 1 });
       await reached(2);
       asked[0]?.answer({ verdicts: [Verdict.NOT_BLACKLISTED], revision: "late" });
@@ -444,7 +447,7 @@ describe("the streams of StreamChecks", () => {
       const outcome = asker.ask({ jtis: ["a"] });
       await reached(1);
       asker.stream.write(Buffer.from([0xff]));
-      expect([await asker.ended, await outcome, asked[0]?.caller.gone]).to.deep.equal([
+      expect([await asker.ended, await outcome, asked[0]?.caller.isGone]).to.deep.equal([
         ends("INVALID_ARGUMENT", "INVALID_REQUEST", ""),
         "unanswered",
         true,
@@ -541,7 +544,7 @@ describe("the streams of StreamChecks", () => {
         asker.cancel();
         expect(await asker.ended).to.deep.equal(ends("CANCELLED"));
         await nothingIsLeft();
-        expect(asked.map(({ caller }) => caller.gone)).to.deep.equal(asked.map(() => true));
+        expect(asked.map(({ caller }) => caller.isGone)).to.deep.equal(asked.map(() => true));
         for (const held of asked) held.answer();
         expect(await Promise.all(outcomes)).to.deep.equal(outcomes.map(() => "unanswered"));
         await thereIsRoom();
@@ -554,7 +557,7 @@ describe("the streams of StreamChecks", () => {
         await reached(Math.min(count, 64));
         await connection.close();
         await nothingIsLeft();
-        expect(asked.map(({ caller }) => caller.gone)).to.deep.equal(asked.map(() => true));
+        expect(asked.map(({ caller }) => caller.isGone)).to.deep.equal(asked.map(() => true));
         for (const held of asked) held.answer();
         await thereIsRoom();
         expect(cut).to.deep.equal([]);
@@ -662,7 +665,9 @@ describe("the streams of StreamChecks", () => {
       log
         .records()
         .flatMap(({ method, reason, code, detail }) =>
-          method === "StreamChecks" && String(detail).startsWith("the stream") ? [`${code} ${reason}`] : [],
+          method === "StreamChecks" && String(detail).startsWith("the client reads none")
+            ? [`${code} ${reason}`]
+            : [],
         );
 
     beforeEach(() => {

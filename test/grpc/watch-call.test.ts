@@ -1,16 +1,12 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { Admission } from "../../src/admission/admission.ts";
-import { CallerValidity } from "../../src/auth/caller-validity.ts";
-import { openWatches } from "../../src/grpc/watches.ts";
+import { openWatches } from "../../src/grpc/watch-call.ts";
 import { DEFAULT_DEADLINE_MS, WATCH_HEARTBEAT_MS } from "../../src/limits.ts";
-import { LogSampling } from "../../src/logging/log-sampling.ts";
-import { Metrics } from "../../src/metrics/metrics.ts";
 import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
 import { serviceDefinition } from "../../src/protobuf/service-definition.ts";
+import { callEnvironment } from "../support/call-environment.ts";
 import { FeedStage } from "../support/feed-stage.ts";
-import { memoryLog } from "../support/memory-log.ts";
 import { newEntry } from "../support/new-entry.ts";
 import { RawChannel } from "../support/raw-channel.ts";
 import { ends } from "../support/stream-end.ts";
@@ -34,16 +30,7 @@ describe("the streams of Watch", () => {
     authenticate = () => UNRESTRICTED_PRINCIPAL;
     cut = [];
     watches = openWatches(stage.feed, {
-      log: memoryLog().log,
-      sampling: new LogSampling(stage.clock),
-      auditLog: undefined,
-      authenticate: () => authenticate(),
-      callers: new CallerValidity(() => stage.clock.now()),
-      clock: stage.clock,
-      calls: new Admission(),
-      connections: { authenticated() {} },
-      metrics: new Metrics({ version: "1.2.3", node: "20", schema: 4 }),
-      tracing: undefined,
+      environment: callEnvironment({ clock: stage.clock, authenticate: () => authenticate() }),
       cut: (peer) => cut.push(peer),
       most: MOST,
       perCaller: 2,

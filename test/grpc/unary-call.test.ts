@@ -7,15 +7,15 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { Admission } from "../../src/admission/admission.ts";
 import { CallerValidity } from "../../src/auth/caller-validity.ts";
+import { answeredMethod } from "../../src/grpc/authenticated-service.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
-import { unary } from "../../src/grpc/unary.ts";
+import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
+import { serveUnary } from "../../src/grpc/unary-call.ts";
 import { LARGE_REQUEST_BYTES, MAX_CALLS, MAX_UNANSWERED_BYTES } from "../../src/limits.ts";
-import { LogSampling } from "../../src/logging/log-sampling.ts";
-import { Metrics } from "../../src/metrics/metrics.ts";
 import type { Principal } from "../../src/principal.ts";
 import { methodDefinition, serviceDefinition } from "../../src/protobuf/service-definition.ts";
+import { callEnvironment } from "../support/call-environment.ts";
 import { FakeClock } from "../support/fake-clock.ts";
-import { memoryLog } from "../support/memory-log.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { until } from "../support/until.ts";
 
@@ -43,28 +43,14 @@ describe("calls that wait for their answers", () => {
     waiting = [];
     callers = new CallerValidity(() => clock.now());
     const method = TokenBlacklist.method.isBlacklisted;
-    const { handle, rules } = unary(
-      method,
-      () => new Promise<object>((resolve) => waiting.push(() => resolve({ verdicts: [], revision: "" }))),
-      {
-        log: memoryLog().log,
-        auditLog: undefined,
-        sampling: new LogSampling(clock),
-        authenticate: () => authenticate(),
-        callers,
-        clock,
-        calls,
-        metrics: new Metrics({ version: "1", node: "v1", schema: 1 }),
-        tracing: undefined,
-        role: "check",
-        quiet: true,
-        maxBytes: 300 * 1024,
-        connections: { authenticated() {} },
-      },
-    );
+    const handler = () =>
+      new Promise<object>((resolve) => waiting.push(() => resolve({ verdicts: [], revision: "" })));
+    const environment = callEnvironment({ authenticate: () => authenticate(), callers, clock, calls });
+    const rules = TOKEN_BLACKLIST.isBlacklisted;
+    const { handle, open } = serveUnary(answeredMethod(method, { rules, handler, environment }));
     const incoming = new IncomingCalls(clock);
     server = new Server({ interceptors: [incoming.interceptor] });
-    incoming.add(methodDefinition(method).path, rules);
+    incoming.add(methodDefinition(method).path, { maxBytes: 300 * 1024, open });
     server.addService(serviceDefinition(TokenBlacklist), { isBlacklisted: handle });
     const port = await new Promise<number>((resolve, reject) => {
       server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
@@ -102,7 +88,7 @@ describe("calls that wait for their answers", () => {
 
   it("leave room for others than the caller who has most", async () => {
     const held = Array.from({ length: (MAX_CALLS * 3) / 4 }, () => {
-      calls.enter(() => "peer");
+      calls.enter({ peer: "peer" });
       return calls.claim("greedy");
     });
     expect(await begin("greedy")).to.equal("RESOURCE_EXHAUSTED");
@@ -124,8 +110,8 @@ describe("calls that wait for their answers", () => {
       "waits",
     ]);
     await answerAll();
-    calls.letGo("common", "greedy", MAX_UNANSWERED_BYTES / 2);
-    calls.letGo("own", "greedy", MAX_UNANSWERED_BYTES / 4);
+    calls.releaseRequest("common", "greedy", MAX_UNANSWERED_BYTES / 2);
+    calls.releaseRequest("own", "greedy", MAX_UNANSWERED_BYTES / 4);
     // Nothing is left of what was answered or refused.
     expect(calls.holdRequest("", MAX_UNANSWERED_BYTES)).to.equal("common");
     expect(calls.holdRequest("", 1)).to.equal(undefined);

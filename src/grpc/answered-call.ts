@@ -1,0 +1,128 @@
+import type { DescService } from "@bufbuild/protobuf";
+import { admissionError } from "../admission/admission.ts";
+import type { Share } from "../admission/fair-capacity.ts";
+import type { KnownCaller } from "../caller.ts";
+import { ServiceError } from "../errors.ts";
+import type { InputOf, OutputOf, UnaryMethodName } from "../protobuf/service-definition.ts";
+import { AuthenticatedCall, type AuthenticatedMethod } from "./authenticated-call.ts";
+import { malformedRequest } from "./violations.ts";
+
+/** Translates a request for the domain, and the result back. Errors that it throws are mapped to the call's status. */
+export type Handler<I, O> = (request: I, caller: KnownCaller) => O | Promise<O>;
+
+/** The handlers of a service, one for each unary method. */
+export type Handlers<S extends DescService> = {
+  readonly [K in UnaryMethodName<S>]: Handler<InputOf<S, K>, OutputOf<S, K>>;
+};
+
+/** A method that answers a request with one response. */
+export interface AnsweredMethod<I, O> extends AuthenticatedMethod {
+  readonly handler: Handler<I, O>;
+  /** Rejects if the caller's own token is blacklisted. Called before the handler; undefined if the handler itself looks the token up. */
+  readonly checkOwnToken: ((caller: KnownCaller) => Promise<void>) | undefined;
+}
+
+/** A call with one request and one response: its place among the calls in flight, its deadline, and its handler. */
+export abstract class AnsweredCall<I extends object, O extends object> extends AuthenticatedCall<
+  AnsweredMethod<I, O>
+> {
+  #cancelTimer: (() => void) | undefined;
+  #isInFlight = false;
+  #isBeingHandled = false;
+  /** The share from which the place in flight was taken. */
+  #share: Share | undefined;
+  /** The caller to which the place is attributed. A later authentication may give the caller another name. */
+  protected owner = "";
+
+  /** Its size must be known while it waits for the client to read it. Throws if the response cannot be encoded. */
+  protected abstract encode(output: O): Buffer;
+
+  /** Ends the call successfully. No effect if it has ended. */
+  protected abstract succeed(encoded: Buffer): void;
+
+  /** Takes a place among the calls in flight. False if there is none, and the call has been refused. */
+  protected enter(): boolean {
+    const refusal = this.method.calls.enter(this);
+    this.#isInFlight = refusal === undefined;
+    if (refusal !== undefined) this.fail(admissionError(refusal));
+    return this.#isInFlight;
+  }
+
+  protected override claim(caller: string): void {
+    if (this.#share !== undefined || !this.#isInFlight) return;
+    this.#share = this.method.calls.claim(caller);
+    if (this.#share === undefined) throw admissionError("OVERLOADED");
+    this.owner = caller;
+  }
+
+  /** Releases the place in flight, if the call has one. */
+  protected leave(): void {
+    if (!this.#isInFlight) return;
+    this.#isInFlight = false;
+    this.method.calls.leave(this.#share, this.owner);
+  }
+
+  /** Fails the call unless it ends within `ms`. */
+  protected limit(ms: number): void {
+    this.#cancelTimer = this.method.clock.schedule(ms, () =>
+      this.fail(new ServiceError("DEADLINE_EXCEEDED", `not answered within ${ms} ms`)),
+    );
+  }
+
+  /** Calls the handler, and ends the call with its result. */
+  protected override proceed(): void {
+    const { checkOwnToken, handler, input } = this.method;
+    if (this.request === undefined) {
+      this.fail(malformedRequest(input));
+      return;
+    }
+    const request = this.request as I;
+    this.hasBegun = true;
+    this.#isBeingHandled = true;
+    let output: O | Promise<O>;
+    try {
+      output =
+        checkOwnToken === undefined
+          ? handler(request, this)
+          : checkOwnToken(this).then(() => handler(request, this));
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    if (output instanceof Promise) {
+      output.then(
+        (value) => this.#answered(value),
+        (error) => this.#failed(error),
+      );
+    } else this.#answered(output);
+  }
+
+  #answered(output: O): void {
+    this.output = output;
+    let encoded: Buffer;
+    try {
+      encoded = this.encode(output);
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    this.#handled();
+    this.succeed(encoded);
+  }
+
+  #failed(error: unknown): void {
+    this.#handled();
+    this.fail(error);
+  }
+
+  #handled(): void {
+    this.#isBeingHandled = false;
+    this.leave();
+  }
+
+  protected override release(): void {
+    this.#cancelTimer?.();
+    // A handler that still runs occupies the place until it returns.
+    if (!this.#isBeingHandled) this.leave();
+  }
+}

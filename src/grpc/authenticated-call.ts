@@ -1,0 +1,122 @@
+import type { PeerCertificate } from "node:tls";
+import type { DescMessage } from "@bufbuild/protobuf";
+import type { Admission } from "../admission/admission.ts";
+import type { Authenticator, Credentials } from "../auth/authenticator.ts";
+import type { CallerValidity } from "../auth/caller-validity.ts";
+import type { Connections } from "../connections/connections.ts";
+import { ServiceError } from "../errors.ts";
+import type { Principal, Role } from "../principal.ts";
+import { Call, type CalledMethod } from "./call.ts";
+
+/** A method whose callers are authenticated. */
+export interface AuthenticatedMethod extends CalledMethod {
+  readonly input: DescMessage;
+  readonly output: DescMessage;
+  /** The role that a caller needs. */
+  readonly role: Role;
+  readonly authenticate: Authenticator;
+  /** Tells whether an earlier result of `authenticate` still holds. */
+  readonly callers: CallerValidity;
+  readonly calls: Admission;
+  /** Is notified when a caller has been authenticated on a connection. */
+  readonly connections: Pick<Connections, "authenticated">;
+}
+
+/** A call whose caller is authenticated and has the role that the method needs, before anything is done for it. */
+export abstract class AuthenticatedCall<M extends AuthenticatedMethod = AuthenticatedMethod>
+  extends Call<M>
+  implements Credentials
+{
+  /** The version of {@link CallerValidity} at which the caller was judged. */
+  #judgedAt = 0;
+
+  abstract get authorization(): readonly unknown[];
+
+  abstract certificate(): PeerCertificate | undefined;
+
+  /** Continues a call whose caller has been admitted. */
+  protected abstract proceed(): void;
+
+  /** Ends the call with an error. No effect if it has ended. */
+  abstract fail(error: unknown): void;
+
+  /** Attributes the call to its caller. Throws OVERLOADED if the caller has too many. May be called again for the same call. */
+  protected abstract claim(caller: string): void;
+
+  /**
+   * Authenticates the caller. Returns, or resolves to, false if the call has been refused or has ended meanwhile: then nothing must be done
+   * for it.
+   */
+  protected authenticate(): boolean | Promise<boolean> {
+    const { authenticate, callers } = this.method;
+    // Read first: a change during the authentication makes its result outdated.
+    this.#judgedAt = callers.version;
+    let principal: Principal | Promise<Principal>;
+    try {
+      principal = authenticate(this);
+    } catch (error) {
+      return this.#refuse(error);
+    }
+    if (!(principal instanceof Promise)) return this.#admit(principal);
+    return principal.then(
+      (known) => this.#admit(known),
+      (error) => this.#refuse(error),
+    );
+  }
+
+  /** Authenticates the caller, and continues with {@link proceed} if it is admitted. */
+  protected authenticateAndProceed(): void {
+    const isAdmitted = this.authenticate();
+    if (isAdmitted instanceof Promise) {
+      void isAdmitted.then((admitted) => {
+        if (admitted) this.proceed();
+      });
+    } else if (isAdmitted === true) this.proceed();
+  }
+
+  /** Whether the last authentication still holds. */
+  protected get isAuthenticated(): boolean {
+    return this.method.callers.holds(this.principal, this.#judgedAt);
+  }
+
+  /**
+   * Throws, or rejects with, the reason why the caller would no longer be admitted, if keys, roles or authorities have changed since it was
+   * authenticated. The expiry of its token does not end a running call.
+   */
+  protected async authenticateRunning(): Promise<void> {
+    const { authenticate, callers, role } = this.method;
+    if (this.#judgedAt === callers.version) return;
+    this.#judgedAt = callers.version;
+    const { authorization } = this;
+    this.principal = await authenticate({
+      authorization,
+      certificate: () => this.certificate(),
+      isRunning: true,
+    });
+    requireRole(this.principal, role);
+  }
+
+  #admit(principal: Principal): boolean {
+    const { connections, role } = this.method;
+    this.principal = principal;
+    connections.authenticated(this, principal.name);
+    if (this.isGone) return false;
+    try {
+      requireRole(principal, role);
+      this.claim(principal.name);
+    } catch (error) {
+      return this.#refuse(error);
+    }
+    return true;
+  }
+
+  #refuse(error: unknown): false {
+    this.fail(error);
+    return false;
+  }
+}
+
+function requireRole({ roles }: Principal, role: Role): void {
+  if (roles.has(role)) return;
+  throw new ServiceError("PERMISSION_DENIED", `the caller does not have the role ${role}`);
+}

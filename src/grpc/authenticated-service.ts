@@ -1,0 +1,117 @@
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import type { MethodDefinition, Server, UntypedHandleCall } from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import type { KnownCaller } from "../caller.ts";
+import type { ServiceError } from "../errors.ts";
+import type { MethodCalls } from "../metrics/call-metrics.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import { methodDefinition, type StreamMethodName } from "../protobuf/service-definition.ts";
+import type { Tracing } from "../tracing/tracing.ts";
+import type { AnsweredMethod, Handler, Handlers } from "./answered-call.ts";
+import type { AuthenticatedMethod } from "./authenticated-call.ts";
+import type { IncomingCalls } from "./incoming-call.ts";
+import type { MethodTable, StreamRules, UnaryRules } from "./methods.ts";
+import { serveUnary } from "./unary-call.ts";
+
+/** What the calls of all methods share. */
+export interface CallEnvironment
+  extends Pick<
+    AuthenticatedMethod,
+    "auditLog" | "authenticate" | "callers" | "calls" | "clock" | "connections" | "sampling"
+  > {
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Absent if tracing is off. */
+  readonly tracing: Tracing | undefined;
+  /** Rejects with UNAUTHENTICATED if the caller's own token is blacklisted. */
+  readonly checkOwnToken: (caller: KnownCaller) => Promise<void>;
+}
+
+/** The streams of a method, as the server registers them. */
+interface ServedStreams {
+  readonly handle: UntypedHandleCall;
+  /** A stream of `peer` was refused before any of it was passed on. */
+  refused(error: ServiceError, peer: string): void;
+}
+
+interface Service<S extends DescService> {
+  readonly table: MethodTable<S>;
+  readonly handlers: Handlers<S>;
+  readonly streams: { readonly [K in StreamMethodName<S>]: ServedStreams };
+  readonly environment: CallEnvironment;
+  readonly incoming: IncomingCalls;
+}
+
+/** Adds a service whose callers are authenticated. */
+export function addAuthenticatedService<S extends DescService>(
+  server: Server,
+  service: S,
+  { table, handlers, streams, environment, incoming }: Service<S>,
+): void {
+  const definitions: Record<string, MethodDefinition<object, object>> = {};
+  const handles: Record<string, UntypedHandleCall> = {};
+  for (const desc of service.methods) {
+    const name = desc.localName;
+    const rules = table[name as keyof typeof table] as UnaryRules<object, object> | StreamRules;
+    const { path, requestDeserialize, ...definition } = methodDefinition(desc);
+    const { bound, maxBytes } = rules;
+    if ("audit" in rules) {
+      const handler = handlers[name as keyof typeof handlers] as unknown as Handler<object, object>;
+      const { open, handle } = serveUnary(answeredMethod(desc, { rules, handler, environment }));
+      incoming.add(path, { maxBytes, open });
+      handles[name] = handle;
+    } else {
+      const registry = streams[name as keyof typeof streams];
+      incoming.add(path, { maxBytes, refused: (error, peer) => registry.refused(error, peer) });
+      handles[name] = registry.handle;
+    }
+    definitions[name] = {
+      ...definition,
+      path,
+      requestDeserialize: bound?.(requestDeserialize) ?? requestDeserialize,
+    };
+  }
+  server.addService(definitions, handles);
+}
+
+/** Creates what the calls of a method share. To be called once per method, or with a `count` of its own for each kind of its calls. */
+export function authenticatedMethod(
+  desc: DescMethod,
+  rules: UnaryRules<object, object> | StreamRules,
+  { metrics, tracing, ...environment }: CallEnvironment,
+  count = metrics.calls.of(methodDefinition(desc)),
+): AuthenticatedMethod {
+  const isAnswered = "audit" in rules;
+  return {
+    ...environment,
+    name: desc.name,
+    input: desc.input,
+    output: desc.output,
+    role: rules.role,
+    isQuiet: rules.isQuiet,
+    describe: isAnswered ? rules.audit : undefined,
+    summarize: isAnswered ? rules.summarize : undefined,
+    count,
+    spans: tracing?.method(methodDefinition(desc)),
+  };
+}
+
+interface Answered<I, O> {
+  readonly rules: UnaryRules<I, O>;
+  readonly handler: Handler<I, O>;
+  readonly environment: CallEnvironment;
+  readonly count?: MethodCalls;
+}
+
+/** The same for a unary method. */
+export function answeredMethod<I extends object, O extends object>(
+  desc: DescMethod,
+  { rules, handler, environment, count }: Answered<I, O>,
+): AnsweredMethod<I, O> {
+  const isChecked = rules.ownToken === "before the handler";
+  return {
+    ...authenticatedMethod(desc, rules as UnaryRules<object, object>, environment, count),
+    handler,
+    checkOwnToken: isChecked ? environment.checkOwnToken : undefined,
+  };
+}

@@ -1,0 +1,109 @@
+import { status } from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import type { KnownCaller } from "../caller.ts";
+import type { ServiceError } from "../errors.ts";
+import type { LogSampling } from "../logging/log-sampling.ts";
+import type { MethodCalls } from "../metrics/call-metrics.ts";
+import { type Principal, UNAUTHENTICATED_PRINCIPAL } from "../principal.ts";
+import type { Clock } from "../time/clock.ts";
+import type { CallSpans } from "../tracing/call-spans.ts";
+import { endCall, type MethodSpans } from "../tracing/method-spans.ts";
+import { auditCall, type Descriptions, isLogged, isOutcomeUnknown, logCall } from "./call-log.ts";
+import { codeOf } from "./status.ts";
+
+/** What all calls of a method share. Created once per method. */
+export interface CalledMethod extends Descriptions {
+  /** Counts the calls. */
+  readonly count: MethodCalls;
+  /** Creates spans; absent if tracing is off. */
+  readonly spans: MethodSpans | undefined;
+  readonly clock: Clock;
+  /** Absent: calls are not logged here. */
+  readonly log: Logger | undefined;
+  /** Absent: nothing is audited. */
+  readonly auditLog: Logger | undefined;
+  /** Samples the lines about refusals. */
+  readonly sampling: LogSampling;
+}
+
+/**
+ * The life of a call from its arrival to its only end: it is counted, timed, traced, logged and audited. Calls of all kinds derive from
+ * this class, since a separate object for each would cost an allocation per call.
+ */
+export abstract class Call<M extends CalledMethod = CalledMethod> implements KnownCaller {
+  protected readonly method: M;
+  readonly #began: number;
+  /** The request, once it has arrived and is well-formed. */
+  protected request: object | undefined;
+  /** The response, once the handler has returned it. */
+  protected output: object | undefined;
+  /** The handler was called, so something may have changed. */
+  protected hasBegun = false;
+  /** The caller, once authenticated. */
+  principal: Principal = UNAUTHENTICATED_PRINCIPAL;
+  isGone = false;
+  readonly trace: CallSpans | undefined;
+
+  /** `trace` is the call's span; undefined if its trace is not recorded. */
+  constructor(method: M, trace?: CallSpans) {
+    this.method = method;
+    this.#began = method.clock.monotonic();
+    this.trace = trace;
+    method.count.begin();
+  }
+
+  /** The address of the client's connection. */
+  abstract get peer(): string;
+
+  /** Releases what the call holds. Called once, when it ends. */
+  protected abstract release(): void;
+
+  /** Claims the right to end the call, once; false if it has ended already. */
+  protected end(code: status, failure?: ServiceError): boolean {
+    if (this.isGone) return false;
+    this.isGone = true;
+    this.release();
+    const { method } = this;
+    const milliseconds = method.clock.monotonic() - this.#began;
+    method.count.end(code, milliseconds / 1000);
+    if (this.trace !== undefined) {
+      endCall(this.trace, { code: status[code], reason: failure?.reason, peer: this.peer });
+    }
+    // Most calls end here: build nothing for lines that are not written.
+    const willLog = isLogged(method, code);
+    const willAudit = method.auditLog !== undefined && method.describe !== undefined;
+    if (!willLog && !willAudit) return true;
+    const ended = {
+      code,
+      failure,
+      milliseconds,
+      from: this,
+      request: this.request,
+      output: code === status.OK ? this.output : undefined,
+      outcomeUnknown: method.describe !== undefined && this.hasBegun && isOutcomeUnknown(code),
+    };
+    if (willLog) logCall(method, ended);
+    if (willAudit) auditCall(method, ended);
+    return true;
+  }
+}
+
+/** Counts and logs a call that was refused before any of it was passed on. */
+export function recordRefusal(method: CalledMethod, failure: ServiceError, peer: string): void {
+  new RefusedCall(method, peer).refuse(failure);
+}
+
+class RefusedCall extends Call {
+  readonly peer: string;
+
+  constructor(method: CalledMethod, peer: string) {
+    super(method);
+    this.peer = peer;
+  }
+
+  protected override release(): void {}
+
+  refuse(failure: ServiceError): void {
+    this.end(codeOf(failure), failure);
+  }
+}

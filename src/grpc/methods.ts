@@ -1,0 +1,126 @@
+import type { DescService } from "@bufbuild/protobuf";
+import { type Authorization, CheckRequestSchema } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
+import {
+  BlacklistRequestSchema,
+  IsBlacklistedRequestSchema,
+  ListRequestSchema,
+  StreamChecksRequestSchema,
+  type TokenBlacklist,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import {
+  MAX_BATCH,
+  MAX_ENVOY_FIELDS,
+  MAX_ENVOY_REQUEST_BYTES,
+  MAX_REQUEST_BYTES,
+  MAX_SMALL_REQUEST_BYTES,
+  MAX_TINY_REQUEST_BYTES,
+} from "../limits.ts";
+import type { Role } from "../principal.ts";
+import type { InputOf, OutputOf, StreamMethodName, UnaryMethodName } from "../protobuf/service-definition.ts";
+import { type Describe, describeBlacklist, describePrune } from "./audit.ts";
+import { countVerdicts } from "./handlers.ts";
+import { type Decode, withAtMost, withFewFields } from "./repeated-fields.ts";
+import { withoutLargeQuestion } from "./streamed-check.ts";
+
+/** What distinguishes a method from the others of the transport, where callers are authenticated. */
+interface MethodRules {
+  /** The role that a caller needs. */
+  readonly role: Role;
+  /** Successful calls are logged at level debug. */
+  readonly isQuiet: boolean;
+  /** Maximum size of a request, in bytes. */
+  readonly maxBytes: number;
+  /** Bounds what is decoded of a request. Absent: its size is bound enough. */
+  readonly bound?: (decode: Decode) => Decode;
+}
+
+export interface UnaryRules<I, O> extends MethodRules {
+  /**
+   * When the caller's own token is looked up: a call with a blacklisted token is UNAUTHENTICATED. "by the handler": together with the
+   * tokens that the handler is asked about, and as freshly.
+   */
+  readonly ownToken: "before the handler" | "by the handler";
+  /** The content of the audit log. Undefined: the method changes nothing, and is not audited. */
+  readonly audit: Describe<I, O> | undefined;
+  /** Further fields of the log line of a successful call. Absent: none. */
+  readonly summarize?: (output: O) => object;
+}
+
+export interface StreamRules extends MethodRules {
+  /** When the caller's own token is looked up. "with each message": at the start, and before each message that is sent. */
+  readonly ownToken: "with each question" | "with each message";
+}
+
+/** The rules of all methods of a service: a method without rules is an error of types. */
+export type MethodTable<S extends DescService> = {
+  readonly [K in UnaryMethodName<S>]: UnaryRules<InputOf<S, K>, OutputOf<S, K>>;
+} & { readonly [K in StreamMethodName<S>]: StreamRules };
+
+export const TOKEN_BLACKLIST: MethodTable<typeof TokenBlacklist> = {
+  blacklist: {
+    role: "revoke",
+    ownToken: "before the handler",
+    audit: describeBlacklist,
+    isQuiet: false,
+    maxBytes: MAX_REQUEST_BYTES,
+    bound: withAtMost(MAX_BATCH, BlacklistRequestSchema.field.tokens),
+  },
+  isBlacklisted: {
+    role: "check",
+    ownToken: "by the handler",
+    audit: undefined,
+    // As frequent as the requests that all gateways forward: a line each would drown all others.
+    isQuiet: true,
+    summarize: ({ verdicts = [] }) => countVerdicts(verdicts),
+    maxBytes: MAX_SMALL_REQUEST_BYTES,
+    bound: withAtMost(MAX_BATCH, IsBlacklistedRequestSchema.field.jtis),
+  },
+  list: {
+    role: "list",
+    ownToken: "before the handler",
+    audit: undefined,
+    isQuiet: false,
+    maxBytes: MAX_SMALL_REQUEST_BYTES,
+    bound: withAtMost(MAX_BATCH, ListRequestSchema.field.jtis),
+  },
+  prune: {
+    role: "prune",
+    ownToken: "before the handler",
+    audit: describePrune,
+    isQuiet: false,
+    maxBytes: MAX_TINY_REQUEST_BYTES,
+  },
+  streamChecks: {
+    role: "check",
+    ownToken: "with each question",
+    // A client opens a stream every few seconds.
+    isQuiet: true,
+    maxBytes: MAX_REQUEST_BYTES,
+    bound: (decode) =>
+      withoutLargeQuestion(
+        withAtMost(MAX_BATCH, {
+          within: StreamChecksRequestSchema.field.question.number,
+          number: IsBlacklistedRequestSchema.field.jtis.number,
+        })(decode),
+      ),
+  },
+  watch: {
+    role: "check",
+    ownToken: "with each message",
+    isQuiet: false,
+    maxBytes: MAX_TINY_REQUEST_BYTES,
+  },
+};
+
+/** Envoy's `ext_authz`. */
+export const AUTHORIZATION: MethodTable<typeof Authorization> = {
+  check: {
+    role: "check",
+    ownToken: "by the handler",
+    audit: undefined,
+    // As frequent as IsBlacklisted: Envoy asks for every request that it forwards.
+    isQuiet: true,
+    maxBytes: MAX_ENVOY_REQUEST_BYTES,
+    bound: withFewFields(MAX_ENVOY_FIELDS, CheckRequestSchema),
+  },
+};

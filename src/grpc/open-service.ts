@@ -1,0 +1,175 @@
+import type {
+  Metadata,
+  Server,
+  ServerDuplexStream,
+  ServerUnaryCall,
+  ServerWritableStream,
+  ServiceDefinition,
+  sendUnaryData,
+  UntypedHandleCall,
+  UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { status } from "@grpc/grpc-js";
+import { admissionError } from "../admission/admission.ts";
+import { FairCapacity, type Share } from "../admission/fair-capacity.ts";
+import type { ServiceError } from "../errors.ts";
+import { MAX_OPEN_CALLS, MAX_OPEN_REQUEST_BYTES } from "../limits.ts";
+import type { CallMetrics } from "../metrics/call-metrics.ts";
+import { Call, type CalledMethod } from "./call.ts";
+import type { CallHeaders, HeadersJudge, IncomingCalls } from "./incoming-call.ts";
+import { codeOf, statusOf } from "./status.ts";
+import { OPENED } from "./unary-call.ts";
+
+type UnaryHandler = (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => void;
+type Stream = ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
+type StreamHandler = (call: Stream) => void;
+
+interface Setup extends Pick<CalledMethod, "clock" | "sampling"> {
+  readonly calls: CallMetrics;
+  /** The caller known on the connection of `peer`: a name, empty if callers are not identified; undefined if unauthenticated. */
+  readonly callerOf: (peer: string) => string | undefined;
+  readonly incoming: IncomingCalls;
+}
+
+/**
+ * A server for services that require no authentication, whose handlers are not ours. Their calls are counted like ours, and their requests
+ * must be small and arrive soon. On connections of known callers the number of calls is bounded here; on unauthenticated connections it is
+ * bounded with the connection.
+ */
+export function openServices(
+  server: Pick<Server, "addService">,
+  { calls, callerOf, clock, incoming, sampling }: Setup,
+): Pick<Server, "addService"> {
+  const room = new FairCapacity(MAX_OPEN_CALLS);
+  return {
+    addService(definition: ServiceDefinition, handlers: UntypedServiceImplementation) {
+      const wrapped = Object.entries(definition).flatMap(([name, method]) => {
+        const handler = (handlers[name] ?? handlers[method.originalName ?? name])?.bind(handlers);
+        if (handler === undefined) return [];
+        const open = { ...UNLOGGED, name, count: calls.of(method), clock, sampling, callerOf, room };
+        incoming.add(method.path, {
+          maxBytes: MAX_OPEN_REQUEST_BYTES,
+          isForAnybody: true,
+          open: (headers) => {
+            const call = new OpenCall(headers, open);
+            (headers.metadata as OpenedMetadata)[OPENED] = call;
+            return call;
+          },
+        });
+        const handle = method.responseStream
+          ? serveStream(inTurn(handler as StreamHandler, method.requestStream))
+          : serveUnary(handler as UnaryHandler);
+        return [[name, handle as UntypedHandleCall]];
+      });
+      server.addService(definition, Object.fromEntries(wrapped));
+    },
+  };
+}
+
+/** These services write log lines of their own, and change nothing. */
+const UNLOGGED = {
+  log: undefined,
+  auditLog: undefined,
+  describe: undefined,
+  summarize: undefined,
+  spans: undefined,
+  isQuiet: true,
+};
+
+type OpenedMetadata = Metadata & { [OPENED]?: unknown };
+
+function openedOf({ metadata }: { readonly metadata: OpenedMetadata }): OpenCall {
+  return metadata[OPENED] as OpenCall;
+}
+
+interface OpenMethod extends CalledMethod, Pick<Setup, "callerOf"> {
+  readonly room: FairCapacity;
+}
+
+/** A call that requires no authentication. */
+class OpenCall extends Call<OpenMethod> implements HeadersJudge {
+  readonly #headers: CallHeaders;
+  readonly #caller: string | undefined;
+  readonly peer: string;
+  #share: Share | undefined;
+
+  constructor(headers: CallHeaders, method: OpenMethod) {
+    super(method);
+    this.#headers = headers;
+    this.peer = headers.call.getPeer();
+    this.#caller = method.callerOf(this.peer);
+  }
+
+  get caller(): string {
+    return this.#caller ?? "";
+  }
+
+  judge(): boolean {
+    if (this.#caller === undefined) return true;
+    this.#share = this.method.room.take(this.#caller);
+    if (this.#share !== undefined) return true;
+    const error = admissionError("OVERLOADED");
+    this.failed(error);
+    this.#headers.refuse(statusOf(error));
+    return false;
+  }
+
+  received(): void {}
+
+  protected override release(): void {}
+
+  failed(error: ServiceError): void {
+    this.finish(codeOf(error));
+  }
+
+  ended(): void {
+    this.finish(status.CANCELLED);
+    if (this.#share !== undefined) this.method.room.giveBack(this.#share, this.caller);
+    this.#share = undefined;
+  }
+
+  /** Records the end of the call. No effect if it has ended. */
+  finish(code: status): void {
+    this.end(code);
+  }
+}
+
+function serveUnary(handler: UnaryHandler): UnaryHandler {
+  return (call, callback) => {
+    const opened = openedOf(call);
+    handler(call, (error, ...answer) => {
+      opened.finish(error === null ? status.OK : codeOfError(error));
+      callback(error, ...answer);
+    });
+  };
+}
+
+function serveStream(handler: StreamHandler): StreamHandler {
+  return (call) => {
+    const opened = openedOf(call);
+    call.once("finish", () => opened.finish(status.OK));
+    call.once("error", (error) => opened.finish(codeOfError(error)));
+    handler(call);
+  };
+}
+
+/**
+ * On a bidirectional stream, read the next request only after the last response has been sent. Nothing else would apply backpressure to a
+ * peer that reads no responses.
+ */
+function inTurn(handler: StreamHandler, isBidirectional: boolean): StreamHandler {
+  if (!isBidirectional) return handler;
+  return (call) => {
+    const stream = call as ServerDuplexStream<unknown, unknown>;
+    const write = stream.write.bind(stream);
+    stream.write = (answer: unknown) => {
+      stream.pause();
+      return write(answer, () => stream.resume());
+    };
+    handler(stream);
+  };
+}
+
+function codeOfError(error: unknown): status {
+  return (error as { code?: status }).code ?? status.UNKNOWN;
+}

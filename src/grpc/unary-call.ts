@@ -1,0 +1,153 @@
+import type { PeerCertificate } from "node:tls";
+import type { handleUnaryCall, Metadata, sendUnaryData } from "@grpc/grpc-js";
+import { status } from "@grpc/grpc-js";
+import { admissionError } from "../admission/admission.ts";
+import type { Share } from "../admission/fair-capacity.ts";
+import { ServiceError } from "../errors.ts";
+import { DEFAULT_DEADLINE_MS, SMALL_ANSWER_BYTES } from "../limits.ts";
+import { encode, MALFORMED } from "../protobuf/service-definition.ts";
+import { AnsweredCall, type AnsweredMethod } from "./answered-call.ts";
+import type { CallHeaders, HeadersJudge } from "./incoming-call.ts";
+import { codeOf, presentable, statusOf } from "./status.ts";
+
+/**
+ * The metadata property that holds the call, by which its handler finds it. A WeakMap would do, but its short-lived keys cost the garbage
+ * collector a sixth of a call's time.
+ */
+export const OPENED = Symbol("opened call");
+
+type OpenedMetadata = Metadata & { [OPENED]?: unknown };
+
+/** The functions that serve a unary method: one for the headers of each call, and the handler that grpc-js calls with the message. */
+export interface ServedUnary<I, O> {
+  readonly open: (headers: CallHeaders) => HeadersJudge;
+  readonly handle: handleUnaryCall<I, O>;
+}
+
+/**
+ * Serves a unary method. grpc-js waits for no promises, and would send the message of any error to the caller.
+ */
+export function serveUnary<I extends object, O extends object>(
+  method: AnsweredMethod<I, O>,
+): ServedUnary<I, O> {
+  return {
+    open: (headers) => {
+      const call = new UnaryCall<I, O>(headers, method);
+      (headers.metadata as OpenedMetadata)[OPENED] = call;
+      return call;
+    },
+    handle: (call, callback) => {
+      const opened = (call.metadata as OpenedMetadata)[OPENED] as UnaryCall<I, O> | undefined;
+      // A call that was not admitted is not answered.
+      if (opened === undefined) callback(statusOf(presentable(new Error("a call came without its headers"))));
+      else opened.run(call.request, callback);
+    },
+  };
+}
+
+/** A unary call: judged by its headers, and answered once its message has arrived. */
+class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> implements HeadersJudge {
+  readonly #headers: CallHeaders;
+  #callback: sendUnaryData<O> | undefined;
+  /** Size of the request in bytes if it is large, and the share of the room that it occupies. */
+  #largeBytes = 0;
+  #largeShare: Share = "common";
+  #releaseAnswer: (() => void) | undefined;
+
+  constructor(headers: CallHeaders, method: AnsweredMethod<I, O>) {
+    super(method, method.spans?.begin(headers.metadata));
+    this.#headers = headers;
+  }
+
+  get peer(): string {
+    return this.#headers.call.getPeer();
+  }
+
+  get authorization(): readonly unknown[] {
+    return this.#headers.metadata.get("authorization");
+  }
+
+  certificate(): PeerCertificate | undefined {
+    return this.#headers.call.getAuthContext().sslPeerCertificate;
+  }
+
+  get caller(): string {
+    return this.principal.name;
+  }
+
+  judge(): boolean | Promise<boolean> {
+    if (!this.enter()) return false;
+    if (this.#headers.call.getDeadline() === Number.POSITIVE_INFINITY) this.limit(DEFAULT_DEADLINE_MS);
+    return this.authenticate();
+  }
+
+  received(bytes: number): void {
+    if (this.isGone) return;
+    const share = this.method.calls.holdRequest(this.owner, bytes);
+    if (share === undefined) {
+      this.fail(new ServiceError("OVERLOADED", "too much of large requests is being answered"));
+      return;
+    }
+    this.#largeBytes = bytes;
+    this.#largeShare = share;
+  }
+
+  failed(error: ServiceError): void {
+    this.end(codeOf(error), error);
+  }
+
+  ended(): void {
+    this.#releaseAnswer?.();
+    if (this.isGone) return;
+    // grpc-js itself answers a call whose deadline has passed, and then reports it as cancelled, as it does for every ended call.
+    const isLate = Number(this.#headers.call.getDeadline()) <= Date.now();
+    this.end(isLate ? status.DEADLINE_EXCEEDED : status.CANCELLED);
+  }
+
+  /** Answers the call, whose message has arrived. */
+  run(request: I, callback: sendUnaryData<O>): void {
+    if (this.isGone) return;
+    if ((request as unknown) !== MALFORMED) this.request = request;
+    this.#callback = callback;
+    // Between the headers and the message, unread answers may have accumulated on the connection.
+    if (this.method.calls.isUnread(this)) {
+      this.fail(admissionError("OVERLOADED"));
+      return;
+    }
+    // Between the headers and the message, the token may have expired, or keys and roles may have changed.
+    if (this.isAuthenticated) this.proceed();
+    else this.authenticateAndProceed();
+  }
+
+  fail(error: unknown): void {
+    const failure = presentable(error);
+    if (!this.end(codeOf(failure), failure)) return;
+    if (this.#callback === undefined) this.#headers.refuse(statusOf(failure));
+    else this.#callback(statusOf(failure));
+  }
+
+  protected override encode(output: O): Buffer {
+    return encode(this.method.output, output);
+  }
+
+  protected override succeed(encoded: Buffer): void {
+    const { calls } = this.method;
+    if (encoded.length > SMALL_ANSWER_BYTES && !this.isGone) {
+      const { peer } = this;
+      // The work is done, so this must be a code after which the outcome is unknown.
+      if (!calls.mayHold(peer)) {
+        this.fail(new ServiceError("CANCELLED", "the connection leaves its answers unread"));
+        return;
+      }
+      this.#releaseAnswer = calls.hold(peer, encoded.length);
+    }
+    if (this.end(status.OK)) this.#callback?.(null, encoded as unknown as O);
+  }
+
+  protected override leave(): void {
+    const bytes = this.#largeBytes;
+    this.#largeBytes = 0;
+    if (bytes > 0) this.method.calls.releaseRequest(this.#largeShare, this.owner, bytes);
+    super.leave();
+  }
+}
