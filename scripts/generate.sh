@@ -12,8 +12,14 @@ trap 'rm -rf "$image" "$target"' EXIT
 
 node_modules/.bin/buf generate proto --template buf.gen.yaml --output "$target"
 
-# The error details of google.rpc. Built as an image without source info, which omits the comments of those files.
-googleapis=node_modules/@grpc/grpc-js-xds/deps/googleapis
+# The error details of google.rpc. Built as an image without source info, which omits the comments of those files. The copy in
+# @grpc/grpc-js-xds is older than the field `reason` of a violation (https://google.aip.dev/193), which is added here.
+googleapis="$image/googleapis"
+mkdir -p "$googleapis/google/rpc"
+copied=node_modules/@grpc/grpc-js-xds/deps/googleapis/google/rpc
+cp "$copied/status.proto" "$googleapis/google/rpc"
+sed '/message FieldViolation/,/}/ s/string description = 2;/& string reason = 3;/' "$copied/error_details.proto" \
+  >"$googleapis/google/rpc/error_details.proto"
 node_modules/.bin/buf build "$googleapis" --exclude-source-info --output "$image/google-rpc.binpb" \
   --path "$googleapis/google/rpc/status.proto" --path "$googleapis/google/rpc/error_details.proto"
 node_modules/.bin/buf generate "$image/google-rpc.binpb" --template buf.gen.yaml --output "$target"

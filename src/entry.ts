@@ -50,9 +50,6 @@ export type Outcome = "created" | "already-blacklisted" | "extended";
 /** The problem of a raw token in place of a jti. It repeats nothing of the token. */
 export const IS_RAW_TOKEN = "must be a token's jti claim, not the token itself";
 
-/** Beginning of the violation for an expiry in the past. The import command recognizes by it the entries that it may skip. */
-export const ALREADY_PASSED = "must not have passed already";
-
 /** Why `text` is not a valid jti; undefined if it is. */
 export function jtiProblem(text: string): string | undefined {
   // First, since most raw tokens are also too long for a jti, and that message would not tell what to do.

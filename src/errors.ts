@@ -15,12 +15,21 @@ export type Reason =
   | "CANCELLED"
   | "INTERNAL";
 
+/** Why a field is refused, where programs act on it: the `reason` of `google.rpc.BadRequest.FieldViolation`. Stable; see `docs/errors.md`. */
+export type ViolationReason =
+  /** The expiry has passed, leeway included. */
+  | "EXPIRY_PASSED"
+  /** A raw token in place of a jti. */
+  | "RAW_TOKEN";
+
 /** One problem of a request. */
 export interface Violation {
   /** Path of the field in the request's protobuf names, e.g. `tokens[3].expires_at`. */
   readonly field: string;
-  /** The requirement. Never repeats the value. */
+  /** The requirement, for people. Never repeats the value. */
   readonly description: string;
+  /** Absent: the description alone says what is wrong. From a newer service it may be another text than those of this version. */
+  readonly reason?: ViolationReason | (string & {}) | undefined;
 }
 
 /**

@@ -98,6 +98,26 @@ describe("the architecture", () => {
     ).to.deep.equal([]);
   });
 
+  it("matches no text of its own errors: what programs act on is a field", () => {
+    // These read what other programs say, which have no field for it: grpc-js, libsql and Commander.
+    const foreign = [
+      "src/cli/explain-error.ts",
+      "src/cli/hints.ts",
+      "src/client/connection-failure.ts",
+      "src/store/sqlite-engine.ts",
+    ];
+    const matching =
+      /\b(message|description|detail|problem)\b\)*\??\.(startsWith|includes|endsWith|match|search)\(|\.(test|exec)\([^;\n]*\b(message|description|detail)\b|\b(message|description) [!=]== (?!undefined\b)/;
+    const found = [...texts].filter(([file, source]) => !foreign.includes(file) && matching.test(source));
+    expect(found.map(([file, source]) => `${file}: ${matching.exec(source)?.[0]}`)).to.deep.equal([]);
+  });
+
+  it("compares no errors with one another", () => {
+    const identity = /\b(?:error|cause|reason) [!=]== (?!undefined\b|null\b|")\w|[!=]== (?:error|cause)\b/;
+    const found = [...texts].filter(([, source]) => identity.test(source));
+    expect(found.map(([file, source]) => `${file}: ${identity.exec(source)?.[0]}`)).to.deep.equal([]);
+  });
+
   it("uses gRPC only in the transport, the client, the commands and what they share", () => {
     const allowed = /^src\/(protobuf|grpc|client|cli)\//;
     const isGrpc = (name: string) => /^(@grpc\/|grpc-|@bufbuild\/|gen\/)/.test(name);

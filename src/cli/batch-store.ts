@@ -1,6 +1,5 @@
 import { BlacklistResult_Outcome as Outcome } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { ClientError } from "../client/client-error.ts";
-import { ALREADY_PASSED } from "../entry.ts";
 import type { Violation } from "../errors.ts";
 import { isRawToken } from "../raw-token.ts";
 import { escapeLine } from "../text/terminal-text.ts";
@@ -83,11 +82,11 @@ export class BatchStore {
     sent: readonly TokenItem[],
   ): { line: number; problem: string }[] {
     const wrong = new Map<number, string>();
-    for (const { field, description } of violations) {
+    for (const { field, description, reason } of violations) {
       const [, index, member] = /^tokens\[(\d+)\]\.?(.*)$/.exec(field) ?? [];
       const item = sent[Number(index)];
       if (index === undefined || item === undefined) continue;
-      if (member === "expires_at" && description.startsWith(ALREADY_PASSED)) {
+      if (reason === "EXPIRY_PASSED") {
         this.#passed = Math.max(this.#passed, msOf(item.token.expiresAt));
       } else wrong.set(item.line, escapeLine(`"${member}" ${description}`));
     }

@@ -1,5 +1,5 @@
 import { ClientError } from "../client/client-error.ts";
-import { IS_RAW_TOKEN } from "../entry.ts";
+import type { Violation } from "../errors.ts";
 import { withoutRawTokens } from "../raw-token.ts";
 import { escapeLine } from "../text/terminal-text.ts";
 
@@ -36,9 +36,10 @@ function explainCall(error: ClientError, { address, timeoutMs, origins }: Circum
   const { code, reason, violations } = error;
   const message = error.detail ?? error.message;
   if (violations.length > 0) {
-    const each = violations.map(({ field, description }) => {
+    const each = violations.map((violation) => {
+      const { field, description } = violation;
       // A violation that summarizes omitted ones has no field.
-      return field === "" ? description : `${place(field, origins)}: ${description}${instead(description)}`;
+      return field === "" ? description : `${place(field, origins)}: ${description}${instead(violation)}`;
     });
     return each.length === 1 ? each : [`the request has ${each.length} errors:`, ...each];
   }
@@ -102,8 +103,10 @@ function place(field: string, origins: readonly string[] | undefined): string {
   return member === undefined || member === "jti" || member === "jwt" ? origin : `${origin}: ${member}`;
 }
 
-function instead(description: string): string {
-  return description === IS_RAW_TOKEN ? ": to check a token by its jti, use check --jwt" : "";
+function instead({ field, reason }: Violation): string {
+  return reason === "RAW_TOKEN" && field.startsWith("jtis[")
+    ? ": to check a token by its jti, use check --jwt"
+    : "";
 }
 
 function messageOf(error: unknown): string {

@@ -1,10 +1,9 @@
-import { jtiProblem } from "../entry.ts";
 import type { Violation } from "../errors.ts";
 import { MAX_BATCH, MAX_PENDING_CHECKS } from "../limits.ts";
 import { type Clock, waitable } from "../time/clock.ts";
 import type { CheckOptions, PeekOptions } from "./blacklist-client.ts";
 import { type CheckBatcher, tooMany } from "./check-batcher.ts";
-import { checkOptionsProblem, invalid, invalidAll } from "./check-options.ts";
+import { checkOptionsProblem, invalid, invalidAll, jtiViolation } from "./check-options.ts";
 import { type CheckSink, ManySink, SingleSink } from "./check-sinks.ts";
 import { ClientError, locate } from "./client-error.ts";
 import type { AnswerSource, ClientMetrics } from "./client-metrics.ts";
@@ -290,15 +289,15 @@ function freshnessOf({ maxStalenessMs, atLeastRevision }: CheckOptions): Freshne
 }
 
 function jtiOf(jti: unknown): ClientError | undefined {
-  const problem = typeof jti === "string" ? jtiProblem(jti) : "must be a string";
-  return problem === undefined ? undefined : invalid("jti", problem);
+  const violation = jtiViolation("jti", jti);
+  return violation && invalidAll([violation]);
 }
 
 function jtisProblem(jtis: readonly unknown[]): ClientError | undefined {
   const violations: Violation[] = [];
   for (const [index, jti] of jtis.entries()) {
-    const description = typeof jti === "string" ? jtiProblem(jti) : "must be a string";
-    if (description !== undefined) violations.push({ field: `jtis[${index}]`, description });
+    const violation = jtiViolation("jtis", jti);
+    if (violation !== undefined) violations.push({ ...violation, field: `jtis[${index}]` });
   }
   return violations.length === 0 ? undefined : invalidAll(violations);
 }

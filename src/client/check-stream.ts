@@ -26,11 +26,16 @@ interface Setup {
   readonly onEnd: () => void;
 }
 
+/** The stream has ended, with this error, before the check was answered. */
+export interface StreamEnd {
+  readonly streamEnd: ClientError;
+}
+
 interface Asked {
   readonly request: IsBlacklistedRequest;
   /** By the monotonic clock. */
   readonly at: number;
-  resolve(answer: IsBlacklistedResponse): void;
+  resolve(answer: IsBlacklistedResponse | StreamEnd): void;
   reject(error: ClientError): void;
 }
 
@@ -85,29 +90,22 @@ export class CheckStream {
     return oldest === undefined || this.#setup.clock.monotonic() - oldest.at < SLOW_STREAM_MS;
   }
 
-  /**
-   * The error with which the stream ended; undefined while it is open. A check that fails with this very error was not answered
-   * before the stream ended.
-   */
-  get end(): ClientError | undefined {
-    return this.#end;
-  }
-
   /** Whether any answer or error for a check has arrived. */
   get hasAnswered(): boolean {
     return this.#heardAt !== Number.NEGATIVE_INFINITY;
   }
 
-  /** Sends one check. Rejects with a ClientError, after `timeoutMs` at the latest, even if the stream hangs. */
+  /**
+   * Sends one check. Rejects with a ClientError if the service gives an error for it, if it is aborted, and after `timeoutMs` at the
+   * latest, even if the stream hangs.
+   */
   ask(
     request: IsBlacklistedRequest,
     { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal | undefined },
-  ): Promise<IsBlacklistedResponse> {
+  ): Promise<IsBlacklistedResponse | StreamEnd> {
     return new Promise((resolve, reject) => {
-      if (this.#end !== undefined || signal?.aborted) {
-        reject(this.#end ?? givenUp());
-        return;
-      }
+      if (this.#end !== undefined) return resolve({ streamEnd: this.#end });
+      if (signal?.aborted) return reject(givenUp());
       const { clock } = this.#setup;
       const id = ++this.#lastId;
       const settle = () => {
@@ -188,7 +186,7 @@ export class CheckStream {
     if (this.#end !== undefined) return;
     this.#end = error;
     this.#cancelTimer();
-    for (const asked of [...this.#asked.values()]) asked.reject(error);
+    for (const asked of [...this.#asked.values()]) asked.resolve({ streamEnd: error });
   }
 
   #lookLater(): void {

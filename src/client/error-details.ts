@@ -44,7 +44,11 @@ function detailed(
     detail: info === undefined ? text : undefined,
     violations: unpack(details, BadRequestSchema)
       .flatMap(({ fieldViolations }) => fieldViolations)
-      .map(({ field, description }) => ({ field, description })),
+      .map(({ field, description, reason }) => ({
+        field,
+        description,
+        ...(reason === "" ? {} : { reason }),
+      })),
     retryAfterMs: retry?.retryDelay && pauseOf(retry.retryDelay),
     cause,
   });

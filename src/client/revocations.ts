@@ -1,11 +1,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { BlacklistRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { jtiProblem, textProblem } from "../entry.ts";
+import { textProblem } from "../entry.ts";
 import type { Violation } from "../errors.ts";
 import { MAX_BATCH, MAX_JWT_BYTES, MAX_RAW_TOKENS, MAX_REASON_BYTES } from "../limits.ts";
 import { toTimestamp } from "../protobuf/timestamps.ts";
 import type { TokenToRevoke } from "./blacklist-client.ts";
-import { invalid, invalidAll } from "./check-options.ts";
+import { invalid, invalidAll, jtiViolation } from "./check-options.ts";
 import { dateProblem, toEpochMs } from "./date-input.ts";
 import { misspeltFields, namesOf } from "./known-options.ts";
 
@@ -42,7 +42,8 @@ function problems(token: TokenToRevoke, path: string): Violation[] {
   if ((jti === undefined) === (jwt === undefined)) {
     found.push({ field: path, description: "must have either jti or jwt" });
   } else if (jwt === undefined) {
-    expect("jti", typeof jti === "string" ? jtiProblem(jti) : "must be a string");
+    const violation = jtiViolation(`${path}.jti`, jti);
+    if (violation !== undefined) found.push(violation);
     expect("expiresAt", dateProblem(expiresAt));
   } else {
     expect("jwt", typeof jwt === "string" ? textProblem(jwt, MAX_JWT_BYTES) : "must be a string");

@@ -57,26 +57,33 @@ export class StreamedChecks {
     rejectIllFormedText(IsBlacklistedRequestSchema, request);
     const known = this.#current?.takesMore ? this.#current : undefined;
     const stream = known ?? (await this.#open({ timeoutMs, signal }));
+    let error: unknown;
+    let hasEnded = false;
     try {
       // Getting the caller's token may have taken time.
       const answer = await stream.ask(request, { timeoutMs: Math.max(1, Math.ceil(left())), signal });
-      this.#rests = 0;
-      return answer;
-    } catch (error) {
-      if (!(error instanceof ClientError)) throw error;
-      const isBarren = !stream.hasAnswered;
-      // Also if the caller has aborted: with timeouts that are always too short, a blocked stream would never be detected.
-      if (isBarren) this.#rest(stream);
-      if (signal?.aborted) throw error;
-      // The caller's token may have been renewed since the stream was opened.
-      const isOutdated = error.code === "UNAUTHENTICATED" && known !== undefined;
-      // An error that ended the stream does not concern the check.
-      if (!isBarren && !isOutdated && error !== stream.end) throw error;
-      if (isOutdated) stream.retire();
-      const remaining = left();
-      if (remaining < 1) throw error;
-      return call(init, { timeoutMs: remaining, signal });
+      if (!("streamEnd" in answer)) {
+        this.#rests = 0;
+        return answer;
+      }
+      hasEnded = true;
+      error = answer.streamEnd;
+    } catch (cause) {
+      error = cause;
     }
+    if (!(error instanceof ClientError)) throw error;
+    const isBarren = !stream.hasAnswered;
+    // Also if the caller has aborted: with timeouts that are always too short, a blocked stream would never be detected.
+    if (isBarren) this.#rest(stream);
+    if (signal?.aborted) throw error;
+    // The caller's token may have been renewed since the stream was opened.
+    const isOutdated = error.code === "UNAUTHENTICATED" && known !== undefined;
+    // An error that ended the stream does not concern the check.
+    if (!isBarren && !isOutdated && !hasEnded) throw error;
+    if (isOutdated) stream.retire();
+    const remaining = left();
+    if (remaining < 1) throw error;
+    return call(init, { timeoutMs: remaining, signal });
   };
 
   close(): void {

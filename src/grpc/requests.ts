@@ -10,7 +10,6 @@ import type { VerifiedToken } from "../auth/raw-token-verifier.ts";
 import { InvalidTokenError } from "../auth/verify.ts";
 import type { Freshness } from "../blacklist/check-service.ts";
 import {
-  ALREADY_PASSED,
   type EntryKey,
   type EpochMs,
   IS_RAW_TOKEN,
@@ -115,8 +114,7 @@ function entryOf({ jti, expiresAt }: VerifiedToken, reason: string, { revokedBy 
 }
 
 function newJtiProblem(text: string): string | undefined {
-  const problem = jtiProblem(text);
-  return problem === IS_RAW_TOKEN ? `${problem}, which goes into jwt` : problem;
+  return isRawToken(text) ? `${IS_RAW_TOKEN}, which goes into jwt` : storedJtiProblem(text);
 }
 
 function readToken(
@@ -131,7 +129,7 @@ function readToken(
     return { jwt: token.value, path: `${path}.jwt`, reason };
   }
   const jti = token.value ?? "";
-  found.check(`${path}.jti`, problemOf(jti));
+  found.checkJti(`${path}.jti`, jti, problemOf(jti));
   const expiry = readExpiry(expiresAt, `${path}.expires_at`, { rules, found });
   found.check(`${path}.reason`, reasonProblem);
   return { entry: entryOf({ jti: jti as Jti, expiresAt: expiry }, reason, rules), isOver: false };
@@ -154,11 +152,14 @@ function readExpiry(
   }
   const read = found.attempt(path, () => fromTimestamp(expiresAt));
   if (read !== undefined && rules.isPast(read)) {
-    found.add(path, `${ALREADY_PASSED}, leeway included (a token's exp counts seconds, not milliseconds)`);
+    found.add(path, HAS_PASSED, "EXPIRY_PASSED");
   }
   if (read !== undefined && read > rules.latest) found.add(path, TOO_FAR);
   return read ?? (0 as EpochMs);
 }
+
+const HAS_PASSED =
+  "must not have passed already, leeway included (a token's exp counts seconds, not milliseconds)";
 
 const TOO_FAR = "must not expire further ahead than this service allows (MAX_TOKEN_LIFETIME)";
 

@@ -84,8 +84,8 @@ function bounded(
 ): MessageInitShape<typeof BadRequest_FieldViolationSchema>[] {
   const kept: MessageInitShape<typeof BadRequest_FieldViolationSchema>[] = [];
   let bytes = 0;
-  for (const { field, description } of violations) {
-    bytes += field.length + description.length + 8;
+  for (const { field, description, reason = "" } of violations) {
+    bytes += field.length + description.length + reason.length + 10;
     if (bytes > MAX_VIOLATION_BYTES) {
       kept.push({
         field: "",
@@ -93,7 +93,7 @@ function bounded(
       });
       break;
     }
-    kept.push({ field, description });
+    kept.push({ field, description, reason });
   }
   return kept;
 }

@@ -1,16 +1,22 @@
 import type { DescMessage } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { EpochMs } from "../entry.ts";
-import { invalidRequest, type ServiceError, type Violation } from "../errors.ts";
+import { invalidRequest, type ServiceError, type Violation, type ViolationReason } from "../errors.ts";
 import { MAX_BATCH } from "../limits.ts";
 import { fromTimestamp } from "../protobuf/timestamps.ts";
+import { isRawToken } from "../raw-token.ts";
 
 /** Collects the violations of a request, so that its caller learns of all of them at once. */
 export class Violations {
   #found: Violation[] = [];
 
-  add(field: string, description: string): void {
-    this.#found.push({ field, description });
+  add(field: string, description: string, reason?: ViolationReason): void {
+    this.#found.push({ field, description, ...(reason === undefined ? {} : { reason }) });
+  }
+
+  /** `problem` is what is wrong with `jti`, if anything. */
+  checkJti(field: string, jti: string, problem: string | undefined): void {
+    if (problem !== undefined) this.add(field, problem, isRawToken(jti) ? "RAW_TOKEN" : undefined);
   }
 
   check(field: string, problem: string | undefined): void {
@@ -27,8 +33,9 @@ export class Violations {
     // Exceeding the limit is a violation by itself, so the elements beyond it are not checked.
     const end = Math.min(jtis.length, MAX_BATCH);
     for (let index = 0; index < end; index++) {
-      const problem = problemOf(jtis[index] as string);
-      if (problem !== undefined) this.add(`${field}[${index}]`, problem);
+      const jti = jtis[index] as string;
+      const problem = problemOf(jti);
+      if (problem !== undefined) this.checkJti(`${field}[${index}]`, jti, problem);
     }
   }
 

@@ -3,7 +3,6 @@ import {
   type BlacklistRequest,
   BlacklistResult_Outcome as Outcome,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { ALREADY_PASSED } from "../../src/entry.ts";
 import { invalidRequest } from "../../src/errors.ts";
 import type { Script } from "../client/scripted-service.ts";
 import { NOW } from "./run-cli.ts";
@@ -44,7 +43,7 @@ export class MemoryBlacklist {
     }));
     const violations = read.flatMap(({ expiresAt }, index) => {
       const field = `tokens[${index}].expires_at`;
-      if (expiresAt <= NOW) return [{ field, description: `${ALREADY_PASSED}, leeway included` }];
+      if (expiresAt <= NOW) return [{ field, description: "has passed", reason: "EXPIRY_PASSED" }];
       return expiresAt > this.#latest ? [{ field, description: "must not expire further ahead" }] : [];
     });
     if (violations.length > 0) throw invalidRequest(violations);

@@ -51,13 +51,14 @@ describe("a stream of checks", () => {
     jtis: string[],
     { timeoutMs = 1000, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
   ) {
-    return stream.ask(create(IsBlacklistedRequestSchema, { jtis }), { timeoutMs, signal }).then(
-      ({ verdicts }) => verdicts,
-      (error: ClientError) => {
-        expect(error).to.be.instanceOf(ClientError);
-        return error.reason === undefined ? [error.code] : [error.code, error.reason];
-      },
-    );
+    return stream
+      .ask(create(IsBlacklistedRequestSchema, { jtis }), { timeoutMs, signal })
+      .then((answer) => ("streamEnd" in answer ? told(answer.streamEnd) : answer.verdicts), told);
+  }
+
+  function told(error: ClientError) {
+    expect(error).to.be.instanceOf(ClientError);
+    return error.reason === undefined ? [error.code] : [error.code, error.reason];
   }
 
   /** The service's side, once so many questions have come. */

@@ -41,7 +41,7 @@ describe("an error of the client", () => {
   it("names every violation of the request", async () => {
     const violations = [
       { field: "page_size", description: "must not be negative" },
-      { field: "jtis[7]", description: "must not be empty" },
+      { field: "jtis[7]", description: "must be a token's jti claim", reason: "RAW_TOKEN" },
     ];
     const answer = await told(() => {
       throw invalidRequest(violations);
@@ -49,7 +49,7 @@ describe("an error of the client", () => {
     expect(answer).to.deep.equal({
       code: "INVALID_ARGUMENT",
       reason: "INVALID_REQUEST",
-      message: "page_size: must not be negative; jtis[7]: must not be empty",
+      message: "page_size: must not be negative; jtis[7]: must be a token's jti claim",
       violations,
       retryAfterMs: undefined,
       calls: 1,

@@ -20,7 +20,7 @@ type Method = Parameters<typeof methodPath>[0];
 interface BadRequest {
   readonly method: Method;
   readonly bytes: Uint8Array;
-  readonly violations: readonly (readonly [field: string, description: string])[];
+  readonly violations: readonly (readonly [field: string, description: string, reason?: string])[];
 }
 
 function bad<S extends DescMessage>(
@@ -57,7 +57,7 @@ const BAD_REQUESTS: readonly BadRequest[] = [
     [
       ["tokens[0].jti", "must not be empty"],
       ["tokens[2].jti", "must not be empty"],
-      ["tokens[2].expires_at", PAST],
+      ["tokens[2].expires_at", PAST, "EXPIRY_PASSED"],
       ["tokens[2].reason", "must be at most 512 bytes of UTF-8"],
       ["tokens[3].jti", "must be at most 255 bytes of UTF-8"],
       ["tokens[3].expires_at", "must be given with a jti"],
@@ -136,7 +136,7 @@ for (const backend of backends) {
       const fields = violations.map(([field]) => field).join(", ");
       it(`names every violation of ${method}, request ${index}: ${fields}`, async () => {
         const { code, details, ...answer } = await channel.call(methodPath(method), bytes);
-        const message = violations.map((violation) => violation.join(": ")).join("; ");
+        const message = violations.map(([field, description]) => `${field}: ${description}`).join("; ");
         const shown = message.length > 500 ? `${message.slice(0, 500)}...` : message;
         expect({ code, details, ...detailsOf(answer) }).to.deep.equal({
           ...{ code: status.INVALID_ARGUMENT, details: shown, message: shown },

@@ -97,15 +97,15 @@ describe("the status of a failed call", () => {
     });
   }
 
-  it("names every violation of a request", () => {
+  it("names every violation of a request, with its reason if it has one", () => {
     const violations: Violation[] = [
       { field: "tokens[3].expires_at", description: "must be given with a jti" },
-      { field: "tokens[4].jti", description: "must not be empty" },
+      { field: "tokens[4].jti", description: "must not be a token", reason: "RAW_TOKEN" },
     ];
     const { details } = decode(statusOf(invalidRequest(violations)));
     expect(details).to.deep.equal([
       { reason: "INVALID_REQUEST", domain: "tokenblacklist", metadata: {} },
-      { fieldViolations: violations },
+      { fieldViolations: violations.map((violation) => ({ reason: "", ...violation })) },
     ]);
   });
 
@@ -121,11 +121,11 @@ describe("the status of a failed call", () => {
     it(`fits into trailers that every client takes with 1000 ${size} violations, the last of which says how many are left out`, () => {
       const violations = Array.from({ length: 1000 }, (_, index) => ({ field: field(index), description }));
       const answer = statusOf(invalidRequest(violations));
-      const [, badRequest] = decode(answer).details as [
-        unknown,
-        { fieldViolations: (Violation & { reason: "" })[] },
-      ];
-      const told = [...badRequest.fieldViolations];
+      const [, badRequest] = decode(answer).details as [unknown, { fieldViolations: Violation[] }];
+      const told = badRequest.fieldViolations.map(({ field: path, description: text }) => ({
+        field: path,
+        description: text,
+      }));
       const last = told.pop();
       expect(told.length).to.be.greaterThan(20);
       expect([told, last]).to.deep.equal([

@@ -38,10 +38,14 @@ async function refusal(call: Promise<unknown>): Promise<unknown> {
   const { code, reason, violations } = (await rejection(call)) as {
     code: string;
     reason: string;
-    violations: { field: string; description: string }[];
+    violations: { field: string; description: string; reason?: string }[];
   };
   expect([code, reason]).to.deep.equal(["INVALID_ARGUMENT", "INVALID_REQUEST"]);
-  return violations.map(({ field, description }) => [field, description]);
+  return violations.map(({ field, description, reason }) => [
+    field,
+    description,
+    ...(reason ? [reason] : []),
+  ]);
 }
 
 for (const backend of backends) {
@@ -84,13 +88,18 @@ for (const backend of backends) {
       const { client, logText, logs } = await serve();
       const asker = new Asker(channel as RawChannel);
       for (const raw of SPELLINGS) {
-        const inJtis = [["jtis[1]", ITSELF]];
+        const inJtis = [["jtis[1]", ITSELF, "RAW_TOKEN"]];
         expect([
           await refusal(client.blacklist({ tokens: [token("a"), token(raw)] })),
           await refusal(client.isBlacklisted({ jtis: ["a", raw] })),
           ((await asker.ask({ jtis: ["a", raw] })) as { violations: unknown }).violations,
           ...(Buffer.byteLength(raw) <= 255 ? [await refusal(client.list({ jtis: ["a", raw] }))] : [inJtis]),
-        ]).to.deep.equal([[["tokens[1].jti", `${ITSELF}, which goes into jwt`]], inJtis, inJtis, inJtis]);
+        ]).to.deep.equal([
+          [["tokens[1].jti", `${ITSELF}, which goes into jwt`, "RAW_TOKEN"]],
+          inJtis,
+          inJtis,
+          inJtis,
+        ]);
       }
       expect((await client.list({})).tokens).to.deep.equal([]);
       expect(logs().filter(({ msg }) => msg === "audit")).to.have.length(SPELLINGS.length);
@@ -155,8 +164,8 @@ for (const backend of backends) {
       ]).to.deep.equal([
         ["a", RAW, other].sort(),
         ["a", RAW].sort(),
-        [["jtis[1]", ITSELF]],
-        [["jtis[0]", ITSELF]],
+        [["jtis[1]", ITSELF, "RAW_TOKEN"]],
+        [["jtis[0]", ITSELF, "RAW_TOKEN"]],
       ]);
 
       const list = (jti: string) =>

@@ -31,7 +31,7 @@ export interface Refusal {
   readonly message: string;
   readonly reason: string | undefined;
   /** Fields, and what is wrong with them. */
-  readonly violations: readonly (readonly [field: string, description: string])[];
+  readonly violations: readonly (readonly [field: string, description: string, reason?: string])[];
   readonly retryAfterMs: number | undefined;
 }
 

@@ -10,7 +10,7 @@ export interface Details {
   readonly message: string;
   readonly reason?: string;
   readonly domain?: string;
-  readonly violations?: readonly (readonly [field: string, description: string])[];
+  readonly violations?: readonly (readonly [field: string, description: string, reason?: string])[];
   readonly retryAfterMs?: number | undefined;
 }
 
@@ -31,7 +31,11 @@ function readDetail(detail: Any): Partial<Details> {
   if (info !== undefined) return { reason: info.reason, domain: info.domain };
   const bad = anyUnpack(detail, BadRequestSchema);
   if (bad !== undefined) {
-    return { violations: bad.fieldViolations.map(({ field, description }) => [field, description] as const) };
+    return {
+      violations: bad.fieldViolations.map(({ field, description, reason }) =>
+        reason === "" ? [field, description] : [field, description, reason],
+      ),
+    };
   }
   const retry = anyUnpack(detail, RetryInfoSchema);
   if (retry === undefined) throw new Error(`a detail of an unexpected type: ${detail.typeUrl}`);

@@ -182,6 +182,11 @@ export declare type BadRequest_FieldViolation = Message<"google.rpc.BadRequest.F
    * @generated from field: string description = 2;
    */
   description: string;
+
+  /**
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
 };
 
 /**

@@ -248,7 +248,8 @@ export const EntryKind = /*@__PURE__*/
  * and one of the reasons below. Messages are for people and may change; codes and reasons are stable.
  * INVALID_ARGUMENT also has a `google.rpc.BadRequest` with every violation of the request by its
  * path (`tokens[3].expires_at`); beyond 4 KiB of them, since clients refuse larger
- * trailers, the last one has the number of those omitted. UNAVAILABLE and RESOURCE_EXHAUSTED also have a
+ * trailers, the last one has the number of those omitted. The `reason` of a violation is empty or stable:
+ * `EXPIRY_PASSED` for an expiry that has passed, `RAW_TOKEN` for a raw token in place of a jti. UNAVAILABLE and RESOURCE_EXHAUSTED also have a
  * `google.rpc.RetryInfo`. A request over 4 MiB and a call to an unknown method are answered by the gRPC library,
  * without details.
  *
