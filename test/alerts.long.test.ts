@@ -26,7 +26,7 @@ describe("the alerts, evaluated by Prometheus", () => {
     const cwd = join(ROOT, "deploy/prometheus");
     const checked = await promisify(execFile)(promtool, ["check", "rules", "alerts.yaml"], { cwd });
     expect(checked.stdout).to.match(/SUCCESS: \d+ rules found/);
-    // Rejects, with what differs, where one of its tests fails.
+    // Rejects with the difference if one of its tests fails.
     await promisify(execFile)(promtool, ["test", "rules", "alerts.test.yaml"], { cwd });
   });
 });

@@ -5,7 +5,7 @@ import { expect } from "chai";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-/** From the bottom up: each may import itself and what stands before it. What is in no list is a leaf. */
+/** From the bottom up: each may import itself and those before it. Files in no list are leaves. */
 const LAYERS = [
   "leaves",
   "token-index",
@@ -26,7 +26,7 @@ function layerOf(file: string): string {
   const [, folder] = /^src\/([^/]+)\//.exec(file) ?? [];
   if (folder === "grpc" || folder === "admin" || folder === "authz") return "transport";
   if (folder === "start") return "roots";
-  // It describes the settings, and reads the store's address: nothing of a database is in it.
+  // It describes the settings and parses the store's address, without using a database.
   if (file === "src/logging/logger.ts") return "config";
   if (folder !== undefined) return LAYERS.includes(folder) ? folder : "leaves";
   return file === "src/main.ts" ? "main" : "leaves";
@@ -37,7 +37,7 @@ const files = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8"
   .map((name) => join("src", name));
 const texts = new Map(files.map((file) => [file, readFileSync(join(ROOT, file), "utf8")]));
 
-/** What a file imports: paths from the root for ours, names for packages. */
+/** The imports of a file: paths from the root for ours, names for packages. */
 function importsOf(file: string): string[] {
   const found = texts
     .get(file)

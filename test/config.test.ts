@@ -417,14 +417,14 @@ describe("readConfig", () => {
     });
 
     it("refuses only carrier certificates if bearer tokens are not accepted", () => {
-      const NOBODY =
+      const NO_ROLES =
         "TLS_CLIENT_ROLES must give a role to at least one certificate, unless bearer tokens are accepted (AUTH_...)";
       const only = {
         ...files,
         TLS_CLIENT_CA_FILE: file,
         TLS_CLIENT_ROLES: "DNS:a.test=none DNS:b.test=none",
       };
-      expect(problemsOf(only)).to.deep.equal([NOBODY]);
+      expect(problemsOf(only)).to.deep.equal([NO_ROLES]);
       expect(
         readConfig({ ...only, TLS_CLIENT_ROLES: "DNS:a.test=none DNS:b.test=check" }).security
           .certificateRoles,

@@ -37,7 +37,7 @@ describe("the documents", () => {
     const missing: string[] = [];
     for (const [, file = "", sentence = ""] of named) {
       const source = await readFile(join(ROOT, file), "utf8");
-      // `...` stands for what a title is put together from.
+      // `...` stands for the generated parts of a title.
       const pieces = sentence.split("...").map((piece) => piece.trim());
       if (!pieces.every((piece) => source.includes(piece))) missing.push(`${file}: ${sentence}`);
     }

@@ -23,7 +23,7 @@ import { type ScrapedMetric, scrape } from "./support/scrape.ts";
 import { type RunningService, startService } from "./support/service.ts";
 import { freshFolder } from "./support/shared.ts";
 
-// What an operator reads, and what the program has: each in the other, so that neither can change alone.
+// Compares the documentation with the program in both directions, so that neither can change alone.
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const operations = read("docs/operations.md");
@@ -64,7 +64,7 @@ describe("the documented metrics", () => {
 
   before(async () => {
     database = (await backends[0]?.create()) as FreshDatabase;
-    // With everything that counts something, and after a run of the schedule: before it, some are absent.
+    // With every metric, and after a scheduled prune run, before which some are absent.
     running = await startService({
       url: database.url,
       env: { INDEX: "on", EXT_AUTHZ: "on", PRUNE_INTERVAL: "1s", QUOTA_ROWS: "1000", ...(await tlsFiles()) },
@@ -99,7 +99,7 @@ describe("the documented metrics", () => {
 
   const isOurs = (name: string) => !/^(process|nodejs)_/.test(name);
 
-  /** Metrics, or series of them, that a text names. */
+  /** The metrics or series named in a text. */
   function named(text: string): string[] {
     return [...text.matchAll(/\b(?:tokenblacklist|grpc_server|nodejs|process)_[a-z0-9_]+\b/g)].map(
       ([name]) => name,
@@ -171,7 +171,7 @@ describe("the documented metrics", () => {
         if (label === "job" || label === "instance") continue;
         matchers++;
         const known = [...(values.get(label) ?? [])];
-        // Each alternative by itself: one that is mistyped would never be missed.
+        // Each alternative separately, because a mistyped one would not be noticed.
         const alternatives = operator.includes("~") ? wanted.split("|") : [wanted];
         const exists = (one: string) => known.some((value) => new RegExp(`^(?:${one})$`).test(value));
         if (!alternatives.every(exists)) wrong.push(matcher);
@@ -282,7 +282,7 @@ describe("the documented rules of methods", () => {
 });
 
 describe("the documented settings", () => {
-  /** Every variable that is looked at when the configuration is read. */
+  /** Every variable that the configuration reads. */
   function settings(): string[] {
     const asked = new Set<string>();
     const env = new Proxy<Record<string, string>>(
@@ -295,7 +295,7 @@ describe("the documented settings", () => {
       },
     );
     readConfig(env);
-    // `NAME_FILE` beside `NAME` is a way to give any of them.
+    // `NAME_FILE` is an alternative for every `NAME`.
     return sorted(
       [...asked].filter((name) => !asked.has(name.replace(/_FILE$/, "")) || !name.endsWith("_FILE")),
     );
@@ -366,7 +366,7 @@ describe("the documented spans", () => {
       for (const attribute of Object.keys(attributes)) names.add(attribute);
       made.set(name, names);
     }
-    // Of all methods the first is told.
+    // The first method stands for all.
     made.delete("tokenblacklist.v1.TokenBlacklist/Blacklist");
     const rows = tableRows(operations, ["Span", "Stands for", "Attributes"]);
     const documented = rows.map(([name, , attributes]) => ({
@@ -377,7 +377,7 @@ describe("the documented spans", () => {
       [...made]
         .map(([name, names]) => ({
           name,
-          // It is told of all at once.
+          // It is documented for all at once.
           attributes: sorted([...names].filter((attribute) => attribute !== "error.type")),
         }))
         .sort(byName),

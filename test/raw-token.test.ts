@@ -4,11 +4,11 @@ import fc from "fast-check";
 import { jtiProblem, storedJtiProblem } from "../src/entry.ts";
 import { MAX_JWT_BYTES } from "../src/limits.ts";
 import { isRawToken, withoutRawTokens } from "../src/raw-token.ts";
-import { shownJwt } from "./support/shown-jwt.ts";
+import { unsignedJwt } from "./support/unsigned-jwt.ts";
 
 const part = (text: string) => Buffer.from(text).toString("base64url");
 const header = (value: unknown) => part(JSON.stringify(value));
-const TOKEN = shownJwt({ sub: "alice" });
+const TOKEN = unsignedJwt({ sub: "alice" });
 const PROBLEM = "must be a token's jti claim, not the token itself";
 
 describe("a raw token", () => {
@@ -25,7 +25,7 @@ describe("a raw token", () => {
     "with a byte-order mark in its header": `${part('\uFEFF{"alg":"ES256"}')}.a.b`,
     "with padding": `${Buffer.from('{"alg":"ES256"}').toString("base64")}.a.b`,
     "with a header in base64": `${Buffer.from('{"alg":"ES256","kid":"???>>>"}').toString("base64")}.a.b`,
-    "longer than a jti may be": shownJwt({ sub: "alice".repeat(200) }),
+    "longer than a jti may be": unsignedJwt({ sub: "alice".repeat(200) }),
     "as long as a token may be": TOKEN.padEnd(MAX_JWT_BYTES, "A"),
     "with a line break at its end": `${TOKEN}\n`,
     "with white space around it": ` \t${TOKEN}\r\n`,

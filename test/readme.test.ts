@@ -9,7 +9,7 @@ import { freshFolder } from "./support/shared.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-/** Times differ from run to run, and with them the width of what surrounds them. */
+/** Times, and the widths of columns with them, differ between runs. */
 function timeless(output: string): string {
   return output
     .replace(/\d{4}-\d\d-\d\dT[\d:]+Z \([^)]*\)/g, "TIME")
@@ -33,7 +33,7 @@ describe("README's example session", () => {
     const service = await serveProcess({ DATABASE_URL: `sqlite:${join(folder, "x.db")}` });
     try {
       for (const { command, printed } of exchanges) {
-        // A check that finds something exits with 1, which is no failure here.
+        // A check that finds a blacklisted token exits with 1, which is not a failure here.
         const env = {
           ...process.env,
           PATH: `${join(ROOT, "bin")}${delimiter}${process.env.PATH}`,
@@ -57,7 +57,7 @@ describe("the client's first example", () => {
     const folder = await freshFolder();
     const service = await serveProcess({ DATABASE_URL: `sqlite:${join(folder, "x.db")}` });
     try {
-      // In this folder, the service's own name leads to what is built and shipped. The package is tested where it is made.
+      // In this folder, the package's own name refers to the build. The package itself is tested where it is made.
       const here = code.replace("token-blacklist-client", "token-blacklist/client");
       const args = ["--input-type=module", "--eval", here.replace("127.0.0.1:50051", service.address)];
       const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: ROOT });

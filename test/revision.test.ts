@@ -50,7 +50,7 @@ describe("the text of a revision", () => {
     fc.assert(
       fc.property(texts, (text) => {
         const revision = parseRevision(text);
-        // Only the one text that formatRevision writes is read at all.
+        // Only the exact output of formatRevision is parsed.
         if (revision !== undefined) expect(formatRevision(revision)).to.equal(text);
       }),
     );

@@ -9,7 +9,7 @@ import { rejection } from "../support/rejection.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { until } from "../support/until.ts";
 
-// What the probes say while the database is away is in test/grpc/outage.long.test.ts, and while draining in drain.long.test.ts.
+// The probes while the database is unavailable are tested in test/grpc/outage.long.test.ts, and while draining in drain.long.test.ts.
 describe("the admin address", () => {
   const [backend] = backends;
   let database: FreshDatabase;

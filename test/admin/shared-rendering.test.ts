@@ -17,7 +17,7 @@ describe("sharedRendering", () => {
     const first = [render(), render(), render()];
     await new Promise(setImmediate);
     expect(begun).to.equal(1);
-    // They come too late for it.
+    // They are too late for it.
     const second = [render(), render()];
     finish();
     expect(await Promise.all(first)).to.deep.equal([1, 1, 1]);

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { FairCapacity, type Share } from "../../src/admission/fair-capacity.ts";
 
 describe("FairCapacity", () => {
-  /** Takes places one by one until there is none left. */
+  /** Takes places one by one until none is left. */
   function fill(room: FairCapacity, name: string, size = 1): Share[] {
     const parts: Share[] = [];
     for (;;) {

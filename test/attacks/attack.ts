@@ -4,11 +4,11 @@ export interface Target {
   readonly address: string;
   /** `host:port` for probes and metrics. */
   readonly adminAddress: string;
-  /** `host:port` for proxies that ask over HTTP. */
+  /** `host:port` for authorization requests over HTTP. */
   readonly authzAddress: string;
   /** The token of a caller with every role, for attacks by callers. */
   readonly token: string;
-  /** A raw token that the service accepts to be revoked. */
+  /** A raw token that the service accepts for revocation. */
   readonly rawToken: string;
 }
 
@@ -27,18 +27,18 @@ export interface Attack {
   readonly sends: string;
   /** Whether `address` speaks TLS; false if absent. */
   readonly tls?: true;
-  /** Plays the attack. Resolves with how many of what `sends` says were sent. */
+  /** Runs the attack. Resolves with the number of items that `sends` describes. */
   play(target: Target, extent: Extent): Promise<number>;
 }
 
 interface Lanes {
-  /** The full count. Lanes may exceed it by what they send at once. */
+  /** The full count. Lanes may exceed it by one batch each. */
   readonly count: number;
-  /** How many lanes send at the same time. */
+  /** The number of concurrent lanes. */
   readonly lanes?: number;
 }
 
-/** Calls `send` again and again, on each lane, until the extent is reached. Resolves with the sum of what the calls returned. */
+/** Calls `send` repeatedly, on each lane, until the extent is reached. Resolves with the sum of the results. */
 export async function repeat(
   { share, forMs }: Extent,
   { count, lanes = 1 }: Lanes,
@@ -51,7 +51,7 @@ export async function repeat(
     while (sent < most && performance.now() < until) {
       const more = await send(sent);
       sent += more;
-      // A service that accepts nothing more must not turn the attack into a busy loop.
+      // If the service accepts nothing more, the attack must not become a busy loop.
       if (more === 0) await new Promise((resolve) => setTimeout(resolve, 20));
     }
   };

@@ -1,17 +1,17 @@
 import type { Extent, Target } from "./attack.ts";
 import { ATTACKS } from "./attacks.ts";
 
-/** An order to an attacker's process. */
+/** A command to an attacker's process. */
 export interface Order {
   readonly name: string;
   readonly target: Target;
   readonly extent: Extent;
 }
 
-/** What comes of an order. */
+/** The result of a command. */
 export type Played = { readonly sent: number } | { readonly error: string };
 
-// An attacker has a process of its own: what it does must not delay those who measure.
+// An attacker has its own process, so that it does not delay the measurements.
 process.on("message", async ({ name, target, extent }: Order) => {
   let played: Played;
   try {
@@ -23,5 +23,5 @@ process.on("message", async ({ name, target, extent }: Order) => {
   }
   process.send?.(played);
 });
-// What a dying service does to an attacker's sockets is nothing to die of.
+// Errors of an attacker's sockets, when the service ends, are ignored.
 process.on("uncaughtException", () => {});

@@ -6,13 +6,13 @@ import type { Order, Played } from "./attacker-process.ts";
 
 const PROGRAM = fileURLToPath(new URL("attacker-process.ts", import.meta.url));
 
-/** Plays attacks in a process of its own, which yields the processor to all others: one on another machine would take nothing of it. */
+/** Runs attacks in a process of low priority, since an attacker on another machine would not use this machine's processor. */
 export class Attacker {
   #child: ChildProcess | undefined;
   /** Resolves when the process has ended. */
   #gone: Promise<Played> | undefined;
 
-  /** Resolves with how much was sent; "overdue" if the attack had not ended after `withinMs`, and was killed. */
+  /** Resolves with how much was sent; "overdue" if the attack had not ended after `withinMs` and was killed. */
   async play(order: Order, { withinMs }: { withinMs: number }): Promise<number | "overdue"> {
     const child = this.#start();
     child.send(order);

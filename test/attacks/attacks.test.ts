@@ -7,7 +7,7 @@ import { MIB, MOST_MIB, missesOf } from "./figures.ts";
 import { Observer } from "./observer.ts";
 import { openStage, type Stage } from "./stage.ts";
 
-/** What `make attacks` plays in full, and with times, each on a fresh service. */
+/** Short versions of the attacks that `make attacks` runs in full and measures, each on a new service. */
 describe("a service under attack", () => {
   const attacker = new Attacker();
   after(() => attacker.stop());

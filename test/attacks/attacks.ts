@@ -52,7 +52,7 @@ const WHICH_FILE = Buffer.concat([Buffer.from([0x22, 32]), Buffer.from("tokenbla
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-/** Descriptors of the attacked service, and some. */
+/** More than the file descriptors of the attacked service. */
 const CONNECTIONS = 1200;
 
 const METRICS = "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -64,7 +64,7 @@ function bearer({ token }: Target): Record<string, string> {
 
 type Play = (address: string, extent: { count: number; withinMs: number; tls: boolean }) => Promise<Flood>;
 
-/** A flood of frames, again and again on new connections, two at a time: one as long as the service lets it last. */
+/** A flood of frames, repeatedly on new connections, two at a time, each as long as the service permits. */
 function flood(
   name: string,
   sends: string,
@@ -82,7 +82,7 @@ function flood(
           withinMs: Math.min(100, extent.forMs / 4),
           tls: tls === true,
         });
-        // Held up by a service that reads no more.
+        // Delayed by a service that has stopped reading.
         return sent === -1 ? most : sent;
       }),
   };
@@ -457,7 +457,7 @@ export const ATTACKS: readonly Attack[] = [
         { connections: 10, forMs },
       ),
   },
-  // By a caller, who asks for all that there is
+  // By a caller that uses all capacity
   ...(
     [
       ["raw-tokens", "raw tokens, 100 a request, 10 requests at once", 100],

@@ -7,7 +7,7 @@ interface Extent {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Calls `path` with `message`, compressed as `encoding` says, `count` times at once on one connection. Resolves with how many were answered. */
+/** Calls `path` with `message`, compressed with `encoding`, `count` times at once on one connection. Resolves with the number of responses. */
 export async function compressedBodies(
   address: string,
   { path, message }: { path: string; message: Uint8Array },
@@ -34,7 +34,7 @@ export function emptyTokens(bytes: number): Buffer {
 }
 
 /**
- * A CheckRequest whose metadata holds a list with as many empty values as fit into `bytes`: attributes.metadata_context.filter_metadata of one name, a
+ * A CheckRequest whose metadata has a list with as many empty values as fit into `bytes`: attributes.metadata_context.filter_metadata of one name, a
  * Struct of one field, a ListValue.
  */
 export function longStruct(bytes: number): Buffer {

@@ -3,39 +3,39 @@ import type { Observations } from "./observer.ts";
 
 export const MIB = 1024 * 1024;
 
-// What an attack may do to the service.
-/** How far resident memory may rise. */
+// The permitted effects of an attack on the service.
+/** The maximum rise of resident memory. */
 export const MOST_MIB = 100;
 /**
- * How much of that may be left some seconds after. Where more is, as V8 and malloc keep what they may need again, the attack is repeated: what was lost
- * adds up, and what was kept is used again.
+ * The part of the rise that may remain some seconds later. If more remains, as V8 and malloc keep memory for reuse, the attack is repeated: a leak
+ * adds up, and kept memory is used again.
  */
 export const RETURN_MIB = 50;
 const PROBE_P99_MS = 250;
 const PROBE_WORST_MS = 1000;
-/** Checks may take so many times as long as before, or so long, whichever is more. */
+/** The maximum duration of checks: this multiple of that before, or this time, whichever is longer. */
 const CHECK_FACTOR = 4;
 const CHECK_P99_MS = 50;
-/** How many lines an attack may have written to the log. */
+/** The maximum number of log lines caused by an attack. */
 const MOST_LINES = 1000;
 
-/** What was measured of one attack. Times are in milliseconds, and infinite where somebody had no answer. */
+/** The measurements of one attack. Times are in milliseconds, and infinite if a response was missing. */
 export interface Figures {
   readonly name: string;
   readonly sends: string;
-  /** "overdue": it did not end by itself. */
+  /** "overdue": it did not end in time. */
   readonly sent: number | "overdue";
   readonly lived: boolean;
   readonly riseMib: number;
-  /** What was left of the rise. */
+  /** The remaining part of the rise. */
   readonly leftMib: number;
-  /** The rise after the attack was repeated; undefined if it was not. */
+  /** The rise after the repeated attack; undefined if it was not repeated. */
   readonly againMib: number | undefined;
   readonly probe: { readonly p99: number; readonly worst: number };
   readonly check: { readonly quietP99: number; readonly p99: number };
   readonly newcomers: { readonly answered: number; readonly asked: number };
   readonly logLines: number;
-  /** What is missed; empty: nothing. */
+  /** The missed criteria; empty if none. */
   readonly misses: readonly string[];
 }
 
@@ -79,7 +79,7 @@ export function figuresOf({
   return { ...figures, misses: missesOf(figures) };
 }
 
-/** Which criteria the figures miss. */
+/** The criteria that the figures miss. */
 export function missesOf({
   sent,
   lived,
@@ -109,7 +109,7 @@ export function missesOf({
   return criteria.filter(([, isMet]) => !isMet).map(([what]) => what);
 }
 
-/** The smallest value that is not below this share of them; NaN of none. */
+/** The smallest value that is at least this quantile; NaN for no values. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => (a < b ? -1 : 1));
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;

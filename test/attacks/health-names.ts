@@ -4,8 +4,8 @@ import { HealthCheckRequestSchema } from "../../gen/grpc/health/v1/health_pb.js"
 import { framed, Http2Connection } from "../support/http2-call.ts";
 
 /**
- * Watches the health of services that do not exist, each under a name of `bytes` bytes and never the same one, and cancels each Watch as soon as
- * it is answered. Resolves with how many were.
+ * Watches the health of services that do not exist, each under a different name of `bytes` bytes, and cancels each Watch as soon as
+ * it has a response. Resolves with the number of responses.
  */
 export async function healthNames(
   address: string,
@@ -24,7 +24,7 @@ export async function healthNames(
   return answered;
 }
 
-/** Whether a Watch had an answer, be it a status or an end. */
+/** Whether a Watch had a response, a status or an end. */
 function watchOnce({ session }: Http2Connection, service: string): Promise<boolean> {
   const body = framed(toBinary(HealthCheckRequestSchema, create(HealthCheckRequestSchema, { service })));
   const stream = session.request({

@@ -2,7 +2,7 @@ import { constants } from "node:http2";
 import { framed, Http2Connection } from "../support/http2-call.ts";
 
 export interface HeldStreams {
-  /** Streams that have been sent a message, and have not ended. */
+  /** Streams that have received a message and have not ended. */
   readonly open: number;
   /** Streams that ended, by their status. */
   readonly ended: Readonly<Record<string, number>>;
@@ -15,8 +15,8 @@ export interface Extent {
 }
 
 /**
- * Opens streams of the method at `path` with one caller's credential, sends `message` on each, and keeps them. Resolves once each of them has been sent
- * a message, or has ended.
+ * Opens streams of the method at `path` with one caller's credential, sends `message` on each, and keeps them open. Resolves once each has received
+ * a message or has ended.
  */
 export async function holdStreams(
   address: string,

@@ -8,7 +8,7 @@ interface Extent {
   readonly forMs: number;
 }
 
-/** On each connection sends `request`, waits for an answer and sends it again; when it is closed, on a new one. Resolves with how many were sent. */
+/** Sends `request` repeatedly on each connection, after each response, and reconnects when it is closed. Resolves with the number of requests. */
 export async function requests(
   address: string,
   request: string,
@@ -32,7 +32,7 @@ export async function requests(
   return sent;
 }
 
-/** On each connection sends `request` as often as its socket takes it, and reads nothing. Resolves with how many were sent. */
+/** Sends `request` on each connection as often as its socket accepts it, and reads nothing. Resolves with the number of requests. */
 export async function unreadRequests(
   address: string,
   request: string,
@@ -60,7 +60,7 @@ export async function unreadRequests(
 
 const AT_ONCE = 100;
 
-/** Connects and leaves. Resolves with how many connections there were. */
+/** Connects and disconnects. Resolves with the number of connections. */
 export async function knocks(
   address: string,
   { connections, forMs, bytes = "" }: Extent & { bytes?: string | Uint8Array },
@@ -101,7 +101,7 @@ function closed(socket: Socket): Promise<unknown> {
   return end;
 }
 
-/** Data has come, or the connection's buffer is empty again; or it is closed, or it has taken too long. */
+/** Resolves when data has arrived, the buffer is empty, the connection is closed, or after a timeout. */
 async function next(socket: Socket, event: "data" | "drain", withinMs: number): Promise<void> {
   const over = new AbortController();
   const { signal } = over;

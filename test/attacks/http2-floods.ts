@@ -11,17 +11,17 @@ import {
 } from "../support/raw-http2.ts";
 
 export interface Flood {
-  /** Frames that were sent, or streams that were begun. */
+  /** Frames sent, or streams begun. */
   readonly sent: number;
-  /** Whether the service ended the connection. */
+  /** Whether the service closed the connection. */
   readonly closed: boolean;
 }
 
 interface Extent {
   readonly count: number;
-  /** Whether what the service answers is read. */
+  /** Whether responses are read. */
   readonly read?: boolean;
-  /** How long to wait for the end of the connection. */
+  /** How long to wait for the connection's end. */
   readonly withinMs?: number;
   readonly tls?: boolean;
 }
@@ -36,7 +36,7 @@ async function flood(
     if (!read) http2.socket.pause();
     const sent = await Promise.race([
       http2.flood(make, { count }),
-      // A service that stops to read, since it cannot write, holds the sender up.
+      // A service that stops reading, since it cannot write, delays the sender.
       new Promise<number>((resolve) => setTimeout(() => resolve(-1), 4 * withinMs).unref()),
     ]);
     return { sent, closed: await http2.closesWithin(withinMs) };
@@ -68,7 +68,7 @@ export function continuations(address: string, extent: Partial<Extent> = {}): Pr
   return flood(address, next, { count: 10_000, ...extent });
 }
 
-/** Sends pings, and reads no answer: each has to be acknowledged (CVE-2019-9512). */
+/** Sends pings without reading the acknowledgements (CVE-2019-9512). */
 export function pings(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
   return flood(address, () => frame(FRAME.ping, 0, 0, Buffer.alloc(8)), {
     count: 500_000,
@@ -77,7 +77,7 @@ export function pings(address: string, extent: Partial<Extent> = {}): Promise<Fl
   });
 }
 
-/** Sends SETTINGS, and reads no answer: each has to be acknowledged (CVE-2019-9515). */
+/** Sends SETTINGS without reading the acknowledgements (CVE-2019-9515). */
 export function settings(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
   return flood(address, () => frame(FRAME.settings, 0, 0), { count: 500_000, read: false, ...extent });
 }
@@ -89,7 +89,7 @@ export function emptyData(address: string, extent: Partial<Extent> = {}): Promis
   return flood(address, next, { count: 500_000, ...extent });
 }
 
-/** Puts a value of 4 kB into the compression's table once, and names it `references` times for each stream: with 1,000 some 4 MB in 1 kB. */
+/** Adds a value of 4 kB to the compression table, and references it `references` times per stream: with 1,000 some 4 MB in 1 kB. */
 export function headerBombs(
   address: string,
   { references = 1000, ...extent }: Partial<Extent> & { references?: number } = {},
@@ -106,7 +106,7 @@ export function headerBombs(
   return flood(address, next, { count: 5000, ...extent });
 }
 
-/** Begins streams with headers of nearly their bound, and sends nothing more on them. */
+/** Begins streams with headers near the size limit, and sends nothing more on them. */
 export function openStreams(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
   const next = (index: number) => {
     const large = callHeaders("/grpc.health.v1.Health/Watch", { "x-large": `${index}`.padEnd(15_000, "v") });
@@ -115,7 +115,7 @@ export function openStreams(address: string, extent: Partial<Extent> = {}): Prom
   return flood(address, next, { count: 3000, ...extent });
 }
 
-/** Begins streams and has the service reset each, by a WINDOW_UPDATE of 0 (CVE-2025-8671): for the service the stream has ended, for its counts too. */
+/** Makes the service reset each stream, by a WINDOW_UPDATE of 0 (CVE-2025-8671): in the service's counts the stream has ended. */
 export function madeResets(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
   const beginAndBreak = (index: number) =>
     Buffer.concat([
@@ -125,7 +125,7 @@ export function madeResets(address: string, extent: Partial<Extent> = {}): Promi
   return flood(address, beginAndBreak, { count: 20_000, ...extent });
 }
 
-/** Gives streams that do not exist a priority (CVE-2019-9513): each time another one's. */
+/** Sets priorities of streams that do not exist (CVE-2019-9513), a different one each time. */
 export function priorities(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
   const next = (index: number) =>
     frame(
@@ -137,12 +137,12 @@ export function priorities(address: string, extent: Partial<Extent> = {}): Promi
   return flood(address, next, { count: 500_000, ...extent });
 }
 
-/** Enlarges the connection's window by one byte, again and again. */
+/** Enlarges the connection's window by one byte at a time. */
 export function windowUpdates(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
   return flood(address, () => frame(FRAME.windowUpdate, 0, 0, uint32(1)), { count: 500_000, ...extent });
 }
 
-/** Begins a thousand streams, then changes the initial window, with which each of their windows changes. */
+/** Begins a thousand streams, then changes the initial window repeatedly, which changes each of their windows. */
 export function windowChanges(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
   const next = (index: number) =>
     index < 1000
@@ -151,14 +151,14 @@ export function windowChanges(address: string, extent: Partial<Extent> = {}): Pr
   return flood(address, next, { count: 100_000, ...extent });
 }
 
-/** Sends frames of a type that nobody knows, and GOAWAY in between: both are to be passed over. */
+/** Sends frames of an unknown type, and GOAWAY in between, both of which must be ignored. */
 export function unknownFrames(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
   const goaway = frame(FRAME.goaway, 0, 0, Buffer.alloc(8));
   const next = (index: number) => (index % 2 === 0 ? frame(0xbe, 0, 0, Buffer.alloc(64)) : goaway);
   return flood(address, next, { count: 500_000, ...extent });
 }
 
-/** Begins calls and ends each by trailers of nearly the bound on headers. */
+/** Begins calls and ends each with trailers near the size limit. */
 export function trailers(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
   const large = headerBlock({ "x-trailer": "t".repeat(15_000) });
   const next = (index: number) =>
@@ -169,7 +169,7 @@ export function trailers(address: string, extent: Partial<Extent> = {}): Promise
   return flood(address, next, { count: 5000, ...extent });
 }
 
-/** Begins calls with more fields of headers than are allowed, each of a few bytes. */
+/** Begins calls with more header fields than allowed, each of a few bytes. */
 export function manyHeaders(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
   const fields = headerBlock(
     Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`x-${index}`, "y"])),
@@ -180,7 +180,7 @@ export function manyHeaders(address: string, extent: Partial<Extent> = {}): Prom
 }
 
 /**
- * Makes whole calls that need no credential, or are refused for want of one, with a name of service, method and host each time another.
+ * Makes complete calls that need no credential, or lack one, each with a different name of service, method and host.
  */
 export function names(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
   const next = (index: number) => {
@@ -191,7 +191,7 @@ export function names(address: string, extent: Partial<Extent> = {}): Promise<Fl
   return flood(address, next, { count: 20_000, ...extent });
 }
 
-/** Makes whole calls of a method that needs a credential, without one. With `read: false` none of the answers is read. */
+/** Makes complete calls of a method that needs a credential, without one. With `read: false` the responses are not read. */
 export function unauthenticatedCalls(
   address: string,
   {
@@ -208,7 +208,7 @@ export function unauthenticatedCalls(
   return flood(address, next, { count: 20_000, ...extent });
 }
 
-/** Makes whole calls whose deadline, path and metadata are as large as headers may be, or absurd. */
+/** Makes complete calls whose deadline, path and metadata have the maximum size, or are absurd. */
 export function hugeHeaders(address: string, extent: Partial<Extent> = {}): Promise<Flood> {
   const kinds = [
     callHeaders("/tokenblacklist.v1.TokenBlacklist/List", { "grpc-timeout": "99999999H" }),

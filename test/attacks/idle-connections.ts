@@ -1,6 +1,6 @@
 import { type HeldConnections, holdConnections } from "../support/held-connections.ts";
 
-/** Connects again and again, and never sends a byte: each takes a descriptor of the service's. */
+/** Opens connections without sending a byte: each takes a file descriptor of the service. */
 export function idleConnections(
   address: string,
   { count = 700, localAddress }: { count?: number; localAddress?: (index: number) => string } = {},

@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { addressOf } from "../support/raw-http2.ts";
 
 /**
- * Sends `count` requests for the metrics on one connection without waiting for an answer. Resolves with the bytes that came back, when the
+ * Pipelines `count` requests for the metrics on one connection. Resolves with the received bytes, when the
  * service has closed the connection or has been silent for `silentMs`.
  */
 export async function metricsAhead(address: string, { count = 1000, silentMs = 1000 } = {}): Promise<number> {

@@ -6,15 +6,15 @@ import { methodPath, type RawChannel } from "../support/raw-channel.ts";
 import { addressOf } from "../support/raw-http2.ts";
 import type { Stage } from "./stage.ts";
 
-/** What was seen in a while. Times are in milliseconds, and infinite where there was no answer or a wrong one. */
+/** Observations of a period. Times are in milliseconds, and infinite for a missing or wrong response. */
 export interface Observations {
-  /** Of `/livez`, and of `/readyz` every fifth time, each on a new connection. */
+  /** Of `/livez`, and of every fifth `/readyz`, each on a new connection. */
   readonly probes: readonly number[];
   /** Of a caller's fully fresh checks on one connection. */
   readonly checks: readonly number[];
-  /** Of the first check of callers that connected meanwhile. */
+  /** Of the first check of new callers' connections. */
   readonly newcomers: readonly number[];
-  /** The most memory that the process had. */
+  /** The maximum memory of the process. */
   readonly rssBytes: number;
 }
 
@@ -22,12 +22,12 @@ const PROBE_EVERY_MS = 25;
 const CHECK_EVERY_MS = 20;
 const CONNECT_EVERY_MS = 500;
 const SAMPLE_EVERY_MS = 50;
-/** What has no answer by then has none. */
+/** A response later than this counts as missing. */
 const PATIENCE_MS = 10_000;
 
 const CHECK = toBinary(IsBlacklistedRequestSchema, create(IsBlacklistedRequestSchema, { jtis: ["a", "b"] }));
 
-/** Asks the service as its neighbours do, whether or not the answers before have come, and looks at its memory. */
+/** Sends requests at a fixed rate, whether or not earlier responses have arrived, and samples the service's memory. */
 export class Observer {
   readonly #stage: Stage;
   readonly #caller: RawChannel;
@@ -37,7 +37,7 @@ export class Observer {
   #checks: number[] = [];
   #newcomers: number[] = [];
   #rssBytes = 0;
-  /** Of the last sample; NaN once the process has ended. */
+  /** The last sample; NaN once the process has ended. */
   lastRssBytes = Number.NaN;
 
   constructor(stage: Stage) {
@@ -45,7 +45,7 @@ export class Observer {
     this.#caller = stage.connect();
   }
 
-  /** Asks so often at once that what a process does for the first time lies behind it. */
+  /** Sends enough requests to warm the process up. */
   async warm(): Promise<void> {
     for (let round = 0; round < 20; round++) {
       const checks = Array.from({ length: 50 }, () => this.#check(this.#caller));
@@ -53,7 +53,7 @@ export class Observer {
     }
   }
 
-  /** Whether both are answered rightly, however long it takes. */
+  /** Whether both responses are correct, regardless of their time. */
   async ask(): Promise<{ probes: string; checks: string }> {
     const [probe, ready, check] = await Promise.all([
       this.#probe("/livez"),
@@ -67,7 +67,7 @@ export class Observer {
   start(): void {
     let probes = 0;
     const into = (times: (observer: this) => number[], ask: () => Promise<number>) => () => {
-      // Where it belongs is decided when it is asked.
+      // Its period is determined when it is sent.
       const list = times(this);
       const asked = ask().then((ms) => {
         list.push(ms);
@@ -100,7 +100,7 @@ export class Observer {
     every(SAMPLE_EVERY_MS, () => this.#sample());
   }
 
-  /** What was seen since the last time. With `complete`, after everything has been answered or given up. */
+  /** The observations since the last call. With `complete`, waits until everything has a response or has timed out. */
   async take({ complete }: { complete: boolean }): Promise<Observations> {
     if (complete) await Promise.all(this.#asked);
     await this.#sample();

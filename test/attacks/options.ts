@@ -4,7 +4,7 @@ import { ATTACKS } from "./attacks.ts";
 
 export interface Options {
   readonly attacks: readonly Attack[];
-  /** Another build's `main.js`, which is attacked too. */
+  /** The `main.js` of another build to attack as well. */
   readonly beside: string | undefined;
   readonly seconds: number;
   readonly json: boolean;
@@ -20,7 +20,7 @@ export const USAGE = `usage: make attacks ARGS="[options]"
   --json         one JSON object a line instead of text
 `;
 
-/** Throws a RangeError or a TypeError that says what is wrong with `args`. */
+/** Throws a RangeError or a TypeError that explains the problem of `args`. */
 export function readOptions(args: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...args],

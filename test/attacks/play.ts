@@ -5,16 +5,16 @@ import { type Figures, figuresOf, MIB, RETURN_MIB } from "./figures.ts";
 import { Observer } from "./observer.ts";
 import { openStage } from "./stage.ts";
 
-/** How long the service is looked at before an attack. */
+/** How long the service is observed before an attack. */
 const QUIET_MS = 3000;
-/** How much longer than told an attack may take before it is ended. */
+/** How much longer than planned an attack may take before it is ended. */
 const OVERDUE_MS = 30_000;
-/** What follows an attack counts as under it for so long. */
+/** How long after an attack observations count as during it. */
 const AFTERMATH_MS = 1000;
-/** How long memory may take to come back. */
+/** How long memory may take to be released. */
 const RETURN_MS = 20_000;
 
-/** Plays one attack on a fresh service of `main`, and looks on. Rejects when `signal` is aborted. */
+/** Runs one attack on a new service of `main`, and observes it. Rejects when `signal` is aborted. */
 export async function play(
   attack: Attack,
   extent: Extent,
@@ -22,7 +22,7 @@ export async function play(
 ): Promise<Figures> {
   const stage = await openStage({ tls: attack.tls === true, main });
   const attacker = new Attacker();
-  // Nothing waits for long without them.
+  // Pauses for garbage collection.
   const interrupt = () => {
     attacker.stop();
     void stage.stop();

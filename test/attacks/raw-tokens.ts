@@ -3,7 +3,7 @@ import { BlacklistRequestSchema } from "../../gen/tokenblacklist/v1/token_blackl
 import { framed, Http2Connection } from "../support/http2-call.ts";
 
 export interface RawTokensExtent {
-  /** Requests in all, and at once. */
+  /** The total number of requests, and how many at once. */
   readonly requests?: number;
   readonly atOnce?: number;
   /** Raw tokens in each. */
@@ -11,8 +11,8 @@ export interface RawTokensExtent {
 }
 
 /**
- * Sends Blacklist requests full of one raw token, which the service would have to verify each time. `authorization` is the credential of a caller
- * with the role revoke. Resolves with how many requests ended with each status.
+ * Sends Blacklist requests full of one raw token, which the service has to verify each time. `authorization` is the credential of a caller
+ * with the role revoke. Resolves with the number of requests by status.
  */
 export async function rawTokens(
   address: string,

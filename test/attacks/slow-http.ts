@@ -4,14 +4,14 @@ import { setTimeout as delay } from "node:timers/promises";
 import { addressOf } from "../support/raw-http2.ts";
 
 export interface SlowHttp {
-  /** Connections that the service closed, of those that were opened. */
+  /** Connections closed by the service, of those opened. */
   readonly closed: number;
   readonly opened: number;
-  /** Bytes that the service sent on all of them. */
+  /** Bytes sent by the service on all of them. */
   readonly received: number;
 }
 
-/** Sends `first` on each of `count` connections, then a byte of `more` now and then, until the service closes them or `forMs` is over. */
+/** Sends `first` on each of `count` connections, then a byte of `more` occasionally, until the service closes them or `forMs` is over. */
 async function trickle(
   address: string,
   { first, more, count, forMs }: { first: string; more: string; count: number; forMs: number },
@@ -55,7 +55,7 @@ export function slowBodies(address: string, { count = 50, forMs = 15_000 }: Exte
   return trickle(address, { first, more: "a", count, forMs });
 }
 
-/** Connections on which nothing is ever asked. */
+/** Connections without any request. */
 export function silentHttp(address: string, { count = 50, forMs = 15_000 }: Extent = {}): Promise<SlowHttp> {
   return trickle(address, { first: "", more: "", count, forMs });
 }

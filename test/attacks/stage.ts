@@ -8,24 +8,24 @@ import { RawChannel } from "../support/raw-channel.ts";
 import { CommandProcess } from "../support/service-process.ts";
 import type { Target } from "./attack.ts";
 
-/** What the attacked process may use. */
+/** The resources of the attacked process. */
 const HEAP_MIB = 1024;
 const DESCRIPTORS = 1024;
 
 const ISSUER = "https://issuer.test";
 const AUDIENCE = "token-blacklist";
 
-/** A service in a process of its own that knows its callers and has every listener on. */
+/** A service in a process, with authentication and all listeners. */
 export interface Stage {
   readonly process: CommandProcess;
   readonly target: Target;
-  /** Connects a caller. */
+  /** Connects an authenticated caller. */
   readonly connect: () => RawChannel;
-  /** Kills the process, and removes its files. Resolves with what it wrote to its log. */
+  /** Kills the process and removes its files. Resolves with its log. */
   stop(): Promise<string>;
 }
 
-/** Starts the service of `main`, this tree's build unless given, with an empty embedded database. */
+/** Starts the service of `main`, by default this tree's build, with an empty embedded database. */
 export async function openStage({
   tls,
   main,
@@ -33,7 +33,7 @@ export async function openStage({
 }: {
   tls: boolean;
   main?: string | undefined;
-  /** Options of Node.js, such as those that have it write a profile. */
+  /** Options of Node.js, such as those for a profile. */
   nodeOptions?: readonly string[];
 }): Promise<Stage> {
   const folder = await mkdtemp(join(tmpdir(), "token-blacklist-attacks-"));

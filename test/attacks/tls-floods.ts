@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect, type TLSSocket } from "node:tls";
 import { addressOf } from "../support/raw-http2.ts";
 
-/** Completes TLS, and leaves: each time a signature and a key exchange. Resolves with how many handshakes were completed. */
+/** Completes TLS handshakes and disconnects, each at the cost of a signature and a key exchange. Resolves with the number of handshakes. */
 export async function handshakes(address: string, { count }: { count: number }): Promise<number> {
   let completed = 0;
   await Promise.all(
@@ -15,7 +15,7 @@ export async function handshakes(address: string, { count }: { count: number }):
   return completed;
 }
 
-/** Completes TLS 1.2 and has it renegotiated as often as the service lets it. Resolves with how many renegotiations were asked for. */
+/** Completes TLS 1.2 and requests renegotiations as often as the service permits. Resolves with the number of requests. */
 export async function renegotiations(address: string, { count }: { count: number }): Promise<number> {
   const socket = await handshake(address, "TLSv1.2");
   if (socket === undefined) return 0;
@@ -33,14 +33,14 @@ export async function renegotiations(address: string, { count }: { count: number
   return asked;
 }
 
-/** A renegotiation that is passed over is never answered. */
+/** An ignored renegotiation has no response. */
 const PATIENCE_MS = 500;
 
 async function handshake(address: string, version?: "TLSv1.2"): Promise<TLSSocket | undefined> {
   const socket = connect({
     ...addressOf(address),
     ALPNProtocols: ["h2"],
-    // Whom it talks to is of no interest to an attacker.
+    // An attacker does not verify the certificate.
     rejectUnauthorized: false,
     ...(version && { maxVersion: version }),
   });

@@ -4,13 +4,13 @@ import { callHeaders, FLAG, FRAME, frame, RawHttp2, streamId } from "../support/
 interface Extent {
   readonly connections: number;
   readonly streams: number;
-  /** Of each message, of which the last one is never sent. */
+  /** Bytes of each message, of which the last one is never sent. */
   readonly bytes: number;
   readonly forMs: number;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** On each stream sends all but the last byte of one message, and holds it. Resolves with how many streams were begun. */
+/** Sends all but the last byte of one message on each stream, and keeps it open. Resolves with the number of streams. */
 export async function unfinishedMessages(
   address: string,
   path: string,
@@ -32,7 +32,7 @@ export async function unfinishedMessages(
         http2.socket.write(frame(FRAME.headers, FLAG.endHeaders, id, call));
         http2.socket.write(frame(FRAME.data, 0, id, head));
         for (let left = bytes - 1; left > 0; left -= CHUNK) {
-          // Whoever keeps to no window sends whatever fits into the service's sockets.
+          // A sender that ignores windows fills the service's socket buffers.
           const data = frame(FRAME.data, 0, id, ZEROS.subarray(0, Math.min(CHUNK, left)));
           if (http2.socket.write(data) || http2.isClosed) continue;
           await http2.drained(200);
@@ -46,7 +46,7 @@ export async function unfinishedMessages(
   return begun;
 }
 
-/** Sends messages of `bytes` a byte at a time, each in a frame of its own, on all streams by turns. Resolves with the bytes that were sent. */
+/** Sends messages of `bytes` a byte at a time, each in its own frame, alternating between the streams. Resolves with the bytes sent. */
 export async function trickledMessages(
   address: string,
   path: string,
@@ -72,6 +72,6 @@ export async function trickledMessages(
   return sent;
 }
 
-/** The largest frame that a peer may send unless it is told otherwise. */
+/** The default maximum frame size. */
 const CHUNK = 16_384;
 const ZEROS = Buffer.alloc(CHUNK);

@@ -11,10 +11,10 @@ interface Extent {
   readonly forMs: number;
 }
 
-/** SETTINGS_INITIAL_WINDOW_SIZE of 0: the peer takes no byte of DATA on any stream. */
+/** SETTINGS_INITIAL_WINDOW_SIZE of 0: the peer accepts no DATA on any stream. */
 const NO_WINDOW = setting(4, 0);
 
-/** Makes calls whose answers the peer's windows leave no room for, and holds them. Resolves with how many calls were made. */
+/** Makes calls whose responses do not fit into the peer's windows, and keeps them open. Resolves with the number of calls. */
 export async function closedWindows(
   address: string,
   calls: readonly { readonly path: string; readonly message: Uint8Array }[],
@@ -43,7 +43,7 @@ export async function closedWindows(
   return made;
 }
 
-/** Asks on one stream, again and again, and gives no window for an answer. Resolves with how many questions were sent before it was ended. */
+/** Sends questions on one stream without a window for responses. Resolves with the number of questions sent before the stream was ended. */
 export async function unreadStream(
   address: string,
   { path, message }: { path: string; message: Uint8Array },
@@ -61,13 +61,13 @@ export async function unreadStream(
   const until = performance.now() + forMs;
   const over = new AbortController();
   const timer = setTimeout(() => over.abort(), forMs);
-  // It has been refused, or ended.
+  // It has been refused or ended.
   for (const event of ["trailers", "close"]) stream.once(event, () => over.abort());
   const question = framed(message);
   let sent = 0;
   while (sent < count && !over.signal.aborted) {
     sent++;
-    // Each in a frame of its own, one after the other.
+    // Each in its own frame, one after the other.
     await Promise.race([
       new Promise((resolve) => stream.write(question, resolve)),
       once(over.signal, "abort"),
@@ -80,7 +80,7 @@ export async function unreadStream(
   return sent;
 }
 
-/** Asks on one stream of each connection as often as a window of DATA takes, and reads nothing from the socket. */
+/** Sends as many questions on one stream of each connection as fit into its window, and reads nothing from the socket. */
 export async function unreadSockets(
   address: string,
   { path, message }: { path: string; message: Uint8Array },

@@ -11,7 +11,7 @@ describe("withAuthenticationMetrics", () => {
   const errors: Record<Exclude<AuthOutcome, "known">, Error> = {
     refused: unauthenticated("no"),
     unavailable: keysUnavailable(),
-    failed: new TypeError("nobody foresaw it"),
+    failed: new TypeError("unexpected"),
   };
   for (const [outcome, error] of Object.entries(errors)) {
     it(`reports an outcome of ${outcome} once, synchronously or not, and rethrows the error`, async () => {

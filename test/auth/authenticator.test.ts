@@ -62,7 +62,7 @@ describe("createAuthenticator", () => {
     return known({ authorization, certificate: () => certificate });
   }
 
-  /** What somebody is called and may do, or why they are nobody. */
+  /** The caller's name and roles, or the reason of the refusal. */
   async function told(kinds: Kinds, shown: Shown): Promise<unknown> {
     try {
       const { name, roles } = await authenticate(kinds, shown);

@@ -33,7 +33,7 @@ describe("BearerAuthenticator", () => {
   let clock: FakeClock;
   let keys: JwksCache;
   let bearers: BearerAuthenticator;
-  /** The latest that any clock says. */
+  /** The latest time of all clocks. */
   let latest: () => EpochMs;
 
   before(async () => {
@@ -60,7 +60,7 @@ describe("BearerAuthenticator", () => {
     await server.stop();
   });
 
-  /** The claims of a token that is let in, but for these. */
+  /** The claims of a valid token, with these changes. */
   function claims(changed: object = {}): JWTPayload {
     const { issuer: iss, audience: aud } = RULES;
     const exp = (clock.now() + 10 * MINUTE) / 1000;
@@ -79,7 +79,7 @@ describe("BearerAuthenticator", () => {
 
   const told = ({ name, roles, token }: Principal) => ({ name, roles: [...roles], token });
 
-  /** What the caller is told, which is nothing of the token. */
+  /** The error message, which must not contain anything of the token. */
   async function refusal(token: string): Promise<string> {
     return refusalOf([`Bearer ${token}`]);
   }
@@ -93,7 +93,7 @@ describe("BearerAuthenticator", () => {
 
   const idle = () => until(() => clock.pendingTimers === 1, { withinMs: 5000, what: "the key set was read" });
 
-  /** Lets the key set be read anew in the background. */
+  /** Triggers the background refresh of the key set. */
   async function reload(): Promise<void> {
     clock.advance(KEYS_RELOAD_MS);
     await idle();

@@ -244,7 +244,7 @@ describe("CertificateAuthenticator", () => {
     expect([name, [...roles]]).to.deep.equal(["URI:spiffe://corp/a,b", ["check"]]);
   });
 
-  /** What the server sees of the client's certificate. */
+  /** The client certificate as the server sees it. */
   async function shown(server: CertificateAndKey, client: CertificateAndKey): Promise<PeerCertificate> {
     const ca = authority.certificate;
     const listener = createServer({ cert: server.certificate, key: server.key, ca, requestCert: true });

@@ -62,7 +62,7 @@ describe("JwksCache", () => {
     return keys;
   }
 
-  /** What a token finds whose header names the key `kid`. */
+  /** The result for a token whose header names the key `kid`. */
   async function look(keys: JwksCache, kid: string): Promise<unknown> {
     try {
       const key = await keys.verifyWith((find) => find({ alg: "ES256", kid }, NO_TOKEN));
@@ -73,13 +73,13 @@ describe("JwksCache", () => {
     }
   }
 
-  /** What it says how long to wait. */
+  /** The reported retry delay. */
   async function waitFor(keys: JwksCache, kid: string): Promise<number | undefined> {
     const error = await rejection(keys.verifyWith((find) => find({ alg: "ES256", kid }, NO_TOKEN)));
     return (error as ServiceError).retryAfterMs;
   }
 
-  /** Once the key set has been read, the next time is scheduled. */
+  /** Resolves once the key set has been read and the next read is scheduled. */
   const idle = () =>
     until(() => clock.pendingTimers === 1, { withinMs: 20_000, what: "the key set was read" });
 
@@ -388,7 +388,7 @@ describe("JwksCache", () => {
         `${NO_KEYS}: it contains certificates or keys in PEM`,
       ],
       ["keys that are no list", `{"keys":{"a":"${CANARY}"}}`, NO_KEYS],
-      ["keys that are none", `{"keys":["${CANARY}"]}`, `${UNUSABLE}: key 1 is not a JSON object`],
+      ["keys that are not objects", `{"keys":["${CANARY}"]}`, `${UNUSABLE}: key 1 is not a JSON object`],
       ["a key that is null", '{"keys":[null]}', `${UNUSABLE}: key 1 is not a JSON object`],
       ["no key at all", '{"keys":[]}', "the key set is empty"],
       [
@@ -402,7 +402,7 @@ describe("JwksCache", () => {
         `${UNUSABLE}: key 1 has parameters that do not form a public key`,
       ],
       [
-        "more keys than anybody has",
+        "too many keys",
         JSON.stringify({ keys: Array(MAX_KEYS + 1).fill({}) }),
         `the key set has more than ${MAX_KEYS} keys`,
       ],

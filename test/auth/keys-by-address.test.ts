@@ -25,7 +25,7 @@ describe("a key set at an IP address", () => {
     server?.close();
   });
 
-  /** What a process that trusts the authority reads, and its standard error. */
+  /** The result of a process that trusts the CA, and its standard error. */
   async function read(names: Parameters<Authority["issue"]>[0]): Promise<{ stdout: string; stderr: string }> {
     const { certificate: cert, key } = await authority.issue(names);
     const ca = join(await freshFolder(), "ca.pem");
@@ -34,7 +34,7 @@ describe("a key set at an IP address", () => {
     await new Promise<void>((resolve) => server?.listen(0, "127.0.0.1", resolve));
     const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}/keys`;
     const args = ["--import", "tsx", "--input-type=module", "-e", PROGRAM, url];
-    // Node.js reads it when it starts: hence a process.
+    // Node.js reads it at start, so a process is needed.
     return promisify(execFile)(process.execPath, args, { env: { ...process.env, NODE_EXTRA_CA_CERTS: ca } });
   }
 

@@ -1,14 +1,14 @@
 import { expect } from "chai";
 import { type PresentedCredentials, presentedToken } from "../../src/auth/presented-token.ts";
 import { MAX_JWT_BYTES } from "../../src/limits.ts";
-import { shownJwt } from "../support/shown-jwt.ts";
+import { unsignedJwt } from "../support/unsigned-jwt.ts";
 
 const LOGOUT = "http://schemas.openid.net/event/backchannel-logout";
 
-const bearer = (claims: unknown) => `Bearer ${shownJwt(claims)}`;
+const bearer = (claims: unknown) => `Bearer ${unsignedJwt(claims)}`;
 const ofJti = (jti: unknown) => bearer({ sub: "alice", jti });
 
-/** What comes of it when bearer tokens are not read, and when they are. */
+/** The results without and with bearer tokens. */
 function both({ verifiedJtis = [], authorization = [] }: Partial<PresentedCredentials>): [unknown, unknown] {
   const judge = (unverifiedBearer: boolean) => {
     const { jti, ...rest } = presentedToken({ verifiedJtis, authorization }, { unverifiedBearer });
@@ -33,22 +33,22 @@ describe("presentedToken", () => {
 
   describe("returns the verified token", () => {
     register({
-      "whatever its jti looks like": [{ verifiedJtis: [" ａb\uFEFFc,"] }, always(" ａb\uFEFFc,")],
+      "with an unusual jti": [{ verifiedJtis: [" ａb\uFEFFc,"] }, always(" ａb\uFEFFc,")],
       "named twice alike": [{ verifiedJtis: ["a", "a"] }, always("a")],
       "beside one without a jti": [{ verifiedJtis: [undefined, "a"] }, always("a")],
       "beside the bearer token that it is": [
         { verifiedJtis: ["a"], authorization: [ofJti("a")] },
         always("a"),
       ],
-      "whatever bearer token stands beside it, unless that is read": [
+      "beside any bearer token if that is not read": [
         { verifiedJtis: ["a"], authorization: [ofJti("b")] },
         ["a", "malformed"],
       ],
-      "and no bearer token without a jti": [
+      "not a bearer token without a jti": [
         { verifiedJtis: ["a"], authorization: [bearer({ sub: "alice" })] },
         ["a", "malformed"],
       ],
-      "and no bearer token that is none": [
+      "not an opaque bearer token": [
         { verifiedJtis: ["a"], authorization: ["Bearer opaque"] },
         ["a", "malformed"],
       ],
@@ -57,7 +57,7 @@ describe("presentedToken", () => {
 
   describe("returns the bearer token if configured", () => {
     register({
-      "and stands alone": [{ authorization: [ofJti("a")] }, ["no-jti", "a"]],
+      "of a single header": [{ authorization: [ofJti("a")] }, ["no-jti", "a"]],
       "in any case, after any number of spaces": [
         { authorization: [ofJti("a").replace("Bearer ", "bEARER   ")] },
         ["no-jti", "a"],
@@ -66,8 +66,8 @@ describe("presentedToken", () => {
         { verifiedJtis: [undefined], authorization: [ofJti("a")] },
         ["no-jti", "a"],
       ],
-      "and may be unsigned: nobody looks": [
-        { authorization: [`Bearer ${shownJwt({ jti: "a" }, { signature: "" })}`] },
+      "without verifying its signature": [
+        { authorization: [`Bearer ${unsignedJwt({ jti: "a" }, { signature: "" })}`] },
         ["no-jti", "a"],
       ],
     });
@@ -102,14 +102,17 @@ describe("presentedToken", () => {
       "no token after the scheme": [{ authorization: ["Bearer"] }, always("malformed")],
       "two words after the scheme": [{ authorization: ["Bearer a b"] }, always("malformed")],
       "a tab after the scheme": [{ authorization: ["Bearer\ta"] }, always("malformed")],
-      "a token without its scheme": [{ authorization: [shownJwt({ jti: "a" })] }, always("malformed")],
+      "a token without its scheme": [{ authorization: [unsignedJwt({ jti: "a" })] }, always("malformed")],
       "a token without the space": [
-        { authorization: [`Bearer${shownJwt({ jti: "a" })}`] },
+        { authorization: [`Bearer${unsignedJwt({ jti: "a" })}`] },
         always("malformed"),
       ],
-      "a token behind a tab": [{ authorization: [`Bearer\t${shownJwt({ jti: "a" })}`] }, always("malformed")],
+      "a token behind a tab": [
+        { authorization: [`Bearer\t${unsignedJwt({ jti: "a" })}`] },
+        always("malformed"),
+      ],
       "a token behind an underscore": [
-        { authorization: [`Bearer_${shownJwt({ jti: "a" })}`] },
+        { authorization: [`Bearer_${unsignedJwt({ jti: "a" })}`] },
         always("malformed"),
       ],
       "a token with more behind it that is no ASCII": [
@@ -131,16 +134,16 @@ describe("presentedToken", () => {
         ["no-jti", "malformed"],
       ],
       "a verified raw token in a jti's place": [
-        { verifiedJtis: [shownJwt({ jti: "a" })] },
+        { verifiedJtis: [unsignedJwt({ jti: "a" })] },
         always("malformed"),
       ],
       "with its scheme": [{ verifiedJtis: [ofJti("a")] }, always("malformed")],
       "a bearer whose jti is a raw token": [
-        { authorization: [ofJti(shownJwt({ jti: "a" }))] },
+        { authorization: [ofJti(unsignedJwt({ jti: "a" }))] },
         ["no-jti", "malformed"],
       ],
       "a logout token that says so": [
-        { authorization: [`Bearer ${shownJwt({ jti: "a" }, { typ: "logout+jwt" })}`] },
+        { authorization: [`Bearer ${unsignedJwt({ jti: "a" }, { typ: "logout+jwt" })}`] },
         ["no-jti", "malformed"],
       ],
       "a logout token of an issuer that writes no such type": [

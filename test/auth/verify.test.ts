@@ -72,7 +72,7 @@ describe("verifiedClaims", () => {
     return verifiedClaims(token, { keys, algorithms: parseAlgorithms(algorithms) });
   }
 
-  /** Why the token is refused, which is all that anybody learns. */
+  /** The message of the refusal. */
   async function refusal(token: string, algorithms?: string): Promise<string> {
     const error = (await rejection(verify(token, algorithms))) as Error;
     expect(error).to.be.instanceOf(InvalidTokenError);
@@ -540,13 +540,13 @@ describe("verifiedClaims", () => {
     expect(server.requests).to.equal(1);
   });
 
-  /** A token with this header and payload, signed rightly by `key` whatever the header says. */
+  /** A token with this header and payload, with a valid signature of `key` whatever the header says. */
   function forge(header: object, payload: Text, key = es): string {
     const signingInput = `${encode({ alg: "ES256", kid: "es", ...header })}.${encode(payload)}`;
     return `${signingInput}.${signatureOf(signingInput, key)}`;
   }
 
-  /** One that is exactly so long. */
+  /** A token of exactly this length. */
   function tokenOf(length: number): string {
     for (const pad of ["", "x", "xx", "xxx"]) {
       const room = length - forge({ pad }, { pad: "" }).length;

@@ -18,7 +18,7 @@ import { until } from "../support/until.ts";
 
 const REVISION = { number: 1, stamp: "0".repeat(16) };
 
-// What it answers when it is asked as a proxy would: test/service/authz.test.ts.
+// The responses to proxies are tested in test/service/authz.test.ts.
 describe("the HTTP server for proxies", () => {
   const calls = new Admission();
   const clock = new FakeClock();
@@ -98,7 +98,7 @@ describe("the HTTP server for proxies", () => {
     expect(calls.active).to.equal(0);
   });
 
-  /** What comes back on one connection for these bytes, until it ends or `answers` have come. */
+  /** The responses on one connection to these bytes, until it ends or `answers` have arrived. */
   async function converse(
     text: string,
     { answers = 99 } = {},

@@ -13,7 +13,7 @@ describe("isPreflight", () => {
       judge(PREFLIGHT),
       judge({ ...PREFLIGHT, "access-control-request-headers": ["authorization"], "user-agent": ["x"] }),
       judge({ ...PREFLIGHT, origin: ["null"] }),
-      // Some proxies say of every request how long its body is.
+      // Some proxies set the content length of every request.
       judge({ ...PREFLIGHT, "content-length": ["0"] }),
     ]).to.deep.equal([true, true, true, true]);
   });

@@ -13,7 +13,7 @@ import { FakeClock } from "../support/fake-clock.ts";
 import { memoryLog } from "../support/memory-log.ts";
 import { rejection } from "../support/rejection.ts";
 
-const ANYBODY: Caller = { isGone: false };
+const CALLER: Caller = { isGone: false };
 /** A proxy whose own token can be blacklisted. */
 const PROXY: Caller = {
   isGone: false,
@@ -28,7 +28,7 @@ interface Terms {
   readonly preflight?: "deny" | "allow";
 }
 
-/** What a gate is told by its blacklist, at once or later. */
+/** An authorizer whose blacklist gives this answer, synchronously or not. */
 type Told = () => readonly Verdict[] | Promise<readonly Verdict[]>;
 
 function gateThatIsTold(
@@ -76,23 +76,23 @@ describe("TokenAuthorizer", () => {
     const { gate, records } = gateThatIsTold(async () => {
       throw storeUnavailable("the database cannot be reached");
     });
-    for (let asked = 0; asked < 1000; asked++) expect(await gate.decide(TOKEN, ANYBODY)).to.equal("unknown");
+    for (let asked = 0; asked < 1000; asked++) expect(await gate.decide(TOKEN, CALLER)).to.equal("unknown");
     expect(records()).to.have.length(LOGGED_REFUSALS);
   });
 
   for (const [verdicts, ruling] of RULINGS) {
     it(`decides "${ruling}" for [${verdicts}], synchronously or not`, async () => {
       const { gate } = gateThatIsTold(() => verdicts);
-      expect(gate.decide(TOKEN, ANYBODY)).to.equal(ruling);
+      expect(gate.decide(TOKEN, CALLER)).to.equal(ruling);
       const later = gateThatIsTold(async () => verdicts);
-      expect(await later.gate.decide(TOKEN, ANYBODY)).to.equal(ruling);
+      expect(await later.gate.decide(TOKEN, CALLER)).to.equal(ruling);
     });
   }
 
   it("checks the one token with the configured staleness", () => {
     const asked = [0, 250].flatMap((maxStalenessMs) => {
       const told = gateThatIsTold(() => ["blacklisted"], { maxStalenessMs });
-      void told.gate.decide(TOKEN, ANYBODY);
+      void told.gate.decide(TOKEN, CALLER);
       return told.asked;
     });
     expect(asked).to.deep.equal([
@@ -117,8 +117,8 @@ describe("TokenAuthorizer", () => {
         );
         const rejected = gateThatIsTold(() => Promise.reject(error), { missingJti });
         expect([
-          thrown.gate.decide(TOKEN, ANYBODY),
-          await rejected.gate.decide(TOKEN, ANYBODY),
+          thrown.gate.decide(TOKEN, CALLER),
+          await rejected.gate.decide(TOKEN, CALLER),
           await rejected.gate.decide(NOTHING, PROXY),
         ]).to.deep.equal(["unknown", "unknown", "unknown"]);
         const [record] = thrown.records();
@@ -131,13 +131,13 @@ describe("TokenAuthorizer", () => {
 
   it("treats an unexpected error as unknown, and logs it as an error", async () => {
     const { gate, records } = gateThatIsTold(() => Promise.reject(new TypeError("a bug")));
-    expect(await gate.decide(TOKEN, ANYBODY)).to.equal("unknown");
+    expect(await gate.decide(TOKEN, CALLER)).to.equal("unknown");
     expect(records()[0]).to.deep.include({ level: "error" });
   });
 
   it("logs nothing for a cancelled request", async () => {
     const { gate, lines } = gateThatIsTold(() => Promise.reject(new ServiceError("CANCELLED", "gone")));
-    expect([await gate.decide(TOKEN, ANYBODY), lines]).to.deep.equal(["unknown", []]);
+    expect([await gate.decide(TOKEN, CALLER), lines]).to.deep.equal(["unknown", []]);
   });
 
   it("refuses a proxy whose own token is blacklisted, whether or not the request has a token", async () => {
@@ -151,20 +151,20 @@ describe("TokenAuthorizer", () => {
 
   it("passes a preflight without a token if configured, and nothing else", async () => {
     const unasked = () => {
-      throw new Error("nobody is to be asked");
+      throw new Error("no check expected");
     };
     const preflight = { ...NOTHING, isPreflight: true };
     const { gate } = gateThatIsTold(unasked, { preflight: "allow" });
     const denying = gateThatIsTold(unasked);
     expect([
-      gate.decide(preflight, ANYBODY),
-      gate.decide(NOTHING, ANYBODY),
-      gate.decide({ ...preflight, verifiedJtis: [undefined] }, ANYBODY),
-      gate.decide({ ...preflight, verifiedJtis: [7] }, ANYBODY),
-      denying.gate.decide(preflight, ANYBODY),
+      gate.decide(preflight, CALLER),
+      gate.decide(NOTHING, CALLER),
+      gate.decide({ ...preflight, verifiedJtis: [undefined] }, CALLER),
+      gate.decide({ ...preflight, verifiedJtis: [7] }, CALLER),
+      denying.gate.decide(preflight, CALLER),
     ]).to.deep.equal(["pass", "no-token", "no-jti", "malformed", "no-token"]);
     const revoked = gateThatIsTold(() => ["blacklisted"], { preflight: "allow" });
-    expect(revoked.gate.decide({ ...TOKEN, isPreflight: true }, ANYBODY)).to.equal("revoked");
+    expect(revoked.gate.decide({ ...TOKEN, isPreflight: true }, CALLER)).to.equal("revoked");
   });
 
   const MISSING = {
@@ -181,7 +181,7 @@ describe("TokenAuthorizer", () => {
     it(`makes no check for ${what}: ${denied}, or with MISSING_JTI=allow ${allowed}`, async () => {
       const told = (missingJti: "deny" | "allow") =>
         gateThatIsTold(() => ["not-blacklisted"], { missingJti });
-      for (const caller of [ANYBODY, PROXY]) {
+      for (const caller of [CALLER, PROXY]) {
         const [deny, allow] = [told("deny"), told("allow")];
         expect([
           await deny.gate.decide(shown, caller),

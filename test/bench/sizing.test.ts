@@ -5,7 +5,7 @@ import { sizingTables } from "../../bench/plots/sizing.ts";
 import type { Report } from "../../bench/report.ts";
 import { capacityAlone, capacityOnStage } from "../../bench/scenarios/capacity.ts";
 
-/** The same at every point of every curve, so that it can be reckoned in the head. */
+/** The same at every point of every curve, for mental arithmetic. */
 const MEASURED: Readonly<Record<string, number>> = {
   calls: 5000,
   p99: 20,
@@ -57,7 +57,7 @@ describe("the sizing tables", () => {
   });
 
   it("include the entries that a rate of revocations accumulates until pruning", () => {
-    // 100 a second for 900 + 300 seconds are live; an hour more of them stand in the table, at 500 bytes each.
+    // 100 a second for 900 + 300 seconds are live; another hour of them is in the table, at 500 bytes each.
     expect(lines.find((line) => line.startsWith("| 100 |"))).to.equal(
       "| 100 | 120,000 live, 240 MB | 8,670,000 live, 4.5 GB | 8.6 GB | 5 % |",
     );

@@ -3,19 +3,19 @@ import type { EpochMs } from "../../src/entry.ts";
 import { type ServiceError, storeUnavailable } from "../../src/errors.ts";
 import { FAILED_WATCH_READ_MS, MAX_LOGGED_CHANGES, WATCH_READ_MS } from "../../src/limits.ts";
 import { eachOf } from "../../src/token-index/columns.ts";
-import { FeedStage, type KeptCopy, settle } from "../support/feed-stage.ts";
 import type { Held } from "../support/held-store.ts";
 import { newEntries, newEntry } from "../support/new-entry.ts";
 import { thrownBy } from "../support/rejection.ts";
+import { type KeptCopy, settle, WatchHubStage } from "../support/watch-hub-stage.ts";
 
 const NAMES = ["a", "b", "c", "d", "e"];
 
 describe("a subscription", () => {
-  let stage: FeedStage;
+  let stage: WatchHubStage;
   let copy: KeptCopy;
 
   async function use({ entries = 0, page }: { entries?: number; page?: number } = {}): Promise<void> {
-    stage = new FeedStage({ ...(page !== undefined && { page }) });
+    stage = new WatchHubStage({ ...(page !== undefined && { page }) });
     stage.store.commit(newEntry("a"), ...newEntries("large", entries));
     await stage.load();
     stage.know(...NAMES);

@@ -9,19 +9,19 @@ import {
   WATCH_READ_MS,
 } from "../../src/limits.ts";
 import { eachOf } from "../../src/token-index/columns.ts";
-import { FeedStage, type KeptCopy, LEEWAY, settle } from "../support/feed-stage.ts";
 import { memoryInUse } from "../support/memory-in-use.ts";
 import { newEntries, newEntry } from "../support/new-entry.ts";
 import { reasonOf } from "../support/rejection.ts";
+import { type KeptCopy, LEEWAY, settle, WatchHubStage } from "../support/watch-hub-stage.ts";
 
 const at = (ms: number) => ({ expiresAt: ms as EpochMs });
 const NAMES = ["a", "b", "c", "d", "e", "f", "g", "own"];
 
 describe("the feed", () => {
-  let stage: FeedStage;
+  let stage: WatchHubStage;
 
   async function use(options: { maxEntries?: number; page?: number } = {}): Promise<void> {
-    stage = new FeedStage(options);
+    stage = new WatchHubStage(options);
     stage.store.commit(newEntry("a"));
     await stage.load();
     stage.know(...NAMES);
@@ -87,7 +87,7 @@ describe("the feed", () => {
     it("everything, where what changed since is not kept any more", async () => {
       const has = stage.store.revision;
       for (let count = 0; count < 1100; count++) stage.store.commit(newEntry(`${count % 7}`));
-      const late = new FeedStage({ page: 100 });
+      const late = new WatchHubStage({ page: 100 });
       stage.store.page = 100;
       for (let count = 0; count < 1100; count++) late.store.commit(newEntry(`many-${count}`));
       await late.load();
@@ -197,7 +197,7 @@ describe("the feed", () => {
   });
 
   it("does not begin before the index is loaded, nor when it is too large", async () => {
-    const early = new FeedStage();
+    const early = new WatchHubStage();
     expect(await reasonOf(early.open())).to.equal("NOT_FRESH");
     await use({ maxEntries: 2 });
     const copy = await stage.open();
@@ -345,7 +345,7 @@ describe("the feed", () => {
   describe("snapshots", () => {
     /** So many entries that a snapshot has several parts. */
     async function useLarge(): Promise<void> {
-      stage = new FeedStage();
+      stage = new WatchHubStage();
       stage.store.commit(...newEntries("large", 30_000));
       await stage.load();
     }

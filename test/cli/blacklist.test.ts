@@ -12,7 +12,7 @@ import { runAgainst } from "./with-service.ts";
 
 const HOUR = 3_600_000;
 
-/** Stores whatever it is asked to, as if nothing had been there. */
+/** Stores every request, as if no entry existed. */
 const SERVICE: Script = { blacklist: (request) => stored(request) };
 
 function stored({ tokens }: BlacklistRequest, outcome = Outcome.CREATED) {
@@ -38,14 +38,14 @@ function sent(service: { calls: readonly { request: object }[] }) {
   );
 }
 
-/** How many tokens each call held, without their order: calls that are sent together overtake each other. */
+/** The sizes of the calls, without their order: concurrent calls may overtake each other. */
 function sizesOf(service: { calls: readonly { request: object }[] }): number[] {
   return sent(service)
     .map(({ length }) => length)
     .sort((a, b) => a - b);
 }
 
-/** `count` jtis, a line each. */
+/** `count` jtis, one per line. */
 function lines(count: number): string {
   return Array.from({ length: count }, (_, index) => `jti-${index}\n`).join("");
 }
@@ -133,7 +133,7 @@ describe("blacklist", () => {
     const script: Script = {
       blacklist: async (request) => {
         most = Math.max(most, ++open);
-        // The earlier a batch, the later its answer.
+        // The earlier a batch, the later its response.
         const index = Number(/\d+/.exec(request.tokens[0]?.token.value ?? "")?.[0]) / 1000;
         await new Promise((resolve) => setTimeout(resolve, 40 - 4 * index));
         open -= 1;
@@ -173,7 +173,7 @@ describe("blacklist", () => {
         "error: the service at ADDRESS is unavailable (STORE_UNAVAILABLE): the database is away; try again in 1 s\n" +
         `${count} tokens were certainly stored. Repeating the whole command is safe.\n`,
     });
-    // What was under way beside the batch that failed has been waited for; the rest was never sent.
+    // Calls in flight beside the failed one were awaited; the rest was never sent.
     expect(count).to.equal((service.calls.length - 1) * 1000);
     expect(service.calls.length).to.be.within(3, 8);
   });

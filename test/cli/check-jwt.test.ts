@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { shownJwt } from "../support/shown-jwt.ts";
+import { unsignedJwt } from "../support/unsigned-jwt.ts";
 import { type SecuredService, startSecured } from "./secured-service.ts";
 
 const DECODED =
@@ -55,7 +55,7 @@ describe("check --jwt", () => {
   });
 
   it("accepts a token of any issuer, with any signature, expired or not", async () => {
-    const token = shownJwt({ iss: "https://elsewhere.test", jti: "stolen", exp: 1 }, { signature: "" });
+    const token = unsignedJwt({ iss: "https://elsewhere.test", jti: "stolen", exp: 1 }, { signature: "" });
     expect((await run(["--jwt", "-"], token)).exitCode).to.equal(1);
   });
 
@@ -72,7 +72,7 @@ describe("check --jwt", () => {
       ["a.b.c.d.e", "must be signed, not encrypted"],
       ["opaque", "must be a signed JWT: three parts with dots between them"],
       [
-        shownJwt({ jti: "live" }, { typ: "logout+jwt" }),
+        unsignedJwt({ jti: "live" }, { typ: "logout+jwt" }),
         "must be an access, refresh or ID token: the typ in its header is of another kind",
       ],
       [

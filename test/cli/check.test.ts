@@ -8,7 +8,7 @@ import type { Script } from "../client/scripted-service.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { runAgainst } from "./with-service.ts";
 
-/** Whatever holds "bad" is blacklisted, whatever holds "odd" unknown. */
+/** Jtis with "bad" are blacklisted, those with "odd" unknown. */
 const SERVICE: Script = {
   isBlacklisted: ({ jtis }) => ({ verdicts: jtis.map(verdictOf), revision: "7-r" }),
 };
@@ -36,7 +36,7 @@ describe("check", () => {
     it(`waits for a response as long as configured (${timeout})`, async () => {
       const slow: Script = {
         isBlacklisted: async () => {
-          // Past the millisecond after which a timer runs that has overflowed.
+          // Later than the millisecond after which an overflowed timer fires.
           await delay(20);
           return { verdicts: [Verdict.NOT_BLACKLISTED], revision: "7-r" };
         },
@@ -133,7 +133,7 @@ describe("check", () => {
     expect(asked).to.deep.equal([
       { name: undefined, value: undefined },
       { name: "maxStaleness", value: duration },
-      // As long as any duration counts.
+      // The longest accepted duration.
       { name: "maxStaleness", value: { ...duration, seconds: BigInt(MAX_TIMER_MS / 1000) } },
       { name: "atLeastRevision", value: "7-r" },
     ]);

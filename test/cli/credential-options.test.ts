@@ -11,7 +11,7 @@ import { type SecuredService, startSecured } from "./secured-service.ts";
 const MAIN = ["--import", "tsx", join(fileURLToPath(new URL("../..", import.meta.url)), "src/main.ts")];
 const HINT = "Use --help for usage.\n";
 
-/** `count` jtis that nobody has named before, a line each. */
+/** `count` new jtis, one per line. */
 function lines(count: number): string {
   return Array.from({ length: count }, () => `${crypto.randomUUID()}\n`).join("");
 }
@@ -283,7 +283,7 @@ describe("an operator's credentials", () => {
     );
   });
 
-  /** The command in a process of its own, where a variable of Node.js counts and a read that blocks can be killed. */
+  /** Runs the command in a process, where variables of Node.js have an effect and a blocking read can be killed. */
   async function inProcess(argv: readonly string[], stdin = "", env: Record<string, string> = {}) {
     const child = spawn(process.execPath, [...MAIN, ...argv], {
       env: { PATH: process.env.PATH, ...env },
@@ -314,7 +314,7 @@ describe("an operator's credentials", () => {
       return ["blacklist", "-", "--expires-at", "1h", ...options];
     };
 
-    /** Whom the entries of two batches are of, when the file changes between them. */
+    /** The callers of two batches, with the file changed between them. */
     async function callersOf(change: () => Promise<void>): Promise<string[]> {
       await service.write("renewed.token", alice);
       const stdin = new PassThrough();

@@ -44,7 +44,7 @@ describe("the command with a service", () => {
       stdin,
       io: { clock: systemClock },
     });
-    // One jti has a space at its end, of which the command warns.
+    // One jti ends with a space, which causes a warning.
     if (!/^(?:warning: [^\n]*\n)*$/.test(stderr)) throw new Error(stderr);
     return {
       exitCode,

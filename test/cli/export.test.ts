@@ -25,7 +25,7 @@ import { runAgainst } from "./with-service.ts";
 const HOUR = 3_600_000;
 const FILTER = ["--include-expired", "--revoked-by", "auth", "--created-after", "1h", "--jti", "x"];
 
-/** Holds `count` entries; a page token is the index that comes next. Asking for `failAt` fails for good. */
+/** Has `count` entries; a page token is the next index. A request for `failAt` fails permanently. */
 function holding(count: number, failAt?: number): Script {
   return {
     list: ({ pageSize, pageToken }) => {
@@ -125,7 +125,7 @@ describe("export", () => {
   it("ends with an error if a page token repeats, instead of looping", async () => {
     for (const tokens of [["a"], ["a", "b"], ["a", "b", "c", "b"], [""]]) {
       let page = 0;
-      // An empty token ends a listing, unless the first page is asked for again.
+      // An empty token ends a listing, unless the first page is requested again.
       const script: Script = {
         list: ({ pageToken }) => {
           if (page++ > 20) throw new ServiceError("INTERNAL", "asked for ever");
@@ -146,7 +146,7 @@ describe("export", () => {
   });
 
   describe("into a folder that others may write to", () => {
-    const ANOTHER = "what somebody else has";
+    const ANOTHER = "another file";
     let victim: string;
 
     beforeEach(async () => {

@@ -35,7 +35,7 @@ describe("a command that fails", () => {
         stderr: `error: no response from ${address} within 0.05 s: try again, or allow more time with --timeout\n`,
       });
     } finally {
-      // grpc-js leaves a connection to itself that never became one, without keeping the process alive for it.
+      // grpc-js leaves a connection attempt pending, without keeping the process alive.
       for (const socket of sockets) socket.destroy();
       silent.close();
     }

@@ -10,7 +10,7 @@ import { runCli } from "./run-cli.ts";
 
 const NOT_SERVING = "is not serving: its database is unavailable, or it is stopping; see its log";
 
-/** What answers every request with the next of `statuses`, the last one again and again. */
+/** A server that answers with the successive `statuses`, repeating the last one. */
 async function answering(statuses: readonly number[]): Promise<{ server: Server; address: string }> {
   const left = [...statuses];
   const server = createServer((request, response) => {
@@ -47,17 +47,17 @@ describe("health", () => {
   it("reports why a service is not serving, with exit code 69", async () => {
     const away = await answering([503]);
     const other = await answering([404]);
-    const nobody = `127.0.0.1:${await freePort()}`;
+    const unused = `127.0.0.1:${await freePort()}`;
     const failed = (stderr: string) => ({ exitCode: 69, stdout: "", stderr: `error: ${stderr}\n` });
     try {
       expect([
         await runCli(["health", "--admin-address", away.address]),
         await runCli(["health", "--admin-address", other.address]),
-        await runCli(["health", "--admin-address", nobody]),
+        await runCli(["health", "--admin-address", unused]),
       ]).to.deep.equal([
         failed(`the service at ${away.address} ${NOT_SERVING}`),
         failed(`${other.address} is not the ADMIN_ADDRESS of a token-blacklist service (HTTP status 404)`),
-        failed(`nothing listens at ${nobody}`),
+        failed(`nothing listens at ${unused}`),
       ]);
     } finally {
       away.server.close();

@@ -244,7 +244,7 @@ describe("import", () => {
       row: row({ lines: 5000, created: 3333, expired: 1667 }),
       stored: 3333,
     });
-    // Each of the batches that were under way together may learn it for itself.
+    // Each of the concurrent batches may learn it separately.
     expect(memory.sizes.length).to.be.at.most(5 + 4);
   });
 
@@ -283,7 +283,7 @@ describe("import", () => {
       blacklist: async (request) => {
         begun++;
         most = Math.max(most, ++open);
-        // However slowly batches come: until there are as many as may be, or there is none to come. A fifth has its chance after that.
+        // Responses wait until the maximum number of batches is in flight, or the input has ended. A fifth would have arrived by then.
         await until(() => most >= 4 || begun === 10, { withinMs: 20_000, what: "four are under way" });
         await new Promise((resolve) => setTimeout(resolve, 20));
         open -= 1;
@@ -373,7 +373,7 @@ describe("import", () => {
   });
 });
 
-/** What the import is meant to make of a line, said in another way. */
+/** The expected effect of a line, computed independently. */
 function wellFormedJti(text: string): string[] {
   try {
     const { jti, exp, ...others } = JSON.parse(text) as Record<string, unknown>;
@@ -399,11 +399,11 @@ describe("an interrupted import", () => {
     folder = await freshFolder();
     file = join(folder, "tokens.ndjson");
     memory = new MemoryBlacklist();
-    // Among the first that are read, so that both runs count it.
+    // Among the first lines, so that both runs count it.
     await writeFile(file, `nonsense\n${lines(COUNT)}`);
   });
 
-  /** Fails for good at the `nth` call. */
+  /** Fails permanently at the `nth` call. */
   async function interrupt(nth: number): Promise<void> {
     let calls = 0;
     const script: Script = {
@@ -437,7 +437,7 @@ describe("an interrupted import", () => {
       sum: COUNT,
       refused: 1,
     });
-    // The last batch that was stored, to see that it is there, and those that were not.
+    // The last stored batch, to verify that it exists, and those that were not stored.
     expect(memory.sizes.length).to.be.below(COUNT / 1000);
     expect(await readdir(folder)).to.deep.equal(["tokens.ndjson"]);
   });
@@ -450,7 +450,7 @@ describe("an interrupted import", () => {
         return memory.blacklist(request);
       },
     };
-    // A clock that stands still: what is noted is noted in the end.
+    // With a fake clock, the checkpoint is only written at the end.
     const { exitCode } = await runAgainst(script, ["import", file]);
     const storedLater = memory.entries.has("jti-6500");
     const { stdout } = await resume();
@@ -533,7 +533,7 @@ describe("an interrupted import", () => {
     await rm(`${file}.import`);
     const victim = join(await freshFolder(), "victim");
     for (const name of [`${file}.import`, `${file}.import.new`]) {
-      for (const text of ["what somebody else has", "", '{"version":1,']) {
+      for (const text of ["another file", "", '{"version":1,']) {
         for (const target of [victim, `${victim}-absent`]) {
           await writeFile(victim, text);
           await symlink(target, name);

@@ -18,7 +18,7 @@ function entry(jti: string, fields: { reason?: string; revokedBy?: string; known
   };
 }
 
-/** Holds `count` entries and pages through them; a page token is the index that comes next. */
+/** Has `count` entries and pages through them; a page token is the next index. */
 function holding(count: number): Script {
   const entries = Array.from({ length: count }, (_, index) => entry(`jti-${index}`));
   return {

@@ -7,10 +7,10 @@ import { invalidRequest } from "../../src/errors.ts";
 import type { Script } from "../client/scripted-service.ts";
 import { NOW } from "./run-cli.ts";
 
-/** A blacklist in memory that judges expiries as the service does, without a leeway, and names as many violations. */
+/** An in-memory blacklist that evaluates expiries as the service does, without leeway, with as many violations. */
 export class MemoryBlacklist {
   readonly entries = new Map<string, { expiresAt: number; reason: string }>();
-  /** How many tokens each Blacklist named, those that were refused included. */
+  /** The number of tokens in each Blacklist, refused ones included. */
   readonly sizes: number[] = [];
   readonly #latest: number;
 

@@ -1,6 +1,6 @@
 import { Writable } from "node:stream";
 import { expect } from "chai";
-import { shownJwt } from "../support/shown-jwt.ts";
+import { unsignedJwt } from "../support/unsigned-jwt.ts";
 import { runCli } from "./run-cli.ts";
 
 describe("the command line", () => {
@@ -111,7 +111,7 @@ describe("the command line", () => {
   });
 
   it("does not repeat a raw token given in the wrong place", async () => {
-    const token = shownJwt({ sub: "alice" });
+    const token = unsignedJwt({ sub: "alice" });
     const attempts = [
       [token],
       ["list", token],

@@ -5,7 +5,7 @@ import type { Script } from "../client/scripted-service.ts";
 import { NOW } from "./run-cli.ts";
 import { runAgainst } from "./with-service.ts";
 
-/** Answers each call with the next of `counts`; there is more until the last. */
+/** Returns the next of `counts` for each call, with has_more until the last. */
 function pruning(...counts: number[]): Script {
   const left = [...counts];
   return { prune: () => ({ prunedCount: left.shift() ?? 0, hasMore: left.length > 0 }) };

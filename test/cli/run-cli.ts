@@ -3,7 +3,7 @@ import type { CliIo } from "../../src/cli/io.ts";
 import { run } from "../../src/cli/program.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
-/** 2030-01-01T00:00:00Z, when every command of the tests runs. */
+/** 2030-01-01T00:00:00Z, the time of every command in the tests. */
 export const NOW = Date.UTC(2030, 0, 1);
 
 export interface CliSetup {
@@ -19,7 +19,7 @@ export interface CliResult {
   readonly stderr: string;
 }
 
-/** Runs one command as `main.ts` does, and gathers what it prints. */
+/** Runs one command as `main.ts` does, and collects its output. */
 export async function runCli(
   argv: readonly string[],
   { stdin = "", io, terminals = [] }: CliSetup = {},

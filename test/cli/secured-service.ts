@@ -12,8 +12,8 @@ const CALLERS = { iss: "https://id.test", aud: "token-blacklist" };
 const TOKENS = { iss: "https://issuer.test" };
 
 /**
- * The real service twice, knowing its callers: in plain text on this machine, and over TLS. A folder has what a caller
- * may need: `ca.pem`, `operator.pem` and `operator.key` (it may list and revoke), and of another authority
+ * The real service twice with authentication: in plain text on this machine, and over TLS. A folder has the files of a caller:
+ * `ca.pem`, `operator.pem` and `operator.key` (with the roles list and revoke), and of another CA
  * `other-ca.pem`, `stranger.pem` and `stranger.key`.
  */
 export interface SecuredService {
@@ -21,15 +21,15 @@ export interface SecuredService {
   readonly encrypted: string;
   /** The path of a file in the folder. */
   file(name: string): string;
-  /** Puts one there. */
+  /** Writes one. */
   write(name: string, text: string): Promise<string>;
   /** A caller's token. */
   token(sub: string, scope?: string): Promise<string>;
-  /** A token to blacklist, which expires in an hour unless `claims` say otherwise. */
+  /** A token to blacklist, which expires in an hour by default. */
   jwt(claims: Omit<JWTPayload, "exp"> & { exp?: number | undefined }): Promise<string>;
-  /** Runs one command. Throws if anything of a token made here, or of a private key, can be seen of it. */
+  /** Runs one command. Throws if its output contains anything of a token or private key created here. */
   run(argv: readonly string[], setup?: CliSetup): Promise<CliResult>;
-  /** Whom the service takes a command with these options for. Throws what the command says where it fails. */
+  /** The caller's name in the service for these options. Throws the command's error. */
   caller(options: readonly string[], env?: Readonly<Record<string, string>>): Promise<string>;
   stop(): Promise<void>;
 }
@@ -98,7 +98,7 @@ export async function startSecured(): Promise<SecuredService> {
 
   return {
     plain: plain.address,
-    // By the name that stands in its certificate.
+    // By the name in its certificate.
     encrypted: encrypted.address.replace("127.0.0.1", "localhost"),
     file,
     write,

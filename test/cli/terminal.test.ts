@@ -75,7 +75,7 @@ describe("output to a terminal", () => {
 });
 
 describe("a reader that closes the output early", () => {
-  /** Takes the first line and hangs up. */
+  /** Reads the first line and closes. */
   function head(): Writable {
     let lines = 0;
     return new Writable({

@@ -1,7 +1,7 @@
 import { type Script, type ScriptedService, startScripted } from "../client/scripted-service.ts";
 import { type CliResult, type CliSetup, runCli } from "./run-cli.ts";
 
-/** Runs one command against a service that answers as `script` says. */
+/** Runs one command against a scripted service. */
 export async function runAgainst(
   script: Script,
   argv: readonly string[],

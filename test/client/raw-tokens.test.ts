@@ -4,14 +4,14 @@ import type { BlacklistClient } from "../../src/client/blacklist-client.ts";
 import { connect } from "../../src/client/connect.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
-import { shownJwt } from "../support/shown-jwt.ts";
+import { unsignedJwt } from "../support/unsigned-jwt.ts";
 import { until } from "../support/until.ts";
 import { failure } from "./failure.ts";
 import { type ScriptedService, startScripted } from "./scripted-service.ts";
 
 const EXPIRES = new Date(Date.UTC(2035, 0, 1));
-const RAW = shownJwt({ jti: "j", note: "c4n4ry" });
-const SPELLINGS = [RAW, `Bearer ${RAW}`, ` ${RAW}\n`, shownJwt({ note: "c4n4ry".repeat(100) })];
+const RAW = unsignedJwt({ jti: "j", note: "c4n4ry" });
+const SPELLINGS = [RAW, `Bearer ${RAW}`, ` ${RAW}\n`, unsignedJwt({ note: "c4n4ry".repeat(100) })];
 const ITSELF = "must be a token's jti claim, not the token itself";
 
 /** What is wrong with a call, which must say so and repeat nothing of the token. */
@@ -93,7 +93,7 @@ describe("a raw token that the client library is given for a jti", () => {
     const listed = [];
     for await (const { jti } of client.list({ jtis: [RAW] })) listed.push(jti);
     expect(listed).to.deep.equal([RAW]);
-    const other = client.list({ jtis: [shownJwt({ jti: "k" })] })[Symbol.asyncIterator]();
+    const other = client.list({ jtis: [unsignedJwt({ jti: "k" })] })[Symbol.asyncIterator]();
     expect(await refusal(other.next())).to.deep.equal([["jtis[0]", ITSELF]]);
   });
 

@@ -14,7 +14,7 @@ const operations = readFileSync(
 );
 const DOCUMENTED = tableRows(operations, ["Variable", "Default"]).flatMap(([names]) => codeIn(names));
 
-/** What a careless hand adds to a value, and what the message must say of it. */
+/** Accidental additions to a value, and the expected message. */
 const ACCIDENTS: readonly (readonly [string, (value: string) => string, RegExp])[] = [
   ["a line break at its end", (value) => `${value}\n`, /ends with a line break/],
   ["a line break of Windows at its end", (value) => `${value}\r\n`, /ends with a line break/],
@@ -34,14 +34,14 @@ const ACCIDENTS: readonly (readonly [string, (value: string) => string, RegExp])
   ["NUL inside", (value) => `${value.slice(0, 2)}\0${value.slice(2)}`, /U\+0000/],
   ["bytes that were not UTF-8", (value) => `${value}\ufffd`, /U\+FFFD/],
 ];
-/** Between items, and around them, these mean nothing. */
+/** Ignored between and around items. */
 const SEPARATORS = ["space", "line break", "tab", "carriage return"];
 
 describe("the settings", () => {
   let folder: string;
-  /** A good value of each. */
+  /** A valid value of each. */
   let good: Record<string, string>;
-  /** What a setting needs beside itself. */
+  /** The further settings that a setting needs. */
   let needs: Record<string, readonly string[]>;
 
   const LISTS = ["AUTH_ALGORITHMS", "TOKEN_ALGORITHMS", "TOKEN_ISSUERS", "TLS_CLIENT_ROLES"];
@@ -127,7 +127,7 @@ describe("the settings", () => {
   function outcome(env: Record<string, string>): Config | readonly string[] {
     try {
       const config = readConfig(env);
-      // Which file a value came from is told beside it.
+      // The file of a value is a separate property.
       return { ...config, security: { ...config.security, certificateRolesFile: undefined } };
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
@@ -135,7 +135,7 @@ describe("the settings", () => {
     }
   }
 
-  /** The environment in which `name` is `value`, and what it needs beside is there. */
+  /** An environment with `name` set to `value`, and the settings it needs. */
   function withValue(name: string, value: string): Record<string, string> {
     const beside = (needs[name] ?? []).filter((other) => other !== name);
     return { ...Object.fromEntries(beside.map((other) => [other, good[other] as string])), [name]: value };
@@ -166,7 +166,7 @@ describe("the settings", () => {
           !/non-|zero-/.test(accident);
         const changed = withValue(name, change(value));
         const envs = [changed];
-        // At the end of a file one line break is the file's, not the value's.
+        // One line break at the end belongs to the file, not to the value.
         if (!name.endsWith("_FILE") && !/^a line break.*end$/.test(accident))
           envs.push(await inFile(changed, name));
         for (const env of envs) {

@@ -15,7 +15,7 @@ describe("Connections", () => {
   let clock: FakeClock;
   let log: ReturnType<typeof memoryLog>;
   let connections: Connections;
-  /** Which were closed by the service, and why. */
+  /** The connections closed by the service, with their reasons. */
   let closed: string[];
   let port: number;
 
@@ -64,7 +64,7 @@ describe("Connections", () => {
     for (let index = 0; index < 100; index++) open("flood", "10.9.9.9");
     expect(connections.find("10.0.0.1:1")).to.equal(gateway);
     expect(new Set(closed)).to.deep.equal(new Set(["flood evicted"]));
-    // A gateway that comes now still finds a place.
+    // A new gateway is still accepted.
     expect(open("other gateway")).to.not.equal(undefined);
   });
 

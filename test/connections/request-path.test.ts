@@ -25,7 +25,7 @@ describe("pathOf", () => {
       ...["http://127.0.0.1:9465/authz", "HTTPS://shop.example//authz/?page=2", "http://[::1]:1/authz"],
     ],
     "/authz/orders/7": ["/authz/orders/7", "/authz//orders/7/?page=2", "/authz%2Forders/7"],
-    // Nothing is resolved: it neither leaves a path nor comes to one by way of another.
+    // `..` is not resolved, so that it neither leaves a path nor leads to one.
     "/authz/../livez": ["/authz/../livez"],
     "/livez/../authz": ["/livez/../authz", "/livez/%2e%2e/authz"],
     "/authz/%zz%ff%": ["/authz/%zz%ff%"],

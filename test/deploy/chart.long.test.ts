@@ -17,13 +17,13 @@ import { CHART, chartRenderer, type Manifest, type Render } from "./render-chart
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** As little as an operator can say. */
+/** The minimum values. */
 const LEAST = {
   database: { secret: "blacklist-database" },
   tls: { secret: "blacklist-tls" },
   auth: { jwksUrl: "https://id.test/keys", issuer: "https://id.test", audience: "token-blacklist" },
 };
-/** Everything at once. */
+/** All values at once. */
 const ALL = {
   ...LEAST,
   image: { repository: "registry.test/token-blacklist", tag: "1.2.3", pullPolicy: "Always" },
@@ -163,7 +163,7 @@ describe("the Helm chart", function () {
     }
   });
 
-  /** What the service makes of what it would find in its container, every file being there. */
+  /** The service's configuration in its container, with all files present. */
   async function configured(pod: PodSpec): Promise<Config> {
     const folder = await freshFolder();
     const authority = await createAuthority();
@@ -299,7 +299,7 @@ describe("the Helm chart", function () {
       );
       expect(open).to.have.length(1);
       if (peers !== undefined) expect(open[0]?.from).to.deep.equal(peers);
-      // Each names its pods: a whole namespace would be more than what monitors.
+      // Each selects pods: a whole namespace would include more than the monitoring.
       for (const { podSelector, ipBlock } of open[0]?.from ?? []) {
         expect([ipBlock, Object.keys(podSelector?.matchLabels ?? {}).length]).to.deep.equal([undefined, 1]);
       }
@@ -347,7 +347,7 @@ describe("the Helm chart", function () {
       { ...LEAST, database: { secret: "x", url: "mysql://root:secret@db/x" } },
       { ...LEAST, settings: { expiryLeeway: "5 minutes" } },
       { ...LEAST, auth: { jwksUrl: "http://id.test/keys" } },
-      // Would let everybody in.
+      // Would allow every source.
       { ...LEAST, networkPolicy: { clients: [] } },
       { ...LEAST, networkPolicy: { monitoring: [] } },
       { ...LEAST, networkPolicy: { monitoring: [{}] } },

@@ -43,7 +43,7 @@ describe("compose.yaml", () => {
   });
 
   it("follows the Compose specification", () => {
-    // It names itself in the ways of several drafts.
+    // The schema has the identifiers of several drafts.
     const schema = JSON.parse(JSON.stringify(composeSchema), (key, value) =>
       ["$schema", "id"].includes(key) && typeof value === "string" ? undefined : value,
     );
@@ -61,7 +61,7 @@ describe("compose.yaml", () => {
     expect(Object.keys(compose.secrets)).to.have.members([...named((service) => service.secrets)]);
     expect(Object.keys(compose.networks)).to.have.members([...named((service) => service.networks)]);
     expect(Object.keys(compose.volumes)).to.have.members(inVolumes(false));
-    // What is monitored with comes with the dashboards.
+    // Monitoring is configured together with the dashboards.
     const absent = inVolumes(true).filter((path) => !existsSync(join(ROOT, path)));
     expect(absent.filter((path) => !/^\.\/deploy\/(prometheus|grafana)/.test(path))).to.deep.equal([]);
   });
@@ -76,7 +76,7 @@ describe("compose.yaml", () => {
     const defaults = [...dockerfile.matchAll(/^ARG (\w+)=(\S+)$/gm)].map(([, name, value]) => [name, value]);
     const used = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, from]) => from);
     expect(new Set(used)).to.deep.equal(new Set(defaults.map(([name]) => `\${${name}}`)));
-    // What is pinned for Compose is what the Dockerfile takes where nobody says anything.
+    // The default images of Compose equal those of the Dockerfile.
     const inCompose = new Map(args.map(([name, value]) => [name, /:-(.+)\}$/.exec(value)?.[1]]));
     expect([...inCompose].sort()).to.deep.equal(defaults.sort());
   });

@@ -6,21 +6,21 @@ import { expect } from "chai";
 import { Copy, DockerfileParser, From, type Instruction, JSONInstruction, Workdir } from "dockerfile-ast";
 import { freshFolder } from "../support/shared.ts";
 
-/** What an image would hold and say, made without an engine: on this system, and with this Node. */
+/** The content and configuration of an image, built without a container engine on this system with this Node.js. */
 export interface EmulatedImage {
-  /** Where its root would be. */
+  /** The folder that stands for its root. */
   readonly root: string;
   /** The working directory, below `root`. */
   readonly folder: string;
   readonly env: Readonly<Record<string, string>>;
   readonly user: string;
-  /** The arguments of Node, without it. */
+  /** The arguments of Node.js. */
   readonly entrypoint: readonly string[];
   readonly command: readonly string[];
   readonly healthcheck: readonly string[];
 }
 
-/** Where the image has its Node. */
+/** The image's path of Node.js. */
 const NODE = "/nodejs/bin/node";
 
 interface Stage {
@@ -29,8 +29,8 @@ interface Stage {
 }
 
 /**
- * Carries out the steps of the Dockerfile in `context`, each stage in a folder of its own. The base images are not there, so what
- * a RUN finds is this system. Throws at an instruction that it does not know: nothing is passed over.
+ * Executes the Dockerfile in `context`, each stage in its own folder. The base images are missing, so RUN
+ * uses this system. Throws at an unknown instruction.
  */
 export async function emulateImage(context: string): Promise<EmulatedImage> {
   const instructions = DockerfileParser.parse(
@@ -80,7 +80,7 @@ export async function emulateImage(context: string): Promise<EmulatedImage> {
 }
 
 async function run(command: string, folder: string, context: string): Promise<void> {
-  // The tools for building are what make has installed from the same list. What is shipped is installed for itself.
+  // The build tools are those that make has installed from the same list. The shipped packages are installed separately.
   if (/^npm ci (?!.*--omit)/.test(command)) {
     return symlink(join(context, "node_modules"), join(folder, "node_modules"));
   }
@@ -113,7 +113,7 @@ async function copy(
   }
 }
 
-/** The names that .dockerignore lets pass; it keeps back everything that it does not name. */
+/** The names that .dockerignore includes; it excludes everything else. */
 async function namesSent(context: string): Promise<string[]> {
   const lines = (await readFile(join(context, ".dockerignore"), "utf8")).split("\n");
   const rules = lines.filter((line) => line !== "" && !line.startsWith("#"));
@@ -125,7 +125,7 @@ async function namesSent(context: string): Promise<string[]> {
 }
 
 function argumentsOf(instruction: Instruction): string[] {
-  // The flags of COPY are among them.
+  // Including the flags of COPY.
   return instruction
     .getArguments()
     .map((argument) => argument.getValue())
@@ -133,7 +133,7 @@ function argumentsOf(instruction: Instruction): string[] {
 }
 
 function listed(instruction: Instruction): string[] {
-  // Without a shell in the image it must be a list.
+  // A list, because the image has no shell.
   if (!(instruction instanceof JSONInstruction)) throw new Error(`${instruction.getKeyword()} is no list`);
   return instruction.getJSONStrings().map((text) => JSON.parse(text.getValue()));
 }

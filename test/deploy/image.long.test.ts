@@ -9,7 +9,7 @@ import { until } from "../support/until.ts";
 import { type EmulatedImage, emulateImage } from "./emulated-image.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-// As another user where the tests may become one; then the system itself keeps the files from being written.
+// As another user if the tests may switch; then the system enforces read-only files.
 const OTHER_USER = process.getuid?.() === 0 ? { uid: 65_532, gid: 65_532 } : {};
 
 interface Ended {
@@ -19,14 +19,14 @@ interface Ended {
 }
 
 describe("the image", function () {
-  // npm installs what is shipped.
+  // npm installs the shipped files.
   this.timeout(300_000);
   let image: EmulatedImage;
   let env: Record<string, string>;
 
   before(async () => {
     image = await emulateImage(ROOT);
-    // Others must be let through to it.
+    // Other users need access to it.
     for (let folder = image.root; folder.includes("token-blacklist-test"); folder = dirname(folder)) {
       await chmod(folder, 0o711);
     }
@@ -37,7 +37,7 @@ describe("the image", function () {
     };
   });
 
-  /** Runs what the image would, as its user. */
+  /** Runs the image's command as its user. */
   function run(args: readonly string[], set: Readonly<Record<string, string>> = env): Promise<Ended> {
     return new Promise((resolve) => {
       const options = { cwd: image.folder, env: set, ...OTHER_USER };
@@ -48,7 +48,7 @@ describe("the image", function () {
   }
   const command = (...args: string[]) => run([...image.entrypoint, ...args]);
 
-  /** While the service runs, with the health check as its only witness. */
+  /** While the service runs, observed only by its health check. */
   async function whileServing(
     set: Readonly<Record<string, string>>,
     work: () => Promise<void>,

@@ -6,7 +6,7 @@ import type { Context } from "mocha";
 import { parseAllDocuments, stringify } from "yaml";
 
 export const CHART = fileURLToPath(new URL("../../deploy/helm/token-blacklist", import.meta.url));
-/** Where scripts/install-test-tools.sh builds it, for want of Helm. */
+/** Where scripts/install-test-tools.sh builds the stand-in for Helm. */
 const RENDERER = fileURLToPath(new URL("../../node_modules/.cache/render-chart", import.meta.url));
 
 export interface Manifest {
@@ -15,10 +15,10 @@ export interface Manifest {
   readonly metadata: { readonly name: string };
 }
 
-/** The chart's manifests with these values. Throws with what the templates complain of. */
+/** The chart's manifests with these values. Throws with the templates' error. */
 export type Render = (values: object) => Manifest[];
 
-/** By Helm, or else by a stand-in. Where there is neither the suite is skipped, and its title says why. */
+/** Rendered by Helm, or else by a stand-in. Skips the suite, with a title that says why, if neither is installed. */
 export function chartRenderer(context: Context): Render {
   const command = helm() ?? standIn();
   if (command === undefined) {

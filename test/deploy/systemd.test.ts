@@ -9,7 +9,7 @@ import { readConfig } from "../../src/config/config.ts";
 
 const FOLDER = fileURLToPath(new URL("../../deploy/systemd", import.meta.url));
 const UNITS = ["token-blacklist.service", "token-blacklist-migrate.service"] as const;
-/** Of 100, where 0 is nothing at all; what is left is mostly the network, which the service is there for. */
+/** Of 100, where 0 is the least exposed; the rest is mostly the network, which the service needs. */
 const MAX_EXPOSURE = 13;
 
 interface Analysis {
@@ -31,7 +31,7 @@ async function analyze(context: Context, args: readonly string[]): Promise<Analy
   return { code: Number(code), text: stdout + stderr };
 }
 
-/** The values of a setting that may stand several times. */
+/** The values of a setting that may occur several times. */
 function all(unit: string, name: string): string[] {
   return [...unit.matchAll(new RegExp(`^${name}=(.*)$`, "gm"))].map(([, value]) => value as string);
 }

@@ -30,7 +30,7 @@ interface Export {
   }[];
 }
 
-/** Takes spans as a collector would, over OTLP. */
+/** Receives spans over OTLP as a collector does. */
 async function startCollector() {
   const exports: Export[] = [];
   const server: Server = createServer(async (request, response) => {
@@ -41,7 +41,7 @@ async function startCollector() {
   await once(server, "listening");
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    /** What has come, by name. */
+    /** The received spans, by name. */
     spans: () =>
       exports.flatMap(({ resourceSpans }) =>
         resourceSpans.flatMap(({ resource, scopeSpans }) =>
@@ -70,7 +70,7 @@ describe("the exporter of traces", () => {
   let telemetry: string;
 
   before(async () => {
-    // In a folder of its own with packages of its own, as the documentation has it: the service has another copy of the API.
+    // In its own folder with its own packages, as documented: the service has another copy of the API.
     const folder = await freshFolder();
     telemetry = join(folder, "telemetry.mjs");
     cpSync(join(ROOT, "deploy/otel"), folder, { recursive: true });

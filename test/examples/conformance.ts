@@ -11,18 +11,18 @@ import { until } from "../support/until.ts";
 import { type Answer, ExampleProcess } from "./example-process.ts";
 import { type Installed, installExamples, type Versions } from "./installed.ts";
 
-/** A route that takes an answer of a second ago, and one that takes none but the latest. */
+/** A route that accepts a result of a second ago, and one that is checked fully fresh. */
 const RELAXED = "GET /orders";
 const STRICT = "POST /transfers";
 const ROUTES = [RELAXED, STRICT];
 
-/** Packing, and asking the registry for some two hundred packages. */
+/** For packing, and fetching some two hundred packages. */
 const INSTALL_TIMEOUT_MS = 300_000;
 
-/** What the examples promise for these routes. */
+/** The promised staleness of these routes. */
 const STALENESS_MS = 1000;
 const DEADLINE_MS = 1000;
-/** What a busy machine may take on top. Less than a second: two is the client's own deadline. */
+/** A margin for a busy machine. Less than a second: two is the client's own deadline. */
 const SLACK_MS = 900;
 
 const ISSUER = "https://issuer.test";
@@ -40,8 +40,8 @@ const BAD_TOKEN: Answer = { ...NO_TOKEN, wwwAuthenticate: 'Bearer realm="orders"
 const CANNOT_TELL: Answer = { status: 503, wwwAuthenticate: null, retryAfter: "1", body: undefined };
 
 /**
- * What every gateway in `examples/` does with good, bad and revoked tokens, and in outages. `name` is its folder. It runs from a
- * copy, with these versions of what it needs.
+ * The required behaviour of every gateway in `examples/` with valid, invalid and revoked tokens, and in outages. `name` is its folder. It runs from a
+ * copy, with these versions of its packages.
  */
 export function conforms(name: string, versions: Versions): void {
   describe(`the ${name} example with the ${versions} versions`, () => {
@@ -147,7 +147,7 @@ export function conforms(name: string, versions: Versions): void {
     });
 
     const forgeries: Readonly<Record<string, () => Promise<string> | string>> = {
-      "signed by somebody else": async () => signToken(await createSigningKey("first"), newClaims()),
+      "signed with another key": async () => signToken(await createSigningKey("first"), newClaims()),
       "signed with a key that the issuer does not have": async () =>
         signToken(await createSigningKey("second"), newClaims()),
       "of another issuer": () => signToken(key, { ...newClaims(), iss: "https://other.test" }),
@@ -157,7 +157,7 @@ export function conforms(name: string, versions: Versions): void {
       "without a jti": () => signToken(key, without("jti")),
       "whose jti is a number": () => signToken(key, { ...newClaims(), jti: 1 as unknown as string }),
       "whose jti is too long to be revoked": () => signToken(key, { ...newClaims(), jti: "x".repeat(256) }),
-      "with an extension that nobody knows": () => signToken(key, newClaims(), { crit: ["x"], x: 1 }),
+      "with an unknown critical extension": () => signToken(key, newClaims(), { crit: ["x"], x: 1 }),
       "that is not signed": () => new UnsecuredJWT(newClaims()).encode(),
       "signed with the public key as a secret": async () => {
         const pem = createPublicKey({ key: key.publicJwk, format: "jwk" }).export({
@@ -186,7 +186,7 @@ export function conforms(name: string, versions: Versions): void {
       await asked.revoke();
       await gateway.ask(STRICT, asked.token);
       await unasked.revoke();
-      // A proof that is later than the revocation: the gateway has it, though nobody has asked for it.
+      // After a proof that is later than the revocation, the gateway has it without a check.
       expect(await gateway.ask(STRICT, good.token)).to.deep.equal(PASSES);
 
       await service.kill();

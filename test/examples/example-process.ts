@@ -3,16 +3,16 @@ import { once } from "node:events";
 import { basename, dirname } from "node:path";
 import { createInterface } from "node:readline";
 
-/** What a gateway answers, as far as it speaks of tokens. */
+/** The parts of a gateway's response that concern tokens. */
 export interface Answer {
   readonly status: number;
   readonly wwwAuthenticate: string | null;
   readonly retryAfter: string | null;
-  /** What came with 200. */
+  /** The body of a 200. */
   readonly body: unknown;
 }
 
-/** A script of an example's folder in a process of its own, run the way the README says. */
+/** A script of an example's folder in a process, run as the README says. */
 export class ExampleProcess {
   readonly url: string;
   readonly #child: ReturnType<typeof spawn>;
@@ -22,7 +22,7 @@ export class ExampleProcess {
     this.#child = child;
   }
 
-  /** Resolves once it listens, on a free port. `path` is that of the script. */
+  /** Resolves once it listens on a free port. `path` is that of the script. */
   static async start(path: string, env: Readonly<Record<string, string>>): Promise<ExampleProcess> {
     const child = spawn(process.execPath, ["--import", "tsx", basename(path)], {
       cwd: dirname(path),
@@ -60,7 +60,7 @@ export class ExampleProcess {
     };
   }
 
-  /** SIGTERM; resolves to the exit code, or the signal that ended it, once it is over. */
+  /** Sends SIGTERM; resolves to the exit code or signal. */
   async stop(): Promise<unknown> {
     return this.#end("SIGTERM");
   }

@@ -7,10 +7,10 @@ import { freshFolder } from "../support/shared.ts";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 export const EXAMPLES = join(ROOT, "examples");
 
-/** Those that `examples/package.json` takes at least, or those that this repository develops with. */
+/** The minimum versions of `examples/package.json`, or those in this repository. */
 export type Versions = "oldest" | "newest";
 
-/** The examples as somebody has copied them, with the packed client and the packed service. */
+/** A copy of the examples with the packed client and the packed service. */
 export interface Installed {
   readonly folder: string;
   /** The service's `main.js`. */
@@ -26,7 +26,7 @@ interface Manifest {
 const manifest = JSON.parse(readFileSync(join(EXAMPLES, "package.json"), "utf8")) as Manifest;
 const installed = new Map<Versions, Promise<Installed>>();
 
-/** Made once a run for all examples. */
+/** Created once per run for all examples. */
 export function installExamples(versions: Versions): Promise<Installed> {
   const made = installed.get(versions) ?? install(versions);
   installed.set(versions, made);
@@ -37,7 +37,7 @@ async function install(versions: Versions): Promise<Installed> {
   const folder = await freshFolder();
   const { service, client } = await packages();
   const { "token-blacklist-client": _, ...needed } = manifest.dependencies;
-  // What runs them is no part of what they need.
+  // Without the packages that only run them.
   const names = Object.keys({ ...needed, tsx: "" });
   const choose = versions === "oldest" ? (name: string) => oldestOf(needed[name]) ?? current(name) : current;
   cpSync(EXAMPLES, folder, { recursive: true });

@@ -11,7 +11,7 @@ const names = readdirSync(EXAMPLES, { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && entry.name !== "node_modules")
   .map(({ name }) => name);
 
-/** The packages that the scripts of a folder load. */
+/** The packages loaded by the scripts of a folder. */
 function importsOf(folder: string): string[] {
   const scripts = readdirSync(folder).filter((name) => name.endsWith(".ts"));
   const found = scripts.flatMap((name) => [
@@ -32,7 +32,7 @@ describe("the versions required by the examples", () => {
   for (const name of names) {
     it(`are documented on the page of ${name}`, () => {
       const page = readFileSync(join(EXAMPLES, name, "README.md"), "utf8");
-      // What the scripts beside the folders load is told once, where the client is.
+      // The packages of the shared scripts are stated once, on the client's page.
       const needed = [...importsOf(join(EXAMPLES, name)), "jose"];
       const stated = needed.map((needs) => `\`${needs}\` ${dependencies[needs]}`);
       expect(stated.filter((text) => !page.includes(text))).to.deep.equal([]);

@@ -6,17 +6,18 @@ import { DEFAULT_DEADLINE_MS, WATCH_HEARTBEAT_MS } from "../../src/limits.ts";
 import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
 import { serviceDefinition } from "../../src/protobuf/service-definition.ts";
 import { callEnvironment } from "../support/call-environment.ts";
-import { FeedStage } from "../support/feed-stage.ts";
+import { WatchHubStage } from "../support/watch-hub-stage.ts";
 import { newEntry } from "../support/new-entry.ts";
 import { RawChannel } from "../support/raw-channel.ts";
 import { ends } from "../support/stream-end.ts";
 import { until } from "../support/until.ts";
+import { WatchHubStage } from "../support/watch-hub-stage.ts";
 import { Watcher } from "../support/watcher.ts";
 
 const MOST = 3;
 
 describe("the streams of Watch", () => {
-  let stage: FeedStage;
+  let stage: WatchHubStage;
   let server: Server;
   let watches: ReturnType<typeof openWatches>;
   let channel: RawChannel;
@@ -24,7 +25,7 @@ describe("the streams of Watch", () => {
   let cut: string[];
 
   beforeEach(async () => {
-    stage = new FeedStage();
+    stage = new WatchHubStage();
     stage.store.commit(newEntry("a"));
     await stage.load();
     authenticate = () => UNRESTRICTED_PRINCIPAL;

@@ -9,7 +9,7 @@ const RECOVERY_TIMEOUT_MS = 10_000;
 const CALL_TIMEOUT_MS = 2000;
 const PAUSE_MS = 20;
 
-/** Asks the replica about each of `jtis` until it has a full answer. Throws when it gives none in good time. */
+/** Checks each of `jtis` at the replica until it responds completely. Throws if it does not in time. */
 export function audit(
   recorder: Recorder,
   { replica, jtis }: { replica: Replica; jtis: readonly string[] },
@@ -18,7 +18,7 @@ export function audit(
   return askAll(jtis, { who: `replica ${replica.index}`, ask });
 }
 
-/** The same of a gateway, once its copy has been proven. */
+/** The same at a gateway, once its copy has been proven. */
 export async function auditGateway(
   recorder: Recorder,
   { gateway, jtis }: { gateway: Gateway; jtis: readonly string[] },

@@ -15,8 +15,8 @@ export function plansOf({
 }
 
 /**
- * Runs all `plans` on two clusters side by side, one with a binary log and one without, as far as each is needed, and hands on each
- * result as it comes. A cluster that did not recover makes room for a new one. Ends early, with every process that it
+ * Runs all `plans` on two concurrent clusters, one with a binary log and one without, as needed, and reports each
+ * result as it arrives. A cluster that did not recover is replaced. Stops early, with every process that it
  * started, when `signal` is aborted.
  */
 export async function runCampaign(

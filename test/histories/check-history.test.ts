@@ -6,7 +6,7 @@ import {
   type Freshness,
   type History,
   type Interval,
-  NOBODY,
+  NO_REPLICA,
   type Outcome,
   type Verdict,
 } from "./history.ts";
@@ -14,7 +14,7 @@ import {
 const LATER = 1e9;
 const JTI = "a";
 
-/** An acknowledged Blacklist of one jti, at revision 7 unless another is given. */
+/** An acknowledged Blacklist of one jti, by default at revision 7. */
 function acknowledged(
   [from, to]: [number, number],
   options: {
@@ -36,7 +36,7 @@ function acknowledged(
   };
 }
 
-/** A Blacklist that may have happened or not. */
+/** A Blacklist with an unknown outcome. */
 function unanswered([from, to]: [number, number], { asked = LATER } = {}): BlacklistCall {
   return {
     ...acknowledged([from, to], { asked }),
@@ -62,9 +62,9 @@ function check(
   };
 }
 
-/** The answer of a gateway, which names no revision. */
+/** A gateway's verdict, without a revision. */
 function gatewaySaid([from, to]: [number, number], verdict: Verdict, freshness: Freshness): CheckCall {
-  return { ...check([from, to], verdict, { freshness, revision: "" }), replica: NOBODY, gateway: 2 };
+  return { ...check([from, to], verdict, { freshness, revision: "" }), replica: NO_REPLICA, gateway: 2 };
 }
 
 function failed([from, to]: [number, number], failure: string, freshness: Freshness = { kind: "fresh" }) {
@@ -81,7 +81,7 @@ function broken(operations: History["operations"], rest: Partial<History> = {}):
 interface Case {
   readonly rule: string;
   readonly caught: Partial<History>;
-  /** The same, less the one thing that makes it a violation. */
+  /** The same without the difference that makes it a violation. */
   readonly accepted: Partial<History>;
 }
 
@@ -264,7 +264,7 @@ const CASES: Record<string, Case> = {
       undoings: [CRASH],
     },
   },
-  "a positive that vanished although nobody had asked for it before the crash": {
+  "a positive that vanished although it was not blacklisted before the crash": {
     rule: "not blacklisted, after it was known to be",
     caught: {
       operations: [unanswered([50, 90]), check([51, 55], "blacklisted"), check([60, 70], "not-blacklisted")],
@@ -301,7 +301,7 @@ const CASES: Record<string, Case> = {
     caught: { operations: [check([0, 9], "blacklisted"), unanswered([10, 20])] },
     accepted: { operations: [check([0, 10], "blacklisted"), unanswered([10, 20])] },
   },
-  "a positive of what nobody ever asked for": {
+  "a positive for a jti that was never blacklisted": {
     rule: "blacklisted before anyone asked for it",
     caught: { operations: [check([0, 9], "blacklisted")] },
     accepted: { operations: [check([0, 9], "blacklisted"), unanswered([0, 1])] },
@@ -320,8 +320,8 @@ const CASES: Record<string, Case> = {
       operations: [unanswered([0, 90]), check([1, 11], "blacklisted"), acknowledged([10, 20])],
     },
   },
-  "nobody who is told created": {
-    rule: "created by nobody",
+  "no response with created": {
+    rule: "created in no response",
     caught: {
       operations: [acknowledged([0, 10], { outcome: "already" }), unanswered([11, 20])],
     },
@@ -364,7 +364,7 @@ const CASES: Record<string, Case> = {
       ],
     },
   },
-  "an error that nobody foresaw": {
+  "an unexpected error": {
     rule: "an error that no fault excuses",
     caught: { operations: [failed([0, 10], "INTERNAL")] },
     accepted: { operations: [failed([0, 10], "STORE_UNAVAILABLE")] },

@@ -6,18 +6,18 @@ import type { Violation } from "./violation.ts";
 import { createdByNobody, createdLate, createdTwice, positivesFromNowhere, weakened } from "./write-rules.ts";
 
 /**
- * Everything in `history` that the contract rules out. A jti is a register that is written once, so this is exact where a
- * general test of linearizability has to search, and takes no longer than sorting does:
+ * Finds every violation of the contract in `history`. A jti is a register that is written once, so this check is exact where a
+ * general test of linearizability has to search, and takes no longer than sorting:
  *
- * - A negative speaks for a moment no later than the earliest end of an acknowledged Blacklist of that jti, or of a
- *   check answered "blacklisted". The moment is the check's start, or as much earlier as the staleness it allowed.
- * - A negative that names a revision, or was told to include one, includes no acknowledged Blacklist up to it.
- * - A positive has a Blacklist that began before it ended.
- * - A revision that another one has taken the place of, after a crash, rules nothing out.
- * - "Created" is told once, and by one of those who asked before anyone had been answered.
- * - What is stored is never shorter than what was acknowledged.
+ * - A negative is valid for a time no later than the earliest end of an acknowledged Blacklist of that jti, or of a
+ *     check that returned "blacklisted". That time is the check's start, or earlier by the allowed staleness.
+ * - A negative that returned a revision, or was asked to include one, includes no acknowledged Blacklist up to it.
+ * - A positive has a Blacklist that began before the positive ended.
+ * - A revision that was replaced by another one after a crash excludes nothing.
+ * - "Created" is returned once, to one of those that called before any of them had a response.
+ * - A stored expiry is never earlier than an acknowledged one.
  *
- * Calls without an answer may have happened or not. Entries may run out; whatever could still be the reason to refuse a token counts.
+ * Calls without a response may have had an effect or not. Entries may expire; an entry counts as long as a token may still have to be rejected.
  */
 export function checkHistory(history: History): Violation[] {
   const isOrdered = orderedRevisions(history);
@@ -43,7 +43,7 @@ function* checkRegister(
   yield* weakened(register);
 }
 
-/** Failures that no fault excuses: the service's own, and those of a client that cannot make sense of an answer. */
+/** Failures that no fault excuses: the service's, and those of a client that cannot parse a response. */
 const INEXCUSABLE: readonly (string | undefined)[] = ["INTERNAL", "MALFORMED_ANSWER"];
 
 function* badAnswers(history: History, isOrdered: (revision: string) => boolean): Generator<Violation> {
@@ -64,7 +64,7 @@ function* badAnswers(history: History, isOrdered: (revision: string) => boolean)
     }
     const inItsPlace = acknowledged.get(numberOf(revision));
     const known = call.answer?.revision ?? "";
-    // Who answers as of a later commit of this history has read it, and not the one that is named.
+    // A response as of a later commit of this history has read that commit, not the named one.
     const knowsBetter =
       inItsPlace !== undefined &&
       inItsPlace !== revision &&

@@ -1,4 +1,4 @@
-/** What a history chooses, as its seed says. Each purpose draws from numbers of its own, so that none disturbs another. */
+/** The choices of a history, derived from its seed. Each purpose has its own sequence, so that none affects another. */
 export class Choices {
   readonly #seed: number;
   #state: number;
@@ -16,7 +16,7 @@ export class Choices {
 
   /** In [0, 1). */
   number(): number {
-    // mulberry32: 32 bits of state are plenty to choose what a client does next.
+    // mulberry32: 32 bits of state are enough for a client's choices.
     this.#state = (this.#state + 0x6d2b79f5) | 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
@@ -28,7 +28,7 @@ export class Choices {
     return from + this.number() * (to - from);
   }
 
-  /** A whole number, both ends included. */
+  /** An integer, both bounds included. */
   whole(from: number, to: number): number {
     return Math.floor(this.between(from, to + 1));
   }
@@ -42,7 +42,7 @@ export class Choices {
     return among[this.whole(0, among.length - 1)] as T;
   }
 
-  /** So many of them, or all, in any order. */
+  /** This many of them, or all, in random order. */
   some<T>(among: readonly T[], count: number): T[] {
     const left = [...among];
     const chosen: T[] = [];

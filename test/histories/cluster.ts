@@ -7,19 +7,19 @@ import { Replica } from "./replica.ts";
 
 export const REPLICAS = 3;
 /**
- * One for each gateway: by how much its wall clock is ahead. What decides is the service's clock where its own is ahead, and its own
- * where it is behind; by far more than an entry's leeway.
+ * How far each gateway's wall clock is ahead. If ahead, the service's clock decides, and if behind, the gateway's own
+ * clock; by far more than an entry's leeway.
  */
 const SKEWS_MS = [0, 600_000, -600_000];
 const CONNECT_TIMEOUT_MS = 5000;
 
 export interface ClusterOptions {
   readonly binaryLog: boolean;
-  /** The service's setting INDEX; its own default unless given. */
+  /** The service's setting INDEX; absent: its default. */
   readonly index?: "on" | "off" | undefined;
 }
 
-/** A database of its own under three replicas, and gateways that keep copies. Serves any number of histories, one after the other. */
+/** A database, three replicas, and gateways with local copies. Serves any number of successive histories. */
 export class Cluster {
   readonly server: PrivateMariadb;
   readonly binaryLog: boolean;
@@ -43,13 +43,13 @@ export class Cluster {
     this.gateways = options.gateways;
   }
 
-  /** Starts everything on a server that was started with, or without, a binary log. Nothing is left behind where it fails. */
+  /** Starts everything on a server with or without a binary log. Leaves nothing behind on failure. */
   static async start({ binaryLog, index }: ClusterOptions): Promise<Cluster> {
     const server = await startMariadb({ binaryLog });
     return Cluster.on(server, { binaryLog, index });
   }
 
-  /** The same on a server that is there already, and that is stopped together with the cluster. */
+  /** The same on an existing server, which is stopped together with the cluster. */
   static async on(server: PrivateMariadb, { binaryLog, index }: ClusterOptions): Promise<Cluster> {
     const replicas: Replica[] = [];
     const gateways: Gateway[] = [];
@@ -73,7 +73,7 @@ export class Cluster {
     }
   }
 
-  /** Runs `work` on a connection of its own, past all proxies. */
+  /** Runs `work` on a direct connection, without proxies. */
   async withDatabase<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
     const connection = await mysql.createConnection({
       uri: this.databaseUrl,
@@ -87,7 +87,7 @@ export class Cluster {
     }
   }
 
-  /** Takes back whatever a fault that failed may have left behind, short of what was killed. */
+  /** Removes the effects of a failed fault, except kills. */
   async heal(): Promise<void> {
     this.server.resume();
     await Promise.all([

@@ -5,10 +5,10 @@ export function monotonic(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 
-/** What has to be added to it. */
+/** The offset to it. */
 export const CLOCK_OFFSET = Date.now() - monotonic();
 
-/** Milliseconds since 1970 that never go back: what a history is timed by. */
+/** Milliseconds since 1970 that never go back: the time base of a history. */
 export function now(): Instant {
   return CLOCK_OFFSET + monotonic();
 }

@@ -1,6 +1,6 @@
 import type { Freshness, Instant, Verdict } from "./history.ts";
 
-/** What the driver asks of a gateway, which is a process of its own. */
+/** A request of the driver to a gateway's process. */
 export type GatewayQuestion = { readonly id: number } & (
   | {
       readonly kind: "ask";
@@ -11,24 +11,24 @@ export type GatewayQuestion = { readonly id: number } & (
   | { readonly kind: "peek"; readonly jti: string; readonly maxStalenessMs: number }
 );
 
-/** What became of it, timed where it was asked: the way between the two processes is no part of it. */
+/** The result, timed in the gateway, so that communication between the processes does not count. */
 export interface GatewayAnswer {
   readonly from: Instant;
   readonly to: Instant;
-  /** Why there is no answer; absent where there is one. */
+  /** Why there is no result; absent if there is one. */
   readonly failure?: string | undefined;
   /** One for each jti, in order. */
   readonly verdicts?: readonly Verdict[] | undefined;
 }
 
-/** Where a gateway's answers came from, one for each jti, since its process began. */
+/** The sources of a gateway's verdicts since its process began. */
 export interface GatewayCounts {
   /** From its copy, `peek` included. */
   readonly copy: number;
-  /** Of them, "not blacklisted". */
+  /** Of these, "not blacklisted". */
   readonly copyNegatives: number;
   readonly service: number;
-  /** Times that the copy was filled from the beginning. */
+  /** The number of snapshots. */
   readonly snapshots: number;
 }
 
@@ -36,15 +36,15 @@ export interface GatewayReply {
   readonly id: number;
   readonly answer: GatewayAnswer;
   readonly counts: GatewayCounts;
-  /** The last that its log said; for people. */
+  /** The last log line, for people. */
   readonly standing: string;
 }
 
-/** What the driver tells a gateway's process in its environment, as JSON. */
+/** The parameters of a gateway's process, in its environment as JSON. */
 export interface GatewaySetup {
   readonly addresses: readonly string[];
-  /** By how much its wall clock is ahead, in milliseconds. */
+  /** How far its wall clock is ahead, in milliseconds. */
   readonly skewMs: number;
-  /** What has to be added to the machine's monotonic clock, in milliseconds, to get an instant of the driver's. */
+  /** The offset of the driver's time to the machine's monotonic clock, in milliseconds. */
   readonly clockOffset: number;
 }

@@ -9,7 +9,7 @@ import { monotonic } from "./driver-clock.ts";
 import type { GatewayAnswer, GatewayQuestion, GatewayReply, GatewaySetup } from "./gateway-messages.ts";
 import type { Freshness } from "./history.ts";
 
-// A gateway: asks its own copy of the blacklist what the driver wants to know. Ends with the driver.
+// A gateway: checks its copy of the blacklist on request of the driver. Ends with the driver.
 
 const { addresses, skewMs, clockOffset } = JSON.parse(process.env.GATEWAY ?? "") as GatewaySetup;
 const counts = { copy: 0, copyNegatives: 0, service: 0, snapshots: 0 };
@@ -26,7 +26,7 @@ const metrics: ClientMetrics = {
 };
 let standing = "";
 
-/** What no fault brings about is complained of. */
+/** Reports errors that no fault explains. */
 function note(message: string, details: Readonly<Record<string, unknown>>): void {
   const { code } = details;
   standing = `${message} ${JSON.stringify(details)}`;
@@ -70,7 +70,7 @@ async function answerTo(question: GatewayQuestion): Promise<GatewayAnswer> {
   }
 }
 
-/** One jti goes the way that a gateway's own check goes. */
+/** Checks one jti as a gateway does. */
 async function answersOf(jtis: readonly string[], options: CheckOptions): Promise<boolean[]> {
   const [only] = jtis;
   if (only === undefined || jtis.length > 1) return client.areBlacklisted(jtis, options);

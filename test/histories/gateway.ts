@@ -16,7 +16,7 @@ import type { Freshness } from "./history.ts";
 import type { Replica } from "./replica.ts";
 
 const PROGRAM = fileURLToPath(new URL("gateway-process.ts", import.meta.url));
-/** A connection that is half-open is found out after this long; a copy that failed meanwhile waits for some seconds before it tries anew. */
+/** A half-open connection is detected after this time; a copy that failed meanwhile waits some seconds before it retries. */
 const RECOVERY_TIMEOUT_MS = KEEPALIVE_MS + KEEPALIVE_TIMEOUT_MS + 2 * MAX_WATCH_RETRY_MS;
 const RECENTLY_MS = 500;
 const NEVER_BLACKLISTED = "never blacklisted";
@@ -26,14 +26,14 @@ const NOTHING: GatewayCounts = { copy: 0, copyNegatives: 0, service: 0, snapshot
 type Question = GatewayQuestion extends infer Q ? (Q extends unknown ? Omit<Q, "id"> : never) : never;
 
 /**
- * A client of the service that keeps a copy of the blacklist: a process of its own, whose ways to the replicas lead through
- * proxies of its own, one for each.
+ * A client of the service with a local copy: a process that reaches each replica through
+ * its own proxy.
  */
 export class Gateway {
   readonly index: number;
   /** In the order of the replicas. */
   readonly entrances: readonly FaultProxy[];
-  /** False beside a service without an index, which is asked everything. */
+  /** False if the service has no index, so that every check is a call. */
   readonly keepsCopy: boolean;
   readonly #skewMs: number;
   readonly #pending = new Map<number, (reply: GatewayAnswer) => void>();
@@ -41,7 +41,7 @@ export class Gateway {
   #process: ChildProcess | undefined;
   #output = "";
   #standing = "";
-  /** Of processes that were killed. */
+  /** The counts of killed processes. */
   #former = NOTHING;
   #latest = NOTHING;
 
@@ -78,12 +78,12 @@ export class Gateway {
     };
   }
 
-  /** What it wrote to its error output; for people. */
+  /** Its error output, for people. */
   get output(): string {
     return this.#output;
   }
 
-  /** Starts the process, with a copy that is empty. */
+  /** Starts the process with an empty copy. */
   async launch(): Promise<void> {
     const setup: GatewaySetup = {
       addresses: this.entrances.map(({ port }) => `127.0.0.1:${port}`),
@@ -111,7 +111,7 @@ export class Gateway {
     await once(child, "spawn");
   }
 
-  /** Resolves whatever happens, but not before a process that is paused goes on. */
+  /** Resolves for any outcome, but not before a paused process continues. */
   ask(question: {
     jtis: readonly string[];
     freshness: Freshness;
@@ -124,7 +124,7 @@ export class Gateway {
     return this.#send({ kind: "peek", jti, maxStalenessMs });
   }
 
-  /** Resolves when its copy, if it keeps one, has been proven to be current a moment ago. Throws where that takes too long. */
+  /** Resolves when its copy, if it has one, has recently been proven current. Throws if that takes too long. */
   async ready(): Promise<void> {
     if (!this.keepsCopy) return;
     const isReady = async () => (await this.peek(NEVER_BLACKLISTED, RECENTLY_MS)).verdicts !== undefined;
@@ -136,16 +136,16 @@ export class Gateway {
     }
   }
 
-  /** Which replica's number has sent it most of late: the one that keeps its copy. */
+  /** The number of the replica that has recently sent it most, which feeds its copy. */
   async watched(): Promise<number> {
     const before = this.entrances.map(({ counts }) => counts.bytesToClient);
-    // Three of the proofs that the tightest staleness makes it ask for.
+    // Three of the proofs required by the lowest staleness.
     await new Promise((resolve) => setTimeout(resolve, 60));
     const received = this.entrances.map(({ counts }, index) => counts.bytesToClient - (before[index] ?? 0));
     return received.indexOf(Math.max(...received));
   }
 
-  /** kill -9. A paused one ends too. */
+  /** Kills the process with SIGKILL, paused or not. */
   async kill(): Promise<void> {
     const child = this.#process;
     if (child === undefined) return;
@@ -162,7 +162,7 @@ export class Gateway {
     this.#process?.kill("SIGCONT");
   }
 
-  /** Takes back whatever a fault has done to it, or to its ways. */
+  /** Removes the effects of a fault on it or on its connections. */
   async heal(): Promise<void> {
     this.resume();
     await Promise.all(this.entrances.map((entrance) => entrance.heal()));

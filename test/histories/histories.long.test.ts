@@ -7,7 +7,7 @@ import { planOf } from "./plan.ts";
 import { formatResult } from "./report.ts";
 import { runHistory } from "./run-history.ts";
 
-/** One of each family; `make histories` goes through all of them, as often as wanted. */
+/** One of each family; `make histories` runs all of them any number of times. */
 const FAULTS: FaultName[] = [
   "kill-database",
   "undone-commits",
@@ -22,7 +22,7 @@ const FAULTS: FaultName[] = [
   "resume-in-prune-storm",
 ];
 
-/** One history in sixty says too little: another is played then. Whatever else is wrong with one fails at once. */
+/** One history in sixty is insufficient and is replaced. Any other finding fails at once. */
 const ATTEMPTS = 3;
 
 describe("three replicas under many clients on few jtis", function () {

@@ -1,4 +1,4 @@
-/** Milliseconds since 1970 by the driver's monotonic clock, on which everything in a history is timed. */
+/** Milliseconds since 1970 by the driver's monotonic clock, the time base of a history. */
 export type Instant = number;
 
 export interface Interval {
@@ -6,11 +6,11 @@ export interface Interval {
   readonly to: Instant;
 }
 
-/** A call: `from` just before it was sent, `to` just after it was answered or given up. */
+/** A call: `from` just before it was sent, `to` just after its response or timeout. */
 interface Call extends Interval {
-  /** Which replica was asked; NOBODY where it was none, or not known which. */
+  /** The replica that was called; NO_REPLICA if none or unknown. */
   readonly replica: number;
-  /** Why there is no answer; absent where there is one. What a call without an answer did is unknown. */
+  /** Why there is no response; absent if there is one. The effect of a call without a response is unknown. */
   readonly failure: string | undefined;
 }
 
@@ -28,16 +28,16 @@ export interface BlacklistCall extends Call {
 
 export interface CheckCall extends Call {
   readonly kind: "check";
-  /** Which gateway was asked, where one was: it answers from its copy if it can, else asks a replica. */
+  /** The gateway that was asked, if any: it answers from its copy if possible, else asks a replica. */
   readonly gateway?: number;
   readonly jtis: readonly string[];
   readonly freshness: Freshness;
-  /** A gateway names no revision: the text is empty. */
+  /** Empty for a gateway, which returns no revision. */
   readonly answer: { readonly revision: string; readonly verdicts: readonly Verdict[] } | undefined;
 }
 
-/** In the place of a replica's number. */
-export const NOBODY = -1;
+/** Stands in place of a replica's number. */
+export const NO_REPLICA = -1;
 
 export type Operation = BlacklistCall | CheckCall;
 export type Outcome = "created" | "extended" | "already";
@@ -45,15 +45,15 @@ export type Verdict = "blacklisted" | "not-blacklisted" | "unknown";
 
 export type Freshness =
   | { readonly kind: "fresh" }
-  /** True at some moment not longer ago than this, in milliseconds. */
+  /** True at some time within this many milliseconds before. */
   | { readonly kind: "max-staleness"; readonly ms: number }
   | { readonly kind: "at-least"; readonly revision: string };
 
-/** All that clients saw while a fault came and went. Keys are new: nothing happened to them before. */
+/** Everything that clients observed while a fault came and went. Keys are new: they have no earlier history. */
 export interface History {
   readonly operations: readonly Operation[];
-  /** Kills of a database that may undo commits which nobody was told of: empty where it keeps a binary log. */
+  /** Kills of a database that may undo unacknowledged commits; empty if it has a binary log. */
   readonly undoings: readonly Interval[];
-  /** When the database surely was read-only, from the first moment to the last. */
+  /** When the database was certainly read-only. */
   readonly readOnly: readonly Interval[];
 }

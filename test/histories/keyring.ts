@@ -1,14 +1,14 @@
-/** Operations after which the next key comes up: few keys at a time, each with its first write in the middle of its checks. */
+/** Operations per key: few keys are in use at a time, each first written in the middle of its checks. */
 const OPERATIONS_PER_KEY = 45;
 const HOT = 2;
 const UPCOMING = 4;
 
-/** The keys of one history. As it goes on each is checked, then blacklisted by several clients at once, then checked again. */
+/** The keys of one history. Each is checked, then blacklisted by several clients at once, then checked again. */
 export class Keyring {
   readonly #seed: number;
   readonly #started: () => number;
 
-  /** `started` tells how many operations have begun. */
+  /** `started` returns the number of operations begun. */
   constructor(seed: number, started: () => number) {
     this.#seed = seed;
     this.#started = started;
@@ -22,17 +22,17 @@ export class Keyring {
     return `${this.#seed}/${number}`;
   }
 
-  /** Being blacklisted for the first time about now. */
+  /** About to be blacklisted for the first time. */
   get hot(): string[] {
     return this.#range(this.#turn, this.#turn + HOT);
   }
 
-  /** Their turn comes next: mostly nobody has blacklisted them. */
+  /** Next in order, and usually not blacklisted yet. */
   get upcoming(): string[] {
     return this.#range(this.#turn + HOT, this.#turn + HOT + UPCOMING);
   }
 
-  /** Their turn is over: mostly blacklisted. */
+  /** Earlier in order, and usually blacklisted. */
   get old(): string[] {
     return this.#range(0, this.#turn);
   }
@@ -41,7 +41,7 @@ export class Keyring {
     return [...this.old, ...this.hot, ...this.upcoming];
   }
 
-  /** Every fifth key's first writes last a moment only, and others extend them. */
+  /** The first writes of every fifth key are short-lived, and others extend them. */
   isShort(key: string): boolean {
     return Number(key.slice(key.indexOf("/") + 1)) % 5 === 4;
   }

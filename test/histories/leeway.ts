@@ -1,2 +1,2 @@
-/** The service's EXPIRY_LEEWAY, which the cluster leaves at its default: an entry outlives its `expires_at` by it. */
+/** The default of EXPIRY_LEEWAY, used by the cluster: how long an entry outlives its `expires_at`. */
 export const LEEWAY_MS = 5 * 60_000;

@@ -6,7 +6,7 @@ import type { Result } from "./result.ts";
 const interrupted = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort());
 
-/** The options, or undefined after saying what is wrong with them. */
+/** The options; undefined after printing the problem with them. */
 function options(): Options | undefined {
   try {
     return readOptions(process.argv.slice(2));

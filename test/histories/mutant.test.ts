@@ -7,7 +7,7 @@ import { readMutant } from "./mutant.ts";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const FOLDER = fileURLToPath(new URL("mutants/", import.meta.url));
 
-/** What is wrong with a patch, or undefined. */
+/** The problem of a patch; undefined if there is none. */
 function problem(patch: string): string | undefined {
   try {
     readMutant(patch);

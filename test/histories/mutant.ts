@@ -7,22 +7,22 @@ import { type FaultName, isFaultName } from "./faults/faults.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** What a history needs of the project. */
+/** The folders that a history needs. */
 const COPIED = ["src", "gen", "test", "scripts", "package.json", "tsconfig.json", "tsconfig.build.json"];
 
-/** A patch that breaks one rule of the service. Its first lines say which, and what should show it. */
+/** A patch that breaks one rule of the service. Its first lines name the rule, and the faults that should reveal it. */
 export interface Mutant {
   readonly name: string;
   readonly patch: string;
   readonly rule: string;
   readonly faults: readonly FaultName[];
-  /** Absent: as the seeds say. */
+  /** Absent: derived from the seeds. */
   readonly binaryLog: "on" | "off" | undefined;
   /** The service's setting INDEX; absent: its default. */
   readonly index: "on" | "off" | undefined;
 }
 
-/** Throws a RangeError where the first lines do not say what they must. */
+/** Throws a RangeError if the first lines are incomplete. */
 export function readMutant(patch: string): Mutant {
   const name = basename(patch, ".patch");
   const text = readFileSync(patch, "utf8");
@@ -40,7 +40,7 @@ function onOrOff(value: string | undefined): "on" | "off" | undefined {
   throw new RangeError(`"${value}" is neither on nor off`);
 }
 
-/** A copy of the project in a temporary folder of its own. */
+/** A copy of the project in a temporary folder. */
 export class PatchedCopy {
   readonly folder: string;
 
@@ -48,7 +48,7 @@ export class PatchedCopy {
     this.folder = folder;
   }
 
-  /** Throws, saying why, where the patch does not apply or the result does not compile. */
+  /** Throws with the reason if the patch does not apply or the result does not compile. */
   static make({ patch }: Mutant): PatchedCopy {
     const copy = new PatchedCopy(mkdtempSync(join(tmpdir(), "token-blacklist-mutant-")));
     try {

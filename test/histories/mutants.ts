@@ -8,18 +8,18 @@ import type { FaultName } from "./faults/faults.ts";
 import { type Mutant, PatchedCopy, readMutant } from "./mutant.ts";
 import type { Result } from "./result.ts";
 
-// Breaks one rule of the service at a time and runs histories until the checker catches it. Whatever survives says that
-// the checker, or what is done to the service, is too weak.
+// Breaks one rule of the service at a time and runs histories until the checker detects it. A surviving mutant shows that
+// the checker or the faults are too weak.
 
 const FOLDER = fileURLToPath(new URL("mutants", import.meta.url));
 const USAGE = `usage: make mutants ARGS="[--histories N] [NAME ...]"
   NAME           only the mutants whose names contain one of these
   --histories N  histories of each kind of fault after which a mutant has survived (60)
 `;
-/** Histories of one kind before another gets its turn: each run starts a cluster of its own. */
+/** Histories of one kind before the next kind: each run starts a cluster. */
 const RUN = 10;
 const RUN_TIMEOUT_MS = 240_000;
-/** In which it ends what it started. */
+/** The time to stop what it started. */
 const GRACE_MS = 30_000;
 
 let running: ChildProcess | undefined;
@@ -33,7 +33,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 
 interface Hunt {
   readonly histories: number;
-  /** The history that gave the mutant away; absent where none did. */
+  /** The history that detected the mutant; absent if none did. */
   readonly proof: Result | undefined;
 }
 
@@ -51,7 +51,7 @@ async function hunt(mutant: Mutant, folder: string, most: number): Promise<Hunt>
   return { histories, proof: undefined };
 }
 
-/** Runs histories in the patched copy, by its own tools, until one is violated. */
+/** Runs histories in the patched copy, with its own tools, until one is violated. */
 async function run(
   folder: string,
   { binaryLog, index }: Mutant,
@@ -83,7 +83,7 @@ async function run(
   return results;
 }
 
-/** True where it was caught. */
+/** Whether it was detected. */
 async function judge(mutant: Mutant, most: number): Promise<boolean> {
   let copy: PatchedCopy;
   try {

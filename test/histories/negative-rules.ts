@@ -4,21 +4,21 @@ import type { Register } from "./registers.ts";
 import { numberOf } from "./revisions.ts";
 import type { Violation } from "./violation.ts";
 
-/** The driver's clock and the service's, on one machine, agree to this many milliseconds. */
+/** The maximum difference between the driver's and the service's clock on one machine, in milliseconds. */
 const CLOCK_MARGIN_MS = 10;
 
-/** How far back, at most, the moment lies for which a check's negatives speak. */
+/** The maximum age of the time for which a check's negatives are valid. */
 function ageAllowed({ freshness }: CheckCall): number {
   if (freshness.kind === "fresh") return 0;
   return freshness.kind === "max-staleness" ? freshness.ms : Number.POSITIVE_INFINITY;
 }
 
-/** True where the entry that `proof` saw had not run out by the time of an answer at `to`. */
+/** Whether the entry that `proof` saw was still effective at the time of a response at `to`. */
 export function outlasts(proof: Proof | undefined, to: Instant): proof is Proof {
   return proof !== undefined && proof.validUntil > to + CLOCK_MARGIN_MS;
 }
 
-/** Acknowledged, or seen, before the moment that a negative speaks for. */
+/** Acknowledged, or observed, before the time for which a negative is valid. */
 export function* negativesAfter(register: Register, proofs: Proofs): Generator<Violation> {
   for (const check of register.negatives) {
     const proof = proofs.before(check.from - ageAllowed(check));
@@ -32,7 +32,7 @@ export function* negativesAfter(register: Register, proofs: Proofs): Generator<V
   }
 }
 
-/** Part of the revision that a negative names, or was told to include. */
+/** Included in the revision that a negative returned or was asked to include. */
 export function* negativesPastRevision(
   register: Register,
   isOrdered: (revision: string) => boolean,
@@ -58,7 +58,7 @@ export function* negativesPastRevision(
   }
 }
 
-/** Answered by a database that was read-only throughout: it may have been demoted, and knows nothing for certain. */
+/** Answered by a database that was read-only throughout: it may have been demoted, so its data proves nothing. */
 export function* negativesWhileReadOnly(
   register: Register,
   readOnly: readonly Interval[],
@@ -76,10 +76,10 @@ export function* negativesWhileReadOnly(
 }
 
 /**
- * What proves that an entry was there: acknowledgements, and positives. But a crash may undo a commit that others have seen and
- * nobody was told of. Who has seen it goes on saying so: from before the crash, or from memory after it, since a known positive is
- * not hidden while the database is away. So of a jti whose first Blacklist began before a crash and was not
- * acknowledged by then, positives prove nothing.
+ * Proofs that an entry existed: acknowledgements and positives. But a crash may undo a commit that others have read and
+ * that was not acknowledged. A process that has read it keeps reporting it: from before the crash, or from memory afterwards, since known
+ * positives are reported while the database is unavailable. So positives prove nothing for a jti whose first Blacklist began before a crash and
+ * was not acknowledged by then.
  */
 export function proofsOf({ writes, positives }: Register, { undoings }: History): Proofs {
   const acknowledged = writes.flatMap(({ call, assured, told }) =>
@@ -90,7 +90,7 @@ export function proofsOf({ writes, positives }: Register, { undoings }: History)
   if (undoings.some(({ from, to }) => firstBegun < to && firstAcknowledged >= from)) {
     return new Proofs(acknowledged);
   }
-  // Whichever write it saw, the entry lasts as long as the shortest.
+  // The entry lasts at least as long as the shortest write that it may have seen.
   const shortest = Math.min(...writes.map(({ asked }) => asked));
   const seen = positives.map((check) => ({ since: check.to, validUntil: shortest, operation: check }));
   return new Proofs([...acknowledged, ...seen]);

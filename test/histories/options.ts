@@ -2,16 +2,16 @@ import { parseArgs } from "node:util";
 import { FAULT_NAMES, type FaultName, isFaultName } from "./faults/faults.ts";
 
 export interface Options {
-  /** First and last, both included. */
+  /** First and last seed, both included. */
   readonly seeds: { readonly from: number; readonly to: number };
-  /** The seeds go through these kinds. */
+  /** The kinds of fault that the seeds go through. */
   readonly faults: readonly FaultName[];
-  /** Absent: as the seed says. */
+  /** Absent: derived from the seed. */
   readonly binaryLog: boolean | undefined;
-  /** Absent: the service's own default. */
+  /** Absent: the service's default. */
   readonly index: "on" | "off" | undefined;
   readonly json: boolean;
-  /** Ends with the first history that is not "ok". */
+  /** Stop at the first history that is not "ok". */
   readonly failFast: boolean;
 }
 
@@ -22,13 +22,13 @@ export const USAGE = `usage: make histories ARGS="[options]"
   --seed N         the history of one seed
   --fault NAMES    these kinds of fault, separated by commas, and no others:
                    ${FAULT_NAMES.join(" ").replace(/(.{60,75}) /g, "$1\n                   ")}
-  --binlog on|off  the database with or without a binary log, whatever the seed says
+  --binlog on|off  override the seed's choice of a binary log
   --index on|off   the service's setting INDEX
   --fail-fast      end with the first history that fails
   --json           one JSON object a line instead of text
 `;
 
-/** Throws a RangeError or a TypeError that says what is wrong with `args`. */
+/** Throws a RangeError or a TypeError that explains the problem of `args`. */
 export function readOptions(args: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...args],

@@ -1,13 +1,13 @@
 import { FAULT_NAMES, type FaultName } from "./faults/faults.ts";
 
-/** Which history a seed stands for. */
+/** The history of a seed. */
 export interface Plan {
   readonly seed: number;
   readonly fault: FaultName;
   readonly binaryLog: boolean;
 }
 
-/** Seeds that follow one another go through all kinds of fault (or those of `faults`), then through all of them with the binary log the other way. */
+/** Successive seeds go through all kinds of fault (or `faults`), then through all again with the other setting of the binary log. */
 export function planOf(
   seed: number,
   {
@@ -23,7 +23,7 @@ export function planOf(
   };
 }
 
-/** The options that make the same plan again. */
+/** The options that repeat the plan. */
 export function replayOptions({ seed, fault, binaryLog }: Plan, index: "on" | "off" | undefined): string {
   const forIndex = index === undefined ? "" : ` --index ${index}`;
   return `--seed ${seed} --fault ${fault} --binlog ${binaryLog ? "on" : "off"}${forIndex}`;

@@ -1,14 +1,14 @@
 import type { Instant, Operation } from "./history.ts";
 
-/** That the entry was there from some point on, until it ran out. */
+/** Proves that the entry existed from some point on, until its end. */
 export interface Proof {
-  /** An instant, or the number of a revision. */
+  /** A time, or the number of a revision. */
   readonly since: number;
   readonly validUntil: Instant;
   readonly operation: Operation;
 }
 
-/** Finds, of all proofs that hold at a point, the one that holds longest. */
+/** Finds, of all proofs valid at a point, the one that ends last. */
 export class Proofs {
   readonly #since: number[] = [];
   readonly #longest: Proof[] = [];

@@ -9,7 +9,7 @@ import {
   type CheckCall,
   type Freshness,
   type Interval,
-  NOBODY,
+  NO_REPLICA,
   type Operation,
 } from "./history.ts";
 import { LEEWAY_MS } from "./leeway.ts";
@@ -27,17 +27,17 @@ const VERDICTS = {
   [Verdict.UNKNOWN]: "unknown",
 } as Record<Verdict, "blacklisted" | "not-blacklisted" | "unknown">;
 
-/** Makes the calls of one history and writes down what became of them. */
+/** Makes the calls of one history and records their results. */
 export class Recorder {
   readonly operations: Operation[] = [];
   #started = 0;
 
-  /** Calls begun so far, whether they have ended or not. */
+  /** The number of calls begun, ended or not. */
   get started(): number {
     return this.#started;
   }
 
-  /** Never throws: a failure is what was recorded. `validUntil`, whole milliseconds, is when the entry may be forgotten. */
+  /** Never rejects: failures are recorded. `validUntil`, in whole milliseconds, is when the entry may be forgotten. */
   async blacklist(
     replica: Replica,
     tokens: BlacklistCall["tokens"],
@@ -64,7 +64,7 @@ export class Recorder {
     });
   }
 
-  /** Never throws: a failure is what was recorded. */
+  /** Never rejects: failures are recorded. */
   async check(
     replica: Replica,
     jtis: readonly string[],
@@ -84,7 +84,7 @@ export class Recorder {
     });
   }
 
-  /** Asks a gateway, which answers from its copy if it can. Never throws: a failure is what was recorded. */
+  /** Asks a gateway, which answers from its copy if possible. Never rejects: failures are recorded. */
   async ask(
     gateway: Gateway,
     jtis: readonly string[],
@@ -98,7 +98,7 @@ export class Recorder {
     });
   }
 
-  /** Looks into a gateway's copy, whoever may know more. Undefined where the copy cannot say: then nothing has been asked of anybody. */
+  /** Looks a jti up in a gateway's copy only. Undefined if the copy cannot decide; then nothing is recorded. */
   async peek(
     gateway: Gateway,
     jti: string,
@@ -114,15 +114,15 @@ export class Recorder {
     });
   }
 
-  /** A Blacklist that was made in another way, and that nobody was told the outcome of. */
+  /** Records a Blacklist made in another way, whose outcome is unknown. */
   noteUnanswered(tokens: BlacklistCall["tokens"], { from, to }: Interval): void {
     this.#note({
       kind: "blacklist",
       tokens,
       from,
       to,
-      replica: NOBODY,
-      failure: "nobody was told",
+      replica: NO_REPLICA,
+      failure: "outcome unknown",
       answer: undefined,
     });
   }
@@ -134,7 +134,7 @@ export class Recorder {
     const { from, to, failure, verdicts } = said;
     return this.#note({
       kind: "check",
-      replica: NOBODY,
+      replica: NO_REPLICA,
       gateway: gateway.index,
       from,
       to,

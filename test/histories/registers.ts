@@ -1,22 +1,22 @@
 import type { BlacklistCall, CheckCall, History, Instant, Outcome } from "./history.ts";
 
-/** One token of one Blacklist. */
+/** One token of one Blacklist call. */
 export interface Write {
   readonly call: BlacklistCall;
-  /** How long the entry was asked to last. If acknowledged, it does so as of the revision that the answer names. */
+  /** The requested end of the entry. If acknowledged, it is effective as of the revision in the response. */
   readonly asked: Instant;
   /**
-   * How long the entry lasts if this was acknowledged. The answer may show more than was asked for, a later extension by somebody
-   * else too; but a crash can undo that one.
+   * The end of the entry if this was acknowledged. The response may show a later extension by another client,
+   * but a crash can undo that one.
    */
   readonly assured: Instant;
-  /** What the answer said of it; absent where there was none. */
+  /** The result in the response; absent if there was none. */
   readonly told:
     | { readonly outcome: Outcome; readonly validUntil: Instant; readonly revision: string }
     | undefined;
 }
 
-/** All that happened to one jti. */
+/** All operations on one jti. */
 export interface Register {
   readonly jti: string;
   readonly writes: Write[];

@@ -9,7 +9,7 @@ import { CommandProcess } from "../support/service-process.ts";
 const LAUNCH_TIMEOUT_MS = 20_000;
 const PROBE_PAUSE_MS = 3;
 
-/** One replica of the service: a process of its own, whose way to the database leads through a proxy of its own. */
+/** One replica of the service: a process that reaches the database through its own proxy. */
 export class Replica {
   readonly index: number;
   readonly proxy: FaultProxy;
@@ -41,27 +41,27 @@ export class Replica {
     }
   }
 
-  /** What it said last, where a process of it has ended without having been killed. */
+  /** The last log lines of a process that ended without being killed. */
   get ending(): string | undefined {
     return this.#ending;
   }
 
-  /** Calls the process that runs now, or the last one that ran. */
+  /** Calls the running process, or the last one. */
   get client(): RpcClient {
     if (this.#client === undefined) throw new Error("the replica was never launched");
     return this.#client;
   }
 
-  /** A way of one's own to this replica, wherever it listens. It is closed together with the replica. */
+  /** A separate proxy to this replica, at any port. It is closed together with the replica. */
   async openEntrance(): Promise<FaultProxy> {
     const entrance = await FaultProxy.start({ port: this.#port });
     this.#entrances.push(entrance);
     return entrance;
   }
 
-  /** Starts the process, and resolves as soon as its port accepts connections: whether it can answer yet is for its clients to see. */
+  /** Starts the process, and resolves as soon as its port accepts connections; it may not answer yet. */
   async launch(): Promise<void> {
-    // Another port each time: a client would wait before it tries one again that has just refused it.
+    // A new port each time: a client would wait before it retries one that has just refused it.
     const port = await freePort();
     const process = new CommandProcess(["serve"], {
       LISTEN_ADDRESS: `127.0.0.1:${port}`,
@@ -81,7 +81,7 @@ export class Replica {
     this.#client = createRpcClient({ address: `127.0.0.1:${port}` });
   }
 
-  /** kill -9. A paused one ends too. */
+  /** Kills the process with SIGKILL, paused or not. */
   async kill(): Promise<void> {
     const process = this.#process;
     this.#process = undefined;

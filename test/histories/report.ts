@@ -2,7 +2,7 @@ import { FAULT_NAMES, type FaultName } from "./faults/faults.ts";
 import { replayOptions } from "./plan.ts";
 import type { Result } from "./result.ts";
 
-/** One line; below it, indented, what is wrong, and how to see it again. */
+/** One line, followed by indented findings and the command to repeat it. */
 export function formatResult(result: Result, index: "on" | "off" | undefined): string {
   const { seed, fault, binaryLog, verdict, problems } = result;
   const figures = `${result.operations} operations, ${result.duringFault} during the fault, ${result.answered} answered, ${result.byGateways} asked of gateways, ${result.fromCopies} answers from copies, ${result.fromService} from the service, ${result.snapshots} snapshots, ${(result.milliseconds / 1000).toFixed(1)} s`;
@@ -14,7 +14,7 @@ export function formatResult(result: Result, index: "on" | "off" | undefined): s
   return lines.join("\n");
 }
 
-/** How many histories of a kind there were, and what they held at least and in all. */
+/** The number of histories of a kind, and their minimum and total sizes. */
 export interface Summary {
   readonly fault: FaultName | "all";
   readonly histories: number;
@@ -25,7 +25,7 @@ export interface Summary {
   readonly leastShareDuringFault: number;
   readonly byGateways: number;
   readonly fromCopies: number;
-  /** Of what gateways did not just remember. */
+  /** Cached verdicts excluded. */
   readonly leastShareFromCopies: number;
   readonly snapshots: number;
   readonly violations: number;
@@ -66,7 +66,7 @@ function summary(fault: Summary["fault"], results: readonly Result[]): Summary {
   };
 }
 
-/** A table, which is Markdown as well. */
+/** A table in Markdown. */
 export function formatSummary(summaries: readonly Summary[]): string {
   const rows = summaries.map((row) => [
     row.fault,

@@ -1,27 +1,27 @@
 import type { Plan } from "./plan.ts";
 
-/** What became of one history. */
+/** The result of one history. */
 export interface Result extends Plan {
-  /** "ok"; "violation"; "insufficient": too little was tried or answered to prove anything, or the cluster did not recover. */
+  /** "ok"; "violation"; "insufficient": too few attempts or responses to prove anything, or the cluster did not recover. */
   readonly verdict: "ok" | "violation" | "insufficient";
-  /** Insufficient, and only because too little was tried or answered: by its seed, or by what else the machine did. */
+  /** Insufficient only because of too few attempts or responses, by its seed or by other load on the machine. */
   readonly onlyTooLittle: boolean;
   readonly operations: number;
-  /** Of them, those that began while the fault lasted. */
+  /** Of these, those that began during the fault. */
   readonly duringFault: number;
   readonly answered: number;
   readonly negatives: number;
   readonly positives: number;
-  /** Of the operations, those that a gateway was asked. */
+  /** Of the operations, those sent to a gateway. */
   readonly byGateways: number;
-  /** Answers about one jti that gateways had from their copies, and from the service, before the end; remembered ones are neither. */
+  /** Verdicts on one jti that gateways took from their copies, and from the service, before the end; cached ones are neither. */
   readonly fromCopies: number;
   readonly fromService: number;
   /** Of those from copies, "not blacklisted". */
   readonly copyNegatives: number;
-  /** Times that a copy was filled from the beginning. */
+  /** The number of snapshots. */
   readonly snapshots: number;
   readonly milliseconds: number;
-  /** What is wrong with it, for people; empty where nothing is. */
+  /** The findings, for people; empty if none. */
   readonly problems: readonly string[];
 }

@@ -1,13 +1,13 @@
 import type { History } from "./history.ts";
 
-/** The number in a revision's text. Only a test may look: to clients it is opaque. */
+/** The number in a revision's text, which is opaque to clients. */
 export function numberOf(revision: string): number {
   return Number(revision.slice(0, revision.indexOf("-")));
 }
 
 /**
  * Tells which revisions are ordered by their numbers. An acknowledged commit is never undone. The number of one that a crash
- * undid belongs to another commit later, so where that may have happened only acknowledged ones are.
+ * undid is assigned to another commit, so if that is possible, only acknowledged commits are ordered.
  */
 export function orderedRevisions({ operations, undoings }: History): (revision: string) => boolean {
   if (undoings.length === 0) return () => true;
@@ -18,7 +18,7 @@ export function orderedRevisions({ operations, undoings }: History): (revision: 
   return (revision) => acknowledged.has(revision);
 }
 
-/** The acknowledged revisions by their numbers: any other revision of such a number is of another history. */
+/** The acknowledged revisions by number: any other revision with such a number belongs to another history. */
 export function acknowledgedNumbers({ operations }: History): ReadonlyMap<number, string> {
   const known = new Map<number, string>();
   for (const call of operations) {

@@ -16,13 +16,13 @@ import { verdictOf } from "./verdict.ts";
 import { describeViolation } from "./violation.ts";
 import { Workload } from "./workload.ts";
 
-/** The least that a history proves anything with. */
+/** The minimum for a conclusive history. */
 const LEAST = { operations: 1000, answered: 300, negatives: 100, positives: 100 };
-/** The same of the gateways' answers before the end: what their copies said, and of it what they ruled out. */
+/** The same for the gateways' verdicts from copies before the end: all, and negatives. */
 const LEAST_OF_COPIES = { fromCopies: 100, copyNegatives: 30 };
-/** Of what gateways answered, and did not just remember, the least share that their copies said. */
+/** The minimum share from copies of the gateways' verdicts, cached ones excluded. */
 const SHARE_FROM_COPIES = 1 / 5;
-/** Of all operations, the least share that begins during the fault. */
+/** The minimum share of operations that begin during the fault. */
 const SHARE_DURING_FAULT = 1 / 5;
 const BEFORE_FAULT = 150;
 const AFTER_FAULT = 350;
@@ -30,7 +30,7 @@ const PHASE_TIMEOUT_MS = 15_000;
 const VIOLATIONS_SHOWN = 5;
 const COMPLAINT_SHOWN = 2000;
 
-/** Plays one history on a cluster that is sound, and leaves it sound again. Never throws because of what the service does. */
+/** Runs one history on a healthy cluster, and leaves it healthy. Never rejects because of the service. */
 export async function runHistory(plan: Plan, cluster: Cluster): Promise<Result> {
   const choices = new Choices(plan.seed, "plan");
   const recorder = new Recorder();
@@ -38,7 +38,7 @@ export async function runHistory(plan: Plan, cluster: Cluster): Promise<Result> 
   const stage = new Stage({ cluster, choices: choices.for("fault"), recorder, keyring });
   const { replicas, gateways } = cluster;
   const problems: string[] = [];
-  /** What no fault brings about. Where somebody else has taken a replica's port, what it answers is not the service's. */
+  /** Errors that no fault explains. If another process has taken a replica's port, its responses are not the service's. */
   const accidents: string[] = [];
   const began = now();
   const fault: { from: Instant; to: Instant } = { from: began, to: began };
@@ -51,7 +51,7 @@ export async function runHistory(plan: Plan, cluster: Cluster): Promise<Result> 
     stage.begin();
     await FAULTS[plan.fault](stage);
     fault.to = now();
-    // What happens afterwards is to show what has become of the copies.
+    // Later operations show the state of the copies.
     await Promise.all(gateways.map((gateway) => gateway.ready()));
     await begun(recorder, Math.max(recorder.started + AFTER_FAULT, LEAST.operations));
   } catch (error) {

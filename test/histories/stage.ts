@@ -9,13 +9,13 @@ import type { Keyring } from "./keyring.ts";
 import type { Recorder } from "./recorder.ts";
 import type { Replica } from "./replica.ts";
 
-/** Operations that have to begin while a fault lasts. */
+/** Operations that must begin during a fault. */
 const DURING_FAULT = 350;
 const HOLD_TIMEOUT_MS = 15_000;
 const INTERROGATION = 24;
 const INTERROGATION_TIMEOUT_MS = 1500;
 
-/** Where a fault plays, and what it has to tell the checker. */
+/** The environment of a fault, and what it reports to the checker. */
 export class Stage {
   readonly cluster: Cluster;
   readonly choices: Choices;
@@ -23,7 +23,7 @@ export class Stage {
   readonly keyring: Keyring;
   readonly undoings: Interval[] = [];
   readonly readOnly: Interval[] = [];
-  /** What storms have blacklisted, beside the keys: every replica is asked about all of it in the end. */
+  /** Entries created by storms, in addition to the keys: every replica is finally asked about all of them. */
   readonly fillers: string[] = [];
   #began = 0;
 
@@ -34,12 +34,12 @@ export class Stage {
     this.keyring = options.keyring;
   }
 
-  /** From now on operations count as begun during the fault. */
+  /** Marks the beginning of the fault: further operations count as begun during it. */
   begin(): void {
     this.#began = this.recorder.started;
   }
 
-  /** One or two replicas mostly, sometimes all. */
+  /** Usually one or two replicas, sometimes all. */
   victims(): Replica[] {
     const { replicas } = this.cluster;
     const which = this.choices.number();
@@ -47,18 +47,18 @@ export class Stage {
     return this.choices.some(replicas, count);
   }
 
-  /** One or two gateways: the others go on answering. */
+  /** One or two gateways; the others continue. */
   gatewayVictims(): Gateway[] {
     return this.choices.some(this.cluster.gateways, this.choices.whole(1, 2));
   }
 
-  /** A replica that keeps a gateway's copy, or those of several. */
+  /** A replica that feeds one or more gateways' copies. */
   async watchedReplica(): Promise<Replica> {
     const number = await this.choices.pick(this.cluster.gateways).watched();
     return this.cluster.replicas[number] as Replica;
   }
 
-  /** Lets the fault last for `ms`, and for as long as it takes until enough has been tried during it. */
+  /** Lets the fault last for `ms`, and until enough operations have begun during it. */
   async hold(ms: number): Promise<void> {
     await delay(ms);
     await until(() => this.recorder.started - this.#began >= DURING_FAULT, {
@@ -67,15 +67,15 @@ export class Stage {
     });
   }
 
-  /** kill -9 of the database. */
+  /** Kills the database with SIGKILL. */
   async killDatabase(): Promise<void> {
     const from = now();
     await this.cluster.server.kill("SIGKILL");
-    // With a binary log nobody ever sees a commit that a crash undoes.
+    // With a binary log, a commit that a crash undoes is never visible.
     if (!this.cluster.binaryLog) this.undoings.push({ from, to: now() });
   }
 
-  /** Asks a replica that has just come back about what happened in the meantime, before anybody else may wake it up. */
+  /** Checks at a replica that has just returned what happened meanwhile, before any other request reaches it. */
   async interrogate(replica: Replica): Promise<void> {
     const { hot, old } = this.keyring;
     const recent = [...old.slice(-30), ...hot];
@@ -89,7 +89,7 @@ export class Stage {
     await Promise.all(asked);
   }
 
-  /** The same for a gateway. One that is paused answers when it goes on: before anything else, if it is asked before that. */
+  /** The same for a gateway. A paused gateway processes an earlier request first when it continues. */
   async interrogateGateway(gateway: Gateway): Promise<void> {
     const { hot, old } = this.keyring;
     const recent = [...old.slice(-30), ...hot];

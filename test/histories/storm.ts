@@ -4,7 +4,7 @@ import type { Replica } from "./replica.ts";
 import type { Stage } from "./stage.ts";
 
 const STORM_TIMEOUT_MS = 2500;
-/** Rows that one storm writes at most, so that the table does not grow without end. */
+/** Maximum number of rows written by one storm, so that the table stays bounded. */
 const MAX_ROWS = 16_000;
 
 export interface StormOptions {
@@ -16,8 +16,8 @@ export interface StormOptions {
 }
 
 /**
- * Blacklists as fast as it is answered, new jtis each time, while each time replicas and gateways are asked about some of them.
- * Ends when the function returned is called.
+ * Blacklists new jtis as fast as the service responds, and checks some of each batch at replicas and gateways.
+ * Stops when the returned function is called.
  */
 export function startStorm(
   stage: Stage,

@@ -4,7 +4,7 @@ import { type Findings, verdictOf } from "./verdict.ts";
 const NOTHING: Findings = { violations: [], accidents: [], problems: [], tooLittle: [] };
 const KINDS = Object.keys(NOTHING) as (keyof Findings)[];
 
-/** Findings of these kinds, one each. */
+/** One finding of each of these kinds. */
 function found(...kinds: (keyof Findings)[]): Findings {
   return { ...NOTHING, ...Object.fromEntries(kinds.map((kind) => [kind, ["found"]])) };
 }

@@ -1,17 +1,17 @@
 import type { Result } from "./result.ts";
 
-/** What was found wrong with a history, by kind. */
+/** The findings of a history, by kind. */
 export interface Findings {
   readonly violations: readonly unknown[];
-  /** What no fault brings about. */
+  /** Errors that no fault explains. */
   readonly accidents: readonly unknown[];
-  /** The fault, or the questions after it, did not come to their end. */
+  /** The fault, or the checks after it, did not finish. */
   readonly problems: readonly unknown[];
-  /** What was tried, or answered, too seldom to prove anything. */
+  /** Too few attempts or results to prove anything. */
   readonly tooLittle: readonly unknown[];
 }
 
-/** An accident outweighs violations: what was answered may have been somebody else's answer. */
+/** An accident outweighs violations, since a response may have come from another process. */
 export function verdictOf(findings: Findings): Pick<Result, "verdict" | "onlyTooLittle"> {
   const [violations, accidents, problems, tooLittle] = [
     findings.violations.length > 0,

@@ -1,9 +1,9 @@
 import type { Instant, Operation } from "./history.ts";
 
-/** A promise broken, and the operations that prove it. */
+/** A broken promise, and the operations that prove it. */
 export interface Violation {
   readonly rule: string;
-  /** Absent where it is not about one token. */
+  /** Absent if it does not concern one token. */
   readonly jti: string | undefined;
   readonly operations: readonly Operation[];
 }

@@ -10,24 +10,24 @@ import type { Replica } from "./replica.ts";
 const CLIENTS = 20;
 /** Of each gateway. */
 const GATEWAY_CLIENTS = 3;
-/** Calls that one client has open at most: behind a fault that answers nothing it still goes on. */
+/** Maximum number of open calls per client, so that it continues during a fault without responses. */
 const OPEN_CALLS = 10;
-/** The pace of a client, in milliseconds between its calls. */
+/** Milliseconds between a client's calls. */
 const PAUSE_MS = { from: 4, to: 20 };
-/** Most clients are in a hurry; some wait longer than the service's own time-outs, and see what comes of them. */
+/** Most clients have short deadlines; some wait longer than the service's timeouts, and see their results. */
 const PATIENCE_MS = [100, 150, 250, 400, 400, 700, 1200, 3500];
-/** What the clients of the gateways take, the first one's the least: a gateway has itself proven as often as that needs. */
+/** The staleness allowed by the gateways' clients, lowest for the first: it determines how often a gateway requests proof. */
 const STALENESS_MS = [
   { from: 50, to: 300 },
   { from: 150, to: 1000 },
   { from: 400, to: 2000 },
 ];
-/** Revisions that are handed back: often the last one seen, sometimes one from long ago, or from before a crash. */
+/** Revisions named by checks: usually the latest seen, sometimes an old one, or one from before a crash. */
 const REVISIONS_KEPT = 5000;
-/** Checks that follow an acknowledged write at once. */
+/** Checks that immediately follow an acknowledged write. */
 const FOLLOW_UP_TIMEOUT_MS = 800;
 
-/** Many clients that check and blacklist few keys at random replicas, and check them at gateways, until told to stop. */
+/** Many clients that check and blacklist few keys at random replicas, and check them at gateways, until stopped. */
 export class Workload {
   readonly #recorder: Recorder;
   readonly #keyring: Keyring;
@@ -151,7 +151,7 @@ export class Workload {
     };
   }
 
-  /** What was acknowledged must be seen everywhere at once: by whoever asks, and by whoever hands the revision on. */
+  /** An acknowledged write must be visible everywhere at once: for fully fresh checks, and for checks that name its revision. */
   #learn({ answer, tokens }: BlacklistCall, choices: Choices): void {
     if (answer === undefined) return;
     this.#remember(answer.revision);
@@ -171,7 +171,7 @@ export class Workload {
     }
   }
 
-  /** What one has seen the others must see. */
+  /** What one gateway has reported, the others must report. */
   #seen({ answer, jtis, replica: asked, gateway: askedGateway }: CheckCall): void {
     if (answer === undefined) return;
     if (answer.revision !== "") this.#remember(answer.revision);

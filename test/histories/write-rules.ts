@@ -9,7 +9,7 @@ function toldOf({ writes }: Register): Told[] {
   return writes.filter((write): write is Told => write.told !== undefined);
 }
 
-/** Blacklisted although nobody had asked for it yet. */
+/** Blacklisted before any request to blacklist it. */
 export function* positivesFromNowhere({ jti, writes, positives }: Register): Generator<Violation> {
   const first = Math.min(...writes.map(({ call }) => call.from));
   for (const check of positives) {
@@ -17,7 +17,7 @@ export function* positivesFromNowhere({ jti, writes, positives }: Register): Gen
   }
 }
 
-/** Told "created" of an entry that another created and that had not run out in between, whichever of the two came first. */
+/** "Created" returned for an entry that another request created and that had not expired in between, in either order. */
 export function* createdTwice(register: Register): Generator<Violation> {
   const created = toldOf(register)
     .filter(({ told }) => told.outcome === "created")
@@ -39,7 +39,7 @@ export function* createdTwice(register: Register): Generator<Violation> {
   }
 }
 
-/** Told "created" although the entry had been seen before the call was made. */
+/** "Created" returned although the entry had been observed before the call. */
 export function* createdLate(register: Register, proofs: Proofs): Generator<Violation> {
   for (const { call, told } of toldOf(register)) {
     const proof = told.outcome === "created" ? proofs.before(call.from) : undefined;
@@ -53,7 +53,7 @@ export function* createdLate(register: Register, proofs: Proofs): Generator<Viol
   }
 }
 
-/** Nobody was told "created", although all who could have been were answered. */
+/** "Created" returned to no call, although all calls that could have received it have responses. */
 export function* createdByNobody(register: Register): Generator<Violation> {
   const told = toldOf(register);
   const first = told.reduce<Told | undefined>(
@@ -63,10 +63,10 @@ export function* createdByNobody(register: Register): Generator<Violation> {
   if (first === undefined) return;
   const candidates = register.writes.filter(({ call }) => call.from < first.call.to);
   if (candidates.some((write) => write.told === undefined || write.told.outcome === "created")) return;
-  yield { rule: "created by nobody", jti: register.jti, operations: [first.call] };
+  yield { rule: "created in no response", jti: register.jti, operations: [first.call] };
 }
 
-/** Left with an earlier expiry than was asked for, or than was acknowledged before and had not run out meanwhile. */
+/** Stored with an earlier expiry than requested, or than acknowledged before for an unexpired entry. */
 export function* weakened(register: Register): Generator<Violation> {
   const told = toldOf(register);
   const acknowledged = new Proofs(told.map(proofBy));

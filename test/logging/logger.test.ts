@@ -182,7 +182,7 @@ describe("createLogger", () => {
   });
 });
 
-/** JSON may spell a lone surrogate either way. */
+/** JSON has two representations of a lone surrogate. */
 function wellFormed(text: string): string {
   return text.toWellFormed();
 }

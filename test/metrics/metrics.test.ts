@@ -43,7 +43,7 @@ for (const backend of backends) {
       await database?.dispose();
     });
 
-    /** Every series with its value, as `name{label="value"}`; buckets left out. */
+    /** Every series with its value, as `name{label="value"}`, without buckets. */
     async function values(): Promise<Map<string, number>> {
       const metrics = await scrape(running.adminUrl);
       return new Map(
@@ -57,7 +57,7 @@ for (const backend of backends) {
       );
     }
 
-    /** By how much each series of these metrics has changed while `work` was done, those that have not left out. */
+    /** The changes of these metrics' series during `work`, without unchanged ones. */
     async function changes(names: RegExp, work: () => Promise<unknown>): Promise<Record<string, number>> {
       const earlier = await values();
       await work();
@@ -98,7 +98,7 @@ for (const backend of backends) {
         })),
       });
 
-    /** `Canceled` is only known to the service once it has heard of it. */
+    /** The service knows `Canceled` only once the cancellation has arrived. */
     const settled = (series: string, count: number) =>
       until(async () => (await values()).get(series) === count, { withinMs: 3000, what: series });
 
@@ -165,7 +165,7 @@ for (const backend of backends) {
     });
 
     it("have no label values from callers", async () => {
-      // Those of Node.js say which kinds of things there are at the moment, and were there a kind of garbage collection.
+      // Those of Node.js have labels for kinds of resources and garbage collections.
       const ours = async () =>
         [...(await values()).keys()].filter((name) => !name.startsWith("nodejs_")).sort();
       const earlier = await ours();
@@ -198,7 +198,7 @@ for (const backend of backends) {
     });
 
     it("report the outcomes of writes, the number of entries, and of live entries", async () => {
-      // What was revoked before has to be in the index by now.
+      // Earlier revocations must be in the index by now.
       await running.client.isBlacklisted({ jtis: ["proof"] });
       const counted = await changes(
         /^tokenblacklist_(commits_total|commit_(entries|requests)_|commit_seconds_count|written|index_(live_)?entries)/,

@@ -19,11 +19,11 @@ describe("scripts/build.sh", function () {
     checkout = await Checkout.with(SOURCES, { packages });
     await checkout.write("dist/main.js", "// the build before\n");
     await checkout.write("dist/gone.js", "");
-    // How the product compiles is seen whenever it is built.
+    // Other tests cover the compilation of the product.
     await checkout.write("src/main.ts", "#!/usr/bin/env node\nconsole.log('built');\n");
   }
   const builtBefore = () => readFileSync(checkout.path("dist/main.js"), "utf8") === "// the build before\n";
-  /** What a build leaves beside `dist`. */
+  /** The files that a build leaves beside `dist`. */
   const leftovers = () => readdirSync(checkout.folder).filter((name) => name.startsWith("dist."));
 
   it("keeps the previous build and explains what to do if the compiler is not installed", async () => {

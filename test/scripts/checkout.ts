@@ -12,7 +12,7 @@ export interface Ran {
   readonly output: string;
 }
 
-/** A copy of some of this checkout, in which scripts may do their worst. */
+/** A partial copy of this checkout, which scripts may change. */
 export class Checkout {
   readonly folder: string;
 
@@ -20,7 +20,7 @@ export class Checkout {
     this.folder = folder;
   }
 
-  /** With these files and folders. `packages`: the installed packages too, by a link. */
+  /** With these files and folders. `packages`: with a link to the installed packages. */
   static async with(paths: readonly string[], { packages }: { packages: boolean }): Promise<Checkout> {
     const folder = await freshFolder();
     for (const path of paths) await cp(join(ROOT, path), join(folder, path), { recursive: true });
@@ -37,7 +37,7 @@ export class Checkout {
     await writeFile(this.path(name), text);
   }
 
-  /** Runs a program of the checkout. A failure is an answer too. */
+  /** Runs a program of the checkout; a failure is a result too. */
   async run(program: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Ran> {
     try {
       const { stdout, stderr } = await promisify(execFile)(program, args, {

@@ -17,7 +17,7 @@ describe("scripts/install-packages.sh", function () {
   it("keeps the installed packages if new ones cannot be fetched", async () => {
     const checkout = await Checkout.with(FILES, { packages: false });
     await checkout.write("node_modules/package/index.js", "before");
-    // A port at which nobody answers, and nothing kept from before.
+    // A port on which nothing listens, and no cache.
     const { code, output } = await checkout.run("scripts/install-packages.sh", [], {
       npm_config_registry: "http://127.0.0.1:1",
       npm_config_cache: checkout.path("cache"),

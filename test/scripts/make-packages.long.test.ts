@@ -12,7 +12,7 @@ import { freshFolder } from "../support/shared.ts";
 import { ROOT } from "./checkout.ts";
 
 const CLIENT = "token-blacklist-client";
-/** Publint, and beside the compiler of this repository the last that knows `moduleResolution: node10`. */
+/** Publint, and besides this repository's compiler the last one that supports `moduleResolution: node10`. */
 const TOOLS = { typescript: "~5.9.2", publint: "^0.3.0" };
 const run = promisify(execFile);
 
@@ -24,7 +24,7 @@ function filesIn(folder: string): string[] {
     .sort();
 }
 
-/** The maps below `folder` that lead to a source that is not there, and the files that name a map that is not there. */
+/** The maps below `folder` that refer to a missing source, and the files that refer to a missing map. */
 function danglingMaps(folder: string): string[] {
   return filesIn(folder).filter((file) => {
     const path = join(folder, file);
@@ -40,7 +40,7 @@ function danglingMaps(folder: string): string[] {
 }
 
 describe("the packages", function () {
-  // Packing, and asking the registry.
+  // For packing, and the registry.
   this.timeout(300_000);
   let service: string;
   let client: string;
@@ -155,14 +155,14 @@ describe("the packages", function () {
           .replace(/[^\w -]/g, "")
           .replaceAll(" ", "-"),
       );
-      // Brackets in code are no links.
+      // Brackets in code are not links.
       const text = page.replace(/```.*?```|`[^`\n]*`/gs, "");
       const links = [...text.matchAll(/\]\(([^)]*)\)/g)].map(([, link = ""]) => link);
       expect(links.filter((link) => !anchors.includes(link.slice(1)))).to.deep.equal([]);
       expect(page).to.include(`from "${CLIENT}"`);
     });
 
-    // One conversation, in each of the ways that a program may load it.
+    // One session, in each of the ways in which a program may load it.
     const body = (address: string) => `
       const client = connect({ address: "${address}", log: { warn: console.log } });
       client.isBlacklisted("x").then(async (answer) => {
@@ -228,7 +228,7 @@ describe("the packages", function () {
             return error instanceof ClientError && error.code === "UNAVAILABLE";
           }
         }
-        // @ts-expect-error An address is text; were it any, the types would not have been found.
+        // @ts-expect-error An address is text; if it were any, the types would not have been found.
         connect({ address: 1 });
       `;
       before(async () => {

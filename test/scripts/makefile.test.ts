@@ -4,7 +4,7 @@ import { expect } from "chai";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** What make would have the shell run. */
+/** The shell commands that make would run. */
 function commandsOf(...args: string[]): string {
   return execFileSync("make", ["--dry-run", "--assume-old=dist/main.js", ...args], {
     cwd: ROOT,

@@ -30,7 +30,7 @@ const AUDIENCE = "token-blacklist";
 const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
 const now = () => Math.floor(Date.now() / 1000);
 
-/** What each role is for. */
+/** The methods of each role. */
 const CALLS = {
   check: ["IsBlacklisted", request(IsBlacklistedRequestSchema, { jtis: ["a"] })],
   revoke: [
@@ -47,7 +47,7 @@ function request<S extends DescMessage>(schema: S, init: MessageInitShape<S>): U
   return toBinary(schema, create(schema, init));
 }
 
-/** Opens the gate or says why not: OK, or the reason of the refusal and what its text must name. */
+/** The expected result: OK, or the reason of the refusal and a pattern of its message. */
 type Expected = (role: (typeof ROLES)[number]) => readonly [reason: string, text?: RegExp];
 
 const letIn: Expected = () => ["OK"];
@@ -196,7 +196,7 @@ describe("authentication", () => {
     ...Object.fromEntries(ROLES.map((role) => [`role ${role}`, [() => bearer({ scope: role }), only(role)]])),
   };
 
-  /** The same signature under more rights. */
+  /** The same signature with more roles. */
   function forged(token: string): string {
     const [header, payload = "", signature] = token.split(".");
     const claims = JSON.parse(Buffer.from(payload, "base64url").toString());
@@ -213,7 +213,7 @@ describe("authentication", () => {
     return `${encoded({ alg, kid: "k1" })}.`;
   }
 
-  /** RFC 8725, 2.1: what is public, taken for a secret. */
+  /** RFC 8725, 2.1: the public key used as a shared secret. */
   function confused(): string {
     const text = encoded({ alg: "HS256", kid: "k1" });
     const secret = createPublicKey({ key: key.publicJwk as never, format: "jwk" }).export({
@@ -386,7 +386,7 @@ describe("a service whose clock was set back", () => {
   });
 });
 
-/** What a question on a stream is told: that has been refused itself, or one who may ask nothing just now. */
+/** The outcome of a question on a stream: its own refusal, or that of a caller without permission. */
 async function askedOver(
   channel: RawChannel,
   authorization: readonly string[],
@@ -409,6 +409,6 @@ function reasonIn(answer: RawAnswer): string {
 
 function reasonOf({ code, reason }: { code: string; reason: string | undefined }): string {
   if (code === "OK") return "OK";
-  // Both are called as their codes are.
+  // Both are named like their codes.
   return code === reason ? reason : `${code} ${reason}`;
 }

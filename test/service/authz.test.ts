@@ -15,7 +15,7 @@ import { RawChannel } from "../support/raw-channel.ts";
 import { rejection } from "../support/rejection.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshDatabase, freshFolder, sharedMysql } from "../support/shared.ts";
-import { shownJwt } from "../support/shown-jwt.ts";
+import { unsignedJwt } from "../support/unsigned-jwt.ts";
 import { until } from "../support/until.ts";
 
 const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
@@ -44,7 +44,7 @@ function invalidToken(description: string): HttpAnswer {
   return denial(401, { "www-authenticate": challenge }, `${description}\n`);
 }
 
-const bearer = (jti: unknown) => `Bearer ${shownJwt({ sub: "alice", jti })}`;
+const bearer = (jti: unknown) => `Bearer ${unsignedJwt({ sub: "alice", jti })}`;
 
 describe("an authorization request over HTTP", () => {
   const stops: (() => unknown)[] = [];
@@ -71,7 +71,7 @@ describe("an authorization request over HTTP", () => {
     });
   }
 
-  /** What is sent in a header is bytes, which Node takes as Latin-1. */
+  /** Header values are bytes, which Node.js decodes as Latin-1. */
   const asBytes = (text: string) => Buffer.from(text).toString("latin1");
 
   it("is not served by default", async () => {
@@ -301,7 +301,7 @@ describe("an authorization request over HTTP", () => {
     const headers = { "x-token-id": "live" };
     const small = Buffer.alloc(MAX_AUTHZ_BODY_BYTES);
     expect(await ask(authz, { method: "POST", headers, body: small })).to.deep.equal(PASSES);
-    // Told before the end of it, or cut off: what does not arrive in full is no pass.
+    // Answered before its end or closed: an incomplete request never passes.
     const large = Buffer.alloc(64 * MAX_AUTHZ_BODY_BYTES);
     const answer = await ask(authz, { method: "POST", headers, body: large }).catch(() => PASSES);
     expect(answer).to.deep.equal(PASSES);
@@ -409,7 +409,7 @@ describe("an authorization request over HTTP", () => {
       expect([await told(gone), await told(live)]).to.deep.equal([REVOKED, PASSES]);
       proxy[fault]();
       expect(await told(live)).to.deep.equal(UNKNOWN);
-      // From memory, where there is an index.
+      // From memory, if there is an index.
       expect(await told(gone)).to.deep.equal(process.env.TEST_INDEX === "off" ? UNKNOWN : REVOKED);
       await proxy.heal();
       await until(async () => (await told(live)).status === 204, {
@@ -428,7 +428,7 @@ describe("an authorization request over HTTP", () => {
     const live = { "x-token-id": "live" };
     const closed = running.service.close();
     await watch.reaches("NOT_SERVING");
-    // As long as health needs to be heard.
+    // The notice period of the health status.
     expect(await told(live)).to.deep.equal(PASSES);
     proxy.hold();
     const early = told(live);

@@ -8,13 +8,13 @@ import { freePort } from "../support/free-port.ts";
 import { ask } from "../support/http-ask.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
-import { shownJwt } from "../support/shown-jwt.ts";
+import { unsignedJwt } from "../support/unsigned-jwt.ts";
 
 const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
-const bearer = (jti: unknown) => `Bearer ${shownJwt({ sub: "alice", jti })}`;
+const bearer = (jti: unknown) => `Bearer ${unsignedJwt({ sub: "alice", jti })}`;
 const PREFLIGHT = { origin: "https://shop.example", "access-control-request-method": "PUT" };
 
-/** The configurations that docs/gateways.md gives: with every request asked about, and with preflights passed by. */
+/** The configurations in docs/gateways.md: with every request checked, and with preflights bypassing the check. */
 async function documentedSites(addresses: Readonly<Record<string, string>>): Promise<readonly string[]> {
   const page = await readFile(new URL("../../docs/gateways.md", import.meta.url), "utf8");
   return [...page.matchAll(/```caddyfile\n(.*?)```/gs)].map(([, block = ""]) =>

@@ -16,7 +16,7 @@ import { until } from "../support/until.ts";
 const CANARY = "c4n4ry";
 const now = () => Math.floor(Date.now() / 1000);
 
-/** In every part of a token that is not meant to be told: other claims, names of keys, headers. */
+/** In every secret part of a token: other claims, names of keys, headers. */
 const HIDDEN = { note: CANARY, [CANARY]: CANARY };
 
 describe("secrets", () => {
@@ -25,7 +25,7 @@ describe("secrets", () => {
     const folder = await freshFolder();
     const key = await createSigningKey(CANARY);
     const keys = await KeyServer.start(key);
-    // What an identity provider says in its trouble is nobody's business either.
+    // The error pages of an identity provider are secret too.
     const keySet = keys.body;
     keys.body = CANARY;
     const spans = recordSpans();
@@ -86,7 +86,7 @@ describe("secrets", () => {
     const check = async (jti: string, authorization: string) => {
       const asker = new Asker(channel, { authorization: [authorization] });
       answers.push(JSON.stringify(await asker.ask({ jtis: [jti] })));
-      // And what is no message at all.
+      // And bytes that are not a message.
       asker.stream.write(Buffer.from(`\u00ff${jti}`));
       answers.push(JSON.stringify(await asker.ended));
     };
@@ -123,7 +123,7 @@ describe("secrets", () => {
         "UNAUTHENTICATED",
         "INVALID_ARGUMENT",
       );
-      // Who calls is nobody's business there either.
+      // The caller is secret there too.
       for (const secret of [CANARY, "somebody", "told"])
         expect(JSON.stringify(traced)).not.to.include(secret);
     } finally {

@@ -34,7 +34,7 @@ describe("StreamChecks while the database fails", function () {
   let database: TestDatabase;
   let proxy: FaultProxy;
   let admin: Connection;
-  /** Its database can be taken away. */
+  /** Its database connection can fail. */
   let here: RunningService;
   let elsewhere: RunningService;
   let channel: RawChannel;
@@ -68,7 +68,7 @@ describe("StreamChecks while the database fails", function () {
 
   const ask = async (question: QuestionInit, timeoutMs?: number) =>
     told(await asker.ask(question, timeoutMs === undefined ? {} : { timeoutMs }));
-  /** Asks until there is an answer, over the same stream. */
+  /** Asks on the same stream until there is a response. */
   const answeredAgain = (jtis: string[], verdicts: Verdict[]) =>
     until(async () => String(await ask({ jtis })) === String(verdicts), {
       withinMs: 2500,
@@ -115,7 +115,7 @@ describe("StreamChecks while the database fails", function () {
     await proxy.heal();
     expect(told(await patient)).to.be.deep.oneOf([[NOT_BLACKLISTED], AWAY]);
     await answeredAgain(["a"], [NOT_BLACKLISTED]);
-    // Each has one answer.
+    // Each has one response.
     const { answered } = asker;
     expect([new Set(answered).size, answered.length > before + 2]).to.deep.equal([answered.length, true]);
     expect(await asker.done()).to.deep.equal(ends("OK"));

@@ -77,11 +77,11 @@ for (const backend of backends) {
         const channel = connect(service);
         const asker = new Asker(channel);
         const seen = new Set<string>();
-        // From here on nothing changes: what is content with an older answer is told the same revision, whenever it comes.
+        // From here on nothing changes, so that stale checks return the same revision.
         await service.client.isBlacklisted({ jtis: ["a"] });
         for (let round = 0; round < 30; round++) {
           const asked = Array.from({ length: 20 }, questionFrom);
-          // All at once, and both ways at the same time.
+          // All at once, on a stream and as calls.
           const streamed = Promise.all(asked.map((question) => asker.ask(question)));
           const called = Promise.all(
             asked.map(async (question = {}) =>
@@ -107,13 +107,13 @@ for (const backend of backends) {
 
     it("includes every revocation acknowledged before the question, 500 times", async () => {
       const here = await startOn();
-      // Of an embedded file there is one replica.
+      // An embedded file has one replica.
       const elsewhere = backend.name === "sqlite" ? here : await startOn();
       const asker = new Asker(connect(here));
       const stale: string[] = [];
       for (let round = 0; round < 500; round++) {
         const jti = `round-${round}`;
-        // Some that are under way already, and some that nobody has revoked.
+        // Some in flight, and some not revoked.
         const earlier = round % 3 === 0 ? asker.verdicts(`never-${round}`) : undefined;
         await revoke(elsewhere, jti);
         const [verdicts] = await Promise.all([asker.verdicts(jti, "never"), earlier]);
@@ -173,7 +173,7 @@ for (const backend of backends) {
       const huge = "h".repeat(3_000_000);
       const unknown = Buffer.concat([
         encode(TokenBlacklist.method.isBlacklisted.input, { jtis: ["a"] }),
-        // A field that nobody knows, of 400 kB.
+        // An unknown field of 400 kB.
         Buffer.from([0xfa, 0x7f, 0x80, 0xb5, 0x18]),
         Buffer.alloc(400_000),
       ]);
@@ -282,7 +282,7 @@ for (const backend of backends) {
       await balanced(service);
     });
 
-    /** Whatever has begun has ended, and was counted once. */
+    /** All calls have ended, and were counted once. */
     async function balanced({ adminUrl }: RunningService): Promise<void> {
       const sums = async () => {
         const metrics = await scrape(adminUrl);
@@ -297,7 +297,7 @@ for (const backend of backends) {
       };
       await until(async () => (await sums()).every(([begun, ended]) => begun === ended && begun !== 0), {
         withinMs: 3000,
-        what: "whatever has begun has ended",
+        what: "all calls have ended",
       });
     }
 
@@ -421,7 +421,7 @@ for (const backend of backends) {
           new Asker(channel, { authorization: await bearer() }),
         ] as const;
         expect([await short.verdicts("a"), await long.verdicts("a")]).to.deep.equal([fine, fine]);
-        // The database's own clock goes on meanwhile.
+        // The database's clock advances meanwhile.
         clock.advance(exp * 1000 - clock.now() - 5000);
         expect([await short.verdicts("a"), await long.verdicts("a")]).to.deep.equal([fine, fine]);
         clock.advance(5000);
@@ -453,7 +453,7 @@ for (const backend of backends) {
         const outcomes = await Promise.all([own.ask({ jtis: ["a"] }), own.ask({ jtis: ["own"] }), own.ask()]);
         expect([code, await other.verdicts("own")]).to.deep.equal(["OK", revoked]);
         const told = outcomes.map((outcome) => (outcome as { reason?: string }).reason);
-        // What is wrong with a question is seen before who asks is looked up, as in a call.
+        // A question is validated before its caller is checked, as in a call.
         expect(told).to.deep.equal(["UNAUTHENTICATED", "UNAUTHENTICATED", "INVALID_REQUEST"]);
         expect(await new Asker(channel, { authorization }).verdicts("a")).to.equal("UNAUTHENTICATED");
         expect([await own.done(), await other.done()]).to.deep.equal([ends("OK"), ends("OK")]);
@@ -462,7 +462,7 @@ for (const backend of backends) {
   });
 }
 
-/** Questions of every kind, good ones and bad ones. */
+/** Questions of every kind, valid and invalid. */
 function questions(
   random: () => number,
   { known, revisions }: { known: readonly string[]; revisions: readonly string[] },

@@ -250,7 +250,7 @@ describe("token-blacklist migrate", function () {
     for (const host of ["127.0.0.1:1", "nowhere.invalid"]) {
       const DATABASE_URL = `mysql://user:swordfish@${host}/db`;
       const { code, stderr } = await end(["migrate", "up"], { DATABASE_URL, DATABASE_TLS: "off" });
-      // What a machine says that asks nobody for names.
+      // The error on a machine without DNS.
       ended.push([
         code,
         stderr.replace("EAI_AGAIN", "ENOTFOUND").replace(", and whether names can be looked up here", ""),

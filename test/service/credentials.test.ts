@@ -30,7 +30,7 @@ const ISSUER = "https://id.test";
 const AUDIENCE = "token-blacklist";
 const NOTHING = new Uint8Array();
 
-/** A method that looks at its request before it looks whether the caller's token is revoked is asked something. Others are asked nothing. */
+/** Methods that validate their request before they check the caller's token get a valid request, others an empty one. */
 const REQUESTS: Readonly<Record<string, Uint8Array>> = {
   "tokenblacklist.v1.TokenBlacklist/IsBlacklisted": bytesOf(IsBlacklistedRequestSchema, { jtis: ["a"] }),
   "tokenblacklist.v1.TokenBlacklist/StreamChecks": bytesOf(StreamChecksRequestSchema, {
@@ -41,7 +41,7 @@ const REQUESTS: Readonly<Record<string, Uint8Array>> = {
   }),
 };
 
-/** What each method takes, by the service and, where its methods differ, by the method. `undefined` takes no credential. */
+/** The required role by service and, if its methods differ, by method. `undefined`: no credential. */
 const ROLE_OF: Readonly<Record<string, Role | undefined>> = {
   "tokenblacklist.v1.TokenBlacklist/Blacklist": "revoke",
   "tokenblacklist.v1.TokenBlacklist/IsBlacklisted": "check",
@@ -55,7 +55,7 @@ const ROLE_OF: Readonly<Record<string, Role | undefined>> = {
   "grpc.reflection.v1alpha.ServerReflection": undefined,
 };
 
-/** What the certificates of the table may do; undefined where there is none, "carrier" where it has no rights of its own. */
+/** The roles of the table's certificates; undefined: no certificate; "carrier": no roles. */
 const CERTIFICATES: Readonly<Record<string, readonly Role[] | "carrier" | undefined>> = {
   "without a certificate": undefined,
   "over an operator's certificate": ROLES,
@@ -131,7 +131,7 @@ describe("every call with every credential", () => {
     return opened;
   }
 
-  /** All methods that the service offers, as it says itself. */
+  /** All methods of the service, by reflection. */
   async function methodsOf(address: string): Promise<readonly string[]> {
     const { stdout } = await promisify(execFile)(process.execPath, [
       ...[BUF, "curl", "--protocol", "grpc", "--reflect", "--list-methods"],
@@ -151,14 +151,14 @@ describe("every call with every credential", () => {
       header,
     );
   const revoked = () => token({ jti: "revoked" });
-  /** Header fields around a token that is revoked, and around one that is good. */
+  /** Header fields for a revoked token and for a valid one. */
   const around = (make: (value: string) => Fields) => ({
     good: async () => make(`Bearer ${await token()}`),
     revoked: async () => make(`Bearer ${await revoked()}`),
   });
   const one = (value: string): Fields => [["authorization", value]];
 
-  /** A call with it has the roles, or it is no good. */
+  /** The roles of a call with this credential; undefined if it is invalid. */
   const TOKENS: Record<string, [fields: () => Promise<Fields>, roles: readonly Role[] | undefined]> = {
     "a token with all roles": [async () => one(`Bearer ${await token()}`), ROLES],
     "a token with one role": [async () => one(`Bearer ${await token({ scope: "list" })}`), ["list"]],
@@ -251,7 +251,7 @@ describe("every call with every credential", () => {
     expect(decodeURIComponent(message)).to.match(/header field has invalid characters/);
   });
 
-  /** Let in with the role that a method needs; `undefined` is nobody. */
+  /** Roles by method; `undefined`: no credential needed. */
   function byRoles(roles: readonly Role[] | undefined): (role: Role | undefined) => Outcome {
     return (role) => {
       if (role === undefined) return "let in";
@@ -292,7 +292,7 @@ function outcomeOf(method: string, { code, bytes }: RawCallAnswer): string | und
   const isQuestion = bytes !== undefined && method === `${TokenBlacklist.typeName}/StreamChecks`;
   const { outcome } = isQuestion ? fromBinary(StreamChecksResponseSchema, bytes) : {};
   const answered = outcome?.case === "status" ? status[fromBinary(StatusSchema, outcome.value).code] : code;
-  // An empty request is not a right one for every method.
+  // An empty request is not valid for every method.
   return answered === "OK" || answered === "INVALID_ARGUMENT" ? "let in" : answered;
 }
 

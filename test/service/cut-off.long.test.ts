@@ -35,7 +35,7 @@ describe("a service whose database connections were silently dropped", function 
     await database.dispose();
   });
 
-  /** Uses every connection that it has. */
+  /** Uses all of its connections. */
   async function use(): Promise<void> {
     const { client } = service;
     const token = { token: { case: "jti", value: "a" } as const, expiresAt: YEAR_2100 };
@@ -44,7 +44,7 @@ describe("a service whose database connections were silently dropped", function 
     await client.list({});
   }
 
-  /** Open connections fall silent for good; new ones get through. */
+  /** Silently drops open connections, and accepts new ones. */
   async function cutOff(): Promise<void> {
     proxy.blackhole();
     await use().catch(() => {});

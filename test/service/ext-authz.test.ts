@@ -13,8 +13,8 @@ import { createSigningKey, keySetOf, type SigningKey, signToken } from "../suppo
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshDatabase, freshFolder, sharedMysql } from "../support/shared.ts";
-import { shownJwt } from "../support/shown-jwt.ts";
 import { detailsOf } from "../support/status-details.ts";
+import { unsignedJwt } from "../support/unsigned-jwt.ts";
 import { until } from "../support/until.ts";
 
 const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
@@ -50,7 +50,7 @@ const payload = (jti: unknown) =>
   ({ iss: "https://id.test", sub: "alice", exp: 1_900_000_000, jti }) as never;
 const verified = (jti: unknown): Found => ({ metadata: { payload: payload(jti) } });
 const bearer = (jti: unknown): Found => ({
-  headers: { authorization: `Bearer ${shownJwt({ sub: "alice", jti })}` },
+  headers: { authorization: `Bearer ${unsignedJwt({ sub: "alice", jti })}` },
 });
 
 describe("ext_authz", () => {
@@ -140,7 +140,7 @@ describe("ext_authz", () => {
     const raw = (...values: string[]): Found => ({
       rawHeaders: values.map((value) => ["authorization", value] as const),
     });
-    const value = (jti: string) => `Bearer ${shownJwt({ jti })}`;
+    const value = (jti: string) => `Bearer ${unsignedJwt({ jti })}`;
     await revoke(running, "gone");
     const cases: [Found, unknown][] = [
       [bearer("live"), PASSES],
@@ -194,7 +194,7 @@ describe("ext_authz", () => {
     expect([garbage.code, detailsOf(garbage)?.reason]).to.deep.equal(["INVALID_ARGUMENT", "INVALID_REQUEST"]);
     expect(outcomeOf(await channel.call(CHECK_PATH, new Uint8Array()))).to.deep.equal(NO_TOKEN);
     const field = Buffer.from(checkRequest(verified("a")));
-    // The same message twice is one message, merged: its maps keep the last of each name.
+    // A repeated message is merged: its maps keep the last value of each name.
     expect(outcomeOf(await channel.call(CHECK_PATH, Buffer.concat([field, field])))).to.deep.equal(PASSES);
   });
 
@@ -280,7 +280,7 @@ describe("ext_authz", () => {
         expect([await told(verified("gone")), await told(verified("live"))]).to.deep.equal([REVOKED, PASSES]);
         proxy[fault]();
         expect(await told(verified("live"))).to.deep.equal(UNKNOWN);
-        // From memory, where there is an index.
+        // From memory, if there is an index.
         expect(await told(verified("gone"))).to.deep.equal(
           process.env.TEST_INDEX === "off" ? UNKNOWN : REVOKED,
         );

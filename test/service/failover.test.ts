@@ -23,7 +23,7 @@ async function revoke({ client }: RunningService, ...jtis: string[]): Promise<vo
   await client.blacklist({ tokens }, PATIENT);
 }
 
-/** The verdicts, or the reason why there are none. */
+/** The verdicts, or the reason of the failure. */
 async function told({ client }: RunningService, ...jtis: string[]): Promise<Verdict[] | string> {
   return client.isBlacklisted({ jtis }, PATIENT).then(
     ({ verdicts }) => verdicts,
@@ -61,7 +61,7 @@ describe("a replica after a failover to a server without the last commits", func
     await primary.restart();
   });
 
-  /** Nothing is read there but what is asked: its heartbeat is on a clock that stands still. */
+  /** Makes only the requested reads: its clock, which triggers the monitor, stands still. */
   async function startReplica(index: "on" | "off"): Promise<RunningService> {
     const replica = await startService({ url: proxy.through(database.url), clock, env: { INDEX: index } });
     running.push(replica);
@@ -69,7 +69,7 @@ describe("a replica after a failover to a server without the last commits", func
     return replica;
   }
 
-  /** The standby has everything up to now. */
+  /** Copies everything to the standby. */
   async function replicate(): Promise<string> {
     const { name } = database;
     const url = databaseUrl(standby.url(), name);
@@ -91,14 +91,14 @@ describe("a replica after a failover to a server without the last commits", func
     return url;
   }
 
-  /** The primary is gone, and whoever connects comes to the standby. */
+  /** Stops the primary; new connections reach the standby. */
   async function failOver(): Promise<void> {
     await primary.kill();
     proxy.aim(standby.port);
     proxy.cut();
   }
 
-  /** Lets its retries and its heartbeat happen, until something is so. */
+  /** Advances the clock for retries and the monitor until `isSo`. */
   const eventually = (what: string, isSo: () => Promise<boolean>) =>
     until(
       async () => {
@@ -112,9 +112,9 @@ describe("a replica after a failover to a server without the last commits", func
     replica.logs().filter(({ level, msg }) => level === "error" && /has lost commits/.test(String(msg)));
 
   for (const [what, writtenSince] of Object.entries({
-    "and nobody has written there": 0,
-    "and others have written as much there since": 1,
-    "and others have written more there since": 3,
+    "with no later writes there": 0,
+    "with as many later writes there": 1,
+    "with more later writes there": 3,
   })) {
     it(`keeps what it acknowledged, ${what}, and returns no negatives until the index is rebuilt`, async () => {
       const replica = await startReplica("on");

@@ -135,7 +135,7 @@ describe("three replicas behind HAProxy, configured as documented", function () 
   }
 
   it("share the calls of one client evenly", async () => {
-    // With metadata for each call checks are calls.
+    // With metadata per call, checks are sent as calls.
     const client = await open({ metadata: () => ({}) });
     const before = await answered();
     for (let count = 0; count < 300; count++) await client.isBlacklisted(`token ${count}`);
@@ -194,7 +194,7 @@ describe("three replicas behind HAProxy, configured as documented", function () 
           while (!stopped) {
             answers++;
             await client.isBlacklisted(`never ${place} ${answers}`).then(
-              (answer) => answer && wrong.push("a token that nobody revoked is blacklisted"),
+              (answer) => answer && wrong.push("a token is blacklisted that was never revoked"),
               (error) => wrong.push(`check: ${error}`),
             );
           }
@@ -205,7 +205,7 @@ describe("three replicas behind HAProxy, configured as documented", function () 
           const jti = `${signal} ${revoked++}`;
           try {
             await remote.blacklist([{ jti, expiresAt: YEAR_2100 }]);
-            // The other client may only know it from its watch or by asking.
+            // The other client must learn it from its watch or by a check.
             if (!(await watching.isBlacklisted(jti))) wrong.push(`${jti} is not blacklisted`);
           } catch (error) {
             wrong.push(`revocation: ${error}`);
@@ -219,7 +219,7 @@ describe("three replicas behind HAProxy, configured as documented", function () 
           if (ended.code !== code) wrong.push(`a replica ended with ${ended.code}`);
           replica.process = await start(replica);
         }
-        // The stream goes on: what is revoked now arrives without a question.
+        // The stream continues: new revocations arrive without a request.
         await remote.blacklist([{ jti: `the last ${signal}`, expiresAt: YEAR_2100 }]);
         await until(() => watching.peek(`the last ${signal}`) === true, {
           withinMs: 10_000,
@@ -230,7 +230,7 @@ describe("three replicas behind HAProxy, configured as documented", function () 
         await Promise.all([...asking, revoking]);
       }
       expect(wrong).to.deep.equal([]);
-      // It resumed what it had, and never began anew.
+      // It resumed, and needed no snapshot.
       expect(states.slice(0, 2)).to.deep.equal(["loading", "ready"]);
       expect(states.slice(2)).to.not.include("loading");
       expect(answers).to.be.above(1000);

@@ -21,7 +21,7 @@ import { until } from "../support/until.ts";
 const YEAR_2100 = { seconds: 4_102_444_800n };
 const YEAR_2100_MS = 4_102_444_800_000;
 const [YES, NO, UNKNOWN] = [Verdict.BLACKLISTED, Verdict.NOT_BLACKLISTED, Verdict.UNKNOWN];
-/** What the service promises after the database is back. */
+/** The promised recovery time after an outage of the database. */
 const RECOVERED_WITHIN_MS = 2000;
 const PATIENT = { timeoutMs: 20_000 };
 
@@ -45,7 +45,7 @@ async function verdicts(
   return (await client.isBlacklisted(request, PATIENT)).verdicts;
 }
 
-/** The verdicts, or the reason why there are none. */
+/** The verdicts, or the reason of the failure. */
 async function told(
   client: RpcClient,
   jtis: readonly string[],
@@ -56,7 +56,7 @@ async function told(
 
 const REFUSALS = ["UNAVAILABLE STORE_UNAVAILABLE", "UNAVAILABLE NOT_FRESH"];
 
-/** Repeats `round` in so many places at once, until told to stop. */
+/** Runs `round` concurrently and repeatedly, until stopped. */
 function repeatedly(places: number, round: (place: number, count: number) => Promise<void>) {
   let stopped = false;
   const running = Promise.all(
@@ -109,7 +109,7 @@ describe("the index on MariaDB", function () {
     return one;
   }
 
-  /** One replica whose database can be taken away, and another whose cannot. */
+  /** One replica whose database connection can fail, and another whose cannot. */
   async function startTwo(
     options: Omit<ServiceOptions, "url"> = {},
   ): Promise<[RunningService, RunningService]> {
@@ -156,7 +156,7 @@ describe("the index on MariaDB", function () {
     const atTheEnd = await verdicts(client, ["known", "x"], MINUTE);
     clock.advance(1);
     const afterwards = Promise.all([told(client, ["x"], MINUTE), told(client, ["known", "x"], MINUTE)]);
-    // The next read may be waiting for the pause after one that failed.
+    // The next read may be delayed by the pause after a failure.
     const stopTime = repeatedly(1, async () => {
       clock.advance(20);
       await delay(5);
@@ -173,7 +173,7 @@ describe("the index on MariaDB", function () {
 
   it("returns no negatives on a server made read-only under load, and does within two seconds afterwards", async () => {
     const [{ client }, elsewhere] = await startTwo();
-    /** By the driver's clock. While this is set, the server has been read-only. */
+    /** By the driver's clock. While set, the server has been read-only. */
     let readOnlySince: number | undefined;
     const wrong: string[] = [];
     const counts = { negatives: 0, refused: 0, revoked: 0 };
@@ -193,7 +193,7 @@ describe("the index on MariaDB", function () {
       }
       if (answer.includes(NO)) counts.negatives++;
       if (revoked && answer[0] !== YES) wrong.push(`${jti} was acknowledged and is told ${answer[0]}`);
-      // Read-only from before the question to after the answer.
+      // Read-only from before the request until after the response.
       if (since !== undefined && since === readOnlySince && answer.includes(NO)) {
         wrong.push(`${jti}: ruled out while read-only`);
       }
@@ -237,7 +237,7 @@ describe("the index on MariaDB", function () {
     return backup as Backup;
   }
 
-  /** In one transaction, as a restore that is switched over to appears to a service. */
+  /** In one transaction, as a restore with a switch-over appears to a service. */
   async function restore(backup: Backup): Promise<void> {
     await admin.query("BEGIN");
     await admin.query("SELECT * FROM blacklist_state FOR UPDATE");
@@ -256,7 +256,7 @@ describe("the index on MariaDB", function () {
     it(`keeps its positives when a backup is restored, and ${what}`, async () => {
       const [here, elsewhere] = await startTwo();
       const { client } = here;
-      /** Acknowledged, and either known to this replica or written to the database as it stands now. */
+      /** Acknowledged, and either known to this replica or in the current database. */
       const acknowledged: string[] = [];
       for (const jti of ["kept-0", "kept-1"]) {
         await revoke(elsewhere.client, jti);
@@ -280,7 +280,7 @@ describe("the index on MariaDB", function () {
           if (!REFUSALS.includes(answer)) wrong.push(answer);
           return;
         }
-        // Whoever is content with a minute ago need not be told of the last second.
+        // A staleness of a minute does not require the last second.
         const young = (jti: string) => place === 1 && jti.startsWith("new");
         wrong.push(...jtis.filter((jti, at) => jti !== "never" && answer[at] === NO && !young(jti)));
       });
@@ -354,7 +354,7 @@ describe("the index on MariaDB", function () {
     });
 
     it("answers correctly from the start, before and after the index is loaded", async () => {
-      // Every page takes at least that long, so that the load takes a second.
+      // Every page takes at least that long, so that loading takes a second.
       proxy.latencyMs = 20;
       const service = await startOn(proxy.through(database.url), { loaded: false });
       const asked = ["seed-1", `seed-${COUNT}`, "seed-0", "SEED-1", `seed-${COUNT / 2}`];
@@ -421,13 +421,13 @@ describe("the index on MariaDB", function () {
         for (let round = 0; round < 3; round++) {
           const target = asked + 50;
           await until(() => asked >= target, { withinMs: 20_000, what: "50 more checks are answered" });
-          // From now on the answers to its reads are on their way until it has been stopped.
+          // Responses to its reads are delayed until it has been stopped.
           if (round % 2 === 0) proxy.hold("toClient");
           await replica.process.signal("SIGSTOP");
           await proxy.heal();
           const jti = `revoked while it was stopped ${round}`;
           await revoke(other.client, jti);
-          // In its socket when it goes on, beside the late answers.
+          // In its socket when it continues, together with the late responses.
           const early = [told(replica.client, [jti]), told(replica.client, [jti], staleBy(1000))];
           await delay(2 * STORE_TIMEOUT_MS);
           await replica.process.signal("SIGCONT");

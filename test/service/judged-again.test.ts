@@ -14,10 +14,10 @@ import { ROLES } from "../../src/principal.ts";
 import { Asker } from "../support/asker.ts";
 import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
 import { CHECK_PATH, checkRequest } from "../support/envoy-check.ts";
-import { ImpatientClock } from "../support/impatient-clock.ts";
 import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { RawCalls } from "../support/raw-calls.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { ReloadingClock } from "../support/reloading-clock.ts";
 import { scrape } from "../support/scrape.ts";
 import { type RunningService, type ServiceOptions, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
@@ -29,21 +29,21 @@ const ISSUER = "https://id.test";
 const AUDIENCE = "token-blacklist";
 const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
 const MINUTE_MS = 60_000;
-/** A deadline of the service's own would pass when the clock is told to look at the files. */
+/** The service's default deadline would pass when the clock triggers the reload. */
 const TIMEOUT = ["grpc-timeout", "20S"] as const;
 
 describe("admitted callers", () => {
   let authority: Authority;
   let key: SigningKey;
   let folder: string;
-  let clock: ImpatientClock;
+  let clock: ReloadingClock;
   let running: RunningService;
   const closing: { close(): void }[] = [];
 
   beforeEach(async () => {
     authority = await createAuthority();
     folder = await freshFolder();
-    clock = new ImpatientClock();
+    clock = new ReloadingClock();
     key = await createSigningKey("k1");
     const server = await authority.issue([{ type: "dns", value: "localhost" }]);
     await write("keys.json", keySetOf(key));
@@ -59,7 +59,7 @@ describe("admitted callers", () => {
   });
 
   const file = (name: string) => join(folder, name);
-  /** At once, as whoever replaces a file that is being read should. */
+  /** Atomically, as files that are being read should be replaced. */
   async function write(name: string, text: string): Promise<void> {
     await writeFile(file(`${name}.new`), text);
     await rename(file(`${name}.new`), file(name));
@@ -213,7 +213,7 @@ describe("admitted callers", () => {
       expect(await check(connect(own))).to.equal("UNAVAILABLE");
       const theirs = await others.issue([{ type: "dns", value: "operator.test" }]);
       expect(await check(connect(theirs))).to.equal("OK");
-      // Those without a certificate notice nothing.
+      // Callers without a certificate are not affected.
       expect(await check(connect(), [token])).to.equal("OK");
     });
 
@@ -449,7 +449,7 @@ ${none}`,
           const authorization = await bearer({ jti: `own-${path}` });
           const fields = [["authorization", authorization], TIMEOUT] as const;
           const answer = await calls.call(path, fields, bytes, {
-            // The headers have been judged once a later call on the connection has been answered.
+            // The headers have been processed once a later call on the connection has a response.
             beforeBody: async () => {
               await calls.call(methodPath("List"), [["authorization", authorization]], new Uint8Array());
               await happens(`own-${path}`);

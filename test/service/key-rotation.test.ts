@@ -71,7 +71,7 @@ describe("logouts during a key rotation", () => {
     expect(new Set(await Promise.all(tokens.map((jwt) => revoke(jwt))))).to.deep.equal(
       new Set([Outcome.CREATED]),
     );
-    // Those that arrived while the set was being read could tell their key after it.
+    // Those that arrived during the read are verified after it.
     expect(server.requests).to.equal(2);
   });
 

@@ -14,7 +14,7 @@ const expiresAt = { seconds: BigInt(Math.floor(Date.now() / 1000) + 3600), nanos
 const revoke = (client: RpcClient, jti: string) =>
   client.blacklist({ tokens: [{ token: { case: "jti", value: jti }, expiresAt }] }, { timeoutMs: 5000 });
 
-/** Eight callers that revoke as fast as they are answered, until told to stop. What was acknowledged is noted. */
+/** Eight callers that revoke as fast as possible until stopped, recording acknowledged entries. */
 function startWriting(client: RpcClient, prefix: string, acknowledged: string[]): () => Promise<void> {
   let stopped = false;
   const callers = Array.from({ length: 8 }, async (_, caller) => {
@@ -32,7 +32,7 @@ function startWriting(client: RpcClient, prefix: string, acknowledged: string[])
   };
 }
 
-/** Of those acknowledged, the ones that the service does not know to be blacklisted. */
+/** The acknowledged entries that the service does not know. */
 async function forgotten(client: RpcClient, acknowledged: readonly string[]): Promise<string[]> {
   const missing: string[] = [];
   for (let from = 0; from < acknowledged.length; from += 1000) {

@@ -12,9 +12,9 @@ import { freshFolder } from "../support/shared.ts";
 import { until } from "../support/until.ts";
 
 const { O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
-/** As long as they may be, so that few lines of the audit log are much text. */
+/** Of maximum length, so that few audit lines are much text. */
 const JTIS = Array.from({ length: 20 }, (_, index) => `${index}-`.padEnd(255, "x"));
-/** Calls whose lines are more than may wait. */
+/** Calls with more log lines than the buffer holds. */
 const ENOUGH_CALLS = 1.3 * (MAX_WAITING_LOG / (20 * 255));
 
 type Outputs = Pick<CommandProcessOptions, "stdout" | "stderr">;
@@ -68,7 +68,7 @@ describe("a service whose log cannot be written", function () {
     return response?.status === 200;
   }
 
-  /** More audit lines than may wait, and as many others. */
+  /** More audit lines than the buffer holds, and as many others. */
   async function talk({ client }: Started): Promise<void> {
     const expiresAt = { seconds: 4_102_444_800n };
     const tokens = JTIS.map((value) => ({ token: { case: "jti" as const, value }, expiresAt }));
@@ -96,11 +96,11 @@ describe("a service whose log cannot be written", function () {
     await process.signal("SIGTERM");
     const { code, signal } = await process.ended;
     expect([code, signal]).to.deep.equal([0, null]);
-    // A tenth of the grace is notice, and the last lines are waited for for a second.
+    // A tenth of the grace is notice, and the last lines may take a second.
     expect(performance.now() - before).to.be.below(5000);
   }
 
-  /** A named pipe, and its two ends; that for reading keeps it open. */
+  /** A named pipe with both ends; the reading end keeps it open. */
   function pipe(): { readonly reader: number; readonly writer: number } {
     const path = join(folder, "pipe");
     execFileSync("mkfifo", [path]);
@@ -112,17 +112,17 @@ describe("a service whose log cannot be written", function () {
 
   const CANNOT: readonly (readonly [string, () => Outputs | Promise<Outputs>])[] = [
     ["goes to a full disk", () => ({ stdout: openSync("/dev/full", O_WRONLY) })],
-    ["goes to a pipe that nobody reads", () => ({ stdout: pipe().writer })],
+    ["goes to an unread pipe", () => ({ stdout: pipe().writer })],
     [
-      "shares a pipe with standard error that nobody reads",
+      "shares an unread pipe with standard error",
       () => {
         const { writer } = pipe();
         return { stdout: writer, stderr: writer };
       },
     ],
-    ["goes to a socket that nobody reads", () => ({ stdout: "unread" })],
+    ["goes to an unread socket", () => ({ stdout: "unread" })],
     [
-      "goes to a pipe whose reader has gone",
+      "goes to a pipe without a reader",
       () => {
         const { reader, writer } = pipe();
         closeSync(reader);
@@ -172,7 +172,7 @@ describe("a service whose log cannot be written", function () {
       );
     await readUntil(() => gaps().length > 0, "the gap is told");
     expect(gaps()[0]).to.include({ level: "warn", dropped: audit + other, dropped_audit: audit });
-    // What is logged from now on is there again, to the last line.
+    // Later lines are written again, completely.
     await stillWorks(started);
     await readUntil(async () => {
       const now = await dropped(started);
@@ -200,7 +200,7 @@ describe("a service whose log cannot be written", function () {
     await talk(started);
     await stillWorks(started);
     expect((await dropped(started)).audit).to.be.above(0);
-    // As an operator does: `> log`, and the ballast away.
+    // As an operator does: `> log`, and deletes the ballast.
     const kept = await readFile(log, "latin1");
     await rm(join(disk, "ballast"));
     const size = () => statSync(log).size;
@@ -227,7 +227,7 @@ describe("a service whose log cannot be written", function () {
   });
 });
 
-/** The whole lines, each of which must be a JSON object. */
+/** The complete lines, each of which must be a JSON object. */
 function linesOf(text: string): Record<string, unknown>[] {
   return text
     .split("\n")

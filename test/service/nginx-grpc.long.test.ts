@@ -18,9 +18,9 @@ import { freshFolder } from "../support/shared.ts";
 import { until } from "../support/until.ts";
 import { Watcher } from "../support/watcher.ts";
 
-/** As long as a jti may be, and different for each number. */
+/** A jti of maximum length for each number. */
 const longJti = (number: number) => `${number} `.padEnd(255, "x");
-/** How long NGINX waits for the next byte of either side unless told otherwise. */
+/** NGINX's default timeout between two bytes. */
 const NGINX_TIMEOUT_MS = 60_000;
 
 describe("the service behind NGINX's grpc_pass, configured as documented", function () {
@@ -91,7 +91,7 @@ describe("the service behind NGINX's grpc_pass, configured as documented", funct
 
   it("receives a request of more than a megabyte", async () => {
     const client = await open();
-    // No issuer is configured, so the service itself says that it takes none of them.
+    // No issuer is configured, so the service refuses all of them.
     const tokens = Array.from({ length: 100 }, () => ({ jwt: "x".repeat(16_000) }));
     expect(await rejection(client.blacklist(tokens))).to.include({
       code: "INVALID_ARGUMENT",
@@ -114,7 +114,7 @@ describe("the service behind NGINX's grpc_pass, configured as documented", funct
     const watcher = await Watcher.begin(channel()).complete();
     const asker = new Asker(channel());
     await asker.ask({ jtis: ["a"] });
-    // Time itself is what this is about.
+    // Real time is required here.
     await delay(NGINX_TIMEOUT_MS + 5000);
     expect(await watcher.sync()).to.equal("synced");
     expect(await asker.ask({ jtis: ["a"] })).to.have.property("verdicts");

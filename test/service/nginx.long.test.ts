@@ -8,12 +8,12 @@ import { ask } from "../support/http-ask.ts";
 import { type Nginx, startNginx } from "../support/nginx.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
-import { shownJwt } from "../support/shown-jwt.ts";
+import { unsignedJwt } from "../support/unsigned-jwt.ts";
 
 const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
-const bearer = (jti: unknown) => `Bearer ${shownJwt({ sub: "alice", jti })}`;
+const bearer = (jti: unknown) => `Bearer ${unsignedJwt({ sub: "alice", jti })}`;
 
-/** The configuration that docs/gateways.md gives, with the addresses of this test. */
+/** The configuration in docs/gateways.md, with the addresses of this test. */
 async function documentedConfig(
   addresses: Readonly<Record<string, string>>,
   { preflights = false } = {},
@@ -81,7 +81,7 @@ describe("an application behind NGINX, configured as documented", () => {
   });
   afterEach(() => running.stop());
 
-  /** What the client is told, and what of it reached the application. */
+  /** The client's response, and the request that reached the application. */
   async function send(
     authorization: string | string[] | undefined,
     options: { method?: string; body?: Buffer; path?: string } = {},
@@ -126,7 +126,7 @@ describe("an application behind NGINX, configured as documented", () => {
       { status: 401, challenge: "Bearer", fromApplication: false },
       invalid("the access token is malformed or not the only credential"),
       invalid("the access token is malformed or not the only credential"),
-      // More than NGINX itself takes.
+      // More than NGINX accepts.
       { status: 400, fromApplication: false },
     ]);
     expect(received).to.deep.equal([]);
@@ -140,7 +140,7 @@ describe("an application behind NGINX, configured as documented", () => {
       received.length = 0;
       const { status } = await send(pair);
       const sent = received.map(({ headersDistinct }) => headersDistinct.authorization);
-      // NGINX 1.22 refuses both by itself; versions differ in what they do.
+      // NGINX 1.22 refuses both; versions differ.
       if (status === 200) expect(sent).to.deep.equal([[bearer("live")]]);
       else expect([status, sent]).to.deep.equal([status === 401 ? 401 : 400, []]);
     }

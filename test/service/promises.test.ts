@@ -64,7 +64,7 @@ for (const { backend, index } of settings) {
       return (await service.client.isBlacklisted({ jtis })).verdicts;
     }
 
-    /** A service whose clock stands in the past, behind the database's: every expiry can be stepped over. */
+    /** A service whose clock is behind the database's, so that every expiry can be passed. */
     async function inThePast(env: Record<string, string> = {}): Promise<FakeClock> {
       const clock = new FakeClock(Date.now() - 1000 * HOUR);
       await restart({ clock, env });
@@ -262,7 +262,7 @@ for (const { backend, index } of settings) {
         ];
         for (const freshness of asked) {
           const answer = await service.client.isBlacklisted({ jtis: ["a", "c"], freshness });
-          // Whoever is content with less may get it.
+          // A weaker freshness may be answered.
           const allowed = freshness === asked.at(-1) || freshness === asked[0] ? [revision, later] : [later];
           expect(answer.verdicts).to.deep.equal([Verdict.BLACKLISTED, Verdict.NOT_BLACKLISTED]);
           expect(allowed).to.include(answer.revision);
@@ -369,7 +369,7 @@ for (const { backend, index } of settings) {
     });
 
     describe("Prune", () => {
-      /** Entries that a service with its clock in the past has accepted, and that are long over today. */
+      /** Entries accepted by a service with its clock in the past, which have long expired. */
       async function fillWithExpired(count: number): Promise<void> {
         const clock = await inThePast();
         await outcomes(

@@ -20,12 +20,12 @@ import { RawChannel } from "../support/raw-channel.ts";
 import { rejection } from "../support/rejection.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
-import { shownJwt } from "../support/shown-jwt.ts";
+import { unsignedJwt } from "../support/unsigned-jwt.ts";
 
 const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
 const LOGOUT = "http://schemas.openid.net/event/backchannel-logout";
-const RAW = shownJwt({ jti: "j", note: "c4n4ry" });
-const SPELLINGS = [RAW, `Bearer ${RAW}`, `bearer \t${RAW}\n`, shownJwt({ note: "c4n4ry".repeat(100) })];
+const RAW = unsignedJwt({ jti: "j", note: "c4n4ry" });
+const SPELLINGS = [RAW, `Bearer ${RAW}`, `bearer \t${RAW}\n`, unsignedJwt({ note: "c4n4ry".repeat(100) })];
 const ITSELF = "must be a token's jti claim, not the token itself";
 const OTHER_TYPE = "must be an access, refresh or ID token: the typ in its header is of another kind";
 const SECURITY_EVENT =
@@ -71,7 +71,7 @@ for (const backend of backends) {
       return running;
     }
 
-    /** Stores entries as versions did that took any text for a jti. */
+    /** Stores entries as older versions did, which accepted any text as a jti. */
     async function storeAsBefore(jtis: string[], expiresAt = (Number(YEAR_2100.seconds) * 1000) as EpochMs) {
       const address = parseDatabaseUrl(database.url);
       if (address.kind === "mysql") await migrate("up", address, () => {});
@@ -120,13 +120,13 @@ for (const backend of backends) {
       });
       const authz = `http://127.0.0.1:${service.authzAddress?.port}/authz`;
       const header = { alg: "ES256", typ: "logout+jwt" };
-      const logoutToken = shownJwt({ jti: "j" }, { typ: "logout+jwt" });
+      const logoutToken = unsignedJwt({ jti: "j" }, { typ: "logout+jwt" });
       for (const headers of [
         { "x-token-id": RAW },
         { "x-token-id": `Bearer ${RAW}` },
-        { authorization: `Bearer ${shownJwt({ jti: RAW })}` },
+        { authorization: `Bearer ${unsignedJwt({ jti: RAW })}` },
         { authorization: `Bearer ${logoutToken}` },
-        { authorization: `Bearer ${shownJwt({ jti: "j", events: { [LOGOUT]: {} } })}` },
+        { authorization: `Bearer ${unsignedJwt({ jti: "j", events: { [LOGOUT]: {} } })}` },
       ]) {
         const { status, body } = await ask(authz, { headers });
         expect([headers, status, body]).to.deep.equal([headers, 401, MALFORMED]);
@@ -151,7 +151,7 @@ for (const backend of backends) {
     });
 
     it("stored by an older version can be listed, exported, imported and pruned, and is never checked", async () => {
-      const other = shownJwt({ jti: "other" });
+      const other = unsignedJwt({ jti: "other" });
       await storeAsBefore(["a", RAW, other]);
       const first = await serve();
       const listed = async (jtis: string[]) =>
@@ -159,7 +159,7 @@ for (const backend of backends) {
       expect([
         await listed([]),
         await listed([RAW, "a", "none"]),
-        await refusal(first.client.list({ jtis: [RAW, shownJwt({ jti: "never stored" })] })),
+        await refusal(first.client.list({ jtis: [RAW, unsignedJwt({ jti: "never stored" })] })),
         await refusal(first.client.isBlacklisted({ jtis: [RAW] })),
       ]).to.deep.equal([
         ["a", RAW, other].sort(),
@@ -172,7 +172,7 @@ for (const backend of backends) {
         runCli(["list", "--jti", jti, "--output", "ndjson", "--address", first.address]);
       const found = await list(RAW);
       expect([found.exitCode, JSON.parse(found.stdout).jti, found.stderr]).to.deep.equal([0, RAW, ""]);
-      for (const unknown of [shownJwt({ jti: "never stored" }), `Bearer ${RAW}`]) {
+      for (const unknown of [unsignedJwt({ jti: "never stored" }), `Bearer ${RAW}`]) {
         const { exitCode, stdout, stderr } = await list(unknown);
         expect([exitCode, stdout, stderr]).to.deep.equal([
           2,
@@ -213,7 +213,7 @@ for (const backend of backends) {
     });
 
     it("stored and expired is pruned like any other entry", async () => {
-      await storeAsBefore([RAW, shownJwt({ jti: "other" })], Date.UTC(2020) as EpochMs);
+      await storeAsBefore([RAW, unsignedJwt({ jti: "other" })], Date.UTC(2020) as EpochMs);
       const { client } = await serve();
       expect([
         (await client.list({ includeExpired: true, jtis: [RAW] })).tokens.length,

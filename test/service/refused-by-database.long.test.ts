@@ -22,9 +22,9 @@ type Name = "Blacklist" | "IsBlacklisted" | "List" | "Prune";
 interface Fault {
   inflict(): Promise<unknown>;
   mend(): Promise<unknown>;
-  /** What goes on all the same; nothing else does. */
+  /** The operations that continue. */
   readonly spared?: readonly Name[];
-  /** Checks may go on, by what is in memory, or not: readiness says which. */
+  /** Checks may continue from memory, as readiness reports. */
   readonly checksMayGoOn?: boolean;
 }
 
@@ -34,7 +34,7 @@ for (const index of ["on", "off"] as const) {
     let server: PrivateMariadb;
     let database: TestDatabase;
     let user: string;
-    /** Of the service. */
+    /** The service's address. */
     let url: string;
     let root: Connection;
     let running: RunningService;
@@ -71,7 +71,7 @@ for (const index of ["on", "off"] as const) {
       await database.drop();
     });
 
-    /** As docs/operations.md says. */
+    /** As documented in docs/operations.md. */
     async function grant(): Promise<void> {
       const { name } = database;
       await root.query(
@@ -82,7 +82,7 @@ for (const index of ["on", "off"] as const) {
       );
     }
 
-    /** Whoever is connected has to connect anew. */
+    /** Ends all sessions, which must reconnect. */
     async function endSessions(): Promise<void> {
       const [sessions] = await root.query<RowDataPacket[]>(
         "SELECT id FROM information_schema.processlist WHERE user = ?",
@@ -101,7 +101,7 @@ for (const index of ["on", "off"] as const) {
       });
       if (answer.code === "OK") return "OK";
       const { reason, retryAfterMs, message } = detailsOf(answer) ?? {};
-      // The text of the driver, and what is in it, is for the log alone.
+      // The driver's message is only logged.
       const isOurs = /^the database (cannot be (used|reached) at the moment|takes no writes at the moment)$/;
       return `${answer.code} ${reason} ${retryAfterMs} ${isOurs.test(message ?? "") ? "" : message}`.trim();
     }
@@ -133,14 +133,14 @@ for (const index of ["on", "off"] as const) {
         async inflict() {
           await root.query(`ALTER USER ${user} WITH MAX_USER_CONNECTIONS 1`);
           const asService = Object.assign(new URL(url), { pathname: "/" }).href;
-          // Whoever is first has the one that is left.
+          // One replica gets the remaining connection.
           await until(
             async () => {
               await endSessions();
               occupant = await mysql.createConnection({ uri: asService }).catch(() => undefined);
               return occupant !== undefined;
             },
-            { withinMs: 5000, what: "somebody else has the account's one connection" },
+            { withinMs: 5000, what: "another replica has the account's only connection" },
           );
           occupant?.on("error", () => {});
         },
@@ -187,7 +187,7 @@ for (const index of ["on", "off"] as const) {
         async inflict() {
           await root.query("SET GLOBAL max_connections = 10");
           await endSessions();
-          // Root has one connection more than there may be.
+          // Root may exceed the limit by one connection.
           const others = Array.from({ length: 20 }, () =>
             mysql.createConnection({ uri: server.url() }).catch(() => undefined),
           );
@@ -204,7 +204,7 @@ for (const index of ["on", "off"] as const) {
           root.query(`RENAME TABLE ${database.name}.blacklisted_tokens TO ${database.name}.elsewhere`),
         mend: () =>
           root.query(`RENAME TABLE ${database.name}.elsewhere TO ${database.name}.blacklisted_tokens`),
-        // The state row alone shows that nothing has been written since the last read.
+        // The state row shows that nothing was written since the last read.
         checksMayGoOn: index === "on",
       }),
       "a column that is renamed": () => ({
@@ -255,7 +255,7 @@ for (const index of ["on", "off"] as const) {
           await until(
             async () => {
               told = await outcomes();
-              // Never our fault, on the way there either.
+              // Never INTERNAL, not even during the transition.
               expect(Object.values(told).map(String).join()).not.to.match(/INTERNAL|UNKNOWN/);
               return isDeepStrictEqual(told, expected(told.ready === 200));
             },

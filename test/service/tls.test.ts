@@ -9,9 +9,9 @@ import { ConfigError } from "../../src/config/config.ts";
 import { LOGGED_REFUSALS } from "../../src/limits.ts";
 import { type Authority, createAuthority } from "../support/certificates.ts";
 import { checkHealth } from "../support/health-client.ts";
-import { ImpatientClock } from "../support/impatient-clock.ts";
 import { RawChannel } from "../support/raw-channel.ts";
 import { rejection } from "../support/rejection.ts";
+import { ReloadingClock } from "../support/reloading-clock.ts";
 import { scrape } from "../support/scrape.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
@@ -19,13 +19,13 @@ import { freshFolder } from "../support/shared.ts";
 describe("TLS", () => {
   let authority: Authority;
   let folder: string;
-  let clock: ImpatientClock;
+  let clock: ReloadingClock;
   let running: RunningService | undefined;
 
   beforeEach(async () => {
     authority = await createAuthority();
     folder = await freshFolder();
-    clock = new ImpatientClock();
+    clock = new ReloadingClock();
   });
 
   afterEach(async () => {
@@ -57,7 +57,7 @@ describe("TLS", () => {
 
   const port = () => Number(running?.address.split(":")[1]);
 
-  /** What the service shows to whoever connects now. */
+  /** The certificate presented on a new connection. */
   async function shown(): Promise<string> {
     const socket = connect({
       port: port(),

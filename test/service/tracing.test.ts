@@ -20,7 +20,7 @@ const TRACE = "a".repeat(32);
 const CALLER = "b".repeat(16);
 const SAMPLED = { metadata: { traceparent: `00-${TRACE}-${CALLER}-01` } };
 const UNSAMPLED = { metadata: { traceparent: `00-${TRACE}-${CALLER}-00` } };
-/** In every field that a caller fills in. */
+/** In every field set by a caller. */
 const CANARY = "c4n4ry";
 const tokens = (...jtis: string[]) =>
   jtis.map((value) => ({ token: { case: "jti" as const, value }, expiresAt: YEAR_2100, reason: CANARY }));
@@ -30,7 +30,7 @@ describe("a traced service", () => {
   let recorded: RecordedSpans;
 
   beforeEach(() => {
-    // What is asked without a trace is left out: here, what a test does on the way.
+    // Calls without a trace, such as those of the test itself, are excluded.
     recorded = recordSpans({ sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(0) }) });
     stops.push(() => recorded.stop());
   });
@@ -53,7 +53,7 @@ describe("a traced service", () => {
     return running;
   }
 
-  /** Each span by its name and that of its parent. */
+  /** Each span by its name and its parent's. */
   function tree(spans: readonly ShownSpan[]): [name: string, parent: string | undefined][] {
     const nameOf = (id: string | undefined) =>
       id === CALLER ? "the caller" : spans.find((span) => span.id === id)?.name;
@@ -73,7 +73,7 @@ describe("a traced service", () => {
     const shown = spans.map(({ kind, status, attributes: { "network.peer.port": port, ...attributes } }) => {
       if (kind === "SERVER") expect(port).to.be.a("number").above(0);
       const { "tokenblacklist.sharing": sharing, ...others } = attributes;
-      // The heartbeat may have shared it.
+      // A read of the monitor may be included.
       if (sharing !== undefined) expect(sharing).to.be.oneOf([1, 2]);
       return { kind, status, attributes: others };
     });
@@ -179,7 +179,7 @@ describe("a traced service", () => {
       const ids = new Set(spans.filter(({ name }) => name === shared).map(({ id }) => id));
       const owners = new Set(spans.filter(({ name }) => name === shared).map(({ parent }) => parent));
       expect(waits.length).to.equal(30);
-      // Several shared each: that is what they are for.
+      // Several calls shared each.
       expect(ids.size).to.be.within(1, 29);
       const unexplained = waits.filter(({ id, links }) => !owners.has(id) && !ids.has(String(links[0])));
       expect(unexplained).to.deep.equal([]);

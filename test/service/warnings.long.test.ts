@@ -10,11 +10,11 @@ import { CommandProcess, type Ended } from "../support/service-process.ts";
 import { freshFolder } from "../support/shared.ts";
 
 const CLIENT = new URL("../../dist/client/connect.js", import.meta.url).href;
-/** What is deprecated ends the process, and every other warning is on standard error. */
+/** A deprecation ends the process, and every other warning is on standard error. */
 const STRICT = { NODE_OPTIONS: "--throw-deprecation --trace-warnings" };
 const CALLERS = { iss: "https://id.test", aud: "token-blacklist" };
 
-/** A gateway: both modes, waits that no timer of Node.js can count, every call, and a signal that many share. */
+/** A gateway: both modes, delays beyond a timer's range, every call, and a signal shared by many. */
 const GATEWAY = `
   import { clientCredentials, connect } from ${JSON.stringify(CLIENT)};
   import { readFileSync } from "node:fs";

@@ -24,7 +24,7 @@ describe("Watch while the database fails", function () {
   let database: TestDatabase;
   let proxy: FaultProxy;
   let admin: Connection;
-  /** Its database can be taken away. */
+  /** Its database connection can fail. */
   let here: RunningService;
   let elsewhere: RunningService;
   let channel: RawChannel;
@@ -55,7 +55,7 @@ describe("Watch while the database fails", function () {
   });
 
   const watch = (start: StartOptions = {}) => Watcher.begin(channel, { start });
-  /** Asks until the answer is proof. */
+  /** Sends syncs until one is proven. */
   const provenAgain = (watcher: Watcher) =>
     until(async () => (await watcher.sync()) === "synced", { withinMs: 2500, what: "there is proof again" });
 
@@ -115,7 +115,7 @@ describe("Watch while the database fails", function () {
     await admin.query("UPDATE blacklist_state SET revision = revision - 1");
     await admin.query("COMMIT");
     const loads = () => here.logs().filter(({ msg }) => msg === "index loaded").length;
-    await until(() => loads() === 2, { withinMs: 5000, what: "the index has been read anew" });
+    await until(() => loads() === 2, { withinMs: 5000, what: "the index is rebuilt" });
     await revoke(elsewhere, "new");
     for (const cursor of [revision, lost]) {
       const again = watch({ revision: cursor, key });

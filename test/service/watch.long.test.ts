@@ -117,7 +117,7 @@ for (const backend of backends) {
 
     it("proves a copy current: it has received every revocation acknowledged before the sync, 500 times", async () => {
       const here = await startOn();
-      // Of an embedded file there is one replica.
+      // An embedded file has one replica.
       const elsewhere = backend.name === "sqlite" ? here : await startOn();
       const watcher = await watch(here).complete();
       const late: string[] = [];
@@ -245,7 +245,7 @@ for (const backend of backends) {
           ]),
         ),
       );
-      await until(async () => (await watchersOf(service)) === 0, { withinMs: 2000, what: "nobody is left" });
+      await until(async () => (await watchersOf(service)) === 0, { withinMs: 2000, what: "no watcher left" });
     });
 
     it("accepts increasing ids, and proves several with one read", async () => {
@@ -322,7 +322,7 @@ for (const backend of backends) {
       expect((await watcher.ended).code).to.equal("DEADLINE_EXCEEDED");
       const lines = () => service.logs().filter(({ method }) => method === "Watch");
       await until(() => lines().length === 1, { withinMs: 2000, what: "it has ended" });
-      // Node ends its half of a stream before it resets it: a service that is quick takes that for a client that is done.
+      // Node.js half-closes a stream before it resets it, which a fast service reads as a normal end.
       expect(lines()[0]?.code).to.be.oneOf(["DEADLINE_EXCEEDED", "CANCELLED", "OK"]);
       expect(await watchersOf(service)).to.equal(0);
     });
@@ -361,7 +361,7 @@ for (const backend of backends) {
       const clock = new FakeClock(Date.now());
       const service = await startOn({ clock });
       const silent = new Watcher(connect(service));
-      // Nothing is sent before the first message: another call on the same connection says that the stream is there.
+      // Nothing is sent before the first message: another call on the same connection shows that the stream exists.
       silent.stream.write(Buffer.from([0xff]), () => {});
       expect((await silent.ended).code).to.equal("INVALID_ARGUMENT");
       const channel = connect(service);
@@ -526,7 +526,7 @@ describe("Watch clients that do not read", function () {
     return channel;
   }
 
-  /** A stream whose client never reads: of a bare connection, since a gRPC library reads ahead. */
+  /** A stream whose client never reads, on a bare connection, since a gRPC library reads ahead. */
   async function openStuck(
     start: StartOptions = {},
     headers: Record<string, string> = {},
@@ -546,7 +546,7 @@ describe("Watch clients that do not read", function () {
     return { http2, stream };
   }
 
-  /** Time goes on in steps, each of which lets everything happen that can. */
+  /** Advances the clock in steps, and lets everything happen after each. */
   const goOn = (stepMs: number, isSo: () => boolean, what: string) =>
     until(
       () => {
@@ -566,7 +566,7 @@ describe("Watch clients that do not read", function () {
     const reader = Watcher.begin(connect());
     await goOn(100, () => reader.revision !== "", "the one who reads has all of it");
     expect(reader.entries.size).to.equal(COUNT);
-    // Of 1.4 MB each: one part, and the window, at both ends. What other tests have left in this process comes and goes by megabytes.
+    // 1.4 MB each: one segment and the window, at both ends. Memory of earlier tests in this process varies by megabytes.
     reader.messages.splice(0);
     reader.entries.clear();
     expect((await held()) - before).to.be.below(stuck.length * 1_000_000);
@@ -582,7 +582,7 @@ describe("Watch clients that do not read", function () {
     );
     expect([[...new Set(codes())], await watchersOf(service)]).to.deep.equal([["RESOURCE_EXHAUSTED"], 1]);
     expect(clock.monotonic() - began).to.be.within(MAX_STREAM_STALL_MS / 2, 2 * MAX_STREAM_STALL_MS);
-    // They go on reading nothing: the end does not get through to them, and what lies before it is kept.
+    // They still read nothing: the end does not reach them, and unsent data is kept.
     const open = () => stuck.filter(({ http2 }) => !http2.session.closed).length;
     expect(open()).to.be.above(0);
     clock.advance(STREAM_END_MS);
@@ -594,7 +594,7 @@ describe("Watch clients that do not read", function () {
   it("are ended by their deadline too, even if they read again later", async () => {
     const { revision, key } = await Watcher.begin(connect()).complete();
     const { http2, stream } = await openStuck({ revision, key }, { "grpc-timeout": "1S" });
-    // More than the connection's window, and less than is left unsent at most.
+    // More than the connection's window, and less than the maximum of unsent data.
     await revoke(
       service,
       Array.from({ length: 4000 }, (_, index) => `window-${index}`),

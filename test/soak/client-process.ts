@@ -10,7 +10,7 @@ import {
 import { Ledger } from "../support/ledger.ts";
 import { Visitors } from "./visitors.ts";
 
-/** What the driver tells a client process, and what it answers. */
+/** The messages between the driver and a client process. */
 export type ToClient =
   | { readonly kind: "acknowledged"; readonly batch: AcknowledgedBatch }
   | { readonly kind: "stop" };
@@ -19,7 +19,7 @@ export type FromClient =
   | { readonly kind: "tally"; readonly tally: Tally; readonly ready: boolean }
   | { readonly kind: "stopped" };
 
-/** How the process is told what to do: its only argument, as JSON. */
+/** The parameters of the process: its only argument, as JSON. */
 export interface ClientProcessSetup {
   readonly name: string;
   readonly seed: number;
@@ -68,7 +68,7 @@ process.on("message", async (message: ToClient) => {
   client.close();
   process.disconnect();
 });
-// Whoever started it is gone.
+// The parent process has ended.
 process.on("disconnect", () => process.exit());
 
 load.start();

@@ -3,19 +3,19 @@ import type { Choices } from "../histories/choices.ts";
 import type { PrivateMariadb } from "../support/mariadb.ts";
 import type { SoakReplica } from "./soak-replica.ts";
 
-/** Where an event happens. */
+/** The environment of an event. */
 export interface Scene {
   readonly server: PrivateMariadb;
-  /** The first is never restarted: its memory is what tells a leak. */
+  /** The first is never restarted: its memory shows leaks. */
   readonly replicas: readonly SoakReplica[];
   readonly choices: Choices;
   readonly shutdownGraceMs: number;
   readonly violation: (text: string) => void;
 }
 
-/** What happens in production sooner or later. Each takes back what it did before it resolves. */
+/** Events that happen in production. Each removes its effects before it resolves. */
 export const EVENTS: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
-  /** Replicas are stopped by SIGTERM and started again, one after the other, as an upgrade does. */
+  /** Stops replicas by SIGTERM and starts them again, one by one, as an upgrade does. */
   async "rolling-restart"({ replicas, shutdownGraceMs, violation }) {
     for (const replica of replicas.slice(1)) {
       const { code, milliseconds, stderr } = await replica.terminate({ graceMs: shutdownGraceMs });

@@ -14,7 +14,7 @@ export const USAGE = `usage: make soak ARGS="[options]"
   --json       one JSON object a line instead of text
 `;
 
-/** Throws a RangeError or a TypeError that says what is wrong with `args`. */
+/** Throws a RangeError or a TypeError that explains the problem of `args`. */
 export function readOptions(args: readonly string[], { random }: { random: () => number }): Options {
   const { values } = parseArgs({
     args: [...args],

@@ -2,22 +2,22 @@ import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import type { Context } from "mocha";
 
-/** What a process holds at one moment. Linux only. */
+/** The resources of a process at one time. Linux only. */
 export interface Usage {
   readonly rssBytes: number;
   readonly descriptors: number;
 }
 
-/** What was left right after a collection. */
+/** The heap used after a garbage collection. */
 export interface Held {
   readonly liveBytes: number;
-  /** What V8 has from the kernel for its heap, free pages of it included. */
+  /** V8's heap in memory, including free pages. */
   readonly heapBytes: number;
-  /** Resident, without the pages of files. */
+  /** Resident memory without file pages. */
   readonly anonymousBytes: number;
 }
 
-/** What `watchedEnvironment` made the process write last; undefined as long as there is nothing. */
+/** The last report of `watchedEnvironment` in the process; undefined before the first. */
 export async function heldBytes(file: string): Promise<Held | undefined> {
   const text = await readFile(file, "utf8").catch(() => "");
   const [liveBytes, heapBytes, anonymousBytes] = text.split(" ").map(Number);
@@ -25,7 +25,7 @@ export async function heldBytes(file: string): Promise<Held | undefined> {
   return { liveBytes, heapBytes, anonymousBytes };
 }
 
-/** Skips a test where the kernel does not show what a process holds, and says so in its title. */
+/** Skips a test, with a title that says why, if the kernel does not report a process's resources. */
 export function needsProcessUsage(context: Context): void {
   if (existsSync("/proc/self/fd")) return;
   if (context.test !== undefined) context.test.title += " (needs Linux's /proc)";

@@ -24,7 +24,7 @@ export function formatMinute({ elapsedMs, usage, events, ...minute }: Minute): s
   return [line, ...minute.violations.slice(0, SHOWN_VIOLATIONS).map((text) => `  ${text}`)].join("\n");
 }
 
-/** What it holds, V8's heap around it, and all anonymous pages around that. */
+/** The used heap, V8's heap, and all anonymous pages. */
 function inside({ liveBytes, heapBytes, anonymousBytes }: Held): string {
   return [liveBytes, heapBytes, anonymousBytes].map(megabytes).join(" of ");
 }

@@ -2,39 +2,39 @@ import { type Held, heldBytes, processUsage, type Usage } from "./process-usage.
 import { type Sample, type Trend, trendOf } from "./trend.ts";
 
 const SAMPLE_MS = 1000;
-/** Long enough to even out the saw teeth of garbage collection, short enough for a run of minutes to have several. */
+/** Long enough to average over garbage collections, short enough for several in a run of minutes. */
 const BLOCK_MS = 30_000;
 
 export interface WatchedProcess {
   readonly name: string;
   readonly pid: number;
-  /** Where it writes what it holds: see `watchedEnvironment`. */
+  /** The file of its reports: see `watchedEnvironment`. */
   readonly liveFile: string;
 }
 
 export interface SamplerSetup {
   readonly processes: readonly WatchedProcess[];
   readonly warmUpMs: number;
-  /** On the monotonic clock. */
+  /** By the monotonic clock. */
   readonly began: number;
 }
 
-/** How the processes that ran throughout have grown since the warm-up. */
+/** The growth since the warm-up of the processes that ran throughout. */
 export interface Growth {
   readonly processes: readonly ProcessGrowth[];
-  /** How long was measured. */
+  /** The duration of the measurement. */
   readonly measuredMs: number;
   readonly latest: readonly (Usage & { readonly name: string; readonly held: Held | undefined })[];
 }
 
 export interface ProcessGrowth {
   readonly name: string;
-  /** Bytes that are left after a collection. Undefined where too little was measured. */
+  /** Heap bytes after a collection. Undefined if there are too few samples. */
   readonly live: Trend | undefined;
-  /** Resident bytes without those of files, right after a collection. */
+  /** Resident bytes without file pages, right after a collection. */
   readonly rss: Trend | undefined;
   readonly descriptors: Trend | undefined;
-  /** At the beginning of what was measured and in the end. */
+  /** At the beginning and end of the measurement. */
   readonly rssBytes: readonly [number, number];
   readonly descriptorCounts: readonly [number, number];
 }
@@ -46,7 +46,7 @@ interface Series extends WatchedProcess {
   latest: (Usage & { readonly held: Held | undefined }) | undefined;
 }
 
-/** Looks once a second at what processes hold. */
+/** Samples the resources of processes once a second. */
 export class Sampler {
   readonly #setup: SamplerSetup;
   readonly #series: readonly Series[];

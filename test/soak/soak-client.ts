@@ -23,7 +23,7 @@ export class SoakClient {
 
   constructor({ env, onAcknowledged, onTally, ...setup }: SoakClientOptions) {
     this.name = setup.name;
-    // Detached: a Ctrl-C reaches the driver alone, which then decides what to stop. It ends with the driver all the same.
+    // Detached, so that Ctrl-C reaches only the driver, which then decides what to stop. It still ends with the driver.
     const child = fork(MAIN, [JSON.stringify(setup)], {
       execArgv: ["--import", "tsx"],
       detached: true,
@@ -42,7 +42,7 @@ export class SoakClient {
       });
       child.once("exit", (code) => reject(new Error(`the client ${setup.name} ended with ${code}`)));
     });
-    // Whoever stops it is told; before that it is a violation.
+    // An end on request is reported; before that it is a violation.
     this.#stopped.catch((error: Error) => {
       if (!this.#stopping) onTally({ checks: 0, revoked: 0, failed: [], violations: [error.message] });
     });
@@ -52,7 +52,7 @@ export class SoakClient {
     return this.#child.pid as number;
   }
 
-  /** Whether the client said lately that it is. */
+  /** Whether the client has recently reported progress. */
   get ready(): boolean {
     return this.#ready;
   }
@@ -61,7 +61,7 @@ export class SoakClient {
     this.#send({ kind: "acknowledged", batch });
   }
 
-  /** Resolves when its last call has ended, and the process with it. */
+  /** Resolves when its last call and its process have ended. */
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#send({ kind: "stop" });
@@ -76,7 +76,7 @@ export class SoakClient {
   }
 
   #send(message: ToClient): void {
-    // One that has ended is noticed elsewhere.
+    // The end of the process is handled elsewhere.
     if (this.#child.connected) this.#child.send(message, () => {});
   }
 }

@@ -12,12 +12,12 @@ export interface SoakReplicaOptions {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** A replica that keeps its ports through every restart, and reaches the database by way of a proxy. */
+/** A replica that keeps its ports across restarts, and reaches the database through a proxy. */
 export class SoakReplica {
   readonly name: string;
   readonly address: string;
   readonly proxy: FaultProxy;
-  /** For the operator's calls; it outlives restarts. */
+  /** For the operator's calls; kept across restarts. */
   readonly client: RpcClient;
   readonly #admin: string;
   readonly #env: Readonly<Record<string, string>>;
@@ -45,7 +45,7 @@ export class SoakReplica {
       env: {
         LISTEN_ADDRESS: `127.0.0.1:${await freePort()}`,
         ADMIN_ADDRESS: `127.0.0.1:${await freePort()}`,
-        // What it logs is kept until the end.
+        // Its log is kept until the end.
         LOG_LEVEL: "error",
         ...env,
         DATABASE_URL: proxy.through(databaseUrl),
@@ -64,7 +64,7 @@ export class SoakReplica {
     return this.#process.pid;
   }
 
-  /** Throws when it ends, or is not within half a minute. */
+  /** Throws if it ends, or is not ready within half a minute. */
   async ready(): Promise<void> {
     const gone = this.#process.ended.then(({ code, stdout, stderr }) => {
       throw new Error(`${this.name} ended with ${code} before it was ready:\n${stdout}${stderr}`);
@@ -77,7 +77,7 @@ export class SoakReplica {
     await Promise.race([until(isReady, { withinMs: START_TIMEOUT_MS, what: `${this.name} is ready` }), gone]);
   }
 
-  /** SIGTERM, as an operator stops it; and SIGKILL after `graceMs`. How it ended, and after how long. */
+  /** Sends SIGTERM, as an operator does, and SIGKILL after `graceMs`. Returns how it ended, and after how long. */
   async terminate({ graceMs }: { graceMs: number }): Promise<Ended & { readonly milliseconds: number }> {
     const began = performance.now();
     await this.#process.signal("SIGTERM");
@@ -95,13 +95,13 @@ export class SoakReplica {
     return this.#process.signal(signal);
   }
 
-  /** After it has ended. */
+  /** Called after it has ended. */
   async startAgain(): Promise<void> {
     this.#process = new CommandProcess(["serve"], this.#env);
     await this.ready();
   }
 
-  /** Lets everything go, at once. */
+  /** Releases everything at once. */
   async end(): Promise<void> {
     await this.#process.kill();
     this.client.close();

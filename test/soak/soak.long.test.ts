@@ -25,7 +25,7 @@ describe("a soak", function () {
     });
     const failures = failuresOf(result);
     expect(failures, formatResult(result, failures)).to.deep.equal([]);
-    // It has broken things, and looked at the processes.
+    // It has injected faults and sampled the processes.
     expect(Object.keys(result.events).length).to.be.above(0);
     expect(result.growth.processes.map(({ name, rssBytes }) => [name, rssBytes[1] > 0])).to.deep.equal([
       ["replica 1", true],

@@ -18,26 +18,26 @@ import { watchedEnvironment } from "./watched-environment.ts";
 export interface SoakSetup {
   readonly seed: number;
   readonly durationMs: number;
-  /** From when on memory counts. */
+  /** When the measurement of memory begins. */
   readonly warmUpMs: number;
-  /** How often `onMinute` is called, whatever its name says. */
+  /** The interval of `onMinute`. */
   readonly reportMs: number;
   readonly onMinute: (minute: Minute) => void;
   readonly signal: AbortSignal;
-  /** Stopped with everything else; one of its own unless given. */
+  /** A database server, which is stopped at the end; absent: a new one. */
   readonly server?: PrivateMariadb;
 }
 
-/** What happened since the last report. */
+/** The counts since the last report. */
 export interface Minute {
   readonly elapsedMs: number;
   readonly checks: number;
   readonly revoked: number;
-  /** Failed calls at the client library that may be repeated: while something was broken, or just had been, and otherwise. */
+  /** Failed calls of the client library that may be retried: during or shortly after a fault, and otherwise. */
   readonly failedInFaults: number;
   readonly failedOtherwise: number;
   readonly events: readonly string[];
-  /** Acknowledged tokens that every replica, and List, was asked about. */
+  /** Acknowledged tokens verified at every replica, and by List. */
   readonly audited: number;
   /** Those that were found since the last report. */
   readonly violations: readonly string[];
@@ -243,7 +243,7 @@ async function soak(
   await clientsReady();
   await auditAll();
   await Promise.all(clients.map((client) => client.stop()));
-  // With nobody left who writes, and nothing that is broken.
+  // All writers have stopped, and no fault is active.
   await auditAll();
   for (const replica of replicas) {
     const { code, stderr } = await replica.terminate({ graceMs: SHUTDOWN_GRACE_MS });

@@ -10,7 +10,7 @@ function samples(value: (at: number) => number): Sample[] {
   return Array.from({ length: 1200 }, (_, index) => ({ at: index * 1000, value: value(index * 1000) }));
 }
 
-/** What garbage collection makes of memory: it climbs for half a minute to two minutes, and falls. */
+/** Memory under garbage collection: it rises for half a minute to two minutes, and falls. */
 function sawTooth(random: () => number): (at: number) => number {
   let floor = 0;
   let length = 0;

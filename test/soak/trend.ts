@@ -1,25 +1,25 @@
-/** A value at a moment, in milliseconds since any start. */
+/** A value at a time, in milliseconds since an arbitrary start. */
 export interface Sample {
   readonly at: number;
   readonly value: number;
 }
 
-/** How a value changes, by least squares, with an interval that holds the truth: nine of them, as many as a soak looks at, do with 95 % confidence. */
+/** The slope of a value by least squares, with an interval such that nine of them, as many as a soak evaluates, are all correct with 95 % confidence. */
 export interface Trend {
   readonly perHour: number;
   readonly low: number;
   readonly high: number;
-  /** Points that the line goes through: means of several samples each. */
+  /** The points of the regression: means of several samples each. */
   readonly points: number;
 }
 
 const HOUR_MS = 3_600_000;
-/** Of a normal distribution, both sides: 1 - 0.05 / 9. With 95 % for each, every third run would find growth where there is none. */
+/** Two-sided quantile of the normal distribution at 1 - 0.05 / 9. With 95 % for each, every third run would find growth where there is none. */
 const Z = 2.7729;
 
 /**
- * The trend of `samples`, averaged over blocks of `blockMs`; undefined where they are too few. Values that hang on the one
- * before count for less: the lag-1 autocorrelation of what the line leaves over lowers the number of points (n (1 - r) / (1 + r)).
+ * The trend of `samples`, averaged over blocks of `blockMs`; undefined if there are too few. Autocorrelated values
+ * count for less: the lag-1 autocorrelation of the residuals reduces the number of points (n (1 - r) / (1 + r)).
  */
 export function trendOf(samples: readonly Sample[], { blockMs }: { blockMs: number }): Trend | undefined {
   const points = blocks(samples, blockMs);
@@ -57,11 +57,11 @@ function effectiveCount(rests: readonly number[], squares: number): number {
   if (squares === 0) return count;
   const products = sum(rests.slice(1).map((rest, index) => rest * (rests[index] as number)));
   const correlation = Math.max(0, products / squares);
-  // Never so few that nothing could be said at all.
+  // Never so few that no statement is possible.
   return Math.max(3, (count * (1 - correlation)) / (1 + correlation));
 }
 
-/** The same of Student's distribution, by its expansion around the normal one; within 3 % from 3 degrees on. */
+/** The same quantile of Student's distribution, by its expansion around the normal one; within 3 % from 3 degrees of freedom. */
 function studentT(degrees: number): number {
   if (degrees < 2) return 114.6 / degrees ** 3.1;
   return (

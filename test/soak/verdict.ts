@@ -2,17 +2,17 @@ import type { SoakResult } from "./soak.ts";
 import type { Trend } from "./trend.ts";
 
 const MEGABYTE = 1024 * 1024;
-/** What a process may grow by in an hour, after it has warmed up. */
+/** The permitted growth of a process per hour, after the warm-up. */
 const MAX_BYTES_PER_HOUR = MEGABYTE;
-/** Connections come and go with every fault; a leak of one in ten minutes shows all the same. */
+/** Every fault opens and closes connections; a leak of one in ten minutes is still visible. */
 const MAX_DESCRIPTORS_PER_HOUR = 6;
-/** With less than this V8 is still finding its size, and a slope says nothing of a leak. */
+/** In a shorter run V8 is still sizing its heap, so that a slope does not indicate a leak. */
 const MIN_MEASURED_MS = 15 * 60_000;
-/** A run that did less shows nothing, whatever it found. */
+/** Below this a run proves nothing. */
 const MIN_CHECKS_PER_SECOND = 50;
 const MIN_REVOKED_PER_SECOND = 2;
 
-/** Why the run has failed, one reason a line; empty where it has not. */
+/** The reasons for failure, one per line; empty if the run has passed. */
 export function failuresOf(result: SoakResult): string[] {
   const { violations, checks, revoked, audited, elapsedMs, growth, failedOtherwise } = result;
   const seconds = elapsedMs / 1000;
@@ -31,7 +31,7 @@ export function failuresOf(result: SoakResult): string[] {
   return failures;
 }
 
-/** Certainly: the whole interval lies above what is allowed. */
+/** The whole confidence interval exceeds the limit. */
 function grows(trend: Trend | undefined, most: number): boolean {
   return trend !== undefined && trend.low > most;
 }

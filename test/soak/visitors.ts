@@ -9,13 +9,13 @@ export interface VisitorsSetup {
   readonly name: string;
   readonly choices: Choices;
   readonly ledger: Ledger;
-  /** Between one that is gone and the next. */
+  /** Pause between two of them. */
   readonly pauseMs: number;
 }
 
 /**
- * Gateways that come, ask, and go, one after the other. What a client leaves behind that was closed, here or at the service, is seen in
- * what their processes hold.
+ * Gateways that connect, check and close, one after the other. What a closed client leaves behind, here or in the service, shows in
+ * the memory of the processes.
  */
 export class Visitors {
   readonly #setup: VisitorsSetup;
@@ -31,14 +31,14 @@ export class Visitors {
     this.#running = this.#comeAndGo();
   }
 
-  /** What has happened since the last time. */
+  /** The counts since the last call. */
   take(): Tally {
     const taken = this.#tally;
     this.#tally = emptyTally();
     return taken;
   }
 
-  /** Resolves when the last one is gone. */
+  /** Resolves when the last one has closed. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
@@ -62,7 +62,7 @@ export class Visitors {
       onAcknowledged: () => {},
     });
     load.start();
-    // It has asked once by then.
+    // It has checked once by then.
     await load.stop();
     client.close();
     addTally(this.#tally, load.take());

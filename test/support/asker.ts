@@ -19,33 +19,33 @@ export const CHECK_PATH = "/tokenblacklist.v1.TokenBlacklist/StreamChecks";
 
 export type QuestionInit = MessageInitShape<typeof IsBlacklistedRequestSchema>;
 
-/** What became of a question, whichever way it was asked. */
+/** The outcome of a question, on a stream or as a call. */
 export type Outcome =
   | { readonly verdicts: readonly Verdict[]; readonly revision: string }
   | Refusal
-  /** The stream has ended without an answer. */
+  /** The stream has ended without a response. */
   | "unanswered";
 
 export interface Refusal {
   readonly code: StatusName;
   readonly message: string;
   readonly reason: string | undefined;
-  /** Fields, and what is wrong with them. */
+  /** Fields with their violations. */
   readonly violations: readonly (readonly [field: string, description: string, reason?: string])[];
   readonly retryAfterMs: number | undefined;
 }
 
 export interface AskOptions {
-  /** Absent: the next one. */
+  /** Default: the next id. */
   readonly id?: number;
-  /** Absent: the message says nothing of it. */
+  /** Absent: not set in the message. */
   readonly timeoutMs?: number;
 }
 
-/** A client of `StreamChecks` without any of the client library's code: bytes of questions out, outcomes by their ids in. */
+/** A client of `StreamChecks` without the client library's code: sends bytes of questions, and returns outcomes by id. */
 export class Asker {
   readonly stream: ClientDuplexStream<Buffer, Buffer>;
-  /** The ids of all answers, as they came. */
+  /** The ids of all responses, in order. */
   readonly answered: number[] = [];
   readonly ended: Promise<StreamEnd>;
   readonly #waiting = new Map<number, (outcome: Outcome) => void>();
@@ -77,7 +77,7 @@ export class Asker {
     });
   }
 
-  /** Questions that are not answered yet. */
+  /** Questions without a response. */
   get waiting(): number {
     return this.#waiting.size;
   }
@@ -88,7 +88,7 @@ export class Asker {
     return this.send({ id, ...(question && { question }), ...timeout });
   }
 
-  /** The same, of a message that is not as it should be. */
+  /** The same with a malformed message. */
   send(message: MessageInitShape<typeof StreamChecksRequestSchema>): Promise<Outcome> {
     const { id = 0 } = message;
     if (this.#waiting.has(id)) throw new Error(`${id} waits for its answer`);
@@ -102,14 +102,14 @@ export class Asker {
     });
   }
 
-  /** The verdicts of these, or the reason why there are none. */
+  /** The verdicts, or the reason of the failure. */
   async verdicts(...jtis: string[]): Promise<readonly Verdict[] | string | undefined> {
     const outcome = await this.ask({ jtis });
     if (outcome === "unanswered") return outcome;
     return "verdicts" in outcome ? outcome.verdicts : outcome.reason;
   }
 
-  /** Nothing more is asked; how it ends then. */
+  /** Half-closes the stream; resolves with its end. */
   done(): Promise<StreamEnd> {
     this.stream.end();
     return this.ended;
@@ -122,7 +122,7 @@ export class Asker {
   #receive({ id, outcome }: StreamChecksResponse): void {
     this.answered.push(id);
     const settle = this.#waiting.get(id);
-    if (settle === undefined) throw new Error(`an answer to ${id}, which nobody has asked`);
+    if (settle === undefined) throw new Error(`an answer to ${id}, which was never asked`);
     this.#waiting.delete(id);
     if (outcome.case === "answer") {
       const { verdicts, revision } = outcome.value;
@@ -132,7 +132,7 @@ export class Asker {
   }
 }
 
-/** What a call of IsBlacklisted was told, in the same words. */
+/** The outcome of a call of IsBlacklisted, in the same form. */
 export function outcomeOf(answer: RawAnswer): Outcome {
   const { code, details: message, bytes } = answer;
   if (code === "OK" && bytes !== undefined) {

@@ -3,20 +3,20 @@ import { join } from "node:path";
 import { findServer } from "./mariadb-files.ts";
 import { freshDatabase, freshFolder } from "./shared.ts";
 
-/** A kind of database the service can keep its blacklist in. */
+/** A kind of database. */
 export interface Backend {
   readonly name: string;
-  /** A database nobody has used before. */
+  /** Creates an empty database. */
   create(): Promise<FreshDatabase>;
 }
 
 export interface FreshDatabase {
-  /** What DATABASE_URL would hold. */
+  /** The value of DATABASE_URL. */
   readonly url: string;
   dispose(): Promise<void>;
 }
 
-/** Specs are written once and registered for each of these. */
+/** The databases for which specs are registered. */
 export const backends: readonly Backend[] = [
   {
     name: "sqlite",

@@ -15,8 +15,8 @@ export interface Caddy {
 }
 
 /**
- * Caddy in the foreground, in a folder of its own, once it listens on `port`. `sites` is a Caddyfile without global options. Where there is
- * no Caddy the suite is skipped, and its title says why.
+ * Runs Caddy in the foreground in a temporary folder, and resolves once it listens on `port`. `sites` is a Caddyfile without global options.
+ * Skips the suite, with a title that says why, if Caddy is not installed.
  */
 export async function startCaddy(
   context: Context,
@@ -30,7 +30,7 @@ export async function startCaddy(
   }
   const folder = await freshFolder();
   const file = join(folder, "Caddyfile");
-  // It neither asks for certificates nor opens its port for administration.
+  // Requests no certificates, and opens no administration port.
   await writeFile(file, `{\n  admin off\n  auto_https off\n}\n${sites}`);
   const child: ChildProcess = spawn(program, ["run", "--config", file, "--adapter", "caddyfile"], {
     stdio: ["ignore", "ignore", "pipe"],

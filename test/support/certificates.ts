@@ -13,30 +13,30 @@ export interface CertificateAndKey {
 
 interface IssueOptions {
   readonly expired?: boolean;
-  /** From when to when it is valid, in milliseconds from now. */
+  /** The validity, in milliseconds from now. */
   readonly validMs?: readonly [from: number, to: number];
 }
 
 export interface Authority {
   /** Its own certificate, in PEM. */
   readonly certificate: string;
-  /** A certificate with these subject alternative names, `{ type: "dns", value: "a.test" }`; valid from an hour ago on for half an hour yet. */
+  /** Issues a certificate with these subject alternative names, `{ type: "dns", value: "a.test" }`, valid from an hour ago for half an hour more. */
   issue(names: x509.JsonGeneralNames, options?: IssueOptions): Promise<CertificateAndKey>;
-  /** An authority of which this one says that it is one. */
+  /** Issues the certificate of an intermediate CA. */
   subordinate(name: string): Promise<Authority>;
-  /** Its list of revoked certificates, in PEM; from now until in an hour, unless it is told otherwise. */
+  /** Issues a revocation list in PEM, by default valid from now for an hour. */
   revoke(certificates: readonly string[], options?: ListOptions): Promise<string>;
 }
 
 interface ListOptions {
-  /** When it was issued and when the next one comes, in milliseconds from now. */
+  /** thisUpdate and nextUpdate, in milliseconds from now. */
   readonly validMs?: readonly [from: number, to: number];
-  /** Further entries, by their serial numbers. */
+  /** Further revoked serial numbers. */
   readonly serials?: readonly string[];
   readonly extensions?: x509.Extension[];
 }
 
-/** A certificate authority of a test's own. */
+/** A CA for one test. */
 export async function createAuthority(name = "authority"): Promise<Authority> {
   const keys = await generateKeys();
   const root = await x509.X509CertificateGenerator.createSelfSigned({
@@ -80,7 +80,7 @@ function authorityOf(root: x509.X509Certificate, keys: webcrypto.CryptoKeyPair):
         signingKey: keys.privateKey,
         signingAlgorithm: ALGORITHM,
       });
-      // The library would write another label than OpenSSL reads.
+      // The library would write a PEM label that OpenSSL does not read.
       return x509.PemConverter.encode(list.rawData, "X509 CRL");
     },
     async issue(names, { expired = false, validMs = [-HOUR_MS, (expired ? -1 : 1) * (HOUR_MS / 2)] } = {}) {

@@ -6,22 +6,22 @@ import type { Acknowledged, Ledger } from "./ledger.ts";
 
 export interface ClientLoadSetup {
   readonly client: BlacklistClient;
-  /** In front of every jti it makes: no other load has it. */
+  /** The prefix of every jti of this load, unique among loads. */
   readonly name: string;
   readonly choices: Choices;
-  /** What this load acknowledges is put there by `onAcknowledged`, together with what it hears of from others. */
+  /** The acknowledged revocations of all loads: `onAcknowledged` adds those of this load. */
   readonly ledger: Ledger;
   readonly pace: Pace;
   readonly onAcknowledged: (batch: AcknowledgedBatch) => void;
 }
 
 export interface Pace {
-  /** Checks are asked from so many places, each after a pause of about so long. */
+  /** The number of concurrent check loops, and the mean pause between their checks. */
   readonly checkers: number;
   readonly checkPauseMs: number;
   readonly revokers: number;
   readonly revokePauseMs: number;
-  /** How long the tokens live that are revoked, at least and at most. */
+  /** Minimum and maximum lifetime of revoked tokens. */
   readonly lifetimeMs: readonly [number, number];
 }
 
@@ -30,24 +30,24 @@ export interface AcknowledgedBatch {
   readonly revision: string;
 }
 
-/** What a load has seen since it was asked the last time. */
+/** The counts of a load since the last report. */
 export interface Tally {
   checks: number;
   revoked: number;
-  /** Failed calls that may be repeated, by the second in which they failed. */
+  /** Failed calls that may be retried, by the second of their failure. */
   failed: { at: number; code: string }[];
   /** Wrong answers, and errors that no fault explains. */
   violations: string[];
 }
 
 const STALENESS_MS = 5000;
-/** How near its expiry a token may be for an answer to be judged: the leeway is on top. */
+/** How close to its expiry a token may be for an answer to be verified; the leeway is added. */
 const MARGIN_MS = 500;
 const MAX_TOKENS = 20;
 const MAX_QUESTIONS = 30;
 const RETRYABLE = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"];
 
-/** A gateway and an auth service in one: revokes and asks, and holds every answer against what was acknowledged. */
+/** Acts as a gateway and an auth service: revokes and checks, and verifies every answer against the ledger. */
 export class ClientLoad {
   readonly #setup: ClientLoadSetup;
   #tally = emptyTally();
@@ -69,7 +69,7 @@ export class ClientLoad {
     this.#running = Promise.all(loops);
   }
 
-  /** What has happened since the last time. */
+  /** The counts since the last call. */
   take(): Tally {
     const taken = this.#tally;
     this.#tally = emptyTally();
@@ -140,7 +140,7 @@ export class ClientLoad {
     this.#tally.checks += answers.length;
     for (const [index, token] of known.entries()) {
       if (answers[index] === true || token.expiresAt < ended) continue;
-      // A revision says nothing of what came after it, and staleness nothing of the last moments.
+      // A revision says nothing about later commits, and a staleness nothing about the latest ones.
       if (options.atLeastRevision !== undefined && index > 0) continue;
       if (options.maxStalenessMs !== undefined && asked - token.since <= options.maxStalenessMs) continue;
       this.#wrong(

@@ -2,7 +2,7 @@ import type { Engine } from "../../src/store/engine.ts";
 
 type Rows = readonly (readonly unknown[])[];
 
-/** The engine, but what it reads for checks and for tails loses rows on the way: `cut` says which are left. */
+/** An engine whose reads for checks and tails lose rows: `cut` returns the remaining ones. */
 export function cutEngine(engine: Engine, cut: (rows: Rows) => Rows): Engine {
   return new Proxy(engine, {
     get(target, name) {
@@ -17,7 +17,7 @@ export function cutEngine(engine: Engine, cut: (rows: Rows) => Rows): Engine {
           };
         };
       }
-      // A function with properties of its own.
+      // A function with properties.
       if (name === "knex") return target.knex;
       const value = Reflect.get(target, name, target);
       return typeof value === "function" ? value.bind(target) : value;

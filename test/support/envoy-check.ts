@@ -8,18 +8,18 @@ import type { RawAnswer, RawCallOptions, RawChannel } from "./raw-channel.ts";
 
 export const CHECK_PATH = "/envoy.service.auth.v3.Authorization/Check";
 
-/** What Envoy found out about a request. */
+/** The properties of a request as seen by Envoy. */
 export interface Found {
-  /** What jwt_authn left: payloads by the name that `payload_in_metadata` gives. */
+  /** The output of jwt_authn: payloads by the name of `payload_in_metadata`. */
   readonly metadata?: JsonObject;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Instead of those, as with `encode_raw_headers`. */
-  /** By which the request came; GET unless given. */
+  /** Replaces the headers, as with `encode_raw_headers`. */
+  /** Default: GET. */
   readonly method?: string;
   readonly rawHeaders?: readonly (readonly [name: string, value: string])[];
 }
 
-/** A CheckRequest as Envoy's HTTP filter fills it in: the peers, the request, and the metadata of the namespaces configured. */
+/** A CheckRequest as Envoy's HTTP filter creates it: the peers, the request, and the configured metadata namespaces. */
 export function checkRequest({ metadata, headers = {}, method = "GET", rawHeaders }: Found): Uint8Array {
   const address = (host: string, port: number) => ({
     address: {
@@ -78,7 +78,7 @@ export function sendCheck(
   return channel.call(CHECK_PATH, checkRequest(found), options);
 }
 
-/** What Envoy does on such an answer: passes the request on, or answers it with this. Anything but OK is no answer to it. */
+/** Envoy's reaction to a response: it passes the request on or sends this denial. Envoy treats every status but OK as a failure. */
 export function outcomeOf({ code, bytes }: RawAnswer): unknown {
   if (code !== "OK" || bytes === undefined) return code;
   const response: CheckResponse = fromBinary(CheckResponseSchema, bytes);

@@ -6,7 +6,7 @@ interface Timer {
   readonly callback: () => void;
 }
 
-/** A clock that stands still until a test moves it. */
+/** A clock that only moves when a test advances it. */
 export class FakeClock implements Clock {
   #now: number;
   #monotonic = 0;
@@ -30,12 +30,12 @@ export class FakeClock implements Clock {
     return () => void this.#timers.delete(timer);
   }
 
-  /** How many timers have neither run nor been taken back. */
+  /** The number of timers that have neither run nor been cancelled. */
   get pendingTimers(): number {
     return this.#timers.size;
   }
 
-  /** Lets time pass: what falls due runs in order, at its own instant, also when it was scheduled on the way. */
+  /** Advances time: due timers run in order at their own time, including those scheduled meanwhile. */
   advance(ms: number): void {
     const until = this.#monotonic + ms;
     for (let next = this.#nextDue(until); next !== undefined; next = this.#nextDue(until)) {
@@ -46,7 +46,7 @@ export class FakeClock implements Clock {
     this.#moveTo(until);
   }
 
-  /** The wall clock is set, as an administrator or NTP does; timers and monotonic time do not notice. */
+  /** Sets the wall clock, as an administrator or NTP does; timers and monotonic time are not affected. */
   jumpTo(now: number): void {
     this.#now = now;
   }

@@ -3,17 +3,17 @@ import { setTimeout as delay } from "node:timers/promises";
 
 export type Direction = "toServer" | "toClient";
 
-/** What one connection asks the proxy it belongs to, chunk by chunk. */
+/** The proxy's decisions for one connection, chunk by chunk. */
 export interface LinkRules {
   latencyMs(): number;
   swallows(direction: Direction): boolean;
-  /** Resolves at once, or when bytes of that direction are no longer held back. */
+  /** Resolves at once, or when bytes in that direction are no longer held. */
   released(direction: Direction): Promise<void>;
-  /** Which part of the chunk may pass, and whether the connection is cut behind it. */
+  /** The part of the chunk to pass on, and whether the connection is cut after it. */
   admit(direction: Direction, chunk: Buffer): { pass: Buffer; cut: boolean };
 }
 
-// What one direction may keep in memory before it stops reading.
+// Bytes that one direction may buffer before it stops reading.
 const MAX_PENDING_BYTES = 1024 * 1024;
 
 export function link(client: Socket, server: Socket, rules: LinkRules): void {
@@ -21,13 +21,13 @@ export function link(client: Socket, server: Socket, rules: LinkRules): void {
   pump(server, client, "toClient", rules);
 }
 
-/** Both sides see an RST. */
+/** Resets the connection on both sides. */
 export function cutLink(client: Socket, server: Socket): void {
   reset(client);
   reset(server);
 }
 
-/** Node cannot reset a socket in the very moment in which it is being ended: the handle would stay open, and spin. */
+/** Node.js cannot reset a socket while it is being ended: the handle would stay open and spin. */
 function reset(socket: Socket): void {
   if (socket.writableEnded && !socket.writableFinished && !socket.destroyed) {
     socket.once("finish", () => socket.resetAndDestroy());
@@ -50,13 +50,13 @@ function pump(from: Socket, to: Socket, direction: Direction, rules: LinkRules):
       if (pending < MAX_PENDING_BYTES) from.resume();
     });
     if (!cut) return;
-    // What was let through arrives before the end does: an RST could overtake it.
+    // Passed bytes must arrive before the end, and an RST could overtake them.
     to.destroySoon();
     reset(from);
   };
 
   from.on("data", (chunk: Buffer) => {
-    // A stream with a hole in it is not a stream: after the first lost byte nothing passes any more.
+    // After the first lost byte nothing more is passed, because TCP never has gaps.
     lostBytes ||= rules.swallows(direction);
     if (lostBytes) return;
     pending += chunk.length;

@@ -5,12 +5,12 @@ import { freePort } from "./free-port.ts";
 
 type Fault = "none" | "blackhole" | "hold" | "reset";
 
-/** A TCP proxy on loopback that misbehaves on request: toward connections open and new, until heal(). */
+/** A TCP proxy on loopback that injects faults into open and new connections until heal(). */
 export class FaultProxy {
-  /** Sees each chunk before it is passed on. False cuts the connection and the chunk never arrives; bytes are passed on in its place. */
+  /** Called with each chunk before it is passed on. False drops the chunk and cuts the connection; returned bytes replace the chunk. */
   onClientData: ((chunk: Buffer) => boolean | Buffer) | undefined;
   onServerData: ((chunk: Buffer) => boolean | Buffer) | undefined;
-  /** Added to every chunk, in each direction. */
+  /** The latency of every chunk, by direction. */
   latencyMs = 0;
   readonly counts = { accepted: 0, bytesToServer: 0, bytesToClient: 0 };
 
@@ -34,7 +34,7 @@ export class FaultProxy {
     return proxy;
   }
 
-  /** The same through every fault. */
+  /** Constant across faults. */
   get port(): number {
     return this.#port;
   }
@@ -43,22 +43,22 @@ export class FaultProxy {
     return this.#links.size;
   }
 
-  /** New connections lead to this port from now on. */
+  /** Redirects new connections to this port. */
   aim(port: number): void {
     this.#target = { ...this.#target, port };
   }
 
-  /** The same URL, by way of the proxy. */
+  /** The same URL through the proxy. */
   through(url: string): string {
     return Object.assign(new URL(url), { host: `127.0.0.1:${this.#port}` }).href;
   }
 
-  /** Bytes are read and lost. A connection that lost some stays silent after heal(), as half-open ones do. */
+  /** Reads and drops bytes. A connection that lost some stays silent after heal(), as half-open ones do. */
   blackhole(direction: Direction | "both" = "both"): void {
     this.#set("blackhole", direction);
   }
 
-  /** Bytes wait, and arrive after heal(): a network that was down for a while. */
+  /** Holds bytes until heal(), as a network that was down for a while does. */
   hold(direction: Direction | "both" = "both"): void {
     this.#set("hold", direction);
     let release = () => {};
@@ -68,29 +68,29 @@ export class FaultProxy {
     this.#held = { promise, release };
   }
 
-  /** Open connections see an RST, and so does every new one. */
+  /** Resets open and new connections. */
   reset(): void {
     this.#set("reset", "both");
     this.cut();
   }
 
-  /** Nobody listens: new connections are refused, open ones live on. */
+  /** Stops listening: new connections are refused, open ones continue. */
   refuse(): void {
     this.#server?.close();
     this.#server = undefined;
   }
 
-  /** Open connections see an RST; new ones are welcome. */
+  /** Resets open connections, and accepts new ones. */
   cut(): void {
     for (const [client, server] of this.#links) cutLink(client, server);
   }
 
-  /** Lets exactly that many more bytes pass in one direction and cuts the connection that carried the last one. */
+  /** Passes exactly that many more bytes in one direction, then cuts the connection that carried the last one. */
   cutAfter(when: { direction: Direction; bytes: number }): void {
     this.#cutAfter = { ...when };
   }
 
-  /** Takes back every fault, hook and latency. */
+  /** Removes every fault, hook and latency. */
   async heal(): Promise<void> {
     this.#set("none", "both");
     this.#cutAfter = undefined;

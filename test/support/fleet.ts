@@ -6,12 +6,12 @@ import { freshDatabase } from "./shared.ts";
 
 export interface FleetOptions {
   readonly replicas: number;
-  /** The `main.js` that the replicas run, and that makes the schema; this build's unless given. */
+  /** The `main.js` of the replicas and of the migration; default: this build's. */
   readonly main?: string | undefined;
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Replicas on a database of their own, each a process that keeps its port. */
+/** Replicas on one database, each a process with a fixed port. */
 export class Fleet {
   readonly databaseUrl: string;
   readonly addresses: readonly string[];
@@ -45,7 +45,7 @@ export class Fleet {
     }
   }
 
-  /** `migrate up` of that build. */
+  /** Runs `migrate up` of that build. */
   async migrate(main?: string): Promise<void> {
     if (main === undefined) return void (await migrate("up", parseDatabaseUrl(this.databaseUrl), () => {}));
     const { code, stderr } = await this.command(["migrate", "up"], main);
@@ -57,7 +57,7 @@ export class Fleet {
     return new CommandProcess(args, { DATABASE_URL: this.databaseUrl }, { main }).ended;
   }
 
-  /** Replaces the replicas one after the other by that build. How each ended, and after how many milliseconds. */
+  /** Replaces the replicas one by one by that build. Returns how each ended, and after how many milliseconds. */
   async roll(main?: string): Promise<{ code: number | null; milliseconds: number }[]> {
     const ends = [];
     for (const index of this.addresses.keys()) {

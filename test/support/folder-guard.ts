@@ -3,17 +3,17 @@ import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A temporary folder and the processes that live in it. Neither outlives the process that made it. */
+/** A temporary folder and the processes in it. Neither outlives the process that created it. */
 export interface FolderGuard {
   readonly folder: string;
-  /** Starts a program that is killed when this process ends, however it ends. */
+  /** Starts a program that is killed when this process ends for any reason. */
   spawn(command: string, args: readonly string[], logFile: number): Promise<ChildProcess>;
-  /** Kills what still runs and removes the folder. */
+  /** Kills the remaining processes and removes the folder. */
   remove(): Promise<void>;
 }
 
-// Reads `run <pid>` and `ended <pid>` until its input closes, which the kernel does for us even when the test
-// process is killed with -9. The removal is repeated after a kill: the dying process may still be writing.
+// Reads `run <pid>` and `ended <pid>` until its input closes, which the kernel ensures even if the test
+// process is killed with SIGKILL. The removal is repeated, because a dying process may still be writing.
 const GUARD = `
 folder=$1 running=
 while read -r event pid; do
@@ -27,18 +27,18 @@ rm -rf "$folder"
 [ -z "$running" ] || for pause in 0.1 0.5 2; do sleep "$pause"; rm -rf "$folder"; done
 `;
 
-// A program waits for one line before it begins, so there is no moment at which it runs unguarded.
+// A program waits for one line before it begins, so that it never runs unguarded.
 const WAIT_THEN_RUN = 'read -r go && exec "$@" </dev/null';
 
 export async function guardFolder(name: string): Promise<FolderGuard> {
   const folder = await mkdtemp(join(tmpdir(), `${name}-`));
-  // Detached: a Ctrl+C in the terminal reaches the test process only, which then decides what to stop.
+  // Detached, so that Ctrl-C reaches only the test process, which then decides what to stop.
   const guard = spawn("sh", ["-c", GUARD, "folder-guard", folder], {
     detached: true,
     stdio: ["pipe", "ignore", "ignore"],
   });
   const gone = new Promise<void>((resolve) => guard.once("exit", () => resolve()));
-  // A guard that died has nothing to tell us that its exit does not.
+  // The exit of a guard says everything.
   guard.stdin.on("error", () => {});
   const tell = (line: string) => new Promise<void>((resolve) => guard.stdin.write(line, () => resolve()));
 

@@ -18,18 +18,18 @@ export const at = (ms: number) => ({ expiresAt: ms as EpochMs });
 interface Options {
   readonly maxEntries?: number;
   readonly page?: number;
-  /** Called before the follower has the store. */
+  /** Called before the follower gets the store. */
   readonly before?: (store: HeldStore) => void;
 }
 
-/** A follower that nobody has started yet, on a clock and a database that do what a test says. */
+/** A follower that has not been started, on a fake clock and a held store. */
 export class FollowerStage {
   readonly clock = new FakeClock();
   readonly store = new HeldStore({ clock: this.clock });
   readonly changeLog = new ChangeLog();
   readonly acknowledged = new AcknowledgedCommits(this.store);
   readonly follower: Follower;
-  /** How those who asked were answered so far, by the names they gave. */
+  /** The results of the proofs so far, by the names given. */
   readonly told: Record<string, string> = {};
   readonly #records: () => LogRecord[];
 
@@ -48,7 +48,7 @@ export class FollowerStage {
     return this.store.changes.at(-1) as Held<unknown>;
   }
 
-  /** Loads the index, and forgets the reads that it took. */
+  /** Loads the index, and clears the recorded reads. */
   async load(): Promise<void> {
     const { store, follower } = this;
     store.holding = false;
@@ -59,7 +59,7 @@ export class FollowerStage {
     store.scans.splice(0);
   }
 
-  /** A commit of this replica's own, of which the follower has not been told yet. */
+  /** Commits as this replica, without calling `acknowledged`. */
   async write(...entries: readonly NewEntry[]): Promise<CommitResult> {
     const { clock, store } = this;
     const written = store.write(entries, { now: clock.now(), leewayMs: LEEWAY });
@@ -67,7 +67,7 @@ export class FollowerStage {
     return written;
   }
 
-  /** Tells the follower of it. Resolves when that is done or waits for something, and notes under `name` how it ended. */
+  /** Calls `acknowledged`. Resolves when it has ended or waits for another event, and records the result under `name`. */
   async acknowledge(receipt: CommitResult, name = "writer"): Promise<void> {
     const end = (how: string) => {
       this.told[name] = how;
@@ -93,15 +93,15 @@ export class FollowerStage {
     });
   }
 
-  /** One question, asked and answered. */
-  async prove(name = "somebody"): Promise<string | undefined> {
+  /** Requests one proof, and completes it. */
+  async prove(name = "caller"): Promise<string | undefined> {
     this.ask(name);
     await settle();
     await this.release();
     return this.told[name];
   }
 
-  /** Lets the latest read bring what it found. */
+  /** Completes the latest read. */
   async release(): Promise<void> {
     await this.latest.release();
     await settle();
@@ -112,7 +112,7 @@ export class FollowerStage {
     await settle();
   }
 
-  /** Lets every read end, also those that follow from it. */
+  /** Completes every read, further ones included. */
   async releaseAll(): Promise<void> {
     const begun = () => [...this.store.scans, ...this.store.changes];
     for (let before = -1; before !== begun().length; ) {
@@ -122,7 +122,7 @@ export class FollowerStage {
     }
   }
 
-  /** Of `texts`, those that the index holds. */
+  /** Those of `texts` that the index contains. */
   known(...texts: string[]): string[] {
     return texts.filter((text) => this.follower.expiryOf(text as Jti) !== 0);
   }
@@ -132,12 +132,12 @@ export class FollowerStage {
   }
 }
 
-/** Everything has happened that waits for no outside event. */
+/** Resolves when everything that needs no outside event has happened. */
 export async function settle(): Promise<void> {
   for (let count = 0; count < 10; count++) await turn();
 }
 
-/** Where a read of changes began. */
+/** The position at which a read of changes began. */
 export function positionOf(input: unknown): [number, string] {
   const { from } = input as { from: { revision: number; key: Uint8Array } };
   return [from.revision, Buffer.from(from.key).toString()];

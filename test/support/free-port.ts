@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 const LOWEST = 15_000;
 const HIGHEST = 32_000;
 
-/** A loopback port nobody listens on at this moment. */
+/** A loopback port on which no process listens. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = LOWEST + Math.floor(Math.random() * (HIGHEST - LOWEST));

@@ -11,15 +11,15 @@ import { until } from "./until.ts";
 const PROVIDERS = ["/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so"];
 const SYNC_TIMEOUT_MS = 30_000;
 
-/** Several MariaDB servers on loopback, each of which takes writes: Galera replicates them before they are acknowledged. */
+/** Several MariaDB servers on loopback, each of which accepts writes: Galera replicates them before they are acknowledged. */
 export interface Galera {
   readonly nodes: readonly PrivateMariadb[];
-  /** Resolves once every node has applied what any of them had committed before this call. */
+  /** Resolves once every node has applied all commits made before this call. */
   synced(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Starts a cluster that the spec has to stop. Without Galera the suite is skipped, and its title says why. */
+/** Starts a cluster that the spec has to stop. Skips the suite, with a title that says why, if Galera is not installed. */
 export async function ownGalera(context: Context, nodeCount: number): Promise<Galera> {
   const provider = PROVIDERS.find((path) => existsSync(path));
   if (provider === undefined || findServer()?.kind !== "mariadb") {
@@ -44,7 +44,7 @@ async function startGalera(provider: string, nodeCount: number): Promise<Galera>
         nodes.push(await startMariadb({ extraArgs: options }));
         continue;
       }
-      // All begin with the same tables, so that nothing need be transferred: a new one claims to be where the first one is.
+      // All begin with the same tables, so that no state transfer is needed: a new node claims the position of the first.
       const { uuid, seqno } = await stateOf(first);
       const state = `version: 2.1\nuuid: ${uuid}\nseqno: ${seqno}\nsafe_to_bootstrap: 0\n`;
       nodes.push(

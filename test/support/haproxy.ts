@@ -8,7 +8,7 @@ import type { Context } from "mocha";
 import { freshFolder } from "./shared.ts";
 import { until } from "./until.ts";
 
-/** Where scripts/install-test-tools.sh unpacks it, and the libraries that it alone needs. */
+/** Where scripts/install-test-tools.sh unpacks HAProxy and its libraries. */
 const UNPACKED = fileURLToPath(new URL("../../node_modules/.cache/haproxy", import.meta.url));
 
 export interface Haproxy {
@@ -16,8 +16,8 @@ export interface Haproxy {
 }
 
 /**
- * HAProxy in the foreground with this configuration, once it listens at `port`. `folder` is where the configuration's paths
- * begin. Where there is no HAProxy the suite is skipped, and its title says why.
+ * Runs HAProxy in the foreground with this configuration, and resolves once it listens on `port`. Relative paths of the configuration start in
+ * `folder`. Skips the suite, with a title that says why, if HAProxy is not installed.
  */
 export async function startHaproxy(
   context: Context,
@@ -56,7 +56,7 @@ export async function startHaproxy(
   );
   return {
     async stop() {
-      // Its graceful end would wait for clients.
+      // A graceful stop would wait for clients.
       child.kill("SIGTERM");
       await ended;
     },

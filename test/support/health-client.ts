@@ -4,16 +4,16 @@ import type { StatusName } from "../../src/client/client-error.ts";
 import type { RawChannel } from "./raw-channel.ts";
 
 export interface HealthWatch {
-  /** Every status that has arrived. */
+  /** The received statuses. */
   readonly seen: readonly string[];
-  /** Resolves when this status is the last that has arrived; rejects if the stream ends first. */
+  /** Resolves when this status is the latest; rejects if the stream ends first. */
   reaches(wanted: string): Promise<void>;
-  /** Resolves with the code that the stream ends with. */
+  /** Resolves with the stream's status code. */
   readonly ended: Promise<StatusName>;
   cancel(): void;
 }
 
-/** Asks for the health of one service, `""` being the whole server. */
+/** Watches the health of one service; `""` is the whole server. */
 export function checkHealth(channel: RawChannel, service = ""): Promise<string> {
   const { path, requestSerialize, responseDeserialize } = health.Check as (typeof health)[string];
   return new Promise((resolve, reject) => {
@@ -58,7 +58,7 @@ export function watchHealth(channel: RawChannel, service = ""): HealthWatch {
     waiting = waiting.filter(({ wanted }) => wanted !== now);
   });
   const ended = new Promise<StatusName>((resolve) => {
-    // A stream that fails says so twice.
+    // A failing stream emits its error twice.
     stream.on("error", () => {});
     stream.on("status", ({ code }: StatusObject) => {
       for (const { wanted, reject } of waiting)

@@ -2,14 +2,14 @@ import { connect, type Socket } from "node:net";
 import { addressOf } from "./raw-http2.ts";
 
 export interface HeldConnections {
-  /** Those that were set up, whatever came of them later. */
+  /** Connections that were established, open or closed. */
   readonly connected: number;
-  /** Those that the service has not closed. */
+  /** Connections that the service has not closed. */
   readonly open: number;
   release(): void;
 }
 
-/** Connects `count` times, sends `bytes` on each, and then does nothing at all. */
+/** Opens `count` connections, sends `bytes` on each, and then stays silent. */
 export async function holdConnections(
   address: string,
   {
@@ -19,7 +19,7 @@ export async function holdConnections(
   }: {
     count: number;
     bytes?: Uint8Array | undefined;
-    /** Of the connection with this index. */
+    /** By the connection's index. */
     localAddress?: ((index: number) => string) | undefined;
   },
 ): Promise<HeldConnections> {
@@ -45,7 +45,7 @@ export async function holdConnections(
               if (bytes !== undefined) socket.write(bytes);
               resolve();
             });
-            // A service without descriptors leaves connections in the kernel's queue, and in the end answers none.
+            // A service without descriptors leaves connections in the kernel's queue, which finally stops answering.
             socket.setTimeout(2000, () => resolve());
             socket.resume();
           }),

@@ -19,7 +19,7 @@ import type {
 } from "../../src/store/store.ts";
 import type { FakeClock } from "./fake-clock.ts";
 
-/** An operation that has begun, and ends when the test says so. Both ends resolve when all that follows has happened. */
+/** An operation in flight, which ends when the test says so. `release` and `fail` resolve when everything that follows has happened. */
 export interface Held<I> {
   readonly input: I;
   release(): Promise<void>;
@@ -27,11 +27,11 @@ export interface Held<I> {
 }
 
 /**
- * A store in memory whose operations wait, once begun, for the test to release them: so a test decides what comes
- * before what. Reads see what was there when they began, writes happen when they are released.
+ * An in-memory store whose operations wait for the test to release them, so that the test controls the order of events. Reads return the
+ * state at their start; writes take effect when released.
  */
 export class HeldStore implements Store {
-  /** All that ever began, in order; inputs as given. */
+  /** All operations so far, in order, with their inputs. */
   readonly writes: Held<readonly NewEntry[]>[] = [];
   readonly reads: Held<readonly EntryKey[]>[] = [];
   readonly prunes: Held<PruneTask>[] = [];
@@ -41,28 +41,28 @@ export class HeldStore implements Store {
     readonly required: readonly Revision[];
   }>[] = [];
   readonly scans: Held<string>[] = [];
-  /** What `missing` was asked for, each time. */
+  /** The arguments of each call of `missing`. */
   readonly lookUps: (readonly Revision[])[] = [];
   readonly table = new Map<string, Entry>();
   writable = true;
   /** How far the database's clock is ahead of the service's. */
   skewMs = 0;
-  /** What `prune` answers, in turn; nothing left to do when there are no more. */
+  /** The successive results of `prune`; afterwards nothing is left to prune. */
   readonly pruneReceipts: PruneResult[] = [];
-  /** What `missing` fails with, if anything. */
+  /** The error of `missing`, if any. */
   missingFailure: unknown;
-  /** What `open` fails with, if anything. */
+  /** The error of `open`, if any. */
   openFailure: unknown;
-  /** Tails that were opened and not closed. */
+  /** The number of open tails. */
   tails = 0;
-  /** False: what begins ends at once. */
+  /** False: operations end at once. */
   holding: boolean;
   readonly #clock: FakeClock;
   /** The commit that last changed each entry. */
   readonly #changedIn = new Map<string, number>();
-  /** Stamps of commits whose stamp is not their number: those of another history. */
+  /** Stamps that differ from their commit's number: those of another history. */
   readonly #stamps = new Map<number, string>();
-  /** Rows of a page; the real ones would need thousands of entries. */
+  /** Rows per page; the real limits would need thousands of entries. */
   page: number = TAIL_PAGE;
   #revision = 0;
   #histories = 1;
@@ -80,12 +80,12 @@ export class HeldStore implements Store {
     return this.#stamps.get(number) ?? number.toString(16).padStart(16, "0");
   }
 
-  /** Commits at once, by another replica. */
+  /** Commits at once, as another replica. */
   commit(...entries: readonly NewEntry[]): void {
     this.#commit(entries, { now: this.#clock.now(), leewayMs: 0 });
   }
 
-  /** The database is restored to its state after `revision`; what it commits from now on is another history. */
+  /** Restores the database to its state after `revision`; later commits belong to another history. */
   restore(revision: number): void {
     for (const [key, changedIn] of this.#changedIn) if (changedIn > revision) this.table.delete(key);
     this.#revision = revision;
@@ -95,7 +95,7 @@ export class HeldStore implements Store {
     }
   }
 
-  /** The server of the first history is there again, as it stood after `revision`; the table is the test's affair. */
+  /** Returns to the server of the first history, as of `revision`; the test is responsible for the table. */
   bringBack(revision: number): void {
     this.#revision = revision;
     this.#stamps.clear();
@@ -256,7 +256,7 @@ export class HeldStore implements Store {
   }
 }
 
-/** Resolves when every promise that can go on without an outside event has gone on. */
+/** Resolves when every promise that needs no outside event has settled. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -2,12 +2,12 @@ import { request as httpRequest, type OutgoingHttpHeaders } from "node:http";
 
 export interface HttpAnswer {
   readonly status: number;
-  /** In lower case; the date and what belongs to the connection left out. */
+  /** In lower case, without the date and connection headers. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: string;
 }
 
-/** One request on a connection of its own. A header given as a list is sent as often as it has values. */
+/** Sends one request on its own connection. A header with a list of values is sent once per value. */
 export function ask(
   url: string,
   {
@@ -19,7 +19,7 @@ export function ask(
     headers?: OutgoingHttpHeaders;
     method?: string;
     body?: Buffer;
-    /** The target, as it is sent; that of the URL unless given. */
+    /** The request target, sent unchanged; default: that of the URL. */
     path?: string;
   } = {},
 ): Promise<HttpAnswer> {

@@ -4,16 +4,16 @@ import { status } from "@grpc/grpc-js";
 import type { StatusName } from "../../src/client/client-error.ts";
 
 export interface Http2Answer {
-  /** Undefined when the stream ended without a gRPC status. */
+  /** Undefined if the stream ended without a gRPC status. */
   readonly code: StatusName | undefined;
-  /** Percent-encoded, as it travels. */
+  /** Percent-encoded, as on the wire. */
   readonly message: string;
   readonly details: Buffer | undefined;
-  /** Which encodings of requests the server says that it takes; undefined where it says nothing. */
+  /** The request encodings that the server advertises; undefined if none. */
   readonly accepts: string | undefined;
 }
 
-/** A bare HTTP/2 connection, for what no gRPC client would send. */
+/** A bare HTTP/2 connection, for requests that no gRPC client sends. */
 export class Http2Connection {
   readonly session: ClientHttp2Session;
 
@@ -22,17 +22,17 @@ export class Http2Connection {
     this.session.on("error", () => {});
   }
 
-  /** Resolves once the server has said how many streams it takes: more at once would be refused, not queued. */
+  /** Resolves once the server has sent its stream limit: streams above it would be refused, not queued. */
   static async open(address: string): Promise<Http2Connection> {
     const connection = new Http2Connection(
-      // In MB. Node's own bound would reset streams on this side.
+      // In MB. Node.js's own limit would reset streams on this side.
       connect(`http://${address}`, { maxSessionMemory: 1000 }),
     );
     await once(connection.session, "remoteSettings");
     return connection;
   }
 
-  /** One gRPC call whose body is `body` as it stands, framing included. */
+  /** Sends one gRPC call with `body` unchanged, framing included. */
   send(path: string, body: Uint8Array, headers: Readonly<Record<string, string>> = {}): Promise<Http2Answer> {
     const stream = this.session.request({
       ":method": "POST",
@@ -68,7 +68,7 @@ export class Http2Connection {
   }
 }
 
-/** A message in gRPC's own framing: a flag, the length, the bytes. */
+/** A message in gRPC framing: a flag, the length, the bytes. */
 export function framed(message: Uint8Array, { compressed = false, length = message.length } = {}): Buffer {
   const head = Buffer.alloc(5);
   head.writeUInt8(compressed ? 1 : 0, 0);

@@ -15,7 +15,7 @@ export async function createSigningKey(kid: string, alg = "ES256"): Promise<Sign
   return { kid, alg, privateKey, publicJwk: { ...(await exportJWK(publicKey)), kid, alg, use: "sig" } };
 }
 
-/** The JSON of a key set that holds these keys. */
+/** The JSON of a key set with these keys. */
 export function keySetOf(...keys: readonly SigningKey[]): string {
   return JSON.stringify({ keys: keys.map(({ publicJwk }) => publicJwk) });
 }
@@ -32,12 +32,12 @@ export function signToken(
     .sign(key.privateKey, { crit });
 }
 
-/** An identity provider's key set over HTTP, on this machine. */
+/** An HTTP server with an issuer's key set. */
 export class KeyServer {
   readonly #server: Server;
-  /** How often it was asked. */
+  /** The number of requests. */
   requests = 0;
-  /** What it answers. */
+  /** The response. */
   body = '{"keys":[]}';
   status = 200;
   #held: (() => void)[] | undefined;
@@ -52,12 +52,12 @@ export class KeyServer {
     });
   }
 
-  /** From now on questions wait for {@link release}. */
+  /** Holds requests until {@link release}. */
   hold(): void {
     this.#held ??= [];
   }
 
-  /** Answers what waits, and whatever comes. */
+  /** Answers held and further requests. */
   release({ status = this.status } = {}): void {
     this.status = status;
     const held = this.#held ?? [];
@@ -76,7 +76,7 @@ export class KeyServer {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/keys`;
   }
 
-  /** From now on nobody answers. */
+  /** Stops answering. */
   stop(): Promise<void> {
     this.#server.closeAllConnections();
     return new Promise((resolve) => this.#server.close(() => resolve()));

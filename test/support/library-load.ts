@@ -7,7 +7,7 @@ import { seed } from "./seed.ts";
 import { until } from "./until.ts";
 
 const HOUR_MS = 3_600_000;
-/** As much as a machine with two cores takes beside three replicas. */
+/** The load that two cores sustain beside three replicas. */
 const PACE = {
   checkers: 4,
   checkPauseMs: 5,
@@ -18,13 +18,13 @@ const PACE = {
 
 export interface LibraryLoad {
   readonly ledger: Ledger;
-  /** Resolves once so many checks were answered and tokens revoked since it was called. */
+  /** Resolves after this many further checks and revocations. */
   reaches(count: { checks: number; revoked: number }): Promise<void>;
-  /** Ends everything, and tells what was seen. */
+  /** Stops the load, and returns its counts. */
   stop(): Promise<Tally>;
 }
 
-/** One client library in each mode, each a gateway and an auth service, all of which check what any has revoked. */
+/** One client of the library in each mode, each a gateway and an auth service, which check the revocations of both. */
 export async function startLibraryLoad(
   address: readonly string[],
   modes: readonly Mode[] = ["remote", "local"],

@@ -1,13 +1,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-/** How long `/livez` took to answer, in milliseconds. */
+/** The response time of `/livez`, in milliseconds. */
 export interface LivezTimes {
   readonly count: number;
   readonly p99: number;
   readonly worst: number;
 }
 
-/** Asks `/livez` again and again, one request after the other, while `work` goes on, and at least a hundred times. */
+/** Requests `/livez` continually, one request after the other, while `work` runs, and at least a hundred times. */
 export async function livezDuring(
   adminUrl: string,
   work: () => Promise<unknown>,

@@ -3,7 +3,7 @@ import { createRpcClient } from "../../src/client/rpc-client.ts";
 
 const BATCH = 1000;
 
-/** Of `jtis`, those that the service at `address` does not know to be blacklisted, asked fully fresh. */
+/** Those of `jtis` that a fully fresh check at `address` does not report as blacklisted. */
 export async function lostTokens(address: string, jtis: readonly string[]): Promise<string[]> {
   const client = createRpcClient({ address });
   const lost: string[] = [];

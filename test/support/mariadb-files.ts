@@ -5,17 +5,17 @@ import { delimiter, dirname, join } from "node:path";
 
 const SYSTEM_TABLES = ["system_tables", "performance_tables", "system_tables_data"];
 
-/** A server's program, and what it is a server of: the two differ in their options, variables and errors. */
+/** A server's program, and its kind: MariaDB and MySQL differ in options, variables and errors. */
 export interface ServerProgram {
   readonly path: string;
   readonly kind: "mariadb" | "mysql";
 }
 
-/** The program that TEST_MYSQLD names, or else MariaDB's, or undefined where it is not installed. */
+/** The program of TEST_MYSQLD, or MariaDB's; undefined if not installed. */
 export function findServer(): ServerProgram | undefined {
   const named = process.env.TEST_MYSQLD;
   if (named) return { path: named, kind: kindOf(named) };
-  // Debian keeps it in /usr/sbin, which is not on the PATH of an ordinary user.
+  // Debian installs it in /usr/sbin, which is not on an ordinary user's PATH.
   const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin"];
   const path = folders.map((folder) => join(folder, "mariadbd")).find((path) => existsSync(path));
   return path === undefined ? undefined : { path, kind: "mariadb" };
@@ -25,7 +25,7 @@ function kindOf(path: string): ServerProgram["kind"] {
   return execFileSync(path, ["--version"], { encoding: "utf8" }).includes("MariaDB") ? "mariadb" : "mysql";
 }
 
-/** What every start of the server needs, whether it is the first or not. */
+/** Options of every start of the server. */
 export function commonArgs(kind: ServerProgram["kind"], dataFolder: string): string[] {
   return [
     "--no-defaults",
@@ -70,7 +70,7 @@ export async function createDataFolder({ path, kind }: ServerProgram, dataFolder
   }
 }
 
-/** MySQL's own root may come from localhost alone, and a server that looks up no names knows none of that name. */
+/** MySQL's root may only connect from localhost, a name that a server without name look-ups does not know. */
 const MYSQL_ROOT = "CREATE USER root@'127.0.0.1'; GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;\n";
 
 async function runOnce(
@@ -78,7 +78,7 @@ async function runOnce(
   dataFolder: string,
   { args, sql = "" }: { args: readonly string[]; sql?: string },
 ): Promise<void> {
-  // In a shared one a server that starts removes the temporary tables of another.
+  // In a shared folder, a starting server removes the temporary tables of another.
   const server = spawn(path, [...args, `--tmpdir=${dirname(dataFolder)}`], {
     stdio: ["pipe", "ignore", "pipe"],
   });
@@ -86,7 +86,7 @@ async function runOnce(
   server.stderr.setEncoding("utf8").on("data", (text: string) => {
     log += text;
   });
-  // A server that gives up early says why on stderr; the broken pipe adds nothing.
+  // A server that fails early explains why on standard error; a broken pipe adds nothing.
   server.stdin.on("error", () => {});
   server.stdin.end(`${sql}\n`);
   const code = await new Promise<number | null>((resolve, reject) => {

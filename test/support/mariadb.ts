@@ -23,15 +23,15 @@ export interface MysqlServer {
 export interface PrivateMariadb extends MysqlServer {
   readonly canBeKilled: true;
   readonly kind: ServerProgram["kind"];
-  /** The same through every restart. */
+  /** Constant across restarts. */
   readonly port: number;
-  /** That of the server now running, or of the last one that ran. */
+  /** The process id of the running server, or of the last one. */
   readonly pid: number;
-  /** Resolves when the process has ended. Ends a paused one too. */
+  /** Kills the server, paused or not, and resolves when its process has ended. */
   kill(signal?: "SIGKILL" | "SIGTERM"): Promise<void>;
-  /** Stops the server if it runs, starts it on the same port and data, and waits until it answers. */
+  /** Stops the server if it runs, starts it on the same port and data, and waits until it responds. */
   restart(): Promise<void>;
-  /** SIGSTOP: connections stay open and nothing answers. */
+  /** SIGSTOP: connections stay open without responses. */
   pause(): void;
   resume(): void;
   /** What the server has written to its log. */
@@ -39,14 +39,14 @@ export interface PrivateMariadb extends MysqlServer {
 }
 
 export interface MariadbOptions {
-  /** With a synchronous binary log no reader ever sees a commit that a crash undoes. Off by default, as in MariaDB, and unlike MySQL. */
+  /** With a synchronous binary log, readers never see a commit that a crash undoes. Off by default, as in MariaDB and unlike MySQL. */
   binaryLog?: boolean;
   extraArgs?: readonly string[];
-  /** Called with the new data folder before the server first starts on it. */
+  /** Called with the new data folder before the first start. */
   prepare?: (dataFolder: string) => Promise<void>;
 }
 
-/** The server that TEST_MYSQL_URL names, or else a private one. */
+/** The server of TEST_MYSQL_URL, or else a private one. */
 export async function openMysql(): Promise<MysqlServer> {
   const url = process.env.TEST_MYSQL_URL;
   if (url === undefined || url === "") return startMariadb();
@@ -59,8 +59,8 @@ export async function openMysql(): Promise<MysqlServer> {
 }
 
 /**
- * Starts a MariaDB of our own, or what TEST_MYSQLD names, in a temporary folder, flushing every commit to disk. Neither the process nor the
- * folder outlives this process. Throws where there is none: `canStartMariadb` tells beforehand.
+ * Starts MariaDB, or the server of TEST_MYSQLD, in a temporary folder, flushing every commit to disk. Neither the process nor the
+ * folder outlives this process. Throws if none is installed; see `canStartMariadb`.
  */
 export async function startMariadb(options: MariadbOptions = {}): Promise<PrivateMariadb> {
   const program = findServer();
@@ -134,7 +134,7 @@ function serverArgs(
     `--port=${port}`,
     "--bind-address=127.0.0.1",
     "--skip-networking=0",
-    // Names are not looked up: on a machine without DNS each connection would wait for the time-out.
+    // Without name look-ups, which would time out for each connection on a machine without DNS.
     "--skip-name-resolve",
     "--max-connections=500",
     "--innodb-buffer-pool-size=64M",
@@ -153,7 +153,7 @@ async function end(child: ChildProcess, signal: "SIGKILL" | "SIGTERM"): Promise<
   if (!isRunning(child)) return;
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   child.kill(signal);
-  // A paused process gets a SIGTERM only once it goes on.
+  // A paused process receives SIGTERM only once it continues.
   child.kill("SIGCONT");
   const tooLong = new AbortController();
   const force = delay(STOP_TIMEOUT_MS, undefined, { signal: tooLong.signal }).then(

@@ -5,12 +5,12 @@ import { fileURLToPath } from "node:url";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 export interface Page {
-  /** From the repository's root. */
+  /** Relative to the repository's root. */
   readonly path: string;
   readonly text: string;
 }
 
-/** All pages that are written for readers. */
+/** All pages of the documentation. */
 export function pages(): readonly Page[] {
   const below = ["docs", "deploy", "examples"].flatMap((folder) =>
     readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" }).map((name) => join(folder, name)),
@@ -39,7 +39,7 @@ export function tableRows(text: string, header: readonly string[]): string[][] {
   return rows;
 }
 
-/** What stands between backticks in a cell. */
+/** The texts between backticks in a cell. */
 export function codeIn(cell = ""): string[] {
   return [...cell.matchAll(/`([^`]*)`/g)].map(([, code = ""]) => code);
 }

@@ -1,14 +1,14 @@
 import type { Logger } from "pino";
 import { createLogger } from "../../src/logging/logger.ts";
 
-/** The service's own logger, its lines kept. */
+/** The service's logger, writing to memory. */
 export function memoryLog(): { readonly log: Logger; readonly lines: string[]; records(): LogRecord[] } {
   const lines: string[] = [];
   const log = createLogger("trace", { write: (line) => void lines.push(line) });
   return {
     log,
     lines,
-    /** What the lines say, without the time. */
+    /** The parsed lines, without the time. */
     records: () =>
       lines.map((line) => {
         const { time: _, ...record } = JSON.parse(line) as LogRecord;

@@ -9,7 +9,7 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-/** Makes an empty database with a random name on the server that `serverUrl` names. */
+/** Creates an empty database with a random name on the server at `serverUrl`. */
 export async function createDatabase(serverUrl: string): Promise<TestDatabase> {
   const name = `test_${randomBytes(8).toString("hex")}`;
   await run(serverUrl, `CREATE DATABASE ${name}`);
@@ -26,7 +26,7 @@ export function databaseUrl(serverUrl: string, name: string): string {
   return url.href;
 }
 
-/** Resolves once the server answers a query; gives up as soon as `stillStarting` says that it never will. */
+/** Resolves once the server answers a query; gives up as soon as `stillStarting` returns false. */
 export async function waitUntilAnswering(serverUrl: string, stillStarting: () => boolean): Promise<void> {
   for (;;) {
     try {
@@ -43,7 +43,7 @@ async function run(serverUrl: string, sql: string): Promise<void> {
   try {
     await connection.query(sql);
   } finally {
-    // Not end(): its goodbye waits for a server that a test may have paused or killed.
+    // Not end(), whose farewell would wait for a server that a test has paused or killed.
     connection.destroy();
   }
 }

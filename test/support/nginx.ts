@@ -15,8 +15,8 @@ export interface Nginx {
 }
 
 /**
- * NGINX in the foreground, in a folder of its own, once it listens. `http` is what stands in the block of that name. Where there is no
- * NGINX the suite is skipped, and its title says why.
+ * Runs NGINX in the foreground in a temporary folder, and resolves once it listens. `http` is the content of the http block. Skips the suite,
+ * with a title that says why, if NGINX is not installed.
  */
 export async function startNginx(
   context: Context,

@@ -9,7 +9,7 @@ import { freshFolder } from "./shared.ts";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const run = promisify(execFile);
 
-/** Paths of what `make packages` makes. */
+/** Paths of the results of `make packages`. */
 export interface Packed {
   readonly service: string;
   readonly client: string;
@@ -17,13 +17,13 @@ export interface Packed {
 
 let packed: Promise<Packed> | undefined;
 
-/** The packages of this source, made once a run. */
+/** The packages of this source, built once per run. */
 export function packages(): Promise<Packed> {
   packed ??= freshFolder().then(makePackages);
   return packed;
 }
 
-/** What `make packages` does, into `folder`. */
+/** Runs `make packages` into `folder`. */
 export async function makePackages(folder: string): Promise<Packed> {
   build();
   await run(process.execPath, ["--import", "tsx", join(ROOT, "scripts/make-packages.ts"), folder], {
@@ -34,7 +34,7 @@ export async function makePackages(folder: string): Promise<Packed> {
   return { service: path(/^token-blacklist-\d/), client: path(/^token-blacklist-client-\d/) };
 }
 
-/** Installs into `folder` as a user would, from the registry that npm is set up for. The versions may be ranges, or paths of tarballs. */
+/** Installs into `folder` as a user does, from npm's configured registry. Versions may be ranges or paths of tarballs. */
 export async function npmInstall(
   folder: string,
   dependencies: Readonly<Record<string, string>>,

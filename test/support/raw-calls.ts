@@ -9,11 +9,11 @@ import { framed } from "./http2-call.ts";
 import { addressOf, type Fields, FRAME, fieldBlock, frame } from "./raw-http2.ts";
 
 export interface RawCallAnswer {
-  /** OK as soon as something was answered; UNKNOWN when the call ended without a gRPC status. */
+  /** OK as soon as a message arrived; UNKNOWN if the call ended without a gRPC status. */
   readonly code: StatusName;
-  /** Percent-encoded, as it travels. */
+  /** Percent-encoded, as on the wire. */
   readonly message: string;
-  /** The first message that it was answered, without its framing. */
+  /** The first response message, without its framing. */
   readonly bytes?: Buffer;
 }
 
@@ -24,16 +24,16 @@ interface Connect {
 }
 
 interface CallOptions {
-  /** Called when the headers have gone: the body goes when this resolves. */
+  /** Called when the headers have been sent; the body is sent when this resolves. */
   readonly beforeBody?: () => Promise<unknown>;
-  /** The header block is cut into so many bytes a frame. */
+  /** The size of the frames into which the header block is split. */
   readonly cut?: number;
-  /** Bytes of padding, and whether the frame says on which stream it depends. */
+  /** Bytes of padding, and whether the frame has a stream dependency. */
   readonly padding?: number;
   readonly hasPriority?: boolean;
 }
 
-/** Calls over TLS whose header blocks are frames of a test's own, and whose answers are read by Node.js. */
+/** Calls over TLS with hand-made header frames, whose responses Node.js parses. */
 export class RawCalls {
   readonly socket: TLSSocket;
   readonly #session: ClientHttp2Session;
@@ -59,7 +59,7 @@ export class RawCalls {
     return calls;
   }
 
-  /** One call, with `body` as its one message. Resolves with its end, or with the first that it was answered. */
+  /** Sends one call with `body` as its only message. Resolves with its end or its first response message. */
   async call(
     path: string,
     more: Fields,
@@ -106,7 +106,7 @@ interface Replacement extends Omit<CallOptions, "beforeBody"> {
   readonly block: Buffer;
 }
 
-/** Passes everything on, and each header block of this side's is another one. */
+/** Passes everything on, replacing each outgoing header block. */
 class HeaderReplacement extends Duplex {
   readonly next: Replacement[] = [];
   readonly #socket: TLSSocket;
@@ -164,5 +164,5 @@ class HeaderReplacement extends Duplex {
 }
 
 const PREFACE_BYTES = 24;
-/** A flag and a length stand before each message. */
+/** Adds gRPC framing: a flag and a length. */
 const FRAMING_BYTES = 5;

@@ -3,11 +3,11 @@ import type { StatusName } from "../../src/client/client-error.ts";
 
 export interface RawAnswer {
   readonly code: StatusName;
-  /** The text of the status. */
+  /** The message of the status. */
   readonly details: string;
   /** The trailers. */
   readonly metadata: Metadata;
-  /** The response message, if one came. */
+  /** The response message, if any. */
   readonly bytes: Buffer | undefined;
 }
 
@@ -22,13 +22,13 @@ export interface RawCallOptions {
   readonly authorization?: readonly string[];
 }
 
-/** A gRPC connection that sends and shows bytes as they are; nothing on this side looks into them. */
+/** A gRPC connection that sends and returns bytes without parsing them. */
 export class RawChannel {
   readonly grpc: Client;
 
   constructor(address: string, options: ClientOptions = {}, channel = credentials.createInsecure()) {
     this.grpc = new Client(address, channel, {
-      // Of the shared pool, several channels of one test would be one connection.
+      // Channels of the shared pool would share one connection.
       "grpc.use_local_subchannel_pool": 1,
       "grpc.enable_http_proxy": 0,
       "grpc.enable_channelz": 0,
@@ -37,7 +37,7 @@ export class RawChannel {
     });
   }
 
-  /** Never rejects: every end of a call is an answer. Without a `timeoutMs` the call brings no deadline. */
+  /** Never rejects: every end of a call is a result. Without `timeoutMs` the call has no deadline. */
   begin(path: string, bytes: Uint8Array, { timeoutMs, authorization = [] }: RawCallOptions = {}): RawCall {
     let cancel = () => {};
     const metadata = new Metadata();

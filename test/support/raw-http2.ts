@@ -17,19 +17,19 @@ export const FRAME = {
 } as const;
 export const FLAG = { endStream: 1, ack: 1, endHeaders: 4 } as const;
 
-/** Whom it talks to does not matter. */
+/** The server's certificate is not verified. */
 const UNVERIFIED = { ALPNProtocols: ["h2"], rejectUnauthorized: false };
 
 const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/** A TCP connection that speaks HTTP/2 frame by frame, for what no library would send. */
+/** A TCP connection that sends single HTTP/2 frames, for what no library sends. */
 export class RawHttp2 {
   readonly socket: Socket;
   readonly closed: Promise<void>;
   #rest: Buffer = Buffer.alloc(0);
-  /** The error code of the GOAWAY that arrived, if one has. */
+  /** The error code of a received GOAWAY. */
   goaway: number | undefined;
-  /** How many frames have arrived, by type. */
+  /** The number of received frames by type. */
   readonly received = new Map<number, number>();
 
   private constructor(socket: Socket) {
@@ -39,7 +39,7 @@ export class RawHttp2 {
     socket.on("data", (bytes: Buffer) => this.#read(bytes));
   }
 
-  /** Connects, with TLS if `tls` says so, and sends the preface with SETTINGS: empty ones unless `settings` is their payload. */
+  /** Connects, with TLS if `tls` is set, and sends the preface and SETTINGS with this payload, by default empty. */
   static async open(
     address: string,
     { settings, tls = false }: { settings?: Buffer; tls?: boolean } = {},
@@ -56,7 +56,7 @@ export class RawHttp2 {
     return this.socket.destroyed || this.socket.readableEnded;
   }
 
-  /** Sends what `make` returns, `count` times, no faster than the service reads, until it closes the connection. Returns how often. */
+  /** Sends the results of `make`, `count` times, as fast as the service reads, until it closes the connection. Returns how many were sent. */
   async flood(make: (index: number) => Buffer, { count, atOnce = 100 }: { count: number; atOnce?: number }) {
     let sent = 0;
     while (sent < count && !this.isClosed) {
@@ -67,7 +67,7 @@ export class RawHttp2 {
     return sent;
   }
 
-  /** Resolves when the socket takes more, has been closed, or `withinMs` is over. */
+  /** Resolves when the socket accepts more, has been closed, or `withinMs` is over. */
   drained(withinMs?: number): Promise<unknown> {
     return Promise.race([
       new Promise((resolve) => this.socket.once("drain", resolve)),
@@ -120,19 +120,19 @@ export function setting(id: number, value: number): Buffer {
   return payload;
 }
 
-/** A 32-bit number as the payloads of RST_STREAM and WINDOW_UPDATE have it. */
+/** A 32-bit number, as in the payloads of RST_STREAM and WINDOW_UPDATE. */
 export function uint32(value: number): Buffer {
   const payload = Buffer.alloc(4);
   payload.writeUInt32BE(value, 0);
   return payload;
 }
 
-/** A header block of literals that are not indexed, each as it stands: RFC 7541, section 6.2.2. */
+/** A header block of literals without indexing: RFC 7541, section 6.2.2. */
 export function headerBlock(headers: Readonly<Record<string, string>>): Buffer {
   return fieldBlock(Object.entries(headers));
 }
 
-/** Header fields, each as it stands: names may come twice, and values hold what no library would send. */
+/** Header fields, sent unchanged: names may repeat, and values may be invalid. */
 export type Fields = readonly (readonly [name: string, value: string])[];
 
 /** As {@link headerBlock}. */

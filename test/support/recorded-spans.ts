@@ -8,17 +8,17 @@ import {
   type SpanProcessor,
 } from "@opentelemetry/sdk-trace-node";
 
-/** A span, told in words. */
+/** A span, described for comparison. */
 export interface ShownSpan {
   readonly name: string;
   readonly id: string;
   readonly trace: string;
-  /** The id of its parent; absent where it is the first of its trace. */
+  /** The id of its parent; absent for a root span. */
   readonly parent: string | undefined;
   readonly kind: string;
   readonly status: string;
   readonly attributes: Readonly<Record<string, unknown>>;
-  /** The ids of the spans that it is linked with. */
+  /** The ids of the linked spans. */
   readonly links: readonly string[];
   /** In milliseconds since 1970. */
   readonly start: number;
@@ -26,19 +26,19 @@ export interface ShownSpan {
 }
 
 export interface RecordedSpans {
-  /** All that have ended since the last time, in the order of their ends. */
+  /** The spans that have ended since the last call, in order. */
   take(): ShownSpan[];
-  /** From now on nobody takes spans. */
+  /** Unregisters the provider. */
   stop(): Promise<void>;
 }
 
 interface RecordingOptions {
   readonly sampler?: Sampler;
-  /** One more that is told of each span. */
+  /** A further span processor. */
   readonly processor?: SpanProcessor;
 }
 
-/** Takes spans as what an operator preloads would, for the whole process, and keeps them in memory. */
+/** Registers a tracer provider for the process, as an operator's preloaded module does, and records spans in memory. */
 export function recordSpans({ sampler, processor }: RecordingOptions = {}): RecordedSpans {
   const exporter = new InMemorySpanExporter();
   const provider = new NodeTracerProvider({

@@ -1,4 +1,4 @@
-/** What `promise` is rejected with; throws when it is not. */
+/** The reason with which `promise` rejects; throws if it resolves. */
 export async function rejection(promise: Promise<unknown>): Promise<unknown> {
   try {
     await promise;
@@ -8,12 +8,12 @@ export async function rejection(promise: Promise<unknown>): Promise<unknown> {
   throw new Error("expected a rejection");
 }
 
-/** The `reason` of what `promise` is rejected with. */
+/** The `reason` of the error with which `promise` rejects. */
 export async function reasonOf(promise: Promise<unknown>): Promise<unknown> {
   return ((await rejection(promise)) as { reason?: unknown }).reason;
 }
 
-/** What `act` throws; throws itself when nothing is. */
+/** The error that `act` throws; throws if it throws none. */
 export function thrownBy(act: () => unknown): unknown {
   try {
     act();

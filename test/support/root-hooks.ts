@@ -6,7 +6,7 @@ import { stopShared } from "./shared.ts";
 const { consoleLog } = Mocha.reporters.Base;
 const LINGER_MS = 10_000;
 
-// Also loaded by each process that runs files in parallel: all of a run have the seed that it prints.
+// Also loaded by each process of a parallel run, so that all use the printed seed.
 process.env.TEST_SEED = String(seed);
 configureGlobal({ seed });
 
@@ -19,10 +19,10 @@ export async function mochaGlobalTeardown(): Promise<void> {
   setTimeout(failForLingering, LINGER_MS).unref();
 }
 
-/** Something left open is a bug, and mocha would wait for it for ever. The timer itself keeps nothing alive. */
+/** A handle left open is a bug, on which mocha would wait forever. The timer itself does not keep the process alive. */
 function failForLingering(): void {
   consoleLog(`Something was left open and keeps the process alive: ${process.getActiveResourcesInfo()}`);
-  // Mocha sets the code of its own run when the process exits; this listener comes after.
+  // Mocha sets its exit code when the process exits; this listener runs afterwards.
   process.once("exit", () => {
     process.exitCode = 1;
   });

@@ -1,8 +1,8 @@
-/** One metric as Prometheus reads it. */
+/** One metric, as parsed from a scrape. */
 export interface ScrapedMetric {
   readonly type: string;
   readonly help: string;
-  /** Each with its labels, as they stand there; a histogram's have their endings. */
+  /** The series with their labels; a histogram's include their suffixes. */
   readonly series: readonly {
     readonly name: string;
     readonly labels: Readonly<Record<string, string>>;
@@ -10,13 +10,13 @@ export interface ScrapedMetric {
   }[];
 }
 
-/** What stands at `/metrics`, by the metrics' names. */
+/** The metrics at `/metrics`, by name. */
 export async function scrape(adminUrl: string): Promise<Map<string, ScrapedMetric>> {
   const response = await fetch(`${adminUrl}/metrics`);
   return parseMetrics(await response.text());
 }
 
-/** Reads Prometheus's text format, as far as it is written here. Throws at a line that it does not understand. */
+/** Parses the part of Prometheus's text format that the service writes. Throws on any other line. */
 export function parseMetrics(text: string): Map<string, ScrapedMetric> {
   const metrics = new Map<string, ScrapedMetric>();
   let current: { type: string; help: string; series: ScrapedMetric["series"][number][] } | undefined;

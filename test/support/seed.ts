@@ -1,13 +1,13 @@
 const given = process.env.TEST_SEED;
 
-/** The run's one source of randomness: printed at its start, repeated with TEST_SEED. */
+/** The seed of the run: printed at its start, repeated with TEST_SEED. */
 export const seed = given === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(given);
 
-/** A generator of numbers in [0, 1) that depends on the seed and the name alone, not on which specs ran before. */
+/** Creates a generator of numbers in [0, 1) that depends only on the seed and the name, not on the order of specs. */
 export function randomFor(name: string): () => number {
   let state = seed;
   for (const char of name) state = Math.imul(state ^ char.charCodeAt(0), 0x01000193);
-  // mulberry32: 32 bits of state are plenty to choose what a test does next.
+  // mulberry32: 32 bits of state are enough for a test's choices.
   return () => {
     state = (state + 0x6d2b79f5) | 0;
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);

@@ -6,7 +6,7 @@ import { createRpcClient, type RpcClient } from "../../src/client/rpc-client.ts"
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 let built = false;
 
-/** What is shipped is what is tested: compiled anew once a run, which takes a fraction of a second. */
+/** Tests run what is shipped: compiled once per run, within a fraction of a second. */
 export function build(): void {
   if (!built) execFileSync(join(ROOT, "scripts/build.sh"));
   built = true;
@@ -25,18 +25,18 @@ export interface Ended {
 }
 
 export interface CommandProcessOptions {
-  /** The `main.js` of another build; this one's unless given. */
+  /** The `main.js` of another build; default: this one's. */
   readonly main?: string | undefined;
-  /** Where its output goes: to be read by this process, to a pipe of this process's that nobody reads, or to a descriptor. */
+  /** The destination of its output: read by this process, an unread pipe of this process, or a descriptor. */
   readonly stdout?: "read" | "unread" | number;
   readonly stderr?: "read" | "unread" | number;
-  /** How many descriptors it may have open; as many as this process unless given. */
+  /** The limit of file descriptors; default: that of this process. */
   readonly descriptors?: number;
-  /** Options of Node.js itself. */
+  /** Options of Node.js. */
   readonly nodeOptions?: readonly string[];
 }
 
-/** The `token-blacklist` command in a process of its own, with only these variables of the service's set. */
+/** Runs the `token-blacklist` command in a process, with only these of the service's variables. */
 export class CommandProcess {
   readonly #child: ChildProcess;
   readonly #output = { stdout: "", stderr: "" };
@@ -71,7 +71,7 @@ export class CommandProcess {
       });
     }
     this.ended = new Promise((resolve) => {
-      // A pipe that is not read is never closed.
+      // An unread pipe is never closed.
       const isRead = stdout !== "unread" && stderr !== "unread";
       this.#child.once(isRead ? "close" : "exit", (code, signal) =>
         resolve({ code, signal, ...this.#output }),
@@ -83,7 +83,7 @@ export class CommandProcess {
     return this.#child.pid as number;
   }
 
-  /** The first JSON line with this `msg`. Throws when the process ends without having written it. */
+  /** The first JSON line with this `msg`. Throws if the process ends without writing it. */
   async line(msg: string): Promise<Record<string, unknown>> {
     const seen = new Promise<Record<string, unknown>>((resolve) => {
       this.#onLine = () => {
@@ -118,11 +118,11 @@ export interface ServiceProcess {
   readonly address: string;
   /** `host:port` for probes and metrics. */
   readonly adminAddress: string;
-  /** kill -9, and the client with it. */
+  /** Kills the process with SIGKILL, and closes the client. */
   kill(): Promise<void>;
 }
 
-/** `token-blacklist serve` on free ports, once it listens. */
+/** Starts `token-blacklist serve` on free ports, and resolves once it listens. */
 export async function serveProcess(
   env: Readonly<Record<string, string>>,
   options?: CommandProcessOptions,

@@ -11,12 +11,12 @@ export interface RunningService {
   readonly service: Service;
   /** `host:port` for gRPC. */
   readonly address: string;
-  /** Where probes and metrics are, without a slash at the end. */
+  /** The base URL for probes and metrics, without a slash at the end. */
   readonly adminUrl: string;
   readonly client: RpcClient;
-  /** What the service has logged so far, without the times. */
+  /** The log lines so far, without the time. */
   logs(): LogRecord[];
-  /** The same as text, to search it for what must not be there. */
+  /** The log as text, to be searched for secrets. */
   logText(): string;
   /** Resolves once checks are answered from memory. */
   indexLoaded(): Promise<void>;
@@ -25,18 +25,18 @@ export interface RunningService {
 }
 
 export interface ServiceOptions {
-  /** What DATABASE_URL holds. */
+  /** The value of DATABASE_URL. */
   readonly url: string;
-  /** Further settings, as an operator would give them. */
+  /** Further settings. */
   readonly env?: Readonly<Record<string, string>>;
   readonly clock?: Clock;
-  /** False where the database is away, or a newcomer forgot it. The embedded file migrates itself. */
+  /** False if the database is unavailable or not migrated. The embedded file migrates itself. */
   readonly migrated?: boolean;
-  /** How many descriptors the service believes that its process may have; the true number unless given. */
+  /** The assumed limit of file descriptors; default: the real one. */
   readonly descriptors?: number;
 }
 
-/** The real service on free ports, in this process, with a client of ours and its log in memory. */
+/** Starts the real service on free ports in this process, with a client, and its log in memory. */
 export async function startService({
   url,
   env = {},
@@ -49,7 +49,7 @@ export async function startService({
     LISTEN_ADDRESS: "127.0.0.1:0",
     ADMIN_ADDRESS: "127.0.0.1:0",
     SHUTDOWN_GRACE: "1s",
-    // The whole suite holds without the index too: TEST_INDEX=off.
+    // TEST_INDEX=off runs the whole suite without the index.
     INDEX: process.env.TEST_INDEX ?? "on",
     ...env,
   });

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type FolderGuard, guardFolder } from "./folder-guard.ts";
 import { type MysqlServer, openMysql } from "./mariadb.ts";
 
-// What all specs share, made when the first one asks for it. Each spec gets a folder or a database of its own in it.
+// Shared by all specs and created on first use. Each spec gets its own folder or database in it.
 let folder: Promise<FolderGuard> | undefined;
 let mysql: Promise<MysqlServer> | undefined;
 
@@ -13,7 +13,7 @@ export async function freshFolder(): Promise<string> {
   return mkdtemp(join((await folder).folder, "spec-"));
 }
 
-/** The one MySQL server of the run. Specs that kill or reconfigure a server start their own: see mariadb.ts. */
+/** The MySQL server of the run. Specs that kill or reconfigure a server start their own: see mariadb.ts. */
 export function sharedMysql(): Promise<MysqlServer> {
   mysql ??= openMysql();
   return mysql;

@@ -2,12 +2,12 @@ import type { FaultProxy } from "./fault-proxy.ts";
 
 const HEADER_BYTES = 4;
 const COM_QUERY = 3;
-/** What tells a commit from everything else that is sent. */
+/** Distinguishes a commit's packet from all others. */
 const COMMIT = "UPDATE blacklist_state SET revision";
 
 /**
- * Makes the server behind `proxy` roll the transaction of a commit back between two statements without a word, as Galera does where
- * another node's write conflicts: a ROLLBACK is put into the packet, and its answer is taken out of what comes back. The rest of the
+ * Makes the server behind `proxy` silently roll back a commit's transaction between two statements, as Galera does on a conflict with
+ * another node's write: inserts a ROLLBACK into the packet, and removes its response. The rest of the
  * packet runs.
  */
 export class SilentRollback {
@@ -18,17 +18,17 @@ export class SilentRollback {
     this.#proxy = proxy;
   }
 
-  /** How many transactions have vanished. */
+  /** The number of transactions rolled back. */
   get done(): number {
     return this.#done;
   }
 
-  /** Before the first statement of the packet that begins with `before`, in the next `times` packets. */
+  /** Applies before the first statement that begins with `before`, in the next `times` packets. */
   inflict(before: string, times: number): void {
     let answer: AnswerFilter | undefined;
     const last = this.#done + times;
     this.#proxy.onClientData = (chunk) => {
-      // Whoever asks anew has had the whole answer.
+      // A new request means that the previous response is complete.
       answer = undefined;
       if (this.#done === last || chunk[HEADER_BYTES] !== COM_QUERY || !chunk.includes(COMMIT)) return true;
       const statements = statementsOf(chunk);
@@ -43,7 +43,7 @@ export class SilentRollback {
   }
 }
 
-/** The packet with a ROLLBACK in the place of its COMMIT, where it is the whole packet of a commit; else as it is. */
+/** Replaces COMMIT by ROLLBACK in a packet that is a whole commit; returns other packets unchanged. */
 export function withoutCommit(chunk: Buffer): Buffer {
   const isWhole = chunk.length > HEADER_BYTES && chunk.length === HEADER_BYTES + chunk.readUIntLE(0, 3);
   if (!isWhole || chunk[HEADER_BYTES] !== COM_QUERY || !chunk.includes(COMMIT)) return chunk;
@@ -62,7 +62,7 @@ function packetOf(statements: readonly string[]): Buffer {
   return Buffer.concat([header, text]);
 }
 
-/** Takes one packet out of an answer, and gives those after it the numbers that they would have had without it. */
+/** Removes one packet from a response, and renumbers those after it. */
 class AnswerFilter {
   readonly #dropped: number;
   #seen = 0;
@@ -80,7 +80,7 @@ class AnswerFilter {
       const to = from + HEADER_BYTES + bytes.readUIntLE(from, 3);
       if (to > bytes.length) break;
       const packet = bytes.subarray(from, to);
-      // The greeting of another connection: the answer is over, and nothing is counted any more.
+      // The greeting of a new connection: the response is over.
       if (packet[3] === 0) this.#seen = Number.NaN;
       if (this.#seen > this.#dropped) packet[3] = (packet[3] as number) - 1;
       if (this.#seen !== this.#dropped) passed.push(packet);

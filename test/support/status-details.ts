@@ -4,7 +4,7 @@ import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../gen/go
 import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
 import type { RawAnswer } from "./raw-channel.ts";
 
-/** All that `grpc-status-details-bin` holds, in plain words. */
+/** The content of `grpc-status-details-bin`. */
 export interface Details {
   readonly code: number;
   readonly message: string;
@@ -14,7 +14,7 @@ export interface Details {
   readonly retryAfterMs?: number | undefined;
 }
 
-/** The details of a failed call; undefined when it has none. Throws at a detail of another kind. */
+/** The details of a failed call; undefined if there are none. Throws for an unknown kind of detail. */
 export function detailsOf({ metadata }: Pick<RawAnswer, "metadata">): Details | undefined {
   const [bytes, ...more] = metadata.get("grpc-status-details-bin");
   if (more.length > 0) throw new Error("grpc-status-details-bin came twice");

@@ -2,15 +2,15 @@ import { type ClientDuplexStream, type StatusObject, status } from "@grpc/grpc-j
 import type { StatusName } from "../../src/client/client-error.ts";
 import { detailsOf } from "./status-details.ts";
 
-/** How a stream ended: the code, and what its details say. */
+/** How a stream ended: the code and its details. */
 export interface StreamEnd {
   readonly code: StatusName;
   readonly reason: string | undefined;
-  /** The fields that are wrong. */
+  /** The fields with violations. */
   readonly violations: readonly string[];
 }
 
-/** Calls back once, when the stream has its status; that it is no success is nobody's error. */
+/** Calls back once, when the stream has its status; a failure is not an unhandled error. */
 export function onEnd(stream: ClientDuplexStream<Buffer, Buffer>, callback: (end: StreamEnd) => void): void {
   stream.on("error", () => {});
   stream.on("status", ({ code, metadata }: StatusObject) => {
@@ -23,7 +23,7 @@ export function onEnd(stream: ClientDuplexStream<Buffer, Buffer>, callback: (end
   });
 }
 
-/** What {@link onEnd} says of a stream that ended so. */
+/** The expected result of {@link onEnd} for a stream that ended so. */
 export function ends(code: StatusName, reason?: string, ...violations: string[]): StreamEnd {
   return { code, reason, violations };
 }

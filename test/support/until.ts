@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 /**
- * Asks again and again until `isSo` says yes; for what another process or the network has to bring about, and nobody
- * announces. Throws when it has not after `withinMs`.
+ * Polls `isSo` until it returns true, for events of other processes or the network that cannot be awaited. Throws if it has not after
+ * `withinMs`.
  */
 export async function until(
   isSo: () => boolean | Promise<boolean>,

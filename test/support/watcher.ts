@@ -29,14 +29,14 @@ export function startMessage({
   return encode(TokenBlacklist.method.watch.input, { request });
 }
 
-/** A copy of the blacklist as docs/watch.md has it, without any of the client's code; and all that it was told. */
+/** A local copy implemented after docs/watch.md, without the client library's code, which records all messages. */
 export class Watcher {
   readonly stream: ClientDuplexStream<Buffer, Buffer>;
   readonly messages: WatchResponse[] = [];
   readonly ended: Promise<StreamEnd>;
-  /** Until when each entry answers, by its fingerprint in hexadecimal digits. */
+  /** The end of each entry's effect, by its fingerprint in hexadecimal. */
   readonly entries = new Map<string, number>();
-  /** The last revision that came with entries. */
+  /** The last revision received with entries. */
   revision = "";
   key: Uint8Array = new Uint8Array();
   #fingerprinter: Fingerprinter | undefined;
@@ -68,7 +68,7 @@ export class Watcher {
     });
   }
 
-  /** Begun with a snapshot, unless `start` says otherwise. */
+  /** Opens a stream, by default without a revision, so that it begins with a snapshot. */
   static begin(
     channel: RawChannel,
     { start = {}, ...options }: { start?: StartOptions; authorization?: readonly string[] } = {},
@@ -86,7 +86,7 @@ export class Watcher {
     this.stream.write(encode(TokenBlacklist.method.watch.input, { request }));
   }
 
-  /** Asks for proof, and resolves with what it was answered. */
+  /** Sends a sync, and resolves with its response. */
   async sync(id = ++this.#lastId): Promise<"synced" | "unsynced"> {
     this.#lastId = id;
     this.send({ case: "sync", value: { id } });
@@ -97,7 +97,7 @@ export class Watcher {
     return answer.response.case as "synced" | "unsynced";
   }
 
-  /** The first message of which this is so, as soon as it is there. Throws when the stream ends without it. */
+  /** Resolves with the first matching message. Rejects if the stream ends without one. */
   async message(isIt: (message: WatchResponse) => boolean): Promise<WatchResponse> {
     let looked = 0;
     for (;;) {
@@ -110,7 +110,7 @@ export class Watcher {
     }
   }
 
-  /** Until everything that was there at the beginning has come. */
+  /** Resolves when the snapshot is complete. */
   async complete(): Promise<this> {
     await this.message(({ response }) => response.case === "entries" && response.value.revision !== "");
     return this;
@@ -123,7 +123,7 @@ export class Watcher {
     return { snapshot, key, entryCount, hash };
   }
 
-  /** Until when this jti is blacklisted; 0 where the copy does not have it. */
+  /** The end of this jti's entry; 0 if the copy has none. */
   untilOf(jti: string): number {
     return this.entries.get(this.#printOf(jti)) ?? 0;
   }
@@ -132,7 +132,7 @@ export class Watcher {
     return this.untilOf(jti) > 0;
   }
 
-  /** What came, in order, without the times; heartbeats left out. */
+  /** The messages in order, without times and heartbeats. */
   get story(): string[] {
     return this.messages.flatMap(({ response }) => {
       if (response.case === "heartbeat") return [];

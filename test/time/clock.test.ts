@@ -45,7 +45,7 @@ describe("systemClock", () => {
     const cancels = [Number.POSITIVE_INFINITY, 30 * DAY_MS].map((ms) =>
       systemClock.schedule(ms, () => calls++),
     );
-    // A timer that has overflowed runs after a millisecond: before one that was set later.
+    // An overflowed timer fires after a millisecond, before one that was set later.
     await delay(20);
     process.off("warning", onWarning);
     for (const cancel of cancels) cancel();

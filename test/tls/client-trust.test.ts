@@ -42,7 +42,7 @@ describe("ClientTrust", () => {
     expect([
       trust([namesake.certificate]).whyRejected(chain(own, root.certificate), now()),
       trust([root.certificate]).whyRejected(chain(below), now()),
-      // As OpenSSL has it, an authority between is no root.
+      // As in OpenSSL, an intermediate CA is not a root.
       trust([between.certificate]).whyRejected(chain(below, between.certificate, root.certificate), now()),
       trust([root.certificate]).whyRejected([], now()),
       trust([root.certificate]).whyRejected(chain(own), now(48 * HOUR_MS)),

@@ -31,7 +31,7 @@ describe("revocationListsOf", () => {
   it("reads the revoked certificates and the validity", async () => {
     const [revoked, other] = [await authority.issue([...NAMES]), await authority.issue([...NAMES])];
     const pem = await authority.revoke([revoked.certificate], { validMs: [-HOUR_MS, 2 * HOUR_MS] });
-    const list = only(`issued by somebody\n${pem}\n`);
+    const list = only(`comment\n${pem}\n`);
     expect([
       list.revokes(new X509Certificate(revoked.certificate)),
       list.revokes(new X509Certificate(other.certificate)),
@@ -118,7 +118,7 @@ describe("revocationListsOf", () => {
     expect(problem(await withOne("2.5.29.27", "020101"))).to.match(/critical extension .* delta lists/);
     expect(problem(await withOne("2.5.29.28", "30038401ff"))).to.match(/indirect list/);
     expect(problem(await withOne("1.2.3.4", "0500"))).to.match(/critical extension/);
-    // For certificates of users alone: what a client's is.
+    // A list for user certificates only, such as a client's.
     only(await withOne("2.5.29.28", "30038101ff"));
   });
 

@@ -23,7 +23,7 @@ describe("SharedSpans", () => {
 
   beforeEach(() => {
     clock = new FakeClock();
-    // Of what comes without a trace, nothing is recorded.
+    // Calls without a trace are not recorded.
     recorded = recordSpans({ sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(0) }) });
     tracing = openTracing({ clock, version: "1" }) as Tracing;
     observer = tracing.observing(UNOBSERVED);
@@ -52,7 +52,7 @@ describe("SharedSpans", () => {
     if (caller?.trace) endCall(caller.trace, { code: "OK", reason: undefined, peer: "" });
   }
 
-  /** Parents and links by name: of each span the number of its trace, what it stands below, and what it is linked with. */
+  /** Parents and links by name: of each span its trace's number, its parent and its links. */
   function tree() {
     const spans = recorded.take();
     const nameOf = (id: string | undefined) => {
@@ -81,7 +81,7 @@ describe("SharedSpans", () => {
   it("record the number of sharing calls, within the wait and with its duration", () => {
     const first = waiting();
     clock.advance(3);
-    // It proves nothing that the wall clock is set meanwhile.
+    // A change of the wall clock meanwhile has no effect.
     const began = clock.now() - 3;
     observer.followed({ sharing: [first, {}], milliseconds: 2, end: "proven" });
     const [read] = recorded.take();
@@ -116,7 +116,7 @@ describe("SharedSpans", () => {
       MAX_SPAN_LINKS,
       MAX_SPAN_LINKS * 2,
     ]);
-    // Each of them says all the same in which it shared.
+    // Each still links to the span that it shared.
     const waits = spans.filter(({ name }) => name === "wait for freshness");
     expect(
       waits.filter(({ links, parent }) => links[0] === read?.id || parent === undefined).length,
@@ -197,7 +197,7 @@ describe("openTracing", () => {
     expect(openTracing({ clock, version: "1" })).to.equal(undefined);
     const recorded = recordSpans();
     expect(openTracing({ clock, version: "1" })).not.to.equal(undefined);
-    // Asking leaves no span behind.
+    // The look-up leaves no span behind.
     expect(recorded.take()).to.deep.equal([]);
     await recorded.stop();
     expect(openTracing({ clock, version: "1" })).to.equal(undefined);

@@ -17,9 +17,8 @@ export interface EarlierBuild {
 }
 
 /**
- * An earlier version of this project, built in `folder`, if possible on the packages that are installed: that of UPGRADE_FROM, else the last
- * release, else the newest commit whose source is not what is here. A text where there is none, as in a shallow checkout; it
- * says why.
+ * An earlier version of this project, built in `folder`, with the installed packages if possible: that of UPGRADE_FROM, else the last
+ * release, else the newest commit whose source differs. A text with the reason if there is none, as in a shallow checkout.
  */
 export async function earlierBuild(folder: string): Promise<EarlierBuild | string> {
   const given = process.env.UPGRADE_FROM;
@@ -32,18 +31,18 @@ export async function earlierBuild(folder: string): Promise<EarlierBuild | strin
     await run("tar", ["-xf", archive, "-C", folder]);
     await addPackages(folder);
   } catch (error) {
-    // Who asks for a version by its name wants to know.
+    // An explicit version must not be skipped silently.
     if (given) throw error;
     return `${revision} cannot be had here`;
   }
   const compiler = join(ROOT, "node_modules/typescript/bin/tsc");
-  // What does not agree with the packages of today may still run.
+  // A version that does not type-check with the current packages may still run.
   await run(process.execPath, [compiler, "-p", join(folder, "tsconfig.build.json")]).catch(() => {});
   const main = join(folder, "dist/main.js");
   return existsSync(main) ? { revision, main } : `${revision} cannot be built on the packages of today`;
 }
 
-/** Those that are installed, or its own where it needs some that are not. */
+/** The installed packages, or its own if it needs others. */
 async function addPackages(folder: string): Promise<void> {
   const { dependencies } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
   const isThere = (name: string) => existsSync(join(ROOT, "node_modules", name));
@@ -72,7 +71,7 @@ async function earlierSource(): Promise<string | undefined> {
   return undefined;
 }
 
-/** Whether the source in the working tree is another one. */
+/** Whether the working tree's source differs. */
 async function differs(revision: string): Promise<boolean> {
   return git("diff", "--quiet", revision, "--", "src").then(
     () => false,

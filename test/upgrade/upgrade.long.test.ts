@@ -26,16 +26,16 @@ describe("a rolling upgrade of three replicas, and its reversal,", function () {
     const ends = [];
     const checks = [];
     try {
-      // The first command of this build compiles it, and this process, where the clients are, stands still meanwhile.
+      // The first command of this build compiles it, which blocks this process with its clients meanwhile.
       await fleet.command(["--version"]);
       load = await startLibraryLoad(fleet.addresses);
       await load.reaches({ checks: 500, revoked: 200 });
-      // As docs/operations.md has it: the schema first, while the old version serves; then one replica after the other.
+      // As documented in docs/operations.md: the schema first, while the old version serves; then one replica after the other.
       await fleet.migrate();
       checks.push((await fleet.command(["migrate", "check"])).code);
       ends.push(...(await fleet.roll()));
       await load.reaches({ checks: 500, revoked: 200 });
-      // And back, on the schema of the new one.
+      // And back, with the schema of the new version.
       checks.push((await fleet.command(["migrate", "check"], earlier.main)).code);
       ends.push(...(await fleet.roll(earlier.main)));
       await load.reaches({ checks: 500, revoked: 200 });

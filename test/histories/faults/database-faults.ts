@@ -2,8 +2,8 @@ import type { Stage } from "../stage.ts";
 import { startStorm } from "../storm.ts";
 
 /**
- * kill -9 in the middle of many small commits. Some replicas find the way back later than the others, who write
- * in the meantime: a number that the crash undid may be in use again by then.
+ * Kills the database in the middle of many small commits. Some replicas reconnect later than the others, which write
+ * meanwhile: a number that the crash undid may be in use again by then.
  */
 export async function killDatabase(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;
@@ -21,7 +21,7 @@ export async function killDatabase(stage: Stage): Promise<void> {
   }
 }
 
-/** SIGSTOP and SIGCONT: connections stay open, and nothing answers. */
+/** Pauses the database: connections stay open without responses. */
 export async function pauseDatabase(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;
   cluster.server.pause();
@@ -32,7 +32,7 @@ export async function pauseDatabase(stage: Stage): Promise<void> {
   }
 }
 
-/** The database is paused, then killed without ever going on. */
+/** Pauses the database, then kills it. */
 export async function pauseAndKillDatabase(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;
   cluster.server.pause();
@@ -41,13 +41,13 @@ export async function pauseAndKillDatabase(stage: Stage): Promise<void> {
   await cluster.server.restart();
 }
 
-/** A database and some replicas at once. */
+/** Kills the database and some replicas at once. */
 export async function killAll(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;
   const victims = stage.victims();
   await Promise.all([stage.killDatabase(), ...victims.map((replica) => replica.kill())]);
   await stage.hold(choices.between(0, 300));
-  // Whichever comes first must cope without the other.
+  // The first one to return must cope without the other.
   await Promise.all([cluster.server.restart(), ...victims.map((replica) => replica.launch())]);
   await Promise.all(victims.map((replica) => stage.interrogate(replica)));
 }

@@ -1,4 +1,4 @@
 import type { Stage } from "../stage.ts";
 
-/** Makes something go wrong, lets it last, and mends it: everything runs and nothing is in the way when it resolves. */
+/** Injects a fault, lets it last, and repairs it: when it resolves, everything runs without interference. */
 export type Fault = (stage: Stage) => Promise<void>;

@@ -23,7 +23,7 @@ import { forgottenCommits, undoneCommits } from "./undone-commits.ts";
 import { vanishingCommits } from "./vanishing-commits.ts";
 import { killWatchedReplica, pauseWatchedReplica, resumeInPruneStorm } from "./watched-replica-faults.ts";
 
-/** Every kind of fault, by the name that `--fault` takes. Their order is that of the seeds. */
+/** Every kind of fault, by its name for `--fault`, in the order of seeds. */
 export const FAULTS = {
   "kill-replica": killReplica,
   "kill-database": killDatabase,

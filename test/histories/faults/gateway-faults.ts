@@ -14,7 +14,7 @@ async function heal(gateways: readonly Gateway[]): Promise<void> {
   await Promise.all(gateways.map((gateway) => gateway.heal()));
 }
 
-/** Connections between gateways and replicas are reset, again and again: each time a copy has to go on where it was. */
+/** Resets connections between gateways and replicas repeatedly: each time a copy has to resume. */
 export async function gatewayReset(stage: Stage): Promise<void> {
   const { choices } = stage;
   const victims = stage.gatewayVictims();
@@ -28,7 +28,7 @@ export async function gatewayReset(stage: Stage): Promise<void> {
   await Promise.all(victims.map((gateway) => stage.interrogateGateway(gateway)));
 }
 
-/** Bytes between gateways and replicas are lost, one way or both. A connection that lost some is reset in the end, or stays half-open. */
+/** Drops bytes between gateways and replicas, in one direction or both. A connection that lost some is finally reset, or stays half-open. */
 export async function gatewayBlackhole(stage: Stage): Promise<void> {
   const { choices } = stage;
   const victims = stage.gatewayVictims();
@@ -37,13 +37,13 @@ export async function gatewayBlackhole(stage: Stage): Promise<void> {
   await stage.hold(choices.pick([150, 500, 1000, 2500, 3500]) * choices.between(0.8, 1.2));
   await Promise.all(victims.map((gateway) => stage.interrogateGateway(gateway)));
   await heal(victims);
-  // Half-open ones are found by a sign of life that is missing, which takes long.
+  // Half-open connections are detected by a missing heartbeat, which takes long.
   if (choices.chance(0.8)) for (const entrance of entrancesOf(victims)) entrance.cut();
 }
 
 /**
- * Every packet between gateways and replicas takes longer: changes and proofs are late, and later than one another. Often more is
- * written than such a way takes.
+ * Adds latency to every packet between gateways and replicas: changes and proofs are late, by different amounts. Often writes are
+ * more frequent than the latency.
  */
 export async function gatewayLatency(stage: Stage): Promise<void> {
   const { choices } = stage;
@@ -62,7 +62,7 @@ export async function gatewayLatency(stage: Stage): Promise<void> {
   await heal(victims);
 }
 
-/** Changes, proofs, or what asks for them, wait and arrive all at once: what a proof says may be old by then. */
+/** Holds changes, proofs or syncs and delivers them at once: a proof may be outdated on arrival. */
 export async function gatewayHoldBack(stage: Stage): Promise<void> {
   const { choices } = stage;
   const victims = stage.gatewayVictims();
@@ -71,14 +71,14 @@ export async function gatewayHoldBack(stage: Stage): Promise<void> {
     for (const entrance of entrancesOf(victims)) entrance.hold(direction);
     await stage.hold(choices.pick([150, 400, 900, 1700]) * choices.between(0.8, 1.2));
     await heal(victims);
-    // For a while: what was held arrives in between.
+    // For a while, so that held bytes arrive in between.
     for (let times = 0; times < 3; times++) {
       await Promise.all(victims.map((gateway) => stage.interrogateGateway(gateway)));
     }
   }
 }
 
-/** SIGSTOP of gateways, mostly for longer than what they take for fresh enough. They are asked at the moment they go on. */
+/** Pauses gateways, usually for longer than their allowed staleness. They are asked as soon as they continue. */
 export async function pauseGateway(stage: Stage): Promise<void> {
   const { choices } = stage;
   const victims = stage.gatewayVictims();
@@ -95,7 +95,7 @@ export async function pauseGateway(stage: Stage): Promise<void> {
   }
 }
 
-/** A gateway is killed, and fills a new copy while all replicas write as much as they can. It is asked all the while. */
+/** Kills a gateway, which loads a new copy while all replicas write as much as they can. It is asked throughout. */
 export async function bootGateway(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;
   const victims = stage.gatewayVictims();
@@ -120,8 +120,8 @@ export async function bootGateway(stage: Stage): Promise<void> {
 }
 
 /**
- * Gateways are cut off while much is written and every replica is restarted: what they lack is in no replica's log, and they have to
- * begin anew, with what they know.
+ * Cuts off gateways while much is written and every replica is restarted: no replica's log has what they lack, so they need
+ * a new snapshot, in addition to what they know.
  */
 export async function leftBehindGateway(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;

@@ -8,7 +8,7 @@ async function heal(victims: readonly Replica[]): Promise<void> {
   await Promise.all(victims.map(({ proxy }) => proxy.heal()));
 }
 
-/** Bytes between a replica and the database are lost, in one direction or both, and nobody is told. */
+/** Silently drops bytes between a replica and the database, in one direction or both. */
 export async function blackhole(stage: Stage): Promise<void> {
   const { choices } = stage;
   const victims = stage.victims();
@@ -18,7 +18,7 @@ export async function blackhole(stage: Stage): Promise<void> {
   await heal(victims);
 }
 
-/** Connections are reset: once and again, or all of them for a while, or refused. */
+/** Resets connections: a few times, all of them for a while, or refuses them. */
 export async function reset(stage: Stage): Promise<void> {
   const { choices } = stage;
   const victims = stage.victims();
@@ -41,7 +41,7 @@ export async function reset(stage: Stage): Promise<void> {
   await heal(victims);
 }
 
-/** Every packet takes longer, more on one way than on the other. */
+/** Adds latency to every packet, more in one direction than in the other. */
 export async function latency(stage: Stage): Promise<void> {
   const { choices } = stage;
   const victims = stage.victims();
@@ -51,7 +51,7 @@ export async function latency(stage: Stage): Promise<void> {
   await heal(victims);
 }
 
-/** Bytes wait, and arrive all at once: questions and answers that are no longer true when they come. */
+/** Holds bytes and delivers them at once: requests and responses that are outdated on arrival. */
 export async function holdBack(stage: Stage): Promise<void> {
   const { choices } = stage;
   const victims = stage.victims();
@@ -61,7 +61,7 @@ export async function holdBack(stage: Stage): Promise<void> {
   await heal(victims);
 }
 
-/** Now and then a connection is cut just as an answer, or a question, comes by: a commit may have happened or not. */
+/** Occasionally cuts a connection at a request or response, so that a commit may or may not have happened. */
 export async function lostAnswers(stage: Stage): Promise<void> {
   const { choices } = stage;
   const victims = stage.victims();

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Stage } from "../stage.ts";
 import { startStorm } from "../storm.ts";
 
-/** kill -9 of one or more replicas, which come back after a while. */
+/** Kills one or more replicas, and restarts them after a while. */
 export async function killReplica(stage: Stage): Promise<void> {
   const victims = stage.victims();
   await Promise.all(victims.map((replica) => replica.kill()));
@@ -15,7 +15,7 @@ export async function killReplica(stage: Stage): Promise<void> {
   );
 }
 
-/** SIGSTOP and SIGCONT: it believes that no time has passed. The longest is longer than any of its time-outs. */
+/** Pauses a replica, which believes that no time has passed. The longest pause exceeds all of its timeouts. */
 export async function pauseReplica(stage: Stage): Promise<void> {
   const { choices } = stage;
   const victims = stage.victims();
@@ -28,7 +28,7 @@ export async function pauseReplica(stage: Stage): Promise<void> {
   await Promise.all(victims.map((replica) => stage.interrogate(replica)));
 }
 
-/** Many short pauses, which may fall between any two steps of a replica. */
+/** Many short pauses, between any two steps of a replica. */
 export async function stutteringReplica(stage: Stage): Promise<void> {
   const { choices } = stage;
   const victims = stage.victims();
@@ -41,7 +41,7 @@ export async function stutteringReplica(stage: Stage): Promise<void> {
   await stage.hold(0);
 }
 
-/** A replica is killed and starts anew while the others write as much as they can. It is asked as soon as it listens. */
+/** Kills and restarts a replica while the others write as much as they can. It is checked as soon as it listens. */
 export async function bootInWriteStorm(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;
   const [victim, ...others] = choices.some(cluster.replicas, cluster.replicas.length);
@@ -58,7 +58,7 @@ export async function bootInWriteStorm(stage: Stage): Promise<void> {
   }
 }
 
-/** A replica sees nothing while the others write more than it can read at once; then it has to catch up. */
+/** Cuts off a replica while the others write more than it can read at once, so that it has to catch up. */
 export async function farBehind(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;
   const [victim, ...others] = choices.some(cluster.replicas, cluster.replicas.length);

@@ -3,7 +3,7 @@ import type { RowDataPacket } from "mysql2/promise";
 import { now } from "../driver-clock.ts";
 import type { Stage } from "../stage.ts";
 
-/** The database ends sessions of the replicas, whatever they are doing. */
+/** The database ends sessions of the replicas at any time. */
 export async function killConnection(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;
   await cluster.withDatabase(async (connection) => {
@@ -12,7 +12,7 @@ export async function killConnection(stage: Stage): Promise<void> {
         "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()",
       );
       for (const { id } of sessions) {
-        // It may have ended by itself.
+        // It may have ended already.
         if (choices.chance(0.5)) await connection.query(`KILL ${id}`).catch(() => {});
       }
       await delay(choices.between(10, 80));
@@ -21,7 +21,7 @@ export async function killConnection(stage: Stage): Promise<void> {
   await stage.hold(0);
 }
 
-/** Somebody else holds the lock that every commit needs, mostly longer than the database lets them wait. */
+/** Another session holds the lock that every commit needs, usually for longer than the lock timeout. */
 export async function lockTimeout(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;
   await cluster.withDatabase(async (connection) => {
@@ -32,7 +32,7 @@ export async function lockTimeout(stage: Stage): Promise<void> {
   });
 }
 
-/** The database is made read-only, as a primary is that has been demoted, and becomes a primary again. */
+/** Makes the database read-only, as a demoted primary is, and writable again. */
 export async function readOnly(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;
   await cluster.withDatabase(async (connection) => {

@@ -9,14 +9,14 @@ import { startStorm } from "../storm.ts";
 
 const TIMEOUT_MS = 2000;
 
-/** Several clients prune what runs out all the time, while others blacklist the same jtis again, at the moment they run out. */
+/** Several clients prune continually, while others blacklist the same jtis again at the time of their expiry. */
 export async function pruneStorm(stage: Stage): Promise<void> {
   const stop = startPruning(stage);
   await stage.hold(stage.choices.between(500, 1000));
   await stop();
 }
 
-/** Ends, and resolves when every call has ended, when the function returned is called. */
+/** Runs until the returned function is called, which resolves when every call has ended. */
 export function startPruning(stage: Stage): () => Promise<void> {
   const { choices, cluster, keyring } = stage;
   let over = false;
@@ -24,7 +24,7 @@ export function startPruning(stage: Stage): () => Promise<void> {
   async function pruner(choices: Choices): Promise<void> {
     while (!over) {
       const order = { maxCount: choices.whole(1, 300), dryRun: choices.chance(0.1) };
-      // What it did, the checks will tell.
+      // The checks will show its effect.
       await choices
         .pick(cluster.replicas)
         .client.prune(order, { timeoutMs: TIMEOUT_MS })
@@ -55,7 +55,7 @@ export function startPruning(stage: Stage): () => Promise<void> {
   };
 }
 
-/** Entries that run out, and are created anew, extended or pruned in the same instant, by several at once. */
+/** Entries that expire, and are created again, extended or pruned at the same time by several clients. */
 async function renew(stage: Stage, jtis: readonly string[], choices: Choices): Promise<void> {
   const { recorder, cluster } = stage;
   const write = (replica: Replica, validUntil: Instant) =>
@@ -74,12 +74,12 @@ async function renew(stage: Stage, jtis: readonly string[], choices: Choices): P
       await recorder.ask(choices.pick(cluster.gateways), jtis, { timeoutMs: TIMEOUT_MS });
     }),
   );
-  // Whoever comes a moment later must find it there.
+  // A check a moment later must find it there.
   await write(choices.pick(cluster.replicas), longLife(choices));
   stage.fillers.push(...jtis);
 }
 
-/** The same many entries are extended again and again, each time together with a new one that has to be seen at once. */
+/** Extends many entries repeatedly, each time together with a new one that must be visible at once. */
 export async function extendStorm(stage: Stage): Promise<void> {
   const { choices, cluster, recorder } = stage;
   const many = Array.from(

@@ -11,18 +11,18 @@ import { longLife } from "../lifetimes.ts";
 import { numberOf } from "../revisions.ts";
 import type { Stage } from "../stage.ts";
 
-/** How a commit on its way to the database begins to be recognised. */
+/** Marks a commit on its way to the database. */
 const COMMIT = "UPDATE blacklist_state SET revision";
-/** After this long whoever had the lock before has been answered. */
+/** After this time, the previous holder of the lock has its response. */
 const SETTLED_MS = 150;
 const SEEN_MS = 500;
 const AGAIN_TIMEOUT_MS = 15_000;
 
 /**
- * A crash that undoes commits which every replica has seen, as a slow disk makes it: MariaDB without a binary log shows a commit to others
- * before it is in the log. The replicas' own commits are kept away meanwhile, so that nothing is undone that anybody was told
- * of. Then the numbers are given out again, while some replicas have not found the way back yet. (With a binary log there
- * is no such moment, and this is a kill of the database like another.)
+ * A crash that undoes commits which every replica has read, as on a slow disk: without a binary log, MariaDB shows a commit to others
+ * before it is in the log. The replicas' own commits are held meanwhile, so that no acknowledged commit is undone.
+ * Then the numbers are assigned again, while some replicas have not reconnected yet. (With a binary log there
+ * is no such interval, and this is an ordinary kill of the database.)
  */
 export async function undoneCommits(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;
@@ -36,8 +36,8 @@ export async function undoneCommits(stage: Stage): Promise<void> {
 }
 
 /**
- * The same, and every replica is killed together with the database: only the gateways have seen what is undone. They are kept away
- * until its numbers are given out again, and then want to go on from there.
+ * The same, but every replica is killed together with the database: only the gateways have read the undone commits. They are cut off
+ * until the numbers are assigned again, and then try to resume.
  */
 export async function forgottenCommits(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;
@@ -61,7 +61,7 @@ function isPast(call: Operation, number: number): boolean {
   return call.kind === "blacklist" && call.answer !== undefined && numberOf(call.answer.revision) > number;
 }
 
-/** Lets everybody see commits, and kills the database so that they have never been. Resolves to the number of the last. */
+/** Makes commits visible, and kills the database so that they are undone. Resolves to the number of the last. */
 async function undo(stage: Stage, { seenByGateways }: { seenByGateways: boolean }): Promise<number> {
   const { choices, cluster } = stage;
   for (const { proxy } of cluster.replicas) proxy.onClientData = (chunk) => !chunk.includes(COMMIT);
@@ -72,7 +72,7 @@ async function undo(stage: Stage, { seenByGateways }: { seenByGateways: boolean 
       const seen = await Promise.all(cluster.gateways.map((gateway) => gateway.peek(last.jti, 1)));
       return seen.some(({ verdicts }) => verdicts?.[0] === "blacklisted");
     };
-    // Not much longer: what is committed is flushed within a second.
+    // Not much longer, since commits are flushed within a second.
     await until(isSeen, { withinMs: SEEN_MS, what: "a gateway has seen the last commit" }).catch(() => {});
   }
   await stage.killDatabase();
@@ -80,7 +80,7 @@ async function undo(stage: Stage, { seenByGateways }: { seenByGateways: boolean 
   return last.number;
 }
 
-/** From now on a commit is flushed within a second, not before it is answered. */
+/** Makes the server flush commits within a second, instead of before the response. */
 async function deferFlushes({ cluster }: Stage): Promise<void> {
   await cluster.withDatabase(async (connection) => {
     await connection.query("BEGIN");
@@ -92,7 +92,7 @@ async function deferFlushes({ cluster }: Stage): Promise<void> {
 }
 
 /**
- * Blacklists keys past all replicas, which see it happen, and tells nobody the outcome. Resolves to the last, which was
+ * Blacklists keys directly in the database, where all replicas read them, without recording the outcome. Resolves to the last key, which was
  * not there before, and to the number of its commit.
  */
 async function commitUnseen(
@@ -114,7 +114,7 @@ async function commitUnseen(
       const written = await store.write([entry], { now: systemClock.now(), leewayMs: LEEWAY_MS });
       return written.revision.number;
     } catch {
-      // A machine that has too much to do: it may have happened or not, as for everybody else.
+      // An overloaded machine: the commit may or may not have happened, as for every client.
       return undefined;
     } finally {
       recorder.noteUnanswered([{ jti, validUntil }], { from, to: now() });

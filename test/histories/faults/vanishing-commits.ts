@@ -2,8 +2,8 @@ import { withoutCommit } from "../../support/silent-rollback.ts";
 import type { Stage } from "../stage.ts";
 
 /**
- * Now and then the server rolls a transaction back just before its COMMIT, and says nothing: Galera has done so where another
- * node's write conflicts.
+ * Occasionally the server silently rolls a transaction back just before its COMMIT, as Galera has done on conflicts with another
+ * node's writes.
  */
 export async function vanishingCommits(stage: Stage): Promise<void> {
   const { choices } = stage;

@@ -4,8 +4,8 @@ import type { Stage } from "../stage.ts";
 import { startPruning } from "./storm-faults.ts";
 
 /**
- * kill -9 of the replica that a gateway's copy hangs on. The copy goes on at another one; often that is killed too, so that it has
- * to go on at the first, which has been restarted.
+ * Kills the replica that feeds a gateway's copy. The copy resumes at another one, which is often killed too, so that it has
+ * to resume at the first, which has been restarted.
  */
 export async function killWatchedReplica(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;
@@ -23,7 +23,7 @@ export async function killWatchedReplica(stage: Stage): Promise<void> {
   }
 }
 
-/** SIGSTOP and SIGCONT of the replica that a gateway's copy hangs on, mostly too short for the gateway to let go of it. */
+/** Pauses the replica that feeds a gateway's copy, usually for less than the gateway's timeout. */
 export async function pauseWatchedReplica(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;
   for (let round = choices.whole(1, 3); round > 0; round--) {
@@ -39,8 +39,8 @@ export async function pauseWatchedReplica(stage: Stage): Promise<void> {
 }
 
 /**
- * Entries run out, are pruned, and are blacklisted again, while the gateways' streams are cut and go on: what a copy knew has to
- * give way to what is true by then.
+ * Entries expire, are pruned, and are created again, while the gateways' streams are cut and resume: a copy must not keep
+ * outdated entries.
  */
 export async function resumeInPruneStorm(stage: Stage): Promise<void> {
   const { choices, cluster } = stage;

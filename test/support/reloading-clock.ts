@@ -2,9 +2,9 @@ import type { EpochMs } from "../../src/entry.ts";
 import { KEYS_RELOAD_MS, TLS_RELOAD_MS } from "../../src/limits.ts";
 import { type Clock, systemClock } from "../../src/time/clock.ts";
 
-/** The system's clock, except that a test says when it is time to look at files again, and can let hours pass. */
-export class ImpatientClock implements Clock {
-  /** Others wait as long as the reload does; they look at the time, and go on waiting. */
+/** The system clock, except that a test triggers the reload of files, and can let hours pass. */
+export class ReloadingClock implements Clock {
+  /** Other timers of the reload's delay also run; they check the time and reschedule. */
   readonly #due = new Set<() => void>();
   #aheadMs = 0;
 
@@ -30,7 +30,7 @@ export class ImpatientClock implements Clock {
     for (const callback of due) callback();
   }
 
-  /** So much time passes at once; no timer notices. */
+  /** Advances the clocks without running timers. */
   skip(ms: number): void {
     this.#aheadMs += ms;
   }

@@ -17,14 +17,14 @@ import { memoryLog } from "./memory-log.ts";
 
 export const LEEWAY = 60_000;
 
-/** A feed with a real follower, on a clock and a database that do what a test says. */
-export class FeedStage {
+/** A watch hub with a real follower, on a fake clock and a held store. */
+export class WatchHubStage {
   readonly clock = new FakeClock();
   readonly store = new HeldStore({ clock: this.clock, holding: false });
   readonly changeLog = new ChangeLog();
   readonly follower: Follower;
   readonly feed: WatchHub;
-  /** Whose fingerprints are told by their names. */
+  /** Jtis by their fingerprints. */
   readonly #names = new Map<string, string>();
   #fingerprinter: Fingerprinter | undefined;
 
@@ -43,13 +43,13 @@ export class FeedStage {
     while (this.follower.phase === "loading") await turn();
   }
 
-  /** Lets the next read for those who keep copies go out, and everything happen that follows from it. */
+  /** Lets the next read for the hub be sent, and everything happen that follows. */
   async read(): Promise<void> {
     this.clock.advance(WATCH_READ_MS);
     await settle();
   }
 
-  /** A copy that has a revision, if any; of a caller with a token of its own, if any. */
+  /** Subscribes a copy, with an optional revision and an optional jti of its caller's token. */
   async open({
     revision,
     key,
@@ -70,7 +70,7 @@ export class FeedStage {
     return new KeptCopy(subscription, { stage: this, isStuck });
   }
 
-  /** The names of these entries, sorted; that of another is ?. */
+  /** The sorted jtis of these entries; ? for an unknown one. */
   namesOf(columns: Columns): string {
     const names: string[] = [];
     eachOf(columns, (print) => names.push(this.#names.get(print.join(" ")) ?? "?"));
@@ -83,21 +83,21 @@ export class FeedStage {
   }
 }
 
-/** One who keeps a copy, and takes what there is whenever it is told that there is something. */
+/** A local copy that takes messages whenever it is notified. */
 export class KeptCopy {
   readonly subscription: Subscription;
-  /** What it was sent, in words. */
+  /** The messages received, as text. */
   readonly story: string[] = [];
   readonly columns: Columns[] = [];
   /** Why it has ended. */
   reason: string | undefined;
-  /** Takes nothing while it is set. */
+  /** While true, it takes no messages. */
   isStuck: boolean;
-  readonly #stage: FeedStage;
+  readonly #stage: WatchHubStage;
 
   constructor(
     subscription: Subscription,
-    { stage, isStuck }: { readonly stage: FeedStage; readonly isStuck: boolean },
+    { stage, isStuck }: { readonly stage: WatchHubStage; readonly isStuck: boolean },
   ) {
     this.subscription = subscription;
     this.#stage = stage;
@@ -106,7 +106,7 @@ export class KeptCopy {
     this.take();
   }
 
-  /** Takes what there is; with `most`, no more than so many. */
+  /** Takes available messages; at most `most`, if given. */
   take(most = Number.POSITIVE_INFINITY): void {
     for (let count = 0; count < most && !this.isStuck && this.reason === undefined; count++) {
       try {
@@ -120,7 +120,7 @@ export class KeptCopy {
     }
   }
 
-  /** What it was sent since this was asked last. */
+  /** The messages since the last call. */
   news(): string[] {
     return this.story.splice(0);
   }
