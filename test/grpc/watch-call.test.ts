@@ -6,10 +6,11 @@ import { DEFAULT_DEADLINE_MS, WATCH_HEARTBEAT_MS } from "../../src/limits.ts";
 import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
 import { serviceDefinition } from "../../src/protobuf/service-definition.ts";
 import { callEnvironment } from "../support/call-environment.ts";
+import { newEntry } from "../support/new-entry.ts";
 import { RawChannel } from "../support/raw-channel.ts";
 import { ends } from "../support/stream-end.ts";
 import { until } from "../support/until.ts";
-import { WatchHubStage, WatchHubStage } from "../support/watch-hub-stage.ts";
+import { WatchHubStage } from "../support/watch-hub-stage.ts";
 import { Watcher } from "../support/watcher.ts";
 
 const MOST = 3;
