@@ -453,6 +453,12 @@ export const NEXT_CALL_AFTER_MS = 5;
 export const CHECK_STREAM_MS = 10_000;
 /** Interval at which a stream is checked; one that had no question since the last check is closed. */
 export const CHECK_STREAM_LOOK_MS = 1000;
+/**
+ * Metadata of one question on a stream: the number of names, and the bytes of names and values. A trace context has two or three names;
+ * `tracestate` has 512 bytes, and W3C's `baggage` at most 8 KiB.
+ */
+export const MAX_QUESTION_METADATA = 16;
+export const MAX_QUESTION_METADATA_BYTES = 8 * 1024;
 /** A stream that has not answered a question for this long gets no further ones: its replica may be gone. */
 export const SLOW_STREAM_MS = 50;
 /**

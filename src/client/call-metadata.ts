@@ -1,4 +1,5 @@
-import type { Metadata } from "@grpc/grpc-js";
+import { Metadata } from "@grpc/grpc-js";
+import { MAX_QUESTION_METADATA, MAX_QUESTION_METADATA_BYTES } from "../limits.ts";
 
 /**
  * Returns metadata for a call, such as `traceparent`. Called when `blacklist`, `list` or `prune` makes a call, and for checks when
@@ -18,6 +19,24 @@ export function join(metadata: Metadata, given: CallMetadata): void {
   for (const [name, value] of Object.entries(given)) {
     if (!/^(authorization$|grpc-)/i.test(name)) attempt(() => metadata.set(name, value));
   }
+}
+
+/** The same for a question on a stream. Values that exceed the contract's bounds are omitted. */
+export function questionMetadata(given: CallMetadata): CallMetadata {
+  const metadata = new Metadata();
+  join(metadata, given);
+  const values: Record<string, string> = {};
+  let count = 0;
+  let bytes = 0;
+  for (const [name, value] of Object.entries(metadata.getMap())) {
+    // gRPC refuses values that are not ASCII.
+    const size = name.length + value.length;
+    if (typeof value !== "string" || bytes + size > MAX_QUESTION_METADATA_BYTES) continue;
+    values[name] = value;
+    bytes += size;
+    if (++count === MAX_QUESTION_METADATA) break;
+  }
+  return values;
 }
 
 function attempt<T>(work: () => T): T | undefined {

@@ -4,6 +4,7 @@ import type { Client, ClientDuplexStream, Metadata, ServiceError } from "@grpc/g
 import {
   type IsBlacklistedRequest,
   type IsBlacklistedResponse,
+  QuestionMetadataSchema,
   type StreamChecksRequest,
   StreamChecksRequestSchema,
   type StreamChecksResponse,
@@ -12,6 +13,7 @@ import {
 import { CHECK_STREAM_LOOK_MS, SLOW_STREAM_MS } from "../limits.ts";
 import { methodDefinition } from "../protobuf/service-definition.ts";
 import type { Clock } from "../time/clock.ts";
+import { type CallMetadata, questionMetadata } from "./call-metadata.ts";
 import { ClientError, malformedAnswer } from "./client-error.ts";
 import { clientError, statusError } from "./error-details.ts";
 import { onAbort } from "./on-abort.ts";
@@ -29,6 +31,13 @@ interface Setup {
 /** The stream has ended, with this error, before the check was answered. */
 export interface StreamEnd {
   readonly streamEnd: ClientError;
+}
+
+interface AskOptions {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  /** Sent with the question. */
+  readonly metadata?: CallMetadata | undefined;
 }
 
 interface Asked {
@@ -101,7 +110,7 @@ export class CheckStream {
    */
   ask(
     request: IsBlacklistedRequest,
-    { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal | undefined },
+    { timeoutMs, signal, metadata }: AskOptions,
   ): Promise<IsBlacklistedResponse | StreamEnd> {
     return new Promise((resolve, reject) => {
       if (this.#end !== undefined) return resolve({ streamEnd: this.#end });
@@ -137,8 +146,15 @@ export class CheckStream {
         },
         reject: fail,
       });
-      const timeout = durationFromMs(timeoutMs);
-      this.#call.write(create(StreamChecksRequestSchema, { id, question: request, timeout }));
+      const message = create(StreamChecksRequestSchema, {
+        id,
+        question: request,
+        timeout: durationFromMs(timeoutMs),
+      });
+      if (metadata !== undefined) {
+        message.metadata = create(QuestionMetadataSchema, { values: questionMetadata(metadata) });
+      }
+      this.#call.write(message);
     });
   }
 

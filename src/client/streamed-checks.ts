@@ -51,8 +51,7 @@ export class StreamedChecks {
     const timeoutMs = waitable(options.timeoutMs ?? DEFAULT_DEADLINE_MS);
     const began = clock.monotonic();
     const left = () => timeoutMs - (clock.monotonic() - began);
-    // Metadata belongs to one call, so it cannot travel with a stream.
-    if (metadata !== undefined || began < this.#restsUntil) return call(init, options);
+    if (began < this.#restsUntil) return call(init, options);
     const request = create(IsBlacklistedRequestSchema, init);
     rejectIllFormedText(IsBlacklistedRequestSchema, request);
     const known = this.#current?.takesMore ? this.#current : undefined;
@@ -61,7 +60,8 @@ export class StreamedChecks {
     let hasEnded = false;
     try {
       // Getting the caller's token may have taken time.
-      const answer = await stream.ask(request, { timeoutMs: Math.max(1, Math.ceil(left())), signal });
+      const remaining = Math.max(1, Math.ceil(left()));
+      const answer = await stream.ask(request, { timeoutMs: remaining, signal, metadata });
       if (!("streamEnd" in answer)) {
         this.#rests = 0;
         return answer;
@@ -83,7 +83,7 @@ export class StreamedChecks {
     if (isOutdated) stream.retire();
     const remaining = left();
     if (remaining < 1) throw error;
-    return call(init, { timeoutMs: remaining, signal });
+    return call(init, { timeoutMs: remaining, signal, metadata });
   };
 
   close(): void {

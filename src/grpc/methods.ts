@@ -4,6 +4,7 @@ import {
   BlacklistRequestSchema,
   IsBlacklistedRequestSchema,
   ListRequestSchema,
+  QuestionMetadataSchema,
   StreamChecksRequestSchema,
   type TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
@@ -56,6 +57,17 @@ export type MethodTable<S extends DescService> = {
   readonly [K in UnaryMethodName<S>]: UnaryRules<InputOf<S, K>, OutputOf<S, K>>;
 } & { readonly [K in StreamMethodName<S>]: StreamRules };
 
+const { question, metadata } = StreamChecksRequestSchema.field;
+const boundedJtis = withAtMost(MAX_BATCH, {
+  within: question.number,
+  number: IsBlacklistedRequestSchema.field.jtis.number,
+});
+// Far more than valid metadata has, so that short messages need not be searched.
+const boundedMetadata = withAtMost(MAX_BATCH, {
+  within: metadata.number,
+  number: QuestionMetadataSchema.field.values.number,
+});
+
 export const TOKEN_BLACKLIST: MethodTable<typeof TokenBlacklist> = {
   blacklist: {
     role: "revoke",
@@ -96,13 +108,7 @@ export const TOKEN_BLACKLIST: MethodTable<typeof TokenBlacklist> = {
     // A client opens a stream every few seconds.
     isQuiet: true,
     maxBytes: MAX_REQUEST_BYTES,
-    bound: (decode) =>
-      withoutLargeQuestion(
-        withAtMost(MAX_BATCH, {
-          within: StreamChecksRequestSchema.field.question.number,
-          number: IsBlacklistedRequestSchema.field.jtis.number,
-        })(decode),
-      ),
+    bound: (decode) => withoutLargeQuestion(boundedJtis(boundedMetadata(decode))),
   },
   watch: {
     role: "check",

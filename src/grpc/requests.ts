@@ -3,6 +3,7 @@ import type {
   IsBlacklistedRequest,
   ListRequest,
   PruneRequest,
+  QuestionMetadata,
   StreamChecksRequest,
   TokenToBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
@@ -26,6 +27,8 @@ import {
   MAX_BATCH,
   MAX_PAGE_SIZE,
   MAX_PRUNE_COUNT,
+  MAX_QUESTION_METADATA,
+  MAX_QUESTION_METADATA_BYTES,
   MAX_RAW_TOKENS,
   MAX_REASON_BYTES,
   MAX_REVOKED_BY_BYTES,
@@ -175,13 +178,31 @@ export function readIsBlacklistedRequest({ jtis, freshness }: IsBlacklistedReque
   return { tokens: jtis as Jti[], freshness: wanted };
 }
 
-/** The question's timeout in milliseconds. */
-export function readCheckTimeout({ timeout }: StreamChecksRequest): number {
-  if (timeout === undefined) return DEFAULT_DEADLINE_MS;
+/** The question's timeout in milliseconds. Throws INVALID_REQUEST if that or the question's metadata is invalid. */
+export function readCheckTimeout({ timeout, metadata }: StreamChecksRequest): number {
+  if (timeout === undefined && metadata === undefined) return DEFAULT_DEADLINE_MS;
   const found = new Violations();
-  const ms = found.attempt("timeout", () => fromDuration(timeout)) ?? 0;
+  const ms =
+    timeout === undefined ? DEFAULT_DEADLINE_MS : found.attempt("timeout", () => fromDuration(timeout));
+  found.check("metadata.values", metadata && questionMetadataProblem(metadata));
   found.throwIfAny();
-  return waitable(ms);
+  return waitable(ms ?? 0);
+}
+
+/** What is wrong with the metadata of a question; undefined if nothing is. */
+export function questionMetadataProblem({ values }: QuestionMetadata): string | undefined {
+  const entries = Object.entries(values);
+  if (entries.length > MAX_QUESTION_METADATA) return `must have at most ${MAX_QUESTION_METADATA} names`;
+  let bytes = 0;
+  for (const [name, value] of entries) {
+    if (name.toLowerCase() === "authorization") {
+      return "must not have the name authorization: credentials are those of the stream";
+    }
+    bytes += Buffer.byteLength(name) + Buffer.byteLength(value);
+  }
+  return bytes > MAX_QUESTION_METADATA_BYTES
+    ? `must have at most ${MAX_QUESTION_METADATA_BYTES} bytes, names included`
+    : undefined;
 }
 
 function readFreshness(freshness: IsBlacklistedRequest["freshness"], found: Violations): Freshness {

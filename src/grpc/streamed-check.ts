@@ -4,6 +4,7 @@ import { status } from "@grpc/grpc-js";
 import {
   type IsBlacklistedRequest,
   IsBlacklistedRequestSchema,
+  type QuestionMetadata,
   type StreamChecksRequest,
   StreamChecksRequestSchema,
   StreamChecksResponseSchema,
@@ -12,9 +13,10 @@ import {
 import type { Credentials } from "../auth/authenticator.ts";
 import { MAX_SMALL_REQUEST_BYTES } from "../limits.ts";
 import { encode, MALFORMED, type OutputOf } from "../protobuf/service-definition.ts";
+import type { CallSpans } from "../tracing/call-spans.ts";
 import { AnsweredCall, type AnsweredMethod } from "./answered-call.ts";
 import { tooLarge } from "./incoming-call.ts";
-import { readCheckTimeout } from "./requests.ts";
+import { questionMetadataProblem, readCheckTimeout } from "./requests.ts";
 import { codeOf, encodedStatusOf, presentable } from "./status.ts";
 
 type Answer = OutputOf<typeof TokenBlacklist, "isBlacklisted">;
@@ -32,8 +34,12 @@ export class StreamedCheck extends AnsweredCall<IsBlacklistedRequest, Answer> {
   readonly #id: number;
   readonly #stream: QuestionStream;
 
-  constructor({ id, question }: StreamChecksRequest, method: QuestionMethod, stream: QuestionStream) {
-    super(method);
+  constructor(
+    { id, question, metadata }: StreamChecksRequest,
+    method: QuestionMethod,
+    stream: QuestionStream,
+  ) {
+    super(method, metadata && spansOf(metadata, method));
     this.#id = id;
     this.#stream = stream;
     // An absent question is treated as one without tokens.
@@ -94,6 +100,17 @@ export class StreamedCheck extends AnsweredCall<IsBlacklistedRequest, Answer> {
     // Even if the handler still runs: the stream bounds its questions, too.
     this.leave();
   }
+}
+
+/** Starts the span of a question; undefined if its trace is not recorded. */
+function spansOf(metadata: QuestionMetadata, { spans }: QuestionMethod): CallSpans | undefined {
+  // The question will fail because of invalid metadata, which must not reach the propagator.
+  if (spans === undefined || questionMetadataProblem(metadata) !== undefined) return undefined;
+  const { values } = metadata;
+  return spans.begin({
+    get: (name) => (Object.hasOwn(values, name) ? [values[name]] : []),
+    getMap: () => values,
+  });
 }
 
 /** Stands for a question that is too large, whose content is discarded. */

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { expect } from "chai";
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { clientCredentials } from "../../src/client/credentials.ts";
+import { MAX_QUESTION_METADATA, MAX_QUESTION_METADATA_BYTES } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { failure } from "./failure.ts";
 import { opened, Stage } from "./opened.ts";
@@ -95,15 +96,34 @@ describe("the metadata that a gateway adds", () => {
         credentials: clientCredentials({ token: "t0ken" }),
       });
       expect(await client.isBlacklisted("a")).to.equal(false);
-      seen.push([sent(service, "authorization"), sent(service, "good")]);
+      const { authorization, metadata: own } = service.calls[0] as ScriptedService["calls"][number];
+      seen.push([authorization, own.getMap()]);
     }
-    const token = ["isBlacklisted", "Bearer t0ken"];
+    const token = ["Bearer t0ken"];
     expect(seen).to.deep.equal([
-      [[token], [["isBlacklisted", "yes"]]],
-      [[token], [["isBlacklisted", "yes"]]],
-      [[token], [["isBlacklisted"]]],
-      [[token], [["isBlacklisted"]]],
+      [token, { good: "yes" }],
+      [token, { good: "yes" }],
+      [token, {}],
+      [token, {}],
     ]);
+  });
+
+  it("goes with a question up to the bounds of the contract, and is omitted beyond them", async () => {
+    const named = (count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, index) => [`name-${index}`, "x"]));
+    const gifts = [
+      named(MAX_QUESTION_METADATA + 1),
+      { first: "x".repeat(MAX_QUESTION_METADATA_BYTES), traceparent: "kept" },
+      { first: "x".repeat(MAX_QUESTION_METADATA_BYTES - "first".length), traceparent: "omitted" },
+    ];
+    const seen: unknown[] = [];
+    for (const given of gifts) {
+      const { client, service } = await stage.scripted(script, { metadata: () => given });
+      expect(await client.isBlacklisted("a")).to.equal(false);
+      expect(service.calls[0]?.isStreamed).to.equal(true);
+      seen.push(Object.keys(service.calls[0]?.metadata.getMap() ?? {}));
+    }
+    expect(seen).to.deep.equal([Object.keys(named(MAX_QUESTION_METADATA)), ["traceparent"], ["first"]]);
   });
 
   it("is refused where it is no function", async () => {

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import {
   type ServiceError as GrpcError,
-  type Metadata,
+  Metadata,
   Server,
   ServerCredentials,
   type ServerDuplexStream,
@@ -11,6 +11,7 @@ import {
 import {
   IsBlacklistedRequestSchema,
   IsBlacklistedResponseSchema,
+  QuestionMetadataSchema,
   type StreamChecksRequest,
   type StreamChecksResponse,
   TokenBlacklist,
@@ -35,8 +36,9 @@ interface Arrived {
   /** Whether it came over a stream. */
   readonly isStreamed: boolean;
   readonly request: object;
-  /** The values of its `authorization` metadata. */
+  /** The values of the `authorization` metadata, its own or that of its stream. */
   readonly authorization: readonly unknown[];
+  /** Its own metadata. */
   readonly metadata: Metadata;
 }
 
@@ -109,14 +111,15 @@ export async function startScripted(
   };
 
   function check(call: CheckStreamCall): void {
-    const { metadata } = call;
-    const authorization = metadata.get("authorization");
+    const authorization = call.metadata.get("authorization");
     const cancelled = () => new Promise<void>((resolve) => call.on("cancelled", resolve));
     const tell = (id: number, outcome: StreamChecksResponse["outcome"]) => call.write({ id, outcome });
     async function answer({
       id,
       question = create(IsBlacklistedRequestSchema),
+      metadata: { values } = create(QuestionMetadataSchema),
     }: StreamChecksRequest): Promise<void> {
+      const metadata = Metadata.fromHttp2Headers(values);
       calls.push({ method: "isBlacklisted", isStreamed: true, request: question, authorization, metadata });
       try {
         const value = await (script.isBlacklisted as Answer | undefined)?.(question, {

@@ -553,16 +553,33 @@ describe("checks over streams", () => {
     });
   });
 
-  it("are calls, every one, where the caller gives metadata: a stream has none for each question", async () => {
+  it("carry the metadata of the caller each, on the same stream", async () => {
+    let made = 0;
     const { client, service } = await stage.scripted(
       { isBlacklisted: answered },
-      { metadata: () => ({ traceparent: "00-1-2-01" }) },
+      { metadata: () => ({ traceparent: `00-1-${++made}-01` }) },
     );
     for (const jti of ["a", "bad"]) await client.isBlacklisted(jti);
     expect([ways(service), service.streams.begun, service.calls.map(traceparents)]).to.deep.equal([
-      ["called", "called"],
-      0,
-      Array(2).fill(["00-1-2-01"]),
+      ["streamed", "streamed"],
+      1,
+      [["00-1-1-01"], ["00-1-2-01"]],
+    ]);
+  });
+
+  it("carry the metadata of the caller as calls, too, when a stream does not answer", async () => {
+    const { streams, take } = holdStreams();
+    const { client, service } = await stage.scripted(
+      { isBlacklisted: answered },
+      { clock, metadata: () => ({ traceparent: "00-1-2-01" }), streams: take },
+    );
+    const check = client.isBlacklisted("bad");
+    await soon(() => streams.length === 1, "the stream begins");
+    streams[0]?.fail("UNIMPLEMENTED");
+    expect([await check, ways(service), service.calls.map(traceparents)]).to.deep.equal([
+      true,
+      ["called"],
+      [["00-1-2-01"]],
     ]);
   });
 

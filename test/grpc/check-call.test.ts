@@ -18,6 +18,8 @@ import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
 import {
   DEFAULT_DEADLINE_MS,
   MAX_CALLS,
+  MAX_QUESTION_METADATA,
+  MAX_QUESTION_METADATA_BYTES,
   MAX_STREAM_QUESTIONS,
   MAX_STREAM_STALL_MS,
   MAX_UNSENT_BYTES,
@@ -381,6 +383,41 @@ describe("the streams of StreamChecks", () => {
           refused(seconds > 315_576_000_000n ? tooLong : "must be a duration that is not negative"),
         ),
         fine,
+        0,
+      ]);
+      expect(await asker.done()).to.deep.equal(ends("OK"));
+    });
+
+    it("metadata out of bounds or with credentials is refused, for that question alone", async () => {
+      atOnce = () => FINE;
+      const asker = new Asker(channel);
+      const named = (count: number) =>
+        Object.fromEntries(Array.from({ length: count }, (_, index) => [`name-${index}`, "x"]));
+      const most = { traceparent: "x".repeat(MAX_QUESTION_METADATA_BYTES - "traceparent".length) };
+      const cases: [metadata: Record<string, string>, text: string][] = [
+        [named(MAX_QUESTION_METADATA + 1), "must have at most 16 names"],
+        [named(5000), "must have at most 16 names"],
+        [{ ...most, a: "" }, "must have at most 8192 bytes, names included"],
+        [
+          { Authorization: "Bearer x" },
+          "must not have the name authorization: credentials are those of the stream",
+        ],
+      ];
+      const question = { jtis: ["a"] };
+      const refused = await Promise.all(cases.map(([metadata]) => asker.ask(question, { metadata })));
+      const accepted = [most, named(MAX_QUESTION_METADATA), {}].map((metadata) =>
+        asker.ask(question, { metadata }),
+      );
+      expect([refused, await Promise.all(accepted), calls.active]).to.deep.equal([
+        cases.map(([, text]) =>
+          refusal("INVALID_ARGUMENT", {
+            reason: "INVALID_REQUEST",
+            message: `metadata.values: ${text}`,
+            violations: [["metadata.values", text]],
+            retryAfterMs: undefined,
+          }),
+        ),
+        [fine, fine, fine],
         0,
       ]);
       expect(await asker.done()).to.deep.equal(ends("OK"));

@@ -246,6 +246,33 @@ describe("a traced service", () => {
     expect(calls(recorded.take())).to.deep.equal([[`${SERVICE}/StreamChecks`, "INVALID_ARGUMENT"]]);
   });
 
+  it("shows each question on a stream below the span that its metadata names, and none without metadata", async () => {
+    const { address } = await serveFromMemory();
+    const channel = new RawChannel(address);
+    stops.push(() => channel.close());
+    const asker = new Asker(channel);
+    const other = "c".repeat(16);
+    await asker.ask({ jtis: ["a"] }, SAMPLED);
+    await asker.ask({ jtis: ["b"] }, { metadata: { traceparent: `00-${TRACE}-${other}-01` } });
+    await asker.ask({ jtis: [""] }, SAMPLED);
+    await asker.ask({ jtis: ["c"] });
+    await asker.ask({ jtis: ["d"] }, { metadata: { constructor: "x", traceparent: CANARY } });
+    await asker.done();
+    const calls = recorded.take().filter(({ kind }) => kind === "SERVER");
+    expect(
+      calls.map(({ name, trace, parent, attributes }) => [
+        name,
+        trace,
+        parent,
+        attributes["rpc.status_code"],
+      ]),
+    ).to.deep.equal([
+      [`${SERVICE}/IsBlacklisted`, TRACE, CALLER, "OK"],
+      [`${SERVICE}/IsBlacklisted`, TRACE, other, "OK"],
+      [`${SERVICE}/IsBlacklisted`, TRACE, CALLER, "INVALID_ARGUMENT"],
+    ]);
+  });
+
   it("records an HTTP authorization request and its wait", async () => {
     const { service } = await serveFromMemory({
       AUTHZ_ADDRESS: "127.0.0.1:0",

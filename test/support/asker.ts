@@ -40,6 +40,8 @@ export interface AskOptions {
   readonly id?: number;
   /** Absent: not set in the message. */
   readonly timeoutMs?: number;
+  /** Absent: the message has none. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /** A client of `StreamChecks` without the client library's code: sends bytes of questions, and returns outcomes by id. */
@@ -83,9 +85,13 @@ export class Asker {
   }
 
   /** Never rejects. Without a `question` the message has none. */
-  ask(question?: QuestionInit, { id = ++this.#lastId, timeoutMs }: AskOptions = {}): Promise<Outcome> {
+  ask(
+    question?: QuestionInit,
+    { id = ++this.#lastId, timeoutMs, metadata: values }: AskOptions = {},
+  ): Promise<Outcome> {
     const timeout = timeoutMs === undefined ? {} : { timeout: durationFromMs(timeoutMs) };
-    return this.send({ id, ...(question && { question }), ...timeout });
+    const metadata = values === undefined ? {} : { metadata: { values } };
+    return this.send({ id, ...(question && { question }), ...timeout, ...metadata });
   }
 
   /** The same with a malformed message. */

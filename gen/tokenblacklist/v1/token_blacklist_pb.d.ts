@@ -848,6 +848,14 @@ export declare type StreamChecksRequest = Message<"tokenblacklist.v1.StreamCheck
    * @generated from field: google.protobuf.Duration timeout = 3;
    */
   timeout?: Duration | undefined;
+
+  /**
+   * What a call of `IsBlacklisted` would carry as its metadata. Absent: nothing, and the question has no
+   * span.
+   *
+   * @generated from field: tokenblacklist.v1.QuestionMetadata metadata = 4;
+   */
+  metadata?: QuestionMetadata | undefined;
 };
 
 /**
@@ -855,6 +863,28 @@ export declare type StreamChecksRequest = Message<"tokenblacklist.v1.StreamCheck
  * Use `create(StreamChecksRequestSchema)` to create a new message.
  */
 export declare const StreamChecksRequestSchema: GenMessage<StreamChecksRequest>;
+
+/**
+ * The metadata of one question on a stream of `StreamChecks`, such as `traceparent` and `tracestate`. The service
+ * uses it only for the trace context of the question's span. Credentials are those of the stream.
+ *
+ * @generated from message tokenblacklist.v1.QuestionMetadata
+ */
+export declare type QuestionMetadata = Message<"tokenblacklist.v1.QuestionMetadata"> & {
+  /**
+   * Values by name, in lower case. More than 16, more than 8 KiB with the names, or the name
+   * `authorization`: INVALID_ARGUMENT, for this question only.
+   *
+   * @generated from field: map<string, string> values = 1;
+   */
+  values: { [key: string]: string };
+};
+
+/**
+ * Describes the message tokenblacklist.v1.QuestionMetadata.
+ * Use `create(QuestionMetadataSchema)` to create a new message.
+ */
+export declare const QuestionMetadataSchema: GenMessage<QuestionMetadata>;
 
 /**
  * A response on a stream of `StreamChecks`.
