@@ -1,4 +1,4 @@
-import { MAX_JTI_BYTES } from "./limits.ts";
+import { MAX_KEY_BYTES } from "./limits.ts";
 import { isRawToken } from "./raw-token.ts";
 
 declare const brand: unique symbol;
@@ -59,7 +59,7 @@ export function jtiProblem(text: string): string | undefined {
 /** The same for a jti that may be stored already: older versions accepted raw tokens, too. */
 export function storedJtiProblem(text: string): string | undefined {
   if (text.length === 0) return "must not be empty";
-  return textProblem(text, MAX_JTI_BYTES);
+  return textProblem(text, MAX_KEY_BYTES);
 }
 
 /** Why `text` is not valid as a string of at most `maxBytes` bytes; undefined if it is. */

@@ -1,7 +1,7 @@
 /** All bounds of the service in one place. Those that callers can observe are part of the contract (see `proto/`). */
 
-/** Bytes of UTF-8 in a jti. The column has the same width; a wider key would not fit the index of every engine. */
-export const MAX_JTI_BYTES = 255;
+/** Bytes of UTF-8 in the key of an entry, and so in a jti. The column has the same width; a wider key would not fit the index of every engine. */
+export const MAX_KEY_BYTES = 255;
 /** Bytes of UTF-8 in a reason. */
 export const MAX_REASON_BYTES = 512;
 /** Bytes of UTF-8 in `revoked_by`. */

@@ -26,9 +26,14 @@ export interface EntryLookup {
   readonly leewayMs: number;
 }
 
-/** Whether an entry matches `token`: one with a key of this token, until the entry's expiry plus the leeway has passed. */
+/** The latest expiry of the entries that match `token`, in milliseconds since 1970, in the past or future; 0 if none does. */
+export function matchingExpiry(token: TokenIdentity, entries: KnownEntries): number {
+  return entries.expiryOf(token);
+}
+
+/** Whether an entry matches `token` and its expiry plus the leeway has not passed. */
 export function isBlacklisted(token: TokenIdentity, { entries, now, leewayMs }: EntryLookup): boolean {
-  const expiresAt = entries.expiryOf(token);
+  const expiresAt = matchingExpiry(token, entries);
   return expiresAt !== 0 && expiresAt + leewayMs > now;
 }
 

@@ -13,6 +13,7 @@ import {
 import { SharedRounds } from "../shared-rounds.ts";
 import type { Clock } from "../time/clock.ts";
 import type { GiveMetadata } from "./call-metadata.ts";
+import { indexOfToken, requestFor } from "./checked-tokens.ts";
 import { ClientError } from "./client-error.ts";
 import type { ClientMetrics } from "./client-metrics.ts";
 import type { Deadlines } from "./deadlines.ts";
@@ -207,8 +208,11 @@ export class CheckBatcher {
     let verdicts: readonly Verdict[] = [];
     let failed: ClientError | undefined;
     try {
-      const jtis = checks.map(({ jti }) => jti);
-      ({ verdicts } = await isBlacklisted({ jtis, freshness }, { timeoutMs, signal, metadata }));
+      const request = requestFor(
+        checks.map(({ token }) => token),
+        freshness,
+      );
+      ({ verdicts } = await isBlacklisted(request, { timeoutMs, signal, metadata }));
     } catch (cause) {
       failed = remapCancellation(asClientError(cause), signal.aborted);
     }
@@ -235,17 +239,17 @@ function settle(checks: readonly PendingCheck[], verdicts: readonly Verdict[]): 
 }
 
 /**
- * If the service has rejected the request because of certain jtis, fails the checks for these jtis; the other checks are sent
- * again. Returns whether there were such jtis.
+ * If the service has rejected the request because of certain tokens, fails the checks of these; the other checks are sent
+ * again. Returns whether there were such tokens.
  */
 function refuseNamed(group: CheckGroup, { code, reason, violations }: ClientError): boolean {
   if (code !== "INVALID_ARGUMENT" || group.length === 1) return false;
   const { checks } = group;
-  for (const { field, description } of violations) {
-    const check = checks[Number(/^jtis\[(\d+)\]$/.exec(field)?.[1] ?? -1)];
+  for (const violation of violations) {
+    const check = checks[indexOfToken(violation)];
     if (check === undefined || check.isSettled) continue;
-    const violation = { field: "jti", description };
-    check.fail(new ClientError(code, `jti: ${description}`, { reason, violations: [violation] }));
+    const own = { ...violation, field: "jti" };
+    check.fail(new ClientError(code, `jti: ${violation.description}`, { reason, violations: [own] }));
   }
   group.leaveOutSettled();
   return group.length < checks.length;

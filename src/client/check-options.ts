@@ -1,6 +1,4 @@
-import { jtiProblem } from "../entry.ts";
 import type { Violation } from "../errors.ts";
-import { isRawToken } from "../raw-token.ts";
 import type { CheckOptions } from "./blacklist-client.ts";
 import { ClientError } from "./client-error.ts";
 import { dateProblem } from "./date-input.ts";
@@ -43,14 +41,6 @@ export function checkOptionsProblem(options: CheckOptions): ClientError | undefi
     if (problem !== undefined) return invalid("expiresAt", problem);
   }
   return undefined;
-}
-
-/** What is wrong with `jti`, from a caller without a type checker; undefined if it is a jti. */
-export function jtiViolation(field: string, jti: unknown): Violation | undefined {
-  if (typeof jti !== "string") return { field, description: "must be a string" };
-  const description = jtiProblem(jti);
-  if (description === undefined) return undefined;
-  return { field, description, ...(isRawToken(jti) ? { reason: "RAW_TOKEN" } : {}) };
 }
 
 export function booleanProblem(value: unknown): string | undefined {

@@ -1,10 +1,10 @@
-import type { Violation } from "../errors.ts";
 import { MAX_BATCH, MAX_PENDING_CHECKS } from "../limits.ts";
 import { type Clock, waitable } from "../time/clock.ts";
 import type { CheckOptions, PeekOptions } from "./blacklist-client.ts";
 import { type CheckBatcher, tooMany } from "./check-batcher.ts";
-import { checkOptionsProblem, invalid, invalidAll, jtiViolation } from "./check-options.ts";
+import { checkOptionsProblem, invalid } from "./check-options.ts";
 import { type CheckSink, ManySink, SingleSink } from "./check-sinks.ts";
+import { tokenProblem, tokensProblem } from "./checked-tokens.ts";
 import { ClientError, locate } from "./client-error.ts";
 import type { AnswerSource, ClientMetrics } from "./client-metrics.ts";
 import { toEpochMs } from "./date-input.ts";
@@ -68,35 +68,36 @@ export class CheckRouter {
     this.#onChecked = setup.metrics.checked?.bind(setup.metrics);
     this.#settling = {
       onAnswer: (check, isBlacklisted, source) => {
-        if (isBlacklisted) this.#positives.add(check.jti, check.expiresAt);
+        if (isBlacklisted) this.#positives.add(check.token, check.expiresAt);
         this.#count(isBlacklisted, source);
       },
-      onFailure: ({ jti }, error) => {
+      onFailure: ({ token }, error) => {
         locate(error, setup.address);
-        const instead = setup.policy.decide(error, () => this.#isKnown(jti));
+        const instead = setup.policy.decide(error, () => this.#isKnown(token));
         if (instead !== undefined) this.#count(instead, "policy");
         return instead;
       },
     };
   }
 
-  isBlacklisted(jti: string, options: CheckOptions = NO_OPTIONS): Promise<boolean> {
-    const problem = jtiOf(jti) ?? (options === NO_OPTIONS ? undefined : checkOptionsProblem(options));
+  isBlacklisted(token: string, options: CheckOptions = NO_OPTIONS): Promise<boolean> {
+    const problem =
+      tokenProblem(token) ?? (options === NO_OPTIONS ? undefined : checkOptionsProblem(options));
     if (problem !== undefined) return Promise.reject(problem);
-    const known = this.#known(jti, options);
+    const known = this.#known(token, options);
     if (this.#isEnding) return Promise.reject(closed());
     if (known !== undefined) return known ? YES : NO;
     const sink = new SingleSink();
-    this.#ask(jti, 0, { sink, options, deadline: this.#deadline(options) });
+    this.#ask(token, 0, { sink, options, deadline: this.#deadline(options) });
     return sink.promise;
   }
 
-  async areBlacklisted(jtis: readonly string[], options: CheckOptions = NO_OPTIONS): Promise<boolean[]> {
-    if (!Array.isArray(jtis)) throw invalid("jtis", "must be an array");
-    const problem = jtisProblem(jtis) ?? checkOptionsProblem(options);
+  async areBlacklisted(tokens: readonly string[], options: CheckOptions = NO_OPTIONS): Promise<boolean[]> {
+    if (!Array.isArray(tokens)) throw invalid("jtis", "must be an array");
+    const problem = tokensProblem(tokens) ?? checkOptionsProblem(options);
     if (problem !== undefined) throw problem;
     if (this.#isEnding) throw closed();
-    const answers = this.#answerList(jtis, options);
+    const answers = this.#answerList(tokens, options);
     this.#lists.add(answers);
     try {
       return await answers;
@@ -105,36 +106,36 @@ export class CheckRouter {
     }
   }
 
-  async #answerList(jtis: readonly string[], options: CheckOptions): Promise<boolean[]> {
+  async #answerList(tokens: readonly string[], options: CheckOptions): Promise<boolean[]> {
     const deadline = this.#deadline(options);
     // One listener on the signal serves all checks of the list.
     const { signal, ...unsignalled } = options;
     const answers: boolean[] = [];
     // A list takes no more room among the pending checks than its next part.
-    for (let start = 0; start < jtis.length; start += PART) {
+    for (let start = 0; start < tokens.length; start += PART) {
       if (signal?.aborted) throw abandonedError();
-      const part = jtis.slice(start, start + PART);
+      const part = tokens.slice(start, start + PART);
       const sink = new ManySink(part.length);
       const asked: PendingCheck[] = [];
-      for (const [index, jti] of part.entries()) {
-        const known = this.#isClosed ? undefined : this.#known(jti, options);
+      for (const [index, token] of part.entries()) {
+        const known = this.#isClosed ? undefined : this.#known(token, options);
         if (known !== undefined) sink.answered(index, known);
-        else this.#ask(jti, index, { sink, options: unsignalled, deadline, asked });
+        else this.#ask(token, index, { sink, options: unsignalled, deadline, asked });
       }
       answers.push(...(await untilAborted(sink.promise, asked, signal)));
     }
     return answers;
   }
 
-  peek(jti: string, options: PeekOptions | null = NO_OPTIONS): boolean | undefined {
-    if (this.#isEnding || typeof jti !== "string") return undefined;
-    if (this.#positives.has(jti)) return true;
-    return this.#localCopy?.peek(jti, options?.maxStalenessMs || undefined);
+  peek(token: string, options: PeekOptions | null = NO_OPTIONS): boolean | undefined {
+    if (this.#isEnding || typeof token !== "string") return undefined;
+    if (this.#positives.has(token)) return true;
+    return this.#localCopy?.peek(token, options?.maxStalenessMs || undefined);
   }
 
   /** Remembers a token that `blacklist` has just revoked. */
-  remember(jti: string, expiresAt: number): void {
-    this.#positives.add(jti, expiresAt);
+  remember(token: string, expiresAt: number): void {
+    this.#positives.add(token, expiresAt);
   }
 
   /** Accepts no more checks. Resolves once pending checks are settled. */
@@ -153,8 +154,8 @@ export class CheckRouter {
   }
 
   /** The answer without a request. A `maxStalenessMs` of 0 does not qualify: even the latest proof is from before the check. */
-  #known(jti: string, { maxStalenessMs, atLeastRevision }: CheckOptions): boolean | undefined {
-    if (this.#positives.has(jti)) {
+  #known(token: string, { maxStalenessMs, atLeastRevision }: CheckOptions): boolean | undefined {
+    if (this.#positives.has(token)) {
       this.#onChecked?.({ answer: true, source: "remembered", count: 1 });
       return true;
     }
@@ -162,14 +163,14 @@ export class CheckRouter {
     if (localCopy === undefined) return undefined;
     const seen =
       atLeastRevision !== undefined && localCopy.isComplete && localCopy.reflects(atLeastRevision)
-        ? localCopy.isBlacklisted(jti)
-        : localCopy.peek(jti, maxStalenessMs || undefined);
+        ? localCopy.isBlacklisted(token)
+        : localCopy.peek(token, maxStalenessMs || undefined);
     if (seen !== undefined) this.#onChecked?.({ answer: seen, source: "copy", count: 1 });
     return seen;
   }
 
   #ask(
-    jti: string,
+    token: string,
     index: number,
     {
       sink,
@@ -192,7 +193,7 @@ export class CheckRouter {
     const expiresAt = options.expiresAt === undefined ? undefined : toEpochMs(options.expiresAt);
     const freshness = freshnessOf(options);
     const check = new PendingCheck(this.#settling, {
-      jti,
+      token,
       freshness,
       deadline,
       expiresAt,
@@ -246,14 +247,14 @@ export class CheckRouter {
       leave();
       const isSame = localCopy.version === version;
       for (const check of group.checks) {
-        if (!check.isSettled) check.answer(!isSame && localCopy.isBlacklisted(check.jti), "copy");
+        if (!check.isSettled) check.answer(!isSame && localCopy.isBlacklisted(check.token), "copy");
       }
     }, askService);
     return group;
   }
 
-  #isKnown(jti: string): boolean {
-    return this.#positives.has(jti) || this.#localCopy?.peek(jti) === true;
+  #isKnown(token: string): boolean {
+    return this.#positives.has(token) || this.#localCopy?.peek(token) === true;
   }
 
   #deadline({ timeoutMs }: CheckOptions): number {
@@ -286,20 +287,6 @@ function freshnessOf({ maxStalenessMs, atLeastRevision }: CheckOptions): Freshne
   // Rounded down: an answer is never staler than requested, and less than a millisecond counts as fully fresh.
   const wholeMs = waitable(Math.floor(maxStalenessMs ?? 0));
   return wholeMs === 0 ? FULLY_FRESH : { maxStalenessMs: wholeMs };
-}
-
-function jtiOf(jti: unknown): ClientError | undefined {
-  const violation = jtiViolation("jti", jti);
-  return violation && invalidAll([violation]);
-}
-
-function jtisProblem(jtis: readonly unknown[]): ClientError | undefined {
-  const violations: Violation[] = [];
-  for (const [index, jti] of jtis.entries()) {
-    const violation = jtiViolation("jtis", jti);
-    if (violation !== undefined) violations.push({ ...violation, field: `jtis[${index}]` });
-  }
-  return violations.length === 0 ? undefined : invalidAll(violations);
 }
 
 function closed(): ClientError {

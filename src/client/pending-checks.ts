@@ -19,7 +19,7 @@ export interface CheckSettling {
 }
 
 export interface PendingCheckSetup {
-  readonly jti: string;
+  readonly token: string;
   readonly freshness: Freshness;
   /** When the caller's timeout ends, by the monotonic clock. */
   readonly deadline: number;
@@ -35,7 +35,7 @@ export interface PendingCheckSetup {
 
 /** A check in progress: settled once, by an answer, an error, or its caller's signal. */
 export class PendingCheck {
-  readonly jti: string;
+  readonly token: string;
   readonly freshness: Freshness;
   readonly deadline: number;
   readonly expiresAt: number | undefined;
@@ -51,9 +51,9 @@ export class PendingCheck {
 
   constructor(
     settling: CheckSettling,
-    { jti, freshness, deadline, expiresAt, failFast, signal, sink, index }: PendingCheckSetup,
+    { token, freshness, deadline, expiresAt, failFast, signal, sink, index }: PendingCheckSetup,
   ) {
-    this.jti = jti;
+    this.token = token;
     this.freshness = freshness;
     this.deadline = deadline;
     this.expiresAt = expiresAt;

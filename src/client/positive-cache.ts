@@ -10,7 +10,7 @@ export class PositiveCache {
   readonly #max: number;
   /** Until when each is remembered, by the monotonic clock. */
   readonly #until = new Map<string, number>();
-  /** The same jtis in order of insertion, as a ring from `#oldest`: a Map would search its deleted entries for the first live one. */
+  /** The same tokens in order of insertion, as a ring from `#oldest`: a Map would search its deleted entries for the first live one. */
   #ring: string[] = [];
   #oldest = 0;
 
@@ -19,21 +19,21 @@ export class PositiveCache {
     this.#max = max;
   }
 
-  has(jti: string): boolean {
+  has(token: string): boolean {
     // A client with a local copy remembers few tokens, and a Map look-up computes the string's hash.
     if (this.#until.size === 0) return false;
-    const until = this.#until.get(jti);
+    const until = this.#until.get(token);
     return until !== undefined && this.#clock.monotonic() < until;
   }
 
   /** Remembers a token until `expiresAt` (milliseconds since 1970) if known, otherwise for a minute. */
-  add(jti: string, expiresAt?: number): void {
+  add(token: string, expiresAt?: number): void {
     const forMs = expiresAt === undefined ? REMEMBER_POSITIVE_MS : expiresAt - this.#clock.now();
     if (forMs <= 0) return;
     const until = this.#clock.monotonic() + forMs;
-    const before = this.#until.get(jti);
-    if (before === undefined) this.#enter(jti);
-    if (before === undefined || before < until) this.#until.set(jti, until);
+    const before = this.#until.get(token);
+    if (before === undefined) this.#enter(token);
+    if (before === undefined || before < until) this.#until.set(token, until);
   }
 
   clear(): void {
@@ -42,14 +42,14 @@ export class PositiveCache {
     this.#oldest = 0;
   }
 
-  /** Adds a jti to the ring, evicting the oldest one if the ring is full. */
-  #enter(jti: string): void {
+  /** Adds a token to the ring, evicting the oldest one if the ring is full. */
+  #enter(token: string): void {
     if (this.#ring.length < this.#max) {
-      this.#ring.push(jti);
+      this.#ring.push(token);
       return;
     }
     this.#until.delete(this.#ring[this.#oldest] as string);
-    this.#ring[this.#oldest] = jti;
+    this.#ring[this.#oldest] = token;
     this.#oldest = (this.#oldest + 1) % this.#max;
   }
 }

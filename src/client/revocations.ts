@@ -5,7 +5,8 @@ import type { Violation } from "../errors.ts";
 import { MAX_BATCH, MAX_JWT_BYTES, MAX_RAW_TOKENS, MAX_REASON_BYTES } from "../limits.ts";
 import { toTimestamp } from "../protobuf/timestamps.ts";
 import type { TokenToRevoke } from "./blacklist-client.ts";
-import { invalid, invalidAll, jtiViolation } from "./check-options.ts";
+import { invalid, invalidAll } from "./check-options.ts";
+import { jtiViolation } from "./checked-tokens.ts";
 import { dateProblem, toEpochMs } from "./date-input.ts";
 import { misspeltFields, namesOf } from "./known-options.ts";
 

@@ -1,6 +1,6 @@
 import { hkdfSync } from "node:crypto";
 import { jtiProblem } from "../entry.ts";
-import { MAX_JTI_BYTES } from "../limits.ts";
+import { MAX_KEY_BYTES } from "../limits.ts";
 import { isRawToken } from "../raw-token.ts";
 import { BLOCK_BYTES, Chaskey } from "./chaskey.ts";
 import { packUuid, UUID_LENGTH } from "./uuid.ts";
@@ -9,15 +9,15 @@ import { packUuid, UUID_LENGTH } from "./uuid.ts";
 export const KEY_BYTES = 32;
 
 /**
- * Computes the 128-bit fingerprints of jtis with a keyed hash, so that choosing jtis does not allow choosing their positions in the
- * table. Two jtis collide with a probability of 2^-128 per pair; two UUIDs in canonical text never do.
+ * Computes the 128-bit fingerprints of keys with a keyed hash, so that choosing keys does not allow choosing their positions in the
+ * table. Two keys collide with a probability of 2^-128 per pair; two UUIDs in canonical text never do.
  */
 export class Fingerprinter {
   readonly #words = new Int32Array(4);
   readonly #uuids: Chaskey;
   readonly #others: Chaskey;
   readonly #encoder = new TextEncoder();
-  readonly #scratch = new Uint8Array(MAX_JTI_BYTES + 1 + BLOCK_BYTES);
+  readonly #scratch = new Uint8Array(MAX_KEY_BYTES + 1 + BLOCK_BYTES);
   readonly #view = new DataView(this.#scratch.buffer);
 
   /** `key` has 32 bytes and is secret. */
@@ -28,13 +28,13 @@ export class Fingerprinter {
   }
 
   /**
-   * The fingerprint of a jti as text or as UTF-8 bytes, which give the same result. The returned array is reused by the next call.
-   * Throws a RangeError if the jti has more than 255 bytes.
+   * The fingerprint of a key as text or as UTF-8 bytes, which give the same result. The returned array is reused by the next call.
+   * Throws a RangeError if the key has more than 255 bytes.
    */
-  take(jti: string | Uint8Array): Int32Array {
-    if (jti.length === UUID_LENGTH && packUuid(textOf(jti), this.#view)) {
+  take(key: string | Uint8Array): Int32Array {
+    if (key.length === UUID_LENGTH && packUuid(textOf(key), this.#view)) {
       this.#uuids.hash(this.#view, BLOCK_BYTES, this.#words);
-    } else this.#hashOther(jti);
+    } else this.#hashOther(key);
     return this.#words;
   }
 
@@ -49,22 +49,22 @@ export class Fingerprinter {
     }
     const { written } = this.#encoder.encodeInto(text, this.#scratch);
     // As many bytes as characters means that all are ASCII, which cannot be ill-formed.
-    const isPlain = written === text.length && written > 0 && written <= MAX_JTI_BYTES;
+    const isPlain = written === text.length && written > 0 && written <= MAX_KEY_BYTES;
     if (isPlain ? text.includes("\0") || isRawToken(text) : jtiProblem(text) !== undefined) return undefined;
     this.#others.hash(this.#view, written, this.#words);
     return this.#words;
   }
 
-  #hashOther(jti: string | Uint8Array): void {
+  #hashOther(key: string | Uint8Array): void {
     const length =
-      typeof jti === "string" ? this.#encoder.encodeInto(jti, this.#scratch).written : this.#copyBytes(jti);
-    if (length > MAX_JTI_BYTES) throw new RangeError(`a jti has at most ${MAX_JTI_BYTES} bytes`);
+      typeof key === "string" ? this.#encoder.encodeInto(key, this.#scratch).written : this.#copyBytes(key);
+    if (length > MAX_KEY_BYTES) throw new RangeError(`a key has at most ${MAX_KEY_BYTES} bytes`);
     this.#others.hash(this.#view, length, this.#words);
   }
 
   #copyBytes(bytes: Uint8Array): number {
     const { length } = bytes;
-    if (length <= MAX_JTI_BYTES) for (let at = 0; at < length; at++) this.#scratch[at] = bytes[at] as number;
+    if (length <= MAX_KEY_BYTES) for (let at = 0; at < length; at++) this.#scratch[at] = bytes[at] as number;
     return length;
   }
 }
@@ -74,7 +74,7 @@ function subKey(key: Uint8Array, label: string): Uint8Array {
 }
 
 /** Bytes as text, one character per byte: a canonical UUID has no other characters. */
-function textOf(jti: string | Uint8Array): string {
-  if (typeof jti === "string") return jti;
-  return (Buffer.isBuffer(jti) ? jti : Buffer.from(jti)).toString("latin1");
+function textOf(key: string | Uint8Array): string {
+  if (typeof key === "string") return key;
+  return (Buffer.isBuffer(key) ? key : Buffer.from(key)).toString("latin1");
 }

@@ -2,10 +2,10 @@ import { Fingerprinter } from "./fingerprint.ts";
 import { Segment } from "./segment.ts";
 
 /**
- * A set of tokens with their expiries, in some 40 bytes per token: between 29 and 57, as tables fill and split.
+ * The keys of entries with their expiries, in some 40 bytes per entry: between 29 and 57, as tables fill and split.
  *
- * It stores a keyed 128-bit fingerprint in place of a jti. An added token is always found until it is swept; a jti that was not
- * added is found with a probability of 2^-128 per token that was. Look-ups and additions take well below a microsecond, and
+ * It stores a keyed 128-bit fingerprint in place of a key. An added entry is always found until it is swept; a key that was not
+ * added is found with a probability of 2^-128 per key that was. Look-ups and additions take well below a microsecond, and
  * occasionally 0.2 ms when a table is split, however many entries there are. The index has no clock: an expired entry stays until
  * {@link sweep} removes it.
  *
@@ -19,7 +19,7 @@ export class TokenIndex {
   /** The place in the directory at which the next sweep resumes. */
   #sweepAt = 0;
 
-  /** `key` has 32 bytes and is secret: knowing it allows choosing jtis that make the index slow. */
+  /** `key` has 32 bytes and is secret: knowing it allows choosing entries that make the index slow. */
   constructor(key: Uint8Array) {
     this.#fingerprinter = new Fingerprinter(key);
   }
@@ -35,16 +35,16 @@ export class TokenIndex {
   }
 
   /**
-   * Adds a token, or keeps the later expiry if it exists. `jti` is text or, equivalently, its UTF-8: 1 to 255 bytes, well-formed.
-   * `expiresAt` is in whole milliseconds since 1970, from 1 to MAX_EPOCH_MS. Throws a RangeError if `jti` is longer.
+   * Adds an entry, or keeps the later expiry if it exists. `key` is text or, equivalently, its UTF-8: 1 to 255 bytes, well-formed.
+   * `expiresAt` is in whole milliseconds since 1970, from 1 to MAX_EPOCH_MS. Throws a RangeError if `key` is longer.
    */
-  add(jti: string | Uint8Array, expiresAt: number): void {
-    this.put(this.#fingerprinter.take(jti), expiresAt);
+  add(key: string | Uint8Array, expiresAt: number): void {
+    this.put(this.#fingerprinter.take(key), expiresAt);
   }
 
-  /** The fingerprint of a jti: four words, in an array that is reused for the next jti. Throws as {@link add} does. */
-  fingerprintOf(jti: string | Uint8Array): Int32Array {
-    return this.#fingerprinter.take(jti);
+  /** The fingerprint of an entry's key: four words, in an array that is reused for the next key. Throws as {@link add} does. */
+  fingerprintOf(key: string | Uint8Array): Int32Array {
+    return this.#fingerprinter.take(key);
   }
 
   /** {@link fingerprintOf} for unvalidated text; undefined if it is not a valid jti. */
@@ -52,7 +52,7 @@ export class TokenIndex {
     return this.#fingerprinter.takeIfJti(text);
   }
 
-  /** Adds a token by its fingerprint, which must have been made with the same key. */
+  /** Adds an entry by its fingerprint, which must have been made with the same key. */
   put(print: Int32Array, expiresAt: number): void {
     for (;;) {
       const segment = this.#segmentOf(print);
@@ -65,9 +65,9 @@ export class TokenIndex {
     }
   }
 
-  /** The token's expiry in milliseconds since 1970, in the past or future; 0 if the token is not held. Throws as {@link add} does. */
-  expiryOf(jti: string): number {
-    return this.expiryAt(this.#fingerprinter.take(jti));
+  /** The entry's expiry in milliseconds since 1970, in the past or future; 0 if it is not held. Throws as {@link add} does. */
+  expiryOf(key: string): number {
+    return this.expiryAt(this.#fingerprinter.take(key));
   }
 
   /** {@link expiryOf} by fingerprint, which must have been made with the same key. */

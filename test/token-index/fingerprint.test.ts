@@ -135,7 +135,7 @@ describe("the fingerprint of a jti", () => {
 
   it("is not made of a jti of 256 bytes, or with a key of another length", () => {
     for (const tooLong of ["a".repeat(256), "é".repeat(128), "ａ".repeat(9999), new Uint8Array(256)]) {
-      expect(() => printOf(tooLong)).to.throw(RangeError, "a jti has at most 255 bytes");
+      expect(() => printOf(tooLong)).to.throw(RangeError, "a key has at most 255 bytes");
     }
     for (const length of [0, 16, 31, 33]) {
       expect(() => new Fingerprinter(new Uint8Array(length))).to.throw(RangeError, "must have 32 bytes");

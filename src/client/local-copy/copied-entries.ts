@@ -1,8 +1,9 @@
-import type { EpochMs } from "../../entry.ts";
+import type { EntryKey, EpochMs } from "../../entry.ts";
 import { MAX_RESUME_MS, OBSERVED_REVISIONS, SWEEP_INDEX_SEGMENTS } from "../../limits.ts";
 import type { Clock } from "../../time/clock.ts";
 import { ClockBounds } from "../../time/clock-bounds.ts";
 import { type ClockReading, elapsedBetween, elapsedSince } from "../../time/clock-reading.ts";
+import { type KnownEntries, matchingExpiry, type TokenIdentity } from "../../token-identity.ts";
 import { TokenIndex } from "../../token-index/token-index.ts";
 
 /** The entries of one blacklist, which is identified by the key of its fingerprints. */
@@ -21,7 +22,7 @@ export interface CopyCursor {
  * A local copy of the blacklist, and the time as of which it was last proven complete. Entries are only added, and removed when
  * they have expired by both this machine's clock and the service's; so a proof stays valid for its time.
  */
-export class CopiedEntries {
+export class CopiedEntries implements KnownEntries {
   readonly #clock: Clock;
   readonly #clocks: ClockBounds;
   #table: Table | undefined;
@@ -60,7 +61,7 @@ export class CopiedEntries {
     return this.#former.length + (this.#table === undefined ? 0 : 1);
   }
 
-  /** While it is unchanged, a jti absent from the copy is still absent. */
+  /** While it is unchanged, a token that was not blacklisted still is not. */
   get version(): number {
     return this.#version;
   }
@@ -80,26 +81,33 @@ export class CopiedEntries {
       : elapsedSince(this.#provenAt, this.#clock);
   }
 
-  /** False for an invalid jti. */
-  isBlacklisted(jti: string): boolean {
-    const print = this.#table?.index.fingerprintIfJti(jti);
-    if (print === undefined) return false;
-    const until = this.#untilOf(jti, print);
-    return until !== 0 && this.#isAhead(until, this.#clock.now());
+  /** False for a token that is not valid. */
+  isBlacklisted(token: string): boolean {
+    const until = matchingExpiry(token as TokenIdentity, this);
+    return until > 0 && this.#isAhead(until, this.#clock.now());
   }
 
-  /** true: blacklisted. false: not blacklisted as of at most `maxStalenessMs` ago. undefined: unknown, or an invalid jti. */
-  peek(jti: string, maxStalenessMs: number): boolean | undefined {
-    const print = this.#table?.index.fingerprintIfJti(jti);
-    if (print === undefined) return undefined;
+  /** true: blacklisted. false: not blacklisted as of at most `maxStalenessMs` ago. undefined: unknown, or a token that is not valid. */
+  peek(token: string, maxStalenessMs: number): boolean | undefined {
     // Read before the look-up, which mostly waits for memory: the processor continues during that wait, unless the next instruction
     // reads a clock.
     const wall = this.#clock.now();
-    const until = this.#untilOf(jti, print);
+    const until = matchingExpiry(token as TokenIdentity, this);
+    if (until < 0) return undefined;
     if (until !== 0 && this.#isAhead(until, wall)) return true;
     if (!this.#isComplete || this.#provenAt === undefined) return undefined;
     const elapsedMs = elapsedBetween(this.#provenAt, { monotonic: this.#clock.monotonic(), wall });
     return elapsedMs <= maxStalenessMs ? false : undefined;
+  }
+
+  /** When the entry with this key stops being BLACKLISTED; 0 if there is none; negative if there is no copy, or `key` is not valid. */
+  expiryOf(key: EntryKey): number {
+    const index = this.#table?.index;
+    const print = index?.fingerprintIfJti(key);
+    if (index === undefined || print === undefined) return -1;
+    const until = index.expiryAt(print);
+    if (this.#former.length === 0) return until;
+    return Math.max(until, ...this.#former.map((former) => former.index.expiryOf(key)));
   }
 
   reflects(revision: string): boolean {
@@ -164,12 +172,6 @@ export class CopiedEntries {
     this.#revision = undefined;
     this.#reflected.clear();
     this.#provenAt = undefined;
-  }
-
-  #untilOf(jti: string, print: Int32Array): number {
-    const until = this.#table?.index.expiryAt(print) ?? 0;
-    if (this.#former.length === 0) return until;
-    return Math.max(until, ...this.#former.map(({ index }) => index.expiryOf(jti)));
   }
 
   /** Compares with this machine's clock first: the earlier clock is never ahead of it, so mostly one comparison is enough. */

@@ -9,10 +9,10 @@ import type { ClientState } from "../client-state.ts";
 /** A local copy of the blacklist in this process. */
 export interface LocalCopy {
   /**
-   * true: blacklisted (needs no proof). false: not blacklisted, proven within `maxStalenessMs`. undefined: unknown, or an invalid
-   * jti. Without `maxStalenessMs` only positives are returned. Never throws.
+   * true: blacklisted (needs no proof). false: not blacklisted, proven within `maxStalenessMs`. undefined: unknown, or a token
+   * that is not valid. Without `maxStalenessMs` only positives are returned. Never throws.
    */
-  peek(jti: string, maxStalenessMs?: number): boolean | undefined;
+  peek(token: string, maxStalenessMs?: number): boolean | undefined;
   /** Whether the copy is known to reflect this revision (text from the service). */
   reflects(revision: string): boolean;
   /**
@@ -20,10 +20,10 @@ export interface LocalCopy {
    * object); rejects with a ClientError if it cannot be proven.
    */
   prove(): Promise<void>;
-  /** Looks the jti up. `false` is valid only synchronously in the continuation of {@link prove}. */
-  isBlacklisted(jti: string): boolean;
+  /** Looks the token up. `false` is valid only synchronously in the continuation of {@link prove}. */
+  isBlacklisted(token: string): boolean;
   readonly isComplete: boolean;
-  /** While it is unchanged, a jti that was not blacklisted still is not. */
+  /** While it is unchanged, a token that was not blacklisted still is not. */
   readonly version: number;
   close(): void;
 }

@@ -74,16 +74,16 @@ export class WatchedCopy implements LocalCopy, WatchListener {
     return this.#copy.version;
   }
 
-  peek(jti: string, maxStalenessMs = 0): boolean | undefined {
-    if (maxStalenessMs <= 0) return this.#copy.isBlacklisted(jti) || undefined;
-    const seen = this.#copy.peek(jti, maxStalenessMs);
+  peek(token: string, maxStalenessMs = 0): boolean | undefined {
+    if (maxStalenessMs <= 0) return this.#copy.isBlacklisted(token) || undefined;
+    const seen = this.#copy.peek(token, maxStalenessMs);
     if (maxStalenessMs < this.#tightestMs && seen !== true && this.#copy.isComplete)
       this.#tighten(maxStalenessMs);
     return seen;
   }
 
-  isBlacklisted(jti: string): boolean {
-    return this.#copy.isBlacklisted(jti);
+  isBlacklisted(token: string): boolean {
+    return this.#copy.isBlacklisted(token);
   }
 
   reflects(revision: string): boolean {

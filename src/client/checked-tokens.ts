@@ -1,0 +1,45 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { IsBlacklistedRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { jtiProblem } from "../entry.ts";
+import type { Violation } from "../errors.ts";
+import { isRawToken } from "../raw-token.ts";
+import { invalidAll } from "./check-options.ts";
+import type { ClientError } from "./client-error.ts";
+
+// The tokens that callers of the library ask about: what makes one valid, and how a request names them.
+
+/** The error of an invalid token; undefined if it is valid. Checked at run time for callers without a type checker. */
+export function tokenProblem(token: unknown): ClientError | undefined {
+  const violation = jtiViolation("jti", token);
+  return violation && invalidAll([violation]);
+}
+
+/** The error of the invalid tokens among `tokens`; undefined if there are none. */
+export function tokensProblem(tokens: readonly unknown[]): ClientError | undefined {
+  const violations: Violation[] = [];
+  for (const [index, token] of tokens.entries()) {
+    const violation = jtiViolation("jtis", token);
+    if (violation !== undefined) violations.push({ ...violation, field: `jtis[${index}]` });
+  }
+  return violations.length === 0 ? undefined : invalidAll(violations);
+}
+
+/** What is wrong with `jti`, which stands in `field`; undefined if it is valid. */
+export function jtiViolation(field: string, jti: unknown): Violation | undefined {
+  if (typeof jti !== "string") return { field, description: "must be a string" };
+  const description = jtiProblem(jti);
+  if (description === undefined) return undefined;
+  return { field, description, ...(isRawToken(jti) ? { reason: "RAW_TOKEN" } : {}) };
+}
+
+type Request = MessageInitShape<typeof IsBlacklistedRequestSchema>;
+
+/** The request that asks about `tokens`. */
+export function requestFor(tokens: string[], freshness: NonNullable<Request["freshness"]>): Request {
+  return { jtis: tokens, freshness };
+}
+
+/** The index of the token that a violation is about; -1 if it is about none. */
+export function indexOfToken({ field }: Violation): number {
+  return Number(/^jtis\[(\d+)\]$/.exec(field)?.[1] ?? -1);
+}
