@@ -18,8 +18,6 @@ export type Handlers<S extends DescService> = {
 /** A method that answers a request with one response. */
 export interface AnsweredMethod<I, O> extends AuthenticatedMethod {
   readonly handler: Handler<I, O>;
-  /** Rejects if the caller's own token is blacklisted. Called before the handler; undefined if the handler itself looks the token up. */
-  readonly checkOwnToken: ((caller: KnownCaller) => Promise<void>) | undefined;
 }
 
 /** A call with one request and one response: its place among the calls in flight, its deadline, and its handler. */

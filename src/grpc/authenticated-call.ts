@@ -3,6 +3,7 @@ import type { DescMessage } from "@bufbuild/protobuf";
 import type { Admission } from "../admission/admission.ts";
 import type { Authenticator, Credentials } from "../auth/authenticator.ts";
 import type { CallerValidity } from "../auth/caller-validity.ts";
+import type { KnownCaller } from "../caller.ts";
 import type { Connections } from "../connections/connections.ts";
 import { ServiceError } from "../errors.ts";
 import type { Principal, Role } from "../principal.ts";
@@ -15,6 +16,8 @@ export interface AuthenticatedMethod extends CalledMethod {
   /** The role that a caller needs. */
   readonly role: Role;
   readonly authenticate: Authenticator;
+  /** Rejects if the caller's own token is blacklisted. To be called before the handler; undefined if the token is looked up elsewhere. */
+  readonly checkOwnToken: ((caller: KnownCaller) => Promise<void>) | undefined;
   /** Tells whether an earlier result of `authenticate` still holds. */
   readonly callers: CallerValidity;
   readonly calls: Admission;
@@ -29,6 +32,7 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
 {
   /** The version of {@link CallerValidity} at which the caller was judged. */
   #judgedAt = 0;
+  isRunning = false;
 
   abstract get authorization(): readonly unknown[];
 
@@ -79,21 +83,12 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
     return this.method.callers.holds(this.principal, this.#judgedAt);
   }
 
-  /**
-   * Throws, or rejects with, the reason why the caller would no longer be admitted, if keys, roles or authorities have changed since it was
-   * authenticated. The expiry of its token does not end a running call.
-   */
-  protected async authenticateRunning(): Promise<void> {
-    const { authenticate, callers, role } = this.method;
-    if (this.#judgedAt === callers.version) return;
-    this.#judgedAt = callers.version;
-    const { authorization } = this;
-    this.principal = await authenticate({
-      authorization,
-      certificate: () => this.certificate(),
-      isRunning: true,
-    });
-    requireRole(this.principal, role);
+  /** Ends the call if its caller would no longer be admitted, since keys, roles or authorities have changed. */
+  judgeAgain(): void {
+    if (this.isGone || this.#judgedAt === this.method.callers.version) return;
+    this.isRunning = true;
+    void this.authenticate();
+    this.isRunning = false;
   }
 
   #admit(principal: Principal): boolean {

@@ -3,14 +3,13 @@ import type { MethodDefinition, Server, UntypedHandleCall } from "@grpc/grpc-js"
 import type { Logger } from "pino";
 import type { KnownCaller } from "../caller.ts";
 import type { ServiceError } from "../errors.ts";
-import type { MethodCalls } from "../metrics/call-metrics.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { methodDefinition, type StreamMethodName } from "../protobuf/service-definition.ts";
 import type { Tracing } from "../tracing/tracing.ts";
-import type { AnsweredMethod, Handler, Handlers } from "./answered-call.ts";
+import type { Handler, Handlers } from "./answered-call.ts";
 import type { AuthenticatedMethod } from "./authenticated-call.ts";
 import type { IncomingCalls } from "./incoming-call.ts";
-import type { MethodTable, StreamRules, UnaryRules } from "./methods.ts";
+import type { AnyRules, MethodTable } from "./methods.ts";
 import { serveUnary } from "./unary-call.ts";
 
 /** What the calls of all methods share. */
@@ -52,12 +51,12 @@ export function addAuthenticatedService<S extends DescService>(
   const handles: Record<string, UntypedHandleCall> = {};
   for (const desc of service.methods) {
     const name = desc.localName;
-    const rules = table[name as keyof typeof table] as UnaryRules<object, object> | StreamRules;
+    const rules = table[name as keyof typeof table] as AnyRules;
     const { path, requestDeserialize, ...definition } = methodDefinition(desc);
     const { bound, maxBytes } = rules;
-    if ("audit" in rules) {
+    if (desc.methodKind === "unary") {
       const handler = handlers[name as keyof typeof handlers] as unknown as Handler<object, object>;
-      const { open, handle } = serveUnary(answeredMethod(desc, { rules, handler, environment }));
+      const { open, handle } = serveUnary({ ...authenticatedMethod(desc, rules, environment), handler });
       incoming.add(path, { maxBytes, open });
       handles[name] = handle;
     } else {
@@ -77,41 +76,21 @@ export function addAuthenticatedService<S extends DescService>(
 /** Creates what the calls of a method share. To be called once per method, or with a `count` of its own for each kind of its calls. */
 export function authenticatedMethod(
   desc: DescMethod,
-  rules: UnaryRules<object, object> | StreamRules,
+  rules: AnyRules,
   { metrics, tracing, ...environment }: CallEnvironment,
   count = metrics.calls.of(methodDefinition(desc)),
 ): AuthenticatedMethod {
-  const isAnswered = "audit" in rules;
   return {
     ...environment,
+    checkOwnToken: rules.ownToken === "before the handler" ? environment.checkOwnToken : undefined,
     name: desc.name,
     input: desc.input,
     output: desc.output,
     role: rules.role,
     isQuiet: rules.isQuiet,
-    describe: isAnswered ? rules.audit : undefined,
-    summarize: isAnswered ? rules.summarize : undefined,
+    describe: rules.audit,
+    summarize: rules.summarize,
     count,
     spans: tracing?.method(methodDefinition(desc)),
-  };
-}
-
-interface Answered<I, O> {
-  readonly rules: UnaryRules<I, O>;
-  readonly handler: Handler<I, O>;
-  readonly environment: CallEnvironment;
-  readonly count?: MethodCalls;
-}
-
-/** The same for a unary method. */
-export function answeredMethod<I extends object, O extends object>(
-  desc: DescMethod,
-  { rules, handler, environment, count }: Answered<I, O>,
-): AnsweredMethod<I, O> {
-  const isChecked = rules.ownToken === "before the handler";
-  return {
-    ...authenticatedMethod(desc, rules as UnaryRules<object, object>, environment, count),
-    handler,
-    checkOwnToken: isChecked ? environment.checkOwnToken : undefined,
   };
 }

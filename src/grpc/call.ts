@@ -56,10 +56,15 @@ export abstract class Call<M extends CalledMethod = CalledMethod> implements Kno
   abstract get peer(): string;
 
   /** Releases what the call holds. Called once, when it ends. */
-  protected abstract release(): void;
+  protected release(): void {}
+
+  /** Records that the call has been refused elsewhere. No effect if it has ended. */
+  failed(error: ServiceError): void {
+    this.end(codeOf(error), error);
+  }
 
   /** Claims the right to end the call, once; false if it has ended already. */
-  protected end(code: status, failure?: ServiceError): boolean {
+  end(code: status, failure?: ServiceError): boolean {
     if (this.isGone) return false;
     this.isGone = true;
     this.release();
@@ -88,22 +93,12 @@ export abstract class Call<M extends CalledMethod = CalledMethod> implements Kno
   }
 }
 
-/** Counts and logs a call that was refused before any of it was passed on. */
-export function recordRefusal(method: CalledMethod, failure: ServiceError, peer: string): void {
-  new RefusedCall(method, peer).refuse(failure);
-}
-
-class RefusedCall extends Call {
+/** A call that was refused before any of it was passed on. */
+export class RefusedCall extends Call {
   readonly peer: string;
 
   constructor(method: CalledMethod, peer: string) {
     super(method);
     this.peer = peer;
-  }
-
-  protected override release(): void {}
-
-  refuse(failure: ServiceError): void {
-    this.end(codeOf(failure), failure);
   }
 }

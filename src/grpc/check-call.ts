@@ -1,4 +1,4 @@
-import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import { type StreamChecksRequest, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { ServiceError } from "../errors.ts";
 import {
@@ -9,20 +9,16 @@ import {
   STREAM_TICK_MS,
 } from "../limits.ts";
 import { methodDefinition } from "../protobuf/service-definition.ts";
-import { answeredMethod, authenticatedMethod, type CallEnvironment } from "./authenticated-service.ts";
+import { authenticatedMethod } from "./authenticated-service.ts";
 import { TOKEN_BLACKLIST } from "./methods.ts";
-import { StreamCall, type StreamMethod } from "./stream-call.ts";
-import { type StreamLimits, type StreamPlace, StreamRegistry } from "./stream-registry.ts";
+import { StreamCall, type StreamMethod, type StreamSetup } from "./stream-call.ts";
+import { type StreamPlace, StreamRegistry } from "./stream-registry.ts";
 import { type QuestionMethod, StreamedCheck } from "./streamed-check.ts";
-
-interface Setup extends StreamLimits, Pick<StreamMethod, "cut"> {
-  readonly environment: CallEnvironment;
-}
 
 /** The streams of `StreamChecks`. `handler` answers their questions. */
 export function openCheckStreams(
   handler: QuestionMethod["handler"],
-  { environment, cut, ...limits }: Setup,
+  { environment, cut, ...limits }: StreamSetup,
 ): StreamRegistry<StreamChecksRequest, CheckCall> {
   const { streamChecks, isBlacklisted } = TokenBlacklist.method;
   const method = { ...authenticatedMethod(streamChecks, TOKEN_BLACKLIST.streamChecks, environment), cut };
@@ -30,7 +26,7 @@ export function openCheckStreams(
   const { path } = methodDefinition(isBlacklisted);
   const count = environment.metrics.calls.of({ ...methodDefinition(streamChecks), path });
   const rules = TOKEN_BLACKLIST.isBlacklisted;
-  const questions = answeredMethod(isBlacklisted, { rules, handler, environment, count });
+  const questions = { ...authenticatedMethod(isBlacklisted, rules, environment, count), handler };
   return new StreamRegistry({
     most: MAX_CHECK_STREAMS,
     ...limits,
@@ -91,7 +87,7 @@ class CheckCall extends StreamCall<StreamChecksRequest> {
   protected override release(): void {
     super.release();
     this.#cancelTick?.();
-    for (const question of this.#open) question.cancel();
+    for (const question of this.#open) question.end(status.CANCELLED);
   }
 
   answer(question: StreamedCheck, answer: Buffer): void {

@@ -19,6 +19,7 @@ import {
 import type { Role } from "../principal.ts";
 import type { InputOf, OutputOf, StreamMethodName, UnaryMethodName } from "../protobuf/service-definition.ts";
 import { type Describe, describeBlacklist, describePrune } from "./audit.ts";
+import type { Descriptions } from "./call-log.ts";
 import { countVerdicts } from "./handlers.ts";
 import { type Decode, withAtMost, withFewFields } from "./repeated-fields.ts";
 import { withoutLargeQuestion } from "./streamed-check.ts";
@@ -35,7 +36,7 @@ interface MethodRules {
   readonly bound?: (decode: Decode) => Decode;
 }
 
-export interface UnaryRules<I, O> extends MethodRules {
+interface UnaryRules<I, O> extends MethodRules {
   /**
    * When the caller's own token is looked up: a call with a blacklisted token is UNAUTHENTICATED. "by the handler": together with the
    * tokens that the handler is asked about, and as freshly.
@@ -47,9 +48,16 @@ export interface UnaryRules<I, O> extends MethodRules {
   readonly summarize?: (output: O) => object;
 }
 
-export interface StreamRules extends MethodRules {
+interface StreamRules extends MethodRules {
   /** When the caller's own token is looked up. "with each message": at the start, and before each message that is sent. */
   readonly ownToken: "with each question" | "with each message";
+}
+
+/** The rules of a method of any kind, with any messages. */
+export interface AnyRules extends MethodRules {
+  readonly ownToken: (UnaryRules<never, never> | StreamRules)["ownToken"];
+  readonly audit?: Descriptions["describe"];
+  readonly summarize?: Descriptions["summarize"];
 }
 
 /** The rules of all methods of a service: a method without rules is an error of types. */

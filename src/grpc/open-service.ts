@@ -12,12 +12,11 @@ import type {
 import { status } from "@grpc/grpc-js";
 import { admissionError } from "../admission/admission.ts";
 import { FairCapacity, type Share } from "../admission/fair-capacity.ts";
-import type { ServiceError } from "../errors.ts";
 import { MAX_OPEN_CALLS, MAX_OPEN_REQUEST_BYTES } from "../limits.ts";
 import type { CallMetrics } from "../metrics/call-metrics.ts";
 import { Call, type CalledMethod } from "./call.ts";
 import type { CallHeaders, HeadersJudge, IncomingCalls } from "./incoming-call.ts";
-import { codeOf, statusOf } from "./status.ts";
+import { statusOf } from "./status.ts";
 import { OPENED } from "./unary-call.ts";
 
 type UnaryHandler = (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => void;
@@ -116,21 +115,10 @@ class OpenCall extends Call<OpenMethod> implements HeadersJudge {
 
   received(): void {}
 
-  protected override release(): void {}
-
-  failed(error: ServiceError): void {
-    this.finish(codeOf(error));
-  }
-
   ended(): void {
-    this.finish(status.CANCELLED);
+    this.end(status.CANCELLED);
     if (this.#share !== undefined) this.method.room.giveBack(this.#share, this.caller);
     this.#share = undefined;
-  }
-
-  /** Records the end of the call. No effect if it has ended. */
-  finish(code: status): void {
-    this.end(code);
   }
 }
 
@@ -138,7 +126,7 @@ function serveUnary(handler: UnaryHandler): UnaryHandler {
   return (call, callback) => {
     const opened = openedOf(call);
     handler(call, (error, ...answer) => {
-      opened.finish(error === null ? status.OK : codeOfError(error));
+      opened.end(error === null ? status.OK : codeOfError(error));
       callback(error, ...answer);
     });
   };
@@ -147,8 +135,8 @@ function serveUnary(handler: UnaryHandler): UnaryHandler {
 function serveStream(handler: StreamHandler): StreamHandler {
   return (call) => {
     const opened = openedOf(call);
-    call.once("finish", () => opened.finish(status.OK));
-    call.once("error", (error) => opened.finish(codeOfError(error)));
+    call.once("finish", () => opened.end(status.OK));
+    call.once("error", (error) => opened.end(codeOfError(error)));
     handler(call);
   };
 }

@@ -5,15 +5,21 @@ import type { ServiceError } from "../errors.ts";
 import { STREAM_END_MS } from "../limits.ts";
 import { MALFORMED } from "../protobuf/service-definition.ts";
 import { AuthenticatedCall, type AuthenticatedMethod } from "./authenticated-call.ts";
+import type { CallEnvironment } from "./authenticated-service.ts";
 import { CALLER } from "./incoming-call.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
-import type { RegisteredStream, StreamPlace } from "./stream-registry.ts";
+import type { RegisteredStream, StreamLimits, StreamPlace } from "./stream-registry.ts";
 import { malformedRequest } from "./violations.ts";
 
 /** A method with bidirectional streams. */
 export interface StreamMethod extends AuthenticatedMethod {
   /** Destroys the connection of a peer. */
   readonly cut: (peer: string) => void;
+}
+
+/** What the streams of a method need. */
+export interface StreamSetup extends StreamLimits, Pick<StreamMethod, "cut"> {
+  readonly environment: CallEnvironment;
 }
 
 /** The life of a bidirectional stream: its messages in both directions, and its end. */
@@ -69,10 +75,6 @@ export abstract class StreamCall<I extends object>
       this.#call.sendMetadata(new Metadata());
       setImmediate(() => this.halfClosed());
     });
-  }
-
-  judgeAgain(): void {
-    this.attempt(() => this.authenticateRunning());
   }
 
   get authorization(): readonly unknown[] {

@@ -1,7 +1,7 @@
 import type { handleBidiStreamingCall, ServerDuplexStream } from "@grpc/grpc-js";
 import { timeSliced } from "../blacklist/time-slicing.ts";
 import { ServiceError } from "../errors.ts";
-import { type CalledMethod, recordRefusal } from "./call.ts";
+import { type CalledMethod, RefusedCall } from "./call.ts";
 
 /** A stream of a method, from its first message to its status. */
 export interface RegisteredStream {
@@ -65,7 +65,7 @@ export class StreamRegistry<I, S extends RegisteredStream> {
 
   /** Counts and logs a stream of `peer` that was refused before any of it was passed on. */
   refused(error: ServiceError, peer: string): void {
-    recordRefusal(this.#options.method, error, peer);
+    new RefusedCall(this.#options.method, peer).failed(error);
   }
 
   /** Ends the streams whose callers would no longer be admitted. To be called when keys, roles or authorities have changed. */

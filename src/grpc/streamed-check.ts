@@ -69,11 +69,6 @@ export class StreamedCheck extends AnsweredCall<IsBlacklistedRequest, Answer> {
     this.authenticateAndProceed();
   }
 
-  /** Ends the question without an answer. */
-  cancel(): void {
-    this.end(status.CANCELLED);
-  }
-
   protected override proceed(): void {
     // The same error as for a call.
     if (this.request === TOO_LARGE) this.fail(tooLarge(MAX_SMALL_REQUEST_BYTES));

@@ -1,5 +1,5 @@
 import type { PeerCertificate } from "node:tls";
-import type { handleUnaryCall, Metadata, sendUnaryData } from "@grpc/grpc-js";
+import type { Metadata, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import { status } from "@grpc/grpc-js";
 import { admissionError } from "../admission/admission.ts";
 import type { Share } from "../admission/fair-capacity.ts";
@@ -18,25 +18,15 @@ export const OPENED = Symbol("opened call");
 
 type OpenedMetadata = Metadata & { [OPENED]?: unknown };
 
-/** The functions that serve a unary method: one for the headers of each call, and the handler that grpc-js calls with the message. */
-export interface ServedUnary<I, O> {
-  readonly open: (headers: CallHeaders) => HeadersJudge;
-  readonly handle: handleUnaryCall<I, O>;
-}
-
-/**
- * Serves a unary method. grpc-js waits for no promises, and would send the message of any error to the caller.
- */
-export function serveUnary<I extends object, O extends object>(
-  method: AnsweredMethod<I, O>,
-): ServedUnary<I, O> {
+/** Serves a unary method: `open` begins each call by its headers, and grpc-js calls `handle` with the message. */
+export function serveUnary<I extends object, O extends object>(method: AnsweredMethod<I, O>) {
   return {
-    open: (headers) => {
+    open: (headers: CallHeaders): HeadersJudge => {
       const call = new UnaryCall<I, O>(headers, method);
       (headers.metadata as OpenedMetadata)[OPENED] = call;
       return call;
     },
-    handle: (call, callback) => {
+    handle: (call: ServerUnaryCall<I, O>, callback: sendUnaryData<O>): void => {
       const opened = (call.metadata as OpenedMetadata)[OPENED] as UnaryCall<I, O> | undefined;
       // A call that was not admitted is not answered.
       if (opened === undefined) callback(statusOf(presentable(new Error("a call came without its headers"))));
@@ -90,10 +80,6 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
     }
     this.#largeBytes = bytes;
     this.#largeShare = share;
-  }
-
-  failed(error: ServiceError): void {
-    this.end(codeOf(error), error);
   }
 
   ended(): void {

@@ -5,20 +5,16 @@ import { NO_INDEX } from "../blacklist/unavailability.ts";
 import type { WatchHub } from "../blacklist/watch-hub.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
 import { DEFAULT_DEADLINE_MS, MAX_STREAM_STALL_MS, MAX_WATCHES, WATCH_HEARTBEAT_MS } from "../limits.ts";
-import { authenticatedMethod, type CallEnvironment } from "./authenticated-service.ts";
+import { authenticatedMethod } from "./authenticated-service.ts";
 import { TOKEN_BLACKLIST } from "./methods.ts";
-import { StreamCall, type StreamMethod } from "./stream-call.ts";
-import { type StreamLimits, type StreamPlace, StreamRegistry } from "./stream-registry.ts";
+import { StreamCall, type StreamMethod, type StreamSetup } from "./stream-call.ts";
+import { type StreamPlace, StreamRegistry } from "./stream-registry.ts";
 import { readStart, WatchMessages } from "./watch-messages.ts";
-
-interface Setup extends StreamLimits, Pick<StreamMethod, "cut"> {
-  readonly environment: CallEnvironment;
-}
 
 /** The streams of `Watch`. Without a `feed` there is nothing to watch, and every stream fails with NOT_FRESH. */
 export function openWatches(
   feed: WatchHub | undefined,
-  { environment, cut, ...limits }: Setup,
+  { environment, cut, ...limits }: StreamSetup,
 ): StreamRegistry<WatchRequest, WatchCall> {
   const messages = new WatchMessages(() => (feed ?? environment.clock).now());
   const { watch } = TokenBlacklist.method;

@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { BlacklistRequestSchema, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { Admission } from "../../src/admission/admission.ts";
 import { ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
-import { answeredMethod } from "../../src/grpc/authenticated-service.ts";
+import { authenticatedMethod } from "../../src/grpc/authenticated-service.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
 import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
 import { serveUnary } from "../../src/grpc/unary-call.ts";
@@ -194,7 +194,10 @@ describe("the audit log of calls that fail", () => {
     server = new Server({ interceptors: [incoming.interceptor] });
     const method = TokenBlacklist.method.blacklist;
     const rules = TOKEN_BLACKLIST.blacklist;
-    const { handle: blacklist, open } = serveUnary(answeredMethod(method, { rules, handler, environment }));
+    const { handle: blacklist, open } = serveUnary({
+      ...authenticatedMethod(method, rules, environment),
+      handler,
+    });
     incoming.add(methodDefinition(method).path, { maxBytes: 1024, open });
     server.addService(serviceDefinition(TokenBlacklist), { blacklist });
     const port = await new Promise<number>((resolve, reject) => {

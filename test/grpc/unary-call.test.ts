@@ -7,7 +7,7 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { Admission } from "../../src/admission/admission.ts";
 import { CallerValidity } from "../../src/auth/caller-validity.ts";
-import { answeredMethod } from "../../src/grpc/authenticated-service.ts";
+import { authenticatedMethod } from "../../src/grpc/authenticated-service.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
 import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
 import { serveUnary } from "../../src/grpc/unary-call.ts";
@@ -47,7 +47,7 @@ describe("calls that wait for their answers", () => {
       new Promise<object>((resolve) => waiting.push(() => resolve({ verdicts: [], revision: "" })));
     const environment = callEnvironment({ authenticate: () => authenticate(), callers, clock, calls });
     const rules = TOKEN_BLACKLIST.isBlacklisted;
-    const { handle, open } = serveUnary(answeredMethod(method, { rules, handler, environment }));
+    const { handle, open } = serveUnary({ ...authenticatedMethod(method, rules, environment), handler });
     const incoming = new IncomingCalls(clock);
     server = new Server({ interceptors: [incoming.interceptor] });
     incoming.add(methodDefinition(method).path, { maxBytes: 300 * 1024, open });

@@ -2,7 +2,7 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { Admission } from "../../src/admission/admission.ts";
-import { answeredMethod } from "../../src/grpc/authenticated-service.ts";
+import { authenticatedMethod } from "../../src/grpc/authenticated-service.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
 import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
 import { serveUnary } from "../../src/grpc/unary-call.ts";
@@ -33,7 +33,7 @@ describe("the spans of calls", () => {
     const { isBlacklisted } = TokenBlacklist.method;
     const definition = serviceDefinition(TokenBlacklist);
     const rules = TOKEN_BLACKLIST.isBlacklisted;
-    const method = answeredMethod(isBlacklisted, { rules, handler: () => answer(), environment });
+    const method = { ...authenticatedMethod(isBlacklisted, rules, environment), handler: () => answer() };
     const { handle, open } = serveUnary(method);
     incoming.add(methodDefinition(isBlacklisted).path, { maxBytes: 1024, open });
     server.addService(definition, { isBlacklisted: handle });
