@@ -1,4 +1,7 @@
-/** All bounds of the service in one place. Those that callers can observe are part of the contract (see `proto/`). */
+/**
+ * Bounds that callers or operators can observe, or that several parts share. Those that callers can observe are part of the contract (see
+ * `proto/`). Any other bound stands in the file that it bounds.
+ */
 
 /** Bytes of UTF-8 in the key of an entry, and so in a jti. The column has the same width; a wider key would not fit the index of every engine. */
 export const MAX_KEY_BYTES = 255;
@@ -33,13 +36,6 @@ export const MAX_UNFINISHED_CONNECTION_BYTES = 18 * 1024 * 1024;
 export const CHUNK_OVERHEAD_BYTES = 256;
 /** Concurrent streams on one connection; grpc-js sets no limit by itself. */
 export const MAX_CONCURRENT_STREAMS = 1000;
-/** Calls in flight in the whole process. Beyond that calls fail with RESOURCE_EXHAUSTED, so that memory is bounded. */
-export const MAX_CALLS = 20_000;
-/**
- * Bytes of requests above {@link LARGE_REQUEST_BYTES} in flight in the whole process. Decoded, they take somewhat more, for as long as a
- * slow database takes.
- */
-export const MAX_UNANSWERED_BYTES = 64 * 1024 * 1024;
 /** Smaller requests do not count toward that; the bound on calls limits them. */
 export const LARGE_REQUEST_BYTES = 16 * 1024;
 /** Bytes of answers that one connection's client may leave unread before its calls are refused: four of the largest answers. */
@@ -201,42 +197,9 @@ export const MAX_JWT_BYTES = 16 * 1024;
  * one or two tokens; a caller with more sends several requests.
  */
 export const MAX_RAW_TOKENS = 100;
-/** Concurrent signature verifications of raw tokens. libuv has four threads, which files and DNS look-ups need too. */
-export const MAX_VERIFICATIONS = 2;
-/** Raw tokens queued for verification, in all requests: about four seconds of work. */
-export const MAX_QUEUED_RAW_TOKENS = 10_000;
-/** Cached bearer tokens, and the maximum length of a cached one: 40 MiB in total. */
-export const MAX_CACHED_BEARERS = 10_000;
-export const MAX_CACHED_BEARER_LENGTH = 4096;
-/** Interval at which a key set is read again, so that new and withdrawn keys are known within a minute. */
-export const KEYS_RELOAD_MS = 45_000;
-/** The same interval while no key set has been read yet. */
-export const KEYS_RETRY_MS = 1000;
-/**
- * Minimum interval between early reads caused by tokens that fit no key of the set. It bounds how long a token with a new key stays
- * unjudged while others send forged tokens, and how often the provider is asked.
- */
-export const UNKNOWN_KEY_RELOAD_MS = 10_000;
-/** Timeout and maximum size of a key set. */
-export const KEYS_TIMEOUT_MS = 5000;
-export const MAX_KEYS_BYTES = 1024 * 1024;
-/** Keys of one set: a token that names none is tried with each. Providers publish fewer than ten. */
-export const MAX_KEYS = 1000;
-/** Minimum size of an RSA key in bits: RFC 7518, sections 3.3 and 3.5, and jose reject shorter ones. */
-export const MIN_RSA_BITS = 2048;
 
 /** Interval at which the TLS files are read for changes. */
 export const TLS_RELOAD_MS = 10_000;
-/** How long before its expiry a certificate is reported: two weeks include working days. The alert uses the same value. */
-export const CERTIFICATE_NOTICE_MS = 14 * 86_400_000;
-/** Interval at which certificates are checked for that, and at which the report is repeated. */
-export const CERTIFICATE_LOOK_MS = 60_000;
-export const CERTIFICATE_REMINDER_MS = 86_400_000;
-/**
- * The last share of a revocation list's validity in which its expiry is reported: the authority is late with the next list by then. The
- * alert uses the same value.
- */
-export const LIST_NOTICE_SHARE = 0.1;
 /** Timeout of a TLS handshake. */
 export const TLS_HANDSHAKE_MS = 10_000;
 /** How long after accept the setup before a first call may take: TLS, then HTTP/2's preface and SETTINGS. */
@@ -246,8 +209,6 @@ export const READY_MS = TLS_HANDSHAKE_MS + 5000;
  * that hoards connections has to reopen them.
  */
 export const UNUSED_CONNECTION_MS = 60_000;
-/** Default of MAX_CONNECTIONS if there are enough file descriptors: one for each Watch stream, and half as many more. */
-export const MAX_GRPC_CONNECTIONS = 15_000;
 /**
  * Unauthenticated connections: about 20 kB each over plain TCP, about 60 kB over TLS. Enough for the gateways of a fleet that reconnect at
  * once.
@@ -255,13 +216,6 @@ export const MAX_GRPC_CONNECTIONS = 15_000;
 export const MAX_UNAUTHENTICATED_CONNECTIONS = 1500;
 /** Connections to ADMIN_ADDRESS: a few probes and scrapers. */
 export const MAX_ADMIN_CONNECTIONS = 64;
-/**
- * File descriptors reserved for the process itself: about 25 when idle, connections to the database and to token issuers, and files that
- * are reloaded.
- */
-export const RESERVED_DESCRIPTORS = 128;
-/** Interval at which a listener logs that it closes connections. The metric counts all of them. */
-export const CONNECTION_LOG_INTERVAL_MS = 10_000;
 
 /** Bytes of the headers of one call: a token of maximum size, and as much again for headers of tracing and proxies. */
 export const MAX_CALL_HEADER_BYTES = 32 * 1024;
@@ -348,8 +302,6 @@ export const MAX_AUTHZ_AHEAD = 16;
 export const MAX_AUTHZ_HEADER_BYTES = 2 * MAX_JWT_BYTES;
 /** Bytes of such a request's body, which is read and ignored: more than a form or a small upload, if a proxy forwards it. */
 export const MAX_AUTHZ_BODY_BYTES = 1024 * 1024;
-/** How long an answer is delayed for an announced body: some proxies announce one and do not send it. */
-export const AUTHZ_BODY_MS = 100;
 /** Time for such a request to arrive. */
 export const AUTHZ_REQUEST_MS = 5000;
 /**
@@ -359,42 +311,11 @@ export const AUTHZ_REQUEST_MS = 5000;
 export const AUTHZ_KEEP_ALIVE_MS = 120_000;
 /** Connections of proxies to AUTHZ_ADDRESS: 128 MiB with headers at their bound. */
 export const MAX_AUTHZ_CONNECTIONS = 4096;
-/** When a client may retry whose token could not be judged. The header counts whole seconds. */
-export const AUTHZ_RETRY_AFTER_SECONDS = 1;
-
-/**
- * Characters of buffered log lines while the log cannot be written. At most half of them are in lines that are neither audit lines nor
- * warnings. Enough for about five thousand audit lines, with bounded memory.
- */
-export const MAX_WAITING_LOG = 2 * 1024 * 1024;
-export const MAX_WAITING_ORDINARY_LOG = MAX_WAITING_LOG / 2;
-/** Characters of one write to the log: the capacity of a pipe. */
-export const LOG_CHUNK_LENGTH = 64 * 1024;
-/** Delay before a failed write to the log is retried: at first, since the reader of a pipe needs no longer, and after many failures. */
-export const FIRST_LOG_RETRY_MS = 2;
-export const MAX_LOG_RETRY_MS = 250;
-/** How long the process waits at its end for the last log lines to be written. */
-export const LOG_FLUSH_MS = 1000;
-
-/**
- * Log lines about failed calls and refused connections, of each kind (method, code and reason): up to this many at once, then one per
- * window. Enough to see what happens and where it comes from, while a peer that fails thousands of times a second can neither fill the disk
- * nor displace other lines.
- */
-export const LOGGED_REFUSALS = 10;
-export const LOGGED_REFUSALS_WINDOW_MS = 1000;
-/** When suppressed lines are reported if no further line of their kind reports them. */
-export const LOGGED_REFUSALS_TELL_MS = 10_000;
 
 /** Tokens in one line of the audit log, with their reasons at most 40 kB. A request with more has several lines. */
 export const AUDITED_TOKENS_A_LINE = 50;
 /** How soon a caller's quota reflects entries that have expired or were created at another replica. */
 export const QUOTA_RECOUNT_MS = 60_000;
-/**
- * The default of QUOTA_ROWS, as a share of INDEX_MAX_ENTRIES that one known caller may fill: 15 million entries of 20, which take at most
- * 960 MB at 64 bytes each, and leave a quarter to the others. Far more than a fleet revokes that has no larger index.
- */
-export const DEFAULT_QUOTA_PART = 0.75;
 /** Callers whose quotas are tracked at once. */
 export const MAX_QUOTA_CALLERS = 10_000;
 
@@ -501,6 +422,3 @@ export const PROBE_INTERVAL_MS = 1000;
  * other replica.
  */
 export const DECISIVE_ATTEMPT = 3;
-
-/** Linked calls in the span of a shared read or commit. A thousand may share one, too many for a reader to inspect. */
-export const MAX_SPAN_LINKS = 32;

@@ -7,12 +7,14 @@ import { describeDatabase } from "./config/describe-database.ts";
 import { describeMisspelling } from "./config/misspellings.ts";
 import { formatHostPort } from "./connections/host-port.ts";
 import { SchemaError, ServiceError, StartError } from "./errors.ts";
-import { LOG_FLUSH_MS } from "./limits.ts";
 import { LogOutput } from "./logging/log-output.ts";
 import type { MigrateAction } from "./start/migrate.ts";
 import { databaseAdvice } from "./store/database-advice.ts";
 import { escapeLine } from "./text/terminal-text.ts";
 import { systemClock } from "./time/clock.ts";
+
+/** How long the process waits at its end for the last log lines to be written. */
+const LOG_FLUSH_MS = 1000;
 
 // The only file that touches the process: arguments, environment, streams, signals and the exit code. It imports the service and its
 // databases lazily, so that an operator's `check` starts without them.

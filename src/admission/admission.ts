@@ -1,6 +1,14 @@
 import { ServiceError } from "../errors.ts";
-import { MAX_CALLS, MAX_UNANSWERED_BYTES, MAX_UNSENT_BYTES } from "../limits.ts";
+import { MAX_UNSENT_BYTES } from "../limits.ts";
 import { FairCapacity, type Share } from "./fair-capacity.ts";
+
+/** Calls in flight in the whole process. Beyond that calls fail with RESOURCE_EXHAUSTED, so that memory is bounded. */
+export const MAX_CALLS = 20_000;
+/**
+ * Bytes of requests above {@link LARGE_REQUEST_BYTES} in flight in the whole process. Decoded, they take somewhat more, for as long as a
+ * slow database takes.
+ */
+export const MAX_UNANSWERED_BYTES = 64 * 1024 * 1024;
 
 /** The address of the connection that a call came over. Read only if needed, since it may have to be determined. */
 interface Source {

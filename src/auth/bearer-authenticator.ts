@@ -1,11 +1,15 @@
 import { type EpochMs, textProblem } from "../entry.ts";
 import { ServiceError, unauthenticated } from "../errors.ts";
-import { MAX_CACHED_BEARER_LENGTH, MAX_CACHED_BEARERS, MAX_REVOKED_BY_BYTES } from "../limits.ts";
+import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
 import { type Principal, ROLES, type Role } from "../principal.ts";
 import type { Clock } from "../time/clock.ts";
 import { kindOf, nearMiss, numericDate, readJti } from "./claims.ts";
 import type { JwksCache } from "./jwks-cache.ts";
 import { type Claims, InvalidTokenError, verifiedClaims } from "./verify.ts";
+
+/** Cached bearer tokens, and the maximum length of a cached one: 40 MiB in total. */
+export const MAX_CACHED_BEARERS = 10_000;
+export const MAX_CACHED_BEARER_LENGTH = 4096;
 
 /** The requirements for a caller's token. */
 export interface BearerRules {

@@ -1,7 +1,9 @@
 import { createPublicKey } from "node:crypto";
 import type { JWK } from "jose";
-import { MIN_RSA_BITS } from "../limits.ts";
 import { isSupported, nameOfAlgorithm } from "./algorithms.ts";
+
+/** Minimum size of an RSA key in bits: RFC 7518, sections 3.3 and 3.5, and jose reject shorter ones. */
+const MIN_RSA_BITS = 2048;
 
 /**
  * The usability of one element of a key set: a public key that can verify signatures, a key for another purpose, or an unusable key.

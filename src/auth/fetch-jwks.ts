@@ -1,6 +1,9 @@
 import { readFile } from "node:fs/promises";
-import { KEYS_TIMEOUT_MS, MAX_KEYS_BYTES } from "../limits.ts";
 import type { JwksSource } from "./jwks-source.ts";
+
+/** Timeout and maximum size of a key set. */
+export const KEYS_TIMEOUT_MS = 5000;
+export const MAX_KEYS_BYTES = 1024 * 1024;
 
 /** A key set could not be fetched. `message` repeats nothing of the URL, the path or the content, which may be secret. */
 export class JwksError extends Error {

@@ -1,11 +1,20 @@
 import { createLocalJWKSet, errors, type FlattenedJWSInput, type JWSHeaderParameters } from "jose";
 import type { Logger } from "pino";
 import { keysUnavailable, type ServiceError } from "../errors.ts";
-import { KEYS_RELOAD_MS, KEYS_RETRY_MS, UNKNOWN_KEY_RELOAD_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 import { fetchJwks, JwksError } from "./fetch-jwks.ts";
 import type { JwksSource } from "./jwks-source.ts";
 import { listed, type ParsedJwks, parseJwks } from "./parse-jwks.ts";
+
+/** Interval at which a key set is read again, so that new and withdrawn keys are known within a minute. */
+export const KEYS_RELOAD_MS = 45_000;
+/** The same interval while no key set has been read yet. */
+export const KEYS_RETRY_MS = 1000;
+/**
+ * Minimum interval between early reads caused by tokens that fit no key of the set. It bounds how long a token with a new key stays
+ * unjudged while others send forged tokens, and how often the provider is asked.
+ */
+export const UNKNOWN_KEY_RELOAD_MS = 10_000;
 
 /** Finds the key that a token's header names, in the form that jose expects. */
 export type FindKey = ReturnType<typeof createLocalJWKSet>;

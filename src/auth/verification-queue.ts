@@ -1,7 +1,11 @@
 import { FairCapacity } from "../admission/fair-capacity.ts";
 import { FairQueue } from "../admission/fair-queue.ts";
 import { ServiceError } from "../errors.ts";
-import { MAX_QUEUED_RAW_TOKENS, MAX_VERIFICATIONS } from "../limits.ts";
+
+/** Concurrent signature verifications of raw tokens. libuv has four threads, which files and DNS look-ups need too. */
+export const MAX_VERIFICATIONS = 2;
+/** Raw tokens queued for verification, in all requests: about four seconds of work. */
+export const MAX_QUEUED_RAW_TOKENS = 10_000;
 
 /** The caller on whose behalf tokens are verified. */
 export interface VerificationCaller {

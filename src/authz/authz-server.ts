@@ -9,7 +9,6 @@ import { destroyUnread, type HttpListener, listenHttp } from "../connections/htt
 import { pathOf } from "../connections/request-path.ts";
 import type { Decision } from "../decision.ts";
 import {
-  AUTHZ_BODY_MS,
   AUTHZ_KEEP_ALIVE_MS,
   AUTHZ_REQUEST_MS,
   DEFAULT_DEADLINE_MS,
@@ -24,6 +23,9 @@ import { endRequest, type RequestSpans } from "../tracing/request-spans.ts";
 import { denialOf } from "./denial.ts";
 import { presentedCredentials, type TrustedHeaders } from "./presented-credentials.ts";
 import type { TokenAuthorizer } from "./token-authorizer.ts";
+
+/** How long an answer is delayed for an announced body: some proxies announce one and do not send it. */
+export const AUTHZ_BODY_MS = 100;
 
 /** The served path, with all paths below it, since proxies append the path of the request. */
 export const AUTHZ_PATH = "/authz";

@@ -1,5 +1,7 @@
 import type { Decision } from "../decision.ts";
-import { AUTHZ_RETRY_AFTER_SECONDS } from "../limits.ts";
+
+/** When a client may retry whose token could not be judged. The header counts whole seconds. */
+const AUTHZ_RETRY_AFTER_SECONDS = 1;
 
 /** The HTTP response to a client whose request is denied. */
 export interface Denial {

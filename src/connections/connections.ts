@@ -1,8 +1,11 @@
 import { isIPv6 } from "node:net";
 import type { Logger } from "pino";
-import { CONNECTION_LOG_INTERVAL_MS, MAX_UNAUTHENTICATED_CALLS } from "../limits.ts";
+import { MAX_UNAUTHENTICATED_CALLS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ConnectionLimits } from "./listener-shares.ts";
+
+/** Interval at which a listener logs that it closes connections. The metric counts all of them. */
+const CONNECTION_LOG_INTERVAL_MS = 10_000;
 
 /** Why the service closed a connection by itself. */
 export const CLOSE_REASONS = ["evicted", "refused", "not-ready", "unused", "flooding"] as const;

@@ -2,12 +2,18 @@ import { readFileSync } from "node:fs";
 import {
   MAX_ADMIN_CONNECTIONS,
   MAX_AUTHZ_CONNECTIONS,
-  MAX_GRPC_CONNECTIONS,
   MAX_UNAUTHENTICATED_CONNECTIONS,
   READY_MS,
-  RESERVED_DESCRIPTORS,
   UNUSED_CONNECTION_MS,
 } from "../limits.ts";
+
+/** Default of MAX_CONNECTIONS if there are enough file descriptors: one for each Watch stream, and half as many more. */
+const MAX_GRPC_CONNECTIONS = 15_000;
+/**
+ * File descriptors reserved for the process itself: about 25 when idle, connections to the database and to token issuers, and files that
+ * are reloaded.
+ */
+const RESERVED_DESCRIPTORS = 128;
 
 /** The bounds on the connections of one listener. */
 export interface ConnectionLimits {

@@ -1,12 +1,17 @@
 import { write, writeSync } from "node:fs";
-import {
-  FIRST_LOG_RETRY_MS,
-  LOG_CHUNK_LENGTH,
-  MAX_LOG_RETRY_MS,
-  MAX_WAITING_LOG,
-  MAX_WAITING_ORDINARY_LOG,
-} from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
+
+/**
+ * Characters of buffered log lines while the log cannot be written. At most half of them are in lines that are neither audit lines nor
+ * warnings. Enough for about five thousand audit lines, with bounded memory.
+ */
+export const MAX_WAITING_LOG = 2 * 1024 * 1024;
+const MAX_WAITING_ORDINARY_LOG = MAX_WAITING_LOG / 2;
+/** Characters of one write to the log: the capacity of a pipe. */
+const LOG_CHUNK_LENGTH = 64 * 1024;
+/** Delay before a failed write to the log is retried: at first, since the reader of a pipe needs no longer, and after many failures. */
+const FIRST_LOG_RETRY_MS = 2;
+const MAX_LOG_RETRY_MS = 250;
 
 /** Numbers of lines that were dropped because they could not be written: audit lines, and all others. */
 export interface DroppedLines {

@@ -1,5 +1,14 @@
-import { LOGGED_REFUSALS, LOGGED_REFUSALS_TELL_MS, LOGGED_REFUSALS_WINDOW_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
+
+/**
+ * Log lines about failed calls and refused connections, of each kind (method, code and reason): up to this many at once, then one per
+ * window. Enough to see what happens and where it comes from, while a peer that fails thousands of times a second can neither fill the disk
+ * nor displace other lines.
+ */
+export const LOGGED_REFUSALS = 10;
+export const LOGGED_REFUSALS_WINDOW_MS = 1000;
+/** When suppressed lines are reported if no further line of their kind reports them. */
+export const LOGGED_REFUSALS_TELL_MS = 10_000;
 
 /** Added to a line: the number of lines of its kind suppressed since the last one. Empty if there were none. */
 export type Suppressed = { readonly suppressed?: number };

@@ -7,11 +7,16 @@ import { PruneSchedule } from "../blacklist/prune-schedule.ts";
 import { Quota } from "../blacklist/quota.ts";
 import { Writer } from "../blacklist/writer.ts";
 import type { Config } from "../config/config.ts";
-import { DEFAULT_QUOTA_PART } from "../limits.ts";
 import type { Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
 import { createIndex, type Index } from "./token-index.ts";
+
+/**
+ * The default of QUOTA_ROWS, as a share of INDEX_MAX_ENTRIES that one known caller may fill: 15 million entries of 20, which take at most
+ * 960 MB at 64 bytes each, and leave a quarter to the others. Far more than a fleet revokes that has no larger index.
+ */
+const DEFAULT_QUOTA_PART = 0.75;
 
 interface Parts {
   readonly store: Store;

@@ -17,7 +17,6 @@ import { SchemaError, StartError } from "../errors.ts";
 import { createHandlers } from "../grpc/handlers.ts";
 import { startGrpcServer } from "../grpc/server.ts";
 import { TlsContext } from "../grpc/tls-context.ts";
-import { LIST_NOTICE_SHARE } from "../limits.ts";
 import type { DroppedLines } from "../logging/log-output.ts";
 import { LogSampling } from "../logging/log-sampling.ts";
 import { Metrics } from "../metrics/metrics.ts";
@@ -34,6 +33,12 @@ import { openTracing } from "../tracing/tracing.ts";
 import { startAuth } from "./auth.ts";
 import { startAuthz } from "./authz.ts";
 import { createBlacklist } from "./blacklist.ts";
+
+/**
+ * The last share of a revocation list's validity in which its expiry is reported: the authority is late with the next list by then. The
+ * alert uses the same value.
+ */
+const LIST_NOTICE_SHARE = 0.1;
 
 export interface Service {
   /** The address of the gRPC listener. */

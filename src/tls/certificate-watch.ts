@@ -1,7 +1,12 @@
 import type { Logger } from "pino";
-import { CERTIFICATE_LOOK_MS, CERTIFICATE_NOTICE_MS, CERTIFICATE_REMINDER_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Validity } from "./certificates.ts";
+
+/** How long before its expiry a certificate is reported: two weeks include working days. The alert uses the same value. */
+const CERTIFICATE_NOTICE_MS = 14 * 86_400_000;
+/** Interval at which certificates are checked for that, and at which the report is repeated. */
+const CERTIFICATE_LOOK_MS = 60_000;
+const CERTIFICATE_REMINDER_MS = 86_400_000;
 
 /** The names, in metrics and log lines, of the certificates that the service presents or trusts, and of its revocation lists. */
 export type CertificateName = "server" | "client-ca" | "client-crl" | "database-ca";

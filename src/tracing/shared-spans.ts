@@ -1,9 +1,11 @@
 import { type Attributes, type SpanContext, SpanStatusCode } from "@opentelemetry/api";
 import type { Fallback, Observer, Sharing } from "../blacklist/observer.ts";
 import type { EpochMs } from "../entry.ts";
-import { MAX_SPAN_LINKS } from "../limits.ts";
 import { CallSpans, type Parts } from "./call-spans.ts";
 import { guarded } from "./guarded-telemetry.ts";
+
+/** Linked calls in the span of a shared read or commit. A thousand may share one, too many for a reader to inspect. */
+export const MAX_SPAN_LINKS = 32;
 
 /** A read or commit that has just ended. */
 interface Shared {

@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import { Admission } from "../../src/admission/admission.ts";
-import { MAX_CALLS, MAX_UNSENT_BYTES } from "../../src/limits.ts";
+import { Admission, MAX_CALLS } from "../../src/admission/admission.ts";
+import { MAX_UNSENT_BYTES } from "../../src/limits.ts";
 import { turn } from "../support/held-store.ts";
 
 describe("Admission", () => {

@@ -1,16 +1,19 @@
 import { expect } from "chai";
 import { CompactSign, type JWTPayload } from "jose";
-import { BearerAuthenticator, type BearerRules } from "../../src/auth/bearer-authenticator.ts";
-import { JwksCache } from "../../src/auth/jwks-cache.ts";
-import type { EpochMs } from "../../src/entry.ts";
 import {
-  KEYS_RELOAD_MS,
-  KEYS_RETRY_MS,
+  BearerAuthenticator,
+  type BearerRules,
   MAX_CACHED_BEARER_LENGTH,
   MAX_CACHED_BEARERS,
-  MAX_KEYS,
+} from "../../src/auth/bearer-authenticator.ts";
+import {
+  JwksCache,
+  KEYS_RELOAD_MS,
+  KEYS_RETRY_MS,
   UNKNOWN_KEY_RELOAD_MS,
-} from "../../src/limits.ts";
+} from "../../src/auth/jwks-cache.ts";
+import { MAX_KEYS } from "../../src/auth/parse-jwks.ts";
+import type { EpochMs } from "../../src/entry.ts";
 import type { Principal } from "../../src/principal.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { createSigningKey, KeyServer, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";

@@ -5,17 +5,16 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
 import { errors } from "jose";
-import { JwksCache } from "../../src/auth/jwks-cache.ts";
-import type { JwksSource } from "../../src/auth/jwks-source.ts";
-import type { ServiceError } from "../../src/errors.ts";
+import { KEYS_TIMEOUT_MS, MAX_KEYS_BYTES } from "../../src/auth/fetch-jwks.ts";
 import {
+  JwksCache,
   KEYS_RELOAD_MS,
   KEYS_RETRY_MS,
-  KEYS_TIMEOUT_MS,
-  MAX_KEYS,
-  MAX_KEYS_BYTES,
   UNKNOWN_KEY_RELOAD_MS,
-} from "../../src/limits.ts";
+} from "../../src/auth/jwks-cache.ts";
+import type { JwksSource } from "../../src/auth/jwks-source.ts";
+import { MAX_KEYS } from "../../src/auth/parse-jwks.ts";
+import type { ServiceError } from "../../src/errors.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { createSigningKey, KeyServer, keySetOf, type SigningKey } from "../support/issuer.ts";
 import { memoryLog } from "../support/memory-log.ts";

@@ -1,11 +1,10 @@
 import { expect } from "chai";
 import { CompactSign } from "jose";
-import { JwksCache } from "../../src/auth/jwks-cache.ts";
+import { JwksCache, KEYS_RETRY_MS, UNKNOWN_KEY_RELOAD_MS } from "../../src/auth/jwks-cache.ts";
 import { RawTokenVerifier, type VerifiedToken } from "../../src/auth/raw-token-verifier.ts";
 import { InvalidTokenError } from "../../src/auth/verify.ts";
 import { MAX_EPOCH_MS } from "../../src/entry.ts";
 import type { ServiceError } from "../../src/errors.ts";
-import { KEYS_RETRY_MS, UNKNOWN_KEY_RELOAD_MS } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { createSigningKey, KeyServer, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { memoryLog } from "../support/memory-log.ts";

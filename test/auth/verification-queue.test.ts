@@ -1,7 +1,10 @@
 import { expect } from "chai";
-import { VerificationQueue } from "../../src/auth/verification-queue.ts";
+import {
+  MAX_QUEUED_RAW_TOKENS,
+  MAX_VERIFICATIONS,
+  VerificationQueue,
+} from "../../src/auth/verification-queue.ts";
 import type { ServiceError } from "../../src/errors.ts";
-import { MAX_QUEUED_RAW_TOKENS, MAX_VERIFICATIONS } from "../../src/limits.ts";
 import { reasonOf, rejection } from "../support/rejection.ts";
 
 describe("VerificationQueue", () => {

@@ -1,14 +1,14 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { expect } from "chai";
-import { Admission } from "../../src/admission/admission.ts";
-import { startAuthzServer } from "../../src/authz/authz-server.ts";
+import { Admission, MAX_CALLS } from "../../src/admission/admission.ts";
+import { AUTHZ_BODY_MS, startAuthzServer } from "../../src/authz/authz-server.ts";
 import { TokenAuthorizer } from "../../src/authz/token-authorizer.ts";
 import type { Verdict } from "../../src/blacklist/check-service.ts";
 import { Connections } from "../../src/connections/connections.ts";
 import type { HttpListener } from "../../src/connections/http-listener.ts";
 import { shareDescriptors } from "../../src/connections/listener-shares.ts";
-import { AUTHZ_BODY_MS, DEFAULT_DEADLINE_MS, MAX_AUTHZ_AHEAD, MAX_CALLS } from "../../src/limits.ts";
+import { DEFAULT_DEADLINE_MS, MAX_AUTHZ_AHEAD } from "../../src/limits.ts";
 import { LogSampling } from "../../src/logging/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { FakeClock } from "../support/fake-clock.ts";

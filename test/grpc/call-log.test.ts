@@ -7,7 +7,7 @@ import {
   ListRequestSchema,
   PruneRequestSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { LOGGED_REFUSALS } from "../../src/limits.ts";
+import { LOGGED_REFUSALS } from "../../src/logging/log-sampling.ts";
 import { backends } from "../support/backends.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import { checkHealth, watchHealth } from "../support/health-client.ts";

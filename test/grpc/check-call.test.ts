@@ -10,14 +10,13 @@ import {
   TokenBlacklist,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { Admission } from "../../src/admission/admission.ts";
+import { Admission, MAX_CALLS } from "../../src/admission/admission.ts";
 import type { KnownCaller } from "../../src/caller.ts";
 import { ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
 import { openCheckStreams } from "../../src/grpc/check-call.ts";
 import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
 import {
   DEFAULT_DEADLINE_MS,
-  MAX_CALLS,
   MAX_QUESTION_METADATA,
   MAX_QUESTION_METADATA_BYTES,
   MAX_STREAM_QUESTIONS,

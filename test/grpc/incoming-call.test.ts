@@ -3,11 +3,11 @@ import type { ClientHttp2Stream } from "node:http2";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { expect } from "chai";
+import { MAX_UNANSWERED_BYTES } from "../../src/admission/admission.ts";
 import {
   MAX_OPEN_CALLS,
   MAX_RECEIVE_MS,
   MAX_REQUEST_BYTES,
-  MAX_UNANSWERED_BYTES,
   MAX_UNFINISHED_CONNECTION_BYTES,
 } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";

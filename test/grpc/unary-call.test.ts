@@ -5,13 +5,13 @@ import {
   IsBlacklistedRequestSchema,
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { Admission } from "../../src/admission/admission.ts";
+import { Admission, MAX_CALLS, MAX_UNANSWERED_BYTES } from "../../src/admission/admission.ts";
 import { CallerValidity } from "../../src/auth/caller-validity.ts";
 import { authenticatedMethod } from "../../src/grpc/authenticated-service.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
 import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
 import { serveUnary } from "../../src/grpc/unary-call.ts";
-import { LARGE_REQUEST_BYTES, MAX_CALLS, MAX_UNANSWERED_BYTES } from "../../src/limits.ts";
+import { LARGE_REQUEST_BYTES } from "../../src/limits.ts";
 import type { Principal } from "../../src/principal.ts";
 import { methodDefinition, serviceDefinition } from "../../src/protobuf/service-definition.ts";
 import { callEnvironment } from "../support/call-environment.ts";

@@ -1,6 +1,11 @@
 import { expect } from "chai";
-import { LOGGED_REFUSALS, LOGGED_REFUSALS_TELL_MS, LOGGED_REFUSALS_WINDOW_MS } from "../../src/limits.ts";
-import { LogSampling, type Suppressed } from "../../src/logging/log-sampling.ts";
+import {
+  LOGGED_REFUSALS,
+  LOGGED_REFUSALS_TELL_MS,
+  LOGGED_REFUSALS_WINDOW_MS,
+  LogSampling,
+  type Suppressed,
+} from "../../src/logging/log-sampling.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
 describe("LogSampling", () => {

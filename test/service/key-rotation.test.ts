@@ -5,7 +5,7 @@ import {
   BlacklistResult_Outcome as Outcome,
   TokenToBlacklistSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { UNKNOWN_KEY_RELOAD_MS } from "../../src/limits.ts";
+import { UNKNOWN_KEY_RELOAD_MS } from "../../src/auth/jwks-cache.ts";
 import { createSigningKey, KeyServer, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { rejection } from "../support/rejection.ts";
 import { type RunningService, startService } from "../support/service.ts";

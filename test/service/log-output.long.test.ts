@@ -4,7 +4,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { createRpcClient, type RpcClient } from "../../src/client/rpc-client.ts";
-import { MAX_WAITING_LOG } from "../../src/limits.ts";
+import { MAX_WAITING_LOG } from "../../src/logging/log-output.ts";
 import { freePort } from "../support/free-port.ts";
 import { scrape } from "../support/scrape.ts";
 import { CommandProcess, type CommandProcessOptions } from "../support/service-process.ts";

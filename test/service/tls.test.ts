@@ -6,7 +6,7 @@ import { connect, type TLSSocket } from "node:tls";
 import { credentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { ConfigError } from "../../src/config/config.ts";
-import { LOGGED_REFUSALS } from "../../src/limits.ts";
+import { LOGGED_REFUSALS } from "../../src/logging/log-sampling.ts";
 import { type Authority, createAuthority } from "../support/certificates.ts";
 import { checkHealth } from "../support/health-client.ts";
 import { RawChannel } from "../support/raw-channel.ts";

@@ -1,5 +1,6 @@
+import { KEYS_RELOAD_MS } from "../../src/auth/jwks-cache.ts";
 import type { EpochMs } from "../../src/entry.ts";
-import { KEYS_RELOAD_MS, TLS_RELOAD_MS } from "../../src/limits.ts";
+import { TLS_RELOAD_MS } from "../../src/limits.ts";
 import { type Clock, systemClock } from "../../src/time/clock.ts";
 
 /** The system clock, except that a test triggers the reload of files, and can let hours pass. */
