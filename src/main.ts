@@ -2,8 +2,13 @@
 import { readFileSync } from "node:fs";
 import { EXIT } from "./cli/exit-code.ts";
 import { run } from "./cli/program.ts";
-import { type Config, ConfigError, misspelledSettings, readConfig } from "./config/config.ts";
-import { describeDatabase } from "./config/describe-database.ts";
+import {
+  type Config,
+  ConfigError,
+  describeDatabase,
+  misspelledSettings,
+  readConfig,
+} from "./config/config.ts";
 import { describeMisspelling } from "./config/misspellings.ts";
 import { formatHostPort } from "./connections/host-port.ts";
 import { SchemaError, ServiceError, StartError } from "./errors.ts";

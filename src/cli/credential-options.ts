@@ -5,8 +5,7 @@ import { type ClientCredentials, clientCredentials, type Tls } from "../client/c
 import { isRawToken } from "../raw-token.ts";
 import { settingProblem } from "../text/setting-text.ts";
 import type { CliIo } from "./io.ts";
-import { contentOf } from "./named-file.ts";
-import { tokenFile } from "./token-file.ts";
+import { contentOf, tokenFile } from "./token-file.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** The operator's credentials and trusted CAs. Not parsed by commander, which would quote a secret in its errors. */

@@ -1,8 +1,7 @@
 import { escapedJson } from "../text/terminal-text.ts";
 import type { CliIo } from "./io.ts";
 import type { Output } from "./output.ts";
-import type { RowWriter } from "./row-writer.ts";
-import { type Column, TableWriter } from "./table.ts";
+import { type Column, type RowWriter, TableWriter } from "./table.ts";
 
 export const FORMATS = ["table", "json", "ndjson"] as const;
 export type Format = (typeof FORMATS)[number];

@@ -2,7 +2,6 @@ import { open } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { MAX_BATCH } from "../limits.ts";
 import { BatchStore, isOfRawToken, type StoredBatch } from "./batch-store.ts";
-import { inBatches } from "./batches.ts";
 import { EXIT } from "./exit-code.ts";
 import { isCertainlyUndone } from "./explain-error.ts";
 import { rowWriter } from "./format.ts";
@@ -15,7 +14,7 @@ import { remainingItems } from "./remaining-items.ts";
 import { OutageRetry } from "./retry-outage.ts";
 import type { Session } from "./session.ts";
 import type { Column } from "./table.ts";
-import { IN_FLIGHT, PAUSE_MS } from "./token-batches.ts";
+import { IN_FLIGHT, inBatches, PAUSE_MS } from "./token-batches.ts";
 import { UsageError } from "./usage-error.ts";
 
 export interface ImportOptions extends OperatorOptions {

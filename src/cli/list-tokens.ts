@@ -5,9 +5,8 @@ import { EXIT } from "./exit-code.ts";
 import { rowWriter } from "./format.ts";
 import { type ListFilterOptions, listFilter, reasonForNone, warnOfLikelyMistakes } from "./list-filter.ts";
 import type { OperatorOptions } from "./operator-command.ts";
-import type { RowWriter } from "./row-writer.ts";
 import type { Session } from "./session.ts";
-import type { Column } from "./table.ts";
+import type { Column, RowWriter } from "./table.ts";
 import { timeWithDistance } from "./time-text.ts";
 import { type TokenRow, tokenRow } from "./token-row.ts";
 

@@ -1,5 +1,4 @@
 import { MAX_BATCH } from "../limits.ts";
-import { inBatches } from "./batches.ts";
 import { orderedMap, type Settled } from "./ordered-map.ts";
 import type { Session } from "./session.ts";
 import { type InputToken, inputTokens } from "./token-input.ts";
@@ -19,7 +18,7 @@ export function tokenBatches<Answer>(
   send: (tokens: readonly InputToken[]) => Promise<Answer>,
 ): AsyncGenerator<Settled<readonly InputToken[], Answer>> {
   const pause = () => new Promise<void>((resolve) => void io.clock.schedule(PAUSE_MS, resolve));
-  const tokens = isRead(named) ? arrived(named) : inputTokens(named, io.stdin);
+  const tokens = isRead(named) ? oneBatch(named) : inputTokens(named, io.stdin);
   return orderedMap(inBatches(tokens, { size: MAX_BATCH, pause }), IN_FLIGHT, send);
 }
 
@@ -32,6 +31,40 @@ function isRead(named: NamedTokens): named is readonly InputToken[] {
   return typeof named[0] === "object";
 }
 
-async function* arrived(tokens: readonly InputToken[]): AsyncGenerator<readonly InputToken[]> {
+async function* oneBatch(tokens: readonly InputToken[]): AsyncGenerator<readonly InputToken[]> {
   yield tokens;
+}
+
+/**
+ * Regroups the items of `source` into batches of `size`. A smaller batch is yielded if `pause` resolves before more items arrive,
+ * so that a revocation does not wait for 999 others.
+ */
+export async function* inBatches<T>(
+  source: AsyncIterable<readonly T[]>,
+  { size, pause }: { size: number; pause: () => Promise<void> },
+): AsyncGenerator<T[]> {
+  const iterator = source[Symbol.asyncIterator]();
+  let waiting: T[] = [];
+  for (;;) {
+    const next = iterator.next();
+    if (waiting.length > 0) {
+      // The result of the read is handled below, including a failure that comes first.
+      const paused = await Promise.race([pause().then(() => true), next.then(arrived, arrived)]);
+      if (paused) {
+        yield waiting;
+        waiting = [];
+      }
+    }
+    const { done, value } = await next;
+    if (done) break;
+    let start = 0;
+    const all = waiting.length === 0 ? value : [...waiting, ...value];
+    for (; all.length - start >= size; start += size) yield all.slice(start, start + size);
+    waiting = all.slice(start);
+  }
+  if (waiting.length > 0) yield waiting;
+}
+
+function arrived(): boolean {
+  return false;
 }

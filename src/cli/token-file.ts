@@ -1,7 +1,21 @@
-import { statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { type Token, tokenProblem } from "../client/authorization.ts";
-import { contentOf, type NamedFile } from "./named-file.ts";
 import { UsageError } from "./usage-error.ts";
+
+/** A file that the operator names. */
+export interface NamedFile {
+  /** The option or variable that names the file: messages show this, and neither the path nor the content. */
+  readonly name: string;
+  readonly path: string;
+}
+
+export function contentOf({ name, path }: NamedFile): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UsageError(`the file of ${name} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+}
 
 /** The token in a file, read again for each call because a long run outlives a token. Throws a {@link UsageError} if there is none now. */
 export function tokenFile(file: NamedFile): Token {

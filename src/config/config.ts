@@ -1,4 +1,4 @@
-import { type HostPort, isLoopback, parseHostPort } from "../connections/host-port.ts";
+import { formatHostPort, type HostPort, isLoopback, parseHostPort } from "../connections/host-port.ts";
 import { type DatabaseAddress, parseDatabaseUrl } from "../store/database-url.ts";
 import { parseDuration } from "../time/duration.ts";
 import { certificatesOf } from "../tls/certificates.ts";
@@ -104,4 +104,11 @@ function readDatabase(from: EnvironmentReader): DatabaseAddress {
   if (wanted === false && ca !== undefined) from.add("DATABASE_CA_FILE needs DATABASE_TLS=on");
   const isWanted = wanted ?? (ca !== undefined || !isLoopback(database.host));
   return isWanted ? { ...database, tls: ca === undefined ? {} : { ca } } : database;
+}
+
+/** The database's address for the log, without user name and password. */
+export function describeDatabase(address: DatabaseAddress): Readonly<Record<string, string>> {
+  if (address.kind === "sqlite") return { database: address.kind, file: address.filename };
+  const { kind, host, port, database } = address;
+  return { database: kind, host: formatHostPort({ host, port }), schema: database };
 }

@@ -1,6 +1,5 @@
 import { Gauge, Registry } from "prom-client";
 import { AUTH_OUTCOMES, type AuthOutcome } from "../auth/authentication-metrics.ts";
-import type { Build } from "../build.ts";
 import { CallMetrics } from "./call-metrics.ts";
 import { DecisionMetrics } from "./decision-metrics.ts";
 import { DomainMetrics } from "./domain-metrics.ts";
@@ -8,6 +7,15 @@ import { counters, zeros } from "./lazy-metrics.ts";
 import { processMetrics } from "./process-metrics.ts";
 import { registerState, type State } from "./state-metrics.ts";
 import { VerdictMetrics } from "./verdict-metrics.ts";
+
+/** Build information. */
+export interface Build {
+  readonly version: string;
+  /** The version of Node.js. */
+  readonly node: string;
+  /** The version of the database schema that this build uses. */
+  readonly schema: number;
+}
 
 /** The metrics of the service. Label values come from this program, never from a caller's input. */
 export class Metrics {

@@ -6,8 +6,7 @@ import {
   type TextMapGetter,
   trace,
 } from "@opentelemetry/api";
-import { CallSpans, type Parts } from "./call-spans.ts";
-import { guarded } from "./guarded-telemetry.ts";
+import { CallSpans, guarded, type Parts } from "./call-spans.ts";
 
 /** The properties shared by the spans of one method's calls. */
 export interface CallKind extends Parts {

@@ -1,6 +1,7 @@
 import {
   type Attributes,
   type Context,
+  diag,
   type Span,
   type SpanContext,
   SpanStatusCode,
@@ -9,7 +10,6 @@ import {
 } from "@opentelemetry/api";
 import type { CallTrace, Wait } from "../caller.ts";
 import type { Clock } from "../time/clock.ts";
-import { guarded } from "./guarded-telemetry.ts";
 
 export interface Parts {
   readonly tracer: Tracer;
@@ -76,5 +76,18 @@ export class CallSpans implements CallTrace {
       }
       this.#span.end();
     });
+  }
+}
+
+/**
+ * Runs `work`; returns undefined if it throws. Samplers, propagators and processors are third-party code, and an error in one must not end
+ * a call or break what calls share. The error goes to OpenTelemetry's diagnostics.
+ */
+export function guarded<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    diag.error("token-blacklist: a span is lost", error);
+    return undefined;
   }
 }

@@ -1,8 +1,7 @@
 import { type Attributes, type SpanContext, SpanStatusCode } from "@opentelemetry/api";
 import type { Fallback, Observer, Sharing } from "../blacklist/observer.ts";
 import type { EpochMs } from "../entry.ts";
-import { CallSpans, type Parts } from "./call-spans.ts";
-import { guarded } from "./guarded-telemetry.ts";
+import { CallSpans, guarded, type Parts } from "./call-spans.ts";
 
 /** Linked calls in the span of a shared read or commit. A thousand may share one, too many for a reader to inspect. */
 export const MAX_SPAN_LINKS = 32;

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { describeDatabase } from "../../src/config/describe-database.ts";
+import { describeDatabase } from "../../src/config/config.ts";
 import { parseDatabaseUrl } from "../../src/store/database-url.ts";
 
 describe("describeDatabase", () => {
