@@ -1,4 +1,5 @@
-import type { EntryKey, EntryTimes, EpochMs, Jti } from "./entry.ts";
+import { type EntryKey, type EntryTimes, type EpochMs, type Jti, jtiProblem } from "./entry.ts";
+import { isRawToken } from "./raw-token.ts";
 
 // What identifies a token, the keys of the entries that may blacklist it, and when an entry does. The store, the index, the change log,
 // Watch and the client's copy handle keys and times without knowing what they stand for.
@@ -40,6 +41,16 @@ export function isBlacklisted(token: TokenIdentity, { entries, now, leewayMs }: 
 /** Adds the keys of all entries that may match `token`. */
 export function addKeysOf(token: TokenIdentity, keys: Set<EntryKey>): void {
   keys.add(token);
+}
+
+/** Whether `text`, which is not validated, may be the key of an entry. */
+export function isEntryKey(text: string): boolean {
+  return jtiProblem(text) === undefined;
+}
+
+/** {@link isEntryKey} for text of 1 to 255 ASCII characters, which takes a fraction of the time. */
+export function isAsciiEntryKey(text: string): boolean {
+  return !text.includes("\0") && !isRawToken(text);
 }
 
 /** The jti that an entry names. */

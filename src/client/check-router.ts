@@ -4,7 +4,7 @@ import type { CheckOptions, PeekOptions } from "./blacklist-client.ts";
 import { type CheckBatcher, tooMany } from "./check-batcher.ts";
 import { checkOptionsProblem, invalid } from "./check-options.ts";
 import { type CheckSink, ManySink, SingleSink } from "./check-sinks.ts";
-import { tokenProblem, tokensProblem } from "./checked-tokens.ts";
+import { type AskedToken, maybeToken, textOf, tokenProblem, tokensProblem } from "./checked-tokens.ts";
 import { ClientError, locate } from "./client-error.ts";
 import type { AnswerSource, ClientMetrics } from "./client-metrics.ts";
 import { toEpochMs } from "./date-input.ts";
@@ -68,7 +68,7 @@ export class CheckRouter {
     this.#onChecked = setup.metrics.checked?.bind(setup.metrics);
     this.#settling = {
       onAnswer: (check, isBlacklisted, source) => {
-        if (isBlacklisted) this.#positives.add(check.token, check.expiresAt);
+        if (isBlacklisted) this.#positives.add(textOf(check.token), check.expiresAt);
         this.#count(isBlacklisted, source);
       },
       onFailure: ({ token }, error) => {
@@ -80,7 +80,7 @@ export class CheckRouter {
     };
   }
 
-  isBlacklisted(token: string, options: CheckOptions = NO_OPTIONS): Promise<boolean> {
+  isBlacklisted(token: AskedToken, options: CheckOptions = NO_OPTIONS): Promise<boolean> {
     const problem =
       tokenProblem(token) ?? (options === NO_OPTIONS ? undefined : checkOptionsProblem(options));
     if (problem !== undefined) return Promise.reject(problem);
@@ -92,7 +92,10 @@ export class CheckRouter {
     return sink.promise;
   }
 
-  async areBlacklisted(tokens: readonly string[], options: CheckOptions = NO_OPTIONS): Promise<boolean[]> {
+  async areBlacklisted(
+    tokens: readonly AskedToken[],
+    options: CheckOptions = NO_OPTIONS,
+  ): Promise<boolean[]> {
     if (!Array.isArray(tokens)) throw invalid("jtis", "must be an array");
     const problem = tokensProblem(tokens) ?? checkOptionsProblem(options);
     if (problem !== undefined) throw problem;
@@ -106,7 +109,7 @@ export class CheckRouter {
     }
   }
 
-  async #answerList(tokens: readonly string[], options: CheckOptions): Promise<boolean[]> {
+  async #answerList(tokens: readonly AskedToken[], options: CheckOptions): Promise<boolean[]> {
     const deadline = this.#deadline(options);
     // One listener on the signal serves all checks of the list.
     const { signal, ...unsignalled } = options;
@@ -127,15 +130,15 @@ export class CheckRouter {
     return answers;
   }
 
-  peek(token: string, options: PeekOptions | null = NO_OPTIONS): boolean | undefined {
-    if (this.#isEnding || typeof token !== "string") return undefined;
-    if (this.#positives.has(token)) return true;
+  peek(token: AskedToken, options: PeekOptions | null = NO_OPTIONS): boolean | undefined {
+    if (this.#isEnding || !maybeToken(token)) return undefined;
+    if (this.#positives.has(textOf(token))) return true;
     return this.#localCopy?.peek(token, options?.maxStalenessMs || undefined);
   }
 
   /** Remembers a token that `blacklist` has just revoked. */
-  remember(token: string, expiresAt: number): void {
-    this.#positives.add(token, expiresAt);
+  remember(token: AskedToken, expiresAt: number): void {
+    this.#positives.add(textOf(token), expiresAt);
   }
 
   /** Accepts no more checks. Resolves once pending checks are settled. */
@@ -154,8 +157,8 @@ export class CheckRouter {
   }
 
   /** The answer without a request. A `maxStalenessMs` of 0 does not qualify: even the latest proof is from before the check. */
-  #known(token: string, { maxStalenessMs, atLeastRevision }: CheckOptions): boolean | undefined {
-    if (this.#positives.has(token)) {
+  #known(token: AskedToken, { maxStalenessMs, atLeastRevision }: CheckOptions): boolean | undefined {
+    if (this.#positives.has(textOf(token))) {
       this.#onChecked?.({ answer: true, source: "remembered", count: 1 });
       return true;
     }
@@ -170,7 +173,7 @@ export class CheckRouter {
   }
 
   #ask(
-    token: string,
+    token: AskedToken,
     index: number,
     {
       sink,
@@ -253,8 +256,8 @@ export class CheckRouter {
     return group;
   }
 
-  #isKnown(token: string): boolean {
-    return this.#positives.has(token) || this.#localCopy?.peek(token) === true;
+  #isKnown(token: AskedToken): boolean {
+    return this.#positives.has(textOf(token)) || this.#localCopy?.peek(token) === true;
   }
 
   #deadline({ timeoutMs }: CheckOptions): number {

@@ -3,10 +3,29 @@ import type { IsBlacklistedRequestSchema } from "../../gen/tokenblacklist/v1/tok
 import { jtiProblem } from "../entry.ts";
 import type { Violation } from "../errors.ts";
 import { isRawToken } from "../raw-token.ts";
+import type { TokenIdentity } from "../token-identity.ts";
 import { invalidAll } from "./check-options.ts";
 import type { ClientError } from "./client-error.ts";
 
 // The tokens that callers of the library ask about: what makes one valid, and how a request names them.
+
+/** A token as callers name it, not validated: its jti. */
+export type AskedToken = string;
+
+/** Whether `token` is of a type that may name a token, from a caller without a type checker. */
+export function maybeToken(token: unknown): token is AskedToken {
+  return typeof token === "string";
+}
+
+/** What identifies the token. An invalid one has no key that an entry may have. */
+export function identityOf(token: AskedToken): TokenIdentity {
+  return token as TokenIdentity;
+}
+
+/** The text under which a positive answer is remembered: all that was asked. */
+export function textOf(token: AskedToken): string {
+  return token;
+}
 
 /** The error of an invalid token; undefined if it is valid. Checked at run time for callers without a type checker. */
 export function tokenProblem(token: unknown): ClientError | undefined {
@@ -35,7 +54,7 @@ export function jtiViolation(field: string, jti: unknown): Violation | undefined
 type Request = MessageInitShape<typeof IsBlacklistedRequestSchema>;
 
 /** The request that asks about `tokens`. */
-export function requestFor(tokens: string[], freshness: NonNullable<Request["freshness"]>): Request {
+export function requestFor(tokens: AskedToken[], freshness: NonNullable<Request["freshness"]>): Request {
   return { jtis: tokens, freshness };
 }
 

@@ -1,5 +1,6 @@
 import type { CallMetadata } from "./call-metadata.ts";
 import type { CheckSink } from "./check-sinks.ts";
+import type { AskedToken } from "./checked-tokens.ts";
 import { ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 
@@ -19,7 +20,7 @@ export interface CheckSettling {
 }
 
 export interface PendingCheckSetup {
-  readonly token: string;
+  readonly token: AskedToken;
   readonly freshness: Freshness;
   /** When the caller's timeout ends, by the monotonic clock. */
   readonly deadline: number;
@@ -35,7 +36,7 @@ export interface PendingCheckSetup {
 
 /** A check in progress: settled once, by an answer, an error, or its caller's signal. */
 export class PendingCheck {
-  readonly token: string;
+  readonly token: AskedToken;
   readonly freshness: Freshness;
   readonly deadline: number;
   readonly expiresAt: number | undefined;

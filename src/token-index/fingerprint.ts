@@ -1,7 +1,6 @@
 import { hkdfSync } from "node:crypto";
-import { jtiProblem } from "../entry.ts";
 import { MAX_KEY_BYTES } from "../limits.ts";
-import { isRawToken } from "../raw-token.ts";
+import { isAsciiEntryKey, isEntryKey } from "../token-identity.ts";
 import { BLOCK_BYTES, Chaskey } from "./chaskey.ts";
 import { packUuid, UUID_LENGTH } from "./uuid.ts";
 
@@ -39,10 +38,10 @@ export class Fingerprinter {
   }
 
   /**
-   * {@link take} for unvalidated text; undefined if it is not a valid jti. Validation is combined with hashing because a separate
+   * {@link take} for unvalidated text; undefined if no entry may have it as its key. Validation is combined with hashing because a separate
    * pass would take a considerable part of the time.
    */
-  takeIfJti(text: string): Int32Array | undefined {
+  takeIfKey(text: string): Int32Array | undefined {
     if (text.length === UUID_LENGTH && packUuid(text, this.#view)) {
       this.#uuids.hash(this.#view, BLOCK_BYTES, this.#words);
       return this.#words;
@@ -50,7 +49,7 @@ export class Fingerprinter {
     const { written } = this.#encoder.encodeInto(text, this.#scratch);
     // As many bytes as characters means that all are ASCII, which cannot be ill-formed.
     const isPlain = written === text.length && written > 0 && written <= MAX_KEY_BYTES;
-    if (isPlain ? text.includes("\0") || isRawToken(text) : jtiProblem(text) !== undefined) return undefined;
+    if (!(isPlain ? isAsciiEntryKey(text) : isEntryKey(text))) return undefined;
     this.#others.hash(this.#view, written, this.#words);
     return this.#words;
   }

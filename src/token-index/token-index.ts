@@ -47,9 +47,9 @@ export class TokenIndex {
     return this.#fingerprinter.take(key);
   }
 
-  /** {@link fingerprintOf} for unvalidated text; undefined if it is not a valid jti. */
-  fingerprintIfJti(text: string): Int32Array | undefined {
-    return this.#fingerprinter.takeIfJti(text);
+  /** {@link fingerprintOf} for unvalidated text; undefined if no entry may have it as its key. */
+  fingerprintIfKey(text: string): Int32Array | undefined {
+    return this.#fingerprinter.takeIfKey(text);
   }
 
   /** Adds an entry by its fingerprint, which must have been made with the same key. */

@@ -16,7 +16,7 @@ function hex(words: Int32Array): string {
 
 /** Of one that is not known to be a jti; undefined where it is none. */
 function uncheckedPrintOf(text: string): string | undefined {
-  const print = fingerprinter.takeIfJti(text);
+  const print = fingerprinter.takeIfKey(text);
   return print && hex(print);
 }
 

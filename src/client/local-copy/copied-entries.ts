@@ -3,8 +3,9 @@ import { MAX_RESUME_MS, OBSERVED_REVISIONS, SWEEP_INDEX_SEGMENTS } from "../../l
 import type { Clock } from "../../time/clock.ts";
 import { ClockBounds } from "../../time/clock-bounds.ts";
 import { type ClockReading, elapsedBetween, elapsedSince } from "../../time/clock-reading.ts";
-import { type KnownEntries, matchingExpiry, type TokenIdentity } from "../../token-identity.ts";
+import { type KnownEntries, matchingExpiry } from "../../token-identity.ts";
 import { TokenIndex } from "../../token-index/token-index.ts";
+import { type AskedToken, identityOf } from "../checked-tokens.ts";
 
 /** The entries of one blacklist, which is identified by the key of its fingerprints. */
 interface Table {
@@ -82,17 +83,17 @@ export class CopiedEntries implements KnownEntries {
   }
 
   /** False for a token that is not valid. */
-  isBlacklisted(token: string): boolean {
-    const until = matchingExpiry(token as TokenIdentity, this);
+  isBlacklisted(token: AskedToken): boolean {
+    const until = matchingExpiry(identityOf(token), this);
     return until > 0 && this.#isAhead(until, this.#clock.now());
   }
 
   /** true: blacklisted. false: not blacklisted as of at most `maxStalenessMs` ago. undefined: unknown, or a token that is not valid. */
-  peek(token: string, maxStalenessMs: number): boolean | undefined {
+  peek(token: AskedToken, maxStalenessMs: number): boolean | undefined {
     // Read before the look-up, which mostly waits for memory: the processor continues during that wait, unless the next instruction
     // reads a clock.
     const wall = this.#clock.now();
-    const until = matchingExpiry(token as TokenIdentity, this);
+    const until = matchingExpiry(identityOf(token), this);
     if (until < 0) return undefined;
     if (until !== 0 && this.#isAhead(until, wall)) return true;
     if (!this.#isComplete || this.#provenAt === undefined) return undefined;
@@ -103,7 +104,7 @@ export class CopiedEntries implements KnownEntries {
   /** When the entry with this key stops being BLACKLISTED; 0 if there is none; negative if there is no copy, or `key` is not valid. */
   expiryOf(key: EntryKey): number {
     const index = this.#table?.index;
-    const print = index?.fingerprintIfJti(key);
+    const print = index?.fingerprintIfKey(key);
     if (index === undefined || print === undefined) return -1;
     const until = index.expiryAt(print);
     if (this.#former.length === 0) return until;

@@ -1,6 +1,7 @@
 import type { Client } from "@grpc/grpc-js";
 import type { Clock } from "../../time/clock.ts";
 import type { Authorization } from "../authorization.ts";
+import type { AskedToken } from "../checked-tokens.ts";
 import type { ClientError } from "../client-error.ts";
 import type { ClientLog } from "../client-log.ts";
 import type { ClientMetrics } from "../client-metrics.ts";
@@ -12,7 +13,7 @@ export interface LocalCopy {
    * true: blacklisted (needs no proof). false: not blacklisted, proven within `maxStalenessMs`. undefined: unknown, or a token
    * that is not valid. Without `maxStalenessMs` only positives are returned. Never throws.
    */
-  peek(token: string, maxStalenessMs?: number): boolean | undefined;
+  peek(token: AskedToken, maxStalenessMs?: number): boolean | undefined;
   /** Whether the copy is known to reflect this revision (text from the service). */
   reflects(revision: string): boolean;
   /**
@@ -21,7 +22,7 @@ export interface LocalCopy {
    */
   prove(): Promise<void>;
   /** Looks the token up. `false` is valid only synchronously in the continuation of {@link prove}. */
-  isBlacklisted(token: string): boolean;
+  isBlacklisted(token: AskedToken): boolean;
   readonly isComplete: boolean;
   /** While it is unchanged, a token that was not blacklisted still is not. */
   readonly version: number;

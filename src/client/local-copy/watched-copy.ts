@@ -12,6 +12,7 @@ import {
   WATCH_RETRY_MS,
   WATCH_TOKEN_MS,
 } from "../../limits.ts";
+import type { AskedToken } from "../checked-tokens.ts";
 import { ClientError, type StatusName } from "../client-error.ts";
 import { CopiedEntries } from "./copied-entries.ts";
 import type { LocalCopy, LocalCopySetup } from "./local-copy.ts";
@@ -74,7 +75,7 @@ export class WatchedCopy implements LocalCopy, WatchListener {
     return this.#copy.version;
   }
 
-  peek(token: string, maxStalenessMs = 0): boolean | undefined {
+  peek(token: AskedToken, maxStalenessMs = 0): boolean | undefined {
     if (maxStalenessMs <= 0) return this.#copy.isBlacklisted(token) || undefined;
     const seen = this.#copy.peek(token, maxStalenessMs);
     if (maxStalenessMs < this.#tightestMs && seen !== true && this.#copy.isComplete)
@@ -82,7 +83,7 @@ export class WatchedCopy implements LocalCopy, WatchListener {
     return seen;
   }
 
-  isBlacklisted(token: string): boolean {
+  isBlacklisted(token: AskedToken): boolean {
     return this.#copy.isBlacklisted(token);
   }
 
