@@ -95,10 +95,10 @@ function costs(report: Report): string {
   const { bytes, rowBytes, emptyBytes } = entryCost(report);
   const pruned = valueAt(curveOf(report, PRUNE), "rows pruned", 1000);
   return [
-    "**What it takes: measured.**",
+    "**Cost of operations: measured.**",
     "",
     table(["", "CPU of the service", "CPU of the database", "p99 of the call"], rows),
-    `A service takes ${round(emptyBytes / MB)} MB with next to no entries, after load, and ${round(bytes)} bytes more for each; the database ${round(rowBytes)} bytes for each, indexes`,
+    `A service takes ${round(emptyBytes / MB)} MB with hardly any entries, after load, and ${round(bytes)} bytes more for each; the database ${round(rowBytes)} bytes for each, indexes`,
     `included. Prune removes ${count(pruned)} rows a second beside 1,000 calls a second.`,
     "",
   ].join("\n");
@@ -120,18 +120,18 @@ function replicas(report: Report): string {
     return [count(rate), ...cells];
   });
   return [
-    "**Gateways that ask: reckoned** from the CPU above. A replica is filled to half a core, and one more is there for the one that fails.",
+    "**Gateways that send checks: calculated** from the CPU above. A replica is loaded to half a core, and there is one spare replica.",
     "",
     table(
       [
         "checks a second",
-        "a call each, as proxies ask",
+        "one a call, as proxies send",
         "ten a call, where clients batch",
         "a hundred a call",
       ],
       rows,
     ),
-    `The database: at most ${round(databaseShare)} of a core for each replica, however much is asked (measured, one jti a call, the most of all numbers of callers).`,
+    `The database: at most ${round(databaseShare)} of a core for each replica, at any load (measured with one jti a call, the maximum over all numbers of callers).`,
     "",
   ].join("\n");
 }
@@ -154,11 +154,11 @@ function memory(report: Report): string {
       megabytes(emptyBytes + entries * bytes),
       megabytes(entries * rowBytes),
       seconds(entries * loadMs),
-      "reckoned",
+      "calculated",
     ];
   });
   return [
-    "**Live entries.** Give a replica half as much memory again: its table grows in steps, and V8 clears away when it likes.",
+    "**Live entries.** Give a replica half as much memory again: its table grows in steps, and V8 frees memory late.",
     "",
     table(
       ["live entries", "memory of a replica", "table and indexes", "index loaded after a start", ""],
@@ -179,13 +179,13 @@ function revocations(report: Report): string {
     return [count(rate), ...sizes, megabytes(rate * log * DAY_SECONDS), `${round((rate / tokens) * 100)} %`];
   });
   return [
-    "**Revocations: reckoned** from a row's bytes and the redo log measured for one, with five minutes of leeway and an hour between prunings. The last column: of what one",
-    `service wrote (${count(tokens)} a second, one token a call, ${REVOKERS} callers, measured); all replicas share one order of commits.`,
+    "**Revocations: calculated** from a row's bytes and the redo log measured for one, with five minutes of leeway and an hour between prunings. The last column is the share of what one",
+    `service wrote (${count(tokens)} a second, one token a call, ${REVOKERS} callers, measured); the commits of all replicas are serialized.`,
     "",
     table(
       [
         "revocations a second",
-        ...LIVES.map(({ name }) => `entries and table, tokens good for ${name}`),
+        ...LIVES.map(({ name }) => `entries and table, tokens valid for ${name}`),
         "redo log a day",
         "of one service",
       ],

@@ -34,7 +34,7 @@ export function clientWatcherScenario(): Scenario {
       const given: WatchersInput = { port: service.port, count: WATCHERS };
       const start = { program: "watchers.ts", name: "gateway-watchers", given, profileFolder };
       const watchers = await startGateway(ground, start);
-      const settings = ["nobody watches", `${WATCHERS} watch`];
+      const settings = ["no watchers", `${WATCHERS} watch`];
       const beside: Beside = {
         checks: check(JTIS)("checks", service, []),
         revocations: revoke(1)("revocations", service, []),

@@ -204,7 +204,7 @@ export async function start(
       serving = servingOf({ isStopping, isHealthy, knowsPositives: index.isComplete });
       grpc.setServing(serving);
     }
-    const heartbeat = new DatabaseMonitor({
+    const monitor = new DatabaseMonitor({
       probe: () => index.probe(),
       clock,
       clocks,
@@ -215,12 +215,12 @@ export async function start(
       },
     });
     closers.push(() => {
-      heartbeat.stop();
+      monitor.stop();
       isStopping = true;
       judge();
       return grpc.drain({ noticeMs: noticeOf(config), timeoutMs: config.shutdownGraceMs * DRAIN_SHARE });
     });
-    await heartbeat.start();
+    await monitor.start();
     started.start();
     certificates.start();
 
@@ -312,6 +312,6 @@ async function openIfThere(store: Store, log: Logger): Promise<void> {
     if (remark !== undefined) log.warn(remark);
   } catch (error) {
     if (error instanceof SchemaError || error instanceof StartError) throw error;
-    // The heartbeat reports the error and retries.
+    // The database monitor reports the error and retries.
   }
 }

@@ -49,10 +49,10 @@ describe("the sizing tables", () => {
   });
 
   it("distinguish measured sizes from calculated ones", () => {
-    expect(lines.filter((line) => /measured \||reckoned \|/.test(line))).to.deep.equal([
+    expect(lines.filter((line) => /measured \||calculated \|/.test(line))).to.deep.equal([
       "| 100,000 | 150 MB | 400 MB | 1 s | measured |",
       "| 1,000,000 | 150 MB | 400 MB | 1 s | measured |",
-      "| 10,000,000 | 650 MB | 5 GB | 10 s | reckoned |",
+      "| 10,000,000 | 650 MB | 5 GB | 10 s | calculated |",
     ]);
   });
 
