@@ -61,7 +61,7 @@ describe("the audit log", () => {
 
   const common = { level: "info", caller: "", msg: "audit" };
 
-  it("has a line for each Blacklist: how many, which, what they were asked with, and what came of each", async () => {
+  it("has a line for each Blacklist, with the tokens, their expiries and reasons, and their outcomes", async () => {
     const { client } = await serve();
     const [first, later] = [Date.now() + HOUR_MS, Date.now() + 2 * HOUR_MS];
     const asked = (value: string, at: number, reason: string) => ({
@@ -93,7 +93,7 @@ describe("the audit log", () => {
     ]);
   });
 
-  it("names every token of a large request, in several lines", async () => {
+  it("lists every token of a large request, over several lines", async () => {
     const { client } = await serve();
     await client.blacklist({ tokens: Array.from({ length: 120 }, (_, index) => token(`t${index}`)) });
     const parts = lines() as { part: number; parts: number; count: number; tokens: { jti: string }[] }[];
@@ -107,14 +107,14 @@ describe("the audit log", () => {
     );
   });
 
-  it("holds no raw token, not even one that stands in a reason", async () => {
+  it("contains no raw token, not even one in a reason", async () => {
     const { client } = await serve();
     const raw = `${Buffer.from('{"alg":"none"}').toString("base64url")}.e30.`;
     await client.blacklist({ tokens: [token("a", raw), token("b", `seen in a chat: ${raw}, reported`)] });
     expect(running.logText()).not.to.include(raw);
   });
 
-  it("has a line for each Prune, a dry one too", async () => {
+  it("has a line for each Prune, including dry runs", async () => {
     const { client } = await serve();
     await client.prune({ maxCount: 10, dryRun: true, expiredBefore: timestampFromMs(0) });
     await client.prune({});
@@ -125,7 +125,7 @@ describe("the audit log", () => {
     ]);
   });
 
-  it("says of what was refused only that it was: nothing in it has been believed", async () => {
+  it("has only the code of refused requests, and nothing of their content", async () => {
     const { client } = await serve();
     await rejection(client.blacklist({ tokens: [token("c4n4ry"), token("")] }));
     await rejection(
@@ -139,14 +139,14 @@ describe("the audit log", () => {
     expect(running.logText()).not.to.include("c4n4ry");
   });
 
-  it("is silent about calls that change nothing", async () => {
+  it("has no line for calls that change nothing", async () => {
     const { client } = await serve();
     await client.isBlacklisted({ jtis: ["a"] });
     await client.list({});
     expect(lines()).to.deep.equal([]);
   });
 
-  it("is written whatever the log's level is, and can be turned off", async () => {
+  it("is written at every log level, and can be turned off", async () => {
     await serve({ LOG_LEVEL: "silent" });
     await running.client.prune({});
     expect(lines()).to.have.length(1);
@@ -158,7 +158,7 @@ describe("the audit log", () => {
   });
 });
 
-describe("the audit log of calls that fail", () => {
+describe("the audit log of failed calls", () => {
   const MANY = 100;
   const MESSAGE = toBinary(BlacklistRequestSchema, create(BlacklistRequestSchema, { tokens: [token("a")] }));
   let server: Server;
@@ -224,7 +224,7 @@ describe("the audit log of calls that fail", () => {
   const begin = () => Array.from({ length: MANY }, () => channel.begin(methodPath("Blacklist"), MESSAGE));
   const sendMany = () => Promise.all(begin().map(({ answer }) => answer));
 
-  it("is sampled where nothing was changed, and says how many lines are missing, as the log of calls does", async () => {
+  it("is sampled for calls that changed nothing, and states how many lines were suppressed, like the log of calls", async () => {
     authenticate = () => {
       throw unauthenticated("a bearer token is needed");
     };
@@ -237,14 +237,14 @@ describe("the audit log of calls that fail", () => {
     }
   });
 
-  it("is sampled for each reason by itself", async () => {
+  it("is sampled separately for each reason", async () => {
     await failEach(new ServiceError("OVERLOADED", "too much"));
     await failEach(new ServiceError("QUOTA_EXCEEDED", "too many"));
     await failEach(new ServiceError("PERMISSION_DENIED", "no"));
     expect(lines().map(({ reason }) => reason)).to.have.length(3 * LOGGED_REFUSALS);
   });
 
-  it("tells at the end of the process what it has left out", async () => {
+  it("states the number of suppressed lines at the end of the process", async () => {
     await failEach(new ServiceError("OVERLOADED", "too much"));
     sampling.close();
     expect(lines().at(-1)).to.deep.equal({
@@ -253,13 +253,13 @@ describe("the audit log of calls that fail", () => {
     });
   });
 
-  it("names every token that may have been revoked, however many such calls there are", async () => {
+  it("lists every token that may have been revoked, without sampling", async () => {
     await failEach(storeUnavailable("the database did not answer"));
     const named = lines().map(({ code, tokens }) => [code, (tokens as { jti: string }[])[0]?.jti]);
     expect(named).to.deep.equal(Array(MANY).fill(["UNAVAILABLE", "a"]));
   });
 
-  it("names those of calls that were given up while they were worked on, too", async () => {
+  it("lists the tokens of calls that were cancelled while their handlers ran", async () => {
     handle = () => new Promise<never>(() => {});
     const begun = begin();
     await until(() => handled === MANY, { withinMs: 5000, what: "all are worked on" });
@@ -268,7 +268,7 @@ describe("the audit log of calls that fail", () => {
     expect(lines().every(({ code, tokens }) => code === "CANCELLED" && tokens !== undefined)).to.equal(true);
   });
 
-  it("names nothing of calls that were given up before it was known who calls, and they are not begun any more", async () => {
+  it("lists no token of calls that were cancelled before they were authenticated, and these are not handled", async () => {
     let known = () => {};
     const knowing = new Promise<Principal>((resolve) => {
       known = () => resolve(UNRESTRICTED_PRINCIPAL);

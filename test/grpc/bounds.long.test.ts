@@ -17,7 +17,7 @@ import { until } from "../support/until.ts";
 
 const YEAR_2100 = { seconds: 4_102_444_800n };
 
-describe("what one client may take", () => {
+describe("the resources that one client can use", () => {
   const [backend] = backends;
   let database: FreshDatabase;
   let running: RunningService;
@@ -38,7 +38,7 @@ describe("what one client may take", () => {
     return stream;
   }
 
-  it("is a thousand streams on one connection, and 128 until it is known", async () => {
+  it("are 1,000 streams on one connection, and 128 before it is authenticated", async () => {
     const http2 = await Http2Connection.open(running.address);
     const allowed = () => http2.session.remoteSettings.maxConcurrentStreams;
     try {
@@ -51,7 +51,7 @@ describe("what one client may take", () => {
     }
   });
 
-  it("answers no more than a connection may have until others have ended", async () => {
+  it("include no stream above the limit of its connection until another has ended", async () => {
     const http2 = await Http2Connection.open(running.address);
     try {
       // Never ended: each stays open. What exceeds the server's limit waits in the client until one ends.
@@ -79,7 +79,7 @@ describe("what one client may take", () => {
     }
   });
 
-  it("does not starve others: as many health watches as there may be, and calls are answered as before", async function () {
+  it("leave other calls answered while the maximum of health watches is open", async function () {
     this.timeout(60_000);
     const channels = Array.from({ length: 10 }, () => new RawChannel(running.address));
     try {
@@ -100,7 +100,7 @@ describe("what one client may take", () => {
     }
   });
 
-  it("is a bounded share of the memory when a client asks and never reads", async function () {
+  it("include a bounded share of the memory if the client never reads its responses", async function () {
     this.timeout(60_000);
     // An answer of 750 KB, far more than a connection's window of 64 KiB lets through.
     const tokens = Array.from({ length: 1000 }, (_, index) => ({

@@ -43,7 +43,7 @@ for (const backend of backends) {
       }
     }
 
-    it("has one line a call, with method, code, duration and peer", async () => {
+    it("has one line per call, with method, code, duration and peer", async () => {
       const lines = await withService(async ({ client }) => {
         const tokens = [{ token: { case: "jti" as const, value: "a" }, expiresAt: YEAR_2100 }];
         await client.blacklist({ tokens });
@@ -65,7 +65,7 @@ for (const backend of backends) {
       ]);
     });
 
-    it("is louder where a call fails, and says why", async () => {
+    it("has a higher level for failed calls, with the reason", async () => {
       const lines = await withService(async ({ address }) => {
         const channel = new RawChannel(address);
         for (const method of ["Blacklist", "IsBlacklisted"] as const) {
@@ -85,7 +85,7 @@ for (const backend of backends) {
       ]);
     });
 
-    it("is sampled where calls are refused, and the metric counts them all", async () => {
+    it("is sampled for refused calls, while the metric counts all", async () => {
       const MANY = 200;
       let counted: number | undefined;
       const lines = await withService(async ({ address, adminUrl }) => {
@@ -105,7 +105,7 @@ for (const backend of backends) {
       expect(counted).to.equal(MANY);
     });
 
-    it("whispers about health", async () => {
+    it("has calls of health at level debug", async () => {
       const lines = await withService(async ({ address }) => {
         const channel = new RawChannel(address);
         await checkHealth(channel);
@@ -119,7 +119,7 @@ for (const backend of backends) {
       ]);
     });
 
-    it("holds nothing that a caller sent, neither in lines nor in metrics", async () => {
+    it("contains nothing that a caller sent, and neither do the metrics", async () => {
       await withService(async (running) => {
         const channel = new RawChannel(running.address);
         for (const [method, bytes] of canaryRequests()) {
@@ -140,8 +140,8 @@ for (const backend of backends) {
   });
 }
 
-describe("all that the process writes", () => {
-  it("holds no secret and nothing that a caller sent, through an outage too, and is one JSON object a line", async function () {
+describe("the output of the process", () => {
+  it("contains no secret and nothing that a caller sent, even during an outage, and is one JSON object per line", async function () {
     this.timeout(60_000);
     const database = await freshDatabase();
     const address = new URL(database.url);
@@ -184,7 +184,7 @@ describe("all that the process writes", () => {
     }
   });
 
-  it("does not hold the database's password when the database refuses it", async function () {
+  it("does not contain the database's password when the database refuses it", async function () {
     this.timeout(60_000);
     const database = await freshDatabase();
     const url = Object.assign(new URL(database.url), { username: "nobody", password: CANARY });

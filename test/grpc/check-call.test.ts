@@ -183,7 +183,7 @@ describe("the streams of StreamChecks", () => {
 
   const many = (count: number) => Array.from({ length: count }, (_, index) => `q${index}`);
 
-  it("answer each question when its answer is known, in any order, by its id", async () => {
+  it("send each answer as soon as it is known, in any order, with the question's id", async () => {
     const asker = new Asker(channel);
     const outcomes = ["a", "b", "c"].map((name, index) =>
       asker.ask({ jtis: [name] }, { id: [7, 2 ** 32 - 1, 0][index] as number }),
@@ -204,7 +204,7 @@ describe("the streams of StreamChecks", () => {
     expect(await asker.done()).to.deep.equal(ends("OK"));
   });
 
-  it("take an id again once it is answered", async () => {
+  it("accept an id again once its question is answered", async () => {
     atOnce = ({ jtis }) => ({ verdicts: [], revision: jtis.join() });
     const asker = new Asker(channel);
     const seen: unknown[] = [];
@@ -216,7 +216,7 @@ describe("the streams of StreamChecks", () => {
     asker.cancel();
   });
 
-  it("read no more than 64 questions that wait, and another one with every answer", async () => {
+  it("read at most 64 unanswered questions, and another one after each answer", async () => {
     expect(MAX_STREAM_QUESTIONS).to.equal(64);
     const asker = new Asker(channel);
     const outcomes = askMany(asker, 100);
@@ -241,7 +241,7 @@ describe("the streams of StreamChecks", () => {
     ]);
   });
 
-  it("are read on by others while one waits", async () => {
+  it("continue to be read while questions of another stream wait", async () => {
     const stuck = new Asker(channel);
     void askMany(stuck, 100);
     await reached(64);
@@ -254,7 +254,7 @@ describe("the streams of StreamChecks", () => {
     other.cancel();
   });
 
-  it("count each question as a call that is being answered", async () => {
+  it("count each question as a call in flight", async () => {
     const asker = new Asker(channel);
     for (let count = 0; count < MAX_CALLS - 2; count++) calls.enter({ peer: "somebody" });
     const outcomes = askMany(asker, 3);
@@ -274,7 +274,7 @@ describe("the streams of StreamChecks", () => {
     expect(await asker.done()).to.deep.equal(ends("OK"));
   });
 
-  it("are refused while too many calls are being answered, and count as none themselves", async () => {
+  it("are refused at the limit of calls in flight, and do not count towards it", async () => {
     const asker = new Asker(channel);
     atOnce = () => FINE;
     await asker.ask({ jtis: ["a"] });
@@ -285,7 +285,7 @@ describe("the streams of StreamChecks", () => {
     asker.cancel();
   });
 
-  it("are no more at once than there may be, asked something or not; one that has gone makes room", async () => {
+  it("are limited in number, with or without questions; one that has ended makes room", async () => {
     atOnce = () => FINE;
     const served = [new Asker(channel), new Asker(channel)];
     for (const one of served) await one.ask({ jtis: ["a"] });
@@ -298,8 +298,8 @@ describe("the streams of StreamChecks", () => {
     silent.cancel();
   });
 
-  describe("and time", () => {
-    it("a question has as long as it says, and ten seconds where it says nothing; the others go on", async () => {
+  describe("and timeouts", () => {
+    it("a question has its own timeout, by default ten seconds; the others continue", async () => {
       const asker = new Asker(channel);
       const patient = asker.ask({ jtis: ["patient"] }, { timeoutMs: 60_000 });
       const usual = asker.ask({ jtis: ["usual"] });
@@ -320,7 +320,7 @@ describe("the streams of StreamChecks", () => {
       expect(await asker.done()).to.deep.equal(ends("OK"));
     });
 
-    it("whoever answers too late is told that nobody waits, and is not heard: the id may be taken by another", async () => {
+    it("a handler that answers too late sees that its caller is gone, and its answer is dropped: another question may have the id", async () => {
       const asker = new Asker(channel);
       const first = asker.ask({ jtis: ["first"] }, { id: 1, timeoutMs: 100 });
       await reached(1);
@@ -347,7 +347,7 @@ describe("the streams of StreamChecks", () => {
       asker.cancel();
     });
 
-    it("what is not asked in time is refused when it says that there is none", async () => {
+    it("a question whose timeout is zero is DEADLINE_EXCEEDED", async () => {
       const asker = new Asker(channel);
       const outcome = asker.ask({ jtis: ["a"] }, { timeoutMs: 0 });
       await reached(1);
@@ -356,7 +356,7 @@ describe("the streams of StreamChecks", () => {
       asker.cancel();
     });
 
-    it("a timeout that is none is refused, for that question alone", async () => {
+    it("an invalid timeout is refused for that question alone", async () => {
       atOnce = () => FINE;
       const asker = new Asker(channel);
       const cases = [
@@ -422,7 +422,7 @@ describe("the streams of StreamChecks", () => {
       expect(await asker.done()).to.deep.equal(ends("OK"));
     });
 
-    it("the longest timeout is no shorter than a timer can be", async () => {
+    it("the longest timeout is bounded by the longest timer", async () => {
       const asker = new Asker(channel);
       const question = { jtis: ["a"] };
       const outcome = asker.send({ id: 1, question, timeout: { seconds: 315_576_000_000n, nanos: 0 } });
@@ -437,7 +437,7 @@ describe("the streams of StreamChecks", () => {
   });
 
   describe("and errors", () => {
-    it("a question that fails says why, as a call would, and leaves the others as they are", async () => {
+    it("a failed question has the status of a failed call, and the others are unaffected", async () => {
       const asker = new Asker(channel);
       const outcomes = askMany(asker, 5);
       await reached(5);
@@ -467,7 +467,7 @@ describe("the streams of StreamChecks", () => {
       expect(log.lines.filter((line) => line.includes("s3cret"))).to.have.length(1);
     });
 
-    it("one that is thrown at once is no different", async () => {
+    it("an error that is thrown synchronously is no different", async () => {
       const asker = new Asker(channel);
       atOnce = () => {
         throw storeUnavailable("the database is away");
@@ -478,7 +478,7 @@ describe("the streams of StreamChecks", () => {
       asker.cancel();
     });
 
-    it("a message that cannot be read ends the stream, and what it was asked before has no answer", async () => {
+    it("a malformed message ends the stream, and earlier questions get no answer", async () => {
       const asker = new Asker(channel);
       const outcome = asker.ask({ jtis: ["a"] });
       await reached(1);
@@ -493,7 +493,7 @@ describe("the streams of StreamChecks", () => {
       expect(cut).to.deep.equal([]);
     });
 
-    it("who cannot be told who asks is told so: before the stream, and with each question", async () => {
+    it("a failed authentication is reported: at the start of the stream, and for each question", async () => {
       for (const answer of [
         () => Promise.reject(new Error("unforeseen")),
         () => {
@@ -526,7 +526,7 @@ describe("the streams of StreamChecks", () => {
       expect([await asker.done(), calls.active]).to.deep.equal([ends("OK"), 0]);
     });
 
-    it("a question is late while nobody knows yet who asks it", async () => {
+    it("a question times out while its caller is being authenticated", async () => {
       atOnce = () => FINE;
       const asker = new Asker(channel);
       await asker.verdicts("a");
@@ -548,8 +548,8 @@ describe("the streams of StreamChecks", () => {
     });
   });
 
-  describe("and their ends", () => {
-    it("answer everything that was asked when the client is done, and are OK then", async () => {
+  describe("and their end", () => {
+    it("answer all questions after the client has half-closed, and then end with OK", async () => {
       const asker = new Asker(channel);
       const outcomes = askMany(asker, 100);
       const ended = asker.done();
@@ -564,16 +564,16 @@ describe("the streams of StreamChecks", () => {
       await nothingIsLeft();
     });
 
-    it("are OK for one who asks nothing, and leave no timer", async () => {
+    it("end with OK without any question, and leave no timer", async () => {
       expect(await new Asker(channel).done()).to.deep.equal(ends("OK"));
       await nothingIsLeft();
     });
 
     for (const [what, count] of [
-      ["some questions are", 3],
-      ["more questions than are read are", 100],
+      ["some questions are open", 3],
+      ["more questions are sent than are read", 100],
     ] as const) {
-      it(`leave nothing behind when the client goes while ${what} under way`, async () => {
+      it(`leave nothing behind when the client cancels while ${what}`, async () => {
         const asker = new Asker(channel);
         const outcomes = askMany(asker, count);
         await reached(Math.min(count, 64));
@@ -588,7 +588,7 @@ describe("the streams of StreamChecks", () => {
         expect([cut, names()]).to.deep.equal([[], many(Math.min(count, 64))]);
       });
 
-      it(`leave nothing behind when the connection goes while ${what} under way`, async () => {
+      it(`leave nothing behind when the connection closes while ${what}`, async () => {
         const { connection } = await openBare(many(count));
         await reached(Math.min(count, 64));
         await connection.close();
@@ -609,7 +609,7 @@ describe("the streams of StreamChecks", () => {
       await nothingIsLeft();
     }
 
-    it("end at the deadline that a client has set, questions under way or not", async () => {
+    it("end at the client's deadline, with or without open questions", async () => {
       const [busy, idle] = [new Asker(channel, { timeoutMs: 300 }), new Asker(channel, { timeoutMs: 300 })];
       const outcomes = askMany(busy, 100);
       await reached(64);
@@ -624,7 +624,7 @@ describe("the streams of StreamChecks", () => {
       expect(cut).to.deep.equal([]);
     });
 
-    it("when the replica drains come at once, after what was asked before is answered, and nothing more is", async () => {
+    it("end when the replica drains, once earlier questions are answered, and accept no more", async () => {
       const [busy, full, idle] = [new Asker(channel), new Asker(channel), new Asker(channel)];
       const outcomes = askMany(busy, 3);
       await reached(3);
@@ -652,7 +652,7 @@ describe("the streams of StreamChecks", () => {
       await nothingIsLeft();
     });
 
-    it("come also to one of which it is not known yet who opened it, when the replica drains", async () => {
+    it("end when the replica drains even if their caller is still being authenticated", async () => {
       let know = (_: Principal) => {};
       let isAsked = false;
       authenticate = () => {
@@ -674,7 +674,7 @@ describe("the streams of StreamChecks", () => {
       await nothingIsLeft();
     });
 
-    it("do not come to one that is asked nothing for long", async () => {
+    it("stay open while there are no questions for a long time", async () => {
       const asker = new Asker(channel);
       atOnce = () => FINE;
       await asker.verdicts("a");
@@ -736,7 +736,7 @@ describe("the streams of StreamChecks", () => {
       }
     }
 
-    it("have 64 answers kept at most, are told that it was too much, and are cut off if they take not even that", async () => {
+    it("have at most 64 buffered answers, end with OVERLOADED, and are disconnected if they do not read that either", async () => {
       await openStuck();
       const answered = given;
       expect(answered).to.be.within(64, 64 + 10);
@@ -751,7 +751,7 @@ describe("the streams of StreamChecks", () => {
       expect([calls.active, clock.pendingTimers]).to.deep.equal([0, 0]);
     });
 
-    it("are not cut off if they read on when they have been told", async () => {
+    it("are not disconnected if they then read the end", async () => {
       const { stream } = await openStuck();
       goOn(MAX_STREAM_STALL_MS + STREAM_TICK_MS);
       expect(streamEnds()).to.deep.equal(["RESOURCE_EXHAUSTED OVERLOADED"]);
@@ -763,7 +763,7 @@ describe("the streams of StreamChecks", () => {
       expect(cut).to.deep.equal([]);
     });
 
-    it("are served to the end if they read, however slowly", async () => {
+    it("are served completely if they read slowly", async () => {
       const { stream } = await openStuck();
       let bytes = 0;
       stream.on("data", (chunk: Buffer) => {
@@ -786,14 +786,14 @@ describe("the streams of StreamChecks", () => {
     });
 
     const amends: Record<string, (greedy: Greedy) => unknown> = {
-      "they read": ({ streams }) => streams.map((stream) => stream.resume()),
-      "they give up": ({ streams }) => streams.map((stream) => stream.close(constants.NGHTTP2_CANCEL)),
-      "they break off": ({ streams }) =>
+      "the client reads them": ({ streams }) => streams.map((stream) => stream.resume()),
+      "it cancels": ({ streams }) => streams.map((stream) => stream.close(constants.NGHTTP2_CANCEL)),
+      "it resets the streams": ({ streams }) =>
         streams.map((stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR)),
-      "they go": ({ connection }) => connection.close(),
+      "it disconnects": ({ connection }) => connection.close(),
     };
     for (const [what, make] of Object.entries(amends)) {
-      it(`have what they leave unread counted to their connection: past 4 MiB its questions are refused until ${what}`, async () => {
+      it(`have their unread answers counted per connection: above 4 MiB its questions are refused until ${what}`, async () => {
         const huge = "r".repeat(40_000);
         atOnce = ({ jtis }) => ({ verdicts: [], revision: jtis[0] === "marker" ? "" : huge });
         const refused = () =>
@@ -822,7 +822,7 @@ describe("the streams of StreamChecks", () => {
       });
     }
 
-    it("cost a bounded share of the memory with what they ask as well, as large as messages may be", async function () {
+    it("use a bounded share of the memory even with questions of the maximum size", async function () {
       this.timeout(60_000);
       const jtis = Array.from({ length: 2_000_000 }, () => "");
       const message = encode(
@@ -840,7 +840,7 @@ describe("the streams of StreamChecks", () => {
       expect((await held()) - before).to.be.below(30_000_000);
     });
 
-    it("cost a bounded share of the memory", async () => {
+    it("use a bounded share of the memory", async () => {
       await openStuck();
       const before = await held();
       await openStuck();
@@ -850,7 +850,7 @@ describe("the streams of StreamChecks", () => {
     });
   });
 
-  it("are counted as streams of StreamChecks, and their questions as those of IsBlacklisted; both have their lines", async () => {
+  it("are counted and logged as streams of StreamChecks, and their questions as calls of IsBlacklisted", async () => {
     const asker = new Asker(channel);
     authenticate = () => ({ name: "gateway", roles: new Set(["check"]) }) as unknown as Principal;
     const outcomes = askMany(asker, 4);

@@ -20,8 +20,8 @@ const STREAMS = 10;
 const LANES = 8;
 
 for (const backend of backends) {
-  describe(`stopping (${backend.name})`, () => {
-    it("answers what it accepted, refuses the rest as UNAVAILABLE, and loses nothing it acknowledged", async () => {
+  describe(`a shutdown (${backend.name})`, () => {
+    it("answers accepted calls, refuses others as UNAVAILABLE, and loses no acknowledged write", async () => {
       const database = await backend.create();
       const running = await startService({ url: database.url });
       const channel = new RawChannel(running.address);
@@ -48,7 +48,7 @@ for (const backend of backends) {
       }
     });
 
-    it("goes on answering for as long as health needs to be heard", async () => {
+    it("continues to answer until clients have seen the health status", async () => {
       const database = await backend.create();
       // A tenth of it is the notice.
       const running = await startService({ url: database.url, env: { SHUTDOWN_GRACE: "5s" } });

@@ -134,7 +134,7 @@ for (const backend of backends) {
 
     for (const [index, { method, bytes, violations }] of BAD_REQUESTS.entries()) {
       const fields = violations.map(([field]) => field).join(", ");
-      it(`names every violation of ${method}, request ${index}: ${fields}`, async () => {
+      it(`list every violation of ${method}, request ${index}: ${fields}`, async () => {
         const { code, details, ...answer } = await channel.call(methodPath(method), bytes);
         const message = violations.map(([field, description]) => `${field}: ${description}`).join("; ");
         const shown = message.length > 500 ? `${message.slice(0, 500)}...` : message;
@@ -146,14 +146,14 @@ for (const backend of backends) {
       });
     }
 
-    it("keeps the connection through all of them", async () => {
+    it("leave the connection open", async () => {
       const peers = new Set(running.logs().map(({ peer }) => peer));
       expect([...peers].filter((peer) => peer !== undefined)).to.have.length(1);
       const bytes = toBinary(IsBlacklistedRequestSchema, create(IsBlacklistedRequestSchema, { jtis: ["a"] }));
       expect(await channel.call(methodPath("IsBlacklisted"), bytes)).to.include({ code: "OK" });
     });
 
-    it("says how many violations it had no room for, within what a client takes as trailers", async () => {
+    it("state how many violations were omitted, within the trailers that clients accept", async () => {
       const jtis = Array<string>(1000).fill("\0");
       const bytes = toBinary(IsBlacklistedRequestSchema, create(IsBlacklistedRequestSchema, { jtis }));
       const { code, metadata } = await channel.call(methodPath("IsBlacklisted"), bytes);
@@ -166,7 +166,7 @@ for (const backend of backends) {
       expect(headers.length).to.be.within(4000, 8000);
     });
 
-    it("answers FAILED_PRECONDITION for a revision of another database", async () => {
+    it("are FAILED_PRECONDITION for a revision of another database", async () => {
       const other = await backend.create();
       const elsewhere = await startService({ url: other.url });
       try {
@@ -192,7 +192,7 @@ for (const backend of backends) {
       }
     });
 
-    it("leaves a method that does not exist to the library, without details", async () => {
+    it("are absent for a method that does not exist", async () => {
       const answer = await channel.call("/tokenblacklist.v1.TokenBlacklist/Forgive", new Uint8Array());
       expect(answer.code).to.equal("UNIMPLEMENTED");
       expect(detailsOf(answer)).to.equal(undefined);
@@ -200,8 +200,8 @@ for (const backend of backends) {
   });
 }
 
-describe("an error that nobody foresaw", () => {
-  it("is INTERNAL with a fixed text for the caller, and its cause in the log alone", async () => {
+describe("an unexpected error", () => {
+  it("is INTERNAL with a fixed text for the caller, and its cause is only logged", async () => {
     const database = await freshDatabase();
     const running = await startService({ url: database.url });
     const channel = new RawChannel(running.address);

@@ -27,12 +27,12 @@ const BLOCKS: readonly (readonly [hex: string, fields: number | undefined, what:
 
 describe("countFields", () => {
   for (const [hex, fields, what] of BLOCKS) {
-    it(`finds ${fields ?? "that it cannot tell"}: ${what}`, () => {
+    it(`returns ${fields}: ${what}`, () => {
       expect(countFields(Buffer.from(hex, "hex"))).to.equal(fields);
     });
   }
 
-  it("passes over values of any length", () => {
+  it("skips values of any length", () => {
     for (const length of [0, 1, 126, 127, 128, 254, 255, 256, 16_000]) {
       const block = fieldBlock([
         ["a", "x".repeat(length)],
@@ -56,7 +56,7 @@ describe("HeaderFieldCounter", () => {
     return counter;
   }
 
-  it("counts the same however the bytes are cut", () => {
+  it("counts the same for any division into chunks", () => {
     const bytes = Buffer.concat([
       PREFACE,
       frame(FRAME.settings, 0, 0),
@@ -75,7 +75,7 @@ describe("HeaderFieldCounter", () => {
     }
   });
 
-  it("takes what comes later on a stream for its trailers", () => {
+  it("treats later header blocks of a stream as trailers", () => {
     const end = FLAG.endHeaders | FLAG.endStream;
     const counter = counterOf(
       frame(FRAME.headers, FLAG.endHeaders, 1, two),
@@ -85,7 +85,7 @@ describe("HeaderFieldCounter", () => {
     expect([counter.claim(1), counter.claim(3)]).to.deep.equal([2, 2]);
   });
 
-  it("knows nothing of a stream that was not opened, was asked for before, or came before one that was", () => {
+  it("has no count of a stream that was not opened, was claimed before, or precedes a claimed one", () => {
     const counter = counterOf(
       ...[1, 3, 5].map((stream) => frame(FRAME.headers, FLAG.endHeaders, stream, two)),
     );
@@ -98,7 +98,7 @@ describe("HeaderFieldCounter", () => {
     ]).to.deep.equal([2, undefined, undefined, undefined, undefined]);
   });
 
-  it("knows nothing of a block that it cannot read, and goes on", () => {
+  it("has no count of a malformed block, and continues", () => {
     const counter = counterOf(
       frame(FRAME.headers, FLAG.endHeaders, 1, Buffer.from([0x40, 9])),
       frame(FRAME.headers, FLAG.endHeaders, 3, two),
@@ -106,7 +106,7 @@ describe("HeaderFieldCounter", () => {
     expect([counter.claim(1), counter.claim(3)]).to.deep.equal([undefined, 2]);
   });
 
-  it("knows nothing more of a connection that sends too large a block, whatever its frames", () => {
+  it("has no further counts of a connection that sent too large a block, in any frames", () => {
     const large = Buffer.alloc(MAX_COUNTED_BLOCK_BYTES + 1, 0x82);
     const parts = Array.from({ length: 5 }, (_, part) => large.subarray(part * 16_384, (part + 1) * 16_384));
     for (const block of [
@@ -120,7 +120,7 @@ describe("HeaderFieldCounter", () => {
     }
   });
 
-  it("keeps the counts of so many streams that are never asked for, and no more", () => {
+  it("keeps a bounded number of counts that are never claimed", () => {
     const streams = Array.from({ length: MAX_CONCURRENT_STREAMS + 1 }, (_, index) => 2 * index + 1);
     const counter = counterOf(...streams.map((stream) => frame(FRAME.headers, FLAG.endHeaders, stream, two)));
     expect([counter.claim(1), counter.claim(3)]).to.deep.equal([undefined, 2]);

@@ -45,13 +45,13 @@ for (const backend of backends) {
       });
     }
 
-    it("is listed for every name", async () => {
+    it("is listed for every service", async () => {
       expect(await listHealth(channel)).to.deep.equal(
         Object.fromEntries(NAMES.map((name) => [name, { status: "SERVING" }])),
       );
     });
 
-    it("is NOT_FOUND for a service that is not here, and Watch waits for it", async () => {
+    it("is NOT_FOUND for an unknown service, and SERVICE_UNKNOWN by Watch", async () => {
       const unknown = { code: 5, details: "no service of this name is served here" };
       expect(await rejection(checkHealth(channel, "tokenblacklist.v2.Other"))).to.include(unknown);
       const watch = watchHealth(channel, "tokenblacklist.v2.Other");
@@ -81,7 +81,7 @@ for (const backend of backends) {
   });
 }
 
-describe("health, asked by strangers", () => {
+describe("health on unauthenticated connections", () => {
   const [backend] = backends;
   let database: FreshDatabase;
   let running: RunningService;
@@ -121,7 +121,7 @@ describe("health, asked by strangers", () => {
     await until(open, { withinMs: 5000, what: `${count} streams are open` });
   }
 
-  it("keeps no name and sends none back: long ones are refused before they are read", async () => {
+  it("neither keeps nor echoes a name, and refuses long ones before they are read", async () => {
     const channel = connect();
     for (const name of ["x".repeat(200), "ÿ".repeat(100), "__proto__", "constructor", "\u0000"]) {
       expect(await rejection(checkHealth(channel, name)), name).to.include({
@@ -139,7 +139,7 @@ describe("health, asked by strangers", () => {
     expect(malformed).to.include({ code: "INVALID_ARGUMENT" });
   });
 
-  it("holds nothing of names that were watched and given up", async function () {
+  it("retains no memory for names that were watched and cancelled", async function () {
     this.timeout(60_000);
     const { address, client, process, kill } = await serveProcess({
       DATABASE_URL: `sqlite:${join(await freshFolder(), "token-blacklist.db")}`,
@@ -155,7 +155,7 @@ describe("health, asked by strangers", () => {
     }
   });
 
-  it("counts streams of Watch, and leaves nothing of those that were cancelled or cut off", async () => {
+  it("counts streams of Watch, and retains nothing of cancelled or disconnected ones", async () => {
     const channel = connect();
     const open = ["", "unknown"].map((name) => watch(channel, name));
     await Promise.all([open[0]?.reaches("SERVING"), open[1]?.reaches("SERVICE_UNKNOWN")]);
@@ -170,7 +170,7 @@ describe("health, asked by strangers", () => {
     open[1]?.cancel();
   });
 
-  it("begins no Watch whose deadline has passed before its request was complete", async () => {
+  it("opens no Watch whose deadline passed before its request was complete", async () => {
     const http2 = await Http2Connection.open(running.address);
     const late = http2.session.request({
       ":method": "POST",
@@ -198,7 +198,7 @@ describe("health, asked by strangers", () => {
     expect(count("grpc_server_handled_total")).to.equal(count("grpc_server_started_total"));
   });
 
-  it("takes a hundred streams of Watch on one connection, and another once one has ended", async () => {
+  it("accepts a hundred streams of Watch per connection, and another once one has ended", async () => {
     const channel = connect();
     const open = Array.from({ length: MAX_CONNECTION_HEALTH_WATCHES }, () => watch(channel));
     await Promise.all(open.map((one) => one.reaches("SERVING")));
@@ -209,7 +209,7 @@ describe("health, asked by strangers", () => {
     await watch(channel).reaches("SERVING");
   });
 
-  it("ends a stranger's stream of Watch when all are taken, and never one of a known caller's connection", async function () {
+  it("ends a stream of Watch on an unauthenticated connection when all places are taken, and none of an authenticated caller", async function () {
     this.timeout(60_000);
     const gateway = connect();
     await gateway.call("/tokenblacklist.v1.TokenBlacklist/List", Buffer.alloc(0));
@@ -233,7 +233,7 @@ describe("health, asked by strangers", () => {
     await watches(MAX_HEALTH_WATCHES);
   });
 
-  it("gives a place of the known caller that has most to one who has fewer", async function () {
+  it("gives a place of the authenticated caller with the most to one with fewer", async function () {
     this.timeout(60_000);
     const known = async () => {
       const channel = connect();

@@ -84,7 +84,7 @@ const BAD_TEXT: Record<string, number[]> = {
 };
 
 for (const backend of backends) {
-  describe(`bytes that are no request (${backend.name})`, () => {
+  describe(`bytes that are not a request (${backend.name})`, () => {
     let database: FreshDatabase;
     let running: RunningService;
     let channel: RawChannel;
@@ -109,7 +109,7 @@ for (const backend of backends) {
     }
 
     for (const method of METHODS) {
-      it(`${method} answers INVALID_ARGUMENT with details to a message that cannot be decoded`, async () => {
+      it(`are INVALID_ARGUMENT with details as a message of ${method}`, async () => {
         const message = `: the message is not a well-formed tokenblacklist.v1.${method}Request`;
         for (const bytes of [
           [0x0a],
@@ -129,7 +129,7 @@ for (const backend of backends) {
     }
 
     for (const [name, bytes] of Object.entries(BAD_TEXT)) {
-      it(`refuses ${name}, in every text of a request`, async () => {
+      it(`are refused in every text of a request: ${name}`, async () => {
         const token = [...field(1, bytes), ...field(3, [0x08, 0x80, 0x8c, 0xac, 0xe9, 0x0f])];
         const requests: [(typeof METHODS)[number], number[]][] = [
           ["Blacklist", field(1, token)],
@@ -149,12 +149,12 @@ for (const backend of backends) {
       });
     }
 
-    it("takes fields it does not know, as protobuf asks", async () => {
+    it("are accepted as unknown fields, as protobuf requires", async () => {
       const bytes = Uint8Array.from([...field(1, [0x61]), ...field(15, [1, 2, 3])]);
       expect(await channel.call(methodPath("IsBlacklisted"), bytes)).to.include({ code: "OK" });
     });
 
-    it("answers a spoiled request or random bytes with INVALID_ARGUMENT and details, or properly", async function () {
+    it("are INVALID_ARGUMENT with details as a damaged request or random message, unless they can be decoded", async function () {
       this.timeout(60_000);
       const random = randomFor(this.test?.fullTitle() ?? "");
       const codes = new Map<string, number>();
@@ -178,7 +178,7 @@ for (const backend of backends) {
       await expectAlive();
     });
 
-    it("stands frames that are not gRPC's", async function () {
+    it("do no harm as frames that are not gRPC's", async function () {
       this.timeout(60_000);
       const random = randomFor(this.test?.fullTitle() ?? "");
       const path = methodPath("IsBlacklisted");
@@ -202,7 +202,7 @@ for (const backend of backends) {
       await expectAlive();
     });
 
-    it("stands headers that are not gRPC's", async () => {
+    it("do no harm as headers that are not gRPC's", async () => {
       const path = methodPath("IsBlacklisted");
       const good = framed(REQUESTS.IsBlacklisted);
       const headers: Record<string, string>[] = [
@@ -225,7 +225,7 @@ for (const backend of backends) {
       ["Prune", MAX_TINY_REQUEST_BYTES],
       ["Blacklist", MAX_REQUEST_BYTES],
     ] as const) {
-      it(`takes ${most} bytes for ${method}, and refuses one byte more`, async () => {
+      it(`are accepted for ${method} up to ${most}, and refused above`, async () => {
         // Padded with a field that the service does not know.
         const padded = (size: number) => {
           const request = Buffer.from(REQUESTS_TO_PAD[method]);
@@ -249,7 +249,7 @@ for (const backend of backends) {
       });
     }
 
-    it("refuses what is compressed before it is unpacked, and says what is taken", async () => {
+    it("are refused before decompression, with the accepted encodings", async () => {
       const bomb = framed(gzipSync(Buffer.alloc(64 * 1024 * 1024)), { compressed: true });
       for (const encoding of ["gzip", "deflate", "brotli"]) {
         for (const method of METHODS) {
@@ -260,7 +260,7 @@ for (const backend of backends) {
       await expectAlive();
     });
 
-    it("stands compressed bytes that are cut short or were never compressed", async () => {
+    it("do no harm if compressed and truncated, or only declared as compressed", async () => {
       const path = methodPath("IsBlacklisted");
       const whole = gzipSync(Buffer.from(field(1, [0x61])));
       for (const encoding of ["gzip", "deflate", "identity"]) {
@@ -272,7 +272,7 @@ for (const backend of backends) {
     });
 
     for (const path of ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"]) {
-      it(`stands bad text and random bytes at ${path}`, async function () {
+      it(`do no harm at ${path}`, async function () {
         const random = randomFor(this.test?.fullTitle() ?? "");
         const names = Object.values(BAD_TEXT).map((bytes) => Uint8Array.from(field(1, bytes)));
         const junk = Array.from({ length: 200 }, () => spoil(Uint8Array.from(field(1, [0x61])), random));
@@ -281,7 +281,7 @@ for (const backend of backends) {
       });
     }
 
-    it("stands bad text and random bytes at the reflection service", async function () {
+    it("do no harm at the reflection service", async function () {
       const random = randomFor(this.test?.fullTitle() ?? "");
       const texts = [3, 4, 6, 7].flatMap((number) =>
         Object.values(BAD_TEXT).map((bytes) => field(number, bytes)),

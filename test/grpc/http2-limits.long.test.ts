@@ -19,7 +19,7 @@ import { callHeaders, FLAG, FRAME, frame, RawHttp2, streamId } from "../support/
 import { type RunningService, startService } from "../support/service.ts";
 import { until } from "../support/until.ts";
 
-describe("what HTTP/2 lets a stranger do", () => {
+describe("HTTP/2 on an unauthenticated connection", () => {
   let database: FreshDatabase;
   let running: RunningService;
 
@@ -32,14 +32,14 @@ describe("what HTTP/2 lets a stranger do", () => {
     await database?.dispose();
   });
 
-  it("is said in SETTINGS: how many streams, and how large their headers", async () => {
+  it("announces the maximum of streams and the size of headers in SETTINGS", async () => {
     const http2 = await Http2Connection.open(running.address);
     const { maxConcurrentStreams, maxHeaderListSize } = http2.session.remoteSettings;
     expect([maxConcurrentStreams, maxHeaderListSize]).to.deep.equal([128, 32 * 1024]);
     await http2.close();
   });
 
-  it("is 32 KiB of headers, of which a credential may be half", async () => {
+  it("accepts 32 KiB of headers, half of which may be a credential", async () => {
     const http2 = await Http2Connection.open(running.address);
     try {
       const ask = (bytes: number) =>
@@ -71,7 +71,7 @@ describe("what HTTP/2 lets a stranger do", () => {
     ["streams that are begun and left", (address) => openStreams(address, { count: 3000 }), true],
   ];
   for (const [what, attack, closes] of floods) {
-    it(`is no flood of ${what}: others are served, and memory stays flat`, async function () {
+    it(`survives a flood of ${what}: others are served, with constant memory`, async function () {
       this.timeout(60_000);
       const channel = new RawChannel(running.address);
       try {
@@ -89,7 +89,7 @@ describe("what HTTP/2 lets a stranger do", () => {
     });
   }
 
-  it("is a thousand resets at once: then its connection takes no more streams", async () => {
+  it("accepts a thousand resets at once, and then no more streams on the connection", async () => {
     const http2 = await RawHttp2.open(running.address);
     const call = callHeaders(methodPath("IsBlacklisted"));
     const cancel = Buffer.from([0, 0, 0, 8]);

@@ -63,7 +63,7 @@ class OpenCall {
   }
 }
 
-describe("a call whose body has not arrived", () => {
+describe("a call before its message has arrived", () => {
   let folder: string;
   let running: RunningService;
   let http2: Http2Connection;
@@ -96,7 +96,7 @@ describe("a call whose body has not arrived", () => {
     expect(logged).to.have.length(codes.length);
   });
 
-  it("is refused if it is compressed, with what is taken instead, and is counted and logged like every call", async () => {
+  it("is refused if compressed, with the accepted encodings, and is counted and logged like other calls", async () => {
     await serve();
     const ours = ["Blacklist", "IsBlacklisted", "List", "Prune", "StreamChecks", "Watch"];
     const others = [
@@ -125,7 +125,7 @@ describe("a call whose body has not arrived", () => {
     expect(logged.map(({ method }) => method).sort()).to.deep.equal(ours.toSorted());
   });
 
-  it("is refused once it says how long it will be", async () => {
+  it("is refused once its announced length is too large", async () => {
     await serve();
     const announcing = new OpenCall(http2, "IsBlacklisted");
     announcing.stream.write(announced(1024 * 1024));
@@ -134,7 +134,7 @@ describe("a call whose body has not arrived", () => {
     expect([announcing.code, declaring.code]).to.deep.equal(["INVALID_ARGUMENT", "INVALID_ARGUMENT"]);
   });
 
-  it("holds a bounded share of the memory, however many there are of a connection, and others go on", async () => {
+  it("uses a bounded share of the memory for all calls of a connection, and other connections continue", async () => {
     await serve();
     const calls = Array.from({ length: 60 }, () => new OpenCall(http2, "Blacklist"));
     const part = Buffer.alloc(MAX_REQUEST_BYTES / 8);
@@ -158,7 +158,7 @@ describe("a call whose body has not arrived", () => {
     );
   });
 
-  it("may not take for ever to arrive, whatever its deadline is", async () => {
+  it("has a limited time to arrive, independent of its deadline", async () => {
     const clock = new FakeClock(Date.now());
     await serve({ clock });
     const waiting = new OpenCall(http2, "Blacklist", { "grpc-timeout": "1000H" });
@@ -175,7 +175,7 @@ describe("a call whose body has not arrived", () => {
     expect(waiting.code).to.equal("DEADLINE_EXCEEDED");
   });
 
-  it("holds at most its caller's share, however many connections the caller has", async () => {
+  it("uses at most its caller's share, over all connections of the caller", async () => {
     const keys = join(await freshFolder(), "keys.json");
     const key = await createSigningKey("k1");
     await writeFile(keys, keySetOf(key));
@@ -206,7 +206,7 @@ describe("a call whose body has not arrived", () => {
     expect(other.code).to.equal("INVALID_ARGUMENT");
   });
 
-  it("is refused if anybody may make it and it comes in many pieces: what is held of it counts nowhere else", async () => {
+  it("is refused in too many chunks if its method needs no authentication, since its memory is not counted elsewhere", async () => {
     await serve();
     const call = new OpenCall(http2, "/grpc.health.v1.Health/Check");
     call.stream.write(announced(500).subarray(0, 4));
@@ -217,7 +217,7 @@ describe("a call whose body has not arrived", () => {
     expect(call.code).to.equal("RESOURCE_EXHAUSTED");
   });
 
-  it("is one of so many that anybody may make, also where a caller is known on the connection", async () => {
+  it("is limited in number if its method needs no authentication, also on authenticated connections", async () => {
     await serve();
     const connections = await Promise.all([1, 2, 3, 4, 5].map(() => Http2Connection.open(running.address)));
     for (const connection of connections) await connection.send(IS_BLACKLISTED, framed(Buffer.of(10, 1, 97)));
@@ -238,7 +238,7 @@ describe("a call whose body has not arrived", () => {
     );
   });
 
-  it("leaves no stream behind once it has been refused, though its client never ends its side", async () => {
+  it("leaves no stream open after its refusal, even if the client never half-closes", async () => {
     await serve();
     const calls = ["IsBlacklisted", "Watch", "/grpc.health.v1.Health/Check"].map(
       (method) => new OpenCall(http2, method, { "grpc-encoding": "gzip" }),
@@ -251,7 +251,7 @@ describe("a call whose body has not arrived", () => {
     expect(calls.map(({ code }) => code)).to.deep.equal(calls.map(() => "UNIMPLEMENTED"));
   });
 
-  it("keeps no room for a second message", async () => {
+  it("reserves no memory for a second message", async () => {
     await serve();
     const large = framed(unknownField(MAX_REQUEST_BYTES - 1000));
     for (let sent = 0; sent <= MAX_UNANSWERED_BYTES / MAX_REQUEST_BYTES; sent++) {
@@ -262,7 +262,7 @@ describe("a call whose body has not arrived", () => {
     expect((await http2.send(BLACKLIST, large)).code).to.equal("INVALID_ARGUMENT");
   });
 
-  it("may take no longer for a later message of a stream, which may rest for ever between messages", async () => {
+  it("has the same time for later messages of a stream, and none between messages", async () => {
     const clock = new FakeClock(Date.now());
     await serve({ clock });
     const resting = new OpenCall(http2, "StreamChecks");
@@ -279,7 +279,7 @@ describe("a call whose body has not arrived", () => {
     resting.stream.destroy();
   });
 
-  it("leaves nothing behind when its client goes", async () => {
+  it("leaves nothing behind when its client disconnects", async () => {
     await serve();
     const calls = Array.from({ length: 8 }, () => new OpenCall(http2, "Blacklist"));
     for (const { stream } of calls) stream.write(announced(100));

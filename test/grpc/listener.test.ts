@@ -25,7 +25,7 @@ import { serveProcess } from "../support/service-process.ts";
 import { freshFolder } from "../support/shared.ts";
 import { until } from "../support/until.ts";
 
-describe("the listener of gRPC", () => {
+describe("the gRPC listener", () => {
   let folder: string;
   let running: RunningService | undefined;
   let held: HeldConnections | undefined;
@@ -64,7 +64,7 @@ describe("the listener of gRPC", () => {
     await until(open, { withinMs: 5000, what: `${count} connections are accepted` });
   }
 
-  it("leaves descriptors for the admin address, and room for newcomers, under 700 idle connections with 512 descriptors", async function () {
+  it("leaves descriptors for the admin address and for new connections, with 700 idle connections and 512 descriptors", async function () {
     this.timeout(60_000);
     const { address, adminAddress, client, process, kill } = await serveProcess(
       { DATABASE_URL: `sqlite:${join(folder, "token-blacklist.db")}` },
@@ -88,7 +88,7 @@ describe("the listener of gRPC", () => {
     }
   });
 
-  it("closes idle connections without a known caller first, counts and logs them", async () => {
+  it("closes idle unauthenticated connections first, and counts and logs them", async () => {
     const { address, adminUrl, client, logs } = await serve({ env: { MAX_CONNECTIONS: "20" } });
     await client.isBlacklisted({ jtis: ["a"] });
     held = await idleConnections(address, { count: 50 });
@@ -107,7 +107,7 @@ describe("the listener of gRPC", () => {
     await client.isBlacklisted({ jtis: ["a"] });
   });
 
-  it("refuses a newcomer where all connections have known callers, and takes it once one has gone", async () => {
+  it("refuses a new connection while all others are authenticated, and accepts it once one has closed", async () => {
     const { address, client } = await serve({
       env: { MAX_CONNECTIONS: "1", MAX_CONNECTIONS_PER_ADDRESS: "1" },
     });
@@ -124,7 +124,7 @@ describe("the listener of gRPC", () => {
     }
   });
 
-  it("knows over TLS too on which connections callers are known, and which have gone", async () => {
+  it("tracks authenticated and closed connections over TLS, too", async () => {
     const { address, adminUrl } = await withTls();
     const channel = new RawChannel(
       address.replace(/^[^:]+/, "localhost"),
@@ -144,7 +144,7 @@ describe("the listener of gRPC", () => {
     await until(async () => (await seen())[0] === 0, { withinMs: 2000, what: "it has gone" });
   });
 
-  it("does not wait for TLS that is never set up", async () => {
+  it("closes a connection whose TLS handshake does not complete", async () => {
     const clock = new FakeClock(Date.now());
     const { address } = await withTls({ clock });
     held = await halfHandshakes(address, { count: 20 });
@@ -154,7 +154,7 @@ describe("the listener of gRPC", () => {
     await until(() => held?.open === 0, { withinMs: 2000, what: "they are closed" });
   });
 
-  it("does not wait for SETTINGS that never come", async () => {
+  it("closes a connection that sends no SETTINGS", async () => {
     const clock = new FakeClock(Date.now());
     const { address } = await serve({ clock });
     held = await halfPrefaces(address, { count: 20 });
@@ -165,7 +165,7 @@ describe("the listener of gRPC", () => {
     await until(() => held?.open === 0, { withinMs: 2000, what: "they are closed" });
   });
 
-  it("closes a connection that rests and never had a known caller, with a GOAWAY, and no other", async () => {
+  it("closes an idle connection that was never authenticated, with a GOAWAY, and no other", async () => {
     const clock = new FakeClock(Date.now());
     const { address, client } = await serve({ clock });
     await client.isBlacklisted({ jtis: ["a"] });
@@ -185,7 +185,7 @@ describe("the listener of gRPC", () => {
     }
   });
 
-  describe("where header fields are counted, since a certificate would stand in for a token", () => {
+  describe("on connections whose header fields are counted, since a certificate would replace a lost token", () => {
     async function withCertificates(options: Partial<ServiceOptions> = {}) {
       authority = await createAuthority();
       const names = { certificate: "cert.pem", key: "key.pem" };
@@ -218,7 +218,7 @@ describe("the listener of gRPC", () => {
       return { open, list, seen, service };
     }
 
-    it("knows on which connections callers are known, and which have gone", async () => {
+    it("tracks authenticated and closed connections", async () => {
       const { open, list, seen } = await withCertificates();
       const calls = await open();
       expect(await seen()).to.deep.equal([1, 1]);
@@ -228,7 +228,7 @@ describe("the listener of gRPC", () => {
       await until(async () => (await seen())[0] === 0, { withinMs: 2000, what: "it has gone" });
     });
 
-    it("closes one that rests and never had a known caller, and no other", async () => {
+    it("closes an idle one that was never authenticated, and no other", async () => {
       const clock = new FakeClock(Date.now());
       const { open, list } = await withCertificates({ clock });
       const [unused, used] = [await open(), await open()];
@@ -240,7 +240,7 @@ describe("the listener of gRPC", () => {
       used.close();
     });
 
-    it("ends with the service, in time", async () => {
+    it("closes with the service, in time", async () => {
       const { open, list, service } = await withCertificates();
       const calls = await open();
       expect(await list(calls)).to.include({ code: "OK" });
@@ -252,7 +252,7 @@ describe("the listener of gRPC", () => {
       expect(performance.now() - began).to.be.lessThan(800);
     });
 
-    it("hands on an answer of any size, and a request", async () => {
+    it("passes on responses and requests of any size", async () => {
       const { open, list } = await withCertificates();
       const calls = await open();
       // A stranger that begins so many is closed.

@@ -28,7 +28,7 @@ const YEAR_2100 = { seconds: 4_102_444_800n };
 const NOTICED_WITHIN_MS = 5000;
 const RECOVERED_WITHIN_MS = 2000;
 
-describe("a database that goes away", () => {
+describe("an unavailable database", () => {
   let server: PrivateMariadb;
   let database: TestDatabase;
   let proxy: FaultProxy;
@@ -126,7 +126,7 @@ describe("a database that goes away", () => {
     },
   };
   for (const [name, cause] of Object.entries(faults)) {
-    it(`NOT_SERVING and UNAVAILABLE while it ${name}, and all well within 2 s of its return`, async function () {
+    it(`makes the service NOT_SERVING and UNAVAILABLE while it ${name}, until at most 2 s after its return`, async function () {
       this.timeout(60_000);
       await blacklist("before");
       cause(proxy);
@@ -137,7 +137,7 @@ describe("a database that goes away", () => {
     });
   }
 
-  it("is followed through a kill and a restart of the server itself", async function () {
+  it("is found again after a kill and a restart of its server", async function () {
     this.timeout(60_000);
     await blacklist("before");
     await server.kill();
@@ -146,7 +146,7 @@ describe("a database that goes away", () => {
     await expectRecovery();
   });
 
-  it("leaves known positives, and health and readiness tell that from nothing and from everything", async function () {
+  it("leaves known positives, which health and readiness report as a state of its own", async function () {
     this.timeout(60_000);
     if (process.env.TEST_INDEX === "off") this.skip();
     const positives = watchHealth(channel, POSITIVES);
@@ -186,7 +186,7 @@ describe("a database that goes away", () => {
     ]);
   });
 
-  it("answers all who wait for it, and is theirs again afterwards", async function () {
+  it("answers all waiting calls once it is back, and new ones", async function () {
     this.timeout(60_000);
     proxy.blackhole();
     const calls = Array.from({ length: 300 }, (_, index) =>
@@ -201,7 +201,7 @@ describe("a database that goes away", () => {
     for (const { results } of await Promise.all(again)) expect(results).to.have.length(1);
   });
 
-  it("leaves nothing queued after a storm of calls that gave up", async function () {
+  it("leaves nothing queued after many cancelled calls", async function () {
     this.timeout(60_000);
     // Each takes a thousand streams at once.
     const [http2, ...others] = await Promise.all(
@@ -246,7 +246,7 @@ describe("a database that goes away", () => {
     }
   });
 
-  it("never stores a write whose caller gave up before it began", async function () {
+  it("never stores a write that was cancelled before it began", async function () {
     this.timeout(60_000);
     await blacklist("before");
     proxy.hold("toServer");
@@ -273,7 +273,7 @@ describe("a database that goes away", () => {
     expect(tokens.map(({ jti }) => jti).sort()).to.deep.equal(["afterwards", "before", "under-way"]);
   });
 
-  it("ends a call that brings no deadline with the service's own, and never stores it", async function () {
+  it("ends a call without a deadline at the service's default, and never stores its write", async function () {
     this.timeout(60_000);
     await running.stop();
     channel.close();
@@ -297,7 +297,7 @@ describe("a database that goes away", () => {
     await first;
   });
 
-  it("does not keep the service from stopping in time", async function () {
+  it("does not delay the service's shutdown", async function () {
     this.timeout(60_000);
     proxy.blackhole();
     const calls = [

@@ -62,7 +62,7 @@ describe("a page token", () => {
     ),
   });
 
-  it("is opened as it was sealed, by every replica that shares the secret", () => {
+  it("is opened as sealed, by every replica with the same secret", () => {
     fc.assert(
       fc.property(
         somePosition,
@@ -77,12 +77,12 @@ describe("a page token", () => {
     );
   });
 
-  it("holds the position alone, of whatever entry it was made from", () => {
+  it("contains only the position of its entry", () => {
     const entry = { ...POSITION.after, expiresAt: at(1), reason: "c4n4ry", revokedBy: "c4n4ry" };
     expect(tokens.seal({ asOf: POSITION.asOf, after: entry }, ALL)).to.equal(token);
   });
 
-  it("stays within its limit, whatever jti it holds", () => {
+  it("stays within its limit for every jti", () => {
     const worst = ["\u0001", "\u0080", "ａ", "\\", '"', "😀"].map((unit) => {
       const key = unit.repeat(Math.floor(255 / Buffer.byteLength(unit))) as Jti;
       const position = { asOf: at(253_402_300_799_999), after: { createdAt: at(253_402_300_799_999), key } };
@@ -93,7 +93,7 @@ describe("a page token", () => {
     expect(Math.max(...worst)).to.be.at.most(MAX_PAGE_TOKEN_BYTES);
   });
 
-  it("says, when refused, which field is wrong and nothing of what it holds", () => {
+  it("is refused with the name of the field and nothing of its content", () => {
     const { reason, violations } = thrownBy(() => tokens.open(`${token}A`, ALL)) as ServiceError;
     expect({ reason, violations }).to.deep.equal({
       reason: "INVALID_REQUEST",
@@ -119,7 +119,7 @@ describe("a page token", () => {
     });
   }
 
-  it("is refused with any filter but its own", () => {
+  it("is refused with any other filter", () => {
     fc.assert(
       fc.property(someFilter, someFilter, (one, other) => {
         fc.pre(JSON.stringify(Object.entries(one)) !== JSON.stringify(Object.entries(other)));
@@ -128,7 +128,7 @@ describe("a page token", () => {
     );
   });
 
-  it("is bound to which jtis are asked for, not only to their text put together", () => {
+  it("is bound to the jtis of the filter, not only to their concatenation", () => {
     const filters = [
       jtis("a", "b"),
       jtis("b", "a"),
@@ -158,13 +158,13 @@ describe("a page token", () => {
     expect(opened).to.deep.equal([]);
   });
 
-  it("is refused when cut short anywhere, or made longer", () => {
+  it("is refused when truncated or extended", () => {
     const texts = [...token].map((_, length) => token.slice(0, length));
     texts.push(`${token}A`, `A${token}`, token + token);
     expect(texts.filter((text) => !isRefused(text))).to.deep.equal([]);
   });
 
-  it("is refused in any other spelling of the same bytes", () => {
+  it("is refused in any other encoding of the same bytes", () => {
     // Of the last character of an odd length only some bits count: others mean the same bytes.
     const odd = ["a", "ab", "abc"].map((jti) =>
       tokens.seal({ ...POSITION, after: { ...POSITION.after, key: jti as Jti } }, ALL),
@@ -188,7 +188,7 @@ describe("a page token", () => {
     expect(spellings.filter((text) => !isRefused(text))).to.deep.equal([]);
   });
 
-  it("is refused when over-long, or nothing like a token", () => {
+  it("is refused when too long, or not a token at all", () => {
     const texts = [
       "A".repeat(MAX_PAGE_TOKEN_BYTES),
       "A".repeat(MAX_PAGE_TOKEN_BYTES + 1),
@@ -204,7 +204,7 @@ describe("a page token", () => {
     expect(texts.filter((text) => !isRefused(text))).to.deep.equal([]);
   });
 
-  it("is refused after 100,000 random mutations, without ever failing in another way", () => {
+  it("is refused after 100,000 random mutations, always with the same error", () => {
     const random = randomFor("page token mutations");
     const pick = (below: number) => Math.floor(random() * below);
     let opened = 0;

@@ -35,7 +35,7 @@ describe("reflection", () => {
     return stdout;
   }
 
-  it("lists every service that this server offers, and the six methods of ours", async () => {
+  it("lists every service, and the six methods of TokenBlacklist", async () => {
     expect((await curl("", "--list-services")).trim().split("\n").sort()).to.deep.equal([
       "envoy.service.auth.v3.Authorization",
       "grpc.health.v1.Health",
@@ -50,13 +50,13 @@ describe("reflection", () => {
     );
   });
 
-  it("tells enough to ask for health, as an orchestrator's tool does", async () => {
+  it("describes health sufficiently for an orchestrator's tool", async () => {
     expect(JSON.parse(await curl("/grpc.health.v1.Health/Check", "-d", "{}"))).to.deep.equal({
       status: "SERVING",
     });
   });
 
-  it("tells enough for a tool to call it without our proto file", async () => {
+  it("describes the service sufficiently for a tool without the proto file", async () => {
     const revoke = { tokens: [{ jti: "by-hand", expiresAt: "2100-01-01T00:00:00Z", reason: "stolen" }] };
     const revoked = JSON.parse(await curl(`/${SERVICE}/Blacklist`, "-d", JSON.stringify(revoke)));
     expect(revoked.results[0]).to.deep.include({ outcome: "OUTCOME_CREATED" });
@@ -68,7 +68,7 @@ describe("reflection", () => {
     });
   });
 
-  it("reads no further question from whoever takes no answer", async () => {
+  it("reads no further request from a client that reads no responses", async () => {
     const ask = { path: "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", message: LIST_SERVICES };
     const sent = await unreadStream(running.address, ask, { count: 2000, forMs: 3000 });
     expect(sent).to.be.above(0).and.below(1000);

@@ -17,7 +17,7 @@ const MOST = 5;
 const jtis = fc.array(fc.string({ unit: "grapheme", maxLength: 300 }), { maxLength: 12 });
 
 describe("a message with repeated fields", () => {
-  it("keeps all elements up to the first that is one too many, and everything else before it", () => {
+  it("keeps all elements up to the first above the limit, and all fields before it", () => {
     fc.assert(
       fc.property(jtis, (all) => {
         const request = create(IsBlacklistedRequestSchema, {
@@ -32,7 +32,7 @@ describe("a message with repeated fields", () => {
     );
   });
 
-  it("is cut within the message that holds them", () => {
+  it("is shortened within the nested message", () => {
     fc.assert(
       fc.property(jtis, fc.nat(), (all, id) => {
         const request = create(StreamChecksRequestSchema, { id, question: { jtis: all } });
@@ -43,7 +43,7 @@ describe("a message with repeated fields", () => {
     );
   });
 
-  it("is left as it is where it cannot be read: the decoder says why", () => {
+  it("is unchanged if it cannot be parsed, so that the decoder reports why", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (random) => {
         const bytes = Buffer.from(random);
@@ -54,7 +54,7 @@ describe("a message with repeated fields", () => {
     );
   });
 
-  it("of two million empty tokens is cut in milliseconds, and builds a thousand and one", () => {
+  it("with two million empty tokens is shortened in milliseconds, and decoded to 1,001", () => {
     const bytes = Buffer.alloc(4 * 1024 * 1024);
     for (let at = 0; at < bytes.length; at += 2) bytes[at] = 0x0a;
     const number = BlacklistRequestSchema.field.tokens.number;
@@ -82,7 +82,7 @@ describe("a message with many fields", () => {
       ),
     );
 
-  it("is told from others, wherever they are nested", () => {
+  it("is recognized at any nesting", () => {
     const values = Array.from({ length: 3000 }, (_, index) => index);
     // Each value is one field with one field in it.
     expect(hasMoreFields(CheckRequestSchema, check(values), 6000)).to.equal(true);
@@ -92,7 +92,7 @@ describe("a message with many fields", () => {
     expect(hasMoreFields(CheckRequestSchema, check([], headers), 9100)).to.equal(false);
   });
 
-  it("is told in lists of lists of lists too, and of two bytes each", () => {
+  it("is recognized with nested lists of two bytes per field", () => {
     let nested: unknown[] = Array.from({ length: 20_000 }, () => []);
     for (let depth = 0; depth < 40; depth++) nested = [nested];
     for (const bytes of [check(nested), longStruct(240 * 1024)]) {
@@ -100,7 +100,7 @@ describe("a message with many fields", () => {
     }
   });
 
-  it("is nothing that cannot be read: the decoder says why", () => {
+  it("does not include malformed messages, so that the decoder reports why", () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 50, maxLength: 400 }), (random) => {
         expect(hasMoreFields(CheckRequestSchema, Buffer.from(random), 200)).to.equal(false);

@@ -58,7 +58,7 @@ describe("a Blacklist request", () => {
   const read = (...tokens: Token[]) =>
     (readAll(tokens) as Awaited<ReturnType<typeof readAll>>).map(({ entry }) => entry);
 
-  it("becomes entries in its order, duplicates and all, nothing trimmed or folded", () => {
+  it("becomes entries in order, with duplicates, neither trimmed nor case-folded", () => {
     const tokens = [withJti(" Abc "), withJti("abc", { reason: " stolen\n" }), withJti(" Abc ")];
     const expiresAt = NOW + 60_000;
     expect(read(...tokens)).to.deep.equal([
@@ -90,7 +90,7 @@ describe("a Blacklist request", () => {
     ]);
   });
 
-  it("is told of every violation at once, by the path of its field", () => {
+  it("reports all violations at once, with the paths of the fields", () => {
     const tokens: Token[] = [
       withJti(""),
       withJti("é".repeat(128)),
@@ -124,7 +124,7 @@ describe("a Blacklist request", () => {
     });
   });
 
-  it("is refused when the expiry has passed, at the very beginning of 1970 as at any other time", () => {
+  it("is refused if an expiry has passed, including the first instant of 1970", () => {
     const seconds = [-1n, 0n, 1n, BigInt(NOW / 1000)];
     const fields = seconds.map((second) =>
       Object.keys(violations(() => read(withJti("a", { expiresAt: { seconds: second, nanos: 0 } })))),
@@ -132,7 +132,7 @@ describe("a Blacklist request", () => {
     expect(fields).to.deep.equal(seconds.map(() => ["tokens[0].expires_at"]));
   });
 
-  it("may hold raw tokens, which say themselves who they are and when they expire", async () => {
+  it("may contain raw tokens, which state their jti and expiry themselves", async () => {
     const tokens: Token[] = [
       withJti("a"),
       { token: { case: "jwt", value: "1000" }, reason: "logout" },
@@ -146,7 +146,7 @@ describe("a Blacklist request", () => {
     ]);
   });
 
-  it("is told what is wrong with a raw token, beside all other violations", async () => {
+  it("reports what is wrong with a raw token, together with all other violations", async () => {
     const tokens: Token[] = [
       withJti(""),
       { token: { case: "jwt", value: "" }, reason: "r".repeat(513) },
@@ -165,13 +165,13 @@ describe("a Blacklist request", () => {
     });
   });
 
-  it("fails as a whole where nobody can tell whether a raw token is genuine", async () => {
+  it("fails as a whole if a raw token cannot be verified now", async () => {
     const identify = () => Promise.reject(keysUnavailable());
     const tokens: Token[] = [withJti(""), { token: { case: "jwt", value: "1000" } }];
     expect(await reasonOf(Promise.resolve(readAll(tokens, { identify })))).to.equal("KEYS_UNAVAILABLE");
   });
 
-  it("holds no token that expires further ahead than is allowed, to the millisecond", async () => {
+  it("may contain no token that expires later than allowed, to the millisecond", async () => {
     const tooFar = "must not expire further ahead than this service allows (MAX_TOKEN_LIFETIME)";
     const tokens: Token[] = [withJti("a"), { token: { case: "jwt", value: "60000" } }];
     const latest = (NOW + 60_000) as EpochMs;
@@ -190,7 +190,7 @@ describe("a Blacklist request", () => {
   const jwts = (count: number): Token[] =>
     Array.from({ length: count }, () => ({ token: { case: "jwt", value: "1000" } }));
 
-  it("holds at most 100 raw tokens, beside others, and more are neither charged nor verified", async () => {
+  it("holds at most 100 raw tokens besides others, and more are neither charged nor verified", async () => {
     const asked: string[] = [];
     const rules = {
       charge: async (count: number) => void asked.push(`charge ${count}`),
@@ -210,7 +210,7 @@ describe("a Blacklist request", () => {
     expect(asked).to.deep.equal(["charge 1000", "identify 100"]);
   });
 
-  it("has no raw token verified that its caller's quota does not allow", async () => {
+  it("has no raw token verified beyond its caller's quota", async () => {
     let verified = 0;
     const rules = {
       charge: async () => {
@@ -225,7 +225,7 @@ describe("a Blacklist request", () => {
     expect(verified).to.equal(0);
   });
 
-  it("looks at no more than 1000 of too many tokens", () => {
+  it("has at most 1000 of too many tokens examined", () => {
     const found = violations(() => read(...Array.from({ length: 5000 }, () => withJti(""))));
     expect([found.tokens, Object.keys(found).length]).to.deep.equal(["must hold 1 to 1000, not more", 1001]);
   });
@@ -236,14 +236,14 @@ describe("an IsBlacklisted request", () => {
     readIsBlacklistedRequest(create(IsBlacklistedRequestSchema, init));
   const REVISION = "7-0123456789abcdef";
 
-  it("keeps its jtis in order, duplicates and all, and asks for a fresh answer unless it says otherwise", () => {
+  it("keeps its jtis in order, with duplicates, and is fully fresh by default", () => {
     expect(read({ jtis: ["b", "A", "a ", "b"] })).to.deep.equal({
       tokens: ["b", "A", "a ", "b"],
       freshness: { kind: "linearizable" },
     });
   });
 
-  it("may ask for a revision, or for a staleness in whole milliseconds, rounded down", () => {
+  it("may state a revision, or a staleness, rounded down to milliseconds", () => {
     const stale = (seconds: bigint, nanos: number) =>
       read({ jtis: ["a"], freshness: { case: "maxStaleness", value: { seconds, nanos } } }).freshness;
     expect([
@@ -269,7 +269,7 @@ describe("an IsBlacklisted request", () => {
     ]).to.deep.equal([{ jtis: "must hold 1 to 1000, not 0" }, "must hold 1 to 1000, not more"]);
   });
 
-  it("is told of every violation at once, by the path of its field", () => {
+  it("reports all violations at once, with the paths of the fields", () => {
     const jtis = ["good", "", "a".repeat(256), "\0", "\uD800"];
     const wrong = {
       "jtis[1]": "must not be empty",
@@ -298,7 +298,7 @@ describe("a List request", () => {
   const read = (init: MessageInitShape<typeof ListRequestSchema>) =>
     readListRequest(create(ListRequestSchema, init));
 
-  it("asks for everything that is still blacklisted when it says nothing", () => {
+  it("selects all effective entries by default", () => {
     expect(read({})).to.deep.equal({
       filter: {
         includeExpired: false,
@@ -311,7 +311,7 @@ describe("a List request", () => {
     });
   });
 
-  it("may name everything at once", () => {
+  it("may combine all filters", () => {
     const init = {
       pageSize: 5,
       includeExpired: true,
@@ -337,7 +337,7 @@ describe("a List request", () => {
     expect(sizes.map((pageSize) => read({ pageSize }).limit)).to.deep.equal([100, 1, 1000, 1000, 1000]);
   });
 
-  it("is told of every violation at once, by the path of its field", () => {
+  it("reports all violations at once, with the paths of the fields", () => {
     const init = {
       pageSize: -1,
       createdAfter: BEYOND,
@@ -367,7 +367,7 @@ describe("a Prune request", () => {
     ]);
   });
 
-  it("may count only, and may be narrowed to what expires before a time, 1970 included", () => {
+  it("may be a dry run, and may be limited to entries that expired before a time, including 1970", () => {
     const epoch = { seconds: 0n, nanos: 0 };
     expect([read({}), read({ dryRun: true, expiredBefore: epoch })]).to.deep.equal([
       { limit: 10_000, dryRun: false, expiredBefore: undefined },
@@ -375,7 +375,7 @@ describe("a Prune request", () => {
     ]);
   });
 
-  it("is told of every violation at once", () => {
+  it("reports all violations at once", () => {
     expect(violations(() => read({ maxCount: -1, expiredBefore: BEYOND }))).to.deep.equal({
       max_count: "must not be negative",
       expired_before: IS_BEYOND,

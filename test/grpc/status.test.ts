@@ -68,7 +68,7 @@ describe("the status of a failed call", () => {
   };
 
   for (const [reason, { code, retryAfterMs }] of Object.entries(EXPECTED)) {
-    it(`says ${status[code]} for ${reason}, with details that a machine can read`, () => {
+    it(`is ${status[code]} for ${reason}, with machine-readable details`, () => {
       const error = new ServiceError(reason as Reason, "what happened", { cause: new Error("c4n4ry") });
       const answer = statusOf(error);
       expect([answer.code, answer.details, codeOf(error), decode(answer)]).to.deep.equal([
@@ -118,7 +118,7 @@ describe("the status of a failed call", () => {
     },
   };
   for (const [size, { field, description }] of Object.entries(SIZES)) {
-    it(`fits into trailers that every client takes with 1000 ${size} violations, the last of which says how many are left out`, () => {
+    it(`fits into the trailers that clients accept with 1000 ${size} violations, the last of which states how many are omitted`, () => {
       const violations = Array.from({ length: 1000 }, (_, index) => ({ field: field(index), description }));
       const answer = statusOf(invalidRequest(violations));
       const [, badRequest] = decode(answer).details as [unknown, { fieldViolations: Violation[] }];
@@ -136,7 +136,7 @@ describe("the status of a failed call", () => {
     });
   }
 
-  it("is never longer than clients take, however many violations there are", () => {
+  it("never exceeds the size that clients accept, for any number of violations", () => {
     const sizes = Array.from({ length: 150 }, (_, count) => {
       const violations = Array.from({ length: count }, (_, index) => ({
         field: `tokens[${index}].jti`,
@@ -148,7 +148,7 @@ describe("the status of a failed call", () => {
   });
 });
 
-describe("an error that nobody foresaw", () => {
+describe("an unexpected error", () => {
   for (const thrown of [
     new TypeError("SELECT c4n4ry"),
     "c4n4ry",
@@ -156,7 +156,7 @@ describe("an error that nobody foresaw", () => {
     null,
     { message: "c4n4ry", reason: "c4n4ry" },
   ]) {
-    it(`says only that it is internal, and keeps its cause for the log: ${typeof thrown}`, () => {
+    it(`is INTERNAL without details, and keeps its cause for the log: ${typeof thrown}`, () => {
       const error = presentable(thrown);
       expect([error.reason, error.message, error.cause]).to.deep.equal([
         "INTERNAL",
@@ -169,7 +169,7 @@ describe("an error that nobody foresaw", () => {
     });
   }
 
-  it("is not what the service says of its own accord", () => {
+  it("does not replace an error of the service itself", () => {
     const error = storeUnavailable("away");
     expect(presentable(error)).to.equal(error);
   });

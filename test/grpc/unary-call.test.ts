@@ -19,7 +19,7 @@ import { FakeClock } from "../support/fake-clock.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { until } from "../support/until.ts";
 
-describe("calls that wait for their answers", () => {
+describe("calls in flight", () => {
   let calls: Admission;
   let server: Server;
   let channel: RawChannel;
@@ -86,7 +86,7 @@ describe("calls that wait for their answers", () => {
     await until(() => calls.active === 0, { withinMs: 5000, what: "all have left" });
   }
 
-  it("leave room for others than the caller who has most", async () => {
+  it("leave capacity for callers other than the one with the most", async () => {
     const held = Array.from({ length: (MAX_CALLS * 3) / 4 }, () => {
       calls.enter({ peer: "peer" });
       return calls.claim("greedy");
@@ -98,7 +98,7 @@ describe("calls that wait for their answers", () => {
     await answerAll();
   });
 
-  it("hold a bounded share of the memory with large requests, and leave some of it to others", async () => {
+  it("use a bounded share of the memory for large requests, and leave some of it to other callers", async () => {
     const large = message(100);
     expect(large.length).to.be.above(LARGE_REQUEST_BYTES);
     const half = calls.holdRequest("greedy", MAX_UNANSWERED_BYTES / 2);
@@ -117,7 +117,7 @@ describe("calls that wait for their answers", () => {
     expect(calls.holdRequest("", 1)).to.equal(undefined);
   });
 
-  it("leave when they are given up while it is found out anew who calls", async () => {
+  it("give up their place when they are cancelled during a second authentication", async () => {
     let know = (_: Principal) => {};
     let asked = 0;
     // Judged by its headers, and again when its message is there: meanwhile keys have changed.

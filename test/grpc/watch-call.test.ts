@@ -50,7 +50,7 @@ describe("the streams of Watch", () => {
     server.forceShutdown();
   });
 
-  it("are no more at once than there may be, begun or not; one that has gone makes room", async () => {
+  it("are limited in number, started or not; one that has ended makes room", async () => {
     const served = [Watcher.begin(channel), Watcher.begin(channel)];
     await Promise.all(served.map((one) => one.complete()));
     // The third says nothing, and has its place all the same: the fourth comes after it on the same connection.
@@ -67,7 +67,7 @@ describe("the streams of Watch", () => {
     silent.cancel();
   });
 
-  describe("of known callers", () => {
+  describe("of authenticated callers", () => {
     const by = (name: string) => {
       authenticate = () => ({ name, roles: new Set(["check"]) });
     };
@@ -79,7 +79,7 @@ describe("the streams of Watch", () => {
     };
     const REFUSED = ends("RESOURCE_EXHAUSTED", "OVERLOADED");
 
-    it("are at most so many of one, and the others still come in", async () => {
+    it("are limited per caller, and others are still accepted", async () => {
       const outcomes = [await opened("greedy"), await opened("greedy"), await opened("greedy")];
       expect(outcomes[2]).to.deep.equal(REFUSED);
       const other = await opened("other");
@@ -87,7 +87,7 @@ describe("the streams of Watch", () => {
       expect(stage.feed.size).to.equal(3);
     });
 
-    it("make room, the newest of whoever has most, for a caller who has fewer", async () => {
+    it("make room for a caller with fewer by ending the newest of the caller with the most", async () => {
       const [first, second, third] = [await opened("a"), await opened("a"), await opened("b")] as [
         Watcher,
         Watcher,
@@ -106,7 +106,7 @@ describe("the streams of Watch", () => {
       third.cancel();
     });
 
-    it("take no place before it is known whose they are, and leave none behind", async () => {
+    it("take no place before they are authenticated, and leave none behind", async () => {
       for (let times = 0; times < 5; times++) {
         authenticate = () => Promise.reject(new Error("unforeseen"));
         await Watcher.begin(channel).ended;
@@ -118,7 +118,7 @@ describe("the streams of Watch", () => {
     });
   });
 
-  it("all end when the replica drains, also one of which it is not known yet who opened it", async () => {
+  it("all end when the replica drains, even one that is still being authenticated", async () => {
     const served = await Watcher.begin(channel).complete();
     let know = (_: Principal) => {};
     let isAsked = false;
@@ -139,7 +139,7 @@ describe("the streams of Watch", () => {
     expect([unknown.messages, stage.feed.size]).to.deep.equal([[], 0]);
   });
 
-  it("end once: a client that leaves while its snapshot is looked for leaves nothing behind", async () => {
+  it("end once: a client that cancels during the start of its snapshot leaves nothing behind", async () => {
     stage.store.holding = true;
     stage.store.changes.splice(0);
     const leaving = Watcher.begin(channel);
@@ -157,7 +157,7 @@ describe("the streams of Watch", () => {
     expect(cut).to.deep.equal([]);
   });
 
-  it("say that the caller could not be told, and why, when that fails", async () => {
+  it("report a failed authentication with its reason", async () => {
     authenticate = () => Promise.reject(new Error("unforeseen"));
     expect(await Watcher.begin(channel).ended).to.deep.equal(ends("INTERNAL", "INTERNAL"));
     authenticate = () => {
@@ -166,7 +166,7 @@ describe("the streams of Watch", () => {
     expect(await Watcher.begin(channel).ended).to.deep.equal(ends("INTERNAL", "INTERNAL"));
   });
 
-  it("answer what was asked before the client half-closed, and then end with OK", async () => {
+  it("answer all requests from before the client half-closed, and then end with OK", async () => {
     const asking = Watcher.begin(channel);
     asking.send({ case: "sync", value: { id: 1n } });
     asking.send({ case: "sync", value: { id: 2n } });
@@ -183,7 +183,7 @@ describe("the streams of Watch", () => {
     expect(stage.feed.size).to.equal(0);
   });
 
-  it("wait for the proof that a half-closed client has asked for, and end with OK where there is none", async () => {
+  it("wait for the proof that a half-closed client has requested, or end with OK if it has requested none", async () => {
     const asking = await Watcher.begin(channel).complete();
     stage.store.holding = true;
     stage.store.changes.splice(0);
@@ -197,14 +197,14 @@ describe("the streams of Watch", () => {
     expect(asking.story.at(-1)).to.equal("unsynced");
   });
 
-  it("end with OK when a client half-closes without having asked for anything", async () => {
+  it("end with OK when a client half-closes without any request", async () => {
     const silent = new Watcher(channel);
     silent.stream.end();
     expect((await silent.ended).code).to.equal("OK");
     expect(silent.messages).to.deep.equal([]);
   });
 
-  it("leave no timer behind, whoever ends them, and cut off nobody who takes the end", async () => {
+  it("leave no timer behind however they end, and disconnect no client that reads the end", async () => {
     const [done, gone] = await Promise.all([1, 2].map(() => Watcher.begin(channel).complete()));
     const refused = new Watcher(channel);
     refused.send({ case: "sync", value: { id: 1n } });
