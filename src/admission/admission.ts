@@ -17,7 +17,7 @@ interface Source {
 
 /**
  * Admission of calls. Bounds the calls in flight and the bytes of their requests, in total and per caller, and the bytes of unread answers
- * per connection; and tells when the last call has ended.
+ * per connection; and reports when the last call has ended.
  */
 export class Admission {
   readonly #capacity = new FairCapacity(MAX_CALLS);
@@ -95,5 +95,5 @@ export function admissionError(reason: keyof typeof REFUSALS): ServiceError {
 
 const REFUSALS = {
   DRAINING: "this replica is shutting down",
-  OVERLOADED: "too many calls are being answered",
+  OVERLOADED: "too many calls are in flight",
 } as const;

@@ -18,10 +18,13 @@ import { type QuestionMethod, StreamedCheck } from "./streamed-check.ts";
 /** The streams of `StreamChecks`. `handler` answers their questions. */
 export function openCheckStreams(
   handler: QuestionMethod["handler"],
-  { environment, cut, ...limits }: StreamSetup,
+  { environment, disconnect, ...limits }: StreamSetup,
 ): StreamRegistry<StreamChecksRequest, CheckCall> {
   const { streamChecks, isBlacklisted } = TokenBlacklist.method;
-  const method = { ...authenticatedMethod(streamChecks, TOKEN_BLACKLIST.streamChecks, environment), cut };
+  const method = {
+    ...authenticatedMethod(streamChecks, TOKEN_BLACKLIST.streamChecks, environment),
+    disconnect,
+  };
   // Counted and logged as calls of IsBlacklisted, so that the metrics of that method cover all questions.
   const { path } = methodDefinition(isBlacklisted);
   const count = environment.metrics.calls.of({ ...methodDefinition(streamChecks), path });
@@ -70,7 +73,7 @@ class CheckCall extends StreamCall<StreamChecksRequest> {
   }
 
   protected override receive(request: StreamChecksRequest): void {
-    // The error at the end of the stream tells the client to ask another replica.
+    // The error at the end of the stream makes the client ask another replica.
     if (this.#draining !== undefined) return;
     const question = new StreamedCheck(request, this.#questions, this);
     this.#open.add(question);

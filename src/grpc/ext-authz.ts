@@ -19,20 +19,20 @@ const JWT_AUTHN = "envoy.filters.http.jwt_authn";
 export function addExtAuthz(
   server: Server,
   {
-    gate,
+    authorizer,
     environment,
     incoming,
-  }: { gate: TokenAuthorizer; environment: CallEnvironment; incoming: IncomingCalls },
+  }: { authorizer: TokenAuthorizer; environment: CallEnvironment; incoming: IncomingCalls },
 ): void {
-  const answer = (ruling: Decision) => {
-    environment.metrics.decisions.count("ext_authz", ruling);
-    return responseTo(ruling);
+  const answer = (decision: Decision) => {
+    environment.metrics.decisions.count("ext_authz", decision);
+    return responseTo(decision);
   };
   addAuthenticatedService(server, Authorization, {
     table: AUTHORIZATION,
     handlers: {
       check({ attributes }, caller) {
-        const decision = gate.decide(shownIn(attributes), caller);
+        const decision = authorizer.decide(presentedIn(attributes), caller);
         return decision instanceof Promise ? decision.then(answer) : answer(decision);
       },
     },
@@ -44,9 +44,9 @@ export function addExtAuthz(
 
 type Response = MessageInitShape<typeof CheckResponseSchema>;
 
-function shownIn(attributes: AttributeContext | undefined): PresentedCredentials {
+function presentedIn(attributes: AttributeContext | undefined): PresentedCredentials {
   return {
-    verifiedJtis: vouchedIn(attributes?.metadataContext?.filterMetadata),
+    verifiedJtis: verifiedJtisIn(attributes?.metadataContext?.filterMetadata),
     authorization: valuesOf(attributes, "authorization"),
     isPreflight: isPreflight(attributes?.request?.http?.method, (name) => valuesOf(attributes, name)),
   };
@@ -56,11 +56,11 @@ function shownIn(attributes: AttributeContext | undefined): PresentedCredentials
  * The jti of each payload that Envoy has verified. A payload stands under a key that the operator chooses (`payload_in_metadata`), or its
  * claims stand in the metadata itself. Null, which is not a valid jti, if the type of the token grants no access.
  */
-function vouchedIn(metadata: Readonly<Record<string, JsonObject>> = {}): unknown[] {
+function verifiedJtisIn(metadata: Readonly<Record<string, JsonObject>> = {}): unknown[] {
   const found = metadata[JWT_AUTHN];
   if (!isObject(found)) return [];
   const parts = [found, ...Object.values(found).filter(isObject)];
-  if (parts.some(isOfOtherKind)) return [null];
+  if (parts.some(isOfOtherType)) return [null];
   const jtis: unknown[] = parts.slice(1).map((payload) => payload.jti);
   const top = found.jti;
   return top === undefined || isObject(top) ? jtis : [...jtis, top];
@@ -70,7 +70,7 @@ function vouchedIn(metadata: Readonly<Record<string, JsonObject>> = {}): unknown
  * Whether a payload, or a header (`header_in_metadata`), belongs to a token that is not an access token, such as a logout token. Envoy
  * verifies signatures, not token types.
  */
-function isOfOtherKind(part: JsonObject): boolean {
+function isOfOtherType(part: JsonObject): boolean {
   return isSecurityEvent(part) || (part.alg !== undefined && !isAcceptedType(part.typ));
 }
 
@@ -87,10 +87,10 @@ function valuesOf(attributes: AttributeContext | undefined, sought: string): str
   ];
 }
 
-function responseTo(ruling: Decision): Response {
-  if (ruling === "pass")
+function responseTo(decision: Decision): Response {
+  if (decision === "pass")
     return { status: { code: status.OK }, httpResponse: { case: "okResponse", value: {} } };
-  const denial = denialOf(ruling);
+  const denial = denialOf(decision);
   return {
     status: { code: denial.status === 401 ? status.UNAUTHENTICATED : status.UNAVAILABLE },
     httpResponse: {

@@ -66,15 +66,15 @@ export function createHandlers({
           latest: maxTokenLifetimeMs === 0 ? MAX_EPOCH_MS : blacklist.lifetimeEnd(maxTokenLifetimeMs),
           revokedBy: caller.principal.name,
         });
-        const entries = tokens.filter(({ isOver }) => !isOver).map(({ entry }) => entry);
+        const entries = tokens.filter(({ isExpired }) => !isExpired).map(({ entry }) => entry);
         const { results, revision } =
           entries.length === 0
             ? { results: [], revision: await blacklist.revision() }
             : await blacklist.add(entries, caller, allowance);
         const written = results.values();
         return {
-          results: tokens.map(({ entry, isOver }) =>
-            isOver ? overOf(entry) : resultOf(written.next().value as TokenResult),
+          results: tokens.map(({ entry, isExpired }) =>
+            isExpired ? expiredResultOf(entry) : resultOf(written.next().value as TokenResult),
           ),
           revision: formatRevision(revision),
         };
@@ -135,7 +135,7 @@ function resultOf({ entry, outcome }: TokenResult) {
 }
 
 /** An expired token is not stored, so the response has only the values from the token. */
-function overOf({ key, expiresAt }: NewEntry) {
+function expiredResultOf({ key, expiresAt }: NewEntry) {
   return {
     token: { jti: jtiOf(key), expiresAt: toTimestamp(expiresAt) },
     outcome: BlacklistResult_Outcome.ALREADY_EXPIRED,

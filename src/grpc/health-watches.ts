@@ -10,7 +10,7 @@ interface Setup {
   /** The caller known on the connection of `peer`: a name, empty if callers are not identified; undefined if unauthenticated. */
   readonly callerOf: (peer: string) => string | undefined;
   /** Destroys the connection of a peer. */
-  readonly cut: (peer: string) => void;
+  readonly disconnect: (peer: string) => void;
 }
 
 /**
@@ -36,13 +36,13 @@ export class HealthWatches {
 
   /** Sends the result of `status` now and after each change. */
   open(call: Call, status: () => ServingStatus): void {
-    const { clock, cut } = this.#setup;
+    const { clock, disconnect } = this.#setup;
     const peer = call.getPeer();
     const ofPeer = this.#byPeer.get(peer) ?? new Set();
     const refusal = this.#refusal(peer, ofPeer);
     const watch = new HealthWatch(call, status, {
       clock,
-      cut: () => cut(peer),
+      disconnect: () => disconnect(peer),
       onClosed: () => {
         if (!ofPeer.delete(watch)) return;
         this.#size--;
@@ -55,12 +55,12 @@ export class HealthWatches {
     }
     this.#byPeer.set(peer, ofPeer.add(watch));
     this.#size++;
-    watch.tell();
+    watch.update();
   }
 
   /** Sends changed statuses on all streams. */
-  tell(): void {
-    for (const watches of this.#byPeer.values()) for (const watch of watches) watch.tell();
+  update(): void {
+    for (const watches of this.#byPeer.values()) for (const watch of watches) watch.update();
   }
 
   end(): void {
@@ -71,12 +71,13 @@ export class HealthWatches {
   #refusal(peer: string, ofPeer: ReadonlySet<HealthWatch>): string | undefined {
     if (this.#isEnding) return "this replica is shutting down";
     if (ofPeer.size >= MAX_CONNECTION_HEALTH_WATCHES) return "the connection has too many streams of Watch";
-    if (this.#size < MAX_HEALTH_WATCHES || this.#evictStranger() || this.#evictKnown(peer)) return undefined;
+    if (this.#size < MAX_HEALTH_WATCHES || this.#evictUnauthenticated() || this.#evictAuthenticated(peer))
+      return undefined;
     return "too many streams of Watch are open";
   }
 
   /** Ends the oldest stream of the unauthenticated connection with the most streams. */
-  #evictStranger(): boolean {
+  #evictUnauthenticated(): boolean {
     let most: Set<HealthWatch> | undefined;
     for (const [peer, watches] of this.#byPeer) {
       if (watches.size > (most?.size ?? 0) && this.#setup.callerOf(peer) === undefined) most = watches;
@@ -89,7 +90,7 @@ export class HealthWatches {
    * Ends the newest stream of the known caller with the most streams, unless the caller at `newcomer` would then have more than that
    * caller.
    */
-  #evictKnown(newcomer: string): boolean {
+  #evictAuthenticated(newcomer: string): boolean {
     const own = this.#ownerOf(newcomer);
     if (own === undefined) return false;
     const byOwner = new Map<string, HealthWatch[]>();
@@ -110,7 +111,7 @@ export class HealthWatches {
   }
 
   #evict(victim: HealthWatch | undefined): boolean {
-    victim?.fail("others need the place of this stream");
+    victim?.fail("another client needs the place of this stream");
     victim?.release();
     return victim !== undefined;
   }
@@ -118,7 +119,7 @@ export class HealthWatches {
 
 interface WatchSetup {
   readonly clock: Clock;
-  readonly cut: () => void;
+  readonly disconnect: () => void;
   readonly onClosed: () => void;
 }
 
@@ -129,7 +130,7 @@ class HealthWatch {
   #sent: ServingStatus | undefined;
   #isSending = false;
   #hasEnded = false;
-  #cancelCut = () => {};
+  #cancelDisconnect = () => {};
 
   constructor(call: Call, status: () => ServingStatus, setup: WatchSetup) {
     this.#call = call;
@@ -138,7 +139,7 @@ class HealthWatch {
     // grpc-js emits this at the end of every stream, however it ended.
     call.once("cancelled", () => {
       this.#hasEnded = true;
-      this.#cancelCut();
+      this.#cancelDisconnect();
       this.release();
     });
   }
@@ -146,14 +147,14 @@ class HealthWatch {
   /**
    * Sends the status if it has changed. Only one message is in flight at a time, so a client that falls behind gets only the latest status.
    */
-  tell(): void {
+  update(): void {
     const now = this.#status();
     if (this.#hasEnded || this.#isSending || now === this.#sent) return;
     this.#sent = now;
     this.#isSending = true;
     this.#call.write({ status: now }, () => {
       this.#isSending = false;
-      this.tell();
+      this.update();
     });
   }
 
@@ -179,7 +180,7 @@ class HealthWatch {
   #end(): boolean {
     if (this.#hasEnded) return false;
     this.#hasEnded = true;
-    this.#cancelCut = this.#setup.clock.schedule(STREAM_END_MS, this.#setup.cut);
+    this.#cancelDisconnect = this.#setup.clock.schedule(STREAM_END_MS, this.#setup.disconnect);
     return true;
   }
 }

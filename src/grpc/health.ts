@@ -22,7 +22,7 @@ interface Setup {
   /** The caller known on the connection of `peer`: a name, empty if callers are not identified; undefined if unauthenticated. */
   readonly callerOf: (peer: string) => string | undefined;
   /** Destroys the connection of a peer. */
-  readonly cut: (peer: string) => void;
+  readonly disconnect: (peer: string) => void;
 }
 
 /**
@@ -51,7 +51,7 @@ export class Health {
       const isEnough = name.endsWith(POSITIVES) ? serving !== "nothing" : serving === "everything";
       this.#statuses.set(name, isEnough ? ServingStatus.SERVING : ServingStatus.NOT_SERVING);
     }
-    this.#watches.tell();
+    this.#watches.update();
   }
 
   addTo(server: Pick<Server, "addService">): void {

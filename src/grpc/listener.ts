@@ -20,7 +20,7 @@ export interface Listener {
   /** Accepts no more connections. Resolves when the last one has closed. */
   stop(): Promise<void>;
   /** Destroys all open connections or, given a peer as grpc-js names it, only that peer's. */
-  cut(peer?: string): void;
+  disconnect(peer?: string): void;
 }
 
 interface Setup {
@@ -79,7 +79,7 @@ export function listenGrpc(
           tls?.stop();
           return new Promise((closed) => server.close(() => closed()));
         },
-        cut(peer) {
+        disconnect(peer) {
           for (const socket of sockets) {
             if (peer === undefined || peer === peerName(socket)) socket.destroy();
           }

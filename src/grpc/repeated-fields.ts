@@ -8,7 +8,7 @@ export interface RepeatedField {
 }
 
 /** Scanning stops after this multiple of the allowed number of elements, and drops the rest of the message. */
-const LOOKED_AT = 8;
+const SCANNED_MULTIPLE = 8;
 
 /** Decodes a request. */
 export type Decode = (bytes: Buffer) => object;
@@ -26,7 +26,7 @@ export function withFewFields(most: number, desc: DescMessage): (decode: Decode)
 }
 
 /** Maximum number of other fields kept after the first element above the limit. No request has as many. */
-const MOST_OTHERS = 16;
+const MAX_OTHERS = 16;
 
 /**
  * Removes the elements of `field` after the first one above `most` from an encoded message. The decoded message still shows that there are
@@ -36,10 +36,10 @@ const MOST_OTHERS = 16;
 export function withoutExcess(bytes: Buffer, { within, number }: RepeatedField, most: number): Buffer {
   // An element takes at least two bytes.
   if (bytes.length <= most * 2) return bytes;
-  if (within === undefined) return cut({ bytes, start: 0, end: bytes.length }, number, most) ?? bytes;
+  if (within === undefined) return shortened({ bytes, start: 0, end: bytes.length }, number, most) ?? bytes;
   for (const field of fieldsOf({ bytes, start: 0, end: bytes.length })) {
     if (field.number !== within || field.start < 0) continue;
-    const content = cut({ bytes, start: field.start, end: field.end }, number, most);
+    const content = shortened({ bytes, start: field.start, end: field.end }, number, most);
     if (content === undefined) continue;
     const head = Buffer.from([...varint(field.number * 8 + 2), ...varint(content.length)]);
     return Buffer.concat([bytes.subarray(0, field.tag), head, content]);
@@ -100,15 +100,15 @@ interface Part {
 }
 
 /** The shortened message; undefined if nothing is removed. */
-function cut(part: Part, number: number, most: number): Buffer | undefined {
+function shortened(part: Part, number: number, most: number): Buffer | undefined {
   const { bytes, start } = part;
   const kept: Buffer[] = [];
   let count = 0;
   for (const field of fieldsOf(part)) {
-    if (count > most * LOOKED_AT) break;
+    if (count > most * SCANNED_MULTIPLE) break;
     if (field.number === number) {
       if (++count === most + 1) kept.push(bytes.subarray(start, field.end));
-    } else if (count > most && kept.length <= MOST_OTHERS) kept.push(bytes.subarray(field.tag, field.end));
+    } else if (count > most && kept.length <= MAX_OTHERS) kept.push(bytes.subarray(field.tag, field.end));
   }
   return kept.length === 0 ? undefined : Buffer.concat(kept);
 }

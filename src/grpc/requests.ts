@@ -55,17 +55,17 @@ interface TokenRules {
   readonly revokedBy: string;
 }
 
-interface AskedToken {
+interface RequestedToken {
   readonly entry: NewEntry;
   /** A raw token that has expired, so that there is nothing to blacklist. */
-  readonly isOver: boolean;
+  readonly isExpired: boolean;
 }
 
 /** Returns a promise only if there are raw tokens to verify. */
 export function readBlacklistRequest(
   { tokens, allowRawTokensAsJtis }: BlacklistRequest,
   rules: TokenRules,
-): readonly AskedToken[] | Promise<readonly AskedToken[]> {
+): readonly RequestedToken[] | Promise<readonly RequestedToken[]> {
   const found = new Violations();
   found.checkBatch("tokens", tokens.length);
   const problemOf = allowRawTokensAsJtis ? storedJtiProblem : newJtiProblem;
@@ -79,7 +79,7 @@ export function readBlacklistRequest(
   const read = batch.map((token, index) => readToken(token, `tokens[${index}]`, { rules, found, problemOf }));
   if (raw > 0 && fits) return identified(read, { rules, found, charged: tokens.length });
   found.throwIfAny();
-  return read as AskedToken[];
+  return read as RequestedToken[];
 }
 
 interface Reading {
@@ -88,28 +88,28 @@ interface Reading {
 }
 
 /** A raw token to verify, and the path of its field. */
-interface ShownToken {
+interface UnverifiedToken {
   readonly jwt: string;
   readonly path: string;
   readonly reason: string;
 }
 
 async function identified(
-  read: readonly (AskedToken | ShownToken)[],
+  read: readonly (RequestedToken | UnverifiedToken)[],
   { rules, found, charged }: Reading & { readonly charged: number },
-): Promise<readonly AskedToken[]> {
+): Promise<readonly RequestedToken[]> {
   await rules.charge(charged);
   const identities = (await rules.identify(read.flatMap((one) => ("jwt" in one ? [one.jwt] : [])))).values();
-  const asked = read.map((one) => {
+  const requested = read.map((one) => {
     if (!("jwt" in one)) return one;
     const identity = identities.next().value as VerifiedToken | InvalidTokenError;
     if (identity instanceof InvalidTokenError) found.add(one.path, identity.message);
     else if (identity.expiresAt > rules.latest) found.add(one.path, TOO_FAR);
-    else return { entry: entryOf(identity, one.reason, rules), isOver: rules.isPast(identity.expiresAt) };
-    return NOTHING;
+    else return { entry: entryOf(identity, one.reason, rules), isExpired: rules.isPast(identity.expiresAt) };
+    return PLACEHOLDER;
   });
   found.throwIfAny();
-  return asked;
+  return requested;
 }
 
 function entryOf({ jti, expiresAt }: VerifiedToken, reason: string, { revokedBy }: TokenRules): NewEntry {
@@ -124,7 +124,7 @@ function readToken(
   { token, expiresAt, reason }: TokenToBlacklist,
   path: string,
   { rules, found, problemOf }: Reading & { readonly problemOf: (jti: string) => string | undefined },
-): AskedToken | ShownToken {
+): RequestedToken | UnverifiedToken {
   const reasonProblem = textProblem(reason, MAX_REASON_BYTES);
   if (token.case === "jwt") {
     found.check(`${path}.reason`, reasonProblem);
@@ -135,13 +135,13 @@ function readToken(
   found.checkJti(`${path}.jti`, jti, problemOf(jti));
   const expiry = readExpiry(expiresAt, `${path}.expires_at`, { rules, found });
   found.check(`${path}.reason`, reasonProblem);
-  return { entry: entryOf({ jti: jti as Jti, expiresAt: expiry }, reason, rules), isOver: false };
+  return { entry: entryOf({ jti: jti as Jti, expiresAt: expiry }, reason, rules), isExpired: false };
 }
 
 /** Placeholder for a token with a violation. Never returned, since the violation is thrown first. */
-const NOTHING: AskedToken = {
+const PLACEHOLDER: RequestedToken = {
   entry: { key: "" as Jti, expiresAt: 0 as EpochMs, reason: "", revokedBy: "" },
-  isOver: true,
+  isExpired: true,
 };
 
 function readExpiry(

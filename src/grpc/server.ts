@@ -47,7 +47,7 @@ export interface GrpcServer {
   setServing(serving: Serving): void;
   /**
    * Reports NOT_SERVING. After `noticeMs`, refuses new calls with UNAVAILABLE, completes those in flight, and lets the connections close.
-   * Whatever remains open `timeoutMs` after the start is destroyed.
+   * Connections that remain open `timeoutMs` after the start are destroyed.
    */
   drain(times: { noticeMs: number; timeoutMs: number }): Promise<void>;
 }
@@ -87,7 +87,7 @@ export async function startGrpcServer(
   limitHttp2(server);
   const services = [TokenBlacklist, ...(extAuthz === undefined ? [] : [Authorization])];
   const { clock, connections, log, metrics, sampling } = environment;
-  const cut = (peer: string) => listener.cut(peer);
+  const disconnect = (peer: string) => listener.disconnect(peer);
   const callerOf = (peer: string) => {
     const connection = connections.find(peer);
     return connection?.isAuthenticated ? connection.caller : undefined;
@@ -97,9 +97,9 @@ export async function startGrpcServer(
     clock,
     log,
     callerOf,
-    cut,
+    disconnect,
   });
-  const streaming = { environment, cut, perCaller: streamsPerCaller };
+  const streaming = { environment, disconnect, perCaller: streamsPerCaller };
   const watches = openWatches(feed, streaming);
   const checkStreams = openCheckStreams(handlers.isBlacklisted, streaming);
   addAuthenticatedService(server, TokenBlacklist, {
@@ -113,7 +113,7 @@ export async function startGrpcServer(
     watches.judgeAgain();
     checkStreams.judgeAgain();
   });
-  if (extAuthz !== undefined) addExtAuthz(server, { gate: extAuthz, environment, incoming });
+  if (extAuthz !== undefined) addExtAuthz(server, { authorizer: extAuthz, environment, incoming });
   const others = openServices(server, { calls: metrics.calls, callerOf, clock, incoming, sampling });
   health.addTo(others);
   if (reflection) addReflection(others, services);
@@ -158,7 +158,7 @@ export async function startGrpcServer(
       // Otherwise shutdown would wait forever for a connection that its peer does not close, or a call that never ends.
       if (overdue.signal.aborted) {
         server.forceShutdown();
-        listener.cut();
+        listener.disconnect();
       }
       await disconnected;
       clearTimeout(timer);

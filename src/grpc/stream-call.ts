@@ -14,11 +14,11 @@ import { malformedRequest } from "./violations.ts";
 /** A method with bidirectional streams. */
 export interface StreamMethod extends AuthenticatedMethod {
   /** Destroys the connection of a peer. */
-  readonly cut: (peer: string) => void;
+  readonly disconnect: (peer: string) => void;
 }
 
 /** What the streams of a method need. */
-export interface StreamSetup extends StreamLimits, Pick<StreamMethod, "cut"> {
+export interface StreamSetup extends StreamLimits, Pick<StreamMethod, "disconnect"> {
   readonly environment: CallEnvironment;
 }
 
@@ -29,7 +29,7 @@ export abstract class StreamCall<I extends object>
 {
   readonly #call: ServerDuplexStream<I, Buffer>;
   readonly #place: StreamPlace;
-  #cancelCut: (() => void) | undefined;
+  #cancelDisconnect: (() => void) | undefined;
   /** The callbacks of messages that the connection has not taken yet. */
   readonly #unsent = new Set<() => void>();
   /** Captured early, since it is unavailable once the stream has ended. */
@@ -145,14 +145,14 @@ export abstract class StreamCall<I extends object>
 
   /** A client that does not read the end would keep the stream open as long as its connection. */
   protected override release(): void {
-    const { clock, cut } = this.method;
-    this.#cancelCut = clock.schedule(STREAM_END_MS, () => cut(this.peer));
+    const { clock, disconnect } = this.method;
+    this.#cancelDisconnect = clock.schedule(STREAM_END_MS, () => disconnect(this.peer));
   }
 
-  /** The stream has ended completely: the client has received the end, or is gone. */
+  /** The stream has ended completely: the client has received the end, or has disconnected. */
   #closed(): void {
     this.end(this.isLate ? status.DEADLINE_EXCEEDED : status.CANCELLED);
-    this.#cancelCut?.();
+    this.#cancelDisconnect?.();
     for (const onSent of this.#unsent) onSent();
     this.#unsent.clear();
     this.#place.release();

@@ -84,8 +84,8 @@ export class StreamRegistry<I, S extends RegisteredStream> {
 
 /**
  * The places that callers share for their streams. When all are taken, a new stream evicts the newest stream of the caller with the most,
- * unless its own caller would then have more. So a caller with many streams cannot keep out the others. Callers without a name are not told
- * apart, and may take all places.
+ * unless its own caller would then have more. So a caller with many streams cannot exclude others. Callers without a name are not
+ * distinguished, and may take all places.
  */
 class StreamPlaces<S extends RegisteredStream> {
   readonly #limits: Required<StreamLimits>;
@@ -134,7 +134,7 @@ class StreamPlaces<S extends RegisteredStream> {
   }
 }
 
-// Created once: thousands of streams may be refused in a second, and the stack tells nothing.
-const TOO_MANY = new ServiceError("OVERLOADED", "too many streams are kept");
+// Created once: thousands of streams may be refused in a second, and the stack is of no use.
+const TOO_MANY = new ServiceError("OVERLOADED", "too many streams are open");
 const TOO_MANY_OF_CALLER = new ServiceError("OVERLOADED", "the caller has too many streams");
 const PLACE_NEEDED = new ServiceError("OVERLOADED", "callers with fewer streams need the place of this one");

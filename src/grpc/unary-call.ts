@@ -75,7 +75,7 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
     if (this.isGone) return;
     const share = this.method.calls.holdRequest(this.owner, bytes);
     if (share === undefined) {
-      this.fail(new ServiceError("OVERLOADED", "too much of large requests is being answered"));
+      this.fail(new ServiceError("OVERLOADED", "too many bytes of large requests are in flight"));
       return;
     }
     this.#largeBytes = bytes;
@@ -122,7 +122,7 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
       const { peer } = this;
       // The work is done, so this must be a code after which the outcome is unknown.
       if (!calls.mayHold(peer)) {
-        this.fail(new ServiceError("CANCELLED", "the connection leaves its answers unread"));
+        this.fail(new ServiceError("CANCELLED", "the client does not read its responses"));
         return;
       }
       this.#releaseAnswer = calls.hold(peer, encoded.length);

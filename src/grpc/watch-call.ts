@@ -14,11 +14,11 @@ import { readStart, WatchMessages } from "./watch-messages.ts";
 /** The streams of `Watch`. Without a `feed` there is nothing to watch, and every stream fails with NOT_FRESH. */
 export function openWatches(
   feed: WatchHub | undefined,
-  { environment, cut, ...limits }: StreamSetup,
+  { environment, disconnect, ...limits }: StreamSetup,
 ): StreamRegistry<WatchRequest, WatchCall> {
   const messages = new WatchMessages(() => (feed ?? environment.clock).now());
   const { watch } = TokenBlacklist.method;
-  const method = { ...authenticatedMethod(watch, TOKEN_BLACKLIST.watch, environment), cut };
+  const method = { ...authenticatedMethod(watch, TOKEN_BLACKLIST.watch, environment), disconnect };
   return new StreamRegistry({
     most: MAX_WATCHES,
     ...limits,

@@ -81,7 +81,7 @@ describe("the streams of StreamChecks", () => {
   let channel: RawChannel;
   let http2: Http2Connection[];
   let authenticate: () => Principal | Promise<Principal>;
-  let cut: string[];
+  let disconnected: string[];
   /** All that were ever asked, in order. */
   let asked: Held[];
   /** What answers at once; undefined: questions wait. */
@@ -93,7 +93,7 @@ describe("the streams of StreamChecks", () => {
     metrics = new Metrics({ version: "1.2.3", node: "20", schema: 4 });
     log = memoryLog();
     authenticate = () => UNRESTRICTED_PRINCIPAL;
-    cut = [];
+    disconnected = [];
     http2 = [];
     asked = [];
     atOnce = undefined;
@@ -113,7 +113,7 @@ describe("the streams of StreamChecks", () => {
         calls,
         metrics,
       }),
-      cut: (peer) => cut.push(peer),
+      disconnect: (peer) => disconnected.push(peer),
       most: MOST,
       perCaller: MOST,
     });
@@ -262,7 +262,7 @@ describe("the streams of StreamChecks", () => {
     expect(refused).to.deep.equal(
       refusal("RESOURCE_EXHAUSTED", {
         reason: "OVERLOADED",
-        message: "too many calls are being answered",
+        message: "too many calls are in flight",
         retryAfterMs: 250,
       }),
     );
@@ -490,7 +490,7 @@ describe("the streams of StreamChecks", () => {
       ]);
       asked[0]?.answer();
       await nothingIsLeft();
-      expect(cut).to.deep.equal([]);
+      expect(disconnected).to.deep.equal([]);
     });
 
     it("a failed authentication is reported: at the start of the stream, and for each question", async () => {
@@ -585,7 +585,7 @@ describe("the streams of StreamChecks", () => {
         expect(await Promise.all(outcomes)).to.deep.equal(outcomes.map(() => "unanswered"));
         await thereIsRoom();
         clock.advance(2 * STREAM_END_MS);
-        expect([cut, names()]).to.deep.equal([[], many(Math.min(count, 64))]);
+        expect([disconnected, names()]).to.deep.equal([[], many(Math.min(count, 64))]);
       });
 
       it(`leave nothing behind when the connection closes while ${what}`, async () => {
@@ -596,7 +596,7 @@ describe("the streams of StreamChecks", () => {
         expect(asked.map(({ caller }) => caller.isGone)).to.deep.equal(asked.map(() => true));
         for (const held of asked) held.answer();
         await thereIsRoom();
-        expect(cut).to.deep.equal([]);
+        expect(disconnected).to.deep.equal([]);
       });
     }
 
@@ -621,7 +621,7 @@ describe("the streams of StreamChecks", () => {
       for (const held of asked) held.answer();
       expect([...new Set(await Promise.all(outcomes))]).to.deep.equal(["unanswered"]);
       await thereIsRoom();
-      expect(cut).to.deep.equal([]);
+      expect(disconnected).to.deep.equal([]);
     });
 
     it("end when the replica drains, once earlier questions are answered, and accept no more", async () => {
@@ -741,13 +741,13 @@ describe("the streams of StreamChecks", () => {
       const answered = given;
       expect(answered).to.be.within(64, 64 + 10);
       goOn(MAX_STREAM_STALL_MS - STREAM_TICK_MS);
-      expect([streamEnds(), cut.length]).to.deep.equal([[], 0]);
+      expect([streamEnds(), disconnected.length]).to.deep.equal([[], 0]);
       goOn(2 * STREAM_TICK_MS);
-      expect([streamEnds(), cut.length]).to.deep.equal([["RESOURCE_EXHAUSTED OVERLOADED"], 0]);
+      expect([streamEnds(), disconnected.length]).to.deep.equal([["RESOURCE_EXHAUSTED OVERLOADED"], 0]);
       await arrived();
       expect(given).to.equal(answered);
       goOn(STREAM_END_MS);
-      expect(cut).to.have.length(1);
+      expect(disconnected).to.have.length(1);
       expect([calls.active, clock.pendingTimers]).to.deep.equal([0, 0]);
     });
 
@@ -760,7 +760,7 @@ describe("the streams of StreamChecks", () => {
       expect((await trailers)[0]).to.include({ "grpc-status": "8" });
       await nothingIsLeft();
       goOn(2 * STREAM_END_MS);
-      expect(cut).to.deep.equal([]);
+      expect(disconnected).to.deep.equal([]);
     });
 
     it("are served completely if they read slowly", async () => {
@@ -777,7 +777,7 @@ describe("the streams of StreamChecks", () => {
         await arrived();
         clock.advance(STREAM_TICK_MS);
       }
-      expect([given, clock.monotonic() > 2 * MAX_STREAM_STALL_MS, streamEnds(), cut]).to.deep.equal([
+      expect([given, clock.monotonic() > 2 * MAX_STREAM_STALL_MS, streamEnds(), disconnected]).to.deep.equal([
         200,
         true,
         [],
@@ -796,8 +796,7 @@ describe("the streams of StreamChecks", () => {
       it(`have their unread answers counted per connection: above 4 MiB its questions are refused until ${what}`, async () => {
         const huge = "r".repeat(40_000);
         atOnce = ({ jtis }) => ({ verdicts: [], revision: jtis[0] === "marker" ? "" : huge });
-        const refused = () =>
-          log.records().filter(({ detail }) => detail === "too many calls are being answered");
+        const refused = () => log.records().filter(({ detail }) => detail === "too many calls are in flight");
         const { connection, stream } = await openBare(many(100));
         const streams = [stream, begin(connection, many(100))];
         for (const one of streams) one.pause();

@@ -107,7 +107,7 @@ const BAD_REQUESTS: readonly BadRequest[] = [
     ],
   ),
   bad("List", ListRequestSchema, { pageToken: "bm9wZQ" }, [
-    ["page_token", "must be the next_page_token of a List with this very filter, unaltered"],
+    ["page_token", "must be an unaltered next_page_token of a List with the same filter"],
   ]),
   bad("Prune", PruneRequestSchema, { maxCount: -1, expiredBefore: AFTER_9999 }, [
     ["max_count", "must not be negative"],

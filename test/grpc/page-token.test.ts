@@ -100,7 +100,7 @@ describe("a page token", () => {
       violations: [
         {
           field: "page_token",
-          description: "must be the next_page_token of a List with this very filter, unaltered",
+          description: "must be an unaltered next_page_token of a List with the same filter",
         },
       ],
     });

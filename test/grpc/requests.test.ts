@@ -140,9 +140,9 @@ describe("a Blacklist request", () => {
     ];
     const common = { revokedBy: "somebody" };
     expect(await readAll(tokens)).to.deep.equal([
-      { entry: { key: "a", expiresAt: NOW + 60_000, reason: "", ...common }, isOver: false },
-      { entry: { key: "jti of 1000", expiresAt: NOW + 1000, reason: "logout", ...common }, isOver: false },
-      { entry: { key: "jti of -1", expiresAt: NOW - 1, reason: "", ...common }, isOver: true },
+      { entry: { key: "a", expiresAt: NOW + 60_000, reason: "", ...common }, isExpired: false },
+      { entry: { key: "jti of 1000", expiresAt: NOW + 1000, reason: "logout", ...common }, isExpired: false },
+      { entry: { key: "jti of -1", expiresAt: NOW - 1, reason: "", ...common }, isExpired: true },
     ]);
   });
 

@@ -21,17 +21,17 @@ describe("the streams of Watch", () => {
   let watches: ReturnType<typeof openWatches>;
   let channel: RawChannel;
   let authenticate: () => Principal | Promise<Principal>;
-  let cut: string[];
+  let disconnected: string[];
 
   beforeEach(async () => {
     stage = new WatchHubStage();
     stage.store.commit(newEntry("a"));
     await stage.load();
     authenticate = () => UNRESTRICTED_PRINCIPAL;
-    cut = [];
+    disconnected = [];
     watches = openWatches(stage.feed, {
       environment: callEnvironment({ clock: stage.clock, authenticate: () => authenticate() }),
-      cut: (peer) => cut.push(peer),
+      disconnect: (peer) => disconnected.push(peer),
       most: MOST,
       perCaller: 2,
     });
@@ -154,7 +154,7 @@ describe("the streams of Watch", () => {
       withinMs: 2000,
       what: "nothing is left behind",
     });
-    expect(cut).to.deep.equal([]);
+    expect(disconnected).to.deep.equal([]);
   });
 
   it("report a failed authentication with its reason", async () => {
@@ -214,6 +214,6 @@ describe("the streams of Watch", () => {
     await until(() => stage.clock.pendingTimers === 0, { withinMs: 2000, what: "all timers are gone" });
     for (let waited = 0; waited <= 2 * DEFAULT_DEADLINE_MS; waited += WATCH_HEARTBEAT_MS)
       stage.clock.advance(WATCH_HEARTBEAT_MS);
-    expect(cut).to.deep.equal([]);
+    expect(disconnected).to.deep.equal([]);
   });
 });
