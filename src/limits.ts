@@ -34,8 +34,17 @@ export const MAX_UNFINISHED_BYTES = 32 * 1024 * 1024;
 export const MAX_UNFINISHED_CONNECTION_BYTES = 18 * 1024 * 1024;
 /** Overhead of a chunk of a message, in bytes: a message may arrive in chunks of one byte. */
 export const CHUNK_OVERHEAD_BYTES = 256;
-/** Concurrent streams on one connection; grpc-js sets no limit by itself. */
-export const MAX_CONCURRENT_STREAMS = 1000;
+/**
+ * Chunks in which a message may arrive: this many, and one for each FRAGMENT_BYTES of what has arrived. HTTP/2 frames are as large as a
+ * client's buffer, or a packet of the network at least; the processor time of smaller ones is the client's way to stall the service.
+ */
+export const MAX_FRAGMENTS = 16;
+export const FRAGMENT_BYTES = 512;
+/**
+ * Concurrent streams on one connection; grpc-js sets no limit by itself. One read can open as many, at up to 0.1 ms each, before anything
+ * else runs.
+ */
+export const MAX_CONCURRENT_STREAMS = 250;
 /** Smaller requests do not count toward that; the bound on calls limits them. */
 export const LARGE_REQUEST_BYTES = 16 * 1024;
 /** Bytes of answers that one connection's client may leave unread before its calls are refused: four of the largest answers. */
@@ -244,22 +253,30 @@ export const STREAM_RESET_BURST = 1000;
 export const STREAM_RESETS_A_SECOND = 33;
 
 /**
+ * Duration of the calls that begin in one turn of the event loop: a read can bring a thousand. Unauthenticated connections' calls then
+ * rest for as long, and others go on in the next turn.
+ */
+export const CALL_SLICE_MS = 5;
+/**
  * Unauthenticated connections read in one turn: everything that they send in one turn of the event loop delays other connections. After a
- * turn longer than LONG_TURN_MS milliseconds the number is reduced.
+ * turn longer than LONG_TURN_MS milliseconds only one is read, and after a second without such a turn one more in each.
  */
 export const MAX_READERS = 16;
 export const LONG_TURN_MS = 10;
+export const SLOW_TURN_RECOVERY_MS = 1000;
+/** Turns of a new connection that do not wait for all the others: enough for its settings and a first call. */
+export const FIRST_TURNS = 8;
 /** Pause after a turn in which none of them had sent anything. */
 export const IDLE_TURN_MS = 5;
 /** The same pause while all of them are read: at 5 ms, one idle connection of a load balancer's costs 4 % of a core. */
 export const QUIET_TURN_MS = 50;
 /**
  * Calls in flight on one unauthenticated connection; once a caller is authenticated, SETTINGS allow {@link MAX_CONCURRENT_STREAMS}. Of the
- * calls sent in one turn, at most this many begin, and HTTP/2 refuses the others cheaply. More than the limit on health Watch streams.
+ * calls sent in one turn, at most this many begin, and HTTP/2 refuses the others cheaply.
  */
-export const MAX_UNAUTHENTICATED_STREAMS = 128;
+export const MAX_UNAUTHENTICATED_STREAMS = 32;
 /** Calls that may begin on such a connection in one turn. If more do, the peer resets them as it sends them. */
-export const MAX_TURN_CALLS = 128;
+export const MAX_TURN_CALLS = 64;
 /**
  * Bytes that such a connection may send in one turn without a call. More than a window of DATA and a read of Node.js, 64 KiB each, consists
  * of frames that are no calls, or of calls whose headers exceed their bounds.
@@ -270,7 +287,7 @@ export const MAX_SETTINGS_FRAMES = 200;
 
 /** Concurrent health Watch streams, in total and on one connection. */
 export const MAX_HEALTH_WATCHES = 1000;
-export const MAX_CONNECTION_HEALTH_WATCHES = 100;
+export const MAX_CONNECTION_HEALTH_WATCHES = 25;
 /** Bytes of a request that needs no credential, to health or reflection: names of services have about fifty. */
 export const MAX_OPEN_REQUEST_BYTES = 512;
 /** Chunks in which such a request may arrive, each with {@link CHUNK_OVERHEAD_BYTES}: clients send one, or a prefix and a message. */

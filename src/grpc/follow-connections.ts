@@ -1,21 +1,34 @@
-import type { Http2Session, ServerHttp2Stream } from "node:http2";
+import type { Http2Session, IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
 import { type Connection, type Connections, peerName } from "../connections/connections.ts";
 import { MAX_CALL_HEADER_BYTES, MAX_CONCURRENT_STREAMS, MAX_SETTINGS_FRAMES } from "../limits.ts";
+import { CallSlices, type CallSource } from "./call-slices.ts";
 import { countingSocketOf } from "./field-counting-socket.ts";
-import { http2ServersOf } from "./grpc-js-internals.ts";
+import { http2ServersOf, takeCalls } from "./grpc-js-internals.ts";
 import type { Reader, ReadingTurns, Source } from "./reading-turns.ts";
 
 /**
  * Tells `connections` when HTTP/2 is set up on each connection and, until a caller is authenticated on it, when calls begin and end. Until
- * then `turns` controls how it is read. To be called once the server has its listeners.
+ * then `turns` controls how it is read, and its calls leave half of the processor to the others. To be called once the server has its
+ * listeners.
  */
 export function followConnections(
   server: Server,
-  { connections, turns }: { connections: Connections; turns: ReadingTurns },
+  {
+    connections,
+    turns,
+    followed,
+  }: {
+    connections: Connections;
+    turns: ReadingTurns;
+    /** Is filled with the connections. */
+    followed: WeakMap<Http2Session, FollowedConnection>;
+  },
 ): void {
-  const known = new WeakMap<Http2Session, Followed>();
   for (const http2Server of http2ServersOf(server)) {
+    const begin = takeCalls(http2Server);
+    const ofCallers = new CallSlices(begin);
+    const ofStrangers = new CallSlices(begin, (slice, ms) => setTimeout(slice, ms));
     http2Server.prependListener("session", (session) => {
       const connection = connections.find(countingSocketOf(session)?.peer ?? peerName(session.socket));
       if (connection === undefined) return;
@@ -26,7 +39,7 @@ export function followConnections(
       };
       const source = sourceOf(session);
       const reader = source && turns.admit(source, flooded);
-      known.set(session, { connection, reader, flooded });
+      followed.set(session, { connection, reader, flooded });
       connection.onAuthenticated = () => {
         reader?.free();
         if (!session.destroyed) session.settings({ maxConcurrentStreams: MAX_CONCURRENT_STREAMS });
@@ -41,28 +54,46 @@ export function followConnections(
     });
     http2Server.prependListener(
       "stream",
-      (stream: ServerHttp2Stream, _headers: object, _flags: number, raw: readonly string[] = []) => {
+      (
+        stream: ServerHttp2Stream,
+        headers: IncomingHttpHeaders,
+        _flags: number,
+        raw: readonly string[] = [],
+      ) => {
         const { session } = stream;
-        const found = session && known.get(session);
-        if (found === undefined) return;
+        const found = session && followed.get(session);
+        if (found === undefined) {
+          begin(stream, headers);
+          return;
+        }
+        const { connection, reader, flooded } = found;
         // Node.js enforces the limit only after the peer has acknowledged it, and so never for a peer that does not.
-        if (lengthOf(raw) > MAX_CALL_HEADER_BYTES) found.flooded();
-        if (found.connection.isAuthenticated) return;
-        found.reader?.begun();
-        stream.once("close", found.connection.begin());
+        if (lengthOf(raw) > MAX_CALL_HEADER_BYTES) flooded();
+        if (connection.isAuthenticated) {
+          ofCallers.add(reader ?? UNHELD, stream, headers);
+          return;
+        }
+        reader?.begun();
+        stream.once("close", connection.begin());
         // gRPC has none in requests, and nothing bounds how many come.
-        stream.once("trailers", found.flooded);
+        stream.once("trailers", flooded);
+        ofStrangers.add(reader ?? UNHELD, stream, headers);
       },
     );
   }
 }
 
-interface Followed {
+/** An open connection. */
+export interface FollowedConnection {
   readonly connection: Connection;
+  /** Undefined if reading cannot be controlled. */
   readonly reader: Reader | undefined;
-  /** Closes the connection. */
+  /** Closes the connection, whose peer sends more than a well-behaved one does. */
   readonly flooded: () => void;
 }
+
+/** Connections that cannot be paused. Their calls wait together. */
+const UNHELD: CallSource = { hold: () => {}, release: () => {} };
 
 /** The length of the headers as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113, section 6.5.2). */
 function lengthOf(raw: readonly string[]): number {

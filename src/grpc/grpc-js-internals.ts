@@ -1,6 +1,6 @@
 // Members of grpc-js objects that its types do not declare. All code that depends on its internals is here, and fails closed if they are
 // missing.
-import type { Http2Server, ServerHttp2Stream, ServerOptions } from "node:http2";
+import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream, ServerOptions } from "node:http2";
 import type { Server, ServerInterceptingCallInterface } from "@grpc/grpc-js";
 
 interface ServerInternals {
@@ -19,6 +19,19 @@ export function http2ServersOf(server: Server): Iterable<Http2Server> {
 /** The options with which `server` will create its HTTP/2 servers. The public options of grpc-js can set only the number of streams. */
 export function http2OptionsOf(server: Server): ServerOptions {
   return internalsOf(server).commonServerOptions;
+}
+
+/** Takes the calls of `http2Server` from grpc-js. Each reaches grpc-js only when it is passed to the returned function. */
+export function takeCalls(
+  http2Server: Http2Server,
+): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void {
+  const listeners = http2Server.listeners("stream");
+  const [listener] = listeners;
+  if (listener === undefined || listeners.length > 1) {
+    throw new Error("this version of @grpc/grpc-js does not listen to its HTTP/2 server as expected");
+  }
+  http2Server.removeAllListeners("stream");
+  return (stream, headers) => listener.call(http2Server, stream, headers);
 }
 
 function internalsOf(server: Server): ServerInternals {

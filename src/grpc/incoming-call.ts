@@ -10,7 +10,9 @@ import { invalidRequest, ServiceError } from "../errors.ts";
 import {
   CHUNK_OVERHEAD_BYTES,
   CLIENT_END_MS,
+  FRAGMENT_BYTES,
   LARGE_REQUEST_BYTES,
+  MAX_FRAGMENTS,
   MAX_OPEN_REQUEST_CHUNKS,
   MAX_RECEIVE_MS,
   MAX_UNFINISHED_BYTES,
@@ -18,6 +20,7 @@ import {
 } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 import { countingSocketOf, type FieldCountingSocket } from "./field-counting-socket.ts";
+import type { FollowedConnection } from "./follow-connections.ts";
 import { internalsOfCall } from "./grpc-js-internals.ts";
 import { presentable, statusOf } from "./status.ts";
 
@@ -73,6 +76,13 @@ interface ConnectionBudget {
   unfinished: number;
   /** Undefined if HTTP/2 reads the connection natively; grpc-js then knows its peer. */
   readonly socket: FieldCountingSocket | undefined;
+  /** Undefined if the connection is not followed. */
+  readonly connection: FollowedConnection | undefined;
+}
+
+interface Options {
+  readonly clock: Clock;
+  readonly connectionOf: (session: Http2Session) => FollowedConnection | undefined;
 }
 
 /**
@@ -82,14 +92,16 @@ interface ConnectionBudget {
 export class IncomingCalls {
   readonly #rules = new Map<string, IncomingRules>();
   readonly #clock: Clock;
+  readonly #connectionOf: Options["connectionOf"];
   readonly #budgets = new WeakMap<object, ConnectionBudget>();
   readonly #receiving = new WaitingCalls();
   #isWatching = false;
   /** Room for incomplete messages of known callers, over all connections. */
   readonly unfinished = new FairCapacity(MAX_UNFINISHED_BYTES);
 
-  constructor(clock: Clock) {
+  constructor({ clock, connectionOf }: Options) {
     this.#clock = clock;
+    this.#connectionOf = connectionOf;
   }
 
   /** Applies `rules` to the calls of the method at `path`. Other methods keep the limits of grpc-js. */
@@ -108,7 +120,11 @@ export class IncomingCalls {
   budgetOf(session: Http2Session): ConnectionBudget {
     let budget = this.#budgets.get(session);
     if (budget === undefined) {
-      budget = { unfinished: 0, socket: countingSocketOf(session) };
+      budget = {
+        unfinished: 0,
+        socket: countingSocketOf(session),
+        connection: this.#connectionOf(session),
+      };
       this.#budgets.set(session, budget);
     }
     return budget;
@@ -209,6 +225,10 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   /** No message has been received yet. */
   #owner: string | undefined;
   #bytes = 0;
+  /** Bytes received after the end of the call. */
+  #lateBytes = 0;
+  /** Chunks of the current message. */
+  #chunks = 0;
   #isOver = false;
   #isHandedOn = false;
   /** No message has arrived yet. */
@@ -299,7 +319,9 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     this.#listener?.onCancel();
     this.#judge?.ended();
     const { stream } = internalsOfCall(this.#call);
-    if (!this.#isHalfClosed && stream !== undefined) this.#calls.closeSoon(stream);
+    if (this.#isHalfClosed || stream === undefined) return;
+    if (!this.#isHandedOn) stream.on("data", this.#count);
+    this.#calls.closeSoon(stream);
   }
 
   /** Refuses the call for what followed its headers. */
@@ -318,13 +340,26 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   }
 
   readonly #count = (chunk: Buffer): void => {
-    if (this.#isOver) return;
+    if (this.#isOver) {
+      this.#budget?.connection?.reader?.received(chunk.length + CHUNK_OVERHEAD_BYTES);
+      this.#lateBytes += chunk.length;
+      // Without being read, the client can send no more than a window of it.
+      if (this.#lateBytes > LARGE_REQUEST_BYTES) internalsOfCall(this.#call).stream?.pause();
+      return;
+    }
     const held = chunk.length + CHUNK_OVERHEAD_BYTES;
     const budget = this.#budget as ConnectionBudget;
+    budget.connection?.reader?.received(held);
     this.#bytes += chunk.length;
+    this.#chunks++;
     this.#held += held;
     budget.unfinished += held;
     const { maxBytes } = this.#rules;
+    if (this.#chunks > MAX_FRAGMENTS + this.#bytes / FRAGMENT_BYTES) {
+      this.fail(new ServiceError("OVERLOADED", "the message arrives in too many pieces"));
+      budget.connection?.flooded();
+      return;
+    }
     // The first chunk of a message announces the message's length.
     const announced = this.#bytes === chunk.length && this.#isFirst && chunk.length >= FRAME_BYTES;
     if (announced && chunk.readUInt32BE(1) > maxBytes) this.fail(tooLarge(maxBytes));
@@ -359,6 +394,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
       this.#giveBack(this.#owner, "own");
     }
     this.#bytes = 0;
+    this.#chunks = 0;
   }
 
   #giveBack(owner: string, part: Share): void {

@@ -1,12 +1,15 @@
 import { performance } from "node:perf_hooks";
 import {
+  FIRST_TURNS,
   IDLE_TURN_MS,
   LONG_TURN_MS,
   MAX_READERS,
   MAX_TURN_BYTES,
   MAX_TURN_CALLS,
   QUIET_TURN_MS,
+  SLOW_TURN_RECOVERY_MS,
 } from "../limits.ts";
+import type { CallSource } from "./call-slices.ts";
 
 /** The source of a connection's bytes. */
 export interface Source {
@@ -22,11 +25,14 @@ export interface Source {
  */
 export class ReadingTurns {
   readonly #reading = new Set<Reader>();
-  /** Connections that have not had a turn yet, and those that have; each in order of waiting. */
-  readonly #fresh = new Set<Reader>();
-  readonly #waiting = new Set<Reader>();
+  /** Connections that have had no turn, fewer than FIRST_TURNS, and more; each set in order of waiting. */
+  readonly #waiting = [new Set<Reader>(), new Set<Reader>(), new Set<Reader>()] as const;
+  /** The index of the set that is next. */
+  #nextSet = 0;
   /** How many connections may read in one turn. */
   #most = MAX_READERS;
+  /** When the last turn that took too long ended, by the monotonic clock. */
+  #slowAt = Number.NEGATIVE_INFINITY;
   /** Whether nothing has been received in this turn. */
   #isIdle = true;
   #next: { readonly cancel: () => void; readonly isIdle: boolean } | undefined;
@@ -41,11 +47,16 @@ export class ReadingTurns {
         this.#schedule();
       },
       leave: () => {
-        for (const set of [this.#reading, this.#fresh, this.#waiting]) set.delete(reader);
+        this.#reading.delete(reader);
+        for (const set of this.#waiting) set.delete(reader);
+      },
+      wait: () => {
+        this.#wait(reader);
+        this.#schedule();
       },
     });
     source.readStop();
-    this.#fresh.add(reader);
+    this.#waiting[0].add(reader);
     // A new connection does not wait for the pause of an idle turn.
     if (this.#next?.isIdle) {
       this.#next.cancel();
@@ -58,7 +69,7 @@ export class ReadingTurns {
   #wait(reader: Reader): void {
     this.#reading.delete(reader);
     reader.stop();
-    this.#waiting.add(reader);
+    this.#waiting[reader.turns === 0 ? 0 : reader.turns < FIRST_TURNS ? 1 : 2].add(reader);
   }
 
   /** Finds input that raises no event: frames other than calls, and calls that HTTP/2 refuses. */
@@ -82,23 +93,22 @@ export class ReadingTurns {
     this.#look();
     // Idle connections give way to waiting ones.
     for (const reader of this.#reading) {
-      if (this.#reading.size + this.#fresh.size + this.#waiting.size <= this.#most) break;
+      if (this.#reading.size + this.#waits <= this.#most) break;
       this.#wait(reader);
     }
-    while (this.#reading.size < this.#most && this.#waits) {
-      // Alternates, so that neither new connections nor the others delay the rest.
-      this.#startFirst(this.#fresh);
-      this.#startFirst(this.#waiting);
-    }
+    while (this.#reading.size < this.#most && this.#waits > 0) this.#startNext();
     // Runs after the pending input of these connections has been read.
     const immediate = setImmediate(() => this.#rest(performance.now() - began));
     this.#next = { cancel: () => clearImmediate(immediate), isIdle: false };
   };
 
-  #startFirst(of: Set<Reader>): void {
-    const [first] = of;
+  /** Takes from one set after another, so that neither new connections nor the others delay the rest. */
+  #startNext(): void {
+    const waiting = this.#waiting[this.#nextSet as 0 | 1 | 2];
+    this.#nextSet = (this.#nextSet + 1) % this.#waiting.length;
+    const [first] = waiting;
     if (first === undefined) return;
-    of.delete(first);
+    waiting.delete(first);
     this.#reading.add(first);
     first.start();
   }
@@ -106,17 +116,20 @@ export class ReadingTurns {
   #rest(ms: number): void {
     this.#next = undefined;
     this.#look();
-    if (ms > LONG_TURN_MS) this.#most = Math.max(1, Math.floor(this.#most / 4));
-    else if (ms < LONG_TURN_MS / 4) this.#most = Math.min(MAX_READERS, this.#most + 1);
-    if (this.#reading.size === 0 && !this.#waits) return;
+    const now = performance.now();
+    if (ms > LONG_TURN_MS) {
+      this.#most = 1;
+      this.#slowAt = now;
+    } else if (now > this.#slowAt + SLOW_TURN_RECOVERY_MS) this.#most = Math.min(MAX_READERS, this.#most + 1);
+    if (this.#reading.size === 0 && this.#waits === 0) return;
     const isIdle = this.#isIdle;
-    const idleMs = this.#waits ? IDLE_TURN_MS : QUIET_TURN_MS;
+    const idleMs = this.#waits > 0 ? IDLE_TURN_MS : QUIET_TURN_MS;
     const timer = setTimeout(this.#turn, isIdle ? idleMs : ms).unref();
     this.#next = { cancel: () => clearTimeout(timer), isIdle };
   }
 
-  get #waits(): boolean {
-    return this.#fresh.size + this.#waiting.size > 0;
+  get #waits(): number {
+    return this.#waiting.reduce((sum, { size }) => sum + size, 0);
   }
 }
 
@@ -124,14 +137,23 @@ interface Turns {
   readonly flooded: () => void;
   readonly pause: () => void;
   readonly leave: () => void;
+  /** Takes its place among the waiting connections again. */
+  readonly wait: () => void;
 }
 
 /** One connection. */
-export class Reader {
+export class Reader implements CallSource {
   readonly #source: Source;
   readonly #turns: Turns;
   /** Whether the connection is read in turns. */
   #takesTurns = true;
+  /** How many reasons there are not to read the connection. */
+  #holds = 0;
+  #isClosed = false;
+  /** Bytes of messages since reading last paused, if it does not take turns. */
+  #received = 0;
+  /** Number of turns that the connection has had. */
+  turns = 0;
   /** Number of calls begun in this turn. */
   #calls = 0;
   /** The source's total of bytes read at the beginning of this turn. */
@@ -157,16 +179,42 @@ export class Reader {
   /** Reads the connection without turns from now on, since a caller is authenticated on it. */
   free(): void {
     if (!this.#takesTurns) return;
-    this.closed();
-    this.#source.readStart();
+    this.#takesTurns = false;
+    this.#turns.leave();
+    if (this.#holds === 0) this.#source.readStart();
+  }
+
+  /** The connection is not read until {@link release}. */
+  hold(): void {
+    if (this.#holds++ > 0) return;
+    this.#turns.leave();
+    this.#source.readStop();
+  }
+
+  release(): void {
+    if (--this.#holds > 0 || this.#isClosed) return;
+    if (this.#takesTurns) this.#turns.wait();
+    else this.#source.readStart();
+  }
+
+  /** The connection has received so many bytes of messages. Others are read before it continues with more than a read or two. */
+  received(bytes: number): void {
+    if (this.#takesTurns) return;
+    this.#received += bytes;
+    if (this.#received < MAX_TURN_BYTES) return;
+    this.#received = 0;
+    this.hold();
+    setImmediate(() => this.release());
   }
 
   closed(): void {
+    this.#isClosed = true;
     this.#takesTurns = false;
     this.#turns.leave();
   }
 
   start(): void {
+    this.turns++;
     this.#calls = 0;
     this.#bytesBefore = this.#source.bytesRead;
     this.#source.readStart();

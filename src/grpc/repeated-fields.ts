@@ -21,8 +21,9 @@ export function withAtMost(most: number, { number, within }: RepeatedField): (de
 
 /** Decodes only messages with at most `most` fields; others are malformed. */
 export function withFewFields(most: number, desc: DescMessage): (decode: Decode) => Decode {
+  const fields = new FieldCounter(desc);
   return (decode) => (bytes) =>
-    hasMoreFields(desc, bytes, most) ? (MALFORMED as unknown as object) : decode(bytes);
+    fields.hasMoreThan(most, bytes) ? (MALFORMED as unknown as object) : decode(bytes);
 }
 
 /** Maximum number of other fields kept after the first element above the limit. No request has as many. */
@@ -37,7 +38,8 @@ export function withoutExcess(bytes: Buffer, { within, number }: RepeatedField, 
   // An element takes at least two bytes.
   if (bytes.length <= most * 2) return bytes;
   if (within === undefined) return shortened({ bytes, start: 0, end: bytes.length }, number, most) ?? bytes;
-  for (const field of fieldsOf({ bytes, start: 0, end: bytes.length })) {
+  const field = new Fields({ bytes, start: 0, end: bytes.length });
+  while (field.next()) {
     if (field.number !== within || field.start < 0) continue;
     const content = shortened({ bytes, start: field.start, end: field.end }, number, most);
     if (content === undefined) continue;
@@ -48,27 +50,35 @@ export function withoutExcess(bytes: Buffer, { within, number }: RepeatedField, 
 }
 
 /**
- * Whether an encoded message of this type has more than `most` fields, those of nested messages and elements of lists and maps included. Building
- * each takes a microsecond and a hundred bytes, while it may take two bytes on the wire.
+ * Counts the fields of encoded messages of one type, those of nested messages and elements of lists and maps included. Building each takes a
+ * microsecond and a hundred bytes, while it may take two bytes on the wire.
  */
-export function hasMoreFields(desc: DescMessage, bytes: Buffer, most: number): boolean {
-  // A field takes at least two bytes.
-  return (
-    bytes.length > 2 * most &&
-    countFields({ bytes, start: 0, end: bytes.length }, nestedIn(desc), most) > most
-  );
+export class FieldCounter {
+  readonly #nested: Nested;
+
+  constructor(desc: DescMessage) {
+    this.#nested = nestedIn(desc);
+  }
+
+  hasMoreThan(most: number, bytes: Buffer): boolean {
+    // A field takes at least two bytes.
+    return (
+      bytes.length > 2 * most &&
+      countFields({ bytes, start: 0, end: bytes.length }, this.#nested, most) > most
+    );
+  }
 }
 
 function countFields(part: Part, nested: Nested, most: number, depth = 0): number {
   let count = 0;
-  for (const field of fieldsOf(part)) {
+  const field = new Fields(part);
+  while (field.next() && count <= most) {
     count++;
-    const inner = field.start < 0 ? undefined : nested(field.number);
-    if (inner !== undefined && depth < MAX_DEPTH) {
-      const { start, end } = field;
-      count += countFields({ bytes: part.bytes, start, end }, inner, most - count, depth + 1);
-    }
-    if (count > most) break;
+    const { start, end, number } = field;
+    if (start < 0 || start === end || depth === MAX_DEPTH) continue;
+    const inner = nested(number);
+    if (inner === undefined) continue;
+    count += countFields({ bytes: part.bytes, start, end }, inner, most - count, depth + 1);
   }
   return count;
 }
@@ -79,15 +89,19 @@ const MAX_DEPTH = 100;
 /** The message types of the fields of a message, by number. */
 type Nested = (number: number) => Nested | undefined;
 
+/** Types are looked at when a message first has them: they contain each other. */
 function nestedIn(desc: DescMessage): Nested {
+  const known = new Map<number, Nested | undefined>();
   return (number) => {
-    const field = desc.fields.find((one) => one.number === number);
-    if (field?.fieldKind === "map") {
-      const { message } = field;
-      return (part) => (part === MAP_VALUE && message !== undefined ? nestedIn(message) : undefined);
-    }
-    return field?.message === undefined ? undefined : nestedIn(field.message);
+    if (!known.has(number)) known.set(number, nestedAt(desc, number));
+    return known.get(number);
   };
+}
+
+function nestedAt(desc: DescMessage, number: number): Nested | undefined {
+  const field = desc.fields.find((one) => one.number === number);
+  const nested = field?.message === undefined ? undefined : nestedIn(field.message);
+  return field?.fieldKind === "map" ? (part) => (part === MAP_VALUE ? nested : undefined) : nested;
 }
 
 /** Field number of the value in an entry of a map. */
@@ -104,7 +118,8 @@ function shortened(part: Part, number: number, most: number): Buffer | undefined
   const { bytes, start } = part;
   const kept: Buffer[] = [];
   let count = 0;
-  for (const field of fieldsOf(part)) {
+  const field = new Fields(part);
+  while (field.next()) {
     if (count > most * SCANNED_MULTIPLE) break;
     if (field.number === number) {
       if (++count === most + 1) kept.push(bytes.subarray(start, field.end));
@@ -113,64 +128,68 @@ function shortened(part: Part, number: number, most: number): Buffer | undefined
   return kept.length === 0 ? undefined : Buffer.concat(kept);
 }
 
-interface Field {
-  readonly number: number;
+/** Steps through the fields of an encoded message in order, up to the first byte that cannot be parsed. Allocates nothing for each. */
+class Fields {
+  readonly #bytes: Buffer;
+  readonly #last: number;
+  /** The value of the varint that was read last. */
+  #value = 0;
+  number = 0;
   /** Offset of its tag. */
-  readonly tag: number;
+  tag = 0;
   /** Offset of the content of a length-delimited field; -1 for others. */
-  readonly start: number;
-  readonly end: number;
-}
+  start = -1;
+  end: number;
 
-/** The fields of an encoded message in order, up to the first byte that cannot be parsed. */
-function* fieldsOf({ bytes, start, end }: Part): Generator<Field> {
-  let at = start;
-  while (at < end) {
-    const tag = at;
-    const key = varintAt(bytes, at, end);
-    if (key === undefined) return;
-    at = key.end;
-    const number = Math.floor(key.value / 8);
-    switch (key.value % 8) {
-      case 0: {
-        const value = varintAt(bytes, at, end);
-        if (value === undefined) return;
-        at = value.end;
-        yield { number, tag, start: -1, end: at };
-        break;
-      }
+  constructor({ bytes, start, end }: Part) {
+    this.#bytes = bytes;
+    this.#last = end;
+    this.end = start;
+  }
+
+  /** Moves to the next field; false if there is none. */
+  next(): boolean {
+    this.tag = this.end;
+    const content = this.#varint(this.tag);
+    if (content < 0) return false;
+    this.number = Math.floor(this.#value / 8);
+    this.start = -1;
+    this.end = this.#endOf(this.#value % 8, content);
+    return this.end > 0;
+  }
+
+  /** The end of a field's content of this wire type; -1 if it cannot be parsed. */
+  #endOf(wireType: number, at: number): number {
+    switch (wireType) {
+      case 0:
+        return this.#varint(at);
       case 1:
-        at += 8;
-        yield { number, tag, start: -1, end: at };
-        break;
+        return at + 8;
       case 2: {
-        const length = varintAt(bytes, at, end);
-        if (length === undefined || length.end + length.value > end) return;
-        at = length.end + length.value;
-        yield { number, tag, start: length.end, end: at };
-        break;
+        this.start = this.#varint(at);
+        const end = this.start + this.#value;
+        return this.start < 0 || end > this.#last ? -1 : end;
       }
       case 5:
-        at += 4;
-        yield { number, tag, start: -1, end: at };
-        break;
+        return at + 4;
       default:
         // Groups, which no message here has.
-        return;
+        return -1;
     }
   }
-}
 
-function varintAt(bytes: Buffer, from: number, end: number): { value: number; end: number } | undefined {
-  let value = 0;
-  let scale = 1;
-  for (let at = from; at < end && at < from + 10; at++) {
-    const byte = bytes[at] as number;
-    value += (byte & 0x7f) * scale;
-    if (byte < 0x80) return { value, end: at + 1 };
-    scale *= 128;
+  /** Reads the varint at this offset. Returns the offset after it; -1 if there is none. */
+  #varint(from: number): number {
+    let scale = 1;
+    this.#value = 0;
+    for (let at = from; at < this.#last && at < from + 10; at++) {
+      const byte = this.#bytes[at] as number;
+      this.#value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return at + 1;
+      scale *= 128;
+    }
+    return -1;
   }
-  return undefined;
 }
 
 function varint(value: number): number[] {

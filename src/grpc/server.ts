@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import type { Http2Session } from "node:http2";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
@@ -17,7 +18,7 @@ import { openCheckStreams } from "./check-call.ts";
 import { clampDeadlines } from "./clamp-deadlines.ts";
 import { keepDamagedCredentials } from "./damaged-credentials.ts";
 import { addExtAuthz } from "./ext-authz.ts";
-import { followConnections } from "./follow-connections.ts";
+import { type FollowedConnection, followConnections } from "./follow-connections.ts";
 import { Health } from "./health.ts";
 import { limitHttp2 } from "./http2-limits.ts";
 import { IncomingCalls } from "./incoming-call.ts";
@@ -82,11 +83,12 @@ export async function startGrpcServer(
 ): Promise<GrpcServer> {
   // The lines that grpc-js writes to stderr are not JSON, and add nothing to our errors.
   setLogVerbosity(logVerbosity.NONE);
-  const incoming = new IncomingCalls(environment.clock);
+  const { clock, connections, log, metrics, sampling } = environment;
+  const followed = new WeakMap<Http2Session, FollowedConnection>();
+  const incoming = new IncomingCalls({ clock, connectionOf: (session) => followed.get(session) });
   const server = new Server({ ...CHANNEL_OPTIONS, interceptors: [incoming.interceptor] });
   limitHttp2(server);
   const services = [TokenBlacklist, ...(extAuthz === undefined ? [] : [Authorization])];
-  const { clock, connections, log, metrics, sampling } = environment;
   const disconnect = (peer: string) => listener.disconnect(peer);
   const callerOf = (peer: string) => {
     const connection = connections.find(peer);
@@ -119,8 +121,9 @@ export async function startGrpcServer(
   if (reflection) addReflection(others, services);
   // Connections are injected as HTTP/2, whether or not TLS is below.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  // It takes the calls from grpc-js; the others see each call before it.
+  followConnections(server, { connections, turns: new ReadingTurns(), followed });
   clampDeadlines(server);
-  followConnections(server, { connections, turns: new ReadingTurns() });
   keepDamagedCredentials(server);
   const onConnection = (socket: Duplex) => injector.injectConnection(socket);
   const listener = await listenGrpc(address, {

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { setPriority } from "node:os";
+import { getPriority, setPriority } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Order, Played } from "./attacker-process.ts";
 
@@ -44,7 +44,7 @@ export class Attacker {
       execArgv: ["--import", "tsx"],
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
-    if (child.pid !== undefined) setPriority(child.pid, 10);
+    if (child.pid !== undefined) setPriority(child.pid, Math.min(19, getPriority() + 10));
     this.#child = child;
     this.#gone = once(child, "exit").then(() => ({ error: "the attacker has ended" }));
     return child;

@@ -190,7 +190,7 @@ describe("the audit log of failed calls", () => {
       handled++;
       return handle();
     };
-    const incoming = new IncomingCalls(clock);
+    const incoming = new IncomingCalls({ clock, connectionOf: () => undefined });
     server = new Server({ interceptors: [incoming.interceptor] });
     const method = TokenBlacklist.method.blacklist;
     const rules = TOKEN_BLACKLIST.blacklist;

@@ -35,7 +35,7 @@ describe("HTTP/2 on an unauthenticated connection", () => {
   it("announces the maximum of streams and the size of headers in SETTINGS", async () => {
     const http2 = await Http2Connection.open(running.address);
     const { maxConcurrentStreams, maxHeaderListSize } = http2.session.remoteSettings;
-    expect([maxConcurrentStreams, maxHeaderListSize]).to.deep.equal([128, 32 * 1024]);
+    expect([maxConcurrentStreams, maxHeaderListSize]).to.deep.equal([32, 32 * 1024]);
     await http2.close();
   });
 

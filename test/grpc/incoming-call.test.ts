@@ -1,10 +1,13 @@
 import { writeFile } from "node:fs/promises";
 import type { ClientHttp2Stream } from "node:http2";
 import { join } from "node:path";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { expect } from "chai";
+import { IsBlacklistedRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { MAX_UNANSWERED_BYTES } from "../../src/admission/admission.ts";
 import {
+  MAX_CONCURRENT_STREAMS,
   MAX_OPEN_CALLS,
   MAX_RECEIVE_MS,
   MAX_REQUEST_BYTES,
@@ -13,6 +16,7 @@ import {
 import { FakeClock } from "../support/fake-clock.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
 import { createSigningKey, keySetOf, signToken } from "../support/issuer.ts";
+import { callHeaders, FLAG, FRAME, frame, RawHttp2 } from "../support/raw-http2.ts";
 import { scrape } from "../support/scrape.ts";
 import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
@@ -125,6 +129,40 @@ describe("a call before its message has arrived", () => {
     expect(logged.map(({ method }) => method).sort()).to.deep.equal(ours.toSorted());
   });
 
+  it("may arrive in frames as small as packets; in frames of one byte it closes the connection", async () => {
+    await serve();
+    const raw = await RawHttp2.open(running.address);
+    const call = callHeaders(IS_BLACKLISTED);
+    const jtis = Array.from({ length: 1000 }, (_, index) => `${index}`.padStart(200, "0"));
+    const message = framed(
+      toBinary(IsBlacklistedRequestSchema, create(IsBlacklistedRequestSchema, { jtis })),
+    );
+    const send = (stream: number, bytes: number) => {
+      raw.socket.write(frame(FRAME.headers, FLAG.endHeaders, stream, call));
+      for (let at = 0; at < message.length; at += bytes) {
+        raw.socket.write(frame(FRAME.data, 0, stream, message.subarray(at, at + bytes)));
+      }
+      raw.socket.write(frame(FRAME.data, FLAG.endStream, stream));
+    };
+    const closed = async () =>
+      (await scrape(running.adminUrl))
+        .get("tokenblacklist_connections_closed_total")
+        ?.series.find(({ labels }) => labels.reason === "flooding")?.value;
+    try {
+      // A client waits for windows: the first is of 65,535 bytes.
+      raw.socket.write(frame(FRAME.settings, FLAG.ack, 0));
+      message.fill(0, 60_000);
+      send(1, 1400);
+      await until(() => (raw.received.get(FRAME.headers) ?? 0) > 0, { withinMs: 5000, what: "an answer" });
+      expect([raw.isClosed, await closed()]).to.deep.equal([false, 0]);
+      send(3, 1);
+      expect(await raw.closesWithin(5000)).to.equal(true);
+      expect(await closed()).to.equal(1);
+    } finally {
+      raw.close();
+    }
+  });
+
   it("is refused once its announced length is too large", async () => {
     await serve();
     const announcing = new OpenCall(http2, "IsBlacklisted");
@@ -219,10 +257,15 @@ describe("a call before its message has arrived", () => {
 
   it("is limited in number if its method needs no authentication, also on authenticated connections", async () => {
     await serve();
-    const connections = await Promise.all([1, 2, 3, 4, 5].map(() => Http2Connection.open(running.address)));
+    const connections = await Promise.all(
+      Array.from({ length: 18 }, () => Http2Connection.open(running.address)),
+    );
     for (const connection of connections) await connection.send(IS_BLACKLISTED, framed(Buffer.of(10, 1, 97)));
     const checks = connections.flatMap((connection) =>
-      Array.from({ length: 900 }, () => new OpenCall(connection, "/grpc.health.v1.Health/Check")),
+      Array.from(
+        { length: MAX_CONCURRENT_STREAMS },
+        () => new OpenCall(connection, "/grpc.health.v1.Health/Check"),
+      ),
     );
     const refused = () => checks.filter(({ code }) => code !== undefined);
     await until(() => refused().length >= checks.length - MAX_OPEN_CALLS, {

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { describe, it } from "mocha";
 import { type Reader, ReadingTurns, type Source } from "../../src/grpc/reading-turns.ts";
-import { MAX_READERS, MAX_TURN_BYTES, MAX_TURN_CALLS } from "../../src/limits.ts";
+import { FIRST_TURNS, MAX_READERS, MAX_TURN_BYTES, MAX_TURN_CALLS } from "../../src/limits.ts";
 import { turn } from "../support/held-store.ts";
 import { until } from "../support/until.ts";
 
@@ -80,10 +80,14 @@ describe("turns of reading", () => {
       for (const { reader, isReading } of others.slice(0, 100)) if (isReading) reader.begun();
     }, 1);
     try {
-      await until(() => others.every((peer) => peer.turns > 0), { withinMs: 10_000, what: "all had a turn" });
+      const hadFirst = ({ turns }: Peer) => turns >= FIRST_TURNS;
+      await until(() => others.every(hadFirst), { withinMs: 20_000, what: "all had their first turns" });
       const before = total(others);
       const newcomer = new Peer(turns);
-      await until(() => newcomer.turns > 0, { withinMs: 5000, what: "its turn" });
+      for (let turn = 1; turn <= 3; turn++) {
+        await until(() => newcomer.turns >= turn, { withinMs: 5000, what: "its turn" });
+        newcomer.reader.heard();
+      }
       // A round of all of them is 1500.
       expect(total(others) - before).to.be.below(500);
       newcomer.reader.closed();

@@ -48,7 +48,7 @@ describe("calls in flight", () => {
     const environment = callEnvironment({ authenticate: () => authenticate(), callers, clock, calls });
     const rules = TOKEN_BLACKLIST.isBlacklisted;
     const { handle, open } = serveUnary({ ...authenticatedMethod(method, rules, environment), handler });
-    const incoming = new IncomingCalls(clock);
+    const incoming = new IncomingCalls({ clock, connectionOf: () => undefined });
     server = new Server({ interceptors: [incoming.interceptor] });
     incoming.add(methodDefinition(method).path, { maxBytes: 300 * 1024, open });
     server.addService(serviceDefinition(TokenBlacklist), { isBlacklisted: handle });

@@ -28,7 +28,7 @@ describe("the spans of calls", () => {
       calls,
       tracing: openTracing({ clock: systemClock, version: "1" }),
     });
-    const incoming = new IncomingCalls(systemClock);
+    const incoming = new IncomingCalls({ clock: systemClock, connectionOf: () => undefined });
     server = new Server({ interceptors: [incoming.interceptor] });
     const { isBlacklisted } = TokenBlacklist.method;
     const definition = serviceDefinition(TokenBlacklist);
