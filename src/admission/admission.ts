@@ -72,8 +72,8 @@ export class Admission {
   hold(peer: string, bytes: number): () => void {
     this.#unsent.set(peer, (this.#unsent.get(peer) ?? 0) + bytes);
     return () => {
-      const left = (this.#unsent.get(peer) ?? 0) - bytes;
-      if (left > 0) this.#unsent.set(peer, left);
+      const remaining = (this.#unsent.get(peer) ?? 0) - bytes;
+      if (remaining > 0) this.#unsent.set(peer, remaining);
       else this.#unsent.delete(peer);
     };
   }

@@ -6,7 +6,7 @@ import { type Principal, ROLES } from "../principal.ts";
 import type { CertificateRoles } from "./certificate-roles.ts";
 
 /** The caller that a certificate identifies, or that the certificate only carries the tokens of its callers. */
-type Known = Principal | "carrier";
+type Identity = Principal | "carrier";
 
 interface Options {
   /** Whether callers may also authenticate by token. */
@@ -21,7 +21,7 @@ export class CertificateAuthenticator {
   #roles: CertificateRoles;
   readonly #besideTokens: boolean;
   /** A cache, since a connection has one certificate and many calls. */
-  #known = new WeakMap<PeerCertificate, Known>();
+  #identities = new WeakMap<PeerCertificate, Identity>();
   /**
    * Certificates first seen as carriers. On their connections a lost token would go unnoticed, so they stay carriers even if they are given
    * roles later.
@@ -44,8 +44,8 @@ export class CertificateAuthenticator {
    * Whether a call on this certificate's connection whose token is lost on the way would be attributed to the certificate. To be asked when
    * the connection opens.
    */
-  standsIn(certificate: PeerCertificate): boolean {
-    if (this.#knownOf(certificate) !== "carrier") return this.#besideTokens;
+  replacesLostToken(certificate: PeerCertificate): boolean {
+    if (this.#identityOf(certificate) !== "carrier") return this.#besideTokens;
     this.#carriers.add(certificate);
     return false;
   }
@@ -53,7 +53,7 @@ export class CertificateAuthenticator {
   /** Replaces the roles of certificates. */
   replaceRoles(roles: CertificateRoles): void {
     this.#roles = roles;
-    this.#known = new WeakMap();
+    this.#identities = new WeakMap();
     this.#onChange();
   }
 
@@ -84,24 +84,24 @@ export class CertificateAuthenticator {
     certificate: PeerCertificate,
     { evenExpired = false }: { evenExpired?: boolean } = {},
   ): Principal {
-    const known = this.#knownOf(certificate);
-    if (known === "carrier") throw CARRIER;
-    const { expiresAt } = known;
+    const identity = this.#identityOf(certificate);
+    if (identity === "carrier") throw CARRIER;
+    const { expiresAt } = identity;
     // An expiry that cannot be read, which is NaN, has passed.
     if (!evenExpired && expiresAt !== undefined && !(this.#now() < expiresAt)) throw EXPIRED;
-    return known;
+    return identity;
   }
 
-  #knownOf(certificate: PeerCertificate): Known {
-    let known = this.#known.get(certificate);
-    if (known === undefined) {
-      known = this.#carriers.has(certificate) ? "carrier" : this.#read(certificate);
-      this.#known.set(certificate, known);
+  #identityOf(certificate: PeerCertificate): Identity {
+    let identity = this.#identities.get(certificate);
+    if (identity === undefined) {
+      identity = this.#carriers.has(certificate) ? "carrier" : this.#read(certificate);
+      this.#identities.set(certificate, identity);
     }
-    return known;
+    return identity;
   }
 
-  #read({ subjectaltname, valid_to: validTo }: PeerCertificate): Known {
+  #read({ subjectaltname, valid_to: validTo }: PeerCertificate): Identity {
     const names = alternativeNames(subjectaltname ?? "");
     const known = names.filter((name) => this.#roles.has(name));
     const allowed = new Set(known.flatMap((name) => this.#roles.get(name) ?? []));

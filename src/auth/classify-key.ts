@@ -71,8 +71,8 @@ function problemOfType({ kty, crv }: Readonly<Record<string, unknown>>): string 
 function problemOfAlgorithm({ kty, crv, alg }: Readonly<Record<string, unknown>>): string | undefined {
   if (alg === undefined) return undefined;
   if (!isSupported(alg)) return `is for ${nameOfAlgorithm(alg) ?? "an alg"}, which is not supported`;
-  const fits = kty === "RSA" ? /^[RP]S/.test(alg) : CURVE_OF[alg] === crv;
-  return fits ? undefined : "has an alg that does not fit its kty or crv";
+  const isMatch = kty === "RSA" ? /^[RP]S/.test(alg) : CURVE_OF[alg] === crv;
+  return isMatch ? undefined : "has an alg that does not fit its kty or crv";
 }
 
 function problemOfParameters(key: JWK, { x5c }: Readonly<Record<string, unknown>>): string | undefined {

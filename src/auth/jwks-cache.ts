@@ -44,7 +44,7 @@ export class JwksCache {
   /** The number of the last successful one. */
   #lastGood = 0;
   /** When a token that fits no key last triggered a read, by the monotonic clock. */
-  #lookedForAt = Number.NEGATIVE_INFINITY;
+  #earlyReadAt = Number.NEGATIVE_INFINITY;
   /** When the next read is scheduled, by the monotonic clock, unless one is in flight. */
   #nextAt = 0;
   #cancel = () => {};
@@ -113,8 +113,8 @@ export class JwksCache {
   async #readEarly(): Promise<void> {
     const { clock, source } = this.#options;
     // A file may be read at any rate, since no provider is asked; reads never overlap.
-    const rest = source.kind === "file" ? 0 : UNKNOWN_KEY_RELOAD_MS;
-    const allowedAt = () => this.#lookedForAt + rest;
+    const minIntervalMs = source.kind === "file" ? 0 : UNKNOWN_KEY_RELOAD_MS;
+    const allowedAt = () => this.#earlyReadAt + minIntervalMs;
     if (this.#reading === undefined) {
       if (clock.monotonic() < allowedAt()) {
         throw this.#unavailable(
@@ -122,7 +122,7 @@ export class JwksCache {
           allowedAt(),
         );
       }
-      this.#lookedForAt = clock.monotonic();
+      this.#earlyReadAt = clock.monotonic();
     }
     await this.#read();
     if (this.#problem !== undefined) throw this.#unavailable(this.#problem, allowedAt());

@@ -40,7 +40,7 @@ export class RawTokenVerifier {
   ): Promise<(VerifiedToken | InvalidTokenError)[]> {
     let hasFailed = false;
     // If one token cannot be judged, the rest are skipped.
-    const asker = {
+    const job = {
       principal: caller.principal,
       get isGone() {
         return hasFailed || caller.isGone;
@@ -48,12 +48,12 @@ export class RawTokenVerifier {
     };
     try {
       const read = await Promise.all(
-        tokens.map((token) => orRefusal(this.#queue.run(asker, () => this.#issuedBy(token)))),
+        tokens.map((token) => orRefusal(this.#queue.run(job, () => this.#issuedBy(token)))),
       );
       // All start in one turn of the event loop, so that they share any read of their issuer's keys.
       return await Promise.all(
         read.map((issued) =>
-          issued instanceof InvalidTokenError ? issued : orRefusal(this.#verify(issued, asker)),
+          issued instanceof InvalidTokenError ? issued : orRefusal(this.#verify(issued, job)),
         ),
       );
     } catch (error) {
@@ -99,8 +99,8 @@ interface IssuedToken {
   readonly keys: JwksCache;
 }
 
-function orRefusal<T>(judged: Promise<T>): Promise<T | InvalidTokenError> {
-  return judged.catch((error: unknown) => {
+function orRefusal<T>(verification: Promise<T>): Promise<T | InvalidTokenError> {
+  return verification.catch((error: unknown) => {
     if (error instanceof InvalidTokenError) return error;
     throw error;
   });

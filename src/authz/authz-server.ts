@@ -148,15 +148,15 @@ function afterBody(request: IncomingMessage, clock: Clock, then: (isComplete: bo
     then(true);
     return;
   }
-  let waits = true;
-  const conclude = () => {
-    if (!waits) return;
-    waits = false;
+  let isPending = true;
+  const complete = () => {
+    if (!isPending) return;
+    isPending = false;
     cancel();
     then(request.complete);
   };
-  const cancel = clock.schedule(AUTHZ_BODY_MS, conclude);
-  request.once("end", conclude).once("close", conclude);
+  const cancel = clock.schedule(AUTHZ_BODY_MS, complete);
+  request.once("end", complete).once("close", complete);
 }
 
 function announcesBody({ headers }: IncomingMessage): boolean {

@@ -18,7 +18,7 @@ export interface StoredBatch {
 
 export interface BatchStoreSetup {
   readonly session: Session;
-  readonly persistence: OutageRetry;
+  readonly outageRetry: OutageRetry;
   /** For lines without a reason. */
   readonly reason: string;
 }
@@ -30,7 +30,7 @@ export interface BatchStoreSetup {
 export class BatchStore {
   readonly #setup: BatchStoreSetup;
   /** The latest expiry that the service has called expired, in milliseconds since 1970; earlier ones have expired too. */
-  #passed = Number.NEGATIVE_INFINITY;
+  #expiredUpTo = Number.NEGATIVE_INFINITY;
 
   constructor(setup: BatchStoreSetup) {
     this.#setup = setup;
@@ -38,34 +38,35 @@ export class BatchStore {
 
   async store(items: readonly TokenItem[]): Promise<StoredBatch> {
     // The earliest expiry comes last, so that the first rejected token tells about all those behind it.
-    let left = [...items].sort((a, b) => msOf(b.token.expiresAt) - msOf(a.token.expiresAt));
+    let remaining = [...items].sort((a, b) => msOf(b.token.expiresAt) - msOf(a.token.expiresAt));
     const refused: { line: number; problem: string }[] = [];
     for (;;) {
-      left = left.filter(({ token }) => msOf(token.expiresAt) > this.#passed);
-      const rest = { expired: items.length - refused.length - left.length, refused: refused.length };
-      if (left.length === 0) return { counts: rest, refused };
+      remaining = remaining.filter(({ token }) => msOf(token.expiresAt) > this.#expiredUpTo);
+      const rest = { expired: items.length - refused.length - remaining.length, refused: refused.length };
+      if (remaining.length === 0) return { counts: rest, refused };
       try {
-        return { counts: { ...(await this.#send(left)), ...rest }, refused };
+        return { counts: { ...(await this.#send(remaining)), ...rest }, refused };
       } catch (error) {
-        const wrong = error instanceof ClientError ? this.#wrongOnes(error.violations, left) : [];
-        const goesOn = wrong.length > 0 || left.some(({ token }) => msOf(token.expiresAt) <= this.#passed);
-        if (!goesOn) throw error;
-        refused.push(...wrong);
-        const lines = new Set(wrong.map(({ line }) => line));
-        left = left.filter(({ line }) => !lines.has(line));
+        const rejected = error instanceof ClientError ? this.#rejectedItems(error.violations, remaining) : [];
+        const canContinue =
+          rejected.length > 0 || remaining.some(({ token }) => msOf(token.expiresAt) <= this.#expiredUpTo);
+        if (!canContinue) throw error;
+        refused.push(...rejected);
+        const lines = new Set(rejected.map(({ line }) => line));
+        remaining = remaining.filter(({ line }) => !lines.has(line));
       }
     }
   }
 
   async #send(items: readonly TokenItem[]): Promise<Partial<ImportCounts>> {
-    const { session, persistence, reason } = this.#setup;
+    const { session, outageRetry, reason } = this.#setup;
     const tokens = items.map(({ token }) => ({
       token: { case: "jti", value: token.jti } as const,
       expiresAt: token.expiresAt,
       reason: token.reason ?? reason,
     }));
     const allowRawTokensAsJtis = items.some(isOfRawToken);
-    const { results } = await persistence.run(() =>
+    const { results } = await outageRetry.run(() =>
       retryQuota(session.io, () => session.client.blacklist({ tokens, allowRawTokensAsJtis }, session.call)),
     );
     const count = (wanted: Outcome) => results.filter(({ outcome }) => outcome === wanted).length;
@@ -77,20 +78,20 @@ export class BatchStore {
   }
 
   /** The tokens that are rejected for another reason than expiry. Records the expiry of those that have expired. */
-  #wrongOnes(
+  #rejectedItems(
     violations: readonly Violation[],
     sent: readonly TokenItem[],
   ): { line: number; problem: string }[] {
-    const wrong = new Map<number, string>();
+    const rejected = new Map<number, string>();
     for (const { field, description, reason } of violations) {
       const [, index, member] = /^tokens\[(\d+)\]\.?(.*)$/.exec(field) ?? [];
       const item = sent[Number(index)];
       if (index === undefined || item === undefined) continue;
       if (reason === "EXPIRY_PASSED") {
-        this.#passed = Math.max(this.#passed, msOf(item.token.expiresAt));
-      } else wrong.set(item.line, escapeLine(`"${member}" ${description}`));
+        this.#expiredUpTo = Math.max(this.#expiredUpTo, msOf(item.token.expiresAt));
+      } else rejected.set(item.line, escapeLine(`"${member}" ${description}`));
     }
-    return [...wrong].map(([line, problem]) => ({ line, problem }));
+    return [...rejected].map(([line, problem]) => ({ line, problem }));
   }
 }
 

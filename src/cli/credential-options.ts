@@ -71,8 +71,8 @@ export function credentialsFrom(options: CredentialOptions, env: Environment): C
 
 function tokenFrom(options: CredentialOptions, env: Environment): Token | undefined {
   const isOption = options.token !== undefined || options.tokenFile !== undefined;
-  const token = given("token", options, isOption ? {} : env);
-  const file = given("tokenFile", options, isOption ? {} : env);
+  const token = optionOrVariable("token", options, isOption ? {} : env);
+  const file = optionOrVariable("tokenFile", options, isOption ? {} : env);
   if (token !== undefined && file !== undefined) {
     throw new UsageError(`${token.name} and ${file.name} are both set: choose one`);
   }
@@ -101,7 +101,9 @@ function fileInsteadOf(name: string): string {
 }
 
 function tlsFrom(options: CredentialOptions, env: Environment): Tls | true | undefined {
-  const [ca, cert, key] = (["cacert", "cert", "key"] as const).map((name) => given(name, options, env));
+  const [ca, cert, key] = (["cacert", "cert", "key"] as const).map((name) =>
+    optionOrVariable(name, options, env),
+  );
   const isWanted = options.tls ?? isYes(OPTIONS.tls.variable, env);
   if ((ca ?? cert ?? key) === undefined) return isWanted || undefined;
   if (cert === undefined && key !== undefined) throw alone(key, "cert");
@@ -109,25 +111,25 @@ function tlsFrom(options: CredentialOptions, env: Environment): Tls | true | und
   return { ca: pem(ca), cert: pem(cert), key: pem(key) };
 }
 
-function alone({ name }: Given, missing: "cert" | "key"): UsageError {
+function alone({ name }: NamedValue, missing: "cert" | "key"): UsageError {
   return new UsageError(`${name} also needs --${missing}, or ${OPTIONS[missing].variable}`);
 }
 
-function pem(file: Given | undefined): Buffer | undefined {
+function pem(file: NamedValue | undefined): Buffer | undefined {
   return file && contentOf({ name: file.name, path: file.text });
 }
 
-interface Given {
+interface NamedValue {
   /** The name of the option or variable. */
   readonly name: string;
   readonly text: string;
 }
 
-function given(
+function optionOrVariable(
   key: Exclude<keyof typeof OPTIONS, "tls">,
   options: CredentialOptions,
   env: Environment,
-): Given | undefined {
+): NamedValue | undefined {
   const { flags, variable } = OPTIONS[key];
   const option = options[key];
   const text = option ?? (env[variable] || undefined);
@@ -137,10 +139,10 @@ function given(
 }
 
 /** Rejects text that a shell, an env file or an editor has altered, because it would name another file. Tokens are validated separately. */
-function checked(given: Given): Given {
-  const problem = settingProblem(given.text);
-  if (problem !== undefined) throw new UsageError(`${given.name} ${problem}`);
-  return given;
+function checked(value: NamedValue): NamedValue {
+  const problem = settingProblem(value.text);
+  if (problem !== undefined) throw new UsageError(`${value.name} ${problem}`);
+  return value;
 }
 
 function isYes(variable: string, env: Environment): boolean {

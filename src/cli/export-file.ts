@@ -5,7 +5,7 @@ import { createPrivateFile, openPrivateFile, readPrivateFile, replacePrivateFile
 import { UsageError } from "./usage-error.ts";
 
 /** How often the state is written, which bounds what is fetched again after a kill. */
-const NOTE_MS = 1000;
+const STATE_INTERVAL_MS = 1000;
 
 /** What the file contains, and where to resume. */
 interface State {
@@ -26,7 +26,7 @@ export class ExportFile {
   readonly #handle: FileHandle;
   readonly #clock: Clock;
   #state: State;
-  #notedAt: number;
+  #savedAt: number;
 
   private constructor(
     path: string,
@@ -36,7 +36,7 @@ export class ExportFile {
     this.#handle = handle;
     this.#clock = clock;
     this.#state = state;
-    this.#notedAt = clock.monotonic();
+    this.#savedAt = clock.monotonic();
   }
 
   /** Throws a UsageError if the file cannot be written, or another export to it was begun. */
@@ -48,14 +48,14 @@ export class ExportFile {
     const handle = await opened(path, createPrivateFile);
     const state: State = { version: 1, filter, pageToken: "", count: 0, bytes: 0 };
     const file = new ExportFile(path, { handle, clock, state });
-    await file.#note();
+    await file.#saveState();
     return file;
   }
 
   /** Resumes an export begun by `create`. Throws a UsageError if there is none. */
   static async resume(path: string, clock: Clock): Promise<ExportFile> {
     await expectReplaceable(path);
-    const state = await stateOf(path);
+    const state = await readState(path);
     const handle = await opened(path, (part) => openPrivateFile(part, "read and write"));
     const { size } = await handle.stat();
     if (size < state.bytes) {
@@ -86,7 +86,7 @@ export class ExportFile {
       at += bytesWritten;
     }
     this.#state = { ...this.#state, pageToken: nextPageToken || null, count, bytes: at };
-    if (this.#clock.monotonic() - this.#notedAt >= NOTE_MS) await this.#note();
+    if (this.#clock.monotonic() - this.#savedAt >= STATE_INTERVAL_MS) await this.#saveState();
   }
 
   /** Gives the complete file its name, replacing an older file. */
@@ -107,16 +107,16 @@ export class ExportFile {
   }
 
   /** Keeps an incomplete export for `--resume`. A failure to write the state, as on a full disk, must not lose the file. */
-  async leave(): Promise<void> {
-    await this.#note().catch(() => {});
+  async close(): Promise<void> {
+    await this.#saveState().catch(() => {});
     await this.#handle.close().catch(() => {});
   }
 
-  async #note(): Promise<void> {
+  async #saveState(): Promise<void> {
     // The state never names data that may not be on disk yet.
     await this.#handle.datasync();
     await replacePrivateFile(`${this.#path}.part.state`, stateText(this.#state));
-    this.#notedAt = this.#clock.monotonic();
+    this.#savedAt = this.#clock.monotonic();
   }
 }
 
@@ -136,11 +136,11 @@ async function opened(path: string, open: (part: string) => Promise<FileHandle>)
 
 /** Checked before the export rather than after an hour of it. */
 async function expectReplaceable(path: string): Promise<void> {
-  const there = await stat(path).catch(() => undefined);
-  if (there !== undefined && !there.isFile()) throw new UsageError(`${path} is not a file`);
+  const existing = await stat(path).catch(() => undefined);
+  if (existing !== undefined && !existing.isFile()) throw new UsageError(`${path} is not a file`);
 }
 
-async function stateOf(path: string): Promise<State> {
+async function readState(path: string): Promise<State> {
   let text: string;
   try {
     text = await readPrivateFile(`${path}.part.state`);
@@ -151,7 +151,7 @@ async function stateOf(path: string): Promise<State> {
     );
   }
   try {
-    const state = JSON.parse(text, withInstants) as State;
+    const state = JSON.parse(text, reviveSeconds) as State;
     if (isState(state)) return state;
   } catch {
     // Reported below.
@@ -176,6 +176,6 @@ function stateText(state: State): string {
   return JSON.stringify(state, (_, value) => (typeof value === "bigint" ? String(value) : value));
 }
 
-function withInstants(key: string, value: unknown): unknown {
+function reviveSeconds(key: string, value: unknown): unknown {
   return key === "seconds" ? BigInt(value as string) : value;
 }

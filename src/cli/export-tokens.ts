@@ -47,7 +47,7 @@ export async function exportTokens(session: Session, options: ExportOptions): Pr
   } catch (error) {
     const code = session.fail(error);
     if (await file.discardIfEmpty()) return code;
-    await file.leave();
+    await file.close();
     session.note(`${file.position.count} entries are in ${path}.part: continue with --resume.`);
     return code;
   }
@@ -86,7 +86,7 @@ interface Pages {
 async function exportPages(session: Session, { filter, pageToken, count, sink }: Pages): Promise<number> {
   const { client, call, output, io } = session;
   const progress = session.progress("exported", { rows: true });
-  const persistence = new OutageRetry(io);
+  const outageRetry = new OutageRetry(io);
   const fetch = (token: string): Page => {
     const answer = client.list({ ...filter, pageSize: MAX_PAGE_SIZE, pageToken: token }, call);
     // A failure is handled once the page before has been written.
@@ -97,7 +97,7 @@ async function exportPages(session: Session, { filter, pageToken, count, sink }:
   let total = count;
   let next = pageToken === null ? undefined : fetch(pageToken);
   while (next !== undefined && !output.closed) {
-    const { tokens, nextPageToken } = await arrived(next, { persistence, fetch });
+    const { tokens, nextPageToken } = await received(next, { outageRetry, fetch });
     next = pageTokens.next(nextPageToken) === "" ? undefined : fetch(nextPageToken);
     total += tokens.length;
     await sink.write(tokens.map(line).join(""), { nextPageToken, count: total });
@@ -113,12 +113,12 @@ interface Page {
 }
 
 /** Fetches the page again if the first attempt fails. */
-function arrived(
+function received(
   page: Page,
-  { persistence, fetch }: { persistence: OutageRetry; fetch: (token: string) => Page },
+  { outageRetry, fetch }: { outageRetry: OutageRetry; fetch: (token: string) => Page },
 ): Promise<ListResponse> {
   let current: Page | undefined = page;
-  return persistence.run(() => {
+  return outageRetry.run(() => {
     const { answer } = current ?? fetch(page.token);
     current = undefined;
     return answer;

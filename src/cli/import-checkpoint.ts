@@ -5,7 +5,7 @@ import { openPrivateFile, readPrivateFile, replacePrivateFile, temporaryPathOf }
 import { UsageError } from "./usage-error.ts";
 
 /** The progress of an import. */
-export interface Progressed {
+export interface ImportProgress {
   /** All lines up to this one are stored, expired or refused. 0: none. */
   readonly line: number;
   /** The digest of those lines. */
@@ -13,22 +13,22 @@ export interface Progressed {
   readonly counts: ImportCounts;
 }
 
-const NOTE_MS = 1000;
+const SAVE_INTERVAL_MS = 1000;
 
 /** A file that holds the progress of an import for `--resume`. It is deleted once the whole input has been read. */
 export class ImportCheckpoint {
   readonly #path: string;
   readonly #clock: Clock;
   /** The progress of an earlier import. */
-  readonly #begun: Progressed;
-  #notedAt: number;
-  #latest: Progressed | undefined;
+  readonly #begun: ImportProgress;
+  #savedAt: number;
+  #latest: ImportProgress | undefined;
 
-  private constructor(path: string, { clock, progressed }: { clock: Clock; progressed: Progressed }) {
+  private constructor(path: string, { clock, progressed }: { clock: Clock; progressed: ImportProgress }) {
     this.#path = path;
     this.#clock = clock;
     this.#begun = progressed;
-    this.#notedAt = clock.monotonic();
+    this.#savedAt = clock.monotonic();
   }
 
   /**
@@ -37,7 +37,7 @@ export class ImportCheckpoint {
    */
   static async open(
     path: string,
-    begun: { clock: Clock; progressed: Progressed },
+    begun: { clock: Clock; progressed: ImportProgress },
   ): Promise<ImportCheckpoint> {
     const checkpoint = new ImportCheckpoint(path, begun);
     try {
@@ -54,7 +54,7 @@ export class ImportCheckpoint {
   }
 
   /** Reads the checkpoint. Throws a UsageError if `path` is not one. */
-  static async read(path: string): Promise<Progressed> {
+  static async read(path: string): Promise<ImportProgress> {
     try {
       const progressed = progressedIn(JSON.parse(await readPrivateFile(path)));
       if (progressed !== undefined) return progressed;
@@ -70,11 +70,11 @@ export class ImportCheckpoint {
   }
 
   /** Records the progress; written about once a second. */
-  async note(progressed: Progressed): Promise<void> {
+  async note(progressed: ImportProgress): Promise<void> {
     this.#latest = progressed;
-    if (this.#clock.monotonic() - this.#notedAt < NOTE_MS) return;
+    if (this.#clock.monotonic() - this.#savedAt < SAVE_INTERVAL_MS) return;
     await this.#write(progressed);
-    this.#notedAt = this.#clock.monotonic();
+    this.#savedAt = this.#clock.monotonic();
   }
 
   /** Called when the import ends before the input does. Without any progress there is nothing to resume, and the file is deleted. */
@@ -88,7 +88,7 @@ export class ImportCheckpoint {
     await rm(this.#path, { force: true });
   }
 
-  async #write(progressed: Progressed): Promise<void> {
+  async #write(progressed: ImportProgress): Promise<void> {
     await replacePrivateFile(this.#path, `${BEGINNING}${JSON.stringify(progressed).slice(1)}`);
   }
 }
@@ -98,10 +98,10 @@ const BEGINNING = '{"version":1,';
 
 /** Throws a UsageError if `path` is any other file, or a link: it will be overwritten, and deleted in the end. */
 async function expectCheckpoint(path: string): Promise<void> {
-  const there = await lstat(path).catch(() => undefined);
-  if (there === undefined) return;
+  const existing = await lstat(path).catch(() => undefined);
+  if (existing === undefined) return;
   // mktemp creates an empty file, and a crash may leave a truncated one.
-  if (there.isFile() && BEGINNING.startsWith(await beginningOf(path))) return;
+  if (existing.isFile() && BEGINNING.startsWith(await beginningOf(path))) return;
   throw new UsageError(
     `${path} exists and is not a checkpoint: choose another path with --checkpoint, or delete it`,
   );
@@ -118,8 +118,8 @@ async function beginningOf(path: string): Promise<string> {
 }
 
 /** Undefined unless `value` is the content of a checkpoint. */
-function progressedIn(value: unknown): Progressed | undefined {
-  const { version, line, digest, counts } = (value ?? {}) as Partial<Progressed> & { version?: unknown };
+function progressedIn(value: unknown): ImportProgress | undefined {
+  const { version, line, digest, counts } = (value ?? {}) as Partial<ImportProgress> & { version?: unknown };
   if (version !== 1 || !isCount(line) || typeof digest !== "string" || typeof counts !== "object")
     return undefined;
   const isWhole = Object.keys(NO_COUNTS).every(

@@ -17,7 +17,7 @@ export interface ImportedToken {
 /** Further fields printed by `export`, `list` and `blacklist`: ignored, because the service decides them. */
 const SET_BY_SERVICE = new Set(["created_at", "revoked_by", "outcome", "verdict", "revision"]);
 const FIELDS = ["jti", "exp", "expires_at", "reason"];
-const SHOWN_NAME = 40;
+const MAX_QUOTED_LENGTH = 40;
 
 /**
  * Parses a line as `export` writes it, or a minimal line from another system: `jti` with `exp` or `expires_at`. Throws a {@link
@@ -27,10 +27,10 @@ export function parseImportLine(text: string, { ignoreUnknown }: { ignoreUnknown
   const { jti, exp, expires_at: expiresAt, reason, ...others } = parseObject(text);
   for (const name of Object.keys(others)) {
     if (ignoreUnknown || SET_BY_SERVICE.has(name)) continue;
-    const meant = likelyName(name.slice(0, SHOWN_NAME), FIELDS);
+    const meant = likelyName(name.slice(0, MAX_QUOTED_LENGTH), FIELDS);
     const hint = meant === undefined ? "" : `did you mean "${meant}"? If not, `;
     throw new UsageError(
-      `unknown field "${shown(name)}": ${hint}ignore unknown fields with --ignore-unknown`,
+      `unknown field "${quoted(name)}": ${hint}ignore unknown fields with --ignore-unknown`,
     );
   }
   if (typeof jti !== "string") throw new UsageError(`"jti" must be a string`);
@@ -72,6 +72,6 @@ function expectNone(name: string, problem: string | undefined): void {
   if (problem !== undefined) throw new UsageError(`"${name}" ${problem}`);
 }
 
-function shown(name: string): string {
-  return escapeLine(name.length > SHOWN_NAME ? `${name.slice(0, SHOWN_NAME)}...` : name);
+function quoted(name: string): string {
+  return escapeLine(name.length > MAX_QUOTED_LENGTH ? `${name.slice(0, MAX_QUOTED_LENGTH)}...` : name);
 }

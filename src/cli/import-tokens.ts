@@ -5,7 +5,7 @@ import { BatchStore, isOfRawToken, type StoredBatch } from "./batch-store.ts";
 import { EXIT } from "./exit-code.ts";
 import { isCertainlyUndone } from "./explain-error.ts";
 import { rowWriter } from "./format.ts";
-import { ImportCheckpoint, type Progressed } from "./import-checkpoint.ts";
+import { ImportCheckpoint, type ImportProgress } from "./import-checkpoint.ts";
 import { type ImportCounts, NO_COUNTS, storedOf, sumOf } from "./import-counts.ts";
 import { type ImportItem, InputDigest, importItems } from "./import-items.ts";
 import type { OperatorOptions } from "./operator-command.ts";
@@ -77,7 +77,7 @@ export async function importTokens(session: Session, options: ImportOptions, pat
   }
 }
 
-const NOTHING: Progressed = { line: 0, digest: "", counts: NO_COUNTS };
+const NOTHING: ImportProgress = { line: 0, digest: "", counts: NO_COUNTS };
 
 async function opened(path: string): Promise<Readable> {
   try {
@@ -97,7 +97,7 @@ async function opened(path: string): Promise<Readable> {
 
 interface Import {
   readonly input: Readable;
-  readonly done: Progressed;
+  readonly done: ImportProgress;
   readonly checkpoint: ImportCheckpoint | undefined;
 }
 
@@ -114,7 +114,7 @@ async function storeAll(
 ): Promise<{ counts: ImportCounts; failed: number | undefined; undone: boolean }> {
   const { io } = session;
   const progress = session.progress("imported", { rows: false });
-  const store = new BatchStore({ session, persistence: new OutageRetry(io), reason });
+  const store = new BatchStore({ session, outageRetry: new OutageRetry(io), reason });
   const digest = new InputDigest();
   const pause = () => new Promise<void>((resolve) => void io.clock.schedule(PAUSE_MS, resolve));
   const items = remainingItems(importItems(input, { ignoreUnknown }), { done, digest, store });
@@ -170,9 +170,9 @@ async function* digested(
 }
 
 async function storeBatch(store: BatchStore, { items }: Batch): Promise<StoredBatch> {
-  const wrong = items.filter((item) => "problem" in item);
+  const invalid = items.filter((item) => "problem" in item);
   const { counts, refused } = await store.store(items.filter((item) => "token" in item));
-  const all = [...wrong.map(({ line, problem }) => ({ line, problem })), ...refused];
+  const all = [...invalid.map(({ line, problem }) => ({ line, problem })), ...refused];
   return {
     counts: { ...counts, refused: all.length },
     refused: all.sort((a, b) => a.line - b.line),

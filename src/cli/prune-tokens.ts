@@ -27,7 +27,7 @@ export async function pruneTokens(session: Session, options: PruneOptions): Prom
   const { dryRun = false, all = false } = options;
   const rows = rowWriter({ session, format: options.output, columns: columnsFor(dryRun) });
   // A dry run deletes nothing, so a second call would count the same entries again.
-  const goOn = all && !dryRun;
+  const untilDone = all && !dryRun;
   const progress = session.progress("pruned", { rows: false });
   let pruned = 0;
   let idle = 0;
@@ -39,16 +39,16 @@ export async function pruneTokens(session: Session, options: PruneOptions): Prom
       more = answer.hasMore;
       idle = answer.prunedCount > 0 ? 0 : idle + 1;
       progress.add(answer.prunedCount);
-    } while (goOn && more && idle < MAX_IDLE_CALLS);
+    } while (untilDone && more && idle < MAX_IDLE_CALLS);
   } catch (error) {
     const code = session.fail(error);
-    if (goOn) session.note(`At least ${pruned} pruned. Repeating the command is safe.`);
+    if (untilDone) session.note(`At least ${pruned} pruned. Repeating the command is safe.`);
     return code;
   }
   await rows.write([{ pruned_count: pruned, has_more: more, dry_run: dryRun }]);
   await rows.end();
   if (!more) return EXIT.ok;
-  if (goOn) {
+  if (untilDone) {
     session.note("error: there is more to prune, but the service deletes nothing: see its log");
     return EXIT.failed;
   }

@@ -1,11 +1,11 @@
 import { MAX_BATCH } from "../limits.ts";
 import type { BatchStore } from "./batch-store.ts";
-import type { Progressed } from "./import-checkpoint.ts";
+import type { ImportProgress } from "./import-checkpoint.ts";
 import type { ImportItem, InputDigest } from "./import-items.ts";
 import { UsageError } from "./usage-error.ts";
 
 export interface Remaining {
-  readonly done: Progressed;
+  readonly done: ImportProgress;
   /** Receives the skipped lines; the others are added when they are sent. */
   readonly digest: InputDigest;
   readonly store: BatchStore;
@@ -42,7 +42,7 @@ export async function* remainingItems(
 async function expectStored(
   store: BatchStore,
   items: readonly ImportItem[],
-  { line }: Progressed,
+  { line }: ImportProgress,
 ): Promise<void> {
   const { counts } = await store.store(items.filter((item) => "token" in item));
   if ((counts.created ?? 0) === 0) return;
@@ -51,7 +51,7 @@ async function expectStored(
   );
 }
 
-function changed({ line }: Progressed): UsageError {
+function changed({ line }: ImportProgress): UsageError {
   return new UsageError(
     `the input is not that of the interrupted import: its first ${line} lines differ; start over without --resume, which is safe`,
   );

@@ -56,8 +56,10 @@ export class TableWriter<Row> implements RowWriter<Row> {
     const last = cells.length - 1;
     const padded = cells.map((cell, index) => {
       const colour = row === undefined || !this.#colours ? undefined : this.#columns[index]?.colour?.(row);
-      const shown = colour === undefined ? cell : `\x1b[${colour}m${cell}\x1b[0m`;
-      return index === last ? shown : shown + " ".repeat((this.#widths[index] ?? 0) - displayWidth(cell));
+      const coloured = colour === undefined ? cell : `\x1b[${colour}m${cell}\x1b[0m`;
+      return index === last
+        ? coloured
+        : coloured + " ".repeat((this.#widths[index] ?? 0) - displayWidth(cell));
     });
     return `${padded.join(GAP)}\n`;
   }

@@ -18,16 +18,16 @@ export function tokenBatches<Answer>(
   send: (tokens: readonly InputToken[]) => Promise<Answer>,
 ): AsyncGenerator<Settled<readonly InputToken[], Answer>> {
   const pause = () => new Promise<void>((resolve) => void io.clock.schedule(PAUSE_MS, resolve));
-  const tokens = isRead(named) ? oneBatch(named) : inputTokens(named, io.stdin);
+  const tokens = areParsed(named) ? oneBatch(named) : inputTokens(named, io.stdin);
   return orderedMap(inBatches(tokens, { size: MAX_BATCH, pause }), IN_FLIGHT, send);
 }
 
 /** The number of tokens, if known beforehand. */
 export function totalOf(named: NamedTokens): number | undefined {
-  return !isRead(named) && named.includes("-") ? undefined : named.length;
+  return !areParsed(named) && named.includes("-") ? undefined : named.length;
 }
 
-function isRead(named: NamedTokens): named is readonly InputToken[] {
+function areParsed(named: NamedTokens): named is readonly InputToken[] {
   return typeof named[0] === "object";
 }
 
@@ -49,7 +49,7 @@ export async function* inBatches<T>(
     const next = iterator.next();
     if (waiting.length > 0) {
       // The result of the read is handled below, including a failure that comes first.
-      const paused = await Promise.race([pause().then(() => true), next.then(arrived, arrived)]);
+      const paused = await Promise.race([pause().then(() => true), next.then(notPaused, notPaused)]);
       if (paused) {
         yield waiting;
         waiting = [];
@@ -65,6 +65,6 @@ export async function* inBatches<T>(
   if (waiting.length > 0) yield waiting;
 }
 
-function arrived(): boolean {
+function notPaused(): boolean {
   return false;
 }

@@ -16,15 +16,15 @@ const OUR_NAME = /^(TOKEN_?BLACKLIST|TB)_/;
 const OTHERS =
   /^(LISTEN_(PID|FDS|FDNAMES|PIDFDID)|SSL_\w+|TOKEN_BLACKLIST_(ADDRESS|TOKEN|TOKEN_FILE|CACERT|CERT|KEY|TLS))$/;
 /** Variables by which Kubernetes and Docker tell each container of other services. */
-const NEIGHBOUR_NAME = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$/;
-const NEIGHBOUR_VALUE = /^(tcp|udp|sctp):\/\//;
+const SERVICE_LINK_NAME = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$/;
+const SERVICE_LINK_VALUE = /^(tcp|udp|sctp):\/\//;
 
 /** Variables of `env` that are not in `known` but resemble a known one. Their values are not reported. */
 export function misspellings(env: Environment, known: ReadonlySet<string>): Misspelling[] {
   const found: Misspelling[] = [];
   for (const [variable, value] of Object.entries(env)) {
     if (!value || known.has(variable) || OTHERS.test(variable)) continue;
-    if (NEIGHBOUR_NAME.test(variable) || NEIGHBOUR_VALUE.test(value)) continue;
+    if (SERVICE_LINK_NAME.test(variable) || SERVICE_LINK_VALUE.test(value)) continue;
     const meant = meantBy(variable, { known, isSet: (name) => Boolean(env[name] || env[`${name}_FILE`]) });
     if (meant !== undefined) found.push({ variable, meant });
   }
@@ -68,11 +68,11 @@ function abbreviatedIn(name: string, known: ReadonlySet<string>): string | undef
   if (words.length < 2) return undefined;
   const settings = [...known].filter((one) => !(one.endsWith("_FILE") && known.has(one.slice(0, -5))));
   return settings.find((one) => {
-    const met = one.split("_").reduce((count, whole) => {
+    const matched = one.split("_").reduce((count, whole) => {
       const word = words[count];
-      const isMet = word !== undefined && (whole === word || (word.length > 3 && whole.startsWith(word)));
-      return isMet ? count + 1 : count;
+      const isMatch = word !== undefined && (whole === word || (word.length > 3 && whole.startsWith(word)));
+      return isMatch ? count + 1 : count;
     }, 0);
-    return met === words.length;
+    return matched === words.length;
   });
 }

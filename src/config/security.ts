@@ -67,9 +67,9 @@ export function readSecurity(
       "TLS_CLIENT_ROLES must give a role to at least one certificate, unless bearer tokens are accepted (AUTH_...)",
     );
   }
-  const known = bearers !== undefined || certificateRoles !== undefined;
-  const open = listenAddress !== undefined && !isLoopback(listenAddress.host);
-  if (open && !insecure && !(known && tls !== undefined)) {
+  const isAuthenticated = bearers !== undefined || certificateRoles !== undefined;
+  const isExposed = listenAddress !== undefined && !isLoopback(listenAddress.host);
+  if (isExposed && !insecure && !(isAuthenticated && tls !== undefined)) {
     from.add(
       "LISTEN_ADDRESS must be a loopback address, unless TLS (TLS_CERT_FILE, TLS_KEY_FILE) and authentication (AUTH_..., or TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES) are configured, or INSECURE=yes",
     );
@@ -79,8 +79,8 @@ export function readSecurity(
     tls,
     certificateRoles,
     certificateRolesFile: from.fileOf("TLS_CLIENT_ROLES"),
-    insecure: insecure && open && !(known && tls !== undefined),
-    reflection: from.read("REFLECTION", known ? "off" : "on", onOrOff),
+    insecure: insecure && isExposed && !(isAuthenticated && tls !== undefined),
+    reflection: from.read("REFLECTION", isAuthenticated ? "off" : "on", onOrOff),
     tokenIssuers: from.optional("TOKEN_ISSUERS", parseTokenIssuers, { isList: true }) ?? [],
     tokenAlgorithms: from.read("TOKEN_ALGORITHMS", DEFAULT_ALGORITHMS, parseAlgorithms, { isList: true }),
     maxTokenLifetimeMs: from.read("MAX_TOKEN_LIFETIME", "0", between("0", "36500d")),

@@ -43,7 +43,7 @@ export class Connections {
   };
   #unauthenticatedCalls = 0;
   #loggedAt = Number.NEGATIVE_INFINITY;
-  #unlogged = 0;
+  #closedSinceLog = 0;
 
   constructor(setup: Setup) {
     this.#setup = setup;
@@ -120,12 +120,12 @@ export class Connections {
     this.closed[reason]++;
     if (reason === "unused") return;
     const { clock, listener, log } = this.#setup;
-    this.#unlogged++;
+    this.#closedSinceLog++;
     if (clock.monotonic() - this.#loggedAt < CONNECTION_LOG_INTERVAL_MS) return;
-    const fields = { listener, reason, address, open: this.size, closed: this.#unlogged };
+    const fields = { listener, reason, address, open: this.size, closed: this.#closedSinceLog };
     log.warn(fields, "closed unauthenticated connections, or refused connections for lack of room");
     this.#loggedAt = clock.monotonic();
-    this.#unlogged = 0;
+    this.#closedSinceLog = 0;
   }
 }
 
@@ -171,7 +171,7 @@ export class Connection {
     if (this.#isReady) return;
     this.#isReady = true;
     this.#dismiss = dismiss;
-    this.#rest();
+    this.#startIdleTimer();
   }
 
   /** A caller has been authenticated on the connection, so it is no longer subject to eviction or time limits. */
@@ -181,7 +181,7 @@ export class Connection {
     this.caller = caller;
     this.#cancelTimer();
     this.#setup.onCalls(-this.calls);
-    for (const pool of this.#setup.pools) pool.settle(this);
+    for (const pool of this.#setup.pools) pool.removeUnauthenticated(this);
     this.onAuthenticated();
   }
 
@@ -232,10 +232,10 @@ export class Connection {
     if (this.#isAuthenticated || !this.#isOpen) return;
     for (const pool of this.#setup.pools) pool.move(this, to);
     if (to === "busy") this.#cancelTimer();
-    else this.#rest();
+    else this.#startIdleTimer();
   }
 
-  #rest(): void {
+  #startIdleTimer(): void {
     if (this.#isAuthenticated || !this.#isOpen || this.calls > 0) return;
     this.#closeAfter(this.#setup.limits.unusedMs, "unused");
   }
@@ -264,19 +264,19 @@ class Pool {
   }
 
   move(connection: Connection, to: "busy" | "idle"): void {
-    this.settle(connection);
+    this.removeUnauthenticated(connection);
     (to === "busy" ? this.#busy : this.#idle).add(connection);
   }
 
   /** Removes a connection from the unauthenticated ones. */
-  settle(connection: Connection): void {
+  removeUnauthenticated(connection: Connection): void {
     this.#idle.delete(connection);
     this.#busy.delete(connection);
   }
 
   remove(connection: Connection): void {
     this.size--;
-    this.settle(connection);
+    this.removeUnauthenticated(connection);
   }
 
   /** Evicts a connection; false if there is none to evict. Busy ones go last, since a call without a credential may be a health probe. */

@@ -27,7 +27,7 @@ interface Setup {
   /** Absent: connections are not encrypted. */
   readonly tls: TlsContext | undefined;
   /** Handles clients' certificates; absent if none are requested. */
-  readonly certificates: Pick<CertificateAuthenticator, "standsIn" | "distrust"> | undefined;
+  readonly certificates: Pick<CertificateAuthenticator, "replacesLostToken" | "distrust"> | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly sampling: LogSampling;
@@ -127,7 +127,7 @@ function encrypted(
       }
       const { certificate } = accepted;
       if (certificate !== undefined) certified?.add(socket, certificate);
-      const isCounted = certificate !== undefined && certificates?.standsIn(certificate) === true;
+      const isCounted = certificate !== undefined && certificates?.replacesLostToken(certificate) === true;
       onConnection(isCounted ? new FieldCountingSocket(socket, certificate) : socket);
     },
   );

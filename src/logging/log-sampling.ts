@@ -8,7 +8,7 @@ import type { Clock } from "../time/clock.ts";
 export const LOGGED_REFUSALS = 10;
 export const LOGGED_REFUSALS_WINDOW_MS = 1000;
 /** When suppressed lines are reported if no further line of their kind reports them. */
-export const LOGGED_REFUSALS_TELL_MS = 10_000;
+export const SUPPRESSED_REPORT_MS = 10_000;
 
 /** Added to a line: the number of lines of its kind suppressed since the last one. Empty if there were none. */
 export type Suppressed = { readonly suppressed?: number };
@@ -19,8 +19,8 @@ interface Kind {
   at: number;
   suppressed: number;
   /** Reports the number of suppressed lines in a line of its own. Set while there are any. */
-  tell: (() => void) | undefined;
-  cancelTell: () => void;
+  report: (() => void) | undefined;
+  cancelReport: () => void;
 }
 
 /**
@@ -40,37 +40,43 @@ export class LogSampling {
    * Decides on a line of this kind. Returns fields to add to the line, or undefined to suppress it. `tell` is called with the number of
    * suppressed lines if no line of the kind is written for a while.
    */
-  admit(kind: string, tell: (left: { readonly suppressed: number }) => void): Suppressed | undefined {
-    const known = this.#refilled(kind);
-    if (known.allowance >= 1) {
-      known.allowance--;
-      const { suppressed } = known;
+  admit(kind: string, report: (left: { readonly suppressed: number }) => void): Suppressed | undefined {
+    const entry = this.#refilled(kind);
+    if (entry.allowance >= 1) {
+      entry.allowance--;
+      const { suppressed } = entry;
       if (suppressed === 0) return NONE;
-      forget(known);
+      forget(entry);
       return { suppressed };
     }
-    known.suppressed++;
-    if (known.tell === undefined) {
-      known.tell = () => {
-        const { suppressed } = known;
-        forget(known);
-        tell({ suppressed });
+    entry.suppressed++;
+    if (entry.report === undefined) {
+      entry.report = () => {
+        const { suppressed } = entry;
+        forget(entry);
+        report({ suppressed });
       };
-      known.cancelTell = this.#clock.schedule(LOGGED_REFUSALS_TELL_MS, known.tell);
+      entry.cancelReport = this.#clock.schedule(SUPPRESSED_REPORT_MS, entry.report);
     }
     return undefined;
   }
 
   /** Reports all suppressed lines now. */
   close(): void {
-    for (const { tell } of this.#kinds.values()) tell?.();
+    for (const { report } of this.#kinds.values()) report?.();
   }
 
   #refilled(name: string): Kind {
     const now = this.#clock.monotonic();
     let kind = this.#kinds.get(name);
     if (kind === undefined) {
-      kind = { allowance: LOGGED_REFUSALS, at: now, suppressed: 0, tell: undefined, cancelTell: () => {} };
+      kind = {
+        allowance: LOGGED_REFUSALS,
+        at: now,
+        suppressed: 0,
+        report: undefined,
+        cancelReport: () => {},
+      };
       this.#kinds.set(name, kind);
     }
     const more = (now - kind.at) / LOGGED_REFUSALS_WINDOW_MS;
@@ -84,6 +90,6 @@ const NONE: Suppressed = {};
 
 function forget(kind: Kind): void {
   kind.suppressed = 0;
-  kind.tell = undefined;
-  kind.cancelTell();
+  kind.report = undefined;
+  kind.cancelReport();
 }

@@ -49,7 +49,7 @@ export class CertificateWatch {
   }
 
   start(): void {
-    for (const watched of this.#watched) this.#look(watched);
+    for (const watched of this.#watched) this.#check(watched);
     this.#cancel = this.#clock.schedule(CERTIFICATE_LOOK_MS, () => this.start());
   }
 
@@ -78,14 +78,14 @@ export class CertificateWatch {
     return this.#watched.map((watched) => [watched.certificate, watched.validity()]);
   }
 
-  #look(watched: WatchedCertificate): void {
+  #check(watched: WatchedCertificate): void {
     const { certificate, setting } = watched;
     const state = this.#stateOf(watched);
     const reported = this.#reported.get(certificate);
     const now = this.#clock.monotonic();
-    const isNews = state !== (reported?.state ?? "valid");
+    const hasChanged = state !== (reported?.state ?? "valid");
     const isDue = state !== "valid" && reported !== undefined && now - reported.at >= CERTIFICATE_REMINDER_MS;
-    if (!isNews && !isDue) return;
+    if (!hasChanged && !isDue) return;
     const { notBefore, notAfter } = watched.validity();
     const { level, msg } = REPORTS[state];
     this.#log[level](

@@ -143,15 +143,15 @@ describe("CertificateAuthenticator", () => {
 
   it("stands in for a lost token, unless it is a carrier or tokens are not accepted", async () => {
     const roles = parseCertificateRoles("DNS:carrier.internal=none DNS:gateway.internal=check");
-    const standsIn = async (value: string, besideTokens: boolean) =>
-      new CertificateAuthenticator(roles, { besideTokens, now }).standsIn(
+    const replacesLostToken = async (value: string, besideTokens: boolean) =>
+      new CertificateAuthenticator(roles, { besideTokens, now }).replacesLostToken(
         await certificateWith([{ type: "dns", value }]),
       );
     expect([
-      await standsIn("gateway.internal", true),
-      await standsIn("unlisted.internal", true),
-      await standsIn("carrier.internal", true),
-      await standsIn("gateway.internal", false),
+      await replacesLostToken("gateway.internal", true),
+      await replacesLostToken("unlisted.internal", true),
+      await replacesLostToken("carrier.internal", true),
+      await replacesLostToken("gateway.internal", false),
     ]).to.deep.equal([true, true, false, false]);
   });
 

@@ -1,9 +1,9 @@
 import { expect } from "chai";
 import {
   LOGGED_REFUSALS,
-  LOGGED_REFUSALS_TELL_MS,
   LOGGED_REFUSALS_WINDOW_MS,
   LogSampling,
+  SUPPRESSED_REPORT_MS,
   type Suppressed,
 } from "../../src/logging/log-sampling.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -57,11 +57,11 @@ describe("LogSampling", () => {
 
   it("reports suppressed lines once if no further line does", () => {
     admitted(LOGGED_REFUSALS + 5);
-    clock.advance(LOGGED_REFUSALS_TELL_MS - 1);
+    clock.advance(SUPPRESSED_REPORT_MS - 1);
     expect(told).to.deep.equal([]);
     clock.advance(1);
     expect(told).to.deep.equal([5]);
-    clock.advance(10 * LOGGED_REFUSALS_TELL_MS);
+    clock.advance(10 * SUPPRESSED_REPORT_MS);
     expect({ told, admitted: admitted(1), timers: clock.pendingTimers }).to.deep.equal({
       told: [5],
       admitted: [{}],
