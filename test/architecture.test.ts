@@ -98,6 +98,12 @@ describe("the architecture", () => {
     ).to.deep.equal([]);
   });
 
+  it("uses Knex by its main entry alone", () => {
+    expect(breaking((_, imported) => imported.startsWith("knex/"))).to.deep.equal([]);
+    const privately = /\b_query\b|__knex|\b_driver\b/;
+    expect([...texts].flatMap(([file, source]) => (privately.test(source) ? [file] : []))).to.deep.equal([]);
+  });
+
   it("matches no text of its own errors: what programs act on is a field", () => {
     // These read what other programs say, which have no field for it: grpc-js, libsql and Commander.
     const foreign = [

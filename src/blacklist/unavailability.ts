@@ -4,22 +4,22 @@ import { ServiceError } from "../errors.ts";
 
 export const REVISION_LOST = new ServiceError(
   "REVISION_LOST",
-  "the database does not have the revision named: it was restored, or is another one",
+  "the database does not have this revision: it was restored, or is another database",
 );
 
 export const READ_ONLY = new ServiceError(
   "NOT_FRESH",
-  "the database is read-only and may lag behind: nothing can be ruled out",
+  "the database is read-only and may lag: no token can be reported as not blacklisted",
 );
 
 export const HISTORY_CHANGED = new ServiceError(
   "NOT_FRESH",
-  "the database has lost commits and is being read anew: nothing can be ruled out until that is done",
+  "the database has lost commits: no token can be reported as not blacklisted until the index has been rebuilt",
 );
 
 export const COMMITS_LOST = new ServiceError(
   "NOT_FRESH",
-  "the database lacks commits that this replica has acknowledged: nothing can be ruled out until it has them again, or the replica is restarted",
+  "the database lacks commits that this replica has acknowledged: no token can be reported as not blacklisted until it has them again, or the replica is restarted",
 );
 
 export const STOPPED = new ServiceError("STORE_UNAVAILABLE", "this replica is shutting down");

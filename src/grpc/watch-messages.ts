@@ -11,8 +11,7 @@ import type { CopyState } from "../blacklist/watch-hub.ts";
 import type { EpochMs } from "../entry.ts";
 import { toTimestamp } from "../protobuf/timestamps.ts";
 import { formatRevision, parseRevision, type Revision } from "../revision.ts";
-import { KEY_BYTES } from "../token-index/fingerprint.ts";
-import { HASH } from "../token-index/hash.ts";
+import { HASH, KEY_BYTES } from "../token-index/fingerprint.ts";
 import { Violations } from "./violations.ts";
 
 type Response = NonNullable<MessageInitShape<typeof Schema>["response"]>;

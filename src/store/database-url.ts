@@ -14,7 +14,7 @@ export function parseDatabaseUrl(text: string): DatabaseAddress {
     const filename = text.slice("sqlite:".length).replace(/^\/\//, "");
     if (filename === "" || filename === ":memory:")
       throw new RangeError("must name a file: sqlite:./data/token-blacklist.db");
-    const problem = settingProblem(filename) ?? unfoldedProblem(filename);
+    const problem = settingProblem(filename) ?? literalProblem(filename);
     if (problem !== undefined) throw new RangeError(`names a file whose path ${problem}`);
     return { kind: "sqlite", filename };
   }
@@ -46,10 +46,11 @@ export function parseDatabaseUrl(text: string): DatabaseAddress {
 }
 
 /** Rejects what shells, or URLs of other programs, give a meaning to: taken literally it would name a new file with an empty blacklist. */
-function unfoldedProblem(filename: string): string | undefined {
-  if (/^~|\$\{|\$\w/.test(filename)) return "holds ~ or a variable, which nobody replaces here: write it out";
-  if (filename.includes("?")) return "holds a question mark: there are no parameters, so leave it out";
-  if (/\s#/.test(filename)) return "holds a comment, which is taken as a part of it here: remove it";
+function literalProblem(filename: string): string | undefined {
+  if (/^~|\$\{|\$\w/.test(filename))
+    return "contains ~ or a variable, which is not expanded here: write the path in full";
+  if (filename.includes("?")) return "contains a question mark: remove it, since there are no parameters";
+  if (/\s#/.test(filename)) return "contains a comment, which would be a part of the path: remove it";
   return undefined;
 }
 

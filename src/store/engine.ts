@@ -4,7 +4,10 @@ import type { CommitResult, ExpiryContext } from "./store.ts";
 
 /** The differences between databases; everything else is in `knex-store.ts`. Throws as `Store` does. */
 export interface Engine {
-  /** For statements that no login waits for: schema, List, Prune. */
+  /**
+   * For statements that no login waits for: schema, List, Prune. Writes, checks and the tail have connections of their own: each runs a few
+   * constant statements thousands of times, a commit is one packet of several statements, and none may wait for a connection of the pool.
+   */
   readonly knex: Knex;
   /** Whether opening migrates the schema; otherwise an operator runs `migrate up`. */
   readonly migratesOnOpen: boolean;

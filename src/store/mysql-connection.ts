@@ -5,8 +5,7 @@ import mysql, {
   type RowDataPacket,
 } from "mysql2";
 import { STORE_TIMEOUT_MS } from "../limits.ts";
-import { destroyConnection } from "./destroy-connection.ts";
-import { prepareSession, run } from "./mysql-session.ts";
+import { destroyConnection, prepareSession, run } from "./mysql-session.ts";
 
 /** The server did not answer in time: it may be slow, stopped, or disconnected without notice. */
 export class QueryTimeoutError extends Error {

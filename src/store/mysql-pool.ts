@@ -1,12 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
-import knex, { type Knex } from "knex";
-import MySQL2Client from "knex/lib/dialects/mysql2/index.js";
+import type { Knex } from "knex";
 import type { Connection } from "mysql2";
-import { destroyConnection } from "./destroy-connection.ts";
+import { dialectOf, openKnex } from "./knex-dialect.ts";
 import type { DriverOptions } from "./mysql-address.ts";
 import { isStatementFault } from "./mysql-errors.ts";
-import { prepareSession } from "./mysql-session.ts";
-import { redactSql } from "./redact-sql.ts";
+import { destroyConnection, prepareSession } from "./mysql-session.ts";
 
 export interface MysqlPool {
   readonly knex: Knex;
@@ -25,12 +23,6 @@ export interface Patience {
 
 const CLOSE_PATIENCE_MS = 50;
 
-type PooledConnection = Connection & { __knex__disposed?: unknown };
-
-interface Query {
-  sql: string;
-}
-
 /**
  * A pool for statements that no login waits for. Knex can neither end a connection whose server has gone silent nor a statement on
  * it, so both are done here by destroying the connection at most `timeoutMs` after the statement was sent.
@@ -40,34 +32,40 @@ export function createMysqlPool(
   { timeoutMs, connectTimeoutMs }: Patience,
 ): MysqlPool {
   const underWay = new Set<(error: Error) => void>();
+  /** Connections that are not used again. */
+  const spoilt = new WeakSet<Connection>();
 
-  class Client extends MySQL2Client {
+  function spoil(connection: Connection): void {
+    spoilt.add(connection);
+    destroyConnection(connection);
+  }
+
+  class Client extends dialectOf("mysql2") {
+    override async validateConnection(connection: Connection): Promise<boolean> {
+      return !spoilt.has(connection) && super.validateConnection(connection);
+    }
+
     override async destroyRawConnection(connection: Connection): Promise<void> {
       // Knex would close the connection gracefully, and wait for ever if the server no longer answers.
       destroyConnection(connection);
     }
 
-    override async _query(connection: PooledConnection, query: Query): Promise<unknown> {
+    override async query(connection: Connection, query: unknown): Promise<unknown> {
       let giveUp = (_: Error) => {};
       const givenUp = new Promise<never>((_, reject) => {
         giveUp = (error) => {
-          // Knex checks this property before it reuses a connection.
-          connection.__knex__disposed = error;
-          destroyConnection(connection);
+          spoil(connection);
           reject(error);
         };
       });
       const timer = setTimeout(() => giveUp(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
       underWay.add(giveUp);
       try {
-        return await redactSql(query, () => Promise.race([super._query(connection, query), givenUp]));
+        return await Promise.race([super.query(connection, query), givenUp]);
       } catch (error) {
         // As with every other connection, its session may hold state or restrictions: a session opened while the account's password
         // had expired would be refused for ever.
-        if (!isStatementFault(error)) {
-          connection.__knex__disposed = error;
-          destroyConnection(connection);
-        }
+        if (!isStatementFault(error)) spoil(connection);
         throw error;
       } finally {
         clearTimeout(timer);
@@ -80,14 +78,10 @@ export function createMysqlPool(
     for (const giveUp of underWay) giveUp(new Error("the connection was given up"));
   }
 
-  const pool = knex({
+  const pool = openKnex({
     client: Client,
     connection: { ...options, connectTimeout: connectTimeoutMs },
-    // Otherwise Knex would write the values of a failed statement into the error's message.
-    compileSqlOnError: false,
     acquireConnectionTimeout: connectTimeoutMs,
-    // Errors are thrown and logged by the caller; Knex's warnings are dropped.
-    log: { warn() {}, error() {}, deprecate() {}, debug() {} },
     pool: {
       min: 0,
       max: 4,

@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import knex, { type Knex } from "knex";
-import BetterSQLite3Client from "knex/lib/dialects/better-sqlite3/index.js";
+import type { Knex } from "knex";
 import Libsql from "libsql";
 import type { EpochMs, NewEntry } from "../entry.ts";
 import { ServiceError, StartError, storeUnavailable } from "../errors.ts";
@@ -8,7 +7,7 @@ import type { Revision } from "../revision.ts";
 import { extendsTimes, latestTimes } from "../token-identity.ts";
 import type { Engine, Reader } from "./engine.ts";
 import { createPrivately } from "./file-access.ts";
-import { redactSql } from "./redact-sql.ts";
+import { dialectOf, openKnex } from "./knex-dialect.ts";
 import { ENTRY_COLUMNS, type EntryRow, entryOf, TIME_COLUMNS, timeValues } from "./rows.ts";
 import type { CommitResult, ExpiryContext, WriteResult } from "./store.ts";
 
@@ -16,7 +15,10 @@ type Database = Libsql.Database;
 
 const CLOCK = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)";
 
-/** The embedded database: one file, one process, one connection; every statement is synchronous. */
+/**
+ * The embedded database: one file, one process, one connection; every statement is synchronous. Writes, checks and the tail bypass Knex,
+ * which would take longer than the statement; no transaction of Knex's is open meanwhile, since only migrations have any.
+ */
 export class SqliteEngine implements Engine {
   readonly migratesOnOpen = true;
   readonly clock = CLOCK;
@@ -24,30 +26,23 @@ export class SqliteEngine implements Engine {
   readonly knex: Knex;
 
   readonly #database: Database;
+  #isClosed = false;
 
   constructor(database: Database) {
     this.#database = database;
     // libsql has better-sqlite3's interface, and its binary is part of the npm package: no compiler, no download.
-    class Client extends BetterSQLite3Client {
+    class Client extends dialectOf("better-sqlite3") {
       override async acquireRawConnection(): Promise<Database> {
         return database;
       }
 
-      _driver(): typeof Libsql {
-        return Libsql;
-      }
-
-      override _query(connection: unknown, query: { sql: string }): Promise<unknown> {
-        return redactSql(query, () => super._query(connection, query));
+      override initializeDriver(): void {
+        this.driver = Libsql;
       }
     }
-    this.knex = knex({
+    this.knex = openKnex({
       client: Client,
       connection: { filename: database.name },
-      useNullAsDefault: true,
-      // Otherwise Knex would write the values of a failed statement into the error's message.
-      compileSqlOnError: false,
-      log: { warn() {}, error() {}, deprecate() {}, debug() {} },
       pool: { min: 1, max: 1 },
     });
   }
@@ -106,12 +101,9 @@ export class SqliteEngine implements Engine {
 
   async #use<T>(work: (database: Database) => T): Promise<T> {
     try {
-      const database: Database = await this.knex.client.acquireConnection();
-      try {
-        return work(database);
-      } finally {
-        await this.knex.client.releaseConnection(database);
-      }
+      // A statement that was prepared before would still run.
+      if (this.#isClosed) throw new Error("the database is closed");
+      return work(this.#database);
     } catch (error) {
       throw this.translate(error);
     }
@@ -125,7 +117,8 @@ export class SqliteEngine implements Engine {
   }
 
   async close(): Promise<void> {
-    if (!this.#database.open) return;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     try {
       // Leaves one complete file and releases its lock now; closing alone does so only when the last statement is
       // garbage-collected.

@@ -4,6 +4,9 @@ import { isAsciiEntryKey, isEntryKey } from "../token-identity.ts";
 import { BLOCK_BYTES, Chaskey } from "./chaskey.ts";
 import { packUuid, UUID_LENGTH } from "./uuid.ts";
 
+/** The name of the hash of `Fingerprinter`, as sent to local copies. Another algorithm needs another name. */
+export const HASH = "chaskey12-uuid-1";
+
 /** Bytes of the secret key of the fingerprints. */
 export const KEY_BYTES = 32;
 

@@ -182,7 +182,7 @@ for (const backend of backends) {
         expect(code).to.equal("FAILED_PRECONDITION");
         expect(detailsOf(answer)).to.deep.equal({
           code: status.FAILED_PRECONDITION,
-          message: "the database does not have the revision named: it was restored, or is another one",
+          message: "the database does not have this revision: it was restored, or is another database",
           reason: "REVISION_LOST",
           domain: "tokenblacklist",
         });

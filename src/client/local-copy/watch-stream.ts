@@ -10,7 +10,7 @@ import {
 import { MAX_REVISION_LENGTH } from "../../limits.ts";
 import { methodDefinition } from "../../protobuf/service-definition.ts";
 import { eachOf } from "../../token-index/columns.ts";
-import { HASH } from "../../token-index/hash.ts";
+import { HASH } from "../../token-index/fingerprint.ts";
 import { ClientError, malformedAnswer } from "../client-error.ts";
 import { clientError } from "../error-details.ts";
 import type { CopyCursor } from "./copied-entries.ts";

@@ -13,7 +13,7 @@ import type { ClientError } from "../../../src/client/client-error.ts";
 import { type WatchListener, WatchStream } from "../../../src/client/local-copy/watch-stream.ts";
 import { MAX_REVISION_LENGTH } from "../../../src/limits.ts";
 import { serviceDefinition } from "../../../src/protobuf/service-definition.ts";
-import { HASH } from "../../../src/token-index/hash.ts";
+import { HASH } from "../../../src/token-index/fingerprint.ts";
 import { until } from "../../support/until.ts";
 
 const KEY = new Uint8Array(32).fill(7);

@@ -6,7 +6,7 @@ import type { ClientState } from "../../../src/client/client-state.ts";
 import { WatchedCopy } from "../../../src/client/local-copy/watched-copy.ts";
 import { INDEX_RETRY_MS, MAX_COPY_KEYS } from "../../../src/limits.ts";
 import { serviceDefinition } from "../../../src/protobuf/service-definition.ts";
-import { HASH } from "../../../src/token-index/hash.ts";
+import { HASH } from "../../../src/token-index/fingerprint.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { until } from "../../support/until.ts";
 

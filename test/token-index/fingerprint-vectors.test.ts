@@ -1,8 +1,7 @@
 import { hkdfSync } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { expect } from "chai";
-import { Fingerprinter } from "../../src/token-index/fingerprint.ts";
-import { HASH } from "../../src/token-index/hash.ts";
+import { Fingerprinter, HASH } from "../../src/token-index/fingerprint.ts";
 
 /** What docs/watch.md tells those who write copies in other languages. */
 interface Document {

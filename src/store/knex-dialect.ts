@@ -1,0 +1,27 @@
+import knex, { type Knex } from "knex";
+
+// Knex runs what no login waits for: migrations, List, Prune. It is used by its public interface alone.
+
+/** Knex's class for a dialect, to be extended: Knex exports only the class without a dialect. */
+export function dialectOf(client: "mysql2" | "better-sqlite3"): typeof Knex.Client {
+  return knex({ client, useNullAsDefault: true }).client.constructor;
+}
+
+/**
+ * Opens Knex. Errors are thrown and logged by the caller: Knex's warnings are dropped, and no error has the text of its statement, which may
+ * contain jtis.
+ */
+export function openKnex(config: Knex.Config): Knex {
+  const opened = knex({
+    ...config,
+    useNullAsDefault: true,
+    // Otherwise Knex would write the values of a failed statement into the error's message.
+    compileSqlOnError: false,
+    log: { warn() {}, error() {}, deprecate() {}, debug() {} },
+  });
+  // Knex prepends the text of a failed statement to the error's message.
+  opened.on("query-error", (error: Error, { sql }: { sql: string }) => {
+    error.message = `statement failed${error.message.slice(sql.length)}`;
+  });
+  return opened;
+}
