@@ -9,78 +9,64 @@ interface Extent {
 }
 
 /** Sends `request` repeatedly on each connection, after each response, and reconnects when it is closed. Resolves with the number of requests. */
-export async function requests(
-  address: string,
-  request: string,
-  { connections, forMs }: Extent,
-): Promise<number> {
-  const until = performance.now() + forMs;
-  let sent = 0;
-  const lane = async () => {
-    while (performance.now() < until) {
-      const socket = await open(address);
-      while (!socket.destroyed && performance.now() < until) {
-        socket.write(request);
-        sent++;
-        await next(socket, "data", 1000);
-      }
-      socket.destroy();
-      await delay(1);
+export function requests(address: string, request: string, extent: Extent): Promise<number> {
+  return onConnections(address, extent, async (socket, isOver) => {
+    let sent = 0;
+    for (; !socket.destroyed && !isOver(); sent++) {
+      socket.write(request);
+      await next(socket, "data", 1000);
     }
-  };
-  await Promise.all(Array.from({ length: connections }, lane));
-  return sent;
+    return sent;
+  });
 }
 
 /** Sends `request` on each connection as often as its socket accepts it, and reads nothing. Resolves with the number of requests. */
-export async function unreadRequests(
-  address: string,
-  request: string,
-  { connections, forMs }: Extent,
-): Promise<number> {
-  const until = performance.now() + forMs;
-  let sent = 0;
-  const lane = async () => {
-    while (performance.now() < until) {
-      const socket = await open(address);
-      socket.pause();
-      while (!socket.destroyed && performance.now() < until) {
-        sent += AT_ONCE;
-        if (!socket.write(request.repeat(AT_ONCE))) {
-          await next(socket, "drain", until - performance.now());
-        }
-      }
-      socket.destroy();
-      await delay(1);
+export function unreadRequests(address: string, request: string, extent: Extent): Promise<number> {
+  return onConnections(address, extent, async (socket, isOver) => {
+    socket.pause();
+    let sent = 0;
+    for (; !socket.destroyed && !isOver(); sent += AT_ONCE) {
+      if (!socket.write(request.repeat(AT_ONCE))) await next(socket, "drain", extent.forMs);
     }
-  };
-  await Promise.all(Array.from({ length: connections }, lane));
-  return sent;
+    return sent;
+  });
 }
 
 const AT_ONCE = 100;
 
 /** Connects and disconnects. Resolves with the number of connections. */
-export async function knocks(
+export function knocks(
   address: string,
-  { connections, forMs, bytes = "" }: Extent & { bytes?: string | Uint8Array },
+  { bytes = "", ...extent }: Extent & { bytes?: string | Uint8Array },
+): Promise<number> {
+  return onConnections(address, extent, async (socket) => {
+    if (bytes.length > 0) {
+      socket.write(bytes);
+      await next(socket, "data", 20);
+    }
+    return 1;
+  });
+}
+
+/** Runs `use` on new connections, `connections` at a time, until the time is over. Resolves with the sum of the results. */
+async function onConnections(
+  address: string,
+  { connections, forMs }: Extent,
+  use: (socket: Socket, isOver: () => boolean) => Promise<number>,
 ): Promise<number> {
   const until = performance.now() + forMs;
-  let count = 0;
+  const isOver = () => performance.now() >= until;
+  let sum = 0;
   const lane = async () => {
-    while (performance.now() < until) {
+    while (!isOver()) {
       const socket = await open(address);
-      count++;
-      if (bytes.length > 0) {
-        socket.write(bytes);
-        await next(socket, "data", 20);
-      }
+      sum += await use(socket, isOver);
       socket.destroy();
       await delay(1);
     }
   };
   await Promise.all(Array.from({ length: connections }, lane));
-  return count;
+  return sum;
 }
 
 async function open(address: string): Promise<Socket> {

@@ -1,22 +1,9 @@
+import { commandLine } from "../support/command-line.ts";
 import { type Options, readOptions, USAGE } from "./options.ts";
 import { play } from "./play.ts";
 import { formatFigures, formatHead } from "./report.ts";
 
-const interrupted = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort());
-
-/** The options; undefined after printing the problem with them. */
-function options(): Options | undefined {
-  try {
-    return readOptions(process.argv.slice(2));
-  } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n${USAGE}`);
-    process.exitCode = 2;
-    return undefined;
-  }
-}
-
-async function run({ attacks, beside, seconds, json }: Options): Promise<void> {
+async function run({ attacks, beside, seconds, json }: Options, signal: AbortSignal): Promise<void> {
   const builds = [
     ...(beside === undefined ? [] : [{ build: "other", main: beside }]),
     { build: "this", main: undefined },
@@ -30,7 +17,7 @@ async function run({ attacks, beside, seconds, json }: Options): Promise<void> {
         { share: 1, forMs: seconds * 1000 },
         {
           main,
-          signal: interrupted.signal,
+          signal,
         },
       );
       process.stdout.write(
@@ -43,10 +30,11 @@ async function run({ attacks, beside, seconds, json }: Options): Promise<void> {
   if (missed > 0) process.exitCode = 1;
 }
 
-const chosen = options();
-if (chosen !== undefined) {
-  await run(chosen).catch((error: unknown) => {
-    if (!interrupted.signal.aborted) throw error;
+const command = commandLine(readOptions, USAGE);
+if (command !== undefined) {
+  const { options, signal } = command;
+  await run(options, signal).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
     process.exitCode = 130;
   });
 }

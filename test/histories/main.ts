@@ -1,28 +1,15 @@
+import { commandLine } from "../support/command-line.ts";
 import { plansOf, runCampaign } from "./campaign.ts";
 import { type Options, readOptions, USAGE } from "./options.ts";
 import { formatResult, formatSummary, summarize } from "./report.ts";
 import type { Result } from "./result.ts";
 
-const interrupted = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort());
-
-/** The options; undefined after printing the problem with them. */
-function options(): Options | undefined {
-  try {
-    return readOptions(process.argv.slice(2));
-  } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n${USAGE}`);
-    process.exitCode = 2;
-    return undefined;
-  }
-}
-
-async function run({ json, failFast, index, ...which }: Options): Promise<void> {
+async function run({ json, failFast, index, ...which }: Options, signal: AbortSignal): Promise<void> {
   const results: Result[] = [];
   const enough = new AbortController();
   await runCampaign(plansOf(which), {
     index,
-    signal: AbortSignal.any([interrupted.signal, enough.signal]),
+    signal: AbortSignal.any([signal, enough.signal]),
     onResult(result) {
       results.push(result);
       process.stdout.write(`${json ? JSON.stringify(result) : formatResult(result, index)}\n`);
@@ -31,9 +18,9 @@ async function run({ json, failFast, index, ...which }: Options): Promise<void> 
   });
   const summary = summarize(results);
   process.stdout.write(json ? `${JSON.stringify({ summary })}\n` : `\n${formatSummary(summary)}\n`);
-  if (interrupted.signal.aborted) process.exitCode = 130;
+  if (signal.aborted) process.exitCode = 130;
   else if (results.some(({ verdict }) => verdict !== "ok")) process.exitCode = 1;
 }
 
-const chosen = options();
-if (chosen !== undefined) await run(chosen);
+const command = commandLine(readOptions, USAGE);
+if (command !== undefined) await run(command.options, command.signal);

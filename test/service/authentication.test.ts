@@ -2,7 +2,7 @@ import { createHmac, createPublicKey } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { credentials, type StatusObject } from "@grpc/grpc-js";
+import type { StatusObject } from "@grpc/grpc-js";
 import { expect } from "chai";
 import type { JWTPayload } from "jose";
 import {
@@ -15,6 +15,7 @@ import type { EpochMs } from "../../src/entry.ts";
 import { ROLES } from "../../src/principal.ts";
 import { type Clock, systemClock } from "../../src/time/clock.ts";
 import { Asker } from "../support/asker.ts";
+import { AUDIENCE, connectOverTls, ISSUER } from "../support/callers.ts";
 import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
 import { checkHealth } from "../support/health-client.ts";
 import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
@@ -25,8 +26,6 @@ import { detailsOf } from "../support/status-details.ts";
 import { ends } from "../support/stream-end.ts";
 import { until } from "../support/until.ts";
 
-const ISSUER = "https://id.test";
-const AUDIENCE = "token-blacklist";
 const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
 const now = () => Math.floor(Date.now() / 1000);
 
@@ -102,14 +101,7 @@ describe("authentication", () => {
   });
 
   function connect(own?: CertificateAndKey): RawChannel {
-    const pem = (text: string) => Buffer.from(text);
-    const secure = credentials.createSsl(
-      pem(authority.certificate),
-      own ? pem(own.key) : null,
-      own ? pem(own.certificate) : null,
-    );
-    const address = running.address.replace("127.0.0.1", "localhost");
-    const channel = new RawChannel(address, {}, secure);
+    const channel = connectOverTls(running.address, authority, own);
     channels.push(channel);
     return channel;
   }

@@ -1,5 +1,3 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { expect } from "chai";
@@ -13,14 +11,13 @@ import { MAX_SMALL_REQUEST_BYTES } from "../../src/limits.ts";
 import { encode } from "../../src/protobuf/service-definition.ts";
 import { Asker, CHECK_PATH, outcomeOf, type QuestionInit } from "../support/asker.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
+import { TokenCallers } from "../support/callers.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
-import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { scrape } from "../support/scrape.ts";
 import { randomFor } from "../support/seed.ts";
 import { type RunningService, type ServiceOptions, startService } from "../support/service.ts";
-import { freshFolder } from "../support/shared.ts";
 import { ends } from "../support/stream-end.ts";
 import { until } from "../support/until.ts";
 
@@ -355,25 +352,13 @@ for (const backend of backends) {
     });
 
     describe("with authentication", () => {
-      let key: SigningKey;
-      let env: Record<string, string>;
-      const bearer = async (claims: object = {}) => [
-        `Bearer ${await signToken(key, {
-          ...{ iss: "https://id.test", aud: "token-blacklist", sub: "gateway" },
-          ...{ exp: Math.floor(Date.now() / 1000) + 600, scope: "check" },
-          ...claims,
-        })}`,
-      ];
+      let tokens: TokenCallers;
+      let env: Readonly<Record<string, string>>;
+      const bearer = (claims: object = {}) => tokens.bearer(claims);
 
       beforeEach(async () => {
-        key = await createSigningKey("k1");
-        const keys = join(await freshFolder(), "keys.json");
-        await writeFile(keys, keySetOf(key));
-        env = {
-          AUTH_JWKS_FILE: keys,
-          AUTH_ISSUER: "https://id.test",
-          AUTH_AUDIENCE: "token-blacklist",
-        };
+        tokens = await TokenCallers.create();
+        ({ env } = tokens);
       });
 
       const callers = (service: RunningService, method: string) =>

@@ -1,7 +1,6 @@
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { credentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import type { JWTPayload } from "jose";
 import {
@@ -12,11 +11,12 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { ROLES } from "../../src/principal.ts";
 import { Asker } from "../support/asker.ts";
+import { AUDIENCE, connectOverTls, ISSUER } from "../support/callers.ts";
 import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
 import { CHECK_PATH, checkRequest } from "../support/envoy-check.ts";
 import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { RawCalls } from "../support/raw-calls.ts";
-import { methodPath, RawChannel } from "../support/raw-channel.ts";
+import { methodPath, type RawChannel } from "../support/raw-channel.ts";
 import { ReloadingClock } from "../support/reloading-clock.ts";
 import { scrape } from "../support/scrape.ts";
 import { type RunningService, type ServiceOptions, startService } from "../support/service.ts";
@@ -25,8 +25,6 @@ import { ends } from "../support/stream-end.ts";
 import { until } from "../support/until.ts";
 import { startMessage, WATCH_PATH, Watcher } from "../support/watcher.ts";
 
-const ISSUER = "https://id.test";
-const AUDIENCE = "token-blacklist";
 const YEAR_2100 = { seconds: 4_102_444_800n, nanos: 0 };
 const MINUTE_MS = 60_000;
 /** The service's default deadline would pass when the clock triggers the reload. */
@@ -90,13 +88,7 @@ describe("admitted callers", () => {
   const issue = (name: string) => authority.issue([{ type: "dns", value: name }]);
 
   function connect(own?: CertificateAndKey): RawChannel {
-    const pem = (text: string) => Buffer.from(text);
-    const secure = credentials.createSsl(
-      pem(authority.certificate),
-      own ? pem(own.key) : null,
-      own ? pem(own.certificate) : null,
-    );
-    const channel = new RawChannel(running.address.replace("127.0.0.1", "localhost"), {}, secure);
+    const channel = connectOverTls(running.address, authority, own);
     closing.push(channel);
     return channel;
   }

@@ -1,7 +1,5 @@
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
 import type { ClientHttp2Stream } from "node:http2";
-import { join } from "node:path";
 import { expect } from "chai";
 import { EntryKind, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import {
@@ -13,15 +11,14 @@ import {
 } from "../../src/limits.ts";
 import { encode } from "../../src/protobuf/service-definition.ts";
 import { backends, type FreshDatabase } from "../support/backends.ts";
+import { TokenCallers } from "../support/callers.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
-import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { memoryInUse } from "../support/memory-in-use.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { randomFor } from "../support/seed.ts";
 import { type RunningService, type ServiceOptions, startService } from "../support/service.ts";
-import { freshFolder } from "../support/shared.ts";
 import { ends } from "../support/stream-end.ts";
 import { until } from "../support/until.ts";
 import { type StartOptions, startMessage, WATCH_PATH, Watcher } from "../support/watcher.ts";
@@ -421,26 +418,13 @@ for (const backend of backends) {
     });
 
     describe("with authentication", () => {
-      let key: SigningKey;
+      let tokens: TokenCallers;
       let service: RunningService;
-      const claims = (rest: object) => ({
-        ...{ iss: "https://id.test", aud: "token-blacklist", sub: "gateway" },
-        ...{ exp: Math.floor(Date.now() / 1000) + 600, scope: "check" },
-        ...rest,
-      });
-      const bearer = async (rest: object = {}) => [`Bearer ${await signToken(key, claims(rest))}`];
+      const bearer = (claims: object = {}) => tokens.bearer(claims);
 
       beforeEach(async () => {
-        key = await createSigningKey("k1");
-        const keys = join(await freshFolder(), "keys.json");
-        await writeFile(keys, keySetOf(key));
-        service = await startOn({
-          env: {
-            AUTH_JWKS_FILE: keys,
-            AUTH_ISSUER: "https://id.test",
-            AUTH_AUDIENCE: "token-blacklist",
-          },
-        });
+        tokens = await TokenCallers.create();
+        service = await startOn({ env: tokens.env });
       });
 
       it("needs the role check and a valid credential", async () => {
