@@ -44,7 +44,7 @@ export const FRAGMENT_BYTES = 512;
  * Concurrent streams on one connection; grpc-js sets no limit by itself. One read can open as many, at up to 0.1 ms each, before anything
  * else runs.
  */
-export const MAX_CONCURRENT_STREAMS = 250;
+export const MAX_CONCURRENT_STREAMS = 100;
 /** Smaller requests do not count toward that; the bound on calls limits them. */
 export const LARGE_REQUEST_BYTES = 16 * 1024;
 /** Bytes of answers that one connection's client may leave unread before its calls are refused: four of the largest answers. */

@@ -1,3 +1,5 @@
+import type { CertificateAndKey } from "../support/certificates.ts";
+
 /** The attacked service, as an attacker sees it. */
 export interface Target {
   /** `host:port` for gRPC. */
@@ -10,6 +12,10 @@ export interface Target {
   readonly token: string;
   /** A raw token that the service accepts for revocation. */
   readonly rawToken: string;
+  /** The authority of all certificates, in PEM. */
+  readonly authority: string;
+  /** A client certificate with every role, for attacks over TLS. */
+  readonly operator: CertificateAndKey;
 }
 
 /** How much of an attack is played. An attack ends as soon as either bound is reached. */
@@ -27,8 +33,8 @@ export interface Attack {
   readonly sends: string;
   /** Whether `address` speaks TLS; false if absent. */
   readonly tls?: true;
-  /** Runs the attack. Resolves with the number of items that `sends` describes. */
-  play(target: Target, extent: Extent): Promise<number>;
+  /** Runs the attack. Resolves with the number of items that `sends` describes; "let in" if a call succeeded that must be refused. */
+  play(target: Target, extent: Extent): Promise<number | "let in">;
 }
 
 interface Lanes {

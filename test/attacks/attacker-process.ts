@@ -9,7 +9,7 @@ export interface Order {
 }
 
 /** The result of a command. */
-export type Played = { readonly sent: number } | { readonly error: string };
+export type Played = { readonly sent: number | "let in" } | { readonly error: string };
 
 // An attacker has its own process, so that it does not delay the measurements.
 process.on("message", async ({ name, target, extent }: Order) => {

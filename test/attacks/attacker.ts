@@ -12,8 +12,8 @@ export class Attacker {
   /** Resolves when the process has ended. */
   #gone: Promise<Played> | undefined;
 
-  /** Resolves with how much was sent; "overdue" if the attack had not ended after `withinMs` and was killed. */
-  async play(order: Order, { withinMs }: { withinMs: number }): Promise<number | "overdue"> {
+  /** Resolves with how much was sent; "overdue" if the attack had not ended after `withinMs` and was killed; or "let in". */
+  async play(order: Order, { withinMs }: { withinMs: number }): Promise<number | "let in" | "overdue"> {
     const child = this.#start();
     child.send(order);
     const answered = new Promise<Played>((resolve) =>

@@ -3,6 +3,7 @@ import { methodPath } from "../support/raw-channel.ts";
 import type { Attack, Extent, Target } from "./attack.ts";
 import { repeat } from "./attack.ts";
 import { compressedBodies, emptyTokens, longStruct } from "./compressed-bodies.ts";
+import { damagedCredentials } from "./damaged-credentials.ts";
 import { halfHandshakes } from "./half-handshakes.ts";
 import { halfPrefaces } from "./half-prefaces.ts";
 import { healthNames } from "./health-names.ts";
@@ -36,6 +37,7 @@ import { trickledMessages, unfinishedMessages } from "./unfinished-messages.ts";
 import { closedWindows, unreadSockets, unreadStream } from "./unread-answers.ts";
 import { watchStreams } from "./watch-streams.ts";
 
+const CHECK = { path: methodPath("IsBlacklisted"), message: Buffer.of(10, 1, 97) };
 const BLACKLIST = methodPath("Blacklist");
 const STREAM_CHECKS = "/tokenblacklist.v1.TokenBlacklist/StreamChecks";
 const WATCH = "/tokenblacklist.v1.TokenBlacklist/Watch";
@@ -256,6 +258,20 @@ export const ATTACKS: readonly Attack[] = [
     each: 20_000,
     count: 200_000,
   }),
+  {
+    name: "damaged-credentials",
+    sends: "calls with a token that some layer drops, over an operator's certificate",
+    tls: true,
+    async play({ address, authority, operator, token }, extent) {
+      let isLetIn = false;
+      const sent = await repeat(extent, { count: 3000 }, async () => {
+        const result = await damagedCredentials(address, { authority, operator, token }, CHECK);
+        isLetIn ||= result === "let in";
+        return result === "let in" ? 1 : result;
+      });
+      return isLetIn ? "let in" : sent;
+    },
+  },
   // DATA
   ...(["gzip", "deflate", "identity"] as const).flatMap((encoding): Attack[] => [
     {

@@ -21,7 +21,7 @@ export interface Extent {
 export async function holdStreams(
   address: string,
   { authorization, path, message }: { authorization: string; path: string; message: Uint8Array },
-  { count = 10_000, streamsAConnection = 250 }: Extent = {},
+  { count = 10_000, streamsAConnection = 100 }: Extent = {},
 ): Promise<HeldStreams> {
   const connections: Http2Connection[] = [];
   const ended: Record<string, number> = {};

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { credentials } from "@grpc/grpc-js";
+import { ROLES } from "../../src/principal.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { createSigningKey, keySetOf, signToken } from "../support/issuer.ts";
 import { RawChannel } from "../support/raw-channel.ts";
@@ -58,6 +59,8 @@ export async function openStage({
     AUTH_ISSUER: ISSUER,
     AUTH_AUDIENCE: AUDIENCE,
     ...(tls && {
+      TLS_CLIENT_CA_FILE: await file("authority.pem", authority.certificate),
+      TLS_CLIENT_ROLES: `DNS:operator.test=${ROLES.join(",")}`,
       TLS_CERT_FILE: await file("cert.pem", own.certificate),
       TLS_KEY_FILE: await file("key.pem", own.key),
     }),
@@ -84,6 +87,8 @@ export async function openStage({
         adminAddress: String(admin),
         authzAddress: String(authz),
         token: await signToken(key, { ...claims, exp }),
+        authority: authority.certificate,
+        operator: await authority.issue([{ type: "dns", value: "operator.test" }]),
         rawToken: await signToken(key, { iss: ISSUER, jti: "shown", exp }),
       },
       connect: () =>

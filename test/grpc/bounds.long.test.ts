@@ -38,11 +38,11 @@ describe("the resources that one client can use", () => {
     return stream;
   }
 
-  it("are 250 streams on one connection, and 32 before it is authenticated", async () => {
+  it("are 100 streams on one connection, and 32 before it is authenticated", async () => {
     const http2 = await Http2Connection.open(running.address);
     const allowed = () => http2.session.remoteSettings.maxConcurrentStreams;
     try {
-      expect([MAX_UNAUTHENTICATED_STREAMS, MAX_CONCURRENT_STREAMS]).to.deep.equal([32, 250]);
+      expect([MAX_UNAUTHENTICATED_STREAMS, MAX_CONCURRENT_STREAMS]).to.deep.equal([32, 100]);
       expect(allowed()).to.equal(MAX_UNAUTHENTICATED_STREAMS);
       open(http2, methodPath("IsBlacklisted"));
       await until(() => allowed() === MAX_CONCURRENT_STREAMS, { withinMs: 2000, what: "it is known" });

@@ -258,7 +258,7 @@ describe("a call before its message has arrived", () => {
   it("is limited in number if its method needs no authentication, also on authenticated connections", async () => {
     await serve();
     const connections = await Promise.all(
-      Array.from({ length: 18 }, () => Http2Connection.open(running.address)),
+      Array.from({ length: 45 }, () => Http2Connection.open(running.address)),
     );
     for (const connection of connections) await connection.send(IS_BLACKLISTED, framed(Buffer.of(10, 1, 97)));
     const checks = connections.flatMap((connection) =>
