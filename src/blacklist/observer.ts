@@ -29,7 +29,7 @@ export interface Observer {
   }): void;
   /** A read of the changes, shared by these requests, has ended. */
   followed(read: { sharing: readonly Sharing[]; milliseconds: number; end: ReadEnd }): void;
-  /** A read of the jtis themselves, shared by these calls, has succeeded or failed. */
+  /** A read of the entries themselves, shared by these calls, has succeeded or failed. */
   asked(read: { sharing: readonly Sharing[]; milliseconds: number; succeeded: boolean }): void;
   /** A check goes to the database although an index is configured. */
   fellBack(because: Fallback): void;

@@ -125,8 +125,8 @@ export class Writer {
     );
     await this.#onCommit(result);
     const { results, revision } = result;
-    const unfold = new SplitResults(results);
-    for (const { entries, resolve } of group) resolve({ results: unfold.next(entries), revision });
+    const split = new SplitResults(results);
+    for (const { entries, resolve } of group) resolve({ results: split.next(entries), revision });
   }
 
   async #observed(

@@ -29,11 +29,11 @@ export async function deleteExpired(
       order: [{ column: "expires_at", order: "asc" }],
       limit: chunk + 1,
     });
-    const jtis = rows.slice(0, chunk).map(({ jti }) => literal(jti as Uint8Array));
-    if (jtis.length === 0) return { count, hasMore: rows.length > 0 };
+    const keys = rows.slice(0, chunk).map(({ jti }) => literal(jti as Uint8Array));
+    if (keys.length === 0) return { count, hasMore: rows.length > 0 };
     // Literals, because a thousand parameters cost Knex and the driver more than the rest costs the database.
     count += await knex("blacklisted_tokens")
-      .whereRaw(`jti IN (${jtis.join()})`)
+      .whereRaw(`jti IN (${keys.join()})`)
       .where("expires_at", "<=", cutoff)
       .delete();
     if (rows.length <= chunk) return { count, hasMore: false };
