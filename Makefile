@@ -18,7 +18,7 @@ other-node: | $(INSTALLED)
 	@scripts/fetch-node.sh $(NODE)
 endif
 
-##@ Use it
+##@ Use
 .PHONY: run
 run: dist/main.js ## Serve on 127.0.0.1:50051 with a database in ./data (settings come from the environment)
 	@node dist/main.js serve
@@ -26,12 +26,12 @@ run: dist/main.js ## Serve on 127.0.0.1:50051 with a database in ./data (setting
 .PHONY: build
 build: dist/main.js ## Compile to dist/
 
-##@ Change it
+##@ Develop
 mocha := $(bin)/mocha $(if $(CI),--forbid-only)
 
 .PHONY: test
-test: dist/main.js ## Run the tests, but for the long ones; those of a folder or a file: make test ONLY=store
-	@scripts/install-test-tools.sh mariadb python $(if $(ONLY),|| echo "Going on: the tests among these that need it fail." >&2)
+test: dist/main.js ## Run the short tests; those of a folder or a file: make test ONLY=store
+	@scripts/install-test-tools.sh mariadb python $(if $(ONLY),|| echo "Continuing: selected tests that need it will fail." >&2)
 ifdef ONLY
 	@files=$$(scripts/select-tests.sh short $(ONLY)) && $(mocha) $$files $(ARGS)
 else
@@ -39,7 +39,7 @@ else
 endif
 
 .PHONY: test-all
-test-all: dist/main.js ## Run all tests, the long ones too: behind proxies, through upgrades, on installed packages ...
+test-all: dist/main.js ## Run all tests, including the long ones: behind proxies, through upgrades, on installed packages ...
 	@scripts/install-test-tools.sh caddy chart galera haproxy mariadb nginx promtool python
 ifdef ONLY
 	@files=$$(scripts/select-tests.sh all $(ONLY)) && $(mocha) $$files $(ARGS)
@@ -58,12 +58,12 @@ check: dist/main.js ## Lint, types, unused code, and the contract against its la
 	@node --import tsx scripts/api-reference.ts --check
 
 .PHONY: bench
-bench: dist/main.js ## Measure against other ways to do it; options: make bench ARGS="..."
+bench: dist/main.js ## Measure the service and alternatives; options: make bench ARGS="..."
 	@scripts/install-test-tools.sh mariadb redis
 	@node --import tsx bench/main.ts $(ARGS)
 
 .PHONY: capacity
-capacity: dist/main.js ## Measure the curves of docs/performance.md anew, and draw them: for a machine that does nothing else
+capacity: dist/main.js ## Measure and draw the curves of docs/performance.md, on an otherwise idle machine
 	@scripts/install-test-tools.sh mariadb redis
 	@node --import tsx bench/main.ts --only Capacity: --json --rounds 3 $(ARGS) > docs/plots/capacity.new || { rm -f docs/plots/capacity.new; exit 1; }
 	@mv docs/plots/capacity.new docs/plots/capacity.json
@@ -74,31 +74,31 @@ plots: $(INSTALLED) ## Draw the plots of docs/performance.md, and write its tabl
 	@node --import tsx bench/plots/main.ts
 
 .PHONY: histories
-histories: dist/main.js ## Prove the promises under faults; options: make histories ARGS="--seeds 1-1000"
+histories: dist/main.js ## Check the promises under faults; options: make histories ARGS="--seeds 1-1000"
 	@scripts/install-test-tools.sh mariadb
 	@node --import tsx test/histories/main.ts $(ARGS)
 
 .PHONY: mutants
-mutants: dist/main.js ## Break one rule at a time, and see the histories catch it
+mutants: dist/main.js ## Break one rule at a time, and check that the histories detect it
 	@scripts/install-test-tools.sh mariadb
 	@node --import tsx test/histories/mutants.ts $(ARGS)
 
 .PHONY: attacks
-attacks: dist/main.js ## Attack the service as a stranger would, and measure what its callers notice: make attacks ARGS="--only pings"
+attacks: dist/main.js ## Attack the service without a credential, and measure the effect on its callers: make attacks ARGS="--only pings"
 	@node --import tsx test/attacks/main.ts $(ARGS)
 
 .PHONY: soak
-soak: dist/main.js ## Run everything for long, break things meanwhile, and watch memory: make soak ARGS="--minutes 30"
+soak: dist/main.js ## Run the service for long under faults, and watch its memory: make soak ARGS="--minutes 30"
 	@scripts/install-test-tools.sh mariadb
 	@node --import tsx test/soak/main.ts $(ARGS)
 
 .PHONY: format
-format: $(INSTALLED) ## Format everything, and mend what lint can mend
+format: $(INSTALLED) ## Format everything, and apply automatic fixes
 	@$(bin)/biome check --write
 	@$(bin)/buf format --write proto
 
 .PHONY: gen
-gen: $(INSTALLED) ## Generate gen/ and docs/api.md anew from proto/
+gen: $(INSTALLED) ## Generate gen/ and docs/api.md from proto/
 	@scripts/generate.sh
 	@node --import tsx scripts/api-reference.ts
 
@@ -106,12 +106,12 @@ gen: $(INSTALLED) ## Generate gen/ and docs/api.md anew from proto/
 clean: ## Remove everything that was installed or built; ./data stays
 	rm -rf {node_modules,dist,gen,packages}.{new,old}-* node_modules dist packages coverage
 
-##@ Publish it
+##@ Publish
 .PHONY: packages
-packages: dist/main.js ## Make what can be published: the service and the client, in packages/
+packages: dist/main.js ## Make the packages of the service and the client, in packages/
 	@node --import tsx scripts/make-packages.ts
 
-##@ Find out
+##@ Help
 .PHONY: help
 help: ## Show this
 	@awk 'BEGIN { FS = ":.*## "; print "make TARGET" } \

@@ -8,6 +8,6 @@ trap 'rm -rf "$fresh"' EXIT
 
 scripts/generate.sh "$fresh"
 if ! diff --recursive --unified=1 gen "$fresh/gen"; then
-  echo "gen/ differs from what the .proto files say. Run scripts/generate.sh and commit what it changes." >&2
+  echo "gen/ does not match the .proto files. Run scripts/generate.sh and commit its changes." >&2
   exit 1
 fi

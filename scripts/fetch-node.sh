@@ -11,7 +11,7 @@ case ${1:-} in
   22) version=22.23.5 checksum=2f822d544601dfff107f57d945b649d15c5bf6302595735a6bd9cdc7ee9669bd ;;
   24) version=24.22.3 checksum=a7ec1b37e6ff9d187e4198c5b6df9a4eb1c74dd31804fb3bac55cc4ceca1ac01 ;;
   26) version=26.12.1 checksum=08f12d42fb304468e8ee86247fe686aae5b225836ea65e9d6566c11ae6ba2e8e ;;
-  *) echo "NODE: \"${1:-}\" is not a major version of Node that is supported: 20, 22, 24 or 26." >&2 && exit 2 ;;
+  *) echo "NODE: \"${1:-}\" is not a supported major version of Node: use 20, 22, 24 or 26." >&2 && exit 2 ;;
 esac
 
 folder=node_modules/.cache/node-$1
@@ -20,7 +20,7 @@ folder=node_modules/.cache/node-$1
 if [[ $(uname -sm) != "Linux x86_64" ]]; then
   # Any release of the major version is accepted.
   [[ $(node --version) != "v$1."* ]] || exit 0
-  echo "NODE=$1: Node $1 is fetched on Linux on x64 alone. Install it, put it first on the PATH, and run this again." >&2
+  echo "NODE=$1: Node $1 is only fetched on Linux x64. Install it, put it first on the PATH, and retry." >&2
   exit 1
 fi
 

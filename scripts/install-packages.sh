@@ -12,7 +12,7 @@ trap 'rm -rf "$fresh"' EXIT
 mkdir "$fresh"
 cp package.json package-lock.json .npmrc "$fresh/"
 (cd "$fresh" && "${install[@]}") || {
-  echo "The packages cannot be installed; node_modules was not changed." >&2
+  echo "The packages could not be installed; node_modules was not changed." >&2
   exit 1
 }
 # The programs unpacked by scripts/install-test-tools.sh.

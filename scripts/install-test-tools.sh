@@ -110,7 +110,7 @@ if has apt-get && "${as_root[@]}" true 2>/dev/null; then
 fi
 
 if has apt-get && ((${#packages[@]} > 0)) && ! "${as_root[@]}" true 2>/dev/null; then
-  echo "Nothing can be installed here without root, nor by sudo without a password. As root: apt-get install --no-install-recommends ${packages[*]}" >&2
+  echo "Installing needs root, or sudo without a password. As root: apt-get install --no-install-recommends ${packages[*]}" >&2
 fi
 
 failed=0

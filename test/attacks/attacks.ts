@@ -385,7 +385,7 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: "unread-reflection",
-    sends: "questions of reflection on one stream with a window of 0",
+    sends: "reflection requests on one stream with a window of 0",
     play: ({ address }, { share, forMs }) =>
       unreadStream(
         address,
@@ -395,7 +395,7 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: "unread-sockets",
-    sends: "questions of reflection, 1,300 on each of 20 connections that are not read",
+    sends: "reflection requests, 1,300 on each of 20 connections that are not read",
     play: ({ address }, { share, forMs }) =>
       unreadSockets(
         address,
@@ -437,7 +437,7 @@ export const ATTACKS: readonly Attack[] = [
   ]),
   {
     name: "metrics-ahead",
-    sends: "bytes of answers to 1,000 requests for metrics at once",
+    sends: "bytes of responses to 1,000 pipelined requests for metrics",
     play: ({ adminAddress }, extent) =>
       repeat(extent, { count: 20_000_000 }, () =>
         metricsAhead(adminAddress, { count: times(1000, extent), silentMs: 200 }),
@@ -450,22 +450,22 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: "unread-metrics",
-    sends: "requests for metrics, answers not read",
+    sends: "requests for metrics, without reading the responses",
     play: ({ adminAddress }, { forMs }) => unreadRequests(adminAddress, METRICS, { connections: 10, forMs }),
   },
   {
     name: "authz-questions",
-    sends: "questions to AUTHZ_ADDRESS, on 40 connections",
+    sends: "requests to AUTHZ_ADDRESS, on 40 connections",
     play: ({ authzAddress }, { forMs }) => requests(authzAddress, AUTHZ, { connections: 40, forMs }),
   },
   {
     name: "unread-authz",
-    sends: "questions to AUTHZ_ADDRESS, answers not read",
+    sends: "requests to AUTHZ_ADDRESS, without reading the responses",
     play: ({ authzAddress }, { forMs }) => unreadRequests(authzAddress, AUTHZ, { connections: 10, forMs }),
   },
   {
     name: "authz-bodies",
-    sends: "questions to AUTHZ_ADDRESS with a body of 2 MiB",
+    sends: "requests to AUTHZ_ADDRESS with a body of 2 MiB",
     play: ({ authzAddress }, { forMs }) =>
       requests(
         authzAddress,

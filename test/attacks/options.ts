@@ -11,12 +11,12 @@ export interface Options {
 }
 
 export const USAGE = `usage: make attacks ARGS="[options]"
-  --only NAMES   these attacks, separated by commas, and no others:
+  --only NAMES   only these attacks, separated by commas:
                  ${ATTACKS.map(({ name }) => name)
                    .join(" ")
                    .replace(/(.{60,75}?) /g, "$1\n                 ")}
-  --seconds N    how long each lasts, unless it has sent everything before (6)
-  --beside PATH  attack the service with this main.js too, and show its figures beside
+  --seconds N    how long each lasts at most (6)
+  --beside PATH  also attack the service of this main.js, for comparison
   --json         one JSON object a line instead of text
 `;
 

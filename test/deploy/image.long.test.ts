@@ -111,7 +111,10 @@ describe("the image", function () {
     const { version } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
     expect(await command("--version")).to.deep.equal({ code: 0, stdout: `${version}\n`, stderr: "" });
     const open = await run([...image.entrypoint, ...image.command], image.env);
-    expect({ code: open.code, why: /LISTEN_ADDRESS can be reached/.test(open.stderr) }).to.deep.equal({
+    expect({
+      code: open.code,
+      why: /LISTEN_ADDRESS must be a loopback address/.test(open.stderr),
+    }).to.deep.equal({
       code: 2,
       why: true,
     });

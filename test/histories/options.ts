@@ -20,7 +20,7 @@ const MAX_SEEDS = 100_000;
 export const USAGE = `usage: make histories ARGS="[options]"
   --seeds FROM-TO  one history for each of these seeds (1-${2 * FAULT_NAMES.length}: every kind, without and with a binary log)
   --seed N         the history of one seed
-  --fault NAMES    these kinds of fault, separated by commas, and no others:
+  --fault NAMES    only these kinds of fault, separated by commas:
                    ${FAULT_NAMES.join(" ").replace(/(.{60,75}) /g, "$1\n                   ")}
   --binlog on|off  override the seed's choice of a binary log
   --index on|off   the service's setting INDEX

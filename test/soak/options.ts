@@ -9,8 +9,8 @@ export interface Options {
 const MAX_MINUTES = 7 * 24 * 60;
 
 export const USAGE = `usage: make soak ARGS="[options]"
-  --minutes N  how long it runs (5); memory is judged from 25 on
-  --seed N     what it breaks, and what clients ask, as in the run that printed it
+  --minutes N  how long it runs (5); memory is evaluated from 25 on
+  --seed N     repeats the faults and requests of the run that printed it
   --json       one JSON object a line instead of text
 `;
 
