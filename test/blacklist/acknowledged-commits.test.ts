@@ -12,7 +12,7 @@ const range = (from: number, to: number) =>
 
 describe("AcknowledgedCommits", () => {
   let commits: AcknowledgedCommits;
-  /** What the database is asked for, and what it lacks. */
+  /** The revisions that the database is asked for, and those that it has lost. */
   let asked: (readonly Revision[])[];
   let lacks: readonly Revision[];
   let failure: unknown;
@@ -30,10 +30,10 @@ describe("AcknowledgedCommits", () => {
     });
   });
 
-  /** Pending for the reader of changes; required of whoever looks up. */
+  /** Pending for the reader of changes; required of look-ups. */
   const state = () => [commits.pending, commits.required].map((some) => some.map(({ number }) => number));
 
-  it("requires each until a read of the changes has found it, and the last of them afterwards", () => {
+  it("requires each commit until a read of the changes has found it, and the last of them afterwards", () => {
     for (const one of range(1, 3)) void commits.add(one);
     void commits.add(commit(2));
     const before = state();
@@ -50,14 +50,14 @@ describe("AcknowledgedCommits", () => {
     ]);
   });
 
-  it("does not take the same number of another history for it", () => {
+  it("distinguishes commits with the same number in different histories", () => {
     void commits.add(commit(1));
     void commits.add(commit(1, "b"));
     commits.followed([commit(1, "b")]);
     expect(commits.required).to.deep.equal([commit(1, "b"), commit(1)]);
   });
 
-  it("lets the last stand for all that one look-up has found, and still has it read with the changes", () => {
+  it("requires only the last commit once a look-up has found all, and still has it read with the changes", () => {
     for (const one of range(1, 3)) void commits.add(one);
     const { required } = commits;
     void commits.add(commit(4));
@@ -73,7 +73,7 @@ describe("AcknowledgedCommits", () => {
     ]);
   });
 
-  it("learns nothing from a look-up that ends after what it was asked for has been forgotten", () => {
+  it("learns nothing from a look-up that ends after its commit has been forgotten", () => {
     void commits.add(commit(1));
     const { required } = commits;
     commits.forget();
@@ -82,14 +82,14 @@ describe("AcknowledgedCommits", () => {
     expect(commits.required).to.deep.equal([commit(1, "b")]);
   });
 
-  describe("too many of which are pending", () => {
+  describe("with the maximum of pending commits", () => {
     beforeEach(() => {
       for (const one of range(1, MAX_PENDING_COMMITS)) void commits.add(one);
     });
 
     const one = commit(MAX_PENDING_COMMITS + 1);
 
-    it("looks all of them up together before the next is acknowledged", async () => {
+    it("looks up all of them together before the next is acknowledged", async () => {
       await commits.add(one);
       expect([asked, state()]).to.deep.equal([
         [range(1, MAX_PENDING_COMMITS + 1)],
@@ -97,13 +97,13 @@ describe("AcknowledgedCommits", () => {
       ]);
     });
 
-    it("keeps one that is lost: it says enough", async () => {
+    it("keeps a commit that is lost, since it proves the loss", async () => {
       lacks = [commit(5), commit(7)];
       await commits.add(one);
       expect(state()).to.deep.equal([[5], [5]]);
     });
 
-    it("does not say that the next is stored while that cannot be looked up", async () => {
+    it("does not acknowledge the next commit while it cannot be looked up", async () => {
       failure = storeUnavailable("away");
       expect(await reasonOf(commits.add(one) as Promise<void>)).to.equal("STORE_UNAVAILABLE");
       expect(commits.required).to.have.length(MAX_PENDING_COMMITS + 1);
@@ -112,7 +112,7 @@ describe("AcknowledgedCommits", () => {
       expect(commits.required).to.have.length(1);
     });
 
-    it("never requires more in one read than there is room for", async () => {
+    it("never requires more commits in one read than the maximum", async () => {
       let most = 0;
       const notice = () => {
         most = Math.max(most, commits.required.length);

@@ -12,13 +12,13 @@ describe("the change log", () => {
     log = new ChangeLog();
   });
 
-  /** Entries with these numbers, and what they complete. */
+  /** Appends entries with these numbers, which complete a revision. */
   function change(numbers: readonly number[], complete?: number): void {
     for (const number of numbers) log.add(Int32Array.of(number, 0, 0, 0), 1000 + number);
     log.commit(complete === undefined ? undefined : revision(complete));
   }
 
-  /** What is kept from a place on: the entries of each change, and the revision that it completes. */
+  /** The log from a position on: the entries of each change, and the revision that it completes. */
   function from(place: number | undefined): unknown {
     if (place === undefined) return "not kept";
     const found: unknown[] = [];
@@ -32,7 +32,7 @@ describe("the change log", () => {
     return found;
   }
 
-  it("keeps nothing, and tells no place, before there is an index", () => {
+  it("is empty, and has no position, before there is an index", () => {
     change([1], 1);
     expect([log.isOpen, log.first, log.end, log.at(0), log.after(0), log.after(1)]).to.deep.equal([
       false,
@@ -44,7 +44,7 @@ describe("the change log", () => {
     ]);
   });
 
-  it("goes on exactly after the revision that somebody has", () => {
+  it("continues exactly after the reader's revision", () => {
     log.open(3);
     change([40, 41], 4);
     change([50], 5);
@@ -66,7 +66,7 @@ describe("the change log", () => {
     ]);
   });
 
-  it("does not go on in the middle of a revision: its parts come again, all of them", () => {
+  it("does not continue in the middle of a revision: all of its parts are sent again", () => {
     log.open(0);
     change([10], 1);
     change([20]);
@@ -82,7 +82,7 @@ describe("the change log", () => {
     expect([from(log.after(1)), from(log.after(2))]).to.deep.equal([rest, rest.slice(3)]);
   });
 
-  it("logs a revision that brought no entries, once, and nothing where there is neither", () => {
+  it("logs a revision without entries once, and nothing without entries or a revision", () => {
     log.open(0);
     change([], 1);
     change([], 1);
@@ -98,7 +98,7 @@ describe("the change log", () => {
     ]);
   });
 
-  it("says that a revision is complete although what it holds was logged before, as parts", () => {
+  it("logs the completion of a revision whose entries were logged before, as parts", () => {
     log.open(0);
     change([10], 1);
     change([20, 21]);
@@ -109,7 +109,7 @@ describe("the change log", () => {
     ]);
   });
 
-  it("begins anew with another index: numbers go on, and nothing from before is told", () => {
+  it("starts over with another index: positions continue, and earlier changes are dropped", () => {
     log.open(0);
     change([10], 1);
     log.add(Int32Array.of(20, 0, 0, 0), 1020);
@@ -137,7 +137,7 @@ describe("the change log", () => {
     expect(from(log.after(0))).to.deep.equal([[[], 1]]);
   });
 
-  it("drops the oldest changes when there are too many, and then knows how far back it goes", () => {
+  it("drops the oldest changes above the maximum, and knows its first revision from then on", () => {
     log.open(0);
     for (let number = 1; number <= 3 * MAX_LOGGED_CHANGES; number++) {
       change([number], number);
@@ -155,7 +155,7 @@ describe("the change log", () => {
     expect((from(first) as unknown[])[0]).to.deep.equal([[first + 1], first + 1]);
   });
 
-  it("drops the oldest changes when they hold too many entries", () => {
+  it("drops the oldest changes above the maximum of entries", () => {
     log.open(0);
     const EACH = 1000;
     const numbers = Array.from({ length: EACH }, (_, at) => at);
@@ -167,9 +167,9 @@ describe("the change log", () => {
     expect([log.after(log.first), log.after(log.first - 1)]).to.deep.equal([log.first, undefined]);
   });
 
-  it("tells nobody to go on where the first part of a revision was dropped", () => {
+  it("continues for no reader at a revision whose first part was dropped", () => {
     log.open(0);
-    // All of one revision, in parts that are too much together.
+    // All of one revision, in parts that exceed the maximum together.
     const numbers = Array.from({ length: MAX_LOGGED_ENTRIES / 4 }, (_, at) => at);
     change([1], 1);
     for (let part = 0; part < 4; part++) change(numbers);
@@ -178,7 +178,7 @@ describe("the change log", () => {
     expect([log.after(0), log.after(1), from(log.after(2))]).to.deep.equal([undefined, undefined, []]);
   });
 
-  describe("puts changes together", () => {
+  describe("merges changes", () => {
     const numbersOf = ({ change, next }: ReturnType<ChangeLog["together"]>) => {
       const numbers: number[] = [];
       eachOf(change, ([number = 0]) => numbers.push(number));
@@ -187,7 +187,7 @@ describe("the change log", () => {
 
     beforeEach(() => log.open(0));
 
-    it("in their order, with the last revision that they complete, and no further than it is told", () => {
+    it("in their order, with the last revision that they complete, up to the given position", () => {
       change([10, 11], 1);
       change([20]);
       change([21], 2);
@@ -202,7 +202,7 @@ describe("the change log", () => {
       expect(numbersOf(log.together(1, 2))).to.deep.equal([[20], undefined, 2]);
     });
 
-    it("as many as a message may hold, and a larger one alone", () => {
+    it("up to the maximum of a message, and a larger change alone", () => {
       const numbers = Array.from({ length: MAX_ENTRIES_A_MESSAGE - 1 }, (_, at) => at);
       change(numbers, 1);
       change([1], 2);
@@ -211,7 +211,7 @@ describe("the change log", () => {
       expect([0, 1, 3].map((from) => log.together(from, 4).next)).to.deep.equal([2, 3, 4]);
     });
 
-    it("once for all who are equally far, and anew when there is more", () => {
+    it("once for all readers at the same position, and again after further changes", () => {
       change([10], 1);
       change([20], 2);
       const one = log.together(0, 2).change;
@@ -225,7 +225,7 @@ describe("the change log", () => {
     });
   });
 
-  it("tells its listeners of changes and of indexes that come and go, until they leave", () => {
+  it("notifies its listeners of changes, new indexes and dropped indexes until they unsubscribe", () => {
     const told: string[] = [];
     const leave = log.listen(() => told.push(`${log.isOpen} ${log.end}`));
     log.open(0);

@@ -41,7 +41,7 @@ describe("CoalescedChecks", () => {
       ...newEntry(text, expiresAt === undefined ? {} : { expiresAt: expiresAt as EpochMs }),
       createdAt: null,
     });
-  /** What every read that ever began asked about. */
+  /** The jtis of every read that has begun. */
   const asked = () => store.reads.map(({ input }) => input);
   const release = () => store.reads.at(-1)?.release();
 
@@ -59,7 +59,7 @@ describe("CoalescedChecks", () => {
     });
   });
 
-  it("has one read under way, and lets all who come meanwhile share the next, each jti once", async () => {
+  it("has one read in flight, and coalesces the checks that arrive meanwhile into the next, with each jti once", async () => {
     const answers = [check("a"), check("b", "c"), check("c", "b", "d")];
     await turn();
     expect(asked()).to.deep.equal([["a"]]);
@@ -90,7 +90,7 @@ describe("CoalescedChecks", () => {
     ]);
   });
 
-  it("answers a check that arrives while a read is under way from the next read only", async () => {
+  it("answers a check that arrives while a read is in flight from the next read only", async () => {
     const early = check("a");
     await turn();
     // The read began before this commit; the check below after it.
@@ -105,7 +105,7 @@ describe("CoalescedChecks", () => {
     ]);
   });
 
-  it("takes those who wait off the list before the read is sent: a check made in the same moment is not among them", async () => {
+  it("removes checks from the queue before their read is sent: a check made in the same moment is not among them", async () => {
     const reentrant: Promise<CheckAnswer>[] = [];
     const read = store.read.bind(store);
     store.read = (texts) => {
@@ -123,7 +123,7 @@ describe("CoalescedChecks", () => {
     expect((await reentrant[0])?.verdicts).to.deep.equal(["blacklisted"]);
   });
 
-  it("never asks for more jtis in one read than it may", async () => {
+  it("never exceeds the maximum of jtis in one read", async () => {
     void check("first");
     const third = Math.floor(MAX_READ_JTIS / 3);
     for (let index = 0; index < 7; index++) void check(...many(`${index}`, third));
@@ -131,7 +131,7 @@ describe("CoalescedChecks", () => {
     expect(asked().map(({ length }) => length)).to.deep.equal([1, 3 * third, 3 * third, third]);
   });
 
-  it("never looks up more revisions at once than a read may have jtis, of calls without any", async () => {
+  it("never exceeds the maximum of jtis in one read by the revisions of calls without jtis", async () => {
     void check("first");
     for (let number = 1; number <= MAX_READ_JTIS + 1; number++) {
       const revision = { number, stamp: "f".repeat(16) };
@@ -141,7 +141,7 @@ describe("CoalescedChecks", () => {
     expect(store.lookUps.map(({ length }) => length)).to.deep.equal([0, MAX_READ_JTIS, 1]);
   });
 
-  it("never asks for more bytes in one read than it may", async () => {
+  it("never exceeds the maximum of bytes in one read", async () => {
     void check("first");
     for (let index = 0; index < 4; index++) void check(...many("é".repeat(120) + index, 1000));
     await releaseAll();
@@ -150,7 +150,7 @@ describe("CoalescedChecks", () => {
     expect(Math.max(...bytes)).to.be.at.most(MAX_READ_BYTES);
   });
 
-  it("drops a check whose caller is gone before its read begins, and answers the others", async () => {
+  it("drops a check that is cancelled before its read begins, and answers the others", async () => {
     void check("first");
     const caller = { isGone: false };
     const dropped = reasonOf(checks.check(jtis("a"), FRESH, caller));
@@ -164,7 +164,7 @@ describe("CoalescedChecks", () => {
     ]);
   });
 
-  it("answers the others when a caller goes while the read is under way", async () => {
+  it("answers the others when a check is cancelled while its read is in flight", async () => {
     void check("first");
     const caller = { isGone: false };
     void checks.check(jtis("a"), FRESH, caller);
@@ -175,7 +175,7 @@ describe("CoalescedChecks", () => {
     expect((await other).verdicts).to.deep.equal(["not-blacklisted"]);
   });
 
-  it("begins no read when every caller is gone, and serves who comes afterwards", async () => {
+  it("begins no read when every check has been cancelled, and answers later ones", async () => {
     void check("first");
     const dropped = reasonOf(checks.check(jtis("a"), FRESH, { isGone: true }));
     await releaseAll();
@@ -184,7 +184,7 @@ describe("CoalescedChecks", () => {
     expect(asked()).to.deep.equal([["first"], ["b"]]);
   });
 
-  it("leaves room for others than the caller who asks most", async () => {
+  it("leaves room for other callers than the one with the most checks", async () => {
     const by = (name: string) => ({ isGone: false, principal: { name, roles: new Set<never>() } });
     const first = check("first");
     const batch = jtis(...many("q", 1000));
@@ -204,7 +204,7 @@ describe("CoalescedChecks", () => {
     ]).to.deep.equal([375, 1000]);
   });
 
-  it("refuses what is too much to wait, and accepts again once there is room", async () => {
+  it("refuses checks above the maximum of the queue, and accepts them again once there is room", async () => {
     const first = check("first");
     const batch = many("q", 1000);
     const queued = Array.from({ length: MAX_QUEUED_JTIS / batch.length }, () => check(...batch));
@@ -221,7 +221,7 @@ describe("CoalescedChecks", () => {
     ]).to.deep.equal([false, ["accepted"]]);
   });
 
-  it("fails all who shared a read that failed, and asks anew for the next", async () => {
+  it("fails all checks that shared a failed read, and reads again for the next", async () => {
     const first = reasonOf(check("a"));
     const next = check("b");
     await store.reads[0]?.fail(storeUnavailable("away"));
@@ -243,13 +243,13 @@ describe("CoalescedChecks", () => {
     }
 
     for (let step = -3; step <= 3; step++) {
-      it(`has not come at exp ${step < 0 ? "-" : "+"} ${Math.abs(step)} ms`, async () => {
+      it(`has not passed at exp ${step < 0 ? "-" : "+"} ${Math.abs(step)} ms`, async () => {
         const now = EXPIRES_AT + step;
         expect(await verdictAt({ service: now, database: now })).to.equal("blacklisted");
       });
     }
 
-    it("comes at exp + leeway, when both clocks say so, to the millisecond", async () => {
+    it("has passed at exp + leeway by both clocks, to the millisecond", async () => {
       const steps = [-3, -2, -1, 0, 1, 2, 3];
       const verdicts: unknown[] = [];
       for (const service of steps) {
@@ -263,7 +263,7 @@ describe("CoalescedChecks", () => {
       expect(verdicts).to.deep.equal(expected);
     });
 
-    it("is not believed of one clock that is far ahead", async () => {
+    it("has not passed by one clock that is far ahead", async () => {
       const [before, after] = [END - 1, END + 86_400_000];
       expect([
         await verdictAt({ service: before, database: after }),
@@ -272,28 +272,28 @@ describe("CoalescedChecks", () => {
     });
   });
 
-  describe("a database that is read-only", () => {
+  describe("with a read-only database", () => {
     beforeEach(() => {
       use({ holding: false });
       store.writable = false;
       blacklist("a");
     });
 
-    it("rules nothing out", async () => {
+    it("there are no negatives", async () => {
       expect(await reasonOf(check("b", "c"))).to.equal("NOT_FRESH");
     });
 
-    it("is believed about what it has, and the rest of that batch is unknown", async () => {
+    it("positives are valid, and the rest of the batch is unknown", async () => {
       expect((await check("b", "a", "b")).verdicts).to.deep.equal(["unknown", "blacklisted", "unknown"]);
     });
 
-    it("is not believed about what has expired there", async () => {
+    it("expired entries are no positives", async () => {
       blacklist("a", clock.now() - LEEWAY);
       expect(await reasonOf(check("a"))).to.equal("NOT_FRESH");
     });
   });
 
-  describe("a database that lacks what this replica has acknowledged", () => {
+  describe("with a database that lacks an acknowledged commit of this replica", () => {
     const write = async (...texts: string[]) => {
       const { revision } = await store.write(
         texts.map((text) => newEntry(text)),
@@ -309,13 +309,13 @@ describe("CoalescedChecks", () => {
     });
 
     for (const [what, happens] of Object.entries({
-      "and stands behind": () => {},
-      "and gave its number out again": () => store.commit(newEntry("new")),
-      "and has gone further since": () => {
+      "at an older revision": () => {},
+      "at the same number of another history": () => store.commit(newEntry("new")),
+      "at a later revision of another history": () => {
         for (const name of ["new", "newer"]) store.commit(newEntry(name));
       },
     })) {
-      it(`${what}: rules nothing out, and is believed about what it has`, async () => {
+      it(`${what}: there are no negatives, and positives are valid`, async () => {
         const before = (await check("ours", "x")).verdicts;
         store.restore(1);
         happens();
@@ -335,7 +335,7 @@ describe("CoalescedChecks", () => {
       });
     }
 
-    it("rules nothing out although this replica has written to it since, and looked something up", async () => {
+    it("there are no negatives even after another write and a look-up of this replica", async () => {
       await check("x");
       store.restore(1);
       store.commit(newEntry("new"));
@@ -346,7 +346,7 @@ describe("CoalescedChecks", () => {
       ]);
     });
 
-    it("rules nothing out by a read that was under way when it was acknowledged and one that came later", async () => {
+    it("there are no negatives from a read that was in flight at the acknowledgement, nor from a later one", async () => {
       use({ holding: true });
       const early = check("ours");
       const { revision } = store;
@@ -357,7 +357,7 @@ describe("CoalescedChecks", () => {
       expect([(await early).verdicts, await late]).to.deep.equal([["not-blacklisted"], "NOT_FRESH"]);
     });
 
-    it("is believed again when it has it", async () => {
+    it("there are negatives again once it has the commit", async () => {
       const backup = new Map(store.table);
       store.restore(1);
       const without = await reasonOf(check("x"));
@@ -396,16 +396,16 @@ describe("CoalescedChecks", () => {
       "is ahead of the database": AHEAD,
       "has another stamp": STAMPED_OTHERWISE,
     })) {
-      it(`fails when it ${what}`, async () => {
+      it(`fails when the revision ${what}`, async () => {
         expect(await reasonOf(since(revision, "b"))).to.equal("REVISION_LOST");
       });
 
-      it(`is still told of what is known when it ${what}`, async () => {
+      it(`still returns positives when the revision ${what}`, async () => {
         expect((await since(revision, "a", "b")).verdicts).to.deep.equal(["blacklisted", "unknown"]);
       });
     }
 
-    it("does not spoil the answers of others that share its read", async () => {
+    it("does not affect other checks that share its read", async () => {
       use({ holding: true });
       void check("first");
       const answers = [
@@ -426,7 +426,7 @@ describe("CoalescedChecks", () => {
       expect(store.reads).to.have.length(2);
     });
 
-    it("hides neither a known positive nor others' answers when the database goes away in between", async () => {
+    it("returns positives, and does not affect other checks, when the database becomes unavailable before the look-up of the revision", async () => {
       use({ holding: true });
       blacklist("a");
       store.missingFailure = storeUnavailable("away");
@@ -441,7 +441,7 @@ describe("CoalescedChecks", () => {
     });
   });
 
-  it("answers max_staleness as freshly as everything else", async () => {
+  it("answers a check with max_staleness as freshly as any other", async () => {
     const early = check("a");
     blacklist("a");
     const late = checks.check(jtis("a"), { kind: "max-staleness", ms: 3_600_000 }, HERE);
@@ -452,7 +452,7 @@ describe("CoalescedChecks", () => {
     ]);
   });
 
-  it("answers a batch as the map of its single answers, duplicates included", async () => {
+  it("answers a batch as it would its jtis one by one, duplicates included", async () => {
     const known: fc.Arbitrary<string[]> = fc.uniqueArray(
       fc.constantFrom("a", "b", "c", "A", "a ", "é", "e\u0301"),
     );

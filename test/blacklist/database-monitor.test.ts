@@ -34,20 +34,20 @@ describe("DatabaseMonitor", () => {
   const DOWN = "error: not serving: the database is unavailable";
   const BACK = "info: serving again: the database is back";
 
-  /** The beat under way is answered, or fails. */
+  /** Ends the beat in flight, with an answer or an error. */
   async function beat(outcome: "answered" | Error = "answered"): Promise<void> {
     const read = store.reads.at(-1);
     await (outcome === "answered" ? read?.release() : read?.fail(outcome));
   }
 
-  /** Lets time pass, and says how many beats began. */
+  /** Advances the clock, and returns how many beats began. */
   function beatsWithin(ms: number): number {
     const before = store.reads.length;
     clock.advance(ms);
     return store.reads.length - before;
   }
 
-  it("has started when the first beat has been answered, and says that all is well", async () => {
+  it("has started when the first beat has been answered, and reports the database as available", async () => {
     let started = false;
     void heartbeat.start().then(() => {
       started = true;
@@ -58,7 +58,7 @@ describe("DatabaseMonitor", () => {
     expect([started, changes, messages()]).to.deep.equal([true, [true], []]);
   });
 
-  it("has started when the first beat has failed, and says why", async () => {
+  it("has started when the first beat has failed, and reports the reason", async () => {
     const started = heartbeat.start();
     await beat(AWAY);
     await started;
@@ -72,7 +72,7 @@ describe("DatabaseMonitor", () => {
     ]);
   });
 
-  it("says each change once, in both directions, as often as it happens", async () => {
+  it("reports each change once, in both directions, every time", async () => {
     void heartbeat.start();
     for (const outcome of [
       "answered",
@@ -94,7 +94,7 @@ describe("DatabaseMonitor", () => {
     ]);
   });
 
-  it("says anew why the database is unavailable when the reason changes", async () => {
+  it("reports the database again when the reason for its unavailability changes", async () => {
     void heartbeat.start();
     for (const outcome of [AWAY, AWAY, storeUnavailable("another"), storeUnavailable("another")]) {
       await beat(outcome);
@@ -103,7 +103,7 @@ describe("DatabaseMonitor", () => {
     expect([changes, messages()]).to.deep.equal([[false], [DOWN, DOWN]]);
   });
 
-  it("takes a read-only database for one that is down", async () => {
+  it("treats a read-only database as unavailable", async () => {
     void heartbeat.start();
     await beat();
     store.writable = false;
@@ -119,7 +119,7 @@ describe("DatabaseMonitor", () => {
     expect(changes).to.deep.equal([true, false, true]);
   });
 
-  it("asks once a second while all is well, more often while it is not, and never twice at once", async () => {
+  it("sends a beat once a second while the database is available, more often while it is not, and one at a time", async () => {
     void heartbeat.start();
     const counts = [beatsWithin(10 * HEARTBEAT_MS)];
     await beat();
@@ -129,7 +129,7 @@ describe("DatabaseMonitor", () => {
     expect(counts).to.deep.equal([0, 0, 1, 0, 0, 1, 0]);
   });
 
-  it("asks about no token", async () => {
+  it("looks up no token", async () => {
     void heartbeat.start();
     expect(store.reads.map(({ input }) => input)).to.deep.equal([[]]);
   });
@@ -138,7 +138,7 @@ describe("DatabaseMonitor", () => {
     ["ahead", 1],
     ["behind", -1],
   ] as const) {
-    it(`says once that the database's clock is ${direction}, and once that it agrees again`, async () => {
+    it(`reports once that the database's clock is ${direction}, and once that the clocks agree again`, async () => {
       void heartbeat.start();
       for (const skewMs of [MAX_CLOCK_SKEW_MS, MAX_CLOCK_SKEW_MS + 1, 10 * MAX_CLOCK_SKEW_MS, 0, 0]) {
         store.skewMs = sign * skewMs;
@@ -164,7 +164,7 @@ describe("DatabaseMonitor", () => {
     ["first", 0],
     ["last", 1],
   ] as const) {
-    it(`does not take a slow answer for a skew when the database looked at its clock ${when}`, async () => {
+    it(`does not treat a slow answer as clock skew when the database read its clock ${when}`, async () => {
       const slowness = 2 * MAX_CLOCK_SKEW_MS;
       store.skewMs = share * slowness;
       void heartbeat.start();
@@ -174,7 +174,7 @@ describe("DatabaseMonitor", () => {
     });
   }
 
-  it("asks no more once stopped, and says nothing of a beat that was under way", async () => {
+  it("sends no more beats once stopped, and reports nothing of a beat in flight", async () => {
     void heartbeat.start();
     await beat();
     clock.advance(HEARTBEAT_MS);
@@ -188,7 +188,7 @@ describe("DatabaseMonitor", () => {
     ]);
   });
 
-  it("takes the next beat back when stopped between two", async () => {
+  it("cancels the next beat when stopped between two", async () => {
     void heartbeat.start();
     await beat();
     heartbeat.stop();

@@ -56,7 +56,7 @@ describe("IndexedChecks", () => {
     checks = new IndexedChecks({ follower, fallback, clocks, leewayMs: LEEWAY });
   }
 
-  /** Loads the index and proves it once, and forgets the reads that it took. */
+  /** Loads the index, proves it once, and clears the record of reads. */
   async function load(): Promise<void> {
     store.holding = false;
     follower.start();
@@ -71,7 +71,7 @@ describe("IndexedChecks", () => {
   const check = (...texts: string[]) => ask(FRESH, ...texts);
   const verdictsOf = async (answer: Promise<CheckAnswer>) => (await answer).verdicts;
 
-  /** How many reads have begun: what the index asked for, and what was asked in its place. */
+  /** The number of reads that have begun: of the index, and of checks without it. */
   const begun = () => ({ index: store.changes.length, fallback: store.reads.length });
 
   async function release(reads: readonly Held<unknown>[] = store.changes): Promise<void> {
@@ -80,7 +80,7 @@ describe("IndexedChecks", () => {
     await settle();
   }
 
-  /** Lets every read end, also those that follow from it. */
+  /** Completes all reads, and those that they cause. */
   async function releaseAll(): Promise<void> {
     const all = () => [...store.scans, ...store.changes, ...store.reads];
     for (let before = -1; before !== all().length; ) {
@@ -102,14 +102,14 @@ describe("IndexedChecks", () => {
       await load();
     });
 
-    it("answers at once, without a read, when every jti is known to be blacklisted", async () => {
+    it("answers at once, without a read, if every jti is blacklisted", async () => {
       expect([checks.check(jtis("b", "a", "b"), FRESH, HERE), begun()]).to.deep.equal([
         { verdicts: Array(3).fill("blacklisted"), revision: store.revision },
         { index: 0, fallback: 0 },
       ]);
     });
 
-    it("answers all others each in order, by one read for all, with the revision that the read saw", async () => {
+    it("answers all other checks in order, by one read for all, with the revision of that read", async () => {
       store.commit(newEntry("new"));
       const answers = [check("x", "a", "A", "new"), check("x")];
       await release();
@@ -125,7 +125,7 @@ describe("IndexedChecks", () => {
       ]);
     });
 
-    it("answers a check that arrives while a read is under way from the next read only", async () => {
+    it("answers a check that arrives while a read is in flight from the next read only", async () => {
       const early = check("new");
       await settle();
       store.commit(newEntry("new"));
@@ -139,7 +139,7 @@ describe("IndexedChecks", () => {
       ]);
     });
 
-    it("rules nothing out by a read that failed, and says unknown beside what is known", async () => {
+    it("gives no negatives by a failed read, and returns unknown beside positives", async () => {
       const alone = reasonOf(check("x"));
       const beside = check("x", "a", "y");
       await fail();
@@ -149,7 +149,7 @@ describe("IndexedChecks", () => {
       ]);
     });
 
-    it("rules nothing out while the database is read-only, and again when that is over", async () => {
+    it("gives no negatives while the database is read-only, and gives them again afterwards", async () => {
       store.commit(newEntry("c"));
       store.writable = false;
       const during = [reasonOf(check("x")), verdictsOf(check("x", "a")), verdictsOf(check("c", "x"))];
@@ -163,7 +163,7 @@ describe("IndexedChecks", () => {
       ]);
     });
 
-    it("answers a batch as the map of its single answers, and as the database would", async () => {
+    it("answers a batch as it would its jtis one by one, and as the database would", async () => {
       const texts = ["a", "b", "c", "A", "a ", "é", "e\u0301", "ａ"];
       const batches = fc.array(fc.constantFrom(...texts), { minLength: 1, maxLength: 30 });
       const known = fc.uniqueArray(fc.constantFrom(...texts));
@@ -207,7 +207,7 @@ describe("IndexedChecks", () => {
       ]);
     });
 
-    it("counts from when the last read was sent", async () => {
+    it("counts from the time when the last read was sent", async () => {
       const first = check("x");
       await settle();
       store.commit(newEntry("new"));
@@ -219,15 +219,15 @@ describe("IndexedChecks", () => {
       expect(await answer).to.deep.equal(["blacklisted"]);
     });
 
-    it("counts by the clock that says more", async () => {
+    it("counts by the clock that shows more", async () => {
       store.commit(newEntry("new"));
       const [start, answers] = [clock.now(), []] as [number, Promise<readonly string[]>[]];
-      // Set back an hour, while the monotonic clock goes on.
+      // The wall clock is set back an hour; the monotonic clock continues.
       clock.advance(1000);
       clock.jumpTo(start - HOUR);
       answers.push(verdictsOf(ask(within(999), "new")));
       await release();
-      // The monotonic clock stood still while the machine was suspended.
+      // The monotonic clock stood still during a suspension.
       clock.jumpTo(start + HOUR);
       store.commit(newEntry("newer"));
       answers.push(verdictsOf(ask(within(HOUR - 1), "newer")));
@@ -235,10 +235,10 @@ describe("IndexedChecks", () => {
       expect(await Promise.all(answers)).to.deep.equal([["blacklisted"], ["blacklisted"]]);
     });
 
-    it("of nothing at all is as fresh as none named", async () => {
+    it("of zero is as fresh as an unspecified one", async () => {
       for (const freshness of [FRESH, within(0)]) {
         const name = `new ${freshness.kind}`;
-        // Not a millisecond has passed since the last proof.
+        // No millisecond has passed since the last proof.
         store.commit(newEntry(name));
         const answer = verdictsOf(ask(freshness, name));
         await release();
@@ -246,7 +246,7 @@ describe("IndexedChecks", () => {
       }
     });
 
-    it("rules out what it may when the database is away, and nothing when it is too long away", async () => {
+    it("allows negatives while the database is unavailable, until the index is too stale", async () => {
       const linearizable = reasonOf(check("x"));
       await fail();
       clock.advance(60_000);
@@ -262,7 +262,7 @@ describe("IndexedChecks", () => {
       ]);
     });
 
-    it("however long rules nothing out by an index that was never proven or is being rebuilt", async () => {
+    it("of any length gives no negatives by an index without a proof or during a rebuild", async () => {
       store.restore(0);
       const noticed = reasonOf(check("x"));
       await release();
@@ -294,13 +294,13 @@ describe("IndexedChecks", () => {
       await load();
     });
 
-    it("is answered as all others are while it is not", async () => {
+    it("is answered like others while it is not", async () => {
       const answer = asCaller(FRESH, "a", "x");
       await releaseAll();
       expect(await verdictsOf(answer)).to.deep.equal(["blacklisted", "not-blacklisted"]);
     });
 
-    it("is refused by the proof that it is, also when all it asks about is known", async () => {
+    it("is refused by the proof that it is blacklisted, even if all verdicts are already known", async () => {
       store.commit(newEntry("own"));
       const answers = [reasonOf(asCaller(FRESH, "a")), reasonOf(asCaller(FRESH, "x"))];
       await releaseAll();
@@ -308,11 +308,11 @@ describe("IndexedChecks", () => {
       expect(begun()).to.deep.equal({ index: 1, fallback: 0 });
     });
 
-    it("is refused by the database's answer too, where a revision is looked up, whatever else is known", async () => {
+    it("is refused by the database's answer too, if a revision is looked up, for any other verdicts", async () => {
       const since = { kind: "at-least", revision: before } as const;
       const answer = reasonOf(asCaller(since, "a", "x"));
       await settle();
-      // The proof is from before this.
+      // The proof is older than this.
       store.commit(newEntry("own"));
       await release();
       const asked = begun();
@@ -320,7 +320,7 @@ describe("IndexedChecks", () => {
       expect([await answer, asked]).to.deep.equal(["UNAUTHENTICATED", { index: 1, fallback: 1 }]);
     });
 
-    it("is refused while the database is away, and told what is known while it is not known to be", async () => {
+    it("is refused while the database is unavailable if its token is in the index, and receives positives if it is not", async () => {
       const unknown = verdictsOf(asCaller(FRESH, "a", "x"));
       await fail();
       expect(await unknown).to.deep.equal(["blacklisted", "unknown"]);
@@ -350,14 +350,14 @@ describe("IndexedChecks", () => {
       await load();
     });
 
-    it("is answered at once when that revision was read here", async () => {
+    it("is answered at once if the revision was read here", async () => {
       expect([await since(loaded, "x", "a"), begun()]).to.deep.equal([
         { verdicts: ["not-blacklisted", "blacklisted"], revision: loaded },
         { index: 0, fallback: 0 },
       ]);
     });
 
-    it("is answered by the proof alone when that read the revision", async () => {
+    it("is answered by the proof alone if its read had the revision", async () => {
       store.commit(newEntry("new"));
       const answer = verdictsOf(since(store.revision, "new", "x"));
       await releaseAll();
@@ -367,7 +367,7 @@ describe("IndexedChecks", () => {
       ]);
     });
 
-    it("is looked up in the database when no read brought it, and answered once the index is proven to have it", async () => {
+    it("is looked up in the database if no read had it, and answered once the index is proven up to it", async () => {
       const answer = since(older, "x", "a", "new");
       await release();
       const lookedUp = begun();
@@ -382,7 +382,7 @@ describe("IndexedChecks", () => {
       ]);
     });
 
-    it("is not answered by an index whose history the database has left since the revision was found", async () => {
+    it("is not answered by an index whose history is lost after the revision was found", async () => {
       const answers = [reasonOf(since(older, "x")), verdictsOf(since(older, "x", "b"))];
       await release();
       store.restore(1);
@@ -392,7 +392,7 @@ describe("IndexedChecks", () => {
       expect(await Promise.all(answers)).to.deep.equal(["NOT_FRESH", ["unknown", "blacklisted"]]);
     });
 
-    it("is left to the database altogether when the index overflows while the revision is looked up", async () => {
+    it("is left to the database if the index overflows while the revision is looked up", async () => {
       use({ maxEntries: 2 });
       store.commit(newEntry("a"));
       const first = store.revision;
@@ -413,15 +413,15 @@ describe("IndexedChecks", () => {
 
     for (const [what, revision] of Object.entries({
       "is ahead of the database": ahead,
-      "is stamped otherwise": stampedOtherwise,
+      "has another stamp": stampedOtherwise,
     })) {
-      it(`is refused when it ${what}, and unknown beside what is known`, async () => {
+      it(`is refused when the revision ${what}, and returns unknown beside positives`, async () => {
         const answers = [reasonOf(since(revision(), "x")), verdictsOf(since(revision(), "x", "a"))];
         await releaseAll();
         expect(await Promise.all(answers)).to.deep.equal(["REVISION_LOST", ["unknown", "blacklisted"]]);
       });
 
-      it(`is told of what is known at once when it ${what}`, async () => {
+      it(`returns positives at once when the revision ${what}`, async () => {
         expect([await verdictsOf(since(revision(), "a", "b")), begun().fallback]).to.deep.equal([
           ["blacklisted", "blacklisted"],
           0,
@@ -448,14 +448,14 @@ describe("IndexedChecks", () => {
       },
     };
     for (const [when, goAway] of Object.entries(STEPS)) {
-      it(`is refused when the database is away ${when}, and unknown beside what is known`, async () => {
+      it(`is refused when the database is unavailable ${when}, and returns unknown beside positives`, async () => {
         const answers = [reasonOf(since(older, "x")), verdictsOf(since(older, "x", "a"))];
         await goAway();
         expect(await Promise.all(answers)).to.deep.equal(["STORE_UNAVAILABLE", ["unknown", "blacklisted"]]);
       });
     }
 
-    it("is answered by the index although the database is away, when it was read here", async () => {
+    it("is answered by the index while the database is unavailable, if the revision was read here", async () => {
       const first = reasonOf(check("x"));
       await fail();
       expect([await first, await verdictsOf(since(loaded, "x"))]).to.deep.equal([
@@ -464,7 +464,7 @@ describe("IndexedChecks", () => {
       ]);
     });
 
-    it("of a history that is lost is refused, before, while and after the index is rebuilt", async () => {
+    it("of a lost history is refused before, during and after a rebuild of the index", async () => {
       store.restore(1);
       const noticed = reasonOf(check("x"));
       await release();
@@ -479,7 +479,7 @@ describe("IndexedChecks", () => {
       ]);
     });
 
-    describe("that is left to a database which has lost a token that this service knows", () => {
+    describe("that falls back on a database which has lost a token of the index", () => {
       /** "b" is of the lost history alone; "c" is in the database. */
       async function arrive({ noticed }: { noticed: boolean }): Promise<void> {
         store.restore(1);
@@ -493,20 +493,20 @@ describe("IndexedChecks", () => {
       }
 
       for (const noticed of [false, true]) {
-        const when = noticed ? "after the index was rebuilt" : "before that was noticed";
+        const when = noticed ? "after the index was rebuilt" : "before the loss was noticed";
 
-        it(`does not hide it: ${when}`, async () => {
+        it(`still returns the positive: ${when}`, async () => {
           await arrive({ noticed });
           const answer = verdictsOf(since(older, "b", "x"));
           await releaseAll();
           expect((await answer)[0]).to.equal("blacklisted");
         });
 
-        it(`does not hide it behind a doubt: ${when}`, async () => {
+        it(`still returns the positive when the check is otherwise unavailable: ${when}`, async () => {
           await arrive({ noticed });
           const answer = verdictsOf(since({ number: 99, stamp: "f".repeat(16) }, "b", "c", "x"));
           await releaseAll();
-          // "c" was never read here while the loss was not noticed.
+          // "c" was never read here if the loss was not noticed.
           const inDatabase = noticed ? "blacklisted" : "unknown";
           expect(await answer).to.deep.equal(["blacklisted", inDatabase, "unknown"]);
         });
@@ -514,8 +514,8 @@ describe("IndexedChecks", () => {
     });
   });
 
-  describe("while there is no index", () => {
-    it("asks the database in its place, and the index from when it is loaded", async () => {
+  describe("without an index", () => {
+    it("checks look up the database, and the index once it is loaded", async () => {
       store.commit(newEntry("a"));
       const before = check("a", "x");
       follower.start();
@@ -535,7 +535,7 @@ describe("IndexedChecks", () => {
       expect([await loaded, begun().fallback]).to.deep.equal([["blacklisted", "not-blacklisted"], reads]);
     });
 
-    it("does not believe the part that it has already", async () => {
+    it("checks do not use the part that is loaded", async () => {
       store.page = 2;
       store.commit(...newEntries("a", 5));
       follower.start();
@@ -554,7 +554,7 @@ describe("IndexedChecks", () => {
       ]);
     });
 
-    it("asks the database while loading fails again and again", async () => {
+    it("checks look up the database while loading keeps failing", async () => {
       follower.start();
       await fail();
       store.commit(newEntry("a"));
@@ -570,7 +570,7 @@ describe("IndexedChecks", () => {
       ]);
     });
 
-    it("asks the database when there are more entries than it may hold, until there are fewer", async () => {
+    it("checks look up the database while there are too many entries for the index", async () => {
       use({ maxEntries: 1 });
       store.commit(newEntry("a"), newEntry("b"));
       await load();
@@ -590,12 +590,12 @@ describe("IndexedChecks", () => {
       ]);
     });
 
-    it("does not read the index that was emptied before the answer's turn came", async () => {
+    it("checks do not read an index that was emptied before their answer's turn", async () => {
       use({ maxEntries: 1 });
       store.commit(newEntry("a"));
       await load();
       store.commit(newEntry("b"));
-      // More than one turn's worth of answers, and what fills the index comes with the same read.
+      // More answers than fit one turn, and the rows that fill the index come with the same read.
       const answers = Array.from({ length: 30 }, (_, index) => check(...many(`${index}`, 998), "a", "b"));
       await release();
       await releaseAll();
@@ -606,7 +606,7 @@ describe("IndexedChecks", () => {
       );
     });
 
-    it("asks the database for those who had asked for the next read when it overflowed", async () => {
+    it("checks that waited for the next read look up the database when the index overflows", async () => {
       use({ maxEntries: 1 });
       store.commit(newEntry("a"));
       await load();
@@ -634,7 +634,7 @@ describe("IndexedChecks", () => {
       store.commit(newEntry("lost"));
     });
 
-    it("rules nothing out until the index holds both histories, and forgets nothing", async () => {
+    it("gives no negatives until the index holds both histories, and forgets nothing", async () => {
       await load();
       store.restore(1);
       store.commit(newEntry("new"));
@@ -655,7 +655,7 @@ describe("IndexedChecks", () => {
       });
     });
 
-    it("rules nothing out either when that happened while the index was loaded", async () => {
+    it("gives no negatives either if they were lost while the index was loaded", async () => {
       follower.start();
       await release();
       store.restore(1);
@@ -675,7 +675,7 @@ describe("IndexedChecks", () => {
       expect(await after).to.deep.equal(["blacklisted", "not-blacklisted"]);
     });
 
-    it("hands out only revisions that it would take back", async () => {
+    it("returns only revisions that it would accept", async () => {
       follower.start();
       await release();
       store.restore(1);
@@ -698,13 +698,13 @@ describe("IndexedChecks", () => {
       clock.jumpTo(service);
       store.skewMs = database - service;
       store.holding = false;
-      // The answer to somebody else's question says what the database's clock is.
+      // The answer to another check has the database's clock.
       await check("x");
       const [verdict] = await verdictsOf(check("a"));
       return verdict;
     }
 
-    it("comes at exp + leeway, when both clocks say so, to the millisecond", async () => {
+    it("has passed at exp + leeway by both clocks, to the millisecond", async () => {
       const steps = [-2, -1, 0, 1];
       const verdicts: unknown[] = [];
       for (const service of steps) {
@@ -718,7 +718,7 @@ describe("IndexedChecks", () => {
       );
     });
 
-    it("is not believed of one clock that is far ahead", async () => {
+    it("has not passed by one clock that is far ahead", async () => {
       const [before, after] = [END - 1, END + 24 * HOUR];
       expect([
         await verdictAt({ service: before, database: after }),
@@ -726,11 +726,11 @@ describe("IndexedChecks", () => {
       ]).to.deep.equal(["blacklisted", "blacklisted"]);
     });
 
-    it("is ruled out only by a proof, like every negative", async () => {
+    it("gives a negative only by a proof, like any other negative", async () => {
       store.commit(newEntry("a", { expiresAt: EXPIRES_AT as EpochMs }));
       await load();
       clock.advance(END - clock.now());
-      // Blacklisted anew by another replica, with a later expiry.
+      // Blacklisted again by another replica, with a later expiry.
       store.commit(newEntry("a"));
       const answer = verdictsOf(check("a"));
       await release();
@@ -738,7 +738,7 @@ describe("IndexedChecks", () => {
     });
   });
 
-  describe("too much that waits", () => {
+  describe("too many waiting checks", () => {
     const batch = many("q", 1000);
     const fill = (caller = HERE) =>
       Array.from({ length: MAX_QUEUED_JTIS / batch.length }, async () => {
@@ -755,7 +755,7 @@ describe("IndexedChecks", () => {
       await load();
     });
 
-    it("leaves room for others than the caller who asks most", async () => {
+    it("leave room for other callers than the one with the most", async () => {
       const by = (name: string) => ({ ...HERE, principal: { name, roles: new Set<never>() } });
       const greedy = fill(by("greedy"));
       const other = checks.check(jtis(...batch), FRESH, by("other"));
@@ -771,7 +771,7 @@ describe("IndexedChecks", () => {
       "a failure": { end: fail, told: "STORE_UNAVAILABLE" },
     };
     for (const [what, { end, told }] of Object.entries(ends)) {
-      it(`is refused, and there is room again after ${what}`, async () => {
+      it(`are refused, and there is room again after ${what}`, async () => {
         const queued = fill();
         expect(await reasonOf(check("one too many"))).to.equal("OVERLOADED");
         expect(await verdictsOf(check("a"))).to.deep.equal(["blacklisted"]);
@@ -784,7 +784,7 @@ describe("IndexedChecks", () => {
       });
     }
 
-    it("leaves room again when its callers are gone", async () => {
+    it("leave room again when they are cancelled", async () => {
       const caller = { isGone: false };
       const queued = fill(caller);
       caller.isGone = true;
@@ -796,7 +796,7 @@ describe("IndexedChecks", () => {
     });
   });
 
-  it("drops a check whose caller is gone, and answers the others of its read", async () => {
+  it("drops a check that is cancelled, and answers the others of its read", async () => {
     await load();
     const caller = { isGone: false };
     const dropped = reasonOf(Promise.resolve(checks.check(jtis("x"), FRESH, caller)));
@@ -812,7 +812,7 @@ describe("IndexedChecks", () => {
   });
 });
 
-/** Everything has happened that waits for no outside event. */
+/** Lets everything happen that depends on no outside event. */
 async function settle(): Promise<void> {
   for (let count = 0; count < 10; count++) await turn();
 }

@@ -10,7 +10,7 @@ const at = (ms: number) => ms as EpochMs;
 const CREATED_AT = new FakeClock().now();
 const TERMS = { now: CREATED_AT, leewayMs: 0 };
 
-/** What each request is told after all were merged, written as one commit, and unfolded. */
+/** The results of each request after all were merged, written as one commit, and split. */
 async function commitTogether(table: readonly Entry[], requests: readonly NewEntry[][]): Promise<Told> {
   const store = new HeldStore({ clock: new FakeClock(), holding: false });
   for (const entry of table) store.table.set(entry.key, entry);
@@ -19,7 +19,7 @@ async function commitTogether(table: readonly Entry[], requests: readonly NewEnt
   return { told: requests.map((entries) => unfold.next(entries)), table: store.table };
 }
 
-/** The same, one request a commit, written down as the contract has it. */
+/** The same with one commit per request, as the contract defines it. */
 function commitInTurn(stored: readonly Entry[], requests: readonly NewEntry[][]): Told {
   const table = new Map(stored.map((entry) => [entry.key, entry]));
   const told = requests.map((entries) => {
@@ -63,7 +63,7 @@ const someTable = fc
   .map((entries) => entries.map((entry): Entry => ({ ...entry, createdAt: at(CREATED_AT - 1) })));
 
 describe("requests that share a commit", () => {
-  it("become one entry a jti: the first one's reason and caller, the latest expiry", () => {
+  it("are merged into one entry per jti: the first reason and caller, the latest expiry", () => {
     const merged = mergeWrites([
       [newEntry("a", { expiresAt: at(5), reason: "first" }), newEntry("b", { expiresAt: at(1) })],
       [newEntry("a", { expiresAt: at(7), reason: "second", revokedBy: "other" })],
@@ -76,7 +76,7 @@ describe("requests that share a commit", () => {
     ]);
   });
 
-  it("are told as if they had come one after the other: the first creates, a later expiry extends", async () => {
+  it("have results as if they were written one by one: the first creates, a later expiry extends", async () => {
     const first = newEntry("a", { expiresAt: at(CREATED_AT + 5), reason: "first" });
     const later = newEntry("a", { expiresAt: at(CREATED_AT + 7), reason: "later" });
     const { told } = await commitTogether([], [[first], [first], [later], [first]]);
@@ -90,7 +90,7 @@ describe("requests that share a commit", () => {
     ]);
   });
 
-  it("have a jti's outcome at its first occurrence in a request, with the stored token at every one", async () => {
+  it("have a jti's outcome at its first occurrence in a request, with the stored token at each", async () => {
     const sooner = newEntry("a", { expiresAt: at(CREATED_AT + 1), reason: "first" });
     const later = newEntry("a", { expiresAt: at(CREATED_AT + 9), reason: "second" });
     const other = newEntry("b");
@@ -106,7 +106,7 @@ describe("requests that share a commit", () => {
     ]);
   });
 
-  it("leave the table as they would have one after the other", async () => {
+  it("leave the table as it would be after writing them one by one", async () => {
     await fc.assert(
       fc.asyncProperty(someTable, someRequests, async (table, requests) => {
         const together = await commitTogether(table, requests);
@@ -115,7 +115,7 @@ describe("requests that share a commit", () => {
     );
   });
 
-  it("are told exactly what they would have been one after the other, of tokens that were absent", async () => {
+  it("have exactly the results of writing them one by one, for jtis that were absent", async () => {
     await fc.assert(
       fc.asyncProperty(someRequests, async (requests) => {
         const together = await commitTogether([], requests);
@@ -124,7 +124,7 @@ describe("requests that share a commit", () => {
     );
   });
 
-  it("make exactly one creation of a jti that was absent, and at most one extension of one that was not", async () => {
+  it("create an absent jti exactly once, and extend a present one at most once", async () => {
     await fc.assert(
       fc.asyncProperty(someTable, someRequests, async (table, requests) => {
         const { told } = await commitTogether(table, requests);
@@ -144,7 +144,7 @@ describe("requests that share a commit", () => {
     );
   });
 
-  it("are told, in the order of each request, of entries that last as long as asked and never shrink", async () => {
+  it("have results, in the order of each request, with entries that last as long as requested and never shrink", async () => {
     await fc.assert(
       fc.asyncProperty(someTable, someRequests, async (table, requests) => {
         const { told } = await commitTogether(table, requests);
@@ -163,7 +163,7 @@ describe("requests that share a commit", () => {
     );
   });
 
-  it("are not answered for an entry that the store said nothing about", () => {
+  it("have no results for an entry that the store has not returned", () => {
     expect(() => new SplitResults([]).next([newEntry("a")])).to.throw(
       "the store returned no result for an entry",
     );

@@ -24,20 +24,20 @@ const FRESH = { kind: "linearizable" } as const;
 const AWAY = storeUnavailable("away");
 const named = (...jtis: string[]) => jtis.map((jti) => newEntry(jti));
 
-/** What was told, with the number of those who shared in it. */
+/** The arguments of a call to the observer, with lists replaced by their lengths. */
 function counted(what: unknown): unknown {
   const { sharing, ...rest } = Object(what) as { sharing?: readonly unknown[] };
   return sharing === undefined ? what : { ...rest, sharing: sharing.length };
 }
 
-describe("whoever counts what the domain does", () => {
+describe("an observer of the domain", () => {
   let clock: FakeClock;
   let store: HeldStore;
   let follower: Follower;
   let writer: Writer;
   let checks: IndexedChecks;
   let fromDatabase: CoalescedChecks;
-  /** What was told, in order. */
+  /** The calls to the observer, in order. */
   let told: [keyof Observer, unknown][];
   let phases: string[];
   let changeLog: ChangeLog;
@@ -79,7 +79,7 @@ describe("whoever counts what the domain does", () => {
     store.changes.splice(0);
   }
 
-  /** The read of the changes with this number, once it has begun. */
+  /** The read of changes with this number, once it has begun. */
   async function read(number: number): Promise<Held<unknown>> {
     while (store.changes.length <= number) await turn();
     return store.changes[number] as Held<unknown>;
@@ -87,7 +87,7 @@ describe("whoever counts what the domain does", () => {
 
   const check = async (text: string) => checks.check([text as Jti], FRESH, HERE);
 
-  it("hears of each commit: who shared it, what became of the entries, how long it took", async () => {
+  it("is told of each commit: its requests, the outcomes of the entries, its duration", async () => {
     const first = writer.write(named("a"), HERE);
     const others = [writer.write(named("a", "b"), HERE), writer.write(named("c"), HERE)];
     clock.advance(20);
@@ -105,14 +105,14 @@ describe("whoever counts what the domain does", () => {
     ]);
   });
 
-  it("hears of a commit that failed", async () => {
+  it("is told of a failed commit", async () => {
     const failed = rejection(writer.write(named("a"), HERE));
     await store.writes[0]?.fail(AWAY);
     await failed;
     expect(told).to.deep.equal([["committed", { sharing: 1, results: undefined, milliseconds: 0 }]]);
   });
 
-  it("hears of each read of the changes: who shared it, how long it took, what it came to", async () => {
+  it("is told of each read of the changes: its requests, its duration, its result", async () => {
     await load();
     const asked = [check("a"), check("b")];
     const first = await read(0);
@@ -154,7 +154,7 @@ describe("whoever counts what the domain does", () => {
     expect(phases).to.deep.equal(["following", "rebuilding"]);
   });
 
-  it("hears of reads of the jtis themselves, and why checks came to them", async () => {
+  it("is told of reads of single jtis, and why checks fell back on them", async () => {
     const early = check("a");
     await store.reads[0]?.release();
     await early;
@@ -176,7 +176,7 @@ describe("whoever counts what the domain does", () => {
     ]);
   });
 
-  it("can see by how many commits the index is behind, and that nobody knows while it may not be believed", async () => {
+  it("can read by how many commits the index lags, and that this is unknown while the index has no proof", async () => {
     expect(follower.lag).to.equal(Number.POSITIVE_INFINITY);
     await load();
     expect(follower.lag).to.equal(0);
@@ -190,7 +190,7 @@ describe("whoever counts what the domain does", () => {
     expect(follower.lag).to.equal(0);
   });
 
-  it("can see how far copies are behind, and hears of one that starts over once what it follows is gone", async () => {
+  it("can read the lag of copies, and is told of one that starts over because its log position is gone", async () => {
     await load();
     store.holding = false;
     const feed = new WatchHub({ ...common, follower, changeLog });
@@ -208,7 +208,7 @@ describe("whoever counts what the domain does", () => {
       await follower.databaseState();
     }
     expect([feed.size, feed.lag]).to.deep.equal([1, 2]);
-    // What a copy lacks goes out as one.
+    // The changes that a copy lacks are sent as one.
     expect(sent()).to.deep.equal(["change"]);
     expect(feed.lag).to.equal(0);
 
@@ -221,7 +221,7 @@ describe("whoever counts what the domain does", () => {
     expect([feed.size, feed.lag]).to.deep.equal([0, 0]);
   });
 
-  it("can see how many entries still answer: exactly where they are few, and right to a percent where they are many", async () => {
+  it("can read the number of unexpired entries: exactly if small, within a percent if large", async () => {
     const over = (clock.now() + 1000) as EpochMs;
     const entries = (count: number, prefix: string, expiresAt?: EpochMs) =>
       Array.from({ length: count }, (_, index) =>
@@ -239,7 +239,7 @@ describe("whoever counts what the domain does", () => {
     store.holding = false;
     await check("x");
     clock.advance(LEEWAY + 2000);
-    // All but what was swept meanwhile.
+    // All but those that were swept meanwhile.
     expect(follower.size).to.be.above(many * 1.2);
     expect(follower.countLive() / (30 + many)).to.be.within(0.985, 1.015);
   });

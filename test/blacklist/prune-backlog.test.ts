@@ -10,7 +10,7 @@ const RETENTION = 7000;
 
 describe("PruneBacklog", () => {
   let clock: FakeClock;
-  /** What the database answers, in turn; an Error is thrown. */
+  /** The database's answers, in turn; an Error is thrown. */
   let answers: (EpochMs | undefined | Error)[];
   let asked: unknown[];
   let backlog: PruneBacklog;
@@ -32,7 +32,7 @@ describe("PruneBacklog", () => {
 
   const ago = (ms: number) => (clock.now() - ms) as EpochMs;
 
-  it("knows nothing before its first look, then for how long the oldest entry has waited, and 0 where none does", async () => {
+  it("is unknown before the first poll, then the wait of the oldest entry, or 0 without any", async () => {
     expect(backlog.oldestMs).to.equal(undefined);
     answers.push(ago(5000));
     await backlog.start();
@@ -45,7 +45,7 @@ describe("PruneBacklog", () => {
     expect([asked.length, backlog.oldestMs]).to.deep.equal([2, 0]);
   });
 
-  it("lets what it saw last grow older while the database is away, and looks again", async () => {
+  it("increases with time from the last poll while the database is unavailable, and is polled again", async () => {
     answers.push(ago(5000), new Error("away"), undefined);
     await backlog.start();
     clock.advance(BACKLOG_LOOK_MS);
@@ -56,7 +56,7 @@ describe("PruneBacklog", () => {
     expect(backlog.oldestMs).to.equal(0);
   });
 
-  it("looks no more once stopped, also where a look was under way", async () => {
+  it("is no longer polled once stopped, not even if a poll was in flight", async () => {
     const looking = backlog.start();
     backlog.stop();
     await looking;

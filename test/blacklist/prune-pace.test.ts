@@ -14,12 +14,12 @@ describe("PrunePace", () => {
     pace = new PrunePace(clock, () => checks);
   });
 
-  it("goes on at once while nobody checks anything", async () => {
+  it("does not pause without checks", async () => {
     clock.advance(10);
     expect(await pace.rest()).to.equal(true);
   });
 
-  it("leaves checks more time than the chunk has taken, and measures each chunk alone", async () => {
+  it("leaves checks more time than the chunk has taken, and measures each chunk separately", async () => {
     for (const took of [10, 4]) {
       clock.advance(took);
       checks++;
@@ -36,7 +36,7 @@ describe("PrunePace", () => {
     }
   });
 
-  it("rests for the checks of the last chunk, not of earlier ones", async () => {
+  it("pauses for checks during the last chunk, not during earlier ones", async () => {
     checks++;
     const first = pace.rest();
     clock.advance(0);
@@ -46,7 +46,7 @@ describe("PrunePace", () => {
     expect(clock.pendingTimers).to.equal(0);
   });
 
-  it("ends the call when it has worked for long enough", async () => {
+  it("ends the call after its maximum duration", async () => {
     clock.advance(PRUNE_CALL_MS - 1);
     expect(await pace.rest()).to.equal(true);
     clock.advance(1);

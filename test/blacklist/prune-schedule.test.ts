@@ -20,7 +20,7 @@ describe("PruneSchedule", () => {
   let clock: FakeClock;
   let store: HeldStore;
   let log: ReturnType<typeof memoryLog>;
-  /** What was told of it, in order. */
+  /** The calls to the observer, in order. */
   let told: unknown[];
   const observer: Observer = {
     ...UNOBSERVED,
@@ -64,7 +64,7 @@ describe("PruneSchedule", () => {
     return schedule;
   }
 
-  it("asks for all that has expired, with the service's leeway and retention", () => {
+  it("prunes all expired entries, with the service's leeway and retention", () => {
     schedule();
     clock.advance(HOUR);
     expect(store.prunes.map(({ input: { rest, ...order } }) => order)).to.deep.equal([
@@ -79,7 +79,7 @@ describe("PruneSchedule", () => {
     ]);
   });
 
-  it("runs between 0.9 and 1.1 of the interval after the last, wherever chance puts it", async () => {
+  it("runs 0.9 to 1.1 intervals after the last run, at random", async () => {
     const chances = fc.array(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), {
       minLength: 1,
       maxLength: 5,
@@ -105,7 +105,7 @@ describe("PruneSchedule", () => {
     );
   });
 
-  it("does not begin again while it is still at work", async () => {
+  it("does not run again while a run is in progress", async () => {
     schedule();
     clock.advance(10 * HOUR);
     expect([store.prunes.length, clock.pendingTimers]).to.deep.equal([1, 0]);
@@ -113,7 +113,7 @@ describe("PruneSchedule", () => {
     expect(clock.pendingTimers).to.equal(1);
   });
 
-  it("goes on until nothing is left, then says what it removed, and tells whoever counts", async () => {
+  it("continues until no prunable entry is left, then logs the number of deleted entries, and tells the observer", async () => {
     store.pruneReceipts.push(
       { count: 100, hasMore: true },
       { count: 0, hasMore: true },
@@ -132,7 +132,7 @@ describe("PruneSchedule", () => {
     expect(told).to.deep.equal([100, 0, 7, { at: clock.now(), succeeded: true }]);
   });
 
-  it("says loudly that it failed and what it had done by then, and tries again an interval later", async () => {
+  it("logs an error with the number deleted so far when a run fails, and runs again after an interval", async () => {
     store.pruneReceipts.push({ count: 100, hasMore: true }, { count: 3, hasMore: false });
     schedule();
     clock.advance(HOUR);
@@ -158,7 +158,7 @@ describe("PruneSchedule", () => {
     ]);
   });
 
-  it("never runs with an interval of 0", async () => {
+  it("never runs if the interval is 0", async () => {
     const never = schedule({ intervalMs: 0 });
     clock.advance(1000 * HOUR);
     await never.stop();
@@ -174,7 +174,7 @@ describe("PruneSchedule", () => {
     expect([timers, store.prunes.length, log.records()]).to.deep.equal([0, 0, []]);
   });
 
-  it("lets the chunk under way finish when stopped, and begins no other", async () => {
+  it("finishes the chunk in progress when stopped, and begins no other", async () => {
     store.pruneReceipts.push({ count: 100, hasMore: true });
     const pruning = schedule();
     clock.advance(HOUR);

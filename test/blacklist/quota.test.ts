@@ -30,7 +30,7 @@ describe("Quota", () => {
     quota = new Quota({ ...UNKNOWN, rowsPerSecond, rows, clock, count });
   }
 
-  /** Blacklists as many tokens as that; all of them become entries. */
+  /** Blacklists this many tokens, each of which becomes an entry. */
   async function add(rows: number, caller = "alice"): Promise<void> {
     const settle = await quota.reserve(caller, rows);
     stored.set(caller, (stored.get(caller) ?? 0) + rows);
@@ -43,7 +43,7 @@ describe("Quota", () => {
     return [error.message, error.retryAfterMs as number];
   }
 
-  it("lets everybody blacklist whatever they like where nothing is limited, and counts nothing", async () => {
+  it("without limits allows any number, and counts nothing", async () => {
     limit(0, 0);
     for (let times = 0; times < 100; times++) await add(MAX_BATCH);
     expect(counts).to.deep.equal([]);
@@ -52,7 +52,7 @@ describe("Quota", () => {
   describe("of rows a second", () => {
     const FAST = "the caller may blacklist 10 tokens a second";
 
-    it("lets a whole request through at once, and lets it be paid for by waiting", async () => {
+    it("allows a whole request at once, which is paid back over time", async () => {
       limit(10, 0);
       await add(MAX_BATCH);
       expect([await refusal(1), await refusal(10), await refusal(MAX_BATCH)]).to.deep.equal([
@@ -63,7 +63,7 @@ describe("Quota", () => {
       expect(counts).to.deep.equal([]);
     });
 
-    it("grows by the rate, to the millisecond that the caller was told", async () => {
+    it("refills at the rate, to the millisecond that the caller was told", async () => {
       limit(10, 0);
       await add(MAX_BATCH);
       const [, retryAfterMs] = await refusal(25);
@@ -74,7 +74,7 @@ describe("Quota", () => {
       expect(await refusal(1)).to.deep.equal([FAST, 100]);
     });
 
-    it("does not grow beyond a second's worth, or a request's where that is more", async () => {
+    it("does not refill beyond one second's rows, or one request's if that is more", async () => {
       for (const [rate, burst] of [
         [10, MAX_BATCH],
         [2500, 2500],
@@ -89,7 +89,7 @@ describe("Quota", () => {
       }
     });
 
-    it("is not used up by what was refused", async () => {
+    it("is not used by refused requests", async () => {
       limit(10, 0);
       await add(MAX_BATCH);
       clock.advance(1000);
@@ -97,14 +97,14 @@ describe("Quota", () => {
       await add(10);
     });
 
-    it("is each caller's own", async () => {
+    it("is separate for each caller", async () => {
       limit(10, 0);
       await add(MAX_BATCH, "alice");
       await add(MAX_BATCH, "bob");
       await refusal(1, "alice");
     });
 
-    it("takes no notice of a wall clock that is set", async () => {
+    it("is independent of changes of the wall clock", async () => {
       limit(10, 0);
       await add(MAX_BATCH);
       for (const jump of [3_600_000, -7_200_000]) {
@@ -113,7 +113,7 @@ describe("Quota", () => {
       }
     });
 
-    it("lets in whoever comes back after the time that they were told, whatever the rate", async () => {
+    it("accepts a caller who retries after the given delay, at any rate", async () => {
       const rows = fc.integer({ min: 1, max: MAX_BATCH });
       const calls = fc.array(fc.tuple(rows, fc.nat({ max: 5000 })), { maxLength: 30 });
       await fc.assert(
@@ -131,7 +131,7 @@ describe("Quota", () => {
       );
     });
 
-    it("holds over any time, however much they ask", async () => {
+    it("holds over any period, for any number of requests", async () => {
       const asks = fc.array(fc.tuple(fc.integer({ min: 1, max: 50 }), fc.nat({ max: 2000 })), {
         maxLength: 100,
       });
@@ -152,10 +152,10 @@ describe("Quota", () => {
     });
   });
 
-  describe("of rows in all", () => {
+  describe("of rows in total", () => {
     const FULL = "the caller may have at most 100 entries";
 
-    it("is reached to the row, and tells when it makes sense to come again", async () => {
+    it("is used to the last row, and its refusal states when to retry", async () => {
       limit(0, 100);
       await add(60);
       expect(await refusal(41)).to.deep.equal([FULL, QUOTA_RECOUNT_MS]);
@@ -163,7 +163,7 @@ describe("Quota", () => {
       expect(await refusal(1)).to.deep.equal([FULL, QUOTA_RECOUNT_MS]);
     });
 
-    it("counts what the caller had before, which others than this replica may have written", async () => {
+    it("includes the caller's existing entries, which may have been written by other replicas", async () => {
       stored.set("alice", 70);
       limit(0, 100);
       await refusal(31);
@@ -172,14 +172,14 @@ describe("Quota", () => {
       expect(counts).to.deep.equal([{ caller: "alice", limit: 101 }]);
     });
 
-    it("is each caller's own", async () => {
+    it("is separate for each caller", async () => {
       stored.set("alice", 100);
       limit(0, 100);
       await refusal(1, "alice");
       await add(100, "bob");
     });
 
-    it("counts anew each minute: what has expired since makes room", async () => {
+    it("is counted again each minute: entries that have expired since are free again", async () => {
       stored.set("alice", 100);
       limit(0, 100);
       const [, retryAfterMs] = await refusal(1);
@@ -193,7 +193,7 @@ describe("Quota", () => {
       await refusal(1);
     });
 
-    it("counts anew each minute: what was added at other replicas takes room", async () => {
+    it("is counted again each minute: entries that other replicas have added are included", async () => {
       limit(0, 100);
       await add(1);
       stored.set("alice", 100);
@@ -201,7 +201,7 @@ describe("Quota", () => {
       await refusal(1);
     });
 
-    it("gives back what did not become an entry", async () => {
+    it("releases the rows that did not become an entry", async () => {
       limit(0, 100);
       const settle = await quota.reserve("alice", 100);
       await refusal(1);
@@ -211,7 +211,7 @@ describe("Quota", () => {
       await refusal(1);
     });
 
-    it("reserves for those under way together no more than there is", async () => {
+    it("reserves no more than the limit for all requests in flight together", async () => {
       stored.set("alice", 50);
       limit(0, 100);
       const settled = await Promise.allSettled(Array.from({ length: 20 }, () => quota.reserve("alice", 10)));
@@ -219,7 +219,7 @@ describe("Quota", () => {
       expect(counts).to.have.length(1);
     });
 
-    it("lets nobody by while it is being counted for the first time, or anew", async () => {
+    it("accepts no request while entries are being counted, for the first time or again", async () => {
       let answer = (_: number) => {};
       const count = () => new Promise<number>((resolve) => (answer = resolve));
       quota = new Quota({ ...UNKNOWN, rowsPerSecond: 0, rows: 100, clock, count });
@@ -236,7 +236,7 @@ describe("Quota", () => {
       }
     });
 
-    it("keeps in mind what is under way when it is counted anew", async () => {
+    it("still includes the requests in flight when entries are counted again", async () => {
       limit(0, 100);
       const settle = await quota.reserve("alice", 80);
       clock.advance(QUOTA_RECOUNT_MS);
@@ -246,7 +246,7 @@ describe("Quota", () => {
       await refusal(1);
     });
 
-    it("keeps in mind what was added while it was counted anew", async () => {
+    it("still includes entries that are added while the count is in progress", async () => {
       let answer = (_: number) => {};
       const count = () =>
         new Promise<number>((resolve) => {
@@ -264,7 +264,7 @@ describe("Quota", () => {
       expect(await second).to.equal("QUOTA_EXCEEDED");
     });
 
-    it("takes a count that failed neither for zero nor for the last word", async () => {
+    it("treats a failed count neither as zero nor as final", async () => {
       stored.set("alice", 95);
       let fails = true;
       const away = new Error("away");
@@ -288,7 +288,7 @@ describe("Quota", () => {
       await refusal(1);
     });
 
-    it("is never exceeded, in whatever order things happen", async () => {
+    it("is never exceeded, in any order of events", async () => {
       const LIMIT = 50;
       const step = fc.oneof(
         { weight: 4, arbitrary: fc.record({ reserve: fc.integer({ min: 1, max: 30 }) }) },
@@ -336,7 +336,7 @@ describe("Quota", () => {
     });
   });
 
-  describe("of rows in all, beside an index", () => {
+  describe("of rows in total, with an index", () => {
     const FULL = "the caller may have at most 100 entries";
     let total: number | undefined;
     let answers: ((error?: Error) => void)[];
@@ -351,7 +351,7 @@ describe("Quota", () => {
       quota = new Quota({ rowsPerSecond: 0, rows: 100, clock, count, waits, total: () => total });
     }
 
-    it("counts nothing while all entries together leave room", async () => {
+    it("counts nothing while the total number of entries leaves room", async () => {
       beside({ waits: true });
       total = 40;
       await add(60);
@@ -364,7 +364,7 @@ describe("Quota", () => {
       await asked;
     });
 
-    it("by default holds up nobody while it is counted, and then refuses who has too many", async () => {
+    it("by default delays no caller while entries are counted, and then refuses callers above the limit", async () => {
       beside({ waits: false });
       total = 1000;
       stored.set("alice", 100);
@@ -383,7 +383,7 @@ describe("Quota", () => {
       await add(1, "alice");
     });
 
-    it("by default refuses nobody for a count that failed, nor counts where there is no index to protect", async () => {
+    it("by default refuses no caller because of a failed count, and does not count without an index to protect", async () => {
       beside({ waits: false });
       total = 1000;
       await add(1);
@@ -397,7 +397,7 @@ describe("Quota", () => {
       expect(counts).to.deep.equal([]);
     });
 
-    it("tells how much of it is used by whoever has used most", async () => {
+    it("has the highest usage of all callers as a metric", async () => {
       beside({ waits: true });
       total = 40;
       expect(quota.used).to.deep.equal({ rows: 0.4, rowsPerSecond: undefined });
@@ -416,7 +416,7 @@ describe("Quota", () => {
   });
 
   describe("of one request", () => {
-    it("is taken once, before it is known what becomes of it, and what became no entry is given back", async () => {
+    it("is reserved once, before the outcome is known, and released for rows that became no entry", async () => {
       limit(0, 100);
       const allowance = quota.allowance("alice");
       await allowance.reserve(100);
@@ -428,7 +428,7 @@ describe("Quota", () => {
       await refusal(1);
     });
 
-    it("is kept where nobody knows how many became entries", async () => {
+    it("is kept if it is unknown how many rows became entries", async () => {
       limit(0, 100);
       const allowance = quota.allowance("alice");
       await allowance.reserve(100);
@@ -438,7 +438,7 @@ describe("Quota", () => {
     });
   });
 
-  it("refuses for the rate before it counts anything", async () => {
+  it("checks the rate before it counts anything", async () => {
     limit(10, 5000);
     await add(MAX_BATCH);
     counts.length = 0;
@@ -448,7 +448,7 @@ describe("Quota", () => {
     expect(counts).to.have.length(1);
   });
 
-  it("keeps track of so many callers and no more, and of the newest", async () => {
+  it("tracks a bounded number of callers, the most recent ones", async () => {
     limit(10, 0);
     await add(MAX_BATCH, "first");
     for (let index = 0; index < MAX_QUOTA_CALLERS - 1; index++) await add(MAX_BATCH, `caller ${index}`);

@@ -15,14 +15,14 @@ describe("SnapshotTurns", () => {
   const receivers = (callerName: string, count: number) =>
     Array.from({ length: count }, () => ({ callerName }));
 
-  it("leave some for others, however many one caller asks for", () => {
+  it("leave some for other callers, however many one caller requests", () => {
     const greedy = receivers("greedy", 1000);
     const [other = { callerName: "" }] = receivers("other", 1);
     const granted = greedy.filter((one) => turns.ask(one)).length;
     expect([granted, turns.ask(other)]).to.deep.equal([MAX_SNAPSHOTS_A_CALLER, true]);
   });
 
-  it("go to callers by turns, and to one's own in their order", () => {
+  it("go to callers in turn, and to the receivers of one caller in their order", () => {
     const greedy = receivers("greedy", 100);
     const others = receivers("other", 2);
     const [a, b] = [...receivers("a", 1), ...receivers("b", 1)] as [
@@ -43,7 +43,7 @@ describe("SnapshotTurns", () => {
     expect(came).to.deep.equal([greedy[6], a, b, greedy[7]]);
   });
 
-  it("are all there for callers who are not told apart, and are passed on by those who do not read", () => {
+  it("are all available to callers without identity, and receivers that do not read pass them on", () => {
     const all = receivers("", 2 * MAX_SNAPSHOTS);
     expect(all.filter((one) => turns.ask(one))).to.have.length(MAX_SNAPSHOTS);
     clock.advance(SNAPSHOT_TURN_MS);
@@ -54,7 +54,7 @@ describe("SnapshotTurns", () => {
     expect([turns.size, turns.idle()]).to.deep.equal([{ underWay: MAX_SNAPSHOTS, waiting: 1 }, []]);
   });
 
-  it("keep nothing of those who leave", () => {
+  it("keep nothing of receivers that leave", () => {
     const all = receivers("a", 20);
     for (const one of all) turns.ask(one);
     for (const one of all) turns.end(one);

@@ -31,7 +31,7 @@ describe("a subscription", () => {
     stage.store.commit(...names.map((name) => newEntry(name)));
   }
 
-  /** From now on reads wait for the test; the one for all who keep copies is the first of them, and has begun. */
+  /** From now on the test releases reads; the one for all subscriptions is the first of them, and has begun. */
   async function hold(): Promise<void> {
     stage.store.holding = true;
     stage.store.changes.splice(0);
@@ -47,15 +47,15 @@ describe("a subscription", () => {
     await settle();
   }
 
-  describe("asked for proof", () => {
-    it("gives it after everything that was acknowledged before", async () => {
+  describe("with a sync request", () => {
+    it("is given proof after all changes that were acknowledged before", async () => {
       commit("b", "c");
       copy.subscription.sync(1n);
       await settle();
       expect(copy.news()).to.deep.equal(["change b c @2", "synced 1 @2"]);
     });
 
-    it("takes none from a read that is under way: that may have begun before what must be seen", async () => {
+    it("is given no proof by a read in flight, which may have begun before an acknowledged change", async () => {
       await hold();
       commit("b");
       copy.subscription.sync(1n);
@@ -66,7 +66,7 @@ describe("a subscription", () => {
       expect([early, copy.news()]).to.deep.equal([[], ["change b @2", "synced 1 @2"]]);
     });
 
-    it("asks once for all who ask meanwhile, and answers with the last of them", async () => {
+    it("has one read for all requests that arrive meanwhile, and its answer has the last id", async () => {
       await hold();
       for (const id of [1n, 2n]) copy.subscription.sync(id);
       await settle();
@@ -79,7 +79,7 @@ describe("a subscription", () => {
       expect([first, copy.news()]).to.deep.equal([["synced 1 @1"], ["change b @2", "synced 9 @2"]]);
     });
 
-    it("gives none while a page is full, and none before the last of them", async () => {
+    it("is given no proof while a page is full, nor before its last change", async () => {
       await use({ page: 2 });
       copy.news();
       await hold();
@@ -87,7 +87,7 @@ describe("a subscription", () => {
       copy.subscription.sync(1n);
       await settle();
       commit("b", "c", "d");
-      // The read that was for the sync has begun before this: it is in the next one.
+      // The read for the sync has begun before this: it is in the next one.
       await release(1);
       expect(copy.news()).to.deep.equal(["synced 1 @1"]);
       copy.subscription.sync(2n);
@@ -98,7 +98,7 @@ describe("a subscription", () => {
       expect([half, copy.news()]).to.deep.equal([["change b c"], ["change d @2", "synced 2 @2"]]);
     });
 
-    it("says that there is none when the read fails, and gives it again when one has not", async () => {
+    it("is told that there is no proof when the read fails, and is given proof again when one succeeds", async () => {
       await hold();
       copy.subscription.sync(1n);
       await settle();
@@ -113,7 +113,7 @@ describe("a subscription", () => {
       expect([failed, copy.news()]).to.deep.equal([["unsynced 1 STORE_UNAVAILABLE"], ["synced 2 @1"]]);
     });
 
-    it("says that there is none on a read-only database, and hands over what that holds all the same", async () => {
+    it("is told that there is no proof on a read-only database, and still receives its changes", async () => {
       stage.store.writable = false;
       commit("b");
       copy.subscription.sync(1n);
@@ -124,7 +124,7 @@ describe("a subscription", () => {
       expect(copy.news()).to.deep.equal(["change b", "unsynced 1 NOT_FRESH", "change  @2", "synced 2 @2"]);
     });
 
-    it("answers a failure that came after a success, to one who reads slowly, as the failure", async () => {
+    it("is told of a failure that came after a success, even if it reads slowly", async () => {
       copy.isStuck = true;
       copy.subscription.sync(1n);
       await settle();
@@ -136,7 +136,7 @@ describe("a subscription", () => {
       expect(copy.news()).to.deep.equal(["unsynced 2 NOT_FRESH"]);
     });
 
-    it("refuses an id that does not grow, and goes on with those that do", async () => {
+    it("refuses an id that does not increase, and continues with those that do", async () => {
       copy.subscription.sync(3n);
       const refused = [3n, 2n, 0n].map((id) => {
         const { reason, violations } = thrownBy(() => copy.subscription.sync(id)) as ServiceError;
@@ -151,7 +151,7 @@ describe("a subscription", () => {
       ]);
     });
 
-    it("before the snapshot has been sent gives it when that has, and what changed meanwhile", async () => {
+    it("before the snapshot has been sent is given proof after it, and the changes since", async () => {
       await use({ entries: 30_000 });
       copy.subscription.close();
       const slow = await stage.open({ isStuck: true });
@@ -165,7 +165,7 @@ describe("a subscription", () => {
       slow.isStuck = false;
       slow.take();
       const kinds = slow.news().map((text) => text.replace(/ (\? )*\?/, "").replace(/( a| b)+/, ""));
-      // What is proven is older than the change: it need not wait for that.
+      // The proof is older than the change, so it need not wait for it.
       expect([kinds[0], ...new Set(kinds.slice(1, -3)), ...kinds.slice(-3)]).to.deep.equal([
         "snapshot of 30001",
         "part",
@@ -176,8 +176,8 @@ describe("a subscription", () => {
     });
   });
 
-  describe("whose copy is slow", () => {
-    it("loses nothing while what it lacks is kept, and catches up with few messages", async () => {
+  describe("of a slow copy", () => {
+    it("loses nothing while its log position is kept, and catches up with few messages", async () => {
       copy.isStuck = true;
       for (const name of ["b", "c", "d"]) {
         commit(name);
@@ -188,7 +188,7 @@ describe("a subscription", () => {
       expect(copy.news()).to.deep.equal(["change b c d @4"]);
     });
 
-    it("starts over once it is not, and is given proof only after all of it", async () => {
+    it("starts over once its log position is dropped, and is given proof only after the whole snapshot", async () => {
       copy.isStuck = true;
       commit("b");
       copy.subscription.sync(1n);
@@ -205,7 +205,7 @@ describe("a subscription", () => {
     });
   });
 
-  it("tells in a snapshot what changes while it is sent, in the snapshot or after it, and of no revision before its time", async () => {
+  it("has changes during a snapshot sent in it or after it, and no revision before its entries", async () => {
     await use({ entries: 30_000 });
     copy.subscription.close();
     const slow = await stage.open({ isStuck: true });
@@ -231,11 +231,11 @@ describe("a subscription", () => {
     const revisions = slow.story.flatMap((text) => /@(\d+)$/.exec(text)?.[1] ?? []).map(Number);
     expect([untils.size, extended]).to.deep.equal([30_001, 50 * (stage.store.revision.number - 1)]);
     expect(revisions).to.deep.equal([...new Set(revisions)].sort((one, other) => one - other));
-    // The snapshot's own is that of its first part, whatever it holds beside it.
+    // The snapshot's revision is that of its first part, even if it has later entries, too.
     expect([revisions[0], revisions.at(-1)]).to.deep.equal([2, stage.store.revision.number]);
   });
 
-  it("leaves nothing behind when it is closed, also while a proof is under way", async () => {
+  it("leaves nothing behind when it is closed, even while a proof is in progress", async () => {
     await hold();
     copy.subscription.sync(1n);
     copy.subscription.close();

@@ -5,7 +5,7 @@ import { settle } from "../support/follower-stage.ts";
 import { turn } from "../support/held-store.ts";
 
 describe("timeSliced", () => {
-  it("does everything in order, an expensive thing a turn and cheap ones together", async () => {
+  it("handles items in order, one expensive item per turn and cheap ones together", async () => {
     const costs = [1, 1, ANSWERS_A_TURN_MICROS, 1, ANSWERS_A_TURN_MICROS - 1, 1, 1];
     const groups: number[][] = [[]];
     timeSliced(
@@ -29,9 +29,9 @@ describe("timeSliced", () => {
     ]);
   });
 
-  it("does nothing for nobody, and the first of them at once", () => {
+  it("does nothing without items, and handles the first at once", () => {
     timeSliced([], () => {
-      throw new Error("nobody asked");
+      throw new Error("there is no item to handle");
     });
     let done = 0;
     timeSliced([{ cost: 1e9 }, { cost: 1 }], () => void done++);

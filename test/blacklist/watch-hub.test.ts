@@ -17,7 +17,7 @@ import { type KeptCopy, LEEWAY, settle, WatchHubStage } from "../support/watch-h
 const at = (ms: number) => ({ expiresAt: ms as EpochMs });
 const NAMES = ["a", "b", "c", "d", "e", "f", "g", "own"];
 
-describe("the feed", () => {
+describe("the watch hub", () => {
   let stage: WatchHubStage;
 
   async function use(options: { maxEntries?: number; page?: number } = {}): Promise<void> {
@@ -29,14 +29,14 @@ describe("the feed", () => {
 
   beforeEach(() => use());
 
-  /** A commit of these entries, and its revision. */
+  /** Commits these entries, and returns the revision. */
   function commit(...names: string[]) {
     stage.store.commit(...names.map((name) => newEntry(name)));
     return stage.store.revision;
   }
 
-  describe("hands to a copy", () => {
-    it("everything, and then each change", async () => {
+  describe("sends a copy", () => {
+    it("a snapshot, and then each change", async () => {
       commit("b");
       const copy = await stage.open();
       commit("c", "d");
@@ -47,7 +47,7 @@ describe("the feed", () => {
       expect(copy.story).to.deep.equal(["snapshot of 2", "part a b @2", "change c d @3", "change e f @5"]);
     });
 
-    it("that has a revision only what came after it, without a gap and nothing twice", async () => {
+    it("with a revision only the later changes, without gaps or duplicates", async () => {
       const has = commit("b");
       await (await stage.open()).subscription.close();
       commit("c");
@@ -66,7 +66,7 @@ describe("the feed", () => {
       ]);
     });
 
-    it("that was fed by another replica what this one has not read yet", async () => {
+    it("of another replica the commits that this replica has not read yet", async () => {
       const has = commit("b");
       const copy = await stage.open({ revision: has });
       commit("c");
@@ -74,7 +74,7 @@ describe("the feed", () => {
       expect(copy.story).to.deep.equal(["changes", "change c @3"]);
     });
 
-    it("everything, where its revision is ahead of the database, stamped otherwise, or of a blacklist with another key", async () => {
+    it("a snapshot, if its revision is ahead of the database, has another stamp, or its key differs", async () => {
       const revision = commit("b");
       const stories = [
         await stage.open({ revision: { ...revision, number: revision.number + 1 } }),
@@ -84,7 +84,7 @@ describe("the feed", () => {
       expect(stories).to.deep.equal(stories.map(() => ["snapshot of 2", "part a b @2"]));
     });
 
-    it("everything, where what changed since is not kept any more", async () => {
+    it("a snapshot, if the changes since its revision are no longer kept", async () => {
       const has = stage.store.revision;
       for (let count = 0; count < 1100; count++) stage.store.commit(newEntry(`${count % 7}`));
       const late = new WatchHubStage({ page: 100 });
@@ -108,13 +108,13 @@ describe("the feed", () => {
       expect(has.number).to.equal(1);
     });
 
-    it("nothing that has expired by both clocks, and says until when the rest answers", async () => {
+    it("no entry that is expired by both clocks, and the expiry of the others", async () => {
       await use();
       const now = stage.clock.now();
       stage.store.commit(newEntry("b", at(now + 1000)), newEntry("c", at(now + 2000)));
       const first = await stage.open();
       await stage.read();
-      // The index itself has been swept, and is not for another second.
+      // The index has been swept, and is not again for another second.
       stage.clock.advance(1000 + LEEWAY - WATCH_READ_MS - 200);
       await settle();
       const last = await stage.open({ isStuck: true });
@@ -136,7 +136,7 @@ describe("the feed", () => {
       });
     });
 
-    it("an extension, as a later time", async () => {
+    it("an extension, as a later expiry", async () => {
       const copy = await stage.open();
       const later = Date.UTC(2033, 0, 1);
       stage.store.commit(newEntry("a", at(later)));
@@ -146,7 +146,7 @@ describe("the feed", () => {
       expect(untils).to.deep.equal([Date.UTC(2031, 0, 1) + LEEWAY, later + LEEWAY]);
     });
 
-    it("no revision while a page is full: only with the last of them it has all that the revision holds", async () => {
+    it("no revision while a page is full: only the last page completes it", async () => {
       await use({ page: 2 });
       const copy = await stage.open();
       commit("b", "c", "d", "e");
@@ -166,7 +166,7 @@ describe("the feed", () => {
       ]);
     });
 
-    it("what a read-only database says, and no revision that it might lack", async () => {
+    it("the rows of a read-only database, and no revision that it might lack", async () => {
       const copy = await stage.open();
       stage.store.writable = false;
       commit("b");
@@ -178,7 +178,7 @@ describe("the feed", () => {
     });
   });
 
-  it("does not begin where there is no proof: the database is away, or read-only", async () => {
+  it("opens no subscription without proof: the database is unavailable or read-only", async () => {
     stage.store.holding = true;
     stage.store.changes.splice(0);
     const away = reasonOf(stage.open());
@@ -196,7 +196,7 @@ describe("the feed", () => {
     ]);
   });
 
-  it("does not begin before the index is loaded, nor when it is too large", async () => {
+  it("opens no subscription before the index is loaded, nor when it is too large", async () => {
     const early = new WatchHubStage();
     expect(await reasonOf(early.open())).to.equal("NOT_FRESH");
     await use({ maxEntries: 2 });
@@ -221,7 +221,7 @@ describe("the feed", () => {
       expect(copy.news()).to.deep.equal(["snapshot of 2", "part a b @2", "change c @3"]);
     });
 
-    it("ends with NOT_FRESH, and begins with a snapshot of what the index knows: of both histories", async () => {
+    it("ends with NOT_FRESH, and begins with a snapshot of the index, with both histories", async () => {
       const lost = stage.store.revision;
       stage.store.restore(2);
       commit("d");
@@ -242,7 +242,7 @@ describe("the feed", () => {
       expect(again.story).to.deep.equal(["snapshot of 4", "part a b c d @3"]);
     });
 
-    it("sends what was lost also to a copy that lacks just that, and has everything the database has", async () => {
+    it("sends lost entries even to a copy that lacks only those", async () => {
       const kept = { number: 2, stamp: "2".padStart(16, "0") };
       stage.store.restore(2);
       await stage.read();
@@ -250,7 +250,7 @@ describe("the feed", () => {
       expect(again.story).to.deep.equal(["snapshot of 3", "part a b c @2"]);
     });
 
-    it("starts over for one who was too slow to notice, and says nothing of what was proven before", async () => {
+    it("starts over for a copy that was too slow to notice, and gives no proof from before", async () => {
       copy.isStuck = true;
       copy.subscription.sync(1n);
       await settle();
@@ -265,13 +265,13 @@ describe("the feed", () => {
   });
 
   describe("a caller whose own token is blacklisted", () => {
-    it("is not let in", async () => {
+    it("is refused", async () => {
       commit("own");
       expect(await reasonOf(stage.open({ own: "own" }))).to.equal("UNAUTHENTICATED");
       expect(stage.feed.size).to.equal(0);
     });
 
-    it("is sent away by the read that shows it, before anything else is handed over", async () => {
+    it("is disconnected by the read that finds it, before anything else is sent", async () => {
       const [one, other] = [await stage.open({ own: "own" }), await stage.open({ own: "else" })];
       for (const copy of [one, other]) copy.news();
       commit("own", "b");
@@ -289,7 +289,7 @@ describe("the feed", () => {
   describe("the reads", () => {
     const reads = () => stage.store.changes.length;
 
-    it("go out every few milliseconds while anybody keeps a copy, one for all, and stop with the last", async () => {
+    it("run every few milliseconds while there is a subscription, one for all, and stop with the last", async () => {
       const copies = [await stage.open(), await stage.open(), await stage.open()];
       const before = reads();
       for (let count = 0; count < 10; count++) await stage.read();
@@ -301,7 +301,7 @@ describe("the feed", () => {
       expect([reads() - before, pendingTimers]).to.deep.equal([10, 0]);
     });
 
-    it("are no more for those who come and go while one is under way", async () => {
+    it("are no more when subscriptions open and close during a read", async () => {
       const first = await stage.open();
       stage.store.holding = true;
       for (let count = 0; count < 5; count++) {
@@ -323,7 +323,7 @@ describe("the feed", () => {
       expect(reads() - before).to.equal(5);
     });
 
-    it("go on after one that failed, more slowly", async () => {
+    it("continue after a failed one, more slowly", async () => {
       const copy = await stage.open();
       copy.news();
       stage.store.holding = true;
@@ -343,14 +343,14 @@ describe("the feed", () => {
   });
 
   describe("snapshots", () => {
-    /** So many entries that a snapshot has several parts. */
+    /** Commits enough entries for a snapshot of several parts. */
     async function useLarge(): Promise<void> {
       stage = new WatchHubStage();
       stage.store.commit(...newEntries("large", 30_000));
       await stage.load();
     }
 
-    /** Begins to take a snapshot, and has taken so many deliveries of it. */
+    /** Begins to receive a snapshot, and has received this many messages of it. */
     async function begin(taken: number): Promise<KeptCopy> {
       const copy = await stage.open({ isStuck: true });
       copy.isStuck = false;
@@ -367,7 +367,7 @@ describe("the feed", () => {
 
     beforeEach(useLarge);
 
-    it("are sent to a few at once; the others are told that theirs comes, and get their turn when one ends or leaves", async () => {
+    it("are sent to a few at once; the others are told to wait, and get a turn when one ends or leaves", async () => {
       const first: KeptCopy[] = [];
       for (let count = 0; count < MAX_SNAPSHOTS; count++) first.push(await begin(2));
       const waiting = [await begin(5), await begin(5), await begin(5)];
@@ -381,13 +381,13 @@ describe("the feed", () => {
       await settle();
       expect([isComplete(first[0] as KeptCopy), afterOne, waiting.map(isComplete)]).to.deep.equal([
         true,
-        // The turn that one gives back goes from each that is done to the next.
+        // A released turn passes to the next until all are done.
         [true, true, true],
         [true, true, true],
       ]);
     });
 
-    it("pass by who takes nothing, so that a few who are stuck do not hold up the others; and go on where they were", async () => {
+    it("skip receivers that do not read, so that a few stalled ones do not hold up the others, and continue where they were", async () => {
       const stuck: KeptCopy[] = [];
       for (let count = 0; count < MAX_SNAPSHOTS; count++) stuck.push(await begin(2));
       const waiting = await begin(5);
@@ -412,7 +412,7 @@ describe("the feed", () => {
       expect(parts).to.deep.equal(stuck.map(() => 30_000));
     });
 
-    it("of which nothing has been sent begin when their turn comes, however much has changed meanwhile", async () => {
+    it("of which nothing has been sent begin when their turn comes, after any number of changes", async () => {
       const first: KeptCopy[] = [];
       for (let count = 0; count < MAX_SNAPSHOTS; count++) first.push(await begin(2));
       const waiting = await begin(5);
@@ -431,7 +431,7 @@ describe("the feed", () => {
       ]).to.deep.equal([1, true]);
     });
 
-    it("leave nothing behind that is as large as they are", async () => {
+    it("keep nothing of their size in memory", async () => {
       const copies: KeptCopy[] = [];
       for (let count = 0; count < 20; count++) {
         const copy = await begin(0);

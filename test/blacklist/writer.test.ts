@@ -15,7 +15,7 @@ describe("Writer", () => {
   let clock: FakeClock;
   let store: HeldStore;
   let writer: Writer;
-  /** What the writer does before it tells anybody. */
+  /** The writer's work before it resolves its requests. */
   let onCommit: (receipt: CommitResult) => void | Promise<void>;
 
   beforeEach(() => {
@@ -25,19 +25,19 @@ describe("Writer", () => {
     writer = new Writer({ store, onCommit: (receipt) => onCommit(receipt), clock, leewayMs: 1000 });
   });
 
-  /** The sizes of all commits that ever began. */
+  /** The sizes of all commits that have begun. */
   const sizes = () => store.writes.map(({ input }) => input.length);
-  /** The jtis of the commit that began last. */
+  /** The jtis of the last commit that has begun. */
   const lastJtis = () => store.writes.at(-1)?.input.map(({ key }) => key);
   const release = () => store.writes.at(-1)?.release();
   const write = (...entries: NewEntry[]) => writer.write(entries, HERE);
 
-  /** Lets go of one commit after the other until none is left. */
+  /** Releases one commit after the other until none is left. */
   async function releaseAll(): Promise<void> {
     for (let next = 0; next < store.writes.length; next++) await store.writes[next]?.release();
   }
 
-  it("answers once the commit has ended, with what is stored and its revision", async () => {
+  it("resolves once the commit has ended, with the stored tokens and its revision", async () => {
     const written = write(newEntry("a", { reason: "stolen" }));
     let answered = false;
     void written.then(() => {
@@ -54,7 +54,7 @@ describe("Writer", () => {
     });
   });
 
-  it("answers nobody before what is to happen with every commit has happened, and begins no other", async () => {
+  it("resolves no request before the commit has been acknowledged to the index, and begins no other commit until then", async () => {
     const happened: string[] = [];
     let goOn = () => {};
     onCommit = ({ revision, results }) => {
@@ -75,7 +75,7 @@ describe("Writer", () => {
     ]);
   });
 
-  it("tells all who share a commit that its outcome is unknown where that fails, and does not repeat it", async () => {
+  it("fails all requests of a commit with an unknown outcome when that acknowledgement fails, and does not retry", async () => {
     void write(newEntry("first"));
     const answers = [reasonOf(write(newEntry("a"))), reasonOf(write(newEntry("b")))];
     await release();
@@ -87,7 +87,7 @@ describe("Writer", () => {
     ]);
   });
 
-  it("has one commit under way, and lets all who come meanwhile share the next", async () => {
+  it("has one commit in flight, and coalesces the requests that arrive meanwhile into the next", async () => {
     const first = write(newEntry("a"));
     const others = [write(newEntry("b")), write(newEntry("c"), newEntry("a")), write(newEntry("b"))];
     await turn();
@@ -110,7 +110,7 @@ describe("Writer", () => {
     ]);
   });
 
-  it("does not let who comes during a commit share that one", async () => {
+  it("adds no request to a commit in flight", async () => {
     void write(newEntry("a"));
     void write(newEntry("b"));
     await release();
@@ -122,7 +122,7 @@ describe("Writer", () => {
     expect((await late).revision.number).to.equal(3);
   });
 
-  it("puts no more rows than a commit may have into one, and goes on with the others", async () => {
+  it("never exceeds the maximum of rows in one commit, and continues with the others", async () => {
     void write(newEntry("first"));
     for (const name of ["a", "b", "c", "d"]) void writer.write(newEntries(name, MAX_COMMIT_ROWS / 2), HERE);
     void write(newEntry("last"));
@@ -130,7 +130,7 @@ describe("Writer", () => {
     expect(sizes()).to.deep.equal([1, MAX_COMMIT_ROWS, MAX_COMMIT_ROWS, 1]);
   });
 
-  it("puts no more bytes than a commit may have into one", async () => {
+  it("never exceeds the maximum of bytes in one commit", async () => {
     void write(newEntry("first"));
     const reason = "r".repeat(MAX_COMMIT_BYTES / 3 / 10);
     for (let index = 0; index < 60; index++) void write(newEntry(`${index}`, { reason }));
@@ -142,7 +142,7 @@ describe("Writer", () => {
     expect(Math.max(...bytes)).to.be.at.most(MAX_COMMIT_BYTES);
   });
 
-  it("writes a request that fills a commit by itself, alone", async () => {
+  it("writes a request that fills a commit alone", async () => {
     void write(newEntry("first"));
     void writer.write(newEntries("big", MAX_COMMIT_ROWS + 1), HERE);
     void write(newEntry("last"));
@@ -150,7 +150,7 @@ describe("Writer", () => {
     expect(sizes()).to.deep.equal([1, MAX_COMMIT_ROWS + 1, 1]);
   });
 
-  it("tells the store the time at which the commit begins", async () => {
+  it("passes the time at which the commit begins to the store", async () => {
     const expired = newEntry("a", { expiresAt: clock.now() });
     void write(expired);
     await release();
@@ -161,7 +161,7 @@ describe("Writer", () => {
     expect((await again).results[0]?.outcome).to.equal("created");
   });
 
-  it("drops a request before its commit begins once its caller is gone", async () => {
+  it("drops a request that is cancelled before its commit begins", async () => {
     void write(newEntry("first"));
     const caller = { isGone: false };
     const dropped = reasonOf(writer.write([newEntry("a")], caller));
@@ -175,7 +175,7 @@ describe("Writer", () => {
     ]);
   });
 
-  it("begins no commit when every caller is gone", async () => {
+  it("begins no commit when every request is cancelled", async () => {
     void write(newEntry("first"));
     const gone = { isGone: true };
     const dropped = Promise.all([
@@ -186,7 +186,7 @@ describe("Writer", () => {
     expect([await dropped, sizes()]).to.deep.equal([["CANCELLED", "CANCELLED"], [1]]);
   });
 
-  it("finishes the commit of a caller that goes while it is under way", async () => {
+  it("finishes a commit whose request is cancelled in flight", async () => {
     const caller = { isGone: false };
     const written = writer.write([newEntry("a")], caller);
     caller.isGone = true;
@@ -194,7 +194,7 @@ describe("Writer", () => {
     expect([(await written).results[0]?.outcome, store.table.has("a")]).to.deep.equal(["created", true]);
   });
 
-  it("refuses what is too much to wait, stores nothing of it, and accepts again once there is room", async () => {
+  it("refuses requests above the maximum of the queue, stores nothing of them, and accepts again once there is room", async () => {
     const first = write(newEntry("first"));
     const batch = 1000;
     const queued = Array.from({ length: MAX_QUEUED_TOKENS / batch }, (_, index) =>
@@ -212,7 +212,7 @@ describe("Writer", () => {
     ]);
   });
 
-  it("leaves room for others than the caller who writes most", async () => {
+  it("leaves room for other callers than the one with the most writes", async () => {
     const by = (name: string) => ({ isGone: false, principal: { name, roles: new Set<never>() } });
     const outcomes = Array.from({ length: MAX_QUEUED_TOKENS / 1000 }, (_, index) =>
       reasonOf(
@@ -228,7 +228,7 @@ describe("Writer", () => {
     expect((await other).results).to.have.length(1000);
   });
 
-  it("gives the room of those that are gone to those who come", async () => {
+  it("frees the room of cancelled requests", async () => {
     void write(newEntry("first"));
     const dropped = reasonOf(writer.write(newEntries("gone", MAX_QUEUED_TOKENS), { isGone: true }));
     const accepted = writer.write(newEntries("accepted", MAX_QUEUED_TOKENS), HERE);
@@ -239,7 +239,7 @@ describe("Writer", () => {
     expect((await accepted).results).to.have.length(MAX_QUEUED_TOKENS);
   });
 
-  it("retries a group that failed for a reason of its own request by request, and only the guilty one fails", async () => {
+  it("retries a group that failed because of one request one by one, and only that request fails", async () => {
     void write(newEntry("first"));
     const guilty = new Error("Data too long for column 'jti'");
     const answers = [
@@ -260,7 +260,7 @@ describe("Writer", () => {
     expect([bad, [...store.table.keys()]]).to.deep.equal([guilty, ["first", "a", "c", "d"]]);
   });
 
-  it("does not retry a group when the database was away: what it did is unknown, and all are told so", async () => {
+  it("does not retry a group when the database was unavailable: its outcome is unknown, and all requests are told so", async () => {
     void write(newEntry("first"));
     const answers = [reasonOf(write(newEntry("a"))), reasonOf(write(newEntry("b")))];
     await release();
@@ -271,7 +271,7 @@ describe("Writer", () => {
     ]);
   });
 
-  it("goes on with those who wait after a commit has failed", async () => {
+  it("continues with waiting requests after a failed commit", async () => {
     const failed = rejection(write(newEntry("a")));
     const waiting = write(newEntry("b"));
     await store.writes.at(-1)?.fail(new Error("why ever"));
@@ -282,7 +282,7 @@ describe("Writer", () => {
     ]);
   });
 
-  it("is settled when everything accepted so far has been answered", async () => {
+  it("is settled when all accepted requests have been answered", async () => {
     const events: string[] = [];
     void write(newEntry("a")).then(() => events.push("first"));
     void write(newEntry("b")).then(() => events.push("second"));
@@ -294,7 +294,7 @@ describe("Writer", () => {
     expect(events).to.deep.equal(["first", "second", "settled"]);
   });
 
-  it("is settled at once when nothing was accepted", async () => {
+  it("is settled at once when no request was accepted", async () => {
     await writer.settled();
   });
 });

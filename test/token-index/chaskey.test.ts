@@ -30,7 +30,7 @@ function hex(words: Int32Array): string {
 }
 
 describe("Chaskey-12", () => {
-  it("gives the hashes that its authors published, of messages with and without padding", () => {
+  it("returns the hashes that its authors published, of messages with and without padding", () => {
     const chaskey = new Chaskey(littleEndian(KEY));
     const found = Object.keys(HASHES).map((length) => {
       const message = new DataView(Uint8Array.from({ length: 80 }, (_, at) => at).buffer);
@@ -41,14 +41,14 @@ describe("Chaskey-12", () => {
     expect(Object.fromEntries(found)).to.deep.equal(HASHES);
   });
 
-  it("carries the key's highest bit over, which is clear in the published key", () => {
+  it("carries over the key's highest bit, which is clear in the published key", () => {
     const hashOf = (highest: number, length: number) => {
       const hash = new Int32Array(4);
       new Chaskey(littleEndian([1, 2, 3, highest])).hash(new DataView(new ArrayBuffer(16)), length, hash);
       return hex(hash);
     };
     const hashes = [0x7fffffff, 0xffffffff].map((highest) => [hashOf(highest, 16), hashOf(highest, 3)]);
-    // Of a second implementation, on integers of 128 bits.
+    // From a second implementation, with 128-bit integers.
     expect(hashes).to.deep.equal([
       ["8ad52616 5d21ecbf 7d049738 97db206c", "0f760701 39a251f8 214820a4 1d31041f"],
       ["2d7e9c91 5c170116 703f799d 5a59e278", "b03ad8ed fb69ace2 936ccb35 b6253fa6"],

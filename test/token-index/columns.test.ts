@@ -27,7 +27,7 @@ function read(columns: Columns): Entry[] {
 
 describe("columns of entries", () => {
   for (const count of [0, 1, 64, 65, 1000]) {
-    it(`give back ${count} entries as they were put in`, () => {
+    it(`return ${count} entries as they were added`, () => {
       const all = entries(count);
       const columns = columnsOf(all);
       expect([columns.fingerprints.length, columns.until.length]).to.deep.equal([16 * count, 8 * count]);
@@ -35,7 +35,7 @@ describe("columns of entries", () => {
     });
   }
 
-  it("are little-endian, so that any language can read them", () => {
+  it("are little-endian, for any language to read", () => {
     const { fingerprints, until } = columnsOf([
       [[0x04030201, 0x08070605, 0x0c0b0a09, 0x100f0e0d], 0x0605_0403_0201],
     ]);
@@ -45,7 +45,7 @@ describe("columns of entries", () => {
     ]);
   });
 
-  it("hold what was added since they were taken last, and do not change afterwards", () => {
+  it("contain the entries added since they were last taken, and do not change afterwards", () => {
     const builder = new ColumnsBuilder();
     const [first, second] = [entries(100).slice(0, 70), entries(100).slice(70)];
     const taken = columnsOf(first, builder);
@@ -54,7 +54,7 @@ describe("columns of entries", () => {
     expect([read(taken), read(later), sizes, read(builder.take())]).to.deep.equal([first, second, [0], []]);
   });
 
-  it("are read wherever they stand in memory", () => {
+  it("are readable at any alignment in memory", () => {
     const all = entries(3);
     const { fingerprints, until } = columnsOf(all);
     const shifted = (bytes: Uint8Array) => {
@@ -65,7 +65,7 @@ describe("columns of entries", () => {
     expect(read({ fingerprints: shifted(fingerprints), until: shifted(until) })).to.deep.equal(all);
   });
 
-  it("are refused whole where they are not of the same entries", () => {
+  it("are refused as a whole if their lengths differ", () => {
     const { fingerprints, until } = columnsOf(entries(4));
     for (const bad of [
       { fingerprints: fingerprints.subarray(16), until },
@@ -80,7 +80,7 @@ describe("columns of entries", () => {
     }
   });
 
-  it("are the same entries in parts, and one part where there are none", () => {
+  it("are split into parts of the same entries, and into one part without entries", () => {
     const all = entries(10);
     const parts = (columns: Columns, count: number) => [...inParts(columns, count)].map(read);
     expect([

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { expect } from "chai";
 import { Fingerprinter, HASH } from "../../src/token-index/fingerprint.ts";
 
-/** What docs/watch.md tells those who write copies in other languages. */
+/** The test vectors of docs/watch.md, for authors of copies in other languages. */
 interface Document {
   readonly text: string;
   readonly key: Buffer;
@@ -32,7 +32,7 @@ function bytesOf(number: bigint): Buffer {
   return Buffer.from(Array.from({ length: 16 }, (_, at) => Number((number >> BigInt(8 * at)) & 255n)));
 }
 
-/** Step by step what the document says, and nothing of the source: slow, and meant to be read beside it. */
+/** The algorithm of docs/watch.md, step by step and without the source: slow, meant to be read beside the document. */
 function asTheDocumentSays(key: Uint8Array, jti: string): string {
   const isUuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(jti);
   const info = isUuid ? "token-index uuid" : "token-index other";
@@ -82,27 +82,27 @@ function fingerprint(key: Uint8Array, jti: string): string {
   return Buffer.from(bytes.buffer).toString("hex");
 }
 
-/** The same rows, computed: what is shown as expected is what has to stand in the document. */
+/** The same rows, computed: the expected value is the text of the document. */
 const computed = ({ key, vectors }: Document, by: typeof fingerprint) =>
   Object.fromEntries(Object.keys(vectors).map((jti) => [jti, by(key, jti)]));
 
-describe("the hash that copies are told of", () => {
+describe("the hash that is announced to copies", () => {
   let document: Document;
 
   before(async () => {
     document = await readDocument();
   });
 
-  it("is the one that docs/watch.md defines, by its name", () => {
+  it("has the name that docs/watch.md defines", () => {
     expect(document.text).to.include(`\`${HASH}\``);
     expect([document.key.length, Object.keys(document.vectors).length]).to.deep.equal([32, 9]);
   });
 
-  it("gives the fingerprints that stand in docs/watch.md", () => {
+  it("returns the fingerprints in docs/watch.md", () => {
     expect(document.vectors).to.deep.equal(computed(document, fingerprint));
   });
 
-  it("is what one computes who knows nothing but docs/watch.md", () => {
+  it("equals an implementation from docs/watch.md alone", () => {
     expect(document.vectors).to.deep.equal(computed(document, asTheDocumentSays));
     for (let length = 1; length <= 255; length += length < 50 ? 1 : 41) {
       const jti = "x".repeat(length);
@@ -110,7 +110,7 @@ describe("the hash that copies are told of", () => {
     }
   });
 
-  it("has its keys made as docs/watch.md shows", () => {
+  it("derives its keys as docs/watch.md shows", () => {
     const keys = ["token-index uuid", "token-index other"].map((info) =>
       Buffer.from(hkdfSync("sha256", document.key, "", info, 16)).toString("hex"),
     );

@@ -14,7 +14,7 @@ function hex(words: Int32Array): string {
   return Array.from(words, (word) => (word >>> 0).toString(16).padStart(8, "0")).join(" ");
 }
 
-/** Of one that is not known to be a jti; undefined where it is none. */
+/** The fingerprint of an unchecked text; undefined if it is not a jti. */
 function uncheckedPrintOf(text: string): string | undefined {
   const print = fingerprinter.takeIfKey(text);
   return print && hex(print);
@@ -26,7 +26,7 @@ function checkedPrintOf(text: string): string | undefined {
 
 const UUID = "0f8fad5b-d9cb-469f-a165-70867728950e";
 
-/** Jtis that something careless takes for one another. */
+/** Jtis that careless code would confuse. */
 const ALIKE = [
   UUID,
   UUID.toUpperCase(),
@@ -65,7 +65,7 @@ const jti = fc.oneof(
 );
 
 describe("the fingerprint of a jti", () => {
-  it("is the same for a text and for its UTF-8, whatever came before", () => {
+  it("is the same for a text and its UTF-8, after any other fingerprint", () => {
     fc.assert(
       fc.property(jti, jti, (text, before) => {
         printOf(before);
@@ -76,7 +76,7 @@ describe("the fingerprint of a jti", () => {
     );
   });
 
-  it("differs between jtis that are alike, and between a UUID's text and its 16 bytes", () => {
+  it("differs between similar jtis, and between a UUID's text and its 16 bytes", () => {
     const raw = Buffer.from(UUID.replaceAll("-", ""), "hex");
     const prints = [...ALIKE, raw].map((alike) => printOf(alike));
     expect(new Set(prints).size).to.equal(ALIKE.length + 1);
@@ -86,7 +86,7 @@ describe("the fingerprint of a jti", () => {
     fc.assert(fc.property(jti, jti, (one, other) => (printOf(one) === printOf(other)) === (one === other)));
   });
 
-  it("differs in all its words when one bit of the key does, whichever", () => {
+  it("differs in all its words for a change of any one bit of the key", () => {
     const same: string[] = [];
     for (let bit = 0; bit < 256; bit++) {
       const key = KEY.slice();
@@ -105,7 +105,7 @@ describe("the fingerprint of a jti", () => {
     expect(same).to.deep.equal([]);
   });
 
-  it("is made of an unchecked text exactly where that is a jti, and is the same: at every length and place", () => {
+  it("is returned for an unchecked text exactly if it is a jti, and is the same: at every length and position", () => {
     const odd = ["\0", "\u007f", "\u0080", "\u07ff", "\u0800", "\uD83D", "\uDE00", "\uFFFD", "😀"];
     const wrong: string[] = [];
     for (let length = 0; length <= 300; length++) {
@@ -121,7 +121,7 @@ describe("the fingerprint of a jti", () => {
     expect(wrong).to.deep.equal([]);
   });
 
-  it("is made of an unchecked text exactly where that is a jti, whatever stands in it", () => {
+  it("is returned for an unchecked text exactly if it is a jti, for any text", () => {
     const text = fc.oneof(jti, fc.string({ unit: "binary", maxLength: 300 }), fc.constantFrom(...ALIKE, ""));
     const unit = fc.constantFrom("", "\0", "\uD83D", "\uDE00", "😀", "é");
     fc.assert(
@@ -133,7 +133,7 @@ describe("the fingerprint of a jti", () => {
     );
   });
 
-  it("is not made of a jti of 256 bytes, or with a key of another length", () => {
+  it("is not returned for a jti of 256 bytes, or with a key of another length", () => {
     for (const tooLong of ["a".repeat(256), "é".repeat(128), "ａ".repeat(9999), new Uint8Array(256)]) {
       expect(() => printOf(tooLong)).to.throw(RangeError, "a key has at most 255 bytes");
     }

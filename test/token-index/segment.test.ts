@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { Segment } from "../../src/token-index/segment.ts";
 
-/** Fingerprints as no honest key makes them: all of one home, or at an end of the table. */
+/** Fingerprints that no random key would produce: all with one home slot, or at an end of the table. */
 const print = (first: number, second: number, third = 0, fourth = 0) =>
   Int32Array.of(first, second, third, fourth);
 
@@ -10,7 +10,7 @@ function expiries(segment: Segment, prints: readonly Int32Array[]): number[] {
 }
 
 describe("a segment of the token index", () => {
-  it("tells fingerprints apart by every word, zeros and ones included", () => {
+  it("distinguishes fingerprints by every word, zeros and ones included", () => {
     const words = [0, 1, -1];
     const prints = [...words, 0x7fffffff, -0x80000000].flatMap((first) =>
       words.flatMap((second) =>
@@ -38,7 +38,7 @@ describe("a segment of the token index", () => {
     expect(found).to.deep.equal(times);
   });
 
-  it("says that it is full, and holds what it held, when too many want to stand at its very end", () => {
+  it("reports that it is full, and keeps its entries, when too many belong at its very end", () => {
     const segment = new Segment();
     const prints = Array.from({ length: 200 }, (_, index) => print(-1, index));
     const fitting = prints.filter((one, index) => segment.put(one, index + 1));
@@ -49,7 +49,7 @@ describe("a segment of the token index", () => {
     );
   });
 
-  it("splits by the next bit of the second word, and is joined again once there is room to spare", () => {
+  it("splits by the next bit of the second word, and is joined again once there is enough room", () => {
     const segment = new Segment();
     const prints = Array.from({ length: 300 }, (_, index) => print(index << 23, index));
     for (const [index, one] of prints.entries()) segment.put(one, index + 1);
@@ -72,7 +72,7 @@ describe("a segment of the token index", () => {
     ]);
   });
 
-  it("hands over every entry once, and among each thousand as many from its front as from its back", () => {
+  it("visits every entry once, and in each thousand as many from its front as from its back", () => {
     const segment = new Segment();
     const firsts = Array.from({ length: 8000 }, (_, index) => index * 2 ** 19);
     for (const first of firsts) segment.put(print(first, 0), 1 + first);

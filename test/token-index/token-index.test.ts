@@ -7,7 +7,7 @@ import { randomFor } from "../support/seed.ts";
 const KEY = Uint8Array.from({ length: 32 }, (_, at) => 255 - at);
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/** So many jtis of one kind, all different. */
+/** This many different jtis of one kind. */
 function jtis(count: number, make: (index: number) => string): string[] {
   const made = new Set<string>();
   for (let index = 0; made.size < count; index++) made.add(make(index));
@@ -23,7 +23,7 @@ function randomUuid(random: () => number): string {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
-/** What the index and a Map say differently of these jtis. */
+/** The jtis for which the index and a Map differ. */
 function differences(
   index: TokenIndex,
   model: ReadonlyMap<string, number>,
@@ -33,7 +33,7 @@ function differences(
 }
 
 describe("the token index", () => {
-  it("does what a Map does, for jtis of any characters as text and as UTF-8, later and earlier expiries, and sweeps", () => {
+  it("equals a Map for jtis of any characters as text and as UTF-8, later and earlier expiries, and sweeps", () => {
     const jti = fc.oneof(
       fc.constantFrom("abc", "ABC", "a", "é", "e\u0301", "a".repeat(255), "😀".repeat(63)),
       fc.string({ unit: "binary", minLength: 1, maxLength: 60 }),
@@ -65,7 +65,7 @@ describe("the token index", () => {
     );
   });
 
-  it("does what a Map does while it grows through many splits, is swept in pieces, shrinks, and grows again", () => {
+  it("equals a Map while it grows through many splits, is swept in parts, shrinks, and grows again", () => {
     const random = randomFor("token index model");
     const index = new TokenIndex(KEY);
     const model = new Map<string, number>();
@@ -102,7 +102,7 @@ describe("the token index", () => {
     expect(mostBytes.at(-1), "an empty index again").to.be.lessThan((mostBytes[1] as number) / 8);
   });
 
-  it("has swept every entry once round, although segments split meanwhile", () => {
+  it("has swept every entry after one round, although segments split meanwhile", () => {
     const index = new TokenIndex(KEY);
     const old = jtis(20_000, (at) => `old-${at}`);
     for (const jti of old) index.add(jti, 1000);
@@ -115,7 +115,7 @@ describe("the token index", () => {
     expect([old.filter((jti) => index.expiryOf(jti) !== 0).length, index.size]).to.deep.equal([0, added]);
   });
 
-  it("looks at so many segments a sweep, and never at one twice", () => {
+  it("visits the given number of segments per sweep, and none twice", () => {
     const index = new TokenIndex(KEY);
     for (let at = 0; at < 100_000; at++) index.add(`${at}`, 1000);
     const first = index.sweep(1000);
@@ -127,7 +127,7 @@ describe("the token index", () => {
     ]);
   });
 
-  it("forgets all in one sweep of all, although it joins what has become small", () => {
+  it("removes everything in one full sweep, although it joins small segments", () => {
     const index = new TokenIndex(KEY);
     for (let at = 0; at < 100_000; at++) index.add(`${at}`, 1000);
     const swept = [1000, 2000, 3000].map((expiresAt) => {
@@ -142,7 +142,7 @@ describe("the token index", () => {
     ]);
   });
 
-  it("loses nothing when it grows again after it joined some segments, wherever the sweep began and ended", () => {
+  it("loses nothing when it grows again after joining segments, for any start and end of the sweep", () => {
     const kept = jtis(130_000, (at) => `kept-${at}`);
     const model = new Map(kept.map((jti) => [jti, 9000]));
     const lost = [0, 1, 2].flatMap((start) =>
@@ -160,7 +160,7 @@ describe("the token index", () => {
     expect(lost).to.deep.equal(lost.map(() => [130_000, []]));
   });
 
-  it("forgets what expires at the cutoff, and not what expires a millisecond later", () => {
+  it("removes entries that expire at the cutoff, and keeps those that expire a millisecond later", () => {
     const index = new TokenIndex(KEY);
     index.add("at", 5000);
     index.add("after", 5001);
@@ -190,7 +190,7 @@ describe("a visit of the token index", () => {
   const text = (print: Int32Array) => print.join(" ");
   const printOf = (index: TokenIndex, jti: string) => text(index.fingerprintOf(jti));
 
-  it("hands over each entry once, with its expiry, when nothing happens meanwhile", () => {
+  it("returns each entry once, with its expiry, without changes meanwhile", () => {
     const index = new TokenIndex(KEY);
     const model = new Map<string, number>();
     for (let at = 0; at < 50_000; at++) {
@@ -210,11 +210,11 @@ describe("a visit of the token index", () => {
     expect(steps, "in parts").to.be.within(5, 20);
   });
 
-  it("is over after one step where the index is empty", () => {
+  it("ends after one step if the index is empty", () => {
     expect(new TokenIndex(KEY).visit(0, () => {})).to.equal(LAST_PLACE);
   });
 
-  it("hands over all that is held throughout, whatever is added, swept, split and joined between its steps", () => {
+  it("returns all entries that are present throughout, while others are added, swept, split and joined between its steps", () => {
     const random = randomFor("token index visit");
     const upTo = (most: number) => Math.floor(random() * most);
     const counts = { lost: 0, steps: 0, grown: 0, shrunk: 0 };
@@ -224,7 +224,7 @@ describe("a visit of the token index", () => {
       const add = (count: number, expiresAt: number) => {
         for (let more = 0; more < count; more++) index.add(`${round} ${made++}`, expiresAt);
       };
-      // Much that goes soon in some rounds, so that segments are joined; little in others, so that they split.
+      // Many that expire soon in some rounds, so that segments are joined; few in others, so that they split.
       add(upTo(3000), 9000);
       add(upTo(60_000), 1000);
       const kept = made;
@@ -249,7 +249,7 @@ describe("a visit of the token index", () => {
     expect([counts.steps > 120, counts.grown > 5, counts.shrunk > 5]).to.deep.equal([true, true, true]);
   });
 
-  it("takes entries by their fingerprints from another index with the same key", () => {
+  it("adds entries by their fingerprints from another index with the same key", () => {
     const [one, other] = [new TokenIndex(KEY), new TokenIndex(KEY)];
     for (let at = 0; at < 20_000; at++) one.add(`${at}`, at + 1);
     for (let place = 0; place !== LAST_PLACE; ) {
@@ -262,7 +262,7 @@ describe("a visit of the token index", () => {
   });
 });
 
-describe("jtis that were chosen to be hard for the token index", () => {
+describe("jtis that were chosen as the worst case of the token index", () => {
   const COUNT = 200_000;
   const random = randomFor("token index, hostile");
   const decimal = (at: number, length: number) => `${at}`.padStart(length, "0");
@@ -277,7 +277,7 @@ describe("jtis that were chosen to be hard for the token index", () => {
       `${at.toString(16).padStart(8, "0")}-0000-4000-8000-000000000000`,
   };
 
-  /** Nanoseconds a jti to add all, and to find them, in an index of its own. */
+  /** Nanoseconds per jti to add all, and to find them, in a new index. */
   function timeOf(all: readonly string[]): number {
     const index = new TokenIndex(KEY);
     const start = process.hrtime.bigint();
@@ -295,7 +295,7 @@ describe("jtis that were chosen to be hard for the token index", () => {
       const { length } = chosen[0] as string;
       const isUuid = length === 36;
       const others = jtis(COUNT, () => (isUuid ? randomUuid(random) : randomText(random, length)));
-      // The best of both, in turns: a busy machine makes anything slower, and nothing faster.
+      // The best of both, alternating: load on the machine makes anything slower, and nothing faster.
       let chosenTime = Number.POSITIVE_INFINITY;
       let randomTime = Number.POSITIVE_INFINITY;
       for (let round = 0; round < 12; round++) {

@@ -18,13 +18,13 @@ describe("Follower", () => {
     stage = new FollowerStage();
   });
 
-  describe("what this replica acknowledges", () => {
+  describe("a commit of this replica", () => {
     beforeEach(async () => {
       stage.store.commit(newEntry("before"));
       await stage.load();
     });
 
-    it("is in the index before that, without a read", async () => {
+    it("is in the index before it is acknowledged, without a read", async () => {
       const receipt = await stage.write(newEntry("a"), newEntry("b"));
       const unknown = stage.known("a", "b");
       const done = stage.follower.acknowledged(receipt);
@@ -36,7 +36,7 @@ describe("Follower", () => {
       ]);
     });
 
-    it("is in the index as it stands in the database: extended, or as somebody else has left it", async () => {
+    it("has the expiries of the database in the index: extended, or as another writer has left them", async () => {
       const ours = at(Date.UTC(2032, 0, 1));
       stage.store.commit(newEntry("longer", LATER), newEntry("shorter"));
       await stage.acknowledge(await stage.write(newEntry("longer", ours), newEntry("shorter", ours)));
@@ -46,11 +46,11 @@ describe("Follower", () => {
       ]);
     });
 
-    it("never makes an entry expire earlier than it is known to", async () => {
+    it("never shortens an expiry that the index already has", async () => {
       const receipt = await stage.write(newEntry("a"));
       stage.store.commit(newEntry("a", LATER));
       await stage.prove();
-      // The read has shown more than the receipt, and ends with a later commit.
+      // The read has shown a later expiry than the receipt, and ends with a later commit.
       await stage.acknowledge(receipt);
       await stage.release();
       expect([stage.told.writer, stage.follower.expiryOf("a" as Jti)]).to.deep.equal([
@@ -59,35 +59,35 @@ describe("Follower", () => {
       ]);
     });
 
-    it("proves nothing, and lets no other commit be passed over", async () => {
+    it("proves nothing, and does not make the follower skip another commit", async () => {
       stage.store.commit(newEntry("another replica's"));
       await stage.acknowledge(await stage.write(newEntry("ours")));
       stage.store.commit(newEntry("another one's"));
       const { applied, staleness, lag } = stage.follower;
       expect([applied.number, staleness, lag]).to.deep.equal([1, Number.POSITIVE_INFINITY, 0]);
-      stage.ask("somebody");
+      stage.ask("reader");
       await settle();
-      expect([stage.told.somebody, positionOf(stage.latest.input)]).to.deep.equal([undefined, [2, ""]]);
+      expect([stage.told.reader, positionOf(stage.latest.input)]).to.deep.equal([undefined, [2, ""]]);
       await stage.release();
-      expect([stage.told.somebody, stage.known("another replica's", "ours", "another one's")]).to.deep.equal([
+      expect([stage.told.reader, stage.known("another replica's", "ours", "another one's")]).to.deep.equal([
         "proven at 4",
         ["another replica's", "ours", "another one's"],
       ]);
     });
 
-    it("is read all the same, page by page, and then counts as applied", async () => {
+    it("is read like other commits, page by page, and then counts as applied", async () => {
       stage = new FollowerStage({ page: 2 });
       await stage.load();
       stage.store.commit(...newEntries("theirs", 3));
       const receipt = await stage.write(newEntry("ours"));
       await stage.acknowledge(receipt);
-      stage.ask("somebody");
+      stage.ask("reader");
       await settle();
       await stage.release();
-      const halfWay = [stage.told.somebody, stage.follower.applied.number];
+      const halfWay = [stage.told.reader, stage.follower.applied.number];
       await stage.release();
       await stage.release();
-      expect([halfWay, stage.told.somebody, stage.known("theirs-0", "theirs-1", "theirs-2")]).to.deep.equal([
+      expect([halfWay, stage.told.reader, stage.known("theirs-0", "theirs-1", "theirs-2")]).to.deep.equal([
         [undefined, 0],
         "proven at 2",
         ["theirs-0", "theirs-1", "theirs-2"],
@@ -95,7 +95,7 @@ describe("Follower", () => {
       expect(stage.follower.reflects(receipt.revision)).to.equal(true);
     });
 
-    it("is asked for in the next read, and no more when that has found it", async () => {
+    it("is looked up by the next read, and no more once that has found it", async () => {
       const first = await stage.write(newEntry("a"));
       await stage.acknowledge(first);
       const second = await stage.write(newEntry("b"));
@@ -106,7 +106,7 @@ describe("Follower", () => {
       expect(asked).to.deep.equal([[first.revision, second.revision], []]);
     });
 
-    it("is asked for in the read after the one that was under way, unless that one ends with it", async () => {
+    it("is looked up by the read after the one in flight, unless that ends with it", async () => {
       stage.ask("early");
       await settle();
       const unseen = await stage.write(newEntry("a"));
@@ -122,7 +122,7 @@ describe("Follower", () => {
       expect(asked).to.deep.equal([[], [unseen.revision], []]);
     });
 
-    it("reaches those who keep copies when it has been read: in order, with its revision", async () => {
+    it("reaches subscriptions once it has been read: in order, with its revision", async () => {
       const kept = () =>
         Array.from({ length: stage.changeLog.end - stage.changeLog.first }, (_, index) => {
           const change = stage.changeLog.at(stage.changeLog.first + index);
@@ -136,7 +136,7 @@ describe("Follower", () => {
       expect([early, kept()]).to.deep.equal([before, [...before, [2, 3]]]);
     });
 
-    it("is not held where it has expired, and is given up when it has", async () => {
+    it("does not add an expired entry, and its entries are removed once expired", async () => {
       const now = stage.clock.now();
       await stage.acknowledge(
         await stage.write(newEntry("past", at(now - HOUR)), newEntry("short", at(now + 1))),
@@ -149,7 +149,7 @@ describe("Follower", () => {
       expect([held, stage.known("past", "short")]).to.deep.equal([["short"], []]);
     });
 
-    it("counts for what the index may hold when the next read ends", async () => {
+    it("counts towards the maximum of the index when the next read ends", async () => {
       stage = new FollowerStage({ maxEntries: 2 });
       await stage.load();
       await stage.acknowledge(await stage.write(...newEntries("a", 3)));
@@ -162,7 +162,7 @@ describe("Follower", () => {
       ]);
     });
 
-    it("is looked up, all of it together, where nobody reads and it becomes much", async () => {
+    it("is looked up together with the others when there are no reads and many are pending", async () => {
       for (let count = 0; count <= MAX_PENDING_COMMITS; count++) {
         await stage.acknowledge(await stage.write(newEntry(`a-${count}`)));
       }
@@ -170,13 +170,13 @@ describe("Follower", () => {
         "acknowledged",
         [MAX_PENDING_COMMITS + 1],
       ]);
-      stage.ask("somebody");
+      stage.ask("reader");
       await settle();
       expect(stage.latest.input).to.deep.include({ required: [stage.store.revision] });
     });
   });
 
-  describe("a commit of this replica's that the database loses before it was read", () => {
+  describe("a commit of this replica that the database loses before it is read", () => {
     const accidents: Record<string, () => void> = {
       "and stands behind": () => {},
       "and gave its number out again": () => stage.store.commit(newEntry("new")),
@@ -192,7 +192,7 @@ describe("Follower", () => {
     });
 
     for (const [what, happens] of Object.entries(accidents)) {
-      it(`${what}: stays known, is noticed by the next read, and nothing is ruled out until the index is rebuilt`, async () => {
+      it(`${what}: stays in the index, is noticed by the next read, and there are no negatives until the index is rebuilt`, async () => {
         stage.store.restore(1);
         happens();
         expect(await stage.prove()).to.equal("NOT_FRESH");
@@ -210,7 +210,7 @@ describe("Follower", () => {
       });
     }
 
-    it("is noticed although this replica has written to the other history since", async () => {
+    it("is noticed although this replica has since written to the other history", async () => {
       stage.store.restore(1);
       stage.store.commit(newEntry("new"));
       await stage.acknowledge(await stage.write(newEntry("ours too")));
@@ -221,7 +221,7 @@ describe("Follower", () => {
       ]);
     });
 
-    it("is noticed by the read after one that was under way when it was acknowledged", async () => {
+    it("is noticed by the read after the one that was in flight at its acknowledgement", async () => {
       await stage.prove();
       stage.ask("early");
       await settle();
@@ -235,7 +235,7 @@ describe("Follower", () => {
       ]);
     });
 
-    it("is noticed where a read has gone past it in the other history meanwhile", async () => {
+    it("is noticed when a read has passed its number in the other history meanwhile", async () => {
       await stage.prove();
       const receipt = await stage.write(newEntry("ours too"));
       stage.store.restore(2);
@@ -251,7 +251,7 @@ describe("Follower", () => {
       ]);
     });
 
-    it("is never dropped, however small the index", async () => {
+    it("is never dropped, for any maximum of the index", async () => {
       stage = new FollowerStage({ maxEntries: 3 });
       await stage.load();
       await stage.acknowledge(await stage.write(...newEntries("ours", 3)));
@@ -273,7 +273,7 @@ describe("Follower", () => {
       await stage.load();
     });
 
-    it("is given at once where that read ended with the commit, or an earlier one did", async () => {
+    it("is given at once if that read ended with the commit, or an earlier read did", async () => {
       const first = await stage.write(newEntry("a"));
       await stage.prove();
       const begun = stage.store.changes.length;
@@ -288,7 +288,7 @@ describe("Follower", () => {
       ]);
     });
 
-    it("waits for one read that finds it where the stamp is not known", async () => {
+    it("waits for one read that finds the commit if its stamp is unknown", async () => {
       const receipt = await stage.write(newEntry("a"));
       stage.store.commit(newEntry("b"));
       await stage.prove();
@@ -304,10 +304,10 @@ describe("Follower", () => {
     });
 
     for (const [what, reads] of Object.entries({
-      "the stamp that was read is another": 2,
-      "the stamp was not read and the database has another": 1,
+      "another stamp was read": 2,
+      "no stamp was read and the database has another": 1,
     })) {
-      it(`is refused where ${what}, and the index is rebuilt`, async () => {
+      it(`is refused if ${what}, and the index is rebuilt`, async () => {
         const receipt = await stage.write(newEntry("a"));
         stage.store.restore(0);
         for (const name of ["new", "newer"]) {
@@ -328,7 +328,7 @@ describe("Follower", () => {
       });
     }
 
-    it("is refused where the database cannot be asked, and it is asked for in every read until one answers", async () => {
+    it("is refused while the database is unavailable, and every read looks up the commit until one succeeds", async () => {
       const receipt = await stage.write(newEntry("a"));
       stage.store.commit(newEntry("b"));
       await stage.prove();
@@ -336,15 +336,15 @@ describe("Follower", () => {
       await stage.latest.fail(AWAY);
       await settle();
       stage.clock.advance(1000);
-      stage.ask("somebody");
+      stage.ask("reader");
       await settle();
       expect([stage.told.writer, stage.latest.input]).to.deep.include.members(["STORE_UNAVAILABLE"]);
       expect(stage.latest.input).to.deep.include({ required: [receipt.revision] });
       await stage.release();
-      expect([stage.told.somebody, stage.follower.phase]).to.deep.equal(["proven at 2", "following"]);
+      expect([stage.told.reader, stage.follower.phase]).to.deep.equal(["proven at 2", "following"]);
     });
 
-    it("is compared with as many stamps as are kept, and looked for beyond", async () => {
+    it("is compared with the stamps that are kept, and looks up older commits", async () => {
       const first = await stage.write(newEntry("a"));
       await stage.prove();
       stage.store.holding = false;
@@ -366,12 +366,12 @@ describe("Follower", () => {
     }).timeout(20_000);
   });
 
-  describe("what this replica acknowledges while there is no index yet", () => {
+  describe("a commit of this replica before the index is loaded", () => {
     beforeEach(() => {
       stage.store.commit(newEntry("before"));
     });
 
-    it("is in it from the beginning, also what was acknowledged before it began to load", async () => {
+    it("is in the index from the start, even if acknowledged before loading began", async () => {
       await stage.acknowledge(await stage.write(newEntry("before it began")));
       expect([stage.told.writer, stage.known("before it began"), stage.follower.isComplete]).to.deep.equal([
         "acknowledged",
@@ -386,7 +386,7 @@ describe("Follower", () => {
     });
 
     for (const step of ["before it began", "before a page", "before it caught up", "at the end"]) {
-      it(`is known, and noticed to be lost, where the database goes back: ${step}`, async () => {
+      it(`is in the index, and its loss is noticed, when the database is restored: ${step}`, async () => {
         const lose = async (now: string) => {
           if (now !== step) return;
           await stage.acknowledge(await stage.write(newEntry("ours")));
@@ -403,7 +403,7 @@ describe("Follower", () => {
         await lose("before it caught up");
         await stage.release();
         await lose("at the end");
-        // What was read before the loss is still taken over; the next read tells.
+        // Rows that were read before the loss are still applied; the next read detects the loss.
         await stage.release();
         for (let attempt = 0; stage.logged(/lost commits/).length === 0 && attempt < 3; attempt++) {
           await stage.prove();
@@ -425,7 +425,7 @@ describe("Follower", () => {
       });
     }
 
-    it("is asked for where it was acknowledged while the index was too large, and it is not loaded without it", async () => {
+    it("is looked up if it was acknowledged while the index was too large, and the index is not loaded without it", async () => {
       stage = new FollowerStage({ maxEntries: 3 });
       stage.store.commit(...newEntries("a", 4));
       await stage.load();
@@ -451,7 +451,7 @@ describe("Follower", () => {
       ]).to.deep.equal(["loading", false, [2], 1]);
     });
 
-    it("is asked for no more when an index that was too large is complete again with it", async () => {
+    it("is no longer looked up once an index that was too large is complete again with it", async () => {
       stage = new FollowerStage({ maxEntries: 3 });
       stage.store.commit(...newEntries("a", 4));
       await stage.load();
@@ -468,7 +468,7 @@ describe("Follower", () => {
       stage.store.restore(1);
       await stage.prove();
       expect([stage.follower.phase, stage.known("ours")]).to.deep.equal(["rebuilding", ["ours"]]);
-      // From now on it is held like everything else, also where it is lost while the index is loaded.
+      // From now on it is held like any entry, even if it is lost while the index is loaded.
       await stage.acknowledge(await stage.write(newEntry("ours too")));
       stage.store.restore(1);
       for (let attempt = 0; stage.follower.phase !== "following" && attempt < 3; attempt++) {

@@ -9,8 +9,8 @@ describe("Follower", () => {
     stage = new FollowerStage();
   });
 
-  describe("the log of changes, for those who keep copies", () => {
-    /** How many entries each change holds that is kept, and what it completes. */
+  describe("the log of changes", () => {
+    /** The number of entries of each change in the log, and the revision that it completes. */
     const kept = () =>
       Array.from({ length: stage.changeLog.end - stage.changeLog.first }, (_, index) => {
         const change = stage.changeLog.at(stage.changeLog.first + index);
@@ -19,7 +19,7 @@ describe("Follower", () => {
     const goesBackTo = (...numbers: number[]) =>
       numbers.filter((number) => stage.changeLog.after(number) !== undefined);
 
-    it("begins with what changed before the index was there: copies outlive a replica that is restarted", async () => {
+    it("begins with changes from before the index was loaded, so that copies survive a restart of the replica", async () => {
       for (let count = 0; count < 20; count++) stage.store.commit(newEntry(`before-${count}`));
       const closed = stage.changeLog.isOpen;
       await stage.load();
@@ -36,7 +36,7 @@ describe("Follower", () => {
       ]);
     });
 
-    it("goes back less far where that would be much to read, and then over fewer commits", async () => {
+    it("begins later, and over fewer commits, if the earlier changes have many rows", async () => {
       stage = new FollowerStage({ page: 200 });
       for (let count = 0; count < 500; count++) stage.store.commit(newEntry(`before-${count}`));
       await stage.load();
@@ -47,7 +47,7 @@ describe("Follower", () => {
       expect([kept(), goesBackTo(0, 499, 500)]).to.deep.equal([[], [500]]);
     });
 
-    it("misses nothing that is committed while it is begun", async () => {
+    it("misses no commit that is made while it begins", async () => {
       stage.store.commit(newEntry("a"));
       stage.follower.start();
       for (let step = 0; stage.follower.phase === "loading"; step++) {
@@ -62,13 +62,13 @@ describe("Follower", () => {
       expect([entries, goesBackTo(0)]).to.deep.equal([stage.store.table.size, [0]]);
     });
 
-    it("holds nothing from before a loss, nor of before its end: who lacks anything starts over", async () => {
+    it("has nothing from before a loss, nor from before its end: a copy that lacks any of it starts over", async () => {
       for (let count = 0; count < 5; count++) stage.store.commit(newEntry(`before-${count}`));
       await stage.load();
       const { epoch } = stage.changeLog;
       stage.store.restore(3);
       stage.store.commit(newEntry("other"));
-      stage.ask("somebody");
+      stage.ask("reader");
       await settle();
       await stage.release();
       const closed = stage.changeLog.isOpen;
@@ -94,7 +94,7 @@ describe("Follower", () => {
       expect([full, stage.changeLog.isOpen]).to.deep.equal([false, false]);
     });
 
-    it("has a change before anybody is told that it was proven", async () => {
+    it("has a change before any proof that covers it", async () => {
       await stage.load();
       stage.store.commit(newEntry("a"));
       let seen: number | undefined;

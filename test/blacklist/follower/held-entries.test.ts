@@ -11,14 +11,14 @@ describe("Follower", () => {
     stage = new FollowerStage();
   });
 
-  it("follows an extension, and keeps the later expiry", async () => {
+  it("applies an extension, and keeps the later expiry", async () => {
     const [sooner, later] = [at(Date.UTC(2030, 6, 1)), at(Date.UTC(2031, 6, 1))];
     stage.store.commit(newEntry("a", sooner));
     await stage.load();
     stage.store.commit(newEntry("a", later));
     await stage.prove();
     expect(stage.follower.expiryOf("a" as Jti)).to.equal(later.expiresAt);
-    // A database that was restored has the shorter one again.
+    // A restored database has the shorter expiry again.
     stage.store.restore(0);
     stage.store.commit(newEntry("a", sooner));
     await stage.prove();
@@ -32,7 +32,7 @@ describe("Follower", () => {
   describe("a revision", () => {
     beforeEach(() => stage.load());
 
-    it("is reflected once it was read here and everything up to it is in the index", async () => {
+    it("is reflected once it has been read here and everything up to it is in the index", async () => {
       stage.store.commit(newEntry("a"));
       const first = stage.store.revision;
       const before = stage.follower.reflects(first);
@@ -65,7 +65,7 @@ describe("Follower", () => {
       expect(
         [revisions[0], revisions[1], revisions.at(-1)].map((one) => stage.follower.reflects(one as never)),
       )
-        // The loading has read one more.
+        // Loading has read one more.
         .to.deep.equal([false, true, true]);
     });
 
@@ -73,7 +73,7 @@ describe("Follower", () => {
       stage = new FollowerStage({ page: 2 });
       await stage.load();
       for (const entry of newEntries("lost", 5)) stage.store.commit(entry);
-      stage.ask("somebody");
+      stage.ask("reader");
       await settle();
       await stage.releaseAll();
       stage.store.restore(0);
@@ -82,7 +82,7 @@ describe("Follower", () => {
       stage.store.commit(...newEntries("a", 3));
       await stage.store.scans.at(-1)?.release();
       await settle();
-      // The first page of what changed since the rebuilding began.
+      // The first page of the changes since rebuilding began.
       await stage.release();
       const during = stage.follower.reflects(stage.store.revision);
       await stage.releaseAll();
@@ -93,7 +93,7 @@ describe("Follower", () => {
       ]);
     });
 
-    it("of a history that was lost while nobody followed is not reflected when the index is loaded again", async () => {
+    it("of a history that was lost between two indexes is not reflected when the index is loaded again", async () => {
       stage = new FollowerStage({ maxEntries: 2 });
       await stage.load();
       stage.store.commit(newEntry("acknowledged"));
@@ -123,7 +123,7 @@ describe("Follower", () => {
       const lost = stage.store.revision;
       await stage.store.scans[0]?.release();
       await settle();
-      // The first page of what changed meanwhile; two of the three.
+      // The first page of the changes since then; two of the three.
       stage.store.restore(0);
       await stage.release();
       await stage.release();
@@ -143,7 +143,7 @@ describe("Follower", () => {
     const EXPIRES_AT = Date.UTC(2030, 0, 2);
     const END = EXPIRES_AT + LEEWAY;
 
-    /** How many entries are left of two when the two clocks have reached these instants. */
+    /** How many of two entries remain when the two clocks have these values. */
     async function leftAt({ service, database }: { service: number; database: number }): Promise<number> {
       stage = new FollowerStage();
       stage.store.commit(newEntry("short", at(EXPIRES_AT)), newEntry("long"));
@@ -154,7 +154,7 @@ describe("Follower", () => {
       return stage.follower.size;
     }
 
-    it("forgets what has passed by both clocks and the leeway, to the millisecond, and nothing else", async () => {
+    it("removes entries that are expired by both clocks and the leeway, to the millisecond, and no others", async () => {
       const steps = [-1, 0, 1];
       const left: number[] = [];
       for (const service of steps) {
@@ -166,14 +166,14 @@ describe("Follower", () => {
       );
     });
 
-    it("believes no single clock, however far ahead", async () => {
+    it("removes nothing by one clock alone, however far ahead", async () => {
       expect([
         await leftAt({ service: END + HOUR, database: END - 1 }),
         await leftAt({ service: END - 1, database: END + HOUR }),
       ]).to.deep.equal([2, 2]);
     });
 
-    it("is done at most once a second", async () => {
+    it("runs at most once a second", async () => {
       stage.store.commit(newEntry("short", at(EXPIRES_AT)));
       await stage.load();
       stage.clock.advance(END - 1 - stage.clock.now());

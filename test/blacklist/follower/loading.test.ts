@@ -20,11 +20,11 @@ describe("Follower", () => {
       stage.store.commit(...NAMES.map((name) => newEntry(name)));
     });
 
-    it("reads every page, and is complete only when it has what changed meanwhile", async () => {
+    it("reads every page, and is complete only with the changes since it began", async () => {
       stage.follower.start();
       await settle();
       await stage.release();
-      // Read already, still to be read, and in what is being read.
+      // On the page read before, on one still to be read, and on the page being read.
       stage.store.commit(newEntry("a", at(Date.UTC(2033, 0, 1))), newEntry("aa"), newEntry("z"));
       const phases: string[] = [];
       for (let scan = 0; scan < 3; scan++) {
@@ -60,7 +60,7 @@ describe("Follower", () => {
       ]);
     });
 
-    it("vouches for nothing before, and is as stale as can be afterwards, until it is proven", async () => {
+    it("gives no proof before it is complete, and has infinite staleness afterwards until the first proof", async () => {
       stage.ask("too early");
       expect(stage.told).to.deep.equal({ "too early": "NOT_FRESH" });
       await stage.load();
@@ -71,8 +71,8 @@ describe("Follower", () => {
       ]);
     });
 
-    for (const step of ["opening", "the first read", "a page", "another page", "what changed meanwhile"]) {
-      it(`is tried again after a pause when ${step} fails, and says so once`, async () => {
+    for (const step of ["opening", "the first read", "a page", "another page", "the read of later changes"]) {
+      it(`is retried after a pause when ${step} fails, and logs one line`, async () => {
         for (let attempt = 0; attempt < 2; attempt++) {
           stage.store.changes.splice(0);
           stage.store.scans.splice(0);
@@ -86,7 +86,7 @@ describe("Follower", () => {
             await (name === step ? stage.store.scans[scan]?.fail(AWAY) : stage.store.scans[scan]?.release());
             await settle();
           }
-          if (step === "what changed meanwhile") await stage.fail();
+          if (step === "the read of later changes") await stage.fail();
           expect([stage.follower.phase, stage.clock.pendingTimers]).to.deep.equal(["loading", 1]);
         }
         stage.store.openFailure = undefined;
@@ -106,7 +106,7 @@ describe("Follower", () => {
       });
     }
 
-    it("gives others a turn after every page", async () => {
+    it("yields to other work after every page", async () => {
       stage.follower.start();
       await settle();
       await stage.release();
@@ -120,7 +120,7 @@ describe("Follower", () => {
       expect(turns).to.be.at.least(2);
     });
 
-    it("does not hold what has expired by both clocks and the leeway", async () => {
+    it("skips entries that are expired by both clocks and the leeway", async () => {
       stage = new FollowerStage();
       const now = stage.clock.now();
       stage.store.skewMs = -10_000;
@@ -132,12 +132,12 @@ describe("Follower", () => {
     });
   });
 
-  describe("more entries than the index may hold", () => {
+  describe("entries above the maximum of the index", () => {
     const shrink = () => {
       for (const text of [...stage.store.table.keys()].slice(2)) stage.store.table.delete(text);
     };
 
-    it("are none of them held: it says so loudly, and loads again much later", async () => {
+    it("empty the index: a line is logged, and loading is retried much later", async () => {
       stage = new FollowerStage({ maxEntries: 3, page: 2 });
       stage.store.commit(...newEntries("a", 4));
       await stage.load();
@@ -165,7 +165,7 @@ describe("Follower", () => {
       ]).to.deep.equal(["following", true, ["a-0", "a-1"], "proven at 1"]);
     });
 
-    it("are refused again when there are too many still", async () => {
+    it("are refused again while there are too many", async () => {
       stage = new FollowerStage({ maxEntries: 3 });
       stage.store.commit(...newEntries("a", 4));
       await stage.load();
@@ -182,7 +182,7 @@ describe("Follower", () => {
       expect(stage.logged(/index is full/)).to.have.length(3);
     });
 
-    it("are noticed when a change brings them, and as many as it may hold are not", async () => {
+    it("are noticed when a change adds them, and exactly the maximum is accepted", async () => {
       stage = new FollowerStage({ maxEntries: 3 });
       stage.store.commit(...newEntries("a", 2));
       await stage.load();
@@ -205,7 +205,7 @@ describe("Follower", () => {
       "finds that commits were lost": () => stage.store.restore(0),
       "finds another full page": () => stage.store.commit(...newEntries("b", 3)),
     })) {
-      it(`leave nobody waiting for the next read, and stay out when that ${what}`, async () => {
+      it(`end the wait for the next read, and the index stays empty when that ${what}`, async () => {
         stage = new FollowerStage({ maxEntries: 1, page: 3 });
         await stage.load();
         stage.store.commit(...newEntries("a", 2));
@@ -235,7 +235,7 @@ describe("Follower", () => {
       });
     }
 
-    it("do not end a rebuilding half-way: what was lost is known until both are there", async () => {
+    it("do not end a rebuild: entries of the lost history stay until both histories are loaded", async () => {
       stage = new FollowerStage({ maxEntries: 3, page: 2 });
       stage.store.commit(...newEntries("lost", 3));
       await stage.load();
@@ -251,7 +251,7 @@ describe("Follower", () => {
         ["lost-0", "lost-1", "lost-2", "new-2"],
       ]);
       await stage.releaseAll();
-      // Nor is it given up afterwards: it is the only one that knows.
+      // Nor is the index dropped afterwards: no other place has the lost entries.
       expect([stage.follower.phase, stage.follower.size]).to.deep.equal(["following", 6]);
       await stage.prove();
       expect(stage.logged(/is kept/).map(({ level, max }) => [level, max])).to.deep.equal([["warn", 3]]);

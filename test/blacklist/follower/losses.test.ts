@@ -35,7 +35,7 @@ describe("Follower", () => {
     });
 
     for (const [what, { happens, new: fresh }] of Object.entries(accidents)) {
-      it(`${what}: rules nothing out, forgets nothing, and is the union of both afterwards`, async () => {
+      it(`${what}: gives no negatives, forgets nothing, and ends with the union of both histories`, async () => {
         await stage.load();
         await stage.prove();
         const lost = stage.store.revision;
@@ -73,7 +73,7 @@ describe("Follower", () => {
         expect(await stage.prove()).to.equal(`proven at ${stage.store.revision.number}`);
       });
 
-      it(`${what} while the index was loaded: rules nothing out before it has both`, async () => {
+      it(`${what} while the index was loaded: gives no negatives before both histories are loaded`, async () => {
         stage.follower.start();
         await settle();
         await stage.release();
@@ -81,13 +81,13 @@ describe("Follower", () => {
         await stage.store.scans[0]?.release();
         await settle();
         await stage.release();
-        stage.ask("somebody");
+        stage.ask("reader");
         expect([
           stage.told,
           stage.follower.phase,
           stage.known("kept", "lost"),
           stage.clock.pendingTimers,
-        ]).to.deep.equal([{ somebody: "NOT_FRESH" }, "rebuilding", ["kept", "lost"], 1]);
+        ]).to.deep.equal([{ reader: "NOT_FRESH" }, "rebuilding", ["kept", "lost"], 1]);
         stage.clock.advance(LOAD_RETRY_MS);
         await settle();
         await stage.releaseAll();
@@ -103,7 +103,7 @@ describe("Follower", () => {
       });
     }
 
-    it("is read anew with what is committed meanwhile", async () => {
+    it("is read again with the commits that are made meanwhile", async () => {
       await stage.load();
       stage.store.restore(1);
       await stage.prove();
@@ -117,7 +117,7 @@ describe("Follower", () => {
       ]);
     });
 
-    it("is read anew however often that fails, and rules nothing out until then", async () => {
+    it("is read again after any number of failures, and gives no negatives until then", async () => {
       await stage.load();
       stage.store.restore(1);
       await stage.prove();
@@ -135,7 +135,7 @@ describe("Follower", () => {
       ]);
     });
 
-    it("and loses them again while it is read anew: the union of all three", async () => {
+    it("and loses them again while it is read again: the index is the union of all three histories", async () => {
       await stage.load();
       stage.store.restore(1);
       stage.store.commit(newEntry("second"));
@@ -143,7 +143,7 @@ describe("Follower", () => {
       await stage.release();
       stage.store.scans.splice(0, stage.store.scans.length - 1);
       await stage.store.scans[0]?.release();
-      // The second history is lost as well before the load has caught up with it.
+      // The second history is lost, too, before loading has caught up with it.
       stage.store.restore(1);
       stage.store.commit(newEntry("third"));
       await stage.release();
@@ -160,17 +160,17 @@ describe("Follower", () => {
       ]);
     });
 
-    it("between two pages: the first page is of the lost history, and nobody is answered by the second", async () => {
+    it("between two pages: the first page is of the lost history, and the second gives no proof", async () => {
       stage = new FollowerStage({ page: 2 });
       await stage.load();
       stage.store.commit(...newEntries("a", 3));
-      stage.ask("somebody");
+      stage.ask("reader");
       await settle();
       stage.store.restore(0);
       stage.store.commit(...newEntries("b", 3));
       await stage.release();
       await stage.release();
-      expect([stage.told, stage.follower.phase]).to.deep.equal([{ somebody: "NOT_FRESH" }, "rebuilding"]);
+      expect([stage.told, stage.follower.phase]).to.deep.equal([{ reader: "NOT_FRESH" }, "rebuilding"]);
       await stage.releaseAll();
       expect([stage.known("a-0", "a-1", "b-0", "b-1", "b-2"), await stage.prove()]).to.deep.equal([
         ["a-0", "a-1", "b-0", "b-1", "b-2"],

@@ -17,7 +17,7 @@ describe("Follower", () => {
   describe("a proof", () => {
     beforeEach(() => stage.load());
 
-    it("is one read for all who ask in the same turn, and none when nobody asks", async () => {
+    it("is one read for all requests of a turn, and none without requests", async () => {
       stage.clock.advance(HOUR);
       await settle();
       expect(stage.store.changes).to.have.length(0);
@@ -38,7 +38,7 @@ describe("Follower", () => {
       expect([stage.store.changes.length, Object.keys(stage.told)]).to.deep.equal([2, ["a", "b", "c"]]);
     });
 
-    it("is one read for a burst that arrives over several turns, but never waits for more than a few", async () => {
+    it("is one read for a burst over several turns, and waits for a few turns at most", async () => {
       stage.ask("first");
       for (let asked = 0; stage.store.changes.length === 0 && asked < 100; asked++) {
         stage.ask(`burst ${asked}`);
@@ -48,10 +48,10 @@ describe("Follower", () => {
       expect(Object.keys(stage.told)).to.have.length(1 + READ_TURNS);
     });
 
-    it("comes from a read that is sent after it was asked for: who comes meanwhile waits for the next", async () => {
+    it("comes from a read that is sent after the request: later requests wait for the next", async () => {
       stage.ask("early");
       await settle();
-      // The read has begun before this commit; the question comes after it.
+      // The read has begun before this commit; the request comes after it.
       stage.store.commit(newEntry("a"));
       stage.ask("late");
       await stage.release();
@@ -63,7 +63,7 @@ describe("Follower", () => {
       ]);
     });
 
-    it("is not given by the read that is being handed to the database while it is asked for", async () => {
+    it("does not come from a read that is being sent at the time of the request", async () => {
       stage = new FollowerStage({
         before: (store) =>
           askWhileHandedOver(store, () => {
@@ -80,7 +80,7 @@ describe("Follower", () => {
       expect([stage.told.reentrant, stage.known("a")]).to.deep.equal(["proven at 1", ["a"]]);
     });
 
-    it("takes over what changed before it is given", async () => {
+    it("comes after the changes that its read has found", async () => {
       stage.store.commit(newEntry("a"), newEntry("b"));
       const seen: string[][] = [];
       stage.follower.prove({ cost: 1, proven: () => seen.push(stage.known("a", "b")), failed: () => {} });
@@ -89,7 +89,7 @@ describe("Follower", () => {
       expect([seen, stage.follower.applied]).to.deep.equal([[["a", "b"]], stage.store.revision]);
     });
 
-    it("tells how the database stands", async () => {
+    it("has the state of the database", async () => {
       stage.store.commit(newEntry("a"));
       const standing = stage.follower.databaseState();
       await settle();
@@ -102,7 +102,7 @@ describe("Follower", () => {
       ]);
     });
 
-    it("rejects that question when the database is away", async () => {
+    it("fails when the database is unavailable", async () => {
       const reason = reasonOf(stage.follower.databaseState());
       await settle();
       await stage.fail();
@@ -113,7 +113,7 @@ describe("Follower", () => {
   describe("a read that failed", () => {
     beforeEach(() => stage.load());
 
-    it("satisfies nobody, nor does its late answer", async () => {
+    it("gives no proof to any request, and neither does its late answer", async () => {
       stage.store.commit(newEntry("a"));
       stage.clock.advance(100);
       const before = stage.follower.staleness;
@@ -131,7 +131,7 @@ describe("Follower", () => {
       expect([await stage.prove(), stage.known("a")]).to.deep.equal(["proven at 1", ["a"]]);
     });
 
-    it("does not fail those who came while it was under way", async () => {
+    it("does not fail the requests that arrived while it was in flight", async () => {
       stage.ask("early");
       await settle();
       stage.ask("late");
@@ -142,7 +142,7 @@ describe("Follower", () => {
       expect(stage.told).to.deep.equal({ early: "STORE_UNAVAILABLE", late: "proven at 0" });
     });
 
-    it("is followed by a pause, however many ask, and by one read then", async () => {
+    it("is followed by a pause, for any number of requests, and then by one read", async () => {
       stage.ask("first");
       await settle();
       await stage.fail();
@@ -160,7 +160,7 @@ describe("Follower", () => {
       );
     });
 
-    it("between two pages keeps what the first page brought, and goes on after it", async () => {
+    it("between two pages keeps the rows of the first page, and the next read continues after it", async () => {
       stage = new FollowerStage({ page: 2 });
       await stage.load();
       stage.store.commit(newEntry("a"), newEntry("b"), newEntry("c"));
@@ -183,7 +183,7 @@ describe("Follower", () => {
       await stage.load();
     });
 
-    it("prove nothing while a page is full: nobody is answered, and nothing counts as applied", async () => {
+    it("prove nothing while a page is full: no request is answered, and no revision counts as applied", async () => {
       stage.store.commit(...newEntries("a", 3));
       stage.clock.advance(100);
       const before = [stage.follower.applied, stage.follower.staleness];
@@ -205,7 +205,7 @@ describe("Follower", () => {
       ]).to.deep.equal([{ early: "proven at 1" }, stage.store.revision, 0, true]);
     });
 
-    it("prove nothing when the last one is exactly full", async () => {
+    it("prove nothing when the last page is exactly full", async () => {
       stage.store.commit(...newEntries("a", 2));
       stage.ask("early");
       await settle();
@@ -215,7 +215,7 @@ describe("Follower", () => {
       expect(stage.told).to.deep.equal({ early: "proven at 1" });
     });
 
-    it("answer from the last one who asked before that was sent", async () => {
+    it("prove, by the last page, the requests that came before it was sent", async () => {
       stage.store.commit(...newEntries("a", 3));
       stage.ask("first");
       await settle();
@@ -226,7 +226,7 @@ describe("Follower", () => {
       expect(stage.told).to.deep.equal({ first: "proven at 1", "before the second page": "proven at 1" });
     });
 
-    it("lose no row of a commit that they cut, nor of the commits after it", async () => {
+    it("lose no row of a commit that a page boundary cuts, nor of later commits", async () => {
       const names = Array.from({ length: 9 }, (_, index) => `t${index}`);
       stage.store.commit(...names.slice(0, 5).map((name) => newEntry(name)));
       stage.store.commit(...names.slice(5, 6).map((name) => newEntry(name)));
@@ -244,12 +244,12 @@ describe("Follower", () => {
       ]);
     });
 
-    it("bring a row again that was stamped anew while they were read", async () => {
+    it("return a row again whose revision changed while they were read", async () => {
       const later = at(Date.UTC(2032, 0, 1));
       stage.store.commit(newEntry("a"), newEntry("b"), newEntry("c"));
-      stage.ask("somebody");
+      stage.ask("reader");
       await settle();
-      // Already read, and still to be read: both leave the commit that is being read.
+      // One row has been read, one not yet: both leave the commit that is being read.
       stage.store.commit(newEntry("a", later), newEntry("c", later));
       await stage.releaseAll();
       expect([
@@ -258,12 +258,12 @@ describe("Follower", () => {
         stage.follower.applied.number,
       ]).to.deep.equal([
         [later.expiresAt, newEntry("b").expiresAt, later.expiresAt],
-        { somebody: "proven at 2" },
+        { reader: "proven at 2" },
         2,
       ]);
     });
 
-    it("do not count as of one moment: what was committed between two pages is there when the last is", async () => {
+    it("are not one snapshot: a commit between two pages is included when the last has been read", async () => {
       stage.store.commit(...newEntries("a", 3));
       stage.ask("first");
       await settle();
@@ -289,7 +289,7 @@ describe("Follower", () => {
       },
     };
     for (const [what, end] of Object.entries(ends)) {
-      it(`leave turns to others: ${what}`, async () => {
+      it(`are sliced into turns: ${what}`, async () => {
         stage.store.commit(newEntry("a"));
         await stage.load();
         if (what === "a changed history") stage.store.restore(0);
@@ -309,7 +309,7 @@ describe("Follower", () => {
   });
 
   describe("a read-only database", () => {
-    it("proves nothing, is believed about what it has, and proves again once that is over", async () => {
+    it("gives no proof, its positives are valid, and it gives proof again once writable", async () => {
       await stage.load();
       await stage.prove();
       const proven = stage.follower.applied;
@@ -317,7 +317,7 @@ describe("Follower", () => {
       stage.store.commit(newEntry("a"));
       stage.store.writable = false;
       expect([
-        await stage.prove("somebody"),
+        await stage.prove("reader"),
         stage.known("a"),
         stage.follower.applied,
         stage.follower.staleness,
@@ -330,7 +330,7 @@ describe("Follower", () => {
       ]);
     });
 
-    it("is asked by one read at a time all the same, and hides nothing that it lost", async () => {
+    it("is polled by one read at a time, too, and its lost commits are noticed", async () => {
       stage.store.commit(newEntry("a"));
       await stage.load();
       stage.store.restore(0);
@@ -346,7 +346,7 @@ describe("Follower", () => {
   describe("staleness", () => {
     beforeEach(() => stage.load());
 
-    it("is counted from when the read was sent, not from when it was answered", async () => {
+    it("is counted from the time when the read was sent, not from its answer", async () => {
       stage.ask("a");
       await settle();
       stage.clock.advance(70);
@@ -356,7 +356,7 @@ describe("Follower", () => {
       expect(stage.follower.staleness).to.equal(100);
     });
 
-    it("is the larger of what the two clocks say", async () => {
+    it("is the larger one by the two clocks", async () => {
       await stage.prove();
       const provenAt = stage.clock.now();
       stage.clock.advance(100);
@@ -366,7 +366,7 @@ describe("Follower", () => {
       expect([setBack, stage.follower.staleness]).to.deep.equal([100, HOUR]);
     });
 
-    it("goes on growing while reads fail", async () => {
+    it("continues to grow while reads fail", async () => {
       await stage.prove();
       stage.clock.advance(1000);
       stage.ask("a");
@@ -377,7 +377,7 @@ describe("Follower", () => {
   });
 });
 
-/** The first read for somebody, not for the load, runs `act` while the follower hands it over. */
+/** Runs `act` while the follower sends the first read for a request, after those of loading. */
 function askWhileHandedOver(store: Store, act: () => void): void {
   const openTail = store.openTail.bind(store);
   store.openTail = (): Tail => {
@@ -387,7 +387,7 @@ function askWhileHandedOver(store: Store, act: () => void): void {
       ...tail,
       changes(from, seen): Promise<Changes> {
         const changes = tail.changes(from, seen);
-        // The load has taken three.
+        // Loading has sent three.
         if (++calls === 4) act();
         return changes;
       },

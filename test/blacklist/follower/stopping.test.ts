@@ -9,7 +9,7 @@ describe("Follower", () => {
     stage = new FollowerStage();
   });
 
-  describe("after it was stopped", () => {
+  describe("after it is stopped", () => {
     const states: Record<string, () => Promise<void>> = {
       "while it was loading": async () => {
         stage.follower.start();
@@ -56,7 +56,7 @@ describe("Follower", () => {
       },
     };
     for (const [when, arrive] of Object.entries(states)) {
-      it(`${when}, nothing is pending, and nobody waits`, async () => {
+      it(`${when}: no read or timer is pending, and no request waits`, async () => {
         await arrive();
         const begun = stage.store.changes.length + stage.store.scans.length;
         const waiting = ["first", "second"].filter((name) => stage.told[name] === undefined);
@@ -81,7 +81,7 @@ describe("Follower", () => {
   });
 });
 
-/** Who had asked before it was stopped. */
+/** Whether a request was made before the follower was stopped. */
 function wasAsked(when: string): (name: string) => boolean {
   return (name) => {
     if (when === "while a read was planned") return name === "first";
