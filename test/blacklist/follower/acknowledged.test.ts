@@ -178,9 +178,9 @@ describe("Follower", () => {
 
   describe("a commit of this replica that the database loses before it is read", () => {
     const accidents: Record<string, () => void> = {
-      "and stands behind": () => {},
-      "and gave its number out again": () => stage.store.commit(newEntry("new")),
-      "and has gone further since": () => {
+      "at an older revision": () => {},
+      "at the same number of another history": () => stage.store.commit(newEntry("new")),
+      "at a later revision of another history": () => {
         for (const name of ["new", "newer", "newest"]) stage.store.commit(newEntry(name));
       },
     };

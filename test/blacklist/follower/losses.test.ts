@@ -12,15 +12,15 @@ describe("Follower", () => {
 
   describe("a database that has lost commits", () => {
     const accidents: Record<string, { happens: () => void; new: string[] }> = {
-      "and stands behind": { happens: () => stage.store.restore(1), new: [] },
-      "and gave the last number out again": {
+      "at an older revision": { happens: () => stage.store.restore(1), new: [] },
+      "at the same number of another history": {
         happens: () => {
           stage.store.restore(1);
           stage.store.commit(newEntry("new"));
         },
         new: ["new"],
       },
-      "and has gone further since": {
+      "at a later revision of another history": {
         happens: () => {
           stage.store.restore(1);
           for (const name of ["new", "newer", "newest"]) stage.store.commit(newEntry(name));
