@@ -3,7 +3,7 @@ import { after, before, describe, it } from "mocha";
 import { residentBytes } from "../../bench/resident-memory.ts";
 import { Attacker } from "./attacker.ts";
 import { ATTACKS } from "./attacks.ts";
-import { MIB, MOST_MIB, missesOf } from "./figures.ts";
+import { figuresOfRuns, MIB, MOST_MIB, missesOf } from "./figures.ts";
 import { Observer } from "./observer.ts";
 import { openStage, type Stage } from "./stage.ts";
 
@@ -59,6 +59,16 @@ describe("the acceptable effects of an attack", () => {
     expect(missesOf(held)).to.deep.equal([]);
     expect(missesOf({ ...held, check: { quietP99: 1, p99: 50 } })).to.deep.equal([]);
     expect(missesOf({ ...held, leftMib: 99, againMib: 99 })).to.deep.equal([]);
+  });
+
+  it("are the medians of the times of several runs, and the worst of everything else", () => {
+    const slow = { ...held, probe: { p99: 300, worst: 900 }, check: { quietP99: 20, p99: 90 }, misses: [] };
+    const fast = { ...held, misses: [] };
+    expect(figuresOfRuns([slow, fast, fast]).misses).to.deep.equal([]);
+    expect(figuresOfRuns([fast, slow, slow]).misses).to.have.lengthOf(2);
+    const crashed = { ...fast, lived: false, riseMib: 100 };
+    const letIn = { ...fast, sent: "let in" as const };
+    expect(figuresOfRuns([fast, crashed, letIn]).misses).to.have.lengthOf(3);
   });
 
   it("exclude a crash, long delays for others, retained memory and a full log", () => {

@@ -110,6 +110,34 @@ export function missesOf({
   return criteria.filter(([, isMet]) => !isMet).map(([what]) => what);
 }
 
+/**
+ * The figures of several runs of one attack on one build: of each time the median, since other programs share the machine; of everything
+ * else the worst.
+ */
+export function figuresOfRuns(runs: readonly [Figures, ...Figures[]]): Figures {
+  const median = (of: (run: Figures) => number) => percentile(runs.map(of), 0.5);
+  const most = (of: (run: Figures) => number) => Math.max(...runs.map(of));
+  const [first] = runs;
+  const figures = {
+    ...first,
+    sent: runs.find(({ sent }) => typeof sent !== "number")?.sent ?? first.sent,
+    lived: runs.every(({ lived }) => lived),
+    riseMib: most(({ riseMib }) => riseMib),
+    leftMib: most(({ leftMib }) => leftMib),
+    againMib: runs.some(({ againMib }) => againMib !== undefined)
+      ? most(({ againMib }) => againMib ?? 0)
+      : undefined,
+    probe: { p99: median(({ probe }) => probe.p99), worst: median(({ probe }) => probe.worst) },
+    check: { quietP99: median(({ check }) => check.quietP99), p99: median(({ check }) => check.p99) },
+    newcomers: {
+      answered: Math.min(...runs.map(({ newcomers }) => newcomers.answered)),
+      asked: first.newcomers.asked,
+    },
+    logLines: most(({ logLines }) => logLines),
+  };
+  return { ...figures, misses: missesOf(figures) };
+}
+
 /** The smallest value that is at least this quantile; NaN for no values. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => (a < b ? -1 : 1));
