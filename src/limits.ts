@@ -139,7 +139,7 @@ export const ANSWERS_A_TURN_MICROS = 1600;
 export const MAX_LOGGED_CHANGES = 20_000;
 export const MAX_LOGGED_ENTRIES = 200_000;
 /** Entries of one message to a copy: as many as the largest change has, and applied within a millisecond. */
-export const MAX_ENTRIES_A_MESSAGE = 2500;
+export const MAX_ENTRIES_PER_MESSAGE = 2500;
 /**
  * Commits from before the index was loaded that are logged too, if they have few rows, so that copies can resume after a restart of their
  * replica.
@@ -337,8 +337,8 @@ export const QUOTA_RECOUNT_MS = 60_000;
 export const MAX_QUOTA_CALLERS = 10_000;
 
 /** Interval of health checks of the database, and the same while it is down. */
-export const HEARTBEAT_MS = 1000;
-export const HEARTBEAT_WHILE_DOWN_MS = 250;
+export const DATABASE_PROBE_MS = 1000;
+export const DATABASE_PROBE_WHILE_DOWN_MS = 250;
 
 /** In the client: the interval at which a copy is proven current if no call requires fresher answers, and the minimum interval. */
 export const PROOF_INTERVAL_MS = 1000;

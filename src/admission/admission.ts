@@ -5,12 +5,12 @@ import { FairCapacity, type Share } from "./fair-capacity.ts";
 /** Calls in flight in the whole process. Beyond that calls fail with RESOURCE_EXHAUSTED, so that memory is bounded. */
 export const MAX_CALLS = 20_000;
 /**
- * Bytes of requests above {@link LARGE_REQUEST_BYTES} in flight in the whole process. Decoded, they take somewhat more, for as long as a
- * slow database takes.
+ * Bytes of requests above {@link LARGE_REQUEST_BYTES} in flight in the whole process. Decoded requests take somewhat more memory,
+ * until the database has answered them.
  */
 export const MAX_UNANSWERED_BYTES = 64 * 1024 * 1024;
 
-/** The address of the connection that a call came over. Read only if needed, since it may have to be determined. */
+/** A call, by the address of its connection. `peer` is read only when needed, since it may have to be looked up. */
 interface Source {
   readonly peer: string;
 }
@@ -34,7 +34,7 @@ export class Admission {
   /** Admits a call and counts it. Returns the reason if it may not begin now; undefined if it was admitted. */
   enter(call: Source): "DRAINING" | "OVERLOADED" | undefined {
     if (this.#draining) return "DRAINING";
-    if (this.isUnread(call) || !this.#capacity.enter()) return "OVERLOADED";
+    if (this.hasUnreadAnswers(call) || !this.#capacity.enter()) return "OVERLOADED";
     return undefined;
   }
 
@@ -44,32 +44,32 @@ export class Admission {
   }
 
   /** Counts a large request of this caller. Undefined if there is no room for it; otherwise the result must be passed to {@link releaseRequest}. */
-  holdRequest(caller: string, bytes: number): Share | undefined {
+  reserveRequest(caller: string, bytes: number): Share | undefined {
     return this.#requests.take(caller, bytes);
   }
 
-  releaseRequest(part: Share, caller: string, bytes: number): void {
-    this.#requests.giveBack(part, caller, bytes);
+  releaseRequest(share: Share, caller: string, bytes: number): void {
+    this.#requests.giveBack(share, caller, bytes);
   }
 
   /** Whether the call's connection has so many unread answers that its calls are refused. */
-  isUnread(call: Source): boolean {
-    return this.#unsent.size > 0 && !this.mayHold(call.peer);
+  hasUnreadAnswers(call: Source): boolean {
+    return this.#unsent.size > 0 && !this.mayBuffer(call.peer);
   }
 
-  /** Ends a call. `part` is the result of {@link claim}. */
-  leave(part: Share = "common", caller = ""): void {
-    this.#capacity.giveBack(part, caller);
+  /** Ends a call. `share` is the result of {@link claim}. */
+  leave(share: Share = "common", caller = ""): void {
+    this.#capacity.giveBack(share, caller);
     if (this.active === 0) for (const idle of this.#onIdle.splice(0)) idle();
   }
 
   /** False while a connection has so many unread answers that no further answers are buffered for it. */
-  mayHold(peer: string): boolean {
+  mayBuffer(peer: string): boolean {
     return (this.#unsent.get(peer) ?? 0) < MAX_UNSENT_BYTES;
   }
 
   /** Counts the bytes of an answer that waits for the client to read it. Call the returned function when the bytes have been sent. */
-  hold(peer: string, bytes: number): () => void {
+  bufferAnswer(peer: string, bytes: number): () => void {
     this.#unsent.set(peer, (this.#unsent.get(peer) ?? 0) + bytes);
     return () => {
       const remaining = (this.#unsent.get(peer) ?? 0) - bytes;

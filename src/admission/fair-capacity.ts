@@ -1,4 +1,4 @@
-/** The part of a room from which a share was taken, needed to give it back. */
+/** Where a share was taken from, needed to give it back: from the common room, or from the caller's own part of it. */
 export type Share = "common" | "own";
 
 /**
@@ -42,15 +42,15 @@ export class FairCapacity {
   /** Takes `size` for the caller `name`. Returns undefined, and takes nothing, if there is no room for it. */
   take(name: string, size = 1): Share | undefined {
     if (!this.enter(size)) return undefined;
-    const part = this.claim(name, size);
-    if (part === undefined) this.#taken -= size;
-    return part;
+    const share = this.claim(name, size);
+    if (share === undefined) this.#taken -= size;
+    return share;
   }
 
-  /** Gives back a share. `part` is the result of {@link take} or {@link claim}. */
-  giveBack(part: Share, name: string, size = 1): void {
+  /** Gives back a share. `share` is the result of {@link take} or {@link claim}. */
+  giveBack(share: Share, name: string, size = 1): void {
     this.#taken -= size;
-    if (part === "common") return;
+    if (share === "common") return;
     const left = (this.#own.get(name) ?? 0) - size;
     if (left > 0) this.#own.set(name, left);
     else this.#own.delete(name);

@@ -33,12 +33,12 @@ export function createAuthenticator({
     certificates?.refuseDistrusted(credentials);
     const { authorization, isRunning = false } = credentials;
     if (authorization.length > 0 && bearers !== undefined) {
-      return bearers.authenticate(authorization, { evenExpired: isRunning });
+      return bearers.authenticate(authorization, { allowExpired: isRunning });
     }
     const certificate = certificates === undefined ? undefined : credentials.certificate();
     if (certificate === undefined || certificates === undefined)
       throw unauthenticated(missing(bearers, certificates));
-    return certificates.principalOf(certificate, { evenExpired: isRunning });
+    return certificates.principalOf(certificate, { allowExpired: isRunning });
   };
 }
 

@@ -7,7 +7,7 @@ import { kindOf, nearMiss, numericDate, readJti } from "./claims.ts";
 import type { JwksCache } from "./jwks-cache.ts";
 import { type Claims, InvalidTokenError, verifiedClaims } from "./verify.ts";
 
-/** Cached bearer tokens, and the maximum length of a cached one: 40 MiB in total. */
+/** Cached bearer tokens, and the maximum length of a cached one: 41 MB in total. */
 export const MAX_CACHED_BEARERS = 10_000;
 export const MAX_CACHED_BEARER_LENGTH = 4096;
 
@@ -24,7 +24,7 @@ export interface BearerRules {
   readonly clockToleranceMs: number;
 }
 
-/** Replaces a damaged or repeated `authorization`, so that the call neither presents a token nor appears to have no credential. */
+/** Put in place of a damaged or repeated `authorization`: not a token, but not an absent credential either. */
 export const DAMAGED_AUTHORIZATION = "damaged";
 const DAMAGED = unauthenticated(
   "the authorization metadata of the call is repeated or not text, or a header field has invalid characters",
@@ -40,7 +40,7 @@ interface Options {
 
 interface CachedCaller {
   readonly principal: Principal;
-  /** The expiry, by the clocks and by the monotonic clock, which cannot be set back. */
+  /** The expiry in wall-clock time, and on the monotonic clock, which cannot be set back. */
   readonly expiresAt: EpochMs;
   readonly expiresAtMonotonic: number;
 }
@@ -60,8 +60,8 @@ export class BearerAuthenticator {
   readonly #inFlight = new Map<string, Promise<Principal>>();
 
   /**
-   * `now` is the latest time of all clocks. Other replicas forget that a token was blacklisted once they agree that it has expired, so a
-   * clock that was set back must not make the token valid again.
+   * `now` returns the latest time of all clocks. The entry of a blacklisted token is deleted once the token has expired, so a clock that was
+   * set back must not make the token valid again.
    */
   constructor({ rules, keys, clock, now }: Options) {
     this.#rules = rules;
@@ -73,24 +73,24 @@ export class BearerAuthenticator {
 
   /**
    * Identifies the caller by the `authorization` metadata. Throws, or rejects with, UNAUTHENTICATED, or KEYS_UNAVAILABLE if the keys to
-   * verify with are missing. With `evenExpired`, a token that is valid except for its expiry is accepted.
+   * verify with are missing. With `allowExpired`, a token that is valid except for its expiry is accepted.
    */
   authenticate(
     [value, ...more]: readonly unknown[],
-    { evenExpired = false }: { evenExpired?: boolean } = {},
+    { allowExpired = false }: { allowExpired?: boolean } = {},
   ): Principal | Promise<Principal> {
     if (typeof value !== "string" || more.length > 0) throw MALFORMED;
     if (value === DAMAGED_AUTHORIZATION) throw DAMAGED;
     const cached = this.#cached.get(value);
     if (cached !== undefined) {
       const { expiresAt, expiresAtMonotonic, principal } = cached;
-      if (evenExpired || (this.#now() < expiresAt && this.#clock.monotonic() < expiresAtMonotonic)) {
+      if (allowExpired || (this.#now() < expiresAt && this.#clock.monotonic() < expiresAtMonotonic)) {
         return principal;
       }
       // The expired token stays cached: a new verification would accept it again if the wall clock was set back.
       throw unauthenticated("the bearer token has expired");
     }
-    if (evenExpired) return this.#verify(value, true);
+    if (allowExpired) return this.#verify(value, true);
     let verifying = this.#inFlight.get(value);
     if (verifying === undefined) {
       verifying = this.#verify(value).finally(() => this.#inFlight.delete(value));
@@ -99,7 +99,7 @@ export class BearerAuthenticator {
     return verifying;
   }
 
-  async #verify(value: string, evenExpired = false): Promise<Principal> {
+  async #verify(value: string, allowExpired = false): Promise<Principal> {
     const [, token] = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(value) ?? [];
     if (token === undefined) throw MALFORMED;
     // Before the first keys have been read, the verification waits for them, and they become version 1.
@@ -107,12 +107,12 @@ export class BearerAuthenticator {
     try {
       const claims = await verifiedClaims(token, {
         ...{ keys: this.#keys, algorithms: this.#rules.algorithms },
-        preview: (unverified) => void this.#checkClaims(unverified, evenExpired),
+        preview: (unverified) => void this.#checkClaims(unverified, allowExpired),
       });
-      const expiresAt = this.#checkClaims(claims, evenExpired);
+      const expiresAt = this.#checkClaims(claims, allowExpired);
       const principal = this.#principalOf(claims, expiresAt);
       // Do not cache a result if the keys have changed meanwhile, since the key may have been withdrawn.
-      if (this.#keys.version === keysBefore && !evenExpired) this.#cache(value, principal, expiresAt);
+      if (this.#keys.version === keysBefore && !allowExpired) this.#cache(value, principal, expiresAt);
       return principal;
     } catch (error) {
       if (error instanceof ServiceError) throw error;
@@ -122,14 +122,14 @@ export class BearerAuthenticator {
   }
 
   /** Validates the claims and returns the token's expiry. */
-  #checkClaims({ iss, aud, exp, nbf, iat }: Claims, evenExpired: boolean): EpochMs {
+  #checkClaims({ iss, aud, exp, nbf, iat }: Claims, allowExpired: boolean): EpochMs {
     this.#checkIssuer(iss);
     this.#checkAudience(aud);
     if (exp === undefined) throw new InvalidTokenError("must have an exp");
     const expiresAt = numericDate(exp, "exp") * 1000;
-    if (expiresAt <= this.#now() && !evenExpired) throw new InvalidTokenError("has expired");
-    this.#checkBegun(nbf, "nbf", "is not valid yet");
-    this.#checkBegun(iat, "iat", "was issued in the future");
+    if (expiresAt <= this.#now() && !allowExpired) throw new InvalidTokenError("has expired");
+    this.#checkNotInFuture(nbf, "nbf", "is not valid yet");
+    this.#checkNotInFuture(iat, "iat", "was issued in the future");
     return expiresAt as EpochMs;
   }
 
@@ -160,7 +160,7 @@ export class BearerAuthenticator {
     throw new InvalidTokenError(`${message}: its aud differs from AUTH_AUDIENCE by ${difference}`);
   }
 
-  #checkBegun(value: unknown, name: "nbf" | "iat", message: string): void {
+  #checkNotInFuture(value: unknown, name: "nbf" | "iat", message: string): void {
     if (value === undefined) return;
     const { clockToleranceMs } = this.#rules;
     if (numericDate(value, name) * 1000 <= this.#clock.now() + clockToleranceMs) return;

@@ -77,18 +77,18 @@ export class CertificateAuthenticator {
 
   /**
    * The caller that the certificate identifies; without any role if none of its names is configured. Throws UNAUTHENTICATED if the
-   * configured names have no roles, so that the certificate only carries the tokens of its callers, and, unless `evenExpired`, if the
+   * configured names have no roles, so that the certificate only carries the tokens of its callers, and, unless `allowExpired`, if the
    * certificate has expired since its connection was opened.
    */
   principalOf(
     certificate: PeerCertificate,
-    { evenExpired = false }: { evenExpired?: boolean } = {},
+    { allowExpired = false }: { allowExpired?: boolean } = {},
   ): Principal {
     const identity = this.#identityOf(certificate);
     if (identity === "carrier") throw CARRIER;
     const { expiresAt } = identity;
     // An expiry that cannot be read, which is NaN, has passed.
-    if (!evenExpired && expiresAt !== undefined && !(this.#now() < expiresAt)) throw EXPIRED;
+    if (!allowExpired && expiresAt !== undefined && !(this.#now() < expiresAt)) throw EXPIRED;
     return identity;
   }
 

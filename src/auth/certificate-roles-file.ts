@@ -76,7 +76,7 @@ export class CertificateRolesFile {
   }
 }
 
-/** Parses the file as the setting is parsed at start. */
+/** Parses the text of the file, by the same rules as the setting TLS_CLIENT_ROLES. */
 function parse(text: string): CertificateRoles {
   for (const item of text.split(/[ \t\r\n]+/)) {
     const problem = settingProblem(item);

@@ -26,9 +26,9 @@ export function parseCertificateRoles(text: string): CertificateRoles {
         `must be pairs such as DNS:gateway.internal=check,revoke; the names are of kind DNS, URI or email, the roles ${ROLES.join(", ")}, or ${NO_ROLES} alone for a certificate whose callers authenticate by token`,
       );
     }
-    // The name is stored with each change that its caller makes. With an unusable name, the caller would act without one.
+    // The name is stored with each change that the caller makes, so a name that cannot be stored is rejected.
     const problem = textProblem(name, MAX_REVOKED_BY_BYTES);
-    if (problem !== undefined) throw new RangeError(`names a certificate whose name ${problem}`);
+    if (problem !== undefined) throw new RangeError(`has an invalid certificate name: it ${problem}`);
     if (roles.has(name)) throw new RangeError("names one certificate twice");
     roles.set(name, given);
   }

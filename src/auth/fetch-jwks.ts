@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import type { JwksSource } from "./jwks-source.ts";
 
-/** Timeout and maximum size of a key set. */
+/** Timeout and maximum size of a downloaded key set. */
 export const KEYS_TIMEOUT_MS = 5000;
 export const MAX_KEYS_BYTES = 1024 * 1024;
 
-/** A key set could not be fetched. `message` repeats nothing of the URL, the path or the content, which may be secret. */
+/** A key set could not be fetched. `message` contains no part of the URL, the path or the content, since these may be secret. */
 export class JwksError extends Error {
   override readonly name = "JwksError";
 }
@@ -32,21 +32,23 @@ async function download(url: string): Promise<Buffer> {
     });
     if (!response.ok) {
       await response.body?.cancel();
-      throw new JwksError(`the response was HTTP ${response.status}${isRedirect(response) ? MOVED : ""}`);
+      throw new JwksError(
+        `the response was HTTP ${response.status}${isRedirect(response) ? REDIRECT_HINT : ""}`,
+      );
     }
-    return await bounded(response);
+    return await readBounded(response);
   } catch (error) {
     throw error instanceof JwksError ? error : new JwksError(`there was no response (${codeOf(error)})`);
   }
 }
 
-const MOVED = ": redirects are not followed: configure the address of the key set itself";
+const REDIRECT_HINT = ": redirects are not followed: configure the address of the key set itself";
 
 function isRedirect({ status }: Response): boolean {
   return [301, 302, 303, 307, 308].includes(status);
 }
 
-async function bounded(response: Response): Promise<Buffer> {
+async function readBounded(response: Response): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of response.body ?? []) {
@@ -68,6 +70,6 @@ async function read(path: string): Promise<Buffer> {
 /** The code of a system or library error, such as ECONNREFUSED, or else the error's name. */
 function codeOf(error: unknown): string {
   const { cause } = error as { cause?: unknown };
-  const codes = [error, cause].map((one) => (one as { code?: unknown } | undefined)?.code);
+  const codes = [error, cause].map((thrown) => (thrown as { code?: unknown } | undefined)?.code);
   return String(codes.find((code) => typeof code === "string") ?? (error as Error).name);
 }

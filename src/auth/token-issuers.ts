@@ -21,17 +21,17 @@ export function parseTokenIssuers(text: string): readonly TokenIssuer[] {
   return issuers;
 }
 
-function parsePair(pair: string, place: number): TokenIssuer {
+function parsePair(pair: string, position: number): TokenIssuer {
   const [, issuer, keys] = /^(.+?)=((?:https?:\/\/|file:).+)$/.exec(pair) ?? [];
   if (issuer === undefined || keys === undefined) {
     throw new RangeError(
-      `must be pairs such as https://id.example=https://id.example/jwks.json: number ${place} is not`,
+      `must be pairs such as https://id.example=https://id.example/jwks.json: pair ${position} is not`,
     );
   }
   if (keys.startsWith("file:")) return { issuer, keys: jwksFile(keys.slice("file:".length)) };
   try {
     return { issuer, keys: parseJwksUrl(keys) };
   } catch (error) {
-    throw new RangeError(`number ${place}: the key set's URL ${(error as Error).message}`);
+    throw new RangeError(`pair ${position}: the key set's URL ${(error as Error).message}`);
   }
 }

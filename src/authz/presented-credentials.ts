@@ -6,7 +6,7 @@ import { isPreflight } from "./preflight.ts";
 export interface TrustedHeaders {
   /** Holds the jti of the token that the proxy has verified. */
   readonly jtiHeader: string | undefined;
-  /** Holds the method of the original request. Undefined: that of the request from the proxy. */
+  /** Holds the method of the original request. Undefined: the proxy's request has the same method. */
   readonly methodHeader: string | undefined;
 }
 
@@ -16,26 +16,29 @@ export function presentedCredentials(
   { jtiHeader, methodHeader }: TrustedHeaders,
 ): PresentedCredentials {
   const valuesOf = (name: string): readonly string[] => headersDistinct[name] ?? [];
-  const named = jtiHeader === undefined ? [] : valuesOf(jtiHeader);
+  const jtiValues = jtiHeader === undefined ? [] : valuesOf(jtiHeader);
   return {
     // A proxy that has verified no token sends an empty value.
-    verifiedJtis: named.filter((value) => value !== "").map(jtiIn),
+    verifiedJtis: jtiValues.filter((value) => value !== "").map(decodeJti),
     // `headers` would keep the first value and hide the others.
     authorization: valuesOf("authorization"),
-    isPreflight: isPreflight(methodHeader === undefined ? method : only(valuesOf(methodHeader)), valuesOf),
+    isPreflight: isPreflight(
+      methodHeader === undefined ? method : singleValue(valuesOf(methodHeader)),
+      valuesOf,
+    ),
   };
 }
 
 /** The single value; undefined if there are several, since their origin is then unknown. */
-function only([value, ...more]: readonly string[]): string | undefined {
+function singleValue([value, ...more]: readonly string[]): string | undefined {
   return more.length === 0 ? value : undefined;
 }
 
 /**
- * Decodes a header value from UTF-8. Null, which is not a valid jti, if it is not UTF-8 or contains a comma, which may separate the
- * client's value from the proxy's.
+ * Decodes a jti from a header value in UTF-8. Returns null, which callers treat as an invalid jti, if the value is not UTF-8, or contains
+ * a comma: it may then be the client's value joined with the proxy's.
  */
-function jtiIn(value: string): string | null {
+function decodeJti(value: string): string | null {
   if (value.includes(",")) return null;
   try {
     return UTF8.decode(Buffer.from(value, "latin1"));

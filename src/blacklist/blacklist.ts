@@ -135,7 +135,7 @@ export class Blacklist {
       ...order,
       ...this.#expiryContext(),
       retentionMs: this.#retentionMs,
-      rest: () => pace.rest(),
+      pause: () => pace.rest(),
     });
     if (!order.dryRun) this.#observer.pruned(result.count);
     return result;

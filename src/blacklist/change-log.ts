@@ -1,15 +1,15 @@
-import { MAX_ENTRIES_A_MESSAGE, MAX_LOGGED_CHANGES, MAX_LOGGED_ENTRIES } from "../limits.ts";
+import { MAX_ENTRIES_PER_MESSAGE, MAX_LOGGED_CHANGES, MAX_LOGGED_ENTRIES } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { type Columns, ColumnsBuilder, UNTIL_BYTES } from "../token-index/columns.ts";
 
 /** The entries that one read of the database brought. */
 export interface Change extends Columns {
-  /** The revision whose changes are all logged once this change is; undefined if more changes of that revision follow. */
+  /** The revision that this change completes; undefined if more changes of its revision follow. */
   readonly revision: Revision | undefined;
 }
 
 /** Several changes merged into one message. */
-export interface Together {
+export interface MergedChanges {
   readonly change: Change;
   readonly from: number;
   /** The number of the first change after these. */
@@ -17,22 +17,22 @@ export interface Together {
 }
 
 /**
- * The latest changes of the index, from which `Watch` streams resume. Each copy reads from its own position, so a slow copy costs
- * only the number it has reached. Bounded: the oldest changes are dropped even if a copy still needs them.
+ * The latest changes of the index, from which `Watch` streams resume. Each copy reads from its own position, so a slow copy
+ * costs no memory but for its position. Bounded: the oldest changes are dropped even if a copy still needs them.
  */
 export class ChangeLog {
   readonly #entries = new ColumnsBuilder();
   #changes: Change[] = [];
   /** The number of the first change kept. Numbers are never reused. */
   #first = 0;
-  #kept = 0;
+  #keptEntries = 0;
   /** All changes after this revision are kept; undefined: unknown. */
   #since: number | undefined;
   #last: Revision | undefined;
   #epoch = 0;
   #isOpen = false;
   /** The last merged changes, cached because copies that are equally far behind get the same ones. */
-  #together: Together | undefined;
+  #merged: MergedChanges | undefined;
   readonly #listeners = new Set<() => void>();
 
   /** Whether there is a complete index to which the changes belong. */
@@ -63,21 +63,21 @@ export class ChangeLog {
     this.#last = undefined;
     this.#epoch++;
     this.#isOpen = true;
-    this.#tell();
+    this.#notify();
   }
 
   /** Called when there is no complete index any more. */
   close(): void {
     this.#isOpen = false;
-    this.#tell();
+    this.#notify();
   }
 
   /**
    * Adds an entry that has joined the index or was extended. `until` is when it stops being BLACKLISTED: milliseconds since 1970,
    * leeway included.
    */
-  add(print: Int32Array, until: number): void {
-    if (this.#isOpen) this.#entries.add(print, until);
+  add(fingerprint: Int32Array, until: number): void {
+    if (this.#isOpen) this.#entries.add(fingerprint, until);
   }
 
   /** Logs the entries added since the last call as one change that completes `revision`; undefined: the revision is not complete yet. */
@@ -85,11 +85,11 @@ export class ChangeLog {
     if (!this.#isOpen) return;
     const isNew = revision !== undefined && revision.number !== this.#last?.number;
     if (this.#entries.size === 0 && !isNew) return;
-    this.#kept += this.#entries.size;
+    this.#keptEntries += this.#entries.size;
     this.#changes.push({ ...this.#entries.take(), revision });
     if (revision !== undefined) this.#last = revision;
-    this.#forget();
-    this.#tell();
+    this.#trim();
+    this.#notify();
   }
 
   /** The change with this number; undefined if it is not logged yet or has been dropped. */
@@ -101,19 +101,19 @@ export class ChangeLog {
    * Merges the changes numbered from `from` up to but excluding `end`, all of which must be kept: the first one, and as many more
    * as fit into one message. A copy that is behind catches up with few messages.
    */
-  together(from: number, end: number): Together {
+  merge(from: number, end: number): MergedChanges {
     const first = this.#changes[from - this.#first] as Change;
     let next = from + 1;
     for (let size = sizeOf(first); next < end; next++) {
       size += sizeOf(this.#changes[next - this.#first] as Change);
-      if (size > MAX_ENTRIES_A_MESSAGE) break;
+      if (size > MAX_ENTRIES_PER_MESSAGE) break;
     }
     if (next === from + 1) return { change: first, from, next };
-    if (this.#together?.from !== from || this.#together.next !== next) {
+    if (this.#merged?.from !== from || this.#merged.next !== next) {
       const changes = this.#changes.slice(from - this.#first, next - this.#first);
-      this.#together = { change: asOne(changes), from, next };
+      this.#merged = { change: mergeChanges(changes), from, next };
     }
-    return this.#together as Together;
+    return this.#merged as MergedChanges;
   }
 
   /**
@@ -134,11 +134,11 @@ export class ChangeLog {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Drops a quarter at a time, because removing from the front of an array costs as much as the rest of it. */
-  #forget(): void {
-    if (this.#kept <= MAX_LOGGED_ENTRIES && this.#changes.length <= MAX_LOGGED_CHANGES) return;
+  /** Drops the oldest changes once there are too many: a quarter at a time, because each removal moves the rest of the array. */
+  #trim(): void {
+    if (this.#keptEntries <= MAX_LOGGED_ENTRIES && this.#changes.length <= MAX_LOGGED_CHANGES) return;
     let count = 0;
-    let kept = this.#kept;
+    let kept = this.#keptEntries;
     while (
       kept > (MAX_LOGGED_ENTRIES * 3) / 4 ||
       this.#changes.length - count > (MAX_LOGGED_CHANGES * 3) / 4
@@ -152,25 +152,25 @@ export class ChangeLog {
   }
 
   #drop(count: number): void {
-    for (const change of this.#changes.splice(0, count)) this.#kept -= sizeOf(change);
+    for (const change of this.#changes.splice(0, count)) this.#keptEntries -= sizeOf(change);
     this.#first += count;
   }
 
-  #tell(): void {
+  #notify(): void {
     for (const listener of this.#listeners) listener();
   }
 }
 
 /** Merges changes; the result completes the last revision that any of them completes. */
-function asOne(changes: readonly Change[]): Change {
+function mergeChanges(changes: readonly Change[]): Change {
   return {
-    fingerprints: joined(changes.map(({ fingerprints }) => fingerprints)),
-    until: joined(changes.map(({ until }) => until)),
+    fingerprints: concatenate(changes.map(({ fingerprints }) => fingerprints)),
+    until: concatenate(changes.map(({ until }) => until)),
     revision: changes.findLast(({ revision }) => revision !== undefined)?.revision,
   };
 }
 
-function joined(parts: readonly Uint8Array[]): Uint8Array {
+function concatenate(parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const part of parts) {

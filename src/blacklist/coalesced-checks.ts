@@ -129,7 +129,7 @@ export class CoalescedChecks implements CheckService {
     }
   }
 
-  async #read(keys: readonly EntryKey[], sharing: readonly WaitingCheck[]): Promise<LookupResult> {
+  async #read(keys: readonly EntryKey[], participants: readonly WaitingCheck[]): Promise<LookupResult> {
     const began = this.#clock.monotonic();
     let succeeded = false;
     try {
@@ -137,7 +137,7 @@ export class CoalescedChecks implements CheckService {
       succeeded = true;
       return result;
     } finally {
-      this.#observer.asked({ sharing, succeeded, milliseconds: this.#clock.monotonic() - began });
+      this.#observer.lookedUp({ participants, succeeded, milliseconds: this.#clock.monotonic() - began });
     }
   }
 

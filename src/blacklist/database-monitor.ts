@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { HEARTBEAT_MS, HEARTBEAT_WHILE_DOWN_MS, MAX_CLOCK_SKEW_MS } from "../limits.ts";
+import { DATABASE_PROBE_MS, DATABASE_PROBE_WHILE_DOWN_MS, MAX_CLOCK_SKEW_MS } from "../limits.ts";
 import type { DatabaseState } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
@@ -8,15 +8,15 @@ interface Options {
   /** Reads the database's state. */
   readonly probe: () => Promise<DatabaseState>;
   readonly clock: Clock;
-  /** Told the database's clock at every beat. */
+  /** Receives the database's clock from every probe. */
   readonly clocks: ClockBounds;
   readonly log: Logger;
   readonly onChange: (healthy: boolean) => void;
 }
 
 /**
- * Polls the database once a second for whether it is reachable and takes writes, and reports every change in either direction. It
- * also opens the store of a service that started before its database.
+ * Polls whether the database is reachable and takes writes, once a second, and more often while it does not; reports every change. If the
+ * service was started before its database, a probe opens the store.
  */
 export class DatabaseMonitor {
   readonly #options: Options;
@@ -32,10 +32,10 @@ export class DatabaseMonitor {
 
   /** Sends the first probe; resolves when it has succeeded or failed. Later probes are scheduled automatically. */
   async start(): Promise<void> {
-    await this.#beat();
+    await this.#probe();
   }
 
-  async #beat(): Promise<void> {
+  async #probe(): Promise<void> {
     const { probe, clock, clocks } = this.#options;
     let problem: unknown;
     try {
@@ -50,8 +50,8 @@ export class DatabaseMonitor {
     if (this.#stopped) return;
     this.#report(problem);
     this.#cancel = clock.schedule(
-      this.#healthy ? HEARTBEAT_MS : HEARTBEAT_WHILE_DOWN_MS,
-      () => void this.#beat(),
+      this.#healthy ? DATABASE_PROBE_MS : DATABASE_PROBE_WHILE_DOWN_MS,
+      () => void this.#probe(),
     );
   }
 

@@ -86,7 +86,7 @@ export class EntryIndex implements KnownEntries {
   }
 
   /** The entries of a part of the index, see {@link TokenIndex.visit}. Throws NOT_FRESH if there is no index. */
-  visit(place: number, each: (print: Int32Array, expiresAt: number) => void): number {
+  visit(place: number, each: (fingerprint: Int32Array, expiresAt: number) => void): number {
     if (this.#index === undefined) throw HISTORY_CHANGED;
     return this.#index.visit(place, each);
   }
@@ -99,9 +99,9 @@ export class EntryIndex implements KnownEntries {
     if (index === undefined) return;
     for (const { key, expiresAt } of entries) {
       if (expiresAt <= cutoff) continue;
-      const print = index.fingerprintOf(key);
-      index.put(print, expiresAt);
-      changeLog.add(print, expiresAt + leewayMs);
+      const fingerprint = index.fingerprintOf(key);
+      index.put(fingerprint, expiresAt);
+      changeLog.add(fingerprint, expiresAt + leewayMs);
     }
   }
 

@@ -57,8 +57,8 @@ const END: TailPosition = { revision: Number.MAX_SAFE_INTEGER, key: new Uint8Arr
 /**
  * Keeps the index equal to the database by reading what changed since the last revision it has. A read that finds nothing left
  * proves the index current as of the moment the read was sent, and all requests made before that moment share the proof. One read
- * is in flight at a time, and only while there are requests: from the heartbeat, once a second, from checks, or from the feed. What
- * this replica writes is in the index before it is acknowledged, and every later read has to find the commit in the database.
+ * is in flight at a time, and only while there are requests: from the database monitor, once a second, from checks, or from the watch
+ * hub. What this replica writes is in the index before it is acknowledged, and every later read has to find the commit in the database.
  */
 export class Follower implements KnownEntries {
   readonly #options: Options;
@@ -148,7 +148,7 @@ export class Follower implements KnownEntries {
   }
 
   /** The entries of a part of the index, see {@link EntryIndex.visit}. */
-  visit(place: number, each: (print: Int32Array, expiresAt: number) => void): number {
+  visit(place: number, each: (fingerprint: Int32Array, expiresAt: number) => void): number {
     return this.#entries.visit(place, each);
   }
 
@@ -259,7 +259,7 @@ export class Follower implements KnownEntries {
     this.#tail.changes(this.#position, this.#seen, required).then(
       (changes) => this.#arrived(changes, { group, sentAt, required }),
       (error: unknown) => {
-        this.#observe("failed", { sharing: group, sentAt });
+        this.#observe("failed", { participants: group, sentAt });
         if (!this.#stopped) this.#pause();
         // The result is unknown, so the read proves nothing to any request.
         this.#fail(group, error);
@@ -272,9 +272,12 @@ export class Follower implements KnownEntries {
     this.#cancelPause = this.#options.clock.schedule(FAILED_READ_PAUSE_MS, () => this.#reads.ended());
   }
 
-  #observe(end: ReadEnd, { sharing, sentAt }: { sharing: readonly Waiter[]; sentAt: ClockReading }): void {
+  #observe(
+    end: ReadEnd,
+    { participants, sentAt }: { participants: readonly Waiter[]; sentAt: ClockReading },
+  ): void {
     const milliseconds = this.#options.clock.monotonic() - sentAt.monotonic;
-    this.#observer.followed({ end, sharing, milliseconds });
+    this.#observer.followed({ end, participants, milliseconds });
   }
 
   #arrived(
@@ -285,7 +288,7 @@ export class Follower implements KnownEntries {
       required,
     }: { group: readonly Waiter[]; sentAt: ClockReading; required: readonly Revision[] },
   ): void {
-    this.#observe(endOf(changes), { sharing: group, sentAt });
+    this.#observe(endOf(changes), { participants: group, sentAt });
     this.#options.clocks.observe(changes.clock, sentAt.wall as EpochMs);
     if (!changes.intact) {
       this.#rebuild(group, required);

@@ -6,13 +6,13 @@ import type { WriteResult } from "../store/store.ts";
 export type Fallback = "no-index" | "unknown-revision";
 
 /**
- * The result of a read of the changes: it proved the index current; it brought a full page, with more to follow; a read-only server
- * answered; the database has lost commits; or the read failed.
+ * The result of a read of the changes. `proven`: the index is current. `more`: the page was full, so more changes follow. `read-only`: the
+ * database takes no writes. `lost`: the database has lost commits. `failed`: the read failed.
  */
 export type ReadEnd = "proven" | "more" | "read-only" | "lost" | "failed";
 
-/** One participant of a shared read or commit. Without a caller: the heartbeat, or the feed of copies. */
-export interface Sharing {
+/** One participant of a shared read or commit. Absent `caller`: the database monitor, or the watch hub. */
+export interface Participant {
   readonly caller?: Caller | undefined;
 }
 
@@ -23,14 +23,14 @@ export interface Sharing {
 export interface Observer {
   /** A commit shared by these requests has ended. `results` has the outcome of each entry; undefined if the commit failed. */
   committed(commit: {
-    sharing: readonly Sharing[];
+    participants: readonly Participant[];
     results: readonly WriteResult[] | undefined;
     milliseconds: number;
   }): void;
   /** A read of the changes, shared by these requests, has ended. */
-  followed(read: { sharing: readonly Sharing[]; milliseconds: number; end: ReadEnd }): void;
+  followed(read: { participants: readonly Participant[]; milliseconds: number; end: ReadEnd }): void;
   /** A read of the entries themselves, shared by these calls, has succeeded or failed. */
-  asked(read: { sharing: readonly Sharing[]; milliseconds: number; succeeded: boolean }): void;
+  lookedUp(read: { participants: readonly Participant[]; milliseconds: number; succeeded: boolean }): void;
   /** A check goes to the database although an index is configured. */
   fellBack(because: Fallback): void;
   /** `count` entries have been deleted. */
@@ -45,7 +45,7 @@ export interface Observer {
 export const UNOBSERVED: Observer = {
   committed() {},
   followed() {},
-  asked() {},
+  lookedUp() {},
   fellBack() {},
   pruned() {},
   pruneEnded() {},

@@ -1,7 +1,7 @@
 import type { KnownCaller } from "../caller.ts";
 import type { EpochMs } from "../entry.ts";
 import { invalidRequest, type Reason, ServiceError } from "../errors.ts";
-import { MAX_ENTRIES_A_MESSAGE } from "../limits.ts";
+import { MAX_ENTRIES_PER_MESSAGE } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { SharedRounds } from "../shared-rounds.ts";
 import { type Columns, ColumnsBuilder, inParts } from "../token-index/columns.ts";
@@ -25,7 +25,7 @@ export type Delivery =
 /** What all subscriptions share. */
 export interface SubscriptionHost {
   /** Throws UNAUTHENTICATED when the caller's own token is blacklisted, as far as the index knows. */
-  judge(caller: KnownCaller): void;
+  rejectIfRevoked(caller: KnownCaller): void;
   /** The earlier of this service's clock and the database's: a time that has passed by this has passed by both clocks. */
   now(): EpochMs;
   /** How long after its expiry an entry stays effective. */
@@ -38,7 +38,7 @@ export interface SubscriptionHost {
 }
 
 interface Options {
-  readonly feed: SubscriptionHost;
+  readonly host: SubscriptionHost;
   readonly follower: Follower;
   readonly changeLog: ChangeLog;
   readonly caller: KnownCaller;
@@ -97,20 +97,20 @@ export class Subscription {
    * UNAUTHENTICATED if the caller's own token has been blacklisted.
    */
   next(): Delivery | undefined {
-    const { changeLog, feed, caller } = this.#options;
+    const { changeLog, host, caller } = this.#options;
     if (!changeLog.isOpen) throw NO_INDEX;
-    feed.judge(caller);
+    host.rejectIfRevoked(caller);
     if (changeLog.epoch !== this.#epoch || this.#hasMissed()) {
-      feed.observer.startedOver();
+      host.observer.startedOver();
       this.#startOver();
     }
     if (!this.#opened) return this.#open();
     if (this.#snapshot !== undefined) {
-      return feed.mayBeginSnapshot(this) ? this.#part(this.#snapshot) : undefined;
+      return host.mayBeginSnapshot(this) ? this.#part(this.#snapshot) : undefined;
     }
     const end = this.#answer?.after ?? changeLog.end;
     if (this.#next < end) {
-      const { change, next } = changeLog.together(this.#next, end);
+      const { change, next } = changeLog.merge(this.#next, end);
       this.#next = next;
       return { kind: "change", change };
     }
@@ -138,7 +138,7 @@ export class Subscription {
   }
 
   close(): void {
-    this.#options.feed.leave(this);
+    this.#options.host.leave(this);
     this.onReady = () => {};
   }
 
@@ -149,8 +149,8 @@ export class Subscription {
 
   /** Starts over with a snapshot: what has been sent stays true, but changes may be missing. */
   #startOver(): void {
-    const { changeLog, feed, follower } = this.#options;
-    feed.endSnapshot(this);
+    const { changeLog, host, follower } = this.#options;
+    host.endSnapshot(this);
     if (this.#epoch !== changeLog.epoch) this.#disown();
     this.#epoch = changeLog.epoch;
     this.#opened = false;
@@ -173,7 +173,7 @@ export class Subscription {
   }
 
   #part(snapshot: Snapshot): Delivery {
-    const { changeLog, feed, follower } = this.#options;
+    const { changeLog, host, follower } = this.#options;
     if (snapshot.place === 0) {
       // The turn may come long after the snapshot was announced: it includes everything in the index by now.
       snapshot.revision = follower.applied;
@@ -185,21 +185,21 @@ export class Subscription {
       return { kind: "part", columns, revision: undefined };
     }
     this.#snapshot = undefined;
-    feed.endSnapshot(this);
+    host.endSnapshot(this);
     return { kind: "part", columns, revision: snapshot.revision };
   }
 
   /** Collects the entries at the next place. */
   #visit(snapshot: Snapshot): void {
-    const { feed, follower } = this.#options;
-    const { leewayMs } = feed;
+    const { host, follower } = this.#options;
+    const { leewayMs } = host;
     // Read once, because there are thousands of entries.
-    const now = feed.now();
-    snapshot.place = follower.visit(snapshot.place, (print, expiresAt) => {
+    const now = host.now();
+    snapshot.place = follower.visit(snapshot.place, (fingerprint, expiresAt) => {
       const until = expiresAt + leewayMs;
-      if (until > now) snapshot.entries.add(print, until);
+      if (until > now) snapshot.entries.add(fingerprint, until);
     });
-    snapshot.rest = [...inParts(snapshot.entries.take(), MAX_ENTRIES_A_MESSAGE)];
+    snapshot.rest = [...inParts(snapshot.entries.take(), MAX_ENTRIES_PER_MESSAGE)];
   }
 
   /** The last `sync` stands for all before it. */

@@ -19,10 +19,10 @@ export function verdictsOf(
   { caller, unavailable }: { caller: Caller; unavailable?: unknown },
 ): CheckAnswer {
   rejectRevokedCaller(caller, state);
-  const rest: Verdict = unavailable === undefined ? "not-blacklisted" : "unknown";
+  const otherwise: Verdict = unavailable === undefined ? "not-blacklisted" : "unknown";
   let positives = 0;
   const verdicts = tokens.map((token): Verdict => {
-    if (!isBlacklisted(token, state)) return rest;
+    if (!isBlacklisted(token, state)) return otherwise;
     positives++;
     return "blacklisted";
   });
@@ -30,7 +30,7 @@ export function verdictsOf(
   return { verdicts, revision: state.revision };
 }
 
-/** Throws UNAUTHENTICATED when the caller's own token is blacklisted. It is judged with the same freshness as the tokens of the check. */
+/** Throws UNAUTHENTICATED when the caller's own token is blacklisted, looked up with the same freshness as the tokens of the check. */
 export function rejectRevokedCaller({ principal }: Caller, lookup: EntryLookup): void {
   const own = principal?.token;
   if (own !== undefined && isBlacklisted(own, lookup)) {

@@ -14,8 +14,8 @@ import { timeSliced } from "./time-slicing.ts";
 import { NO_INDEX } from "./unavailability.ts";
 import { rejectRevokedCaller } from "./verdicts.ts";
 
-/** The cost of handing the latest change to one copy, in microseconds. */
-const HAND_OVER_MICROS = 30;
+/** The cost of notifying one subscription of a change, in microseconds. */
+const NOTIFY_MICROS = 30;
 
 interface Options {
   readonly follower: Follower;
@@ -42,9 +42,9 @@ export class WatchHub implements SubscriptionHost {
   readonly observer: Observer;
   readonly #subscriptions = new Set<Subscription>();
   readonly #turns: SnapshotTurns<Subscription>;
-  /** Whether a round of notifications is planned or running, and whether there has been a later change since it was planned. */
-  #passing = false;
-  #again = false;
+  /** Whether a round of notifications is scheduled or running, and whether another is due after it because of a later change. */
+  #isNotifying = false;
+  #hasNewChange = false;
   #isReading = false;
   #cancelRead = () => {};
 
@@ -52,7 +52,7 @@ export class WatchHub implements SubscriptionHost {
     this.#options = options;
     this.observer = options.observer ?? UNOBSERVED;
     this.#turns = new SnapshotTurns(options.clock);
-    options.changeLog.listen(() => this.#plan());
+    options.changeLog.listen(() => this.#scheduleNotifications());
   }
 
   /** The number of open subscriptions. */
@@ -86,20 +86,20 @@ export class WatchHub implements SubscriptionHost {
     const { follower, changeLog } = this.#options;
     if (follower.phase !== "following") throw NO_INDEX;
     const { epoch } = changeLog;
-    // Another replica may have read the copy's revision a moment ago.
-    await this.#prove();
-    this.judge(caller);
+    // The copy may come from another replica that was ahead of this one: read the changes before looking for its revision.
+    await this.#readState();
+    this.rejectIfRevoked(caller);
     const found = copy === undefined ? undefined : await this.#placeOf(copy);
     if (follower.phase !== "following" || !changeLog.isOpen) throw NO_INDEX;
-    // The place belongs to the log of an earlier index if the epoch has changed.
+    // After a change of epoch the place refers to the log of an earlier index.
     const place = changeLog.epoch === epoch ? found : undefined;
-    const subscription = new Subscription({ feed: this, follower, changeLog, caller, place });
+    const subscription = new Subscription({ host: this, follower, changeLog, caller, place });
     this.#subscriptions.add(subscription);
     this.#keepReading();
     return subscription;
   }
 
-  judge(caller: KnownCaller): void {
+  rejectIfRevoked(caller: KnownCaller): void {
     const { follower, leewayMs, clocks } = this.#options;
     if (caller.principal.token === undefined) return;
     rejectRevokedCaller(caller, {
@@ -118,7 +118,7 @@ export class WatchHub implements SubscriptionHost {
   }
 
   endSnapshot(subscription: Subscription): void {
-    if (this.#turns.end(subscription)) this.#plan();
+    if (this.#turns.end(subscription)) this.#scheduleNotifications();
   }
 
   leave(subscription: Subscription): void {
@@ -128,8 +128,8 @@ export class WatchHub implements SubscriptionHost {
     this.#cancelRead();
   }
 
-  /** A copy that does not read gives up its turn, so that it delays no other; it queues again when it next asks. */
-  #passTurns(): void {
+  /** Ends the turn of each copy that does not read its snapshot, so that it delays no other. It queues again when it next asks. */
+  #endIdleTurns(): void {
     for (const one of this.#turns.idle()) this.endSnapshot(one);
   }
 
@@ -137,13 +137,13 @@ export class WatchHub implements SubscriptionHost {
   async #placeOf({ revision, key }: CopyState): Promise<number | undefined> {
     const { follower, changeLog, store } = this.#options;
     if (!follower.key.equals(key) || revision.number > follower.applied.number) return undefined;
-    // Entries that the database has lost are sent in snapshots only: they are not among the changes after any revision.
+    // The index holds entries that the database has lost. Only snapshots contain them: they are not changes of any revision.
     if (follower.holdsLost) return undefined;
     if (!follower.reflects(revision) && (await store.missing([revision])).length > 0) return undefined;
     return changeLog.after(revision.number);
   }
 
-  #prove(): Promise<DatabaseState> {
+  #readState(): Promise<DatabaseState> {
     return this.#options.follower.databaseState();
   }
 
@@ -151,8 +151,8 @@ export class WatchHub implements SubscriptionHost {
   #keepReading(): void {
     if (this.#isReading) return;
     const { clock } = this.#options;
-    const again = (pause: number) => {
-      this.#passTurns();
+    const readAfter = (pause: number) => {
+      this.#endIdleTurns();
       this.#isReading = this.#subscriptions.size > 0;
       if (!this.#isReading) return;
       const cancel = clock.schedule(pause, read);
@@ -165,32 +165,32 @@ export class WatchHub implements SubscriptionHost {
     const read = () => {
       // While a read is in flight, its completion decides whether to continue; cancelling must not start a second loop.
       this.#cancelRead = () => {};
-      this.#prove().then(
-        () => again(WATCH_READ_MS),
-        // The error is reported to each subscription that has asked for proof.
-        () => again(FAILED_WATCH_READ_MS),
+      this.#readState().then(
+        () => readAfter(WATCH_READ_MS),
+        // Each subscription that waits for a proof receives the error itself.
+        () => readAfter(FAILED_WATCH_READ_MS),
       );
     };
-    again(WATCH_READ_MS);
+    readAfter(WATCH_READ_MS);
   }
 
   /**
    * Notifies all subscriptions. Several changes may arrive in one turn of the event loop, and many copies take several turns: only
    * one round runs at a time, or the rounds would take a growing share of every turn.
    */
-  #plan(): void {
-    this.#again = true;
-    if (this.#passing || this.#subscriptions.size === 0) return;
-    this.#passing = true;
+  #scheduleNotifications(): void {
+    this.#hasNewChange = true;
+    if (this.#isNotifying || this.#subscriptions.size === 0) return;
+    this.#isNotifying = true;
     setImmediate(() => {
-      this.#again = false;
+      this.#hasNewChange = false;
       const all = [...this.#subscriptions].map((one) => ({
-        cost: HAND_OVER_MICROS,
+        cost: NOTIFY_MICROS,
         work: () => one.onReady(),
       }));
       const done = () => {
-        this.#passing = false;
-        if (this.#again) this.#plan();
+        this.#isNotifying = false;
+        if (this.#hasNewChange) this.#scheduleNotifications();
       };
       timeSliced([...all, { cost: 0, work: done }], ({ work }) => work());
     });

@@ -103,23 +103,23 @@ export class Writer {
 
   /** One request may have caused the failure; the others must not fail because of it. */
   async #commitOneByOne(group: readonly WaitingWrite[]): Promise<void> {
-    let away: unknown;
+    let outage: unknown;
     for (const waiting of group) {
       try {
-        if (away !== undefined) throw away;
+        if (outage !== undefined) throw outage;
         if (waiting.caller.isGone) throw ABANDONED;
         await this.#write([waiting]);
       } catch (error) {
         waiting.reject(error);
         // A thousand requests must not wait for an unavailable database one after another.
-        if (isUnavailable(error)) away = error;
+        if (isUnavailable(error)) outage = error;
       }
     }
   }
 
   async #write(group: readonly WaitingWrite[]): Promise<void> {
     const context = { now: this.#clock.now(), leewayMs: this.#leewayMs };
-    const result = await this.#observed(
+    const result = await this.#measured(
       group,
       this.#store.write(mergeWrites(group.map(({ entries }) => entries)), context),
     );
@@ -129,8 +129,8 @@ export class Writer {
     for (const { entries, resolve } of group) resolve({ results: split.next(entries), revision });
   }
 
-  async #observed(
-    sharing: readonly WaitingWrite[],
+  async #measured(
+    participants: readonly WaitingWrite[],
     committing: Promise<CommitResult>,
   ): Promise<CommitResult> {
     const began = this.#clock.monotonic();
@@ -140,7 +140,7 @@ export class Writer {
       results = result.results;
       return result;
     } finally {
-      this.#observer.committed({ sharing, results, milliseconds: this.#clock.monotonic() - began });
+      this.#observer.committed({ participants, results, milliseconds: this.#clock.monotonic() - began });
     }
   }
 }

@@ -13,7 +13,7 @@ import type { TimeArgument } from "./time-argument.ts";
 /** The result of one batch. */
 export interface StoredBatch {
   readonly counts: Partial<ImportCounts>;
-  readonly refused: readonly { readonly line: number; readonly problem: string }[];
+  readonly rejected: readonly { readonly line: number; readonly problem: string }[];
 }
 
 export interface BatchStoreSetup {
@@ -29,7 +29,7 @@ export interface BatchStoreSetup {
  */
 export class BatchStore {
   readonly #setup: BatchStoreSetup;
-  /** The latest expiry that the service has called expired, in milliseconds since 1970; earlier ones have expired too. */
+  /** The latest expiry that the service has rejected as passed, in milliseconds since 1970. Earlier expiries have passed too. */
   #expiredUpTo = Number.NEGATIVE_INFINITY;
 
   constructor(setup: BatchStoreSetup) {
@@ -37,22 +37,25 @@ export class BatchStore {
   }
 
   async store(items: readonly TokenItem[]): Promise<StoredBatch> {
-    // The earliest expiry comes last, so that the first rejected token tells about all those behind it.
+    // Latest expiry first: if the service rejects a token as expired, all tokens after it have expired too.
     let remaining = [...items].sort((a, b) => msOf(b.token.expiresAt) - msOf(a.token.expiresAt));
-    const refused: { line: number; problem: string }[] = [];
+    const rejected: { line: number; problem: string }[] = [];
     for (;;) {
       remaining = remaining.filter(({ token }) => msOf(token.expiresAt) > this.#expiredUpTo);
-      const rest = { expired: items.length - refused.length - remaining.length, refused: refused.length };
-      if (remaining.length === 0) return { counts: rest, refused };
+      const leftOut = {
+        expired: items.length - rejected.length - remaining.length,
+        refused: rejected.length,
+      };
+      if (remaining.length === 0) return { counts: leftOut, rejected };
       try {
-        return { counts: { ...(await this.#send(remaining)), ...rest }, refused };
+        return { counts: { ...(await this.#send(remaining)), ...leftOut }, rejected };
       } catch (error) {
-        const rejected = error instanceof ClientError ? this.#rejectedItems(error.violations, remaining) : [];
+        const more = error instanceof ClientError ? this.#rejectedItems(error.violations, remaining) : [];
         const canContinue =
-          rejected.length > 0 || remaining.some(({ token }) => msOf(token.expiresAt) <= this.#expiredUpTo);
+          more.length > 0 || remaining.some(({ token }) => msOf(token.expiresAt) <= this.#expiredUpTo);
         if (!canContinue) throw error;
-        refused.push(...rejected);
-        const lines = new Set(rejected.map(({ line }) => line));
+        rejected.push(...more);
+        const lines = new Set(more.map(({ line }) => line));
         remaining = remaining.filter(({ line }) => !lines.has(line));
       }
     }
@@ -84,18 +87,18 @@ export class BatchStore {
   ): { line: number; problem: string }[] {
     const rejected = new Map<number, string>();
     for (const { field, description, reason } of violations) {
-      const [, index, member] = /^tokens\[(\d+)\]\.?(.*)$/.exec(field) ?? [];
+      const [, index, name] = /^tokens\[(\d+)\]\.?(.*)$/.exec(field) ?? [];
       const item = sent[Number(index)];
       if (index === undefined || item === undefined) continue;
       if (reason === "EXPIRY_PASSED") {
         this.#expiredUpTo = Math.max(this.#expiredUpTo, msOf(item.token.expiresAt));
-      } else rejected.set(item.line, escapeLine(`"${member}" ${description}`));
+      } else rejected.set(item.line, escapeLine(`"${name}" ${description}`));
     }
     return [...rejected].map(([line, problem]) => ({ line, problem }));
   }
 }
 
-/** Whether it is an entry of an older version, which accepted a raw token as a jti. */
+/** Whether the jti is a raw token. Entries made by an older version of the service may have such jtis. */
 export function isOfRawToken({ token }: TokenItem): boolean {
   return isRawToken(token.jti);
 }

@@ -131,7 +131,7 @@ async function storeAll(
       continue;
     }
     const { input: batch, output } = answer;
-    for (const { line, problem } of output.refused) {
+    for (const { line, problem } of output.rejected) {
       if (named++ < MAX_NAMED_PROBLEMS) session.note(`error: line ${line}: ${problem}`);
     }
     for (const line of rawTokensIn(batch.items)) {
@@ -171,11 +171,11 @@ async function* digested(
 
 async function storeBatch(store: BatchStore, { items }: Batch): Promise<StoredBatch> {
   const invalid = items.filter((item) => "problem" in item);
-  const { counts, refused } = await store.store(items.filter((item) => "token" in item));
-  const all = [...invalid.map(({ line, problem }) => ({ line, problem })), ...refused];
+  const { counts, rejected } = await store.store(items.filter((item) => "token" in item));
+  const all = [...invalid.map(({ line, problem }) => ({ line, problem })), ...rejected];
   return {
     counts: { ...counts, refused: all.length },
-    refused: all.sort((a, b) => a.line - b.line),
+    rejected: all.sort((a, b) => a.line - b.line),
   };
 }
 

@@ -26,7 +26,7 @@ const NAMES = namesOf<ListOptions>({
 /** All matching entries, page after page; `page` fetches one page. */
 export async function* listing(
   options: ListOptions,
-  page: (request: Filters) => Promise<ListResponse>,
+  fetchPage: (request: Filters) => Promise<ListResponse>,
 ): AsyncGenerator<ListedToken, void, undefined> {
   const problems = callOptionsProblems(options, NAMES);
   if (problems.length > 0) throw invalidAll(problems);
@@ -35,7 +35,7 @@ export async function* listing(
   const filters = filtersOf(options);
   const pageTokens = new PageTokens();
   for (let pageToken = ""; ; ) {
-    const { tokens, nextPageToken } = await page({ ...filters, pageToken });
+    const { tokens, nextPageToken } = await fetchPage({ ...filters, pageToken });
     for (const token of tokens) yield listedToken(token);
     pageToken = pageTokens.next(nextPageToken);
     if (pageToken === "") return;
@@ -52,8 +52,8 @@ function filtersOf(options: ListOptions): Filters {
     pageSize = 0,
   } = options;
   const violations: Violation[] = [];
-  for (const [field, moment] of Object.entries({ createdAfter, createdBefore })) {
-    const description = moment === undefined ? undefined : dateProblem(moment);
+  for (const [field, date] of Object.entries({ createdAfter, createdBefore })) {
+    const description = date === undefined ? undefined : dateProblem(date);
     if (description !== undefined) violations.push({ field, description });
   }
   if (!Number.isInteger(pageSize) || pageSize < 0 || pageSize > MAX_PAGE_SIZE) {
@@ -72,6 +72,6 @@ function filtersOf(options: ListOptions): Filters {
   };
 }
 
-function timestamp(moment: DateInput): ReturnType<typeof toTimestamp> {
-  return toTimestamp(toEpochMs(moment));
+function timestamp(date: DateInput): ReturnType<typeof toTimestamp> {
+  return toTimestamp(toEpochMs(date));
 }

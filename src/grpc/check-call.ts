@@ -111,7 +111,7 @@ class CheckCall extends StreamCall<StreamChecksRequest> {
   #hold(bytes: number): () => void {
     this.#unsentBytes += bytes;
     const isLarge = this.#unsentBytes > SMALL_ANSWER_BYTES;
-    const release = isLarge ? this.method.calls.hold(this.peer, bytes) : undefined;
+    const release = isLarge ? this.method.calls.bufferAnswer(this.peer, bytes) : undefined;
     return () => {
       this.#unsentBytes -= bytes;
       release?.();

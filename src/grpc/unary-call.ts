@@ -73,7 +73,7 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
 
   received(bytes: number): void {
     if (this.isGone) return;
-    const share = this.method.calls.holdRequest(this.owner, bytes);
+    const share = this.method.calls.reserveRequest(this.owner, bytes);
     if (share === undefined) {
       this.fail(new ServiceError("OVERLOADED", "too many bytes of large requests are in flight"));
       return;
@@ -96,7 +96,7 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
     if ((request as unknown) !== MALFORMED) this.request = request;
     this.#callback = callback;
     // Between the headers and the message, unread answers may have accumulated on the connection.
-    if (this.method.calls.isUnread(this)) {
+    if (this.method.calls.hasUnreadAnswers(this)) {
       this.fail(admissionError("OVERLOADED"));
       return;
     }
@@ -121,11 +121,11 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
     if (encoded.length > SMALL_ANSWER_BYTES && !this.isGone) {
       const { peer } = this;
       // The work is done, so this must be a code after which the outcome is unknown.
-      if (!calls.mayHold(peer)) {
+      if (!calls.mayBuffer(peer)) {
         this.fail(new ServiceError("CANCELLED", "the client does not read its responses"));
         return;
       }
-      this.#releaseAnswer = calls.hold(peer, encoded.length);
+      this.#releaseAnswer = calls.bufferAnswer(peer, encoded.length);
     }
     if (this.end(status.OK)) this.#callback?.(null, encoded as unknown as O);
   }

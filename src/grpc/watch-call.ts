@@ -141,7 +141,7 @@ class WatchCall extends StreamCall<WatchRequest> {
         if (!this.#hasStarted && now - this.#openedAt >= DEFAULT_DEADLINE_MS) {
           throw new ServiceError("DEADLINE_EXCEEDED", `start has not come within ${DEFAULT_DEADLINE_MS} ms`);
         }
-        if (this.#subscription !== undefined) this.#feed?.judge(this);
+        if (this.#subscription !== undefined) this.#feed?.rejectIfRevoked(this);
         if (!this.#isSending && now - this.#sentAt >= WATCH_HEARTBEAT_MS)
           this.#deliver(this.#messages.heartbeat());
         this.#tick();

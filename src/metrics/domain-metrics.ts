@@ -45,25 +45,25 @@ export class DomainMetrics implements Observer {
     });
   }
 
-  committed({ sharing, results, milliseconds }: Parameters<Observer["committed"]>[0]): void {
+  committed({ participants, results, milliseconds }: Parameters<Observer["committed"]>[0]): void {
     this.#commits[results === undefined ? "failed" : "succeeded"]++;
     this.#commitTimes.add(milliseconds / 1000);
     if (results === undefined) return;
-    this.#commitRequests.add(sharing.length);
+    this.#commitRequests.add(participants.length);
     this.#commitEntries.add(results.length);
     for (const { outcome } of results) this.#written[outcome]++;
   }
 
-  followed({ sharing, milliseconds, end }: Parameters<Observer["followed"]>[0]): void {
+  followed({ participants, milliseconds, end }: Parameters<Observer["followed"]>[0]): void {
     this.#reads[end]++;
     this.#readTimes.changes.add(milliseconds / 1000);
-    this.#readCalls.changes.add(sharing.length);
+    this.#readCalls.changes.add(participants.length);
   }
 
-  asked({ sharing, milliseconds, succeeded }: Parameters<Observer["asked"]>[0]): void {
+  lookedUp({ participants, milliseconds, succeeded }: Parameters<Observer["lookedUp"]>[0]): void {
     this.#lookUps[succeeded ? "succeeded" : "failed"]++;
     this.#readTimes.jtis.add(milliseconds / 1000);
-    this.#readCalls.jtis.add(sharing.length);
+    this.#readCalls.jtis.add(participants.length);
   }
 
   fellBack(reason: Fallback): void {

@@ -13,13 +13,13 @@ import { wholePage } from "./whole-page.ts";
 export async function deleteExpired(
   knex: Knex,
   cutoff: number,
-  { limit, rest }: Pick<PruneTask, "limit" | "rest">,
+  { limit, pause }: Pick<PruneTask, "limit" | "pause">,
 ): Promise<PruneResult> {
   let count = 0;
   // Starts each chunk where the last one ended: otherwise rows deleted but not yet purged would be scanned again for every chunk.
   let from = Number.MIN_SAFE_INTEGER;
   for (;;) {
-    // One row more than may be deleted tells whether anything remains.
+    // Selects one row more than it may delete, to learn whether any remain.
     const chunk = Math.min(PRUNE_CHUNK, limit - count);
     const expired = knex("blacklisted_tokens")
       .select("jti", "expires_at")
@@ -37,7 +37,7 @@ export async function deleteExpired(
       .where("expires_at", "<=", cutoff)
       .delete();
     if (rows.length <= chunk) return { count, hasMore: false };
-    if (rest !== undefined && !(await rest())) return { count, hasMore: true };
+    if (pause !== undefined && !(await pause())) return { count, hasMore: true };
     from = Number(rows[chunk - 1]?.expires_at);
   }
 }
@@ -53,7 +53,7 @@ export async function countExpired(knex: Knex, cutoff: number, limit: number): P
   return { count: Math.min(total, limit), hasMore: total > limit };
 }
 
-/** Bounds the commits trimmed by one call: a busy hour has more, and the next call continues. */
+/** One call trims at most this many chunks of commits. The next call continues if there are more, as after a busy hour. */
 const TRIM_CHUNKS = 100;
 const TRIM_CHUNK = 5000;
 

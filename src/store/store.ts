@@ -51,7 +51,7 @@ export interface Store {
   /**
    * Deletes, or with `dryRun` counts, up to `limit` entries for which `expiresAt + leeway + retentionMs` has passed by both clocks
    * and which expire before `expiredBefore`, where leeway is the larger of `leewayMs` and the leeway the database remembers. Works
-   * in short transactions until `rest` resolves to false. Any number of calls may run at once; each entry is counted by one of
+   * in short transactions until `pause` resolves to false. Any number of calls may run at once; each entry is counted by one of
    * them. Throws STORE_UNAVAILABLE, deleting nothing, while the two clocks differ by more than `MAX_CLOCK_SKEW_MS`.
    */
   prune(request: PruneTask): Promise<PruneResult>;
@@ -215,7 +215,7 @@ export interface PruneTask extends ExpiryContext {
   readonly expiredBefore: EpochMs | undefined;
   readonly dryRun: boolean;
   /** Awaited after each transaction that leaves more to do. Resolves to false when this call should end. Absent: never end early. */
-  readonly rest?: () => Promise<boolean>;
+  readonly pause?: () => Promise<boolean>;
 }
 
 export interface PoolUse {

@@ -21,11 +21,11 @@ export class ColumnsBuilder {
     return this.#size;
   }
 
-  add(print: Int32Array, until: number): void {
+  add(fingerprint: Int32Array, until: number): void {
     if (this.#size * UNTIL_BYTES === this.#until.byteLength) this.#double();
     const at = this.#size++;
     for (let word = 0; word < WORDS; word++) {
-      this.#fingerprints.setInt32(at * FINGERPRINT_BYTES + word * 4, print[word] as number, true);
+      this.#fingerprints.setInt32(at * FINGERPRINT_BYTES + word * 4, fingerprint[word] as number, true);
     }
     this.#until.setUint32(at * UNTIL_BYTES, until, true);
     this.#until.setUint32(at * UNTIL_BYTES + 4, until / HALF, true);
@@ -53,7 +53,7 @@ export class ColumnsBuilder {
  */
 export function eachOf(
   { fingerprints, until }: Columns,
-  each: (print: Int32Array, until: number) => void,
+  each: (fingerprint: Int32Array, until: number) => void,
 ): void {
   const size = until.length / UNTIL_BYTES;
   if (!Number.isInteger(size) || fingerprints.length !== size * FINGERPRINT_BYTES) {
@@ -61,13 +61,13 @@ export function eachOf(
   }
   const prints = new DataView(fingerprints.buffer, fingerprints.byteOffset, fingerprints.length);
   const times = new DataView(until.buffer, until.byteOffset, until.length);
-  const print = new Int32Array(WORDS);
+  const fingerprint = new Int32Array(WORDS);
   for (let at = 0; at < size; at++) {
     for (let word = 0; word < WORDS; word++) {
-      print[word] = prints.getInt32(at * FINGERPRINT_BYTES + word * 4, true);
+      fingerprint[word] = prints.getInt32(at * FINGERPRINT_BYTES + word * 4, true);
     }
     const low = times.getUint32(at * UNTIL_BYTES, true);
-    each(print, times.getUint32(at * UNTIL_BYTES + 4, true) * HALF + low);
+    each(fingerprint, times.getUint32(at * UNTIL_BYTES + 4, true) * HALF + low);
   }
 }
 

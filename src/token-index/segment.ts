@@ -1,23 +1,23 @@
 import { Slots } from "./slots.ts";
 
-/** A table starts with 12 home slots, and doubles. */
-const FIRST_HOMES = 12;
+/** Home slots of a new table. A full table doubles them. */
+const INITIAL_HOMES = 12;
 /**
  * The largest table has 300 kB: splitting or sweeping it takes 0.1 to 0.2 ms, which delays no request noticeably, and ten million
  * entries need so few tables that the directory stays in the processor's cache.
  */
-const MOST_HOMES = 12 * 2 ** 10;
+const MAX_HOMES = 12 * 2 ** 10;
 /** Slots behind the last home slot, for displaced entries. If they run out, the table counts as full. */
 const SLACK = 64;
-/** Above this load the way to a free slot becomes long: 32 slots on average at this load, 128 at 15/16. */
+/** Maximum load. Above it, finding a free slot takes long: the search passes 32 slots on average at this load, and 128 at 15/16. */
 const MAX_LOAD = 7 / 8;
-/** The number of passes by which a visit covers a table, each with a sample from all of it. */
+/** A visit covers a table in this many passes. Each pass reads slots that are this far apart, from the front to the back. */
 const VISIT_STRIDE = 64;
 /** Two siblings are joined if together they reach at most this load: far enough below MAX_LOAD that they do not soon split again. */
 const MIN_LOAD = 3 / 8;
 
 /**
- * A part of the index: the entries whose second words have the same last `depth` bits.
+ * A part of the index: the entries whose fingerprints have the same last `depth` bits in their second word.
  *
  * A hash table with linear probing, kept sorted by the first word (unsigned), with no free slot between an entry and its home. So
  * an operation that rewrites the table passes once from front to back and can work in place. The last slot stays free and ends
@@ -32,7 +32,7 @@ export class Segment {
   /** While the table is being rewritten: the first slot that the next entry may use. */
   #next = 0;
 
-  constructor(homes = FIRST_HOMES) {
+  constructor(homes = INITIAL_HOMES) {
     this.#homes = homes;
     this.#slots = new Slots(homes + SLACK);
   }
@@ -46,8 +46,8 @@ export class Segment {
   }
 
   /** The expiry of the entry with this fingerprint; 0 if there is none. */
-  expiryOf(print: Int32Array): number {
-    const slot = this.#slots.find(print, this.#homeOf(print[0] as number));
+  expiryOf(fingerprint: Int32Array): number {
+    const slot = this.#slots.find(fingerprint, this.#homeOf(fingerprint[0] as number));
     return slot < 0 ? 0 : this.#slots.expiryOf(slot);
   }
 
@@ -55,14 +55,14 @@ export class Segment {
    * Adds an entry, or keeps the later expiry if the entry exists. Returns false, and changes nothing, if the table is full and has
    * to be split.
    */
-  put(print: Int32Array, expiresAt: number): boolean {
-    const known = this.#slots.find(print, this.#homeOf(print[0] as number));
+  put(fingerprint: Int32Array, expiresAt: number): boolean {
+    const known = this.#slots.find(fingerprint, this.#homeOf(fingerprint[0] as number));
     if (known >= 0) {
       if (expiresAt > this.#slots.expiryOf(known)) this.#slots.setExpiry(known, expiresAt);
       return true;
     }
-    while (!this.#insert(print, expiresAt)) {
-      if (this.#homes === MOST_HOMES) return false;
+    while (!this.#insert(fingerprint, expiresAt)) {
+      if (this.#homes === MAX_HOMES) return false;
       this.#double();
     }
     return true;
@@ -82,7 +82,7 @@ export class Segment {
     if (this.#size + sibling.#size > MIN_LOAD * this.#homes) return false;
     const joined = new Segment(this.#homes);
     if (!joined.#copy(this) || !joined.#copy(sibling)) return false;
-    this.#become(joined);
+    this.#adopt(joined);
     this.depth--;
     return true;
   }
@@ -95,16 +95,16 @@ export class Segment {
   }
 
   /**
-   * Calls `each` with every entry; the fingerprint is always in the same array. Not in table order: inserting entries in that order
-   * into another table would fill it from the front, and displace every entry past all earlier ones.
+   * Calls `each` with every entry; the fingerprint is always in the same array. The order is not that of the table: inserted in table order
+   * into another table, the entries would fill it from the front, and each would be displaced past all earlier ones.
    */
-  visit(each: (print: Int32Array, expiresAt: number) => void): void {
-    const print = new Int32Array(4);
+  visit(each: (fingerprint: Int32Array, expiresAt: number) => void): void {
+    const fingerprint = new Int32Array(4);
     for (let first = 0; first < VISIT_STRIDE; first++) {
       for (let slot = first; slot < this.#slots.length; slot += VISIT_STRIDE) {
         if (this.#slots.isFree(slot)) continue;
-        this.#slots.read(slot, print);
-        each(print, this.#slots.expiryOf(slot));
+        this.#slots.read(slot, fingerprint);
+        each(fingerprint, this.#slots.expiryOf(slot));
       }
     }
   }
@@ -114,16 +114,16 @@ export class Segment {
     return Math.imul(first >>> 16, this.#homes) >>> 16;
   }
 
-  #insert(print: Int32Array, expiresAt: number): boolean {
+  #insert(fingerprint: Int32Array, expiresAt: number): boolean {
     if (this.#size >= MAX_LOAD * this.#homes) return false;
     const slots = this.#slots;
-    const first = print[0] as number;
+    const first = fingerprint[0] as number;
     let place = this.#homeOf(first);
     while (!slots.isFree(place) && slots.firstOf(place) >>> 0 < first >>> 0) place++;
     let free = place;
     while (!slots.isFree(free)) free++;
     if (free === slots.length - 1) return false;
-    slots.insert(place, free, print, expiresAt);
+    slots.insert(place, free, fingerprint, expiresAt);
     this.#size++;
     return true;
   }
@@ -131,10 +131,10 @@ export class Segment {
   #double(): void {
     const larger = new Segment(2 * this.#homes);
     this.#rewrite(() => larger);
-    this.#become(larger);
+    this.#adopt(larger);
   }
 
-  #become(other: Segment): void {
+  #adopt(other: Segment): void {
     this.#homes = other.#homes;
     this.#slots = other.#slots;
     this.#size = other.#size;
@@ -142,19 +142,19 @@ export class Segment {
 
   #copy(source: Segment): boolean {
     let fits = true;
-    source.visit((print, expiresAt) => {
-      fits &&= this.put(print, expiresAt);
+    source.visit((fingerprint, expiresAt) => {
+      fits &&= this.put(fingerprint, expiresAt);
     });
     return fits;
   }
 
-  /** Removes all entries, in order, and appends each to the segment that `whose` returns, or drops it. */
-  #rewrite(whose: (slot: number) => Segment | undefined): void {
+  /** Removes all entries, in order, and appends each to the segment that `targetOf` returns, or drops it. */
+  #rewrite(targetOf: (slot: number) => Segment | undefined): void {
     this.#size = 0;
     this.#next = 0;
     for (let slot = 0; slot < this.#slots.length; slot++) {
       if (this.#slots.isFree(slot)) continue;
-      const segment = whose(slot);
+      const segment = targetOf(slot);
       if (segment === undefined) this.#slots.free(slot);
       else segment.#append(this.#slots, slot);
     }

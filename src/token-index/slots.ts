@@ -28,11 +28,11 @@ export class Slots {
   }
 
   /** Searches from a slot up to the next free one; -1 if no slot has this fingerprint. */
-  find(print: Int32Array, from: number): number {
+  find(fingerprint: Int32Array, from: number): number {
     const tags = this.#tags;
-    const tag = tagOf(print);
+    const tag = tagOf(fingerprint);
     for (let slot = from; tags[slot] !== 0; slot++) {
-      if (tags[slot] === tag && this.#holds(slot, print)) return slot;
+      if (tags[slot] === tag && this.#holds(slot, fingerprint)) return slot;
     }
     return -1;
   }
@@ -62,13 +62,13 @@ export class Slots {
   }
 
   /** Inserts an entry at `slot`; the entries from there up to the free slot `free` move by one. */
-  insert(slot: number, free: number, print: Int32Array, expiresAt: number): void {
+  insert(slot: number, free: number, fingerprint: Int32Array, expiresAt: number): void {
     const words = this.#words;
     const at = slot * SLOT;
     words.copyWithin(at + SLOT, at, free * SLOT);
     this.#tags.copyWithin(slot + 1, slot, free);
-    for (let word = 0; word < LOW; word++) words[at + word] = print[word] as number;
-    this.#tags[slot] = tagOf(print);
+    for (let word = 0; word < LOW; word++) words[at + word] = fingerprint[word] as number;
+    this.#tags[slot] = tagOf(fingerprint);
     this.setExpiry(slot, expiresAt);
   }
 
@@ -85,23 +85,23 @@ export class Slots {
     this.#tags[slot] = 0;
   }
 
-  /** Copies a slot's fingerprint into `print`. */
-  read(slot: number, print: Int32Array): void {
-    for (let word = 0; word < LOW; word++) print[word] = this.#words[slot * SLOT + word] as number;
+  /** Copies the fingerprint of a slot into the given array. */
+  read(slot: number, fingerprint: Int32Array): void {
+    for (let word = 0; word < LOW; word++) fingerprint[word] = this.#words[slot * SLOT + word] as number;
   }
 
-  #holds(slot: number, print: Int32Array): boolean {
+  #holds(slot: number, fingerprint: Int32Array): boolean {
     const words = this.#words;
     const at = slot * SLOT;
     return (
-      words[at] === print[0] &&
-      words[at + 1] === print[1] &&
-      words[at + 2] === print[2] &&
-      words[at + 3] === print[3]
+      words[at] === fingerprint[0] &&
+      words[at + 1] === fingerprint[1] &&
+      words[at + 2] === fingerprint[2] &&
+      words[at + 3] === fingerprint[3]
     );
   }
 }
 
-function tagOf(print: Int32Array): number {
-  return (print[2] as number) & 0xff || 1;
+function tagOf(fingerprint: Int32Array): number {
+  return (fingerprint[2] as number) & 0xff || 1;
 }

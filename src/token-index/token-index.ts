@@ -53,15 +53,15 @@ export class TokenIndex {
   }
 
   /** Adds an entry by its fingerprint, which must have been made with the same key. */
-  put(print: Int32Array, expiresAt: number): void {
+  put(fingerprint: Int32Array, expiresAt: number): void {
     for (;;) {
-      const segment = this.#segmentOf(print);
+      const segment = this.#segmentOf(fingerprint);
       const before = segment.size;
-      if (segment.put(print, expiresAt)) {
+      if (segment.put(fingerprint, expiresAt)) {
         this.#size += segment.size - before;
         return;
       }
-      this.#split(segment, print[1] as number);
+      this.#split(segment, fingerprint[1] as number);
     }
   }
 
@@ -71,8 +71,8 @@ export class TokenIndex {
   }
 
   /** {@link expiryOf} by fingerprint, which must have been made with the same key. */
-  expiryAt(print: Int32Array): number {
-    return this.#segmentOf(print).expiryOf(print);
+  expiryAt(fingerprint: Int32Array): number {
+    return this.#segmentOf(fingerprint).expiryOf(fingerprint);
   }
 
   /**
@@ -104,15 +104,15 @@ export class TokenIndex {
    * A place is a fingerprint's second word with its bits reversed, so that the entries of a segment are contiguous, as are those of
    * two segments that split or join.
    */
-  visit(place: number, each: (print: Int32Array, expiresAt: number) => void): number {
+  visit(place: number, each: (fingerprint: Int32Array, expiresAt: number) => void): number {
     const segment = this.#directory[reverseBits(place) & (this.#directory.length - 1)] as Segment;
     segment.visit(each);
     const covered = 2 ** (32 - segment.depth);
     return (Math.floor(place / covered) + 1) * covered;
   }
 
-  #segmentOf(print: Int32Array): Segment {
-    return this.#directory[(print[1] as number) & (this.#directory.length - 1)] as Segment;
+  #segmentOf(fingerprint: Int32Array): Segment {
+    return this.#directory[(fingerprint[1] as number) & (this.#directory.length - 1)] as Segment;
   }
 
   #split(segment: Segment, word: number): void {

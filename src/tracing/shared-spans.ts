@@ -1,5 +1,5 @@
 import { type Attributes, type SpanContext, SpanStatusCode } from "@opentelemetry/api";
-import type { Fallback, Observer, Sharing } from "../blacklist/observer.ts";
+import type { Fallback, Observer, Participant } from "../blacklist/observer.ts";
 import type { EpochMs } from "../entry.ts";
 import { CallSpans, guarded, type Parts } from "./call-spans.ts";
 
@@ -9,7 +9,7 @@ export const MAX_SPAN_LINKS = 32;
 /** A read or commit that has just ended. */
 interface Shared {
   readonly name: string;
-  readonly sharing: readonly Sharing[];
+  readonly participants: readonly Participant[];
   readonly milliseconds: number;
   readonly attributes: Attributes;
   /** A one-word description of a failure; absent if there was none. */
@@ -59,8 +59,8 @@ export class SharedSpans implements Observer {
     });
   }
 
-  asked(read: Parameters<Observer["asked"]>[0]): void {
-    this.#next.asked(read);
+  lookedUp(read: Parameters<Observer["lookedUp"]>[0]): void {
+    this.#next.lookedUp(read);
     const error = read.succeeded ? undefined : "failed";
     this.#trace({ ...read, name: "look up jtis", attributes: {}, error, isLast: true });
   }
@@ -82,7 +82,7 @@ export class SharedSpans implements Observer {
   }
 
   #trace(shared: Shared): void {
-    const waiting = waitingOf(shared.sharing);
+    const waiting = waitingOf(shared.participants);
     const [first, ...others] = waiting;
     if (first === undefined) return;
     guarded(() => {
@@ -93,7 +93,7 @@ export class SharedSpans implements Observer {
   }
 
   #span(
-    { name, sharing, milliseconds, attributes, error }: Shared,
+    { name, participants, milliseconds, attributes, error }: Shared,
     { first, others }: { first: WaitingCall; others: readonly WaitingCall[] },
   ): SpanContext {
     const { tracer, clock } = this.#parts;
@@ -102,7 +102,7 @@ export class SharedSpans implements Observer {
       name,
       {
         startTime: endTime - milliseconds,
-        attributes: { "tokenblacklist.sharing": sharing.length, ...attributes },
+        attributes: { "tokenblacklist.sharing": participants.length, ...attributes },
         links: others.slice(0, MAX_SPAN_LINKS).map(({ wait }) => ({ context: wait.span.spanContext() })),
       },
       first.wait.context,
@@ -120,9 +120,9 @@ interface WaitingCall {
 }
 
 /** The recorded calls that still wait. They are usually few, and the others must cost nothing. */
-function waitingOf(sharing: readonly Sharing[]): WaitingCall[] {
+function waitingOf(participants: readonly Participant[]): WaitingCall[] {
   const found: WaitingCall[] = [];
-  for (const { caller } of sharing) {
+  for (const { caller } of participants) {
     const call = caller?.trace;
     const wait = call instanceof CallSpans ? call.waiting : undefined;
     if (wait !== undefined) found.push({ call: call as CallSpans, wait });

@@ -5,7 +5,7 @@ import { type GrpcMethod, MethodSpans } from "./method-spans.ts";
 import { RequestSpans } from "./request-spans.ts";
 import { SharedSpans } from "./shared-spans.ts";
 
-interface Parts {
+interface Options {
   readonly clock: Clock;
   /** The version of this program, which identifies the source of the spans. */
   readonly version: string;
@@ -41,12 +41,12 @@ export class Tracing {
  * Checks once, at start, whether a tracer provider has been registered by modules that the operator preloads. If not, returns undefined,
  * and calls run without any tracing code.
  */
-export function openTracing({ clock, version }: Parts): Tracing | undefined {
+export function openTracing({ clock, version }: Options): Tracing | undefined {
   const tracer = trace.getTracer("token-blacklist", version);
-  return isTaken(tracer) ? new Tracing(tracer, clock) : undefined;
+  return isRegistered(tracer) ? new Tracing(tracer, clock) : undefined;
 }
 
 /** The API's default tracer creates spans without a valid identity. A span that is never ended is not exported. */
-function isTaken(tracer: Tracer): boolean {
+function isRegistered(tracer: Tracer): boolean {
   return isSpanContextValid(tracer.startSpan("start", { root: true }).spanContext());
 }

@@ -71,12 +71,12 @@ describe("Admission", () => {
 
   it("refuses calls only on the connection whose answers are unread, until they are sent", () => {
     const enterFrom = (peer: string) => calls.enter({ peer });
-    const first = calls.hold("slow", MAX_UNSENT_BYTES - 1);
-    const told = [enterFrom("slow"), calls.mayHold("slow")];
-    const second = calls.hold("slow", 1);
-    told.push(enterFrom("slow"), calls.mayHold("slow"), enterFrom("quick"), calls.mayHold("quick"));
+    const first = calls.bufferAnswer("slow", MAX_UNSENT_BYTES - 1);
+    const told = [enterFrom("slow"), calls.mayBuffer("slow")];
+    const second = calls.bufferAnswer("slow", 1);
+    told.push(enterFrom("slow"), calls.mayBuffer("slow"), enterFrom("quick"), calls.mayBuffer("quick"));
     first();
-    told.push(enterFrom("slow"), calls.mayHold("slow"));
+    told.push(enterFrom("slow"), calls.mayBuffer("slow"));
     second();
     expect(told).to.deep.equal([undefined, true, "OVERLOADED", false, undefined, true, undefined, true]);
   });

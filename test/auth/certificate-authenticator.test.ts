@@ -166,7 +166,7 @@ describe("CertificateAuthenticator", () => {
     at = expiry + 1000;
     const error = thrownBy(() => certificates.principalOf(certificate));
     expect(error).to.include({ reason: "UNAUTHENTICATED" });
-    expect(certificates.principalOf(certificate, { evenExpired: true }).name).to.equal("DNS:a");
+    expect(certificates.principalOf(certificate, { allowExpired: true }).name).to.equal("DNS:a");
   });
 
   it("refuses a certificate whose expiry cannot be read", async () => {

@@ -58,7 +58,7 @@ describe("parseCertificateRoles", () => {
     for (const name of [`${longest}x`, `DNS:${"é".repeat(126)}`, "DNS:a\0"]) {
       expect(() => parseCertificateRoles(`${name}=revoke`)).to.throw(
         RangeError,
-        /^names a certificate whose name must (be at most 255 bytes of UTF-8|not contain NUL)$/,
+        /^has an invalid certificate name: it must (be at most 255 bytes of UTF-8|not contain NUL)$/,
       );
     }
   });

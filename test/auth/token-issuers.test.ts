@@ -42,7 +42,7 @@ describe("parseTokenIssuers", () => {
   });
 
   const GOOD = "https://a.example=https://a.example/keys";
-  const NO_PAIR = "must be pairs such as https://id.example=https://id.example/jwks.json: number";
+  const NO_PAIR = "must be pairs such as https://id.example=https://id.example/jwks.json: pair";
   const REFUSED = {
     "https://c4n4ry.example": `${NO_PAIR} 1 is not`,
     [`${GOOD} c4n4ry`]: `${NO_PAIR} 2 is not`,
@@ -51,10 +51,10 @@ describe("parseTokenIssuers", () => {
     [`${GOOD} https://c4n4ry.example=/etc/keys.json`]: `${NO_PAIR} 2 is not`,
     [`${GOOD} https://c4n4ry.example=ftp://b.example/keys`]: `${NO_PAIR} 2 is not`,
     [`${GOOD} b=http://c4n4ry.example/keys`]:
-      "number 2: the key set's URL must begin with https:// (http:// only for loopback addresses)",
+      "pair 2: the key set's URL must begin with https:// (http:// only for loopback addresses)",
     [`b=https://user:c4n4ry@b.example/ ${GOOD}`]:
-      "number 1: the key set's URL must not contain a user name or a password",
-    [`${GOOD} b=https://[c4n4ry`]: "number 2: the key set's URL must be a URL",
+      "pair 1: the key set's URL must not contain a user name or a password",
+    [`${GOOD} b=https://[c4n4ry`]: "pair 2: the key set's URL must be a URL",
     [`${GOOD} https://a.example=https://c4n4ry.example/keys`]: "names one issuer twice",
   };
   for (const [text, message] of Object.entries(REFUSED)) {

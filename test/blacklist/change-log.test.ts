@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { ChangeLog } from "../../src/blacklist/change-log.ts";
-import { MAX_ENTRIES_A_MESSAGE, MAX_LOGGED_CHANGES, MAX_LOGGED_ENTRIES } from "../../src/limits.ts";
+import { MAX_ENTRIES_PER_MESSAGE, MAX_LOGGED_CHANGES, MAX_LOGGED_ENTRIES } from "../../src/limits.ts";
 import { eachOf } from "../../src/token-index/columns.ts";
 
 const revision = (number: number) => ({ number, stamp: number.toString(16).padStart(16, "0") });
@@ -179,7 +179,7 @@ describe("the change log", () => {
   });
 
   describe("merges changes", () => {
-    const numbersOf = ({ change, next }: ReturnType<ChangeLog["together"]>) => {
+    const numbersOf = ({ change, next }: ReturnType<ChangeLog["merge"]>) => {
       const numbers: number[] = [];
       eachOf(change, ([number = 0]) => numbers.push(number));
       return [numbers, change.revision?.number, next];
@@ -193,31 +193,31 @@ describe("the change log", () => {
       change([21], 2);
       change([]);
       change([30]);
-      expect([1, 2, 3, 4].map((end) => numbersOf(log.together(0, end)))).to.deep.equal([
+      expect([1, 2, 3, 4].map((end) => numbersOf(log.merge(0, end)))).to.deep.equal([
         [[10, 11], 1, 1],
         [[10, 11, 20], 1, 2],
         [[10, 11, 20, 21], 2, 3],
         [[10, 11, 20, 21, 30], 2, 4],
       ]);
-      expect(numbersOf(log.together(1, 2))).to.deep.equal([[20], undefined, 2]);
+      expect(numbersOf(log.merge(1, 2))).to.deep.equal([[20], undefined, 2]);
     });
 
     it("up to the maximum of a message, and a larger change alone", () => {
-      const numbers = Array.from({ length: MAX_ENTRIES_A_MESSAGE - 1 }, (_, at) => at);
+      const numbers = Array.from({ length: MAX_ENTRIES_PER_MESSAGE - 1 }, (_, at) => at);
       change(numbers, 1);
       change([1], 2);
       change([1], 3);
       change([...numbers, 1, 2], 4);
-      expect([0, 1, 3].map((from) => log.together(from, 4).next)).to.deep.equal([2, 3, 4]);
+      expect([0, 1, 3].map((from) => log.merge(from, 4).next)).to.deep.equal([2, 3, 4]);
     });
 
     it("once for all readers at the same position, and again after further changes", () => {
       change([10], 1);
       change([20], 2);
-      const one = log.together(0, 2).change;
-      const same = log.together(0, 2).change === one;
+      const one = log.merge(0, 2).change;
+      const same = log.merge(0, 2).change === one;
       change([30], 3);
-      expect([same, numbersOf(log.together(0, 3)), log.together(2, 3).change === log.at(2)]).to.deep.equal([
+      expect([same, numbersOf(log.merge(0, 3)), log.merge(2, 3).change === log.at(2)]).to.deep.equal([
         true,
         [[10, 20, 30], 3, 3],
         true,

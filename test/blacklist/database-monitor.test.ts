@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { DatabaseMonitor } from "../../src/blacklist/database-monitor.ts";
 import { storeUnavailable } from "../../src/errors.ts";
-import { HEARTBEAT_MS, HEARTBEAT_WHILE_DOWN_MS, MAX_CLOCK_SKEW_MS } from "../../src/limits.ts";
+import { DATABASE_PROBE_MS, DATABASE_PROBE_WHILE_DOWN_MS, MAX_CLOCK_SKEW_MS } from "../../src/limits.ts";
 import { ClockBounds } from "../../src/time/clock-bounds.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { HeldStore, turn } from "../support/held-store.ts";
@@ -86,7 +86,7 @@ describe("DatabaseMonitor", () => {
       "answered",
     ] as const) {
       await beat(outcome);
-      clock.advance(HEARTBEAT_MS);
+      clock.advance(DATABASE_PROBE_MS);
     }
     expect([changes, messages()]).to.deep.equal([
       [true, false, true, false, true],
@@ -98,7 +98,7 @@ describe("DatabaseMonitor", () => {
     void heartbeat.start();
     for (const outcome of [AWAY, AWAY, storeUnavailable("another"), storeUnavailable("another")]) {
       await beat(outcome);
-      clock.advance(HEARTBEAT_MS);
+      clock.advance(DATABASE_PROBE_MS);
     }
     expect([changes, messages()]).to.deep.equal([[false], [DOWN, DOWN]]);
   });
@@ -107,25 +107,29 @@ describe("DatabaseMonitor", () => {
     void heartbeat.start();
     await beat();
     store.writable = false;
-    clock.advance(HEARTBEAT_MS);
+    clock.advance(DATABASE_PROBE_MS);
     await beat();
     expect([changes, log.records().map(({ err }) => (err as Error).message)]).to.deep.equal([
       [true, false],
       ["the database is read-only"],
     ]);
     store.writable = true;
-    clock.advance(HEARTBEAT_WHILE_DOWN_MS);
+    clock.advance(DATABASE_PROBE_WHILE_DOWN_MS);
     await beat();
     expect(changes).to.deep.equal([true, false, true]);
   });
 
   it("sends a beat once a second while the database is available, more often while it is not, and one at a time", async () => {
     void heartbeat.start();
-    const counts = [beatsWithin(10 * HEARTBEAT_MS)];
+    const counts = [beatsWithin(10 * DATABASE_PROBE_MS)];
     await beat();
-    counts.push(beatsWithin(HEARTBEAT_MS - 1), beatsWithin(1), beatsWithin(10 * HEARTBEAT_MS));
+    counts.push(beatsWithin(DATABASE_PROBE_MS - 1), beatsWithin(1), beatsWithin(10 * DATABASE_PROBE_MS));
     await beat(AWAY);
-    counts.push(beatsWithin(HEARTBEAT_WHILE_DOWN_MS - 1), beatsWithin(1), beatsWithin(10 * HEARTBEAT_MS));
+    counts.push(
+      beatsWithin(DATABASE_PROBE_WHILE_DOWN_MS - 1),
+      beatsWithin(1),
+      beatsWithin(10 * DATABASE_PROBE_MS),
+    );
     expect(counts).to.deep.equal([0, 0, 1, 0, 0, 1, 0]);
   });
 
@@ -144,9 +148,9 @@ describe("DatabaseMonitor", () => {
         store.skewMs = sign * skewMs;
         // A beat sees the clock that it began with: the first of each pair began before the skew changed.
         await beat();
-        clock.advance(HEARTBEAT_MS);
+        clock.advance(DATABASE_PROBE_MS);
         await beat();
-        clock.advance(HEARTBEAT_MS);
+        clock.advance(DATABASE_PROBE_MS);
       }
       expect(log.records()).to.deep.equal([
         {
@@ -177,10 +181,10 @@ describe("DatabaseMonitor", () => {
   it("sends no more beats once stopped, and reports nothing of a beat in flight", async () => {
     void heartbeat.start();
     await beat();
-    clock.advance(HEARTBEAT_MS);
+    clock.advance(DATABASE_PROBE_MS);
     heartbeat.stop();
     await beat(AWAY);
-    expect([beatsWithin(10 * HEARTBEAT_MS), clock.pendingTimers, changes, messages()]).to.deep.equal([
+    expect([beatsWithin(10 * DATABASE_PROBE_MS), clock.pendingTimers, changes, messages()]).to.deep.equal([
       0,
       0,
       [true],
@@ -192,6 +196,6 @@ describe("DatabaseMonitor", () => {
     void heartbeat.start();
     await beat();
     heartbeat.stop();
-    expect([beatsWithin(10 * HEARTBEAT_MS), clock.pendingTimers]).to.deep.equal([0, 0]);
+    expect([beatsWithin(10 * DATABASE_PROBE_MS), clock.pendingTimers]).to.deep.equal([0, 0]);
   });
 });

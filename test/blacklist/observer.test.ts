@@ -26,8 +26,8 @@ const named = (...jtis: string[]) => jtis.map((jti) => newEntry(jti));
 
 /** The arguments of a call to the observer, with lists replaced by their lengths. */
 function counted(what: unknown): unknown {
-  const { sharing, ...rest } = Object(what) as { sharing?: readonly unknown[] };
-  return sharing === undefined ? what : { ...rest, sharing: sharing.length };
+  const { participants, ...rest } = Object(what) as { participants?: readonly unknown[] };
+  return participants === undefined ? what : { ...rest, participants: participants.length };
 }
 
 describe("an observer of the domain", () => {
@@ -49,7 +49,7 @@ describe("an observer of the domain", () => {
     told = [];
     phases = [];
     const observer = Object.fromEntries(
-      ["committed", "followed", "asked", "fellBack", "pruned", "pruneEnded", "startedOver"].map((name) => [
+      ["committed", "followed", "lookedUp", "fellBack", "pruned", "pruneEnded", "startedOver"].map((name) => [
         name,
         (what: unknown) => told.push([name as keyof Observer, counted(what)]),
       ]),
@@ -100,8 +100,8 @@ describe("an observer of the domain", () => {
       return [name, { ...rest, outcomes: results?.map(({ outcome }) => outcome) }];
     });
     expect(shown).to.deep.equal([
-      ["committed", { sharing: 1, milliseconds: 20, outcomes: ["created"] }],
-      ["committed", { sharing: 2, milliseconds: 30, outcomes: ["unchanged", "created", "created"] }],
+      ["committed", { participants: 1, milliseconds: 20, outcomes: ["created"] }],
+      ["committed", { participants: 2, milliseconds: 30, outcomes: ["unchanged", "created", "created"] }],
     ]);
   });
 
@@ -109,7 +109,7 @@ describe("an observer of the domain", () => {
     const failed = rejection(writer.write(named("a"), HERE));
     await store.writes[0]?.fail(AWAY);
     await failed;
-    expect(told).to.deep.equal([["committed", { sharing: 1, results: undefined, milliseconds: 0 }]]);
+    expect(told).to.deep.equal([["committed", { participants: 1, results: undefined, milliseconds: 0 }]]);
   });
 
   it("is told of each read of the changes: its requests, its duration, its result", async () => {
@@ -142,9 +142,9 @@ describe("an observer of the domain", () => {
     const lost = rejection(check("a"));
     await (await read(5)).release();
     await lost;
-    const alone = { sharing: 1, milliseconds: 0 };
+    const alone = { participants: 1, milliseconds: 0 };
     expect(told).to.deep.equal([
-      ["followed", { end: "proven", sharing: 2, milliseconds: 3 }],
+      ["followed", { end: "proven", participants: 2, milliseconds: 3 }],
       ["followed", { ...alone, end: "read-only" }],
       ["followed", { ...alone, end: "failed" }],
       ["followed", { ...alone, end: "more" }],
@@ -169,10 +169,10 @@ describe("an observer of the domain", () => {
     await asked;
     expect(told).to.deep.equal([
       ["fellBack", "no-index"],
-      ["asked", { sharing: 1, succeeded: true, milliseconds: 0 }],
-      ["followed", { end: "proven", sharing: 1, milliseconds: 0 }],
+      ["lookedUp", { participants: 1, succeeded: true, milliseconds: 0 }],
+      ["followed", { end: "proven", participants: 1, milliseconds: 0 }],
       ["fellBack", "unknown-revision"],
-      ["asked", { sharing: 1, succeeded: false, milliseconds: 7 }],
+      ["lookedUp", { participants: 1, succeeded: false, milliseconds: 7 }],
     ]);
   });
 

@@ -222,8 +222,8 @@ describe("a subscription", () => {
     slow.isStuck = false;
     slow.take();
     for (const columns of slow.columns) {
-      eachOf(columns, (print, until) => {
-        const name = print.join(" ");
+      eachOf(columns, (fingerprint, until) => {
+        const name = fingerprint.join(" ");
         untils.set(name, Math.max(until, untils.get(name) ?? 0));
       });
     }

@@ -145,7 +145,7 @@ describe("the settings of callers", () => {
       };
       expect(problemsOf(env)).to.deep.equal([
         "REFLECTION must be on or off",
-        "TOKEN_ISSUERS must be pairs such as https://id.example=https://id.example/jwks.json: number 2 is not",
+        "TOKEN_ISSUERS must be pairs such as https://id.example=https://id.example/jwks.json: pair 2 is not",
         "MAX_TOKEN_LIFETIME must be between 0 and 36500d",
         "AUDIT_LOG must be on or off",
         "QUOTA_ROWS_PER_SECOND must be a whole number between 0 and 1000000",

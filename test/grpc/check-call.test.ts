@@ -805,16 +805,16 @@ describe("the streams of StreamChecks", () => {
           "IsBlacklisted RESOURCE_EXHAUSTED",
         ]);
         const peer = String(refused()[0]?.peer);
-        expect(calls.mayHold(peer)).to.equal(false);
+        expect(calls.mayBuffer(peer)).to.equal(false);
         // Nobody else is.
         const asker = new Asker(channel);
         expect(await asker.ask({ jtis: ["other"] })).to.deep.equal({ verdicts: [], revision: huge });
         await make({ connection, streams });
         const isNothingHeld = () => {
-          const letGo = calls.hold(peer, MAX_UNSENT_BYTES - 1);
-          const mayHold = calls.mayHold(peer);
+          const letGo = calls.bufferAnswer(peer, MAX_UNSENT_BYTES - 1);
+          const mayBuffer = calls.mayBuffer(peer);
           letGo();
-          return mayHold;
+          return mayBuffer;
         };
         await until(isNothingHeld, { ...PATIENCE, what: "nothing is counted any more" });
         expect(await asker.done()).to.deep.equal(ends("OK"));

@@ -101,8 +101,8 @@ describe("calls in flight", () => {
   it("use a bounded share of the memory for large requests, and leave some of it to other callers", async () => {
     const large = message(100);
     expect(large.length).to.be.above(LARGE_REQUEST_BYTES);
-    const half = calls.holdRequest("greedy", MAX_UNANSWERED_BYTES / 2);
-    const quarter = calls.holdRequest("greedy", MAX_UNANSWERED_BYTES / 4);
+    const half = calls.reserveRequest("greedy", MAX_UNANSWERED_BYTES / 2);
+    const quarter = calls.reserveRequest("greedy", MAX_UNANSWERED_BYTES / 4);
     expect([half, quarter]).to.deep.equal(["common", "own"]);
     expect([await begin("greedy", large), await begin("greedy"), await begin("other", large)]).to.deep.equal([
       "RESOURCE_EXHAUSTED",
@@ -113,8 +113,8 @@ describe("calls in flight", () => {
     calls.releaseRequest("common", "greedy", MAX_UNANSWERED_BYTES / 2);
     calls.releaseRequest("own", "greedy", MAX_UNANSWERED_BYTES / 4);
     // Nothing is left of what was answered or refused.
-    expect(calls.holdRequest("", MAX_UNANSWERED_BYTES)).to.equal("common");
-    expect(calls.holdRequest("", 1)).to.equal(undefined);
+    expect(calls.reserveRequest("", MAX_UNANSWERED_BYTES)).to.equal("common");
+    expect(calls.reserveRequest("", 1)).to.equal(undefined);
   });
 
   it("give up their place when they are cancelled during a second authentication", async () => {

@@ -72,9 +72,9 @@ describe("a traced service", () => {
     expect(new Set(spans.map((span) => span.trace))).to.deep.equal(new Set([TRACE]));
     const shown = spans.map(({ kind, status, attributes: { "network.peer.port": port, ...attributes } }) => {
       if (kind === "SERVER") expect(port).to.be.a("number").above(0);
-      const { "tokenblacklist.sharing": sharing, ...others } = attributes;
+      const { "tokenblacklist.sharing": participants, ...others } = attributes;
       // A read of the monitor may be included.
-      if (sharing !== undefined) expect(sharing).to.be.oneOf([1, 2]);
+      if (participants !== undefined) expect(participants).to.be.oneOf([1, 2]);
       return { kind, status, attributes: others };
     });
     expect(shown).to.deep.equal([

@@ -73,7 +73,7 @@ export class WatchHubStage {
   /** The sorted jtis of these entries; ? for an unknown one. */
   namesOf(columns: Columns): string {
     const names: string[] = [];
-    eachOf(columns, (print) => names.push(this.#names.get(print.join(" ")) ?? "?"));
+    eachOf(columns, (fingerprint) => names.push(this.#names.get(fingerprint.join(" ")) ?? "?"));
     return names.sort().join(" ");
   }
 

@@ -158,8 +158,8 @@ export class Watcher {
     const { response } = message;
     if (response.case === "opened") this.key = response.value.key;
     if (response.case === "entries") {
-      eachOf(response.value, (print, until) => {
-        const known = hex(print);
+      eachOf(response.value, (fingerprint, until) => {
+        const known = hex(fingerprint);
         this.entries.set(known, Math.max(until, this.entries.get(known) ?? 0));
       });
       if (response.value.revision !== "") this.revision = response.value.revision;
@@ -174,6 +174,6 @@ export class Watcher {
   }
 }
 
-function hex(print: Int32Array): string {
-  return Buffer.from(print.buffer, print.byteOffset, 16).toString("hex");
+function hex(fingerprint: Int32Array): string {
+  return Buffer.from(fingerprint.buffer, fingerprint.byteOffset, 16).toString("hex");
 }

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { MAX_EPOCH_MS } from "../../src/entry.ts";
 import { type Columns, ColumnsBuilder, eachOf, inParts } from "../../src/token-index/columns.ts";
 
-type Entry = readonly [print: readonly number[], until: number];
+type Entry = readonly [fingerprint: readonly number[], until: number];
 
 const TIMES = [1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1, 1_767_225_600_000, MAX_EPOCH_MS];
 
@@ -15,13 +15,13 @@ function entries(count: number): Entry[] {
 }
 
 function columnsOf(all: readonly Entry[], builder = new ColumnsBuilder()): Columns {
-  for (const [print, until] of all) builder.add(Int32Array.from(print), until);
+  for (const [fingerprint, until] of all) builder.add(Int32Array.from(fingerprint), until);
   return builder.take();
 }
 
 function read(columns: Columns): Entry[] {
   const found: Entry[] = [];
-  eachOf(columns, (print, until) => found.push([[...print], until]));
+  eachOf(columns, (fingerprint, until) => found.push([[...fingerprint], until]));
   return found;
 }
 

@@ -63,10 +63,10 @@ describe("SharedSpans", () => {
   }
 
   it("are children of the first sharing call's wait, and linked with the others in both directions", () => {
-    const sharing = [waiting(), {}, waiting(), waiting()];
+    const participants = [waiting(), {}, waiting(), waiting()];
     clock.advance(3);
-    observer.followed({ sharing, milliseconds: 2, end: "proven" });
-    sharing.forEach(end);
+    observer.followed({ participants, milliseconds: 2, end: "proven" });
+    participants.forEach(end);
     expect(tree()).to.deep.equal([
       ["read changes 1", "wait for freshness 1", "wait for freshness 2", "wait for freshness 3"],
       ["wait for freshness 1", `${CALL} 1`],
@@ -83,7 +83,7 @@ describe("SharedSpans", () => {
     clock.advance(3);
     // A change of the wall clock meanwhile has no effect.
     const began = clock.now() - 3;
-    observer.followed({ sharing: [first, {}], milliseconds: 2, end: "proven" });
+    observer.followed({ participants: [first, {}], milliseconds: 2, end: "proven" });
     const [read] = recorded.take();
     expect([read?.attributes, read?.status, read?.start, read?.end]).to.deep.equal([
       { "tokenblacklist.sharing": 2, "tokenblacklist.read.end": "proven" },
@@ -96,8 +96,8 @@ describe("SharedSpans", () => {
 
   it("are one for each read of full pages, and the wait continues until the last", () => {
     const first = waiting();
-    observer.followed({ sharing: [first], milliseconds: 1, end: "more" });
-    observer.followed({ sharing: [first], milliseconds: 1, end: "proven" });
+    observer.followed({ participants: [first], milliseconds: 1, end: "more" });
+    observer.followed({ participants: [first], milliseconds: 1, end: "proven" });
     end(first);
     expect(tree().map(([name]) => name)).to.deep.equal([
       "read changes 1",
@@ -108,8 +108,8 @@ describe("SharedSpans", () => {
   });
 
   it("have a limited number of links", () => {
-    const sharing = Array.from({ length: MAX_SPAN_LINKS * 2 }, () => waiting());
-    observer.followed({ sharing, milliseconds: 1, end: "proven" });
+    const participants = Array.from({ length: MAX_SPAN_LINKS * 2 }, () => waiting());
+    observer.followed({ participants, milliseconds: 1, end: "proven" });
     const spans = recorded.take();
     const read = spans.find(({ name }) => name === "read changes");
     expect([read?.links.length, read?.attributes["tokenblacklist.sharing"]]).to.deep.equal([
@@ -121,15 +121,15 @@ describe("SharedSpans", () => {
     expect(
       waits.filter(({ links, parent }) => links[0] === read?.id || parent === undefined).length,
     ).to.equal(MAX_SPAN_LINKS * 2 - 1);
-    sharing.forEach(end);
+    participants.forEach(end);
   });
 
   it("are recorded only if a sharing call is", () => {
     const [unsampled, sampled] = [waiting(UNSAMPLED), waiting()];
-    observer.committed({ sharing: [unsampled], milliseconds: 1, results: [] });
-    observer.asked({ sharing: [{}], milliseconds: 1, succeeded: true });
+    observer.committed({ participants: [unsampled], milliseconds: 1, results: [] });
+    observer.lookedUp({ participants: [{}], milliseconds: 1, succeeded: true });
     expect(recorded.take()).to.deep.equal([]);
-    observer.asked({ sharing: [waiting(UNSAMPLED), sampled], milliseconds: 1, succeeded: true });
+    observer.lookedUp({ participants: [waiting(UNSAMPLED), sampled], milliseconds: 1, succeeded: true });
     end(sampled);
     expect(tree()).to.deep.equal([
       ["look up jtis 2", "wait for freshness 2"],
@@ -140,8 +140,8 @@ describe("SharedSpans", () => {
 
   it("record failures, after which calls that shared a commit continue to wait, since it may be retried", () => {
     const [first, second] = [waiting(), waiting()];
-    observer.committed({ sharing: [first, second], milliseconds: 1, results: undefined });
-    observer.committed({ sharing: [second], milliseconds: 1, results: [] });
+    observer.committed({ participants: [first, second], milliseconds: 1, results: undefined });
+    observer.committed({ participants: [second], milliseconds: 1, results: [] });
     const shown = recorded
       .take()
       .map(({ name, status, attributes }) => [name, status, attributes["error.type"]]);
@@ -151,7 +151,7 @@ describe("SharedSpans", () => {
       ["wait for freshness", "UNSET", undefined],
     ]);
     for (const endOf of ["failed", "lost", "read-only"] as const) {
-      observer.followed({ sharing: [first], milliseconds: 1, end: endOf });
+      observer.followed({ participants: [first], milliseconds: 1, end: endOf });
       first.caller?.trace?.waits("freshness");
     }
     const failed = recorded.take().filter(({ name }) => name === "read changes");
@@ -172,9 +172,9 @@ describe("SharedSpans", () => {
       ]),
     ) as unknown as Observer;
     const both = tracing.observing(counting);
-    both.committed({ sharing: [], milliseconds: 1, results: [] });
-    both.followed({ sharing: [], milliseconds: 1, end: "proven" });
-    both.asked({ sharing: [], milliseconds: 1, succeeded: true });
+    both.committed({ participants: [], milliseconds: 1, results: [] });
+    both.followed({ participants: [], milliseconds: 1, end: "proven" });
+    both.lookedUp({ participants: [], milliseconds: 1, succeeded: true });
     both.fellBack("no-index");
     both.pruned(1);
     both.pruneEnded({ at: clock.now(), succeeded: true });
@@ -182,7 +182,7 @@ describe("SharedSpans", () => {
     expect(told).to.deep.equal([
       "committed true",
       "followed true",
-      "asked true",
+      "lookedUp true",
       "fellBack false",
       "pruned false",
       "pruneEnded true",

@@ -104,9 +104,9 @@ export class CopiedEntries implements KnownEntries {
   /** When the entry with this key stops being BLACKLISTED; 0 if there is none; negative if there is no copy, or `key` is not valid. */
   expiryOf(key: EntryKey): number {
     const index = this.#table?.index;
-    const print = index?.fingerprintIfKey(key);
-    if (index === undefined || print === undefined) return -1;
-    const until = index.expiryAt(print);
+    const fingerprint = index?.fingerprintIfKey(key);
+    if (index === undefined || fingerprint === undefined) return -1;
+    const until = index.expiryAt(fingerprint);
     if (this.#former.length === 0) return until;
     return Math.max(until, ...this.#former.map((former) => former.index.expiryOf(key)));
   }
@@ -131,9 +131,9 @@ export class CopiedEntries implements KnownEntries {
     this.#reflected.clear();
   }
 
-  put(print: Int32Array, until: number): void {
+  put(fingerprint: Int32Array, until: number): void {
     this.#version++;
-    this.#table?.index.put(print, until);
+    this.#table?.index.put(fingerprint, until);
   }
 
   /** Called when everything up to `revision` has been put in. */

@@ -20,7 +20,7 @@ export interface WatchListener {
   /** The service's time, in milliseconds since 1970; with every message. */
   onTime(time: number): void;
   onOpened(opened: { readonly isSnapshot: boolean; readonly key: Uint8Array }): void;
-  onEntry(print: Int32Array, until: number): void;
+  onEntry(fingerprint: Int32Array, until: number): void;
   onRevision(revision: string): void;
   onSynced(id: bigint): void;
   onUnsynced(id: bigint, error: ClientError): void;
@@ -127,7 +127,7 @@ export class WatchStream {
   #takeEntries({ fingerprints, until, revision }: WatchResponse_Entries): void {
     if (revision.length > MAX_REVISION_LENGTH)
       throw malformedAnswer(`the service has sent a revision of more than ${MAX_REVISION_LENGTH} characters`);
-    eachOf({ fingerprints, until }, (print, time) => this.#listener.onEntry(print, time));
+    eachOf({ fingerprints, until }, (fingerprint, time) => this.#listener.onEntry(fingerprint, time));
     if (revision !== "") this.#listener.onRevision(revision);
   }
 

@@ -123,8 +123,8 @@ export class WatchedCopy implements LocalCopy, WatchListener {
     else this.#proveNow();
   }
 
-  onEntry(print: Int32Array, until: number): void {
-    this.#copy.put(print, until);
+  onEntry(fingerprint: Int32Array, until: number): void {
+    this.#copy.put(fingerprint, until);
   }
 
   onRevision(revision: string): void {

@@ -76,7 +76,7 @@ describe("WatchStream", () => {
         if (endAtTime === time) stream?.cancel({ code: "RESOURCE_EXHAUSTED" } as ClientError);
       },
       onOpened: ({ isSnapshot, key }) => void told.push(["opened", isSnapshot, key.length]),
-      onEntry: (print, time) => void told.push(["entry", print[0], time]),
+      onEntry: (fingerprint, time) => void told.push(["entry", fingerprint[0], time]),
       onRevision: (revision) => void told.push(["revision", revision]),
       onSynced: (id) => void told.push(["synced", id]),
       onUnsynced: (id, { code, reason }) => void told.push(["unsynced", id, code, reason]),
