@@ -76,7 +76,7 @@ export const MAX_PRUNE_COUNT = 100_000;
 /** Rows of one DELETE. Larger chunks prune a fifth faster, but delay concurrent checks longer. */
 export const PRUNE_CHUNK = 150;
 /** While there are checks, the pause after a chunk is this multiple of the chunk's own duration. */
-export const PRUNE_REST = 2;
+export const PRUNE_PAUSE_RATIO = 2;
 /** A Prune call stops after this time and leaves the rest to the next call. Below the default deadline of a call. */
 export const PRUNE_CALL_MS = 5000;
 /** How long the stamp of a commit is kept: the age up to which a revision can be distinguished from another with the same number. */
@@ -314,7 +314,7 @@ export const MAX_ADMIN_REQUESTS = 1000;
 export const RENDERING_REST = 4;
 
 /** Unanswered requests on one connection to AUTHZ_ADDRESS. Proxies wait for an answer before they send the next request. */
-export const MAX_AUTHZ_AHEAD = 16;
+export const MAX_AUTHZ_UNANSWERED = 16;
 /** Bytes of the headers of a request to AUTHZ_ADDRESS: a token of maximum size, and as much again for headers that a proxy adds. */
 export const MAX_AUTHZ_HEADER_BYTES = 2 * MAX_JWT_BYTES;
 /** Bytes of such a request's body, which is read and ignored: more than a form or a small upload, if a proxy forwards it. */

@@ -21,7 +21,7 @@ export function entriesFound(found: ReadonlyMap<string, EntryTimes>): KnownEntri
 /** Entries, and the time at which they are judged. */
 export interface EntryLookup {
   readonly entries: KnownEntries;
-  /** The earlier of the service's clock and the database's: a time that has passed by this has passed by both clocks. */
+  /** The current time by the slower of the service's clock and the database's: a time before it has passed by both clocks. */
   readonly now: EpochMs;
   /** How long after its expiry an entry stays effective, in milliseconds. */
   readonly leewayMs: number;

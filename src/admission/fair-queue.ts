@@ -23,10 +23,10 @@ export class FairQueue<T> {
     return true;
   }
 
-  /** Removes and returns the next item of a caller for which `may` returns true. The caller moves to the end of the queue. */
-  next(may: (name: string) => boolean = () => true): T | undefined {
+  /** Removes and returns the next item of the first eligible caller, who moves to the end of the queue. */
+  next(isEligible: (name: string) => boolean = () => true): T | undefined {
     for (const [name, items] of this.#waiting) {
-      if (!may(name)) continue;
+      if (!isEligible(name)) continue;
       const [item] = items;
       this.#waiting.delete(name);
       items.delete(item as T);

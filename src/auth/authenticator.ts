@@ -37,12 +37,12 @@ export function createAuthenticator({
     }
     const certificate = certificates === undefined ? undefined : credentials.certificate();
     if (certificate === undefined || certificates === undefined)
-      throw unauthenticated(missing(bearers, certificates));
+      throw unauthenticated(missingCredentials(bearers, certificates));
     return certificates.principalOf(certificate, { allowExpired: isRunning });
   };
 }
 
-function missing(bearers: unknown, certificates: unknown): string {
+function missingCredentials(bearers: unknown, certificates: unknown): string {
   const kinds = [
     ...(bearers === undefined ? [] : ["a bearer token in the authorization metadata"]),
     ...(certificates === undefined ? [] : ["a client certificate"]),

@@ -107,7 +107,7 @@ export class BearerAuthenticator {
     try {
       const claims = await verifiedClaims(token, {
         ...{ keys: this.#keys, algorithms: this.#rules.algorithms },
-        preview: (unverified) => void this.#checkClaims(unverified, allowExpired),
+        checkUnverified: (unverified) => void this.#checkClaims(unverified, allowExpired),
       });
       const expiresAt = this.#checkClaims(claims, allowExpired);
       const principal = this.#principalOf(claims, expiresAt);

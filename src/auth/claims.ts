@@ -35,12 +35,13 @@ export function readJti(value: unknown): Jti {
 export function nearMiss(value: string, expected: Iterable<string>): string | undefined {
   const names = [...expected];
   const [difference] =
-    Object.entries(OVERLOOKED).find(([, reduce]) => names.some((name) => reduce(name) === reduce(value))) ??
-    [];
+    Object.entries(COMMON_MISTAKES).find(([, normalize]) =>
+      names.some((name) => normalize(name) === normalize(value)),
+    ) ?? [];
   return difference;
 }
 
-const OVERLOOKED: Readonly<Record<string, (text: string) => string>> = {
+const COMMON_MISTAKES: Readonly<Record<string, (text: string) => string>> = {
   "a slash at its end": (text) => text.replace(/\/$/, ""),
   "white space around it": (text) => text.trim(),
   "capital and small letters": (text) => text.toLowerCase(),

@@ -24,7 +24,7 @@ export class RawTokenVerifier {
 
   /**
    * Identifies tokens, in the same order. A token may have expired or not be valid yet. In place of a token that is not accepted, the
-   * result has a InvalidTokenError whose message says what the token must be like. Throws KEYS_UNAVAILABLE if any token cannot be judged,
+   * result has an InvalidTokenError whose message says what the token must be like. Throws KEYS_UNAVAILABLE if any token cannot be judged,
    * OVERLOADED if too many tokens are queued, CANCELLED if the caller is gone.
    */
   identify(
@@ -47,13 +47,13 @@ export class RawTokenVerifier {
       },
     };
     try {
-      const read = await Promise.all(
-        tokens.map((token) => orRefusal(this.#queue.run(job, () => this.#issuedBy(token)))),
+      const issuedTokens = await Promise.all(
+        tokens.map((token) => orInvalid(this.#queue.run(job, () => this.#findIssuer(token)))),
       );
-      // All start in one turn of the event loop, so that they share any read of their issuer's keys.
+      // All verifications start in one turn of the event loop, so that those with the same issuer share a read of its keys.
       return await Promise.all(
-        read.map((issued) =>
-          issued instanceof InvalidTokenError ? issued : orRefusal(this.#verify(issued, job)),
+        issuedTokens.map((issued) =>
+          issued instanceof InvalidTokenError ? issued : orInvalid(this.#verify(issued, job)),
         ),
       );
     } catch (error) {
@@ -62,7 +62,7 @@ export class RawTokenVerifier {
     }
   }
 
-  #issuedBy(token: string): IssuedToken {
+  #findIssuer(token: string): IssuedToken {
     if (this.#issuers.size === 0) {
       throw new InvalidTokenError(
         "cannot be verified: this service has no TOKEN_ISSUERS. Send jti and expires_at",
@@ -77,7 +77,7 @@ export class RawTokenVerifier {
   async #verify({ token, keys }: IssuedToken, caller: VerificationCaller): Promise<VerifiedToken> {
     const claims = await verifiedClaims(token, {
       ...{ keys, algorithms: this.#algorithms },
-      preview: identityOf,
+      checkUnverified: identityOf,
       // Only the verification is queued, so that a token that waits for its issuer's keys does not delay others.
       schedule: (verify) => this.#queue.run(caller, verify),
     });
@@ -99,7 +99,7 @@ interface IssuedToken {
   readonly keys: JwksCache;
 }
 
-function orRefusal<T>(verification: Promise<T>): Promise<T | InvalidTokenError> {
+function orInvalid<T>(verification: Promise<T>): Promise<T | InvalidTokenError> {
   return verification.catch((error: unknown) => {
     if (error instanceof InvalidTokenError) return error;
     throw error;

@@ -8,9 +8,9 @@ const ACCEPTED_KIND = /^(?:(?:.*-)?at|rt|id|(?:access|refresh|id)[-_]token)\+jwt
 const OTHER_KIND = /^(?:logout|backchannel-logout|secevent|dpop|passport)(?:[-_]?token|[-_]?jwt)?$/;
 
 /**
- * Whether the header's `typ` is compatible with an access, refresh or ID token. It is if absent, `JWT`, no text, or a word that names no
- * known type. It is not if it is a media type `kind+jwt` of any other kind, such as `logout+jwt`, `secevent+jwt`, `dpop+jwt` and future
- * ones. Compared as media types: case-insensitively, with `application/` optional (RFC 7515, 4.1.9).
+ * Whether the header's `typ` is compatible with an access, refresh or ID token. True if it is absent, not a string, `JWT`, or a word that
+ * is not one of {@link OTHER_KIND}. False for a media type `kind+jwt` of any other kind, known or not: `logout+jwt`, `secevent+jwt`,
+ * `dpop+jwt`. Compared as media types: case-insensitively, with `application/` optional (RFC 7515, 4.1.9).
  */
 export function isAcceptedType(typ: unknown): boolean {
   if (typeof typ !== "string") return true;

@@ -4,7 +4,7 @@ import { nameOfAlgorithm } from "./algorithms.ts";
 import { type FindKey, isMismatch, type JwksCache } from "./jwks-cache.ts";
 import { isAcceptedType, isSecurityEvent } from "./token-type.ts";
 
-/** Thrown for a token that is not accepted. `message` is worded to follow "the token", and holds nothing of the token. */
+/** Thrown for a token that is not accepted. `message` is worded to follow "the token", and repeats no part of the token. */
 export class InvalidTokenError extends Error {
   override readonly name = "InvalidTokenError";
 }
@@ -12,22 +12,22 @@ export class InvalidTokenError extends Error {
 export type Claims = Readonly<Record<string, unknown>>;
 
 /**
- * Verifies a token's signature with a key of the set and one of the algorithms, and returns its claims, which are not validated. `preview`
- * receives the unverified claims, and only if the token fits no known key: an error that it throws holds whatever the keys are, so the
- * issuer is not asked for new ones. `schedule` runs each verification; absent: at once. Throws InvalidTokenError, or what `preview`, `schedule`
- * and the key set throw.
+ * Verifies a token's signature with a key of the set and one of the algorithms, and returns its claims, which are not validated.
+ * `checkUnverified` is called with the unverified claims if no known key verifies the token, before the issuer's keys are read again: its
+ * error ends the verification, since no key could make the token acceptable. `schedule` runs each verification; absent: at once. Throws
+ * InvalidTokenError, or what `checkUnverified`, `schedule` and the key set throw.
  */
 export async function verifiedClaims(
   token: string,
   {
     keys,
     algorithms,
-    preview,
+    checkUnverified,
     schedule = (verify) => verify(),
   }: {
     keys: JwksCache;
     algorithms: readonly string[];
-    preview?: (unverified: Claims) => void;
+    checkUnverified?: (unverified: Claims) => void;
     schedule?: (verify: () => Promise<CompactVerifyResult>) => Promise<CompactVerifyResult>;
   },
 ): Promise<Claims> {
@@ -38,18 +38,18 @@ export async function verifiedClaims(
     try {
       return await schedule(() => verifyOnce(token, find, options));
     } catch (error) {
-      if (isMismatch(error)) preview?.(unverifiedClaims(token));
+      if (isMismatch(error)) checkUnverified?.(unverifiedClaims(token));
       throw error;
     }
   };
   try {
     return claimsOf((await keys.verifyWith(verifyWithKey)).payload);
   } catch (error) {
-    throw refusal(error);
+    throw withoutTokenText(error);
   }
 }
 
-/** The claims of an unverified token: fit only to tell which token it is, and with whose keys to verify it. Throws InvalidTokenError. */
+/** The claims of an unverified token. Use them only to identify the token and to find its issuer's keys. Throws InvalidTokenError. */
 export function unverifiedClaims(token: string): Claims {
   checkShape(token);
   checkType(headerOf(token));
@@ -65,7 +65,7 @@ function checkShape(token: string): void {
   if (parts !== 3) throw new InvalidTokenError("must be a signed JWT: three parts with dots between them");
 }
 
-/** jose rejects these headers too, but with messages on which a caller cannot act. */
+/** jose rejects these headers too, but its messages do not say what to change. */
 function checkHeader(token: string, algorithms: readonly string[]): void {
   const header = headerOf(token);
   if (header.crit !== undefined)
@@ -128,7 +128,7 @@ async function verifyOnce(
 }
 
 /** Replaces jose's messages, which repeat parts of the token. */
-function refusal(error: unknown): unknown {
+function withoutTokenText(error: unknown): unknown {
   if (error instanceof errors.JWSSignatureVerificationFailed) {
     return new InvalidTokenError("has a signature that its issuer's keys do not verify");
   }

@@ -12,9 +12,9 @@ import {
   AUTHZ_KEEP_ALIVE_MS,
   AUTHZ_REQUEST_MS,
   DEFAULT_DEADLINE_MS,
-  MAX_AUTHZ_AHEAD,
   MAX_AUTHZ_BODY_BYTES,
   MAX_AUTHZ_HEADER_BYTES,
+  MAX_AUTHZ_UNANSWERED,
 } from "../limits.ts";
 import type { LogSampling } from "../logging/log-sampling.ts";
 import type { Metrics } from "../metrics/metrics.ts";
@@ -31,7 +31,7 @@ export const AUTHZ_BODY_MS = 100;
 export const AUTHZ_PATH = "/authz";
 
 interface Setup {
-  readonly gate: TokenAuthorizer;
+  readonly authorizer: TokenAuthorizer;
   readonly trusted: TrustedHeaders;
   /** Requests here share the bound and the drain of in-flight calls with gRPC. */
   readonly calls: Admission;
@@ -58,20 +58,20 @@ export function startAuthzServer(address: HostPort, setup: Setup): Promise<HttpL
     connectionsCheckingInterval: AUTHZ_REQUEST_MS / 5,
     keepAliveTimeout: AUTHZ_KEEP_ALIVE_MS,
   };
-  const ahead = new WeakMap<Socket, number>();
-  const answered: RequestListener = (request, response) => {
+  const unanswered = new WeakMap<Socket, number>();
+  const onRequest: RequestListener = (request, response) => {
     const { socket } = request;
-    const others = ahead.get(socket) ?? 0;
+    const others = unanswered.get(socket) ?? 0;
     // A request costs far more than its bytes, and its answer is kept until the peer reads it.
-    if (others >= MAX_AUTHZ_AHEAD) destroyUnread(socket);
+    if (others >= MAX_AUTHZ_UNANSWERED) destroyUnread(socket);
     if (socket.destroyed) return;
-    ahead.set(socket, others + 1);
-    response.once("close", () => ahead.set(socket, (ahead.get(socket) ?? 1) - 1));
+    unanswered.set(socket, others + 1);
+    response.once("close", () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
     answer(request, response, setup);
   };
-  const server = createServer(options, answered);
+  const server = createServer(options, onRequest);
   // An Expect header belongs to the original request, but Node.js would answer 417.
-  server.on("checkExpectation", answered);
+  server.on("checkExpectation", onRequest);
   // With a limit on the number of headers, Node.js hides the excess, which could include a credential. Their total size is bounded.
   server.maxHeadersCount = 0;
   return listenHttp(server, address, { setting: "AUTHZ_ADDRESS", connections: setup.connections });
@@ -85,7 +85,7 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Setup
     response.writeHead(404, { "content-type": "text/plain; charset=utf-8" }).end(`${AUTHZ_PATH}\n`);
     return;
   }
-  const { gate, calls, clock, trusted, spans } = setup;
+  const { authorizer, calls, clock, trusted, spans } = setup;
   const began = clock.monotonic();
   const trace = spans?.begin(request);
   const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
@@ -119,7 +119,7 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Setup
     },
   };
   try {
-    const decision = gate.decide(presentedCredentials(request, trusted), caller);
+    const decision = authorizer.decide(presentedCredentials(request, trusted), caller);
     if (decision instanceof Promise) decision.then(end, () => end("unknown", "INTERNAL"));
     else end(decision);
   } catch {

@@ -1,6 +1,6 @@
 import type { Decision } from "../decision.ts";
 
-/** When a client may retry whose token could not be judged. The header counts whole seconds. */
+/** After how long a client may retry if no decision was possible. `Retry-After` is in whole seconds. */
 const AUTHZ_RETRY_AFTER_SECONDS = 1;
 
 /** The HTTP response to a client whose request is denied. */
@@ -22,7 +22,7 @@ const DENIALS: Record<Exclude<Decision, "pass">, Denial> = {
   "no-token": unauthorized("Bearer", "an access token is required"),
   unknown: {
     status: 503,
-    headers: { "retry-after": String(AUTHZ_RETRY_AFTER_SECONDS), ...common() },
+    headers: { "retry-after": String(AUTHZ_RETRY_AFTER_SECONDS), ...commonHeaders() },
     text: "it is currently unknown whether the access token is revoked\n",
   },
 };
@@ -32,10 +32,10 @@ function invalidToken(description: string): Denial {
 }
 
 function unauthorized(challenge: string, text: string): Denial {
-  return { status: 401, headers: { "www-authenticate": challenge, ...common() }, text: `${text}\n` };
+  return { status: 401, headers: { "www-authenticate": challenge, ...commonHeaders() }, text: `${text}\n` };
 }
 
 /** Intermediaries must not reuse the response for another request, or for the same one later. */
-function common(): Record<string, string> {
+function commonHeaders(): Record<string, string> {
   return { "cache-control": "no-store", "content-type": "text/plain; charset=utf-8" };
 }

@@ -40,9 +40,9 @@ export class TokenAuthorizer {
       const token = presentedToken(credentials, { unverifiedBearer });
       if (token.jti === undefined) return this.#withoutJti(token.reason, credentials, caller);
       const answer = blacklist.check([token.jti], this.#freshness, caller);
-      return answer instanceof Promise ? answer.then(decisionOf, this.#doubt) : decisionOf(answer);
+      return answer instanceof Promise ? answer.then(decisionOf, this.#undecided) : decisionOf(answer);
     } catch (error) {
-      return this.#doubt(error);
+      return this.#undecided(error);
     }
   }
 
@@ -58,10 +58,10 @@ export class TokenAuthorizer {
     const decision = passes ? "pass" : reason;
     // No check is made in this case, so the proxy's own token has to be checked separately.
     if (caller.principal?.token === undefined) return decision;
-    return blacklist.checkOwnToken(caller).then(() => decision, this.#doubt);
+    return blacklist.checkOwnToken(caller).then(() => decision, this.#undecided);
   }
 
-  readonly #doubt = (error: unknown): Decision => {
+  readonly #undecided = (error: unknown): Decision => {
     if (!(error instanceof ServiceError)) {
       this.#log("error", {}, { err: error });
       return "unknown";
@@ -77,14 +77,14 @@ export class TokenAuthorizer {
   /** Sampled, reason every request causes a line while the database is unavailable. */
   #log(level: "warn" | "error", kind: { readonly reason?: string }, about: object): void {
     const { log, sampling } = this.#options;
-    const sampled = sampling.admit(`gate ${kind.reason ?? ""}`, (left) =>
-      log[level]({ ...kind, ...left }, DOUBT),
+    const sampled = sampling.admit(`authz ${kind.reason ?? ""}`, (left) =>
+      log[level]({ ...kind, ...left }, UNDECIDED),
     );
-    if (sampled !== undefined) log[level]({ ...kind, ...about, ...sampled }, DOUBT);
+    if (sampled !== undefined) log[level]({ ...kind, ...about, ...sampled }, UNDECIDED);
   }
 }
 
-const DOUBT = "no decision about a token is possible: its request is denied";
+const UNDECIDED = "no decision about a token is possible: its request is denied";
 
 function decisionOf({ verdicts }: CheckAnswer): Decision {
   if (verdicts.length !== 1) return "unknown";

@@ -3,13 +3,12 @@ import { isSameRevision, type Revision } from "../revision.ts";
 import type { Store } from "../store/store.ts";
 
 /**
- * Commits that this replica has acknowledged to its callers. A database that lacks any of them has lost commits. A history that
- * contains a commit contains all earlier commits of that history too, so the last of several commits found by one read stands for
- * all of them.
+ * Commits that this replica has acknowledged to its callers. A database that lacks any of them has lost commits. When one read finds
+ * several commits, the last one stands for all of them: a database that contains it also contains those before it.
  */
 export class AcknowledgedCommits {
   readonly #store: Pick<Store, "missing">;
-  /** The latest commit known to be in one history with all acknowledged commits that are no longer pending. */
+  /** A commit that stands for all acknowledged commits that are no longer pending: a read has found it together with them. */
   #last: Revision | undefined;
   #pending: readonly Revision[] = [];
 
@@ -17,7 +16,7 @@ export class AcknowledgedCommits {
     this.#store = store;
   }
 
-  /** Acknowledged commits that no read of the changes has found yet in one history with what was read before. */
+  /** Acknowledged commits that the follower has not found yet: a read of the changes must find them with the revisions read before. */
   get pending(): readonly Revision[] {
     return this.#pending;
   }
@@ -35,11 +34,11 @@ export class AcknowledgedCommits {
   add(revision: Revision): void | Promise<void> {
     if (contains(this.required, revision)) return;
     this.#pending = [...this.#pending, revision];
-    if (this.#pending.length > MAX_PENDING_COMMITS) return this.#condense();
+    if (this.#pending.length > MAX_PENDING_COMMITS) return this.#lookUpPending();
   }
 
-  /** Called when a read of the changes has found these commits in one history; some may have been acknowledged by other replicas only. */
-  followed(found: readonly Revision[]): void {
+  /** Called when the follower has found these commits by one read. Some may have been acknowledged by other replicas only. */
+  foundByFollower(found: readonly Revision[]): void {
     const rest = this.#pending.filter((one) => !contains(found, one));
     if (rest.length === this.#pending.length) return;
     this.#last = lastOf(this.required.filter((one) => !contains(rest, one)));
@@ -48,9 +47,9 @@ export class AcknowledgedCommits {
 
   /**
    * Called when a look-up has found these commits, which were {@link required} when it was sent. The last one stays pending,
-   * because the look-up did not cover what was read before.
+   * because the look-up did not search for the revisions that the follower has read.
    */
-  lookedUp(found: readonly Revision[]): void {
+  foundByLookup(found: readonly Revision[]): void {
     const rest = this.#pending.filter((one) => !contains(found, one));
     const last = lastOf(found);
     if (last === undefined || rest.length === this.#pending.length) return;
@@ -64,12 +63,12 @@ export class AcknowledgedCommits {
     this.#pending = [];
   }
 
-  async #condense(): Promise<void> {
-    const asked = this.required;
-    const [lost] = await this.#store.missing(asked);
-    if (lost === undefined) this.lookedUp(asked);
+  async #lookUpPending(): Promise<void> {
+    const required = this.required;
+    const [lost] = await this.#store.missing(required);
+    if (lost === undefined) this.foundByLookup(required);
     // One lost commit is enough to prove that commits are lost.
-    else this.#pending = [lost, ...this.#pending.filter((one) => !contains(asked, one))];
+    else this.#pending = [lost, ...this.#pending.filter((one) => !contains(required, one))];
   }
 }
 

@@ -18,11 +18,11 @@ export class Blacklist {
   readonly #checks: CheckService;
   readonly #quota: Quota | undefined;
   readonly #clock: Clock;
-  readonly #clocks: ClockBounds;
+  readonly #clockBounds: ClockBounds;
   readonly #leewayMs: number;
   readonly #retentionMs: number;
   readonly #observer: Observer;
-  #checksAsked = 0;
+  #checkCount = 0;
 
   constructor(options: {
     store: Store;
@@ -41,7 +41,7 @@ export class Blacklist {
     this.#checks = options.checks;
     this.#quota = options.quota;
     this.#clock = options.clock;
-    this.#clocks = options.clocks;
+    this.#clockBounds = options.clocks;
     this.#leewayMs = options.leewayMs;
     this.#retentionMs = options.retentionMs;
     this.#observer = options.observer ?? UNOBSERVED;
@@ -52,7 +52,7 @@ export class Blacklist {
    * mistake.
    */
   isPast(expiresAt: EpochMs): boolean {
-    return expiresAt + this.#leewayMs <= this.#clocks.earliest();
+    return expiresAt + this.#leewayMs <= this.#clockBounds.earliest();
   }
 
   /** The expiry of a token that lives for `lifetimeMs` from now. */
@@ -99,7 +99,7 @@ export class Blacklist {
     freshness: Freshness,
     caller: Caller,
   ): CheckAnswer | Promise<CheckAnswer> {
-    this.#checksAsked++;
+    this.#checkCount++;
     return this.#checks.check(tokens, freshness, caller);
   }
 
@@ -112,7 +112,7 @@ export class Blacklist {
     return this.#store.list({ ...query, ...this.#expiryContext() });
   }
 
-  /** The keys, of at most one page of them, that have an entry, expired or not. */
+  /** Those of `keys` that have an entry, expired or not. Accepts at most one page of keys. */
   async stored(keys: readonly EntryKey[]): Promise<ReadonlySet<EntryKey>> {
     const filter = {
       includeExpired: true,
@@ -125,19 +125,19 @@ export class Blacklist {
     return new Set(entries.map(({ key }) => key));
   }
 
-  async prune(order: {
+  async prune(request: {
     limit: number;
     dryRun: boolean;
     expiredBefore: EpochMs | undefined;
   }): Promise<PruneResult> {
-    const pace = new PrunePace(this.#clock, () => this.#checksAsked);
+    const pace = new PrunePace(this.#clock, () => this.#checkCount);
     const result = await this.#store.prune({
-      ...order,
+      ...request,
       ...this.#expiryContext(),
       retentionMs: this.#retentionMs,
-      pause: () => pace.rest(),
+      pause: () => pace.pause(),
     });
-    if (!order.dryRun) this.#observer.pruned(result.count);
+    if (!request.dryRun) this.#observer.pruned(result.count);
     return result;
   }
 

@@ -22,7 +22,10 @@ interface WaitingCheck extends QueuedRequest {
 
 interface Options {
   readonly store: Store;
-  /** Commits that the database must contain. If it lacks one, no negative is given: no index knows the lost entries in its place. */
+  /**
+   * Commits that the database must contain. If it lacks one, negatives are unavailable: the commit's entries are lost, and no index
+   * holds them.
+   */
   readonly acknowledged: AcknowledgedCommits;
   readonly clock: Clock;
   readonly leewayMs: number;
@@ -49,7 +52,7 @@ export class CoalescedChecks implements CheckService {
     this.#clock = options.clock;
     this.#leewayMs = options.leewayMs;
     this.#observer = options.observer ?? UNOBSERVED;
-    this.#waiting = new RequestQueue({ clock: options.clock, room: MAX_QUEUED_JTIS });
+    this.#waiting = new RequestQueue({ clock: options.clock, capacity: MAX_QUEUED_JTIS });
     this.#reads = new SharedRounds({
       take: () => this.#take(),
       send: (group) => void this.#answer(group).then(() => this.#reads.ended()),
@@ -60,8 +63,8 @@ export class CoalescedChecks implements CheckService {
     return new Promise((resolve, reject) => {
       // A call without tokens asks about its revision only.
       const size = Math.max(1, tokens.length);
-      const room = this.#waiting.add({ tokens, freshness, size, caller, resolve, reject });
-      if (!room) reject(new ServiceError("OVERLOADED", "too many checks are waiting to be answered"));
+      const isAdded = this.#waiting.add({ tokens, freshness, size, caller, resolve, reject });
+      if (!isAdded) reject(new ServiceError("OVERLOADED", "too many checks are waiting to be answered"));
       else {
         caller.trace?.waits("look-up");
         this.#reads.requested();
@@ -79,7 +82,7 @@ export class CoalescedChecks implements CheckService {
   async #lookUp(keys: readonly EntryKey[]): Promise<LookupResult> {
     const { required } = this.#acknowledged;
     const result = await this.#store.read(keys, required);
-    if (result.intact) this.#acknowledged.lookedUp(required);
+    if (result.intact) this.#acknowledged.foundByLookup(required);
     return result;
   }
 

@@ -49,8 +49,8 @@ export class EntryIndex implements KnownEntries {
   }
 
   /** The key of the fingerprints. Throws if there never was an index. */
-  get key(): Buffer {
-    if (this.#key === undefined) throw new Error("the index was never complete");
+  get fingerprintKey(): Buffer {
+    if (this.#key === undefined) throw new Error("there was never an index");
     return this.#key;
   }
 
@@ -60,8 +60,8 @@ export class EntryIndex implements KnownEntries {
   }
 
   /**
-   * How many entries are still effective: counted, or with many entries extrapolated from a sample, which is another part of the
-   * index each time.
+   * How many entries are still effective: counted if there are few, otherwise extrapolated from a part of the index. Each call samples
+   * the part after the last one.
    */
   countLive(): number {
     const index = this.#index;
@@ -92,7 +92,7 @@ export class EntryIndex implements KnownEntries {
   }
 
   /** Adds those entries that are still effective to the index, and logs them. */
-  take(entries: readonly TailEntry[]): void {
+  addRead(entries: readonly TailEntry[]): void {
     const { changeLog, leewayMs } = this.#options;
     const cutoff = this.#cutoff();
     const index = this.#index;
@@ -105,8 +105,8 @@ export class EntryIndex implements KnownEntries {
     }
   }
 
-  /** Adds entries that no read has brought yet. They are logged when they are read, so that the log has the order of all commits. */
-  hold(entries: Iterable<Pick<Entry, "key" | "expiresAt">>): void {
+  /** Adds the entries of a commit of this replica before they are read. Only {@link addRead} logs them, in the order of all commits. */
+  addCommitted(entries: Iterable<Pick<Entry, "key" | "expiresAt">>): void {
     const cutoff = this.#cutoff();
     for (const { key, expiresAt } of entries) if (expiresAt > cutoff) this.#index?.add(key, expiresAt);
   }

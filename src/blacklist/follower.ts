@@ -153,8 +153,8 @@ export class Follower implements KnownEntries {
   }
 
   /** The key of the index's fingerprints. Throws if there never was an index. */
-  get key(): Buffer {
-    return this.#entries.key;
+  get fingerprintKey(): Buffer {
+    return this.#entries.fingerprintKey;
   }
 
   /** True if everything up to `revision` is in the index and the revision is known to be of this history. */
@@ -177,10 +177,10 @@ export class Follower implements KnownEntries {
     const seen = this.#phase === "following" ? this.#seen : undefined;
     const isLate = seen !== undefined && revision.number <= seen.number;
     if (isLate && this.#observed.get(revision.number) !== revision.stamp) return this.#findLate(result);
-    this.#entries.hold(results.map(({ entry }) => entry));
+    this.#entries.addCommitted(results.map(({ entry }) => entry));
     const added = this.#acknowledged.add(revision);
     // A read found the commit before its acknowledgement arrived here.
-    if (isLate) this.#acknowledged.followed([revision]);
+    if (isLate) this.#acknowledged.foundByFollower([revision]);
     return added;
   }
 
@@ -230,7 +230,7 @@ export class Follower implements KnownEntries {
     } catch (cause) {
       throw storeUnavailable("the commit was not found again in the database, which may have lost it", cause);
     }
-    this.#entries.hold(results.map(({ entry }) => entry));
+    this.#entries.addCommitted(results.map(({ entry }) => entry));
   }
 
   #enter(phase: Phase): void {
@@ -299,7 +299,7 @@ export class Follower implements KnownEntries {
       // The remaining pages may hold a change that a request must see: no request is answered yet, and `applied` does not move.
       this.#waiting = [...group, ...this.#waiting];
       this.#reads.ended();
-      this.#entries.take(changes.entries);
+      this.#entries.addRead(changes.entries);
       this.#options.changeLog.commit(undefined);
       return;
     }
@@ -307,7 +307,7 @@ export class Follower implements KnownEntries {
       this.#applied = changes.revision;
       this.#provenAt = sentAt;
     }
-    this.#entries.take(changes.entries);
+    this.#entries.addRead(changes.entries);
     // Before any subscription is told that it is up to date: its copy must have received this change by then.
     this.#options.changeLog.commit(changes.writable ? changes.revision : undefined);
     this.#checkSize();
@@ -324,7 +324,7 @@ export class Follower implements KnownEntries {
     this.#seen = revision;
     // A commit that was acknowledged while the read was in flight stays required for the next read, unless this read ended with it.
     const found = [...required, revision];
-    this.#acknowledged.followed(found);
+    this.#acknowledged.foundByFollower(found);
     for (const { number, stamp } of found) this.#observed.set(number, stamp);
     for (const oldest of this.#observed.keys()) {
       if (this.#observed.size <= OBSERVED_REVISIONS) break;
@@ -343,7 +343,7 @@ export class Follower implements KnownEntries {
       this.#entries.open(secret);
       await this.#begin();
       await loadAll(this.#tail, (entries) => {
-        this.#entries.take(entries);
+        this.#entries.addRead(entries);
         this.#checkSize();
         if (this.#phase === "overflowed") throw new Error("the index is full");
       });
@@ -373,7 +373,7 @@ export class Follower implements KnownEntries {
       const { pending } = this.#acknowledged;
       const changes = await this.#readOn(this.#position, pending);
       this.#advance(changes, pending);
-      this.#entries.take(changes.entries);
+      this.#entries.addRead(changes.entries);
       hasMore = changes.hasMore;
       if (!hasMore) this.#applied = changes.revision;
     }
@@ -392,7 +392,7 @@ export class Follower implements KnownEntries {
       if (changes.hasMore) continue;
       changeLog.open(since);
       this.#advance(changes, pending);
-      this.#entries.take(changes.entries);
+      this.#entries.addRead(changes.entries);
       this.#applied = changes.revision;
       changeLog.commit(changes.revision);
       return;

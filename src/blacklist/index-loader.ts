@@ -1,12 +1,12 @@
-import { setImmediate as turn } from "node:timers/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Tail, TailEntry } from "../store/store.ts";
 
 /** Sorts before every key. */
 const START = new Uint8Array();
 
 /**
- * Reads every entry of the table in pages. Together with the changes since a revision that was read before the first page, the
- * pages are complete. `onPage` may throw to stop. The event loop gets a turn after every page.
+ * Reads every entry of the table in pages. Entries that are written meanwhile may be missing: they are among the changes since a
+ * revision that was read before the first page. `onPage` may throw to stop. The event loop gets a turn after every page.
  */
 export async function loadAll(tail: Tail, onPage: (entries: readonly TailEntry[]) => void): Promise<void> {
   let page = await tail.scan(START);
@@ -17,7 +17,7 @@ export async function loadAll(tail: Tail, onPage: (entries: readonly TailEntry[]
     const next = tail.scan(last.key);
     next.catch(() => {});
     onPage(page.entries);
-    await turn();
+    await nextTurn();
     page = await next;
   }
   onPage(page.entries);

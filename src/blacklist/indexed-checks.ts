@@ -90,19 +90,19 @@ export class IndexedChecks implements CheckService {
       if (unavailable instanceof ServiceError && unavailable.reason === "UNAUTHENTICATED") throw unavailable;
       return this.#conclude(tokens, { freshness, caller, unavailable });
     }
-    // By a read that is sent after the revision was found, the index is proven to have it, too.
+    // The database has the revision, so an index that is proven by a later read has it too.
     return this.#whenProven(tokens, LINEARIZABLE, caller);
   }
 
   #whenProven(tokens: readonly TokenIdentity[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
     const name = caller.principal?.name ?? "";
-    const part = this.#queued.take(name, tokens.length);
-    if (part === undefined)
+    const share = this.#queued.take(name, tokens.length);
+    if (share === undefined)
       throw new ServiceError("OVERLOADED", "too many checks are waiting to be answered");
     caller.trace?.waits("freshness");
     return new Promise((resolve, reject) => {
       const settle = (unavailable?: unknown): void => {
-        this.#queued.giveBack(part, name, tokens.length);
+        this.#queued.giveBack(share, name, tokens.length);
         try {
           resolve(this.#conclude(tokens, { freshness, caller, unavailable }));
         } catch (error) {

@@ -1,9 +1,9 @@
-import { PRUNE_CALL_MS, PRUNE_REST } from "../limits.ts";
+import { PRUNE_CALL_MS, PRUNE_PAUSE_RATIO } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 
 /**
- * Paces the chunks of one Prune call: while checks arrive it leaves most of the time to them, because no login waits for pruning,
- * and the call ends before its caller's deadline does.
+ * Paces the chunks of one Prune call. While checks arrive it pauses between chunks, since checks are more urgent. It ends the call
+ * before the caller's deadline.
  */
 export class PrunePace {
   readonly #clock: Clock;
@@ -22,10 +22,10 @@ export class PrunePace {
   }
 
   /** Pauses after a chunk if there were checks meanwhile. Resolves to false when the call should end. */
-  async rest(): Promise<boolean> {
+  async pause(): Promise<boolean> {
     if (this.#checks() !== this.#checksBefore) {
       const took = this.#clock.monotonic() - this.#chunkBegan;
-      await new Promise<void>((resolve) => this.#clock.schedule(took * PRUNE_REST, resolve));
+      await new Promise<void>((resolve) => this.#clock.schedule(took * PRUNE_PAUSE_RATIO, resolve));
     }
     this.#chunkBegan = this.#clock.monotonic();
     this.#checksBefore = this.#checks();

@@ -6,8 +6,8 @@ import type { Clock } from "../time/clock.ts";
 const ROUNDING = 1e-6;
 
 interface Account {
-  /** Tokens of the bucket, in rows; refilled by the rate up to a batch or one second's worth. */
-  tokens: number;
+  /** Rows available in the token bucket, refilled at the rate, up to one batch or one second's worth, whichever is more. */
+  available: number;
   filledAt: number;
   /** The caller's unexpired entries as last counted in the database, plus those added since. */
   rows: number;
@@ -27,7 +27,7 @@ interface Options {
    * Whether a request waits for the count of the caller's entries, and fails if counting fails. Otherwise the request uses the last
    * count, and before the first count it is admitted: no revocation is delayed by a default quota that no operator has configured.
    */
-  readonly waits: boolean;
+  readonly waitsForCount: boolean;
   /**
    * Entries of all callers together, or somewhat more; undefined if unknown. While the total is within the quota, no caller's
    * entries are counted.
@@ -78,10 +78,10 @@ export class Quota {
   async reserve(caller: string, rows: number): Promise<(created: number) => void> {
     const account = this.#accountOf(caller);
     this.#spend(account, rows);
-    const { rows: limit, waits, total } = this.#options;
+    const { rows: limit, waitsForCount, total } = this.#options;
     if (limit === 0) return () => {};
-    if (!this.#isRoomForAll(account, rows)) {
-      if (waits) await this.#recount(caller, account);
+    if (!this.#isTotalWithinQuota(account, rows)) {
+      if (waitsForCount) await this.#recount(caller, account);
       // Without an index there is no memory to protect, and counting would burden the database.
       else if (total() !== undefined) void this.#recount(caller, account).catch(() => {});
       if (account.isCounted && account.rows + account.reserved + rows > limit) {
@@ -97,8 +97,8 @@ export class Quota {
     };
   }
 
-  /** Whether there would be room even if all existing entries were this caller's. */
-  #isRoomForAll({ reserved }: Account, rows: number): boolean {
+  /** Whether the caller would be within its quota even if all existing entries were its own. */
+  #isTotalWithinQuota({ reserved }: Account, rows: number): boolean {
     const total = this.#options.total();
     return total !== undefined && total + reserved + rows <= this.#options.rows;
   }
@@ -113,7 +113,7 @@ export class Quota {
       mostRows = Math.max(mostRows, account.rows + account.reserved);
       const tokens = Math.min(
         this.#burst,
-        account.tokens + ((now - account.filledAt) / 1000) * rowsPerSecond,
+        account.available + ((now - account.filledAt) / 1000) * rowsPerSecond,
       );
       mostSpent = Math.max(mostSpent, 1 - tokens / this.#burst);
     }
@@ -140,7 +140,7 @@ export class Quota {
       }
       const now = this.#options.clock.monotonic();
       account = {
-        tokens: this.#burst,
+        available: this.#burst,
         filledAt: now,
         rows: 0,
         reserved: 0,
@@ -162,14 +162,14 @@ export class Quota {
     const { rowsPerSecond: rate, clock } = this.#options;
     if (rate === 0) return;
     const now = clock.monotonic();
-    account.tokens = Math.min(this.#burst, account.tokens + ((now - account.filledAt) / 1000) * rate);
+    account.available = Math.min(this.#burst, account.available + ((now - account.filledAt) / 1000) * rate);
     account.filledAt = now;
-    if (rows > account.tokens + ROUNDING) {
+    if (rows > account.available + ROUNDING) {
       throw new ServiceError("QUOTA_EXCEEDED", `the caller may blacklist ${rate} tokens a second`, {
-        retryAfterMs: Math.ceil(((rows - account.tokens) / rate) * 1000),
+        retryAfterMs: Math.ceil(((rows - account.available) / rate) * 1000),
       });
     }
-    account.tokens -= rows;
+    account.available -= rows;
   }
 
   async #recount(caller: string, account: Account): Promise<void> {

@@ -15,24 +15,24 @@ export interface QueuedRequest {
 /** Calls waiting for the next batch, in order of arrival, with bounds in total and per caller. Abandoned calls free their room. */
 export class RequestQueue<W extends QueuedRequest> {
   readonly #clock: Clock;
-  readonly #room: FairCapacity;
+  readonly #capacity: FairCapacity;
   #waiting: W[] = [];
   /** Calls whose room comes from their caller's own share. */
   readonly #own = new Set<W>();
   #sweptAt = Number.NEGATIVE_INFINITY;
 
-  constructor(options: { clock: Clock; room: number }) {
+  constructor(options: { clock: Clock; capacity: number }) {
     this.#clock = options.clock;
-    this.#room = new FairCapacity(options.room);
+    this.#capacity = new FairCapacity(options.capacity);
   }
 
   /** Returns false, and adds nothing, when there is no room in total or for this caller. */
   add(waiting: W): boolean {
     const name = nameOf(waiting);
-    let part = this.#room.take(name, waiting.size);
-    if (part === undefined && this.#makeRoom()) part = this.#room.take(name, waiting.size);
-    if (part === undefined) return false;
-    if (part === "own") this.#own.add(waiting);
+    let share = this.#capacity.take(name, waiting.size);
+    if (share === undefined && this.#makeRoom()) share = this.#capacity.take(name, waiting.size);
+    if (share === undefined) return false;
+    if (share === "own") this.#own.add(waiting);
     this.#waiting.push(waiting);
     return true;
   }
@@ -59,7 +59,7 @@ export class RequestQueue<W extends QueuedRequest> {
   }
 
   #leave(waiting: W): void {
-    this.#room.giveBack(this.#own.delete(waiting) ? "own" : "common", nameOf(waiting), waiting.size);
+    this.#capacity.giveBack(this.#own.delete(waiting) ? "own" : "common", nameOf(waiting), waiting.size);
   }
 
   #dropGone(): void {

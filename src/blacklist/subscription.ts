@@ -30,8 +30,8 @@ export interface SubscriptionHost {
   now(): EpochMs;
   /** How long after its expiry an entry stays effective. */
   readonly leewayMs: number;
-  /** Whether it is this subscription's turn for a snapshot. It keeps the turn until {@link endSnapshot}. */
-  mayBeginSnapshot(subscription: Subscription): boolean;
+  /** Whether it is this subscription's turn to be sent a snapshot; queues it if not. It keeps the turn until {@link endSnapshot}. */
+  hasSnapshotTurn(subscription: Subscription): boolean;
   endSnapshot(subscription: Subscription): void;
   leave(subscription: Subscription): void;
   readonly observer: Observer;
@@ -43,7 +43,7 @@ interface Options {
   readonly changeLog: ChangeLog;
   readonly caller: KnownCaller;
   /** The number of the first change to send; undefined: begin with a snapshot. */
-  readonly place: number | undefined;
+  readonly firstChange: number | undefined;
 }
 
 /** A snapshot in progress. */
@@ -71,9 +71,9 @@ export class Subscription {
   #snapshot: Snapshot | undefined;
   #opened = false;
   /** The id of the last `sync` received. */
-  #asked = 0n;
+  #requestedId = 0n;
   /** The id of the last `sync` for which a proof has been requested. */
-  #proving = 0n;
+  #provingId = 0n;
   readonly #proofs: SharedRounds<bigint>;
   /** A response that is sent after all changes before `after`. */
   #answer: { readonly after: number; readonly delivery: Delivery } | undefined;
@@ -83,9 +83,9 @@ export class Subscription {
   constructor(options: Options) {
     this.#options = options;
     this.#epoch = options.changeLog.epoch;
-    this.#next = options.place ?? 0;
+    this.#next = options.firstChange ?? 0;
     this.#proofs = new SharedRounds({ take: () => this.#takeSyncs(), send: (id) => this.#prove(id) });
-    if (options.place === undefined) this.#startOver();
+    if (options.firstChange === undefined) this.#startOver();
   }
 
   get callerName(): string {
@@ -106,7 +106,7 @@ export class Subscription {
     }
     if (!this.#opened) return this.#open();
     if (this.#snapshot !== undefined) {
-      return host.mayBeginSnapshot(this) ? this.#part(this.#snapshot) : undefined;
+      return host.hasSnapshotTurn(this) ? this.#part(this.#snapshot) : undefined;
     }
     const end = this.#answer?.after ?? changeLog.end;
     if (this.#next < end) {
@@ -133,7 +133,7 @@ export class Subscription {
 
   /** Requests proof by a read that is sent after this call. Throws INVALID_REQUEST unless `id` is greater than all before. */
   sync(id: bigint): void {
-    this.#asked = later(id, this.#asked);
+    this.#requestedId = checkIncreasing(id, this.#requestedId);
     this.#proofs.requested();
   }
 
@@ -142,16 +142,16 @@ export class Subscription {
     this.onReady = () => {};
   }
 
-  /** Whether the log has dropped changes that are still to be sent. A snapshot of which nothing has been sent simply begins later. */
+  /** Whether the log has dropped changes that are still to be sent. A snapshot that has not begun needs none of them. */
   #hasMissed(): boolean {
     return this.#snapshot?.place !== 0 && this.#next < this.#options.changeLog.first;
   }
 
-  /** Starts over with a snapshot: what has been sent stays true, but changes may be missing. */
+  /** Starts over with a snapshot: the entries already sent stay valid, but changes may be missing. */
   #startOver(): void {
     const { changeLog, host, follower } = this.#options;
     host.endSnapshot(this);
-    if (this.#epoch !== changeLog.epoch) this.#disown();
+    if (this.#epoch !== changeLog.epoch) this.#retractProof();
     this.#epoch = changeLog.epoch;
     this.#opened = false;
     const entries = new ColumnsBuilder();
@@ -159,7 +159,7 @@ export class Subscription {
   }
 
   /** A proof of another index is not reported for this one. */
-  #disown(): void {
+  #retractProof(): void {
     if (this.#answer?.delivery.kind !== "synced") return;
     const { id } = this.#answer.delivery;
     this.#answer = { after: 0, delivery: { kind: "unsynced", id, reason: "NOT_FRESH" } };
@@ -169,13 +169,18 @@ export class Subscription {
     const { follower } = this.#options;
     this.#opened = true;
     const isSnapshot = this.#snapshot !== undefined;
-    return { kind: "opened", isSnapshot, key: follower.key, count: isSnapshot ? follower.size : 0 };
+    return {
+      kind: "opened",
+      isSnapshot,
+      key: follower.fingerprintKey,
+      count: isSnapshot ? follower.size : 0,
+    };
   }
 
   #part(snapshot: Snapshot): Delivery {
     const { changeLog, host, follower } = this.#options;
     if (snapshot.place === 0) {
-      // The turn may come long after the snapshot was announced: it includes everything in the index by now.
+      // The turn may come long after the snapshot was announced, and the snapshot includes what was added to the index meanwhile.
       snapshot.revision = follower.applied;
       this.#next = changeLog.end;
     }
@@ -204,9 +209,9 @@ export class Subscription {
 
   /** The last `sync` stands for all before it. */
   #takeSyncs(): bigint | undefined {
-    if (this.#asked === this.#proving) return undefined;
-    this.#proving = this.#asked;
-    return this.#proving;
+    if (this.#requestedId === this.#provingId) return undefined;
+    this.#provingId = this.#requestedId;
+    return this.#provingId;
   }
 
   #prove(id: bigint): void {
@@ -225,7 +230,7 @@ export class Subscription {
 }
 
 /** Returns `id`. Throws INVALID_REQUEST unless it is greater than `before`. */
-export function later(id: bigint, before: bigint): bigint {
+export function checkIncreasing(id: bigint, before: bigint): bigint {
   if (id > before) return id;
   throw invalidRequest([{ field: "sync.id", description: "must be greater than every one before" }]);
 }

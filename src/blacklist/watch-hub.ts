@@ -72,7 +72,7 @@ export class WatchHub implements SubscriptionHost {
     return this.#turns.size;
   }
 
-  /** The earlier of this service's clock and the database's. */
+  /** The current time by the slower of this service's clock and the database's. */
   now(): EpochMs {
     return this.#options.clocks.earliest();
   }
@@ -91,9 +91,9 @@ export class WatchHub implements SubscriptionHost {
     this.rejectIfRevoked(caller);
     const found = copy === undefined ? undefined : await this.#placeOf(copy);
     if (follower.phase !== "following" || !changeLog.isOpen) throw NO_INDEX;
-    // After a change of epoch the place refers to the log of an earlier index.
-    const place = changeLog.epoch === epoch ? found : undefined;
-    const subscription = new Subscription({ host: this, follower, changeLog, caller, place });
+    // After a change of epoch the number refers to the log of an earlier index.
+    const firstChange = changeLog.epoch === epoch ? found : undefined;
+    const subscription = new Subscription({ host: this, follower, changeLog, caller, firstChange });
     this.#subscriptions.add(subscription);
     this.#keepReading();
     return subscription;
@@ -113,7 +113,7 @@ export class WatchHub implements SubscriptionHost {
     return this.#options.leewayMs;
   }
 
-  mayBeginSnapshot(subscription: Subscription): boolean {
+  hasSnapshotTurn(subscription: Subscription): boolean {
     return this.#turns.ask(subscription);
   }
 
@@ -136,7 +136,7 @@ export class WatchHub implements SubscriptionHost {
   /** The number of the first change that the copy lacks; undefined if that is unknown or the change has been dropped. */
   async #placeOf({ revision, key }: CopyState): Promise<number | undefined> {
     const { follower, changeLog, store } = this.#options;
-    if (!follower.key.equals(key) || revision.number > follower.applied.number) return undefined;
+    if (!follower.fingerprintKey.equals(key) || revision.number > follower.applied.number) return undefined;
     // The index holds entries that the database has lost. Only snapshots contain them: they are not changes of any revision.
     if (follower.holdsLost) return undefined;
     if (!follower.reflects(revision) && (await store.missing([revision])).length > 0) return undefined;

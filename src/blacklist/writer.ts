@@ -52,7 +52,7 @@ export class Writer {
     this.#clock = options.clock;
     this.#leewayMs = options.leewayMs;
     this.#observer = options.observer ?? UNOBSERVED;
-    this.#waiting = new RequestQueue({ clock: options.clock, room: MAX_QUEUED_TOKENS });
+    this.#waiting = new RequestQueue({ clock: options.clock, capacity: MAX_QUEUED_TOKENS });
     this.#commits = new SharedRounds({
       take: () => this.#take(),
       send: (group) => {
@@ -64,8 +64,8 @@ export class Writer {
   /** Resolves once `entries` are durable. Throws OVERLOADED, storing nothing, when too much is queued. */
   write(entries: readonly NewEntry[], caller: Caller): Promise<Written> {
     return new Promise((resolve, reject) => {
-      const room = this.#waiting.add({ entries, size: entries.length, caller, resolve, reject });
-      if (!room) reject(new ServiceError("OVERLOADED", "too many revocations are waiting to be written"));
+      const isAdded = this.#waiting.add({ entries, size: entries.length, caller, resolve, reject });
+      if (!isAdded) reject(new ServiceError("OVERLOADED", "too many revocations are waiting to be written"));
       else {
         caller.trace?.waits("commit");
         this.#commits.requested();

@@ -58,7 +58,7 @@ export async function startGrpcServer(
   address: HostPort,
   {
     handlers,
-    feed,
+    watchHub,
     environment,
     tls,
     certificates,
@@ -68,7 +68,7 @@ export async function startGrpcServer(
   }: {
     handlers: Handlers<typeof TokenBlacklist>;
     /** The source of `Watch`; undefined if there is no index to stream from. */
-    feed: WatchHub | undefined;
+    watchHub: WatchHub | undefined;
     environment: CallEnvironment & { readonly connections: Connections };
     tls: TlsContext | undefined;
     /** Handles clients' certificates. */
@@ -102,7 +102,7 @@ export async function startGrpcServer(
     disconnect,
   });
   const streaming = { environment, disconnect, perCaller: streamsPerCaller };
-  const watches = openWatches(feed, streaming);
+  const watches = openWatches(watchHub, streaming);
   const checkStreams = openCheckStreams(handlers.isBlacklisted, streaming);
   addAuthenticatedService(server, TokenBlacklist, {
     table: TOKEN_BLACKLIST,

@@ -1,6 +1,6 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { TokenBlacklist, type WatchRequest } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { later, type Subscription } from "../blacklist/subscription.ts";
+import { checkIncreasing, type Subscription } from "../blacklist/subscription.ts";
 import { NO_INDEX } from "../blacklist/unavailability.ts";
 import type { WatchHub } from "../blacklist/watch-hub.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
@@ -11,32 +11,32 @@ import { StreamCall, type StreamMethod, type StreamSetup } from "./stream-call.t
 import { type StreamPlace, StreamRegistry } from "./stream-registry.ts";
 import { readStart, WatchMessages } from "./watch-messages.ts";
 
-/** The streams of `Watch`. Without a `feed` there is nothing to watch, and every stream fails with NOT_FRESH. */
+/** The streams of `Watch`. Without a `watchHub` there is nothing to watch, and every stream fails with NOT_FRESH. */
 export function openWatches(
-  feed: WatchHub | undefined,
+  watchHub: WatchHub | undefined,
   { environment, disconnect, ...limits }: StreamSetup,
 ): StreamRegistry<WatchRequest, WatchCall> {
-  const messages = new WatchMessages(() => (feed ?? environment.clock).now());
+  const messages = new WatchMessages(() => (watchHub ?? environment.clock).now());
   const { watch } = TokenBlacklist.method;
   const method = { ...authenticatedMethod(watch, TOKEN_BLACKLIST.watch, environment), disconnect };
   return new StreamRegistry({
     most: MAX_WATCHES,
     ...limits,
     method,
-    open: (call, place) => new WatchCall(call, { method, feed, messages, place }),
+    open: (call, place) => new WatchCall(call, { method, watchHub, messages, place }),
   });
 }
 
 interface Options {
   readonly method: StreamMethod;
-  readonly feed: WatchHub | undefined;
+  readonly watchHub: WatchHub | undefined;
   readonly messages: WatchMessages;
   readonly place: StreamPlace;
 }
 
 /** One stream of `Watch`. */
 class WatchCall extends StreamCall<WatchRequest> {
-  readonly #feed: WatchHub | undefined;
+  readonly #watchHub: WatchHub | undefined;
   readonly #messages: WatchMessages;
   readonly #openedAt: number;
   #hasStarted = false;
@@ -50,9 +50,12 @@ class WatchCall extends StreamCall<WatchRequest> {
   #sentAt: number;
   #cancelTick: (() => void) | undefined;
 
-  constructor(call: ServerDuplexStream<WatchRequest, Buffer>, { method, feed, messages, place }: Options) {
+  constructor(
+    call: ServerDuplexStream<WatchRequest, Buffer>,
+    { method, watchHub, messages, place }: Options,
+  ) {
     super(call, method, place);
-    this.#feed = feed;
+    this.#watchHub = watchHub;
     this.#messages = messages;
     this.#openedAt = this.#sentAt = method.clock.monotonic();
   }
@@ -68,7 +71,7 @@ class WatchCall extends StreamCall<WatchRequest> {
   protected override async receive({ request }: WatchRequest): Promise<void> {
     if (request.case === "sync" && this.#hasStarted) {
       if (this.#subscription !== undefined) this.#subscription.sync(request.value.id);
-      else this.#earlySync = later(request.value.id, this.#earlySync ?? 0n);
+      else this.#earlySync = checkIncreasing(request.value.id, this.#earlySync ?? 0n);
       return;
     }
     if (request.case !== "start" || this.#hasStarted) {
@@ -80,8 +83,8 @@ class WatchCall extends StreamCall<WatchRequest> {
     const copy = readStart(request.value);
     // The token may have expired between the opening of the stream and this message.
     if (!this.isAuthenticated && !(await this.authenticate())) return;
-    if (this.#feed === undefined) throw NO_INDEX;
-    const subscription = await this.#feed.open(copy, this);
+    if (this.#watchHub === undefined) throw NO_INDEX;
+    const subscription = await this.#watchHub.open(copy, this);
     if (this.isGone) {
       subscription.close();
       return;
@@ -141,7 +144,7 @@ class WatchCall extends StreamCall<WatchRequest> {
         if (!this.#hasStarted && now - this.#openedAt >= DEFAULT_DEADLINE_MS) {
           throw new ServiceError("DEADLINE_EXCEEDED", `start has not come within ${DEFAULT_DEADLINE_MS} ms`);
         }
-        if (this.#subscription !== undefined) this.#feed?.rejectIfRevoked(this);
+        if (this.#subscription !== undefined) this.#watchHub?.rejectIfRevoked(this);
         if (!this.#isSending && now - this.#sentAt >= WATCH_HEARTBEAT_MS)
           this.#deliver(this.#messages.heartbeat());
         this.#tick();

@@ -25,7 +25,7 @@ export interface State {
   /** Absent if the index is off. */
   readonly index: IndexState | undefined;
   /** Absent if the index is off. */
-  readonly feed: FeedState | undefined;
+  readonly watchHub: WatchHubState | undefined;
 }
 
 interface QuotaUse {
@@ -41,7 +41,7 @@ interface IndexState {
   readonly lag: number;
 }
 
-interface FeedState {
+interface WatchHubState {
   readonly size: number;
   readonly lag: number;
   readonly snapshots: { readonly underWay: number; readonly waiting: number };
@@ -59,7 +59,7 @@ const VALIDITY = [
 ] as const;
 
 /** Registers gauges and counters of the service's current state. */
-export function registerState(registers: Registry[], { index, feed, ...state }: State): void {
+export function registerState(registers: Registry[], { index, watchHub, ...state }: State): void {
   gauge(registers, {
     name: "tokenblacklist_serving",
     help: "1 while the database responds and accepts writes, else 0.",
@@ -129,7 +129,7 @@ export function registerState(registers: Registry[], { index, feed, ...state }: 
   registerPool(registers, state.store);
   registerConnections(registers, state);
   if (index !== undefined) registerIndex(registers, index);
-  if (feed !== undefined) registerFeed(registers, feed);
+  if (watchHub !== undefined) registerWatchHub(registers, watchHub);
 }
 
 function registerPool(registers: Registry[], store: State["store"]): void {
@@ -225,23 +225,23 @@ function registerIndex(registers: Registry[], index: IndexState): void {
   });
 }
 
-function registerFeed(registers: Registry[], feed: FeedState): void {
+function registerWatchHub(registers: Registry[], watchHub: WatchHubState): void {
   gauge(registers, {
     name: "tokenblacklist_watchers",
     help: "Local copies connected to this replica.",
-    value: () => feed.size,
+    value: () => watchHub.size,
   });
   gauge(registers, {
     name: "tokenblacklist_watch_lag_changes",
     help: "Changes that the slowest local copy has not been sent.",
-    value: () => feed.lag,
+    value: () => watchHub.lag,
   });
   gauges(registers, {
     name: "tokenblacklist_watch_snapshots",
     help: "Snapshots being sent to local copies, and queued ones.",
     label: "state",
     values() {
-      const { underWay, waiting } = feed.snapshots;
+      const { underWay, waiting } = watchHub.snapshots;
       return { "under-way": underWay, waiting };
     },
   });

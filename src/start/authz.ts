@@ -36,14 +36,14 @@ export async function startAuthz(
   authz: Authz,
   { blacklist, tracing, ...parts }: Parts,
 ): Promise<StartedAuthz> {
-  const gate = new TokenAuthorizer({ ...authz, blacklist, log: parts.log, sampling: parts.sampling });
+  const authorizer = new TokenAuthorizer({ ...authz, blacklist, log: parts.log, sampling: parts.sampling });
   if (authz.insecure) parts.log.warn(INSECURE);
   const { address, jtiHeader, methodHeader } = authz;
   const trusted = { jtiHeader, methodHeader };
   const spans = tracing?.requests(AUTHZ_PATH);
-  const server = address && (await startAuthzServer(address, { gate, trusted, spans, ...parts }));
+  const server = address && (await startAuthzServer(address, { authorizer, trusted, spans, ...parts }));
   return {
-    extAuthz: authz.extAuthz ? gate : undefined,
+    extAuthz: authz.extAuthz ? authorizer : undefined,
     address: server?.address,
     close: async () => server?.close(),
   };

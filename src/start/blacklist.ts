@@ -90,7 +90,7 @@ function quotaOf(
   return new Quota({
     rows,
     rowsPerSecond: quota.rowsPerSecond,
-    waits: quota.rows !== undefined,
+    waitsForCount: quota.rows !== undefined,
     total: () => (follower?.isComplete ? follower.size : undefined),
     clock,
     count: (revokedBy, limit) =>

@@ -132,7 +132,7 @@ export async function start(
     const onOutcome = (outcome: AuthOutcome) => metrics.authenticated(outcome);
     const auth = startAuth(security, { clock, clocks, log, onOutcome });
     closers.push(() => auth.stop());
-    const { follower, feed } = index;
+    const { follower, watchHub } = index;
     metrics.watch({
       serving: () => serving,
       store,
@@ -154,7 +154,7 @@ export async function start(
       health: { watches: () => grpc.healthWatches },
       quota,
       index: follower,
-      feed,
+      watchHub,
     });
     // Closed after gRPC has drained, which also drains the requests here.
     const authz = await startAuthz(config.authz, {
@@ -176,7 +176,7 @@ export async function start(
         rawTokens: auth.rawTokens,
         maxTokenLifetimeMs,
       }),
-      feed,
+      watchHub,
       environment: {
         log,
         sampling,

@@ -27,7 +27,7 @@ export interface Index {
   /** Absent if the index is off. */
   readonly follower: Follower | undefined;
   /** Absent if the index is off. */
-  readonly feed: WatchHub | undefined;
+  readonly watchHub: WatchHub | undefined;
   /** Whether positives can be answered without the database. */
   readonly isComplete: boolean;
   /** Must be called with each commit before its success is reported; see {@link Follower.acknowledged}. */
@@ -49,7 +49,7 @@ export function createIndex(config: Config, { onPhase, ...parts }: Parts): Index
     return {
       checks: fromDatabase,
       follower: undefined,
-      feed: undefined,
+      watchHub: undefined,
       isComplete: false,
       acknowledged: ({ revision }) => acknowledged.add(revision),
       probe: () => fromDatabase.databaseState(),
@@ -62,7 +62,7 @@ export function createIndex(config: Config, { onPhase, ...parts }: Parts): Index
   return {
     checks: new IndexedChecks({ ...common, follower, fallback: fromDatabase }),
     follower,
-    feed: new WatchHub({ ...common, follower, changeLog }),
+    watchHub: new WatchHub({ ...common, follower, changeLog }),
     get isComplete() {
       return follower.isComplete;
     },

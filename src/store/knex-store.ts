@@ -8,7 +8,7 @@ import { type Engine, literal, text } from "./engine.ts";
 import { countBy, listPage } from "./listing.ts";
 import { countExpired, deleteExpired, trimCommits } from "./pruning.ts";
 import {
-  countable,
+  expectedStampCount,
   hex,
   OLDEST_COMMIT,
   onlyRow,
@@ -128,7 +128,9 @@ export class KnexStore implements Store {
       clock: Number(first[3]) as EpochMs,
       writable,
       found,
-      intact: Number(first[5]) === countable(required, { oldest: Number(first[6]), last: revision.number }),
+      intact:
+        Number(first[5]) ===
+        expectedStampCount(required, { oldest: Number(first[6]), last: revision.number }),
     };
   }
 

@@ -34,7 +34,7 @@ const STATEMENT_FAULTS: ReadonlySet<number> = new Set([
 ]);
 
 /** Errors of a server, or of a session, that takes no writes; 1048 is raised on purpose by the commit packet (see `commitPacket`). */
-const REFUSALS: ReadonlySet<number> = new Set([
+const WRITE_REFUSALS: ReadonlySet<number> = new Set([
   1036, // ER_OPEN_AS_READONLY
   1048, // ER_BAD_NULL_ERROR
   1290, // ER_OPTION_PREVENTS_STATEMENT
@@ -49,7 +49,7 @@ export function isStatementFault(error: unknown): boolean {
 }
 
 export function refusesWrites(error: unknown): boolean {
-  return isFromServer(error) && REFUSALS.has(error.errno);
+  return isFromServer(error) && WRITE_REFUSALS.has(error.errno);
 }
 
 /** True for an error sent by the server; false for errors of the driver or the network, whose `errno` has another meaning. */

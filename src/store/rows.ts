@@ -12,7 +12,7 @@ export function timeValues({ expiresAt }: EntryTimes): readonly number[] {
   return [expiresAt];
 }
 
-/** The key of a row read as an array, and its times, which are in the columns after the key, in the order of `TIME_COLUMNS`. */
+/** Converts a row that is read as an array: the key is at `keyAt`, followed by the columns of `TIME_COLUMNS` in their order. */
 export function tailEntry(row: readonly unknown[], keyAt: number): TailEntry {
   return { key: row[keyAt] as Uint8Array, expiresAt: Number(row[keyAt + 1]) as EpochMs };
 }
@@ -54,11 +54,11 @@ export function revisionOf(number: unknown, stamp: unknown): Revision {
 export const OLDEST_COMMIT = "(SELECT MIN(revision) FROM blacklist_commits)";
 
 /**
- * How many of `commits` a history must have the stamps of if it contains them all: those not older than the oldest commit it keeps.
- * An older commit is assumed to be contained, since its stamp is gone. A commit ahead of the last one is counted, and will not be
- * found.
+ * How many stamps a look-up of `commits` finds in a database that contains all of them. Commits older than `oldest`, the oldest one
+ * whose stamp is kept, are assumed to be contained and not counted. A commit after `last` is counted: it is missing, so the look-up
+ * finds fewer.
  */
-export function countable(
+export function expectedStampCount(
   commits: readonly Revision[],
   { oldest, last }: { oldest: number; last: number },
 ): number {

@@ -4,7 +4,7 @@ import { SCAN_PAGE, TAIL_PAGE } from "../limits.ts";
 import { isSameRevision, type Revision } from "../revision.ts";
 import type { Engine, Reader } from "./engine.ts";
 import {
-  countable,
+  expectedStampCount,
   hex,
   OLDEST_COMMIT,
   onlyRow,
@@ -113,7 +113,8 @@ export class SqlTail implements Tail {
     if (rows.length !== Math.max(1, count)) throw truncatedResult();
     const oldest = Number(first[6]);
     // The last revision seen must be there, however old it is.
-    const expected = commits.length - others.length + countable(others, { oldest, last: revision.number });
+    const expected =
+      commits.length - others.length + expectedStampCount(others, { oldest, last: revision.number });
     const found = count === 0 ? [] : rows;
     const hasMore = found.length === TAIL_PAGE;
     const last = found.at(-1);

@@ -8,7 +8,7 @@ import type { Verdict } from "../../src/blacklist/check-service.ts";
 import { Connections } from "../../src/connections/connections.ts";
 import type { HttpListener } from "../../src/connections/http-listener.ts";
 import { shareDescriptors } from "../../src/connections/listener-shares.ts";
-import { DEFAULT_DEADLINE_MS, MAX_AUTHZ_AHEAD } from "../../src/limits.ts";
+import { DEFAULT_DEADLINE_MS, MAX_AUTHZ_UNANSWERED } from "../../src/limits.ts";
 import { LogSampling } from "../../src/logging/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -42,12 +42,12 @@ describe("the HTTP server for proxies", () => {
       preflight: "deny",
     } as const;
     const sampling = new LogSampling(clock);
-    const gate = new TokenAuthorizer({ blacklist, ...terms, log, sampling });
+    const authorizer = new TokenAuthorizer({ blacklist, ...terms, log, sampling });
     const address = { host: "127.0.0.1", port: 0 };
     const metrics = new Metrics({ version: "1", node: "v1", schema: 1 });
     server = await startAuthzServer(address, {
       ...{
-        gate,
+        authorizer,
         trusted: { jtiHeader: "x-jti", methodHeader: undefined },
         calls,
         clock,
@@ -158,8 +158,8 @@ describe("the HTTP server for proxies", () => {
 
   it("releases the counts of pipelined requests whose client disconnects", async () => {
     const socket = connect(server.address.port, "127.0.0.1");
-    socket.write("GET /authz HTTP/1.1\r\nHost: x\r\nX-Jti: a\r\n\r\n".repeat(MAX_AUTHZ_AHEAD));
-    await asked(MAX_AUTHZ_AHEAD);
+    socket.write("GET /authz HTTP/1.1\r\nHost: x\r\nX-Jti: a\r\n\r\n".repeat(MAX_AUTHZ_UNANSWERED));
+    await asked(MAX_AUTHZ_UNANSWERED);
     socket.destroy();
     await once(socket, "close");
     for (const answer of waiting) answer("not-blacklisted");

@@ -37,9 +37,9 @@ describe("AcknowledgedCommits", () => {
     for (const one of range(1, 3)) void commits.add(one);
     void commits.add(commit(2));
     const before = state();
-    commits.followed([commit(1), commit(2), commit(7)]);
+    commits.foundByFollower([commit(1), commit(2), commit(7)]);
     const between = state();
-    commits.followed([commit(3), commit(9)]);
+    commits.foundByFollower([commit(3), commit(9)]);
     expect([before, between, state()]).to.deep.equal([
       [
         [1, 2, 3],
@@ -53,7 +53,7 @@ describe("AcknowledgedCommits", () => {
   it("distinguishes commits with the same number in different histories", () => {
     void commits.add(commit(1));
     void commits.add(commit(1, "b"));
-    commits.followed([commit(1, "b")]);
+    commits.foundByFollower([commit(1, "b")]);
     expect(commits.required).to.deep.equal([commit(1, "b"), commit(1)]);
   });
 
@@ -61,9 +61,9 @@ describe("AcknowledgedCommits", () => {
     for (const one of range(1, 3)) void commits.add(one);
     const { required } = commits;
     void commits.add(commit(4));
-    commits.lookedUp(required);
+    commits.foundByLookup(required);
     const before = state();
-    commits.followed([commit(3), commit(4)]);
+    commits.foundByFollower([commit(3), commit(4)]);
     expect([before, state()]).to.deep.equal([
       [
         [3, 4],
@@ -78,7 +78,7 @@ describe("AcknowledgedCommits", () => {
     const { required } = commits;
     commits.forget();
     void commits.add(commit(1, "b"));
-    commits.lookedUp(required);
+    commits.foundByLookup(required);
     expect(commits.required).to.deep.equal([commit(1, "b")]);
   });
 
@@ -121,7 +121,7 @@ describe("AcknowledgedCommits", () => {
         const added = commits.add(one);
         notice();
         await added;
-        if (one.number % 7 === 0) commits.followed(commits.pending);
+        if (one.number % 7 === 0) commits.foundByFollower(commits.pending);
         notice();
       }
       expect(most).to.be.at.most(MAX_PENDING_COMMITS + 2);

@@ -14,14 +14,14 @@ describe("DatabaseMonitor", () => {
   let store: HeldStore;
   let log: ReturnType<typeof memoryLog>;
   let changes: boolean[];
-  let heartbeat: DatabaseMonitor;
+  let monitor: DatabaseMonitor;
 
   beforeEach(() => {
     clock = new FakeClock();
     store = new HeldStore({ clock });
     log = memoryLog();
     changes = [];
-    heartbeat = new DatabaseMonitor({
+    monitor = new DatabaseMonitor({
       probe: () => store.read([]),
       clock,
       clocks: new ClockBounds(clock),
@@ -49,7 +49,7 @@ describe("DatabaseMonitor", () => {
 
   it("has started when the first beat has been answered, and reports the database as available", async () => {
     let started = false;
-    void heartbeat.start().then(() => {
+    void monitor.start().then(() => {
       started = true;
     });
     await turn();
@@ -59,7 +59,7 @@ describe("DatabaseMonitor", () => {
   });
 
   it("has started when the first beat has failed, and reports the reason", async () => {
-    const started = heartbeat.start();
+    const started = monitor.start();
     await beat(AWAY);
     await started;
     expect(changes).to.deep.equal([false]);
@@ -73,7 +73,7 @@ describe("DatabaseMonitor", () => {
   });
 
   it("reports each change once, in both directions, every time", async () => {
-    void heartbeat.start();
+    void monitor.start();
     for (const outcome of [
       "answered",
       "answered",
@@ -95,7 +95,7 @@ describe("DatabaseMonitor", () => {
   });
 
   it("reports the database again when the reason for its unavailability changes", async () => {
-    void heartbeat.start();
+    void monitor.start();
     for (const outcome of [AWAY, AWAY, storeUnavailable("another"), storeUnavailable("another")]) {
       await beat(outcome);
       clock.advance(DATABASE_PROBE_MS);
@@ -104,7 +104,7 @@ describe("DatabaseMonitor", () => {
   });
 
   it("treats a read-only database as unavailable", async () => {
-    void heartbeat.start();
+    void monitor.start();
     await beat();
     store.writable = false;
     clock.advance(DATABASE_PROBE_MS);
@@ -120,7 +120,7 @@ describe("DatabaseMonitor", () => {
   });
 
   it("sends a beat once a second while the database is available, more often while it is not, and one at a time", async () => {
-    void heartbeat.start();
+    void monitor.start();
     const counts = [beatsWithin(10 * DATABASE_PROBE_MS)];
     await beat();
     counts.push(beatsWithin(DATABASE_PROBE_MS - 1), beatsWithin(1), beatsWithin(10 * DATABASE_PROBE_MS));
@@ -134,7 +134,7 @@ describe("DatabaseMonitor", () => {
   });
 
   it("looks up no token", async () => {
-    void heartbeat.start();
+    void monitor.start();
     expect(store.reads.map(({ input }) => input)).to.deep.equal([[]]);
   });
 
@@ -143,7 +143,7 @@ describe("DatabaseMonitor", () => {
     ["behind", -1],
   ] as const) {
     it(`reports once that the database's clock is ${direction}, and once that the clocks agree again`, async () => {
-      void heartbeat.start();
+      void monitor.start();
       for (const skewMs of [MAX_CLOCK_SKEW_MS, MAX_CLOCK_SKEW_MS + 1, 10 * MAX_CLOCK_SKEW_MS, 0, 0]) {
         store.skewMs = sign * skewMs;
         // A beat sees the clock that it began with: the first of each pair began before the skew changed.
@@ -171,7 +171,7 @@ describe("DatabaseMonitor", () => {
     it(`does not treat a slow answer as clock skew when the database read its clock ${when}`, async () => {
       const slowness = 2 * MAX_CLOCK_SKEW_MS;
       store.skewMs = share * slowness;
-      void heartbeat.start();
+      void monitor.start();
       clock.advance(slowness);
       await beat();
       expect(messages()).to.deep.equal([]);
@@ -179,10 +179,10 @@ describe("DatabaseMonitor", () => {
   }
 
   it("sends no more beats once stopped, and reports nothing of a beat in flight", async () => {
-    void heartbeat.start();
+    void monitor.start();
     await beat();
     clock.advance(DATABASE_PROBE_MS);
-    heartbeat.stop();
+    monitor.stop();
     await beat(AWAY);
     expect([beatsWithin(10 * DATABASE_PROBE_MS), clock.pendingTimers, changes, messages()]).to.deep.equal([
       0,
@@ -193,9 +193,9 @@ describe("DatabaseMonitor", () => {
   });
 
   it("cancels the next beat when stopped between two", async () => {
-    void heartbeat.start();
+    void monitor.start();
     await beat();
-    heartbeat.stop();
+    monitor.stop();
     expect([beatsWithin(10 * DATABASE_PROBE_MS), clock.pendingTimers]).to.deep.equal([0, 0]);
   });
 });

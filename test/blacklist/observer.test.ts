@@ -193,24 +193,24 @@ describe("an observer of the domain", () => {
   it("can read the lag of copies, and is told of one that starts over because its log position is gone", async () => {
     await load();
     store.holding = false;
-    const feed = new WatchHub({ ...common, follower, changeLog });
-    const copy = await feed.open(undefined, { isGone: false, principal: UNRESTRICTED_PRINCIPAL });
+    const watchHub = new WatchHub({ ...common, follower, changeLog });
+    const copy = await watchHub.open(undefined, { isGone: false, principal: UNRESTRICTED_PRINCIPAL });
     const sent = () => {
       const kinds: string[] = [];
       for (let next = copy.next(); next !== undefined; next = copy.next()) kinds.push(next.kind);
       return kinds;
     };
     expect(copy.next()).to.deep.include({ kind: "opened", isSnapshot: true });
-    expect(feed.snapshots).to.deep.equal({ underWay: 0, waiting: 0 });
+    expect(watchHub.snapshots).to.deep.equal({ underWay: 0, waiting: 0 });
     expect(sent()).to.deep.equal(["part"]);
     for (const name of ["a", "b"]) {
       store.commit(newEntry(name));
       await follower.databaseState();
     }
-    expect([feed.size, feed.lag]).to.deep.equal([1, 2]);
+    expect([watchHub.size, watchHub.lag]).to.deep.equal([1, 2]);
     // The changes that a copy lacks are sent as one.
     expect(sent()).to.deep.equal(["change"]);
-    expect(feed.lag).to.equal(0);
+    expect(watchHub.lag).to.equal(0);
 
     store.restore(0);
     await rejection(follower.databaseState());
@@ -218,7 +218,7 @@ describe("an observer of the domain", () => {
     expect(sent()).to.deep.equal(["opened", "part"]);
     expect(told.filter(([name]) => name === "startedOver")).to.have.length(1);
     copy.close();
-    expect([feed.size, feed.lag]).to.deep.equal([0, 0]);
+    expect([watchHub.size, watchHub.lag]).to.deep.equal([0, 0]);
   });
 
   it("can read the number of unexpired entries: exactly if small, within a percent if large", async () => {

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { PrunePace } from "../../src/blacklist/prune-pace.ts";
-import { PRUNE_CALL_MS, PRUNE_REST } from "../../src/limits.ts";
+import { PRUNE_CALL_MS, PRUNE_PAUSE_RATIO } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
 describe("PrunePace", () => {
@@ -16,7 +16,7 @@ describe("PrunePace", () => {
 
   it("does not pause without checks", async () => {
     clock.advance(10);
-    expect(await pace.rest()).to.equal(true);
+    expect(await pace.pause()).to.equal(true);
   });
 
   it("leaves checks more time than the chunk has taken, and measures each chunk separately", async () => {
@@ -24,11 +24,11 @@ describe("PrunePace", () => {
       clock.advance(took);
       checks++;
       let rested = false;
-      const rest = pace.rest().then((goOn) => {
+      const rest = pace.pause().then((goOn) => {
         rested = true;
         return goOn;
       });
-      clock.advance(took * PRUNE_REST - 1);
+      clock.advance(took * PRUNE_PAUSE_RATIO - 1);
       await Promise.resolve();
       expect([rested, clock.pendingTimers]).to.deep.equal([false, 1]);
       clock.advance(1);
@@ -38,18 +38,18 @@ describe("PrunePace", () => {
 
   it("pauses for checks during the last chunk, not during earlier ones", async () => {
     checks++;
-    const first = pace.rest();
+    const first = pace.pause();
     clock.advance(0);
     await first;
     clock.advance(10);
-    expect(await pace.rest()).to.equal(true);
+    expect(await pace.pause()).to.equal(true);
     expect(clock.pendingTimers).to.equal(0);
   });
 
   it("ends the call after its maximum duration", async () => {
     clock.advance(PRUNE_CALL_MS - 1);
-    expect(await pace.rest()).to.equal(true);
+    expect(await pace.pause()).to.equal(true);
     clock.advance(1);
-    expect(await pace.rest()).to.equal(false);
+    expect(await pace.pause()).to.equal(false);
   });
 });

@@ -20,7 +20,7 @@ describe("Quota", () => {
     counts = [];
   });
 
-  const UNKNOWN = { waits: true, total: () => undefined };
+  const UNKNOWN = { waitsForCount: true, total: () => undefined };
 
   function limit(rowsPerSecond: number, rows: number): void {
     const count = async (caller: string, most: number) => {
@@ -341,18 +341,18 @@ describe("Quota", () => {
     let total: number | undefined;
     let answers: ((error?: Error) => void)[];
 
-    function beside({ waits }: { waits: boolean }): void {
+    function beside({ waitsForCount }: { waitsForCount: boolean }): void {
       answers = [];
       const count = (caller: string) =>
         new Promise<number>((resolve, reject) => {
           counts.push({ caller, limit: 101 });
           answers.push((error) => (error === undefined ? resolve(stored.get(caller) ?? 0) : reject(error)));
         });
-      quota = new Quota({ rowsPerSecond: 0, rows: 100, clock, count, waits, total: () => total });
+      quota = new Quota({ rowsPerSecond: 0, rows: 100, clock, count, waitsForCount, total: () => total });
     }
 
     it("counts nothing while the total number of entries leaves room", async () => {
-      beside({ waits: true });
+      beside({ waitsForCount: true });
       total = 40;
       await add(60);
       total = 100;
@@ -365,7 +365,7 @@ describe("Quota", () => {
     });
 
     it("by default delays no caller while entries are counted, and then refuses callers above the limit", async () => {
-      beside({ waits: false });
+      beside({ waitsForCount: false });
       total = 1000;
       stored.set("alice", 100);
       await add(1, "alice");
@@ -384,7 +384,7 @@ describe("Quota", () => {
     });
 
     it("by default refuses no caller because of a failed count, and does not count without an index to protect", async () => {
-      beside({ waits: false });
+      beside({ waitsForCount: false });
       total = 1000;
       await add(1);
       answers[0]?.(new Error("away"));
@@ -398,7 +398,7 @@ describe("Quota", () => {
     });
 
     it("has the highest usage of all callers as a metric", async () => {
-      beside({ waits: true });
+      beside({ waitsForCount: true });
       total = 40;
       expect(quota.used).to.deep.equal({ rows: 0.4, rowsPerSecond: undefined });
       total = 1000;

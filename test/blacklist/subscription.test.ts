@@ -243,12 +243,12 @@ describe("a subscription", () => {
     stage.store.holding = false;
     for (const held of stage.store.changes) await held.release();
     await settle();
-    expect([copy.news(), stage.feed.size, stage.clock.pendingTimers]).to.deep.equal([[], 0, 0]);
+    expect([copy.news(), stage.watchHub.size, stage.clock.pendingTimers]).to.deep.equal([[], 0, 0]);
   });
 
   it("ends with NOT_FRESH when the replica stops", async () => {
     stage.follower.stop();
     await settle();
-    expect([copy.reason, stage.feed.size]).to.deep.equal(["NOT_FRESH", 0]);
+    expect([copy.reason, stage.watchHub.size]).to.deep.equal(["NOT_FRESH", 0]);
   });
 });

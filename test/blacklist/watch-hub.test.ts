@@ -189,7 +189,7 @@ describe("the watch hub", () => {
     stage.clock.advance(1000);
     const readOnly = reasonOf(stage.open());
     await settle();
-    expect([await away, await readOnly, stage.feed.size]).to.deep.equal([
+    expect([await away, await readOnly, stage.watchHub.size]).to.deep.equal([
       "STORE_UNAVAILABLE",
       "NOT_FRESH",
       0,
@@ -203,7 +203,7 @@ describe("the watch hub", () => {
     const copy = await stage.open();
     stage.store.commit(...newEntries("more", 2));
     await stage.read();
-    expect([copy.reason, await reasonOf(stage.open()), stage.feed.size]).to.deep.equal([
+    expect([copy.reason, await reasonOf(stage.open()), stage.watchHub.size]).to.deep.equal([
       "NOT_FRESH",
       "NOT_FRESH",
       0,
@@ -268,7 +268,7 @@ describe("the watch hub", () => {
     it("is refused", async () => {
       commit("own");
       expect(await reasonOf(stage.open({ own: "own" }))).to.equal("UNAUTHENTICATED");
-      expect(stage.feed.size).to.equal(0);
+      expect(stage.watchHub.size).to.equal(0);
     });
 
     it("is disconnected by the read that finds it, before anything else is sent", async () => {
@@ -276,7 +276,7 @@ describe("the watch hub", () => {
       for (const copy of [one, other]) copy.news();
       commit("own", "b");
       await stage.read();
-      expect([one.news(), one.reason, other.news(), other.reason, stage.feed.size]).to.deep.equal([
+      expect([one.news(), one.reason, other.news(), other.reason, stage.watchHub.size]).to.deep.equal([
         [],
         "UNAUTHENTICATED",
         ["change b own @2"],

@@ -29,7 +29,7 @@ describe("the streams of Watch", () => {
     await stage.load();
     authenticate = () => UNRESTRICTED_PRINCIPAL;
     disconnected = [];
-    watches = openWatches(stage.feed, {
+    watches = openWatches(stage.watchHub, {
       environment: callEnvironment({ clock: stage.clock, authenticate: () => authenticate() }),
       disconnect: (peer) => disconnected.push(peer),
       most: MOST,
@@ -84,7 +84,7 @@ describe("the streams of Watch", () => {
       expect(outcomes[2]).to.deep.equal(REFUSED);
       const other = await opened("other");
       expect(other).to.be.instanceOf(Watcher);
-      expect(stage.feed.size).to.equal(3);
+      expect(stage.watchHub.size).to.equal(3);
     });
 
     it("make room for a caller with fewer by ending the newest of the caller with the most", async () => {
@@ -99,9 +99,9 @@ describe("the streams of Watch", () => {
       // Each has one: nobody has to make room any more.
       expect(await opened("d")).to.deep.equal(REFUSED);
       expect(await opened("a")).to.deep.equal(REFUSED);
-      expect(stage.feed.size).to.equal(3);
+      expect(stage.watchHub.size).to.equal(3);
       first.cancel();
-      await until(() => stage.feed.size === 2, { withinMs: 2000, what: "one has gone" });
+      await until(() => stage.watchHub.size === 2, { withinMs: 2000, what: "one has gone" });
       expect(await opened("d")).to.be.instanceOf(Watcher);
       third.cancel();
     });
@@ -112,7 +112,7 @@ describe("the streams of Watch", () => {
         await Watcher.begin(channel).ended;
         const one = (await opened("a")) as Watcher;
         one.cancel();
-        await until(() => stage.feed.size === 0, { withinMs: 2000, what: "it has gone" });
+        await until(() => stage.watchHub.size === 0, { withinMs: 2000, what: "it has gone" });
       }
       for (const name of ["a", "b", "c"]) expect(await opened(name)).to.be.instanceOf(Watcher);
     });
@@ -136,7 +136,7 @@ describe("the streams of Watch", () => {
       ends("UNAVAILABLE", "DRAINING"),
       ends("UNAVAILABLE", "DRAINING"),
     ]);
-    expect([unknown.messages, stage.feed.size]).to.deep.equal([[], 0]);
+    expect([unknown.messages, stage.watchHub.size]).to.deep.equal([[], 0]);
   });
 
   it("end once: a client that cancels during the start of its snapshot leaves nothing behind", async () => {
@@ -150,7 +150,7 @@ describe("the streams of Watch", () => {
     for (const held of stage.store.changes) await held.release();
     const other = await Watcher.begin(channel).complete();
     other.cancel();
-    await until(() => stage.feed.size === 0 && stage.clock.pendingTimers === 0, {
+    await until(() => stage.watchHub.size === 0 && stage.clock.pendingTimers === 0, {
       withinMs: 2000,
       what: "nothing is left behind",
     });
@@ -180,7 +180,7 @@ describe("the streams of Watch", () => {
     reading.stream.end();
     expect((await reading.ended).code).to.equal("OK");
     expect(reading.story).to.deep.equal(["snapshot", "1 entries complete"]);
-    expect(stage.feed.size).to.equal(0);
+    expect(stage.watchHub.size).to.equal(0);
   });
 
   it("wait for the proof that a half-closed client has requested, or end with OK if it has requested none", async () => {
@@ -190,7 +190,7 @@ describe("the streams of Watch", () => {
     asking.send({ case: "sync", value: { id: 1n } });
     asking.stream.end();
     await until(() => stage.store.changes.length > 0, { withinMs: 2000, what: "the proof is asked for" });
-    expect(stage.feed.size).to.equal(1);
+    expect(stage.watchHub.size).to.equal(1);
     stage.store.holding = false;
     for (const held of stage.store.changes) await held.fail(new Error("the database is away"));
     expect((await asking.ended).code).to.equal("OK");

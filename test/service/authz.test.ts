@@ -3,9 +3,9 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
 import {
-  MAX_AUTHZ_AHEAD,
   MAX_AUTHZ_BODY_BYTES,
   MAX_AUTHZ_HEADER_BYTES,
+  MAX_AUTHZ_UNANSWERED,
   MAX_JWT_BYTES,
 } from "../../src/limits.ts";
 import { FaultProxy } from "../support/fault-proxy.ts";
@@ -325,7 +325,7 @@ describe("an authorization request over HTTP", () => {
       socket.destroy();
       return seen;
     };
-    expect(await askAhead(MAX_AUTHZ_AHEAD)).to.deep.equal([MAX_AUTHZ_AHEAD, false]);
+    expect(await askAhead(MAX_AUTHZ_UNANSWERED)).to.deep.equal([MAX_AUTHZ_UNANSWERED, false]);
     expect((await askAhead(1000))[1]).to.equal(true);
   });
 

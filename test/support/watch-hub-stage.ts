@@ -23,7 +23,7 @@ export class WatchHubStage {
   readonly store = new HeldStore({ clock: this.clock, holding: false });
   readonly changeLog = new ChangeLog();
   readonly follower: Follower;
-  readonly feed: WatchHub;
+  readonly watchHub: WatchHub;
   /** Jtis by their fingerprints. */
   readonly #names = new Map<string, string>();
   #fingerprinter: Fingerprinter | undefined;
@@ -35,7 +35,7 @@ export class WatchHubStage {
     const acknowledged = new AcknowledgedCommits(store);
     const shared = { store, acknowledged, clock, clocks, changeLog, leewayMs: LEEWAY };
     this.follower = new Follower({ ...shared, log: memoryLog().log, maxEntries });
-    this.feed = new WatchHub({ ...shared, follower: this.follower });
+    this.watchHub = new WatchHub({ ...shared, follower: this.follower });
   }
 
   async load(): Promise<void> {
@@ -63,10 +63,13 @@ export class WatchHubStage {
   } = {}): Promise<KeptCopy> {
     const principal =
       own === undefined ? UNRESTRICTED_PRINCIPAL : { ...UNRESTRICTED_PRINCIPAL, token: own as Jti };
-    const subscription = await this.feed.open(revision && { revision, key: key ?? this.follower.key }, {
-      isGone: false,
-      principal,
-    });
+    const subscription = await this.watchHub.open(
+      revision && { revision, key: key ?? this.follower.fingerprintKey },
+      {
+        isGone: false,
+        principal,
+      },
+    );
     return new KeptCopy(subscription, { stage: this, isStuck });
   }
 
@@ -78,7 +81,7 @@ export class WatchHubStage {
   }
 
   know(...names: readonly string[]): void {
-    this.#fingerprinter ??= new Fingerprinter(this.follower.key);
+    this.#fingerprinter ??= new Fingerprinter(this.follower.fingerprintKey);
     for (const name of names) this.#names.set(this.#fingerprinter.take(name).join(" "), name);
   }
 }

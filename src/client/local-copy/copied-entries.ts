@@ -25,7 +25,7 @@ export interface CopyCursor {
  */
 export class CopiedEntries implements KnownEntries {
   readonly #clock: Clock;
-  readonly #clocks: ClockBounds;
+  readonly #clockBounds: ClockBounds;
   #table: Table | undefined;
   /** Tables of blacklists that the service no longer serves: their tokens stay revoked until they expire. */
   #former: readonly Table[] = [];
@@ -39,7 +39,7 @@ export class CopiedEntries implements KnownEntries {
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#clocks = new ClockBounds(clock);
+    this.#clockBounds = new ClockBounds(clock);
   }
 
   /** Whether the copy has held everything, so that it can give negatives within the limits of its proof. */
@@ -117,7 +117,7 @@ export class CopiedEntries implements KnownEntries {
 
   /** Records the service's time, in milliseconds since 1970. */
   observe(time: number): void {
-    this.#clocks.observe(time as EpochMs, this.#clock.now());
+    this.#clockBounds.observe(time as EpochMs, this.#clock.now());
   }
 
   /** Called before the service sends a snapshot, or with `isSnapshot` false the changes since the cursor. */
@@ -157,7 +157,7 @@ export class CopiedEntries implements KnownEntries {
 
   /** Removes some of the expired entries. */
   sweep(): void {
-    const now = this.#clocks.earliest();
+    const now = this.#clockBounds.earliest();
     this.#table?.index.sweep(now, SWEEP_INDEX_SEGMENTS);
     if (this.#former.length === 0) return;
     for (const { index } of this.#former) index.sweep(now, SWEEP_INDEX_SEGMENTS);
@@ -177,7 +177,7 @@ export class CopiedEntries implements KnownEntries {
 
   /** Compares with this machine's clock first: the earlier clock is never ahead of it, so mostly one comparison is enough. */
   #isAhead(until: number, wall: number): boolean {
-    return until > wall || until > this.#clocks.earliest();
+    return until > wall || until > this.#clockBounds.earliest();
   }
 
   #replaceTable(key: Uint8Array): void {

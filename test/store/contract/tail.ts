@@ -10,7 +10,10 @@ export function describeTail({ open }: OpenStores): void {
   describe("openTail", () => {
     const START = new Uint8Array();
     const BEGINNING: TailPosition = { revision: 0, key: START };
-    const afterEntry = (revision: number, key = ""): TailPosition => ({ revision, key: Buffer.from(key) });
+    const afterEntry = (revision: number, key = ""): TailPosition => ({
+      revision,
+      key: Buffer.from(key),
+    });
     const namesOf = (entries: readonly TailEntry[]) => entries.map((one) => Buffer.from(one.key).toString());
     const next = ({ next: { revision, key } }: Changes) => [revision, Buffer.from(key).toString()];
     const numbered = (prefix: string, count: number) =>
