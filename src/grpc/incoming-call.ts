@@ -144,17 +144,21 @@ export class IncomingCalls {
   /**
    * Closes the stream of a call that has ended, if its client has not half-closed it after a while: otherwise the stream would stay open as
    * long as its connection. It is reset (RFC 9113, section 8.1) only after the end of the call has been sent, since Node.js would drop
-   * that.
+   * that. Destroyed in any case, since Node.js keeps a closed stream until its body has been read, and nobody reads that of a refused call.
    */
-  closeSoon(stream: ServerHttp2Stream): void {
+  closeSoon(stream: ServerHttp2Stream, afterMs = CLIENT_END_MS): void {
     if (stream.destroyed) return;
     let cancel = () => {};
     const look = () => {
       if (stream.destroyed) return;
-      if (stream.state.localClose === 1) stream.close(constants.NGHTTP2_NO_ERROR);
-      else cancel = this.#clock.schedule(CLIENT_END_MS, look);
+      if (!stream.closed && stream.state.localClose !== 1) {
+        cancel = this.#clock.schedule(CLIENT_END_MS, look);
+        return;
+      }
+      stream.close(constants.NGHTTP2_NO_ERROR);
+      stream.destroy();
     };
-    cancel = this.#clock.schedule(CLIENT_END_MS, look);
+    cancel = this.#clock.schedule(afterMs, look);
     stream.once("close", () => cancel());
   }
 
@@ -342,9 +346,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   readonly #count = (chunk: Buffer): void => {
     if (this.#isOver) {
       this.#budget?.connection?.reader?.received(chunk.length + CHUNK_OVERHEAD_BYTES);
-      this.#lateBytes += chunk.length;
-      // Without being read, the client can send no more than a window of it.
-      if (this.#lateBytes > LARGE_REQUEST_BYTES) internalsOfCall(this.#call).stream?.pause();
+      this.#late(chunk.length);
       return;
     }
     const held = chunk.length + CHUNK_OVERHEAD_BYTES;
@@ -371,6 +373,19 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     // before the timer can fire.
     else if (!this.isWaiting) this.#calls.await(this);
   };
+
+  /** Bytes have arrived after the end of the call. */
+  #late(bytes: number): void {
+    const { stream } = internalsOfCall(this.#call);
+    if (stream === undefined || stream.destroyed) return;
+    const isClosing = this.#lateBytes > LARGE_REQUEST_BYTES;
+    this.#lateBytes += bytes;
+    if (this.#lateBytes <= LARGE_REQUEST_BYTES) return;
+    // Without being read, the client can send no more than a window of it.
+    stream.pause();
+    // Until the stream is destroyed, it takes the place of another on its connection, even if its client has ended it.
+    if (!isClosing) this.#calls.closeSoon(stream, 0);
+  }
 
   /** False if there is no room for `bytes` more. */
   #take(bytes: number): boolean {

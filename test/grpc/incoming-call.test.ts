@@ -1,12 +1,17 @@
+import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
-import type { ClientHttp2Stream } from "node:http2";
+import { type ClientHttp2Stream, createServer, type ServerHttp2Stream } from "node:http2";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { IsBlacklistedRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { MAX_UNANSWERED_BYTES } from "../../src/admission/admission.ts";
+import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
 import {
+  CLIENT_END_MS,
+  LARGE_REQUEST_BYTES,
   MAX_CONCURRENT_STREAMS,
   MAX_OPEN_CALLS,
   MAX_RECEIVE_MS,
@@ -305,6 +310,20 @@ describe("a call before its message has arrived", () => {
     expect((await http2.send(BLACKLIST, large)).code).to.equal("INVALID_ARGUMENT");
   });
 
+  it("takes no place on its connection once refused, however large its body", async () => {
+    await serve();
+    const large = framed(unknownField(4 * LARGE_REQUEST_BYTES - 100));
+    const codes = new Set<string | undefined>();
+    for (let round = 0; round < 30; round++) {
+      const headers = { "grpc-encoding": "gzip" };
+      const answers = await Promise.all(
+        Array.from({ length: 10 }, () => http2.send(BLACKLIST, large, headers)),
+      );
+      for (const { code } of answers) codes.add(code);
+    }
+    expect([...codes]).to.deep.equal(["UNIMPLEMENTED"]);
+  });
+
   it("has the same time for later messages of a stream, and none between messages", async () => {
     const clock = new FakeClock(Date.now());
     await serve({ clock });
@@ -330,5 +349,33 @@ describe("a call before its message has arrived", () => {
     const seen = () =>
       running.logs().filter(({ msg, code }) => msg === "call" && code === "CANCELLED").length;
     await until(() => seen() === calls.length, { withinMs: 5000, what: "all have ended" });
+  });
+});
+
+describe("a refused call", () => {
+  it("keeps nothing of a large body that nobody reads, once its client has ended it", async () => {
+    const clock = new FakeClock();
+    const calls = new IncomingCalls({ clock, connectionOf: () => undefined });
+    const server = createServer();
+    const streams: ServerHttp2Stream[] = [];
+    server.on("stream", (stream) => {
+      streams.push(stream);
+      stream.pause();
+      stream.respond({ ":status": 200, "grpc-status": "16" }, { endStream: true });
+      calls.closeSoon(stream);
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const http2 = await Http2Connection.open(`127.0.0.1:${(server.address() as AddressInfo).port}`);
+    try {
+      const { code } = await http2.send(BLACKLIST, Buffer.alloc(3 * LARGE_REQUEST_BYTES));
+      expect(code).to.equal("UNAUTHENTICATED");
+      clock.advance(CLIENT_END_MS);
+      await until(() => streams[0]?.destroyed === true, { withinMs: 2000, what: "its stream is released" });
+      expect(clock.pendingTimers).to.equal(0);
+    } finally {
+      await http2.close();
+      server.close();
+    }
   });
 });
