@@ -73,18 +73,19 @@ export class CallSlices {
   readonly #slice = (): void => {
     const began = performance.now();
     this.#endsAt = began + CALL_SLICE_MS;
-    while (this.#waiting.size > 0 && performance.now() < this.#endsAt) this.#beginOneOfEach();
+    this.#beginByTurns();
     if (this.#waiting.size === 0) setImmediate(this.#close);
     else this.#schedule(this.#slice, performance.now() - began);
   };
 
-  #beginOneOfEach(): void {
+  /** Begins one call of each connection, again and again, until the slice ends. */
+  #beginByTurns(): void {
     for (const [source, waiting] of this.#waiting) {
       const { stream, headers } = waiting.shift() as WaitingCall;
-      if (waiting.length === 0) {
-        this.#waiting.delete(source);
-        source.release();
-      }
+      // Moved behind the others, which this loop or the next slice comes to first.
+      this.#waiting.delete(source);
+      if (waiting.length > 0) this.#waiting.set(source, waiting);
+      else source.release();
       if (!stream.aborted && !stream.destroyed && !stream.closed) this.#begin(stream, headers);
       if (performance.now() >= this.#endsAt) return;
     }

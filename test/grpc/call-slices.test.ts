@@ -82,6 +82,21 @@ describe("calls that begin in slices", () => {
     expect(begun.indexOf("few 2")).to.be.below(12);
   });
 
+  it("begin by turns of more connections than one slice reaches", async () => {
+    const begun: string[] = [];
+    const slices = new CallSlices((_, { name }) => {
+      begun.push(String(name));
+      work(CALL_SLICE_MS / 2);
+    });
+    for (let index = 0; index < 10; index++) {
+      const source = new Source(String(index));
+      for (let call = 0; call < 10; call++) slices.add(source, stream(), { name: "many" });
+    }
+    slices.add(new Source("few"), stream(), { name: "few" });
+    await until(() => begun.length === 101, { withinMs: 10_000, what: "all have begun" });
+    expect(begun.indexOf("few")).to.be.below(20);
+  });
+
   it("do not begin if they end before their turn", async () => {
     const begun: string[] = [];
     const slices = new CallSlices((_, { name }) => {
