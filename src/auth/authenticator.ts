@@ -22,30 +22,31 @@ export type Authenticator = (credentials: Credentials) => Principal | Promise<Pr
  * over the certificate, since a gateway may carry the tokens of many callers over one connection.
  */
 export function createAuthenticator({
-  bearers,
-  certificates,
+  bearerAuthenticator,
+  certificateAuthenticator,
 }: {
-  bearers: BearerAuthenticator | undefined;
-  certificates: CertificateAuthenticator | undefined;
+  bearerAuthenticator: BearerAuthenticator | undefined;
+  certificateAuthenticator: CertificateAuthenticator | undefined;
 }): Authenticator {
-  if (bearers === undefined && certificates === undefined) return () => UNRESTRICTED_PRINCIPAL;
+  if (bearerAuthenticator === undefined && certificateAuthenticator === undefined)
+    return () => UNRESTRICTED_PRINCIPAL;
   return (credentials) => {
-    certificates?.refuseDistrusted(credentials);
+    certificateAuthenticator?.refuseDistrusted(credentials);
     const { authorization, isRunning = false } = credentials;
-    if (authorization.length > 0 && bearers !== undefined) {
-      return bearers.authenticate(authorization, { allowExpired: isRunning });
+    if (authorization.length > 0 && bearerAuthenticator !== undefined) {
+      return bearerAuthenticator.authenticate(authorization, { allowExpired: isRunning });
     }
-    const certificate = certificates === undefined ? undefined : credentials.certificate();
-    if (certificate === undefined || certificates === undefined)
-      throw unauthenticated(missingCredentials(bearers, certificates));
-    return certificates.principalOf(certificate, { allowExpired: isRunning });
+    const certificate = certificateAuthenticator === undefined ? undefined : credentials.certificate();
+    if (certificate === undefined || certificateAuthenticator === undefined)
+      throw unauthenticated(missingCredentials(bearerAuthenticator, certificateAuthenticator));
+    return certificateAuthenticator.principalOf(certificate, { allowExpired: isRunning });
   };
 }
 
-function missingCredentials(bearers: unknown, certificates: unknown): string {
+function missingCredentials(bearerAuthenticator: unknown, certificateAuthenticator: unknown): string {
   const kinds = [
-    ...(bearers === undefined ? [] : ["a bearer token in the authorization metadata"]),
-    ...(certificates === undefined ? [] : ["a client certificate"]),
+    ...(bearerAuthenticator === undefined ? [] : ["a bearer token in the authorization metadata"]),
+    ...(certificateAuthenticator === undefined ? [] : ["a client certificate"]),
   ];
   return `the call needs ${kinds.join(" or ")}`;
 }

@@ -16,7 +16,7 @@ export interface Auth {
   readonly authenticate: Authenticator;
   readonly callers: CallerValidity;
   /** Absent: clients are not asked for certificates. */
-  readonly certificates: CertificateAuthenticator | undefined;
+  readonly certificateAuthenticator: CertificateAuthenticator | undefined;
   readonly rawTokens: RawTokenVerifier;
   /** Whether the file of the certificates' roles is unusable; undefined if there is none. */
   readonly rolesRejected: boolean | undefined;
@@ -46,33 +46,36 @@ export function startAuth(security: Security, { clock, clocks, log, onOutcome }:
   const { bearers: rules, certificateRoles, tokenIssuers, tokenAlgorithms } = security;
   const callers = new CallerValidity(() => clocks.latest());
   const keys = rules && keySet("callers", rules.keys);
-  const bearers =
+  const bearerAuthenticator =
     rules && keys && new BearerAuthenticator({ rules, keys, clock, now: () => clocks.latest() });
   // Registered after Bearers, so that its cached results are cleared first.
   keys?.onChange(() => callers.changed());
   const { certificateRolesFile: path } = security;
   const rolesFile = path === undefined ? undefined : new CertificateRolesFile({ path, clock, log });
   const roles = rolesFile?.roles ?? certificateRoles;
-  const certificates =
+  const certificateAuthenticator =
     roles &&
     new CertificateAuthenticator(roles, {
-      besideTokens: bearers !== undefined,
+      besideTokens: bearerAuthenticator !== undefined,
       now: () => clock.now(),
       onChange: () => callers.changed(),
     });
-  rolesFile?.watch((changed) => certificates?.replaceRoles(changed));
+  rolesFile?.watch((changed) => certificateAuthenticator?.replaceRoles(changed));
   const issuers = new Map(
     tokenIssuers.map(({ issuer, keys }, index) => [issuer, keySet(`token issuer ${index + 1}`, keys)]),
   );
   for (const keys of keySets) keys.start();
-  const authenticate = createAuthenticator({ bearers, certificates });
+  const authenticate = createAuthenticator({ bearerAuthenticator, certificateAuthenticator });
   return {
     callers,
-    certificates,
+    certificateAuthenticator,
     get rolesRejected() {
       return rolesFile?.isRejected;
     },
-    authenticate: bearers || certificates ? withAuthenticationMetrics(authenticate, onOutcome) : authenticate,
+    authenticate:
+      bearerAuthenticator || certificateAuthenticator
+        ? withAuthenticationMetrics(authenticate, onOutcome)
+        : authenticate,
     get unreadable() {
       return keySets.filter(({ isUnreadable }) => isUnreadable).length;
     },

@@ -191,7 +191,7 @@ export async function start(
         tracing,
       },
       tls,
-      certificates: auth.certificates,
+      certificates: auth.certificateAuthenticator,
       reflection: security.reflection,
       streamsPerCaller: security.streamsPerCaller,
       extAuthz: authz.extAuthz,

@@ -16,12 +16,15 @@ import { rejection } from "../support/rejection.ts";
 
 describe("createAuthenticator", () => {
   const clock = new FakeClock();
-  const certificates = new CertificateAuthenticator(parseCertificateRoles("DNS:gateway.internal=check"), {
-    now: () => systemClock.now(),
-  });
+  const certificateAuthenticator = new CertificateAuthenticator(
+    parseCertificateRoles("DNS:gateway.internal=check"),
+    {
+      now: () => systemClock.now(),
+    },
+  );
   let server: KeyServer;
   let keys: JwksCache;
-  let bearers: BearerAuthenticator;
+  let bearerAuthenticator: BearerAuthenticator;
   let certificate: PeerCertificate;
   let authorization: string;
 
@@ -36,7 +39,7 @@ describe("createAuthenticator", () => {
     });
     keys.start();
     const [iss, aud] = ["https://id.example", "token-blacklist"];
-    bearers = new BearerAuthenticator({
+    bearerAuthenticator = new BearerAuthenticator({
       rules: rulesOf(iss, aud),
       ...{ keys, clock, now: () => clock.now() },
     });
@@ -58,7 +61,11 @@ describe("createAuthenticator", () => {
   }
 
   async function authenticate(kinds: Kinds, { authorization = [], certificate }: Shown): Promise<Principal> {
-    const known = createAuthenticator({ bearers: undefined, certificates: undefined, ...kinds });
+    const known = createAuthenticator({
+      bearerAuthenticator: undefined,
+      certificateAuthenticator: undefined,
+      ...kinds,
+    });
     return known({ authorization, certificate: () => certificate });
   }
 
@@ -86,28 +93,28 @@ describe("createAuthenticator", () => {
   it("authenticates only by token if certificates are not configured", async () => {
     const NEEDED = "the call needs a bearer token in the authorization metadata";
     expect([
-      await told({ bearers }, { authorization: [authorization] }),
-      await told({ bearers }, {}),
-      await told({ bearers }, { certificate }),
-      await told({ bearers }, { authorization: ["Basic c4n4ry"], certificate }),
+      await told({ bearerAuthenticator }, { authorization: [authorization] }),
+      await told({ bearerAuthenticator }, {}),
+      await told({ bearerAuthenticator }, { certificate }),
+      await told({ bearerAuthenticator }, { authorization: ["Basic c4n4ry"], certificate }),
     ]).to.deep.equal([BY_TOKEN, NEEDED, NEEDED, MALFORMED]);
   });
 
   it("authenticates only by certificate if tokens are not configured", async () => {
     const NEEDED = "the call needs a client certificate";
     expect([
-      await told({ certificates }, { certificate }),
-      await told({ certificates }, {}),
-      await told({ certificates }, { authorization: [authorization] }),
-      await told({ certificates }, { authorization: ["Basic c4n4ry"], certificate }),
+      await told({ certificateAuthenticator }, { certificate }),
+      await told({ certificateAuthenticator }, {}),
+      await told({ certificateAuthenticator }, { authorization: [authorization] }),
+      await told({ certificateAuthenticator }, { authorization: ["Basic c4n4ry"], certificate }),
     ]).to.deep.equal([BY_CERTIFICATE, NEEDED, NEEDED, BY_CERTIFICATE]);
   });
 
   it("authenticates by either if both are configured", async () => {
     expect([
-      await told({ bearers, certificates }, { authorization: [authorization] }),
-      await told({ bearers, certificates }, { certificate }),
-      await told({ bearers, certificates }, {}),
+      await told({ bearerAuthenticator, certificateAuthenticator }, { authorization: [authorization] }),
+      await told({ bearerAuthenticator, certificateAuthenticator }, { certificate }),
+      await told({ bearerAuthenticator, certificateAuthenticator }, {}),
     ]).to.deep.equal([
       BY_TOKEN,
       BY_CERTIFICATE,
@@ -117,17 +124,20 @@ describe("createAuthenticator", () => {
 
   it("prefers the token, with only its own roles", async () => {
     expect(
-      await told({ bearers, certificates }, { authorization: [authorization], certificate }),
+      await told(
+        { bearerAuthenticator, certificateAuthenticator },
+        { authorization: [authorization], certificate },
+      ),
     ).to.deep.equal(BY_TOKEN);
   });
 
   it("does not fall back to the certificate if the token is invalid", async () => {
     const shown = (...values: unknown[]) => ({ authorization: values, certificate });
     expect([
-      await told({ bearers, certificates }, shown("Basic c4n4ry")),
-      await told({ bearers, certificates }, shown("")),
-      await told({ bearers, certificates }, shown(authorization, authorization)),
-      await told({ bearers, certificates }, shown("Bearer c4n4ry")),
+      await told({ bearerAuthenticator, certificateAuthenticator }, shown("Basic c4n4ry")),
+      await told({ bearerAuthenticator, certificateAuthenticator }, shown("")),
+      await told({ bearerAuthenticator, certificateAuthenticator }, shown(authorization, authorization)),
+      await told({ bearerAuthenticator, certificateAuthenticator }, shown("Bearer c4n4ry")),
     ]).to.deep.equal([
       MALFORMED,
       MALFORMED,
@@ -143,13 +153,15 @@ describe("createAuthenticator", () => {
     const rules = rulesOf("i", "a");
     const blind = new BearerAuthenticator({ rules, keys: unread, clock, now: () => clock.now() });
     const shown = { authorization: [authorization], certificate };
-    expect(await rejection(authenticate({ bearers: blind, certificates }, shown))).to.include({
+    expect(
+      await rejection(authenticate({ bearerAuthenticator: blind, certificateAuthenticator }, shown)),
+    ).to.include({
       reason: "KEYS_UNAVAILABLE",
     });
   });
 
   it("reads the certificate only if it is needed", async () => {
-    const authenticateBoth = createAuthenticator({ bearers, certificates });
+    const authenticateBoth = createAuthenticator({ bearerAuthenticator, certificateAuthenticator });
     let looked = 0;
     const credentials = {
       authorization: [authorization],
