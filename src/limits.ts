@@ -133,7 +133,7 @@ export const BACKLOG_LOOK_MS = 60_000;
  * turn. With three times as much, the clients of 64 calls waited while these were answered, and then the service waited for their next
  * calls: 0.85 of the throughput of a bare method, instead of 1.05.
  */
-export const ANSWERS_A_TURN_MICROS = 1600;
+export const ANSWERS_PER_TURN_MICROS = 1600;
 
 /** Changes kept for local copies, and entries in them (24 bytes each). A copy that missed fewer resumes without a snapshot. */
 export const MAX_LOGGED_CHANGES = 20_000;
@@ -157,7 +157,7 @@ export const MAX_WATCHES = 10_000;
 /** Snapshots sent concurrently; others are queued. Each has about 300 kB in flight, and competes with checks for the processor. */
 export const MAX_SNAPSHOTS = 8;
 /** Of these, the maximum for one known caller, so that others get theirs while that caller reads slowly. */
-export const MAX_SNAPSHOTS_A_CALLER = 6;
+export const MAX_SNAPSHOTS_PER_CALLER = 6;
 /** A snapshot whose client has read nothing for this long gives up its turn if others are queued. */
 export const SNAPSHOT_TURN_MS = 2000;
 /** A stream without a change or proof for this long sends a heartbeat. */
@@ -238,7 +238,7 @@ export const MAX_COUNTED_BLOCK_BYTES = 2 * MAX_CALL_HEADER_BYTES;
 /** Pings, and SETTINGS frames of ours, that await acknowledgement. */
 export const MAX_OUTSTANDING_ACKS = 10;
 /** Settings in one SETTINGS frame. HTTP/2 defines ten. */
-export const MAX_SETTINGS_A_FRAME = 32;
+export const MAX_SETTINGS_PER_FRAME = 32;
 /**
  * Frames that violate the protocol, are empty or open a stream above the limit, and streams rejected for lack of memory, after which a
  * connection is closed.
@@ -250,7 +250,7 @@ export const MAX_REJECTED_STREAMS = 100;
  * 22.10 has no such option, but the same fixed numbers.
  */
 export const STREAM_RESET_BURST = 1000;
-export const STREAM_RESETS_A_SECOND = 33;
+export const STREAM_RESETS_PER_SECOND = 33;
 
 /**
  * Duration of the calls that begin in one turn of the event loop: a read can bring a thousand. Unauthenticated connections' calls then
@@ -330,7 +330,7 @@ export const AUTHZ_KEEP_ALIVE_MS = 120_000;
 export const MAX_AUTHZ_CONNECTIONS = 4096;
 
 /** Tokens in one line of the audit log, with their reasons at most 40 kB. A request with more has several lines. */
-export const AUDITED_TOKENS_A_LINE = 50;
+export const AUDITED_TOKENS_PER_LINE = 50;
 /** How soon a caller's quota reflects entries that have expired or were created at another replica. */
 export const QUOTA_RECOUNT_MS = 60_000;
 /** Callers whose quotas are tracked at once. */

@@ -77,7 +77,7 @@ export class Follower implements KnownEntries {
   #applied: Revision | undefined;
   #provenAt: ClockReading | undefined;
   /** True once the index may hold entries that the database has lost; such an index is never dropped to save memory. */
-  #holdsLost = false;
+  #hasLostEntries = false;
   /** True from when the index is dropped until it is complete again: entries that this replica has acknowledged may be missing from it. */
   #lacksAcknowledged = false;
   #saidKept = false;
@@ -116,8 +116,8 @@ export class Follower implements KnownEntries {
   }
 
   /** True once the index may hold entries that the database has lost. */
-  get holdsLost(): boolean {
-    return this.#holdsLost;
+  get hasLostEntries(): boolean {
+    return this.#hasLostEntries;
   }
 
   /** Milliseconds since the last proof; infinite if there was none, or if the proof does not hold any more. */
@@ -385,7 +385,7 @@ export class Follower implements KnownEntries {
    */
   async #openLog(): Promise<void> {
     const { changeLog } = this.#options;
-    for (const commits of this.#holdsLost ? [] : LOGGED_BEFORE_LOAD) {
+    for (const commits of this.#hasLostEntries ? [] : LOGGED_BEFORE_LOAD) {
       const since = Math.max(0, this.applied.number - commits);
       const { pending } = this.#acknowledged;
       const changes = await this.#readOn({ revision: since + 1, key: new Uint8Array() }, pending);
@@ -409,7 +409,7 @@ export class Follower implements KnownEntries {
     if (changes.intact) return changes;
     if (this.#lacksAcknowledged) {
       // An index loaded without the lost entries would give negatives for them, and only the database can say what they are.
-      this.#holdsLost ||= this.#seen !== undefined;
+      this.#hasLostEntries ||= this.#seen !== undefined;
       throw COMMITS_LOST;
     }
     this.#applied ??= this.#seen ?? changes.revision;
@@ -425,7 +425,7 @@ export class Follower implements KnownEntries {
       "the database has lost commits that were read from it, or acknowledged by this replica: nothing is ruled out until the index holds both",
     );
     this.#enter("rebuilding");
-    this.#holdsLost = true;
+    this.#hasLostEntries = true;
     this.#provenAt = undefined;
     this.#acknowledged.forget();
     this.#options.changeLog.close();
@@ -441,7 +441,7 @@ export class Follower implements KnownEntries {
   #checkSize(): void {
     const { clock, log, maxEntries } = this.#options;
     if (this.size <= maxEntries) return;
-    if (this.#holdsLost) {
+    if (this.#hasLostEntries) {
       this.#sayKept();
       return;
     }

@@ -1,5 +1,5 @@
 import { FairQueue } from "../admission/fair-queue.ts";
-import { MAX_SNAPSHOTS, MAX_SNAPSHOTS_A_CALLER, SNAPSHOT_TURN_MS } from "../limits.ts";
+import { MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_CALLER, SNAPSHOT_TURN_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 
 /** A subscription that wants a snapshot. */
@@ -20,8 +20,8 @@ export class SnapshotTurns<R extends Receiver> {
     this.#clock = clock;
   }
 
-  get size(): { readonly underWay: number; readonly waiting: number } {
-    return { underWay: this.#current.size, waiting: this.#waitingCount };
+  get size(): { readonly inFlight: number; readonly waiting: number } {
+    return { inFlight: this.#current.size, waiting: this.#waitingCount };
   }
 
   /** Whether it is the receiver's turn; if not, it is queued. A turn lasts until {@link end}. */
@@ -56,7 +56,9 @@ export class SnapshotTurns<R extends Receiver> {
   #fill(): boolean {
     let hasCome = false;
     while (this.#current.size < MAX_SNAPSHOTS) {
-      const next = this.#waiting.next((name) => name === "" || this.#countOf(name) < MAX_SNAPSHOTS_A_CALLER);
+      const next = this.#waiting.next(
+        (name) => name === "" || this.#countOf(name) < MAX_SNAPSHOTS_PER_CALLER,
+      );
       if (next === undefined) break;
       this.#waitingCount--;
       this.#current.set(next, this.#clock.monotonic());

@@ -1,4 +1,4 @@
-import { ANSWERS_A_TURN_MICROS } from "../limits.ts";
+import { ANSWERS_PER_TURN_MICROS } from "../limits.ts";
 
 /**
  * Calls `work` for each item, in order, for at most a few milliseconds per turn of the event loop, so that a small request does not
@@ -10,7 +10,7 @@ export function timeSliced<T extends { readonly cost: number }>(
 ): void {
   let next = 0;
   function go(): void {
-    for (let spent = 0; next < items.length && spent < ANSWERS_A_TURN_MICROS; next++) {
+    for (let spent = 0; next < items.length && spent < ANSWERS_PER_TURN_MICROS; next++) {
       const item = items[next] as T;
       spent += item.cost;
       work(item);

@@ -68,7 +68,7 @@ export class WatchHub implements SubscriptionHost {
   }
 
   /** How many copies are being sent a snapshot, and how many wait for their turn. */
-  get snapshots(): { readonly underWay: number; readonly waiting: number } {
+  get snapshots(): { readonly inFlight: number; readonly waiting: number } {
     return this.#turns.size;
   }
 
@@ -138,7 +138,7 @@ export class WatchHub implements SubscriptionHost {
     const { follower, changeLog, store } = this.#options;
     if (!follower.fingerprintKey.equals(key) || revision.number > follower.applied.number) return undefined;
     // The index holds entries that the database has lost. Only snapshots contain them: they are not changes of any revision.
-    if (follower.holdsLost) return undefined;
+    if (follower.hasLostEntries) return undefined;
     if (!follower.reflects(revision) && (await store.missing([revision])).length > 0) return undefined;
     return changeLog.after(revision.number);
   }

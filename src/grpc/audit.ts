@@ -8,7 +8,7 @@ import {
   type PruneResponseSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { jtiProblem } from "../entry.ts";
-import { AUDITED_TOKENS_A_LINE } from "../limits.ts";
+import { AUDITED_TOKENS_PER_LINE } from "../limits.ts";
 import { fromTimestamp } from "../protobuf/timestamps.ts";
 import { withoutRawTokens } from "../raw-token.ts";
 import type { Outcome as CallOutcome } from "./call-log.ts";
@@ -28,8 +28,8 @@ export const describeBlacklist: Describe<BlacklistRequest, Blacklisted> = ({ tok
     ...(outcome.output === undefined ? {} : { outcomes: countOutcomes(outcome.output) }),
   };
   const audited = auditedTokens(tokens, outcome);
-  const parts = Array.from({ length: Math.ceil(audited.length / AUDITED_TOKENS_A_LINE) }, (_, part) =>
-    audited.slice(part * AUDITED_TOKENS_A_LINE, (part + 1) * AUDITED_TOKENS_A_LINE),
+  const parts = Array.from({ length: Math.ceil(audited.length / AUDITED_TOKENS_PER_LINE) }, (_, part) =>
+    audited.slice(part * AUDITED_TOKENS_PER_LINE, (part + 1) * AUDITED_TOKENS_PER_LINE),
   );
   return parts.length === 0 ? [whole] : parts.map((part) => ({ ...whole, tokens: part }));
 };

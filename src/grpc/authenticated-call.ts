@@ -30,8 +30,8 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
   extends Call<M>
   implements Credentials
 {
-  /** The version of {@link CallerValidity} at which the caller was judged. */
-  #judgedAt = 0;
+  /** The version of {@link CallerValidity} at which the caller was authenticated. */
+  #authenticatedAt = 0;
   isRunning = false;
 
   abstract get authorization(): readonly unknown[];
@@ -54,7 +54,7 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
   protected authenticate(): boolean | Promise<boolean> {
     const { authenticate, callers } = this.method;
     // Read first: a change during the authentication makes its result outdated.
-    this.#judgedAt = callers.version;
+    this.#authenticatedAt = callers.version;
     let principal: Principal | Promise<Principal>;
     try {
       principal = authenticate(this);
@@ -80,12 +80,12 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
 
   /** Whether the last authentication still holds. */
   protected get isAuthenticated(): boolean {
-    return this.method.callers.holds(this.principal, this.#judgedAt);
+    return this.method.callers.holds(this.principal, this.#authenticatedAt);
   }
 
   /** Ends the call if its caller would no longer be admitted, since keys, roles or authorities have changed. */
-  judgeAgain(): void {
-    if (this.isGone || this.#judgedAt === this.method.callers.version) return;
+  reauthenticate(): void {
+    if (this.isGone || this.#authenticatedAt === this.method.callers.version) return;
     this.isRunning = true;
     void this.authenticate();
     this.isRunning = false;

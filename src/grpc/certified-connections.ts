@@ -38,7 +38,7 @@ export class CertifiedConnections {
   }
 
   /** Verifies all certificates again. To be called when authorities or revocation lists have changed, or lists have expired. */
-  judgeAgain(): void {
+  verifyAgain(): void {
     const { tls, certificates } = this.#setup;
     /** The result for each chain: clients open several connections with one certificate. */
     const known = new Map<string, string | undefined>();

@@ -5,10 +5,10 @@ import {
   MAX_INVALID_FRAMES,
   MAX_OUTSTANDING_ACKS,
   MAX_REJECTED_STREAMS,
-  MAX_SETTINGS_A_FRAME,
+  MAX_SETTINGS_PER_FRAME,
   MAX_UNAUTHENTICATED_STREAMS,
   STREAM_RESET_BURST,
-  STREAM_RESETS_A_SECOND,
+  STREAM_RESETS_PER_SECOND,
 } from "../limits.ts";
 import { http2OptionsOf } from "./grpc-js-internals.ts";
 
@@ -18,11 +18,11 @@ const HTTP2_LIMITS = {
   maxHeaderListPairs: MAX_CALL_HEADERS,
   maxOutstandingPings: MAX_OUTSTANDING_ACKS,
   maxOutstandingSettings: MAX_OUTSTANDING_ACKS,
-  maxSettings: MAX_SETTINGS_A_FRAME,
+  maxSettings: MAX_SETTINGS_PER_FRAME,
   maxSessionInvalidFrames: MAX_INVALID_FRAMES,
   maxSessionRejectedStreams: MAX_REJECTED_STREAMS,
   streamResetBurst: STREAM_RESET_BURST,
-  streamResetRate: STREAM_RESETS_A_SECOND,
+  streamResetRate: STREAM_RESETS_PER_SECOND,
 };
 
 /** Applies the limits to future listeners of `server`. To be called before it has any. */

@@ -136,7 +136,7 @@ function encrypted(
   );
   tls.watch({
     apply: (context) => server.setSecureContext(context),
-    onTrust: () => certified?.judgeAgain(),
+    onTrust: () => certified?.verifyAgain(),
   });
   return (socket) => server.emit("connection", socket);
 }

@@ -112,8 +112,8 @@ export async function startGrpcServer(
     incoming,
   });
   environment.callers.onChange(() => {
-    watches.judgeAgain();
-    checkStreams.judgeAgain();
+    watches.reauthenticate();
+    checkStreams.reauthenticate();
   });
   if (extAuthz !== undefined) addExtAuthz(server, { authorizer: extAuthz, environment, incoming });
   const others = openServices(server, { calls: metrics.calls, callerOf, clock, incoming, sampling });

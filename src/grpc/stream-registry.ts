@@ -9,7 +9,7 @@ export interface RegisteredStream {
   /** Ends the stream with an error. */
   fail(error: ServiceError): void;
   /** Ends the stream if its caller would no longer be admitted. */
-  judgeAgain(): void;
+  reauthenticate(): void;
   /** Ends the stream with an error once its outstanding responses have been sent. */
   drain(error: ServiceError): void;
 }
@@ -69,9 +69,9 @@ export class StreamRegistry<I, S extends RegisteredStream> {
   }
 
   /** Ends the streams whose callers would no longer be admitted. To be called when keys, roles or authorities have changed. */
-  judgeAgain(): void {
+  reauthenticate(): void {
     const all = [...this.#open].map((stream) => ({ cost: JUDGEMENT_MICROS, stream }));
-    timeSliced(all, ({ stream }) => stream.judgeAgain());
+    timeSliced(all, ({ stream }) => stream.reauthenticate());
   }
 
   /** Ends all streams with DRAINING, so that clients move to another replica. */

@@ -44,7 +44,7 @@ interface IndexState {
 interface WatchHubState {
   readonly size: number;
   readonly lag: number;
-  readonly snapshots: { readonly underWay: number; readonly waiting: number };
+  readonly snapshots: { readonly inFlight: number; readonly waiting: number };
 }
 
 const PHASES: readonly Phase[] = ["loading", "following", "rebuilding", "overflowed"];
@@ -241,8 +241,8 @@ function registerWatchHub(registers: Registry[], watchHub: WatchHubState): void 
     help: "Snapshots being sent to local copies, and queued ones.",
     label: "state",
     values() {
-      const { underWay, waiting } = watchHub.snapshots;
-      return { "under-way": underWay, waiting };
+      const { inFlight, waiting } = watchHub.snapshots;
+      return { "under-way": inFlight, waiting };
     },
   });
 }

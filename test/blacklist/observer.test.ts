@@ -201,7 +201,7 @@ describe("an observer of the domain", () => {
       return kinds;
     };
     expect(copy.next()).to.deep.include({ kind: "opened", isSnapshot: true });
-    expect(watchHub.snapshots).to.deep.equal({ underWay: 0, waiting: 0 });
+    expect(watchHub.snapshots).to.deep.equal({ inFlight: 0, waiting: 0 });
     expect(sent()).to.deep.equal(["part"]);
     for (const name of ["a", "b"]) {
       store.commit(newEntry(name));

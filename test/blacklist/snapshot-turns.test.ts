@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { SnapshotTurns } from "../../src/blacklist/snapshot-turns.ts";
-import { MAX_SNAPSHOTS, MAX_SNAPSHOTS_A_CALLER, SNAPSHOT_TURN_MS } from "../../src/limits.ts";
+import { MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_CALLER, SNAPSHOT_TURN_MS } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
 describe("SnapshotTurns", () => {
@@ -19,7 +19,7 @@ describe("SnapshotTurns", () => {
     const greedy = receivers("greedy", 1000);
     const [other = { callerName: "" }] = receivers("other", 1);
     const granted = greedy.filter((one) => turns.ask(one)).length;
-    expect([granted, turns.ask(other)]).to.deep.equal([MAX_SNAPSHOTS_A_CALLER, true]);
+    expect([granted, turns.ask(other)]).to.deep.equal([MAX_SNAPSHOTS_PER_CALLER, true]);
   });
 
   it("go to callers in turn, and to the receivers of one caller in their order", () => {
@@ -51,13 +51,13 @@ describe("SnapshotTurns", () => {
     const idle = turns.idle();
     expect(idle).to.deep.equal(all.slice(1, MAX_SNAPSHOTS));
     for (const one of idle) expect(turns.end(one)).to.equal(true);
-    expect([turns.size, turns.idle()]).to.deep.equal([{ underWay: MAX_SNAPSHOTS, waiting: 1 }, []]);
+    expect([turns.size, turns.idle()]).to.deep.equal([{ inFlight: MAX_SNAPSHOTS, waiting: 1 }, []]);
   });
 
   it("keep nothing of receivers that leave", () => {
     const all = receivers("a", 20);
     for (const one of all) turns.ask(one);
     for (const one of all) turns.end(one);
-    expect(turns.size).to.deep.equal({ underWay: 0, waiting: 0 });
+    expect(turns.size).to.deep.equal({ inFlight: 0, waiting: 0 });
   });
 });

@@ -1,12 +1,12 @@
 import { expect } from "chai";
 import { timeSliced } from "../../src/blacklist/time-slicing.ts";
-import { ANSWERS_A_TURN_MICROS } from "../../src/limits.ts";
+import { ANSWERS_PER_TURN_MICROS } from "../../src/limits.ts";
 import { settle } from "../support/follower-stage.ts";
 import { turn } from "../support/held-store.ts";
 
 describe("timeSliced", () => {
   it("handles items in order, one expensive item per turn and cheap ones together", async () => {
-    const costs = [1, 1, ANSWERS_A_TURN_MICROS, 1, ANSWERS_A_TURN_MICROS - 1, 1, 1];
+    const costs = [1, 1, ANSWERS_PER_TURN_MICROS, 1, ANSWERS_PER_TURN_MICROS - 1, 1, 1];
     const groups: number[][] = [[]];
     timeSliced(
       costs.map((cost, index) => ({ cost, index })),

@@ -9,7 +9,7 @@ import { authenticatedMethod } from "../../src/grpc/authenticated-service.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
 import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
 import { serveUnary } from "../../src/grpc/unary-call.ts";
-import { AUDITED_TOKENS_A_LINE } from "../../src/limits.ts";
+import { AUDITED_TOKENS_PER_LINE } from "../../src/limits.ts";
 import { LOGGED_REFUSALS, LogSampling } from "../../src/logging/log-sampling.ts";
 import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
 import { methodDefinition, serviceDefinition } from "../../src/protobuf/service-definition.ts";
@@ -98,8 +98,8 @@ describe("the audit log", () => {
     await client.blacklist({ tokens: Array.from({ length: 120 }, (_, index) => token(`t${index}`)) });
     const parts = lines() as { part: number; parts: number; count: number; tokens: { jti: string }[] }[];
     expect(parts.map(({ part, parts, count, tokens }) => [part, parts, count, tokens.length])).to.deep.equal([
-      [1, 3, 120, AUDITED_TOKENS_A_LINE],
-      [2, 3, 120, AUDITED_TOKENS_A_LINE],
+      [1, 3, 120, AUDITED_TOKENS_PER_LINE],
+      [2, 3, 120, AUDITED_TOKENS_PER_LINE],
       [3, 3, 120, 20],
     ]);
     expect(parts.flatMap(({ tokens }) => tokens.map(({ jti }) => jti))).to.deep.equal(

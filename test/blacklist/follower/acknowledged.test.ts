@@ -260,7 +260,7 @@ describe("Follower", () => {
       await stage.prove();
       await stage.releaseAll();
       await stage.prove();
-      expect([stage.follower.phase, stage.follower.size, stage.follower.holdsLost]).to.deep.equal([
+      expect([stage.follower.phase, stage.follower.size, stage.follower.hasLostEntries]).to.deep.equal([
         "following",
         6,
         true,

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import type { Jti } from "../../../src/entry.ts";
-import { ANSWERS_A_TURN_MICROS, FAILED_READ_PAUSE_MS, READ_TURNS } from "../../../src/limits.ts";
+import { ANSWERS_PER_TURN_MICROS, FAILED_READ_PAUSE_MS, READ_TURNS } from "../../../src/limits.ts";
 import type { Changes, Store, Tail } from "../../../src/store/store.ts";
 import { AWAY, at, FollowerStage, HOUR, positionOf, settle } from "../../support/follower-stage.ts";
 import { turn } from "../../support/held-store.ts";
@@ -299,7 +299,7 @@ describe("Follower", () => {
           setImmediate(() => order.push("another's turn"));
         };
         for (let count = 0; count < 3; count++)
-          stage.follower.prove({ cost: ANSWERS_A_TURN_MICROS, proven: answered, failed: answered });
+          stage.follower.prove({ cost: ANSWERS_PER_TURN_MICROS, proven: answered, failed: answered });
         await settle();
         await end();
         await settle();
