@@ -3,7 +3,7 @@ import { ClientError } from "../client/client-error.ts";
 import type { Violation } from "../errors.ts";
 import { isRawToken } from "../raw-token.ts";
 import { escapeLine } from "../text/terminal-text.ts";
-import type { ImportCounts } from "./import-counts.ts";
+import type { ImportCounts } from "./import-checkpoint.ts";
 import type { TokenItem } from "./import-items.ts";
 import type { OutageRetry } from "./retry-outage.ts";
 import { retryQuota } from "./retry-quota.ts";

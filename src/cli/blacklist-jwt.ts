@@ -1,7 +1,6 @@
 import type { BlacklistResponse } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { EpochMs } from "../entry.ts";
-import { blacklistColumns, blacklistRows } from "./blacklist-rows.ts";
-import { type BlacklistOptions, consequence } from "./blacklist-tokens.ts";
+import { type BlacklistOptions, blacklistColumns, blacklistRows, consequence } from "./blacklist-tokens.ts";
 import { EXIT } from "./exit-code.ts";
 import { isCertainlyUndone } from "./explain-error.ts";
 import { rowWriter } from "./format.ts";

@@ -1,15 +1,20 @@
+import {
+  type BlacklistResponse,
+  BlacklistResult_Outcome as Outcome,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { EpochMs } from "../entry.ts";
 import { BatchFailures } from "./batch-failures.ts";
-import { blacklistColumns, blacklistRows } from "./blacklist-rows.ts";
 import { EXIT } from "./exit-code.ts";
 import { rowWriter } from "./format.ts";
 import { InputWarnings } from "./input-warnings.ts";
 import type { OperatorOptions } from "./operator-command.ts";
 import { retryQuota } from "./retry-quota.ts";
 import type { Session } from "./session.ts";
+import type { Column } from "./table.ts";
 import { parseTimeArgument, type TimeArgument } from "./time-argument.ts";
 import { tokenBatches, totalOf } from "./token-batches.ts";
 import type { InputToken } from "./token-input.ts";
+import { type TokenRow, timeWithDistance, tokenRow } from "./token-row.ts";
 import { UsageError } from "./usage-error.ts";
 
 export interface BlacklistOptions extends OperatorOptions {
@@ -100,4 +105,26 @@ function summary(stored: number, counts: ReadonlyMap<string, number>): string {
 
 function tokensWere(count: number): string {
   return count === 1 ? "1 token was" : `${count} tokens were`;
+}
+
+interface BlacklistRow extends TokenRow {
+  readonly outcome: string;
+  readonly revision: string;
+}
+
+export function blacklistColumns(now: EpochMs): Column<BlacklistRow>[] {
+  return [
+    { title: "jti", text: ({ jti }) => jti },
+    { title: "outcome", text: ({ outcome }) => outcome.replaceAll("_", " ") },
+    { title: "expires", text: ({ expires_at }) => timeWithDistance(expires_at, now) },
+  ];
+}
+
+export function blacklistRows({ results, revision }: BlacklistResponse): BlacklistRow[] {
+  return results.map(({ token, outcome }) => ({
+    // The client has checked that it is present.
+    ...tokenRow(token as NonNullable<typeof token>),
+    outcome: Outcome[outcome].toLowerCase(),
+    revision,
+  }));
 }

@@ -1,11 +1,10 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { type Token, tokenProblem } from "../client/authorization.ts";
 import { type ClientCredentials, clientCredentials, type Tls } from "../client/credentials.ts";
 import { isRawToken } from "../raw-token.ts";
 import { settingProblem } from "../text/setting-text.ts";
 import type { CliIo } from "./io.ts";
-import { contentOf, tokenFile } from "./token-file.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** The operator's credentials and trusted CAs. Not parsed by commander, which would quote a secret in its errors. */
@@ -149,4 +148,41 @@ function isYes(variable: string, env: Environment): boolean {
   const { text } = checked({ name: variable, text: env[variable] || "no" });
   if (text !== "yes" && text !== "no") throw new UsageError(`${variable} must be yes or no`);
   return text === "yes";
+}
+
+/** A file that the operator names. */
+interface NamedFile {
+  /** The option or variable that names the file: messages show this, and neither the path nor the content. */
+  readonly name: string;
+  readonly path: string;
+}
+
+function contentOf({ name, path }: NamedFile): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UsageError(`the file of ${name} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+}
+
+/** The token in a file, read again for each call because a long run outlives a token. Throws a {@link UsageError} if there is none now. */
+function tokenFile(file: NamedFile): Token {
+  let latest = tokenIn(file);
+  // A pipe is empty after it has been read once.
+  if (!statSync(file.path, { throwIfNoEntry: false })?.isFile()) return latest;
+  return () => {
+    try {
+      latest = tokenIn(file);
+    } catch {
+      // The file is being replaced. The previous token may still be valid; otherwise the service rejects it.
+    }
+    return latest;
+  };
+}
+
+function tokenIn(file: NamedFile): string {
+  const token = contentOf(file).toString().trim();
+  const problem = tokenProblem(token);
+  if (problem !== undefined) throw new UsageError(`the content of the file of ${file.name} ${problem}`);
+  return token;
 }

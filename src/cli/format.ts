@@ -1,6 +1,5 @@
 import { escapedJson } from "../text/terminal-text.ts";
-import type { CliIo } from "./io.ts";
-import type { Output } from "./output.ts";
+import type { CliIo, Output } from "./io.ts";
 import { type Column, type RowWriter, TableWriter } from "./table.ts";
 
 export const FORMATS = ["table", "json", "ndjson"] as const;

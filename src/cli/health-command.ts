@@ -1,12 +1,13 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { get } from "node:http";
+import { type Command, Option } from "commander";
 import { pause } from "../client/retry.ts";
 import { describeMisspelling, misspellings } from "../config/misspellings.ts";
-import { type HostPort, parseHostPort } from "../connections/host-port.ts";
+import { formatHostPort, type HostPort, parseHostPort } from "../connections/host-port.ts";
 import { escapeLine } from "../text/terminal-text.ts";
-import { askHealth } from "./ask-health.ts";
+import { waitable } from "../time/clock.ts";
 import { EXIT } from "./exit-code.ts";
 import type { CliIo, CommandContext } from "./io.ts";
-import { duration, hostPort, positiveDuration } from "./option-parsers.ts";
+import { addressFrom, duration, hostPort, positiveDuration } from "./option-parsers.ts";
 
 const DEFAULT_ADDRESS = "127.0.0.1:9464";
 const RETRY_MS = 100;
@@ -56,7 +57,8 @@ export function addHealthCommand(program: Command, { io, exit }: CommandContext)
       io.stderr.write(`warning: ${escapeLine(describeMisspelling(misspelling))}\n`);
     }
     const { adminAddress, timeout, wait } = command.opts<HealthOptions>();
-    const address = parseHostPort(adminAddress ?? addressFrom(io.env.ADMIN_ADDRESS, command));
+    const fromVariable = () => addressFrom("ADMIN_ADDRESS", io.env, { parse: hostPort, command });
+    const address = parseHostPort(adminAddress ?? fromVariable() ?? DEFAULT_ADDRESS);
     // The clock's timers do not keep the process alive, and between two requests nothing else does.
     const awake = setInterval(() => {}, 60_000);
     try {
@@ -91,11 +93,44 @@ async function untilServing(
   }
 }
 
-function addressFrom(variable: string | undefined, command: Command): string {
-  try {
-    return hostPort(variable || DEFAULT_ADDRESS);
-  } catch (error) {
-    if (!(error instanceof InvalidArgumentError)) throw error;
-    return command.error(`error: ADMIN_ADDRESS '${variable}' is invalid: ${error.message}`);
-  }
+interface Health {
+  readonly isServing: boolean;
+  /** A line for the operator. */
+  readonly message: string;
+}
+
+/** Requests `/readyz` once. Never rejects: a service that cannot be reached counts as not serving. */
+function askHealth(
+  { host, port }: HostPort,
+  { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
+): Promise<Health> {
+  const address = formatHostPort({ host, port });
+  return new Promise((resolve) => {
+    const not = (message: string) => resolve({ isServing: false, message });
+    // The timeout is for the whole response: a socket timeout alone would let a trickle of bytes continue without end.
+    const limits = AbortSignal.any([signal, AbortSignal.timeout(waitable(timeoutMs))]);
+    // No agent: a connection kept alive would keep the process alive.
+    const options = { host: reachable(host), port, path: "/readyz", agent: false, signal: limits };
+    get(options, (response) => {
+      response.resume();
+      const { statusCode } = response;
+      if (statusCode === 200) resolve({ isServing: true, message: `the service at ${address} is serving` });
+      else if (statusCode === 503)
+        not(
+          `the service at ${address} is not serving: its database is unavailable, or it is stopping; see its log`,
+        );
+      else
+        not(`${address} is not the ADMIN_ADDRESS of a token-blacklist service (HTTP status ${statusCode})`);
+    }).once("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "ECONNREFUSED") not(`nothing listens at ${address}`);
+      else if (limits.aborted) not(`no response from ${address} within ${timeoutMs / 1000} s`);
+      else not(`no response from ${address} (${error.code ?? error.message})`);
+    });
+  });
+}
+
+/** A wildcard address is one to listen on, not one to connect to. */
+function reachable(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  return /^[0:]+$/.test(host) && host.includes(":") ? "::1" : host;
 }

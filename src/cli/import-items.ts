@@ -1,7 +1,11 @@
 import { createHash, type Hash } from "node:crypto";
 import type { Readable } from "node:stream";
-import { type ImportedToken, parseImportLine } from "./import-line.ts";
+import { storedJtiProblem, textProblem } from "../entry.ts";
+import { MAX_REASON_BYTES } from "../limits.ts";
+import { likelyName } from "../text/nearest-word.ts";
+import { escapeLine } from "../text/terminal-text.ts";
 import { scanLines } from "./lines.ts";
+import { parseAbsoluteTime, type TimeArgument } from "./time-argument.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** A line of the input: the token it names, or what is wrong with it. */
@@ -47,4 +51,75 @@ export class InputDigest {
   get value(): string {
     return this.#hash.copy().digest("base64url");
   }
+}
+
+/** A token named by a line of a file. */
+interface ImportedToken {
+  /** May be a raw token, because older versions stored some. */
+  readonly jti: string;
+  readonly expiresAt: TimeArgument;
+  /** Absent if the line has none. */
+  readonly reason?: string;
+}
+
+/** Further fields printed by `export`, `list` and `blacklist`: ignored, because the service decides them. */
+const SET_BY_SERVICE = new Set(["created_at", "revoked_by", "outcome", "verdict", "revision"]);
+const FIELDS = ["jti", "exp", "expires_at", "reason"];
+const MAX_QUOTED_LENGTH = 40;
+
+/**
+ * Parses a line as `export` writes it, or a minimal line from another system: `jti` with `exp` or `expires_at`. Throws a {@link
+ * UsageError} that quotes nothing but names of fields.
+ */
+function parseImportLine(text: string, { ignoreUnknown }: { ignoreUnknown: boolean }): ImportedToken {
+  const { jti, exp, expires_at: expiresAt, reason, ...others } = parseObject(text);
+  for (const name of Object.keys(others)) {
+    if (ignoreUnknown || SET_BY_SERVICE.has(name)) continue;
+    const meant = likelyName(name.slice(0, MAX_QUOTED_LENGTH), FIELDS);
+    const hint = meant === undefined ? "" : `did you mean "${meant}"? If not, `;
+    throw new UsageError(
+      `unknown field "${quoted(name)}": ${hint}ignore unknown fields with --ignore-unknown`,
+    );
+  }
+  if (typeof jti !== "string") throw new UsageError(`"jti" must be a string`);
+  expectNone("jti", storedJtiProblem(jti));
+  if (exp !== undefined && expiresAt !== undefined)
+    throw new UsageError(`has both "exp" and "expires_at": one is enough`);
+  const expiry = exp === undefined ? instantOf("expires_at", expiresAt) : instantOf("exp", exp);
+  // Another system may write null if it knows no reason.
+  if (reason === undefined || reason === null || reason === "") return { jti, expiresAt: expiry };
+  if (typeof reason !== "string") throw new UsageError(`"reason" must be a string`);
+  expectNone("reason", textProblem(reason, MAX_REASON_BYTES));
+  return { jti, expiresAt: expiry, reason };
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Reported below: the message of JSON.parse quotes the text.
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new UsageError(`is not a JSON object such as {"jti": "...", "exp": 1900000000}`);
+  return value as Record<string, unknown>;
+}
+
+function instantOf(name: string, value: unknown): TimeArgument {
+  if (value === undefined) throw new UsageError(`has no "exp" or "expires_at"`);
+  if (typeof value !== "string" && typeof value !== "number")
+    throw new UsageError(`"${name}" must be a string or a number`);
+  try {
+    return parseAbsoluteTime(String(value));
+  } catch (error) {
+    throw new UsageError(`"${name}" ${(error as Error).message}`);
+  }
+}
+
+function expectNone(name: string, problem: string | undefined): void {
+  if (problem !== undefined) throw new UsageError(`"${name}" ${problem}`);
+}
+
+function quoted(name: string): string {
+  return escapeLine(name.length > MAX_QUOTED_LENGTH ? `${name.slice(0, MAX_QUOTED_LENGTH)}...` : name);
 }

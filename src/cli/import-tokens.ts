@@ -1,12 +1,17 @@
 import { open } from "node:fs/promises";
 import type { Readable } from "node:stream";
-import { MAX_BATCH } from "../limits.ts";
+import { BatchFailures } from "./batch-failures.ts";
 import { BatchStore, isOfRawToken, type StoredBatch } from "./batch-store.ts";
 import { EXIT } from "./exit-code.ts";
-import { isCertainlyUndone } from "./explain-error.ts";
 import { rowWriter } from "./format.ts";
-import { ImportCheckpoint, type ImportProgress } from "./import-checkpoint.ts";
-import { type ImportCounts, NO_COUNTS, storedOf, sumOf } from "./import-counts.ts";
+import {
+  ImportCheckpoint,
+  type ImportCounts,
+  type ImportProgress,
+  NO_COUNTS,
+  storedOf,
+  sumOf,
+} from "./import-checkpoint.ts";
 import { type ImportItem, InputDigest, importItems } from "./import-items.ts";
 import type { OperatorOptions } from "./operator-command.ts";
 import { orderedMap } from "./ordered-map.ts";
@@ -14,7 +19,7 @@ import { remainingItems } from "./remaining-items.ts";
 import { OutageRetry } from "./retry-outage.ts";
 import type { Session } from "./session.ts";
 import type { Column } from "./table.ts";
-import { IN_FLIGHT, inBatches, PAUSE_MS } from "./token-batches.ts";
+import { IN_FLIGHT, inBatches } from "./token-batches.ts";
 import { UsageError } from "./usage-error.ts";
 
 export interface ImportOptions extends OperatorOptions {
@@ -116,18 +121,15 @@ async function storeAll(
   const progress = session.progress("imported", { rows: false });
   const store = new BatchStore({ session, outageRetry: new OutageRetry(io), reason });
   const digest = new InputDigest();
-  const pause = () => new Promise<void>((resolve) => void io.clock.schedule(PAUSE_MS, resolve));
   const items = remainingItems(importItems(input, { ignoreUnknown }), { done, digest, store });
-  const batches = digested(inBatches(items, { size: MAX_BATCH, pause }), digest);
+  const batches = digested(inBatches(items, io.clock), digest);
   let { counts } = done;
-  let failed: number | undefined;
-  let undone = true;
+  const failures = new BatchFailures(session);
   let named = 0;
   let warned = 0;
   for await (const answer of orderedMap(batches, IN_FLIGHT, (batch) => storeBatch(store, batch))) {
     if ("error" in answer) {
-      failed ??= session.fail(answer.error);
-      if (!(answer.error instanceof UsageError || isCertainlyUndone(answer.error))) undone = false;
+      failures.add({ error: answer.error });
       continue;
     }
     const { input: batch, output } = answer;
@@ -141,14 +143,14 @@ async function storeAll(
     progress.add(batch.items.length);
     // Beyond a failed batch, a line is no longer proof that all lines before it are done.
     const line = batch.items.at(-1)?.line;
-    if (failed === undefined && line !== undefined)
+    if (failures.exitCode === undefined && line !== undefined)
       await checkpoint?.note({ line, digest: batch.digest, counts });
   }
   if (named > MAX_NAMED_PROBLEMS) session.note(`error: and ${named - MAX_NAMED_PROBLEMS} more invalid lines`);
   if (warned > MAX_NAMED_PROBLEMS)
     session.note(`warning: and ${warned - MAX_NAMED_PROBLEMS} more lines with raw tokens`);
   progress.clear();
-  return { counts, failed, undone };
+  return { counts, failed: failures.exitCode, undone: failures.undone };
 }
 
 /** Stored nevertheless: a copy of a blacklist has the same entries. */

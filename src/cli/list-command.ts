@@ -1,9 +1,22 @@
 import { type Command, Option } from "commander";
+import { PageTokens } from "../client/page-tokens.ts";
+import type { EpochMs } from "../entry.ts";
+import { MAX_PAGE_SIZE } from "../limits.ts";
+import { EXIT } from "./exit-code.ts";
+import { rowWriter } from "./format.ts";
 import type { CommandContext } from "./io.ts";
-import { addListFilter } from "./list-filter.ts";
-import { DEFAULT_LIMIT, type ListOptions, listTokens } from "./list-tokens.ts";
-import { operatorCommand } from "./operator-command.ts";
+import {
+  addListFilter,
+  type ListFilterOptions,
+  listFilter,
+  reasonForNone,
+  warnOfLikelyMistakes,
+} from "./list-filter.ts";
+import { type OperatorOptions, operatorCommand } from "./operator-command.ts";
 import { positiveInteger } from "./option-parsers.ts";
+import type { Session } from "./session.ts";
+import type { Column, RowWriter } from "./table.ts";
+import { type TokenRow, timeWithDistance, tokenRow } from "./token-row.ts";
 
 const HELP = `
 <when> is a time (2030-01-31T12:00:00Z), epoch seconds (1900000000), or how long
@@ -18,6 +31,14 @@ Examples:
   token-blacklist list --jti 3f2b8c10 --include-expired
   token-blacklist list --all --output ndjson > blacklist.ndjson
 `;
+
+/** About as many as fit on a screen. */
+const DEFAULT_LIMIT = 40;
+
+interface ListOptions extends OperatorOptions, ListFilterOptions {
+  readonly limit: number;
+  readonly all?: boolean;
+}
 
 export function addListCommand(program: Command, context: CommandContext): void {
   const now = context.io.clock.now();
@@ -36,4 +57,54 @@ export function addListCommand(program: Command, context: CommandContext): void 
     timeout: "10s",
     run: (session, options) => listTokens(session, options, now),
   });
+}
+
+/** Resolves to the exit code. Stops when the reader of the output has closed it. */
+async function listTokens(session: Session, options: ListOptions, now: EpochMs): Promise<number> {
+  const rows = rowWriter({ session, format: options.output, columns: columnsAt(now) });
+  try {
+    warnOfLikelyMistakes(options, session);
+    const { shown, more } = await printPages(session, options, rows);
+    if (shown === 0) session.note(`No entries${reasonForNone(options, now)}`);
+    if (more) session.note(`There are more than these ${shown}: see --limit and --all.`);
+    return EXIT.ok;
+  } finally {
+    await rows.end();
+  }
+}
+
+async function printPages(
+  session: Session,
+  options: ListOptions,
+  rows: RowWriter<TokenRow>,
+): Promise<{ shown: number; more: boolean }> {
+  const { client, call, output } = session;
+  const limit = options.all ? Number.POSITIVE_INFINITY : options.limit;
+  const progress = session.progress("listed", { rows: true });
+  const filter = listFilter(options);
+  let shown = 0;
+  const pageTokens = new PageTokens();
+  let pageToken = "";
+  for (;;) {
+    // One entry more than is shown tells whether there are more.
+    const pageSize = Math.min(limit - shown + 1, MAX_PAGE_SIZE);
+    const page = await client.list({ ...filter, pageSize, pageToken }, call);
+    const wanted = page.tokens.slice(0, limit - shown);
+    await rows.write(wanted.map(tokenRow));
+    shown += wanted.length;
+    progress.add(wanted.length);
+    if (page.tokens.length > wanted.length) return { shown, more: true };
+    if (page.nextPageToken === "" || output.closed) return { shown, more: false };
+    pageToken = pageTokens.next(page.nextPageToken);
+  }
+}
+
+function columnsAt(now: EpochMs): Column<TokenRow>[] {
+  return [
+    { title: "jti", text: ({ jti }) => jti },
+    { title: "expires", text: ({ expires_at }) => timeWithDistance(expires_at, now) },
+    { title: "created", text: ({ created_at }) => timeWithDistance(created_at, now) },
+    { title: "revoked by", text: ({ revoked_by }) => revoked_by },
+    { title: "reason", text: ({ reason }) => reason },
+  ];
 }

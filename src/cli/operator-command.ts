@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { ClientError } from "../client/client-error.ts";
 import { describeMisspelling, misspellings } from "../config/misspellings.ts";
 import { escapeLine } from "../text/terminal-text.ts";
@@ -10,7 +10,7 @@ import {
 } from "./credential-options.ts";
 import { FORMATS, type Format } from "./format.ts";
 import type { CliIo, CommandContext } from "./io.ts";
-import { address, positiveDuration } from "./option-parsers.ts";
+import { address, addressFrom, positiveDuration } from "./option-parsers.ts";
 import { Session } from "./session.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -80,7 +80,10 @@ export function callingCommand<Options extends CallingOptions>(
 function sessionFor(options: CallingOptions, io: CliIo, command: Command): Session {
   try {
     return new Session(io, {
-      address: options.address ?? addressFrom(io.env.TOKEN_BLACKLIST_ADDRESS, command),
+      address:
+        options.address ??
+        addressFrom("TOKEN_BLACKLIST_ADDRESS", io.env, { parse: address, command }) ??
+        DEFAULT_ADDRESS,
       credentials: credentialsFrom(options, io.env),
       timeoutMs: options.timeout,
     });
@@ -96,15 +99,5 @@ function warnOfMisspellings({ env, stderr }: CliIo): void {
   const known = new Set(["TOKEN_BLACKLIST_ADDRESS", ...CREDENTIAL_VARIABLES]);
   for (const misspelling of misspellings(Object.fromEntries(ours), known)) {
     stderr.write(`warning: ${escapeLine(describeMisspelling(misspelling))}\n`);
-  }
-}
-
-function addressFrom(variable: string | undefined, command: Command): string {
-  if (!variable) return DEFAULT_ADDRESS;
-  try {
-    return address(variable);
-  } catch (error) {
-    if (!(error instanceof InvalidArgumentError)) throw error;
-    return command.error(`error: TOKEN_BLACKLIST_ADDRESS '${variable}' is invalid: ${error.message}`);
   }
 }

@@ -1,8 +1,9 @@
-import { InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { parseHostPort } from "../connections/host-port.ts";
 import { textProblem } from "../entry.ts";
 import { settingProblem } from "../text/setting-text.ts";
 import { parseDuration } from "../time/duration.ts";
+import type { CliIo } from "./io.ts";
 import { parseTimeArgument, type TimeArgument, type TimeArgumentSetup } from "./time-argument.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -49,6 +50,22 @@ export function hostPort(text: string): string {
   if (/^https?:\/\//.test(text)) throw new InvalidArgumentError("It must be host:port, without http://.");
   explained(() => parseHostPort(text));
   return text;
+}
+
+/** The address in the variable `name`; undefined if there is none. An invalid address ends the command with an error. */
+export function addressFrom(
+  name: string,
+  env: CliIo["env"],
+  { parse, command }: { parse: (text: string) => string; command: Command },
+): string | undefined {
+  const text = env[name];
+  if (!text) return undefined;
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error;
+    return command.error(`error: ${name} '${text}' is invalid: ${error.message}`);
+  }
 }
 
 function intact(text: string): string {

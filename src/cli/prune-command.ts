@@ -1,8 +1,13 @@
 import { type Command, Option } from "commander";
+import { MAX_PRUNE_COUNT } from "../limits.ts";
+import { EXIT } from "./exit-code.ts";
+import { rowWriter } from "./format.ts";
 import type { CommandContext } from "./io.ts";
-import { operatorCommand } from "./operator-command.ts";
+import { type OperatorOptions, operatorCommand } from "./operator-command.ts";
 import { positiveInteger, timeArgument } from "./option-parsers.ts";
-import { type PruneOptions, pruneTokens } from "./prune-tokens.ts";
+import type { Session } from "./session.ts";
+import type { Column } from "./table.ts";
+import type { TimeArgument } from "./time-argument.ts";
 
 const HELP = `
 The service prunes automatically (PRUNE_INTERVAL); use this command if that is
@@ -17,6 +22,22 @@ Examples:
   token-blacklist prune --all
   token-blacklist prune --all --expired-before 30d
 `;
+
+interface PruneOptions extends OperatorOptions {
+  readonly maxCount?: number;
+  readonly all?: boolean;
+  readonly dryRun?: boolean;
+  readonly expiredBefore?: TimeArgument;
+}
+
+interface PruneRow {
+  readonly pruned_count: number;
+  readonly has_more: boolean;
+  readonly dry_run: boolean;
+}
+
+/** How many consecutive calls may delete nothing although there is more: concurrent pruners explain one or two. */
+const MAX_IDLE_CALLS = 3;
 
 export function addPruneCommand(program: Command, context: CommandContext): void {
   const command = program
@@ -38,4 +59,53 @@ export function addPruneCommand(program: Command, context: CommandContext): void
     )
     .addHelpText("after", HELP);
   operatorCommand<PruneOptions>(command, context, { timeout: "1m", run: pruneTokens });
+}
+
+/** Resolves to the exit code. Continues after the reader of the output has closed it. */
+async function pruneTokens(session: Session, options: PruneOptions): Promise<number> {
+  const { dryRun = false, all = false } = options;
+  const rows = rowWriter({ session, format: options.output, columns: columnsFor(dryRun) });
+  // A dry run deletes nothing, so a second call would count the same entries again.
+  const untilDone = all && !dryRun;
+  const progress = session.progress("pruned", { rows: false });
+  let pruned = 0;
+  let idle = 0;
+  let more: boolean;
+  try {
+    do {
+      const answer = await session.client.prune(requested(options), session.call);
+      pruned += answer.prunedCount;
+      more = answer.hasMore;
+      idle = answer.prunedCount > 0 ? 0 : idle + 1;
+      progress.add(answer.prunedCount);
+    } while (untilDone && more && idle < MAX_IDLE_CALLS);
+  } catch (error) {
+    const code = session.fail(error);
+    if (untilDone) session.note(`At least ${pruned} pruned. Repeating the command is safe.`);
+    return code;
+  }
+  await rows.write([{ pruned_count: pruned, has_more: more, dry_run: dryRun }]);
+  await rows.end();
+  if (!more) return EXIT.ok;
+  if (untilDone) {
+    session.note("error: there is more to prune, but the service deletes nothing: see its log");
+    return EXIT.failed;
+  }
+  if (!dryRun) session.note("There is more to prune: repeat, or use --all.");
+  return EXIT.ok;
+}
+
+function requested({ maxCount, all, dryRun = false, expiredBefore }: PruneOptions) {
+  return {
+    maxCount: maxCount ?? (all && dryRun ? MAX_PRUNE_COUNT : 0),
+    dryRun,
+    ...(expiredBefore && { expiredBefore }),
+  };
+}
+
+function columnsFor(dryRun: boolean): Column<PruneRow>[] {
+  return [
+    { title: dryRun ? "would prune" : "pruned", text: ({ pruned_count }) => String(pruned_count) },
+    { title: "more left", text: ({ has_more }) => (has_more ? "yes" : "no") },
+  ];
 }

@@ -1,5 +1,5 @@
 import { escapeForTerminal } from "../text/terminal-text.ts";
-import type { Output } from "./output.ts";
+import type { Output } from "./io.ts";
 
 /** Prints rows as they arrive. */
 export interface RowWriter<Row> {

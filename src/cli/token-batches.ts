@@ -1,4 +1,5 @@
 import { MAX_BATCH } from "../limits.ts";
+import type { Clock } from "../time/clock.ts";
 import { orderedMap, type Settled } from "./ordered-map.ts";
 import type { Session } from "./session.ts";
 import { type InputToken, inputTokens } from "./token-input.ts";
@@ -6,7 +7,7 @@ import { type InputToken, inputTokens } from "./token-input.ts";
 /** Enough to hide the round trip; the service merges concurrent calls into one commit anyway. */
 export const IN_FLIGHT = 4;
 /** How long a partial batch waits for more lines, in milliseconds. */
-export const PAUSE_MS = 100;
+const PAUSE_MS = 100;
 
 /** The arguments of a command, or tokens that have been read already. */
 export type NamedTokens = readonly string[] | readonly InputToken[];
@@ -17,9 +18,8 @@ export function tokenBatches<Answer>(
   named: NamedTokens,
   send: (tokens: readonly InputToken[]) => Promise<Answer>,
 ): AsyncGenerator<Settled<readonly InputToken[], Answer>> {
-  const pause = () => new Promise<void>((resolve) => void io.clock.schedule(PAUSE_MS, resolve));
   const tokens = areParsed(named) ? oneBatch(named) : inputTokens(named, io.stdin);
-  return orderedMap(inBatches(tokens, { size: MAX_BATCH, pause }), IN_FLIGHT, send);
+  return orderedMap(inBatches(tokens, io.clock), IN_FLIGHT, send);
 }
 
 /** The number of tokens, if known beforehand. */
@@ -36,20 +36,18 @@ async function* oneBatch(tokens: readonly InputToken[]): AsyncGenerator<readonly
 }
 
 /**
- * Regroups the items of `source` into batches of `size`. A smaller batch is yielded if `pause` resolves before more items arrive,
- * so that a revocation does not wait for 999 others.
+ * Regroups the items of `source` into batches of {@link MAX_BATCH}. A smaller batch is yielded if no more items arrive for
+ * {@link PAUSE_MS}, so that a revocation does not wait for 999 others.
  */
-export async function* inBatches<T>(
-  source: AsyncIterable<readonly T[]>,
-  { size, pause }: { size: number; pause: () => Promise<void> },
-): AsyncGenerator<T[]> {
+export async function* inBatches<T>(source: AsyncIterable<readonly T[]>, clock: Clock): AsyncGenerator<T[]> {
+  const pause = () => new Promise<boolean>((resolve) => void clock.schedule(PAUSE_MS, () => resolve(true)));
   const iterator = source[Symbol.asyncIterator]();
   let waiting: T[] = [];
   for (;;) {
     const next = iterator.next();
     if (waiting.length > 0) {
       // The result of the read is handled below, including a failure that comes first.
-      const paused = await Promise.race([pause().then(() => true), next.then(notPaused, notPaused)]);
+      const paused = await Promise.race([pause(), next.then(notPaused, notPaused)]);
       if (paused) {
         yield waiting;
         waiting = [];
@@ -59,7 +57,9 @@ export async function* inBatches<T>(
     if (done) break;
     let start = 0;
     const all = waiting.length === 0 ? value : [...waiting, ...value];
-    for (; all.length - start >= size; start += size) yield all.slice(start, start + size);
+    for (; all.length - start >= MAX_BATCH; start += MAX_BATCH) {
+      yield all.slice(start, start + MAX_BATCH);
+    }
     waiting = all.slice(start);
   }
   if (waiting.length > 0) yield waiting;
