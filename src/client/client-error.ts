@@ -1,6 +1,5 @@
 import type { Violation } from "../errors.ts";
-import type { ConnectionFailure } from "./connection-failure.ts";
-import type { StatusName } from "./status-name.ts";
+import type { ConnectionFailure, StatusName } from "./connection-failure.ts";
 
 export type { StatusName };
 

@@ -1,4 +1,4 @@
-import type { StatusName } from "./status-name.ts";
+import type { status } from "@grpc/grpc-js";
 
 /**
  * Why there is no connection. `refused`: no process listens at the address. `unknown-host`: the host name has no address.
@@ -61,3 +61,6 @@ export function failureMessage(code: StatusName, connection: ConnectionFailure |
   if (connection !== undefined) return CONNECTION_MESSAGES[connection];
   return CODE_MESSAGES[code] ?? "the call to the token blacklist failed";
 }
+
+/** The name of a gRPC status, such as `UNAVAILABLE`. */
+export type StatusName = keyof typeof status;

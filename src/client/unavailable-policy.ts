@@ -18,36 +18,31 @@ const ALWAYS_TOLD: ReadonlySet<StatusName> = new Set([
   "CANCELLED",
 ]);
 
+interface Setup {
+  readonly choice: OnUnavailable;
+  readonly metrics: ClientMetrics;
+  readonly log: Required<ClientLog>;
+  readonly clock: Clock;
+  /** Logs unanswered checks during an outage. */
+  readonly outages: OutageLog;
+}
+
 /** Decides which answer replaces an error, and counts unanswered checks. */
 export class UnavailablePolicy {
-  readonly #choice: OnUnavailable;
-  readonly #metrics: ClientMetrics;
-  readonly #log: Required<ClientLog>;
-  readonly #clock: Clock;
-  readonly #outages: OutageLog;
+  readonly #setup: Setup;
   #unlogged = 0;
   #loggedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(setup: {
-    readonly choice: OnUnavailable;
-    readonly metrics: ClientMetrics;
-    readonly log: Required<ClientLog>;
-    readonly clock: Clock;
-    /** Logs unanswered checks during an outage. */
-    readonly outages: OutageLog;
-  }) {
-    this.#choice = setup.choice;
-    this.#metrics = setup.metrics;
-    this.#log = setup.log;
-    this.#clock = setup.clock;
-    this.#outages = setup.outages;
+  constructor(setup: Setup) {
+    this.#setup = setup;
   }
 
   /** The answer that replaces `error`; undefined: reject with it. `isKnown` tells whether the token is known to be blacklisted. */
   decide(error: ClientError, isKnown: () => boolean): boolean | undefined {
     if (ALWAYS_TOLD.has(error.code)) return undefined;
+    const { choice, metrics, outages } = this.#setup;
     const known = isKnown();
-    const answer = known || (this.#choice === "throw" ? undefined : this.#choice === "deny");
+    const answer = known || (choice === "throw" ? undefined : choice === "deny");
     const outcome = known
       ? "known-blacklisted"
       : answer === undefined
@@ -55,8 +50,8 @@ export class UnavailablePolicy {
         : answer
           ? "denied"
           : "allowed";
-    this.#metrics.unanswered?.({ code: error.code, reason: error.reason, outcome, count: 1 });
-    if (!known && !this.#outages.unanswered(error)) this.#note(error);
+    metrics.unanswered?.({ code: error.code, reason: error.reason, outcome, count: 1 });
+    if (!known && !outages.unanswered(error)) this.#note(error);
     return answer;
   }
 
@@ -68,16 +63,17 @@ export class UnavailablePolicy {
 
   #note({ code, reason }: ClientError): void {
     this.#unlogged++;
-    if (this.#clock.monotonic() - this.#loggedAt >= CLIENT_LOG_INTERVAL_MS) this.#warn({ code, reason });
+    if (this.#setup.clock.monotonic() - this.#loggedAt >= CLIENT_LOG_INTERVAL_MS)
+      this.#warn({ code, reason });
   }
 
   #warn(details: Readonly<Record<string, unknown>>): void {
-    this.#log.warn("checks were not answered", {
+    this.#setup.log.warn("checks were not answered", {
       count: this.#unlogged,
-      onUnavailable: this.#choice,
+      onUnavailable: this.#setup.choice,
       ...details,
     });
     this.#unlogged = 0;
-    this.#loggedAt = this.#clock.monotonic();
+    this.#loggedAt = this.#setup.clock.monotonic();
   }
 }

@@ -1,8 +1,7 @@
 import type { Knex } from "knex";
 import type { EpochMs } from "../entry.ts";
-import { ENTRY_COLUMNS, type EntryRow, entryOf, onlyRow } from "./rows.ts";
+import { ENTRY_COLUMNS, type EntryRow, entryOf, onlyRow, wholePage } from "./rows.ts";
 import type { CountQuery, ListPage, ListQuery } from "./store.ts";
-import { wholePage } from "./whole-page.ts";
 
 const newestFirst = { column: "created_at", order: "desc" } as const;
 const lastKeyFirst = { column: "jti", order: "desc" } as const;

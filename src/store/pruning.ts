@@ -1,9 +1,8 @@
 import type { Knex } from "knex";
 import { COMMIT_RETENTION_MS, PRUNE_CHUNK } from "../limits.ts";
 import { literal } from "./engine.ts";
-import { type EntryRow, onlyRow } from "./rows.ts";
+import { type EntryRow, onlyRow, wholePage } from "./rows.ts";
 import type { PruneResult, PruneTask } from "./store.ts";
-import { wholePage } from "./whole-page.ts";
 
 /**
  * Deletes up to `limit` entries with `expires_at <= cutoff`, one transaction per chunk. The keys are selected without a lock and
