@@ -44,6 +44,8 @@ export class ReadingTurns {
       pause: () => {
         this.#isIdle = false;
         if (this.#reading.has(reader)) this.#wait(reader);
+        // Node.js has begun to read it again by itself, after a write that did not complete at once, as over TLS.
+        else reader.stop();
         this.#schedule();
       },
       leave: () => {
@@ -154,7 +156,7 @@ export class Reader implements CallSource {
   #received = 0;
   /** Number of turns that the connection has had. */
   turns = 0;
-  /** Number of calls begun in this turn. */
+  /** Number of calls begun in this turn of the event loop. */
   #calls = 0;
   /** The source's total of bytes read at the beginning of this turn. */
   #bytesBefore = 0;
@@ -172,8 +174,15 @@ export class Reader implements CallSource {
   /** A call has begun. */
   begun(): void {
     this.heard();
-    // More calls have begun in one turn than may be open at once, so the peer resets them.
-    if (this.#takesTurns && ++this.#calls > MAX_TURN_CALLS) this.#turns.flooded();
+    if (!this.#takesTurns) return;
+    // Counted in one turn of the event loop, since some are read outside of the connection's turns, after an answer.
+    if (this.#calls++ === 0) {
+      setImmediate(() => {
+        this.#calls = 0;
+      });
+    }
+    // More calls have begun at once than may be open, so the peer resets them.
+    if (this.#calls > MAX_TURN_CALLS) this.#turns.flooded();
   }
 
   /** Reads the connection without turns from now on, since a caller is authenticated on it. */
@@ -215,7 +224,6 @@ export class Reader implements CallSource {
 
   start(): void {
     this.turns++;
-    this.#calls = 0;
     this.#bytesBefore = this.#source.bytesRead;
     this.#source.readStart();
   }

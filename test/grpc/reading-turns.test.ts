@@ -116,6 +116,20 @@ describe("turns of reading", () => {
     expect(peer.flooded).to.equal(1);
   });
 
+  it("stop what is read outside of them, and do not count its calls together", async () => {
+    const turns = new ReadingTurns();
+    const peer = new Peer(turns);
+    // As Node.js does after each write that did not complete at once.
+    for (let writes = 0; writes < 4; writes++) {
+      peer.isReading = true;
+      for (let calls = 0; calls < MAX_TURN_CALLS / 2; calls++) peer.reader.begun();
+      expect([peer.isReading, peer.flooded]).to.deep.equal([false, 0]);
+      await turn();
+      await turn();
+    }
+    peer.reader.closed();
+  });
+
   it("are taken from a connection that sends much in one, and no call", async () => {
     const peer = new Peer(new ReadingTurns());
     await until(() => peer.isReading, { withinMs: 1000, what: "its turn" });
