@@ -63,7 +63,7 @@ const WRONG: readonly (readonly [address: unknown, says: string])[] = [
 ];
 
 describe("an address", () => {
-  it("is fine as host:port, as dns:, and as a socket's path", () => {
+  it("is accepted as host:port, as dns:, and as a socket's path", () => {
     expect(FINE.map((address) => [address, addressProblem(address)])).to.deep.equal(
       FINE.map((address) => [address, undefined]),
     );
@@ -71,7 +71,7 @@ describe("an address", () => {
   });
 
   for (const [address, says] of WRONG) {
-    it(`is refused when a client is made, by its field, and not repeated: ${JSON.stringify(address)}`, () => {
+    it(`is refused when a client is created, by the name of its field, without being repeated: ${JSON.stringify(address)}`, () => {
       const log = { warn() {} };
       for (const [make, field] of [
         [() => connect({ address: address as never, log }), "address"],
@@ -96,7 +96,7 @@ describe("options of a client", () => {
     (thrownBy(act) as ClientError).violations.map(({ field, description }) => `${field} ${description}`);
   const odd = (value: unknown) => value as never;
 
-  it("that are misspelt are refused, and the likely one is named", () => {
+  it("that are misspelt are refused, with the likely name", () => {
     const address = "127.0.0.1:1";
     expect([
       told(() => connect(odd({ adress: address }))),

@@ -20,13 +20,13 @@ function answer(stream: ServerHttp2Stream): void {
   stream.end(frame);
 }
 
-/** What a proxy does whose server is killed in the middle of an answer. */
+/** Acts as a proxy whose server is killed in the middle of a response. */
 function breakOff(stream: ServerHttp2Stream): void {
   stream.respond(HEADERS);
   stream.end();
 }
 
-describe("an answer that ends before its status", () => {
+describe("a response that ends before its status", () => {
   let server: Http2Server;
   let address: string;
   let broken: number;
@@ -45,7 +45,7 @@ describe("an answer that ends before its status", () => {
   });
   afterEach(() => new Promise<void>((resolve) => server.close(() => resolve())));
 
-  it("is asked for again", async () => {
+  it("is retried", async () => {
     broken = 2;
     const { client } = opened(address);
     try {
@@ -55,8 +55,8 @@ describe("an answer that ends before its status", () => {
     }
   });
 
-  // The first question goes over a stream, where such an end looks like an answer that has not come yet: half of the time is up then.
-  it("is no verdict, however often it comes", async () => {
+  // The first question uses a stream, where such an end looks like a missing response: half of the time has passed by then.
+  it("is no verdict, however often it occurs", async () => {
     broken = Number.POSITIVE_INFINITY;
     const { client } = opened(address);
     try {

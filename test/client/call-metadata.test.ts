@@ -29,7 +29,7 @@ describe("the metadata that a gateway adds", () => {
   const sent = (service: ScriptedService, name: string) =>
     service.calls.map(({ method, metadata }) => [method, ...metadata.get(name)]);
 
-  it("goes with every call, as it is when the call is made", async () => {
+  it("is sent with every call, as it is at the time of the call", async () => {
     let calls = 0;
     const { client, service } = await stage.scripted(script, {
       metadata: () => ({ traceparent: `call ${++calls}` }),
@@ -46,7 +46,7 @@ describe("the metadata that a gateway adds", () => {
     ]);
   });
 
-  it("is that of the first of the checks that share a call, also where the call has to wait", async () => {
+  it("is that of the first of the checks that share a call, even if the call has to wait", async () => {
     const current = new AsyncLocalStorage<string>();
     let letGo = () => {};
     const held = new Promise<void>((resolve) => {
@@ -60,7 +60,7 @@ describe("the metadata that a gateway adds", () => {
           return { verdicts: jtis.map(() => Verdict.NOT_BLACKLISTED), revision: "1" };
         },
       },
-      // Time stands still: nothing but the first answer lets the next call go.
+      // Time stands still: only the first response releases the next call.
       { metadata: () => ({ traceparent: current.getStore() ?? "" }), clock: new FakeClock() },
     );
     const asking = (name: string) => current.run(name, () => client.isBlacklisted(name));
@@ -75,7 +75,7 @@ describe("the metadata that a gateway adds", () => {
     ]);
   });
 
-  it("never takes the place of the caller's token, and breaks no call by what it throws or cannot send", async () => {
+  it("never replaces the caller's token, and no error or invalid value in it fails a call", async () => {
     const gifts = [
       () => ({
         authorization: "Bearer other",
@@ -108,7 +108,7 @@ describe("the metadata that a gateway adds", () => {
     ]);
   });
 
-  it("goes with a question up to the bounds of the contract, and is omitted beyond them", async () => {
+  it("is sent with a question up to the bounds of the contract, and is omitted above them", async () => {
     const named = (count: number) =>
       Object.fromEntries(Array.from({ length: count }, (_, index) => [`name-${index}`, "x"]));
     const gifts = [
@@ -126,7 +126,7 @@ describe("the metadata that a gateway adds", () => {
     expect(seen).to.deep.equal([Object.keys(named(MAX_QUESTION_METADATA)), ["traceparent"], ["first"]]);
   });
 
-  it("is refused where it is no function", async () => {
+  it("is refused if it is not a function", async () => {
     const metadata = { traceparent: "x" } as unknown as () => Record<string, string>;
     const refused = await failure((async () => opened("127.0.0.1:1", { metadata }))());
     expect(refused.violations).to.deep.equal([{ field: "metadata", description: "must be a function" }]);

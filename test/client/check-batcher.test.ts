@@ -13,7 +13,7 @@ import type { Script, ScriptedService } from "./scripted-service.ts";
 
 const FINE = Verdict.NOT_BLACKLISTED;
 
-/** Every jti that begins with `bad` is on the list, and of those with `odd` nothing is known. */
+/** Every jti that begins with `bad` is blacklisted, and those with `odd` are unknown. */
 function verdictOf(jti: string): Verdict {
   if (jti.startsWith("odd")) return Verdict.UNKNOWN;
   return jti.startsWith("bad") ? Verdict.BLACKLISTED : FINE;
@@ -21,11 +21,11 @@ function verdictOf(jti: string): Verdict {
 
 const answered = ({ jtis }: { jtis: string[] }) => ({ verdicts: jtis.map(verdictOf), revision: "r" });
 
-/** What each call asked about. */
+/** The jtis of each call. */
 const asked = ({ calls }: ScriptedService) =>
   calls.map(({ request }) => (request as IsBlacklistedRequest).jtis);
 
-/** Answers that wait until they are let go. */
+/** Responses that the test releases. */
 function gate() {
   const waiting: (() => void)[] = [];
   return {
@@ -48,14 +48,14 @@ for (const streams of [true, false]) {
       stage.scripted(script, { ...setup, streams });
     afterEach(() => stage.close());
 
-    it("go in one call when they are asked in one turn", async () => {
+    it("share one call if they are made in one turn", async () => {
       const { client, service } = await scripted({ isBlacklisted: answered });
       const jtis = ["a", "bad", "a", "c"];
       const answers = await Promise.all(jtis.map((jti) => client.isBlacklisted(jti)));
       expect([answers, asked(service)]).to.deep.equal([[false, true, false, false], [jtis]]);
     });
 
-    it("wait while a call is under way, and then share the next", async () => {
+    it("wait while a call is in flight, and then share the next", async () => {
       const { script, arrived, open } = gate();
       const { client, service } = await scripted(script, { clock: new FakeClock() });
       const checks = [client.isBlacklisted("a")];
@@ -71,7 +71,7 @@ for (const streams of [true, false]) {
       expect(asked(service)).to.deep.equal([["a"], ["b", "c", "d"]]);
     });
 
-    it("are held up by a slow call for five milliseconds only, while there are not four of them", async () => {
+    it("wait at most five milliseconds for a slow call, while fewer than four are in flight", async () => {
       const clock = new FakeClock();
       const { script, arrived, open } = gate();
       const { client, service } = await scripted(script, { clock });
@@ -95,7 +95,7 @@ for (const streams of [true, false]) {
       expect(asked(service)).to.deep.equal([["a"], ["b", "b2"], ["c", "c2"], ["d", "d2"], ["e", "f"]]);
     });
 
-    it("never join a call that has been sent: a revocation in between would be missed", async () => {
+    it("never join a call that has been sent, which would miss a revocation in between", async () => {
       const revoked = new Set<string>();
       const held: (() => void)[] = [];
       const { client, service } = await scripted({
@@ -113,16 +113,16 @@ for (const streams of [true, false]) {
       expect([await before, await after, asked(service)]).to.deep.equal([false, true, [["a"], ["a"]]]);
     });
 
-    it("go at most 1000 in a call", async () => {
+    it("share a call in groups of at most 1000", async () => {
       const { client, service } = await scripted({ isBlacklisted: answered });
       const answers = await client.areBlacklisted(Array.from({ length: 2500 }, (_, index) => `${index}`));
       expect(answers).to.have.length(2500);
-      // Over two streams, where one is slow, they may arrive in another order.
+      // Over two streams, one of them slow, they may arrive in another order.
       const sizes = asked(service).map(({ length }) => length);
       expect(sizes.sort((a, b) => b - a)).to.deep.equal([1000, 1000, 500]);
     });
 
-    it("share a call only with checks of the same freshness, and each call says which", async () => {
+    it("share a call only with checks of the same freshness, which each call states", async () => {
       const { client, service } = await scripted({ isBlacklisted: answered });
       await Promise.all([
         client.isBlacklisted("a"),
@@ -149,13 +149,13 @@ for (const streams of [true, false]) {
       ]);
     });
 
-    it("answer each as a call of its own would, whatever else is in the batch", async () => {
+    it("have the results of separate calls, for any other checks in the batch", async () => {
       const { client, service } = await scripted({ isBlacklisted: answered });
       const jti = fc.constantFrom("a", "b", "bad-1", "bad-2", "odd-1", "");
       const told = (check: Promise<boolean>) =>
         check.then(
           (answer) => answer,
-          // With so little time it may as well be the deadline that says so.
+          // With so little time, the deadline may be the reason as well.
           ({ code }) => (code === "INVALID_ARGUMENT" ? "refused" : "cannot tell"),
         );
       const timeFor = (one: string) => (one.startsWith("odd") ? 60 : 10_000);
@@ -177,7 +177,7 @@ for (const streams of [true, false]) {
       );
     });
 
-    it("are not spoilt by one that the service alone refuses", async () => {
+    it("are not affected by a check that only the service refuses", async () => {
       const { client, service } = await scripted({
         isBlacklisted: ({ jtis }) => {
           const violations = jtis.flatMap((jti, index) =>
@@ -212,7 +212,7 @@ for (const streams of [true, false]) {
       ]);
     });
 
-    it("fail, each of them, on an answer that means nothing", async () => {
+    it("all fail if the response is meaningless", async () => {
       const odd = [[], [FINE], [FINE, FINE, FINE], [FINE, Verdict.UNSPECIFIED], [9 as Verdict, FINE]];
       for (const verdicts of odd) {
         const { client } = await scripted({ isBlacklisted: () => ({ verdicts, revision: "r" }) });
@@ -223,7 +223,7 @@ for (const streams of [true, false]) {
       }
     });
 
-    it("each end by their own deadline, and neither end nor delay the others", async () => {
+    it("each end at their own deadline, and neither end nor delay the others", async () => {
       const { script, arrived, open } = gate();
       const { client, service } = await scripted(script);
       const patient = client.isBlacklisted("bad", { timeoutMs: 10_000 });
@@ -236,7 +236,7 @@ for (const streams of [true, false]) {
       expect([await patient, asked(service)]).to.deep.equal([true, [["bad", "b"]]]);
     });
 
-    it("end when their callers give up, before the call and during it, and the others go on", async () => {
+    it("end when their callers cancel them, before the call and during it, and the others continue", async () => {
       const { script, arrived, open } = gate();
       const { client, service } = await scripted(script, { onUnavailable: "deny" });
       const during = new AbortController();
@@ -259,7 +259,7 @@ for (const streams of [true, false]) {
       expect(asked(service)).to.deep.equal([["b", "bad-1"], ["c"], ["e"]]);
     });
 
-    it("of a list end together when their caller gives up", async () => {
+    it("of a list end together when their caller cancels them", async () => {
       const { script, arrived } = gate();
       const { client } = await scripted(script, { onUnavailable: "deny" });
       const caller = new AbortController();
@@ -270,7 +270,7 @@ for (const streams of [true, false]) {
       expect([(await list).code, (await again).code]).to.deep.equal(["CANCELLED", "CANCELLED"]);
     });
 
-    it("take the call back when nobody waits for it any more", async () => {
+    it("cancel the call when none of them waits for it any more", async () => {
       const cancelled: Promise<void>[] = [];
       const { client } = await scripted({
         isBlacklisted: async (_, call) => {
@@ -289,7 +289,7 @@ for (const streams of [true, false]) {
       await cancelled[0];
     });
 
-    it("keep queues bounded in a storm of deadlines of a millisecond, and none is answered wrongly or not at all", async () => {
+    it("keep queues bounded during many deadlines of one millisecond, and each of them is answered or rejected correctly", async () => {
       const { client, events, service } = await scripted({ isBlacklisted: answered });
       await client.isBlacklisted("a");
       let wrong = 0;
@@ -319,16 +319,16 @@ for (const streams of [true, false]) {
       );
       expect([wrong, settled, Math.max(...sizes) <= 1000]).to.deep.equal([0, 20_000, true]);
       expect(await client.isBlacklisted("bad")).to.equal(true);
-      // No more at once than questions under way, and those that the service has not heard the end of.
+      // No more at once than questions in flight, and those whose end the service has not yet received.
       expect(service.streams.most).to.be.within(streams ? 1 : 0, streams ? 20 : 0);
       client.close();
-      await until(() => service.streams.open === 0, { withinMs: 5000, what: "no stream is left" });
+      await until(() => service.streams.open === 0, { withinMs: 5000, what: "all streams are closed" });
     });
 
-    it("are refused when too many wait, and as soon as some are answered no more", async () => {
+    it("are refused when too many wait, and accepted again as soon as some are answered", async () => {
       const { script, arrived, open } = gate();
       const { client } = await scripted(script);
-      // A slow machine takes seconds to ask so often.
+      // A slow machine takes seconds to make so many checks.
       const one = client.isBlacklisted("a", { timeoutMs: 60_000 });
       await arrived(1);
       const errors: Promise<unknown>[] = [];

@@ -46,7 +46,7 @@ describe("a stream of checks", () => {
     service.stop();
   });
 
-  /** What becomes of a question: its verdicts, or the code and the reason of its error. */
+  /** The result of a question: its verdicts, or the code and the reason of its error. */
   function ask(
     jtis: string[],
     { timeoutMs = 1000, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
@@ -61,16 +61,16 @@ describe("a stream of checks", () => {
     return error.reason === undefined ? [error.code] : [error.code, error.reason];
   }
 
-  /** The service's side, once so many questions have come. */
+  /** The server side, once this many questions have arrived. */
   async function served(count: number): Promise<{ held: HeldStream; ids: number[] }> {
     await until(() => streams.length === 1, { withinMs: 5000, what: "the stream begins" });
     const [held] = streams as [HeldStream];
     return { held, ids: await held.asked(count) };
   }
 
-  const isOver = () => until(() => ends > 0, { withinMs: 5000, what: "the stream is over" });
+  const isOver = () => until(() => ends > 0, { withinMs: 5000, what: "the stream has ended" });
 
-  it("asks each question with an id of its own, and says how long it waits", async () => {
+  it("sends each question with an id of its own and its timeout", async () => {
     const answers = [ask(["a"], { timeoutMs: 1500 }), ask(["b", "c"], { timeoutMs: 20 })];
     const { held, ids } = await served(2);
     for (const [index, id] of ids.entries()) held.answer(id, ...(index === 0 ? [FINE] : [FINE, BAD]));
@@ -87,7 +87,7 @@ describe("a stream of checks", () => {
     ]);
   });
 
-  it("tells answers apart by their ids, in whatever order they come", async () => {
+  it("matches responses by their ids, in any order", async () => {
     const answers = [ask(["a"]), ask(["bad"]), ask(["c"])];
     const { held, ids } = await served(3);
     const [a, bad, c] = ids as [number, number, number];
@@ -97,7 +97,7 @@ describe("a stream of checks", () => {
     expect(await Promise.all(answers)).to.deep.equal([["UNAVAILABLE"], [BAD], [FINE]]);
   });
 
-  it("passes over an answer to nobody, and over a second one", async () => {
+  it("ignores a response with an unknown id, and a second response", async () => {
     const answers = [ask(["bad"]), ask(["b"])];
     const { held, ids } = await served(2);
     const [bad, b] = ids as [number, number];
@@ -118,17 +118,17 @@ describe("a stream of checks", () => {
   const FAILING: Record<string, [outcome: Outcome, fails: string[]]> = {
     "no outcome": [{ case: undefined }, MALFORMED],
     "no verdict": [answer(), MALFORMED],
-    "a verdict too few": [answer(FINE), MALFORMED],
-    "a verdict too many": [answer(FINE, FINE, FINE), MALFORMED],
+    "too few verdicts": [answer(FINE), MALFORMED],
+    "too many verdicts": [answer(FINE, FINE, FINE), MALFORMED],
     "an unspecified verdict": [answer(FINE, Verdict.UNSPECIFIED), MALFORMED],
-    "a verdict without a name": [answer(FINE, 9 as Verdict), MALFORMED],
+    "an unknown verdict": [answer(FINE, 9 as Verdict), MALFORMED],
     "a negative verdict": [answer(-1 as Verdict, FINE), MALFORMED],
     "a status that cannot be decoded": [status(Buffer.from([0xff, 0xff])), MALFORMED],
-    "a status without a word": [status(Buffer.alloc(0)), MALFORMED],
-    "a status of the code OK": [status(encodedStatus(0)), MALFORMED],
-    "a status of a code without a name": [status(encodedStatus(99)), ["UNKNOWN"]],
-    "a status of a negative code": [status(encodedStatus(-1)), ["UNKNOWN"]],
-    "a status that says why": [status(encodedStatus(7)), ["PERMISSION_DENIED"]],
+    "an empty status": [status(Buffer.alloc(0)), MALFORMED],
+    "the status OK": [status(encodedStatus(0)), MALFORMED],
+    "a status with an unknown code": [status(encodedStatus(99)), ["UNKNOWN"]],
+    "a status with a negative code": [status(encodedStatus(-1)), ["UNKNOWN"]],
+    "a status with a reason": [status(encodedStatus(7)), ["PERMISSION_DENIED"]],
   };
   for (const [what, [outcome, fails]] of Object.entries(FAILING)) {
     it(`fails a question that is answered with ${what}, and no other`, async () => {
@@ -145,7 +145,7 @@ describe("a stream of checks", () => {
     });
   }
 
-  it("fails a question that is answered in a way that is not known yet, and no other", async () => {
+  it("fails a question whose response has an unknown form, and no other", async () => {
     const answers = [ask(["a"]), ask(["bad"])];
     const { held, ids } = await served(2);
     const [odd, other] = ids as [number, number];
@@ -155,7 +155,7 @@ describe("a stream of checks", () => {
     expect(await Promise.all(answers)).to.deep.equal([MALFORMED, [BAD]]);
   });
 
-  it("fails all its questions at a message that cannot be decoded", async () => {
+  it("fails all its questions on a message that cannot be decoded", async () => {
     const answers = [ask(["a"]), ask(["b"])];
     const { held } = await served(2);
     held.say(Buffer.from([0xff, 0xff, 0xff]));
@@ -165,14 +165,14 @@ describe("a stream of checks", () => {
     ]);
   });
 
-  it("fails all its questions at a message of more than 4 MiB", async () => {
+  it("fails all its questions on a message of more than 4 MiB", async () => {
     const answers = [ask(["a"]), ask(["b"])];
     const { held } = await served(2);
     held.say(Buffer.alloc(4 * 1024 * 1024 + 1));
     expect(await Promise.all(answers)).to.deep.equal(Array(2).fill(["RESOURCE_EXHAUSTED"]));
   });
 
-  it("fails whom the service has not answered when it ends well, and answers the others", async () => {
+  it("fails unanswered questions when the service ends it with OK, and resolves the others", async () => {
     const answers = [ask(["bad"]), ask(["b"])];
     const { held, ids } = await served(2);
     held.answer(ids[0] as number, BAD);
@@ -186,7 +186,7 @@ describe("a stream of checks", () => {
     ]);
   });
 
-  it("fails whom the service has not answered as it fails itself", async () => {
+  it("fails unanswered questions with its own error", async () => {
     const answers = [ask(["a"]), ask(["b"])];
     const { held } = await served(2);
     held.fail("PERMISSION_DENIED");
@@ -195,7 +195,7 @@ describe("a stream of checks", () => {
     expect([stream.hasAnswered, clock.pendingTimers]).to.deep.equal([false, 0]);
   });
 
-  it("tells of answers that came before the end", async () => {
+  it("reports responses that arrived before the end", async () => {
     const answers = [ask(["bad"]), ask(["b"])];
     const { held, ids } = await served(2);
     held.answer(ids[0] as number, BAD);
@@ -204,7 +204,7 @@ describe("a stream of checks", () => {
     expect(await Promise.all(answers)).to.deep.equal([[BAD], [FINE]]);
   });
 
-  it("takes no more questions while one has waited for 50 ms, and takes them again when that is answered", async () => {
+  it("accepts no more questions while one has waited for 50 ms, and accepts them again when that is answered", async () => {
     const slow = ask(["slow"]);
     clock.advance(SLOW_STREAM_MS - 1);
     const before = stream.takesMore;
@@ -215,7 +215,7 @@ describe("a stream of checks", () => {
     expect([before, then, await slow, stream.takesMore]).to.deep.equal([true, false, [BAD], true]);
   });
 
-  it("is given up with a question that it has left unanswered for all its time, and with nothing since", async () => {
+  it("is abandoned with a question that has been unanswered for all its time, without any later response", async () => {
     const answers = [ask(["a"], { timeoutMs: 30 }), ask(["bad"], { timeoutMs: 100 })];
     const { held, ids } = await served(2);
     clock.advance(30);
@@ -224,7 +224,7 @@ describe("a stream of checks", () => {
       false,
       false,
     ]);
-    // Whoever waits still may be answered.
+    // Waiting questions may still be answered.
     held.answer(ids[1] as number, BAD);
     expect(await answers[1]).to.deep.equal([BAD]);
     await held.isLeft("cancelled");
@@ -232,7 +232,7 @@ describe("a stream of checks", () => {
     expect([ends, clock.pendingTimers]).to.deep.equal([1, 0]);
   });
 
-  it("is given up with a caller who has given up, where it has said nothing since", async () => {
+  it("is abandoned when a caller cancels, if it has had no response since", async () => {
     const answered = ask(["a"]);
     const { held, ids } = await served(1);
     held.answer(ids[0] as number, FINE);
@@ -246,7 +246,7 @@ describe("a stream of checks", () => {
     await held.isLeft("cancelled");
   });
 
-  it("lives on when somebody gives up, or has waited in vain, after an answer to somebody else", async () => {
+  it("stays open when a question is cancelled or times out after a response to another question", async () => {
     const caller = new AbortController();
     const given = ask(["a"], { signal: caller.signal });
     const late = ask(["b"], { timeoutMs: 20 });
@@ -263,14 +263,14 @@ describe("a stream of checks", () => {
       true,
     ]);
     const next = ask(["bad"]);
-    // What was given up is answered at last, and that is nobody's answer.
+    // The cancelled question is answered at last, and the response is dropped.
     held.answer(ids[0] as number, FINE);
     held.answer(ids[1] as number, FINE);
     held.answer((await held.asked(4))[3] as number, BAD);
     expect([await next, held.left]).to.deep.equal([[BAD], "no"]);
   });
 
-  it("does not ask what was given up before", async () => {
+  it("does not send questions that were cancelled before", async () => {
     const given = await ask(["a"], { signal: AbortSignal.abort() });
     const asked = ask(["b"]);
     const { held, ids } = await served(1);
@@ -278,7 +278,7 @@ describe("a stream of checks", () => {
     expect([given, await asked, held.questions.length]).to.deep.equal([["CANCELLED"], [FINE], 1]);
   });
 
-  it("leaves nothing behind at the signal of a caller who asks and asks", async () => {
+  it("leaves no listener at the signal of a caller with many questions", async () => {
     const caller = new AbortController();
     let listeners = 0;
     const { signal } = caller;
@@ -298,11 +298,11 @@ describe("a stream of checks", () => {
       held.answer(ids.at(-1) as number, FINE);
       await answer;
     }
-    // The stream's own look is what is left.
+    // Only the stream's own timer is left.
     expect([listeners, clock.pendingTimers]).to.deep.equal([0, 1]);
   });
 
-  it("ends when it is retired, as soon as it owes nobody an answer", async () => {
+  it("ends when it is retired, as soon as no question is unanswered", async () => {
     const answer = ask(["bad"]);
     const { held, ids } = await served(1);
     stream.retire();
@@ -315,7 +315,7 @@ describe("a stream of checks", () => {
     expect([ends, clock.pendingTimers, await ask(["late"])]).to.deep.equal([1, 0, ["UNAVAILABLE"]]);
   });
 
-  it("is taken back from a service that does not let it end", async () => {
+  it("is cancelled if the service does not end it", async () => {
     await served(0);
     stream.retire();
     await streams[0]?.isLeft("done");
@@ -323,11 +323,11 @@ describe("a stream of checks", () => {
     expect(ends).to.equal(0);
     clock.advance(1);
     await isOver();
-    await until(() => service.streams.open === 0, { withinMs: 5000, what: "the service hears of it" });
+    await until(() => service.streams.open === 0, { withinMs: 5000, what: "the service closes the stream" });
     expect(clock.pendingTimers).to.equal(0);
   });
 
-  it("ends when it has been asked nothing for a second or two", async () => {
+  it("ends after a second or two without questions", async () => {
     const answer = ask(["a"]);
     const { held, ids } = await served(1);
     held.answer(ids[0] as number, FINE);
@@ -339,7 +339,7 @@ describe("a stream of checks", () => {
     await held.isLeft("done");
   });
 
-  it("takes questions until its time is over, however many come, and answers what was asked until then", async () => {
+  it("accepts questions until the end of its lifetime, however many there are, and resolves those made until then", async () => {
     const answers: Promise<unknown>[] = [];
     while (stream.takesMore) {
       const answer = ask(["a"]);
@@ -358,7 +358,7 @@ describe("a stream of checks", () => {
     await held.isLeft("done");
   });
 
-  it("tells all who wait that it is cancelled, and is gone at the service", async () => {
+  it("fails all waiting questions when it is cancelled, and is closed at the service", async () => {
     const answers = [ask(["a"]), ask(["b"])];
     await served(2);
     stream.cancel(new ClientError("CANCELLED", "the client is closed"));

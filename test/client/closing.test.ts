@@ -15,7 +15,7 @@ const WHEN: Readonly<Record<string, (client: BlacklistClient) => Promise<unknown
   "after an answer": (client) => client.isBlacklisted("a"),
 };
 
-describe("a client that is closed", () => {
+describe("a closed client", () => {
   let service: RunningService;
   let proxy: FaultProxy;
 
@@ -29,14 +29,14 @@ describe("a client that is closed", () => {
     await service.stop();
   });
 
-  it("connects no more", async () => {
+  it("does not reconnect", async () => {
     const address = `127.0.0.1:${proxy.port}`;
     for (let count = 0; count < 2; count++) {
       const client = connect({ address });
       await client.isBlacklisted("a");
       client.close();
     }
-    await until(() => proxy.openConnections === 0, { withinMs: 10_000, what: "all connections are gone" });
+    await until(() => proxy.openConnections === 0, { withinMs: 10_000, what: "all connections are closed" });
     expect(proxy.counts.accepted).to.equal(2);
   });
 
@@ -51,17 +51,17 @@ describe("a client that is closed", () => {
         it(`leaves no connection behind: ${mode}, ${what}, ${when}`, async () => {
           const address = addressOf(proxy.port);
           const client = connect({ address, mode });
-          // Not awaited where there is nothing to wait for: that would be another turn.
+          // Awaited only if there is something to wait for, since awaiting takes another turn.
           const acted = act(client);
           if (acted !== undefined) await acted;
           client.close();
-          // By the time that another one has its answer a connection that is made after all is there, too.
+          // By the time that another client has its response, a late connection would exist, too.
           const other = connect({ address });
           await other.isBlacklisted("a");
           other.close();
           await until(() => proxy.openConnections === 0, {
             withinMs: 10_000,
-            what: "all connections are gone",
+            what: "all connections are closed",
           });
         });
       }

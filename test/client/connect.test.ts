@@ -9,7 +9,7 @@ import { failure } from "./failure.ts";
 
 const EXPIRES = new Date(Date.UTC(2035, 0, 1));
 
-describe("a client that is connected to a service", () => {
+describe("a connected client", () => {
   let service: RunningService;
   let blacklist: BlacklistClient;
 
@@ -23,7 +23,7 @@ describe("a client that is connected to a service", () => {
     await service.stop();
   });
 
-  it("sees a token that another client has revoked, and no other", async () => {
+  it("returns true for a token that another client has revoked, and false for others", async () => {
     const other = connect({ address: service.address });
     await other.blacklist([{ jti: "a", expiresAt: EXPIRES }]);
     other.close();
@@ -35,7 +35,7 @@ describe("a client that is connected to a service", () => {
     ]).to.deep.equal([true, false, [false, true, false, false], []]);
   });
 
-  it("answers a list of any length in its order", async () => {
+  it("returns the verdicts of a list of any length in its order", async () => {
     const revoked = Array.from({ length: 900 }, (_, index) => `jti-${index * 11}`);
     await blacklist.blacklist(revoked.map((jti) => ({ jti, expiresAt: EXPIRES })));
     const fresh = connect({ address: service.address });
@@ -45,7 +45,7 @@ describe("a client that is connected to a service", () => {
     fresh.close();
   });
 
-  it("tells what became of each token, and a revision that other clients can ask for", async () => {
+  it("returns each token's outcome, and a revision that other clients can require", async () => {
     const first = await blacklist.blacklist([
       { jti: "a", expiresAt: EXPIRES, reason: "stolen" },
       { jti: "b", expiresAt: EXPIRES.getTime() + 0.25 },
@@ -72,7 +72,7 @@ describe("a client that is connected to a service", () => {
     other.close();
   });
 
-  it("knows what it has revoked without asking, and nothing else", async () => {
+  it("returns its own revocations without a call, and nothing else", async () => {
     await blacklist.blacklist([{ jti: "a", expiresAt: EXPIRES }]);
     expect([
       blacklist.peek("a"),
@@ -81,7 +81,7 @@ describe("a client that is connected to a service", () => {
     ]).to.deep.equal([true, undefined, undefined]);
   });
 
-  it("lists all pages, by what is asked for, and prunes", async () => {
+  it("lists all pages, with filters, and prunes", async () => {
     const jtis = ["a", "b", "c", "d", "e"];
     await blacklist.blacklist(jtis.map((jti) => ({ jti, expiresAt: EXPIRES, reason: `why ${jti}` })));
     const listed = [];
@@ -105,7 +105,7 @@ describe("a client that is connected to a service", () => {
 
   for (const mode of ["remote", "local"] as const) {
     for (const timeoutMs of [30 * 86_400_000, 50 * 86_400_000, 1e17, Number.POSITIVE_INFINITY]) {
-      it(`waits for ${timeoutMs} ms, more than a timer can count, as well as for less (${mode})`, async () => {
+      it(`accepts ${timeoutMs} ms, more than the maximum of a timer, like a shorter timeout (${mode})`, async () => {
         const credentials = clientCredentials({ token: async () => "abc" });
         const patient = connect({ address: service.address, mode, timeoutMs, credentials });
         try {
@@ -136,7 +136,7 @@ describe("a client that is connected to a service", () => {
     }
   }
 
-  it("says when it is ready, and that it is closed", async () => {
+  it("reports when it is ready, and that it is closed", async () => {
     const told: string[] = [];
     const unheard = () => told.push("never");
     blacklist
@@ -161,7 +161,7 @@ describe("a client that is connected to a service", () => {
     expect(blacklist.peek("a")).to.equal(undefined);
   });
 
-  it("refuses what cannot be meant before it is sent, and says all that is wrong", async () => {
+  it("refuses invalid arguments before sending anything, and lists every problem", async () => {
     const seconds = 1_900_000_000;
     const many = Array.from({ length: 1001 }, (_, index) => ({ jti: `${index}`, expiresAt: EXPIRES }));
     const told = async (call: Promise<unknown>) => {
@@ -234,7 +234,7 @@ describe("a client that is connected to a service", () => {
     );
   });
 
-  it("refuses options and fields that are misspelt in every call, and names the likely one", async () => {
+  it("refuses misspelt options and fields in every call, and names the likely one", async () => {
     const odd = (value: unknown) => value as never;
     const told = async (call: Promise<unknown>) =>
       (await failure(call)).violations.map(({ field, description }) => `${field} ${description}`);
@@ -290,12 +290,12 @@ describe("a client that is connected to a service", () => {
       ["includeExpired must be true or false"],
       ["timeout is no option: was timeoutMs meant?"],
     ]);
-    // What never throws tells less instead.
+    // A method that never throws returns less instead.
     expect(blacklist.peek("a", odd({ maxStalenesMs: 9e9 }))).to.equal(undefined);
     expect(blacklist.peek("a", odd(null))).to.equal(undefined);
   });
 
-  it("revokes what it has listed: fields that a token does not have are passed over", async () => {
+  it("revokes tokens as it has listed them: unknown fields of a listed token are ignored", async () => {
     await blacklist.blacklist([{ jti: "a", expiresAt: EXPIRES }]);
     for await (const entry of blacklist.list()) {
       const { results } = await blacklist.blacklist([entry]);
@@ -303,7 +303,7 @@ describe("a client that is connected to a service", () => {
     }
   });
 
-  it("rejects, whatever onUnavailable says, when the service has lost the revision or never gave it", async () => {
+  it("rejects, for any onUnavailable, when the service has lost the revision or never returned it", async () => {
     const lenient = connect({ address: service.address, onUnavailable: "allow" });
     await lenient.blacklist([{ jti: "a", expiresAt: EXPIRES }]);
     const codes = [];
@@ -316,7 +316,7 @@ describe("a client that is connected to a service", () => {
 });
 
 describe("connect", () => {
-  it("refuses options that make no sense, all at once", () => {
+  it("refuses invalid options, all in one error", () => {
     const odd = (value: unknown) => value as never;
     const violations = (options: unknown) =>
       (thrownBy(() => connect(odd(options))) as { violations: { field: string }[] }).violations.map(
@@ -329,7 +329,7 @@ describe("connect", () => {
     ]).to.deep.equal([["address", "mode", "onUnavailable", "timeoutMs"], ["address"], ["address"]]);
   });
 
-  it("refuses several addresses that are not of one family", () => {
+  it("refuses several addresses of different families", () => {
     const refused = (address: string[]) => (thrownBy(() => connect({ address })) as { code: string }).code;
     expect([
       refused(["gateway-a:50051", "gateway-b:50051"]),
@@ -338,7 +338,7 @@ describe("connect", () => {
     ]).to.deep.equal(Array(3).fill("INVALID_ARGUMENT"));
   });
 
-  it("sends a caller's token to no address that would carry it in plain text", () => {
+  it("refuses to send a caller's token to an address without TLS", () => {
     const credentials = clientCredentials({ token: "abc" });
     const address = ["127.0.0.1:50051", "10.0.0.2:50051"];
     expect((thrownBy(() => connect({ address, credentials })) as Error).message).to.include(
@@ -346,7 +346,7 @@ describe("connect", () => {
     );
   });
 
-  it("is no error while the service is away: the checks are", async () => {
+  it("succeeds while the service is unavailable, and the checks fail", async () => {
     const away = connect({ address: "127.0.0.1:1", log: { warn() {} } });
     const error = (await rejection(away.isBlacklisted("a", { timeoutMs: 3000 }))) as { code: string };
     expect([error.code, away.state]).to.deep.equal(["UNAVAILABLE", "unavailable"]);

@@ -34,7 +34,7 @@ describe("a connection that fails", () => {
     for (const close of closers.splice(0)) await close();
   });
 
-  /** A listener that does `act` with each connection. */
+  /** A listener that calls `act` with each connection. */
   async function listener(act: (socket: Socket) => void): Promise<string> {
     const sockets = new Set<Socket>();
     const server: Server = createServer((socket) => {
@@ -50,7 +50,7 @@ describe("a connection that fails", () => {
     return `127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
-  /** What an HTTP/2 server answers that is no service. */
+  /** The responses of an HTTP/2 server that is not the service. */
   async function proxy(headers: Record<string, string | number>): Promise<string> {
     const server = createHttp2();
     server.on("stream", (stream) => stream.respond(headers, { endStream: true }));
@@ -73,7 +73,7 @@ describe("a connection that fails", () => {
   };
   for (const [kind, peer] of Object.entries(KINDS)) {
     for (const mode of ["remote", "local", "the command's"] as const) {
-      it(`is told in our words, by kind, and without the address: ${kind}, ${mode} client`, async () => {
+      it(`is described in the client's own words, by kind, and without the address: ${kind}, ${mode} client`, async () => {
         const { address, tls } = await peer();
         const credentials = clientCredentials({ tls });
         let errors: ClientError[];
@@ -97,7 +97,7 @@ describe("a connection that fails", () => {
     }
   }
 
-  it("is told in our words where the certificate is not accepted", async () => {
+  it("is described in the client's own words if the certificate is not accepted", async () => {
     const [ours, theirs] = [await createAuthority(), await createAuthority()];
     const { certificate, key } = await theirs.issue([{ type: "ip", value: "127.0.0.1" }]);
     const { createServer: createTls } = await import("node:tls");
@@ -113,7 +113,7 @@ describe("a connection that fails", () => {
     expect([error.code, error.connection]).to.deep.equal(["UNAVAILABLE", "certificate"]);
   });
 
-  it("names neither a socket's path nor any of several addresses", async () => {
+  it("contains neither a socket's path nor any of several addresses", async () => {
     const path = join(await freshFolder(), "blacklist.sock");
     const sock = stage.client(`unix:${path}`).client;
     const error = await failure(sock.isBlacklisted("a", { timeoutMs: 500 }));
@@ -126,7 +126,7 @@ describe("a connection that fails", () => {
     expect([other.connection, other.address]).to.deep.equal(["refused", addresses.join(", ")]);
   });
 
-  it("says nothing of the address either where nobody answers, or a proxy does", async () => {
+  it("does not contain the address if nothing listens or a proxy answers", async () => {
     const peers = [
       await listener(() => {}),
       await proxy({ ":status": 502 }),
@@ -156,7 +156,7 @@ describe("a connection that fails", () => {
     }
   });
 
-  it("is answered by frameworks with 503, and a malformed jti with 401, without the address", async () => {
+  it("becomes 503 in frameworks, and a malformed jti 401, without the address", async () => {
     const address = `127.0.0.1:${await freePort()}`;
     const { client } = stage.client(address, { timeoutMs: 300 });
     const isAllowed = (jti: string | undefined) => client.isBlacklisted(jti as string);
@@ -211,7 +211,7 @@ describe("a connection that fails", () => {
     }
   });
 
-  it("gives every error an HTTP status: 401 for the token, 500 for the program, 503 for all that cannot be told", async () => {
+  it("gives every error an HTTP status: 401 for the token, 500 for the program, 503 for an unavailable verdict", async () => {
     const { client } = await stage.scripted({
       isBlacklisted: () => {
         throw new ServiceError("REVISION_LOST", "no");
@@ -238,7 +238,7 @@ describe("a connection that fails", () => {
     ]);
   });
 
-  it("tells a connection that broke from one that never was", () => {
+  it("distinguishes a connection that broke from one that was never established", () => {
     const NONE = "No connection established. Last error:";
     const texts: readonly (readonly [Parameters<typeof connectionFailure>[0], string])[] = [
       ["UNAVAILABLE", `${NONE} connect ECONNREFUSED 127.0.0.1:1. Resolution note: `],
@@ -265,7 +265,7 @@ describe("a connection that fails", () => {
   });
 });
 
-/** Nothing of `error` that a framework may show holds `address`, its host or what grpc-js says; its field and its cause do. */
+/** No property of `error` that a framework may show holds `address`, its host or grpc-js's text; its field and its cause do. */
 function tellsNothing(error: ClientError, address: string): void {
   const [host = address] = address.split(":");
   const shown = [error.message, String(error), JSON.stringify(error), JSON.stringify({ ...error })].join(

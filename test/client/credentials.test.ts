@@ -38,21 +38,21 @@ describe("the client's credentials", () => {
 
   const sent = () => service.calls.map(({ authorization }) => authorization);
 
-  it("send a token as a bearer's, one for each call", async () => {
+  it("send a token as a bearer token, one per call", async () => {
     const { list } = connected("abc.def-_~+/=");
     await list({});
     await list({});
     expect(sent()).to.deep.equal([["Bearer abc.def-_~+/="], ["Bearer abc.def-_~+/="]]);
   });
 
-  it("ask for the current token before each call, and wait for it", async () => {
+  it("request the current token before each call, and wait for it", async () => {
     const tokens = ["first", Promise.resolve("second"), "third"];
     const { list } = connected(() => tokens.shift() as string);
     for (let calls = 0; calls < 3; calls++) await list({});
     expect(sent()).to.deep.equal([["Bearer first"], ["Bearer second"], ["Bearer third"]]);
   });
 
-  it("send nothing where there is no token, and keep why", async () => {
+  it("send nothing without a token, and keep the reason", async () => {
     const cause = new Error("the vault is sealed");
     const sync = failure(
       connected(() => {
@@ -70,7 +70,7 @@ describe("the client's credentials", () => {
     });
   });
 
-  it("take no longer to get a token than the call may take", async () => {
+  it("wait for a token no longer than the call's timeout", async () => {
     const { list } = connected(() => new Promise(() => {}));
     const abort = new AbortController();
     const aborted = failure(list({}, { signal: abort.signal }));
@@ -97,7 +97,7 @@ describe("the client's credentials", () => {
     });
   }
 
-  it("let a token leave this machine over TLS alone", () => {
+  it("let a token leave this machine only over TLS", () => {
     const connect = (address: string, setup: CredentialsSetup) =>
       createRpcClient({ address, credentials: clientCredentials(setup) }).close();
     for (const address of ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1", "unix:/run/x.sock"]) {
@@ -125,7 +125,7 @@ describe("the client's credentials", () => {
     }
   });
 
-  it("say which part of TLS cannot be used, and nothing of what is in it", () => {
+  it("name the part of TLS that cannot be used, without its content", () => {
     const junk = Buffer.from("secret");
     expect([
       refusal(() => clientCredentials({ tls: { ca: junk } })),

@@ -11,7 +11,7 @@ import { failure } from "./failure.ts";
 import { type Script, startScripted } from "./scripted-service.ts";
 
 describe("an error of the client", () => {
-  /** What a caller of `list` is told when the service answers so. */
+  /** The error of `list` for this response. */
   async function told(list: NonNullable<Script["list"]>) {
     const service = await startScripted({ list });
     const client = createRpcClient({ address: service.address });
@@ -56,7 +56,7 @@ describe("an error of the client", () => {
     });
   });
 
-  it("tells when to try again, which it does not do by itself", async () => {
+  it("states when to retry, and the client does not retry by itself", async () => {
     const answer = await told(() => {
       throw storeUnavailable("the database is away");
     });
@@ -70,7 +70,7 @@ describe("an error of the client", () => {
     });
   });
 
-  it("holds no pause that a client would spin or sleep for, whatever the service asks for", async () => {
+  it("has a retry delay within bounds, for any value from the service", async () => {
     const limit = 315_576_000_000n;
     for (const [retryDelay, retryAfterMs] of [
       [{ seconds: -1n }, 0],
@@ -91,7 +91,7 @@ describe("an error of the client", () => {
     }
   });
 
-  it("stands without details", async () => {
+  it("is complete without details", async () => {
     const answer = await told(() => ({
       code: status.UNAVAILABLE,
       details: "away",
@@ -100,12 +100,12 @@ describe("an error of the client", () => {
     expect(answer).to.deep.equal({ ...bare, violations: [] });
   });
 
-  it("stands with details that cannot be read", async () => {
+  it("is complete with details that cannot be decoded", async () => {
     const answer = await told(() => withDetails(Uint8Array.of(0xff, 0xff, 0xff)));
     expect(answer).to.deep.equal({ ...bare, violations: [] });
   });
 
-  it("takes a reason from this service alone, not from a proxy before it", async () => {
+  it("takes a reason only from this service, not from a proxy in front of it", async () => {
     const info = create(ErrorInfoSchema, { reason: "STORE_UNAVAILABLE", domain: "proxy" });
     const garbled = { typeUrl: "type.googleapis.com/google.rpc.BadRequest", value: Uint8Array.of(0xff) };
     const details = [garbled, anyPack(ErrorInfoSchema, info)];

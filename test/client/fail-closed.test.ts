@@ -9,26 +9,26 @@ import { type Script, startScripted } from "./scripted-service.ts";
 
 const FINE = Verdict.NOT_BLACKLISTED;
 
-/** Answers to a question about two jtis, none of which may let one pass. */
+/** Responses to a check of two jtis, none of which may give a negative. */
 const VERDICTS: Readonly<Record<string, Verdict[]>> = {
   "no verdict": [],
-  "a verdict too few": [FINE],
-  "a verdict too many": [FINE, FINE, FINE],
+  "too few verdicts": [FINE],
+  "too many verdicts": [FINE, FINE, FINE],
   "an unspecified verdict": [FINE, Verdict.UNSPECIFIED],
-  "a verdict of a number that has no name": [9 as Verdict, FINE],
+  "an unknown verdict": [9 as Verdict, FINE],
   "a negative verdict": [-1 as Verdict, FINE],
 };
 
 const A = { token: { jti: "a" }, outcome: Outcome.CREATED };
 const B = { token: { jti: "b" }, outcome: Outcome.EXTENDED };
 
-/** Answers to the revocation of `a` and `b` that cannot be believed. */
+/** Invalid responses to the revocation of `a` and `b`. */
 const RESULTS: Readonly<Record<string, { token?: { jti: string }; outcome: Outcome }[]>> = {
   "no result": [],
-  "a result too few": [A],
-  "a result too many": [A, B, B],
+  "too few results": [A],
+  "too many results": [A, B, B],
   "an unspecified outcome": [A, { ...B, outcome: Outcome.UNSPECIFIED }],
-  "an outcome of a number that has no name": [{ ...A, outcome: 9 as Outcome }, B],
+  "an unknown outcome": [{ ...A, outcome: 9 as Outcome }, B],
   "a result without its token": [A, { outcome: Outcome.CREATED }],
   "results in another order": [B, A],
 };
@@ -69,7 +69,7 @@ describe("the client fails closed", () => {
     });
   }
 
-  it("but takes any stored token for a raw JWT, whose jti it does not know", async () => {
+  it("but accepts any stored token for a raw JWT, whose jti it does not know", async () => {
     const answer = await withService(
       { blacklist: () => ({ results: [A], revision: "r" }) },
       ({ blacklist }) => blacklist({ tokens: [{ token: { case: "jwt", value: "x.y.z" } }] }),

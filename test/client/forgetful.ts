@@ -1,6 +1,6 @@
 import { connect } from "../../src/client/connect.ts";
 
-// Asks once, and forgets to close its client. What keeps the process alive then is a bug.
+// Makes one check, and does not close its client. The process must end nevertheless.
 
 const [address = "", timeoutMs = ""] = process.argv.slice(2);
 const client = connect({ address, timeoutMs: Number(timeoutMs), log: { warn() {} } });

@@ -9,13 +9,13 @@ import { type ScriptedOptions, type ScriptedService, startScripted } from "./scr
 const PROGRAM = fileURLToPath(new URL("forgetful.ts", import.meta.url));
 const run = promisify(execFile);
 
-describe("a process that forgets to close its client", function () {
+describe("a process that does not close its client", function () {
   this.slow(10_000);
   this.timeout(60_000);
   let service: ScriptedService;
   afterEach(() => service.stop());
 
-  /** What the process has told when it ended by itself; it is killed, which fails, after half of a minute. */
+  /** The output of the process when it ended by itself; after half a minute it is killed, which fails the test. */
   async function told(options: ScriptedOptions, timeoutMs = 5000): Promise<string> {
     service = await startScripted(
       { isBlacklisted: () => ({ verdicts: [Verdict.BLACKLISTED], revision: "r" }) },
@@ -32,7 +32,7 @@ describe("a process that forgets to close its client", function () {
     });
   }
 
-  it("ends by itself beside a service that does not let its stream end", async () => {
+  it("ends by itself if the service does not end its stream", async () => {
     const answering: ScriptedOptions["streams"] = (call) => {
       const { streams, take } = holdStreams();
       take(call);
@@ -42,7 +42,7 @@ describe("a process that forgets to close its client", function () {
     expect(await told({ streams: answering })).to.equal("true");
   });
 
-  it("ends by itself beside a service whose streams say nothing", async () => {
+  it("ends by itself if the service's streams never respond", async () => {
     const { streams, take } = holdStreams();
     expect([await told({ streams: take }, 400), streams.length]).to.deep.equal(["DEADLINE_EXCEEDED", 1]);
   });

@@ -10,7 +10,7 @@ import {
 import { until } from "../support/until.ts";
 import type { CheckStreamCall } from "./scripted-service.ts";
 
-/** A stream of `StreamChecks` at its service, which answers what a test says. */
+/** A stream of `StreamChecks` at its service, whose responses the test sends. */
 export class HeldStream {
   readonly call: CheckStreamCall;
   readonly questions: StreamChecksRequest[] = [];
@@ -25,26 +25,26 @@ export class HeldStream {
     call.on("error", () => {});
   }
 
-  /** Resolves with the ids of the first questions, as soon as there are so many. */
+  /** Resolves with the ids of the first questions, as soon as there are this many. */
   async asked(count: number): Promise<number[]> {
     await until(() => this.questions.length >= count, {
       withinMs: 5000,
-      what: `${count} questions have come, not ${this.questions.length}`,
+      what: `${count} questions have arrived, not ${this.questions.length}`,
     });
     return this.questions.map(({ id }) => id);
   }
 
-  /** Whether the client has said that it is done, or has taken it back. */
+  /** Whether the client has half-closed or cancelled it. */
   get left(): "no" | "done" | "cancelled" {
     if (this.call.cancelled) return "cancelled";
     return this.#isDone ? "done" : "no";
   }
 
   isLeft(how: "done" | "cancelled"): Promise<void> {
-    return until(() => this.left === how, { withinMs: 5000, what: `the stream is left ${how}` });
+    return until(() => this.left === how, { withinMs: 5000, what: `the stream is ${how}` });
   }
 
-  /** Bytes go out as they are. */
+  /** Sends bytes unchanged. */
   say(message: Pick<StreamChecksResponse, "id" | "outcome"> | Buffer): void {
     this.call.write(message);
   }
@@ -67,7 +67,7 @@ export class HeldStream {
   }
 }
 
-/** What takes the streams of a scripted service, and shows them in the order in which they began. */
+/** Receives the streams of a scripted service, in the order in which they began. */
 export function holdStreams(): { readonly streams: HeldStream[]; take(call: CheckStreamCall): void } {
   const streams: HeldStream[] = [];
   return { streams, take: (call) => void streams.push(new HeldStream(call)) };

@@ -5,7 +5,7 @@ import { ListResponseSchema } from "../../gen/tokenblacklist/v1/token_blacklist_
 import { listing } from "../../src/client/listing.ts";
 import { MAX_PAGE_TOKEN_BYTES } from "../../src/limits.ts";
 
-/** Reads a listing whose pages name these next ones, and then begins again. */
+/** Reads a listing with these next page tokens, which then start over. */
 async function read(tokens: readonly string[]): Promise<{ pages: number; entries: number; error: unknown }> {
   let pages = 0;
   let entries = 0;
@@ -24,7 +24,7 @@ async function read(tokens: readonly string[]): Promise<{ pages: number; entries
 }
 
 describe("a listing", () => {
-  it("ends where a page token comes again, at once or after others", async () => {
+  it("ends if a page token is repeated, at once or after others", async () => {
     for (const tokens of [["a"], ["a", "b"], ["a", "b", "c"]]) {
       const { pages, error } = await read(tokens);
       expect(error).to.include({ code: "INTERNAL", reason: "MALFORMED_ANSWER" });
@@ -33,7 +33,7 @@ describe("a listing", () => {
     }
   });
 
-  it("ends at a page token that is longer than any, and takes those of a service that holds to its contract", async () => {
+  it("ends at a page token that is too long, and accepts those of a service that follows its contract", async () => {
     const { error } = await read(["x".repeat(MAX_PAGE_TOKEN_BYTES + 1)]);
     expect(error).to.include({ code: "INTERNAL", reason: "MALFORMED_ANSWER" });
     const fine = await read(["a", "b", "x".repeat(MAX_PAGE_TOKEN_BYTES), ""]);

@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { onAbort } from "../../src/client/on-abort.ts";
 
 describe("waiting for an AbortSignal", () => {
-  it("adds one listener to it, however many wait, and none once nobody does", () => {
+  it("adds one listener for any number of waits, and removes it after the last", () => {
     const { signal } = new AbortController();
     const counts: number[] = [];
     const count = () => counts.push(getEventListeners(signal, "abort").length);
@@ -19,7 +19,7 @@ describe("waiting for an AbortSignal", () => {
     expect(counts).to.deep.equal([1, 1, 0, 1, 1, 0]);
   });
 
-  it("tells everybody who still waits, once", () => {
+  it("notifies every current wait, once", () => {
     const told: string[] = [];
     const controller = new AbortController();
     const { signal } = controller;
@@ -27,7 +27,7 @@ describe("waiting for an AbortSignal", () => {
       a: onAbort(signal, () => told.push("a")),
       b: onAbort(signal, () => {
         told.push("b");
-        // Whoever is told no longer waits.
+        // A notified wait is over.
         stop.b();
         stop.c();
       }),
@@ -42,9 +42,9 @@ describe("waiting for an AbortSignal", () => {
     expect(told).to.deep.equal(["b", "d"]);
   });
 
-  it("is no wait at all without a signal", () => {
+  it("does nothing without a signal", () => {
     onAbort(undefined, () => {
-      throw new Error("nobody can abort");
+      throw new Error("there is no signal");
     })();
   });
 });

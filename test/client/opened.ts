@@ -17,7 +17,7 @@ export interface OpenedSetup extends Omit<ConnectOptions, "address"> {
   readonly random?: () => number;
 }
 
-/** What a client wrote to its log and its metrics. */
+/** A client's log and metrics. */
 export interface Witness {
   readonly logs: [level: string, message: string, details: Readonly<Record<string, unknown>>][];
   readonly events: [name: string, event: unknown][];
@@ -27,7 +27,7 @@ export interface Opened extends Witness {
   readonly client: BlacklistClient;
 }
 
-/** A client with its log and metrics in memory, and pauses of even length. */
+/** A client with its log and metrics in memory, and constant retry delays. */
 export function opened(address: string | readonly string[], setup: OpenedSetup = {}): Opened {
   const { clock = systemClock, random = () => 0.5, localCopy, ...options } = setup;
   const logs: Witness["logs"] = [];
@@ -56,7 +56,7 @@ export function opened(address: string | readonly string[], setup: OpenedSetup =
   return { client, logs, events };
 }
 
-/** Clients and scripted services of one spec, and their end. */
+/** Clients and scripted services of one spec, which are closed after it. */
 export class Stage {
   readonly #closers: (() => void)[] = [];
 

@@ -18,7 +18,7 @@ describe("the log of a client", () => {
   const stage = new Stage();
   afterEach(() => stage.close());
 
-  /** A copy whose state the test says. */
+  /** A copy whose state the test sets. */
   function copied(): { factory: LocalCopyFactory; setup: () => LocalCopySetup } {
     let given: LocalCopySetup | undefined;
     const localCopy: LocalCopy = {
@@ -39,7 +39,7 @@ describe("the log of a client", () => {
     };
   }
 
-  it("has nothing of a service that is away for less than the grace, and one warning of a longer absence", () => {
+  it("has no line for an outage shorter than the grace, and one warning for a longer one", () => {
     const clock = new FakeClock();
     const { factory, setup } = copied();
     const witness = stage.client("127.0.0.1:1", { clock, localCopy: factory });
@@ -78,12 +78,15 @@ describe("the log of a client", () => {
   });
 
   for (const mode of ["remote", "local"] as const) {
-    it(`has one warning however long a service is away and however many checks fail (${mode}), with address and cause`, async () => {
+    it(`has one warning for any duration of an outage and any number of failed checks (${mode}), with address and cause`, async () => {
       const address = `127.0.0.1:${await freePort()}`;
       const localCopy = mode === "local" ? (setup: LocalCopySetup) => new WatchedCopy(setup) : undefined;
       const { client, logs } = stage.client(address, { ...(localCopy && { localCopy }), timeoutMs: 200 });
       for (let round = 0; round < 10; round++) await failure(client.isBlacklisted("a"));
-      await until(() => logs.some(([level]) => level === "warn"), { withinMs: 10_000, what: "it is warned" });
+      await until(() => logs.some(([level]) => level === "warn"), {
+        withinMs: 10_000,
+        what: "the warning is logged",
+      });
       const [first, ...others] = logs.filter(([level]) => level === "warn");
       const { code, connection, address: told, detail } = first?.[2] ?? {};
       expect([first?.[1], code, connection, told, others]).to.deep.equal([
@@ -97,7 +100,7 @@ describe("the log of a client", () => {
     });
   }
 
-  it("has no warning of a replica that drains while others answer, and the client stays ready", async () => {
+  it("has no warning for a draining replica while others answer, and the client stays ready", async () => {
     let isDraining = true;
     const states: string[] = [];
     const witness = await stage.scripted({
@@ -112,7 +115,7 @@ describe("the log of a client", () => {
     expect([warnings(witness), states.filter((state) => state !== "ready")]).to.deep.equal([[], []]);
   });
 
-  it("never holds a caller's token or a jti", async () => {
+  it("never contains a caller's token or a jti", async () => {
     const credentials = clientCredentials({ token: "canary-token" });
     const { client, logs } = stage.client(`127.0.0.1:${await freePort()}`, { credentials });
     await failure(client.isBlacklisted("canary-jti", { timeoutMs: 100 }));

@@ -15,11 +15,11 @@ import { Stage } from "./opened.ts";
 
 const EXPIRES = new Date(Date.UTC(2035, 0, 1));
 
-describe("a client whose service goes away", () => {
+describe("a client during an outage", () => {
   const stage = new Stage();
   afterEach(() => stage.close());
 
-  it("answers across a restart on the same port, and hears of what was revoked before", async () => {
+  it("continues across a restart on the same port, and finds tokens that were revoked before", async () => {
     const url = `sqlite:${await freshFolder()}/x.db`;
     const env = { LISTEN_ADDRESS: `127.0.0.1:${await freePort()}` };
     const first = await startService({ url, env });
@@ -27,12 +27,12 @@ describe("a client whose service goes away", () => {
     await stage.client(first.address).client.blacklist([{ jti: "a", expiresAt: EXPIRES }]);
     expect(await client.isBlacklisted("b")).to.equal(false);
     await first.stop();
-    await until(() => client.state === "unavailable", { withinMs: 5000, what: "the client has noticed" });
+    await until(() => client.state === "unavailable", { withinMs: 5000, what: "the client is unavailable" });
     const check = client.isBlacklisted("a", { timeoutMs: 20_000 });
     const write = client.blacklist([{ jti: "c", expiresAt: EXPIRES }], { timeoutMs: 20_000 });
     await until(() => events.some(([name]) => name === "repeated"), {
       withinMs: 5000,
-      what: "a call is repeated",
+      what: "a call is retried",
     });
     const second = await startService({ url, env });
     try {
@@ -44,7 +44,7 @@ describe("a client whose service goes away", () => {
     }
   });
 
-  it("turns to the services that are left, of several addresses", async () => {
+  it("fails over to the remaining services, of several addresses", async () => {
     const url = `sqlite:${await freshFolder()}/x.db`;
     const services = [
       await startService({ url }),
@@ -61,7 +61,7 @@ describe("a client whose service goes away", () => {
     expect(events.filter(([name]) => name === "unanswered")).to.deep.equal([]);
   });
 
-  it("begins afresh, whatever another client of the process has met with at the same address", async () => {
+  it("begins without the retry state of another client of the process at the same address", async () => {
     const port = await freePort();
     const earlier = stage.client(`127.0.0.1:${port}`);
     await until(() => earlier.client.state === "unavailable", {
@@ -69,12 +69,12 @@ describe("a client whose service goes away", () => {
       what: "the first one fails",
     });
     const script = { isBlacklisted: () => ({ verdicts: [Verdict.NOT_BLACKLISTED], revision: "r" }) };
-    // With a clock that stands still nothing would be repeated.
+    // With a clock that stands still, no call would be retried.
     const { client } = await stage.scripted(script, { port, clock: new FakeClock() });
     expect(await client.isBlacklisted("a")).to.equal(false);
   });
 
-  it("spreads its questions over all addresses: none has all of them for longer than ten seconds", async () => {
+  it("spreads its calls over all addresses: none receives all of them for longer than ten seconds", async () => {
     const asked: string[] = [];
     const scripted = (name: string) =>
       stage.scripted({
@@ -96,7 +96,7 @@ describe("a client whose service goes away", () => {
     // It need not be connected to both at once.
     await until(async () => ask().then(() => new Set(asked).size === 2), {
       withinMs: 5000,
-      what: "both are asked",
+      what: "both services are called",
     });
     asked.length = 0;
     for (let round = 0; round < 100; round++) await ask();
@@ -104,7 +104,7 @@ describe("a client whose service goes away", () => {
     expect(Math.max(...runs.map(({ length }) => length))).to.be.within(15, 21);
   });
 
-  it("waits as long as the service asks before it repeats, and no longer than its caller has time", async () => {
+  it("waits the retry delay of the service before it retries, within the call's deadline", async () => {
     const script = {
       isBlacklisted: () => {
         throw new ServiceError("NOT_FRESH", "not now", { retryAfterMs: 1000 });
@@ -121,7 +121,7 @@ describe("a client whose service goes away", () => {
     ]);
   });
 
-  it("asks another replica in time when the first does not answer at all", async () => {
+  it("calls another replica in time if the first does not respond at all", async () => {
     let count = 0;
     const { client } = await stage.scripted({
       isBlacklisted: async (_, { cancelled }) => {
@@ -133,7 +133,7 @@ describe("a client whose service goes away", () => {
     expect([await client.isBlacklisted("a", { timeoutMs: 1000 }), count]).to.deep.equal([false, 2]);
   });
 
-  it("gives up after ten attempts, however much time is left", async () => {
+  it("stops retrying after ten attempts, however much time is left", async () => {
     let count = 0;
     const { client } = await stage.scripted({
       list: () => {
@@ -145,7 +145,7 @@ describe("a client whose service goes away", () => {
     expect([(await failure(entries.next())).reason, count]).to.deep.equal(["DRAINING", 10]);
   });
 
-  it("repeats a revocation, but none that was refused for good", async () => {
+  it("retries a revocation, but not after a final refusal", async () => {
     const reasons: string[] = ["STORE_UNAVAILABLE", "OVERLOADED"];
     const { client, service } = await stage.scripted({
       blacklist: ({ tokens }) => {
@@ -175,7 +175,7 @@ describe("a client whose service goes away", () => {
     ]);
   });
 
-  it("never repeats what it was asked with, in an error or in its log", async () => {
+  it("never repeats the content of its requests in an error or in its log", async () => {
     const canaries = ["canary-token", "canary-jti", "canary.jwt.text"];
     const credentials = clientCredentials({ token: "canary-token" });
     const { client, logs } = await stage.scripted(

@@ -3,7 +3,7 @@ import { PositiveCache } from "../../src/client/positive-cache.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
 describe("remembered positives", () => {
-  it("last a minute where the token's expiry is not known, by a clock that nobody sets", () => {
+  it("last a minute if the token's expiry is unknown, by a monotonic clock", () => {
     const clock = new FakeClock();
     const positives = new PositiveCache({ clock });
     positives.add("a");
@@ -16,7 +16,7 @@ describe("remembered positives", () => {
     expect(seen).to.deep.equal([true, true, false, false]);
   });
 
-  it("last until the token's own expiry where that is known, and not at all past it", () => {
+  it("last until the token's own expiry if it is known, and not past it", () => {
     const clock = new FakeClock();
     const positives = new PositiveCache({ clock });
     positives.add("a", clock.now() + 3_600_000);
@@ -28,7 +28,7 @@ describe("remembered positives", () => {
     expect([soon, positives.has("a")]).to.deep.equal([[true, false, false], false]);
   });
 
-  it("are not forgotten earlier because they were found again", () => {
+  it("are not removed earlier because they were found again", () => {
     const clock = new FakeClock();
     const positives = new PositiveCache({ clock });
     positives.add("a", clock.now() + 3_600_000);
@@ -37,7 +37,7 @@ describe("remembered positives", () => {
     expect(positives.has("a")).to.equal(true);
   });
 
-  it("are bounded: who came first is forgotten first", () => {
+  it("are bounded: the oldest is removed first", () => {
     const positives = new PositiveCache({ clock: new FakeClock(), max: 8 });
     const names = Array.from({ length: 30 }, (_, index) => `jti-${index}`);
     const kept = names.map((jti) => {
@@ -50,7 +50,7 @@ describe("remembered positives", () => {
     ]);
   });
 
-  it("take no longer to remember when there are many", () => {
+  it("take no longer to add when there are many", () => {
     const positives = new PositiveCache({ clock: new FakeClock(), max: 20_000 });
     const timed = (from: number) => {
       const began = performance.now();

@@ -14,7 +14,7 @@ const RAW = unsignedJwt({ jti: "j", note: "c4n4ry" });
 const SPELLINGS = [RAW, `Bearer ${RAW}`, ` ${RAW}\n`, unsignedJwt({ note: "c4n4ry".repeat(100) })];
 const ITSELF = "must be a token's jti claim, not the token itself";
 
-/** What is wrong with a call, which must say so and repeat nothing of the token. */
+/** The violation of a call, which must name the problem without repeating the token. */
 async function refusal(call: Promise<unknown>): Promise<unknown> {
   const { code, reason, violations, message } = await failure(call);
   expect([code, reason]).to.deep.equal(["INVALID_ARGUMENT", "INVALID_REQUEST"]);
@@ -42,7 +42,7 @@ const REFUSED = [
   undefined,
 ];
 
-describe("a raw token that the client library is given for a jti", () => {
+describe("a raw token that is passed to the client library as a jti", () => {
   const clients: BlacklistClient[] = [];
   let scripted: ScriptedService | undefined;
   let running: RunningService | undefined;
@@ -60,7 +60,7 @@ describe("a raw token that the client library is given for a jti", () => {
     return client;
   }
 
-  it("is refused before anything is sent, whatever onUnavailable says", async () => {
+  it("is refused before anything is sent, for any onUnavailable", async () => {
     scripted = await startScripted({
       isBlacklisted: ({ jtis }) => ({ verdicts: jtis.map(() => Verdict.NOT_BLACKLISTED), revision: "r" }),
     });
@@ -71,9 +71,9 @@ describe("a raw token that the client library is given for a jti", () => {
     expect([scripted.calls.length, scripted.streams.begun]).to.deep.equal([0, 0]);
   });
 
-  it("is refused by a copy too, which rules it neither in nor out", async () => {
+  it("is refused by a copy, too, without a verdict", async () => {
     running = await startService({ url: `sqlite:${await freshFolder()}/x.db`, env: { INDEX: "on" } });
-    // As an older version's entry, so that the copy holds it.
+    // Stored as by an older version, so that the copy contains it.
     const tokens = [{ token: { case: "jti" as const, value: RAW }, expiresAt: { seconds: 4_102_444_800n } }];
     await running.client.blacklist({ tokens, allowRawTokensAsJtis: true });
     const client = opened({ address: running.address, mode: "local" });
@@ -85,7 +85,7 @@ describe("a raw token that the client library is given for a jti", () => {
     ]);
   });
 
-  it("can still be looked for among what older versions have stored", async () => {
+  it("can still be listed among the entries of older versions", async () => {
     running = await startService({ url: `sqlite:${await freshFolder()}/x.db` });
     const tokens = [{ token: { case: "jti" as const, value: RAW }, expiresAt: { seconds: 4_102_444_800n } }];
     await running.client.blacklist({ tokens, allowRawTokensAsJtis: true });
@@ -97,7 +97,7 @@ describe("a raw token that the client library is given for a jti", () => {
     expect(await refusal(other.next())).to.deep.equal([["jtis[0]", ITSELF]]);
   });
 
-  it("is one of at most 100 that may be revoked with one call", async () => {
+  it("is one of at most 100 that can be revoked with one call", async () => {
     scripted = await startScripted({});
     const client = opened({ address: scripted.address });
     const tokens = Array.from({ length: 101 }, () => ({ jwt: "a.b.c" }));

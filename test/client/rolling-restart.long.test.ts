@@ -8,7 +8,7 @@ import { until } from "../support/until.ts";
 
 const YEAR_2100 = new Date(4_102_444_800_000);
 const STALENESS = { maxStalenessMs: 5000 };
-/** One question after the other, from so many places. */
+/** One check after the other, from this many concurrent loops. */
 const ASKING = 8;
 const GRACE_MS = 5000;
 
@@ -25,7 +25,7 @@ describe("a rolling restart of three replicas", function () {
   });
 
   for (const mode of ["remote", "local"] satisfies Mode[]) {
-    it(`shows a client in ${mode} mode no failed and no wrong answer, at a staleness of five seconds, and its log no warning`, async () => {
+    it(`causes no failed and no wrong answer in ${mode} mode, at a staleness of five seconds, and no warning in the log`, async () => {
       const wrong: string[] = [];
       const log = {
         warn: (message: string, details: object) => void wrong.push(`${message} ${JSON.stringify(details)}`),
@@ -38,7 +38,7 @@ describe("a rolling restart of three replicas", function () {
         await client.blacklist([{ jti: "revoked", expiresAt: YEAR_2100 }]);
         await until(async () => client.isBlacklisted("revoked", STALENESS), {
           withinMs: 5000,
-          what: "it is seen",
+          what: "the revocation is visible",
         });
         const asking = Array.from({ length: ASKING }, async (_, place) => {
           for (let count = 0; !stopped; count++) {
@@ -50,7 +50,7 @@ describe("a rolling restart of three replicas", function () {
               wrong.push(`${jti}: ${error}`);
             }
             answers++;
-            // An answer from memory takes no turn of the event loop by itself.
+            // An answer from memory does not yield to the event loop by itself.
             await new Promise((resolve) => setImmediate(resolve));
           }
         });
@@ -65,7 +65,7 @@ describe("a rolling restart of three replicas", function () {
       expect(answers).to.be.above(1000);
     });
 
-    it(`fails no Blacklist and no fully fresh check of a client in ${mode} mode, and loses nothing acknowledged`, async () => {
+    it(`fails no Blacklist and no fully fresh check in ${mode} mode, and loses no acknowledged revocation`, async () => {
       const load = await startLibraryLoad(fleet.addresses, [mode]);
       try {
         await load.reaches({ checks: 500, revoked: 200 });

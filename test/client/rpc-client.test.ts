@@ -30,7 +30,7 @@ describe("the client", () => {
     service?.stop();
   });
 
-  it("returns what the service answers to each of its calls", async () => {
+  it("returns the service's response to each of its calls", async () => {
     const expiresAt = { seconds: 1_900_000_000n, nanos: 5_000_000 };
     const stored = { token: { jti: "a", expiresAt }, outcome: Outcome.CREATED };
     const { blacklist, isBlacklisted, list, prune } = await connected({
@@ -55,7 +55,7 @@ describe("the client", () => {
     ]);
   });
 
-  it("refuses ill-formed text in any field, names all of it, and sends nothing", async () => {
+  it("refuses ill-formed text in any field, names every such field, and sends nothing", async () => {
     const { blacklist, isBlacklisted, list } = await connected({});
     const violations = async (call: Promise<unknown>) => {
       const { code, reason, violations } = await failure(call);
@@ -84,14 +84,14 @@ describe("the client", () => {
     expect(service?.calls).to.deep.equal([]);
   });
 
-  it("refuses a number that its field has no room for, and sends nothing", async () => {
+  it("refuses a number outside its field's range, and sends nothing", async () => {
     const { prune } = await connected({});
     const { code, reason } = await failure(prune({ maxCount: 2 ** 31 }));
     expect({ code, reason }).to.deep.equal({ code: "INVALID_ARGUMENT", reason: "INVALID_REQUEST" });
     expect(service?.calls).to.deep.equal([]);
   });
 
-  it("gives up when the time is over", async () => {
+  it("times out", async () => {
     const { list } = await connected({ list: () => new Promise(() => {}) });
     const { code, reason } = await failure(list({}, { timeoutMs: 50 }));
     expect({ code, reason }).to.deep.equal({ code: "DEADLINE_EXCEEDED", reason: undefined });
@@ -123,7 +123,7 @@ describe("the client", () => {
     expect({ code, calls: service?.calls }).to.deep.equal({ code: "CANCELLED", calls: [] });
   });
 
-  it("says UNAVAILABLE, without a reason of the service, where nothing listens", async () => {
+  it("fails with UNAVAILABLE, without a reason of the service, if nothing listens", async () => {
     client = createRpcClient({ address: `127.0.0.1:${await freePort()}` });
     const { code, reason, connection } = await failure(client.list({}));
     expect({ code, reason, connection }).to.deep.equal({
@@ -133,7 +133,7 @@ describe("the client", () => {
     });
   });
 
-  it("lets go of its connection when it is closed", async () => {
+  it("releases its connection when it is closed", async () => {
     const server = createServer();
     const ended = new Promise((resolve) => server.on("session", (session) => session.on("close", resolve)));
     server.on("stream", (stream) => {

@@ -23,7 +23,7 @@ import { type InputOf, type OutputOf, serviceDefinition } from "../../src/protob
 type Service = typeof TokenBlacklist;
 type Method = "blacklist" | "isBlacklisted" | "list" | "prune";
 
-/** What each method answers. One that throws a ServiceError fails as the service would, with details. */
+/** The response of each method. One that throws a ServiceError fails as the service would, with details. */
 export type Script = {
   readonly [K in Method]?: (
     request: InputOf<Service, K>,
@@ -33,22 +33,22 @@ export type Script = {
 
 interface Arrived {
   readonly method: Method;
-  /** Whether it came over a stream. */
+  /** Whether it arrived over a stream. */
   readonly isStreamed: boolean;
   readonly request: object;
-  /** The values of the `authorization` metadata, its own or that of its stream. */
+  /** The values of the `authorization` metadata, of the call or of its stream. */
   readonly authorization: readonly unknown[];
-  /** Its own metadata. */
+  /** The metadata of the call itself. */
   readonly metadata: Metadata;
 }
 
 export interface ScriptedService {
   readonly address: string;
-  /** Every call that arrived, and every question of a stream, in order. */
+  /** Every call and every question of a stream that arrived, in order. */
   readonly calls: readonly Arrived[];
-  /** How many streams of `StreamChecks` there have been, are, and were at once. */
+  /** The number of streams of `StreamChecks` so far, open now, and open at once at most. */
   readonly streams: Readonly<StreamCounts>;
-  /** Takes the calls so far off the list. */
+  /** Removes and returns the calls so far. */
   forget(): void;
   stop(): void;
 }
@@ -67,7 +67,7 @@ export interface ScriptedOptions {
    * function takes each stream in place of that.
    */
   readonly streams?: boolean | ((call: CheckStreamCall) => void);
-  /** Where it listens; any free port unless given. */
+  /** Its address; any free port by default. */
   readonly port?: number;
 }
 
@@ -75,7 +75,7 @@ type Answer = (request: object, call: object) => unknown;
 
 const METHODS: readonly Method[] = ["blacklist", "isBlacklisted", "list", "prune"];
 
-/** A gRPC server on a socket that answers as `script` says, and has no opinion on what is right. */
+/** A gRPC server on a socket that responds as `script` says, and checks nothing. */
 export async function startScripted(
   script: Script,
   { streams = true, port: wanted = 0 }: ScriptedOptions = {},
@@ -91,7 +91,7 @@ export async function startScripted(
     handlers.streamChecks = ((call: CheckStreamCall) => {
       counts.begun++;
       counts.most = Math.max(counts.most, ++counts.open);
-      // Said of every stream at its very end, however it came.
+      // Called at the very end of every stream, for any kind of end.
       call.once("cancelled", () => counts.open--);
       take(call);
     }) as never;

@@ -25,14 +25,14 @@ describe("ready()", () => {
   afterEach(() => stage.close());
 
   for (const [mode, setup] of Object.entries(MODES)) {
-    it(`waits for a service that starts later, for all who wait, and then resolves at once (${mode})`, async () => {
+    it(`waits for a service that starts later, for every caller, and then resolves at once (${mode})`, async () => {
       const port = await freePort();
       const { client } = stage.client(`127.0.0.1:${port}`, setup);
       let resolved = 0;
       const waiting = [client.ready(), client.ready({ timeoutMs: 60_000 })].map((one) =>
         one.then(() => resolved++),
       );
-      await until(() => client.state === "unavailable", { ...SOON, what: "it is away" });
+      await until(() => client.state === "unavailable", { ...SOON, what: "the client is unavailable" });
       const before = resolved;
       const service = await startService({
         url: `sqlite:${await freshFolder()}/x.db`,
@@ -49,13 +49,13 @@ describe("ready()", () => {
       }
     });
 
-    it(`rejects when its time is over, when its signal says so, and when the client is closed (${mode})`, async () => {
+    it(`rejects after its timeout, when its signal is aborted, and when the client is closed (${mode})`, async () => {
       const address = `127.0.0.1:${await freePort()}`;
       const { client } = stage.client(address, setup);
       const abort = new AbortController();
       const waiting = failure(client.ready());
       const aborted = failure(client.ready({ signal: abort.signal }));
-      await until(() => client.state === "unavailable", { ...SOON, what: "it is away" });
+      await until(() => client.state === "unavailable", { ...SOON, what: "the client is unavailable" });
       const late = await failure(client.ready({ timeoutMs: 500 }));
       abort.abort();
       const codes = [(await aborted).code];
@@ -73,7 +73,7 @@ describe("ready()", () => {
     });
   }
 
-  it("is not content with a connection: the service has to answer a check", async () => {
+  it("does not resolve with a connection alone: the service has to answer a check", async () => {
     let isAway = true;
     const { client } = await stage.scripted({
       isBlacklisted: () => {
@@ -81,7 +81,7 @@ describe("ready()", () => {
         return clear;
       },
     });
-    await until(() => client.state === "ready", { ...SOON, what: "it is connected" });
+    await until(() => client.state === "ready", { ...SOON, what: "the client is ready" });
     expect((await failure(client.ready({ timeoutMs: 300 }))).reason).to.equal("STORE_UNAVAILABLE");
     isAway = false;
     await client.ready({ timeoutMs: 10_000 });
@@ -94,7 +94,7 @@ describe("a check that does not wait", () => {
   afterEach(() => stage.close());
 
   for (const [mode, setup] of Object.entries(MODES)) {
-    it(`rejects at once while the service is away, and is answered when it is back (${mode})`, async () => {
+    it(`rejects at once while the service is unavailable, and resolves once it is available again (${mode})`, async () => {
       const port = await freePort();
       const { client } = stage.client(`127.0.0.1:${port}`, { ...setup, failFast: true, timeoutMs: 60_000 });
       const first = await failure(client.isBlacklisted("a"));
@@ -119,7 +119,7 @@ describe("a check that does not wait", () => {
             ),
           {
             ...SOON,
-            what: "it answers again",
+            what: "a check is answered again",
           },
         );
       } finally {
@@ -129,7 +129,7 @@ describe("a check that does not wait", () => {
     });
   }
 
-  it("finds out by itself that a service which stayed connected answers again, and asks it no more than once a second", async () => {
+  it("probes a service that stayed connected until it answers again, at most once a second", async () => {
     const clock = new FakeClock();
     let isAway = true;
     const { client, service } = await stage.scripted(
@@ -143,7 +143,7 @@ describe("a check that does not wait", () => {
     );
     const ask = () => client.isBlacklisted("a", { failFast: true });
     await failure(ask());
-    await until(() => service.calls.length === 2, { ...SOON, what: "a probe" });
+    await until(() => service.calls.length === 2, { ...SOON, what: "the probe has arrived" });
     for (let round = 0; round < 50; round++) await failure(ask());
     expect(service.calls.length).to.equal(2);
     isAway = false;
@@ -152,7 +152,7 @@ describe("a check that does not wait", () => {
     expect(await ask()).to.equal(false);
   });
 
-  it("is decided by onUnavailable, and a known positive stays true", async () => {
+  it("has the result of onUnavailable, and a known positive stays true", async () => {
     let isAway = false;
     const script = {
       isBlacklisted: ({ jtis }: { jtis: string[] }) => {
@@ -184,7 +184,7 @@ describe("a check that does not wait", () => {
     ]);
   });
 
-  it("is one by its own option, whatever the client's says, and the option is true or false", async () => {
+  it("is made by its own option, for any option of the client, and the option is true or false", async () => {
     const { client } = await stage.scripted(
       {
         isBlacklisted: () => {
@@ -206,7 +206,7 @@ describe("listeners of the state", () => {
   const stage = new Stage();
   afterEach(() => stage.close());
 
-  it("are refused where they name no event, or are no functions", () => {
+  it("are refused for an unknown event, or if they are not functions", () => {
     const { client } = stage.client("127.0.0.1:1");
     const odd = (value: unknown) => value as never;
     const told = (act: () => unknown) => {
@@ -230,7 +230,7 @@ describe("listeners of the state", () => {
     );
   });
 
-  it("are called once, or until they are taken back, and harm nobody by throwing or rejecting", async () => {
+  it("are called once, or until they are removed, and may throw or reject without effect", async () => {
     const { client, logs } = await stage.scripted({ isBlacklisted: () => clear });
     const told: string[] = [];
     const note = (name: string) => (state: string) => void told.push(`${name} ${state}`);
@@ -252,13 +252,13 @@ describe("listeners of the state", () => {
     client.close();
     await until(() => logs.filter(([, message]) => message.includes("thrown")).length === 3, {
       ...SOON,
-      what: "all is logged",
+      what: "all errors are logged",
     });
     expect(told).to.deep.equal(["once ready", "both ready", "on ready", "both closed", "on closed"]);
   });
 });
 
-describe("a client that is disposed of", () => {
+describe("a disposed client", () => {
   const stage = new Stage();
   afterEach(() => stage.close());
 
@@ -271,7 +271,7 @@ describe("a client that is disposed of", () => {
     expect(kept.state).to.equal("closed");
   });
 
-  it("settles all that was called before, and takes nothing more, with `await using`", async () => {
+  it("settles all earlier calls, and accepts no more, with `await using`", async () => {
     let release = () => {};
     const held = new Promise<void>((resolve) => {
       release = resolve;

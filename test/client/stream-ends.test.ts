@@ -29,10 +29,10 @@ function frame<S extends DescMessage>(schema: S, init: MessageInitShape<S>): Buf
   return framed;
 }
 
-/** Half of a message that says of how many bytes it is. */
+/** Half of a message with its full length announced. */
 const TORN = Buffer.from([0, 0, 0, 0, 100, 1, 2, 3]);
 
-/** How a stream may end under a question. */
+/** The ways in which a stream with a question may end. */
 const ENDS: Record<string, (stream: ServerHttp2Stream) => void> = {
   ...Object.fromEntries(
     Object.entries(status)
@@ -42,7 +42,7 @@ const ENDS: Record<string, (stream: ServerHttp2Stream) => void> = {
         (stream: ServerHttp2Stream) => finish(stream, String(code)),
       ]),
   ),
-  "a status that is no number": (stream) => finish(stream, "fine"),
+  "a status that is not a number": (stream) => finish(stream, "fine"),
   ...Object.fromEntries(
     (
       [
@@ -61,16 +61,16 @@ const ENDS: Record<string, (stream: ServerHttp2Stream) => void> = {
       (stream: ServerHttp2Stream) => stream.close(http2[name]),
     ]),
   ),
-  "an end of its connection": (stream) => stream.session?.destroy(),
-  "an end of its connection that is announced": (stream) => void stream.session?.close(),
+  "a closed connection": (stream) => stream.session?.destroy(),
+  "a connection closed with GOAWAY": (stream) => void stream.session?.close(),
   "END_STREAM without a status": (stream) => void stream.end(),
   "half a message": (stream) => void stream.end(TORN),
   "half a message and RST_STREAM": (stream) => {
     stream.write(TORN);
     stream.close(http2.NGHTTP2_INTERNAL_ERROR);
   },
-  "a message that is no message": (stream) => void stream.write(Buffer.from([0, 0, 0, 0, 2, 255, 255])),
-  "a message compressed in no known way": (stream) => void stream.write(Buffer.from([1, 0, 0, 0, 1, 0])),
+  "a message that cannot be decoded": (stream) => void stream.write(Buffer.from([0, 0, 0, 0, 2, 255, 255])),
+  "a message with an unknown compression": (stream) => void stream.write(Buffer.from([1, 0, 0, 0, 1, 0])),
   "a message of 4 GiB": (stream) => void stream.write(Buffer.from([0, 255, 255, 255, 255, 0])),
 };
 
@@ -83,9 +83,9 @@ describe("the end of a stream of checks", () => {
   const stage = new Stage();
   let server: Http2Server;
   let address: string;
-  /** Ends a stream whose question has come. */
+  /** Ends a stream whose question has arrived. */
   let end: (stream: ServerHttp2Stream) => void;
-  /** Which questions end theirs, by their numbers from 1; the others are answered. */
+  /** The numbers, from 1, of the questions that end their stream; the others are answered. */
   let isEndedAt: (number: number) => boolean;
   let asked: { streamed: number; called: number };
 
@@ -122,7 +122,7 @@ describe("the end of a stream of checks", () => {
   });
 
   for (const [how, howToEnd] of Object.entries(ENDS)) {
-    it(`by ${how}, the first thing that it says, makes its questions calls`, async () => {
+    it(`by ${how}, as its first message, makes its questions calls`, async () => {
       [end, isEndedAt] = [howToEnd, () => true];
       const { client } = stage.client(address);
       const checks = [client.isBlacklisted("a", { timeoutMs: 600 })];
@@ -130,7 +130,7 @@ describe("the end of a stream of checks", () => {
       expect([await Promise.all(checks), asked.called]).to.deep.equal([[true, true], 2]);
     });
 
-    it(`by ${how}, later on, has its question asked again, and the next one answered by another stream`, async () => {
+    it(`by ${how}, later on, retries its question, and the next one is answered by another stream`, async () => {
       [end, isEndedAt] = [howToEnd, (number) => number === 2];
       const { client } = stage.client(address);
       const answers: boolean[] = [];
@@ -148,7 +148,7 @@ describe("checks whose connection fails", () => {
     await Promise.all(proxies.splice(0).map((proxy) => proxy.close()));
   });
 
-  /** Answers when it is let go, or at once. */
+  /** Responds when released, or at once. */
   async function service(isHeld: () => boolean, port = 0) {
     const scripted = await startScripted(
       {
@@ -168,7 +168,7 @@ describe("checks whose connection fails", () => {
     return proxy;
   }
 
-  it("are asked again on the next one", async () => {
+  it("are retried on the next one", async () => {
     let isHeld = false;
     const scripted = await service(() => isHeld);
     const proxy = await proxied(scripted.address);
@@ -179,32 +179,32 @@ describe("checks whose connection fails", () => {
       scripted.forget();
       const checks = [client.isBlacklisted(`${fault}-b`, { timeoutMs: 10_000 })];
       checks.push(client.isBlacklisted(`${fault}-c`, { timeoutMs: 10_000, maxStalenessMs: 1 }));
-      await until(() => scripted.calls.length === 2, { withinMs: 5000, what: "both have arrived" });
+      await until(() => scripted.calls.length === 2, { withinMs: 5000, what: "both checks have arrived" });
       isHeld = false;
       proxy[fault]();
       await until(() => client.state !== "ready" || scripted.calls.length > 2, {
         withinMs: 5000,
-        what: "it is noticed",
+        what: "the client detects the failure",
       });
       await proxy.heal();
       expect(await Promise.all(checks)).to.deep.equal([true, true]);
     }
   });
 
-  it("are asked again of the next process when theirs is killed", async () => {
+  it("are retried at the next process when the first is killed", async () => {
     let isHeld = true;
     const port = await freePort();
     const first = await service(() => isHeld, port);
     const { client } = stage.client(first.address);
     const check = client.isBlacklisted("a", { timeoutMs: 10_000 });
-    await until(() => first.calls.length === 1, { withinMs: 5000, what: "it has arrived" });
+    await until(() => first.calls.length === 1, { withinMs: 5000, what: "the check has arrived" });
     isHeld = false;
     first.stop();
     const second = await service(() => false, port);
     expect([await check, second.calls.length]).to.deep.equal([true, 1]);
   });
 
-  it("are answered elsewhere in half of their time when it is dead and nobody says so", async () => {
+  it("are answered elsewhere within half of their time when the connection is half-open", async () => {
     const services = [await service(() => false), await service(() => false)];
     const dying = await proxied((services[0] as { address: string }).address);
     const clock = new FakeClock();
@@ -221,10 +221,10 @@ describe("checks whose connection fails", () => {
         clock.advance(2000);
         return known();
       },
-      { withinMs: 5000, what: "both are asked" },
+      { withinMs: 5000, what: "both services are called" },
     );
     dying.blackhole();
-    // From here on time passes by itself.
+    // From here on, time passes by itself.
     const passing = setInterval(() => clock.advance(20), 20);
     try {
       await until(
@@ -235,7 +235,7 @@ describe("checks whose connection fails", () => {
           clock.advance(2000);
           return events.some(([name]) => name === "repeated");
         },
-        { withinMs: 10_000, what: "a question was lost there" },
+        { withinMs: 10_000, what: "a question is lost at the dead service" },
       );
     } finally {
       clearInterval(passing);
@@ -246,7 +246,7 @@ describe("checks whose connection fails", () => {
   });
 });
 
-describe("a proxy that lets no stream through", () => {
+describe("a proxy that passes no stream", () => {
   const stage = new Stage();
   afterEach(() => stage.close());
 
@@ -265,7 +265,7 @@ describe("a proxy that lets no stream through", () => {
   }
 
   for (const refusal of ["404", "reset"] as const) {
-    it(`is passed by calls at once where it says so by ${refusal}`, async () => {
+    it(`is bypassed with calls at once if it rejects streams by ${refusal}`, async () => {
       const { client, service, clock, events } = await through(refusal);
       const answers = [await client.isBlacklisted("bad"), await client.isBlacklisted("a")];
       expect([answers, service.calls.length, clock.monotonic()]).to.deep.equal([[true, false], 2, 0]);
@@ -273,10 +273,10 @@ describe("a proxy that lets no stream through", () => {
     });
   }
 
-  it("is passed by calls after half of one check's time where it keeps what it gets", async () => {
+  it("is bypassed with calls after half of one check's time if it buffers requests", async () => {
     const { client, service, clock } = await through("buffered");
     const check = client.isBlacklisted("bad");
-    await until(() => clock.pendingTimers > 2, { withinMs: 5000, what: "it is asked" });
+    await until(() => clock.pendingTimers > 2, { withinMs: 5000, what: "the check is sent" });
     clock.advance(1000);
     const answers = [await check, await client.isBlacklisted("a")];
     expect([answers, service.calls.length]).to.deep.equal([[true, false], 2]);

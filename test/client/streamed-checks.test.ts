@@ -25,7 +25,7 @@ const answered = ({ jtis }: { jtis: string[] }) => ({
   revision: "r",
 });
 
-/** How each question came. */
+/** The way in which each question arrived. */
 const ways = ({ calls }: ScriptedService) =>
   calls.map(({ isStreamed }) => (isStreamed ? "streamed" : "called"));
 
@@ -40,8 +40,8 @@ describe("checks over streams", () => {
 
   const soon = (isSo: () => boolean, what: string) => until(isSo, { withinMs: 5000, what });
 
-  describe("of one stream after the other", () => {
-    it("take the same one while it answers", async () => {
+  describe("over one stream after the other", () => {
+    it("use the same stream while it responds", async () => {
       const { client, service } = await stage.scripted({ isBlacklisted: answered }, { clock });
       for (let count = 0; count < 20; count++) await client.isBlacklisted(`${count}`);
       expect([service.streams, ways(service)]).to.deep.equal([
@@ -54,7 +54,7 @@ describe("checks over streams", () => {
       [0, CHECK_STREAM_MS],
       [0.999, 8000],
     ] as const) {
-      it(`take another after ${lifetimeMs / SECOND_MS} s where the random number is ${random}`, async () => {
+      it(`use another stream after ${lifetimeMs / SECOND_MS} s if the random number is ${random}`, async () => {
         const setup: OpenedSetup = { clock, random: () => random };
         const { client, service } = await stage.scripted({ isBlacklisted: answered }, setup);
         const begun: number[] = [];
@@ -70,7 +70,7 @@ describe("checks over streams", () => {
       });
     }
 
-    it("let a slow one end as soon as it owes them nothing, and take the next meanwhile", async () => {
+    it("let a slow stream end as soon as it has no unanswered question, and use the next one meanwhile", async () => {
       const { streams, take } = holdStreams();
       const { client } = await stage.scripted({}, { clock, streams: take });
       const slow = client.isBlacklisted("bad-1");
@@ -90,7 +90,7 @@ describe("checks over streams", () => {
       expect(second.left).to.equal("no");
     });
 
-    it("let it end when they have been silent for a second or two, and begin another", async () => {
+    it("let a stream end after a second or two without checks, and open another", async () => {
       const { client, service } = await stage.scripted({ isBlacklisted: answered }, { clock });
       await client.isBlacklisted("a");
       clock.advance(2 * SECOND_MS);
@@ -103,7 +103,7 @@ describe("checks over streams", () => {
     });
   });
 
-  describe("of a service that is older than streams", () => {
+  describe("to a service without streams", () => {
     it("are calls, and none of them fails or waits", async () => {
       const { client, service } = await stage.scripted(
         { isBlacklisted: answered },
@@ -118,7 +118,7 @@ describe("checks over streams", () => {
       ]);
     });
 
-    it("try a stream once a rest, which is twice as long each time, up to a minute", async () => {
+    it("try a stream once per back-off, which doubles each time, up to a minute", async () => {
       const { streams, take } = holdStreams();
       const tried: number[] = [];
       const { client, service } = await stage.scripted(
@@ -142,7 +142,7 @@ describe("checks over streams", () => {
       expect(new Set(ways(service))).to.deep.equal(new Set(["called"]));
     });
 
-    it("rest for a second only where a stream has answered since the last rest", async () => {
+    it("back off for only a second if a stream has responded since the last back-off", async () => {
       const { streams, take } = holdStreams();
       const tried: number[] = [];
       let isOld = true;
@@ -161,7 +161,7 @@ describe("checks over streams", () => {
       );
       const step = REST_FROM_STREAMS_MS;
       for (let at = 0; at < 18 * step; at += step) {
-        // It takes those that begin in the fourth second alone.
+        // It receives only those that begin in the fourth second.
         isOld = at !== 3 * step;
         expect(await client.isBlacklisted("a")).to.equal(false);
         clock.advance(step);
@@ -169,7 +169,7 @@ describe("checks over streams", () => {
       expect(tried.map((at) => at / step)).to.deep.equal([0, 1, 3, 12, 13, 15]);
     });
 
-    it("are streamed again after an upgrade", async () => {
+    it("use streams again after an upgrade", async () => {
       const older = await startScripted({ isBlacklisted: answered }, { streams: false });
       const { port } = new URL(`http://${older.address}`);
       const { client } = stage.client(older.address, { clock });
@@ -185,8 +185,8 @@ describe("checks over streams", () => {
     });
   });
 
-  describe("of a fleet", () => {
-    it("of which one is older are answered by all, over streams and by calls", async () => {
+  describe("to several replicas", () => {
+    it("one of which is older are answered by all, over streams and by calls", async () => {
       const services = [
         stage.use(await startScripted({ isBlacklisted: answered })),
         stage.use(await startScripted({ isBlacklisted: answered }, { streams: false })),
@@ -204,7 +204,7 @@ describe("checks over streams", () => {
           clock.advance(SECOND_MS / 2);
           return seen().size === 3;
         },
-        { withinMs: 5000, what: "both are asked in every way they know" },
+        { withinMs: 5000, what: "both replicas are called, over streams if they have them" },
       );
       expect([
         [...answers],
@@ -219,7 +219,7 @@ describe("checks over streams", () => {
       const held = stage.use(await startScripted({ isBlacklisted: answered }, { streams: take }));
       const well = stage.use(await startScripted({ isBlacklisted: answered }));
       const { client, events } = stage.client([held.address, well.address], { clock });
-      /** A check whose question the held service has, on a stream that nobody has asked before. */
+      /** A check whose question reaches the held service, on a new stream. */
       async function askHeld(): Promise<{ stream: HeldStream; check: Promise<boolean> }> {
         const known = streams.length;
         for (;;) {
@@ -252,14 +252,14 @@ describe("checks over streams", () => {
       return { client, events, askHeld, well };
     }
 
-    it("go elsewhere 50 ms after a question that is not answered, and that question after half of its time", async () => {
+    it("use another replica 50 ms after an unanswered question, and retry that question after half of its time", async () => {
       const { client, events, askHeld, well } = await besideHeld();
       const { stream, check } = await askHeld();
       stream.answer(stream.questions[0]?.id as number, FINE);
       await check;
       well.forget();
       clock.advance(1);
-      // Each of another freshness, so that none waits for another's answer.
+      // Each with another freshness, so that none waits for another's response.
       const silent = client.isBlacklisted("bad-1", { maxStalenessMs: 1 });
       await stream.asked(2);
       clock.advance(SLOW_STREAM_MS - 1);
@@ -278,7 +278,7 @@ describe("checks over streams", () => {
       );
     });
 
-    it("do not rest from streams for a replica that says nothing at all while another answers", async () => {
+    it("do not back off from streams because of an unresponsive replica while another responds", async () => {
       const { client, askHeld, well } = await besideHeld();
       const { check } = await askHeld();
       well.forget();
@@ -293,11 +293,11 @@ describe("checks over streams", () => {
     });
   });
 
-  describe("of a stream that never answers", () => {
-    it("are calls after half of the first one's time, and for one rest, however many were lost", async () => {
+  describe("over a stream that never responds", () => {
+    it("are calls after half of the first one's time, and for one back-off, however many were lost", async () => {
       const { streams, take } = holdStreams();
       const { client, service } = await stage.scripted({ isBlacklisted: answered }, { clock, streams: take });
-      // Each of another freshness, so that none waits for another's answer.
+      // Each with another freshness, so that none waits for another's response.
       const checks = [client.isBlacklisted("bad-0")];
       for (let count = 1; count <= 3; count++) {
         await soon(() => streams.length === count, "a stream begins");
@@ -307,7 +307,7 @@ describe("checks over streams", () => {
       }
       await soon(() => streams.length === 4, "the last stream begins");
       await streams[3]?.asked(1);
-      // The first is given up at one second, and the last as long after it as it was asked.
+      // The first is abandoned at one second, and the last as long after it as it was made.
       const later = 3 * (SLOW_STREAM_MS + 10);
       clock.advance(SECOND_MS - later);
       await turn();
@@ -316,7 +316,7 @@ describe("checks over streams", () => {
         Array(4).fill(true),
         Array(4).fill("called"),
       ]);
-      // The rest began when the first of them was given up.
+      // The back-off began when the first of them was abandoned.
       clock.advance(SECOND_MS - later - 1);
       await client.isBlacklisted("a");
       expect(streams).to.have.length(4);
@@ -326,7 +326,7 @@ describe("checks over streams", () => {
       await soon(() => service.streams.open === 1, "nothing is left of the others");
     });
 
-    it("fail closed where there is no time for another way, and those after them are calls", async () => {
+    it("fail closed if there is no time for another way, and those after them are calls", async () => {
       const { streams, take } = holdStreams();
       const { client, service } = await stage.scripted({ isBlacklisted: answered }, { clock, streams: take });
       const timeoutMs = 100;
@@ -342,7 +342,7 @@ describe("checks over streams", () => {
       ]);
     });
 
-    it("are calls also after a caller who gave up, or nobody would ever find out", async () => {
+    it("are calls even after a cancelled check, or the failure would never be detected", async () => {
       const { streams, take } = holdStreams();
       const { client, service } = await stage.scripted({ isBlacklisted: answered }, { clock, streams: take });
       const caller = new AbortController();
@@ -359,7 +359,7 @@ describe("checks over streams", () => {
       ]);
     });
 
-    it("keep few streams in a storm of deadlines of a millisecond, and leave none behind", async () => {
+    it("keep few streams during many deadlines of one millisecond, and leave none behind", async () => {
       const { streams, take } = holdStreams();
       const { client, service } = await stage.scripted({ isBlacklisted: answered }, { streams: take });
       let wrong = 0;
@@ -387,14 +387,14 @@ describe("checks over streams", () => {
     });
   });
 
-  describe("and callers' tokens", () => {
+  describe("with callers' tokens", () => {
     const sent = ({ calls }: ScriptedService) =>
       calls.map(({ authorization, isStreamed }) => [
         String(authorization[0]).replace("Bearer ", ""),
         isStreamed ? "streamed" : "called",
       ]);
 
-    it("ask for the current one before each stream", async () => {
+    it("request the current token before each stream", async () => {
       let count = 0;
       const credentials = clientCredentials({ token: async () => `token-${++count}` });
       const { client, service } = await stage.scripted({ isBlacklisted: answered }, { clock, credentials });
@@ -411,7 +411,7 @@ describe("checks over streams", () => {
       );
     });
 
-    /** A service that answers those alone whose token is `valid`, and its client. */
+    /** A service that accepts only callers whose token is `valid`, and its client. */
     async function withGuard() {
       const state = { valid: "old", current: "old" };
       const credentials = clientCredentials({ token: () => state.current });
@@ -428,7 +428,7 @@ describe("checks over streams", () => {
       return { state, opened };
     }
 
-    it("renew one that has expired in mid-stream, and nobody's check fails", async () => {
+    it("renew an expired token in mid-stream, and no check fails", async () => {
       const { state, opened } = await withGuard();
       const { client, service, events } = opened;
       await client.isBlacklisted("a");
@@ -452,7 +452,7 @@ describe("checks over streams", () => {
       await soon(() => service.streams.open === 1, "the stream of the old one has ended");
     });
 
-    it("reject with UNAUTHENTICATED while it stays bad, ask no more than twice a check, and recover", async () => {
+    it("reject with UNAUTHENTICATED while the token stays invalid, try at most twice per check, and recover", async () => {
       const { state, opened } = await withGuard();
       const { client, service } = opened;
       await client.isBlacklisted("a");
@@ -472,7 +472,7 @@ describe("checks over streams", () => {
       ]);
     });
 
-    it("reject where the service does not let the stream begin, as it would a call", async () => {
+    it("reject if the service refuses the stream, as with a call", async () => {
       const refusal = new ServiceError("UNAUTHENTICATED", "who are you?");
       const { client, service } = await stage.scripted(
         {
@@ -486,7 +486,7 @@ describe("checks over streams", () => {
       expect([code, reason, ways(service)]).to.deep.equal(["UNAUTHENTICATED", "UNAUTHENTICATED", ["called"]]);
     });
 
-    it("wait for one that takes its time, and leave the rest of half of the check's to the answer", async () => {
+    it("wait for a slow token, and leave the rest of half of the check's time for the response", async () => {
       let give = (_: string) => {};
       const credentials = clientCredentials({
         token: () =>
@@ -514,7 +514,7 @@ describe("checks over streams", () => {
       expect([before, await check, ways(service)]).to.deep.equal(["no", true, ["called"]]);
     });
 
-    it("fail with what keeps one from being had, and begin no stream", async () => {
+    it("fail with the error of the token source, and open no stream", async () => {
       const cause = new Error("the vault is sealed");
       const credentials = clientCredentials({
         token: () => {
@@ -531,7 +531,7 @@ describe("checks over streams", () => {
       ]);
     });
 
-    it("fail in time where one never comes, and begin no stream when the client is closed meanwhile", async () => {
+    it("time out if no token arrives, and open no stream when the client is closed meanwhile", async () => {
       let give = (_: string) => {};
       const credentials = clientCredentials({
         token: () =>
@@ -553,7 +553,7 @@ describe("checks over streams", () => {
     });
   });
 
-  it("carry the metadata of the caller each, on the same stream", async () => {
+  it("send each caller's metadata on the same stream", async () => {
     let made = 0;
     const { client, service } = await stage.scripted(
       { isBlacklisted: answered },
@@ -567,7 +567,7 @@ describe("checks over streams", () => {
     ]);
   });
 
-  it("carry the metadata of the caller as calls, too, when a stream does not answer", async () => {
+  it("send each caller's metadata as calls, too, when a stream does not respond", async () => {
     const { streams, take } = holdStreams();
     const { client, service } = await stage.scripted(
       { isBlacklisted: answered },
@@ -584,7 +584,7 @@ describe("checks over streams", () => {
   });
 
   describe("when the client is closed", () => {
-    it("reject, and nothing of their streams is left, not even of one that is about to end", async () => {
+    it("reject, and leave no stream behind, not even one that is about to end", async () => {
       const { streams, take } = holdStreams();
       const { client, service } = await stage.scripted({ isBlacklisted: answered }, { clock, streams: take });
       const first = client.isBlacklisted("a");

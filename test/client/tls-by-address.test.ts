@@ -12,11 +12,11 @@ import { until } from "../support/until.ts";
 import { failure } from "./failure.ts";
 
 const EXPIRES = new Date(Date.UTC(2035, 0, 1));
-/** The second where the machine is too busy for an attempt to end in time. */
+/** The second if the machine is too busy for an attempt to end in time. */
 const NOT_CONNECTED = ["UNAVAILABLE", "DEADLINE_EXCEEDED"];
 const ip = (...values: string[]): JsonGeneralNames => values.map((value) => ({ type: "ip", value }));
 
-describe("TLS to a service that is named by an IP address", () => {
+describe("TLS to a service at an IP address", () => {
   let authority: Authority;
   let folder: string;
   let closers: (() => unknown)[];
@@ -66,7 +66,7 @@ describe("TLS to a service that is named by an IP address", () => {
   }
 
   for (const mode of ["remote", "local"] as const) {
-    it(`connects where the certificate holds the address (${mode})`, async () => {
+    it(`connects if the certificate contains the address (${mode})`, async () => {
       const { address } = await serve(ip("127.0.0.1"));
       const blacklist = client(address, { mode });
       await blacklist.blacklist([{ jti: "a", expiresAt: EXPIRES }]);
@@ -74,7 +74,7 @@ describe("TLS to a service that is named by an IP address", () => {
     });
   }
 
-  it("connects by IPv6", async function () {
+  it("connects over IPv6", async function () {
     const running = await serve(ip("::1"), "[::1]").catch((error: Error) => {
       if (/EADDRNOTAVAIL|EAFNOSUPPORT/.test(error.message)) this.skip();
       throw error;
@@ -83,14 +83,14 @@ describe("TLS to a service that is named by an IP address", () => {
     expect(await client([running.address, running.address]).isBlacklisted("a")).to.equal(false);
   });
 
-  it("connects by a target of gRPC's that is an address", async () => {
+  it("connects to a gRPC target that is an address", async () => {
     const { address } = await serve(ip("127.0.0.1"));
     for (const target of [`dns:///${address}`, `ipv4:${address}`]) {
       expect(await client(target).isBlacklisted("a"), target).to.equal(false);
     }
   });
 
-  it("connects to each of several addresses whose certificate holds it", async () => {
+  it("connects to each of several addresses if its certificate contains it", async () => {
     const [first, second] = [await serve(ip("127.0.0.1")), await serve(ip("127.0.0.2"), "127.0.0.2")];
     const blacklist = client([first.address, second.address]);
     await blacklist.isBlacklisted("a");
@@ -101,14 +101,14 @@ describe("TLS to a service that is named by an IP address", () => {
           (is) => !is,
           () => false,
         ),
-      { withinMs: 5000, what: "the second answers" },
+      { withinMs: 5000, what: "the second service answers" },
     );
     expect(await client(second.address).isBlacklisted("a")).to.equal(false);
   });
 
-  it("connects to several addresses whose certificate holds the first", async () => {
+  it("connects to several addresses if the certificate contains the first", async () => {
     const second = await serve(ip("127.0.0.1"), "127.0.0.2");
-    // Nobody listens at the first.
+    // Nothing listens at the first.
     expect(await client(["127.0.0.1:1", second.address]).isBlacklisted("a")).to.equal(false);
   });
 
@@ -119,7 +119,7 @@ describe("TLS to a service that is named by an IP address", () => {
     ["nothing", []],
   ];
   for (const [what, names] of wrong) {
-    it(`connects to nobody whose certificate holds ${what}`, async () => {
+    it(`refuses a certificate that contains ${what}`, async () => {
       const { address } = await serve(names);
       const calls = [client(address), client([address, address]), client([address, "127.0.0.2:1"])].map(
         (blacklist) => failure(blacklist.isBlacklisted("a", { timeoutMs: 1000 })),
@@ -128,14 +128,14 @@ describe("TLS to a service that is named by an IP address", () => {
     });
   }
 
-  it("connects to nobody whom its authority does not vouch for", async () => {
+  it("refuses a certificate of another authority", async () => {
     const { address } = await serve(ip("127.0.0.1"));
     const { certificate: ca } = await createAuthority("stranger");
     const { code } = await failure(client(address, { ca }).isBlacklisted("a", { timeoutMs: 1000 }));
     expect(code).to.be.oneOf(NOT_CONNECTED);
   });
 
-  it("is the same for commands", async () => {
+  it("works the same for commands", async () => {
     const [right, wrong] = [await serve(ip("127.0.0.1")), await serve(ip("127.0.0.3"))];
     const cacert = join(folder, "ca.pem");
     await writeFile(cacert, authority.certificate);

@@ -8,10 +8,10 @@ import {
 } from "node:http2";
 import type { AddressInfo } from "node:net";
 
-/** What the proxy makes of a stream: an answer of its own, a reset, or a request of which nobody hears before it is complete. */
+/** The proxy's reaction to a stream: a response of its own, a reset, or a request that is buffered until it is complete. */
 export type Refusal = "404" | "reset" | "buffered";
 
-/** An HTTP/2 proxy on loopback that passes on calls as they are, and no stream of `StreamChecks`. */
+/** An HTTP/2 proxy on loopback that passes calls unchanged, and no stream of `StreamChecks`. */
 export async function startUnaryProxy(
   address: string,
   refusal: Refusal,

@@ -9,7 +9,7 @@ import { Stage } from "./opened.ts";
 
 const CHOICES: readonly OnUnavailable[] = ["throw", "deny", "allow"];
 
-describe("a check that cannot be answered", () => {
+describe("a check without an available verdict", () => {
   const stage = new Stage();
   afterEach(() => stage.close());
 
@@ -19,7 +19,7 @@ describe("a check that cannot be answered", () => {
       ({ code }: { code: string }) => code,
     );
 
-  /** What each policy makes of a service that answers so. */
+  /** The result of each policy for this response of the service. */
   async function outcomes(answer: () => never | { code: number }): Promise<unknown[]> {
     return Promise.all(
       CHOICES.map(async (onUnavailable) => {
@@ -42,12 +42,12 @@ describe("a check that cannot be answered", () => {
     "ABORTED",
     "DATA_LOSS",
   ] as const) {
-    it(`for ${code} rejects, is true or is false, as was chosen`, async () => {
+    it(`for ${code} rejects, is true or is false, as configured`, async () => {
       expect(await outcomes(() => ({ code: status[code], details: "" }))).to.deep.equal([code, true, false]);
     });
   }
 
-  it("for a call that the service broke off is no call that its caller gave up", async () => {
+  it("for a call that the service cancelled is not treated as cancelled by its caller", async () => {
     expect(await outcomes(() => ({ code: status.CANCELLED, details: "" }))).to.deep.equal([
       "UNAVAILABLE",
       true,
@@ -55,7 +55,7 @@ describe("a check that cannot be answered", () => {
     ]);
   });
 
-  it("for a malformed answer rejects, is true or is false, as was chosen", async () => {
+  it("for a malformed response rejects, is true or is false, as configured", async () => {
     expect(await outcomes(() => ({ verdicts: [], revision: "" }) as never)).to.deep.equal([
       "INTERNAL",
       true,
@@ -64,7 +64,7 @@ describe("a check that cannot be answered", () => {
   });
 
   for (const reason of ["INVALID_REQUEST", "REVISION_LOST"] as const satisfies readonly Reason[]) {
-    it(`for ${reason} always rejects: the question was wrong`, async () => {
+    it(`for ${reason} always rejects: the request was invalid`, async () => {
       const codes = await outcomes(() => {
         throw new ServiceError(reason, "no");
       });
@@ -73,7 +73,7 @@ describe("a check that cannot be answered", () => {
     });
   }
 
-  it("always rejects what is no jti, without asking", async () => {
+  it("always rejects for an invalid jti, without a call", async () => {
     for (const onUnavailable of CHOICES) {
       const { client, service } = await stage.scripted({}, { onUnavailable });
       const odd = [undefined, null, 7, "", "\ud800", "a\0b", "a".repeat(256)];
@@ -88,7 +88,7 @@ describe("a check that cannot be answered", () => {
       {
         isBlacklisted: ({ jtis }) => {
           if (isAway) throw new ServiceError("STORE_UNAVAILABLE", "away");
-          // Beside one that is blacklisted, the others may be unknown.
+          // Beside a blacklisted one, the others may be unknown.
           return {
             verdicts: jtis.map((jti) => (jti === "bad" ? Verdict.BLACKLISTED : Verdict.UNKNOWN)),
             revision: "r",
@@ -108,7 +108,7 @@ describe("a check that cannot be answered", () => {
     ]);
   });
 
-  it("is not allowed either when the token became known while the check was on its way", async () => {
+  it("is not allowed either when the token became known while the check was in flight", async () => {
     const { client } = await stage.scripted(
       {
         isBlacklisted: ({ freshness, jtis }) => {
@@ -124,7 +124,7 @@ describe("a check that cannot be answered", () => {
     expect(await fresh).to.equal(true);
   });
 
-  it("is answered for the whole list, or rejects it", async () => {
+  it("is decided for the whole list, or rejects it", async () => {
     const script = { isBlacklisted: () => ({ code: status.INTERNAL, details: "no" }) as never };
     const denying = await stage.scripted(script, { onUnavailable: "deny" });
     const throwing = await stage.scripted(script);
@@ -134,7 +134,7 @@ describe("a check that cannot be answered", () => {
     ]).to.deep.equal([[true, true], "INTERNAL"]);
   });
 
-  it("is counted, and logged with the outage that it belongs to: once, and once when it is over", async () => {
+  it("is counted, and logged with its outage: once at the start, and once at the end", async () => {
     const clock = new FakeClock();
     let isAway = true;
     const { client, logs, events, service } = await stage.scripted(
@@ -151,7 +151,7 @@ describe("a check that cannot be answered", () => {
     await ask();
     clock.advance(60_000);
     await ask();
-    // It comes back, and is lost again before anybody would call that the end.
+    // It recovers, and fails again before the outage counts as over.
     isAway = false;
     await ask();
     clock.advance(9000);
@@ -180,7 +180,7 @@ describe("a check that cannot be answered", () => {
     ).to.deep.equal(Array(8).fill({ answer: true, source: "policy", count: 1 }));
   });
 
-  it("is logged at most every ten seconds with a count where no outage explains it", async () => {
+  it("is logged at most every ten seconds with a count if there is no outage", async () => {
     const clock = new FakeClock();
     const { client, logs } = await stage.scripted(
       {
@@ -201,7 +201,7 @@ describe("a check that cannot be answered", () => {
     ]);
   });
 
-  it("is not decided by a log, a metric or a listener that throws", async () => {
+  it("is not affected by a log, a metric or a listener that throws", async () => {
     const broken = () => {
       throw new Error("broken");
     };

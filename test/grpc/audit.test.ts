@@ -87,7 +87,7 @@ describe("the audit log", () => {
       },
       {
         ...{ ...line, count: 1, outcomes: { already_blacklisted: 1 } },
-        // What was asked for, not the later expiry that the entry keeps.
+        // The requested expiry, not the later one that the entry keeps.
         tokens: [audited("a", "already_blacklisted", first, "once more")],
       },
     ]);
@@ -262,9 +262,9 @@ describe("the audit log of failed calls", () => {
   it("lists the tokens of calls that were cancelled while their handlers ran", async () => {
     handle = () => new Promise<never>(() => {});
     const begun = begin();
-    await until(() => handled === MANY, { withinMs: 5000, what: "all are worked on" });
+    await until(() => handled === MANY, { withinMs: 5000, what: "all handlers have begun" });
     for (const call of begun) call.cancel();
-    await until(() => lines().length === MANY, { withinMs: 5000, what: "all are audited" });
+    await until(() => lines().length === MANY, { withinMs: 5000, what: "all lines are written" });
     expect(lines().every(({ code, tokens }) => code === "CANCELLED" && tokens !== undefined)).to.equal(true);
   });
 
@@ -276,7 +276,7 @@ describe("the audit log of failed calls", () => {
     authenticate = () => knowing;
     handle = () => new Promise<never>(() => {});
     const begun = begin();
-    await until(() => calls.active === MANY, { withinMs: 5000, what: "all have arrived" });
+    await until(() => calls.active === MANY, { withinMs: 5000, what: "all calls have arrived" });
     for (const call of begun) call.cancel();
     sampling.close();
     await until(
@@ -287,10 +287,10 @@ describe("the audit log of failed calls", () => {
           MANY
         );
       },
-      { withinMs: 5000, what: "all have ended" },
+      { withinMs: 5000, what: "all calls have ended" },
     );
     known();
-    await until(() => calls.active === 0, { withinMs: 5000, what: "all are let go" });
+    await until(() => calls.active === 0, { withinMs: 5000, what: "no call is in flight" });
     expect(lines().filter(({ tokens }) => tokens !== undefined)).to.deep.equal([]);
     expect(handled).to.equal(0);
   });

@@ -45,7 +45,10 @@ describe("the resources that one client can use", () => {
       expect([MAX_UNAUTHENTICATED_STREAMS, MAX_CONCURRENT_STREAMS]).to.deep.equal([32, 100]);
       expect(allowed()).to.equal(MAX_UNAUTHENTICATED_STREAMS);
       open(http2, methodPath("IsBlacklisted"));
-      await until(() => allowed() === MAX_CONCURRENT_STREAMS, { withinMs: 2000, what: "it is known" });
+      await until(() => allowed() === MAX_CONCURRENT_STREAMS, {
+        withinMs: 2000,
+        what: "the client has the limit",
+      });
     } finally {
       await http2.close();
     }
@@ -54,20 +57,20 @@ describe("the resources that one client can use", () => {
   it("include no stream above the limit of its connection until another has ended", async () => {
     const http2 = await Http2Connection.open(running.address);
     try {
-      // Never ended: each stays open. What exceeds the server's limit waits in the client until one ends.
+      // Never ended: each stays open. Streams above the server's limit wait in the client until one ends.
       const streams = Array.from({ length: MAX_CONCURRENT_STREAMS }, () =>
         open(http2, methodPath("IsBlacklisted")),
       );
       const bytes = toBinary(IsBlacklistedRequestSchema, create(IsBlacklistedRequestSchema, { jtis: ["a"] }));
       let answers = 0;
-      // From Node 22 on, a stream that comes in the moment in which another ends may be refused: then it is tried again.
+      // From Node 22 on, a stream that arrives while another ends may be refused: then it is retried.
       const answered = async (): Promise<boolean> => {
         const { code } = await http2.send(methodPath("IsBlacklisted"), framed(bytes));
         if (code === "OK") answers++;
         return code === "OK";
       };
       const last = answered();
-      // Another connection does not notice: these came later, and are answered before.
+      // Another connection is unaffected: these calls came later, and are answered earlier.
       for (let call = 0; call < 10; call++) await running.client.isBlacklisted({ jtis: ["a"] });
       expect(answers).to.equal(0);
       for (const stream of streams.slice(0, 10)) {
@@ -115,7 +118,7 @@ describe("the resources that one client can use", () => {
     const http2 = await Http2Connection.open(running.address);
     const before = held();
     try {
-      // Paused for good: nothing that has arrived is consumed, so the window never opens again.
+      // Paused for good: received bytes are not consumed, so the window never opens again.
       const streams = Array.from({ length: 400 }, () => open(http2, methodPath("List")).pause());
       for (const stream of streams) stream.end(request);
       await Promise.all(streams.map((stream) => once(stream, "response")));
@@ -127,7 +130,7 @@ describe("the resources that one client can use", () => {
   });
 });
 
-/** Bytes in buffers, wherever they are. */
+/** Bytes in buffers of any kind. */
 function held(): number {
   const { external, heapUsed } = process.memoryUsage();
   return external + heapUsed;

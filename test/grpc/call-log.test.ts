@@ -21,14 +21,14 @@ import { freshDatabase } from "../support/shared.ts";
 
 const YEAR_2100 = { seconds: 4_102_444_800n };
 const YEAR_2000 = { seconds: 946_684_800n };
-/** In every field that a caller fills in, and in the password. */
+/** A secret in every field of a request, and in the password. */
 const CANARY = "c4n4ry";
 
 for (const backend of backends) {
   describe(`the log of calls (${backend.name})`, () => {
     async function withService(work: (running: RunningService) => Promise<void>): Promise<LogRecord[]> {
       const database = await backend.create();
-      // The audit log is another one, and says more.
+      // The audit log is separate, and contains more.
       const running = await startService({ url: database.url, env: { AUDIT_LOG: "off" } });
       const before = running.logs().length;
       try {
@@ -99,7 +99,7 @@ for (const backend of backends) {
         )?.value;
       });
       expect(lines.length).to.be.lessThan(2 * LOGGED_REFUSALS);
-      // What is missing at last is said when the service ends, after this.
+      // The last count of suppressed lines is logged when the service ends, after this.
       const told = lines.reduce((sum, { suppressed = 0 }) => sum + 1 + Number(suppressed), 0);
       expect(told).to.be.within(LOGGED_REFUSALS, MANY);
       expect(counted).to.equal(MANY);
@@ -159,7 +159,7 @@ describe("the output of the process", () => {
       const watch = watchHealth(channel);
       await watch.reaches("SERVING");
       await sendAll();
-      // What the library refuses, it reports in its own way.
+      // Calls that grpc-js refuses are reported in its own way.
       const body = framed(request(IsBlacklistedRequestSchema, { jtis: [CANARY] }));
       await http2.send(methodPath("IsBlacklisted"), body, { authorization: `Bearer ${CANARY}\x80` });
       await http2.send(methodPath("IsBlacklisted"), body, { "grpc-timeout": CANARY });
@@ -187,7 +187,7 @@ describe("the output of the process", () => {
   it("does not contain the database's password when the database refuses it", async function () {
     this.timeout(60_000);
     const database = await freshDatabase();
-    const url = Object.assign(new URL(database.url), { username: "nobody", password: CANARY });
+    const url = Object.assign(new URL(database.url), { username: "unknown", password: CANARY });
     const serving = await serveProcess({ DATABASE_URL: url.href, LOG_LEVEL: "trace" });
     try {
       await serving.process.line("not serving: the database is unavailable");

@@ -28,7 +28,7 @@ function stream(): ServerHttp2Stream {
   return new Duplex() as ServerHttp2Stream;
 }
 
-/** Keeps the processor busy, as a call does that begins. */
+/** Keeps the processor busy, like the beginning of a call. */
 function work(ms: number): void {
   const until = performance.now() + ms;
   while (performance.now() < until);
@@ -60,7 +60,7 @@ describe("calls that begin in slices", () => {
         before = begun;
         return begun === 60;
       },
-      { withinMs: 10_000, what: "all have begun" },
+      { withinMs: 10_000, what: "all calls have begun" },
     );
     expect(longest).to.be.below(30);
     expect({ holds: source.holds, released: source.released }).to.deep.equal({ holds: 1, released: 1 });
@@ -75,7 +75,7 @@ describe("calls that begin in slices", () => {
     const [many, few] = [new Source("many"), new Source("few")];
     for (let call = 0; call < 20; call++) slices.add(many, stream(), { name: `many ${call}` });
     for (let call = 0; call < 3; call++) slices.add(few, stream(), { name: `few ${call}` });
-    await until(() => begun.length === 23, { withinMs: 10_000, what: "all have begun" });
+    await until(() => begun.length === 23, { withinMs: 10_000, what: "all calls have begun" });
     const of = (source: string) => begun.filter((name) => name.startsWith(source));
     expect(of("many")).to.deep.equal(Array.from({ length: 20 }, (_, call) => `many ${call}`));
     expect(of("few")).to.deep.equal(["few 0", "few 1", "few 2"]);
@@ -109,7 +109,7 @@ describe("calls that begin in slices", () => {
     slices.add(source, ended, { name: "ended" });
     slices.add(source, stream(), { name: "last" });
     ended.destroy(new Error("reset by its client"));
-    await until(() => begun.includes("last"), { withinMs: 5000, what: "the last has begun" });
+    await until(() => begun.includes("last"), { withinMs: 5000, what: "the last call has begun" });
     expect(begun).to.deep.equal(["first", "last"]);
   });
 });

@@ -46,7 +46,7 @@ const PATIENCE = { withinMs: 3000 };
 
 type Answer = MessageInitShape<typeof IsBlacklistedResponseSchema>;
 
-/** A question that has got through to whoever answers, and waits. */
+/** A question that has reached the handler, and waits. */
 interface Held {
   readonly name: string;
   readonly caller: KnownCaller;
@@ -54,7 +54,7 @@ interface Held {
   fail(error: unknown): void;
 }
 
-/** A connection whose streams ask a lot and read nothing. */
+/** A connection whose streams send many questions and read nothing. */
 interface Greedy {
   readonly connection: Http2Connection;
   readonly streams: readonly ClientHttp2Stream[];
@@ -82,9 +82,9 @@ describe("the streams of StreamChecks", () => {
   let http2: Http2Connection[];
   let authenticate: () => Principal | Promise<Principal>;
   let disconnected: string[];
-  /** All that were ever asked, in order. */
+  /** All questions so far, in order. */
   let asked: Held[];
-  /** What answers at once; undefined: questions wait. */
+  /** The handler's immediate answer; undefined: questions wait. */
   let atOnce: ((request: IsBlacklistedRequest) => Answer) | undefined;
 
   beforeEach(async () => {
@@ -138,27 +138,30 @@ describe("the streams of StreamChecks", () => {
   });
 
   const reached = (count: number) =>
-    until(() => asked.length >= count, { ...PATIENCE, what: `${count} questions have got through` });
+    until(() => asked.length >= count, { ...PATIENCE, what: `${count} questions have arrived` });
   const names = (from = 0) => asked.slice(from).map(({ name }) => name);
   const askMany = (asker: Asker, count: number, from = 0) =>
     Array.from({ length: count }, (_, index) => asker.ask({ jtis: [`q${from + index}`] }));
   const nothingIsLeft = () =>
-    until(() => calls.active === 0 && clock.pendingTimers === 0, { ...PATIENCE, what: "nothing is left" });
+    until(() => calls.active === 0 && clock.pendingTimers === 0, {
+      ...PATIENCE,
+      what: "no call or timer is left",
+    });
 
-  /** Resolves when all that was sent before on this connection has arrived. */
+  /** Resolves when everything sent before on this connection has arrived. */
   async function arrived(): Promise<void> {
     const other = new Asker(channel);
     const answer = other.ask({ jtis: ["marker"] });
     const isMarker = ({ name }: Held) => name === "marker";
     if (atOnce === undefined) {
-      await until(() => asked.some(isMarker), { ...PATIENCE, what: "the marker has come" });
+      await until(() => asked.some(isMarker), { ...PATIENCE, what: "the marker has arrived" });
       for (const marker of asked.splice(asked.findIndex(isMarker), 1)) marker.answer();
     }
     await answer;
     await other.done();
   }
 
-  /** A stream of a bare connection: a gRPC library reads ahead. What it asks is in one piece. */
+  /** A stream of a bare connection, since a gRPC library reads ahead. Its questions are sent in one piece. */
   async function openBare(questions: readonly string[]) {
     const connection = await Http2Connection.open(address);
     http2.push(connection);
@@ -256,7 +259,7 @@ describe("the streams of StreamChecks", () => {
 
   it("count each question as a call in flight", async () => {
     const asker = new Asker(channel);
-    for (let count = 0; count < MAX_CALLS - 2; count++) calls.enter({ peer: "somebody" });
+    for (let count = 0; count < MAX_CALLS - 2; count++) calls.enter({ peer: "another" });
     const outcomes = askMany(asker, 3);
     const refused = await outcomes[2];
     expect(refused).to.deep.equal(
@@ -279,7 +282,7 @@ describe("the streams of StreamChecks", () => {
     atOnce = () => FINE;
     await asker.ask({ jtis: ["a"] });
     expect(calls.active).to.equal(0);
-    for (let count = 0; count < MAX_CALLS; count++) calls.enter({ peer: "somebody" });
+    for (let count = 0; count < MAX_CALLS; count++) calls.enter({ peer: "another" });
     expect(await new Asker(channel).ended).to.deep.equal(ends("RESOURCE_EXHAUSTED", "OVERLOADED"));
     expect(calls.active).to.equal(MAX_CALLS);
     asker.cancel();
@@ -289,7 +292,7 @@ describe("the streams of StreamChecks", () => {
     atOnce = () => FINE;
     const served = [new Asker(channel), new Asker(channel)];
     for (const one of served) await one.ask({ jtis: ["a"] });
-    // The third asks nothing, and has its place all the same: the fourth comes after it on the same connection.
+    // The third has no question, but counts as well: the fourth comes after it on the same connection.
     const silent = new Asker(channel);
     expect(await new Asker(channel).ended).to.deep.equal(ends("RESOURCE_EXHAUSTED", "OVERLOADED"));
     served[0]?.cancel();
@@ -442,8 +445,8 @@ describe("the streams of StreamChecks", () => {
       const outcomes = askMany(asker, 5);
       await reached(5);
       asked[0]?.fail(storeUnavailable("the database is away"));
-      asked[1]?.fail(new Error("nobody foresaw s3cret"));
-      // Not to be written in this format.
+      asked[1]?.fail(new Error("unexpected s3cret"));
+      // Not expressible in this format.
       asked[2]?.answer({ verdicts: ["x" as unknown as Verdict], revision: "r" });
       asked[3]?.fail(new ServiceError("REVISION_LOST", "it is lost"));
       asked[4]?.answer();
@@ -539,7 +542,7 @@ describe("the streams of StreamChecks", () => {
         });
       };
       const outcome = asker.ask({ jtis: ["b"] }, { timeoutMs: 100 });
-      await until(() => isAsked, { ...PATIENCE, what: "somebody asks who it is" });
+      await until(() => isAsked, { ...PATIENCE, what: "the caller is being authenticated" });
       clock.advance(100);
       expect(await outcome).to.deep.equal(late(100));
       know(UNRESTRICTED_PRINCIPAL);
@@ -600,7 +603,7 @@ describe("the streams of StreamChecks", () => {
       });
     }
 
-    /** As many as there may be at once. */
+    /** The maximum of concurrent streams. */
     async function thereIsRoom(): Promise<void> {
       atOnce = () => FINE;
       const askers = Array.from({ length: MOST }, () => new Asker(channel));
@@ -663,7 +666,7 @@ describe("the streams of StreamChecks", () => {
       };
       const asker = new Asker(channel);
       const outcome = asker.ask({ jtis: ["a"] });
-      await until(() => isAsked, { ...PATIENCE, what: "somebody asks who it is" });
+      await until(() => isAsked, { ...PATIENCE, what: "the caller is being authenticated" });
       streams.drain();
       know(UNRESTRICTED_PRINCIPAL);
       expect([await asker.ended, await outcome, asked]).to.deep.equal([
@@ -691,9 +694,9 @@ describe("the streams of StreamChecks", () => {
       verdicts: Array.from({ length: 1000 }, () => Verdict.NOT_BLACKLISTED),
       revision: "r".repeat(11_000),
     };
-    /** Questions that were answered with it. */
+    /** The number of questions that were answered with it. */
     let given: number;
-    /** Time goes on in steps, each of which lets everything happen that can. */
+    /** Advances the clock in steps, each of which lets everything happen that can. */
     const goOn = (ms: number) => {
       for (let waited = 0; waited < ms; waited += STREAM_TICK_MS) clock.advance(STREAM_TICK_MS);
     };
@@ -728,7 +731,7 @@ describe("the streams of StreamChecks", () => {
       return external + heapUsed;
     };
 
-    /** Others are served, and nothing more is asked meanwhile: as much has been read as is. */
+    /** Other connections are served, and no more questions are read meanwhile. */
     async function settled(): Promise<void> {
       for (let seen = -1; seen !== given; ) {
         seen = given;
@@ -773,7 +776,7 @@ describe("the streams of StreamChecks", () => {
       while (bytes < 200 * 12_000) {
         const before = bytes;
         stream.resume();
-        await until(() => bytes > before, { ...PATIENCE, what: "something more has come" });
+        await until(() => bytes > before, { ...PATIENCE, what: "more bytes have arrived" });
         await arrived();
         clock.advance(STREAM_TICK_MS);
       }
@@ -806,7 +809,7 @@ describe("the streams of StreamChecks", () => {
         ]);
         const peer = String(refused()[0]?.peer);
         expect(calls.mayBuffer(peer)).to.equal(false);
-        // Nobody else is.
+        // No other connection's questions are.
         const asker = new Asker(channel);
         expect(await asker.ask({ jtis: ["other"] })).to.deep.equal({ verdicts: [], revision: huge });
         await make({ connection, streams });
@@ -816,7 +819,7 @@ describe("the streams of StreamChecks", () => {
           letGo();
           return mayBuffer;
         };
-        await until(isNothingHeld, { ...PATIENCE, what: "nothing is counted any more" });
+        await until(isNothingHeld, { ...PATIENCE, what: "no bytes are counted" });
         expect(await asker.done()).to.deep.equal(ends("OK"));
       });
     }
@@ -829,7 +832,7 @@ describe("the streams of StreamChecks", () => {
         create(StreamChecksRequestSchema, { question: { jtis } }),
       );
       const bytes = framed(message);
-      // Some of these are read, sixteen more lie ready, and the rest waits at the client.
+      // Some of these are read, sixteen more are buffered, and the rest waits in the client.
       const { stream } = await openStuck(66);
       const before = await held();
       for (let count = 0; count < 30; count++) stream.write(bytes);
@@ -844,7 +847,7 @@ describe("the streams of StreamChecks", () => {
       const before = await held();
       await openStuck();
       await openStuck();
-      // 64 answers each, and what their connections have of them at both ends.
+      // 64 answers each, and their copies at both ends of the connections.
       expect((await held()) - before).to.be.below(2 * 3_000_000);
     });
   });

@@ -45,7 +45,7 @@ describe("a deadline beyond the maximum of a timer", () => {
     await running.stop();
   });
 
-  // 24.85 days are where 32 bits end; every second multiple of that would seem to lie ahead all the same.
+  // At 24.85 days 32 bits overflow; every second multiple of that would appear to be in the future nevertheless.
   for (const timeout of [
     "2147484S",
     "2592000S",
@@ -55,7 +55,7 @@ describe("a deadline beyond the maximum of a timer", () => {
     "99999999S",
     "99999999M",
     "99999999H",
-    // As no specification has it, and as grpc-js reads it all the same.
+    // In no specification, but accepted by grpc-js.
     "720 H",
     "2592000000m",
     "10000000000S",
@@ -87,7 +87,7 @@ describe("a deadline beyond the maximum of a timer", () => {
       const timeoutMs = days * DAY_MS;
       const { code } = await channel.call(methodPath("List"), BODIES.List, { timeoutMs });
       const asker = new Asker(channel, { timeoutMs });
-      const outcome = await asker.ask({ jtis: ["nobody"] });
+      const outcome = await asker.ask({ jtis: ["absent"] });
       asker.stream.end();
       const answer = outcome as { verdicts: readonly Verdict[] };
       expect([code, answer.verdicts, (await asker.ended).code]).to.deep.equal([

@@ -16,7 +16,7 @@ import { ends, type StreamEnd } from "../support/stream-end.ts";
 const YEAR_2100 = { seconds: 4_102_444_800n };
 const WORKERS = 20;
 const STREAMS = 10;
-/** Questions of a stream under way at once. */
+/** Questions of a stream in flight at once. */
 const LANES = 8;
 
 for (const backend of backends) {
@@ -144,13 +144,13 @@ for (const backend of backends) {
 interface Load {
   readonly acknowledged: readonly string[];
   readonly errors: readonly unknown[];
-  /** Resolves once that many revocations have been acknowledged. */
+  /** Resolves once this many revocations have been acknowledged. */
   reaches(count: number): Promise<void>;
-  /** Resolves when each worker has met its first error. */
+  /** Resolves when each worker has had its first error. */
   readonly ended: Promise<unknown>;
 }
 
-/** Revokes and checks without a pause, each worker on a connection of its own, until it is refused. */
+/** Revokes and checks without a pause, each worker on its own connection, until it is refused. */
 function startLoad(address: string): Load {
   const acknowledged: string[] = [];
   const errors: unknown[] = [];
@@ -185,14 +185,14 @@ function startLoad(address: string): Load {
 }
 
 interface Asking {
-  /** Answers that are not what was acknowledged, and questions that were refused. */
+  /** Wrong answers for acknowledged revocations, and refused questions. */
   readonly wrong: readonly string[];
   answered: number;
   /** How each stream ended. */
   readonly ended: Promise<readonly StreamEnd[]>;
 }
 
-/** Asks over streams without a pause, each on a connection of its own, until it ends. */
+/** Sends questions over streams without a pause, each on its own connection, until it ends. */
 function startAsking(address: string, acknowledged: readonly string[]): Asking {
   const wrong: string[] = [];
   async function lane(asker: Asker): Promise<void> {
@@ -230,12 +230,12 @@ function expectOnlyUnavailable(errors: readonly unknown[]): void {
     if (!(error instanceof ClientError)) throw error;
     const { code, reason, message } = error;
     expect(code, message).to.equal("UNAVAILABLE");
-    // Without a reason: the connection was gone before the call could be sent.
+    // Without a reason: the connection was closed before the call could be sent.
     expect(reason, message).to.be.oneOf(["DRAINING", undefined]);
   }
 }
 
-/** By the next service on the same database. */
+/** From the next service on the same database. */
 async function expectStored(url: string, jtis: readonly string[]): Promise<void> {
   const next = await startService({ url });
   try {

@@ -114,7 +114,7 @@ describe("health on unauthenticated connections", () => {
     return stream;
   }
 
-  /** Until so many streams of Watch are open, as the metric has it. */
+  /** Waits until this many streams of Watch are open, according to the metric. */
   async function watches(count: number): Promise<void> {
     const open = async () =>
       (await scrape(running.adminUrl)).get("tokenblacklist_health_watches")?.series[0]?.value === count;
@@ -146,7 +146,7 @@ describe("health on unauthenticated connections", () => {
       NODE_OPTIONS: "--max-old-space-size=64",
     });
     try {
-      // With the names kept it would end before the last.
+      // If the names were kept, it would end before the last.
       expect(await healthNames(address, { count: 60 })).to.equal(60);
       expect((await client.isBlacklisted({ jtis: ["a"] })).verdicts).to.have.length(1);
       expect(process.pid).to.be.above(0);
@@ -184,7 +184,7 @@ describe("health on unauthenticated connections", () => {
     late.write(framed(Buffer.alloc(0)));
     expect(await answered).to.equal(String(status.DEADLINE_EXCEEDED));
     late.end();
-    // On the same connection, so that the end has come before.
+    // On the same connection, so the end has been processed before.
     await http2.send("/grpc.health.v1.Health/Check", framed(Buffer.alloc(0)));
     await http2.close();
     await watches(0);
@@ -228,7 +228,7 @@ describe("health on unauthenticated connections", () => {
     const newcomer = watch(connect());
     await newcomer.reaches("SERVING");
     expect(own.seen).to.deep.equal(["SERVING"]);
-    await until(() => ended.length === 2, { withinMs: 5000, what: "two had to go" });
+    await until(() => ended.length === 2, { withinMs: 5000, what: "two streams were ended" });
     expect(ended).to.deep.equal(["UNAVAILABLE", "UNAVAILABLE"]);
     await watches(MAX_HEALTH_WATCHES);
   });
@@ -253,7 +253,7 @@ describe("health on unauthenticated connections", () => {
     expect(await stranger.ended).to.equal("UNAVAILABLE");
     const newcomer = watch(await known());
     await newcomer.reaches("SERVING");
-    await until(() => ended.length === 1, { withinMs: 5000, what: "one had to go" });
+    await until(() => ended.length === 1, { withinMs: 5000, what: "one stream was ended" });
     expect(ended).to.deep.equal(["UNAVAILABLE"]);
     await watches(MAX_HEALTH_WATCHES);
   });

@@ -19,7 +19,7 @@ import { detailsOf, readDetails } from "../support/status-details.ts";
 const METHODS = ["Blacklist", "IsBlacklisted", "List", "Prune"] as const;
 const YEAR_2100 = { seconds: 4_102_444_800n };
 
-/** Well-formed requests, for the fuzzer to spoil. */
+/** Well-formed requests, which the fuzzer damages. */
 const REQUESTS: Record<(typeof METHODS)[number], Uint8Array> = {
   Blacklist: toBinary(
     BlacklistRequestSchema,
@@ -55,7 +55,7 @@ const REQUESTS: Record<(typeof METHODS)[number], Uint8Array> = {
   ),
 };
 
-/** Requests that are OK, and stay so with a field that is not known. */
+/** Requests that are OK, and remain so with an unknown field. */
 const REQUESTS_TO_PAD: Record<(typeof METHODS)[number], Uint8Array> = {
   ...REQUESTS,
   Blacklist: toBinary(
@@ -226,7 +226,7 @@ for (const backend of backends) {
       ["Blacklist", MAX_REQUEST_BYTES],
     ] as const) {
       it(`are accepted for ${method} up to ${most}, and refused above`, async () => {
-        // Padded with a field that the service does not know.
+        // Padded with an unknown field.
         const padded = (size: number) => {
           const request = Buffer.from(REQUESTS_TO_PAD[method]);
           const rest = size - request.length - 1;
@@ -243,7 +243,7 @@ for (const backend of backends) {
         expect(detailsOf(taken)?.violations ?? []).to.deep.equal([]);
         expect(taken.code).to.equal("OK");
         const { code } = await channel.call(path, padded(most + 1));
-        // The largest of all is grpc-js's own.
+        // The largest maximum is grpc-js's own.
         expect(code).to.equal(most === MAX_REQUEST_BYTES ? "RESOURCE_EXHAUSTED" : "INVALID_ARGUMENT");
         await expectAlive();
       });
@@ -306,7 +306,7 @@ function varint(value: number): number[] {
   }
 }
 
-/** Changed, cut, doubled, or replaced altogether. */
+/** Changed, truncated, doubled, or replaced. */
 function spoil(good: Uint8Array, random: () => number): Uint8Array {
   const byte = () => Math.floor(random() * 256);
   if (random() < 0.2) return Uint8Array.from({ length: Math.floor(random() * 64) }, byte);

@@ -48,7 +48,7 @@ describe("HTTP/2 on an unauthenticated connection", () => {
         });
       expect((await ask(16 * 1024)).code).to.equal("INVALID_ARGUMENT");
       expect((await ask(33 * 1024)).code).to.equal(undefined);
-      // The connection goes on.
+      // The connection stays open.
       expect((await ask(16)).code).to.equal("INVALID_ARGUMENT");
     } finally {
       await http2.close();
@@ -101,12 +101,12 @@ describe("HTTP/2 on an unauthenticated connection", () => {
         ]),
       { count: 1500 },
     );
-    await until(() => http2.goaway !== undefined, { withinMs: 10_000, what: "GOAWAY" });
+    await until(() => http2.goaway !== undefined, { withinMs: 10_000, what: "GOAWAY is received" });
     http2.close();
   });
 });
 
-/** Bytes in use, wherever they are. */
+/** Bytes in use, of any kind. */
 function held(): number {
   const { external, heapUsed } = process.memoryUsage();
   return external + heapUsed;

@@ -27,7 +27,7 @@ import { type RunningService, startService } from "../support/service.ts";
 import { freshFolder } from "../support/shared.ts";
 import { until } from "../support/until.ts";
 
-/** The beginning of a message that says it will have so many bytes. */
+/** The beginning of a message that announces this many bytes. */
 function announced(bytes: number): Buffer {
   const head = Buffer.alloc(5);
   head.writeUInt32BE(bytes, 1);
@@ -37,13 +37,13 @@ function announced(bytes: number): Buffer {
 const IS_BLACKLISTED = "/tokenblacklist.v1.TokenBlacklist/IsBlacklisted";
 const BLACKLIST = "/tokenblacklist.v1.TokenBlacklist/Blacklist";
 
-/** A message of one field that no request has, with so many bytes. */
+/** A message of one unknown field with this many bytes. */
 function unknownField(bytes: number): Buffer {
   const length = [bytes & 0x7f, (bytes >> 7) & 0x7f, (bytes >> 14) & 0x7f].map((part) => part | 0x80);
   return Buffer.concat([Buffer.from([0x7a, ...length, bytes >> 21]), Buffer.alloc(bytes)]);
 }
 
-/** A call of which the body has not ended; and the name of the code that it ends with. */
+/** A call whose body has not ended, and the name of the code that it ends with. */
 class OpenCall {
   readonly stream: ClientHttp2Stream;
   code: string | undefined;
@@ -100,7 +100,7 @@ describe("a call before its message has arrived", () => {
       }
     }
     expect(codes).to.deep.equal(codes.map(() => "UNAUTHENTICATED"));
-    // Counted and logged as every call.
+    // Counted and logged like every call.
     const logged = running.logs().filter(({ msg, code }) => msg === "call" && code === "UNAUTHENTICATED");
     expect(logged).to.have.length(codes.length);
   });
@@ -158,7 +158,10 @@ describe("a call before its message has arrived", () => {
       raw.socket.write(frame(FRAME.settings, FLAG.ack, 0));
       message.fill(0, 60_000);
       send(1, 1400);
-      await until(() => (raw.received.get(FRAME.headers) ?? 0) > 0, { withinMs: 5000, what: "an answer" });
+      await until(() => (raw.received.get(FRAME.headers) ?? 0) > 0, {
+        withinMs: 5000,
+        what: "headers are received",
+      });
       expect([raw.isClosed, await closed()]).to.deep.equal([false, 0]);
       send(3, 1);
       expect(await raw.closesWithin(5000)).to.equal(true);
@@ -191,7 +194,7 @@ describe("a call before its message has arrived", () => {
     }
     await until(() => calls.some(({ code }) => code !== undefined), {
       withinMs: 5000,
-      what: "some are refused",
+      what: "some calls are refused",
     });
     expect((await running.client.isBlacklisted({ jtis: ["a"] })).verdicts).to.have.length(1);
     const refused = calls.filter(({ code }) => code !== undefined);
@@ -206,14 +209,14 @@ describe("a call before its message has arrived", () => {
     await serve({ clock });
     const waiting = new OpenCall(http2, "Blacklist", { "grpc-timeout": "1000H" });
     waiting.stream.write(announced(100));
-    await until(() => clock.pendingTimers > 0, { withinMs: 5000, what: "it is waited for" });
-    // The call may not have come yet: time goes on until it has.
+    await until(() => clock.pendingTimers > 0, { withinMs: 5000, what: "the timer is running" });
+    // The call may not have arrived yet: the clock advances until it has.
     await until(
       () => {
         clock.advance(MAX_RECEIVE_MS / 4);
         return waiting.code !== undefined;
       },
-      { withinMs: 5000, what: "it has been given up" },
+      { withinMs: 5000, what: "the call has timed out" },
     );
     expect(waiting.code).to.equal("DEADLINE_EXCEEDED");
   });
@@ -240,12 +243,12 @@ describe("a call before its message has arrived", () => {
     }
     await until(() => calls.some(({ code }) => code !== undefined), {
       withinMs: 10_000,
-      what: "some are refused",
+      what: "some calls are refused",
     });
     const large = unknownField(MAX_REQUEST_BYTES - 1000);
     const other = await http2.send(BLACKLIST, framed(large), await bearer("other", "revoke"));
     for (const connection of connections) await connection.close();
-    // It has arrived, and holds no tokens.
+    // It has arrived, and has no tokens.
     expect(other.code).to.equal("INVALID_ARGUMENT");
   });
 
@@ -275,14 +278,14 @@ describe("a call before its message has arrived", () => {
     const refused = () => checks.filter(({ code }) => code !== undefined);
     await until(() => refused().length >= checks.length - MAX_OPEN_CALLS, {
       withinMs: 10_000,
-      what: "those past the bound are refused",
+      what: "the calls above the limit are refused",
     });
     expect(new Set(refused().map(({ code }) => code))).to.deep.equal(new Set(["RESOURCE_EXHAUSTED"]));
     for (const connection of connections) await connection.close();
-    // Their places come back.
+    // Their places are free again.
     await until(
       async () => (await http2.send("/grpc.health.v1.Health/Check", framed(Buffer.of()))).code === "OK",
-      { withinMs: 5000, what: "one more is answered" },
+      { withinMs: 5000, what: "another call is answered" },
     );
   });
 
@@ -295,7 +298,7 @@ describe("a call before its message has arrived", () => {
       withinMs: 5000,
       what: "the service closes its streams",
     });
-    // Not before it has said why.
+    // Not before it has sent the reason.
     expect(calls.map(({ code }) => code)).to.deep.equal(calls.map(() => "UNIMPLEMENTED"));
   });
 
@@ -306,7 +309,7 @@ describe("a call before its message has arrived", () => {
       const twice = await http2.send(BLACKLIST, Buffer.concat([large, large]));
       expect(twice.code).to.equal("UNIMPLEMENTED");
     }
-    // It holds no tokens. What came before it has left nothing behind.
+    // It has no tokens. The earlier ones have left nothing behind.
     expect((await http2.send(BLACKLIST, large)).code).to.equal("INVALID_ARGUMENT");
   });
 
@@ -335,7 +338,7 @@ describe("a call before its message has arrived", () => {
         clock.advance(MAX_RECEIVE_MS / 4);
         return unfinished.code !== undefined;
       },
-      { withinMs: 5000, what: "it has been given up" },
+      { withinMs: 5000, what: "the call has timed out" },
     );
     expect([unfinished.code, resting.code]).to.deep.equal(["DEADLINE_EXCEEDED", undefined]);
     resting.stream.destroy();
@@ -348,7 +351,7 @@ describe("a call before its message has arrived", () => {
     await http2.close();
     const seen = () =>
       running.logs().filter(({ msg, code }) => msg === "call" && code === "CANCELLED").length;
-    await until(() => seen() === calls.length, { withinMs: 5000, what: "all have ended" });
+    await until(() => seen() === calls.length, { withinMs: 5000, what: "all calls have ended" });
   });
 });
 

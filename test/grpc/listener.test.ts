@@ -55,7 +55,7 @@ describe("the gRPC listener", () => {
     return serve({ env, ...options });
   }
 
-  /** Until so many connections have been accepted: the kernel takes them before the service does. */
+  /** Waits until this many connections have been accepted: the kernel accepts them before the service does. */
   async function accepted(count: number): Promise<void> {
     const open = async () => {
       const metric = (await scrape(running?.adminUrl ?? "")).get("tokenblacklist_connections");
@@ -80,7 +80,7 @@ describe("the gRPC listener", () => {
       const newcomer = new RawChannel(address);
       expect(await checkHealth(newcomer)).to.equal("SERVING");
       newcomer.close();
-      // On the connection that it had before.
+      // On its earlier connection.
       expect((await client.isBlacklisted({ jtis: ["a"] })).verdicts).to.have.length(1);
       expect(process.pid).to.be.above(0);
     } finally {
@@ -98,7 +98,7 @@ describe("the gRPC listener", () => {
       Object.fromEntries(
         (metrics.get(name)?.series ?? []).map(({ labels, value }) => [Object.values(labels)[0] ?? "", value]),
       );
-    // Ten for one address, half of all, and one of these the client's.
+    // Ten for one address, half of all, and one of these is the client's.
     expect(values("tokenblacklist_connections").grpc).to.equal(10);
     expect(values("tokenblacklist_connections_limit").grpc).to.equal(20);
     expect(values("tokenblacklist_unauthenticated_connections")).to.deep.equal({ "": 9 });
@@ -118,7 +118,7 @@ describe("the gRPC listener", () => {
     const newcomer = new RawChannel(address);
     try {
       const serves = async () => (await checkHealth(newcomer).catch(() => "")) === "SERVING";
-      await until(serves, { withinMs: 5000, what: "the newcomer is served" });
+      await until(serves, { withinMs: 5000, what: "the new connection is served" });
     } finally {
       newcomer.close();
     }
@@ -141,7 +141,7 @@ describe("the gRPC listener", () => {
     await channel.call("/tokenblacklist.v1.TokenBlacklist/List", Buffer.alloc(0));
     expect(await seen()).to.deep.equal([1, 0]);
     channel.close();
-    await until(async () => (await seen())[0] === 0, { withinMs: 2000, what: "it has gone" });
+    await until(async () => (await seen())[0] === 0, { withinMs: 2000, what: "the connection is closed" });
   });
 
   it("closes a connection whose TLS handshake does not complete", async () => {
@@ -151,7 +151,7 @@ describe("the gRPC listener", () => {
     await accepted(20);
     expect(held.open).to.equal(20);
     clock.advance(READY_MS);
-    await until(() => held?.open === 0, { withinMs: 2000, what: "they are closed" });
+    await until(() => held?.open === 0, { withinMs: 2000, what: "all connections are closed" });
   });
 
   it("closes a connection that sends no SETTINGS", async () => {
@@ -162,7 +162,7 @@ describe("the gRPC listener", () => {
     clock.advance(READY_MS - 1);
     expect(held.open).to.equal(20);
     clock.advance(1);
-    await until(() => held?.open === 0, { withinMs: 2000, what: "they are closed" });
+    await until(() => held?.open === 0, { withinMs: 2000, what: "all connections are closed" });
   });
 
   it("closes an idle connection that was never authenticated, with a GOAWAY, and no other", async () => {
@@ -176,7 +176,10 @@ describe("the gRPC listener", () => {
       await used.send("/tokenblacklist.v1.TokenBlacklist/IsBlacklisted", Buffer.alloc(5));
       clock.advance(UNUSED_CONNECTION_MS);
       expect((await goaway)[0]).to.equal(0);
-      await until(() => unused.session.destroyed, { withinMs: 2000, what: "it is closed" });
+      await until(() => unused.session.destroyed, {
+        withinMs: 2000,
+        what: "the unused connection is closed",
+      });
       clock.advance(10 * UNUSED_CONNECTION_MS);
       const answer = await used.send("/tokenblacklist.v1.TokenBlacklist/IsBlacklisted", Buffer.alloc(5));
       expect(answer.code).to.equal("INVALID_ARGUMENT");
@@ -225,7 +228,7 @@ describe("the gRPC listener", () => {
       expect(await list(calls)).to.include({ code: "OK" });
       expect(await seen()).to.deep.equal([1, 0]);
       calls.close();
-      await until(async () => (await seen())[0] === 0, { withinMs: 2000, what: "it has gone" });
+      await until(async () => (await seen())[0] === 0, { withinMs: 2000, what: "the connection is closed" });
     });
 
     it("closes an idle one that was never authenticated, and no other", async () => {
@@ -234,7 +237,7 @@ describe("the gRPC listener", () => {
       const [unused, used] = [await open(), await open()];
       expect(await list(used)).to.include({ code: "OK" });
       clock.advance(UNUSED_CONNECTION_MS);
-      await until(() => unused.socket.destroyed, { withinMs: 2000, what: "it is closed" });
+      await until(() => unused.socket.destroyed, { withinMs: 2000, what: "the unused connection is closed" });
       clock.advance(10 * UNUSED_CONNECTION_MS);
       expect(await list(used)).to.include({ code: "OK" });
       used.close();
@@ -248,14 +251,14 @@ describe("the gRPC listener", () => {
       const began = performance.now();
       await service.close();
       await closed;
-      // What is cut off after the grace takes longer: it is a second here.
+      // Disconnecting after the grace takes longer: a second here.
       expect(performance.now() - began).to.be.lessThan(800);
     });
 
     it("passes on responses and requests of any size", async () => {
       const { open, list } = await withCertificates();
       const calls = await open();
-      // A stranger that begins so many is closed.
+      // An unauthenticated client that begins so many is disconnected.
       expect(await list(calls)).to.include({ code: "OK" });
       const path = "/grpc.health.v1.Health/List";
       for (let round = 0; round < 3; round++) {

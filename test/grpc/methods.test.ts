@@ -21,7 +21,7 @@ describe("the table of methods", () => {
     const withoutMethod: MethodTable<typeof TokenBlacklist> = { ...others, watch };
     // @ts-expect-error: a method with streams is missing.
     const withoutStream: MethodTable<typeof TokenBlacklist> = { ...others, prune };
-    // @ts-expect-error: nothing says when the caller's own token is looked up.
+    // @ts-expect-error: it is not declared when the caller's own token is looked up.
     const withoutDecision: MethodTable<typeof TokenBlacklist> = { ...others, watch, prune: undecided };
     // @ts-expect-error: the same for streams.
     const ofStream: MethodTable<typeof TokenBlacklist> = { ...others, prune, watch: undecidedStream };

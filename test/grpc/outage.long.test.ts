@@ -24,7 +24,7 @@ import { detailsOf } from "../support/status-details.ts";
 
 const POSITIVES = "tokenblacklist.v1.TokenBlacklist/positives";
 const YEAR_2100 = { seconds: 4_102_444_800n };
-/** What the service promises: noticed while a caller is still waiting, and over soon after the database is back. */
+/** The service's promises: an outage is detected while a caller still waits, and over soon after the database is back. */
 const NOTICED_WITHIN_MS = 5000;
 const RECOVERED_WITHIN_MS = 2000;
 
@@ -83,7 +83,7 @@ describe("an unavailable database", () => {
       list: () => running.client.list({}),
       prune: () => running.client.prune({}),
     };
-    // All at once: each has its own way to find out.
+    // All at once: each detects it in its own way.
     const asked = performance.now();
     await Promise.all(
       Object.entries(calls).map(async ([name, call]) => {
@@ -152,7 +152,7 @@ describe("an unavailable database", () => {
     const positives = watchHealth(channel, POSITIVES);
     await running.indexLoaded();
     await blacklist("before");
-    // Whoever is asked knows of it now, without the database.
+    // Every method knows of the outage now, without a call to the database.
     await running.client.isBlacklisted({ jtis: ["before", "never"] });
     await positives.reaches("SERVING");
     const readiness = async () => (await fetch(`${running.adminUrl}/readyz`)).text();
@@ -203,14 +203,14 @@ describe("an unavailable database", () => {
 
   it("leaves nothing queued after many cancelled calls", async function () {
     this.timeout(60_000);
-    // Each takes a thousand streams at once.
+    // Each opens a thousand streams at once.
     const [http2, ...others] = await Promise.all(
       Array.from({ length: 3 }, () => Http2Connection.open(running.address)),
     );
     try {
       proxy.blackhole();
-      // What a full queue has no room for beside it, were it not given back; then a storm that hardly lives to see it.
-      // The timeouts are the service's to keep: this client has none.
+      // More than a full queue has room for unless its room is released; then calls that time out almost at once.
+      // The timeouts are enforced by the service: this client has none.
       const queued = [...Array(19).fill("Blacklist"), ...Array(499).fill("IsBlacklisted")] as const;
       const storm = [...Array(900).fill("Blacklist"), ...Array(900).fill("IsBlacklisted")] as const;
       const send = (
@@ -226,7 +226,7 @@ describe("an unavailable database", () => {
       ]);
       const codes = new Set(answers.map(({ code }) => code));
       expect([...codes]).to.deep.equal(["DEADLINE_EXCEEDED"]);
-      // All that got as far as a queue.
+      // All that reached a queue.
       const ended = running.logs().filter(({ code }) => code === "DEADLINE_EXCEEDED");
       expect(ended.length).to.be.at.least(queued.length);
       expect(ended.some(({ method }) => method === "Blacklist")).to.equal(true);
@@ -339,7 +339,7 @@ describe("a service that starts before its database", () => {
         expect(performance.now() - began, "until it listens").to.be.below(5000);
         const watch = watchHealth(channel);
         await watch.reaches("NOT_SERVING");
-        // It knows of nothing yet that is blacklisted.
+        // It has no positives yet.
         expect(await checkHealth(channel, POSITIVES)).to.equal("NOT_SERVING");
         expect(await (await fetch(`${running.adminUrl}/readyz`)).text()).to.equal("not serving\n");
         expect((await fetch(`${running.adminUrl}/livez`)).status).to.equal(200);
@@ -362,7 +362,7 @@ describe("a service that starts before its database", () => {
   }
 });
 
-/** HTTP/2 keeps the order of what one connection carries: what came before an answered call has come too. */
+/** HTTP/2 preserves the order of a connection: everything sent before an answered call has arrived, too. */
 async function everythingSentHasArrived(running: RunningService): Promise<void> {
   const error = await rejection(running.client.isBlacklisted({ jtis: [] }));
   expect(error).to.include({ code: "INVALID_ARGUMENT" });

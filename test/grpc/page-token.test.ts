@@ -27,7 +27,7 @@ describe("a page token", () => {
   const tokens = new PageTokens(Buffer.alloc(32, 1));
   const token = tokens.seal(POSITION, ALL);
 
-  /** True if opening `text` was refused as it should be; anything else thrown goes on. */
+  /** True if opening `text` was refused as it should be; any other error is rethrown. */
   function isRefused(text: string, filter = ALL): boolean {
     let opened: PagePosition;
     try {
@@ -36,7 +36,7 @@ describe("a page token", () => {
       if ((error as ServiceError).reason !== "INVALID_REQUEST") throw error;
       return true;
     }
-    // The only thing that may ever be opened is what was sealed.
+    // Only a sealed token may ever be opened.
     expect(opened).to.deep.equal(POSITION);
     return false;
   }
@@ -165,7 +165,7 @@ describe("a page token", () => {
   });
 
   it("is refused in any other encoding of the same bytes", () => {
-    // Of the last character of an odd length only some bits count: others mean the same bytes.
+    // Only some bits of the last character of an odd length count: different characters give the same bytes.
     const odd = ["a", "ab", "abc"].map((jti) =>
       tokens.seal({ ...POSITION, after: { ...POSITION.after, key: jti as Jti } }, ALL),
     );

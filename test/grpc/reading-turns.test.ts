@@ -5,7 +5,7 @@ import { FIRST_TURNS, MAX_READERS, MAX_TURN_BYTES, MAX_TURN_CALLS } from "../../
 import { turn } from "../support/held-store.ts";
 import { until } from "../support/until.ts";
 
-/** A connection whose peer has sent so much, a reading at a time. */
+/** A connection whose peer has sent this much, read in steps. */
 class Peer implements Source {
   bytesRead = 0;
   isReading = true;
@@ -46,7 +46,7 @@ describe("turns of reading", () => {
         for (const { reader } of reading) reader.begun();
         return peers.every((peer) => peer.turns >= 3);
       },
-      { withinMs: 20_000, what: "each had three turns" },
+      { withinMs: 20_000, what: "each connection had three turns" },
     );
     expect(most)
       .to.be.at.least(1)
@@ -57,18 +57,18 @@ describe("turns of reading", () => {
   it("end with a call, until the next turn", async () => {
     const peer = new Peer(new ReadingTurns());
     expect(peer.isReading).to.equal(false);
-    await until(() => peer.isReading, { withinMs: 1000, what: "its turn" });
+    await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
     peer.reader.begun();
     expect(peer.isReading).to.equal(false);
-    await until(() => peer.isReading, { withinMs: 1000, what: "its next turn" });
+    await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its next turn" });
     peer.reader.closed();
   });
 
   it("end with bytes that are no call", async () => {
     const peer = new Peer(new ReadingTurns());
-    await until(() => peer.isReading, { withinMs: 1000, what: "its turn" });
+    await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
     peer.bytesRead += 1000;
-    await until(() => peer.turns === 2, { withinMs: 1000, what: "its next turn" });
+    await until(() => peer.turns === 2, { withinMs: 1000, what: "the connection has its next turn" });
     expect(peer.flooded).to.equal(0);
     peer.reader.closed();
   });
@@ -81,14 +81,20 @@ describe("turns of reading", () => {
     }, 1);
     try {
       const hadFirst = ({ turns }: Peer) => turns >= FIRST_TURNS;
-      await until(() => others.every(hadFirst), { withinMs: 20_000, what: "all had their first turns" });
+      await until(() => others.every(hadFirst), {
+        withinMs: 20_000,
+        what: "all connections had their first turn",
+      });
       const before = total(others);
       const newcomer = new Peer(turns);
       for (let turn = 1; turn <= 3; turn++) {
-        await until(() => newcomer.turns >= turn, { withinMs: 5000, what: "its turn" });
+        await until(() => newcomer.turns >= turn, {
+          withinMs: 5000,
+          what: "the new connection has its turn",
+        });
         newcomer.reader.heard();
       }
-      // A round of all of them is 1500.
+      // One round of all of them is 1500.
       expect(total(others) - before).to.be.below(500);
       newcomer.reader.closed();
     } finally {
@@ -109,7 +115,7 @@ describe("turns of reading", () => {
 
   it("are taken from a connection that begins more calls in one than may be open", async () => {
     const peer = new Peer(new ReadingTurns());
-    await until(() => peer.isReading, { withinMs: 1000, what: "its turn" });
+    await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
     for (let calls = 0; calls < MAX_TURN_CALLS; calls++) peer.reader.begun();
     expect(peer.flooded).to.equal(0);
     peer.reader.begun();
@@ -132,8 +138,8 @@ describe("turns of reading", () => {
 
   it("are taken from a connection that sends much in one, and no call", async () => {
     const peer = new Peer(new ReadingTurns());
-    await until(() => peer.isReading, { withinMs: 1000, what: "its turn" });
+    await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
     peer.bytesRead += MAX_TURN_BYTES + 1;
-    await until(() => peer.flooded === 1, { withinMs: 1000, what: "it is closed" });
+    await until(() => peer.flooded === 1, { withinMs: 1000, what: "the connection is closed" });
   });
 });

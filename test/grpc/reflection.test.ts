@@ -8,7 +8,7 @@ import { backends, type FreshDatabase } from "../support/backends.ts";
 import { type RunningService, startService } from "../support/service.ts";
 
 const BUF = createRequire(import.meta.url).resolve("@bufbuild/buf/bin/buf");
-/** A request of reflection: its field 7, of 480 bytes that say nothing. A window of DATA holds some 130 of these. */
+/** A request of reflection: its field 7, of 480 meaningless bytes. A window of DATA holds about 130 of these. */
 const LIST_SERVICES = Buffer.concat([Buffer.from([0x3a, 0xe0, 0x03]), Buffer.alloc(480, "a")]);
 const SERVICE = "tokenblacklist.v1.TokenBlacklist";
 

@@ -25,7 +25,7 @@ const SOON = toTimestamp((NOW + 60_000) as EpochMs);
 const BEYOND = { seconds: 253_402_300_800n, nanos: 0 };
 const IS_BEYOND = "must be a timestamp between the years 1 and 9999";
 
-/** What is wrong with a request, field by field; the reason must be INVALID_REQUEST. */
+/** The violations of a request, field by field; the reason must be INVALID_REQUEST. */
 function violations(read: () => unknown): Record<string, string> {
   const { reason, violations: found } = thrownBy(read) as ServiceError;
   expect(reason).to.equal("INVALID_REQUEST");
@@ -51,7 +51,7 @@ describe("a Blacklist request", () => {
       ),
     isPast: (expiresAt: EpochMs) => expiresAt <= NOW,
     latest: MAX_EPOCH_MS,
-    revokedBy: "somebody",
+    revokedBy: "alice",
   };
   const readAll = (tokens: Token[], rules: Partial<typeof RULES> = {}) =>
     readBlacklistRequest(create(BlacklistRequestSchema, { tokens }), { ...RULES, ...rules });
@@ -62,9 +62,9 @@ describe("a Blacklist request", () => {
     const tokens = [withJti(" Abc "), withJti("abc", { reason: " stolen\n" }), withJti(" Abc ")];
     const expiresAt = NOW + 60_000;
     expect(read(...tokens)).to.deep.equal([
-      { key: " Abc ", expiresAt, reason: "", revokedBy: "somebody" },
-      { key: "abc", expiresAt, reason: " stolen\n", revokedBy: "somebody" },
-      { key: " Abc ", expiresAt, reason: "", revokedBy: "somebody" },
+      { key: " Abc ", expiresAt, reason: "", revokedBy: "alice" },
+      { key: "abc", expiresAt, reason: " stolen\n", revokedBy: "alice" },
+      { key: " Abc ", expiresAt, reason: "", revokedBy: "alice" },
     ]);
   });
 
@@ -86,7 +86,7 @@ describe("a Blacklist request", () => {
     const reason = "é".repeat(256);
     const expiresAt = { seconds: 253_402_300_799n, nanos: 999_000_000 };
     expect(read(withJti(jti, { reason, expiresAt }))).to.deep.equal([
-      { key: jti, reason, expiresAt: 253_402_300_799_999, revokedBy: "somebody" },
+      { key: jti, reason, expiresAt: 253_402_300_799_999, revokedBy: "alice" },
     ]);
   });
 
@@ -138,7 +138,7 @@ describe("a Blacklist request", () => {
       { token: { case: "jwt", value: "1000" }, reason: "logout" },
       { token: { case: "jwt", value: "-1" } },
     ];
-    const common = { revokedBy: "somebody" };
+    const common = { revokedBy: "alice" };
     expect(await readAll(tokens)).to.deep.equal([
       { entry: { key: "a", expiresAt: NOW + 60_000, reason: "", ...common }, isExpired: false },
       { entry: { key: "jti of 1000", expiresAt: NOW + 1000, reason: "logout", ...common }, isExpired: false },

@@ -83,7 +83,7 @@ describe("calls in flight", () => {
 
   async function answerAll(): Promise<void> {
     for (const answer of waiting.splice(0)) answer();
-    await until(() => calls.active === 0, { withinMs: 5000, what: "all have left" });
+    await until(() => calls.active === 0, { withinMs: 5000, what: "no call is in flight" });
   }
 
   it("leave capacity for callers other than the one with the most", async () => {
@@ -112,7 +112,7 @@ describe("calls in flight", () => {
     await answerAll();
     calls.releaseRequest("common", "greedy", MAX_UNANSWERED_BYTES / 2);
     calls.releaseRequest("own", "greedy", MAX_UNANSWERED_BYTES / 4);
-    // Nothing is left of what was answered or refused.
+    // Nothing is left of answered or refused calls.
     expect(calls.reserveRequest("", MAX_UNANSWERED_BYTES)).to.equal("common");
     expect(calls.reserveRequest("", 1)).to.equal(undefined);
   });
@@ -120,17 +120,17 @@ describe("calls in flight", () => {
   it("give up their place when they are cancelled during a second authentication", async () => {
     let know = (_: Principal) => {};
     let asked = 0;
-    // Judged by its headers, and again when its message is there: meanwhile keys have changed.
+    // Authenticated by its headers, and again when its message has arrived: keys have changed meanwhile.
     authenticate = () => {
       if (++asked > 1) return new Promise((resolve) => (know = resolve));
       callers.changed();
       return known("a");
     };
     const { answer, cancel } = channel.begin(methodPath("IsBlacklisted"), message(1));
-    await until(() => asked === 2, { withinMs: 5000, what: "it is asked again who calls" });
+    await until(() => asked === 2, { withinMs: 5000, what: "the caller is authenticated again" });
     cancel();
     await answer;
-    // The service has heard of it once it has heard of what comes later on the same connection.
+    // The service has processed it once it has processed a later frame on the same connection.
     authenticate = () => known("b");
     expect(await begin("b")).to.equal("waits");
     know(known("a"));

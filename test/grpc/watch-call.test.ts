@@ -53,7 +53,7 @@ describe("the streams of Watch", () => {
   it("are limited in number, started or not; one that has ended makes room", async () => {
     const served = [Watcher.begin(channel), Watcher.begin(channel)];
     await Promise.all(served.map((one) => one.complete()));
-    // The third says nothing, and has its place all the same: the fourth comes after it on the same connection.
+    // The third is silent, but counts as well: the fourth comes after it on the same connection.
     const silent = new Watcher(channel);
     const refused = Watcher.begin(channel);
     expect(await refused.ended).to.deep.equal(ends("RESOURCE_EXHAUSTED", "OVERLOADED"));
@@ -96,12 +96,12 @@ describe("the streams of Watch", () => {
       const newcomer = await opened("c");
       expect(newcomer).to.be.instanceOf(Watcher);
       expect(await second.ended).to.deep.equal(REFUSED);
-      // Each has one: nobody has to make room any more.
+      // Each caller has one: none has to make room any more.
       expect(await opened("d")).to.deep.equal(REFUSED);
       expect(await opened("a")).to.deep.equal(REFUSED);
       expect(stage.watchHub.size).to.equal(3);
       first.cancel();
-      await until(() => stage.watchHub.size === 2, { withinMs: 2000, what: "one has gone" });
+      await until(() => stage.watchHub.size === 2, { withinMs: 2000, what: "one stream has ended" });
       expect(await opened("d")).to.be.instanceOf(Watcher);
       third.cancel();
     });
@@ -112,7 +112,7 @@ describe("the streams of Watch", () => {
         await Watcher.begin(channel).ended;
         const one = (await opened("a")) as Watcher;
         one.cancel();
-        await until(() => stage.watchHub.size === 0, { withinMs: 2000, what: "it has gone" });
+        await until(() => stage.watchHub.size === 0, { withinMs: 2000, what: "the stream has ended" });
       }
       for (const name of ["a", "b", "c"]) expect(await opened(name)).to.be.instanceOf(Watcher);
     });
@@ -129,7 +129,7 @@ describe("the streams of Watch", () => {
       });
     };
     const unknown = Watcher.begin(channel);
-    await until(() => isAsked, { withinMs: 2000, what: "somebody asks who it is" });
+    await until(() => isAsked, { withinMs: 2000, what: "the caller is being authenticated" });
     watches.drain();
     know(UNRESTRICTED_PRINCIPAL);
     expect([await served.ended, await unknown.ended]).to.deep.equal([
@@ -143,7 +143,10 @@ describe("the streams of Watch", () => {
     stage.store.holding = true;
     stage.store.changes.splice(0);
     const leaving = Watcher.begin(channel);
-    await until(() => stage.store.changes.length > 0, { withinMs: 2000, what: "the proof is asked for" });
+    await until(() => stage.store.changes.length > 0, {
+      withinMs: 2000,
+      what: "the read for the proof has begun",
+    });
     leaving.cancel();
     await leaving.ended;
     stage.store.holding = false;
@@ -152,7 +155,7 @@ describe("the streams of Watch", () => {
     other.cancel();
     await until(() => stage.watchHub.size === 0 && stage.clock.pendingTimers === 0, {
       withinMs: 2000,
-      what: "nothing is left behind",
+      what: "no stream or timer is left",
     });
     expect(disconnected).to.deep.equal([]);
   });
@@ -189,7 +192,7 @@ describe("the streams of Watch", () => {
     stage.store.changes.splice(0);
     asking.send({ case: "sync", value: { id: 1n } });
     asking.stream.end();
-    await until(() => stage.store.changes.length > 0, { withinMs: 2000, what: "the proof is asked for" });
+    await until(() => stage.store.changes.length > 0, { withinMs: 2000, what: "the read for the proof has begun" });
     expect(stage.watchHub.size).to.equal(1);
     stage.store.holding = false;
     for (const held of stage.store.changes) await held.fail(new Error("the database is away"));

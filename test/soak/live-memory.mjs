@@ -1,5 +1,5 @@
-// Loaded before everything else into a process whose memory is watched. Between two collections memory is mostly garbage,
-// tens of megabytes of it: no slope of a megabyte an hour would ever show. What is left after one is what the process holds.
+// Preloaded into a process whose memory is measured. Between two collections memory is mostly garbage, tens of megabytes of it,
+// which would hide a slope of a megabyte an hour. Memory in use is measured right after a collection.
 import { readFileSync, writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -7,7 +7,7 @@ import { isMainThread } from "node:worker_threads";
 
 const EVERY_MS = 10_000;
 
-/** Not of files: pages of programs and libraries come and go as the kernel likes. What leaks is never among them. */
+/** Without file pages, which the kernel loads and drops at any time. A leak is never among them. */
 function anonymousBytes() {
   return Number(/^RssAnon:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1]) * 1024;
 }

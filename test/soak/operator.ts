@@ -6,17 +6,17 @@ import type { SoakReplica } from "./soak-replica.ts";
 
 const BATCH = 1000;
 const PAUSE_MS = 100;
-/** A token that expires this soon is not asked about: it may be over before the answer comes. */
+/** A token that expires this soon is not checked: it may expire before the response. */
 const AHEAD_MS = 3000;
 const CALL = { timeoutMs: 2000 };
 
 export interface Audited {
   readonly tokens: number;
-  /** What is missing, and errors that no fault explains. */
+  /** Missing tokens, and errors that no fault explains. */
   readonly violations: string[];
 }
 
-/** Asks `replica` about every token in the ledger, fully fresh, until it has answered or `withinMs` is over. */
+/** Checks every token in the ledger at `replica`, fully fresh, until it has responded or `withinMs` is over. */
 export async function auditChecks(
   replica: SoakReplica,
   ledger: Ledger,
@@ -47,7 +47,7 @@ async function verdictsOf({ client }: SoakReplica, jtis: readonly string[]): Pro
   return verdicts;
 }
 
-/** Lists everything page by page, and looks for every token in the ledger. */
+/** Lists everything page by page, and finds every token in the ledger. */
 export async function auditList(
   replica: SoakReplica,
   ledger: Ledger,
@@ -65,7 +65,7 @@ export async function auditList(
     for (const { jti } of page.tokens) missing.delete(jti);
     pageToken = page.nextPageToken;
   } while (pageToken !== "");
-  // It took so long that what it missed may have expired.
+  // Listing took so long that the missing tokens may have expired.
   const now = Date.now() + AHEAD_MS;
   const lost = alive.filter(({ jti, expiresAt }) => missing.has(jti) && expiresAt > now);
   return {
@@ -74,7 +74,7 @@ export async function auditList(
   };
 }
 
-/** Repeats a call for as long as its error may pass. */
+/** Retries a call as long as its error may be temporary. */
 async function persist<T>(call: () => Promise<T>, withinMs: number): Promise<T | Error> {
   const giveUpAt = performance.now() + withinMs;
   for (;;) {
@@ -89,7 +89,7 @@ async function persist<T>(call: () => Promise<T>, withinMs: number): Promise<T |
   }
 }
 
-/** Prunes as an operator does. Returns what no fault explains. */
+/** Prunes as an operator does. Returns the errors that no fault explains. */
 export async function prune(replica: SoakReplica): Promise<string[]> {
   const answer = await persist(() => replica.client.prune({ maxCount: BATCH }, CALL), 0);
   const isFine =

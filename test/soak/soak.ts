@@ -39,9 +39,9 @@ export interface Minute {
   readonly events: readonly string[];
   /** Acknowledged tokens verified at every replica, and by List. */
   readonly audited: number;
-  /** Those that were found since the last report. */
+  /** Those found since the last report. */
   readonly violations: readonly string[];
-  /** Name, bytes and descriptors of each process that is watched, now. */
+  /** Name, bytes and descriptors of each measured process, now. */
   readonly usage: Growth["latest"];
 }
 
@@ -54,14 +54,14 @@ export interface SoakResult {
   readonly failedInFaults: number;
   readonly failedOtherwise: number;
   readonly events: Readonly<Record<string, number>>;
-  /** Wrong answers, lost acknowledgements, errors that may not be repeated, replicas that did not end as they should. */
+  /** Wrong answers, lost acknowledgements, errors that may not be retried, replicas that did not end as they should. */
   readonly violations: readonly string[];
   readonly growth: Growth;
 }
 
 const REPLICAS = 3;
 const SHUTDOWN_GRACE_MS = 10_000;
-/** The leeway and the lifetimes are short, so that as much is forgotten as is revoked before memory counts. */
+/** The leeway and the lifetimes are short, so that expiry keeps up with revocation before memory is measured. */
 const SETTINGS = { EXPIRY_LEEWAY: "2s", PRUNE_INTERVAL: "10s", SHUTDOWN_GRACE: "10s", AUDIT_LOG: "off" };
 const PACE: Pace = {
   checkers: 4,
@@ -70,12 +70,12 @@ const PACE: Pace = {
   revokePauseMs: 120,
   lifetimeMs: [15_000, 60_000],
 };
-/** What is broken is felt for so long after it was mended: deadlines run out, connections are found again. */
+/** The effects of a fault last this long after its repair: deadlines expire, clients reconnect. */
 const AFTERMATH_MS = 5000;
 const RECOVERY_MS = 20_000;
 const MAX_PAUSE_MS = 8000;
 
-/** Runs the service and its clients for as long as asked, breaks something again and again, and watches. Nothing is left behind. */
+/** Runs the service and its clients for the given time, and injects faults repeatedly. Leaves nothing behind. */
 export async function runSoak(setup: SoakSetup): Promise<SoakResult> {
   const closers: (() => Promise<unknown>)[] = [];
   try {
@@ -143,7 +143,7 @@ async function soak(
   await clientsReady();
 
   const sampler = new Sampler({
-    // The others are restarted: what they held is gone with them.
+    // The other replicas are restarted, which frees their memory.
     processes: [replicas[0] as SoakReplica, ...clients].map(({ name, pid }) => ({
       ...{ name, pid, liveFile: liveFile(name) },
     })),
@@ -196,7 +196,7 @@ async function soak(
   }
 
   async function auditAll(): Promise<void> {
-    // A replica that is down, or cut off, has time to come back.
+    // A replica that is stopped or disconnected has time to recover.
     for (const replica of replicas) await audited(auditChecks(replica, ledger, { withinMs: RECOVERY_MS }));
     await audited(auditList(replicas[0] as SoakReplica, ledger, { withinMs: RECOVERY_MS }));
   }

@@ -20,9 +20,12 @@ describe("the visitors of a soak", () => {
         ...{ name: "gateway", choices: new Choices(seed, "visitors"), ledger: new Ledger(), pauseMs: 0 },
       });
       visitors.start();
-      await until(() => proxy.counts.accepted >= 20, { withinMs: 20_000, what: "twenty have come" });
+      await until(() => proxy.counts.accepted >= 20, {
+        withinMs: 20_000,
+        what: "twenty connections were accepted",
+      });
       await visitors.stop();
-      await until(() => proxy.openConnections === 0, { withinMs: 5000, what: "all of them are gone" });
+      await until(() => proxy.openConnections === 0, { withinMs: 5000, what: "all connections are closed" });
       const tally = visitors.take();
       expect([tally.failed, tally.violations, tally.checks >= 20]).to.deep.equal([[], [], true]);
       expect(visitors.take()).to.deep.equal(emptyTally());

@@ -14,7 +14,7 @@ export interface VisitorsSetup {
 }
 
 /**
- * Gateways that connect, check and close, one after the other. What a closed client leaves behind, here or in the service, shows in
+ * Gateways that connect, check and close, one after the other. A leak after closing, in the client or in the service, shows in
  * the memory of the processes.
  */
 export class Visitors {

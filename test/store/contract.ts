@@ -10,7 +10,7 @@ import { describeTail } from "./contract/tail.ts";
 import { describeWrites } from "./contract/writes.ts";
 import { type OpenStores, openTestStore, type TestStore } from "./open-test-store.ts";
 
-/** What every store must do, on whatever database: `src/store/store.ts`, sentence by sentence. */
+/** The contract of every store, on any database: the sentences of `src/store/store.ts`. */
 export function describeStore(backend: Backend): void {
   describe(`the store on ${backend.name}`, () => {
     let database: FreshDatabase;

@@ -4,10 +4,10 @@ import { type Galera, ownGalera } from "../support/galera.ts";
 import type { PrivateMariadb } from "../support/mariadb.ts";
 import { at, entry, expiryContext, HOUR, openTestStore, type TestStore } from "./open-test-store.ts";
 
-/** Acknowledged writes after which it is enough: of as many, an earlier version lost some five. */
+/** Stops after this many acknowledged writes, of which an earlier version lost about five. */
 const ENOUGH = 3000;
 const LONG_ENOUGH_MS = 60_000;
-/** Below this nothing was tried. */
+/** The minimum for a conclusive test. */
 const AT_LEAST = 500;
 
 interface Written {
@@ -52,7 +52,7 @@ describe("stores that write at several nodes of a Galera cluster", function () {
 
   const rowsAt = async (admin: Connection, sql: string) => (await admin.query<RowDataPacket[]>(sql))[0];
 
-  it("have everything at every node that any of them acknowledged, each commit with its own row, whole", async () => {
+  it("find at every node each commit that any of them acknowledged, with a stamp of its own, whole", async () => {
     const written: Written[] = [];
     let refused = 0;
     const giveUpAt = performance.now() + LONG_ENOUGH_MS;
@@ -91,7 +91,7 @@ describe("stores that write at several nodes of a Galera cluster", function () {
         ({ revision, created_revision }) => !stamps.has(revision) || !stamps.has(created_revision),
       );
       expect([lost, withoutRow, orphans]).to.deep.equal([[], [], []]);
-      // One after the other without a gap, and the state row names the last.
+      // Consecutive numbers, and the state row has the last.
       const [state] = await rowsAt(admin, "SELECT revision FROM blacklist_state");
       expect([stamps.size - 1, Math.max(...stamps.keys())]).to.deep.equal([state?.revision, state?.revision]);
     }
@@ -103,7 +103,7 @@ describe("stores that write at several nodes of a Galera cluster", function () {
     expect([...creators].filter(([, count]) => count > 1)).to.deep.equal([]);
   });
 
-  it("count no entry as pruned that is still there", async () => {
+  it("report no entry as pruned that still exists", async () => {
     const longAgo = Date.now() - 10 * HOUR;
     const [first] = stores as [TestStore];
     const entries = Array.from({ length: 900 }, (_, index) =>

@@ -9,7 +9,7 @@ import { reasonOf } from "../support/rejection.ts";
 import { SilentRollback } from "../support/silent-rollback.ts";
 import { at, entry, expiryContext, HOUR, openTestStore, query, type TestStore } from "./open-test-store.ts";
 
-/** The statements of a commit after which there is something to roll back. */
+/** The statements of a commit after which a rollback has an effect. */
 const BEFORE = {
   "its number is noted": "SET @",
   "the entries are written": "INSERT INTO blacklisted_tokens",
@@ -58,7 +58,7 @@ describe("a commit on MySQL", function () {
     return rows as T[];
   }
 
-  /** All that is stored, whatever any store thinks: every entry with its revision, every commit, and the last revision. */
+  /** Everything in the database, read without a store: every entry with its revision, every commit, and the last revision. */
   async function stored() {
     const entries = await rowsOf<{ jti: Buffer; revision: number }>(
       "SELECT jti, revision FROM blacklisted_tokens ORDER BY jti",
@@ -86,7 +86,7 @@ describe("a commit on MySQL", function () {
           .write([entry("new"), entry("there")], expiryContext())
           .catch(() => undefined);
         expect(rollback.done).to.equal(1);
-        // What it said, and what there is.
+        // The reported result, and the stored one.
         expect([outcome?.results.map((result) => result.outcome), await stored()]).to.deep.equal(
           outcome === undefined
             ? [undefined, before]
@@ -108,7 +108,7 @@ describe("a commit on MySQL", function () {
         );
       });
 
-      it(`before ${moment}, every time, is unavailable after a bounded number of attempts, and stores nothing`, async () => {
+      it(`before ${moment}, every time, fails as unavailable after a bounded number of attempts, and stores nothing`, async () => {
         const { store } = await open(proxy.through(url));
         await store.write([entry("there")], expiryContext());
         const before = await stored();
@@ -129,7 +129,7 @@ describe("a commit on MySQL", function () {
       });
     }
 
-    it("has exactly one creator when another store writes the same meanwhile", async () => {
+    it("has exactly one creator when another store writes the same entry meanwhile", async () => {
       const { store: unlucky } = await open(proxy.through(url));
       const { store: sound } = await open();
       const rollback = new SilentRollback(proxy);
@@ -144,14 +144,14 @@ describe("a commit on MySQL", function () {
     });
   });
 
-  it("does not take along what a packet before it has left half-way", async () => {
+  it("does not include the statements of an earlier packet that failed half-way", async () => {
     const { store } = await open(proxy.through(url));
     await admin.query(
       `CREATE TRIGGER half_way BEFORE INSERT ON blacklisted_tokens FOR EACH ROW
        IF NEW.jti = 'bad' THEN SIGNAL SQLSTATE '22001' SET MYSQL_ERRNO = 1406; END IF`,
     );
     for (let round = 0; round < 3; round++) {
-      // Together on one connection: the next packet is sent before anybody knows that the first one has failed.
+      // Together on one connection: the next packet is sent before the failure of the first is known.
       const names = ["bad", `b${round}`, `c${round}`];
       await Promise.allSettled(names.map((name) => store.write([entry(name)], expiryContext())));
     }
@@ -162,7 +162,7 @@ describe("a commit on MySQL", function () {
     expect(entries.length).to.equal(6);
   });
 
-  it("leaves no transaction open, nor a table that cannot be altered, after what it reads", async () => {
+  it("leaves no open transaction, and no table that cannot be altered, after reads", async () => {
     const { store } = await open();
     await store.write([entry("a")], expiryContext());
     await store.write([entry("a"), entry("b")], expiryContext());
@@ -173,7 +173,7 @@ describe("a commit on MySQL", function () {
   });
 
   for (const setting of ["completion_type = 1", "completion_type = 2", "autocommit = 0"]) {
-    it(`is stored, and so is everything else, where the server's ${setting}`, async () => {
+    it(`is stored like everything else if the server's ${setting}`, async () => {
       const [variable] = setting.split(" ");
       const [before] = await rowsOf<{ value: unknown }>(`SELECT @@global.${variable} AS value`);
       await admin.query(`SET GLOBAL ${setting}`);
@@ -208,9 +208,9 @@ describe("a commit on MySQL", function () {
     });
   }
 
-  it("is missed where a migration's is rolled back without an error: nothing is said to be applied", async () => {
+  it("of a migration that is rolled back without an error is detected: nothing is reported as applied", async () => {
     proxy.onClientData = (chunk) => {
-      // MySQL is told between the command and its text how many attributes the query has.
+      // MySQL has the number of the query's attributes between the command and its text.
       const [, command] = /^(\W+)COMMIT;?$/i.exec(chunk.toString("latin1", 4)) ?? [];
       if (command === undefined) return true;
       const packet = `${command}ROLLBACK`;
@@ -221,7 +221,7 @@ describe("a commit on MySQL", function () {
     expect(await reasonOf(up(proxy.through(url)))).to.equal("STORE_UNAVAILABLE");
     expect(said).to.deep.equal([]);
     await proxy.heal();
-    // Its lock is still held: that it was released has been rolled back, too.
+    // Its lock is still held: the release has been rolled back, too.
     await migrate("unlock", parseDatabaseUrl(url), () => {});
     expect(await up(url)).to.equal(true);
     const { store } = await open();

@@ -7,8 +7,8 @@ import { rejection } from "../support/rejection.ts";
 import { freshDatabase } from "../support/shared.ts";
 import { until } from "../support/until.ts";
 
-describe("a connection of our own", () => {
-  it("that was lost while it was idle fails with what ended it, not with the driver's state, and is made anew", async () => {
+describe("a separate connection", () => {
+  it("that was closed while idle fails with the cause, not with the driver's state, and is replaced", async () => {
     const { url, dispose } = await freshDatabase();
     const admin = await mysql.createConnection(url);
     const connection = new MysqlConnection(connectionOptions(parseDatabaseUrl(url) as MysqlAddress));
@@ -19,7 +19,10 @@ describe("a connection of our own", () => {
         return (rows as unknown[]).length > 0;
       };
       await admin.query(`KILL ${id}`);
-      await until(async () => !(await isThere()), { withinMs: 5000, what: "the server has closed it" });
+      await until(async () => !(await isThere()), {
+        withinMs: 5000,
+        what: "the server has closed the connection",
+      });
       const { message } = (await rejection(connection.query("SELECT 1"))) as Error;
       expect(message).to.match(/connection lost|ECONNRESET|was killed/i);
       expect(await connection.query("SELECT 1")).to.deep.equal([[1]]);

@@ -21,7 +21,7 @@ const LIMIT = "sql_select_limit = 18446744073709551615";
 const COUNT = 10;
 const BEGINNING = { revision: 0, key: new Uint8Array() };
 
-describe("an answer of MySQL that was cut short", function () {
+describe("a truncated result of MySQL", function () {
   this.timeout(60_000);
   let server: PrivateMariadb;
   let database: TestDatabase;
@@ -57,7 +57,7 @@ describe("an answer of MySQL that was cut short", function () {
     return test;
   }
 
-  /** From now on no session by way of the proxy gets more than `rows` of an answer, whatever it has asked for. */
+  /** From now on, no session through the proxy receives more than `rows` of a result, for any statement. */
   function cutAnswers(rows: number): void {
     proxy.onClientData = (chunk) => {
       const found = chunk.indexOf(LIMIT);
@@ -69,17 +69,17 @@ describe("an answer of MySQL that was cut short", function () {
 
   const names = Array.from({ length: COUNT }, (_, index) => `revoked-${index}`);
 
-  /** A store by way of the proxy, on a database with `COUNT` entries; its connections are made anew with the next question. */
+  /** A store behind a proxy, on a database with `COUNT` entries; it reconnects for the next statement. */
   async function filled(expiresAt = Date.now() + HOUR): Promise<TestStore> {
     const test = await open(proxy.through(database.url));
     await test.store.write(
-      names.map((name) => entry(name, { expiresAt: at(expiresAt), revokedBy: "somebody" })),
+      names.map((name) => entry(name, { expiresAt: at(expiresAt), revokedBy: "alice" })),
       expiryContext(),
     );
     return test;
   }
 
-  /** What goes wrong first is that the old connections are gone. */
+  /** The first error is that the old connections are closed. */
   async function refused(ask: () => Promise<unknown>): Promise<string> {
     let error = await rejection(ask());
     for (let times = 0; times < 5 && !String(error).includes("cut short"); times++)
@@ -93,7 +93,7 @@ describe("an answer of MySQL that was cut short", function () {
 
   for (const rows of [1, 5, COUNT - 1]) {
     describe(`after ${rows} of ${COUNT} rows is refused`, () => {
-      it("by a look-up of several tokens, while one token is told", async () => {
+      it("by a look-up of several tokens, while that of one token succeeds", async () => {
         const { store } = await filled();
         cutAnswers(rows);
         expect(await refused(() => store.read(names.map(jti)))).to.equal(CUT);
@@ -113,14 +113,14 @@ describe("an answer of MySQL that was cut short", function () {
         expect(await refused(() => store.list(query({})))).to.equal(CUT);
       });
 
-      it("by List where nobody knows when the entries were made", async () => {
+      it("by List if the creation times of the entries are unknown", async () => {
         const { store, engine } = await filled();
         await engine.knex("blacklisted_tokens").update({ created_at: null });
         cutAnswers(rows);
         expect(await refused(() => store.list(query({})))).to.equal(CUT);
       });
 
-      it("by Prune, which deletes nothing then", async () => {
+      it("by Prune, which then deletes nothing", async () => {
         const { store } = await filled(old);
         cutAnswers(rows);
         const order = {
@@ -146,7 +146,7 @@ describe("an answer of MySQL that was cut short", function () {
     });
   }
 
-  it("to nothing is refused by everything", async () => {
+  it("without rows is refused by every statement", async () => {
     const { store } = await filled(old);
     const tail = store.openTail();
     const order = { ...expiryContext(), retentionMs: 0, limit: 100, expiredBefore: undefined, dryRun: false };
@@ -163,14 +163,14 @@ describe("an answer of MySQL that was cut short", function () {
     }
   });
 
-  describe("lets no revoked token pass", () => {
+  describe("gives no negative for a revoked token", () => {
     async function start(env: Record<string, string>, url: string): Promise<RunningService> {
       const service = await startService({ url, env, migrated: false });
       services.push(service);
       return service;
     }
 
-    /** What a check of all of them is answered again and again: verdicts, or the code of the failure. */
+    /** The results of repeated checks of all of them: verdicts, or the code of the failure. */
     async function answers({ client }: RunningService): Promise<Set<unknown>> {
       const seen = new Set<unknown>();
       for (let times = 0; times < 20; times++) {
@@ -192,7 +192,7 @@ describe("an answer of MySQL that was cut short", function () {
       expect([...(await answers(service))]).to.deep.equal(["STORE_UNAVAILABLE"]);
     });
 
-    it("while the index is loaded from such answers, nor is it ever complete", async () => {
+    it("while the index is loaded from such results, and it never becomes complete", async () => {
       await filled();
       cutAnswers(5);
       const service = await start({ INDEX: "on" }, proxy.through(database.url));
@@ -200,7 +200,7 @@ describe("an answer of MySQL that was cut short", function () {
       expect(service.logText()).to.contain("cut short").and.to.not.contain("index loaded");
     });
 
-    it("when an index is followed", async () => {
+    it("while the index follows the changes", async () => {
       const { store } = await open();
       const service = await start({ INDEX: "on" }, proxy.through(database.url));
       await service.indexLoaded();

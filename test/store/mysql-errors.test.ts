@@ -16,7 +16,7 @@ const USED = "the database cannot be used at the moment";
 const REACHED = "the database cannot be reached at the moment";
 const WRITES = "the database takes no writes at the moment";
 
-/** What a server says, by its number and SQLSTATE, in groups of what is the matter. */
+/** The servers' errors, by number and SQLSTATE, grouped by cause. */
 const UNAVAILABLE: Record<string, readonly (readonly [errno: number, sqlState: string])[]> = {
   "an account's limits": [
     [1226, "42000"],
@@ -37,7 +37,7 @@ const UNAVAILABLE: Record<string, readonly (readonly [errno: number, sqlState: s
     [1461, "42000"],
     [3170, "HY000"],
   ],
-  "time limits, and statements that were ended": [
+  "a timeout or a killed statement": [
     [1158, "08S01"],
     [1159, "08S01"],
     [1160, "08S01"],
@@ -67,7 +67,7 @@ const UNAVAILABLE: Record<string, readonly (readonly [errno: number, sqlState: s
     [3955, "HY000"],
     [4151, "HY000"],
   ],
-  "tables, columns and databases that are not there, or are other ones": [
+  "missing or different tables, columns and databases": [
     [1046, "3D000"],
     [1049, "42000"],
     [1051, "42S02"],
@@ -83,7 +83,7 @@ const UNAVAILABLE: Record<string, readonly (readonly [errno: number, sqlState: s
     [1815, "HY000"],
     [1932, "42S02"],
   ],
-  "transactions that were rolled back": [
+  "a rolled back transaction": [
     [1062, "23000"],
     [1180, "HY000"],
     [1213, "40001"],
@@ -92,14 +92,14 @@ const UNAVAILABLE: Record<string, readonly (readonly [errno: number, sqlState: s
     [3101, "40000"],
     [3572, "HY000"],
   ],
-  "a server that starts, stops or has no majority": [
+  "a server that starts, stops or has no quorum": [
     [1047, "08S01"],
     [1053, "08S01"],
     [1080, "08S01"],
     [1193, "HY000"],
     [3169, "HY000"],
   ],
-  "numbers that nobody knows yet": [
+  "an unknown error number": [
     [9999, "42000"],
     [9998, "22000"],
     [9997, "23000"],
@@ -145,7 +145,7 @@ describe("an error of MySQL or MariaDB", () => {
     await dispose?.();
   });
 
-  /** What the store throws when the server says so. */
+  /** The error of the store for this error of the server. */
   function said([errno, sqlState]: readonly [number, string]): Promise<unknown> {
     const signal = `SIGNAL SQLSTATE '${sqlState}' SET MYSQL_ERRNO = ${errno}, MESSAGE_TEXT = '${CANARY}'`;
     return rejection(engine.select(signal));
@@ -157,20 +157,20 @@ describe("an error of MySQL or MariaDB", () => {
       : "the statement's fault";
 
   for (const [what, errors] of Object.entries(UNAVAILABLE)) {
-    it(`makes the database unavailable where it is about ${what}, whatever its SQLSTATE`, async () => {
+    it(`makes the database unavailable if the cause is ${what}, with any SQLSTATE`, async () => {
       for (const error of errors) {
         expect(summary(await said(error)), `${error}`).to.deep.equal(["STORE_UNAVAILABLE", USED, error[0]]);
       }
     });
   }
 
-  it("makes it unavailable for writes where it is about a server that takes none", async () => {
+  it("makes it unavailable for writes if the server does not accept any", async () => {
     for (const error of REFUSED) {
       expect(summary(await said(error)), `${error}`).to.deep.equal(["STORE_UNAVAILABLE", WRITES, error[0]]);
     }
   });
 
-  it("is the statement's own fault where the statement or its data is wrong, and nowhere else", async () => {
+  it("is the fault of the statement if the statement or its data is invalid, and only then", async () => {
     for (const error of FAULTS) {
       expect(summary(await said(error)), `${error}`).to.equal("the statement's fault");
     }
@@ -201,18 +201,18 @@ describe("an error of MySQL's driver", () => {
   });
 
   const WAYS: Record<string, (socket: Socket) => void> = {
-    "is no MySQL at all": (socket) => void socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"),
-    "hangs up without a word": (socket) => void socket.end(),
+    "does not speak MySQL": (socket) => void socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"),
+    "disconnects at once": (socket) => void socket.end(),
     "resets the connection": (socket) => void socket.resetAndDestroy(),
-    "stops in the middle of its greeting": (socket) => void socket.end(Buffer.from([0x4a, 0, 0, 0, 0x0a])),
-    "greets with an error": (socket) =>
+    "disconnects within its greeting": (socket) => void socket.end(Buffer.from([0x4a, 0, 0, 0, 0x0a])),
+    "sends an error as its greeting": (socket) =>
       void socket.end(Buffer.concat([Buffer.from([23, 0, 0, 0, 0xff, 0x10, 0x04]), Buffer.from(CANARY)])),
-    "speaks a protocol of another version": (socket) =>
+    "has another version of the protocol": (socket) =>
       void socket.end(Buffer.concat([Buffer.from([6, 0, 0, 0, 0x63]), Buffer.from("other")])),
   };
 
   for (const [what, way] of Object.entries(WAYS)) {
-    it(`makes the database unavailable where what stands there ${what}`, async () => {
+    it(`makes the database unavailable if the server at the address ${what}`, async () => {
       answer = way;
       const { port } = server.address() as AddressInfo;
       const url = `mysql://root@127.0.0.1:${port}/nothing`;

@@ -50,13 +50,13 @@ describe("the store when MySQL or the network fails", function () {
     return test;
   }
 
-  /** The entries that are in the database, whatever any store thinks. */
+  /** The entries in the database, read without a store. */
   async function stored(): Promise<string[]> {
     const [rows] = await admin.query("SELECT jti FROM blacklisted_tokens ORDER BY jti");
     return (rows as { jti: Buffer }[]).map((row) => row.jti.toString());
   }
 
-  /** Transactions in that state. InnoDB renews the table only when nobody has looked for a tenth of a second. */
+  /** Transactions in that state. InnoDB refreshes the table only if it has not been read for a tenth of a second. */
   async function transactions(state: "LOCK WAIT" | "%"): Promise<number> {
     await delay(110);
     const [rows] = await admin.query(
@@ -75,8 +75,8 @@ describe("the store when MySQL or the network fails", function () {
     await until(works, { withinMs, what: "a write succeeds again" });
   }
 
-  describe("a commit whose answer is lost", () => {
-    /** Cuts the connection when the answer to the next `count` write packets begins to come by: most of them have been committed by then. */
+  describe("a commit whose response is lost", () => {
+    /** Cuts the connection when the response to each of the next `count` write packets begins to arrive: most of them are committed by then. */
     function loseAnswers(count: number): void {
       let lost = 0;
       let sent = false;
@@ -93,7 +93,7 @@ describe("the store when MySQL or the network fails", function () {
     }
 
     for (const count of [1, 2, 4]) {
-      it(`is repeated, and still tells who created what (${count} in a row)`, async () => {
+      it(`is retried, and still returns who created each entry (${count} in a row)`, async () => {
         const { store } = await open(proxy.through(url));
         await store.write(
           [
@@ -119,7 +119,7 @@ describe("the store when MySQL or the network fails", function () {
       });
     }
 
-    it("has exactly one creator among many callers of two services, one of which loses answers", async () => {
+    it("has exactly one creator among many callers of two services, one of which loses responses", async () => {
       const { store: lossy } = await open(proxy.through(url));
       const { store: sound } = await open();
       for (let round = 0; round < 10; round++) {
@@ -136,7 +136,7 @@ describe("the store when MySQL or the network fails", function () {
       }
     });
 
-    it("may still be on its way when it is repeated, and is not done twice", async () => {
+    it("may still be in flight when it is retried, and is applied once", async () => {
       const { store } = await open(proxy.through(url));
       await admin.query("BEGIN");
       await admin.query("SELECT * FROM blacklist_state WHERE id = 1 FOR UPDATE");
@@ -148,23 +148,23 @@ describe("the store when MySQL or the network fails", function () {
       proxy.cut();
       await until(async () => (await transactions("LOCK WAIT")) === 2, {
         withinMs: 5000,
-        what: "its repetition waits behind it",
+        what: "the retry waits behind it",
       });
       await admin.query("COMMIT");
       const { results } = await write;
       expect([results.map(({ outcome }) => outcome), await stored()]).to.deep.equal([["created"], ["a"]]);
     });
 
-    it("ends as unavailable after a bounded number of attempts", async () => {
+    it("fails as unavailable after a bounded number of attempts", async () => {
       const { store } = await open(proxy.through(url));
       loseAnswers(1000);
       const lost = entry("a");
       expect(await reasonOf(store.write([lost], expiryContext()))).to.equal("STORE_UNAVAILABLE");
       await proxy.heal();
-      // A server that notices the cut before it has come to the COMMIT stores nothing.
+      // A server that notices the cut before the COMMIT stores nothing.
       await until(async () => (await transactions("%")) === 0, {
         withinMs: 5000,
-        what: "no commit is under way",
+        what: "no commit is in flight",
       });
       const isThere = (await stored()).length > 0;
       const { results } = await store.write([lost], expiryContext());
@@ -172,7 +172,7 @@ describe("the store when MySQL or the network fails", function () {
     });
   });
 
-  it("names a revision that holds what it shows, also when somebody else has changed it since the commit", async () => {
+  it("returns a revision that includes the returned entries, even if another writer has changed one since the commit", async () => {
     const { store } = await open(proxy.through(url));
     const { store: other } = await open();
     await store.write([entry("a")], expiryContext());
@@ -182,7 +182,7 @@ describe("the store when MySQL or the network fails", function () {
       sent ||= chunk.includes(PACKET);
       return true;
     };
-    // What the store asks once it has this answer, the row as it stands, waits on its way.
+    // The store's next statement, which reads the current row, is delayed.
     proxy.onServerData = () => {
       if (sent && !committed) proxy.hold("toServer");
       committed ||= sent;
@@ -197,12 +197,12 @@ describe("the store when MySQL or the network fails", function () {
     expect([answer.revision, answer.results[0]?.entry.expiresAt]).to.deep.equal([revision, later]);
   });
 
-  it("repeats a write that met a deadlock", async () => {
+  it("retries a write after a deadlock", async () => {
     const { store } = await open();
     await store.write([entry("row")], expiryContext());
     await admin.query("CREATE TABLE ballast (id INT PRIMARY KEY)");
     await admin.query("BEGIN");
-    // InnoDB gives up the transaction that has changed less: this one has changed more.
+    // InnoDB rolls back the transaction with fewer changes: this one has more.
     await admin.query(
       `INSERT INTO ballast VALUES ${Array.from({ length: 500 }, (_, id) => `(${id})`).join()}`,
     );
@@ -219,7 +219,7 @@ describe("the store when MySQL or the network fails", function () {
     expect((await write).results[0]?.outcome).to.equal("extended");
   });
 
-  it("leaves no transaction open when the lock is not to be had in time, and succeeds once it is", async () => {
+  it("leaves no open transaction after a lock timeout, and succeeds once the lock is free", async () => {
     const { store } = await open();
     await admin.query("BEGIN");
     await admin.query("SELECT * FROM blacklist_state WHERE id = 1 FOR UPDATE");
@@ -232,7 +232,7 @@ describe("the store when MySQL or the network fails", function () {
     expect((await store.write([entry("a")], expiryContext())).results[0]?.outcome).to.equal("created");
   });
 
-  it("writes nothing on a server made read-only, says so when read, and goes on when it is over", async () => {
+  it("writes nothing on a server that becomes read-only, reports it with reads, and continues once it is writable", async () => {
     const { store } = await open();
     await store.write([entry("before")], expiryContext());
     await admin.query("SET GLOBAL read_only = 1");
@@ -247,7 +247,7 @@ describe("the store when MySQL or the network fails", function () {
     expect((await store.read([])).writable).to.equal(true);
   });
 
-  it("connects anew for the next read where a server takes no writes: another may have taken its place", async () => {
+  it("reconnects for the next read after a server has refused a write, since another may have taken its place", async () => {
     const { store } = await open(proxy.through(url));
     const tail = store.openTail();
     const read = async () => [
@@ -270,7 +270,7 @@ describe("the store when MySQL or the network fails", function () {
     expect(await read()).to.deep.equal([true, true]);
   });
 
-  it("neither reads nor writes once another database stands in its place", async () => {
+  it("neither reads nor writes once another database is at the address", async () => {
     const { store } = await open();
     await store.write([entry("a")], expiryContext());
     await admin.query("UPDATE blacklist_state SET generation = x'00000000000000000000000000000000'");
@@ -281,7 +281,7 @@ describe("the store when MySQL or the network fails", function () {
     expect(await stored()).to.deep.equal(["a"]);
   });
 
-  it("refuses a schema that is out of date, and says what to run", async () => {
+  it("refuses an outdated schema, and names the command to run", async () => {
     await open();
     await admin.query("DELETE FROM blacklist_migrations ORDER BY id DESC LIMIT 1");
     const { openStore } = await import("../../src/store/open-store.ts");
@@ -293,7 +293,7 @@ describe("the store when MySQL or the network fails", function () {
     expect(message).to.match(/out of date.*token-blacklist migrate up/);
   });
 
-  it("lets a migration wait for longer than a login may, since a server that is busy is no reason to stop half-way", async () => {
+  it("lets a migration wait longer than a login may, since a busy server is no reason to stop half-way", async () => {
     proxy.hold();
     const migrated = migrate("up", parseDatabaseUrl(proxy.through(url)), () => {});
     await Promise.race([migrated, delay(STORE_TIMEOUT_MS + 500)]);
@@ -301,7 +301,7 @@ describe("the store when MySQL or the network fails", function () {
     expect(await migrated).to.equal(true);
   });
 
-  it("keeps checks and revocations going while List and Prune have every connection of the pool", async () => {
+  it("continues to serve checks and revocations while List and Prune use every connection of the pool", async () => {
     const { store, engine } = await open();
     const busy = Promise.allSettled(Array.from({ length: 4 }, () => engine.knex.raw("SELECT SLEEP(2)")));
     const began = performance.now();
@@ -315,12 +315,12 @@ describe("the store when MySQL or the network fails", function () {
     const BEGINNING = { revision: 0, key: new Uint8Array() };
     const namesOf = ({ entries }: Changes) => entries.map((one) => Buffer.from(one.key).toString());
 
-    it("brings what a writer committed late, and what waited for it, in order; nobody waits to read meanwhile", async () => {
+    it("returns a delayed commit, and those that waited for it, in order; no read waits meanwhile", async () => {
       const { store } = await open();
       const other = await open();
       const tail = other.store.openTail();
       const { revision } = await store.write([entry("first")], expiryContext());
-      // Another replica's commit, stopped just before its end.
+      // A commit of another replica, stopped just before its end.
       await admin.query("BEGIN");
       await admin.query("UPDATE blacklist_state SET revision = revision + 1 WHERE id = 1");
       await admin.query(
@@ -350,7 +350,7 @@ describe("the store when MySQL or the network fails", function () {
       expect(receipt.revision.number).to.equal(revision.number + 2);
     });
 
-    it("shows at once what another store has committed, a hundred times", async () => {
+    it("returns at once the commits of another store, a hundred times", async () => {
       const [writer, reader] = [await open(), await open()];
       const tail = reader.store.openTail();
       let position = BEGINNING as Changes["next"];
@@ -362,7 +362,7 @@ describe("the store when MySQL or the network fails", function () {
       }
     });
 
-    it("says that the server is read-only, and what it has", async () => {
+    it("reports that the server is read-only, with its revision", async () => {
       const { store } = await open();
       await store.write([entry("a")], expiryContext());
       const tail = store.openTail();
@@ -383,7 +383,7 @@ describe("the store when MySQL or the network fails", function () {
       expect(await told()).to.deep.equal([true, ["a"]]);
     });
 
-    it("knows that commits are lost when an older state was put back, and new ones came since", async () => {
+    it("detects lost commits after a restore, even with new commits since", async () => {
       const { store } = await open();
       await store.write([entry("kept")], expiryContext());
       const { revision: kept } = await store.write([entry("kept too")], expiryContext());
@@ -407,7 +407,7 @@ describe("the store when MySQL or the network fails", function () {
       ]);
     });
 
-    it("is not kept waiting by List and Prune that have every connection of the pool", async () => {
+    it("does not wait while List and Prune use every connection of the pool", async () => {
       const { store, engine } = await open();
       const busy = Promise.allSettled(Array.from({ length: 4 }, () => engine.knex.raw("SELECT SLEEP(2)")));
       const began = performance.now();
@@ -418,7 +418,7 @@ describe("the store when MySQL or the network fails", function () {
     });
 
     for (const what of ["the tail", "the store"] as const) {
-      it(`fails what is under way when ${what} is closed, at once`, async () => {
+      it(`fails its statement in flight when ${what} is closed, at once`, async () => {
         const { store } = await open(proxy.through(url));
         const tail = store.openTail();
         await tail.changes(BEGINNING, undefined);
@@ -433,7 +433,7 @@ describe("the store when MySQL or the network fails", function () {
       });
     }
 
-    it("gives up an answer that is late, its connection too, and never takes it for that to a later question", async () => {
+    it("abandons a late response together with its connection, and never takes it for that to a later statement", async () => {
       const { store } = await open(proxy.through(url));
       const sound = await open();
       const tail = store.openTail();
@@ -448,14 +448,14 @@ describe("the store when MySQL or the network fails", function () {
       expect([namesOf(changes), changes.revision]).to.deep.equal([["a"], revision]);
       await until(() => proxy.openConnections <= connections, {
         withinMs: 2000,
-        what: "the late answer's connection is gone",
+        what: "the connection with the late response is closed",
       });
     });
   });
 
   const FAULTS: Record<string, () => void> = {
-    "swallows every byte": () => proxy.blackhole(),
-    "swallows the answers": () => proxy.blackhole("toClient"),
+    "drops every byte": () => proxy.blackhole(),
+    "drops the responses": () => proxy.blackhole("toClient"),
     "resets every connection": () => proxy.reset(),
     "refuses connections": () => {
       proxy.refuse();
@@ -488,7 +488,7 @@ describe("the store when MySQL or the network fails", function () {
     });
   }
 
-  it("fails in bounded time while the server is stopped, and recovers when it goes on", async () => {
+  it("fails in bounded time while the server is stopped, and recovers when it continues", async () => {
     const { store } = await open();
     server.pause();
     try {
@@ -513,7 +513,7 @@ for (const binaryLog of [false, true]) {
       await server?.stop();
     });
 
-    it("has everything that it acknowledged when the server comes back, again and again", async () => {
+    it("has all acknowledged writes when the server is back, every time", async () => {
       const { url } = await server.createDatabase();
       const { store } = await openTestStore(url);
       const acknowledged: string[] = [];

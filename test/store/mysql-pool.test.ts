@@ -6,7 +6,7 @@ import { FaultProxy } from "../support/fault-proxy.ts";
 import { freshDatabase } from "../support/shared.ts";
 import { until } from "../support/until.ts";
 
-/** All connections that the pool may have. */
+/** The maximum number of connections of the pool. */
 const MOST = 4;
 const FIRST_STATEMENT = "SET SESSION TRANSACTION";
 
@@ -40,7 +40,7 @@ describe("the pool of connections to MySQL", () => {
       ),
     );
 
-  it("has room again at once after connections went silent while they were prepared", async () => {
+  it("has room again at once after connections stalled during their set-up", async () => {
     proxy.onClientData = (chunk) => {
       if (chunk.includes(FIRST_STATEMENT)) proxy.blackhole();
       return true;
@@ -50,14 +50,14 @@ describe("the pool of connections to MySQL", () => {
     await proxy.heal();
     await until(() => outcomes().then((all) => all.every((one) => one === "answered")), {
       withinMs: 3000,
-      what: "all connections can be had",
+      what: "all connections are available",
     });
     expect(during).to.deep.equal(Array(MOST).fill("failed"));
   });
 
-  it("keeps no connection that could not be prepared", async () => {
+  it("keeps no connection whose set-up failed", async () => {
     let spoiled = 0;
-    // Another statement of the same length, which the server does not know.
+    // Another statement of the same length, which is unknown to the server.
     proxy.onClientData = (chunk) => {
       const at = chunk.indexOf(FIRST_STATEMENT);
       if (at >= 0) {

@@ -18,7 +18,7 @@ const KIND = findServer()?.kind ?? "mariadb";
 
 const PAGE = readFileSync(new URL("../../docs/session-variables.md", import.meta.url), "utf8");
 const MARKS = { mysql: "¹", mariadb: "²" } as const;
-/** The name of each variable that sessions are given a value of, that value as the server shows it, and the servers that are given it. */
+/** Each variable that sessions set: its name, the value as the server shows it, and the servers on which it is set. */
 const SET = tableRows(PAGE, ["variable", "value", "without it"]).map(([name = "", value]) => ({
   name: codeIn(name)[0] as string,
   value: codeIn(value)[0] ?? "",
@@ -29,11 +29,11 @@ const OTHERS = [
   ...tableRows(PAGE, ["variables", "because"]),
 ];
 
-/** What an operator may have set for all sessions, to suit another program: on both servers, and on each of them. */
+/** Settings that an operator may have chosen for other programs: on both kinds of server, and on each of them. */
 const HOSTILE: Readonly<Record<string, Partial<Record<"both" | typeof KIND, Settings>>>> = {
-  "cuts answers short": { both: { sql_select_limit: "100" } },
-  "lets nothing through": { both: { sql_select_limit: "0" } },
-  "ends or refuses statements": {
+  "truncates results": { both: { sql_select_limit: "100" } },
+  "returns no rows": { both: { sql_select_limit: "0" } },
+  "kills or refuses statements": {
     both: { max_join_size: "1", sql_safe_updates: "1" },
     mariadb: { max_statement_time: "0.001", tx_read_only: "1" },
     mysql: { max_execution_time: "1", transaction_read_only: "1" },
@@ -44,7 +44,7 @@ const HOSTILE: Readonly<Record<string, Partial<Record<"both" | typeof KIND, Sett
     mysql: { transaction_isolation: "'SERIALIZABLE'" },
   },
   "ends the session with a transaction": { both: { completion_type: "'RELEASE'" } },
-  "makes other tables": {
+  "creates other kinds of table": {
     both: {
       default_storage_engine: "MyISAM",
       foreign_key_checks: "0",
@@ -54,11 +54,11 @@ const HOSTILE: Readonly<Record<string, Partial<Record<"both" | typeof KIND, Sett
     mariadb: { alter_algorithm: "INSTANT", check_constraint_checks: "0", sql_if_exists: "1" },
     mysql: { default_tmp_storage_engine: "MEMORY", explicit_defaults_for_timestamp: "0" },
   },
-  "wants a primary key of every table": {
+  "requires a primary key in every table": {
     mariadb: { innodb_force_primary_key: "1" },
     mysql: { sql_require_primary_key: "1" },
   },
-  "adds keys to tables, or keeps tables to itself": {
+  "adds keys to tables, or alters them differently": {
     mariadb: { innodb_strict_mode: "0" },
     mysql: {
       sql_generate_invisible_primary_key: "1",
@@ -66,7 +66,7 @@ const HOSTILE: Readonly<Record<string, Partial<Record<"both" | typeof KIND, Sett
       old_alter_table: "1",
     },
   },
-  "reads SQL in another way": {
+  "parses SQL differently": {
     both: {
       collation_connection: "'ucs2_general_ci'",
       div_precision_increment: "0",
@@ -88,7 +88,7 @@ const HOSTILE: Readonly<Record<string, Partial<Record<"both" | typeof KIND, Sett
       windowing_use_high_precision: "0",
     },
   },
-  "sorts and plans in another way": {
+  "sorts and plans differently": {
     both: {
       big_tables: "1",
       join_buffer_size: "128",
@@ -120,7 +120,7 @@ const HOSTILE: Readonly<Record<string, Partial<Record<"both" | typeof KIND, Sett
       set_operations_buffer_size: "16384",
     },
   },
-  "waits for nothing": {
+  "has short timeouts": {
     both: {
       innodb_lock_wait_timeout: "1",
       interactive_timeout: "1",
@@ -130,7 +130,7 @@ const HOSTILE: Readonly<Record<string, Partial<Record<"both" | typeof KIND, Sett
       net_write_timeout: "1",
     },
   },
-  "tells more, or less": {
+  "changes warnings and metadata": {
     both: {
       max_error_count: "0",
       session_track_schema: "1",
@@ -178,7 +178,7 @@ describe("a session on MySQL", function () {
 
   beforeEach(async () => {
     admin = await mysql.createConnection(server.url());
-    // What the test sets for all must not change what it sees.
+    // The test's own session must not be affected by the global settings.
     await admin.query("SET SESSION sql_mode = '', sql_select_limit = 1000000");
     await admin.query(`SET SESSION ${KIND === "mysql" ? "max_execution_time" : "max_statement_time"} = 0`);
     database = await server.createDatabase();
@@ -225,7 +225,7 @@ describe("a session on MySQL", function () {
     return results.length;
   }
 
-  /** How many of them are answered to be blacklisted; throws where one cannot be told. */
+  /** The number of positives among them; throws if one is unavailable. */
   async function revokedAmong({ client }: RunningService, names: readonly string[]): Promise<number> {
     const { verdicts } = await client.isBlacklisted({ jtis: [...names] });
     expect(verdicts).to.not.include(Verdict.UNKNOWN);
@@ -243,14 +243,14 @@ describe("a session on MySQL", function () {
   }
 
   for (const what of Object.keys(HOSTILE)) {
-    it(`gives right answers where the server's default ${what}`, async () => {
+    it(`has correct results if the server's default ${what}`, async () => {
       await setForAll(hostile(what));
       const direct = await startWith({ INDEX: "off" });
       const indexed = await startWith({ INDEX: "on" });
       const names = numbered("revoked", 300);
       expect(await revoke(direct, names)).to.equal(300);
       expect(await revokedAmong(direct, names)).to.equal(300);
-      // Nothing is new this time, and all is read back.
+      // This time nothing is new, and everything is read back.
       expect(await revoke(direct, names)).to.equal(300);
       await indexed.indexLoaded();
       const late = await startWith({ INDEX: "on" });
@@ -260,7 +260,7 @@ describe("a session on MySQL", function () {
         withinMs: 10_000,
         what: "the index is full",
       });
-      // What the follower reads of others' commits.
+      // The changes of other replicas that the follower reads.
       await revoke(small, numbered("later", 300));
       const all = [...names, ...numbered("later", 300), ...numbered("good", 100)];
       for (const service of [direct, indexed, late, small])
@@ -279,14 +279,14 @@ describe("a session on MySQL", function () {
     });
   }
 
-  /** The names of all variables that a session can have a value of its own of. */
+  /** The names of all variables that have a value per session. */
   async function sessionVariables(): Promise<string[]> {
     const [rows] = await admin.query({ sql: "SHOW SESSION VARIABLES", rowsAsArray: true });
     const names: string[] = [];
     for (const [name] of rows as unknown as [string][]) {
       const isOwn = await admin.query(`SELECT @@SESSION.${name}`).then(
         () => true,
-        // 1238: it is one of the whole server's.
+        // 1238: the variable is global only.
         ({ errno }) => errno !== 1238,
       );
       if (isOwn) names.push(name);
@@ -294,7 +294,7 @@ describe("a session on MySQL", function () {
     return names;
   }
 
-  it("has no variable of its own that is not documented, nor one twice", async () => {
+  it("has no undocumented variable of its own, and none twice", async () => {
     const documented = [...SET.map(({ name }) => name), ...OTHERS.flatMap(([names]) => codeIn(names))];
     expect(documented.filter((name, at) => documented.indexOf(name) !== at)).to.deep.equal([]);
     const names = await sessionVariables();
@@ -302,7 +302,7 @@ describe("a session on MySQL", function () {
     expect(names.filter((name) => !documented.includes(name))).to.deep.equal([]);
   });
 
-  it("begins with the documented values, whatever it is for and whatever the server's are", async () => {
+  it("begins with the documented values, for any purpose and any global values", async () => {
     for (const what of Object.keys(HOSTILE)) await setForAll(hostile(what));
     await setForAll({
       interactive_timeout: "1",
@@ -328,7 +328,7 @@ describe("a session on MySQL", function () {
     }
   });
 
-  /** A user whom the server's `init_connect` is for: root is spared. */
+  /** A user to whom the server's `init_connect` applies, unlike root. */
   async function ordinaryUser(privileges = ""): Promise<string> {
     await admin.query("DROP USER IF EXISTS service@'127.0.0.1'");
     await admin.query("CREATE USER service@'127.0.0.1'");
@@ -347,7 +347,7 @@ describe("a session on MySQL", function () {
       : "SET sql_mode = 'ORACLE'; SET max_statement_time = 0.001; SET @clock = 1, @revision = 1, @dead = 9e15",
   ];
   for (const init of BEGUN) {
-    it(`sees what is committed later where init_connect is ${init}`, async () => {
+    it(`sees later commits if init_connect is ${init}`, async () => {
       const url = await ordinaryUser("SELECT");
       await open();
       await setForAll({ init_connect: `"${init}"` });
@@ -366,7 +366,7 @@ describe("a session on MySQL", function () {
     });
   }
 
-  it("reads the present where the server's default is the past of versioned tables, which MariaDB alone has", async function () {
+  it("reads current rows if the server's default is the past of versioned tables (MariaDB only)", async function () {
     if (KIND === "mysql") return this.skip();
     const { store } = await open();
     for (const table of ["blacklisted_tokens", "blacklist_state", "blacklist_commits"])
@@ -384,7 +384,7 @@ describe("a session on MySQL", function () {
       expect(await revokedAmong(service, ["before", "after"])).to.equal(2);
   });
 
-  it("refuses tables that were made without transactions, and says what to do", async () => {
+  it("refuses tables without transactions, with instructions", async () => {
     await open();
     await admin.query(`ALTER TABLE ${database.name}.blacklist_state ENGINE = MyISAM`);
     const error = await rejection(open());

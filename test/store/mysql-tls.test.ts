@@ -62,7 +62,7 @@ describe("the store on MySQL over TLS", function () {
     return Object.keys(files).map((name) => `--ssl-${name}=${join(folder, name)}`);
   }
 
-  /** A migrated database of the server's, by way of a proxy that sees what is sent there. */
+  /** A migrated database of the server, behind a proxy that records the traffic. */
   async function addressOf(where: PrivateMariadb, changed: Partial<Server> = {}): Promise<Server> {
     const { url } = await where.createDatabase();
     await migrate("up", parseDatabaseUrl(url), () => {});
@@ -81,7 +81,7 @@ describe("the store on MySQL over TLS", function () {
     return store;
   }
 
-  /** Why the store cannot be opened, as its operator is told. */
+  /** The error for the operator when the store cannot be opened. */
   async function problem(address: Server): Promise<string> {
     const error = (await rejection(open(address).open())) as ServiceError;
     expect(error.reason).to.equal("STORE_UNAVAILABLE");
@@ -92,7 +92,7 @@ describe("the store on MySQL over TLS", function () {
 
   const wasSent = (text: string) => Buffer.concat(sent).includes(text);
 
-  it("works as without, and nothing can be read on the way", async () => {
+  it("works as without TLS, and the traffic is not readable", async () => {
     const address = await addressOf(server, { tls: { ca: authority.certificate } });
     const store = open(address);
     await store.open();
@@ -112,7 +112,7 @@ describe("the store on MySQL over TLS", function () {
     expect(proxy.counts.accepted).to.be.at.least(4);
   });
 
-  it("is encrypted by the server's account on every connection, the migration's too", async () => {
+  it("is encrypted by the server's own report on every connection, the migration's included", async () => {
     const address = await addressOf(server, { tls: { ca: authority.certificate } });
     const engine = openEngine(address);
     try {
@@ -127,17 +127,17 @@ describe("the store on MySQL over TLS", function () {
     expect([wasSent("blacklist"), wasSent(address.database)]).to.deep.equal([false, false]);
   });
 
-  it("refuses a server whose certificate another authority has issued", async () => {
+  it("refuses a server whose certificate is from another authority", async () => {
     const address = await addressOf(server, { tls: { ca: stranger.certificate } });
     expect(await problem(address)).to.match(/self-signed certificate|unable to verify|signature failure/);
     expect([wasSent("root"), wasSent(address.database)]).to.deep.equal([false, false]);
   });
 
-  it("refuses a server whose certificate nobody vouches for that the system trusts", async () => {
+  it("refuses a server whose certificate is not from an authority that the system trusts", async () => {
     expect(await problem(await addressOf(server, { tls: {} }))).to.match(/self-signed|unable to/);
   });
 
-  it("refuses a server without TLS, and does not tell it who wants to come in", async () => {
+  it("refuses a server without TLS, and sends it no user name", async () => {
     const address = await addressOf(plain, {
       ...{ user: "c4n4ry-user", password: "c4n4ry-password", tls: { ca: authority.certificate } },
     });
@@ -146,7 +146,7 @@ describe("the store on MySQL over TLS", function () {
     expect([sent, proxy.counts.accepted > 0]).to.deep.equal([[], true]);
   });
 
-  it("refuses a server from whose greeting somebody on the way has taken TLS", async () => {
+  it("refuses a server from whose greeting TLS was removed on the way", async () => {
     const address = await addressOf(server, {
       ...{ user: "c4n4ry-user", tls: { ca: authority.certificate } },
     });
@@ -158,7 +158,7 @@ describe("the store on MySQL over TLS", function () {
     expect(sent).to.deep.equal([]);
   });
 
-  it("gives up when the way breaks in the middle of the handshake, rather than go on without", async () => {
+  it("fails if the connection breaks during the handshake, and does not continue without TLS", async () => {
     const address = await addressOf(server, { tls: { ca: authority.certificate } });
     proxy.onClientData = (chunk) => {
       sent.push(Buffer.from(chunk));
@@ -168,13 +168,13 @@ describe("the store on MySQL over TLS", function () {
     expect([wasSent("root"), wasSent(address.database)]).to.deep.equal([false, false]);
   });
 
-  it("is not encrypted unless it is asked for", async () => {
+  it("is not encrypted unless configured", async () => {
     const address = await addressOf(server);
     await open(address).open();
     expect(wasSent(address.database)).to.equal(true);
   });
 
-  describe("whose certificate names its host otherwise", () => {
+  describe("whose certificate names another host", () => {
     let other: PrivateMariadb;
 
     afterEach(() => other?.stop());

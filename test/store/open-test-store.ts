@@ -9,7 +9,7 @@ import { type Clock, systemClock } from "../../src/time/clock.ts";
 
 export interface TestStore {
   readonly store: Store;
-  /** The way past the store's interface, for states that only time or an accident brings about. */
+  /** Direct access to the database, for states that only time or an accident causes. */
   readonly engine: Engine;
 }
 
@@ -18,14 +18,14 @@ export interface StoreOptions {
   readonly leewayMs?: number;
 }
 
-/** Opens stores on the test's own database, and has them closed after it. */
+/** Opens stores on the test's own database, and closes them after it. */
 export interface OpenStores {
   open(options?: StoreOptions): Promise<TestStore>;
-  /** Closes what is open and opens it again, as a restart does. */
+  /** Closes and reopens it, as a restart does. */
   reopen(options?: StoreOptions): Promise<TestStore>;
 }
 
-/** The store at `url`, its schema brought up to date. */
+/** The store at `url`, with the current schema. */
 export async function openTestStore(
   url: string,
   { clock = systemClock, leewayMs = LEEWAY }: StoreOptions = {},
@@ -49,7 +49,7 @@ export const HOUR = 3_600_000;
 export const jti = (text: string) => text as Jti;
 export const at = (ms: number) => ms as EpochMs;
 
-/** An entry that names only what the test is about; it expires in an hour. */
+/** An entry with defaults for the fields that the test does not need; it expires in an hour. */
 export function entry(name: string, rest: Partial<Omit<NewEntry, "key">> = {}): NewEntry {
   return { key: jti(name), expiresAt: at(Date.now() + HOUR), reason: "", revokedBy: "", ...rest };
 }
@@ -58,7 +58,7 @@ export function expiryContext(now: number = Date.now(), leewayMs: number = LEEWA
   return { now: at(now), leewayMs };
 }
 
-/** Of everything that is not over, unless `filter` says otherwise. */
+/** Lists the unexpired entries by default. */
 export function query(rest: Partial<ListQuery>, filter: Partial<ListFilter> = {}): ListQuery {
   const everything = {
     includeExpired: false,

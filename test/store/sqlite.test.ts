@@ -12,7 +12,7 @@ import { entry, expiryContext, jti, openTestStore, query } from "./open-test-sto
 const modeOf = async (path: string) => ((await stat(path)).mode & 0o777).toString(8);
 
 describe("the embedded file", () => {
-  it("is flushed at every commit, and locked for this process alone", async () => {
+  it("is flushed at every commit, and locked by this process", async () => {
     const [sqlite] = backends;
     const database = await sqlite?.create();
     const { store, engine } = await openTestStore(String(database?.url));
@@ -28,7 +28,7 @@ describe("the embedded file", () => {
     }
   });
 
-  it("acknowledges a commit only if it is there afterwards", async () => {
+  it("acknowledges only commits that are stored", async () => {
     const [sqlite] = backends;
     const database = await sqlite?.create();
     const { store, engine } = await openTestStore(String(database?.url));
@@ -44,7 +44,7 @@ describe("the embedded file", () => {
     }
   });
 
-  it("is unavailable without its tables, and blames a statement for nothing but its syntax and its data", async () => {
+  it("is unavailable without its tables, and blames a statement only for its syntax and its data", async () => {
     const [sqlite] = backends;
     const database = await sqlite?.create();
     const { store, engine } = await openTestStore(String(database?.url));
@@ -76,7 +76,7 @@ describe("the embedded file", () => {
     }
   });
 
-  it("is made for its owner alone, with its folder and all that is beside it, whatever the umask is", async () => {
+  it("is created for its owner only, with its folder and the files beside it, under any umask", async () => {
     const folder = join(await freshFolder(), "made");
     const umask = process.umask(0);
     const running = await startService({ url: `sqlite:${join(folder, "tokens.db")}` }).finally(() =>
@@ -96,7 +96,7 @@ describe("the embedded file", () => {
     }
   });
 
-  it("is made so where a link to nothing stands in its place, and in a folder that was there, which stays as it is", async () => {
+  it("is created the same way at a dangling link, and in an existing folder, which is not changed", async () => {
     const folder = await freshFolder();
     await mkdir(join(folder, "shared"), { mode: 0o755 });
     await symlink(join(folder, "elsewhere.db"), join(folder, "shared", "tokens.db"));
@@ -106,7 +106,7 @@ describe("the embedded file", () => {
     expect(await modeOf(join(folder, "shared"))).to.equal("755");
   });
 
-  it("is warned of in one line at the start while others may read it or change it", async () => {
+  it("causes one warning at the start while other users may read or change it", async () => {
     for (const [mode, warned] of [
       [0o644, true],
       [0o640, true],

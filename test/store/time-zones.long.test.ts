@@ -8,7 +8,7 @@ import { ownMariadb } from "../support/own-mariadb.ts";
 const MOCHA = fileURLToPath(new URL("../../node_modules/mocha/bin/mocha.js", import.meta.url));
 const CONTRACT = fileURLToPath(new URL("store.test.ts", import.meta.url));
 
-// The process in one zone, the database in another: one with daylight saving, one a quarter of an hour off.
+// The process in one zone, the database in another: one with daylight saving, one with a quarter of an hour.
 const ZONES = [
   { process: "America/New_York", database: "+12:45" },
   { process: "Pacific/Chatham", database: "-05:00" },

@@ -27,14 +27,14 @@ describe("CopiedEntries", () => {
     copy.put(new TokenIndex(key).fingerprintOf(jti), until);
   }
 
-  /** A complete copy of so many jtis. */
+  /** A complete copy of this many jtis. */
   function snapshot(revision: string, jtis: readonly string[], key = KEY): void {
     copy.begin({ isSnapshot: true, key });
     for (const jti of jtis) put(jti, undefined, key);
     copy.reach(revision);
   }
 
-  it("knows what was put in, under any spelling of the same bytes and no other", () => {
+  it("contains the added jtis, as text or bytes, and no other", () => {
     snapshot("1-a", ["abc", "é"]);
     expect(["abc", "ABC", "abc ", "é", "e\u0301"].map((jti) => copy.isBlacklisted(jti))).to.deep.equal([
       true,
@@ -45,7 +45,7 @@ describe("CopiedEntries", () => {
     ]);
   });
 
-  it("is complete from the first revision on, and stays so while everything is sent anew", () => {
+  it("is complete from the first revision on, and remains so during another snapshot", () => {
     const states: unknown[] = [];
     const note = () => states.push([copy.isComplete, copy.isLoading, copy.cursor?.revision]);
     note();
@@ -69,14 +69,14 @@ describe("CopiedEntries", () => {
     ]);
   });
 
-  it("goes on from the last revision, with its key, when it was cut off", () => {
+  it("resumes from the last revision, with its key, after a disconnection", () => {
     snapshot("1-a", ["a"]);
     copy.begin({ isSnapshot: false, key: KEY });
     copy.reach("2-b");
     expect(copy.cursor).to.deep.equal({ revision: "2-b", key: KEY });
   });
 
-  it("starts over when it was not proven for so long that nobody could tell a restored database any more", () => {
+  it("starts over after so long without proof that a restored database could not be detected", () => {
     snapshot("1-a", ["a"]);
     copy.prove(readClocks(clock));
     clock.advance(MAX_RESUME_MS);
@@ -89,7 +89,7 @@ describe("CopiedEntries", () => {
     ]);
   });
 
-  it("keeps a key of its own: the message that it came in is used again", () => {
+  it("keeps its own copy of the key: the message's buffer is reused", () => {
     const key = Uint8Array.from(KEY);
     copy.begin({ isSnapshot: true, key });
     key.fill(9);
@@ -97,7 +97,7 @@ describe("CopiedEntries", () => {
     expect(copy.cursor?.key).to.deep.equal(KEY);
   });
 
-  it("answers until an entry's time has come by this machine's clock and by the service's", () => {
+  it("returns a positive until the entry is expired by this machine's clock and by the service's", () => {
     snapshot("1-a", []);
     const until = clock.now() + 1000;
     put("a", until);
@@ -111,7 +111,7 @@ describe("CopiedEntries", () => {
     expect(seen).to.deep.equal([true, true, true, false]);
   });
 
-  it("is not made to forget by a service whose clock is ahead, nor by a wall clock that was set forward", () => {
+  it("removes no entry early because the service's clock is ahead, or a wall clock was set forward", () => {
     snapshot("1-a", []);
     put("a", clock.now() + 1000);
     copy.observe(clock.now() + HOUR);
@@ -121,7 +121,7 @@ describe("CopiedEntries", () => {
     expect([ahead, copy.isBlacklisted("a")]).to.deep.equal([true, true]);
   });
 
-  it("keeps the later time of an entry that is sent twice", () => {
+  it("keeps the later expiry of an entry that is sent twice", () => {
     snapshot("1-a", []);
     put("a", clock.now() + 2000);
     put("a", clock.now() + 1000);
@@ -129,18 +129,18 @@ describe("CopiedEntries", () => {
     expect(copy.isBlacklisted("a")).to.equal(true);
   });
 
-  it("is as old as the sending of its last proof, by whichever clock says more; infinitely without one", () => {
+  it("has the age of the request of its last proof, by the clock that shows more; infinite without one", () => {
     snapshot("1-a", []);
     const before = copy.stalenessMs;
     copy.prove(readClocks(clock));
     clock.advance(250);
     const after = copy.stalenessMs;
-    // Suspended: the monotonic clock stood still.
+    // A suspension: the monotonic clock stood still.
     clock.jumpTo(clock.now() + 5000);
     expect([before, after, copy.stalenessMs]).to.deep.equal([Number.POSITIVE_INFINITY, 250, 5250]);
   });
 
-  it("rules out what it lacks where its last proof is no older than asked, by whichever clock says more", () => {
+  it("returns a negative if its last proof is no older than requested, by the clock that shows more", () => {
     const look = () => [copy.peek("a", 1), ...[249, 250, 5249, 5250].map((age) => copy.peek("b", age))];
     const seen = [look()];
     snapshot("1-a", ["a"]);
@@ -148,7 +148,7 @@ describe("CopiedEntries", () => {
     copy.prove(readClocks(clock));
     clock.advance(250);
     seen.push(look());
-    // Suspended: the monotonic clock stood still.
+    // A suspension: the monotonic clock stood still.
     clock.jumpTo(clock.now() + 5000);
     seen.push(look());
     clock.jumpTo(clock.now() - HOUR);
@@ -162,14 +162,14 @@ describe("CopiedEntries", () => {
     ]);
   });
 
-  it("rules nothing out before it has everything, whatever a late proof says", () => {
+  it("gives no negative before it is complete, even after a late proof", () => {
     copy.begin({ isSnapshot: true, key: KEY });
     put("a");
     copy.prove(readClocks(clock));
     expect([copy.peek("a", 1000), copy.peek("b", 1000)]).to.deep.equal([true, undefined]);
   });
 
-  it("says nothing of what is no jti, even where a careless encoder would make a jti of it that is blacklisted", () => {
+  it("has no verdict on an invalid jti, even if careless encoding would turn it into a blacklisted jti", () => {
     snapshot("1-a", ["\uFFFD", "a".repeat(255)]);
     copy.prove(readClocks(clock));
     const texts = ["\uFFFD", "b", "\uD800", "", "\0", "b\0", "a".repeat(256), "a".repeat(999)];
@@ -180,7 +180,7 @@ describe("CopiedEntries", () => {
     ]);
   });
 
-  it("rules nothing out and has no proof once the service has another key, until that copy is complete", () => {
+  it("gives no negative and has no proof after the service's key has changed, until the new copy is complete", () => {
     snapshot("1-a", ["a"]);
     copy.prove(readClocks(clock));
     copy.begin({ isSnapshot: true, key: OTHER_KEY });
@@ -193,7 +193,7 @@ describe("CopiedEntries", () => {
     ]);
   });
 
-  it("still knows what was revoked under an earlier key, and gives its memory back when that has expired", () => {
+  it("still returns positives of an earlier key, and frees its memory when they have expired", () => {
     snapshot("1-a", ["old"]);
     snapshot("1-b", ["new"], OTHER_KEY);
     const both = [copy.isBlacklisted("old"), copy.isBlacklisted("new"), copy.size];
@@ -202,7 +202,7 @@ describe("CopiedEntries", () => {
     expect([both, copy.size]).to.deep.equal([[true, true, 2], 0]);
   });
 
-  it("keeps no earlier key under which there is nothing", () => {
+  it("keeps no earlier key without entries", () => {
     for (let at = 0; at < 100; at++) copy.begin({ isSnapshot: true, key: new Uint8Array(32).fill(at) });
     expect(copy.keys).to.equal(1);
     snapshot("1-a", ["a"]);
@@ -210,7 +210,7 @@ describe("CopiedEntries", () => {
     expect([copy.keys, copy.size]).to.deep.equal([2, 1]);
   });
 
-  it("sweeps what has expired by both clocks alone", () => {
+  it("sweeps only entries that are expired by both clocks", () => {
     snapshot(
       "1-a",
       Array.from({ length: 100 }, (_, index) => `jti-${index}`),
@@ -224,7 +224,7 @@ describe("CopiedEntries", () => {
     expect([early, copy.size, SWEEP_INDEX_SEGMENTS > 0]).to.deep.equal([100, 0, true]);
   });
 
-  it("reflects the revisions that it has reached, the latest of them, and none of another history", () => {
+  it("reflects its most recent revisions, and none of another history", () => {
     snapshot("0-a", []);
     for (let number = 1; number <= OBSERVED_REVISIONS; number++) copy.reach(`${number}-a`);
     const seen = ["0-a", "1-a", `${OBSERVED_REVISIONS}-a`, "7-b"].map((revision) => copy.reflects(revision));
@@ -232,11 +232,11 @@ describe("CopiedEntries", () => {
     expect([seen, copy.reflects("1-a")]).to.deep.equal([[false, true, true, false], false]);
   });
 
-  it("holds nothing once it was dropped", () => {
+  it("is empty once it was dropped", () => {
     snapshot("1-a", ["a"]);
     copy.prove(readClocks(clock));
     copy.drop();
-    // What was still on its way to it.
+    // A message that was still in flight.
     put("b");
     copy.reach("2-a");
     expect(copy.reflects("2-a")).to.equal(false);

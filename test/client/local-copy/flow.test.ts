@@ -7,7 +7,7 @@ import { until } from "../../support/until.ts";
 import { failure } from "../failure.ts";
 import { Stage } from "../opened.ts";
 
-/** A copy that proves itself when a test says so. What a real one does with the stream is tested with that. */
+/** A copy that is proven when the test says so. The stream of a real one has its own tests. */
 class FakeLocalCopy implements LocalCopy {
   isComplete = true;
   isClosed = false;
@@ -51,7 +51,7 @@ class FakeLocalCopy implements LocalCopy {
     this.isClosed = true;
   }
 
-  /** The message that asks for proof has gone: who asks now gets another proof. Returns what proves the first. */
+  /** The sync request has been sent: later checks need another proof. Returns the function that delivers the proof. */
   sent(): () => void {
     const waiting = this.#waiting;
     this.#waiting = undefined;
@@ -83,7 +83,7 @@ describe("checks in local mode", () => {
     return { localCopy, factory };
   };
 
-  it("are answered at once where the copy knows, and nobody is asked", async () => {
+  it("are answered at once if the copy is fresh enough, without a call", async () => {
     const { localCopy, factory } = fake();
     const { client, service, events } = await stage.scripted({}, { localCopy: factory });
     localCopy.blacklisted.add("bad");
@@ -111,7 +111,7 @@ describe("checks in local mode", () => {
     ]);
   });
 
-  it("that are to be fully fresh are not content with a proof of just now", async () => {
+  it("with full freshness do not accept an earlier proof, however recent", async () => {
     const { localCopy, factory } = fake();
     const { client } = await stage.scripted({}, { localCopy: factory });
     localCopy.provenWithinMs = 0;
@@ -121,7 +121,7 @@ describe("checks in local mode", () => {
     expect([await check, known, localCopy.proofs]).to.deep.equal([false, undefined, 1]);
   });
 
-  it("share one proof, and look again after it", async () => {
+  it("share one proof, and look up the copy again after it", async () => {
     const { localCopy, factory } = fake();
     const { client, service } = await stage.scripted({}, { localCopy: factory });
     const checks = ["a", "bad", "c"].map((jti) => client.isBlacklisted(jti));
@@ -133,7 +133,7 @@ describe("checks in local mode", () => {
     expect([await later, localCopy.proofs, service.calls]).to.deep.equal([false, 2, []]);
   });
 
-  it("never share a proof that was on its way before they were asked", async () => {
+  it("never share a proof that was requested before them", async () => {
     const { localCopy, factory } = fake();
     const { client } = await stage.scripted({}, { localCopy: factory });
     const before = client.isBlacklisted("bad");
@@ -146,7 +146,7 @@ describe("checks in local mode", () => {
     expect([await after, localCopy.proofs]).to.deep.equal([true, 2]);
   });
 
-  it("ask the service when there is no proof, or no complete copy", async () => {
+  it("call the service without a proof or a complete copy", async () => {
     const { localCopy, factory } = fake();
     const { client, service } = await stage.scripted(
       { isBlacklisted: ({ jtis }) => ({ verdicts: jtis.map(() => Verdict.NOT_BLACKLISTED), revision: "r" }) },
@@ -163,7 +163,7 @@ describe("checks in local mode", () => {
     ]);
   });
 
-  it("ask the service where the copy was dropped between its proof and the second look", async () => {
+  it("call the service if the copy was dropped between its proof and the second look-up", async () => {
     const { localCopy, factory } = fake();
     const { client, service } = await stage.scripted(
       { isBlacklisted: ({ jtis }) => ({ verdicts: jtis.map(() => Verdict.BLACKLISTED), revision: "r" }) },
@@ -171,12 +171,12 @@ describe("checks in local mode", () => {
     );
     const asked = client.isBlacklisted("a");
     localCopy.proven();
-    // Before whoever waits is woken: it was too large, and knows nothing any more.
+    // Before the waiting check resumes: the copy was too large, and is empty.
     localCopy.isComplete = false;
     expect([await asked, service.calls.length]).to.deep.equal([true, 1]);
   });
 
-  it("for a revision ask the copy if it reflects it, else the service", async () => {
+  it("for a revision use the copy if it reflects it, else the service", async () => {
     const { localCopy, factory } = fake();
     const { client, service } = await stage.scripted(
       { isBlacklisted: ({ jtis }) => ({ verdicts: jtis.map(() => Verdict.BLACKLISTED), revision: "r" }) },
@@ -191,7 +191,7 @@ describe("checks in local mode", () => {
     expect([told, service.calls.length, localCopy.proofs]).to.deep.equal([[false, true, true], 2, 0]);
   });
 
-  it("end by their own deadline or signal while the proof is awaited, and the others go on", async () => {
+  it("end at their own deadline or signal while waiting for a proof, and the others continue", async () => {
     const { localCopy, factory } = fake();
     const { client } = await stage.scripted({}, { localCopy: factory });
     const caller = new AbortController();
@@ -204,7 +204,7 @@ describe("checks in local mode", () => {
     expect(await patient).to.equal(false);
   });
 
-  it("fall back on onUnavailable at the very end, which never allows what the copy knows", async () => {
+  it("use onUnavailable only at the very end, which never allows a positive of the copy", async () => {
     const { localCopy, factory } = fake();
     const { client } = await stage.scripted(
       { isBlacklisted: away },
@@ -216,7 +216,7 @@ describe("checks in local mode", () => {
     expect(await Promise.all(checks)).to.deep.equal([false, true]);
   });
 
-  it("leave the state to the copy, and close it", async () => {
+  it("leave the state to the copy, and closing the client closes it", async () => {
     const localCopy = new FakeLocalCopy();
     let say: (state: "loading" | "ready") => void = () => {};
     const { client } = await stage.scripted(

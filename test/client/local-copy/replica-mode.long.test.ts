@@ -19,7 +19,7 @@ for (const backend of backends) {
     let services: RunningService[];
     let clients: BlacklistClient[];
     let proxy: FaultProxy | undefined;
-    /** Where answers came from, and what was logged. */
+    /** The sources of results, and the log. */
     let sources: Record<string, number>;
     let lines: string[];
 
@@ -73,7 +73,7 @@ for (const backend of backends) {
       return proxy;
     }
 
-    it("answers from its copy: what was revoked before, what is revoked meanwhile, and what is not", async () => {
+    it("answers from its copy: tokens revoked before, tokens revoked meanwhile, and others", async () => {
       const service = await serve();
       const other = open(service.address, { mode: "remote", metrics: {} });
       await other.blacklist([{ jti: "before", expiresAt: YEAR_2100 }]);
@@ -91,7 +91,7 @@ for (const backend of backends) {
       ]).to.deep.equal([[true, true, false, false], [true, false], true, false, { copy: 6 }]);
     });
 
-    it("never answers a fully fresh question from before a revocation that was acknowledged when it was asked", async () => {
+    it("never answers a fully fresh check from before a revocation that was acknowledged when it was made", async () => {
       const service = await serve();
       const client = open(service.address);
       const revoking = open(service.address, { mode: "remote", metrics: {} });
@@ -99,7 +99,7 @@ for (const backend of backends) {
       const stale: string[] = [];
       for (let count = 0; count < 300; count++) {
         const jti = `jti-${count}`;
-        // Questions under way, whose proof must not be taken for the later one's.
+        // Checks in flight, whose proof must not be used for the later check.
         const earlier = [client.isBlacklisted(jti), client.isBlacklisted("other")];
         await revoking.blacklist([{ jti, expiresAt: YEAR_2100 }]);
         if (!(await client.isBlacklisted(jti))) stale.push(jti);
@@ -108,7 +108,7 @@ for (const backend of backends) {
       expect([stale, sources.service]).to.deep.equal([[], undefined]);
     });
 
-    it("hears of a revocation by itself, without being asked anything", async () => {
+    it("receives a revocation without being asked", async () => {
       const service = await serve();
       const client = open(service.address);
       await ready(client);
@@ -116,14 +116,14 @@ for (const backend of backends) {
       await until(() => client.peek("pushed") === true, { ...SOON, what: "the revocation arrives" });
     });
 
-    it("asks the service while its copy is loading, and before it has heard anything", async () => {
+    it("calls the service while its copy is loading, and before the first message", async () => {
       const service = await serve();
       const client = open(service.address);
       const answer = await client.isBlacklisted("a");
       expect([answer, sources]).to.deep.equal([false, { service: 1 }]);
     });
 
-    it("says nothing that was not proven as fresh as asked", async () => {
+    it("answers only as freshly as was requested", async () => {
       const service = await serve();
       const client = open(service.address);
       await ready(client);
@@ -133,7 +133,7 @@ for (const backend of backends) {
       ]);
     });
 
-    it("goes on where it was after its connection was cut, without a snapshot, and lacks nothing", async () => {
+    it("resumes without a snapshot after its connection was cut, and lacks nothing", async () => {
       const service = await serve();
       const way = await throughProxy(service);
       const revoking = open(service.address, { mode: "remote", metrics: {} });
@@ -141,7 +141,7 @@ for (const backend of backends) {
       await ready(client);
       for (let round = 0; round < 3; round++) {
         way.reset();
-        await until(() => client.state === "unavailable", { ...SOON, what: "the copy is cut off" });
+        await until(() => client.state === "unavailable", { ...SOON, what: "the copy is disconnected" });
         await revoking.blacklist([{ jti: `while cut off ${round}`, expiresAt: YEAR_2100 }]);
         await way.heal();
         await ready(client);
@@ -153,7 +153,7 @@ for (const backend of backends) {
       ]).to.deep.equal([[true, true, true], false, 1]);
     });
 
-    it("keeps what it knows while the service is away, answers as old as allowed, and nothing older", async () => {
+    it("keeps its entries while the service is unavailable, and answers within the allowed staleness only", async () => {
       const service = await serve();
       const client = open(service.address, { timeoutMs: 300 });
       await ready(client);
@@ -176,10 +176,10 @@ for (const backend of backends) {
       ]).to.deep.equal([false, "UNAVAILABLE", "UNAVAILABLE", true, "unavailable"]);
     });
 
-    it("takes one service after the other for the same blacklist, whichever is restarted", async () => {
+    it("resumes at another service for the same blacklist, in both directions", async () => {
       const ports = [await freePort(), await freePort()];
       const start = (port: number) => serve({ LISTEN_ADDRESS: `127.0.0.1:${port}` });
-      // The embedded file belongs to one process: there the one is restarted on two ports in turn.
+      // The embedded file belongs to one process: there the same service restarts on two ports in turn.
       let running = await start(ports[0] as number);
       const client = open(ports.map((port) => `127.0.0.1:${port}`));
       await ready(client);
@@ -189,7 +189,7 @@ for (const backend of backends) {
         running = await start(ports[(round + 1) % 2] as number);
         await until(() => client.state === "ready", {
           withinMs: 10_000,
-          what: "the copy has found the other",
+          what: "the copy is connected to the other service",
         });
       }
       expect([
@@ -198,7 +198,7 @@ for (const backend of backends) {
       ]).to.deep.equal([[true, true, true, false], 1]);
     });
 
-    it("gives up a connection that has gone silent, and is current again soon after", async () => {
+    it("abandons a half-open connection, and is current again soon after", async () => {
       const service = await serve();
       const way = await throughProxy(service);
       const client = open(`127.0.0.1:${way.port}`, { timeoutMs: 500 });
@@ -207,11 +207,11 @@ for (const backend of backends) {
       const refused = await rejection(client.isBlacklisted("a"));
       await until(() => client.state === "unavailable", {
         withinMs: 2 * LAST_HEARD_MS,
-        what: "the silence is noticed",
+        what: "the half-open connection is detected",
       });
       await until(() => lines.includes("the copy of the blacklist is cut off"), {
         withinMs: 2 * LAST_HEARD_MS,
-        what: "the stream is given up",
+        what: "the stream is abandoned",
       });
       await way.heal();
       way.cut();
@@ -223,14 +223,14 @@ for (const backend of backends) {
       ]).to.deep.equal(["DEADLINE_EXCEEDED", false, 1]);
     });
 
-    it("drops a copy that is larger than allowed, says so, and asks the service", async () => {
+    it("drops a copy that is larger than allowed, logs it, and calls the service", async () => {
       const service = await serve();
       const revoking = open(service.address, { mode: "remote", metrics: {} });
       await revoking.blacklist(["a", "b", "c"].map((jti) => ({ jti, expiresAt: YEAR_2100 })));
       const client = open(service.address, { maxCopyEntries: 2 });
       await until(() => lines.some((line) => line.includes("too large")), {
         ...SOON,
-        what: "it is found too large",
+        what: "the copy is dropped",
       });
       expect([await client.isBlacklisted("a"), await client.isBlacklisted("d"), sources]).to.deep.equal([
         true,
@@ -239,7 +239,7 @@ for (const backend of backends) {
       ]);
     });
 
-    it("works beside a service that has no index: everything is asked", async () => {
+    it("works with a service without an index: every check is a call", async () => {
       const service = await startService({ url: database.url, env: { INDEX: "off" } });
       services.push(service);
       const client = open(service.address);
@@ -250,7 +250,7 @@ for (const backend of backends) {
       ]);
     });
 
-    it("rejects what is asked once it is closed, and leaves nothing running", async () => {
+    it("rejects checks once it is closed, and leaves nothing running", async () => {
       const service = await serve();
       const client = open(service.address);
       await ready(client);

@@ -27,7 +27,7 @@ describe("SyncRounds", () => {
     });
   });
 
-  /** Asks, and notes under a name how that ends. */
+  /** Requests a proof, and records its result under a name. */
   function ask(name: string): Promise<void> {
     const promise = proofs.prove();
     promise.then(
@@ -41,7 +41,7 @@ describe("SyncRounds", () => {
     return promise;
   }
 
-  it("sends one sync for all who ask in a turn, and gives them one promise", async () => {
+  it("sends one sync for all requests of a turn, which share one promise", async () => {
     const promises = [ask("a"), ask("b")];
     queueMicrotask(() => void promises.push(ask("c")));
     await turn();
@@ -54,7 +54,7 @@ describe("SyncRounds", () => {
     ]);
   });
 
-  it("has those who ask while a sync is under way wait for the next one", async () => {
+  it("makes requests during a sync wait for the next one", async () => {
     void ask("early");
     await turn();
     void ask("late");
@@ -73,7 +73,7 @@ describe("SyncRounds", () => {
     ]);
   });
 
-  it("counts a proof from when its sync was sent", async () => {
+  it("counts a proof from the time its sync was sent", async () => {
     clock.advance(100);
     void ask("a");
     await turn();
@@ -82,7 +82,7 @@ describe("SyncRounds", () => {
     expect(proven).to.deep.equal([100]);
   });
 
-  it("does not take the answer to an earlier sync, one that was given up, for one to the next", async () => {
+  it("does not take the response to an earlier, abandoned sync for one to the next", async () => {
     void ask("given up");
     await turn();
     clock.advance(PROOF_TIMEOUT_MS);
@@ -101,7 +101,7 @@ describe("SyncRounds", () => {
     ]);
   });
 
-  it("takes an answer that was there in time, although this process was too busy to look", async () => {
+  it("accepts a response that arrived in time although this process was too busy to read it", async () => {
     void ask("a");
     await turn();
     clock.advance(PROOF_TIMEOUT_MS);
@@ -111,7 +111,7 @@ describe("SyncRounds", () => {
     expect([told, failed]).to.deep.equal([{ a: "proven" }, []]);
   });
 
-  it("tells those who share a sync that it brought no proof, and nobody else", async () => {
+  it("rejects the requests that share a sync without proof, and no others", async () => {
     void ask("a");
     await turn();
     void ask("b");
@@ -123,7 +123,7 @@ describe("SyncRounds", () => {
     expect([before, told, failed]).to.deep.equal([{ a: "away" }, { a: "away", b: "proven" }, ["away"]]);
   });
 
-  it("fails all when there is nobody to ask any more, and begins anew later", async () => {
+  it("rejects all when the stream ends, and starts over with the next stream", async () => {
     void ask("under way");
     await turn();
     void ask("waiting");
@@ -131,7 +131,7 @@ describe("SyncRounds", () => {
     await turn();
     void ask("later");
     await turn();
-    // Of the stream that is gone.
+    // From the stream that has ended.
     proofs.synced(1n);
     proofs.synced(2n);
     await turn();
@@ -142,7 +142,7 @@ describe("SyncRounds", () => {
     ]);
   });
 
-  it("leaves no rejection unhandled where only the copy itself had asked", async () => {
+  it("leaves no rejection unhandled if only the copy itself requested a proof", async () => {
     const unhandled: unknown[] = [];
     const listen = (error: unknown) => unhandled.push(error);
     process.on("unhandledRejection", listen);

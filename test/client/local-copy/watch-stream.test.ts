@@ -22,7 +22,7 @@ const TIME = { seconds: 1_900_000_000n, nanos: 5_000_000 };
 type Response = NonNullable<MessageInitShape<typeof WatchResponseSchema>["response"]>;
 const OPENED: Response = { case: "opened", value: { snapshot: true, hash: HASH, key: KEY } };
 
-/** Columns of so many entries, numbered from 0. */
+/** Columns of this many entries, numbered from 0. */
 function entries(count: number, revision = ""): Response {
   const fingerprints = new Uint8Array(count * 16);
   const until = new Uint8Array(count * 8);
@@ -38,11 +38,11 @@ describe("WatchStream", () => {
   let server: Server;
   let grpc: Client;
   let stream: WatchStream | undefined;
-  /** All that the stream has told, in order. */
+  /** The stream's messages to its listener, in order. */
   let told: unknown[];
   let ended: ClientError | undefined;
   let received: unknown[];
-  /** At this time the listener has had enough. */
+  /** The time at which the listener cancels. */
   let endAtTime: number | undefined;
 
   beforeEach(() => {
@@ -54,7 +54,7 @@ describe("WatchStream", () => {
     server.forceShutdown();
   });
 
-  /** Opens a stream to a server that says all this, each message made of these fields. */
+  /** Opens a stream to a server that sends these messages, each made of these fields. */
   async function hear(...messages: MessageInitShape<typeof WatchResponseSchema>[]): Promise<void> {
     server = new Server();
     server.addService(serviceDefinition(TokenBlacklist), {
@@ -91,7 +91,7 @@ describe("WatchStream", () => {
 
   const withoutTimes = () => told.filter((one) => (one as unknown[])[0] !== "time");
 
-  it("begins with where the copy is and what it understands, and asks for proof", async () => {
+  it("begins with the copy's position and supported features, and requests proof", async () => {
     await hear();
     stream?.sync(3n);
     await until(() => received.length === 2, { withinMs: 5000, what: "both messages arrive" });
@@ -113,7 +113,7 @@ describe("WatchStream", () => {
     ]);
   });
 
-  it("tells everything in its order, however much it is", async () => {
+  it("delivers all messages in order, however many there are", async () => {
     const count = 12_345;
     await hear(
       { time: TIME, response: OPENED },
@@ -123,7 +123,7 @@ describe("WatchStream", () => {
       { time: TIME, response: entries(0, "7-0123456789abcdef") },
       { time: TIME, response: { case: "unsynced", value: { id: 4n, reason: "STORE_UNAVAILABLE" } } },
     );
-    await until(() => told.length >= count + 11, { withinMs: 5000, what: "everything is told" });
+    await until(() => told.length >= count + 11, { withinMs: 5000, what: "all messages are delivered" });
     expect([
       withoutTimes().filter((one) => (one as unknown[])[0] !== "entry"),
       told.filter((one) => (one as unknown[])[0] === "entry"),
@@ -151,23 +151,23 @@ describe("WatchStream", () => {
     "a hash that is not known": [
       { time: TIME, response: { case: "opened", value: { snapshot: true, hash: "md5", key: KEY } } },
     ],
-    "entries before it was opened": [{ time: TIME, response: entries(1, "6-0123456789abcdef") }],
+    "entries before the opening message": [{ time: TIME, response: entries(1, "6-0123456789abcdef") }],
     "columns of different lengths": [
       { time: TIME, response: OPENED },
       { time: TIME, response: lopsided },
     ],
-    "a revision that is longer than any": [
+    "a revision above the maximum length": [
       { time: TIME, response: OPENED },
       { time: TIME, response: entries(1, "6".repeat(MAX_REVISION_LENGTH + 1)) },
     ],
-    "a message of a kind that is not known": [{ time: TIME }],
+    "an unknown kind of message": [{ time: TIME }],
   };
   for (const [what, messages] of Object.entries(UNBELIEVABLE)) {
-    it(`ends at ${what}, and tells nothing after it`, async () => {
+    it(`ends at ${what}, and delivers nothing after it`, async () => {
       const after = { time: TIME, response: { case: "synced" as const, value: { id: 1n, revision: "x" } } };
       await hear(...messages, after);
       await until(() => ended !== undefined, { withinMs: 5000, what: "the stream ends" });
-      // Whatever is still on its way has arrived when the server has seen the end.
+      // Everything in flight has arrived once the server has seen the end.
       await until(() => received.length > 0, { withinMs: 5000, what: "the start has arrived" });
       expect([["INTERNAL", "UNIMPLEMENTED"].includes(ended?.code ?? ""), told.at(-1)]).to.deep.equal([
         true,
@@ -179,16 +179,16 @@ describe("WatchStream", () => {
     });
   }
 
-  it("tells nothing of a message at whose time it was cancelled", async () => {
+  it("delivers nothing of a message at whose time it was cancelled", async () => {
     endAtTime = 1_900_000_000_005;
     await hear({ time: TIME, response: OPENED }, { time: TIME, response: entries(1, "6-0123456789abcdef") });
     await until(() => ended !== undefined, { withinMs: 5000, what: "the stream ends" });
     expect(withoutTimes()).to.deep.equal([["end"]]);
   });
 
-  it("ends when it is cancelled, once, and sends nothing any more", async () => {
+  it("ends once when it is cancelled, and sends nothing more", async () => {
     await hear({ time: TIME, response: OPENED });
-    await until(() => withoutTimes().length === 1, { withinMs: 5000, what: "it is opened" });
+    await until(() => withoutTimes().length === 1, { withinMs: 5000, what: "the stream is open" });
     const error = { code: "CANCELLED" } as ClientError;
     stream?.cancel(error);
     stream?.cancel({ code: "INTERNAL" } as ClientError);

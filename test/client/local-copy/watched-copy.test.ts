@@ -12,7 +12,7 @@ import { until } from "../../support/until.ts";
 
 const TIME = { seconds: 1_893_456_000n };
 
-describe("a copy that a service feeds", () => {
+describe("a copy that is fed by a service", () => {
   let server: Server;
   let grpc: Client;
   let clock: FakeClock;
@@ -21,7 +21,7 @@ describe("a copy that a service feeds", () => {
   let states: ClientState[];
   let streams: number;
 
-  /** Each stream is handed to `feed`. */
+  /** Each stream is passed to `feed`. */
   async function fedBy(feed: (call: ServerDuplexStream<object, object>) => void): Promise<void> {
     [clock, warnings, states, streams] = [new FakeClock(), [], [], 0];
     server = new Server();
@@ -52,7 +52,7 @@ describe("a copy that a service feeds", () => {
     server?.forceShutdown();
   });
 
-  it("is given up, in one line, where the service names one new key after the other, and tried again much later", async () => {
+  it("is dropped, with one log line, if the service announces new keys repeatedly, and retried much later", async () => {
     let sent = 0;
     await fedBy((call) => {
       const next = () => {
@@ -71,7 +71,7 @@ describe("a copy that a service feeds", () => {
       };
       next();
     });
-    await until(() => states.at(-1) === "unavailable", { withinMs: 10_000, what: "the copy is given up" });
+    await until(() => states.at(-1) === "unavailable", { withinMs: 10_000, what: "the copy is dropped" });
     expect({ warned: warnings.length, complete: copy.isComplete, ended: states.at(-1) }).to.deep.equal({
       warned: 1,
       complete: false,
@@ -81,10 +81,10 @@ describe("a copy that a service feeds", () => {
     clock.advance(INDEX_RETRY_MS - 1);
     expect(streams).to.equal(1);
     clock.advance(1);
-    await until(() => streams === 2, { withinMs: 5000, what: "it is tried again" });
+    await until(() => streams === 2, { withinMs: 5000, what: "the copy is retried" });
   });
 
-  it("outlives as many replaced databases as there are, and knows what was revoked in each", async () => {
+  it("survives any number of replaced databases, and keeps the revocations of each", async () => {
     await fedBy((call) => {
       for (let at = 1; at <= MAX_COPY_KEYS; at++) {
         const key = new Uint8Array(32).fill(at);
@@ -98,7 +98,7 @@ describe("a copy that a service feeds", () => {
       }
     });
     const last = `${MAX_COPY_KEYS}-0123456789abcdef`;
-    await until(() => copy.reflects(last), { withinMs: 5000, what: "the last has arrived" });
+    await until(() => copy.reflects(last), { withinMs: 5000, what: "the last revocation has arrived" });
     expect({ warnings, complete: copy.isComplete }).to.deep.equal({ warnings: [], complete: true });
   });
 });

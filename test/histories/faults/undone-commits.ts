@@ -49,7 +49,7 @@ export async function forgottenCommits(stage: Stage): Promise<void> {
   await stage.hold(choices.between(0, 300));
   await until(() => stage.recorder.operations.some((call) => isPast(call, undone)), {
     withinMs: AGAIN_TIMEOUT_MS,
-    what: "the numbers of undone commits are given out again",
+    what: "the numbers of undone commits are assigned again",
   });
   await Promise.all(cluster.gateways.map((gateway) => gateway.heal()));
   for (let round = 0; round < 3; round++) {

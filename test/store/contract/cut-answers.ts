@@ -9,7 +9,7 @@ import { entry, expiryContext, jti, LEEWAY, type OpenStores } from "../open-test
 
 type Rows = readonly (readonly unknown[])[];
 
-/** What is left of an answer. That of one row is whole: it comes, or it does not. */
+/** A truncated result. A result of one row arrives whole or not at all. */
 const CUTS: Readonly<Record<string, (rows: Rows) => Rows>> = {
   "its last row": (rows) => (rows.length > 1 ? rows.slice(0, -1) : rows),
   "all but its first row": (rows) => rows.slice(0, 1),
@@ -22,7 +22,7 @@ const CUTS_ANYWHERE = {
 };
 
 export function describeCutAnswers({ open }: OpenStores): void {
-  describe("an answer that has lost rows on its way", () => {
+  describe("a truncated result", () => {
     const BEGINNING = { revision: 0, key: new Uint8Array() };
     const names = ["a", "b", "c", "d"].map(jti);
     let revisions: Revision[];
@@ -53,7 +53,7 @@ export function describeCutAnswers({ open }: OpenStores): void {
       });
     }
 
-    it("is refused by a scan of which nothing is left but that there is more", async () => {
+    it("is refused by a scan if it has no rows although there are more", async () => {
       const tail = (await cutBy((rows) => (rows.length > 1 ? [] : rows))).openTail();
       expect(await reasonOf(tail.scan(new Uint8Array()))).to.equal("STORE_UNAVAILABLE");
       tail.close();

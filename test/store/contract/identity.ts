@@ -42,7 +42,7 @@ export function describeIdentity({ open }: OpenStores): void {
       "\u0001",
     ];
 
-    it("keeps every jti apart that differs in a byte, and hands it back unaltered", async () => {
+    it("distinguishes jtis that differ in one byte, and returns each unchanged", async () => {
       const { store } = await open();
       const { results } = await store.write(
         LOOKALIKES.map((name) => entry(name)),
@@ -57,14 +57,14 @@ export function describeIdentity({ open }: OpenStores): void {
       expect(entries.map((listed) => listed.key)).to.have.members(LOOKALIKES);
     });
 
-    it("finds nothing for a jti that merely resembles one it has", async () => {
+    it("finds nothing for a jti that is only similar to a stored one", async () => {
       const { store } = await open();
       await store.write([entry("abc")], expiryContext());
       const { found } = await store.read(LOOKALIKES.filter((name) => name !== "abc").map(jti));
       expect([...found.keys()]).to.deep.equal([]);
     });
 
-    it("stores 255 bytes whole, and refuses 256 with all that came with them", async () => {
+    it("stores 255 bytes whole, and refuses 256 together with the rest of the request", async () => {
       const { store } = await open();
       const longest = `${"é".repeat(127)}x`;
       await store.write([entry(longest)], expiryContext());
@@ -75,7 +75,7 @@ export function describeIdentity({ open }: OpenStores): void {
       expect([...(await store.read([jti("with it")])).found.keys()]).to.deep.equal([]);
     });
 
-    it("keeps reason and caller as they came, whatever is in them", async () => {
+    it("keeps reason and caller unchanged, with any characters", async () => {
       const { store } = await open();
       const texts = LOOKALIKES.concat("", "é".repeat(256));
       await store.write(

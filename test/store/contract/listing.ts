@@ -14,7 +14,7 @@ import {
 
 export function describeListing({ open }: OpenStores): void {
   describe("list", () => {
-    /** Entries created a minute apart, so that their order is known: t0 is the oldest. */
+    /** Entries created a minute apart, in a known order: t0 is the oldest. */
     async function fill({ store, engine }: TestStore, count: number, { undated = 0 } = {}): Promise<number> {
       const base = Date.now() - 24 * HOUR;
       await store.write(
@@ -51,7 +51,7 @@ export function describeListing({ open }: OpenStores): void {
       }
     }
 
-    it("pages newest first, ties by the jti's bytes, unknown times last", async () => {
+    it("returns pages from the newest, ties by the jti's bytes, unknown times last", async () => {
       const test = await open();
       await fill(test, 10, { undated: 3 });
       const everything = ["t9", "t8", "t7", "t6", "t5", "t4", "t3", "t2", "t1", "t0"];
@@ -60,7 +60,7 @@ export function describeListing({ open }: OpenStores): void {
       expect(await pages(test.store, 5)).to.deep.equal([everything.slice(0, 5), everything.slice(5)]);
     });
 
-    it("neither skips nor repeats an entry while others come and go", async () => {
+    it("neither skips nor repeats an entry while others are added and removed", async () => {
       const test = await open();
       await fill(test, 20);
       let turn = 0;
@@ -78,7 +78,7 @@ export function describeListing({ open }: OpenStores): void {
       expect(found.flat()).to.deep.equal(Array.from({ length: 20 }, (_, index) => `t${19 - index}`));
     });
 
-    it("leaves out what no longer answers blacklisted at the instant of the first page, unless asked", async () => {
+    it("omits entries that are expired at the time of the first page, unless they are requested", async () => {
       const { store } = await open();
       const expiresAt = Date.now() - 10 * HOUR;
       await store.write(
@@ -98,7 +98,7 @@ export function describeListing({ open }: OpenStores): void {
       ]).to.deep.equal([["dead", "live"], ["live"], [], ["dead", "live"]]);
     });
 
-    it("judges expiry now, by both clocks, when no instant is named", async () => {
+    it("decides expiry at the current time of both clocks if no time is given", async () => {
       const { store } = await open();
       await store.write(
         [entry("dead", { expiresAt: at(Date.now() - LEEWAY - 1000) }), entry("live")],
@@ -121,7 +121,7 @@ export function describeListing({ open }: OpenStores): void {
         await found({ createdAfter: minute(2), createdBefore: minute(3) }),
         await found({ revokedBy: "bob" }),
         await found({ revokedBy: "BOB" }),
-        await found({ keys: ["t3", "t0", "T5", "nobody"].map(jti) }),
+        await found({ keys: ["t3", "t0", "T5", "absent"].map(jti) }),
         await found({ keys: ["t3", "t4", "t5"].map(jti), revokedBy: "bob", createdBefore: minute(2) }),
       ]).to.deep.equal([
         ["t9", "t8", "t7", "t6", "t5", "t4"],
@@ -139,7 +139,7 @@ export function describeListing({ open }: OpenStores): void {
     const count = (store: Store, revokedBy: string, rest: Partial<CountQuery> = {}) =>
       store.countBy({ revokedBy, limit: 100, ...expiryContext(), ...rest });
 
-    it("counts the entries of one caller, byte for byte, and nobody else's", async () => {
+    it("counts the entries of one caller, compared byte for byte, and of no other", async () => {
       const { store } = await open();
       const callers = ["alice", "alice", "Alice", "alice ", "älice", "alicé", "ss", "ß", "%", ""];
       await store.write(
@@ -155,7 +155,7 @@ export function describeListing({ open }: OpenStores): void {
       });
     });
 
-    it("counts an entry for whoever made it, whoever has extended it since", async () => {
+    it("counts an entry for its creator, even if another caller has extended it since", async () => {
       const { store } = await open();
       await store.write([entry("a", { revokedBy: "alice" })], expiryContext());
       await store.write(
@@ -165,7 +165,7 @@ export function describeListing({ open }: OpenStores): void {
       expect([await count(store, "alice"), await count(store, "bob")]).to.deep.equal([1, 0]);
     });
 
-    it("leaves out what has expired, leeway included, to the millisecond", async () => {
+    it("omits expired entries, leeway included, to the millisecond", async () => {
       const { store } = await open();
       const expiresAt = Date.now() - 10 * HOUR;
       await store.write(
@@ -183,13 +183,13 @@ export function describeListing({ open }: OpenStores): void {
       ]).to.deep.equal([2, 1, 0, 1, 2]);
     });
 
-    it("does not believe a clock of the service that runs ahead of the database's", async () => {
+    it("keeps entries that are expired only by a service's clock ahead of the database's", async () => {
       const { store } = await open();
       await store.write([entry("a", { revokedBy: "alice" })], expiryContext());
       expect(await count(store, "alice", { now: at(Date.now() + 48 * HOUR) })).to.equal(1);
     });
 
-    it("counts no further than it was asked to", async () => {
+    it("counts no further than the given maximum", async () => {
       const { store } = await open();
       await store.write(
         Array.from({ length: 1000 }, (_, index) => entry(`t${index}`, { revokedBy: "alice" })),
@@ -200,7 +200,7 @@ export function describeListing({ open }: OpenStores): void {
       expect(counts).to.deep.equal([1, 999, 1000, 1000]);
     });
 
-    it("counts what was acknowledged before it was asked, and what was pruned no more", async () => {
+    it("includes all writes acknowledged before it, and no pruned entries", async () => {
       const { store } = await open();
       const dead = at(Date.now() - 10 * HOUR);
       await store.write([entry("a", { revokedBy: "alice", expiresAt: dead })], expiryContext(dead));

@@ -4,14 +4,14 @@ import { entry, expiryContext, type OpenStores } from "../open-test-store.ts";
 
 export function describeOpening({ open, reopen }: OpenStores): void {
   describe("open", () => {
-    it("finds the same deployment again", async () => {
+    it("finds the same database again", async () => {
       const first = await (await open()).store.open();
       const second = await (await reopen()).store.open();
       expect(second).to.deep.equal(first);
       expect([first.generation.length, first.secret.length]).to.deep.equal([32, 32]);
     });
 
-    it("refuses a schema that says it no longer supports this version, and says what to do", async () => {
+    it("refuses a schema that no longer supports this version, with instructions", async () => {
       const { engine } = await open();
       await engine.knex("blacklist_state").update({ oldest_code: 1000 });
       const error = await rejection(reopen());
@@ -21,9 +21,9 @@ export function describeOpening({ open, reopen }: OpenStores): void {
         .match(/upgrade token-blacklist/);
     });
 
-    it("does not begin before the database has kept the leeway", async () => {
+    it("fails before the database has stored the leeway", async () => {
       const { engine } = await open({ leewayMs: 1000 });
-      // A trigger that undoes it, in either dialect.
+      // A trigger that undoes the statement, in either dialect.
       await engine.knex.raw(
         engine.migratesOnOpen
           ? `CREATE TRIGGER forgets AFTER UPDATE OF leeway_ms ON blacklist_state WHEN NEW.leeway_ms > 1000
@@ -34,7 +34,7 @@ export function describeOpening({ open, reopen }: OpenStores): void {
       expect((await reopen({ leewayMs: 1000 })).store).to.have.property("poolUse");
     });
 
-    it("works on a schema that is merely newer, and remarks it", async () => {
+    it("accepts a newer compatible schema, and logs it", async () => {
       const { engine } = await open();
       await engine
         .knex("blacklist_migrations")

@@ -19,7 +19,7 @@ export function describePruning({ open, reopen }: OpenStores): void {
       return entries.map((one) => one.key as string).sort();
     }
 
-    /** `old` expired `age` ago for each name. */
+    /** Entries `old` that expired `age` ago, one for each name. */
     async function fill(store: Store, ages: Record<string, number>): Promise<void> {
       await store.write(
         Object.entries(ages).map(([name, age]) => entry(name, { expiresAt: at(Date.now() - age) })),
@@ -27,7 +27,7 @@ export function describePruning({ open, reopen }: OpenStores): void {
       );
     }
 
-    it("deletes what is past expiry, leeway and retention, and nothing else", async () => {
+    it("deletes entries past expiry, leeway and retention, and no others", async () => {
       const { store } = await open();
       await fill(store, {
         live: -HOUR,
@@ -47,7 +47,7 @@ export function describePruning({ open, reopen }: OpenStores): void {
       ]);
     });
 
-    it("knows since when the oldest could have been deleted, by the same expiryContext, and when there is nothing", async () => {
+    it("returns since when the oldest entry has been prunable, by the same expiryContext, or undefined without any", async () => {
       const { store } = await open();
       const since = (retentionMs: number) =>
         store.oldestPrunable({ now: at(Date.now()), leewayMs: LEEWAY, retentionMs });
@@ -61,7 +61,7 @@ export function describePruning({ open, reopen }: OpenStores): void {
       expect(await since(0)).to.equal(undefined);
     });
 
-    it("counts the wait from the largest leeway that any replica ever ran with", async () => {
+    it("counts the wait with the largest leeway of any replica so far", async () => {
       const { store } = await open({ leewayMs: 10 * LEEWAY });
       const expiresAt = at(Date.now() - 11 * LEEWAY);
       await store.write([entry("a", { expiresAt }), entry("b")], expiryContext());
@@ -71,7 +71,7 @@ export function describePruning({ open, reopen }: OpenStores): void {
       );
     });
 
-    it("honours the largest leeway that any replica ever ran with", async () => {
+    it("applies the largest leeway of any replica so far", async () => {
       const { store } = await open({ leewayMs: 10 * LEEWAY });
       await fill(store, { a: 5 * LEEWAY, b: 11 * LEEWAY });
       const { store: other } = await reopen({ leewayMs: 0 });
@@ -106,7 +106,7 @@ export function describePruning({ open, reopen }: OpenStores): void {
       expect(await remaining(store)).to.deep.equal(["live"]);
     });
 
-    it("counts without deleting on a dry run, and says when there is more than the limit", async () => {
+    it("counts without deleting on a dry run, and reports if there is more than the limit", async () => {
       const { store } = await open();
       await fill(
         store,
@@ -128,7 +128,7 @@ export function describePruning({ open, reopen }: OpenStores): void {
       ]);
     });
 
-    it("lets any number run at once, each entry counted by one of them", async () => {
+    it("can run concurrently any number of times, and each entry is counted by one run", async () => {
       const { store } = await open();
       await fill(
         store,
@@ -141,7 +141,7 @@ export function describePruning({ open, reopen }: OpenStores): void {
       expect(await remaining(store)).to.deep.equal([]);
     });
 
-    it("rests between its transactions, and ends when told that it has done enough", async () => {
+    it("pauses between its transactions, and ends when it is told to", async () => {
       const { store } = await open();
       await fill(
         store,
@@ -163,14 +163,14 @@ export function describePruning({ open, reopen }: OpenStores): void {
       });
     });
 
-    it("forgets nothing that only one of the two clocks says is over", async () => {
+    it("deletes no entry that is expired by only one of the two clocks", async () => {
       const clock = new FakeClock(Date.now() + 20_000);
       const { store } = await open({ clock });
       await fill(store, { a: LEEWAY - 10_000 });
       expect(await store.prune({ ...order, now: clock.now() })).to.deep.equal({ count: 0, hasMore: false });
     });
 
-    it("stops altogether while the clocks are more than 30 seconds apart", async () => {
+    it("deletes nothing while the clocks differ by more than 30 seconds", async () => {
       for (const skew of [-31_000, 31_000]) {
         const clock = new FakeClock(Date.now() + skew);
         const { store } = await reopen({ clock });
@@ -181,7 +181,7 @@ export function describePruning({ open, reopen }: OpenStores): void {
       }
     });
 
-    it("spares an entry that is blacklisted anew meanwhile", async () => {
+    it("keeps an entry that is blacklisted again while it runs", async () => {
       const { store } = await open();
       await fill(
         store,
@@ -198,7 +198,7 @@ export function describePruning({ open, reopen }: OpenStores): void {
       expect(await remaining(store)).to.have.length(1000);
     });
 
-    it("keeps the stamps of a day, and the last one however old", async () => {
+    it("keeps the stamps of a day, and the last one of any age", async () => {
       const { store, engine } = await open();
       for (const name of ["a", "b", "c"]) await store.write([entry(name)], expiryContext());
       const commits = () => engine.knex("blacklist_commits").orderBy("revision").pluck("revision");

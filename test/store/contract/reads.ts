@@ -4,22 +4,22 @@ import { entry, expiryContext, jti, type OpenStores } from "../open-test-store.t
 
 export function describeReads({ open }: OpenStores): void {
   describe("read", () => {
-    it("starts at revision 0, which has a stamp like every other", async () => {
+    it("begins at revision 0, which has a stamp like any other", async () => {
       const { store } = await open();
-      const { revision, writable, found } = await store.read([jti("nobody")]);
+      const { revision, writable, found } = await store.read([jti("absent")]);
       expect([revision.number, writable, found.size]).to.deep.equal([0, true, 0]);
       expect(revision.stamp).to.match(/^[0-9a-f]{16}$/);
       expect(await store.missing([revision])).to.deep.equal([]);
     });
 
-    it("reports the database's clock in UTC", async () => {
+    it("returns the database's clock in UTC", async () => {
       const { store } = await open();
       const before = Date.now();
       const { clock } = await store.read([]);
       expect(clock).to.be.within(before - 1000, Date.now() + 1000);
     });
 
-    it("finds every one of thousands, and only these", async () => {
+    it("finds each of thousands of jtis, and no others", async () => {
       const { store } = await open();
       const names = Array.from({ length: 3000 }, (_, index) => `token-${index}`);
       for (let from = 0; from < 3000; from += 1000)
@@ -36,8 +36,8 @@ export function describeReads({ open }: OpenStores): void {
     });
   });
 
-  describe("read, of a database that must have some commits", () => {
-    it("says whether it has all of them, whatever else it finds", async () => {
+  describe("read, with required commits", () => {
+    it("returns whether the database has all of them, in addition to any other result", async () => {
       const { store } = await open();
       const { revision: zero } = await store.read([]);
       const { revision: first } = await store.write([entry("a")], expiryContext());
@@ -65,8 +65,8 @@ export function describeReads({ open }: OpenStores): void {
     });
   });
 
-  describe("a commit that a database must have and that is older than any whose stamp it still has", () => {
-    it("is believed, by reads of the changes too", async () => {
+  describe("a required commit that is older than all stored stamps", () => {
+    it("counts as present, for reads of the changes, too", async () => {
       const { store, engine } = await open();
       const { revision: old } = await store.write([entry("a")], expiryContext());
       const { revision: kept } = await store.write([entry("b")], expiryContext());
@@ -84,14 +84,14 @@ export function describeReads({ open }: OpenStores): void {
         await intact(last, old, kept),
         await intact(last, old, ahead),
         await intact(last, old, { ...kept, stamp: old.stamp }),
-        // What was read last is another matter: everything can be read anew.
+        // The last position read is different: without it, everything is read again.
         (await tail.changes(from, old)).intact,
       ]).to.deep.equal([[true, true], [true, true], [false, false], [false, false], false]);
     });
   });
 
   describe("missing", () => {
-    it("knows its own revisions, and none that is ahead or stamped otherwise", async () => {
+    it("is empty for revisions of this database, and has those that are ahead or have another stamp", async () => {
       const { store } = await open();
       const { revision: first } = await store.write([entry("a")], expiryContext());
       const { revision: second } = await store.write([entry("b")], expiryContext());
@@ -100,7 +100,7 @@ export function describeReads({ open }: OpenStores): void {
       expect(await store.missing([first, second, forged, ahead])).to.deep.equal([forged, ahead]);
     });
 
-    it("believes a revision older than any whose stamp it still has", async () => {
+    it("accepts a revision that is older than all stored stamps", async () => {
       const { store, engine } = await open();
       const { revision } = await store.write([entry("a")], expiryContext());
       await store.write([entry("b")], expiryContext());

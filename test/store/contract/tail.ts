@@ -24,7 +24,7 @@ export function describeTail({ open }: OpenStores): void {
         expiryContext(),
       );
 
-    /** Rows that no caller could have stored: their jtis are not text. All of revision 1. */
+    /** Rows that no caller could have stored, with jtis that are not text. All of revision 1. */
     async function insertBytes({ engine }: TestStore, jtis: readonly Buffer[]): Promise<void> {
       for (let from = 0; from < jtis.length; from += 500) {
         await engine.knex("blacklisted_tokens").insert(
@@ -41,7 +41,7 @@ export function describeTail({ open }: OpenStores): void {
       }
     }
 
-    /** All entries of the table, page by page. */
+    /** All entries of the table, read page by page. */
     async function scanAll(tail: Tail, between = async () => {}): Promise<TailEntry[][]> {
       const pages: TailEntry[][] = [];
       for (let last: Uint8Array = START; ; ) {
@@ -53,7 +53,7 @@ export function describeTail({ open }: OpenStores): void {
       }
     }
 
-    it("hands over what changed after a position, by revision and jti, and says where to go on", async () => {
+    it("returns the changes after a position, by revision and jti, and the next position", async () => {
       const { store } = await open();
       const expiresAt = Date.now() + HOUR;
       const { revision: first } = await create(store, ["b", "a"], expiresAt);
@@ -72,7 +72,7 @@ export function describeTail({ open }: OpenStores): void {
       const found = async (from: TailPosition) => namesOf((await tail.changes(from, revision)).entries);
       expect([
         await found(afterEntry(first.number, "a")),
-        // Whatever kind of bytes.
+        // For any bytes.
         await found({ revision: first.number, key: Uint8Array.from([0x61]) }),
         await found(afterEntry(first.number, "b")),
         await found(afterEntry(revision.number)),
@@ -82,7 +82,7 @@ export function describeTail({ open }: OpenStores): void {
       ]).to.deep.equal([["b", "aa"], ["b", "aa"], ["aa"], ["aa"], [], [], []]);
     });
 
-    it("says how the database stands when nothing has changed, on an empty one too", async () => {
+    it("returns the state of the database without changes, even if it is empty", async () => {
       const { store } = await open();
       const tail = store.openTail();
       const empty = await tail.changes(BEGINNING, undefined);
@@ -101,7 +101,7 @@ export function describeTail({ open }: OpenStores): void {
       ]);
     });
 
-    it("cuts what is much into pages, in order and each entry once, commits that a page cuts included", async () => {
+    it("splits many changes into pages, in order and each entry once, even within a commit", async () => {
       const { store } = await open();
       const [first, second, third] = [numbered("a", 2000), numbered("b", 1000), numbered("c", 1)];
       await create(store, second);
@@ -125,7 +125,7 @@ export function describeTail({ open }: OpenStores): void {
       ]);
     });
 
-    it("does not take a page that is exactly full for the last one", async () => {
+    it("does not treat a page that is exactly full as the last one", async () => {
       const { store } = await open();
       await create(store, numbered("a", 2000));
       await create(store, numbered("b", TAIL_PAGE - 2000));
@@ -138,7 +138,7 @@ export function describeTail({ open }: OpenStores): void {
       ]);
     });
 
-    it("brings an entry again that was extended or replaced, and not one that a repeat left alone", async () => {
+    it("returns an extended or replaced entry again, but not an unchanged repetition", async () => {
       const { store } = await open();
       const dead = Date.now() - 10 * HOUR;
       const expiresAt = Date.now() + HOUR;
@@ -161,7 +161,7 @@ export function describeTail({ open }: OpenStores): void {
       ]);
     });
 
-    it("brings an entry once more, and loses none, when it changes while pages are read", async () => {
+    it("returns an entry again, and misses none, when it changes between two pages", async () => {
       const { store } = await open();
       const names = numbered("a", 2000).concat(numbered("b", 1000));
       const later = Date.now() + 9 * HOUR;
@@ -169,7 +169,7 @@ export function describeTail({ open }: OpenStores): void {
       await create(store, names.slice(2000));
       const tail = store.openTail();
       const page = await tail.changes(BEGINNING, undefined);
-      // One that was read, one that was not yet.
+      // One that has been read, one that has not.
       await create(store, ["a0007", "b0900"], later);
       const rest = await tail.changes(page.next, page.revision);
       expect([page.hasMore, rest.hasMore, rest.revision.number]).to.deep.equal([true, false, 3]);
@@ -179,7 +179,7 @@ export function describeTail({ open }: OpenStores): void {
       expect(namesOf([...page.entries, ...rest.entries]).sort()).to.deep.equal([...names, "a0007"].sort());
     });
 
-    it("reflects every commit that was acknowledged before it was asked", async () => {
+    it("includes every commit that was acknowledged before the read", async () => {
       const { store } = await open();
       const [tail, other] = [store.openTail(), store.openTail()];
       let position = BEGINNING;
@@ -191,7 +191,7 @@ export function describeTail({ open }: OpenStores): void {
       }
     });
 
-    it("knows whether a revision is of this database's history", async () => {
+    it("returns whether a revision is of this database's history", async () => {
       const { store } = await open();
       const { revision: zero } = await store.read([]);
       const { revision: first } = await create(store, ["a"]);
@@ -216,7 +216,7 @@ export function describeTail({ open }: OpenStores): void {
       });
     });
 
-    it("judges and finds the same after reads that have found nothing, which it makes shorter", async () => {
+    it("has the same results after reads without changes, which make it use a shorter query", async () => {
       const { store } = await open();
       const { revision: first } = await create(store, ["a"]);
       const { revision: last } = await create(store, ["b"]);
@@ -256,7 +256,7 @@ export function describeTail({ open }: OpenStores): void {
       expect(found).to.deep.equal([["a", "c0"], [], ["a", "c2"], []]);
     });
 
-    it("knows whether further commits are of its history, before the position or after it, as many as there may be", async () => {
+    it("returns whether other commits are of its history, before the position or after it, up to the maximum", async () => {
       const { store } = await open();
       const commits = [(await store.read([])).revision];
       for (let count = 0; count < MAX_PENDING_COMMITS + 2; count++) {
@@ -281,7 +281,7 @@ export function describeTail({ open }: OpenStores): void {
             "ahead of all": { required: [...others.slice(1), ahead], expected: false },
           };
           for (const [what, { required, expected }] of Object.entries(named)) {
-            // What was seen last is in the place that makes a read short where nothing else is asked for.
+            // The last position read is the one that makes a read short without other requirements.
             for (const after of [seen, undefined]) {
               const { intact } = await tail.changes(from, after, required);
               if (intact !== expected) wrong.push(`${what}: ${count} after ${after?.number}`);
@@ -292,7 +292,7 @@ export function describeTail({ open }: OpenStores): void {
       expect(wrong).to.deep.equal([]);
     });
 
-    it("takes jtis for bytes, in the order of bytes, whatever they are", async () => {
+    it("treats jtis as bytes, in the order of bytes, for any bytes", async () => {
       const test = await open();
       await create(test.store, ["to have a revision 1"]);
       await test.engine.knex("blacklisted_tokens").delete();
@@ -322,7 +322,7 @@ export function describeTail({ open }: OpenStores): void {
       }
     });
 
-    it("scans every entry exactly once, in pages, the longest included, expired or not", async () => {
+    it("scans every entry exactly once, in pages, the longest and expired ones included", async () => {
       const test = await open();
       const long = numbered("", 2100).map((name) => `${"é".repeat(120)}${name}`.padEnd(135, "x"));
       const names = [...long, ...numbered("short", 2000), "\u0001", "\u{10FFFF}"];
@@ -345,7 +345,7 @@ export function describeTail({ open }: OpenStores): void {
       );
     });
 
-    it("scans an empty table, and one whose last page is exactly full", async () => {
+    it("scans an empty table, and a table whose last page is exactly full", async () => {
       const test = await open();
       const tail = test.store.openTail();
       const empty = await scanAll(tail);
@@ -357,7 +357,7 @@ export function describeTail({ open }: OpenStores): void {
       expect([empty, full.map(({ length }) => length)]).to.deep.equal([[[]], [SCAN_PAGE, 0]]);
     });
 
-    it("shows all to whoever scans the table and then reads what changed since before", async () => {
+    it("returns all entries by a scan followed by a read of the changes since before it", async () => {
       const test = await open();
       const { store } = test;
       await create(store, ["before"]);
@@ -374,7 +374,7 @@ export function describeTail({ open }: OpenStores): void {
       let round = 0;
       const pages = await scanAll(tail, async () => {
         round++;
-        // Before what was scanned, behind it, and an entry that was.
+        // Before the scanned position, after it, and a scanned entry.
         await create(store, [`a${round}`, `z${round}`, "before"], later + round);
       });
       const { entries, hasMore, intact } = await tail.changes(position, revision);
@@ -387,7 +387,7 @@ export function describeTail({ open }: OpenStores): void {
       );
     });
 
-    it("ends alone, or with its store, and is unavailable then", async () => {
+    it("closes separately or with its store, and then fails as unavailable", async () => {
       const { store } = await open();
       await create(store, ["a"]);
       const [closed, other] = [store.openTail(), store.openTail()];
@@ -407,7 +407,7 @@ export function describeTail({ open }: OpenStores): void {
       ]).to.deep.equal(Array(2).fill("STORE_UNAVAILABLE"));
     });
 
-    it("connects to nothing once its store is closed", async () => {
+    it("does not connect once its store is closed", async () => {
       const { store } = await open();
       const unused = store.openTail();
       await store.close();

@@ -3,7 +3,7 @@ import { at, entry, expiryContext, HOUR, jti, LEEWAY, type OpenStores } from "..
 
 export function describeWrites({ open, reopen }: OpenStores): void {
   describe("write", () => {
-    it("creates, then finds the entry there, then extends it, and never shortens it", async () => {
+    it("creates an entry, then returns the existing one, then extends it, and never shortens it", async () => {
       const { store } = await open();
       const now = Date.now();
       const first = entry("a", { expiresAt: at(now + HOUR), reason: "logout", revokedBy: "alice" });
@@ -22,7 +22,7 @@ export function describeWrites({ open, reopen }: OpenStores): void {
       ]);
     });
 
-    it("answers in the order of the entries, each with its own outcome", async () => {
+    it("returns the results in the order of the entries, each with its own outcome", async () => {
       const { store } = await open();
       const now = Date.now();
       await store.write([entry("m"), entry("c", { expiresAt: at(now + HOUR) })], expiryContext());
@@ -43,7 +43,7 @@ export function describeWrites({ open, reopen }: OpenStores): void {
       ]);
     });
 
-    it("replaces an entry whole once its leeway is over, and not a millisecond earlier", async () => {
+    it("replaces an entry once its leeway is over, and not a millisecond earlier", async () => {
       const { store } = await open();
       const expiresAt = at(Date.now() - 10 * HOUR);
       const told: unknown[] = [];
@@ -53,14 +53,18 @@ export function describeWrites({ open, reopen }: OpenStores): void {
           [entry(name, { expiresAt, reason: "old", revokedBy: "alice" })],
           expiryContext(expiresAt),
         );
-        const anew = entry(name, { expiresAt: at(expiresAt + 2 * HOUR), reason: "new", revokedBy: "bob" });
-        const { results } = await store.write([anew], expiryContext(expiresAt + LEEWAY + past));
+        const replacement = entry(name, {
+          expiresAt: at(expiresAt + 2 * HOUR),
+          reason: "new",
+          revokedBy: "bob",
+        });
+        const { results } = await store.write([replacement], expiryContext(expiresAt + LEEWAY + past));
         told.push(results.map((result) => [result.outcome, result.entry.reason, result.entry.revokedBy]));
       }
       expect(told).to.deep.equal([[["extended", "old", "alice"]], [["created", "new", "bob"]]]);
     });
 
-    it("does not believe a clock of the service that runs ahead of the database's", async () => {
+    it("keeps entries that are expired only by a service's clock ahead of the database's", async () => {
       const { store } = await open();
       await store.write([entry("a", { reason: "old" })], expiryContext());
       const { results } = await store.write(
@@ -72,7 +76,7 @@ export function describeWrites({ open, reopen }: OpenStores): void {
       ]);
     });
 
-    it("keeps times to the millisecond up to the end of the year 9999", async () => {
+    it("stores times to the millisecond up to the end of the year 9999", async () => {
       const { store } = await open();
       const expiries = [253_402_300_799_999, 2_177_452_799_999, 4_294_967_296_001, Date.now() + HOUR].map(at);
       await store.write(
@@ -94,7 +98,7 @@ export function describeWrites({ open, reopen }: OpenStores): void {
       expect((await store.read([])).revision.number).to.equal(before + 40);
     });
 
-    it("tells exactly one of many at once that it created the entry", async () => {
+    it("reports exactly one of many concurrent writers as the creator of an entry", async () => {
       const { store } = await open();
       const receipts = await Promise.all(
         Array.from({ length: 32 }, () =>
@@ -105,7 +109,7 @@ export function describeWrites({ open, reopen }: OpenStores): void {
       expect(outcomes).to.deep.equal(["created", ...Array(31).fill("unchanged")]);
     });
 
-    it("takes 1000 entries of the greatest size at once", async () => {
+    it("accepts 1000 entries of the maximum size at once", async () => {
       const { store } = await open();
       const entries = Array.from({ length: 1000 }, (_, index) =>
         entry(String(index).padEnd(255, "x"), { reason: "r".repeat(512), revokedBy: "b".repeat(255) }),
@@ -115,7 +119,7 @@ export function describeWrites({ open, reopen }: OpenStores): void {
       expect((await store.read(entries.map((one) => one.key))).found.size).to.equal(1000);
     });
 
-    it("keeps what it acknowledged across a restart", async () => {
+    it("keeps acknowledged entries across a restart", async () => {
       const { store } = await open();
       const { revision } = await store.write([entry("a")], expiryContext());
       const again = await reopen();
