@@ -45,7 +45,7 @@ describe("the text of a revision", () => {
     });
   }
 
-  it("is parsed without throwing, whatever its content", () => {
+  it("is parsed without throwing, with any content", () => {
     const texts = fc.oneof(fc.string({ unit: "binary" }), fc.stringMatching(/^\d{0,18}-[0-9a-f]{15,17}$/));
     fc.assert(
       fc.property(texts, (text) => {

@@ -13,7 +13,7 @@ export const MOST_MIB = 100;
 export const RETURN_MIB = 50;
 const PROBE_P99_MS = 250;
 const PROBE_WORST_MS = 1000;
-/** The maximum duration of checks: this multiple of that before, or this time, whichever is longer. */
+/** The maximum duration of checks: the longer of this multiple of the duration before and this time. */
 const CHECK_FACTOR = 4;
 const CHECK_P99_MS = 50;
 /** The maximum number of log lines caused by an attack. */

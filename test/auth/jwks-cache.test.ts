@@ -416,7 +416,7 @@ describe("JwksCache", () => {
     }
 
     for (const status of [400, 401, 404, 500, 502, 503]) {
-      it(`if the response is HTTP ${status}, whatever its body`, () =>
+      it(`if the response is HTTP ${status}, with any body`, () =>
         keeps({ status, body: keySetOf(next) }, `the response was HTTP ${status}`));
     }
 

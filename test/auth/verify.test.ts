@@ -540,7 +540,7 @@ describe("verifiedClaims", () => {
     expect(server.requests).to.equal(1);
   });
 
-  /** A token with this header and payload, with a valid signature of `key` whatever the header says. */
+  /** A token with this header and payload, with a valid signature of `key` for any header. */
   function forge(header: object, payload: Text, key = es): string {
     const signingInput = `${encode({ alg: "ES256", kid: "es", ...header })}.${encode(payload)}`;
     return `${signingInput}.${signatureOf(signingInput, key)}`;

@@ -8,7 +8,7 @@ describe("isPreflight", () => {
   const judge = (headers: Headers, method: string | undefined = "OPTIONS") =>
     isPreflight(method, (name) => headers[name] ?? []);
 
-  it("recognizes a browser's preflight, whatever headers it announces", () => {
+  it("recognizes a browser's preflight, with any announced headers", () => {
     expect([
       judge(PREFLIGHT),
       judge({ ...PREFLIGHT, "access-control-request-headers": ["authorization"], "user-agent": ["x"] }),

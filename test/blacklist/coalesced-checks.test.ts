@@ -109,12 +109,12 @@ describe("CoalescedChecks", () => {
     const reentrant: Promise<CheckAnswer>[] = [];
     const read = store.read.bind(store);
     store.read = (texts) => {
-      const sighting = read(texts);
+      const lookUp = read(texts);
       if (reentrant.length === 0) {
         blacklist("b");
         reentrant.push(check("b"));
       }
-      return sighting;
+      return lookUp;
     };
     void check("b");
     await release();

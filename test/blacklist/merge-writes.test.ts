@@ -8,15 +8,15 @@ import { newEntry } from "../support/new-entry.ts";
 
 const at = (ms: number) => ms as EpochMs;
 const CREATED_AT = new FakeClock().now();
-const TERMS = { now: CREATED_AT, leewayMs: 0 };
+const EXPIRY_CONTEXT = { now: CREATED_AT, leewayMs: 0 };
 
 /** The results of each request after all were merged, written as one commit, and split. */
 async function commitTogether(table: readonly Entry[], requests: readonly NewEntry[][]): Promise<Told> {
   const store = new HeldStore({ clock: new FakeClock(), holding: false });
   for (const entry of table) store.table.set(entry.key, entry);
-  const { results } = await store.write(mergeWrites(requests), TERMS);
-  const unfold = new SplitResults(results);
-  return { told: requests.map((entries) => unfold.next(entries)), table: store.table };
+  const { results } = await store.write(mergeWrites(requests), EXPIRY_CONTEXT);
+  const split = new SplitResults(results);
+  return { told: requests.map((entries) => split.next(entries)), table: store.table };
 }
 
 /** The same with one commit per request, as the contract defines it. */

@@ -121,9 +121,9 @@ describe("an observer of the domain", () => {
     await Promise.all(asked);
 
     store.writable = false;
-    const doubted = rejection(check("a"));
+    const unproven = rejection(check("a"));
     await (await read(1)).release();
-    await doubted;
+    await unproven;
     store.writable = true;
 
     const failed = rejection(check("a"));

@@ -210,7 +210,7 @@ describe("a subscription", () => {
     copy.subscription.close();
     const slow = await stage.open({ isStuck: true });
     const later = Date.UTC(2035, 0, 1);
-    const untils = new Map<string, number>();
+    const expiries = new Map<string, number>();
     for (let step = 0; step < 12; step++) {
       slow.isStuck = false;
       slow.take(1);
@@ -224,12 +224,12 @@ describe("a subscription", () => {
     for (const columns of slow.columns) {
       eachOf(columns, (fingerprint, until) => {
         const name = fingerprint.join(" ");
-        untils.set(name, Math.max(until, untils.get(name) ?? 0));
+        expiries.set(name, Math.max(until, expiries.get(name) ?? 0));
       });
     }
-    const extended = [...untils.values()].filter((until) => until > later).length;
+    const extended = [...expiries.values()].filter((until) => until > later).length;
     const revisions = slow.story.flatMap((text) => /@(\d+)$/.exec(text)?.[1] ?? []).map(Number);
-    expect([untils.size, extended]).to.deep.equal([30_001, 50 * (stage.store.revision.number - 1)]);
+    expect([expiries.size, extended]).to.deep.equal([30_001, 50 * (stage.store.revision.number - 1)]);
     expect(revisions).to.deep.equal([...new Set(revisions)].sort((one, other) => one - other));
     // The snapshot's revision is that of its first part, even if it has later entries, too.
     expect([revisions[0], revisions.at(-1)]).to.deep.equal([2, stage.store.revision.number]);

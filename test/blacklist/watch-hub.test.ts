@@ -123,14 +123,14 @@ describe("the watch hub", () => {
       last.isStuck = false;
       last.take();
       expect(stage.follower.size).to.equal(3);
-      const untils: Record<string, number[]> = {};
+      const expiries: Record<string, number[]> = {};
       for (const [name, copy] of Object.entries({ first, last })) {
-        untils[name] = [];
-        for (const columns of copy.columns) eachOf(columns, (_, until) => untils[name]?.push(until));
-        untils[name].sort((one, other) => one - other);
+        expiries[name] = [];
+        for (const columns of copy.columns) eachOf(columns, (_, until) => expiries[name]?.push(until));
+        expiries[name].sort((one, other) => one - other);
       }
       const year = Date.UTC(2031, 0, 1) + LEEWAY;
-      expect(untils).to.deep.equal({
+      expect(expiries).to.deep.equal({
         first: [now + 1000 + LEEWAY, now + 2000 + LEEWAY, year],
         last: [now + 2000 + LEEWAY, year],
       });
@@ -141,9 +141,9 @@ describe("the watch hub", () => {
       const later = Date.UTC(2033, 0, 1);
       stage.store.commit(newEntry("a", at(later)));
       await stage.read();
-      const untils: number[] = [];
-      for (const columns of copy.columns) eachOf(columns, (_, until) => untils.push(until));
-      expect(untils).to.deep.equal([Date.UTC(2031, 0, 1) + LEEWAY, later + LEEWAY]);
+      const expiries: number[] = [];
+      for (const columns of copy.columns) eachOf(columns, (_, until) => expiries.push(until));
+      expect(expiries).to.deep.equal([Date.UTC(2031, 0, 1) + LEEWAY, later + LEEWAY]);
     });
 
     it("no revision while a page is full: only the last page completes it", async () => {

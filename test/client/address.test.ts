@@ -92,19 +92,19 @@ describe("an address", () => {
 });
 
 describe("options of a client", () => {
-  const told = (act: () => unknown) =>
+  const violationsOf = (act: () => unknown) =>
     (thrownBy(act) as ClientError).violations.map(({ field, description }) => `${field} ${description}`);
   const odd = (value: unknown) => value as never;
 
   it("that are misspelt are refused, with the likely name", () => {
     const address = "127.0.0.1:1";
     expect([
-      told(() => connect(odd({ adress: address }))),
-      told(() => connect(odd({ address, timeoutMS: 5, onUnavaliable: "deny", failfast: true }))),
-      told(() => connect(odd({ address, tls: true }))),
-      told(() => clientCredentials(odd({ tsl: true }))),
-      told(() => clientCredentials(odd({ tls: { caCert: Buffer.of() } }))),
-      told(() => clientCredentials(odd({ tls: false }))),
+      violationsOf(() => connect(odd({ adress: address }))),
+      violationsOf(() => connect(odd({ address, timeoutMS: 5, onUnavaliable: "deny", failfast: true }))),
+      violationsOf(() => connect(odd({ address, tls: true }))),
+      violationsOf(() => clientCredentials(odd({ tsl: true }))),
+      violationsOf(() => clientCredentials(odd({ tls: { caCert: Buffer.of() } }))),
+      violationsOf(() => clientCredentials(odd({ tls: false }))),
     ]).to.deep.equal([
       [
         "adress is no option: was address meant?",

@@ -21,7 +21,7 @@ function answer(stream: ServerHttp2Stream): void {
 }
 
 /** Acts as a proxy whose server is killed in the middle of a response. */
-function breakOff(stream: ServerHttp2Stream): void {
+function cutResponse(stream: ServerHttp2Stream): void {
   stream.respond(HEADERS);
   stream.end();
 }
@@ -37,7 +37,7 @@ describe("a response that ends before its status", () => {
     server = createServer();
     server.on("stream", (stream) => {
       stream.on("error", () => {}).resume();
-      if (calls++ < broken) breakOff(stream);
+      if (calls++ < broken) cutResponse(stream);
       else answer(stream);
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -152,7 +152,7 @@ for (const streams of [true, false]) {
     it("have the results of separate calls, for any other checks in the batch", async () => {
       const { client, service } = await scripted({ isBlacklisted: answered });
       const jti = fc.constantFrom("a", "b", "bad-1", "bad-2", "odd-1", "");
-      const told = (check: Promise<boolean>) =>
+      const outcomeOf = (check: Promise<boolean>) =>
         check.then(
           (answer) => answer,
           // With so little time, the deadline may be the reason as well.
@@ -161,14 +161,14 @@ for (const streams of [true, false]) {
       const timeFor = (one: string) => (one.startsWith("odd") ? 60 : 10_000);
       const alone = new Map<string, unknown>();
       for (const one of ["a", "b", "bad-1", "bad-2", "odd-1", ""]) {
-        alone.set(one, await told(client.isBlacklisted(one, { timeoutMs: timeFor(one) })));
+        alone.set(one, await outcomeOf(client.isBlacklisted(one, { timeoutMs: timeFor(one) })));
       }
       expect([...alone.values()]).to.deep.equal([false, false, true, true, "cannot tell", "refused"]);
       await fc.assert(
         fc.asyncProperty(fc.array(jti, { maxLength: 20 }), async (jtis) => {
           const fresh = stage.client(service.address, { log: { warn() {} } }).client;
           const together = await Promise.all(
-            jtis.map((one) => told(fresh.isBlacklisted(one, { timeoutMs: timeFor(one) }))),
+            jtis.map((one) => outcomeOf(fresh.isBlacklisted(one, { timeoutMs: timeFor(one) }))),
           );
           fresh.close();
           expect(together).to.deep.equal(jtis.map((one) => alone.get(one)));
@@ -241,17 +241,19 @@ for (const streams of [true, false]) {
       const { client, service } = await scripted(script, { onUnavailable: "deny" });
       const during = new AbortController();
       const before = new AbortController();
-      const gaveUp = [failure(client.isBlacklisted("a", { signal: AbortSignal.abort() }))];
-      gaveUp.push(failure(client.isBlacklisted("b", { signal: during.signal })));
+      const cancelledChecks = [failure(client.isBlacklisted("a", { signal: AbortSignal.abort() }))];
+      cancelledChecks.push(failure(client.isBlacklisted("b", { signal: during.signal })));
       const first = client.isBlacklisted("bad-1");
       await arrived(1);
       const second = client.isBlacklisted("c");
       await arrived(2);
-      gaveUp.push(failure(client.isBlacklisted("d", { signal: before.signal })));
+      cancelledChecks.push(failure(client.isBlacklisted("d", { signal: before.signal })));
       const third = client.isBlacklisted("e", { signal: new AbortController().signal });
       during.abort();
       before.abort();
-      expect((await Promise.all(gaveUp)).map(({ code }) => code)).to.deep.equal(Array(3).fill("CANCELLED"));
+      expect((await Promise.all(cancelledChecks)).map(({ code }) => code)).to.deep.equal(
+        Array(3).fill("CANCELLED"),
+      );
       open();
       await arrived(1);
       open();

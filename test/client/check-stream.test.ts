@@ -53,10 +53,10 @@ describe("a stream of checks", () => {
   ) {
     return stream
       .ask(create(IsBlacklistedRequestSchema, { jtis }), { timeoutMs, signal })
-      .then((answer) => ("streamEnd" in answer ? told(answer.streamEnd) : answer.verdicts), told);
+      .then((answer) => ("streamEnd" in answer ? outcomeOf(answer.streamEnd) : answer.verdicts), outcomeOf);
   }
 
-  function told(error: ClientError) {
+  function outcomeOf(error: ClientError) {
     expect(error).to.be.instanceOf(ClientError);
     return error.reason === undefined ? [error.code] : [error.code, error.reason];
   }

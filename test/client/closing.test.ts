@@ -11,8 +11,8 @@ const WHEN: Readonly<Record<string, (client: BlacklistClient) => Promise<unknown
   "while it connects": () => new Promise(setImmediate),
   "once it is ready": (client) =>
     until(() => client.state === "ready", { withinMs: 10_000, what: "the client is ready" }),
-  "with a question under way": async (client) => void client.isBlacklisted("a").catch(() => {}),
-  "after an answer": (client) => client.isBlacklisted("a"),
+  "with a check in flight": async (client) => void client.isBlacklisted("a").catch(() => {}),
+  "after a check": (client) => client.isBlacklisted("a"),
 };
 
 describe("a closed client", () => {

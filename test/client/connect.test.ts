@@ -54,9 +54,9 @@ describe("a connected client", () => {
       { jti: "a", expiresAt: EXPIRES },
       { jti: "b", expiresAt: EXPIRES.getTime() + 1000 },
     ]);
-    const told = ({ results }: typeof first) =>
+    const outcomesOf = ({ results }: typeof first) =>
       results.map(({ jti, expiresAt, outcome, reason }) => [jti, expiresAt.getTime(), outcome, reason]);
-    expect([...told(first), ...told({ revision, results })]).to.deep.equal([
+    expect([...outcomesOf(first), ...outcomesOf({ revision, results })]).to.deep.equal([
       ["a", EXPIRES.getTime(), "created", "stolen"],
       ["b", EXPIRES.getTime() + 1, "created", ""],
       ["a", EXPIRES.getTime(), "already-blacklisted", "stolen"],
@@ -164,31 +164,31 @@ describe("a connected client", () => {
   it("refuses invalid arguments before sending anything, and lists every problem", async () => {
     const seconds = 1_900_000_000;
     const many = Array.from({ length: 1001 }, (_, index) => ({ jti: `${index}`, expiresAt: EXPIRES }));
-    const told = async (call: Promise<unknown>) => {
+    const violationsOf = async (call: Promise<unknown>) => {
       const { code, reason, violations } = await failure(call);
       expect([code, reason]).to.deep.equal(["INVALID_ARGUMENT", "INVALID_REQUEST"]);
       return violations.map(({ field }) => field);
     };
     const odd = (value: unknown) => value as never;
     expect([
-      await told(blacklist.isBlacklisted(odd(undefined))),
-      await told(blacklist.isBlacklisted("")),
-      await told(blacklist.isBlacklisted("\ud800")),
-      await told(blacklist.isBlacklisted("a\0")),
-      await told(blacklist.isBlacklisted("é".repeat(128))),
-      await told(blacklist.areBlacklisted(["a", odd(7), "b", ""])),
-      await told(blacklist.areBlacklisted(odd("abc"))),
-      await told(blacklist.isBlacklisted("a", { expiresAt: seconds })),
-      await told(blacklist.isBlacklisted("a", { expiresAt: new Date(seconds) })),
-      await told(blacklist.isBlacklisted("a", { maxStalenessMs: -1 })),
-      await told(blacklist.isBlacklisted("a", { maxStalenessMs: 5, atLeastRevision: "r" })),
-      await told(blacklist.isBlacklisted("a", { atLeastRevision: "" })),
-      await told(blacklist.isBlacklisted("a", { timeoutMs: Number.NaN })),
-      await told(blacklist.isBlacklisted("a", { timeoutMs: 0 })),
-      await told(blacklist.isBlacklisted("a", { maxStalenessMs: Number.POSITIVE_INFINITY })),
-      await told(blacklist.blacklist(many)),
-      await told(blacklist.blacklist([])),
-      await told(
+      await violationsOf(blacklist.isBlacklisted(odd(undefined))),
+      await violationsOf(blacklist.isBlacklisted("")),
+      await violationsOf(blacklist.isBlacklisted("\ud800")),
+      await violationsOf(blacklist.isBlacklisted("a\0")),
+      await violationsOf(blacklist.isBlacklisted("é".repeat(128))),
+      await violationsOf(blacklist.areBlacklisted(["a", odd(7), "b", ""])),
+      await violationsOf(blacklist.areBlacklisted(odd("abc"))),
+      await violationsOf(blacklist.isBlacklisted("a", { expiresAt: seconds })),
+      await violationsOf(blacklist.isBlacklisted("a", { expiresAt: new Date(seconds) })),
+      await violationsOf(blacklist.isBlacklisted("a", { maxStalenessMs: -1 })),
+      await violationsOf(blacklist.isBlacklisted("a", { maxStalenessMs: 5, atLeastRevision: "r" })),
+      await violationsOf(blacklist.isBlacklisted("a", { atLeastRevision: "" })),
+      await violationsOf(blacklist.isBlacklisted("a", { timeoutMs: Number.NaN })),
+      await violationsOf(blacklist.isBlacklisted("a", { timeoutMs: 0 })),
+      await violationsOf(blacklist.isBlacklisted("a", { maxStalenessMs: Number.POSITIVE_INFINITY })),
+      await violationsOf(blacklist.blacklist(many)),
+      await violationsOf(blacklist.blacklist([])),
+      await violationsOf(
         blacklist.blacklist([
           { jti: "", expiresAt: seconds },
           { jti: "a", expiresAt: EXPIRES.getTime() * 1000, reason: "x".repeat(513) },
@@ -197,8 +197,10 @@ describe("a connected client", () => {
           odd(null),
         ]),
       ),
-      await told(blacklist.prune({ expiredBefore: seconds })),
-      await told(blacklist.list({ createdAfter: seconds, pageSize: -1 })[Symbol.asyncIterator]().next()),
+      await violationsOf(blacklist.prune({ expiredBefore: seconds })),
+      await violationsOf(
+        blacklist.list({ createdAfter: seconds, pageSize: -1 })[Symbol.asyncIterator]().next(),
+      ),
     ]).to.deep.equal([
       ["jti"],
       ["jti"],
@@ -236,20 +238,20 @@ describe("a connected client", () => {
 
   it("refuses misspelt options and fields in every call, and names the likely one", async () => {
     const odd = (value: unknown) => value as never;
-    const told = async (call: Promise<unknown>) =>
+    const violationsOf = async (call: Promise<unknown>) =>
       (await failure(call)).violations.map(({ field, description }) => `${field} ${description}`);
     const first = (options: unknown) => blacklist.list(odd(options))[Symbol.asyncIterator]().next();
     const token = { jti: "a", expiresAt: EXPIRES };
     const checkOptions = "maxStalenessMs, atLeastRevision, expiresAt, timeoutMs, signal, failFast";
     expect([
-      await told(blacklist.isBlacklisted("a", odd({ maxStalenesMs: 0 }))),
-      await told(blacklist.isBlacklisted("a", odd({ max_staleness_ms: 0, maxStalenessMs: 5 }))),
-      await told(blacklist.isBlacklisted("a", odd({ freshness: "full" }))),
-      await told(blacklist.isBlacklisted("a", odd(500))),
-      await told(blacklist.isBlacklisted("a", odd(null))),
-      await told(blacklist.areBlacklisted([], odd({ atleastRevision: "1-00", timeout: 5 }))),
-      await told(blacklist.blacklist([token], odd({ timeoutMS: 5 }))),
-      await told(
+      await violationsOf(blacklist.isBlacklisted("a", odd({ maxStalenesMs: 0 }))),
+      await violationsOf(blacklist.isBlacklisted("a", odd({ max_staleness_ms: 0, maxStalenessMs: 5 }))),
+      await violationsOf(blacklist.isBlacklisted("a", odd({ freshness: "full" }))),
+      await violationsOf(blacklist.isBlacklisted("a", odd(500))),
+      await violationsOf(blacklist.isBlacklisted("a", odd(null))),
+      await violationsOf(blacklist.areBlacklisted([], odd({ atleastRevision: "1-00", timeout: 5 }))),
+      await violationsOf(blacklist.blacklist([token], odd({ timeoutMS: 5 }))),
+      await violationsOf(
         blacklist.blacklist(
           odd([
             { ...token, reasn: "stolen" },
@@ -257,12 +259,12 @@ describe("a connected client", () => {
           ]),
         ),
       ),
-      await told(blacklist.blacklist(odd([token]), odd(5))),
-      await told(blacklist.prune(odd({ dryrun: true, expiredBefor: EXPIRES }))),
-      await told(blacklist.prune(odd({ dryRun: "yes" }))),
-      await told(first({ createdBefor: EXPIRES, revoked_by: "ann", includeExpired: 1 })),
-      await told(first({ includeExpired: 1 })),
-      await told(blacklist.ready(odd({ timeout: 5 }))),
+      await violationsOf(blacklist.blacklist(odd([token]), odd(5))),
+      await violationsOf(blacklist.prune(odd({ dryrun: true, expiredBefor: EXPIRES }))),
+      await violationsOf(blacklist.prune(odd({ dryRun: "yes" }))),
+      await violationsOf(first({ createdBefor: EXPIRES, revoked_by: "ann", includeExpired: 1 })),
+      await violationsOf(first({ includeExpired: 1 })),
+      await violationsOf(blacklist.ready(odd({ timeout: 5 }))),
     ]).to.deep.equal([
       ["maxStalenesMs is no option: was maxStalenessMs meant?"],
       ["max_staleness_ms is no option: was maxStalenessMs meant?"],

@@ -71,7 +71,7 @@ for (const backend of backends) {
     });
 
     const hangers: Record<string, (address: string) => Promise<() => void>> = {
-      "a connection on which nothing was ever said": async (address) => {
+      "a connection without any bytes": async (address) => {
         const socket = connect(Number(address.split(":")[1]), "127.0.0.1");
         socket.on("error", () => {});
         await once(socket, "connect");

@@ -62,13 +62,13 @@ describe("HTTP/2 on an unauthenticated connection", () => {
     ["SETTINGS whose answers are not read", (address) => settings(address, { count: 100_000 }), false],
     ["trailers, which no call has", (address) => trailers(address, { count: 3000 }), true],
     ["DATA without data", (address) => emptyData(address, { count: 100_000 }), true],
-    ["headers that unfold to megabytes", (address) => headerBombs(address, { count: 300 }), false],
+    ["headers that decompress to megabytes", (address) => headerBombs(address, { count: 300 }), false],
     [
       "headers past their bound, whose peer has not acknowledged it",
       (address) => headerBombs(address, { count: 300, references: 50 }),
       true,
     ],
-    ["streams that are begun and left", (address) => openStreams(address, { count: 3000 }), true],
+    ["streams that are opened and abandoned", (address) => openStreams(address, { count: 3000 }), true],
   ];
   for (const [what, attack, closes] of floods) {
     it(`survives a flood of ${what}: others are served, with constant memory`, async function () {

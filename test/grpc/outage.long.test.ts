@@ -117,9 +117,9 @@ describe("an unavailable database", () => {
 
   const faults: Record<string, (faulty: FaultProxy) => void> = {
     "resets every connection": (faulty) => faulty.reset(),
-    "swallows every byte": (faulty) => faulty.blackhole(),
-    "takes queries and never answers": (faulty) => faulty.blackhole("toClient"),
-    "is silent, then answers late": (faulty) => faulty.hold(),
+    "drops every byte": (faulty) => faulty.blackhole(),
+    "drops the responses": (faulty) => faulty.blackhole("toClient"),
+    "delays everything": (faulty) => faulty.hold(),
     "refuses connections": (faulty) => {
       faulty.refuse();
       faulty.cut();

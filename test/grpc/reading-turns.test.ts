@@ -73,7 +73,7 @@ describe("turns of reading", () => {
     peer.reader.closed();
   });
 
-  it("come to a newcomer although many others say nothing, or send all the time", async () => {
+  it("come to a new connection although many others are silent or send all the time", async () => {
     const turns = new ReadingTurns();
     const others = Array.from({ length: 1500 }, () => new Peer(turns));
     const sending = setInterval(() => {
@@ -86,17 +86,17 @@ describe("turns of reading", () => {
         what: "all connections had their first turn",
       });
       const before = total(others);
-      const newcomer = new Peer(turns);
+      const added = new Peer(turns);
       for (let turn = 1; turn <= 3; turn++) {
-        await until(() => newcomer.turns >= turn, {
+        await until(() => added.turns >= turn, {
           withinMs: 5000,
           what: "the new connection has its turn",
         });
-        newcomer.reader.heard();
+        added.reader.heard();
       }
       // One round of all of them is 1500.
       expect(total(others) - before).to.be.below(500);
-      newcomer.reader.closed();
+      added.reader.closed();
     } finally {
       clearInterval(sending);
       for (const { reader } of others) reader.closed();

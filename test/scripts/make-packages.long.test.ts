@@ -55,7 +55,7 @@ describe("the packages", function () {
     ]);
   });
 
-  it("are reproducible, whatever the umask", async () => {
+  it("are reproducible under any umask", async () => {
     const folder = await freshFolder();
     const before = process.umask(0o077);
     const again = await makePackages(folder).finally(() => process.umask(before));

@@ -80,7 +80,7 @@ describe("an authorization request over HTTP", () => {
     expect(running.service.authzAddress).to.equal(undefined);
   });
 
-  it("is decided by the jti from the proxy, whatever its characters", async () => {
+  it("is decided by the jti from the proxy, with any characters", async () => {
     const { running, told } = await serve();
     for (const jti of ["5f0c2a6e", "a b", 'é"ａ', "\uFEFFx", "x".repeat(255)]) {
       const headers = { "x-token-id": asBytes(jti) };
@@ -221,7 +221,7 @@ describe("an authorization request over HTTP", () => {
     }
   });
 
-  it("is decided only by the token, whatever else the proxy forwards", async () => {
+  it("is decided only by the token, regardless of other headers from the proxy", async () => {
     const { running, told } = await serve();
     await revoke(running, "gone");
     for (const headers of [

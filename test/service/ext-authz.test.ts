@@ -338,7 +338,7 @@ describe("ext_authz", () => {
       return { running, asking, revoked };
     }
 
-    it("needs only the role check, whatever the request contains", async () => {
+    it("needs only the role check, for any request", async () => {
       const { asking, revoked } = await secured({ UNVERIFIED_BEARER: "on" });
       expect(await revoked("gone")).to.equal("OK");
       const user = { headers: { authorization: `Bearer ${await credential("check", "user")}` } };

@@ -23,13 +23,14 @@ function result(
 }
 
 const growing: Trend = { perHour: 3 * MEGABYTE, low: 2 * MEGABYTE, high: 4 * MEGABYTE, points: 40 };
-const doubtful: Trend = { perHour: 3 * MEGABYTE, low: -MEGABYTE, high: 7 * MEGABYTE, points: 40 };
+const uncertain: Trend = { perHour: 3 * MEGABYTE, low: -MEGABYTE, high: 7 * MEGABYTE, points: 40 };
 
 describe("the verdict of a soak", () => {
   it("passes with failed calls during faults, and with uncertain growth", () => {
-    expect([failuresOf(result({})), failuresOf(result({}, { live: doubtful, rss: doubtful }))]).to.deep.equal(
-      [[], []],
-    );
+    expect([
+      failuresOf(result({})),
+      failuresOf(result({}, { live: uncertain, rss: uncertain })),
+    ]).to.deep.equal([[], []]);
   });
 
   it("names every problem", () => {

@@ -16,7 +16,7 @@ describe("Follower", () => {
         const change = stage.changeLog.at(stage.changeLog.first + index);
         return [(change?.until.length ?? 0) / 8, change?.revision?.number];
       });
-    const goesBackTo = (...numbers: number[]) =>
+    const resumableFrom = (...numbers: number[]) =>
       numbers.filter((number) => stage.changeLog.after(number) !== undefined);
 
     it("begins with changes from before the index was loaded, so that copies survive a restart of the replica", async () => {
@@ -25,7 +25,7 @@ describe("Follower", () => {
       await stage.load();
       stage.store.commit(newEntry("after"));
       await stage.prove();
-      expect([closed, stage.changeLog.isOpen, kept(), goesBackTo(0, 1, 20, 21)]).to.deep.equal([
+      expect([closed, stage.changeLog.isOpen, kept(), resumableFrom(0, 1, 20, 21)]).to.deep.equal([
         false,
         true,
         [
@@ -40,11 +40,11 @@ describe("Follower", () => {
       stage = new FollowerStage({ page: 200 });
       for (let count = 0; count < 500; count++) stage.store.commit(newEntry(`before-${count}`));
       await stage.load();
-      expect([kept(), goesBackTo(0, 399, 400, 500)]).to.deep.equal([[[100, 500]], [400, 500]]);
+      expect([kept(), resumableFrom(0, 399, 400, 500)]).to.deep.equal([[[100, 500]], [400, 500]]);
       stage = new FollowerStage({ page: 5 });
       for (let count = 0; count < 500; count++) stage.store.commit(newEntry(`before-${count}`));
       await stage.load();
-      expect([kept(), goesBackTo(0, 499, 500)]).to.deep.equal([[], [500]]);
+      expect([kept(), resumableFrom(0, 499, 500)]).to.deep.equal([[], [500]]);
     });
 
     it("misses no commit that is made while it begins", async () => {
@@ -59,7 +59,7 @@ describe("Follower", () => {
       const read = stage.prove();
       await read;
       const entries = kept().reduce((sum, [count]) => sum + (count ?? 0), 0);
-      expect([entries, goesBackTo(0)]).to.deep.equal([stage.store.table.size, [0]]);
+      expect([entries, resumableFrom(0)]).to.deep.equal([stage.store.table.size, [0]]);
     });
 
     it("has nothing from before a loss, nor from before its end: a copy that lacks any of it starts over", async () => {
@@ -78,7 +78,7 @@ describe("Follower", () => {
         stage.changeLog.isOpen,
         stage.changeLog.epoch !== epoch,
         kept(),
-        goesBackTo(0, 3, 4),
+        resumableFrom(0, 3, 4),
       ]).to.deep.equal([false, true, true, [], [4]]);
     });
 

@@ -91,10 +91,10 @@ describe("Follower", () => {
 
     it("has the state of the database", async () => {
       stage.store.commit(newEntry("a"));
-      const standing = stage.follower.databaseState();
+      const state = stage.follower.databaseState();
       await settle();
       await stage.release();
-      const { revision, clock: databaseClock, writable } = await standing;
+      const { revision, clock: databaseClock, writable } = await state;
       expect([revision, databaseClock, writable]).to.deep.equal([
         stage.store.revision,
         stage.store.clock,

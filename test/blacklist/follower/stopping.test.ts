@@ -26,12 +26,12 @@ describe("Follower", () => {
         await settle();
         await stage.fail();
       },
-      "while it was full": async () => {
+      "while the index was too large": async () => {
         stage = new FollowerStage({ maxEntries: 1 });
         stage.store.commit(...newEntries("a", 2));
         await stage.load();
       },
-      "while a read was under way": async () => {
+      "while a read was in flight": async () => {
         await stage.load();
         stage.ask("first");
         await settle();
@@ -85,6 +85,6 @@ describe("Follower", () => {
 function wasAsked(when: string): (name: string) => boolean {
   return (name) => {
     if (when === "while a read was planned") return name === "first";
-    return when === "while a read was under way" || when === "in the pause after a read that failed";
+    return when === "while a read was in flight" || when === "in the pause after a read that failed";
   };
 }

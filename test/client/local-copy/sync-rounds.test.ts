@@ -83,7 +83,7 @@ describe("SyncRounds", () => {
   });
 
   it("does not take the response to an earlier, abandoned sync for one to the next", async () => {
-    void ask("given up");
+    void ask("abandoned");
     await turn();
     clock.advance(PROOF_TIMEOUT_MS);
     await turn();
@@ -95,7 +95,7 @@ describe("SyncRounds", () => {
     proofs.synced(2n);
     await turn();
     expect([before, told.next, proven]).to.deep.equal([
-      [{ "given up": "the service has not proven the copy current in time" }, []],
+      [{ abandoned: "the service has not proven the copy current in time" }, []],
       "proven",
       [PROOF_TIMEOUT_MS],
     ]);
@@ -124,7 +124,7 @@ describe("SyncRounds", () => {
   });
 
   it("rejects all when the stream ends, and starts over with the next stream", async () => {
-    void ask("under way");
+    void ask("pending");
     await turn();
     void ask("waiting");
     proofs.fail(AWAY);
@@ -136,7 +136,7 @@ describe("SyncRounds", () => {
     proofs.synced(2n);
     await turn();
     expect([told, sent, clock.pendingTimers]).to.deep.equal([
-      { "under way": "away", waiting: "away", later: "proven" },
+      { pending: "away", waiting: "away", later: "proven" },
       [1n, 2n],
       0,
     ]);

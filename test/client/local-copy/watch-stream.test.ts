@@ -148,7 +148,7 @@ describe("WatchStream", () => {
     lopsided.value.until = lopsided.value.until.subarray(8);
   const UNBELIEVABLE: Record<string, MessageInitShape<typeof WatchResponseSchema>[]> = {
     "a message without a time": [{ response: OPENED }],
-    "a hash that is not known": [
+    "an unknown hash": [
       { time: TIME, response: { case: "opened", value: { snapshot: true, hash: "md5", key: KEY } } },
     ],
     "entries before the opening message": [{ time: TIME, response: entries(1, "6-0123456789abcdef") }],

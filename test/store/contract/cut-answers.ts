@@ -35,7 +35,7 @@ export function describeCutAnswers({ open }: OpenStores): void {
     }
 
     for (const [what, cut] of Object.entries(CUTS_ANYWHERE)) {
-      it(`is refused by a look-up, by the changes and by the search for revisions (${what})`, async () => {
+      it(`is refused by a look-up, by the changes and by the search for revisions (without ${what})`, async () => {
         const store = await cutBy(cut);
         const tail = store.openTail();
         expect(await reasonOf(store.read(names))).to.equal("STORE_UNAVAILABLE");
@@ -46,7 +46,7 @@ export function describeCutAnswers({ open }: OpenStores): void {
     }
 
     for (const [what, cut] of Object.entries(CUTS)) {
-      it(`is refused by a scan (${what})`, async () => {
+      it(`is refused by a scan (without ${what})`, async () => {
         const tail = (await cutBy(cut)).openTail();
         expect(await reasonOf(tail.scan(new Uint8Array()))).to.equal("STORE_UNAVAILABLE");
         tail.close();

@@ -423,18 +423,17 @@ export function describeTail({ open }: OpenStores): void {
     type Ask = (tail: Tail, first: Changes) => Promise<unknown>;
     const asks: Record<string, Ask> = {
       changes: (tail) => tail.changes(BEGINNING, undefined),
-      "changes, of which there were none": (tail, { next: position, revision }) =>
-        tail.changes(position, revision),
+      "changes after an empty read": (tail, { next: position, revision }) => tail.changes(position, revision),
       scan: (tail) => tail.scan(START),
     };
     const losses: Record<string, (knex: Knex) => PromiseLike<unknown>> = {
-      "another database that stands in its place": (knex) =>
+      "a replacement by another database": (knex) =>
         knex("blacklist_state").update({ generation: Buffer.alloc(16) }),
-      "a database that has lost its state": (knex) => knex("blacklist_state").delete(),
+      "the loss of the state row": (knex) => knex("blacklist_state").delete(),
     };
     for (const [read, ask] of Object.entries(asks)) {
       for (const [loss, lose] of Object.entries(losses)) {
-        it(`says nothing of ${loss} (${read})`, async () => {
+        it(`fails after ${loss} (${read})`, async () => {
           const { store, engine } = await open();
           await create(store, ["a"]);
           const tail = store.openTail();
