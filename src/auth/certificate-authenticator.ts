@@ -58,7 +58,7 @@ export class CertificateAuthenticator {
   }
 
   /**
-   * Rejects all further calls on the connections of these certificates, whatever their credentials. To be called when TLS would no longer
+   * Rejects all further calls on the connections of these certificates, regardless of their credentials. To be called when TLS would no longer
    * accept the certificates.
    */
   distrust(certificates: readonly PeerCertificate[]): void {

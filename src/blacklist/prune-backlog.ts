@@ -10,7 +10,7 @@ interface Options {
   readonly retentionMs: number;
 }
 
-/** Polls once a minute how long prunable entries have been waiting, whichever replica prunes them, or if none does. */
+/** Polls once a minute how long prunable entries have been waiting, pruned by any replica or by none. */
 export class PruneBacklog {
   readonly #options: Options;
   /** When the oldest waiting entry became prunable. Null: no entry waits. Undefined: not known yet. */

@@ -7,7 +7,7 @@ import { storeUnavailable } from "../errors.ts";
  * `init_connect` began continues. A server runs the version comment that is meant for it and skips the other.
  */
 const FIRST = [
-  // Precedes any quoted text. The driver writes and reads UTF-8, whichever character set the server derives from the handshake.
+  // Precedes any quoted text. The driver writes and reads UTF-8, regardless of the character set that the server derives from the handshake.
   "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
   [
     "SET SESSION sql_select_limit = 18446744073709551615",

@@ -192,7 +192,10 @@ describe("the streams of Watch", () => {
     stage.store.changes.splice(0);
     asking.send({ case: "sync", value: { id: 1n } });
     asking.stream.end();
-    await until(() => stage.store.changes.length > 0, { withinMs: 2000, what: "the read for the proof has begun" });
+    await until(() => stage.store.changes.length > 0, {
+      withinMs: 2000,
+      what: "the read for the proof has begun",
+    });
     expect(stage.watchHub.size).to.equal(1);
     stage.store.holding = false;
     for (const held of stage.store.changes) await held.fail(new Error("the database is away"));
