@@ -30,7 +30,7 @@ export const AUTHZ_BODY_MS = 100;
 /** The served path, with all paths below it, since proxies append the path of the request. */
 export const AUTHZ_PATH = "/authz";
 
-interface Setup {
+export interface AuthzSetup {
   readonly authorizer: TokenAuthorizer;
   readonly trusted: TrustedHeaders;
   /** Requests here share the bound and the drain of in-flight calls with gRPC. */
@@ -50,7 +50,7 @@ interface Setup {
  * query, with 204 (forward it), 401 or 503. Does not authenticate its callers. Close it only after `calls` has drained, when all requests
  * are answered. Throws StartError if it cannot listen.
  */
-export function startAuthzServer(address: HostPort, setup: Setup): Promise<HttpListener> {
+export function startAuthzServer(address: HostPort, setup: AuthzSetup): Promise<HttpListener> {
   const options = {
     maxHeaderSize: MAX_AUTHZ_HEADER_BYTES,
     requestTimeout: AUTHZ_REQUEST_MS,
@@ -77,7 +77,7 @@ export function startAuthzServer(address: HostPort, setup: Setup): Promise<HttpL
   return listenHttp(server, address, { setting: "AUTHZ_ADDRESS", connections: setup.connections });
 }
 
-function answer(request: IncomingMessage, response: ServerResponse, setup: Setup): void {
+function answer(request: IncomingMessage, response: ServerResponse, setup: AuthzSetup): void {
   discardBody(request);
   const path = pathOf(request.url);
   if (path !== AUTHZ_PATH && !path.startsWith(`${AUTHZ_PATH}/`)) {
@@ -173,7 +173,7 @@ function write(response: ServerResponse, decision: Decision, { isLast }: { isLas
   response.writeHead(status, { ...headers, "content-length": Buffer.byteLength(text) }).end(text);
 }
 
-interface Report extends Setup {
+interface Report extends AuthzSetup {
   readonly milliseconds: number;
   readonly peer: string;
   readonly reason: string | undefined;

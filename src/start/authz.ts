@@ -1,24 +1,12 @@
-import type { Logger } from "pino";
-import type { Admission } from "../admission/admission.ts";
-import { AUTHZ_PATH, startAuthzServer } from "../authz/authz-server.ts";
+import { AUTHZ_PATH, type AuthzSetup, startAuthzServer } from "../authz/authz-server.ts";
 import { TokenAuthorizer } from "../authz/token-authorizer.ts";
 import type { Blacklist } from "../blacklist/blacklist.ts";
 import type { Authz } from "../config/authz.ts";
-import type { Connections } from "../connections/connections.ts";
 import type { HostPort } from "../connections/host-port.ts";
-import type { LogSampling } from "../logging/log-sampling.ts";
-import type { Metrics } from "../metrics/metrics.ts";
-import type { Clock } from "../time/clock.ts";
 import type { Tracing } from "../tracing/tracing.ts";
 
-interface Parts {
+interface Parts extends Omit<AuthzSetup, "authorizer" | "trusted" | "spans"> {
   readonly blacklist: Blacklist;
-  readonly calls: Admission;
-  readonly clock: Clock;
-  readonly connections: Connections;
-  readonly log: Logger;
-  readonly sampling: LogSampling;
-  readonly metrics: Metrics;
   /** Absent if tracing is off. */
   readonly tracing: Tracing | undefined;
 }

@@ -1,16 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Logger } from "pino";
 import { Blacklist } from "../blacklist/blacklist.ts";
-import type { Observer } from "../blacklist/observer.ts";
 import { PruneBacklog } from "../blacklist/prune-backlog.ts";
 import { PruneSchedule } from "../blacklist/prune-schedule.ts";
 import { Quota } from "../blacklist/quota.ts";
 import { Writer } from "../blacklist/writer.ts";
 import type { Config } from "../config/config.ts";
-import type { Store } from "../store/store.ts";
-import type { Clock } from "../time/clock.ts";
-import type { ClockBounds } from "../time/clock-bounds.ts";
-import { createIndex, type Index } from "./token-index.ts";
+import { createIndex, type Index, type IndexParts } from "./token-index.ts";
 
 /**
  * The default of QUOTA_ROWS, as a share of INDEX_MAX_ENTRIES that one known caller may fill: 15 million entries of 20, which take at most
@@ -18,16 +13,9 @@ import { createIndex, type Index } from "./token-index.ts";
  */
 const DEFAULT_QUOTA_PART = 0.75;
 
-interface Parts {
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly clocks: ClockBounds;
-  readonly log: Logger;
-  readonly observer: Observer;
+interface Parts extends IndexParts {
   /** Uniform in [0, 1). */
   readonly random: () => number;
-  /** Called whenever `index.isComplete` may have changed. */
-  readonly onPhase: () => void;
 }
 
 export interface StartedBlacklist {

@@ -12,7 +12,7 @@ import type { CommitResult, DatabaseState, Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
 
-interface Parts {
+export interface IndexParts {
   readonly store: Store;
   readonly clock: Clock;
   readonly clocks: ClockBounds;
@@ -40,7 +40,7 @@ export interface Index {
 }
 
 /** Creates the part that answers checks: from memory, or, with `INDEX=off`, from the database. */
-export function createIndex(config: Config, { onPhase, ...parts }: Parts): Index {
+export function createIndex(config: Config, { onPhase, ...parts }: IndexParts): Index {
   const { store } = parts;
   const acknowledged = new AcknowledgedCommits(store);
   const common = { ...parts, acknowledged, leewayMs: config.expiryLeewayMs };
