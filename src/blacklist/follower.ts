@@ -35,7 +35,7 @@ export interface Waiter {
 /**
  * - loading: the index is not complete yet.
  * - following: the index has everything that the database had at the last proof.
- * - rebuilding: the database has lost commits that the index holds. The index has entries that the database lacks, but not all that it has.
+ * - rebuilding: the database has lost commits that the index holds. It holds entries that the database lacks, and may lack entries that the database has.
  * - overflowed: there are more entries than the index may hold. It is empty.
  */
 export type Phase = "loading" | "following" | "rebuilding" | "overflowed";
@@ -57,8 +57,8 @@ const END: TailPosition = { revision: Number.MAX_SAFE_INTEGER, key: new Uint8Arr
 /**
  * Keeps the index equal to the database by reading what changed since the last revision it has. A read that finds nothing left
  * proves the index current as of the moment the read was sent, and all requests made before that moment share the proof. One read
- * is in flight at a time, and only while there are requests: from the database monitor, once a second, from checks, or from the watch
- * hub. What this replica writes is in the index before it is acknowledged, and every later read has to find the commit in the database.
+ * is in flight at a time, and only while there are requests. They come from checks, from the watch hub and, once a second, from the
+ * database monitor. What this replica writes is in the index before it is acknowledged, and every later read has to find the commit in the database.
  */
 export class Follower implements KnownEntries {
   readonly #options: Options;
@@ -109,7 +109,10 @@ export class Follower implements KnownEntries {
     return this.#phase === "following" || this.#phase === "rebuilding";
   }
 
-  /** Everything acknowledged up to this revision is in the index. While rebuilding, this is a revision of the lost history. */
+  /**
+   * Everything acknowledged up to this revision is in the index, if it is complete. While rebuilding, this is a revision of the lost
+   * history.
+   */
   get applied(): Revision {
     if (this.#applied === undefined) throw new Error("the index was never complete");
     return this.#applied;
@@ -127,7 +130,7 @@ export class Follower implements KnownEntries {
       : elapsedSince(this.#provenAt, this.#options.clock);
   }
 
-  /** How many commits the database is known to have that the index lacks; infinite unless following. */
+  /** How many commits were read that no read has proven complete yet; infinite unless following. */
   get lag(): number {
     if (this.#phase !== "following" || this.#seen === undefined) return Number.POSITIVE_INFINITY;
     return this.#seen.number - this.applied.number;
@@ -166,8 +169,9 @@ export class Follower implements KnownEntries {
 
   /**
    * Adds the entries of a commit of this replica to the index, before its success is reported to any caller: afterwards every read
-   * has to find the commit. `applied` does not move, since earlier commits of other replicas may still be unread. Throws
-   * STORE_UNAVAILABLE if the commit is not later than what has been read meanwhile and a read does not find it: it may be lost.
+   * has to find the commit. `applied` does not move, since earlier commits of other replicas may still be unread. If
+   * reads have passed the commit's revision without seeing it, another read looks for it. Throws STORE_UNAVAILABLE if that does not
+   * find it: it may be lost.
    */
   acknowledged(result: CommitResult): void | Promise<void> {
     const { revision, results } = result;
@@ -220,7 +224,7 @@ export class Follower implements KnownEntries {
   }
 
   /**
-   * What was read may be of a history that does not contain this commit. The next read has to find both; if it does not, the index
+   * What was read may be of a history that does not contain this commit. The next read has to find this commit and the last revision read; if it does not, the index
    * is rebuilt as after every loss.
    */
   async #findLate({ revision, results }: CommitResult): Promise<void> {
@@ -322,7 +326,8 @@ export class Follower implements KnownEntries {
   #advance({ revision, next }: Changes, required: readonly Revision[]): void {
     this.#position = next;
     this.#seen = revision;
-    // A commit that was acknowledged while the read was in flight stays required for the next read, unless this read ended with it.
+    // A commit that was acknowledged while the read was in flight stays required for the next read, unless it is the revision at which this
+    // read ended.
     const found = [...required, revision];
     this.#acknowledged.foundByFollower(found);
     for (const { number, stamp } of found) this.#observed.set(number, stamp);
@@ -380,8 +385,8 @@ export class Follower implements KnownEntries {
   }
 
   /**
-   * Logs the latest changes from before the index was loaded, unless there are many, so that a copy that followed another replica,
-   * which may be gone, can resume here. Not after a loss: the database cannot list the entries that only this index holds.
+   * Puts the latest changes from before the index was loaded into the change log, unless there are many. So a copy that followed
+   * another replica can resume here. Not after a loss: the database cannot list the entries that only this index holds.
    */
   async #openLog(): Promise<void> {
     const { changeLog } = this.#options;

@@ -10,7 +10,7 @@ interface Options {
   readonly retentionMs: number;
 }
 
-/** Polls once a minute how long prunable entries have been waiting, pruned by any replica or by none. */
+/** Polls once a minute how long prunable entries have been waiting, whichever replica prunes, if any does. */
 export class PruneBacklog {
   readonly #options: Options;
   /** When the oldest waiting entry became prunable. Null: no entry waits. Undefined: not known yet. */
@@ -24,14 +24,14 @@ export class PruneBacklog {
 
   /**
    * How long the oldest prunable entry has been waiting as of the last poll, in milliseconds; 0 if there is none, undefined before
-   * the first poll.
+   * the first successful poll.
    */
   get oldestMs(): number | undefined {
     if (this.#since === undefined) return undefined;
     return this.#since === null ? 0 : Math.max(0, this.#options.clock.now() - this.#since);
   }
 
-  /** Polls for the first time; later polls are scheduled automatically. */
+  /** Polls, and schedules the next poll. */
   async start(): Promise<void> {
     const { store, clock, leewayMs, retentionMs } = this.#options;
     try {

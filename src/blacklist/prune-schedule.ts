@@ -24,7 +24,7 @@ export class PruneSchedule {
     this.#options = options;
   }
 
-  /** Schedules the first run after about `intervalMs`; 0: never. */
+  /** Schedules the next run after about `intervalMs`; 0: never. */
   start(intervalMs: number): void {
     const { clock, random } = this.#options;
     if (this.#stopped || intervalMs === 0) return;

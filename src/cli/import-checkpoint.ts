@@ -31,8 +31,8 @@ export class ImportCheckpoint {
   }
 
   /**
-   * Throws a UsageError if the file cannot be written, before it is needed, and if another file, such as the input itself, has its
-   * name.
+   * Writes the file at once, so that a path that cannot be written, or that names another file such as the input, is a UsageError
+   * before the import begins.
    */
   static async open(
     path: string,
@@ -159,7 +159,7 @@ export function sumOf(counts: ImportCounts, more: Partial<ImportCounts>): Import
   ) as unknown as ImportCounts;
 }
 
-/** How many tokens are in the blacklist now. */
+/** How many of the tokens of the import are in the blacklist. */
 export function storedOf({ created, already_blacklisted, extended }: ImportCounts): number {
   return created + already_blacklisted + extended;
 }

@@ -21,8 +21,8 @@ const NEWLINE = 0x0a;
 const RETURN = 0x0d;
 
 /**
- * The lines of `stream`, as many at a time as have arrived, without blank ones. Throws a UsageError for a line that is too long or
- * not UTF-8.
+ * The lines of `stream`, as many at a time as have arrived, without empty ones. Throws a UsageError for a line that is too long,
+ * not UTF-8, or begins with a byte order mark.
  */
 export async function* readLines(stream: Readable): AsyncGenerator<Line[]> {
   for await (const lines of scanLines(stream)) yield lines.map(whole);
@@ -65,7 +65,8 @@ class Scanner {
       start = end + 1;
     }
     this.#rest = bytes.subarray(start);
-    if (this.#rest.length > MAX_LINE_BYTES) this.#push(lines, this.#rest);
+    // A carriage return may still turn out to be the end of the line.
+    if (this.#rest.length > MAX_LINE_BYTES + 1) this.#push(lines, this.#rest);
     if (this.#skipping) this.#rest = Buffer.alloc(0);
     return lines;
   }

@@ -16,7 +16,7 @@ export interface Descriptions {
   readonly describe: Describer["describe"] | undefined;
 }
 
-/** Methods, since functions for the messages of one method must be assignable. */
+/** Declared as methods, whose parameters are bivariant, so that a function for the messages of one call is assignable. */
 interface Describer {
   summarize(output: object): object;
   /** One object per line, at least one. */
@@ -107,7 +107,7 @@ export function auditCall({ name, auditLog, describe, sampling }: Logs, call: En
   }
 }
 
-/** Whether a call that began and ended with `code` may have changed something. */
+/** Whether a call that failed with `code`, after its handler had begun, may have changed something. */
 export function isOutcomeUnknown(code: status): boolean {
   return OUTCOME_UNKNOWN.has(code);
 }
