@@ -1,7 +1,14 @@
-import type { Http2Session, IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { constants, type Http2Session, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
+import { FairCapacity } from "../admission/fair-capacity.ts";
 import { type Connection, type Connections, peerName } from "../connections/connections.ts";
-import { MAX_CALL_HEADER_BYTES, MAX_CONCURRENT_STREAMS, MAX_SETTINGS_FRAMES } from "../limits.ts";
+import {
+  LARGE_HEADER_BYTES,
+  MAX_CALL_HEADER_BYTES,
+  MAX_CONCURRENT_STREAMS,
+  MAX_LARGE_HEADERS_BYTES,
+  MAX_SETTINGS_FRAMES,
+} from "../limits.ts";
 import { CallSlices, type CallSource } from "./call-slices.ts";
 import { countingSocketOf } from "./field-counting-socket.ts";
 import { http2ServersOf, takeCalls } from "./grpc-js-internals.ts";
@@ -25,6 +32,7 @@ export function followConnections(
     followed: WeakMap<Http2Session, FollowedConnection>;
   },
 ): void {
+  const largeHeaders = new FairCapacity(MAX_LARGE_HEADERS_BYTES);
   for (const http2Server of http2ServersOf(server)) {
     const begin = takeCalls(http2Server);
     const ofCallers = new CallSlices(begin);
@@ -68,8 +76,15 @@ export function followConnections(
         }
         const { connection, reader, flooded } = found;
         // Node.js enforces the limit only after the peer has acknowledged it, and so never for a peer that does not.
-        if (lengthOf(raw) > MAX_CALL_HEADER_BYTES) flooded();
+        const length = lengthOf(raw);
+        if (length > MAX_CALL_HEADER_BYTES) flooded();
         if (connection.isAuthenticated) {
+          if (
+            length > LARGE_HEADER_BYTES &&
+            !holds(largeHeaders, { stream, length, of: connection.caller })
+          ) {
+            return;
+          }
           ofCallers.add(reader ?? UNHELD, stream, headers);
           return;
         }
@@ -81,6 +96,22 @@ export function followConnections(
       },
     );
   }
+}
+
+/** Takes room for the headers of a call for as long as its stream is open. If there is none, refuses the stream and returns false. */
+function holds(
+  largeHeaders: FairCapacity,
+  { stream, length, of }: { stream: ServerHttp2Stream; length: number; of: string },
+): boolean {
+  const share = largeHeaders.take(of, length);
+  if (share === undefined) {
+    // Safe to retry elsewhere, as nothing was done (RFC 9113, section 8.7): clients of gRPC report UNAVAILABLE.
+    stream.on("error", () => {});
+    stream.close(constants.NGHTTP2_REFUSED_STREAM);
+    return false;
+  }
+  stream.once("close", () => largeHeaders.giveBack(share, of, length));
+  return true;
 }
 
 /** An open connection. */

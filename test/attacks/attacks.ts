@@ -350,6 +350,18 @@ export const ATTACKS: readonly Attack[] = [
       }),
   },
   {
+    name: "heavy-headers-by-caller",
+    sends: "calls of a caller with 14 kB of headers, without their body, 100 on each of 150 connections",
+    play: (target, { share, forMs }) =>
+      unfinishedMessages(target.address, BLACKLIST, {
+        connections: Math.ceil(150 * share),
+        streams: 100,
+        bytes: 1,
+        forMs,
+        headers: { ...bearer(target), "x-large": "v".repeat(14_000) },
+      }),
+  },
+  {
     name: "trickled-health",
     sends: "bytes of health's Check, each in a frame, on 500 streams",
     play: ({ address }, { share, forMs }) =>

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
-import { type ClientHttp2Stream, createServer, type ServerHttp2Stream } from "node:http2";
+import { type ClientHttp2Stream, constants, createServer, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
@@ -13,6 +13,7 @@ import {
   CLIENT_END_MS,
   LARGE_REQUEST_BYTES,
   MAX_CONCURRENT_STREAMS,
+  MAX_LARGE_HEADERS_BYTES,
   MAX_OPEN_CALLS,
   MAX_RECEIVE_MS,
   MAX_REQUEST_BYTES,
@@ -169,6 +170,43 @@ describe("a call before its message has arrived", () => {
     } finally {
       raw.close();
     }
+  });
+
+  it("is refused while the large headers of others hold their maximum, and may be retried", async () => {
+    await serve();
+    const large = { "x-large": "v".repeat(15_000), "x-larger": "v".repeat(12_000) };
+    const most = Math.floor(MAX_LARGE_HEADERS_BYTES / 27_000);
+    const connections = await Promise.all(
+      Array.from({ length: Math.ceil(most / MAX_CONCURRENT_STREAMS) }, () =>
+        Http2Connection.open(running.address),
+      ),
+    );
+    const check = () => http2.send(IS_BLACKLISTED, framed(Buffer.of(10, 1, 97)));
+    try {
+      for (const connection of connections) {
+        await connection.send(IS_BLACKLISTED, framed(Buffer.of(10, 1, 97)));
+      }
+      const calls = connections.flatMap((connection) =>
+        Array.from({ length: MAX_CONCURRENT_STREAMS }, () => new OpenCall(connection, IS_BLACKLISTED, large)),
+      );
+      await until(() => calls.some(({ stream }) => stream.closed), { withinMs: 10_000, what: "a refusal" });
+      const refused = calls.filter(({ stream }) => stream.closed);
+      expect(new Set(refused.map(({ stream }) => stream.rstCode))).to.deep.equal(
+        new Set([constants.NGHTTP2_REFUSED_STREAM]),
+      );
+      // Calls with small headers go on.
+      expect((await check()).code).to.equal("OK");
+    } finally {
+      for (const connection of connections) await connection.close();
+    }
+    await until(
+      async () => {
+        const { stream } = new OpenCall(http2, IS_BLACKLISTED, large);
+        await check();
+        return !stream.closed;
+      },
+      { withinMs: 5000, what: "there is room again" },
+    );
   });
 
   it("is refused once its announced length is too large", async () => {
