@@ -13,6 +13,7 @@ import { CallSlices, type CallSource } from "./call-slices.ts";
 import { countingSocketOf } from "./field-counting-socket.ts";
 import { http2ServersOf, takeCalls } from "./grpc-js-internals.ts";
 import type { Reader, ReadingTurns, Source } from "./reading-turns.ts";
+import { copySparseChunks } from "./sparse-chunks.ts";
 
 /**
  * Tells `connections` when HTTP/2 is set up on each connection and, until a caller is authenticated on it, when calls begin and end. Until
@@ -68,6 +69,7 @@ export function followConnections(
         _flags: number,
         raw: readonly string[] = [],
       ) => {
+        copySparseChunks(stream);
         const { session } = stream;
         const found = session && followed.get(session);
         if (found === undefined) {

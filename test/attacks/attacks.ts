@@ -30,6 +30,7 @@ import {
 } from "./http2-floods.ts";
 import { idleConnections } from "./idle-connections.ts";
 import { metricsAhead } from "./metrics-ahead.ts";
+import { paddedCrumbs } from "./padded-crumbs.ts";
 import { rawTokens } from "./raw-tokens.ts";
 import { silentHttp, slowBodies, slowHeaders } from "./slow-http.ts";
 import { handshakes, renegotiations } from "./tls-floods.ts";
@@ -359,6 +360,27 @@ export const ATTACKS: readonly Attack[] = [
         bytes: 1,
         forMs,
         headers: { ...bearer(target), "x-large": "v".repeat(14_000) },
+      }),
+  },
+  {
+    name: "padded-crumbs",
+    sends: "one byte of health's Check, and frames that are ignored, on 3,000 streams",
+    play: ({ address }, { share, forMs }) =>
+      paddedCrumbs(address, HEALTH.check.path, {
+        connections: Math.ceil(100 * share),
+        streams: 30,
+        forMs,
+      }),
+  },
+  {
+    name: "padded-crumbs-by-caller",
+    sends: "one byte of a caller's Blacklist, and frames that are ignored, on 5,000 streams",
+    play: (target, { share, forMs }) =>
+      paddedCrumbs(target.address, BLACKLIST, {
+        connections: Math.ceil(50 * share),
+        streams: 100,
+        forMs,
+        headers: bearer(target),
       }),
   },
   {
