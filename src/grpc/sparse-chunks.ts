@@ -13,7 +13,12 @@ export function copySparseChunks(stream: ServerHttp2Stream): void {
   Object.defineProperty(prototype, "push", { value: push, configurable: true, writable: true });
 }
 
+/** A copy in memory of its own: Buffer.from would put it into a pool, of which a copy keeps all. */
+function copyOf(chunk: Buffer): Buffer {
+  return Uint8Array.prototype.slice.call(chunk) as Buffer;
+}
+
 function push(this: Duplex, chunk: Buffer | null, encoding?: BufferEncoding): boolean {
   const isSparse = chunk !== null && 2 * chunk.length < chunk.buffer.byteLength;
-  return Duplex.prototype.push.call(this, isSparse ? Buffer.from(chunk) : chunk, encoding);
+  return Duplex.prototype.push.call(this, isSparse ? copyOf(chunk) : chunk, encoding);
 }
