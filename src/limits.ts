@@ -303,7 +303,10 @@ export const MAX_OPEN_REQUEST_CHUNKS = 8;
  * Health and reflection calls in flight on the connections of known callers, in total; each probe has one. 75 MB, and the Watch streams.
  */
 export const MAX_OPEN_CALLS = 3000 + MAX_HEALTH_WATCHES;
-/** Calls in flight on unauthenticated connections, in total: 75 MB, if their headers are near their bound. */
+/**
+ * Calls in flight on unauthenticated connections, in total. Each {@link LARGE_HEADER_BYTES} of headers count as a further call, so that
+ * headers hold some 12 MB at most.
+ */
 export const MAX_UNAUTHENTICATED_CALLS = 3000;
 
 /**

@@ -185,16 +185,18 @@ export class Connection {
     this.onAuthenticated();
   }
 
-  /** A call begins. The returned function ends it. */
-  begin(): () => void {
-    if (this.calls++ === 0) this.#move("busy");
-    this.#count(1);
+  /** A call begins, which counts as `weight` calls. The returned function ends it. */
+  begin(weight = 1): () => void {
+    if (this.calls === 0) this.#move("busy");
+    this.calls += weight;
+    this.#count(weight);
     let ended = false;
     return () => {
       if (ended) return;
       ended = true;
-      this.#count(-1);
-      if (--this.calls === 0) this.#move("idle");
+      this.#count(-weight);
+      this.calls -= weight;
+      if (this.calls === 0) this.#move("idle");
     };
   }
 

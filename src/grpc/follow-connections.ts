@@ -91,7 +91,8 @@ export function followConnections(
           return;
         }
         reader?.begun();
-        stream.once("close", connection.begin());
+        // Calls with large headers count several times, as they hold more memory.
+        stream.once("close", connection.begin(1 + Math.floor(length / LARGE_HEADER_BYTES)));
         // gRPC has none in requests, and nothing bounds how many come.
         stream.once("trailers", flooded);
         ofStrangers.add(reader ?? UNHELD, stream, headers);

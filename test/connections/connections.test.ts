@@ -6,6 +6,7 @@ import {
   type Connection,
   Connections,
 } from "../../src/connections/connections.ts";
+import { MAX_UNAUTHENTICATED_CALLS } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { memoryLog } from "../support/memory-log.ts";
 
@@ -49,6 +50,21 @@ describe("Connections", () => {
     open("f")?.begin();
     open("g")?.begin();
     expect(closed).to.deep.equal(["d evicted", "e evicted", "a evicted"]);
+  });
+
+  it("evicts the connection whose calls weigh most, when all together weigh too much", () => {
+    const [heavy, busy, other] = ["heavy", "busy", "other"].map((name) => open(name));
+    const ends = Array.from({ length: 5 }, () => heavy?.begin(400));
+    for (let call = 0; call < MAX_UNAUTHENTICATED_CALLS - 2000; call++) busy?.begin();
+    expect(closed).to.deep.equal([]);
+    other?.begin();
+    expect(closed).to.deep.equal(["heavy evicted"]);
+    // What an evicted connection held is free again, once.
+    for (const end of ends) end?.();
+    for (let call = 0; call < 1999; call++) other?.begin();
+    expect(closed).to.deep.equal(["heavy evicted"]);
+    other?.begin();
+    expect(closed).to.deep.equal(["heavy evicted", "other evicted"]);
   });
 
   it("refuses a new connection rather than evict an authenticated one", () => {
