@@ -229,10 +229,10 @@ export const MAX_ADMIN_CONNECTIONS = 64;
 /** Bytes of the headers of one call: a token of maximum size, and as much again for headers of tracing and proxies. */
 export const MAX_CALL_HEADER_BYTES = 32 * 1024;
 /**
- * Bytes of headers above LARGE_HEADER_BYTES that the calls of authenticated callers hold together. With headers at their bound, the calls
- * that may be in flight would hold half a gigabyte.
+ * Bytes of headers above LARGE_HEADER_BYTES that calls in flight hold together, those that began before a caller was authenticated on their
+ * connection apart from the others. With headers at their bound, the calls that may be in flight would hold half a gigabyte.
  */
-export const MAX_LARGE_HEADERS_BYTES = 32 * 1024 * 1024;
+export const MAX_LARGE_HEADERS_BYTES = 16 * 1024 * 1024;
 /** Smaller headers do not count toward that: a token of 2 KiB, and as much again. The bound on calls limits them. */
 export const LARGE_HEADER_BYTES = 4 * 1024;
 /** Headers of one call. One encoded byte can stand for a header of 4 KiB, which HTTP/2 decodes before it checks the size. */

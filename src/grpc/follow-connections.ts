@@ -34,6 +34,7 @@ export function followConnections(
   },
 ): void {
   const largeHeaders = new FairCapacity(MAX_LARGE_HEADERS_BYTES);
+  const strangersHeaders = new FairCapacity(MAX_LARGE_HEADERS_BYTES);
   for (const http2Server of http2ServersOf(server)) {
     const begin = takeCalls(http2Server);
     const ofCallers = new CallSlices(begin);
@@ -80,13 +81,10 @@ export function followConnections(
         // Node.js enforces the limit only after the peer has acknowledged it, and so never for a peer that does not.
         const length = lengthOf(raw);
         if (length > MAX_CALL_HEADER_BYTES) flooded();
+        const capacity = connection.isAuthenticated ? largeHeaders : strangersHeaders;
+        if (length > LARGE_HEADER_BYTES && !holds(capacity, { stream, length, of: connection.caller }))
+          return;
         if (connection.isAuthenticated) {
-          if (
-            length > LARGE_HEADER_BYTES &&
-            !holds(largeHeaders, { stream, length, of: connection.caller })
-          ) {
-            return;
-          }
           ofCallers.add(reader ?? UNHELD, stream, headers);
           return;
         }
@@ -103,17 +101,17 @@ export function followConnections(
 
 /** Takes room for the headers of a call for as long as its stream is open. If there is none, refuses the stream and returns false. */
 function holds(
-  largeHeaders: FairCapacity,
+  capacity: FairCapacity,
   { stream, length, of }: { stream: ServerHttp2Stream; length: number; of: string },
 ): boolean {
-  const share = largeHeaders.take(of, length);
+  const share = capacity.take(of, length);
   if (share === undefined) {
     // Safe to retry elsewhere, as nothing was done (RFC 9113, section 8.7): clients of gRPC report UNAVAILABLE.
     stream.on("error", () => {});
     stream.close(constants.NGHTTP2_REFUSED_STREAM);
     return false;
   }
-  stream.once("close", () => largeHeaders.giveBack(share, of, length));
+  stream.once("close", () => capacity.giveBack(share, of, length));
   return true;
 }
 
