@@ -81,19 +81,18 @@ export function followConnections(
         // Node.js enforces the limit only after the peer has acknowledged it, and so never for a peer that does not.
         const length = lengthOf(raw);
         if (length > MAX_CALL_HEADER_BYTES) flooded();
-        const capacity = connection.isAuthenticated ? largeHeaders : strangersHeaders;
-        if (length > LARGE_HEADER_BYTES && !holds(capacity, { stream, length, of: connection.caller }))
-          return;
-        if (connection.isAuthenticated) {
-          ofCallers.add(reader ?? UNHELD, stream, headers);
-          return;
+        const { isAuthenticated } = connection;
+        if (!isAuthenticated) {
+          reader?.begun();
+          // Calls with large headers count several times, as they hold more memory.
+          stream.once("close", connection.begin(1 + Math.floor(length / LARGE_HEADER_BYTES)));
+          // gRPC has none in requests, and nothing bounds how many come.
+          stream.once("trailers", flooded);
         }
-        reader?.begun();
-        // Calls with large headers count several times, as they hold more memory.
-        stream.once("close", connection.begin(1 + Math.floor(length / LARGE_HEADER_BYTES)));
-        // gRPC has none in requests, and nothing bounds how many come.
-        stream.once("trailers", flooded);
-        ofStrangers.add(reader ?? UNHELD, stream, headers);
+        const capacity = isAuthenticated ? largeHeaders : strangersHeaders;
+        const isLarge = length > LARGE_HEADER_BYTES;
+        if (isLarge && !holds(capacity, { stream, length, of: connection.caller })) return;
+        (isAuthenticated ? ofCallers : ofStrangers).add(reader ?? UNHELD, stream, headers);
       },
     );
   }

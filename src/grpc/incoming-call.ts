@@ -144,7 +144,7 @@ export class IncomingCalls {
   /**
    * Closes the stream of a call that has ended, if its client has not half-closed it after a while: otherwise the stream would stay open as
    * long as its connection. It is reset (RFC 9113, section 8.1) only after the end of the call has been sent, since Node.js would drop
-   * that. Destroyed in any case, since Node.js keeps a closed stream until its body has been read, and nobody reads that of a refused call.
+   * that. The stream is then destroyed: Node.js keeps a closed stream until its body has been read, and the body of a refused call is not read.
    */
   closeSoon(stream: ServerHttp2Stream, afterMs = CLIENT_END_MS): void {
     if (stream.destroyed) return;
