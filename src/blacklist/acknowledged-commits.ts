@@ -1,6 +1,11 @@
-import { MAX_PENDING_COMMITS } from "../limits.ts";
 import { isSameRevision, type Revision } from "../revision.ts";
 import type { Store } from "../store/store.ts";
+
+/**
+ * Locally acknowledged commits that the next read must find one by one. If more accumulate, because nothing is read, they are looked up
+ * first, with one small additional SELECT per this many commits.
+ */
+export const MAX_PENDING_COMMITS = 60;
 
 /**
  * Commits that this replica has acknowledged to its callers. A database that lacks any of them has lost commits. When one read finds

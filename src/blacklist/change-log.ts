@@ -1,6 +1,10 @@
-import { MAX_ENTRIES_PER_MESSAGE, MAX_LOGGED_CHANGES, MAX_LOGGED_ENTRIES } from "../limits.ts";
+import { MAX_ENTRIES_PER_MESSAGE } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { type Columns, ColumnsBuilder, UNTIL_BYTES } from "../token-index/columns.ts";
+
+/** Changes kept for local copies, and entries in them (24 bytes each). A copy that missed fewer resumes without a snapshot. */
+export const MAX_LOGGED_CHANGES = 20_000;
+export const MAX_LOGGED_ENTRIES = 200_000;
 
 /** The entries that one read of the database brought. */
 export interface Change extends Columns {

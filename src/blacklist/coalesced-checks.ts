@@ -1,7 +1,7 @@
 import type { Caller } from "../caller.ts";
 import type { EntryKey, EpochMs } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
-import { MAX_QUEUED_JTIS, MAX_READ_BYTES, MAX_READ_JTIS } from "../limits.ts";
+import { MAX_QUEUED_JTIS } from "../limits.ts";
 import { formatRevision, type Revision } from "../revision.ts";
 import { SharedRounds } from "../shared-rounds.ts";
 import type { DatabaseState, LookupResult, Store } from "../store/store.ts";
@@ -13,6 +13,11 @@ import { type Observer, UNOBSERVED } from "./observer.ts";
 import { type QueuedRequest, RequestQueue } from "./request-queue.ts";
 import { COMMITS_LOST, READ_ONLY, REVISION_LOST } from "./unavailability.ts";
 import { verdictsOf } from "./verdicts.ts";
+
+/** Jtis of one coalesced read, which then takes about five milliseconds. Later calls wait for the next read. */
+export const MAX_READ_JTIS = 1000;
+/** Bytes of these jtis. As hexadecimal literals they stay below SQLite's bound on the text of a statement, 1,000,000 bytes. */
+export const MAX_READ_BYTES = 300 * 1024;
 
 interface WaitingCheck extends QueuedRequest {
   readonly tokens: readonly TokenIdentity[];

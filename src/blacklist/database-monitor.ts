@@ -1,8 +1,12 @@
 import type { Logger } from "pino";
-import { DATABASE_PROBE_MS, DATABASE_PROBE_WHILE_DOWN_MS, MAX_CLOCK_SKEW_MS } from "../limits.ts";
+import { MAX_CLOCK_SKEW_MS } from "../limits.ts";
 import type { DatabaseState } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
+
+/** Interval of health checks of the database, and the interval while it is down. */
+export const DATABASE_PROBE_MS = 1000;
+export const DATABASE_PROBE_WHILE_DOWN_MS = 250;
 
 interface Options {
   /** Reads the database's state. */

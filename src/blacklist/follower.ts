@@ -2,14 +2,7 @@ import type { Logger } from "pino";
 import type { Caller } from "../caller.ts";
 import type { EntryKey, EpochMs } from "../entry.ts";
 import { storeUnavailable } from "../errors.ts";
-import {
-  FAILED_READ_PAUSE_MS,
-  INDEX_RETRY_MS,
-  LOAD_RETRY_MS,
-  LOGGED_BEFORE_LOAD,
-  OBSERVED_REVISIONS,
-  READ_TURNS,
-} from "../limits.ts";
+import { INDEX_RETRY_MS, OBSERVED_REVISIONS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { SharedRounds } from "../shared-rounds.ts";
 import type { Changes, CommitResult, DatabaseState, Store, Tail, TailPosition } from "../store/store.ts";
@@ -21,6 +14,18 @@ import { loadAll } from "./index-loader.ts";
 import { type Observer, type ReadEnd, UNOBSERVED } from "./observer.ts";
 import { timeSliced } from "./time-slicing.ts";
 import { COMMITS_LOST, HISTORY_CHANGED, READ_ONLY, STOPPED } from "./unavailability.ts";
+
+/** Delay before loading the index again after a failure. */
+export const LOAD_RETRY_MS = 250;
+/** Pause after a failed read, so that an unavailable database does not get thousands of attempts a second. */
+export const FAILED_READ_PAUSE_MS = 20;
+/** Turns of the event loop by which a read is delayed while further calls join it: a burst arrives over several turns. */
+export const READ_TURNS = 4;
+/**
+ * Commits from before the index was loaded that are logged too, if they have few rows, so that copies can resume after a restart of their
+ * replica.
+ */
+const LOGGED_BEFORE_LOAD = [1000, 100, 10] as const;
 
 /** A request for proof that the index has everything acknowledged before the request. */
 export interface Waiter {

@@ -1,7 +1,9 @@
 import type { EpochMs } from "../entry.ts";
-import { BACKLOG_LOOK_MS } from "../limits.ts";
 import type { Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
+
+/** Interval at which the age of the oldest prunable entry is looked up. */
+export const BACKLOG_LOOK_MS = 60_000;
 
 interface Options {
   readonly store: Pick<Store, "oldestPrunable">;

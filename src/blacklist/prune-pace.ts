@@ -1,5 +1,9 @@
-import { PRUNE_CALL_MS, PRUNE_PAUSE_RATIO } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
+
+/** While there are checks, the pause after a chunk is this multiple of the chunk's own duration. */
+export const PRUNE_PAUSE_RATIO = 2;
+/** A Prune call stops after this time and leaves the rest to the next call. Below the default deadline of a call. */
+export const PRUNE_CALL_MS = 5000;
 
 /**
  * Paces the chunks of one Prune call. While checks arrive it pauses between chunks, since checks are more urgent. It ends the call

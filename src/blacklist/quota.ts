@@ -1,6 +1,11 @@
 import { ServiceError } from "../errors.ts";
-import { MAX_BATCH, MAX_QUOTA_CALLERS, QUOTA_RECOUNT_MS } from "../limits.ts";
+import { MAX_BATCH } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
+
+/** How soon a caller's quota reflects entries that have expired or were created at another replica. */
+export const QUOTA_RECOUNT_MS = 60_000;
+/** Callers whose quotas are tracked at once. */
+export const MAX_QUOTA_CALLERS = 10_000;
 
 /** Rows. A caller that retries at the announced time must not be rejected because of a rounding error. */
 const ROUNDING = 1e-6;

@@ -1,8 +1,10 @@
 import { FairCapacity } from "../admission/fair-capacity.ts";
 import type { Caller } from "../caller.ts";
 import { ServiceError } from "../errors.ts";
-import { SWEEP_INTERVAL_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
+
+/** Interval at which a full queue is searched for calls that are no longer awaited. */
+const SWEEP_INTERVAL_MS = 10;
 
 /** A call that waits for the next batch. */
 export interface QueuedRequest {

@@ -1,6 +1,12 @@
 import { FairQueue } from "../admission/fair-queue.ts";
-import { MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_CALLER, SNAPSHOT_TURN_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
+
+/** Snapshots sent concurrently; others are queued. Each has about 300 kB in flight, and competes with checks for the processor. */
+export const MAX_SNAPSHOTS = 8;
+/** Snapshots sent concurrently to one known caller, so that others get theirs while that caller reads slowly. */
+export const MAX_SNAPSHOTS_PER_CALLER = 6;
+/** A snapshot whose client has read nothing for this long gives up its turn if others are queued. */
+export const SNAPSHOT_TURN_MS = 2000;
 
 /** A subscription that wants a snapshot. */
 interface Receiver {

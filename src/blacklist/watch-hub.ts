@@ -1,6 +1,5 @@
 import type { KnownCaller } from "../caller.ts";
 import type { EpochMs } from "../entry.ts";
-import { FAILED_WATCH_READ_MS, WATCH_READ_MS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import type { DatabaseState, Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
@@ -13,6 +12,11 @@ import { Subscription, type SubscriptionHost } from "./subscription.ts";
 import { timeSliced } from "./time-slicing.ts";
 import { NO_INDEX } from "./unavailability.ts";
 import { rejectRevokedCaller } from "./verdicts.ts";
+
+/** Interval between reads while there are copies: apart from transmission, the maximum delay of a copy. */
+export const WATCH_READ_MS = 8;
+/** Interval between reads while there are copies, after a failed read. */
+export const FAILED_WATCH_READ_MS = 100;
 
 /** The cost of notifying one subscription of a change, in microseconds. */
 const NOTIFY_MICROS = 30;

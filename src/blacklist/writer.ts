@@ -1,7 +1,6 @@
 import type { Caller } from "../caller.ts";
 import type { NewEntry } from "../entry.ts";
 import { ServiceError } from "../errors.ts";
-import { MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_QUEUED_TOKENS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { SharedRounds } from "../shared-rounds.ts";
 import type { CommitResult, Store } from "../store/store.ts";
@@ -9,6 +8,12 @@ import type { Clock } from "../time/clock.ts";
 import { mergeWrites, SplitResults, type TokenResult } from "./merge-writes.ts";
 import { type Observer, UNOBSERVED } from "./observer.ts";
 import { ABANDONED, type QueuedRequest, RequestQueue } from "./request-queue.ts";
+
+/** Rows and bytes of one commit. It stays far below `max_allowed_packet` (16 MiB) and holds its lock briefly. */
+export const MAX_COMMIT_ROWS = 2000;
+export const MAX_COMMIT_BYTES = 1024 * 1024;
+/** Tokens queued to be written before Blacklist is refused as OVERLOADED: as many as ten full commits. */
+export const MAX_QUEUED_TOKENS = 20_000;
 
 export interface Written {
   readonly results: readonly TokenResult[];

@@ -1,11 +1,17 @@
 import { type ChannelOptions, Client, connectivityState } from "@grpc/grpc-js";
 import { formatHostPort, type HostPort, parseHostPort } from "../connections/host-port.ts";
-import { KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS, MAX_RECONNECT_MS, RECONNECT_MS } from "../limits.ts";
 import { addressProblem } from "./address.ts";
 import type { Authorization } from "./authorization.ts";
 import { invalid } from "./check-options.ts";
 import { ClientError } from "./client-error.ts";
 import type { ClientCredentials } from "./credentials.ts";
+
+/** Minimum and maximum delay before a client reconnects: a restarted service is found well within a check's deadline. */
+const RECONNECT_MS = 100;
+const MAX_RECONNECT_MS = 2000;
+/** Interval of keepalive pings on an idle connection, and the timeout after which it is closed. */
+export const KEEPALIVE_MS = 5000;
+export const KEEPALIVE_TIMEOUT_MS = 3000;
 
 /** Connections to the service, and the authorization of each call. */
 export interface Channel {

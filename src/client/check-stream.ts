@@ -10,7 +10,6 @@ import {
   type StreamChecksResponse,
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { CHECK_STREAM_LOOK_MS, SLOW_STREAM_MS } from "../limits.ts";
 import { methodDefinition } from "../protobuf/service-definition.ts";
 import type { Clock } from "../time/clock.ts";
 import { type CallMetadata, questionMetadata } from "./call-metadata.ts";
@@ -18,6 +17,11 @@ import { ClientError, malformedAnswer } from "./client-error.ts";
 import { clientError, statusError } from "./error-details.ts";
 import { onAbort } from "./on-abort.ts";
 import { validateVerdicts } from "./validate-response.ts";
+
+/** Interval at which a stream is checked; one that had no question since the last check is closed. */
+export const CHECK_STREAM_LOOK_MS = 1000;
+/** A stream that has not answered a question for this long gets no further ones: its replica may be gone. */
+export const SLOW_STREAM_MS = 50;
 
 interface Setup {
   readonly metadata: Metadata;

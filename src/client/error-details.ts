@@ -4,9 +4,11 @@ import { type Any, anyUnpack, type Duration, durationMs } from "@bufbuild/protob
 import { type ServiceError, status } from "@grpc/grpc-js";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.js";
-import { MAX_RETRY_AFTER_MS } from "../limits.ts";
 import { ClientError, malformedAnswer, type StatusName } from "./client-error.ts";
 import { connectionFailure, failureMessage } from "./connection-failure.ts";
+
+/** The longest retry delay that a client accepts from the service, since a longer one would switch the client off. */
+export const MAX_RETRY_AFTER_MS = 10 * 60_000;
 
 const DOMAIN = "tokenblacklist";
 

@@ -1,4 +1,4 @@
-import { CHECK_TIMEOUT_MS, DEFAULT_DEADLINE_MS, MAX_COPY_ENTRIES } from "../limits.ts";
+import { CHECK_TIMEOUT_MS, DEFAULT_DEADLINE_MS } from "../limits.ts";
 import { toTimestamp } from "../protobuf/timestamps.ts";
 import { type Clock, waitable } from "../time/clock.ts";
 import type { BlacklistClient, CallOptions, PruneOptions } from "./blacklist-client.ts";
@@ -28,6 +28,9 @@ import { ServiceState } from "./service-state.ts";
 import { StreamedChecks } from "./streamed-checks.ts";
 import type { CallOptions as UnaryCallOptions } from "./unary-call.ts";
 import { UnavailablePolicy } from "./unavailable-policy.ts";
+
+/** Default maximum of entries in a client's copy: 0.8 GB. */
+const MAX_COPY_ENTRIES = 20_000_000;
 
 const CALL_OPTIONS = namesOf<CallOptions>({ timeoutMs: true, signal: true });
 const PRUNE_OPTIONS = namesOf<PruneOptions>({

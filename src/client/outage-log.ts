@@ -1,7 +1,13 @@
-import { OUTAGE_GRACE_MS, OUTAGE_OVER_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClientError } from "./client-error.ts";
 import type { ClientLog } from "./client-log.ts";
+
+/**
+ * A client logs an outage if the service is unavailable for longer than this, or leaves a check unanswered. Neither happens in a rolling
+ * restart, since a copy finds another replica within a second. The outage is over when the service has been available for OUTAGE_OVER_MS.
+ */
+export const OUTAGE_GRACE_MS = 5000;
+export const OUTAGE_OVER_MS = 10_000;
 
 interface Setup {
   readonly log: Required<ClientLog>;

@@ -1,5 +1,11 @@
-import { MAX_REMEMBERED_POSITIVES, REMEMBER_POSITIVE_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
+
+/**
+ * Positives that a client caches, about 2 MB, and for how long if the token's own expiry is unknown. Far more than are presented again
+ * within a minute; with ten times as many, every look-up would miss the processor's cache.
+ */
+const MAX_REMEMBERED_POSITIVES = 10_000;
+const REMEMBER_POSITIVE_MS = 60_000;
 
 /**
  * Tokens that were found to be blacklisted. They stay blacklisted until they expire, so they need no further check. Negatives are

@@ -1,7 +1,11 @@
-import { FIRST_REPEAT_MS, MAX_CALL_ATTEMPTS, MAX_REPEAT_MS } from "../limits.ts";
+import { MAX_CALL_ATTEMPTS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 import { ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
+
+/** The delay before the second attempt at a call; each further delay is up to twice as long, up to the maximum. */
+const FIRST_REPEAT_MS = 25;
+const MAX_REPEAT_MS = 500;
 
 /**
  * The pause in milliseconds after attempt `attempt` (from 1) failed with `error`; undefined: do not retry. Half of the pause is

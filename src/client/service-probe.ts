@@ -1,8 +1,11 @@
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { CHECK_TIMEOUT_MS, PROBE_INTERVAL_MS } from "../limits.ts";
+import { CHECK_TIMEOUT_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 import { ClientError } from "./client-error.ts";
 import type { RpcClient } from "./rpc-client.ts";
+
+/** Interval at which a client itself probes whether the service answers checks, while a call waits for that. */
+const PROBE_INTERVAL_MS = 1000;
 
 /** No issuer uses this jti; the verdict is ignored. */
 const PROBE_JTI = "token-blacklist-client-probe";

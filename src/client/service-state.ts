@@ -1,4 +1,4 @@
-import { CHECK_TIMEOUT_MS, DECISIVE_ATTEMPT } from "../limits.ts";
+import { CHECK_TIMEOUT_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ReadyOptions } from "./blacklist-client.ts";
 import type { CallMade } from "./check-batcher.ts";
@@ -10,6 +10,12 @@ import type { OutageLog } from "./outage-log.ts";
 import { Readiness } from "./readiness.ts";
 import type { RpcClient } from "./rpc-client.ts";
 import { ServiceProbe } from "./service-probe.ts";
+
+/**
+ * In a rolling restart a call may reach one or two replicas that are shutting down. Only failure of this attempt shows that there is no
+ * other replica.
+ */
+const DECISIVE_ATTEMPT = 3;
 
 export interface ServiceStateSetup {
   /** Whether the client keeps a local copy, which then determines the state; otherwise checks do. */

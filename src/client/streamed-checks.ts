@@ -1,18 +1,24 @@
 import { create } from "@bufbuild/protobuf";
 import { Metadata } from "@grpc/grpc-js";
 import { IsBlacklistedRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import {
-  CHECK_STREAM_MS,
-  DEFAULT_DEADLINE_MS,
-  MAX_REST_FROM_STREAMS_MS,
-  REST_FROM_STREAMS_MS,
-} from "../limits.ts";
+import { DEFAULT_DEADLINE_MS } from "../limits.ts";
 import { type Clock, waitable } from "../time/clock.ts";
 import type { Channel } from "./channel.ts";
 import { CheckStream } from "./check-stream.ts";
 import { ClientError } from "./client-error.ts";
 import type { RpcClient } from "./rpc-client.ts";
 import { rejectIllFormedText } from "./well-formed.ts";
+
+/**
+ * How long one stream takes a client's questions, reduced by up to a quarter at random. The next stream may go to another replica, and
+ * carries the caller's current token.
+ */
+export const CHECK_STREAM_MS = 10_000;
+/**
+ * After a stream that answered nothing, checks are sent as calls for this long, doubling after each further such stream up to the maximum.
+ */
+export const REST_FROM_STREAMS_MS = 1000;
+export const MAX_REST_FROM_STREAMS_MS = 60_000;
 
 type IsBlacklisted = RpcClient["isBlacklisted"];
 

@@ -1,9 +1,11 @@
-import { CLIENT_LOG_INTERVAL_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClientError, StatusName } from "./client-error.ts";
 import type { ClientLog } from "./client-log.ts";
 import type { ClientMetrics } from "./client-metrics.ts";
 import type { OutageLog } from "./outage-log.ts";
+
+/** Interval at which a client logs that it cannot answer checks, if no outage explains it. */
+const CLIENT_LOG_INTERVAL_MS = 10_000;
 
 /**
  * The result of a check that cannot be answered. `throw`: it rejects, and the caller decides. `deny`: `true`, as if the token were

@@ -5,11 +5,17 @@ import { type CertificateRoles, parseCertificateRoles } from "../auth/certificat
 import { type JwksSource, jwksFile, parseJwksUrl } from "../auth/jwks-source.ts";
 import { parseTokenIssuers, type TokenIssuer } from "../auth/token-issuers.ts";
 import { type HostPort, isLoopback } from "../connections/host-port.ts";
-import { DEFAULT_STREAMS_PER_CALLER, MAX_CHECK_STREAMS, MAX_WATCHES } from "../limits.ts";
+import { MAX_CHECK_STREAMS, MAX_WATCHES } from "../limits.ts";
 import { checkTlsFiles } from "../tls/certificates.ts";
 import { ClientTrust } from "../tls/client-trust.ts";
 import type { EnvironmentReader } from "./environment.ts";
 import { asIs, between, onOrOff, wholeNumber } from "./parsers.ts";
+
+/**
+ * Default of MAX_STREAMS_PER_CALLER: Watch streams, and StreamChecks streams, of one known caller. A gateway's process needs one; few
+ * fleets have two thousand processes at one replica, under one name. Over a few connections, as many streams take 35 MB.
+ */
+export const DEFAULT_STREAMS_PER_CALLER = 2000;
 
 /** Which callers are admitted, over which connections, and how much they may store. */
 export interface Security {

@@ -8,10 +8,12 @@ import {
   type PruneResponseSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { jtiProblem } from "../entry.ts";
-import { AUDITED_TOKENS_PER_LINE } from "../limits.ts";
 import { fromTimestamp } from "../protobuf/timestamps.ts";
 import { withoutRawTokens } from "../raw-token.ts";
 import type { Outcome as CallOutcome } from "./call-log.ts";
+
+/** Tokens in one line of the audit log, with their reasons at most 40 kB. A request with more has several lines. */
+export const AUDITED_TOKENS_PER_LINE = 50;
 
 type Blacklisted = MessageInitShape<typeof BlacklistResponseSchema>;
 type Pruned = MessageInitShape<typeof PruneResponseSchema>;

@@ -6,7 +6,6 @@ import {
   MAX_STREAM_QUESTIONS,
   MAX_STREAM_STALL_MS,
   SMALL_ANSWER_BYTES,
-  STREAM_TICK_MS,
 } from "../limits.ts";
 import { methodDefinition } from "../protobuf/service-definition.ts";
 import { authenticatedMethod } from "./authenticated-service.ts";
@@ -14,6 +13,9 @@ import { TOKEN_BLACKLIST } from "./methods.ts";
 import { StreamCall, type StreamMethod, type StreamSetup } from "./stream-call.ts";
 import { type StreamPlace, StreamRegistry } from "./stream-registry.ts";
 import { type QuestionMethod, StreamedCheck } from "./streamed-check.ts";
+
+/** Interval at which a stream is checked for reasons to end it. */
+export const STREAM_TICK_MS = 5000;
 
 /** The streams of `StreamChecks`. `handler` answers their questions. */
 export function openCheckStreams(

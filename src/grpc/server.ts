@@ -10,7 +10,7 @@ import type { TokenAuthorizer } from "../authz/token-authorizer.ts";
 import type { WatchHub } from "../blacklist/watch-hub.ts";
 import type { Connections } from "../connections/connections.ts";
 import type { HostPort } from "../connections/host-port.ts";
-import { MAX_CONNECTION_AGE_GRACE_MS, MAX_CONNECTION_AGE_MS, MAX_REQUEST_BYTES } from "../limits.ts";
+import { MAX_CONNECTION_AGE_MS, MAX_REQUEST_BYTES } from "../limits.ts";
 import type { Serving } from "../serving.ts";
 import type { Handlers } from "./answered-call.ts";
 import { addAuthenticatedService, type CallEnvironment } from "./authenticated-service.ts";
@@ -29,6 +29,9 @@ import { ReadingTurns } from "./reading-turns.ts";
 import { addReflection } from "./reflection.ts";
 import type { TlsContext } from "./tls-context.ts";
 import { openWatches } from "./watch-call.ts";
+
+/** How long a call may still run on a connection that has reached {@link MAX_CONNECTION_AGE_MS}. */
+const MAX_CONNECTION_AGE_GRACE_MS = 60_000;
 
 const CHANNEL_OPTIONS = {
   "grpc.enable_channelz": 0,

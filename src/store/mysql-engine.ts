@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Knex } from "knex";
 import type { EpochMs, NewEntry } from "../entry.ts";
 import { ServiceError, storeUnavailable } from "../errors.ts";
-import { MAX_WRITE_ATTEMPTS, MAX_WRITE_MS, RENEW_READERS_MS } from "../limits.ts";
+import { STORE_TIMEOUT_MS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { extendsTimes } from "../token-identity.ts";
 import type { Engine, Reader } from "./engine.ts";
@@ -24,6 +24,12 @@ import {
 import { createMysqlPool, type MysqlPool, type Patience } from "./mysql-pool.ts";
 import { entryAt, revisionOf } from "./rows.ts";
 import type { CommitResult, ExpiryContext, WriteResult } from "./store.ts";
+
+/** Interval at which read connections are replaced while their server is read-only. */
+const RENEW_READERS_MS = 1000;
+/** Attempts at one commit, and how long after the first the last may begin, before its callers get UNAVAILABLE. */
+const MAX_WRITE_ATTEMPTS = 5;
+const MAX_WRITE_MS = 2 * STORE_TIMEOUT_MS;
 
 /** The revision that last changed the entry, the revision that created it, and the entry's columns. */
 type Row = [number, number, ...unknown[]];

@@ -1,4 +1,4 @@
-import { SLOW_STORE_TIMEOUT_MS, STORE_TIMEOUT_MS } from "../limits.ts";
+import { STORE_TIMEOUT_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 import type { DatabaseAddress } from "./database-url.ts";
 import type { Engine } from "./engine.ts";
@@ -6,6 +6,9 @@ import { KnexStore } from "./knex-store.ts";
 import { MysqlEngine } from "./mysql-engine.ts";
 import { openSqliteEngine } from "./sqlite-engine.ts";
 import type { Store } from "./store.ts";
+
+/** Timeout of statements for which no login waits: List, Prune. */
+const SLOW_STORE_TIMEOUT_MS = 8000;
 
 /**
  * Opens the store at `address`. Does not wait for a server; `open()` does. Throws StartError if an embedded file cannot be used or

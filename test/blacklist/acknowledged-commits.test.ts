@@ -1,7 +1,6 @@
 import { expect } from "chai";
-import { AcknowledgedCommits } from "../../src/blacklist/acknowledged-commits.ts";
+import { AcknowledgedCommits, MAX_PENDING_COMMITS } from "../../src/blacklist/acknowledged-commits.ts";
 import { storeUnavailable } from "../../src/errors.ts";
-import { MAX_PENDING_COMMITS } from "../../src/limits.ts";
 import type { Revision } from "../../src/revision.ts";
 import { reasonOf } from "../support/rejection.ts";
 

@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import { ChangeLog } from "../../src/blacklist/change-log.ts";
-import { MAX_ENTRIES_PER_MESSAGE, MAX_LOGGED_CHANGES, MAX_LOGGED_ENTRIES } from "../../src/limits.ts";
+import { ChangeLog, MAX_LOGGED_CHANGES, MAX_LOGGED_ENTRIES } from "../../src/blacklist/change-log.ts";
+import { MAX_ENTRIES_PER_MESSAGE } from "../../src/limits.ts";
 import { eachOf } from "../../src/token-index/columns.ts";
 
 const revision = (number: number) => ({ number, stamp: number.toString(16).padStart(16, "0") });

@@ -1,7 +1,11 @@
 import { expect } from "chai";
-import { DatabaseMonitor } from "../../src/blacklist/database-monitor.ts";
+import {
+  DATABASE_PROBE_MS,
+  DATABASE_PROBE_WHILE_DOWN_MS,
+  DatabaseMonitor,
+} from "../../src/blacklist/database-monitor.ts";
 import { storeUnavailable } from "../../src/errors.ts";
-import { DATABASE_PROBE_MS, DATABASE_PROBE_WHILE_DOWN_MS, MAX_CLOCK_SKEW_MS } from "../../src/limits.ts";
+import { MAX_CLOCK_SKEW_MS } from "../../src/limits.ts";
 import { ClockBounds } from "../../src/time/clock-bounds.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { HeldStore, turn } from "../support/held-store.ts";

@@ -4,11 +4,11 @@ import { AcknowledgedCommits } from "../../src/blacklist/acknowledged-commits.ts
 import { ChangeLog } from "../../src/blacklist/change-log.ts";
 import type { CheckAnswer, Freshness } from "../../src/blacklist/check-service.ts";
 import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
-import { Follower } from "../../src/blacklist/follower.ts";
+import { FAILED_READ_PAUSE_MS, Follower, LOAD_RETRY_MS } from "../../src/blacklist/follower.ts";
 import { IndexedChecks } from "../../src/blacklist/indexed-checks.ts";
 import type { EpochMs, Jti } from "../../src/entry.ts";
 import { type ServiceError, storeUnavailable } from "../../src/errors.ts";
-import { FAILED_READ_PAUSE_MS, INDEX_RETRY_MS, LOAD_RETRY_MS, MAX_QUEUED_JTIS } from "../../src/limits.ts";
+import { INDEX_RETRY_MS, MAX_QUEUED_JTIS } from "../../src/limits.ts";
 import type { Role } from "../../src/principal.ts";
 import { formatRevision, parseRevision, type Revision } from "../../src/revision.ts";
 import { ClockBounds } from "../../src/time/clock-bounds.ts";

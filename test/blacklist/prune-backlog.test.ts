@@ -1,7 +1,6 @@
 import { expect } from "chai";
-import { PruneBacklog } from "../../src/blacklist/prune-backlog.ts";
+import { BACKLOG_LOOK_MS, PruneBacklog } from "../../src/blacklist/prune-backlog.ts";
 import type { EpochMs } from "../../src/entry.ts";
-import { BACKLOG_LOOK_MS } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { turn } from "../support/held-store.ts";
 

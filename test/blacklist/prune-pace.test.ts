@@ -1,6 +1,5 @@
 import { expect } from "chai";
-import { PrunePace } from "../../src/blacklist/prune-pace.ts";
-import { PRUNE_CALL_MS, PRUNE_PAUSE_RATIO } from "../../src/limits.ts";
+import { PRUNE_CALL_MS, PRUNE_PAUSE_RATIO, PrunePace } from "../../src/blacklist/prune-pace.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
 describe("PrunePace", () => {

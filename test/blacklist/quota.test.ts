@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { Quota } from "../../src/blacklist/quota.ts";
+import { MAX_QUOTA_CALLERS, QUOTA_RECOUNT_MS, Quota } from "../../src/blacklist/quota.ts";
 import type { ServiceError } from "../../src/errors.ts";
-import { MAX_BATCH, MAX_QUOTA_CALLERS, QUOTA_RECOUNT_MS } from "../../src/limits.ts";
+import { MAX_BATCH } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { turn } from "../support/held-store.ts";
 import { reasonOf, rejection } from "../support/rejection.ts";

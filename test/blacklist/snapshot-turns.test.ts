@@ -1,6 +1,10 @@
 import { expect } from "chai";
-import { SnapshotTurns } from "../../src/blacklist/snapshot-turns.ts";
-import { MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_CALLER, SNAPSHOT_TURN_MS } from "../../src/limits.ts";
+import {
+  MAX_SNAPSHOTS,
+  MAX_SNAPSHOTS_PER_CALLER,
+  SNAPSHOT_TURN_MS,
+  SnapshotTurns,
+} from "../../src/blacklist/snapshot-turns.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
 describe("SnapshotTurns", () => {

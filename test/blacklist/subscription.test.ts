@@ -1,7 +1,8 @@
 import { expect } from "chai";
+import { MAX_LOGGED_CHANGES } from "../../src/blacklist/change-log.ts";
+import { FAILED_WATCH_READ_MS, WATCH_READ_MS } from "../../src/blacklist/watch-hub.ts";
 import type { EpochMs } from "../../src/entry.ts";
 import { type ServiceError, storeUnavailable } from "../../src/errors.ts";
-import { FAILED_WATCH_READ_MS, MAX_LOGGED_CHANGES, WATCH_READ_MS } from "../../src/limits.ts";
 import { eachOf } from "../../src/token-index/columns.ts";
 import type { Held } from "../support/held-store.ts";
 import { newEntries, newEntry } from "../support/new-entry.ts";

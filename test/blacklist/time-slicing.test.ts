@@ -1,6 +1,5 @@
 import { expect } from "chai";
-import { timeSliced } from "../../src/blacklist/time-slicing.ts";
-import { ANSWERS_PER_TURN_MICROS } from "../../src/limits.ts";
+import { ANSWERS_PER_TURN_MICROS, timeSliced } from "../../src/blacklist/time-slicing.ts";
 import { settle } from "../support/follower-stage.ts";
 import { turn } from "../support/held-store.ts";
 

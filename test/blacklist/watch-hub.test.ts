@@ -1,13 +1,9 @@
 import { expect } from "chai";
+import { MAX_LOGGED_CHANGES } from "../../src/blacklist/change-log.ts";
+import { MAX_SNAPSHOTS, SNAPSHOT_TURN_MS } from "../../src/blacklist/snapshot-turns.ts";
+import { FAILED_WATCH_READ_MS, WATCH_READ_MS } from "../../src/blacklist/watch-hub.ts";
 import type { EpochMs } from "../../src/entry.ts";
 import { storeUnavailable } from "../../src/errors.ts";
-import {
-  FAILED_WATCH_READ_MS,
-  MAX_LOGGED_CHANGES,
-  MAX_SNAPSHOTS,
-  SNAPSHOT_TURN_MS,
-  WATCH_READ_MS,
-} from "../../src/limits.ts";
 import { eachOf } from "../../src/token-index/columns.ts";
 import { memoryInUse } from "../support/memory-in-use.ts";
 import { newEntries, newEntry } from "../support/new-entry.ts";

@@ -1,8 +1,7 @@
 import { expect } from "chai";
-import { Writer } from "../../src/blacklist/writer.ts";
+import { MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_QUEUED_TOKENS, Writer } from "../../src/blacklist/writer.ts";
 import type { NewEntry } from "../../src/entry.ts";
 import { storeUnavailable } from "../../src/errors.ts";
-import { MAX_COMMIT_BYTES, MAX_COMMIT_ROWS, MAX_QUEUED_TOKENS } from "../../src/limits.ts";
 import type { CommitResult } from "../../src/store/store.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { HeldStore, turn } from "../support/held-store.ts";

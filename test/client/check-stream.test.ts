@@ -8,9 +8,9 @@ import {
   type StreamChecksResponse,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { CheckStream } from "../../src/client/check-stream.ts";
+import { CHECK_STREAM_LOOK_MS, CheckStream, SLOW_STREAM_MS } from "../../src/client/check-stream.ts";
 import { ClientError } from "../../src/client/client-error.ts";
-import { CHECK_STREAM_LOOK_MS, CHECK_STREAM_MS, SLOW_STREAM_MS } from "../../src/limits.ts";
+import { CHECK_STREAM_MS } from "../../src/client/streamed-checks.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { until } from "../support/until.ts";
 import { encodedStatus, type HeldStream, holdStreams } from "./held-streams.ts";

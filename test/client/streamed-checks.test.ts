@@ -1,14 +1,14 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { expect } from "chai";
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { SLOW_STREAM_MS } from "../../src/client/check-stream.ts";
 import { clientCredentials } from "../../src/client/credentials.ts";
-import { ServiceError } from "../../src/errors.ts";
 import {
   CHECK_STREAM_MS,
   MAX_REST_FROM_STREAMS_MS,
   REST_FROM_STREAMS_MS,
-  SLOW_STREAM_MS,
-} from "../../src/limits.ts";
+} from "../../src/client/streamed-checks.ts";
+import { ServiceError } from "../../src/errors.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { until } from "../support/until.ts";
 import { failure } from "./failure.ts";

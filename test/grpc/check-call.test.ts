@@ -13,7 +13,7 @@ import {
 import { Admission, MAX_CALLS } from "../../src/admission/admission.ts";
 import type { KnownCaller } from "../../src/caller.ts";
 import { ServiceError, storeUnavailable, unauthenticated } from "../../src/errors.ts";
-import { openCheckStreams } from "../../src/grpc/check-call.ts";
+import { openCheckStreams, STREAM_TICK_MS } from "../../src/grpc/check-call.ts";
 import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
 import {
   DEFAULT_DEADLINE_MS,
@@ -23,7 +23,6 @@ import {
   MAX_STREAM_STALL_MS,
   MAX_UNSENT_BYTES,
   STREAM_END_MS,
-  STREAM_TICK_MS,
 } from "../../src/limits.ts";
 import { LogSampling } from "../../src/logging/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";

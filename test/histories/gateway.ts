@@ -1,7 +1,8 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS, MAX_WATCH_RETRY_MS } from "../../src/limits.ts";
+import { KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS } from "../../src/client/channel.ts";
+import { MAX_WATCH_RETRY_MS } from "../../src/client/local-copy/watched-copy.ts";
 import type { FaultProxy } from "../support/fault-proxy.ts";
 import { until } from "../support/until.ts";
 import { CLOCK_OFFSET, now } from "./driver-clock.ts";

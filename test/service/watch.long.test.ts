@@ -2,9 +2,9 @@ import { once } from "node:events";
 import type { ClientHttp2Stream } from "node:http2";
 import { expect } from "chai";
 import { EntryKind, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { MAX_SNAPSHOTS } from "../../src/blacklist/snapshot-turns.ts";
 import {
   DEFAULT_DEADLINE_MS,
-  MAX_SNAPSHOTS,
   MAX_STREAM_STALL_MS,
   STREAM_END_MS,
   WATCH_HEARTBEAT_MS,

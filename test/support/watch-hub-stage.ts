@@ -2,10 +2,9 @@ import { AcknowledgedCommits } from "../../src/blacklist/acknowledged-commits.ts
 import { ChangeLog } from "../../src/blacklist/change-log.ts";
 import { Follower } from "../../src/blacklist/follower.ts";
 import type { Delivery, Subscription } from "../../src/blacklist/subscription.ts";
-import { WatchHub } from "../../src/blacklist/watch-hub.ts";
+import { WATCH_READ_MS, WatchHub } from "../../src/blacklist/watch-hub.ts";
 import type { Jti } from "../../src/entry.ts";
 import type { ServiceError } from "../../src/errors.ts";
-import { WATCH_READ_MS } from "../../src/limits.ts";
 import { UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
 import type { Revision } from "../../src/revision.ts";
 import { ClockBounds } from "../../src/time/clock-bounds.ts";

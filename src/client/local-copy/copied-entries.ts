@@ -1,11 +1,14 @@
 import type { EntryKey, EpochMs } from "../../entry.ts";
-import { MAX_RESUME_MS, OBSERVED_REVISIONS, SWEEP_INDEX_SEGMENTS } from "../../limits.ts";
+import { COMMIT_RETENTION_MS, OBSERVED_REVISIONS, SWEEP_INDEX_SEGMENTS } from "../../limits.ts";
 import type { Clock } from "../../time/clock.ts";
 import { ClockBounds } from "../../time/clock-bounds.ts";
 import { type ClockReading, elapsedBetween, elapsedSince } from "../../time/clock-reading.ts";
 import { type KnownEntries, matchingExpiry } from "../../token-identity.ts";
 import { TokenIndex } from "../../token-index/token-index.ts";
 import { type AskedToken, identityOf } from "../checked-tokens.ts";
+
+/** A copy not proven for longer starts over: the service can detect a restored database for a day ({@link COMMIT_RETENTION_MS}). */
+export const MAX_RESUME_MS = COMMIT_RETENTION_MS / 2;
 
 /** The entries of one blacklist, which is identified by the key of its fingerprints. */
 interface Table {

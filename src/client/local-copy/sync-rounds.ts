@@ -1,8 +1,10 @@
-import { PROOF_TIMEOUT_MS } from "../../limits.ts";
 import { SharedRounds } from "../../shared-rounds.ts";
 import type { Clock } from "../../time/clock.ts";
 import { type ClockReading, readClocks } from "../../time/clock-reading.ts";
 import { ClientError } from "../client-error.ts";
+
+/** Timeout of a copy's proof. The service times out its own read earlier and reports that. */
+export const PROOF_TIMEOUT_MS = 2000;
 
 interface Options {
   readonly clock: Clock;

@@ -7,13 +7,15 @@ import {
   type WatchResponse,
   type WatchResponse_Entries,
 } from "../../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { MAX_REVISION_LENGTH } from "../../limits.ts";
 import { methodDefinition } from "../../protobuf/service-definition.ts";
 import { eachOf } from "../../token-index/columns.ts";
 import { HASH } from "../../token-index/fingerprint.ts";
 import { ClientError, malformedAnswer } from "../client-error.ts";
 import { clientError } from "../error-details.ts";
 import type { CopyCursor } from "./copied-entries.ts";
+
+/** Characters of a revision. Ours have at most 33, and thousands are cached. */
+export const MAX_REVISION_LENGTH = 256;
 
 /** The events of a stream, in the order in which they arrive. */
 export interface WatchListener {

@@ -1,23 +1,31 @@
 import { Metadata } from "@grpc/grpc-js";
-import {
-  INDEX_RETRY_MS,
-  LAST_HEARD_MS,
-  LAST_HEARD_WHILE_LOADING_MS,
-  MAX_COPY_KEYS,
-  MAX_LASTING_RETRY_MS,
-  MAX_WATCH_RETRY_MS,
-  PROOF_INTERVAL_MS,
-  SHORTEST_PROOF_INTERVAL_MS,
-  SWEEP_INDEX_MS,
-  WATCH_RETRY_MS,
-  WATCH_TOKEN_MS,
-} from "../../limits.ts";
+import { INDEX_RETRY_MS, SWEEP_INDEX_MS, WATCH_HEARTBEAT_MS } from "../../limits.ts";
 import type { AskedToken } from "../checked-tokens.ts";
 import { ClientError, type StatusName } from "../client-error.ts";
 import { CopiedEntries } from "./copied-entries.ts";
 import type { LocalCopy, LocalCopySetup } from "./local-copy.ts";
 import { SyncRounds } from "./sync-rounds.ts";
 import { type WatchListener, WatchStream } from "./watch-stream.ts";
+
+/** Interval at which a copy is proven current if no call requires fresher answers, and the minimum interval. */
+const PROOF_INTERVAL_MS = 1000;
+const SHORTEST_PROOF_INTERVAL_MS = 20;
+/** A stream that has been silent for this long is closed, although its connection may be alive: proofs are requested every second. */
+export const LAST_HEARD_MS = 3000;
+/** How long a stream may be silent while a snapshot is awaited: three heartbeats. */
+const LAST_HEARD_WHILE_LOADING_MS = 3 * WATCH_HEARTBEAT_MS;
+/** Maximum delay before a disconnected copy reconnects: at first, and after many failures. */
+const WATCH_RETRY_MS = 100;
+export const MAX_WATCH_RETRY_MS = 5000;
+/** Maximum delay before a copy reconnects after a failure that only an operator can correct, such as a rejected credential. */
+const MAX_LASTING_RETRY_MS = 60_000;
+/**
+ * Keys of the entries in a client's copy: the present one, and those of blacklists that the service no longer serves. A database is
+ * replaced occasionally; with a service that names new keys continually, the copy would keep every entry and search under every key.
+ */
+export const MAX_COPY_KEYS = 8;
+/** Timeout for obtaining the token with which a stream begins. */
+const WATCH_TOKEN_MS = 5000;
 
 /** Errors that an operator has to fix, so that retrying soon is useless. */
 const LASTING: ReadonlySet<StatusName> = new Set([

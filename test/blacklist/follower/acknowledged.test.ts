@@ -1,11 +1,8 @@
 import { expect } from "chai";
+import { MAX_PENDING_COMMITS } from "../../../src/blacklist/acknowledged-commits.ts";
+import { LOAD_RETRY_MS } from "../../../src/blacklist/follower.ts";
 import type { Jti } from "../../../src/entry.ts";
-import {
-  INDEX_RETRY_MS,
-  LOAD_RETRY_MS,
-  MAX_PENDING_COMMITS,
-  OBSERVED_REVISIONS,
-} from "../../../src/limits.ts";
+import { INDEX_RETRY_MS, OBSERVED_REVISIONS } from "../../../src/limits.ts";
 import { AWAY, at, FollowerStage, HOUR, positionOf, settle } from "../../support/follower-stage.ts";
 import { newEntries, newEntry } from "../../support/new-entry.ts";
 

@@ -1,6 +1,7 @@
 import { expect } from "chai";
+import { LOAD_RETRY_MS } from "../../../src/blacklist/follower.ts";
 import type { Jti } from "../../../src/entry.ts";
-import { INDEX_RETRY_MS, LOAD_RETRY_MS, OBSERVED_REVISIONS, SWEEP_INDEX_MS } from "../../../src/limits.ts";
+import { INDEX_RETRY_MS, OBSERVED_REVISIONS, SWEEP_INDEX_MS } from "../../../src/limits.ts";
 import { at, FollowerStage, HOUR, LEEWAY, settle } from "../../support/follower-stage.ts";
 import { newEntries, newEntry } from "../../support/new-entry.ts";
 

@@ -1,6 +1,7 @@
 import { expect } from "chai";
+import { LOAD_RETRY_MS } from "../../../src/blacklist/follower.ts";
 import type { Jti } from "../../../src/entry.ts";
-import { INDEX_RETRY_MS, LOAD_RETRY_MS } from "../../../src/limits.ts";
+import { INDEX_RETRY_MS } from "../../../src/limits.ts";
 import { AWAY, at, FollowerStage, LEEWAY, positionOf, settle } from "../../support/follower-stage.ts";
 import { turn } from "../../support/held-store.ts";
 import { newEntries, newEntry } from "../../support/new-entry.ts";

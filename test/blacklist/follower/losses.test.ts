@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { LOAD_RETRY_MS } from "../../../src/limits.ts";
+import { LOAD_RETRY_MS } from "../../../src/blacklist/follower.ts";
 import { FollowerStage, settle } from "../../support/follower-stage.ts";
 import { newEntries, newEntry } from "../../support/new-entry.ts";
 

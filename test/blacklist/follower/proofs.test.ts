@@ -1,6 +1,7 @@
 import { expect } from "chai";
+import { FAILED_READ_PAUSE_MS, READ_TURNS } from "../../../src/blacklist/follower.ts";
+import { ANSWERS_PER_TURN_MICROS } from "../../../src/blacklist/time-slicing.ts";
 import type { Jti } from "../../../src/entry.ts";
-import { ANSWERS_PER_TURN_MICROS, FAILED_READ_PAUSE_MS, READ_TURNS } from "../../../src/limits.ts";
 import type { Changes, Store, Tail } from "../../../src/store/store.ts";
 import { AWAY, at, FollowerStage, HOUR, positionOf, settle } from "../../support/follower-stage.ts";
 import { turn } from "../../support/held-store.ts";

@@ -1,11 +1,6 @@
 import { expect } from "chai";
-import { CopiedEntries } from "../../../src/client/local-copy/copied-entries.ts";
-import {
-  COMMIT_RETENTION_MS,
-  MAX_RESUME_MS,
-  OBSERVED_REVISIONS,
-  SWEEP_INDEX_SEGMENTS,
-} from "../../../src/limits.ts";
+import { CopiedEntries, MAX_RESUME_MS } from "../../../src/client/local-copy/copied-entries.ts";
+import { COMMIT_RETENTION_MS, OBSERVED_REVISIONS, SWEEP_INDEX_SEGMENTS } from "../../../src/limits.ts";
 import { readClocks } from "../../../src/time/clock-reading.ts";
 import { TokenIndex } from "../../../src/token-index/token-index.ts";
 import { FakeClock } from "../../support/fake-clock.ts";

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import type { BlacklistClient } from "../../../src/client/blacklist-client.ts";
 import { type ConnectOptions, connect } from "../../../src/client/connect.ts";
-import { LAST_HEARD_MS } from "../../../src/limits.ts";
+import { LAST_HEARD_MS } from "../../../src/client/local-copy/watched-copy.ts";
 import { backends, type FreshDatabase } from "../../support/backends.ts";
 import { FaultProxy } from "../../support/fault-proxy.ts";
 import { freePort } from "../../support/free-port.ts";

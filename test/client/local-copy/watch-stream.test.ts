@@ -10,8 +10,11 @@ import {
 import { expect } from "chai";
 import { TokenBlacklist, WatchResponseSchema } from "../../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { ClientError } from "../../../src/client/client-error.ts";
-import { type WatchListener, WatchStream } from "../../../src/client/local-copy/watch-stream.ts";
-import { MAX_REVISION_LENGTH } from "../../../src/limits.ts";
+import {
+  MAX_REVISION_LENGTH,
+  type WatchListener,
+  WatchStream,
+} from "../../../src/client/local-copy/watch-stream.ts";
 import { serviceDefinition } from "../../../src/protobuf/service-definition.ts";
 import { HASH } from "../../../src/token-index/fingerprint.ts";
 import { until } from "../../support/until.ts";

@@ -3,8 +3,8 @@ import { Client, credentials, Server, ServerCredentials, type ServerDuplexStream
 import { expect } from "chai";
 import { TokenBlacklist, WatchResponseSchema } from "../../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { ClientState } from "../../../src/client/client-state.ts";
-import { WatchedCopy } from "../../../src/client/local-copy/watched-copy.ts";
-import { INDEX_RETRY_MS, MAX_COPY_KEYS } from "../../../src/limits.ts";
+import { MAX_COPY_KEYS, WatchedCopy } from "../../../src/client/local-copy/watched-copy.ts";
+import { INDEX_RETRY_MS } from "../../../src/limits.ts";
 import { serviceDefinition } from "../../../src/protobuf/service-definition.ts";
 import { HASH } from "../../../src/token-index/fingerprint.ts";
 import { FakeClock } from "../../support/fake-clock.ts";

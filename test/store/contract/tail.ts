@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import type { Knex } from "knex";
-import { MAX_PENDING_COMMITS, SCAN_PAGE, TAIL_PAGE } from "../../../src/limits.ts";
+import { MAX_PENDING_COMMITS } from "../../../src/blacklist/acknowledged-commits.ts";
+import { SCAN_PAGE, TAIL_PAGE } from "../../../src/limits.ts";
 import type { Revision } from "../../../src/revision.ts";
 import type { Changes, Store, Tail, TailEntry, TailPosition } from "../../../src/store/store.ts";
 import { reasonOf } from "../../support/rejection.ts";
