@@ -22,7 +22,7 @@ export class AcknowledgedCommits {
   }
 
   /** Acknowledged commits that the follower has not found yet: a read of the changes must find them with the revisions read before. */
-  get pending(): readonly Revision[] {
+  get unconfirmed(): readonly Revision[] {
     return this.#pending;
   }
 

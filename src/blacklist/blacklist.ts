@@ -1,50 +1,39 @@
 import type { Caller, KnownCaller } from "../caller.ts";
 import type { EntryKey, EpochMs, NewEntry } from "../entry.ts";
 import type { Revision } from "../revision.ts";
-import type { ExpiryContext, ListCursor, ListFilter, ListPage, PruneResult, Store } from "../store/store.ts";
+import type { ExpiryContext, ListPage, ListQuery, PruneResult, PruneTask, Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
 import type { TokenIdentity } from "../token-identity.ts";
 import type { CheckAnswer, CheckService, Freshness } from "./check-service.ts";
-import { type Observer, UNOBSERVED } from "./observer.ts";
+import type { Observer } from "./observer.ts";
 import { PrunePace } from "./prune-pace.ts";
 import { Allowance, type Quota } from "./quota.ts";
 import type { Writer, Written } from "./writer.ts";
 
+interface Options {
+  readonly store: Store;
+  readonly writer: Writer;
+  readonly checks: CheckService;
+  /** Absent: no caller has a quota. */
+  readonly quota?: Quota | undefined;
+  readonly clock: Clock;
+  readonly clockBounds: ClockBounds;
+  /** How long after its expiry an entry stays effective. */
+  readonly leewayMs: number;
+  /** How much longer it is kept before Prune deletes it. */
+  readonly retentionMs: number;
+  readonly observer?: Observer;
+}
+
 /** The operations of the service. Arguments have been validated; `proto/` documents what each operation promises. */
 export class Blacklist {
-  readonly #store: Store;
-  readonly #writer: Writer;
-  readonly #checks: CheckService;
-  readonly #quota: Quota | undefined;
-  readonly #clock: Clock;
-  readonly #clockBounds: ClockBounds;
-  readonly #leewayMs: number;
-  readonly #retentionMs: number;
-  readonly #observer: Observer;
+  readonly #options: Options;
+  /** The number of checks so far. */
   #checkCount = 0;
 
-  constructor(options: {
-    store: Store;
-    writer: Writer;
-    checks: CheckService;
-    /** Absent: no caller has a quota. */
-    quota?: Quota | undefined;
-    clock: Clock;
-    clocks: ClockBounds;
-    leewayMs: number;
-    retentionMs: number;
-    observer?: Observer;
-  }) {
-    this.#store = options.store;
-    this.#writer = options.writer;
-    this.#checks = options.checks;
-    this.#quota = options.quota;
-    this.#clock = options.clock;
-    this.#clockBounds = options.clocks;
-    this.#leewayMs = options.leewayMs;
-    this.#retentionMs = options.retentionMs;
-    this.#observer = options.observer ?? UNOBSERVED;
+  constructor(options: Options) {
+    this.#options = options;
   }
 
   /**
@@ -52,26 +41,30 @@ export class Blacklist {
    * mistake.
    */
   isPast(expiresAt: EpochMs): boolean {
-    return expiresAt + this.#leewayMs <= this.#clockBounds.earliest();
+    const { clockBounds, leewayMs } = this.#options;
+    return expiresAt + leewayMs <= clockBounds.earliest();
   }
 
   /** The expiry of a token that lives for `lifetimeMs` from now. */
   lifetimeEnd(lifetimeMs: number): EpochMs {
-    return (this.#clock.now() + lifetimeMs) as EpochMs;
+    return (this.#options.clock.now() + lifetimeMs) as EpochMs;
   }
 
   /** Throws UNAUTHENTICATED when the caller's own token is blacklisted. {@link check} does this itself. */
   async checkOwnToken(caller: Caller): Promise<void> {
     const token = caller.principal?.token;
-    if (token !== undefined) await this.#checks.check([token], { kind: "linearizable" }, caller);
+    if (token !== undefined) await this.#options.checks.check([token], { kind: "linearizable" }, caller);
   }
 
   /** The allowance of one request of this caller. */
   allowance({ principal }: KnownCaller): Allowance {
-    return this.#quota === undefined ? new Allowance(UNLIMITED) : this.#quota.allowance(principal.name);
+    return this.#options.quota?.allowance(principal.name) ?? new Allowance(UNLIMITED);
   }
 
-  /** `allowance` holds what the request has already reserved. Throws QUOTA_EXCEEDED, and the errors of {@link Writer.write}. */
+  /**
+   * Adds or extends entries. `allowance` holds what the request has already reserved. Throws QUOTA_EXCEEDED, and the errors of
+   * {@link Writer.write}.
+   */
   async add(
     entries: readonly NewEntry[],
     caller: KnownCaller,
@@ -79,7 +72,7 @@ export class Blacklist {
   ): Promise<Written> {
     await allowance.reserve(entries.length);
     try {
-      const written = await this.#writer.write(entries, caller);
+      const written = await this.#options.writer.write(entries, caller);
       allowance.settle(written.results.filter(({ outcome }) => outcome === "created").length);
       return written;
     } catch (error) {
@@ -91,7 +84,7 @@ export class Blacklist {
 
   /** The revision of the last commit. */
   async revision(): Promise<Revision> {
-    return (await this.#store.read([])).revision;
+    return (await this.#options.store.read([])).revision;
   }
 
   check(
@@ -100,19 +93,14 @@ export class Blacklist {
     caller: Caller,
   ): CheckAnswer | Promise<CheckAnswer> {
     this.#checkCount++;
-    return this.#checks.check(tokens, freshness, caller);
+    return this.#options.checks.check(tokens, freshness, caller);
   }
 
-  list(query: {
-    filter: ListFilter;
-    limit: number;
-    after: ListCursor | undefined;
-    asOf: EpochMs | undefined;
-  }): Promise<ListPage> {
-    return this.#store.list({ ...query, ...this.#expiryContext() });
+  list(query: Omit<ListQuery, keyof ExpiryContext>): Promise<ListPage> {
+    return this.#options.store.list({ ...query, ...this.#expiryContext() });
   }
 
-  /** Those of `keys` that have an entry, expired or not. Accepts at most one page of keys. */
+  /** Those of `keys` that have an entry, expired or not. */
   async stored(keys: readonly EntryKey[]): Promise<ReadonlySet<EntryKey>> {
     const filter = {
       includeExpired: true,
@@ -125,30 +113,25 @@ export class Blacklist {
     return new Set(entries.map(({ key }) => key));
   }
 
-  async prune(request: {
-    limit: number;
-    dryRun: boolean;
-    expiredBefore: EpochMs | undefined;
-  }): Promise<PruneResult> {
-    const pace = new PrunePace(this.#clock, () => this.#checkCount);
-    const result = await this.#store.prune({
-      ...request,
-      ...this.#expiryContext(),
-      retentionMs: this.#retentionMs,
-      pause: () => pace.pause(),
-    });
-    if (!request.dryRun) this.#observer.pruned(result.count);
+  async prune(request: Pick<PruneTask, "limit" | "dryRun" | "expiredBefore">): Promise<PruneResult> {
+    const { clock, observer, retentionMs, store } = this.#options;
+    const pace = new PrunePace(clock, () => this.#checkCount);
+    const pause = () => pace.pause();
+    const result = await store.prune({ ...request, ...this.#expiryContext(), retentionMs, pause });
+    if (!request.dryRun) observer?.pruned(result.count);
     return result;
   }
 
   /** The secret shared by all replicas, from which the key of page tokens is derived. */
   async secret(): Promise<Buffer> {
-    return (await this.#store.open()).secret;
+    return (await this.#options.store.open()).secret;
   }
 
   #expiryContext(): ExpiryContext {
-    return { now: this.#clock.now(), leewayMs: this.#leewayMs };
+    const { clock, leewayMs } = this.#options;
+    return { now: clock.now(), leewayMs };
   }
 }
 
+/** The quota of a caller without a quota: reserves nothing, and has nothing to give back. */
 const UNLIMITED = async () => () => {};

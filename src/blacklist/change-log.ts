@@ -85,7 +85,7 @@ export class ChangeLog {
   }
 
   /** Logs the entries added since the last call as one change that completes `revision`; undefined: the revision is not complete yet. */
-  commit(revision: Revision | undefined): void {
+  endChange(revision: Revision | undefined): void {
     if (!this.#isOpen) return;
     const isNew = revision !== undefined && revision.number !== this.#last?.number;
     if (this.#entries.size === 0 && !isNew) return;

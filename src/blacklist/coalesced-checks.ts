@@ -9,7 +9,7 @@ import type { Clock } from "../time/clock.ts";
 import { addKeysOf, entriesFound, type TokenIdentity } from "../token-identity.ts";
 import type { AcknowledgedCommits } from "./acknowledged-commits.ts";
 import type { CheckAnswer, CheckService, Freshness } from "./check-service.ts";
-import { type Observer, UNOBSERVED } from "./observer.ts";
+import type { Observer } from "./observer.ts";
 import { type QueuedRequest, RequestQueue } from "./request-queue.ts";
 import { COMMITS_LOST, READ_ONLY, REVISION_LOST } from "./unavailability.ts";
 import { verdictsOf } from "./verdicts.ts";
@@ -43,20 +43,12 @@ interface Options {
  * fresh.
  */
 export class CoalescedChecks implements CheckService {
-  readonly #store: Store;
-  readonly #acknowledged: AcknowledgedCommits;
-  readonly #clock: Clock;
-  readonly #leewayMs: number;
-  readonly #observer: Observer;
+  readonly #options: Options;
   readonly #waiting: RequestQueue<WaitingCheck>;
   readonly #reads: SharedRounds<WaitingCheck[]>;
 
   constructor(options: Options) {
-    this.#store = options.store;
-    this.#acknowledged = options.acknowledged;
-    this.#clock = options.clock;
-    this.#leewayMs = options.leewayMs;
-    this.#observer = options.observer ?? UNOBSERVED;
+    this.#options = options;
     this.#waiting = new RequestQueue({ clock: options.clock, capacity: MAX_QUEUED_JTIS });
     this.#reads = new SharedRounds({
       take: () => this.#take(),
@@ -85,9 +77,10 @@ export class CoalescedChecks implements CheckService {
   }
 
   async #lookUp(keys: readonly EntryKey[]): Promise<LookupResult> {
-    const { required } = this.#acknowledged;
-    const result = await this.#store.read(keys, required);
-    if (result.intact) this.#acknowledged.foundByLookup(required);
+    const { acknowledged, store } = this.#options;
+    const { required } = acknowledged;
+    const result = await store.read(keys, required);
+    if (result.intact) acknowledged.foundByLookup(required);
     return result;
   }
 
@@ -113,11 +106,12 @@ export class CoalescedChecks implements CheckService {
         const own = caller.principal?.token;
         if (own !== undefined) addKeysOf(own, keys);
       }
+      const { clock, leewayMs } = this.#options;
       const result = await this.#read([...keys], group);
       const state = {
         entries: entriesFound(result.found),
-        now: Math.min(result.clock, this.#clock.now()) as EpochMs,
-        leewayMs: this.#leewayMs,
+        now: Math.min(result.clock, clock.now()) as EpochMs,
+        leewayMs,
         revision: result.revision,
       };
       const lost = await this.#lostRevisions(group, result);
@@ -138,14 +132,15 @@ export class CoalescedChecks implements CheckService {
   }
 
   async #read(keys: readonly EntryKey[], participants: readonly WaitingCheck[]): Promise<LookupResult> {
-    const began = this.#clock.monotonic();
+    const { clock, observer } = this.#options;
+    const began = clock.monotonic();
     let succeeded = false;
     try {
       const result = await this.#lookUp(keys);
       succeeded = true;
       return result;
     } finally {
-      this.#observer.lookedUp({ participants, succeeded, milliseconds: this.#clock.monotonic() - began });
+      observer?.lookedUp({ participants, succeeded, milliseconds: clock.monotonic() - began });
     }
   }
 
@@ -164,7 +159,7 @@ export class CoalescedChecks implements CheckService {
     // The most common revision needs no look-up, because it is the last one.
     named.delete(formatRevision(revision));
     try {
-      const missing = await this.#store.missing([...named.values()]);
+      const missing = await this.#options.store.missing([...named.values()]);
       return new Map(missing.map((lost) => [formatRevision(lost), REVISION_LOST]));
     } catch (error) {
       return new Map([...named.keys()].map((text) => [text, error]));

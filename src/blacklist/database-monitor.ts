@@ -13,7 +13,7 @@ interface Options {
   readonly probe: () => Promise<DatabaseState>;
   readonly clock: Clock;
   /** Receives the database's clock from every probe. */
-  readonly clocks: ClockBounds;
+  readonly clockBounds: ClockBounds;
   readonly log: Logger;
   readonly onChange: (healthy: boolean) => void;
 }
@@ -40,13 +40,13 @@ export class DatabaseMonitor {
   }
 
   async #probe(): Promise<void> {
-    const { probe, clock, clocks } = this.#options;
+    const { probe, clock, clockBounds } = this.#options;
     let problem: unknown;
     try {
       const sent = clock.now();
       const state = await probe();
-      clocks.observe(state.clock, sent);
-      this.#compareClocks(clocks.skewMs);
+      clockBounds.record(state.clock, sent);
+      this.#compareClocks(clockBounds.skewMs);
       if (!state.writable) problem = new Error("the database is read-only");
     } catch (error) {
       problem = error;

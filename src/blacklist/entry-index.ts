@@ -4,29 +4,30 @@ import { SWEEP_INDEX_MS, SWEEP_INDEX_SEGMENTS } from "../limits.ts";
 import type { TailEntry } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
-import type { KnownEntries } from "../token-identity.ts";
 import { LAST_PLACE, TokenIndex } from "../token-index/token-index.ts";
 import type { ChangeLog } from "./change-log.ts";
-import { HISTORY_CHANGED } from "./unavailability.ts";
+import { NOT_FOLLOWING } from "./unavailability.ts";
 
 /** Entries sampled to estimate the number of live ones: within a millisecond, accurate to a percent. */
 export const COUNTED_ENTRIES = 20_000;
 
 export interface EntryIndexOptions {
   readonly clock: Clock;
-  /** Told the database's clock at every read. */
-  readonly clocks: ClockBounds;
-  /** Told of every change once the index is complete. */
+  /** Bounds of the current time, by this service's clock and the database's. */
+  readonly clockBounds: ClockBounds;
+  /** The latest changes of the index, for local copies. */
   readonly changeLog: ChangeLog;
+  /** How long after its expiry an entry stays effective. */
   readonly leewayMs: number;
 }
 
-/** The entries read so far: an index of those still effective, and of some that have expired but are not swept yet. */
-export class EntryIndex implements KnownEntries {
+/** The entries read so far: those still effective, and some that have expired but are not swept yet. */
+export class EntryIndex {
   readonly #options: EntryIndexOptions;
   /** Absent until the database's secret is known, and while there are too many entries. */
   #index: TokenIndex | undefined;
-  #key: Buffer | undefined;
+  #fingerprintKey: Buffer | undefined;
+  /** When the next sweep is due, by the monotonic clock. */
   #sweepAt = Number.NEGATIVE_INFINITY;
   /** The place in the index at which the next count of live entries resumes. */
   #countAt = 0;
@@ -35,10 +36,10 @@ export class EntryIndex implements KnownEntries {
     this.#options = options;
   }
 
-  /** Creates the index if there is none. */
+  /** Creates the index if there is none. `secret` is shared by all replicas. */
   open(secret: Uint8Array): void {
-    this.#key = indexKey(secret);
-    this.#index ??= new TokenIndex(this.#key);
+    this.#fingerprintKey = deriveFingerprintKey(secret);
+    this.#index ??= new TokenIndex(this.#fingerprintKey);
   }
 
   /** Whether there is an index. */
@@ -53,8 +54,8 @@ export class EntryIndex implements KnownEntries {
 
   /** The key of the fingerprints. Throws if there never was an index. */
   get fingerprintKey(): Buffer {
-    if (this.#key === undefined) throw new Error("there was never an index");
-    return this.#key;
+    if (this.#fingerprintKey === undefined) throw new Error("there was never an index");
+    return this.#fingerprintKey;
   }
 
   /** How many entries the index holds, expired or not. */
@@ -64,7 +65,7 @@ export class EntryIndex implements KnownEntries {
 
   /**
    * How many entries are still effective: counted if there are few, otherwise extrapolated from a part of the index. Each call samples
-   * the part after the last one.
+   * the part after that of the last call.
    */
   countLive(): number {
     const index = this.#index;
@@ -84,18 +85,22 @@ export class EntryIndex implements KnownEntries {
     return seen === 0 ? 0 : Math.round((live / seen) * index.size);
   }
 
+  /** When the entry expires, in milliseconds since 1970; 0 if there is no such entry. */
   expiryOf(key: EntryKey): number {
     return this.#index?.expiryOf(key) ?? 0;
   }
 
-  /** The entries of a part of the index, see {@link TokenIndex.visit}. Throws NOT_FRESH if there is no index. */
+  /**
+   * Calls `each` with the entries of the part of the index at `place`, and returns the next place; see {@link TokenIndex.visit}. Throws
+   * NOT_FRESH if there is no index.
+   */
   visit(place: number, each: (fingerprint: Int32Array, expiresAt: number) => void): number {
-    if (this.#index === undefined) throw HISTORY_CHANGED;
+    if (this.#index === undefined) throw NOT_FOLLOWING;
     return this.#index.visit(place, each);
   }
 
-  /** Adds those entries that are still effective to the index, and logs them. */
-  addRead(entries: readonly TailEntry[]): void {
+  /** Adds those entries that are still effective to the index, and to the change log. */
+  addAndLog(entries: readonly TailEntry[]): void {
     const { changeLog, leewayMs } = this.#options;
     const cutoff = this.#cutoff();
     const index = this.#index;
@@ -108,8 +113,11 @@ export class EntryIndex implements KnownEntries {
     }
   }
 
-  /** Adds the entries of a commit of this replica before they are read. Only {@link addRead} logs them, in the order of all commits. */
-  addCommitted(entries: Iterable<Pick<Entry, "key" | "expiresAt">>): void {
+  /**
+   * Adds the entries of a commit of this replica, which has not been read yet, to the index. The read that brings them logs them, since
+   * the log has the order of all commits.
+   */
+  addUnlogged(entries: Iterable<Pick<Entry, "key" | "expiresAt">>): void {
     const cutoff = this.#cutoff();
     for (const { key, expiresAt } of entries) if (expiresAt > cutoff) this.#index?.add(key, expiresAt);
   }
@@ -124,12 +132,12 @@ export class EntryIndex implements KnownEntries {
 
   /** An entry that expires at this time or before is no longer effective by either clock. */
   #cutoff(): number {
-    const { clocks, leewayMs } = this.#options;
-    return clocks.earliest() - leewayMs;
+    const { clockBounds, leewayMs } = this.#options;
+    return clockBounds.earliest() - leewayMs;
   }
 }
 
-/** The key of the fingerprints, derived separately from all other keys, so that it can be given to holders of a local copy. */
-function indexKey(secret: Uint8Array): Buffer {
+/** Derives the key separately from all other keys, so that it can be given to holders of a local copy. */
+function deriveFingerprintKey(secret: Uint8Array): Buffer {
   return createHmac("sha256", secret).update("tokenblacklist token index 1").digest();
 }

@@ -6,7 +6,7 @@ import type { ClockBounds } from "../time/clock-bounds.ts";
 import { type EntryLookup, isBlacklisted, type TokenIdentity } from "../token-identity.ts";
 import type { CheckAnswer, CheckService, Freshness } from "./check-service.ts";
 import type { Follower } from "./follower.ts";
-import { type Observer, UNOBSERVED } from "./observer.ts";
+import type { Observer } from "./observer.ts";
 import { ABANDONED } from "./request-queue.ts";
 import { type CheckState, verdictsOf } from "./verdicts.ts";
 
@@ -20,7 +20,7 @@ interface Options {
   readonly follower: Follower;
   /** Answers while the index cannot. */
   readonly fallback: CheckService;
-  readonly clocks: ClockBounds;
+  readonly clockBounds: ClockBounds;
   readonly leewayMs: number;
   readonly observer?: Observer;
 }
@@ -31,12 +31,10 @@ interface Options {
  */
 export class IndexedChecks implements CheckService {
   readonly #options: Options;
-  readonly #observer: Observer;
   readonly #queued = new FairCapacity(MAX_QUEUED_JTIS);
 
   constructor(options: Options) {
     this.#options = options;
-    this.#observer = options.observer ?? UNOBSERVED;
   }
 
   check(
@@ -72,7 +70,7 @@ export class IndexedChecks implements CheckService {
     freshness: Freshness,
     caller: Caller,
   ): CheckAnswer | Promise<CheckAnswer> {
-    this.#observer.fellBack("no-index");
+    this.#options.observer?.fellBack("no-index");
     return this.#options.fallback.check(tokens, freshness, caller);
   }
 
@@ -82,7 +80,7 @@ export class IndexedChecks implements CheckService {
     freshness: Freshness,
     caller: Caller,
   ): Promise<CheckAnswer> {
-    this.#observer.fellBack("unknown-revision");
+    this.#options.observer?.fellBack("unknown-revision");
     try {
       await this.#options.fallback.check([], freshness, caller);
     } catch (unavailable) {
@@ -137,10 +135,10 @@ export class IndexedChecks implements CheckService {
   }
 
   #state(): CheckState {
-    const { clocks, follower, leewayMs } = this.#options;
+    const { clockBounds, follower, leewayMs } = this.#options;
     return {
-      entries: follower,
-      now: clocks.earliest(),
+      entries: follower.entries,
+      now: clockBounds.earliest(),
       leewayMs,
       revision: follower.applied,
     };

@@ -2,7 +2,7 @@ import type { Caller } from "../caller.ts";
 import type { EpochMs } from "../entry.ts";
 import type { WriteResult } from "../store/store.ts";
 
-/** Why a check went to the database: there was no complete index, or the check requested a revision that the index has not seen. */
+/** Why a check goes to the database: there is no complete index, or the check names a revision that the index has not seen. */
 export type Fallback = "no-index" | "unknown-revision";
 
 /**
@@ -11,8 +11,9 @@ export type Fallback = "no-index" | "unknown-revision";
  */
 export type ReadEnd = "proven" | "more" | "read-only" | "lost" | "failed";
 
-/** One participant of a shared read or commit. Absent `caller`: the database monitor, or the watch hub. */
+/** One participant of a shared read or commit. */
 export interface Participant {
+  /** Absent for the database monitor and for streams of Watch. */
   readonly caller?: Caller | undefined;
 }
 
@@ -40,14 +41,3 @@ export interface Observer {
   /** A copy that had been following is sent a new snapshot. */
   startedOver(): void;
 }
-
-/** Ignores all events. */
-export const UNOBSERVED: Observer = {
-  committed() {},
-  followed() {},
-  lookedUp() {},
-  fellBack() {},
-  pruned() {},
-  pruneEnded() {},
-  startedOver() {},
-};

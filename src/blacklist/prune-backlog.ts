@@ -28,7 +28,7 @@ export class PruneBacklog {
    * How long the oldest prunable entry has been waiting as of the last poll, in milliseconds; 0 if there is none, undefined before
    * the first successful poll.
    */
-  get oldestMs(): number | undefined {
+  get longestWaitMs(): number | undefined {
     if (this.#since === undefined) return undefined;
     return this.#since === null ? 0 : Math.max(0, this.#options.clock.now() - this.#since);
   }

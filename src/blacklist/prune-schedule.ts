@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import { MAX_PRUNE_COUNT } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Blacklist } from "./blacklist.ts";
-import { type Observer, UNOBSERVED } from "./observer.ts";
+import type { Observer } from "./observer.ts";
 
 interface Options {
   readonly blacklist: Blacklist;
@@ -35,7 +35,7 @@ export class PruneSchedule {
   }
 
   async #prune(): Promise<void> {
-    const { blacklist, clock, log, observer = UNOBSERVED } = this.#options;
+    const { blacklist, clock, log, observer } = this.#options;
     const began = clock.monotonic();
     let pruned = 0;
     let succeeded = false;
@@ -54,7 +54,7 @@ export class PruneSchedule {
     } catch (error) {
       log.error({ err: error, pruned }, "pruning failed: expired entries stay until it succeeds");
     } finally {
-      observer.pruneEnded({ at: clock.now(), succeeded });
+      observer?.pruneEnded({ at: clock.now(), succeeded });
     }
   }
 

@@ -34,7 +34,7 @@ export interface SubscriptionHost {
   hasSnapshotTurn(subscription: Subscription): boolean;
   endSnapshot(subscription: Subscription): void;
   leave(subscription: Subscription): void;
-  readonly observer: Observer;
+  readonly observer: Observer | undefined;
 }
 
 interface Options {
@@ -50,7 +50,7 @@ interface Options {
 interface Snapshot {
   /** Everything up to this revision was in the index when the first part was sent. */
   revision: Revision;
-  /** The place in the index, see {@link Follower.visit}. */
+  /** The place in the index, see {@link EntryIndex.visit}. */
   place: number;
   /** Parts of the last visited place that have not been sent yet. */
   rest: Columns[];
@@ -101,7 +101,7 @@ export class Subscription {
     if (!changeLog.isOpen) throw NO_INDEX;
     host.rejectIfRevoked(caller);
     if (changeLog.epoch !== this.#epoch || this.#hasMissed()) {
-      host.observer.startedOver();
+      host.observer?.startedOver();
       this.#startOver();
     }
     if (!this.#opened) return this.#open();
@@ -172,8 +172,8 @@ export class Subscription {
     return {
       kind: "opened",
       isSnapshot,
-      key: follower.fingerprintKey,
-      count: isSnapshot ? follower.size : 0,
+      key: follower.entries.fingerprintKey,
+      count: isSnapshot ? follower.entries.size : 0,
     };
   }
 
@@ -200,7 +200,7 @@ export class Subscription {
     const { leewayMs } = host;
     // Read once, because there are thousands of entries.
     const now = host.now();
-    snapshot.place = follower.visit(snapshot.place, (fingerprint, expiresAt) => {
+    snapshot.place = follower.entries.visit(snapshot.place, (fingerprint, expiresAt) => {
       const until = expiresAt + leewayMs;
       if (until > now) snapshot.entries.add(fingerprint, until);
     });

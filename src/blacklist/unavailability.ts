@@ -12,9 +12,9 @@ export const READ_ONLY = new ServiceError(
   "the database is read-only and may lag: no token can be reported as not blacklisted",
 );
 
-export const HISTORY_CHANGED = new ServiceError(
+export const NOT_FOLLOWING = new ServiceError(
   "NOT_FRESH",
-  "the database has lost commits: no token can be reported as not blacklisted until the index has been rebuilt",
+  "the index is not current: it is being loaded, is too large, or the database has lost commits; no token can be reported as not blacklisted until it is current again",
 );
 
 export const COMMITS_LOST = new ServiceError(

@@ -1,12 +1,12 @@
 import type { KnownCaller } from "../caller.ts";
 import type { EpochMs } from "../entry.ts";
 import type { Revision } from "../revision.ts";
-import type { DatabaseState, Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
 import type { ChangeLog } from "./change-log.ts";
 import type { Follower } from "./follower.ts";
-import { type Observer, UNOBSERVED } from "./observer.ts";
+import type { Observer } from "./observer.ts";
 import { SnapshotTurns } from "./snapshot-turns.ts";
 import { Subscription, type SubscriptionHost } from "./subscription.ts";
 import { timeSliced } from "./time-slicing.ts";
@@ -26,14 +26,16 @@ interface Options {
   readonly changeLog: ChangeLog;
   readonly store: Store;
   readonly clock: Clock;
-  readonly clocks: ClockBounds;
+  readonly clockBounds: ClockBounds;
   readonly leewayMs: number;
   readonly observer?: Observer;
 }
 
-/** The position of a copy, and the key of its fingerprints. */
+/** What a copy has when its stream begins. */
 export interface CopyState {
+  /** It has all changes up to this one. */
   readonly revision: Revision;
+  /** The key of its fingerprints. */
   readonly key: Uint8Array;
 }
 
@@ -43,18 +45,20 @@ export interface CopyState {
  */
 export class WatchHub implements SubscriptionHost {
   readonly #options: Options;
-  readonly observer: Observer;
+  readonly observer: Observer | undefined;
   readonly #subscriptions = new Set<Subscription>();
   readonly #turns: SnapshotTurns<Subscription>;
-  /** Whether a round of notifications is scheduled or running, and whether another is due after it because of a later change. */
+  /** Whether a round of notifications is scheduled or running. */
   #isNotifying = false;
+  /** Whether something has changed since the round began, so that another round is due after it. */
   #hasNewChange = false;
+  /** Whether a read is scheduled or in flight. */
   #isReading = false;
   #cancelRead = () => {};
 
   constructor(options: Options) {
     this.#options = options;
-    this.observer = options.observer ?? UNOBSERVED;
+    this.observer = options.observer;
     this.#turns = new SnapshotTurns(options.clock);
     options.changeLog.listen(() => this.#scheduleNotifications());
   }
@@ -66,19 +70,16 @@ export class WatchHub implements SubscriptionHost {
 
   /** By how many changes the slowest copy is behind. */
   get lag(): number {
-    let most = 0;
-    for (const { behind } of this.#subscriptions) most = Math.max(most, behind);
-    return most;
+    return [...this.#subscriptions].reduce((most, { behind }) => Math.max(most, behind), 0);
   }
 
-  /** How many copies are being sent a snapshot, and how many wait for their turn. */
+  /** How many copies are being sent a snapshot, and how many wait for their turn to be sent one. */
   get snapshots(): { readonly inFlight: number; readonly waiting: number } {
     return this.#turns.size;
   }
 
-  /** The current time by the slower of this service's clock and the database's. */
   now(): EpochMs {
-    return this.#options.clocks.earliest();
+    return this.#options.clockBounds.earliest();
   }
 
   /**
@@ -91,11 +92,11 @@ export class WatchHub implements SubscriptionHost {
     if (follower.phase !== "following") throw NO_INDEX;
     const { epoch } = changeLog;
     // The copy may come from another replica that was ahead of this one: read the changes before looking for its revision.
-    await this.#readState();
+    await follower.databaseState();
     this.rejectIfRevoked(caller);
-    const found = copy === undefined ? undefined : await this.#placeOf(copy);
+    const found = copy === undefined ? undefined : await this.#firstChangeFor(copy);
     if (follower.phase !== "following" || !changeLog.isOpen) throw NO_INDEX;
-    // After a change of epoch the number refers to the log of an earlier index.
+    // If the index was loaded anew meanwhile, the number is of a change of the earlier index.
     const firstChange = changeLog.epoch === epoch ? found : undefined;
     const subscription = new Subscription({ host: this, follower, changeLog, caller, firstChange });
     this.#subscriptions.add(subscription);
@@ -104,13 +105,9 @@ export class WatchHub implements SubscriptionHost {
   }
 
   rejectIfRevoked(caller: KnownCaller): void {
-    const { follower, leewayMs, clocks } = this.#options;
     if (caller.principal.token === undefined) return;
-    rejectRevokedCaller(caller, {
-      entries: follower,
-      now: clocks.earliest(),
-      leewayMs,
-    });
+    const { follower, leewayMs } = this.#options;
+    rejectRevokedCaller(caller, { entries: follower.entries, now: this.now(), leewayMs });
   }
 
   get leewayMs(): number {
@@ -128,38 +125,30 @@ export class WatchHub implements SubscriptionHost {
   leave(subscription: Subscription): void {
     this.#subscriptions.delete(subscription);
     this.endSnapshot(subscription);
-    if (this.#subscriptions.size > 0) return;
-    this.#cancelRead();
-  }
-
-  /** Ends the turn of each copy that does not read its snapshot, so that it delays no other. It queues again when it next asks. */
-  #endIdleTurns(): void {
-    for (const one of this.#turns.idle()) this.endSnapshot(one);
+    if (this.#subscriptions.size === 0) this.#cancelRead();
   }
 
   /** The number of the first change that the copy lacks; undefined if that is unknown or the change has been dropped. */
-  async #placeOf({ revision, key }: CopyState): Promise<number | undefined> {
+  async #firstChangeFor({ revision, key }: CopyState): Promise<number | undefined> {
     const { follower, changeLog, store } = this.#options;
-    if (!follower.fingerprintKey.equals(key) || revision.number > follower.applied.number) return undefined;
+    if (!follower.entries.fingerprintKey.equals(key) || revision.number > follower.applied.number)
+      return undefined;
     // The index holds entries that the database has lost. Only snapshots contain them: they are not changes of any revision.
     if (follower.hasLostEntries) return undefined;
     if (!follower.reflects(revision) && (await store.missing([revision])).length > 0) return undefined;
     return changeLog.after(revision.number);
   }
 
-  #readState(): Promise<DatabaseState> {
-    return this.#options.follower.databaseState();
-  }
-
   /** Reads one after another, with a short pause, while there are subscriptions. */
   #keepReading(): void {
     if (this.#isReading) return;
-    const { clock } = this.#options;
-    const readAfter = (pause: number) => {
-      this.#endIdleTurns();
+    const { clock, follower } = this.#options;
+    const readAfter = (pauseMs: number) => {
+      // A copy that does not read its snapshot delays no other. It queues again when it next asks.
+      for (const idle of this.#turns.idle()) this.endSnapshot(idle);
       this.#isReading = this.#subscriptions.size > 0;
       if (!this.#isReading) return;
-      const cancel = clock.schedule(pause, read);
+      const cancel = clock.schedule(pauseMs, read);
       this.#cancelRead = () => {
         cancel();
         this.#isReading = false;
@@ -169,7 +158,7 @@ export class WatchHub implements SubscriptionHost {
     const read = () => {
       // While a read is in flight, its completion decides whether to continue; cancelling must not start a second loop.
       this.#cancelRead = () => {};
-      this.#readState().then(
+      follower.databaseState().then(
         () => readAfter(WATCH_READ_MS),
         // Each subscription that waits for a proof receives the error itself.
         () => readAfter(FAILED_WATCH_READ_MS),
@@ -179,8 +168,8 @@ export class WatchHub implements SubscriptionHost {
   }
 
   /**
-   * Notifies all subscriptions. Several changes may arrive in one turn of the event loop, and many copies take several turns: only
-   * one round runs at a time, or the rounds would take a growing share of every turn.
+   * Notifies all subscriptions that they may have a message. Several changes may arrive in one turn of the event loop, and many copies
+   * take several turns: only one round runs at a time, or the rounds would take a growing share of every turn.
    */
   #scheduleNotifications(): void {
     this.#hasNewChange = true;

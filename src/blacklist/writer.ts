@@ -6,7 +6,7 @@ import { SharedRounds } from "../shared-rounds.ts";
 import type { CommitResult, Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import { mergeWrites, SplitResults, type TokenResult } from "./merge-writes.ts";
-import { type Observer, UNOBSERVED } from "./observer.ts";
+import type { Observer } from "./observer.ts";
 import { ABANDONED, type QueuedRequest, RequestQueue } from "./request-queue.ts";
 
 /** Rows and bytes of one commit. It stays far below `max_allowed_packet` (16 MiB) and holds its lock briefly. */
@@ -42,21 +42,13 @@ interface Options {
  * replica is in flight, so no queue forms on the row that orders commits.
  */
 export class Writer {
-  readonly #store: Store;
-  readonly #onCommit: Options["onCommit"];
-  readonly #clock: Clock;
-  readonly #leewayMs: number;
-  readonly #observer: Observer;
+  readonly #options: Options;
   readonly #waiting: RequestQueue<WaitingWrite>;
   readonly #commits: SharedRounds<WaitingWrite[]>;
   #committing: Promise<void> | undefined;
 
   constructor(options: Options) {
-    this.#store = options.store;
-    this.#onCommit = options.onCommit;
-    this.#clock = options.clock;
-    this.#leewayMs = options.leewayMs;
-    this.#observer = options.observer ?? UNOBSERVED;
+    this.#options = options;
     this.#waiting = new RequestQueue({ clock: options.clock, capacity: MAX_QUEUED_TOKENS });
     this.#commits = new SharedRounds({
       take: () => this.#take(),
@@ -123,29 +115,25 @@ export class Writer {
   }
 
   async #write(group: readonly WaitingWrite[]): Promise<void> {
-    const context = { now: this.#clock.now(), leewayMs: this.#leewayMs };
-    const result = await this.#measured(
-      group,
-      this.#store.write(mergeWrites(group.map(({ entries }) => entries)), context),
-    );
-    await this.#onCommit(result);
+    const result = await this.#storeMerged(group);
+    await this.#options.onCommit(result);
     const { results, revision } = result;
     const split = new SplitResults(results);
     for (const { entries, resolve } of group) resolve({ results: split.next(entries), revision });
   }
 
-  async #measured(
-    participants: readonly WaitingWrite[],
-    committing: Promise<CommitResult>,
-  ): Promise<CommitResult> {
-    const began = this.#clock.monotonic();
+  /** Commits what these requests contain, and reports the commit to the observer. */
+  async #storeMerged(participants: readonly WaitingWrite[]): Promise<CommitResult> {
+    const { clock, leewayMs, observer, store } = this.#options;
+    const began = clock.monotonic();
     let results: CommitResult["results"] | undefined;
     try {
-      const result = await committing;
+      const merged = mergeWrites(participants.map(({ entries }) => entries));
+      const result = await store.write(merged, { now: clock.now(), leewayMs });
       results = result.results;
       return result;
     } finally {
-      this.#observer.committed({ participants, results, milliseconds: this.#clock.monotonic() - began });
+      observer?.committed({ participants, results, milliseconds: clock.monotonic() - began });
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type IsBlacklistedRequestSchema, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { waitable } from "../time/clock.ts";
+import { clampedToTimer } from "../time/clock.ts";
 import { BatchFailures } from "./batch-failures.ts";
 import { EXIT } from "./exit-code.ts";
 import { rowWriter } from "./format.ts";
@@ -103,6 +103,6 @@ function freshnessOf({ maxStaleness, atLeastRevision }: CheckOptions): Freshness
   if (atLeastRevision !== undefined) return { case: "atLeastRevision", value: atLeastRevision };
   // The contract limits durations to ten thousand years, and a staleness above a few weeks makes no difference.
   if (maxStaleness !== undefined)
-    return { case: "maxStaleness", value: durationFromMs(waitable(maxStaleness)) };
+    return { case: "maxStaleness", value: durationFromMs(clampedToTimer(maxStaleness)) };
   return { case: undefined };
 }

@@ -4,7 +4,7 @@ import { pause } from "../client/retry.ts";
 import { describeMisspelling, misspellings } from "../config/misspellings.ts";
 import { formatHostPort, type HostPort, parseHostPort } from "../connections/host-port.ts";
 import { escapeLine } from "../text/terminal-text.ts";
-import { waitable } from "../time/clock.ts";
+import { clampedToTimer } from "../time/clock.ts";
 import { EXIT } from "./exit-code.ts";
 import type { CliIo, CommandContext } from "./io.ts";
 import { addressFrom, duration, hostPort, positiveDuration } from "./option-parsers.ts";
@@ -108,7 +108,7 @@ function askHealth(
   return new Promise((resolve) => {
     const not = (message: string) => resolve({ isServing: false, message });
     // The timeout is for the whole response: a socket timeout alone would let a trickle of bytes continue without end.
-    const limits = AbortSignal.any([signal, AbortSignal.timeout(waitable(timeoutMs))]);
+    const limits = AbortSignal.any([signal, AbortSignal.timeout(clampedToTimer(timeoutMs))]);
     // No agent: a connection kept alive would keep the process alive.
     const options = { host: reachable(host), port, path: "/readyz", agent: false, signal: limits };
     get(options, (response) => {

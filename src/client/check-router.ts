@@ -1,5 +1,5 @@
 import { MAX_BATCH, MAX_PENDING_CHECKS } from "../limits.ts";
-import { type Clock, waitable } from "../time/clock.ts";
+import { type Clock, clampedToTimer } from "../time/clock.ts";
 import type { CheckOptions, PeekOptions } from "./blacklist-client.ts";
 import { type CheckBatcher, tooMany } from "./check-batcher.ts";
 import { checkOptionsProblem, invalid } from "./check-options.ts";
@@ -261,7 +261,7 @@ export class CheckRouter {
   }
 
   #deadline({ timeoutMs }: CheckOptions): number {
-    return this.#setup.clock.monotonic() + waitable(timeoutMs ?? this.#setup.timeoutMs);
+    return this.#setup.clock.monotonic() + clampedToTimer(timeoutMs ?? this.#setup.timeoutMs);
   }
 
   #count(answer: boolean, source: AnswerSource): void {
@@ -288,7 +288,7 @@ async function untilAborted<T>(
 function freshnessOf({ maxStalenessMs, atLeastRevision }: CheckOptions): Freshness {
   if (atLeastRevision !== undefined) return { atLeastRevision };
   // Rounded down: an answer is never staler than requested, and less than a millisecond counts as fully fresh.
-  const wholeMs = waitable(Math.floor(maxStalenessMs ?? 0));
+  const wholeMs = clampedToTimer(Math.floor(maxStalenessMs ?? 0));
   return wholeMs === 0 ? FULLY_FRESH : { maxStalenessMs: wholeMs };
 }
 

@@ -1,6 +1,6 @@
 import { CHECK_TIMEOUT_MS, DEFAULT_DEADLINE_MS } from "../limits.ts";
 import { toTimestamp } from "../protobuf/timestamps.ts";
-import { type Clock, waitable } from "../time/clock.ts";
+import { type Clock, clampedToTimer } from "../time/clock.ts";
 import type { BlacklistClient, CallOptions, PruneOptions } from "./blacklist-client.ts";
 import { guardedMetadata } from "./call-metadata.ts";
 import { closeChannel, LASTING, openChannel, watchConnection } from "./channel.ts";
@@ -99,7 +99,7 @@ export function openClient({ options, clock, random, localCopy: factory }: OpenC
   function timeoutOf({ timeoutMs = options.timeoutMs ?? DEFAULT_DEADLINE_MS }: CallOptions): number {
     const problem = timeoutProblem(timeoutMs);
     if (problem !== undefined) throw invalid("timeoutMs", problem);
-    return waitable(timeoutMs);
+    return clampedToTimer(timeoutMs);
   }
 
   /** Runs an idempotent call with retries. */

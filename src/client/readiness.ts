@@ -1,5 +1,5 @@
 import type { Clock } from "../time/clock.ts";
-import { waitable } from "../time/clock.ts";
+import { clampedToTimer } from "../time/clock.ts";
 import type { ReadyOptions } from "./blacklist-client.ts";
 import { invalid, invalidAll, timeoutProblem } from "./check-options.ts";
 import { ClientError } from "./client-error.ts";
@@ -57,7 +57,7 @@ export class Readiness {
         this.#waiters.add(waiter);
         unlisten = onAbort(signal, () => reject(givenUp()));
         if (timeoutMs !== undefined) {
-          cancelTimer = clock.schedule(waitable(timeoutMs), () => reject(late(timeoutMs, lastError())));
+          cancelTimer = clock.schedule(clampedToTimer(timeoutMs), () => reject(late(timeoutMs, lastError())));
         }
         onWaiting();
       });

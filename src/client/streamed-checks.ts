@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { Metadata } from "@grpc/grpc-js";
 import { IsBlacklistedRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { DEFAULT_DEADLINE_MS } from "../limits.ts";
-import { type Clock, waitable } from "../time/clock.ts";
+import { type Clock, clampedToTimer } from "../time/clock.ts";
 import type { Channel } from "./channel.ts";
 import { CheckStream } from "./check-stream.ts";
 import { ClientError } from "./client-error.ts";
@@ -54,7 +54,7 @@ export class StreamedChecks {
   readonly isBlacklisted: IsBlacklisted = async (init, options = {}) => {
     const { call, clock } = this.#setup;
     const { signal, metadata } = options;
-    const timeoutMs = waitable(options.timeoutMs ?? DEFAULT_DEADLINE_MS);
+    const timeoutMs = clampedToTimer(options.timeoutMs ?? DEFAULT_DEADLINE_MS);
     const began = clock.monotonic();
     const left = () => timeoutMs - (clock.monotonic() - began);
     if (began < this.#restsUntil) return call(init, options);

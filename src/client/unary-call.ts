@@ -8,7 +8,7 @@ import {
 import { type Client, Metadata } from "@grpc/grpc-js";
 import { DEFAULT_DEADLINE_MS } from "../limits.ts";
 import { methodDefinition } from "../protobuf/service-definition.ts";
-import { waitable } from "../time/clock.ts";
+import { clampedToTimer } from "../time/clock.ts";
 import type { Authorization } from "./authorization.ts";
 import { type CallMetadata, join } from "./call-metadata.ts";
 import { ClientError, locate } from "./client-error.ts";
@@ -53,7 +53,7 @@ export function unaryCall<I extends DescMessage, O extends DescMessage>({
     const request = create(method.input, init);
     rejectIllFormedText(method.input, request);
     const bytes = encode(() => requestSerialize(request));
-    const waitMs = waitable(timeoutMs);
+    const waitMs = clampedToTimer(timeoutMs);
     const deadline = Date.now() + waitMs;
     const metadata =
       authorization === undefined ? new Metadata() : await authorization({ timeoutMs: waitMs, signal });

@@ -37,7 +37,7 @@ import { fromDuration, fromTimestamp } from "../protobuf/timestamps.ts";
 import { isRawToken } from "../raw-token.ts";
 import { parseRevision } from "../revision.ts";
 import type { ListFilter } from "../store/store.ts";
-import { waitable } from "../time/clock.ts";
+import { clampedToTimer } from "../time/clock.ts";
 import type { TokenIdentity } from "../token-identity.ts";
 import { Violations } from "./violations.ts";
 
@@ -186,7 +186,7 @@ export function readCheckTimeout({ timeout, metadata }: StreamChecksRequest): nu
     timeout === undefined ? DEFAULT_DEADLINE_MS : found.attempt("timeout", () => fromDuration(timeout));
   found.check("metadata.values", metadata && questionMetadataProblem(metadata));
   found.throwIfAny();
-  return waitable(ms ?? 0);
+  return clampedToTimer(ms ?? 0);
 }
 
 /** What is wrong with the metadata of a question; undefined if nothing is. */

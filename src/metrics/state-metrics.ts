@@ -11,8 +11,8 @@ import { counters, gauge, gauges } from "./lazy-metrics.ts";
 export interface State {
   serving(): Serving;
   readonly store: { readonly poolUse: PoolUse };
-  readonly clocks: { readonly skewMs: number };
-  readonly backlog: { readonly oldestMs: number | undefined };
+  readonly clockBounds: { readonly skewMs: number };
+  readonly backlog: { readonly longestWaitMs: number | undefined };
   readonly keys: { readonly unreadable: number };
   readonly certificates: { readonly validities: readonly (readonly [string, Validity])[] };
   /** For each kind of reloaded files, whether the latest version was rejected. */
@@ -35,8 +35,7 @@ interface QuotaUse {
 
 interface IndexState {
   readonly phase: Phase;
-  readonly size: number;
-  countLive(): number;
+  readonly entries: { readonly size: number; countLive(): number };
   readonly staleness: number;
   readonly lag: number;
 }
@@ -73,14 +72,14 @@ export function registerState(registers: Registry[], { index, watchHub, ...state
   gauge(registers, {
     name: "tokenblacklist_clock_skew_seconds",
     help: "By how much the database's clock is ahead of this machine's, at its last reading.",
-    value: () => state.clocks.skewMs / 1000,
+    value: () => state.clockBounds.skewMs / 1000,
   });
   gauge(registers, {
     name: "tokenblacklist_prune_oldest_seconds",
     help: "How long the oldest prunable entry has been prunable, looked up once a minute; 0 if there is none, absent while unknown.",
     value() {
-      const { oldestMs } = state.backlog;
-      return oldestMs && oldestMs / 1000;
+      const { longestWaitMs } = state.backlog;
+      return longestWaitMs && longestWaitMs / 1000;
     },
   });
   gauge(registers, {
@@ -200,12 +199,12 @@ function registerIndex(registers: Registry[], index: IndexState): void {
   gauge(registers, {
     name: "tokenblacklist_index_entries",
     help: "Entries in the index in memory, expired ones included; 0 while there is no index.",
-    value: () => index.size,
+    value: () => index.entries.size,
   });
   gauge(registers, {
     name: "tokenblacklist_index_live_entries",
     help: "Entries in the index that are still effective; estimated from a sample if there are many.",
-    value: () => index.countLive(),
+    value: () => index.entries.countLive(),
   });
   gauge(registers, {
     name: "tokenblacklist_index_staleness_seconds",

@@ -28,14 +28,14 @@ export interface Auth {
 
 interface Parts {
   readonly clock: Clock;
-  readonly clocks: ClockBounds;
+  readonly clockBounds: ClockBounds;
   readonly log: Logger;
   /** Receives the outcome of each authentication; never called if authentication is off. */
   readonly onOutcome: (outcome: AuthOutcome) => void;
 }
 
 /** Creates the parts that authenticate callers and verify tokens. Begins to read key sets, without waiting for them. */
-export function startAuth(security: Security, { clock, clocks, log, onOutcome }: Parts): Auth {
+export function startAuth(security: Security, { clock, clockBounds, log, onOutcome }: Parts): Auth {
   const keySets: JwksCache[] = [];
   function keySet(name: string, source: JwksSource): JwksCache {
     const keys = new JwksCache({ source, name, clock, log });
@@ -44,10 +44,10 @@ export function startAuth(security: Security, { clock, clocks, log, onOutcome }:
   }
 
   const { bearers: rules, certificateRoles, tokenIssuers, tokenAlgorithms } = security;
-  const callers = new CallerValidity(() => clocks.latest());
+  const callers = new CallerValidity(() => clockBounds.latest());
   const keys = rules && keySet("callers", rules.keys);
   const bearerAuthenticator =
-    rules && keys && new BearerAuthenticator({ rules, keys, clock, now: () => clocks.latest() });
+    rules && keys && new BearerAuthenticator({ rules, keys, clock, now: () => clockBounds.latest() });
   // Registered after Bearers, so that its cached results are cleared first.
   keys?.onChange(() => callers.changed());
   const { certificateRolesFile: path } = security;

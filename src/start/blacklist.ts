@@ -35,7 +35,7 @@ export function createBlacklist(config: Config, { onPhase, random, ...parts }: P
   const { expiryLeewayMs: leewayMs, pruneRetentionMs: retentionMs } = config;
   const common = { ...parts, leewayMs, retentionMs };
   const index = createIndex(config, { ...parts, onPhase });
-  const writer = new Writer({ ...common, onCommit: (result) => index.acknowledged(result) });
+  const writer = new Writer({ ...common, onCommit: (result) => index.addOwnCommit(result) });
   const quota = quotaOf(config, { ...parts, index });
   const blacklist = new Blacklist({ ...common, writer, checks: index.checks, quota });
   const schedule = new PruneSchedule({ ...parts, blacklist, random });
@@ -79,7 +79,7 @@ function quotaOf(
     rows,
     rowsPerSecond: quota.rowsPerSecond,
     waitsForCount: quota.rows !== undefined,
-    total: () => (follower?.isComplete ? follower.size : undefined),
+    total: () => (follower?.isComplete ? follower.entries.size : undefined),
     clock,
     count: (revokedBy, limit) =>
       store.countBy({ revokedBy, limit, now: clock.now(), leewayMs: expiryLeewayMs }),

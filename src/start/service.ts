@@ -95,11 +95,11 @@ export async function start(
     const tracing = openTracing({ clock, version: build.version });
     if (tracing !== undefined) log.info("calls are traced");
     const calls = new Admission();
-    const clocks = new ClockBounds(clock);
+    const clockBounds = new ClockBounds(clock);
     const started = createBlacklist(config, {
       store,
       clock,
-      clocks,
+      clockBounds,
       log,
       random,
       observer: tracing?.observing(metrics.domain) ?? metrics.domain,
@@ -130,13 +130,13 @@ export async function start(
     closers.push(() => admin.close());
     if (security.insecure) log.warn(INSECURE);
     const onOutcome = (outcome: AuthOutcome) => metrics.authenticated(outcome);
-    const auth = startAuth(security, { clock, clocks, log, onOutcome });
+    const auth = startAuth(security, { clock, clockBounds, log, onOutcome });
     closers.push(() => auth.stop());
     const { follower, watchHub } = index;
     metrics.watch({
       serving: () => serving,
       store,
-      clocks,
+      clockBounds,
       backlog,
       keys: auth,
       certificates,
@@ -207,7 +207,7 @@ export async function start(
     const monitor = new DatabaseMonitor({
       probe: () => index.probe(),
       clock,
-      clocks,
+      clockBounds,
       log,
       onChange(healthy) {
         isHealthy = healthy;

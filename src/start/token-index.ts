@@ -15,7 +15,7 @@ import type { ClockBounds } from "../time/clock-bounds.ts";
 export interface IndexParts {
   readonly store: Store;
   readonly clock: Clock;
-  readonly clocks: ClockBounds;
+  readonly clockBounds: ClockBounds;
   readonly log: Logger;
   readonly observer: Observer;
   /** Called whenever {@link Index.isComplete} may have changed. */
@@ -30,8 +30,8 @@ export interface Index {
   readonly watchHub: WatchHub | undefined;
   /** Whether positives can be answered without the database. */
   readonly isComplete: boolean;
-  /** Must be called with each commit before its success is reported; see {@link Follower.acknowledged}. */
-  acknowledged(result: CommitResult): void | Promise<void>;
+  /** Must be called with each commit before its success is reported; see {@link Follower.addOwnCommit}. */
+  addOwnCommit(result: CommitResult): void | Promise<void>;
   /** Reads the state of the database, by the read that also brings the index up to date. */
   probe(): Promise<DatabaseState>;
   /** Starts loading the index. */
@@ -51,7 +51,7 @@ export function createIndex(config: Config, { onPhase, ...parts }: IndexParts): 
       follower: undefined,
       watchHub: undefined,
       isComplete: false,
-      acknowledged: ({ revision }) => acknowledged.add(revision),
+      addOwnCommit: ({ revision }) => acknowledged.add(revision),
       probe: () => fromDatabase.databaseState(),
       start() {},
       stop() {},
@@ -66,7 +66,7 @@ export function createIndex(config: Config, { onPhase, ...parts }: IndexParts): 
     get isComplete() {
       return follower.isComplete;
     },
-    acknowledged: (result) => follower.acknowledged(result),
+    addOwnCommit: (result) => follower.addOwnCommit(result),
     probe: () => (follower.isComplete ? follower.databaseState() : fromDatabase.databaseState()),
     start: () => follower.start(),
     stop: () => follower.stop(),

@@ -17,7 +17,7 @@ export class ClockBounds {
   }
 
   /** Records a reading of the database's clock, taken between `sentAt` and now. */
-  observe(databaseClock: EpochMs, sentAt: EpochMs): void {
+  record(databaseClock: EpochMs, sentAt: EpochMs): void {
     this.#skewMs = databaseClock - (sentAt + this.#clock.now()) / 2;
     this.#seen = { clock: databaseClock, at: this.#clock.monotonic() };
   }

@@ -37,6 +37,6 @@ function scheduleFar(delayMs: number, callback: () => void): () => void {
 }
 
 /** `ms`, limited to the longest delay of a timer or deadline. For code that cannot use {@link Clock.schedule}. */
-export function waitable(ms: number): number {
+export function clampedToTimer(ms: number): number {
   return Math.min(ms, MAX_TIMER_MS);
 }

@@ -30,7 +30,7 @@ describe("AcknowledgedCommits", () => {
   });
 
   /** Pending for the reader of changes; required of look-ups. */
-  const state = () => [commits.pending, commits.required].map((some) => some.map(({ number }) => number));
+  const state = () => [commits.unconfirmed, commits.required].map((some) => some.map(({ number }) => number));
 
   it("requires each commit until a read of the changes has found it, and the last of them afterwards", () => {
     for (const one of range(1, 3)) void commits.add(one);
@@ -120,7 +120,7 @@ describe("AcknowledgedCommits", () => {
         const added = commits.add(one);
         notice();
         await added;
-        if (one.number % 7 === 0) commits.foundByFollower(commits.pending);
+        if (one.number % 7 === 0) commits.foundByFollower(commits.unconfirmed);
         notice();
       }
       expect(most).to.be.at.most(MAX_PENDING_COMMITS + 2);

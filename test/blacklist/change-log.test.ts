@@ -15,7 +15,7 @@ describe("the change log", () => {
   /** Appends entries with these numbers, which complete a revision. */
   function change(numbers: readonly number[], complete?: number): void {
     for (const number of numbers) log.add(Int32Array.of(number, 0, 0, 0), 1000 + number);
-    log.commit(complete === undefined ? undefined : revision(complete));
+    log.endChange(complete === undefined ? undefined : revision(complete));
   }
 
   /** The log from a position on: the entries of each change, and the revision that it completes. */

@@ -28,7 +28,7 @@ describe("DatabaseMonitor", () => {
     monitor = new DatabaseMonitor({
       probe: () => store.read([]),
       clock,
-      clocks: new ClockBounds(clock),
+      clockBounds: new ClockBounds(clock),
       log: log.log,
       onChange: (healthy) => changes.push(healthy),
     });

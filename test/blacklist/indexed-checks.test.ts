@@ -39,21 +39,21 @@ describe("IndexedChecks", () => {
   function use({ maxEntries = 1_000_000 } = {}): void {
     clock = new FakeClock();
     store = new HeldStore({ clock });
-    const clocks = new ClockBounds(clock);
+    const clockBounds = new ClockBounds(clock);
     const { log } = memoryLog();
     const acknowledged = new AcknowledgedCommits(store);
     follower = new Follower({
       store,
       acknowledged,
       clock,
-      clocks,
+      clockBounds,
       log,
       changeLog: new ChangeLog(),
       leewayMs: LEEWAY,
       maxEntries,
     });
     const fallback = new CoalescedChecks({ store, acknowledged, clock, leewayMs: LEEWAY });
-    checks = new IndexedChecks({ follower, fallback, clocks, leewayMs: LEEWAY });
+    checks = new IndexedChecks({ follower, fallback, clockBounds, leewayMs: LEEWAY });
   }
 
   /** Loads the index, proves it once, and clears the record of reads. */
@@ -547,7 +547,7 @@ describe("IndexedChecks", () => {
       await store.reads[0]?.release();
       await settle();
       await store.reads[1]?.release();
-      expect([follower.phase, follower.size, await Promise.all(answers)]).to.deep.equal([
+      expect([follower.phase, follower.entries.size, await Promise.all(answers)]).to.deep.equal([
         "loading",
         2,
         Array(3).fill({ verdicts: ["blacklisted"], revision: store.revision }),

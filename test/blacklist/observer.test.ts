@@ -41,7 +41,7 @@ describe("an observer of the domain", () => {
   let told: [keyof Observer, unknown][];
   let phases: string[];
   let changeLog: ChangeLog;
-  let common: ConstructorParameters<typeof CoalescedChecks>[0] & { clocks: ClockBounds };
+  let common: ConstructorParameters<typeof CoalescedChecks>[0] & { clockBounds: ClockBounds };
 
   beforeEach(() => {
     clock = new FakeClock();
@@ -54,10 +54,10 @@ describe("an observer of the domain", () => {
         (what: unknown) => told.push([name as keyof Observer, counted(what)]),
       ]),
     ) as unknown as Observer;
-    const clocks = new ClockBounds(clock);
+    const clockBounds = new ClockBounds(clock);
     const { log } = memoryLog();
     const acknowledged = new AcknowledgedCommits(store);
-    common = { store, acknowledged, clock, clocks, leewayMs: LEEWAY, observer };
+    common = { store, acknowledged, clock, clockBounds, leewayMs: LEEWAY, observer };
     changeLog = new ChangeLog();
     writer = new Writer({ ...common, onCommit() {} });
     fromDatabase = new CoalescedChecks(common);
@@ -229,9 +229,9 @@ describe("an observer of the domain", () => {
       );
     store.commit(...entries(30, "live"), ...entries(10, "over", over));
     await load();
-    expect([follower.size, follower.countLive()]).to.deep.equal([40, 40]);
+    expect([follower.entries.size, follower.entries.countLive()]).to.deep.equal([40, 40]);
     clock.advance(LEEWAY + 2000);
-    expect([follower.size, follower.countLive()]).to.deep.equal([40, 30]);
+    expect([follower.entries.size, follower.entries.countLive()]).to.deep.equal([40, 30]);
 
     const many = 2 * COUNTED_ENTRIES;
     const soon = (clock.now() + 1000) as EpochMs;
@@ -240,7 +240,7 @@ describe("an observer of the domain", () => {
     await check("x");
     clock.advance(LEEWAY + 2000);
     // All but those that were swept meanwhile.
-    expect(follower.size).to.be.above(many * 1.2);
-    expect(follower.countLive() / (30 + many)).to.be.within(0.985, 1.015);
+    expect(follower.entries.size).to.be.above(many * 1.2);
+    expect(follower.entries.countLive() / (30 + many)).to.be.within(0.985, 1.015);
   });
 });

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { AcknowledgedCommits } from "../../src/blacklist/acknowledged-commits.ts";
 import { Blacklist } from "../../src/blacklist/blacklist.ts";
 import { CoalescedChecks } from "../../src/blacklist/coalesced-checks.ts";
-import { type Observer, UNOBSERVED } from "../../src/blacklist/observer.ts";
+import type { Observer } from "../../src/blacklist/observer.ts";
 import { PruneSchedule } from "../../src/blacklist/prune-schedule.ts";
 import { Writer } from "../../src/blacklist/writer.ts";
 import { MAX_PRUNE_COUNT } from "../../src/limits.ts";
@@ -11,6 +11,7 @@ import { ClockBounds } from "../../src/time/clock-bounds.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { HeldStore, turn } from "../support/held-store.ts";
 import { memoryLog } from "../support/memory-log.ts";
+import { UNOBSERVED } from "../support/unobserved.ts";
 
 const HOUR = 3_600_000;
 const LEEWAY = 60_000;
@@ -50,7 +51,7 @@ describe("PruneSchedule", () => {
       leewayMs: LEEWAY,
     });
     const blacklist = new Blacklist({
-      clocks: new ClockBounds(clock),
+      clockBounds: new ClockBounds(clock),
       store,
       writer,
       checks,

@@ -195,7 +195,7 @@ describe("a subscription", () => {
       copy.subscription.sync(1n);
       await settle();
       for (let count = 0; count <= MAX_LOGGED_CHANGES; count++) {
-        stage.changeLog.commit({ number: 3 + count, stamp: "0".repeat(16) });
+        stage.changeLog.endChange({ number: 3 + count, stamp: "0".repeat(16) });
       }
       copy.isStuck = false;
       copy.take();

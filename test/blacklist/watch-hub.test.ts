@@ -118,7 +118,7 @@ describe("the watch hub", () => {
       await settle();
       last.isStuck = false;
       last.take();
-      expect(stage.follower.size).to.equal(3);
+      expect(stage.follower.entries.size).to.equal(3);
       const expiries: Record<string, number[]> = {};
       for (const [name, copy] of Object.entries({ first, last })) {
         expiries[name] = [];
@@ -416,7 +416,7 @@ describe("the watch hub", () => {
       stage.store.commit(newEntry("a"));
       await stage.read();
       for (let count = 0; count <= MAX_LOGGED_CHANGES; count++) {
-        stage.changeLog.commit({ number: 3 + count, stamp: "0".repeat(16) });
+        stage.changeLog.endChange({ number: 3 + count, stamp: "0".repeat(16) });
       }
       go(first[0] as KeptCopy);
       await settle();

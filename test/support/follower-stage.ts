@@ -39,8 +39,8 @@ export class FollowerStage {
     before(store);
     const { log, records } = memoryLog();
     this.#records = records;
-    const clocks = new ClockBounds(clock);
-    const shared = { store, acknowledged: this.acknowledged, clock, clocks, leewayMs: LEEWAY };
+    const clockBounds = new ClockBounds(clock);
+    const shared = { store, acknowledged: this.acknowledged, clock, clockBounds, leewayMs: LEEWAY };
     this.follower = new Follower({ ...shared, log, changeLog, maxEntries });
   }
 
@@ -73,7 +73,7 @@ export class FollowerStage {
       this.told[name] = how;
     };
     Promise.resolve()
-      .then(() => this.follower.acknowledged(receipt))
+      .then(() => this.follower.addOwnCommit(receipt))
       .then(
         () => end("acknowledged"),
         (error: ServiceError) => end(error.reason),
@@ -124,7 +124,7 @@ export class FollowerStage {
 
   /** Those of `texts` that the index contains. */
   known(...texts: string[]): string[] {
-    return texts.filter((text) => this.follower.expiryOf(text as Jti) !== 0);
+    return texts.filter((text) => this.follower.entries.expiryOf(text as Jti) !== 0);
   }
 
   logged(message: RegExp): LogRecord[] {

@@ -30,9 +30,9 @@ export class WatchHubStage {
   constructor({ maxEntries = 1_000_000, page }: { maxEntries?: number; page?: number } = {}) {
     const { clock, store, changeLog } = this;
     if (page !== undefined) store.page = page;
-    const clocks = new ClockBounds(clock);
+    const clockBounds = new ClockBounds(clock);
     const acknowledged = new AcknowledgedCommits(store);
-    const shared = { store, acknowledged, clock, clocks, changeLog, leewayMs: LEEWAY };
+    const shared = { store, acknowledged, clock, clockBounds, changeLog, leewayMs: LEEWAY };
     this.follower = new Follower({ ...shared, log: memoryLog().log, maxEntries });
     this.watchHub = new WatchHub({ ...shared, follower: this.follower });
   }
@@ -63,7 +63,7 @@ export class WatchHubStage {
     const principal =
       own === undefined ? UNRESTRICTED_PRINCIPAL : { ...UNRESTRICTED_PRINCIPAL, token: own as Jti };
     const subscription = await this.watchHub.open(
-      revision && { revision, key: key ?? this.follower.fingerprintKey },
+      revision && { revision, key: key ?? this.follower.entries.fingerprintKey },
       {
         isGone: false,
         principal,
@@ -80,7 +80,7 @@ export class WatchHubStage {
   }
 
   know(...names: readonly string[]): void {
-    this.#fingerprinter ??= new Fingerprinter(this.follower.fingerprintKey);
+    this.#fingerprinter ??= new Fingerprinter(this.follower.entries.fingerprintKey);
     for (const name of names) this.#names.set(this.#fingerprinter.take(name).join(" "), name);
   }
 }

@@ -1,13 +1,14 @@
 import { Metadata } from "@grpc/grpc-js";
 import { ParentBasedSampler, TraceIdRatioBasedSampler } from "@opentelemetry/sdk-trace-node";
 import { expect } from "chai";
-import { type Observer, UNOBSERVED } from "../../src/blacklist/observer.ts";
+import type { Observer } from "../../src/blacklist/observer.ts";
 import type { CallSpans } from "../../src/tracing/call-spans.ts";
 import { endCall } from "../../src/tracing/method-spans.ts";
 import { MAX_SPAN_LINKS } from "../../src/tracing/shared-spans.ts";
 import { openTracing, type Tracing } from "../../src/tracing/tracing.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { type RecordedSpans, recordSpans } from "../support/recorded-spans.ts";
+import { UNOBSERVED } from "../support/unobserved.ts";
 
 const METHOD = { path: "/tokenblacklist.v1.TokenBlacklist/IsBlacklisted" };
 const CALL = METHOD.path.slice(1);

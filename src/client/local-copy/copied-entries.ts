@@ -120,7 +120,7 @@ export class CopiedEntries implements KnownEntries {
 
   /** Records the service's time, in milliseconds since 1970. */
   observe(time: number): void {
-    this.#clockBounds.observe(time as EpochMs, this.#clock.now());
+    this.#clockBounds.record(time as EpochMs, this.#clock.now());
   }
 
   /** Called before the service sends a snapshot, or with `isSnapshot` false the changes since the cursor. */

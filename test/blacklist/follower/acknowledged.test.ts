@@ -24,7 +24,7 @@ describe("Follower", () => {
     it("is in the index before it is acknowledged, without a read", async () => {
       const receipt = await stage.write(newEntry("a"), newEntry("b"));
       const unknown = stage.known("a", "b");
-      const done = stage.follower.acknowledged(receipt);
+      const done = stage.follower.addOwnCommit(receipt);
       expect([unknown, done, stage.known("a", "b"), stage.store.changes.length]).to.deep.equal([
         [],
         undefined,
@@ -37,10 +37,9 @@ describe("Follower", () => {
       const ours = at(Date.UTC(2032, 0, 1));
       stage.store.commit(newEntry("longer", LATER), newEntry("shorter"));
       await stage.acknowledge(await stage.write(newEntry("longer", ours), newEntry("shorter", ours)));
-      expect(["longer", "shorter"].map((text) => stage.follower.expiryOf(text as Jti))).to.deep.equal([
-        LATER.expiresAt,
-        ours.expiresAt,
-      ]);
+      expect(["longer", "shorter"].map((text) => stage.follower.entries.expiryOf(text as Jti))).to.deep.equal(
+        [LATER.expiresAt, ours.expiresAt],
+      );
     });
 
     it("never shortens an expiry that the index already has", async () => {
@@ -50,7 +49,7 @@ describe("Follower", () => {
       // The read has shown a later expiry than the receipt, and ends with a later commit.
       await stage.acknowledge(receipt);
       await stage.release();
-      expect([stage.told.writer, stage.follower.expiryOf("a" as Jti)]).to.deep.equal([
+      expect([stage.told.writer, stage.follower.entries.expiryOf("a" as Jti)]).to.deep.equal([
         "acknowledged",
         LATER.expiresAt,
       ]);
@@ -257,11 +256,11 @@ describe("Follower", () => {
       await stage.prove();
       await stage.releaseAll();
       await stage.prove();
-      expect([stage.follower.phase, stage.follower.size, stage.follower.hasLostEntries]).to.deep.equal([
-        "following",
-        6,
-        true,
-      ]);
+      expect([
+        stage.follower.phase,
+        stage.follower.entries.size,
+        stage.follower.hasLostEntries,
+      ]).to.deep.equal(["following", 6, true]);
     });
   });
 
@@ -427,7 +426,7 @@ describe("Follower", () => {
       stage.store.commit(...newEntries("a", 4));
       await stage.load();
       await stage.acknowledge(await stage.write(newEntry("ours")));
-      expect([stage.told.writer, stage.follower.phase, stage.follower.size]).to.deep.equal([
+      expect([stage.told.writer, stage.follower.phase, stage.follower.entries.size]).to.deep.equal([
         "acknowledged",
         "overflowed",
         0,

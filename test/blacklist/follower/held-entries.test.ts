@@ -18,13 +18,13 @@ describe("Follower", () => {
     await stage.load();
     stage.store.commit(newEntry("a", later));
     await stage.prove();
-    expect(stage.follower.expiryOf("a" as Jti)).to.equal(later.expiresAt);
+    expect(stage.follower.entries.expiryOf("a" as Jti)).to.equal(later.expiresAt);
     // A restored database has the shorter expiry again.
     stage.store.restore(0);
     stage.store.commit(newEntry("a", sooner));
     await stage.prove();
     await stage.releaseAll();
-    expect([stage.follower.phase, stage.follower.expiryOf("a" as Jti)]).to.deep.equal([
+    expect([stage.follower.phase, stage.follower.entries.expiryOf("a" as Jti)]).to.deep.equal([
       "following",
       later.expiresAt,
     ]);
@@ -152,7 +152,7 @@ describe("Follower", () => {
       stage.store.skewMs = database - service;
       stage.clock.advance(service - stage.clock.now());
       await stage.prove();
-      return stage.follower.size;
+      return stage.follower.entries.size;
     }
 
     it("removes entries that are expired by both clocks and the leeway, to the millisecond, and no others", async () => {
@@ -183,7 +183,7 @@ describe("Follower", () => {
       for (const step of [1, SWEEP_INDEX_MS - 2, 1]) {
         stage.clock.advance(step);
         await stage.prove();
-        sizes.push(stage.follower.size);
+        sizes.push(stage.follower.entries.size);
       }
       expect(sizes).to.deep.equal([1, 1, 0]);
     });

@@ -41,10 +41,10 @@ describe("Follower", () => {
         "following",
         true,
       ]);
-      expect([stage.known(...NAMES, "aa", "z", "zz"), stage.follower.expiryOf("a" as Jti)]).to.deep.equal([
-        [...NAMES, "aa", "z", "zz"],
-        Date.UTC(2033, 0, 1),
-      ]);
+      expect([
+        stage.known(...NAMES, "aa", "z", "zz"),
+        stage.follower.entries.expiryOf("a" as Jti),
+      ]).to.deep.equal([[...NAMES, "aa", "z", "zz"], Date.UTC(2033, 0, 1)]);
       expect(stage.logged(/index loaded/).map(({ entries }) => entries)).to.deep.equal([8]);
     });
 
@@ -129,7 +129,10 @@ describe("Follower", () => {
       stage.store.table.set("dead", { ...newEntry("dead", at(dead)), createdAt: null });
       stage.store.table.set("for us alone", { ...newEntry("for us alone", at(dead + 1)), createdAt: null });
       await stage.load();
-      expect([stage.known("dead", "for us alone"), stage.follower.size]).to.deep.equal([["for us alone"], 1]);
+      expect([stage.known("dead", "for us alone"), stage.follower.entries.size]).to.deep.equal([
+        ["for us alone"],
+        1,
+      ]);
     });
   });
 
@@ -145,7 +148,7 @@ describe("Follower", () => {
       expect([
         stage.follower.phase,
         stage.follower.isComplete,
-        stage.follower.size,
+        stage.follower.entries.size,
         stage.known("a-0"),
       ]).to.deep.equal(["overflowed", false, 0, []]);
       expect(
@@ -174,7 +177,7 @@ describe("Follower", () => {
         stage.clock.advance(INDEX_RETRY_MS);
         await settle();
         await stage.releaseAll();
-        expect([stage.follower.phase, stage.follower.size, stage.clock.pendingTimers]).to.deep.equal([
+        expect([stage.follower.phase, stage.follower.entries.size, stage.clock.pendingTimers]).to.deep.equal([
           "overflowed",
           0,
           1,
@@ -189,10 +192,13 @@ describe("Follower", () => {
       await stage.load();
       stage.store.commit(newEntry("third"));
       await stage.prove();
-      const full = [stage.follower.phase, stage.follower.size];
+      const full = [stage.follower.phase, stage.follower.entries.size];
       stage.store.commit(newEntry("fourth"));
       await stage.prove();
-      expect([full, [stage.follower.phase, stage.follower.size, stage.follower.staleness]]).to.deep.equal([
+      expect([
+        full,
+        [stage.follower.phase, stage.follower.entries.size, stage.follower.staleness],
+      ]).to.deep.equal([
         ["following", 3],
         ["overflowed", 0, Number.POSITIVE_INFINITY],
       ]);
@@ -221,7 +227,7 @@ describe("Follower", () => {
           stage.told.early,
           stage.follower.phase,
           stage.follower.isComplete,
-          stage.follower.size,
+          stage.follower.entries.size,
           stage.follower.staleness,
           stage.clock.pendingTimers,
         ]).to.deep.equal([
@@ -253,7 +259,7 @@ describe("Follower", () => {
       ]);
       await stage.releaseAll();
       // Nor is the index dropped afterwards: no other place has the lost entries.
-      expect([stage.follower.phase, stage.follower.size]).to.deep.equal(["following", 6]);
+      expect([stage.follower.phase, stage.follower.entries.size]).to.deep.equal(["following", 6]);
       await stage.prove();
       expect(stage.logged(/is kept/).map(({ level, max }) => [level, max])).to.deep.equal([["warn", 3]]);
     });

@@ -254,7 +254,7 @@ describe("Follower", () => {
       stage.store.commit(newEntry("a", later), newEntry("c", later));
       await stage.releaseAll();
       expect([
-        ["a", "b", "c"].map((text) => stage.follower.expiryOf(text as Jti)),
+        ["a", "b", "c"].map((text) => stage.follower.entries.expiryOf(text as Jti)),
         stage.told,
         stage.follower.applied.number,
       ]).to.deep.equal([
