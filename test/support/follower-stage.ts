@@ -25,6 +25,7 @@ interface Options {
 /** A follower that has not been started, on a fake clock and a held store. */
 export class FollowerStage {
   readonly clock = new FakeClock();
+  readonly clockBounds = new ClockBounds(this.clock);
   readonly store = new HeldStore({ clock: this.clock });
   readonly changeLog = new ChangeLog();
   readonly acknowledged = new AcknowledgedCommits(this.store);
@@ -34,12 +35,11 @@ export class FollowerStage {
   readonly #records: () => LogRecord[];
 
   constructor({ maxEntries = 1_000_000, page, before = () => {} }: Options = {}) {
-    const { clock, store, changeLog } = this;
+    const { clock, clockBounds, store, changeLog } = this;
     if (page !== undefined) store.page = page;
     before(store);
     const { log, records } = memoryLog();
     this.#records = records;
-    const clockBounds = new ClockBounds(clock);
     const shared = { store, acknowledged: this.acknowledged, clock, clockBounds, leewayMs: LEEWAY };
     this.follower = new Follower({ ...shared, log, changeLog, maxEntries });
   }
