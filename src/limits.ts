@@ -90,7 +90,7 @@ export const SCAN_PAGE = 2000;
 /** Delay before loading an index again that was found too small: by then many entries may have expired. */
 export const INDEX_RETRY_MS = 10 * 60_000;
 /** Recently read revisions whose stamps are kept: a caller's `at_least_revision` is nearly always among the latest. */
-export const OBSERVED_REVISIONS = 10_000;
+export const KEPT_STAMPS = 10_000;
 /**
  * Interval at which a part of the index is swept for expired entries, and the size of that part in segments: well below a millisecond of
  * work.

@@ -5,7 +5,7 @@ import type { Store } from "../store/store.ts";
  * Locally acknowledged commits that the next read must find one by one. If more accumulate, because nothing is read, they are looked up
  * first, with one small additional SELECT per this many commits.
  */
-export const MAX_PENDING_COMMITS = 60;
+export const MAX_UNCONFIRMED_COMMITS = 60;
 
 /**
  * Commits that this replica has acknowledged to its callers. A database that lacks any of them has lost commits. When one read finds
@@ -13,9 +13,9 @@ export const MAX_PENDING_COMMITS = 60;
  */
 export class AcknowledgedCommits {
   readonly #store: Pick<Store, "missing">;
-  /** A commit that stands for all acknowledged commits that are no longer pending: a read has found it together with them. */
+  /** A commit that stands for all acknowledged commits that are no longer unconfirmed: a read has found it together with them. */
   #last: Revision | undefined;
-  #pending: readonly Revision[] = [];
+  #unconfirmed: readonly Revision[] = [];
 
   constructor(store: Pick<Store, "missing">) {
     this.#store = store;
@@ -23,57 +23,59 @@ export class AcknowledgedCommits {
 
   /** Acknowledged commits that the follower has not found yet: a read of the changes must find them with the revisions read before. */
   get unconfirmed(): readonly Revision[] {
-    return this.#pending;
+    return this.#unconfirmed;
   }
 
-  /** The commits that a database must contain to contain all acknowledged ones; at most `MAX_PENDING_COMMITS` + 2. */
+  /** The commits that a database must contain to contain all acknowledged ones; at most `MAX_UNCONFIRMED_COMMITS` + 2. */
   get required(): readonly Revision[] {
     const last = this.#last;
-    return last === undefined || contains(this.#pending, last) ? this.#pending : [last, ...this.#pending];
+    return last === undefined || contains(this.#unconfirmed, last)
+      ? this.#unconfirmed
+      : [last, ...this.#unconfirmed];
   }
 
   /**
-   * Adds a commit that is about to be acknowledged. When no reads take place and too many commits are pending, looks them up in the
+   * Adds a commit that is about to be acknowledged. When no reads take place and too many commits are unconfirmed, looks them up in the
    * database: the promise then resolves after the look-up, or rejects as {@link Store.missing} does.
    */
   add(revision: Revision): void | Promise<void> {
     if (contains(this.required, revision)) return;
-    this.#pending = [...this.#pending, revision];
-    if (this.#pending.length > MAX_PENDING_COMMITS) return this.#lookUpPending();
+    this.#unconfirmed = [...this.#unconfirmed, revision];
+    if (this.#unconfirmed.length > MAX_UNCONFIRMED_COMMITS) return this.#lookUpAll();
   }
 
   /** Called when the follower has found these commits by one read. Some may have been acknowledged by other replicas only. */
   foundByFollower(found: readonly Revision[]): void {
-    const rest = this.#pending.filter((one) => !contains(found, one));
-    if (rest.length === this.#pending.length) return;
+    const rest = this.#unconfirmed.filter((one) => !contains(found, one));
+    if (rest.length === this.#unconfirmed.length) return;
     this.#last = lastOf(this.required.filter((one) => !contains(rest, one)));
-    this.#pending = rest;
+    this.#unconfirmed = rest;
   }
 
   /**
-   * Called when a look-up has found these commits, which were {@link required} when it was sent. The last one stays pending,
+   * Called when a look-up has found these commits, which were {@link required} when it was sent. The last one stays unconfirmed,
    * because the look-up did not search for the revisions that the follower has read.
    */
   foundByLookup(found: readonly Revision[]): void {
-    const rest = this.#pending.filter((one) => !contains(found, one));
+    const rest = this.#unconfirmed.filter((one) => !contains(found, one));
     const last = lastOf(found);
-    if (last === undefined || rest.length === this.#pending.length) return;
+    if (last === undefined || rest.length === this.#unconfirmed.length) return;
     this.#last = last;
-    this.#pending = [last, ...rest];
+    this.#unconfirmed = [last, ...rest];
   }
 
   /** Stops requiring these commits: the database has lost some of them, and the index holds the entries of all of them. */
   forget(): void {
     this.#last = undefined;
-    this.#pending = [];
+    this.#unconfirmed = [];
   }
 
-  async #lookUpPending(): Promise<void> {
+  async #lookUpAll(): Promise<void> {
     const required = this.required;
     const [lost] = await this.#store.missing(required);
     if (lost === undefined) this.foundByLookup(required);
     // One lost commit is enough to prove that commits are lost.
-    else this.#pending = [lost, ...this.#pending.filter((one) => !contains(required, one))];
+    else this.#unconfirmed = [lost, ...this.#unconfirmed.filter((one) => !contains(required, one))];
   }
 }
 

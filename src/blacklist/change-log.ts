@@ -6,38 +6,43 @@ import { type Columns, ColumnsBuilder, UNTIL_BYTES } from "../token-index/column
 export const MAX_LOGGED_CHANGES = 20_000;
 export const MAX_LOGGED_ENTRIES = 200_000;
 
-/** The entries that one read of the database brought. */
+/** The entries that one read of the database brought to the index, or that several brought. */
 export interface Change extends Columns {
   /** The revision that this change completes; undefined if more changes of its revision follow. */
   readonly revision: Revision | undefined;
 }
 
-/** Several changes merged into one message. */
+/** Several changes merged into one. */
 export interface MergedChanges {
   readonly change: Change;
+  /** The number of the first of these changes. */
   readonly from: number;
   /** The number of the first change after these. */
   readonly next: number;
 }
 
 /**
- * The latest changes of the index, from which `Watch` streams resume. Each copy reads from its own position, so a slow copy
- * costs no memory but for its position. Bounded: the oldest changes are dropped even if a copy still needs them.
+ * The latest changes of the index, for the clients that keep a copy of the blacklist by `Watch`. Each stream reads from its own position,
+ * so a slow one costs no memory but for its position. Bounded: the oldest changes are dropped even if a stream still needs them.
  */
 export class ChangeLog {
+  /** The entries added since the last change ended. */
   readonly #entries = new ColumnsBuilder();
   #changes: Change[] = [];
   /** The number of the first change kept. Numbers are never reused. */
   #first = 0;
+  /** The entries in all changes kept. */
   #keptEntries = 0;
   /** All changes after this revision are kept; undefined: unknown. */
   #since: number | undefined;
+  /** The last revision that a change completes. */
   #last: Revision | undefined;
   #epoch = 0;
   #isOpen = false;
   /** The last merged changes, cached because copies that are equally far behind get the same ones. */
   #merged: MergedChanges | undefined;
-  readonly #listeners = new Set<() => void>();
+  /** Called after each change, and when the log opens or closes. */
+  onChange = () => {};
 
   /** Whether there is a complete index to which the changes belong. */
   get isOpen(): boolean {
@@ -67,13 +72,13 @@ export class ChangeLog {
     this.#last = undefined;
     this.#epoch++;
     this.#isOpen = true;
-    this.#notify();
+    this.onChange();
   }
 
   /** Called when there is no complete index any more. */
   close(): void {
     this.#isOpen = false;
-    this.#notify();
+    this.onChange();
   }
 
   /**
@@ -93,7 +98,7 @@ export class ChangeLog {
     this.#changes.push({ ...this.#entries.take(), revision });
     if (revision !== undefined) this.#last = revision;
     this.#trim();
-    this.#notify();
+    this.onChange();
   }
 
   /** The change with this number; undefined if it is not logged yet or has been dropped. */
@@ -103,7 +108,7 @@ export class ChangeLog {
 
   /**
    * Merges the changes numbered from `from` up to but excluding `end`, all of which must be kept: the first one, and as many more
-   * as fit into one message. A copy that is behind catches up with few messages.
+   * as fit into one message, so that a copy that is behind catches up with few messages.
    */
   merge(from: number, end: number): MergedChanges {
     const first = this.#changes[from - this.#first] as Change;
@@ -132,12 +137,6 @@ export class ChangeLog {
     return this.#since !== undefined && this.#since <= revision ? this.#first : undefined;
   }
 
-  /** Calls `listener` after each change, and when the log opens or closes. The returned function removes the listener. */
-  listen(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
   /** Drops the oldest changes once there are too many: a quarter at a time, because each removal moves the rest of the array. */
   #trim(): void {
     if (this.#keptEntries <= MAX_LOGGED_ENTRIES && this.#changes.length <= MAX_LOGGED_CHANGES) return;
@@ -159,29 +158,15 @@ export class ChangeLog {
     for (const change of this.#changes.splice(0, count)) this.#keptEntries -= sizeOf(change);
     this.#first += count;
   }
-
-  #notify(): void {
-    for (const listener of this.#listeners) listener();
-  }
 }
 
 /** Merges changes; the result completes the last revision that any of them completes. */
 function mergeChanges(changes: readonly Change[]): Change {
   return {
-    fingerprints: concatenate(changes.map(({ fingerprints }) => fingerprints)),
-    until: concatenate(changes.map(({ until }) => until)),
+    fingerprints: Buffer.concat(changes.map(({ fingerprints }) => fingerprints)),
+    until: Buffer.concat(changes.map(({ until }) => until)),
     revision: changes.findLast(({ revision }) => revision !== undefined)?.revision,
   };
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
 
 function sizeOf({ until }: Columns): number {

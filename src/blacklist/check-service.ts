@@ -2,7 +2,7 @@ import type { Caller } from "../caller.ts";
 import type { Revision } from "../revision.ts";
 import type { TokenIdentity } from "../token-identity.ts";
 
-/** How fresh an answer must be. Positives are exempt, because an entry disappears only by expiring. */
+/** How fresh an answer must be. A token that is known to be blacklisted needs no fresher answer, because an entry is only removed once it has expired. */
 export type Freshness =
   /** Reflects every commit acknowledged by any replica before the request. */
   | { readonly kind: "linearizable" }
@@ -16,6 +16,7 @@ export type Verdict = "blacklisted" | "not-blacklisted" | "unknown";
 export interface CheckAnswer {
   /** One verdict per token of the request, in order. */
   readonly verdicts: readonly Verdict[];
+  /** The verdicts reflect every commit up to this one. */
   readonly revision: Revision;
 }
 

@@ -4,7 +4,7 @@ import { SWEEP_INDEX_MS, SWEEP_INDEX_SEGMENTS } from "../limits.ts";
 import type { TailEntry } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
-import { LAST_PLACE, TokenIndex } from "../token-index/token-index.ts";
+import { END_OF_PLACES, TokenIndex } from "../token-index/token-index.ts";
 import type { ChangeLog } from "./change-log.ts";
 import { NOT_FOLLOWING } from "./unavailability.ts";
 
@@ -74,13 +74,13 @@ export class EntryIndex {
     let seen = 0;
     let live = 0;
     let covered = 0;
-    while (covered < LAST_PLACE && seen < COUNTED_ENTRIES) {
+    while (covered < END_OF_PLACES && seen < COUNTED_ENTRIES) {
       const next = index.visit(this.#countAt, (_, expiresAt) => {
         seen++;
         if (expiresAt > cutoff) live++;
       });
       covered += next - this.#countAt;
-      this.#countAt = next === LAST_PLACE ? 0 : next;
+      this.#countAt = next === END_OF_PLACES ? 0 : next;
     }
     return seen === 0 ? 0 : Math.round((live / seen) * index.size);
   }

@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { Caller } from "../caller.ts";
 import type { EpochMs } from "../entry.ts";
 import { storeUnavailable } from "../errors.ts";
-import { INDEX_RETRY_MS, OBSERVED_REVISIONS } from "../limits.ts";
+import { INDEX_RETRY_MS, KEPT_STAMPS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { SharedRounds } from "../shared-rounds.ts";
 import type { Changes, CommitResult, DatabaseState, Store, Tail, TailPosition } from "../store/store.ts";
@@ -316,7 +316,7 @@ export class Follower {
     this.#acknowledged.foundByFollower(found);
     for (const { number, stamp } of found) this.#knownStamps.set(number, stamp);
     for (const oldest of this.#knownStamps.keys()) {
-      if (this.#knownStamps.size <= OBSERVED_REVISIONS) break;
+      if (this.#knownStamps.size <= KEPT_STAMPS) break;
       this.#knownStamps.delete(oldest);
     }
   }

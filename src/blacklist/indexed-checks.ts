@@ -31,6 +31,7 @@ interface Options {
  */
 export class IndexedChecks implements CheckService {
   readonly #options: Options;
+  /** The tokens of the checks that wait for a proof. */
   readonly #queued = new FairCapacity(MAX_QUEUED_JTIS);
 
   constructor(options: Options) {
@@ -94,13 +95,13 @@ export class IndexedChecks implements CheckService {
 
   #whenProven(tokens: readonly TokenIdentity[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
     const name = caller.principal?.name ?? "";
-    const share = this.#queued.take(name, tokens.length);
-    if (share === undefined)
+    const takenFrom = this.#queued.take(name, tokens.length);
+    if (takenFrom === undefined)
       throw new ServiceError("OVERLOADED", "too many checks are waiting to be answered");
     caller.trace?.waits("freshness");
     return new Promise((resolve, reject) => {
       const settle = (unavailable?: unknown): void => {
-        this.#queued.giveBack(share, name, tokens.length);
+        this.#queued.giveBack(takenFrom, name, tokens.length);
         try {
           resolve(this.#conclude(tokens, { freshness, caller, unavailable }));
         } catch (error) {
@@ -136,11 +137,6 @@ export class IndexedChecks implements CheckService {
 
   #state(): CheckState {
     const { clockBounds, follower, leewayMs } = this.#options;
-    return {
-      entries: follower.entries,
-      now: clockBounds.earliest(),
-      leewayMs,
-      revision: follower.applied,
-    };
+    return { entries: follower.entries, now: clockBounds.earliest(), leewayMs, revision: follower.applied };
   }
 }

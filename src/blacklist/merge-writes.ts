@@ -26,52 +26,60 @@ export function mergeWrites(requests: Iterable<readonly NewEntry[]>): NewEntry[]
   return [...merged.values()];
 }
 
+/** What a merged write did to one key. */
+interface MergedResult {
+  readonly result: WriteResult;
+  /** Whether a request has been told that it created or extended the entry. */
+  claimed: boolean;
+  /** The entry as that request left it; before that, as it is stored. */
+  entry: Entry;
+}
+
 /**
  * Splits the results of a merged write by request. Called for the requests in their order, it reports each key's "created" or
  * "extended" to exactly one of them.
  */
 export class SplitResults {
-  readonly #stored = new Map<EntryKey, { readonly result: WriteResult; claimed: boolean; entry: Entry }>();
+  readonly #merged: ReadonlyMap<EntryKey, MergedResult>;
 
   constructor(results: readonly WriteResult[]) {
-    for (const result of results) {
-      this.#stored.set(result.entry.key, { result, claimed: false, entry: result.entry });
-    }
+    this.#merged = new Map(
+      results.map((result) => [result.entry.key, { result, claimed: false, entry: result.entry }]),
+    );
   }
 
   /** The results for one request, in its order. The first occurrence of a key has its outcome; repetitions are "already-blacklisted". */
   next(entries: readonly NewEntry[]): TokenResult[] {
-    const told = new Map<EntryKey, TokenResult>();
-    for (const asked of mergeWrites([entries])) told.set(asked.key, this.#tell(asked));
+    const results = new Map<EntryKey, TokenResult>();
+    for (const asked of mergeWrites([entries])) {
+      const merged = this.#merged.get(asked.key);
+      if (merged === undefined) throw new Error("the store returned no result for an entry");
+      const outcome = claim(asked, merged);
+      results.set(asked.key, { outcome, entry: merged.entry });
+    }
     const seen = new Set<EntryKey>();
     return entries.map(({ key }) => {
-      const result = told.get(key) as TokenResult;
+      const result = results.get(key) as TokenResult;
       if (seen.has(key)) return { ...result, outcome: "already-blacklisted" };
       seen.add(key);
       return result;
     });
   }
+}
 
-  #tell(asked: NewEntry): TokenResult {
-    const stored = this.#stored.get(asked.key);
-    if (stored === undefined) throw new Error("the store returned no result for an entry");
-    const outcome = this.#claim(asked, stored);
-    return { outcome, entry: stored.entry };
+/** The outcome for the request that asked for this entry. */
+function claim(asked: NewEntry, merged: MergedResult): Outcome {
+  const first = !merged.claimed;
+  if (merged.result.outcome === "created" && (first || extendsTimes(asked, merged.entry))) {
+    // In order of arrival: the first request creates the entry with its own expiry, and a later one extends it.
+    merged.claimed = true;
+    merged.entry = { ...merged.entry, ...latestTimes(asked, first ? asked : merged.entry) };
+    return first ? "created" : "extended";
   }
-
-  #claim(asked: NewEntry, stored: { readonly result: WriteResult; claimed: boolean; entry: Entry }): Outcome {
-    const first = !stored.claimed;
-    if (stored.result.outcome === "created" && (first || extendsTimes(asked, stored.entry))) {
-      // In order of arrival: the first request creates the entry with its own expiry, and a later one extends it.
-      stored.claimed = true;
-      stored.entry = { ...stored.entry, ...latestTimes(asked, first ? asked : stored.entry) };
-      return first ? "created" : "extended";
-    }
-    // How far the others would have extended the entry is unknown: assume that the request with the latest time was first.
-    if (stored.result.outcome === "extended" && first && reachesTimes(asked, stored.entry)) {
-      stored.claimed = true;
-      return "extended";
-    }
-    return "already-blacklisted";
+  // How far the others would have extended the entry is unknown: assume that the request with the latest time was first.
+  if (merged.result.outcome === "extended" && first && reachesTimes(asked, merged.entry)) {
+    merged.claimed = true;
+    return "extended";
   }
+  return "already-blacklisted";
 }

@@ -3,7 +3,7 @@ import type { Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 
 /** Interval at which the age of the oldest prunable entry is looked up. */
-export const BACKLOG_LOOK_MS = 60_000;
+export const BACKLOG_POLL_MS = 60_000;
 
 interface Options {
   readonly store: Pick<Store, "oldestPrunable">;
@@ -15,8 +15,8 @@ interface Options {
 /** Polls once a minute how long prunable entries have been waiting, whichever replica prunes, if any does. */
 export class PruneBacklog {
   readonly #options: Options;
-  /** When the oldest waiting entry became prunable. Null: no entry waits. Undefined: not known yet. */
-  #since: EpochMs | null | undefined;
+  /** When the entry that waits longest became prunable. Null: no entry waits. Undefined: not known yet. */
+  #waitsSince: EpochMs | null | undefined;
   #cancel = () => {};
   #stopped = false;
 
@@ -25,23 +25,26 @@ export class PruneBacklog {
   }
 
   /**
-   * How long the oldest prunable entry has been waiting as of the last poll, in milliseconds; 0 if there is none, undefined before
-   * the first successful poll.
+   * How long the entry of the last successful poll has been waiting, in milliseconds; 0 if there was none, undefined before that poll.
    */
   get longestWaitMs(): number | undefined {
-    if (this.#since === undefined) return undefined;
-    return this.#since === null ? 0 : Math.max(0, this.#options.clock.now() - this.#since);
+    if (this.#waitsSince === undefined) return undefined;
+    return this.#waitsSince === null ? 0 : Math.max(0, this.#options.clock.now() - this.#waitsSince);
+  }
+
+  start(): void {
+    void this.#poll();
   }
 
   /** Polls, and schedules the next poll. */
-  async start(): Promise<void> {
+  async #poll(): Promise<void> {
     const { store, clock, leewayMs, retentionMs } = this.#options;
     try {
-      this.#since = (await store.oldestPrunable({ now: clock.now(), leewayMs, retentionMs })) ?? null;
+      this.#waitsSince = (await store.oldestPrunable({ now: clock.now(), leewayMs, retentionMs })) ?? null;
     } catch {
       // Other parts report an unavailable database. The last value is kept: its age still grows.
     }
-    if (!this.#stopped) this.#cancel = clock.schedule(BACKLOG_LOOK_MS, () => void this.start());
+    if (!this.#stopped) this.#cancel = clock.schedule(BACKLOG_POLL_MS, () => void this.#poll());
   }
 
   stop(): void {

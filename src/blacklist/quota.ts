@@ -7,11 +7,11 @@ export const QUOTA_RECOUNT_MS = 60_000;
 /** Callers whose quotas are tracked at once. */
 export const MAX_QUOTA_CALLERS = 10_000;
 
-/** Rows. A caller that retries at the announced time must not be rejected because of a rounding error. */
+/** In rows. A caller that retries at the announced time must not be rejected because of a rounding error. */
 const ROUNDING = 1e-6;
 
 interface Account {
-  /** Rows available in the token bucket, refilled at the rate, up to one batch or one second's worth, whichever is more. */
+  /** Rows in the token bucket when it was last refilled. It holds one batch or one second's worth, whichever is more. */
   available: number;
   filledAt: number;
   /** The caller's unexpired entries as last counted in the database, plus those added since. */
@@ -43,13 +43,16 @@ interface Options {
   readonly count: (revokedBy: string, limit: number) => Promise<number>;
 }
 
+/** Gives back all reserved rows but those that became entries. */
+type Settle = (created: number) => void;
+
 /** What one request takes from its caller's quota, once, before any costly work is done for the request. */
 export class Allowance {
-  readonly #take: (rows: number) => Promise<(created: number) => void>;
-  #settle: ((created: number) => void) | undefined;
+  readonly #take: (rows: number) => Promise<Settle>;
+  #settle: Settle | undefined;
   #rows = 0;
 
-  constructor(take: (rows: number) => Promise<(created: number) => void>) {
+  constructor(take: (rows: number) => Promise<Settle>) {
     this.#take = take;
   }
 
@@ -76,11 +79,8 @@ export class Quota {
     this.#options = options;
   }
 
-  /**
-   * Takes `rows` from the caller's quota; the returned function gives back all but those that became entries. Throws QUOTA_EXCEEDED
-   * with the time after which to retry.
-   */
-  async reserve(caller: string, rows: number): Promise<(created: number) => void> {
+  /** Takes `rows` from the caller's quota. Throws QUOTA_EXCEEDED with the time after which to retry. */
+  async reserve(caller: string, rows: number): Promise<Settle> {
     const account = this.#accountOf(caller);
     this.#spend(account, rows);
     const { rows: limit, waitsForCount, total } = this.#options;
@@ -116,14 +116,10 @@ export class Quota {
     const now = clock.monotonic();
     for (const account of this.#accounts.values()) {
       mostRows = Math.max(mostRows, account.rows + account.reserved);
-      const tokens = Math.min(
-        this.#burst,
-        account.available + ((now - account.filledAt) / 1000) * rowsPerSecond,
-      );
-      mostSpent = Math.max(mostSpent, 1 - tokens / this.#burst);
+      mostSpent = Math.max(mostSpent, 1 - this.#availableAt(now, account) / this.#burst);
     }
     const all = total();
-    // No caller's entries were counted because all entries together are still few.
+    // While the total is within the quota no caller's entries are counted, and none can have more than the total.
     if (all !== undefined && all <= rows) mostRows = all;
     return {
       rows: rows === 0 ? undefined : Math.min(1, mostRows / rows),
@@ -158,16 +154,21 @@ export class Quota {
     return account;
   }
 
-  /** A request of maximum size fits however low the rate; the caller then waits longer before its next request. */
+  /** The capacity of a bucket. A request of maximum size fits however low the rate; the caller then waits longer before its next one. */
   get #burst(): number {
     return Math.max(MAX_BATCH, this.#options.rowsPerSecond);
+  }
+
+  /** The rows in the caller's bucket at this time by the monotonic clock. */
+  #availableAt(now: number, { available, filledAt }: Account): number {
+    return Math.min(this.#burst, available + ((now - filledAt) / 1000) * this.#options.rowsPerSecond);
   }
 
   #spend(account: Account, rows: number): void {
     const { rowsPerSecond: rate, clock } = this.#options;
     if (rate === 0) return;
     const now = clock.monotonic();
-    account.available = Math.min(this.#burst, account.available + ((now - account.filledAt) / 1000) * rate);
+    account.available = this.#availableAt(now, account);
     account.filledAt = now;
     if (rows > account.available + ROUNDING) {
       throw new ServiceError("QUOTA_EXCEEDED", `the caller may blacklist ${rate} tokens a second`, {

@@ -9,18 +9,18 @@ const SWEEP_INTERVAL_MS = 10;
 /** A call that waits for the next batch. */
 export interface QueuedRequest {
   readonly caller: Caller;
-  /** How much of the list's room the call takes. */
+  /** How much of the queue's capacity the call takes. */
   readonly size: number;
   reject(error: unknown): void;
 }
 
-/** Calls waiting for the next batch, in order of arrival, with bounds in total and per caller. Abandoned calls free their room. */
-export class RequestQueue<W extends QueuedRequest> {
+/** Calls waiting for the next batch, in order of arrival, with bounds in total and per caller. Abandoned calls free their capacity. */
+export class RequestQueue<Request extends QueuedRequest> {
   readonly #clock: Clock;
   readonly #capacity: FairCapacity;
-  #waiting: W[] = [];
-  /** Calls whose room comes from their caller's own share. */
-  readonly #own = new Set<W>();
+  #waiting: Request[] = [];
+  /** Calls whose capacity was taken from the part that is shared fairly among callers, see {@link FairCapacity}. */
+  readonly #own = new Set<Request>();
   #sweptAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: { clock: Clock; capacity: number }) {
@@ -28,46 +28,46 @@ export class RequestQueue<W extends QueuedRequest> {
     this.#capacity = new FairCapacity(options.capacity);
   }
 
-  /** Returns false, and adds nothing, when there is no room in total or for this caller. */
-  add(waiting: W): boolean {
+  /** Returns false, and adds nothing, when the queue is full, or this caller has too much of it. */
+  add(waiting: Request): boolean {
     const name = nameOf(waiting);
-    let share = this.#capacity.take(name, waiting.size);
-    if (share === undefined && this.#makeRoom()) share = this.#capacity.take(name, waiting.size);
-    if (share === undefined) return false;
-    if (share === "own") this.#own.add(waiting);
+    let takenFrom = this.#capacity.take(name, waiting.size);
+    if (takenFrom === undefined && this.#dropGoneNow()) takenFrom = this.#capacity.take(name, waiting.size);
+    if (takenFrom === undefined) return false;
+    if (takenFrom === "own") this.#own.add(waiting);
     this.#waiting.push(waiting);
     return true;
   }
 
-  /** Removes from the front of the list all calls that fit into one batch, at least one; undefined if no call waits. */
-  take(fits: (waiting: W) => boolean): W[] | undefined {
+  /** Removes from the front of the queue all calls that fit into one batch, at least one; undefined if no call waits. */
+  take(fits: (waiting: Request) => boolean): Request[] | undefined {
     this.#dropGone();
     let count = 0;
     for (const waiting of this.#waiting) {
       if (!fits(waiting) && count > 0) break;
-      this.#leave(waiting);
+      this.#giveBack(waiting);
       count++;
     }
     return count === 0 ? undefined : this.#waiting.splice(0, count);
   }
 
-  /** Searches for abandoned calls; false if it searched recently. */
-  #makeRoom(): boolean {
-    // A burst of rejections must not search the whole list each time.
+  /** Drops abandoned calls; returns false, and does nothing, if that was done recently. */
+  #dropGoneNow(): boolean {
+    // A burst of rejections must not search the whole queue each time.
     if (this.#clock.monotonic() - this.#sweptAt < SWEEP_INTERVAL_MS) return false;
     this.#sweptAt = this.#clock.monotonic();
     this.#dropGone();
     return true;
   }
 
-  #leave(waiting: W): void {
+  #giveBack(waiting: Request): void {
     this.#capacity.giveBack(this.#own.delete(waiting) ? "own" : "common", nameOf(waiting), waiting.size);
   }
 
   #dropGone(): void {
     this.#waiting = this.#waiting.filter((waiting) => {
       if (!waiting.caller.isGone) return true;
-      this.#leave(waiting);
+      this.#giveBack(waiting);
       waiting.reject(ABANDONED);
       return false;
     });

@@ -26,6 +26,7 @@ export class SnapshotTurns<R extends Receiver> {
     this.#clock = clock;
   }
 
+  /** How many receivers have a turn, and how many wait for one. */
   get size(): { readonly inFlight: number; readonly waiting: number } {
     return { inFlight: this.#current.size, waiting: this.#waitingCount };
   }
@@ -45,7 +46,7 @@ export class SnapshotTurns<R extends Receiver> {
     return true;
   }
 
-  /** The receiver needs no turn, or no longer. True if its turn goes to a waiting receiver. */
+  /** Ends the receiver's turn, or its wait for one. True if its turn goes to a waiting receiver. */
   end(receiver: R): boolean {
     if (this.#waiting.delete(receiver.callerName, receiver)) this.#waitingCount--;
     return this.#current.delete(receiver) && this.#fill();
@@ -60,7 +61,7 @@ export class SnapshotTurns<R extends Receiver> {
 
   /** Gives free turns to waiting receivers; true if there was one. */
   #fill(): boolean {
-    let hasCome = false;
+    let hasGiven = false;
     while (this.#current.size < MAX_SNAPSHOTS) {
       const next = this.#waiting.next(
         (name) => name === "" || this.#countOf(name) < MAX_SNAPSHOTS_PER_CALLER,
@@ -68,9 +69,9 @@ export class SnapshotTurns<R extends Receiver> {
       if (next === undefined) break;
       this.#waitingCount--;
       this.#current.set(next, this.#clock.monotonic());
-      hasCome = true;
+      hasGiven = true;
     }
-    return hasCome;
+    return hasGiven;
   }
 
   #countOf(name: string): number {

@@ -5,24 +5,25 @@ import { MAX_ENTRIES_PER_MESSAGE } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { SharedRounds } from "../shared-rounds.ts";
 import { type Columns, ColumnsBuilder, inParts } from "../token-index/columns.ts";
-import { LAST_PLACE } from "../token-index/token-index.ts";
+import { END_OF_PLACES } from "../token-index/token-index.ts";
 import type { Change, ChangeLog } from "./change-log.ts";
 import type { Follower } from "./follower.ts";
 import type { Observer } from "./observer.ts";
 import { NO_INDEX } from "./unavailability.ts";
 
-/** What to send to a copy next. */
+/** A message to a client's copy of the blacklist. */
 export type Delivery =
-  /** Begins a transfer: of all live entries, or of those that have changed. */
+  /** Begins a transfer: of all live entries, about `count`, or of those that have changed. `key` is that of the fingerprints. */
   | { readonly kind: "opened"; readonly isSnapshot: boolean; readonly key: Buffer; readonly count: number }
-  /** A part of a snapshot, made for this copy only. */
+  /** A part of a snapshot, made for this copy only. The last part has the revision that the snapshot reflects. */
   | { readonly kind: "part"; readonly columns: Columns; readonly revision: Revision | undefined }
   /** One change, or several merged; the same object for all copies at the same position. */
   | { readonly kind: "change"; readonly change: Change }
+  /** The responses to a `sync`: proof that the copy is current as of that revision, or why there is none. */
   | { readonly kind: "synced"; readonly id: bigint; readonly revision: Revision }
   | { readonly kind: "unsynced"; readonly id: bigint; readonly reason: Reason };
 
-/** What all subscriptions share. */
+/** What all subscriptions share: the watch hub. */
 export interface SubscriptionHost {
   /** Throws UNAUTHENTICATED when the caller's own token is blacklisted, as far as the index knows. */
   rejectIfRevoked(caller: KnownCaller): void;
@@ -33,6 +34,7 @@ export interface SubscriptionHost {
   /** Whether it is this subscription's turn to be sent a snapshot; queues it if not. It keeps the turn until {@link endSnapshot}. */
   hasSnapshotTurn(subscription: Subscription): boolean;
   endSnapshot(subscription: Subscription): void;
+  /** Forgets a subscription that has been closed. */
   leave(subscription: Subscription): void;
   readonly observer: Observer | undefined;
 }
@@ -50,12 +52,12 @@ interface Options {
 interface Snapshot {
   /** Everything up to this revision was in the index when the first part was sent. */
   revision: Revision;
-  /** The place in the index, see {@link EntryIndex.visit}. */
+  /** Where in the index to continue, see {@link EntryIndex.visit}; 0: the snapshot has not begun. */
   place: number;
   /** Parts of the last visited place that have not been sent yet. */
   rest: Columns[];
-  /** Grows to the size of the largest place; freed when the snapshot has been sent. */
-  readonly entries: ColumnsBuilder;
+  /** Collects the entries of a place. Grows to the size of the largest one; freed when the snapshot has been sent. */
+  readonly builder: ColumnsBuilder;
 }
 
 /**
@@ -64,18 +66,20 @@ interface Snapshot {
  */
 export class Subscription {
   readonly #options: Options;
+  /** The epoch of the log to which `#next` refers. */
   #epoch: number;
   /** The number of the next change to send. */
   #next: number;
-  /** Undefined once it has been sent. */
+  /** Undefined if no snapshot is needed, and once it has been sent. */
   #snapshot: Snapshot | undefined;
+  /** Whether `opened` has been sent for the current transfer. */
   #opened = false;
   /** The id of the last `sync` received. */
   #requestedId = 0n;
   /** The id of the last `sync` for which a proof has been requested. */
   #provingId = 0n;
   readonly #proofs: SharedRounds<bigint>;
-  /** A response that is sent after all changes before `after`. */
+  /** The response to a `sync`, which is sent after all changes before the one numbered `after`. */
   #answer: { readonly after: number; readonly delivery: Delivery } | undefined;
   /** Called when {@link next} may have a message again. */
   onReady = () => {};
@@ -154,8 +158,7 @@ export class Subscription {
     if (this.#epoch !== changeLog.epoch) this.#retractProof();
     this.#epoch = changeLog.epoch;
     this.#opened = false;
-    const entries = new ColumnsBuilder();
-    this.#snapshot = { revision: follower.applied, place: 0, rest: [], entries };
+    this.#snapshot = { revision: follower.applied, place: 0, rest: [], builder: new ColumnsBuilder() };
   }
 
   /** A proof of another index is not reported for this one. */
@@ -169,12 +172,8 @@ export class Subscription {
     const { follower } = this.#options;
     this.#opened = true;
     const isSnapshot = this.#snapshot !== undefined;
-    return {
-      kind: "opened",
-      isSnapshot,
-      key: follower.entries.fingerprintKey,
-      count: isSnapshot ? follower.entries.size : 0,
-    };
+    const { fingerprintKey, size } = follower.entries;
+    return { kind: "opened", isSnapshot, key: fingerprintKey, count: isSnapshot ? size : 0 };
   }
 
   #part(snapshot: Snapshot): Delivery {
@@ -186,7 +185,7 @@ export class Subscription {
     }
     if (snapshot.rest.length === 0) this.#visit(snapshot);
     const columns = snapshot.rest.shift() as Columns;
-    if (snapshot.place < LAST_PLACE || snapshot.rest.length > 0) {
+    if (snapshot.place < END_OF_PLACES || snapshot.rest.length > 0) {
       return { kind: "part", columns, revision: undefined };
     }
     this.#snapshot = undefined;
@@ -197,17 +196,17 @@ export class Subscription {
   /** Collects the entries at the next place. */
   #visit(snapshot: Snapshot): void {
     const { host, follower } = this.#options;
-    const { leewayMs } = host;
     // Read once, because there are thousands of entries.
+    const { leewayMs } = host;
     const now = host.now();
     snapshot.place = follower.entries.visit(snapshot.place, (fingerprint, expiresAt) => {
       const until = expiresAt + leewayMs;
-      if (until > now) snapshot.entries.add(fingerprint, until);
+      if (until > now) snapshot.builder.add(fingerprint, until);
     });
-    snapshot.rest = [...inParts(snapshot.entries.take(), MAX_ENTRIES_PER_MESSAGE)];
+    snapshot.rest = [...inParts(snapshot.builder.take(), MAX_ENTRIES_PER_MESSAGE)];
   }
 
-  /** The last `sync` stands for all before it. */
+  /** The id of the `sync` to prove next: the last one stands for all before it. Undefined if there is none. */
   #takeSyncs(): bigint | undefined {
     if (this.#requestedId === this.#provingId) return undefined;
     this.#provingId = this.#requestedId;

@@ -60,7 +60,7 @@ export class WatchHub implements SubscriptionHost {
     this.#options = options;
     this.observer = options.observer;
     this.#turns = new SnapshotTurns(options.clock);
-    options.changeLog.listen(() => this.#scheduleNotifications());
+    options.changeLog.onChange = () => this.#scheduleNotifications();
   }
 
   /** The number of open subscriptions. */

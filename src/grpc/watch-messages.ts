@@ -11,7 +11,7 @@ import type { CopyState } from "../blacklist/watch-hub.ts";
 import type { EpochMs } from "../entry.ts";
 import { toTimestamp } from "../protobuf/timestamps.ts";
 import { formatRevision, parseRevision, type Revision } from "../revision.ts";
-import { HASH, KEY_BYTES } from "../token-index/fingerprint.ts";
+import { HASH_NAME, KEY_BYTES } from "../token-index/fingerprint.ts";
 import { Violations } from "./violations.ts";
 
 type Response = NonNullable<MessageInitShape<typeof Schema>["response"]>;
@@ -49,7 +49,7 @@ export class WatchMessages {
           case: "opened",
           value: {
             snapshot: delivery.isSnapshot,
-            hash: HASH,
+            hash: HASH_NAME,
             key: delivery.key,
             entryCount: BigInt(delivery.count),
           },

@@ -48,7 +48,7 @@ export function createBlacklist(config: Config, { onPhase, random, ...parts }: P
     start() {
       index.start();
       schedule.start(config.pruneIntervalMs);
-      void backlog.start();
+      backlog.start();
     },
     async stop() {
       // Work that takes longer is aborted by closing the store.

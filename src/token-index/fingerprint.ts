@@ -5,7 +5,7 @@ import { BLOCK_BYTES, Chaskey } from "./chaskey.ts";
 import { packUuid, UUID_LENGTH } from "./uuid.ts";
 
 /** The name of the hash of `Fingerprinter`, as sent to local copies. Another algorithm needs another name. */
-export const HASH = "chaskey12-uuid-1";
+export const HASH_NAME = "chaskey12-uuid-1";
 
 /** Bytes of the secret key of the fingerprints. */
 export const KEY_BYTES = 32;
@@ -33,7 +33,7 @@ export class Fingerprinter {
    * The fingerprint of a key as text or as UTF-8 bytes, which give the same result. The returned array is reused by the next call.
    * Throws a RangeError if the key has more than 255 bytes.
    */
-  take(key: string | Uint8Array): Int32Array {
+  hash(key: string | Uint8Array): Int32Array {
     if (key.length === UUID_LENGTH && packUuid(textOf(key), this.#view)) {
       this.#uuids.hash(this.#view, BLOCK_BYTES, this.#words);
     } else this.#hashOther(key);
@@ -41,10 +41,10 @@ export class Fingerprinter {
   }
 
   /**
-   * {@link take} for unvalidated text; undefined if no entry may have it as its key. Validation is combined with hashing because a separate
+   * {@link hash} for unvalidated text; undefined if no entry may have it as its key. Validation is combined with hashing because a separate
    * pass would take a considerable part of the time.
    */
-  takeIfKey(text: string): Int32Array | undefined {
+  hashIfKey(text: string): Int32Array | undefined {
     if (text.length === UUID_LENGTH && packUuid(text, this.#view)) {
       this.#uuids.hash(this.#view, BLOCK_BYTES, this.#words);
       return this.#words;

@@ -103,7 +103,7 @@ export class Segment {
     for (let first = 0; first < VISIT_STRIDE; first++) {
       for (let slot = first; slot < this.#slots.length; slot += VISIT_STRIDE) {
         if (this.#slots.isFree(slot)) continue;
-        this.#slots.read(slot, fingerprint);
+        this.#slots.copyFingerprint(slot, fingerprint);
         each(fingerprint, this.#slots.expiryOf(slot));
       }
     }

@@ -86,7 +86,7 @@ export class Slots {
   }
 
   /** Copies the fingerprint of a slot into the given array. */
-  read(slot: number, fingerprint: Int32Array): void {
+  copyFingerprint(slot: number, fingerprint: Int32Array): void {
     for (let word = 0; word < LOW; word++) fingerprint[word] = this.#words[slot * SLOT + word] as number;
   }
 

@@ -39,17 +39,17 @@ export class TokenIndex {
    * `expiresAt` is in whole milliseconds since 1970, from 1 to MAX_EPOCH_MS. Throws a RangeError if `key` is longer.
    */
   add(key: string | Uint8Array, expiresAt: number): void {
-    this.put(this.#fingerprinter.take(key), expiresAt);
+    this.put(this.#fingerprinter.hash(key), expiresAt);
   }
 
   /** The fingerprint of an entry's key: four words, in an array that is reused for the next key. Throws as {@link add} does. */
   fingerprintOf(key: string | Uint8Array): Int32Array {
-    return this.#fingerprinter.take(key);
+    return this.#fingerprinter.hash(key);
   }
 
   /** {@link fingerprintOf} for unvalidated text; undefined if no entry may have it as its key. */
   fingerprintIfKey(text: string): Int32Array | undefined {
-    return this.#fingerprinter.takeIfKey(text);
+    return this.#fingerprinter.hashIfKey(text);
   }
 
   /** Adds an entry by its fingerprint, which must have been made with the same key. */
@@ -67,11 +67,11 @@ export class TokenIndex {
 
   /** The entry's expiry in milliseconds since 1970, in the past or future; 0 if it is not held. Throws as {@link add} does. */
   expiryOf(key: string): number {
-    return this.expiryAt(this.#fingerprinter.take(key));
+    return this.expiryOfFingerprint(this.#fingerprinter.hash(key));
   }
 
   /** {@link expiryOf} by fingerprint, which must have been made with the same key. */
-  expiryAt(fingerprint: Int32Array): number {
+  expiryOfFingerprint(fingerprint: Int32Array): number {
     return this.#segmentOf(fingerprint).expiryOf(fingerprint);
   }
 
@@ -98,7 +98,7 @@ export class TokenIndex {
 
   /**
    * Calls `each` with the entries of one segment, in no order, and returns the place at which to continue. Repeated from 0 until it
-   * returns {@link LAST_PLACE}, it passes on every entry that is held throughout, even if entries are added or swept and segments
+   * returns {@link END_OF_PLACES}, it passes on every entry that is held throughout, even if entries are added or swept and segments
    * split or joined in between; some entries come twice. The fingerprint is always in the same array.
    *
    * A place is a fingerprint's second word with its bits reversed, so that the entries of a segment are contiguous, as are those of
@@ -134,7 +134,7 @@ export class TokenIndex {
 }
 
 /** The end of the places of {@link TokenIndex.visit}. */
-export const LAST_PLACE = 2 ** 32;
+export const END_OF_PLACES = 2 ** 32;
 
 function reverseBits(word: number): number {
   let reversed = 0;

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { AcknowledgedCommits, MAX_PENDING_COMMITS } from "../../src/blacklist/acknowledged-commits.ts";
+import { AcknowledgedCommits, MAX_UNCONFIRMED_COMMITS } from "../../src/blacklist/acknowledged-commits.ts";
 import { storeUnavailable } from "../../src/errors.ts";
 import type { Revision } from "../../src/revision.ts";
 import { reasonOf } from "../support/rejection.ts";
@@ -83,15 +83,15 @@ describe("AcknowledgedCommits", () => {
 
   describe("with the maximum of pending commits", () => {
     beforeEach(() => {
-      for (const one of range(1, MAX_PENDING_COMMITS)) void commits.add(one);
+      for (const one of range(1, MAX_UNCONFIRMED_COMMITS)) void commits.add(one);
     });
 
-    const one = commit(MAX_PENDING_COMMITS + 1);
+    const one = commit(MAX_UNCONFIRMED_COMMITS + 1);
 
     it("looks up all of them together before the next is acknowledged", async () => {
       await commits.add(one);
       expect([asked, state()]).to.deep.equal([
-        [range(1, MAX_PENDING_COMMITS + 1)],
+        [range(1, MAX_UNCONFIRMED_COMMITS + 1)],
         [[one.number], [one.number]],
       ]);
     });
@@ -105,9 +105,9 @@ describe("AcknowledgedCommits", () => {
     it("does not acknowledge the next commit while it cannot be looked up", async () => {
       failure = storeUnavailable("away");
       expect(await reasonOf(commits.add(one) as Promise<void>)).to.equal("STORE_UNAVAILABLE");
-      expect(commits.required).to.have.length(MAX_PENDING_COMMITS + 1);
+      expect(commits.required).to.have.length(MAX_UNCONFIRMED_COMMITS + 1);
       failure = undefined;
-      await commits.add(commit(MAX_PENDING_COMMITS + 2));
+      await commits.add(commit(MAX_UNCONFIRMED_COMMITS + 2));
       expect(commits.required).to.have.length(1);
     });
 
@@ -116,14 +116,14 @@ describe("AcknowledgedCommits", () => {
       const notice = () => {
         most = Math.max(most, commits.required.length);
       };
-      for (const one of range(MAX_PENDING_COMMITS + 1, 10 * MAX_PENDING_COMMITS)) {
+      for (const one of range(MAX_UNCONFIRMED_COMMITS + 1, 10 * MAX_UNCONFIRMED_COMMITS)) {
         const added = commits.add(one);
         notice();
         await added;
         if (one.number % 7 === 0) commits.foundByFollower(commits.unconfirmed);
         notice();
       }
-      expect(most).to.be.at.most(MAX_PENDING_COMMITS + 2);
+      expect(most).to.be.at.most(MAX_UNCONFIRMED_COMMITS + 2);
     });
   });
 });

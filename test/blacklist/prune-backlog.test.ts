@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { BACKLOG_LOOK_MS, PruneBacklog } from "../../src/blacklist/prune-backlog.ts";
+import { BACKLOG_POLL_MS, PruneBacklog } from "../../src/blacklist/prune-backlog.ts";
 import type { EpochMs } from "../../src/entry.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { turn } from "../support/held-store.ts";
@@ -37,8 +37,8 @@ describe("PruneBacklog", () => {
     await backlog.start();
     expect(asked).to.deep.equal([{ now: clock.now(), leewayMs: LEEWAY, retentionMs: RETENTION }]);
     expect(backlog.longestWaitMs).to.equal(5000);
-    clock.advance(BACKLOG_LOOK_MS - 1);
-    expect([asked.length, backlog.longestWaitMs]).to.deep.equal([1, 5000 + BACKLOG_LOOK_MS - 1]);
+    clock.advance(BACKLOG_POLL_MS - 1);
+    expect([asked.length, backlog.longestWaitMs]).to.deep.equal([1, 5000 + BACKLOG_POLL_MS - 1]);
     clock.advance(1);
     await turn();
     expect([asked.length, backlog.longestWaitMs]).to.deep.equal([2, 0]);
@@ -47,10 +47,10 @@ describe("PruneBacklog", () => {
   it("increases with time from the last poll while the database is unavailable, and is polled again", async () => {
     answers.push(ago(5000), new Error("away"), undefined);
     await backlog.start();
-    clock.advance(BACKLOG_LOOK_MS);
+    clock.advance(BACKLOG_POLL_MS);
     await turn();
-    expect(backlog.longestWaitMs).to.equal(5000 + BACKLOG_LOOK_MS);
-    clock.advance(BACKLOG_LOOK_MS);
+    expect(backlog.longestWaitMs).to.equal(5000 + BACKLOG_POLL_MS);
+    clock.advance(BACKLOG_POLL_MS);
     await turn();
     expect(backlog.longestWaitMs).to.equal(0);
   });

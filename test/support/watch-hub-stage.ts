@@ -81,7 +81,7 @@ export class WatchHubStage {
 
   know(...names: readonly string[]): void {
     this.#fingerprinter ??= new Fingerprinter(this.follower.entries.fingerprintKey);
-    for (const name of names) this.#names.set(this.#fingerprinter.take(name).join(" "), name);
+    for (const name of names) this.#names.set(this.#fingerprinter.hash(name).join(" "), name);
   }
 }
 

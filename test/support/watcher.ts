@@ -151,7 +151,7 @@ export class Watcher {
 
   #printOf(jti: string): string {
     this.#fingerprinter ??= new Fingerprinter(this.key);
-    return hex(this.#fingerprinter.take(jti));
+    return hex(this.#fingerprinter.hash(jti));
   }
 
   #receive(message: WatchResponse): void {

@@ -7,7 +7,7 @@ const KEY = Uint8Array.from({ length: 32 }, (_, at) => at);
 const fingerprinter = new Fingerprinter(KEY);
 
 function printOf(jti: string | Uint8Array, from = fingerprinter): string {
-  return hex(from.take(jti));
+  return hex(from.hash(jti));
 }
 
 function hex(words: Int32Array): string {
@@ -16,7 +16,7 @@ function hex(words: Int32Array): string {
 
 /** The fingerprint of an unchecked text; undefined if it is not a jti. */
 function uncheckedPrintOf(text: string): string | undefined {
-  const print = fingerprinter.takeIfKey(text);
+  const print = fingerprinter.hashIfKey(text);
   return print && hex(print);
 }
 

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { MAX_EPOCH_MS } from "../../src/entry.ts";
-import { LAST_PLACE, TokenIndex } from "../../src/token-index/token-index.ts";
+import { END_OF_PLACES, TokenIndex } from "../../src/token-index/token-index.ts";
 import { randomFor } from "../support/seed.ts";
 
 const KEY = Uint8Array.from({ length: 32 }, (_, at) => 255 - at);
@@ -200,7 +200,7 @@ describe("a visit of the token index", () => {
     const seen = new Map<string, number>();
     let handed = 0;
     let steps = 0;
-    for (let place = 0; place !== LAST_PLACE; steps++) {
+    for (let place = 0; place !== END_OF_PLACES; steps++) {
       place = index.visit(place, (print, expiresAt) => {
         handed++;
         seen.set(text(print), expiresAt);
@@ -211,7 +211,7 @@ describe("a visit of the token index", () => {
   });
 
   it("ends after one step if the index is empty", () => {
-    expect(new TokenIndex(KEY).visit(0, () => {})).to.equal(LAST_PLACE);
+    expect(new TokenIndex(KEY).visit(0, () => {})).to.equal(END_OF_PLACES);
   });
 
   it("returns all entries that are present throughout, while others are added, swept, split and joined between its steps", () => {
@@ -234,7 +234,7 @@ describe("a visit of the token index", () => {
         if (index.expiryOf(jti) === 9000) held.push(printOf(index, jti));
       }
       const seen = new Set<string>();
-      for (let place = 0; place !== LAST_PLACE; counts.steps++) {
+      for (let place = 0; place !== END_OF_PLACES; counts.steps++) {
         place = index.visit(place, (print) => seen.add(text(print)));
         const { bytes } = index;
         const what = random();
@@ -252,7 +252,7 @@ describe("a visit of the token index", () => {
   it("adds entries by their fingerprints from another index with the same key", () => {
     const [one, other] = [new TokenIndex(KEY), new TokenIndex(KEY)];
     for (let at = 0; at < 20_000; at++) one.add(`${at}`, at + 1);
-    for (let place = 0; place !== LAST_PLACE; ) {
+    for (let place = 0; place !== END_OF_PLACES; ) {
       place = one.visit(place, (print, expiresAt) => other.put(print, expiresAt));
     }
     const wrong = Array.from({ length: 20_000 }, (_, at) => at).filter(

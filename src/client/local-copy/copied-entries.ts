@@ -1,5 +1,5 @@
 import type { EntryKey, EpochMs } from "../../entry.ts";
-import { COMMIT_RETENTION_MS, OBSERVED_REVISIONS, SWEEP_INDEX_SEGMENTS } from "../../limits.ts";
+import { COMMIT_RETENTION_MS, KEPT_STAMPS, SWEEP_INDEX_SEGMENTS } from "../../limits.ts";
 import type { Clock } from "../../time/clock.ts";
 import { ClockBounds } from "../../time/clock-bounds.ts";
 import { type ClockReading, elapsedBetween, elapsedSince } from "../../time/clock-reading.ts";
@@ -109,7 +109,7 @@ export class CopiedEntries implements KnownEntries {
     const index = this.#table?.index;
     const fingerprint = index?.fingerprintIfKey(key);
     if (index === undefined || fingerprint === undefined) return -1;
-    const until = index.expiryAt(fingerprint);
+    const until = index.expiryOfFingerprint(fingerprint);
     if (this.#former.length === 0) return until;
     return Math.max(until, ...this.#former.map((former) => former.index.expiryOf(key)));
   }
@@ -147,7 +147,7 @@ export class CopiedEntries implements KnownEntries {
     this.#isComplete = true;
     this.#isLoading = false;
     this.#reflected.add(revision);
-    if (this.#reflected.size > OBSERVED_REVISIONS) {
+    if (this.#reflected.size > KEPT_STAMPS) {
       const [oldest] = this.#reflected;
       this.#reflected.delete(oldest as string);
     }

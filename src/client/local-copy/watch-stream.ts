@@ -9,7 +9,7 @@ import {
 } from "../../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { methodDefinition } from "../../protobuf/service-definition.ts";
 import { eachOf } from "../../token-index/columns.ts";
-import { HASH } from "../../token-index/fingerprint.ts";
+import { HASH_NAME } from "../../token-index/fingerprint.ts";
 import { ClientError, malformedAnswer } from "../client-error.ts";
 import { clientError } from "../error-details.ts";
 import type { CopyCursor } from "./copied-entries.ts";
@@ -87,7 +87,7 @@ export class WatchStream {
       if (this.#isOver) return;
       switch (response.case) {
         case "opened":
-          if (response.value.hash !== HASH) {
+          if (response.value.hash !== HASH_NAME) {
             throw new ClientError(
               "UNIMPLEMENTED",
               "the service makes fingerprints in a way that is not known here",

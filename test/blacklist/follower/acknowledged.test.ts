@@ -1,8 +1,8 @@
 import { expect } from "chai";
-import { MAX_PENDING_COMMITS } from "../../../src/blacklist/acknowledged-commits.ts";
+import { MAX_UNCONFIRMED_COMMITS } from "../../../src/blacklist/acknowledged-commits.ts";
 import { LOAD_RETRY_MS } from "../../../src/blacklist/follower.ts";
 import type { Jti } from "../../../src/entry.ts";
-import { INDEX_RETRY_MS, OBSERVED_REVISIONS } from "../../../src/limits.ts";
+import { INDEX_RETRY_MS, KEPT_STAMPS } from "../../../src/limits.ts";
 import { AWAY, at, FollowerStage, HOUR, positionOf, settle } from "../../support/follower-stage.ts";
 import { newEntries, newEntry } from "../../support/new-entry.ts";
 
@@ -159,12 +159,12 @@ describe("Follower", () => {
     });
 
     it("is looked up together with the others when there are no reads and many are pending", async () => {
-      for (let count = 0; count <= MAX_PENDING_COMMITS; count++) {
+      for (let count = 0; count <= MAX_UNCONFIRMED_COMMITS; count++) {
         await stage.acknowledge(await stage.write(newEntry(`a-${count}`)));
       }
       expect([stage.told.writer, stage.store.lookUps.map(({ length }) => length)]).to.deep.equal([
         "acknowledged",
-        [MAX_PENDING_COMMITS + 1],
+        [MAX_UNCONFIRMED_COMMITS + 1],
       ]);
       stage.ask("reader");
       await settle();
@@ -344,7 +344,7 @@ describe("Follower", () => {
       const first = await stage.write(newEntry("a"));
       await stage.prove();
       stage.store.holding = false;
-      for (let count = 0; count < OBSERVED_REVISIONS - 1; count++) {
+      for (let count = 0; count < KEPT_STAMPS - 1; count++) {
         stage.store.commit();
         await stage.follower.databaseState();
       }

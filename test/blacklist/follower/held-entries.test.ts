@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { LOAD_RETRY_MS } from "../../../src/blacklist/follower.ts";
 import type { Jti } from "../../../src/entry.ts";
-import { INDEX_RETRY_MS, OBSERVED_REVISIONS, SWEEP_INDEX_MS } from "../../../src/limits.ts";
+import { INDEX_RETRY_MS, KEPT_STAMPS, SWEEP_INDEX_MS } from "../../../src/limits.ts";
 import { at, FollowerStage, HOUR, LEEWAY, settle } from "../../support/follower-stage.ts";
 import { newEntries, newEntry } from "../../support/new-entry.ts";
 
@@ -58,7 +58,7 @@ describe("Follower", () => {
     it("is remembered among the latest ten thousand, no longer", async () => {
       stage.store.holding = false;
       const revisions = [];
-      for (let count = 0; count <= OBSERVED_REVISIONS; count++) {
+      for (let count = 0; count <= KEPT_STAMPS; count++) {
         stage.store.commit();
         revisions.push(stage.store.revision);
         await stage.follower.databaseState();

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { CopiedEntries, MAX_RESUME_MS } from "../../../src/client/local-copy/copied-entries.ts";
-import { COMMIT_RETENTION_MS, OBSERVED_REVISIONS, SWEEP_INDEX_SEGMENTS } from "../../../src/limits.ts";
+import { COMMIT_RETENTION_MS, KEPT_STAMPS, SWEEP_INDEX_SEGMENTS } from "../../../src/limits.ts";
 import { readClocks } from "../../../src/time/clock-reading.ts";
 import { TokenIndex } from "../../../src/token-index/token-index.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
@@ -221,8 +221,8 @@ describe("CopiedEntries", () => {
 
   it("reflects its most recent revisions, and none of another history", () => {
     snapshot("0-a", []);
-    for (let number = 1; number <= OBSERVED_REVISIONS; number++) copy.reach(`${number}-a`);
-    const seen = ["0-a", "1-a", `${OBSERVED_REVISIONS}-a`, "7-b"].map((revision) => copy.reflects(revision));
+    for (let number = 1; number <= KEPT_STAMPS; number++) copy.reach(`${number}-a`);
+    const seen = ["0-a", "1-a", `${KEPT_STAMPS}-a`, "7-b"].map((revision) => copy.reflects(revision));
     copy.begin({ isSnapshot: true, key: KEY });
     expect([seen, copy.reflects("1-a")]).to.deep.equal([[false, true, true, false], false]);
   });

@@ -16,14 +16,14 @@ import {
   WatchStream,
 } from "../../../src/client/local-copy/watch-stream.ts";
 import { serviceDefinition } from "../../../src/protobuf/service-definition.ts";
-import { HASH } from "../../../src/token-index/fingerprint.ts";
+import { HASH_NAME } from "../../../src/token-index/fingerprint.ts";
 import { until } from "../../support/until.ts";
 
 const KEY = new Uint8Array(32).fill(7);
 const TIME = { seconds: 1_900_000_000n, nanos: 5_000_000 };
 
 type Response = NonNullable<MessageInitShape<typeof WatchResponseSchema>["response"]>;
-const OPENED: Response = { case: "opened", value: { snapshot: true, hash: HASH, key: KEY } };
+const OPENED: Response = { case: "opened", value: { snapshot: true, hash: HASH_NAME, key: KEY } };
 
 /** Columns of this many entries, numbered from 0. */
 function entries(count: number, revision = ""): Response {

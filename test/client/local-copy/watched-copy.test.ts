@@ -6,7 +6,7 @@ import type { ClientState } from "../../../src/client/client-state.ts";
 import { MAX_COPY_KEYS, WatchedCopy } from "../../../src/client/local-copy/watched-copy.ts";
 import { INDEX_RETRY_MS } from "../../../src/limits.ts";
 import { serviceDefinition } from "../../../src/protobuf/service-definition.ts";
-import { HASH } from "../../../src/token-index/fingerprint.ts";
+import { HASH_NAME } from "../../../src/token-index/fingerprint.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { until } from "../../support/until.ts";
 
@@ -62,7 +62,7 @@ describe("a copy that is fed by a service", () => {
         new DataView(key.buffer).setUint32(0, sent);
         const entry = { fingerprints: key.slice(0, 16), until: Uint8Array.of(0, 0, 0, 0, 0, 4, 0, 0) };
         for (const response of [
-          { case: "opened" as const, value: { snapshot: true, hash: HASH, key } },
+          { case: "opened" as const, value: { snapshot: true, hash: HASH_NAME, key } },
           { case: "entries" as const, value: { ...entry, revision: `${sent}-0123456789abcdef` } },
         ]) {
           call.write(create(WatchResponseSchema, { time: TIME, response }));
@@ -90,7 +90,7 @@ describe("a copy that is fed by a service", () => {
         const key = new Uint8Array(32).fill(at);
         const entry = { fingerprints: key.slice(0, 16), until: Uint8Array.of(0, 0, 0, 0, 0, 4, 0, 0) };
         for (const response of [
-          { case: "opened" as const, value: { snapshot: true, hash: HASH, key } },
+          { case: "opened" as const, value: { snapshot: true, hash: HASH_NAME, key } },
           { case: "entries" as const, value: { ...entry, revision: `${at}-0123456789abcdef` } },
         ]) {
           call.write(create(WatchResponseSchema, { time: TIME, response }));

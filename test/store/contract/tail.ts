@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import type { Knex } from "knex";
-import { MAX_PENDING_COMMITS } from "../../../src/blacklist/acknowledged-commits.ts";
+import { MAX_UNCONFIRMED_COMMITS } from "../../../src/blacklist/acknowledged-commits.ts";
 import { SCAN_PAGE, TAIL_PAGE } from "../../../src/limits.ts";
 import type { Revision } from "../../../src/revision.ts";
 import type { Changes, Store, Tail, TailEntry, TailPosition } from "../../../src/store/store.ts";
@@ -260,7 +260,7 @@ export function describeTail({ open }: OpenStores): void {
     it("returns whether other commits are of its history, before the position or after it, up to the maximum", async () => {
       const { store } = await open();
       const commits = [(await store.read([])).revision];
-      for (let count = 0; count < MAX_PENDING_COMMITS + 2; count++) {
+      for (let count = 0; count < MAX_UNCONFIRMED_COMMITS + 2; count++) {
         commits.push((await create(store, ["a"], Date.now() + (count + 2) * HOUR)).revision);
       }
       const tail = store.openTail();
