@@ -2,8 +2,7 @@ import { createServer, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Connections } from "../connections/connections.ts";
 import type { HostPort } from "../connections/host-port.ts";
-import { destroyUnread, type HttpListener, listenHttp } from "../connections/http-listener.ts";
-import { pathOf } from "../connections/request-path.ts";
+import { destroyUnread, type HttpListener, listenHttp, pathOf } from "../connections/http-listener.ts";
 import {
   ADMIN_KEEP_ALIVE_MS,
   ADMIN_REQUEST_MS,

@@ -2,15 +2,12 @@ import { ServiceError } from "../errors.ts";
 import { MAX_UNSENT_BYTES } from "../limits.ts";
 import { FairCapacity, type Share } from "./fair-capacity.ts";
 
-/** Calls in flight in the whole process. Beyond that calls fail with RESOURCE_EXHAUSTED, so that memory is bounded. */
+/** Calls in flight in the whole process. Beyond it, calls fail with RESOURCE_EXHAUSTED, so that memory is bounded. */
 export const MAX_CALLS = 20_000;
-/**
- * Bytes of requests above {@link LARGE_REQUEST_BYTES} in flight in the whole process. Decoded requests take somewhat more memory,
- * until the database has answered them.
- */
+/** Bytes of large requests in flight in the whole process: on the wire. Decoded, they take somewhat more memory. */
 export const MAX_UNANSWERED_BYTES = 64 * 1024 * 1024;
 
-/** A call, by the address of its connection. `peer` is read only when needed, since it may have to be looked up. */
+/** A call, by the address of its connection, which is read only when needed, since it may have to be looked up. */
 interface Source {
   readonly peer: string;
 }
@@ -24,9 +21,11 @@ export class Admission {
   /** Bytes of large requests. */
   readonly #requests = new FairCapacity(MAX_UNANSWERED_BYTES);
   #draining = false;
-  readonly #unsent = new Map<string, number>();
+  /** Bytes of unread answers by peer; only peers that have some. */
+  readonly #unread = new Map<string, number>();
   readonly #onIdle: (() => void)[] = [];
 
+  /** The number of calls in flight. */
   get active(): number {
     return this.#capacity.taken;
   }
@@ -43,7 +42,7 @@ export class Admission {
     return this.#capacity.claim(caller);
   }
 
-  /** Counts a large request of this caller. Undefined if there is no room for it; otherwise the result must be passed to {@link releaseRequest}. */
+  /** Counts a large request of this caller. Undefined if it is too much; otherwise the result must be passed to {@link releaseRequest}. */
   reserveRequest(caller: string, bytes: number): Share | undefined {
     return this.#requests.take(caller, bytes);
   }
@@ -52,29 +51,29 @@ export class Admission {
     this.#requests.giveBack(share, caller, bytes);
   }
 
-  /** Whether the call's connection has so many unread answers that its calls are refused. */
+  /** Whether the call's connection has so many bytes of unread answers that its calls are refused. */
   hasUnreadAnswers(call: Source): boolean {
-    return this.#unsent.size > 0 && !this.mayBuffer(call.peer);
+    return this.#unread.size > 0 && !this.mayBuffer(call.peer);
   }
 
-  /** Ends a call. `share` is the result of {@link claim}. */
+  /** Ends an admitted call. `share` and `caller` are the result and the argument of {@link claim}; absent if it was not called. */
   leave(share: Share = "common", caller = ""): void {
     this.#capacity.giveBack(share, caller);
     if (this.active === 0) for (const idle of this.#onIdle.splice(0)) idle();
   }
 
-  /** False while a connection has so many unread answers that no further answers are buffered for it. */
+  /** False while a connection has so many bytes of unread answers that no further answer is buffered for it. */
   mayBuffer(peer: string): boolean {
-    return (this.#unsent.get(peer) ?? 0) < MAX_UNSENT_BYTES;
+    return (this.#unread.get(peer) ?? 0) < MAX_UNSENT_BYTES;
   }
 
   /** Counts the bytes of an answer that waits for the client to read it. Call the returned function when the bytes have been sent. */
   bufferAnswer(peer: string, bytes: number): () => void {
-    this.#unsent.set(peer, (this.#unsent.get(peer) ?? 0) + bytes);
+    this.#unread.set(peer, (this.#unread.get(peer) ?? 0) + bytes);
     return () => {
-      const remaining = (this.#unsent.get(peer) ?? 0) - bytes;
-      if (remaining > 0) this.#unsent.set(peer, remaining);
-      else this.#unsent.delete(peer);
+      const remaining = (this.#unread.get(peer) ?? 0) - bytes;
+      if (remaining > 0) this.#unread.set(peer, remaining);
+      else this.#unread.delete(peer);
     };
   }
 

@@ -1,4 +1,4 @@
-/** Where a share was taken from, needed to give it back: from the common room, or from the caller's own part of it. */
+/** How a share of the capacity is accounted, needed to give it back: "own" counts against its caller's limit, "common" does not. */
 export type Share = "common" | "own";
 
 /**
@@ -7,22 +7,23 @@ export type Share = "common" | "own";
  * gets three quarters. Callers without a name are not distinguished, and may take everything.
  */
 export class FairCapacity {
-  readonly #room: number;
+  readonly #total: number;
   #taken = 0;
   /** Each caller's share of the second half; only callers that have one. */
   readonly #own = new Map<string, number>();
 
-  constructor(room: number) {
-    this.#room = room;
+  constructor(total: number) {
+    this.#total = total;
   }
 
+  /** How much of the capacity is in use. */
   get taken(): number {
     return this.#taken;
   }
 
-  /** Takes `size` for a caller that is not known yet. Returns false, and takes nothing, if there is no room. */
+  /** Takes `size` for a caller that is not known yet. Returns false, and takes nothing, if too little is free. */
   enter(size = 1): boolean {
-    if (this.#taken + size > this.#room) return false;
+    if (this.#taken + size > this.#total) return false;
     this.#taken += size;
     return true;
   }
@@ -32,14 +33,14 @@ export class FairCapacity {
    * back as "common".
    */
   claim(name: string, size = 1): Share | undefined {
-    if (name === "" || this.#taken <= this.#room / 2) return "common";
+    if (name === "" || this.#taken <= this.#total / 2) return "common";
     const own = (this.#own.get(name) ?? 0) + size;
-    if (own > this.#room - this.#taken) return undefined;
+    if (own > this.#total - this.#taken) return undefined;
     this.#own.set(name, own);
     return "own";
   }
 
-  /** Takes `size` for the caller `name`. Returns undefined, and takes nothing, if there is no room for it. */
+  /** Takes `size` for the caller `name`. Returns undefined, and takes nothing, if too little is free, or the caller has too much. */
   take(name: string, size = 1): Share | undefined {
     if (!this.enter(size)) return undefined;
     const share = this.claim(name, size);

@@ -1,4 +1,4 @@
-/** A queue of items that belong to callers, who take turns. The items of one caller are in order of arrival. */
+/** A queue of items, each of one caller. Callers take turns; the items of one caller are in order of arrival. */
 export class FairQueue<T> {
   /** By the caller's name, next turn first; only callers with items. */
   readonly #waiting = new Map<string, Set<T>>();

@@ -18,14 +18,15 @@ const ASYMMETRIC = [
 type Algorithm = (typeof ASYMMETRIC)[number];
 
 /**
- * Registered names of algorithms that are never accepted. Messages may repeat these names; an unlisted name is never repeated, since it may
- * hold anything.
+ * Names of algorithms (of JOSE, COSE and their drafts) that are never accepted. Messages may repeat these names; an unlisted name is never
+ * repeated, since it may hold anything.
  */
 const REFUSED = [
   ...["HS256", "HS384", "HS512", "none", "ES256K", "Ed448", "RS1"],
   ...["ML-DSA-44", "ML-DSA-65", "ML-DSA-87", "ESB256", "ESB384", "ESB512", "SM2", "HS256/64"],
 ];
 
+/** The algorithms accepted by default, in the form of the setting. */
 export const DEFAULT_ALGORITHMS = "RS256 PS256 ES256 EdDSA";
 
 /**
@@ -34,23 +35,19 @@ export const DEFAULT_ALGORITHMS = "RS256 PS256 ES256 EdDSA";
  */
 export function parseAlgorithms(text: string): readonly string[] {
   const names = text.split(/[\s,]+/).filter((name) => name !== "");
-  if (names.length === 0 || !names.every(isSupported)) {
+  if (names.length === 0 || !names.every(isSupportedAlgorithm)) {
     throw new RangeError(`must be one or more of ${ASYMMETRIC.join(", ")}`);
   }
-  return [...new Set(names.flatMap((name) => (isEdwards(name) ? [name, ...EDWARDS] : [name])))];
+  return [...new Set(names.flatMap((name) => (EDWARDS.includes(name) ? [name, ...EDWARDS] : [name])))];
 }
 
 const EDWARDS = ["EdDSA", "Ed25519"];
 
-function isEdwards(name: string): boolean {
-  return EDWARDS.includes(name);
-}
-
-export function isSupported(name: unknown): name is Algorithm {
+export function isSupportedAlgorithm(name: unknown): name is Algorithm {
   return (ASYMMETRIC as readonly unknown[]).includes(name);
 }
 
-/** The name if it is a registered one, which may appear in a message; otherwise undefined. */
-export function nameOfAlgorithm(name: unknown): string | undefined {
+/** The name if it is a known one, which may appear in a message; otherwise undefined. */
+export function quotableName(name: unknown): string | undefined {
   return [...ASYMMETRIC, ...REFUSED].find((known) => known === name);
 }

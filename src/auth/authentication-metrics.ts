@@ -14,11 +14,11 @@ export function withAuthenticationMetrics(
   authenticate: Authenticator,
   report: (outcome: AuthOutcome) => void,
 ): Authenticator {
-  const known = (principal: Principal) => {
+  const succeeded = (principal: Principal) => {
     report("known");
     return principal;
   };
-  const unknown = (error: unknown): never => {
+  const failed = (error: unknown): never => {
     report(outcomeOf(error));
     throw error;
   };
@@ -27,9 +27,9 @@ export function withAuthenticationMetrics(
     try {
       principal = authenticate(credentials);
     } catch (error) {
-      return unknown(error);
+      return failed(error);
     }
-    return principal instanceof Promise ? principal.then(known, unknown) : known(principal);
+    return principal instanceof Promise ? principal.then(succeeded, failed) : succeeded(principal);
   };
 }
 

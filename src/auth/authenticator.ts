@@ -10,7 +10,7 @@ export interface Credentials {
   readonly authorization: readonly unknown[];
   /** The verified client certificate of the connection, if any. */
   certificate(): PeerCertificate | undefined;
-  /** The call was admitted earlier and is still running, so it does not end because its token or certificate has expired since. */
+  /** The call was admitted earlier and is still running: it must not end only because its token or certificate has expired since. */
   readonly isRunning?: boolean;
 }
 

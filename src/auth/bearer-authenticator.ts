@@ -1,13 +1,13 @@
 import { type EpochMs, textProblem } from "../entry.ts";
-import { ServiceError, unauthenticated } from "../errors.ts";
+import { unauthenticated } from "../errors.ts";
 import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
 import { type Principal, ROLES, type Role } from "../principal.ts";
 import type { Clock } from "../time/clock.ts";
-import { kindOf, nearMiss, numericDate, readJti } from "./claims.ts";
+import { kindOf, nearMiss, numericDate, validJti } from "./claims.ts";
 import type { JwksCache } from "./jwks-cache.ts";
 import { type Claims, InvalidTokenError, verifiedClaims } from "./verify.ts";
 
-/** Cached bearer tokens, and the maximum length of a cached one: 41 MB in total. */
+/** Maximum number of cached bearer tokens, and maximum length of one in characters: 41 MB in total. */
 export const MAX_CACHED_BEARERS = 10_000;
 export const MAX_CACHED_BEARER_LENGTH = 4096;
 
@@ -24,7 +24,7 @@ export interface BearerRules {
   readonly clockToleranceMs: number;
 }
 
-/** Put in place of a damaged or repeated `authorization`: not a token, but not an absent credential either. */
+/** Replaces a damaged or repeated `authorization` before it gets here: not a token, but not an absent credential either. */
 export const DAMAGED_AUTHORIZATION = "damaged";
 const DAMAGED = unauthenticated(
   "the authorization metadata of the call is repeated or not text, or a header field has invalid characters",
@@ -33,14 +33,19 @@ const MALFORMED = unauthenticated("the authorization metadata must be a single v
 
 interface Options {
   readonly rules: BearerRules;
+  /** The issuer's keys. */
   readonly keys: JwksCache;
   readonly clock: Clock;
+  /**
+   * The latest time of all clocks. The entry of a blacklisted token is deleted once the token has expired, so a clock that was set back must
+   * not make the token valid again.
+   */
   readonly now: () => EpochMs;
 }
 
 interface CachedCaller {
   readonly principal: Principal;
-  /** The expiry in wall-clock time, and on the monotonic clock, which cannot be set back. */
+  /** The expiry in wall-clock time, and in milliseconds of the monotonic clock, which cannot be set back. */
   readonly expiresAt: EpochMs;
   readonly expiresAtMonotonic: number;
 }
@@ -59,10 +64,6 @@ export class BearerAuthenticator {
   /** Verifications in flight, so that a thousand calls with one new token verify it once. */
   readonly #inFlight = new Map<string, Promise<Principal>>();
 
-  /**
-   * `now` returns the latest time of all clocks. The entry of a blacklisted token is deleted once the token has expired, so a clock that was
-   * set back must not make the token valid again.
-   */
   constructor({ rules, keys, clock, now }: Options) {
     this.#rules = rules;
     this.#keys = keys;
@@ -102,8 +103,8 @@ export class BearerAuthenticator {
   async #verify(value: string, allowExpired = false): Promise<Principal> {
     const [, token] = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i.exec(value) ?? [];
     if (token === undefined) throw MALFORMED;
-    // Before the first keys have been read, the verification waits for them, and they become version 1.
-    const keysBefore = Math.max(1, this.#keys.version);
+    // Version 0 has no keys: the verification then waits for the first ones, which become version 1.
+    const versionBefore = Math.max(1, this.#keys.version);
     try {
       const claims = await verifiedClaims(token, {
         ...{ keys: this.#keys, algorithms: this.#rules.algorithms },
@@ -112,12 +113,10 @@ export class BearerAuthenticator {
       const expiresAt = this.#checkClaims(claims, allowExpired);
       const principal = this.#principalOf(claims, expiresAt);
       // Do not cache a result if the keys have changed meanwhile, since the key may have been withdrawn.
-      if (this.#keys.version === keysBefore && !allowExpired) this.#cache(value, principal, expiresAt);
+      if (this.#keys.version === versionBefore && !allowExpired) this.#cache(value, principal, expiresAt);
       return principal;
     } catch (error) {
-      if (error instanceof ServiceError) throw error;
-      if (error instanceof InvalidTokenError) throw unauthenticated(`the bearer token ${error.message}`);
-      throw error;
+      throw error instanceof InvalidTokenError ? unauthenticated(`the bearer token ${error.message}`) : error;
     }
   }
 
@@ -179,7 +178,7 @@ export class BearerAuthenticator {
       throw new InvalidTokenError(`must have a sub of at most ${MAX_REVOKED_BY_BYTES} bytes, without NUL`);
     }
     const principal = { name: sub, expiresAt, roles: rolesOf(claims[this.#rules.scopeClaim]) };
-    return jti === undefined ? principal : { ...principal, token: readJti(jti) };
+    return jti === undefined ? principal : { ...principal, token: validJti(jti) };
   }
 
   #cache(value: string, principal: Principal, expiresAt: EpochMs): void {
@@ -194,13 +193,10 @@ export class BearerAuthenticator {
 }
 
 /**
- * Reads scopes in both forms that authorization servers use: text with spaces (RFC 8693), and a list. Other scopes than roles are ignored.
+ * The roles among the scopes, in both forms that authorization servers use: text with spaces (RFC 8693), and a list. None for a claim of
+ * another type.
  */
 function rolesOf(scopes: unknown): ReadonlySet<Role> {
-  const names: readonly unknown[] = typeof scopes === "string" ? scopes.split(" ") : toList(scopes);
-  return new Set(ROLES.filter((role) => names.includes(role)));
-}
-
-function toList(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
+  const list: unknown = typeof scopes === "string" ? scopes.split(" ") : scopes;
+  return new Set(ROLES.filter((role) => Array.isArray(list) && list.includes(role)));
 }

@@ -2,8 +2,8 @@ import type { EpochMs } from "../entry.ts";
 import type { Principal } from "../principal.ts";
 
 /**
- * Tells whether an admitted caller would still be admitted: its token or certificate has not expired, and the keys of tokens, the roles of
- * certificates and the trusted authorities are unchanged.
+ * Tells whether an admitted caller would certainly be admitted again: its token or certificate has not expired, and the keys of tokens, the
+ * roles of certificates and the trusted authorities are unchanged.
  */
 export class CallerValidity {
   readonly #now: () => EpochMs;

@@ -5,26 +5,27 @@ import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
 import { type Principal, ROLES } from "../principal.ts";
 import type { CertificateRoles } from "./certificate-roles.ts";
 
-/** The caller that a certificate identifies, or that the certificate only carries the tokens of its callers. */
+/** The caller that a certificate identifies; "carrier" if the certificate only carries the tokens of other callers. */
 type Identity = Principal | "carrier";
 
 interface Options {
-  /** Whether callers may also authenticate by token. */
-  readonly besideTokens?: boolean;
+  /** Whether callers may also authenticate by token. Absent: no. */
+  readonly acceptsTokens?: boolean;
   /** Called when the set of admitted callers may have changed. */
   readonly onChange?: () => void;
+  /** The time at which certificates are checked for expiry. */
   readonly now: () => EpochMs;
 }
 
 /** Authenticates callers by the subject alternative names of their client certificates, which TLS has already verified. */
 export class CertificateAuthenticator {
   #roles: CertificateRoles;
-  readonly #besideTokens: boolean;
+  readonly #acceptsTokens: boolean;
   /** A cache, since a connection has one certificate and many calls. */
   #identities = new WeakMap<PeerCertificate, Identity>();
   /**
-   * Certificates first seen as carriers. On their connections a lost token would go unnoticed, so they stay carriers even if they are given
-   * roles later.
+   * Certificates that were carriers when their connections opened. On these connections a lost token would go unnoticed, so they stay carriers
+   * even if they are given roles later.
    */
   readonly #carriers = new WeakSet<PeerCertificate>();
   /** Certificates that TLS would no longer accept. */
@@ -33,9 +34,9 @@ export class CertificateAuthenticator {
   readonly #onChange: () => void;
   readonly #now: () => EpochMs;
 
-  constructor(roles: CertificateRoles, { besideTokens = false, onChange = () => {}, now }: Options) {
+  constructor(roles: CertificateRoles, { acceptsTokens = false, onChange = () => {}, now }: Options) {
     this.#roles = roles;
-    this.#besideTokens = besideTokens;
+    this.#acceptsTokens = acceptsTokens;
     this.#onChange = onChange;
     this.#now = now;
   }
@@ -45,12 +46,11 @@ export class CertificateAuthenticator {
    * the connection opens.
    */
   replacesLostToken(certificate: PeerCertificate): boolean {
-    if (this.#identityOf(certificate) !== "carrier") return this.#besideTokens;
+    if (this.#identityOf(certificate) !== "carrier") return this.#acceptsTokens;
     this.#carriers.add(certificate);
     return false;
   }
 
-  /** Replaces the roles of certificates. */
   replaceRoles(roles: CertificateRoles): void {
     this.#roles = roles;
     this.#identities = new WeakMap();
@@ -69,16 +69,15 @@ export class CertificateAuthenticator {
   }
 
   /** Throws UNAUTHENTICATED if the certificate of the connection is no longer trusted. */
-  refuseDistrusted(credentials: { certificate(): PeerCertificate | undefined }): void {
+  refuseDistrusted(connection: { certificate(): PeerCertificate | undefined }): void {
     if (!this.#isAnyDistrusted) return;
-    const certificate = credentials.certificate();
+    const certificate = connection.certificate();
     if (certificate !== undefined && this.#distrusted.has(certificate)) throw DISTRUSTED;
   }
 
   /**
-   * The caller that the certificate identifies; without any role if none of its names is configured. Throws UNAUTHENTICATED if the
-   * configured names have no roles, so that the certificate only carries the tokens of its callers, and, unless `allowExpired`, if the
-   * certificate has expired since its connection was opened.
+   * The caller that the certificate identifies; without any role if none of its names is configured. Throws UNAUTHENTICATED for a carrier
+   * and, unless `allowExpired`, if the certificate has expired since its connection was opened.
    */
   principalOf(
     certificate: PeerCertificate,
@@ -87,7 +86,7 @@ export class CertificateAuthenticator {
     const identity = this.#identityOf(certificate);
     if (identity === "carrier") throw CARRIER;
     const { expiresAt } = identity;
-    // An expiry that cannot be read, which is NaN, has passed.
+    // An expiry that could not be parsed is NaN, and counts as passed.
     if (!allowExpired && expiresAt !== undefined && !(this.#now() < expiresAt)) throw EXPIRED;
     return identity;
   }
@@ -125,8 +124,8 @@ const CARRIER = unauthenticated(
 );
 
 /**
- * Parses `DNS:a, URI:b` as Node.js writes it. A value with a comma, a quote or a control character is written as a JSON string; if that
- * were ignored, a certificate with one crafted name would pass for one with several.
+ * Parses a certificate's `subjectaltname`, such as `DNS:a, URI:b`. Node.js writes a value with a comma, a quote or a control character as a
+ * JSON string; if that were ignored, a certificate with one crafted name would pass for one with several.
  */
 export function alternativeNames(text: string): readonly string[] {
   const names: string[] = [];

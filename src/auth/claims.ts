@@ -3,7 +3,7 @@ import { InvalidTokenError } from "./verify.ts";
 
 // Validation of claims. Messages name the claim and the kind of its value, never the value.
 
-/** The kind of a JSON value. */
+/** The kind of a JSON value, or "absent" for undefined, worded to follow "is". */
 export function kindOf(value: unknown): string {
   if (value === undefined) return "absent";
   if (value === null) return "null";
@@ -21,8 +21,8 @@ export function numericDate(value: unknown, name: "exp" | "nbf" | "iat"): number
   );
 }
 
-/** Throws InvalidTokenError if the value is not a valid jti, since such a token could not be blacklisted. */
-export function readJti(value: unknown): Jti {
+/** The value, if it is a valid jti. Otherwise throws InvalidTokenError, since a token with this jti could not be blacklisted. */
+export function validJti(value: unknown): Jti {
   const problem = typeof value === "string" ? jtiProblem(value) : `is ${kindOf(value)}, and must be text`;
   if (problem !== undefined) throw new InvalidTokenError(`has a malformed jti: it ${problem}`);
   return value as Jti;
@@ -33,10 +33,10 @@ export function readJti(value: unknown): Jti {
  * difference.
  */
 export function nearMiss(value: string, expected: Iterable<string>): string | undefined {
-  const names = [...expected];
+  const texts = [...expected];
   const [difference] =
     Object.entries(COMMON_MISTAKES).find(([, normalize]) =>
-      names.some((name) => normalize(name) === normalize(value)),
+      texts.some((text) => normalize(text) === normalize(value)),
     ) ?? [];
   return difference;
 }

@@ -1,6 +1,6 @@
 import { createPublicKey } from "node:crypto";
 import type { JWK } from "jose";
-import { isSupported, nameOfAlgorithm } from "./algorithms.ts";
+import { isSupportedAlgorithm, quotableName } from "./algorithms.ts";
 
 /** Minimum size of an RSA key in bits: RFC 7518, sections 3.3 and 3.5, and jose reject shorter ones. */
 const MIN_RSA_BITS = 2048;
@@ -13,11 +13,12 @@ export type ClassifiedKey = { readonly key: JWK } | { readonly problem: string }
 
 /** Members that only private or shared keys have (RFC 7518, sections 6.2.2, 6.3.2 and 6.4; RFC 9964). */
 const SECRET_MEMBERS = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
-/** Key types for signatures, with the curves for which jose has an algorithm. */
+/** The key types (`kty`) of elliptic curves, with the curves (`crv`) for which there is a supported algorithm. */
 const CURVES: Readonly<Record<string, readonly string[] | undefined>> = {
   EC: ["P-256", "P-384", "P-521"],
   OKP: ["Ed25519"],
 };
+/** The curve of each algorithm. */
 const CURVE_OF: Readonly<Record<string, string>> = {
   ES256: "P-256",
   ES384: "P-384",
@@ -26,6 +27,7 @@ const CURVE_OF: Readonly<Record<string, string>> = {
   Ed25519: "Ed25519",
 };
 
+/** Classifies `value`, an element of a key set's `keys`. */
 export function classifyKey(value: unknown): ClassifiedKey {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return { problem: "is not a JSON object" };
@@ -51,8 +53,8 @@ export function classifyKey(value: unknown): ClassifiedKey {
     // With this curve, EdDSA and Ed25519 are one algorithm (RFC 9864), so the key serves both names.
     alg: kty === "OKP" ? undefined : alg,
   }) as JWK;
-  const unreadable = problemOfParameters(key, jwk);
-  return unreadable === undefined ? { key } : { problem: unreadable };
+  const parameterProblem = problemOfParameters(key, jwk);
+  return parameterProblem === undefined ? { key } : { problem: parameterProblem };
 }
 
 function isForEncryption({ kty, crv, alg }: Readonly<Record<string, unknown>>): boolean {
@@ -70,7 +72,7 @@ function problemOfType({ kty, crv }: Readonly<Record<string, unknown>>): string 
 
 function problemOfAlgorithm({ kty, crv, alg }: Readonly<Record<string, unknown>>): string | undefined {
   if (alg === undefined) return undefined;
-  if (!isSupported(alg)) return `is for ${nameOfAlgorithm(alg) ?? "an alg"}, which is not supported`;
+  if (!isSupportedAlgorithm(alg)) return `is for ${quotableName(alg) ?? "an alg"}, which is not supported`;
   const isMatch = kty === "RSA" ? /^[RP]S/.test(alg) : CURVE_OF[alg] === crv;
   return isMatch ? undefined : "has an alg that does not fit its kty or crv";
 }

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { JwksSource } from "./jwks-source.ts";
 
-/** Timeout and maximum size of a downloaded key set. */
+/** Timeout of the download of a key set, and its maximum size. */
 export const KEYS_TIMEOUT_MS = 5000;
 export const MAX_KEYS_BYTES = 1024 * 1024;
 

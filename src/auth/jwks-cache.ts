@@ -4,11 +4,11 @@ import { keysUnavailable, type ServiceError } from "../errors.ts";
 import type { Clock } from "../time/clock.ts";
 import { fetchJwks, JwksError } from "./fetch-jwks.ts";
 import type { JwksSource } from "./jwks-source.ts";
-import { listed, type ParsedJwks, parseJwks } from "./parse-jwks.ts";
+import { listProblems, type ParsedJwks, parseJwks } from "./parse-jwks.ts";
 
 /** Interval at which a key set is read again, so that new and withdrawn keys are known within a minute. */
 export const KEYS_RELOAD_MS = 45_000;
-/** The same interval while no key set has been read yet. */
+/** The interval while no key set has been read yet. */
 export const KEYS_RETRY_MS = 1000;
 /**
  * Minimum interval between early reads caused by tokens that fit no key of the set. It bounds how long a token with a new key stays
@@ -39,13 +39,13 @@ export class JwksCache {
   /** Why the last read failed. */
   #problem: string | undefined;
   #reading: Promise<void> | undefined;
-  /** The number of reads begun. */
-  #begun = 0;
-  /** The number of the last successful one. */
-  #lastGood = 0;
+  /** The number of reads begun. Each read is identified by this number at its beginning. */
+  #begunReads = 0;
+  /** The last successful read; 0 before there is one. */
+  #lastGoodRead = 0;
   /** When a token that fits no key last triggered a read, by the monotonic clock. */
   #earlyReadAt = Number.NEGATIVE_INFINITY;
-  /** When the next read is scheduled, by the monotonic clock, unless one is in flight. */
+  /** When the next read is scheduled, by the monotonic clock. Has passed while a read is in flight. */
   #nextAt = 0;
   #cancel = () => {};
   #stopped = false;
@@ -75,7 +75,7 @@ export class JwksCache {
     this.#cancel();
   }
 
-  /** `changed` is called whenever different keys have been read: results based on the old keys have to be verified again. */
+  /** `changed` is called whenever different keys have been read. Results based on the old keys must not be used any more. */
   onChange(changed: () => void): void {
     this.#onChange.push(changed);
   }
@@ -88,7 +88,7 @@ export class JwksCache {
    * allowed yet or fails, or if there are no keys; otherwise what `verify` throws.
    */
   async verifyWith<T>(verify: (find: FindKey) => Promise<T>): Promise<T> {
-    const arrivedAfter = this.#begun;
+    const arrivedAfter = this.#begunReads;
     if (this.#find === undefined) await this.#reading;
     let triedVersion = 0;
     let mismatch: unknown;
@@ -105,7 +105,7 @@ export class JwksCache {
         // The keys may have changed during the verification, so check the version again.
         continue;
       }
-      if (this.#lastGood > arrivedAfter) throw mismatch;
+      if (this.#lastGoodRead > arrivedAfter) throw mismatch;
       await this.#readEarly();
     }
   }
@@ -135,21 +135,21 @@ export class JwksCache {
   }
 
   #read(): Promise<void> {
-    this.#reading ??= this.#readNow(++this.#begun).finally(() => {
+    this.#reading ??= this.#readNow(++this.#begunReads).finally(() => {
       this.#reading = undefined;
     });
     return this.#reading;
   }
 
-  async #readNow(reading: number): Promise<void> {
+  async #readNow(read: number): Promise<void> {
     this.#cancel();
     const { source, name, clock, log } = this.#options;
     try {
       const text = await fetchJwks(source);
-      if (text !== this.#text) this.#take(text);
+      if (text !== this.#text) this.#replaceKeys(text);
       if (this.#problem !== undefined) log.info({ keys: name }, "the key set can be read again");
       this.#problem = undefined;
-      this.#lastGood = reading;
+      this.#lastGoodRead = read;
     } catch (error) {
       const problem = error instanceof JwksError ? error.message : "it is not a JSON Web Key Set";
       if (problem !== this.#problem) {
@@ -163,7 +163,7 @@ export class JwksCache {
     this.#cancel = clock.schedule(pause, () => void this.#read());
   }
 
-  #take(text: string): void {
+  #replaceKeys(text: string): void {
     const { usable, unusable } = parseJwks(text);
     this.#find = this.#finder(createLocalJWKSet({ keys: [...usable] }), unusable);
     this.#text = text;
@@ -171,11 +171,12 @@ export class JwksCache {
     const { name, log } = this.#options;
     log.info({ keys: name, count: usable.length }, "read the key set");
     if (unusable.length > 0) {
-      log.warn({ keys: name, problem: listed(unusable) }, "the key set has keys that cannot be used");
+      log.warn({ keys: name, problem: listProblems(unusable) }, "the key set has keys that cannot be used");
     }
     for (const changed of this.#onChange) changed();
   }
 
+  /** Wraps jose's `find`: a key that is in the set but unusable makes the result KEYS_UNAVAILABLE. */
   #finder(find: FindKey, unusable: ParsedJwks["unusable"]): FindKey {
     const problems = new Map(unusable.map(({ kid, problem }) => [kid, problem]));
     return Object.assign(
@@ -186,7 +187,7 @@ export class JwksCache {
           if (error instanceof errors.JWKSMultipleMatchingKeys) throw error;
           const problem = header?.kid === undefined ? undefined : problems.get(header.kid);
           if (error instanceof errors.JWKSNoMatchingKey && problem === undefined) throw error;
-          // The key exists in an unusable form, which is the issuer's fault and not the token's.
+          // The token may be valid: it is the issuer who has published the key in an unusable form.
           throw this.#unavailable(
             `the key that the token names ${problem ?? "cannot be used"}`,
             this.#nextAt,
@@ -203,5 +204,5 @@ export function isMismatch(error: unknown): boolean {
   return error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWSSignatureVerificationFailed;
 }
 
-/** Minimum retry delay, for when the next read is due or in flight. */
+/** Minimum time to wait that callers are told, for when the next read is due or in flight. */
 const SHORTEST_WAIT_MS = 100;

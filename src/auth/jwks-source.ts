@@ -25,7 +25,3 @@ export function parseJwksUrl(text: string): JwksSource {
   }
   return { kind: "url", url: url.href };
 }
-
-export function jwksFile(path: string): JwksSource {
-  return { kind: "file", path };
-}

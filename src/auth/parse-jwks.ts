@@ -2,26 +2,26 @@ import type { JWK } from "jose";
 import { classifyKey } from "./classify-key.ts";
 import { JwksError } from "./fetch-jwks.ts";
 
-/** Keys of one set: a token that names none is tried with each. Providers publish fewer than ten. */
+/** Maximum number of keys in a set: a token that names no key is tried with each. Providers publish fewer than ten. */
 export const MAX_KEYS = 1000;
 
 /** A parsed key set, without keys for other purposes than signatures. */
 export interface ParsedJwks {
   /** At least one key. */
   readonly usable: readonly JWK[];
-  /** The unusable keys by position. `problem` is worded to follow "the key", and holds nothing of what was read. */
+  /** The unusable keys. `position` counts from 1. `problem` is worded to follow "the key", and holds nothing of what was read. */
   readonly unusable: readonly {
-    readonly place: number;
+    readonly position: number;
     readonly kid: string | undefined;
     readonly problem: string;
   }[];
 }
 
 /** Maximum number of unusable keys that a message lists. */
-const LISTED = 5;
+const MAX_LISTED = 5;
 
 /**
- * Parses the JSON of a key set, ignoring keys for encryption. Throws a JwksError if the text is not a key set or has no usable key, so that
+ * Parses the JSON of a key set, ignoring keys for other purposes than signatures. Throws a JwksError if the text is not a key set or has no usable key, so that
  * it cannot replace a good key set.
  */
 export function parseJwks(text: string): ParsedJwks {
@@ -36,21 +36,21 @@ export function parseJwks(text: string): ParsedJwks {
     if ("key" in classified) usable.push(classified.key);
     else {
       const { kid } = (value ?? {}) as { kid?: unknown };
-      const problem = classified.problem;
-      unusable.push({ place: index + 1, kid: typeof kid === "string" ? kid : undefined, problem });
+      const { problem } = classified;
+      unusable.push({ position: index + 1, kid: typeof kid === "string" ? kid : undefined, problem });
     }
   }
   if (usable.length === 0) {
-    const why = unusable.length === 0 ? "no key is for signatures" : listed(unusable);
+    const why = unusable.length === 0 ? "no key is for signatures" : listProblems(unusable);
     throw new JwksError(`the key set has no usable key: ${why}`);
   }
   return { usable, unusable };
 }
 
 /** The problems of unusable keys, in one line. */
-export function listed(unusable: ParsedJwks["unusable"]): string {
-  const texts = unusable.slice(0, LISTED).map(({ place, problem }) => `key ${place} ${problem}`);
-  if (unusable.length > LISTED) texts.push(`${unusable.length - LISTED} more cannot be used`);
+export function listProblems(unusable: ParsedJwks["unusable"]): string {
+  const texts = unusable.slice(0, MAX_LISTED).map(({ position, problem }) => `key ${position} ${problem}`);
+  if (unusable.length > MAX_LISTED) texts.push(`${unusable.length - MAX_LISTED} more cannot be used`);
   return texts.join("; ");
 }
 

@@ -3,7 +3,7 @@ import { type Jti, jtiProblem } from "../entry.ts";
 import { isRawToken } from "../raw-token.ts";
 import { InvalidTokenError, unverifiedClaims } from "./verify.ts";
 
-/** The credentials of a request, as reported by the proxy that received it. */
+/** The credentials of a client's request, as reported by the proxy that received it. */
 export interface PresentedCredentials {
   /** The jti of each token that the proxy has verified: external input, so of any type; undefined for a token without a jti. */
   readonly verifiedJtis: readonly unknown[];
@@ -14,9 +14,9 @@ export interface PresentedCredentials {
 }
 
 /**
- * Determines the one token that a request presents; it may be named several times. Verified tokens count. With `unverifiedBearer`, the
- * bearer token is also read, without verifying its signature, and must be the same token. Several credentials, or an unreadable one, are
- * always "malformed", since it is unknown which of them the application would use.
+ * Determines the one token that a request presents. It may be given several times: as a verified jti and, with `unverifiedBearer`, as the
+ * bearer token, which is then read without verifying its signature. Several tokens, several `authorization` values, or an unreadable one are
+ * "malformed", since it is unknown which of them the application would use.
  */
 export function presentedToken(
   { verifiedJtis, authorization }: PresentedCredentials,
@@ -24,17 +24,17 @@ export function presentedToken(
 ): { readonly jti: Jti } | { readonly jti?: undefined; readonly reason: NoJti } {
   try {
     const token = bearerToken(authorization);
-    const named = new Set<unknown>(verifiedJtis.filter((jti) => jti !== undefined));
+    const jtis = new Set<unknown>(verifiedJtis.filter((jti) => jti !== undefined));
     if (unverifiedBearer && token !== undefined) {
       const { jti } = unverifiedClaims(token);
       // A token without a jti is another token than a verified one with a jti.
-      if (jti !== undefined || named.size > 0) named.add(jti);
+      if (jti !== undefined || jtis.size > 0) jtis.add(jti);
     }
-    if (named.size === 0) {
+    if (jtis.size === 0) {
       return { reason: verifiedJtis.length === 0 && token === undefined ? "no-token" : "no-jti" };
     }
-    const [jti] = named;
-    if (named.size > 1 || typeof jti !== "string" || jtiProblem(jti) !== undefined) return MALFORMED;
+    const [jti] = jtis;
+    if (jtis.size > 1 || typeof jti !== "string" || jtiProblem(jti) !== undefined) return MALFORMED;
     return { jti: jti as Jti };
   } catch (error) {
     if (error instanceof InvalidTokenError) return MALFORMED;
@@ -44,7 +44,7 @@ export function presentedToken(
 
 const MALFORMED = { reason: "malformed" } as const;
 
-/** Undefined if there is no header or it has another scheme. Throws InvalidTokenError. */
+/** The bearer token; undefined if there is no header or it has another scheme. Throws InvalidTokenError. */
 function bearerToken([value, ...more]: readonly string[]): string | undefined {
   if (more.length > 0) throw new InvalidTokenError("must be the only credential");
   if (value === undefined) return undefined;

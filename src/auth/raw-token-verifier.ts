@@ -1,9 +1,10 @@
 import { type EpochMs, type Jti, MAX_EPOCH_MS } from "../entry.ts";
-import { kindOf, nearMiss, numericDate, readJti } from "./claims.ts";
+import { kindOf, nearMiss, numericDate, validJti } from "./claims.ts";
 import type { JwksCache } from "./jwks-cache.ts";
 import { type VerificationCaller, VerificationQueue } from "./verification-queue.ts";
 import { type Claims, InvalidTokenError, unverifiedClaims, verifiedClaims } from "./verify.ts";
 
+/** What identifies a token that has been verified. */
 export interface VerifiedToken {
   readonly jti: Jti;
   /** The token's `exp`, rounded up to whole milliseconds. It may have passed. */
@@ -39,8 +40,8 @@ export class RawTokenVerifier {
     caller: VerificationCaller,
   ): Promise<(VerifiedToken | InvalidTokenError)[]> {
     let hasFailed = false;
-    // If one token cannot be judged, the rest are skipped.
-    const job = {
+    // If one token cannot be judged, the rest are skipped: their caller counts as gone.
+    const sharedCaller = {
       principal: caller.principal,
       get isGone() {
         return hasFailed || caller.isGone;
@@ -48,12 +49,12 @@ export class RawTokenVerifier {
     };
     try {
       const issuedTokens = await Promise.all(
-        tokens.map((token) => orInvalid(this.#queue.run(job, () => this.#findIssuer(token)))),
+        tokens.map((token) => orInvalid(this.#queue.run(sharedCaller, () => this.#findIssuer(token)))),
       );
       // All verifications start in one turn of the event loop, so that those with the same issuer share a read of its keys.
       return await Promise.all(
         issuedTokens.map((issued) =>
-          issued instanceof InvalidTokenError ? issued : orInvalid(this.#verify(issued, job)),
+          issued instanceof InvalidTokenError ? issued : orInvalid(this.#verify(issued, sharedCaller)),
         ),
       );
     } catch (error) {
@@ -99,6 +100,7 @@ interface IssuedToken {
   readonly keys: JwksCache;
 }
 
+/** Resolves to the InvalidTokenError with which `verification` rejects. */
 function orInvalid<T>(verification: Promise<T>): Promise<T | InvalidTokenError> {
   return verification.catch((error: unknown) => {
     if (error instanceof InvalidTokenError) return error;
@@ -112,7 +114,7 @@ function identityOf(claims: Claims): VerifiedToken {
 
 function jtiOf({ jti }: Claims): Jti {
   if (jti === undefined) throw new InvalidTokenError("must have a jti");
-  return readJti(jti);
+  return validJti(jti);
 }
 
 function expiryOf({ exp }: Claims): EpochMs {

@@ -1,9 +1,10 @@
-import { type JwksSource, jwksFile, parseJwksUrl } from "./jwks-source.ts";
+import { type JwksSource, parseJwksUrl } from "./jwks-source.ts";
 
 /** An issuer whose raw tokens can be blacklisted. */
 export interface TokenIssuer {
   /** The `iss` of its tokens, compared byte for byte. */
   readonly issuer: string;
+  /** Where its key set is read. */
   readonly keys: JwksSource;
 }
 
@@ -28,7 +29,7 @@ function parsePair(pair: string, position: number): TokenIssuer {
       `must be pairs such as https://id.example=https://id.example/jwks.json: pair ${position} is not`,
     );
   }
-  if (keys.startsWith("file:")) return { issuer, keys: jwksFile(keys.slice("file:".length)) };
+  if (keys.startsWith("file:")) return { issuer, keys: { kind: "file", path: keys.slice("file:".length) } };
   try {
     return { issuer, keys: parseJwksUrl(keys) };
   } catch (error) {

@@ -4,13 +4,13 @@
  */
 const ACCEPTED_KIND = /^(?:(?:.*-)?at|rt|id|(?:access|refresh|id)[-_]token)\+jwt$/;
 
-/** Types that no application accepts, without `+jwt`, from issuers that do not write media types. */
+/** Types of tokens that no application accepts, from issuers that write a word in place of a media type. */
 const OTHER_KIND = /^(?:logout|backchannel-logout|secevent|dpop|passport)(?:[-_]?token|[-_]?jwt)?$/;
 
 /**
- * Whether the header's `typ` is compatible with an access, refresh or ID token. True if it is absent, not a string, `JWT`, or a word that
- * is not one of {@link OTHER_KIND}. False for a media type `kind+jwt` of any other kind, known or not: `logout+jwt`, `secevent+jwt`,
- * `dpop+jwt`. Compared as media types: case-insensitively, with `application/` optional (RFC 7515, 4.1.9).
+ * Whether the header's `typ` is compatible with an access, refresh or ID token. True if it is absent, not a string, `JWT`, or another word
+ * that is not one of {@link OTHER_KIND}. False for a media type of any other kind, known or not: `logout+jwt`, `secevent+jwt`, `dpop+jwt`.
+ * Compared as media types: case-insensitively, with `application/` optional (RFC 7515, 4.1.9).
  */
 export function isAcceptedType(typ: unknown): boolean {
   if (typeof typ !== "string") return true;

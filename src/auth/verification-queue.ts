@@ -2,9 +2,9 @@ import { FairCapacity } from "../admission/fair-capacity.ts";
 import { FairQueue } from "../admission/fair-queue.ts";
 import { ServiceError } from "../errors.ts";
 
-/** Concurrent signature verifications of raw tokens. libuv has four threads, which files and DNS look-ups need too. */
+/** Maximum number of concurrent signature verifications of raw tokens. They run on libuv's four threads, which files and DNS look-ups need too. */
 export const MAX_VERIFICATIONS = 2;
-/** Raw tokens queued for verification, in all requests: about four seconds of work. */
+/** Maximum number of raw tokens queued for verification, in all requests: about four seconds of work. */
 export const MAX_QUEUED_RAW_TOKENS = 10_000;
 
 /** The caller on whose behalf tokens are verified. */
@@ -21,7 +21,7 @@ interface Job {
 }
 
 /**
- * Time-slices verifications: one begins per turn of the event loop, and few are in flight, so that other work continues in between. Callers
+ * Verifications that wait: one begins per turn of the event loop, and few are in flight, so that other work continues in between. Callers
  * take turns, so that one with thousands of tokens does not delay the others.
  */
 export class VerificationQueue {
@@ -36,14 +36,14 @@ export class VerificationQueue {
    */
   async reserve<T>(count: number, { principal }: VerificationCaller, work: () => Promise<T>): Promise<T> {
     const { name } = principal;
-    const part = this.#capacity.take(name, count);
-    if (part === undefined) {
+    const share = this.#capacity.take(name, count);
+    if (share === undefined) {
       throw new ServiceError("OVERLOADED", "too many raw tokens are waiting to be verified");
     }
     try {
       return await work();
     } finally {
-      this.#capacity.giveBack(part, name, count);
+      this.#capacity.giveBack(share, name, count);
     }
   }
 

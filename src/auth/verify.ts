@@ -1,6 +1,6 @@
 import { type CompactVerifyResult, compactVerify, decodeProtectedHeader, errors } from "jose";
 import { MAX_JWT_BYTES } from "../limits.ts";
-import { nameOfAlgorithm } from "./algorithms.ts";
+import { quotableName } from "./algorithms.ts";
 import { type FindKey, isMismatch, type JwksCache } from "./jwks-cache.ts";
 import { isAcceptedType, isSecurityEvent } from "./token-type.ts";
 
@@ -12,10 +12,10 @@ export class InvalidTokenError extends Error {
 export type Claims = Readonly<Record<string, unknown>>;
 
 /**
- * Verifies a token's signature with a key of the set and one of the algorithms, and returns its claims, which are not validated.
- * `checkUnverified` is called with the unverified claims if no known key verifies the token, before the issuer's keys are read again: its
- * error ends the verification, since no key could make the token acceptable. `schedule` runs each verification; absent: at once. Throws
- * InvalidTokenError, or what `checkUnverified`, `schedule` and the key set throw.
+ * Verifies a token's signature with a key of the set and one of the algorithms, and returns its claims. Of these only the kind of token is
+ * checked. `checkUnverified` is called with the unverified claims if no known key verifies the token, before the issuer's keys are read
+ * again: its error ends the verification, since no key could make the token acceptable. `schedule` runs each verification; absent: at once.
+ * Throws InvalidTokenError, or what `checkUnverified`, `schedule` and the key set throw.
  */
 export async function verifiedClaims(
   token: string,
@@ -78,7 +78,7 @@ function checkHeader(token: string, algorithms: readonly string[]): void {
     throw new InvalidTokenError("must be signed with a private key, not with a shared secret");
   }
   if (typeof alg !== "string" || !algorithms.includes(alg)) {
-    const name = nameOfAlgorithm(alg);
+    const name = quotableName(alg);
     const named = name === undefined ? "" : ` (${name})`;
     throw new InvalidTokenError(
       `is signed with an algorithm that is not accepted${named}: it must be ${algorithms.join(" or ")}`,

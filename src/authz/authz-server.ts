@@ -3,10 +3,9 @@ import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import type { Admission } from "../admission/admission.ts";
 import type { Caller } from "../caller.ts";
-import type { Connections } from "../connections/connections.ts";
+import { type Connections, peerName } from "../connections/connections.ts";
 import type { HostPort } from "../connections/host-port.ts";
-import { destroyUnread, type HttpListener, listenHttp } from "../connections/http-listener.ts";
-import { pathOf } from "../connections/request-path.ts";
+import { destroyUnread, type HttpListener, listenHttp, pathOf } from "../connections/http-listener.ts";
 import type { Decision } from "../decision.ts";
 import {
   AUTHZ_KEEP_ALIVE_MS,
@@ -20,28 +19,28 @@ import type { LogSampling } from "../logging/log-sampling.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Clock } from "../time/clock.ts";
 import { endRequest, type RequestSpans } from "../tracing/request-spans.ts";
-import { denialOf } from "./denial.ts";
+import { DENIALS } from "./denial.ts";
 import { presentedCredentials, type TrustedHeaders } from "./presented-credentials.ts";
 import type { TokenAuthorizer } from "./token-authorizer.ts";
 
-/** How long an answer is delayed for an announced body: some proxies announce one and do not send it. */
+/** How long an answer is delayed for an announced body to arrive: some proxies announce one and do not send it. */
 export const AUTHZ_BODY_MS = 100;
 
-/** The served path, with all paths below it, since proxies append the path of the request. */
+/** The served path, with all paths below it, since proxies append the path of the client's request. */
 export const AUTHZ_PATH = "/authz";
 
 export interface AuthzSetup {
   readonly authorizer: TokenAuthorizer;
   readonly trusted: TrustedHeaders;
   /** Requests here share the bound and the drain of in-flight calls with gRPC. */
-  readonly calls: Admission;
+  readonly admission: Admission;
   readonly clock: Clock;
   readonly connections: Connections;
   readonly log: Logger;
   /** Samples the lines about requests that cannot be decided. */
   readonly sampling: LogSampling;
   readonly metrics: Metrics;
-  /** Creates spans of requests; absent if tracing is off. */
+  /** Creates the spans of requests; absent if tracing is off. */
   readonly spans: RequestSpans | undefined;
 }
 
@@ -58,19 +57,20 @@ export function startAuthzServer(address: HostPort, setup: AuthzSetup): Promise<
     connectionsCheckingInterval: AUTHZ_REQUEST_MS / 5,
     keepAliveTimeout: AUTHZ_KEEP_ALIVE_MS,
   };
+  /** Number of unanswered requests by connection. */
   const unanswered = new WeakMap<Socket, number>();
   const onRequest: RequestListener = (request, response) => {
     const { socket } = request;
-    const others = unanswered.get(socket) ?? 0;
+    const unansweredBefore = unanswered.get(socket) ?? 0;
     // A request costs far more than its bytes, and its answer is kept until the peer reads it.
-    if (others >= MAX_AUTHZ_UNANSWERED) destroyUnread(socket);
+    if (unansweredBefore >= MAX_AUTHZ_UNANSWERED) destroyUnread(socket);
     if (socket.destroyed) return;
-    unanswered.set(socket, others + 1);
+    unanswered.set(socket, unansweredBefore + 1);
     response.once("close", () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
     answer(request, response, setup);
   };
   const server = createServer(options, onRequest);
-  // An Expect header belongs to the original request, but Node.js would answer 417.
+  // The proxy copies an Expect header from the client's request, to which Node.js would answer 417.
   server.on("checkExpectation", onRequest);
   // With a limit on the number of headers, Node.js hides the excess, which could include a credential. Their total size is bounded.
   server.maxHeadersCount = 0;
@@ -85,10 +85,10 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Authz
     response.writeHead(404, { "content-type": "text/plain; charset=utf-8" }).end(`${AUTHZ_PATH}\n`);
     return;
   }
-  const { authorizer, calls, clock, trusted, spans } = setup;
+  const { authorizer, admission, clock, trusted, spans } = setup;
   const began = clock.monotonic();
   const trace = spans?.begin(request);
-  const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
+  const peer = peerName(request.socket);
   let release = () => {};
   let ended = false;
   const end = (decision: Decision, reason?: string) => {
@@ -102,7 +102,7 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Authz
     });
   };
 
-  const refusal = calls.enter({ peer });
+  const refusal = admission.enter({ peer });
   if (refusal !== undefined) {
     end("unknown", refusal);
     return;
@@ -110,7 +110,7 @@ function answer(request: IncomingMessage, response: ServerResponse, setup: Authz
   const cancel = clock.schedule(DEFAULT_DEADLINE_MS, () => end("unknown", "DEADLINE_EXCEEDED"));
   release = () => {
     cancel();
-    calls.leave();
+    admission.leave();
   };
   const caller: Caller = {
     trace,
@@ -140,8 +140,8 @@ function discardBody(request: IncomingMessage): void {
 
 /**
  * Calls `then` when the body has arrived, or after a short wait if it does not: a proxy may copy the headers that announce a body, but not
- * send it. The connection must then close. Otherwise the next request on it would be read as the body, and a client that chooses the
- * announced length would choose what is read as the next request.
+ * send it. Without the body the connection must be closed: otherwise the next request on it would be read as the body, and a client that
+ * chooses the announced length would choose what is read as the next request.
  */
 function afterBody(request: IncomingMessage, clock: Clock, then: (isComplete: boolean) => void): void {
   if (request.complete || !announcesBody(request)) {
@@ -163,19 +163,21 @@ function announcesBody({ headers }: IncomingMessage): boolean {
   return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) !== 0;
 }
 
+/** Writes the response. With `isLast`, the connection is closed after it. */
 function write(response: ServerResponse, decision: Decision, { isLast }: { isLast: boolean }): void {
   if (isLast) response.setHeader("connection", "close");
   if (decision === "pass") {
     response.writeHead(204, { "cache-control": "no-store" }).end();
     return;
   }
-  const { status, headers, text } = denialOf(decision);
+  const { status, headers, text } = DENIALS[decision];
   response.writeHead(status, { ...headers, "content-length": Buffer.byteLength(text) }).end(text);
 }
 
 interface Report extends AuthzSetup {
   readonly milliseconds: number;
   readonly peer: string;
+  /** Why there is no decision, if that was found here and not by the authorizer. */
   readonly reason: string | undefined;
 }
 
@@ -183,22 +185,16 @@ function report(decision: Decision, { log, sampling, metrics, milliseconds, peer
   const code = decision === "pass" ? "OK" : decision === "unknown" ? "UNAVAILABLE" : "UNAUTHENTICATED";
   metrics.decisions.count("http", decision);
   metrics.decisions.time(milliseconds / 1000);
-  // An "unknown" decision has been logged already, unless its reason was determined in this file.
+  // The authorizer has logged its own "unknown" decisions.
   const level = reason === undefined ? "debug" : "warn";
   if (!log.isLevelEnabled(level)) return;
   const kind = { method: "authz", code, ...(reason === undefined ? {} : { reason }) };
   const sampled =
     reason === undefined
       ? {}
-      : sampling.admit(`call authz ${reason}`, (left) => log[level]({ ...kind, ...left }, "call"));
+      : sampling.admit(`call authz ${reason}`, (suppressed) =>
+          log[level]({ ...kind, ...suppressed }, "call"),
+        );
   if (sampled === undefined) return;
-  log[level](
-    {
-      ...kind,
-      duration_ms: Math.round(milliseconds * 1000) / 1000,
-      peer,
-      ...sampled,
-    },
-    "call",
-  );
+  log[level]({ ...kind, duration_ms: Math.round(milliseconds * 1000) / 1000, peer, ...sampled }, "call");
 }

@@ -1,24 +1,21 @@
 import type { Decision } from "../decision.ts";
 
-/** After how long a client may retry if no decision was possible. `Retry-After` is in whole seconds. */
+/** After how long a client may retry if no decision was possible. */
 const AUTHZ_RETRY_AFTER_SECONDS = 1;
 
 /** The HTTP response to a client whose request is denied. */
-export interface Denial {
+interface Denial {
   readonly status: 401 | 503;
   readonly headers: Readonly<Record<string, string>>;
   readonly text: string;
 }
 
-export function denialOf(decision: Exclude<Decision, "pass">): Denial {
-  return DENIALS[decision];
-}
-
-/** RFC 6750, 3.1: without a credential, the challenge has no error code. */
-const DENIALS: Record<Exclude<Decision, "pass">, Denial> = {
+/** The responses by decision. */
+export const DENIALS: Record<Exclude<Decision, "pass">, Denial> = {
   revoked: invalidToken("the access token is revoked"),
   malformed: invalidToken("the access token is malformed or not the only credential"),
   "no-jti": invalidToken("the access token has no jti"),
+  // RFC 6750, 3.1: without a credential, the challenge has no error code.
   "no-token": unauthorized("Bearer", "an access token is required"),
   unknown: {
     status: 503,

@@ -1,12 +1,11 @@
 import type { IncomingMessage } from "node:http";
 import type { PresentedCredentials } from "../auth/presented-token.ts";
-import { isPreflight } from "./preflight.ts";
 
-/** Names, in lower case, of headers that the proxy itself sets, overriding those of its client. */
+/** Names, in lower case, of headers that the proxy itself sets, overriding those of its client. Undefined: the proxy sets none. */
 export interface TrustedHeaders {
   /** Holds the jti of the token that the proxy has verified. */
   readonly jtiHeader: string | undefined;
-  /** Holds the method of the original request. Undefined: the proxy's request has the same method. */
+  /** Holds the method of the client's request. Undefined: the proxy's request has the same method. */
   readonly methodHeader: string | undefined;
 }
 
@@ -20,7 +19,7 @@ export function presentedCredentials(
   return {
     // A proxy that has verified no token sends an empty value.
     verifiedJtis: jtiValues.filter((value) => value !== "").map(decodeJti),
-    // `headers` would keep the first value and hide the others.
+    // Node.js's `headers`, unlike `headersDistinct`, would keep the first value and hide the others.
     authorization: valuesOf("authorization"),
     isPreflight: isPreflight(
       methodHeader === undefined ? method : singleValue(valuesOf(methodHeader)),
@@ -47,5 +46,34 @@ function decodeJti(value: string): string | null {
   }
 }
 
-/** A byte order mark is kept as part of the jti. */
+/** With `ignoreBOM`, a byte order mark is kept as part of the jti. */
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * Whether a request is a CORS preflight as browsers send it (Fetch Standard, "CORS-preflight request"): its method is OPTIONS, and it has
+ * exactly one `Origin` and one `Access-Control-Request-Method`. It has no credentials; no body, since a body could hide another request; and
+ * no header that some applications read in place of the method. `valuesOf` returns the values of a header by its lower-case name.
+ */
+export function isPreflight(
+  method: string | undefined,
+  valuesOf: (name: string) => readonly string[],
+): boolean {
+  const isSingle = (name: string) => {
+    const [value, ...more] = valuesOf(name);
+    return value !== undefined && value !== "" && more.length === 0;
+  };
+  return (
+    method === "OPTIONS" &&
+    isSingle("origin") &&
+    isSingle("access-control-request-method") &&
+    NEVER_SENT.every((name) => valuesOf(name).length === 0) &&
+    valuesOf("content-length").every((length) => length === "0")
+  );
+}
+
+/** Headers that no preflight has. */
+const NEVER_SENT = [
+  ...["authorization", "cookie"],
+  ...["content-type", "transfer-encoding"],
+  ...["x-http-method-override", "x-http-method", "x-method-override"],
+];

@@ -11,11 +11,11 @@ interface Options {
   readonly blacklist: Pick<Blacklist, "check" | "checkOwnToken">;
   /** The maximum staleness of the answer in milliseconds; 0: fully fresh. */
   readonly maxStalenessMs: number;
-  /** Whether a bearer token whose signature has not been verified here may name the token to check. */
+  /** Whether the bearer token is read to find the jti to check, without verifying its signature. */
   readonly unverifiedBearer: boolean;
   /** The decision about a request without a token, or with a token without a jti. */
   readonly missingJti: "deny" | "allow";
-  /** The decision about a CORS preflight. */
+  /** The decision about a CORS preflight without a token. */
   readonly preflight: "deny" | "allow";
   readonly log: Logger;
   /** Limits the log lines about requests that cannot be decided. */
@@ -61,6 +61,7 @@ export class TokenAuthorizer {
     return blacklist.checkOwnToken(caller).then(() => decision, this.#undecided);
   }
 
+  /** Logs why there is no decision. Throws the error if it is UNAUTHENTICATED. */
   readonly #undecided = (error: unknown): Decision => {
     if (!(error instanceof ServiceError)) {
       this.#log("error", {}, { err: error });
@@ -74,11 +75,11 @@ export class TokenAuthorizer {
     return "unknown";
   };
 
-  /** Sampled, reason every request causes a line while the database is unavailable. */
+  /** Sampled, since every request would cause a line while the database is unavailable. */
   #log(level: "warn" | "error", kind: { readonly reason?: string }, about: object): void {
     const { log, sampling } = this.#options;
-    const sampled = sampling.admit(`authz ${kind.reason ?? ""}`, (left) =>
-      log[level]({ ...kind, ...left }, UNDECIDED),
+    const sampled = sampling.admit(`authz ${kind.reason ?? ""}`, (suppressed) =>
+      log[level]({ ...kind, ...suppressed }, UNDECIDED),
     );
     if (sampled !== undefined) log[level]({ ...kind, ...about, ...sampled }, UNDECIDED);
   }

@@ -21,11 +21,11 @@ export async function checkJwt(
 async function jtiIn(token: string): Promise<string> {
   // Imported here, because no other command needs these modules.
   const { InvalidTokenError, unverifiedClaims } = await import("../auth/verify.ts");
-  const { readJti } = await import("../auth/claims.ts");
+  const { validJti } = await import("../auth/claims.ts");
   try {
     const { jti } = unverifiedClaims(token);
     if (jti === undefined) throw new InvalidTokenError("has no jti: it cannot be blacklisted");
-    return readJti(jti);
+    return validJti(jti);
   } catch (error) {
     if (error instanceof InvalidTokenError) throw new UsageError(`the token ${error.message}`);
     throw error;

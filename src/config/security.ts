@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { DEFAULT_ALGORITHMS, parseAlgorithms } from "../auth/algorithms.ts";
 import type { BearerRules } from "../auth/bearer-authenticator.ts";
 import { type CertificateRoles, parseCertificateRoles } from "../auth/certificate-roles.ts";
-import { type JwksSource, jwksFile, parseJwksUrl } from "../auth/jwks-source.ts";
+import { type JwksSource, parseJwksUrl } from "../auth/jwks-source.ts";
 import { parseTokenIssuers, type TokenIssuer } from "../auth/token-issuers.ts";
 import { type HostPort, isLoopback } from "../connections/host-port.ts";
 import { MAX_CHECK_STREAMS, MAX_WATCHES } from "../limits.ts";
@@ -124,7 +124,7 @@ function readBearers(from: EnvironmentReader): Security["bearers"] {
   if (url !== undefined && path !== undefined) {
     from.add("AUTH_JWKS_URL and AUTH_JWKS_FILE are both set: choose one");
   }
-  const keys = url ?? (path === undefined ? undefined : jwksFile(path));
+  const keys = url ?? (path === undefined ? undefined : { kind: "file" as const, path });
   if (given.includes(false)) {
     from.add("AUTH_JWKS_URL or AUTH_JWKS_FILE, AUTH_ISSUER and AUTH_AUDIENCE need each other: set all three");
   }

@@ -18,7 +18,7 @@ interface Peer {
 
 interface Setup {
   readonly limits: ConnectionLimits;
-  /** The name of the listener in log lines. */
+  /** The setting that holds the listener's address, for log lines. */
   readonly listener: string;
   readonly clock: Clock;
   readonly log: Logger;
@@ -33,7 +33,7 @@ export class Connections {
   readonly #all = new Pool();
   readonly #byAddress = new Map<string, Pool>();
   readonly #byPeer = new Map<string, Connection>();
-  /** Connections closed by the service, by reason. */
+  /** Number of connections closed by the service, by reason. */
   readonly closed: Record<CloseReason, number> = {
     evicted: 0,
     refused: 0,
@@ -41,6 +41,7 @@ export class Connections {
     unused: 0,
     flooding: 0,
   };
+  /** Number of calls in flight on all unauthenticated connections. */
   #unauthenticatedCalls = 0;
   #loggedAt = Number.NEGATIVE_INFINITY;
   #closedSinceLog = 0;
@@ -63,37 +64,37 @@ export class Connections {
   }
 
   /**
-   * Admits a connection, evicting another if necessary. Undefined if there is no room: the caller must then close it. `close` is called
-   * when the connection is evicted or exceeds a time limit.
+   * Admits a connection, evicting another if necessary. Undefined if there is no room: the connection must then be closed. `close` must
+   * close the connection. It is called when the connection is evicted, floods, or exceeds a time limit.
    */
   open(peer: Peer, close: (reason: CloseReason) => void): Connection | undefined {
     const { limits, clock } = this.#setup;
     const name = peerName(peer);
     const prefix = addressPrefix(peer.remoteAddress ?? "");
-    const ofAddress = this.#byAddress.get(prefix) ?? new Pool();
-    if (!this.#makeRoom(ofAddress)) {
+    const sameAddress = this.#byAddress.get(prefix) ?? new Pool();
+    if (!this.#makeRoom(sameAddress)) {
       this.#count("refused", prefix);
       return undefined;
     }
     const connection = new Connection({
       clock,
       limits,
-      pools: [this.#all, ofAddress],
-      close: (reason, dismiss) => {
+      pools: [this.#all, sameAddress],
+      close: (reason, closeGracefully) => {
         this.#count(reason, prefix);
-        if (reason === "unused" && dismiss !== undefined) dismiss();
+        if (reason === "unused" && closeGracefully !== undefined) closeGracefully();
         else close(reason);
       },
-      onCalls: (more) => {
-        this.#unauthenticatedCalls += more;
+      onCallCountChange: (change) => {
+        this.#unauthenticatedCalls += change;
         if (this.#unauthenticatedCalls > MAX_UNAUTHENTICATED_CALLS) this.#all.evictBusiest();
       },
       onClosed: () => {
         if (this.#byPeer.get(name) === connection) this.#byPeer.delete(name);
-        if (ofAddress.size === 0) this.#byAddress.delete(prefix);
+        if (sameAddress.size === 0) this.#byAddress.delete(prefix);
       },
     });
-    this.#byAddress.set(prefix, ofAddress);
+    this.#byAddress.set(prefix, sameAddress);
     this.#byPeer.set(name, connection);
     return connection;
   }
@@ -103,14 +104,20 @@ export class Connections {
     return this.#byPeer.get(peer);
   }
 
+  /** The caller known on the connection of `peer`: a name, empty if callers are not identified; undefined if unauthenticated. */
+  callerOf(peer: string): string | undefined {
+    const connection = this.find(peer);
+    return connection?.isAuthenticated ? connection.caller : undefined;
+  }
+
   /** Records the caller authenticated on a connection. `peer` is only read while there are unauthenticated connections. */
   authenticated(call: { readonly peer: string }, caller: string): void {
     if (this.#all.unauthenticated > 0) this.#byPeer.get(call.peer)?.authenticated(caller);
   }
 
-  #makeRoom(ofAddress: Pool): boolean {
+  #makeRoom(sameAddress: Pool): boolean {
     const { total, perAddress, unauthenticated } = this.#setup.limits;
-    if (ofAddress.size >= perAddress && !ofAddress.evict()) return false;
+    if (sameAddress.size >= perAddress && !sameAddress.evict()) return false;
     if (this.#all.size >= total || this.#all.unauthenticated >= unauthenticated) return this.#all.evict();
     return true;
   }
@@ -133,10 +140,10 @@ interface ConnectionSetup {
   readonly limits: ConnectionLimits;
   readonly clock: Clock;
   readonly pools: readonly Pool[];
-  readonly close: (reason: CloseReason, dismiss: (() => void) | undefined) => void;
+  readonly close: (reason: CloseReason, closeGracefully: (() => void) | undefined) => void;
   readonly onClosed: () => void;
-  /** The number of calls in flight on unauthenticated connections has changed by `more`. */
-  readonly onCalls: (more: number) => void;
+  /** The number of calls in flight on unauthenticated connections has changed by `change`. */
+  readonly onCallCountChange: (change: number) => void;
 }
 
 /** One connection, from accept to close. It is unauthenticated until a caller is known on it. */
@@ -147,12 +154,12 @@ export class Connection {
   /** The name of the first caller authenticated on it; empty before, and if callers are not identified. */
   caller = "";
   #isReady = false;
-  /** Calls in flight, as far as this object is told of them. */
+  /** The sum of the weights of the calls in flight. */
   calls = 0;
   /** Called when a caller has been authenticated. */
   onAuthenticated = () => {};
   #cancelTimer = () => {};
-  #dismiss: (() => void) | undefined;
+  #closeGracefully: (() => void) | undefined;
 
   constructor(setup: ConnectionSetup) {
     this.#setup = setup;
@@ -165,12 +172,13 @@ export class Connection {
   }
 
   /**
-   * The peer has completed the setup that precedes a first call. `dismiss` closes the connection gracefully once it has been idle too long.
+   * The peer has completed the setup that precedes a first call. `closeGracefully` is called once the connection has been idle too long;
+   * absent: it is closed like any other.
    */
-  ready(dismiss?: () => void): void {
+  ready(closeGracefully?: () => void): void {
     if (this.#isReady) return;
     this.#isReady = true;
-    this.#dismiss = dismiss;
+    this.#closeGracefully = closeGracefully;
     this.#startIdleTimer();
   }
 
@@ -180,12 +188,12 @@ export class Connection {
     this.#isAuthenticated = true;
     this.caller = caller;
     this.#cancelTimer();
-    this.#setup.onCalls(-this.calls);
+    this.#setup.onCallCountChange(-this.calls);
     for (const pool of this.#setup.pools) pool.removeUnauthenticated(this);
     this.onAuthenticated();
   }
 
-  /** A call begins, which counts as `weight` calls. The returned function ends it. */
+  /** A call begins, which counts as `weight` calls. Call the returned function when it has ended. */
   begin(weight = 1): () => void {
     if (this.calls === 0) this.#move("busy");
     this.calls += weight;
@@ -215,7 +223,7 @@ export class Connection {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#cancelTimer();
-    if (!this.#isAuthenticated) this.#setup.onCalls(-this.calls);
+    if (!this.#isAuthenticated) this.#setup.onCallCountChange(-this.calls);
     for (const pool of this.#setup.pools) pool.remove(this);
     this.#setup.onClosed();
   }
@@ -223,13 +231,14 @@ export class Connection {
   #close(reason: CloseReason): void {
     if (!this.#isOpen) return;
     this.closed();
-    this.#setup.close(reason, this.#dismiss);
+    this.#setup.close(reason, this.#closeGracefully);
   }
 
-  #count(calls: number): void {
-    if (this.#isOpen && !this.#isAuthenticated) this.#setup.onCalls(calls);
+  #count(change: number): void {
+    if (this.#isOpen && !this.#isAuthenticated) this.#setup.onCallCountChange(change);
   }
 
+  /** Records whether the connection has calls in flight. */
   #move(to: "busy" | "idle"): void {
     if (this.#isAuthenticated || !this.#isOpen) return;
     for (const pool of this.#setup.pools) pool.move(this, to);
@@ -250,9 +259,11 @@ export class Connection {
   }
 }
 
-/** Connections that share a bound. Each set is in the order in which its connections entered it. */
+/** Connections that share a bound. */
 class Pool {
+  /** Number of connections, authenticated or not. */
   size = 0;
+  /** The unauthenticated connections without and with calls in flight, each set in the order in which they entered it. */
   readonly #idle = new Set<Connection>();
   readonly #busy = new Set<Connection>();
 
@@ -281,14 +292,14 @@ class Pool {
     this.removeUnauthenticated(connection);
   }
 
-  /** Evicts a connection; false if there is none to evict. Busy ones go last, since a call without a credential may be a health probe. */
+  /** Evicts a connection; false if there is none to evict. Busy ones last, since their calls may be health probes, which need no credential. */
   evict(): boolean {
     const [victim] = this.#idle.size > 0 ? this.#idle : this.#busy;
     victim?.evict();
     return victim !== undefined;
   }
 
-  /** Evicts the connection with the most calls in flight. */
+  /** Evicts the unauthenticated connection with the most calls in flight. */
   evictBusiest(): void {
     let busiest: Connection | undefined;
     for (const connection of this.#busy) if (connection.calls > (busiest?.calls ?? 0)) busiest = connection;
@@ -296,7 +307,7 @@ class Pool {
   }
 }
 
-/** The name of a connection's peer, here and in grpc-js: `address:port`. */
+/** The name of a connection's peer, here and in grpc-js: `address:port`, without brackets. */
 export function peerName({ remoteAddress, remotePort }: Peer): string {
   return `${remoteAddress}:${remotePort}`;
 }
@@ -307,10 +318,11 @@ export function addressPrefix(address: string): string {
   const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(plain) ?? [];
   if (mapped !== undefined) return mapped;
   if (!isIPv6(plain)) return plain;
+  // The double colon stands for as many groups of zeros as are missing from eight.
   const [head = "", tail] = plain.split("::");
   const before = head === "" ? [] : head.split(":");
   const after = tail === undefined || tail === "" ? [] : tail.split(":");
-  // A dotted end stands for two groups.
+  // An IPv4 address at the end stands for two groups.
   const written = before.length + after.length + (plain.includes(".") ? 1 : 0);
   const groups = tail === undefined ? before : [...before, ...Array(8 - written).fill("0"), ...after];
   return `${groups

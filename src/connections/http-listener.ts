@@ -20,7 +20,7 @@ export async function listenHttp(
   { host, port }: HostPort,
   { setting, connections }: { readonly setting: string; readonly connections: Connections },
 ): Promise<HttpListener> {
-  bound(server, connections);
+  boundConnections(server, connections);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const why = error.code === "EADDRINUSE" ? "the port is in use" : String(error.code);
@@ -29,7 +29,7 @@ export async function listenHttp(
     });
     server.listen(port, host, resolve);
   });
-  // Without a listener, a failed accept, for lack of file descriptors, would end the process.
+  // Without a listener, a failed accept, for lack of file descriptors for example, would end the process.
   server.on("error", () => {});
   return {
     address: { host, port: (server.address() as AddressInfo).port },
@@ -41,11 +41,11 @@ export async function listenHttp(
   };
 }
 
-/** Closes the connection of a request, and discards further requests that arrived with it. */
+/** Destroys a connection, and discards the requests that have been read from it and not been parsed. */
 export function destroyUnread(socket: Socket): void {
   socket.destroy();
-  // Not in the types of Node.js. It only saves work: otherwise Node.js would parse all data that it has read into requests, possibly
-  // thousands, which are never answered.
+  // The parser is not in the types of Node.js. This only saves work: otherwise Node.js would parse all data that it has read into requests,
+  // possibly thousands, which are never answered.
   const { parser } = socket as { readonly parser?: { onIncoming?: () => number } | null };
   if (parser?.onIncoming) parser.onIncoming = () => WITHOUT_BODY_AND_LAST;
 }
@@ -53,19 +53,37 @@ export function destroyUnread(socket: Socket): void {
 /** Tells the HTTP parser that the request is the last one on its connection, like an upgrade. */
 const WITHOUT_BODY_AND_LAST = 2;
 
-function bound(server: Server, connections: Connections): void {
-  const known = new WeakMap<Socket, Connection>();
+/**
+ * The path of an HTTP request target, for servers with fixed paths: without scheme and host, query, parameters (`;...`), percent-encoding of
+ * ASCII, repeated slashes, and a slash at the end, since proxies add and change all of these. `..` has no special meaning, so that no path
+ * leads above its prefix. "/" for an empty or absent target.
+ */
+export function pathOf(target = ""): string {
+  const path = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "");
+  const decoded = path.replace(/%([2-7][0-9a-f])/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  const [plain = ""] = decoded.split(/[?#;]/, 1);
+  return `/${plain
+    .split("/")
+    .filter((segment) => segment !== "")
+    .join("/")}`;
+}
+
+/** Admits each connection of the server to `connections`, and tells it which of them have requests in flight. */
+function boundConnections(server: Server, connections: Connections): void {
+  const open = new WeakMap<Socket, Connection>();
   server.prependListener("connection", (socket: Socket) => {
     const connection = connections.open(socket, () => socket.destroy());
     if (connection === undefined) {
       socket.destroy();
       return;
     }
-    known.set(socket, connection);
+    open.set(socket, connection);
     socket.once("close", () => connection.closed());
   });
   server.prependListener("request", ({ socket }, response) => {
-    const end = known.get(socket)?.begin();
+    const end = open.get(socket)?.begin();
     if (end !== undefined) response.once("close", end);
   });
 }

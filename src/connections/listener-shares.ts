@@ -7,7 +7,7 @@ import {
   UNUSED_CONNECTION_MS,
 } from "../limits.ts";
 
-/** Default of MAX_CONNECTIONS if there are enough file descriptors: one for each Watch stream, and half as many more. */
+/** Default of MAX_CONNECTIONS if there are enough file descriptors: one connection for each Watch stream, and half as many more. */
 const MAX_GRPC_CONNECTIONS = 15_000;
 /**
  * File descriptors reserved for the process itself: about 25 when idle, connections to the database and to token issuers, and files that
@@ -15,7 +15,10 @@ const MAX_GRPC_CONNECTIONS = 15_000;
  */
 const RESERVED_DESCRIPTORS = 128;
 
-/** The bounds on the connections of one listener. */
+/** The service cannot run with fewer connections. */
+const LEAST_CONNECTIONS = 16;
+
+/** The bounds on the connections of one listener: their maximum number, and how long they may be of no use. */
 export interface ConnectionLimits {
   readonly total: number;
   /** For one remote address. */
@@ -32,13 +35,14 @@ export interface ListenerShares {
   readonly grpc: ConnectionLimits;
   readonly authz: ConnectionLimits;
   readonly admin: ConnectionLimits;
-  /** Whether MAX_CONNECTIONS exceeds what the process has file descriptors for. */
-  readonly isShort: boolean;
+  /** Whether the configured MAX_CONNECTIONS is more than what the process has file descriptors for. */
+  readonly exceedsDescriptors: boolean;
 }
 
 interface Wanted {
   /** The configured total for gRPC; undefined: as many as there are file descriptors for, up to a default maximum. */
   readonly total: number | undefined;
+  /** The configured maximum for one address; undefined: half of the total. */
   readonly perAddress: number | undefined;
   /** Whether AUTHZ_ADDRESS is served. */
   readonly authz: boolean;
@@ -49,23 +53,20 @@ export function shareDescriptors(descriptors: number, { total, perAddress, authz
   const available = Math.max(LEAST_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS - MAX_ADMIN_CONNECTIONS);
   const forAuthz = authz ? Math.min(MAX_AUTHZ_CONNECTIONS, Math.floor(available / 4)) : 0;
   const possible = available - forAuthz;
-  const most = Math.min(total ?? MAX_GRPC_CONNECTIONS, possible);
+  const grpcTotal = Math.min(total ?? MAX_GRPC_CONNECTIONS, possible);
   return {
     grpc: {
-      total: most,
-      perAddress: Math.min(perAddress ?? Math.ceil(most / 2), most),
-      unauthenticated: Math.min(MAX_UNAUTHENTICATED_CONNECTIONS, most),
+      total: grpcTotal,
+      perAddress: Math.min(perAddress ?? Math.ceil(grpcTotal / 2), grpcTotal),
+      unauthenticated: Math.min(MAX_UNAUTHENTICATED_CONNECTIONS, grpcTotal),
       readyMs: READY_MS,
       unusedMs: UNUSED_CONNECTION_MS,
     },
     authz: httpLimits(forAuthz),
     admin: httpLimits(MAX_ADMIN_CONNECTIONS),
-    isShort: total !== undefined && total > possible,
+    exceedsDescriptors: total !== undefined && total > possible,
   };
 }
-
-/** The service cannot run with fewer. */
-const LEAST_CONNECTIONS = 16;
 
 /** The bounds of a listener that does not authenticate callers, and whose HTTP server has time limits of its own. */
 function httpLimits(total: number): ConnectionLimits {

@@ -40,7 +40,7 @@ export abstract class AnsweredCall<I extends object, O extends object> extends A
 
   /** Takes a place among the calls in flight. False if there is none, and the call has been refused. */
   protected enter(): boolean {
-    const refusal = this.method.calls.enter(this);
+    const refusal = this.method.admission.enter(this);
     this.#isInFlight = refusal === undefined;
     if (refusal !== undefined) this.fail(admissionError(refusal));
     return this.#isInFlight;
@@ -48,7 +48,7 @@ export abstract class AnsweredCall<I extends object, O extends object> extends A
 
   protected override claim(caller: string): void {
     if (this.#share !== undefined || !this.#isInFlight) return;
-    this.#share = this.method.calls.claim(caller);
+    this.#share = this.method.admission.claim(caller);
     if (this.#share === undefined) throw admissionError("OVERLOADED");
     this.owner = caller;
   }
@@ -57,11 +57,11 @@ export abstract class AnsweredCall<I extends object, O extends object> extends A
   protected leave(): void {
     if (!this.#isInFlight) return;
     this.#isInFlight = false;
-    this.method.calls.leave(this.#share, this.owner);
+    this.method.admission.leave(this.#share, this.owner);
   }
 
   /** Fails the call unless it ends within `ms`. */
-  protected limit(ms: number): void {
+  protected failAfter(ms: number): void {
     this.#cancelTimer = this.method.clock.schedule(ms, () =>
       this.fail(new ServiceError("DEADLINE_EXCEEDED", `not answered within ${ms} ms`)),
     );
@@ -75,7 +75,7 @@ export abstract class AnsweredCall<I extends object, O extends object> extends A
       return;
     }
     const request = this.request as I;
-    this.hasBegun = true;
+    this.hasReachedHandler = true;
     this.#isBeingHandled = true;
     let output: O | Promise<O>;
     try {

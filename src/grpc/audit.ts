@@ -10,7 +10,7 @@ import {
 import { jtiProblem } from "../entry.ts";
 import { fromTimestamp } from "../protobuf/timestamps.ts";
 import { withoutRawTokens } from "../raw-token.ts";
-import type { Outcome as CallOutcome } from "./call-log.ts";
+import type { CallResult as CallOutcome } from "./call-log.ts";
 
 /** Tokens in one line of the audit log, with their reasons at most 40 kB. A request with more has several lines. */
 export const AUDITED_TOKENS_PER_LINE = 50;
@@ -56,18 +56,18 @@ function auditedTokens(
       const jti = token?.jti ?? "";
       // The expiry of a raw token comes from its claims, and an entry never expires earlier.
       const expiresAt = asked.token.case === "jwt" ? token?.expiresAt : asked.expiresAt;
-      return auditedToken({ ...asked, jti, expiresAt }, nameOf(outcome));
+      return auditedTokenOf({ ...asked, jti, expiresAt }, nameOf(outcome));
     });
   }
   if (!outcomeUnknown) return [];
   return tokens.flatMap(({ token, expiresAt, reason }) =>
     token.case === "jti" && jtiProblem(token.value) === undefined
-      ? [auditedToken({ jti: token.value, expiresAt, reason })]
+      ? [auditedTokenOf({ jti: token.value, expiresAt, reason })]
       : [],
   );
 }
 
-function auditedToken(
+function auditedTokenOf(
   {
     jti,
     expiresAt,

@@ -19,8 +19,8 @@ export interface AuthenticatedMethod extends CalledMethod {
   /** Rejects if the caller's own token is blacklisted. To be called before the handler; undefined if the token is looked up elsewhere. */
   readonly checkOwnToken: ((caller: KnownCaller) => Promise<void>) | undefined;
   /** Tells whether an earlier result of `authenticate` still holds. */
-  readonly callers: CallerValidity;
-  readonly calls: Admission;
+  readonly callerValidity: CallerValidity;
+  readonly admission: Admission;
   /** Is notified when a caller has been authenticated on a connection. */
   readonly connections: Pick<Connections, "authenticated">;
 }
@@ -52,9 +52,9 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
    * for it.
    */
   protected authenticate(): boolean | Promise<boolean> {
-    const { authenticate, callers } = this.method;
+    const { authenticate, callerValidity } = this.method;
     // Read first: a change during the authentication makes its result outdated.
-    this.#authenticatedAt = callers.version;
+    this.#authenticatedAt = callerValidity.version;
     let principal: Principal | Promise<Principal>;
     try {
       principal = authenticate(this);
@@ -80,12 +80,12 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
 
   /** Whether the last authentication still holds. */
   protected get isAuthenticated(): boolean {
-    return this.method.callers.holds(this.principal, this.#authenticatedAt);
+    return this.method.callerValidity.holds(this.principal, this.#authenticatedAt);
   }
 
   /** Ends the call if its caller would no longer be admitted, since keys, roles or authorities have changed. */
   reauthenticate(): void {
-    if (this.isGone || this.#authenticatedAt === this.method.callers.version) return;
+    if (this.isGone || this.#authenticatedAt === this.method.callerValidity.version) return;
     this.isRunning = true;
     void this.authenticate();
     this.isRunning = false;

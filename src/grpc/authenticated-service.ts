@@ -16,7 +16,7 @@ import { serveUnary } from "./unary-call.ts";
 export interface CallEnvironment
   extends Pick<
     AuthenticatedMethod,
-    "auditLog" | "authenticate" | "callers" | "calls" | "clock" | "connections" | "sampling"
+    "auditLog" | "authenticate" | "admission" | "callerValidity" | "clock" | "connections" | "sampling"
   > {
   readonly log: Logger;
   readonly metrics: Metrics;

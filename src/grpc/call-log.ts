@@ -5,7 +5,7 @@ import type { LogSampling } from "../logging/log-sampling.ts";
 import type { Principal } from "../principal.ts";
 
 /** What the logs have about the calls of a method. */
-export interface Descriptions {
+export interface MethodLogging {
   /** The method's name. */
   readonly name: string;
   /** Successful calls are logged at level debug. */
@@ -20,18 +20,18 @@ export interface Descriptions {
 interface Describer {
   summarize(output: object): object;
   /** One object per line, at least one. */
-  describe(request: object, outcome: Outcome<object>): readonly object[];
+  describe(request: object, outcome: CallResult<object>): readonly object[];
 }
 
 /** The outcome of a call, as its description in the audit log needs it. */
-export interface Outcome<O> {
+export interface CallResult<O> {
   /** Absent if the call failed. */
   readonly output: O | undefined;
   /** The call failed, but may have changed something. */
   readonly outcomeUnknown: boolean;
 }
 
-interface EndedCall extends Outcome<object> {
+interface EndedCall extends CallResult<object> {
   readonly code: status;
   readonly failure: ServiceError | undefined;
   readonly milliseconds: number;
@@ -41,7 +41,7 @@ interface EndedCall extends Outcome<object> {
   readonly request: object | undefined;
 }
 
-interface Logs extends Descriptions {
+interface Logs extends MethodLogging {
   readonly log: Logger | undefined;
   readonly auditLog: Logger | undefined;
   readonly sampling: LogSampling;
@@ -108,7 +108,7 @@ export function auditCall({ name, auditLog, describe, sampling }: Logs, call: En
 }
 
 /** Whether a call that failed with `code`, after its handler had begun, may have changed something. */
-export function isOutcomeUnknown(code: status): boolean {
+export function leavesOutcomeUnknown(code: status): boolean {
   return OUTCOME_UNKNOWN.has(code);
 }
 

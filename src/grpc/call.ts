@@ -8,11 +8,11 @@ import { type Principal, UNAUTHENTICATED_PRINCIPAL } from "../principal.ts";
 import type { Clock } from "../time/clock.ts";
 import type { CallSpans } from "../tracing/call-spans.ts";
 import { endCall, type MethodSpans } from "../tracing/method-spans.ts";
-import { auditCall, type Descriptions, isLogged, isOutcomeUnknown, logCall } from "./call-log.ts";
+import { auditCall, isLogged, leavesOutcomeUnknown, logCall, type MethodLogging } from "./call-log.ts";
 import { codeOf } from "./status.ts";
 
 /** What all calls of a method share. Created once per method. */
-export interface CalledMethod extends Descriptions {
+export interface CalledMethod extends MethodLogging {
   /** Counts the calls. */
   readonly count: MethodCalls;
   /** Creates spans; absent if tracing is off. */
@@ -38,7 +38,7 @@ export abstract class Call<M extends CalledMethod = CalledMethod> implements Kno
   /** The response, once the handler has returned it. */
   protected output: object | undefined;
   /** The handler was called, so something may have changed. */
-  protected hasBegun = false;
+  protected hasReachedHandler = false;
   /** The caller, once authenticated. */
   principal: Principal = UNAUTHENTICATED_PRINCIPAL;
   isGone = false;
@@ -85,7 +85,7 @@ export abstract class Call<M extends CalledMethod = CalledMethod> implements Kno
       from: this,
       request: this.request,
       output: code === status.OK ? this.output : undefined,
-      outcomeUnknown: method.describe !== undefined && this.hasBegun && isOutcomeUnknown(code),
+      outcomeUnknown: method.describe !== undefined && this.hasReachedHandler && leavesOutcomeUnknown(code),
     };
     if (willLog) logCall(method, ended);
     if (willAudit) auditCall(method, ended);

@@ -10,7 +10,7 @@ import type { TlsContext } from "./tls-context.ts";
 
 interface Setup {
   readonly tls: TlsContext;
-  readonly certificates: Pick<CertificateAuthenticator, "distrust">;
+  readonly certificateAuthenticator: Pick<CertificateAuthenticator, "distrust">;
   readonly clock: Clock;
   readonly log: Logger;
   readonly sampling: LogSampling;
@@ -39,7 +39,7 @@ export class CertifiedConnections {
 
   /** Verifies all certificates again. To be called when authorities or revocation lists have changed, or lists have expired. */
   verifyAgain(): void {
-    const { tls, certificates } = this.#setup;
+    const { tls, certificateAuthenticator } = this.#setup;
     /** The result for each chain: clients open several connections with one certificate. */
     const known = new Map<string, string | undefined>();
     const refused: PeerCertificate[] = [];
@@ -57,7 +57,9 @@ export class CertifiedConnections {
       cost: JUDGEMENT_MICROS,
       work: () => judge(socket, certificate),
     }));
-    timeSliced([...steps, { cost: 0, work: () => certificates.distrust(refused) }], ({ work }) => work());
+    timeSliced([...steps, { cost: 0, work: () => certificateAuthenticator.distrust(refused) }], ({ work }) =>
+      work(),
+    );
   }
 
   /** Closes the connection after a delay, so that its calls and streams can end with a status first. */

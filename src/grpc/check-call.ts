@@ -33,7 +33,7 @@ export function openCheckStreams(
   const rules = TOKEN_BLACKLIST.isBlacklisted;
   const questions = { ...authenticatedMethod(isBlacklisted, rules, environment, count), handler };
   return new StreamRegistry({
-    most: MAX_CHECK_STREAMS,
+    maxOpen: MAX_CHECK_STREAMS,
     ...limits,
     method,
     open: (call, place) => new CheckCall(call, { method, questions, place }),
@@ -113,7 +113,7 @@ class CheckCall extends StreamCall<StreamChecksRequest> {
   #hold(bytes: number): () => void {
     this.#unsentBytes += bytes;
     const isLarge = this.#unsentBytes > SMALL_ANSWER_BYTES;
-    const release = isLarge ? this.method.calls.bufferAnswer(this.peer, bytes) : undefined;
+    const release = isLarge ? this.method.admission.bufferAnswer(this.peer, bytes) : undefined;
     return () => {
       this.#unsentBytes -= bytes;
       release?.();

@@ -4,15 +4,15 @@ import type { AttributeContext } from "../../gen/envoy/service/auth/v3/attribute
 import { Authorization, type CheckResponseSchema } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
 import type { PresentedCredentials } from "../auth/presented-token.ts";
 import { isAcceptedType, isSecurityEvent } from "../auth/token-type.ts";
-import { denialOf } from "../authz/denial.ts";
-import { isPreflight } from "../authz/preflight.ts";
+import { DENIALS } from "../authz/denial.ts";
+import { isPreflight } from "../authz/presented-credentials.ts";
 import type { TokenAuthorizer } from "../authz/token-authorizer.ts";
 import type { Decision } from "../decision.ts";
 import { addAuthenticatedService, type CallEnvironment } from "./authenticated-service.ts";
 import type { IncomingCalls } from "./incoming-call.ts";
 import { AUTHORIZATION } from "./methods.ts";
 
-/** The metadata key under which Envoy's JWT filter stores the payloads that it has verified. */
+/** The metadata key under which Envoy's JWT filter stores the payloads of the tokens that it has verified. */
 const JWT_AUTHN = "envoy.filters.http.jwt_authn";
 
 /** Serves Envoy's `ext_authz`, which asks whether the token of a request is revoked before it forwards the request. */
@@ -53,44 +53,44 @@ function presentedIn(attributes: AttributeContext | undefined): PresentedCredent
 }
 
 /**
- * The jti of each payload that Envoy has verified. A payload stands under a key that the operator chooses (`payload_in_metadata`), or its
- * claims stand in the metadata itself. Null, which is not a valid jti, if the type of the token grants no access.
+ * The jti of each token that Envoy has verified; undefined for a token without one. A token's payload stands under a key that the operator
+ * chooses (`payload_in_metadata`), or its claims stand in the metadata itself. Only null, which is not a valid jti, if a token is of a kind
+ * that grants no access.
  */
 function verifiedJtisIn(metadata: Readonly<Record<string, JsonObject>> = {}): unknown[] {
-  const found = metadata[JWT_AUTHN];
-  if (!isObject(found)) return [];
-  const parts = [found, ...Object.values(found).filter(isObject)];
-  if (parts.some(isOfOtherType)) return [null];
-  const jtis: unknown[] = parts.slice(1).map((payload) => payload.jti);
-  const top = found.jti;
-  return top === undefined || isObject(top) ? jtis : [...jtis, top];
+  const verified = metadata[JWT_AUTHN];
+  if (!isObject(verified)) return [];
+  const payloads = Object.values(verified).filter(isObject);
+  if ([verified, ...payloads].some(isOfOtherType)) return [null];
+  const jtis: unknown[] = payloads.map(({ jti }) => jti);
+  const { jti } = verified;
+  return jti === undefined || isObject(jti) ? jtis : [...jtis, jti];
 }
 
 /**
- * Whether a payload, or a header (`header_in_metadata`), belongs to a token that is not an access token, such as a logout token. Envoy
- * verifies signatures, not token types.
+ * Whether a payload, or a header (`header_in_metadata`), belongs to a token that grants no access, such as a logout token. Envoy verifies
+ * signatures, not token types.
  */
 function isOfOtherType(part: JsonObject): boolean {
-  return isSecurityEvent(part) || (part.alg !== undefined && !isAcceptedType(part.typ));
+  const isHeader = part.alg !== undefined;
+  return isSecurityEvent(part) || (isHeader && !isAcceptedType(part.typ));
 }
 
-/** Envoy sends headers as text, joining repeated ones, or (`encode_raw_headers`) each as bytes. */
-function valuesOf(attributes: AttributeContext | undefined, sought: string): string[] {
+/** The values of a header by its lower-case name. Envoy sends headers as text, joining repeated ones, or (`encode_raw_headers`) each as bytes. */
+function valuesOf(attributes: AttributeContext | undefined, name: string): string[] {
   const { headers = {}, headerMap } = attributes?.request?.http ?? {};
-  const isSought = (name: string) => name.toLowerCase() === sought;
-  const raw = (headerMap?.headers ?? []).filter(({ key }) => isSought(key));
-  return [
-    ...Object.keys(headers).flatMap((name) => (isSought(name) ? [headers[name] as string] : [])),
-    ...raw.map(({ value, rawValue }) =>
-      rawValue.length > 0 ? Buffer.from(rawValue).toString("latin1") : value,
-    ),
-  ];
+  const raw = (headerMap?.headers ?? []).map(({ key, value, rawValue }): [string, string] => [
+    key,
+    rawValue.length > 0 ? Buffer.from(rawValue).toString("latin1") : value,
+  ]);
+  const all = [...Object.entries(headers), ...raw];
+  return all.flatMap(([key, value]) => (key.toLowerCase() === name ? [value] : []));
 }
 
 function responseTo(decision: Decision): Response {
   if (decision === "pass")
     return { status: { code: status.OK }, httpResponse: { case: "okResponse", value: {} } };
-  const denial = denialOf(decision);
+  const denial = DENIALS[decision];
   return {
     status: { code: denial.status === 401 ? status.UNAUTHENTICATED : status.UNAVAILABLE },
     httpResponse: {

@@ -36,23 +36,23 @@ const VERDICTS: Record<DomainVerdict, Verdict> = {
 
 interface Setup {
   /** Counts verdicts. */
-  readonly verdicts: Pick<VerdictMetrics, "add">;
+  readonly verdictMetrics: Pick<VerdictMetrics, "add">;
   readonly blacklist: Blacklist;
-  readonly rawTokens: RawTokenVerifier;
+  readonly rawTokenVerifier: RawTokenVerifier;
   /** Maximum lifetime of a token. 0: no limit. */
   readonly maxTokenLifetimeMs: number;
 }
 
 /** The handlers of the service: they translate messages to the domain and back, and hold no other logic. */
 export function createHandlers({
-  verdicts,
+  verdictMetrics,
   blacklist,
-  rawTokens,
+  rawTokenVerifier,
   maxTokenLifetimeMs,
 }: Setup): Handlers<typeof TokenBlacklist> {
   const answered = (answer: CheckAnswer) => {
     const response = verdictsOf(answer);
-    verdicts.add(countVerdicts(response.verdicts));
+    verdictMetrics.add(countVerdicts(response.verdicts));
     return response;
   };
   return {
@@ -61,7 +61,7 @@ export function createHandlers({
       try {
         const tokens = await readBlacklistRequest(request, {
           charge: (count) => allowance.reserve(count),
-          identify: (raw) => rawTokens.identify(raw, caller),
+          identify: (raw) => rawTokenVerifier.identify(raw, caller),
           isPast: (expiresAt) => blacklist.isPast(expiresAt),
           latest: maxTokenLifetimeMs === 0 ? MAX_EPOCH_MS : blacklist.lifetimeEnd(maxTokenLifetimeMs),
           revokedBy: caller.principal.name,

@@ -27,7 +27,9 @@ interface Setup {
   /** Absent: connections are not encrypted. */
   readonly tls: TlsContext | undefined;
   /** Handles clients' certificates; absent if none are requested. */
-  readonly certificates: Pick<CertificateAuthenticator, "replacesLostToken" | "distrust"> | undefined;
+  readonly certificateAuthenticator:
+    | Pick<CertificateAuthenticator, "replacesLostToken" | "distrust">
+    | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly sampling: LogSampling;
@@ -43,11 +45,13 @@ interface Setup {
  */
 export function listenGrpc(
   { host, port }: HostPort,
-  { tls, certificates, clock, connections, onConnection, ...logging }: Setup,
+  { tls, certificateAuthenticator, clock, connections, onConnection, ...logging }: Setup,
 ): Promise<Listener> {
   const sockets = new Set<Socket>();
   const admit =
-    tls === undefined ? onConnection : encrypted(tls, { ...logging, certificates, clock, onConnection });
+    tls === undefined
+      ? onConnection
+      : encrypted(tls, { ...logging, certificateAuthenticator, clock, onConnection });
   // Bounded below TLS, so that peers that never complete a handshake count too and can be disconnected.
   const server = createServer({ noDelay: true }, (socket) => {
     const connection = connections.open(socket, () => socket.destroy());
@@ -102,13 +106,15 @@ function logRefused({ log, sampling }: Logging, level: "debug" | "warn", about: 
 function encrypted(
   tls: TlsContext,
   {
-    certificates,
+    certificateAuthenticator,
     clock,
     onConnection,
     ...logging
-  }: Pick<Setup, "log" | "sampling" | "certificates" | "clock" | "onConnection">,
+  }: Pick<Setup, "log" | "sampling" | "certificateAuthenticator" | "clock" | "onConnection">,
 ): (socket: Socket) => void {
-  const certified = certificates && new CertifiedConnections({ tls, certificates, clock, ...logging });
+  const certified =
+    certificateAuthenticator &&
+    new CertifiedConnections({ tls, certificateAuthenticator, clock, ...logging });
   const server = createTlsServer(
     {
       ...tls.current,
@@ -127,7 +133,8 @@ function encrypted(
       }
       const { certificate } = accepted;
       if (certificate !== undefined) certified?.add(socket, certificate);
-      const isCounted = certificate !== undefined && certificates?.replacesLostToken(certificate) === true;
+      const isCounted =
+        certificate !== undefined && certificateAuthenticator?.replacesLostToken(certificate) === true;
       onConnection(isCounted ? new FieldCountingSocket(socket, certificate) : socket);
     },
   );
@@ -136,7 +143,7 @@ function encrypted(
   );
   tls.watch({
     apply: (context) => server.setSecureContext(context),
-    onTrust: () => certified?.verifyAgain(),
+    onTrustChange: () => certified?.verifyAgain(),
   });
   return (socket) => server.emit("connection", socket);
 }

@@ -19,7 +19,7 @@ import {
 import type { Role } from "../principal.ts";
 import type { InputOf, OutputOf, StreamMethodName, UnaryMethodName } from "../protobuf/service-definition.ts";
 import { type Describe, describeBlacklist, describePrune } from "./audit.ts";
-import type { Descriptions } from "./call-log.ts";
+import type { MethodLogging } from "./call-log.ts";
 import { countVerdicts } from "./handlers.ts";
 import { type Decode, withAtMost, withFewFields } from "./repeated-fields.ts";
 import { withoutLargeQuestion } from "./streamed-check.ts";
@@ -56,8 +56,8 @@ interface StreamRules extends MethodRules {
 /** The rules of a method of any kind, with any messages. */
 export interface AnyRules extends MethodRules {
   readonly ownToken: (UnaryRules<never, never> | StreamRules)["ownToken"];
-  readonly audit?: Descriptions["describe"];
-  readonly summarize?: Descriptions["summarize"];
+  readonly audit?: MethodLogging["describe"];
+  readonly summarize?: MethodLogging["summarize"];
 }
 
 /** The rules of all methods of a service: a method without rules is an error of types. */

@@ -17,14 +17,14 @@ import type { CallMetrics } from "../metrics/call-metrics.ts";
 import { Call, type CalledMethod } from "./call.ts";
 import type { CallHeaders, HeadersJudge, IncomingCalls } from "./incoming-call.ts";
 import { statusOf } from "./status.ts";
-import { OPENED } from "./unary-call.ts";
+import { CALL } from "./unary-call.ts";
 
 type UnaryHandler = (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => void;
 type Stream = ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
 type StreamHandler = (call: Stream) => void;
 
 interface Setup extends Pick<CalledMethod, "clock" | "sampling"> {
-  readonly calls: CallMetrics;
+  readonly callMetrics: CallMetrics;
   /** The caller known on the connection of `peer`: a name, empty if callers are not identified; undefined if unauthenticated. */
   readonly callerOf: (peer: string) => string | undefined;
   readonly incoming: IncomingCalls;
@@ -35,9 +35,9 @@ interface Setup extends Pick<CalledMethod, "clock" | "sampling"> {
  * must be small and arrive soon. On connections of known callers the number of calls is bounded here; on unauthenticated connections it is
  * bounded with the connection.
  */
-export function openServices(
+export function publicServices(
   server: Pick<Server, "addService">,
-  { calls, callerOf, clock, incoming, sampling }: Setup,
+  { callMetrics, callerOf, clock, incoming, sampling }: Setup,
 ): Pick<Server, "addService"> {
   const room = new FairCapacity(MAX_OPEN_CALLS);
   return {
@@ -45,13 +45,13 @@ export function openServices(
       const wrapped = Object.entries(definition).flatMap(([name, method]) => {
         const handler = (handlers[name] ?? handlers[method.originalName ?? name])?.bind(handlers);
         if (handler === undefined) return [];
-        const open = { ...UNLOGGED, name, count: calls.of(method), clock, sampling, callerOf, room };
+        const open = { ...UNLOGGED, name, count: callMetrics.of(method), clock, sampling, callerOf, room };
         incoming.add(method.path, {
           maxBytes: MAX_OPEN_REQUEST_BYTES,
           isForAnybody: true,
           open: (headers) => {
-            const call = new OpenCall(headers, open);
-            (headers.metadata as OpenedMetadata)[OPENED] = call;
+            const call = new PublicCall(headers, open);
+            (headers.metadata as OpenedMetadata)[CALL] = call;
             return call;
           },
         });
@@ -75,24 +75,24 @@ const UNLOGGED = {
   isQuiet: true,
 };
 
-type OpenedMetadata = Metadata & { [OPENED]?: unknown };
+type OpenedMetadata = Metadata & { [CALL]?: unknown };
 
-function openedOf({ metadata }: { readonly metadata: OpenedMetadata }): OpenCall {
-  return metadata[OPENED] as OpenCall;
+function callOf({ metadata }: { readonly metadata: OpenedMetadata }): PublicCall {
+  return metadata[CALL] as PublicCall;
 }
 
-interface OpenMethod extends CalledMethod, Pick<Setup, "callerOf"> {
+interface PublicMethod extends CalledMethod, Pick<Setup, "callerOf"> {
   readonly room: FairCapacity;
 }
 
 /** A call that requires no authentication. */
-class OpenCall extends Call<OpenMethod> implements HeadersJudge {
+class PublicCall extends Call<PublicMethod> implements HeadersJudge {
   readonly #headers: CallHeaders;
   readonly #caller: string | undefined;
   readonly peer: string;
   #share: Share | undefined;
 
-  constructor(headers: CallHeaders, method: OpenMethod) {
+  constructor(headers: CallHeaders, method: PublicMethod) {
     super(method);
     this.#headers = headers;
     this.peer = headers.call.getPeer();
@@ -124,7 +124,7 @@ class OpenCall extends Call<OpenMethod> implements HeadersJudge {
 
 function serveUnary(handler: UnaryHandler): UnaryHandler {
   return (call, callback) => {
-    const opened = openedOf(call);
+    const opened = callOf(call);
     handler(call, (error, ...answer) => {
       opened.end(error === null ? status.OK : codeOfError(error));
       callback(error, ...answer);
@@ -134,7 +134,7 @@ function serveUnary(handler: UnaryHandler): UnaryHandler {
 
 function serveStream(handler: StreamHandler): StreamHandler {
   return (call) => {
-    const opened = openedOf(call);
+    const opened = callOf(call);
     call.once("finish", () => opened.end(status.OK));
     call.once("error", (error) => opened.end(codeOfError(error)));
     handler(call);

@@ -24,7 +24,7 @@ import { limitHttp2 } from "./http2-limits.ts";
 import { IncomingCalls } from "./incoming-call.ts";
 import { listenGrpc } from "./listener.ts";
 import { TOKEN_BLACKLIST } from "./methods.ts";
-import { openServices } from "./open-service.ts";
+import { publicServices } from "./open-service.ts";
 import { ReadingTurns } from "./reading-turns.ts";
 import { addReflection } from "./reflection.ts";
 import type { TlsContext } from "./tls-context.ts";
@@ -64,7 +64,7 @@ export async function startGrpcServer(
     watchHub,
     environment,
     tls,
-    certificates,
+    certificateAuthenticator,
     reflection,
     streamsPerCaller,
     extAuthz,
@@ -75,7 +75,7 @@ export async function startGrpcServer(
     environment: CallEnvironment & { readonly connections: Connections };
     tls: TlsContext | undefined;
     /** Handles clients' certificates. */
-    certificates: CertificateAuthenticator | undefined;
+    certificateAuthenticator: CertificateAuthenticator | undefined;
     /** Whether to serve reflection. */
     reflection: boolean;
     /** Maximum number of Watch streams, and of StreamChecks streams, of one known caller. */
@@ -104,7 +104,7 @@ export async function startGrpcServer(
     callerOf,
     disconnect,
   });
-  const streaming = { environment, disconnect, perCaller: streamsPerCaller };
+  const streaming = { environment, disconnect, maxPerCaller: streamsPerCaller };
   const watches = openWatches(watchHub, streaming);
   const checkStreams = openCheckStreams(handlers.isBlacklisted, streaming);
   addAuthenticatedService(server, TokenBlacklist, {
@@ -114,12 +114,12 @@ export async function startGrpcServer(
     environment,
     incoming,
   });
-  environment.callers.onChange(() => {
+  environment.callerValidity.onChange(() => {
     watches.reauthenticate();
     checkStreams.reauthenticate();
   });
   if (extAuthz !== undefined) addExtAuthz(server, { authorizer: extAuthz, environment, incoming });
-  const others = openServices(server, { calls: metrics.calls, callerOf, clock, incoming, sampling });
+  const others = publicServices(server, { callMetrics: metrics.calls, callerOf, clock, incoming, sampling });
   health.addTo(others);
   if (reflection) addReflection(others, services);
   // Connections are injected as HTTP/2, whether or not TLS is below.
@@ -131,7 +131,7 @@ export async function startGrpcServer(
   const onConnection = (socket: Duplex) => injector.injectConnection(socket);
   const listener = await listenGrpc(address, {
     tls,
-    certificates,
+    certificateAuthenticator,
     clock,
     log,
     sampling,
@@ -158,7 +158,7 @@ export async function startGrpcServer(
       checkStreams.drain();
       // Sends GOAWAY to all clients. When its callback runs depends on the Node.js version, so wait for the connections themselves.
       server.tryShutdown(() => {});
-      await Promise.race([environment.calls.drain(), timedOut]);
+      await Promise.race([environment.admission.drain(), timedOut]);
       health.endWatches();
       await Promise.race([disconnected, timedOut]);
       // Otherwise shutdown would wait forever for a connection that its peer does not close, or a call that never ends.

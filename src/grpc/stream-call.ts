@@ -56,14 +56,14 @@ export abstract class StreamCall<I extends object>
   abstract drain(error: ServiceError): void;
 
   run(): void {
-    const { calls } = this.method;
-    const refusal = calls.enter(this);
+    const { admission } = this.method;
+    const refusal = admission.enter(this);
     if (refusal !== undefined) {
       this.fail(admissionError(refusal));
       return;
     }
     // An open stream counts as such, not as a call in flight.
-    calls.leave();
+    admission.leave();
     this.authenticateAndProceed();
   }
 

@@ -25,9 +25,9 @@ export interface StreamPlace {
 /** Limits on the streams of a method. */
 export interface StreamLimits {
   /** Maximum of open streams. Absent: the method's own. */
-  readonly most?: number;
+  readonly maxOpen?: number;
   /** Maximum for one known caller. */
-  readonly perCaller: number;
+  readonly maxPerCaller: number;
 }
 
 interface Options<I, S> extends Required<StreamLimits> {
@@ -100,12 +100,12 @@ class StreamPlaces<S extends RegisteredStream> {
   /** Throws OVERLOADED if there is no place. No effect if the stream has one. */
   take(stream: S, name: string): void {
     if (this.#names.has(stream)) return;
-    const { most, perCaller } = this.#limits;
+    const { maxOpen, maxPerCaller } = this.#limits;
     const own = this.#byName.get(name)?.size ?? 0;
-    if (name !== "" && own >= perCaller) {
+    if (name !== "" && own >= maxPerCaller) {
       throw TOO_MANY_OF_CALLER;
     }
-    if (this.#names.size >= most && !this.#makeRoom(own)) {
+    if (this.#names.size >= maxOpen && !this.#makeRoom(own)) {
       throw TOO_MANY;
     }
     const streams = this.#byName.get(name) ?? new Set();

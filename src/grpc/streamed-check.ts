@@ -61,7 +61,7 @@ export class StreamedCheck extends AnsweredCall<IsBlacklistedRequest, Answer> {
   run(request: StreamChecksRequest): void {
     if (!this.enter()) return;
     try {
-      this.limit(readCheckTimeout(request));
+      this.failAfter(readCheckTimeout(request));
     } catch (error) {
       this.fail(error);
       return;

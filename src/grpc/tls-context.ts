@@ -28,7 +28,7 @@ interface Changes {
   /** To be used for new connections. */
   apply(context: SecureContextOptions): void;
   /** Certificates of clients that were accepted before may no longer be. */
-  onTrust(): void;
+  onTrustChange(): void;
 }
 
 /** The service's own certificate and the trust in clients' certificates, reloaded from files while the service runs. */
@@ -127,7 +127,7 @@ export class TlsContext {
     this.#cancel();
   }
 
-  #reload({ apply, onTrust }: Changes): void {
+  #reload({ apply, onTrustChange }: Changes): void {
     const { log } = this.#options;
     const isOtherIdentity = this.#attempt("server", () => this.#takeIdentity());
     const isOtherTrust = this.#attempt("clients", () => this.#takeClients());
@@ -136,7 +136,7 @@ export class TlsContext {
       log.info("took over new TLS certificates: new connections use them");
     }
     const areListsCurrent = this.#areListsCurrent();
-    if (isOtherTrust || areListsCurrent !== this.#isListCurrent) onTrust();
+    if (isOtherTrust || areListsCurrent !== this.#isListCurrent) onTrustChange();
     this.#isListCurrent = areListsCurrent;
   }
 

@@ -14,20 +14,20 @@ import { codeOf, presentable, statusOf } from "./status.ts";
  * The metadata property that holds the call, by which its handler finds it. A WeakMap would do, but its short-lived keys cost the garbage
  * collector a sixth of a call's time.
  */
-export const OPENED = Symbol("opened call");
+export const CALL = Symbol("opened call");
 
-type OpenedMetadata = Metadata & { [OPENED]?: unknown };
+type CallMetadata = Metadata & { [CALL]?: unknown };
 
 /** Serves a unary method: `open` begins each call by its headers, and grpc-js calls `handle` with the message. */
 export function serveUnary<I extends object, O extends object>(method: AnsweredMethod<I, O>) {
   return {
     open: (headers: CallHeaders): HeadersJudge => {
       const call = new UnaryCall<I, O>(headers, method);
-      (headers.metadata as OpenedMetadata)[OPENED] = call;
+      (headers.metadata as CallMetadata)[CALL] = call;
       return call;
     },
     handle: (call: ServerUnaryCall<I, O>, callback: sendUnaryData<O>): void => {
-      const opened = (call.metadata as OpenedMetadata)[OPENED] as UnaryCall<I, O> | undefined;
+      const opened = (call.metadata as CallMetadata)[CALL] as UnaryCall<I, O> | undefined;
       // A call that was not admitted is not answered.
       if (opened === undefined) callback(statusOf(presentable(new Error("a call came without its headers"))));
       else opened.run(call.request, callback);
@@ -67,13 +67,13 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
 
   judge(): boolean | Promise<boolean> {
     if (!this.enter()) return false;
-    if (this.#headers.call.getDeadline() === Number.POSITIVE_INFINITY) this.limit(DEFAULT_DEADLINE_MS);
+    if (this.#headers.call.getDeadline() === Number.POSITIVE_INFINITY) this.failAfter(DEFAULT_DEADLINE_MS);
     return this.authenticate();
   }
 
   received(bytes: number): void {
     if (this.isGone) return;
-    const share = this.method.calls.reserveRequest(this.owner, bytes);
+    const share = this.method.admission.reserveRequest(this.owner, bytes);
     if (share === undefined) {
       this.fail(new ServiceError("OVERLOADED", "too many bytes of large requests are in flight"));
       return;
@@ -96,7 +96,7 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
     if ((request as unknown) !== MALFORMED) this.request = request;
     this.#callback = callback;
     // Between the headers and the message, unread answers may have accumulated on the connection.
-    if (this.method.calls.hasUnreadAnswers(this)) {
+    if (this.method.admission.hasUnreadAnswers(this)) {
       this.fail(admissionError("OVERLOADED"));
       return;
     }
@@ -117,15 +117,15 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
   }
 
   protected override succeed(encoded: Buffer): void {
-    const { calls } = this.method;
+    const { admission } = this.method;
     if (encoded.length > SMALL_ANSWER_BYTES && !this.isGone) {
       const { peer } = this;
       // The work is done, so this must be a code after which the outcome is unknown.
-      if (!calls.mayBuffer(peer)) {
+      if (!admission.mayBuffer(peer)) {
         this.fail(new ServiceError("CANCELLED", "the client does not read its responses"));
         return;
       }
-      this.#releaseAnswer = calls.bufferAnswer(peer, encoded.length);
+      this.#releaseAnswer = admission.bufferAnswer(peer, encoded.length);
     }
     if (this.end(status.OK)) this.#callback?.(null, encoded as unknown as O);
   }
@@ -133,7 +133,7 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
   protected override leave(): void {
     const bytes = this.#largeBytes;
     this.#largeBytes = 0;
-    if (bytes > 0) this.method.calls.releaseRequest(this.#largeShare, this.owner, bytes);
+    if (bytes > 0) this.method.admission.releaseRequest(this.#largeShare, this.owner, bytes);
     super.leave();
   }
 }

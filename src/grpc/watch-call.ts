@@ -20,7 +20,7 @@ export function openWatches(
   const { watch } = TokenBlacklist.method;
   const method = { ...authenticatedMethod(watch, TOKEN_BLACKLIST.watch, environment), disconnect };
   return new StreamRegistry({
-    most: MAX_WATCHES,
+    maxOpen: MAX_WATCHES,
     ...limits,
     method,
     open: (call, place) => new WatchCall(call, { method, watchHub, messages, place }),

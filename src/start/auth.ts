@@ -4,7 +4,7 @@ import { type Authenticator, createAuthenticator } from "../auth/authenticator.t
 import { BearerAuthenticator } from "../auth/bearer-authenticator.ts";
 import { CallerValidity } from "../auth/caller-validity.ts";
 import { CertificateAuthenticator } from "../auth/certificate-authenticator.ts";
-import { CertificateRolesFile } from "../auth/certificate-roles-file.ts";
+import { CertificateRolesFile } from "../auth/certificate-roles.ts";
 import { JwksCache } from "../auth/jwks-cache.ts";
 import type { JwksSource } from "../auth/jwks-source.ts";
 import { RawTokenVerifier } from "../auth/raw-token-verifier.ts";
@@ -14,7 +14,7 @@ import type { ClockBounds } from "../time/clock-bounds.ts";
 
 export interface Auth {
   readonly authenticate: Authenticator;
-  readonly callers: CallerValidity;
+  readonly callerValidity: CallerValidity;
   /** Absent: clients are not asked for certificates. */
   readonly certificateAuthenticator: CertificateAuthenticator | undefined;
   readonly rawTokens: RawTokenVerifier;
@@ -44,21 +44,21 @@ export function startAuth(security: Security, { clock, clockBounds, log, onOutco
   }
 
   const { bearers: rules, certificateRoles, tokenIssuers, tokenAlgorithms } = security;
-  const callers = new CallerValidity(() => clockBounds.latest());
+  const callerValidity = new CallerValidity(() => clockBounds.latest());
   const keys = rules && keySet("callers", rules.keys);
   const bearerAuthenticator =
     rules && keys && new BearerAuthenticator({ rules, keys, clock, now: () => clockBounds.latest() });
-  // Registered after Bearers, so that its cached results are cleared first.
-  keys?.onChange(() => callers.changed());
+  // Registered after that of BearerAuthenticator, so that its cached results are cleared first.
+  keys?.onChange(() => callerValidity.changed());
   const { certificateRolesFile: path } = security;
   const rolesFile = path === undefined ? undefined : new CertificateRolesFile({ path, clock, log });
   const roles = rolesFile?.roles ?? certificateRoles;
   const certificateAuthenticator =
     roles &&
     new CertificateAuthenticator(roles, {
-      besideTokens: bearerAuthenticator !== undefined,
+      acceptsTokens: bearerAuthenticator !== undefined,
       now: () => clock.now(),
-      onChange: () => callers.changed(),
+      onChange: () => callerValidity.changed(),
     });
   rolesFile?.watch((changed) => certificateAuthenticator?.replaceRoles(changed));
   const issuers = new Map(
@@ -67,7 +67,7 @@ export function startAuth(security: Security, { clock, clockBounds, log, onOutco
   for (const keys of keySets) keys.start();
   const authenticate = createAuthenticator({ bearerAuthenticator, certificateAuthenticator });
   return {
-    callers,
+    callerValidity,
     certificateAuthenticator,
     get rolesRejected() {
       return rolesFile?.isRejected;

@@ -94,7 +94,7 @@ export async function start(
     const metrics = new Metrics({ ...build, schema: CODE_VERSION });
     const tracing = openTracing({ clock, version: build.version });
     if (tracing !== undefined) log.info("calls are traced");
-    const calls = new Admission();
+    const admission = new Admission();
     const clockBounds = new ClockBounds(clock);
     const started = createBlacklist(config, {
       store,
@@ -159,7 +159,7 @@ export async function start(
     // Closed after gRPC has drained, which also drains the requests here.
     const authz = await startAuthz(config.authz, {
       blacklist,
-      calls,
+      admission,
       clock,
       connections: connections.authz,
       log,
@@ -171,9 +171,9 @@ export async function start(
     const { maxTokenLifetimeMs } = security;
     const grpc = await startGrpcServer(config.listenAddress, {
       handlers: createHandlers({
-        verdicts: metrics.verdicts,
+        verdictMetrics: metrics.verdicts,
         blacklist,
-        rawTokens: auth.rawTokens,
+        rawTokenVerifier: auth.rawTokens,
         maxTokenLifetimeMs,
       }),
       watchHub,
@@ -183,15 +183,15 @@ export async function start(
         auditLog: security.auditLog ? auditLog(log) : undefined,
         authenticate: auth.authenticate,
         checkOwnToken: (caller) => blacklist.checkOwnToken(caller),
-        callers: auth.callers,
+        callerValidity: auth.callerValidity,
         clock,
-        calls,
+        admission,
         connections: connections.grpc,
         metrics,
         tracing,
       },
       tls,
-      certificates: auth.certificateAuthenticator,
+      certificateAuthenticator: auth.certificateAuthenticator,
       reflection: security.reflection,
       streamsPerCaller: security.streamsPerCaller,
       extAuthz: authz.extAuthz,
@@ -246,7 +246,7 @@ function sharesOf(
   { descriptors, log }: { descriptors: number; log: Logger },
 ): ListenerShares {
   const shares = shareDescriptors(descriptors, { ...connections, authz: authz.address !== undefined });
-  if (shares.isShort) {
+  if (shares.exceedsDescriptors) {
     log.warn(
       { descriptors, connections: shares.grpc.total },
       "there are too few file descriptors for MAX_CONNECTIONS: raise the limit (ulimit -n, LimitNOFILE)",
@@ -270,8 +270,8 @@ function watchedCertificates({ database }: Config, tls: TlsContext | undefined):
   if (tls?.clientListValidity !== undefined) {
     const validity = () => tls.clientListValidity as Validity;
     // Lists are valid for hours or for months.
-    const notice = ({ notBefore, notAfter }: Validity) => LIST_NOTICE_SHARE * (notAfter - notBefore);
-    watched.push({ certificate: "client-crl", setting: "TLS_CLIENT_CRL_FILE", validity, notice });
+    const noticeMs = ({ notBefore, notAfter }: Validity) => LIST_NOTICE_SHARE * (notAfter - notBefore);
+    watched.push({ certificate: "client-crl", setting: "TLS_CLIENT_CRL_FILE", validity, noticeMs });
   }
   if (databaseCa !== undefined) {
     watched.push({ certificate: "database-ca", setting: "DATABASE_CA_FILE", validity: () => databaseCa });

@@ -2,11 +2,11 @@ import type { Logger } from "pino";
 import type { Clock } from "../time/clock.ts";
 import type { Validity } from "./certificates.ts";
 
-/** How long before its expiry a certificate is reported: two weeks include working days. The alert uses the same value. */
-const CERTIFICATE_NOTICE_MS = 14 * 86_400_000;
-/** Interval at which certificates are checked for that, and at which the report is repeated. */
-const CERTIFICATE_LOOK_MS = 60_000;
-const CERTIFICATE_REMINDER_MS = 86_400_000;
+/** How long before its expiry a certificate is reported by default: two weeks include working days. The alert uses the same value. */
+const DEFAULT_NOTICE_MS = 14 * 86_400_000;
+const CERTIFICATE_CHECK_MS = 60_000;
+/** Interval at which the report of a certificate that is not valid, or about to expire, is repeated. */
+const REMINDER_MS = 86_400_000;
 
 /** The names, in metrics and log lines, of the certificates that the service presents or trusts, and of its revocation lists. */
 export type CertificateName = "server" | "client-ca" | "client-crl" | "database-ca";
@@ -15,20 +15,20 @@ export interface WatchedCertificate {
   readonly certificate: CertificateName;
   /** The setting that names its file. */
   readonly setting: string;
-  /** The validity of the version in use. */
+  /** The validity of the version of the file that is in use. */
   validity(): Validity;
-  /** How long before its expiry it is reported, in milliseconds. */
-  notice?(validity: Validity): number;
+  /** How long before its expiry it is reported. Absent: two weeks. */
+  noticeMs?(validity: Validity): number;
 }
 
-type State = "valid" | "expiring" | "expired" | "early";
+type State = "valid" | "expiring" | "expired" | "not-yet-valid";
 
 const REPORTS: Readonly<Record<State, { readonly level: "info" | "warn" | "error"; readonly msg: string }>> =
   {
     valid: { level: "info", msg: "a certificate is valid again" },
     expiring: { level: "warn", msg: "a certificate is about to expire" },
     expired: { level: "error", msg: "a certificate has expired" },
-    early: { level: "error", msg: "a certificate is not valid yet" },
+    "not-yet-valid": { level: "error", msg: "a certificate is not valid yet" },
   };
 
 /**
@@ -48,9 +48,10 @@ export class CertificateWatch {
     this.#log = log;
   }
 
+  /** Checks the certificates now, and then periodically. */
   start(): void {
     for (const watched of this.#watched) this.#check(watched);
-    this.#cancel = this.#clock.schedule(CERTIFICATE_LOOK_MS, () => this.start());
+    this.#cancel = this.#clock.schedule(CERTIFICATE_CHECK_MS, () => this.start());
   }
 
   stop(): void {
@@ -65,7 +66,7 @@ export class CertificateWatch {
         valid: undefined,
         expiring: `expires at ${timeOf(notAfter)}`,
         expired: `expired at ${timeOf(notAfter)}`,
-        early: `is not valid before ${timeOf(notBefore)}`,
+        "not-yet-valid": `is not valid before ${timeOf(notBefore)}`,
       };
       const note = notes[this.#stateOf(watched)];
       const what = watched.certificate === "client-crl" ? "revocation list" : "certificate";
@@ -84,7 +85,7 @@ export class CertificateWatch {
     const reported = this.#reported.get(certificate);
     const now = this.#clock.monotonic();
     const hasChanged = state !== (reported?.state ?? "valid");
-    const isDue = state !== "valid" && reported !== undefined && now - reported.at >= CERTIFICATE_REMINDER_MS;
+    const isDue = state !== "valid" && reported !== undefined && now - reported.at >= REMINDER_MS;
     if (!hasChanged && !isDue) return;
     const { notBefore, notAfter } = watched.validity();
     const { level, msg } = REPORTS[state];
@@ -97,13 +98,13 @@ export class CertificateWatch {
 
   #stateOf(watched: WatchedCertificate): State {
     const validity = watched.validity();
-    return stateOf(validity, watched.notice?.(validity) ?? CERTIFICATE_NOTICE_MS, this.#clock.now());
+    return stateOf(validity, watched.noticeMs?.(validity) ?? DEFAULT_NOTICE_MS, this.#clock.now());
   }
 }
 
 function stateOf({ notBefore, notAfter }: Validity, noticeMs: number, now: number): State {
   if (now > notAfter) return "expired";
-  if (now < notBefore) return "early";
+  if (now < notBefore) return "not-yet-valid";
   return notAfter - now < noticeMs ? "expiring" : "valid";
 }
 

@@ -17,16 +17,16 @@ export interface TlsFileContents {
 
 const CERTIFICATE =
   /^-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[ \t\r]*$[\s\S]*?^-----END (?:TRUSTED |X509 )?CERTIFICATE-----[ \t\r]*$/gm;
-const BEGINNING = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/g;
+const CERTIFICATE_BEGINNING = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/g;
 const PRIVATE_KEY = /^-----BEGIN [A-Z ]*PRIVATE KEY-----[ \t\r]*$/m;
 
 /** Throws a RangeError if the files are unusable. The message names the settings and repeats nothing of the files. */
 export function checkTlsFiles({ cert, key, ca }: TlsFileContents): void {
   const chain = certificatesOf(cert, "TLS_CERT_FILE");
-  const own = keyOf(key);
+  const privateKey = keyOf(key);
   const [first] = chain;
-  if (first === undefined || !first.checkPrivateKey(own)) {
-    const isInChain = chain.some((one) => one.checkPrivateKey(own));
+  if (first === undefined || !first.checkPrivateKey(privateKey)) {
+    const isInChain = chain.some((certificate) => certificate.checkPrivateKey(privateKey));
     const isAuthority = chain.length === 1 && first?.ca === true;
     throw new RangeError(
       isInChain
@@ -68,7 +68,7 @@ export function certificatesOf(pem: string, setting: string): X509Certificate[] 
     }
   });
   // OpenSSL silently skips a malformed certificate, and clients or servers that depend on it would be rejected.
-  if (pem.match(BEGINNING)?.length !== found.length) {
+  if (pem.match(CERTIFICATE_BEGINNING)?.length !== found.length) {
     throw new RangeError(
       `${setting} names a file with a certificate that is truncated, or does not begin at the beginning of a line (is there a byte order mark?)`,
     );
@@ -98,7 +98,7 @@ function keyOf(pem: string): KeyObject {
   }
 }
 
-/** The validity of a certificate with its chain, which ends with the first of them. `pem` must have been checked. */
+/** When all certificates of a chain are valid. `pem` must have been checked. */
 export function validityOfChain(pem: string): Validity {
   const validities = certificatesOf(pem, "").map(validityOf);
   return {
@@ -107,7 +107,7 @@ export function validityOfChain(pem: string): Validity {
   };
 }
 
-/** The validity of a set of trusted authorities, which lasts as long as any of them is valid. An old one may stay beside its successor. */
+/** From when to when any of a set of authorities is valid: an expired one may stay beside its successor. `pem` must have been checked. */
 export function validityOfAuthorities(pem: string): Validity {
   const validities = certificatesOf(pem, "").map(validityOf);
   return {

@@ -3,22 +3,23 @@ import type { EpochMs } from "../entry.ts";
 import { certificatesOf, type Validity } from "./certificates.ts";
 import { type RevocationList, revocationListsOf } from "./revocation-list.ts";
 
-/** Maximum number of certificates between a client's and its root. OpenSSL's default is a hundred. */
-const MAX_CHAIN = 10;
+/** Maximum number of issuers between a client's certificate and its root. OpenSSL's default is a hundred. */
+const MAX_INTERMEDIATES = 10;
 
 /**
  * The authorities trusted for clients' certificates, and the revocation lists. OpenSSL applies them to each new connection. When they
  * change, this class applies them to open connections, whose chains OpenSSL has verified before.
  */
 export class ClientTrust {
+  /** The authorities, in PEM. */
   readonly ca: string;
-  /** Each list by itself, as Node.js requires. Absent: revocation is not checked. */
+  /** The revocation lists, a text of PEM for each, as Node.js requires. Undefined: revocation is not checked. */
   readonly crl: readonly string[] | undefined;
   readonly #authorities: readonly X509Certificate[];
-  /** By the fingerprint of the authority that signed them. */
+  /** The lists by the fingerprint of the authority that signed them. */
   readonly #lists: ReadonlyMap<string, readonly RevocationList[]> | undefined;
 
-  /** Takes both in PEM. Throws a RangeError that names the unusable setting. */
+  /** Takes authorities and lists in PEM. Throws a RangeError that names the unusable setting. */
   constructor({ ca, crl }: { ca: string; crl: string | undefined }) {
     this.ca = ca;
     this.#authorities = certificatesOf(ca, "TLS_CLIENT_CA_FILE");
@@ -45,18 +46,19 @@ export class ClientTrust {
     });
   }
 
-  /** Why the first certificate of `chain` is not accepted at `now`; undefined if it is. The others are those sent with it. */
+  /** Why the first certificate of `chain` is not accepted at `now`; undefined if it is. The others may be its issuers, in any order. */
   whyRejected(chain: readonly X509Certificate[], now: EpochMs): string | undefined {
-    const [own] = chain;
-    return own === undefined ? "it is unknown" : this.#whyRejected(own, { chain, now, depth: 0 });
+    const [first] = chain;
+    return first === undefined ? "it is unknown" : this.#whyRejected(first, { chain, now, depth: 0 });
   }
 
+  /** Tries every possible issuer. Returns the problem found last if none leads to a root. */
   #whyRejected(
     certificate: X509Certificate,
     { chain, now, depth }: { chain: readonly X509Certificate[]; now: EpochMs; depth: number },
   ): string | undefined {
     let why = "no CA in TLS_CLIENT_CA_FILE is its issuer";
-    if (depth > MAX_CHAIN) return why;
+    if (depth > MAX_INTERMEDIATES) return why;
     for (const issuer of [...this.#authorities, ...chain]) {
       if (!hasIssued(issuer, certificate)) continue;
       const revoked = this.#whyRevoked(certificate, issuer, now);
@@ -67,9 +69,9 @@ export class ClientTrust {
       if (!isCurrent(issuer, now)) continue;
       const isRoot = hasIssued(issuer, issuer);
       if (isRoot && !this.#authorities.some(({ raw }) => raw.equals(issuer.raw))) continue;
-      const further = isRoot ? undefined : this.#whyRejected(issuer, { chain, now, depth: depth + 1 });
-      if (further === undefined) return undefined;
-      why = further;
+      const issuerProblem = isRoot ? undefined : this.#whyRejected(issuer, { chain, now, depth: depth + 1 });
+      if (issuerProblem === undefined) return undefined;
+      why = issuerProblem;
     }
     return why;
   }
@@ -85,18 +87,19 @@ export class ClientTrust {
       : "the revocation list of its CA has expired or is not valid yet";
   }
 
+  /** Throws a RangeError unless each authority has a list, and each list an authority. */
   #bySigner(lists: readonly RevocationList[]): ReadonlyMap<string, readonly RevocationList[]> {
     const bySigner = new Map<string, readonly RevocationList[]>();
     for (const [index, { fingerprint256, publicKey }] of this.#authorities.entries()) {
-      const own = lists.filter((list) => list.isSignedBy(publicKey));
-      if (own.length === 0) {
+      const signed = lists.filter((list) => list.isSignedBy(publicKey));
+      if (signed.length === 0) {
         throw new RangeError(
           `TLS_CLIENT_CRL_FILE has no revocation list signed by certificate number ${index + 1} of TLS_CLIENT_CA_FILE: OpenSSL needs one for each CA`,
         );
       }
-      bySigner.set(fingerprint256, own);
+      bySigner.set(fingerprint256, signed);
     }
-    const stray = lists.findIndex((list) => ![...bySigner.values()].some((own) => own.includes(list)));
+    const stray = lists.findIndex((list) => ![...bySigner.values()].some((signed) => signed.includes(list)));
     if (stray >= 0) {
       throw new RangeError(
         `TLS_CLIENT_CRL_FILE names a file whose revocation list number ${stray + 1} is not signed by a CA in TLS_CLIENT_CA_FILE`,

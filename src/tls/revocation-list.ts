@@ -4,7 +4,9 @@ import type { EpochMs } from "../entry.ts";
 /** A certificate revocation list of one authority (RFC 5280, section 5). */
 export interface RevocationList {
   readonly pem: string;
+  /** When the list was issued. */
   readonly thisUpdate: EpochMs;
+  /** When the list expires. */
   readonly nextUpdate: EpochMs;
   /** Whether the list revokes the certificate, which must be issued by the list's authority. */
   revokes(certificate: X509Certificate): boolean;
@@ -37,19 +39,22 @@ export function revocationListsOf(pem: string, setting: string): RevocationList[
 }
 
 function listOf(der: Buffer, pem: string): RevocationList {
-  const whole = new Reader(der);
-  const parts = whole.next(SEQUENCE);
-  whole.end();
+  const file = new Reader(der);
+  const parts = file.next(SEQUENCE);
+  file.end();
   const signed = parts.next(SEQUENCE);
   const algorithm = parts.next(SEQUENCE);
   const signature = parts.next(BIT_STRING).rest();
   parts.end();
 
+  // A copy, since `signed` is also needed as a whole.
   const body = signed.again();
+  // The version.
   body.optional(INTEGER);
-  const isSame = body.next(SEQUENCE).whole.equals(algorithm.whole);
+  const isSameAlgorithm = body.next(SEQUENCE).encoded.equals(algorithm.encoded);
   // The first byte is the number of unused bits in the last one, which must be 0.
-  if (!isSame || signature[0] !== 0) throw new RangeError("it is damaged");
+  if (!isSameAlgorithm || signature[0] !== 0) throw new RangeError("it is damaged");
+  // The issuer's name: the list belongs to the authority whose key verifies it.
   body.next(SEQUENCE);
   const thisUpdate = timeOf(body);
   if (!body.isAt(UTC_TIME) && !body.isAt(GENERALIZED_TIME)) {
@@ -67,7 +72,7 @@ function listOf(der: Buffer, pem: string): RevocationList {
     thisUpdate,
     nextUpdate,
     revokes: ({ serialNumber }) => serials.has(plainSerial(serialNumber)),
-    isSignedBy: (key) => isSigned(signed.whole, { oid, parameters, signature: signature.subarray(1), key }),
+    isSignedBy: (key) => isSigned(signed.encoded, { oid, parameters, signature: signature.subarray(1), key }),
   };
 }
 
@@ -86,10 +91,12 @@ function serialsOf(entries: Reader | undefined): ReadonlySet<string> {
   return serials;
 }
 
+/** The object identifier of an extension, in hexadecimal. */
 const ISSUING_DISTRIBUTION_POINT = "551d1c";
-/** A member of that extension: the list may name certificates of other authorities. */
+/** The tag of a member of that extension: the list may name certificates of other authorities. */
 const INDIRECT = 0x84;
 
+/** Throws if the list is incomplete by itself, or has a critical extension that this parser does not understand. */
 function checkExtensions(extensions: Reader | undefined): void {
   for (const { oid, isCritical, value } of extensionsOf(extensions)) {
     if (oid === ISSUING_DISTRIBUTION_POINT) {
@@ -129,7 +136,7 @@ function timeOf(reader: Reader): EpochMs {
   return ms as EpochMs;
 }
 
-/** Hash algorithms by the bytes of the signature's object identifier (RFC 4055, RFC 5758, RFC 8410). */
+/** Hash algorithms by the signature's object identifier in hexadecimal (RFC 4055, RFC 5758, RFC 8410). Null: the signature includes the hash. */
 const SIGNATURES: Readonly<Record<string, string | null>> = {
   "2a864886f70d01010b": "sha256",
   "2a864886f70d01010c": "sha384",
@@ -141,8 +148,8 @@ const SIGNATURES: Readonly<Record<string, string | null>> = {
   "2b6571": null,
 };
 const RSA_PSS = "2a864886f70d01010a";
-/** By object identifier in the parameters of RSASSA-PSS. */
-const HASHES = {
+/** Hash algorithms by the object identifier in the parameters of RSASSA-PSS. */
+const PSS_HASHES = {
   "608648016503040201": "sha256",
   "608648016503040202": "sha384",
   "608648016503040203": "sha512",
@@ -155,7 +162,7 @@ function isSigned(
   try {
     if (oid === RSA_PSS) {
       const text = parameters.toString("hex");
-      const hash = Object.entries(HASHES).find(([id]) => text.includes(id))?.[1];
+      const hash = Object.entries(PSS_HASHES).find(([id]) => text.includes(id))?.[1];
       const padding = constants.RSA_PKCS1_PSS_PADDING;
       const saltLength = constants.RSA_PSS_SALTLEN_AUTO;
       return hash !== undefined && verify(hash, bytes, { key, padding, saltLength }, signature);
@@ -163,7 +170,7 @@ function isSigned(
     const hash = SIGNATURES[oid];
     return hash !== undefined && verify(hash, bytes, key, signature);
   } catch {
-    // The key is of another type.
+    // The key is of another type than the signature.
     return false;
   }
 }
@@ -179,15 +186,17 @@ const SEQUENCE = 0x30;
 const EXTENSIONS = 0xa0;
 
 /**
- * Reads consecutive DER values without copying them, since a list may have a hundred thousand entries. General-purpose libraries reject
- * lists of some thousands, or take seconds for them.
+ * Reads the DER values in the content of another value, one after the other, without copying them, since a list may have a hundred thousand
+ * entries. General-purpose libraries reject lists of some thousands, or take seconds for them.
  */
 class Reader {
   readonly #bytes: Buffer;
-  /** The offset of the value's tag and length. */
+  /** The offset of the outer value's tag. */
   readonly #start: number;
+  /** The offset of its content, and that after it. */
   readonly #from: number;
   readonly #end: number;
+  /** The offset of the next value. */
   #at: number;
 
   constructor(bytes: Buffer, { start = 0, from = 0, end = bytes.length } = {}) {
@@ -197,12 +206,13 @@ class Reader {
     this.#end = end;
   }
 
+  /** The tag of the outer value. */
   get tag(): number {
     return this.#bytes[this.#start] ?? 0;
   }
 
-  /** The bytes of the value, including its tag and length. */
-  get whole(): Buffer {
+  /** The bytes of the outer value, including its tag and length. */
+  get encoded(): Buffer {
     return this.#bytes.subarray(this.#start, this.#end);
   }
 
@@ -210,19 +220,23 @@ class Reader {
     return this.#at >= this.#end;
   }
 
+  /** Whether the next value has this tag. */
   isAt(tag: number): boolean {
     return !this.isOver && this.#bytes[this.#at] === tag;
   }
 
+  /** Reads the next value, which must have this tag, and returns a reader of its content. */
   next(tag: number): Reader {
     if (!this.isAt(tag)) throw new RangeError("it is damaged");
     return this.any();
   }
 
+  /** Like {@link next}; undefined, without reading, if the next value has another tag. */
   optional(tag: number): Reader | undefined {
     return this.isAt(tag) ? this.any() : undefined;
   }
 
+  /** Like {@link next}, whatever the tag. */
   any(): Reader {
     const start = this.#at++;
     let length = this.#byte();
@@ -238,19 +252,22 @@ class Reader {
     return new Reader(this.#bytes, { start, from, end: this.#at });
   }
 
+  /** The bytes that have not been read. */
   rest(): Buffer {
     return this.#bytes.subarray(this.#at, this.#end);
   }
 
+  /** The same, as text. */
   text(encoding: "hex" | "latin1"): string {
     return this.#bytes.toString(encoding, this.#at, this.#end);
   }
 
-  /** A reader of the same value from its beginning. */
+  /** A reader of the same content from its beginning. */
   again(): Reader {
     return new Reader(this.#bytes, { start: this.#start, from: this.#from, end: this.#end });
   }
 
+  /** Throws if there is another value. */
   end(): void {
     if (!this.isOver) throw new RangeError("it is followed by other data");
   }

@@ -4,28 +4,28 @@ import { MAX_UNSENT_BYTES } from "../../src/limits.ts";
 import { turn } from "../support/held-store.ts";
 
 describe("Admission", () => {
-  let calls: Admission;
+  let admission: Admission;
 
   beforeEach(() => {
-    calls = new Admission();
+    admission = new Admission();
   });
 
   function enter(count: number): (string | undefined)[] {
-    return [...new Set(Array.from({ length: count }, () => calls.enter({ peer: "peer" })))];
+    return [...new Set(Array.from({ length: count }, () => admission.enter({ peer: "peer" })))];
   }
 
   it("counts the calls in flight", () => {
-    const counts = [calls.active];
+    const counts = [admission.active];
     enter(2);
-    counts.push(calls.active);
-    calls.leave();
-    counts.push(calls.active);
+    counts.push(admission.active);
+    admission.leave();
+    counts.push(admission.active);
     expect(counts).to.deep.equal([0, 2, 1]);
   });
 
   it("refuses calls above the limit without counting them, and admits again when a call ends", () => {
-    const told = [enter(MAX_CALLS), enter(10), [calls.active]];
-    calls.leave();
+    const told = [enter(MAX_CALLS), enter(10), [admission.active]];
+    admission.leave();
     told.push(enter(1), enter(1));
     expect(told).to.deep.equal([[undefined], ["OVERLOADED"], [MAX_CALLS], [undefined], ["OVERLOADED"]]);
   });
@@ -34,56 +34,61 @@ describe("Admission", () => {
     const fill = (name: string) => {
       const parts = [];
       for (;;) {
-        if (calls.enter({ peer: "peer" }) !== undefined) return parts;
-        const part = calls.claim(name);
+        if (admission.enter({ peer: "peer" }) !== undefined) return parts;
+        const part = admission.claim(name);
         if (part !== undefined) parts.push(part);
         else {
-          calls.leave();
+          admission.leave();
           return parts;
         }
       }
     };
     const greedy = fill("greedy");
     expect([greedy.length, fill("other").length > 0]).to.deep.equal([(MAX_CALLS * 3) / 4, true]);
-    calls = new Admission();
+    admission = new Admission();
     expect(fill("")).to.have.length(MAX_CALLS);
   });
 
   it("drains at once if no call is in flight, and then refuses new calls", async () => {
-    await calls.drain();
-    expect([enter(2), calls.active]).to.deep.equal([["DRAINING"], 0]);
+    await admission.drain();
+    expect([enter(2), admission.active]).to.deep.equal([["DRAINING"], 0]);
   });
 
   it("drains when the last call in flight has ended", async () => {
     enter(2);
     let drained = false;
-    const draining = calls.drain().then(() => {
+    const draining = admission.drain().then(() => {
       drained = true;
     });
     const told = [enter(1)];
-    calls.leave();
+    admission.leave();
     await turn();
     const early = drained;
-    calls.leave();
+    admission.leave();
     await draining;
     expect([told, early, drained, enter(1)]).to.deep.equal([[["DRAINING"]], false, true, ["DRAINING"]]);
   });
 
   it("refuses calls only on the connection whose answers are unread, until they are sent", () => {
-    const enterFrom = (peer: string) => calls.enter({ peer });
-    const first = calls.bufferAnswer("slow", MAX_UNSENT_BYTES - 1);
-    const told = [enterFrom("slow"), calls.mayBuffer("slow")];
-    const second = calls.bufferAnswer("slow", 1);
-    told.push(enterFrom("slow"), calls.mayBuffer("slow"), enterFrom("quick"), calls.mayBuffer("quick"));
+    const enterFrom = (peer: string) => admission.enter({ peer });
+    const first = admission.bufferAnswer("slow", MAX_UNSENT_BYTES - 1);
+    const told = [enterFrom("slow"), admission.mayBuffer("slow")];
+    const second = admission.bufferAnswer("slow", 1);
+    told.push(
+      enterFrom("slow"),
+      admission.mayBuffer("slow"),
+      enterFrom("quick"),
+      admission.mayBuffer("quick"),
+    );
     first();
-    told.push(enterFrom("slow"), calls.mayBuffer("slow"));
+    told.push(enterFrom("slow"), admission.mayBuffer("slow"));
     second();
     expect(told).to.deep.equal([undefined, true, "OVERLOADED", false, undefined, true, undefined, true]);
   });
 
   it("reports DRAINING even at the limit", () => {
     enter(MAX_CALLS);
-    void calls.drain();
+    void admission.drain();
     expect(enter(1)).to.deep.equal(["DRAINING"]);
   });
 });

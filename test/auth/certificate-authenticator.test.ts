@@ -143,8 +143,8 @@ describe("CertificateAuthenticator", () => {
 
   it("stands in for a lost token, unless it is a carrier or tokens are not accepted", async () => {
     const roles = parseCertificateRoles("DNS:carrier.internal=none DNS:gateway.internal=check");
-    const replacesLostToken = async (value: string, besideTokens: boolean) =>
-      new CertificateAuthenticator(roles, { besideTokens, now }).replacesLostToken(
+    const replacesLostToken = async (value: string, acceptsTokens: boolean) =>
+      new CertificateAuthenticator(roles, { acceptsTokens, now }).replacesLostToken(
         await certificateWith([{ type: "dns", value }]),
       );
     expect([

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { jwksFile, parseJwksUrl } from "../../src/auth/jwks-source.ts";
+import { parseJwksUrl } from "../../src/auth/jwks-source.ts";
 import { thrownBy } from "../support/rejection.ts";
 
 describe("parseJwksUrl", () => {
@@ -41,10 +41,4 @@ describe("parseJwksUrl", () => {
       expect(error.cause).to.equal(undefined);
     });
   }
-});
-
-describe("jwksFile", () => {
-  it("accepts any path", () => {
-    expect(jwksFile("./my keys.json")).to.deep.equal({ kind: "file", path: "./my keys.json" });
-  });
 });

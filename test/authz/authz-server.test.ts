@@ -20,7 +20,7 @@ const REVISION = { number: 1, stamp: "0".repeat(16) };
 
 // The responses to proxies are tested in test/service/authz.test.ts.
 describe("the HTTP server for proxies", () => {
-  const calls = new Admission();
+  const admission = new Admission();
   const clock = new FakeClock();
   const { log, records } = memoryLog();
   const waiting: ((verdict: Verdict) => void)[] = [];
@@ -49,7 +49,7 @@ describe("the HTTP server for proxies", () => {
       ...{
         authorizer,
         trusted: { jtiHeader: "x-jti", methodHeader: undefined },
-        calls,
+        admission,
         clock,
         log,
         sampling,
@@ -75,27 +75,27 @@ describe("the HTTP server for proxies", () => {
   it("answers 503 to a request that is not decided in time, and ignores a later decision", async () => {
     const answer = question();
     await asked(1);
-    expect([calls.active, clock.pendingTimers]).to.deep.equal([1, 1]);
+    expect([admission.active, clock.pendingTimers]).to.deep.equal([1, 1]);
     clock.advance(DEFAULT_DEADLINE_MS - 1);
-    expect(calls.active).to.equal(1);
+    expect(admission.active).to.equal(1);
     clock.advance(1);
     waiting[0]?.("not-blacklisted");
     expect((await answer).status).to.equal(503);
-    expect([calls.active, clock.pendingTimers]).to.deep.equal([0, 0]);
+    expect([admission.active, clock.pendingTimers]).to.deep.equal([0, 0]);
     expect(records().at(-1)).to.deep.include({ level: "warn", reason: "DEADLINE_EXCEEDED" });
   });
 
   it("answers 503 above the limit of calls in flight, and admits requests again below it", async () => {
-    for (let call = 0; call < MAX_CALLS; call++) calls.enter({ peer: "peer" });
+    for (let call = 0; call < MAX_CALLS; call++) admission.enter({ peer: "peer" });
     const { status, headers } = await question();
     expect([status, headers["retry-after"], waiting]).to.deep.equal([503, "1", []]);
-    calls.leave();
+    admission.leave();
     const answer = question();
     await asked(1);
     waiting[0]?.("not-blacklisted");
     expect((await answer).status).to.equal(204);
-    for (let call = 1; call < MAX_CALLS; call++) calls.leave();
-    expect(calls.active).to.equal(0);
+    for (let call = 1; call < MAX_CALLS; call++) admission.leave();
+    expect(admission.active).to.equal(0);
   });
 
   /** The responses on one connection to these bytes, until it ends or `answers` have arrived. */
@@ -133,7 +133,7 @@ describe("the HTTP server for proxies", () => {
     await until(
       () => {
         clock.advance(AUTHZ_BODY_MS);
-        return calls.active === 0;
+        return admission.active === 0;
       },
       { withinMs: 2000, what: "it is answered" },
     );
@@ -163,7 +163,7 @@ describe("the HTTP server for proxies", () => {
     socket.destroy();
     await once(socket, "close");
     for (const answer of waiting) answer("not-blacklisted");
-    await until(() => calls.active === 0, { withinMs: 2000, what: "all have been let go" });
+    await until(() => admission.active === 0, { withinMs: 2000, what: "all have been let go" });
     expect(clock.pendingTimers).to.equal(0);
   });
 });

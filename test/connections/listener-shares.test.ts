@@ -6,8 +6,13 @@ const NOTHING_WANTED = { total: undefined, perAddress: undefined, authz: false }
 
 describe("shareDescriptors", () => {
   it("reserves some for the admin address and the process itself", () => {
-    const { grpc, admin, isShort } = shareDescriptors(512, NOTHING_WANTED);
-    expect([grpc.total, grpc.perAddress, admin.total, isShort]).to.deep.equal([320, 160, 64, false]);
+    const { grpc, admin, exceedsDescriptors } = shareDescriptors(512, NOTHING_WANTED);
+    expect([grpc.total, grpc.perAddress, admin.total, exceedsDescriptors]).to.deep.equal([
+      320,
+      160,
+      64,
+      false,
+    ]);
     expect(grpc.total + admin.total).to.be.below(512 - 100);
   });
 
@@ -25,10 +30,14 @@ describe("shareDescriptors", () => {
 
   it("applies the configured limits within the available descriptors, and reports a shortage", () => {
     const wanted = { total: 400, perAddress: 100, authz: false };
-    const { grpc, isShort } = shareDescriptors(65_536, wanted);
-    expect([grpc.total, grpc.perAddress, isShort]).to.deep.equal([400, 100, false]);
+    const { grpc, exceedsDescriptors } = shareDescriptors(65_536, wanted);
+    expect([grpc.total, grpc.perAddress, exceedsDescriptors]).to.deep.equal([400, 100, false]);
     const short = shareDescriptors(512, wanted);
-    expect([short.grpc.total, short.grpc.perAddress, short.isShort]).to.deep.equal([320, 100, true]);
+    expect([short.grpc.total, short.grpc.perAddress, short.exceedsDescriptors]).to.deep.equal([
+      320,
+      100,
+      true,
+    ]);
   });
 
   it("leaves a minimum for gRPC, however few descriptors there are", () => {

@@ -165,7 +165,7 @@ describe("the audit log of failed calls", () => {
   let channel: RawChannel;
   let clock: FakeClock;
   let sampling: LogSampling;
-  let calls: Admission;
+  let admission: Admission;
   let log: ReturnType<typeof memoryLog>;
   let authenticate: () => Principal | Promise<Principal>;
   let handle: () => Promise<never>;
@@ -175,7 +175,7 @@ describe("the audit log of failed calls", () => {
     log = memoryLog();
     clock = new FakeClock();
     sampling = new LogSampling(clock);
-    calls = new Admission();
+    admission = new Admission();
     handled = 0;
     authenticate = () => UNRESTRICTED_PRINCIPAL;
     const environment = callEnvironment({
@@ -184,7 +184,7 @@ describe("the audit log of failed calls", () => {
       sampling,
       authenticate: () => authenticate(),
       clock,
-      calls,
+      admission,
     });
     const handler = () => {
       handled++;
@@ -276,7 +276,7 @@ describe("the audit log of failed calls", () => {
     authenticate = () => knowing;
     handle = () => new Promise<never>(() => {});
     const begun = begin();
-    await until(() => calls.active === MANY, { withinMs: 5000, what: "all calls have arrived" });
+    await until(() => admission.active === MANY, { withinMs: 5000, what: "all calls have arrived" });
     for (const call of begun) call.cancel();
     sampling.close();
     await until(
@@ -290,7 +290,7 @@ describe("the audit log of failed calls", () => {
       { withinMs: 5000, what: "all calls have ended" },
     );
     known();
-    await until(() => calls.active === 0, { withinMs: 5000, what: "no call is in flight" });
+    await until(() => admission.active === 0, { withinMs: 5000, what: "no call is in flight" });
     expect(lines().filter(({ tokens }) => tokens !== undefined)).to.deep.equal([]);
     expect(handled).to.equal(0);
   });

@@ -20,11 +20,11 @@ import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { until } from "../support/until.ts";
 
 describe("calls in flight", () => {
-  let calls: Admission;
+  let admission: Admission;
   let server: Server;
   let channel: RawChannel;
   let authenticate: () => Principal | Promise<Principal>;
-  let callers: CallerValidity;
+  let callerValidity: CallerValidity;
   let clock: FakeClock;
   let waiting: (() => void)[];
 
@@ -39,13 +39,18 @@ describe("calls in flight", () => {
 
   beforeEach(async () => {
     clock = new FakeClock();
-    calls = new Admission();
+    admission = new Admission();
     waiting = [];
-    callers = new CallerValidity(() => clock.now());
+    callerValidity = new CallerValidity(() => clock.now());
     const method = TokenBlacklist.method.isBlacklisted;
     const handler = () =>
       new Promise<object>((resolve) => waiting.push(() => resolve({ verdicts: [], revision: "" })));
-    const environment = callEnvironment({ authenticate: () => authenticate(), callers, clock, calls });
+    const environment = callEnvironment({
+      authenticate: () => authenticate(),
+      callerValidity,
+      clock,
+      admission,
+    });
     const rules = TOKEN_BLACKLIST.isBlacklisted;
     const { handle, open } = serveUnary({ ...authenticatedMethod(method, rules, environment), handler });
     const incoming = new IncomingCalls({ clock, connectionOf: () => undefined });
@@ -83,17 +88,17 @@ describe("calls in flight", () => {
 
   async function answerAll(): Promise<void> {
     for (const answer of waiting.splice(0)) answer();
-    await until(() => calls.active === 0, { withinMs: 5000, what: "no call is in flight" });
+    await until(() => admission.active === 0, { withinMs: 5000, what: "no call is in flight" });
   }
 
   it("leave capacity for callers other than the one with the most", async () => {
     const held = Array.from({ length: (MAX_CALLS * 3) / 4 }, () => {
-      calls.enter({ peer: "peer" });
-      return calls.claim("greedy");
+      admission.enter({ peer: "peer" });
+      return admission.claim("greedy");
     });
     expect(await begin("greedy")).to.equal("RESOURCE_EXHAUSTED");
     expect(await begin("other")).to.equal("waits");
-    for (const part of held) calls.leave(part, "greedy");
+    for (const part of held) admission.leave(part, "greedy");
     expect(await begin("greedy")).to.equal("waits");
     await answerAll();
   });
@@ -101,8 +106,8 @@ describe("calls in flight", () => {
   it("use a bounded share of the memory for large requests, and leave some of it to other callers", async () => {
     const large = message(100);
     expect(large.length).to.be.above(LARGE_REQUEST_BYTES);
-    const half = calls.reserveRequest("greedy", MAX_UNANSWERED_BYTES / 2);
-    const quarter = calls.reserveRequest("greedy", MAX_UNANSWERED_BYTES / 4);
+    const half = admission.reserveRequest("greedy", MAX_UNANSWERED_BYTES / 2);
+    const quarter = admission.reserveRequest("greedy", MAX_UNANSWERED_BYTES / 4);
     expect([half, quarter]).to.deep.equal(["common", "own"]);
     expect([await begin("greedy", large), await begin("greedy"), await begin("other", large)]).to.deep.equal([
       "RESOURCE_EXHAUSTED",
@@ -110,11 +115,11 @@ describe("calls in flight", () => {
       "waits",
     ]);
     await answerAll();
-    calls.releaseRequest("common", "greedy", MAX_UNANSWERED_BYTES / 2);
-    calls.releaseRequest("own", "greedy", MAX_UNANSWERED_BYTES / 4);
+    admission.releaseRequest("common", "greedy", MAX_UNANSWERED_BYTES / 2);
+    admission.releaseRequest("own", "greedy", MAX_UNANSWERED_BYTES / 4);
     // Nothing is left of answered or refused calls.
-    expect(calls.reserveRequest("", MAX_UNANSWERED_BYTES)).to.equal("common");
-    expect(calls.reserveRequest("", 1)).to.equal(undefined);
+    expect(admission.reserveRequest("", MAX_UNANSWERED_BYTES)).to.equal("common");
+    expect(admission.reserveRequest("", 1)).to.equal(undefined);
   });
 
   it("give up their place when they are cancelled during a second authentication", async () => {
@@ -123,7 +128,7 @@ describe("calls in flight", () => {
     // Authenticated by its headers, and again when its message has arrived: keys have changed meanwhile.
     authenticate = () => {
       if (++asked > 1) return new Promise((resolve) => (know = resolve));
-      callers.changed();
+      callerValidity.changed();
       return known("a");
     };
     const { answer, cancel } = channel.begin(methodPath("IsBlacklisted"), message(1));

@@ -32,8 +32,8 @@ describe("the streams of Watch", () => {
     watches = openWatches(stage.watchHub, {
       environment: callEnvironment({ clock: stage.clock, authenticate: () => authenticate() }),
       disconnect: (peer) => disconnected.push(peer),
-      most: MOST,
-      perCaller: 2,
+      maxOpen: MOST,
+      maxPerCaller: 2,
     });
     server = new Server();
     const { watch } = serviceDefinition(TokenBlacklist);

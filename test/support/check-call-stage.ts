@@ -58,7 +58,7 @@ export const many = (count: number) => Array.from({ length: count }, (_, index) 
 /** `StreamChecks` alone on a server, with a handler whose answers the test gives, and a channel to it. */
 export class CheckCallStage {
   readonly clock = new FakeClock();
-  readonly calls = new Admission();
+  readonly admission = new Admission();
   readonly metrics = new Metrics({ version: "1.2.3", node: "20", schema: 4 });
   readonly log = memoryLog();
   /** Peers that the streams have disconnected. */
@@ -75,19 +75,19 @@ export class CheckCallStage {
   #channel: RawChannel | undefined;
 
   private constructor() {
-    const { clock, calls, metrics } = this;
+    const { clock, admission, metrics } = this;
     this.streams = openCheckStreams((request, caller) => this.#handle(request, caller), {
       environment: callEnvironment({
         log: this.log.log,
         sampling: new LogSampling(new FakeClock()),
         authenticate: () => this.authenticate(),
         clock,
-        calls,
+        admission,
         metrics,
       }),
       disconnect: (peer) => this.disconnected.push(peer),
-      most: MAX_STREAMS,
-      perCaller: MAX_STREAMS,
+      maxOpen: MAX_STREAMS,
+      maxPerCaller: MAX_STREAMS,
     });
   }
 
@@ -145,7 +145,7 @@ export class CheckCallStage {
   }
 
   nothingIsLeft(): Promise<void> {
-    return until(() => this.calls.active === 0 && this.clock.pendingTimers === 0, {
+    return until(() => this.admission.active === 0 && this.clock.pendingTimers === 0, {
       ...PATIENCE,
       what: "no call or timer is left",
     });

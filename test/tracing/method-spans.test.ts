@@ -17,15 +17,15 @@ describe("the spans of calls", () => {
   let recorded: RecordedSpans;
   let server: Server;
   let channel: RawChannel;
-  let calls: Admission;
+  let admission: Admission;
   let answer: () => Promise<never>;
 
   beforeEach(async () => {
     recorded = recordSpans();
-    calls = new Admission();
+    admission = new Admission();
     const environment = callEnvironment({
       clock: systemClock,
-      calls,
+      admission,
       tracing: openTracing({ clock: systemClock, version: "1" }),
     });
     const incoming = new IncomingCalls({ clock: systemClock, connectionOf: () => undefined });
@@ -60,7 +60,7 @@ describe("the spans of calls", () => {
     }));
 
   it("are created even for calls that are refused at once", async () => {
-    void calls.drain();
+    void admission.drain();
     await channel.call(methodPath("IsBlacklisted"), new Uint8Array());
     expect(ended()).to.deep.equal([
       { status: "ERROR", parent: undefined, code: "UNAVAILABLE", reason: "DRAINING" },
@@ -84,7 +84,7 @@ describe("the spans of calls", () => {
         fail = () => reject(new Error("too late"));
       });
     const call = channel.begin(methodPath("IsBlacklisted"), new Uint8Array());
-    while (calls.active === 0) await new Promise(setImmediate);
+    while (admission.active === 0) await new Promise(setImmediate);
     call.cancel();
     await call.answer;
     let spans = ended();
@@ -93,7 +93,7 @@ describe("the spans of calls", () => {
       spans = ended();
     }
     fail();
-    while (calls.active > 0) await new Promise(setImmediate);
+    while (admission.active > 0) await new Promise(setImmediate);
     expect([...spans, ...ended()]).to.deep.equal([
       { status: "UNSET", parent: undefined, code: "CANCELLED", reason: undefined },
     ]);

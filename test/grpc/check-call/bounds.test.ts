@@ -19,7 +19,7 @@ describe("the streams of StreamChecks", () => {
     const outcomes = stage.askMany(asker, 100);
     await stage.reached(64);
     await stage.arrived();
-    expect([stage.names, stage.calls.active]).to.deep.equal([many(64), 64]);
+    expect([stage.names, stage.admission.active]).to.deep.equal([many(64), 64]);
     for (const index of [63, 10, 0]) {
       const before = stage.asked.length;
       stage.asked[index]?.answer();
@@ -53,7 +53,7 @@ describe("the streams of StreamChecks", () => {
 
   it("count each question as a call in flight", async () => {
     const asker = stage.asker();
-    for (let count = 0; count < MAX_CALLS - 2; count++) stage.calls.enter({ peer: "another" });
+    for (let count = 0; count < MAX_CALLS - 2; count++) stage.admission.enter({ peer: "another" });
     const outcomes = stage.askMany(asker, 3);
     const refused = await outcomes[2];
     expect(refused).to.deep.equal(
@@ -63,11 +63,11 @@ describe("the streams of StreamChecks", () => {
         retryAfterMs: 250,
       }),
     );
-    expect(stage.calls.active).to.equal(MAX_CALLS);
+    expect(stage.admission.active).to.equal(MAX_CALLS);
     await stage.reached(2);
     for (const held of stage.asked) held.answer();
     expect(await Promise.all(outcomes.slice(0, 2))).to.deep.equal([FINE, FINE]);
-    expect(stage.calls.active).to.equal(MAX_CALLS - 2);
+    expect(stage.admission.active).to.equal(MAX_CALLS - 2);
     expect(await asker.done()).to.deep.equal(ends("OK"));
   });
 
@@ -75,10 +75,10 @@ describe("the streams of StreamChecks", () => {
     const asker = stage.asker();
     stage.atOnce = () => FINE;
     await asker.ask({ jtis: ["a"] });
-    expect(stage.calls.active).to.equal(0);
-    for (let count = 0; count < MAX_CALLS; count++) stage.calls.enter({ peer: "another" });
+    expect(stage.admission.active).to.equal(0);
+    for (let count = 0; count < MAX_CALLS; count++) stage.admission.enter({ peer: "another" });
     expect(await stage.asker().ended).to.deep.equal(ends("RESOURCE_EXHAUSTED", "OVERLOADED"));
-    expect(stage.calls.active).to.equal(MAX_CALLS);
+    expect(stage.admission.active).to.equal(MAX_CALLS);
     asker.cancel();
   });
 

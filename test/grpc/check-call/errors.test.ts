@@ -53,7 +53,7 @@ describe("the streams of StreamChecks and errors", () => {
     };
     expect(await asker.verdicts("a")).to.equal("STORE_UNAVAILABLE");
     stage.atOnce = () => FINE;
-    expect([await asker.verdicts("a"), stage.calls.active]).to.deep.equal([[Verdict.NOT_BLACKLISTED], 0]);
+    expect([await asker.verdicts("a"), stage.admission.active]).to.deep.equal([[Verdict.NOT_BLACKLISTED], 0]);
     asker.cancel();
   });
 
@@ -105,7 +105,7 @@ describe("the streams of StreamChecks and errors", () => {
       ...[good, "UNAUTHENTICATED", "UNAUTHENTICATED", "PERMISSION_DENIED", "PERMISSION_DENIED"],
       ...["INTERNAL", good],
     ]);
-    expect([await asker.done(), stage.calls.active]).to.deep.equal([ends("OK"), 0]);
+    expect([await asker.done(), stage.admission.active]).to.deep.equal([ends("OK"), 0]);
   });
 
   it("a question times out while its caller is being authenticated", async () => {
@@ -149,7 +149,7 @@ describe("the streams of StreamChecks and errors", () => {
     const accepted = [most, named(MAX_QUESTION_METADATA), {}].map((metadata) =>
       asker.ask(question, { metadata }),
     );
-    expect([refused, await Promise.all(accepted), stage.calls.active]).to.deep.equal([
+    expect([refused, await Promise.all(accepted), stage.admission.active]).to.deep.equal([
       cases.map(([, text]) =>
         refusal("INVALID_ARGUMENT", {
           reason: "INVALID_REQUEST",

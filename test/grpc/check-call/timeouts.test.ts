@@ -29,7 +29,7 @@ describe("the streams of StreamChecks and timeouts", () => {
     stage.clock.advance(1);
     expect(await usual).to.deep.equal(late(10_000));
     stage.asked[0]?.answer();
-    expect([await patient, stage.calls.active]).to.deep.equal([FINE, 0]);
+    expect([await patient, stage.admission.active]).to.deep.equal([FINE, 0]);
     expect(await asker.done()).to.deep.equal(ends("OK"));
   });
 
@@ -56,7 +56,7 @@ describe("the streams of StreamChecks and timeouts", () => {
     await third;
     stage.asked[2]?.fail(new Error("late as well"));
     await stage.arrived();
-    expect([asker.answered, stage.calls.active]).to.deep.equal([[1, 1, 1], 0]);
+    expect([asker.answered, stage.admission.active]).to.deep.equal([[1, 1, 1], 0]);
     asker.cancel();
   });
 
@@ -90,7 +90,7 @@ describe("the streams of StreamChecks and timeouts", () => {
         retryAfterMs: undefined,
       });
     const tooLong = "must be at most 315576000000 s, which are 10,000 years";
-    expect([await Promise.all(outcomes), await longest, stage.calls.active]).to.deep.equal([
+    expect([await Promise.all(outcomes), await longest, stage.admission.active]).to.deep.equal([
       cases.map(({ seconds }) =>
         refused(seconds > 315_576_000_000n ? tooLong : "must be a duration that is not negative"),
       ),

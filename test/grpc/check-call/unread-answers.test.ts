@@ -85,7 +85,7 @@ describe("the streams of StreamChecks of clients that do not read", () => {
     expect(given).to.equal(answered);
     goOn(STREAM_END_MS);
     expect(stage.disconnected).to.have.length(1);
-    expect([stage.calls.active, stage.clock.pendingTimers]).to.deep.equal([0, 0]);
+    expect([stage.admission.active, stage.clock.pendingTimers]).to.deep.equal([0, 0]);
   });
 
   it("are not disconnected if they then read the end", async () => {
@@ -143,14 +143,14 @@ describe("the streams of StreamChecks of clients that do not read", () => {
         "IsBlacklisted RESOURCE_EXHAUSTED",
       ]);
       const peer = String(refused()[0]?.peer);
-      expect(stage.calls.mayBuffer(peer)).to.equal(false);
+      expect(stage.admission.mayBuffer(peer)).to.equal(false);
       // No other connection's questions are.
       const asker = stage.asker();
       expect(await asker.ask({ jtis: ["other"] })).to.deep.equal({ verdicts: [], revision: huge });
       await make({ connection, streams });
       const isNothingHeld = () => {
-        const letGo = stage.calls.bufferAnswer(peer, MAX_UNSENT_BYTES - 1);
-        const mayBuffer = stage.calls.mayBuffer(peer);
+        const letGo = stage.admission.bufferAnswer(peer, MAX_UNSENT_BYTES - 1);
+        const mayBuffer = stage.admission.mayBuffer(peer);
         letGo();
         return mayBuffer;
       };

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { pathOf } from "../../src/connections/request-path.ts";
+import { pathOf } from "../../src/connections/http-listener.ts";
 
 describe("pathOf", () => {
   const PATHS: Record<string, readonly string[]> = {

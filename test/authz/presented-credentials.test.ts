@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { isPreflight } from "../../src/authz/preflight.ts";
+import { isPreflight } from "../../src/authz/presented-credentials.ts";
 
 type Headers = Readonly<Record<string, readonly string[]>>;
 
