@@ -109,7 +109,7 @@ describe("the architecture", () => {
     const foreign = [
       "src/cli/explain-error.ts",
       "src/cli/hints.ts",
-      "src/client/connection-failure.ts",
+      "src/client/grpc-error.ts",
       "src/store/sqlite-engine.ts",
     ];
     const matching =
@@ -177,7 +177,7 @@ describe("the architecture", () => {
     expect(ours.filter((name) => !["client", "token-index", "leaves"].includes(layerOf(name)))).to.deep.equal(
       [],
     );
-    expect(ours).to.include("src/client/unary-call.ts");
+    expect(ours).to.include("src/client/rpc-client.ts");
   });
 
   it("has no import cycle", () => {

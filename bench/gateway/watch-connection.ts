@@ -2,6 +2,7 @@ import { type ClientHttp2Session, connect } from "node:http2";
 import {
   EntryKind,
   TokenBlacklist,
+  type WatchRequest,
   type WatchResponse,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { methodDefinition } from "../../src/protobuf/service-definition.ts";
@@ -40,7 +41,7 @@ export class WatchConnection {
       "content-type": "application/grpc",
       te: "trailers",
     });
-    const write = (request: object) => stream.write(framed(requestSerialize({ request })));
+    const write = (request: object) => stream.write(framed(requestSerialize({ request } as WatchRequest)));
     write({ case: "start", value: { ...cursor, entryKinds: [EntryKind.JTI] } });
     let id = 0n;
     this.#syncing = setInterval(() => write({ case: "sync", value: { id: ++id } }), SYNC_MS);

@@ -58,7 +58,7 @@ export class GrpcClient {
       ...(this.#access.token === undefined ? {} : { authorization: `Bearer ${this.#access.token}` }),
     };
     return async (request) => {
-      const message = framed(requestSerialize(request as object));
+      const message = framed(requestSerialize(request as MessageShape<I>));
       for (;;) {
         const session =
           this.#session === undefined || this.#session.closed ? await this.#connect() : this.#session;

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { type Command, Option } from "commander";
-import { type Token, tokenProblem } from "../client/authorization.ts";
+import { type BearerToken, bearerTokenProblem } from "../client/authorization.ts";
 import { type ClientCredentials, clientCredentials, type Tls } from "../client/credentials.ts";
 import { isRawToken } from "../raw-token.ts";
 import { settingProblem } from "../text/setting-text.ts";
@@ -68,7 +68,7 @@ export function credentialsFrom(options: CredentialOptions, env: Environment): C
   return clientCredentials({ token: tokenFrom(options, env), tls: tlsFrom(options, env) });
 }
 
-function tokenFrom(options: CredentialOptions, env: Environment): Token | undefined {
+function tokenFrom(options: CredentialOptions, env: Environment): BearerToken | undefined {
   const isOption = options.token !== undefined || options.tokenFile !== undefined;
   const token = optionOrVariable("token", options, isOption ? {} : env);
   const file = optionOrVariable("tokenFile", options, isOption ? {} : env);
@@ -85,7 +85,7 @@ function tokenFrom(options: CredentialOptions, env: Environment): Token | undefi
       `${token.name} must be the token, not a file name: use ${fileInsteadOf(token.name)} for a file`,
     );
   }
-  const problem = tokenProblem(token.text);
+  const problem = bearerTokenProblem(token.text);
   if (problem !== undefined) throw new UsageError(`${token.name} ${problem}`);
   return token.text;
 }
@@ -166,7 +166,7 @@ function contentOf({ name, path }: NamedFile): Buffer {
 }
 
 /** The token in a file, read again for each call because a long run outlives a token. Throws a {@link UsageError} if there is none now. */
-function tokenFile(file: NamedFile): Token {
+function tokenFile(file: NamedFile): BearerToken {
   let latest = tokenIn(file);
   // A pipe is empty after it has been read once.
   if (!statSync(file.path, { throwIfNoEntry: false })?.isFile()) return latest;
@@ -182,7 +182,7 @@ function tokenFile(file: NamedFile): Token {
 
 function tokenIn(file: NamedFile): string {
   const token = contentOf(file).toString().trim();
-  const problem = tokenProblem(token);
+  const problem = bearerTokenProblem(token);
   if (problem !== undefined) throw new UsageError(`the content of the file of ${file.name} ${problem}`);
   return token;
 }

@@ -1,6 +1,6 @@
 import type { BlacklistedToken, ListResponse } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { malformedAnswer } from "../client/client-error.ts";
-import { PageTokens } from "../client/page-tokens.ts";
+import { PageTokens } from "../client/listing.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
 import { escapedJson } from "../text/terminal-text.ts";
 import { EXIT } from "./exit-code.ts";

@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { PageTokens } from "../client/page-tokens.ts";
+import { PageTokens } from "../client/listing.ts";
 import type { EpochMs } from "../entry.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
 import { EXIT } from "./exit-code.ts";

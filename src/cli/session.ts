@@ -1,6 +1,6 @@
 import type { ClientCredentials } from "../client/credentials.ts";
+import type { RpcOptions } from "../client/rpc-client.ts";
 import { createRpcClient, type RpcClient } from "../client/rpc-client.ts";
-import type { CallOptions } from "../client/unary-call.ts";
 import type { Clock } from "../time/clock.ts";
 import { EXIT, exitCodeOf } from "./exit-code.ts";
 import { explainError } from "./explain-error.ts";
@@ -16,7 +16,7 @@ export interface SessionSetup {
 export class Session {
   readonly io: CliIo;
   readonly client: RpcClient;
-  readonly call: CallOptions;
+  readonly call: RpcOptions;
   readonly output: Output;
   readonly #setup: SessionSetup;
   readonly #stopReading: () => void;

@@ -1,9 +1,9 @@
 import { Metadata } from "@grpc/grpc-js";
-import { ClientError } from "./client-error.ts";
+import { aborted, ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 
 /** A bearer token, or a function that returns the current one. The function is called before every call, so that tokens can be renewed. */
-export type Token = string | (() => string | Promise<string>);
+export type BearerToken = string | (() => string | Promise<string>);
 
 /**
  * Resolves to the metadata that authenticates a call. Rejects with a {@link ClientError} if there is no token, or if getting one
@@ -17,10 +17,10 @@ interface Limits {
 }
 
 /** Sends a bearer token as in RFC 6750. Throws a {@link ClientError} for text that cannot be one. */
-export function bearer(token: Token): Authorization {
-  if (typeof token === "string") refuseUnsendable(token, "INVALID_ARGUMENT");
+export function bearerAuthorization(token: BearerToken): Authorization {
+  if (typeof token === "string") rejectInvalidToken(token, "INVALID_ARGUMENT");
   return async (limits) => {
-    const text = typeof token === "string" ? token : await current(token, limits);
+    const text = typeof token === "string" ? token : await currentToken(token, limits);
     const metadata = new Metadata();
     metadata.set("authorization", `Bearer ${text}`);
     return metadata;
@@ -28,39 +28,39 @@ export function bearer(token: Token): Authorization {
 }
 
 /** What makes `token` unusable as a bearer token, without quoting it; undefined: nothing. */
-export function tokenProblem(token: string): string | undefined {
+export function bearerTokenProblem(token: string): string | undefined {
   return /^[A-Za-z0-9._~+/-]+=*$/.test(token)
     ? undefined
     : "must be a bearer token alone: no spaces, no quotes, no word before it";
 }
 
 // grpc-js would reject it too, but quote it.
-function refuseUnsendable(token: string, code: "INVALID_ARGUMENT" | "UNAUTHENTICATED"): void {
-  const problem = tokenProblem(token);
+function rejectInvalidToken(token: string, code: "INVALID_ARGUMENT" | "UNAUTHENTICATED"): void {
+  const problem = bearerTokenProblem(token);
   if (problem !== undefined) throw new ClientError(code, `the caller's token ${problem}`);
 }
 
-async function current(token: () => string | Promise<string>, limits: Limits): Promise<string> {
+async function currentToken(token: () => string | Promise<string>, limits: Limits): Promise<string> {
   let text: string;
   try {
     const given = token();
-    text = typeof given === "string" ? given : await inTime(given, limits);
+    text = typeof given === "string" ? given : await withinTimeout(given, limits);
   } catch (cause) {
     if (cause instanceof ClientError) throw cause;
     throw new ClientError("UNAUTHENTICATED", "there is no token to call with", { cause });
   }
-  refuseUnsendable(text, "UNAUTHENTICATED");
+  rejectInvalidToken(text, "UNAUTHENTICATED");
   return text;
 }
 
-function inTime<T>(work: Promise<T>, { timeoutMs, signal }: Limits): Promise<T> {
+function withinTimeout<T>(work: Promise<T>, { timeoutMs, signal }: Limits): Promise<T> {
   return new Promise((resolve, reject) => {
-    const giveUp = () => reject(new ClientError("CANCELLED", "the call was given up before it was sent"));
-    if (signal?.aborted) giveUp();
+    const onAborted = () => reject(aborted("call"));
+    if (signal?.aborted) onAborted();
     const timer = setTimeout(() => {
       reject(new ClientError("DEADLINE_EXCEEDED", `no token to call with within ${timeoutMs} ms`));
     }, timeoutMs);
-    const unlisten = onAbort(signal, giveUp);
+    const unlisten = onAbort(signal, onAborted);
     work.then(resolve, reject).finally(() => {
       clearTimeout(timer);
       unlisten();

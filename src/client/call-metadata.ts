@@ -15,7 +15,7 @@ export function guardedMetadata(give: GiveMetadata | undefined): GiveMetadata | 
   return give && (() => attempt(give) ?? {});
 }
 
-export function join(metadata: Metadata, given: CallMetadata): void {
+export function addMetadata(metadata: Metadata, given: CallMetadata): void {
   for (const [name, value] of Object.entries(given)) {
     if (!/^(authorization$|grpc-)/i.test(name)) attempt(() => metadata.set(name, value));
   }
@@ -24,7 +24,7 @@ export function join(metadata: Metadata, given: CallMetadata): void {
 /** The same for a question on a stream. Values that exceed the contract's bounds are omitted. */
 export function questionMetadata(given: CallMetadata): CallMetadata {
   const metadata = new Metadata();
-  join(metadata, given);
+  addMetadata(metadata, given);
   const values: Record<string, string> = {};
   let count = 0;
   let bytes = 0;

@@ -2,9 +2,9 @@ import { type ChannelOptions, Client, connectivityState } from "@grpc/grpc-js";
 import { formatHostPort, type HostPort, parseHostPort } from "../connections/host-port.ts";
 import { addressProblem } from "./address.ts";
 import type { Authorization } from "./authorization.ts";
-import { invalid } from "./check-options.ts";
 import { ClientError } from "./client-error.ts";
 import type { ClientCredentials } from "./credentials.ts";
+import { invalidArgument } from "./option-problems.ts";
 
 /** Minimum and maximum delay before a client reconnects: a restarted service is found well within a check's deadline. */
 const RECONNECT_MS = 100;
@@ -22,15 +22,15 @@ export interface Channel {
 }
 
 /** Channel options of a short-lived process, such as a command. */
-export const BRIEF: ChannelOptions = {
+export const SHORT_LIVED: ChannelOptions = {
   // The service is internal: an http_proxy meant for the web must not receive its calls.
   "grpc.enable_http_proxy": 0,
   "grpc.enable_channelz": 0,
 };
 
 /** Channel options of a process that runs for months and calls several replicas, each of which may fail and recover. */
-export const LASTING: ChannelOptions = {
-  ...BRIEF,
+export const LONG_LIVED: ChannelOptions = {
+  ...SHORT_LIVED,
   // A new client connects at once, even if another client of the process is backing off from the same address.
   "grpc.use_local_subchannel_pool": 1,
   // Retries are decided by the client, within each caller's deadline.
@@ -58,7 +58,7 @@ export function openChannel({ address, credentials, options }: ChannelSetup): Ch
   const addresses = Array.isArray(address) ? [...address] : [address];
   for (const one of addresses) {
     const problem = addressProblem(one);
-    if (problem !== undefined) throw invalid("address", problem);
+    if (problem !== undefined) throw invalidArgument("address", problem);
   }
   // Every address gets the caller's token, so every address is checked.
   const authorizations = addresses.map((one) => credentials.authorization(one));
@@ -78,13 +78,13 @@ export function closeChannel({ grpc }: Pick<Channel, "grpc">): void {
 /** The target for grpc-js, which accepts several addresses only as IP addresses of one family. */
 function targetOf(addresses: readonly string[]): string {
   const [first] = addresses;
-  if (first === undefined) throw unusable("there is no address to connect to");
+  if (first === undefined) throw addressError("there is no address to connect to");
   if (addresses.length === 1) return first;
   const parsed = addresses.map(parse);
   const list = parsed.map(formatHostPort).join(",");
   if (parsed.every(({ host }) => /^[\d.]+$/.test(host))) return `ipv4:${list}`;
   if (parsed.every(({ host }) => host.includes(":"))) return `ipv6:${list}`;
-  throw unusable(
+  throw addressError(
     "several addresses must all be IPv4 or all be IPv6, such as 10.0.0.7:50051; for names, give one with several records: dns:///name:port",
   );
 }
@@ -93,11 +93,11 @@ function parse(address: string): HostPort {
   try {
     return parseHostPort(address);
   } catch (cause) {
-    throw unusable(`each of several addresses ${(cause as Error).message}`);
+    throw addressError(`each of several addresses ${(cause as Error).message}`);
   }
 }
 
-function unusable(message: string): ClientError {
+function addressError(message: string): ClientError {
   return new ClientError("INVALID_ARGUMENT", message, { reason: "INVALID_REQUEST" });
 }
 

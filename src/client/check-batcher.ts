@@ -6,12 +6,12 @@ import { SharedRounds } from "../shared-rounds.ts";
 import type { Clock } from "../time/clock.ts";
 import type { GiveMetadata } from "./call-metadata.ts";
 import { indexOfToken, requestFor } from "./checked-tokens.ts";
-import { ClientError } from "./client-error.ts";
-import type { ClientMetrics } from "./client-metrics.ts";
+import { asClientError, ClientError, notFresh } from "./client-error.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { CheckGroup, type Freshness, type PendingCheck } from "./pending-checks.ts";
 import { pause, remapCancellation, retryDelay } from "./retry.ts";
 import type { RpcClient } from "./rpc-client.ts";
+import type { ClientMetrics } from "./telemetry.ts";
 
 /**
  * Calls in flight for checks of one freshness, and how long the client waits for one before it sends the next. Checks that arrive meanwhile
@@ -33,12 +33,12 @@ export interface CheckBatcherSetup {
   readonly metrics: ClientMetrics;
   readonly metadata?: GiveMetadata | undefined;
   /** Called with the result of each call, to track whether the service answers checks. */
-  readonly onCall: (error: ClientError | undefined, call: CallMade) => void;
+  readonly onCall: (error: ClientError | undefined, call: CallAttempt) => void;
   /** The error of a check that fails fast; undefined while the service answers checks, as far as known. */
   readonly outage: () => ClientError | undefined;
 }
 
-export interface CallMade {
+export interface CallAttempt {
   readonly timeoutMs: number;
   /** The number of the attempt for the same checks, from 1. */
   readonly attempt: number;
@@ -77,7 +77,7 @@ export class CheckBatcher {
     }
     const lane = this.#pending < MAX_PENDING_CHECKS ? this.#laneFor(check.freshness) : undefined;
     if (lane === undefined) {
-      check.fail(tooMany());
+      check.fail(tooManyChecks());
       return;
     }
     this.#pending++;
@@ -106,7 +106,7 @@ export class CheckBatcher {
       // An answer fresher than requested is as good; a fully fresh answer that does not reflect a given revision is not.
       return maxStalenessMs === undefined ? undefined : this.#laneFor({});
     }
-    const freshness = inContract({ maxStalenessMs, atLeastRevision });
+    const freshness = freshnessField({ maxStalenessMs, atLeastRevision });
     const lane: Lane = {
       key,
       freshness,
@@ -151,7 +151,7 @@ export class CheckBatcher {
 
   async #run(group: CheckGroup, lane: Lane): Promise<void> {
     const count = group.length;
-    group.isUnderWay = true;
+    group.isOrderFixed = true;
     try {
       await this.#askUntilSettled(group, lane);
     } catch (cause) {
@@ -168,16 +168,16 @@ export class CheckBatcher {
     const { clock, random, metrics } = this.#setup;
     for (let attempt = 1; ; attempt++) {
       const deserted = new AbortController();
-      group.onDeserted = () => deserted.abort();
+      group.onAllAbandoned = () => deserted.abort();
       // An unreachable replica whose failure has not been detected yet must not use up the whole timeout.
       const half = attempt === 1 ? (group.latest - clock.monotonic()) / 2 : 0;
       const isHalf = half >= MIN_HALF_TIME_MS;
       const giveUpAt = isHalf ? group.latest - half : group.latest;
       const error = await this.#attempt(group, { freshness, signal: deserted.signal, giveUpAt, attempt });
       if (error !== undefined) group.failFast(this.#setup.outage);
-      group.leaveOutSettled();
+      group.removeSettled();
       if (error === undefined || group.length === 0) return;
-      const isAtOnce = refuseNamed(group, error) || (isHalf && error.code === "DEADLINE_EXCEEDED");
+      const isAtOnce = failNamedTokens(group, error) || (isHalf && error.code === "DEADLINE_EXCEEDED");
       const wait = isAtOnce ? 0 : retryDelay(error, { attempt, random });
       if (wait === undefined || attempt >= MAX_CALL_ATTEMPTS) {
         group.fail(error);
@@ -185,12 +185,12 @@ export class CheckBatcher {
       }
       // A check whose deadline is before the retry fails now with this error, not later with DEADLINE_EXCEEDED.
       group.expire(clock.monotonic() + wait, error);
-      group.leaveOutSettled();
+      group.removeSettled();
       if (group.length === 0) return;
       group.lastError = error;
       metrics.repeated?.({ code: error.code, waitMs: wait });
       if (wait > 0) await pause(clock, wait, deserted.signal);
-      group.leaveOutSettled();
+      group.removeSettled();
       if (group.length === 0) return;
     }
   }
@@ -236,17 +236,14 @@ function settle(checks: readonly PendingCheck[], verdicts: readonly Verdict[]): 
     else if (verdict === Verdict.BLACKLISTED) check.answer(true, "service");
     else areAllKnown = false;
   }
-  return areAllKnown
-    ? undefined
-    : // The service gives this error when such a token is checked alone.
-      new ClientError("UNAVAILABLE", "the service cannot tell just now", { reason: "NOT_FRESH" });
+  return areAllKnown ? undefined : notFresh();
 }
 
 /**
  * If the service has rejected the request because of certain tokens, fails the checks of these; the other checks are sent
  * again. Returns whether there were such tokens.
  */
-function refuseNamed(group: CheckGroup, { code, reason, violations }: ClientError): boolean {
+function failNamedTokens(group: CheckGroup, { code, reason, violations }: ClientError): boolean {
   if (code !== "INVALID_ARGUMENT" || group.length === 1) return false;
   const { checks } = group;
   for (const violation of violations) {
@@ -255,20 +252,16 @@ function refuseNamed(group: CheckGroup, { code, reason, violations }: ClientErro
     const own = { ...violation, field: "jti" };
     check.fail(new ClientError(code, `jti: ${violation.description}`, { reason, violations: [own] }));
   }
-  group.leaveOutSettled();
+  group.removeSettled();
   return group.length < checks.length;
 }
 
 /** The error of a check for which there is no room. */
-export function tooMany(): ClientError {
+export function tooManyChecks(): ClientError {
   return new ClientError("RESOURCE_EXHAUSTED", "too many checks wait already", { reason: "OVERLOADED" });
 }
 
-function asClientError(cause: unknown): ClientError {
-  return cause instanceof ClientError ? cause : new ClientError("INTERNAL", "the client failed", { cause });
-}
-
-function inContract({ maxStalenessMs, atLeastRevision }: Freshness): Lane["freshness"] {
+function freshnessField({ maxStalenessMs, atLeastRevision }: Freshness): Lane["freshness"] {
   if (atLeastRevision !== undefined) return { case: "atLeastRevision", value: atLeastRevision };
   if (maxStalenessMs === undefined) return { case: undefined };
   return { case: "maxStaleness", value: durationFromMs(maxStalenessMs) };

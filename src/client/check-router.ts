@@ -1,24 +1,17 @@
 import { MAX_BATCH, MAX_PENDING_CHECKS } from "../limits.ts";
 import { type Clock, clampedToTimer } from "../time/clock.ts";
 import type { CheckOptions, PeekOptions } from "./blacklist-client.ts";
-import { type CheckBatcher, tooMany } from "./check-batcher.ts";
-import { checkOptionsProblem, invalid } from "./check-options.ts";
+import { type CheckBatcher, tooManyChecks } from "./check-batcher.ts";
 import { type CheckSink, ManySink, SingleSink } from "./check-sinks.ts";
-import { type AskedToken, maybeToken, textOf, tokenProblem, tokensProblem } from "./checked-tokens.ts";
-import { ClientError, locate } from "./client-error.ts";
-import type { AnswerSource, ClientMetrics } from "./client-metrics.ts";
-import { toEpochMs } from "./date-input.ts";
+import { type AskedToken, cacheKeyOf, hasTokenType, tokenError, tokensError } from "./checked-tokens.ts";
+import { aborted, type ClientError, clientClosed, locate } from "./client-error.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { LocalCopy } from "./local-copy/local-copy.ts";
 import { onAbort } from "./on-abort.ts";
-import {
-  abandonedError,
-  CheckGroup,
-  type CheckSettling,
-  type Freshness,
-  PendingCheck,
-} from "./pending-checks.ts";
+import { checkOptionsError, invalidArgument, toEpochMs } from "./option-problems.ts";
+import { CheckGroup, type CheckSettling, type Freshness, PendingCheck } from "./pending-checks.ts";
 import type { PositiveCache } from "./positive-cache.ts";
+import type { AnswerSource, ClientMetrics } from "./telemetry.ts";
 import type { UnavailablePolicy } from "./unavailable-policy.ts";
 
 export interface CheckRouterSetup {
@@ -41,7 +34,7 @@ export interface CheckRouterSetup {
 const NO_OPTIONS: CheckOptions = {};
 const FULLY_FRESH: Freshness = {};
 /** The number of checks of a long list that are in progress at once. */
-const PART = 4 * MAX_BATCH;
+const LIST_PART = 4 * MAX_BATCH;
 /** Preallocated promises for answers that need no request. */
 const YES = Promise.resolve(true);
 const NO = Promise.resolve(false);
@@ -54,11 +47,11 @@ export class CheckRouter {
   readonly #onChecked: ClientMetrics["checked"];
   readonly #settling: CheckSettling;
   /** Checks waiting for the copy's proof, and that proof. */
-  #proving: { readonly proof: Promise<void>; readonly group: CheckGroup } | undefined;
+  #proofWait: { readonly proof: Promise<void>; readonly group: CheckGroup } | undefined;
   /** Accepts no more checks; pending checks are still answered. */
   #isEnding = false;
   /** Calls of `areBlacklisted` in progress. */
-  readonly #lists = new Set<Promise<boolean[]>>();
+  readonly #pendingLists = new Set<Promise<boolean[]>>();
   #isClosed = false;
 
   constructor(setup: CheckRouterSetup) {
@@ -68,24 +61,23 @@ export class CheckRouter {
     this.#onChecked = setup.metrics.checked?.bind(setup.metrics);
     this.#settling = {
       onAnswer: (check, isBlacklisted, source) => {
-        if (isBlacklisted) this.#positives.add(textOf(check.token), check.expiresAt);
+        if (isBlacklisted) this.#positives.add(cacheKeyOf(check.token), check.expiresAt);
         this.#count(isBlacklisted, source);
       },
       onFailure: ({ token }, error) => {
         locate(error, setup.address);
-        const instead = setup.policy.decide(error, () => this.#isKnown(token));
-        if (instead !== undefined) this.#count(instead, "policy");
-        return instead;
+        const replacement = setup.policy.decide(error, () => this.#isKnownBlacklisted(token));
+        if (replacement !== undefined) this.#count(replacement, "policy");
+        return replacement;
       },
     };
   }
 
   isBlacklisted(token: AskedToken, options: CheckOptions = NO_OPTIONS): Promise<boolean> {
-    const problem =
-      tokenProblem(token) ?? (options === NO_OPTIONS ? undefined : checkOptionsProblem(options));
+    const problem = tokenError(token) ?? (options === NO_OPTIONS ? undefined : checkOptionsError(options));
     if (problem !== undefined) return Promise.reject(problem);
-    const known = this.#known(token, options);
-    if (this.#isEnding) return Promise.reject(closed());
+    const known = this.#answerLocally(token, options);
+    if (this.#isEnding) return Promise.reject(clientClosed());
     if (known !== undefined) return known ? YES : NO;
     const sink = new SingleSink();
     this.#ask(token, 0, { sink, options, deadline: this.#deadline(options) });
@@ -96,16 +88,16 @@ export class CheckRouter {
     tokens: readonly AskedToken[],
     options: CheckOptions = NO_OPTIONS,
   ): Promise<boolean[]> {
-    if (!Array.isArray(tokens)) throw invalid("jtis", "must be an array");
-    const problem = tokensProblem(tokens) ?? checkOptionsProblem(options);
+    if (!Array.isArray(tokens)) throw invalidArgument("jtis", "must be an array");
+    const problem = tokensError(tokens) ?? checkOptionsError(options);
     if (problem !== undefined) throw problem;
-    if (this.#isEnding) throw closed();
+    if (this.#isEnding) throw clientClosed();
     const answers = this.#answerList(tokens, options);
-    this.#lists.add(answers);
+    this.#pendingLists.add(answers);
     try {
       return await answers;
     } finally {
-      this.#lists.delete(answers);
+      this.#pendingLists.delete(answers);
     }
   }
 
@@ -115,13 +107,13 @@ export class CheckRouter {
     const { signal, ...unsignalled } = options;
     const answers: boolean[] = [];
     // A list takes no more room among the pending checks than its next part.
-    for (let start = 0; start < tokens.length; start += PART) {
-      if (signal?.aborted) throw abandonedError();
-      const part = tokens.slice(start, start + PART);
+    for (let start = 0; start < tokens.length; start += LIST_PART) {
+      if (signal?.aborted) throw aborted("check");
+      const part = tokens.slice(start, start + LIST_PART);
       const sink = new ManySink(part.length);
       const asked: PendingCheck[] = [];
       for (const [index, token] of part.entries()) {
-        const known = this.#isClosed ? undefined : this.#known(token, options);
+        const known = this.#isClosed ? undefined : this.#answerLocally(token, options);
         if (known !== undefined) sink.answered(index, known);
         else this.#ask(token, index, { sink, options: unsignalled, deadline, asked });
       }
@@ -131,20 +123,20 @@ export class CheckRouter {
   }
 
   peek(token: AskedToken, options: PeekOptions | null = NO_OPTIONS): boolean | undefined {
-    if (this.#isEnding || !maybeToken(token)) return undefined;
-    if (this.#positives.has(textOf(token))) return true;
+    if (this.#isEnding || !hasTokenType(token)) return undefined;
+    if (this.#positives.has(cacheKeyOf(token))) return true;
     return this.#localCopy?.peek(token, options?.maxStalenessMs || undefined);
   }
 
   /** Remembers a token that `blacklist` has just revoked. */
   remember(token: AskedToken, expiresAt: number): void {
-    this.#positives.add(textOf(token), expiresAt);
+    this.#positives.add(cacheKeyOf(token), expiresAt);
   }
 
   /** Accepts no more checks. Resolves once pending checks are settled. */
   async end(): Promise<void> {
     this.#isEnding = true;
-    await Promise.allSettled(this.#lists);
+    await Promise.allSettled(this.#pendingLists);
     await this.#setup.deadlines.idle();
   }
 
@@ -152,13 +144,13 @@ export class CheckRouter {
     this.#isEnding = true;
     this.#isClosed = true;
     this.#setup.batcher.close();
-    const error = closed();
+    const error = clientClosed();
     for (const group of this.#setup.deadlines.groups()) group.close(error);
   }
 
   /** The answer without a request. A `maxStalenessMs` of 0 does not qualify: even the latest proof is from before the check. */
-  #known(token: AskedToken, { maxStalenessMs, atLeastRevision }: CheckOptions): boolean | undefined {
-    if (this.#positives.has(textOf(token))) {
+  #answerLocally(token: AskedToken, { maxStalenessMs, atLeastRevision }: CheckOptions): boolean | undefined {
+    if (this.#positives.has(cacheKeyOf(token))) {
       this.#onChecked?.({ answer: true, source: "remembered", count: 1 });
       return true;
     }
@@ -190,7 +182,7 @@ export class CheckRouter {
   ): void {
     const { signal } = options;
     if (this.#isClosed || signal?.aborted) {
-      sink.failed(index, this.#isClosed ? closed() : abandonedError());
+      sink.failed(index, this.#isClosed ? clientClosed() : aborted("check"));
       return;
     }
     const expiresAt = options.expiresAt === undefined ? undefined : toEpochMs(options.expiresAt);
@@ -212,18 +204,19 @@ export class CheckRouter {
       return;
     }
     const canProve = options.atLeastRevision === undefined && (this.#localCopy?.isComplete ?? false);
-    if (canProve) this.#askCopy(check);
+    if (canProve) this.#awaitProof(check);
     else this.#setup.batcher.ask(check);
   }
 
   /** Adds the check to the group that waits for the next shared proof. If the proof fails, the checks are sent to the service. */
-  #askCopy(check: PendingCheck): void {
+  #awaitProof(check: PendingCheck): void {
     const localCopy = this.#localCopy as LocalCopy;
     const proof = localCopy.prove();
-    if (this.#proving?.proof !== proof) this.#proving = { proof, group: this.#proofGroup(proof, localCopy) };
-    const { group } = this.#proving;
+    if (this.#proofWait?.proof !== proof)
+      this.#proofWait = { proof, group: this.#proofGroup(proof, localCopy) };
+    const { group } = this.#proofWait;
     if (group.length >= MAX_PENDING_CHECKS) {
-      check.fail(tooMany());
+      check.fail(tooManyChecks());
       return;
     }
     group.add(check);
@@ -232,13 +225,13 @@ export class CheckRouter {
 
   #proofGroup(proof: Promise<void>, localCopy: LocalCopy): CheckGroup {
     const group = new CheckGroup();
-    group.isUnderWay = true;
+    group.isOrderFixed = true;
     // Every check of the group has been looked up in the copy already, and was not found.
     const { version } = localCopy;
     const { batcher, deadlines } = this.#setup;
     const leave = () => {
       deadlines.forget(group);
-      if (this.#proving?.group === group) this.#proving = undefined;
+      if (this.#proofWait?.group === group) this.#proofWait = undefined;
     };
     const askService = () => {
       leave();
@@ -256,8 +249,8 @@ export class CheckRouter {
     return group;
   }
 
-  #isKnown(token: AskedToken): boolean {
-    return this.#positives.has(textOf(token)) || this.#localCopy?.peek(token) === true;
+  #isKnownBlacklisted(token: AskedToken): boolean {
+    return this.#positives.has(cacheKeyOf(token)) || this.#localCopy?.peek(token) === true;
   }
 
   #deadline({ timeoutMs }: CheckOptions): number {
@@ -276,7 +269,7 @@ async function untilAborted<T>(
   signal: AbortSignal | undefined,
 ): Promise<T> {
   const unlisten = onAbort(signal, () => {
-    for (const check of asked) check.giveUp();
+    for (const check of asked) check.abandon();
   });
   try {
     return await answers;
@@ -290,8 +283,4 @@ function freshnessOf({ maxStalenessMs, atLeastRevision }: CheckOptions): Freshne
   // Rounded down: an answer is never staler than requested, and less than a millisecond counts as fully fresh.
   const wholeMs = clampedToTimer(Math.floor(maxStalenessMs ?? 0));
   return wholeMs === 0 ? FULLY_FRESH : { maxStalenessMs: wholeMs };
-}
-
-function closed(): ClientError {
-  return new ClientError("CANCELLED", "the client is closed");
 }

@@ -13,10 +13,10 @@ import {
 import { methodDefinition } from "../protobuf/service-definition.ts";
 import type { Clock } from "../time/clock.ts";
 import { type CallMetadata, questionMetadata } from "./call-metadata.ts";
-import { ClientError, malformedAnswer } from "./client-error.ts";
-import { clientError, statusError } from "./error-details.ts";
+import { aborted, ClientError, malformedAnswer } from "./client-error.ts";
+import { clientError, statusError } from "./grpc-error.ts";
 import { onAbort } from "./on-abort.ts";
-import { validateVerdicts } from "./validate-response.ts";
+import { validateVerdicts } from "./validate-messages.ts";
 
 /** Interval at which a stream is checked; one that had no question since the last check is closed. */
 export const CHECK_STREAM_LOOK_MS = 1000;
@@ -44,7 +44,7 @@ interface AskOptions {
   readonly metadata?: CallMetadata | undefined;
 }
 
-interface Asked {
+interface PendingQuestion {
   readonly request: IsBlacklistedRequest;
   /** By the monotonic clock. */
   readonly at: number;
@@ -59,17 +59,17 @@ export class CheckStream {
   /** By the monotonic clock. */
   readonly beganAt: number;
   /** Pending checks by id, oldest first. */
-  readonly #asked = new Map<number, Asked>();
+  readonly #asked = new Map<number, PendingQuestion>();
   #lastId = 0;
   /** The value of #lastId at the last periodic look. */
-  #seenId = 0;
+  #lastIdAtLook = 0;
   #isRetired = false;
   /** The error with which the stream ended. */
-  #end: ClientError | undefined;
+  #endError: ClientError | undefined;
   /** A check timed out and no answer has arrived since it was sent. */
   #isSilent = false;
   /** When the last answer arrived, by the monotonic clock. */
-  #heardAt = Number.NEGATIVE_INFINITY;
+  #lastAnswerAt = Number.NEGATIVE_INFINITY;
   #cancelTimer = () => {};
 
   constructor(grpc: Client, setup: Setup) {
@@ -78,12 +78,7 @@ export class CheckStream {
     );
     this.#setup = setup;
     this.beganAt = setup.clock.monotonic();
-    this.#call = grpc.makeBidiStreamRequest(
-      path,
-      requestSerialize as (request: StreamChecksRequest) => Buffer,
-      responseDeserialize as (bytes: Buffer) => StreamChecksResponse,
-      setup.metadata,
-    );
+    this.#call = grpc.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, setup.metadata);
     this.#call.on("data", (response: StreamChecksResponse) => this.#receive(response));
     this.#call.on("error", (error: ServiceError) => this.#finish(clientError(error)));
     this.#call.on("end", () =>
@@ -93,19 +88,19 @@ export class CheckStream {
       this.#cancelTimer();
       setup.onEnd();
     });
-    this.#lookLater();
+    this.#scheduleLook();
   }
 
   /** Whether it accepts more checks: not past its lifetime, and not while its oldest check is waiting for long. */
   get takesMore(): boolean {
-    if (this.#isRetired || this.#end !== undefined) return false;
+    if (this.#isRetired || this.#endError !== undefined) return false;
     const [oldest] = this.#asked.values();
     return oldest === undefined || this.#setup.clock.monotonic() - oldest.at < SLOW_STREAM_MS;
   }
 
   /** Whether any answer or error for a check has arrived. */
   get hasAnswered(): boolean {
-    return this.#heardAt !== Number.NEGATIVE_INFINITY;
+    return this.#lastAnswerAt !== Number.NEGATIVE_INFINITY;
   }
 
   /**
@@ -117,8 +112,8 @@ export class CheckStream {
     { timeoutMs, signal, metadata }: AskOptions,
   ): Promise<IsBlacklistedResponse | StreamEnd> {
     return new Promise((resolve, reject) => {
-      if (this.#end !== undefined) return resolve({ streamEnd: this.#end });
-      if (signal?.aborted) return reject(givenUp());
+      if (this.#endError !== undefined) return resolve({ streamEnd: this.#endError });
+      if (signal?.aborted) return reject(aborted("check"));
       const { clock } = this.#setup;
       const id = ++this.#lastId;
       const settle = () => {
@@ -134,13 +129,13 @@ export class CheckStream {
       const at = clock.monotonic();
       const unanswered = (error: ClientError) => {
         // The replica may be gone without the connection having been closed.
-        if (this.#heardAt < at) this.#isRetired = this.#isSilent = true;
+        if (this.#lastAnswerAt < at) this.#isRetired = this.#isSilent = true;
         fail(error);
       };
       const cancelTimer = clock.schedule(timeoutMs, () => {
         unanswered(new ClientError("DEADLINE_EXCEEDED", `no answer within ${timeoutMs} ms`));
       });
-      const unlisten = onAbort(signal, () => unanswered(givenUp()));
+      const unlisten = onAbort(signal, () => unanswered(aborted("check")));
       this.#asked.set(id, {
         request,
         at,
@@ -175,7 +170,7 @@ export class CheckStream {
   }
 
   #receive({ id, outcome }: StreamChecksResponse): void {
-    this.#heardAt = this.#setup.clock.monotonic();
+    this.#lastAnswerAt = this.#setup.clock.monotonic();
     const asked = this.#asked.get(id);
     // The check was abandoned.
     if (asked === undefined) return;
@@ -191,7 +186,7 @@ export class CheckStream {
   }
 
   #endIfDone(): void {
-    if (!this.#isRetired || this.#end !== undefined || this.#asked.size > 0) return;
+    if (!this.#isRetired || this.#endError !== undefined || this.#asked.size > 0) return;
     this.#finish(new ClientError("UNAVAILABLE", "the stream is over"));
     if (this.#isSilent) {
       this.#call.cancel();
@@ -203,23 +198,19 @@ export class CheckStream {
   }
 
   #finish(error: ClientError): void {
-    if (this.#end !== undefined) return;
-    this.#end = error;
+    if (this.#endError !== undefined) return;
+    this.#endError = error;
     this.#cancelTimer();
     for (const asked of [...this.#asked.values()]) asked.resolve({ streamEnd: error });
   }
 
-  #lookLater(): void {
+  #scheduleLook(): void {
     const { clock, lifetimeMs } = this.#setup;
     this.#cancelTimer = clock.schedule(CHECK_STREAM_LOOK_MS, () => {
-      const isIdle = this.#lastId === this.#seenId;
-      this.#seenId = this.#lastId;
+      const isIdle = this.#lastId === this.#lastIdAtLook;
+      this.#lastIdAtLook = this.#lastId;
       if (isIdle || clock.monotonic() - this.beganAt >= lifetimeMs) this.retire();
-      else this.#lookLater();
+      else this.#scheduleLook();
     });
   }
-}
-
-function givenUp(): ClientError {
-  return new ClientError("CANCELLED", "the check was given up");
 }

@@ -4,8 +4,8 @@ import { jtiProblem } from "../entry.ts";
 import type { Violation } from "../errors.ts";
 import { isRawToken } from "../raw-token.ts";
 import type { TokenIdentity } from "../token-identity.ts";
-import { invalidAll } from "./check-options.ts";
 import type { ClientError } from "./client-error.ts";
+import { invalidArguments } from "./option-problems.ts";
 
 // The tokens that callers of the library ask about: what makes one valid, and how a request names them.
 
@@ -13,7 +13,7 @@ import type { ClientError } from "./client-error.ts";
 export type AskedToken = string;
 
 /** Whether `token` is of a type that may name a token, from a caller without a type checker. */
-export function maybeToken(token: unknown): token is AskedToken {
+export function hasTokenType(token: unknown): token is AskedToken {
   return typeof token === "string";
 }
 
@@ -23,24 +23,24 @@ export function identityOf(token: AskedToken): TokenIdentity {
 }
 
 /** The text under which a positive answer is remembered: all that was asked. */
-export function textOf(token: AskedToken): string {
+export function cacheKeyOf(token: AskedToken): string {
   return token;
 }
 
 /** The error of an invalid token; undefined if it is valid. Checked at run time for callers without a type checker. */
-export function tokenProblem(token: unknown): ClientError | undefined {
+export function tokenError(token: unknown): ClientError | undefined {
   const violation = jtiViolation("jti", token);
-  return violation && invalidAll([violation]);
+  return violation && invalidArguments([violation]);
 }
 
 /** The error of the invalid tokens among `tokens`; undefined if there are none. */
-export function tokensProblem(tokens: readonly unknown[]): ClientError | undefined {
+export function tokensError(tokens: readonly unknown[]): ClientError | undefined {
   const violations: Violation[] = [];
   for (const [index, token] of tokens.entries()) {
     const violation = jtiViolation("jtis", token);
     if (violation !== undefined) violations.push({ ...violation, field: `jtis[${index}]` });
   }
-  return violations.length === 0 ? undefined : invalidAll(violations);
+  return violations.length === 0 ? undefined : invalidArguments(violations);
 }
 
 /** What is wrong with `jti`, which stands in `field`; undefined if it is valid. */

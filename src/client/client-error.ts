@@ -1,7 +1,23 @@
+import type { status } from "@grpc/grpc-js";
 import type { Violation } from "../errors.ts";
-import type { ConnectionFailure, StatusName } from "./connection-failure.ts";
 
-export type { StatusName };
+/** The name of a gRPC status, such as `UNAVAILABLE`. */
+export type StatusName = keyof typeof status;
+
+/**
+ * Why there is no connection. `refused`: no process listens at the address. `unknown-host`: the host name has no address.
+ * `unreachable`: no route to the address, or no answer from it. `certificate`: one side rejects the other's certificate. `not-tls`:
+ * the server at the address does not speak TLS. `hung-up`: the server closed the connection while it was being established. `lost`:
+ * an established connection broke during the call.
+ */
+export type ConnectionFailure =
+  | "refused"
+  | "unknown-host"
+  | "unreachable"
+  | "certificate"
+  | "not-tls"
+  | "hung-up"
+  | "lost";
 
 export interface ClientErrorDetails {
   /**
@@ -25,7 +41,7 @@ export interface ClientErrorDetails {
   readonly cause?: unknown;
 }
 
-/** Sets the address of an error that has none. */
+/** Sets the address of an error that has none. Not a method, because users of the library must not see it. */
 export let locate: (error: ClientError, address: string) => ClientError;
 
 /** Fields of violations that mean that a token is invalid or cannot be revoked: `jti`, `jtis[3]`, `tokens[0].jwt`. */
@@ -105,4 +121,26 @@ export class ClientError extends Error {
 /** The error of an OK response that violates the contract. */
 export function malformedAnswer(message: string): ClientError {
   return new ClientError("INTERNAL", message, { reason: "MALFORMED_ANSWER" });
+}
+
+/** A `ClientError` is returned as it is; any other error becomes the cause of an INTERNAL one. */
+export function asClientError(error: unknown): ClientError {
+  return error instanceof ClientError
+    ? error
+    : new ClientError("INTERNAL", "the client failed", { cause: error });
+}
+
+/** The error of a call that the client ends, or does not begin, because it was closed. */
+export function clientClosed(): ClientError {
+  return new ClientError("CANCELLED", "the client is closed");
+}
+
+/** The error of a call or check whose caller has aborted its signal. */
+export function aborted(what: "call" | "check" | "wait for the client"): ClientError {
+  return new ClientError("CANCELLED", `the ${what} was aborted by its caller`);
+}
+
+/** The error of a check that the service answered with UNKNOWN: the error that it sends if such a token is checked alone. */
+export function notFresh(): ClientError {
+  return new ClientError("UNAVAILABLE", "the service cannot tell just now", { reason: "NOT_FRESH" });
 }

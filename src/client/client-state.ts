@@ -8,7 +8,7 @@ export type ClientState = "connecting" | "loading" | "ready" | "unavailable" | "
 export type StateListener = (state: ClientState) => void;
 
 /** The state and its listeners. */
-export class StateCell {
+export class StateEmitter {
   #state: ClientState = "connecting";
   /** Each listener, and whether it is called only once. */
   readonly #listeners = new Map<StateListener, boolean>();

@@ -1,11 +1,15 @@
-import type { Violation } from "../errors.ts";
 import { addressProblem } from "./address.ts";
 import type { GiveMetadata } from "./call-metadata.ts";
-import { booleanProblem, invalid, invalidAll, timeoutProblem } from "./check-options.ts";
-import type { ClientLog } from "./client-log.ts";
-import type { ClientMetrics } from "./client-metrics.ts";
 import type { ClientCredentials } from "./credentials.ts";
-import { unknownOptions } from "./known-options.ts";
+import {
+  booleanProblem,
+  expectValid,
+  invalidArgument,
+  namesOf,
+  timeoutProblem,
+  unknownOptions,
+} from "./option-problems.ts";
+import type { ClientLog, ClientMetrics } from "./telemetry.ts";
 import type { OnUnavailable } from "./unavailable-policy.ts";
 
 /**
@@ -47,60 +51,53 @@ export interface ConnectOptions {
   readonly log?: ClientLog | undefined;
 }
 
-const NAMES: readonly (keyof ConnectOptions)[] = [
-  ...([
-    "address",
-    "credentials",
-    "mode",
-    "timeoutMs",
-    "onUnavailable",
-    "failFast",
-    "maxCopyEntries",
-  ] as const),
-  ...(["metadata", "metrics", "log"] as const),
-];
+const NAMES = namesOf<ConnectOptions>({
+  address: true,
+  credentials: true,
+  mode: true,
+  timeoutMs: true,
+  onUnavailable: true,
+  failFast: true,
+  maxCopyEntries: true,
+  metadata: true,
+  metrics: true,
+  log: true,
+});
 
 /** Throws a `ClientError` with everything wrong with `options`: a misspelt policy must not be ignored. */
 export function checkConnectOptions(options: ConnectOptions): void {
   if (typeof options !== "object" || options === null) {
-    throw invalid("options", 'must be an object, such as { address: "127.0.0.1:50051" }');
+    throw invalidArgument("options", 'must be an object, such as { address: "127.0.0.1:50051" }');
   }
-  const { address, credentials, mode, timeoutMs, onUnavailable, failFast, maxCopyEntries, metadata } =
-    options;
-  const violations: Violation[] = unknownOptions(options, NAMES);
-  const expect = (field: string, description: string | undefined) => {
-    if (description !== undefined) violations.push({ field, description });
-  };
-  if (!Array.isArray(address)) expect("address", addressProblem(address));
-  else if (address.length === 0) expect("address", "must hold at least one host:port");
-  else for (const [index, one] of address.entries()) expect(`address[${index}]`, addressProblem(one));
+  const { address, credentials, mode, onUnavailable, maxCopyEntries, metadata, metrics, log } = options;
   const isCredentials = typeof credentials?.authorization === "function" && credentials.channel !== undefined;
-  expect(
-    "credentials",
-    credentials === undefined || isCredentials ? undefined : "must be from clientCredentials()",
-  );
-  expect("mode", oneOf(mode, ["remote", "local"]));
-  expect("onUnavailable", oneOf(onUnavailable, ["throw", "deny", "allow"]));
-  expect("timeoutMs", timeoutMs === undefined ? undefined : timeoutProblem(timeoutMs));
-  expect("failFast", booleanProblem(failFast));
-  const isCount = maxCopyEntries === undefined || (Number.isInteger(maxCopyEntries) && maxCopyEntries > 0);
-  expect("maxCopyEntries", isCount ? undefined : "must be a whole number above 0");
-  expect("metadata", functionProblem(metadata));
-  const { metrics, log } = options;
-  expect("metrics", metrics === undefined || isObject(metrics) ? undefined : "must be an object");
-  expect("log", log === undefined || typeof log?.warn === "function" ? undefined : "must have a method warn");
-  if (violations.length > 0) throw invalidAll(violations);
+  const isCount = Number.isInteger(maxCopyEntries) && (maxCopyEntries as number) > 0;
+  const problems = {
+    ...addressProblems(address),
+    credentials: credentials === undefined || isCredentials ? undefined : "must be from clientCredentials()",
+    mode: oneOfProblem(mode, ["remote", "local"]),
+    onUnavailable: oneOfProblem(onUnavailable, ["throw", "deny", "allow"]),
+    timeoutMs: timeoutProblem(options.timeoutMs),
+    failFast: booleanProblem(options.failFast),
+    maxCopyEntries: maxCopyEntries === undefined || isCount ? undefined : "must be a whole number above 0",
+    metadata: metadata === undefined || typeof metadata === "function" ? undefined : "must be a function",
+    metrics: metrics === undefined || isObject(metrics) ? undefined : "must be an object",
+    log: log === undefined || typeof log?.warn === "function" ? undefined : "must have a method warn",
+  };
+  expectValid(problems, unknownOptions(options, NAMES));
+}
+
+function addressProblems(address: unknown): Record<string, string | undefined> {
+  if (!Array.isArray(address)) return { address: addressProblem(address) };
+  if (address.length === 0) return { address: "must hold at least one host:port" };
+  return Object.fromEntries(address.map((one, index) => [`address[${index}]`, addressProblem(one)]));
 }
 
 function isObject(value: unknown): boolean {
   return (typeof value === "object" || typeof value === "function") && value !== null;
 }
 
-function functionProblem(value: unknown): string | undefined {
-  return value === undefined || typeof value === "function" ? undefined : "must be a function";
-}
-
-function oneOf(value: unknown, allowed: readonly string[]): string | undefined {
+function oneOfProblem(value: unknown, allowed: readonly string[]): string | undefined {
   const isFine = value === undefined || allowed.includes(value as string);
   return isFine ? undefined : `must be one of ${allowed.join(", ")}`;
 }

@@ -7,13 +7,12 @@ import { openClient } from "./open-client.ts";
 
 export type * from "./blacklist-client.ts";
 export type { CallMetadata, GiveMetadata } from "./call-metadata.ts";
+export type { ConnectionFailure } from "./client-error.ts";
 export { ClientError, type StatusName } from "./client-error.ts";
-export type { ClientLog } from "./client-log.ts";
-export type { AnswerSource, ClientMetrics } from "./client-metrics.ts";
 export type { ClientState } from "./client-state.ts";
 export type { ConnectOptions, Mode } from "./connect-options.ts";
-export type { ConnectionFailure } from "./connection-failure.ts";
 export { type ClientCredentials, type CredentialsSetup, clientCredentials, type Tls } from "./credentials.ts";
+export type { AnswerSource, ClientLog, ClientMetrics } from "./telemetry.ts";
 export type { OnUnavailable } from "./unavailable-policy.ts";
 
 /** The implementation of each mode's copy; `remote` has none. */

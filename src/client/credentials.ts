@@ -1,15 +1,14 @@
 import { X509Certificate } from "node:crypto";
 import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
 import { isLoopback, parseHostPort } from "../connections/host-port.ts";
-import { type Authorization, bearer, type Token } from "./authorization.ts";
-import { invalidAll } from "./check-options.ts";
+import { type Authorization, type BearerToken, bearerAuthorization } from "./authorization.ts";
 import { ClientError } from "./client-error.ts";
-import { unknownOptions } from "./known-options.ts";
+import { invalidArguments, unknownOptions } from "./option-problems.ts";
 import { withoutAddressAsServerName } from "./tls-by-address.ts";
 
 export interface CredentialsSetup {
   /** Authenticates the caller. Absent: the client certificate does, if there is one. */
-  readonly token?: Token | undefined;
+  readonly token?: BearerToken | undefined;
   /** Absent: connections are not encrypted. `true`: encrypted, with the CAs that Node.js trusts. */
   readonly tls?: Tls | true | undefined;
 }
@@ -39,7 +38,7 @@ export function clientCredentials(setup: CredentialsSetup = {}): ClientCredentia
   const { token, tls } = setup;
   refuseUnknown(setup, tls);
   // Not as CallCredentials: grpc-js rejects those without TLS, and reports errors of the token's source as its own.
-  const authorization = token === undefined ? undefined : bearer(token);
+  const authorization = token === undefined ? undefined : bearerAuthorization(token);
   return {
     channel: tls === undefined ? credentials.createInsecure() : encrypted(tls === true ? {} : tls),
     authorization(address) {
@@ -61,7 +60,7 @@ function refuseUnknown(setup: object, tls: unknown): void {
   } else if (tls !== undefined && tls !== true) {
     violations.push({ field: "tls", description: "must be true, or an object with any of ca, cert and key" });
   }
-  if (violations.length > 0) throw invalidAll(violations);
+  if (violations.length > 0) throw invalidArguments(violations);
 }
 
 function encrypted({ ca, cert, key }: Tls): ChannelCredentials {

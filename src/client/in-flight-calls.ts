@@ -1,15 +1,48 @@
-import { ClientError } from "./client-error.ts";
+import type { Clock } from "../time/clock.ts";
+import { clampedToTimer } from "../time/clock.ts";
+import type { CallOptions } from "./blacklist-client.ts";
+import type { CallMetadata, GiveMetadata } from "./call-metadata.ts";
+import { ClientError, clientClosed } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
+import { invalidArgument, timeoutProblem } from "./option-problems.ts";
+import { pause, remapCancellation, retryDelay } from "./retry.ts";
+import type { ClientMetrics } from "./telemetry.ts";
+
+interface Setup {
+  /** The timeout in milliseconds of calls that set none. */
+  readonly timeoutMs: number;
+  readonly metadata: GiveMetadata | undefined;
+  readonly metrics: ClientMetrics;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+interface Attempt {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly metadata: CallMetadata | undefined;
+}
 
 /** Calls in flight that are not checks: each is aborted by its caller's signal, and all of them when the client is closed. */
 export class InFlightCalls {
+  readonly #setup: Setup;
   readonly #calls = new Set<AbortController>();
   /** Resolves the promises of {@link end}. */
   readonly #onIdle: (() => void)[] = [];
   #isClosed = false;
 
-  async run<T>(signal: AbortSignal | undefined, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    if (this.#isClosed) throw new ClientError("CANCELLED", "the client is closed");
+  constructor(setup: Setup) {
+    this.#setup = setup;
+  }
+
+  /** Makes a call once. Throws a ClientError for an invalid timeout. */
+  async run<T>(options: CallOptions, call: (attempt: Attempt) => Promise<T>): Promise<T> {
+    const { signal, timeoutMs = this.#setup.timeoutMs } = options;
+    const problem = timeoutProblem(timeoutMs);
+    if (problem !== undefined) throw invalidArgument("timeoutMs", problem);
+    const metadata = this.#setup.metadata?.();
+    if (this.#isClosed) throw clientClosed();
     // AbortSignal.any would leave a record at a long-lived signal for every call.
     const controller = new AbortController();
     const abort = () => controller.abort();
@@ -17,12 +50,32 @@ export class InFlightCalls {
     const unlisten = onAbort(signal, abort);
     this.#calls.add(controller);
     try {
-      return await call(controller.signal);
+      return await call({ timeoutMs: clampedToTimer(timeoutMs), signal: controller.signal, metadata });
     } finally {
       unlisten();
       this.#calls.delete(controller);
       if (this.#calls.size === 0) for (const tell of this.#onIdle.splice(0)) tell();
     }
+  }
+
+  /** Repeats a call until it succeeds, fails permanently, or runs out of time. Only for idempotent calls. */
+  runWithRetries<T>(options: CallOptions, call: (attempt: Attempt) => Promise<T>): Promise<T> {
+    const { clock, random, metrics } = this.#setup;
+    return this.run(options, async ({ timeoutMs, signal, metadata }) => {
+      const giveUpAt = clock.monotonic() + timeoutMs;
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await call({ timeoutMs: Math.max(1, giveUpAt - clock.monotonic()), signal, metadata });
+        } catch (cause) {
+          if (!(cause instanceof ClientError)) throw cause;
+          const error = remapCancellation(cause, signal.aborted);
+          const waitMs = retryDelay(error, { attempt, random });
+          if (waitMs === undefined || clock.monotonic() + waitMs >= giveUpAt) throw error;
+          metrics.repeated?.({ code: error.code, waitMs });
+          await pause(clock, waitMs, signal);
+        }
+      }
+    });
   }
 
   /** Accepts no more calls. Resolves once the calls in flight have ended. */

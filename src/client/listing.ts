@@ -1,14 +1,23 @@
+import { createHash } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { ListRequestSchema, ListResponse } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import type { Violation } from "../errors.ts";
-import { MAX_PAGE_SIZE } from "../limits.ts";
-import { toTimestamp } from "../protobuf/timestamps.ts";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type {
+  BlacklistedToken,
+  ListRequestSchema,
+  ListResponse,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { MAX_PAGE_SIZE, MAX_PAGE_TOKEN_BYTES } from "../limits.ts";
+import { fromTimestamp, toTimestamp } from "../protobuf/timestamps.ts";
 import type { DateInput, ListedToken, ListOptions } from "./blacklist-client.ts";
-import { booleanProblem, invalidAll } from "./check-options.ts";
-import { dateProblem, toEpochMs } from "./date-input.ts";
-import { listedToken } from "./entries.ts";
-import { callOptionsProblems, namesOf } from "./known-options.ts";
-import { PageTokens } from "./page-tokens.ts";
+import { malformedAnswer } from "./client-error.ts";
+import {
+  booleanProblem,
+  expectOptions,
+  expectValid,
+  namesOf,
+  optionalDateProblem,
+  toEpochMs,
+} from "./option-problems.ts";
 
 type Filters = MessageInitShape<typeof ListRequestSchema>;
 
@@ -23,13 +32,12 @@ const NAMES = namesOf<ListOptions>({
   signal: true,
 });
 
-/** All matching entries, page after page; `page` fetches one page. */
+/** All matching entries, page after page. */
 export async function* listing(
   options: ListOptions,
   fetchPage: (request: Filters) => Promise<ListResponse>,
 ): AsyncGenerator<ListedToken, void, undefined> {
-  const problems = callOptionsProblems(options, NAMES);
-  if (problems.length > 0) throw invalidAll(problems);
+  expectOptions(options, NAMES);
   // In the contract an empty list of jtis means all entries.
   if (options.jtis?.length === 0) return;
   const filters = filtersOf(options);
@@ -51,17 +59,13 @@ function filtersOf(options: ListOptions): Filters {
     jtis = [],
     pageSize = 0,
   } = options;
-  const violations: Violation[] = [];
-  for (const [field, date] of Object.entries({ createdAfter, createdBefore })) {
-    const description = date === undefined ? undefined : dateProblem(date);
-    if (description !== undefined) violations.push({ field, description });
-  }
-  if (!Number.isInteger(pageSize) || pageSize < 0 || pageSize > MAX_PAGE_SIZE) {
-    violations.push({ field: "pageSize", description: `must be a whole number up to ${MAX_PAGE_SIZE}` });
-  }
-  const description = booleanProblem(includeExpired);
-  if (description !== undefined) violations.push({ field: "includeExpired", description });
-  if (violations.length > 0) throw invalidAll(violations);
+  const isPageSize = Number.isInteger(pageSize) && pageSize >= 0 && pageSize <= MAX_PAGE_SIZE;
+  expectValid({
+    createdAfter: optionalDateProblem(createdAfter),
+    createdBefore: optionalDateProblem(createdBefore),
+    pageSize: isPageSize ? undefined : `must be a whole number up to ${MAX_PAGE_SIZE}`,
+    includeExpired: booleanProblem(includeExpired),
+  });
   return {
     pageSize,
     includeExpired,
@@ -74,4 +78,54 @@ function filtersOf(options: ListOptions): Filters {
 
 function timestamp(date: DateInput): ReturnType<typeof toTimestamp> {
   return toTimestamp(toEpochMs(date));
+}
+
+/** An entry in the client's types. Throws a ClientError if it lacks a jti or an expiry. */
+export function listedToken({ jti, expiresAt, createdAt, reason, revokedBy }: BlacklistedToken): ListedToken {
+  if (jti === "" || expiresAt === undefined)
+    throw malformedAnswer("the service sent an entry without jti or expiry");
+  return {
+    jti,
+    expiresAt: date(expiresAt),
+    createdAt: createdAt === undefined ? undefined : date(createdAt),
+    reason,
+    revokedBy,
+  };
+}
+
+function date(timestamp: Timestamp): Date {
+  try {
+    return new Date(fromTimestamp(timestamp));
+  } catch {
+    throw malformedAnswer("the service sent a time that is none");
+  }
+}
+
+/**
+ * The page tokens of one listing. If the service sends a token twice, the listing would never end and return the same entries again
+ * and again. A digest of each token is kept: about a hundred bytes per page.
+ */
+export class PageTokens {
+  readonly #seen = new Set<string>();
+
+  /** `first` is the token of the first request: empty, or where an earlier listing ended. */
+  constructor(first = "") {
+    this.#seen.add(digestOf(first));
+  }
+
+  /** Returns `token`, which names the next page. Throws if it cannot be a token of the next page. */
+  next(token: string): string {
+    if (token === "") return token;
+    if (Buffer.byteLength(token) > MAX_PAGE_TOKEN_BYTES)
+      throw malformedAnswer(`the service sent a page token of more than ${MAX_PAGE_TOKEN_BYTES} bytes`);
+    const digest = digestOf(token);
+    if (this.#seen.has(digest))
+      throw malformedAnswer("the service sent a page token for the second time: the listing would never end");
+    this.#seen.add(digest);
+    return token;
+  }
+}
+
+function digestOf(token: string): string {
+  return createHash("sha256").update(token).digest("base64");
 }

@@ -1,6 +1,6 @@
 import type { Clock } from "../time/clock.ts";
 import type { ClientError } from "./client-error.ts";
-import type { ClientLog } from "./client-log.ts";
+import type { ClientLog } from "./telemetry.ts";
 
 /**
  * A client logs an outage if the service is unavailable for longer than this, or leaves a check unanswered. Neither happens in a rolling
@@ -23,9 +23,9 @@ interface Setup {
  */
 export class OutageLog {
   readonly #setup: Setup;
-  #isAway = false;
+  #isUnavailable = false;
   /** Whether the warning has been logged, and the end of the outage has not. */
-  #isTold = false;
+  #isWarned = false;
   /** By the monotonic clock. */
   #beganAt = 0;
   #unanswered = 0;
@@ -40,34 +40,34 @@ export class OutageLog {
   /** `error` is the error of the call or stream that failed, if any. */
   unavailable(error: ClientError | undefined): void {
     if (error !== undefined) this.#error = error;
-    if (this.#isAway) return;
-    this.#isAway = true;
+    if (this.#isUnavailable) return;
+    this.#isUnavailable = true;
     this.#cancelNext();
-    if (this.#isTold) return;
+    if (this.#isWarned) return;
     const { clock } = this.#setup;
     this.#beganAt = clock.monotonic();
-    this.#cancelNext = clock.schedule(OUTAGE_GRACE_MS, () => this.#tell());
+    this.#cancelNext = clock.schedule(OUTAGE_GRACE_MS, () => this.#warn());
   }
 
   /** The end is logged after a delay, because the connection may be lost again. */
   available(): void {
-    if (!this.#isAway) return;
-    this.#isAway = false;
+    if (!this.#isUnavailable) return;
+    this.#isUnavailable = false;
     this.#cancelNext();
     this.#error = undefined;
-    if (!this.#isTold) return;
+    if (!this.#isWarned) return;
     const { clock } = this.#setup;
     const backAt = clock.monotonic();
-    this.#cancelNext = clock.schedule(OUTAGE_OVER_MS, () => this.#tellEnd(backAt));
+    this.#cancelNext = clock.schedule(OUTAGE_OVER_MS, () => this.#logEnd(backAt));
   }
 
   /** Counts a check that was not answered. Returns whether it belongs to an outage, whose warning covers it. */
-  unanswered(error: ClientError): boolean {
-    if (!this.#isAway && !this.#isTold) return false;
+  countUnanswered(error: ClientError): boolean {
+    if (!this.#isUnavailable && !this.#isWarned) return false;
     this.#unanswered++;
-    if (!this.#isTold) {
+    if (!this.#isWarned) {
       this.#error ??= error;
-      this.#tell();
+      this.#warn();
     }
     return true;
   }
@@ -76,18 +76,18 @@ export class OutageLog {
     this.#cancelNext();
   }
 
-  #tell(): void {
+  #warn(): void {
     this.#cancelNext();
-    this.#isTold = true;
+    this.#isWarned = true;
     const { log, address, onUnavailable } = this.#setup;
     const { code, reason, connection, detail } = this.#error ?? {};
     log.warn("the service is unavailable", { address, code, reason, connection, detail, onUnavailable });
   }
 
-  #tellEnd(backAt: number): void {
+  #logEnd(backAt: number): void {
     const seconds = Math.round((backAt - this.#beganAt) / 1000);
     this.#setup.log.info("the service is available again", { seconds, unanswered: this.#unanswered });
-    this.#isTold = false;
+    this.#isWarned = false;
     this.#unanswered = 0;
   }
 }

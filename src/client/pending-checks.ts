@@ -1,7 +1,7 @@
 import type { CallMetadata } from "./call-metadata.ts";
 import type { CheckSink } from "./check-sinks.ts";
 import type { AskedToken } from "./checked-tokens.ts";
-import { ClientError } from "./client-error.ts";
+import { aborted, ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 
 /** The freshness of an answer; without either field: fully fresh. Never both. */
@@ -62,7 +62,7 @@ export class PendingCheck {
     this.#settling = settling;
     this.#sink = sink;
     this.#index = index;
-    this.#unlisten = onAbort(signal, () => this.giveUp());
+    this.#unlisten = onAbort(signal, () => this.abandon());
   }
 
   answer(isBlacklisted: boolean, source: "copy" | "service"): void {
@@ -75,27 +75,23 @@ export class PendingCheck {
   fail(error: ClientError): void {
     if (this.isSettled) return;
     this.#settle();
-    const instead = this.#settling.onFailure(this, error);
-    if (instead === undefined) this.#sink.failed(this.#index, error);
-    else this.#sink.answered(this.#index, instead);
+    const replacement = this.#settling.onFailure(this, error);
+    if (replacement === undefined) this.#sink.failed(this.#index, error);
+    else this.#sink.answered(this.#index, replacement);
   }
 
   /** Called when the caller aborts the check; the unavailability policy does not apply. */
-  giveUp(): void {
+  abandon(): void {
     if (this.isSettled) return;
     this.#settle();
-    this.group?.abandoned(this);
-    this.#sink.failed(this.#index, abandonedError());
+    this.group?.onAbandoned(this);
+    this.#sink.failed(this.#index, aborted("check"));
   }
 
   #settle(): void {
     this.isSettled = true;
     this.#unlisten();
   }
-}
-
-export function abandonedError(): ClientError {
-  return new ClientError("CANCELLED", "the check was given up by its caller");
 }
 
 /**
@@ -108,19 +104,19 @@ export class CheckGroup {
   earliest = Number.POSITIVE_INFINITY;
   latest = 0;
   /** Once true, the order of the checks is fixed: it is that of the answers. */
-  isUnderWay = false;
+  isOrderFixed = false;
   /** Called when all checks of a call in flight have been abandoned. */
-  onDeserted: (() => void) | undefined;
+  onAllAbandoned: (() => void) | undefined;
   /** The error of the last attempt, because of which the checks still wait. */
   lastError: ClientError | undefined;
   /** The metadata of the group's calls, taken when its first check was made. */
   metadata: CallMetadata | undefined;
   #abandoned = 0;
-  readonly #onLeft: (() => void) | undefined;
+  readonly #onRemoved: (() => void) | undefined;
 
-  /** `onLeft` is called for each check that is abandoned before the group is sent. */
-  constructor(onLeft?: () => void) {
-    this.#onLeft = onLeft;
+  /** `onRemoved` is called for each check that is abandoned before the group is sent. */
+  constructor(onRemoved?: () => void) {
+    this.#onRemoved = onRemoved;
   }
 
   get length(): number {
@@ -142,20 +138,20 @@ export class CheckGroup {
   }
 
   /** Called when the deadline or signal of its caller has settled `check`. */
-  abandoned(check: PendingCheck): void {
-    if (this.isUnderWay) {
+  onAbandoned(check: PendingCheck): void {
+    if (this.isOrderFixed) {
       this.#abandoned++;
-      if (this.#abandoned === this.checks.length) this.onDeserted?.();
+      if (this.#abandoned === this.checks.length) this.onAllAbandoned?.();
       return;
     }
     const index = this.checks.indexOf(check);
     const last = this.checks.pop();
     if (last !== undefined && last !== check) this.checks[index] = last;
-    this.#onLeft?.();
+    this.#onRemoved?.();
   }
 
   /** Removes settled checks before the next attempt. */
-  leaveOutSettled(): void {
+  removeSettled(): void {
     this.checks = this.checks.filter(({ isSettled }) => !isSettled);
     this.#abandoned = 0;
     this.earliest = Number.POSITIVE_INFINITY;
@@ -184,7 +180,7 @@ export class CheckGroup {
   /** Fails every pending check, and cancels the call. */
   close(error: ClientError): void {
     this.fail(error);
-    this.onDeserted?.();
+    this.onAllAbandoned?.();
   }
 
   /** Fails the checks whose deadline is not after `now`, and finds the next deadline. */
@@ -198,11 +194,11 @@ export class CheckGroup {
       else if (check.deadline < earliest) earliest = check.deadline;
     }
     this.earliest = earliest;
-    const told =
+    const failure =
       error ?? new ClientError("DEADLINE_EXCEEDED", "no answer in time", { cause: this.lastError });
     for (const check of due) {
-      check.fail(told);
-      this.abandoned(check);
+      check.fail(failure);
+      this.onAbandoned(check);
     }
   }
 }

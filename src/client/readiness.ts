@@ -1,10 +1,8 @@
 import type { Clock } from "../time/clock.ts";
-import { clampedToTimer } from "../time/clock.ts";
 import type { ReadyOptions } from "./blacklist-client.ts";
-import { invalid, invalidAll, timeoutProblem } from "./check-options.ts";
-import { ClientError } from "./client-error.ts";
-import { callOptionsProblems, namesOf } from "./known-options.ts";
+import { aborted, ClientError, clientClosed } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
+import { expectOptions, expectValid, namesOf, timeoutProblem } from "./option-problems.ts";
 
 interface Setup {
   readonly clock: Clock;
@@ -38,50 +36,47 @@ export class Readiness {
 
   /** Keeps the process alive while it waits, because the program may have nothing else to do yet. Rejects with a ClientError. */
   async wait(options: ReadyOptions): Promise<void> {
-    const problems = callOptionsProblems(options, NAMES);
-    if (problems.length > 0) throw invalidAll(problems);
+    expectOptions(options, NAMES);
     const { timeoutMs, signal } = options;
-    const problem = timeoutMs === undefined ? undefined : timeoutProblem(timeoutMs);
-    if (problem !== undefined) throw invalid("timeoutMs", problem);
-    if (this.#isClosed) throw closed();
-    if (signal?.aborted) throw givenUp();
+    expectValid({ timeoutMs: timeoutProblem(timeoutMs) });
+    if (this.#isClosed) throw clientClosed();
+    if (signal?.aborted) throw aborted("wait for the client");
     const { clock, isReady, lastError, onWaiting } = this.#setup;
     if (isReady()) return;
     const alive = setInterval(() => {}, 2 ** 30);
-    let waiter: Waiter | undefined;
-    let unlisten: (() => void) | undefined;
-    let cancelTimer: (() => void) | undefined;
+    const cleanUp = [() => clearInterval(alive)];
     try {
       await new Promise<void>((resolve, reject) => {
-        waiter = { resolve, reject };
+        const waiter = { resolve, reject };
         this.#waiters.add(waiter);
-        unlisten = onAbort(signal, () => reject(givenUp()));
+        cleanUp.push(
+          () => this.#waiters.delete(waiter),
+          onAbort(signal, () => reject(aborted("wait for the client"))),
+        );
         if (timeoutMs !== undefined) {
-          cancelTimer = clock.schedule(clampedToTimer(timeoutMs), () => reject(late(timeoutMs, lastError())));
+          const expire = () => reject(notReadyInTime(timeoutMs, lastError()));
+          cleanUp.push(clock.schedule(timeoutMs, expire));
         }
         onWaiting();
       });
     } finally {
-      clearInterval(alive);
-      cancelTimer?.();
-      if (waiter !== undefined) this.#waiters.delete(waiter);
-      unlisten?.();
+      for (const undo of cleanUp) undo();
     }
   }
 
   /** Call it whenever the client may have become ready. */
-  look(): void {
+  recheck(): void {
     if (this.#waiters.size === 0 || !this.#setup.isReady()) return;
     for (const { resolve } of this.#waiters) resolve();
   }
 
   close(): void {
     this.#isClosed = true;
-    for (const { reject } of this.#waiters) reject(closed());
+    for (const { reject } of this.#waiters) reject(clientClosed());
   }
 }
 
-function late(timeoutMs: number, cause: ClientError | undefined): ClientError {
+function notReadyInTime(timeoutMs: number, cause: ClientError | undefined): ClientError {
   const because = cause === undefined ? "" : `: ${cause.message}`;
   return new ClientError("DEADLINE_EXCEEDED", `the client was not ready within ${timeoutMs} ms${because}`, {
     reason: cause?.reason,
@@ -90,12 +85,4 @@ function late(timeoutMs: number, cause: ClientError | undefined): ClientError {
     detail: cause?.detail,
     cause,
   });
-}
-
-function givenUp(): ClientError {
-  return new ClientError("CANCELLED", "the wait for the client was given up by its caller");
-}
-
-function closed(): ClientError {
-  return new ClientError("CANCELLED", "the client is closed");
 }

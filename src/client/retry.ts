@@ -15,13 +15,13 @@ export function retryDelay(
   error: ClientError,
   { attempt, random }: { attempt: number; random: () => number },
 ): number | undefined {
-  if (attempt >= MAX_CALL_ATTEMPTS || !mayPass(error)) return undefined;
+  if (attempt >= MAX_CALL_ATTEMPTS || !isTransient(error)) return undefined;
   const longest = Math.min(FIRST_REPEAT_MS * 2 ** (attempt - 1), MAX_REPEAT_MS);
   const jittered = longest / 2 + (random() * longest) / 2;
   return (error.retryAfterMs ?? 0) + jittered;
 }
 
-function mayPass({ code, reason }: ClientError): boolean {
+function isTransient({ code, reason }: ClientError): boolean {
   return code === "UNAVAILABLE" || (code === "RESOURCE_EXHAUSTED" && reason === "OVERLOADED");
 }
 
@@ -41,36 +41,6 @@ export function remapCancellation(error: ClientError, isOwn: boolean): ClientErr
 
 function isCutShort({ code, connection }: ClientError): boolean {
   return code === "INTERNAL" && connection === "lost";
-}
-
-export interface RetryOptions {
-  readonly clock: Clock;
-  readonly random: () => number;
-  /** Milliseconds for all attempts together. */
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal | undefined;
-  readonly onRepeat: (error: ClientError, waitMs: number) => void;
-}
-
-/** Retries `call` until it succeeds, fails permanently, or runs out of time. Only for idempotent calls. Rejects with a ClientError. */
-export async function withRetries<T>(
-  call: (timeoutMs: number) => Promise<T>,
-  { clock, random, timeoutMs, signal, onRepeat }: RetryOptions,
-): Promise<T> {
-  const giveUpAt = clock.monotonic() + timeoutMs;
-  for (let attempt = 1; ; attempt++) {
-    const left = giveUpAt - clock.monotonic();
-    try {
-      return await call(Math.max(1, left));
-    } catch (cause) {
-      if (!(cause instanceof ClientError)) throw cause;
-      const error = remapCancellation(cause, signal?.aborted ?? false);
-      const wait = retryDelay(error, { attempt, random });
-      if (wait === undefined || clock.monotonic() + wait >= giveUpAt) throw error;
-      onRepeat(error, wait);
-      await pause(clock, wait, signal);
-    }
-  }
 }
 
 /** Resolves after `ms`, or when `signal` is aborted. Keeps the process alive. */

@@ -1,14 +1,32 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { BlacklistRequestSchema } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import {
+  type BlacklistRequestSchema,
+  type BlacklistResponse,
+  BlacklistResult_Outcome as Outcome,
+} from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { textProblem } from "../entry.ts";
 import type { Violation } from "../errors.ts";
 import { MAX_BATCH, MAX_JWT_BYTES, MAX_RAW_TOKENS, MAX_REASON_BYTES } from "../limits.ts";
 import { toTimestamp } from "../protobuf/timestamps.ts";
-import type { TokenToRevoke } from "./blacklist-client.ts";
-import { invalid, invalidAll } from "./check-options.ts";
+import type { RevocationOutcome, Revoked, TokenToRevoke } from "./blacklist-client.ts";
 import { jtiViolation } from "./checked-tokens.ts";
-import { dateProblem, toEpochMs } from "./date-input.ts";
-import { misspeltFields, namesOf } from "./known-options.ts";
+import { malformedAnswer } from "./client-error.ts";
+import { listedToken } from "./listing.ts";
+import {
+  dateProblem,
+  invalidArgument,
+  invalidArguments,
+  misspeltFields,
+  namesOf,
+  toEpochMs,
+} from "./option-problems.ts";
+
+const OUTCOMES: Partial<Record<Outcome, RevocationOutcome>> = {
+  [Outcome.CREATED]: "created",
+  [Outcome.ALREADY_BLACKLISTED]: "already-blacklisted",
+  [Outcome.EXTENDED]: "extended",
+  [Outcome.ALREADY_EXPIRED]: "already-expired",
+};
 
 const FIELDS = namesOf<TokenToRevoke>({ jti: true, jwt: true, expiresAt: true, reason: true });
 
@@ -16,20 +34,23 @@ const FIELDS = namesOf<TokenToRevoke>({ jti: true, jwt: true, expiresAt: true, r
 export function revocationRequest(
   tokens: readonly TokenToRevoke[],
 ): MessageInitShape<typeof BlacklistRequestSchema> {
-  if (!Array.isArray(tokens)) throw invalid("tokens", "must be an array");
-  if (tokens.length === 0) throw invalid("tokens", "must not be empty");
+  if (!Array.isArray(tokens)) throw invalidArgument("tokens", "must be an array");
+  if (tokens.length === 0) throw invalidArgument("tokens", "must not be empty");
   if (tokens.length > MAX_BATCH) {
-    throw invalid(
+    throw invalidArgument(
       "tokens",
       `must be at most ${MAX_BATCH}: they are revoked all or none, and more would not be`,
     );
   }
   if (tokens.filter((token) => token?.jwt !== undefined).length > MAX_RAW_TOKENS) {
-    throw invalid("tokens", `must hold at most ${MAX_RAW_TOKENS} jwts: revoke the others with further calls`);
+    throw invalidArgument(
+      "tokens",
+      `must hold at most ${MAX_RAW_TOKENS} jwts: revoke the others with further calls`,
+    );
   }
   const violations = tokens.flatMap((token, index) => problems(token, `tokens[${index}]`));
-  if (violations.length > 0) throw invalidAll(violations);
-  return { tokens: tokens.map(inContract) };
+  if (violations.length > 0) throw invalidArguments(violations);
+  return { tokens: tokens.map(tokenField) };
 }
 
 function problems(token: TokenToRevoke, path: string): Violation[] {
@@ -58,8 +79,22 @@ function problems(token: TokenToRevoke, path: string): Violation[] {
 
 type TokenInit = NonNullable<MessageInitShape<typeof BlacklistRequestSchema>["tokens"]>[number];
 
-function inContract({ jti, jwt, expiresAt, reason = "" }: TokenToRevoke): TokenInit {
+function tokenField({ jti, jwt, expiresAt, reason = "" }: TokenToRevoke): TokenInit {
   return jti === undefined
     ? { token: { case: "jwt", value: jwt }, reason }
     : { token: { case: "jti", value: jti }, expiresAt: toTimestamp(toEpochMs(expiresAt)), reason };
+}
+
+/** The results and revision of a Blacklist call in the client's types. Throws a ClientError if they violate the contract. */
+export function revoked({ results, revision }: BlacklistResponse): Revoked {
+  if (revision === "") throw malformedAnswer("the service sent no revision");
+  return {
+    revision,
+    results: results.map(({ token, outcome: number }) => {
+      const outcome = OUTCOMES[number];
+      if (token === undefined || outcome === undefined)
+        throw malformedAnswer("the service sent a result without meaning");
+      return { ...listedToken(token), outcome };
+    }),
+  };
 }

@@ -1,4 +1,12 @@
 import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import { Metadata, type ServiceError } from "@grpc/grpc-js";
+import {
   type BlacklistRequestSchema,
   type BlacklistResponseSchema,
   type IsBlacklistedRequestSchema,
@@ -9,12 +17,32 @@ import {
   type PruneResponseSchema,
   TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { BRIEF, type Channel, closeChannel, openChannel } from "./channel.ts";
+import { DEFAULT_DEADLINE_MS } from "../limits.ts";
+import { methodDefinition } from "../protobuf/service-definition.ts";
+import { clampedToTimer } from "../time/clock.ts";
+import { addMetadata, type CallMetadata } from "./call-metadata.ts";
+import { type Channel, closeChannel, openChannel, SHORT_LIVED } from "./channel.ts";
+import { aborted, ClientError, locate } from "./client-error.ts";
 import { type ClientCredentials, clientCredentials } from "./credentials.ts";
-import { type UnaryCall, unaryCall } from "./unary-call.ts";
-import { validateResults, validateVerdicts } from "./validate-response.ts";
+import { clientError } from "./grpc-error.ts";
+import { onAbort } from "./on-abort.ts";
+import { rejectIllFormedText, validateResults, validateVerdicts } from "./validate-messages.ts";
 
-export interface ClientSetup {
+export interface RpcOptions {
+  /** Milliseconds to wait for the answer; 10 seconds if absent. More than 24 days, or Infinity, count as 24 days. */
+  readonly timeoutMs?: number | undefined;
+  /** Aborting it fails the call with CANCELLED. */
+  readonly signal?: AbortSignal | undefined;
+  /** Added to the call's metadata. */
+  readonly metadata?: CallMetadata | undefined;
+}
+
+type UnaryCall<I extends DescMessage, O extends DescMessage> = (
+  init: MessageInitShape<I>,
+  options?: RpcOptions,
+) => Promise<MessageShape<O>>;
+
+export interface RpcClientSetup {
   /** `host:port` of the service, or another target of grpc-js. */
   readonly address: string;
   /** Absent: neither TLS nor a caller's token. */
@@ -36,19 +64,71 @@ export interface RpcClient {
 }
 
 /** Connects at the first call. Throws a `ClientError` if `credentials` must not be sent to `address`. */
-export function createRpcClient({ address, credentials = clientCredentials() }: ClientSetup): RpcClient {
-  return rpcClientOver(openChannel({ address, credentials, options: BRIEF }));
+export function createRpcClient({ address, credentials = clientCredentials() }: RpcClientSetup): RpcClient {
+  return rpcClientOver(openChannel({ address, credentials, options: SHORT_LIVED }));
 }
 
 /** A client over an existing channel, which may be shared. */
-export function rpcClientOver({ grpc, address, authorization }: Channel): RpcClient {
+export function rpcClientOver(channel: Channel): RpcClient {
   const { method } = TokenBlacklist;
-  const common = { grpc, address, authorization };
   return {
-    blacklist: unaryCall({ ...common, method: method.blacklist, check: validateResults }),
-    isBlacklisted: unaryCall({ ...common, method: method.isBlacklisted, check: validateVerdicts }),
-    list: unaryCall({ ...common, method: method.list }),
-    prune: unaryCall({ ...common, method: method.prune }),
-    close: () => closeChannel({ grpc }),
+    blacklist: unaryCall(channel, method.blacklist, validateResults),
+    isBlacklisted: unaryCall(channel, method.isBlacklisted, validateVerdicts),
+    list: unaryCall(channel, method.list),
+    prune: unaryCall(channel, method.prune),
+    close: () => closeChannel(channel),
   };
+}
+
+/** One method of the service as a function. It rejects only with a {@link ClientError}; `validate` throws one for a wrong answer. */
+function unaryCall<I extends DescMessage, O extends DescMessage>(
+  { grpc, address, authorization }: Channel,
+  method: DescMethodUnary<I, O>,
+  validate?: (request: MessageShape<I>, answer: MessageShape<O>) => void,
+): UnaryCall<I, O> {
+  const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
+  return async (init, { timeoutMs = DEFAULT_DEADLINE_MS, signal, metadata: given } = {}) => {
+    const request = create(method.input, init);
+    rejectIllFormedText(method.input, request);
+    const bytes = encode(() => requestSerialize(request));
+    const waitMs = clampedToTimer(timeoutMs);
+    const deadline = Date.now() + waitMs;
+    const metadata =
+      authorization === undefined ? new Metadata() : await authorization({ timeoutMs: waitMs, signal });
+    if (given !== undefined) addMetadata(metadata, given);
+    if (signal?.aborted) throw aborted("call");
+    const answer = await new Promise<MessageShape<O>>((resolve, reject) => {
+      const onEnd = (error: ServiceError | null, message?: MessageShape<O>) => {
+        unlisten();
+        if (error) reject(locate(clientError(error), address));
+        else resolve(message as MessageShape<O>);
+      };
+      const call = grpc.makeUnaryRequest(
+        path,
+        asIs,
+        responseDeserialize,
+        bytes,
+        metadata,
+        { deadline },
+        onEnd,
+      );
+      const unlisten = onAbort(signal, () => call.cancel());
+    });
+    validate?.(request, answer);
+    return answer;
+  };
+}
+
+// Values out of protobuf's range fail here with INVALID_ARGUMENT; within grpc-js they would become INTERNAL.
+function encode(serialize: () => Buffer): Buffer {
+  try {
+    return serialize();
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : "the request cannot be encoded";
+    throw new ClientError("INVALID_ARGUMENT", message, { reason: "INVALID_REQUEST", cause });
+  }
+}
+
+function asIs(bytes: Buffer): Buffer {
+  return bytes;
 }

@@ -1,7 +1,7 @@
 import { Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { CHECK_TIMEOUT_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
-import { ClientError } from "./client-error.ts";
+import { asClientError, type ClientError, notFresh } from "./client-error.ts";
 import type { RpcClient } from "./rpc-client.ts";
 
 /** Interval at which a client itself probes whether the service answers checks, while a call waits for that. */
@@ -16,14 +16,14 @@ interface Setup {
   /** Whether to probe again. */
   readonly isWanted: () => boolean;
   /** Called with the result; undefined: the service answers checks. */
-  readonly onAnswer: (error: ClientError | undefined) => void;
+  readonly onResult: (error: ClientError | undefined) => void;
 }
 
 /** Probes whether the service answers checks, with a check of the client's own that is repeated while it is wanted. */
 export class ServiceProbe {
   readonly #setup: Setup;
   readonly #closing = new AbortController();
-  #isAsking = false;
+  #isProbing = false;
   /** Cancels the timer of the next probe. */
   #cancelNext: (() => void) | undefined;
 
@@ -32,17 +32,17 @@ export class ServiceProbe {
   }
 
   /** Probes now, unless there was a probe within {@link PROBE_INTERVAL_MS}. */
-  start(): void {
-    if (this.#cancelNext === undefined) this.hurry();
+  probeIfDue(): void {
+    if (this.#cancelNext === undefined) this.probeNow();
   }
 
   /** Probes now, unless a probe is in flight. */
-  hurry(): void {
-    if (this.#isAsking || this.#closing.signal.aborted) return;
+  probeNow(): void {
+    if (this.#isProbing || this.#closing.signal.aborted) return;
     this.#cancelNext?.();
     this.#cancelNext = undefined;
-    this.#isAsking = true;
-    void this.#ask();
+    this.#isProbing = true;
+    void this.#probe();
   }
 
   close(): void {
@@ -50,8 +50,8 @@ export class ServiceProbe {
     this.#cancelNext?.();
   }
 
-  async #ask(): Promise<void> {
-    const { isBlacklisted, clock, isWanted, onAnswer } = this.#setup;
+  async #probe(): Promise<void> {
+    const { isBlacklisted, clock, isWanted, onResult } = this.#setup;
     const { signal } = this.#closing;
     let error: ClientError | undefined;
     try {
@@ -59,19 +59,16 @@ export class ServiceProbe {
         { jtis: [PROBE_JTI] },
         { timeoutMs: CHECK_TIMEOUT_MS, signal },
       );
-      if (verdicts[0] === Verdict.UNKNOWN) {
-        error = new ClientError("UNAVAILABLE", "the service cannot tell just now", { reason: "NOT_FRESH" });
-      }
+      if (verdicts[0] === Verdict.UNKNOWN) error = notFresh();
     } catch (cause) {
-      error =
-        cause instanceof ClientError ? cause : new ClientError("INTERNAL", "the client failed", { cause });
+      error = asClientError(cause);
     }
-    this.#isAsking = false;
+    this.#isProbing = false;
     if (signal.aborted) return;
     this.#cancelNext = clock.schedule(PROBE_INTERVAL_MS, () => {
       this.#cancelNext = undefined;
-      if (isWanted()) this.hurry();
+      if (isWanted()) this.probeNow();
     });
-    onAnswer(error);
+    onResult(error);
   }
 }

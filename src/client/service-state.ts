@@ -1,15 +1,14 @@
 import { CHECK_TIMEOUT_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ReadyOptions } from "./blacklist-client.ts";
-import type { CallMade } from "./check-batcher.ts";
+import type { CallAttempt } from "./check-batcher.ts";
 import { ClientError } from "./client-error.ts";
-import type { ClientLog } from "./client-log.ts";
-import type { ClientMetrics } from "./client-metrics.ts";
-import { type ClientState, StateCell } from "./client-state.ts";
+import { type ClientState, StateEmitter } from "./client-state.ts";
 import type { OutageLog } from "./outage-log.ts";
 import { Readiness } from "./readiness.ts";
 import type { RpcClient } from "./rpc-client.ts";
 import { ServiceProbe } from "./service-probe.ts";
+import type { ClientLog, ClientMetrics } from "./telemetry.ts";
 
 /**
  * In a rolling restart a call may reach one or two replicas that are shutting down. Only failure of this attempt shows that there is no
@@ -32,7 +31,7 @@ export interface ServiceStateSetup {
 
 /** Tracks the service: the client's state, whether checks are answered at present, and pending calls of `ready()`. */
 export class ServiceState {
-  readonly cell: StateCell;
+  readonly emitter: StateEmitter;
   readonly #setup: ServiceStateSetup;
   readonly #readiness: Readiness;
   readonly #probe: ServiceProbe;
@@ -44,43 +43,43 @@ export class ServiceState {
   /** The error of checks that fail fast. */
   #outage: ClientError | undefined;
   /** A check has failed fast since the last probe, so another probe has to find out whether checks are answered. */
-  #isMissed = false;
+  #hasFailedFast = false;
 
   constructor(setup: ServiceStateSetup) {
     this.#setup = setup;
-    this.cell = new StateCell(() => setup.log.warn("a listener for the state has thrown", {}));
+    this.emitter = new StateEmitter(() => setup.log.warn("a listener for the state has thrown", {}));
     this.#readiness = new Readiness({
       clock: setup.clock,
-      isReady: () => this.cell.state === "ready" && (setup.hasCopy || this.#hasAnswered),
+      isReady: () => this.emitter.state === "ready" && (setup.hasCopy || this.#hasAnswered),
       lastError: () => this.#lastError,
       // A connection alone does not show that checks are answered, so probe; a copy proves itself.
-      onWaiting: () => setup.hasCopy || this.#probe.start(),
+      onWaiting: () => setup.hasCopy || this.#probe.probeIfDue(),
     });
     this.#probe = new ServiceProbe({
       isBlacklisted: setup.isBlacklisted,
       clock: setup.clock,
       isWanted: () => this.#isProbeWanted,
-      onAnswer: (error) => {
-        this.#isMissed = false;
+      onResult: (error) => {
+        this.#hasFailedFast = false;
         if (error !== undefined) this.#lastError = error;
-        this.called(error, { timeoutMs: CHECK_TIMEOUT_MS, attempt: 1 });
+        this.onCall(error, { timeoutMs: CHECK_TIMEOUT_MS, attempt: 1 });
       },
     });
   }
 
   /** `error` is the reason why the service is unavailable, if known. */
-  set(state: ClientState, error?: ClientError): void {
-    const { cell } = this;
+  setState(state: ClientState, error?: ClientError): void {
+    const { emitter } = this;
     const { log, metrics, outages, hasCopy, onReady } = this.#setup;
     if (error !== undefined) this.#lastError = error;
-    const before = cell.state;
+    const before = emitter.state;
     if (before === "closed") return;
     if (state === "unavailable") {
       outages.unavailable(error);
       this.#hasAnswered = false;
       // A copy that loses its stream for a moment does not show that the service fails checks.
-      if (!hasCopy) this.#away(error);
-      else if (this.#setup.failFast) this.#probe.start();
+      if (!hasCopy) this.#beginOutage(error);
+      else if (this.#setup.failFast) this.#probe.probeIfDue();
     } else {
       outages.available();
       this.#outage = undefined;
@@ -93,33 +92,33 @@ export class ServiceState {
       this.#wasReady = true;
       onReady();
     }
-    cell.set(state);
+    emitter.set(state);
     metrics.state?.(state);
     if (state !== "ready") return;
-    this.#readiness.look();
-    if (this.#readiness.isAwaited) this.#probe.hurry();
+    this.#readiness.recheck();
+    if (this.#readiness.isAwaited) this.#probe.probeNow();
   }
 
   /** Called with the result of each call for checks. */
-  called(error: ClientError | undefined, call: CallMade): void {
+  onCall(error: ClientError | undefined, call: CallAttempt): void {
     const { hasCopy } = this.#setup;
     if (error === undefined) {
       this.#hasAnswered = true;
       this.#outage = undefined;
-      if (!hasCopy) this.set("ready");
-      this.#readiness.look();
+      if (!hasCopy) this.setState("ready");
+      this.#readiness.recheck();
     } else if (isOutage(error, call)) {
       this.#lastError = error;
-      if (!hasCopy) this.set("unavailable", error);
-      else if (this.cell.state === "unavailable") this.#away(error);
+      if (!hasCopy) this.setState("unavailable", error);
+      else if (this.emitter.state === "unavailable") this.#beginOutage(error);
     }
   }
 
   /** The error of a check that fails fast; undefined while checks are to be sent. */
   readonly outage = (): ClientError | undefined => {
     if (this.#outage === undefined) return undefined;
-    this.#isMissed = true;
-    this.#probe.start();
+    this.#hasFailedFast = true;
+    this.#probe.probeIfDue();
     return unavailable(this.#outage);
   };
 
@@ -128,7 +127,7 @@ export class ServiceState {
   }
 
   close(): void {
-    this.set("closed");
+    this.setState("closed");
     this.#setup.outages.close();
     this.#probe.close();
     this.#readiness.close();
@@ -136,12 +135,12 @@ export class ServiceState {
 
   get #isProbeWanted(): boolean {
     if (this.#readiness.isAwaited && !this.#setup.hasCopy) return true;
-    return this.#outage !== undefined && (this.#isMissed || this.#setup.failFast);
+    return this.#outage !== undefined && (this.#hasFailedFast || this.#setup.failFast);
   }
 
-  #away(error: ClientError | undefined): void {
+  #beginOutage(error: ClientError | undefined): void {
     this.#outage = error ?? this.#outage ?? UNREACHED;
-    if (this.#setup.failFast) this.#probe.start();
+    if (this.#setup.failFast) this.#probe.probeIfDue();
   }
 }
 
@@ -153,7 +152,7 @@ function unavailable(cause: ClientError): ClientError {
 }
 
 /** Whether `error` concerns the service, rather than the check, too short a deadline, or one replica that is shutting down. */
-function isOutage({ code, reason, connection }: ClientError, { timeoutMs, attempt }: CallMade): boolean {
+function isOutage({ code, reason, connection }: ClientError, { timeoutMs, attempt }: CallAttempt): boolean {
   if (code === "DEADLINE_EXCEEDED") return timeoutMs >= CHECK_TIMEOUT_MS / 2;
   if (reason === "DRAINING" || connection === "lost") return attempt >= DECISIVE_ATTEMPT;
   return !["INVALID_ARGUMENT", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED", "CANCELLED"].includes(code);

@@ -5,9 +5,9 @@ import { DEFAULT_DEADLINE_MS } from "../limits.ts";
 import { type Clock, clampedToTimer } from "../time/clock.ts";
 import type { Channel } from "./channel.ts";
 import { CheckStream } from "./check-stream.ts";
-import { ClientError } from "./client-error.ts";
+import { ClientError, clientClosed } from "./client-error.ts";
 import type { RpcClient } from "./rpc-client.ts";
-import { rejectIllFormedText } from "./well-formed.ts";
+import { rejectIllFormedText } from "./validate-messages.ts";
 
 /**
  * How long one stream takes a client's questions, reduced by up to a quarter at random. The next stream may go to another replica, and
@@ -42,10 +42,10 @@ export class StreamedChecks {
   readonly #streams = new Set<CheckStream>();
   #current: CheckStream | undefined;
   /** Until when checks are unary calls, by the monotonic clock. */
-  #restsUntil = Number.NEGATIVE_INFINITY;
-  #restedAt = Number.NEGATIVE_INFINITY;
+  #unaryUntil = Number.NEGATIVE_INFINITY;
+  #unarySince = Number.NEGATIVE_INFINITY;
   /** Consecutive rests without an answer on a stream in between. */
-  #rests = 0;
+  #failedStreams = 0;
 
   constructor(setup: Setup) {
     this.#setup = setup;
@@ -57,7 +57,7 @@ export class StreamedChecks {
     const timeoutMs = clampedToTimer(options.timeoutMs ?? DEFAULT_DEADLINE_MS);
     const began = clock.monotonic();
     const left = () => timeoutMs - (clock.monotonic() - began);
-    if (began < this.#restsUntil) return call(init, options);
+    if (began < this.#unaryUntil) return call(init, options);
     const request = create(IsBlacklistedRequestSchema, init);
     rejectIllFormedText(IsBlacklistedRequestSchema, request);
     const known = this.#current?.takesMore ? this.#current : undefined;
@@ -69,7 +69,7 @@ export class StreamedChecks {
       const remaining = Math.max(1, Math.ceil(left()));
       const answer = await stream.ask(request, { timeoutMs: remaining, signal, metadata });
       if (!("streamEnd" in answer)) {
-        this.#rests = 0;
+        this.#failedStreams = 0;
         return answer;
       }
       hasEnded = true;
@@ -78,14 +78,14 @@ export class StreamedChecks {
       error = cause;
     }
     if (!(error instanceof ClientError)) throw error;
-    const isBarren = !stream.hasAnswered;
+    const gaveNoAnswer = !stream.hasAnswered;
     // Also if the caller has aborted: with timeouts that are always too short, a blocked stream would never be detected.
-    if (isBarren) this.#rest(stream);
+    if (gaveNoAnswer) this.#useUnary(stream);
     if (signal?.aborted) throw error;
     // The caller's token may have been renewed since the stream was opened.
     const isOutdated = error.code === "UNAUTHENTICATED" && known !== undefined;
     // An error that ended the stream does not concern the check.
-    if (!isBarren && !isOutdated && !hasEnded) throw error;
+    if (!gaveNoAnswer && !isOutdated && !hasEnded) throw error;
     if (isOutdated) stream.retire();
     const remaining = left();
     if (remaining < 1) throw error;
@@ -93,8 +93,7 @@ export class StreamedChecks {
   };
 
   close(): void {
-    const error = new ClientError("CANCELLED", "the client is closed");
-    for (const stream of [...this.#streams]) stream.cancel(error);
+    for (const stream of [...this.#streams]) stream.cancel(clientClosed());
   }
 
   async #open(limits: { timeoutMs: number; signal: AbortSignal | undefined }): Promise<CheckStream> {
@@ -119,11 +118,12 @@ export class StreamedChecks {
   }
 
   /** Stops using streams for a while; once, however many checks and streams were lost together. */
-  #rest({ beganAt }: CheckStream): void {
+  #useUnary({ beganAt }: CheckStream): void {
     // A stream from before the last rest is no news; and if the current stream is answered, streams work.
-    if (beganAt <= this.#restedAt || this.#current?.hasAnswered) return;
-    this.#restedAt = this.#setup.clock.monotonic();
-    this.#restsUntil =
-      this.#restedAt + Math.min(REST_FROM_STREAMS_MS * 2 ** this.#rests++, MAX_REST_FROM_STREAMS_MS);
+    if (beganAt <= this.#unarySince || this.#current?.hasAnswered) return;
+    this.#unarySince = this.#setup.clock.monotonic();
+    this.#unaryUntil =
+      this.#unarySince +
+      Math.min(REST_FROM_STREAMS_MS * 2 ** this.#failedStreams++, MAX_REST_FROM_STREAMS_MS);
   }
 }

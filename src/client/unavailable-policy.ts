@@ -1,8 +1,7 @@
 import type { Clock } from "../time/clock.ts";
 import type { ClientError, StatusName } from "./client-error.ts";
-import type { ClientLog } from "./client-log.ts";
-import type { ClientMetrics } from "./client-metrics.ts";
 import type { OutageLog } from "./outage-log.ts";
+import type { ClientLog, ClientMetrics } from "./telemetry.ts";
 
 /** Interval at which a client logs that it cannot answer checks, if no outage explains it. */
 const CLIENT_LOG_INTERVAL_MS = 10_000;
@@ -14,14 +13,14 @@ const CLIENT_LOG_INTERVAL_MS = 10_000;
 export type OnUnavailable = "throw" | "deny" | "allow";
 
 /** Errors of an invalid or aborted check, which no policy replaces. */
-const ALWAYS_TOLD: ReadonlySet<StatusName> = new Set([
+const NEVER_REPLACED: ReadonlySet<StatusName> = new Set([
   "INVALID_ARGUMENT",
   "FAILED_PRECONDITION",
   "CANCELLED",
 ]);
 
 interface Setup {
-  readonly choice: OnUnavailable;
+  readonly onUnavailable: OnUnavailable;
   readonly metrics: ClientMetrics;
   readonly log: Required<ClientLog>;
   readonly clock: Clock;
@@ -41,10 +40,10 @@ export class UnavailablePolicy {
 
   /** The answer that replaces `error`; undefined: reject with it. `isKnown` tells whether the token is known to be blacklisted. */
   decide(error: ClientError, isKnown: () => boolean): boolean | undefined {
-    if (ALWAYS_TOLD.has(error.code)) return undefined;
-    const { choice, metrics, outages } = this.#setup;
+    if (NEVER_REPLACED.has(error.code)) return undefined;
+    const { onUnavailable, metrics, outages } = this.#setup;
     const known = isKnown();
-    const answer = known || (choice === "throw" ? undefined : choice === "deny");
+    const answer = known || (onUnavailable === "throw" ? undefined : onUnavailable === "deny");
     const outcome = known
       ? "known-blacklisted"
       : answer === undefined
@@ -53,7 +52,7 @@ export class UnavailablePolicy {
           ? "denied"
           : "allowed";
     metrics.unanswered?.({ code: error.code, reason: error.reason, outcome, count: 1 });
-    if (!known && !outages.unanswered(error)) this.#note(error);
+    if (!known && !outages.countUnanswered(error)) this.#countUnlogged(error);
     return answer;
   }
 
@@ -63,7 +62,7 @@ export class UnavailablePolicy {
     this.#loggedAt = Number.NEGATIVE_INFINITY;
   }
 
-  #note({ code, reason }: ClientError): void {
+  #countUnlogged({ code, reason }: ClientError): void {
     this.#unlogged++;
     if (this.#setup.clock.monotonic() - this.#loggedAt >= CLIENT_LOG_INTERVAL_MS)
       this.#warn({ code, reason });
@@ -72,7 +71,7 @@ export class UnavailablePolicy {
   #warn(details: Readonly<Record<string, unknown>>): void {
     this.#setup.log.warn("checks were not answered", {
       count: this.#unlogged,
-      onUnavailable: this.#setup.choice,
+      onUnavailable: this.#setup.onUnavailable,
       ...details,
     });
     this.#unlogged = 0;

@@ -1,5 +1,5 @@
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
-import type { MethodDefinition, Server, UntypedHandleCall } from "@grpc/grpc-js";
+import type { Server, ServiceDefinition, UntypedHandleCall } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { KnownCaller } from "../caller.ts";
 import type { ServiceError } from "../errors.ts";
@@ -47,7 +47,7 @@ export function addAuthenticatedService<S extends DescService>(
   service: S,
   { table, handlers, streams, environment, incoming }: Service<S>,
 ): void {
-  const definitions: Record<string, MethodDefinition<object, object>> = {};
+  const definitions: Record<string, ServiceDefinition[string]> = {};
   const handles: Record<string, UntypedHandleCall> = {};
   for (const desc of service.methods) {
     const name = desc.localName;

@@ -35,18 +35,27 @@ export function serviceDefinition(service: DescService): ServiceDefinition {
   return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method)]));
 }
 
-export function methodDefinition(method: DescMethod): MethodDefinition<object, object> {
-  const { methodKind } = method;
+/** The grpc-js definition of a method, for clients and services. */
+export function methodDefinition<I extends DescMessage, O extends DescMessage>(
+  method: DescMethod & { readonly input: I; readonly output: O },
+): MethodDefinition<MessageShape<I>, MessageShape<O>> {
+  const { input, output, methodKind } = method;
   return {
     path: `/${method.parent.typeName}/${method.name}`,
     originalName: method.localName,
     requestStream: methodKind === "client_streaming" || methodKind === "bidi_streaming",
     responseStream: methodKind === "server_streaming" || methodKind === "bidi_streaming",
-    requestSerialize: (message) => encode(method.input, message),
-    requestDeserialize: deserializer(method.input, () => MALFORMED as unknown as object),
-    // Handlers of our methods return encoded responses.
-    responseSerialize: (answer) => (Buffer.isBuffer(answer) ? answer : encode(method.output, answer)),
-    responseDeserialize: deserializer(method.output),
+    requestSerialize: (message) => encode(input, message),
+    requestDeserialize(bytes) {
+      try {
+        return decode(input, bytes);
+      } catch {
+        return MALFORMED as unknown as MessageShape<I>;
+      }
+    },
+    // Handlers of our methods return encoded responses; those of health and reflection return messages.
+    responseSerialize: (answer: object) => (Buffer.isBuffer(answer) ? answer : encode(output, answer)),
+    responseDeserialize: (bytes) => decode(output, bytes),
   };
 }
 
@@ -58,14 +67,7 @@ export function encode(schema: DescMessage, value: object): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function deserializer(schema: DescMessage, onMalformed?: () => object): (bytes: Buffer) => object {
-  return (bytes) => {
-    try {
-      // Unknown fields would be kept, each as an object many times its size on the wire.
-      return fromBinary(schema, bytes, { readUnknownFields: false });
-    } catch (error) {
-      if (onMalformed === undefined) throw error;
-      return onMalformed();
-    }
-  };
+function decode<S extends DescMessage>(schema: S, bytes: Buffer): MessageShape<S> {
+  // Unknown fields would be kept, each as an object many times its size on the wire.
+  return fromBinary(schema, bytes, { readUnknownFields: false });
 }

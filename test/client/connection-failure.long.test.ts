@@ -10,7 +10,7 @@ import { NestFactory } from "@nestjs/core";
 import { expect } from "chai";
 import type { ClientError } from "../../src/client/client-error.ts";
 import { clientCredentials } from "../../src/client/connect.ts";
-import { connectionFailure } from "../../src/client/connection-failure.ts";
+import { connectionFailure } from "../../src/client/grpc-error.ts";
 import { createRpcClient } from "../../src/client/rpc-client.ts";
 import { ServiceError } from "../../src/errors.ts";
 import { createAuthority } from "../support/certificates.ts";

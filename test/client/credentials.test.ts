@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { Token } from "../../src/client/authorization.ts";
+import type { BearerToken } from "../../src/client/authorization.ts";
 import { ClientError } from "../../src/client/client-error.ts";
 import { type CredentialsSetup, clientCredentials } from "../../src/client/credentials.ts";
 import { createRpcClient, type RpcClient } from "../../src/client/rpc-client.ts";
@@ -31,7 +31,7 @@ describe("the client's credentials", () => {
     service.stop();
   });
 
-  function connected(token: Token): RpcClient {
+  function connected(token: BearerToken): RpcClient {
     client = createRpcClient({ address: service.address, credentials: clientCredentials({ token }) });
     return client;
   }

@@ -1,8 +1,8 @@
 import type { CheckOptions } from "../../src/client/blacklist-client.ts";
 import { ClientError } from "../../src/client/client-error.ts";
-import type { ClientMetrics } from "../../src/client/client-metrics.ts";
 import { WatchedCopy } from "../../src/client/local-copy/watched-copy.ts";
 import { openClient } from "../../src/client/open-client.ts";
+import type { ClientMetrics } from "../../src/client/telemetry.ts";
 import type { EpochMs } from "../../src/entry.ts";
 import { type Clock, systemClock } from "../../src/time/clock.ts";
 import { monotonic } from "./driver-clock.ts";

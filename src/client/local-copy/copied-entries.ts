@@ -12,14 +12,21 @@ export const MAX_RESUME_MS = COMMIT_RETENTION_MS / 2;
 
 /** The entries of one blacklist, which is identified by the key of its fingerprints. */
 interface Table {
-  readonly key: Uint8Array;
+  readonly fingerprintKey: Uint8Array;
   readonly index: TokenIndex;
+}
+
+/** What the service is about to send: a snapshot, or the changes since the cursor. */
+export interface Opened {
+  readonly isSnapshot: boolean;
+  /** The key of the fingerprints that follow. Another key than before means another blacklist. */
+  readonly fingerprintKey: Uint8Array;
 }
 
 /** The position at which a copy resumes after its stream has ended. */
 export interface CopyCursor {
   readonly revision: string;
-  readonly key: Uint8Array;
+  readonly fingerprintKey: Uint8Array;
 }
 
 /**
@@ -31,7 +38,7 @@ export class CopiedEntries implements KnownEntries {
   readonly #clockBounds: ClockBounds;
   #table: Table | undefined;
   /** Tables of blacklists that the service no longer serves: their tokens stay revoked until they expire. */
-  #former: readonly Table[] = [];
+  #formerTables: readonly Table[] = [];
   #isComplete = false;
   #isLoading = false;
   #revision: string | undefined;
@@ -57,12 +64,14 @@ export class CopiedEntries implements KnownEntries {
 
   /** The number of entries, expired or not. */
   get size(): number {
-    return (this.#table?.index.size ?? 0) + this.#former.reduce((sum, { index }) => sum + index.size, 0);
+    return (
+      (this.#table?.index.size ?? 0) + this.#formerTables.reduce((sum, { index }) => sum + index.size, 0)
+    );
   }
 
   /** The number of tables: the current one, and those of blacklists that are no longer served. */
-  get keys(): number {
-    return this.#former.length + (this.#table === undefined ? 0 : 1);
+  get tableCount(): number {
+    return this.#formerTables.length + (this.#table === undefined ? 0 : 1);
   }
 
   /** While it is unchanged, a token that was not blacklisted still is not. */
@@ -75,7 +84,7 @@ export class CopiedEntries implements KnownEntries {
     if (this.#table === undefined || this.#revision === undefined) return undefined;
     // After so long, the service might not notice that its database was restored in between.
     if (this.#provenAt !== undefined && this.stalenessMs > MAX_RESUME_MS) return undefined;
-    return { revision: this.#revision, key: this.#table.key };
+    return { revision: this.#revision, fingerprintKey: this.#table.fingerprintKey };
   }
 
   /** Milliseconds since the last proof; infinite if there was none. */
@@ -110,8 +119,8 @@ export class CopiedEntries implements KnownEntries {
     const fingerprint = index?.fingerprintIfKey(key);
     if (index === undefined || fingerprint === undefined) return -1;
     const until = index.expiryOfFingerprint(fingerprint);
-    if (this.#former.length === 0) return until;
-    return Math.max(until, ...this.#former.map((former) => former.index.expiryOf(key)));
+    if (this.#formerTables.length === 0) return until;
+    return Math.max(until, ...this.#formerTables.map((former) => former.index.expiryOf(key)));
   }
 
   reflects(revision: string): boolean {
@@ -119,14 +128,15 @@ export class CopiedEntries implements KnownEntries {
   }
 
   /** Records the service's time, in milliseconds since 1970. */
-  observe(time: number): void {
+  recordServiceTime(time: number): void {
     this.#clockBounds.record(time as EpochMs, this.#clock.now());
   }
 
-  /** Called before the service sends a snapshot, or with `isSnapshot` false the changes since the cursor. */
-  begin({ isSnapshot, key }: { readonly isSnapshot: boolean; readonly key: Uint8Array }): void {
-    const isSame = this.#table !== undefined && Buffer.compare(this.#table.key, key) === 0;
-    if (!isSame) this.#replaceTable(key);
+  /** Called before the service sends a snapshot or changes. */
+  begin({ isSnapshot, fingerprintKey }: Opened): void {
+    const current = this.#table?.fingerprintKey;
+    if (current === undefined || Buffer.compare(current, fingerprintKey) !== 0)
+      this.#replaceTable(fingerprintKey);
     if (!isSnapshot) return;
     // The snapshot may be of another history. Entries of the old one stay true.
     this.#isLoading = true;
@@ -154,7 +164,7 @@ export class CopiedEntries implements KnownEntries {
   }
 
   /** Called when the copy has everything that was acknowledged before `sentAt`. */
-  prove(sentAt: ClockReading): void {
+  recordProof(sentAt: ClockReading): void {
     this.#provenAt = sentAt;
   }
 
@@ -162,15 +172,15 @@ export class CopiedEntries implements KnownEntries {
   sweep(): void {
     const now = this.#clockBounds.earliest();
     this.#table?.index.sweep(now, SWEEP_INDEX_SEGMENTS);
-    if (this.#former.length === 0) return;
-    for (const { index } of this.#former) index.sweep(now, SWEEP_INDEX_SEGMENTS);
-    this.#former = this.#former.filter(({ index }) => index.size > 0);
+    if (this.#formerTables.length === 0) return;
+    for (const { index } of this.#formerTables) index.sweep(now, SWEEP_INDEX_SEGMENTS);
+    this.#formerTables = this.#formerTables.filter(({ index }) => index.size > 0);
   }
 
   /** Drops all entries and frees their memory; the copy then gives no negatives. */
   drop(): void {
     this.#table = undefined;
-    this.#former = [];
+    this.#formerTables = [];
     this.#isComplete = false;
     this.#isLoading = false;
     this.#revision = undefined;
@@ -183,11 +193,11 @@ export class CopiedEntries implements KnownEntries {
     return until > wall || until > this.#clockBounds.earliest();
   }
 
-  #replaceTable(key: Uint8Array): void {
+  #replaceTable(fingerprintKey: Uint8Array): void {
     if (this.#table !== undefined && this.#table.index.size > 0)
-      this.#former = [...this.#former, this.#table];
+      this.#formerTables = [...this.#formerTables, this.#table];
     // Copied, because the key is a view of a larger message.
-    this.#table = { key: Uint8Array.from(key), index: new TokenIndex(key) };
+    this.#table = { fingerprintKey: Uint8Array.from(fingerprintKey), index: new TokenIndex(fingerprintKey) };
     this.#isComplete = false;
     this.#provenAt = undefined;
   }

@@ -3,9 +3,8 @@ import type { Clock } from "../../time/clock.ts";
 import type { Authorization } from "../authorization.ts";
 import type { AskedToken } from "../checked-tokens.ts";
 import type { ClientError } from "../client-error.ts";
-import type { ClientLog } from "../client-log.ts";
-import type { ClientMetrics } from "../client-metrics.ts";
 import type { ClientState } from "../client-state.ts";
+import type { ClientLog, ClientMetrics } from "../telemetry.ts";
 
 /** A local copy of the blacklist in this process. */
 export interface LocalCopy {

@@ -59,7 +59,7 @@ export class SyncRounds {
   }
 
   /** Called when the service has answered every `sync` up to this one. */
-  synced(id: bigint): void {
+  onSynced(id: bigint): void {
     const sent = this.#takeSent(id);
     if (sent === undefined) return;
     this.#options.onProven(sent.sentAt);
@@ -68,7 +68,7 @@ export class SyncRounds {
     sent.group.resolve();
   }
 
-  unsynced(id: bigint, error: ClientError): void {
+  onUnsynced(id: bigint, error: ClientError): void {
     const sent = this.#takeSent(id);
     if (sent === undefined) return;
     this.#syncs.ended();
@@ -96,7 +96,9 @@ export class SyncRounds {
     const id = ++this.#lastId;
     this.#sent = { id, sentAt: readClocks(clock), group };
     // A process that was blocked runs its timers before it reads answers that arrived in time, so the timeout waits for one read.
-    this.#cancelTimeout = clock.schedule(PROOF_TIMEOUT_MS, () => setImmediate(() => this.unsynced(id, LATE)));
+    this.#cancelTimeout = clock.schedule(PROOF_TIMEOUT_MS, () =>
+      setImmediate(() => this.onUnsynced(id, LATE)),
+    );
     send(id);
   }
 

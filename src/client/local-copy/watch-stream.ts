@@ -11,8 +11,8 @@ import { methodDefinition } from "../../protobuf/service-definition.ts";
 import { eachOf } from "../../token-index/columns.ts";
 import { HASH_NAME } from "../../token-index/fingerprint.ts";
 import { ClientError, malformedAnswer } from "../client-error.ts";
-import { clientError } from "../error-details.ts";
-import type { CopyCursor } from "./copied-entries.ts";
+import { clientError } from "../grpc-error.ts";
+import type { CopyCursor, Opened } from "./copied-entries.ts";
 
 /** Characters of a revision. Ours have at most 33, and thousands are cached. */
 export const MAX_REVISION_LENGTH = 256;
@@ -21,7 +21,7 @@ export const MAX_REVISION_LENGTH = 256;
 export interface WatchListener {
   /** The service's time, in milliseconds since 1970; with every message. */
   onTime(time: number): void;
-  onOpened(opened: { readonly isSnapshot: boolean; readonly key: Uint8Array }): void;
+  onOpened(opened: Opened): void;
   onEntry(fingerprint: Int32Array, until: number): void;
   onRevision(revision: string): void;
   onSynced(id: bigint): void;
@@ -51,16 +51,11 @@ export class WatchStream {
   ) {
     const { path, requestSerialize, responseDeserialize } = methodDefinition(TokenBlacklist.method.watch);
     this.#listener = listener;
-    this.#call = grpc.makeBidiStreamRequest(
-      path,
-      requestSerialize as (request: WatchRequest) => Buffer,
-      responseDeserialize as (bytes: Buffer) => WatchResponse,
-      metadata,
-    );
+    this.#call = grpc.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
     this.#call.on("data", (response: WatchResponse) => this.#receive(response));
     this.#call.on("error", (error: ServiceError) => this.#end(clientError(error)));
     this.#call.on("end", () => this.#end(new ClientError("UNAVAILABLE", "the service has ended the stream")));
-    const { revision = "", key = new Uint8Array() } = cursor ?? {};
+    const { revision = "", fingerprintKey: key = new Uint8Array() } = cursor ?? {};
     this.#write({ case: "start", value: { revision, key, entryKinds: [EntryKind.JTI] } });
   }
 
@@ -94,7 +89,10 @@ export class WatchStream {
             );
           }
           this.#isOpened = true;
-          this.#listener.onOpened({ isSnapshot: response.value.snapshot, key: response.value.key });
+          this.#listener.onOpened({
+            isSnapshot: response.value.snapshot,
+            fingerprintKey: response.value.key,
+          });
           return;
         case "entries":
           if (!this.#isOpened) throw malformedAnswer("the service has sent entries of nothing");

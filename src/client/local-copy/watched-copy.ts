@@ -1,8 +1,8 @@
 import { Metadata } from "@grpc/grpc-js";
 import { INDEX_RETRY_MS, SWEEP_INDEX_MS, WATCH_HEARTBEAT_MS } from "../../limits.ts";
 import type { AskedToken } from "../checked-tokens.ts";
-import { ClientError, type StatusName } from "../client-error.ts";
-import { CopiedEntries } from "./copied-entries.ts";
+import { asClientError, ClientError, clientClosed, type StatusName } from "../client-error.ts";
+import { CopiedEntries, type Opened } from "./copied-entries.ts";
 import type { LocalCopy, LocalCopySetup } from "./local-copy.ts";
 import { SyncRounds } from "./sync-rounds.ts";
 import { type WatchListener, WatchStream } from "./watch-stream.ts";
@@ -28,7 +28,7 @@ export const MAX_COPY_KEYS = 8;
 const WATCH_TOKEN_MS = 5000;
 
 /** Errors that an operator has to fix, so that retrying soon is useless. */
-const LASTING: ReadonlySet<StatusName> = new Set([
+const PERMANENT: ReadonlySet<StatusName> = new Set([
   "UNIMPLEMENTED",
   "UNAUTHENTICATED",
   "PERMISSION_DENIED",
@@ -42,16 +42,16 @@ const LASTING: ReadonlySet<StatusName> = new Set([
 export class WatchedCopy implements LocalCopy, WatchListener {
   readonly #setup: LocalCopySetup;
   readonly #copy: CopiedEntries;
-  readonly #proofs: SyncRounds;
+  readonly #syncRounds: SyncRounds;
   #stream: WatchStream | undefined;
   /** The service has begun to send a snapshot or changes on this stream. */
   #isOpened = false;
   /** By the monotonic clock. */
-  #heardAt = 0;
+  #lastMessageAt = 0;
   /** Consecutive failures. */
   #failures = 0;
   /** The shortest staleness that any check has requested. */
-  #tightestMs = Number.POSITIVE_INFINITY;
+  #minStalenessMs = Number.POSITIVE_INFINITY;
   #cancelRetry = () => {};
   #cancelProof = () => {};
   #cancelSweep = () => {};
@@ -60,15 +60,15 @@ export class WatchedCopy implements LocalCopy, WatchListener {
   constructor(setup: LocalCopySetup) {
     this.#setup = setup;
     this.#copy = new CopiedEntries(setup.clock);
-    this.#proofs = new SyncRounds({
+    this.#syncRounds = new SyncRounds({
       clock: setup.clock,
       send: (id) => this.#stream?.sync(id),
       onProven: (sentAt) => {
-        this.#copy.prove(sentAt);
+        this.#copy.recordProof(sentAt);
         this.#failures = 0;
         setup.onState("ready");
       },
-      onFailed: (error) => this.#unproven(error),
+      onFailed: (error) => this.#onProofFailed(error),
     });
     setup.onState("loading");
     void this.#connect();
@@ -86,8 +86,8 @@ export class WatchedCopy implements LocalCopy, WatchListener {
   peek(token: AskedToken, maxStalenessMs = 0): boolean | undefined {
     if (maxStalenessMs <= 0) return this.#copy.isBlacklisted(token) || undefined;
     const seen = this.#copy.peek(token, maxStalenessMs);
-    if (maxStalenessMs < this.#tightestMs && seen !== true && this.#copy.isComplete)
-      this.#tighten(maxStalenessMs);
+    if (maxStalenessMs < this.#minStalenessMs && seen !== true && this.#copy.isComplete)
+      this.#proveOftener(maxStalenessMs);
     return seen;
   }
 
@@ -100,7 +100,7 @@ export class WatchedCopy implements LocalCopy, WatchListener {
   }
 
   prove(): Promise<void> {
-    return this.#canAsk ? this.#proofs.prove() : Promise.reject(CUT_OFF);
+    return this.#canProve ? this.#syncRounds.prove() : Promise.reject(DISCONNECTED);
   }
 
   close(): void {
@@ -108,22 +108,22 @@ export class WatchedCopy implements LocalCopy, WatchListener {
     this.#cancelRetry();
     this.#cancelProof();
     this.#cancelSweep();
-    this.#stream?.cancel(CLOSED);
+    this.#stream?.cancel(clientClosed());
     this.#copy.drop();
   }
 
   onTime(time: number): void {
-    this.#heardAt = this.#setup.clock.monotonic();
-    this.#copy.observe(time);
+    this.#lastMessageAt = this.#setup.clock.monotonic();
+    this.#copy.recordServiceTime(time);
     if (this.#copy.size > this.#setup.maxEntries) {
       this.#overflow("the copy of the blacklist is too large: checks ask the service. Raise maxCopyEntries");
     }
   }
 
-  onOpened(opened: { readonly isSnapshot: boolean; readonly key: Uint8Array }): void {
+  onOpened(opened: Opened): void {
     this.#isOpened = true;
     this.#copy.begin(opened);
-    if (this.#copy.keys > MAX_COPY_KEYS) {
+    if (this.#copy.tableCount > MAX_COPY_KEYS) {
       this.#overflow("the service has begun anew too often for a copy: checks ask the service");
       return;
     }
@@ -144,18 +144,18 @@ export class WatchedCopy implements LocalCopy, WatchListener {
   }
 
   onSynced(id: bigint): void {
-    this.#proofs.synced(id);
+    this.#syncRounds.onSynced(id);
   }
 
   onUnsynced(id: bigint, error: ClientError): void {
-    this.#proofs.unsynced(id, error);
+    this.#syncRounds.onUnsynced(id, error);
   }
 
   onEnd(error: ClientError): void {
     const { clock, log, onState, random } = this.#setup;
     this.#stream = undefined;
     this.#isOpened = false;
-    this.#proofs.fail(CUT_OFF);
+    this.#syncRounds.fail(DISCONNECTED);
     if (this.#isClosed) return;
     onState("unavailable", error);
     // Full jitter, so that gateways do not reconnect all at once.
@@ -168,7 +168,7 @@ export class WatchedCopy implements LocalCopy, WatchListener {
   }
 
   #longestWait({ code }: ClientError): number {
-    if (LASTING.has(code)) return MAX_LASTING_RETRY_MS;
+    if (PERMANENT.has(code)) return MAX_LASTING_RETRY_MS;
     return Math.min(MAX_WATCH_RETRY_MS, WATCH_RETRY_MS * 2 ** this.#failures++);
   }
 
@@ -186,13 +186,13 @@ export class WatchedCopy implements LocalCopy, WatchListener {
   }
 
   /** Whether a `sync` would be answered soon: not before a snapshot has been received. */
-  get #canAsk(): boolean {
+  get #canProve(): boolean {
     return this.#stream !== undefined && this.#isOpened && !this.#copy.isLoading && this.#copy.isComplete;
   }
 
   async #connect(): Promise<void> {
     const { authorization, clock, grpc } = this.#setup;
-    this.#heardAt = clock.monotonic();
+    this.#lastMessageAt = clock.monotonic();
     try {
       const metadata =
         authorization === undefined
@@ -202,21 +202,17 @@ export class WatchedCopy implements LocalCopy, WatchListener {
       this.#stream = new WatchStream(grpc, { cursor: this.#copy.cursor, metadata, listener: this });
       this.#proveLater();
     } catch (error) {
-      this.onEnd(
-        error instanceof ClientError
-          ? error
-          : new ClientError("INTERNAL", "there is no stream", { cause: error }),
-      );
+      this.onEnd(asClientError(error));
     }
   }
 
-  #tighten(maxStalenessMs: number): void {
-    this.#tightestMs = maxStalenessMs;
+  #proveOftener(maxStalenessMs: number): void {
+    this.#minStalenessMs = maxStalenessMs;
     this.#proveLater();
   }
 
   #proveNow(): void {
-    if (this.#canAsk) void this.#proofs.prove();
+    if (this.#canProve) void this.#syncRounds.prove();
     this.#proveLater();
   }
 
@@ -224,14 +220,17 @@ export class WatchedCopy implements LocalCopy, WatchListener {
   #proveLater(): void {
     this.#cancelProof();
     if (this.#isClosed || this.#stream === undefined) return;
-    const interval = Math.max(SHORTEST_PROOF_INTERVAL_MS, Math.min(PROOF_INTERVAL_MS, this.#tightestMs / 3));
+    const interval = Math.max(
+      SHORTEST_PROOF_INTERVAL_MS,
+      Math.min(PROOF_INTERVAL_MS, this.#minStalenessMs / 3),
+    );
     this.#cancelProof = this.#setup.clock.schedule(interval, () => {
       this.#endIfSilent();
       this.#proveNow();
     });
   }
 
-  #unproven(error: ClientError): void {
+  #onProofFailed(error: ClientError): void {
     const { log, onState } = this.#setup;
     onState("unavailable", error);
     log.info("the copy of the blacklist is not proven", { code: error.code, reason: error.reason });
@@ -243,7 +242,7 @@ export class WatchedCopy implements LocalCopy, WatchListener {
    * messages are rarer.
    */
   #endIfSilent(): void {
-    const silentMs = this.#setup.clock.monotonic() - this.#heardAt;
+    const silentMs = this.#setup.clock.monotonic() - this.#lastMessageAt;
     const mostMs = this.#isOpened && this.#copy.isLoading ? LAST_HEARD_WHILE_LOADING_MS : LAST_HEARD_MS;
     if (silentMs >= mostMs) this.#stream?.cancel(SILENT);
   }
@@ -256,6 +255,5 @@ export class WatchedCopy implements LocalCopy, WatchListener {
   }
 }
 
-const CUT_OFF = new ClientError("UNAVAILABLE", "the copy of the blacklist is cut off from the service");
+const DISCONNECTED = new ClientError("UNAVAILABLE", "the copy of the blacklist is cut off from the service");
 const SILENT = new ClientError("UNAVAILABLE", "the service says nothing");
-const CLOSED = new ClientError("CANCELLED", "the client was closed");

@@ -24,7 +24,7 @@ describe("CopiedEntries", () => {
 
   /** A complete copy of this many jtis. */
   function snapshot(revision: string, jtis: readonly string[], key = KEY): void {
-    copy.begin({ isSnapshot: true, key });
+    copy.begin({ isSnapshot: true, fingerprintKey: key });
     for (const jti of jtis) put(jti, undefined, key);
     copy.reach(revision);
   }
@@ -44,13 +44,13 @@ describe("CopiedEntries", () => {
     const states: unknown[] = [];
     const note = () => states.push([copy.isComplete, copy.isLoading, copy.cursor?.revision]);
     note();
-    copy.begin({ isSnapshot: true, key: KEY });
+    copy.begin({ isSnapshot: true, fingerprintKey: KEY });
     note();
     put("a");
     note();
     copy.reach("1-a");
     note();
-    copy.begin({ isSnapshot: true, key: KEY });
+    copy.begin({ isSnapshot: true, fingerprintKey: KEY });
     note();
     expect([states, copy.isBlacklisted("a")]).to.deep.equal([
       [
@@ -66,14 +66,14 @@ describe("CopiedEntries", () => {
 
   it("resumes from the last revision, with its key, after a disconnection", () => {
     snapshot("1-a", ["a"]);
-    copy.begin({ isSnapshot: false, key: KEY });
+    copy.begin({ isSnapshot: false, fingerprintKey: KEY });
     copy.reach("2-b");
-    expect(copy.cursor).to.deep.equal({ revision: "2-b", key: KEY });
+    expect(copy.cursor).to.deep.equal({ revision: "2-b", fingerprintKey: KEY });
   });
 
   it("starts over after so long without proof that a restored database could not be detected", () => {
     snapshot("1-a", ["a"]);
-    copy.prove(readClocks(clock));
+    copy.recordProof(readClocks(clock));
     clock.advance(MAX_RESUME_MS);
     const before = copy.cursor?.revision;
     clock.advance(1);
@@ -86,10 +86,10 @@ describe("CopiedEntries", () => {
 
   it("keeps its own copy of the key: the message's buffer is reused", () => {
     const key = Uint8Array.from(KEY);
-    copy.begin({ isSnapshot: true, key });
+    copy.begin({ isSnapshot: true, fingerprintKey: key });
     key.fill(9);
     copy.reach("1-a");
-    expect(copy.cursor?.key).to.deep.equal(KEY);
+    expect(copy.cursor?.fingerprintKey).to.deep.equal(KEY);
   });
 
   it("returns a positive until the entry is expired by this machine's clock and by the service's", () => {
@@ -97,7 +97,7 @@ describe("CopiedEntries", () => {
     const until = clock.now() + 1000;
     put("a", until);
     // The service's clock is 400 ms behind.
-    copy.observe(clock.now() - 400);
+    copy.recordServiceTime(clock.now() - 400);
     const seen: boolean[] = [];
     for (const ms of [999, 1, 399, 1]) {
       clock.advance(ms);
@@ -109,9 +109,9 @@ describe("CopiedEntries", () => {
   it("removes no entry early because the service's clock is ahead, or a wall clock was set forward", () => {
     snapshot("1-a", []);
     put("a", clock.now() + 1000);
-    copy.observe(clock.now() + HOUR);
+    copy.recordServiceTime(clock.now() + HOUR);
     const ahead = copy.isBlacklisted("a");
-    copy.observe(clock.now());
+    copy.recordServiceTime(clock.now());
     clock.jumpTo(clock.now() + HOUR);
     expect([ahead, copy.isBlacklisted("a")]).to.deep.equal([true, true]);
   });
@@ -127,7 +127,7 @@ describe("CopiedEntries", () => {
   it("has the age of the request of its last proof, by the clock that shows more; infinite without one", () => {
     snapshot("1-a", []);
     const before = copy.stalenessMs;
-    copy.prove(readClocks(clock));
+    copy.recordProof(readClocks(clock));
     clock.advance(250);
     const after = copy.stalenessMs;
     // A suspension: the monotonic clock stood still.
@@ -140,7 +140,7 @@ describe("CopiedEntries", () => {
     const seen = [look()];
     snapshot("1-a", ["a"]);
     seen.push(look());
-    copy.prove(readClocks(clock));
+    copy.recordProof(readClocks(clock));
     clock.advance(250);
     seen.push(look());
     // A suspension: the monotonic clock stood still.
@@ -158,15 +158,15 @@ describe("CopiedEntries", () => {
   });
 
   it("gives no negative before it is complete, even after a late proof", () => {
-    copy.begin({ isSnapshot: true, key: KEY });
+    copy.begin({ isSnapshot: true, fingerprintKey: KEY });
     put("a");
-    copy.prove(readClocks(clock));
+    copy.recordProof(readClocks(clock));
     expect([copy.peek("a", 1000), copy.peek("b", 1000)]).to.deep.equal([true, undefined]);
   });
 
   it("has no verdict on an invalid jti, even if careless encoding would turn it into a blacklisted jti", () => {
     snapshot("1-a", ["\uFFFD", "a".repeat(255)]);
-    copy.prove(readClocks(clock));
+    copy.recordProof(readClocks(clock));
     const texts = ["\uFFFD", "b", "\uD800", "", "\0", "b\0", "a".repeat(256), "a".repeat(999)];
     expect(texts.map((text) => [copy.peek(text, 1000), copy.isBlacklisted(text)])).to.deep.equal([
       [true, true],
@@ -177,8 +177,8 @@ describe("CopiedEntries", () => {
 
   it("gives no negative and has no proof after the service's key has changed, until the new copy is complete", () => {
     snapshot("1-a", ["a"]);
-    copy.prove(readClocks(clock));
-    copy.begin({ isSnapshot: true, key: OTHER_KEY });
+    copy.recordProof(readClocks(clock));
+    copy.begin({ isSnapshot: true, fingerprintKey: OTHER_KEY });
     const meanwhile = [copy.isComplete, copy.stalenessMs, copy.cursor, copy.reflects("1-a")];
     copy.reach("1-b");
     expect([meanwhile, copy.isComplete, copy.cursor?.revision]).to.deep.equal([
@@ -198,11 +198,12 @@ describe("CopiedEntries", () => {
   });
 
   it("keeps no earlier key without entries", () => {
-    for (let at = 0; at < 100; at++) copy.begin({ isSnapshot: true, key: new Uint8Array(32).fill(at) });
-    expect(copy.keys).to.equal(1);
+    for (let at = 0; at < 100; at++)
+      copy.begin({ isSnapshot: true, fingerprintKey: new Uint8Array(32).fill(at) });
+    expect(copy.tableCount).to.equal(1);
     snapshot("1-a", ["a"]);
-    copy.begin({ isSnapshot: true, key: OTHER_KEY });
-    expect([copy.keys, copy.size]).to.deep.equal([2, 1]);
+    copy.begin({ isSnapshot: true, fingerprintKey: OTHER_KEY });
+    expect([copy.tableCount, copy.size]).to.deep.equal([2, 1]);
   });
 
   it("sweeps only entries that are expired by both clocks", () => {
@@ -210,7 +211,7 @@ describe("CopiedEntries", () => {
       "1-a",
       Array.from({ length: 100 }, (_, index) => `jti-${index}`),
     );
-    copy.observe(clock.now() - 10_000);
+    copy.recordServiceTime(clock.now() - 10_000);
     clock.advance(HOUR);
     copy.sweep();
     const early = copy.size;
@@ -223,13 +224,13 @@ describe("CopiedEntries", () => {
     snapshot("0-a", []);
     for (let number = 1; number <= KEPT_STAMPS; number++) copy.reach(`${number}-a`);
     const seen = ["0-a", "1-a", `${KEPT_STAMPS}-a`, "7-b"].map((revision) => copy.reflects(revision));
-    copy.begin({ isSnapshot: true, key: KEY });
+    copy.begin({ isSnapshot: true, fingerprintKey: KEY });
     expect([seen, copy.reflects("1-a")]).to.deep.equal([[false, true, true, false], false]);
   });
 
   it("is empty once it was dropped", () => {
     snapshot("1-a", ["a"]);
-    copy.prove(readClocks(clock));
+    copy.recordProof(readClocks(clock));
     copy.drop();
     // A message that was still in flight.
     put("b");

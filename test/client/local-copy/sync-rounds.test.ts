@@ -44,7 +44,7 @@ describe("SyncRounds", () => {
     const promises = [ask("a"), ask("b")];
     queueMicrotask(() => void promises.push(ask("c")));
     await turn();
-    proofs.synced(1n);
+    proofs.onSynced(1n);
     await turn();
     expect([sent, new Set(promises).size, told]).to.deep.equal([
       [1n],
@@ -59,10 +59,10 @@ describe("SyncRounds", () => {
     void ask("late");
     await turn();
     const one = [...sent];
-    proofs.synced(1n);
+    proofs.onSynced(1n);
     await turn();
     const first = { ...told };
-    proofs.synced(2n);
+    proofs.onSynced(2n);
     await turn();
     expect([one, first, sent, told]).to.deep.equal([
       [1n],
@@ -77,7 +77,7 @@ describe("SyncRounds", () => {
     void ask("a");
     await turn();
     clock.advance(70);
-    proofs.synced(1n);
+    proofs.onSynced(1n);
     expect(proven).to.deep.equal([100]);
   });
 
@@ -88,10 +88,10 @@ describe("SyncRounds", () => {
     await turn();
     void ask("next");
     await turn();
-    proofs.synced(1n);
+    proofs.onSynced(1n);
     await turn();
     const before = [{ ...told }, [...proven]];
-    proofs.synced(2n);
+    proofs.onSynced(2n);
     await turn();
     expect([before, told.next, proven]).to.deep.equal([
       [{ abandoned: "the service has not proven the copy current in time" }, []],
@@ -104,7 +104,7 @@ describe("SyncRounds", () => {
     void ask("a");
     await turn();
     clock.advance(PROOF_TIMEOUT_MS);
-    proofs.synced(1n);
+    proofs.onSynced(1n);
     await turn();
     await turn();
     expect([told, failed]).to.deep.equal([{ a: "proven" }, []]);
@@ -114,10 +114,10 @@ describe("SyncRounds", () => {
     void ask("a");
     await turn();
     void ask("b");
-    proofs.unsynced(1n, AWAY);
+    proofs.onUnsynced(1n, AWAY);
     await turn();
     const before = { ...told };
-    proofs.synced(2n);
+    proofs.onSynced(2n);
     await turn();
     expect([before, told, failed]).to.deep.equal([{ a: "away" }, { a: "away", b: "proven" }, ["away"]]);
   });
@@ -131,8 +131,8 @@ describe("SyncRounds", () => {
     void ask("later");
     await turn();
     // From the stream that has ended.
-    proofs.synced(1n);
-    proofs.synced(2n);
+    proofs.onSynced(1n);
+    proofs.onSynced(2n);
     await turn();
     expect([told, sent, clock.pendingTimers]).to.deep.equal([
       { pending: "away", waiting: "away", later: "proven" },

@@ -78,7 +78,8 @@ describe("WatchStream", () => {
         told.push(["time", time]);
         if (endAtTime === time) stream?.cancel({ code: "RESOURCE_EXHAUSTED" } as ClientError);
       },
-      onOpened: ({ isSnapshot, key }) => void told.push(["opened", isSnapshot, key.length]),
+      onOpened: ({ isSnapshot, fingerprintKey }) =>
+        void told.push(["opened", isSnapshot, fingerprintKey.length]),
       onEntry: (fingerprint, time) => void told.push(["entry", fingerprint[0], time]),
       onRevision: (revision) => void told.push(["revision", revision]),
       onSynced: (id) => void told.push(["synced", id]),
@@ -88,7 +89,7 @@ describe("WatchStream", () => {
         told.push(["end"]);
       },
     };
-    const cursor = { revision: "5-0123456789abcdef", key: KEY };
+    const cursor = { revision: "5-0123456789abcdef", fingerprintKey: KEY };
     stream = new WatchStream(grpc, { cursor, metadata: new Metadata(), listener });
   }
 

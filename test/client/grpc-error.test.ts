@@ -4,7 +4,7 @@ import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.js";
-import { MAX_RETRY_AFTER_MS } from "../../src/client/error-details.ts";
+import { MAX_RETRY_AFTER_MS } from "../../src/client/grpc-error.ts";
 import { createRpcClient } from "../../src/client/rpc-client.ts";
 import { invalidRequest, storeUnavailable } from "../../src/errors.ts";
 import { failure } from "./failure.ts";

@@ -1,12 +1,21 @@
 import type { StatusName } from "./client-error.ts";
 import type { ClientState } from "./client-state.ts";
 
+/**
+ * The client's log for operators: changes of state, and at most every ten seconds the number of checks that could not be answered.
+ * `details` has addresses, codes, reasons and counts; never a jti or a token. Errors thrown by a method are ignored.
+ */
+export interface ClientLog {
+  info?(message: string, details: Readonly<Record<string, unknown>>): void;
+  warn(message: string, details: Readonly<Record<string, unknown>>): void;
+}
+
 /** The source of an answer. `policy`: from `onUnavailable`, because no answer was available. */
 export type AnswerSource = "remembered" | "copy" | "service" | "policy";
 
 /** Receives events, synchronously and often: count them and return. Every method is optional. Errors thrown by a method are ignored. */
 export interface ClientMetrics {
-  /** Checks were answered. */
+  /** Checks were answered; `count` is their number. */
   checked?(event: { readonly answer: boolean; readonly source: AnswerSource; readonly count: number }): void;
   /** Checks could not be answered; `outcome` is what their callers got instead. */
   unanswered?(event: {
@@ -15,12 +24,36 @@ export interface ClientMetrics {
     readonly outcome: "rejected" | "denied" | "allowed" | "known-blacklisted";
     readonly count: number;
   }): void;
-  /** A call for checks has ended; `code` is OK or the error's code. */
+  /** A call for `jtis` checks has ended; `code` is OK or the error's code. */
   called?(event: { readonly code: "OK" | StatusName; readonly jtis: number; readonly seconds: number }): void;
-  /** A call is about to be retried. */
+  /** A call that failed with `code` is about to be retried. */
   repeated?(event: { readonly code: StatusName; readonly waitMs: number }): void;
   /** The state has changed. */
   state?(state: ClientState): void;
+}
+
+/** Writes warnings to standard error, and nothing else. */
+export const consoleLog: ClientLog = {
+  warn(message, details) {
+    // biome-ignore lint/suspicious/noConsole: a library that was given no log has nothing else to warn with.
+    console.warn(`token-blacklist: ${message}`, details);
+  },
+};
+
+/** Wraps `log` so that errors it throws cannot fail a check. */
+export function guardedLog(log: ClientLog): Required<ClientLog> {
+  return {
+    info: (message, details) => ignoringErrors(() => log.info?.(message, details)),
+    warn: (message, details) => ignoringErrors(() => log.warn(message, details)),
+  };
+}
+
+function ignoringErrors(write: () => void): void {
+  try {
+    write();
+  } catch {
+    // There is no other log to report it to.
+  }
 }
 
 /** Wraps `metrics` so that errors its methods throw cannot fail a check. An absent method stays absent, and costs nothing. */
