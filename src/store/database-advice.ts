@@ -1,5 +1,5 @@
 /** Advice by the error code of the operating system or the driver, for servers that cannot be reached. */
-const OF_CODES: Readonly<Record<string, string>> = {
+const BY_CODE: Readonly<Record<string, string>> = {
   ENOTFOUND: "check the host in DATABASE_URL",
   EAI_AGAIN: "check the host in DATABASE_URL, and whether names can be looked up here",
   ECONNREFUSED: "nothing listens there: start the database, or check host and port in DATABASE_URL",
@@ -10,7 +10,7 @@ const OF_CODES: Readonly<Record<string, string>> = {
 };
 
 /** Advice by the error number of MySQL or MariaDB, for problems of an account or a database. */
-const OF_NUMBERS: Readonly<Record<number, string>> = {
+const BY_ERROR_NUMBER: Readonly<Record<number, string>> = {
   1044: "grant the user its privileges on the database in DATABASE_URL",
   1045: "check user and password in DATABASE_URL, and whether the user must come over TLS (DATABASE_CA_FILE)",
   1049: "create that database, or check its name in DATABASE_URL",
@@ -23,5 +23,5 @@ const OF_NUMBERS: Readonly<Record<number, string>> = {
 /** Advice for an operator about a database error of a command; undefined if there is none beyond the error itself. */
 export function databaseAdvice(error: unknown): string | undefined {
   const { code, errno } = (error ?? {}) as { code?: string; errno?: number };
-  return OF_NUMBERS[errno ?? 0] ?? OF_CODES[code ?? ""];
+  return BY_ERROR_NUMBER[errno ?? 0] ?? BY_CODE[code ?? ""];
 }

@@ -12,13 +12,13 @@ export interface Engine {
   /** Whether opening migrates the schema; otherwise an operator runs `migrate up`. */
   readonly migratesOnOpen: boolean;
   /** SQL for the database's clock: whole milliseconds since 1970, UTC, independent of the session's time zone. */
-  readonly clock: string;
+  readonly clockSql: string;
   /** SQL that is 1 on a server that takes writes. */
-  readonly writable: string;
+  readonly writableSql: string;
   /** Tables whose storage engine has no transactions, so that they may lose a commit; empty on a sound database. */
   unsafeTables(): Promise<readonly { readonly name: string; readonly engine: string }[]>;
   /** SQL that makes a FROM clause read a table by the index with this name. */
-  byIndex(name: string): string;
+  useIndexSql(name: string): string;
   /**
    * Runs one SELECT on the connection reserved for checks; rows are arrays. The only values in `sql` are numbers and hexadecimal
    * literals.

@@ -1,6 +1,6 @@
 import type { Knex } from "knex";
 import type { EntryKey, EntryTimes, EpochMs, NewEntry } from "../entry.ts";
-import { anotherDatabase, SchemaError, storeUnavailable } from "../errors.ts";
+import { SchemaError, storeUnavailable } from "../errors.ts";
 import { MAX_CLOCK_SKEW_MS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import type { Clock } from "../time/clock.ts";
@@ -10,9 +10,11 @@ import { countExpired, deleteExpired, trimCommits } from "./pruning.ts";
 import {
   expectedStampCount,
   hex,
-  OLDEST_COMMIT,
+  OLDEST_COMMIT_SQL,
   onlyRow,
-  revisionOf,
+  STATE_TABLES,
+  stateColumns,
+  stateOf,
   TIME_COLUMNS,
   tailEntry,
   truncatedResult,
@@ -34,6 +36,10 @@ import type {
 } from "./store.ts";
 import { SqlTail } from "./tail.ts";
 
+/** In the rows of {@link KnexStore.read}: the columns of the state, and the column of the entry's key. */
+const STATE_COLUMN_COUNT = 5;
+const KEY_AT = 8;
+
 /** The parts of Knex's connection pool that are read here. */
 interface Pool {
   readonly max: number;
@@ -48,6 +54,7 @@ export class KnexStore implements Store {
   readonly #clock: Clock;
   readonly #leewayMs: number;
   #identity: DatabaseIdentity | undefined;
+  /** Opening in progress, shared by the calls that wait for it. */
   #opening: Promise<DatabaseIdentity> | undefined;
 
   constructor(engine: Engine, options: { clock: Clock; leewayMs: number }) {
@@ -66,7 +73,7 @@ export class KnexStore implements Store {
 
   async #open(): Promise<DatabaseIdentity> {
     const { knex } = this.#engine;
-    return this.#slowly(async () => {
+    return this.#onPool(async () => {
       if (this.#engine.migratesOnOpen) await migrateUp(knex);
       const remark = await checkSchema(this.#engine);
       await knex("blacklist_state")
@@ -80,11 +87,8 @@ export class KnexStore implements Store {
       if (!(Number(state.leeway_ms) >= this.#leewayMs)) {
         throw storeUnavailable("the database has not kept the leeway that it was told");
       }
-      this.#identity = {
-        generation: hex(state.generation),
-        secret: Buffer.from(state.secret),
-        remark,
-      };
+      const { generation, secret } = state;
+      this.#identity = { generation: hex(generation), secret: Buffer.from(secret), remark };
       return this.#identity;
     });
   }
@@ -108,30 +112,19 @@ export class KnexStore implements Store {
   async read(keys: readonly EntryKey[], required: readonly Revision[] = []): Promise<LookupResult> {
     const { generation } = this.#identity ?? (await this.#ready());
     const rows = await this.#engine.select(
-      `SELECT state.revision, commits.stamp, state.generation, ${this.#engine.clock}, ${this.#engine.writable}, ${countOf(required)}, ${OLDEST_COMMIT}, ${countFound(keys, "tokens.jti")}, tokens.jti, ${TIME_COLUMNS.map((column) => `tokens.${column}`).join()}
-       FROM blacklist_state state
-       JOIN blacklist_commits commits ON commits.revision = state.revision
+      `SELECT ${stateColumns(this.#engine)}, ${countStamps(required)}, ${OLDEST_COMMIT_SQL}, ${countFound(keys, "tokens.jti")}, tokens.jti, ${TIME_COLUMNS.map((column) => `tokens.${column}`).join()}
+       FROM ${STATE_TABLES}
        LEFT JOIN blacklisted_tokens tokens ON ${keys.length === 0 ? "1 = 0" : `tokens.jti IN (${keys.map(literal).join()})`}
        WHERE state.id = 1`,
     );
-    const first = rows[0];
-    if (first === undefined) throw storeUnavailable("the database has lost its state row");
-    if (hex(first[2]) !== generation) throw anotherDatabase();
-    checkFound(rows, first[7]);
+    const state = stateOf(rows[0], generation);
+    const [stampCount, oldest, foundCount] = (rows[0] as unknown[]).slice(STATE_COLUMN_COUNT);
+    checkFound(rows, foundCount);
     const found = new Map<string, EntryTimes>();
-    for (const row of rows) if (row[8] !== null) found.set(text(row[8]), tailEntry(row, 8));
-    const writable = Number(first[4]) === 1;
-    if (!writable) this.#engine.renewReaders();
-    const revision = revisionOf(first[0], first[1]);
-    return {
-      revision,
-      clock: Number(first[3]) as EpochMs,
-      writable,
-      found,
-      intact:
-        Number(first[5]) ===
-        expectedStampCount(required, { oldest: Number(first[6]), last: revision.number }),
-    };
+    for (const row of rows) if (row[KEY_AT] !== null) found.set(text(row[KEY_AT]), tailEntry(row, KEY_AT));
+    if (!state.writable) this.#engine.renewReaders();
+    const expected = expectedStampCount(required, { oldest: Number(oldest), last: state.revision.number });
+    return { ...state, found, intact: Number(stampCount) === expected };
   }
 
   async missing(revisions: readonly Revision[]): Promise<Revision[]> {
@@ -139,7 +132,7 @@ export class KnexStore implements Store {
     if (this.#identity === undefined) await this.#ready();
     const numbers = revisions.map(({ number }) => number).join();
     const rows = await this.#engine.select(
-      `SELECT state.revision, ${OLDEST_COMMIT}, commits.revision, commits.stamp, ${countFound(revisions, "commits.revision")}
+      `SELECT state.revision, ${OLDEST_COMMIT_SQL}, commits.revision, commits.stamp, ${countFound(revisions, "commits.revision")}
        FROM blacklist_state state LEFT JOIN blacklist_commits commits ON commits.revision IN (${numbers}) WHERE state.id = 1`,
     );
     const first = onlyRow(rows[0]);
@@ -159,7 +152,7 @@ export class KnexStore implements Store {
 
   async list(query: ListQuery): Promise<ListPage> {
     if (this.#identity === undefined) await this.#ready();
-    return this.#slowly(async (knex) => {
+    return this.#onPool(async (knex) => {
       const asOf = query.asOf ?? (Math.min(await this.#databaseClock(), query.now) as EpochMs);
       return listPage(knex, query, asOf);
     });
@@ -167,15 +160,15 @@ export class KnexStore implements Store {
 
   async countBy(query: CountQuery): Promise<number> {
     if (this.#identity === undefined) await this.#ready();
-    return this.#slowly(async (knex) => {
+    return this.#onPool(async (knex) => {
       const now = Math.min(await this.#databaseClock(), query.now);
       return countBy(knex, query, now - query.leewayMs);
     });
   }
 
-  async prune(order: PruneTask): Promise<PruneResult> {
+  async prune(task: PruneTask): Promise<PruneResult> {
     if (this.#identity === undefined) await this.#ready();
-    return this.#slowly(async (knex) => {
+    return this.#onPool(async (knex) => {
       const clock = await this.#databaseClock();
       const skew = Math.abs(clock - this.#clock.now());
       if (skew > MAX_CLOCK_SKEW_MS) {
@@ -183,12 +176,12 @@ export class KnexStore implements Store {
           `the clocks of the service and of the database are ${Math.round(skew / 1000)} s apart: nothing is pruned`,
         );
       }
-      const now = Math.min(clock, order.now);
-      const forgotten = now - (await this.#keptMs(order));
-      const cutoff = Math.min(forgotten, (order.expiredBefore ?? Number.POSITIVE_INFINITY) - 1);
-      if (order.dryRun) return countExpired(knex, cutoff, order.limit);
+      const now = Math.min(clock, task.now);
+      const retained = now - (await this.#keptMs(task));
+      const cutoff = Math.min(retained, (task.expiredBefore ?? Number.POSITIVE_INFINITY) - 1);
+      if (task.dryRun) return countExpired(knex, cutoff, task.limit);
       await trimCommits(knex, now);
-      return deleteExpired(knex, cutoff, order);
+      return deleteExpired(knex, cutoff, task);
     });
   }
 
@@ -196,12 +189,12 @@ export class KnexStore implements Store {
     context: ExpiryContext & { readonly retentionMs: number },
   ): Promise<EpochMs | undefined> {
     if (this.#identity === undefined) await this.#ready();
-    return this.#slowly(async (knex) => {
+    return this.#onPool(async (knex) => {
       const now = Math.min(await this.#databaseClock(), context.now);
       const keptMs = await this.#keptMs(context);
       const { oldest } = onlyRow(await knex("blacklisted_tokens").min({ oldest: "expires_at" }).first());
-      const since = Number(oldest) + keptMs;
-      return oldest !== null && since <= now ? (since as EpochMs) : undefined;
+      const prunableAt = Number(oldest) + keptMs;
+      return oldest !== null && prunableAt <= now ? (prunableAt as EpochMs) : undefined;
     });
   }
 
@@ -220,13 +213,13 @@ export class KnexStore implements Store {
 
   async #databaseClock(): Promise<number> {
     const row = await this.#engine.knex
-      .select(this.#engine.knex.raw(`${this.#engine.clock} AS clock`))
+      .select(this.#engine.knex.raw(`${this.#engine.clockSql} AS clock`))
       .first();
     return Number(onlyRow(row).clock);
   }
 
   /** Runs statements on the pool and translates their errors. */
-  async #slowly<T>(work: (knex: Knex) => Promise<T>): Promise<T> {
+  async #onPool<T>(work: (knex: Knex) => Promise<T>): Promise<T> {
     try {
       return await work(this.#engine.knex);
     } catch (error) {
@@ -239,8 +232,11 @@ export class KnexStore implements Store {
   }
 }
 
-/** SQL that counts how many of these commits the history contains. It selects by number, the primary key; no two commits share a stamp, so the two lists need no pairing. */
-function countOf(revisions: readonly Revision[]): string {
+/**
+ * SQL that counts how many of these commits the history contains. It selects by number, the primary key; no two commits share a stamp, so
+ * the two lists need no pairing.
+ */
+function countStamps(revisions: readonly Revision[]): string {
   if (revisions.length === 0) return "0";
   const numbers = revisions.map(({ number }) => number).join();
   const stamps = revisions.map(({ stamp }) => `x'${stamp}'`).join();

@@ -1,6 +1,6 @@
 import type { Knex } from "knex";
 import type { EpochMs } from "../entry.ts";
-import { ENTRY_COLUMNS, type EntryRow, entryOf, onlyRow, wholePage } from "./rows.ts";
+import { ENTRY_COLUMNS, type EntryRow, entryOf, onlyRow, selectPage } from "./rows.ts";
 import type { CountQuery, ListPage, ListQuery } from "./store.ts";
 
 const newestFirst = { column: "created_at", order: "desc" } as const;
@@ -21,14 +21,14 @@ export async function listPage(knex: Knex, query: ListQuery, asOf: EpochMs): Pro
         );
     }
     const order = [newestFirst, lastKeyFirst];
-    rows.push(...(await wholePage<EntryRow>(knex, dated, { key: "jti", order, limit: limit + 1 })));
+    rows.push(...(await selectPage<EntryRow>(knex, dated, { key: "jti", order, limit: limit + 1 })));
   }
   const needsUndated = filter.createdAfter === undefined && filter.createdBefore === undefined;
   if (rows.length <= limit && needsUndated) {
     const undated = matching(knex, query, asOf).whereNull("created_at");
     if (after?.createdAt === null) undated.where("jti", "<", Buffer.from(after.key));
     const page = { key: "jti", order: [lastKeyFirst], limit: limit + 1 - rows.length };
-    rows.push(...(await wholePage<EntryRow>(knex, undated, page)));
+    rows.push(...(await selectPage<EntryRow>(knex, undated, page)));
   }
   return { entries: rows.slice(0, limit).map(entryOf), hasMore: rows.length > limit, asOf };
 }

@@ -49,7 +49,7 @@ class Session {
 }
 
 /** A statement in flight. */
-interface UnderWay {
+interface InFlight {
   /** When it was sent, by the monotonic clock. */
   readonly since: number;
   giveUp(error: Error): void;
@@ -63,8 +63,8 @@ export class MysqlConnection {
   readonly #options: ConnectionOptions;
   readonly #autocommit: boolean;
   #session: Promise<Session> | undefined;
-  readonly #underWay = new Set<UnderWay>();
-  #watch: NodeJS.Timeout | undefined;
+  readonly #inFlight = new Set<InFlight>();
+  #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
   /** Without `autocommit` only a COMMIT stores anything, even if the server rolls a transaction back half-way. */
@@ -132,23 +132,23 @@ export class MysqlConnection {
   /** A server that has become unreachable without a TCP close never answers, so the wait is bounded here. */
   #inTime<T>(connection: Connection, work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const waiting: UnderWay = {
+      const waiting: InFlight = {
         since: performance.now(),
         giveUp: (error) => {
-          this.#underWay.delete(waiting);
+          this.#inFlight.delete(waiting);
           destroyConnection(connection);
           reject(error);
         },
       };
-      this.#underWay.add(waiting);
-      this.#watchFor(STORE_TIMEOUT_MS);
+      this.#inFlight.add(waiting);
+      this.#startTimer(STORE_TIMEOUT_MS);
       work.then(
         (result) => {
-          this.#underWay.delete(waiting);
+          this.#inFlight.delete(waiting);
           resolve(result);
         },
         (error: unknown) => {
-          this.#underWay.delete(waiting);
+          this.#inFlight.delete(waiting);
           reject(error);
         },
       );
@@ -156,18 +156,18 @@ export class MysqlConnection {
   }
 
   /** One timer for all statements, because thousands come and go before it fires. */
-  #watchFor(ms: number): void {
+  #startTimer(ms: number): void {
     // The connection itself keeps the process alive while a statement is in flight.
-    this.#watch ??= setTimeout(this.#look, ms).unref();
+    this.#timer ??= setTimeout(this.#endOverdue, ms).unref();
   }
 
-  readonly #look = (): void => {
-    this.#watch = undefined;
-    for (const { since, giveUp } of this.#underWay) {
+  readonly #endOverdue = (): void => {
+    this.#timer = undefined;
+    for (const { since, giveUp } of this.#inFlight) {
       const restMs = since + STORE_TIMEOUT_MS - performance.now();
       // The set has the order in which the statements were sent.
       if (restMs > 0) {
-        this.#watchFor(restMs);
+        this.#startTimer(restMs);
         break;
       }
       giveUp(new QueryTimeoutError(`the database did not answer within ${STORE_TIMEOUT_MS} ms`));
@@ -176,19 +176,19 @@ export class MysqlConnection {
 
   /** Reconnects at the next statement, unless a statement is in flight. */
   renew(): void {
-    if (this.#underWay.size > 0) return;
-    this.#cut();
+    if (this.#inFlight.size > 0) return;
+    this.#disconnect();
   }
 
   /** Statements in flight fail at once. */
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#watch);
-    for (const { giveUp } of this.#underWay) giveUp(new Error("the connection was closed"));
-    this.#cut();
+    clearTimeout(this.#timer);
+    for (const { giveUp } of this.#inFlight) giveUp(new Error("the connection was closed"));
+    this.#disconnect();
   }
 
-  #cut(): void {
+  #disconnect(): void {
     this.#session?.then(
       ({ connection }) => destroyConnection(connection),
       () => undefined,

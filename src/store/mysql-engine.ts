@@ -11,17 +11,17 @@ import { connectionOptions, type DriverOptions, type MysqlAddress } from "./mysq
 import { MysqlConnection, QueryTimeoutError } from "./mysql-connection.ts";
 import { isFromServer, isStatementFault, refusesWrites } from "./mysql-errors.ts";
 import {
+  ANSWER_INDEX,
   allInserted,
   commitPacket,
   type InsertAnswer,
   MYSQL_CLOCK,
   MYSQL_WRITABLE,
-  PACKET_ANSWERS,
   readPacket,
-  rowsOf,
-  stampOf,
+  selectRows,
+  selectStamp,
 } from "./mysql-packet.ts";
-import { createMysqlPool, type MysqlPool, type Patience } from "./mysql-pool.ts";
+import { createMysqlPool, type MysqlPool, type PoolTimeouts } from "./mysql-pool.ts";
 import { entryAt, revisionOf } from "./rows.ts";
 import type { CommitResult, ExpiryContext, WriteResult } from "./store.ts";
 
@@ -32,27 +32,32 @@ const MAX_WRITE_ATTEMPTS = 5;
 const MAX_WRITE_MS = 2 * STORE_TIMEOUT_MS;
 
 /** The revision that last changed the entry, the revision that created it, and the entry's columns. */
-type Row = [number, number, ...unknown[]];
+type ReadBackRow = [number, number, ...unknown[]];
 
-/** A crash may undo the last commits and reuse their numbers, so the number of a lost commit may be lower than one already seen. */
-const UNDONE_AT_MOST = 1000;
+/**
+ * More commits than a crash may undo. Their numbers are reused, so a commit of ours whose answer was lost may have a lower number than one
+ * already seen.
+ */
+const MAX_UNDONE_COMMITS = 1000;
 
 export class MysqlEngine implements Engine {
   readonly migratesOnOpen = false;
-  readonly clock = MYSQL_CLOCK;
-  readonly writable = MYSQL_WRITABLE;
+  readonly clockSql = MYSQL_CLOCK;
+  readonly writableSql = MYSQL_WRITABLE;
   readonly knex: Knex;
   readonly #options: DriverOptions;
   readonly #pool: MysqlPool;
-  /** Checks and writes have separate connections, so that no slow statement can delay them. */
+  /** Checks and writes have connections of their own, so that no slow statement delays them. */
   readonly #reader: MysqlConnection;
   readonly #writer: MysqlConnection;
+  /** Those of {@link openReader} that are open. */
   readonly #readers = new Set<MysqlConnection>();
+  /** The number of the last commit of this engine. */
   #lastRevision = 0;
   #renewedAt = Number.NEGATIVE_INFINITY;
   #closed = false;
 
-  constructor(address: MysqlAddress, patience: Patience) {
+  constructor(address: MysqlAddress, timeouts: PoolTimeouts) {
     const options = connectionOptions(address);
     this.#options = options;
     this.#reader = new MysqlConnection(options);
@@ -60,7 +65,7 @@ export class MysqlEngine implements Engine {
       { ...options, multipleStatements: true, flags: ["-FOUND_ROWS"] },
       { autocommit: false },
     );
-    this.#pool = createMysqlPool(options, patience);
+    this.#pool = createMysqlPool(options, timeouts);
     this.knex = this.#pool.knex;
   }
 
@@ -72,7 +77,7 @@ export class MysqlEngine implements Engine {
       .whereNot("engine", "InnoDB");
   }
 
-  byIndex(name: string): string {
+  useIndexSql(name: string): string {
     return `FORCE INDEX (${name})`;
   }
 
@@ -117,31 +122,32 @@ export class MysqlEngine implements Engine {
   ): Promise<CommitResult> {
     // Sorted, so that concurrent transactions lock rows in the same order.
     const sorted = [...entries].sort((a, b) => (a.key < b.key ? -1 : 1));
-    const since = Math.max(0, this.#lastRevision - UNDONE_AT_MOST);
-    const lost: string[] = [];
+    const since = Math.max(0, this.#lastRevision - MAX_UNDONE_COMMITS);
+    const lostStamps: string[] = [];
     const began = performance.now();
     for (let attempt = 1; ; attempt++) {
       const stamp = randomBytes(8).toString("hex");
       try {
-        const packet = commitPacket({ entries: sorted, context, generation, stamp, lost, since });
+        const packet = commitPacket({ entries: sorted, context, generation, stamp, lostStamps, since });
         const answers = await this.#writer.query<unknown[]>(packet);
-        const [shown] = answers[PACKET_ANSWERS.commit] as [number, EpochMs][];
+        const [shown] = answers[ANSWER_INDEX.commit] as [number, EpochMs][];
         if (shown === undefined) throw this.#vanished();
-        const [revision, clock] = shown;
-        const repeated = lost.length === 0 ? [] : (answers[PACKET_ANSWERS.lost] as [number][]).flat();
-        this.#lastRevision = revision;
-        if (allInserted(answers[PACKET_ANSWERS.insert] as InsertAnswer, entries.length)) {
+        const [number, clock] = shown;
+        const revision = { number, stamp };
+        this.#lastRevision = number;
+        if (allInserted(answers[ANSWER_INDEX.insert] as InsertAnswer, entries.length)) {
           const results = entries.map(
             (entry): WriteResult => ({ outcome: "created", entry: { ...entry, createdAt: clock } }),
           );
-          return { revision: { number: revision, stamp }, results };
+          return { revision, results };
         }
-        return await this.#readBack(entries, { revision: { number: revision, stamp }, repeated });
+        const earlier = lostStamps.length === 0 ? [] : (answers[ANSWER_INDEX.lost] as [number][]).flat();
+        return await this.#readBack(entries, { revision, earlier });
       } catch (error) {
         const translated = this.translate(error);
         const exhausted = attempt === MAX_WRITE_ATTEMPTS || performance.now() - began >= MAX_WRITE_MS;
         if (exhausted || this.#closed || !isUnavailable(translated) || refusesWrites(error)) throw translated;
-        lost.push(stamp);
+        lostStamps.push(stamp);
         // Gives the network or the lock's holder time; all delays together take at most a sixth of a second.
         await delay(5 * 2 ** attempt);
       }
@@ -154,13 +160,16 @@ export class MysqlEngine implements Engine {
     return storeUnavailable("the database has not kept the commit");
   }
 
-  /** Determines the outcome of each entry from the commits that are ours. No lock is held while reading. */
+  /**
+   * Determines the outcome of each entry from the commits that are ours: `revision`, and those of earlier attempts. No lock is held while
+   * reading.
+   */
   async #readBack(
     entries: readonly NewEntry[],
-    { revision, repeated }: { revision: Revision; repeated: readonly number[] },
+    { revision, earlier }: { revision: Revision; earlier: readonly number[] },
   ): Promise<CommitResult> {
-    const ours = new Set([revision.number, ...repeated]);
-    const [found] = await this.#writer.query<[Row[], ...unknown[]]>(readPacket(rowsOf(entries)));
+    const ours = new Set([revision.number, ...earlier]);
+    const [found] = await this.#writer.query<[ReadBackRow[], ...unknown[]]>(readPacket(selectRows(entries)));
     const rows = new Map(
       found.map((row) => {
         const entry = entryAt(row, 2);
@@ -169,9 +178,9 @@ export class MysqlEngine implements Engine {
     );
     const results = entries.map((asked): WriteResult => {
       const row = rows.get(asked.key);
-      if (row === undefined) throw expired();
+      if (row === undefined) throw expiredMeanwhile();
       const { changedIn, createdIn, entry } = row;
-      if (extendsTimes(asked, entry)) throw expired();
+      if (extendsTimes(asked, entry)) throw expiredMeanwhile();
       return {
         outcome: ours.has(createdIn) ? "created" : ours.has(changedIn) ? "extended" : "unchanged",
         entry,
@@ -181,7 +190,7 @@ export class MysqlEngine implements Engine {
     const newest = Math.max(...found.map(([changedIn]) => changedIn));
     if (newest <= revision.number) return { revision, results };
     const [[later]] = await this.#writer.query<[[number, unknown][], ...unknown[]]>(
-      readPacket(stampOf(newest)),
+      readPacket(selectStamp(newest)),
     );
     if (later === undefined) throw storeUnavailable("the database has lost the row of a commit");
     return { revision: revisionOf(later[0], later[1]), results };
@@ -207,7 +216,7 @@ export class MysqlEngine implements Engine {
 }
 
 /** The entry has expired and been pruned since, so whether it existed before is unknown. */
-function expired(): ServiceError {
+function expiredMeanwhile(): ServiceError {
   return storeUnavailable("the token expired while it was being blacklisted");
 }
 

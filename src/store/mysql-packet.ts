@@ -11,7 +11,7 @@ export interface Commit {
   /** Hexadecimal; unique to this attempt. */
   readonly stamp: string;
   /** Stamps of earlier attempts whose answers were lost. */
-  readonly lost: readonly string[];
+  readonly lostStamps: readonly string[];
   /** A revision that was current before the first attempt: lost attempts that did commit have later revisions. */
   readonly since: number;
 }
@@ -29,12 +29,12 @@ export const MYSQL_CLOCK = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTA
 export const MYSQL_WRITABLE =
   "CONCAT(@@global.read_only, @@global.innodb_read_only) IN ('00', '0OFF', 'OFF0', 'OFFOFF')";
 
-/** Whether the new row extends the one that is there, and whether it replaces it as a whole. */
+/** Whether the new row extends the one that is there, and whether it replaces it as a whole: one that has expired, at `@dead` or before. */
 const EXTENDS = TIME_COLUMNS.map((column) => `VALUES(${column}) > ${column}`).join(" OR ");
 const REPLACES = "VALUES(expires_at) > expires_at AND expires_at <= @dead";
 
 /** The index of each answer in the packet's result; `lost` is present only if the answer of an earlier attempt was lost. */
-export const PACKET_ANSWERS = { insert: 3, commit: 6, lost: 7 } as const;
+export const ANSWER_INDEX = { insert: 3, commit: 6, lost: 7 } as const;
 
 /**
  * The whole transaction as one text in one packet: a process that stops while sending it has not begun the transaction, and one
@@ -46,7 +46,7 @@ export const PACKET_ANSWERS = { insert: 3, commit: 6, lost: 7 } as const;
  * fails unless all earlier changes are still there. And the commit is read after COMMIT: only what this SELECT shows has been
  * committed.
  */
-export function commitPacket({ entries, context, generation, stamp, lost, since }: Commit): string {
+export function commitPacket({ entries, context, generation, stamp, lostStamps, since }: Commit): string {
   const rows = entries.map(
     (entry) =>
       `(${literal(entry.key)},${timeValues(entry).join()},@clock,${literal(entry.reason)},${literal(entry.revokedBy)},@revision,@revision)`,
@@ -71,10 +71,10 @@ export function commitPacket({ entries, context, generation, stamp, lost, since 
     `INSERT INTO blacklist_commits (revision, stamp, committed_at) VALUES ((SELECT revision FROM blacklist_state WHERE id = 1), x'${stamp}', @clock)`,
     "COMMIT",
     `SELECT revision, committed_at FROM blacklist_commits WHERE revision = @revision AND stamp = x'${stamp}'`,
-    ...(lost.length === 0
+    ...(lostStamps.length === 0
       ? []
       : [
-          `SELECT revision FROM blacklist_commits WHERE revision > ${since} AND stamp IN (${lost.map((hex) => `x'${hex}'`).join()})`,
+          `SELECT revision FROM blacklist_commits WHERE revision > ${since} AND stamp IN (${lostStamps.map((hex) => `x'${hex}'`).join()})`,
         ]),
     ENDS_READING,
   ].join(";\n");
@@ -83,18 +83,18 @@ export function commitPacket({ entries, context, generation, stamp, lost, since 
 /** Without autocommit a SELECT begins a transaction, which blocks ALTER TABLE until it ends. */
 const ENDS_READING = "ROLLBACK";
 
-/** SELECTs for a session without autocommit. The last answer is to be ignored. */
+/** A packet of SELECTs for a session without autocommit. Its last answer is to be ignored. */
 export function readPacket(...selects: readonly string[]): string {
   return [...selects, ENDS_READING].join(";\n");
 }
 
-/** Reads the rows to tell what the commit did to each: its revision is on the rows that it created or changed. */
-export function rowsOf(entries: readonly NewEntry[]): string {
+/** SQL for the rows of these entries, which tell what a commit did to each: its revision is on the rows that it created or changed. */
+export function selectRows(entries: readonly NewEntry[]): string {
   return `SELECT revision, created_revision, ${ENTRY_COLUMNS.join()} FROM blacklisted_tokens WHERE jti IN (${entries.map(({ key }) => literal(key)).join()})`;
 }
 
-/** Reads a commit's number and stamp. */
-export function stampOf(revision: number): string {
+/** SQL for a commit's number and stamp. */
+export function selectStamp(revision: number): string {
   return `SELECT revision, stamp FROM blacklist_commits WHERE revision = ${revision}`;
 }
 

@@ -14,14 +14,15 @@ export interface MysqlPool {
   close(): Promise<void>;
 }
 
-export interface Patience {
+export interface PoolTimeouts {
   /** Of one statement, in milliseconds. */
   readonly timeoutMs: number;
   /** Of opening a connection, and of waiting for a connection of the pool, in milliseconds. */
   readonly connectTimeoutMs: number;
 }
 
-const CLOSE_PATIENCE_MS = 50;
+/** How long closing waits for Knex. */
+const CLOSE_TIMEOUT_MS = 50;
 
 /**
  * A pool for statements that no login waits for. Knex can neither end a connection whose server has gone silent nor a statement on
@@ -29,20 +30,21 @@ const CLOSE_PATIENCE_MS = 50;
  */
 export function createMysqlPool(
   options: DriverOptions,
-  { timeoutMs, connectTimeoutMs }: Patience,
+  { timeoutMs, connectTimeoutMs }: PoolTimeouts,
 ): MysqlPool {
-  const underWay = new Set<(error: Error) => void>();
+  /** For each statement in flight, what aborts it. */
+  const inFlight = new Set<(error: Error) => void>();
   /** Connections that are not used again. */
-  const spoilt = new WeakSet<Connection>();
+  const unusable = new WeakSet<Connection>();
 
-  function spoil(connection: Connection): void {
-    spoilt.add(connection);
+  function discard(connection: Connection): void {
+    unusable.add(connection);
     destroyConnection(connection);
   }
 
   class Client extends dialectOf("mysql2") {
     override async validateConnection(connection: Connection): Promise<boolean> {
-      return !spoilt.has(connection) && super.validateConnection(connection);
+      return !unusable.has(connection) && super.validateConnection(connection);
     }
 
     override async destroyRawConnection(connection: Connection): Promise<void> {
@@ -54,28 +56,28 @@ export function createMysqlPool(
       let giveUp = (_: Error) => {};
       const givenUp = new Promise<never>((_, reject) => {
         giveUp = (error) => {
-          spoil(connection);
+          discard(connection);
           reject(error);
         };
       });
       const timer = setTimeout(() => giveUp(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
-      underWay.add(giveUp);
+      inFlight.add(giveUp);
       try {
         return await Promise.race([super.query(connection, query), givenUp]);
       } catch (error) {
         // As with every other connection, its session may hold state or restrictions: a session opened while the account's password
         // had expired would be refused for ever.
-        if (!isStatementFault(error)) spoil(connection);
+        if (!isStatementFault(error)) discard(connection);
         throw error;
       } finally {
         clearTimeout(timer);
-        underWay.delete(giveUp);
+        inFlight.delete(giveUp);
       }
     }
   }
 
   function abandon(): void {
-    for (const giveUp of underWay) giveUp(new Error("the connection was given up"));
+    for (const giveUp of inFlight) giveUp(new Error("the connection was given up"));
   }
 
   const pool = openKnex({
@@ -109,7 +111,7 @@ export function createMysqlPool(
     async close() {
       abandon();
       // Knex waits for connections that are being opened, possibly to a silent server.
-      await Promise.race([pool.destroy(), delay(CLOSE_PATIENCE_MS, undefined, { ref: false })]);
+      await Promise.race([pool.destroy(), delay(CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
     },
   };
 }

@@ -6,7 +6,7 @@ import { storeUnavailable } from "../errors.ts";
  * The first statements of a session, on every server: no result is truncated, no statement is ended early, and no transaction that
  * `init_connect` began continues. A server runs the version comment that is meant for it and skips the other.
  */
-const FIRST = [
+const FIRST_STATEMENTS = [
   // Precedes any quoted text. The driver writes and reads UTF-8, regardless of the character set that the server derives from the handshake.
   "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
   [
@@ -28,7 +28,7 @@ const FIRST = [
  * Further variables, each set on servers that have it, with its value. None needs a privilege. `docs/session-variables.md` has the
  * reasons, and the reasons for leaving every other variable alone.
  */
-const WHERE_KNOWN: Readonly<Record<string, string>> = {
+const OPTIONAL_VARIABLES: Readonly<Record<string, string>> = {
   alter_algorithm: "'DEFAULT'",
   check_constraint_checks: "1",
   default_storage_engine: "'InnoDB'",
@@ -58,19 +58,19 @@ const WHERE_KNOWN: Readonly<Record<string, string>> = {
  * STORE_UNAVAILABLE if commits of the session would not be replicated.
  */
 export async function prepareSession(connection: Connection): Promise<void> {
-  for (const sql of FIRST) await run(connection, sql);
+  for (const sql of FIRST_STATEMENTS) await run(connection, sql);
   // Without a WHERE clause, whose evaluation would depend on variables that are not set yet.
   const values = new Map(await run<[string, string][]>(connection, "SHOW SESSION VARIABLES"));
-  const settings = Object.entries(WHERE_KNOWN).filter(([name]) => values.has(name));
+  const settings = Object.entries(OPTIONAL_VARIABLES).filter(([name]) => values.has(name));
   if (settings.length > 0)
     await run(connection, `SET SESSION ${settings.map(([name, value]) => `${name} = ${value}`).join(", ")}`);
-  const problem = keepsToItself(values);
+  const problem = replicationProblem(values);
   if (problem !== undefined)
     throw storeUnavailable("the database's sessions are not replicated", new Error(problem));
 }
 
-/** Only a privileged user can have changed these two variables: in `init_connect`, or globally. */
-function keepsToItself(values: ReadonlyMap<string, string>): string | undefined {
+/** Why commits of the session would not be replicated; undefined if they are. Only a privileged user can have changed these two variables: in `init_connect`, or globally. */
+function replicationProblem(values: ReadonlyMap<string, string>): string | undefined {
   if (values.get("log_bin") === "ON" && values.get("sql_log_bin") === "OFF")
     return "sql_log_bin is OFF in the service's sessions: commits would be missing after a failover. Take it out of init_connect";
   const provider = values.get("wsrep_provider") ?? "";

@@ -1,7 +1,7 @@
 import type { Knex } from "knex";
 import { COMMIT_RETENTION_MS } from "../limits.ts";
 import { literal } from "./engine.ts";
-import { type EntryRow, onlyRow, wholePage } from "./rows.ts";
+import { type EntryRow, onlyRow, selectPage } from "./rows.ts";
 import type { PruneResult, PruneTask } from "./store.ts";
 
 /** Rows of one DELETE. Larger chunks prune a fifth faster, but delay concurrent checks longer. */
@@ -26,7 +26,7 @@ export async function deleteExpired(
     const expired = knex("blacklisted_tokens")
       .select("jti", "expires_at")
       .whereBetween("expires_at", [from, cutoff]);
-    const rows = await wholePage<Pick<EntryRow, "jti" | "expires_at">>(knex, expired, {
+    const rows = await selectPage<Pick<EntryRow, "jti" | "expires_at">>(knex, expired, {
       key: "jti",
       order: [{ column: "expires_at", order: "asc" }],
       limit: chunk + 1,

@@ -1,9 +1,9 @@
 import type { Knex } from "knex";
 import type { Entry, EntryKey, EntryTimes, EpochMs } from "../entry.ts";
-import { type ServiceError, storeUnavailable } from "../errors.ts";
+import { anotherDatabase, type ServiceError, storeUnavailable } from "../errors.ts";
 import type { Revision } from "../revision.ts";
-import { text } from "./engine.ts";
-import type { TailEntry } from "./store.ts";
+import { type Engine, text } from "./engine.ts";
+import type { DatabaseState, TailEntry } from "./store.ts";
 
 /** The columns of an entry's times. */
 export const TIME_COLUMNS = ["expires_at"] as const;
@@ -13,7 +13,7 @@ export function timeValues({ expiresAt }: EntryTimes): readonly number[] {
   return [expiresAt];
 }
 
-/** Converts a row that is read as an array: the key is at `keyAt`, followed by the columns of `TIME_COLUMNS` in their order. */
+/** The entry in a row that is read as an array: its key is at `keyAt`, followed by the columns of `TIME_COLUMNS` in their order. */
 export function tailEntry(row: readonly unknown[], keyAt: number): TailEntry {
   return { key: row[keyAt] as Uint8Array, expiresAt: Number(row[keyAt + 1]) as EpochMs };
 }
@@ -30,13 +30,13 @@ export interface EntryRow {
   readonly revoked_by: unknown;
 }
 
-export function entryOf(row: EntryRow): Entry {
+export function entryOf({ jti, expires_at, created_at, reason, revoked_by }: EntryRow): Entry {
   return {
-    key: text(row.jti) as EntryKey,
-    expiresAt: Number(row.expires_at) as EpochMs,
-    createdAt: row.created_at === null ? null : (Number(row.created_at) as EpochMs),
-    reason: text(row.reason),
-    revokedBy: text(row.revoked_by),
+    key: text(jti) as EntryKey,
+    expiresAt: Number(expires_at) as EpochMs,
+    createdAt: created_at === null ? null : (Number(created_at) as EpochMs),
+    reason: text(reason),
+    revokedBy: text(revoked_by),
   };
 }
 
@@ -46,13 +46,36 @@ export function entryAt(row: readonly unknown[], at: number): Entry {
   return entryOf(Object.fromEntries(columns) as EntryRow);
 }
 
+/** SQL for the columns of {@link stateOf}, and for the tables that they are in. */
+export function stateColumns({ clockSql, writableSql }: Engine): string {
+  return `state.revision, commits.stamp, state.generation, ${clockSql}, ${writableSql}`;
+}
+export const STATE_TABLES =
+  "blacklist_state state JOIN blacklist_commits commits ON commits.revision = state.revision";
+
+/** The state of the database in the first five columns of a row. Throws STORE_UNAVAILABLE if the row is missing or of another database. */
+export function stateOf(row: readonly unknown[] | undefined, generation: string): DatabaseState {
+  if (row === undefined) throw stateLost();
+  const [number, stamp, found, clock, writable] = row;
+  if (hex(found) !== generation) throw anotherDatabase();
+  return {
+    revision: revisionOf(number, stamp),
+    clock: Number(clock) as EpochMs,
+    writable: Number(writable) === 1,
+  };
+}
+
+export function stateLost(): ServiceError {
+  return storeUnavailable("the database has lost its state row");
+}
+
 /** A commit's number and stamp from its columns. */
 export function revisionOf(number: unknown, stamp: unknown): Revision {
   return { number: Number(number), stamp: hex(stamp) };
 }
 
 /** SQL for the number of the oldest commit whose stamp is kept. */
-export const OLDEST_COMMIT = "(SELECT MIN(revision) FROM blacklist_commits)";
+export const OLDEST_COMMIT_SQL = "(SELECT MIN(revision) FROM blacklist_commits)";
 
 /**
  * How many stamps a look-up of `commits` finds in a database that contains all of them. Commits older than `oldest`, the oldest one
@@ -87,15 +110,16 @@ export function onlyRow<Row>(row: Row): NonNullable<Row> {
 interface Page {
   /** A column of `rows` that is never NULL. */
   readonly key: string;
+  /** The columns to sort by, as Knex takes them. */
   readonly order: readonly { readonly column: string; readonly order: "asc" | "desc" }[];
   readonly limit: number;
 }
 
 /**
- * The first `limit` of `rows` in this order. The statement counts them, and an answer with fewer rows than the count throws
+ * Selects the first `limit` of `rows` in this order. The statement counts them, and an answer with fewer rows than the count throws
  * STORE_UNAVAILABLE: otherwise a truncated page would be taken for the last.
  */
-export async function wholePage<Row>(
+export async function selectPage<Row>(
   knex: Knex,
   rows: Knex.QueryBuilder,
   { key, order, limit }: Page,
@@ -109,7 +133,7 @@ export async function wholePage<Row>(
     .leftJoin(page, knex.raw("1 = 1"))
     .where("state.id", 1)
     .select("page.*", knex.raw("COUNT(??) OVER () AS found", [`page.${key}`]))
-    .orderBy(order.map(({ column, order: direction }) => ({ column: `page.${column}`, order: direction })));
+    .orderBy(order.map((one) => ({ ...one, column: `page.${one.column}` })));
   const found = Number(onlyRow(answer[0]).found);
   if (answer.length !== Math.max(1, found)) throw truncatedResult();
   return found === 0 ? [] : answer;

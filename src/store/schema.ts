@@ -7,14 +7,19 @@ import * as blacklistCommits from "./migrations/0003-blacklist-commits.ts";
 import * as firstRevision from "./migrations/0004-first-revision.ts";
 
 /** In order. MySQL cannot roll DDL back, so each migration is one statement, which is either applied or not. */
-const MIGRATIONS: Record<string, Knex.Migration> = {
-  "0001-blacklisted-tokens": blacklistedTokens,
-  "0002-blacklist-state": blacklistState,
-  "0003-blacklist-commits": blacklistCommits,
-  "0004-first-revision": firstRevision,
+const MIGRATIONS: Record<string, Knex.Migration["up"]> = {
+  "0001-blacklisted-tokens": blacklistedTokens.up,
+  "0002-blacklist-state": blacklistState.up,
+  "0003-blacklist-commits": blacklistCommits.up,
+  "0004-first-revision": firstRevision.up,
 };
 
-/** The schema version of this program. The state row's `oldest_code` is the lowest version that may use the schema. */
+/** Knex requires it of every migration. */
+async function down(): Promise<never> {
+  throw new Error("the blacklist is not dropped by a migration");
+}
+
+/** The schema version of this program. `oldest_code` in the state row is the lowest version that may use the schema. */
 export const CODE_VERSION = Object.keys(MIGRATIONS).length;
 
 const CONFIG: Knex.MigratorConfig = {
@@ -24,7 +29,7 @@ const CONFIG: Knex.MigratorConfig = {
   migrationSource: {
     getMigrations: async () => Object.keys(MIGRATIONS),
     getMigrationName: (name: string) => name,
-    getMigration: async (name: string) => MIGRATIONS[name] as Knex.Migration,
+    getMigration: async (name: string) => ({ up: MIGRATIONS[name] as Knex.Migration["up"], down }),
   },
 };
 

@@ -21,8 +21,8 @@ const CLOCK = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)
  */
 export class SqliteEngine implements Engine {
   readonly migratesOnOpen = true;
-  readonly clock = CLOCK;
-  readonly writable = "1";
+  readonly clockSql = CLOCK;
+  readonly writableSql = "1";
   readonly knex: Knex;
 
   readonly #database: Database;
@@ -51,7 +51,7 @@ export class SqliteEngine implements Engine {
     return [];
   }
 
-  byIndex(name: string): string {
+  useIndexSql(name: string): string {
     return `INDEXED BY ${name}`;
   }
 
@@ -90,7 +90,8 @@ export class SqliteEngine implements Engine {
       try {
         const result = commit(database, entries, context);
         database.exec("COMMIT");
-        if (!shows(database, result.revision)) throw storeUnavailable("the database has not kept the commit");
+        if (!hasCommit(database, result.revision))
+          throw storeUnavailable("the database has not kept the commit");
         return result;
       } catch (error) {
         if (database.inTransaction) database.exec("ROLLBACK");
@@ -136,14 +137,16 @@ export function openSqliteEngine(filename: string): SqliteEngine {
   try {
     createPrivately(filename);
     const database = new Libsql(filename);
-    takePossession(database);
+    lockFile(database);
     return new SqliteEngine(database);
   } catch (error) {
-    throw new StartError(complaint(filename, String((error as { code?: unknown }).code)), { cause: error });
+    throw new StartError(openingProblem(filename, String((error as { code?: unknown }).code)), {
+      cause: error,
+    });
   }
 }
 
-function complaint(filename: string, code: string): string {
+function openingProblem(filename: string, code: string): string {
   if (code.startsWith("SQLITE_BUSY"))
     return `the database file ${filename} is in use by another process: is the service running already? Stop that one, or name another file in DATABASE_URL`;
   if (code.startsWith("SQLITE_NOTADB")) return `${filename} is not a SQLite database`;
@@ -161,7 +164,7 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 /** Locks the file for as long as the connection is open: the file belongs to one process. */
-function takePossession(database: Database): void {
+function lockFile(database: Database): void {
   database.pragma("busy_timeout = 0");
   database.pragma("locking_mode = EXCLUSIVE");
   database.pragma("journal_mode = WAL");
@@ -178,7 +181,7 @@ function isStatementFault(error: unknown): boolean {
 }
 
 /** Whether the file shows the commit after COMMIT; only then is it acknowledged, as on a server. */
-function shows(database: Database, { number, stamp }: Revision): boolean {
+function hasCommit(database: Database, { number, stamp }: Revision): boolean {
   return (
     database
       .prepare("SELECT 1 FROM blacklist_commits WHERE revision = ? AND stamp = ?")
@@ -196,6 +199,7 @@ function commit(database: Database, entries: readonly NewEntry[], context: Expir
   database
     .prepare("INSERT INTO blacklist_commits (revision, stamp, committed_at) VALUES (?, ?, ?)")
     .run(revision, stamp, clock);
+  // An entry that expires then or before has expired by both clocks.
   const dead = Math.min(clock, context.now) - context.leewayMs;
   const find = database.prepare(`SELECT ${ENTRY_COLUMNS.join()} FROM blacklisted_tokens WHERE jti = ?`);
   const replace = database.prepare(

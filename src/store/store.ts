@@ -135,10 +135,11 @@ export interface DatabaseIdentity {
   readonly remark: string | undefined;
 }
 
-/** Defines "expired" for one call. */
+/** When an entry counts as expired in one call. */
 export interface ExpiryContext {
   /** The service's clock. An entry has expired only when both this clock and the database's say so. */
   readonly now: EpochMs;
+  /** How long after its expiry an entry stays effective. */
   readonly leewayMs: number;
 }
 
@@ -153,6 +154,7 @@ export interface DatabaseState {
 }
 
 export interface LookupResult extends DatabaseState {
+  /** By key. */
   readonly found: ReadonlyMap<string, EntryTimes>;
   /** True if all required commits are in this database's history. A commit older than the oldest commit kept is assumed to be. */
   readonly intact: boolean;
@@ -187,6 +189,7 @@ export interface ListFilter {
   readonly createdAfter: EpochMs | undefined;
   /** Exclusive; an entry without a creation time does not match. */
   readonly createdBefore: EpochMs | undefined;
+  /** Undefined: any. */
   readonly revokedBy: string | undefined;
   /** Only these; undefined: all. */
   readonly keys: readonly EntryKey[] | undefined;
@@ -206,12 +209,15 @@ export interface ListPage {
 
 export interface CountQuery extends ExpiryContext {
   readonly revokedBy: string;
+  /** The largest count that is returned. */
   readonly limit: number;
 }
 
+/** See {@link Store.prune}. */
 export interface PruneTask extends ExpiryContext {
   readonly retentionMs: number;
   readonly limit: number;
+  /** Undefined: no such condition. */
   readonly expiredBefore: EpochMs | undefined;
   readonly dryRun: boolean;
   /** Awaited after each transaction that leaves more to do. Resolves to false when this call should end. Absent: never end early. */
@@ -230,6 +236,6 @@ export interface PoolUse {
 
 export interface PruneResult {
   readonly count: number;
-  /** True if entries remain that the same order would delete. */
+  /** True if entries remain that a repeated call would delete. */
   readonly hasMore: boolean;
 }

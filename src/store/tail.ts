@@ -1,14 +1,16 @@
 import type { EpochMs } from "../entry.ts";
-import { anotherDatabase, type ServiceError, storeUnavailable } from "../errors.ts";
+import { anotherDatabase } from "../errors.ts";
 import { SCAN_PAGE, TAIL_PAGE } from "../limits.ts";
 import { isSameRevision, type Revision } from "../revision.ts";
 import type { Engine, Reader } from "./engine.ts";
 import {
   expectedStampCount,
-  hex,
-  OLDEST_COMMIT,
+  OLDEST_COMMIT_SQL,
   onlyRow,
-  revisionOf,
+  STATE_TABLES,
+  stateColumns,
+  stateLost,
+  stateOf,
   TIME_COLUMNS,
   tailEntry,
   truncatedResult,
@@ -24,12 +26,12 @@ const NO_COMMIT: Revision = { number: -1, stamp: "" };
 const START = new Uint8Array();
 
 /**
- * The sizes of the commit list in a statement. Few sizes, because the database prepares every distinct text; mostly one commit is
- * required.
+ * The lengths of the list of required commits in a statement. Few lengths, because the database prepares every distinct text; mostly one
+ * commit is required.
  */
-const ROOM = [1, 2, 8, 64] as const;
+const LIST_SIZES = [1, 2, 8, 64] as const;
 
-/** A page of the table. Each row tells whether it is of the right database, followed by `columns`. */
+/** SQL for a page of the table. Each row tells whether it is of the right database, followed by the entry and `columns`. */
 const scanFor = (
   columns: string,
 ) => `SELECT (SELECT generation = ? FROM blacklist_state WHERE id = 1), jti, ${TIME_COLUMNS.join()}${columns}
@@ -52,30 +54,29 @@ export class SqlTail implements Tail {
   readonly #engine: Engine;
   readonly #reader: Reader;
   readonly #generation: () => Promise<string>;
-  readonly #state: string;
-  readonly #changes: (room: number) => string;
-  /** The last read found nothing, so the next read probably will not either. */
+  /** SQL for the state as one text, see {@link STATE}. */
+  readonly #stateSql: string;
+  /** SQL for the state and the changes, with a list of `length` required commits. */
+  readonly #changesSql: (length: number) => string;
+  /** The last read found no changes, so the next read probably will not either. */
   #isQuiet = false;
 
   constructor(engine: Engine, generation: () => Promise<string>) {
     this.#engine = engine;
     this.#reader = engine.openReader();
     this.#generation = generation;
-    const columns = `state.revision, commits.stamp, state.generation, ${engine.clock}, ${engine.writable}`;
-    const joined = `FROM blacklist_state state
-      JOIN blacklist_commits commits ON commits.revision = state.revision`;
     // Concatenated into one column: the driver parses the description of every column for every answer, which takes longer than
     // parsing the values.
-    this.#state = `SELECT CONCAT_WS(' ', state.revision, HEX(commits.stamp), HEX(state.generation), ${engine.clock}, ${engine.writable})
-      ${joined} WHERE state.id = 1`;
+    this.#stateSql = `SELECT CONCAT_WS(' ', state.revision, HEX(commits.stamp), HEX(state.generation), ${engine.clockSql}, ${engine.writableSql})
+      FROM ${STATE_TABLES} WHERE state.id = 1`;
     // The page has its own ORDER BY and LIMIT: joined to the state row directly, the database would sort all remaining rows each
     // time, and a follower that is far behind would never catch up. The rows are counted inside the statement, so that an answer
     // truncated on its way has fewer rows than its count.
-    this.#changes = (room) => `SELECT ${columns}, (
-        SELECT COUNT(*) FROM blacklist_commits WHERE revision IN (${places(room)}) AND stamp IN (${places(room)})
-      ), ${OLDEST_COMMIT}, COUNT(page.jti) OVER (), page.revision, page.jti, ${TIME_COLUMNS.map((column) => `page.${column}`).join()} ${joined}
+    this.#changesSql = (length) => `SELECT ${stateColumns(engine)}, (
+        SELECT COUNT(*) FROM blacklist_commits WHERE revision IN (${placeholders(length)}) AND stamp IN (${placeholders(length)})
+      ), ${OLDEST_COMMIT_SQL}, COUNT(page.jti) OVER (), page.revision, page.jti, ${TIME_COLUMNS.map((column) => `page.${column}`).join()} FROM ${STATE_TABLES}
       LEFT JOIN (
-        SELECT revision, jti, ${TIME_COLUMNS.join()} FROM blacklisted_tokens ${engine.byIndex("blacklisted_tokens_tail")}
+        SELECT revision, jti, ${TIME_COLUMNS.join()} FROM blacklisted_tokens ${engine.useIndexSql("blacklisted_tokens_tail")}
         WHERE revision >= ? AND (revision > ? OR jti > ?) ORDER BY revision, jti LIMIT ${TAIL_PAGE}
       ) page ON 1 = 1
       WHERE state.id = 1 ORDER BY page.revision, page.jti`;
@@ -90,69 +91,66 @@ export class SqlTail implements Tail {
     if (this.#isQuiet && others.length === 0 && seen?.number === from.revision - 1) {
       // Half the work for the database. Changes have a revision that the state row shows, and as long as the last commit has the
       // number of the commit seen, its stamp tells whether that commit is still there.
-      const { revision, clock, writable } = await this.#readState();
-      if (revision.number === seen.number) {
-        const intact = revision.stamp === seen.stamp;
-        return { revision, clock, writable, intact, entries: [], hasMore: false, next: from };
+      const state = await this.#readState();
+      if (state.revision.number === seen.number) {
+        const intact = state.revision.stamp === seen.stamp;
+        return { ...state, intact, entries: [], hasMore: false, next: from };
       }
     }
     const commits = seen === undefined ? others : [seen, ...others];
-    const room = ROOM.find((count) => count >= commits.length) ?? commits.length;
-    const asked = [...commits, ...Array<Revision>(room - commits.length).fill(NO_COMMIT)];
+    const length = LIST_SIZES.find((size) => size >= commits.length) ?? commits.length;
+    const asked = [...commits, ...Array<Revision>(length - commits.length).fill(NO_COMMIT)];
     const generation = await this.#generation();
-    const rows = await this.#reader.select(this.#changes(room), [
+    const rows = await this.#reader.select(this.#changesSql(length), [
       ...asked.map(({ number }) => number),
       ...asked.map(({ stamp }) => Buffer.from(stamp, "hex")),
       ...[from.revision, from.revision, from.key],
     ]);
-    const [first] = rows;
-    if (first === undefined) throw stateLost();
-    if (hex(first[2]) !== generation) throw anotherDatabase();
-    const revision = revisionOf(first[0], first[1]);
-    const count = Number(first[7]);
+    const state = stateOf(rows[0], generation);
+    const [stampCount, oldest, count] = (rows[0] as unknown[]).slice(5, 8).map(Number) as [
+      number,
+      number,
+      number,
+    ];
     if (rows.length !== Math.max(1, count)) throw truncatedResult();
-    const oldest = Number(first[6]);
     // The last revision seen must be there, however old it is.
     const expected =
-      commits.length - others.length + expectedStampCount(others, { oldest, last: revision.number });
+      commits.length - others.length + expectedStampCount(others, { oldest, last: state.revision.number });
     const found = count === 0 ? [] : rows;
     const hasMore = found.length === TAIL_PAGE;
     const last = found.at(-1);
     this.#isQuiet = found.length === 0;
     return {
-      revision,
-      clock: Number(first[3]) as EpochMs,
-      writable: this.#takesWrites(first[4]),
-      intact: Number(first[5]) === expected,
+      ...this.#checkWritable(state),
+      intact: stampCount === expected,
       entries: found.map((row) => tailEntry(row, 9)),
       hasMore,
       next:
         hasMore && last !== undefined
           ? { revision: Number(last[8]), key: last[9] as Uint8Array }
-          : { revision: revision.number + 1, key: START },
+          : { revision: state.revision.number + 1, key: START },
     };
   }
 
   async #readState(): Promise<DatabaseState> {
     const generation = await this.#generation();
-    const [row] = await this.#reader.select(this.#state, []);
+    const [row] = await this.#reader.select(this.#stateSql, []);
     if (row === undefined) throw stateLost();
     const found = STATE.exec(String(row[0]));
     if (found === null) throw stateLost();
     const [, number, stamp, read, clock, writable] = found;
     if (read?.toLowerCase() !== generation) throw anotherDatabase();
-    return {
+    return this.#checkWritable({
       revision: { number: Number(number), stamp: (stamp as string).toLowerCase() },
       clock: Number(clock) as EpochMs,
-      writable: this.#takesWrites(writable),
-    };
+      writable: writable === "1",
+    });
   }
 
   /** If the server takes no writes, another server may have replaced it. */
-  #takesWrites(value: unknown): boolean {
-    const writable = Number(value) === 1;
-    if (!writable) this.#engine.renewReaders();
-    return writable;
+  #checkWritable(state: DatabaseState): DatabaseState {
+    if (!state.writable) this.#engine.renewReaders();
+    return state;
   }
 
   async scan(after: Uint8Array): Promise<ScanPage> {
@@ -164,10 +162,7 @@ export class SqlTail implements Tail {
     if (rows.some((row) => Number(row[0]) !== 1)) throw anotherDatabase();
     const hasMore = rows.length === SCAN_PAGE;
     if (!hasMore && !(await this.#isLast(rows, from))) throw truncatedResult();
-    return {
-      entries: rows.map((row) => tailEntry(row, 1)),
-      hasMore,
-    };
+    return { entries: rows.map((row) => tailEntry(row, 1)), hasMore };
   }
 
   async #isLast(rows: Rows, from: readonly [Uint8Array, Uint8Array]): Promise<boolean> {
@@ -184,10 +179,6 @@ export class SqlTail implements Tail {
   }
 }
 
-function stateLost(): ServiceError {
-  return storeUnavailable("the database has lost its state row");
-}
-
-function places(count: number): string {
+function placeholders(count: number): string {
   return Array(count).fill("?").join();
 }

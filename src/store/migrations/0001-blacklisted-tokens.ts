@@ -23,7 +23,3 @@ export function up(knex: Knex): Knex.SchemaBuilder {
     table.check("length(revoked_by) <= 255", undefined, "blacklisted_tokens_by");
   });
 }
-
-export async function down(): Promise<never> {
-  throw new Error("the blacklist is not dropped by a migration");
-}

@@ -1,5 +1,4 @@
 import type { Knex } from "knex";
-import { down } from "./0001-blacklisted-tokens.ts";
 
 /** One row: the lock that orders all commits, and the values that all replicas share. */
 export function up(knex: Knex): Knex.SchemaBuilder {
@@ -12,5 +11,3 @@ export function up(knex: Knex): Knex.SchemaBuilder {
     table.integer("oldest_code").notNullable();
   });
 }
-
-export { down };

@@ -1,5 +1,4 @@
 import type { Knex } from "knex";
-import { down } from "./0001-blacklisted-tokens.ts";
 
 /** The random stamp of every commit of the last day, which tells apart two commits with the same number. */
 export function up(knex: Knex): Knex.SchemaBuilder {
@@ -9,5 +8,3 @@ export function up(knex: Knex): Knex.SchemaBuilder {
     table.bigInteger("committed_at").notNullable();
   });
 }
-
-export { down };

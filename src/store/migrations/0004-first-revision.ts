@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import type { Knex } from "knex";
-import { down } from "./0001-blacklisted-tokens.ts";
 
 /** Revision 0, with a commit like every other revision. Both rows or none: INSERTs, unlike DDL, are transactional on MySQL. */
 export async function up(knex: Knex): Promise<void> {
@@ -16,5 +15,3 @@ export async function up(knex: Knex): Promise<void> {
     oldest_code: 1,
   });
 }
-
-export { down };
