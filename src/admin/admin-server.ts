@@ -14,7 +14,7 @@ import type { Metrics } from "../metrics/metrics.ts";
 import type { Serving } from "../serving.ts";
 import { sharedRendering } from "./shared-rendering.ts";
 
-interface Known {
+interface AdminSetup {
   readonly connections: Connections;
   readonly metrics: Metrics;
   serving(): Serving;
@@ -29,7 +29,7 @@ interface Known {
  */
 export function startAdminServer(
   address: HostPort,
-  { connections, metrics, serving, notes }: Known,
+  { connections, metrics, serving, notes }: AdminSetup,
 ): Promise<HttpListener> {
   const options = {
     maxHeaderSize: MAX_ADMIN_HEADER_BYTES,

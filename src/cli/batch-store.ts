@@ -3,17 +3,55 @@ import { ClientError } from "../client/client-error.ts";
 import type { Violation } from "../errors.ts";
 import { isRawToken } from "../raw-token.ts";
 import { escapeLine } from "../text/terminal-text.ts";
-import type { ImportCounts } from "./import-checkpoint.ts";
 import type { TokenItem } from "./import-items.ts";
-import type { OutageRetry } from "./retry-outage.ts";
-import { retryQuota } from "./retry-quota.ts";
+import type { OutageRetry } from "./retry.ts";
+import { retryQuota } from "./retry.ts";
 import type { Session } from "./session.ts";
 import type { TimeArgument } from "./time-argument.ts";
+
+/** How the lines of an import were dealt with. */
+export interface ImportCounts {
+  readonly lines: number;
+  readonly created: number;
+  readonly already_blacklisted: number;
+  readonly extended: number;
+  /** By the service's clocks, leeway included. */
+  readonly expired: number;
+  /** Lines that are a {@link RefusedLine}. */
+  readonly refused: number;
+}
+
+export const NO_COUNTS: ImportCounts = {
+  lines: 0,
+  created: 0,
+  already_blacklisted: 0,
+  extended: 0,
+  expired: 0,
+  refused: 0,
+};
+
+export function sumOf(counts: ImportCounts, more: Partial<ImportCounts>): ImportCounts {
+  const names = Object.keys(NO_COUNTS) as (keyof ImportCounts)[];
+  return Object.fromEntries(
+    names.map((name) => [name, counts[name] + (more[name] ?? 0)]),
+  ) as unknown as ImportCounts;
+}
+
+/** How many tokens of the import are certainly in the blacklist. */
+export function storedCount({ created, already_blacklisted, extended }: ImportCounts): number {
+  return created + already_blacklisted + extended;
+}
+
+/** A line that is invalid, or whose token the service refused for another reason than its expiry. */
+export interface RefusedLine {
+  readonly line: number;
+  readonly problem: string;
+}
 
 /** The result of one batch. */
 export interface StoredBatch {
   readonly counts: Partial<ImportCounts>;
-  readonly rejected: readonly { readonly line: number; readonly problem: string }[];
+  readonly refused: readonly RefusedLine[];
 }
 
 export interface BatchStoreSetup {
@@ -24,8 +62,8 @@ export interface BatchStoreSetup {
 }
 
 /**
- * Sends batches to the service, which rejects a whole batch if one token in it has expired: such tokens are left out, and the rest
- * is sent again. Only the service decides what has expired, by its clocks and its leeway.
+ * Sends batches to the service, which rejects a whole batch if one token in it is invalid or has expired: such tokens are left
+ * out, and the others are sent again. Only the service decides what has expired, by its clocks and its leeway.
  */
 export class BatchStore {
   readonly #setup: BatchStoreSetup;
@@ -39,22 +77,22 @@ export class BatchStore {
   async store(items: readonly TokenItem[]): Promise<StoredBatch> {
     // Latest expiry first: if the service rejects a token as expired, all tokens after it have expired too.
     let remaining = [...items].sort((a, b) => msOf(b.token.expiresAt) - msOf(a.token.expiresAt));
-    const rejected: { line: number; problem: string }[] = [];
+    const refused: RefusedLine[] = [];
     for (;;) {
       remaining = remaining.filter(({ token }) => msOf(token.expiresAt) > this.#expiredUpTo);
       const leftOut = {
-        expired: items.length - rejected.length - remaining.length,
-        refused: rejected.length,
+        expired: items.length - refused.length - remaining.length,
+        refused: refused.length,
       };
-      if (remaining.length === 0) return { counts: leftOut, rejected };
+      if (remaining.length === 0) return { counts: leftOut, refused };
       try {
-        return { counts: { ...(await this.#send(remaining)), ...leftOut }, rejected };
+        return { counts: { ...(await this.#send(remaining)), ...leftOut }, refused };
       } catch (error) {
-        const more = error instanceof ClientError ? this.#rejectedItems(error.violations, remaining) : [];
+        const more = error instanceof ClientError ? this.#refusedIn(remaining, error.violations) : [];
         const canContinue =
           more.length > 0 || remaining.some(({ token }) => msOf(token.expiresAt) <= this.#expiredUpTo);
         if (!canContinue) throw error;
-        rejected.push(...more);
+        refused.push(...more);
         const lines = new Set(more.map(({ line }) => line));
         remaining = remaining.filter(({ line }) => !lines.has(line));
       }
@@ -70,7 +108,9 @@ export class BatchStore {
     }));
     const allowRawTokensAsJtis = items.some(isOfRawToken);
     const { results } = await outageRetry.run(() =>
-      retryQuota(session.io, () => session.client.blacklist({ tokens, allowRawTokensAsJtis }, session.call)),
+      retryQuota(session.io, () =>
+        session.client.blacklist({ tokens, allowRawTokensAsJtis }, session.callOptions),
+      ),
     );
     const count = (wanted: Outcome) => results.filter(({ outcome }) => outcome === wanted).length;
     return {
@@ -80,21 +120,18 @@ export class BatchStore {
     };
   }
 
-  /** The tokens that are rejected for another reason than expiry. Records the expiry of those that have expired. */
-  #rejectedItems(
-    violations: readonly Violation[],
-    sent: readonly TokenItem[],
-  ): { line: number; problem: string }[] {
-    const rejected = new Map<number, string>();
+  /** The refused lines of the batch `sent`. Of tokens that have expired it records the expiry instead. */
+  #refusedIn(sent: readonly TokenItem[], violations: readonly Violation[]): RefusedLine[] {
+    const refused = new Map<number, string>();
     for (const { field, description, reason } of violations) {
       const [, index, name] = /^tokens\[(\d+)\]\.?(.*)$/.exec(field) ?? [];
       const item = sent[Number(index)];
       if (index === undefined || item === undefined) continue;
       if (reason === "EXPIRY_PASSED") {
         this.#expiredUpTo = Math.max(this.#expiredUpTo, msOf(item.token.expiresAt));
-      } else rejected.set(item.line, escapeLine(`"${name}" ${description}`));
+      } else refused.set(item.line, escapeLine(`"${name}" ${description}`));
     }
-    return [...rejected].map(([line, problem]) => ({ line, problem }));
+    return [...refused].map(([line, problem]) => ({ line, problem }));
   }
 }
 

@@ -1,10 +1,22 @@
 import { type Command, Option } from "commander";
+import type { BlacklistResponse } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { EpochMs } from "../entry.ts";
 import { MAX_REASON_BYTES } from "../limits.ts";
-import { blacklistJwt } from "./blacklist-jwt.ts";
-import { type BlacklistOptions, blacklistTokens } from "./blacklist-tokens.ts";
+import {
+  type BlacklistOptions,
+  blacklistColumns,
+  blacklistRows,
+  blacklistTokens,
+  howToContinue,
+} from "./blacklist-tokens.ts";
+import { EXIT } from "./exit-code.ts";
+import { certainlyChangedNothing } from "./explain-error.ts";
 import type { CommandContext } from "./io.ts";
+import { readJwt } from "./jwt-input.ts";
 import { operatorCommand } from "./operator-command.ts";
 import { textUpTo, timeArgument } from "./option-parsers.ts";
+import { formatOption, rowWriter } from "./row-writer.ts";
+import type { Session } from "./session.ts";
 
 const HELP = `
 Each line of standard input is a jti, byte for byte, or an object:
@@ -55,12 +67,51 @@ export function addBlacklistCommand(program: Command, context: CommandContext): 
         "expiresAt",
       ),
     )
+    .addOption(formatOption())
     .addHelpText("after", HELP);
-  operatorCommand<BlacklistOptions>(command, context, {
+  operatorCommand<BlacklistOptions & { readonly jwt?: string }>(command, context, {
     timeout: "10s",
     run: (session, { jwt, ...options }, jtis) =>
       jwt === undefined
         ? blacklistTokens(session, options, { jtis, now })
-        : blacklistJwt(session, { ...options, jwt }, { jtis, now }),
+        : blacklistJwt(session, options, { jwt, jtis, now }),
   });
+}
+
+/** Revokes the token that --jwt names; its jti and expiry are taken from the token. Resolves to the exit code. */
+async function blacklistJwt(
+  session: Session,
+  { reason = "", output }: BlacklistOptions,
+  { jwt, jtis, now }: { jwt: string; jtis: readonly string[]; now: EpochMs },
+): Promise<number> {
+  const value = await readJwt(jwt, { stdin: session.io.stdin, otherArguments: jtis });
+  const rows = rowWriter({ session, format: output, columns: blacklistColumns(now) });
+  let response: BlacklistResponse | undefined;
+  let code: number = EXIT.ok;
+  try {
+    const token = { token: { case: "jwt", value } as const, reason };
+    response = await session.client.blacklist({ tokens: [token] }, session.callOptions);
+  } catch (error) {
+    code = session.fail(error, ["the token"]);
+    session.note(howToContinue(0, certainlyChangedNothing(error)));
+    if (await hasNoExpiry(value)) {
+      session.note(
+        "A token without exp, such as an offline token, is revoked by its jti: token-blacklist blacklist --expires-at <when> -- JTI",
+      );
+    }
+  }
+  if (response !== undefined) await rows.write(blacklistRows(response));
+  await rows.end();
+  return code;
+}
+
+/** Also false if the claims cannot be read. */
+async function hasNoExpiry(token: string): Promise<boolean> {
+  // Imported here, because no other command needs this module.
+  const { unverifiedClaims } = await import("../auth/verify.ts");
+  try {
+    return unverifiedClaims(token).exp === undefined;
+  } catch {
+    return false;
+  }
 }

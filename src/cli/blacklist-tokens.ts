@@ -3,25 +3,21 @@ import {
   BlacklistResult_Outcome as Outcome,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import type { EpochMs } from "../entry.ts";
-import { BatchFailures } from "./batch-failures.ts";
 import { EXIT } from "./exit-code.ts";
-import { rowWriter } from "./format.ts";
 import { InputWarnings } from "./input-warnings.ts";
-import type { OperatorOptions } from "./operator-command.ts";
-import { retryQuota } from "./retry-quota.ts";
+import type { RowOptions } from "./operator-command.ts";
+import { retryQuota } from "./retry.ts";
+import { type Column, rowWriter } from "./row-writer.ts";
 import type { Session } from "./session.ts";
-import type { Column } from "./table.ts";
 import { parseTimeArgument, type TimeArgument } from "./time-argument.ts";
-import { tokenBatches, totalOf } from "./token-batches.ts";
-import type { InputToken } from "./token-input.ts";
+import { BatchFailures, tokenBatches } from "./token-batches.ts";
+import { type InputToken, inputTokens } from "./token-input.ts";
 import { type TokenRow, timeWithDistance, tokenRow } from "./token-row.ts";
 import { UsageError } from "./usage-error.ts";
 
-export interface BlacklistOptions extends OperatorOptions {
+export interface BlacklistOptions extends RowOptions {
   readonly expiresAt?: TimeArgument;
   readonly reason?: string;
-  /** Not parsed by commander, which would quote a token in its error. */
-  readonly jwt?: string;
 }
 
 /** Resolves to the exit code. Durations such as `1h` count from `now`, the same for all tokens. */
@@ -30,23 +26,24 @@ export async function blacklistTokens(
   options: BlacklistOptions,
   { jtis, now }: { jtis: readonly string[]; now: EpochMs },
 ): Promise<number> {
-  const { client, call } = session;
+  const { client, callOptions } = session;
   const rows = rowWriter({ session, format: options.output, columns: blacklistColumns(now) });
-  const progress = session.progress("blacklisted", { total: totalOf(jtis), rows: true });
+  const input = inputTokens(jtis, session.io.stdin);
+  const progress = session.progress("blacklisted", { total: input.total, printsRows: true });
   const failures = new BatchFailures(session);
   const counts = new Map<string, number>();
   const warnings = new InputWarnings((line) => session.note(line));
   const send = async (tokens: readonly InputToken[]) => {
-    const request = { tokens: tokens.map((token) => requested(token, { options, now, warnings })) };
-    warnings.ofJtis(tokens);
-    return retryQuota(session.io, () => client.blacklist(request, call));
+    const request = { tokens: tokens.map((token) => requestFor(token, { options, now, warnings })) };
+    warnings.checkJtis(tokens);
+    return retryQuota(session.io, () => client.blacklist(request, callOptions));
   };
-  for await (const answer of tokenBatches(session, jtis, send)) {
-    if ("error" in answer) {
-      failures.add(answer);
+  for await (const result of tokenBatches(session, input, send)) {
+    if ("error" in result) {
+      failures.add(result);
       continue;
     }
-    const printed = blacklistRows(answer.output);
+    const printed = blacklistRows(result.output);
     for (const { outcome } of printed) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
     await rows.write(printed);
     progress.add(printed.length);
@@ -54,7 +51,7 @@ export async function blacklistTokens(
   await rows.end();
   const stored = [...counts.values()].reduce((sum, count) => sum + count, 0);
   if (failures.exitCode !== undefined) {
-    session.note(consequence(stored, failures.undone));
+    session.note(howToContinue(stored, failures.changedNothing));
     return failures.exitCode;
   }
   if (stored === 0) throw new UsageError("standard input contains no token");
@@ -68,15 +65,15 @@ interface RequestDefaults {
   readonly warnings: InputWarnings;
 }
 
-function requested(
+function requestFor(
   { jti, origin, expiresAt, reason }: InputToken,
   { options, now, warnings }: RequestDefaults,
 ) {
-  const expiry = expiresAt === undefined ? options.expiresAt : expiryOf(expiresAt, origin, now);
+  const expiry = expiresAt === undefined ? options.expiresAt : parseExpiry(expiresAt, origin, now);
   if (expiry === undefined) {
     throw new UsageError(`${origin}: has no expiry: give one with --expires-at`);
   }
-  warnings.ofExpiry(expiry, origin, now);
+  warnings.checkExpiry(expiry, origin, now);
   return {
     token: { case: "jti", value: jti } as const,
     expiresAt: expiry,
@@ -84,7 +81,7 @@ function requested(
   };
 }
 
-function expiryOf(text: string, origin: string, now: EpochMs): TimeArgument {
+function parseExpiry(text: string, origin: string, now: EpochMs): TimeArgument {
   try {
     return parseTimeArgument(text, { now, relative: "ahead" });
   } catch (error) {
@@ -92,9 +89,10 @@ function expiryOf(text: string, origin: string, now: EpochMs): TimeArgument {
   }
 }
 
-export function consequence(stored: number, undone: boolean): string {
+/** The advice after a failure. `changedNothing`: no failed call can have stored anything. */
+export function howToContinue(stored: number, changedNothing: boolean): string {
   if (stored > 0) return `${tokensWere(stored)} certainly stored. Repeating the whole command is safe.`;
-  if (undone) return "Nothing was stored.";
+  if (changedNothing) return "Nothing was stored.";
   return "It is not certain whether anything was stored. Repeating the command is safe.";
 }
 

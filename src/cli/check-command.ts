@@ -1,9 +1,13 @@
 import { type Command, Option } from "commander";
-import { checkJwt } from "./check-jwt.ts";
 import { type CheckOptions, checkTokens } from "./check-tokens.ts";
 import type { CommandContext } from "./io.ts";
+import { readJwt } from "./jwt-input.ts";
 import { operatorCommand } from "./operator-command.ts";
 import { duration } from "./option-parsers.ts";
+import { formatOption } from "./row-writer.ts";
+import type { Session } from "./session.ts";
+import { inputTokens, oneToken } from "./token-input.ts";
+import { UsageError } from "./usage-error.ts";
 
 const HELP = `
 Each line of standard input is a jti, byte for byte, or an object with a "jti",
@@ -42,10 +46,42 @@ export function addCheckCommand(program: Command, context: CommandContext): void
       "accept a result that includes this revision of an earlier response",
     )
     .option("--jwt <file>", "check the token in this file, or with - on standard input")
+    .addOption(formatOption())
     .addHelpText("after", HELP);
-  operatorCommand<CheckOptions>(command, context, {
+  operatorCommand<CheckOptions & { readonly jwt?: string }>(command, context, {
     timeout: "10s",
     run: (session, { jwt, ...options }, jtis) =>
-      jwt === undefined ? checkTokens(session, options, jtis) : checkJwt(session, { ...options, jwt }, jtis),
+      jwt === undefined
+        ? checkTokens(session, options, inputTokens(jtis, session.io.stdin))
+        : checkJwt(session, options, { jwt, jtis }),
   });
+}
+
+/** Checks the jti of the token that --jwt names. Resolves to the exit code. */
+async function checkJwt(
+  session: Session,
+  options: CheckOptions,
+  { jwt, jtis }: { readonly jwt: string; readonly jtis: readonly string[] },
+): Promise<number> {
+  const token = await readJwt(jwt, { stdin: session.io.stdin, otherArguments: jtis });
+  const jti = await jtiIn(token);
+  session.note(
+    "The token was decoded, not verified: the result applies to its jti, and does not say whether the token is genuine.",
+  );
+  return checkTokens(session, options, oneToken({ jti, origin: "the token" }));
+}
+
+/** Throws a UsageError that quotes nothing of the token. */
+async function jtiIn(token: string): Promise<string> {
+  // Imported here, because no other command needs these modules.
+  const { InvalidTokenError, unverifiedClaims } = await import("../auth/verify.ts");
+  const { validJti } = await import("../auth/claims.ts");
+  try {
+    const { jti } = unverifiedClaims(token);
+    if (jti === undefined) throw new InvalidTokenError("has no jti: it cannot be blacklisted");
+    return validJti(jti);
+  } catch (error) {
+    if (error instanceof InvalidTokenError) throw new UsageError(`the token ${error.message}`);
+    throw error;
+  }
 }

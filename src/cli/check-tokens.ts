@@ -2,22 +2,19 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type IsBlacklistedRequestSchema, Verdict } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { clampedToTimer } from "../time/clock.ts";
-import { BatchFailures } from "./batch-failures.ts";
 import { EXIT } from "./exit-code.ts";
-import { rowWriter } from "./format.ts";
 import { InputWarnings } from "./input-warnings.ts";
-import type { OperatorOptions } from "./operator-command.ts";
+import type { RowOptions } from "./operator-command.ts";
+import { type Column, rowWriter } from "./row-writer.ts";
 import type { Session } from "./session.ts";
-import type { Column } from "./table.ts";
-import { type NamedTokens, tokenBatches, totalOf } from "./token-batches.ts";
+import { BatchFailures, tokenBatches } from "./token-batches.ts";
+import type { InputTokens } from "./token-input.ts";
 import { UsageError } from "./usage-error.ts";
 
-export interface CheckOptions extends OperatorOptions {
+export interface CheckOptions extends RowOptions {
   /** Milliseconds. */
   readonly maxStaleness?: number;
   readonly atLeastRevision?: string;
-  /** Not parsed by commander, which would quote a token in its error. */
-  readonly jwt?: string;
 }
 
 interface CheckRow {
@@ -37,32 +34,29 @@ const COLUMNS: readonly Column<CheckRow>[] = [
   },
 ];
 
-/**
- * `named` are the arguments of the command, or tokens that have been read already. Resolves to the exit code. Continues after the
- * reader of the output has closed it, because the exit code is an answer too.
- */
+/** Resolves to the exit code. Continues after the reader of the output has closed it, because the exit code is an answer too. */
 export async function checkTokens(
   session: Session,
   options: CheckOptions,
-  named: NamedTokens,
+  tokens: InputTokens,
 ): Promise<number> {
-  const { client, call } = session;
+  const { client, callOptions } = session;
   const rows = rowWriter({ session, format: options.output, columns: COLUMNS });
-  const progress = session.progress("checked", { total: totalOf(named), rows: true });
+  const progress = session.progress("checked", { total: tokens.total, printsRows: true });
   const failures = new BatchFailures(session);
   const freshness = freshnessOf(options);
   const counts = { all: 0, blacklisted: 0, unknown: 0 };
   const warnings = new InputWarnings((line) => session.note(line));
-  const batches = tokenBatches(session, named, (tokens) => {
-    warnings.ofJtis(tokens);
-    return client.isBlacklisted({ jtis: tokens.map(({ jti }) => jti), freshness }, call);
+  const batches = tokenBatches(session, tokens, (batch) => {
+    warnings.checkJtis(batch);
+    return client.isBlacklisted({ jtis: batch.map(({ jti }) => jti), freshness }, callOptions);
   });
-  for await (const answer of batches) {
-    if ("error" in answer) {
-      failures.add(answer);
+  for await (const result of batches) {
+    if ("error" in result) {
+      failures.add(result);
       continue;
     }
-    const { input, output } = answer;
+    const { input, output } = result;
     for (const verdict of output.verdicts) {
       counts.all += 1;
       if (verdict === Verdict.BLACKLISTED) counts.blacklisted += 1;

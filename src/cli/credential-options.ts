@@ -69,16 +69,17 @@ export function credentialsFrom(options: CredentialOptions, env: Environment): C
 }
 
 function tokenFrom(options: CredentialOptions, env: Environment): BearerToken | undefined {
-  const isOption = options.token !== undefined || options.tokenFile !== undefined;
-  const token = optionOrVariable("token", options, isOption ? {} : env);
-  const file = optionOrVariable("tokenFile", options, isOption ? {} : env);
+  // Either option takes precedence over both variables.
+  const variables = options.token === undefined && options.tokenFile === undefined ? env : {};
+  const token = optionOrVariable("token", options, variables);
+  const file = optionOrVariable("tokenFile", options, variables);
   if (token !== undefined && file !== undefined) {
     throw new UsageError(`${token.name} and ${file.name} are both set: choose one`);
   }
   if (file !== undefined && isRawToken(file.text)) {
     throw new UsageError(`${file.name} must be the name of a file that contains the token, not the token`);
   }
-  if (file !== undefined) return tokenFile({ name: file.name, path: file.text });
+  if (file !== undefined) return reloadedToken(file);
   if (token === undefined) return undefined;
   if (isPath(token.text)) {
     throw new UsageError(
@@ -103,24 +104,21 @@ function tlsFrom(options: CredentialOptions, env: Environment): Tls | true | und
   const [ca, cert, key] = (["cacert", "cert", "key"] as const).map((name) =>
     optionOrVariable(name, options, env),
   );
-  const isWanted = options.tls ?? isYes(OPTIONS.tls.variable, env);
+  const isWanted = options.tls ?? isSetToYes(OPTIONS.tls.variable, env);
   if ((ca ?? cert ?? key) === undefined) return isWanted || undefined;
-  if (cert === undefined && key !== undefined) throw alone(key, "cert");
-  if (key === undefined && cert !== undefined) throw alone(cert, "key");
-  return { ca: pem(ca), cert: pem(cert), key: pem(key) };
+  if (cert === undefined && key !== undefined) throw withoutPartner(key, "cert");
+  if (key === undefined && cert !== undefined) throw withoutPartner(cert, "key");
+  return { ca: ca && contentOf(ca), cert: cert && contentOf(cert), key: key && contentOf(key) };
 }
 
-function alone({ name }: NamedValue, missing: "cert" | "key"): UsageError {
+function withoutPartner({ name }: NamedValue, missing: "cert" | "key"): UsageError {
   return new UsageError(`${name} also needs --${missing}, or ${OPTIONS[missing].variable}`);
 }
 
-function pem(file: NamedValue | undefined): Buffer | undefined {
-  return file && contentOf({ name: file.name, path: file.text });
-}
-
 interface NamedValue {
-  /** The name of the option or variable. */
+  /** The name of the option or variable. Messages about a file show this, and neither the path nor the content. */
   readonly name: string;
+  /** Its value: a token, or the path of a file. */
   readonly text: string;
 }
 
@@ -134,30 +132,24 @@ function optionOrVariable(
   const text = option ?? (env[variable] || undefined);
   if (text === undefined) return undefined;
   const found = { name: option === undefined ? variable : flags.replace(/ .*/, ""), text };
-  return key === "token" ? found : checked(found);
+  // A token is validated by its user.
+  return key === "token" ? found : expectUnaltered(found);
 }
 
-/** Rejects text that a shell, an env file or an editor has altered, because it would name another file. Tokens are validated separately. */
-function checked(value: NamedValue): NamedValue {
+/** Rejects text that a shell, an env file or an editor has altered, because it would name another file. Returns `value`. */
+function expectUnaltered(value: NamedValue): NamedValue {
   const problem = settingProblem(value.text);
   if (problem !== undefined) throw new UsageError(`${value.name} ${problem}`);
   return value;
 }
 
-function isYes(variable: string, env: Environment): boolean {
-  const { text } = checked({ name: variable, text: env[variable] || "no" });
+function isSetToYes(variable: string, env: Environment): boolean {
+  const { text } = expectUnaltered({ name: variable, text: env[variable] || "no" });
   if (text !== "yes" && text !== "no") throw new UsageError(`${variable} must be yes or no`);
   return text === "yes";
 }
 
-/** A file that the operator names. */
-interface NamedFile {
-  /** The option or variable that names the file: messages show this, and neither the path nor the content. */
-  readonly name: string;
-  readonly path: string;
-}
-
-function contentOf({ name, path }: NamedFile): Buffer {
+function contentOf({ name, text: path }: NamedValue): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
@@ -166,13 +158,13 @@ function contentOf({ name, path }: NamedFile): Buffer {
 }
 
 /** The token in a file, read again for each call because a long run outlives a token. Throws a {@link UsageError} if there is none now. */
-function tokenFile(file: NamedFile): BearerToken {
-  let latest = tokenIn(file);
+function reloadedToken(file: NamedValue): BearerToken {
+  let latest = readToken(file);
   // A pipe is empty after it has been read once.
-  if (!statSync(file.path, { throwIfNoEntry: false })?.isFile()) return latest;
+  if (!statSync(file.text, { throwIfNoEntry: false })?.isFile()) return latest;
   return () => {
     try {
-      latest = tokenIn(file);
+      latest = readToken(file);
     } catch {
       // The file is being replaced. The previous token may still be valid; otherwise the service rejects it.
     }
@@ -180,7 +172,7 @@ function tokenFile(file: NamedFile): BearerToken {
   };
 }
 
-function tokenIn(file: NamedFile): string {
+function readToken(file: NamedValue): string {
   const token = contentOf(file).toString().trim();
   const problem = bearerTokenProblem(token);
   if (problem !== undefined) throw new UsageError(`the content of the file of ${file.name} ${problem}`);

@@ -6,7 +6,7 @@ import { escapeLine } from "../text/terminal-text.ts";
 export interface Circumstances {
   readonly address: string;
   readonly timeoutMs: number;
-  /** Where the operator named each token of the request, in the request's order. */
+  /** Where the operator named each token of the request, in the request's order; absent: they are named by their fields. */
   readonly origins?: readonly string[];
 }
 
@@ -16,8 +16,8 @@ export function explainError(error: unknown, circumstances: Circumstances): stri
   return lines.map((line) => escapeLine(withoutRawTokens(line)));
 }
 
-/** Whether the call certainly changed nothing. */
-export function isCertainlyUndone(error: unknown): boolean {
+/** Whether the failed call certainly changed nothing; false if `error` is not that of a call. */
+export function certainlyChangedNothing(error: unknown): boolean {
   if (!(error instanceof ClientError)) return false;
   return (
     [
@@ -38,10 +38,12 @@ function explainCall(error: ClientError, { address, timeoutMs, origins }: Circum
   if (violations.length > 0) {
     const each = violations.map((violation) => {
       const { field, description } = violation;
-      // A violation that summarizes omitted ones has no field.
-      return field === "" ? description : `${place(field, origins)}: ${description}${instead(violation)}`;
+      // No field: it is about the request as a whole, or summarizes omitted violations.
+      return field === ""
+        ? description
+        : `${whereIs(field, origins)}: ${description}${rawTokenHint(violation)}`;
     });
-    return each.length === 1 ? each : [`the request has ${each.length} errors:`, ...each];
+    return each.length === 1 ? each : ["the request is invalid:", ...each];
   }
   const again = error.retryAfterMs ? `try again in ${Math.ceil(error.retryAfterMs / 1000)} s` : "try again";
   switch (code) {
@@ -78,6 +80,7 @@ function explainCall(error: ClientError, { address, timeoutMs, origins }: Circum
 }
 
 function explainConnection({ connection, detail, message }: ClientError, address: string): string {
+  // grpc-js's text, such as "No connection established. Last error: connect ECONNREFUSED 10.0.0.7:50051. Resolution note: ...".
   const cause = /Last error: (.+?)(?: \([^()]*\))?(?:\. Resolution note|$)/.exec(detail ?? "")?.[1];
   switch (connection) {
     case "refused":
@@ -95,7 +98,8 @@ function explainConnection({ connection, detail, message }: ClientError, address
   }
 }
 
-function place(field: string, origins: readonly string[] | undefined): string {
+/** Where the operator named the token of `field`, with the name of its member, if that is not the jti; else `field`. */
+function whereIs(field: string, origins: readonly string[] | undefined): string {
   const match = /^(?:tokens|jtis)\[(\d+)\](?:\.(.+))?$/.exec(field);
   const origin = match === null ? undefined : origins?.[Number(match[1])];
   if (origin === undefined) return field;
@@ -103,7 +107,8 @@ function place(field: string, origins: readonly string[] | undefined): string {
   return member === undefined || member === "jti" || member === "jwt" ? origin : `${origin}: ${member}`;
 }
 
-function instead({ field, reason }: Violation): string {
+/** The end of the description of a violation; empty for any but a raw token in a check. */
+function rawTokenHint({ field, reason }: Violation): string {
   return reason === "RAW_TOKEN" && field.startsWith("jtis[")
     ? ": to check a token by its jti, use check --jwt"
     : "";

@@ -2,7 +2,7 @@ import { type Command, Option } from "commander";
 import { type ExportOptions, exportTokens } from "./export-tokens.ts";
 import type { CommandContext } from "./io.ts";
 import { addListFilter } from "./list-filter.ts";
-import { callingCommand } from "./operator-command.ts";
+import { operatorCommand } from "./operator-command.ts";
 
 const FILTERS = ["includeExpired", "createdAfter", "createdBefore", "revokedBy", "jti"];
 
@@ -33,7 +33,7 @@ export function addExportCommand(program: Command, context: CommandContext): voi
     .option("--output <file>", "the file to write (default: standard output)")
     .addOption(new Option("--resume", "resume an interrupted export, with its filters").conflicts(FILTERS))
     .addHelpText("after", HELP);
-  callingCommand<ExportOptions>(addListFilter(command, now), context, {
+  operatorCommand<ExportOptions>(addListFilter(command, now), context, {
     timeout: "10s",
     run: exportTokens,
   });

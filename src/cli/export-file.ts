@@ -7,12 +7,13 @@ import { UsageError } from "./usage-error.ts";
 /** How often the state is written, which bounds what is fetched again after a kill. */
 const STATE_INTERVAL_MS = 1000;
 
-/** What the file contains, and where to resume. */
+/** What the file contains, and where to resume. Saved as JSON. */
 interface State {
   readonly version: 1;
   readonly filter: ListFilter;
-  /** The token of the next page; null after the last page. */
+  /** The token of the next page; empty before the first page, null after the last. */
   readonly pageToken: string | null;
+  /** The numbers of entries and of bytes in the file. */
   readonly count: number;
   readonly bytes: number;
 }
@@ -45,7 +46,7 @@ export class ExportFile {
     { filter, clock }: { filter: ListFilter; clock: Clock },
   ): Promise<ExportFile> {
     await expectReplaceable(path);
-    const handle = await opened(path, createPrivateFile);
+    const handle = await openPart(path, createPrivateFile);
     const state: State = { version: 1, filter, pageToken: "", count: 0, bytes: 0 };
     const file = new ExportFile(path, { handle, clock, state });
     await file.#saveState();
@@ -56,7 +57,7 @@ export class ExportFile {
   static async resume(path: string, clock: Clock): Promise<ExportFile> {
     await expectReplaceable(path);
     const state = await readState(path);
-    const handle = await opened(path, (part) => openPrivateFile(part, "read and write"));
+    const handle = await openPart(path, (part) => openPrivateFile(part, "read and write"));
     const { size } = await handle.stat();
     if (size < state.bytes) {
       await handle.close();
@@ -73,7 +74,7 @@ export class ExportFile {
     return this.#state;
   }
 
-  /** Appends `text`, after which the page of `nextPageToken` follows. */
+  /** Appends `text`, the page before that of `nextPageToken`; empty: the last page. `count` includes its entries. */
   async write(
     text: string,
     { nextPageToken, count }: { readonly nextPageToken: string; readonly count: number },
@@ -120,7 +121,7 @@ export class ExportFile {
   }
 }
 
-async function opened(path: string, open: (part: string) => Promise<FileHandle>): Promise<FileHandle> {
+async function openPart(path: string, open: (part: string) => Promise<FileHandle>): Promise<FileHandle> {
   try {
     return await open(`${path}.part`);
   } catch (error) {
@@ -134,7 +135,7 @@ async function opened(path: string, open: (part: string) => Promise<FileHandle>)
   }
 }
 
-/** Checked before the export rather than after an hour of it. */
+/** Checked before the export, so that it does not fail at its end. */
 async function expectReplaceable(path: string): Promise<void> {
   const existing = await stat(path).catch(() => undefined);
   if (existing !== undefined && !existing.isFile()) throw new UsageError(`${path} is not a file`);

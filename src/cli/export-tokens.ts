@@ -12,19 +12,20 @@ import {
   reasonForNone,
   warnOfLikelyMistakes,
 } from "./list-filter.ts";
-import type { CallingOptions } from "./operator-command.ts";
-import { OutageRetry } from "./retry-outage.ts";
+import type { OperatorOptions } from "./operator-command.ts";
+import { OutageRetry } from "./retry.ts";
 import type { Session } from "./session.ts";
 import { tokenRow } from "./token-row.ts";
 import { UsageError } from "./usage-error.ts";
 
-export interface ExportOptions extends CallingOptions, ListFilterOptions {
+export interface ExportOptions extends OperatorOptions, ListFilterOptions {
   readonly output?: string;
   readonly resume?: boolean;
 }
 
-/** The destination of pages. */
-interface Sink {
+/** Receives the pages. */
+interface PageSink {
+  /** `count` is the number of entries so far, those in `text` included. */
   write(text: string, page: { readonly nextPageToken: string; readonly count: number }): Promise<void>;
 }
 
@@ -34,7 +35,7 @@ export async function exportTokens(session: Session, options: ExportOptions): Pr
   warnOfLikelyMistakes(options, session);
   if (path === undefined || path === "-") {
     if (resume) throw new UsageError("--resume needs --output, the file of the interrupted export");
-    return toStandardOutput(session, listFilter(options));
+    return exportToStandardOutput(session, listFilter(options));
   }
   const file = resume
     ? await ExportFile.resume(path, session.io.clock)
@@ -42,7 +43,7 @@ export async function exportTokens(session: Session, options: ExportOptions): Pr
   try {
     const count = await exportPages(session, { ...file.position, sink: file });
     await file.finish();
-    conclude(session, count, file.position.filter);
+    reportCount(session, count, file.position.filter);
     return EXIT.ok;
   } catch (error) {
     const code = session.fail(error);
@@ -53,7 +54,7 @@ export async function exportTokens(session: Session, options: ExportOptions): Pr
   }
 }
 
-async function toStandardOutput(session: Session, filter: ListFilter): Promise<number> {
+async function exportToStandardOutput(session: Session, filter: ListFilter): Promise<number> {
   const { output } = session;
   const sink = { write: (text: string) => output.write(text) };
   const count = await exportPages(session, { filter, pageToken: "", count: 0, sink });
@@ -62,33 +63,36 @@ async function toStandardOutput(session: Session, filter: ListFilter): Promise<n
     session.note("error: standard output was closed before all entries were written");
     return EXIT.failed;
   }
-  conclude(session, count, filter);
+  reportCount(session, count, filter);
   return EXIT.ok;
 }
 
 /** An empty export may be a mistake, so it is reported even if standard error is not a terminal. */
-function conclude(session: Session, count: number, filter: ListFilter): void {
+function reportCount(session: Session, count: number, filter: ListFilter): void {
   if (count === 0)
     session.note(`There were no entries to export${reasonForNone(filter, session.io.clock.now())}`);
   else session.remark(`${count} entries were exported.`);
 }
 
-interface Pages {
+interface PagesToExport {
   readonly filter: ListFilter;
   /** The token of the first page to fetch; null if none is left. */
   readonly pageToken: string | null;
-  /** The number of entries before it. */
+  /** The number of entries that were written before. */
   readonly count: number;
-  readonly sink: Sink;
+  readonly sink: PageSink;
 }
 
 /** Writes page after page, each while the next one is fetched. Returns the number of entries, earlier ones included. */
-async function exportPages(session: Session, { filter, pageToken, count, sink }: Pages): Promise<number> {
-  const { client, call, output, io } = session;
-  const progress = session.progress("exported", { rows: true });
+async function exportPages(
+  session: Session,
+  { filter, pageToken, count, sink }: PagesToExport,
+): Promise<number> {
+  const { client, callOptions, output, io } = session;
+  const progress = session.progress("exported", { printsRows: true });
   const outageRetry = new OutageRetry(io);
-  const fetch = (token: string): Page => {
-    const answer = client.list({ ...filter, pageSize: MAX_PAGE_SIZE, pageToken: token }, call);
+  const fetch = (token: string): PageInFlight => {
+    const answer = client.list({ ...filter, pageSize: MAX_PAGE_SIZE, pageToken: token }, callOptions);
     // A failure is handled once the page before has been written.
     answer.catch(() => {});
     return { token, answer };
@@ -100,24 +104,24 @@ async function exportPages(session: Session, { filter, pageToken, count, sink }:
     const { tokens, nextPageToken } = await received(next, { outageRetry, fetch });
     next = pageTokens.next(nextPageToken) === "" ? undefined : fetch(nextPageToken);
     total += tokens.length;
-    await sink.write(tokens.map(line).join(""), { nextPageToken, count: total });
+    await sink.write(tokens.map(lineOf).join(""), { nextPageToken, count: total });
     progress.add(tokens.length);
   }
   return total;
 }
 
 /** A page that is being fetched. */
-interface Page {
+interface PageInFlight {
   readonly token: string;
   readonly answer: Promise<ListResponse>;
 }
 
-/** Fetches the page again if the first attempt fails. */
+/** The page, once it has arrived. It is fetched again after an outage. */
 function received(
-  page: Page,
-  { outageRetry, fetch }: { outageRetry: OutageRetry; fetch: (token: string) => Page },
+  page: PageInFlight,
+  { outageRetry, fetch }: { outageRetry: OutageRetry; fetch: (token: string) => PageInFlight },
 ): Promise<ListResponse> {
-  let current: Page | undefined = page;
+  let current: PageInFlight | undefined = page;
   return outageRetry.run(() => {
     const { answer } = current ?? fetch(page.token);
     current = undefined;
@@ -125,7 +129,7 @@ function received(
   });
 }
 
-function line(token: BlacklistedToken): string {
+function lineOf(token: BlacklistedToken): string {
   if (token.jti === "" || token.expiresAt === undefined)
     throw malformedAnswer("the service sent an entry without jti or expiry");
   return `${escapedJson(tokenRow(token))}\n`;

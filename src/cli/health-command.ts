@@ -10,6 +10,7 @@ import type { CliIo, CommandContext } from "./io.ts";
 import { addressFrom, duration, hostPort, positiveDuration } from "./option-parsers.ts";
 
 const DEFAULT_ADDRESS = "127.0.0.1:9464";
+/** The pause between two requests with --wait. */
 const RETRY_MS = 100;
 
 const HELP = `
@@ -25,8 +26,9 @@ Examples:
 
 interface HealthOptions {
   readonly adminAddress?: string;
-  /** `timeout` and `wait` are in milliseconds. */
+  /** Milliseconds. */
   readonly timeout: number;
+  /** Milliseconds; 0: one request. */
   readonly wait: number;
 }
 
@@ -76,7 +78,7 @@ async function untilServing(
 ): Promise<number> {
   const giveUpAt = io.clock.monotonic() + waitMs;
   for (;;) {
-    const { isServing, message } = await askHealth(address, { timeoutMs, signal: io.signal });
+    const { isServing, message } = await requestReadiness(address, { timeoutMs, signal: io.signal });
     if (io.signal.aborted) {
       io.stderr.write("interrupted\n");
       return EXIT.interrupted;
@@ -100,37 +102,39 @@ interface Health {
 }
 
 /** Requests `/readyz` once. Never rejects: a service that cannot be reached counts as not serving. */
-function askHealth(
+function requestReadiness(
   { host, port }: HostPort,
   { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
 ): Promise<Health> {
   const address = formatHostPort({ host, port });
   return new Promise((resolve) => {
-    const not = (message: string) => resolve({ isServing: false, message });
+    const notServing = (message: string) => resolve({ isServing: false, message });
     // The timeout is for the whole response: a socket timeout alone would let a trickle of bytes continue without end.
-    const limits = AbortSignal.any([signal, AbortSignal.timeout(clampedToTimer(timeoutMs))]);
+    const end = AbortSignal.any([signal, AbortSignal.timeout(clampedToTimer(timeoutMs))]);
     // No agent: a connection kept alive would keep the process alive.
-    const options = { host: reachable(host), port, path: "/readyz", agent: false, signal: limits };
+    const options = { host: connectableHost(host), port, path: "/readyz", agent: false, signal: end };
     get(options, (response) => {
       response.resume();
       const { statusCode } = response;
       if (statusCode === 200) resolve({ isServing: true, message: `the service at ${address} is serving` });
       else if (statusCode === 503)
-        not(
+        notServing(
           `the service at ${address} is not serving: its database is unavailable, or it is stopping; see its log`,
         );
       else
-        not(`${address} is not the ADMIN_ADDRESS of a token-blacklist service (HTTP status ${statusCode})`);
+        notServing(
+          `${address} is not the ADMIN_ADDRESS of a token-blacklist service (HTTP status ${statusCode})`,
+        );
     }).once("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "ECONNREFUSED") not(`nothing listens at ${address}`);
-      else if (limits.aborted) not(`no response from ${address} within ${timeoutMs / 1000} s`);
-      else not(`no response from ${address} (${error.code ?? error.message})`);
+      if (error.code === "ECONNREFUSED") notServing(`nothing listens at ${address}`);
+      else if (end.aborted) notServing(`no response from ${address} within ${timeoutMs / 1000} s`);
+      else notServing(`no response from ${address} (${error.code ?? error.message})`);
     });
   });
 }
 
 /** A wildcard address is one to listen on, not one to connect to. */
-function reachable(host: string): string {
+function connectableHost(host: string): string {
   if (host === "0.0.0.0") return "127.0.0.1";
   return /^[0:]+$/.test(host) && host.includes(":") ? "::1" : host;
 }

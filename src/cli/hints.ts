@@ -44,15 +44,15 @@ const SETTING_OF: Readonly<Record<string, string>> = {
   "--tls": "TLS_CERT_FILE=server.pem TLS_KEY_FILE=server.key",
 };
 
-/** The options of these commands that replace arguments. */
-const INSTEAD_OF_ARGUMENTS: Readonly<Record<string, string>> = {
+/** Hints for arguments of commands that take none. */
+const ARGUMENT_HINTS: Readonly<Record<string, string>> = {
   list: "list takes no arguments: name a token with --jti.",
   export: "export takes no arguments: name a file with --output, a token with --jti.",
   health: "health takes no arguments: name the service with --admin-address.",
 };
 
 /** Options that operators try with the commands that call a service, and a hint to the option meant. */
-const OPTIONS_MEANT: readonly (readonly [tried: RegExp, commands: RegExp, hint: string])[] = [
+const OPTION_HINTS: readonly (readonly [tried: RegExp, commands: RegExp, hint: string])[] = [
   [
     /^--(ttl|exp|expiry|expires|expires-in|expiration|until)$/,
     /^blacklist$/,
@@ -80,7 +80,7 @@ export function hintFor({ code, message }: CommanderError, argv: readonly string
     case "commander.unknownOption":
       return forOption(/unknown option '([^'=]*)/.exec(message)?.[1] ?? "", command);
     case "commander.excessArguments":
-      return command === "serve" ? forServe("") : INSTEAD_OF_ARGUMENTS[command];
+      return command === "serve" ? forServe("") : ARGUMENT_HINTS[command];
     default:
       return undefined;
   }
@@ -98,7 +98,7 @@ function forCommand(word: string): string | undefined {
 }
 
 function forOption(option: string, command: string): string | undefined {
-  const meant = OPTIONS_MEANT.find(([tried, commands]) => tried.test(option) && commands.test(command));
+  const meant = OPTION_HINTS.find(([tried, commands]) => tried.test(option) && commands.test(command));
   if (meant !== undefined) return meant[2];
   switch (command) {
     case "serve":

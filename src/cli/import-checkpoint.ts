@@ -1,32 +1,36 @@
 import { lstat, rm } from "node:fs/promises";
+import { MAX_BATCH } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
+import { type BatchStore, type ImportCounts, NO_COUNTS } from "./batch-store.ts";
+import type { ImportItem, InputDigest } from "./import-items.ts";
 import { openPrivateFile, readPrivateFile, replacePrivateFile, temporaryPathOf } from "./private-file.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** The progress of an import. */
 export interface ImportProgress {
-  /** All lines up to this one are stored, expired or refused. 0: none. */
+  /** The number of the last line that is done with all lines before it: stored, expired or refused. 0: none. */
   readonly line: number;
   /** The digest of those lines. */
   readonly digest: string;
   readonly counts: ImportCounts;
 }
 
+/** Bounds what is sent again after a kill. */
 const SAVE_INTERVAL_MS = 1000;
 
 /** A file that holds the progress of an import for `--resume`. It is deleted once the whole input has been read. */
 export class ImportCheckpoint {
   readonly #path: string;
   readonly #clock: Clock;
-  /** The progress of an earlier import. */
-  readonly #begun: ImportProgress;
+  /** The progress when this import began. */
+  readonly #initial: ImportProgress;
   #savedAt: number;
   #latest: ImportProgress | undefined;
 
-  private constructor(path: string, { clock, progressed }: { clock: Clock; progressed: ImportProgress }) {
+  private constructor(path: string, { clock, progress }: { clock: Clock; progress: ImportProgress }) {
     this.#path = path;
     this.#clock = clock;
-    this.#begun = progressed;
+    this.#initial = progress;
     this.#savedAt = clock.monotonic();
   }
 
@@ -36,12 +40,12 @@ export class ImportCheckpoint {
    */
   static async open(
     path: string,
-    begun: { clock: Clock; progressed: ImportProgress },
+    options: { clock: Clock; progress: ImportProgress },
   ): Promise<ImportCheckpoint> {
-    const checkpoint = new ImportCheckpoint(path, begun);
+    const checkpoint = new ImportCheckpoint(path, options);
     try {
       for (const written of [path, temporaryPathOf(path)]) await expectCheckpoint(written);
-      await checkpoint.#write(begun.progressed);
+      await checkpoint.#write(options.progress);
     } catch (error) {
       if (error instanceof UsageError) throw error;
       const { code } = error as NodeJS.ErrnoException;
@@ -55,8 +59,8 @@ export class ImportCheckpoint {
   /** Reads the checkpoint. Throws a UsageError if `path` is not one. */
   static async read(path: string): Promise<ImportProgress> {
     try {
-      const progressed = progressedIn(JSON.parse(await readPrivateFile(path)));
-      if (progressed !== undefined) return progressed;
+      const progress = parseProgress(JSON.parse(await readPrivateFile(path)));
+      if (progress !== undefined) return progress;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code !== undefined) {
@@ -69,26 +73,26 @@ export class ImportCheckpoint {
   }
 
   /** Records the progress; written about once a second. */
-  async note(progressed: ImportProgress): Promise<void> {
-    this.#latest = progressed;
+  async record(progress: ImportProgress): Promise<void> {
+    this.#latest = progress;
     if (this.#clock.monotonic() - this.#savedAt < SAVE_INTERVAL_MS) return;
-    await this.#write(progressed);
+    await this.#write(progress);
     this.#savedAt = this.#clock.monotonic();
   }
 
-  /** Called when the import ends before the input does. Without any progress there is nothing to resume, and the file is deleted. */
+  /** Called when the import ends before the input does. If no line is done there is nothing to resume, and the file is deleted. */
   async keep(): Promise<void> {
-    const progressed = this.#latest ?? this.#begun;
-    if (progressed.line === 0) await this.remove();
-    else await this.#write(progressed).catch(() => {});
+    const progress = this.#latest ?? this.#initial;
+    if (progress.line === 0) await this.remove();
+    else await this.#write(progress).catch(() => {});
   }
 
   async remove(): Promise<void> {
     await rm(this.#path, { force: true });
   }
 
-  async #write(progressed: ImportProgress): Promise<void> {
-    await replacePrivateFile(this.#path, `${BEGINNING}${JSON.stringify(progressed).slice(1)}`);
+  async #write(progress: ImportProgress): Promise<void> {
+    await replacePrivateFile(this.#path, `${BEGINNING}${JSON.stringify(progress).slice(1)}`);
   }
 }
 
@@ -117,49 +121,63 @@ async function beginningOf(path: string): Promise<string> {
 }
 
 /** Undefined unless `value` is the content of a checkpoint. */
-function progressedIn(value: unknown): ImportProgress | undefined {
+function parseProgress(value: unknown): ImportProgress | undefined {
   const { version, line, digest, counts } = (value ?? {}) as Partial<ImportProgress> & { version?: unknown };
   if (version !== 1 || !isCount(line) || typeof digest !== "string" || typeof counts !== "object")
     return undefined;
-  const isWhole = Object.keys(NO_COUNTS).every(
+  const isComplete = Object.keys(NO_COUNTS).every(
     (name) => Object.hasOwn(counts ?? {}, name) && isCount(counts?.[name as keyof ImportCounts]),
   );
-  return isWhole ? { line, digest, counts } : undefined;
+  return isComplete ? { line, digest, counts } : undefined;
 }
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** How the lines of an import were dealt with. */
-export interface ImportCounts {
-  readonly lines: number;
-  readonly created: number;
-  readonly already_blacklisted: number;
-  readonly extended: number;
-  /** Expired according to the service, leeway included. */
-  readonly expired: number;
-  /** Invalid lines, and tokens that the service rejected. */
-  readonly refused: number;
+/**
+ * The items of `source` after those that are `done`. Adds these, which it skips, to `digest`. Throws a UsageError if the input has
+ * changed since, and an Error if the service lacks one of the last entries that were stored: it is another service, or its database was
+ * restored.
+ */
+export async function* remainingItems(
+  source: AsyncIterable<ImportItem[]>,
+  { done, digest, store }: { done: ImportProgress; digest: InputDigest; store: BatchStore },
+): AsyncGenerator<ImportItem[]> {
+  let isResumed = done.line === 0;
+  let last: ImportItem[] = [];
+  for await (const items of source) {
+    if (isResumed) {
+      yield items;
+      continue;
+    }
+    const skipped = items.filter(({ line }) => line <= done.line);
+    digest.add(skipped);
+    last = [...last, ...skipped].slice(-MAX_BATCH);
+    if (last.at(-1)?.line !== done.line) continue;
+    isResumed = true;
+    if (digest.value !== done.digest) throw inputChanged(done);
+    await expectStored(store, last, done);
+    if (skipped.length < items.length) yield items.slice(skipped.length);
+  }
+  if (!isResumed) throw inputChanged(done);
 }
 
-export const NO_COUNTS: ImportCounts = {
-  lines: 0,
-  created: 0,
-  already_blacklisted: 0,
-  extended: 0,
-  expired: 0,
-  refused: 0,
-};
-
-export function sumOf(counts: ImportCounts, more: Partial<ImportCounts>): ImportCounts {
-  const names = Object.keys(NO_COUNTS) as (keyof ImportCounts)[];
-  return Object.fromEntries(
-    names.map((name) => [name, counts[name] + (more[name] ?? 0)]),
-  ) as unknown as ImportCounts;
+/** Sending the entries again proves that they are stored, and needs no permission beyond that of importing. */
+async function expectStored(
+  store: BatchStore,
+  items: readonly ImportItem[],
+  { line }: ImportProgress,
+): Promise<void> {
+  const { counts } = await store.store(items.filter((item) => "token" in item));
+  if ((counts.created ?? 0) === 0) return;
+  throw new Error(
+    `the service lacks entries that were stored up to line ${line}: it is another service, or its database was restored; start over without --resume`,
+  );
 }
 
-/** How many of the tokens of the import are in the blacklist. */
-export function storedOf({ created, already_blacklisted, extended }: ImportCounts): number {
-  return created + already_blacklisted + extended;
+function inputChanged({ line }: ImportProgress): UsageError {
+  return new UsageError(
+    `the input is not that of the interrupted import: its first ${line} lines differ; start over without --resume, which is safe`,
+  );
 }

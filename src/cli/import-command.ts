@@ -4,6 +4,7 @@ import { type ImportOptions, importTokens } from "./import-tokens.ts";
 import type { CommandContext } from "./io.ts";
 import { operatorCommand } from "./operator-command.ts";
 import { textUpTo } from "./option-parsers.ts";
+import { formatOption } from "./row-writer.ts";
 
 const HELP = `
 One JSON object per line, as written by export, or with only a jti and an
@@ -38,6 +39,7 @@ export function addImportCommand(program: Command, context: CommandContext): voi
     .option("--ignore-unknown", "ignore unknown fields")
     .option("--checkpoint <file>", "the file that records the progress")
     .option("--resume", "resume after the last completed line of an interrupted import")
+    .addOption(formatOption())
     .addHelpText("after", HELP);
   operatorCommand<ImportOptions>(command, context, {
     timeout: "30s",

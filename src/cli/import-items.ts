@@ -6,18 +6,21 @@ import { likelyName } from "../text/nearest-word.ts";
 import { escapeLine } from "../text/terminal-text.ts";
 import { scanLines } from "./lines.ts";
 import { parseAbsoluteTime, type TimeArgument } from "./time-argument.ts";
+import { OUTPUT_ONLY_FIELDS } from "./token-input.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** A line of the input: the token it names, or what is wrong with it. */
-export type ImportItem = { readonly line: number; readonly text: string } & (
-  | { readonly token: ImportedToken }
-  | { readonly problem: string }
-);
+export type ImportItem = {
+  /** The number of the line, counted from 1. */
+  readonly line: number;
+  /** The line as read; empty if it is too long, not UTF-8, or begins with a byte order mark. */
+  readonly text: string;
+} & ({ readonly token: ImportedToken } | { readonly problem: string });
 
 export type TokenItem = Extract<ImportItem, { token: unknown }>;
 
-/** The lines of `stream` as they arrive, without blank ones. */
-export async function* importItems(
+/** The lines of `stream` as they arrive, without empty ones. */
+export async function* readImportItems(
   stream: Readable,
   options: { ignoreUnknown: boolean },
 ): AsyncGenerator<ImportItem[]> {
@@ -25,12 +28,12 @@ export async function* importItems(
     yield lines.map((line) =>
       "problem" in line
         ? { line: line.number, text: "", problem: line.problem }
-        : parsed(line.number, line.text, options),
+        : parseItem(line.number, line.text, options),
     );
   }
 }
 
-function parsed(line: number, text: string, options: { ignoreUnknown: boolean }): ImportItem {
+function parseItem(line: number, text: string, options: { ignoreUnknown: boolean }): ImportItem {
   try {
     return { line, text, token: parseImportLine(text, options) };
   } catch (error) {
@@ -39,7 +42,7 @@ function parsed(line: number, text: string, options: { ignoreUnknown: boolean })
   }
 }
 
-/** The digest of all lines so far, which identifies the input. */
+/** A digest that identifies the input: of the numbers and texts of all lines but empty ones. */
 export class InputDigest {
   readonly #hash: Hash = createHash("sha256");
 
@@ -62,8 +65,6 @@ interface ImportedToken {
   readonly reason?: string;
 }
 
-/** Further fields printed by `export`, `list` and `blacklist`: ignored, because the service decides them. */
-const SET_BY_SERVICE = new Set(["created_at", "revoked_by", "outcome", "verdict", "revision"]);
 const FIELDS = ["jti", "exp", "expires_at", "reason"];
 const MAX_QUOTED_LENGTH = 40;
 
@@ -74,7 +75,7 @@ const MAX_QUOTED_LENGTH = 40;
 function parseImportLine(text: string, { ignoreUnknown }: { ignoreUnknown: boolean }): ImportedToken {
   const { jti, exp, expires_at: expiresAt, reason, ...others } = parseObject(text);
   for (const name of Object.keys(others)) {
-    if (ignoreUnknown || SET_BY_SERVICE.has(name)) continue;
+    if (ignoreUnknown || OUTPUT_ONLY_FIELDS.has(name)) continue;
     const meant = likelyName(name.slice(0, MAX_QUOTED_LENGTH), FIELDS);
     const hint = meant === undefined ? "" : `did you mean "${meant}"? If not, `;
     throw new UsageError(
@@ -82,14 +83,14 @@ function parseImportLine(text: string, { ignoreUnknown }: { ignoreUnknown: boole
     );
   }
   if (typeof jti !== "string") throw new UsageError(`"jti" must be a string`);
-  expectNone("jti", storedJtiProblem(jti));
+  expectNoProblem("jti", storedJtiProblem(jti));
   if (exp !== undefined && expiresAt !== undefined)
     throw new UsageError(`has both "exp" and "expires_at": one is enough`);
-  const expiry = exp === undefined ? instantOf("expires_at", expiresAt) : instantOf("exp", exp);
+  const expiry = exp === undefined ? timeOf("expires_at", expiresAt) : timeOf("exp", exp);
   // Another system may write null if it knows no reason.
   if (reason === undefined || reason === null || reason === "") return { jti, expiresAt: expiry };
   if (typeof reason !== "string") throw new UsageError(`"reason" must be a string`);
-  expectNone("reason", textProblem(reason, MAX_REASON_BYTES));
+  expectNoProblem("reason", textProblem(reason, MAX_REASON_BYTES));
   return { jti, expiresAt: expiry, reason };
 }
 
@@ -105,7 +106,7 @@ function parseObject(text: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-function instantOf(name: string, value: unknown): TimeArgument {
+function timeOf(name: string, value: unknown): TimeArgument {
   if (value === undefined) throw new UsageError(`has no "exp" or "expires_at"`);
   if (typeof value !== "string" && typeof value !== "number")
     throw new UsageError(`"${name}" must be a string or a number`);
@@ -116,7 +117,7 @@ function instantOf(name: string, value: unknown): TimeArgument {
   }
 }
 
-function expectNone(name: string, problem: string | undefined): void {
+function expectNoProblem(name: string, problem: string | undefined): void {
   if (problem !== undefined) throw new UsageError(`"${name}" ${problem}`);
 }
 

@@ -1,36 +1,34 @@
 import { open } from "node:fs/promises";
 import type { Readable } from "node:stream";
-import { BatchFailures } from "./batch-failures.ts";
-import { BatchStore, isOfRawToken, type StoredBatch } from "./batch-store.ts";
-import { EXIT } from "./exit-code.ts";
-import { rowWriter } from "./format.ts";
 import {
-  ImportCheckpoint,
+  BatchStore,
   type ImportCounts,
-  type ImportProgress,
+  isOfRawToken,
   NO_COUNTS,
-  storedOf,
+  type StoredBatch,
+  storedCount,
   sumOf,
-} from "./import-checkpoint.ts";
-import { type ImportItem, InputDigest, importItems } from "./import-items.ts";
-import type { OperatorOptions } from "./operator-command.ts";
+} from "./batch-store.ts";
+import { EXIT } from "./exit-code.ts";
+import { ImportCheckpoint, type ImportProgress, remainingItems } from "./import-checkpoint.ts";
+import { type ImportItem, InputDigest, readImportItems } from "./import-items.ts";
+import type { RowOptions } from "./operator-command.ts";
 import { orderedMap } from "./ordered-map.ts";
-import { remainingItems } from "./remaining-items.ts";
-import { OutageRetry } from "./retry-outage.ts";
+import { OutageRetry } from "./retry.ts";
+import { type Column, rowWriter } from "./row-writer.ts";
 import type { Session } from "./session.ts";
-import type { Column } from "./table.ts";
-import { IN_FLIGHT, inBatches } from "./token-batches.ts";
+import { BatchFailures, inBatches, MAX_BATCHES_IN_FLIGHT } from "./token-batches.ts";
 import { UsageError } from "./usage-error.ts";
 
-export interface ImportOptions extends OperatorOptions {
+export interface ImportOptions extends RowOptions {
   readonly reason?: string;
   readonly ignoreUnknown?: boolean;
   readonly checkpoint?: string;
   readonly resume?: boolean;
 }
 
-/** Further problems mostly repeat the first ones. They are counted nevertheless. */
-const MAX_NAMED_PROBLEMS = 100;
+/** How many refused lines are reported one by one, and as many with raw tokens. Further ones mostly repeat them, and are only counted. */
+const MAX_REPORTED_LINES = 100;
 
 const COLUMNS: readonly Column<ImportCounts>[] = [
   { title: "lines", text: ({ lines }) => String(lines) },
@@ -47,14 +45,14 @@ export async function importTokens(session: Session, options: ImportOptions, pat
   const checkpointPath = options.checkpoint ?? (path === "-" ? undefined : `${path}.import`);
   if (options.resume && checkpointPath === undefined)
     throw new UsageError("--resume from standard input needs the --checkpoint of the interrupted import");
-  const done = options.resume ? await ImportCheckpoint.read(checkpointPath as string) : NOTHING;
-  const input = path === "-" ? io.stdin : await opened(path);
+  const done = options.resume ? await ImportCheckpoint.read(checkpointPath as string) : NO_PROGRESS;
+  const input = path === "-" ? io.stdin : await openInput(path);
   try {
     const checkpoint =
       checkpointPath === undefined
         ? undefined
-        : await ImportCheckpoint.open(checkpointPath, { clock: io.clock, progressed: done });
-    const { counts, failed, undone } = await storeAll(session, options, { input, done, checkpoint });
+        : await ImportCheckpoint.open(checkpointPath, { clock: io.clock, progress: done });
+    const { counts, failed, changedNothing } = await storeAll(session, options, { input, done, checkpoint });
     if (failed === undefined && counts.lines === 0) {
       await checkpoint?.remove();
       throw new UsageError(
@@ -64,7 +62,7 @@ export async function importTokens(session: Session, options: ImportOptions, pat
     const hasProgressed = counts.lines > done.counts.lines;
     if (failed !== undefined && !hasProgressed) {
       await checkpoint?.keep();
-      session.note(nothingImported({ undone, resumable: done.line > 0 }));
+      session.note(nothingImported({ changedNothing, resumable: done.line > 0 }));
       return failed;
     }
     const rows = rowWriter({ session, format: options.output, columns: COLUMNS });
@@ -75,16 +73,16 @@ export async function importTokens(session: Session, options: ImportOptions, pat
       return counts.refused > 0 ? EXIT.usage : EXIT.ok;
     }
     await checkpoint?.keep();
-    session.note(consequence(counts, checkpointPath));
+    session.note(howToContinue(counts, checkpointPath));
     return failed;
   } finally {
     input.destroy();
   }
 }
 
-const NOTHING: ImportProgress = { line: 0, digest: "", counts: NO_COUNTS };
+const NO_PROGRESS: ImportProgress = { line: 0, digest: "", counts: NO_COUNTS };
 
-async function opened(path: string): Promise<Readable> {
+async function openInput(path: string): Promise<Readable> {
   try {
     const handle = await open(path);
     // A directory can be opened; only reading it would fail.
@@ -116,41 +114,44 @@ async function storeAll(
   session: Session,
   { reason = "", ignoreUnknown = false }: ImportOptions,
   { input, done, checkpoint }: Import,
-): Promise<{ counts: ImportCounts; failed: number | undefined; undone: boolean }> {
+): Promise<{ counts: ImportCounts; failed: number | undefined; changedNothing: boolean }> {
   const { io } = session;
-  const progress = session.progress("imported", { rows: false });
+  const progress = session.progress("imported", { printsRows: false });
   const store = new BatchStore({ session, outageRetry: new OutageRetry(io), reason });
   const digest = new InputDigest();
-  const items = remainingItems(importItems(input, { ignoreUnknown }), { done, digest, store });
-  const batches = digested(inBatches(items, io.clock), digest);
+  const items = remainingItems(readImportItems(input, { ignoreUnknown }), { done, digest, store });
+  const batches = withDigests(inBatches(items, io.clock), digest);
   let { counts } = done;
   const failures = new BatchFailures(session);
-  let named = 0;
-  let warned = 0;
-  for await (const answer of orderedMap(batches, IN_FLIGHT, (batch) => storeBatch(store, batch))) {
-    if ("error" in answer) {
-      failures.add({ error: answer.error });
+  let refusedCount = 0;
+  let rawTokenCount = 0;
+  for await (const result of orderedMap(batches, MAX_BATCHES_IN_FLIGHT, (batch) =>
+    storeBatch(store, batch),
+  )) {
+    if ("error" in result) {
+      failures.add({ error: result.error });
       continue;
     }
-    const { input: batch, output } = answer;
-    for (const { line, problem } of output.rejected) {
-      if (named++ < MAX_NAMED_PROBLEMS) session.note(`error: line ${line}: ${problem}`);
+    const { input: batch, output } = result;
+    for (const { line, problem } of output.refused) {
+      if (refusedCount++ < MAX_REPORTED_LINES) session.note(`error: line ${line}: ${problem}`);
     }
     for (const line of rawTokensIn(batch.items)) {
-      if (warned++ < MAX_NAMED_PROBLEMS) session.note(`warning: line ${line}: "jti" ${RAW_TOKEN}`);
+      if (rawTokenCount++ < MAX_REPORTED_LINES) session.note(`warning: line ${line}: "jti" ${RAW_TOKEN}`);
     }
     counts = sumOf(counts, { ...output.counts, lines: batch.items.length });
     progress.add(batch.items.length);
     // Beyond a failed batch, a line is no longer proof that all lines before it are done.
     const line = batch.items.at(-1)?.line;
     if (failures.exitCode === undefined && line !== undefined)
-      await checkpoint?.note({ line, digest: batch.digest, counts });
+      await checkpoint?.record({ line, digest: batch.digest, counts });
   }
-  if (named > MAX_NAMED_PROBLEMS) session.note(`error: and ${named - MAX_NAMED_PROBLEMS} more invalid lines`);
-  if (warned > MAX_NAMED_PROBLEMS)
-    session.note(`warning: and ${warned - MAX_NAMED_PROBLEMS} more lines with raw tokens`);
+  if (refusedCount > MAX_REPORTED_LINES)
+    session.note(`error: and ${refusedCount - MAX_REPORTED_LINES} more invalid lines`);
+  if (rawTokenCount > MAX_REPORTED_LINES)
+    session.note(`warning: and ${rawTokenCount - MAX_REPORTED_LINES} more lines with raw tokens`);
   progress.clear();
-  return { counts, failed: failures.exitCode, undone: failures.undone };
+  return { counts, failed: failures.exitCode, changedNothing: failures.changedNothing };
 }
 
 /** Stored nevertheless: a copy of a blacklist has the same entries. */
@@ -161,7 +162,7 @@ function rawTokensIn(items: readonly ImportItem[]): number[] {
   return items.flatMap((item) => ("token" in item && isOfRawToken(item) ? [item.line] : []));
 }
 
-async function* digested(
+async function* withDigests(
   batches: AsyncIterable<readonly ImportItem[]>,
   digest: InputDigest,
 ): AsyncGenerator<Batch> {
@@ -173,23 +174,29 @@ async function* digested(
 
 async function storeBatch(store: BatchStore, { items }: Batch): Promise<StoredBatch> {
   const invalid = items.filter((item) => "problem" in item);
-  const { counts, rejected } = await store.store(items.filter((item) => "token" in item));
-  const all = [...invalid.map(({ line, problem }) => ({ line, problem })), ...rejected];
+  const { counts, refused } = await store.store(items.filter((item) => "token" in item));
+  const all = [...invalid.map(({ line, problem }) => ({ line, problem })), ...refused];
   return {
     counts: { ...counts, refused: all.length },
-    rejected: all.sort((a, b) => a.line - b.line),
+    refused: all.sort((a, b) => a.line - b.line),
   };
 }
 
 /** The message if no line is certain to have been dealt with. */
-function nothingImported({ undone, resumable }: { undone: boolean; resumable: boolean }): string {
+function nothingImported({
+  changedNothing,
+  resumable,
+}: {
+  changedNothing: boolean;
+  resumable: boolean;
+}): string {
   const again = resumable ? "Continue with --resume" : "Repeat the command";
-  if (undone) return `Nothing was imported. ${again} once the cause is fixed.`;
+  if (changedNothing) return `Nothing was imported. ${again} once the cause is fixed.`;
   return `It is not certain whether anything was stored. ${again}: that is safe.`;
 }
 
-function consequence(counts: ImportCounts, checkpointPath: string | undefined): string {
-  const stored = `At least ${storedOf(counts)} tokens are stored.`;
+function howToContinue(counts: ImportCounts, checkpointPath: string | undefined): string {
+  const stored = `At least ${storedCount(counts)} tokens are stored.`;
   return checkpointPath === undefined
     ? `${stored} Repeating the command is safe.`
     : `${stored} Continue with --resume, or repeat the command: both are safe.`;

@@ -40,18 +40,18 @@ export class InputWarnings {
   }
 
   /** Checks jtis as they were given. */
-  ofJtis(tokens: readonly Pick<InputToken, "jti" | "origin" | "isJson">[]): void {
+  checkJtis(tokens: readonly Pick<InputToken, "jti" | "origin" | "isJson">[]): void {
     const left = MISTAKES.filter(([, problem]) => !this.#warned.has(problem));
     for (const { jti, origin, isJson } of left.length === 0 ? [] : tokens) {
       if (isJson) continue;
-      for (const [looksLike, problem] of left) if (looksLike.test(jti)) this.#once(problem, origin);
+      for (const [looksLike, problem] of left) if (looksLike.test(jti)) this.#warnOnce(problem, origin);
     }
   }
 
-  ofExpiry({ seconds }: TimeArgument, origin: string, now: EpochMs): void {
+  checkExpiry({ seconds }: TimeArgument, origin: string, now: EpochMs): void {
     const years = Math.floor((Number(seconds) * 1000 - now) / (365 * 24 * 3_600_000));
     if (Number(seconds) * 1000 - now > LONGEST_LIFE_MS) {
-      this.#once(
+      this.#warnOnce(
         "is decades ahead",
         `${origin}: the expiry`,
         ` (${years} years): the entry is kept until then`,
@@ -59,7 +59,7 @@ export class InputWarnings {
     }
   }
 
-  #once(problem: string, origin: string, rest = ""): void {
+  #warnOnce(problem: string, origin: string, rest = ""): void {
     if (this.#warned.has(problem)) return;
     this.#warned.add(problem);
     this.#warn(`warning: ${escapeLine(origin)} ${problem}${rest}`);

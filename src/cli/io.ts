@@ -7,7 +7,7 @@ export type Screen = Writable & { readonly isTTY?: boolean; readonly columns?: n
 
 /** Everything that the commands take from their process. */
 export interface CliIo {
-  /** Destroyed once it is no longer read, or an open pipe would keep the process alive. */
+  /** Commands destroy it when they end, because an open pipe would keep the process alive. */
   readonly stdin: Readable;
   readonly stdout: Screen;
   readonly stderr: Screen;

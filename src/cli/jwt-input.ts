@@ -4,29 +4,25 @@ import { isRawToken } from "../raw-token.ts";
 import { readLines } from "./lines.ts";
 import { UsageError } from "./usage-error.ts";
 
-/** The value of `--jwt`, and the other input of the command. */
-interface JwtInput {
-  /** `-` for standard input, or the path of a file. */
-  readonly source: string;
-  /** Must be empty: the jti is taken from the token. */
-  readonly jtis: readonly string[];
-  readonly stdin: Readable;
-}
-
 /** A header is often copied as a whole. */
 const SCHEME = /^(?:authorization:\s*)?bearer\s+/i;
 
 /**
- * Reads the only token of the source, without white space and `Bearer` around it. No message quotes the token, nor the path, which
- * may be a token by mistake.
+ * Reads the token that `source`, the value of `--jwt`, names: the only one in a file, or, if it is `-`, on standard input. White space
+ * and `Bearer` around it are removed. Throws a UsageError that quotes neither the token nor the path, which may be a token by mistake;
+ * also if there are other arguments, because the jti is taken from the token.
  */
-export async function readJwt({ source, jtis, stdin }: JwtInput): Promise<string> {
+export async function readJwt(
+  source: string,
+  { stdin, otherArguments }: { readonly stdin: Readable; readonly otherArguments: readonly string[] },
+): Promise<string> {
   if (isRawToken(source)) {
     throw new UsageError(
       "--jwt takes the name of a file that contains the token, or - for standard input: a token on the command line is visible to all users of this machine",
     );
   }
-  if (jtis.length > 0) throw new UsageError("--jwt takes the jti from the token: omit the jti arguments");
+  if (otherArguments.length > 0)
+    throw new UsageError("--jwt takes the jti from the token: omit the jti arguments");
   if (source === "-") return onlyToken(stdin, "standard input");
   const file = createReadStream(source);
   try {

@@ -25,17 +25,17 @@ const RETURN = 0x0d;
  * not UTF-8, or begins with a byte order mark.
  */
 export async function* readLines(stream: Readable): AsyncGenerator<Line[]> {
-  for await (const lines of scanLines(stream)) yield lines.map(whole);
+  for await (const lines of scanLines(stream)) yield lines.map(expectValid);
 }
 
-function whole(line: Line | BadLine): Line {
+function expectValid(line: Line | BadLine): Line {
   if ("problem" in line) throw new UsageError(`line ${line.number}: ${line.problem}`);
   return line;
 }
 
 /** {@link readLines}, but yields an invalid line as a {@link BadLine} and continues. Buffers at most the maximum length of a line. */
 export async function* scanLines(stream: Readable): AsyncGenerator<(Line | BadLine)[]> {
-  const scanner = new Scanner();
+  const scanner = new LineScanner();
   for await (const chunk of stream) {
     const lines = scanner.take(typeof chunk === "string" ? Buffer.from(chunk) : (chunk as Buffer));
     if (lines.length > 0) yield lines;
@@ -47,16 +47,16 @@ export async function* scanLines(stream: Readable): AsyncGenerator<(Line | BadLi
 // Fatal, and keeps a byte order mark: replacing bytes by U+FFFD, or dropping the mark, would name another token.
 const UTF_8 = { fatal: true, ignoreBOM: true } as const;
 
-class Scanner {
+class LineScanner {
   readonly #decoder = new TextDecoder("utf-8", UTF_8);
-  #rest: Buffer = Buffer.alloc(0);
+  #unfinished: Buffer = Buffer.alloc(0);
   #number = 1;
-  /** The current line is too long, and has been reported. */
+  /** Whether the current line is too long: it has been reported, and its rest is skipped. */
   #skipping = false;
 
   take(chunk: Buffer): (Line | BadLine)[] {
     const lines: (Line | BadLine)[] = [];
-    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    const bytes = this.#unfinished.length === 0 ? chunk : Buffer.concat([this.#unfinished, chunk]);
     let start = 0;
     for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
       this.#push(lines, bytes.subarray(start, end));
@@ -64,16 +64,16 @@ class Scanner {
       this.#skipping = false;
       start = end + 1;
     }
-    this.#rest = bytes.subarray(start);
-    // A carriage return may still turn out to be the end of the line.
-    if (this.#rest.length > MAX_LINE_BYTES + 1) this.#push(lines, this.#rest);
-    if (this.#skipping) this.#rest = Buffer.alloc(0);
+    this.#unfinished = bytes.subarray(start);
+    // One byte more than a line may have can be a carriage return, and then belong to its end.
+    if (this.#unfinished.length > MAX_LINE_BYTES + 1) this.#push(lines, this.#unfinished);
+    if (this.#skipping) this.#unfinished = Buffer.alloc(0);
     return lines;
   }
 
   end(): (Line | BadLine)[] {
     const lines: (Line | BadLine)[] = [];
-    this.#push(lines, this.#rest);
+    this.#push(lines, this.#unfinished);
     return lines;
   }
 

@@ -3,7 +3,6 @@ import { PageTokens } from "../client/listing.ts";
 import type { EpochMs } from "../entry.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
 import { EXIT } from "./exit-code.ts";
-import { rowWriter } from "./format.ts";
 import type { CommandContext } from "./io.ts";
 import {
   addListFilter,
@@ -12,10 +11,10 @@ import {
   reasonForNone,
   warnOfLikelyMistakes,
 } from "./list-filter.ts";
-import { type OperatorOptions, operatorCommand } from "./operator-command.ts";
+import { operatorCommand, type RowOptions } from "./operator-command.ts";
 import { positiveInteger } from "./option-parsers.ts";
+import { type Column, formatOption, type RowWriter, rowWriter } from "./row-writer.ts";
 import type { Session } from "./session.ts";
-import type { Column, RowWriter } from "./table.ts";
 import { type TokenRow, timeWithDistance, tokenRow } from "./token-row.ts";
 
 const HELP = `
@@ -35,7 +34,7 @@ Examples:
 /** About as many as fit on a screen. */
 const DEFAULT_LIMIT = 40;
 
-interface ListOptions extends OperatorOptions, ListFilterOptions {
+interface ListOptions extends RowOptions, ListFilterOptions {
   readonly limit: number;
   readonly all?: boolean;
 }
@@ -52,6 +51,7 @@ export function addListCommand(program: Command, context: CommandContext): void 
         .default(DEFAULT_LIMIT),
     )
     .addOption(new Option("--all", "show all entries").conflicts("limit"))
+    .addOption(formatOption())
     .addHelpText("after", HELP);
   operatorCommand<ListOptions>(addListFilter(command, now), context, {
     timeout: "10s",
@@ -78,9 +78,9 @@ async function printPages(
   options: ListOptions,
   rows: RowWriter<TokenRow>,
 ): Promise<{ shown: number; more: boolean }> {
-  const { client, call, output } = session;
+  const { client, callOptions, output } = session;
   const limit = options.all ? Number.POSITIVE_INFINITY : options.limit;
-  const progress = session.progress("listed", { rows: true });
+  const progress = session.progress("listed", { printsRows: true });
   const filter = listFilter(options);
   let shown = 0;
   const pageTokens = new PageTokens();
@@ -88,7 +88,7 @@ async function printPages(
   for (;;) {
     // One entry more than is shown tells whether there are more.
     const pageSize = Math.min(limit - shown + 1, MAX_PAGE_SIZE);
-    const page = await client.list({ ...filter, pageSize, pageToken }, call);
+    const page = await client.list({ ...filter, pageSize, pageToken }, callOptions);
     const wanted = page.tokens.slice(0, limit - shown);
     await rows.write(wanted.map(tokenRow));
     shown += wanted.length;

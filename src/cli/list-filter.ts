@@ -67,7 +67,7 @@ export function listFilter({
 
 /** Warns of requested jtis that look like a mistake. Raw tokens are left to the service, which rejects them. */
 export function warnOfLikelyMistakes({ jti = [] }: ListFilterOptions, session: Session): void {
-  new InputWarnings((line) => session.note(line)).ofJtis(
+  new InputWarnings((line) => session.note(line)).checkJtis(
     jti.filter((text) => !isRawToken(text)).map((text) => ({ jti: text, origin: `"${text}"` })),
   );
 }

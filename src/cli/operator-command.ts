@@ -8,45 +8,35 @@ import {
   type CredentialOptions,
   credentialsFrom,
 } from "./credential-options.ts";
-import { FORMATS, type Format } from "./format.ts";
 import type { CliIo, CommandContext } from "./io.ts";
 import { address, addressFrom, positiveDuration } from "./option-parsers.ts";
+import type { Format } from "./row-writer.ts";
 import { Session } from "./session.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** The options of every command that calls a running service. */
-export interface CallingOptions extends CredentialOptions {
+export interface OperatorOptions extends CredentialOptions {
   readonly address?: string;
   /** Milliseconds. */
   readonly timeout: number;
 }
 
-/** {@link CallingOptions} of a command that prints rows. */
-export interface OperatorOptions extends CallingOptions {
+/** Also has --output, the format of the rows that the command prints. */
+export interface RowOptions extends OperatorOptions {
   readonly output: Format;
 }
 
 const DEFAULT_ADDRESS = "127.0.0.1:50051";
 
-export interface OperatorCommand<Options extends CallingOptions> {
+export interface OperatorCommand<Options extends OperatorOptions> {
   /** The default of --timeout, which bounds one call. */
   readonly timeout: string;
   /** Resolves to the exit code. Errors it throws are reported to the operator. */
   run(session: Session, options: Options, args: readonly string[]): Promise<number>;
 }
 
-/** A command that prints rows: {@link callingCommand} with the option --output. */
+/** Adds to `command` the options of {@link OperatorOptions}, and an action that runs `run` and closes the session afterwards. */
 export function operatorCommand<Options extends OperatorOptions>(
-  command: Command,
-  context: CommandContext,
-  setup: OperatorCommand<Options>,
-): void {
-  command.addOption(new Option("--output <format>", "output format").choices(FORMATS).default("table"));
-  callingCommand(command, context, setup);
-}
-
-/** Adds the common options, and an action that runs `run` and closes the session afterwards. */
-export function callingCommand<Options extends CallingOptions>(
   command: Command,
   { io, exit }: CommandContext,
   { timeout, run }: OperatorCommand<Options>,
@@ -77,7 +67,7 @@ export function callingCommand<Options extends CallingOptions>(
   });
 }
 
-function sessionFor(options: CallingOptions, io: CliIo, command: Command): Session {
+function sessionFor(options: OperatorOptions, io: CliIo, command: Command): Session {
   try {
     return new Session(io, {
       address:

@@ -10,7 +10,7 @@ import { UsageError } from "./usage-error.ts";
 // Parsers of option values for commander, which puts the option's name before the message.
 
 export function duration(text: string): number {
-  return explained(() => parseDuration(text));
+  return asInvalidArgument(() => parseDuration(text));
 }
 
 export function positiveDuration(text: string): number {
@@ -20,7 +20,7 @@ export function positiveDuration(text: string): number {
 }
 
 export function timeArgument(setup: TimeArgumentSetup): (text: string) => TimeArgument {
-  return (text) => explained(() => parseTimeArgument(text, setup));
+  return (text) => asInvalidArgument(() => parseTimeArgument(text, setup));
 }
 
 export function positiveInteger(text: string): number {
@@ -41,14 +41,14 @@ export function textUpTo(maxBytes: number): (text: string) => string {
 
 /** `host:port`, `[address]:port`, or `unix:path`. */
 export function address(text: string): string {
-  return /^unix:./.test(text) ? intact(text) : hostPort(text);
+  return /^unix:./.test(text) ? unaltered(text) : hostPort(text);
 }
 
 /** `host:port` or `[address]:port`. */
 export function hostPort(text: string): string {
-  intact(text);
+  unaltered(text);
   if (/^https?:\/\//.test(text)) throw new InvalidArgumentError("It must be host:port, without http://.");
-  explained(() => parseHostPort(text));
+  asInvalidArgument(() => parseHostPort(text));
   return text;
 }
 
@@ -68,13 +68,13 @@ export function addressFrom(
   }
 }
 
-function intact(text: string): string {
+function unaltered(text: string): string {
   const problem = settingProblem(text);
   if (problem !== undefined) throw new InvalidArgumentError(`It ${problem}.`);
   return text;
 }
 
-function explained<T>(parse: () => T): T {
+function asInvalidArgument<T>(parse: () => T): T {
   try {
     return parse();
   } catch (error) {

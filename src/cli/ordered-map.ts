@@ -1,13 +1,7 @@
-/** The result for one input. An error without an input is a failure of the source of inputs. */
+/** The result for one input. Without an input, `error` is that of reading the inputs. */
 export type Settled<In, Out> =
   | { readonly input: In; readonly output: Out }
   | { readonly input?: In; readonly error: unknown };
-
-type Event<In, Out> =
-  | { readonly kind: "settled"; readonly settled: Settled<In, Out> }
-  | { readonly kind: "input"; readonly input: In }
-  | { readonly kind: "end" }
-  | { readonly kind: "broken"; readonly error: unknown };
 
 /**
  * Runs `work` on each input, up to `limit` at once, and yields results in the order of the inputs. After the first failure no
@@ -19,59 +13,44 @@ export async function* orderedMap<In, Out>(
   work: (input: In) => Promise<Out>,
 ): AsyncGenerator<Settled<In, Out>> {
   const iterator = inputs[Symbol.asyncIterator]();
-  const running: Promise<Event<In, Out>>[] = [];
-  let next: Promise<Event<In, Out>> | undefined;
-  let open = true;
-  let broken: Settled<In, Out> | undefined;
-  for (;;) {
-    if (open && next === undefined && running.length < limit) next = read(iterator);
-    const [first] = running;
-    if (first === undefined && next === undefined) break;
-    const event = await Promise.race([first, next].filter((promise) => promise !== undefined));
-    switch (event.kind) {
-      case "input":
-        next = undefined;
-        if (open) {
-          running.push(
-            run(event.input, work, () => {
-              open = false;
-            }),
-          );
-        }
-        break;
-      case "settled":
-        void running.shift();
-        yield event.settled;
-        break;
-      default:
-        next = undefined;
-        open = false;
-        if (event.kind === "broken") broken = { error: event.error };
+  /** The work in flight, in the order of the inputs. */
+  const running: Promise<Settled<In, Out>>[] = [];
+  /** Resolves once the next input has been read. */
+  let reading: Promise<undefined> | undefined;
+  // The assertions keep the compiler from assuming that the functions below never assign these.
+  let isOpen = true as boolean;
+  let readFailure = undefined as Settled<In, Out> | undefined;
+
+  async function run(input: In): Promise<Settled<In, Out>> {
+    try {
+      return { input, output: await work(input) };
+    } catch (error) {
+      isOpen = false;
+      return { input, error };
     }
-    // A read in progress may wait for an operator's next line, so it is not awaited.
-    if (!open) next = undefined;
   }
-  if (broken !== undefined) yield broken;
-}
 
-async function read<In, Out>(iterator: AsyncIterator<In>): Promise<Event<In, Out>> {
-  try {
-    const { done, value } = await iterator.next();
-    return done ? { kind: "end" } : { kind: "input", input: value };
-  } catch (error) {
-    return { kind: "broken", error };
+  async function read(): Promise<undefined> {
+    try {
+      const { done, value } = await iterator.next();
+      if (done) isOpen = false;
+      else if (isOpen) running.push(run(value));
+    } catch (error) {
+      if (isOpen) readFailure = { error };
+      isOpen = false;
+    }
+    reading = undefined;
   }
-}
 
-async function run<In, Out>(
-  input: In,
-  work: (input: In) => Promise<Out>,
-  onFailure: () => void,
-): Promise<Event<In, Out>> {
-  try {
-    return { kind: "settled", settled: { input, output: await work(input) } };
-  } catch (error) {
-    onFailure();
-    return { kind: "settled", settled: { input, error } };
+  for (;;) {
+    if (isOpen && running.length < limit) reading ??= read();
+    // Once no further input is wanted, a read in progress is not awaited: it may wait for an operator's next line.
+    const events = [running[0], isOpen ? reading : undefined].filter((promise) => promise !== undefined);
+    if (events.length === 0) break;
+    const settled = await Promise.race(events);
+    if (settled === undefined) continue;
+    void running.shift();
+    yield settled;
   }
+  if (readFailure !== undefined) yield readFailure;
 }

@@ -49,7 +49,7 @@ export function createProgram(context: CommandContext): Command {
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
-      // The message quotes what was typed.
+      // Commander's messages quote the arguments.
       writeErr: (text) => void io.stderr.write(withoutSecrets(text).split("\n").map(escapeLine).join("\n")),
       getOutHelpWidth: () => widthOf(io.stdout),
       getErrHelpWidth: () => widthOf(io.stderr),
@@ -72,19 +72,20 @@ export function createProgram(context: CommandContext): Command {
 export async function run(argv: readonly string[], io: CliIo): Promise<number> {
   // Without listeners, a reader that closes its end would end the process with a stack trace.
   io.stderr.on("error", () => {});
-  let lost: NodeJS.ErrnoException | undefined;
+  let writeError: NodeJS.ErrnoException | undefined;
   io.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") lost ??= error;
+    if (error.code !== "EPIPE") writeError ??= error;
   });
-  const exitCode = await parsed(argv, io);
+  const exitCode = await execute(argv, io);
   // A stream reports a failed write a moment later.
   await new Promise((resolve) => setImmediate(resolve));
-  if (lost === undefined || exitCode > EXIT.found) return exitCode;
-  io.stderr.write(`error: standard output cannot be written (${lost.code ?? lost.message})\n`);
+  // The exit code of a failure takes precedence.
+  if (writeError === undefined || exitCode > EXIT.found) return exitCode;
+  io.stderr.write(`error: standard output cannot be written (${writeError.code ?? writeError.message})\n`);
   return EXIT.failed;
 }
 
-async function parsed(argv: readonly string[], io: CliIo): Promise<number> {
+async function execute(argv: readonly string[], io: CliIo): Promise<number> {
   let exitCode: number = EXIT.ok;
   const program = createProgram({
     io,
@@ -107,7 +108,7 @@ async function parsed(argv: readonly string[], io: CliIo): Promise<number> {
   }
 }
 
-/** Redacts the value of a mistyped option, which may be a secret. */
+/** Redacts raw tokens, and the value of a mistyped option, which may be a secret. */
 function withoutSecrets(error: string): string {
   return withoutRawTokens(error.replace(/^(error: unknown option '[^=']*=)[^\n]*/, "$1...'"));
 }

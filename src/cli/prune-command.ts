@@ -1,12 +1,11 @@
 import { type Command, Option } from "commander";
 import { MAX_PRUNE_COUNT } from "../limits.ts";
 import { EXIT } from "./exit-code.ts";
-import { rowWriter } from "./format.ts";
 import type { CommandContext } from "./io.ts";
-import { type OperatorOptions, operatorCommand } from "./operator-command.ts";
+import { operatorCommand, type RowOptions } from "./operator-command.ts";
 import { positiveInteger, timeArgument } from "./option-parsers.ts";
+import { type Column, formatOption, rowWriter } from "./row-writer.ts";
 import type { Session } from "./session.ts";
-import type { Column } from "./table.ts";
 import type { TimeArgument } from "./time-argument.ts";
 
 const HELP = `
@@ -23,7 +22,7 @@ Examples:
   token-blacklist prune --all --expired-before 30d
 `;
 
-interface PruneOptions extends OperatorOptions {
+interface PruneOptions extends RowOptions {
   readonly maxCount?: number;
   readonly all?: boolean;
   readonly dryRun?: boolean;
@@ -57,6 +56,7 @@ export function addPruneCommand(program: Command, context: CommandContext): void
         timeArgument({ now: context.io.clock.now(), relative: "ago" }),
       ),
     )
+    .addOption(formatOption())
     .addHelpText("after", HELP);
   operatorCommand<PruneOptions>(command, context, { timeout: "1m", run: pruneTokens });
 }
@@ -67,13 +67,13 @@ async function pruneTokens(session: Session, options: PruneOptions): Promise<num
   const rows = rowWriter({ session, format: options.output, columns: columnsFor(dryRun) });
   // A dry run deletes nothing, so a second call would count the same entries again.
   const untilDone = all && !dryRun;
-  const progress = session.progress("pruned", { rows: false });
+  const progress = session.progress("pruned", { printsRows: false });
   let pruned = 0;
   let idle = 0;
   let more: boolean;
   try {
     do {
-      const answer = await session.client.prune(requested(options), session.call);
+      const answer = await session.client.prune(requestFor(options), session.callOptions);
       pruned += answer.prunedCount;
       more = answer.hasMore;
       idle = answer.prunedCount > 0 ? 0 : idle + 1;
@@ -95,7 +95,7 @@ async function pruneTokens(session: Session, options: PruneOptions): Promise<num
   return EXIT.ok;
 }
 
-function requested({ maxCount, all, dryRun = false, expiredBefore }: PruneOptions) {
+function requestFor({ maxCount, all, dryRun = false, expiredBefore }: PruneOptions) {
   return {
     maxCount: maxCount ?? (all && dryRun ? MAX_PRUNE_COUNT : 0),
     dryRun,

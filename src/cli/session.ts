@@ -3,7 +3,7 @@ import type { RpcOptions } from "../client/rpc-client.ts";
 import { createRpcClient, type RpcClient } from "../client/rpc-client.ts";
 import type { Clock } from "../time/clock.ts";
 import { EXIT, exitCodeOf } from "./exit-code.ts";
-import { explainError } from "./explain-error.ts";
+import { type Circumstances, explainError } from "./explain-error.ts";
 import { type CliIo, Output, type Screen } from "./io.ts";
 
 export interface SessionSetup {
@@ -12,11 +12,12 @@ export interface SessionSetup {
   readonly timeoutMs: number;
 }
 
-/** One run of a command that calls the service: its connection and its output. */
+/** One run of a command that calls the service: its client and its output. */
 export class Session {
   readonly io: CliIo;
   readonly client: RpcClient;
-  readonly call: RpcOptions;
+  /** The options of every call. */
+  readonly callOptions: RpcOptions;
   readonly output: Output;
   readonly #setup: SessionSetup;
   readonly #stopReading: () => void;
@@ -27,16 +28,20 @@ export class Session {
     this.io = io;
     this.#setup = setup;
     this.client = createRpcClient(setup);
-    this.call = { timeoutMs: setup.timeoutMs, signal: io.signal };
+    this.callOptions = { timeoutMs: setup.timeoutMs, signal: io.signal };
     this.output = new Output(io.stdout);
     // Ends a read that waits for the operator's next line.
     this.#stopReading = () => io.stdin.destroy();
     io.signal.addEventListener("abort", this.#stopReading);
   }
 
-  progress(label: string, { total, rows }: { total?: number | undefined; rows: boolean }): Progress {
+  /** Shows how many tokens are done. `label` and `total` are those of {@link ProgressSetup}; `printsRows`: rows are printed meanwhile. */
+  progress(
+    label: string,
+    { total, printsRows }: { total?: number | undefined; printsRows: boolean },
+  ): Progress {
     const { stderr: screen, clock } = this.io;
-    const wanted = !(rows && this.output.isTerminal);
+    const wanted = !(printsRows && this.output.isTerminal);
     this.#progress = new Progress({ screen, clock, label, total, wanted });
     return this.#progress;
   }
@@ -52,8 +57,8 @@ export class Session {
     if (this.io.stderr.isTTY) this.note(text);
   }
 
-  /** Reports `error` to the operator. Returns the exit code. */
-  fail(error: unknown, origins?: readonly string[]): number {
+  /** Reports `error` to the operator; `origins` as in {@link Circumstances}. Returns the exit code. */
+  fail(error: unknown, origins?: Circumstances["origins"]): number {
     if (this.io.signal.aborted) {
       this.note("interrupted");
       return EXIT.interrupted;
@@ -79,6 +84,7 @@ interface ProgressSetup {
   readonly clock: Clock;
   /** Past tense, lower case: what was done to the tokens counted. */
   readonly label: string;
+  /** How many there are; absent if unknown. */
   readonly total?: number | undefined;
   /** False if rows on the same terminal already show the progress. */
   readonly wanted: boolean;

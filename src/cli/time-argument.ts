@@ -8,7 +8,7 @@ export type TimeArgument = Pick<Timestamp, "seconds" | "nanos">;
 
 export interface TimeArgumentSetup {
   readonly now: EpochMs;
-  /** Whether `1h` means in an hour, or an hour ago. */
+  /** Whether a duration such as `1h` means in an hour, or an hour ago. */
   readonly relative: "ahead" | "ago";
 }
 
@@ -17,8 +17,7 @@ const RFC_3339 =
 const LOCAL_TIME = /^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d)?)(?:\.\d+)?)?$/;
 const EPOCH_SECONDS = /^(\d{1,20})(?:\.(\d{1,9}))?$/;
 
-// In seconds these are the years 1973 and 5138. Numbers between them are seconds; a smaller number is probably a duration, and a
-// larger one milliseconds.
+// The years 1973 and 5138. A smaller number is probably a duration, and a larger one milliseconds since 1970.
 const MIN_SECONDS = 100_000_000;
 const MAX_SECONDS = 100_000_000_000;
 
@@ -27,20 +26,20 @@ const MAX_SECONDS = 100_000_000_000;
  * expected.
  */
 export function parseAbsoluteTime(text: string): TimeArgument {
-  const instant = absolute(text);
-  if (instant !== undefined) return instant;
+  const time = absoluteTime(text);
+  if (time !== undefined) return time;
   throw new UsageError("must be a time such as 2030-01-31T12:00:00Z, or epoch seconds such as 1900000000");
 }
 
-function absolute(text: string): TimeArgument | undefined {
+function absoluteTime(text: string): TimeArgument | undefined {
   const epoch = EPOCH_SECONDS.exec(text);
   return epoch === null ? fromRfc3339(text) : fromEpoch(epoch[1] as string, epoch[2]);
 }
 
-/** The time that `text` names. Throws a {@link UsageError} that says what is expected. */
+/** The time that `text` names, a duration included. Throws a {@link UsageError} that says what is expected. */
 export function parseTimeArgument(text: string, { now, relative }: TimeArgumentSetup): TimeArgument {
-  const instant = absolute(text);
-  if (instant !== undefined) return instant;
+  const time = absoluteTime(text);
+  if (time !== undefined) return time;
   refuseSign(text, relative);
   try {
     const distance = parseDuration(text);
@@ -59,18 +58,18 @@ function refuseSign(text: string, relative: TimeArgumentSetup["relative"]): void
   throw new UsageError(`must be without a sign: ${unsigned} already means ${meaning}`);
 }
 
-/** A date and time without a zone would be another time on another machine. */
+/** Throws for a date without a time, or a time without a zone, which would be another one on another machine. */
 function refuseLocalTime(text: string): void {
   const [, date, time] = LOCAL_TIME.exec(text) ?? [];
   if (date === undefined) return;
-  const whole = time === undefined ? "00:00:00" : `${time}:00`.slice(0, 8);
-  if (!exists(date, whole)) throw new UsageError("is not an existing date and time");
+  const fullTime = time === undefined ? "00:00:00" : `${time}:00`.slice(0, 8);
+  if (!isExistingTime(date, fullTime)) throw new UsageError("is not an existing date and time");
   const lacks = time === undefined ? "has no time and no time zone" : "has no time zone";
-  throw new UsageError(`${lacks}: in UTC that is ${date}T${whole}Z`);
+  throw new UsageError(`${lacks}: in UTC that is ${date}T${fullTime}Z`);
 }
 
-/** Date.parse turns the 30th of February into the 2nd of March. */
-function exists(date: string, time: string): boolean {
+/** Not told by Date.parse alone, which turns the 30th of February into the 2nd of March. */
+function isExistingTime(date: string, time: string): boolean {
   const ms = Date.parse(`${date}T${time}Z`);
   return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(`${date}T${time}`);
 }
@@ -95,7 +94,8 @@ function fromRfc3339(text: string): TimeArgument | undefined {
     return undefined;
   }
   const [, date, time, fraction, sign, hours, minutes] = match;
-  if (!exists(date as string, time as string)) throw new UsageError("is not an existing date and time");
+  if (!isExistingTime(date as string, time as string))
+    throw new UsageError("is not an existing date and time");
   const ms = Date.parse(`${date}T${time}Z`);
   const offset = sign === undefined ? 0 : (Number(hours) * 60 + Number(minutes)) * 60;
   return { seconds: BigInt(ms / 1000 - (sign === "-" ? -offset : offset)), nanos: nanosOf(fraction) };

@@ -12,19 +12,43 @@ export interface InputToken {
   readonly jti: string;
   /** Where it was named, for messages: `line 3`, or the jti itself. */
   readonly origin: string;
-  /** As written; absent unless the line has its own expiry. */
+  /** As written, not parsed; absent unless the line has its own expiry. */
   readonly expiresAt?: string;
   readonly reason?: string;
   /** True if it was written as JSON, in which white space or a comma is intended. */
   readonly isJson?: true;
 }
 
-/** Output of `list` and `blacklist` is accepted as input; fields without meaning for it are ignored. */
+/** The tokens that a command gets. */
+export interface InputTokens {
+  /** As they arrive, as many at a time as there are. Throws a UsageError for the first invalid one. */
+  readonly groups: AsyncIterable<readonly InputToken[]>;
+  /** The number of all tokens; undefined if they are on standard input. */
+  readonly total: number | undefined;
+}
+
 const FIELDS = ["jti", "expires_at", "reason"];
-const IGNORED = new Set(["created_at", "revoked_by", "outcome", "verdict", "revision"]);
+/** Further fields printed by `list`, `export`, `blacklist` and `check`, whose output is accepted as input: ignored. */
+export const OUTPUT_ONLY_FIELDS: ReadonlySet<string> = new Set([
+  ...["created_at", "revoked_by", "outcome", "verdict", "revision"],
+]);
 
 /** The tokens named by the arguments, or on standard input if the only argument is `-`. */
-export async function* inputTokens(jtis: readonly string[], stdin: Readable): AsyncGenerator<InputToken[]> {
+export function inputTokens(jtis: readonly string[], stdin: Readable): InputTokens {
+  return { groups: read(jtis, stdin), total: jtis.includes("-") ? undefined : jtis.length };
+}
+
+/** A token that has been read already. */
+export function oneToken(token: InputToken): InputTokens {
+  return {
+    groups: (async function* () {
+      yield [token];
+    })(),
+    total: 1,
+  };
+}
+
+async function* read(jtis: readonly string[], stdin: Readable): AsyncGenerator<InputToken[]> {
   if (jtis.length === 1 && jtis[0] === "-") {
     for await (const lines of readLines(stdin)) {
       yield lines.map(({ number, text }) => lineToken(text, `line ${number}`));
@@ -53,7 +77,7 @@ function lineToken(text: string, origin: string): InputToken {
   if (!text.startsWith("{")) return { jti: validJti(text, origin), origin };
   const { jti, expires_at: expiresAt, reason = "", ...others } = parseObject(text, origin);
   for (const name of Object.keys(others)) {
-    if (IGNORED.has(name)) continue;
+    if (OUTPUT_ONLY_FIELDS.has(name)) continue;
     const meant = likelyName(name, FIELDS);
     const hint = meant === undefined ? `the fields are ${FIELDS.join(", ")}` : `did you mean "${meant}"?`;
     throw new UsageError(`${origin}: unknown field "${escapeLine(name)}": ${hint}`);

@@ -20,12 +20,12 @@ export function tokenRow({ jti, expiresAt, createdAt, reason, revokedBy }: Black
   };
 }
 
+/** The units of a distance of at least two of them, in milliseconds. */
 const UNITS = [
-  { unit: "y", ms: 365 * 86_400_000, atLeast: 2 * 365 * 86_400_000 },
-  { unit: "d", ms: 86_400_000, atLeast: 2 * 86_400_000 },
-  { unit: "h", ms: 3_600_000, atLeast: 2 * 3_600_000 },
-  { unit: "m", ms: 60_000, atLeast: 2 * 60_000 },
-  { unit: "s", ms: 1000, atLeast: 0 },
+  ["y", 365 * 86_400_000],
+  ["d", 86_400_000],
+  ["h", 3_600_000],
+  ["m", 60_000],
 ] as const;
 
 /** RFC 3339 in UTC with milliseconds; null if the time is unknown. */
@@ -41,7 +41,7 @@ export function timeWithDistance(time: string | null, now: number): string {
 
 function distance(ms: number): string {
   const size = Math.abs(ms);
-  const { unit, ms: one } = UNITS.find(({ atLeast }) => size >= atLeast) ?? UNITS[4];
-  const amount = `${Math.floor(size / one)}${unit}`;
+  const [unit, unitMs] = UNITS.find(([, unitMs]) => size >= 2 * unitMs) ?? ["s", 1000];
+  const amount = `${Math.floor(size / unitMs)}${unit}`;
   return ms >= 0 ? `in ${amount}` : `${amount} ago`;
 }

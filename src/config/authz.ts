@@ -38,27 +38,27 @@ export function readAuthz(from: EnvironmentReader, { insecure }: { insecure: boo
   const { address, unverifiedBearer } = authz;
   const hasAddress = from.isSet("AUTHZ_ADDRESS");
   for (const name of ["AUTHZ_JTI_HEADER", "AUTHZ_METHOD_HEADER"]) {
-    if (from.isSet(name) && !hasAddress) from.add(`${name} needs AUTHZ_ADDRESS`);
+    if (from.isSet(name) && !hasAddress) from.addProblem(`${name} needs AUTHZ_ADDRESS`);
   }
   if (from.isSet("AUTHZ_METHOD_HEADER") && authz.preflight === "deny") {
-    from.add(
+    from.addProblem(
       "AUTHZ_METHOD_HEADER needs AUTHZ_PREFLIGHT=allow: the method is only used to recognize preflights",
     );
   }
   // Undefined if the value is invalid.
   if (hasAddress && !from.isSet("AUTHZ_JTI_HEADER") && unverifiedBearer === false) {
-    from.add(
+    from.addProblem(
       "AUTHZ_ADDRESS needs AUTHZ_JTI_HEADER or UNVERIFIED_BEARER=on: otherwise no request has a token to check",
     );
   }
   if (authz.extAuthz === false && !hasAddress) {
     for (const name of ["UNVERIFIED_BEARER", "MISSING_JTI", "AUTHZ_PREFLIGHT", "AUTHZ_MAX_STALENESS"]) {
-      if (from.isSet(name)) from.add(`${name} needs EXT_AUTHZ=on or AUTHZ_ADDRESS`);
+      if (from.isSet(name)) from.addProblem(`${name} needs EXT_AUTHZ=on or AUTHZ_ADDRESS`);
     }
   }
   const open = address !== undefined && !isLoopback(address.host);
   if (open && !insecure) {
-    from.add(
+    from.addProblem(
       "AUTHZ_ADDRESS must be a loopback address, since it does not authenticate callers, unless INSECURE=yes",
     );
   }

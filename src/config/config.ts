@@ -59,7 +59,7 @@ export function readConfig(env: Environment): Config {
 export function misspelledSettings(env: Environment): Misspelling[] {
   const from = new EnvironmentReader({});
   readSettings(from);
-  return misspellings(env, from.names);
+  return misspellings(env, from.lookedUp);
 }
 
 function readSettings(from: EnvironmentReader): Config {
@@ -97,11 +97,11 @@ function readDatabase(from: EnvironmentReader): DatabaseAddress {
     if (ca !== undefined) certificatesOf(ca, "DATABASE_CA_FILE");
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    from.add(error.message);
+    from.addProblem(error.message);
   }
   // Undefined if the value is invalid.
   if (database?.kind !== "mysql") return database;
-  if (wanted === false && ca !== undefined) from.add("DATABASE_CA_FILE needs DATABASE_TLS=on");
+  if (wanted === false && ca !== undefined) from.addProblem("DATABASE_CA_FILE needs DATABASE_TLS=on");
   const isWanted = wanted ?? (ca !== undefined || !isLoopback(database.host));
   return isWanted ? { ...database, tls: ca === undefined ? {} : { ca } } : database;
 }

@@ -13,7 +13,7 @@ export interface Format {
 export class EnvironmentReader {
   readonly problems: string[] = [];
   /** All variables that were looked up. */
-  readonly names = new Set<string>();
+  readonly lookedUp = new Set<string>();
   readonly #env: Environment;
 
   constructor(env: Environment) {
@@ -60,7 +60,7 @@ export class EnvironmentReader {
     return Boolean(this.#env[name] || (!name.endsWith("_FILE") && this.#env[`${name}_FILE`]));
   }
 
-  add(problem: string): void {
+  addProblem(problem: string): void {
     this.problems.push(problem);
   }
 
@@ -80,7 +80,7 @@ export class EnvironmentReader {
     const value = this.#variable(name);
     const file = this.#variable(`${name}_FILE`);
     if (file === undefined) {
-      if (value !== undefined) refuseAccidents(value, format);
+      if (value !== undefined) expectUnaltered(value, format);
       return value;
     }
     if (value !== undefined) throw new RangeError(`and ${name}_FILE are both set: choose one`);
@@ -89,23 +89,23 @@ export class EnvironmentReader {
     if (problem !== undefined) throw new RangeError(`cannot be read: the value of ${name}_FILE ${problem}`);
     const text = contentOf(file, `cannot be read from ${what}`).replace(/\r?\n$/, "");
     if (text === "") throw new RangeError(`cannot be read: ${what} is empty`);
-    refuseAccidents(text, format);
+    expectUnaltered(text, format);
     return text;
   }
 
   #path(name: string): string | undefined {
     const path = this.#variable(name);
-    if (path !== undefined) refuseAccidents(path);
+    if (path !== undefined) expectUnaltered(path);
     return path;
   }
 
   #variable(name: string): string | undefined {
-    this.names.add(name);
+    this.lookedUp.add(name);
     return this.#env[name] || undefined;
   }
 }
 
-function refuseAccidents(text: string, { isList = false }: Format = {}): void {
+function expectUnaltered(text: string, { isList = false }: Format = {}): void {
   for (const item of isList ? text.split(/[ \t\r\n]+/) : [text]) {
     const problem = settingProblem(item);
     if (problem !== undefined) throw new RangeError(problem);

@@ -39,6 +39,6 @@ export function onOrOff(text: string): boolean {
 }
 
 /** Returns the text unchanged. */
-export function asIs(text: string): string {
+export function anyText(text: string): string {
   return text;
 }

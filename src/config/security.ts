@@ -9,7 +9,7 @@ import { MAX_CHECK_STREAMS, MAX_WATCHES } from "../limits.ts";
 import { checkTlsFiles } from "../tls/certificates.ts";
 import { ClientTrust } from "../tls/client-trust.ts";
 import type { EnvironmentReader } from "./environment.ts";
-import { asIs, between, onOrOff, wholeNumber } from "./parsers.ts";
+import { anyText, between, onOrOff, wholeNumber } from "./parsers.ts";
 
 /**
  * Default of MAX_STREAMS_PER_CALLER: Watch streams, and StreamChecks streams, of one known caller. A gateway's process needs one; few
@@ -66,17 +66,17 @@ export function readSecurity(
   const tls = readTls(from);
   const certificateRoles = from.optional("TLS_CLIENT_ROLES", parseCertificateRoles, { isList: true });
   if (from.isSet("TLS_CLIENT_ROLES") !== from.isSet("TLS_CLIENT_CA_FILE")) {
-    from.add("TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES need each other: set both or neither");
+    from.addProblem("TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES need each other: set both or neither");
   }
   if (certificateRoles !== undefined && !from.isSet("AUTH_ISSUER") && areAllCarriers(certificateRoles)) {
-    from.add(
+    from.addProblem(
       "TLS_CLIENT_ROLES must give a role to at least one certificate, unless bearer tokens are accepted (AUTH_...)",
     );
   }
   const isAuthenticated = bearers !== undefined || certificateRoles !== undefined;
   const isExposed = listenAddress !== undefined && !isLoopback(listenAddress.host);
   if (isExposed && !insecure && !(isAuthenticated && tls !== undefined)) {
-    from.add(
+    from.addProblem(
       "LISTEN_ADDRESS must be a loopback address, unless TLS (TLS_CERT_FILE, TLS_KEY_FILE) and authentication (AUTH_..., or TLS_CLIENT_CA_FILE and TLS_CLIENT_ROLES) are configured, or INSECURE=yes",
     );
   }
@@ -110,10 +110,10 @@ function areAllCarriers(roles: CertificateRoles): boolean {
 function readBearers(from: EnvironmentReader): Security["bearers"] {
   const url = from.optional("AUTH_JWKS_URL", parseJwksUrl);
   const path = from.file("AUTH_JWKS_FILE");
-  const issuer = from.optional("AUTH_ISSUER", asIs);
-  const audience = from.optional("AUTH_AUDIENCE", asIs);
+  const issuer = from.optional("AUTH_ISSUER", anyText);
+  const audience = from.optional("AUTH_AUDIENCE", anyText);
   const algorithms = from.read("AUTH_ALGORITHMS", DEFAULT_ALGORITHMS, parseAlgorithms, { isList: true });
-  const scopeClaim = from.read("AUTH_SCOPE_CLAIM", "scope", asIs);
+  const scopeClaim = from.read("AUTH_SCOPE_CLAIM", "scope", anyText);
   const clockToleranceMs = from.read("AUTH_CLOCK_TOLERANCE", "5s", between("0", "5m"));
   const given = [
     from.isSet("AUTH_JWKS_URL") || from.isSet("AUTH_JWKS_FILE"),
@@ -122,11 +122,11 @@ function readBearers(from: EnvironmentReader): Security["bearers"] {
   ];
   if (!given.includes(true)) return undefined;
   if (url !== undefined && path !== undefined) {
-    from.add("AUTH_JWKS_URL and AUTH_JWKS_FILE are both set: choose one");
+    from.addProblem("AUTH_JWKS_URL and AUTH_JWKS_FILE are both set: choose one");
   }
   const keys = url ?? (path === undefined ? undefined : { kind: "file" as const, path });
   if (given.includes(false)) {
-    from.add("AUTH_JWKS_URL or AUTH_JWKS_FILE, AUTH_ISSUER and AUTH_AUDIENCE need each other: set all three");
+    from.addProblem("AUTH_JWKS_URL or AUTH_JWKS_FILE, AUTH_ISSUER and AUTH_AUDIENCE need each other: set all three");
   }
   if (keys === undefined || issuer === undefined || audience === undefined) return undefined;
   return { keys, issuer, audience, algorithms, scopeClaim, clockToleranceMs };
@@ -138,11 +138,11 @@ function readTls(from: EnvironmentReader): TlsFiles | undefined {
   const clientCa = from.file("TLS_CLIENT_CA_FILE");
   const clientCrl = from.file("TLS_CLIENT_CRL_FILE");
   if (from.isSet("TLS_CLIENT_CRL_FILE") && !from.isSet("TLS_CLIENT_CA_FILE")) {
-    from.add("TLS_CLIENT_CRL_FILE needs TLS_CLIENT_CA_FILE");
+    from.addProblem("TLS_CLIENT_CRL_FILE needs TLS_CLIENT_CA_FILE");
   }
   const given = [from.isSet("TLS_CERT_FILE"), from.isSet("TLS_KEY_FILE")];
   if (given.includes(false) && (given.includes(true) || from.isSet("TLS_CLIENT_CA_FILE"))) {
-    from.add("TLS_CERT_FILE and TLS_KEY_FILE need each other: set both");
+    from.addProblem("TLS_CERT_FILE and TLS_KEY_FILE need each other: set both");
   }
   if (certificate === undefined || key === undefined) return undefined;
   const [cert, own, ca, crl] = [certificate, key, clientCa, clientCrl].map(
@@ -153,7 +153,7 @@ function readTls(from: EnvironmentReader): TlsFiles | undefined {
     if (ca !== undefined) new ClientTrust({ ca, crl });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    from.add(error.message);
+    from.addProblem(error.message);
   }
   return { certificate, key, clientCa, clientCrl };
 }

@@ -78,7 +78,7 @@ export class LogOutput {
 
   /** Resolves when all lines have been written, or after `withinMs`. */
   flush(withinMs: number): Promise<void> {
-    if (this.#isDone) return Promise.resolve();
+    if (this.#isFlushed) return Promise.resolve();
     return new Promise((resolve) => {
       // Keeps the process alive until then. Neither the clock's timers nor a scheduled retry does.
       const awake = setInterval(() => {}, withinMs);
@@ -110,7 +110,7 @@ export class LogOutput {
     };
   }
 
-  get #isDone(): boolean {
+  get #isFlushed(): boolean {
     const { audit, other } = this.#gap;
     return !this.#isWriting && this.#chunk.length === 0 && this.#lines.length === 0 && audit + other === 0;
   }
@@ -123,7 +123,7 @@ export class LogOutput {
     this.#isWriting = true;
     write(this.#setup.fd, this.#chunk, 0, this.#chunk.length, null, (error, written) => {
       this.#isWriting = false;
-      if (error) this.#tryLater();
+      if (error) this.#retryLater();
       else {
         this.#chunk = this.#chunk.subarray(written);
         this.#retryMs = FIRST_LOG_RETRY_MS;
@@ -132,7 +132,7 @@ export class LogOutput {
     });
   }
 
-  #tryLater(): void {
+  #retryLater(): void {
     this.#cancelRetry = this.#setup.clock.schedule(this.#retryMs, () => {
       this.#cancelRetry = undefined;
       this.#writeMore();

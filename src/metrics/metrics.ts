@@ -50,7 +50,7 @@ export class Metrics {
   }
 
   /** Exports the state of these parts, read at each scrape. To be called once. */
-  watch(state: State): void {
+  exportState(state: State): void {
     registerState(this.#registers, state);
   }
 

@@ -13,7 +13,7 @@ export interface State {
   readonly store: { readonly poolUse: PoolUse };
   readonly clockBounds: { readonly skewMs: number };
   readonly backlog: { readonly longestWaitMs: number | undefined };
-  readonly keys: { readonly unreadable: number };
+  readonly auth: { readonly unreadableKeySets: number };
   readonly certificates: { readonly validities: readonly (readonly [string, Validity])[] };
   /** For each kind of reloaded files, whether the latest version was rejected. */
   readonly files: { readonly rejected: Readonly<Record<string, boolean>> };
@@ -85,7 +85,7 @@ export function registerState(registers: Registry[], { index, watchHub, ...state
   gauge(registers, {
     name: "tokenblacklist_key_sets_unreadable",
     help: "Key sets whose last read failed or had no usable key; the previous keys stay in use.",
-    value: () => state.keys.unreadable,
+    value: () => state.auth.unreadableKeySets,
   });
   gauges(registers, {
     name: "tokenblacklist_tls_files_rejected",

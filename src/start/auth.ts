@@ -21,12 +21,12 @@ export interface Auth {
   /** Whether the file of the certificates' roles is unusable; undefined if there is none. */
   readonly rolesRejected: boolean | undefined;
   /** The number of key sets whose last read failed. */
-  readonly unreadable: number;
+  readonly unreadableKeySets: number;
   /** Stops reading key sets and the file of roles. */
   stop(): void;
 }
 
-interface Parts {
+interface Dependencies {
   readonly clock: Clock;
   readonly clockBounds: ClockBounds;
   readonly log: Logger;
@@ -35,7 +35,7 @@ interface Parts {
 }
 
 /** Creates the parts that authenticate callers and verify tokens. Begins to read key sets, without waiting for them. */
-export function startAuth(security: Security, { clock, clockBounds, log, onOutcome }: Parts): Auth {
+export function startAuth(security: Security, { clock, clockBounds, log, onOutcome }: Dependencies): Auth {
   const keySets: JwksCache[] = [];
   function keySet(name: string, source: JwksSource): JwksCache {
     const keys = new JwksCache({ source, name, clock, log });
@@ -76,7 +76,7 @@ export function startAuth(security: Security, { clock, clockBounds, log, onOutco
       bearerAuthenticator || certificateAuthenticator
         ? withAuthenticationMetrics(authenticate, onOutcome)
         : authenticate,
-    get unreadable() {
+    get unreadableKeySets() {
       return keySets.filter(({ isUnreadable }) => isUnreadable).length;
     },
     rawTokens: new RawTokenVerifier({ issuers, algorithms: tokenAlgorithms }),

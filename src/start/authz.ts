@@ -5,7 +5,7 @@ import type { Authz } from "../config/authz.ts";
 import type { HostPort } from "../connections/host-port.ts";
 import type { Tracing } from "../tracing/tracing.ts";
 
-interface Parts extends Omit<AuthzSetup, "authorizer" | "trusted" | "spans"> {
+interface Dependencies extends Omit<AuthzSetup, "authorizer" | "trusted" | "spans"> {
   readonly blacklist: Blacklist;
   /** Absent if tracing is off. */
   readonly tracing: Tracing | undefined;
@@ -22,7 +22,7 @@ export interface StartedAuthz {
 /** Creates and starts the parts that answer proxies. Throws StartError if it cannot listen. */
 export async function startAuthz(
   authz: Authz,
-  { blacklist, tracing, ...parts }: Parts,
+  { blacklist, tracing, ...parts }: Dependencies,
 ): Promise<StartedAuthz> {
   const authorizer = new TokenAuthorizer({ ...authz, blacklist, log: parts.log, sampling: parts.sampling });
   if (authz.insecure) parts.log.warn(INSECURE);

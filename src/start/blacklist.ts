@@ -5,15 +5,15 @@ import { PruneSchedule } from "../blacklist/prune-schedule.ts";
 import { Quota } from "../blacklist/quota.ts";
 import { Writer } from "../blacklist/writer.ts";
 import type { Config } from "../config/config.ts";
-import { createIndex, type Index, type IndexParts } from "./token-index.ts";
+import { createIndex, type Index, type IndexDependencies } from "./token-index.ts";
 
 /**
  * The default of QUOTA_ROWS, as a share of INDEX_MAX_ENTRIES that one known caller may fill: 15 million entries of 20, which take at most
  * 960 MB at 64 bytes each, and leave a quarter to the others. Far more than a fleet revokes that has no larger index.
  */
-const DEFAULT_QUOTA_PART = 0.75;
+const DEFAULT_QUOTA_SHARE = 0.75;
 
-interface Parts extends IndexParts {
+interface Dependencies extends IndexDependencies {
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
@@ -31,10 +31,10 @@ export interface StartedBlacklist {
 }
 
 /** Creates the blacklist and its background work. */
-export function createBlacklist(config: Config, { onPhase, random, ...parts }: Parts): StartedBlacklist {
+export function createBlacklist(config: Config, { onPhaseChange, random, ...parts }: Dependencies): StartedBlacklist {
   const { expiryLeewayMs: leewayMs, pruneRetentionMs: retentionMs } = config;
   const common = { ...parts, leewayMs, retentionMs };
-  const index = createIndex(config, { ...parts, onPhase });
+  const index = createIndex(config, { ...parts, onPhaseChange });
   const writer = new Writer({ ...common, onCommit: (result) => index.addOwnCommit(result) });
   const quota = quotaOf(config, { ...parts, index });
   const blacklist = new Blacklist({ ...common, writer, checks: index.checks, quota });
@@ -67,12 +67,12 @@ const FLUSH_SHARE = 0.1;
 
 function quotaOf(
   { security, expiryLeewayMs, indexMaxEntries }: Config,
-  { store, clock, index: { follower } }: Pick<Parts, "store" | "clock"> & { readonly index: Index },
+  { store, clock, index: { follower } }: Pick<Dependencies, "store" | "clock"> & { readonly index: Index },
 ): Quota | undefined {
   const { quota, bearers, certificateRoles } = security;
   const isKnown = bearers !== undefined || certificateRoles !== undefined;
   // Without authentication all callers share one name, and without an index there is no memory to protect.
-  const unasked = isKnown && follower !== undefined ? Math.floor(indexMaxEntries * DEFAULT_QUOTA_PART) : 0;
+  const unasked = isKnown && follower !== undefined ? Math.floor(indexMaxEntries * DEFAULT_QUOTA_SHARE) : 0;
   const rows = quota.rows ?? unasked;
   if (rows === 0 && quota.rowsPerSecond === 0) return undefined;
   return new Quota({

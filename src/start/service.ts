@@ -49,7 +49,7 @@ export interface Service {
   close(): Promise<void>;
 }
 
-interface Surroundings {
+interface Dependencies {
   readonly log: Logger;
   /** The log's output, for the metrics. Absent: no lines can be lost. */
   readonly output?: { readonly dropped: DroppedLines };
@@ -70,12 +70,12 @@ export async function start(
   config: Config,
   {
     log,
-    output = LOSSLESS,
-    build = UNKNOWN,
+    output = NO_DROPPED_LINES,
+    build = UNKNOWN_BUILD,
     clock = systemClock,
     random = Math.random,
     descriptors = descriptorLimit(),
-  }: Surroundings,
+  }: Dependencies,
 ): Promise<Service> {
   const closers: (() => unknown)[] = [];
   async function unwind(): Promise<void> {
@@ -87,7 +87,7 @@ export async function start(
     const store = openStore(config.database, { clock, leewayMs });
     closers.push(() => store.close());
     if (config.database.kind === "sqlite") warnOfReaders(config.database.filename, log);
-    await openIfThere(store, log);
+    await openIfAvailable(store, log);
 
     const sampling = new LogSampling(clock);
     closers.push(() => sampling.close());
@@ -103,7 +103,7 @@ export async function start(
       log,
       random,
       observer: tracing?.observing(metrics.domain) ?? metrics.domain,
-      onPhase: () => judge(),
+      onPhaseChange: () => updateServing(),
     });
     closers.push(() => started.stop());
     const { blacklist, index, backlog, quota } = started;
@@ -133,12 +133,12 @@ export async function start(
     const auth = startAuth(security, { clock, clockBounds, log, onOutcome });
     closers.push(() => auth.stop());
     const { follower, watchHub } = index;
-    metrics.watch({
+    metrics.exportState({
       serving: () => serving,
       store,
       clockBounds,
       backlog,
-      keys: auth,
+      auth,
       certificates,
       files: {
         get rejected() {
@@ -200,7 +200,7 @@ export async function start(
     let isHealthy = false;
     let isStopping = false;
     /** Updates the health status. */
-    function judge(): void {
+    function updateServing(): void {
       serving = servingOf({ isStopping, isHealthy, knowsPositives: index.isComplete });
       grpc.setServing(serving);
     }
@@ -211,13 +211,13 @@ export async function start(
       log,
       onChange(healthy) {
         isHealthy = healthy;
-        judge();
+        updateServing();
       },
     });
     closers.push(() => {
       monitor.stop();
       isStopping = true;
-      judge();
+      updateServing();
       return grpc.drain({ noticeMs: noticeOf(config), timeoutMs: config.shutdownGraceMs * DRAIN_SHARE });
     });
     await monitor.start();
@@ -279,8 +279,8 @@ function watchedCertificates({ database }: Config, tls: TlsContext | undefined):
   return watched;
 }
 
-const LOSSLESS = { dropped: { audit: 0, other: 0 } };
-const UNKNOWN = { version: "unknown", node: "unknown" };
+const NO_DROPPED_LINES = { dropped: { audit: 0, other: 0 } };
+const UNKNOWN_BUILD = { version: "unknown", node: "unknown" };
 
 const INSECURE =
   "INSECURE=yes: any peer that can connect to LISTEN_ADDRESS can revoke tokens, and read and prune revocations, or calls can be read on the network";
@@ -306,7 +306,7 @@ function noticeOf({ shutdownGraceMs }: Config): number {
 const DRAIN_SHARE = 0.8;
 
 /** Opens the store if its database is available, so that an unusable schema prevents the start. */
-async function openIfThere(store: Store, log: Logger): Promise<void> {
+async function openIfAvailable(store: Store, log: Logger): Promise<void> {
   try {
     const { remark } = await store.open();
     if (remark !== undefined) log.warn(remark);

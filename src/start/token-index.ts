@@ -12,14 +12,14 @@ import type { CommitResult, DatabaseState, Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
 
-export interface IndexParts {
+export interface IndexDependencies {
   readonly store: Store;
   readonly clock: Clock;
   readonly clockBounds: ClockBounds;
   readonly log: Logger;
   readonly observer: Observer;
   /** Called whenever {@link Index.isComplete} may have changed. */
-  readonly onPhase: () => void;
+  readonly onPhaseChange: () => void;
 }
 
 export interface Index {
@@ -40,7 +40,7 @@ export interface Index {
 }
 
 /** Creates the part that answers checks: from memory, or, with `INDEX=off`, from the database. */
-export function createIndex(config: Config, { onPhase, ...parts }: IndexParts): Index {
+export function createIndex(config: Config, { onPhaseChange, ...parts }: IndexDependencies): Index {
   const { store } = parts;
   const acknowledged = new AcknowledgedCommits(store);
   const common = { ...parts, acknowledged, leewayMs: config.expiryLeewayMs };
@@ -58,7 +58,7 @@ export function createIndex(config: Config, { onPhase, ...parts }: IndexParts): 
     };
   }
   const changeLog = new ChangeLog();
-  const follower = new Follower({ ...common, changeLog, maxEntries: config.indexMaxEntries, onPhase });
+  const follower = new Follower({ ...common, changeLog, maxEntries: config.indexMaxEntries, onPhase: onPhaseChange });
   return {
     checks: new IndexedChecks({ ...common, follower, fallback: fromDatabase }),
     follower,

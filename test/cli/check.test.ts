@@ -153,7 +153,7 @@ describe("check", () => {
     const { exitCode, stderr } = await runAgainst(refuse, ["check", "-"], { stdin });
     expect({ exitCode, stderr }).to.deep.equal({
       exitCode: 2,
-      stderr: "error: the request has 2 errors:\n  line 2001: must be nicer\n  line 2002: must be shorter\n",
+      stderr: "error: the request is invalid:\n  line 2001: must be nicer\n  line 2002: must be shorter\n",
     });
   });
 

@@ -1,7 +1,7 @@
 import { PassThrough } from "node:stream";
 import { expect } from "chai";
 import type { CliIo } from "../../src/cli/io.ts";
-import { OutageRetry } from "../../src/cli/retry-outage.ts";
+import { OutageRetry } from "../../src/cli/retry.ts";
 import { ClientError } from "../../src/client/client-error.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { turn } from "../support/held-store.ts";

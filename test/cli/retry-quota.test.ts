@@ -1,6 +1,6 @@
 import { PassThrough } from "node:stream";
 import { expect } from "chai";
-import { retryQuota } from "../../src/cli/retry-quota.ts";
+import { retryQuota } from "../../src/cli/retry.ts";
 import { ClientError } from "../../src/client/client-error.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { turn } from "../support/held-store.ts";

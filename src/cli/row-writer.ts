@@ -1,5 +1,14 @@
-import { escapeForTerminal } from "../text/terminal-text.ts";
-import type { Output } from "./io.ts";
+import { Option } from "commander";
+import { escapedJson, escapeForTerminal } from "../text/terminal-text.ts";
+import type { CliIo, Output } from "./io.ts";
+
+const FORMATS = ["table", "json", "ndjson"] as const;
+export type Format = (typeof FORMATS)[number];
+
+/** The option --output of commands that print rows. */
+export function formatOption(): Option {
+  return new Option("--output <format>", "output format").choices(FORMATS).default("table");
+}
 
 /** Prints rows as they arrive. */
 export interface RowWriter<Row> {
@@ -16,15 +25,63 @@ export interface Column<Row> {
   colour?(row: Row): number;
 }
 
+export interface RowWriterSetup<Row> {
+  readonly session: { readonly io: CliIo; readonly output: Output };
+  readonly format: Format;
+  readonly columns: readonly Column<Row>[];
+}
+
+/** A row is the object printed as JSON; `columns` define what a table shows of it. */
+export function rowWriter<Row>({ session, format, columns }: RowWriterSetup<Row>): RowWriter<Row> {
+  const { io, output } = session;
+  switch (format) {
+    case "table":
+      return new TableWriter(output, columns, { colours: output.isTerminal && wantsColour(io.env) });
+    case "ndjson":
+      return {
+        write: (rows) => output.write(rows.map((row) => `${escapedJson(row)}\n`).join("")),
+        end: () => Promise.resolve(),
+      };
+    case "json":
+      return new JsonWriter(output);
+  }
+}
+
+/** Prints one array piece by piece. */
+class JsonWriter<Row> implements RowWriter<Row> {
+  readonly #output: Output;
+  #hasBegun = false;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  write(rows: readonly Row[]): Promise<void> {
+    if (rows.length === 0) return Promise.resolve();
+    const start = this.#hasBegun ? ",\n" : "[\n";
+    this.#hasBegun = true;
+    return this.#output.write(start + rows.map((row) => `  ${escapedJson(row)}`).join(",\n"));
+  }
+
+  end(): Promise<void> {
+    return this.#output.write(this.#hasBegun ? "\n]\n" : "[]\n");
+  }
+}
+
+// https://no-color.org
+function wantsColour({ NO_COLOR, TERM }: CliIo["env"]): boolean {
+  return !NO_COLOR && TERM !== "dumb";
+}
+
 const GAP = "  ";
 
 /** Prints aligned columns. Rows are aligned as they arrive, and a column only grows wider. */
-export class TableWriter<Row> implements RowWriter<Row> {
+class TableWriter<Row> implements RowWriter<Row> {
   readonly #output: Output;
   readonly #columns: readonly Column<Row>[];
   readonly #colours: boolean;
   readonly #widths: number[];
-  #headed = false;
+  #hasHeader = false;
 
   constructor(output: Output, columns: readonly Column<Row>[], { colours }: { colours: boolean }) {
     this.#output = output;
@@ -43,8 +100,8 @@ export class TableWriter<Row> implements RowWriter<Row> {
         this.#widths[index] = Math.max(this.#widths[index] ?? 0, displayWidth(cell));
       }
     }
-    const head = this.#headed ? "" : this.#line(this.#columns.map(({ title }) => title.toUpperCase()));
-    this.#headed = true;
+    const head = this.#hasHeader ? "" : this.#line(this.#columns.map(({ title }) => title.toUpperCase()));
+    this.#hasHeader = true;
     return this.#output.write(head + lines.map((cells, index) => this.#line(cells, rows[index])).join(""));
   }
 
@@ -71,7 +128,7 @@ const WIDE =
 const COMBINING = /[\p{Mn}\p{Me}]/u;
 
 /** How many terminal columns `text` takes. It must not contain control characters. */
-export function displayWidth(text: string): number {
+function displayWidth(text: string): number {
   if (/^[ -~]*$/.test(text)) return text.length;
   let width = 0;
   for (const character of text) {

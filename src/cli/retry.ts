@@ -1,0 +1,81 @@
+import { ClientError } from "../client/client-error.ts";
+import { pause, remapCancellation } from "../client/retry.ts";
+import type { CliIo } from "./io.ts";
+
+/** Longer than a rolling restart leaves an address without a replica, or a failover a database without a primary. */
+const MAX_OUTAGE_MS = 60_000;
+const FIRST_PAUSE_MS = 50;
+const MAX_PAUSE_MS = 2000;
+
+/**
+ * Keeps a command of many calls running through an outage: calls that fail as unavailable, overloaded or timed out are retried
+ * until no call has been answered for a minute. Only for idempotent calls, and only once one call has been answered: until then the
+ * address may simply be wrong.
+ */
+export class OutageRetry {
+  readonly #io: CliIo;
+  #lastAnswerAt: number | undefined;
+
+  constructor(io: CliIo) {
+    this.#io = io;
+  }
+
+  /** Retries `call` until it is answered. Throws its last error. */
+  async run<T>(call: () => Promise<T>): Promise<T> {
+    const { clock, signal } = this.#io;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const answer = await call();
+        this.#lastAnswerAt = clock.monotonic();
+        return answer;
+      } catch (error) {
+        if (signal.aborted || !isTransient(error) || this.#isOver()) throw error;
+        await pause(clock, Math.min(FIRST_PAUSE_MS * 2 ** (attempt - 1), MAX_PAUSE_MS), signal);
+      }
+    }
+  }
+
+  #isOver(): boolean {
+    if (this.#lastAnswerAt === undefined) return true;
+    return this.#io.clock.monotonic() - this.#lastAnswerAt > MAX_OUTAGE_MS;
+  }
+}
+
+/** Whether a retry may succeed once the outage is over. */
+function isTransient(error: unknown): boolean {
+  if (!(error instanceof ClientError)) return false;
+  const { code, reason } = remapCancellation(error, false);
+  return code === "UNAVAILABLE" || code === "DEADLINE_EXCEEDED" || reason === "OVERLOADED";
+}
+
+/** A quota per second is refilled within this time. A quota of total entries is not, and is reported to the operator instead. */
+const MAX_WAIT_MS = 30_000;
+/** Keeps a service that asks for no delay from being called thousands of times a second. */
+const MIN_WAIT_MS = 50;
+/** Others of the same caller may use up the quota again and again. */
+const GIVE_UP_AFTER_MS = 10 * 60_000;
+
+/**
+ * Retries `call` while the service reports that the caller's quota is spent and when to retry: nothing was stored in that case, and
+ * a file longer than the quota still gets through. Throws any other error, and QUOTA_EXCEEDED after ten minutes.
+ */
+export async function retryQuota<T>(io: CliIo, call: () => Promise<T>): Promise<T> {
+  const giveUpAt = io.clock.monotonic() + GIVE_UP_AFTER_MS;
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      const wait = requestedWaitMs(error);
+      if (wait === undefined || io.signal.aborted || io.clock.monotonic() >= giveUpAt) throw error;
+      await pause(io.clock, wait, io.signal);
+    }
+  }
+}
+
+/** Undefined if retrying does not help within {@link MAX_WAIT_MS}. */
+function requestedWaitMs(error: unknown): number | undefined {
+  if (!(error instanceof ClientError) || error.reason !== "QUOTA_EXCEEDED") return undefined;
+  const { retryAfterMs } = error;
+  if (retryAfterMs === undefined || !(retryAfterMs <= MAX_WAIT_MS)) return undefined;
+  return Math.max(MIN_WAIT_MS, retryAfterMs);
+}
