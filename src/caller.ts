@@ -1,11 +1,11 @@
 import type { Principal } from "./principal.ts";
 
-/** The causes of a call's wait: proof that the index is current, a commit, or a look-up in the database. */
+/** What a call waits for: proof that the index is current, a commit, or a look-up in the database. */
 export type Wait = "freshness" | "commit" | "look-up";
 
-/** Receives the waits of a traced call. Called in the middle of the work, so its methods must not throw, and should return quickly. */
+/** Receives the waits of a traced call. */
 export interface CallTrace {
-  /** The call begins to wait. It has one wait at a time, which lasts until the result arrives or the call ends. */
+  /** The call begins to wait: once at a time, until the result arrives or the call ends. Must not throw, and must return quickly. */
   waits(what: Wait): void;
 }
 

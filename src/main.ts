@@ -30,7 +30,7 @@ async function serve(): Promise<number> {
       import("./logging/logger.ts"),
       import("./start/service.ts"),
     ]);
-    const output = new LogOutput({ fd: unblockedStdout(), clock: systemClock, describeGap });
+    const output = new LogOutput({ fd: nonBlockingStdout(), clock: systemClock, describeGap });
     process.once("exit", () => output.flushNow());
     const log = createLogger(config.logLevel, output);
     for (const misspelling of misspelledSettings(process.env)) {
@@ -68,10 +68,10 @@ async function serve(): Promise<number> {
 }
 
 /**
- * The file descriptor for the log. Node.js blocks on writes to a standard output that is a pipe, a socket or a terminal. The service must
- * not block, so such writes fail instead, on standard error too.
+ * The file descriptor of standard output, for the log. Node.js blocks on writes to a pipe, a socket or a terminal. The service must not
+ * block, so it makes both standard streams fail such a write instead.
  */
-function unblockedStdout(): number {
+function nonBlockingStdout(): number {
   const [out] = [process.stdout, process.stderr].map((stream) => {
     const handle = (stream as { _handle?: { fd?: number; setBlocking?(wanted: boolean): unknown } })._handle;
     handle?.setBlocking?.(false);
@@ -81,8 +81,8 @@ function unblockedStdout(): number {
   return out?.setBlocking === undefined ? 1 : (out.fd ?? 1);
 }
 
-/** Runs {@link serve}. If the start fails, ends the process even if its output is not read. */
-async function serveOrEnd(): Promise<number> {
+/** Runs {@link serve}. After a failed start the process ends even if its output is not read. */
+async function serveAndEnd(): Promise<number> {
   const code = await serve();
   if (code !== EXIT.ok) setTimeout(() => process.exit(), LOG_FLUSH_MS).unref();
   return code;
@@ -140,6 +140,6 @@ process.exitCode = await run(process.argv.slice(2), {
   signal: interrupted.signal,
   clock: systemClock,
   version: version(),
-  serve: serveOrEnd,
+  serve: serveAndEnd,
   migrate: runMigration,
 });

@@ -1,6 +1,6 @@
 import { MAX_JWT_BYTES } from "./limits.ts";
 
-/** The length of `{"alg":0}` in base64url, without padding: the shortest header. */
+/** The length of the shortest header, `{"alg":0}`, in base64url without padding. */
 const SHORTEST_HEADER = 12;
 
 const UUID_LENGTH = 36;
@@ -13,17 +13,17 @@ const HYPHEN = 0x2d;
 const BEFORE_TOKEN =
   /^\W*(?:authorization\W+)?(?:(?:bearer|dpop|jwt|(?:(?:access|refresh|id)[-_]?)?token)(?:%20|\W)*)*/i;
 
-/** Candidates for tokens within a text: longer or shorter matches would not decode. */
+/** Candidates for tokens within a text. Their first segment is a maximal run of its characters: a longer or shorter one would not decode. */
 const WITHIN_TEXT = /(?<![A-Za-z0-9_])[A-Za-z0-9_-]{12,}={0,2}\.[A-Za-z0-9._=-]*/g;
 
 /** The beginning of a JSON object in bytes, one character each: an optional byte order mark, which decoders drop, and white space. */
-const OBJECT = /^(?:\xef\xbb\xbf)?[\t\n\r ]*\{/;
+const OBJECT_START = /^(?:\xef\xbb\xbf)?[\t\n\r ]*\{/;
 
 /**
  * The character codes with which a raw token can begin: in base64url, those of `{`, of JSON's white space and of a byte order mark; for
  * text pasted before it, any non-word character and the first letters of its words.
  */
-const MAY_BEGIN = Uint8Array.from({ length: 128 }, (_, code) =>
+const MAY_BEGIN_TOKEN = Uint8Array.from({ length: 128 }, (_, code) =>
   /[eICD7aAbBdDijJrRtT]|\W/.test(String.fromCharCode(code)) ? 1 : 0,
 );
 
@@ -39,7 +39,7 @@ const UTF8 = new TextDecoder("utf-8", { fatal: true });
 export function isRawToken(text: string): boolean {
   // A UUID. At its position, `-` would decode to a byte of 0xF8 or above, which UTF-8 never has.
   if (text.length === UUID_LENGTH && text.charCodeAt(8) === HYPHEN) return false;
-  if (MAY_BEGIN[text.charCodeAt(0)] === 0) return false;
+  if (MAY_BEGIN_TOKEN[text.charCodeAt(0)] === 0) return false;
   const end = text.indexOf(".");
   return end >= SHORTEST_HEADER && end <= MAX_JWT_BYTES && isHeader(text.slice(0, end));
 }
@@ -48,7 +48,7 @@ export function isRawToken(text: string): boolean {
 function isHeader(text: string): boolean {
   // Like decoders of tokens, Node.js's decoder ignores line breaks, padding and all characters outside base64.
   const bytes = Buffer.from(text.replace(BEFORE_TOKEN, ""), "base64url");
-  if (!OBJECT.test(bytes.toString("latin1"))) return false;
+  if (!OBJECT_START.test(bytes.toString("latin1"))) return false;
   try {
     return Object.hasOwn(JSON.parse(UTF8.decode(bytes)) as object, "alg");
   } catch {
@@ -59,10 +59,10 @@ function isHeader(text: string): boolean {
 /** `text` for people, with each raw token in it replaced by a placeholder. */
 export function withoutRawTokens(text: string): string {
   const shown = text.replace(WITHIN_TEXT, (word) =>
-    isRawToken(word) ? `${/^-*/.exec(word)}${RAW_TOKEN}` : word,
+    isRawToken(word) ? `${/^-*/.exec(word)}${PLACEHOLDER}` : word,
   );
   // A token that the pattern does not match, such as one over several lines.
-  return isRawToken(shown) ? RAW_TOKEN : shown;
+  return isRawToken(shown) ? PLACEHOLDER : shown;
 }
 
-const RAW_TOKEN = "(a raw token)";
+const PLACEHOLDER = "(a raw token)";

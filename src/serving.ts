@@ -1,7 +1,7 @@
-/** The scope of reliable answers: everything; only positives, while the database is unavailable; or nothing. */
+/** What the service can answer now: everything; only known positives, while the database is unavailable; or nothing. */
 export type Serving = "everything" | "positives" | "nothing";
 
-/** Positives are answered without the database. A service that is shutting down reports "nothing". */
+/** A service that is shutting down reports "nothing", so that it gets no new calls. */
 export function servingOf({
   isStopping,
   isHealthy,
@@ -10,6 +10,7 @@ export function servingOf({
   isStopping: boolean;
   /** The database responds and accepts writes. */
   isHealthy: boolean;
+  /** The index is complete, so known positives are answered without the database. */
   knowsPositives: boolean;
 }): Serving {
   if (isStopping) return "nothing";

@@ -1,21 +1,21 @@
 import type { Clock } from "./time/clock.ts";
 
 interface Options<G> {
-  /** Removes from the waiting requests those of the next round, and returns them; undefined if none waits. */
+  /** Removes from the waiting requests those of the next round, and returns them as a group; undefined if none waits. */
   readonly take: () => G | undefined;
-  /** Sends a round for these requests. {@link SharedRounds.ended} must be called once for each round. */
+  /** Sends a round for these requests. When it has ended, {@link SharedRounds.ended} must be called. */
   readonly send: (group: G) => void;
   /**
-   * While no round is in flight, the first request waits for others until a turn of the event loop brings none, for at most this many
+   * While no round is in flight, the first request waits until a turn of the event loop brings no further one, for at most this many
    * turns. Absent: 0, the round is sent at once.
    */
-  readonly turns?: number;
-  /** Sends further rounds beside slow ones. Absent: one round is in flight at a time. */
-  readonly beside?: {
+  readonly maxTurns?: number;
+  /** Sends further rounds while slow ones are in flight. Absent: one round is in flight at a time. */
+  readonly parallel?: {
     readonly clock: Clock;
     /** The maximum of rounds in flight. */
-    readonly most: number;
-    /** Milliseconds after one round was sent until the next may be sent beside it. */
+    readonly maxInFlight: number;
+    /** Milliseconds after which a round is slow. */
     readonly afterMs: number;
   };
 }
@@ -24,24 +24,24 @@ interface Options<G> {
  * Rounds that requests share: those made while a round is in flight wait, and share a later one.
  *
  * A request joins only a round that is sent after the request was made, because the result of an earlier round may be older than the
- * request. So rounds are sent in one place, {@link next}, which takes the requests of a round before it sends the round.
+ * request. So rounds are sent in one place, {@link sendNext}, which takes the requests of a round before it sends the round.
  */
 export class SharedRounds<G> {
   readonly #options: Options<G>;
-  readonly #most: number;
+  readonly #maxInFlight: number;
   #inFlight = 0;
-  /** Whether a round is to be sent at the end of a turn. */
+  /** Whether a round is collecting requests, and will be sent. */
   #isPlanned = false;
   /** The number of requests since the last round was sent. */
   #requests = 0;
-  /** When the last round was sent, by the monotonic clock; only with `beside`. */
+  /** When the last round was sent, by the monotonic clock; only with `parallel`. */
   #sentAt = 0;
-  /** Cancels the timer that sends a round beside a slow one. */
+  /** Cancels the timer that sends a round while a slow one is in flight. */
   #cancelTimer: (() => void) | undefined;
 
   constructor(options: Options<G>) {
     this.#options = options;
-    this.#most = options.beside?.most ?? 1;
+    this.#maxInFlight = options.parallel?.maxInFlight ?? 1;
   }
 
   /** Whether any round is in flight. */
@@ -49,64 +49,64 @@ export class SharedRounds<G> {
     return this.#inFlight > 0;
   }
 
-  /** There is a new request, which `take` can find. Sends a round now or in time. */
+  /** There is a new request, which `take` can find. Sends a round now or later. */
   requested(): void {
     this.#requests++;
-    this.#plan(this.#options.turns ?? 0);
+    this.#plan(this.#options.maxTurns ?? 0);
   }
 
-  /** A round is over. The next one is sent at once, or `turns` turns later at most, like the first. */
-  ended(turns = 0): void {
+  /** A round is over. The next one is sent at once, or collects requests for at most `maxTurns` turns, like the first. */
+  ended(maxTurns = 0): void {
     this.#inFlight--;
-    this.#plan(turns);
+    this.#plan(maxTurns);
   }
 
   /** Sends a round at once, unless no request waits or too many rounds are in flight. */
-  next(): void {
-    if (this.#inFlight >= this.#most) return;
+  sendNext(): void {
+    if (this.#inFlight >= this.#maxInFlight) return;
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
-    const { beside, send, take } = this.#options;
+    const { parallel, send, take } = this.#options;
     const group = take();
     if (group === undefined) return;
     this.#inFlight++;
     this.#requests = 0;
-    if (beside !== undefined) this.#sentAt = beside.clock.monotonic();
+    if (parallel !== undefined) this.#sentAt = parallel.clock.monotonic();
     send(group);
   }
 
-  #plan(turns: number): void {
-    if (this.#isPlanned || this.#inFlight >= this.#most) return;
-    if (this.#inFlight > 0) this.#sendBeside();
-    else if (turns === 0) this.next();
-    else this.#collect(turns);
+  #plan(maxTurns: number): void {
+    if (this.#isPlanned || this.#inFlight >= this.#maxInFlight) return;
+    if (this.#inFlight > 0) this.#sendInParallel();
+    else if (maxTurns === 0) this.sendNext();
+    else this.#sendAfterTurns(maxTurns);
   }
 
-  #collect(turns: number): void {
+  #sendAfterTurns(maxTurns: number): void {
     this.#isPlanned = true;
     let seen = this.#requests;
     let turn = 1;
     const go = () => {
-      if (this.#requests > seen && turn < turns) {
+      if (this.#requests > seen && turn < maxTurns) {
         seen = this.#requests;
         turn++;
         setImmediate(go);
         return;
       }
       this.#isPlanned = false;
-      this.next();
+      this.sendNext();
     };
     setImmediate(go);
   }
 
-  #sendBeside(): void {
-    const { beside } = this.#options;
-    if (beside === undefined || this.#cancelTimer !== undefined) return;
-    const { afterMs, clock } = beside;
+  #sendInParallel(): void {
+    const { parallel } = this.#options;
+    if (parallel === undefined || this.#cancelTimer !== undefined) return;
+    const { afterMs, clock } = parallel;
     const wait = Math.max(0, this.#sentAt + afterMs - clock.monotonic());
     this.#cancelTimer = clock.schedule(wait, () => {
       this.#cancelTimer = undefined;
-      this.next();
+      this.sendNext();
     });
   }
 }

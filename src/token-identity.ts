@@ -4,7 +4,7 @@ import { isRawToken } from "./raw-token.ts";
 // What identifies a token, the keys of the entries that may blacklist it, and when an entry does. The store, the index, the change log,
 // Watch and the client's copy handle keys and times without knowing what they stand for.
 
-/** All that is known of a token that is asked about. */
+/** What identifies a token that is checked. */
 export type TokenIdentity = Jti;
 
 /** Entries that are known at one place: an index, or the result of one read of the database. */

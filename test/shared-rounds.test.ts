@@ -70,7 +70,7 @@ describe("SharedRounds", () => {
   });
 
   it("waits for a turn without a request, for so many turns at most, and after a round for none", async () => {
-    const stage = new Stage({ turns: 3 });
+    const stage = new Stage({ maxTurns: 3 });
     stage.request(2);
     await turn();
     const afterBusyTurn = stage.sent.length;
@@ -92,7 +92,7 @@ describe("SharedRounds", () => {
   });
 
   it("delays the next round by a turn if asked to, so that requests of that turn share it", async () => {
-    const stage = new Stage({ turns: 1 });
+    const stage = new Stage({ maxTurns: 1 });
     stage.request();
     await turn();
     stage.request();
@@ -109,7 +109,7 @@ describe("SharedRounds", () => {
 
     beforeEach(() => {
       clock = new FakeClock();
-      stage = new Stage({ beside: { clock, most: 3, afterMs: 5 } });
+      stage = new Stage({ parallel: { clock, maxInFlight: 3, afterMs: 5 } });
     });
 
     it("sends further ones, each so long after the one before, up to the maximum", () => {
@@ -136,7 +136,7 @@ describe("SharedRounds", () => {
       stage.request();
       for (let count = 0; count < 4; count++) {
         stage.waiting.push(10 + count);
-        stage.rounds.next();
+        stage.rounds.sendNext();
       }
       expect(stage.sent).to.deep.equal([[1], [10], [11]]);
     });
@@ -169,8 +169,8 @@ async function playAtRandom({
   const clock = new FakeClock();
   const chance = (share: number) => random() < share;
   const room = chance(0.5) ? 3 : Number.POSITIVE_INFINITY;
-  const beside = most === 1 ? {} : { beside: { clock, most, afterMs: 5 } };
-  const stage = new Stage({ turns, ...beside }, { room });
+  const parallel = most === 1 ? {} : { beside: { clock, most, afterMs: 5 } };
+  const stage = new Stage({ maxTurns: turns, ...parallel }, { room });
   const inFlight: { readonly group: number[]; readonly madeBefore: number }[] = [];
   const answered: number[] = [];
   stage.onSend = (group) => {

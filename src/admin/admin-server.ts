@@ -18,7 +18,7 @@ interface AdminSetup {
   readonly connections: Connections;
   readonly metrics: Metrics;
   serving(): Serving;
-  /** Additional notes for operators, which do not affect the status. */
+  /** Lines for operators that `/readyz` adds, such as about certificates; they do not affect the status. */
   notes(): readonly string[];
 }
 
@@ -45,7 +45,7 @@ export function startAdminServer(
   });
   const server = createServer(options, (request, response) => {
     const { socket } = request;
-    // Pipelined requests would all be answered at once: a few kilobytes of them cost a thousand renderings.
+    // One request at a time: a thousand pipelined ones take a few kilobytes, and would all be answered at once.
     if (answering.has(socket)) {
       destroyUnread(socket);
       return;

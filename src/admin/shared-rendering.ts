@@ -3,8 +3,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { RENDERING_REST } from "../limits.ts";
 
 /**
- * Coalesces renderings: callers share the next one, and a pause of several times its duration follows each, so that it uses a bounded share
- * of the processor however many callers there are. A caller never gets a rendering that began before its call.
+ * Coalesces renderings: callers share the next one, and after each comes a pause of RENDERING_REST times its duration, so that rendering
+ * uses a bounded share of the processor however many callers there are. A caller never gets a rendering that began before its call.
  */
 export function sharedRendering<T>(render: () => Promise<T>): () => Promise<T> {
   let next: Promise<T> | undefined;

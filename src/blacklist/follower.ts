@@ -110,7 +110,7 @@ export class Follower {
     this.#reads = new SharedRounds({
       take: () => (this.#waiters.length === 0 ? undefined : this.#takeWaiters()),
       send: (waiters) => this.#read(waiters),
-      turns: READ_TURNS,
+      maxTurns: READ_TURNS,
     });
   }
 

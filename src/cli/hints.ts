@@ -25,24 +25,16 @@ const UNDO_COMMANDS = new Set([
   ...["remove", "delete", "rm", "allow", "whitelist"],
 ]);
 
-/** Options of other servers, and the corresponding setting of this one. */
-const SETTING_OF: Readonly<Record<string, string>> = {
-  "--port": "LISTEN_ADDRESS=127.0.0.1:50051",
-  "-p": "LISTEN_ADDRESS=127.0.0.1:50051",
-  "--host": "LISTEN_ADDRESS=127.0.0.1:50051",
-  "--listen": "LISTEN_ADDRESS=127.0.0.1:50051",
-  "--address": "LISTEN_ADDRESS=127.0.0.1:50051",
-  "--bind": "LISTEN_ADDRESS=127.0.0.1:50051",
-  "--admin-address": "ADMIN_ADDRESS=127.0.0.1:9464",
-  "--database": "DATABASE_URL=mysql://user:password@host:3306/database",
-  "--database-url": "DATABASE_URL=mysql://user:password@host:3306/database",
-  "--db": "DATABASE_URL=mysql://user:password@host:3306/database",
-  "--log-level": "LOG_LEVEL=debug",
-  "--verbose": "LOG_LEVEL=debug",
-  "--cert": "TLS_CERT_FILE=server.pem",
-  "--key": "TLS_KEY_FILE=server.key",
-  "--tls": "TLS_CERT_FILE=server.pem TLS_KEY_FILE=server.key",
-};
+/** Options of other servers, and the corresponding setting of `serve`. Any other option is answered with that of the address. */
+const SETTINGS: readonly (readonly [tried: RegExp, setting: string])[] = [
+  [/^--admin-address$/, "ADMIN_ADDRESS=127.0.0.1:9464"],
+  [/^--(database|database-url|db)$/, "DATABASE_URL=mysql://user:password@host:3306/database"],
+  [/^--(log-level|verbose)$/, "LOG_LEVEL=debug"],
+  [/^--cert$/, "TLS_CERT_FILE=server.pem"],
+  [/^--key$/, "TLS_KEY_FILE=server.key"],
+  [/^--tls$/, "TLS_CERT_FILE=server.pem TLS_KEY_FILE=server.key"],
+];
+const ADDRESS_SETTING = "LISTEN_ADDRESS=127.0.0.1:50051";
 
 /** Hints for arguments of commands that take none. */
 const ARGUMENT_HINTS: Readonly<Record<string, string>> = {
@@ -116,7 +108,6 @@ function forOption(option: string, command: string): string | undefined {
 }
 
 function forServe(option: string): string {
-  const example =
-    (Object.hasOwn(SETTING_OF, option) && SETTING_OF[option]) || "LISTEN_ADDRESS=127.0.0.1:50051";
+  const [, example] = SETTINGS.find(([tried]) => tried.test(option)) ?? ["", ADDRESS_SETTING];
   return `serve takes its settings from environment variables: ${example} token-blacklist serve`;
 }

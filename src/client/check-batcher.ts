@@ -115,8 +115,8 @@ export class CheckBatcher {
         take: () => this.#take(lane),
         send: (group) => this.#send(group, lane),
         // Other code in the turn may add checks.
-        turns: 1,
-        beside: { clock: this.#setup.clock, most: MAX_CHECK_CALLS, afterMs: NEXT_CALL_AFTER_MS },
+        maxTurns: 1,
+        parallel: { clock: this.#setup.clock, maxInFlight: MAX_CHECK_CALLS, afterMs: NEXT_CALL_AFTER_MS },
       }),
     };
     this.#lanes.set(key, lane);
@@ -145,7 +145,7 @@ export class CheckBatcher {
     void this.#run(group, lane);
     const [next] = lane.queue;
     if (next === undefined) return;
-    if (next.length >= MAX_BATCH) lane.calls.next();
+    if (next.length >= MAX_BATCH) lane.calls.sendNext();
     else lane.calls.requested();
   }
 

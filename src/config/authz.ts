@@ -2,7 +2,7 @@ import { type HostPort, isLoopback, parseHostPort } from "../connections/host-po
 import type { EnvironmentReader } from "./environment.ts";
 import { between, oneOf, onOrOff } from "./parsers.ts";
 
-/** Whether and how proxies may ask about requests. */
+/** Whether and how proxies may ask whether a request may pass. */
 export interface Authz {
   /** Whether to serve Envoy's ext_authz, on the gRPC listener. */
   readonly extAuthz: boolean;
@@ -14,13 +14,13 @@ export interface Authz {
   readonly methodHeader: string | undefined;
   /** Whether the jti of an unverified bearer token is used. */
   readonly unverifiedBearer: boolean;
-  /** The ruling on a request without a jti. */
+  /** The decision about a request without a jti. */
   readonly missingJti: "deny" | "allow";
-  /** The ruling on a CORS preflight, which never has a token. */
+  /** The decision about a CORS preflight, which never has a token. */
   readonly preflight: "deny" | "allow";
-  /** Maximum staleness of a verdict. 0: fully fresh. */
+  /** How old the knowledge behind a decision may be. 0: fully fresh. */
   readonly maxStalenessMs: number;
-  /** `address` is not loopback, and INSECURE=yes permits that. */
+  /** Whether `address` is not loopback, as INSECURE=yes permits. */
   readonly insecure: boolean;
 }
 
@@ -45,7 +45,7 @@ export function readAuthz(from: EnvironmentReader, { insecure }: { insecure: boo
       "AUTHZ_METHOD_HEADER needs AUTHZ_PREFLIGHT=allow: the method is only used to recognize preflights",
     );
   }
-  // Undefined if the value is invalid.
+  // `unverifiedBearer` is undefined at run time if its value is invalid.
   if (hasAddress && !from.isSet("AUTHZ_JTI_HEADER") && unverifiedBearer === false) {
     from.addProblem(
       "AUTHZ_ADDRESS needs AUTHZ_JTI_HEADER or UNVERIFIED_BEARER=on: otherwise no request has a token to check",
@@ -56,13 +56,13 @@ export function readAuthz(from: EnvironmentReader, { insecure }: { insecure: boo
       if (from.isSet(name)) from.addProblem(`${name} needs EXT_AUTHZ=on or AUTHZ_ADDRESS`);
     }
   }
-  const open = address !== undefined && !isLoopback(address.host);
-  if (open && !insecure) {
+  const isExposed = address !== undefined && !isLoopback(address.host);
+  if (isExposed && !insecure) {
     from.addProblem(
       "AUTHZ_ADDRESS must be a loopback address, since it does not authenticate callers, unless INSECURE=yes",
     );
   }
-  return { ...authz, insecure: open && insecure };
+  return { ...authz, insecure: isExposed && insecure };
 }
 
 function parseHeaderName(text: string): string {

@@ -8,13 +8,13 @@ import { type Misspelling, misspellings } from "./misspellings.ts";
 import { between, oneOf, onOrOff, wholeNumber } from "./parsers.ts";
 import { readSecurity, type Security } from "./security.ts";
 
-/** The settings of an operator. They come only from the environment; times are in milliseconds. */
+/** The settings of the service, as docs/operations.md describes them. They come only from the environment. */
 export interface Config {
   readonly database: DatabaseAddress;
   readonly listenAddress: HostPort;
   readonly adminAddress: HostPort;
   readonly expiryLeewayMs: number;
-  /** 0: never. */
+  /** 0: the service never prunes by itself. */
   readonly pruneIntervalMs: number;
   readonly pruneRetentionMs: number;
   readonly shutdownGraceMs: number;
@@ -27,9 +27,11 @@ export interface Config {
   readonly connections: ConnectionBounds;
 }
 
-/** Bounds on connections to LISTEN_ADDRESS. Undefined: derived from the available file descriptors, and half of that for one address. */
+/** Bounds on connections to LISTEN_ADDRESS. */
 export interface ConnectionBounds {
+  /** Undefined: as many as the file descriptors allow. */
   readonly total: number | undefined;
+  /** Of one remote address. Undefined: half of all. */
   readonly perAddress: number | undefined;
 }
 
@@ -99,7 +101,7 @@ function readDatabase(from: EnvironmentReader): DatabaseAddress {
     if (!(error instanceof RangeError)) throw error;
     from.addProblem(error.message);
   }
-  // Undefined if the value is invalid.
+  // `database` is undefined at run time if its value is invalid.
   if (database?.kind !== "mysql") return database;
   if (wanted === false && ca !== undefined) from.addProblem("DATABASE_CA_FILE needs DATABASE_TLS=on");
   const isWanted = wanted ?? (ca !== undefined || !isLoopback(database.host));

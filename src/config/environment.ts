@@ -5,14 +5,14 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The format of a value. */
 export interface Format {
-  /** A list of items separated by white space, line breaks included. Each item is validated as a whole value otherwise is. */
+  /** Whether it is a list of items separated by white space, line breaks included. Each item is then validated like a whole value. */
   readonly isList?: boolean;
 }
 
-/** Reads variables and collects their problems. An empty variable counts as absent. */
+/** Reads variables, and collects problems with them instead of throwing. An empty variable counts as absent. */
 export class EnvironmentReader {
   readonly problems: string[] = [];
-  /** All variables that were looked up. */
+  /** The names of all variables that were looked up, set or not. */
   readonly lookedUp = new Set<string>();
   readonly #env: Environment;
 
@@ -33,8 +33,8 @@ export class EnvironmentReader {
     });
   }
 
-  /** The path in a variable. The file is read later, but its absence now is a problem. */
-  file(name: string): string | undefined {
+  /** The path in the variable; undefined if it is absent. The file is read later, but it is a problem if it cannot be read now. */
+  readablePath(name: string): string | undefined {
     return this.#attempt(name, () => {
       const path = this.#path(name);
       if (path !== undefined) contentOf(path);
@@ -42,12 +42,12 @@ export class EnvironmentReader {
     });
   }
 
-  /** The path in `NAME_FILE`, for reloading. Problems with the file are reported by {@link read} or {@link optional}. */
-  fileOf(name: string): string | undefined {
+  /** The path in `NAME_FILE`, to read the value again later. {@link read} and {@link optional} report problems with that file. */
+  pathOfFile(name: string): string | undefined {
     return this.#variable(`${name}_FILE`);
   }
 
-  /** The content of the file that a variable names. */
+  /** The content of the file whose path is in the variable; undefined if it is absent. */
   content(name: string): string | undefined {
     return this.#attempt(name, () => {
       const path = this.#path(name);
@@ -64,13 +64,14 @@ export class EnvironmentReader {
     this.problems.push(problem);
   }
 
+  /** Turns a RangeError into a problem of the variable. */
   #attempt<T>(name: string, read: () => T): T {
     try {
       return read();
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       this.problems.push(`${name} ${error.message}`);
-      // The value is never used, since no Config is returned if there are problems.
+      // Never used, since no Config is returned if there are problems.
       return undefined as T;
     }
   }

@@ -8,12 +8,12 @@ export interface Misspelling {
   readonly meant: string;
 }
 
-/** Prefixes that, in the environment of this service, are hardly meant for another program. */
-const FAMILIES = /^(AUTHZ?|AUDIT|DATABASE|INDEX|LISTEN|PRUNE|QUOTA|TLS|TOKEN)_/;
+/** The first words of settings whose variables are hardly meant for another program. */
+const PREFIXES = /^(AUTHZ?|AUDIT|DATABASE|INDEX|LISTEN|PRUNE|QUOTA|TLS|TOKEN)_/;
 /** Prefixes added by operators who share an environment between programs. */
-const OUR_NAME = /^(TOKEN_?BLACKLIST|TB)_/;
-/** Variables of systemd's socket activation, of OpenSSL, and of the operators' commands. */
-const OTHERS =
+const OUR_PREFIX = /^(TOKEN_?BLACKLIST|TB)_/;
+/** Variables of systemd's socket activation, of OpenSSL, and of the commands that call a service: settings, but not of `serve`. */
+const NOT_OURS =
   /^(LISTEN_(PID|FDS|FDNAMES|PIDFDID)|SSL_\w+|TOKEN_BLACKLIST_(ADDRESS|TOKEN|TOKEN_FILE|CACERT|CERT|KEY|TLS))$/;
 /** Variables by which Kubernetes and Docker tell each container of other services. */
 const SERVICE_LINK_NAME = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$/;
@@ -23,20 +23,22 @@ const SERVICE_LINK_VALUE = /^(tcp|udp|sctp):\/\//;
 export function misspellings(env: Environment, known: ReadonlySet<string>): Misspelling[] {
   const found: Misspelling[] = [];
   for (const [variable, value] of Object.entries(env)) {
-    if (!value || known.has(variable) || OTHERS.test(variable)) continue;
+    if (!value || known.has(variable) || NOT_OURS.test(variable)) continue;
     if (SERVICE_LINK_NAME.test(variable) || SERVICE_LINK_VALUE.test(value)) continue;
-    const meant = meantBy(variable, { known, isSet: (name) => Boolean(env[name] || env[`${name}_FILE`]) });
+    const meant = settingMeantBy(variable, {
+      known,
+      isSet: (name) => Boolean(env[name] || env[`${name}_FILE`]),
+    });
     if (meant !== undefined) found.push({ variable, meant });
   }
   return found;
 }
 
-/** Describes a misspelling in one sentence. */
 export function describeMisspelling({ variable, meant }: Misspelling): string {
   return `the variable ${variable} is not a setting: did you mean ${meant}?`;
 }
 
-function meantBy(
+function settingMeantBy(
   variable: string,
   { known, isSet }: { known: ReadonlySet<string>; isSet: (name: string) => boolean },
 ): string | undefined {
@@ -45,24 +47,24 @@ function meantBy(
     .replace(/^export /, "")
     .toUpperCase()
     .replace(/[-.]/g, "_");
-  const withoutOurs = name.replace(OUR_NAME, "");
-  if (known.has(withoutOurs)) return withoutOurs;
+  const withoutPrefix = name.replace(OUR_PREFIX, "");
+  if (known.has(withoutPrefix)) return withoutPrefix;
   const [nearest, distance] = nearestOf(name, known);
   if (distance <= (name.length < 8 ? 1 : 2)) return nearest;
-  if (OUR_NAME.test(name)) return undefined;
-  const family = FAMILIES.exec(name)?.[0];
-  const abbreviated = family === "DATABASE_" ? undefined : abbreviatedIn(name, known);
-  if (family === undefined || abbreviated !== undefined) return abbreviated;
-  const relatives = [...known].filter((one) => one.startsWith(family));
-  const whole = relatives.find((one) => one.startsWith(`${name}_`));
-  if (whole !== undefined) return whole;
+  if (OUR_PREFIX.test(name)) return undefined;
+  const prefix = PREFIXES.exec(name)?.[0];
+  const abbreviated = prefix === "DATABASE_" ? undefined : settingAbbreviatedBy(name, known);
+  if (prefix === undefined || abbreviated !== undefined) return abbreviated;
+  const withPrefix = [...known].filter((one) => one.startsWith(prefix));
+  const longer = withPrefix.find((one) => one.startsWith(`${name}_`));
+  if (longer !== undefined) return longer;
   // With DATABASE_URL set, DATABASE_HOST and the like belong to another program. Without it, the service would start on an empty file.
-  if (family === "DATABASE_") return isSet("DATABASE_URL") ? undefined : "DATABASE_URL";
-  return nearestOf(name, relatives)[0];
+  if (prefix === "DATABASE_") return isSet("DATABASE_URL") ? undefined : "DATABASE_URL";
+  return nearestOf(name, withPrefix)[0];
 }
 
 /** The setting that contains all words of `name`, or words that begin with them, in order. */
-function abbreviatedIn(name: string, known: ReadonlySet<string>): string | undefined {
+function settingAbbreviatedBy(name: string, known: ReadonlySet<string>): string | undefined {
   const words = name.split("_");
   // A single word is too common.
   if (words.length < 2) return undefined;

@@ -38,7 +38,7 @@ export function onOrOff(text: string): boolean {
   return oneOf("on", "off")(text) === "on";
 }
 
-/** Returns the text unchanged. */
+/** Accepts any text. */
 export function anyText(text: string): string {
   return text;
 }

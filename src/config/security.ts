@@ -27,7 +27,7 @@ export interface Security {
   readonly certificateRoles: CertificateRoles | undefined;
   /** The file with these roles, if they come from one. Changes of the file are applied at run time. */
   readonly certificateRolesFile: string | undefined;
-  /** The service is not bound to loopback and lacks TLS or authentication, and INSECURE=yes permits that. */
+  /** Whether LISTEN_ADDRESS is not loopback although TLS or authentication is off, as INSECURE=yes permits. */
   readonly insecure: boolean;
   /** Whether server reflection is enabled. */
   readonly reflection: boolean;
@@ -52,9 +52,9 @@ export interface TlsFiles {
 
 /** Limits on what one caller may blacklist; 0: no limit. */
 export interface QuotaSettings {
-  /** At each replica. */
+  /** Entries written per second, at each replica. */
   readonly rowsPerSecond: number;
-  /** Unexpired entries of one caller. Undefined: the default that protects the memory of the index. */
+  /** Unexpired entries. Undefined: the default that protects the memory of the index. */
   readonly rows: number | undefined;
 }
 
@@ -84,7 +84,7 @@ export function readSecurity(
     bearers,
     tls,
     certificateRoles,
-    certificateRolesFile: from.fileOf("TLS_CLIENT_ROLES"),
+    certificateRolesFile: from.pathOfFile("TLS_CLIENT_ROLES"),
     insecure: insecure && isExposed && !(isAuthenticated && tls !== undefined),
     reflection: from.read("REFLECTION", isAuthenticated ? "off" : "on", onOrOff),
     tokenIssuers: from.optional("TOKEN_ISSUERS", parseTokenIssuers, { isList: true }) ?? [],
@@ -103,13 +103,14 @@ export function readSecurity(
   };
 }
 
+/** Whether no certificate has a role of its own: each only carries the tokens of its callers. */
 function areAllCarriers(roles: CertificateRoles): boolean {
   return [...roles.values()].every((given) => given.length === 0);
 }
 
 function readBearers(from: EnvironmentReader): Security["bearers"] {
   const url = from.optional("AUTH_JWKS_URL", parseJwksUrl);
-  const path = from.file("AUTH_JWKS_FILE");
+  const path = from.readablePath("AUTH_JWKS_FILE");
   const issuer = from.optional("AUTH_ISSUER", anyText);
   const audience = from.optional("AUTH_AUDIENCE", anyText);
   const algorithms = from.read("AUTH_ALGORITHMS", DEFAULT_ALGORITHMS, parseAlgorithms, { isList: true });
@@ -126,17 +127,19 @@ function readBearers(from: EnvironmentReader): Security["bearers"] {
   }
   const keys = url ?? (path === undefined ? undefined : { kind: "file" as const, path });
   if (given.includes(false)) {
-    from.addProblem("AUTH_JWKS_URL or AUTH_JWKS_FILE, AUTH_ISSUER and AUTH_AUDIENCE need each other: set all three");
+    from.addProblem(
+      "AUTH_JWKS_URL or AUTH_JWKS_FILE, AUTH_ISSUER and AUTH_AUDIENCE need each other: set all three",
+    );
   }
   if (keys === undefined || issuer === undefined || audience === undefined) return undefined;
   return { keys, issuer, audience, algorithms, scopeClaim, clockToleranceMs };
 }
 
 function readTls(from: EnvironmentReader): TlsFiles | undefined {
-  const certificate = from.file("TLS_CERT_FILE");
-  const key = from.file("TLS_KEY_FILE");
-  const clientCa = from.file("TLS_CLIENT_CA_FILE");
-  const clientCrl = from.file("TLS_CLIENT_CRL_FILE");
+  const certificate = from.readablePath("TLS_CERT_FILE");
+  const key = from.readablePath("TLS_KEY_FILE");
+  const clientCa = from.readablePath("TLS_CLIENT_CA_FILE");
+  const clientCrl = from.readablePath("TLS_CLIENT_CRL_FILE");
   if (from.isSet("TLS_CLIENT_CRL_FILE") && !from.isSet("TLS_CLIENT_CA_FILE")) {
     from.addProblem("TLS_CLIENT_CRL_FILE needs TLS_CLIENT_CA_FILE");
   }
@@ -145,11 +148,11 @@ function readTls(from: EnvironmentReader): TlsFiles | undefined {
     from.addProblem("TLS_CERT_FILE and TLS_KEY_FILE need each other: set both");
   }
   if (certificate === undefined || key === undefined) return undefined;
-  const [cert, own, ca, crl] = [certificate, key, clientCa, clientCrl].map(
+  const [cert, privateKey, ca, crl] = [certificate, key, clientCa, clientCrl].map(
     (path) => path && readFileSync(path, "utf8"),
   );
   try {
-    checkTlsFiles({ cert: cert ?? "", key: own ?? "", ca });
+    checkTlsFiles({ cert: cert ?? "", key: privateKey ?? "", ca });
     if (ca !== undefined) new ClientTrust({ ca, crl });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;

@@ -5,13 +5,13 @@ import type { Clock } from "../time/clock.ts";
  * Characters of buffered log lines while the log cannot be written. At most half of them are in lines that are neither audit lines nor
  * warnings. Enough for about five thousand audit lines, with bounded memory.
  */
-export const MAX_WAITING_LOG = 2 * 1024 * 1024;
-const MAX_WAITING_ORDINARY_LOG = MAX_WAITING_LOG / 2;
+export const MAX_BUFFERED_LENGTH = 2 * 1024 * 1024;
+const MAX_BUFFERED_ORDINARY_LENGTH = MAX_BUFFERED_LENGTH / 2;
 /** Characters of one write to the log: the capacity of a pipe. */
-const LOG_CHUNK_LENGTH = 64 * 1024;
-/** Delay before a failed write to the log is retried: at first, since the reader of a pipe needs no longer, and after many failures. */
-const FIRST_LOG_RETRY_MS = 2;
-const MAX_LOG_RETRY_MS = 250;
+const CHUNK_LENGTH = 64 * 1024;
+/** The pause before a failed write is retried: the first, since the reader of a pipe needs no longer, and the longest, after many failures. */
+const FIRST_RETRY_MS = 2;
+const MAX_RETRY_MS = 250;
 
 /** Numbers of lines that were dropped because they could not be written: audit lines, and all others. */
 export interface DroppedLines {
@@ -19,7 +19,7 @@ export interface DroppedLines {
   readonly other: number;
 }
 
-/** Formats the line, with its line break, that reports dropped lines. */
+/** Formats the line that reports dropped lines, with its line break. */
 export type DescribeGap = (dropped: DroppedLines) => string;
 
 interface Setup {
@@ -46,13 +46,14 @@ export class LogOutput {
   lastMsg: unknown;
   readonly #setup: Setup;
   readonly #dropped = { audit: 0, other: 0 };
+  /** The counts that the last line about them reported. */
   #reported: DroppedLines = { audit: 0, other: 0 };
   #lines: string[] = [];
-  #waitingLength = 0;
-  /** Text taken from the lines and not completely written. */
+  #bufferedLength = 0;
+  /** The rest of the lines that are being written. */
   #chunk: Buffer = Buffer.alloc(0);
   #isWriting = false;
-  #retryMs = FIRST_LOG_RETRY_MS;
+  #retryMs = FIRST_RETRY_MS;
   #cancelRetry: (() => void) | undefined;
   #onWritten: (() => void)[] = [];
 
@@ -67,11 +68,11 @@ export class LogOutput {
 
   write(line: string): void {
     const isAudit = this.lastMsg === "audit";
-    const most = isAudit || this.lastLevel >= WARN ? MAX_WAITING_LOG : MAX_WAITING_ORDINARY_LOG;
-    if (this.#waitingLength + line.length > most) this.#dropped[isAudit ? "audit" : "other"]++;
+    const bound = isAudit || this.lastLevel >= WARN ? MAX_BUFFERED_LENGTH : MAX_BUFFERED_ORDINARY_LENGTH;
+    if (this.#bufferedLength + line.length > bound) this.#dropped[isAudit ? "audit" : "other"]++;
     else {
       this.#lines.push(line);
-      this.#waitingLength += line.length;
+      this.#bufferedLength += line.length;
     }
     if (!this.#isWriting && this.#cancelRetry === undefined) this.#writeMore();
   }
@@ -103,6 +104,7 @@ export class LogOutput {
     }
   }
 
+  /** The dropped lines that no line has reported. */
   get #gap(): DroppedLines {
     return {
       audit: this.#dropped.audit - this.#reported.audit,
@@ -117,7 +119,7 @@ export class LogOutput {
 
   #writeMore(): void {
     if (!this.#takeChunk()) {
-      for (const tell of this.#onWritten.splice(0)) tell();
+      for (const resolve of this.#onWritten.splice(0)) resolve();
       return;
     }
     this.#isWriting = true;
@@ -126,7 +128,7 @@ export class LogOutput {
       if (error) this.#retryLater();
       else {
         this.#chunk = this.#chunk.subarray(written);
-        this.#retryMs = FIRST_LOG_RETRY_MS;
+        this.#retryMs = FIRST_RETRY_MS;
         this.#writeMore();
       }
     });
@@ -137,7 +139,7 @@ export class LogOutput {
       this.#cancelRetry = undefined;
       this.#writeMore();
     });
-    this.#retryMs = Math.min(this.#retryMs * 2, MAX_LOG_RETRY_MS);
+    this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS);
   }
 
   /** Ensures that there is a chunk to write; false if there is none. A chunk begun earlier is completed first, so that no line is cut. */
@@ -150,8 +152,8 @@ export class LogOutput {
       this.#reported = { ...this.#dropped };
     }
     let count = 0;
-    while (count < this.#lines.length && text.length < LOG_CHUNK_LENGTH) text += this.#lines[count++];
-    for (const line of this.#lines.splice(0, count)) this.#waitingLength -= line.length;
+    while (count < this.#lines.length && text.length < CHUNK_LENGTH) text += this.#lines[count++];
+    for (const line of this.#lines.splice(0, count)) this.#bufferedLength -= line.length;
     this.#chunk = Buffer.from(text);
     return text !== "";
   }

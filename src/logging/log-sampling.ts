@@ -1,9 +1,8 @@
 import type { Clock } from "../time/clock.ts";
 
 /**
- * Log lines about failed calls and refused connections, of each kind (method, code and reason): up to this many at once, then one per
- * window. Enough to see what happens and where it comes from, while a peer that fails thousands of times a second can neither fill the disk
- * nor displace other lines.
+ * Lines of one kind: up to this many at once, then one per window. Enough to see what happens and where it comes from, while a peer that
+ * fails thousands of times a second can neither fill the disk nor displace other lines.
  */
 export const LOGGED_REFUSALS = 10;
 export const LOGGED_REFUSALS_WINDOW_MS = 1000;
@@ -14,9 +13,10 @@ export const SUPPRESSED_REPORT_MS = 10_000;
 export type Suppressed = { readonly suppressed?: number };
 
 interface Kind {
-  /** Number of lines that may be written at once, as of `at`. */
+  /** How many lines may be written at once, as of `refilledAt`, by the monotonic clock. */
   allowance: number;
-  at: number;
+  refilledAt: number;
+  /** The number of lines suppressed since the last one that was written. */
   suppressed: number;
   /** Reports the number of suppressed lines in a line of its own. Set while there are any. */
   report: (() => void) | undefined;
@@ -37,10 +37,10 @@ export class LogSampling {
   }
 
   /**
-   * Decides on a line of this kind. Returns fields to add to the line, or undefined to suppress it. `tell` is called with the number of
-   * suppressed lines if no line of the kind is written for a while.
+   * Decides on a line of this kind. Returns fields to add to the line, or undefined to suppress it. `report` is called later with the
+   * number of suppressed lines if no line of the kind is written for a while.
    */
-  admit(kind: string, report: (left: { readonly suppressed: number }) => void): Suppressed | undefined {
+  admit(kind: string, report: (fields: { readonly suppressed: number }) => void): Suppressed | undefined {
     const entry = this.#refilled(kind);
     if (entry.allowance >= 1) {
       entry.allowance--;
@@ -72,16 +72,16 @@ export class LogSampling {
     if (kind === undefined) {
       kind = {
         allowance: LOGGED_REFUSALS,
-        at: now,
+        refilledAt: now,
         suppressed: 0,
         report: undefined,
         cancelReport: () => {},
       };
       this.#kinds.set(name, kind);
     }
-    const more = (now - kind.at) / LOGGED_REFUSALS_WINDOW_MS;
+    const more = (now - kind.refilledAt) / LOGGED_REFUSALS_WINDOW_MS;
     kind.allowance = Math.min(LOGGED_REFUSALS, kind.allowance + more);
-    kind.at = now;
+    kind.refilledAt = now;
     return kind;
   }
 }

@@ -3,7 +3,7 @@ import type { LogLevel } from "../config/config.ts";
 import { escapeJson } from "../text/terminal-text.ts";
 import type { DroppedLines } from "./log-output.ts";
 
-/** A quick test that nearly every line passes. */
+/** Matches few lines, and tests them quickly. */
 const NOT_PLAIN = /[^ -~]/;
 
 /**
@@ -61,7 +61,7 @@ function describe(error: unknown, depth = 0): Description {
     type: error.name,
     message: error.message,
     ...(code === undefined ? {} : { code: String(code) }),
-    // The stack of an expected failure tells nothing; that of an unexpected one locates it.
+    // A ServiceError is expected, so its stack tells nothing.
     ...(depth === 0 && error.name !== "ServiceError" && error.stack !== undefined
       ? { stack: error.stack }
       : {}),

@@ -1,5 +1,5 @@
 import { Counter, type Registry } from "prom-client";
-import { Distribution, DistributionMetric } from "./distribution.ts";
+import { CALL_SECONDS, Distribution, DistributionMetric } from "./distribution.ts";
 
 /** The gRPC codes by number, spelled as in Go, which dashboards and alerts for gRPC servers expect. */
 const CODES = [
@@ -24,9 +24,6 @@ const CODES = [
 
 const UNKNOWN = CODES.indexOf("Unknown");
 
-/** In seconds. A check takes a millisecond or two, and callers give up within ten seconds. */
-const TIMES = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-
 /** A method of a service. */
 export interface Method {
   /** `/package.Service/Method`. */
@@ -38,8 +35,9 @@ export interface Method {
 /** Counts the calls of one method. Plain numbers, since they change with every check. */
 export class MethodCalls {
   begun = 0;
+  /** By the number of their gRPC code. */
   readonly ended: number[] = CODES.map(() => 0);
-  readonly times = new Distribution(TIMES);
+  readonly times = new Distribution(CALL_SECONDS);
 
   begin(): void {
     this.begun++;

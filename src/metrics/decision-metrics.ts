@@ -1,17 +1,14 @@
 import { Counter, type Registry } from "prom-client";
 import type { Decision } from "../decision.ts";
-import { Distribution } from "./distribution.ts";
+import { CALL_SECONDS, Distribution } from "./distribution.ts";
 import { histogram, zeros } from "./lazy-metrics.ts";
 
 const DECISIONS: readonly Decision[] = ["pass", "revoked", "no-token", "no-jti", "malformed", "unknown"];
 
-/** In seconds, as for gRPC. */
-const TIMES = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-
-/** Counts the answers to proxies. */
+/** Counts the decisions about proxies' requests, by Envoy's protocol (`ext_authz`) and over HTTP. */
 export class DecisionMetrics {
   readonly #counts = { ext_authz: zeros(DECISIONS), http: zeros(DECISIONS) };
-  readonly #times = new Distribution(TIMES);
+  readonly #times = new Distribution(CALL_SECONDS);
 
   constructor(registers: Registry[]) {
     const counts = this.#counts;
@@ -30,7 +27,7 @@ export class DecisionMetrics {
     histogram(registers, {
       name: "tokenblacklist_authz_seconds",
       help: "Duration of requests to AUTHZ_ADDRESS.",
-      parts: () => [["", this.#times]],
+      bySeries: () => [["", this.#times]],
     });
   }
 

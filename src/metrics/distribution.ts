@@ -1,5 +1,8 @@
 import { Counter, type Registry } from "prom-client";
 
+/** Bounds for the duration of a call, in seconds. A check takes a millisecond or two, and callers give up within ten seconds. */
+export const CALL_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
 /**
  * Counts values in buckets. The library's own histogram looks up and validates labels for every value, which takes a microsecond of the
  * thirty that a call takes; here, labels are applied at the scrape.
@@ -51,7 +54,7 @@ interface Options {
 
 type Values = Awaited<ReturnType<Counter<string>["get"]>>;
 
-/** Exports distributions as a histogram. The library's registry needs only this `get`. */
+/** Exports distributions as a histogram. A Counter only to be accepted by the library's registry, which calls nothing but `get`. */
 export class DistributionMetric extends Counter<string> {
   readonly #options: Options;
 

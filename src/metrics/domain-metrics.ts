@@ -5,28 +5,29 @@ import type { WriteResult } from "../store/store.ts";
 import { Distribution } from "./distribution.ts";
 import { counter, counters, gauge, histogram, zeros } from "./lazy-metrics.ts";
 
-/** In seconds. A read of the tail takes a tenth of a millisecond, and all statements time out after one and a half seconds. */
+/** In seconds. A read of changes takes a tenth of a millisecond, and all these statements time out after one and a half seconds. */
 const DATABASE_TIMES = [
   0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 ];
-const BATCHES = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000];
+/** Bounds for numbers of entries, or of calls that share a read or a commit. */
+const BATCH_SIZES = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000];
 
 const READ_ENDS: readonly ReadEnd[] = ["proven", "more", "read-only", "lost", "failed"];
 const FALLBACKS: readonly Fallback[] = ["no-index", "unknown-revision"];
 const WRITE_OUTCOMES: readonly WriteResult["outcome"][] = ["created", "extended", "unchanged"];
-const SOURCES = ["changes", "jtis"] as const;
+const READ_KINDS = ["changes", "jtis"] as const;
 
 /** Counts the events that the domain reports. */
 export class DomainMetrics implements Observer {
   readonly #commits = { succeeded: 0, failed: 0 };
   readonly #commitTimes = new Distribution(DATABASE_TIMES);
-  readonly #commitEntries = new Distribution(BATCHES);
-  readonly #commitRequests = new Distribution(BATCHES);
+  readonly #commitEntries = new Distribution(BATCH_SIZES);
+  readonly #commitRequests = new Distribution(BATCH_SIZES);
   readonly #written = zeros(WRITE_OUTCOMES);
   readonly #reads = zeros(READ_ENDS);
   readonly #lookUps = { succeeded: 0, failed: 0 };
   readonly #readTimes = { changes: new Distribution(DATABASE_TIMES), jtis: new Distribution(DATABASE_TIMES) };
-  readonly #readCalls = { changes: new Distribution(BATCHES), jtis: new Distribution(BATCHES) };
+  readonly #readCalls = { changes: new Distribution(BATCH_SIZES), jtis: new Distribution(BATCH_SIZES) };
   readonly #fallbacks = zeros(FALLBACKS);
   #pruned = 0;
   readonly #pruneRuns = { succeeded: 0, failed: 0 };
@@ -94,17 +95,17 @@ export class DomainMetrics implements Observer {
     histogram(registers, {
       name: "tokenblacklist_commit_seconds",
       help: "Duration of a commit, including retries after lost responses.",
-      parts: () => [["", this.#commitTimes]],
+      bySeries: () => [["", this.#commitTimes]],
     });
     histogram(registers, {
       name: "tokenblacklist_commit_entries",
       help: "Number of entries per commit.",
-      parts: () => [["", this.#commitEntries]],
+      bySeries: () => [["", this.#commitEntries]],
     });
     histogram(registers, {
       name: "tokenblacklist_commit_requests",
       help: "Number of requests per commit.",
-      parts: () => [["", this.#commitRequests]],
+      bySeries: () => [["", this.#commitRequests]],
     });
     counters(registers, {
       name: "tokenblacklist_written_entries_total",
@@ -131,13 +132,13 @@ export class DomainMetrics implements Observer {
       name: "tokenblacklist_read_seconds",
       help: "Duration of a read of the database, by kind: changes or jtis.",
       label: "read",
-      parts: () => SOURCES.map((source) => [source, this.#readTimes[source]]),
+      bySeries: () => READ_KINDS.map((source) => [source, this.#readTimes[source]]),
     });
     histogram(registers, {
       name: "tokenblacklist_read_calls",
       help: "Calls per read of the database, by kind; a read of the database monitor counts as a call.",
       label: "read",
-      parts: () => SOURCES.map((source) => [source, this.#readCalls[source]]),
+      bySeries: () => READ_KINDS.map((source) => [source, this.#readCalls[source]]),
     });
     counters(registers, {
       name: "tokenblacklist_fallbacks_total",

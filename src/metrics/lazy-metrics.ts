@@ -24,19 +24,12 @@ export function gauge(
   });
 }
 
-/** Adds a gauge for each value of a label. */
+/** Adds a gauge with a series for each name in `values`, the value of `label`. */
 export function gauges(
   registers: Registry[],
   { label, values, ...named }: Named & { label: string; values: () => Readonly<Record<string, number>> },
 ): void {
-  new Gauge({
-    ...named,
-    labelNames: [label],
-    registers,
-    collect() {
-      for (const [name, value] of Object.entries(values())) this.set({ [label]: name }, value);
-    },
-  });
+  new Gauge({ ...named, labelNames: [label], registers, collect: collectOf(label, values) });
 }
 
 /** Adds a counter; `value` must never decrease. */
@@ -51,36 +44,36 @@ export function counter(registers: Registry[], { value, ...named }: Named & { va
   });
 }
 
-/** Adds a counter for each value of a label. */
+/** The same as a counter. */
 export function counters(
   registers: Registry[],
   { label, values, ...named }: Named & { label: string; values: () => Readonly<Record<string, number>> },
 ): void {
-  new Counter({
-    ...named,
-    labelNames: [label],
-    registers,
-    collect() {
-      this.reset();
-      for (const [name, value] of Object.entries(values())) this.inc({ [label]: name }, value);
-    },
-  });
+  new Counter({ ...named, labelNames: [label], registers, collect: collectOf(label, values) });
 }
 
-/** Adds a histogram with one distribution for each value of a label, or, without a label, a single one. */
+/** Replaces the series of a metric by those of `values` now. */
+function collectOf(label: string, values: () => Readonly<Record<string, number>>) {
+  return function (this: Counter | Gauge): void {
+    this.reset();
+    for (const [name, value] of Object.entries(values())) this.inc({ [label]: name }, value);
+  };
+}
+
+/** Adds a histogram with a series for each distribution, by the value of `label`, or, without a label, for a single one. */
 export function histogram(
   registers: Registry[],
   {
     label,
-    parts,
+    bySeries,
     ...named
-  }: Named & { label?: string; parts: () => readonly (readonly [string, Distribution])[] },
+  }: Named & { label?: string; bySeries: () => readonly (readonly [string, Distribution])[] },
 ): void {
   new DistributionMetric({
     ...named,
     registers,
     distributions: () =>
-      parts().map(([name, distribution]) => ({
+      bySeries().map(([name, distribution]) => ({
         labels: label === undefined ? {} : { [label]: name },
         distribution,
       })),

@@ -1,12 +1,25 @@
-import { Gauge, Registry } from "prom-client";
+import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { AUTH_OUTCOMES, type AuthOutcome } from "../auth/authentication-metrics.ts";
 import { CallMetrics } from "./call-metrics.ts";
 import { DecisionMetrics } from "./decision-metrics.ts";
 import { DomainMetrics } from "./domain-metrics.ts";
 import { counters, zeros } from "./lazy-metrics.ts";
-import { processMetrics } from "./process-metrics.ts";
 import { registerState, type State } from "./state-metrics.ts";
 import { VerdictMetrics } from "./verdict-metrics.ts";
+
+let processRegistry: Registry | undefined;
+
+/**
+ * The library's metrics of the Node.js process, created once for all services in the process: its observers of the event loop and of
+ * garbage collection cannot be stopped, and keep alive everything in the same registry.
+ */
+function processMetrics(): Registry {
+  if (processRegistry === undefined) {
+    processRegistry = new Registry();
+    collectDefaultMetrics({ register: processRegistry });
+  }
+  return processRegistry;
+}
 
 /** Build information. */
 export interface Build {

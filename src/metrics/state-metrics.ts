@@ -12,6 +12,7 @@ export interface State {
   serving(): Serving;
   readonly store: { readonly poolUse: PoolUse };
   readonly clockBounds: { readonly skewMs: number };
+  /** How long the oldest prunable entry has been prunable. */
   readonly backlog: { readonly longestWaitMs: number | undefined };
   readonly auth: { readonly unreadableKeySets: number };
   readonly certificates: { readonly validities: readonly (readonly [string, Validity])[] };
@@ -28,6 +29,7 @@ export interface State {
   readonly watchHub: WatchHubState | undefined;
 }
 
+/** The share of each quota that the caller nearest to it has used, 0 to 1; undefined without that quota. */
 interface QuotaUse {
   readonly rows: number | undefined;
   readonly rowsPerSecond: number | undefined;
@@ -36,18 +38,23 @@ interface QuotaUse {
 interface IndexState {
   readonly phase: Phase;
   readonly entries: { readonly size: number; countLive(): number };
+  /** Milliseconds; infinite while the index is not reliable, as is `lag`. */
   readonly staleness: number;
+  /** Commits that are known and not proven to be in the index. */
   readonly lag: number;
 }
 
 interface WatchHubState {
+  /** Local copies. */
   readonly size: number;
+  /** Changes that the slowest of them has not been sent. */
   readonly lag: number;
   readonly snapshots: { readonly inFlight: number; readonly waiting: number };
 }
 
 const PHASES: readonly Phase[] = ["loading", "following", "rebuilding", "overflowed"];
 
+/** The gauges of a certificate's validity: a part of the name, the member of {@link Validity}, and the help. */
 const VALIDITY = [
   ["not_before", "notBefore", "When a certificate in use becomes valid; absent if there is none."],
   [
@@ -96,14 +103,17 @@ export function registerState(registers: Registry[], { index, watchHub, ...state
         Object.entries(state.files.rejected).map(([kind, isRejected]) => [kind, Number(isRejected)]),
       ),
   });
-  for (const [name, when, help] of VALIDITY) {
+  for (const [name, member, help] of VALIDITY) {
     gauges(registers, {
       name: `tokenblacklist_certificate_${name}_timestamp_seconds`,
       help,
       label: "certificate",
       values: () =>
         Object.fromEntries(
-          state.certificates.validities.map(([of, validity]) => [of, validity[when] / 1000]),
+          state.certificates.validities.map(([certificate, validity]) => [
+            certificate,
+            validity[member] / 1000,
+          ]),
         ),
     });
   }
@@ -157,19 +167,19 @@ function registerConnections(
   registers: Registry[],
   { connections, health }: Pick<State, "connections" | "health">,
 ): void {
-  const each = (value: (of: Connections) => number) => () =>
-    Object.fromEntries(Object.entries(connections).map(([listener, of]) => [listener, value(of)]));
+  const perListener = (value: (connections: Connections) => number) => () =>
+    Object.fromEntries(Object.entries(connections).map(([listener, its]) => [listener, value(its)]));
   gauges(registers, {
     name: "tokenblacklist_connections",
     help: "Open connections, by listener.",
     label: "listener",
-    values: each(({ size }) => size),
+    values: perListener(({ size }) => size),
   });
   gauges(registers, {
     name: "tokenblacklist_connections_limit",
     help: "Maximum number of connections, by listener.",
     label: "listener",
-    values: each(({ limits }) => limits.total),
+    values: perListener(({ limits }) => limits.total),
   });
   gauge(registers, {
     name: "tokenblacklist_unauthenticated_connections",

@@ -34,7 +34,7 @@ interface Dependencies {
   readonly onOutcome: (outcome: AuthOutcome) => void;
 }
 
-/** Creates the parts that authenticate callers and verify tokens. Begins to read key sets, without waiting for them. */
+/** Creates what authenticates callers and verifies raw tokens. Begins to read key sets, without waiting for them. */
 export function startAuth(security: Security, { clock, clockBounds, log, onOutcome }: Dependencies): Auth {
   const keySets: JwksCache[] = [];
   function keySet(name: string, source: JwksSource): JwksCache {
@@ -48,7 +48,7 @@ export function startAuth(security: Security, { clock, clockBounds, log, onOutco
   const keys = rules && keySet("callers", rules.keys);
   const bearerAuthenticator =
     rules && keys && new BearerAuthenticator({ rules, keys, clock, now: () => clockBounds.latest() });
-  // Registered after that of BearerAuthenticator, so that its cached results are cleared first.
+  // Registered after the BearerAuthenticator's own listener, so that its cached results are cleared first.
   keys?.onChange(() => callerValidity.changed());
   const { certificateRolesFile: path } = security;
   const rolesFile = path === undefined ? undefined : new CertificateRolesFile({ path, clock, log });

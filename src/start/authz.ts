@@ -19,13 +19,13 @@ export interface StartedAuthz {
   close(): Promise<void>;
 }
 
-/** Creates and starts the parts that answer proxies. Throws StartError if it cannot listen. */
+/** Creates what decides about proxies' requests, and starts its HTTP server. Throws StartError if it cannot listen. */
 export async function startAuthz(
   authz: Authz,
   { blacklist, tracing, ...parts }: Dependencies,
 ): Promise<StartedAuthz> {
   const authorizer = new TokenAuthorizer({ ...authz, blacklist, log: parts.log, sampling: parts.sampling });
-  if (authz.insecure) parts.log.warn(INSECURE);
+  if (authz.insecure) parts.log.warn(INSECURE_WARNING);
   const { address, jtiHeader, methodHeader } = authz;
   const trusted = { jtiHeader, methodHeader };
   const spans = tracing?.requests(AUTHZ_PATH);
@@ -37,4 +37,4 @@ export async function startAuthz(
   };
 }
 
-const INSECURE = "INSECURE=yes: any peer that can connect to AUTHZ_ADDRESS can check tokens";
+const INSECURE_WARNING = "INSECURE=yes: any peer that can connect to AUTHZ_ADDRESS can check tokens";

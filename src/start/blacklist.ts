@@ -8,8 +8,8 @@ import type { Config } from "../config/config.ts";
 import { createIndex, type Index, type IndexDependencies } from "./token-index.ts";
 
 /**
- * The default of QUOTA_ROWS, as a share of INDEX_MAX_ENTRIES that one known caller may fill: 15 million entries of 20, which take at most
- * 960 MB at 64 bytes each, and leave a quarter to the others. Far more than a fleet revokes that has no larger index.
+ * The default of QUOTA_ROWS, as a share of INDEX_MAX_ENTRIES: one authenticated caller may fill 15 million entries of 20, which take at
+ * most 960 MB at 64 bytes each, and leaves a quarter to the others.
  */
 const DEFAULT_QUOTA_SHARE = 0.75;
 
@@ -31,7 +31,10 @@ export interface StartedBlacklist {
 }
 
 /** Creates the blacklist and its background work. */
-export function createBlacklist(config: Config, { onPhaseChange, random, ...parts }: Dependencies): StartedBlacklist {
+export function createBlacklist(
+  config: Config,
+  { onPhaseChange, random, ...parts }: Dependencies,
+): StartedBlacklist {
   const { expiryLeewayMs: leewayMs, pruneRetentionMs: retentionMs } = config;
   const common = { ...parts, leewayMs, retentionMs };
   const index = createIndex(config, { ...parts, onPhaseChange });
@@ -53,7 +56,7 @@ export function createBlacklist(config: Config, { onPhaseChange, random, ...part
     async stop() {
       // Work that takes longer is aborted by closing the store.
       const within = (work: Promise<void>) =>
-        Promise.race([work, delay(config.shutdownGraceMs * FLUSH_SHARE, undefined, { ref: false })]);
+        Promise.race([work, delay(config.shutdownGraceMs * FLUSH_SHARE_OF_GRACE, undefined, { ref: false })]);
       backlog.stop();
       await within(schedule.stop());
       index.stop();
@@ -63,17 +66,18 @@ export function createBlacklist(config: Config, { onPhaseChange, random, ...part
 }
 
 /** The share of the shutdown grace that the last write, or chunk of a prune, may take. */
-const FLUSH_SHARE = 0.1;
+const FLUSH_SHARE_OF_GRACE = 0.1;
 
 function quotaOf(
   { security, expiryLeewayMs, indexMaxEntries }: Config,
   { store, clock, index: { follower } }: Pick<Dependencies, "store" | "clock"> & { readonly index: Index },
 ): Quota | undefined {
   const { quota, bearers, certificateRoles } = security;
-  const isKnown = bearers !== undefined || certificateRoles !== undefined;
+  const isAuthenticated = bearers !== undefined || certificateRoles !== undefined;
   // Without authentication all callers share one name, and without an index there is no memory to protect.
-  const unasked = isKnown && follower !== undefined ? Math.floor(indexMaxEntries * DEFAULT_QUOTA_SHARE) : 0;
-  const rows = quota.rows ?? unasked;
+  const byDefault =
+    isAuthenticated && follower !== undefined ? Math.floor(indexMaxEntries * DEFAULT_QUOTA_SHARE) : 0;
+  const rows = quota.rows ?? byDefault;
   if (rows === 0 && quota.rowsPerSecond === 0) return undefined;
   return new Quota({
     rows,

@@ -33,11 +33,8 @@ import { startAuth } from "./auth.ts";
 import { startAuthz } from "./authz.ts";
 import { createBlacklist } from "./blacklist.ts";
 
-/**
- * The last share of a revocation list's validity in which its expiry is reported: the authority is late with the next list by then. The
- * alert uses the same value.
- */
-const LIST_NOTICE_SHARE = 0.1;
+/** The last share of a revocation list's validity: by then the next list is late, so its expiry is reported. The alert uses the same. */
+const CRL_NOTICE_SHARE = 0.1;
 
 export interface Service {
   /** The address of the gRPC listener. */
@@ -128,7 +125,7 @@ export async function start(
       notes: () => certificates.notes,
     });
     closers.push(() => admin.close());
-    if (security.insecure) log.warn(INSECURE);
+    if (security.insecure) log.warn(INSECURE_WARNING);
     const onOutcome = (outcome: AuthOutcome) => metrics.authenticated(outcome);
     const auth = startAuth(security, { clock, clockBounds, log, onOutcome });
     closers.push(() => auth.stop());
@@ -156,7 +153,7 @@ export async function start(
       index: follower,
       watchHub,
     });
-    // Closed after gRPC has drained, which also drains the requests here.
+    // Closed after gRPC has drained, which waits for the requests here too.
     const authz = await startAuthz(config.authz, {
       blacklist,
       admission,
@@ -218,7 +215,10 @@ export async function start(
       monitor.stop();
       isStopping = true;
       updateServing();
-      return grpc.drain({ noticeMs: noticeOf(config), timeoutMs: config.shutdownGraceMs * DRAIN_SHARE });
+      return grpc.drain({
+        noticeMs: noticeOf(config),
+        timeoutMs: config.shutdownGraceMs * DRAIN_SHARE_OF_GRACE,
+      });
     });
     await monitor.start();
     started.start();
@@ -270,7 +270,7 @@ function watchedCertificates({ database }: Config, tls: TlsContext | undefined):
   if (tls?.clientListValidity !== undefined) {
     const validity = () => tls.clientListValidity as Validity;
     // Lists are valid for hours or for months.
-    const noticeMs = ({ notBefore, notAfter }: Validity) => LIST_NOTICE_SHARE * (notAfter - notBefore);
+    const noticeMs = ({ notBefore, notAfter }: Validity) => CRL_NOTICE_SHARE * (notAfter - notBefore);
     watched.push({ certificate: "client-crl", setting: "TLS_CLIENT_CRL_FILE", validity, noticeMs });
   }
   if (databaseCa !== undefined) {
@@ -282,7 +282,7 @@ function watchedCertificates({ database }: Config, tls: TlsContext | undefined):
 const NO_DROPPED_LINES = { dropped: { audit: 0, other: 0 } };
 const UNKNOWN_BUILD = { version: "unknown", node: "unknown" };
 
-const INSECURE =
+const INSECURE_WARNING =
   "INSECURE=yes: any peer that can connect to LISTEN_ADDRESS can revoke tokens, and read and prune revocations, or calls can be read on the network";
 
 /** Audit lines are written at any LOG_LEVEL. */
@@ -303,7 +303,7 @@ function noticeOf({ shutdownGraceMs }: Config): number {
 }
 
 /** The share of the grace in which calls may end by themselves. The rest is for stopping the other parts. */
-const DRAIN_SHARE = 0.8;
+const DRAIN_SHARE_OF_GRACE = 0.8;
 
 /** Opens the store if its database is available, so that an unusable schema prevents the start. */
 async function openIfAvailable(store: Store, log: Logger): Promise<void> {

@@ -58,7 +58,12 @@ export function createIndex(config: Config, { onPhaseChange, ...parts }: IndexDe
     };
   }
   const changeLog = new ChangeLog();
-  const follower = new Follower({ ...common, changeLog, maxEntries: config.indexMaxEntries, onPhase: onPhaseChange });
+  const follower = new Follower({
+    ...common,
+    changeLog,
+    maxEntries: config.indexMaxEntries,
+    onPhase: onPhaseChange,
+  });
   return {
     checks: new IndexedChecks({ ...common, follower, fallback: fromDatabase }),
     follower,

@@ -4,7 +4,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { createRpcClient, type RpcClient } from "../../src/client/rpc-client.ts";
-import { MAX_WAITING_LOG } from "../../src/logging/log-output.ts";
+import { MAX_BUFFERED_LENGTH } from "../../src/logging/log-output.ts";
 import { freePort } from "../support/free-port.ts";
 import { scrape } from "../support/scrape.ts";
 import { CommandProcess, type CommandProcessOptions } from "../support/service-process.ts";
@@ -15,7 +15,7 @@ const { O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 /** Of maximum length, so that few audit lines are much text. */
 const JTIS = Array.from({ length: 20 }, (_, index) => `${index}-`.padEnd(255, "x"));
 /** Calls with more log lines than the buffer holds. */
-const ENOUGH_CALLS = 1.3 * (MAX_WAITING_LOG / (20 * 255));
+const ENOUGH_CALLS = 1.3 * (MAX_BUFFERED_LENGTH / (20 * 255));
 
 type Outputs = Pick<CommandProcessOptions, "stdout" | "stderr">;
 

@@ -39,7 +39,7 @@ export class SyncRounds {
   readonly #syncs = new SharedRounds<Group>({
     take: () => this.#takeWaiting(),
     send: (group) => this.#send(group),
-    turns: 1,
+    maxTurns: 1,
   });
 
   constructor(options: Options) {
