@@ -5,7 +5,7 @@ import type { ExpiryContext, ListPage, ListQuery, PruneResult, PruneTask, Store 
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
 import type { TokenIdentity } from "../token-identity.ts";
-import type { CheckAnswer, CheckService, Freshness } from "./check-service.ts";
+import type { Awaitable, CheckAnswer, CheckService, Freshness } from "./check-service.ts";
 import type { Observer } from "./observer.ts";
 import { PrunePace } from "./prune-pace.ts";
 import { Allowance, type Quota } from "./quota.ts";
@@ -87,11 +87,7 @@ export class Blacklist {
     return (await this.#options.store.read([])).revision;
   }
 
-  check(
-    tokens: readonly TokenIdentity[],
-    freshness: Freshness,
-    caller: Caller,
-  ): CheckAnswer | Promise<CheckAnswer> {
+  check(tokens: readonly TokenIdentity[], freshness: Freshness, caller: Caller): Awaitable<CheckAnswer> {
     this.#checkCount++;
     return this.#options.checks.check(tokens, freshness, caller);
   }

@@ -13,6 +13,9 @@ export type Freshness =
 
 export type Verdict = "blacklisted" | "not-blacklisted" | "unknown";
 
+/** A result that is returned without a promise if it needs no waiting: promises would dominate the cost of the hot path. */
+export type Awaitable<T> = T | Promise<T>;
+
 export interface CheckAnswer {
   /** One verdict per token of the request, in order. */
   readonly verdicts: readonly Verdict[];
@@ -24,12 +27,8 @@ export interface CheckAnswer {
  * Answers whether tokens are blacklisted. Throws UNAUTHENTICATED when the caller's own token is blacklisted, STORE_UNAVAILABLE or
  * NOT_FRESH when the answer cannot be as fresh as requested, and REVISION_LOST when the requested revision is not in the database.
  * A batch that contains a known positive is answered nevertheless, with "unknown" for the other tokens; "unknown" occurs in no other
- * case. An answer that needs no waiting is returned without a promise, because promises would dominate the cost of the hot path.
+ * case.
  */
 export interface CheckService {
-  check(
-    tokens: readonly TokenIdentity[],
-    freshness: Freshness,
-    caller: Caller,
-  ): CheckAnswer | Promise<CheckAnswer>;
+  check(tokens: readonly TokenIdentity[], freshness: Freshness, caller: Caller): Awaitable<CheckAnswer>;
 }

@@ -1,12 +1,11 @@
 import type { Logger } from "pino";
 import type { Caller } from "../caller.ts";
-import type { EpochMs } from "../entry.ts";
 import { storeUnavailable } from "../errors.ts";
 import { INDEX_RETRY_MS, KEPT_STAMPS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { SharedRounds } from "../shared-rounds.ts";
 import type { Changes, CommitResult, DatabaseState, Store, Tail, TailPosition } from "../store/store.ts";
-import { type ClockReading, elapsedSince, readClocks } from "../time/clock-reading.ts";
+import { type ClockReading, elapsedSince, readClocks } from "../time/clock.ts";
 import type { AcknowledgedCommits } from "./acknowledged-commits.ts";
 import { EntryIndex, type EntryIndexOptions } from "./entry-index.ts";
 import { loadAll } from "./index-loader.ts";
@@ -276,7 +275,7 @@ export class Follower {
     const { changeLog, clockBounds } = this.#options;
     const { waiters, sentAt, required } = read;
     this.#reportEnd(endOf(changes), read);
-    clockBounds.record(changes.clock, sentAt.wall as EpochMs);
+    clockBounds.record(changes.clock, sentAt.wall);
     if (!changes.intact) {
       this.#rebuild(read);
       return;

@@ -3,8 +3,8 @@ import type { Caller } from "../caller.ts";
 import { ServiceError } from "../errors.ts";
 import { MAX_QUEUED_JTIS } from "../limits.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
-import { type EntryLookup, isBlacklisted, type TokenIdentity } from "../token-identity.ts";
-import type { CheckAnswer, CheckService, Freshness } from "./check-service.ts";
+import { isBlacklisted, type TokenIdentity } from "../token-identity.ts";
+import type { Awaitable, CheckAnswer, CheckService, Freshness } from "./check-service.ts";
 import type { Follower } from "./follower.ts";
 import type { Observer } from "./observer.ts";
 import { ABANDONED } from "./request-queue.ts";
@@ -15,6 +15,13 @@ const CALL_MICROS = 50;
 const TOKEN_MICROS = 0.5;
 
 const LINEARIZABLE: Freshness = { kind: "linearizable" };
+
+/** A check that is not answered at once. */
+interface PendingCheck {
+  readonly tokens: readonly TokenIdentity[];
+  readonly freshness: Freshness;
+  readonly caller: Caller;
+}
 
 interface Options {
   readonly follower: Follower;
@@ -38,26 +45,17 @@ export class IndexedChecks implements CheckService {
     this.#options = options;
   }
 
-  check(
-    tokens: readonly TokenIdentity[],
-    freshness: Freshness,
-    caller: Caller,
-  ): CheckAnswer | Promise<CheckAnswer> {
-    const { follower } = this.#options;
-    if (!follower.isComplete) return this.#withoutIndex(tokens, freshness, caller);
+  check(tokens: readonly TokenIdentity[], freshness: Freshness, caller: Caller): Awaitable<CheckAnswer> {
+    if (!this.#options.follower.isComplete) return this.#withoutIndex({ tokens, freshness, caller });
     const state = this.#state();
-    if (this.#isFresh(freshness) || this.#needsNoProof(tokens, { lookup: state, caller })) {
+    if (
+      this.#isFresh(freshness) ||
+      // A blacklisted token stays blacklisted, so positives need no proof. That the caller's own token is not blacklisted needs proof.
+      (caller.principal?.token === undefined && tokens.every((token) => isBlacklisted(token, state)))
+    ) {
       return verdictsOf(tokens, state, { caller });
     }
-    return this.#whenProven(tokens, freshness, caller);
-  }
-
-  /** A blacklisted token stays blacklisted, so positives need no proof. That the caller's own token is not blacklisted needs proof. */
-  #needsNoProof(
-    tokens: readonly TokenIdentity[],
-    { lookup, caller }: { lookup: EntryLookup; caller: Caller },
-  ): boolean {
-    return caller.principal?.token === undefined && tokens.every((token) => isBlacklisted(token, lookup));
+    return this.#whenProven({ tokens, freshness, caller });
   }
 
   #isFresh(freshness: Freshness): boolean {
@@ -66,34 +64,27 @@ export class IndexedChecks implements CheckService {
     return freshness.kind === "at-least" && follower.reflects(freshness.revision);
   }
 
-  #withoutIndex(
-    tokens: readonly TokenIdentity[],
-    freshness: Freshness,
-    caller: Caller,
-  ): CheckAnswer | Promise<CheckAnswer> {
+  #withoutIndex({ tokens, freshness, caller }: PendingCheck): Awaitable<CheckAnswer> {
     this.#options.observer?.fellBack("no-index");
     return this.#options.fallback.check(tokens, freshness, caller);
   }
 
   /** Only the database can tell whether a revision that was not read here belongs to its history. */
-  async #askForRevision(
-    tokens: readonly TokenIdentity[],
-    freshness: Freshness,
-    caller: Caller,
-  ): Promise<CheckAnswer> {
+  async #askForRevision({ tokens, freshness, caller }: PendingCheck): Promise<CheckAnswer> {
     this.#options.observer?.fellBack("unknown-revision");
     try {
       await this.#options.fallback.check([], freshness, caller);
     } catch (unavailable) {
       // A rejected caller is told no verdicts, not even certain ones.
       if (unavailable instanceof ServiceError && unavailable.reason === "UNAUTHENTICATED") throw unavailable;
-      return this.#conclude(tokens, { freshness, caller, unavailable });
+      return this.#conclude({ tokens, freshness, caller }, unavailable);
     }
     // The database has the revision, so an index that is proven by a later read has it too.
-    return this.#whenProven(tokens, LINEARIZABLE, caller);
+    return this.#whenProven({ tokens, freshness: LINEARIZABLE, caller });
   }
 
-  #whenProven(tokens: readonly TokenIdentity[], freshness: Freshness, caller: Caller): Promise<CheckAnswer> {
+  #whenProven(check: PendingCheck): Promise<CheckAnswer> {
+    const { caller, tokens } = check;
     const name = caller.principal?.name ?? "";
     const takenFrom = this.#queued.take(name, tokens.length);
     if (takenFrom === undefined)
@@ -103,7 +94,7 @@ export class IndexedChecks implements CheckService {
       const settle = (unavailable?: unknown): void => {
         this.#queued.giveBack(takenFrom, name, tokens.length);
         try {
-          resolve(this.#conclude(tokens, { freshness, caller, unavailable }));
+          resolve(this.#conclude(check, unavailable));
         } catch (error) {
           reject(error);
         }
@@ -117,20 +108,16 @@ export class IndexedChecks implements CheckService {
     });
   }
 
-  #conclude(
-    tokens: readonly TokenIdentity[],
-    { freshness, caller, unavailable }: { freshness: Freshness; caller: Caller; unavailable: unknown },
-  ): CheckAnswer | Promise<CheckAnswer> {
+  /** The answer after a proof, or without one because of the error `unavailable`. */
+  #conclude(check: PendingCheck, unavailable: unknown): Awaitable<CheckAnswer> {
+    const { caller, freshness, tokens } = check;
     if (caller.isGone) throw ABANDONED;
     const { follower } = this.#options;
     // The index overflowed meanwhile: an absent entry proves nothing.
-    if (!follower.isComplete) return this.#withoutIndex(tokens, freshness, caller);
-    if (
-      unavailable === undefined &&
-      freshness.kind === "at-least" &&
-      !follower.reflects(freshness.revision)
-    ) {
-      return this.#askForRevision(tokens, freshness, caller);
+    if (!follower.isComplete) return this.#withoutIndex(check);
+    const isProven = unavailable === undefined;
+    if (isProven && freshness.kind === "at-least" && !follower.reflects(freshness.revision)) {
+      return this.#askForRevision(check);
     }
     return verdictsOf(tokens, this.#state(), { caller, unavailable });
   }

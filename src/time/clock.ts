@@ -36,6 +36,29 @@ function scheduleFar(delayMs: number, callback: () => void): () => void {
   return () => cancel();
 }
 
+/** A reading of both clocks of this machine, in milliseconds: {@link Clock.monotonic} and {@link Clock.now}. */
+export interface ClockReading {
+  readonly monotonic: number;
+  readonly wall: EpochMs;
+}
+
+export function readClocks(clock: Clock): ClockReading {
+  return { monotonic: clock.monotonic(), wall: clock.now() };
+}
+
+/** A lower bound of the milliseconds since `reading`; see {@link elapsedBetween}. */
+export function elapsedSince(reading: ClockReading, clock: Clock): number {
+  return elapsedBetween(reading, readClocks(clock));
+}
+
+/**
+ * A lower bound of the milliseconds between two readings. The monotonic clock may stop while a virtual machine is suspended, and the wall
+ * clock may be set back, so the larger difference counts: it is safer to assume that more time has passed, and data is staler.
+ */
+export function elapsedBetween(earlier: ClockReading, later: ClockReading): number {
+  return Math.max(later.monotonic - earlier.monotonic, later.wall - earlier.wall);
+}
+
 /** `ms`, limited to the longest delay of a timer or deadline. For code that cannot use {@link Clock.schedule}. */
 export function clampedToTimer(ms: number): number {
   return Math.min(ms, MAX_TIMER_MS);

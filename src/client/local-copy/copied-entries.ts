@@ -1,8 +1,7 @@
 import type { EntryKey, EpochMs } from "../../entry.ts";
 import { COMMIT_RETENTION_MS, KEPT_STAMPS, SWEEP_INDEX_SEGMENTS } from "../../limits.ts";
-import type { Clock } from "../../time/clock.ts";
+import { type Clock, type ClockReading, elapsedBetween, elapsedSince } from "../../time/clock.ts";
 import { ClockBounds } from "../../time/clock-bounds.ts";
-import { type ClockReading, elapsedBetween, elapsedSince } from "../../time/clock-reading.ts";
 import { type KnownEntries, matchingExpiry } from "../../token-identity.ts";
 import { TokenIndex } from "../../token-index/token-index.ts";
 import { type AskedToken, identityOf } from "../checked-tokens.ts";

@@ -1,6 +1,5 @@
 import { SharedRounds } from "../../shared-rounds.ts";
-import type { Clock } from "../../time/clock.ts";
-import { type ClockReading, readClocks } from "../../time/clock-reading.ts";
+import { type Clock, type ClockReading, readClocks } from "../../time/clock.ts";
 import { ClientError } from "../client-error.ts";
 
 /** Timeout of a copy's proof. The service times out its own read earlier and reports that. */

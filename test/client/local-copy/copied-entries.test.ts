@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { CopiedEntries, MAX_RESUME_MS } from "../../../src/client/local-copy/copied-entries.ts";
 import { COMMIT_RETENTION_MS, KEPT_STAMPS, SWEEP_INDEX_SEGMENTS } from "../../../src/limits.ts";
-import { readClocks } from "../../../src/time/clock-reading.ts";
+import { readClocks } from "../../../src/time/clock.ts";
 import { TokenIndex } from "../../../src/token-index/token-index.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { ClientError } from "../../../src/client/client-error.ts";
 import { PROOF_TIMEOUT_MS, SyncRounds } from "../../../src/client/local-copy/sync-rounds.ts";
-import type { ClockReading } from "../../../src/time/clock-reading.ts";
+import type { ClockReading } from "../../../src/time/clock.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { turn } from "../../support/held-store.ts";
 
