@@ -223,7 +223,7 @@ function registerIndex(registers: Registry[], index: IndexState): void {
   });
   gauge(registers, {
     name: "tokenblacklist_follower_lag_commits",
-    help: "Commits known to be in the database and not in the index; +Inf while the index is not reliable.",
+    help: "Commits known to be in the database that the index is not proven to include; +Inf while the index is not reliable.",
     value: () => index.lag,
   });
   gauges(registers, {
