@@ -1,4 +1,26 @@
-import type { Principal } from "./principal.ts";
+import type { EpochMs } from "./entry.ts";
+import type { TokenIdentity } from "./token-identity.ts";
+
+/** The roles of callers, for IsBlacklisted, Blacklist, List and Prune. Also the scopes of a token that grant them. */
+export const ROLES = ["check", "revoke", "list", "prune"] as const;
+export type Role = (typeof ROLES)[number];
+
+/** Who a caller is, and what it may do. */
+export interface Principal {
+  /** The token's subject or the certificate's name, at most 255 bytes; empty if callers are not authenticated. */
+  readonly name: string;
+  readonly roles: ReadonlySet<Role>;
+  /** Identifies the caller's own token, if it can be blacklisted. Once it is, the caller is refused. */
+  readonly token?: TokenIdentity;
+  /** When the caller's token or certificate expires; absent if callers are not authenticated. */
+  readonly expiresAt?: EpochMs;
+}
+
+/** That of every caller, if authentication is off. */
+export const UNRESTRICTED_PRINCIPAL: Principal = { name: "", roles: new Set(ROLES) };
+
+/** That of a caller that has not been authenticated. */
+export const UNAUTHENTICATED_PRINCIPAL: Principal = { name: "", roles: new Set() };
 
 /** What a call waits for: proof that the index is current, a commit, or a look-up in the database. */
 export type Wait = "freshness" | "commit" | "look-up";
@@ -19,7 +41,7 @@ export interface Caller {
   readonly trace?: CallTrace | undefined;
 }
 
-/** A caller that has been admitted. */
+/** A caller whose call has been admitted. */
 export interface KnownCaller extends Caller {
   readonly principal: Principal;
 }

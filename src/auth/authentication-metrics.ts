@@ -1,5 +1,5 @@
+import type { Principal } from "../caller.ts";
 import { ServiceError } from "../errors.ts";
-import type { Principal } from "../principal.ts";
 import type { Authenticator } from "./authenticator.ts";
 
 /**

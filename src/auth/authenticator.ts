@@ -1,6 +1,6 @@
 import type { PeerCertificate } from "node:tls";
+import { type Principal, UNRESTRICTED_PRINCIPAL } from "../caller.ts";
 import { unauthenticated } from "../errors.ts";
-import { type Principal, UNRESTRICTED_PRINCIPAL } from "../principal.ts";
 import type { BearerAuthenticator } from "./bearer-authenticator.ts";
 import type { CertificateAuthenticator } from "./certificate-authenticator.ts";
 

@@ -1,7 +1,7 @@
+import { type Principal, ROLES, type Role } from "../caller.ts";
 import { type EpochMs, textProblem } from "../entry.ts";
 import { unauthenticated } from "../errors.ts";
 import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
-import { type Principal, ROLES, type Role } from "../principal.ts";
 import type { Clock } from "../time/clock.ts";
 import { kindOf, nearMiss, numericDate, validJti } from "./claims.ts";
 import type { JwksCache } from "./jwks-cache.ts";

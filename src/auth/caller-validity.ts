@@ -1,5 +1,5 @@
+import type { Principal } from "../caller.ts";
 import type { EpochMs } from "../entry.ts";
-import type { Principal } from "../principal.ts";
 
 /**
  * Tells whether an admitted caller would certainly be admitted again: its token or certificate has not expired, and the keys of tokens, the

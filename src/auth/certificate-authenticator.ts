@@ -1,8 +1,8 @@
 import type { PeerCertificate } from "node:tls";
+import { type Principal, ROLES } from "../caller.ts";
 import { type EpochMs, textProblem } from "../entry.ts";
 import { unauthenticated } from "../errors.ts";
 import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
-import { type Principal, ROLES } from "../principal.ts";
 import type { CertificateRoles } from "./certificate-roles.ts";
 
 /** The caller that a certificate identifies; "carrier" if the certificate only carries the tokens of other callers. */

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import type { Logger } from "pino";
+import { ROLES, type Role } from "../caller.ts";
 import { textProblem } from "../entry.ts";
 import { StartError } from "../errors.ts";
 import { MAX_REVOKED_BY_BYTES, TLS_RELOAD_MS } from "../limits.ts";
-import { ROLES, type Role } from "../principal.ts";
 import { settingProblem } from "../text/setting-text.ts";
 import type { Clock } from "../time/clock.ts";
 

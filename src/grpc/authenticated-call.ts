@@ -3,10 +3,9 @@ import type { DescMessage } from "@bufbuild/protobuf";
 import type { Admission } from "../admission/admission.ts";
 import type { Authenticator, Credentials } from "../auth/authenticator.ts";
 import type { CallerValidity } from "../auth/caller-validity.ts";
-import type { KnownCaller } from "../caller.ts";
+import type { KnownCaller, Principal, Role } from "../caller.ts";
 import type { Connections } from "../connections/connections.ts";
 import { ServiceError } from "../errors.ts";
-import type { Principal, Role } from "../principal.ts";
 import { Call, type CalledMethod } from "./call.ts";
 
 /** A method whose callers are authenticated. */

@@ -1,8 +1,8 @@
 import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
+import type { Principal } from "../caller.ts";
 import type { ServiceError } from "../errors.ts";
 import type { LogSampling } from "../logging/log-sampling.ts";
-import type { Principal } from "../principal.ts";
 
 /** What the logs have about the calls of a method. */
 export interface MethodLogging {

@@ -1,10 +1,10 @@
 import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { KnownCaller } from "../caller.ts";
+import { type Principal, UNAUTHENTICATED_PRINCIPAL } from "../caller.ts";
 import type { ServiceError } from "../errors.ts";
 import type { LogSampling } from "../logging/log-sampling.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";
-import { type Principal, UNAUTHENTICATED_PRINCIPAL } from "../principal.ts";
 import type { Clock } from "../time/clock.ts";
 import type { CallSpans } from "../tracing/call-spans.ts";
 import { endCall, type MethodSpans } from "../tracing/method-spans.ts";

@@ -8,6 +8,7 @@ import {
   StreamChecksRequestSchema,
   type TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import type { Role } from "../caller.ts";
 import {
   MAX_BATCH,
   MAX_ENVOY_FIELDS,
@@ -16,7 +17,6 @@ import {
   MAX_SMALL_REQUEST_BYTES,
   MAX_TINY_REQUEST_BYTES,
 } from "../limits.ts";
-import type { Role } from "../principal.ts";
 import type { InputOf, OutputOf, StreamMethodName, UnaryMethodName } from "../protobuf/service-definition.ts";
 import { type Describe, describeBlacklist, describePrune } from "./audit.ts";
 import type { MethodLogging } from "./call-log.ts";

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { credentials } from "@grpc/grpc-js";
-import { ROLES } from "../../src/principal.ts";
+import { ROLES } from "../../src/caller.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { createSigningKey, keySetOf, signToken } from "../support/issuer.ts";
 import { RawChannel } from "../support/raw-channel.ts";

@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { type AuthOutcome, withAuthenticationMetrics } from "../../src/auth/authentication-metrics.ts";
 import type { Credentials } from "../../src/auth/authenticator.ts";
+import { UNRESTRICTED_PRINCIPAL } from "../../src/caller.ts";
 import { keysUnavailable, unauthenticated } from "../../src/errors.ts";
-import { UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
 import { rejection } from "../support/rejection.ts";
 
 const CREDENTIALS: Credentials = { authorization: [], certificate: () => undefined };

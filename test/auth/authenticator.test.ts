@@ -6,7 +6,7 @@ import { BearerAuthenticator, type BearerRules } from "../../src/auth/bearer-aut
 import { CertificateAuthenticator } from "../../src/auth/certificate-authenticator.ts";
 import { parseCertificateRoles } from "../../src/auth/certificate-roles.ts";
 import { JwksCache } from "../../src/auth/jwks-cache.ts";
-import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
+import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/caller.ts";
 import { systemClock } from "../../src/time/clock.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { FakeClock } from "../support/fake-clock.ts";

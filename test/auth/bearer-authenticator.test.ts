@@ -13,8 +13,8 @@ import {
   UNKNOWN_KEY_RELOAD_MS,
 } from "../../src/auth/jwks-cache.ts";
 import { MAX_KEYS } from "../../src/auth/parse-jwks.ts";
+import type { Principal } from "../../src/caller.ts";
 import type { EpochMs } from "../../src/entry.ts";
-import type { Principal } from "../../src/principal.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { createSigningKey, KeyServer, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { memoryLog } from "../support/memory-log.ts";

@@ -7,12 +7,12 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { Admission, MAX_CALLS, MAX_UNANSWERED_BYTES } from "../../src/admission/admission.ts";
 import { CallerValidity } from "../../src/auth/caller-validity.ts";
+import type { Principal } from "../../src/caller.ts";
 import { authenticatedMethod } from "../../src/grpc/authenticated-service.ts";
 import { IncomingCalls } from "../../src/grpc/incoming-call.ts";
 import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
 import { serveUnary } from "../../src/grpc/unary-call.ts";
 import { LARGE_REQUEST_BYTES } from "../../src/limits.ts";
-import type { Principal } from "../../src/principal.ts";
 import { methodDefinition, serviceDefinition } from "../../src/protobuf/service-definition.ts";
 import { callEnvironment } from "../support/call-environment.ts";
 import { FakeClock } from "../support/fake-clock.ts";

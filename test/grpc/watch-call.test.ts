@@ -1,9 +1,9 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/caller.ts";
 import { openWatches } from "../../src/grpc/watch-call.ts";
 import { DEFAULT_DEADLINE_MS, WATCH_HEARTBEAT_MS } from "../../src/limits.ts";
-import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
 import { serviceDefinition } from "../../src/protobuf/service-definition.ts";
 import { callEnvironment } from "../support/call-environment.ts";
 import { newEntry } from "../support/new-entry.ts";

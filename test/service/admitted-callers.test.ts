@@ -9,7 +9,7 @@ import {
   ListRequestSchema,
   PruneRequestSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { ROLES } from "../../src/principal.ts";
+import { ROLES } from "../../src/caller.ts";
 import { Asker } from "../support/asker.ts";
 import { AUDIENCE, connectOverTls, ISSUER } from "../support/callers.ts";
 import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";

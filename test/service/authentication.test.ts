@@ -11,8 +11,8 @@ import {
   ListRequestSchema,
   PruneRequestSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { ROLES } from "../../src/caller.ts";
 import type { EpochMs } from "../../src/entry.ts";
-import { ROLES } from "../../src/principal.ts";
 import { type Clock, systemClock } from "../../src/time/clock.ts";
 import { Asker } from "../support/asker.ts";
 import { AUDIENCE, connectOverTls, ISSUER } from "../support/callers.ts";

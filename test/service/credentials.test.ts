@@ -17,7 +17,7 @@ import {
   TokenBlacklist,
   WatchRequestSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { ROLES, type Role } from "../../src/principal.ts";
+import { ROLES, type Role } from "../../src/caller.ts";
 import { type Authority, type CertificateAndKey, createAuthority } from "../support/certificates.ts";
 import { createSigningKey, keySetOf, type SigningKey, signToken } from "../support/issuer.ts";
 import { type RawCallAnswer, RawCalls } from "../support/raw-calls.ts";

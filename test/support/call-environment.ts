@@ -1,9 +1,9 @@
 import { Admission } from "../../src/admission/admission.ts";
 import { CallerValidity } from "../../src/auth/caller-validity.ts";
+import { UNRESTRICTED_PRINCIPAL } from "../../src/caller.ts";
 import type { CallEnvironment } from "../../src/grpc/authenticated-service.ts";
 import { LogSampling } from "../../src/logging/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
-import { UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
 import { memoryLog } from "./memory-log.ts";
 
 /** An environment of calls in which every caller may do everything and nothing is audited or traced, with `own` in place of its parts. */

@@ -9,11 +9,11 @@ import {
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { Admission } from "../../src/admission/admission.ts";
 import type { KnownCaller } from "../../src/caller.ts";
+import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/caller.ts";
 import { openCheckStreams } from "../../src/grpc/check-call.ts";
 import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
 import { LogSampling } from "../../src/logging/log-sampling.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
-import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/principal.ts";
 import { encode, methodDefinition } from "../../src/protobuf/service-definition.ts";
 import { Asker, CHECK_PATH, type Outcome, type Refusal } from "./asker.ts";
 import { callEnvironment } from "./call-environment.ts";

@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import type { Freshness } from "../../../src/blacklist/check-service.ts";
 import { FAILED_READ_PAUSE_MS } from "../../../src/blacklist/follower.ts";
+import type { Role } from "../../../src/caller.ts";
 import type { Jti } from "../../../src/entry.ts";
-import type { Role } from "../../../src/principal.ts";
 import type { Revision } from "../../../src/revision.ts";
 import { settle } from "../../support/follower-stage.ts";
 import { FRESH, IndexedChecksStage, jtis, verdictsOf } from "../../support/indexed-checks-stage.ts";

@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { Verdict } from "../../../gen/tokenblacklist/v1/token_blacklist_pb.js";
+import { type Principal, UNAUTHENTICATED_PRINCIPAL, UNRESTRICTED_PRINCIPAL } from "../../../src/caller.ts";
 import { ServiceError, storeUnavailable, unauthenticated } from "../../../src/errors.ts";
 import { MAX_QUESTION_METADATA, MAX_QUESTION_METADATA_BYTES } from "../../../src/limits.ts";
-import { type Principal, UNAUTHENTICATED_PRINCIPAL, UNRESTRICTED_PRINCIPAL } from "../../../src/principal.ts";
 import { CheckCallStage, FINE, late, PATIENCE, refusal } from "../../support/check-call-stage.ts";
 import { turn } from "../../support/held-store.ts";
 import { ends } from "../../support/stream-end.ts";

@@ -1,6 +1,6 @@
 import { expect } from "chai";
+import type { Principal } from "../../../src/caller.ts";
 import { storeUnavailable } from "../../../src/errors.ts";
-import type { Principal } from "../../../src/principal.ts";
 import { CheckCallStage } from "../../support/check-call-stage.ts";
 import { parseMetrics } from "../../support/scrape.ts";
 
