@@ -188,13 +188,9 @@ function report(decision: Decision, { log, sampling, metrics, milliseconds, peer
   // The authorizer has logged its own "unknown" decisions.
   const level = reason === undefined ? "debug" : "warn";
   if (!log.isLevelEnabled(level)) return;
-  const kind = { method: "authz", code, ...(reason === undefined ? {} : { reason }) };
-  const sampled =
-    reason === undefined
-      ? {}
-      : sampling.admit(`call authz ${reason}`, (suppressed) =>
-          log[level]({ ...kind, ...suppressed }, "call"),
-        );
-  if (sampled === undefined) return;
-  log[level]({ ...kind, duration_ms: Math.round(milliseconds * 1000) / 1000, peer, ...sampled }, "call");
+  const fields = { method: "authz", code, ...(reason === undefined ? {} : { reason }) };
+  const details = () => ({ duration_ms: Math.round(milliseconds * 1000) / 1000, peer });
+  const write = (line: object) => log[level](line, "call");
+  if (reason === undefined) write({ ...fields, ...details() });
+  else sampling.write(`call authz ${reason}`, { fields, details, write });
 }

@@ -76,12 +76,13 @@ export class TokenAuthorizer {
   };
 
   /** Sampled, since every request would cause a line while the database is unavailable. */
-  #log(level: "warn" | "error", kind: { readonly reason?: string }, about: object): void {
+  #log(level: "warn" | "error", fields: { readonly reason?: string }, details: object): void {
     const { log, sampling } = this.#options;
-    const sampled = sampling.admit(`authz ${kind.reason ?? ""}`, (suppressed) =>
-      log[level]({ ...kind, ...suppressed }, UNDECIDED),
-    );
-    if (sampled !== undefined) log[level]({ ...kind, ...about, ...sampled }, UNDECIDED);
+    sampling.write(`authz ${fields.reason ?? ""}`, {
+      fields,
+      details: () => details,
+      write: (line) => log[level](line, UNDECIDED),
+    });
   }
 }
 

@@ -7,7 +7,7 @@ import type { InputOf, OutputOf, UnaryMethodName } from "../protobuf/service-def
 import { AuthenticatedCall, type AuthenticatedMethod } from "./authenticated-call.ts";
 import { malformedRequest } from "./violations.ts";
 
-/** Translates a request for the domain, and the result back. Errors that it throws are mapped to the call's status. */
+/** Translates a request for the domain, and the result back. An error that it throws becomes the call's status. */
 export type Handler<I, O> = (request: I, caller: KnownCaller) => O | Promise<O>;
 
 /** The handlers of a service, one for each unary method. */
@@ -27,18 +27,18 @@ export abstract class AnsweredCall<I extends object, O extends object> extends A
   #cancelTimer: (() => void) | undefined;
   #isInFlight = false;
   #isBeingHandled = false;
-  /** The share from which the place in flight was taken. */
+  /** How the place in flight is accounted; undefined while it is attributed to no caller. */
   #share: Share | undefined;
-  /** The caller to which the place is attributed. A later authentication may give the caller another name. */
+  /** The name of the caller to which the place is attributed. A later authentication may give the caller another name. */
   protected owner = "";
 
-  /** Its size must be known while it waits for the client to read it. Throws if the response cannot be encoded. */
+  /** Encodes the response, here and not in grpc-js, since its size must be known. Throws if it cannot be encoded. */
   protected abstract encode(output: O): Buffer;
 
   /** Ends the call successfully. No effect if it has ended. */
   protected abstract succeed(encoded: Buffer): void;
 
-  /** Takes a place among the calls in flight. False if there is none, and the call has been refused. */
+  /** Takes a place among the calls in flight. False if there is none: the call has then been refused. */
   protected enter(): boolean {
     const refusal = this.method.admission.enter(this);
     this.#isInFlight = refusal === undefined;
@@ -60,7 +60,7 @@ export abstract class AnsweredCall<I extends object, O extends object> extends A
     this.method.admission.leave(this.#share, this.owner);
   }
 
-  /** Fails the call unless it ends within `ms`. */
+  /** Fails the call after `ms`, unless it has ended by then. */
   protected failAfter(ms: number): void {
     this.#cancelTimer = this.method.clock.schedule(ms, () =>
       this.fail(new ServiceError("DEADLINE_EXCEEDED", `not answered within ${ms} ms`)),
@@ -84,36 +84,36 @@ export abstract class AnsweredCall<I extends object, O extends object> extends A
           ? handler(request, this)
           : checkOwnToken(this).then(() => handler(request, this));
     } catch (error) {
-      this.#failed(error);
+      this.#handlerFailed(error);
       return;
     }
     if (output instanceof Promise) {
       output.then(
-        (value) => this.#answered(value),
-        (error) => this.#failed(error),
+        (value) => this.#handlerReturned(value),
+        (error) => this.#handlerFailed(error),
       );
-    } else this.#answered(output);
+    } else this.#handlerReturned(output);
   }
 
-  #answered(output: O): void {
+  #handlerReturned(output: O): void {
     this.output = output;
     let encoded: Buffer;
     try {
       encoded = this.encode(output);
     } catch (error) {
-      this.#failed(error);
+      this.#handlerFailed(error);
       return;
     }
-    this.#handled();
+    this.#handlerEnded();
     this.succeed(encoded);
   }
 
-  #failed(error: unknown): void {
-    this.#handled();
+  #handlerFailed(error: unknown): void {
+    this.#handlerEnded();
     this.fail(error);
   }
 
-  #handled(): void {
+  #handlerEnded(): void {
     this.#isBeingHandled = false;
     this.leave();
   }

@@ -15,17 +15,17 @@ import type { CallResult as CallOutcome } from "./call-log.ts";
 /** Tokens in one line of the audit log, with their reasons at most 40 kB. A request with more has several lines. */
 export const AUDITED_TOKENS_PER_LINE = 50;
 
-type Blacklisted = MessageInitShape<typeof BlacklistResponseSchema>;
-type Pruned = MessageInitShape<typeof PruneResponseSchema>;
+type BlacklistResult = MessageInitShape<typeof BlacklistResponseSchema>;
+type PruneResult = MessageInitShape<typeof PruneResponseSchema>;
 
 /**
- * Describes a request and its result for the audit log: one object per line, at least one. Raw tokens never appear, nor values that failed
- * validation as raw tokens.
+ * Describes a request and its result for the audit log: an object for each line, at least one. Raw tokens never appear, also if they were
+ * sent in place of other values.
  */
 export type Describe<I, O> = (request: I, outcome: CallOutcome<O>) => readonly object[];
 
-export const describeBlacklist: Describe<BlacklistRequest, Blacklisted> = ({ tokens }, outcome) => {
-  const whole = {
+export const describeBlacklist: Describe<BlacklistRequest, BlacklistResult> = ({ tokens }, outcome) => {
+  const summary = {
     count: tokens.length,
     ...(outcome.output === undefined ? {} : { outcomes: countOutcomes(outcome.output) }),
   };
@@ -33,7 +33,7 @@ export const describeBlacklist: Describe<BlacklistRequest, Blacklisted> = ({ tok
   const parts = Array.from({ length: Math.ceil(audited.length / AUDITED_TOKENS_PER_LINE) }, (_, part) =>
     audited.slice(part * AUDITED_TOKENS_PER_LINE, (part + 1) * AUDITED_TOKENS_PER_LINE),
   );
-  return parts.length === 0 ? [whole] : parts.map((part) => ({ ...whole, tokens: part }));
+  return parts.length === 0 ? [summary] : parts.map((part) => ({ ...summary, tokens: part }));
 };
 
 /** One token of a request, with its outcome if known. */
@@ -45,18 +45,18 @@ interface AuditedToken {
   readonly reason?: string;
 }
 
-/** The tokens that are revoked or may be. */
+/** The tokens that have been revoked or, if the outcome is unknown, may have been. */
 function auditedTokens(
   tokens: BlacklistRequest["tokens"],
-  { output, outcomeUnknown }: CallOutcome<Blacklisted>,
+  { output, outcomeUnknown }: CallOutcome<BlacklistResult>,
 ): AuditedToken[] {
   if (output !== undefined) {
-    return tokens.map((asked, index) => {
+    return tokens.map((requested, index) => {
       const { token, outcome } = output.results?.[index] ?? {};
       const jti = token?.jti ?? "";
-      // The expiry of a raw token comes from its claims, and an entry never expires earlier.
-      const expiresAt = asked.token.case === "jwt" ? token?.expiresAt : asked.expiresAt;
-      return auditedTokenOf({ ...asked, jti, expiresAt }, nameOf(outcome));
+      // The expiry of a raw token is that of its claims, which is in the response: the entry may only expire later.
+      const expiresAt = requested.token.case === "jwt" ? token?.expiresAt : requested.expiresAt;
+      return auditedTokenOf({ ...requested, jti, expiresAt }, outcomeName(outcome));
     });
   }
   if (!outcomeUnknown) return [];
@@ -84,20 +84,20 @@ function auditedTokenOf(
   };
 }
 
-function countOutcomes({ results = [] }: Blacklisted): Record<string, number> {
+function countOutcomes({ results = [] }: BlacklistResult): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { outcome } of results) {
-    const name = nameOf(outcome);
+    const name = outcomeName(outcome);
     counts[name] = (counts[name] ?? 0) + 1;
   }
   return counts;
 }
 
-function nameOf(outcome: Outcome = Outcome.UNSPECIFIED): string {
+function outcomeName(outcome: Outcome = Outcome.UNSPECIFIED): string {
   return (Outcome[outcome] ?? "UNSPECIFIED").toLowerCase();
 }
 
-export const describePrune: Describe<PruneRequest, Pruned> = (request, { output }) => [
+export const describePrune: Describe<PruneRequest, PruneResult> = (request, { output }) => [
   {
     max_count: request.maxCount,
     dry_run: request.dryRun,
@@ -106,6 +106,7 @@ export const describePrune: Describe<PruneRequest, Pruned> = (request, { output 
   },
 ];
 
+/** Undefined for a time that is out of range. */
 function timeOf(timestamp: NonNullable<PruneRequest["expiredBefore"]>): string | undefined {
   try {
     return new Date(fromTimestamp(timestamp)).toISOString();

@@ -10,17 +10,18 @@ import { Call, type CalledMethod } from "./call.ts";
 
 /** A method whose callers are authenticated. */
 export interface AuthenticatedMethod extends CalledMethod {
+  /** The types of its request and response messages. */
   readonly input: DescMessage;
   readonly output: DescMessage;
   /** The role that a caller needs. */
   readonly role: Role;
   readonly authenticate: Authenticator;
-  /** Rejects if the caller's own token is blacklisted. To be called before the handler; undefined if the token is looked up elsewhere. */
+  /** Rejects if the caller's own token is blacklisted. Called before the handler; undefined if the handler looks the token up. */
   readonly checkOwnToken: ((caller: KnownCaller) => Promise<void>) | undefined;
   /** Tells whether an earlier result of `authenticate` still holds. */
   readonly callerValidity: CallerValidity;
   readonly admission: Admission;
-  /** Is notified when a caller has been authenticated on a connection. */
+  /** Told which callers have been authenticated on a connection. */
   readonly connections: Pick<Connections, "authenticated">;
 }
 
@@ -30,20 +31,21 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
   implements Credentials
 {
   /** The version of {@link CallerValidity} at which the caller was authenticated. */
-  #authenticatedAt = 0;
+  #validityVersion = 0;
+  /** See {@link Credentials}. Set only while {@link reauthenticate} has the authenticator read it. */
   isRunning = false;
 
   abstract get authorization(): readonly unknown[];
 
   abstract certificate(): PeerCertificate | undefined;
 
-  /** Continues a call whose caller has been admitted. */
+  /** Continues the call of a caller that is authenticated and has the role. */
   protected abstract proceed(): void;
 
   /** Ends the call with an error. No effect if it has ended. */
   abstract fail(error: unknown): void;
 
-  /** Attributes the call to its caller. Throws OVERLOADED if the caller has too many. May be called again for the same call. */
+  /** Attributes the call to its caller. Throws OVERLOADED if the caller has too many. No effect if the call is attributed already. */
   protected abstract claim(caller: string): void;
 
   /**
@@ -53,7 +55,7 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
   protected authenticate(): boolean | Promise<boolean> {
     const { authenticate, callerValidity } = this.method;
     // Read first: a change during the authentication makes its result outdated.
-    this.#authenticatedAt = callerValidity.version;
+    this.#validityVersion = callerValidity.version;
     let principal: Principal | Promise<Principal>;
     try {
       principal = authenticate(this);
@@ -67,7 +69,7 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
     );
   }
 
-  /** Authenticates the caller, and continues with {@link proceed} if it is admitted. */
+  /** Authenticates the caller, then calls {@link proceed} unless the call has been refused or has ended. */
   protected authenticateAndProceed(): void {
     const isAdmitted = this.authenticate();
     if (isAdmitted instanceof Promise) {
@@ -77,14 +79,14 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
     } else if (isAdmitted === true) this.proceed();
   }
 
-  /** Whether the last authentication still holds. */
+  /** Whether the last authentication would certainly have the same result now. */
   protected get isAuthenticated(): boolean {
-    return this.method.callerValidity.holds(this.principal, this.#authenticatedAt);
+    return this.method.callerValidity.holds(this.principal, this.#validityVersion);
   }
 
   /** Ends the call if its caller would no longer be admitted, since keys, roles or authorities have changed. */
   reauthenticate(): void {
-    if (this.isGone || this.#authenticatedAt === this.method.callerValidity.version) return;
+    if (this.isGone || this.#validityVersion === this.method.callerValidity.version) return;
     this.isRunning = true;
     void this.authenticate();
     this.isRunning = false;

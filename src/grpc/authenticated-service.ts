@@ -20,20 +20,21 @@ export interface CallEnvironment
   > {
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** Absent if tracing is off. */
+  /** Undefined if tracing is off. */
   readonly tracing: Tracing | undefined;
   /** Rejects with UNAUTHENTICATED if the caller's own token is blacklisted. */
   readonly checkOwnToken: (caller: KnownCaller) => Promise<void>;
 }
 
-/** The streams of a method, as the server registers them. */
+/** The streams of a method. */
 interface ServedStreams {
+  /** Called by grpc-js with each stream. */
   readonly handle: UntypedHandleCall;
-  /** A stream of `peer` was refused before any of it was passed on. */
+  /** Records that the transport has refused a stream of `peer` before its first message. */
   refused(error: ServiceError, peer: string): void;
 }
 
-interface Service<S extends DescService> {
+interface Served<S extends DescService> {
   readonly table: MethodTable<S>;
   readonly handlers: Handlers<S>;
   readonly streams: { readonly [K in StreamMethodName<S>]: ServedStreams };
@@ -45,7 +46,7 @@ interface Service<S extends DescService> {
 export function addAuthenticatedService<S extends DescService>(
   server: Server,
   service: S,
-  { table, handlers, streams, environment, incoming }: Service<S>,
+  { table, handlers, streams, environment, incoming }: Served<S>,
 ): void {
   const definitions: Record<string, ServiceDefinition[string]> = {};
   const handles: Record<string, UntypedHandleCall> = {};
@@ -73,7 +74,7 @@ export function addAuthenticatedService<S extends DescService>(
   server.addService(definitions, handles);
 }
 
-/** Creates what the calls of a method share. To be called once per method, or with a `count` of its own for each kind of its calls. */
+/** Creates what the calls of a method share. `count` counts them; absent: under the method's own name. */
 export function authenticatedMethod(
   desc: DescMethod,
   rules: AnyRules,

@@ -4,7 +4,7 @@ import type { Principal } from "../caller.ts";
 import type { ServiceError } from "../errors.ts";
 import type { LogSampling } from "../logging/log-sampling.ts";
 
-/** What the logs have about the calls of a method. */
+/** How the calls of a method are logged. */
 export interface MethodLogging {
   /** The method's name. */
   readonly name: string;
@@ -23,9 +23,9 @@ interface Describer {
   describe(request: object, outcome: CallResult<object>): readonly object[];
 }
 
-/** The outcome of a call, as its description in the audit log needs it. */
+/** The result of a call, as its description in the audit log needs it. */
 export interface CallResult<O> {
-  /** Absent if the call failed. */
+  /** Undefined if the call failed. */
   readonly output: O | undefined;
   /** The call failed, but may have changed something. */
   readonly outcomeUnknown: boolean;
@@ -35,9 +35,9 @@ interface EndedCall extends CallResult<object> {
   readonly code: status;
   readonly failure: ServiceError | undefined;
   readonly milliseconds: number;
-  /** Evaluated only if a line is written. The caller's name is empty if it is unknown. */
+  /** `principal` has an empty name if the caller is unknown. `peer` is read only if a line is written, since it may have to be looked up. */
   readonly from: { readonly principal: Principal; readonly peer: string };
-  /** Absent if it has not arrived, or is malformed. */
+  /** Undefined if it has not arrived, or is malformed. */
   readonly request: object | undefined;
 }
 
@@ -47,67 +47,51 @@ interface Logs extends MethodLogging {
   readonly sampling: LogSampling;
 }
 
-/**
- * Writes one line about a call that has ended. Failed calls that have changed nothing are sampled, since a caller needs no credential to
- * fail.
- */
+/** Writes one line about a call that has ended. */
 export function logCall({ name, isQuiet, log, sampling, summarize }: Logs, call: EndedCall): void {
   const { code, failure, from, milliseconds, output } = call;
   const caller = from.principal.name;
   const level = levelOf(code, isQuiet);
-  const kind = kindOf(name, call);
-  const sampled =
-    code === status.OK || call.outcomeUnknown
-      ? {}
-      : sampling.admit(keyOf("call", kind, caller), (left) => log?.[level]({ ...kind, ...left }, "call"));
-  if (sampled === undefined) return;
-  log?.[level](
-    {
-      ...kind,
+  writeLine(sampling, call, {
+    name,
+    line: "call",
+    details: () => ({
       ...(failure === undefined ? {} : { detail: failure.message }),
       ...(failure?.cause === undefined ? {} : { err: failure.cause }),
       duration_ms: Math.round(milliseconds * 1000) / 1000,
       ...(summarize === undefined || output === undefined ? {} : summarize(output)),
       ...(caller === "" ? {} : { caller }),
       peer: from.peer,
-      ...sampled,
-    },
-    "call",
-  );
+    }),
+    write: (fields) => log?.[level](fields, "call"),
+  });
 }
 
-/** Whether a line is written about a call that ended with `code`. */
+/** Whether a call that ended with `code` has a line, unless it is suppressed by sampling. */
 export function isLogged({ log, isQuiet }: Pick<Logs, "log" | "isQuiet">, code: status): boolean {
   return log?.isLevelEnabled(levelOf(code, isQuiet)) ?? false;
 }
 
-/** Writes the audit lines of a call: of each call that has changed something or may have. Lines about refused calls are sampled. */
+/** Writes the audit lines of a call of an audited method. */
 export function auditCall({ name, auditLog, describe, sampling }: Logs, call: EndedCall): void {
-  const { code, from, request } = call;
-  const caller = from.principal.name;
-  const kind = kindOf(name, call);
-  const sampled =
-    code === status.OK || call.outcomeUnknown
-      ? {}
-      : sampling.admit(keyOf("audit", kind, caller), (left) => auditLog?.info({ ...kind, ...left }, "audit"));
-  if (sampled === undefined) return;
+  const { from, request } = call;
   const parts = (request === undefined ? undefined : describe?.(request, call)) ?? [{}];
   for (const [index, part] of parts.entries()) {
-    auditLog?.info(
-      {
-        ...kind,
-        caller,
+    writeLine(sampling, call, {
+      name,
+      line: "audit",
+      details: () => ({
+        caller: from.principal.name,
         peer: from.peer,
         ...(parts.length === 1 ? {} : { part: index + 1, parts: parts.length }),
         ...part,
-        ...sampled,
-      },
-      "audit",
-    );
+      }),
+      write: (fields) => auditLog?.info(fields, "audit"),
+    });
   }
 }
 
-/** Whether a call that failed with `code`, after its handler had begun, may have changed something. */
+/** Whether a failed call, whose handler had begun and which ended with `code`, may have changed something. */
 export function leavesOutcomeUnknown(code: status): boolean {
   return OUTCOME_UNKNOWN.has(code);
 }
@@ -119,22 +103,31 @@ const OUTCOME_UNKNOWN = new Set([
   status.INTERNAL,
 ]);
 
-interface Kind {
-  readonly method: string;
-  readonly code: string;
-  readonly reason?: string;
-}
-
-function kindOf(method: string, { code, failure }: EndedCall): Kind {
-  return { method, code: status[code], ...(failure === undefined ? {} : { reason: failure.reason }) };
-}
-
-/**
- * The key by which lines about calls are sampled. Calls of unknown callers have keys of their own, so that they do not use up the samples
- * of known callers.
- */
-function keyOf(line: "call" | "audit", { method, code, reason = "" }: Kind, caller: string): string {
-  return `${line} ${method} ${code} ${reason}${caller === "" ? "" : " known"}`;
+/** Writes a line about a call. Lines about calls that have changed nothing are sampled, since a caller needs no credential to fail. */
+function writeLine(
+  sampling: LogSampling,
+  { code, failure, from, outcomeUnknown }: EndedCall,
+  {
+    name,
+    line,
+    details,
+    write,
+  }: {
+    readonly name: string;
+    readonly line: "call" | "audit";
+    readonly details: () => object;
+    readonly write: (fields: object) => void;
+  },
+): void {
+  const { reason } = failure ?? {};
+  const fields = { method: name, code: status[code], ...(reason === undefined ? {} : { reason }) };
+  if (code === status.OK || outcomeUnknown) {
+    write({ ...fields, ...details() });
+    return;
+  }
+  // Calls of unknown callers are sampled separately, so that they do not use up the samples of known callers.
+  const known = from.principal.name === "" ? "" : " known";
+  sampling.write(`${line} ${name} ${status[code]} ${reason ?? ""}${known}`, { fields, details, write });
 }
 
 function levelOf(code: status, isQuiet: boolean): "debug" | "info" | "warn" | "error" {

@@ -13,25 +13,26 @@ import { codeOf } from "./status.ts";
 
 /** What all calls of a method share. Created once per method. */
 export interface CalledMethod extends MethodLogging {
-  /** Counts the calls. */
+  /** Counts and times the calls. */
   readonly count: MethodCalls;
-  /** Creates spans; absent if tracing is off. */
+  /** Creates the spans of calls; undefined if tracing is off. */
   readonly spans: MethodSpans | undefined;
   readonly clock: Clock;
-  /** Absent: calls are not logged here. */
+  /** Undefined: calls are not logged here. */
   readonly log: Logger | undefined;
-  /** Absent: nothing is audited. */
+  /** Undefined: nothing is audited. */
   readonly auditLog: Logger | undefined;
   /** Samples the lines about refusals. */
   readonly sampling: LogSampling;
 }
 
 /**
- * The life of a call from its arrival to its only end: it is counted, timed, traced, logged and audited. Calls of all kinds derive from
- * this class, since a separate object for each would cost an allocation per call.
+ * A call from its arrival to its end, which happens once: it is counted, timed, traced, logged and audited. Calls of all kinds derive from
+ * this class, since holding it as a separate object would cost an allocation per call.
  */
 export abstract class Call<M extends CalledMethod = CalledMethod> implements KnownCaller {
   protected readonly method: M;
+  /** When the call arrived, by the monotonic clock. */
   readonly #began: number;
   /** The request, once it has arrived and is well-formed. */
   protected request: object | undefined;
@@ -39,12 +40,13 @@ export abstract class Call<M extends CalledMethod = CalledMethod> implements Kno
   protected output: object | undefined;
   /** The handler was called, so something may have changed. */
   protected hasReachedHandler = false;
-  /** The caller, once authenticated. */
+  /** The caller; before its authentication {@link UNAUTHENTICATED_PRINCIPAL}. */
   principal: Principal = UNAUTHENTICATED_PRINCIPAL;
+  /** The call has ended. */
   isGone = false;
   readonly trace: CallSpans | undefined;
 
-  /** `trace` is the call's span; undefined if its trace is not recorded. */
+  /** `trace` has the spans of the call and its phases; undefined if its trace is not recorded. */
   constructor(method: M, trace?: CallSpans) {
     this.method = method;
     this.#began = method.clock.monotonic();
@@ -58,12 +60,12 @@ export abstract class Call<M extends CalledMethod = CalledMethod> implements Kno
   /** Releases what the call holds. Called once, when it ends. */
   protected release(): void {}
 
-  /** Records that the call has been refused elsewhere. No effect if it has ended. */
+  /** Records that the transport has refused the call. No effect if it has ended. */
   failed(error: ServiceError): void {
     this.end(codeOf(error), error);
   }
 
-  /** Claims the right to end the call, once; false if it has ended already. */
+  /** Ends the call: true if its response or error may now be sent, false if it has ended before. */
   end(code: status, failure?: ServiceError): boolean {
     if (this.isGone) return false;
     this.isGone = true;

@@ -16,8 +16,8 @@ interface Setup {
   readonly sampling: LogSampling;
 }
 
-/** Estimated cost of judging the certificate of one connection, in microseconds. */
-const JUDGEMENT_MICROS = 300;
+/** Estimated cost of verifying the certificate of one connection, in microseconds. */
+const VERIFICATION_MICROS = 300;
 const MESSAGE = "a client certificate is no longer accepted: its connection is closed";
 
 /**
@@ -40,23 +40,24 @@ export class CertifiedConnections {
   /** Verifies all certificates again. To be called when authorities or revocation lists have changed, or lists have expired. */
   verifyAgain(): void {
     const { tls, certificateAuthenticator } = this.#setup;
-    /** The result for each chain: clients open several connections with one certificate. */
-    const known = new Map<string, string | undefined>();
+    /** The problem of each chain, if any: clients open several connections with one certificate. */
+    const problems = new Map<string, string | undefined>();
     const refused: PeerCertificate[] = [];
-    const judge = (socket: TLSSocket, certificate: PeerCertificate) => {
+    const verify = (socket: TLSSocket, certificate: PeerCertificate) => {
       if (!this.#open.has(socket)) return;
       const chain = chainOf(socket);
       const key = chain.map((der) => der.toString("latin1")).join();
-      if (!known.has(key)) known.set(key, tls.whyRejected(chain));
-      const problem = known.get(key);
+      if (!problems.has(key)) problems.set(key, tls.whyRejected(chain));
+      const problem = problems.get(key);
       if (problem === undefined) return;
       refused.push(certificate);
       this.#end(socket, problem);
     };
     const steps = [...this.#open].map(([socket, certificate]) => ({
-      cost: JUDGEMENT_MICROS,
-      work: () => judge(socket, certificate),
+      cost: VERIFICATION_MICROS,
+      work: () => verify(socket, certificate),
     }));
+    // Sliced, since thousands of verifications in one turn of the event loop would delay all callers.
     timeSliced([...steps, { cost: 0, work: () => certificateAuthenticator.distrust(refused) }], ({ work }) =>
       work(),
     );
@@ -68,20 +69,25 @@ export class CertifiedConnections {
     this.#open.delete(socket);
     const cancel = clock.schedule(STREAM_END_MS, () => socket.destroy());
     socket.once("close", cancel);
-    const sampled = sampling.admit(MESSAGE, (left) => log.warn(left, MESSAGE));
-    if (sampled !== undefined) log.warn({ peer: peerName(socket), problem, ...sampled }, MESSAGE);
+    sampling.write(MESSAGE, {
+      fields: {},
+      details: () => ({ peer: peerName(socket), problem }),
+      write: (fields) => log.warn(fields, MESSAGE),
+    });
   }
 }
 
-/** The client's certificate, the others that it sent, and the issuers that OpenSSL found, in DER. */
+/** The client's certificate and its issuers, as far as the client sent them or OpenSSL knows them, each in DER. */
 export function chainOf(socket: TLSSocket): Buffer[] {
   const chain: Buffer[] = [];
   // The method on the connection itself is overridden to return only the client's own certificate.
-  let one = TLSSocket.prototype.getPeerCertificate.call(socket, true) as DetailedPeerCertificate | undefined;
-  while (one?.raw !== undefined) {
-    chain.push(one.raw);
-    if (one.issuerCertificate === undefined || one.issuerCertificate === one) break;
-    one = one.issuerCertificate;
+  let certificate = TLSSocket.prototype.getPeerCertificate.call(socket, true) as
+    | DetailedPeerCertificate
+    | undefined;
+  while (certificate?.raw !== undefined) {
+    chain.push(certificate.raw);
+    const issuer = certificate.issuerCertificate;
+    certificate = issuer === certificate ? undefined : issuer;
   }
   return chain;
 }

@@ -27,30 +27,31 @@ export function openCheckStreams(
     ...authenticatedMethod(streamChecks, TOKEN_BLACKLIST.streamChecks, environment),
     disconnect,
   };
-  // Counted and logged as calls of IsBlacklisted, so that the metrics of that method cover all questions.
+  // Questions are logged and counted as calls of IsBlacklisted, so that its metrics cover them too, with the streaming type of this method.
   const { path } = methodDefinition(isBlacklisted);
   const count = environment.metrics.calls.of({ ...methodDefinition(streamChecks), path });
   const rules = TOKEN_BLACKLIST.isBlacklisted;
-  const questions = { ...authenticatedMethod(isBlacklisted, rules, environment, count), handler };
+  const questionMethod = { ...authenticatedMethod(isBlacklisted, rules, environment, count), handler };
   return new StreamRegistry({
     maxOpen: MAX_CHECK_STREAMS,
     ...limits,
     method,
-    open: (call, place) => new CheckCall(call, { method, questions, place }),
+    open: (call, place) => new CheckCall(call, { method, questionMethod, place }),
   });
 }
 
 interface Options {
   readonly method: StreamMethod;
-  readonly questions: QuestionMethod;
+  readonly questionMethod: QuestionMethod;
   readonly place: StreamPlace;
 }
 
 /** One stream of `StreamChecks`. Each question is admitted, answered and counted like a call of `IsBlacklisted`. */
 class CheckCall extends StreamCall<StreamChecksRequest> {
-  readonly #questions: QuestionMethod;
-  /** Questions whose answers the client's connection has not taken, with the number and total bytes of these answers. */
+  readonly #questionMethod: QuestionMethod;
+  /** The questions whose answers the client's connection has not taken yet. */
   readonly #open = new Set<StreamedCheck>();
+  /** The number of answers that the connection has not taken yet, and their total size. */
   #unsent = 0;
   #unsentBytes = 0;
   /** When the connection last took an answer, or had no answer to take, by the monotonic clock. */
@@ -60,9 +61,12 @@ class CheckCall extends StreamCall<StreamChecksRequest> {
   #draining: ServiceError | undefined;
   #cancelTick: (() => void) | undefined;
 
-  constructor(call: ServerDuplexStream<StreamChecksRequest, Buffer>, { method, questions, place }: Options) {
+  constructor(
+    call: ServerDuplexStream<StreamChecksRequest, Buffer>,
+    { method, questionMethod, place }: Options,
+  ) {
     super(call, method, place);
-    this.#questions = questions;
+    this.#questionMethod = questionMethod;
   }
 
   drain(error: ServiceError): void {
@@ -75,9 +79,9 @@ class CheckCall extends StreamCall<StreamChecksRequest> {
   }
 
   protected override receive(request: StreamChecksRequest): void {
-    // The error at the end of the stream makes the client ask another replica.
+    // Not answered: the error at the end of the stream makes the client ask another replica.
     if (this.#draining !== undefined) return;
-    const question = new StreamedCheck(request, this.#questions, this);
+    const question = new StreamedCheck(request, this.#questionMethod, this);
     this.#open.add(question);
     // Stop reading, so that further questions wait in the connection and HTTP/2 flow control stops the client.
     if (this.#open.size >= MAX_STREAM_QUESTIONS) this.pause();
@@ -95,6 +99,7 @@ class CheckCall extends StreamCall<StreamChecksRequest> {
     for (const question of this.#open) question.end(status.CANCELLED);
   }
 
+  /** Sends the encoded answer to a question. No effect if the stream has ended. */
   answer(question: StreamedCheck, answer: Buffer): void {
     if (this.isGone || this.isLate) return;
     if (this.#unsent++ === 0) this.#takenAt = this.method.clock.monotonic();
@@ -109,7 +114,10 @@ class CheckCall extends StreamCall<StreamChecksRequest> {
     });
   }
 
-  /** Counts unread answers like a single answer of their total size. Call the returned function when `bytes` have been sent. */
+  /**
+   * Counts an answer as unread on its connection once all unread answers of the stream together are large. Call the returned function when
+   * the answer has been sent.
+   */
   #hold(bytes: number): () => void {
     this.#unsentBytes += bytes;
     const isLarge = this.#unsentBytes > SMALL_ANSWER_BYTES;
@@ -126,7 +134,7 @@ class CheckCall extends StreamCall<StreamChecksRequest> {
     else if (this.#isHalfClosed) this.finish();
   }
 
-  /** Ends the stream of a client that reads nothing. */
+  /** Checks periodically whether the client reads its answers, and otherwise ends the stream. */
   #tick(): void {
     const { clock } = this.method;
     this.#cancelTick = clock.schedule(STREAM_TICK_MS, () => {

@@ -5,12 +5,14 @@ import { peerName } from "../connections/connections.ts";
 import { HeaderFieldCounter } from "./header-field-counter.ts";
 
 /**
- * A TLS connection that passes its bytes through a {@link HeaderFieldCounter} before HTTP/2 reads them. Without it, Node.js reads the
- * socket natively, out of reach of our code. It costs processor time for each call, so it is used only on connections where a lost header
- * would give a caller the rights of another.
+ * A TLS connection that passes its bytes through a {@link HeaderFieldCounter} before HTTP/2 reads them, where Node.js would otherwise read the
+ * socket natively. It costs processor time for each call, so it is used only on connections where a lost header would give a caller the rights
+ * of another.
  */
 export class FieldCountingSocket extends Duplex {
+  /** Tells how many header fields the client has sent for a call. */
   readonly fields = new HeaderFieldCounter();
+  /** The client's certificate. */
   readonly certificate: PeerCertificate;
   /** As {@link peerName} returns it. */
   readonly peer: string;
@@ -57,7 +59,7 @@ export class FieldCountingSocket extends Duplex {
 
 /** The counting socket below an HTTP/2 session; undefined if the session reads its connection natively. */
 export function countingSocketOf(session: Http2Session): FieldCountingSocket | undefined {
-  // Node.js wraps a stream other than a native socket in an object with the property `stream`. Destroyed sessions have no socket.
+  // For a stream that is no native socket, `session.socket` is a wrapper with the property `stream`. Destroyed sessions have no socket.
   const { stream } = (session.destroyed ? {} : session.socket) as { readonly stream?: unknown };
   return stream instanceof FieldCountingSocket ? stream : undefined;
 }

@@ -39,7 +39,7 @@ interface Setup {
   readonly verdictMetrics: Pick<VerdictMetrics, "add">;
   readonly blacklist: Blacklist;
   readonly rawTokenVerifier: RawTokenVerifier;
-  /** Maximum lifetime of a token. 0: no limit. */
+  /** How far ahead the expiry of a blacklisted token may lie. 0: no limit. */
   readonly maxTokenLifetimeMs: number;
 }
 
@@ -50,20 +50,21 @@ export function createHandlers({
   rawTokenVerifier,
   maxTokenLifetimeMs,
 }: Setup): Handlers<typeof TokenBlacklist> {
-  const answered = (answer: CheckAnswer) => {
+  const respond = (answer: CheckAnswer) => {
     const response = verdictsOf(answer);
     verdictMetrics.add(countVerdicts(response.verdicts));
     return response;
   };
   return {
     async blacklist(request, caller) {
+      // What the request takes from the caller's quota.
       const allowance = blacklist.allowance(caller);
       try {
         const tokens = await readBlacklistRequest(request, {
           charge: (count) => allowance.reserve(count),
           identify: (raw) => rawTokenVerifier.identify(raw, caller),
           isPast: (expiresAt) => blacklist.isPast(expiresAt),
-          latest: maxTokenLifetimeMs === 0 ? MAX_EPOCH_MS : blacklist.lifetimeEnd(maxTokenLifetimeMs),
+          latestExpiry: maxTokenLifetimeMs === 0 ? MAX_EPOCH_MS : blacklist.lifetimeEnd(maxTokenLifetimeMs),
           revokedBy: caller.principal.name,
         });
         const entries = tokens.filter(({ isExpired }) => !isExpired).map(({ entry }) => entry);
@@ -79,7 +80,7 @@ export function createHandlers({
           revision: formatRevision(revision),
         };
       } finally {
-        // Refunds the quota reserved for raw tokens that became no entries.
+        // Returns what was reserved for raw tokens and has not been used, since they became no entries.
         allowance.settle(0);
       }
     },
@@ -87,14 +88,14 @@ export function createHandlers({
     isBlacklisted(request, caller) {
       const { tokens, freshness } = readIsBlacklistedRequest(request);
       const answer = blacklist.check(tokens, freshness, caller);
-      return answer instanceof Promise ? answer.then(answered) : answered(answer);
+      return answer instanceof Promise ? answer.then(respond) : respond(answer);
     },
 
     async list(request) {
       const { filter, limit } = readListRequest(request);
       await checkFilterTokens(filter, (keys) => blacklist.stored(keys));
-      const tokens = new PageTokens(await blacklist.secret());
-      const position = request.pageToken === "" ? undefined : tokens.open(request.pageToken, filter);
+      const pageTokens = new PageTokens(await blacklist.secret());
+      const position = request.pageToken === "" ? undefined : pageTokens.open(request.pageToken, filter);
       const { entries, hasMore, asOf } = await blacklist.list({
         filter,
         limit,
@@ -104,7 +105,7 @@ export function createHandlers({
       const last = entries.at(-1);
       return {
         tokens: entries.map(tokenOf),
-        nextPageToken: hasMore && last !== undefined ? tokens.seal({ asOf, after: last }, filter) : "",
+        nextPageToken: hasMore && last !== undefined ? pageTokens.seal({ asOf, after: last }, filter) : "",
       };
     },
 
@@ -115,7 +116,7 @@ export function createHandlers({
   };
 }
 
-/** The number of verdicts, and how many are BLACKLISTED and UNKNOWN. */
+/** The number of all verdicts, of BLACKLISTED and of UNKNOWN ones. */
 export function countVerdicts(verdicts: readonly Verdict[]): VerdictCounts {
   let blacklisted = 0;
   let unknown = 0;
@@ -134,7 +135,7 @@ function resultOf({ entry, outcome }: TokenResult) {
   return { token: tokenOf(entry), outcome: OUTCOMES[outcome] };
 }
 
-/** An expired token is not stored, so the response has only the values from the token. */
+/** The result for an expired raw token, which is not stored: it has only the token's own values. */
 function expiredResultOf({ key, expiresAt }: NewEntry) {
   return {
     token: { jti: jtiOf(key), expiresAt: toTimestamp(expiresAt) },

@@ -1,5 +1,6 @@
 import { type ServerWritableStream, status } from "@grpc/grpc-js";
 import type { HealthCheckResponse_ServingStatus as ServingStatus } from "../../gen/grpc/health/v1/health_pb.js";
+import type { Connections } from "../connections/connections.ts";
 import { MAX_CONNECTION_HEALTH_WATCHES, MAX_HEALTH_WATCHES, STREAM_END_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 
@@ -7,8 +8,7 @@ type Call = ServerWritableStream<unknown, object>;
 
 interface Setup {
   readonly clock: Clock;
-  /** The caller known on the connection of `peer`: a name, empty if callers are not identified; undefined if unauthenticated. */
-  readonly callerOf: (peer: string) => string | undefined;
+  readonly connections: Pick<Connections, "callerOf">;
   /** Destroys the connection of a peer. */
   readonly disconnect: (peer: string) => void;
 }
@@ -20,7 +20,7 @@ interface Setup {
  */
 export class HealthWatches {
   readonly #setup: Setup;
-  /** By connection, each in order of opening. */
+  /** The streams of each connection, in order of opening. */
   readonly #byPeer = new Map<string, Set<HealthWatch>>();
   #size = 0;
   #isEnding = false;
@@ -34,7 +34,7 @@ export class HealthWatches {
     return this.#size;
   }
 
-  /** Sends the result of `status` now and after each change. */
+  /** Opens a stream that sends the result of `status` now and, on {@link update}, if it has changed. */
   open(call: Call, status: () => ServingStatus): void {
     const { clock, disconnect } = this.#setup;
     const peer = call.getPeer();
@@ -63,11 +63,13 @@ export class HealthWatches {
     for (const watches of this.#byPeer.values()) for (const watch of watches) watch.update();
   }
 
+  /** Ends all streams, and refuses new ones. */
   end(): void {
     this.#isEnding = true;
     for (const watches of this.#byPeer.values()) for (const watch of watches) watch.finish();
   }
 
+  /** Why the connection may not open another stream; undefined if it may, after another has been evicted if necessary. */
   #refusal(peer: string, ofPeer: ReadonlySet<HealthWatch>): string | undefined {
     if (this.#isEnding) return "this replica is shutting down";
     if (ofPeer.size >= MAX_CONNECTION_HEALTH_WATCHES) return "the connection has too many streams of Watch";
@@ -80,7 +82,8 @@ export class HealthWatches {
   #evictUnauthenticated(): boolean {
     let most: Set<HealthWatch> | undefined;
     for (const [peer, watches] of this.#byPeer) {
-      if (watches.size > (most?.size ?? 0) && this.#setup.callerOf(peer) === undefined) most = watches;
+      if (watches.size > (most?.size ?? 0) && this.#setup.connections.callerOf(peer) === undefined)
+        most = watches;
     }
     const [victim] = most ?? [];
     return this.#evict(victim);
@@ -104,9 +107,9 @@ export class HealthWatches {
     return this.#evict(most.at(-1));
   }
 
-  /** The owner of the streams of a connection: its caller, or the connection itself if callers are not identified. */
+  /** Who owns the streams of a connection: its caller, or the connection itself if callers are not identified; undefined if unauthenticated. */
   #ownerOf(peer: string): string | undefined {
-    const caller = this.#setup.callerOf(peer);
+    const caller = this.#setup.connections.callerOf(peer);
     return caller === "" ? `connection ${peer}` : caller;
   }
 
@@ -123,10 +126,12 @@ interface WatchSetup {
   readonly onClosed: () => void;
 }
 
+/** One stream. */
 class HealthWatch {
   readonly #call: Call;
   readonly #status: () => ServingStatus;
   readonly #setup: WatchSetup;
+  /** The status that was sent last. */
   #sent: ServingStatus | undefined;
   #isSending = false;
   #hasEnded = false;
@@ -168,14 +173,14 @@ class HealthWatch {
     this.#call.emit("error", { code: status.UNAVAILABLE, details });
   }
 
-  /** Gives up the place of the stream. */
+  /** Gives up the place of the stream among those that are bounded. */
   release(): void {
     this.#setup.onClosed();
   }
 
   /**
-   * Claims the right to end the stream, once. A client that does not read the end would keep the stream open as long as its connection, so
-   * the connection is destroyed after a delay.
+   * True if the stream may now be ended, false if it has been. A client that does not read the end would keep the stream open as long as its
+   * connection, so the connection is destroyed after a delay.
    */
   #end(): boolean {
     if (this.#hasEnded) return false;

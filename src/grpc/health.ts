@@ -6,21 +6,21 @@ import {
   Health as HealthService,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from "../../gen/grpc/health/v1/health_pb.js";
+import type { Connections } from "../connections/connections.ts";
 import { MALFORMED, serviceDefinition } from "../protobuf/service-definition.ts";
 import type { Serving } from "../serving.ts";
 import type { Clock } from "../time/clock.ts";
 import { HealthWatches } from "./health-watches.ts";
 
-/** Suffix of the name that reports whether blacklisted tokens are still answered as such. */
+/** Suffix of a service's name for the status of its positives: whether known blacklisted tokens are answered as such. */
 const POSITIVES = "/positives";
 
 interface Setup {
-  /** Names of the served services. */
+  /** The full names of the services. */
   readonly names: readonly string[];
   readonly clock: Clock;
   readonly log: Logger;
-  /** The caller known on the connection of `peer`: a name, empty if callers are not identified; undefined if unauthenticated. */
-  readonly callerOf: (peer: string) => string | undefined;
+  readonly connections: Pick<Connections, "callerOf">;
   /** Destroys the connection of a peer. */
   readonly disconnect: (peer: string) => void;
 }
@@ -46,6 +46,7 @@ export class Health {
     return this.#watches.size;
   }
 
+  /** Reports what the service can serve now. */
   set(serving: Serving): void {
     for (const name of this.#statuses.keys()) {
       const isEnough = name.endsWith(POSITIVES) ? serving !== "nothing" : serving === "everything";
@@ -81,7 +82,7 @@ export class Health {
     this.#watches.end();
   }
 
-  /** Returns a function that reads the current status of a service. For an unknown name, it does not retain the name. */
+  /** Returns a function that returns the current status of a service, and that does not retain an unknown name. */
   #statusOf({ service }: HealthCheckRequest): () => ServingStatus {
     if (!this.#statuses.has(service)) return unknownStatus;
     return () => this.#statuses.get(service) as ServingStatus;
@@ -90,23 +91,24 @@ export class Health {
   #unary(method: string, answer: (request: unknown) => Problem | object) {
     return (
       call: ServerUnaryCall<unknown, object>,
-      callback: (error: Problem | null, answer?: object) => void,
+      callback: (error: Problem | null, response?: object) => void,
     ) => {
       const answered = answer(call.request);
-      const problem = "code" in answered ? answered : null;
-      const code = problem?.code ?? "OK";
+      const isProblem = "code" in answered;
+      const code = isProblem ? answered.code : "OK";
       this.#log.debug({ method, service: HealthService.typeName, code, peer: call.getPeer() }, "call");
-      if (problem === null) callback(null, answered);
-      else callback(problem);
+      if (isProblem) callback(answered as Problem);
+      else callback(null, answered);
     };
   }
 }
 
-/** Outside the class, since a closure would retain the request. */
+/** Not a closure, which would retain the request. */
 function unknownStatus(): ServingStatus {
   return ServingStatus.SERVICE_UNKNOWN;
 }
 
+/** An error in the form that grpc-js sends. */
 interface Problem {
   readonly code: status;
   readonly details: string;

@@ -14,7 +14,7 @@ import { CertifiedConnections, chainOf } from "./certified-connections.ts";
 import { FieldCountingSocket } from "./field-counting-socket.ts";
 import type { TlsContext } from "./tls-context.ts";
 
-/** A listening socket and its open connections. */
+/** The listening socket of gRPC and its open connections. */
 export interface Listener {
   readonly address: HostPort;
   /** Accepts no more connections. Resolves when the last one has closed. */
@@ -24,9 +24,9 @@ export interface Listener {
 }
 
 interface Setup {
-  /** Absent: connections are not encrypted. */
+  /** Undefined: connections are not encrypted. */
   readonly tls: TlsContext | undefined;
-  /** Handles clients' certificates; absent if none are requested. */
+  /** Undefined if clients are not asked for certificates. */
   readonly certificateAuthenticator:
     | Pick<CertificateAuthenticator, "replacesLostToken" | "distrust">
     | undefined;
@@ -51,8 +51,8 @@ export function listenGrpc(
   const admit =
     tls === undefined
       ? onConnection
-      : encrypted(tls, { ...logging, certificateAuthenticator, clock, onConnection });
-  // Bounded below TLS, so that peers that never complete a handshake count too and can be disconnected.
+      : tlsAcceptor(tls, { ...logging, certificateAuthenticator, clock, onConnection });
+  // The raw connections are bounded, so that peers that never complete a TLS handshake count too and can be disconnected.
   const server = createServer({ noDelay: true }, (socket) => {
     const connection = connections.open(socket, () => socket.destroy());
     if (connection === undefined) {
@@ -96,14 +96,16 @@ export function listenGrpc(
 type Logging = Pick<Setup, "log" | "sampling">;
 
 /** Logs a refusal. Sampled, since a peer needs no credential to be refused. */
-function logRefused({ log, sampling }: Logging, level: "debug" | "warn", about: object, msg: string): void {
+function logRefused({ log, sampling }: Logging, level: "debug" | "warn", details: object, msg: string): void {
   if (!log.isLevelEnabled(level)) return;
-  const sampled = sampling.admit(msg, (left) => log[level](left, msg));
-  if (sampled !== undefined) log[level]({ ...about, ...sampled }, msg);
+  sampling.write(msg, { fields: {}, details: () => details, write: (fields) => log[level](fields, msg) });
 }
 
-/** TLS is terminated here and not by grpc-js, so that certificates can be replaced without closing connections. */
-function encrypted(
+/**
+ * Returns a function that takes raw connections and passes on those that have completed TLS. TLS is terminated here and not by grpc-js, so
+ * that certificates can be replaced without closing connections.
+ */
+function tlsAcceptor(
   tls: TlsContext,
   {
     certificateAuthenticator,
@@ -133,6 +135,7 @@ function encrypted(
       }
       const { certificate } = accepted;
       if (certificate !== undefined) certified?.add(socket, certificate);
+      // Node.js drops invalid header fields. Where a call would then be attributed to the certificate, its fields are counted.
       const isCounted =
         certificate !== undefined && certificateAuthenticator?.replacesLostToken(certificate) === true;
       onConnection(isCounted ? new FieldCountingSocket(socket, certificate) : socket);
@@ -148,14 +151,14 @@ function encrypted(
   return (socket) => server.emit("connection", socket);
 }
 
-/** Why the presented certificate is invalid; undefined if it is valid. */
-function problemOf(socket: TLSSocket, tls: TlsContext): string | undefined {
+/** Why the client's certificate is invalid; undefined if it is valid. */
+function certificateProblem(socket: TLSSocket, tls: TlsContext): string | undefined {
   if (!socket.authorized) return String(socket.authorizationError);
-  // The handshake may have begun before the change.
+  // OpenSSL may have verified the certificate with earlier authorities or revocation lists.
   return tls.hasJustChanged ? tls.whyRejected(chainOf(socket)) : undefined;
 }
 
-/** The client's certificate, if it presented one; undefined if the connection has to be closed. */
+/** An object with the client's certificate, if it presented one; undefined if the connection has to be closed. */
 function accept(
   socket: TLSSocket,
   tls: TlsContext,
@@ -164,14 +167,14 @@ function accept(
   // A client without HTTP/2 cannot use the service.
   if (socket.alpnProtocol !== "h2") return undefined;
   const certificate = socket.getPeerCertificate();
-  const isShown = certificate?.raw !== undefined;
-  const problem = isShown ? problemOf(socket, tls) : undefined;
+  // Without a certificate, Node.js returns an empty object.
+  const isPresented = certificate?.raw !== undefined;
+  const problem = isPresented ? certificateProblem(socket, tls) : undefined;
   if (problem !== undefined) {
-    const about = { peer: socket.remoteAddress, problem };
-    logRefused(logging, "warn", about, "refused a client's certificate");
+    logRefused(logging, "warn", { peer: socket.remoteAddress, problem }, "refused a client's certificate");
     return undefined;
   }
-  // The certificate cannot change, and each call reads it: parsing it takes longer than a check.
+  // Each call reads the certificate, which cannot change: parsing it again would take longer than a check.
   socket.getPeerCertificate = (() => certificate) as TLSSocket["getPeerCertificate"];
-  return { certificate: isShown ? certificate : undefined };
+  return { certificate: isPresented ? certificate : undefined };
 }

@@ -19,12 +19,12 @@ import {
 } from "../limits.ts";
 import type { InputOf, OutputOf, StreamMethodName, UnaryMethodName } from "../protobuf/service-definition.ts";
 import { type Describe, describeBlacklist, describePrune } from "./audit.ts";
+import { type Decode, withAtMost, withFewFields } from "./bounded-decoding.ts";
 import type { MethodLogging } from "./call-log.ts";
 import { countVerdicts } from "./handlers.ts";
-import { type Decode, withAtMost, withFewFields } from "./repeated-fields.ts";
 import { withoutLargeQuestion } from "./streamed-check.ts";
 
-/** What distinguishes a method from the others of the transport, where callers are authenticated. */
+/** What distinguishes a method from the other methods whose callers are authenticated. */
 interface MethodRules {
   /** The role that a caller needs. */
   readonly role: Role;
@@ -32,14 +32,14 @@ interface MethodRules {
   readonly isQuiet: boolean;
   /** Maximum size of a request, in bytes. */
   readonly maxBytes: number;
-  /** Bounds what is decoded of a request. Absent: its size is bound enough. */
+  /** Bounds how much of a request is decoded. Absent: its maximum size is enough. */
   readonly bound?: (decode: Decode) => Decode;
 }
 
 interface UnaryRules<I, O> extends MethodRules {
   /**
-   * When the caller's own token is looked up: a call with a blacklisted token is UNAUTHENTICATED. "by the handler": together with the
-   * tokens that the handler is asked about, and as freshly.
+   * When the caller's own token is looked up: a call with a blacklisted token is UNAUTHENTICATED. "by the handler": with the tokens that the
+   * handler is asked about, and as freshly.
    */
   readonly ownToken: "before the handler" | "by the handler";
   /** The content of the audit log. Undefined: the method changes nothing, and is not audited. */
@@ -49,7 +49,7 @@ interface UnaryRules<I, O> extends MethodRules {
 }
 
 interface StreamRules extends MethodRules {
-  /** When the caller's own token is looked up. "with each message": at the start, and before each message that is sent. */
+  /** When the caller's own token is looked up: with each question that the client sends, or at the start and with each message sent to it. */
   readonly ownToken: "with each question" | "with each message";
 }
 
@@ -60,7 +60,7 @@ export interface AnyRules extends MethodRules {
   readonly summarize?: MethodLogging["summarize"];
 }
 
-/** The rules of all methods of a service: a method without rules is an error of types. */
+/** The rules of all methods of a service, by name. One that is missing is a compile error. */
 export type MethodTable<S extends DescService> = {
   readonly [K in UnaryMethodName<S>]: UnaryRules<InputOf<S, K>, OutputOf<S, K>>;
 } & { readonly [K in StreamMethodName<S>]: StreamRules };
@@ -70,12 +70,13 @@ const boundedJtis = withAtMost(MAX_BATCH, {
   within: question.number,
   number: IsBlacklistedRequestSchema.field.jtis.number,
 });
-// Far more than valid metadata has, so that short messages need not be searched.
+// The bound is far above what valid metadata has, so that a message too short for as many values need not be searched.
 const boundedMetadata = withAtMost(MAX_BATCH, {
   within: metadata.number,
   number: QuestionMetadataSchema.field.values.number,
 });
 
+/** The methods of the service itself. */
 export const TOKEN_BLACKLIST: MethodTable<typeof TokenBlacklist> = {
   blacklist: {
     role: "revoke",
@@ -126,7 +127,7 @@ export const TOKEN_BLACKLIST: MethodTable<typeof TokenBlacklist> = {
   },
 };
 
-/** Envoy's `ext_authz`. */
+/** The methods of Envoy's service for `ext_authz`. */
 export const AUTHORIZATION: MethodTable<typeof Authorization> = {
   check: {
     role: "check",

@@ -4,10 +4,11 @@ import { invalidRequest } from "../errors.ts";
 import { MAX_PAGE_TOKEN_BYTES } from "../limits.ts";
 import type { ListCursor, ListFilter } from "../store/store.ts";
 
-/** The position at which a list continues. */
+/** The position at which the next page begins. */
 export interface PagePosition {
-  /** The time of the first page, at which all pages judge expiry. */
+  /** The time of the first page. On all pages, an entry that expires later counts as unexpired. */
   readonly asOf: EpochMs;
+  /** The last entry of the previous page. */
   readonly after: ListCursor;
 }
 
@@ -24,6 +25,7 @@ export class PageTokens {
     this.#key = createHmac("sha256", secret).update("tokenblacklist page token 1").digest();
   }
 
+  /** The token for a position in the list with this filter. */
   seal({ asOf, after }: PagePosition, filter: ListFilter): string {
     const payload = Buffer.from(JSON.stringify([asOf, after.createdAt, after.key]));
     return Buffer.concat([this.#mac(payload, filter), payload]).toString("base64url");
@@ -50,9 +52,9 @@ export class PageTokens {
 
   #mac(payload: Buffer, filter: ListFilter): Buffer {
     const { includeExpired, createdAfter, createdBefore, revokedBy, keys } = filter;
-    const bound = JSON.stringify([includeExpired, createdAfter, createdBefore, revokedBy, keys]);
+    const text = JSON.stringify([includeExpired, createdAfter, createdBefore, revokedBy, keys]);
     return createHmac("sha256", this.#key)
-      .update(`${Buffer.byteLength(bound)}:${bound}`)
+      .update(`${Buffer.byteLength(text)}:${text}`)
       .update(payload)
       .digest()
       .subarray(0, MAC_BYTES);

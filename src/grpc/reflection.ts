@@ -14,13 +14,14 @@ export function addReflection(server: Pick<Server, "addService">, services: read
   );
 }
 
+/** Adds a proto file, encoded, and those that it imports. */
 function collect(file: DescFile, into: Map<string, Buffer>): void {
   if (into.has(file.proto.name)) return;
   for (const dependency of file.dependencies) collect(dependency, into);
   into.set(file.proto.name, Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)));
 }
 
-/** The definitions of all reflection versions. The library exposes them only by registering them. */
+/** The definitions of all versions of the reflection service. The library exposes them only by adding them to a server. */
 function reflectionItself(): ServiceDefinition[] {
   const definitions: ServiceDefinition[] = [];
   const register = (definition: ServiceDefinition) => definitions.push(definition);

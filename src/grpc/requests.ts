@@ -49,19 +49,22 @@ interface TokenRules {
   charge(tokens: number): Promise<void>;
   /** Identifies raw tokens, in the same order, with an InvalidTokenError in place of each that is not accepted. */
   identify(tokens: readonly string[]): Promise<readonly (VerifiedToken | InvalidTokenError)[]>;
+  /** Whether an entry with this expiry would have no effect any more, leeway included. */
   isPast(expiresAt: EpochMs): boolean;
   /** The latest permitted expiry. */
-  readonly latest: EpochMs;
+  readonly latestExpiry: EpochMs;
+  /** The caller's name, which is stored with each entry. */
   readonly revokedBy: string;
 }
 
+/** A token to blacklist. */
 interface RequestedToken {
   readonly entry: NewEntry;
   /** A raw token that has expired, so that there is nothing to blacklist. */
   readonly isExpired: boolean;
 }
 
-/** Returns a promise only if there are raw tokens to verify. */
+/** Reads the tokens to blacklist, in order. Returns a promise only if there are raw tokens to verify. */
 export function readBlacklistRequest(
   { tokens, allowRawTokensAsJtis }: BlacklistRequest,
   rules: TokenRules,
@@ -70,30 +73,33 @@ export function readBlacklistRequest(
   found.checkBatch("tokens", tokens.length);
   const problemOf = allowRawTokensAsJtis ? storedJtiProblem : newJtiProblem;
   const batch = tokens.slice(0, MAX_BATCH);
-  const raw = batch.filter(({ token }) => token.case === "jwt").length;
-  const fits = tokens.length <= MAX_BATCH;
-  if (raw > MAX_RAW_TOKENS) {
-    if (fits) found.add("tokens", `must hold at most ${MAX_RAW_TOKENS} jwts: send several requests`);
+  const rawCount = batch.filter(({ token }) => token.case === "jwt").length;
+  const isWithinLimit = tokens.length <= MAX_BATCH;
+  if (rawCount > MAX_RAW_TOKENS) {
+    if (isWithinLimit) found.add("tokens", `must hold at most ${MAX_RAW_TOKENS} jwts: send several requests`);
     found.throwIfAny();
   }
   const read = batch.map((token, index) => readToken(token, `tokens[${index}]`, { rules, found, problemOf }));
-  if (raw > 0 && fits) return identified(read, { rules, found, charged: tokens.length });
+  if (rawCount > 0 && isWithinLimit) return identified(read, { rules, found, charged: tokens.length });
   found.throwIfAny();
   return read as RequestedToken[];
 }
 
 interface Reading {
   readonly rules: TokenRules;
+  /** Collects the violations. */
   readonly found: Violations;
 }
 
-/** A raw token to verify, and the path of its field. */
+/** A raw token that is still to be verified. */
 interface UnverifiedToken {
   readonly jwt: string;
+  /** The path of its field in the request, for violations. */
   readonly path: string;
   readonly reason: string;
 }
 
+/** Replaces the raw tokens among those read by what identifies them. `charged` is the number of tokens of the request. */
 async function identified(
   read: readonly (RequestedToken | UnverifiedToken)[],
   { rules, found, charged }: Reading & { readonly charged: number },
@@ -104,7 +110,7 @@ async function identified(
     if (!("jwt" in one)) return one;
     const identity = identities.next().value as VerifiedToken | InvalidTokenError;
     if (identity instanceof InvalidTokenError) found.add(one.path, identity.message);
-    else if (identity.expiresAt > rules.latest) found.add(one.path, TOO_FAR);
+    else if (identity.expiresAt > rules.latestExpiry) found.add(one.path, TOO_FAR);
     else return { entry: entryOf(identity, one.reason, rules), isExpired: rules.isPast(identity.expiresAt) };
     return PLACEHOLDER;
   });
@@ -138,7 +144,7 @@ function readToken(
   return { entry: entryOf({ jti: jti as Jti, expiresAt: expiry }, reason, rules), isExpired: false };
 }
 
-/** Placeholder for a token with a violation. Never returned, since the violation is thrown first. */
+/** In place of a token with a violation. Never returned, since the violation is thrown first. */
 const PLACEHOLDER: RequestedToken = {
   entry: { key: "" as Jti, expiresAt: 0 as EpochMs, reason: "", revokedBy: "" },
   isExpired: true,
@@ -157,7 +163,7 @@ function readExpiry(
   if (read !== undefined && rules.isPast(read)) {
     found.add(path, HAS_PASSED, "EXPIRY_PASSED");
   }
-  if (read !== undefined && read > rules.latest) found.add(path, TOO_FAR);
+  if (read !== undefined && read > rules.latestExpiry) found.add(path, TOO_FAR);
   return read ?? (0 as EpochMs);
 }
 
@@ -178,7 +184,7 @@ export function readIsBlacklistedRequest({ jtis, freshness }: IsBlacklistedReque
   return { tokens: jtis as Jti[], freshness: wanted };
 }
 
-/** The question's timeout in milliseconds. Throws INVALID_REQUEST if that or the question's metadata is invalid. */
+/** The timeout of a question on a stream in milliseconds. Throws INVALID_REQUEST if it or the question's metadata is invalid. */
 export function readCheckTimeout({ timeout, metadata }: StreamChecksRequest): number {
   if (timeout === undefined && metadata === undefined) return DEFAULT_DEADLINE_MS;
   const found = new Violations();
@@ -189,7 +195,7 @@ export function readCheckTimeout({ timeout, metadata }: StreamChecksRequest): nu
   return clampedToTimer(ms ?? 0);
 }
 
-/** What is wrong with the metadata of a question; undefined if nothing is. */
+/** What is wrong with the metadata of a question, worded to follow its path; undefined if nothing is. */
 export function questionMetadataProblem({ values }: QuestionMetadata): string | undefined {
   const entries = Object.entries(values);
   if (entries.length > MAX_QUESTION_METADATA) return `must have at most ${MAX_QUESTION_METADATA} names`;
@@ -237,8 +243,8 @@ export function readListRequest(request: ListRequest): { filter: ListFilter; lim
 }
 
 /**
- * Rejects raw tokens among the jtis of a filter, since an empty page would be read as "not revoked". Raw tokens that older versions
- * `stored` as jtis are accepted.
+ * Rejects raw tokens among the jtis of a filter, since an empty page would be read as "not revoked". Those that older versions have stored as
+ * jtis are accepted: `stored` returns the keys, of those given, that have entries.
  */
 export async function checkFilterTokens(
   { keys = [] }: ListFilter,
@@ -246,9 +252,9 @@ export async function checkFilterTokens(
 ): Promise<void> {
   const tokens = keys.filter(isRawToken);
   if (tokens.length === 0) return;
-  const known = await stored(tokens);
+  const existing = await stored(tokens);
   const found = new Violations();
-  found.checkJtis("jtis", keys, (jti) => (known.has(jti as Jti) ? undefined : jtiProblem(jti)));
+  found.checkJtis("jtis", keys, (jti) => (existing.has(jti as Jti) ? undefined : jtiProblem(jti)));
   found.throwIfAny();
 }
 

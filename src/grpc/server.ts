@@ -12,11 +12,10 @@ import type { Connections } from "../connections/connections.ts";
 import type { HostPort } from "../connections/host-port.ts";
 import { MAX_CONNECTION_AGE_MS, MAX_REQUEST_BYTES } from "../limits.ts";
 import type { Serving } from "../serving.ts";
+import { amendHeaders } from "./amend-headers.ts";
 import type { Handlers } from "./answered-call.ts";
 import { addAuthenticatedService, type CallEnvironment } from "./authenticated-service.ts";
 import { openCheckStreams } from "./check-call.ts";
-import { clampDeadlines } from "./clamp-deadlines.ts";
-import { keepDamagedCredentials } from "./damaged-credentials.ts";
 import { addExtAuthz } from "./ext-authz.ts";
 import { type FollowedConnection, followConnections } from "./follow-connections.ts";
 import { Health } from "./health.ts";
@@ -24,7 +23,7 @@ import { limitHttp2 } from "./http2-limits.ts";
 import { IncomingCalls } from "./incoming-call.ts";
 import { listenGrpc } from "./listener.ts";
 import { TOKEN_BLACKLIST } from "./methods.ts";
-import { publicServices } from "./open-service.ts";
+import { publicServices } from "./public-services.ts";
 import { ReadingTurns } from "./reading-turns.ts";
 import { addReflection } from "./reflection.ts";
 import type { TlsContext } from "./tls-context.ts";
@@ -47,7 +46,7 @@ export interface GrpcServer {
   readonly address: HostPort;
   /** Number of open Watch streams of the health service. */
   readonly healthWatches: number;
-  /** Sets the status that health checks report. Until first set, nothing is served. */
+  /** Sets the status that health checks report. Before the first call it is "nothing". */
   setServing(serving: Serving): void;
   /**
    * Reports NOT_SERVING. After `noticeMs`, refuses new calls with UNAVAILABLE, completes those in flight, and lets the connections close.
@@ -78,10 +77,10 @@ export async function startGrpcServer(
     certificateAuthenticator: CertificateAuthenticator | undefined;
     /** Whether to serve reflection. */
     reflection: boolean;
-    /** Maximum number of Watch streams, and of StreamChecks streams, of one known caller. */
+    /** Maximum number of streams of Watch, and of StreamChecks, of one known caller. */
     streamsPerCaller: number;
-    /** Decides Envoy's requests. Absent: ext_authz is not served. */
-    extAuthz?: TokenAuthorizer | undefined;
+    /** Decides Envoy's requests. Undefined: ext_authz is not served. */
+    extAuthz: TokenAuthorizer | undefined;
   },
 ): Promise<GrpcServer> {
   // The lines that grpc-js writes to stderr are not JSON, and add nothing to our errors.
@@ -93,15 +92,11 @@ export async function startGrpcServer(
   limitHttp2(server);
   const services = [TokenBlacklist, ...(extAuthz === undefined ? [] : [Authorization])];
   const disconnect = (peer: string) => listener.disconnect(peer);
-  const callerOf = (peer: string) => {
-    const connection = connections.find(peer);
-    return connection?.isAuthenticated ? connection.caller : undefined;
-  };
   const health = new Health({
     names: services.map(({ typeName }) => typeName),
     clock,
     log,
-    callerOf,
+    connections,
     disconnect,
   });
   const streaming = { environment, disconnect, maxPerCaller: streamsPerCaller };
@@ -119,15 +114,20 @@ export async function startGrpcServer(
     checkStreams.reauthenticate();
   });
   if (extAuthz !== undefined) addExtAuthz(server, { authorizer: extAuthz, environment, incoming });
-  const others = publicServices(server, { callMetrics: metrics.calls, callerOf, clock, incoming, sampling });
-  health.addTo(others);
-  if (reflection) addReflection(others, services);
-  // Connections are injected as HTTP/2, whether or not TLS is below.
+  const publicServer = publicServices(server, {
+    callMetrics: metrics.calls,
+    connections,
+    clock,
+    incoming,
+    sampling,
+  });
+  health.addTo(publicServer);
+  if (reflection) addReflection(publicServer, services);
+  // Connections are passed to grpc-js after TLS, if any, so it need not know of it.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  // It takes the calls from grpc-js; the others see each call before it.
+  // Takes the calls from grpc-js. Listeners that are added later, in front of it, see each call before it.
   followConnections(server, { connections, turns: new ReadingTurns(), followed });
-  clampDeadlines(server);
-  keepDamagedCredentials(server);
+  amendHeaders(server);
   const onConnection = (socket: Duplex) => injector.injectConnection(socket);
   const listener = await listenGrpc(address, {
     tls,

@@ -2,10 +2,9 @@ import type { ServerHttp2Stream } from "node:http2";
 import { Duplex } from "node:stream";
 
 /**
- * Has streams of this kind copy what they receive, if it is less than half of the read that it came in. Node.js passes on parts of reads of
- * 64 KiB, and a message of which one byte has arrived would keep all of one for as long as the rest takes.
- *
- * Set on the prototype, since the first part is received before the stream is made known.
+ * Makes all HTTP/2 streams of the server copy each chunk that they receive, if it is less than half of its buffer. Node.js reads 64 KiB at a
+ * time and passes on views of that, so a single byte of an incomplete message would keep 64 KiB until the rest arrives. `stream` is any of
+ * them: their common prototype is changed, since a stream receives its first chunk before it is known here.
  */
 export function copySparseChunks(stream: ServerHttp2Stream): void {
   const prototype = Object.getPrototypeOf(stream);
@@ -13,7 +12,7 @@ export function copySparseChunks(stream: ServerHttp2Stream): void {
   Object.defineProperty(prototype, "push", { value: push, configurable: true, writable: true });
 }
 
-/** A copy in memory of its own: Buffer.from would put it into a pool, of which a copy keeps all. */
+/** A copy in memory of its own: Buffer.from would use a part of a pool, and keep the whole pool. */
 function copyOf(chunk: Buffer): Buffer {
   return Uint8Array.prototype.slice.call(chunk) as Buffer;
 }

@@ -13,7 +13,7 @@ import { type Reason, ServiceError, type Violation } from "../errors.ts";
 /** `google.rpc.ErrorInfo.domain` of every error of this service. */
 const DOMAIN = "tokenblacklist";
 
-/** Maps each reason to its gRPC code, and to the time after which a retry may succeed. The only such table. */
+/** Maps each reason to its gRPC code and, where a retry may soon succeed, to the time to wait before it. The only such table. */
 const STATUSES: Record<Reason, { code: status; retryAfterMs?: number }> = {
   INVALID_REQUEST: { code: status.INVALID_ARGUMENT },
   UNAUTHENTICATED: { code: status.UNAUTHENTICATED },
@@ -24,7 +24,7 @@ const STATUSES: Record<Reason, { code: status; retryAfterMs?: number }> = {
   // Another replica can take the call at once.
   DRAINING: { code: status.UNAVAILABLE, retryAfterMs: 50 },
   REVISION_LOST: { code: status.FAILED_PRECONDITION },
-  // The default. The error itself has the time, which depends on the caller's quota.
+  // A default: the error itself has the time that the caller's quota requires.
   QUOTA_EXCEEDED: { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 1000 },
   OVERLOADED: { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 250 },
   // The size of decompressed data cannot be bounded by the size of what was sent.
@@ -40,7 +40,7 @@ const STATUSES: Record<Reason, { code: status; retryAfterMs?: number }> = {
  */
 const MAX_VIOLATION_BYTES = 4096;
 
-/** The error that callers may see: a ServiceError as it is; any other becomes INTERNAL without details. */
+/** The error that callers may see: a ServiceError unchanged; for any other error, INTERNAL without details. */
 export function presentable(error: unknown): ServiceError {
   return error instanceof ServiceError
     ? error
@@ -60,10 +60,10 @@ export function statusOf(error: ServiceError): StatusObject {
   return { code: codeOf(error), details: error.message, metadata };
 }
 
-/** The same status as an encoded `google.rpc.Status`. */
+/** The status of a failed call, as an encoded `google.rpc.Status`. */
 export function encodedStatusOf(error: ServiceError): Buffer {
-  const { code, ...usual } = STATUSES[error.reason];
-  const retryAfterMs = error.retryAfterMs ?? usual.retryAfterMs;
+  const { code, retryAfterMs: defaultMs } = STATUSES[error.reason];
+  const retryAfterMs = error.retryAfterMs ?? defaultMs;
   const details = [
     anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: error.reason, domain: DOMAIN })),
   ];
@@ -85,6 +85,7 @@ function bounded(
   const kept: MessageInitShape<typeof BadRequest_FieldViolationSchema>[] = [];
   let bytes = 0;
   for (const { field, description, reason = "" } of violations) {
+    // Ten bytes are tags and lengths.
     bytes += field.length + description.length + reason.length + 10;
     if (bytes > MAX_VIOLATION_BYTES) {
       kept.push({

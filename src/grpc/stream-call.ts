@@ -22,7 +22,7 @@ export interface StreamSetup extends StreamLimits, Pick<StreamMethod, "disconnec
   readonly environment: CallEnvironment;
 }
 
-/** The life of a bidirectional stream: its messages in both directions, and its end. */
+/** A call with a stream of messages in each direction. */
 export abstract class StreamCall<I extends object>
   extends AuthenticatedCall<StreamMethod>
   implements RegisteredStream
@@ -30,7 +30,7 @@ export abstract class StreamCall<I extends object>
   readonly #call: ServerDuplexStream<I, Buffer>;
   readonly #place: StreamPlace;
   #cancelDisconnect: (() => void) | undefined;
-  /** The callbacks of messages that the connection has not taken yet. */
+  /** The `onSent` functions of the messages that the connection has not taken yet. */
   readonly #unsent = new Set<() => void>();
   /** Captured early, since it is unavailable once the stream has ended. */
   readonly peer: string;
@@ -50,7 +50,7 @@ export abstract class StreamCall<I extends object>
   /** Handles one message. An error that it throws ends the stream. */
   protected abstract receive(message: I): void | Promise<void>;
 
-  /** The client has half-closed the stream. */
+  /** The client has half-closed the stream: it sends no more messages. */
   protected abstract halfClosed(): void;
 
   abstract drain(error: ServiceError): void;
@@ -62,7 +62,7 @@ export abstract class StreamCall<I extends object>
       this.fail(admissionError(refusal));
       return;
     }
-    // An open stream counts as such, not as a call in flight.
+    // An open stream is no call in flight: the registry bounds it.
     admission.leave();
     this.authenticateAndProceed();
   }
@@ -86,6 +86,7 @@ export abstract class StreamCall<I extends object>
   }
 
   protected override claim(caller: string): void {
+    // From here on, what the transport keeps of incomplete messages is attributed to the caller.
     (this.#call.metadata as { [CALLER]?: string })[CALLER] = caller;
     this.#place.take(caller);
   }
@@ -113,7 +114,7 @@ export abstract class StreamCall<I extends object>
     });
   }
 
-  /** Stops reading messages for now. Those that have arrived stay with the connection. */
+  /** Stops reading messages until {@link resume}. Messages that arrive meanwhile stay in grpc-js and in the connection. */
   protected pause(): void {
     this.#call.pause();
   }
@@ -143,7 +144,7 @@ export abstract class StreamCall<I extends object>
     return message;
   }
 
-  /** A client that does not read the end would keep the stream open as long as its connection. */
+  /** Destroys the connection after a delay, since a client that does not read the end would keep the stream open as long as its connection. */
   protected override release(): void {
     const { clock, disconnect } = this.method;
     this.#cancelDisconnect = clock.schedule(STREAM_END_MS, () => disconnect(this.peer));

@@ -3,8 +3,9 @@ import { timeSliced } from "../blacklist/time-slicing.ts";
 import { ServiceError } from "../errors.ts";
 import { type CalledMethod, RefusedCall } from "./call.ts";
 
-/** A stream of a method, from its first message to its status. */
+/** A stream as its registry sees it. */
 export interface RegisteredStream {
+  /** Authenticates the caller, and begins to read messages. */
   run(): void;
   /** Ends the stream with an error. */
   fail(error: ServiceError): void;
@@ -16,7 +17,7 @@ export interface RegisteredStream {
 
 /** The place of a stream among those of its method. */
 export interface StreamPlace {
-  /** Attributes the place to the caller `name`, once. Throws OVERLOADED if there is none. */
+  /** Takes the place for the caller `name`; no effect if it has been taken. Throws OVERLOADED if there is none. */
   take(name: string): void;
   /** To be called when the stream has ended completely. */
   release(): void;
@@ -24,9 +25,9 @@ export interface StreamPlace {
 
 /** Limits on the streams of a method. */
 export interface StreamLimits {
-  /** Maximum of open streams. Absent: the method's own. */
+  /** Maximum number of open streams. Absent: that of the method. */
   readonly maxOpen?: number;
-  /** Maximum for one known caller. */
+  /** Maximum number of open streams of one known caller. */
   readonly maxPerCaller: number;
 }
 
@@ -35,8 +36,8 @@ interface Options<I, S> extends Required<StreamLimits> {
   readonly open: (call: ServerDuplexStream<I, Buffer>, place: StreamPlace) => S;
 }
 
-/** Estimated cost of judging a caller whose token is verified again, without the work of other threads, in microseconds. */
-const JUDGEMENT_MICROS = 100;
+/** Estimated cost of authenticating a caller again, in microseconds, without the verification of its token in another thread. */
+const REAUTHENTICATION_MICROS = 100;
 
 /** The open streams of a method. */
 export class StreamRegistry<I, S extends RegisteredStream> {
@@ -50,7 +51,7 @@ export class StreamRegistry<I, S extends RegisteredStream> {
     this.#places = new StreamPlaces(options);
   }
 
-  /** The handler that grpc-js calls for each stream. */
+  /** Called by grpc-js with each stream. */
   readonly handle: handleBidiStreamingCall<I, Buffer> = (call) => {
     const stream = this.#options.open(call, {
       take: (name) => this.#places.take(stream, name),
@@ -63,14 +64,14 @@ export class StreamRegistry<I, S extends RegisteredStream> {
     stream.run();
   };
 
-  /** Counts and logs a stream of `peer` that was refused before any of it was passed on. */
+  /** Counts and logs a stream of `peer` that the transport has refused before its first message. */
   refused(error: ServiceError, peer: string): void {
     new RefusedCall(this.#options.method, peer).failed(error);
   }
 
   /** Ends the streams whose callers would no longer be admitted. To be called when keys, roles or authorities have changed. */
   reauthenticate(): void {
-    const all = [...this.#open].map((stream) => ({ cost: JUDGEMENT_MICROS, stream }));
+    const all = [...this.#open].map((stream) => ({ cost: REAUTHENTICATION_MICROS, stream }));
     timeSliced(all, ({ stream }) => stream.reauthenticate());
   }
 
@@ -83,14 +84,15 @@ export class StreamRegistry<I, S extends RegisteredStream> {
 }
 
 /**
- * The places that callers share for their streams. When all are taken, a new stream evicts the newest stream of the caller with the most,
- * unless its own caller would then have more. So a caller with many streams cannot exclude others. Callers without a name are not
+ * The places that callers share for their streams. When all are taken, a new stream evicts the newest stream of the caller with the most
+ * streams, unless the new stream's caller would then have more than that caller. So a caller with many streams cannot exclude others. Callers without a name are not
  * distinguished, and may take all places.
  */
 class StreamPlaces<S extends RegisteredStream> {
   readonly #limits: Required<StreamLimits>;
-  /** By the caller's name, in order of opening; only callers with open streams. */
+  /** The open streams by the name of their caller, each set in order of opening; only callers with open streams. */
   readonly #byName = new Map<string, Set<S>>();
+  /** The name of the caller of each open stream. */
   readonly #names = new Map<S, string>();
 
   constructor(limits: Required<StreamLimits>) {
@@ -102,12 +104,8 @@ class StreamPlaces<S extends RegisteredStream> {
     if (this.#names.has(stream)) return;
     const { maxOpen, maxPerCaller } = this.#limits;
     const own = this.#byName.get(name)?.size ?? 0;
-    if (name !== "" && own >= maxPerCaller) {
-      throw TOO_MANY_OF_CALLER;
-    }
-    if (this.#names.size >= maxOpen && !this.#makeRoom(own)) {
-      throw TOO_MANY;
-    }
+    if (name !== "" && own >= maxPerCaller) throw TOO_MANY_OF_CALLER;
+    if (this.#names.size >= maxOpen && !this.#makeRoom(own)) throw TOO_MANY;
     const streams = this.#byName.get(name) ?? new Set();
     this.#byName.set(name, streams.add(stream));
     this.#names.set(stream, name);

@@ -24,8 +24,10 @@ type Answer = OutputOf<typeof TokenBlacklist, "isBlacklisted">;
 /** `IsBlacklisted` as the questions on streams call it. */
 export type QuestionMethod = AnsweredMethod<IsBlacklistedRequest, Answer>;
 
+/** The stream of a question. */
 interface QuestionStream extends Credentials {
   readonly peer: string;
+  /** Sends an encoded answer. No effect if the stream has ended. */
   answer(question: StreamedCheck, answer: Buffer): void;
 }
 
@@ -70,7 +72,7 @@ export class StreamedCheck extends AnsweredCall<IsBlacklistedRequest, Answer> {
   }
 
   protected override proceed(): void {
-    // The same error as for a call.
+    // Not earlier, so that the caller is authenticated first, as for a call.
     if (this.request === TOO_LARGE) this.fail(tooLarge(MAX_SMALL_REQUEST_BYTES));
     else super.proceed();
   }
@@ -92,14 +94,14 @@ export class StreamedCheck extends AnsweredCall<IsBlacklistedRequest, Answer> {
 
   protected override release(): void {
     super.release();
-    // Even if the handler still runs: the stream bounds its questions, too.
+    // Released even if the handler still runs, unlike that of a call: the stream itself bounds how many of its questions do.
     this.leave();
   }
 }
 
-/** Starts the span of a question; undefined if its trace is not recorded. */
+/** Starts the spans of a question; undefined if its trace is not recorded. */
 function spansOf(metadata: QuestionMetadata, { spans }: QuestionMethod): CallSpans | undefined {
-  // The question will fail because of invalid metadata, which must not reach the propagator.
+  // A question with invalid metadata will fail. The metadata must not reach OpenTelemetry, which would parse it.
   if (spans === undefined || questionMetadataProblem(metadata) !== undefined) return undefined;
   const { values } = metadata;
   return spans.begin({

@@ -15,19 +15,19 @@ interface Options {
   readonly log: Logger;
 }
 
-/** The service's own certificate chain and key. */
+/** The service's own certificate chain and key, in PEM. */
 interface Identity {
   readonly cert: string;
   readonly key: string;
 }
 
-/** A group of files that are replaced together. */
-type Part = "server" | "clients";
+/** A group of files that are replaced together: the service's own, or those for clients' certificates. */
+type FileGroup = "server" | "clients";
 
 interface Changes {
-  /** To be used for new connections. */
+  /** Called with the new options for future connections. */
   apply(context: SecureContextOptions): void;
-  /** Certificates of clients that were accepted before may no longer be. */
+  /** Called when client certificates that were accepted before may no longer be. */
   onTrustChange(): void;
 }
 
@@ -37,10 +37,12 @@ export class TlsContext {
   #identity: Identity;
   /** Undefined if clients are not asked for certificates. */
   #clients: ClientTrust | undefined;
+  /** The files for clients' certificates as they were last taken over, to detect changes. */
   #clientTexts = "";
   /** Whether the revocation lists were current at the last reload. */
   #isListCurrent: boolean;
-  readonly #problems = new Map<Part, string>();
+  /** Why the latest version of a group of files is not used; only groups with a problem. */
+  readonly #problems = new Map<FileGroup, string>();
   /** When the trust in clients last changed, by the monotonic clock. */
   #changedAt = Number.NEGATIVE_INFINITY;
   #cancel = () => {};
@@ -62,6 +64,7 @@ export class TlsContext {
     this.#isListCurrent = this.#areListsCurrent();
   }
 
+  /** The options for new connections. */
   get current(): SecureContextOptions {
     const { cert, key } = this.#identity;
     if (this.#clients === undefined) return { cert, key };
@@ -89,6 +92,7 @@ export class TlsContext {
     return this.#clients?.listValidity;
   }
 
+  /** Whether clients are asked for certificates. */
   get asksForCertificates(): boolean {
     return this.#clients !== undefined;
   }
@@ -98,9 +102,9 @@ export class TlsContext {
     return this.#options.clock.monotonic() - this.#changedAt <= READY_MS;
   }
 
-  /** For each kind of files, whether the latest version was rejected, so that the previous one is still in use. */
+  /** For each group of files, whether the latest version was rejected, so that the previous one is still in use. */
   get rejected(): Readonly<Record<string, boolean>> {
-    const rejected = (part: Part) => this.#problems.has(part);
+    const rejected = (group: FileGroup) => this.#problems.has(group);
     return { server: rejected("server"), ...(this.#clients && { clients: rejected("clients") }) };
   }
 
@@ -129,8 +133,8 @@ export class TlsContext {
 
   #reload({ apply, onTrustChange }: Changes): void {
     const { log } = this.#options;
-    const isOtherIdentity = this.#attempt("server", () => this.#takeIdentity());
-    const isOtherTrust = this.#attempt("clients", () => this.#takeClients());
+    const isOtherIdentity = this.#attempt("server", () => this.#replaceIdentity());
+    const isOtherTrust = this.#attempt("clients", () => this.#replaceClients());
     if (isOtherIdentity || isOtherTrust) {
       apply(this.current);
       log.info("took over new TLS certificates: new connections use them");
@@ -141,32 +145,31 @@ export class TlsContext {
   }
 
   /**
-   * Whether there was a change and it is now in use. Each part is separate, so that an unusable server certificate does not delay the
-   * rejection of revoked clients.
+   * Replaces a group of files. Returns whether `replace` has found a change and taken it over. Each group is separate, so that an unusable
+   * server certificate does not delay the rejection of revoked clients.
    */
-  #attempt(part: Part, take: () => boolean): boolean {
+  #attempt(group: FileGroup, replace: () => boolean): boolean {
     try {
-      const isNew = take();
-      this.#problems.delete(part);
+      const isNew = replace();
+      this.#problems.delete(group);
       return isNew;
     } catch (error) {
       const problem = textOf(error);
       // The files may have been replaced only in part so far, so the next reload tries again.
-      if (problem !== this.#problems.get(part)) {
-        const fields = { files: part, problem };
+      if (problem !== this.#problems.get(group)) {
+        const fields = { files: group, problem };
         this.#options.log.error(fields, "new TLS certificates cannot be used: the old ones stay in use");
       }
-      this.#problems.set(part, problem);
+      this.#problems.set(group, problem);
       return false;
     }
   }
 
-  #takeIdentity(): boolean {
+  #replaceIdentity(): boolean {
     const next = readIdentity(this.#options.files);
     if (next.cert === this.#identity.cert && next.key === this.#identity.key) return false;
     checkTlsFiles(next);
-    // A valid certificate is not replaced with an invalid one. The next reload tries again, since a certificate that is not valid yet will
-    // be.
+    // A valid certificate is not replaced with an invalid one. The next reload tries again: a certificate may only become valid later.
     const now = this.#options.clock.now();
     const validity = validityOfChain(next.cert);
     if (!isValid(validity, now) && isValid(this.validity, now)) {
@@ -178,16 +181,16 @@ export class TlsContext {
     return true;
   }
 
-  #takeClients(): boolean {
+  #replaceClients(): boolean {
     const read = readClients(this.#options.files);
     const texts = JSON.stringify(read);
     if (read === undefined || texts === this.#clientTexts) return false;
     const next = usableClients(read);
-    const present = this.#clients;
-    if (present !== undefined && next.isOlderThan(present)) {
+    if (this.#clients !== undefined && next.isOlderThan(this.#clients)) {
       throw new RangeError("TLS_CLIENT_CRL_FILE holds a revocation list that is older than the one in use");
     }
-    const [now, validity] = [this.#options.clock.now(), next.listValidity];
+    const now = this.#options.clock.now();
+    const validity = next.listValidity;
     if (validity !== undefined && !isValid(validity, now) && this.#areListsCurrent()) {
       throw new RangeError(
         "TLS_CLIENT_CRL_FILE holds a revocation list that has expired, or is not valid yet",
@@ -199,6 +202,7 @@ export class TlsContext {
     return true;
   }
 
+  /** Whether the revocation lists in use are valid now; true if there are none. */
   #areListsCurrent(): boolean {
     const validity = this.clientListValidity;
     return validity === undefined || isValid(validity, this.#options.clock.now());
@@ -224,7 +228,7 @@ function readClients({ clientCa, clientCrl }: TlsFiles): ClientTexts | undefined
   return { ca: readFileSync(clientCa, "utf8"), crl };
 }
 
-/** Throws unless OpenSSL accepts the files too. */
+/** Throws if the files are unusable for {@link ClientTrust}, or for OpenSSL. */
 function usableClients(texts: ClientTexts): ClientTrust {
   const trust = new ClientTrust(texts);
   const { ca, crl } = trust;

@@ -11,14 +11,14 @@ import type { CallHeaders, HeadersJudge } from "./incoming-call.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
 
 /**
- * The metadata property that holds the call, by which its handler finds it. A WeakMap would do, but its short-lived keys cost the garbage
- * collector a sixth of a call's time.
+ * The property of a call's metadata that holds our object for the call, by which grpc-js's handler finds it. A WeakMap would do, but its
+ * short-lived keys cost the garbage collector a sixth of a call's time.
  */
-export const CALL = Symbol("opened call");
+export const CALL = Symbol("call");
 
-type CallMetadata = Metadata & { [CALL]?: unknown };
+export type CallMetadata = Metadata & { [CALL]?: unknown };
 
-/** Serves a unary method: `open` begins each call by its headers, and grpc-js calls `handle` with the message. */
+/** Serves a unary method: `open` is called with the headers of each call, then grpc-js calls `handle` with its message. */
 export function serveUnary<I extends object, O extends object>(method: AnsweredMethod<I, O>) {
   return {
     open: (headers: CallHeaders): HeadersJudge => {
@@ -27,10 +27,11 @@ export function serveUnary<I extends object, O extends object>(method: AnsweredM
       return call;
     },
     handle: (call: ServerUnaryCall<I, O>, callback: sendUnaryData<O>): void => {
-      const opened = (call.metadata as CallMetadata)[CALL] as UnaryCall<I, O> | undefined;
-      // A call that was not admitted is not answered.
-      if (opened === undefined) callback(statusOf(presentable(new Error("a call came without its headers"))));
-      else opened.run(call.request, callback);
+      const unaryCall = (call.metadata as CallMetadata)[CALL] as UnaryCall<I, O> | undefined;
+      // Fail closed: without this object the caller has not been authenticated.
+      if (unaryCall === undefined)
+        callback(statusOf(presentable(new Error("a call came without its headers"))));
+      else unaryCall.run(call.request, callback);
     },
   };
 }
@@ -39,9 +40,10 @@ export function serveUnary<I extends object, O extends object>(method: AnsweredM
 class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> implements HeadersJudge {
   readonly #headers: CallHeaders;
   #callback: sendUnaryData<O> | undefined;
-  /** Size of the request in bytes if it is large, and the share of the room that it occupies. */
+  /** The size of the request in bytes if it is large, otherwise 0, and how it is accounted. */
   #largeBytes = 0;
   #largeShare: Share = "common";
+  /** Called when the client has read a large answer. */
   #releaseAnswer: (() => void) | undefined;
 
   constructor(headers: CallHeaders, method: AnsweredMethod<I, O>) {
@@ -95,12 +97,12 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
     if (this.isGone) return;
     if ((request as unknown) !== MALFORMED) this.request = request;
     this.#callback = callback;
-    // Between the headers and the message, unread answers may have accumulated on the connection.
+    // Since the headers were judged, unread answers may have accumulated on the connection.
     if (this.method.admission.hasUnreadAnswers(this)) {
       this.fail(admissionError("OVERLOADED"));
       return;
     }
-    // Between the headers and the message, the token may have expired, or keys and roles may have changed.
+    // Since then, the token may also have expired, or keys and roles may have changed.
     if (this.isAuthenticated) this.proceed();
     else this.authenticateAndProceed();
   }
@@ -120,7 +122,7 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
     const { admission } = this.method;
     if (encoded.length > SMALL_ANSWER_BYTES && !this.isGone) {
       const { peer } = this;
-      // The work is done, so this must be a code after which the outcome is unknown.
+      // The work is done, so this must be a code that leaves the outcome unknown.
       if (!admission.mayBuffer(peer)) {
         this.fail(new ServiceError("CANCELLED", "the client does not read its responses"));
         return;

@@ -14,18 +14,20 @@ export class Violations {
     this.#found.push({ field, description, ...(reason === undefined ? {} : { reason }) });
   }
 
-  /** `problem` is what is wrong with `jti`, if anything. */
+  /** Adds the violation `problem`, if there is one, of a field that holds `jti`. */
   checkJti(field: string, jti: string, problem: string | undefined): void {
     if (problem !== undefined) this.add(field, problem, isRawToken(jti) ? "RAW_TOKEN" : undefined);
   }
 
+  /** Adds the violation `problem`, if there is one. */
   check(field: string, problem: string | undefined): void {
     if (problem !== undefined) this.add(field, problem);
   }
 
+  /** Checks the number of elements of a repeated field. */
   checkBatch(field: string, length: number): void {
     if (length < 1) this.add(field, `must hold 1 to ${MAX_BATCH}, not 0`);
-    // The excess is unknown: elements beyond the first one above the limit are not decoded.
+    // The message cannot name the number: elements after the first one above the limit are not decoded.
     if (length > MAX_BATCH) this.add(field, `must hold 1 to ${MAX_BATCH}, not more`);
   }
 
@@ -39,6 +41,7 @@ export class Violations {
     }
   }
 
+  /** The result of `read`. If it throws a RangeError, adds the message as a violation and returns undefined. */
   attempt<T>(field: string, read: () => T): T | undefined {
     try {
       return read();
@@ -49,6 +52,7 @@ export class Violations {
     }
   }
 
+  /** The time, if it is given and valid. */
   time(field: string, timestamp: Timestamp | undefined): EpochMs | undefined {
     return timestamp === undefined ? undefined : this.attempt(field, () => fromTimestamp(timestamp));
   }

@@ -11,7 +11,7 @@ import { StreamCall, type StreamMethod, type StreamSetup } from "./stream-call.t
 import { type StreamPlace, StreamRegistry } from "./stream-registry.ts";
 import { readStart, WatchMessages } from "./watch-messages.ts";
 
-/** The streams of `Watch`. Without a `watchHub` there is nothing to watch, and every stream fails with NOT_FRESH. */
+/** The streams of `Watch`, fed by `watchHub`. If it is undefined, every stream fails with NOT_FRESH. */
 export function openWatches(
   watchHub: WatchHub | undefined,
   { environment, disconnect, ...limits }: StreamSetup,
@@ -38,12 +38,14 @@ interface Options {
 class WatchCall extends StreamCall<WatchRequest> {
   readonly #watchHub: WatchHub | undefined;
   readonly #messages: WatchMessages;
+  /** When the stream was opened, by the monotonic clock. */
   readonly #openedAt: number;
+  /** The client has sent its first message. */
   #hasStarted = false;
   #subscription: Subscription | undefined;
-  /** The id of the latest sync requested before the subscription was open. */
+  /** The id of the latest sync that the client requested before the subscription was open; undefined if there was none. */
   #earlySync: bigint | undefined;
-  /** A message is with the connection and has not been sent yet: the client reads slowly. */
+  /** The connection has not taken the last message yet. */
   #isSending = false;
   #isHalfClosed = false;
   /** When the last message was handed to the connection, by the monotonic clock. */
@@ -80,11 +82,11 @@ class WatchCall extends StreamCall<WatchRequest> {
       ]);
     }
     this.#hasStarted = true;
-    const copy = readStart(request.value);
+    const copyState = readStart(request.value);
     // The token may have expired between the opening of the stream and this message.
     if (!this.isAuthenticated && !(await this.authenticate())) return;
     if (this.#watchHub === undefined) throw NO_INDEX;
-    const subscription = await this.#watchHub.open(copy, this);
+    const subscription = await this.#watchHub.open(copyState, this);
     if (this.isGone) {
       subscription.close();
       return;
@@ -95,7 +97,7 @@ class WatchCall extends StreamCall<WatchRequest> {
     this.#pump();
   }
 
-  /** The client requests nothing more. The stream ends once all of its requests have been answered. */
+  /** Ends the stream once all syncs that the client has requested are answered. */
   protected override halfClosed(): void {
     this.#isHalfClosed = true;
     if (this.#hasStarted) this.#pump();
@@ -131,7 +133,8 @@ class WatchCall extends StreamCall<WatchRequest> {
   }
 
   /**
-   * Sends a heartbeat if no other message was sent, and ends the stream of a client that reads nothing or whose token has been blacklisted.
+   * Periodically sends a heartbeat if no other message was sent, and ends the stream of a client that reads nothing, does not start, or whose
+   * token has been blacklisted.
    */
   #tick(): void {
     const { clock } = this.method;

@@ -1,7 +1,6 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
   EntryKind,
-  type WatchResponseSchema as Schema,
   type WatchRequest_Start,
   WatchResponseSchema,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
@@ -14,9 +13,9 @@ import { formatRevision, parseRevision, type Revision } from "../revision.ts";
 import { HASH_NAME, KEY_BYTES } from "../token-index/fingerprint.ts";
 import { Violations } from "./violations.ts";
 
-type Response = NonNullable<MessageInitShape<typeof Schema>["response"]>;
+type Response = NonNullable<MessageInitShape<typeof WatchResponseSchema>["response"]>;
 
-/** The copy from which the caller resumes; undefined if it has none. Throws INVALID_REQUEST. */
+/** The state of the caller's copy, from which it resumes; undefined if it has no copy. Throws INVALID_REQUEST. */
 export function readStart({ revision, key, entryKinds }: WatchRequest_Start): CopyState | undefined {
   const found = new Violations();
   if (!entryKinds.includes(EntryKind.JTI)) {
@@ -32,12 +31,12 @@ export function readStart({ revision, key, entryKinds }: WatchRequest_Start): Co
   return read === undefined ? undefined : { revision: read, key };
 }
 
-/** Encodes messages. Those that go to every copy are encoded once. */
+/** Encodes messages. Changes, which go to every stream, are encoded once. */
 export class WatchMessages {
   readonly #now: () => EpochMs;
-  readonly #changes = new WeakMap<Change, Buffer>();
+  readonly #encodedChanges = new WeakMap<Change, Buffer>();
 
-  /** `now` supplies the time in each message. */
+  /** `now` returns the time that is sent in each message. */
   constructor(now: () => EpochMs) {
     this.#now = now;
   }
@@ -71,16 +70,17 @@ export class WatchMessages {
     }
   }
 
+  /** Encodes a heartbeat. */
   heartbeat(): Buffer {
     return this.#encode({ case: "heartbeat", value: {} });
   }
 
   #encodeChange(change: Change): Buffer {
-    let encoded = this.#changes.get(change);
+    let encoded = this.#encodedChanges.get(change);
     if (encoded === undefined) {
       const { fingerprints, until, revision } = change;
       encoded = this.#encode({ case: "entries", value: { fingerprints, until, revision: textOf(revision) } });
-      this.#changes.set(change, encoded);
+      this.#encodedChanges.set(change, encoded);
     }
     return encoded;
   }
@@ -94,6 +94,7 @@ export class WatchMessages {
   }
 }
 
+/** The revision as text; empty if there is none. */
 function textOf(revision: Revision | undefined): string {
   return revision === undefined ? "" : formatRevision(revision);
 }

@@ -12,6 +12,15 @@ export const SUPPRESSED_REPORT_MS = 10_000;
 /** Added to a line: the number of lines of its kind suppressed since the last one. Empty if there were none. */
 export type Suppressed = { readonly suppressed?: number };
 
+interface SampledLine {
+  /** The fields that all lines of the kind have in common. */
+  readonly fields: object;
+  /** The other fields of this line. Called only if it is written. */
+  readonly details: () => object;
+  /** Writes a line with these fields. */
+  readonly write: (fields: object) => void;
+}
+
 interface Kind {
   /** How many lines may be written at once, as of `refilledAt`, by the monotonic clock. */
   allowance: number;
@@ -37,10 +46,15 @@ export class LogSampling {
   }
 
   /**
-   * Decides on a line of this kind. Returns fields to add to the line, or undefined to suppress it. `report` is called later with the
-   * number of suppressed lines if no line of the kind is written for a while.
+   * Writes a line of this kind, unless it is suppressed. The number of suppressed lines is added to the next line or, if none is written for
+   * a while, reported in a line with `fields` alone.
    */
-  admit(kind: string, report: (fields: { readonly suppressed: number }) => void): Suppressed | undefined {
+  write(kind: string, { fields, details, write }: SampledLine): void {
+    const suppressed = this.#admit(kind, (count) => write({ ...fields, ...count }));
+    if (suppressed !== undefined) write({ ...fields, ...details(), ...suppressed });
+  }
+
+  #admit(kind: string, report: (count: Suppressed) => void): Suppressed | undefined {
     const entry = this.#refilled(kind);
     if (entry.allowance >= 1) {
       entry.allowance--;

@@ -50,7 +50,7 @@ describe("a Blacklist request", () => {
           : { jti: `jti of ${token}` as Jti, expiresAt: (NOW + Number(token)) as EpochMs },
       ),
     isPast: (expiresAt: EpochMs) => expiresAt <= NOW,
-    latest: MAX_EPOCH_MS,
+    latestExpiry: MAX_EPOCH_MS,
     revokedBy: "alice",
   };
   const readAll = (tokens: Token[], rules: Partial<typeof RULES> = {}) =>
@@ -175,8 +175,10 @@ describe("a Blacklist request", () => {
     const tooFar = "must not expire further ahead than this service allows (MAX_TOKEN_LIFETIME)";
     const tokens: Token[] = [withJti("a"), { token: { case: "jwt", value: "60000" } }];
     const latest = (NOW + 60_000) as EpochMs;
-    expect(await readAll(tokens, { latest })).to.have.length(2);
-    const error = await rejection(Promise.resolve(readAll(tokens, { latest: (latest - 1) as EpochMs })));
+    expect(await readAll(tokens, { latestExpiry: latest })).to.have.length(2);
+    const error = await rejection(
+      Promise.resolve(readAll(tokens, { latestExpiry: (latest - 1) as EpochMs })),
+    );
     expect(
       violations(() => {
         throw error;

@@ -19,7 +19,19 @@ describe("LogSampling", () => {
     told = [];
   });
 
-  const admit = (kind = "a") => sampling.admit(kind, ({ suppressed }) => told.push(suppressed));
+  /** The fields added to a line; undefined if it is suppressed. Numbers that are reported later go to `told`. */
+  const admit = (kind = "a") => {
+    let written: Suppressed | undefined;
+    sampling.write(kind, {
+      fields: {},
+      details: () => ({ isLine: true }),
+      write: ({ isLine, ...suppressed }: Suppressed & { isLine?: boolean }) => {
+        if (isLine === true) written = suppressed;
+        else told.push(suppressed.suppressed ?? 0);
+      },
+    });
+    return written;
+  };
   const admitted = (count: number, kind?: string): Suppressed[] =>
     Array.from({ length: count }, () => admit(kind)).filter((line) => line !== undefined);
 

@@ -1,5 +1,4 @@
 import type {
-  Metadata,
   Server,
   ServerDuplexStream,
   ServerUnaryCall,
@@ -12,12 +11,13 @@ import type {
 import { status } from "@grpc/grpc-js";
 import { admissionError } from "../admission/admission.ts";
 import { FairCapacity, type Share } from "../admission/fair-capacity.ts";
+import type { Connections } from "../connections/connections.ts";
 import { MAX_OPEN_CALLS, MAX_OPEN_REQUEST_BYTES } from "../limits.ts";
 import type { CallMetrics } from "../metrics/call-metrics.ts";
 import { Call, type CalledMethod } from "./call.ts";
 import type { CallHeaders, HeadersJudge, IncomingCalls } from "./incoming-call.ts";
 import { statusOf } from "./status.ts";
-import { CALL } from "./unary-call.ts";
+import { CALL, type CallMetadata } from "./unary-call.ts";
 
 type UnaryHandler = (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => void;
 type Stream = ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
@@ -25,33 +25,32 @@ type StreamHandler = (call: Stream) => void;
 
 interface Setup extends Pick<CalledMethod, "clock" | "sampling"> {
   readonly callMetrics: CallMetrics;
-  /** The caller known on the connection of `peer`: a name, empty if callers are not identified; undefined if unauthenticated. */
-  readonly callerOf: (peer: string) => string | undefined;
+  readonly connections: Pick<Connections, "callerOf">;
   readonly incoming: IncomingCalls;
 }
 
 /**
- * A server for services that require no authentication, whose handlers are not ours. Their calls are counted like ours, and their requests
- * must be small and arrive soon. On connections of known callers the number of calls is bounded here; on unauthenticated connections it is
- * bounded with the connection.
+ * Returns a server for public services: they require no authentication, and their handlers have the form that grpc-js prescribes. Their calls
+ * are counted like those of other services, and their requests must be small and arrive soon. On connections of known callers the number of
+ * calls is bounded here; on unauthenticated connections {@link Connections} bounds it.
  */
 export function publicServices(
   server: Pick<Server, "addService">,
-  { callMetrics, callerOf, clock, incoming, sampling }: Setup,
+  { callMetrics, incoming, ...shared }: Setup,
 ): Pick<Server, "addService"> {
-  const room = new FairCapacity(MAX_OPEN_CALLS);
+  const capacity = new FairCapacity(MAX_OPEN_CALLS);
   return {
     addService(definition: ServiceDefinition, handlers: UntypedServiceImplementation) {
       const wrapped = Object.entries(definition).flatMap(([name, method]) => {
         const handler = (handlers[name] ?? handlers[method.originalName ?? name])?.bind(handlers);
         if (handler === undefined) return [];
-        const open = { ...UNLOGGED, name, count: callMetrics.of(method), clock, sampling, callerOf, room };
+        const publicMethod = { ...UNLOGGED, ...shared, name, count: callMetrics.of(method), capacity };
         incoming.add(method.path, {
           maxBytes: MAX_OPEN_REQUEST_BYTES,
           isForAnybody: true,
           open: (headers) => {
-            const call = new PublicCall(headers, open);
-            (headers.metadata as OpenedMetadata)[CALL] = call;
+            const call = new PublicCall(headers, publicMethod);
+            (headers.metadata as CallMetadata)[CALL] = call;
             return call;
           },
         });
@@ -65,7 +64,7 @@ export function publicServices(
   };
 }
 
-/** These services write log lines of their own, and change nothing. */
+/** Public services write log lines of their own, and change nothing. */
 const UNLOGGED = {
   log: undefined,
   auditLog: undefined,
@@ -75,19 +74,19 @@ const UNLOGGED = {
   isQuiet: true,
 };
 
-type OpenedMetadata = Metadata & { [CALL]?: unknown };
-
-function callOf({ metadata }: { readonly metadata: OpenedMetadata }): PublicCall {
+function callOf({ metadata }: { readonly metadata: CallMetadata }): PublicCall {
   return metadata[CALL] as PublicCall;
 }
 
-interface PublicMethod extends CalledMethod, Pick<Setup, "callerOf"> {
-  readonly room: FairCapacity;
+interface PublicMethod extends CalledMethod, Pick<Setup, "connections"> {
+  /** The places of calls on connections of known callers. */
+  readonly capacity: FairCapacity;
 }
 
-/** A call that requires no authentication. */
+/** A call of a public service. */
 class PublicCall extends Call<PublicMethod> implements HeadersJudge {
   readonly #headers: CallHeaders;
+  /** The caller known on the call's connection, see {@link Connections.callerOf}. */
   readonly #caller: string | undefined;
   readonly peer: string;
   #share: Share | undefined;
@@ -96,7 +95,7 @@ class PublicCall extends Call<PublicMethod> implements HeadersJudge {
     super(method);
     this.#headers = headers;
     this.peer = headers.call.getPeer();
-    this.#caller = method.callerOf(this.peer);
+    this.#caller = method.connections.callerOf(this.peer);
   }
 
   get caller(): string {
@@ -105,7 +104,7 @@ class PublicCall extends Call<PublicMethod> implements HeadersJudge {
 
   judge(): boolean {
     if (this.#caller === undefined) return true;
-    this.#share = this.method.room.take(this.#caller);
+    this.#share = this.method.capacity.take(this.#caller);
     if (this.#share !== undefined) return true;
     const error = admissionError("OVERLOADED");
     this.failed(error);
@@ -117,16 +116,16 @@ class PublicCall extends Call<PublicMethod> implements HeadersJudge {
 
   ended(): void {
     this.end(status.CANCELLED);
-    if (this.#share !== undefined) this.method.room.giveBack(this.#share, this.caller);
+    if (this.#share !== undefined) this.method.capacity.giveBack(this.#share, this.caller);
     this.#share = undefined;
   }
 }
 
 function serveUnary(handler: UnaryHandler): UnaryHandler {
   return (call, callback) => {
-    const opened = callOf(call);
+    const publicCall = callOf(call);
     handler(call, (error, ...answer) => {
-      opened.end(error === null ? status.OK : codeOfError(error));
+      publicCall.end(error === null ? status.OK : codeOfError(error));
       callback(error, ...answer);
     });
   };
@@ -134,9 +133,9 @@ function serveUnary(handler: UnaryHandler): UnaryHandler {
 
 function serveStream(handler: StreamHandler): StreamHandler {
   return (call) => {
-    const opened = callOf(call);
-    call.once("finish", () => opened.end(status.OK));
-    call.once("error", (error) => opened.end(codeOfError(error)));
+    const publicCall = callOf(call);
+    call.once("finish", () => publicCall.end(status.OK));
+    call.once("error", (error) => publicCall.end(codeOfError(error)));
     handler(call);
   };
 }

@@ -1,37 +1,43 @@
 import type { DescMessage } from "@bufbuild/protobuf";
 import { MALFORMED } from "../protobuf/service-definition.ts";
 
-/** A repeated field by number and, if it is part of a nested message, the number of the field that holds the message. */
+/** A repeated field. */
 export interface RepeatedField {
+  /** The number of the field that holds the nested message of which it is a part. Absent: it is part of the message itself. */
   readonly within?: number;
   readonly number: number;
 }
 
-/** Scanning stops after this multiple of the allowed number of elements, and drops the rest of the message. */
+/** Scanning stops after this multiple of the allowed number of elements. The rest of the message is dropped. */
 const SCANNED_MULTIPLE = 8;
 
 /** Decodes a request. */
 export type Decode = (bytes: Buffer) => object;
 
-/** Decodes messages only up to the first element of `field` above `most`. An element may take two bytes on the wire and a hundred in memory. */
-export function withAtMost(most: number, { number, within }: RepeatedField): (decode: Decode) => Decode {
-  const field = within === undefined ? { number } : { number, within };
+/** Decodes a message only up to the first element of `field` above `most`: an element may take two bytes on the wire and a hundred in memory. */
+export function withAtMost(most: number, field: RepeatedField): (decode: Decode) => Decode {
   return (decode) => (bytes) => decode(withoutExcess(bytes, field, most));
 }
 
-/** Decodes only messages with at most `most` fields; others are malformed. */
+/**
+ * Decodes only messages with at most `most` fields, those of nested messages and the elements of lists and maps included; others are
+ * malformed. Building each field takes a microsecond and a hundred bytes, while it may take two bytes on the wire.
+ */
 export function withFewFields(most: number, desc: DescMessage): (decode: Decode) => Decode {
-  const fields = new FieldCounter(desc);
+  const nested = nestedIn(desc);
   return (decode) => (bytes) =>
-    fields.hasMoreThan(most, bytes) ? (MALFORMED as unknown as object) : decode(bytes);
+    // A field takes at least two bytes.
+    bytes.length > 2 * most && countFields({ bytes, start: 0, end: bytes.length }, nested, most) > most
+      ? (MALFORMED as unknown as object)
+      : decode(bytes);
 }
 
-/** Maximum number of other fields kept after the first element above the limit. No request has as many. */
+/** Maximum number of other fields that are kept from behind the first element above the limit. No request has as many. */
 const MAX_OTHERS = 16;
 
 /**
- * Removes the elements of `field` after the first one above `most` from an encoded message. The decoded message still shows that there are
- * too many, and the others are never built. Returns the message unchanged if it has no more than `most` elements, or if it cannot be
+ * Removes the elements of the field after the first one above `most` from an encoded message. The decoded message still shows that there are
+ * too many, and the removed ones are never built. Returns the message unchanged if it has no more than `most` elements, or if it cannot be
  * parsed, so that the decoder reports why.
  */
 export function withoutExcess(bytes: Buffer, { within, number }: RepeatedField, most: number): Buffer {
@@ -49,26 +55,7 @@ export function withoutExcess(bytes: Buffer, { within, number }: RepeatedField, 
   return bytes;
 }
 
-/**
- * Counts the fields of encoded messages of one type, those of nested messages and elements of lists and maps included. Building each takes a
- * microsecond and a hundred bytes, while it may take two bytes on the wire.
- */
-export class FieldCounter {
-  readonly #nested: Nested;
-
-  constructor(desc: DescMessage) {
-    this.#nested = nestedIn(desc);
-  }
-
-  hasMoreThan(most: number, bytes: Buffer): boolean {
-    // A field takes at least two bytes.
-    return (
-      bytes.length > 2 * most &&
-      countFields({ bytes, start: 0, end: bytes.length }, this.#nested, most) > most
-    );
-  }
-}
-
+/** The number of fields in a part of a message whose nested types are `nested`; any number above `most` if there are more. */
 function countFields(part: Part, nested: Nested, most: number, depth = 0): number {
   let count = 0;
   const field = new Fields(part);
@@ -83,13 +70,13 @@ function countFields(part: Part, nested: Nested, most: number, depth = 0): numbe
   return count;
 }
 
-/** The decoder refuses messages nested deeper. */
+/** The decoder refuses messages that are nested more deeply. */
 const MAX_DEPTH = 100;
 
-/** The message types of the fields of a message, by number. */
+/** The fields of a message type that hold messages: returns those of such a field's own type, or undefined for any other field. */
 type Nested = (number: number) => Nested | undefined;
 
-/** Types are looked at when a message first has them: they contain each other. */
+/** Evaluated lazily, since types may contain themselves. */
 function nestedIn(desc: DescMessage): Nested {
   const known = new Map<number, Nested | undefined>();
   return (number) => {
@@ -104,7 +91,7 @@ function nestedAt(desc: DescMessage, number: number): Nested | undefined {
   return field?.fieldKind === "map" ? (part) => (part === MAP_VALUE ? nested : undefined) : nested;
 }
 
-/** Field number of the value in an entry of a map. */
+/** The number of the value's field in an entry of a map. */
 const MAP_VALUE = 2;
 
 interface Part {
@@ -113,7 +100,7 @@ interface Part {
   readonly end: number;
 }
 
-/** The shortened message; undefined if nothing is removed. */
+/** The part without the excess elements of the field `number`; undefined if there are none. */
 function shortened(part: Part, number: number, most: number): Buffer | undefined {
   const { bytes, start } = part;
   const kept: Buffer[] = [];
@@ -128,17 +115,23 @@ function shortened(part: Part, number: number, most: number): Buffer | undefined
   return kept.length === 0 ? undefined : Buffer.concat(kept);
 }
 
-/** Steps through the fields of an encoded message in order, up to the first byte that cannot be parsed. Allocates nothing for each. */
+/**
+ * Steps through the fields of an encoded message in order, up to the first byte that cannot be parsed. Its properties are those of the current
+ * field, since an object for each field would have to be allocated.
+ */
 class Fields {
   readonly #bytes: Buffer;
+  /** The offset after the message. */
   readonly #last: number;
   /** The value of the varint that was read last. */
   #value = 0;
+  /** The field's number. */
   number = 0;
-  /** Offset of its tag. */
+  /** The offset of its tag. */
   tag = 0;
-  /** Offset of the content of a length-delimited field; -1 for others. */
+  /** The offset of its content if it is length-delimited; otherwise -1. */
   start = -1;
+  /** The offset after it. */
   end: number;
 
   constructor({ bytes, start, end }: Part) {
@@ -158,7 +151,7 @@ class Fields {
     return this.end > 0;
   }
 
-  /** The end of a field's content of this wire type; -1 if it cannot be parsed. */
+  /** The offset after the field's content, which begins at `at`; -1 if it cannot be parsed. */
   #endOf(wireType: number, at: number): number {
     switch (wireType) {
       case 0:
@@ -192,6 +185,7 @@ class Fields {
   }
 }
 
+/** Encodes a varint. */
 function varint(value: number): number[] {
   const bytes: number[] = [];
   let rest = value;
