@@ -2,7 +2,10 @@ import type { Caller } from "../caller.ts";
 import type { Revision } from "../revision.ts";
 import type { TokenIdentity } from "../token-identity.ts";
 
-/** How fresh an answer must be. A token that is known to be blacklisted needs no fresher answer, because an entry is only removed once it has expired. */
+/**
+ * How fresh an answer must be. A token that is known to be blacklisted needs no fresher answer, since an entry is only removed once it has
+ * expired.
+ */
 export type Freshness =
   /** Reflects every commit acknowledged by any replica before the request. */
   | { readonly kind: "linearizable" }

@@ -19,8 +19,8 @@ interface Options {
 }
 
 /**
- * Polls whether the database is reachable and takes writes, once a second, and more often while it does not; reports every change. If the
- * service was started before its database, a probe opens the store.
+ * Polls whether the database is reachable and takes writes, once a second, and more often while that fails; reports every change. If
+ * the service was started before its database, a probe opens the store.
  */
 export class DatabaseMonitor {
   readonly #options: Options;

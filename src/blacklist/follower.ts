@@ -4,7 +4,15 @@ import { storeUnavailable } from "../errors.ts";
 import { INDEX_RETRY_MS, KEPT_STAMPS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { SharedRounds } from "../shared-rounds.ts";
-import type { Changes, CommitResult, DatabaseState, Store, Tail, TailPosition } from "../store/store.ts";
+import {
+  BEFORE_ALL_KEYS,
+  type Changes,
+  type CommitResult,
+  type DatabaseState,
+  type Store,
+  type Tail,
+  type TailPosition,
+} from "../store/store.ts";
 import { type ClockReading, elapsedSince, readClocks } from "../time/clock.ts";
 import type { AcknowledgedCommits } from "./acknowledged-commits.ts";
 import { EntryIndex, type EntryIndexOptions } from "./entry-index.ts";
@@ -38,7 +46,8 @@ export interface Waiter {
 /**
  * - loading: the index is not complete yet.
  * - following: the index has everything that the database had at the last proof.
- * - rebuilding: the database has lost commits that the index holds. It holds entries that the database lacks, and may lack entries that the database has.
+ * - rebuilding: the database has lost commits that the index holds. The index holds entries that the database lacks, and may lack entries
+ *   that the database has.
  * - overflowed: there are more entries than the index may hold. It is empty.
  */
 export type Phase = "loading" | "following" | "rebuilding" | "overflowed";
@@ -63,7 +72,7 @@ interface Options extends EntryIndexOptions {
 }
 
 /** The position after every commit. */
-const END: TailPosition = { revision: Number.MAX_SAFE_INTEGER, key: new Uint8Array() };
+const END: TailPosition = { revision: Number.MAX_SAFE_INTEGER, key: BEFORE_ALL_KEYS };
 
 /**
  * Keeps the index equal to the database by reading what changed since the last revision it has. A read that finds nothing left
@@ -83,7 +92,7 @@ export class Follower {
   #waiters: Waiter[] = [];
   readonly #reads: SharedRounds<readonly Waiter[]>;
   #cancelPause = () => {};
-  #position: TailPosition = { revision: 0, key: new Uint8Array() };
+  #position: TailPosition = { revision: 0, key: BEFORE_ALL_KEYS };
   /** The last revision read from the database. A history that lacks it is not the one that the index was read from. */
   #seen: Revision | undefined;
   /** Everything up to this revision is in the index. */
@@ -381,7 +390,7 @@ export class Follower {
       const since = Math.max(0, this.applied.number - commits);
       const { unconfirmed } = this.#acknowledged;
       const changes = await this.#readWhileLoading(
-        { revision: since + 1, key: new Uint8Array() },
+        { revision: since + 1, key: BEFORE_ALL_KEYS },
         unconfirmed,
       );
       if (changes.hasMore) continue;

@@ -13,13 +13,15 @@ const ROUNDING = 1e-6;
 interface Account {
   /** Rows in the token bucket when it was last refilled. It holds one batch or one second's worth, whichever is more. */
   available: number;
+  /** When that was, by the monotonic clock. */
   filledAt: number;
   /** The caller's unexpired entries as last counted in the database, plus those added since. */
   rows: number;
   /** Rows being written, which the last count may not include. */
   reserved: number;
+  /** When the last count began, by the monotonic clock; -Infinity: never. */
   countedAt: number;
-  isCounted: boolean;
+  /** A count in progress. */
   counting: Promise<void> | undefined;
 }
 
@@ -89,7 +91,8 @@ export class Quota {
       if (waitsForCount) await this.#recount(caller, account);
       // Without an index there is no memory to protect, and counting would burden the database.
       else if (total() !== undefined) void this.#recount(caller, account).catch(() => {});
-      if (account.isCounted && account.rows + account.reserved + rows > limit) {
+      const isCounted = account.countedAt > Number.NEGATIVE_INFINITY;
+      if (isCounted && account.rows + account.reserved + rows > limit) {
         throw new ServiceError("QUOTA_EXCEEDED", `the caller may have at most ${limit} entries`, {
           retryAfterMs: QUOTA_RECOUNT_MS,
         });
@@ -146,7 +149,6 @@ export class Quota {
         rows: 0,
         reserved: 0,
         countedAt: Number.NEGATIVE_INFINITY,
-        isCounted: false,
         counting: undefined,
       };
       this.#accounts.set(caller, account);
@@ -195,6 +197,5 @@ export class Quota {
     // Entries added meanwhile may be in the count already: overcounting is safer than undercounting.
     account.rows = counted + account.rows - before;
     account.countedAt = now;
-    account.isCounted = true;
   }
 }

@@ -17,7 +17,7 @@ type Values = readonly (number | Uint8Array)[];
 /** A connection and its prepared statements. */
 class Session {
   readonly connection: Connection;
-  /** The error that ended the connection; the driver itself only reports that the connection is closed. */
+  /** Its cause is the error that ended the connection; the driver itself only reports that the connection is closed. */
   readonly loss: { cause?: Error };
   readonly #statements = new Map<string, PrepareStatementInfo>();
 
@@ -52,6 +52,7 @@ class Session {
 interface InFlight {
   /** When it was sent, by the monotonic clock. */
   readonly since: number;
+  /** Rejects it and destroys the connection. */
   giveUp(error: Error): void;
 }
 
@@ -142,16 +143,7 @@ export class MysqlConnection {
       };
       this.#inFlight.add(waiting);
       this.#startTimer(STORE_TIMEOUT_MS);
-      work.then(
-        (result) => {
-          this.#inFlight.delete(waiting);
-          resolve(result);
-        },
-        (error: unknown) => {
-          this.#inFlight.delete(waiting);
-          reject(error);
-        },
-      );
+      work.finally(() => this.#inFlight.delete(waiting)).then(resolve, reject);
     });
   }
 
@@ -161,6 +153,7 @@ export class MysqlConnection {
     this.#timer ??= setTimeout(this.#endOverdue, ms).unref();
   }
 
+  /** Gives up the statements that have timed out, and starts the timer for the next one. */
   readonly #endOverdue = (): void => {
     this.#timer = undefined;
     for (const { since, giveUp } of this.#inFlight) {
@@ -176,8 +169,7 @@ export class MysqlConnection {
 
   /** Reconnects at the next statement, unless a statement is in flight. */
   renew(): void {
-    if (this.#inFlight.size > 0) return;
-    this.#disconnect();
+    if (this.#inFlight.size === 0) this.#disconnect();
   }
 
   /** Statements in flight fail at once. */
@@ -189,10 +181,7 @@ export class MysqlConnection {
   }
 
   #disconnect(): void {
-    this.#session?.then(
-      ({ connection }) => destroyConnection(connection),
-      () => undefined,
-    );
+    this.#session?.then(({ connection }) => destroyConnection(connection)).catch(() => {});
     this.#session = undefined;
   }
 }

@@ -69,7 +69,10 @@ export async function prepareSession(connection: Connection): Promise<void> {
     throw storeUnavailable("the database's sessions are not replicated", new Error(problem));
 }
 
-/** Why commits of the session would not be replicated; undefined if they are. Only a privileged user can have changed these two variables: in `init_connect`, or globally. */
+/**
+ * Why commits of the session would not be replicated; undefined if they are. Only a privileged user can have changed these two variables:
+ * in `init_connect`, or globally.
+ */
 function replicationProblem(values: ReadonlyMap<string, string>): string | undefined {
   if (values.get("log_bin") === "ON" && values.get("sql_log_bin") === "OFF")
     return "sql_log_bin is OFF in the service's sessions: commits would be missing after a failover. Take it out of init_connect";

@@ -96,7 +96,10 @@ export interface Tail {
   close(): void;
 }
 
-/** A position after the entry `key` of the commit `revision`; an empty key: at the beginning of that commit. */
+/** Sorts before every key. */
+export const BEFORE_ALL_KEYS = new Uint8Array();
+
+/** A position after the entry `key` of the commit `revision`; `BEFORE_ALL_KEYS`: at the beginning of that commit. */
 export interface TailPosition {
   readonly revision: number;
   readonly key: Uint8Array;
@@ -120,10 +123,7 @@ export interface Changes extends DatabaseState {
   readonly intact: boolean;
 }
 
-export interface ScanPage {
-  readonly entries: readonly TailEntry[];
-  readonly hasMore: boolean;
-}
+export type ScanPage = Pick<Changes, "entries" | "hasMore">;
 
 /** The identity of a database. */
 export interface DatabaseIdentity {

@@ -15,15 +15,19 @@ import {
   tailEntry,
   truncatedResult,
 } from "./rows.ts";
-import type { Changes, DatabaseState, ScanPage, Tail, TailPosition } from "./store.ts";
+import {
+  BEFORE_ALL_KEYS,
+  type Changes,
+  type DatabaseState,
+  type ScanPage,
+  type Tail,
+  type TailPosition,
+} from "./store.ts";
 
 type Rows = readonly (readonly unknown[])[];
 
 /** A revision that no commit has. */
 const NO_COMMIT: Revision = { number: -1, stamp: "" };
-
-/** Sorts before every key. */
-const START = new Uint8Array();
 
 /**
  * The lengths of the list of required commits in a statement. Few lengths, because the database prepares every distinct text; mostly one
@@ -128,7 +132,7 @@ export class SqlTail implements Tail {
       next:
         hasMore && last !== undefined
           ? { revision: Number(last[8]), key: last[9] as Uint8Array }
-          : { revision: state.revision.number + 1, key: START },
+          : { revision: state.revision.number + 1, key: BEFORE_ALL_KEYS },
     };
   }
 

@@ -1,7 +1,9 @@
 /** Bytes of one entry in each column. */
 const FINGERPRINT_BYTES = 16;
 export const UNTIL_BYTES = 8;
+/** 32-bit words of a fingerprint. */
 const WORDS = 4;
+/** Divides a time into two halves of 32 bits. */
 const HALF = 2 ** 32;
 
 /** Entries as they are sent to local copies: the n-th fingerprint belongs to the n-th time. */
@@ -11,7 +13,7 @@ export interface Columns {
   readonly until: Uint8Array;
 }
 
-/** Collects entries into columns. */
+/** Collects entries; grows as needed. */
 export class ColumnsBuilder {
   #fingerprints = new DataView(new ArrayBuffer(64 * FINGERPRINT_BYTES));
   #until = new DataView(new ArrayBuffer(64 * UNTIL_BYTES));

@@ -15,10 +15,12 @@ export const KEY_BYTES = 32;
  * table. Two keys collide with a probability of 2^-128 per pair; two UUIDs in canonical text never do.
  */
 export class Fingerprinter {
+  /** The last fingerprint. */
   readonly #words = new Int32Array(4);
   readonly #uuids: Chaskey;
   readonly #others: Chaskey;
   readonly #encoder = new TextEncoder();
+  /** The bytes to be hashed, with room for padding and for one byte that shows that a key is too long. */
   readonly #scratch = new Uint8Array(MAX_KEY_BYTES + 1 + BLOCK_BYTES);
   readonly #view = new DataView(this.#scratch.buffer);
 

@@ -1,6 +1,6 @@
 import { Slots } from "./slots.ts";
 
-/** Home slots of a new table. A full table doubles them. */
+/** Slots of a new table that can be an entry's home, where a search for it begins. A full table doubles them. */
 const INITIAL_HOMES = 12;
 /**
  * The largest table has 300 kB: splitting or sweeping it takes 0.1 to 0.2 ms, which delays no request noticeably, and ten million
@@ -13,7 +13,7 @@ const SLACK = 64;
 const MAX_LOAD = 7 / 8;
 /** A visit covers a table in this many passes. Each pass reads slots that are this far apart, from the front to the back. */
 const VISIT_STRIDE = 64;
-/** Two siblings are joined if together they reach at most this load: far enough below MAX_LOAD that they do not soon split again. */
+/** Two segments that were split from one are joined again up to this load of both: far enough below MAX_LOAD that they do not soon split. */
 const MIN_LOAD = 3 / 8;
 
 /**
@@ -41,6 +41,7 @@ export class Segment {
     return this.#size;
   }
 
+  /** The size of the table. */
   get bytes(): number {
     return this.#slots.bytes;
   }

@@ -1,7 +1,9 @@
-/** Words per slot: four of the fingerprint, then the two halves of the expiry. */
-const SLOT = 6;
+/** Words of a slot: those of the fingerprint, then the lower and the higher half of the expiry. */
+const FINGERPRINT_WORDS = 4;
 const LOW = 4;
 const HIGH = 5;
+const SLOT_WORDS = 6;
+/** One more than the largest lower half. */
 const HALF = 2 ** 32;
 
 /**
@@ -19,7 +21,7 @@ export class Slots {
 
   constructor(length: number) {
     this.length = length;
-    this.#words = new Int32Array(length * SLOT);
+    this.#words = new Int32Array(length * SLOT_WORDS);
     this.#tags = new Uint8Array(length);
   }
 
@@ -41,22 +43,23 @@ export class Slots {
     return this.#tags[slot] === 0;
   }
 
-  /** The first word of a slot's fingerprint. */
+  /** The first word of a slot's fingerprint, as {@link secondOf} is its second. */
   firstOf(slot: number): number {
-    return this.#words[slot * SLOT] as number;
+    return this.#words[slot * SLOT_WORDS] as number;
   }
 
   secondOf(slot: number): number {
-    return this.#words[slot * SLOT + 1] as number;
+    return this.#words[slot * SLOT_WORDS + 1] as number;
   }
 
+  /** In milliseconds since 1970. */
   expiryOf(slot: number): number {
-    const at = slot * SLOT;
+    const at = slot * SLOT_WORDS;
     return (this.#words[at + HIGH] as number) * HALF + ((this.#words[at + LOW] as number) >>> 0);
   }
 
   setExpiry(slot: number, expiresAt: number): void {
-    const at = slot * SLOT;
+    const at = slot * SLOT_WORDS;
     this.#words[at + LOW] = expiresAt;
     this.#words[at + HIGH] = expiresAt / HALF;
   }
@@ -64,18 +67,18 @@ export class Slots {
   /** Inserts an entry at `slot`; the entries from there up to the free slot `free` move by one. */
   insert(slot: number, free: number, fingerprint: Int32Array, expiresAt: number): void {
     const words = this.#words;
-    const at = slot * SLOT;
-    words.copyWithin(at + SLOT, at, free * SLOT);
+    const at = slot * SLOT_WORDS;
+    words.copyWithin(at + SLOT_WORDS, at, free * SLOT_WORDS);
     this.#tags.copyWithin(slot + 1, slot, free);
-    for (let word = 0; word < LOW; word++) words[at + word] = fingerprint[word] as number;
+    for (let word = 0; word < FINGERPRINT_WORDS; word++) words[at + word] = fingerprint[word] as number;
     this.#tags[slot] = tagOf(fingerprint);
     this.setExpiry(slot, expiresAt);
   }
 
   /** Moves an entry of `source`, which may be this object, to a free slot. */
   move(source: Slots, from: number, to: number): void {
-    for (let word = 0; word < SLOT; word++) {
-      this.#words[to * SLOT + word] = source.#words[from * SLOT + word] as number;
+    for (let word = 0; word < SLOT_WORDS; word++) {
+      this.#words[to * SLOT_WORDS + word] = source.#words[from * SLOT_WORDS + word] as number;
     }
     this.#tags[to] = source.#tags[from] as number;
     source.free(from);
@@ -87,12 +90,13 @@ export class Slots {
 
   /** Copies the fingerprint of a slot into the given array. */
   copyFingerprint(slot: number, fingerprint: Int32Array): void {
-    for (let word = 0; word < LOW; word++) fingerprint[word] = this.#words[slot * SLOT + word] as number;
+    for (let word = 0; word < FINGERPRINT_WORDS; word++)
+      fingerprint[word] = this.#words[slot * SLOT_WORDS + word] as number;
   }
 
   #holds(slot: number, fingerprint: Int32Array): boolean {
     const words = this.#words;
-    const at = slot * SLOT;
+    const at = slot * SLOT_WORDS;
     return (
       words[at] === fingerprint[0] &&
       words[at + 1] === fingerprint[1] &&
@@ -102,6 +106,7 @@ export class Slots {
   }
 }
 
+/** 1 to 255. */
 function tagOf(fingerprint: Int32Array): number {
   return (fingerprint[2] as number) & 0xff || 1;
 }
