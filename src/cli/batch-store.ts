@@ -4,8 +4,7 @@ import type { Violation } from "../errors.ts";
 import { isRawToken } from "../raw-token.ts";
 import { escapeLine } from "../text/terminal-text.ts";
 import type { TokenItem } from "./import-items.ts";
-import type { OutageRetry } from "./retry.ts";
-import { retryQuota } from "./retry.ts";
+import { type OutageRetry, retryQuota } from "./retry.ts";
 import type { Session } from "./session.ts";
 import type { TimeArgument } from "./time-argument.ts";
 
@@ -30,11 +29,11 @@ export const NO_COUNTS: ImportCounts = {
   refused: 0,
 };
 
+export const COUNT_NAMES = Object.keys(NO_COUNTS) as readonly (keyof ImportCounts)[];
+
 export function sumOf(counts: ImportCounts, more: Partial<ImportCounts>): ImportCounts {
-  const names = Object.keys(NO_COUNTS) as (keyof ImportCounts)[];
-  return Object.fromEntries(
-    names.map((name) => [name, counts[name] + (more[name] ?? 0)]),
-  ) as unknown as ImportCounts;
+  const sums = COUNT_NAMES.map((name) => [name, counts[name] + (more[name] ?? 0)]);
+  return Object.fromEntries(sums) as ImportCounts;
 }
 
 /** How many tokens of the import are certainly in the blacklist. */
@@ -54,7 +53,7 @@ export interface StoredBatch {
   readonly refused: readonly RefusedLine[];
 }
 
-export interface BatchStoreSetup {
+interface Setup {
   readonly session: Session;
   readonly outageRetry: OutageRetry;
   /** For lines without a reason. */
@@ -66,11 +65,11 @@ export interface BatchStoreSetup {
  * out, and the others are sent again. Only the service decides what has expired, by its clocks and its leeway.
  */
 export class BatchStore {
-  readonly #setup: BatchStoreSetup;
+  readonly #setup: Setup;
   /** The latest expiry that the service has rejected as passed, in milliseconds since 1970. Earlier expiries have passed too. */
   #expiredUpTo = Number.NEGATIVE_INFINITY;
 
-  constructor(setup: BatchStoreSetup) {
+  constructor(setup: Setup) {
     this.#setup = setup;
   }
 

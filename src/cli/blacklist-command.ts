@@ -62,6 +62,7 @@ export function addBlacklistCommand(program: Command, context: CommandContext): 
         textUpTo(MAX_REASON_BYTES),
       ),
     )
+    // Not parsed by commander, which would quote a token given by mistake.
     .addOption(
       new Option("--jwt <file>", "revoke the token in this file, or with - on standard input").conflicts(
         "expiresAt",

@@ -45,6 +45,7 @@ export function addCheckCommand(program: Command, context: CommandContext): void
       "--at-least-revision <revision>",
       "accept a result that includes this revision of an earlier response",
     )
+    // Not parsed by commander, which would quote a token given by mistake.
     .option("--jwt <file>", "check the token in this file, or with - on standard input")
     .addOption(formatOption())
     .addHelpText("after", HELP);

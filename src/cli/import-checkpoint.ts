@@ -1,7 +1,7 @@
 import { lstat, rm } from "node:fs/promises";
 import { MAX_BATCH } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
-import { type BatchStore, type ImportCounts, NO_COUNTS } from "./batch-store.ts";
+import { type BatchStore, COUNT_NAMES, type ImportCounts } from "./batch-store.ts";
 import type { ImportItem, InputDigest } from "./import-items.ts";
 import { openPrivateFile, readPrivateFile, replacePrivateFile, temporaryPathOf } from "./private-file.ts";
 import { UsageError } from "./usage-error.ts";
@@ -125,8 +125,8 @@ function parseProgress(value: unknown): ImportProgress | undefined {
   const { version, line, digest, counts } = (value ?? {}) as Partial<ImportProgress> & { version?: unknown };
   if (version !== 1 || !isCount(line) || typeof digest !== "string" || typeof counts !== "object")
     return undefined;
-  const isComplete = Object.keys(NO_COUNTS).every(
-    (name) => Object.hasOwn(counts ?? {}, name) && isCount(counts?.[name as keyof ImportCounts]),
+  const isComplete = COUNT_NAMES.every(
+    (name) => Object.hasOwn(counts ?? {}, name) && isCount(counts?.[name]),
   );
   return isComplete ? { line, digest, counts } : undefined;
 }
@@ -144,7 +144,9 @@ export async function* remainingItems(
   source: AsyncIterable<ImportItem[]>,
   { done, digest, store }: { done: ImportProgress; digest: InputDigest; store: BatchStore },
 ): AsyncGenerator<ImportItem[]> {
+  /** Whether all lines that are done have been skipped. */
   let isResumed = done.line === 0;
+  /** The latest of the skipped lines. */
   let last: ImportItem[] = [];
   for await (const items of source) {
     if (isResumed) {

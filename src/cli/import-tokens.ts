@@ -2,6 +2,7 @@ import { open } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import {
   BatchStore,
+  COUNT_NAMES,
   type ImportCounts,
   isOfRawToken,
   NO_COUNTS,
@@ -30,14 +31,10 @@ export interface ImportOptions extends RowOptions {
 /** How many refused lines are reported one by one, and as many with raw tokens. Further ones mostly repeat them, and are only counted. */
 const MAX_REPORTED_LINES = 100;
 
-const COLUMNS: readonly Column<ImportCounts>[] = [
-  { title: "lines", text: ({ lines }) => String(lines) },
-  { title: "created", text: ({ created }) => String(created) },
-  { title: "already blacklisted", text: ({ already_blacklisted }) => String(already_blacklisted) },
-  { title: "extended", text: ({ extended }) => String(extended) },
-  { title: "expired", text: ({ expired }) => String(expired) },
-  { title: "refused", text: ({ refused }) => String(refused) },
-];
+const COLUMNS: readonly Column<ImportCounts>[] = COUNT_NAMES.map((name) => ({
+  title: name.replaceAll("_", " "),
+  text: (counts) => String(counts[name]),
+}));
 
 /** Resolves to the exit code. */
 export async function importTokens(session: Session, options: ImportOptions, path: string): Promise<number> {
@@ -52,29 +49,30 @@ export async function importTokens(session: Session, options: ImportOptions, pat
       checkpointPath === undefined
         ? undefined
         : await ImportCheckpoint.open(checkpointPath, { clock: io.clock, progress: done });
-    const { counts, failed, changedNothing } = await storeAll(session, options, { input, done, checkpoint });
-    if (failed === undefined && counts.lines === 0) {
+    const { counts, failures } = await storeAll(session, options, { input, done, checkpoint });
+    const { exitCode: failureCode, changedNothing } = failures;
+    if (failureCode === undefined && counts.lines === 0) {
       await checkpoint?.remove();
       throw new UsageError(
         `${path === "-" ? "standard input" : path} contains no lines: nothing was imported`,
       );
     }
     const hasProgressed = counts.lines > done.counts.lines;
-    if (failed !== undefined && !hasProgressed) {
+    if (failureCode !== undefined && !hasProgressed) {
       await checkpoint?.keep();
-      session.note(nothingImported({ changedNothing, resumable: done.line > 0 }));
-      return failed;
+      session.note(nothingImported({ changedNothing, isResumable: done.line > 0 }));
+      return failureCode;
     }
     const rows = rowWriter({ session, format: options.output, columns: COLUMNS });
     await rows.write([counts]);
     await rows.end();
-    if (failed === undefined) {
+    if (failureCode === undefined) {
       await checkpoint?.remove();
       return counts.refused > 0 ? EXIT.usage : EXIT.ok;
     }
     await checkpoint?.keep();
     session.note(howToContinue(counts, checkpointPath));
-    return failed;
+    return failureCode;
   } finally {
     input.destroy();
   }
@@ -100,6 +98,7 @@ async function openInput(path: string): Promise<Readable> {
 
 interface Import {
   readonly input: Readable;
+  /** The progress of the interrupted import that is resumed. */
   readonly done: ImportProgress;
   readonly checkpoint: ImportCheckpoint | undefined;
 }
@@ -114,7 +113,7 @@ async function storeAll(
   session: Session,
   { reason = "", ignoreUnknown = false }: ImportOptions,
   { input, done, checkpoint }: Import,
-): Promise<{ counts: ImportCounts; failed: number | undefined; changedNothing: boolean }> {
+): Promise<{ counts: ImportCounts; failures: BatchFailures }> {
   const { io } = session;
   const progress = session.progress("imported", { printsRows: false });
   const store = new BatchStore({ session, outageRetry: new OutageRetry(io), reason });
@@ -151,7 +150,7 @@ async function storeAll(
   if (rawTokenCount > MAX_REPORTED_LINES)
     session.note(`warning: and ${rawTokenCount - MAX_REPORTED_LINES} more lines with raw tokens`);
   progress.clear();
-  return { counts, failed: failures.exitCode, changedNothing: failures.changedNothing };
+  return { counts, failures };
 }
 
 /** Stored nevertheless: a copy of a blacklist has the same entries. */
@@ -183,15 +182,9 @@ async function storeBatch(store: BatchStore, { items }: Batch): Promise<StoredBa
 }
 
 /** The message if no line is certain to have been dealt with. */
-function nothingImported({
-  changedNothing,
-  resumable,
-}: {
-  changedNothing: boolean;
-  resumable: boolean;
-}): string {
-  const again = resumable ? "Continue with --resume" : "Repeat the command";
-  if (changedNothing) return `Nothing was imported. ${again} once the cause is fixed.`;
+function nothingImported(setup: { changedNothing: boolean; isResumable: boolean }): string {
+  const again = setup.isResumable ? "Continue with --resume" : "Repeat the command";
+  if (setup.changedNothing) return `Nothing was imported. ${again} once the cause is fixed.`;
   return `It is not certain whether anything was stored. ${again}: that is safe.`;
 }
 

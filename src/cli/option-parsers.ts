@@ -9,6 +9,7 @@ import { UsageError } from "./usage-error.ts";
 
 // Parsers of option values for commander, which puts the option's name before the message.
 
+/** Milliseconds. */
 export function duration(text: string): number {
   return asInvalidArgument(() => parseDuration(text));
 }
@@ -68,12 +69,14 @@ export function addressFrom(
   }
 }
 
+/** Rejects text that a shell, an env file or an editor has altered. Returns `text`. */
 function unaltered(text: string): string {
   const problem = settingProblem(text);
   if (problem !== undefined) throw new InvalidArgumentError(`It ${problem}.`);
   return text;
 }
 
+/** Turns the error of `parse` into one that commander reports with the name of the option. */
 function asInvalidArgument<T>(parse: () => T): T {
   try {
     return parse();

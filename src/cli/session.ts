@@ -1,6 +1,5 @@
 import type { ClientCredentials } from "../client/credentials.ts";
-import type { RpcOptions } from "../client/rpc-client.ts";
-import { createRpcClient, type RpcClient } from "../client/rpc-client.ts";
+import { createRpcClient, type RpcClient, type RpcOptions } from "../client/rpc-client.ts";
 import type { Clock } from "../time/clock.ts";
 import { EXIT, exitCodeOf } from "./exit-code.ts";
 import { type Circumstances, explainError } from "./explain-error.ts";
@@ -9,6 +8,7 @@ import { type CliIo, Output, type Screen } from "./io.ts";
 export interface SessionSetup {
   readonly address: string;
   readonly credentials: ClientCredentials;
+  /** Of each call. */
   readonly timeoutMs: number;
 }
 

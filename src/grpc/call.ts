@@ -1,7 +1,6 @@
 import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
-import type { KnownCaller } from "../caller.ts";
-import { type Principal, UNAUTHENTICATED_PRINCIPAL } from "../caller.ts";
+import { type KnownCaller, type Principal, UNAUTHENTICATED_PRINCIPAL } from "../caller.ts";
 import type { ServiceError } from "../errors.ts";
 import type { LogSampling } from "../logging/log-sampling.ts";
 import type { MethodCalls } from "../metrics/call-metrics.ts";

@@ -29,7 +29,8 @@ export async function migrate(
   try {
     return await ACTIONS[action](engine, print);
   } catch (error) {
-    if ((error as Error).name === "MigrationLocked" || (error as Error).name === "LockError") {
+    // Knex's name for it.
+    if ((error as Error).name === "MigrationLocked") {
       throw new StartError(
         "another migration holds the lock: wait for it, or, if it was killed, run `token-blacklist migrate unlock` and try again",
         { cause: error },
