@@ -5,7 +5,8 @@ import type { KnownCaller } from "../caller.ts";
 import type { ServiceError } from "../errors.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { methodDefinition, type StreamMethodName } from "../protobuf/service-definition.ts";
-import type { Tracing } from "../tracing/tracing.ts";
+import type { Tracing } from "../tracing/call-spans.ts";
+import { MethodSpans } from "../tracing/method-spans.ts";
 import type { Handler, Handlers } from "./answered-call.ts";
 import type { AuthenticatedMethod } from "./authenticated-call.ts";
 import type { IncomingCalls } from "./incoming-call.ts";
@@ -92,6 +93,6 @@ export function authenticatedMethod(
     describe: rules.audit,
     summarize: rules.summarize,
     count,
-    spans: tracing?.method(methodDefinition(desc)),
+    spans: tracing && new MethodSpans(methodDefinition(desc).path, tracing),
   };
 }

@@ -3,7 +3,8 @@ import { TokenAuthorizer } from "../authz/token-authorizer.ts";
 import type { Blacklist } from "../blacklist/blacklist.ts";
 import type { Authz } from "../config/authz.ts";
 import type { HostPort } from "../connections/host-port.ts";
-import type { Tracing } from "../tracing/tracing.ts";
+import type { Tracing } from "../tracing/call-spans.ts";
+import { RequestSpans } from "../tracing/request-spans.ts";
 
 interface Dependencies extends Omit<AuthzSetup, "authorizer" | "trusted" | "spans"> {
   readonly blacklist: Blacklist;
@@ -28,7 +29,7 @@ export async function startAuthz(
   if (authz.insecure) parts.log.warn(INSECURE_WARNING);
   const { address, jtiHeader, methodHeader } = authz;
   const trusted = { jtiHeader, methodHeader };
-  const spans = tracing?.requests(AUTHZ_PATH);
+  const spans = tracing && new RequestSpans(AUTHZ_PATH, tracing);
   const server = address && (await startAuthzServer(address, { authorizer, trusted, spans, ...parts }));
   return {
     extAuthz: authz.extAuthz ? authorizer : undefined,

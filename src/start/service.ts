@@ -28,6 +28,7 @@ import { type Clock, systemClock } from "../time/clock.ts";
 import { ClockBounds } from "../time/clock-bounds.ts";
 import { CertificateWatch, type WatchedCertificate } from "../tls/certificate-watch.ts";
 import { type Validity, validityOfAuthorities } from "../tls/certificates.ts";
+import { SharedSpans } from "../tracing/shared-spans.ts";
 import { openTracing } from "../tracing/tracing.ts";
 import { startAuth } from "./auth.ts";
 import { startAuthz } from "./authz.ts";
@@ -99,7 +100,7 @@ export async function start(
       clockBounds,
       log,
       random,
-      observer: tracing?.observing(metrics.domain) ?? metrics.domain,
+      observer: tracing === undefined ? metrics.domain : new SharedSpans(metrics.domain, tracing),
       onPhaseChange: () => updateServing(),
     });
     closers.push(() => started.stop());

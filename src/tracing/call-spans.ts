@@ -2,22 +2,54 @@ import {
   type Attributes,
   type Context,
   diag,
+  propagation,
+  ROOT_CONTEXT,
   type Span,
   type SpanContext,
+  SpanKind,
   SpanStatusCode,
+  type TextMapGetter,
   type Tracer,
   trace,
 } from "@opentelemetry/api";
 import type { CallTrace, Wait } from "../caller.ts";
 import type { Clock } from "../time/clock.ts";
 
-export interface Parts {
+/** What spans are created with. Exists only if they are recorded. */
+export interface Tracing {
   readonly tracer: Tracer;
   readonly clock: Clock;
 }
 
-/** The current wait of a call. */
-interface Waiting {
+interface CallStart<C> {
+  /** The name of the call's span. */
+  readonly name: string;
+  readonly attributes: Attributes;
+  /** The metadata or headers of the call, from which `getter` reads the caller's trace context. */
+  readonly carrier: C;
+  readonly getter: TextMapGetter<C>;
+}
+
+/** Starts the span of a call; undefined if its trace is not recorded, so that further tracing costs nothing. */
+export function beginCall<C>(
+  tracing: Tracing,
+  { name, attributes, carrier, getter }: CallStart<C>,
+): CallSpans | undefined {
+  return guarded(() => {
+    const parent = propagation.extract(ROOT_CONTEXT, carrier, getter);
+    const span = tracing.tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, parent);
+    return span.isRecording() ? new CallSpans(tracing, span, trace.setSpan(parent, span)) : undefined;
+  });
+}
+
+/** The peer's address, given as `host:port`, in OpenTelemetry's attributes. */
+export function peerAttributes(peer: string): Attributes {
+  const [, address, port] = /^\[?(.+?)\]?:(\d+)$/.exec(peer) ?? [];
+  return address === undefined ? {} : { "network.peer.address": address, "network.peer.port": Number(port) };
+}
+
+/** The wait of a call that is in progress. */
+interface CurrentWait {
   readonly span: Span;
   readonly context: Context;
   /** The beginning by both clocks, so that a step of the wall clock does not shift spans within the wait. */
@@ -25,24 +57,24 @@ interface Waiting {
   readonly monotonic: number;
 }
 
-/** The spans of one call: the call itself and, below it, one for each wait. */
+/** The spans of one call: that of the call itself and, below it, one for each wait. */
 export class CallSpans implements CallTrace {
   readonly #span: Span;
   readonly #context: Context;
-  readonly #parts: Parts;
-  #waiting: Waiting | undefined;
+  readonly #tracing: Tracing;
+  #wait: CurrentWait | undefined;
 
   /** `context` must hold `span`. */
-  constructor(span: Span, { context, ...parts }: Parts & { context: Context }) {
+  constructor(tracing: Tracing, span: Span, context: Context) {
+    this.#tracing = tracing;
     this.#span = span;
     this.#context = context;
-    this.#parts = parts;
   }
 
   waits(what: Wait): void {
     this.endWait();
-    const { tracer, clock } = this.#parts;
-    this.#waiting = guarded(() => {
+    const { tracer, clock } = this.#tracing;
+    this.#wait = guarded(() => {
       const span = tracer.startSpan(`wait for ${what}`, {}, this.#context);
       const context = trace.setSpan(this.#context, span);
       return { span, context, wall: clock.now(), monotonic: clock.monotonic() };
@@ -50,23 +82,23 @@ export class CallSpans implements CallTrace {
   }
 
   /** The current wait; undefined while the call does not wait and after it has ended. */
-  get waiting(): Waiting | undefined {
-    return this.#waiting;
+  get wait(): CurrentWait | undefined {
+    return this.#wait;
   }
 
   /** Links the current wait to a shared span in another call's trace. */
   link(span: SpanContext): void {
-    this.#waiting?.span.addLink({ context: span });
+    this.#wait?.span.addLink({ context: span });
   }
 
   /** Ends the current wait. */
   endWait(): void {
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    if (waiting !== undefined) guarded(() => waiting.span.end());
+    const wait = this.#wait;
+    this.#wait = undefined;
+    if (wait !== undefined) guarded(() => wait.span.end());
   }
 
-  /** Ends the call's spans. Its current wait ends too. `error` is a one-word description of a failure; absent if there was none. */
+  /** Ends the call's span and its current wait. `error` is the failure in one word; absent if there was none. */
   end(attributes: Attributes, error?: string): void {
     this.endWait();
     guarded(() => {

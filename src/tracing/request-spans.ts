@@ -1,16 +1,15 @@
 import type { TextMapGetter } from "@opentelemetry/api";
-import { beginCall, peerAttributes } from "./begin-call.ts";
-import type { CallSpans, Parts } from "./call-spans.ts";
+import { beginCall, type CallSpans, peerAttributes, type Tracing } from "./call-spans.ts";
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
-const HEADERS: TextMapGetter<Headers> = {
+const HEADERS_GETTER: TextMapGetter<Headers> = {
   get: (headers, key) => headers[key.toLowerCase()],
   keys: (headers) => Object.keys(headers),
 };
 
 /** The methods that OpenTelemetry's conventions for HTTP name. */
-const METHODS: ReadonlySet<string> = new Set([
+const NAMED_METHODS: ReadonlySet<string> = new Set([
   "CONNECT",
   "DELETE",
   "GET",
@@ -23,21 +22,20 @@ const METHODS: ReadonlySet<string> = new Set([
   "TRACE",
 ]);
 
-/** Creates the spans of requests for one path. Of the headers, they use only the trace context. */
+/** Creates the spans of HTTP requests for one path, the `route`. Of the headers, they use only the trace context. */
 export class RequestSpans {
   readonly #route: string;
-  readonly #parts: Parts;
+  readonly #tracing: Tracing;
 
-  constructor(route: string, parts: Parts) {
+  constructor(route: string, tracing: Tracing) {
     this.#route = route;
-    this.#parts = parts;
+    this.#tracing = tracing;
   }
 
   /** Starts the span of a request; undefined if its trace is not recorded. */
   begin({ method = "", headers }: { method?: string | undefined; headers: Headers }): CallSpans | undefined {
-    const isKnown = METHODS.has(method);
-    return beginCall({
-      ...this.#parts,
+    const isKnown = NAMED_METHODS.has(method);
+    return beginCall(this.#tracing, {
       name: `${isKnown ? method : "HTTP"} ${this.#route}`,
       attributes: {
         "http.request.method": isKnown ? method : "_OTHER",
@@ -46,19 +44,20 @@ export class RequestSpans {
         "url.scheme": "http",
       },
       carrier: headers,
-      getter: HEADERS,
+      getter: HEADERS_GETTER,
     });
   }
 }
 
-interface Ended {
+interface RequestEnd {
+  /** The HTTP status of the response. */
   readonly status: number;
-  /** The peer's address. */
+  /** The peer's address, as `host:port`. */
   readonly peer: string;
 }
 
 /** Ends the spans of a request. */
-export function endRequest(spans: CallSpans, { status, peer }: Ended): void {
+export function endRequest(spans: CallSpans, { status, peer }: RequestEnd): void {
   const attributes = { "http.response.status_code": status, ...peerAttributes(peer) };
   spans.end(attributes, status >= 500 ? String(status) : undefined);
 }

@@ -1,37 +1,38 @@
 import { type Attributes, type SpanContext, SpanStatusCode } from "@opentelemetry/api";
 import type { Fallback, Observer, Participant } from "../blacklist/observer.ts";
 import type { EpochMs } from "../entry.ts";
-import { CallSpans, guarded, type Parts } from "./call-spans.ts";
+import { CallSpans, guarded, type Tracing } from "./call-spans.ts";
 
-/** Linked calls in the span of a shared read or commit. A thousand may share one, too many for a reader to inspect. */
+/** The maximum of calls to which the span of a shared read or commit is linked. A thousand may share one: too many to inspect. */
 export const MAX_SPAN_LINKS = 32;
 
 /** A read or commit that has just ended. */
-interface Shared {
+interface SharedRound {
+  /** The name of its span. */
   readonly name: string;
   readonly participants: readonly Participant[];
   readonly milliseconds: number;
   readonly attributes: Attributes;
-  /** A one-word description of a failure; absent if there was none. */
+  /** The failure in one word; absent if there was none. */
   readonly error?: string | undefined;
-  /** Whether the wait of the sharing calls is over. */
+  /** Whether the calls that share it stop waiting. */
   readonly isLast: boolean;
 }
 
-/** The failures among the ends of a read of changes. "more" is none: the next read follows a full page. */
+/** The ends of a read of changes that are failures. "more" is not one: the page was full, and the next read follows. */
 const FAILED_ENDS: ReadonlySet<string> = new Set(["read-only", "lost", "failed"]);
 
 /**
- * Creates a span for each read and commit that a recorded call shared. It is a child of the first such call's wait, so that it is recorded
- * with that call's trace, and is linked with the others in both directions. Created at the end, since the sharing calls are unknown before.
+ * Creates a span for each read and commit that a recorded call round. It is a child of the first such call's wait, so that it is recorded
+ * with that call's trace, and is linked with the others in both directions. Created at its end: only then is it known which calls share it.
  */
 export class SharedSpans implements Observer {
   readonly #next: Observer;
-  readonly #parts: Parts;
+  readonly #tracing: Tracing;
 
-  constructor(next: Observer, parts: Parts) {
+  constructor(next: Observer, tracing: Tracing) {
     this.#next = next;
-    this.#parts = parts;
+    this.#tracing = tracing;
   }
 
   committed(commit: Parameters<Observer["committed"]>[0]): void {
@@ -42,7 +43,7 @@ export class SharedSpans implements Observer {
       name: "commit",
       attributes: results === undefined ? {} : { "tokenblacklist.entries": results.length },
       error: results === undefined ? "failed" : undefined,
-      // A failed commit may be repeated request by request.
+      // A failed commit may be retried, one commit per request.
       isLast: results !== undefined,
     });
   }
@@ -81,22 +82,22 @@ export class SharedSpans implements Observer {
     this.#next.startedOver();
   }
 
-  #trace(shared: Shared): void {
-    const waiting = waitingOf(shared.participants);
+  #trace(round: SharedRound): void {
+    const waiting = waitingCalls(round.participants);
     const [first, ...others] = waiting;
     if (first === undefined) return;
     guarded(() => {
-      const span = this.#span(shared, { first, others });
+      const span = this.#span(round, { first, others });
       for (const { call } of others) call.link(span);
     });
-    if (shared.isLast) for (const { call } of waiting) call.endWait();
+    if (round.isLast) for (const { call } of waiting) call.endWait();
   }
 
   #span(
-    { name, participants, milliseconds, attributes, error }: Shared,
+    { name, participants, milliseconds, attributes, error }: SharedRound,
     { first, others }: { first: WaitingCall; others: readonly WaitingCall[] },
   ): SpanContext {
-    const { tracer, clock } = this.#parts;
+    const { tracer, clock } = this.#tracing;
     const endTime = first.wait.wall + (clock.monotonic() - first.wait.monotonic);
     const span = tracer.startSpan(
       name,
@@ -113,18 +114,18 @@ export class SharedSpans implements Observer {
   }
 }
 
-/** A recorded call and its current wait. */
+/** A recorded call, and its current wait. */
 interface WaitingCall {
   readonly call: CallSpans;
-  readonly wait: NonNullable<CallSpans["waiting"]>;
+  readonly wait: NonNullable<CallSpans["wait"]>;
 }
 
-/** The recorded calls that still wait. They are usually few, and the others must cost nothing. */
-function waitingOf(participants: readonly Participant[]): WaitingCall[] {
+/** The recorded calls among `participants` that still wait: usually few, and the others must cost nothing. */
+function waitingCalls(participants: readonly Participant[]): WaitingCall[] {
   const found: WaitingCall[] = [];
   for (const { caller } of participants) {
     const call = caller?.trace;
-    const wait = call instanceof CallSpans ? call.waiting : undefined;
+    const wait = call instanceof CallSpans ? call.wait : undefined;
     if (wait !== undefined) found.push({ call: call as CallSpans, wait });
   }
   return found;

@@ -118,7 +118,7 @@ describe("secrets", () => {
       const metrics = await (await fetch(`${running.adminUrl}/metrics`)).text();
       expect(metrics).not.to.include(CANARY);
       const traced = spans.take();
-      expect(new Set(traced.map(({ attributes }) => attributes["rpc.status_code"]))).to.include.keys(
+      expect(new Set(traced.map(({ attributes }) => attributes["rpc.response.status_code"]))).to.include.keys(
         "OK",
         "UNAUTHENTICATED",
         "INVALID_ARGUMENT",

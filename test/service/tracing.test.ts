@@ -90,7 +90,7 @@ describe("a traced service", () => {
         attributes: {
           "rpc.system.name": "grpc",
           "rpc.method": `${SERVICE}/IsBlacklisted`,
-          "rpc.status_code": "OK",
+          "rpc.response.status_code": "OK",
           "network.peer.address": "127.0.0.1",
         },
       },
@@ -200,7 +200,9 @@ describe("a traced service", () => {
       .filter(({ kind }) => kind === "SERVER")
       .map(({ status, attributes }) => [
         status,
-        ...["rpc.status_code", "error.type", "tokenblacklist.reason"].map((name) => attributes[name]),
+        ...["rpc.response.status_code", "error.type", "tokenblacklist.reason"].map(
+          (name) => attributes[name],
+        ),
       ]);
     expect(calls).to.have.deep.members([
       ["ERROR", "UNAVAILABLE", "UNAVAILABLE", "STORE_UNAVAILABLE"],
@@ -222,7 +224,7 @@ describe("a traced service", () => {
     await watcher.ended;
     const spans = recorded.take();
     expect(
-      spans.map(({ name, kind, attributes }) => [name, kind, attributes["rpc.status_code"]]),
+      spans.map(({ name, kind, attributes }) => [name, kind, attributes["rpc.response.status_code"]]),
     ).to.deep.equal([[`${SERVICE}/Watch`, "SERVER", "OK"]]);
   });
 
@@ -239,7 +241,7 @@ describe("a traced service", () => {
     const calls = (spans: ReturnType<typeof recorded.take>) =>
       spans
         .filter(({ kind }) => kind === "SERVER")
-        .map(({ name, attributes }) => [name, attributes["rpc.status_code"]]);
+        .map(({ name, attributes }) => [name, attributes["rpc.response.status_code"]]);
     expect(calls(recorded.take())).to.deep.equal([]);
     asker.stream.write(Buffer.from([0xff]));
     await asker.ended;
@@ -264,7 +266,7 @@ describe("a traced service", () => {
         name,
         trace,
         parent,
-        attributes["rpc.status_code"],
+        attributes["rpc.response.status_code"],
       ]),
     ).to.deep.equal([
       [`${SERVICE}/IsBlacklisted`, TRACE, CALLER, "OK"],

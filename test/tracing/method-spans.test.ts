@@ -55,7 +55,7 @@ describe("the spans of calls", () => {
     recorded.take().map(({ status, parent, attributes }) => ({
       status,
       parent,
-      code: attributes["rpc.status_code"],
+      code: attributes["rpc.response.status_code"],
       reason: attributes["tokenblacklist.reason"],
     }));
 

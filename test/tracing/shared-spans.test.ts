@@ -2,16 +2,16 @@ import { Metadata } from "@grpc/grpc-js";
 import { ParentBasedSampler, TraceIdRatioBasedSampler } from "@opentelemetry/sdk-trace-node";
 import { expect } from "chai";
 import type { Observer } from "../../src/blacklist/observer.ts";
-import type { CallSpans } from "../../src/tracing/call-spans.ts";
-import { endCall } from "../../src/tracing/method-spans.ts";
-import { MAX_SPAN_LINKS } from "../../src/tracing/shared-spans.ts";
-import { openTracing, type Tracing } from "../../src/tracing/tracing.ts";
+import type { CallSpans, Tracing } from "../../src/tracing/call-spans.ts";
+import { endCall, MethodSpans } from "../../src/tracing/method-spans.ts";
+import { MAX_SPAN_LINKS, SharedSpans } from "../../src/tracing/shared-spans.ts";
+import { openTracing } from "../../src/tracing/tracing.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { type RecordedSpans, recordSpans } from "../support/recorded-spans.ts";
 import { UNOBSERVED } from "../support/unobserved.ts";
 
-const METHOD = { path: "/tokenblacklist.v1.TokenBlacklist/IsBlacklisted" };
-const CALL = METHOD.path.slice(1);
+const PATH = "/tokenblacklist.v1.TokenBlacklist/IsBlacklisted";
+const CALL = PATH.slice(1);
 const SAMPLED = "01";
 const UNSAMPLED = "00";
 
@@ -27,7 +27,7 @@ describe("SharedSpans", () => {
     // Calls without a trace are not recorded.
     recorded = recordSpans({ sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(0) }) });
     tracing = openTracing({ clock, version: "1" }) as Tracing;
-    observer = tracing.observing(UNOBSERVED);
+    observer = new SharedSpans(UNOBSERVED, tracing);
     calls = 0;
   });
   afterEach(() => recorded.stop());
@@ -36,7 +36,7 @@ describe("SharedSpans", () => {
     const metadata = new Metadata();
     const id = (++calls).toString(16).padStart(16, "0");
     metadata.set("traceparent", `00-${id.padStart(32, "a")}-${id}-${flags}`);
-    return tracing.method(METHOD).begin(metadata);
+    return new MethodSpans(PATH, tracing).begin(metadata);
   }
 
   interface TestSharing {
@@ -172,7 +172,7 @@ describe("SharedSpans", () => {
         (what: unknown) => told.push(`${name} ${Object(what) === what}`),
       ]),
     ) as unknown as Observer;
-    const both = tracing.observing(counting);
+    const both = new SharedSpans(counting, tracing);
     both.committed({ participants: [], milliseconds: 1, results: [] });
     both.followed({ participants: [], milliseconds: 1, end: "proven" });
     both.lookedUp({ participants: [], milliseconds: 1, succeeded: true });
