@@ -2,7 +2,7 @@ import type { BlacklistedToken, ListResponse } from "../../gen/tokenblacklist/v1
 import { malformedAnswer } from "../client/client-error.ts";
 import { PageTokens } from "../client/listing.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
-import { escapedJson } from "../text/terminal-text.ts";
+import { terminalJson } from "../text/terminal-text.ts";
 import { EXIT } from "./exit-code.ts";
 import { ExportFile } from "./export-file.ts";
 import {
@@ -102,7 +102,7 @@ async function exportPages(
   let next = pageToken === null ? undefined : fetch(pageToken);
   while (next !== undefined && !output.closed) {
     const { tokens, nextPageToken } = await received(next, { outageRetry, fetch });
-    next = pageTokens.next(nextPageToken) === "" ? undefined : fetch(nextPageToken);
+    next = pageTokens.accept(nextPageToken) === "" ? undefined : fetch(nextPageToken);
     total += tokens.length;
     await sink.write(tokens.map(lineOf).join(""), { nextPageToken, count: total });
     progress.add(tokens.length);
@@ -132,5 +132,5 @@ function received(
 function lineOf(token: BlacklistedToken): string {
   if (token.jti === "" || token.expiresAt === undefined)
     throw malformedAnswer("the service sent an entry without jti or expiry");
-  return `${escapedJson(tokenRow(token))}\n`;
+  return `${terminalJson(tokenRow(token))}\n`;
 }

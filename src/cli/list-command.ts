@@ -95,7 +95,7 @@ async function printPages(
     progress.add(wanted.length);
     if (page.tokens.length > wanted.length) return { shown, more: true };
     if (page.nextPageToken === "" || output.closed) return { shown, more: false };
-    pageToken = pageTokens.next(page.nextPageToken);
+    pageToken = pageTokens.accept(page.nextPageToken);
   }
 }
 

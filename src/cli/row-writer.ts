@@ -1,5 +1,5 @@
 import { Option } from "commander";
-import { escapedJson, escapeForTerminal } from "../text/terminal-text.ts";
+import { terminalJson, escapeForTerminal } from "../text/terminal-text.ts";
 import type { CliIo, Output } from "./io.ts";
 
 const FORMATS = ["table", "json", "ndjson"] as const;
@@ -39,7 +39,7 @@ export function rowWriter<Row>({ session, format, columns }: RowWriterSetup<Row>
       return new TableWriter(output, columns, { colours: output.isTerminal && wantsColour(io.env) });
     case "ndjson":
       return {
-        write: (rows) => output.write(rows.map((row) => `${escapedJson(row)}\n`).join("")),
+        write: (rows) => output.write(rows.map((row) => `${terminalJson(row)}\n`).join("")),
         end: () => Promise.resolve(),
       };
     case "json":
@@ -60,7 +60,7 @@ class JsonWriter<Row> implements RowWriter<Row> {
     if (rows.length === 0) return Promise.resolve();
     const start = this.#hasBegun ? ",\n" : "[\n";
     this.#hasBegun = true;
-    return this.#output.write(start + rows.map((row) => `  ${escapedJson(row)}`).join(",\n"));
+    return this.#output.write(start + rows.map((row) => `  ${terminalJson(row)}`).join(",\n"));
   }
 
   end(): Promise<void> {

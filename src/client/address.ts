@@ -5,26 +5,26 @@ import { settingProblem } from "../text/setting-text.ts";
 const EXAMPLE = "host:port, such as 127.0.0.1:50051";
 
 /**
- * What is wrong with `address`, as the end of a sentence that begins with the field's name; undefined if nothing is. It never
- * quotes the address, which may contain a password: messages reach callers.
+ * What is wrong with `address`, worded to follow the option's name; undefined if it is valid. Never quotes the address, which may
+ * contain a password: messages reach callers.
  */
 export function addressProblem(address: unknown): string | undefined {
   if (address === undefined || address === null || address === "") return `is missing: give ${EXAMPLE}`;
   if (typeof address !== "string") return `must be text: ${EXAMPLE}`;
-  const accident = settingProblem(address);
-  if (accident !== undefined) return accident;
+  const hidden = settingProblem(address);
+  if (hidden !== undefined) return hidden;
   if (/^unix:/.test(address)) {
     return /^unix:(\/\/)?$/.test(address) ? "must be followed by a path: unix:/path/to/socket" : undefined;
   }
-  const [, dns] = /^dns:(?:\/\/[^/]*\/)?(.*)$/.exec(address) ?? [];
+  const [, dnsTarget] = /^dns:(?:\/\/[^/]*\/)?(.*)$/.exec(address) ?? [];
   // `dns:50051` is the host "dns" with a port.
-  if (dns !== undefined && !/^\d+$/.test(dns)) {
+  if (dnsTarget !== undefined && !/^\d+$/.test(dnsTarget)) {
     return (
-      hostPortProblem(dns) && "must be dns:///name:port: the port is not optional, and nothing follows it"
+      hostPortProblem(dnsTarget) && "must be dns:///name:port: the port is required, and nothing follows it"
     );
   }
-  const [, list] = /^ipv[46]:(.*:.*)$/.exec(address) ?? [];
-  if (list !== undefined) return list.split(",").map(hostPortProblem).find(Boolean);
+  const [, ipTargets] = /^ipv[46]:(.*:.*)$/.exec(address) ?? [];
+  if (ipTargets !== undefined) return ipTargets.split(",").map(hostPortProblem).find(Boolean);
   return hostPortProblem(address);
 }
 

@@ -9,14 +9,14 @@ export type BearerToken = string | (() => string | Promise<string>);
  * Resolves to the metadata that authenticates a call. Rejects with a {@link ClientError} if there is no token, or if getting one
  * takes longer than the call's timeout.
  */
-export type Authorization = (limits: Limits) => Promise<Metadata>;
+export type Authorization = (limits: TokenLimits) => Promise<Metadata>;
 
-interface Limits {
+interface TokenLimits {
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Sends a bearer token as in RFC 6750. Throws a {@link ClientError} for text that cannot be one. */
+/** Sends `token` as in RFC 6750. Throws a {@link ClientError} for a string that is not a bearer token. */
 export function bearerAuthorization(token: BearerToken): Authorization {
   if (typeof token === "string") rejectInvalidToken(token, "INVALID_ARGUMENT");
   return async (limits) => {
@@ -27,7 +27,7 @@ export function bearerAuthorization(token: BearerToken): Authorization {
   };
 }
 
-/** What makes `token` unusable as a bearer token, without quoting it; undefined: nothing. */
+/** What is wrong with a bearer token, worded to follow its name and without quoting it; undefined if it is valid. */
 export function bearerTokenProblem(token: string): string | undefined {
   return /^[A-Za-z0-9._~+/-]+=*$/.test(token)
     ? undefined
@@ -40,25 +40,30 @@ function rejectInvalidToken(token: string, code: "INVALID_ARGUMENT" | "UNAUTHENT
   if (problem !== undefined) throw new ClientError(code, `the caller's token ${problem}`);
 }
 
-async function currentToken(token: () => string | Promise<string>, limits: Limits): Promise<string> {
+async function currentToken(token: () => string | Promise<string>, limits: TokenLimits): Promise<string> {
   let text: string;
   try {
     const given = token();
     text = typeof given === "string" ? given : await withinTimeout(given, limits);
   } catch (cause) {
     if (cause instanceof ClientError) throw cause;
-    throw new ClientError("UNAUTHENTICATED", "there is no token to call with", { cause });
+    throw new ClientError("UNAUTHENTICATED", "the function for the caller's token failed", { cause });
   }
   rejectInvalidToken(text, "UNAUTHENTICATED");
   return text;
 }
 
-function withinTimeout<T>(work: Promise<T>, { timeoutMs, signal }: Limits): Promise<T> {
+function withinTimeout<T>(work: Promise<T>, { timeoutMs, signal }: TokenLimits): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAborted = () => reject(aborted("call"));
     if (signal?.aborted) onAborted();
     const timer = setTimeout(() => {
-      reject(new ClientError("DEADLINE_EXCEEDED", `no token to call with within ${timeoutMs} ms`));
+      reject(
+        new ClientError(
+          "DEADLINE_EXCEEDED",
+          `the function for the caller's token took longer than ${timeoutMs} ms`,
+        ),
+      );
     }, timeoutMs);
     const unlisten = onAbort(signal, onAborted);
     work.then(resolve, reject).finally(() => {

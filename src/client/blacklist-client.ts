@@ -47,7 +47,7 @@ export interface BlacklistClient {
 
   /**
    * Deletes entries whose expiry, leeway and retention have passed. The service does so itself every hour. Not retried automatically,
-   * because entries deleted by an unanswered call would not be counted; calling again is safe.
+   * because the count would not include entries deleted by a call whose answer was lost; calling again is safe.
    */
   prune(options?: PruneOptions): Promise<Pruned>;
 
@@ -98,9 +98,9 @@ export interface CallOptions {
 
 /** At most one of `maxStalenessMs` and `atLeastRevision` may be given. */
 export interface CheckOptions extends CallOptions {
-  /** `false` may rely on a state up to this many milliseconds old. 0 or absent: fully fresh. */
+  /** How old, in milliseconds, the state may be that `false` relies on. 0 or absent: fully fresh. */
   readonly maxStalenessMs?: number | undefined;
-  /** `false` may rely on any state that includes this revision, which is text returned by {@link BlacklistClient.blacklist}. */
+  /** `false` may rely on any state that includes this revision, which {@link BlacklistClient.blacklist} has returned. */
   readonly atLeastRevision?: string | undefined;
   /** Whether to reject at once while the service answers no checks. Absent: the value given to `connect()`. */
   readonly failFast?: boolean | undefined;
@@ -109,11 +109,14 @@ export interface CheckOptions extends CallOptions {
 }
 
 export interface PeekOptions {
-  /** How old a `false` may be, in milliseconds. Absent or 0: only positives are returned. */
+  /** How old, in milliseconds, the state may be that `false` relies on. 0 or absent: only positives are returned. */
   readonly maxStalenessMs?: number | undefined;
 }
 
-/** A token to revoke: by its jti, which the caller vouches for, or as a raw token, which the service verifies (`TOKEN_ISSUERS`). */
+/**
+ * A token to revoke: by its jti, which the caller vouches for, or as a raw token, which the service verifies
+ * if its `TOKEN_ISSUERS` names the issuer.
+ */
 export type TokenToRevoke =
   | {
       /** The token's `jti` claim. A raw token is rejected. */
@@ -127,6 +130,7 @@ export type TokenToRevoke =
   | {
       /** The encoded token, at most 16 KiB: an access, refresh or ID token. Neither stored nor logged. */
       readonly jwt: string;
+      /** As above. */
       readonly reason?: string | undefined;
       readonly jti?: undefined;
       readonly expiresAt?: undefined;
@@ -171,6 +175,7 @@ export interface ListOptions extends CallOptions {
   readonly createdAfter?: DateInput | undefined;
   /** Only entries created before this time. */
   readonly createdBefore?: DateInput | undefined;
+  /** Only entries that this caller was the first to revoke. */
   readonly revokedBy?: string | undefined;
   /** Only these jtis, at most 1000. An empty array lists nothing. A raw token is rejected unless an older version has stored it. */
   readonly jtis?: readonly string[] | undefined;

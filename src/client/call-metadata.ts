@@ -15,13 +15,14 @@ export function guardedMetadata(give: GiveMetadata | undefined): GiveMetadata | 
   return give && (() => attempt(give) ?? {});
 }
 
+/** Adds `given` to `metadata`, without names that are reserved and values that gRPC would refuse. */
 export function addMetadata(metadata: Metadata, given: CallMetadata): void {
   for (const [name, value] of Object.entries(given)) {
     if (!/^(authorization$|grpc-)/i.test(name)) attempt(() => metadata.set(name, value));
   }
 }
 
-/** The same for a question on a stream. Values that exceed the contract's bounds are omitted. */
+/** `given` as the metadata of a question on a `StreamChecks` stream. Values that exceed the contract's bounds are omitted, too. */
 export function questionMetadata(given: CallMetadata): CallMetadata {
   const metadata = new Metadata();
   addMetadata(metadata, given);
@@ -29,7 +30,7 @@ export function questionMetadata(given: CallMetadata): CallMetadata {
   let count = 0;
   let bytes = 0;
   for (const [name, value] of Object.entries(metadata.getMap())) {
-    // gRPC refuses values that are not ASCII.
+    // Characters are bytes: gRPC refuses values that are not ASCII.
     const size = name.length + value.length;
     if (typeof value !== "string" || bytes + size > MAX_QUESTION_METADATA_BYTES) continue;
     values[name] = value;

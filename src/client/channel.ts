@@ -101,7 +101,7 @@ function addressError(message: string): ClientError {
   return new ClientError("INVALID_ARGUMENT", message, { reason: "INVALID_REQUEST" });
 }
 
-/** Connects, reconnects, and reports each change until the channel is closed. Does not keep the process alive. */
+/** Keeps a connection open until the channel is closed, and reports each change. Does not keep the process alive. */
 export function watchConnection(grpc: Client, onChange: (isConnected: boolean) => void): void {
   const channel = grpc.getChannel();
   const { READY, TRANSIENT_FAILURE, SHUTDOWN } = connectivityState;

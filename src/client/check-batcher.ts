@@ -39,12 +39,13 @@ export interface CheckBatcherSetup {
 }
 
 export interface CallAttempt {
+  /** The timeout of this attempt alone. */
   readonly timeoutMs: number;
   /** The number of the attempt for the same checks, from 1. */
   readonly attempt: number;
 }
 
-/** Checks of one freshness. */
+/** The checks of one freshness, and the calls that carry them. */
 interface Lane {
   readonly key: string | number;
   readonly freshness: NonNullable<MessageInitShape<typeof IsBlacklistedRequestSchema>["freshness"]>;
@@ -167,13 +168,13 @@ export class CheckBatcher {
   async #askUntilSettled(group: CheckGroup, { freshness }: Lane): Promise<void> {
     const { clock, random, metrics } = this.#setup;
     for (let attempt = 1; ; attempt++) {
-      const deserted = new AbortController();
-      group.onAllAbandoned = () => deserted.abort();
+      const allAbandoned = new AbortController();
+      group.onAllAbandoned = () => allAbandoned.abort();
       // An unreachable replica whose failure has not been detected yet must not use up the whole timeout.
       const half = attempt === 1 ? (group.latest - clock.monotonic()) / 2 : 0;
       const isHalf = half >= MIN_HALF_TIME_MS;
       const giveUpAt = isHalf ? group.latest - half : group.latest;
-      const error = await this.#attempt(group, { freshness, signal: deserted.signal, giveUpAt, attempt });
+      const error = await this.#attempt(group, { freshness, signal: allAbandoned.signal, giveUpAt, attempt });
       if (error !== undefined) group.failFast(this.#setup.outage);
       group.removeSettled();
       if (error === undefined || group.length === 0) return;
@@ -189,7 +190,7 @@ export class CheckBatcher {
       if (group.length === 0) return;
       group.lastError = error;
       metrics.repeated?.({ code: error.code, waitMs: wait });
-      if (wait > 0) await pause(clock, wait, deserted.signal);
+      if (wait > 0) await pause(clock, wait, allAbandoned.signal);
       group.removeSettled();
       if (group.length === 0) return;
     }
@@ -240,8 +241,8 @@ function settle(checks: readonly PendingCheck[], verdicts: readonly Verdict[]): 
 }
 
 /**
- * If the service has rejected the request because of certain tokens, fails the checks of these; the other checks are sent
- * again. Returns whether there were such tokens.
+ * If the service has rejected the request and named invalid tokens, fails the checks of these; the other checks can be sent again.
+ * Returns whether there were any.
  */
 function failNamedTokens(group: CheckGroup, { code, reason, violations }: ClientError): boolean {
   if (code !== "INVALID_ARGUMENT" || group.length === 1) return false;
@@ -258,7 +259,7 @@ function failNamedTokens(group: CheckGroup, { code, reason, violations }: Client
 
 /** The error of a check for which there is no room. */
 export function tooManyChecks(): ClientError {
-  return new ClientError("RESOURCE_EXHAUSTED", "too many checks wait already", { reason: "OVERLOADED" });
+  return new ClientError("RESOURCE_EXHAUSTED", "too many checks are pending", { reason: "OVERLOADED" });
 }
 
 function freshnessField({ maxStalenessMs, atLeastRevision }: Freshness): Lane["freshness"] {

@@ -4,7 +4,7 @@ import type { CheckOptions, PeekOptions } from "./blacklist-client.ts";
 import { type CheckBatcher, tooManyChecks } from "./check-batcher.ts";
 import { type CheckSink, ManySink, SingleSink } from "./check-sinks.ts";
 import { type AskedToken, cacheKeyOf, hasTokenType, tokenError, tokensError } from "./checked-tokens.ts";
-import { aborted, type ClientError, clientClosed, locate } from "./client-error.ts";
+import { aborted, type ClientError, clientClosed, setAddress } from "./client-error.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { LocalCopy } from "./local-copy/local-copy.ts";
 import { onAbort } from "./on-abort.ts";
@@ -33,7 +33,7 @@ export interface CheckRouterSetup {
 
 const NO_OPTIONS: CheckOptions = {};
 const FULLY_FRESH: Freshness = {};
-/** The number of checks of a long list that are in progress at once. */
+/** The maximum of checks of one list that are in progress at once; a longer list is checked part by part. */
 const LIST_PART = 4 * MAX_BATCH;
 /** Preallocated promises for answers that need no request. */
 const YES = Promise.resolve(true);
@@ -46,7 +46,7 @@ export class CheckRouter {
   readonly #localCopy: LocalCopy | undefined;
   readonly #onChecked: ClientMetrics["checked"];
   readonly #settling: CheckSettling;
-  /** Checks waiting for the copy's proof, and that proof. */
+  /** The checks that wait for a proof of the copy, and that proof. */
   #proofWait: { readonly proof: Promise<void>; readonly group: CheckGroup } | undefined;
   /** Accepts no more checks; pending checks are still answered. */
   #isEnding = false;
@@ -65,7 +65,7 @@ export class CheckRouter {
         this.#count(isBlacklisted, source);
       },
       onFailure: ({ token }, error) => {
-        locate(error, setup.address);
+        setAddress(error, setup.address);
         const replacement = setup.policy.decide(error, () => this.#isKnownBlacklisted(token));
         if (replacement !== undefined) this.#count(replacement, "policy");
         return replacement;
@@ -80,7 +80,7 @@ export class CheckRouter {
     if (this.#isEnding) return Promise.reject(clientClosed());
     if (known !== undefined) return known ? YES : NO;
     const sink = new SingleSink();
-    this.#ask(token, 0, { sink, options, deadline: this.#deadline(options) });
+    this.#startCheck(token, 0, { sink, options, deadline: this.#deadline(options) });
     return sink.promise;
   }
 
@@ -115,7 +115,7 @@ export class CheckRouter {
       for (const [index, token] of part.entries()) {
         const known = this.#isClosed ? undefined : this.#answerLocally(token, options);
         if (known !== undefined) sink.answered(index, known);
-        else this.#ask(token, index, { sink, options: unsignalled, deadline, asked });
+        else this.#startCheck(token, index, { sink, options: unsignalled, deadline, asked });
       }
       answers.push(...(await untilAborted(sink.promise, asked, signal)));
     }
@@ -123,6 +123,7 @@ export class CheckRouter {
   }
 
   peek(token: AskedToken, options: PeekOptions | null = NO_OPTIONS): boolean | undefined {
+    // Never throws: null, from a caller without a type checker, counts as absent.
     if (this.#isEnding || !hasTokenType(token)) return undefined;
     if (this.#positives.has(cacheKeyOf(token))) return true;
     return this.#localCopy?.peek(token, options?.maxStalenessMs || undefined);
@@ -164,7 +165,7 @@ export class CheckRouter {
     return seen;
   }
 
-  #ask(
+  #startCheck(
     token: AskedToken,
     index: number,
     {

@@ -1,6 +1,6 @@
 import type { ClientError } from "./client-error.ts";
 
-/** Receives the results of checks. */
+/** Receives the results of one or many checks; `index` is that of the check among them. */
 export interface CheckSink {
   answered(index: number, isBlacklisted: boolean): void;
   failed(index: number, error: ClientError): void;

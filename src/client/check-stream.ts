@@ -18,15 +18,15 @@ import { clientError, statusError } from "./grpc-error.ts";
 import { onAbort } from "./on-abort.ts";
 import { validateVerdicts } from "./validate-messages.ts";
 
-/** Interval at which a stream is checked; one that had no question since the last check is closed. */
-export const CHECK_STREAM_LOOK_MS = 1000;
+/** A stream without a question for one or two of these intervals is closed. */
+export const IDLE_STREAM_MS = 1000;
 /** A stream that has not answered a question for this long gets no further ones: its replica may be gone. */
 export const SLOW_STREAM_MS = 50;
 
 interface Setup {
   readonly metadata: Metadata;
   readonly clock: Clock;
-  /** For how long it accepts checks, in milliseconds. */
+  /** How long it accepts checks, in milliseconds. */
   readonly lifetimeMs: number;
   /** Called once the stream has ended on both sides. */
   readonly onEnd: () => void;
@@ -61,8 +61,8 @@ export class CheckStream {
   /** Pending checks by id, oldest first. */
   readonly #asked = new Map<number, PendingQuestion>();
   #lastId = 0;
-  /** The value of #lastId at the last periodic look. */
-  #lastIdAtLook = 0;
+  /** The value of `#lastId` when the stream was last found not to be idle. */
+  #seenId = 0;
   #isRetired = false;
   /** The error with which the stream ended. */
   #endError: ClientError | undefined;
@@ -88,10 +88,10 @@ export class CheckStream {
       this.#cancelTimer();
       setup.onEnd();
     });
-    this.#scheduleLook();
+    this.#retireLater();
   }
 
-  /** Whether it accepts more checks: not past its lifetime, and not while its oldest check is waiting for long. */
+  /** Whether it accepts more checks: not past its lifetime, and not while its oldest check has waited for {@link SLOW_STREAM_MS}. */
   get takesMore(): boolean {
     if (this.#isRetired || this.#endError !== undefined) return false;
     const [oldest] = this.#asked.values();
@@ -128,7 +128,7 @@ export class CheckStream {
       };
       const at = clock.monotonic();
       const unanswered = (error: ClientError) => {
-        // The replica may be gone without the connection having been closed.
+        // The replica may have died without closing the connection.
         if (this.#lastAnswerAt < at) this.#isRetired = this.#isSilent = true;
         fail(error);
       };
@@ -179,7 +179,7 @@ export class CheckStream {
         validateVerdicts(asked.request, outcome.value);
         asked.resolve(outcome.value);
       } else if (outcome.case === "status") asked.reject(statusError(outcome.value));
-      else throw malformedAnswer("the service answered what is not known here");
+      else throw malformedAnswer("the service sent an unknown kind of answer");
     } catch (error) {
       asked.reject(error as ClientError);
     }
@@ -187,14 +187,14 @@ export class CheckStream {
 
   #endIfDone(): void {
     if (!this.#isRetired || this.#endError !== undefined || this.#asked.size > 0) return;
-    this.#finish(new ClientError("UNAVAILABLE", "the stream is over"));
+    this.#finish(new ClientError("UNAVAILABLE", "the stream of checks has ended"));
     if (this.#isSilent) {
       this.#call.cancel();
       return;
     }
     this.#call.end();
     // A stream that the service never ends would keep its connection, and thereby the process, alive for ever.
-    this.#cancelTimer = this.#setup.clock.schedule(CHECK_STREAM_LOOK_MS, () => this.#call.cancel());
+    this.#cancelTimer = this.#setup.clock.schedule(IDLE_STREAM_MS, () => this.#call.cancel());
   }
 
   #finish(error: ClientError): void {
@@ -204,13 +204,13 @@ export class CheckStream {
     for (const asked of [...this.#asked.values()]) asked.resolve({ streamEnd: error });
   }
 
-  #scheduleLook(): void {
+  #retireLater(): void {
     const { clock, lifetimeMs } = this.#setup;
-    this.#cancelTimer = clock.schedule(CHECK_STREAM_LOOK_MS, () => {
-      const isIdle = this.#lastId === this.#lastIdAtLook;
-      this.#lastIdAtLook = this.#lastId;
+    this.#cancelTimer = clock.schedule(IDLE_STREAM_MS, () => {
+      const isIdle = this.#lastId === this.#seenId;
+      this.#seenId = this.#lastId;
       if (isIdle || clock.monotonic() - this.beganAt >= lifetimeMs) this.retire();
-      else this.#scheduleLook();
+      else this.#retireLater();
     });
   }
 }

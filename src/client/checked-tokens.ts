@@ -17,12 +17,12 @@ export function hasTokenType(token: unknown): token is AskedToken {
   return typeof token === "string";
 }
 
-/** What identifies the token. An invalid one has no key that an entry may have. */
+/** The identity of a token, which need not be valid: no entry matches an invalid one. */
 export function identityOf(token: AskedToken): TokenIdentity {
   return token as TokenIdentity;
 }
 
-/** The text under which a positive answer is remembered: all that was asked. */
+/** The key under which a positive answer is cached. It has everything that was asked about. */
 export function cacheKeyOf(token: AskedToken): string {
   return token;
 }

@@ -41,8 +41,8 @@ export interface ClientErrorDetails {
   readonly cause?: unknown;
 }
 
-/** Sets the address of an error that has none. Not a method, because users of the library must not see it. */
-export let locate: (error: ClientError, address: string) => ClientError;
+/** Sets the address of an error that has none, and returns the error. Not a method, because users of the library must not see it. */
+export let setAddress: (error: ClientError, address: string) => ClientError;
 
 /** Fields of violations that mean that a token is invalid or cannot be revoked: `jti`, `jtis[3]`, `tokens[0].jwt`. */
 const OF_A_TOKEN = /^(jti|jtis\[\d+\]|tokens\[\d+\]\.(jti|jwt))$/;
@@ -66,7 +66,7 @@ export class ClientError extends Error {
   readonly #detail: string | undefined;
 
   static {
-    locate = (error, address) => {
+    setAddress = (error, address) => {
       error.#address ??= address;
       return error;
     };

@@ -1,7 +1,7 @@
 import { systemClock } from "../time/clock.ts";
 import type { BlacklistClient } from "./blacklist-client.ts";
-import type { ConnectOptions, Mode } from "./connect-options.ts";
-import type { LocalCopyFactory } from "./local-copy/local-copy.ts";
+import type { ConnectOptions } from "./connect-options.ts";
+import type { LocalCopySetup } from "./local-copy/local-copy.ts";
 import { WatchedCopy } from "./local-copy/watched-copy.ts";
 import { openClient } from "./open-client.ts";
 
@@ -15,18 +15,12 @@ export { type ClientCredentials, type CredentialsSetup, clientCredentials, type 
 export type { AnswerSource, ClientLog, ClientMetrics } from "./telemetry.ts";
 export type { OnUnavailable } from "./unavailable-policy.ts";
 
-/** The implementation of each mode's copy; `remote` has none. */
-const LOCAL_COPIES: Record<Mode, LocalCopyFactory | undefined> = {
-  remote: undefined,
-  local: (setup) => new WatchedCopy(setup),
-};
-
 /**
  * Connects to the service and stays connected until the client is closed: create one client and share it. Throws a `ClientError`
  * for invalid options, and if `credentials` must not be sent to `address`. An unavailable service is not an error here: see
  * `state`.
  */
 export function connect(options: ConnectOptions): BlacklistClient {
-  const localCopy = LOCAL_COPIES[options?.mode ?? "remote"];
+  const localCopy = options?.mode === "local" ? (setup: LocalCopySetup) => new WatchedCopy(setup) : undefined;
   return openClient({ options, clock: systemClock, random: Math.random, localCopy });
 }

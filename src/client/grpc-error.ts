@@ -25,7 +25,7 @@ export function statusError(bytes: Uint8Array): ClientError {
   const sent = readStatus(bytes);
   // Without a code it is unknown whether a retry may help.
   if (sent === undefined || sent.code === status.OK)
-    return malformedAnswer("the service gave no reason for no answer");
+    return malformedAnswer("the service sent an error without a code");
   return convert(sent.code, sent.message, { details: sent.details });
 }
 
@@ -60,15 +60,15 @@ function clampedDelay(delay: Duration): number {
 }
 
 function readStatus(bytes: Uint8Array): Status | undefined {
-  return tolerant(() => fromBinary(StatusSchema, bytes));
+  return ifReadable(() => fromBinary(StatusSchema, bytes));
 }
 
 function unpack<S extends DescMessage>(details: readonly Any[], schema: S): MessageShape<S>[] {
-  return details.flatMap((detail) => tolerant(() => anyUnpack(detail, schema)) ?? []);
+  return details.flatMap((detail) => ifReadable(() => anyUnpack(detail, schema)) ?? []);
 }
 
 // A proxy may add or garble details; the status itself stays valid.
-function tolerant<T>(read: () => T): T | undefined {
+function ifReadable<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch {
@@ -78,8 +78,8 @@ function tolerant<T>(read: () => T): T | undefined {
 
 const BROKEN = /^Connection dropped|RST_STREAM|^Stream refused|HTTP\/2|ERR_HTTP2|ECONNRESET|EPIPE/;
 
-/** Patterns of grpc-js's error texts, which alone distinguish these failures. The first match applies. */
-const SIGNS: readonly (readonly [RegExp, ConnectionFailure])[] = [
+/** The failures by patterns of grpc-js's error texts, which alone tell them apart. The first match applies. */
+const PATTERNS: readonly (readonly [RegExp, ConnectionFailure])[] = [
   [/ECONNREFUSED|connect ENOENT/, "refused"],
   [/name resolution|ENOTFOUND|EAI_AGAIN|no addresses resolved/i, "unknown-host"],
   [/certificate|altnames/i, "certificate"],
@@ -91,7 +91,7 @@ const SIGNS: readonly (readonly [RegExp, ConnectionFailure])[] = [
 
 /** The connection failure that `text`, the explanation of `code` by grpc-js or a proxy, describes; undefined: none. */
 export function connectionFailure(code: StatusName, text: string): ConnectionFailure | undefined {
-  if (code === "UNAVAILABLE") return SIGNS.find(([sign]) => sign.test(text))?.[1];
+  if (code === "UNAVAILABLE") return PATTERNS.find(([pattern]) => pattern.test(text))?.[1];
   return code === "INTERNAL" && text.startsWith("Received RST_STREAM") ? "lost" : undefined;
 }
 
@@ -102,8 +102,8 @@ const CONNECTION_MESSAGES: Readonly<Record<ConnectionFailure, string>> = {
   "unknown-host": `${UNREACHED}: the host name in its address is not known`,
   unreachable: `${UNREACHED}: its address does not answer`,
   certificate: `${UNREACHED}: its certificate, or the client's, is not accepted`,
-  "not-tls": `${UNREACHED}: what listens at its address does not speak TLS`,
-  "hung-up": `${UNREACHED}: what listens at its address closes the connection`,
+  "not-tls": `${UNREACHED}: the server at its address does not speak TLS`,
+  "hung-up": `${UNREACHED}: the server at its address closes the connection`,
   lost: "the connection to the token blacklist was lost",
 };
 
@@ -111,10 +111,10 @@ const CODE_MESSAGES: Partial<Record<StatusName, string>> = {
   UNAVAILABLE: UNREACHED,
   DEADLINE_EXCEEDED: "no answer from the token blacklist in time",
   CANCELLED: "the call was cancelled",
-  UNIMPLEMENTED: "what answers at the address of the token blacklist does not offer this call",
-  UNAUTHENTICATED: "the token blacklist, or a proxy before it, does not know who calls",
+  UNIMPLEMENTED: "the server at the address of the token blacklist does not offer this call",
+  UNAUTHENTICATED: "the token blacklist, or a proxy before it, does not accept the caller's credentials",
   PERMISSION_DENIED: "the token blacklist, or a proxy before it, does not allow this call",
-  RESOURCE_EXHAUSTED: "the token blacklist, or a proxy before it, refuses more than it takes",
+  RESOURCE_EXHAUSTED: "the token blacklist, or a proxy before it, is overloaded or limits its callers",
 };
 
 /** A message that names neither address nor host, because gateways pass messages on to their own callers. */

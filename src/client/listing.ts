@@ -45,7 +45,7 @@ export async function* listing(
   for (let pageToken = ""; ; ) {
     const { tokens, nextPageToken } = await fetchPage({ ...filters, pageToken });
     for (const token of tokens) yield listedToken(token);
-    pageToken = pageTokens.next(nextPageToken);
+    pageToken = pageTokens.accept(nextPageToken);
     if (pageToken === "") return;
   }
 }
@@ -97,7 +97,7 @@ function date(timestamp: Timestamp): Date {
   try {
     return new Date(fromTimestamp(timestamp));
   } catch {
-    throw malformedAnswer("the service sent a time that is none");
+    throw malformedAnswer("the service sent an invalid time");
   }
 }
 
@@ -113,8 +113,8 @@ export class PageTokens {
     this.#seen.add(digestOf(first));
   }
 
-  /** Returns `token`, which names the next page. Throws if it cannot be a token of the next page. */
-  next(token: string): string {
+  /** Returns `token`, with which the next page is requested; empty: there is none. Throws if it is too long or was sent before. */
+  accept(token: string): string {
     if (token === "") return token;
     if (Buffer.byteLength(token) > MAX_PAGE_TOKEN_BYTES)
       throw malformedAnswer(`the service sent a page token of more than ${MAX_PAGE_TOKEN_BYTES} bytes`);

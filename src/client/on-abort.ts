@@ -1,6 +1,6 @@
 interface Listeners {
   readonly callbacks: Set<() => void>;
-  readonly tell: () => void;
+  readonly listener: () => void;
 }
 
 // Weak, so that an entry is collected with its signal.
@@ -13,26 +13,26 @@ const listening = new WeakMap<AbortSignal, Listeners>();
  * listener searches all listeners of the signal.
  */
 export function onAbort(signal: AbortSignal | undefined, callback: () => void): () => void {
-  if (signal === undefined) return nothing;
+  if (signal === undefined) return doNothing;
   const known = listening.get(signal) ?? listen(signal);
   known.callbacks.add(callback);
   return () => {
     known.callbacks.delete(callback);
     if (known.callbacks.size > 0 || listening.get(signal) !== known) return;
     listening.delete(signal);
-    signal.removeEventListener("abort", known.tell);
+    signal.removeEventListener("abort", known.listener);
   };
 }
 
 function listen(signal: AbortSignal): Listeners {
   const callbacks = new Set<() => void>();
-  const tell = () => {
+  const listener = () => {
     for (const callback of callbacks) callback();
   };
-  const listeners = { callbacks, tell };
+  const listeners = { callbacks, listener };
   listening.set(signal, listeners);
-  signal.addEventListener("abort", tell, { once: true });
+  signal.addEventListener("abort", listener, { once: true });
   return listeners;
 }
 
-function nothing(): void {}
+function doNothing(): void {}

@@ -6,8 +6,9 @@ import { onAbort } from "./on-abort.ts";
 
 /** The freshness of an answer; without either field: fully fresh. Never both. */
 export interface Freshness {
-  /** Milliseconds, an integer of at least 1. */
+  /** How old the answer may be: whole milliseconds, at least 1. */
   readonly maxStalenessMs?: number | undefined;
+  /** The answer reflects this revision. */
   readonly atLeastRevision?: string | undefined;
 }
 
@@ -107,7 +108,7 @@ export class CheckGroup {
   isOrderFixed = false;
   /** Called when all checks of a call in flight have been abandoned. */
   onAllAbandoned: (() => void) | undefined;
-  /** The error of the last attempt, because of which the checks still wait. */
+  /** The error of the last attempt, after which the checks wait for another. */
   lastError: ClientError | undefined;
   /** The metadata of the group's calls, taken when its first check was made. */
   metadata: CallMetadata | undefined;
@@ -150,7 +151,7 @@ export class CheckGroup {
     this.#onRemoved?.();
   }
 
-  /** Removes settled checks before the next attempt. */
+  /** Removes settled checks, so that the next attempt does not repeat them. */
   removeSettled(): void {
     this.checks = this.checks.filter(({ isSettled }) => !isSettled);
     this.#abandoned = 0;
@@ -183,7 +184,7 @@ export class CheckGroup {
     this.onAllAbandoned?.();
   }
 
-  /** Fails the checks whose deadline is not after `now`, and finds the next deadline. */
+  /** Fails the checks whose deadline is not after `now`, with `error` (absent: DEADLINE_EXCEEDED), and finds the next deadline. */
   expire(now: number, error?: ClientError): void {
     if (now < this.earliest) return;
     const due: PendingCheck[] = [];

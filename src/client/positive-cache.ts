@@ -14,7 +14,7 @@ const REMEMBER_POSITIVE_MS = 60_000;
 export class PositiveCache {
   readonly #clock: Clock;
   readonly #max: number;
-  /** Until when each is remembered, by the monotonic clock. */
+  /** When each stops being remembered, by the monotonic clock. */
   readonly #until = new Map<string, number>();
   /** The same tokens in order of insertion, as a ring from `#oldest`: a Map would search its deleted entries for the first live one. */
   #ring: string[] = [];

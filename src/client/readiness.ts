@@ -43,8 +43,8 @@ export class Readiness {
     if (signal?.aborted) throw aborted("wait for the client");
     const { clock, isReady, lastError, onWaiting } = this.#setup;
     if (isReady()) return;
-    const alive = setInterval(() => {}, 2 ** 30);
-    const cleanUp = [() => clearInterval(alive)];
+    const keepAlive = setInterval(() => {}, 2 ** 30);
+    const cleanUp = [() => clearInterval(keepAlive)];
     try {
       await new Promise<void>((resolve, reject) => {
         const waiter = { resolve, reject };
@@ -64,7 +64,7 @@ export class Readiness {
     }
   }
 
-  /** Call it whenever the client may have become ready. */
+  /** Resolves all pending calls if the client is ready. To be called whenever it may have become so. */
   recheck(): void {
     if (this.#waiters.size === 0 || !this.#setup.isReady()) return;
     for (const { resolve } of this.#waiters) resolve();

@@ -4,8 +4,8 @@ import { ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 
 /** The delay before the second attempt at a call; each further delay is up to twice as long, up to the maximum. */
-const FIRST_REPEAT_MS = 25;
-const MAX_REPEAT_MS = 500;
+const FIRST_RETRY_DELAY_MS = 25;
+const MAX_RETRY_DELAY_MS = 500;
 
 /**
  * The pause in milliseconds after attempt `attempt` (from 1) failed with `error`; undefined: do not retry. Half of the pause is
@@ -16,8 +16,8 @@ export function retryDelay(
   { attempt, random }: { attempt: number; random: () => number },
 ): number | undefined {
   if (attempt >= MAX_CALL_ATTEMPTS || !isTransient(error)) return undefined;
-  const longest = Math.min(FIRST_REPEAT_MS * 2 ** (attempt - 1), MAX_REPEAT_MS);
-  const jittered = longest / 2 + (random() * longest) / 2;
+  const longestMs = Math.min(FIRST_RETRY_DELAY_MS * 2 ** (attempt - 1), MAX_RETRY_DELAY_MS);
+  const jittered = longestMs / 2 + (random() * longestMs) / 2;
   return (error.retryAfterMs ?? 0) + jittered;
 }
 
@@ -31,7 +31,7 @@ function isTransient({ code, reason }: ClientError): boolean {
  */
 export function remapCancellation(error: ClientError, isOwn: boolean): ClientError {
   if (isOwn || !(error.code === "CANCELLED" || isCutShort(error))) return error;
-  return new ClientError("UNAVAILABLE", "the token blacklist broke the call off", {
+  return new ClientError("UNAVAILABLE", "the token blacklist or a proxy aborted the call", {
     reason: error.reason,
     connection: error.connection ?? "lost",
     detail: error.detail,
@@ -47,10 +47,10 @@ function isCutShort({ code, connection }: ClientError): boolean {
 export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     // The clock's timers do not keep the process alive, but a caller awaits the retry.
-    const alive = setInterval(() => {}, 2 ** 30);
+    const keepAlive = setInterval(() => {}, 2 ** 30);
     const end = () => {
       cancel();
-      clearInterval(alive);
+      clearInterval(keepAlive);
       unlisten();
       resolve();
     };

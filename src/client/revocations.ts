@@ -93,7 +93,7 @@ export function revoked({ results, revision }: BlacklistResponse): Revoked {
     results: results.map(({ token, outcome: number }) => {
       const outcome = OUTCOMES[number];
       if (token === undefined || outcome === undefined)
-        throw malformedAnswer("the service sent a result without meaning");
+        throw malformedAnswer("the service sent a result without token or known outcome");
       return { ...listedToken(token), outcome };
     }),
   };

@@ -22,7 +22,7 @@ import { methodDefinition } from "../protobuf/service-definition.ts";
 import { clampedToTimer } from "../time/clock.ts";
 import { addMetadata, type CallMetadata } from "./call-metadata.ts";
 import { type Channel, closeChannel, openChannel, SHORT_LIVED } from "./channel.ts";
-import { aborted, ClientError, locate } from "./client-error.ts";
+import { aborted, ClientError, setAddress } from "./client-error.ts";
 import { type ClientCredentials, clientCredentials } from "./credentials.ts";
 import { clientError } from "./grpc-error.ts";
 import { onAbort } from "./on-abort.ts";
@@ -100,7 +100,7 @@ function unaryCall<I extends DescMessage, O extends DescMessage>(
     const answer = await new Promise<MessageShape<O>>((resolve, reject) => {
       const onEnd = (error: ServiceError | null, message?: MessageShape<O>) => {
         unlisten();
-        if (error) reject(locate(clientError(error), address));
+        if (error) reject(setAddress(clientError(error), address));
         else resolve(message as MessageShape<O>);
       };
       const call = grpc.makeUnaryRequest(

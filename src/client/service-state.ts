@@ -35,12 +35,13 @@ export class ServiceState {
   readonly #setup: ServiceStateSetup;
   readonly #readiness: Readiness;
   readonly #probe: ServiceProbe;
-  /** A check has been answered since the service was last unavailable. */
+  /** Whether a check has been answered since the service was last unavailable. */
   #hasAnswered = false;
+  /** Whether the client has ever been ready. */
   #wasReady = false;
   /** The last failure that concerns the service. */
   #lastError: ClientError | undefined;
-  /** The error of checks that fail fast. */
+  /** Why the service answers no checks; undefined while it does, as far as known. Checks that fail fast fail with it. */
   #outage: ClientError | undefined;
   /** A check has failed fast since the last probe, so another probe has to find out whether checks are answered. */
   #hasFailedFast = false;

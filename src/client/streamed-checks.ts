@@ -14,11 +14,9 @@ import { rejectIllFormedText } from "./validate-messages.ts";
  * carries the caller's current token.
  */
 export const CHECK_STREAM_MS = 10_000;
-/**
- * After a stream that answered nothing, checks are sent as calls for this long, doubling after each further such stream up to the maximum.
- */
-export const REST_FROM_STREAMS_MS = 1000;
-export const MAX_REST_FROM_STREAMS_MS = 60_000;
+/** After a stream without any answer, checks are unary calls for this long, doubling after each further such stream up to the maximum. */
+export const UNARY_CHECKS_MS = 1000;
+export const MAX_UNARY_CHECKS_MS = 60_000;
 
 type IsBlacklisted = RpcClient["isBlacklisted"];
 
@@ -43,8 +41,9 @@ export class StreamedChecks {
   #current: CheckStream | undefined;
   /** Until when checks are unary calls, by the monotonic clock. */
   #unaryUntil = Number.NEGATIVE_INFINITY;
+  /** When checks last became unary calls, by the monotonic clock. */
   #unarySince = Number.NEGATIVE_INFINITY;
-  /** Consecutive rests without an answer on a stream in between. */
+  /** How many times in a row checks became unary calls without an answer on a stream in between. */
   #failedStreams = 0;
 
   constructor(setup: Setup) {
@@ -117,13 +116,12 @@ export class StreamedChecks {
     return stream;
   }
 
-  /** Stops using streams for a while; once, however many checks and streams were lost together. */
+  /** Makes checks unary calls for a while. Counts once, however many checks and streams failed together. */
   #useUnary({ beganAt }: CheckStream): void {
-    // A stream from before the last rest is no news; and if the current stream is answered, streams work.
+    // The failure of a stream from before the last time is known already; and if the current stream has answers, streams work.
     if (beganAt <= this.#unarySince || this.#current?.hasAnswered) return;
     this.#unarySince = this.#setup.clock.monotonic();
     this.#unaryUntil =
-      this.#unarySince +
-      Math.min(REST_FROM_STREAMS_MS * 2 ** this.#failedStreams++, MAX_REST_FROM_STREAMS_MS);
+      this.#unarySince + Math.min(UNARY_CHECKS_MS * 2 ** this.#failedStreams++, MAX_UNARY_CHECKS_MS);
   }
 }

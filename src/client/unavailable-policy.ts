@@ -31,7 +31,9 @@ interface Setup {
 /** Decides which answer replaces an error, and counts unanswered checks. */
 export class UnavailablePolicy {
   readonly #setup: Setup;
+  /** Unanswered checks since the last log line. */
   #unlogged = 0;
+  /** By the monotonic clock. */
   #loggedAt = Number.NEGATIVE_INFINITY;
 
   constructor(setup: Setup) {

@@ -15,8 +15,8 @@ export function validateVerdicts({ jtis }: IsBlacklistedRequest, { verdicts }: I
   if (verdicts.length !== jtis.length) {
     throw malformedAnswer(`the service answered ${verdicts.length} verdicts to ${jtis.length} jtis`);
   }
-  const odd = verdicts.find((verdict) => !isKnown(verdict, Verdict, Verdict.UNSPECIFIED));
-  if (odd !== undefined) throw malformedAnswer(`the service answered verdict ${odd}, which means nothing`);
+  const unknown = verdicts.find((verdict) => !isKnown(verdict, Verdict, Verdict.UNSPECIFIED));
+  if (unknown !== undefined) throw malformedAnswer(`the service answered the unknown verdict ${unknown}`);
 }
 
 /** Throws unless there is exactly one result per token, for that token and with a known outcome. */
@@ -26,7 +26,7 @@ export function validateResults({ tokens }: BlacklistRequest, { results }: Black
   }
   for (const [index, { token: stored, outcome }] of results.entries()) {
     if (!isKnown(outcome, Outcome, Outcome.UNSPECIFIED)) {
-      throw malformedAnswer(`the service answered outcome ${outcome}, which means nothing`);
+      throw malformedAnswer(`the service answered the unknown outcome ${outcome}`);
     }
     const asked = tokens[index]?.token;
     if (stored === undefined || (asked?.case === "jti" && asked.value !== stored.jti)) {
@@ -44,7 +44,7 @@ function isKnown(value: number, names: Record<number, string>, unspecified: numb
 export function rejectIllFormedText(schema: DescMessage, message: object): void {
   const violations = illFormedStrings(schema, message);
   if (violations.length === 0) return;
-  const text = "the request holds text that is not well-formed";
+  const text = "the request contains text that is not well-formed";
   throw new ClientError("INVALID_ARGUMENT", text, { reason: "INVALID_REQUEST", violations });
 }
 

@@ -23,10 +23,11 @@ export type UnaryMethodName<S extends DescService> = {
 /** The names of a service's other methods. */
 export type StreamMethodName<S extends DescService> = Exclude<keyof S["method"] & string, UnaryMethodName<S>>;
 
+/** The request of the unary method `K`. */
 export type InputOf<S extends DescService, K extends UnaryMethodName<S>> =
   S["method"][K] extends DescMethodUnary<infer I, DescMessage> ? MessageShape<I> : never;
 
-/** The result of a handler: the message, or the fields to create it from. */
+/** What a handler of the unary method `K` returns: the response, or the fields to create it from. */
 export type OutputOf<S extends DescService, K extends UnaryMethodName<S>> =
   S["method"][K] extends DescMethodUnary<DescMessage, infer O> ? MessageInitShape<O> : never;
 

@@ -2,7 +2,7 @@
 // characters that could control a terminal, or are indistinguishable from others.
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/gu;
 const EDGE_SPACE = /^ +| +$/g;
-const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+const SHORT_ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 /** Escapes `text` for a terminal: invisible characters, and the backslash, so that the result is unambiguous. */
 export function escapeForTerminal(text: string): string {
@@ -13,11 +13,11 @@ export function escapeForTerminal(text: string): string {
 
 /** Like {@link escapeForTerminal}, for a sentence that quotes foreign text: leaves backslashes and spaces unchanged. */
 export function escapeLine(text: string): string {
-  return text.replace(HIDDEN, (character) => SHORT[character] ?? escaped(character));
+  return text.replace(HIDDEN, (character) => SHORT_ESCAPES[character] ?? escapeSequence(character));
 }
 
 /** `value` as JSON on one line, with the same characters escaped. Parses to the same value. */
-export function escapedJson(value: unknown): string {
+export function terminalJson(value: unknown): string {
   return escapeJson(JSON.stringify(value));
 }
 
@@ -31,7 +31,7 @@ export function escapeJson(json: string): string {
   );
 }
 
-function escaped(character: string): string {
+function escapeSequence(character: string): string {
   const code = character.codePointAt(0) as number;
   if (code < 0x80) return `\\x${hex(code, 2)}`;
   return code <= 0xffff ? `\\u${hex(code, 4)}` : `\\u{${hex(code, 1)}}`;

@@ -8,7 +8,7 @@ import {
   type StreamChecksResponse,
   Verdict,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { CHECK_STREAM_LOOK_MS, CheckStream, SLOW_STREAM_MS } from "../../src/client/check-stream.ts";
+import { CheckStream, IDLE_STREAM_MS, SLOW_STREAM_MS } from "../../src/client/check-stream.ts";
 import { ClientError } from "../../src/client/client-error.ts";
 import { CHECK_STREAM_MS } from "../../src/client/streamed-checks.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -319,7 +319,7 @@ describe("a stream of checks", () => {
     await served(0);
     stream.retire();
     await streams[0]?.isLeft("done");
-    clock.advance(CHECK_STREAM_LOOK_MS - 1);
+    clock.advance(IDLE_STREAM_MS - 1);
     expect(ends).to.equal(0);
     clock.advance(1);
     await isOver();
@@ -332,9 +332,9 @@ describe("a stream of checks", () => {
     const { held, ids } = await served(1);
     held.answer(ids[0] as number, FINE);
     await answer;
-    clock.advance(CHECK_STREAM_LOOK_MS);
+    clock.advance(IDLE_STREAM_MS);
     const afterOne = stream.takesMore;
-    clock.advance(CHECK_STREAM_LOOK_MS);
+    clock.advance(IDLE_STREAM_MS);
     expect([afterOne, stream.takesMore]).to.deep.equal([true, false]);
     await held.isLeft("done");
   });

@@ -64,7 +64,7 @@ describe("the client's credentials", () => {
     const { cause: kept } = await failure(connected(() => Promise.reject(cause)).list({}));
     expect({ code, message, kept, sent: sent() }).to.deep.equal({
       code: "UNAUTHENTICATED",
-      message: "there is no token to call with",
+      message: "the function for the caller's token failed",
       kept: cause,
       sent: [],
     });

@@ -51,7 +51,7 @@ export class CopiedEntries implements KnownEntries {
     this.#clockBounds = new ClockBounds(clock);
   }
 
-  /** Whether the copy has held everything, so that it can give negatives within the limits of its proof. */
+  /** Whether the copy has received all entries since its fingerprint key was set, so that it gives negatives as fresh as its proof. */
   get isComplete(): boolean {
     return this.#isComplete;
   }
@@ -68,7 +68,7 @@ export class CopiedEntries implements KnownEntries {
     );
   }
 
-  /** The number of tables: the current one, and those of blacklists that are no longer served. */
+  /** The number of tables, current and former. */
   get tableCount(): number {
     return this.#formerTables.length + (this.#table === undefined ? 0 : 1);
   }
@@ -93,7 +93,7 @@ export class CopiedEntries implements KnownEntries {
       : elapsedSince(this.#provenAt, this.#clock);
   }
 
-  /** False for a token that is not valid. */
+  /** Whether an entry blacklists the token now. False for a token that is not valid. */
   isBlacklisted(token: AskedToken): boolean {
     const until = matchingExpiry(identityOf(token), this);
     return until > 0 && this.#isAhead(until, this.#clock.now());
@@ -112,7 +112,7 @@ export class CopiedEntries implements KnownEntries {
     return elapsedMs <= maxStalenessMs ? false : undefined;
   }
 
-  /** When the entry with this key stops being BLACKLISTED; 0 if there is none; negative if there is no copy, or `key` is not valid. */
+  /** When the entry with this key stops being BLACKLISTED, in milliseconds since 1970; 0 if there is none; negative if there is no copy, or `key` is not valid. */
   expiryOf(key: EntryKey): number {
     const index = this.#table?.index;
     const fingerprint = index?.fingerprintIfKey(key);
@@ -122,6 +122,7 @@ export class CopiedEntries implements KnownEntries {
     return Math.max(until, ...this.#formerTables.map((former) => former.index.expiryOf(key)));
   }
 
+  /** Whether the copy is known to reflect `revision`. */
   reflects(revision: string): boolean {
     return this.#reflected.has(revision);
   }
@@ -143,6 +144,7 @@ export class CopiedEntries implements KnownEntries {
     this.#reflected.clear();
   }
 
+  /** Adds an entry, which stops being BLACKLISTED at `until`, in milliseconds since 1970. */
   put(fingerprint: Int32Array, until: number): void {
     this.#version++;
     this.#table?.index.put(fingerprint, until);

@@ -20,8 +20,9 @@ export interface LocalCopy {
    * object); rejects with a ClientError if it cannot be proven.
    */
   prove(): Promise<void>;
-  /** Looks the token up. `false` is valid only synchronously in the continuation of {@link prove}. */
+  /** Whether an entry blacklists the token now. `false` is valid only synchronously in the continuation of {@link prove}. */
   isBlacklisted(token: AskedToken): boolean;
+  /** Whether the copy has received all entries, so that it can give negatives once they are proven. */
   readonly isComplete: boolean;
   /** While it is unchanged, a token that was not blacklisted still is not. */
   readonly version: number;

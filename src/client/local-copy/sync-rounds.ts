@@ -9,12 +9,13 @@ interface Options {
   readonly clock: Clock;
   /** Sends a `sync` with this id. */
   readonly send: (id: bigint) => void;
+  /** Called when the copy is proven current as of `sentAt`. */
   readonly onProven: (sentAt: ClockReading) => void;
   /** Called when the service reports that it cannot prove the copy current, or does not answer in time. */
   readonly onFailed: (error: ClientError) => void;
 }
 
-/** The requests that share one `sync`: those made while the previous `sync` is in flight. */
+/** The promise of the requests that share one `sync`: those made while the previous `sync` is in flight. */
 interface Group {
   readonly promise: Promise<void>;
   resolve(): void;
@@ -67,6 +68,7 @@ export class SyncRounds {
     sent.group.resolve();
   }
 
+  /** Called when the service cannot prove the copy current as of this `sync`. */
   onUnsynced(id: bigint, error: ClientError): void {
     const sent = this.#takeSent(id);
     if (sent === undefined) return;

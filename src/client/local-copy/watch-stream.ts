@@ -21,10 +21,15 @@ export const MAX_REVISION_LENGTH = 256;
 export interface WatchListener {
   /** The service's time, in milliseconds since 1970; with every message. */
   onTime(time: number): void;
+  /** A snapshot or changes follow. */
   onOpened(opened: Opened): void;
+  /** An entry was added or extended; it stops being BLACKLISTED at `until`, in milliseconds since 1970. */
   onEntry(fingerprint: Int32Array, until: number): void;
+  /** Every entry up to this revision has been sent. */
   onRevision(revision: string): void;
+  /** The service has proven that everything acknowledged before this `sync` and earlier ones has been sent. */
   onSynced(id: bigint): void;
+  /** The service cannot prove it now. */
   onUnsynced(id: bigint, error: ClientError): void;
   /** The stream has ended; no further event follows. */
   onEnd(error: ClientError): void;
@@ -35,7 +40,7 @@ export class WatchStream {
   readonly #call: ClientDuplexStream<WatchRequest, WatchResponse>;
   readonly #listener: WatchListener;
   #isOpened = false;
-  #isOver = false;
+  #hasEnded = false;
 
   constructor(
     grpc: Client,
@@ -59,33 +64,34 @@ export class WatchStream {
     this.#write({ case: "start", value: { revision, key, entryKinds: [EntryKind.JTI] } });
   }
 
-  /** Requests proof. Ids must increase. */
+  /** Requests proof that the copy is current. Each id must be greater than the last. */
   sync(id: bigint): void {
     this.#write({ case: "sync", value: { id } });
   }
 
+  /** Ends the stream with `error`. */
   cancel(error: ClientError): void {
     this.#end(error);
   }
 
   #write(request: { case: string; value: object }): void {
     // The serializer creates the message from these fields.
-    if (!this.#isOver) this.#call.write({ request } as unknown as WatchRequest);
+    if (!this.#hasEnded) this.#call.write({ request } as unknown as WatchRequest);
   }
 
   #receive({ time, response }: WatchResponse): void {
-    if (this.#isOver) return;
+    if (this.#hasEnded) return;
     try {
-      if (time === undefined) throw malformedAnswer("the service's message has no time");
+      if (time === undefined) throw malformedAnswer("the service has sent a message without a time");
       this.#listener.onTime(timestampMs(time));
       // The listener may have cancelled the stream and dropped the copy, so the rest of the message is ignored.
-      if (this.#isOver) return;
+      if (this.#hasEnded) return;
       switch (response.case) {
         case "opened":
           if (response.value.hash !== HASH_NAME) {
             throw new ClientError(
               "UNIMPLEMENTED",
-              "the service makes fingerprints in a way that is not known here",
+              "the service makes fingerprints with a hash that this client does not know",
             );
           }
           this.#isOpened = true;
@@ -95,7 +101,7 @@ export class WatchStream {
           });
           return;
         case "entries":
-          if (!this.#isOpened) throw malformedAnswer("the service has sent entries of nothing");
+          if (!this.#isOpened) throw malformedAnswer("the service has sent entries before it sent their key");
           this.#takeEntries(response.value);
           return;
         case "synced":
@@ -113,13 +119,13 @@ export class WatchStream {
           return;
         default:
           // An unknown message may be one that a copy must not ignore.
-          throw malformedAnswer("the service has sent what is not known here");
+          throw malformedAnswer("the service has sent an unknown kind of message");
       }
     } catch (error) {
       this.#end(
         error instanceof ClientError
           ? error
-          : malformedAnswer(`the service has sent what cannot be: ${error}`),
+          : malformedAnswer(`the service has sent an invalid message: ${error}`),
       );
     }
   }
@@ -132,8 +138,8 @@ export class WatchStream {
   }
 
   #end(error: ClientError): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     this.#call.cancel();
     this.#listener.onEnd(error);
   }

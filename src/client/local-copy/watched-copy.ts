@@ -20,10 +20,10 @@ export const MAX_WATCH_RETRY_MS = 5000;
 /** Maximum delay before a copy reconnects after a failure that only an operator can correct, such as a rejected credential. */
 const MAX_LASTING_RETRY_MS = 60_000;
 /**
- * Keys of the entries in a client's copy: the present one, and those of blacklists that the service no longer serves. A database is
- * replaced occasionally; with a service that names new keys continually, the copy would keep every entry and search under every key.
+ * The maximum of tables in a copy: one of the blacklist that the service serves now, and one of each that it served before. A database is
+ * replaced occasionally; with a service that sent a new key at each start, the copy would keep all entries and search all tables.
  */
-export const MAX_COPY_KEYS = 8;
+export const MAX_COPY_TABLES = 8;
 /** Timeout for obtaining the token with which a stream begins. */
 const WATCH_TOKEN_MS = 5000;
 
@@ -123,8 +123,10 @@ export class WatchedCopy implements LocalCopy, WatchListener {
   onOpened(opened: Opened): void {
     this.#isOpened = true;
     this.#copy.begin(opened);
-    if (this.#copy.tableCount > MAX_COPY_KEYS) {
-      this.#overflow("the service has begun anew too often for a copy: checks ask the service");
+    if (this.#copy.tableCount > MAX_COPY_TABLES) {
+      this.#overflow(
+        "the service has changed its fingerprint key too often for a copy: checks ask the service",
+      );
       return;
     }
     if (opened.isSnapshot) this.#setup.onState("loading");
@@ -256,4 +258,4 @@ export class WatchedCopy implements LocalCopy, WatchListener {
 }
 
 const DISCONNECTED = new ClientError("UNAVAILABLE", "the copy of the blacklist is cut off from the service");
-const SILENT = new ClientError("UNAVAILABLE", "the service says nothing");
+const SILENT = new ClientError("UNAVAILABLE", "no message has arrived from the service");

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { MAX_REST_FROM_STREAMS_MS, REST_FROM_STREAMS_MS } from "../../../src/client/streamed-checks.ts";
+import { MAX_UNARY_CHECKS_MS, UNARY_CHECKS_MS } from "../../../src/client/streamed-checks.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { type HeldStream, holdStreams } from "../held-streams.ts";
 import { Stage } from "../opened.ts";
@@ -40,8 +40,8 @@ describe("checks over streams to a service without streams", () => {
         },
       },
     );
-    const step = REST_FROM_STREAMS_MS;
-    while (clock.monotonic() < 4 * MAX_REST_FROM_STREAMS_MS) {
+    const step = UNARY_CHECKS_MS;
+    while (clock.monotonic() < 4 * MAX_UNARY_CHECKS_MS) {
       await Promise.all([client.isBlacklisted("a"), client.isBlacklisted("b", { maxStalenessMs: 5 })]);
       clock.advance(step);
     }
@@ -67,7 +67,7 @@ describe("checks over streams to a service without streams", () => {
         },
       },
     );
-    const step = REST_FROM_STREAMS_MS;
+    const step = UNARY_CHECKS_MS;
     for (let at = 0; at < 18 * step; at += step) {
       // It receives only those that begin in the fourth second.
       isOld = at !== 3 * step;
@@ -81,7 +81,7 @@ describe("checks over streams to a service without streams", () => {
     const older = await startScripted({ isBlacklisted: answered }, { streams: false });
     const { port } = new URL(`http://${older.address}`);
     const { client } = stage.client(older.address, { clock });
-    for (let rest = REST_FROM_STREAMS_MS; rest <= 4 * REST_FROM_STREAMS_MS; rest *= 2) {
+    for (let rest = UNARY_CHECKS_MS; rest <= 4 * UNARY_CHECKS_MS; rest *= 2) {
       await client.isBlacklisted("a");
       clock.advance(rest);
     }
