@@ -2,14 +2,19 @@ import { MAX_BATCH, MAX_PENDING_CHECKS } from "../limits.ts";
 import { type Clock, clampedToTimer } from "../time/clock.ts";
 import type { CheckOptions, PeekOptions } from "./blacklist-client.ts";
 import { type CheckBatcher, tooManyChecks } from "./check-batcher.ts";
-import { type CheckSink, ManySink, SingleSink } from "./check-sinks.ts";
 import { type AskedToken, cacheKeyOf, hasTokenType, tokenError, tokensError } from "./checked-tokens.ts";
 import { aborted, type ClientError, clientClosed, setAddress } from "./client-error.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { LocalCopy } from "./local-copy/local-copy.ts";
 import { onAbort } from "./on-abort.ts";
 import { checkOptionsError, invalidArgument, toEpochMs } from "./option-problems.ts";
-import { CheckGroup, type CheckSettling, type Freshness, PendingCheck } from "./pending-checks.ts";
+import {
+  CheckGroup,
+  type CheckSettling,
+  type CheckSink,
+  type Freshness,
+  PendingCheck,
+} from "./pending-checks.ts";
 import type { PositiveCache } from "./positive-cache.ts";
 import type { AnswerSource, ClientMetrics } from "./telemetry.ts";
 import type { UnavailablePolicy } from "./unavailable-policy.ts";
@@ -29,6 +34,16 @@ export interface CheckRouterSetup {
   readonly address: string;
   /** The error of a check that fails fast; undefined while checks are to be sent. */
   readonly outage: () => ClientError | undefined;
+}
+
+/** Where and until when the result of a check is awaited. */
+interface CheckStart {
+  readonly sink: CheckSink;
+  /** The index of the check in its sink. */
+  readonly index: number;
+  /** By the monotonic clock. */
+  readonly deadline: number;
+  readonly options: CheckOptions;
 }
 
 const NO_OPTIONS: CheckOptions = {};
@@ -79,9 +94,11 @@ export class CheckRouter {
     const known = this.#answerLocally(token, options);
     if (this.#isEnding) return Promise.reject(clientClosed());
     if (known !== undefined) return known ? YES : NO;
-    const sink = new SingleSink();
-    this.#startCheck(token, 0, { sink, options, deadline: this.#deadline(options) });
-    return sink.promise;
+    const deadline = this.#deadline(options);
+    return new Promise((resolve, reject) => {
+      const sink: CheckSink = { answered: (_, answer) => resolve(answer), failed: reject };
+      this.#startCheck(token, { sink, index: 0, deadline, options });
+    });
   }
 
   async areBlacklisted(
@@ -110,14 +127,19 @@ export class CheckRouter {
     for (let start = 0; start < tokens.length; start += LIST_PART) {
       if (signal?.aborted) throw aborted("check");
       const part = tokens.slice(start, start + LIST_PART);
-      const sink = new ManySink(part.length);
-      const asked: PendingCheck[] = [];
-      for (const [index, token] of part.entries()) {
-        const known = this.#isClosed ? undefined : this.#answerLocally(token, options);
-        if (known !== undefined) sink.answered(index, known);
-        else this.#startCheck(token, index, { sink, options: unsignalled, deadline, asked });
-      }
-      answers.push(...(await untilAborted(sink.promise, asked, signal)));
+      const checks: PendingCheck[] = [];
+      const partAnswers = collected(part.length, (sink) => {
+        for (const [index, token] of part.entries()) {
+          const known = this.#isClosed ? undefined : this.#answerLocally(token, options);
+          if (known !== undefined) {
+            sink.answered(index, known);
+            continue;
+          }
+          const check = this.#startCheck(token, { sink, index, deadline, options: unsignalled });
+          if (check !== undefined) checks.push(check);
+        }
+      });
+      answers.push(...(await untilAborted(partAnswers, checks, signal)));
     }
     return answers;
   }
@@ -165,48 +187,35 @@ export class CheckRouter {
     return seen;
   }
 
-  #startCheck(
-    token: AskedToken,
-    index: number,
-    {
-      sink,
-      options,
-      deadline,
-      asked,
-    }: {
-      readonly sink: CheckSink;
-      readonly options: CheckOptions;
-      readonly deadline: number;
-      /** If given, the check is appended to it. */
-      readonly asked?: PendingCheck[];
-    },
-  ): void {
+  /** Fails the check at once, or sends it to the copy or the service and returns it. */
+  #startCheck(token: AskedToken, { sink, index, deadline, options }: CheckStart): PendingCheck | undefined {
     const { signal } = options;
     if (this.#isClosed || signal?.aborted) {
-      sink.failed(index, this.#isClosed ? clientClosed() : aborted("check"));
-      return;
+      sink.failed(this.#isClosed ? clientClosed() : aborted("check"));
+      return undefined;
     }
     const expiresAt = options.expiresAt === undefined ? undefined : toEpochMs(options.expiresAt);
     const freshness = freshnessOf(options);
+    const failFast = options.failFast ?? this.#setup.failFast;
     const check = new PendingCheck(this.#settling, {
       token,
       freshness,
       deadline,
       expiresAt,
-      failFast: options.failFast ?? this.#setup.failFast,
+      failFast,
       signal,
       sink,
       index,
     });
-    asked?.push(check);
-    const outage = check.failFast ? this.#setup.outage() : undefined;
+    const outage = failFast ? this.#setup.outage() : undefined;
     if (outage !== undefined) {
       check.fail(outage);
-      return;
+      return undefined;
     }
     const canProve = options.atLeastRevision === undefined && (this.#localCopy?.isComplete ?? false);
     if (canProve) this.#awaitProof(check);
     else this.#setup.batcher.ask(check);
+    return check;
   }
 
   /** Adds the check to the group that waits for the next shared proof. If the proof fails, the checks are sent to the service. */
@@ -263,14 +272,31 @@ export class CheckRouter {
   }
 }
 
-/** Resolves to `answers`; if `signal` is aborted first, gives up all checks of `asked`, which rejects `answers`. */
+/** The answers of `count` checks, which `start` begins. Rejects with the first error. */
+function collected(count: number, start: (sink: CheckSink) => void): Promise<boolean[]> {
+  return new Promise((resolve, reject) => {
+    // Fails closed: an answer that was never set reads as blacklisted.
+    const answers = new Array<boolean>(count).fill(true);
+    let missing = count;
+    start({
+      answered(index, isBlacklisted) {
+        answers[index] = isBlacklisted;
+        missing--;
+        if (missing === 0) resolve(answers);
+      },
+      failed: reject,
+    });
+  });
+}
+
+/** Resolves to `answers`; if `signal` is aborted first, abandons all of `checks`, which rejects `answers`. */
 async function untilAborted<T>(
   answers: Promise<T>,
-  asked: readonly PendingCheck[],
+  checks: readonly PendingCheck[],
   signal: AbortSignal | undefined,
 ): Promise<T> {
   const unlisten = onAbort(signal, () => {
-    for (const check of asked) check.abandon();
+    for (const check of checks) check.abandon();
   });
   try {
     return await answers;

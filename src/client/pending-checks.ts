@@ -1,5 +1,4 @@
 import type { CallMetadata } from "./call-metadata.ts";
-import type { CheckSink } from "./check-sinks.ts";
 import type { AskedToken } from "./checked-tokens.ts";
 import { aborted, ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
@@ -10,6 +9,12 @@ export interface Freshness {
   readonly maxStalenessMs?: number | undefined;
   /** The answer reflects this revision. */
   readonly atLeastRevision?: string | undefined;
+}
+
+/** Receives the results of one or many checks; `index` is that of the check among them. */
+export interface CheckSink {
+  answered(index: number, isBlacklisted: boolean): void;
+  failed(error: ClientError): void;
 }
 
 /** Behaviour shared by all checks of a client. */
@@ -77,7 +82,7 @@ export class PendingCheck {
     if (this.isSettled) return;
     this.#settle();
     const replacement = this.#settling.onFailure(this, error);
-    if (replacement === undefined) this.#sink.failed(this.#index, error);
+    if (replacement === undefined) this.#sink.failed(error);
     else this.#sink.answered(this.#index, replacement);
   }
 
@@ -86,7 +91,7 @@ export class PendingCheck {
     if (this.isSettled) return;
     this.#settle();
     this.group?.onAbandoned(this);
-    this.#sink.failed(this.#index, aborted("check"));
+    this.#sink.failed(aborted("check"));
   }
 
   #settle(): void {

@@ -19,6 +19,9 @@ const NEVER_REPLACED: ReadonlySet<StatusName> = new Set([
   "CANCELLED",
 ]);
 
+/** What the metrics call the result that each policy gives. */
+const OUTCOMES = { throw: "rejected", deny: "denied", allow: "allowed" } as const;
+
 interface Setup {
   readonly onUnavailable: OnUnavailable;
   readonly metrics: ClientMetrics;
@@ -46,13 +49,7 @@ export class UnavailablePolicy {
     const { onUnavailable, metrics, outages } = this.#setup;
     const known = isKnown();
     const answer = known || (onUnavailable === "throw" ? undefined : onUnavailable === "deny");
-    const outcome = known
-      ? "known-blacklisted"
-      : answer === undefined
-        ? "rejected"
-        : answer
-          ? "denied"
-          : "allowed";
+    const outcome = known ? "known-blacklisted" : OUTCOMES[onUnavailable];
     metrics.unanswered?.({ code: error.code, reason: error.reason, outcome, count: 1 });
     if (!known && !outages.countUnanswered(error)) this.#countUnlogged(error);
     return answer;

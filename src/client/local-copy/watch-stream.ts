@@ -35,6 +35,13 @@ export interface WatchListener {
   onEnd(error: ClientError): void;
 }
 
+interface Setup {
+  /** Absent: a snapshot is requested. */
+  readonly cursor: CopyCursor | undefined;
+  readonly metadata: Metadata;
+  readonly listener: WatchListener;
+}
+
 /** One `Watch` stream. A message that violates the contract ends it. */
 export class WatchStream {
   readonly #call: ClientDuplexStream<WatchRequest, WatchResponse>;
@@ -42,18 +49,7 @@ export class WatchStream {
   #isOpened = false;
   #hasEnded = false;
 
-  constructor(
-    grpc: Client,
-    {
-      cursor,
-      metadata,
-      listener,
-    }: {
-      readonly cursor: CopyCursor | undefined;
-      readonly metadata: Metadata;
-      readonly listener: WatchListener;
-    },
-  ) {
+  constructor(grpc: Client, { cursor, metadata, listener }: Setup) {
     const { path, requestSerialize, responseDeserialize } = methodDefinition(TokenBlacklist.method.watch);
     this.#listener = listener;
     this.#call = grpc.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);

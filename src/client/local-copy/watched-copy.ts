@@ -86,8 +86,10 @@ export class WatchedCopy implements LocalCopy, WatchListener {
   peek(token: AskedToken, maxStalenessMs = 0): boolean | undefined {
     if (maxStalenessMs <= 0) return this.#copy.isBlacklisted(token) || undefined;
     const seen = this.#copy.peek(token, maxStalenessMs);
-    if (maxStalenessMs < this.#minStalenessMs && seen !== true && this.#copy.isComplete)
-      this.#proveOftener(maxStalenessMs);
+    if (maxStalenessMs < this.#minStalenessMs && seen !== true && this.#copy.isComplete) {
+      this.#minStalenessMs = maxStalenessMs;
+      this.#proveLater();
+    }
     return seen;
   }
 
@@ -206,11 +208,6 @@ export class WatchedCopy implements LocalCopy, WatchListener {
     } catch (error) {
       this.onEnd(asClientError(error));
     }
-  }
-
-  #proveOftener(maxStalenessMs: number): void {
-    this.#minStalenessMs = maxStalenessMs;
-    this.#proveLater();
   }
 
   #proveNow(): void {
