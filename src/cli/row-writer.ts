@@ -1,5 +1,5 @@
 import { Option } from "commander";
-import { terminalJson, escapeForTerminal } from "../text/terminal-text.ts";
+import { escapeForTerminal, terminalJson } from "../text/terminal-text.ts";
 import type { CliIo, Output } from "./io.ts";
 
 const FORMATS = ["table", "json", "ndjson"] as const;

@@ -20,7 +20,8 @@ export function addressProblem(address: unknown): string | undefined {
   // `dns:50051` is the host "dns" with a port.
   if (dnsTarget !== undefined && !/^\d+$/.test(dnsTarget)) {
     return (
-      hostPortProblem(dnsTarget) && "must be dns:///name:port: the port is not optional, and nothing follows it"
+      hostPortProblem(dnsTarget) &&
+      "must be dns:///name:port: the port is not optional, and nothing follows it"
     );
   }
   const [, ipTargets] = /^ipv[46]:(.*:.*)$/.exec(address) ?? [];
