@@ -100,6 +100,12 @@ export class SchemaError extends Error {
   override readonly name = "SchemaError";
 }
 
+/** The code of an error of the file system or of OpenSSL, or else its message. Neither repeats the content of a file. */
+export function codeOrMessage(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code ?? message;
+}
+
 /** The service cannot start, for a reason that an operator can correct. Printed as one line, without a stack. */
 export class StartError extends Error {
   override readonly name = "StartError";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import type { Logger } from "pino";
 import { ROLES, type Role } from "../caller.ts";
 import { textProblem } from "../entry.ts";
-import { StartError } from "../errors.ts";
+import { codeOrMessage, StartError } from "../errors.ts";
 import { MAX_REVOKED_BY_BYTES, TLS_RELOAD_MS } from "../limits.ts";
 import { settingProblem } from "../text/setting-text.ts";
 import type { Clock } from "../time/clock.ts";
@@ -65,7 +65,7 @@ export class CertificateRolesFile {
       this.#text = readFileSync(options.path, "utf8");
       this.#roles = parseFile(this.#text);
     } catch (error) {
-      throw new StartError(`TLS_CLIENT_ROLES_FILE cannot be used: ${textOf(error)}`);
+      throw new StartError(`TLS_CLIENT_ROLES_FILE cannot be used: ${codeOrMessage(error)}`);
     }
   }
 
@@ -103,7 +103,7 @@ export class CertificateRolesFile {
       }
       this.#problem = undefined;
     } catch (error) {
-      const problem = textOf(error);
+      const problem = codeOrMessage(error);
       if (problem !== this.#problem)
         log.error(
           { problem },
@@ -123,9 +123,4 @@ function parseFile(text: string): CertificateRoles {
   const roles = parseCertificateRoles(text);
   if (roles.size === 0) throw new RangeError("is empty");
   return roles;
-}
-
-function textOf(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return code ?? message;
 }

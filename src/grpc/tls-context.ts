@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import type { Logger } from "pino";
 import type { TlsFiles } from "../config/security.ts";
-import { StartError } from "../errors.ts";
+import { codeOrMessage, StartError } from "../errors.ts";
 import { READY_MS, TLS_RELOAD_MS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 import { checkTlsFiles, type Validity, validityOfAuthorities, validityOfChain } from "../tls/certificates.ts";
@@ -59,7 +59,7 @@ export class TlsContext {
       this.#clientTexts = JSON.stringify(read);
       createSecureContext(this.current);
     } catch (error) {
-      throw new StartError(`the files of TLS cannot be used: ${textOf(error)}`);
+      throw new StartError(`the files of TLS cannot be used: ${codeOrMessage(error)}`);
     }
     this.#isListCurrent = this.#areListsCurrent();
   }
@@ -154,7 +154,7 @@ export class TlsContext {
       this.#problems.delete(group);
       return isNew;
     } catch (error) {
-      const problem = textOf(error);
+      const problem = codeOrMessage(error);
       // The files may have been replaced only in part so far, so the next reload tries again.
       if (problem !== this.#problems.get(group)) {
         const fields = { files: group, problem };
@@ -234,10 +234,4 @@ function usableClients(texts: ClientTexts): ClientTrust {
   const { ca, crl } = trust;
   createSecureContext({ ca, ...(crl === undefined ? {} : { crl: [...crl] }) });
   return trust;
-}
-
-/** The error of OpenSSL or the file system. Neither repeats the content of a file. */
-function textOf(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return code ?? message;
 }

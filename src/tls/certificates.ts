@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import type { EpochMs } from "../entry.ts";
+import { codeOrMessage } from "../errors.ts";
 
 /** The period in which a certificate, or a set of them, is valid. */
 export interface Validity {
@@ -38,11 +39,8 @@ export function checkTlsFiles({ cert, key, ca }: TlsFileContents): void {
   try {
     createSecureContext({ cert, key, ...(ca === undefined ? {} : { ca }) });
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    // OpenSSL's message repeats nothing of a file's content.
-    throw new RangeError(
-      `TLS_CERT_FILE, TLS_KEY_FILE or TLS_CLIENT_CA_FILE cannot be used (${code ?? message})`,
-    );
+    const why = codeOrMessage(error);
+    throw new RangeError(`TLS_CERT_FILE, TLS_KEY_FILE or TLS_CLIENT_CA_FILE cannot be used (${why})`);
   }
 }
 
