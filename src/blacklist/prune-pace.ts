@@ -11,28 +11,28 @@ export const PRUNE_CALL_MS = 5000;
  */
 export class PrunePace {
   readonly #clock: Clock;
-  /** The number of checks so far. */
-  readonly #checks: () => number;
+  /** Returns the number of checks so far. */
+  readonly #countChecks: () => number;
   readonly #endsAt: number;
   #chunkBegan: number;
-  #checksBefore: number;
+  #countBefore: number;
 
-  constructor(clock: Clock, checks: () => number) {
+  constructor(clock: Clock, countChecks: () => number) {
     this.#clock = clock;
-    this.#checks = checks;
+    this.#countChecks = countChecks;
     this.#chunkBegan = clock.monotonic();
     this.#endsAt = this.#chunkBegan + PRUNE_CALL_MS;
-    this.#checksBefore = checks();
+    this.#countBefore = countChecks();
   }
 
   /** Pauses after a chunk if there were checks meanwhile. Resolves to false when the call should end. */
   async pause(): Promise<boolean> {
-    if (this.#checks() !== this.#checksBefore) {
+    if (this.#countChecks() !== this.#countBefore) {
       const took = this.#clock.monotonic() - this.#chunkBegan;
       await new Promise<void>((resolve) => this.#clock.schedule(took * PRUNE_PAUSE_RATIO, resolve));
     }
     this.#chunkBegan = this.#clock.monotonic();
-    this.#checksBefore = this.#checks();
+    this.#countBefore = this.#countChecks();
     return this.#chunkBegan < this.#endsAt;
   }
 }

@@ -21,7 +21,7 @@ export interface PoolTimeouts {
   readonly connectTimeoutMs: number;
 }
 
-/** How long closing waits for Knex. */
+/** How long closing waits for Knex, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 50;
 
 /**

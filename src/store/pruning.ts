@@ -57,6 +57,7 @@ export async function countExpired(knex: Knex, cutoff: number, limit: number): P
 
 /** One call trims at most this many chunks of commits. The next call continues if there are more, as after a busy hour. */
 const TRIM_CHUNKS = 100;
+/** Commits in one chunk. */
 const TRIM_CHUNK = 5000;
 
 /** Deletes the stamps of commits older than a day. The last commit keeps its stamp, however old it is. */

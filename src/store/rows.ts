@@ -46,10 +46,12 @@ export function entryAt(row: readonly unknown[], at: number): Entry {
   return entryOf(Object.fromEntries(columns) as EntryRow);
 }
 
-/** SQL for the columns of {@link stateOf}, and for the tables that they are in. */
+/** SQL for the columns that {@link stateOf} reads. */
 export function stateColumns({ clockSql, writableSql }: Engine): string {
   return `state.revision, commits.stamp, state.generation, ${clockSql}, ${writableSql}`;
 }
+
+/** SQL for the tables that these columns are in. */
 export const STATE_TABLES =
   "blacklist_state state JOIN blacklist_commits commits ON commits.revision = state.revision";
 
@@ -65,6 +67,7 @@ export function stateOf(row: readonly unknown[] | undefined, generation: string)
   };
 }
 
+/** For an answer without the row that holds the state. */
 export function stateLost(): ServiceError {
   return storeUnavailable("the database has lost its state row");
 }
