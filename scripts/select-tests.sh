@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # scripts/select-tests.sh short|all NAME...
 # Prints the test files that make test (short) or make test-all (all) runs with ONLY="NAME...", one per line. A NAME is a folder or
-# file below test/ or src/: store, auth/verify, src/auth/verify.ts, or writer at any depth. Fails if a name matches no file.
+# file below test/ or src/: store, auth/verify, src/auth/verify.ts, or, at any depth, follower and writer. Fails if a name matches no file.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 group=$1
@@ -20,10 +20,12 @@ chosen=""
 for name in "$@"; do
   path=${name%/} path=${path#./} path=${path#src/} path=${path#test/} path=${path%.ts} path=${path%.test} path=${path%.long}
   [[ $path != test && $path != src ]] || path=.
-  found=""
-  [[ ! -d test/$path ]] || found+=$(tests "test/$path")$'\n'
-  # store matches test/store/ and the tests of src/store.ts.
-  found+=$(tests test -path "*/$path.test.ts" -o -type f -path "*/$path.long.test.ts")
+  if [[ $path == . ]]; then
+    found=$(tests test)
+  else
+    # store matches test/store/ and the tests of src/store.ts.
+    found=$(tests test '(' -path "*/$path/*" -o -path "*/$path.test.ts" -o -path "*/$path.long.test.ts" ')')
+  fi
   [[ -n ${found//$'\n'/} ]] || fail "no folder and no file of tests below test/ is named \"$name\""
   chosen+=$found$'\n'
 done

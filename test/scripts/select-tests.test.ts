@@ -31,6 +31,9 @@ describe("make's ONLY", () => {
       expect(await select("short", name), name).to.have.members(short);
     }
     expect(await select("all", "store")).to.have.members([...short, "test/store/galera.long.test.ts"]);
+    for (const name of ["store/contract", "contract", "src/store/contract.ts"]) {
+      expect(await select("short", name), name).to.deep.equal(["test/store/contract/writes.test.ts"]);
+    }
   });
 
   it("selects the tests of one or more files, by path or by name", async () => {
