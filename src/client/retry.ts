@@ -28,6 +28,7 @@ function isTransient({ code, reason }: ClientError): boolean {
 /**
  * gRPC also reports CANCELLED when the other side aborts a call, and INTERNAL when a response ends before its status, as a proxy's
  * does when its server was killed. If this client did not cancel the call, such an error becomes UNAVAILABLE, which may be retried.
+ * `isOwn`: whether this client has cancelled the call.
  */
 export function remapCancellation(error: ClientError, isOwn: boolean): ClientError {
   if (isOwn || !(error.code === "CANCELLED" || isCutShort(error))) return error;

@@ -55,7 +55,7 @@ export class StreamedChecks {
     const { signal, metadata } = options;
     const timeoutMs = clampedToTimer(options.timeoutMs ?? DEFAULT_DEADLINE_MS);
     const began = clock.monotonic();
-    const left = () => timeoutMs - (clock.monotonic() - began);
+    const leftMs = () => timeoutMs - (clock.monotonic() - began);
     if (began < this.#unaryUntil) return call(init, options);
     const request = create(IsBlacklistedRequestSchema, init);
     rejectIllFormedText(IsBlacklistedRequestSchema, request);
@@ -65,7 +65,7 @@ export class StreamedChecks {
     let hasEnded = false;
     try {
       // Getting the caller's token may have taken time.
-      const remaining = Math.max(1, Math.ceil(left()));
+      const remaining = Math.max(1, Math.ceil(leftMs()));
       const answer = await stream.ask(request, { timeoutMs: remaining, signal, metadata });
       if (!("streamEnd" in answer)) {
         this.#failedStreams = 0;
@@ -86,7 +86,7 @@ export class StreamedChecks {
     // An error that ended the stream does not concern the check.
     if (!gaveNoAnswer && !isOutdated && !hasEnded) throw error;
     if (isOutdated) stream.retire();
-    const remaining = left();
+    const remaining = leftMs();
     if (remaining < 1) throw error;
     return call(init, { timeoutMs: remaining, signal, metadata });
   };
@@ -118,7 +118,7 @@ export class StreamedChecks {
 
   /** Makes checks unary calls for a while. Counts once, however many checks and streams failed together. */
   #useUnary({ beganAt }: CheckStream): void {
-    // The failure of a stream from before the last time is known already; and if the current stream has answers, streams work.
+    // A stream that began before checks last became unary calls has been counted; and if the current stream has answers, streams work.
     if (beganAt <= this.#unarySince || this.#current?.hasAnswered) return;
     this.#unarySince = this.#setup.clock.monotonic();
     this.#unaryUntil =

@@ -11,11 +11,12 @@ interface SharedRound {
   /** The name of its span. */
   readonly name: string;
   readonly participants: readonly Participant[];
+  /** How long it took. */
   readonly milliseconds: number;
   readonly attributes: Attributes;
   /** The failure in one word; absent if there was none. */
   readonly error?: string | undefined;
-  /** Whether the calls that share it stop waiting. */
+  /** Whether the calls that shared it stop waiting. */
   readonly isLast: boolean;
 }
 
@@ -23,7 +24,7 @@ interface SharedRound {
 const FAILED_ENDS: ReadonlySet<string> = new Set(["read-only", "lost", "failed"]);
 
 /**
- * Creates a span for each read and commit that a recorded call round. It is a child of the first such call's wait, so that it is recorded
+ * Creates a span for each read and commit that a recorded call shared. It is a child of the first such call's wait, so that it is recorded
  * with that call's trace, and is linked with the others in both directions. Created at its end: only then is it known which calls share it.
  */
 export class SharedSpans implements Observer {
