@@ -33,6 +33,7 @@ export interface CallResult<O> {
 
 interface EndedCall extends CallResult<object> {
   readonly code: status;
+  /** The error that ended the call; undefined if there is none, as after a cancellation by the client. */
   readonly failure: ServiceError | undefined;
   readonly milliseconds: number;
   /** `principal` has an empty name if the caller is unknown. `peer` is read only if a line is written, since it may have to be looked up. */

@@ -16,7 +16,7 @@ interface Setup {
 /**
  * The open streams of health's Watch, bounded in total and per connection. When the total is reached, a new stream evicts one on an
  * unauthenticated connection, so that unauthenticated peers cannot keep gateways from watching. If there is none, it evicts one of the
- * known caller with the most streams, unless the new stream's caller would then have more.
+ * known caller with the most streams, unless the new stream's caller would then have more than that caller.
  */
 export class HealthWatches {
   readonly #setup: Setup;

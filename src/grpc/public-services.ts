@@ -38,6 +38,7 @@ export function publicServices(
   server: Pick<Server, "addService">,
   { callMetrics, incoming, ...shared }: Setup,
 ): Pick<Server, "addService"> {
+  // For all public services together.
   const capacity = new FairCapacity(MAX_OPEN_CALLS);
   return {
     addService(definition: ServiceDefinition, handlers: UntypedServiceImplementation) {
