@@ -30,6 +30,13 @@ export const MAX_ENVOY_REQUEST_BYTES = 256 * 1024;
 export const MAX_ENVOY_FIELDS = 10_000;
 /** Time for a request to arrive, counted from its headers. */
 export const MAX_RECEIVE_MS = 10_000;
+/**
+ * What a call of a known caller counts for among incomplete requests from its headers on: it holds as much memory. Clients send the message
+ * with the headers, so few calls wait for it.
+ */
+export const WAITING_CALL_BYTES = 16 * 1024;
+/** A message that has not arrived by then, counted from the headers, is late. A connection with late messages is read in turns. */
+export const LATE_MESSAGE_MS = 25;
 /** How long a client may keep its side of a stream open after the end of its call. Data that it is still sending crosses that end. */
 export const CLIENT_END_MS = 100;
 /** Bytes of incomplete requests: in the whole process, and on one connection (four of the largest requests). */
@@ -167,11 +174,6 @@ export const MAX_LARGE_HEADERS_BYTES = 16 * 1024 * 1024;
 export const LARGE_HEADER_BYTES = 4 * 1024;
 /** Headers of one call. One encoded byte can stand for a header of 4 KiB, which HTTP/2 decodes before it checks the size. */
 export const MAX_CALL_HEADERS = 64;
-/**
- * Bytes of one encoded header block that is counted field by field; further calls of a connection that sends a larger one are refused.
- * Headers within {@link MAX_CALL_HEADER_BYTES} are smaller when encoded, unless deliberately inflated.
- */
-export const MAX_COUNTED_BLOCK_BYTES = 2 * MAX_CALL_HEADER_BYTES;
 /** Pings, and SETTINGS frames of ours, that await acknowledgement. */
 export const MAX_OUTSTANDING_ACKS = 10;
 /** Settings in one SETTINGS frame. HTTP/2 defines ten. */
@@ -193,20 +195,14 @@ export const STREAM_RESETS_PER_SECOND = 33;
  * Duration of the calls that begin in one turn of the event loop: a read can bring a thousand. Unauthenticated connections' calls then
  * rest for as long, and others go on in the next turn.
  */
-export const CALL_SLICE_MS = 5;
+export const CALL_SLICE_MS = 3;
 /**
  * Unauthenticated connections read in one turn: everything that they send in one turn of the event loop delays other connections. After a
- * turn longer than LONG_TURN_MS milliseconds only one is read, and after a second without such a turn one more in each.
+ * turn longer than LONG_TURN_MS milliseconds only one is read, and after a second without such a turn one more in each. So are connections
+ * with late messages, apart from these.
  */
 export const MAX_READERS = 16;
 export const LONG_TURN_MS = 10;
-export const SLOW_TURN_RECOVERY_MS = 1000;
-/** Turns of a new connection that do not wait for all the others: enough for its settings and a first call. */
-export const FIRST_TURNS = 8;
-/** Pause after a turn in which none of them had sent anything. */
-export const IDLE_TURN_MS = 5;
-/** The same pause while all of them are read: at 5 ms, one idle connection of a load balancer's costs 4 % of a core. */
-export const QUIET_TURN_MS = 50;
 /**
  * Calls in flight on one unauthenticated connection; once a caller is authenticated, SETTINGS allow {@link MAX_CONCURRENT_STREAMS}. Of the
  * calls sent in one turn, at most this many begin, and HTTP/2 refuses the others cheaply.

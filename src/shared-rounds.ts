@@ -1,4 +1,8 @@
+import { performance } from "node:perf_hooks";
 import type { Clock } from "./time/clock.ts";
+
+/** How long the requests of a round are collected. Under load, one turn of the event loop may take longer. */
+const MAX_COLLECTING_MS = 5;
 
 interface Options<G> {
   /** Removes from the waiting requests those of the next round, and returns them as a group; undefined if none waits. */
@@ -7,7 +11,7 @@ interface Options<G> {
   readonly send: (group: G) => void;
   /**
    * While no round is in flight, the first request waits until a turn of the event loop brings no further one, for at most this many
-   * turns. Absent: 0, the round is sent at once.
+   * turns and a few milliseconds. Absent: 0, the round is sent at once.
    */
   readonly maxTurns?: number;
   /** Sends further rounds while slow ones are in flight. Absent: one round is in flight at a time. */
@@ -86,8 +90,9 @@ export class SharedRounds<G> {
     this.#isPlanned = true;
     let seen = this.#requests;
     let turn = 1;
+    const until = performance.now() + MAX_COLLECTING_MS;
     const go = () => {
-      if (this.#requests > seen && turn < maxTurns) {
+      if (this.#requests > seen && turn < maxTurns && performance.now() < until) {
         seen = this.#requests;
         turn++;
         setImmediate(go);

@@ -91,6 +91,18 @@ describe("SharedRounds", () => {
     ]);
   });
 
+  it("collects requests for a few milliseconds at most, if turns are long", async () => {
+    const stage = new Stage({ maxTurns: 1000 });
+    const until = performance.now() + 1000;
+    while (stage.sent.length === 0 && performance.now() < until) {
+      stage.request(2);
+      const turnEnds = performance.now() + 2;
+      while (performance.now() < turnEnds);
+      await turn();
+    }
+    expect(stage.sent[0]?.length).to.be.within(3, 10);
+  });
+
   it("delays the next round by a turn if asked to, so that requests of that turn share it", async () => {
     const stage = new Stage({ maxTurns: 1 });
     stage.request();
@@ -169,7 +181,7 @@ async function playAtRandom({
   const clock = new FakeClock();
   const chance = (share: number) => random() < share;
   const room = chance(0.5) ? 3 : Number.POSITIVE_INFINITY;
-  const parallel = most === 1 ? {} : { beside: { clock, most, afterMs: 5 } };
+  const parallel = most === 1 ? {} : { parallel: { clock, maxInFlight: most, afterMs: 5 } };
   const stage = new Stage({ maxTurns: turns, ...parallel }, { room });
   const inFlight: { readonly group: number[]; readonly madeBefore: number }[] = [];
   const answered: number[] = [];

@@ -1,40 +1,40 @@
-import { constants, type Http2Session, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import type { Http2Session, IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
-import { FairCapacity } from "../admission/fair-capacity.ts";
 import { type Connection, type Connections, peerName } from "../connections/connections.ts";
 import {
   LARGE_HEADER_BYTES,
   MAX_CALL_HEADER_BYTES,
   MAX_CONCURRENT_STREAMS,
-  MAX_LARGE_HEADERS_BYTES,
   MAX_SETTINGS_FRAMES,
 } from "../limits.ts";
 import { CallSlices, type CallSource } from "./call-slices.ts";
 import { countingSocketOf } from "./field-counting-socket.ts";
 import { http2ServersOf, takeCalls } from "./grpc-js-internals.ts";
-import type { Reader, ReadingTurns, Source } from "./reading-turns.ts";
+import { LargeHeaders, refuse } from "./large-headers.ts";
+import { Reader, ReadingTurns, type Source } from "./reading-turns.ts";
 import { copySparseChunks } from "./sparse-chunks.ts";
 
 /**
  * Tells `connections` when HTTP/2 is set up on each connection and, until a caller is authenticated on it, when calls begin and end. Until
- * then `turns` controls how it is read, and its calls leave half of the processor to the others. To be called once the server has its
+ * then it is read in turns, and its calls leave half of the processor to the others. To be called once the server has its
  * listeners.
  */
 export function followConnections(
   server: Server,
   {
     connections,
-    turns,
     followed,
+    hasRoomFor,
   }: {
     connections: Connections;
-    turns: ReadingTurns;
     /** Is filled with the connections. */
     followed: WeakMap<Http2Session, FollowedConnection>;
+    /** Whether one more call of this caller may wait for its message. */
+    hasRoomFor: (caller: string) => boolean;
   },
 ): void {
-  const largeHeaders = new FairCapacity(MAX_LARGE_HEADERS_BYTES);
-  const strangersHeaders = new FairCapacity(MAX_LARGE_HEADERS_BYTES);
+  const [strangers, late] = [new ReadingTurns(), new ReadingTurns()];
+  const largeHeaders = new LargeHeaders();
   for (const http2Server of http2ServersOf(server)) {
     const begin = takeCalls(http2Server);
     const ofCallers = new CallSlices(begin);
@@ -48,10 +48,10 @@ export function followConnections(
         connection.flooded();
       };
       const source = sourceOf(session);
-      const reader = source && turns.admit(source, flooded);
+      const reader = source && new Reader(source, { strangers, late, flooded });
       followed.set(session, { connection, reader, flooded });
       connection.onAuthenticated = () => {
-        reader?.free();
+        reader?.known();
         if (!session.destroyed) session.settings({ maxConcurrentStreams: MAX_CONCURRENT_STREAMS });
       };
       session.once("close", () => reader?.closed());
@@ -82,36 +82,23 @@ export function followConnections(
         const length = lengthOf(raw);
         if (length > MAX_CALL_HEADER_BYTES) flooded();
         const { isAuthenticated } = connection;
+        reader?.begun();
         if (!isAuthenticated) {
-          reader?.begun();
           // Calls with large headers count several times, as they hold more memory.
           stream.once("close", connection.begin(1 + Math.floor(length / LARGE_HEADER_BYTES)));
           // gRPC has none in requests, and nothing bounds how many come.
           stream.once("trailers", flooded);
         }
-        const capacity = isAuthenticated ? largeHeaders : strangersHeaders;
-        const isLarge = length > LARGE_HEADER_BYTES;
-        if (isLarge && !holds(capacity, { stream, length, of: connection.caller })) return;
+        if (!largeHeaders.admit(stream, headers, length, connection)) return;
+        if (reader?.isLate && isAuthenticated && !hasRoomFor(connection.caller)) {
+          refuse(stream);
+          reader.rest();
+          return;
+        }
         (isAuthenticated ? ofCallers : ofStrangers).add(reader ?? UNHELD, stream, headers);
       },
     );
   }
-}
-
-/** Takes room for the headers of a call for as long as its stream is open. If there is none, refuses the stream and returns false. */
-function holds(
-  capacity: FairCapacity,
-  { stream, length, of }: { stream: ServerHttp2Stream; length: number; of: string },
-): boolean {
-  const share = capacity.take(of, length);
-  if (share === undefined) {
-    // Safe to retry elsewhere, as nothing was done (RFC 9113, section 8.7): clients of gRPC report UNAVAILABLE.
-    stream.on("error", () => {});
-    stream.close(constants.NGHTTP2_REFUSED_STREAM);
-    return false;
-  }
-  stream.once("close", () => capacity.giveBack(share, of, length));
-  return true;
 }
 
 /** An open connection. */

@@ -1,4 +1,10 @@
-import { MAX_CONCURRENT_STREAMS, MAX_COUNTED_BLOCK_BYTES } from "../limits.ts";
+import { MAX_CALL_HEADER_BYTES, MAX_CONCURRENT_STREAMS } from "../limits.ts";
+
+/**
+ * Bytes of one encoded header block that is counted field by field; further calls of a connection that sends a larger one are refused.
+ * Headers within {@link MAX_CALL_HEADER_BYTES} are smaller when encoded, unless deliberately inflated.
+ */
+export const MAX_COUNTED_BLOCK_BYTES = 2 * MAX_CALL_HEADER_BYTES;
 
 /** RFC 9113: sections 3.4, 4.1, 6.2 and 6.10. */
 const PREFACE_BYTES = 24;

@@ -12,16 +12,19 @@ import {
   CLIENT_END_MS,
   FRAGMENT_BYTES,
   LARGE_REQUEST_BYTES,
+  LATE_MESSAGE_MS,
   MAX_FRAGMENTS,
   MAX_OPEN_REQUEST_CHUNKS,
   MAX_RECEIVE_MS,
   MAX_UNFINISHED_BYTES,
   MAX_UNFINISHED_CONNECTION_BYTES,
+  WAITING_CALL_BYTES,
 } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 import { countingSocketOf, type FieldCountingSocket } from "./field-counting-socket.ts";
 import type { FollowedConnection } from "./follow-connections.ts";
 import { internalsOfCall } from "./grpc-js-internals.ts";
+import type { Reader } from "./reading-turns.ts";
 import { presentable, statusOf } from "./status.ts";
 
 /** A call before its body is read. */
@@ -134,11 +137,35 @@ export class IncomingCalls {
   await(call: IncomingCall): void {
     call.since = this.#clock.monotonic();
     this.#receiving.append(call);
-    if (!this.#isWatching) this.#watch(MAX_RECEIVE_MS);
+    if (!this.#isWatching) this.#watch(LATE_MESSAGE_MS);
+  }
+
+  /** Whether one more call of `owner` may wait for its message. */
+  hasRoomFor(owner: string): boolean {
+    const share = this.unfinished.take(owner, WAITING_CALL_BYTES);
+    if (share !== undefined) this.unfinished.giveBack(share, owner, WAITING_CALL_BYTES);
+    return share !== undefined;
+  }
+
+  /**
+   * Refuses that call of `owner` that has waited longest for its message, of which no more than the beginning has arrived. False if there
+   * is none. Clients send a small message with the headers, so a call that is still waiting when another one needs its room is likely abandoned.
+   */
+  endLongestWait(owner: string): boolean {
+    for (let call = this.#receiving.first; call !== undefined; call = call.after) {
+      if (call.owner !== owner || !call.isBare) continue;
+      call.failForRoom();
+      return true;
+    }
+    return false;
   }
 
   arrived(call: IncomingCall): void {
+    if (!call.isWaiting) return;
     this.#receiving.remove(call);
+    if (!call.isLate) return;
+    call.isLate = false;
+    call.reader?.lateCallEnded();
   }
 
   /**
@@ -168,17 +195,23 @@ export class IncomingCalls {
     this.#clock.schedule(ms, () => {
       this.#isWatching = false;
       const now = this.#clock.monotonic();
-      for (let call = this.#receiving.first; call !== undefined; call = this.#receiving.first) {
-        const restMs = call.since + MAX_RECEIVE_MS - now;
-        if (restMs > 0) {
-          this.#watch(restMs);
-          return;
-        }
-        this.#receiving.remove(call);
-        call.fail(
+      let { first } = this.#receiving;
+      for (; first !== undefined && first.since + MAX_RECEIVE_MS <= now; first = this.#receiving.first) {
+        this.arrived(first);
+        first.fail(
           new ServiceError("DEADLINE_EXCEEDED", `the message has not arrived within ${MAX_RECEIVE_MS} ms`),
         );
       }
+      // Calls that have become late since the last time are the last of those that are late.
+      for (
+        let call = this.#receiving.lastSince(now - LATE_MESSAGE_MS);
+        call?.isLate === false;
+        call = call.before
+      ) {
+        call.isLate = true;
+        call.reader?.lateCallFound();
+      }
+      if (first !== undefined) this.#watch(LATE_MESSAGE_MS);
     });
   }
 }
@@ -191,6 +224,13 @@ class WaitingCalls {
   first: IncomingCall | undefined;
   #last: IncomingCall | undefined;
 
+  /** The last call that has waited since `time` or longer. */
+  lastSince(time: number): IncomingCall | undefined {
+    let call = this.#last;
+    while (call !== undefined && call.since > time) call = call.before;
+    return call;
+  }
+
   append(call: IncomingCall): void {
     call.isWaiting = true;
     call.before = this.#last;
@@ -199,9 +239,7 @@ class WaitingCalls {
     this.#last = call;
   }
 
-  /** No effect if the call is not in the list. */
   remove(call: IncomingCall): void {
-    if (!call.isWaiting) return;
     call.isWaiting = false;
     const { before, after } = call;
     if (before === undefined) this.first = after;
@@ -224,10 +262,8 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   #budget: ConnectionBudget | undefined;
   /** Bytes since the last complete message, with the overhead of the chunks. */
   #held = 0;
-  /** The parts of the shared room that they occupy. */
+  /** The parts of the shared room that the call occupies. */
   readonly #shares: Record<Share, number> = { common: 0, own: 0 };
-  /** No message has been received yet. */
-  #owner: string | undefined;
   #bytes = 0;
   /** Bytes received after the end of the call. */
   #lateBytes = 0;
@@ -238,6 +274,8 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   /** No message has arrived yet. */
   #isFirst = true;
   #isHalfClosed = false;
+  /** Whether it is counted as late on its connection. */
+  isLate = false;
   /** When the call began to wait for its message, by the monotonic clock. */
   since = 0;
   /** Maintained by {@link WaitingCalls}. */
@@ -296,8 +334,15 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
       this.fail(tooLarge(maxBytes));
       return;
     }
+    if (open !== undefined) {
+      while (!this.#takeFor(WAITING_CALL_BYTES)) {
+        if (this.#calls.endLongestWait(this.owner)) continue;
+        this.failForRoom();
+        return;
+      }
+      this.#calls.await(this);
+    }
     stream?.on("data", this.#count);
-    if (open !== undefined) this.#calls.await(this);
     this.#isHandedOn = true;
     this.#listener?.onReceiveMetadata(this.metadata);
   }
@@ -336,6 +381,12 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     this.refuse(statusOf(error));
   }
 
+  failForRoom(): void {
+    if (this.#isOver) return;
+    this.#judge?.failed(TOO_MANY_WAIT);
+    this.refuse(TOO_MANY_WAIT_STATUS);
+  }
+
   refuse(refusal: StatusObject): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -345,13 +396,13 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
 
   readonly #count = (chunk: Buffer): void => {
     if (this.#isOver) {
-      this.#budget?.connection?.reader?.received(chunk.length + CHUNK_OVERHEAD_BYTES);
+      this.reader?.received(chunk.length + CHUNK_OVERHEAD_BYTES);
       this.#late(chunk.length);
       return;
     }
     const held = chunk.length + CHUNK_OVERHEAD_BYTES;
     const budget = this.#budget as ConnectionBudget;
-    budget.connection?.reader?.received(held);
+    this.reader?.received(held);
     this.#bytes += chunk.length;
     this.#chunks++;
     this.#held += held;
@@ -366,7 +417,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     const announced = this.#bytes === chunk.length && this.#isFirst && chunk.length >= FRAME_BYTES;
     if (announced && chunk.readUInt32BE(1) > maxBytes) this.fail(tooLarge(maxBytes));
     else if (this.#bytes > maxBytes + FRAME_BYTES + SLACK_BYTES) this.fail(tooLarge(maxBytes));
-    else if (budget.unfinished > MAX_UNFINISHED_CONNECTION_BYTES || !this.#take(held)) {
+    else if (budget.unfinished > MAX_UNFINISHED_CONNECTION_BYTES || !this.#takeFor(this.#held)) {
       this.fail(new ServiceError("OVERLOADED", "too much of unfinished messages is held"));
     }
     // A later message of a stream: nothing else bounds the time that it takes to arrive. A chunk that completes a message is passed on
@@ -387,15 +438,30 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     if (!isClosing) this.#calls.closeSoon(stream, 0);
   }
 
-  /** False if there is no room for `bytes` more. */
-  #take(bytes: number): boolean {
+  get reader(): Reader | undefined {
+    return this.#budget?.connection?.reader;
+  }
+
+  /** The caller whose room it occupies. Known once the headers have been judged. */
+  get owner(): string {
+    return this.#judge?.caller ?? (this.metadata as { [CALLER]?: string })[CALLER] ?? "";
+  }
+
+  /** Whether no more than the beginning of its message has arrived. */
+  get isBare(): boolean {
+    return this.#held < WAITING_CALL_BYTES;
+  }
+
+  /** Has the call occupy at least `bytes` of the shared room. False if there is no room. */
+  #takeFor(bytes: number): boolean {
     const { isForAnybody = false, maxBytes } = this.#rules;
     if (isForAnybody)
       return this.#held <= maxBytes + FRAME_BYTES + MAX_OPEN_REQUEST_CHUNKS * CHUNK_OVERHEAD_BYTES;
-    this.#owner ??= this.#judge?.caller ?? (this.metadata as { [CALLER]?: string })[CALLER] ?? "";
-    const part = this.#calls.unfinished.take(this.#owner, bytes);
+    const more = bytes - this.#shares.common - this.#shares.own;
+    if (more <= 0) return true;
+    const part = this.#calls.unfinished.take(this.owner, more);
     if (part === undefined) return false;
-    this.#shares[part] += bytes;
+    this.#shares[part] += more;
     return true;
   }
 
@@ -404,17 +470,15 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     this.#calls.arrived(this);
     if (this.#budget !== undefined) this.#budget.unfinished -= this.#held;
     this.#held = 0;
-    if (this.#owner !== undefined) {
-      this.#giveBack(this.#owner, "common");
-      this.#giveBack(this.#owner, "own");
-    }
+    this.#giveBack("common");
+    this.#giveBack("own");
     this.#bytes = 0;
     this.#chunks = 0;
   }
 
-  #giveBack(owner: string, part: Share): void {
+  #giveBack(part: Share): void {
     if (this.#shares[part] === 0) return;
-    this.#calls.unfinished.giveBack(part, owner, this.#shares[part]);
+    this.#calls.unfinished.giveBack(part, this.owner, this.#shares[part]);
     this.#shares[part] = 0;
   }
 
@@ -461,6 +525,9 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   }
 }
 
+/** Created once, since thousands of calls may fail with it. */
+const TOO_MANY_WAIT = new ServiceError("OVERLOADED", "too many calls wait for their messages");
+const TOO_MANY_WAIT_STATUS = statusOf(TOO_MANY_WAIT);
 /** Each message is preceded by a flag and a length. */
 const FRAME_BYTES = 5;
 /** A chunk may hold the end of one message and the beginning of the next. */

@@ -1,15 +1,19 @@
 import { performance } from "node:perf_hooks";
-import {
-  FIRST_TURNS,
-  IDLE_TURN_MS,
-  LONG_TURN_MS,
-  MAX_READERS,
-  MAX_TURN_BYTES,
-  MAX_TURN_CALLS,
-  QUIET_TURN_MS,
-  SLOW_TURN_RECOVERY_MS,
-} from "../limits.ts";
+import { LONG_TURN_MS, MAX_READERS, MAX_TURN_BYTES, MAX_TURN_CALLS } from "../limits.ts";
 import type { CallSource } from "./call-slices.ts";
+
+/** Time without a long turn after which one more connection is read in each. */
+const SLOW_TURN_RECOVERY_MS = 1000;
+/** Turns of a new connection that do not wait for all the others: enough for its settings and a first call. */
+export const FIRST_TURNS = 8;
+/** Pause after a turn in which none of them had sent anything. */
+const IDLE_TURN_MS = 5;
+/** The same pause while all of them are read: at 5 ms, one idle connection of a load balancer's costs 4 % of a core. */
+const QUIET_TURN_MS = 50;
+/** How long a connection takes turns after the last message that was late. */
+const LATE_REST_MS = 1000;
+/** How long a connection is not read after a call for which there was no room. */
+const REFUSED_REST_MS = 400;
 
 /** The source of a connection's bytes. */
 export interface Source {
@@ -20,8 +24,8 @@ export interface Source {
 }
 
 /**
- * Reads unauthenticated connections in turns: a few at a time, each until it has received something, followed by a pause as long as the
- * turn took. However much they send, other connections are served in between. Connections of known callers are not restricted.
+ * Reads connections in turns: a few at a time, each until it has received something, followed by a pause as long as the turn took. However
+ * much they send, other connections are served in between.
  */
 export class ReadingTurns {
   readonly #reading = new Set<Reader>();
@@ -37,35 +41,29 @@ export class ReadingTurns {
   #isIdle = true;
   #next: { readonly cancel: () => void; readonly isIdle: boolean } | undefined;
 
-  /** Reads the connection in turns from now on. `flooded` must close the connection, which sends more than a well-behaved peer does. */
-  admit(source: Source, flooded: () => void): Reader {
-    const reader = new Reader(source, {
-      flooded,
-      pause: () => {
-        this.#isIdle = false;
-        if (this.#reading.has(reader)) this.#wait(reader);
-        // Node.js has begun to read it again by itself, after a write that did not complete at once, as over TLS.
-        else reader.stop();
-        this.#schedule();
-      },
-      leave: () => {
-        this.#reading.delete(reader);
-        for (const set of this.#waiting) set.delete(reader);
-      },
-      wait: () => {
-        this.#wait(reader);
-        this.#schedule();
-      },
-    });
-    source.readStop();
-    this.#waiting[0].add(reader);
+  /** Reads the connection in turns from now on. */
+  enter(reader: Reader): void {
+    this.#wait(reader);
     // A new connection does not wait for the pause of an idle turn.
     if (this.#next?.isIdle) {
       this.#next.cancel();
       this.#next = undefined;
     }
     this.#schedule();
-    return reader;
+  }
+
+  leave(reader: Reader): void {
+    this.#reading.delete(reader);
+    for (const set of this.#waiting) set.delete(reader);
+  }
+
+  /** The connection has received something, which ends its turn. */
+  heard(reader: Reader): void {
+    this.#isIdle = false;
+    if (this.#reading.has(reader)) this.#wait(reader);
+    // Node.js has begun to read it again by itself, after a write that did not complete at once, as over TLS.
+    else reader.stop();
+    this.#schedule();
   }
 
   #wait(reader: Reader): void {
@@ -135,25 +133,32 @@ export class ReadingTurns {
   }
 }
 
-interface Turns {
+interface Setup {
+  /** Take turns: connections on which no caller is authenticated, and those on which calls are late with their messages. */
+  readonly strangers: ReadingTurns;
+  readonly late: ReadingTurns;
+  /** Must close the connection, whose unknown peer sends more than a well-behaved one does. */
   readonly flooded: () => void;
-  readonly pause: () => void;
-  readonly leave: () => void;
-  /** Takes its place among the waiting connections again. */
-  readonly wait: () => void;
 }
 
-/** One connection. */
+/** One connection, as it is read: in turns until a caller is authenticated on it, and while calls on it are late with their messages. */
 export class Reader implements CallSource {
   readonly #source: Source;
-  readonly #turns: Turns;
-  /** Whether the connection is read in turns. */
-  #takesTurns = true;
+  readonly #setup: Setup;
+  /** Undefined while the connection does not take turns. */
+  #turns: ReadingTurns | undefined;
+  /** Whether a caller is authenticated on the connection. */
+  #isKnown = false;
   /** How many reasons there are not to read the connection. */
   #holds = 0;
+  #isResting = false;
   #isClosed = false;
-  /** Bytes of messages since reading last paused, if it does not take turns. */
+  /** The source's total of bytes read when reading last paused, if it does not take turns. */
+  #pausedAt = 0;
+  /** Bytes of its calls' messages since then, with overhead. */
   #received = 0;
+  #lateCalls = 0;
+  #lateUntil = 0;
   /** Number of turns that the connection has had. */
   turns = 0;
   /** Number of calls begun in this turn of the event loop. */
@@ -161,20 +166,31 @@ export class Reader implements CallSource {
   /** The source's total of bytes read at the beginning of this turn. */
   #bytesBefore = 0;
 
-  constructor(source: Source, turns: Turns) {
+  constructor(source: Source, setup: Setup) {
     this.#source = source;
-    this.#turns = turns;
+    this.#setup = setup;
+    this.#take(setup.strangers);
+  }
+
+  /** Whether calls are late with their messages, or were a short while ago. */
+  get isLate(): boolean {
+    return this.#lateCalls > 0 || performance.now() < this.#lateUntil;
   }
 
   /** The connection has received something, which ends its turn. */
   heard(): void {
-    if (this.#takesTurns) this.#turns.pause();
+    if (this.#turns === undefined) return;
+    if (this.#isKnown && !this.isLate) this.#take(undefined);
+    else this.#turns.heard(this);
   }
 
   /** A call has begun. */
   begun(): void {
+    if (this.#isKnown) {
+      this.received(0);
+      return;
+    }
     this.heard();
-    if (!this.#takesTurns) return;
     // Counted in one turn of the event loop, since some are read outside of the connection's turns, after an answer.
     if (this.#calls++ === 0) {
       setImmediate(() => {
@@ -182,44 +198,71 @@ export class Reader implements CallSource {
       });
     }
     // More calls have begun at once than may be open, so the peer resets them.
-    if (this.#calls > MAX_TURN_CALLS) this.#turns.flooded();
+    if (this.#calls > MAX_TURN_CALLS) this.#setup.flooded();
   }
 
-  /** Reads the connection without turns from now on, since a caller is authenticated on it. */
-  free(): void {
-    if (!this.#takesTurns) return;
-    this.#takesTurns = false;
-    this.#turns.leave();
-    if (this.#holds === 0) this.#source.readStart();
+  /** A caller is authenticated on the connection. */
+  known(): void {
+    if (this.#isKnown) return;
+    this.#isKnown = true;
+    this.#take(this.isLate ? this.#setup.late : undefined);
+  }
+
+  /** A call is late with its message. */
+  lateCallFound(): void {
+    if (this.#lateCalls++ === 0 && this.#isKnown) this.#take(this.#setup.late);
+  }
+
+  /** The message of a late call has arrived, or the call has ended. */
+  lateCallEnded(): void {
+    if (--this.#lateCalls === 0) this.#lateUntil = performance.now() + LATE_REST_MS;
   }
 
   /** The connection is not read until {@link release}. */
   hold(): void {
     if (this.#holds++ > 0) return;
-    this.#turns.leave();
+    this.#turns?.leave(this);
     this.#source.readStop();
   }
 
   release(): void {
-    if (--this.#holds > 0 || this.#isClosed) return;
-    if (this.#takesTurns) this.#turns.wait();
-    else this.#source.readStart();
+    if (--this.#holds === 0) this.#resume();
   }
 
-  /** The connection has received so many bytes of messages. Others are read before it continues with more than a read or two. */
+  /** A call has been refused for lack of room: what follows is not read for a while, since it would be refused as well. */
+  rest(): void {
+    if (this.#isResting) return;
+    this.#isResting = true;
+    this.hold();
+    setTimeout(() => {
+      this.#isResting = false;
+      this.release();
+    }, REFUSED_REST_MS).unref();
+  }
+
+  /**
+   * The connection of a known caller has received a call, or so many bytes of messages. Others are read before it continues with more than
+   * a read or two, whether these hold messages or frames that are ignored.
+   */
   received(bytes: number): void {
-    if (this.#takesTurns) return;
+    if (!this.#isKnown) return;
+    if (this.#turns !== undefined) {
+      this.heard();
+      return;
+    }
     this.#received += bytes;
-    if (this.#received < MAX_TURN_BYTES) return;
+    const { bytesRead } = this.#source;
+    if (Math.max(this.#received, bytesRead - this.#pausedAt) < MAX_TURN_BYTES) return;
     this.#received = 0;
+    this.#pausedAt = bytesRead;
     this.hold();
     setImmediate(() => this.release());
   }
 
   closed(): void {
     this.#isClosed = true;
-    this.#takesTurns = false;
-    this.#turns.leave();
+    this.#turns?.leave(this);
+    this.#turns = undefined;
   }
 
   start(): void {
@@ -235,7 +278,20 @@ export class Reader implements CallSource {
   /** Whether any bytes were received in this turn without an event. */
   hasRead(): boolean {
     const bytes = this.#source.bytesRead - this.#bytesBefore;
-    if (bytes > MAX_TURN_BYTES) this.#turns.flooded();
+    if (bytes > MAX_TURN_BYTES && !this.#isKnown) this.#setup.flooded();
     return bytes > 0;
+  }
+
+  #take(turns: ReadingTurns | undefined): void {
+    if (this.#isClosed) return;
+    this.#turns?.leave(this);
+    this.#turns = turns;
+    if (this.#holds === 0) this.#resume();
+  }
+
+  #resume(): void {
+    if (this.#isClosed) return;
+    if (this.#turns === undefined) this.#source.readStart();
+    else this.#turns.enter(this);
   }
 }

@@ -24,7 +24,6 @@ import { IncomingCalls } from "./incoming-call.ts";
 import { listenGrpc } from "./listener.ts";
 import { TOKEN_BLACKLIST } from "./methods.ts";
 import { publicServices } from "./public-services.ts";
-import { ReadingTurns } from "./reading-turns.ts";
 import { addReflection } from "./reflection.ts";
 import type { TlsContext } from "./tls-context.ts";
 import { openWatches } from "./watch-call.ts";
@@ -126,7 +125,11 @@ export async function startGrpcServer(
   // Connections are passed to grpc-js after TLS, if any, so it need not know of it.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   // Takes the calls from grpc-js. Listeners that are added later, in front of it, see each call before it.
-  followConnections(server, { connections, turns: new ReadingTurns(), followed });
+  followConnections(server, {
+    connections,
+    followed,
+    hasRoomFor: (caller) => incoming.hasRoomFor(caller),
+  });
   amendHeaders(server);
   const onConnection = (socket: Duplex) => injector.injectConnection(socket);
   const listener = await listenGrpc(address, {

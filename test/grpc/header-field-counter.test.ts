@@ -1,6 +1,10 @@
 import { expect } from "chai";
-import { countFields, HeaderFieldCounter } from "../../src/grpc/header-field-counter.ts";
-import { MAX_CONCURRENT_STREAMS, MAX_COUNTED_BLOCK_BYTES } from "../../src/limits.ts";
+import {
+  countFields,
+  HeaderFieldCounter,
+  MAX_COUNTED_BLOCK_BYTES,
+} from "../../src/grpc/header-field-counter.ts";
+import { MAX_CONCURRENT_STREAMS } from "../../src/limits.ts";
 import { FLAG, FRAME, fieldBlock, frame } from "../support/raw-http2.ts";
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");

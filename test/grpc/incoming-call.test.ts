@@ -17,7 +17,9 @@ import {
   MAX_OPEN_CALLS,
   MAX_RECEIVE_MS,
   MAX_REQUEST_BYTES,
+  MAX_UNFINISHED_BYTES,
   MAX_UNFINISHED_CONNECTION_BYTES,
+  WAITING_CALL_BYTES,
 } from "../../src/limits.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { framed, Http2Connection } from "../support/http2-call.ts";
@@ -174,7 +176,7 @@ describe("a call before its message has arrived", () => {
 
   it("is refused while the large headers of others hold their maximum, and may be retried", async () => {
     await serve();
-    const large = { "x-large": "v".repeat(15_000), "x-larger": "v".repeat(12_000) };
+    const large = { tracestate: "v".repeat(15_000), baggage: "v".repeat(12_000) };
     const most = Math.floor(MAX_LARGE_HEADERS_BYTES / 27_000);
     const connections = await Promise.all(
       Array.from({ length: Math.ceil(most / MAX_CONCURRENT_STREAMS) }, () =>
@@ -207,6 +209,58 @@ describe("a call before its message has arrived", () => {
       },
       { withinMs: 5000, what: "there is room again" },
     );
+  });
+
+  it("keeps no large headers that are not read", async () => {
+    await serve();
+    const large = { "x-large": "v".repeat(15_000), "x-larger": "v".repeat(12_000) };
+    const most = Math.floor(MAX_LARGE_HEADERS_BYTES / 27_000);
+    const connections = await Promise.all(
+      Array.from({ length: Math.ceil(most / MAX_CONCURRENT_STREAMS) }, () =>
+        Http2Connection.open(running.address),
+      ),
+    );
+    try {
+      const calls: OpenCall[] = [];
+      for (const connection of connections) {
+        await connection.send(IS_BLACKLISTED, framed(Buffer.of(10, 1, 97)));
+        for (let open = 1; open < MAX_CONCURRENT_STREAMS; open++) {
+          calls.push(new OpenCall(connection, IS_BLACKLISTED, large));
+        }
+        await connection.send(IS_BLACKLISTED, framed(Buffer.of(10, 1, 97)));
+      }
+      expect(calls.length).to.be.above(most - 10);
+      expect(calls.filter(({ stream }) => stream.closed)).to.deep.equal([]);
+    } finally {
+      for (const connection of connections) await connection.close();
+    }
+  });
+
+  it("ends when many wait for their messages, the one that has waited longest first, and other connections go on", async () => {
+    await serve();
+    const connections = await Promise.all(
+      Array.from({ length: 24 }, () => Http2Connection.open(running.address)),
+    );
+    try {
+      const calls: OpenCall[] = [];
+      for (const connection of connections) {
+        await connection.send(IS_BLACKLISTED, framed(Buffer.of(10, 1, 97)));
+        for (let open = 1; open < MAX_CONCURRENT_STREAMS; open++)
+          calls.push(new OpenCall(connection, "Blacklist"));
+        // Answered at once, although all room is taken in the end.
+        const check = await connection.send(IS_BLACKLISTED, framed(Buffer.of(10, 1, 97)));
+        expect(check.code).to.equal("OK");
+      }
+      const isOpen = ({ code, stream }: OpenCall) => code === undefined && !stream.closed;
+      await until(() => calls.filter(isOpen).length <= MAX_UNFINISHED_BYTES / WAITING_CALL_BYTES, {
+        withinMs: 5000,
+        what: "there is room for the others",
+      });
+      expect(calls[0]?.code).to.equal("RESOURCE_EXHAUSTED");
+      expect(isOpen(calls.at(-1) as OpenCall)).to.equal(true);
+    } finally {
+      for (const connection of connections) await connection.close();
+    }
   });
 
   it("is refused once its announced length is too large", async () => {

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { describe, it } from "mocha";
-import { type Reader, ReadingTurns, type Source } from "../../src/grpc/reading-turns.ts";
-import { FIRST_TURNS, MAX_READERS, MAX_TURN_BYTES, MAX_TURN_CALLS } from "../../src/limits.ts";
+import { FIRST_TURNS, Reader, ReadingTurns, type Source } from "../../src/grpc/reading-turns.ts";
+import { MAX_READERS, MAX_TURN_BYTES, MAX_TURN_CALLS } from "../../src/limits.ts";
 import { turn } from "../support/held-store.ts";
 import { until } from "../support/until.ts";
 
@@ -14,10 +14,11 @@ class Peer implements Source {
   readonly reader: Reader;
 
   constructor(turns: ReadingTurns) {
-    this.reader = turns.admit(this, () => {
+    const flooded = () => {
       this.flooded++;
       this.reader.closed();
-    });
+    };
+    this.reader = new Reader(this, { strangers: turns, late: new ReadingTurns(), flooded });
   }
 
   readStart(): void {
@@ -105,12 +106,58 @@ describe("turns of reading", () => {
 
   it("are none of a known caller's, whose connection is read at any time", async () => {
     const peer = new Peer(new ReadingTurns());
-    peer.reader.free();
+    peer.reader.known();
     expect(peer.isReading).to.equal(true);
     for (let calls = 0; calls < 10 * MAX_TURN_CALLS; calls++) peer.reader.begun();
     peer.bytesRead += 10 * MAX_TURN_BYTES;
     for (let times = 0; times < 20; times++) await turn();
     expect([peer.isReading, peer.flooded]).to.deep.equal([true, 0]);
+  });
+
+  it("are none of a known caller's, but it pauses for others after a read or two, also of frames that are ignored", async () => {
+    const peer = new Peer(new ReadingTurns());
+    peer.reader.known();
+    for (const read of [() => peer.reader.begun(), () => peer.reader.received(1)]) {
+      peer.bytesRead += MAX_TURN_BYTES - 1;
+      read();
+      expect(peer.isReading).to.equal(true);
+      peer.bytesRead += 1;
+      read();
+      expect(peer.isReading).to.equal(false);
+      await turn();
+      expect(peer.isReading).to.equal(true);
+    }
+  });
+
+  it("are taken by a known caller's connection while calls are late with their messages, and for a while after", async () => {
+    const peer = new Peer(new ReadingTurns());
+    const { reader } = peer;
+    reader.known();
+    reader.lateCallFound();
+    expect([peer.isReading, reader.isLate]).to.deep.equal([false, true]);
+    // What is refused to strangers is not refused to a client whose message was lost on its way.
+    for (let calls = 0; calls <= MAX_TURN_CALLS; calls++) reader.begun();
+    await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
+    peer.bytesRead += 2 * MAX_TURN_BYTES;
+    reader.received(1);
+    expect([peer.isReading, peer.flooded]).to.deep.equal([false, 0]);
+    reader.lateCallEnded();
+    reader.heard();
+    expect([peer.isReading, reader.isLate]).to.deep.equal([false, true]);
+    await until(() => !reader.isLate, { withinMs: 5000, what: "the while is over" });
+    await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
+    reader.heard();
+    expect(peer.isReading).to.equal(true);
+  });
+
+  it("pause while further calls of a connection would be refused", async () => {
+    const peer = new Peer(new ReadingTurns());
+    peer.reader.known();
+    peer.reader.rest();
+    peer.reader.rest();
+    await turn();
+    expect(peer.isReading).to.equal(false);
+    await until(() => peer.isReading, { withinMs: 5000, what: "it is read again" });
   });
 
   it("are taken from a connection that begins more calls in one than may be open", async () => {
