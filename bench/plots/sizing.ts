@@ -98,7 +98,7 @@ function costs(report: Report): string {
     "**Cost of operations: measured.**",
     "",
     table(["", "CPU of the service", "CPU of the database", "p99 of the call"], rows),
-    `A service takes ${round(emptyBytes / MB)} MB with hardly any entries, after load, and ${round(bytes)} bytes more for each; the database ${round(rowBytes)} bytes for each, indexes`,
+    `A service takes ${round(emptyBytes / MB)} MB after load with hardly any entries (tens of MB more or less, since V8 frees memory late), and ${round(bytes)} bytes more for each entry; the database ${round(rowBytes)} bytes for each, indexes`,
     `included. Prune removes ${count(pruned)} rows a second beside 1,000 calls a second.`,
     "",
   ].join("\n");

@@ -57,7 +57,7 @@ async function withTls(folder: string): Promise<Protection> {
 
 /** The cost of authentication and of TLS. */
 export function protectedCheckScenario(): Scenario {
-  const name = `IsBlacklisted, ${SIZE} jtis a call, ${CALLERS} callers, known and encrypted`;
+  const name = `IsBlacklisted, ${SIZE} jtis a call, ${CALLERS} callers, bearer tokens and TLS`;
   return {
     name,
     async run({ rounds, seconds }, { ground, database, service: open }: Stage) {
@@ -75,8 +75,8 @@ export function protectedCheckScenario(): Scenario {
         return service;
       };
       const services = [
-        { name: "neither", service: open },
-        { name: "neither, as a control", service: open },
+        { name: "without both", service: open },
+        { name: "without both, as a control", service: open },
         { name: "bearer tokens", service: await start("with-tokens", tokens) },
         { name: "TLS", service: await start("with-tls", tls) },
         { name: "bearer tokens and TLS", service: await start("with-both", both) },

@@ -12,7 +12,7 @@ interface Options {
   readonly retentionMs: number;
 }
 
-/** Polls once a minute how long prunable entries have been waiting, whichever replica prunes, if any does. */
+/** Polls once a minute how long prunable entries have been waiting to be pruned, by this replica or another. */
 export class PruneBacklog {
   readonly #options: Options;
   /** When the entry that waits longest became prunable. Null: no entry waits. Undefined: not known yet. */
@@ -25,7 +25,8 @@ export class PruneBacklog {
   }
 
   /**
-   * How long the entry of the last successful poll has been waiting, in milliseconds; 0 if there was none, undefined before that poll.
+   * How long the entry that waits longest has been waiting, in milliseconds; 0 if no entry waits. As of the last successful poll;
+   * undefined before the first.
    */
   get longestWaitMs(): number | undefined {
     if (this.#waitsSince === undefined) return undefined;

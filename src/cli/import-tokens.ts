@@ -28,7 +28,7 @@ export interface ImportOptions extends RowOptions {
   readonly resume?: boolean;
 }
 
-/** How many refused lines are reported one by one, and as many with raw tokens. Further ones mostly repeat them, and are only counted. */
+/** The maximum of refused lines that are reported one by one, and that of lines with raw tokens. Further ones are only counted. */
 const MAX_REPORTED_LINES = 100;
 
 const COLUMNS: readonly Column<ImportCounts>[] = COUNT_NAMES.map((name) => ({

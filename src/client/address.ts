@@ -11,8 +11,8 @@ const EXAMPLE = "host:port, such as 127.0.0.1:50051";
 export function addressProblem(address: unknown): string | undefined {
   if (address === undefined || address === null || address === "") return `is missing: give ${EXAMPLE}`;
   if (typeof address !== "string") return `must be text: ${EXAMPLE}`;
-  const hidden = settingProblem(address);
-  if (hidden !== undefined) return hidden;
+  const problem = settingProblem(address);
+  if (problem !== undefined) return problem;
   if (/^unix:/.test(address)) {
     return /^unix:(\/\/)?$/.test(address) ? "must be followed by a path: unix:/path/to/socket" : undefined;
   }
@@ -33,7 +33,8 @@ function hostPortProblem(text: string): string | undefined {
   if (/^[a-z][a-z\d+.-]*:\/\//i.test(text)) {
     return `must be ${EXAMPLE}, without a scheme: TLS is an option of the credentials`;
   }
-  if (/[/?#]/.test(text)) return "must end with the port: remove the slash and what follows it";
+  const [mark] = /[/?#]/.exec(text) ?? [];
+  if (mark !== undefined) return `must end with the port: remove "${mark}" and what follows it`;
   if (/[,;]/.test(text)) return "must be one host:port: several are an array of them";
   if (text.includes("@")) return "must be host:port, without a user: credentials are an option";
   if (text.includes(" ")) return "must be host:port: a space belongs to neither";

@@ -152,7 +152,7 @@ export class CheckBatcher {
 
   async #run(group: CheckGroup, lane: Lane): Promise<void> {
     const count = group.length;
-    group.isOrderFixed = true;
+    group.keepsAbandoned = true;
     try {
       await this.#askUntilSettled(group, lane);
     } catch (cause) {

@@ -145,7 +145,7 @@ export class CheckRouter {
   }
 
   peek(token: AskedToken, options: PeekOptions | null = NO_OPTIONS): boolean | undefined {
-    // Never throws: null, from a caller without a type checker, counts as absent.
+    // Never throws: null, from a caller without a type checker, counts as absent. Without `maxStalenessMs` the copy gives only positives.
     if (this.#isEnding || !hasTokenType(token)) return undefined;
     if (this.#positives.has(cacheKeyOf(token))) return true;
     return this.#localCopy?.peek(token, options?.maxStalenessMs || undefined);
@@ -171,7 +171,10 @@ export class CheckRouter {
     for (const group of this.#setup.deadlines.groups()) group.close(error);
   }
 
-  /** The answer without a request. A `maxStalenessMs` of 0 does not qualify: even the latest proof is from before the check. */
+  /**
+   * The answer without a request; undefined if one is needed. The copy gives a negative only if it was proven within `maxStalenessMs`, and
+   * none for 0: even the latest proof is from before the check.
+   */
   #answerLocally(token: AskedToken, { maxStalenessMs, atLeastRevision }: CheckOptions): boolean | undefined {
     if (this.#positives.has(cacheKeyOf(token))) {
       this.#onChecked?.({ answer: true, source: "remembered", count: 1 });
@@ -235,7 +238,7 @@ export class CheckRouter {
 
   #proofGroup(proof: Promise<void>, localCopy: LocalCopy): CheckGroup {
     const group = new CheckGroup();
-    group.isOrderFixed = true;
+    group.keepsAbandoned = true;
     // Every check of the group has been looked up in the copy already, and was not found.
     const { version } = localCopy;
     const { batcher, deadlines } = this.#setup;

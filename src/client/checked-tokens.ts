@@ -22,7 +22,7 @@ export function identityOf(token: AskedToken): TokenIdentity {
   return token as TokenIdentity;
 }
 
-/** The key under which a positive answer is cached. It has everything that was asked about. */
+/** The key under which a positive answer is cached. Different tokens have different keys. */
 export function cacheKeyOf(token: AskedToken): string {
   return token;
 }

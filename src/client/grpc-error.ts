@@ -78,7 +78,7 @@ function ifReadable<T>(read: () => T): T | undefined {
 
 const BROKEN = /^Connection dropped|RST_STREAM|^Stream refused|HTTP\/2|ERR_HTTP2|ECONNRESET|EPIPE/;
 
-/** The failures by patterns of grpc-js's error texts, which alone tell them apart. The first match applies. */
+/** Connection failures by patterns of error texts, because errors of grpc-js differ in nothing else. The first match applies. */
 const PATTERNS: readonly (readonly [RegExp, ConnectionFailure])[] = [
   [/ECONNREFUSED|connect ENOENT/, "refused"],
   [/name resolution|ENOTFOUND|EAI_AGAIN|no addresses resolved/i, "unknown-host"],

@@ -109,8 +109,8 @@ export class CheckGroup {
   /** The first and the last deadline of the checks, by the monotonic clock. */
   earliest = Number.POSITIVE_INFINITY;
   latest = 0;
-  /** Once true, the order of the checks is fixed: it is that of the answers. */
-  isOrderFixed = false;
+  /** Whether abandoned checks stay in `checks`. Required once they are sent: the answers have the order of `checks`. */
+  keepsAbandoned = false;
   /** Called when all checks of a call in flight have been abandoned. */
   onAllAbandoned: (() => void) | undefined;
   /** The error of the last attempt, after which the checks wait for another. */
@@ -145,7 +145,7 @@ export class CheckGroup {
 
   /** Called when the deadline or signal of its caller has settled `check`. */
   onAbandoned(check: PendingCheck): void {
-    if (this.isOrderFixed) {
+    if (this.keepsAbandoned) {
       this.#abandoned++;
       if (this.#abandoned === this.checks.length) this.onAllAbandoned?.();
       return;

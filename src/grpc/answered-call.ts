@@ -27,7 +27,7 @@ export abstract class AnsweredCall<I extends object, O extends object> extends A
   #cancelTimer: (() => void) | undefined;
   #isInFlight = false;
   #isBeingHandled = false;
-  /** How the place in flight is accounted; undefined while it is attributed to no caller. */
+  /** Whether the place in flight counts against its caller's limit; undefined while it is attributed to no caller. */
   #share: Share | undefined;
   /** The name of the caller to which the place is attributed. A later authentication may give the caller another name. */
   protected owner = "";

@@ -10,26 +10,26 @@ import {
 import { jtiProblem } from "../entry.ts";
 import { fromTimestamp } from "../protobuf/timestamps.ts";
 import { withoutRawTokens } from "../raw-token.ts";
-import type { CallResult as CallOutcome } from "./call-log.ts";
+import type { CallResult } from "./call-log.ts";
 
 /** Tokens in one line of the audit log, with their reasons at most 40 kB. A request with more has several lines. */
 export const AUDITED_TOKENS_PER_LINE = 50;
 
-type BlacklistResult = MessageInitShape<typeof BlacklistResponseSchema>;
-type PruneResult = MessageInitShape<typeof PruneResponseSchema>;
+type BlacklistOutput = MessageInitShape<typeof BlacklistResponseSchema>;
+type PruneOutput = MessageInitShape<typeof PruneResponseSchema>;
 
 /**
  * Describes a request and its result for the audit log: an object for each line, at least one. Raw tokens never appear, also if they were
  * sent in place of other values.
  */
-export type Describe<I, O> = (request: I, outcome: CallOutcome<O>) => readonly object[];
+export type Describe<I, O> = (request: I, result: CallResult<O>) => readonly object[];
 
-export const describeBlacklist: Describe<BlacklistRequest, BlacklistResult> = ({ tokens }, outcome) => {
+export const describeBlacklist: Describe<BlacklistRequest, BlacklistOutput> = ({ tokens }, result) => {
   const summary = {
     count: tokens.length,
-    ...(outcome.output === undefined ? {} : { outcomes: countOutcomes(outcome.output) }),
+    ...(result.output === undefined ? {} : { outcomes: countOutcomes(result.output) }),
   };
-  const audited = auditedTokens(tokens, outcome);
+  const audited = auditedTokens(tokens, result);
   const parts = Array.from({ length: Math.ceil(audited.length / AUDITED_TOKENS_PER_LINE) }, (_, part) =>
     audited.slice(part * AUDITED_TOKENS_PER_LINE, (part + 1) * AUDITED_TOKENS_PER_LINE),
   );
@@ -48,7 +48,7 @@ interface AuditedToken {
 /** The tokens that have been revoked or, if the outcome is unknown, may have been. */
 function auditedTokens(
   tokens: BlacklistRequest["tokens"],
-  { output, outcomeUnknown }: CallOutcome<BlacklistResult>,
+  { output, outcomeUnknown }: CallResult<BlacklistOutput>,
 ): AuditedToken[] {
   if (output !== undefined) {
     return tokens.map((requested, index) => {
@@ -84,7 +84,7 @@ function auditedTokenOf(
   };
 }
 
-function countOutcomes({ results = [] }: BlacklistResult): Record<string, number> {
+function countOutcomes({ results = [] }: BlacklistOutput): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { outcome } of results) {
     const name = outcomeName(outcome);
@@ -97,7 +97,7 @@ function outcomeName(outcome: Outcome = Outcome.UNSPECIFIED): string {
   return (Outcome[outcome] ?? "UNSPECIFIED").toLowerCase();
 }
 
-export const describePrune: Describe<PruneRequest, PruneResult> = (request, { output }) => [
+export const describePrune: Describe<PruneRequest, PruneOutput> = (request, { output }) => [
   {
     max_count: request.maxCount,
     dry_run: request.dryRun,

@@ -20,7 +20,7 @@ export interface MethodLogging {
 interface Describer {
   summarize(output: object): object;
   /** One object per line, at least one. */
-  describe(request: object, outcome: CallResult<object>): readonly object[];
+  describe(request: object, result: CallResult<object>): readonly object[];
 }
 
 /** The result of a call, as its description in the audit log needs it. */

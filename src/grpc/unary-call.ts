@@ -40,8 +40,9 @@ export function serveUnary<I extends object, O extends object>(method: AnsweredM
 class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> implements HeadersJudge {
   readonly #headers: CallHeaders;
   #callback: sendUnaryData<O> | undefined;
-  /** The size of the request in bytes if it is large, otherwise 0, and how it is accounted. */
+  /** The size of the request in bytes if it is large, otherwise 0. */
   #largeBytes = 0;
+  /** Whether these bytes count against the caller's limit. */
   #largeShare: Share = "common";
   /** Called when the client has read a large answer. */
   #releaseAnswer: (() => void) | undefined;
@@ -73,6 +74,7 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
     return this.authenticate();
   }
 
+  /** Called only for a large request. */
   received(bytes: number): void {
     if (this.isGone) return;
     const share = this.method.admission.reserveRequest(this.owner, bytes);

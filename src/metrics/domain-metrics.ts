@@ -132,13 +132,13 @@ export class DomainMetrics implements Observer {
       name: "tokenblacklist_read_seconds",
       help: "Duration of a read of the database, by kind: changes or jtis.",
       label: "read",
-      bySeries: () => READ_KINDS.map((source) => [source, this.#readTimes[source]]),
+      bySeries: () => READ_KINDS.map((kind) => [kind, this.#readTimes[kind]]),
     });
     histogram(registers, {
       name: "tokenblacklist_read_calls",
       help: "Calls per read of the database, by kind; a read of the database monitor counts as a call.",
       label: "read",
-      bySeries: () => READ_KINDS.map((source) => [source, this.#readCalls[source]]),
+      bySeries: () => READ_KINDS.map((kind) => [kind, this.#readCalls[kind]]),
     });
     counters(registers, {
       name: "tokenblacklist_fallbacks_total",

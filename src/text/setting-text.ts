@@ -2,8 +2,8 @@
 // EnvironmentFile, YAML block scalars, and editors that write a byte order mark.
 
 /**
- * Controls, line separators, formatting marks, all spaces but U+0020, and replacement characters. Joiners are excluded, since some scripts
- * need them.
+ * Controls, formatting marks, lone surrogates, line separators, replacement characters, and all spaces but U+0020. Joiners are excluded,
+ * since some scripts need them.
  */
 const HIDDEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffd]|(?! )\p{Zs}/u;
 const QUOTES = /^["'`\u2018-\u201f]|["'`\u2018-\u201f]$/u;
