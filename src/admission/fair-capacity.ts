@@ -1,4 +1,4 @@
-/** How a share of the capacity is accounted, needed to give it back: "own" counts against its caller's limit, "common" does not. */
+/** Whether a share of the capacity counts against its caller's limit ("own") or not ("common"). Needed to give it back. */
 export type Share = "common" | "own";
 
 /**

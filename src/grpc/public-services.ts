@@ -90,6 +90,7 @@ class PublicCall extends Call<PublicMethod> implements HeadersJudge {
   /** The caller known on the call's connection, see {@link Connections.callerOf}. */
   readonly #caller: string | undefined;
   readonly peer: string;
+  /** Whether the place of the call counts against its caller's limit; undefined while it has no place. */
   #share: Share | undefined;
 
   constructor(headers: CallHeaders, method: PublicMethod) {
