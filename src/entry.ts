@@ -23,7 +23,7 @@ export type EpochMs = Branded<number, "EpochMs">;
 /** The last millisecond of the year 9999, the latest time of a protobuf Timestamp. */
 export const MAX_EPOCH_MS = 253_402_300_799_999 as EpochMs;
 
-/** The times of an entry. Each only ever moves to a later one. */
+/** The times of an entry: only its expiry at present. Each only ever moves to a later one. */
 export interface EntryTimes {
   /** When the token itself expires (its `exp`), without leeway. */
   readonly expiresAt: EpochMs;

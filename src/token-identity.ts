@@ -63,7 +63,7 @@ export function extendsTimes(times: EntryTimes, stored: EntryTimes): boolean {
   return times.expiresAt > stored.expiresAt;
 }
 
-/** Whether one of the times `stored` is that of `times`. */
+/** Whether one of `times` is at least as late as that of `stored`. */
 export function reachesTimes(times: EntryTimes, stored: EntryTimes): boolean {
   return times.expiresAt >= stored.expiresAt;
 }

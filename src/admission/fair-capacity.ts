@@ -3,8 +3,8 @@ export type Share = "common" | "own";
 
 /**
  * A bounded resource that callers share, such as places in a queue. The first half is open to all, without accounting. Beyond that, a
- * caller may hold at most as much of the second half as it leaves free for all others, so that no caller can take everything: one alone
- * gets three quarters. Callers without a name are not distinguished, and may take everything.
+ * caller may take at most as much more as it leaves free for all others, so that no caller can take everything: one alone gets three
+ * quarters. Callers without a name are not distinguished, and may take everything.
  */
 export class FairCapacity {
   readonly #total: number;

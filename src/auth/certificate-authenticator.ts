@@ -24,8 +24,8 @@ export class CertificateAuthenticator {
   /** A cache, since a connection has one certificate and many calls. */
   #identities = new WeakMap<PeerCertificate, Identity>();
   /**
-   * Certificates that were carriers when their connections opened. On these connections a lost token would go unnoticed, so they stay carriers
-   * even if they are given roles later.
+   * Certificates that were carriers when their connections opened. On these connections header fields are not counted, so a token that
+   * Node.js drops would go unnoticed: they stay carriers even if they are given roles later.
    */
   readonly #carriers = new WeakSet<PeerCertificate>();
   /** Certificates that TLS would no longer accept. */

@@ -2,8 +2,8 @@ import { isSameRevision, type Revision } from "../revision.ts";
 import type { Store } from "../store/store.ts";
 
 /**
- * Locally acknowledged commits that the next read must find one by one. If more accumulate, because nothing is read, they are looked up
- * first, with one small additional SELECT per this many commits.
+ * Locally acknowledged commits that the next read must find one by one. If there are more, because nothing is read, all of them are looked
+ * up before the last one is acknowledged: one small additional SELECT per this many commits.
  */
 export const MAX_UNCONFIRMED_COMMITS = 60;
 
@@ -21,7 +21,7 @@ export class AcknowledgedCommits {
     this.#store = store;
   }
 
-  /** Acknowledged commits that the follower has not found yet: a read of the changes must find them with the revisions read before. */
+  /** Acknowledged commits that the follower has not found yet. Its next read must find them, and the revisions that it has read before. */
   get unconfirmed(): readonly Revision[] {
     return this.#unconfirmed;
   }

@@ -10,7 +10,7 @@ export interface TokenResult {
 
 /**
  * Merges several requests so that each key occurs once, as if they had been written one after another: the first request's reason
- * and caller, and the latest of all times.
+ * and caller, and the latest expiry.
  */
 export function mergeWrites(requests: Iterable<readonly NewEntry[]>): NewEntry[] {
   const merged = new Map<EntryKey, NewEntry>();
@@ -29,15 +29,16 @@ export function mergeWrites(requests: Iterable<readonly NewEntry[]>): NewEntry[]
 /** What a merged write did to one key. */
 interface MergedResult {
   readonly result: WriteResult;
-  /** Whether a request has been told that it created or extended the entry. */
+  /** Whether any request has been told that it created or extended the entry. */
   claimed: boolean;
-  /** The entry as that request left it; before that, as it is stored. */
+  /** The entry after the last request that has been told so; the stored entry until then. */
   entry: Entry;
 }
 
 /**
- * Splits the results of a merged write by request. Called for the requests in their order, it reports each key's "created" or
- * "extended" to exactly one of them.
+ * Splits the results of a merged write by request, to be called for the requests in their order. An entry that the write has created is
+ * "created" for the first of them, and "extended" for each later one that extends it further. One that existed before is "extended" for
+ * exactly one of them.
  */
 export class SplitResults {
   readonly #merged: ReadonlyMap<EntryKey, MergedResult>;
@@ -76,7 +77,7 @@ function claim(asked: NewEntry, merged: MergedResult): Outcome {
     merged.entry = { ...merged.entry, ...latestTimes(asked, first ? asked : merged.entry) };
     return first ? "created" : "extended";
   }
-  // How far the others would have extended the entry is unknown: assume that the request with the latest time was first.
+  // The earlier expiry of the entry is unknown: assume that the request with the latest one came first, and alone has extended it.
   if (merged.result.outcome === "extended" && first && reachesTimes(asked, merged.entry)) {
     merged.claimed = true;
     return "extended";

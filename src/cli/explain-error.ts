@@ -98,7 +98,10 @@ function explainConnection({ connection, detail, message }: ClientError, address
   }
 }
 
-/** Where the operator named the token of `field`, with the name of its member, if that is not the jti; else `field`. */
+/**
+ * What to call `field`: the place where the operator named its token, followed by the field's name within the token unless that is jti or
+ * jwt. `field` itself if the place is unknown.
+ */
 function whereIs(field: string, origins: readonly string[] | undefined): string {
   const match = /^(?:tokens|jtis)\[(\d+)\](?:\.(.+))?$/.exec(field);
   const origin = match === null ? undefined : origins?.[Number(match[1])];
@@ -107,7 +110,7 @@ function whereIs(field: string, origins: readonly string[] | undefined): string 
   return member === undefined || member === "jti" || member === "jwt" ? origin : `${origin}: ${member}`;
 }
 
-/** The end of the description of a violation; empty for any but a raw token in a check. */
+/** What to append to the description of a raw token in a check; empty for every other violation. */
 function rawTokenHint({ field, reason }: Violation): string {
   return reason === "RAW_TOKEN" && field.startsWith("jtis[")
     ? ": to check a token by its jti, use check --jwt"

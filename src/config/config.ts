@@ -23,6 +23,7 @@ export interface Config {
   readonly indexMaxEntries: number;
   readonly logLevel: LogLevel;
   readonly security: Security;
+  /** External authorization: decisions for proxies. */
   readonly authz: Authz;
   readonly connections: ConnectionBounds;
 }

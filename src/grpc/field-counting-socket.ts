@@ -6,8 +6,8 @@ import { HeaderFieldCounter } from "./header-field-counter.ts";
 
 /**
  * A TLS connection that passes its bytes through a {@link HeaderFieldCounter} before HTTP/2 reads them, where Node.js would otherwise read the
- * socket natively. It costs processor time for each call, so it is used only on connections where a lost header would give a caller the rights
- * of another.
+ * socket natively. Node.js drops invalid header fields, and a call that lost its token would get the rights of the connection's certificate.
+ * Counting costs processor time for each call, so this is used only on connections where the certificate would replace a lost token.
  */
 export class FieldCountingSocket extends Duplex {
   /** Tells how many header fields the client has sent for a call. */

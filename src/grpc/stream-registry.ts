@@ -85,8 +85,8 @@ export class StreamRegistry<I, S extends RegisteredStream> {
 
 /**
  * The places that callers share for their streams. When all are taken, a new stream evicts the newest stream of the caller with the most
- * streams, unless the new stream's caller would then have more than that caller. So a caller with many streams cannot exclude others. Callers without a name are not
- * distinguished, and may take all places.
+ * streams, unless the new stream's caller would then have more than that caller. So a caller with many streams cannot exclude others.
+ * Callers without a name are not distinguished, and may take all places.
  */
 class StreamPlaces<S extends RegisteredStream> {
   readonly #limits: Required<StreamLimits>;

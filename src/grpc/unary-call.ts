@@ -11,8 +11,8 @@ import type { CallHeaders, HeadersJudge } from "./incoming-call.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
 
 /**
- * The property of a call's metadata that holds our object for the call, by which grpc-js's handler finds it. A WeakMap would do, but its
- * short-lived keys cost the garbage collector a sixth of a call's time.
+ * The property of a call's metadata that holds our object for the call. The method's handler, which grpc-js calls with the same metadata,
+ * finds the object there. A WeakMap would do, but its short-lived keys cost the garbage collector a sixth of a call's time.
  */
 export const CALL = Symbol("call");
 
@@ -36,7 +36,7 @@ export function serveUnary<I extends object, O extends object>(method: AnsweredM
   };
 }
 
-/** A unary call: judged by its headers, and answered once its message has arrived. */
+/** A unary call: admitted or refused by its headers, and answered once its message has arrived. */
 class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> implements HeadersJudge {
   readonly #headers: CallHeaders;
   #callback: sendUnaryData<O> | undefined;

@@ -16,7 +16,7 @@ export const USAGE = `usage: make attacks ARGS="[options]"
                    .join(" ")
                    .replace(/(.{60,75}?) /g, "$1\n                 ")}
   --seconds N    how long each lasts at most (6)
-                 One that misses is repeated twice: the median of each time counts, the worst of all else
+                 One that misses a bound is repeated twice: the median of each time counts, the worst of all else
   --beside PATH  also attack the service of this main.js, for comparison
   --json         one JSON object a line instead of text
 `;
