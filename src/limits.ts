@@ -35,7 +35,10 @@ export const MAX_RECEIVE_MS = 10_000;
  * with the headers, so few calls wait for it.
  */
 export const WAITING_CALL_BYTES = 16 * 1024;
-/** A message that has not arrived by then, counted from the headers, is late. A connection with late messages is read in turns. */
+/**
+ * A message that has not arrived by then, counted from the headers, is late. While half of the room for incomplete requests is taken, a
+ * connection with late messages is read in turns.
+ */
 export const LATE_MESSAGE_MS = 25;
 /** How long a client may keep its side of a stream open after the end of its call. Data that it is still sending crosses that end. */
 export const CLIENT_END_MS = 100;
