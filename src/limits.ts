@@ -169,8 +169,8 @@ export const MAX_ADMIN_CONNECTIONS = 64;
 /** Bytes of the headers of one call: a token of maximum size, and as much again for headers of tracing and proxies. */
 export const MAX_CALL_HEADER_BYTES = 32 * 1024;
 /**
- * Bytes of headers above LARGE_HEADER_BYTES that calls in flight hold together, those that began before a caller was authenticated on their
- * connection apart from the others. With headers at their bound, the calls that may be in flight would hold half a gigabyte.
+ * Bytes of headers above LARGE_HEADER_BYTES that calls in flight hold together; those that began before a caller was authenticated on their
+ * connection have as much for themselves. With headers at their bound, the calls that may be in flight would hold half a gigabyte.
  */
 export const MAX_LARGE_HEADERS_BYTES = 16 * 1024 * 1024;
 /** Smaller headers do not count toward that: a token of 2 KiB, and as much again. The bound on calls limits them. */
@@ -201,8 +201,8 @@ export const STREAM_RESETS_PER_SECOND = 33;
 export const CALL_SLICE_MS = 3;
 /**
  * Unauthenticated connections read in one turn: everything that they send in one turn of the event loop delays other connections. After a
- * turn longer than LONG_TURN_MS milliseconds only one is read, and after a second without such a turn one more in each. So are connections
- * with late messages, apart from these.
+ * turn longer than LONG_TURN_MS milliseconds only one is read, and after a second without such a turn one more in each. Connections
+ * with late messages take turns of their own, by the same rules.
  */
 export const MAX_READERS = 16;
 export const LONG_TURN_MS = 10;

@@ -116,7 +116,7 @@ function withoutPadding(frame: Buffer, flags: number): Buffer {
 
 /**
  * The number of fields in a header block (RFC 7541, section 6); undefined if the block is truncated. Nothing has to be decoded: each
- * representation is one field, unless it changes the size of the table, and states its own length.
+ * representation states its own length, and is one field unless it changes the size of the table.
  */
 export function countFields(block: Buffer): number | undefined {
   let at = 0;

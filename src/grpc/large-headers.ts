@@ -12,7 +12,10 @@ const COLLECTED_BYTES = 32 * 1024 * 1024;
 /** More external memory than V8 lets a process take between two major collections. */
 const PRESSURE_BYTES = 68 * 1024 * 1024;
 
-/** Bounds the memory of large headers. Callers share one half of the room, and calls that begin before a caller is authenticated the other. */
+/**
+ * Bounds the memory of large headers. Callers share one room of MAX_LARGE_HEADERS_BYTES, and calls that begin before a caller is
+ * authenticated another of the same size.
+ */
 export class LargeHeaders {
   readonly #ofCallers = new FairCapacity(MAX_LARGE_HEADERS_BYTES);
   readonly #ofStrangers = new FairCapacity(MAX_LARGE_HEADERS_BYTES);

@@ -163,7 +163,7 @@ export class Reader implements CallSource {
   turns = 0;
   /** Number of calls begun in this turn of the event loop. */
   #calls = 0;
-  /** The source's total of bytes read at the beginning of this turn. */
+  /** The source's total of bytes read when the connection's turn began. */
   #bytesBefore = 0;
 
   constructor(source: Source, setup: Setup) {
@@ -191,7 +191,7 @@ export class Reader implements CallSource {
       return;
     }
     this.heard();
-    // Counted in one turn of the event loop, since some are read outside of the connection's turns, after an answer.
+    // Counted per turn of the event loop and not of the connection, since Node.js also reads the connection after it has sent an answer.
     if (this.#calls++ === 0) {
       setImmediate(() => {
         this.#calls = 0;
@@ -241,8 +241,8 @@ export class Reader implements CallSource {
   }
 
   /**
-   * The connection of a known caller has received a call, or so many bytes of messages. Others are read before it continues with more than
-   * a read or two, whether these hold messages or frames that are ignored.
+   * The connection of a known caller has received a call, or so many bytes of a message. After MAX_TURN_BYTES, be it of messages or of ignored
+   * frames, it pauses until other connections have been read.
    */
   received(bytes: number): void {
     if (!this.#isKnown) return;
@@ -275,7 +275,7 @@ export class Reader implements CallSource {
     this.#source.readStop();
   }
 
-  /** Whether any bytes were received in this turn without an event. */
+  /** Whether any bytes were received in the connection's turn without an event. Closes the connection of an unknown peer that sent too many. */
   hasRead(): boolean {
     const bytes = this.#source.bytesRead - this.#bytesBefore;
     if (bytes > MAX_TURN_BYTES && !this.#isKnown) this.#setup.flooded();
