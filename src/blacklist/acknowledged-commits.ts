@@ -2,8 +2,8 @@ import { isSameRevision, type Revision } from "../revision.ts";
 import type { Store } from "../store/store.ts";
 
 /**
- * Locally acknowledged commits that the next read must find one by one. If there are more, because nothing is read, all of them are looked
- * up before the last one is acknowledged: one small additional SELECT per this many commits.
+ * The maximum of acknowledged commits that no read has found yet. While nothing is read, the commit that exceeds it is acknowledged only
+ * after a look-up has found all of them: one small additional SELECT per this many commits.
  */
 export const MAX_UNCONFIRMED_COMMITS = 60;
 
@@ -13,7 +13,7 @@ export const MAX_UNCONFIRMED_COMMITS = 60;
  */
 export class AcknowledgedCommits {
   readonly #store: Pick<Store, "missing">;
-  /** A commit that stands for all acknowledged commits that are no longer unconfirmed: a read has found it together with them. */
+  /** The last acknowledged commit that has been found. It stands for those before it: one read has found it together with them. */
   #last: Revision | undefined;
   #unconfirmed: readonly Revision[] = [];
 
@@ -53,8 +53,8 @@ export class AcknowledgedCommits {
   }
 
   /**
-   * Called when a look-up has found these commits, which were {@link required} when it was sent. The last one stays unconfirmed,
-   * because the look-up did not search for the revisions that the follower has read.
+   * Called when a look-up has found these commits, which were {@link required} when it was sent. The last one stays unconfirmed: the
+   * look-up did not search for the revisions that the follower has read, so the follower's next read must find it together with them.
    */
   foundByLookup(found: readonly Revision[]): void {
     const rest = this.#unconfirmed.filter((one) => !contains(found, one));

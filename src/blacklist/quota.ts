@@ -29,7 +29,7 @@ interface Options {
   /** Entries per second at this replica; 0: unlimited. */
   readonly rowsPerSecond: number;
   /** Unexpired entries; 0: unlimited. */
-  readonly rows: number;
+  readonly maxRows: number;
   /**
    * Whether a request waits for the count of the caller's entries, and fails if counting fails. Otherwise the request uses the last
    * count, and before the first count it is admitted: no revocation is delayed by a default quota that no operator has configured.
@@ -65,7 +65,7 @@ export class Allowance {
     this.#rows = rows;
   }
 
-  /** Returns all rows but those that became entries; absent: all may have become entries. Later calls have no effect. */
+  /** Gives back all rows but those that became entries; absent: all may have become entries. Later calls have no effect. */
   settle(created = this.#rows): void {
     this.#settle?.(created);
     this.#settle = undefined;
@@ -85,15 +85,15 @@ export class Quota {
   async reserve(caller: string, rows: number): Promise<Settle> {
     const account = this.#accountOf(caller);
     this.#spend(account, rows);
-    const { rows: limit, waitsForCount, total } = this.#options;
-    if (limit === 0) return () => {};
+    const { maxRows, waitsForCount, total } = this.#options;
+    if (maxRows === 0) return () => {};
     if (!this.#isTotalWithinQuota(account, rows)) {
       if (waitsForCount) await this.#recount(caller, account);
       // Without an index there is no memory to protect, and counting would burden the database.
       else if (total() !== undefined) void this.#recount(caller, account).catch(() => {});
       const isCounted = account.countedAt > Number.NEGATIVE_INFINITY;
-      if (isCounted && account.rows + account.reserved + rows > limit) {
-        throw new ServiceError("QUOTA_EXCEEDED", `the caller may have at most ${limit} entries`, {
+      if (isCounted && account.rows + account.reserved + rows > maxRows) {
+        throw new ServiceError("QUOTA_EXCEEDED", `the caller may have at most ${maxRows} entries`, {
           retryAfterMs: QUOTA_RECOUNT_MS,
         });
       }
@@ -108,12 +108,12 @@ export class Quota {
   /** Whether the caller would be within its quota even if all existing entries were its own. */
   #isTotalWithinQuota({ reserved }: Account, rows: number): boolean {
     const total = this.#options.total();
-    return total !== undefined && total + reserved + rows <= this.#options.rows;
+    return total !== undefined && total + reserved + rows <= this.#options.maxRows;
   }
 
   /** The largest share of its quota that any caller has used, from 0 to 1; undefined for a limit that is not set. */
   get used(): { readonly rows: number | undefined; readonly rowsPerSecond: number | undefined } {
-    const { rows, rowsPerSecond, total, clock } = this.#options;
+    const { maxRows, rowsPerSecond, total, clock } = this.#options;
     let mostRows = 0;
     let mostSpent = 0;
     const now = clock.monotonic();
@@ -123,9 +123,9 @@ export class Quota {
     }
     const all = total();
     // While the total is within the quota no caller's entries are counted, and none can have more than the total.
-    if (all !== undefined && all <= rows) mostRows = all;
+    if (all !== undefined && all <= maxRows) mostRows = all;
     return {
-      rows: rows === 0 ? undefined : Math.min(1, mostRows / rows),
+      rows: maxRows === 0 ? undefined : Math.min(1, mostRows / maxRows),
       rowsPerSecond: rowsPerSecond === 0 ? undefined : mostSpent,
     };
   }
@@ -190,10 +190,10 @@ export class Quota {
   }
 
   async #count(caller: string, account: Account): Promise<void> {
-    const { clock, count, rows: limit } = this.#options;
+    const { clock, count, maxRows } = this.#options;
     const now = clock.monotonic();
     const before = account.rows;
-    const counted = await count(caller, limit + 1);
+    const counted = await count(caller, maxRows + 1);
     // Entries added meanwhile may be in the count already: overcounting is safer than undercounting.
     account.rows = counted + account.rows - before;
     account.countedAt = now;

@@ -123,7 +123,7 @@ export class CheckRouter {
     // One listener on the signal serves all checks of the list.
     const { signal, ...unsignalled } = options;
     const answers: boolean[] = [];
-    // A list takes no more room among the pending checks than its next part.
+    // Only one part of a list is pending at a time.
     for (let start = 0; start < tokens.length; start += LIST_PART) {
       if (signal?.aborted) throw aborted("check");
       const part = tokens.slice(start, start + LIST_PART);
@@ -238,6 +238,7 @@ export class CheckRouter {
 
   #proofGroup(proof: Promise<void>, localCopy: LocalCopy): CheckGroup {
     const group = new CheckGroup();
+    // Removing them one by one would be slow in a large group, and the group is dropped as soon as the proof ends.
     group.keepsAbandoned = true;
     // Every check of the group has been looked up in the copy already, and was not found.
     const { version } = localCopy;

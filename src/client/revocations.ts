@@ -39,7 +39,7 @@ export function revocationRequest(
   if (tokens.length > MAX_BATCH) {
     throw invalidArgument(
       "tokens",
-      `must be at most ${MAX_BATCH}: they are revoked all or none, and more would not be`,
+      `must hold at most ${MAX_BATCH}, which are revoked all or none: revoke the others with further calls`,
     );
   }
   if (tokens.filter((token) => token?.jwt !== undefined).length > MAX_RAW_TOKENS) {

@@ -104,7 +104,7 @@ export class Connections {
     return this.#byPeer.get(peer);
   }
 
-  /** The caller known on the connection of `peer`: a name, empty if callers are not identified; undefined if unauthenticated. */
+  /** The caller known on the connection of `peer`: a name, empty with authentication off; undefined if unauthenticated. */
   callerOf(peer: string): string | undefined {
     const connection = this.find(peer);
     return connection?.isAuthenticated ? connection.caller : undefined;
@@ -151,7 +151,7 @@ export class Connection {
   readonly #setup: ConnectionSetup;
   #isOpen = true;
   #isAuthenticated = false;
-  /** The name of the first caller authenticated on it; empty before, and if callers are not identified. */
+  /** The name of the first caller authenticated on it; empty before, and with authentication off. */
   caller = "";
   #isReady = false;
   /** The sum of the weights of the calls in flight. */

@@ -29,7 +29,7 @@ export class HealthWatches {
     this.#setup = setup;
   }
 
-  /** The number of streams, each counted until its last byte has been sent. */
+  /** The number of streams, each counted until its last byte has been sent or it is evicted. */
   get size(): number {
     return this.#size;
   }
@@ -43,7 +43,7 @@ export class HealthWatches {
     const watch = new HealthWatch(call, status, {
       clock,
       disconnect: () => disconnect(peer),
-      onClosed: () => {
+      onReleased: () => {
         if (!ofPeer.delete(watch)) return;
         this.#size--;
         if (ofPeer.size === 0) this.#byPeer.delete(peer);
@@ -107,7 +107,7 @@ export class HealthWatches {
     return this.#evict(most.at(-1));
   }
 
-  /** Who owns the streams of a connection: its caller, or the connection itself if callers are not identified; undefined if unauthenticated. */
+  /** Who owns the streams of a connection: its caller, or with authentication off the connection itself; undefined if unauthenticated. */
   #ownerOf(peer: string): string | undefined {
     const caller = this.#setup.connections.callerOf(peer);
     return caller === "" ? `connection ${peer}` : caller;
@@ -123,7 +123,8 @@ export class HealthWatches {
 interface WatchSetup {
   readonly clock: Clock;
   readonly disconnect: () => void;
-  readonly onClosed: () => void;
+  /** May be called twice. */
+  readonly onReleased: () => void;
 }
 
 /** One stream. */
@@ -175,7 +176,7 @@ class HealthWatch {
 
   /** Gives up the place of the stream among those that are bounded. */
   release(): void {
-    this.#setup.onClosed();
+    this.#setup.onReleased();
   }
 
   /**

@@ -65,7 +65,7 @@ export function publicServices(
   };
 }
 
-/** Public services write log lines of their own, and change nothing. */
+/** Calls of public services are neither logged here nor audited: health logs its own, and none of them changes anything. */
 const UNLOGGED = {
   log: undefined,
   auditLog: undefined,
@@ -90,7 +90,7 @@ class PublicCall extends Call<PublicMethod> implements HeadersJudge {
   /** The caller known on the call's connection, see {@link Connections.callerOf}. */
   readonly #caller: string | undefined;
   readonly peer: string;
-  /** Whether the place of the call counts against its caller's limit; undefined while it has no place. */
+  /** The call's place, needed to give it back: "own" if it counts against its caller's limit, else "common"; undefined without a place. */
   #share: Share | undefined;
 
   constructor(headers: CallHeaders, method: PublicMethod) {
@@ -117,6 +117,7 @@ class PublicCall extends Call<PublicMethod> implements HeadersJudge {
   received(): void {}
 
   ended(): void {
+    // No effect on a call that has already been answered.
     this.end(status.CANCELLED);
     if (this.#share !== undefined) this.method.capacity.giveBack(this.#share, this.caller);
     this.#share = undefined;

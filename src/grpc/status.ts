@@ -27,7 +27,7 @@ const STATUSES: Record<Reason, { code: status; retryAfterMs?: number }> = {
   // A default: the error itself has the time that the caller's quota requires.
   QUOTA_EXCEEDED: { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 1000 },
   OVERLOADED: { code: status.RESOURCE_EXHAUSTED, retryAfterMs: 250 },
-  // The size of decompressed data cannot be bounded by the size of what was sent.
+  // Compressed requests are refused: a bound on their bytes would not bound what they decompress to.
   UNSUPPORTED_ENCODING: { code: status.UNIMPLEMENTED },
   DEADLINE_EXCEEDED: { code: status.DEADLINE_EXCEEDED },
   CANCELLED: { code: status.CANCELLED },

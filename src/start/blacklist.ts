@@ -77,10 +77,10 @@ function quotaOf(
   // Without authentication all callers share one name, and without an index there is no memory to protect.
   const byDefault =
     isAuthenticated && follower !== undefined ? Math.floor(indexMaxEntries * DEFAULT_QUOTA_SHARE) : 0;
-  const rows = quota.rows ?? byDefault;
-  if (rows === 0 && quota.rowsPerSecond === 0) return undefined;
+  const maxRows = quota.rows ?? byDefault;
+  if (maxRows === 0 && quota.rowsPerSecond === 0) return undefined;
   return new Quota({
-    rows,
+    maxRows,
     rowsPerSecond: quota.rowsPerSecond,
     waitsForCount: quota.rows !== undefined,
     total: () => (follower?.isComplete ? follower.entries.size : undefined),

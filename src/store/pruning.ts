@@ -33,7 +33,7 @@ export async function deleteExpired(
     });
     const keys = rows.slice(0, chunk).map(({ jti }) => literal(jti as Uint8Array));
     if (keys.length === 0) return { count, hasMore: rows.length > 0 };
-    // Literals, because a thousand parameters cost Knex and the driver more than the rest costs the database.
+    // Literals: parameters, one per key, would cost Knex and the driver more than the rest costs the database.
     count += await knex("blacklisted_tokens")
       .whereRaw(`jti IN (${keys.join()})`)
       .where("expires_at", "<=", cutoff)

@@ -94,6 +94,6 @@ export async function checkSchema(engine: Engine): Promise<string | undefined> {
     );
   }
   return unknown.length > 0
-    ? `the database's schema is newer than this version of token-blacklist, and says that it still supports it (${unknown.join(", ")})`
+    ? `the database's schema is newer than this version of token-blacklist, and still supports it (${unknown.join(", ")})`
     : undefined;
 }

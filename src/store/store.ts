@@ -13,8 +13,8 @@ import type { Revision } from "../revision.ts";
 export interface Store {
   /**
    * Connects, and checks that this version may use the schema. Raises the leeway that the database remembers (the largest any
-   * replica ever ran with) to `leewayMs`. Every other method opens the store if necessary. Throws `SchemaError` if the schema is
-   * too old, too new or absent; the other methods then throw STORE_UNAVAILABLE.
+   * replica ever ran with) to this replica's, if that is larger. Every other method opens the store if necessary. Throws
+   * `SchemaError` if the schema is too old, too new or absent; the other methods then throw STORE_UNAVAILABLE.
    */
   open(): Promise<DatabaseIdentity>;
 
@@ -23,9 +23,9 @@ export interface Store {
    * shows the commit; a server's acknowledgement of COMMIT is not relied on.
    *
    * An entry whose `expiresAt + leewayMs` lies in the past by both clocks counts as absent and is replaced as a whole. Of an
-   * existing entry only the times may change, and each only to a later one. A commit whose answer was lost is retried without being
-   * applied twice: of all calls for a key exactly one learns "created", if its answer arrives. After STORE_UNAVAILABLE the entries
-   * may or may not have been stored; after any other error they have not.
+   * existing entry only the {@link EntryTimes} may change, and each only to a later one. A commit whose answer was lost is retried
+   * without being applied twice: of all calls for a key exactly one learns "created", if its answer arrives. After STORE_UNAVAILABLE
+   * the entries may or may not have been stored; after any other error they have not.
    */
   write(entries: readonly NewEntry[], context: ExpiryContext): Promise<CommitResult>;
 
@@ -225,8 +225,9 @@ export interface PruneTask extends ExpiryContext {
 }
 
 export interface PoolUse {
-  /** Connections running a statement, and open idle ones. */
+  /** Connections running a statement. */
   readonly used: number;
+  /** Open connections running none. */
   readonly idle: number;
   /** The maximum number of connections. */
   readonly limit: number;
