@@ -1,4 +1,3 @@
-import { performance } from "node:perf_hooks";
 import type { Clock } from "./time/clock.ts";
 
 /** How long the requests of a round are collected. Under load, one turn of the event loop may take longer. */
@@ -11,9 +10,11 @@ interface Options<G> {
   readonly send: (group: G) => void;
   /**
    * While no round is in flight, the first request waits until a turn of the event loop brings no further one, for at most this many
-   * turns and a few milliseconds. Absent: 0, the round is sent at once.
+   * turns. Absent: 0, the round is sent at once.
    */
   readonly maxTurns?: number;
+  /** Ends the wait for that turn after MAX_COLLECTING_MS. Absent: only `maxTurns` does. */
+  readonly clock?: Clock;
   /** Sends further rounds while slow ones are in flight. Absent: one round is in flight at a time. */
   readonly parallel?: {
     readonly clock: Clock;
@@ -90,9 +91,11 @@ export class SharedRounds<G> {
     this.#isPlanned = true;
     let seen = this.#requests;
     let turn = 1;
-    const until = performance.now() + MAX_COLLECTING_MS;
+    const { clock } = this.#options;
+    const until = (clock?.monotonic() ?? 0) + MAX_COLLECTING_MS;
+    const hasTime = () => clock === undefined || clock.monotonic() < until;
     const go = () => {
-      if (this.#requests > seen && turn < maxTurns && performance.now() < until) {
+      if (this.#requests > seen && turn < maxTurns && hasTime()) {
         seen = this.#requests;
         turn++;
         setImmediate(go);

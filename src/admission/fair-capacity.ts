@@ -21,6 +21,11 @@ export class FairCapacity {
     return this.#taken;
   }
 
+  /** How much of the second half the caller `name` has. */
+  ownOf(name: string): number {
+    return this.#own.get(name) ?? 0;
+  }
+
   /** Takes `size` for a caller that is not known yet. Returns false, and takes nothing, if too little is free. */
   enter(size = 1): boolean {
     if (this.#taken + size > this.#total) return false;

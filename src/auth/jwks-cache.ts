@@ -187,7 +187,7 @@ export class JwksCache {
           if (error instanceof errors.JWKSMultipleMatchingKeys) throw error;
           const problem = header?.kid === undefined ? undefined : problems.get(header.kid);
           if (error instanceof errors.JWKSNoMatchingKey && problem === undefined) throw error;
-          // The token may be valid: it is the issuer who has published the key in an unusable form.
+          // The token may be valid: its issuer has published the key in an unusable form.
           throw this.#unavailable(
             `the key that the token names ${problem ?? "cannot be used"}`,
             this.#nextAt,

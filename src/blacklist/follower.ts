@@ -119,6 +119,7 @@ export class Follower {
       take: () => (this.#waiters.length === 0 ? undefined : this.#takeWaiters()),
       send: (waiters) => this.#read(waiters),
       maxTurns: READ_TURNS,
+      clock: options.clock,
     });
   }
 

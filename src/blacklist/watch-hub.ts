@@ -96,7 +96,7 @@ export class WatchHub implements SubscriptionHost {
     this.rejectIfRevoked(caller);
     const found = copy === undefined ? undefined : await this.#firstChangeFor(copy);
     if (follower.phase !== "following" || !changeLog.isOpen) throw NO_INDEX;
-    // If the index was loaded anew meanwhile, the number is of a change of the earlier index.
+    // If the index has been reloaded meanwhile, the number belongs to a change of the earlier index.
     const firstChange = changeLog.epoch === epoch ? found : undefined;
     const subscription = new Subscription({ host: this, follower, changeLog, caller, firstChange });
     this.#subscriptions.add(subscription);

@@ -90,7 +90,7 @@ export function checkConnectOptions(options: ConnectOptions): void {
 function addressProblems(address: unknown): Record<string, string | undefined> {
   if (!Array.isArray(address)) return { address: addressProblem(address) };
   if (address.length === 0) return { address: "must hold at least one host:port" };
-  return Object.fromEntries(address.map((one, index) => [`address[${index}]`, addressProblem(one)]));
+  return Object.fromEntries([...address].map((one, index) => [`address[${index}]`, addressProblem(one)]));
 }
 
 function isObject(value: unknown): boolean {

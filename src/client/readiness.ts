@@ -1,4 +1,4 @@
-import type { Clock } from "../time/clock.ts";
+import { type Clock, clampedToTimer } from "../time/clock.ts";
 import type { ReadyOptions } from "./blacklist-client.ts";
 import { aborted, ClientError, clientClosed } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
@@ -55,7 +55,7 @@ export class Readiness {
         );
         if (timeoutMs !== undefined) {
           const expire = () => reject(notReadyInTime(timeoutMs, lastError()));
-          cleanUp.push(clock.schedule(timeoutMs, expire));
+          cleanUp.push(clock.schedule(clampedToTimer(timeoutMs), expire));
         }
         onWaiting();
       });

@@ -95,7 +95,8 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
   #admit(principal: Principal): boolean {
     const { connections, role } = this.method;
     this.principal = principal;
-    connections.authenticated(this, principal.name);
+    // A caller without any role may be a certificate without a name, and gets no more than a stranger.
+    if (principal.roles.size > 0) connections.authenticated(this, principal.name);
     if (this.isGone) return false;
     try {
       requireRole(principal, role);

@@ -29,12 +29,13 @@ export function followConnections(
     connections: Connections;
     /** Is filled with the connections. */
     followed: WeakMap<Http2Session, FollowedConnection>;
-    /** Whether one more call of this caller may wait for its message. */
-    hasRoomFor: (caller: string) => boolean;
+    /** Whether one more call of this caller to the method at `path` may wait for its message. */
+    hasRoomFor: (path: string, caller: string) => boolean;
   },
 ): void {
   const [strangers, late] = [new ReadingTurns(), new ReadingTurns()];
   const largeHeaders = new LargeHeaders();
+  const readers = new PeriodicLooks();
   for (const http2Server of http2ServersOf(server)) {
     const begin = takeCalls(http2Server);
     const ofCallers = new CallSlices(begin);
@@ -54,7 +55,12 @@ export function followConnections(
         reader?.known();
         if (!session.destroyed) session.settings({ maxConcurrentStreams: MAX_CONCURRENT_STREAMS });
       };
-      session.once("close", () => reader?.closed());
+      if (reader !== undefined) readers.add(reader);
+      session.once("close", () => {
+        if (reader === undefined) return;
+        reader.closed();
+        readers.delete(reader);
+      });
       session.once("remoteSettings", () => connection.ready(() => session.destroy()));
       let settings = 0;
       session.on("remoteSettings", () => {
@@ -82,7 +88,7 @@ export function followConnections(
         const length = lengthOf(raw);
         if (length > MAX_CALL_HEADER_BYTES) flooded();
         const { isAuthenticated } = connection;
-        reader?.begun();
+        reader?.begun(length);
         if (!isAuthenticated) {
           // Calls with large headers count several times, as they hold more memory.
           stream.once("close", connection.begin(1 + Math.floor(length / LARGE_HEADER_BYTES)));
@@ -90,7 +96,11 @@ export function followConnections(
           stream.once("trailers", flooded);
         }
         if (!largeHeaders.admit(stream, headers, length, connection)) return;
-        if (reader?.isLate && isAuthenticated && !hasRoomFor(connection.caller)) {
+        if (
+          reader?.hasManyLate &&
+          reader.caller !== undefined &&
+          !hasRoomFor(String(headers[":path"]), reader.caller)
+        ) {
           refuse(stream);
           reader.rest();
           return;
@@ -108,6 +118,29 @@ export interface FollowedConnection {
   readonly reader: Reader | undefined;
   /** Closes the connection, whose peer sends more than a well-behaved one does. */
   readonly flooded: () => void;
+}
+
+/** Interval at which connections are searched for input that raises no event. */
+const LOOK_MS = 50;
+
+/** Has readers look for input that raises no event. Keeps no timer without readers. */
+class PeriodicLooks {
+  readonly #readers = new Set<Reader>();
+  #timer: NodeJS.Timeout | undefined;
+
+  add(reader: Reader): void {
+    this.#readers.add(reader);
+    this.#timer ??= setInterval(() => {
+      for (const each of this.#readers) each.look();
+    }, LOOK_MS).unref();
+  }
+
+  delete(reader: Reader): void {
+    this.#readers.delete(reader);
+    if (this.#readers.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
 }
 
 /** Connections that cannot be paused. Their calls wait together. */

@@ -140,20 +140,23 @@ export class IncomingCalls {
     if (!this.#isWatching) this.#watch(LATE_MESSAGE_MS);
   }
 
-  /** Whether one more call of `owner` may wait for its message. */
-  hasRoomFor(owner: string): boolean {
+  /** Whether one more call of `owner` to the method at `path` may wait for its message. */
+  hasRoomFor(path: string, owner: string): boolean {
+    const rules = this.#rules.get(path);
+    if (rules?.open === undefined || rules.isForAnybody) return true;
     const share = this.unfinished.take(owner, WAITING_CALL_BYTES);
     if (share !== undefined) this.unfinished.giveBack(share, owner, WAITING_CALL_BYTES);
     return share !== undefined;
   }
 
   /**
-   * Refuses that call of `owner` that has waited longest for its message, of which no more than the beginning has arrived. False if there
-   * is none. Clients send a small message with the headers, so a call that is still waiting when another one needs its room is likely abandoned.
+   * Refuses that call of `owner`, other than `except`, that has waited longest for a message of which no more than the beginning has arrived. False if there is
+   * none. Clients send a small message with the headers, so a call that is still waiting when another one needs its room is likely abandoned.
    */
-  endLongestWait(owner: string): boolean {
+  endLongestWait(owner: string, except: IncomingCall): boolean {
     for (let call = this.#receiving.first; call !== undefined; call = call.after) {
-      if (call.owner !== owner || !call.isBare) continue;
+      if (call === except || !call.canGiveWay || call.owner !== owner) continue;
+      this.arrived(call);
       call.failForRoom();
       return true;
     }
@@ -189,12 +192,26 @@ export class IncomingCalls {
     stream.once("close", () => cancel());
   }
 
-  /** Counts calls that have waited since `time` or longer as late. Those that have become so since the last time are the last of them. */
-  #markLate(time: number): void {
-    for (let call = this.#receiving.lastSince(time); call?.isLate === false; call = call.before) {
-      call.isLate = true;
-      call.reader?.lateCallFound();
+  /**
+   * Looks at the calls that have waited since `time` or longer. Under load, messages are late because of the service itself, so they count as
+   * late only while most of the room is taken, and only those of callers that hold much of it.
+   */
+  #lookAtLate(time: number): void {
+    const isScarce = this.unfinished.taken > MAX_UNFINISHED_BYTES / 2;
+    let next: IncomingCall | undefined;
+    for (let call = this.#receiving.first; call !== undefined && call.since <= time; call = next) {
+      next = call.after;
+      if (isScarce && !call.isLate && this.#holdsMuch(call.owner)) {
+        call.isLate = true;
+        call.reader?.lateCallFound();
+      }
+      call.waited();
     }
+  }
+
+  /** Callers without a name share all the room. */
+  #holdsMuch(owner: string): boolean {
+    return owner === "" || this.unfinished.ownOf(owner) > MUCH_ROOM_BYTES;
   }
 
   /** One timer for all calls, since thousands of calls begin and end before it fires. */
@@ -210,8 +227,7 @@ export class IncomingCalls {
           new ServiceError("DEADLINE_EXCEEDED", `the message has not arrived within ${MAX_RECEIVE_MS} ms`),
         );
       }
-      // Under load, messages are late because of us: while there is room enough, it has no consequence.
-      if (this.unfinished.taken > MAX_UNFINISHED_BYTES / 2) this.#markLate(now - LATE_MESSAGE_MS);
+      this.#lookAtLate(now - LATE_MESSAGE_MS);
       if (first !== undefined) this.#watch(LATE_MESSAGE_MS);
     });
   }
@@ -224,13 +240,6 @@ export class IncomingCalls {
 class WaitingCalls {
   first: IncomingCall | undefined;
   #last: IncomingCall | undefined;
-
-  /** The last call that has waited since `time` or longer. */
-  lastSince(time: number): IncomingCall | undefined {
-    let call = this.#last;
-    while (call !== undefined && call.since > time) call = call.before;
-    return call;
-  }
 
   append(call: IncomingCall): void {
     call.isWaiting = true;
@@ -265,6 +274,8 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   #held = 0;
   /** The parts of the shared room that the call occupies. */
   readonly #shares: Record<Share, number> = { common: 0, own: 0 };
+  /** Whose room it is; undefined until the call first takes some. The same name gives it back, whatever becomes of the caller. */
+  #owner: string | undefined;
   #bytes = 0;
   /** Bytes received after the end of the call. */
   #lateBytes = 0;
@@ -275,6 +286,8 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   /** No message has arrived yet. */
   #isFirst = true;
   #isHalfClosed = false;
+  /** Whether the message has arrived, but not the client's half-close. */
+  #hasMessage = false;
   /** Whether it is counted as late on its connection. */
   isLate = false;
   /** When the call began to wait for its message, by the monotonic clock. */
@@ -336,8 +349,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
       return;
     }
     if (open !== undefined) {
-      while (!this.#takeFor(WAITING_CALL_BYTES)) {
-        if (this.#calls.endLongestWait(this.owner)) continue;
+      if (!this.#makeRoomFor(WAITING_CALL_BYTES)) {
         this.failForRoom();
         return;
       }
@@ -345,6 +357,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     }
     stream?.on("data", this.#count);
     this.#isHandedOn = true;
+    if (open !== undefined) this.reader?.sawCaller(this.owner);
     this.#listener?.onReceiveMetadata(this.metadata);
   }
 
@@ -352,7 +365,12 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     // A second message is not kept: grpc-js ends the call for it.
     if (this.#isFirst && this.#bytes > LARGE_REQUEST_BYTES) this.#judge?.received(this.#bytes);
     this.#isFirst = false;
-    this.#release();
+    // Its handler runs only once the client has half-closed, and until then the call holds the decoded message.
+    if (this.#occupiesRoom) {
+      this.#hasMessage = true;
+      this.#bytes = 0;
+      this.#chunks = 0;
+    } else this.#release();
     if (!this.#isOver) this.#listener?.onReceiveMessage(message);
   }
 
@@ -382,6 +400,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     this.refuse(statusOf(error));
   }
 
+  /** As {@link fail}, for lack of room; cheaper, since thousands of calls may fail so. */
   failForRoom(): void {
     if (this.#isOver) return;
     this.#judge?.failed(TOO_MANY_WAIT);
@@ -418,7 +437,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     const announced = this.#bytes === chunk.length && this.#isFirst && chunk.length >= FRAME_BYTES;
     if (announced && chunk.readUInt32BE(1) > maxBytes) this.fail(tooLarge(maxBytes));
     else if (this.#bytes > maxBytes + FRAME_BYTES + SLACK_BYTES) this.fail(tooLarge(maxBytes));
-    else if (budget.unfinished > MAX_UNFINISHED_CONNECTION_BYTES || !this.#takeFor(this.#held)) {
+    else if (budget.unfinished > MAX_UNFINISHED_CONNECTION_BYTES || !this.#makeRoomFor(this.#held)) {
       this.fail(new ServiceError("OVERLOADED", "too much of unfinished messages is held"));
     }
     // A later message of a stream: nothing else bounds the time that it takes to arrive. A chunk that completes a message is passed on
@@ -443,14 +462,37 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     return this.#budget?.connection?.reader;
   }
 
-  /** The caller whose room it occupies. Known once the headers have been judged. */
+  /** The caller whose room it occupies. To be read once the headers have been judged. */
   get owner(): string {
-    return this.#judge?.caller ?? (this.metadata as { [CALLER]?: string })[CALLER] ?? "";
+    this.#owner ??= this.#judge?.caller ?? (this.metadata as { [CALLER]?: string })[CALLER] ?? "";
+    return this.#owner;
   }
 
-  /** Whether no more than the beginning of its message has arrived. */
-  get isBare(): boolean {
-    return this.#held < WAITING_CALL_BYTES;
+  /**
+   * Whether it occupies room for a waiting call and no more, so that its end gives that room to another. False for calls of methods that
+   * require no authentication and for streams, which occupy none while they wait.
+   */
+  get canGiveWay(): boolean {
+    return this.#occupiesRoom && this.#shares.common + this.#shares.own === WAITING_CALL_BYTES;
+  }
+
+  /** Whether the call occupies room from its headers on. */
+  get #occupiesRoom(): boolean {
+    return this.#rules.open !== undefined && this.#rules.isForAnybody !== true;
+  }
+
+  /** The call has waited for a while: what it has sent is counted by the memory that it takes decoded. */
+  waited(): void {
+    if (this.#hasMessage && !this.#takeFor(DECODED_CALL_BYTES)) this.failForRoom();
+  }
+
+  /** As {@link #takeFor}, and ends waiting calls of the caller if necessary, though no more than {@link FairCapacity} needs for this room. */
+  #makeRoomFor(bytes: number): boolean {
+    for (let ended = 0; !this.#takeFor(bytes); ended += WAITING_CALL_BYTES) {
+      // What is free is also what the caller may have at most, so ended calls of the first half count once, and are needed twice.
+      if (ended >= 2 * bytes || !this.#calls.endLongestWait(this.owner, this)) return false;
+    }
+    return true;
   }
 
   /** Has the call occupy at least `bytes` of the shared room. False if there is no room. */
@@ -466,7 +508,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     return true;
   }
 
-  /** Releases what the current message holds, when it is complete or abandoned. */
+  /** Releases what the current message holds, when the call has it entirely, or when it is abandoned. */
   #release(): void {
     this.#calls.arrived(this);
     if (this.#budget !== undefined) this.#budget.unfinished -= this.#held;
@@ -529,6 +571,10 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
 /** Created once, since thousands of calls may fail with it. */
 const TOO_MANY_WAIT = new ServiceError("OVERLOADED", "too many calls wait for their messages");
 const TOO_MANY_WAIT_STATUS = statusOf(TOO_MANY_WAIT);
+/** What such a call counts for if its message has arrived and the client does not half-close: a message of 4 KiB can have 1,000 tokens. */
+const DECODED_CALL_BYTES = 128 * 1024;
+/** A caller with more of the second half of the room than this holds much of it. */
+const MUCH_ROOM_BYTES = MAX_UNFINISHED_BYTES / 8;
 /** Each message is preceded by a flag and a length. */
 const FRAME_BYTES = 5;
 /** A chunk may hold the end of one message and the beginning of the next. */

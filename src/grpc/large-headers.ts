@@ -3,8 +3,8 @@ import { FairCapacity } from "../admission/fair-capacity.ts";
 import type { Connection } from "../connections/connections.ts";
 import { LARGE_HEADER_BYTES, MAX_LARGE_HEADERS_BYTES } from "../limits.ts";
 
-/** Long headers that are read: the credential, and what tracing takes from its caller. */
-const READ_HEADERS = new Set(["authorization", "baggage", "traceparent", "tracestate"]);
+/** Long headers that are read: the credential, what tracing takes from its caller, and what grpc-js reads. */
+const READ_HEADERS = new Set(["authorization", "baggage", "content-type", "traceparent", "tracestate"]);
 /** Shorter ones are kept: propagators of tracing other than W3C's have headers of their own. */
 const UNREAD_HEADER_BYTES = 256;
 /** Bytes of large headers after which their memory is collected. */
@@ -23,7 +23,7 @@ export class LargeHeaders {
   #received = 0;
 
   /**
-   * Removes from the headers of a call what is not read, and takes room for the rest for as long as its stream is open. If there is none,
+   * Removes the long headers of a call that are not read, and reserves room for the others while its stream is open. If there is no room,
    * refuses the call and returns false. `length` is the length of the headers.
    */
   admit(

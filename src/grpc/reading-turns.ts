@@ -10,8 +10,15 @@ export const FIRST_TURNS = 8;
 const IDLE_TURN_MS = 5;
 /** The same pause while all of them are read: at 5 ms, one idle connection of a load balancer's costs 4 % of a core. */
 const QUIET_TURN_MS = 50;
+/** Late calls of a connection on which further calls are refused while their caller has no room, before their headers are read. */
+const MANY_LATE_CALLS = 4;
 /** How long a connection takes turns after the last message that was late. */
 const LATE_REST_MS = 1000;
+/**
+ * As MAX_TURN_BYTES, for the connection of a known caller. Data of calls that have been refused also arrives without an event, up to the
+ * windows of HTTP/2.
+ */
+export const MAX_KNOWN_TURN_BYTES = 1024 * 1024;
 /** How long a connection is not read after a call for which there was no room. */
 const REFUSED_REST_MS = 400;
 
@@ -137,11 +144,11 @@ interface Setup {
   /** Take turns: connections on which no caller is authenticated, and those on which calls are late with their messages. */
   readonly strangers: ReadingTurns;
   readonly late: ReadingTurns;
-  /** Must close the connection, whose unknown peer sends more than a well-behaved one does. */
+  /** Must close the connection, whose peer sends more than a well-behaved one does. */
   readonly flooded: () => void;
 }
 
-/** One connection, as it is read: in turns until a caller is authenticated on it, and while calls on it are late with their messages. */
+/** One connection, as it is read: in turns until a caller is authenticated on it, while calls on it are late with their messages, and while it receives much beside calls. */
 export class Reader implements CallSource {
   readonly #source: Source;
   readonly #setup: Setup;
@@ -159,6 +166,11 @@ export class Reader implements CallSource {
   #received = 0;
   #lateCalls = 0;
   #lateUntil = 0;
+  /** The source's total of bytes read at the last look, and the bytes of calls since. */
+  #lookedAt = 0;
+  #explained = 0;
+  #caller: string | undefined;
+  #hasSeveralCallers = false;
   /** Number of turns that the connection has had. */
   turns = 0;
   /** Number of calls begun in this turn of the event loop. */
@@ -170,6 +182,11 @@ export class Reader implements CallSource {
     this.#source = source;
     this.#setup = setup;
     this.#take(setup.strangers);
+  }
+
+  /** Whether several calls are late with their messages. One may be of another caller than those that follow, behind a proxy. */
+  get hasManyLate(): boolean {
+    return this.#lateCalls >= MANY_LATE_CALLS;
   }
 
   /** Whether calls are late with their messages, or were a short while ago. */
@@ -184,10 +201,10 @@ export class Reader implements CallSource {
     else this.#turns.heard(this);
   }
 
-  /** A call has begun. */
-  begun(): void {
+  /** A call has begun, with headers of `bytes`. */
+  begun(bytes = 0): void {
     if (this.#isKnown) {
-      this.received(0);
+      this.received(bytes);
       return;
     }
     this.heard();
@@ -240,12 +257,35 @@ export class Reader implements CallSource {
     }, REFUSED_REST_MS).unref();
   }
 
+  /** A call of this caller has begun. */
+  sawCaller(name: string): void {
+    if (this.#caller === undefined) this.#caller = name;
+    else if (this.#caller !== name) this.#hasSeveralCallers = true;
+  }
+
+  /** The caller of all calls on the connection; undefined if there was none, or several as through a proxy. */
+  get caller(): string | undefined {
+    return this.#hasSeveralCallers ? undefined : this.#caller;
+  }
+
+  /** Looks for what raises no event, to be called periodically: a connection that receives much of it takes turns. */
+  look(): void {
+    const { bytesRead } = this.#source;
+    const unexplained = bytesRead - this.#lookedAt - this.#explained;
+    this.#lookedAt = bytesRead;
+    this.#explained = 0;
+    if (!this.#isKnown || this.#turns !== undefined || unexplained < MAX_TURN_BYTES) return;
+    this.#lateUntil = performance.now() + LATE_REST_MS;
+    this.#take(this.#setup.late);
+  }
+
   /**
    * The connection of a known caller has received a call, or so many bytes of a message. After MAX_TURN_BYTES, be it of messages or of ignored
    * frames, it pauses until other connections have been read.
    */
   received(bytes: number): void {
     if (!this.#isKnown) return;
+    this.#explained += bytes;
     if (this.#turns !== undefined) {
       this.heard();
       return;
@@ -275,10 +315,10 @@ export class Reader implements CallSource {
     this.#source.readStop();
   }
 
-  /** Whether any bytes were received in the connection's turn without an event. Closes the connection of an unknown peer that sent too many. */
+  /** Whether any bytes were received in the connection's turn without an event. Closes the connection if there were too many. */
   hasRead(): boolean {
     const bytes = this.#source.bytesRead - this.#bytesBefore;
-    if (bytes > MAX_TURN_BYTES && !this.#isKnown) this.#setup.flooded();
+    if (bytes > (this.#isKnown ? MAX_KNOWN_TURN_BYTES : MAX_TURN_BYTES)) this.#setup.flooded();
     return bytes > 0;
   }
 

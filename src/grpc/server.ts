@@ -128,7 +128,7 @@ export async function startGrpcServer(
   followConnections(server, {
     connections,
     followed,
-    hasRoomFor: (caller) => incoming.hasRoomFor(caller),
+    hasRoomFor: (path, caller) => incoming.hasRoomFor(path, caller),
   });
   amendHeaders(server);
   const onConnection = (socket: Duplex) => injector.injectConnection(socket);

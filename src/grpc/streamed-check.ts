@@ -82,14 +82,21 @@ export class StreamedCheck extends AnsweredCall<IsBlacklistedRequest, Answer> {
   }
 
   protected override succeed(encoded: Buffer): void {
-    if (this.end(status.OK)) this.#stream.answer(this, encoded);
+    if (this.end(status.OK)) this.#send(encoded);
   }
 
   fail(error: unknown): void {
     const failure = presentable(error);
     if (!this.end(codeOf(failure), failure)) return;
     const outcome = { case: "status", value: encodedStatusOf(failure) };
-    this.#stream.answer(this, encode(StreamChecksResponseSchema, { id: this.#id, outcome }));
+    this.#send(encode(StreamChecksResponseSchema, { id: this.#id, outcome }));
+  }
+
+  /** The stream keeps the question until the client has read the answer: its messages are released here. */
+  #send(encoded: Buffer): void {
+    this.request = undefined;
+    this.output = undefined;
+    this.#stream.answer(this, encoded);
   }
 
   protected override release(): void {

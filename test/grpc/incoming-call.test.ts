@@ -241,6 +241,9 @@ describe("a call before its message has arrived", () => {
     const connections = await Promise.all(
       Array.from({ length: 24 }, () => Http2Connection.open(running.address)),
     );
+    const stream = new OpenCall(http2, "StreamChecks");
+    stream.stream.write(announced(100));
+    const others = [stream, new OpenCall(http2, "/grpc.health.v1.Health/Check")];
     try {
       const calls: OpenCall[] = [];
       for (const connection of connections) {
@@ -257,7 +260,37 @@ describe("a call before its message has arrived", () => {
         what: "there is room for the others",
       });
       expect(calls[0]?.code).to.equal("RESOURCE_EXHAUSTED");
+      // They occupy no room, so that their end would give none.
+      expect(others.map(isOpen)).to.deep.equal([true, true]);
       expect(isOpen(calls.at(-1) as OpenCall)).to.equal(true);
+    } finally {
+      for (const connection of connections) await connection.close();
+    }
+  });
+
+  it("is limited in number also after it, while the client does not half-close", async () => {
+    await serve();
+    const connections = await Promise.all(
+      Array.from({ length: 5 }, () => Http2Connection.open(running.address)),
+    );
+    // A thousand tokens in 4 KiB, which fail only once the client has half-closed.
+    const message = framed(Buffer.alloc(2002, Buffer.of(10, 0)));
+    try {
+      const calls: OpenCall[] = [];
+      for (const connection of connections) {
+        await connection.send(IS_BLACKLISTED, framed(Buffer.of(10, 1, 97)));
+        for (let open = 1; open < MAX_CONCURRENT_STREAMS; open++) {
+          const call = new OpenCall(connection, "Blacklist");
+          call.stream.write(message);
+          calls.push(call);
+        }
+      }
+      const open = () => calls.filter(({ code, stream }) => code === undefined && !stream.closed).length;
+      await until(() => open() <= MAX_UNFINISHED_BYTES / (128 * 1024), {
+        withinMs: 5000,
+        what: "calls are refused",
+      });
+      expect(open()).to.be.above(100);
     } finally {
       for (const connection of connections) await connection.close();
     }

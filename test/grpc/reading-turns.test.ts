@@ -1,6 +1,12 @@
 import { expect } from "chai";
 import { describe, it } from "mocha";
-import { FIRST_TURNS, Reader, ReadingTurns, type Source } from "../../src/grpc/reading-turns.ts";
+import {
+  FIRST_TURNS,
+  MAX_KNOWN_TURN_BYTES,
+  Reader,
+  ReadingTurns,
+  type Source,
+} from "../../src/grpc/reading-turns.ts";
 import { MAX_READERS, MAX_TURN_BYTES, MAX_TURN_CALLS } from "../../src/limits.ts";
 import { turn } from "../support/held-store.ts";
 import { until } from "../support/until.ts";
@@ -148,6 +154,33 @@ describe("turns of reading", () => {
     await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
     reader.heard();
     expect(peer.isReading).to.equal(true);
+  });
+
+  it("are taken by a known caller's connection that receives much beside calls, which closes it if it goes on", async () => {
+    const peer = new Peer(new ReadingTurns());
+    const { reader } = peer;
+    reader.known();
+    // Messages, with their overhead.
+    peer.bytesRead += MAX_TURN_BYTES - 1;
+    reader.received(MAX_TURN_BYTES - 1);
+    reader.look();
+    expect([peer.isReading, reader.isLate]).to.deep.equal([true, false]);
+    peer.bytesRead += MAX_TURN_BYTES;
+    reader.look();
+    expect([peer.isReading, reader.isLate]).to.deep.equal([false, true]);
+    await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
+    peer.bytesRead += MAX_KNOWN_TURN_BYTES + 1;
+    await until(() => peer.flooded === 1, { withinMs: 1000, what: "the connection is closed" });
+  });
+
+  it("know the caller of a connection while it has one only", () => {
+    const { reader } = new Peer(new ReadingTurns());
+    const callers = ["a", "a", "b", "a"].map((name) => {
+      const before = reader.caller;
+      reader.sawCaller(name);
+      return before;
+    });
+    expect([...callers, reader.caller]).to.deep.equal([undefined, "a", "a", undefined, undefined]);
   });
 
   it("pause while further calls of a connection would be refused", async () => {
