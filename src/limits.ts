@@ -198,7 +198,7 @@ export const STREAM_RESETS_PER_SECOND = 33;
  * Duration of the calls that begin in one turn of the event loop: a read can bring a thousand. Unauthenticated connections' calls then
  * rest for as long, and others go on in the next turn.
  */
-export const CALL_SLICE_MS = 3;
+export const CALL_SLICE_MS = 5;
 /**
  * Unauthenticated connections read in one turn: everything that they send in one turn of the event loop delays other connections. After a
  * turn longer than LONG_TURN_MS milliseconds only one is read, and after a second without such a turn one more in each. Connections

@@ -204,7 +204,7 @@ export class Reader implements CallSource {
   /** A call has begun, with headers of `bytes`. */
   begun(bytes = 0): void {
     if (this.#isKnown) {
-      this.received(bytes);
+      this.#begunByKnown(bytes);
       return;
     }
     this.heard();
@@ -279,22 +279,25 @@ export class Reader implements CallSource {
     this.#take(this.#setup.late);
   }
 
-  /**
-   * The connection of a known caller has received a call, or so many bytes of a message. After MAX_TURN_BYTES, be it of messages or of ignored
-   * frames, it pauses until other connections have been read.
-   */
+  /** A known caller's connection has received so many bytes of a message. After MAX_TURN_BYTES it pauses until others have been read. */
   received(bytes: number): void {
     if (!this.#isKnown) return;
     this.#explained += bytes;
-    if (this.#turns !== undefined) {
-      this.heard();
-      return;
-    }
     this.#received += bytes;
-    const { bytesRead } = this.#source;
-    if (Math.max(this.#received, bytesRead - this.#pausedAt) < MAX_TURN_BYTES) return;
+    if (this.#turns !== undefined) this.heard();
+    else if (this.#received >= MAX_TURN_BYTES) this.#pause();
+  }
+
+  /** As {@link received}, and counts ignored frames before the call too. */
+  #begunByKnown(bytes: number): void {
+    this.#explained += bytes;
+    if (this.#turns !== undefined) this.heard();
+    else if (this.#source.bytesRead - this.#pausedAt >= 2 * MAX_TURN_BYTES) this.#pause();
+  }
+
+  #pause(): void {
     this.#received = 0;
-    this.#pausedAt = bytesRead;
+    this.#pausedAt = this.#source.bytesRead;
     this.hold();
     setImmediate(() => this.release());
   }

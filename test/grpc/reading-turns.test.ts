@@ -123,12 +123,17 @@ describe("turns of reading", () => {
   it("are none of a known caller's, but it pauses for others after a read or two, also of frames that are ignored", async () => {
     const peer = new Peer(new ReadingTurns());
     peer.reader.known();
-    for (const read of [() => peer.reader.begun(), () => peer.reader.received(1)]) {
-      peer.bytesRead += MAX_TURN_BYTES - 1;
-      read();
+    const reads = [
+      (bytes: number) => {
+        peer.bytesRead += 2 * bytes;
+        peer.reader.begun();
+      },
+      (bytes: number) => peer.reader.received(bytes),
+    ];
+    for (const read of reads) {
+      read(MAX_TURN_BYTES - 1);
       expect(peer.isReading).to.equal(true);
-      peer.bytesRead += 1;
-      read();
+      read(1);
       expect(peer.isReading).to.equal(false);
       await turn();
       expect(peer.isReading).to.equal(true);
