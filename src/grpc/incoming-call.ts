@@ -469,11 +469,14 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   }
 
   /**
-   * Whether it occupies room for a waiting call and no more, so that its end gives that room to another. False for calls of methods that
+   * Whether it occupies room, and waits for its message or, with the message, for the client's half-close: its end gives that room to another. False for calls of methods that
    * require no authentication and for streams, which occupy none while they wait.
    */
   get canGiveWay(): boolean {
-    return this.#occupiesRoom && this.#shares.common + this.#shares.own === WAITING_CALL_BYTES;
+    return (
+      this.#occupiesRoom &&
+      (this.#hasMessage || this.#shares.common + this.#shares.own === WAITING_CALL_BYTES)
+    );
   }
 
   /** Whether the call occupies room from its headers on. */

@@ -34,7 +34,7 @@ import { paddedCrumbs } from "./padded-crumbs.ts";
 import { rawTokens } from "./raw-tokens.ts";
 import { silentHttp, slowBodies, slowHeaders } from "./slow-http.ts";
 import { handshakes, renegotiations } from "./tls-floods.ts";
-import { trickledMessages, unfinishedMessages } from "./unfinished-messages.ts";
+import { trickledMessages, unendedCalls, unfinishedMessages } from "./unfinished-messages.ts";
 import { closedWindows, unreadSockets, unreadStream } from "./unread-answers.ts";
 import { watchStreams } from "./watch-streams.ts";
 
@@ -351,6 +351,18 @@ export const ATTACKS: readonly Attack[] = [
       }),
   },
   {
+    name: "unended-by-caller",
+    sends: "Blacklist by a caller with 1,000 empty tokens, not half-closed, 100 on each of 10 connections",
+    play: (target, { share, forMs }) =>
+      unendedCalls(target.address, BLACKLIST, {
+        connections: Math.ceil(10 * share),
+        streams: 100,
+        message: emptyTokens(2000),
+        forMs,
+        headers: bearer(target),
+      }),
+  },
+  {
     name: "heavy-headers-by-caller",
     sends: "calls of a caller with 14 kB of headers, without their body, 100 on each of 150 connections",
     play: (target, { share, forMs }) =>
@@ -434,7 +446,7 @@ export const ATTACKS: readonly Attack[] = [
       unreadSockets(
         address,
         { path: REFLECTION, message: WHICH_FILE },
-        { connections: Math.ceil(20 * share), forMs },
+        { connections: Math.ceil(10 * share), forMs },
       ),
   },
   {

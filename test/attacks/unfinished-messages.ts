@@ -46,6 +46,38 @@ export async function unfinishedMessages(
   return begun;
 }
 
+/** Sends a complete message on each stream, and does not half-close it. Resolves with the number of streams. */
+export async function unendedCalls(
+  address: string,
+  path: string,
+  { connections, streams, message, forMs, headers }: Omit<Extent, "bytes"> & { readonly message: Buffer },
+): Promise<number> {
+  const until = performance.now() + forMs;
+  const opened: RawHttp2[] = [];
+  const call = callHeaders(path, headers);
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(message.length, 1);
+  const data = Buffer.concat([head, message]);
+  let begun = 0;
+  await Promise.all(
+    Array.from({ length: connections }, async (_, place) => {
+      const http2 = await RawHttp2.open(address);
+      opened.push(http2);
+      await delay(((forMs / streams) * place) / connections);
+      for (let index = 0; index < streams && !http2.isClosed && performance.now() < until; index++) {
+        begun++;
+        http2.socket.write(frame(FRAME.headers, FLAG.endHeaders, streamId(index), call));
+        http2.socket.write(frame(FRAME.data, 0, streamId(index), data));
+        // Spread over the time, since decoding so many at once delays others as well-behaved calls do.
+        await delay(forMs / streams);
+      }
+    }),
+  );
+  await delay(Math.max(0, until - performance.now()));
+  for (const http2 of opened) http2.close();
+  return begun;
+}
+
 /** Sends messages of `bytes` a byte at a time, each in its own frame, alternating between the streams. Resolves with the bytes sent. */
 export async function trickledMessages(
   address: string,
