@@ -377,8 +377,10 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   onReceiveHalfClose(): void {
     this.#isHalfClosed = true;
     this.#release();
-    // After the end of a call, grpc-js would pass the call to its handler, which would never be told that it has ended.
-    if (!this.#isOver) this.#listener?.onReceiveHalfClose();
+    // After the end of a call, grpc-js would pass the call to its handler, which would never be told that it has ended. If the connection is
+    // lost, Node.js ends the body as if the client had, for hundreds of calls at once, whose answers cannot be sent.
+    const isLost = internalsOfCall(this.#call).stream?.aborted === true;
+    if (!this.#isOver && !isLost) this.#listener?.onReceiveHalfClose();
   }
 
   onCancel(): void {
