@@ -12,8 +12,8 @@ export function sharedRendering<T>(render: () => Promise<T>): () => Promise<T> {
   let notBefore = 0;
   const renderNext = async (before: Promise<unknown>): Promise<T> => {
     await before.catch(() => {});
-    const restMs = notBefore - performance.now();
-    if (restMs > 0) await delay(restMs);
+    // Timers count whole milliseconds and may fire early.
+    for (let restMs = notBefore - performance.now(); restMs > 0; restMs = notBefore - performance.now()) await delay(Math.ceil(restMs));
     next = undefined;
     const began = performance.now();
     try {

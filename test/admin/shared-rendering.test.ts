@@ -36,10 +36,7 @@ describe("sharedRendering", () => {
     for (let times = 0; times < 3; times++) await render();
     for (const [index, [began]] of spans.entries()) {
       const before = spans[index - 1];
-      // Timers may fire a millisecond early.
-      if (before !== undefined) {
-        expect(began - before[1]).to.be.at.least(RENDERING_REST * (before[1] - before[0]) - 1);
-      }
+      if (before !== undefined) expect(began - before[1]).to.be.at.least(RENDERING_REST * (before[1] - before[0]));
     }
     expect(spans).to.have.lengthOf(3);
   });
