@@ -1,4 +1,4 @@
-import { isIPv6 } from "node:net";
+import { isIPv6, type Socket } from "node:net";
 import type { Logger } from "pino";
 import { MAX_UNAUTHENTICATED_CALLS } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
@@ -64,8 +64,8 @@ export class Connections {
   }
 
   /**
-   * Admits a connection, evicting another if necessary. Undefined if there is no room: the connection must then be closed. `close` must
-   * close the connection. It is called when the connection is evicted, floods, or exceeds a time limit.
+   * Admits a connection, evicting another if necessary. Returns undefined if there is no room: the caller must then close the connection.
+   * `close` must close the connection. It is called when the connection is evicted, floods, or exceeds a time limit.
    */
   open(peer: Peer, close: (reason: CloseReason) => void): Connection | undefined {
     const { limits, clock } = this.#setup;
@@ -99,6 +99,14 @@ export class Connections {
     return connection;
   }
 
+  /** Like {@link open}, for the socket of a connection, which is destroyed to close it, also if there is no room. */
+  accept(socket: Socket): Connection | undefined {
+    const connection = this.open(socket, () => socket.destroy());
+    if (connection === undefined) socket.destroy();
+    else socket.once("close", () => connection.closed());
+    return connection;
+  }
+
   /** The connection of a peer named as by {@link peerName}. */
   find(peer: string): Connection | undefined {
     return this.#byPeer.get(peer);
@@ -122,7 +130,7 @@ export class Connections {
     return true;
   }
 
-  /** Logs one line per interval, since peers can cause any number of closes. */
+  /** Counts a close. Logs at most one line per interval, since peers can cause any number of closes. */
   #count(reason: CloseReason, address: string): void {
     this.closed[reason]++;
     if (reason === "unused") return;
@@ -151,7 +159,7 @@ export class Connection {
   readonly #setup: ConnectionSetup;
   #isOpen = true;
   #isAuthenticated = false;
-  /** The name of the first caller authenticated on it; empty before, and with authentication off. */
+  /** The name of the first caller that was authenticated on it; empty before that, and with authentication off. */
   caller = "";
   #isReady = false;
   /** The sum of the weights of the calls in flight. */
@@ -238,7 +246,6 @@ export class Connection {
     if (this.#isOpen && !this.#isAuthenticated) this.#setup.onCallCountChange(change);
   }
 
-  /** Records whether the connection has calls in flight. */
   #move(to: "busy" | "idle"): void {
     if (this.#isAuthenticated || !this.#isOpen) return;
     for (const pool of this.#setup.pools) pool.move(this, to);
@@ -253,7 +260,6 @@ export class Connection {
 
   #closeAfter(delayMs: number, reason: CloseReason): void {
     this.#cancelTimer();
-    this.#cancelTimer = () => {};
     if (delayMs === Number.POSITIVE_INFINITY) return;
     this.#cancelTimer = this.#setup.clock.schedule(delayMs, () => this.#close(reason));
   }
@@ -292,7 +298,7 @@ class Pool {
     this.removeUnauthenticated(connection);
   }
 
-  /** Evicts a connection; false if there is none to evict. Busy ones last, since their calls may be health probes, which need no credential. */
+  /** Evicts a connection; false if there is none. Idle ones first: calls of busy ones may be health probes, which need no credential. */
   evict(): boolean {
     const [victim] = this.#idle.size > 0 ? this.#idle : this.#busy;
     victim?.evict();

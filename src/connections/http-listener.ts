@@ -1,5 +1,5 @@
 import type { Server } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import { StartError } from "../errors.ts";
 import type { Connection, Connections } from "./connections.ts";
 import { formatHostPort, type HostPort } from "./host-port.ts";
@@ -12,27 +12,40 @@ export interface HttpListener {
 }
 
 /**
- * Makes `server` listen, with its connections bounded by `connections`: when there is no room for a new one, the connection that has been
- * idle longest is closed. Throws a StartError that names `setting`, the source of the address, if it cannot listen.
+ * Makes `server` listen. Returns the address with the actual port if 0 was requested. Throws a StartError that names `setting`, the source of
+ * the address, if it cannot listen.
  */
-export async function listenHttp(
-  server: Server,
+export async function listen(
+  server: NetServer,
   { host, port }: HostPort,
-  { setting, connections }: { readonly setting: string; readonly connections: Connections },
-): Promise<HttpListener> {
-  boundConnections(server, connections);
+  setting: string,
+): Promise<HostPort> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
-      const why = error.code === "EADDRINUSE" ? "the port is in use" : String(error.code);
+      const why = error.code === "EADDRINUSE" ? "the port is in use" : error.message;
       const text = formatHostPort({ host, port });
       reject(new StartError(`cannot listen on ${setting} ${text}: ${why}`, { cause: error }));
     });
     server.listen(port, host, resolve);
   });
+  return { host, port: (server.address() as AddressInfo).port };
+}
+
+/**
+ * Like {@link listen}, with the connections of `server` bounded by `connections`: when there is no room for a new one, the connection that has
+ * been idle longest is closed.
+ */
+export async function listenHttp(
+  server: Server,
+  requested: HostPort,
+  { setting, connections }: { readonly setting: string; readonly connections: Connections },
+): Promise<HttpListener> {
+  boundConnections(server, connections);
+  const address = await listen(server, requested, setting);
   // Without a listener, a failed accept, for lack of file descriptors for example, would end the process.
   server.on("error", () => {});
   return {
-    address: { host, port: (server.address() as AddressInfo).port },
+    address,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -41,11 +54,11 @@ export async function listenHttp(
   };
 }
 
-/** Destroys a connection, and discards the requests that have been read from it and not been parsed. */
+/** Destroys a connection, and discards what has been read from it but not been parsed. */
 export function destroyUnread(socket: Socket): void {
   socket.destroy();
-  // The parser is not in the types of Node.js. This only saves work: otherwise Node.js would parse all data that it has read into requests,
-  // possibly thousands, which are never answered.
+  // This only saves work: otherwise Node.js would parse all data that it has read into requests, possibly thousands, which are never
+  // answered. The parser is not in the types of Node.js.
   const { parser } = socket as { readonly parser?: { onIncoming?: () => number } | null };
   if (parser?.onIncoming) parser.onIncoming = () => WITHOUT_BODY_AND_LAST;
 }
@@ -74,13 +87,8 @@ export function pathOf(target = ""): string {
 function boundConnections(server: Server, connections: Connections): void {
   const open = new WeakMap<Socket, Connection>();
   server.prependListener("connection", (socket: Socket) => {
-    const connection = connections.open(socket, () => socket.destroy());
-    if (connection === undefined) {
-      socket.destroy();
-      return;
-    }
-    open.set(socket, connection);
-    socket.once("close", () => connection.closed());
+    const connection = connections.accept(socket);
+    if (connection !== undefined) open.set(socket, connection);
   });
   server.prependListener("request", ({ socket }, response) => {
     const end = open.get(socket)?.begin();

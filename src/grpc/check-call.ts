@@ -1,21 +1,13 @@
 import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import { type StreamChecksRequest, TokenBlacklist } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { ServiceError } from "../errors.ts";
-import {
-  MAX_CHECK_STREAMS,
-  MAX_STREAM_QUESTIONS,
-  MAX_STREAM_STALL_MS,
-  SMALL_ANSWER_BYTES,
-} from "../limits.ts";
+import type { ServiceError } from "../errors.ts";
+import { MAX_CHECK_STREAMS, MAX_STREAM_QUESTIONS, SMALL_ANSWER_BYTES } from "../limits.ts";
 import { methodDefinition } from "../protobuf/service-definition.ts";
 import { authenticatedMethod } from "./authenticated-service.ts";
 import { TOKEN_BLACKLIST } from "./methods.ts";
 import { StreamCall, type StreamMethod, type StreamSetup } from "./stream-call.ts";
 import { type StreamPlace, StreamRegistry } from "./stream-registry.ts";
 import { type QuestionMethod, StreamedCheck } from "./streamed-check.ts";
-
-/** Interval at which a stream is checked for reasons to end it. */
-export const STREAM_TICK_MS = 5000;
 
 /** The streams of `StreamChecks`. `handler` answers their questions. */
 export function openCheckStreams(
@@ -49,17 +41,13 @@ interface Options {
 /** One stream of `StreamChecks`. Each question is admitted, answered and counted like a call of `IsBlacklisted`. */
 class CheckCall extends StreamCall<StreamChecksRequest> {
   readonly #questionMethod: QuestionMethod;
-  /** The questions whose answers the client's connection has not taken yet. */
+  /** The questions whose answers the connection has not taken yet. */
   readonly #open = new Set<StreamedCheck>();
-  /** The number of answers that the connection has not taken yet, and their total size. */
-  #unsent = 0;
+  /** The total size of the answers that the connection has not taken yet. */
   #unsentBytes = 0;
-  /** When the connection last took an answer, or had no answer to take, by the monotonic clock. */
-  #takenAt = 0;
   #isHalfClosed = false;
   /** The error with which the stream ends once its open questions are answered. Set when the replica drains. */
   #draining: ServiceError | undefined;
-  #cancelTick: (() => void) | undefined;
 
   constructor(
     call: ServerDuplexStream<StreamChecksRequest, Buffer>,
@@ -74,12 +62,8 @@ class CheckCall extends StreamCall<StreamChecksRequest> {
     this.#endIfDone();
   }
 
-  protected override opened(): void {
-    this.#tick();
-  }
-
   protected override receive(request: StreamChecksRequest): void {
-    // Not answered: the error at the end of the stream makes the client ask another replica.
+    // The question is not answered: the error at the end of the stream makes the client ask another replica.
     if (this.#draining !== undefined) return;
     const question = new StreamedCheck(request, this.#questionMethod, this);
     this.#open.add(question);
@@ -95,55 +79,28 @@ class CheckCall extends StreamCall<StreamChecksRequest> {
 
   protected override release(): void {
     super.release();
-    this.#cancelTick?.();
     for (const question of this.#open) question.end(status.CANCELLED);
   }
 
   /** Sends the encoded answer to a question. No effect if the stream has ended. */
   answer(question: StreamedCheck, answer: Buffer): void {
     if (this.isGone || this.isLate) return;
-    if (this.#unsent++ === 0) this.#takenAt = this.method.clock.monotonic();
-    const release = this.#hold(answer.length);
+    this.#unsentBytes += answer.length;
+    // While the unread answers of one stream are small together, they do not count as unread on its connection.
+    const isCounted = this.#unsentBytes > SMALL_ANSWER_BYTES;
+    const release = isCounted ? this.method.admission.bufferAnswer(this.peer, answer.length) : undefined;
     this.send(answer, () => {
-      this.#unsent--;
-      release();
-      this.#takenAt = this.method.clock.monotonic();
+      this.#unsentBytes -= answer.length;
+      release?.();
       this.#open.delete(question);
       if (this.#open.size === MAX_STREAM_QUESTIONS - 1) this.resume();
       this.#endIfDone();
     });
   }
 
-  /**
-   * Counts an answer as unread on its connection once all unread answers of the stream together are large. Call the returned function when
-   * the answer has been sent.
-   */
-  #hold(bytes: number): () => void {
-    this.#unsentBytes += bytes;
-    const isLarge = this.#unsentBytes > SMALL_ANSWER_BYTES;
-    const release = isLarge ? this.method.admission.bufferAnswer(this.peer, bytes) : undefined;
-    return () => {
-      this.#unsentBytes -= bytes;
-      release?.();
-    };
-  }
-
   #endIfDone(): void {
     if (this.#open.size > 0) return;
     if (this.#draining !== undefined) this.fail(this.#draining);
     else if (this.#isHalfClosed) this.finish();
-  }
-
-  /** Checks periodically whether the client reads its answers, and otherwise ends the stream. */
-  #tick(): void {
-    const { clock } = this.method;
-    this.#cancelTick = clock.schedule(STREAM_TICK_MS, () => {
-      this.attempt(() => {
-        if (this.#unsent > 0 && clock.monotonic() - this.#takenAt >= MAX_STREAM_STALL_MS) {
-          throw new ServiceError("OVERLOADED", "the client reads none of the stream's messages");
-        }
-        this.#tick();
-      });
-    });
   }
 }

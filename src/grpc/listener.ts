@@ -1,12 +1,11 @@
-import type { AddressInfo } from "node:net";
 import { createServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer as createTlsServer, type PeerCertificate, type TLSSocket } from "node:tls";
 import type { Logger } from "pino";
 import type { CertificateAuthenticator } from "../auth/certificate-authenticator.ts";
 import { type Connections, peerName } from "../connections/connections.ts";
-import { formatHostPort, type HostPort } from "../connections/host-port.ts";
-import { StartError } from "../errors.ts";
+import type { HostPort } from "../connections/host-port.ts";
+import { listen } from "../connections/http-listener.ts";
 import { TLS_HANDSHAKE_MS } from "../limits.ts";
 import type { LogSampling } from "../logging/log-sampling.ts";
 import type { Clock } from "../time/clock.ts";
@@ -43,54 +42,39 @@ interface Setup {
  * Listens on behalf of grpc-js, whose own shutdown leaves a connection open until its peer closes it. Throws StartError if it cannot
  * listen.
  */
-export function listenGrpc(
-  { host, port }: HostPort,
+export async function listenGrpc(
+  requested: HostPort,
   { tls, certificateAuthenticator, clock, connections, onConnection, ...logging }: Setup,
 ): Promise<Listener> {
   const sockets = new Set<Socket>();
-  const admit =
+  const onAccepted =
     tls === undefined
       ? onConnection
       : tlsAcceptor(tls, { ...logging, certificateAuthenticator, clock, onConnection });
-  // The raw connections are bounded, so that peers that never complete a TLS handshake count too and can be disconnected.
+  // Connections are bounded before TLS, so that peers that never complete a handshake count too and can be disconnected.
   const server = createServer({ noDelay: true }, (socket) => {
-    const connection = connections.open(socket, () => socket.destroy());
-    if (connection === undefined) {
-      socket.destroy();
-      return;
-    }
+    if (connections.accept(socket) === undefined) return;
     sockets.add(socket);
-    socket.once("close", () => {
-      sockets.delete(socket);
-      connection.closed();
-    });
-    admit(socket);
+    socket.once("close", () => sockets.delete(socket));
+    onAccepted(socket);
   });
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const why = error.code === "EADDRINUSE" ? "the port is in use" : error.message;
-      const text = formatHostPort({ host, port });
-      reject(new StartError(`cannot listen on LISTEN_ADDRESS ${text}: ${why}`, { cause: error }));
-    });
-    server.listen(port, host, () => {
-      // Without a listener, a failed accept, for lack of file descriptors for example, would end the process.
-      server.on("error", (error) =>
-        logRefused(logging, "warn", { err: error }, "a connection could not be accepted"),
-      );
-      resolve({
-        address: { host, port: (server.address() as AddressInfo).port },
-        stop: () => {
-          tls?.stop();
-          return new Promise((closed) => server.close(() => closed()));
-        },
-        disconnect(peer) {
-          for (const socket of sockets) {
-            if (peer === undefined || peer === peerName(socket)) socket.destroy();
-          }
-        },
-      });
-    });
-  });
+  const address = await listen(server, requested, "LISTEN_ADDRESS");
+  // Without a listener, a failed accept, for lack of file descriptors for example, would end the process.
+  server.on("error", (error) =>
+    logRefused(logging, "warn", { err: error }, "a connection could not be accepted"),
+  );
+  return {
+    address,
+    stop: () => {
+      tls?.stop();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+    disconnect(peer) {
+      for (const socket of sockets) {
+        if (peer === undefined || peer === peerName(socket)) socket.destroy();
+      }
+    },
+  };
 }
 
 type Logging = Pick<Setup, "log" | "sampling">;

@@ -1,6 +1,5 @@
 import { once } from "node:events";
 import type { Http2Session } from "node:http2";
-import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
 import { Authorization } from "../../gen/envoy/service/auth/v3/external_auth_pb.js";
@@ -10,7 +9,19 @@ import type { TokenAuthorizer } from "../authz/token-authorizer.ts";
 import type { WatchHub } from "../blacklist/watch-hub.ts";
 import type { Connections } from "../connections/connections.ts";
 import type { HostPort } from "../connections/host-port.ts";
-import { MAX_CONNECTION_AGE_MS, MAX_REQUEST_BYTES } from "../limits.ts";
+import {
+  MAX_CALL_HEADER_BYTES,
+  MAX_CALL_HEADERS,
+  MAX_CONNECTION_AGE_MS,
+  MAX_INVALID_FRAMES,
+  MAX_OUTSTANDING_ACKS,
+  MAX_REJECTED_STREAMS,
+  MAX_REQUEST_BYTES,
+  MAX_SETTINGS_PER_FRAME,
+  MAX_UNAUTHENTICATED_STREAMS,
+  STREAM_RESET_BURST,
+  STREAM_RESETS_PER_SECOND,
+} from "../limits.ts";
 import type { Serving } from "../serving.ts";
 import { amendHeaders } from "./amend-headers.ts";
 import type { Handlers } from "./answered-call.ts";
@@ -18,8 +29,8 @@ import { addAuthenticatedService, type CallEnvironment } from "./authenticated-s
 import { openCheckStreams } from "./check-call.ts";
 import { addExtAuthz } from "./ext-authz.ts";
 import { type FollowedConnection, followConnections } from "./follow-connections.ts";
+import { http2OptionsOf } from "./grpc-js-internals.ts";
 import { Health } from "./health.ts";
-import { limitHttp2 } from "./http2-limits.ts";
 import { IncomingCalls } from "./incoming-call.ts";
 import { listenGrpc } from "./listener.ts";
 import { TOKEN_BLACKLIST } from "./methods.ts";
@@ -39,6 +50,19 @@ const CHANNEL_OPTIONS = {
   // Detects within a minute and a half that a peer has vanished without closing its connection.
   "grpc.keepalive_time_ms": 60_000,
   "grpc.keepalive_timeout_ms": 20_000,
+};
+
+/** Limits on an HTTP/2 peer, set explicitly so that they do not depend on the defaults of a Node.js version. */
+const HTTP2_LIMITS = {
+  settings: { maxConcurrentStreams: MAX_UNAUTHENTICATED_STREAMS, maxHeaderListSize: MAX_CALL_HEADER_BYTES },
+  maxHeaderListPairs: MAX_CALL_HEADERS,
+  maxOutstandingPings: MAX_OUTSTANDING_ACKS,
+  maxOutstandingSettings: MAX_OUTSTANDING_ACKS,
+  maxSettings: MAX_SETTINGS_PER_FRAME,
+  maxSessionInvalidFrames: MAX_INVALID_FRAMES,
+  maxSessionRejectedStreams: MAX_REJECTED_STREAMS,
+  streamResetBurst: STREAM_RESET_BURST,
+  streamResetRate: STREAM_RESETS_PER_SECOND,
 };
 
 export interface GrpcServer {
@@ -72,9 +96,8 @@ export async function startGrpcServer(
     watchHub: WatchHub | undefined;
     environment: CallEnvironment & { readonly connections: Connections };
     tls: TlsContext | undefined;
-    /** Handles clients' certificates. */
+    /** Undefined if clients are not asked for certificates. */
     certificateAuthenticator: CertificateAuthenticator | undefined;
-    /** Whether to serve reflection. */
     reflection: boolean;
     /** Maximum number of streams of Watch, and of StreamChecks, of one known caller. */
     streamsPerCaller: number;
@@ -88,7 +111,7 @@ export async function startGrpcServer(
   const followed = new WeakMap<Http2Session, FollowedConnection>();
   const incoming = new IncomingCalls({ clock, connectionOf: (session) => followed.get(session) });
   const server = new Server({ ...CHANNEL_OPTIONS, interceptors: [incoming.interceptor] });
-  limitHttp2(server);
+  Object.assign(http2OptionsOf(server), HTTP2_LIMITS);
   const services = [TokenBlacklist, ...(extAuthz === undefined ? [] : [Authorization])];
   const disconnect = (peer: string) => listener.disconnect(peer);
   const health = new Health({
@@ -122,16 +145,15 @@ export async function startGrpcServer(
   });
   health.addTo(publicServer);
   if (reflection) addReflection(publicServer, services);
-  // Connections are passed to grpc-js after TLS, if any, so it need not know of it.
+  // grpc-js gets connections after TLS, which our own listener terminates.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  // Takes the calls from grpc-js. Listeners that are added later, in front of it, see each call before it.
+  // Before amendHeaders, whose listeners must see each call first.
   followConnections(server, {
     connections,
     followed,
     hasRoomFor: (path, caller) => incoming.hasRoomFor(path, caller),
   });
   amendHeaders(server);
-  const onConnection = (socket: Duplex) => injector.injectConnection(socket);
   const listener = await listenGrpc(address, {
     tls,
     certificateAuthenticator,
@@ -139,7 +161,7 @@ export async function startGrpcServer(
     log,
     sampling,
     connections,
-    onConnection,
+    onConnection: (socket) => injector.injectConnection(socket),
   });
   let draining = false;
 

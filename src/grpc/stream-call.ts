@@ -1,8 +1,8 @@
 import type { PeerCertificate } from "node:tls";
 import { Metadata, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import { admissionError } from "../admission/admission.ts";
-import type { ServiceError } from "../errors.ts";
-import { STREAM_END_MS } from "../limits.ts";
+import { ServiceError } from "../errors.ts";
+import { MAX_STREAM_STALL_MS, STREAM_END_MS, WATCH_HEARTBEAT_MS } from "../limits.ts";
 import { MALFORMED } from "../protobuf/service-definition.ts";
 import { AuthenticatedCall, type AuthenticatedMethod } from "./authenticated-call.ts";
 import type { CallEnvironment } from "./authenticated-service.ts";
@@ -10,6 +10,9 @@ import { CALLER } from "./incoming-call.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
 import type { RegisteredStream, StreamLimits, StreamPlace } from "./stream-registry.ts";
 import { malformedRequest } from "./violations.ts";
+
+/** Interval at which a stream is checked for reasons to end it, and a heartbeat may be sent. */
+export const STREAM_TICK_MS = WATCH_HEARTBEAT_MS;
 
 /** A method with bidirectional streams. */
 export interface StreamMethod extends AuthenticatedMethod {
@@ -29,9 +32,12 @@ export abstract class StreamCall<I extends object>
 {
   readonly #call: ServerDuplexStream<I, Buffer>;
   readonly #place: StreamPlace;
+  #cancelTick: (() => void) | undefined;
   #cancelDisconnect: (() => void) | undefined;
   /** The `onSent` functions of the messages that the connection has not taken yet. */
   readonly #unsent = new Set<() => void>();
+  /** When the connection last took a message, or had none to take, by the monotonic clock. */
+  #takenAt = 0;
   /** Captured early, since it is unavailable once the stream has ended. */
   readonly peer: string;
 
@@ -44,8 +50,8 @@ export abstract class StreamCall<I extends object>
     call.once("cancelled", () => this.#closed());
   }
 
-  /** The caller is authenticated. Called before the first message. */
-  protected abstract opened(): void;
+  /** Called every {@link STREAM_TICK_MS} while the stream is open. An error that it throws ends the stream. */
+  protected tick(): void {}
 
   /** Handles one message. An error that it throws ends the stream. */
   protected abstract receive(message: I): void | Promise<void>;
@@ -68,7 +74,7 @@ export abstract class StreamCall<I extends object>
   }
 
   protected override proceed(): void {
-    this.opened();
+    this.#tick();
     this.#call.on("data", (message: I) => this.attempt(() => this.receive(this.#wellFormed(message))));
     this.#call.once("end", () => {
       // A cancelled stream ends too. Sending metadata makes grpc-js notice the cancellation in this turn of the event loop.
@@ -107,14 +113,36 @@ export abstract class StreamCall<I extends object>
    * message, or when the stream has ended completely.
    */
   protected send(message: Buffer, onSent: () => void): void {
+    const { clock } = this.method;
+    if (!this.isSending) this.#takenAt = clock.monotonic();
     this.#unsent.add(onSent);
     // grpc-js does not call back for a failed write, such as any write that a cancelled stream leaves behind.
     this.#call.write(message, () => {
-      if (this.#unsent.delete(onSent)) onSent();
+      if (!this.#unsent.delete(onSent)) return;
+      this.#takenAt = clock.monotonic();
+      onSent();
     });
   }
 
-  /** Stops reading messages until {@link resume}. Messages that arrive meanwhile stay in grpc-js and in the connection. */
+  /** Whether the connection has not taken all messages yet. */
+  protected get isSending(): boolean {
+    return this.#unsent.size > 0;
+  }
+
+  #tick(): void {
+    const { clock } = this.method;
+    this.#cancelTick = clock.schedule(STREAM_TICK_MS, () =>
+      this.attempt(() => {
+        if (this.isSending && clock.monotonic() - this.#takenAt >= MAX_STREAM_STALL_MS) {
+          throw new ServiceError("OVERLOADED", "the client reads none of the stream's messages");
+        }
+        this.tick();
+        this.#tick();
+      }),
+    );
+  }
+
+  /** Stops reading messages until {@link resume}. Messages that arrive in the meantime stay in grpc-js and in the connection. */
   protected pause(): void {
     this.#call.pause();
   }
@@ -147,6 +175,7 @@ export abstract class StreamCall<I extends object>
   /** Destroys the connection after a delay, since a client that does not read the end would keep the stream open as long as its connection. */
   protected override release(): void {
     const { clock, disconnect } = this.method;
+    this.#cancelTick?.();
     this.#cancelDisconnect = clock.schedule(STREAM_END_MS, () => disconnect(this.peer));
   }
 

@@ -4,7 +4,7 @@ import { checkIncreasing, type Subscription } from "../blacklist/subscription.ts
 import { NO_INDEX } from "../blacklist/unavailability.ts";
 import type { WatchHub } from "../blacklist/watch-hub.ts";
 import { invalidRequest, ServiceError } from "../errors.ts";
-import { DEFAULT_DEADLINE_MS, MAX_STREAM_STALL_MS, MAX_WATCHES, WATCH_HEARTBEAT_MS } from "../limits.ts";
+import { DEFAULT_DEADLINE_MS, MAX_WATCHES, WATCH_HEARTBEAT_MS } from "../limits.ts";
 import { authenticatedMethod } from "./authenticated-service.ts";
 import { TOKEN_BLACKLIST } from "./methods.ts";
 import { StreamCall, type StreamMethod, type StreamSetup } from "./stream-call.ts";
@@ -40,17 +40,14 @@ class WatchCall extends StreamCall<WatchRequest> {
   readonly #messages: WatchMessages;
   /** When the stream was opened, by the monotonic clock. */
   readonly #openedAt: number;
-  /** The client has sent its first message. */
+  /** Whether the client has sent its first message. */
   #hasStarted = false;
   #subscription: Subscription | undefined;
   /** The id of the latest sync that the client requested before the subscription was open; undefined if there was none. */
   #earlySync: bigint | undefined;
-  /** The connection has not taken the last message yet. */
-  #isSending = false;
   #isHalfClosed = false;
   /** When the last message was handed to the connection, by the monotonic clock. */
   #sentAt: number;
-  #cancelTick: (() => void) | undefined;
 
   constructor(
     call: ServerDuplexStream<WatchRequest, Buffer>,
@@ -64,10 +61,6 @@ class WatchCall extends StreamCall<WatchRequest> {
 
   drain(error: ServiceError): void {
     this.fail(error);
-  }
-
-  protected override opened(): void {
-    this.#tick();
   }
 
   protected override async receive({ request }: WatchRequest): Promise<void> {
@@ -106,7 +99,6 @@ class WatchCall extends StreamCall<WatchRequest> {
 
   protected override release(): void {
     super.release();
-    this.#cancelTick?.();
     this.#subscription?.close();
   }
 
@@ -116,7 +108,7 @@ class WatchCall extends StreamCall<WatchRequest> {
    */
   #pump(): void {
     this.attempt(() => {
-      if (this.#isSending || this.isLate) return;
+      if (this.isSending || this.isLate) return;
       const delivery = this.#subscription?.next();
       if (delivery !== undefined) this.#deliver(this.#messages.encode(delivery));
       else if (this.#isHalfClosed && this.#subscription?.isSettled === true) this.finish();
@@ -124,34 +116,21 @@ class WatchCall extends StreamCall<WatchRequest> {
   }
 
   #deliver(message: Buffer): void {
-    this.#isSending = true;
     this.#sentAt = this.method.clock.monotonic();
-    this.send(message, () => {
-      this.#isSending = false;
-      this.#pump();
-    });
+    this.send(message, () => this.#pump());
   }
 
   /**
-   * Periodically sends a heartbeat if no other message was sent, and ends the stream of a client that reads nothing, does not start, or whose
-   * token has been blacklisted.
+   * Ends the stream if its client does not send `start` or has a token that has been blacklisted. Otherwise sends a heartbeat if no other
+   * message was sent.
    */
-  #tick(): void {
-    const { clock } = this.method;
-    this.#cancelTick = clock.schedule(WATCH_HEARTBEAT_MS, () => {
-      this.attempt(() => {
-        const now = clock.monotonic();
-        if (this.#isSending && now - this.#sentAt >= MAX_STREAM_STALL_MS) {
-          throw new ServiceError("OVERLOADED", "the client reads none of the stream's messages");
-        }
-        if (!this.#hasStarted && now - this.#openedAt >= DEFAULT_DEADLINE_MS) {
-          throw new ServiceError("DEADLINE_EXCEEDED", `start has not come within ${DEFAULT_DEADLINE_MS} ms`);
-        }
-        if (this.#subscription !== undefined) this.#watchHub?.rejectIfRevoked(this);
-        if (!this.#isSending && now - this.#sentAt >= WATCH_HEARTBEAT_MS)
-          this.#deliver(this.#messages.heartbeat());
-        this.#tick();
-      });
-    });
+  protected override tick(): void {
+    const now = this.method.clock.monotonic();
+    if (!this.#hasStarted && now - this.#openedAt >= DEFAULT_DEADLINE_MS) {
+      throw new ServiceError("DEADLINE_EXCEEDED", `start has not come within ${DEFAULT_DEADLINE_MS} ms`);
+    }
+    if (this.#subscription !== undefined) this.#watchHub?.rejectIfRevoked(this);
+    if (!this.isSending && now - this.#sentAt >= WATCH_HEARTBEAT_MS)
+      this.#deliver(this.#messages.heartbeat());
   }
 }

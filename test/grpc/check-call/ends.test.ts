@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { Verdict } from "../../../gen/tokenblacklist/v1/token_blacklist_pb.js";
 import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../../src/caller.ts";
-import { STREAM_TICK_MS } from "../../../src/grpc/check-call.ts";
+import { STREAM_TICK_MS } from "../../../src/grpc/stream-call.ts";
 import { MAX_STREAM_STALL_MS, STREAM_END_MS } from "../../../src/limits.ts";
 import { CheckCallStage, FINE, MAX_STREAMS, many, PATIENCE } from "../../support/check-call-stage.ts";
 import { ends } from "../../support/stream-end.ts";

@@ -3,7 +3,7 @@ import { type ClientHttp2Stream, constants } from "node:http2";
 import { create } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import { StreamChecksRequestSchema, Verdict } from "../../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import { STREAM_TICK_MS } from "../../../src/grpc/check-call.ts";
+import { STREAM_TICK_MS } from "../../../src/grpc/stream-call.ts";
 import { MAX_STREAM_STALL_MS, MAX_UNSENT_BYTES, STREAM_END_MS } from "../../../src/limits.ts";
 import { encode } from "../../../src/protobuf/service-definition.ts";
 import { type Answer, CheckCallStage, FINE, many, PATIENCE } from "../../support/check-call-stage.ts";
