@@ -14,7 +14,7 @@ import { formatHostPort } from "./connections/host-port.ts";
 import { SchemaError, ServiceError, StartError } from "./errors.ts";
 import { LogOutput } from "./logging/log-output.ts";
 import type { MigrateAction } from "./start/migrate.ts";
-import { databaseAdvice } from "./store/database-advice.ts";
+import { databaseAdvice } from "./store/mysql-errors.ts";
 import { escapeLine } from "./text/terminal-text.ts";
 import { systemClock } from "./time/clock.ts";
 

@@ -8,11 +8,10 @@ import type { DatabaseState, LookupResult, Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import { addKeysOf, entriesFound, type TokenIdentity } from "../token-identity.ts";
 import type { AcknowledgedCommits } from "./acknowledged-commits.ts";
-import type { CheckAnswer, CheckService, Freshness } from "./check-service.ts";
+import { type CheckAnswer, type CheckService, type Freshness, verdictsOf } from "./check-service.ts";
 import type { Observer } from "./observer.ts";
 import { type QueuedRequest, RequestQueue } from "./request-queue.ts";
 import { COMMITS_LOST, READ_ONLY, REVISION_LOST } from "./unavailability.ts";
-import { verdictsOf } from "./verdicts.ts";
 
 /** Jtis of one coalesced read, which then takes about five milliseconds. Later calls wait for the next read. */
 export const MAX_READ_JTIS = 1000;

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Caller } from "../caller.ts";
 import { storeUnavailable } from "../errors.ts";
@@ -16,7 +17,6 @@ import {
 import { type ClockReading, elapsedSince, readClocks } from "../time/clock.ts";
 import type { AcknowledgedCommits } from "./acknowledged-commits.ts";
 import { EntryIndex, type EntryIndexOptions } from "./entry-index.ts";
-import { loadAll } from "./index-loader.ts";
 import type { Observer, ReadEnd } from "./observer.ts";
 import { timeSliced } from "./time-slicing.ts";
 import { COMMITS_LOST, NOT_FOLLOWING, READ_ONLY, STOPPED } from "./unavailability.ts";
@@ -340,11 +340,7 @@ export class Follower {
       const { secret } = await store.open();
       this.entries.open(secret);
       await this.#skipToEnd();
-      await loadAll(this.#tail, (entries) => {
-        this.entries.addAndLog(entries);
-        this.#checkSize();
-        if (this.#phase === "overflowed") throw new Error("the index is full");
-      });
+      await this.#readTable();
       await this.#catchUp();
       await this.#openLog();
       this.#lacksAcknowledged = false;
@@ -367,6 +363,23 @@ export class Follower {
     // All of them: no revision has been seen that could stand for those found before.
     const { required } = this.#acknowledged;
     this.#advance(await this.#readWhileLoading(END, required), required);
+  }
+
+  /** Reads every entry of the table in pages, with a turn of the event loop after each. */
+  async #readTable(): Promise<void> {
+    let page = await this.#tail.scan(BEFORE_ALL_KEYS);
+    for (;;) {
+      const last = page.entries.at(-1);
+      // The database reads the next page while this one is processed.
+      const next = page.hasMore && last !== undefined ? this.#tail.scan(last.key) : undefined;
+      next?.catch(() => {});
+      this.entries.addAndLog(page.entries);
+      this.#checkSize();
+      if (this.#phase === "overflowed") throw new Error("the index is full");
+      if (next === undefined) return;
+      await nextTurn();
+      page = await next;
+    }
   }
 
   /** Applies the changes made while the pages were read. */

@@ -4,11 +4,17 @@ import { ServiceError } from "../errors.ts";
 import { MAX_QUEUED_JTIS } from "../limits.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
 import { isBlacklisted, type TokenIdentity } from "../token-identity.ts";
-import type { Awaitable, CheckAnswer, CheckService, Freshness } from "./check-service.ts";
+import {
+  type Awaitable,
+  type CheckAnswer,
+  type CheckService,
+  type CheckState,
+  type Freshness,
+  verdictsOf,
+} from "./check-service.ts";
 import type { Follower } from "./follower.ts";
 import type { Observer } from "./observer.ts";
 import { ABANDONED } from "./request-queue.ts";
-import { type CheckState, verdictsOf } from "./verdicts.ts";
 
 /** The cost of answering one call, and of each token in it, in microseconds. */
 const CALL_MICROS = 50;

@@ -5,13 +5,13 @@ import type { Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
 import type { ChangeLog } from "./change-log.ts";
+import { rejectRevokedCaller } from "./check-service.ts";
 import type { Follower } from "./follower.ts";
 import type { Observer } from "./observer.ts";
 import { SnapshotTurns } from "./snapshot-turns.ts";
 import { Subscription, type SubscriptionHost } from "./subscription.ts";
 import { timeSliced } from "./time-slicing.ts";
 import { NO_INDEX } from "./unavailability.ts";
-import { rejectRevokedCaller } from "./verdicts.ts";
 
 /** Interval between reads while there are copies: apart from transmission, the maximum delay of a copy. */
 export const WATCH_READ_MS = 8;

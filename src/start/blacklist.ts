@@ -1,30 +1,66 @@
 import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "pino";
+import { AcknowledgedCommits } from "../blacklist/acknowledged-commits.ts";
 import { Blacklist } from "../blacklist/blacklist.ts";
+import { ChangeLog } from "../blacklist/change-log.ts";
+import type { CheckService } from "../blacklist/check-service.ts";
+import { CoalescedChecks } from "../blacklist/coalesced-checks.ts";
+import { Follower } from "../blacklist/follower.ts";
+import { IndexedChecks } from "../blacklist/indexed-checks.ts";
+import type { Observer } from "../blacklist/observer.ts";
 import { PruneBacklog } from "../blacklist/prune-backlog.ts";
 import { PruneSchedule } from "../blacklist/prune-schedule.ts";
 import { Quota } from "../blacklist/quota.ts";
+import { WatchHub } from "../blacklist/watch-hub.ts";
 import { Writer } from "../blacklist/writer.ts";
 import type { Config } from "../config/config.ts";
-import { createIndex, type Index, type IndexDependencies } from "./token-index.ts";
+import type { CommitResult, DatabaseState, Store } from "../store/store.ts";
+import type { Clock } from "../time/clock.ts";
+import type { ClockBounds } from "../time/clock-bounds.ts";
 
 /**
- * The default of QUOTA_ROWS, as a share of INDEX_MAX_ENTRIES: one authenticated caller may fill 15 million entries of 20, which take at
- * most 960 MB at 64 bytes each, and leaves a quarter to the others.
+ * The default of QUOTA_ROWS, as a share of INDEX_MAX_ENTRIES: of 20 million entries one authenticated caller may have 15 million, which
+ * take at most 960 MB at 64 bytes each.
  */
 const DEFAULT_QUOTA_SHARE = 0.75;
+
+interface IndexDependencies {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly clockBounds: ClockBounds;
+  readonly log: Logger;
+  readonly observer: Observer;
+  /** Called whenever {@link Index.isComplete} may have changed. */
+  readonly onPhaseChange: () => void;
+}
 
 interface Dependencies extends IndexDependencies {
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
 
-export interface StartedBlacklist {
+interface Index {
+  readonly checks: CheckService;
+  /** Absent, as is `watchHub`, if the index is off. */
+  readonly follower: Follower | undefined;
+  readonly watchHub: WatchHub | undefined;
+  /** Whether positives can be answered without the database. */
+  readonly isComplete: boolean;
+  /** Must be called with each commit before its success is reported; see {@link Follower.addOwnCommit}. */
+  addOwnCommit(result: CommitResult): void | Promise<void>;
+  /** Reads the state of the database, by the read that also brings the index up to date. */
+  probe(): Promise<DatabaseState>;
+  /** Starts loading the index. */
+  start(): void;
+  stop(): void;
+}
+
+interface StartedBlacklist {
   readonly blacklist: Blacklist;
   readonly index: Index;
   readonly backlog: PruneBacklog;
   /** Absent if there are no quotas. */
   readonly quota: Quota | undefined;
-  /** Starts the background work. */
   start(): void;
   /** Stops the background work, once no new calls arrive. Waits a limited time for a write or prune in flight. */
   stop(): Promise<void>;
@@ -54,7 +90,7 @@ export function createBlacklist(
       backlog.start();
     },
     async stop() {
-      // Work that takes longer is aborted by closing the store.
+      // Closing the store aborts work that takes longer.
       const within = (work: Promise<void>) =>
         Promise.race([work, delay(config.shutdownGraceMs * FLUSH_SHARE_OF_GRACE, undefined, { ref: false })]);
       backlog.stop();
@@ -88,4 +124,43 @@ function quotaOf(
     count: (revokedBy, limit) =>
       store.countBy({ revokedBy, limit, now: clock.now(), leewayMs: expiryLeewayMs }),
   });
+}
+
+/** Creates the part that answers checks: from memory, or, with `INDEX=off`, from the database. */
+function createIndex(config: Config, { onPhaseChange, ...parts }: IndexDependencies): Index {
+  const { store } = parts;
+  const acknowledged = new AcknowledgedCommits(store);
+  const common = { ...parts, acknowledged, leewayMs: config.expiryLeewayMs };
+  const fromDatabase = new CoalescedChecks(common);
+  if (!config.index) {
+    return {
+      checks: fromDatabase,
+      follower: undefined,
+      watchHub: undefined,
+      isComplete: false,
+      addOwnCommit: ({ revision }) => acknowledged.add(revision),
+      probe: () => fromDatabase.databaseState(),
+      start() {},
+      stop() {},
+    };
+  }
+  const changeLog = new ChangeLog();
+  const follower = new Follower({
+    ...common,
+    changeLog,
+    maxEntries: config.indexMaxEntries,
+    onPhase: onPhaseChange,
+  });
+  return {
+    checks: new IndexedChecks({ ...common, follower, fallback: fromDatabase }),
+    follower,
+    watchHub: new WatchHub({ ...common, follower, changeLog }),
+    get isComplete() {
+      return follower.isComplete;
+    },
+    addOwnCommit: (result) => follower.addOwnCommit(result),
+    probe: () => (follower.isComplete ? follower.databaseState() : fromDatabase.databaseState()),
+    start: () => follower.start(),
+    stop: () => follower.stop(),
+  };
 }

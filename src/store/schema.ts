@@ -1,18 +1,7 @@
 import type { Knex } from "knex";
 import { SchemaError, storeUnavailable } from "../errors.ts";
 import type { Engine } from "./engine.ts";
-import * as blacklistedTokens from "./migrations/0001-blacklisted-tokens.ts";
-import * as blacklistState from "./migrations/0002-blacklist-state.ts";
-import * as blacklistCommits from "./migrations/0003-blacklist-commits.ts";
-import * as firstRevision from "./migrations/0004-first-revision.ts";
-
-/** In order. MySQL cannot roll DDL back, so each migration is one statement, which is either applied or not. */
-const MIGRATIONS: Record<string, Knex.Migration["up"]> = {
-  "0001-blacklisted-tokens": blacklistedTokens.up,
-  "0002-blacklist-state": blacklistState.up,
-  "0003-blacklist-commits": blacklistCommits.up,
-  "0004-first-revision": firstRevision.up,
-};
+import { MIGRATIONS } from "./migrations.ts";
 
 /** Knex requires it of every migration. */
 async function down(): Promise<never> {

@@ -1,4 +1,6 @@
 import { randomBytes } from "node:crypto";
+import { closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Knex } from "knex";
 import Libsql from "libsql";
 import type { EpochMs, NewEntry } from "../entry.ts";
@@ -6,7 +8,6 @@ import { ServiceError, StartError, storeUnavailable } from "../errors.ts";
 import type { Revision } from "../revision.ts";
 import { extendsTimes, latestTimes } from "../token-identity.ts";
 import type { Engine, Reader } from "./engine.ts";
-import { createPrivately } from "./file-access.ts";
 import { dialectOf, openKnex } from "./knex-dialect.ts";
 import { ENTRY_COLUMNS, type EntryRow, entryOf, TIME_COLUMNS, timeValues } from "./rows.ts";
 import type { CommitResult, ExpiryContext, WriteResult } from "./store.ts";
@@ -236,4 +237,32 @@ function commit(database: Database, entries: readonly NewEntry[], context: Expir
     return { outcome: "extended", entry: extended };
   });
   return { revision: { number: revision, stamp: stamp.toString("hex") }, results };
+}
+
+/** Suffixes of the files that SQLite keeps for a database, with the same permissions as the database file. */
+const SUFFIXES = ["", "-wal", "-shm", "-journal"];
+const FOLDER_MODE = 0o700;
+const FILE_MODE = 0o600;
+/** Permission bits of the group and of other users. */
+const OTHERS = 0o077;
+
+/**
+ * Creates the file of an embedded database, empty, and its folder if they are missing, accessible to this user only: the file tells
+ * what was revoked and why, and write access allows undoing a revocation. Leaves existing files alone. Throws as `node:fs` does.
+ */
+function createPrivately(filename: string): void {
+  const folder = dirname(filename);
+  // One level only: a path with more missing folders is taken for a mistake.
+  if (!existsSync(folder)) mkdirSync(folder, { mode: FOLDER_MODE });
+  // SQLite would create the file with the process's umask, which mostly lets all users read it.
+  if (!existsSync(filename)) closeSync(openSync(filename, "a", FILE_MODE));
+}
+
+/** The files of an embedded database that users other than the owner may read or write, as `PATH (MODE)`. */
+export function filesOpenToOthers(filename: string): string[] {
+  return SUFFIXES.flatMap((suffix) => {
+    const path = `${filename}${suffix}`;
+    const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0;
+    return (mode & OTHERS) === 0 ? [] : [`${path} (0${(mode & 0o777).toString(8)})`];
+  });
 }
