@@ -90,6 +90,11 @@ export function storeUnavailable(message: string, cause?: unknown): ServiceError
   return new ServiceError("STORE_UNAVAILABLE", message, { cause });
 }
 
+/** Whether `error` is a {@link storeUnavailable}. */
+export function isUnavailable(error: unknown): boolean {
+  return error instanceof ServiceError && error.reason === "STORE_UNAVAILABLE";
+}
+
 /** The database at the configured address has another generation. */
 export function anotherDatabase(): ServiceError {
   return storeUnavailable("the database is not the one that this service was started on");

@@ -1,10 +1,7 @@
 import { isSameRevision, type Revision } from "../revision.ts";
 import type { Store } from "../store/store.ts";
 
-/**
- * The maximum of acknowledged commits that no read has found yet. While nothing is read, the commit that exceeds it is acknowledged only
- * after a look-up has found all of them: one small additional SELECT per this many commits.
- */
+/** The bound on {@link AcknowledgedCommits.unconfirmed}: a commit above it is acknowledged only after a SELECT has found all of them. */
 export const MAX_UNCONFIRMED_COMMITS = 60;
 
 /**
@@ -21,7 +18,7 @@ export class AcknowledgedCommits {
     this.#store = store;
   }
 
-  /** Acknowledged commits that the follower has not found yet. Its next read must find them, and the revisions that it has read before. */
+  /** Acknowledged commits that the follower has not found yet. Its next read must find them. */
   get unconfirmed(): readonly Revision[] {
     return this.#unconfirmed;
   }

@@ -21,7 +21,7 @@ interface Options {
   readonly clockBounds: ClockBounds;
   /** How long after its expiry an entry stays effective. */
   readonly leewayMs: number;
-  /** How much longer it is kept before Prune deletes it. */
+  /** How long an entry that is no longer effective is kept before Prune deletes it. */
   readonly retentionMs: number;
   readonly observer?: Observer;
 }
@@ -29,17 +29,13 @@ interface Options {
 /** The operations of the service. Arguments have been validated; `proto/` documents what each operation promises. */
 export class Blacklist {
   readonly #options: Options;
-  /** The number of checks so far. */
   #checkCount = 0;
 
   constructor(options: Options) {
     this.#options = options;
   }
 
-  /**
-   * True when, by both clocks, no verifier can still accept a token that expires at `expiresAt`, so that blacklisting it would be a
-   * mistake.
-   */
+  /** Whether, by both clocks, no verifier can still accept a token that expires at `expiresAt`: blacklisting it would be a mistake. */
   isPast(expiresAt: EpochMs): boolean {
     const { clockBounds, leewayMs } = this.#options;
     return expiresAt + leewayMs <= clockBounds.earliest();
@@ -56,15 +52,11 @@ export class Blacklist {
     if (token !== undefined) await this.#options.checks.check([token], { kind: "linearizable" }, caller);
   }
 
-  /** The allowance of one request of this caller. */
   allowance({ principal }: KnownCaller): Allowance {
     return this.#options.quota?.allowance(principal.name) ?? new Allowance(UNLIMITED);
   }
 
-  /**
-   * Adds or extends entries. `allowance` holds what the request has already reserved. Throws QUOTA_EXCEEDED, and the errors of
-   * {@link Writer.write}.
-   */
+  /** Adds or extends entries. `allowance` holds what the request has already reserved. Throws QUOTA_EXCEEDED, and as {@link Writer.write}. */
   async add(
     entries: readonly NewEntry[],
     caller: KnownCaller,
@@ -96,7 +88,7 @@ export class Blacklist {
     return this.#options.store.list({ ...query, ...this.#expiryContext() });
   }
 
-  /** Those of `keys` that have an entry, expired or not. */
+  /** The members of `keys` that have an entry, expired or not. */
   async stored(keys: readonly EntryKey[]): Promise<ReadonlySet<EntryKey>> {
     const filter = {
       includeExpired: true,
@@ -112,8 +104,8 @@ export class Blacklist {
   async prune(request: Pick<PruneTask, "limit" | "dryRun" | "expiredBefore">): Promise<PruneResult> {
     const { clock, observer, retentionMs, store } = this.#options;
     const pace = new PrunePace(clock, () => this.#checkCount);
-    const pause = () => pace.pause();
-    const result = await store.prune({ ...request, ...this.#expiryContext(), retentionMs, pause });
+    const context = { ...this.#expiryContext(), retentionMs, pause: () => pace.pause() };
+    const result = await store.prune({ ...request, ...context });
     if (!request.dryRun) observer?.pruned(result.count);
     return result;
   }
@@ -129,5 +121,5 @@ export class Blacklist {
   }
 }
 
-/** The quota of a caller without a quota: reserves nothing, and has nothing to give back. */
+/** The allowance of a caller without a quota. */
 const UNLIMITED = async () => () => {};

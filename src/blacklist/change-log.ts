@@ -6,24 +6,22 @@ import { type Columns, ColumnsBuilder, UNTIL_BYTES } from "../token-index/column
 export const MAX_LOGGED_CHANGES = 20_000;
 export const MAX_LOGGED_ENTRIES = 200_000;
 
-/** The entries that one read of the database brought to the index, or that several brought. */
+/** The entries that one or several reads of the database added to the index. */
 export interface Change extends Columns {
   /** The revision that this change completes; undefined if more changes of its revision follow. */
   readonly revision: Revision | undefined;
 }
 
-/** Several changes merged into one. */
+/** The changes numbered from `from` up to but excluding `next`, merged into one. */
 export interface MergedChanges {
   readonly change: Change;
-  /** The number of the first of these changes. */
   readonly from: number;
-  /** The number of the first change after these. */
   readonly next: number;
 }
 
 /**
  * The latest changes of the index, for the clients that keep a copy of the blacklist by `Watch`. Each stream reads from its own position,
- * so a slow one costs no memory but for its position. Bounded: the oldest changes are dropped even if a stream still needs them.
+ * so a slow stream costs no memory beyond its position. The oldest changes are dropped even if a stream still needs them.
  */
 export class ChangeLog {
   /** The entries added since the last change ended. */
@@ -31,7 +29,6 @@ export class ChangeLog {
   #changes: Change[] = [];
   /** The number of the first change kept. Numbers are never reused. */
   #first = 0;
-  /** The entries in all changes kept. */
   #keptEntries = 0;
   /** All changes after this revision are kept; undefined: unknown. */
   #since: number | undefined;
@@ -44,7 +41,7 @@ export class ChangeLog {
   /** Called after each change, and when the log opens or closes. */
   onChange = () => {};
 
-  /** Whether there is a complete index to which the changes belong. */
+  /** Whether the index to which the changes belong is complete. */
   get isOpen(): boolean {
     return this.#isOpen;
   }
@@ -75,7 +72,7 @@ export class ChangeLog {
     this.onChange();
   }
 
-  /** Called when there is no complete index any more. */
+  /** Called when the index is no longer complete. */
   close(): void {
     this.#isOpen = false;
     this.onChange();
@@ -160,7 +157,6 @@ export class ChangeLog {
   }
 }
 
-/** Merges changes; the result completes the last revision that any of them completes. */
 function mergeChanges(changes: readonly Change[]): Change {
   return {
     fingerprints: Buffer.concat(changes.map(({ fingerprints }) => fingerprints)),

@@ -3,10 +3,7 @@ import { unauthenticated } from "../errors.ts";
 import type { Revision } from "../revision.ts";
 import { type EntryLookup, isBlacklisted, type TokenIdentity } from "../token-identity.ts";
 
-/**
- * How fresh an answer must be. A token that is known to be blacklisted needs no fresher answer, since an entry is only removed once it has
- * expired.
- */
+/** How fresh an answer must be. "blacklisted" is fresh enough whenever it was read: an entry is removed only once it has expired. */
 export type Freshness =
   /** Reflects every commit acknowledged by any replica before the request. */
   | { readonly kind: "linearizable" }
@@ -30,21 +27,19 @@ export interface CheckAnswer {
 /**
  * Answers whether tokens are blacklisted. Throws UNAUTHENTICATED when the caller's own token is blacklisted, STORE_UNAVAILABLE or
  * NOT_FRESH when the answer cannot be as fresh as requested, and REVISION_LOST when the requested revision is not in the database.
- * A batch that contains a known positive is answered nevertheless, with "unknown" for the other tokens; "unknown" occurs in no other
- * case.
+ * Instead of the last three errors, a request with a token known to be blacklisted is answered, with "unknown" for its other tokens.
  */
 export interface CheckService {
   check(tokens: readonly TokenIdentity[], freshness: Freshness, caller: Caller): Awaitable<CheckAnswer>;
 }
 
-/** The state from which a check is answered. */
 export interface CheckState extends EntryLookup {
   readonly revision: Revision;
 }
 
 /**
- * Returns one verdict per token. Throws UNAUTHENTICATED when the caller's own token is blacklisted. While negatives are `unavailable`, each
- * token not known to be blacklisted is "unknown"; when no token is known to be blacklisted, the error in `unavailable` is thrown.
+ * The verdicts from `state`. Throws UNAUTHENTICATED when the caller's own token is blacklisted. `unavailable` is the error that makes
+ * negatives unavailable, if any: it is thrown unless a token is blacklisted, and the other tokens are then "unknown".
  */
 export function verdictsOf(
   tokens: readonly TokenIdentity[],

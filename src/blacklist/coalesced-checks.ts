@@ -26,10 +26,7 @@ interface WaitingCheck extends QueuedRequest {
 
 interface Options {
   readonly store: Store;
-  /**
-   * Commits that the database must contain. If it lacks one, negatives are unavailable: the commit's entries are lost, and no index
-   * holds them.
-   */
+  /** Commits that the database must contain. If it lacks one, its entries are lost, so negatives are unavailable. */
   readonly acknowledged: AcknowledgedCommits;
   readonly clock: Clock;
   readonly leewayMs: number;
@@ -38,8 +35,7 @@ interface Options {
 
 /**
  * Answers from the database with one read in flight at a time, shared by all waiting calls. A call that arrives while a read is in
- * flight waits for the next read, since the current one may have begun before a commit that the call must see. So every answer is
- * fresh.
+ * flight waits for the next read, since the current one may have begun before a commit that the call must see.
  */
 export class CoalescedChecks implements CheckService {
   readonly #options: Options;
@@ -83,7 +79,6 @@ export class CoalescedChecks implements CheckService {
     return result;
   }
 
-  /** The calls of the next read. */
   #take(): WaitingCheck[] | undefined {
     let total = 0;
     let bytes = 0;
@@ -155,7 +150,7 @@ export class CoalescedChecks implements CheckService {
     for (const { freshness } of group) {
       if (freshness.kind === "at-least") named.set(formatRevision(freshness.revision), freshness.revision);
     }
-    // The most common revision needs no look-up, because it is the last one.
+    // The last revision, which most calls name, needs no look-up.
     named.delete(formatRevision(revision));
     try {
       const missing = await this.#options.store.missing([...named.values()]);

@@ -4,12 +4,11 @@ import type { DatabaseState } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
 
-/** Interval of health checks of the database, and the interval while it is down. */
+/** Interval of probes, and the interval while the database is down. */
 export const DATABASE_PROBE_MS = 1000;
 export const DATABASE_PROBE_WHILE_DOWN_MS = 250;
 
 interface Options {
-  /** Reads the database's state. */
   readonly probe: () => Promise<DatabaseState>;
   readonly clock: Clock;
   /** Receives the database's clock from every probe. */
@@ -19,7 +18,7 @@ interface Options {
 }
 
 /**
- * Polls whether the database is reachable and takes writes, once a second, and more often while that fails; reports every change. If
+ * Probes whether the database is reachable and takes writes, once a second, and more often while it is down; reports every change. If
  * the service was started before its database, a probe opens the store.
  */
 export class DatabaseMonitor {
@@ -34,7 +33,7 @@ export class DatabaseMonitor {
     this.#options = options;
   }
 
-  /** Sends the first probe; resolves when it has succeeded or failed. Later probes are scheduled automatically. */
+  /** Sends the first probe and schedules the others. Resolves when the first has succeeded or failed. */
   async start(): Promise<void> {
     await this.#probe();
   }

@@ -8,20 +8,18 @@ import { END_OF_PLACES, TokenIndex } from "../token-index/token-index.ts";
 import type { ChangeLog } from "./change-log.ts";
 import { NOT_FOLLOWING } from "./unavailability.ts";
 
-/** Entries sampled to estimate the number of live ones: within a millisecond, accurate to a percent. */
+/** Entries sampled to estimate the number of effective ones: takes less than a millisecond, and is accurate to a percent. */
 export const COUNTED_ENTRIES = 20_000;
 
 export interface EntryIndexOptions {
   readonly clock: Clock;
-  /** Bounds of the current time, by this service's clock and the database's. */
   readonly clockBounds: ClockBounds;
-  /** The latest changes of the index, for local copies. */
   readonly changeLog: ChangeLog;
   /** How long after its expiry an entry stays effective. */
   readonly leewayMs: number;
 }
 
-/** The entries read so far: those still effective, and some that have expired but are not swept yet. */
+/** The entries read so far that are still effective, and expired ones that have not been swept yet. */
 export class EntryIndex {
   readonly #options: EntryIndexOptions;
   /** Absent until the database's secret is known, and while there are too many entries. */
@@ -42,7 +40,6 @@ export class EntryIndex {
     this.#index ??= new TokenIndex(this.#fingerprintKey);
   }
 
-  /** Whether there is an index. */
   get isOpen(): boolean {
     return this.#index !== undefined;
   }
@@ -64,8 +61,8 @@ export class EntryIndex {
   }
 
   /**
-   * How many entries are still effective: counted if there are few, otherwise extrapolated from a part of the index. Each call samples
-   * the part after that of the last call.
+   * How many entries are still effective: counted if there are few, otherwise extrapolated from a sample. Each call samples the part of
+   * the index after that of the last call.
    */
   countLive(): number {
     const index = this.#index;

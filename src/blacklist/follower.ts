@@ -23,19 +23,16 @@ import { COMMITS_LOST, NOT_FOLLOWING, READ_ONLY, STOPPED } from "./unavailabilit
 
 /** Delay before loading the index again after a failure. */
 export const LOAD_RETRY_MS = 250;
-/** Pause after a failed read, so that an unavailable database does not get thousands of attempts a second. */
+/** Pause after a failed read, so that an unreachable database is not asked thousands of times a second. */
 export const FAILED_READ_PAUSE_MS = 20;
-/** Turns of the event loop by which a read is delayed while further calls join it: a burst arrives over several turns. */
+/** Turns of the event loop for which a read waits while further calls arrive: a burst arrives over several turns. */
 export const READ_TURNS = 4;
-/**
- * Commits from before the index was loaded that are logged too, if they have few rows, so that copies can resume after a restart of their
- * replica.
- */
+/** Commits before the load that are logged too, if they fit into one page: the most first. Copies resume here after a restart. */
 const LOGGED_BEFORE_LOAD = [1000, 100, 10] as const;
 
 /** A request for proof that the index has everything acknowledged before the request. */
 export interface Waiter {
-  /** The approximate cost of calling `proven`, in microseconds. */
+  /** The cost of calling `proven`, in microseconds. */
   readonly cost: number;
   /** The caller whose call waits; absent if no call does. */
   readonly caller?: Caller;
@@ -71,7 +68,7 @@ interface Options extends EntryIndexOptions {
   readonly onPhase?: () => void;
 }
 
-/** The position after every commit. */
+/** The position after all commits. */
 const END: TailPosition = { revision: Number.MAX_SAFE_INTEGER, key: BEFORE_ALL_KEYS };
 
 /**
@@ -88,7 +85,7 @@ export class Follower {
   readonly #tail: Tail;
   readonly #acknowledged: AcknowledgedCommits;
   #phase: Phase = "loading";
-  /** Those of the next read. */
+  /** The waiters of the next read. */
   #waiters: Waiter[] = [];
   readonly #reads: SharedRounds<readonly Waiter[]>;
   #cancelPause = () => {};
@@ -100,13 +97,13 @@ export class Follower {
   #provenAt: ClockReading | undefined;
   /** True once the index may hold entries that the database has lost; such an index is never dropped to save memory. */
   #hasLostEntries = false;
-  /** True from when the index is dropped until it is complete again: entries that this replica has acknowledged may be missing from it. */
+  /** True from when the index is dropped until it is complete again: it may lack entries that this replica has acknowledged. */
   #lacksAcknowledged = false;
   #hasWarnedOfSize = false;
   /** Stamps of the latest revisions that were read, or written here and found by a read, by revision number. */
   readonly #knownStamps = new Map<number, string>();
   #cancelRetry = () => {};
-  /** The error that was last logged because the index could not be loaded. */
+  /** The error of a failed load that was last logged. */
   #loggedError: string | undefined;
   #stopped = false;
 
@@ -127,7 +124,7 @@ export class Follower {
     return this.#phase;
   }
 
-  /** Whether the index may be used for answers: it holds everything that this replica has ever read or acknowledged. */
+  /** Whether the index may answer: it holds everything that this replica has ever read or acknowledged. */
   get isComplete(): boolean {
     return this.#phase === "following" || this.#phase === "rebuilding";
   }
@@ -141,7 +138,6 @@ export class Follower {
     return this.#applied;
   }
 
-  /** True once the index may hold entries that the database has lost. */
   get hasLostEntries(): boolean {
     return this.#hasLostEntries;
   }
@@ -187,7 +183,6 @@ export class Follower {
     return added;
   }
 
-  /** Begins to load the index. */
   start(): void {
     void this.#load();
   }
@@ -216,7 +211,6 @@ export class Follower {
     this.#fail(this.#takeWaiters(), STOPPED);
   }
 
-  /** Creates the index before it is loaded. */
   async #openEntries(): Promise<void> {
     const { secret } = await this.#options.store.open();
     if (this.#phase !== "overflowed") this.entries.open(secret);
@@ -259,21 +253,18 @@ export class Follower {
     }
     // The last revision seen stands for the acknowledged commits that reads have found.
     const required = this.#acknowledged.unconfirmed;
-    const read = { waiters, sentAt: readClocks(this.#options.clock), required };
+    const { clock } = this.#options;
+    const read = { waiters, sentAt: readClocks(clock), required };
     this.#tail.changes(this.#position, this.#seen, required).then(
       (changes) => this.#arrived(changes, read),
       (error: unknown) => {
         this.#reportEnd("failed", read);
-        if (!this.#stopped) this.#pause();
+        if (!this.#stopped)
+          this.#cancelPause = clock.schedule(FAILED_READ_PAUSE_MS, () => this.#reads.ended());
         // The result is unknown, so the read proves nothing to any request.
         this.#fail(waiters, error);
       },
     );
-  }
-
-  /** Delays the next read: an unreachable database must not be asked a thousand times a second. */
-  #pause(): void {
-    this.#cancelPause = this.#options.clock.schedule(FAILED_READ_PAUSE_MS, () => this.#reads.ended());
   }
 
   #reportEnd(end: ReadEnd, { waiters, sentAt }: Read): void {
@@ -460,7 +451,7 @@ export class Follower {
     const { clock, log, maxEntries } = this.#options;
     if (this.entries.size <= maxEntries) return;
     if (this.#hasLostEntries) {
-      // Once, because the condition lasts until the lost entries have expired.
+      // Logged once, because the condition lasts until the lost entries have expired.
       if (!this.#hasWarnedOfSize) {
         log.warn(
           { entries: this.entries.size, max: maxEntries },

@@ -22,7 +22,6 @@ const TOKEN_MICROS = 0.5;
 
 const LINEARIZABLE: Freshness = { kind: "linearizable" };
 
-/** A check that is not answered at once. */
 interface PendingCheck {
   readonly tokens: readonly TokenIdentity[];
   readonly freshness: Freshness;
@@ -44,7 +43,7 @@ interface Options {
  */
 export class IndexedChecks implements CheckService {
   readonly #options: Options;
-  /** The tokens of the checks that wait for a proof. */
+  /** Counts the tokens of checks that wait for a proof. */
   readonly #queued = new FairCapacity(MAX_QUEUED_JTIS);
 
   constructor(options: Options) {
@@ -56,7 +55,7 @@ export class IndexedChecks implements CheckService {
     const state = this.#state();
     if (
       this.#isFresh(freshness) ||
-      // A blacklisted token stays blacklisted, so positives need no proof. That the caller's own token is not blacklisted needs proof.
+      // Positives need no proof, but that the caller's own token is not blacklisted does.
       (caller.principal?.token === undefined && tokens.every((token) => isBlacklisted(token, state)))
     ) {
       return verdictsOf(tokens, state, { caller });
@@ -81,7 +80,7 @@ export class IndexedChecks implements CheckService {
     try {
       await this.#options.fallback.check([], freshness, caller);
     } catch (unavailable) {
-      // A rejected caller is told no verdicts, not even certain ones.
+      // A caller whose own token is blacklisted gets no verdicts, not even positives.
       if (unavailable instanceof ServiceError && unavailable.reason === "UNAUTHENTICATED") throw unavailable;
       return this.#conclude({ tokens, freshness, caller }, unavailable);
     }
@@ -114,12 +113,12 @@ export class IndexedChecks implements CheckService {
     });
   }
 
-  /** The answer after a proof, or without one because of the error `unavailable`. */
+  /** The answer after a proof, or, if `unavailable` is the error that prevented one, without it. */
   #conclude(check: PendingCheck, unavailable: unknown): Awaitable<CheckAnswer> {
     const { caller, freshness, tokens } = check;
     if (caller.isGone) throw ABANDONED;
     const { follower } = this.#options;
-    // The index overflowed meanwhile: an absent entry proves nothing.
+    // The index has overflowed: that it lacks an entry proves nothing.
     if (!follower.isComplete) return this.#withoutIndex(check);
     const isProven = unavailable === undefined;
     if (isProven && freshness.kind === "at-least" && !follower.reflects(freshness.revision)) {

@@ -29,16 +29,16 @@ export function mergeWrites(requests: Iterable<readonly NewEntry[]>): NewEntry[]
 /** What a merged write did to one key. */
 interface MergedResult {
   readonly result: WriteResult;
-  /** Whether any request has been told that it created or extended the entry. */
+  /** Whether a request has got "created" or "extended" for the entry. */
   claimed: boolean;
-  /** The entry after the last request that has been told so; the stored entry until then. */
+  /** The entry as the last such request has left it; the stored entry until then. */
   entry: Entry;
 }
 
 /**
- * Splits the results of a merged write by request, to be called for the requests in their order. An entry that the write has created is
- * "created" for the first of them, and "extended" for each later one that extends it further. One that existed before is "extended" for
- * exactly one of them.
+ * Splits the results of a merged write by request; {@link next} is called for the requests in their order. An entry that the write has
+ * created is "created" for the first request, and "extended" for each later one that extends it. An entry that existed before is
+ * "extended" for exactly one request.
  */
 export class SplitResults {
   readonly #merged: ReadonlyMap<EntryKey, MergedResult>;
@@ -68,7 +68,7 @@ export class SplitResults {
   }
 }
 
-/** The outcome for the request that asked for this entry. */
+/** The outcome of `asked`, the entry of the next request. */
 function claim(asked: NewEntry, merged: MergedResult): Outcome {
   const first = !merged.claimed;
   if (merged.result.outcome === "created" && (first || extendsTimes(asked, merged.entry))) {

@@ -5,32 +5,26 @@ import type { WriteResult } from "../store/store.ts";
 /** Why a check goes to the database: there is no complete index, or the check names a revision that the index has not seen. */
 export type Fallback = "no-index" | "unknown-revision";
 
-/**
- * The result of a read of the changes. `proven`: the index is current. `more`: the page was full, so more changes follow. `read-only`: the
- * database takes no writes. `lost`: the database has lost commits. `failed`: the read failed.
- */
+/** The result of a read of the changes. `more`: the page was full, so more changes follow. `lost`: the database has lost commits. */
 export type ReadEnd = "proven" | "more" | "read-only" | "lost" | "failed";
 
-/** One participant of a shared read or commit. */
+/** A request that shares a read or commit. */
 export interface Participant {
   /** Absent for the database monitor and for streams of Watch. */
   readonly caller?: Caller | undefined;
 }
 
-/**
- * Receives events of the domain for metrics. Methods are called in the middle of the work: they must not throw, and must return
- * quickly.
- */
+/** Receives events of the domain for metrics. Methods must not throw, and must return quickly. */
 export interface Observer {
-  /** A commit shared by these requests has ended. `results` has the outcome of each entry; undefined if the commit failed. */
+  /** A commit has ended; `results` is undefined if it failed. */
   committed(commit: {
     participants: readonly Participant[];
     results: readonly WriteResult[] | undefined;
     milliseconds: number;
   }): void;
-  /** A read of the changes, shared by these requests, has ended. */
+  /** A read of the changes has ended. */
   followed(read: { participants: readonly Participant[]; milliseconds: number; end: ReadEnd }): void;
-  /** A read of the entries themselves, shared by these calls, has succeeded or failed. */
+  /** A read of the entries themselves has ended. */
   lookedUp(read: { participants: readonly Participant[]; milliseconds: number; succeeded: boolean }): void;
   /** A check goes to the database although an index is configured. */
   fellBack(because: Fallback): void;

@@ -2,7 +2,6 @@ import type { EpochMs } from "../entry.ts";
 import type { Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 
-/** Interval at which the age of the oldest prunable entry is looked up. */
 export const BACKLOG_POLL_MS = 60_000;
 
 interface Options {
@@ -15,7 +14,7 @@ interface Options {
 /** Polls once a minute how long prunable entries have been waiting to be pruned, by this replica or another. */
 export class PruneBacklog {
   readonly #options: Options;
-  /** When the entry that waits longest became prunable. Null: no entry waits. Undefined: not known yet. */
+  /** When the entry that has been prunable for longest became prunable. Null: there is none. Undefined: not known yet. */
   #waitsSince: EpochMs | null | undefined;
   #cancel = () => {};
   #stopped = false;
@@ -25,8 +24,8 @@ export class PruneBacklog {
   }
 
   /**
-   * How long the entry that waits longest has been waiting, in milliseconds; 0 if no entry waits. As of the last successful poll;
-   * undefined before the first.
+   * For how many milliseconds an entry has been prunable at most; 0 if none is. As of the last successful poll; undefined before the
+   * first.
    */
   get longestWaitMs(): number | undefined {
     if (this.#waitsSince === undefined) return undefined;
@@ -37,7 +36,6 @@ export class PruneBacklog {
     void this.#poll();
   }
 
-  /** Polls, and schedules the next poll. */
   async #poll(): Promise<void> {
     const { store, clock, leewayMs, retentionMs } = this.#options;
     try {

@@ -5,13 +5,10 @@ export const PRUNE_PAUSE_RATIO = 2;
 /** A Prune call stops after this time and leaves the rest to the next call. Below the default deadline of a call. */
 export const PRUNE_CALL_MS = 5000;
 
-/**
- * Paces the chunks of one Prune call. While checks arrive it pauses between chunks, since checks are more urgent. It ends the call
- * before the caller's deadline.
- */
+/** Paces the chunks of one Prune call: pauses between chunks while checks arrive, and ends the call before the caller's deadline. */
 export class PrunePace {
   readonly #clock: Clock;
-  /** Returns the number of checks so far. */
+  /** The number of checks so far. */
   readonly #countChecks: () => number;
   readonly #endsAt: number;
   #chunkBegan: number;

@@ -13,7 +13,7 @@ interface Options {
   readonly observer?: Observer;
 }
 
-/** Prunes at an interval with jitter, so that replicas do not prune at the same time. */
+/** Prunes at an interval with 10 % jitter, so that replicas do not prune at the same time. */
 export class PruneSchedule {
   readonly #options: Options;
   #cancel = () => {};
@@ -28,7 +28,6 @@ export class PruneSchedule {
   start(intervalMs: number): void {
     const { clock, random } = this.#options;
     if (this.#stopped || intervalMs === 0) return;
-    // Between 0.9 and 1.1 of the interval.
     this.#cancel = clock.schedule(intervalMs * (0.9 + random() * 0.2), () => {
       this.#running = this.#prune().finally(() => this.start(intervalMs));
     });
@@ -41,11 +40,8 @@ export class PruneSchedule {
     let succeeded = false;
     try {
       for (let hasMore = true; hasMore && !this.#stopped; ) {
-        const result = await blacklist.prune({
-          limit: MAX_PRUNE_COUNT,
-          dryRun: false,
-          expiredBefore: undefined,
-        });
+        const task = { limit: MAX_PRUNE_COUNT, dryRun: false, expiredBefore: undefined };
+        const result = await blacklist.prune(task);
         pruned += result.count;
         hasMore = result.hasMore;
       }

@@ -2,18 +2,17 @@ import { ServiceError } from "../errors.ts";
 import { MAX_BATCH } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 
-/** How soon a caller's quota reflects entries that have expired or were created at another replica. */
+/** Interval of counts: within it a quota reflects entries that have expired or were created at another replica. */
 export const QUOTA_RECOUNT_MS = 60_000;
 /** Callers whose quotas are tracked at once. */
 export const MAX_QUOTA_CALLERS = 10_000;
 
-/** In rows. A caller that retries at the announced time must not be rejected because of a rounding error. */
+/** Rows by which a request may exceed the bucket: a caller that retries in time must not be rejected because of a rounding error. */
 const ROUNDING = 1e-6;
 
 interface Account {
-  /** Rows in the token bucket when it was last refilled. It holds one batch or one second's worth, whichever is more. */
+  /** Rows in the token bucket at `filledAt`, by the monotonic clock. */
   available: number;
-  /** When that was, by the monotonic clock. */
   filledAt: number;
   /** The caller's unexpired entries as last counted in the database, plus those added since. */
   rows: number;
@@ -21,7 +20,6 @@ interface Account {
   reserved: number;
   /** When the last count began, by the monotonic clock; -Infinity: never. */
   countedAt: number;
-  /** A count in progress. */
   counting: Promise<void> | undefined;
 }
 
@@ -31,14 +29,11 @@ interface Options {
   /** Unexpired entries; 0: unlimited. */
   readonly maxRows: number;
   /**
-   * Whether a request waits for the count of the caller's entries, and fails if counting fails. Otherwise the request uses the last
-   * count, and before the first count it is admitted: no revocation is delayed by a default quota that no operator has configured.
+   * Whether a request waits for the count of the caller's entries, and fails if counting fails. Otherwise it uses the last count, and
+   * is admitted before the first: a default quota that no operator has configured must not delay revocations.
    */
   readonly waitsForCount: boolean;
-  /**
-   * Entries of all callers together, or somewhat more; undefined if unknown. While the total is within the quota, no caller's
-   * entries are counted.
-   */
+  /** Entries of all callers, or somewhat more; undefined if unknown. While they are within one quota, no caller's entries are counted. */
   readonly total: () => number | undefined;
   readonly clock: Clock;
   /** Counts a caller's entries in the database, up to `limit`. */
@@ -48,7 +43,7 @@ interface Options {
 /** Gives back all reserved rows but those that became entries. */
 type Settle = (created: number) => void;
 
-/** What one request takes from its caller's quota, once, before any costly work is done for the request. */
+/** What one request takes from its caller's quota, before any costly work is done for it. */
 export class Allowance {
   readonly #take: (rows: number) => Promise<Settle>;
   #settle: Settle | undefined;
@@ -81,7 +76,7 @@ export class Quota {
     this.#options = options;
   }
 
-  /** Takes `rows` from the caller's quota. Throws QUOTA_EXCEEDED with the time after which to retry. */
+  /** As {@link Allowance.reserve}. */
   async reserve(caller: string, rows: number): Promise<Settle> {
     const account = this.#accountOf(caller);
     this.#spend(account, rows);
@@ -156,7 +151,7 @@ export class Quota {
     return account;
   }
 
-  /** The capacity of a bucket. A request of maximum size fits however low the rate; the caller then waits longer before its next one. */
+  /** The capacity of a bucket: one second's rows, and at least one request of maximum size. */
   get #burst(): number {
     return Math.max(MAX_BATCH, this.#options.rowsPerSecond);
   }

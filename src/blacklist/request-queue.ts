@@ -3,13 +3,12 @@ import type { Caller } from "../caller.ts";
 import { ServiceError } from "../errors.ts";
 import type { Clock } from "../time/clock.ts";
 
-/** Interval at which a full queue is searched for calls that are no longer awaited. */
+/** How often a full queue is searched for abandoned calls. */
 const SWEEP_INTERVAL_MS = 10;
 
-/** A call that waits for the next batch. */
 export interface QueuedRequest {
   readonly caller: Caller;
-  /** How much of the queue's capacity the call takes. */
+  /** How much of the queue's capacity it takes. */
   readonly size: number;
   reject(error: unknown): void;
 }
@@ -28,7 +27,7 @@ export class RequestQueue<Request extends QueuedRequest> {
     this.#capacity = new FairCapacity(options.capacity);
   }
 
-  /** Returns false, and adds nothing, when the queue is full, or this caller has too much of it. */
+  /** Returns false, and adds nothing, when the queue is full or the caller has its share of it. */
   add(waiting: Request): boolean {
     const name = nameOf(waiting);
     let takenFrom = this.#capacity.take(name, waiting.size);
@@ -78,5 +77,5 @@ function nameOf({ caller }: QueuedRequest): string {
   return caller.principal?.name ?? "";
 }
 
-/** Rejects a call that was dropped before any work was done for it; the caller has ended the call already. */
+/** Rejects a call that was dropped before any work was done for it. Its caller has ended it already. */
 export const ABANDONED = new ServiceError("CANCELLED", "the caller gave up before its turn came");

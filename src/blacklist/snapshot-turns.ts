@@ -3,7 +3,7 @@ import type { Clock } from "../time/clock.ts";
 
 /** Snapshots sent concurrently; others are queued. Each has about 300 kB in flight, and competes with checks for the processor. */
 export const MAX_SNAPSHOTS = 8;
-/** Snapshots sent concurrently to one known caller, so that others get theirs while that caller reads slowly. */
+/** Snapshots sent concurrently to one known caller, so that a slow caller leaves some to others. */
 export const MAX_SNAPSHOTS_PER_CALLER = 6;
 /** A snapshot whose client has read nothing for this long gives up its turn if others are queued. */
 export const SNAPSHOT_TURN_MS = 2000;
@@ -17,7 +17,7 @@ interface Receiver {
 /** Schedules snapshots: callers take turns, and one caller cannot have all the turns. */
 export class SnapshotTurns<R extends Receiver> {
   readonly #clock: Pick<Clock, "monotonic">;
-  /** For each receiver whose turn it is, when it last asked, by the monotonic clock. */
+  /** The receivers that have a turn, and when each last asked, by the monotonic clock. */
   readonly #current = new Map<R, number>();
   readonly #waiting = new FairQueue<R>();
   #waitingCount = 0;
@@ -31,7 +31,7 @@ export class SnapshotTurns<R extends Receiver> {
     return { inFlight: this.#current.size, waiting: this.#waitingCount };
   }
 
-  /** Whether it is the receiver's turn; if not, it is queued. A turn lasts until {@link end}. */
+  /** Whether the receiver has a turn, which lasts until {@link end}; queues it if not. */
   ask(receiver: R): boolean {
     const { callerName } = receiver;
     if (!this.#current.has(receiver)) {
@@ -52,7 +52,7 @@ export class SnapshotTurns<R extends Receiver> {
     return this.#current.delete(receiver) && this.#fill();
   }
 
-  /** Receivers whose turn it is and that have not asked for `SNAPSHOT_TURN_MS`, while others wait. */
+  /** Receivers that have a turn and have not asked for `SNAPSHOT_TURN_MS`; none unless others wait. */
   idle(): R[] {
     if (this.#waitingCount === 0) return [];
     const before = this.#clock.monotonic() - SNAPSHOT_TURN_MS;

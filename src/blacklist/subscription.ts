@@ -11,6 +11,9 @@ import type { Follower } from "./follower.ts";
 import type { Observer } from "./observer.ts";
 import { NO_INDEX } from "./unavailability.ts";
 
+/** The cost of sending a proof, in microseconds. */
+const PROOF_MICROS = 50;
+
 /** A message to a client's copy of the blacklist. */
 export type Delivery =
   /** Begins a transfer: of all live entries, about `count`, or of those that have changed. `key` is that of the fingerprints. */
@@ -27,11 +30,11 @@ export type Delivery =
 export interface SubscriptionHost {
   /** Throws UNAUTHENTICATED when the caller's own token is blacklisted, as far as the index knows. */
   rejectIfRevoked(caller: KnownCaller): void;
-  /** The earlier of this service's clock and the database's: a time that has passed by this has passed by both clocks. */
+  /** The time by the slower clock, see {@link ClockBounds.earliest}. */
   now(): EpochMs;
   /** How long after its expiry an entry stays effective. */
   readonly leewayMs: number;
-  /** Whether it is this subscription's turn to be sent a snapshot; queues it if not. It keeps the turn until {@link endSnapshot}. */
+  /** Whether it is this subscription's turn to be sent a snapshot, which lasts until {@link endSnapshot}; queues it if not. */
   hasSnapshotTurn(subscription: Subscription): boolean;
   endSnapshot(subscription: Subscription): void;
   /** Forgets a subscription that has been closed. */
@@ -70,13 +73,12 @@ export class Subscription {
   #epoch: number;
   /** The number of the next change to send. */
   #next: number;
-  /** Undefined if no snapshot is needed, and once it has been sent. */
+  /** Undefined if no snapshot is needed, or once it has been sent. */
   #snapshot: Snapshot | undefined;
   /** Whether `opened` has been sent for the current transfer. */
   #opened = false;
-  /** The id of the last `sync` received. */
+  /** The ids of the last `sync` received, and of the last one for which a proof has been requested. */
   #requestedId = 0n;
-  /** The id of the last `sync` for which a proof has been requested. */
   #provingId = 0n;
   readonly #proofs: SharedRounds<bigint>;
   /** The response to a `sync`, which is sent after all changes before the one numbered `after`. */
@@ -129,7 +131,7 @@ export class Subscription {
     return changeLog.epoch === this.#epoch ? changeLog.end - this.#next : 0;
   }
 
-  /** True when nothing is outstanding: the snapshot, the changes logged so far, and the response to every `sync` have been sent. */
+  /** True when the snapshot, the changes logged so far, and the response to every `sync` have been sent. */
   get isSettled(): boolean {
     const isProven = !this.#proofs.isBusy && this.#answer === undefined;
     return this.#opened && this.#snapshot === undefined && isProven && this.behind === 0;
@@ -151,7 +153,7 @@ export class Subscription {
     return this.#snapshot?.place !== 0 && this.#next < this.#options.changeLog.first;
   }
 
-  /** Starts over with a snapshot: the entries already sent stay valid, but changes may be missing. */
+  /** Starts over with a snapshot. The entries already sent stay valid, but changes may be missing. */
   #startOver(): void {
     const { changeLog, host, follower } = this.#options;
     host.endSnapshot(this);
@@ -179,7 +181,7 @@ export class Subscription {
   #part(snapshot: Snapshot): Delivery {
     const { changeLog, host, follower } = this.#options;
     if (snapshot.place === 0) {
-      // The turn may come long after the snapshot was announced, and the snapshot includes what was added to the index meanwhile.
+      // The turn may come long after `opened` was sent, and the snapshot includes what was added to the index meanwhile.
       snapshot.revision = follower.applied;
       this.#next = changeLog.end;
     }
@@ -196,7 +198,6 @@ export class Subscription {
   /** Collects the entries at the next place. */
   #visit(snapshot: Snapshot): void {
     const { host, follower } = this.#options;
-    // Read once, because there are thousands of entries.
     const { leewayMs } = host;
     const now = host.now();
     snapshot.place = follower.entries.visit(snapshot.place, (fingerprint, expiresAt) => {
@@ -233,9 +234,6 @@ export function checkIncreasing(id: bigint, before: bigint): bigint {
   if (id > before) return id;
   throw invalidRequest([{ field: "sync.id", description: "must be greater than every one before" }]);
 }
-
-/** The cost of sending a proof, in microseconds. */
-const PROOF_MICROS = 50;
 
 function reasonOf(error: unknown): Reason {
   return error instanceof ServiceError ? error.reason : "STORE_UNAVAILABLE";

@@ -31,11 +31,9 @@ interface Options {
   readonly observer?: Observer;
 }
 
-/** What a copy has when its stream begins. */
+/** What a copy has when its stream begins: all changes up to `revision`, with fingerprints made by `key`. */
 export interface CopyState {
-  /** It has all changes up to this one. */
   readonly revision: Revision;
-  /** The key of its fingerprints. */
   readonly key: Uint8Array;
 }
 
@@ -50,7 +48,7 @@ export class WatchHub implements SubscriptionHost {
   readonly #turns: SnapshotTurns<Subscription>;
   /** Whether a round of notifications is scheduled or running. */
   #isNotifying = false;
-  /** Whether something has changed since the round began, so that another round is due after it. */
+  /** Whether something has changed since that round began. */
   #hasNewChange = false;
   /** Whether a read is scheduled or in flight. */
   #isReading = false;
@@ -63,7 +61,6 @@ export class WatchHub implements SubscriptionHost {
     options.changeLog.onChange = () => this.#scheduleNotifications();
   }
 
-  /** The number of open subscriptions. */
   get size(): number {
     return this.#subscriptions.size;
   }
@@ -73,7 +70,7 @@ export class WatchHub implements SubscriptionHost {
     return [...this.#subscriptions].reduce((most, { behind }) => Math.max(most, behind), 0);
   }
 
-  /** How many copies are being sent a snapshot, and how many wait for their turn to be sent one. */
+  /** How many copies are being sent a snapshot, and how many wait for one. */
   get snapshots(): { readonly inFlight: number; readonly waiting: number } {
     return this.#turns.size;
   }
@@ -91,7 +88,7 @@ export class WatchHub implements SubscriptionHost {
     const { follower, changeLog } = this.#options;
     if (follower.phase !== "following") throw NO_INDEX;
     const { epoch } = changeLog;
-    // The copy may come from another replica that was ahead of this one: read the changes before looking for its revision.
+    // The copy may come from a replica that was ahead of this one: read the changes before looking for its revision.
     await follower.databaseState();
     this.rejectIfRevoked(caller);
     const found = copy === undefined ? undefined : await this.#firstChangeFor(copy);

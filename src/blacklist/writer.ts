@@ -1,6 +1,6 @@
 import type { Caller } from "../caller.ts";
 import type { NewEntry } from "../entry.ts";
-import { ServiceError } from "../errors.ts";
+import { isUnavailable, ServiceError } from "../errors.ts";
 import type { Revision } from "../revision.ts";
 import { SharedRounds } from "../shared-rounds.ts";
 import type { CommitResult, Store } from "../store/store.ts";
@@ -9,7 +9,7 @@ import { mergeWrites, SplitResults, type TokenResult } from "./merge-writes.ts";
 import type { Observer } from "./observer.ts";
 import { ABANDONED, type QueuedRequest, RequestQueue } from "./request-queue.ts";
 
-/** Rows and bytes of one commit. It stays far below `max_allowed_packet` (16 MiB) and holds its lock briefly. */
+/** Rows and bytes of one commit: far below `max_allowed_packet` (16 MiB), and few enough to hold the lock briefly. */
 export const MAX_COMMIT_ROWS = 2000;
 export const MAX_COMMIT_BYTES = 1024 * 1024;
 /** Tokens queued to be written before Blacklist is refused as OVERLOADED: as many as ten full commits. */
@@ -75,14 +75,13 @@ export class Writer {
     while (this.#commits.isBusy) await this.#committing;
   }
 
-  /** The requests of the next commit. */
   #take(): WaitingWrite[] | undefined {
     let rows = 0;
     let bytes = 0;
     return this.#waiting.take(({ entries }) => {
       rows += entries.length;
       for (const { key, reason, revokedBy } of entries) {
-        // A UTF-16 unit takes at most three bytes in UTF-8: a bound that is close enough and costs nothing.
+        // A UTF-16 unit takes at most three bytes in UTF-8.
         bytes += 3 * (key.length + reason.length + revokedBy.length);
       }
       return rows <= MAX_COMMIT_ROWS && bytes <= MAX_COMMIT_BYTES;
@@ -122,7 +121,6 @@ export class Writer {
     for (const { entries, resolve } of group) resolve({ results: split.next(entries), revision });
   }
 
-  /** Commits what these requests contain, and reports the commit to the observer. */
   async #storeMerged(participants: readonly WaitingWrite[]): Promise<CommitResult> {
     const { clock, leewayMs, observer, store } = this.#options;
     const began = clock.monotonic();
@@ -136,8 +134,4 @@ export class Writer {
       observer?.committed({ participants, results, milliseconds: clock.monotonic() - began });
     }
   }
-}
-
-function isUnavailable(error: unknown): boolean {
-  return error instanceof ServiceError && error.reason === "STORE_UNAVAILABLE";
 }

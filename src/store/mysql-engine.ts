@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Knex } from "knex";
 import type { EpochMs, NewEntry } from "../entry.ts";
-import { ServiceError, storeUnavailable } from "../errors.ts";
+import { isUnavailable, ServiceError, storeUnavailable } from "../errors.ts";
 import { STORE_TIMEOUT_MS } from "../limits.ts";
 import type { Revision } from "../revision.ts";
 import { extendsTimes } from "../token-identity.ts";
@@ -218,8 +218,4 @@ export class MysqlEngine implements Engine {
 /** The entry has expired and been pruned since, so whether it existed before is unknown. */
 function expiredMeanwhile(): ServiceError {
   return storeUnavailable("the token expired while it was being blacklisted");
-}
-
-function isUnavailable(error: unknown): boolean {
-  return error instanceof ServiceError && error.reason === "STORE_UNAVAILABLE";
 }
