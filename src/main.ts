@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
-import { EXIT } from "./cli/exit-code.ts";
+import { EXIT } from "./cli/errors.ts";
 import { run } from "./cli/program.ts";
 import {
   type Config,

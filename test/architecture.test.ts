@@ -107,7 +107,7 @@ describe("the architecture", () => {
   it("matches no text of its own errors: what programs act on is a field", () => {
     // These read what other programs say, which have no field for it: grpc-js, libsql and Commander.
     const foreign = [
-      "src/cli/explain-error.ts",
+      "src/cli/errors.ts",
       "src/cli/hints.ts",
       "src/client/grpc-error.ts",
       "src/store/sqlite-engine.ts",

@@ -4,8 +4,8 @@ import { type BearerToken, bearerTokenProblem } from "../client/authorization.ts
 import { type ClientCredentials, clientCredentials, type Tls } from "../client/credentials.ts";
 import { isRawToken } from "../raw-token.ts";
 import { settingProblem } from "../text/setting-text.ts";
+import { UsageError } from "./errors.ts";
 import type { CliIo } from "./io.ts";
-import { UsageError } from "./usage-error.ts";
 
 /** The operator's credentials and trusted CAs. Not parsed by commander, which would quote a secret in its errors. */
 export interface CredentialOptions {
@@ -82,9 +82,8 @@ function tokenFrom(options: CredentialOptions, env: Environment): BearerToken | 
   if (file !== undefined) return reloadedToken(file);
   if (token === undefined) return undefined;
   if (isPath(token.text)) {
-    throw new UsageError(
-      `${token.name} must be the token, not a file name: use ${fileInsteadOf(token.name)} for a file`,
-    );
+    const instead = token.name === OPTIONS.token.variable ? OPTIONS.tokenFile.variable : "--token-file";
+    throw new UsageError(`${token.name} must be the token, not a file name: use ${instead} for a file`);
   }
   const problem = bearerTokenProblem(token.text);
   if (problem !== undefined) throw new UsageError(`${token.name} ${problem}`);
@@ -94,10 +93,6 @@ function tokenFrom(options: CredentialOptions, env: Environment): BearerToken | 
 /** Whether `text` is a path rather than a token: no JWT contains a slash. */
 function isPath(text: string): boolean {
   return !isRawToken(text) && (/^[~.]*[/\\]/.test(text) || existsSync(text));
-}
-
-function fileInsteadOf(name: string): string {
-  return name === OPTIONS.token.variable ? OPTIONS.tokenFile.variable : "--token-file";
 }
 
 function tlsFrom(options: CredentialOptions, env: Environment): Tls | true | undefined {
@@ -132,7 +127,7 @@ function optionOrVariable(
   const text = option ?? (env[variable] || undefined);
   if (text === undefined) return undefined;
   const found = { name: option === undefined ? variable : flags.replace(/ .*/, ""), text };
-  // A token is validated by its user.
+  // A token is validated by tokenFrom.
   return key === "token" ? found : expectUnaltered(found);
 }
 

@@ -1,8 +1,8 @@
 import { type FileHandle, rename, rm, stat } from "node:fs/promises";
 import type { Clock } from "../time/clock.ts";
+import { UsageError } from "./errors.ts";
 import type { ListFilter } from "./list-filter.ts";
 import { createPrivateFile, openPrivateFile, readPrivateFile, replacePrivateFile } from "./private-file.ts";
-import { UsageError } from "./usage-error.ts";
 
 /** How often the state is written, which bounds what is fetched again after a kill. */
 const STATE_INTERVAL_MS = 1000;

@@ -5,7 +5,7 @@ import { describeMisspelling, misspellings } from "../config/misspellings.ts";
 import { formatHostPort, type HostPort, parseHostPort } from "../connections/host-port.ts";
 import { escapeLine } from "../text/terminal-text.ts";
 import { clampedToTimer } from "../time/clock.ts";
-import { EXIT } from "./exit-code.ts";
+import { EXIT } from "./errors.ts";
 import type { CliIo, CommandContext } from "./io.ts";
 import { addressFrom, duration, hostPort, positiveDuration } from "./option-parsers.ts";
 
@@ -37,11 +37,10 @@ export function addHealthCommand(program: Command, { io, exit }: CommandContext)
     .command("health")
     .summary("check whether a service is serving")
     .description("Checks whether a running service is serving, as a load balancer does.")
-    .addOption(
-      new Option(
-        "--admin-address <host:port>",
-        `the service's address for probes (default: ADMIN_ADDRESS, or else ${DEFAULT_ADDRESS})`,
-      ).argParser(hostPort),
+    .option(
+      "--admin-address <host:port>",
+      `the service's address for probes (default: ADMIN_ADDRESS, or else ${DEFAULT_ADDRESS})`,
+      hostPort,
     )
     .addOption(
       new Option("--timeout <duration>", "how long to wait for each response")

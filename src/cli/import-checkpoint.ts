@@ -2,9 +2,9 @@ import { lstat, rm } from "node:fs/promises";
 import { MAX_BATCH } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
 import { type BatchStore, COUNT_NAMES, type ImportCounts } from "./batch-store.ts";
+import { UsageError } from "./errors.ts";
 import type { ImportItem, InputDigest } from "./import-items.ts";
 import { openPrivateFile, readPrivateFile, replacePrivateFile, temporaryPathOf } from "./private-file.ts";
-import { UsageError } from "./usage-error.ts";
 
 /** The progress of an import. */
 export interface ImportProgress {

@@ -4,10 +4,10 @@ import { storedJtiProblem, textProblem } from "../entry.ts";
 import { MAX_REASON_BYTES } from "../limits.ts";
 import { likelyName } from "../text/nearest-word.ts";
 import { escapeLine } from "../text/terminal-text.ts";
+import { UsageError } from "./errors.ts";
 import { scanLines } from "./lines.ts";
 import { parseAbsoluteTime, type TimeArgument } from "./time-argument.ts";
 import { OUTPUT_ONLY_FIELDS } from "./token-input.ts";
-import { UsageError } from "./usage-error.ts";
 
 /** A line of the input: the token it names, or what is wrong with it. */
 export type ImportItem = {

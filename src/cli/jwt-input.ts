@@ -1,8 +1,8 @@
 import { createReadStream } from "node:fs";
 import type { Readable } from "node:stream";
 import { isRawToken } from "../raw-token.ts";
+import { UsageError } from "./errors.ts";
 import { readLines } from "./lines.ts";
-import { UsageError } from "./usage-error.ts";
 
 /** A header is often copied as a whole. */
 const SCHEME = /^(?:authorization:\s*)?bearer\s+/i;

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import { TextDecoder } from "node:util";
-import { UsageError } from "./usage-error.ts";
+import { UsageError } from "./errors.ts";
 
 export interface Line {
   /** Counted from 1. */

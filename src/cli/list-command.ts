@@ -2,7 +2,7 @@ import { type Command, Option } from "commander";
 import { PageTokens } from "../client/listing.ts";
 import type { EpochMs } from "../entry.ts";
 import { MAX_PAGE_SIZE } from "../limits.ts";
-import { EXIT } from "./exit-code.ts";
+import { EXIT } from "./errors.ts";
 import type { CommandContext } from "./io.ts";
 import {
   addListFilter,
@@ -45,11 +45,7 @@ export function addListCommand(program: Command, context: CommandContext): void 
     .command("list")
     .summary("show which tokens were revoked, when and why")
     .description("Lists the entries of the blacklist, most recently revoked first.")
-    .addOption(
-      new Option("--limit <count>", "show at most this many")
-        .argParser(positiveInteger)
-        .default(DEFAULT_LIMIT),
-    )
+    .option("--limit <count>", "show at most this many", positiveInteger, DEFAULT_LIMIT)
     .addOption(new Option("--all", "show all entries").conflicts("limit"))
     .addOption(formatOption())
     .addHelpText("after", HELP);

@@ -1,12 +1,12 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import type { EpochMs } from "../entry.ts";
 import { MAX_REVOKED_BY_BYTES } from "../limits.ts";
 import { isRawToken } from "../raw-token.ts";
+import { UsageError } from "./errors.ts";
 import { InputWarnings } from "./input-warnings.ts";
 import { textUpTo, timeArgument } from "./option-parsers.ts";
 import type { Session } from "./session.ts";
 import type { TimeArgument } from "./time-argument.ts";
-import { UsageError } from "./usage-error.ts";
 
 /** The filters, by the names of the command's options. */
 export interface ListFilterOptions {
@@ -30,19 +30,17 @@ export function addListFilter(command: Command, now: EpochMs): Command {
   const ago = timeArgument({ now, relative: "ago" });
   return command
     .option("--include-expired", "include expired entries that have not been pruned")
-    .addOption(
-      new Option("--created-after <when>", "only tokens revoked at or after this time").argParser(ago),
+    .option("--created-after <when>", "only tokens revoked at or after this time", ago)
+    .option("--created-before <when>", "only tokens revoked before this time", ago)
+    .option(
+      "--revoked-by <caller>",
+      "only tokens revoked by exactly this caller",
+      textUpTo(MAX_REVOKED_BY_BYTES),
     )
-    .addOption(new Option("--created-before <when>", "only tokens revoked before this time").argParser(ago))
-    .addOption(
-      new Option("--revoked-by <caller>", "only tokens revoked by exactly this caller").argParser(
-        textUpTo(MAX_REVOKED_BY_BYTES),
-      ),
-    )
-    .addOption(
-      new Option("--jti <jti>", "only this token; may be given several times").argParser(
-        (jti: string, others: string[] = []) => [...others, jti],
-      ),
+    .option(
+      "--jti <jti>",
+      "only this token; may be given several times",
+      (jti: string, others: string[] = []) => [...others, jti],
     );
 }
 

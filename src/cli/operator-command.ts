@@ -8,11 +8,11 @@ import {
   type CredentialOptions,
   credentialsFrom,
 } from "./credential-options.ts";
+import { UsageError } from "./errors.ts";
 import type { CliIo, CommandContext } from "./io.ts";
 import { address, addressFrom, positiveDuration } from "./option-parsers.ts";
 import type { Format } from "./row-writer.ts";
 import { Session } from "./session.ts";
-import { UsageError } from "./usage-error.ts";
 
 /** The options of every command that calls a running service. */
 export interface OperatorOptions extends CredentialOptions {
@@ -42,11 +42,10 @@ export function operatorCommand<Options extends OperatorOptions>(
   { timeout, run }: OperatorCommand<Options>,
 ): void {
   command
-    .addOption(
-      new Option(
-        "--address <host:port>",
-        `the service's address (default: TOKEN_BLACKLIST_ADDRESS, or else ${DEFAULT_ADDRESS})`,
-      ).argParser(address),
+    .option(
+      "--address <host:port>",
+      `the service's address (default: TOKEN_BLACKLIST_ADDRESS, or else ${DEFAULT_ADDRESS})`,
+      address,
     )
     .addOption(
       new Option("--timeout <duration>", "how long to wait for each response")
@@ -60,7 +59,7 @@ export function operatorCommand<Options extends OperatorOptions>(
     try {
       exit(await run(session, options, command.args));
     } catch (error) {
-      exit(session.fail(error));
+      exit(session.report(error));
     } finally {
       session.close();
     }

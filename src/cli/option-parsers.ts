@@ -3,9 +3,9 @@ import { parseHostPort } from "../connections/host-port.ts";
 import { textProblem } from "../entry.ts";
 import { settingProblem } from "../text/setting-text.ts";
 import { parseDuration } from "../time/duration.ts";
+import { UsageError } from "./errors.ts";
 import type { CliIo } from "./io.ts";
 import { parseTimeArgument, type TimeArgument, type TimeArgumentSetup } from "./time-argument.ts";
-import { UsageError } from "./usage-error.ts";
 
 // Parsers of option values for commander, which puts the option's name before the message.
 

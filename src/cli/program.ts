@@ -3,7 +3,7 @@ import { withoutRawTokens } from "../raw-token.ts";
 import { escapeLine } from "../text/terminal-text.ts";
 import { addBlacklistCommand } from "./blacklist-command.ts";
 import { addCheckCommand } from "./check-command.ts";
-import { EXIT } from "./exit-code.ts";
+import { EXIT, messageOf } from "./errors.ts";
 import { addExportCommand } from "./export-command.ts";
 import { addHealthCommand } from "./health-command.ts";
 import { hintFor } from "./hints.ts";
@@ -103,7 +103,7 @@ async function execute(argv: readonly string[], io: CliIo): Promise<number> {
       if (hint !== undefined) io.stderr.write(`${escapeLine(hint)}\n`);
       return EXIT.usage;
     }
-    io.stderr.write(`error: ${escapeLine(error instanceof Error ? error.message : String(error))}\n`);
+    io.stderr.write(`error: ${escapeLine(messageOf(error))}\n`);
     return EXIT.failed;
   }
 }

@@ -1,6 +1,6 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { MAX_PRUNE_COUNT } from "../limits.ts";
-import { EXIT } from "./exit-code.ts";
+import { EXIT } from "./errors.ts";
 import type { CommandContext } from "./io.ts";
 import { operatorCommand, type RowOptions } from "./operator-command.ts";
 import { positiveInteger, timeArgument } from "./option-parsers.ts";
@@ -43,18 +43,17 @@ export function addPruneCommand(program: Command, context: CommandContext): void
     .command("prune")
     .summary("delete entries of tokens that have expired")
     .description("Deletes entries of tokens that no verifier accepts any more, because they have expired.")
-    .addOption(
-      new Option(
-        "--max-count <count>",
-        "delete at most this many; with --all, per call (default: 10000)",
-      ).argParser(positiveInteger),
+    .option(
+      "--max-count <count>",
+      "delete at most this many; with --all, per call (default: 10000)",
+      positiveInteger,
     )
     .option("--all", "repeat until no expired entry is left")
     .option("--dry-run", "delete nothing, only count")
-    .addOption(
-      new Option("--expired-before <when>", "only entries of tokens that expired before this time").argParser(
-        timeArgument({ now: context.io.clock.now(), relative: "ago" }),
-      ),
+    .option(
+      "--expired-before <when>",
+      "only entries of tokens that expired before this time",
+      timeArgument({ now: context.io.clock.now(), relative: "ago" }),
     )
     .addOption(formatOption())
     .addHelpText("after", HELP);
@@ -80,7 +79,7 @@ async function pruneTokens(session: Session, options: PruneOptions): Promise<num
       progress.add(answer.prunedCount);
     } while (untilDone && more && idle < MAX_IDLE_CALLS);
   } catch (error) {
-    const code = session.fail(error);
+    const code = session.report(error);
     if (untilDone) session.note(`At least ${pruned} pruned. Repeating the command is safe.`);
     return code;
   }

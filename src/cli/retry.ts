@@ -2,7 +2,7 @@ import { ClientError } from "../client/client-error.ts";
 import { pause, remapCancellation } from "../client/retry.ts";
 import type { CliIo } from "./io.ts";
 
-/** Longer than a rolling restart leaves an address without a replica, or a failover a database without a primary. */
+/** Rolling restarts and failovers of the database take less. */
 const MAX_OUTAGE_MS = 60_000;
 const FIRST_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 2000;
@@ -14,7 +14,8 @@ const MAX_PAUSE_MS = 2000;
  */
 export class OutageRetry {
   readonly #io: CliIo;
-  #lastAnswerAt: number | undefined;
+  /** By the monotonic clock. */
+  #lastAnswerAt = Number.NEGATIVE_INFINITY;
 
   constructor(io: CliIo) {
     this.#io = io;
@@ -29,15 +30,11 @@ export class OutageRetry {
         this.#lastAnswerAt = clock.monotonic();
         return answer;
       } catch (error) {
-        if (signal.aborted || !isTransient(error) || this.#isOver()) throw error;
+        const isOver = clock.monotonic() - this.#lastAnswerAt > MAX_OUTAGE_MS;
+        if (signal.aborted || !isTransient(error) || isOver) throw error;
         await pause(clock, Math.min(FIRST_PAUSE_MS * 2 ** (attempt - 1), MAX_PAUSE_MS), signal);
       }
     }
-  }
-
-  #isOver(): boolean {
-    if (this.#lastAnswerAt === undefined) return true;
-    return this.#io.clock.monotonic() - this.#lastAnswerAt > MAX_OUTAGE_MS;
   }
 }
 
@@ -48,11 +45,11 @@ function isTransient(error: unknown): boolean {
   return code === "UNAVAILABLE" || code === "DEADLINE_EXCEEDED" || reason === "OVERLOADED";
 }
 
-/** A quota per second is refilled within this time. A quota of total entries is not, and is reported to the operator instead. */
+/** A quota per second is refilled within this time; a quota of total entries is not, and is reported to the operator. */
 const MAX_WAIT_MS = 30_000;
 /** Keeps a service that asks for no delay from being called thousands of times a second. */
 const MIN_WAIT_MS = 50;
-/** Others of the same caller may use up the quota again and again. */
+/** Other processes of the same caller may use up the quota repeatedly. */
 const GIVE_UP_AFTER_MS = 10 * 60_000;
 
 /**

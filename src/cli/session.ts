@@ -1,14 +1,13 @@
 import type { ClientCredentials } from "../client/credentials.ts";
 import { createRpcClient, type RpcClient, type RpcOptions } from "../client/rpc-client.ts";
 import type { Clock } from "../time/clock.ts";
-import { EXIT, exitCodeOf } from "./exit-code.ts";
-import { type Circumstances, explainError } from "./explain-error.ts";
+import { EXIT, exitCodeOf, explainError, type FailedCall } from "./errors.ts";
 import { type CliIo, Output, type Screen } from "./io.ts";
 
 export interface SessionSetup {
   readonly address: string;
   readonly credentials: ClientCredentials;
-  /** Of each call. */
+  /** The timeout of each call, in milliseconds. */
   readonly timeoutMs: number;
 }
 
@@ -46,19 +45,19 @@ export class Session {
     return this.#progress;
   }
 
-  /** A line for the operator, on standard error. */
+  /** Prints a line on standard error. */
   note(text: string): void {
     this.#progress?.clear();
     this.io.stderr.write(`${text}\n`);
   }
 
-  /** A line that is printed only if standard error is a terminal. */
-  remark(text: string): void {
+  /** Prints a line on standard error if that is a terminal. */
+  noteOnTerminal(text: string): void {
     if (this.io.stderr.isTTY) this.note(text);
   }
 
-  /** Reports `error` to the operator; `origins` as in {@link Circumstances}. Returns the exit code. */
-  fail(error: unknown, origins?: Circumstances["origins"]): number {
+  /** Prints what `error` means; `origins` as in {@link FailedCall}. Returns the exit code. */
+  report(error: unknown, origins?: FailedCall["origins"]): number {
     if (this.io.signal.aborted) {
       this.note("interrupted");
       return EXIT.interrupted;

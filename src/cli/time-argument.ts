@@ -1,7 +1,7 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { EpochMs } from "../entry.ts";
 import { parseDuration } from "../time/duration.ts";
-import { UsageError } from "./usage-error.ts";
+import { UsageError } from "./errors.ts";
 
 /** The fields of a protobuf Timestamp. */
 export type TimeArgument = Pick<Timestamp, "seconds" | "nanos">;

@@ -1,10 +1,8 @@
 import { MAX_BATCH } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
-import { certainlyChangedNothing } from "./explain-error.ts";
-import { orderedMap, type Settled } from "./ordered-map.ts";
+import { certainlyChangedNothing, UsageError } from "./errors.ts";
 import type { Session } from "./session.ts";
 import type { InputToken, InputTokens } from "./token-input.ts";
-import { UsageError } from "./usage-error.ts";
 
 /** Enough to hide the round trip; the service merges concurrent calls into one commit anyway. */
 export const MAX_BATCHES_IN_FLIGHT = 4;
@@ -23,30 +21,20 @@ export function tokenBatches<Response>(
 /** Collects the failures of batches. Only the first is reported to the operator, because the others mostly repeat it. */
 export class BatchFailures {
   readonly #session: Session;
-  #exitCode: number | undefined;
-  #changedNothing = true;
+  /** The exit code of the first failure; undefined if there is none. */
+  exitCode: number | undefined;
+  /** Whether no failed batch can have changed anything. */
+  changedNothing = true;
 
   constructor(session: Session) {
     this.#session = session;
   }
 
-  /** The exit code of the first failure; undefined if there is none. */
-  get exitCode(): number | undefined {
-    return this.#exitCode;
-  }
-
-  /** Whether no failed batch can have changed anything. */
-  get changedNothing(): boolean {
-    return this.#changedNothing;
-  }
-
   /** `input` is the failed batch; absent if reading the input failed. */
   add({ input, error }: { readonly input?: readonly InputToken[]; readonly error: unknown }): void {
-    if (!(error instanceof UsageError || certainlyChangedNothing(error))) this.#changedNothing = false;
-    this.#exitCode ??= this.#session.fail(
-      error,
-      input?.map(({ origin }) => origin),
-    );
+    if (!(error instanceof UsageError || certainlyChangedNothing(error))) this.changedNothing = false;
+    const origins = input?.map(({ origin }) => origin);
+    this.exitCode ??= this.#session.report(error, origins);
   }
 }
 
@@ -55,16 +43,14 @@ export class BatchFailures {
  * {@link MAX_BATCH_WAIT_MS}, so that a revocation does not wait for 999 others.
  */
 export async function* inBatches<T>(source: AsyncIterable<readonly T[]>, clock: Clock): AsyncGenerator<T[]> {
-  const pause = () =>
-    new Promise<boolean>((resolve) => void clock.schedule(MAX_BATCH_WAIT_MS, () => resolve(true)));
+  const pause = () => new Promise<void>((resolve) => void clock.schedule(MAX_BATCH_WAIT_MS, resolve));
   const iterator = source[Symbol.asyncIterator]();
   let waiting: T[] = [];
   for (;;) {
     const next = iterator.next();
     if (waiting.length > 0) {
-      // The result of the read is handled below, including a failure that comes first.
-      const paused = await Promise.race([pause(), next.then(notPaused, notPaused)]);
-      if (paused) {
+      // The pause resolves to undefined. The result of the read is handled below, including a failure.
+      if ((await Promise.race([Promise.allSettled([next]), pause()])) === undefined) {
         yield waiting;
         waiting = [];
       }
@@ -81,6 +67,59 @@ export async function* inBatches<T>(source: AsyncIterable<readonly T[]>, clock: 
   if (waiting.length > 0) yield waiting;
 }
 
-function notPaused(): boolean {
-  return false;
+/** The result for one input. Without an input, `error` is that of reading the inputs. */
+export type Settled<In, Out> =
+  | { readonly input: In; readonly output: Out }
+  | { readonly input?: In; readonly error: unknown };
+
+/**
+ * Runs `work` on each input, up to `limit` at once, and yields results in the order of the inputs. After the first failure no
+ * further work is started; work in flight is still awaited and yielded, because it takes effect.
+ */
+export async function* orderedMap<In, Out>(
+  inputs: AsyncIterable<In>,
+  limit: number,
+  work: (input: In) => Promise<Out>,
+): AsyncGenerator<Settled<In, Out>> {
+  const iterator = inputs[Symbol.asyncIterator]();
+  /** The work in flight, in the order of the inputs. */
+  const running: Promise<Settled<In, Out>>[] = [];
+  /** Resolves once the next input has been read. */
+  let reading: Promise<undefined> | undefined;
+  // The assertions keep the compiler from assuming that the functions below never assign these.
+  let isOpen = true as boolean;
+  let readFailure = undefined as Settled<In, Out> | undefined;
+
+  async function run(input: In): Promise<Settled<In, Out>> {
+    try {
+      return { input, output: await work(input) };
+    } catch (error) {
+      isOpen = false;
+      return { input, error };
+    }
+  }
+
+  async function read(): Promise<undefined> {
+    try {
+      const { done, value } = await iterator.next();
+      if (done) isOpen = false;
+      else if (isOpen) running.push(run(value));
+    } catch (error) {
+      if (isOpen) readFailure = { error };
+      isOpen = false;
+    }
+    reading = undefined;
+  }
+
+  for (;;) {
+    if (isOpen && running.length < limit) reading ??= read();
+    // Once no further input is wanted, a read in progress is not awaited: it may wait for an operator's next line.
+    const events = [running[0], isOpen ? reading : undefined].filter((promise) => promise !== undefined);
+    if (events.length === 0) break;
+    const settled = await Promise.race(events);
+    if (settled === undefined) continue;
+    void running.shift();
+    yield settled;
+  }
+  if (readFailure !== undefined) yield readFailure;
 }

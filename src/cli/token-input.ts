@@ -4,8 +4,8 @@ import { MAX_REASON_BYTES } from "../limits.ts";
 import { isRawToken } from "../raw-token.ts";
 import { likelyName } from "../text/nearest-word.ts";
 import { escapeLine } from "../text/terminal-text.ts";
+import { UsageError } from "./errors.ts";
 import { readLines } from "./lines.ts";
-import { UsageError } from "./usage-error.ts";
 
 /** One token as the operator named it. */
 export interface InputToken {

@@ -1,10 +1,11 @@
 import { X509Certificate } from "node:crypto";
+import { isIP, type Socket } from "node:net";
+import { type ConnectionOptions, checkServerIdentity } from "node:tls";
 import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
 import { isLoopback, parseHostPort } from "../connections/host-port.ts";
 import { type Authorization, type BearerToken, bearerAuthorization } from "./authorization.ts";
 import { ClientError } from "./client-error.ts";
 import { invalidArguments, unknownOptions } from "./option-problems.ts";
-import { withoutAddressAsServerName } from "./tls-by-address.ts";
 
 export interface CredentialsSetup {
   /** Authenticates the caller. Absent: the client certificate does, if there is one. */
@@ -33,7 +34,7 @@ export interface ClientCredentials {
   authorization(address: string): Authorization | undefined;
 }
 
-/** Decides on TLS and on callers' tokens. Throws a {@link ClientError} for unusable values. */
+/** Throws a {@link ClientError} for unusable values. */
 export function clientCredentials(setup: CredentialsSetup = {}): ClientCredentials {
   const { token, tls } = setup;
   refuseUnknown(setup, tls);
@@ -42,7 +43,7 @@ export function clientCredentials(setup: CredentialsSetup = {}): ClientCredentia
   return {
     channel: tls === undefined ? credentials.createInsecure() : encrypted(tls === true ? {} : tls),
     authorization(address) {
-      if (authorization !== undefined && tls === undefined && !staysHere(address)) {
+      if (authorization !== undefined && tls === undefined && !isOnThisMachine(address)) {
         throw unusable("a token is not sent without TLS, except to this machine");
       }
       return authorization;
@@ -50,7 +51,7 @@ export function clientCredentials(setup: CredentialsSetup = {}): ClientCredentia
   };
 }
 
-/** A misspelt `tls` would mean plain text, and a misspelt `ca` other trusted CAs. */
+/** Ignoring a misspelt `tls` would mean plain text, and ignoring a misspelt `ca` other trusted CAs. */
 function refuseUnknown(setup: object, tls: unknown): void {
   const violations = unknownOptions(setup, ["token", "tls"]);
   if (typeof tls === "object" && tls !== null) {
@@ -82,7 +83,7 @@ function attempt<T>(what: string, use: () => T): T {
   }
 }
 
-function staysHere(address: string): boolean {
+function isOnThisMachine(address: string): boolean {
   if (address.startsWith("unix:")) return true;
   try {
     return isLoopback(parseHostPort(address).host);
@@ -93,4 +94,32 @@ function staysHere(address: string): boolean {
 
 function unusable(message: string, cause?: unknown): ClientError {
   return new ClientError("INVALID_ARGUMENT", message, { cause });
+}
+
+type Connect = ReturnType<ChannelCredentials["_createSecureConnector"]>["connect"];
+
+/**
+ * Makes `channel` usable for services that are addressed by IP address. grpc-js sends the IP address as the TLS server name, which
+ * RFC 6066 forbids: Node.js warns, and from version 25 on refuses to connect. Without a server name Node.js looks for the address
+ * in the certificate. With several addresses, the certificate must contain the address connected to, or the first one.
+ */
+function withoutAddressAsServerName(channel: ChannelCredentials): ChannelCredentials {
+  const create = channel._createSecureConnector.bind(channel);
+  channel._createSecureConnector = (...args) => {
+    const connector = create(...args);
+    // Missing from grpc-js's types.
+    const { connectionOptions } = connector as { readonly connectionOptions?: ConnectionOptions };
+    if (isIP(connectionOptions?.servername ?? "") === 0) return connector;
+    const options = connectionOptions as ConnectionOptions;
+    delete options.servername;
+    const connect: Connect = connector.connect.bind(connector);
+    connector.connect = (socket: Socket) => {
+      const { remoteAddress = "" } = socket;
+      options.checkServerIdentity = (first, certificate) =>
+        checkServerIdentity(remoteAddress, certificate) && checkServerIdentity(first, certificate);
+      return connect(socket);
+    };
+    return connector;
+  };
+  return channel;
 }

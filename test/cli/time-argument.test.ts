@@ -1,6 +1,6 @@
 import { expect } from "chai";
+import { UsageError } from "../../src/cli/errors.ts";
 import { parseTimeArgument } from "../../src/cli/time-argument.ts";
-import { UsageError } from "../../src/cli/usage-error.ts";
 import type { EpochMs } from "../../src/entry.ts";
 import { NOW } from "./run-cli.ts";
 
