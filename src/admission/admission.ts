@@ -2,12 +2,12 @@ import { ServiceError } from "../errors.ts";
 import { MAX_UNSENT_BYTES } from "../limits.ts";
 import { FairCapacity, type Share } from "./fair-capacity.ts";
 
-/** Calls in flight in the whole process. Beyond it, calls fail with RESOURCE_EXHAUSTED, so that memory is bounded. */
+/** Calls in flight in the whole process. Further calls fail with RESOURCE_EXHAUSTED, so that memory is bounded. */
 export const MAX_CALLS = 20_000;
-/** Bytes of large requests in flight in the whole process: on the wire. Decoded, they take somewhat more memory. */
+/** Bytes of large requests in flight in the whole process, as encoded. Decoded, they take somewhat more memory. */
 export const MAX_UNANSWERED_BYTES = 64 * 1024 * 1024;
 
-/** A call, by the address of its connection, which is read only when needed, since it may have to be looked up. */
+/** A call. The address of its connection is read only when needed, since it may have to be looked up. */
 interface Source {
   readonly peer: string;
 }
@@ -42,7 +42,7 @@ export class Admission {
     return this.#capacity.claim(caller);
   }
 
-  /** Counts a large request of this caller. Undefined if it is too much; otherwise the result must be passed to {@link releaseRequest}. */
+  /** Counts a large request of a caller. Undefined if there is no room; otherwise pass the result to {@link releaseRequest}. */
   reserveRequest(caller: string, bytes: number): Share | undefined {
     return this.#requests.take(caller, bytes);
   }
@@ -67,7 +67,7 @@ export class Admission {
     return (this.#unread.get(peer) ?? 0) < MAX_UNSENT_BYTES;
   }
 
-  /** Counts the bytes of an answer that waits for the client to read it. Call the returned function when the bytes have been sent. */
+  /** Counts the bytes of an answer as unread. Call the returned function when they have been sent. */
   bufferAnswer(peer: string, bytes: number): () => void {
     this.#unread.set(peer, (this.#unread.get(peer) ?? 0) + bytes);
     return () => {

@@ -1,10 +1,10 @@
-/** Whether a share of the capacity counts against its caller's limit ("own") or not ("common"). Needed to give it back. */
+/** Whether a share of the capacity counts against its caller's limit ("own") or not ("common"). Needed to give the share back. */
 export type Share = "common" | "own";
 
 /**
- * A bounded resource that callers share, such as places in a queue. The first half is open to all, without accounting. Beyond that, a
- * caller may take at most as much more as it leaves free for all others, so that no caller can take everything: one alone gets three
- * quarters. Callers without a name are not distinguished, and may take everything.
+ * A bounded resource that callers share, such as places in a queue. The first half is open to all, without accounting. Of the second half, a
+ * caller may take no more than it leaves free, so that a single caller gets at most three quarters of the resource. Callers without a name are
+ * not distinguished, and may take everything.
  */
 export class FairCapacity {
   readonly #total: number;

@@ -16,16 +16,16 @@ const MAX_GRPC_CONNECTIONS = 15_000;
 const RESERVED_DESCRIPTORS = 128;
 
 /** The service cannot run with fewer connections. */
-const LEAST_CONNECTIONS = 16;
+const MIN_CONNECTIONS = 16;
 
-/** The bounds on the connections of one listener: their maximum number, and how long they may be of no use. */
+/** The bounds on the connections of one listener. */
 export interface ConnectionLimits {
   readonly total: number;
   /** For one remote address. */
   readonly perAddress: number;
   /** Connections without an authenticated caller. */
   readonly unauthenticated: number;
-  /** How long a peer may take before a first call is possible, in milliseconds. */
+  /** How long a peer may take until it can make its first call, in milliseconds. */
   readonly readyMs: number;
   /** How long an unauthenticated connection may be idle, in milliseconds. */
   readonly unusedMs: number;
@@ -35,7 +35,7 @@ export interface ListenerShares {
   readonly grpc: ConnectionLimits;
   readonly authz: ConnectionLimits;
   readonly admin: ConnectionLimits;
-  /** Whether the configured MAX_CONNECTIONS is more than what the process has file descriptors for. */
+  /** Whether the configured MAX_CONNECTIONS needs more file descriptors than the process may open. */
   readonly exceedsDescriptors: boolean;
 }
 
@@ -48,9 +48,9 @@ interface Wanted {
   readonly authz: boolean;
 }
 
-/** Distributes the file descriptors of the process over its listeners. `descriptors` is infinite if unknown. */
+/** Distributes the file descriptors of the process over its listeners. `descriptors` is infinite if their number is unknown. */
 export function shareDescriptors(descriptors: number, { total, perAddress, authz }: Wanted): ListenerShares {
-  const available = Math.max(LEAST_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS - MAX_ADMIN_CONNECTIONS);
+  const available = Math.max(MIN_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS - MAX_ADMIN_CONNECTIONS);
   const forAuthz = authz ? Math.min(MAX_AUTHZ_CONNECTIONS, Math.floor(available / 4)) : 0;
   const possible = available - forAuthz;
   const grpcTotal = Math.min(total ?? MAX_GRPC_CONNECTIONS, possible);
@@ -68,7 +68,7 @@ export function shareDescriptors(descriptors: number, { total, perAddress, authz
   };
 }
 
-/** The bounds of a listener that does not authenticate callers, and whose HTTP server has time limits of its own. */
+/** The bounds of an HTTP listener: its server has its own time limits, and does not tell who is authenticated. */
 function httpLimits(total: number): ConnectionLimits {
   const never = Number.POSITIVE_INFINITY;
   return { total, perAddress: total, unauthenticated: total, readyMs: never, unusedMs: never };

@@ -27,24 +27,24 @@ export function amendHeaders(server: Server): void {
 
 /**
  * Whether `authorization` is damaged or repeated. Node.js drops invalid header fields and all but the first of repeated values; grpc-js drops
- * values that are not ASCII. What remains would look like a call without a credential, or like another caller's. `raw` alternates names and
- * values. `socket` is absent unless the connection could stand in for a lost credential.
+ * values that are not ASCII. The call would then seem to have no credential, or that of another caller. `raw` alternates names and values.
+ * `socket` is undefined if no certificate would replace a lost credential.
  */
 function hasDamagedCredential(
   raw: readonly string[],
   stream: number | undefined,
   socket: FieldCountingSocket | undefined,
 ): boolean {
-  let found = 0;
+  let count = 0;
   let value = "";
   for (let index = 0; index < raw.length; index += 2) {
     const name = raw[index];
     if (name === "authorization-bin") return true;
     if (name !== "authorization") continue;
-    found++;
+    count++;
     value = raw[index + 1] ?? "";
   }
-  if (found > 1) return true;
+  if (count > 1) return true;
   if (socket === undefined) return false;
   const sentFields = socket.fields.claim(stream ?? 0);
   return sentFields !== raw.length / 2 || NOT_ASCII.test(value);

@@ -27,12 +27,12 @@ export abstract class AnsweredCall<I extends object, O extends object> extends A
   #cancelTimer: (() => void) | undefined;
   #isInFlight = false;
   #isBeingHandled = false;
-  /** Whether the place in flight counts against its caller's limit; undefined while it is attributed to no caller. */
+  /** Needed to give the place back; undefined while the place is attributed to no caller. */
   #share: Share | undefined;
-  /** The name of the caller to which the place is attributed. A later authentication may give the caller another name. */
+  /** The caller to which the place is attributed. A second authentication of the call may find another name. */
   protected owner = "";
 
-  /** Encodes the response, here and not in grpc-js, since its size must be known. Throws if it cannot be encoded. */
+  /** Encodes the response before grpc-js gets it, since its size must be known. Throws if it cannot be encoded. */
   protected abstract encode(output: O): Buffer;
 
   /** Ends the call successfully. No effect if it has ended. */

@@ -19,7 +19,7 @@ type BlacklistOutput = MessageInitShape<typeof BlacklistResponseSchema>;
 type PruneOutput = MessageInitShape<typeof PruneResponseSchema>;
 
 /**
- * Describes a request and its result for the audit log: an object for each line, at least one. Raw tokens never appear, also if they were
+ * Describes a request and its result for the audit log: an object for each line, at least one. Raw tokens never appear, even if they were
  * sent in place of other values.
  */
 export type Describe<I, O> = (request: I, result: CallResult<O>) => readonly object[];
@@ -36,25 +36,16 @@ export const describeBlacklist: Describe<BlacklistRequest, BlacklistOutput> = ({
   return parts.length === 0 ? [summary] : parts.map((part) => ({ ...summary, tokens: part }));
 };
 
-/** One token of a request, with its outcome if known. */
-interface AuditedToken {
-  readonly jti: string;
-  readonly outcome?: string;
-  /** The requested expiry. The stored entry may keep a later one. */
-  readonly expires_at?: string | undefined;
-  readonly reason?: string;
-}
-
 /** The tokens that have been revoked or, if the outcome is unknown, may have been. */
 function auditedTokens(
   tokens: BlacklistRequest["tokens"],
   { output, outcomeUnknown }: CallResult<BlacklistOutput>,
-): AuditedToken[] {
+): object[] {
   if (output !== undefined) {
     return tokens.map((requested, index) => {
       const { token, outcome } = output.results?.[index] ?? {};
       const jti = token?.jti ?? "";
-      // The expiry of a raw token is that of its claims, which is in the response: the entry may only expire later.
+      // The requested expiry; the stored entry may keep a later one. For a raw token it is that of its claims, which the response has.
       const expiresAt = requested.token.case === "jwt" ? token?.expiresAt : requested.expiresAt;
       return auditedTokenOf({ ...requested, jti, expiresAt }, outcomeName(outcome));
     });
@@ -67,14 +58,14 @@ function auditedTokens(
   );
 }
 
-function auditedTokenOf(
-  {
-    jti,
-    expiresAt,
-    reason,
-  }: { jti: string; expiresAt: MessageInitShape<typeof TimestampSchema> | undefined; reason: string },
-  outcome?: string,
-): AuditedToken {
+interface AuditedToken {
+  readonly jti: string;
+  readonly expiresAt: MessageInitShape<typeof TimestampSchema> | undefined;
+  readonly reason: string;
+}
+
+/** The fields of one token in the audit log, with its outcome if known. */
+function auditedTokenOf({ jti, expiresAt, reason }: AuditedToken, outcome?: string): object {
   return {
     // An import may store raw tokens as jtis (see `allow_raw_tokens_as_jtis`), and a reason is arbitrary text.
     jti: withoutRawTokens(jti),

@@ -10,10 +10,8 @@ import { Call, type CalledMethod } from "./call.ts";
 
 /** A method whose callers are authenticated. */
 export interface AuthenticatedMethod extends CalledMethod {
-  /** The types of its request and response messages. */
   readonly input: DescMessage;
   readonly output: DescMessage;
-  /** The role that a caller needs. */
   readonly role: Role;
   readonly authenticate: Authenticator;
   /** Rejects if the caller's own token is blacklisted. Called before the handler; undefined if the handler looks the token up. */
@@ -45,16 +43,15 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
   /** Ends the call with an error. No effect if it has ended. */
   abstract fail(error: unknown): void;
 
-  /** Attributes the call to its caller. Throws OVERLOADED if the caller has too many. No effect if the call is attributed already. */
+  /** Attributes the call to its caller. Throws OVERLOADED if the caller has too many calls. No effect on a second call. */
   protected abstract claim(caller: string): void;
 
   /**
-   * Authenticates the caller. Returns, or resolves to, false if the call has been refused or has ended meanwhile: then nothing must be done
-   * for it.
+   * Authenticates the caller. Returns or resolves to false if the call has been refused or has ended: then nothing must be done for it.
    */
   protected authenticate(): boolean | Promise<boolean> {
     const { authenticate, callerValidity } = this.method;
-    // Read first: a change during the authentication makes its result outdated.
+    // Read first: a change during the authentication makes the result outdated.
     this.#validityVersion = callerValidity.version;
     let principal: Principal | Promise<Principal>;
     try {
@@ -79,7 +76,7 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
     } else if (isAdmitted === true) this.proceed();
   }
 
-  /** Whether the last authentication would certainly have the same result now. */
+  /** Whether the result of the last authentication still holds. If false, it may or may not. */
   protected get isAuthenticated(): boolean {
     return this.method.callerValidity.holds(this.principal, this.#validityVersion);
   }
@@ -95,11 +92,13 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
   #admit(principal: Principal): boolean {
     const { connections, role } = this.method;
     this.principal = principal;
-    // A caller without any role may be a certificate without a name, and gets no more than a stranger.
+    // A caller without roles may be a certificate without a name. Its connection stays an unauthenticated one.
     if (principal.roles.size > 0) connections.authenticated(this, principal.name);
     if (this.isGone) return false;
     try {
-      requireRole(principal, role);
+      if (!principal.roles.has(role)) {
+        throw new ServiceError("PERMISSION_DENIED", `the caller does not have the role ${role}`);
+      }
       this.claim(principal.name);
     } catch (error) {
       return this.#refuse(error);
@@ -111,9 +110,4 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
     this.fail(error);
     return false;
   }
-}
-
-function requireRole({ roles }: Principal, role: Role): void {
-  if (roles.has(role)) return;
-  throw new ServiceError("PERMISSION_DENIED", `the caller does not have the role ${role}`);
 }

@@ -1,9 +1,8 @@
 import type { DescMessage } from "@bufbuild/protobuf";
 import { MALFORMED } from "../protobuf/service-definition.ts";
 
-/** A repeated field. */
-export interface RepeatedField {
-  /** The number of the field that holds the nested message of which it is a part. Absent: it is part of the message itself. */
+interface RepeatedField {
+  /** The number of the field whose nested message has this field. Absent: the message itself has it. */
   readonly within?: number;
   readonly number: number;
 }
@@ -11,43 +10,42 @@ export interface RepeatedField {
 /** Scanning stops after this multiple of the allowed number of elements. The rest of the message is dropped. */
 const SCANNED_MULTIPLE = 8;
 
-/** Decodes a request. */
 export type Decode = (bytes: Buffer) => object;
 
-/** Decodes a message only up to the first element of `field` above `most`: an element may take two bytes on the wire and a hundred in memory. */
-export function withAtMost(most: number, field: RepeatedField): (decode: Decode) => Decode {
-  return (decode) => (bytes) => decode(withoutExcess(bytes, field, most));
+/** Decodes a message only up to the first element of `field` above `max`: an element may take two bytes on the wire and a hundred in memory. */
+export function withMaxElements(max: number, field: RepeatedField): (decode: Decode) => Decode {
+  return (decode) => (bytes) => decode(withoutExcess(bytes, field, max));
 }
 
 /**
- * Decodes only messages with at most `most` fields, those of nested messages and the elements of lists and maps included; others are
+ * Decodes only messages with at most `max` fields, those of nested messages and the elements of lists and maps included; others are
  * malformed. Building each field takes a microsecond and a hundred bytes, while it may take two bytes on the wire.
  */
-export function withFewFields(most: number, desc: DescMessage): (decode: Decode) => Decode {
+export function withMaxFields(max: number, desc: DescMessage): (decode: Decode) => Decode {
   const nested = nestedIn(desc);
   return (decode) => (bytes) =>
     // A field takes at least two bytes.
-    bytes.length > 2 * most && countFields({ bytes, start: 0, end: bytes.length }, nested, most) > most
+    bytes.length > 2 * max && countFields({ bytes, start: 0, end: bytes.length }, nested, max) > max
       ? (MALFORMED as unknown as object)
       : decode(bytes);
 }
 
-/** Maximum number of other fields that are kept from behind the first element above the limit. No request has as many. */
+/** Maximum number of other fields after the first element above the limit that are kept. No request has so many. */
 const MAX_OTHERS = 16;
 
 /**
- * Removes the elements of the field after the first one above `most` from an encoded message. The decoded message still shows that there are
- * too many, and the removed ones are never built. Returns the message unchanged if it has no more than `most` elements, or if it cannot be
+ * Removes the elements of the field after the first one above `max` from an encoded message. The decoded message still shows that there are
+ * too many, and the removed ones are never built. Returns the message unchanged if it has no more than `max` elements, or if it cannot be
  * parsed, so that the decoder reports why.
  */
-export function withoutExcess(bytes: Buffer, { within, number }: RepeatedField, most: number): Buffer {
+export function withoutExcess(bytes: Buffer, { within, number }: RepeatedField, max: number): Buffer {
   // An element takes at least two bytes.
-  if (bytes.length <= most * 2) return bytes;
-  if (within === undefined) return shortened({ bytes, start: 0, end: bytes.length }, number, most) ?? bytes;
+  if (bytes.length <= max * 2) return bytes;
+  if (within === undefined) return shortened({ bytes, start: 0, end: bytes.length }, number, max) ?? bytes;
   const field = new Fields({ bytes, start: 0, end: bytes.length });
   while (field.next()) {
     if (field.number !== within || field.start < 0) continue;
-    const content = shortened({ bytes, start: field.start, end: field.end }, number, most);
+    const content = shortened({ bytes, start: field.start, end: field.end }, number, max);
     if (content === undefined) continue;
     const head = Buffer.from([...varint(field.number * 8 + 2), ...varint(content.length)]);
     return Buffer.concat([bytes.subarray(0, field.tag), head, content]);
@@ -55,17 +53,17 @@ export function withoutExcess(bytes: Buffer, { within, number }: RepeatedField, 
   return bytes;
 }
 
-/** The number of fields in a part of a message whose nested types are `nested`; any number above `most` if there are more. */
-function countFields(part: Part, nested: Nested, most: number, depth = 0): number {
+/** The number of fields in a part of a message whose nested types are `nested`; any number above `max` if there are more. */
+function countFields(part: Part, nested: Nested, max: number, depth = 0): number {
   let count = 0;
   const field = new Fields(part);
-  while (field.next() && count <= most) {
+  while (field.next() && count <= max) {
     count++;
     const { start, end, number } = field;
     if (start < 0 || start === end || depth === MAX_DEPTH) continue;
     const inner = nested(number);
     if (inner === undefined) continue;
-    count += countFields({ bytes: part.bytes, start, end }, inner, most - count, depth + 1);
+    count += countFields({ bytes: part.bytes, start, end }, inner, max - count, depth + 1);
   }
   return count;
 }
@@ -73,7 +71,7 @@ function countFields(part: Part, nested: Nested, most: number, depth = 0): numbe
 /** The decoder refuses messages that are nested more deeply. */
 const MAX_DEPTH = 100;
 
-/** The fields of a message type that hold messages: returns those of such a field's own type, or undefined for any other field. */
+/** The nested types of a message type: by the number of a field, the nested types of its messages; undefined if it holds none. */
 type Nested = (number: number) => Nested | undefined;
 
 /** Evaluated lazily, since types may contain themselves. */
@@ -86,7 +84,7 @@ function nestedIn(desc: DescMessage): Nested {
 }
 
 function nestedAt(desc: DescMessage, number: number): Nested | undefined {
-  const field = desc.fields.find((one) => one.number === number);
+  const field = desc.fields.find((candidate) => candidate.number === number);
   const nested = field?.message === undefined ? undefined : nestedIn(field.message);
   return field?.fieldKind === "map" ? (part) => (part === MAP_VALUE ? nested : undefined) : nested;
 }
@@ -101,23 +99,23 @@ interface Part {
 }
 
 /** The part without the excess elements of the field `number`; undefined if there are none. */
-function shortened(part: Part, number: number, most: number): Buffer | undefined {
+function shortened(part: Part, number: number, max: number): Buffer | undefined {
   const { bytes, start } = part;
   const kept: Buffer[] = [];
   let count = 0;
   const field = new Fields(part);
   while (field.next()) {
-    if (count > most * SCANNED_MULTIPLE) break;
+    if (count > max * SCANNED_MULTIPLE) break;
     if (field.number === number) {
-      if (++count === most + 1) kept.push(bytes.subarray(start, field.end));
-    } else if (count > most && kept.length <= MAX_OTHERS) kept.push(bytes.subarray(field.tag, field.end));
+      if (++count === max + 1) kept.push(bytes.subarray(start, field.end));
+    } else if (count > max && kept.length <= MAX_OTHERS) kept.push(bytes.subarray(field.tag, field.end));
   }
   return kept.length === 0 ? undefined : Buffer.concat(kept);
 }
 
 /**
- * Steps through the fields of an encoded message in order, up to the first byte that cannot be parsed. Its properties are those of the current
- * field, since an object for each field would have to be allocated.
+ * Steps through the fields of an encoded message in order, up to the first byte that cannot be parsed. The public properties describe the
+ * current field: an object for each field would have to be allocated.
  */
 class Fields {
   readonly #bytes: Buffer;
@@ -125,13 +123,12 @@ class Fields {
   readonly #last: number;
   /** The value of the varint that was read last. */
   #value = 0;
-  /** The field's number. */
   number = 0;
-  /** The offset of its tag. */
+  /** The offset of the field's tag. */
   tag = 0;
   /** The offset of its content if it is length-delimited; otherwise -1. */
   start = -1;
-  /** The offset after it. */
+  /** The offset after the field. */
   end: number;
 
   constructor({ bytes, start, end }: Part) {
@@ -185,7 +182,6 @@ class Fields {
   }
 }
 
-/** Encodes a varint. */
 function varint(value: number): number[] {
   const bytes: number[] = [];
   let rest = value;

@@ -16,7 +16,7 @@ export interface MethodLogging {
   readonly describe: Describer["describe"] | undefined;
 }
 
-/** Declared as methods, whose parameters are bivariant, so that a function for the messages of one call is assignable. */
+/** Methods, since their parameters are bivariant: a function for the messages of one method of the service is assignable. */
 interface Describer {
   summarize(output: object): object;
   /** One object per line, at least one. */
@@ -36,9 +36,9 @@ interface EndedCall extends CallResult<object> {
   /** The error that ended the call; undefined if there is none, as after a cancellation by the client. */
   readonly failure: ServiceError | undefined;
   readonly milliseconds: number;
-  /** `principal` has an empty name if the caller is unknown. `peer` is read only if a line is written, since it may have to be looked up. */
+  /** The name of `principal` is empty if the caller is unknown. `peer` is read only for a line that is written, since it is costly. */
   readonly from: { readonly principal: Principal; readonly peer: string };
-  /** Undefined if it has not arrived, or is malformed. */
+  /** Undefined if the request has not arrived, or is malformed. */
   readonly request: object | undefined;
 }
 
@@ -53,9 +53,8 @@ export function logCall({ name, isQuiet, log, sampling, summarize }: Logs, call:
   const { code, failure, from, milliseconds, output } = call;
   const caller = from.principal.name;
   const level = levelOf(code, isQuiet);
-  writeLine(sampling, call, {
-    name,
-    line: "call",
+  writeLine({ name, sampling }, call, {
+    kind: "call",
     details: () => ({
       ...(failure === undefined ? {} : { detail: failure.message }),
       ...(failure?.cause === undefined ? {} : { err: failure.cause }),
@@ -78,9 +77,8 @@ export function auditCall({ name, auditLog, describe, sampling }: Logs, call: En
   const { from, request } = call;
   const parts = (request === undefined ? undefined : describe?.(request, call)) ?? [{}];
   for (const [index, part] of parts.entries()) {
-    writeLine(sampling, call, {
-      name,
-      line: "audit",
+    writeLine({ name, sampling }, call, {
+      kind: "audit",
       details: () => ({
         caller: from.principal.name,
         peer: from.peer,
@@ -104,21 +102,17 @@ const OUTCOME_UNKNOWN = new Set([
   status.INTERNAL,
 ]);
 
+interface Line {
+  readonly kind: "call" | "audit";
+  readonly details: () => object;
+  readonly write: (fields: object) => void;
+}
+
 /** Writes a line about a call. Lines about calls that have changed nothing are sampled, since a caller needs no credential to fail. */
 function writeLine(
-  sampling: LogSampling,
+  { name, sampling }: Pick<Logs, "name" | "sampling">,
   { code, failure, from, outcomeUnknown }: EndedCall,
-  {
-    name,
-    line,
-    details,
-    write,
-  }: {
-    readonly name: string;
-    readonly line: "call" | "audit";
-    readonly details: () => object;
-    readonly write: (fields: object) => void;
-  },
+  { kind, details, write }: Line,
 ): void {
   const { reason } = failure ?? {};
   const fields = { method: name, code: status[code], ...(reason === undefined ? {} : { reason }) };
@@ -128,7 +122,7 @@ function writeLine(
   }
   // Calls of unknown callers are sampled separately, so that they do not use up the samples of known callers.
   const known = from.principal.name === "" ? "" : " known";
-  sampling.write(`${line} ${name} ${status[code]} ${reason ?? ""}${known}`, { fields, details, write });
+  sampling.write(`${kind} ${name} ${status[code]} ${reason ?? ""}${known}`, { fields, details, write });
 }
 
 function levelOf(code: status, isQuiet: boolean): "debug" | "info" | "warn" | "error" {

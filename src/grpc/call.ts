@@ -37,11 +37,10 @@ export abstract class Call<M extends CalledMethod = CalledMethod> implements Kno
   protected request: object | undefined;
   /** The response, once the handler has returned it. */
   protected output: object | undefined;
-  /** The handler was called, so something may have changed. */
+  /** Whether the handler was called, so that something may have changed. */
   protected hasReachedHandler = false;
-  /** The caller; before its authentication {@link UNAUTHENTICATED_PRINCIPAL}. */
+  /** {@link UNAUTHENTICATED_PRINCIPAL} until the caller is authenticated. */
   principal: Principal = UNAUTHENTICATED_PRINCIPAL;
-  /** The call has ended. */
   isGone = false;
   readonly trace: CallSpans | undefined;
 

@@ -24,7 +24,7 @@ export function addExtAuthz(
     incoming,
   }: { authorizer: TokenAuthorizer; environment: CallEnvironment; incoming: IncomingCalls },
 ): void {
-  const answer = (decision: Decision) => {
+  const respond = (decision: Decision) => {
     environment.metrics.decisions.count("ext_authz", decision);
     return responseTo(decision);
   };
@@ -33,7 +33,7 @@ export function addExtAuthz(
     handlers: {
       check({ attributes }, caller) {
         const decision = authorizer.decide(presentedIn(attributes), caller);
-        return decision instanceof Promise ? decision.then(answer) : answer(decision);
+        return decision instanceof Promise ? decision.then(respond) : respond(decision);
       },
     },
     streams: {},
@@ -53,25 +53,25 @@ function presentedIn(attributes: AttributeContext | undefined): PresentedCredent
 }
 
 /**
- * The jti of each token that Envoy has verified; undefined for a token without one. A token's payload stands under a key that the operator
- * chooses (`payload_in_metadata`), or its claims stand in the metadata itself. Only null, which is not a valid jti, if a token is of a kind
- * that grants no access.
+ * The jti of each token that Envoy has verified; undefined for a token without one. Envoy stores a token's payload under a key that the
+ * operator chooses (`payload_in_metadata`), or its claims in the metadata itself. If any token is of a kind that grants no access, the result
+ * is only null, which is not a valid jti.
  */
 function verifiedJtisIn(metadata: Readonly<Record<string, JsonObject>> = {}): unknown[] {
   const verified = metadata[JWT_AUTHN];
   if (!isObject(verified)) return [];
   const payloads = Object.values(verified).filter(isObject);
-  if ([verified, ...payloads].some(isOfOtherType)) return [null];
+  if ([verified, ...payloads].some(grantsNoAccess)) return [null];
   const jtis: unknown[] = payloads.map(({ jti }) => jti);
   const { jti } = verified;
   return jti === undefined || isObject(jti) ? jtis : [...jtis, jti];
 }
 
 /**
- * Whether a payload, or a header (`header_in_metadata`), belongs to a token that grants no access, such as a logout token. Envoy verifies
- * signatures, not token types.
+ * Whether a token's payload or header (`header_in_metadata`) shows that it grants no access, such as a logout token. Envoy verifies signatures,
+ * but not token types.
  */
-function isOfOtherType(part: JsonObject): boolean {
+function grantsNoAccess(part: JsonObject): boolean {
   const isHeader = part.alg !== undefined;
   return isSecurityEvent(part) || (isHeader && !isAcceptedType(part.typ));
 }

@@ -5,14 +5,13 @@ import { peerName } from "../connections/connections.ts";
 import { HeaderFieldCounter } from "./header-field-counter.ts";
 
 /**
- * A TLS connection that passes its bytes through a {@link HeaderFieldCounter} before HTTP/2 reads them, where Node.js would otherwise read the
- * socket natively. Node.js drops invalid header fields, and a call that lost its token would get the rights of the connection's certificate.
- * Counting costs processor time for each call, so this is used only on connections where the certificate would replace a lost token.
+ * A TLS connection whose received bytes pass through a {@link HeaderFieldCounter} before HTTP/2 reads them. Node.js drops invalid header
+ * fields, and a call that lost its token would get the rights of the connection's certificate. Counting takes processor time, so this is used
+ * only where the certificate would replace a lost token; HTTP/2 reads other connections natively.
  */
 export class FieldCountingSocket extends Duplex {
   /** Tells how many header fields the client has sent for a call. */
   readonly fields = new HeaderFieldCounter();
-  /** The client's certificate. */
   readonly certificate: PeerCertificate;
   /** As {@link peerName} returns it. */
   readonly peer: string;

@@ -35,7 +35,6 @@ const VERDICTS: Record<DomainVerdict, Verdict> = {
 };
 
 interface Setup {
-  /** Counts verdicts. */
   readonly verdictMetrics: Pick<VerdictMetrics, "add">;
   readonly blacklist: Blacklist;
   readonly rawTokenVerifier: RawTokenVerifier;
@@ -50,14 +49,16 @@ export function createHandlers({
   rawTokenVerifier,
   maxTokenLifetimeMs,
 }: Setup): Handlers<typeof TokenBlacklist> {
-  const respond = (answer: CheckAnswer) => {
-    const response = verdictsOf(answer);
+  const respond = ({ verdicts, revision }: CheckAnswer) => {
+    const response = {
+      verdicts: verdicts.map((verdict) => VERDICTS[verdict]),
+      revision: formatRevision(revision),
+    };
     verdictMetrics.add(countVerdicts(response.verdicts));
     return response;
   };
   return {
     async blacklist(request, caller) {
-      // What the request takes from the caller's quota.
       const allowance = blacklist.allowance(caller);
       try {
         const tokens = await readBlacklistRequest(request, {
@@ -80,7 +81,7 @@ export function createHandlers({
           revision: formatRevision(revision),
         };
       } finally {
-        // Returns what was reserved for raw tokens and has not been used, since they became no entries.
+        // Returns the rest of the reserved quota: not every raw token becomes an entry.
         allowance.settle(0);
       }
     },
@@ -116,7 +117,6 @@ export function createHandlers({
   };
 }
 
-/** The number of all verdicts, of BLACKLISTED and of UNKNOWN ones. */
 export function countVerdicts(verdicts: readonly Verdict[]): VerdictCounts {
   let blacklisted = 0;
   let unknown = 0;
@@ -127,15 +127,11 @@ export function countVerdicts(verdicts: readonly Verdict[]): VerdictCounts {
   return { count: verdicts.length, blacklisted, unknown };
 }
 
-function verdictsOf({ verdicts, revision }: CheckAnswer) {
-  return { verdicts: verdicts.map((verdict) => VERDICTS[verdict]), revision: formatRevision(revision) };
-}
-
 function resultOf({ entry, outcome }: TokenResult) {
   return { token: tokenOf(entry), outcome: OUTCOMES[outcome] };
 }
 
-/** The result for an expired raw token, which is not stored: it has only the token's own values. */
+/** The result for an expired raw token, which is not stored. */
 function expiredResultOf({ key, expiresAt }: NewEntry) {
   return {
     token: { jti: jtiOf(key), expiresAt: toTimestamp(expiresAt) },

@@ -1,8 +1,8 @@
 import { MAX_CALL_HEADER_BYTES, MAX_CONCURRENT_STREAMS } from "../limits.ts";
 
 /**
- * Bytes of one encoded header block that is counted field by field; further calls of a connection that sends a larger one are refused.
- * Headers within {@link MAX_CALL_HEADER_BYTES} are smaller when encoded, unless deliberately inflated.
+ * Maximum bytes of one encoded header block. After a larger one, all calls of its connection are refused. Headers within
+ * {@link MAX_CALL_HEADER_BYTES} are smaller when encoded, unless deliberately inflated.
  */
 export const MAX_COUNTED_BLOCK_BYTES = 2 * MAX_CALL_HEADER_BYTES;
 
@@ -23,21 +23,19 @@ const PRIORITY_BYTES = 5;
 export class HeaderFieldCounter {
   /** The beginning of an incomplete frame. */
   #held: Buffer | undefined;
-  /** Bytes left to skip. */
   #skip = PREFACE_BYTES;
-  /** The parts of the current header block. */
+  /** The parts of the current header block, and their total length. */
   #parts: Buffer[] = [];
-  /** Their total length. */
   #length = 0;
   /** Field counts by stream id, in ascending order, for streams not claimed yet. */
   readonly #counts = new Map<number, number>();
   #lastStream = 0;
-  /** Counting has been given up: no further call has a count. */
-  #isLost = false;
+  /** Counting has been given up, since a header block was too large: no further call has a count. */
+  #hasGivenUp = false;
 
   /** Processes the next bytes of the connection. */
   push(chunk: Buffer): void {
-    if (this.#isLost) return;
+    if (this.#hasGivenUp) return;
     const bytes = this.#held === undefined ? chunk : Buffer.concat([this.#held, chunk]);
     this.#held = undefined;
     let at = 0;
@@ -53,12 +51,12 @@ export class HeaderFieldCounter {
         continue;
       }
       if (end - at > MAX_COUNTED_BLOCK_BYTES) {
-        this.#lose();
+        this.#giveUp();
         return;
       }
       if (bytes.length < end) break;
       this.#take(type, bytes.subarray(at, end));
-      if (this.#isLost) return;
+      if (this.#hasGivenUp) return;
       at = end;
     }
     if (at < bytes.length) this.#held = bytes.subarray(at);
@@ -79,7 +77,7 @@ export class HeaderFieldCounter {
     const part = type === HEADERS ? withoutPadding(frame, flags) : frame.subarray(FRAME_HEAD_BYTES);
     this.#length += part.length;
     if (this.#length > MAX_COUNTED_BLOCK_BYTES) {
-      this.#lose();
+      this.#giveUp();
       return;
     }
     this.#parts.push(part);
@@ -99,8 +97,8 @@ export class HeaderFieldCounter {
     if (this.#counts.size > MAX_CONCURRENT_STREAMS) this.#counts.delete(oldest as number);
   }
 
-  #lose(): void {
-    this.#isLost = true;
+  #giveUp(): void {
+    this.#hasGivenUp = true;
     this.#held = undefined;
     this.#parts = [];
     this.#counts.clear();
@@ -122,9 +120,9 @@ export function countFields(block: Buffer): number | undefined {
   let at = 0;
   /** Reads the integer at `at` with a prefix of `bits` bits (section 5.1). NaN if the block ends within it. */
   const integer = (bits: number): number => {
-    const most = (1 << bits) - 1;
-    let value = (block[at++] ?? Number.NaN) & most;
-    if (value < most) return value;
+    const max = (1 << bits) - 1;
+    let value = (block[at++] ?? Number.NaN) & max;
+    if (value < max) return value;
     for (let factor = 1; ; factor *= 128) {
       const next = block[at++];
       if (next === undefined) return Number.NaN;

@@ -6,7 +6,7 @@ import type { Clock } from "../time/clock.ts";
 
 type Call = ServerWritableStream<unknown, object>;
 
-interface Setup {
+export interface HealthWatchesSetup {
   readonly clock: Clock;
   readonly connections: Pick<Connections, "callerOf">;
   /** Destroys the connection of a peer. */
@@ -19,13 +19,13 @@ interface Setup {
  * known caller with the most streams, unless the new stream's caller would then have more than that caller.
  */
 export class HealthWatches {
-  readonly #setup: Setup;
+  readonly #setup: HealthWatchesSetup;
   /** The streams of each connection, in order of opening. */
   readonly #byPeer = new Map<string, Set<HealthWatch>>();
   #size = 0;
   #isEnding = false;
 
-  constructor(setup: Setup) {
+  constructor(setup: HealthWatchesSetup) {
     this.#setup = setup;
   }
 
@@ -69,7 +69,7 @@ export class HealthWatches {
     for (const watches of this.#byPeer.values()) for (const watch of watches) watch.finish();
   }
 
-  /** Why the connection may not open another stream; undefined if it may, after another has been evicted if necessary. */
+  /** Why the connection may not open another stream; undefined if it may. Evicts another stream if necessary. */
   #refusal(peer: string, ofPeer: ReadonlySet<HealthWatch>): string | undefined {
     if (this.#isEnding) return "this replica is shutting down";
     if (ofPeer.size >= MAX_CONNECTION_HEALTH_WATCHES) return "the connection has too many streams of Watch";
@@ -90,8 +90,8 @@ export class HealthWatches {
   }
 
   /**
-   * Ends the newest stream of the known caller with the most streams, unless the caller at `newcomer` would then have more than that
-   * caller.
+   * Ends the newest stream of the known caller with the most streams, unless the caller of the connection `newcomer` would then have more
+   * than that caller.
    */
   #evictAuthenticated(newcomer: string): boolean {
     const own = this.#ownerOf(newcomer);
@@ -107,7 +107,7 @@ export class HealthWatches {
     return this.#evict(most.at(-1));
   }
 
-  /** Who owns the streams of a connection: its caller, or with authentication off the connection itself; undefined if unauthenticated. */
+  /** The owner of a connection's streams: its caller or, with authentication off, the connection itself; undefined if unauthenticated. */
   #ownerOf(peer: string): string | undefined {
     const caller = this.#setup.connections.callerOf(peer);
     return caller === "" ? `connection ${peer}` : caller;
@@ -127,13 +127,11 @@ interface WatchSetup {
   readonly onReleased: () => void;
 }
 
-/** One stream. */
 class HealthWatch {
   readonly #call: Call;
   readonly #status: () => ServingStatus;
   readonly #setup: WatchSetup;
-  /** The status that was sent last. */
-  #sent: ServingStatus | undefined;
+  #lastSent: ServingStatus | undefined;
   #isSending = false;
   #hasEnded = false;
   #cancelDisconnect = () => {};
@@ -151,12 +149,12 @@ class HealthWatch {
   }
 
   /**
-   * Sends the status if it has changed. Only one message is in flight at a time, so a client that falls behind gets only the latest status.
+   * Sends the status if it has changed. One message is in flight at a time, so a client that falls behind gets only the latest status.
    */
   update(): void {
     const now = this.#status();
-    if (this.#hasEnded || this.#isSending || now === this.#sent) return;
-    this.#sent = now;
+    if (this.#hasEnded || this.#isSending || now === this.#lastSent) return;
+    this.#lastSent = now;
     this.#isSending = true;
     this.#call.write({ status: now }, () => {
       this.#isSending = false;
@@ -174,7 +172,7 @@ class HealthWatch {
     this.#call.emit("error", { code: status.UNAVAILABLE, details });
   }
 
-  /** Gives up the place of the stream among those that are bounded. */
+  /** Stops counting the stream. */
   release(): void {
     this.#setup.onReleased();
   }

@@ -6,28 +6,22 @@ import {
   Health as HealthService,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from "../../gen/grpc/health/v1/health_pb.js";
-import type { Connections } from "../connections/connections.ts";
 import { MALFORMED, serviceDefinition } from "../protobuf/service-definition.ts";
 import type { Serving } from "../serving.ts";
-import type { Clock } from "../time/clock.ts";
-import { HealthWatches } from "./health-watches.ts";
+import { HealthWatches, type HealthWatchesSetup } from "./health-watches.ts";
 
 /** Suffix of a service's name for the status of its positives: whether known blacklisted tokens are answered as such. */
 const POSITIVES = "/positives";
 
-interface Setup {
+interface Setup extends HealthWatchesSetup {
   /** The full names of the services. */
   readonly names: readonly string[];
-  readonly clock: Clock;
   readonly log: Logger;
-  readonly connections: Pick<Connections, "callerOf">;
-  /** Destroys the connection of a peer. */
-  readonly disconnect: (peer: string) => void;
 }
 
 /**
- * `grpc.health.v1`: Check, Watch and List for the whole server (`""`), for each of its services, and for the positive answers that remain
- * available during a database outage. No authentication is required, so an unknown name is neither kept nor echoed.
+ * `grpc.health.v1`: Check, Watch and List for the whole server (`""`), for each of its services, and for the positive answers of each, which
+ * remain available during a database outage. No authentication is required, so an unknown name is neither kept nor echoed.
  */
 export class Health {
   readonly #log: Logger;
@@ -82,7 +76,7 @@ export class Health {
     this.#watches.end();
   }
 
-  /** Returns a function that returns the current status of a service, and that does not retain an unknown name. */
+  /** Returns a function that returns the current status of a service and does not retain an unknown name. */
   #statusOf({ service }: HealthCheckRequest): () => ServingStatus {
     if (!this.#statuses.has(service)) return unknownStatus;
     return () => this.#statuses.get(service) as ServingStatus;
@@ -103,7 +97,7 @@ export class Health {
   }
 }
 
-/** Not a closure, which would retain the request. */
+/** Not a closure, since that would retain the request. */
 function unknownStatus(): ServingStatus {
   return ServingStatus.SERVICE_UNKNOWN;
 }

@@ -8,7 +8,6 @@ import {
   StreamChecksRequestSchema,
   type TokenBlacklist,
 } from "../../gen/tokenblacklist/v1/token_blacklist_pb.js";
-import type { Role } from "../caller.ts";
 import {
   MAX_BATCH,
   MAX_ENVOY_FIELDS,
@@ -19,27 +18,24 @@ import {
 } from "../limits.ts";
 import type { InputOf, OutputOf, StreamMethodName, UnaryMethodName } from "../protobuf/service-definition.ts";
 import { type Describe, describeBlacklist, describePrune } from "./audit.ts";
-import { type Decode, withAtMost, withFewFields } from "./bounded-decoding.ts";
+import type { AuthenticatedMethod } from "./authenticated-call.ts";
+import { type Decode, withMaxElements, withMaxFields } from "./bounded-decoding.ts";
 import type { MethodLogging } from "./call-log.ts";
 import { countVerdicts } from "./handlers.ts";
 import { withoutLargeQuestion } from "./streamed-check.ts";
 
 /** What distinguishes a method from the other methods whose callers are authenticated. */
-interface MethodRules {
-  /** The role that a caller needs. */
-  readonly role: Role;
-  /** Successful calls are logged at level debug. */
-  readonly isQuiet: boolean;
+interface MethodRules extends Pick<AuthenticatedMethod, "isQuiet" | "role"> {
   /** Maximum size of a request, in bytes. */
   readonly maxBytes: number;
-  /** Bounds how much of a request is decoded. Absent: its maximum size is enough. */
+  /** Bounds how much of a request is decoded. Absent: bounded by `maxBytes` alone. */
   readonly bound?: (decode: Decode) => Decode;
 }
 
 interface UnaryRules<I, O> extends MethodRules {
   /**
-   * When the caller's own token is looked up: a call with a blacklisted token is UNAUTHENTICATED. "by the handler": with the tokens that the
-   * handler is asked about, and as freshly.
+   * When the caller's own token is looked up: a call with a blacklisted token is UNAUTHENTICATED. "by the handler": together with the tokens of
+   * the request, with the same freshness.
    */
   readonly ownToken: "before the handler" | "by the handler";
   /** The content of the audit log. Undefined: the method changes nothing, and is not audited. */
@@ -60,18 +56,18 @@ export interface AnyRules extends MethodRules {
   readonly summarize?: MethodLogging["summarize"];
 }
 
-/** The rules of all methods of a service, by name. One that is missing is a compile error. */
+/** The rules of all methods of a service, by name. A missing method is a compile error. */
 export type MethodTable<S extends DescService> = {
   readonly [K in UnaryMethodName<S>]: UnaryRules<InputOf<S, K>, OutputOf<S, K>>;
 } & { readonly [K in StreamMethodName<S>]: StreamRules };
 
 const { question, metadata } = StreamChecksRequestSchema.field;
-const boundedJtis = withAtMost(MAX_BATCH, {
+const boundedJtis = withMaxElements(MAX_BATCH, {
   within: question.number,
   number: IsBlacklistedRequestSchema.field.jtis.number,
 });
-// The bound is far above what valid metadata has, so that a message too short for as many values need not be searched.
-const boundedMetadata = withAtMost(MAX_BATCH, {
+// Far more than valid metadata has: only a message long enough for so many values is scanned.
+const boundedMetadata = withMaxElements(MAX_BATCH, {
   within: metadata.number,
   number: QuestionMetadataSchema.field.values.number,
 });
@@ -84,7 +80,7 @@ export const TOKEN_BLACKLIST: MethodTable<typeof TokenBlacklist> = {
     audit: describeBlacklist,
     isQuiet: false,
     maxBytes: MAX_REQUEST_BYTES,
-    bound: withAtMost(MAX_BATCH, BlacklistRequestSchema.field.tokens),
+    bound: withMaxElements(MAX_BATCH, BlacklistRequestSchema.field.tokens),
   },
   isBlacklisted: {
     role: "check",
@@ -94,7 +90,7 @@ export const TOKEN_BLACKLIST: MethodTable<typeof TokenBlacklist> = {
     isQuiet: true,
     summarize: ({ verdicts = [] }) => countVerdicts(verdicts),
     maxBytes: MAX_SMALL_REQUEST_BYTES,
-    bound: withAtMost(MAX_BATCH, IsBlacklistedRequestSchema.field.jtis),
+    bound: withMaxElements(MAX_BATCH, IsBlacklistedRequestSchema.field.jtis),
   },
   list: {
     role: "list",
@@ -102,7 +98,7 @@ export const TOKEN_BLACKLIST: MethodTable<typeof TokenBlacklist> = {
     audit: undefined,
     isQuiet: false,
     maxBytes: MAX_SMALL_REQUEST_BYTES,
-    bound: withAtMost(MAX_BATCH, ListRequestSchema.field.jtis),
+    bound: withMaxElements(MAX_BATCH, ListRequestSchema.field.jtis),
   },
   prune: {
     role: "prune",
@@ -127,7 +123,7 @@ export const TOKEN_BLACKLIST: MethodTable<typeof TokenBlacklist> = {
   },
 };
 
-/** The methods of Envoy's service for `ext_authz`. */
+/** The methods of Envoy's `ext_authz`. */
 export const AUTHORIZATION: MethodTable<typeof Authorization> = {
   check: {
     role: "check",
@@ -136,6 +132,6 @@ export const AUTHORIZATION: MethodTable<typeof Authorization> = {
     // As frequent as IsBlacklisted: Envoy asks for every request that it forwards.
     isQuiet: true,
     maxBytes: MAX_ENVOY_REQUEST_BYTES,
-    bound: withFewFields(MAX_ENVOY_FIELDS, CheckRequestSchema),
+    bound: withMaxFields(MAX_ENVOY_FIELDS, CheckRequestSchema),
   },
 };

@@ -31,14 +31,13 @@ interface Setup extends Pick<CalledMethod, "clock" | "sampling"> {
 
 /**
  * Returns a server for public services: they require no authentication, and their handlers have the form that grpc-js prescribes. Their calls
- * are counted like those of other services, and their requests must be small and arrive soon. On connections of known callers the number of
- * calls is bounded here; on unauthenticated connections {@link Connections} bounds it.
+ * are counted like those of other services, and their requests must be small and arrive soon. The number of calls is bounded here for
+ * connections of known callers, and by {@link Connections} for unauthenticated connections.
  */
 export function publicServices(
   server: Pick<Server, "addService">,
   { callMetrics, incoming, ...shared }: Setup,
 ): Pick<Server, "addService"> {
-  // For all public services together.
   const capacity = new FairCapacity(MAX_OPEN_CALLS);
   return {
     addService(definition: ServiceDefinition, handlers: UntypedServiceImplementation) {
@@ -56,8 +55,8 @@ export function publicServices(
           },
         });
         const handle = method.responseStream
-          ? serveStream(inTurn(handler as StreamHandler, method.requestStream))
-          : serveUnary(handler as UnaryHandler);
+          ? trackStream(withBackpressure(handler as StreamHandler, method.requestStream))
+          : trackUnary(handler as UnaryHandler);
         return [[name, handle as UntypedHandleCall]];
       });
       server.addService(definition, Object.fromEntries(wrapped));
@@ -65,7 +64,7 @@ export function publicServices(
   };
 }
 
-/** Calls of public services are neither logged here nor audited: health logs its own, and none of them changes anything. */
+/** Health logs its own calls, and no call of a public service changes anything. */
 const UNLOGGED = {
   log: undefined,
   auditLog: undefined,
@@ -80,17 +79,16 @@ function callOf({ metadata }: { readonly metadata: CallMetadata }): PublicCall {
 }
 
 interface PublicMethod extends CalledMethod, Pick<Setup, "connections"> {
-  /** The places of calls on connections of known callers. */
+  /** The places of calls on connections of known callers, shared by all public services. */
   readonly capacity: FairCapacity;
 }
 
-/** A call of a public service. */
 class PublicCall extends Call<PublicMethod> implements HeadersJudge {
   readonly #headers: CallHeaders;
   /** The caller known on the call's connection, see {@link Connections.callerOf}. */
   readonly #caller: string | undefined;
   readonly peer: string;
-  /** The call's place, needed to give it back: "own" if it counts against its caller's limit, else "common"; undefined without a place. */
+  /** The call's place; undefined without one. */
   #share: Share | undefined;
 
   constructor(headers: CallHeaders, method: PublicMethod) {
@@ -124,7 +122,7 @@ class PublicCall extends Call<PublicMethod> implements HeadersJudge {
   }
 }
 
-function serveUnary(handler: UnaryHandler): UnaryHandler {
+function trackUnary(handler: UnaryHandler): UnaryHandler {
   return (call, callback) => {
     const publicCall = callOf(call);
     handler(call, (error, ...answer) => {
@@ -134,7 +132,7 @@ function serveUnary(handler: UnaryHandler): UnaryHandler {
   };
 }
 
-function serveStream(handler: StreamHandler): StreamHandler {
+function trackStream(handler: StreamHandler): StreamHandler {
   return (call) => {
     const publicCall = callOf(call);
     call.once("finish", () => publicCall.end(status.OK));
@@ -144,10 +142,10 @@ function serveStream(handler: StreamHandler): StreamHandler {
 }
 
 /**
- * On a bidirectional stream, read the next request only after the last response has been sent. Nothing else would apply backpressure to a
- * peer that reads no responses.
+ * Reads the next request of a bidirectional stream only after the last response has been sent: otherwise the responses to a peer that reads
+ * none would be buffered without bound.
  */
-function inTurn(handler: StreamHandler, isBidirectional: boolean): StreamHandler {
+function withBackpressure(handler: StreamHandler, isBidirectional: boolean): StreamHandler {
   if (!isBidirectional) return handler;
   return (call) => {
     const stream = call as ServerDuplexStream<unknown, unknown>;

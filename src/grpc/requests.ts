@@ -33,7 +33,7 @@ import {
   MAX_REASON_BYTES,
   MAX_REVOKED_BY_BYTES,
 } from "../limits.ts";
-import { fromDuration, fromTimestamp } from "../protobuf/timestamps.ts";
+import { fromDuration } from "../protobuf/timestamps.ts";
 import { isRawToken } from "../raw-token.ts";
 import { parseRevision } from "../revision.ts";
 import type { ListFilter } from "../store/store.ts";
@@ -60,7 +60,7 @@ interface TokenRules {
 /** A token to blacklist. */
 interface RequestedToken {
   readonly entry: NewEntry;
-  /** A raw token that has expired, so that there is nothing to blacklist. */
+  /** Whether it is a raw token that has expired, so that there is nothing to blacklist. */
   readonly isExpired: boolean;
 }
 
@@ -80,39 +80,39 @@ export function readBlacklistRequest(
     found.throwIfAny();
   }
   const read = batch.map((token, index) => readToken(token, `tokens[${index}]`, { rules, found, problemOf }));
-  if (rawCount > 0 && isWithinLimit) return identified(read, { rules, found, charged: tokens.length });
+  if (rawCount > 0 && isWithinLimit) return verified(read, { rules, found, charged: tokens.length });
   found.throwIfAny();
   return read as RequestedToken[];
 }
 
 interface Reading {
   readonly rules: TokenRules;
-  /** Collects the violations. */
   readonly found: Violations;
 }
 
 /** A raw token that is still to be verified. */
 interface UnverifiedToken {
   readonly jwt: string;
-  /** The path of its field in the request, for violations. */
+  /** The path of its field in the request. */
   readonly path: string;
   readonly reason: string;
 }
 
-/** Replaces the raw tokens among those read by what identifies them. `charged` is the number of tokens of the request. */
-async function identified(
+/** Verifies the raw tokens among those read. `charged` is the number of tokens of the request. */
+async function verified(
   read: readonly (RequestedToken | UnverifiedToken)[],
   { rules, found, charged }: Reading & { readonly charged: number },
 ): Promise<readonly RequestedToken[]> {
   await rules.charge(charged);
   const identities = (await rules.identify(read.flatMap((one) => ("jwt" in one ? [one.jwt] : [])))).values();
-  const requested = read.map((one) => {
-    if (!("jwt" in one)) return one;
+  const requested = read.flatMap((one) => {
+    if (!("jwt" in one)) return [one];
     const identity = identities.next().value as VerifiedToken | InvalidTokenError;
     if (identity instanceof InvalidTokenError) found.add(one.path, identity.message);
     else if (identity.expiresAt > rules.latestExpiry) found.add(one.path, TOO_FAR);
-    else return { entry: entryOf(identity, one.reason, rules), isExpired: rules.isPast(identity.expiresAt) };
-    return PLACEHOLDER;
+    else
+      return [{ entry: entryOf(identity, one.reason, rules), isExpired: rules.isPast(identity.expiresAt) }];
+    return [];
   });
   found.throwIfAny();
   return requested;
@@ -144,27 +144,18 @@ function readToken(
   return { entry: entryOf({ jti: jti as Jti, expiresAt: expiry }, reason, rules), isExpired: false };
 }
 
-/** In place of a token with a violation. Never returned, since the violation is thrown first. */
-const PLACEHOLDER: RequestedToken = {
-  entry: { key: "" as Jti, expiresAt: 0 as EpochMs, reason: "", revokedBy: "" },
-  isExpired: true,
-};
-
+/** Zero if there is a violation. */
 function readExpiry(
   expiresAt: TokenToBlacklist["expiresAt"],
   path: string,
   { rules, found }: Reading,
 ): EpochMs {
-  if (expiresAt === undefined) {
-    found.add(path, "must be given with a jti");
-    return 0 as EpochMs;
-  }
-  const read = found.attempt(path, () => fromTimestamp(expiresAt));
-  if (read !== undefined && rules.isPast(read)) {
-    found.add(path, HAS_PASSED, "EXPIRY_PASSED");
-  }
-  if (read !== undefined && read > rules.latestExpiry) found.add(path, TOO_FAR);
-  return read ?? (0 as EpochMs);
+  if (expiresAt === undefined) found.add(path, "must be given with a jti");
+  const expiry = found.time(path, expiresAt);
+  if (expiry === undefined) return 0 as EpochMs;
+  if (rules.isPast(expiry)) found.add(path, HAS_PASSED, "EXPIRY_PASSED");
+  if (expiry > rules.latestExpiry) found.add(path, TOO_FAR);
+  return expiry;
 }
 
 const HAS_PASSED =
@@ -195,7 +186,7 @@ export function readCheckTimeout({ timeout, metadata }: StreamChecksRequest): nu
   return clampedToTimer(ms ?? 0);
 }
 
-/** What is wrong with the metadata of a question, worded to follow its path; undefined if nothing is. */
+/** The problem of a question's metadata, worded to follow the field's name; undefined if there is none. */
 export function questionMetadataProblem({ values }: QuestionMetadata): string | undefined {
   const entries = Object.entries(values);
   if (entries.length > MAX_QUESTION_METADATA) return `must have at most ${MAX_QUESTION_METADATA} names`;
@@ -244,7 +235,7 @@ export function readListRequest(request: ListRequest): { filter: ListFilter; lim
 
 /**
  * Rejects raw tokens among the jtis of a filter, since an empty page would be read as "not revoked". Those that older versions have stored as
- * jtis are accepted: `stored` returns the keys, of those given, that have entries.
+ * jtis are accepted: `stored` returns which of the given keys have entries.
  */
 export async function checkFilterTokens(
   { keys = [] }: ListFilter,

@@ -3,13 +3,12 @@ import { timeSliced } from "../blacklist/time-slicing.ts";
 import { ServiceError } from "../errors.ts";
 import { type CalledMethod, RefusedCall } from "./call.ts";
 
-/** A stream as its registry sees it. */
 export interface RegisteredStream {
   /** Authenticates the caller, and begins to read messages. */
   run(): void;
   /** Ends the stream with an error. */
   fail(error: ServiceError): void;
-  /** Ends the stream if its caller would no longer be admitted. */
+  /** Authenticates the caller again, and ends the stream if it would no longer be admitted. */
   reauthenticate(): void;
   /** Ends the stream with an error once its outstanding responses have been sent. */
   drain(error: ServiceError): void;
@@ -36,7 +35,7 @@ interface Options<I, S> extends Required<StreamLimits> {
   readonly open: (call: ServerDuplexStream<I, Buffer>, place: StreamPlace) => S;
 }
 
-/** Estimated cost of authenticating a caller again, in microseconds, without the verification of its token in another thread. */
+/** Estimated cost of authenticating a caller again, in microseconds, without the signature, which another thread verifies. */
 const REAUTHENTICATION_MICROS = 100;
 
 /** The open streams of a method. */

@@ -72,7 +72,7 @@ export class StreamedCheck extends AnsweredCall<IsBlacklistedRequest, Answer> {
   }
 
   protected override proceed(): void {
-    // Not earlier, so that the caller is authenticated first, as for a call.
+    // Refused only now, since the caller of a unary call is also authenticated before its message is judged.
     if (this.request === TOO_LARGE) this.fail(tooLarge(MAX_SMALL_REQUEST_BYTES));
     else super.proceed();
   }
@@ -92,7 +92,7 @@ export class StreamedCheck extends AnsweredCall<IsBlacklistedRequest, Answer> {
     this.#send(encode(StreamChecksResponseSchema, { id: this.#id, outcome }));
   }
 
-  /** The stream keeps the question until the client has read the answer: its messages are released here. */
+  /** Sends the answer. Releases the messages, since the stream keeps the question until the client has read the answer. */
   #send(encoded: Buffer): void {
     this.request = undefined;
     this.output = undefined;
@@ -101,7 +101,7 @@ export class StreamedCheck extends AnsweredCall<IsBlacklistedRequest, Answer> {
 
   protected override release(): void {
     super.release();
-    // Released even if the handler still runs, unlike that of a call: the stream itself bounds how many of its questions do.
+    // Even if the handler still runs, unlike for a unary call: the stream bounds how many of its questions are being handled.
     this.leave();
   }
 }
@@ -117,7 +117,7 @@ function spansOf(metadata: QuestionMetadata, { spans }: QuestionMethod): CallSpa
   });
 }
 
-/** Stands for a question that is too large, whose content is discarded. */
+/** Takes the place of a question that is too large. */
 const TOO_LARGE = create(IsBlacklistedRequestSchema);
 
 /**

@@ -37,9 +37,9 @@ export class TlsContext {
   #identity: Identity;
   /** Undefined if clients are not asked for certificates. */
   #clients: ClientTrust | undefined;
-  /** The files for clients' certificates as they were last taken over, to detect changes. */
+  /** The content of the files for clients' certificates that is in use, to detect changes. */
   #clientTexts = "";
-  /** Whether the revocation lists were current at the last reload. */
+  /** Whether the revocation lists were valid at the last reload. */
   #isListCurrent: boolean;
   /** Why the latest version of a group of files is not used; only groups with a problem. */
   readonly #problems = new Map<FileGroup, string>();
@@ -92,7 +92,6 @@ export class TlsContext {
     return this.#clients?.listValidity;
   }
 
-  /** Whether clients are asked for certificates. */
   get asksForCertificates(): boolean {
     return this.#clients !== undefined;
   }
@@ -108,7 +107,7 @@ export class TlsContext {
     return { server: rejected("server"), ...(this.#clients && { clients: rejected("clients") }) };
   }
 
-  /** Why a client's certificate that was accepted would now be rejected; undefined if it would be accepted. `chain` begins with it. */
+  /** Why the client's certificate at the beginning of `chain` would be rejected now; undefined if it would be accepted. */
   whyRejected(chain: readonly Buffer[]): string | undefined {
     return this.#clients?.whyRejected(
       chain.map((der) => new X509Certificate(der)),
@@ -133,20 +132,20 @@ export class TlsContext {
 
   #reload({ apply, onTrustChange }: Changes): void {
     const { log } = this.#options;
-    const isOtherIdentity = this.#attempt("server", () => this.#replaceIdentity());
-    const isOtherTrust = this.#attempt("clients", () => this.#replaceClients());
-    if (isOtherIdentity || isOtherTrust) {
+    const hasNewIdentity = this.#attempt("server", () => this.#replaceIdentity());
+    const hasNewTrust = this.#attempt("clients", () => this.#replaceClients());
+    if (hasNewIdentity || hasNewTrust) {
       apply(this.current);
       log.info("took over new TLS certificates: new connections use them");
     }
     const areListsCurrent = this.#areListsCurrent();
-    if (isOtherTrust || areListsCurrent !== this.#isListCurrent) onTrustChange();
+    if (hasNewTrust || areListsCurrent !== this.#isListCurrent) onTrustChange();
     this.#isListCurrent = areListsCurrent;
   }
 
   /**
-   * Replaces a group of files. Returns whether `replace` has found a change and taken it over. Each group is separate, so that an unusable
-   * server certificate does not delay the rejection of revoked clients.
+   * Runs `replace`, which returns whether it has found a change and put it into use. If it throws, the previous files stay in use. Each group
+   * is separate, so that an unusable server certificate does not delay the rejection of revoked clients.
    */
   #attempt(group: FileGroup, replace: () => boolean): boolean {
     try {
@@ -155,7 +154,7 @@ export class TlsContext {
       return isNew;
     } catch (error) {
       const problem = codeOrMessage(error);
-      // The files may have been replaced only in part so far, so the next reload tries again.
+      // Logged once: each reload tries again, since the files may have been replaced only in part so far.
       if (problem !== this.#problems.get(group)) {
         const fields = { files: group, problem };
         this.#options.log.error(fields, "new TLS certificates cannot be used: the old ones stay in use");
@@ -169,7 +168,7 @@ export class TlsContext {
     const next = readIdentity(this.#options.files);
     if (next.cert === this.#identity.cert && next.key === this.#identity.key) return false;
     checkTlsFiles(next);
-    // A valid certificate is not replaced with an invalid one. The next reload tries again: a certificate may only become valid later.
+    // A valid certificate is not replaced with an invalid one, which may become valid by a later reload.
     const now = this.#options.clock.now();
     const validity = validityOfChain(next.cert);
     if (!isValid(validity, now) && isValid(this.validity, now)) {

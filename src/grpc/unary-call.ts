@@ -11,8 +11,8 @@ import type { CallHeaders, HeadersJudge } from "./incoming-call.ts";
 import { codeOf, presentable, statusOf } from "./status.ts";
 
 /**
- * The property of a call's metadata that holds our object for the call. The method's handler, which grpc-js calls with the same metadata,
- * finds the object there. A WeakMap would do, but its short-lived keys cost the garbage collector a sixth of a call's time.
+ * The property of a call's metadata that holds our object for the call, where the method's handler finds it: grpc-js calls the handler with
+ * the same metadata. With a WeakMap, the garbage collector took a sixth of a call's time for its short-lived keys.
  */
 export const CALL = Symbol("call");
 
@@ -42,9 +42,9 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
   #callback: sendUnaryData<O> | undefined;
   /** The size of the request in bytes if it is large, otherwise 0. */
   #largeBytes = 0;
-  /** Whether these bytes count against the caller's limit. */
+  /** Needed to release these bytes. */
   #largeShare: Share = "common";
-  /** Called when the client has read a large answer. */
+  /** Stops counting a large answer as unread. */
   #releaseAnswer: (() => void) | undefined;
 
   constructor(headers: CallHeaders, method: AnsweredMethod<I, O>) {
@@ -104,7 +104,7 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
       this.fail(admissionError("OVERLOADED"));
       return;
     }
-    // Since then, the token may also have expired, or keys and roles may have changed.
+    // The token may have expired since then, or keys or roles may have changed.
     if (this.isAuthenticated) this.proceed();
     else this.authenticateAndProceed();
   }
@@ -124,7 +124,7 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
     const { admission } = this.method;
     if (encoded.length > SMALL_ANSWER_BYTES && !this.isGone) {
       const { peer } = this;
-      // The work is done, so this must be a code that leaves the outcome unknown.
+      // The handler has returned, so the code must be one that leaves the outcome unknown.
       if (!admission.mayBuffer(peer)) {
         this.fail(new ServiceError("CANCELLED", "the client does not read its responses"));
         return;

@@ -14,12 +14,12 @@ export class Violations {
     this.#found.push({ field, description, ...(reason === undefined ? {} : { reason }) });
   }
 
-  /** Adds the violation `problem`, if there is one, of a field that holds `jti`. */
+  /** As {@link check}, for a field that holds `jti`. */
   checkJti(field: string, jti: string, problem: string | undefined): void {
     if (problem !== undefined) this.add(field, problem, isRawToken(jti) ? "RAW_TOKEN" : undefined);
   }
 
-  /** Adds the violation `problem`, if there is one. */
+  /** Adds the violation `problem` of a field, if there is one. */
   check(field: string, problem: string | undefined): void {
     if (problem !== undefined) this.add(field, problem);
   }
@@ -27,16 +27,17 @@ export class Violations {
   /** Checks the number of elements of a repeated field. */
   checkBatch(field: string, length: number): void {
     if (length < 1) this.add(field, `must hold 1 to ${MAX_BATCH}, not 0`);
-    // The message cannot name the number: elements after the first one above the limit are not decoded.
+    // Elements after the first one above the limit are not decoded, so their number is unknown.
     if (length > MAX_BATCH) this.add(field, `must hold 1 to ${MAX_BATCH}, not more`);
   }
 
   checkJtis(field: string, jtis: readonly string[], problemOf: (jti: string) => string | undefined): void {
-    // Exceeding the limit is a violation by itself, so the elements beyond it are not checked.
+    // Elements above the limit are a violation by themselves.
     const end = Math.min(jtis.length, MAX_BATCH);
     for (let index = 0; index < end; index++) {
       const jti = jtis[index] as string;
       const problem = problemOf(jti);
+      // Most jtis have none: build no path for them.
       if (problem !== undefined) this.checkJti(`${field}[${index}]`, jti, problem);
     }
   }

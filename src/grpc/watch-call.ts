@@ -46,7 +46,7 @@ class WatchCall extends StreamCall<WatchRequest> {
   /** The id of the latest sync that the client requested before the subscription was open; undefined if there was none. */
   #earlySync: bigint | undefined;
   #isHalfClosed = false;
-  /** When the last message was handed to the connection, by the monotonic clock. */
+  /** When the last message was handed to the connection, by the monotonic clock; at first, when the stream was opened. */
   #sentAt: number;
 
   constructor(

@@ -70,7 +70,6 @@ export class WatchMessages {
     }
   }
 
-  /** Encodes a heartbeat. */
   heartbeat(): Buffer {
     return this.#encode({ case: "heartbeat", value: {} });
   }

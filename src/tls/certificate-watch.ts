@@ -8,8 +8,8 @@ const CERTIFICATE_CHECK_MS = 60_000;
 /** Interval at which the report of a certificate that is not valid, or about to expire, is repeated. */
 const REMINDER_MS = 86_400_000;
 
-/** The names, in metrics and log lines, of the certificates that the service presents or trusts, and of its revocation lists. */
-export type CertificateName = "server" | "client-ca" | "client-crl" | "database-ca";
+/** The names in metrics and log lines of the certificates that the service presents or trusts, and of its revocation lists. */
+type CertificateName = "server" | "client-ca" | "client-crl" | "database-ca";
 
 export interface WatchedCertificate {
   readonly certificate: CertificateName;

@@ -10,7 +10,7 @@ export interface Validity {
 }
 
 /** The content of TLS_CERT_FILE, TLS_KEY_FILE and TLS_CLIENT_CA_FILE, in PEM. */
-export interface TlsFileContents {
+interface TlsFileContents {
   readonly cert: string;
   readonly key: string;
   readonly ca?: string | undefined;
@@ -65,7 +65,7 @@ export function certificatesOf(pem: string, setting: string): X509Certificate[] 
       throw new RangeError(`${setting} names a file whose certificate number ${index + 1} cannot be read`);
     }
   });
-  // OpenSSL silently skips a malformed certificate, and clients or servers that depend on it would be rejected.
+  // OpenSSL would silently skip a malformed certificate, and reject the peers that depend on it.
   if (pem.match(CERTIFICATE_BEGINNING)?.length !== found.length) {
     throw new RangeError(
       `${setting} names a file with a certificate that is truncated, or does not begin at the beginning of a line (is there a byte order mark?)`,
@@ -98,22 +98,20 @@ function keyOf(pem: string): KeyObject {
 
 /** When all certificates of a chain are valid. `pem` must have been checked. */
 export function validityOfChain(pem: string): Validity {
-  const validities = certificatesOf(pem, "").map(validityOf);
-  return {
-    notBefore: Math.max(...validities.map(({ notBefore }) => notBefore)) as EpochMs,
-    notAfter: Math.min(...validities.map(({ notAfter }) => notAfter)) as EpochMs,
-  };
+  const { starts, ends } = periodsOf(pem);
+  return { notBefore: Math.max(...starts) as EpochMs, notAfter: Math.min(...ends) as EpochMs };
 }
 
-/** From when to when any of a set of authorities is valid: an expired one may stay beside its successor. `pem` must have been checked. */
+/** When at least one of a set of authorities is valid: an expired one may stay beside its successor. `pem` must have been checked. */
 export function validityOfAuthorities(pem: string): Validity {
-  const validities = certificatesOf(pem, "").map(validityOf);
-  return {
-    notBefore: Math.min(...validities.map(({ notBefore }) => notBefore)) as EpochMs,
-    notAfter: Math.max(...validities.map(({ notAfter }) => notAfter)) as EpochMs,
-  };
+  const { starts, ends } = periodsOf(pem);
+  return { notBefore: Math.min(...starts) as EpochMs, notAfter: Math.max(...ends) as EpochMs };
 }
 
-function validityOf({ validFrom, validTo }: X509Certificate): Validity {
-  return { notBefore: Date.parse(validFrom) as EpochMs, notAfter: Date.parse(validTo) as EpochMs };
+function periodsOf(pem: string): { readonly starts: number[]; readonly ends: number[] } {
+  const certificates = certificatesOf(pem, "");
+  return {
+    starts: certificates.map(({ validFrom }) => Date.parse(validFrom)),
+    ends: certificates.map(({ validTo }) => Date.parse(validTo)),
+  };
 }

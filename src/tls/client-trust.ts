@@ -7,13 +7,12 @@ import { type RevocationList, revocationListsOf } from "./revocation-list.ts";
 const MAX_INTERMEDIATES = 10;
 
 /**
- * The authorities trusted for clients' certificates, and the revocation lists. OpenSSL applies them to each new connection. When they
- * change, this class applies them to open connections, whose chains OpenSSL has verified before.
+ * The authorities trusted for clients' certificates, and their revocation lists. OpenSSL applies them to new connections only. When they
+ * change, this class verifies the certificates of open connections again.
  */
 export class ClientTrust {
-  /** The authorities, in PEM. */
   readonly ca: string;
-  /** The revocation lists, a text of PEM for each, as Node.js requires. Undefined: revocation is not checked. */
+  /** The PEM of each revocation list, as Node.js requires. Undefined: revocation is not checked. */
   readonly crl: readonly string[] | undefined;
   readonly #authorities: readonly X509Certificate[];
   /** The lists by the fingerprint of the authority that signed them. */
@@ -38,7 +37,7 @@ export class ClientTrust {
     };
   }
 
-  /** Whether one of its lists was issued before the list of the same authority in `other`. */
+  /** Whether one of the lists was issued before the list of the same authority in `other`. */
   isOlderThan(other: ClientTrust): boolean {
     return [...(this.#lists ?? [])].some(([signer, lists]) => {
       const theirs = other.#lists?.get(signer);

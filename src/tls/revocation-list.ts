@@ -17,7 +17,7 @@ const LIST = /-----BEGIN X509 CRL-----([\s\S]*?)-----END X509 CRL-----/g;
 
 /**
  * The lists in `pem`, at least one. OpenSSL applies them to new connections; this parser serves open ones. Throws a RangeError that begins
- * with `setting` if a list is unreadable, is not complete by itself (delta and indirect lists), or has no time of the next update.
+ * with `setting` if a list is unreadable, is a delta or an indirect list, or has no time of the next update.
  */
 export function revocationListsOf(pem: string, setting: string): RevocationList[] {
   const found = [...pem.matchAll(LIST)];
@@ -47,23 +47,21 @@ function listOf(der: Buffer, pem: string): RevocationList {
   const signature = parts.next(BIT_STRING).rest();
   parts.end();
 
-  // A copy, since `signed` is also needed as a whole.
-  const body = signed.again();
   // The version.
-  body.optional(INTEGER);
-  const isSameAlgorithm = body.next(SEQUENCE).encoded.equals(algorithm.encoded);
+  signed.optional(INTEGER);
+  const isSameAlgorithm = signed.next(SEQUENCE).encoded.equals(algorithm.encoded);
   // The first byte is the number of unused bits in the last one, which must be 0.
   if (!isSameAlgorithm || signature[0] !== 0) throw new RangeError("it is damaged");
   // The issuer's name: the list belongs to the authority whose key verifies it.
-  body.next(SEQUENCE);
-  const thisUpdate = timeOf(body);
-  if (!body.isAt(UTC_TIME) && !body.isAt(GENERALIZED_TIME)) {
+  signed.next(SEQUENCE);
+  const thisUpdate = timeOf(signed);
+  if (!signed.isAt(UTC_TIME) && !signed.isAt(GENERALIZED_TIME)) {
     throw new RangeError("it has no time of the next update");
   }
-  const nextUpdate = timeOf(body);
-  const serials = serialsOf(body.optional(SEQUENCE));
-  checkExtensions(body.optional(EXTENSIONS)?.next(SEQUENCE));
-  body.end();
+  const nextUpdate = timeOf(signed);
+  const serials = serialsOf(signed.optional(SEQUENCE));
+  checkExtensions(signed.optional(EXTENSIONS)?.next(SEQUENCE));
+  signed.end();
 
   const oid = algorithm.next(OBJECT_ID).text("hex");
   const parameters = algorithm.rest();
@@ -84,7 +82,6 @@ function serialsOf(entries: Reader | undefined): ReadonlySet<string> {
     // The time of the revocation.
     entry.any();
     for (const { isCritical } of extensionsOf(entry.optional(SEQUENCE))) {
-      // Such as the issuer of an entry in an indirect list.
       if (isCritical) throw new RangeError("an entry has a critical extension that is not understood");
     }
   }
@@ -93,10 +90,10 @@ function serialsOf(entries: Reader | undefined): ReadonlySet<string> {
 
 /** The object identifier of an extension, in hexadecimal. */
 const ISSUING_DISTRIBUTION_POINT = "551d1c";
-/** The tag of a member of that extension: the list may name certificates of other authorities. */
+/** The tag of a member of that extension, which allows the list to name certificates of other authorities. */
 const INDIRECT = 0x84;
 
-/** Throws if the list is incomplete by itself, or has a critical extension that this parser does not understand. */
+/** Throws if the list needs another one to be complete, or has a critical extension that this parser does not understand. */
 function checkExtensions(extensions: Reader | undefined): void {
   for (const { oid, isCritical, value } of extensionsOf(extensions)) {
     if (oid === ISSUING_DISTRIBUTION_POINT) {
@@ -129,14 +126,14 @@ function timeOf(reader: Reader): EpochMs {
   const text = reader.next(isShort ? UTC_TIME : GENERALIZED_TIME).text("latin1");
   const [, year = "", rest = ""] = (isShort ? /^(\d\d)(\d{10})Z$/ : /^(\d{4})(\d{10})Z$/).exec(text) ?? [];
   const [month, day, hour, minute, second] = rest.match(/\d\d/g) ?? [];
-  // RFC 5280, 4.1.2.5.1.
+  // A year of two digits (RFC 5280, section 4.1.2.5.1).
   const century = isShort ? (Number(year) < 50 ? "20" : "19") : "";
   const ms = Date.parse(`${century}${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
   if (Number.isNaN(ms)) throw new RangeError("it has an invalid time");
   return ms as EpochMs;
 }
 
-/** Hash algorithms by the signature's object identifier in hexadecimal (RFC 4055, RFC 5758, RFC 8410). Null: the signature includes the hash. */
+/** Hash algorithms by the signature's object identifier in hexadecimal (RFC 4055, 5758, 8410). Null: the signature includes the hash. */
 const SIGNATURES: Readonly<Record<string, string | null>> = {
   "2a864886f70d01010b": "sha256",
   "2a864886f70d01010c": "sha384",
@@ -193,8 +190,7 @@ class Reader {
   readonly #bytes: Buffer;
   /** The offset of the outer value's tag. */
   readonly #start: number;
-  /** The offset of its content, and that after it. */
-  readonly #from: number;
+  /** The offset after its content. */
   readonly #end: number;
   /** The offset of the next value. */
   #at: number;
@@ -202,7 +198,7 @@ class Reader {
   constructor(bytes: Buffer, { start = 0, from = 0, end = bytes.length } = {}) {
     this.#bytes = bytes;
     this.#start = start;
-    this.#from = this.#at = from;
+    this.#at = from;
     this.#end = end;
   }
 
@@ -236,7 +232,7 @@ class Reader {
     return this.isAt(tag) ? this.any() : undefined;
   }
 
-  /** Like {@link next}, whatever the tag. */
+  /** Like {@link next}, with any tag. */
   any(): Reader {
     const start = this.#at++;
     let length = this.#byte();
@@ -257,14 +253,9 @@ class Reader {
     return this.#bytes.subarray(this.#at, this.#end);
   }
 
-  /** The same, as text. */
+  /** The bytes that have not been read, as text. */
   text(encoding: "hex" | "latin1"): string {
     return this.#bytes.toString(encoding, this.#at, this.#end);
-  }
-
-  /** A reader of the same content from its beginning. */
-  again(): Reader {
-    return new Reader(this.#bytes, { start: this.#start, from: this.#from, end: this.#end });
   }
 
   /** Throws if there is another value. */
