@@ -1,15 +1,22 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Mutant } from "./mutant.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-/** Compiles each file by itself, without comments, and reports syntax errors only. */
-const COMPILER = ["--ignoreConfig", "--noCheck", "--noResolve", "--removeComments", "--target", "es2023"];
-/** The folder of the files without a patch. */
-const ORIGINAL = "original";
+const COPIED = ["src", "gen", "package.json", "tsconfig.json", "tsconfig.build.json"];
+/** Without what may differ in the output of two files that do the same. */
+const COMPILER_OPTIONS = [
+  "-p",
+  "tsconfig.build.json",
+  "--removeComments",
+  "--sourceMap",
+  "false",
+  "--inlineSources",
+  "false",
+];
 
 interface Hunk {
   readonly file: string;
@@ -42,7 +49,10 @@ function hunksOf({ patch }: Mutant): Hunk[] {
   });
 }
 
-/** The files that mutants change, with and without their patches, compiled in a temporary folder. */
+/**
+ * The files that mutants change, compiled in a temporary folder. The compiler runs once: a patched file stands beside the original,
+ * under a name of its own, and imports original files only.
+ */
 export class CompiledMutants {
   readonly #folder = mkdtempSync(join(tmpdir(), "token-blacklist-mutants-"));
   /** The compiler's errors. */
@@ -51,7 +61,10 @@ export class CompiledMutants {
   /** Throws if a patch does not apply. */
   constructor(mutants: readonly Mutant[]) {
     try {
-      this.errors = this.#compile(mutants.flatMap((mutant) => this.#patch(mutant)));
+      for (const name of COPIED) cpSync(join(ROOT, name), join(this.#folder, name), { recursive: true });
+      symlinkSync(join(ROOT, "node_modules"), join(this.#folder, "node_modules"));
+      for (const mutant of mutants) this.#add(mutant);
+      this.errors = this.#compile();
     } catch (error) {
       this.remove();
       throw error;
@@ -60,34 +73,36 @@ export class CompiledMutants {
 
   /** Whether the mutant changes more of the file than comments and types. */
   changes({ name }: Mutant, file: string): boolean {
-    return this.#read(name, file) !== this.#read(ORIGINAL, file);
+    return this.#output(file) !== this.#output(patchedName(file, name));
   }
 
   remove(): void {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Returns the paths of the files. */
-  #patch(mutant: Mutant): string[] {
-    const sources = filesOf(mutant).flatMap((file) => {
-      const copies = [join(mutant.name, file), join(ORIGINAL, file)];
-      for (const copy of copies) cpSync(join(ROOT, file), join(this.#folder, copy));
-      return copies;
-    });
-    execFileSync("git", ["apply", mutant.patch], { cwd: join(this.#folder, mutant.name), stdio: "pipe" });
-    return sources;
+  #add(mutant: Mutant): void {
+    const folder = join(this.#folder, mutant.name);
+    for (const file of filesOf(mutant)) cpSync(join(ROOT, file), join(folder, file));
+    execFileSync("git", ["apply", mutant.patch], { cwd: folder, stdio: "pipe" });
+    for (const file of filesOf(mutant)) {
+      renameSync(join(folder, file), join(this.#folder, patchedName(file, mutant.name)));
+    }
   }
 
-  #compile(sources: readonly string[]): string {
+  #compile(): string {
     const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
-    const { stdout, stderr } = spawnSync(process.execPath, [tsc, ...COMPILER, ...new Set(sources)], {
+    const { stdout, stderr } = spawnSync(process.execPath, [tsc, ...COMPILER_OPTIONS], {
       cwd: this.#folder,
       encoding: "utf8",
     });
     return `${stdout}${stderr}`;
   }
 
-  #read(version: string, file: string): string {
-    return readFileSync(join(this.#folder, version, file.replace(/\.ts$/, ".js")), "utf8");
+  #output(file: string): string {
+    return readFileSync(join(this.#folder, file.replace(/^src/, "dist").replace(/ts$/, "js")), "utf8");
   }
+}
+
+function patchedName(file: string, mutant: string): string {
+  return file.replace(/ts$/, `${mutant}.ts`);
 }
