@@ -99,6 +99,10 @@ export class IncomingCalls {
   readonly #budgets = new WeakMap<object, ConnectionBudget>();
   readonly #receiving = new WaitingCalls();
   #isWatching = false;
+  /** Calls that found no room, until the end of this turn of the event loop. */
+  #withoutRoom: IncomingCall[] = [];
+  /** How many waiting calls may still be ended in favour of others before the next interval of LATE_MESSAGE_MS. */
+  #endings = MAX_ENDINGS;
   /** Room for incomplete messages of known callers, over all connections. */
   readonly unfinished = new FairCapacity(MAX_UNFINISHED_BYTES);
 
@@ -140,6 +144,20 @@ export class IncomingCalls {
     if (!this.#isWatching) this.#watch(LATE_MESSAGE_MS);
   }
 
+  /**
+   * As {@link await}, for a call that finds no room. Most messages arrive with the headers, so that the call needs no room by the end of the
+   * turn; a call that still waits then has others of its caller end, or is refused.
+   */
+  awaitWithoutRoom(call: IncomingCall): void {
+    this.await(call);
+    if (this.#withoutRoom.push(call) > 1) return;
+    setImmediate(() => {
+      const calls = this.#withoutRoom;
+      this.#withoutRoom = [];
+      for (const each of calls) if (each.isWaiting) each.needRoom();
+    });
+  }
+
   /** Whether one more call of `owner` to the method at `path` may wait for its message. */
   hasRoomFor(path: string, owner: string): boolean {
     const rules = this.#rules.get(path);
@@ -154,8 +172,14 @@ export class IncomingCalls {
    * none. Clients send a small message with the headers, so a call that is still waiting when another one needs its room is likely abandoned.
    */
   endLongestWait(owner: string, except: IncomingCall): boolean {
+    if (this.#endings === 0) return false;
     for (let call = this.#receiving.first; call !== undefined; call = call.after) {
       if (call === except || !call.canGiveWay || call.owner !== owner) continue;
+      if (this.#endings-- === MAX_ENDINGS) {
+        this.#clock.schedule(LATE_MESSAGE_MS, () => {
+          this.#endings = MAX_ENDINGS;
+        });
+      }
       this.arrived(call);
       call.failForRoom();
       return true;
@@ -288,6 +312,8 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
   #isHalfClosed = false;
   /** Whether the message has arrived, but not the client's half-close. */
   #hasMessage = false;
+  /** Whether it found no room and was passed on nevertheless, in this turn of the event loop. */
+  #isWithoutRoom = false;
   /** Whether it is counted as late on its connection. */
   isLate = false;
   /** When the call began to wait for its message, by the monotonic clock. */
@@ -349,11 +375,11 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
       return;
     }
     if (open !== undefined) {
-      if (!this.#makeRoomFor(WAITING_CALL_BYTES)) {
-        this.failForRoom();
-        return;
+      if (this.#takeFor(WAITING_CALL_BYTES)) this.#calls.await(this);
+      else {
+        this.#isWithoutRoom = true;
+        this.#calls.awaitWithoutRoom(this);
       }
-      this.#calls.await(this);
     }
     stream?.on("data", this.#count);
     this.#isHandedOn = true;
@@ -486,6 +512,15 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     return this.#rules.open !== undefined && this.#rules.isForAnybody !== true;
   }
 
+  /** The call was passed on without room, and still waits at the end of the turn. */
+  needRoom(): void {
+    this.#isWithoutRoom = false;
+    if (this.#makeRoomFor(WAITING_CALL_BYTES)) return;
+    this.failForRoom();
+    // Behind a proxy, the next calls may be of another caller.
+    if (this.reader?.caller !== undefined) this.reader.refusedForRoom();
+  }
+
   /** The call has waited for a while: what it has sent is counted by the memory that it takes decoded. */
   waited(): void {
     if (this.#hasMessage && !this.#takeFor(DECODED_CALL_BYTES)) this.failForRoom();
@@ -505,6 +540,7 @@ class IncomingCall implements ServerInterceptingCallInterface, Listener, CallHea
     const { isForAnybody = false, maxBytes } = this.#rules;
     if (isForAnybody)
       return this.#held <= maxBytes + FRAME_BYTES + MAX_OPEN_REQUEST_CHUNKS * CHUNK_OVERHEAD_BYTES;
+    if (this.#isWithoutRoom && bytes <= WAITING_CALL_BYTES) return true;
     const more = bytes - this.#shares.common - this.#shares.own;
     if (more <= 0) return true;
     const part = this.#calls.unfinished.take(this.owner, more);
@@ -578,6 +614,8 @@ const TOO_MANY_WAIT = new ServiceError("OVERLOADED", "too many calls wait for th
 const TOO_MANY_WAIT_STATUS = statusOf(TOO_MANY_WAIT);
 /** What such a call counts for if its message has arrived and the client does not half-close: a message of 4 KiB can have 1,000 tokens. */
 const DECODED_CALL_BYTES = 128 * 1024;
+/** How many waiting calls are ended in favour of others in LATE_MESSAGE_MS: each costs about as much as a call. */
+const MAX_ENDINGS = 16;
 /** A caller with more of the second half of the room than this holds much of it. */
 const MUCH_ROOM_BYTES = MAX_UNFINISHED_BYTES / 8;
 /** Each message is preceded by a flag and a length. */

@@ -166,6 +166,8 @@ export class Reader implements CallSource {
   #received = 0;
   #lateCalls = 0;
   #lateUntil = 0;
+  /** Calls refused for lack of room since the connection last had none for LATE_REST_MS. */
+  #refusedForRoom = 0;
   /** The source's total of bytes read at the last look, and the bytes of calls since. */
   #lookedAt = 0;
   #explained = 0;
@@ -184,9 +186,10 @@ export class Reader implements CallSource {
     this.#take(setup.strangers);
   }
 
-  /** Whether several calls are late with their messages. One may be of another caller than those that follow, behind a proxy. */
+  /** Whether several calls are late with their messages, or were refused a short while ago. One may be of another caller than those that follow, behind a proxy. */
   get hasManyLate(): boolean {
-    return this.#lateCalls >= MANY_LATE_CALLS;
+    if (this.#refusedForRoom > 0 && performance.now() > this.#lateUntil) this.#refusedForRoom = 0;
+    return this.#lateCalls + this.#refusedForRoom >= MANY_LATE_CALLS;
   }
 
   /** Whether calls are late with their messages, or were a short while ago. */
@@ -244,6 +247,15 @@ export class Reader implements CallSource {
 
   release(): void {
     if (--this.#holds === 0) this.#resume();
+  }
+
+  /** A call that waited for its message has been refused for lack of room. After several of them, what follows is not read for a while. */
+  refusedForRoom(): void {
+    if (!this.isLate) this.#refusedForRoom = 0;
+    this.#lateUntil = performance.now() + LATE_REST_MS;
+    this.#refusedForRoom++;
+    if (this.hasManyLate) this.rest();
+    else if (this.#turns === undefined) this.#take(this.#setup.late);
   }
 
   /** A call has been refused for lack of room: what follows is not read for a while, since it would be refused as well. */

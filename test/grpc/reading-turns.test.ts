@@ -198,6 +198,23 @@ describe("turns of reading", () => {
     await until(() => peer.isReading, { withinMs: 5000, what: "it is read again" });
   });
 
+  it("pause after several calls have been refused for lack of room", async () => {
+    const peer = new Peer(new ReadingTurns());
+    peer.reader.known();
+    for (let refused = 0; refused < 3; refused++) peer.reader.refusedForRoom();
+    await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
+    expect(peer.reader.hasManyLate).to.equal(false);
+    peer.reader.refusedForRoom();
+    expect({ isReading: peer.isReading, hasManyLate: peer.reader.hasManyLate }).to.deep.equal({
+      isReading: false,
+      hasManyLate: true,
+    });
+    await until(() => peer.isReading && !peer.reader.hasManyLate, {
+      withinMs: 5000,
+      what: "they are forgotten",
+    });
+  });
+
   it("are taken from a connection that begins more calls in one than may be open", async () => {
     const peer = new Peer(new ReadingTurns());
     await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
