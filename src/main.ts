@@ -18,7 +18,7 @@ import { databaseAdvice } from "./store/mysql-errors.ts";
 import { escapeLine } from "./text/terminal-text.ts";
 import { systemClock } from "./time/clock.ts";
 
-/** How long the process waits at its end for the last log lines to be written. */
+/** How long the process waits for its last log lines to be written before it ends. */
 const LOG_FLUSH_MS = 1000;
 
 // The only file that touches the process: arguments, environment, streams, signals and the exit code. It imports the service and its
@@ -26,11 +26,11 @@ const LOG_FLUSH_MS = 1000;
 
 async function serve(): Promise<number> {
   return withConfig(async (config) => {
-    const [{ createLogger, describeGap }, { start }] = await Promise.all([
+    const [{ createLogger }, { start }] = await Promise.all([
       import("./logging/logger.ts"),
       import("./start/service.ts"),
     ]);
-    const output = new LogOutput({ fd: nonBlockingStdout(), clock: systemClock, describeGap });
+    const output = new LogOutput({ fd: nonBlockingStdout(), clock: systemClock });
     process.once("exit", () => output.flushNow());
     const log = createLogger(config.logLevel, output);
     for (const misspelling of misspelledSettings(process.env)) {
@@ -59,7 +59,7 @@ async function serve(): Promise<number> {
       void output.flush(config.shutdownGraceMs * 0.03).then(() => process.exit(0));
     }, config.shutdownGraceMs * 0.95);
     await service.close();
-    // The timer no longer keeps the process alive, but ends it if something else does.
+    // From now on the timer does not keep the process alive, but ends it if anything else does.
     overdue.unref();
     log.info("stopped");
     await output.flush(LOG_FLUSH_MS);
@@ -99,7 +99,7 @@ async function runMigration(action: MigrateAction): Promise<number> {
   });
 }
 
-/** Runs `work`, and reports errors that an operator can correct as plain lines. */
+/** Runs `work` with the configuration. Writes errors that an operator can correct as plain lines, and rethrows all others. */
 async function withConfig(work: (config: Config) => Promise<number>): Promise<number> {
   try {
     return await work(readConfig(process.env));

@@ -1,6 +1,6 @@
 /**
  * The asymmetric signature algorithms that can be chosen (RFC 7518, RFC 8037, RFC 9864). Symmetric ones and `none` are excluded, since any
- * verifier of such a token could also create one.
+ * verifier of a symmetrically signed token could also create one.
  */
 const ASYMMETRIC = [
   "RS256",
@@ -14,8 +14,7 @@ const ASYMMETRIC = [
   "ES512",
   "EdDSA",
   "Ed25519",
-] as const;
-type Algorithm = (typeof ASYMMETRIC)[number];
+];
 
 /**
  * Names of algorithms (of JOSE, COSE and their drafts) that are never accepted. Messages may repeat these names; an unlisted name is never
@@ -26,7 +25,7 @@ const REFUSED = [
   ...["ML-DSA-44", "ML-DSA-65", "ML-DSA-87", "ESB256", "ESB384", "ESB512", "SM2", "HS256/64"],
 ];
 
-/** The algorithms accepted by default, in the form of the setting. */
+/** The algorithms accepted by default, as the value of the setting. */
 export const DEFAULT_ALGORITHMS = "RS256 PS256 ES256 EdDSA";
 
 /**
@@ -43,8 +42,8 @@ export function parseAlgorithms(text: string): readonly string[] {
 
 const EDWARDS = ["EdDSA", "Ed25519"];
 
-export function isSupportedAlgorithm(name: unknown): name is Algorithm {
-  return (ASYMMETRIC as readonly unknown[]).includes(name);
+export function isSupportedAlgorithm(name: unknown): name is string {
+  return ASYMMETRIC.some((known) => known === name);
 }
 
 /** The name if it is a known one, which may appear in a message; otherwise undefined. */

@@ -1,6 +1,6 @@
 import type { PeerCertificate } from "node:tls";
 import { type Principal, UNRESTRICTED_PRINCIPAL } from "../caller.ts";
-import { unauthenticated } from "../errors.ts";
+import { ServiceError, unauthenticated } from "../errors.ts";
 import type { BearerAuthenticator } from "./bearer-authenticator.ts";
 import type { CertificateAuthenticator } from "./certificate-authenticator.ts";
 
@@ -10,7 +10,7 @@ export interface Credentials {
   readonly authorization: readonly unknown[];
   /** The verified client certificate of the connection, if any. */
   certificate(): PeerCertificate | undefined;
-  /** The call was admitted earlier and is still running: it must not end only because its token or certificate has expired since. */
+  /** Whether the call has been admitted before: then it must not end only because its token or certificate has expired since. */
   readonly isRunning?: boolean;
 }
 
@@ -28,25 +28,57 @@ export function createAuthenticator({
   bearerAuthenticator: BearerAuthenticator | undefined;
   certificateAuthenticator: CertificateAuthenticator | undefined;
 }): Authenticator {
-  if (bearerAuthenticator === undefined && certificateAuthenticator === undefined)
-    return () => UNRESTRICTED_PRINCIPAL;
+  const kinds = [
+    bearerAuthenticator && "a bearer token in the authorization metadata",
+    certificateAuthenticator && "a client certificate",
+  ].filter((kind) => kind !== undefined);
+  if (kinds.length === 0) return () => UNRESTRICTED_PRINCIPAL;
+  const missing = unauthenticated(`the call needs ${kinds.join(" or ")}`);
   return (credentials) => {
     certificateAuthenticator?.refuseDistrusted(credentials);
     const { authorization, isRunning = false } = credentials;
     if (authorization.length > 0 && bearerAuthenticator !== undefined) {
       return bearerAuthenticator.authenticate(authorization, { allowExpired: isRunning });
     }
-    const certificate = certificateAuthenticator === undefined ? undefined : credentials.certificate();
-    if (certificate === undefined || certificateAuthenticator === undefined)
-      throw unauthenticated(missingCredentials(bearerAuthenticator, certificateAuthenticator));
+    const certificate = certificateAuthenticator && credentials.certificate();
+    if (certificate === undefined || certificateAuthenticator === undefined) throw missing;
     return certificateAuthenticator.principalOf(certificate, { allowExpired: isRunning });
   };
 }
 
-function missingCredentials(bearerAuthenticator: unknown, certificateAuthenticator: unknown): string {
-  const kinds = [
-    ...(bearerAuthenticator === undefined ? [] : ["a bearer token in the authorization metadata"]),
-    ...(certificateAuthenticator === undefined ? [] : ["a client certificate"]),
-  ];
-  return `the call needs ${kinds.join(" or ")}`;
+/**
+ * The outcomes of authentication: "known" is success; "refused", a missing or invalid credential; "unavailable", a lack of the keys to verify
+ * with; "failed", an unexpected error.
+ */
+export const AUTH_OUTCOMES = ["known", "refused", "unavailable", "failed"] as const;
+export type AuthOutcome = (typeof AUTH_OUTCOMES)[number];
+
+/** Wraps `authenticate` so that `report` receives the outcome of each authentication. */
+export function withAuthenticationMetrics(
+  authenticate: Authenticator,
+  report: (outcome: AuthOutcome) => void,
+): Authenticator {
+  const succeeded = (principal: Principal) => {
+    report("known");
+    return principal;
+  };
+  const failed = (error: unknown): never => {
+    report(outcomeOf(error));
+    throw error;
+  };
+  return (credentials) => {
+    let principal: Principal | Promise<Principal>;
+    try {
+      principal = authenticate(credentials);
+    } catch (error) {
+      return failed(error);
+    }
+    return principal instanceof Promise ? principal.then(succeeded, failed) : succeeded(principal);
+  };
+}
+
+function outcomeOf(error: unknown): AuthOutcome {
+  if (!(error instanceof ServiceError)) return "failed";
+  if (error.reason === "UNAUTHENTICATED") return "refused";
+  return error.reason === "KEYS_UNAVAILABLE" ? "unavailable" : "failed";
 }

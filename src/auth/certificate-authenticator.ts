@@ -9,7 +9,7 @@ import type { CertificateRoles } from "./certificate-roles.ts";
 type Identity = Principal | "carrier";
 
 interface Options {
-  /** Whether callers may also authenticate by token. Absent: no. */
+  /** Whether callers may also authenticate by token. Default: false. */
   readonly acceptsTokens?: boolean;
   /** Called when the set of admitted callers may have changed. */
   readonly onChange?: () => void;
@@ -20,8 +20,8 @@ interface Options {
 /** Authenticates callers by the subject alternative names of their client certificates, which TLS has already verified. */
 export class CertificateAuthenticator {
   #roles: CertificateRoles;
-  readonly #acceptsTokens: boolean;
-  /** A cache, since a connection has one certificate and many calls. */
+  readonly #options: Options;
+  /** Cached, since a connection has one certificate and many calls. */
   #identities = new WeakMap<PeerCertificate, Identity>();
   /**
    * Certificates that were carriers when their connections opened. On these connections header fields are not counted, so a token that
@@ -31,22 +31,18 @@ export class CertificateAuthenticator {
   /** Certificates that TLS would no longer accept. */
   readonly #distrusted = new WeakSet<PeerCertificate>();
   #isAnyDistrusted = false;
-  readonly #onChange: () => void;
-  readonly #now: () => EpochMs;
 
-  constructor(roles: CertificateRoles, { acceptsTokens = false, onChange = () => {}, now }: Options) {
+  constructor(roles: CertificateRoles, options: Options) {
     this.#roles = roles;
-    this.#acceptsTokens = acceptsTokens;
-    this.#onChange = onChange;
-    this.#now = now;
+    this.#options = options;
   }
 
   /**
-   * Whether a call on this certificate's connection whose token is lost on the way would be attributed to the certificate. To be asked when
-   * the connection opens.
+   * Whether a call on this certificate's connection would be authenticated by the certificate if its token were lost on the way. To be
+   * called when the connection opens.
    */
   replacesLostToken(certificate: PeerCertificate): boolean {
-    if (this.#identityOf(certificate) !== "carrier") return this.#acceptsTokens;
+    if (this.#identityOf(certificate) !== "carrier") return this.#options.acceptsTokens ?? false;
     this.#carriers.add(certificate);
     return false;
   }
@@ -54,18 +50,18 @@ export class CertificateAuthenticator {
   replaceRoles(roles: CertificateRoles): void {
     this.#roles = roles;
     this.#identities = new WeakMap();
-    this.#onChange();
+    this.#options.onChange?.();
   }
 
   /**
-   * Rejects all further calls on the connections of these certificates, regardless of their credentials. To be called when TLS would no longer
-   * accept the certificates.
+   * Rejects all further calls on the connections of these certificates, regardless of their credentials. To be called when TLS would no
+   * longer accept the certificates.
    */
   distrust(certificates: readonly PeerCertificate[]): void {
     if (certificates.length === 0) return;
     for (const certificate of certificates) this.#distrusted.add(certificate);
     this.#isAnyDistrusted = true;
-    this.#onChange();
+    this.#options.onChange?.();
   }
 
   /** Throws UNAUTHENTICATED if the certificate of the connection is no longer trusted. */
@@ -87,7 +83,7 @@ export class CertificateAuthenticator {
     if (identity === "carrier") throw CARRIER;
     const { expiresAt } = identity;
     // An expiry that could not be parsed is NaN, and counts as passed.
-    if (!allowExpired && expiresAt !== undefined && !(this.#now() < expiresAt)) throw EXPIRED;
+    if (!allowExpired && expiresAt !== undefined && !(this.#options.now() < expiresAt)) throw EXPIRED;
     return identity;
   }
 

@@ -13,7 +13,7 @@ export function kindOf(value: unknown): string {
   return typeof value === "object" ? "an object" : "true or false";
 }
 
-/** A claim that is a time, in seconds since 1970 with any fraction. Throws InvalidTokenError if it is not a finite number. */
+/** Returns a claim that is a time, in seconds since 1970 with any fraction. Throws InvalidTokenError if it is not a finite number. */
 export function numericDate(value: unknown, name: "exp" | "nbf" | "iat"): number {
   if (typeof value === "number" && Number.isFinite(value)) return value;
   throw new InvalidTokenError(
@@ -21,11 +21,23 @@ export function numericDate(value: unknown, name: "exp" | "nbf" | "iat"): number
   );
 }
 
-/** The value, if it is a valid jti. Otherwise throws InvalidTokenError, since a token with this jti could not be blacklisted. */
+/** Returns the value if it is a valid jti. Otherwise throws InvalidTokenError, since a token with this jti could not be blacklisted. */
 export function validJti(value: unknown): Jti {
   const problem = typeof value === "string" ? jtiProblem(value) : `is ${kindOf(value)}, and must be text`;
   if (problem !== undefined) throw new InvalidTokenError(`has a malformed jti: it ${problem}`);
   return value as Jti;
+}
+
+/** The error for an `iss` that is not one of `known`, the issuers in `setting`. `message` is worded to follow "the token". */
+export function issuerError(
+  message: string,
+  iss: unknown,
+  { known, setting }: { known: Iterable<string>; setting: string },
+): InvalidTokenError {
+  if (typeof iss !== "string") return new InvalidTokenError(`${message}: its iss is ${kindOf(iss)}`);
+  const difference = nearMiss(iss, known);
+  if (difference === undefined) return new InvalidTokenError(message);
+  return new InvalidTokenError(`${message}: its iss differs from ${setting} by ${difference}`);
 }
 
 /**

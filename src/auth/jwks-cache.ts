@@ -1,4 +1,4 @@
-import { createLocalJWKSet, errors, type FlattenedJWSInput, type JWSHeaderParameters } from "jose";
+import { type CompactVerifyGetKey, type CryptoKey, createLocalJWKSet, errors } from "jose";
 import type { Logger } from "pino";
 import { keysUnavailable, type ServiceError } from "../errors.ts";
 import type { Clock } from "../time/clock.ts";
@@ -16,8 +16,8 @@ export const KEYS_RETRY_MS = 1000;
  */
 export const UNKNOWN_KEY_RELOAD_MS = 10_000;
 
-/** Finds the key that a token's header names, in the form that jose expects. */
-export type FindKey = ReturnType<typeof createLocalJWKSet>;
+/** Finds the key that a token's header names. */
+export type FindKey = (...header: Parameters<CompactVerifyGetKey>) => Promise<CryptoKey>;
 
 interface Options {
   readonly source: JwksSource;
@@ -36,16 +36,16 @@ export class JwksCache {
   readonly #onChange: (() => void)[] = [];
   #find: FindKey | undefined;
   #text: string | undefined;
-  /** Why the last read failed. */
+  /** Why the last read failed; undefined if it succeeded. */
   #problem: string | undefined;
   #reading: Promise<void> | undefined;
-  /** The number of reads begun. Each read is identified by this number at its beginning. */
+  /** How many reads have begun. The first read has number 1. */
   #begunReads = 0;
-  /** The last successful read; 0 before there is one. */
+  /** The number of the last successful read; 0 before there is one. */
   #lastGoodRead = 0;
   /** When a token that fits no key last triggered a read, by the monotonic clock. */
   #earlyReadAt = Number.NEGATIVE_INFINITY;
-  /** When the next read is scheduled, by the monotonic clock. Has passed while a read is in flight. */
+  /** When the next read is due, by the monotonic clock; in the past while a read is in flight. */
   #nextAt = 0;
   #cancel = () => {};
   #stopped = false;
@@ -60,7 +60,7 @@ export class JwksCache {
     return this.#version;
   }
 
-  /** Whether the last read failed or returned no usable key. */
+  /** Whether the last read failed, or found no usable key. */
   get isUnreadable(): boolean {
     return this.#problem !== undefined;
   }
@@ -112,7 +112,7 @@ export class JwksCache {
 
   async #readEarly(): Promise<void> {
     const { clock, source } = this.#options;
-    // A file may be read at any rate, since no provider is asked; reads never overlap.
+    // A file may be read at any rate, since that burdens no provider.
     const minIntervalMs = source.kind === "file" ? 0 : UNKNOWN_KEY_RELOAD_MS;
     const allowedAt = () => this.#earlyReadAt + minIntervalMs;
     if (this.#reading === undefined) {
@@ -179,23 +179,17 @@ export class JwksCache {
   /** Wraps jose's `find`: a key that is in the set but unusable makes the result KEYS_UNAVAILABLE. */
   #finder(find: FindKey, unusable: ParsedJwks["unusable"]): FindKey {
     const problems = new Map(unusable.map(({ kid, problem }) => [kid, problem]));
-    return Object.assign(
-      async (header?: JWSHeaderParameters, token?: FlattenedJWSInput) => {
-        try {
-          return await find(header, token);
-        } catch (error) {
-          if (error instanceof errors.JWKSMultipleMatchingKeys) throw error;
-          const problem = header?.kid === undefined ? undefined : problems.get(header.kid);
-          if (error instanceof errors.JWKSNoMatchingKey && problem === undefined) throw error;
-          // The token may be valid: its issuer has published the key in an unusable form.
-          throw this.#unavailable(
-            `the key that the token names ${problem ?? "cannot be used"}`,
-            this.#nextAt,
-          );
-        }
-      },
-      { jwks: find.jwks },
-    );
+    return async (header, token) => {
+      try {
+        return await find(header, token);
+      } catch (error) {
+        if (error instanceof errors.JWKSMultipleMatchingKeys) throw error;
+        const problem = header.kid === undefined ? undefined : problems.get(header.kid);
+        if (error instanceof errors.JWKSNoMatchingKey && problem === undefined) throw error;
+        // The token may be valid: its issuer has published the key in an unusable form.
+        throw this.#unavailable(`the key that the token names ${problem ?? "cannot be used"}`, this.#nextAt);
+      }
+    };
   }
 }
 

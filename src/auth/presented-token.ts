@@ -27,7 +27,7 @@ export function presentedToken(
     const jtis = new Set<unknown>(verifiedJtis.filter((jti) => jti !== undefined));
     if (unverifiedBearer && token !== undefined) {
       const { jti } = unverifiedClaims(token);
-      // A token without a jti is another token than a verified one with a jti.
+      // If the verified token has a jti and the bearer token has none, they are two tokens.
       if (jti !== undefined || jtis.size > 0) jtis.add(jti);
     }
     if (jtis.size === 0) {

@@ -56,7 +56,7 @@ export function unverifiedClaims(token: string): Claims {
   return claimsOf(Buffer.from(token.split(".")[1] ?? "", "base64url"));
 }
 
-/** Rejects what is certainly no signed JWT before any decoding. */
+/** Rejects text that cannot be a signed JWT, before any decoding. */
 function checkShape(token: string): void {
   // Characters are bytes here, since the decoder rejects a token that is not ASCII.
   if (token.length > MAX_JWT_BYTES) throw new InvalidTokenError(`must be at most ${MAX_JWT_BYTES} bytes`);

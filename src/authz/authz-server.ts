@@ -23,7 +23,7 @@ import { DENIALS } from "./denial.ts";
 import { presentedCredentials, type TrustedHeaders } from "./presented-credentials.ts";
 import type { TokenAuthorizer } from "./token-authorizer.ts";
 
-/** How long an answer is delayed for an announced body to arrive: some proxies announce one and do not send it. */
+/** How long a response waits for the body that the request's headers announce: some proxies do not send it. */
 export const AUTHZ_BODY_MS = 100;
 
 /** The served path, with all paths below it, since proxies append the path of the client's request. */
@@ -32,7 +32,7 @@ export const AUTHZ_PATH = "/authz";
 export interface AuthzSetup {
   readonly authorizer: TokenAuthorizer;
   readonly trusted: TrustedHeaders;
-  /** Requests here share the bound and the drain of in-flight calls with gRPC. */
+  /** Shared with gRPC: both count towards the bound on calls in flight, and the drain waits for both. */
   readonly admission: Admission;
   readonly clock: Clock;
   readonly connections: Connections;
@@ -40,14 +40,14 @@ export interface AuthzSetup {
   /** Samples the lines about requests that cannot be decided. */
   readonly sampling: LogSampling;
   readonly metrics: Metrics;
-  /** Creates the spans of requests; absent if tracing is off. */
+  /** Undefined if tracing is off. */
   readonly spans: RequestSpans | undefined;
 }
 
 /**
  * The HTTP server for proxies that ask about a request before they forward it. Answers `/authz` and all paths below it, with any method and
- * query, with 204 (forward it), 401 or 503. Does not authenticate its callers. Close it only after `calls` has drained, when all requests
- * are answered. Throws StartError if it cannot listen.
+ * query, with 204 (forward it), 401 or 503. Does not authenticate its callers. Close it only after `admission` has drained, when all
+ * requests are answered. Throws StartError if it cannot listen.
  */
 export function startAuthzServer(address: HostPort, setup: AuthzSetup): Promise<HttpListener> {
   const options = {
@@ -57,7 +57,7 @@ export function startAuthzServer(address: HostPort, setup: AuthzSetup): Promise<
     connectionsCheckingInterval: AUTHZ_REQUEST_MS / 5,
     keepAliveTimeout: AUTHZ_KEEP_ALIVE_MS,
   };
-  /** Number of unanswered requests by connection. */
+  /** The number of unanswered requests on each connection. */
   const unanswered = new WeakMap<Socket, number>();
   const onRequest: RequestListener = (request, response) => {
     const { socket } = request;
@@ -72,7 +72,7 @@ export function startAuthzServer(address: HostPort, setup: AuthzSetup): Promise<
   const server = createServer(options, onRequest);
   // The proxy copies an Expect header from the client's request, to which Node.js would answer 417.
   server.on("checkExpectation", onRequest);
-  // With a limit on the number of headers, Node.js hides the excess, which could include a credential. Their total size is bounded.
+  // Unlimited, because Node.js hides headers beyond a limit, and a credential could be among them. Their total size is bounded.
   server.maxHeadersCount = 0;
   return listenHttp(server, address, { setting: "AUTHZ_ADDRESS", connections: setup.connections });
 }
@@ -177,7 +177,7 @@ function write(response: ServerResponse, decision: Decision, { isLast }: { isLas
 interface Report extends AuthzSetup {
   readonly milliseconds: number;
   readonly peer: string;
-  /** Why there is no decision, if that was found here and not by the authorizer. */
+  /** Why there is no decision, unless the authorizer determined that. */
   readonly reason: string | undefined;
 }
 

@@ -3,14 +3,13 @@ import type { Decision } from "../decision.ts";
 /** After how long a client may retry if no decision was possible. */
 const AUTHZ_RETRY_AFTER_SECONDS = 1;
 
-/** The HTTP response to a client whose request is denied. */
+/** The HTTP response for a client whose request is denied. */
 interface Denial {
   readonly status: 401 | 503;
   readonly headers: Readonly<Record<string, string>>;
   readonly text: string;
 }
 
-/** The responses by decision. */
 export const DENIALS: Record<Exclude<Decision, "pass">, Denial> = {
   revoked: invalidToken("the access token is revoked"),
   malformed: invalidToken("the access token is malformed or not the only credential"),
@@ -32,7 +31,7 @@ function unauthorized(challenge: string, text: string): Denial {
   return { status: 401, headers: { "www-authenticate": challenge, ...commonHeaders() }, text: `${text}\n` };
 }
 
-/** Intermediaries must not reuse the response for another request, or for the same one later. */
+/** No cache may reuse the response, for another request or for the same one later. */
 function commonHeaders(): Record<string, string> {
   return { "cache-control": "no-store", "content-type": "text/plain; charset=utf-8" };
 }

@@ -1,13 +1,9 @@
 import type { IncomingMessage } from "node:http";
 import type { PresentedCredentials } from "../auth/presented-token.ts";
+import type { Authz } from "../config/authz.ts";
 
-/** Names, in lower case, of headers that the proxy itself sets, overriding those of its client. Undefined: the proxy sets none. */
-export interface TrustedHeaders {
-  /** Holds the jti of the token that the proxy has verified. */
-  readonly jtiHeader: string | undefined;
-  /** Holds the method of the client's request. Undefined: the proxy's request has the same method. */
-  readonly methodHeader: string | undefined;
-}
+/** The names of the headers that the proxy itself sets, overriding those of its client. */
+export type TrustedHeaders = Pick<Authz, "jtiHeader" | "methodHeader">;
 
 /** Reads the credentials of a request from the headers that the proxy sends. */
 export function presentedCredentials(
@@ -19,7 +15,7 @@ export function presentedCredentials(
   return {
     // A proxy that has verified no token sends an empty value.
     verifiedJtis: jtiValues.filter((value) => value !== "").map(decodeJti),
-    // Node.js's `headers`, unlike `headersDistinct`, would keep the first value and hide the others.
+    // Of several values, Node.js's `headers` has only the first.
     authorization: valuesOf("authorization"),
     isPreflight: isPreflight(
       methodHeader === undefined ? method : singleValue(valuesOf(methodHeader)),
@@ -28,14 +24,14 @@ export function presentedCredentials(
   };
 }
 
-/** The single value; undefined if there are several, since their origin is then unknown. */
+/** The only value; undefined if there are several, since it is unknown which of them the proxy has set. */
 function singleValue([value, ...more]: readonly string[]): string | undefined {
   return more.length === 0 ? value : undefined;
 }
 
 /**
- * Decodes a jti from a header value in UTF-8. Returns null, which callers treat as an invalid jti, if the value is not UTF-8, or contains
- * a comma: it may then be the client's value joined with the proxy's.
+ * Decodes a jti from a header value in UTF-8. Returns null, which is treated as an invalid jti, if the value is not UTF-8, or contains a
+ * comma: it may then be the client's value joined with the proxy's.
  */
 function decodeJti(value: string): string | null {
   if (value.includes(",")) return null;

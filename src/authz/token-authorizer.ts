@@ -3,26 +3,19 @@ import { type PresentedCredentials, presentedToken } from "../auth/presented-tok
 import type { Blacklist } from "../blacklist/blacklist.ts";
 import type { CheckAnswer, Freshness } from "../blacklist/check-service.ts";
 import type { Caller } from "../caller.ts";
+import type { Authz } from "../config/authz.ts";
 import type { Decision, NoJti } from "../decision.ts";
 import { ServiceError } from "../errors.ts";
 import type { LogSampling } from "../logging/log-sampling.ts";
 
-interface Options {
+interface Options extends Pick<Authz, "unverifiedBearer" | "missingJti" | "preflight" | "maxStalenessMs"> {
   readonly blacklist: Pick<Blacklist, "check" | "checkOwnToken">;
-  /** The maximum staleness of the answer in milliseconds; 0: fully fresh. */
-  readonly maxStalenessMs: number;
-  /** Whether the bearer token is read to find the jti to check, without verifying its signature. */
-  readonly unverifiedBearer: boolean;
-  /** The decision about a request without a token, or with a token without a jti. */
-  readonly missingJti: "deny" | "allow";
-  /** The decision about a CORS preflight without a token. */
-  readonly preflight: "deny" | "allow";
   readonly log: Logger;
-  /** Limits the log lines about requests that cannot be decided. */
+  /** Samples the log lines about requests that cannot be decided. */
   readonly sampling: LogSampling;
 }
 
-/** Answers a proxy that asks whether a request with a given token may pass. On any failure the decision is not "pass". */
+/** Decides for a proxy whether its client's request may pass. On a failure the decision is never "pass". */
 export class TokenAuthorizer {
   readonly #options: Options;
   readonly #freshness: Freshness;
@@ -56,7 +49,7 @@ export class TokenAuthorizer {
       (missingJti === "allow" && reason !== "malformed") ||
       (preflight === "allow" && reason === "no-token" && isPreflight === true);
     const decision = passes ? "pass" : reason;
-    // No check is made in this case, so the proxy's own token has to be checked separately.
+    // There is no check with which the proxy's own token could be checked.
     if (caller.principal?.token === undefined) return decision;
     return blacklist.checkOwnToken(caller).then(() => decision, this.#undecided);
   }
@@ -75,7 +68,7 @@ export class TokenAuthorizer {
     return "unknown";
   };
 
-  /** Sampled, since every request would cause a line while the database is unavailable. */
+  /** Samples lines, since every request would cause one while the database is unavailable. */
   #log(level: "warn" | "error", fields: { readonly reason?: string }, details: object): void {
     const { log, sampling } = this.#options;
     sampling.write(`authz ${fields.reason ?? ""}`, {

@@ -1,26 +1,25 @@
 import { type HostPort, isLoopback, parseHostPort } from "../connections/host-port.ts";
-import type { EnvironmentReader } from "./environment.ts";
-import { between, oneOf, onOrOff } from "./parsers.ts";
+import { between, type EnvironmentReader, oneOf, onOrOff } from "./environment.ts";
 
-/** Whether and how proxies may ask whether a request may pass. */
+/** The settings of external authorization: decisions for proxies about their clients' requests. */
 export interface Authz {
   /** Whether to serve Envoy's ext_authz, on the gRPC listener. */
   readonly extAuthz: boolean;
-  /** Address of the HTTP server for other proxies; absent: none. */
+  /** Address of the HTTP server for other proxies; undefined: none. */
   readonly address: HostPort | undefined;
-  /** Header in which the proxy gives the jti of the token that it has verified, in lower case. */
+  /** The header in which the proxy sends the jti of the token that it has verified, in lower case; undefined: none. */
   readonly jtiHeader: string | undefined;
-  /** Header in which the proxy gives the method of the original request, in lower case; absent: the method of the proxy's own request. */
+  /** The header in which the proxy sends the method of its client's request, in lower case; undefined: its own request has that method. */
   readonly methodHeader: string | undefined;
-  /** Whether the jti of an unverified bearer token is used. */
+  /** Whether the jti is also read from the bearer token, without verifying its signature. */
   readonly unverifiedBearer: boolean;
-  /** The decision about a request without a jti. */
+  /** The decision about a request without a token, or with a token without a jti. */
   readonly missingJti: "deny" | "allow";
-  /** The decision about a CORS preflight, which never has a token. */
+  /** The decision about a CORS preflight, which never has a token. "allow" passes it regardless of `missingJti`. */
   readonly preflight: "deny" | "allow";
-  /** How old the knowledge behind a decision may be. 0: fully fresh. */
+  /** The maximum staleness of a decision in milliseconds; 0: fully fresh. */
   readonly maxStalenessMs: number;
-  /** Whether `address` is not loopback, as INSECURE=yes permits. */
+  /** Whether `address` is not loopback, which INSECURE=yes permits. */
   readonly insecure: boolean;
 }
 

@@ -3,9 +3,8 @@ import { type DatabaseAddress, parseDatabaseUrl } from "../store/database-url.ts
 import { parseDuration } from "../time/duration.ts";
 import { certificatesOf } from "../tls/certificates.ts";
 import { type Authz, readAuthz } from "./authz.ts";
-import { type Environment, EnvironmentReader } from "./environment.ts";
+import { between, type Environment, EnvironmentReader, oneOf, onOrOff, wholeNumber } from "./environment.ts";
 import { type Misspelling, misspellings } from "./misspellings.ts";
-import { between, oneOf, onOrOff, wholeNumber } from "./parsers.ts";
 import { readSecurity, type Security } from "./security.ts";
 
 /** The settings of the service, as docs/operations.md describes them. They come only from the environment. */
@@ -23,7 +22,6 @@ export interface Config {
   readonly indexMaxEntries: number;
   readonly logLevel: LogLevel;
   readonly security: Security;
-  /** External authorization: decisions for proxies. */
   readonly authz: Authz;
   readonly connections: ConnectionBounds;
 }
@@ -32,7 +30,7 @@ export interface Config {
 export interface ConnectionBounds {
   /** Undefined: as many as the file descriptors allow. */
   readonly total: number | undefined;
-  /** Of one remote address. Undefined: half of all. */
+  /** Per remote address. Undefined: half of all. */
   readonly perAddress: number | undefined;
 }
 
@@ -50,7 +48,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** Reads the configuration. Throws a ConfigError with all problems, which never repeats a secret. */
+/** Reads the configuration. Throws a ConfigError with all problems. It never repeats a secret. */
 export function readConfig(env: Environment): Config {
   const from = new EnvironmentReader(env);
   const config = readSettings(from);
@@ -58,7 +56,7 @@ export function readConfig(env: Environment): Config {
   return Object.freeze(config);
 }
 
-/** Variables of `env` that are not read although they look like settings, each with the setting that was probably meant. */
+/** Variables of `env` that look like settings but are not read, each with the setting that was probably meant. */
 export function misspelledSettings(env: Environment): Misspelling[] {
   const from = new EnvironmentReader({});
   readSettings(from);
@@ -91,7 +89,7 @@ function readSettings(from: EnvironmentReader): Config {
   };
 }
 
-/** Reads the database's address. A connection to another machine is encrypted unless the operator disables that. */
+/** Reads the database's address. A connection to another machine is encrypted unless DATABASE_TLS=off. */
 function readDatabase(from: EnvironmentReader): DatabaseAddress {
   const database = from.read("DATABASE_URL", "sqlite:./data/token-blacklist.db", parseDatabaseUrl);
   const wanted = from.optional("DATABASE_TLS", onOrOff);

@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { settingProblem } from "../text/setting-text.ts";
+import { parseDuration } from "../time/duration.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The format of a value. */
-export interface Format {
-  /** Whether it is a list of items separated by white space, line breaks included. Each item is then validated like a whole value. */
+interface Format {
+  /** Whether the value is a list of items separated by white space, line breaks included. Each item is then validated like a whole value. */
   readonly isList?: boolean;
 }
 
@@ -25,7 +25,7 @@ export class EnvironmentReader {
     return this.#attempt(name, () => parse(this.#lookUp(name, format) ?? fallback));
   }
 
-  /** As {@link read}, but undefined if the variable is absent. */
+  /** Like {@link read}, but undefined if the variable is absent. */
   optional<T>(name: string, parse: (text: string) => T, format?: Format): T | undefined {
     return this.#attempt(name, () => {
       const text = this.#lookUp(name, format);
@@ -33,7 +33,7 @@ export class EnvironmentReader {
     });
   }
 
-  /** The path in the variable; undefined if it is absent. The file is read later, but it is a problem if it cannot be read now. */
+  /** The path in the variable, for reading the file later; undefined if it is absent. A file that cannot be read now is a problem. */
   readablePath(name: string): string | undefined {
     return this.#attempt(name, () => {
       const path = this.#path(name);
@@ -42,12 +42,12 @@ export class EnvironmentReader {
     });
   }
 
-  /** The path in `NAME_FILE`, to read the value again later. {@link read} and {@link optional} report problems with that file. */
+  /** The path in `NAME_FILE`, from which to read the value again later; undefined if it is absent. Reports no problem. */
   pathOfFile(name: string): string | undefined {
     return this.#variable(`${name}_FILE`);
   }
 
-  /** The content of the file whose path is in the variable; undefined if it is absent. */
+  /** The content of the file whose path is in the variable; undefined if the variable is absent. */
   content(name: string): string | undefined {
     return this.#attempt(name, () => {
       const path = this.#path(name);
@@ -55,7 +55,7 @@ export class EnvironmentReader {
     });
   }
 
-  /** Whether the variable or its `_FILE` counterpart is set, even to an invalid value. */
+  /** Whether the variable or `NAME_FILE` is set, even to an invalid value. */
   isSet(name: string): boolean {
     return Boolean(this.#env[name] || (!name.endsWith("_FILE") && this.#env[`${name}_FILE`]));
   }
@@ -76,12 +76,12 @@ export class EnvironmentReader {
     }
   }
 
-  /** Secrets can be passed in a file, outside the environment. */
+  /** The text of the variable, or of the file that `NAME_FILE` names, so that secrets need not be in the environment. */
   #lookUp(name: string, format?: Format): string | undefined {
     const value = this.#variable(name);
     const file = this.#variable(`${name}_FILE`);
     if (file === undefined) {
-      if (value !== undefined) expectUnaltered(value, format);
+      if (value !== undefined) validate(value, format);
       return value;
     }
     if (value !== undefined) throw new RangeError(`and ${name}_FILE are both set: choose one`);
@@ -90,13 +90,13 @@ export class EnvironmentReader {
     if (problem !== undefined) throw new RangeError(`cannot be read: the value of ${name}_FILE ${problem}`);
     const text = contentOf(file, `cannot be read from ${what}`).replace(/\r?\n$/, "");
     if (text === "") throw new RangeError(`cannot be read: ${what} is empty`);
-    expectUnaltered(text, format);
+    validate(text, format);
     return text;
   }
 
   #path(name: string): string | undefined {
     const path = this.#variable(name);
-    if (path !== undefined) expectUnaltered(path);
+    if (path !== undefined) validate(path);
     return path;
   }
 
@@ -106,7 +106,7 @@ export class EnvironmentReader {
   }
 }
 
-function expectUnaltered(text: string, { isList = false }: Format = {}): void {
+function validate(text: string, { isList = false }: Format = {}): void {
   for (const item of isList ? text.split(/[ \t\r\n]+/) : [text]) {
     const problem = settingProblem(item);
     if (problem !== undefined) throw new RangeError(problem);
@@ -119,4 +119,47 @@ function contentOf(path: string, complaint = "names a file that cannot be read")
   } catch (error) {
     throw new RangeError(`${complaint} (${(error as NodeJS.ErrnoException).code})`);
   }
+}
+
+// The functions below parse the text of a variable, or throw a RangeError whose message follows the variable's name.
+
+/** Parses a duration within bounds to milliseconds. */
+export function between(least: string, most: string): (text: string) => number {
+  return (text) => {
+    const ms = parseDuration(text);
+    if (ms < parseDuration(least) || ms > parseDuration(most)) {
+      throw new RangeError(`must be between ${least} and ${most}`);
+    }
+    return ms;
+  };
+}
+
+export function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= least && value <= most)) {
+      throw new RangeError(`must be a whole number between ${least} and ${most}`);
+    }
+    return value;
+  };
+}
+
+export function oneOf<const T extends string>(...choices: readonly T[]): (text: string) => T {
+  return (text) => {
+    const choice = choices.find((known) => known === text);
+    if (choice === undefined) {
+      const last = choices.length > 2 ? `one of ${choices.join(", ")}` : choices.join(" or ");
+      throw new RangeError(`must be ${last}`);
+    }
+    return choice;
+  };
+}
+
+export function onOrOff(text: string): boolean {
+  return oneOf("on", "off")(text) === "on";
+}
+
+/** Accepts any text. */
+export function anyText(text: string): string {
+  return text;
 }

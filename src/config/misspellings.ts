@@ -1,18 +1,18 @@
 import { nearestOf } from "../text/nearest-word.ts";
 import type { Environment } from "./environment.ts";
 
-/** A variable that is set but not read. */
+/** A variable that is set but not read, and resembles a setting. */
 export interface Misspelling {
   readonly variable: string;
   /** The setting that was probably meant. */
   readonly meant: string;
 }
 
-/** The first words of settings whose variables are hardly meant for another program. */
+/** Beginnings of our settings' names with which few variables of other programs begin. */
 const PREFIXES = /^(AUTHZ?|AUDIT|DATABASE|INDEX|LISTEN|PRUNE|QUOTA|TLS|TOKEN)_/;
-/** Prefixes added by operators who share an environment between programs. */
+/** Prefixes that operators add to our settings where several programs share an environment. */
 const OUR_PREFIX = /^(TOKEN_?BLACKLIST|TB)_/;
-/** Variables of systemd's socket activation, of OpenSSL, and of the commands that call a service: settings, but not of `serve`. */
+/** Variables of systemd's socket activation, of OpenSSL, and of the commands that call a service: `serve` does not read them. */
 const NOT_OURS =
   /^(LISTEN_(PID|FDS|FDNAMES|PIDFDID)|SSL_\w+|TOKEN_BLACKLIST_(ADDRESS|TOKEN|TOKEN_FILE|CACERT|CERT|KEY|TLS))$/;
 /** Variables by which Kubernetes and Docker tell each container of other services. */
@@ -25,10 +25,7 @@ export function misspellings(env: Environment, known: ReadonlySet<string>): Miss
   for (const [variable, value] of Object.entries(env)) {
     if (!value || known.has(variable) || NOT_OURS.test(variable)) continue;
     if (SERVICE_LINK_NAME.test(variable) || SERVICE_LINK_VALUE.test(value)) continue;
-    const meant = settingMeantBy(variable, {
-      known,
-      isSet: (name) => Boolean(env[name] || env[`${name}_FILE`]),
-    });
+    const meant = settingMeantBy(variable, known, env);
     if (meant !== undefined) found.push({ variable, meant });
   }
   return found;
@@ -38,11 +35,8 @@ export function describeMisspelling({ variable, meant }: Misspelling): string {
   return `the variable ${variable} is not a setting: did you mean ${meant}?`;
 }
 
-function settingMeantBy(
-  variable: string,
-  { known, isSet }: { known: ReadonlySet<string>; isSet: (name: string) => boolean },
-): string | undefined {
-  // Docker passes on lines of a shell file with the word `export` before the name.
+function settingMeantBy(variable: string, known: ReadonlySet<string>, env: Environment): string | undefined {
+  // From a shell file, docker --env-file takes the word `export` as a part of the name.
   const name = variable
     .replace(/^export /, "")
     .toUpperCase()
@@ -58,15 +52,15 @@ function settingMeantBy(
   const withPrefix = [...known].filter((one) => one.startsWith(prefix));
   const longer = withPrefix.find((one) => one.startsWith(`${name}_`));
   if (longer !== undefined) return longer;
-  // With DATABASE_URL set, DATABASE_HOST and the like belong to another program. Without it, the service would start on an empty file.
-  if (prefix === "DATABASE_") return isSet("DATABASE_URL") ? undefined : "DATABASE_URL";
+  // If DATABASE_URL is set, DATABASE_HOST and the like belong to another program. If not, the service would use a new embedded database.
+  if (prefix === "DATABASE_") return env.DATABASE_URL || env.DATABASE_URL_FILE ? undefined : "DATABASE_URL";
   return nearestOf(name, withPrefix)[0];
 }
 
 /** The setting that contains all words of `name`, or words that begin with them, in order. */
 function settingAbbreviatedBy(name: string, known: ReadonlySet<string>): string | undefined {
   const words = name.split("_");
-  // A single word is too common.
+  // A single word is too likely a coincidence.
   if (words.length < 2) return undefined;
   const settings = [...known].filter((one) => !(one.endsWith("_FILE") && known.has(one.slice(0, -5))));
   return settings.find((one) => {

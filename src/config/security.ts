@@ -2,34 +2,31 @@ import { readFileSync } from "node:fs";
 import { DEFAULT_ALGORITHMS, parseAlgorithms } from "../auth/algorithms.ts";
 import type { BearerRules } from "../auth/bearer-authenticator.ts";
 import { type CertificateRoles, parseCertificateRoles } from "../auth/certificate-roles.ts";
-import { type JwksSource, parseJwksUrl } from "../auth/jwks-source.ts";
-import { parseTokenIssuers, type TokenIssuer } from "../auth/token-issuers.ts";
+import { type JwksSource, parseJwksUrl, parseTokenIssuers, type TokenIssuer } from "../auth/jwks-source.ts";
 import { type HostPort, isLoopback } from "../connections/host-port.ts";
 import { MAX_CHECK_STREAMS, MAX_WATCHES } from "../limits.ts";
 import { checkTlsFiles } from "../tls/certificates.ts";
 import { ClientTrust } from "../tls/client-trust.ts";
-import type { EnvironmentReader } from "./environment.ts";
-import { anyText, between, onOrOff, wholeNumber } from "./parsers.ts";
+import { anyText, between, type EnvironmentReader, onOrOff, wholeNumber } from "./environment.ts";
 
 /**
- * Default of MAX_STREAMS_PER_CALLER: Watch streams, and StreamChecks streams, of one known caller. A gateway's process needs one; few
- * fleets have two thousand processes at one replica, under one name. Over a few connections, as many streams take 35 MB.
+ * Default of MAX_STREAMS_PER_CALLER. A gateway's process needs one stream of each kind, and few fleets have two thousand processes at one
+ * replica under one name. So many streams take 35 MB if they share a few connections.
  */
 export const DEFAULT_STREAMS_PER_CALLER = 2000;
 
 /** Which callers are admitted, over which connections, and how much they may store. */
 export interface Security {
-  /** Absent: bearer tokens are not accepted. */
+  /** The requirements for callers' tokens, and the keys that sign them. Undefined: bearer tokens are not accepted. */
   readonly bearers: (BearerRules & { readonly keys: JwksSource }) | undefined;
-  /** Absent: connections are not encrypted. */
+  /** Undefined: connections are not encrypted. */
   readonly tls: TlsFiles | undefined;
-  /** The roles of clients' certificates. Absent: certificates are not requested. */
+  /** The roles of clients' certificates. Undefined: certificates are not requested. */
   readonly certificateRoles: CertificateRoles | undefined;
-  /** The file with these roles, if they come from one. Changes of the file are applied at run time. */
+  /** The file from which these roles were read, if any. Its changes are applied at run time. */
   readonly certificateRolesFile: string | undefined;
-  /** Whether LISTEN_ADDRESS is not loopback although TLS or authentication is off, as INSECURE=yes permits. */
+  /** Whether LISTEN_ADDRESS is not loopback although TLS or authentication is off, which INSECURE=yes permits. */
   readonly insecure: boolean;
-  /** Whether server reflection is enabled. */
   readonly reflection: boolean;
   /** Issuers whose raw tokens may be blacklisted. */
   readonly tokenIssuers: readonly TokenIssuer[];
@@ -38,7 +35,7 @@ export interface Security {
   readonly maxTokenLifetimeMs: number;
   readonly auditLog: boolean;
   readonly quota: QuotaSettings;
-  /** Maximum number of Watch streams, and of StreamChecks streams, of one caller, if callers are authenticated. */
+  /** Maximum number of streams of one caller, of Watch and of StreamChecks each. Without authentication it does not apply. */
   readonly streamsPerCaller: number;
 }
 
@@ -103,7 +100,7 @@ export function readSecurity(
   };
 }
 
-/** Whether no certificate has a role of its own: each only carries the tokens of its callers. */
+/** Whether no certificate has a role: each only carries the tokens of other callers. */
 function areAllCarriers(roles: CertificateRoles): boolean {
   return [...roles.values()].every((given) => given.length === 0);
 }

@@ -8,7 +8,7 @@ import type { Blacklist } from "../blacklist/blacklist.ts";
 import type { CheckAnswer, Verdict as DomainVerdict } from "../blacklist/check-service.ts";
 import type { TokenResult } from "../blacklist/merge-writes.ts";
 import { type Entry, MAX_EPOCH_MS, type NewEntry, type Outcome } from "../entry.ts";
-import type { VerdictCounts, VerdictMetrics } from "../metrics/verdict-metrics.ts";
+import type { Metrics, VerdictCounts } from "../metrics/metrics.ts";
 import { toTimestamp } from "../protobuf/timestamps.ts";
 import { formatRevision } from "../revision.ts";
 import { jtiOf } from "../token-identity.ts";
@@ -35,7 +35,7 @@ const VERDICTS: Record<DomainVerdict, Verdict> = {
 };
 
 interface Setup {
-  readonly verdictMetrics: Pick<VerdictMetrics, "add">;
+  readonly metrics: Pick<Metrics, "answered">;
   readonly blacklist: Blacklist;
   readonly rawTokenVerifier: RawTokenVerifier;
   /** How far ahead the expiry of a blacklisted token may lie. 0: no limit. */
@@ -44,7 +44,7 @@ interface Setup {
 
 /** The handlers of the service: they translate messages to the domain and back, and hold no other logic. */
 export function createHandlers({
-  verdictMetrics,
+  metrics,
   blacklist,
   rawTokenVerifier,
   maxTokenLifetimeMs,
@@ -54,7 +54,7 @@ export function createHandlers({
       verdicts: verdicts.map((verdict) => VERDICTS[verdict]),
       revision: formatRevision(revision),
     };
-    verdictMetrics.add(countVerdicts(response.verdicts));
+    metrics.answered(countVerdicts(response.verdicts));
     return response;
   };
   return {

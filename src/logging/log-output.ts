@@ -7,26 +7,22 @@ import type { Clock } from "../time/clock.ts";
  */
 export const MAX_BUFFERED_LENGTH = 2 * 1024 * 1024;
 const MAX_BUFFERED_ORDINARY_LENGTH = MAX_BUFFERED_LENGTH / 2;
-/** Characters of one write to the log: the capacity of a pipe. */
+/** Characters of one write: the capacity of a pipe. */
 const CHUNK_LENGTH = 64 * 1024;
-/** The pause before a failed write is retried: the first, since the reader of a pipe needs no longer, and the longest, after many failures. */
+/** The pause before a failed write is retried: the reader of a pipe rarely needs longer than the first. It doubles with each failure. */
 const FIRST_RETRY_MS = 2;
 const MAX_RETRY_MS = 250;
 
-/** Numbers of lines that were dropped because they could not be written: audit lines, and all others. */
+/** How many lines were dropped because they could not be written: audit lines, and all others. */
 export interface DroppedLines {
   readonly audit: number;
   readonly other: number;
 }
 
-/** Formats the line that reports dropped lines, with its line break. */
-export type DescribeGap = (dropped: DroppedLines) => string;
-
 interface Setup {
   /** Written to without blocking: a pipe or socket must be in non-blocking mode. */
   readonly fd: number;
   readonly clock: Clock;
-  readonly describeGap: DescribeGap;
 }
 
 /** The property by which a destination asks pino for the metadata of each line. */
@@ -61,7 +57,7 @@ export class LogOutput {
     this.#setup = setup;
   }
 
-  /** Counts since the start. */
+  /** Since the start of the process. */
   get dropped(): DroppedLines {
     return this.#dropped;
   }
@@ -142,13 +138,25 @@ export class LogOutput {
     this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS);
   }
 
+  /** The line that reports dropped lines before it. It is written at any LOG_LEVEL, as the dropped audit lines would have been. */
+  #describe({ audit, other }: DroppedLines): string {
+    const record = {
+      level: "warn",
+      time: new Date(this.#setup.clock.now()).toISOString(),
+      dropped: audit + other,
+      dropped_audit: audit,
+      msg: "log lines were dropped: they could not be written",
+    };
+    return `${JSON.stringify(record)}\n`;
+  }
+
   /** Ensures that there is a chunk to write; false if there is none. A chunk begun earlier is completed first, so that no line is cut. */
   #takeChunk(): boolean {
     if (this.#chunk.length > 0) return true;
     const gap = this.#gap;
     let text = "";
     if (gap.audit + gap.other > 0) {
-      text = this.#setup.describeGap(gap);
+      text = this.#describe(gap);
       this.#reported = { ...this.#dropped };
     }
     let count = 0;

@@ -1,16 +1,13 @@
 import type { Clock } from "../time/clock.ts";
 
 /**
- * Lines of one kind: up to this many at once, then one per window. Enough to see what happens and where it comes from, while a peer that
- * fails thousands of times a second can neither fill the disk nor displace other lines.
+ * How many lines of one kind are written at once; after that, one per window. Enough to see what happens and where it comes from, while a
+ * peer that fails thousands of times a second can neither fill the disk nor displace other lines.
  */
 export const LOGGED_REFUSALS = 10;
 export const LOGGED_REFUSALS_WINDOW_MS = 1000;
 /** When suppressed lines are reported if no further line of their kind reports them. */
 export const SUPPRESSED_REPORT_MS = 10_000;
-
-/** Added to a line: the number of lines of its kind suppressed since the last one. Empty if there were none. */
-export type Suppressed = { readonly suppressed?: number };
 
 interface SampledLine {
   /** The fields that all lines of the kind have in common. */
@@ -22,8 +19,9 @@ interface SampledLine {
 }
 
 interface Kind {
-  /** How many lines may be written at once, as of `refilledAt`, by the monotonic clock. */
+  /** How many lines may be written at once, as of `refilledAt`. */
   allowance: number;
+  /** By the monotonic clock. */
   refilledAt: number;
   /** The number of lines suppressed since the last one that was written. */
   suppressed: number;
@@ -46,33 +44,21 @@ export class LogSampling {
   }
 
   /**
-   * Writes a line of this kind, unless it is suppressed. The number of suppressed lines is added to the next line or, if none is written for
-   * a while, reported in a line with `fields` alone.
+   * Writes a line of this kind, unless it is suppressed. The number of suppressed lines is added to the next line as `suppressed` or, if
+   * none is written for a while, reported in a line with `fields` alone.
    */
   write(kind: string, { fields, details, write }: SampledLine): void {
-    const suppressed = this.#admit(kind, (count) => write({ ...fields, ...count }));
-    if (suppressed !== undefined) write({ ...fields, ...details(), ...suppressed });
-  }
-
-  #admit(kind: string, report: (count: Suppressed) => void): Suppressed | undefined {
-    const entry = this.#refilled(kind);
-    if (entry.allowance >= 1) {
-      entry.allowance--;
-      const { suppressed } = entry;
-      if (suppressed === 0) return NONE;
-      forget(entry);
-      return { suppressed };
+    const state = this.#refilled(kind);
+    if (state.allowance >= 1) {
+      state.allowance--;
+      const suppressed = takeSuppressed(state);
+      write({ ...fields, ...details(), ...(suppressed === 0 ? {} : { suppressed }) });
+      return;
     }
-    entry.suppressed++;
-    if (entry.report === undefined) {
-      entry.report = () => {
-        const { suppressed } = entry;
-        forget(entry);
-        report({ suppressed });
-      };
-      entry.cancelReport = this.#clock.schedule(SUPPRESSED_REPORT_MS, entry.report);
-    }
-    return undefined;
+    state.suppressed++;
+    if (state.report !== undefined) return;
+    state.report = () => write({ ...fields, suppressed: takeSuppressed(state) });
+    state.cancelReport = this.#clock.schedule(SUPPRESSED_REPORT_MS, state.report);
   }
 
   /** Reports all suppressed lines now. */
@@ -100,10 +86,11 @@ export class LogSampling {
   }
 }
 
-const NONE: Suppressed = {};
-
-function forget(kind: Kind): void {
+/** Returns the number of suppressed lines, which need no further report. */
+function takeSuppressed(kind: Kind): number {
+  const { suppressed } = kind;
   kind.suppressed = 0;
   kind.report = undefined;
   kind.cancelReport();
+  return suppressed;
 }

@@ -1,15 +1,14 @@
 import pino, { type DestinationStream, type Logger } from "pino";
 import type { LogLevel } from "../config/config.ts";
 import { escapeJson } from "../text/terminal-text.ts";
-import type { DroppedLines } from "./log-output.ts";
 
-/** Matches few lines, and tests them quickly. */
-const NOT_PLAIN = /[^ -~]/;
+/** A quick test: few lines have other characters, and all that are escaped are among these. */
+const NOT_PRINTABLE_ASCII = /[^ -~]/;
 
 /**
- * Creates a logger that writes one JSON object per line, in visible ASCII characters: all others are escaped, so that foreign text neither
- * controls a terminal nor imitates another line. Errors are reduced to identifying fields, since drivers attach the statement with its
- * parameters.
+ * Creates a logger that writes one JSON object per line. Characters that could control a terminal, or are indistinguishable from others, are
+ * escaped, so that a caller's text cannot imitate another line. Errors are reduced to identifying fields, since drivers attach the statement
+ * with its parameters.
  */
 export function createLogger(level: LogLevel, destination: DestinationStream): Logger {
   return pino(
@@ -19,28 +18,16 @@ export function createLogger(level: LogLevel, destination: DestinationStream): L
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describe },
-      hooks: { streamWrite: escapeLine },
+      hooks: { streamWrite: escapeLogLine },
     },
     destination,
   );
 }
 
-/** Leaves the line break at the end. */
-function escapeLine(line: string): string {
+function escapeLogLine(line: string): string {
+  // Without the line break at the end.
   const json = line.slice(0, -1);
-  return NOT_PLAIN.test(json) ? `${escapeJson(json)}\n` : line;
-}
-
-/** The line that reports dropped lines before it. It is written at any LOG_LEVEL, as the dropped audit lines would have been. */
-export function describeGap({ audit, other }: DroppedLines): string {
-  const record = {
-    level: "warn",
-    time: new Date().toISOString(),
-    dropped: audit + other,
-    dropped_audit: audit,
-    msg: "log lines were dropped: they could not be written",
-  };
-  return `${JSON.stringify(record)}\n`;
+  return NOT_PRINTABLE_ASCII.test(json) ? `${escapeJson(json)}\n` : line;
 }
 
 interface Description {
@@ -51,7 +38,7 @@ interface Description {
   readonly cause?: Description;
 }
 
-/** Enough for the error of a store, of its driver, and of the system below. */
+/** How many levels of `cause` are logged: enough for the errors of the store, of its driver, and of the system. */
 const MAX_CAUSES = 4;
 
 function describe(error: unknown, depth = 0): Description {

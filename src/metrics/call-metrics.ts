@@ -24,7 +24,6 @@ const CODES = [
 
 const UNKNOWN = CODES.indexOf("Unknown");
 
-/** A method of a service. */
 export interface Method {
   /** `/package.Service/Method`. */
   readonly path: string;
@@ -35,7 +34,7 @@ export interface Method {
 /** Counts the calls of one method. Plain numbers, since they change with every check. */
 export class MethodCalls {
   begun = 0;
-  /** By the number of their gRPC code. */
+  /** Indexed by gRPC code. */
   readonly ended: number[] = CODES.map(() => 0);
   readonly times = new Distribution(CALL_SECONDS);
 
@@ -43,7 +42,6 @@ export class MethodCalls {
     this.begun++;
   }
 
-  /** `code` is the number of a gRPC code. */
   end(code: number, seconds: number): void {
     (this.ended[code in this.ended ? code : UNKNOWN] as number) += 1;
     this.times.add(seconds);
@@ -95,7 +93,7 @@ export class CallMetrics {
     });
   }
 
-  /** Creates the counter of a method's calls. To be called once per method. */
+  /** Registers a method, and returns the counts of its calls. To be called once per method. */
   of({ path, requestStream, responseStream }: Method): MethodCalls {
     const [, grpc_service = "", grpc_method = ""] = path.split("/");
     const calls = new MethodCalls();

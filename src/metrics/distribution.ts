@@ -4,8 +4,8 @@ import { Counter, type Registry } from "prom-client";
 export const CALL_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /**
- * Counts values in buckets. The library's own histogram looks up and validates labels for every value, which takes a microsecond of the
- * thirty that a call takes; here, labels are applied at the scrape.
+ * Counts values in buckets. The library's own histogram looks up and validates labels for every value, which takes a microsecond, and a
+ * whole call takes thirty; here, labels are applied at the scrape.
  */
 export class Distribution {
   readonly #bounds: readonly number[];
@@ -13,7 +13,7 @@ export class Distribution {
   readonly #counts: number[];
   #sum = 0;
 
-  /** `bounds` must ascend. A value belongs to the first bound that is not below it. */
+  /** `bounds` must ascend. Each is inclusive: a value is counted at the first bound that it does not exceed. */
   constructor(bounds: readonly number[]) {
     this.#bounds = bounds;
     this.#counts = new Array(bounds.length + 1).fill(0);
@@ -54,7 +54,7 @@ interface Options {
 
 type Values = Awaited<ReturnType<Counter<string>["get"]>>;
 
-/** Exports distributions as a histogram. A Counter only to be accepted by the library's registry, which calls nothing but `get`. */
+/** Exports distributions as a histogram. It extends Counter only because the registry accepts no other type; the registry calls only `get`. */
 export class DistributionMetric extends Counter<string> {
   readonly #options: Options;
 
@@ -72,7 +72,7 @@ export class DistributionMetric extends Counter<string> {
         value,
       })),
     );
-    // A string at run time, despite the library's types.
+    // The library declares an enum, but uses strings.
     const type = "histogram" as unknown as Values["type"];
     return { ...(await super.get()), type, values };
   }

@@ -5,7 +5,7 @@ import type { WriteResult } from "../store/store.ts";
 import { Distribution } from "./distribution.ts";
 import { counter, counters, gauge, histogram, zeros } from "./lazy-metrics.ts";
 
-/** In seconds. A read of changes takes a tenth of a millisecond, and all these statements time out after one and a half seconds. */
+/** Bounds for the duration of a read or commit, in seconds. Reading changes takes 0.1 ms, and all statements time out after 1.5 s. */
 const DATABASE_TIMES = [
   0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 ];

@@ -44,7 +44,7 @@ export function counter(registers: Registry[], { value, ...named }: Named & { va
   });
 }
 
-/** The same as a counter. */
+/** Adds a counter with a series for each name in `values`, the value of `label`. No value may decrease. */
 export function counters(
   registers: Registry[],
   { label, values, ...named }: Named & { label: string; values: () => Readonly<Record<string, number>> },
@@ -52,7 +52,7 @@ export function counters(
   new Counter({ ...named, labelNames: [label], registers, collect: collectOf(label, values) });
 }
 
-/** Replaces the series of a metric by those of `values` now. */
+/** Replaces the series of a metric by the current `values`. */
 function collectOf(label: string, values: () => Readonly<Record<string, number>>) {
   return function (this: Counter | Gauge): void {
     this.reset();
@@ -60,7 +60,7 @@ function collectOf(label: string, values: () => Readonly<Record<string, number>>
   };
 }
 
-/** Adds a histogram with a series for each distribution, by the value of `label`, or, without a label, for a single one. */
+/** Adds a histogram of each distribution, by the value of `label`; without a label, of a single distribution. */
 export function histogram(
   registers: Registry[],
   {
@@ -80,7 +80,7 @@ export function histogram(
   });
 }
 
-/** 0 for each name, so that an event is exported before it first happens and its first occurrence is an increase. */
+/** A count of 0 for each name: an event is exported before it first occurs, so that its first occurrence is an increase. */
 export function zeros<N extends string>(names: readonly N[]): Record<N, number> {
   return Object.fromEntries(names.map((name) => [name, 0])) as Record<N, number>;
 }

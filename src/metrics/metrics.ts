@@ -1,17 +1,16 @@
 import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
-import { AUTH_OUTCOMES, type AuthOutcome } from "../auth/authentication-metrics.ts";
+import { AUTH_OUTCOMES, type AuthOutcome } from "../auth/authenticator.ts";
 import { CallMetrics } from "./call-metrics.ts";
 import { DecisionMetrics } from "./decision-metrics.ts";
 import { DomainMetrics } from "./domain-metrics.ts";
 import { counters, zeros } from "./lazy-metrics.ts";
 import { registerState, type State } from "./state-metrics.ts";
-import { VerdictMetrics } from "./verdict-metrics.ts";
 
 let processRegistry: Registry | undefined;
 
 /**
- * The library's metrics of the Node.js process, created once for all services in the process: its observers of the event loop and of
- * garbage collection cannot be stopped, and keep alive everything in the same registry.
+ * The library's metrics of the Node.js process, created once for all services in the process: the library's observers of the event loop and
+ * of garbage collection cannot be stopped, and keep their registry in memory.
  */
 function processMetrics(): Registry {
   if (processRegistry === undefined) {
@@ -21,13 +20,18 @@ function processMetrics(): Registry {
   return processRegistry;
 }
 
-/** Build information. */
+/** The versions of the service, of Node.js, and of the database schema that the service uses. */
 export interface Build {
   readonly version: string;
-  /** The version of Node.js. */
   readonly node: string;
-  /** The version of the database schema that this build uses. */
   readonly schema: number;
+}
+
+/** Numbers of verdicts: of all, and of those that are BLACKLISTED and UNKNOWN. */
+export interface VerdictCounts {
+  readonly count: number;
+  readonly blacklisted: number;
+  readonly unknown: number;
 }
 
 /** The metrics of the service. Label values come from this program, never from a caller's input. */
@@ -38,8 +42,8 @@ export class Metrics {
   readonly calls = new CallMetrics(this.#registers);
   readonly domain = new DomainMetrics(this.#registers);
   readonly decisions = new DecisionMetrics(this.#registers);
-  readonly verdicts = new VerdictMetrics(this.#registers);
   readonly #authentications = zeros(AUTH_OUTCOMES);
+  readonly #verdicts = { blacklisted: 0, not_blacklisted: 0, unknown: 0 };
 
   constructor({ version, node, schema }: Build) {
     const registers = this.#registers;
@@ -55,14 +59,26 @@ export class Metrics {
       label: "outcome",
       values: () => this.#authentications,
     });
+    counters(registers, {
+      name: "tokenblacklist_verdicts_total",
+      help: "Verdicts returned by IsBlacklisted and StreamChecks, by verdict.",
+      label: "verdict",
+      values: () => this.#verdicts,
+    });
   }
 
-  /** Counts one authentication. */
   authenticated(outcome: AuthOutcome): void {
     this.#authentications[outcome]++;
   }
 
-  /** Exports the state of these parts, read at each scrape. To be called once. */
+  /** Counts the verdicts of one response. */
+  answered({ count, blacklisted, unknown }: VerdictCounts): void {
+    this.#verdicts.blacklisted += blacklisted;
+    this.#verdicts.unknown += unknown;
+    this.#verdicts.not_blacklisted += count - blacklisted - unknown;
+  }
+
+  /** Exports `state`, which is read at each scrape. To be called once. */
   exportState(state: State): void {
     registerState(this.#registers, state);
   }

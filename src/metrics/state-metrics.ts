@@ -1,5 +1,7 @@
 import type { Registry } from "prom-client";
-import type { Phase } from "../blacklist/follower.ts";
+import type { Follower, Phase } from "../blacklist/follower.ts";
+import type { Quota } from "../blacklist/quota.ts";
+import type { WatchHub } from "../blacklist/watch-hub.ts";
 import { CLOSE_REASONS, type Connections } from "../connections/connections.ts";
 import type { DroppedLines } from "../logging/log-output.ts";
 import type { Serving } from "../serving.ts";
@@ -22,35 +24,15 @@ export interface State {
   readonly connections: Readonly<Record<"grpc" | "authz" | "admin", Connections>>;
   readonly health: { watches(): number };
   /** Absent if there are no quotas. */
-  readonly quota: { readonly used: QuotaUse } | undefined;
+  readonly quota: Pick<Quota, "used"> | undefined;
   /** Absent if the index is off. */
   readonly index: IndexState | undefined;
   /** Absent if the index is off. */
   readonly watchHub: WatchHubState | undefined;
 }
 
-/** The share of each quota that the caller nearest to it has used, 0 to 1; undefined without that quota. */
-interface QuotaUse {
-  readonly rows: number | undefined;
-  readonly rowsPerSecond: number | undefined;
-}
-
-interface IndexState {
-  readonly phase: Phase;
-  readonly entries: { readonly size: number; countLive(): number };
-  /** Milliseconds; infinite while the index is not reliable, as is `lag`. */
-  readonly staleness: number;
-  /** Commits that are known and not proven to be in the index. */
-  readonly lag: number;
-}
-
-interface WatchHubState {
-  /** Local copies. */
-  readonly size: number;
-  /** Changes that the slowest of them has not been sent. */
-  readonly lag: number;
-  readonly snapshots: { readonly inFlight: number; readonly waiting: number };
-}
+type IndexState = Pick<Follower, "phase" | "entries" | "staleness" | "lag">;
+type WatchHubState = Pick<WatchHub, "size" | "lag" | "snapshots">;
 
 const PHASES: readonly Phase[] = ["loading", "following", "rebuilding", "overflowed"];
 
@@ -64,7 +46,6 @@ const VALIDITY = [
   ],
 ] as const;
 
-/** Registers gauges and counters of the service's current state. */
 export function registerState(registers: Registry[], { index, watchHub, ...state }: State): void {
   gauge(registers, {
     name: "tokenblacklist_serving",
@@ -98,10 +79,7 @@ export function registerState(registers: Registry[], { index, watchHub, ...state
     name: "tokenblacklist_tls_files_rejected",
     help: "1 while changed or missing TLS files cannot be used, so that their previous content stays in use, else 0.",
     label: "files",
-    values: () =>
-      Object.fromEntries(
-        Object.entries(state.files.rejected).map(([kind, isRejected]) => [kind, Number(isRejected)]),
-      ),
+    values: () => mapValues(state.files.rejected, Number),
   });
   for (const [name, member, help] of VALIDITY) {
     gauges(registers, {
@@ -109,12 +87,7 @@ export function registerState(registers: Registry[], { index, watchHub, ...state
       help,
       label: "certificate",
       values: () =>
-        Object.fromEntries(
-          state.certificates.validities.map(([certificate, validity]) => [
-            certificate,
-            validity[member] / 1000,
-          ]),
-        ),
+        mapValues(Object.fromEntries(state.certificates.validities), (validity) => validity[member] / 1000),
     });
   }
   counters(registers, {
@@ -167,19 +140,17 @@ function registerConnections(
   registers: Registry[],
   { connections, health }: Pick<State, "connections" | "health">,
 ): void {
-  const perListener = (value: (connections: Connections) => number) => () =>
-    Object.fromEntries(Object.entries(connections).map(([listener, its]) => [listener, value(its)]));
   gauges(registers, {
     name: "tokenblacklist_connections",
     help: "Open connections, by listener.",
     label: "listener",
-    values: perListener(({ size }) => size),
+    values: () => mapValues(connections, ({ size }) => size),
   });
   gauges(registers, {
     name: "tokenblacklist_connections_limit",
     help: "Maximum number of connections, by listener.",
     label: "listener",
-    values: perListener(({ limits }) => limits.total),
+    values: () => mapValues(connections, ({ limits }) => limits.total),
   });
   gauge(registers, {
     name: "tokenblacklist_unauthenticated_connections",
@@ -254,4 +225,8 @@ function registerWatchHub(registers: Registry[], watchHub: WatchHubState): void 
       return { "under-way": inFlight, waiting };
     },
   });
+}
+
+function mapValues<T>(members: Readonly<Record<string, T>>, value: (member: T) => number) {
+  return Object.fromEntries(Object.entries(members).map(([name, member]) => [name, value(member)]));
 }

@@ -1,6 +1,10 @@
 import type { Logger } from "pino";
-import { type AuthOutcome, withAuthenticationMetrics } from "../auth/authentication-metrics.ts";
-import { type Authenticator, createAuthenticator } from "../auth/authenticator.ts";
+import {
+  type Authenticator,
+  type AuthOutcome,
+  createAuthenticator,
+  withAuthenticationMetrics,
+} from "../auth/authenticator.ts";
 import { BearerAuthenticator } from "../auth/bearer-authenticator.ts";
 import { CallerValidity } from "../auth/caller-validity.ts";
 import { CertificateAuthenticator } from "../auth/certificate-authenticator.ts";

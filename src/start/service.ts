@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import { startAdminServer } from "../admin/admin-server.ts";
 import { Admission } from "../admission/admission.ts";
-import type { AuthOutcome } from "../auth/authentication-metrics.ts";
+import type { AuthOutcome } from "../auth/authenticator.ts";
 import { DatabaseMonitor } from "../blacklist/database-monitor.ts";
 import type { Config } from "../config/config.ts";
 import { Connections } from "../connections/connections.ts";
@@ -28,8 +28,8 @@ import { type Clock, systemClock } from "../time/clock.ts";
 import { ClockBounds } from "../time/clock-bounds.ts";
 import { CertificateWatch, type WatchedCertificate } from "../tls/certificate-watch.ts";
 import { type Validity, validityOfAuthorities } from "../tls/certificates.ts";
+import { openTracing } from "../tracing/call-spans.ts";
 import { SharedSpans } from "../tracing/shared-spans.ts";
-import { openTracing } from "../tracing/tracing.ts";
 import { startAuth } from "./auth.ts";
 import { startAuthz } from "./authz.ts";
 import { createBlacklist } from "./blacklist.ts";
@@ -169,7 +169,7 @@ export async function start(
     const { maxTokenLifetimeMs } = security;
     const grpc = await startGrpcServer(config.listenAddress, {
       handlers: createHandlers({
-        verdictMetrics: metrics.verdicts,
+        metrics,
         blacklist,
         rawTokenVerifier: auth.rawTokens,
         maxTokenLifetimeMs,

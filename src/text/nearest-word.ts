@@ -5,16 +5,16 @@ export function nearestOf(
 ): [nearest: string | undefined, distance: number] {
   let nearest: string | undefined;
   let least = Number.POSITIVE_INFINITY;
-  for (const one of known) {
-    const distance = editDistance(name, one);
-    if (distance < least) [nearest, least] = [one, distance];
+  for (const word of known) {
+    const distance = editDistance(name, word);
+    if (distance < least) [nearest, least] = [word, distance];
   }
   return [nearest, least];
 }
 
 /** The word of `known` that `name` probably misspells; undefined if none is close. */
 export function likelyName(name: string, known: readonly string[]): string | undefined {
-  const lower = new Map(known.map((one) => [one.toLowerCase(), one]));
+  const lower = new Map(known.map((word) => [word.toLowerCase(), word]));
   const [nearest = "", mistakes] = nearestOf(name.toLowerCase(), lower.keys());
   // With more mistakes, another word was probably meant.
   return mistakes <= Math.max(1, name.length / 3) ? lower.get(nearest) : undefined;

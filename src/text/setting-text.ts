@@ -1,8 +1,6 @@
-// Characters that no setting contains on purpose. They are added when a value is written into a file: by env files, systemd's
-// EnvironmentFile, YAML block scalars, and editors that write a byte order mark.
-
 /**
- * Controls, formatting marks, lone surrogates, line separators, replacement characters, and all spaces but U+0020. Joiners are excluded,
+ * Characters that no setting contains on purpose. They are added when a value is written into a file: by env files, systemd's
+ * EnvironmentFile, YAML block scalars, and editors that write a byte order mark. Controls, formatting marks, lone surrogates, line separators, replacement characters, and all spaces but U+0020. Joiners are excluded,
  * since some scripts need them.
  */
 const HIDDEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffd]|(?! )\p{Zs}/u;

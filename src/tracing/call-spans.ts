@@ -2,6 +2,7 @@ import {
   type Attributes,
   type Context,
   diag,
+  isSpanContextValid,
   propagation,
   ROOT_CONTEXT,
   type Span,
@@ -15,14 +16,27 @@ import {
 import type { CallTrace, Wait } from "../caller.ts";
 import type { Clock } from "../time/clock.ts";
 
-/** What spans are created with. Exists only if they are recorded. */
+/** Creates spans. Exists only if a tracer provider is registered. */
 export interface Tracing {
   readonly tracer: Tracer;
   readonly clock: Clock;
 }
 
+/**
+ * Checks once, at start, whether a tracer provider has been registered by modules that the operator preloads. If not, returns undefined,
+ * and calls run without any tracing code.
+ */
+export function openTracing({ clock, version }: { clock: Clock; version: string }): Tracing | undefined {
+  const tracer = trace.getTracer("token-blacklist", version);
+  return isRegistered(tracer) ? { tracer, clock } : undefined;
+}
+
+/** Without a provider, the API's default tracer creates spans without a valid identity. This span is never ended, so never exported. */
+function isRegistered(tracer: Tracer): boolean {
+  return isSpanContextValid(tracer.startSpan("start", { root: true }).spanContext());
+}
+
 interface CallStart<C> {
-  /** The name of the call's span. */
   readonly name: string;
   readonly attributes: Attributes;
   /** The metadata or headers of the call, from which `getter` reads the caller's trace context. */
@@ -48,7 +62,7 @@ export function peerAttributes(peer: string): Attributes {
   return address === undefined ? {} : { "network.peer.address": address, "network.peer.port": Number(port) };
 }
 
-/** The wait of a call that is in progress. */
+/** What a call is waiting for now. */
 interface CurrentWait {
   readonly span: Span;
   readonly context: Context;
@@ -81,7 +95,7 @@ export class CallSpans implements CallTrace {
     });
   }
 
-  /** The current wait; undefined while the call does not wait and after it has ended. */
+  /** The current wait; undefined while the call does not wait. */
   get wait(): CurrentWait | undefined {
     return this.#wait;
   }
@@ -91,7 +105,6 @@ export class CallSpans implements CallTrace {
     this.#wait?.span.addLink({ context: span });
   }
 
-  /** Ends the current wait. */
   endWait(): void {
     const wait = this.#wait;
     this.#wait = undefined;

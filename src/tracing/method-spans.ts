@@ -2,7 +2,7 @@ import type { TextMapGetter } from "@opentelemetry/api";
 import type { Reason } from "../errors.ts";
 import { beginCall, type CallSpans, peerAttributes, type Tracing } from "./call-spans.ts";
 
-/** gRPC metadata as far as it is read here. A value is a string, or bytes under a name that ends with `-bin`. */
+/** The part of grpc-js's Metadata that is used here. A value is a string, or bytes under a name that ends with `-bin`. */
 interface GrpcMetadata {
   get(key: string): readonly unknown[];
   getMap(): object;
@@ -13,7 +13,7 @@ const METADATA_GETTER: TextMapGetter<GrpcMetadata> = {
   keys: (metadata) => Object.keys(metadata.getMap()),
 };
 
-/** Codes that indicate an error of the service; the others concern only the call (OpenTelemetry's conventions for gRPC servers). */
+/** Codes that are errors of the service; the others are errors of the caller (OpenTelemetry's conventions for gRPC servers). */
 const SERVER_ERRORS: ReadonlySet<string> = new Set([
   "UNKNOWN",
   "DEADLINE_EXCEEDED",
@@ -45,17 +45,11 @@ export class MethodSpans {
   }
 }
 
-interface CallEnd {
-  /** The name of the gRPC code. */
-  readonly code: string;
-  /** The reason in the error that the caller receives; undefined if the call succeeded, or the error has none. */
-  readonly reason: Reason | undefined;
-  /** The peer's address, as `host:port`. */
-  readonly peer: string;
-}
-
-/** Ends the spans of a call. */
-export function endCall(spans: CallSpans, { code, reason, peer }: CallEnd): void {
+/** Ends the spans of a call with the name of its gRPC code, the reason in its error, if any, and the peer as `host:port`. */
+export function endCall(
+  spans: CallSpans,
+  { code, reason, peer }: { code: string; reason: Reason | undefined; peer: string },
+): void {
   const attributes = {
     "rpc.response.status_code": code,
     ...peerAttributes(peer),

@@ -8,7 +8,7 @@ const HEADERS_GETTER: TextMapGetter<Headers> = {
   keys: (headers) => Object.keys(headers),
 };
 
-/** The methods that OpenTelemetry's conventions for HTTP name. */
+/** The methods that OpenTelemetry's conventions for HTTP list; all others are recorded as `_OTHER`. */
 const NAMED_METHODS: ReadonlySet<string> = new Set([
   "CONNECT",
   "DELETE",
@@ -22,7 +22,7 @@ const NAMED_METHODS: ReadonlySet<string> = new Set([
   "TRACE",
 ]);
 
-/** Creates the spans of HTTP requests for one path, the `route`. Of the headers, they use only the trace context. */
+/** Creates the spans of HTTP requests for one path, the `route`. They hold no headers: only the trace context is read from them. */
 export class RequestSpans {
   readonly #route: string;
   readonly #tracing: Tracing;
@@ -49,15 +49,8 @@ export class RequestSpans {
   }
 }
 
-interface RequestEnd {
-  /** The HTTP status of the response. */
-  readonly status: number;
-  /** The peer's address, as `host:port`. */
-  readonly peer: string;
-}
-
-/** Ends the spans of a request. */
-export function endRequest(spans: CallSpans, { status, peer }: RequestEnd): void {
+/** Ends the spans of a request with the HTTP status of the response, and the peer as `host:port`. */
+export function endRequest(spans: CallSpans, { status, peer }: { status: number; peer: string }): void {
   const attributes = { "http.response.status_code": status, ...peerAttributes(peer) };
   spans.end(attributes, status >= 500 ? String(status) : undefined);
 }

@@ -3,24 +3,23 @@ import type { Fallback, Observer, Participant } from "../blacklist/observer.ts";
 import type { EpochMs } from "../entry.ts";
 import { CallSpans, guarded, type Tracing } from "./call-spans.ts";
 
-/** The maximum of calls to which the span of a shared read or commit is linked. A thousand may share one: too many to inspect. */
+/** Maximum number of calls to which the span of a shared read or commit is linked. A thousand may share one: too many to inspect. */
 export const MAX_SPAN_LINKS = 32;
 
 /** A read or commit that has just ended. */
 interface SharedRound {
-  /** The name of its span. */
+  /** The name of the span. */
   readonly name: string;
   readonly participants: readonly Participant[];
-  /** How long it took. */
   readonly milliseconds: number;
   readonly attributes: Attributes;
   /** The failure in one word; absent if there was none. */
   readonly error?: string | undefined;
-  /** Whether the calls that shared it stop waiting. */
+  /** Whether the participants stop waiting, since no further round follows. */
   readonly isLast: boolean;
 }
 
-/** The ends of a read of changes that are failures. "more" is not one: the page was full, and the next read follows. */
+/** The results of a read of changes that are failures. After "more" the next read follows. */
 const FAILED_ENDS: ReadonlySet<string> = new Set(["read-only", "lost", "failed"]);
 
 /**
@@ -121,7 +120,7 @@ interface WaitingCall {
   readonly wait: NonNullable<CallSpans["wait"]>;
 }
 
-/** The recorded calls among `participants` that still wait: usually few, and the others must cost nothing. */
+/** The recorded calls among `participants` that still wait: usually few. The others must cost nothing. */
 function waitingCalls(participants: readonly Participant[]): WaitingCall[] {
   const found: WaitingCall[] = [];
   for (const { caller } of participants) {

@@ -1,12 +1,18 @@
 import { X509Certificate } from "node:crypto";
 import type { PeerCertificate } from "node:tls";
 import { expect } from "chai";
-import { createAuthenticator } from "../../src/auth/authenticator.ts";
+import {
+  type AuthOutcome,
+  type Credentials,
+  createAuthenticator,
+  withAuthenticationMetrics,
+} from "../../src/auth/authenticator.ts";
 import { BearerAuthenticator, type BearerRules } from "../../src/auth/bearer-authenticator.ts";
 import { CertificateAuthenticator } from "../../src/auth/certificate-authenticator.ts";
 import { parseCertificateRoles } from "../../src/auth/certificate-roles.ts";
 import { JwksCache } from "../../src/auth/jwks-cache.ts";
 import { type Principal, UNRESTRICTED_PRINCIPAL } from "../../src/caller.ts";
+import { keysUnavailable, unauthenticated } from "../../src/errors.ts";
 import { systemClock } from "../../src/time/clock.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -178,3 +184,43 @@ describe("createAuthenticator", () => {
 function rulesOf(issuer: string, audience: string): BearerRules {
   return { issuer, audience, algorithms: ["ES256"], scopeClaim: "scope", clockToleranceMs: 0 };
 }
+
+const CREDENTIALS: Credentials = { authorization: [], certificate: () => undefined };
+
+describe("withAuthenticationMetrics", () => {
+  const errors: Record<Exclude<AuthOutcome, "known">, Error> = {
+    refused: unauthenticated("no"),
+    unavailable: keysUnavailable(),
+    failed: new TypeError("unexpected"),
+  };
+  for (const [outcome, error] of Object.entries(errors)) {
+    it(`reports an outcome of ${outcome} once, synchronously or not, and rethrows the error`, async () => {
+      const told: AuthOutcome[] = [];
+      const now = withAuthenticationMetrics(
+        () => {
+          throw error;
+        },
+        (one) => told.push(one),
+      );
+      expect(() => now(CREDENTIALS)).to.throw(error);
+      const later = withAuthenticationMetrics(
+        () => Promise.reject(error),
+        (one) => told.push(one),
+      );
+      expect(await rejection(Promise.resolve(later(CREDENTIALS)))).to.equal(error);
+      expect(told).to.deep.equal([outcome, outcome]);
+    });
+  }
+
+  it("reports an authenticated caller once, and returns the principal without an added promise", async () => {
+    const told: AuthOutcome[] = [];
+    const tell = (one: AuthOutcome) => told.push(one);
+    expect(withAuthenticationMetrics(() => UNRESTRICTED_PRINCIPAL, tell)(CREDENTIALS)).to.equal(
+      UNRESTRICTED_PRINCIPAL,
+    );
+    expect(await withAuthenticationMetrics(async () => UNRESTRICTED_PRINCIPAL, tell)(CREDENTIALS)).to.equal(
+      UNRESTRICTED_PRINCIPAL,
+    );
+    expect(told).to.deep.equal(["known", "known"]);
+  });
+});

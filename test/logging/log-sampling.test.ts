@@ -4,9 +4,12 @@ import {
   LOGGED_REFUSALS_WINDOW_MS,
   LogSampling,
   SUPPRESSED_REPORT_MS,
-  type Suppressed,
 } from "../../src/logging/log-sampling.ts";
 import { FakeClock } from "../support/fake-clock.ts";
+
+interface Suppressed {
+  readonly suppressed?: number;
+}
 
 describe("LogSampling", () => {
   let clock: FakeClock;

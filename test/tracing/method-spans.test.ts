@@ -8,7 +8,7 @@ import { TOKEN_BLACKLIST } from "../../src/grpc/methods.ts";
 import { serveUnary } from "../../src/grpc/unary-call.ts";
 import { methodDefinition, serviceDefinition } from "../../src/protobuf/service-definition.ts";
 import { systemClock } from "../../src/time/clock.ts";
-import { openTracing } from "../../src/tracing/tracing.ts";
+import { openTracing } from "../../src/tracing/call-spans.ts";
 import { callEnvironment } from "../support/call-environment.ts";
 import { methodPath, RawChannel } from "../support/raw-channel.ts";
 import { type RecordedSpans, recordSpans } from "../support/recorded-spans.ts";

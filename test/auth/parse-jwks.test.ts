@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { expect } from "chai";
 import type { JWK } from "jose";
-import { classifyKey } from "../../src/auth/classify-key.ts";
+import { classifyKey } from "../../src/auth/parse-jwks.ts";
 
 const CANARY = "c4n4ry";
 const ELSE = "other-purpose";
