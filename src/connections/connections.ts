@@ -34,13 +34,10 @@ export class Connections {
   readonly #byAddress = new Map<string, Pool>();
   readonly #byPeer = new Map<string, Connection>();
   /** Number of connections closed by the service, by reason. */
-  readonly closed: Record<CloseReason, number> = {
-    evicted: 0,
-    refused: 0,
-    "not-ready": 0,
-    unused: 0,
-    flooding: 0,
-  };
+  readonly closed = Object.fromEntries(CLOSE_REASONS.map((reason) => [reason, 0])) as Record<
+    CloseReason,
+    number
+  >;
   /** Number of calls in flight on all unauthenticated connections. */
   #unauthenticatedCalls = 0;
   #loggedAt = Number.NEGATIVE_INFINITY;
@@ -158,7 +155,7 @@ interface ConnectionSetup {
 export class Connection {
   readonly #setup: ConnectionSetup;
   #isOpen = true;
-  #isAuthenticated = false;
+  isAuthenticated = false;
   /** The name of the first caller that was authenticated on it; empty before that, and with authentication off. */
   caller = "";
   #isReady = false;
@@ -175,13 +172,9 @@ export class Connection {
     this.#closeAfter(setup.limits.readyMs, "not-ready");
   }
 
-  get isAuthenticated(): boolean {
-    return this.#isAuthenticated;
-  }
-
   /**
-   * The peer has completed the setup that precedes a first call. `closeGracefully` is called once the connection has been idle too long;
-   * absent: it is closed like any other.
+   * Records that the peer can make its first call. `closeGracefully` closes the connection once it has been idle too long; absent: it is
+   * closed as for other reasons.
    */
   ready(closeGracefully?: () => void): void {
     if (this.#isReady) return;
@@ -190,10 +183,10 @@ export class Connection {
     this.#startIdleTimer();
   }
 
-  /** A caller has been authenticated on the connection, so it is no longer subject to eviction or time limits. */
+  /** Records a caller that was authenticated on the connection, which is then no longer subject to eviction or time limits. */
   authenticated(caller = ""): void {
-    if (this.#isAuthenticated || !this.#isOpen) return;
-    this.#isAuthenticated = true;
+    if (this.isAuthenticated || !this.#isOpen) return;
+    this.isAuthenticated = true;
     this.caller = caller;
     this.#cancelTimer();
     this.#setup.onCallCountChange(-this.calls);
@@ -221,7 +214,7 @@ export class Connection {
     this.#close("evicted");
   }
 
-  /** Closes the connection, whose peer sends useless data in quantity. */
+  /** Closes the connection of a peer that sends useless data in quantity. */
   flooded(): void {
     this.#close("flooding");
   }
@@ -231,7 +224,7 @@ export class Connection {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#cancelTimer();
-    if (!this.#isAuthenticated) this.#setup.onCallCountChange(-this.calls);
+    if (!this.isAuthenticated) this.#setup.onCallCountChange(-this.calls);
     for (const pool of this.#setup.pools) pool.remove(this);
     this.#setup.onClosed();
   }
@@ -243,18 +236,18 @@ export class Connection {
   }
 
   #count(change: number): void {
-    if (this.#isOpen && !this.#isAuthenticated) this.#setup.onCallCountChange(change);
+    if (this.#isOpen && !this.isAuthenticated) this.#setup.onCallCountChange(change);
   }
 
   #move(to: "busy" | "idle"): void {
-    if (this.#isAuthenticated || !this.#isOpen) return;
+    if (this.isAuthenticated || !this.#isOpen) return;
     for (const pool of this.#setup.pools) pool.move(this, to);
     if (to === "busy") this.#cancelTimer();
     else this.#startIdleTimer();
   }
 
   #startIdleTimer(): void {
-    if (this.#isAuthenticated || !this.#isOpen || this.calls > 0) return;
+    if (this.isAuthenticated || !this.#isOpen || this.calls > 0) return;
     this.#closeAfter(this.#setup.limits.unusedMs, "unused");
   }
 

@@ -46,7 +46,7 @@ function hasDamagedCredential(
   }
   if (count > 1) return true;
   if (socket === undefined) return false;
-  const sentFields = socket.fields.claim(stream ?? 0);
+  const sentFields = socket.fields.takeCount(stream ?? 0);
   return sentFields !== raw.length / 2 || NOT_ASCII.test(value);
 }
 

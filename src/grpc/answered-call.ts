@@ -46,7 +46,7 @@ export abstract class AnsweredCall<I extends object, O extends object> extends A
     return this.#isInFlight;
   }
 
-  protected override claim(caller: string): void {
+  protected override attributeTo(caller: string): void {
     if (this.#share !== undefined || !this.#isInFlight) return;
     this.#share = this.method.admission.claim(caller);
     if (this.#share === undefined) throw admissionError("OVERLOADED");

@@ -44,7 +44,7 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
   abstract fail(error: unknown): void;
 
   /** Attributes the call to its caller. Throws OVERLOADED if the caller has too many calls. No effect on a second call. */
-  protected abstract claim(caller: string): void;
+  protected abstract attributeTo(caller: string): void;
 
   /**
    * Authenticates the caller. Returns or resolves to false if the call has been refused or has ended: then nothing must be done for it.
@@ -99,7 +99,7 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
       if (!principal.roles.has(role)) {
         throw new ServiceError("PERMISSION_DENIED", `the caller does not have the role ${role}`);
       }
-      this.claim(principal.name);
+      this.attributeTo(principal.name);
     } catch (error) {
       return this.#refuse(error);
     }

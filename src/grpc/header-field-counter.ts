@@ -63,7 +63,7 @@ export class HeaderFieldCounter {
   }
 
   /** The number of fields that the call on this stream sent; undefined if unknown. To be called once per stream, in ascending order. */
-  claim(stream: number): number | undefined {
+  takeCount(stream: number): number | undefined {
     const count = this.#counts.get(stream);
     for (const earlier of this.#counts.keys()) {
       if (earlier > stream) break;

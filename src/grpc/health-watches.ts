@@ -50,7 +50,7 @@ export class HealthWatches {
       },
     });
     if (refusal !== undefined) {
-      watch.fail(refusal);
+      watch.end(refusal);
       return;
     }
     this.#byPeer.set(peer, ofPeer.add(watch));
@@ -66,7 +66,7 @@ export class HealthWatches {
   /** Ends all streams, and refuses new ones. */
   end(): void {
     this.#isEnding = true;
-    for (const watches of this.#byPeer.values()) for (const watch of watches) watch.finish();
+    for (const watches of this.#byPeer.values()) for (const watch of watches) watch.end();
   }
 
   /** Why the connection may not open another stream; undefined if it may. Evicts another stream if necessary. */
@@ -114,7 +114,7 @@ export class HealthWatches {
   }
 
   #evict(victim: HealthWatch | undefined): boolean {
-    victim?.fail("another client needs the place of this stream");
+    victim?.end("another client needs the place of this stream");
     victim?.release();
     return victim !== undefined;
   }
@@ -162,29 +162,20 @@ class HealthWatch {
     });
   }
 
-  finish(): void {
-    if (!this.#end()) return;
-    this.#call.end();
-  }
-
-  fail(details: string): void {
-    if (!this.#end()) return;
-    this.#call.emit("error", { code: status.UNAVAILABLE, details });
+  /**
+   * Ends the stream, with UNAVAILABLE if `problem` is given. A client that does not read the end would keep the stream open as long as its
+   * connection, so the connection is destroyed after a delay.
+   */
+  end(problem?: string): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#cancelDisconnect = this.#setup.clock.schedule(STREAM_END_MS, this.#setup.disconnect);
+    if (problem === undefined) this.#call.end();
+    else this.#call.emit("error", { code: status.UNAVAILABLE, details: problem });
   }
 
   /** Stops counting the stream. */
   release(): void {
     this.#setup.onReleased();
-  }
-
-  /**
-   * True if the stream may now be ended, false if it has been. A client that does not read the end would keep the stream open as long as its
-   * connection, so the connection is destroyed after a delay.
-   */
-  #end(): boolean {
-    if (this.#hasEnded) return false;
-    this.#hasEnded = true;
-    this.#cancelDisconnect = this.#setup.clock.schedule(STREAM_END_MS, this.#setup.disconnect);
-    return true;
   }
 }

@@ -51,15 +51,13 @@ export class Health {
 
   addTo(server: Pick<Server, "addService">): void {
     server.addService(serviceDefinition(HealthService), {
-      check: this.#unary("Check", (request) => {
-        const problem = problemOf(request);
-        if (problem !== undefined) return problem;
-        const found = this.#statuses.get((request as HealthCheckRequest).service);
+      check: this.#unary("Check", ({ service }) => {
+        const found = this.#statuses.get(service);
         return found === undefined ? UNKNOWN : { status: found };
       }),
-      list: this.#unary("List", (request) => {
+      list: this.#unary("List", () => {
         const statuses = [...this.#statuses].map(([name, now]) => [name, { status: now }]);
-        return problemOf(request) ?? { statuses: Object.fromEntries(statuses) };
+        return { statuses: Object.fromEntries(statuses) };
       }),
       watch: (call: ServerWritableStream<unknown, object>) => {
         this.#log.debug({ method: "Watch", service: HealthService.typeName, peer: call.getPeer() }, "call");
@@ -82,12 +80,12 @@ export class Health {
     return () => this.#statuses.get(service) as ServingStatus;
   }
 
-  #unary(method: string, answer: (request: unknown) => Problem | object) {
+  #unary(method: string, answer: (request: HealthCheckRequest) => Problem | object) {
     return (
       call: ServerUnaryCall<unknown, object>,
       callback: (error: Problem | null, response?: object) => void,
     ) => {
-      const answered = answer(call.request);
+      const answered = problemOf(call.request) ?? answer(call.request as HealthCheckRequest);
       const isProblem = "code" in answered;
       const code = isProblem ? answered.code : "OK";
       this.#log.debug({ method, service: HealthService.typeName, code, peer: call.getPeer() }, "call");

@@ -1,5 +1,5 @@
-import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { anyPack, durationFromMs } from "@bufbuild/protobuf/wkt";
+import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { type Any, anyPack, durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
 import {
   type BadRequest_FieldViolationSchema,
@@ -64,19 +64,16 @@ export function statusOf(error: ServiceError): StatusObject {
 export function encodedStatusOf(error: ServiceError): Buffer {
   const { code, retryAfterMs: defaultMs } = STATUSES[error.reason];
   const retryAfterMs = error.retryAfterMs ?? defaultMs;
-  const details = [
-    anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: error.reason, domain: DOMAIN })),
-  ];
-  if (error.reason === "INVALID_REQUEST") {
-    details.push(
-      anyPack(BadRequestSchema, create(BadRequestSchema, { fieldViolations: bounded(error.violations) })),
-    );
-  }
-  if (retryAfterMs !== undefined) {
-    const retryDelay = durationFromMs(retryAfterMs);
-    details.push(anyPack(RetryInfoSchema, create(RetryInfoSchema, { retryDelay })));
-  }
+  const details = [packed(ErrorInfoSchema, { reason: error.reason, domain: DOMAIN })];
+  if (error.reason === "INVALID_REQUEST")
+    details.push(packed(BadRequestSchema, { fieldViolations: bounded(error.violations) }));
+  if (retryAfterMs !== undefined)
+    details.push(packed(RetryInfoSchema, { retryDelay: durationFromMs(retryAfterMs) }));
   return Buffer.from(toBinary(StatusSchema, create(StatusSchema, { code, message: error.message, details })));
+}
+
+function packed<D extends DescMessage>(schema: D, init: MessageInitShape<D>): Any {
+  return anyPack(schema, create(schema, init));
 }
 
 function bounded(

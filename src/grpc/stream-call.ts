@@ -91,7 +91,7 @@ export abstract class StreamCall<I extends object>
     return this.#call.getAuthContext().sslPeerCertificate;
   }
 
-  protected override claim(caller: string): void {
+  protected override attributeTo(caller: string): void {
     // From here on, what the transport keeps of incomplete messages is attributed to the caller.
     (this.#call.metadata as { [CALLER]?: string })[CALLER] = caller;
     this.#place.take(caller);

@@ -38,25 +38,31 @@ interface Options<I, S> extends Required<StreamLimits> {
 /** Estimated cost of authenticating a caller again, in microseconds, without the signature, which another thread verifies. */
 const REAUTHENTICATION_MICROS = 100;
 
-/** The open streams of a method. */
+/**
+ * The open streams of a method, whose places callers share. When all are taken, a new stream evicts the newest stream of the caller with the
+ * most streams, unless the new stream's caller would then have more than that caller. Callers without a name are not distinguished, and may
+ * take all places.
+ */
 export class StreamRegistry<I, S extends RegisteredStream> {
   readonly #options: Options<I, S>;
   /** Each stream stays here until its last byte has been sent, since its memory is in use until then. */
   readonly #open = new Set<S>();
-  readonly #places: StreamPlaces<S>;
+  /** The streams with a place by their caller's name, each set in order of opening; only callers that have some. */
+  readonly #byName = new Map<string, Set<S>>();
+  /** The caller's name of each stream with a place. */
+  readonly #names = new Map<S, string>();
 
   constructor(options: Options<I, S>) {
     this.#options = options;
-    this.#places = new StreamPlaces(options);
   }
 
   /** Called by grpc-js with each stream. */
   readonly handle: handleBidiStreamingCall<I, Buffer> = (call) => {
     const stream = this.#options.open(call, {
-      take: (name) => this.#places.take(stream, name),
+      take: (name) => this.#take(stream, name),
       release: () => {
         this.#open.delete(stream);
-        this.#places.giveBack(stream);
+        this.#giveBack(stream);
       },
     });
     this.#open.add(stream);
@@ -80,28 +86,10 @@ export class StreamRegistry<I, S extends RegisteredStream> {
       stream.drain(new ServiceError("DRAINING", "this replica is shutting down"));
     }
   }
-}
 
-/**
- * The places that callers share for their streams. When all are taken, a new stream evicts the newest stream of the caller with the most
- * streams, unless the new stream's caller would then have more than that caller. So a caller with many streams cannot exclude others.
- * Callers without a name are not distinguished, and may take all places.
- */
-class StreamPlaces<S extends RegisteredStream> {
-  readonly #limits: Required<StreamLimits>;
-  /** The open streams by the name of their caller, each set in order of opening; only callers with open streams. */
-  readonly #byName = new Map<string, Set<S>>();
-  /** The name of the caller of each open stream. */
-  readonly #names = new Map<S, string>();
-
-  constructor(limits: Required<StreamLimits>) {
-    this.#limits = limits;
-  }
-
-  /** Throws OVERLOADED if there is no place. No effect if the stream has one. */
-  take(stream: S, name: string): void {
+  #take(stream: S, name: string): void {
     if (this.#names.has(stream)) return;
-    const { maxOpen, maxPerCaller } = this.#limits;
+    const { maxOpen, maxPerCaller } = this.#options;
     const own = this.#byName.get(name)?.size ?? 0;
     if (name !== "" && own >= maxPerCaller) throw TOO_MANY_OF_CALLER;
     if (this.#names.size >= maxOpen && !this.#makeRoom(own)) throw TOO_MANY;
@@ -110,7 +98,7 @@ class StreamPlaces<S extends RegisteredStream> {
     this.#names.set(stream, name);
   }
 
-  giveBack(stream: S): void {
+  #giveBack(stream: S): void {
     const name = this.#names.get(stream);
     if (name === undefined) return;
     this.#names.delete(stream);
@@ -119,13 +107,13 @@ class StreamPlaces<S extends RegisteredStream> {
     if (streams?.size === 0) this.#byName.delete(name);
   }
 
-  /** Ends the newest stream of the caller with the most, unless a caller with `own` streams would then have more than that caller. */
+  /** Evicts a stream for a caller that has `own` streams; false if it may not. */
   #makeRoom(own: number): boolean {
     let largest: ReadonlySet<S> = new Set();
     for (const streams of this.#byName.values()) if (streams.size > largest.size) largest = streams;
     if (largest.size <= own + 1) return false;
     const victim = [...largest].at(-1) as S;
-    this.giveBack(victim);
+    this.#giveBack(victim);
     victim.fail(PLACE_NEEDED);
     return true;
   }

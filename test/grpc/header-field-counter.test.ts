@@ -75,7 +75,12 @@ describe("HeaderFieldCounter", () => {
     for (let size = 1; size <= bytes.length; size++) {
       const counter = new HeaderFieldCounter();
       for (let at = 0; at < bytes.length; at += size) counter.push(bytes.subarray(at, at + size));
-      expect([size, counter.claim(1), counter.claim(3), counter.claim(5)]).to.deep.equal([size, 2, 3, 2]);
+      expect([size, counter.takeCount(1), counter.takeCount(3), counter.takeCount(5)]).to.deep.equal([
+        size,
+        2,
+        3,
+        2,
+      ]);
     }
   });
 
@@ -86,7 +91,7 @@ describe("HeaderFieldCounter", () => {
       frame(FRAME.headers, FLAG.endHeaders, 3, two),
       frame(FRAME.headers, end, 1, three),
     );
-    expect([counter.claim(1), counter.claim(3)]).to.deep.equal([2, 2]);
+    expect([counter.takeCount(1), counter.takeCount(3)]).to.deep.equal([2, 2]);
   });
 
   it("has no count of a stream that was not opened, was claimed before, or precedes a claimed one", () => {
@@ -94,11 +99,11 @@ describe("HeaderFieldCounter", () => {
       ...[1, 3, 5].map((stream) => frame(FRAME.headers, FLAG.endHeaders, stream, two)),
     );
     expect([
-      counter.claim(3),
-      counter.claim(3),
-      counter.claim(1),
-      counter.claim(7),
-      counter.claim(5),
+      counter.takeCount(3),
+      counter.takeCount(3),
+      counter.takeCount(1),
+      counter.takeCount(7),
+      counter.takeCount(5),
     ]).to.deep.equal([2, undefined, undefined, undefined, undefined]);
   });
 
@@ -107,7 +112,7 @@ describe("HeaderFieldCounter", () => {
       frame(FRAME.headers, FLAG.endHeaders, 1, Buffer.from([0x40, 9])),
       frame(FRAME.headers, FLAG.endHeaders, 3, two),
     );
-    expect([counter.claim(1), counter.claim(3)]).to.deep.equal([undefined, 2]);
+    expect([counter.takeCount(1), counter.takeCount(3)]).to.deep.equal([undefined, 2]);
   });
 
   it("has no further counts of a connection that sent too large a block, in any frames", () => {
@@ -120,13 +125,13 @@ describe("HeaderFieldCounter", () => {
       ),
     ]) {
       const counter = counterOf(...block, frame(FRAME.headers, FLAG.endHeaders, 3, two));
-      expect([counter.claim(1), counter.claim(3)]).to.deep.equal([undefined, undefined]);
+      expect([counter.takeCount(1), counter.takeCount(3)]).to.deep.equal([undefined, undefined]);
     }
   });
 
   it("keeps a bounded number of counts that are never claimed", () => {
     const streams = Array.from({ length: MAX_CONCURRENT_STREAMS + 1 }, (_, index) => 2 * index + 1);
     const counter = counterOf(...streams.map((stream) => frame(FRAME.headers, FLAG.endHeaders, stream, two)));
-    expect([counter.claim(1), counter.claim(3)]).to.deep.equal([undefined, 2]);
+    expect([counter.takeCount(1), counter.takeCount(3)]).to.deep.equal([undefined, 2]);
   });
 });
