@@ -20,14 +20,14 @@ interface AdminSetup {
   readonly connections: Connections;
   readonly metrics: Metrics;
   serving(): Serving;
-  /** Lines for operators that `/readyz` adds, such as about certificates; they do not affect the status. */
+  /** Further lines of `/readyz` for operators, such as about certificates. They do not affect its status. */
   notes(): readonly string[];
 }
 
 /**
- * The HTTP server for probes and metrics, with any query: `/livez` (200 while the process responds, independent of the database), `/readyz`
- * (200 while all calls are answered, else 503 with a text that tells what still is) and `/metrics`. Exposes no secrets. Throws StartError
- * if it cannot listen.
+ * The HTTP server for probes and metrics: `/livez` (200 while the process responds, independent of the database), `/readyz` (200 while all calls
+ * are answered, else 503 with a text that tells which still are) and `/metrics`. Ignores queries and exposes no secrets. Throws StartError if
+ * it cannot listen.
  */
 export function startAdminServer(
   address: HostPort,
@@ -95,8 +95,8 @@ function reply(
 }
 
 /**
- * Coalesces renderings: callers share the next one, and after each comes a pause of RENDERING_REST times its duration, so that rendering
- * uses a bounded share of the processor however many callers there are. A caller never gets a rendering that began before its call.
+ * Coalesces renderings: callers share the next one, which begins after their calls. Each is followed by a pause of RENDERING_REST times its
+ * duration, so that rendering uses a bounded share of the processor for any number of callers.
  */
 export function sharedRendering<T>(render: () => Promise<T>): () => Promise<T> {
   let next: Promise<T> | undefined;

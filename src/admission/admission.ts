@@ -18,8 +18,8 @@ interface Source {
  */
 export class Admission {
   readonly #capacity = new FairCapacity(MAX_CALLS);
-  /** Bytes of large requests. */
-  readonly #requests = new FairCapacity(MAX_UNANSWERED_BYTES);
+  /** Room for the bytes of large requests. */
+  readonly requests = new FairCapacity(MAX_UNANSWERED_BYTES);
   #draining = false;
   /** Bytes of unread answers by peer; only peers that have some. */
   readonly #unread = new Map<string, number>();
@@ -40,15 +40,6 @@ export class Admission {
   /** Attributes an admitted call to its caller. Undefined if the caller has too many calls: the call must then leave. */
   claim(caller: string): Share | undefined {
     return this.#capacity.claim(caller);
-  }
-
-  /** Counts a large request of a caller. Undefined if there is no room; otherwise pass the result to {@link releaseRequest}. */
-  reserveRequest(caller: string, bytes: number): Share | undefined {
-    return this.#requests.take(caller, bytes);
-  }
-
-  releaseRequest(share: Share, caller: string, bytes: number): void {
-    this.#requests.giveBack(share, caller, bytes);
   }
 
   /** Whether the call's connection has so many bytes of unread answers that its calls are refused. */

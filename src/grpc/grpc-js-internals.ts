@@ -21,7 +21,7 @@ export function http2OptionsOf(server: Server): ServerOptions {
   return internalsOf(server).commonServerOptions;
 }
 
-/** Takes the calls of `http2Server` from grpc-js. Each reaches grpc-js only when it is passed to the returned function. */
+/** Takes the calls of `http2Server` from grpc-js. The returned function passes a call on to it. */
 export function takeCalls(
   http2Server: Http2Server,
 ): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void {

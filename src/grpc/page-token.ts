@@ -15,8 +15,8 @@ export interface PagePosition {
 const MAC_BYTES = 16;
 
 /**
- * Page tokens: a position with a MAC over the position and its filter. The key is derived from the secret that all replicas share, so that
- * each replica accepts the tokens of the others and only replicas can create them.
+ * Page tokens: a position with a MAC over it and the filter. The key is derived from the secret that all replicas share, so that each replica
+ * accepts the tokens of the others and only replicas can create them.
  */
 export class PageTokens {
   readonly #key: Buffer;

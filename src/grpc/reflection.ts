@@ -14,14 +14,14 @@ export function addReflection(server: Pick<Server, "addService">, services: read
   );
 }
 
-/** Adds a proto file, encoded, and those that it imports. */
+/** Adds the encoded descriptors of a proto file and of those that it imports, by name. */
 function collect(file: DescFile, into: Map<string, Buffer>): void {
   if (into.has(file.proto.name)) return;
   for (const dependency of file.dependencies) collect(dependency, into);
   into.set(file.proto.name, Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)));
 }
 
-/** The definitions of all versions of the reflection service. The library exposes them only by adding them to a server. */
+/** The definitions of all versions of the reflection service, which the library exposes only by adding them to a server. */
 function reflectionItself(): ServiceDefinition[] {
   const definitions: ServiceDefinition[] = [];
   const register = (definition: ServiceDefinition) => definitions.push(definition);
@@ -29,7 +29,7 @@ function reflectionItself(): ServiceDefinition[] {
   return definitions;
 }
 
-/** The proto files from which a definition was loaded. */
+/** The encoded descriptors of the proto files from which a definition was loaded. */
 function filesOf(definition: ServiceDefinition): readonly Buffer[] {
   const [method] = Object.values(definition) as unknown as {
     requestType: { fileDescriptorProtos: Buffer[] };

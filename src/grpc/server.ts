@@ -107,20 +107,15 @@ export async function startGrpcServer(
 ): Promise<GrpcServer> {
   // The lines that grpc-js writes to stderr are not JSON, and add nothing to our errors.
   setLogVerbosity(logVerbosity.NONE);
-  const { clock, connections, log, metrics, sampling } = environment;
+  const { clock, connections, metrics, sampling } = environment;
   const followed = new WeakMap<Http2Session, FollowedConnection>();
   const incoming = new IncomingCalls({ clock, connectionOf: (session) => followed.get(session) });
   const server = new Server({ ...CHANNEL_OPTIONS, interceptors: [incoming.interceptor] });
   Object.assign(http2OptionsOf(server), HTTP2_LIMITS);
   const services = [TokenBlacklist, ...(extAuthz === undefined ? [] : [Authorization])];
   const disconnect = (peer: string) => listener.disconnect(peer);
-  const health = new Health({
-    names: services.map(({ typeName }) => typeName),
-    clock,
-    log,
-    connections,
-    disconnect,
-  });
+  const names = services.map(({ typeName }) => typeName);
+  const health = new Health({ ...environment, names, disconnect });
   const streaming = { environment, disconnect, maxPerCaller: streamsPerCaller };
   const watches = openWatches(watchHub, streaming);
   const checkStreams = openCheckStreams(handlers.isBlacklisted, streaming);
@@ -136,13 +131,8 @@ export async function startGrpcServer(
     checkStreams.reauthenticate();
   });
   if (extAuthz !== undefined) addExtAuthz(server, { authorizer: extAuthz, environment, incoming });
-  const publicServer = publicServices(server, {
-    callMetrics: metrics.calls,
-    connections,
-    clock,
-    incoming,
-    sampling,
-  });
+  const shared = { callMetrics: metrics.calls, connections, clock, incoming, sampling };
+  const publicServer = publicServices(server, shared);
   health.addTo(publicServer);
   if (reflection) addReflection(publicServer, services);
   // grpc-js gets connections after TLS, which our own listener terminates.
@@ -155,12 +145,9 @@ export async function startGrpcServer(
   });
   amendHeaders(server);
   const listener = await listenGrpc(address, {
+    ...environment,
     tls,
     certificateAuthenticator,
-    clock,
-    log,
-    sampling,
-    connections,
     onConnection: (socket) => injector.injectConnection(socket),
   });
   let draining = false;

@@ -41,7 +41,7 @@ export class TlsContext {
   #clientTexts = "";
   /** Whether the revocation lists were valid at the last reload. */
   #isListCurrent: boolean;
-  /** Why the latest version of a group of files is not used; only groups with a problem. */
+  /** By group of files, why the latest version is not used; only groups with a problem. */
   readonly #problems = new Map<FileGroup, string>();
   /** When the trust in clients last changed, by the monotonic clock. */
   #changedAt = Number.NEGATIVE_INFINITY;
@@ -72,7 +72,7 @@ export class TlsContext {
     return {
       ...{ cert, key, ca },
       ...(crl === undefined ? {} : { crl: [...crl] }),
-      // No session tickets: a resumed session is not verified again, even if the certificate or a revocation list has expired meanwhile.
+      // No session tickets: a resumed session is not verified again, even if the certificate or a revocation list has expired.
       secureOptions: constants.SSL_OP_NO_TICKET,
     };
   }
@@ -116,8 +116,8 @@ export class TlsContext {
   }
 
   /**
-   * Reads the files periodically and applies changes. They are polled because replacing a symbolic link to their folder, as Kubernetes
-   * does, raises no event for the file.
+   * Reads the files periodically and applies changes. Watching the files would not do: when a symbolic link to their folder is replaced, as
+   * Kubernetes does, there is no event for a file.
    */
   watch(changes: Changes): void {
     this.#cancel = this.#options.clock.schedule(TLS_RELOAD_MS, () => {

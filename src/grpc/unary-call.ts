@@ -2,7 +2,6 @@ import type { PeerCertificate } from "node:tls";
 import type { Metadata, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import { status } from "@grpc/grpc-js";
 import { admissionError } from "../admission/admission.ts";
-import type { Share } from "../admission/fair-capacity.ts";
 import { ServiceError } from "../errors.ts";
 import { DEFAULT_DEADLINE_MS, SMALL_ANSWER_BYTES } from "../limits.ts";
 import { encode, MALFORMED } from "../protobuf/service-definition.ts";
@@ -40,10 +39,8 @@ export function serveUnary<I extends object, O extends object>(method: AnsweredM
 class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> implements HeadersJudge {
   readonly #headers: CallHeaders;
   #callback: sendUnaryData<O> | undefined;
-  /** The size of the request in bytes if it is large, otherwise 0. */
-  #largeBytes = 0;
-  /** Needed to release these bytes. */
-  #largeShare: Share = "common";
+  /** Gives back the room of a large request. */
+  #releaseRequest: (() => void) | undefined;
   /** Stops counting a large answer as unread. */
   #releaseAnswer: (() => void) | undefined;
 
@@ -77,13 +74,13 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
   /** Called only for a large request. */
   received(bytes: number): void {
     if (this.isGone) return;
-    const share = this.method.admission.reserveRequest(this.owner, bytes);
+    const { requests } = this.method.admission;
+    const share = requests.take(this.owner, bytes);
     if (share === undefined) {
       this.fail(new ServiceError("OVERLOADED", "too many bytes of large requests are in flight"));
       return;
     }
-    this.#largeBytes = bytes;
-    this.#largeShare = share;
+    this.#releaseRequest = () => requests.giveBack(share, this.owner, bytes);
   }
 
   ended(): void {
@@ -135,9 +132,8 @@ class UnaryCall<I extends object, O extends object> extends AnsweredCall<I, O> i
   }
 
   protected override leave(): void {
-    const bytes = this.#largeBytes;
-    this.#largeBytes = 0;
-    if (bytes > 0) this.method.admission.releaseRequest(this.#largeShare, this.owner, bytes);
+    this.#releaseRequest?.();
+    this.#releaseRequest = undefined;
     super.leave();
   }
 }

@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { Clock } from "../time/clock.ts";
 import type { Validity } from "./certificates.ts";
 
-/** How long before its expiry a certificate is reported by default: two weeks include working days. The alert uses the same value. */
+/** How long before its expiry a certificate is reported by default: two weeks, which include working days, as in the alert. */
 const DEFAULT_NOTICE_MS = 14 * 86_400_000;
 const CERTIFICATE_CHECK_MS = 60_000;
 /** Interval at which the report of a certificate that is not valid, or about to expire, is repeated. */
@@ -17,7 +17,7 @@ export interface WatchedCertificate {
   readonly setting: string;
   /** The validity of the version of the file that is in use. */
   validity(): Validity;
-  /** How long before its expiry it is reported. Absent: two weeks. */
+  /** How long before its expiry the certificate is reported. Absent: two weeks. */
   noticeMs?(validity: Validity): number;
 }
 
@@ -32,8 +32,8 @@ const REPORTS: Readonly<Record<State, { readonly level: "info" | "warn" | "error
   };
 
 /**
- * Warns operators of expiring certificates in time. It only reports: a service whose certificate has expired keeps running, since open
- * connections stay valid and a new certificate is loaded without a restart.
+ * Reports certificates that are about to expire. A service whose certificate has expired keeps running, since open connections stay valid and
+ * a new certificate is loaded without a restart.
  */
 export class CertificateWatch {
   readonly #watched: readonly WatchedCertificate[];
@@ -74,7 +74,6 @@ export class CertificateWatch {
     });
   }
 
-  /** The validity of each certificate. */
   get validities(): readonly (readonly [CertificateName, Validity])[] {
     return this.#watched.map((watched) => [watched.certificate, watched.validity()]);
   }

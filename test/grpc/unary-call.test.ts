@@ -106,8 +106,8 @@ describe("calls in flight", () => {
   it("use a bounded share of the memory for large requests, and leave some of it to other callers", async () => {
     const large = message(100);
     expect(large.length).to.be.above(LARGE_REQUEST_BYTES);
-    const half = admission.reserveRequest("greedy", MAX_UNANSWERED_BYTES / 2);
-    const quarter = admission.reserveRequest("greedy", MAX_UNANSWERED_BYTES / 4);
+    const half = admission.requests.take("greedy", MAX_UNANSWERED_BYTES / 2);
+    const quarter = admission.requests.take("greedy", MAX_UNANSWERED_BYTES / 4);
     expect([half, quarter]).to.deep.equal(["common", "own"]);
     expect([await begin("greedy", large), await begin("greedy"), await begin("other", large)]).to.deep.equal([
       "RESOURCE_EXHAUSTED",
@@ -115,11 +115,11 @@ describe("calls in flight", () => {
       "waits",
     ]);
     await answerAll();
-    admission.releaseRequest("common", "greedy", MAX_UNANSWERED_BYTES / 2);
-    admission.releaseRequest("own", "greedy", MAX_UNANSWERED_BYTES / 4);
+    admission.requests.giveBack("common", "greedy", MAX_UNANSWERED_BYTES / 2);
+    admission.requests.giveBack("own", "greedy", MAX_UNANSWERED_BYTES / 4);
     // Nothing is left of answered or refused calls.
-    expect(admission.reserveRequest("", MAX_UNANSWERED_BYTES)).to.equal("common");
-    expect(admission.reserveRequest("", 1)).to.equal(undefined);
+    expect(admission.requests.take("", MAX_UNANSWERED_BYTES)).to.equal("common");
+    expect(admission.requests.take("", 1)).to.equal(undefined);
   });
 
   it("give up their place when they are cancelled during a second authentication", async () => {
