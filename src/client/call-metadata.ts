@@ -1,28 +1,29 @@
 import { Metadata } from "@grpc/grpc-js";
 import { MAX_QUESTION_METADATA, MAX_QUESTION_METADATA_BYTES } from "../limits.ts";
+import { ignoringErrors } from "./telemetry.ts";
 
 /**
  * Returns metadata for a call, such as `traceparent`. Called when `blacklist`, `list` or `prune` makes a call, and for checks when
  * the first check of a shared call is made. Errors it throws are ignored, as are values that gRPC would refuse to send.
  */
-export type GiveMetadata = () => CallMetadata;
+export type MetadataProvider = () => CallMetadata;
 
 /** Values by name. `authorization` and names that begin with `grpc-` are ignored. */
 export type CallMetadata = Readonly<Record<string, string>>;
 
 /** Wraps `give` so that errors it throws cannot fail a call. If absent it stays absent, and costs nothing. */
-export function guardedMetadata(give: GiveMetadata | undefined): GiveMetadata | undefined {
-  return give && (() => attempt(give) ?? {});
+export function guardedMetadata(give: MetadataProvider | undefined): MetadataProvider | undefined {
+  return give && (() => ignoringErrors(give) ?? {});
 }
 
 /** Adds `given` to `metadata`, without names that are reserved and values that gRPC would refuse. */
 export function addMetadata(metadata: Metadata, given: CallMetadata): void {
   for (const [name, value] of Object.entries(given)) {
-    if (!/^(authorization$|grpc-)/i.test(name)) attempt(() => metadata.set(name, value));
+    if (!/^(authorization$|grpc-)/i.test(name)) ignoringErrors(() => metadata.set(name, value));
   }
 }
 
-/** `given` as the metadata of a question on a `StreamChecks` stream. Values that exceed the contract's bounds are omitted, too. */
+/** `given` as the metadata of a question on a `StreamChecks` stream. Values that exceed the contract's bounds are omitted too. */
 export function questionMetadata(given: CallMetadata): CallMetadata {
   const metadata = new Metadata();
   addMetadata(metadata, given);
@@ -38,13 +39,4 @@ export function questionMetadata(given: CallMetadata): CallMetadata {
     if (++count === MAX_QUESTION_METADATA) break;
   }
   return values;
-}
-
-function attempt<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch {
-    // Metadata for tracing must not affect the answer about a token.
-    return undefined;
-  }
 }

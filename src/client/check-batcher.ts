@@ -4,7 +4,7 @@ import { type IsBlacklistedRequestSchema, Verdict } from "../../gen/tokenblackli
 import { MAX_BATCH, MAX_CALL_ATTEMPTS, MAX_PENDING_CHECKS } from "../limits.ts";
 import { SharedRounds } from "../shared-rounds.ts";
 import type { Clock } from "../time/clock.ts";
-import type { GiveMetadata } from "./call-metadata.ts";
+import type { MetadataProvider } from "./call-metadata.ts";
 import { indexOfToken, requestFor } from "./checked-tokens.ts";
 import { asClientError, ClientError, notFresh } from "./client-error.ts";
 import type { Deadlines } from "./deadlines.ts";
@@ -31,7 +31,7 @@ export interface CheckBatcherSetup {
   readonly clock: Clock;
   readonly random: () => number;
   readonly metrics: ClientMetrics;
-  readonly metadata?: GiveMetadata | undefined;
+  readonly metadata?: MetadataProvider | undefined;
   /** Called with the result of each call, to track whether the service answers checks. */
   readonly onCall: (error: ClientError | undefined, call: CallAttempt) => void;
   /** The error of a check that fails fast; undefined while the service answers checks, as far as known. */
@@ -176,8 +176,7 @@ export class CheckBatcher {
       const giveUpAt = isHalf ? group.latest - half : group.latest;
       const error = await this.#attempt(group, { freshness, signal: allAbandoned.signal, giveUpAt, attempt });
       if (error !== undefined) group.failFast(this.#setup.outage);
-      group.removeSettled();
-      if (error === undefined || group.length === 0) return;
+      if (group.removeSettled() === 0 || error === undefined) return;
       const isAtOnce = failNamedTokens(group, error) || (isHalf && error.code === "DEADLINE_EXCEEDED");
       const wait = isAtOnce ? 0 : retryDelay(error, { attempt, random });
       if (wait === undefined || attempt >= MAX_CALL_ATTEMPTS) {
@@ -186,26 +185,20 @@ export class CheckBatcher {
       }
       // A check whose deadline is before the retry fails now with this error, not later with DEADLINE_EXCEEDED.
       group.expire(clock.monotonic() + wait, error);
-      group.removeSettled();
-      if (group.length === 0) return;
+      if (group.removeSettled() === 0) return;
       group.lastError = error;
       metrics.repeated?.({ code: error.code, waitMs: wait });
       if (wait > 0) await pause(clock, wait, allAbandoned.signal);
-      group.removeSettled();
-      if (group.length === 0) return;
+      if (group.removeSettled() === 0) return;
     }
   }
 
   /** Makes one attempt and settles the checks it answers. Returns the error of the others. */
   async #attempt(
     group: CheckGroup,
-    {
-      freshness,
-      signal,
-      giveUpAt,
-      attempt,
-    }: { freshness: Lane["freshness"]; signal: AbortSignal; giveUpAt: number; attempt: number },
+    options: { freshness: Lane["freshness"]; signal: AbortSignal; giveUpAt: number; attempt: number },
   ): Promise<ClientError | undefined> {
+    const { freshness, signal, giveUpAt, attempt } = options;
     const { clock, isBlacklisted, onCall, metrics } = this.#setup;
     const { checks, metadata } = group;
     const sentAt = clock.monotonic();
@@ -213,10 +206,8 @@ export class CheckBatcher {
     let verdicts: readonly Verdict[] = [];
     let failed: ClientError | undefined;
     try {
-      const request = requestFor(
-        checks.map(({ token }) => token),
-        freshness,
-      );
+      const tokens = checks.map(({ token }) => token);
+      const request = requestFor(tokens, freshness);
       ({ verdicts } = await isBlacklisted(request, { timeoutMs, signal, metadata }));
     } catch (cause) {
       failed = remapCancellation(asClientError(cause), signal.aborted);
@@ -253,8 +244,7 @@ function failNamedTokens(group: CheckGroup, { code, reason, violations }: Client
     const own = { ...violation, field: "jti" };
     check.fail(new ClientError(code, `jti: ${violation.description}`, { reason, violations: [own] }));
   }
-  group.removeSettled();
-  return group.length < checks.length;
+  return group.removeSettled() < checks.length;
 }
 
 /** The error of a check for which there is no room. */

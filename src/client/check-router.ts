@@ -2,7 +2,7 @@ import { MAX_BATCH, MAX_PENDING_CHECKS } from "../limits.ts";
 import { type Clock, clampedToTimer } from "../time/clock.ts";
 import type { CheckOptions, PeekOptions } from "./blacklist-client.ts";
 import { type CheckBatcher, tooManyChecks } from "./check-batcher.ts";
-import { type AskedToken, cacheKeyOf, hasTokenType, tokenError, tokensError } from "./checked-tokens.ts";
+import { type CheckedToken, cacheKeyOf, hasTokenType, tokenError, tokensError } from "./checked-tokens.ts";
 import { aborted, type ClientError, clientClosed, setAddress } from "./client-error.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { LocalCopy } from "./local-copy/local-copy.ts";
@@ -10,7 +10,7 @@ import { onAbort } from "./on-abort.ts";
 import { checkOptionsError, invalidArgument, toEpochMs } from "./option-problems.ts";
 import {
   CheckGroup,
-  type CheckSettling,
+  type CheckHooks,
   type CheckSink,
   type Freshness,
   PendingCheck,
@@ -36,8 +36,8 @@ export interface CheckRouterSetup {
   readonly outage: () => ClientError | undefined;
 }
 
-/** Where and until when the result of a check is awaited. */
-interface CheckStart {
+/** What a check needs beside its token. */
+interface CheckContext {
   readonly sink: CheckSink;
   /** The index of the check in its sink. */
   readonly index: number;
@@ -59,8 +59,7 @@ export class CheckRouter {
   readonly #setup: CheckRouterSetup;
   readonly #positives: PositiveCache;
   readonly #localCopy: LocalCopy | undefined;
-  readonly #onChecked: ClientMetrics["checked"];
-  readonly #settling: CheckSettling;
+  readonly #hooks: CheckHooks;
   /** The checks that wait for a proof of the copy, and that proof. */
   #proofWait: { readonly proof: Promise<void>; readonly group: CheckGroup } | undefined;
   /** Accepts no more checks; pending checks are still answered. */
@@ -73,8 +72,7 @@ export class CheckRouter {
     this.#setup = setup;
     this.#positives = setup.positives;
     this.#localCopy = setup.localCopy;
-    this.#onChecked = setup.metrics.checked?.bind(setup.metrics);
-    this.#settling = {
+    this.#hooks = {
       onAnswer: (check, isBlacklisted, source) => {
         if (isBlacklisted) this.#positives.add(cacheKeyOf(check.token), check.expiresAt);
         this.#count(isBlacklisted, source);
@@ -88,7 +86,7 @@ export class CheckRouter {
     };
   }
 
-  isBlacklisted(token: AskedToken, options: CheckOptions = NO_OPTIONS): Promise<boolean> {
+  isBlacklisted(token: CheckedToken, options: CheckOptions = NO_OPTIONS): Promise<boolean> {
     const problem = tokenError(token) ?? (options === NO_OPTIONS ? undefined : checkOptionsError(options));
     if (problem !== undefined) return Promise.reject(problem);
     const known = this.#answerLocally(token, options);
@@ -102,7 +100,7 @@ export class CheckRouter {
   }
 
   async areBlacklisted(
-    tokens: readonly AskedToken[],
+    tokens: readonly CheckedToken[],
     options: CheckOptions = NO_OPTIONS,
   ): Promise<boolean[]> {
     if (!Array.isArray(tokens)) throw invalidArgument("jtis", "must be an array");
@@ -118,7 +116,7 @@ export class CheckRouter {
     }
   }
 
-  async #answerList(tokens: readonly AskedToken[], options: CheckOptions): Promise<boolean[]> {
+  async #answerList(tokens: readonly CheckedToken[], options: CheckOptions): Promise<boolean[]> {
     const deadline = this.#deadline(options);
     // One listener on the signal serves all checks of the list.
     const { signal, ...unsignalled } = options;
@@ -128,7 +126,7 @@ export class CheckRouter {
       if (signal?.aborted) throw aborted("check");
       const part = tokens.slice(start, start + LIST_PART);
       const checks: PendingCheck[] = [];
-      const partAnswers = collected(part.length, (sink) => {
+      const partAnswers = collectAnswers(part.length, (sink) => {
         for (const [index, token] of part.entries()) {
           const known = this.#isClosed ? undefined : this.#answerLocally(token, options);
           if (known !== undefined) {
@@ -144,15 +142,15 @@ export class CheckRouter {
     return answers;
   }
 
-  peek(token: AskedToken, options: PeekOptions | null = NO_OPTIONS): boolean | undefined {
-    // Never throws: null, from a caller without a type checker, counts as absent. Without `maxStalenessMs` the copy gives only positives.
+  peek(token: CheckedToken, options: PeekOptions | null = NO_OPTIONS): boolean | undefined {
+    // Callers without a type checker may pass null. Without `maxStalenessMs` the copy gives only positives.
     if (this.#isEnding || !hasTokenType(token)) return undefined;
     if (this.#positives.has(cacheKeyOf(token))) return true;
     return this.#localCopy?.peek(token, options?.maxStalenessMs || undefined);
   }
 
   /** Remembers a token that `blacklist` has just revoked. */
-  remember(token: AskedToken, expiresAt: number): void {
+  remember(token: CheckedToken, expiresAt: number): void {
     this.#positives.add(cacheKeyOf(token), expiresAt);
   }
 
@@ -175,9 +173,12 @@ export class CheckRouter {
    * The answer without a request; undefined if one is needed. The copy gives a negative only if it was proven within `maxStalenessMs`, and
    * none for 0: even the latest proof is from before the check.
    */
-  #answerLocally(token: AskedToken, { maxStalenessMs, atLeastRevision }: CheckOptions): boolean | undefined {
+  #answerLocally(
+    token: CheckedToken,
+    { maxStalenessMs, atLeastRevision }: CheckOptions,
+  ): boolean | undefined {
     if (this.#positives.has(cacheKeyOf(token))) {
-      this.#onChecked?.({ answer: true, source: "remembered", count: 1 });
+      this.#count(true, "remembered");
       return true;
     }
     const localCopy = this.#localCopy;
@@ -186,12 +187,15 @@ export class CheckRouter {
       atLeastRevision !== undefined && localCopy.isComplete && localCopy.reflects(atLeastRevision)
         ? localCopy.isBlacklisted(token)
         : localCopy.peek(token, maxStalenessMs || undefined);
-    if (seen !== undefined) this.#onChecked?.({ answer: seen, source: "copy", count: 1 });
+    if (seen !== undefined) this.#count(seen, "copy");
     return seen;
   }
 
   /** Fails the check at once, or sends it to the copy or the service and returns it. */
-  #startCheck(token: AskedToken, { sink, index, deadline, options }: CheckStart): PendingCheck | undefined {
+  #startCheck(
+    token: CheckedToken,
+    { sink, index, deadline, options }: CheckContext,
+  ): PendingCheck | undefined {
     const { signal } = options;
     if (this.#isClosed || signal?.aborted) {
       sink.failed(this.#isClosed ? clientClosed() : aborted("check"));
@@ -200,7 +204,7 @@ export class CheckRouter {
     const expiresAt = options.expiresAt === undefined ? undefined : toEpochMs(options.expiresAt);
     const freshness = freshnessOf(options);
     const failFast = options.failFast ?? this.#setup.failFast;
-    const check = new PendingCheck(this.#settling, {
+    const check = new PendingCheck(this.#hooks, {
       token,
       freshness,
       deadline,
@@ -263,7 +267,7 @@ export class CheckRouter {
     return group;
   }
 
-  #isKnownBlacklisted(token: AskedToken): boolean {
+  #isKnownBlacklisted(token: CheckedToken): boolean {
     return this.#positives.has(cacheKeyOf(token)) || this.#localCopy?.peek(token) === true;
   }
 
@@ -272,12 +276,12 @@ export class CheckRouter {
   }
 
   #count(answer: boolean, source: AnswerSource): void {
-    this.#onChecked?.({ answer, source, count: 1 });
+    this.#setup.metrics.checked?.({ answer, source, count: 1 });
   }
 }
 
-/** The answers of `count` checks, which `start` begins. Rejects with the first error. */
-function collected(count: number, start: (sink: CheckSink) => void): Promise<boolean[]> {
+/** Resolves to the answers of `count` checks, which `start` begins. Rejects with the first error. */
+function collectAnswers(count: number, start: (sink: CheckSink) => void): Promise<boolean[]> {
   return new Promise((resolve, reject) => {
     // Fails closed: an answer that was never set reads as blacklisted.
     const answers = new Array<boolean>(count).fill(true);

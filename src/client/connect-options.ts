@@ -1,5 +1,5 @@
 import { addressProblem } from "./address.ts";
-import type { GiveMetadata } from "./call-metadata.ts";
+import type { MetadataProvider } from "./call-metadata.ts";
 import type { ClientCredentials } from "./credentials.ts";
 import {
   booleanProblem,
@@ -44,8 +44,8 @@ export interface ConnectOptions {
    * 20 million.
    */
   readonly maxCopyEntries?: number | undefined;
-  /** Returns metadata for calls, see {@link GiveMetadata}. */
-  readonly metadata?: GiveMetadata | undefined;
+  /** Returns metadata for calls, see {@link MetadataProvider}. */
+  readonly metadata?: MetadataProvider | undefined;
   readonly metrics?: ClientMetrics | undefined;
   /** Absent: warnings go to standard error. */
   readonly log?: ClientLog | undefined;

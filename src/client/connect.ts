@@ -6,7 +6,7 @@ import { WatchedCopy } from "./local-copy/watched-copy.ts";
 import { openClient } from "./open-client.ts";
 
 export type * from "./blacklist-client.ts";
-export type { CallMetadata, GiveMetadata } from "./call-metadata.ts";
+export type { CallMetadata, MetadataProvider } from "./call-metadata.ts";
 export type { ConnectionFailure } from "./client-error.ts";
 export { ClientError, type StatusName } from "./client-error.ts";
 export type { ClientState } from "./client-state.ts";

@@ -1,7 +1,7 @@
 import type { Clock } from "../time/clock.ts";
 import { clampedToTimer } from "../time/clock.ts";
 import type { CallOptions } from "./blacklist-client.ts";
-import type { CallMetadata, GiveMetadata } from "./call-metadata.ts";
+import type { CallMetadata, MetadataProvider } from "./call-metadata.ts";
 import { ClientError, clientClosed } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 import { invalidArgument, timeoutProblem } from "./option-problems.ts";
@@ -11,7 +11,7 @@ import type { ClientMetrics } from "./telemetry.ts";
 interface Setup {
   /** The timeout in milliseconds of calls that set none. */
   readonly timeoutMs: number;
-  readonly metadata: GiveMetadata | undefined;
+  readonly metadata: MetadataProvider | undefined;
   readonly metrics: ClientMetrics;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
@@ -27,9 +27,7 @@ interface Attempt {
 /** Calls in flight that are not checks: each is aborted by its caller's signal, and all of them when the client is closed. */
 export class InFlightCalls {
   readonly #setup: Setup;
-  readonly #calls = new Set<AbortController>();
-  /** Resolves the promises of {@link end}. */
-  readonly #onIdle: (() => void)[] = [];
+  readonly #calls = new Map<AbortController, Promise<unknown>>();
   #isClosed = false;
 
   constructor(setup: Setup) {
@@ -48,13 +46,13 @@ export class InFlightCalls {
     const abort = () => controller.abort();
     if (signal?.aborted) abort();
     const unlisten = onAbort(signal, abort);
-    this.#calls.add(controller);
+    const result = call({ timeoutMs: clampedToTimer(timeoutMs), signal: controller.signal, metadata });
+    this.#calls.set(controller, result);
     try {
-      return await call({ timeoutMs: clampedToTimer(timeoutMs), signal: controller.signal, metadata });
+      return await result;
     } finally {
       unlisten();
       this.#calls.delete(controller);
-      if (this.#calls.size === 0) for (const tell of this.#onIdle.splice(0)) tell();
     }
   }
 
@@ -79,14 +77,13 @@ export class InFlightCalls {
   }
 
   /** Accepts no more calls. Resolves once the calls in flight have ended. */
-  end(): Promise<void> {
+  async end(): Promise<void> {
     this.#isClosed = true;
-    if (this.#calls.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#onIdle.push(resolve));
+    await Promise.allSettled(this.#calls.values());
   }
 
   close(): void {
     this.#isClosed = true;
-    for (const controller of this.#calls) controller.abort();
+    for (const controller of this.#calls.keys()) controller.abort();
   }
 }

@@ -1,5 +1,5 @@
 import type { CallMetadata } from "./call-metadata.ts";
-import type { AskedToken } from "./checked-tokens.ts";
+import type { CheckedToken } from "./checked-tokens.ts";
 import { aborted, ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
 
@@ -17,8 +17,8 @@ export interface CheckSink {
   failed(error: ClientError): void;
 }
 
-/** Behaviour shared by all checks of a client. */
-export interface CheckSettling {
+/** What a client does with the results of all checks, before their sinks receive them. */
+export interface CheckHooks {
   /** Called with an answer; a positive may be remembered. */
   onAnswer(check: PendingCheck, isBlacklisted: boolean, source: "copy" | "service"): void;
   /** The answer that replaces an error; undefined: reject with the error. */
@@ -26,7 +26,7 @@ export interface CheckSettling {
 }
 
 export interface PendingCheckSetup {
-  readonly token: AskedToken;
+  readonly token: CheckedToken;
   readonly freshness: Freshness;
   /** When the caller's timeout ends, by the monotonic clock. */
   readonly deadline: number;
@@ -42,7 +42,7 @@ export interface PendingCheckSetup {
 
 /** A check in progress: settled once, by an answer, an error, or its caller's signal. */
 export class PendingCheck {
-  readonly token: AskedToken;
+  readonly token: CheckedToken;
   readonly freshness: Freshness;
   readonly deadline: number;
   readonly expiresAt: number | undefined;
@@ -51,13 +51,13 @@ export class PendingCheck {
   group: CheckGroup | undefined = undefined;
   /** Whether it has been answered, has failed or was abandoned. A check is settled once. */
   isSettled = false;
-  readonly #settling: CheckSettling;
+  readonly #hooks: CheckHooks;
   readonly #sink: CheckSink;
   readonly #index: number;
   readonly #unlisten: () => void;
 
   constructor(
-    settling: CheckSettling,
+    hooks: CheckHooks,
     { token, freshness, deadline, expiresAt, failFast, signal, sink, index }: PendingCheckSetup,
   ) {
     this.token = token;
@@ -65,7 +65,7 @@ export class PendingCheck {
     this.deadline = deadline;
     this.expiresAt = expiresAt;
     this.failFast = failFast;
-    this.#settling = settling;
+    this.#hooks = hooks;
     this.#sink = sink;
     this.#index = index;
     this.#unlisten = onAbort(signal, () => this.abandon());
@@ -74,14 +74,14 @@ export class PendingCheck {
   answer(isBlacklisted: boolean, source: "copy" | "service"): void {
     if (this.isSettled) return;
     this.#settle();
-    this.#settling.onAnswer(this, isBlacklisted, source);
+    this.#hooks.onAnswer(this, isBlacklisted, source);
     this.#sink.answered(this.#index, isBlacklisted);
   }
 
   fail(error: ClientError): void {
     if (this.isSettled) return;
     this.#settle();
-    const replacement = this.#settling.onFailure(this, error);
+    const replacement = this.#hooks.onFailure(this, error);
     if (replacement === undefined) this.#sink.failed(error);
     else this.#sink.answered(this.#index, replacement);
   }
@@ -156,8 +156,8 @@ export class CheckGroup {
     this.#onRemoved?.();
   }
 
-  /** Removes settled checks, so that the next attempt does not repeat them. */
-  removeSettled(): void {
+  /** Removes settled checks, so that the next attempt does not repeat them. Returns how many are left. */
+  removeSettled(): number {
     this.checks = this.checks.filter(({ isSettled }) => !isSettled);
     this.#abandoned = 0;
     this.earliest = Number.POSITIVE_INFINITY;
@@ -166,6 +166,7 @@ export class CheckGroup {
       if (deadline < this.earliest) this.earliest = deadline;
       if (deadline > this.latest) this.latest = deadline;
     }
+    return this.checks.length;
   }
 
   /** Fails every pending check. */

@@ -13,7 +13,7 @@ interface Setup {
   readonly onWaiting: () => void;
 }
 
-const NAMES = namesOf<ReadyOptions>({ timeoutMs: true, signal: true });
+const OPTIONS = namesOf<ReadyOptions>({ timeoutMs: true, signal: true });
 
 interface Waiter {
   resolve(): void;
@@ -36,7 +36,7 @@ export class Readiness {
 
   /** Keeps the process alive while it waits, because the program may have nothing else to do yet. Rejects with a ClientError. */
   async wait(options: ReadyOptions): Promise<void> {
-    expectOptions(options, NAMES);
+    expectOptions(options, OPTIONS);
     const { timeoutMs, signal } = options;
     expectValid({ timeoutMs: timeoutProblem(timeoutMs) });
     if (this.#isClosed) throw clientClosed();
@@ -77,12 +77,8 @@ export class Readiness {
 }
 
 function notReadyInTime(timeoutMs: number, cause: ClientError | undefined): ClientError {
+  const { reason, connection, address, detail } = cause ?? {};
   const because = cause === undefined ? "" : `: ${cause.message}`;
-  return new ClientError("DEADLINE_EXCEEDED", `the client was not ready within ${timeoutMs} ms${because}`, {
-    reason: cause?.reason,
-    connection: cause?.connection,
-    address: cause?.address,
-    detail: cause?.detail,
-    cause,
-  });
+  const message = `the client was not ready within ${timeoutMs} ms${because}`;
+  return new ClientError("DEADLINE_EXCEEDED", message, { reason, connection, address, detail, cause });
 }

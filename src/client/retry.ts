@@ -26,22 +26,16 @@ function isTransient({ code, reason }: ClientError): boolean {
 }
 
 /**
- * gRPC also reports CANCELLED when the other side aborts a call, and INTERNAL when a response ends before its status, as a proxy's
- * does when its server was killed. If this client did not cancel the call, such an error becomes UNAVAILABLE, which may be retried.
- * `isOwn`: whether this client has cancelled the call.
+ * Converts errors of calls that the service or a proxy aborted into UNAVAILABLE, which may be retried. gRPC reports them as CANCELLED,
+ * or as INTERNAL if a response ends before its status, as a proxy's does when its server is killed. `isOwn`: this client has
+ * cancelled the call, so the error is returned as it is.
  */
 export function remapCancellation(error: ClientError, isOwn: boolean): ClientError {
-  if (isOwn || !(error.code === "CANCELLED" || isCutShort(error))) return error;
-  return new ClientError("UNAVAILABLE", "the token blacklist or a proxy aborted the call", {
-    reason: error.reason,
-    connection: error.connection ?? "lost",
-    detail: error.detail,
-    cause: error,
-  });
-}
-
-function isCutShort({ code, connection }: ClientError): boolean {
-  return code === "INTERNAL" && connection === "lost";
+  const isCutShort = error.code === "INTERNAL" && error.connection === "lost";
+  if (isOwn || !(error.code === "CANCELLED" || isCutShort)) return error;
+  const { reason, connection = "lost", detail } = error;
+  const message = "the token blacklist or a proxy aborted the call";
+  return new ClientError("UNAVAILABLE", message, { reason, connection, detail, cause: error });
 }
 
 /** Resolves after `ms`, or when `signal` is aborted. Keeps the process alive. */

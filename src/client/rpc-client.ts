@@ -80,6 +80,9 @@ export function rpcClientOver(channel: Channel): RpcClient {
   };
 }
 
+/** The request is serialized before it reaches grpc-js, see {@link encode}. */
+const asIs = (bytes: Buffer) => bytes;
+
 /** One method of the service as a function. It rejects only with a {@link ClientError}; `validate` throws one for a wrong answer. */
 function unaryCall<I extends DescMessage, O extends DescMessage>(
   { grpc, address, authorization }: Channel,
@@ -98,20 +101,12 @@ function unaryCall<I extends DescMessage, O extends DescMessage>(
     if (given !== undefined) addMetadata(metadata, given);
     if (signal?.aborted) throw aborted("call");
     const answer = await new Promise<MessageShape<O>>((resolve, reject) => {
-      const onEnd = (error: ServiceError | null, message?: MessageShape<O>) => {
+      const end = (error: ServiceError | null, message?: MessageShape<O>) => {
         unlisten();
         if (error) reject(setAddress(clientError(error), address));
         else resolve(message as MessageShape<O>);
       };
-      const call = grpc.makeUnaryRequest(
-        path,
-        asIs,
-        responseDeserialize,
-        bytes,
-        metadata,
-        { deadline },
-        onEnd,
-      );
+      const call = grpc.makeUnaryRequest(path, asIs, responseDeserialize, bytes, metadata, { deadline }, end);
       const unlisten = onAbort(signal, () => call.cancel());
     });
     validate?.(request, answer);
@@ -119,7 +114,7 @@ function unaryCall<I extends DescMessage, O extends DescMessage>(
   };
 }
 
-// Values out of protobuf's range fail here with INVALID_ARGUMENT; within grpc-js they would become INTERNAL.
+/** Values out of protobuf's range fail here with INVALID_ARGUMENT; within grpc-js they would become INTERNAL. */
 function encode(serialize: () => Buffer): Buffer {
   try {
     return serialize();
@@ -127,8 +122,4 @@ function encode(serialize: () => Buffer): Buffer {
     const message = cause instanceof Error ? cause.message : "the request cannot be encoded";
     throw new ClientError("INVALID_ARGUMENT", message, { reason: "INVALID_REQUEST", cause });
   }
-}
-
-function asIs(bytes: Buffer): Buffer {
-  return bytes;
 }

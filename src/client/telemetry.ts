@@ -48,11 +48,12 @@ export function guardedLog(log: ClientLog): Required<ClientLog> {
   };
 }
 
-function ignoringErrors(write: () => void): void {
+/** Calls code of the caller that must not affect the answer about a token. Undefined if it throws. */
+export function ignoringErrors<T>(work: () => T): T | undefined {
   try {
-    write();
+    return work();
   } catch {
-    // There is no other log to report it to.
+    return undefined;
   }
 }
 
@@ -61,13 +62,7 @@ export function guardedMetrics(metrics: ClientMetrics): ClientMetrics {
   const guarded: Record<string, (event: never) => void> = {};
   for (const name of ["checked", "unanswered", "called", "repeated", "state"] as const) {
     if (metrics[name] === undefined) continue;
-    guarded[name] = (event: never) => {
-      try {
-        (metrics[name] as (event: never) => void)(event);
-      } catch {
-        // An error in a counter must not affect the answer about a token.
-      }
-    };
+    guarded[name] = (event: never) => ignoringErrors(() => (metrics[name] as (event: never) => void)(event));
   }
   return guarded as ClientMetrics;
 }

@@ -4,7 +4,7 @@ import { type Clock, type ClockReading, elapsedBetween, elapsedSince } from "../
 import { ClockBounds } from "../../time/clock-bounds.ts";
 import { type KnownEntries, matchingExpiry } from "../../token-identity.ts";
 import { TokenIndex } from "../../token-index/token-index.ts";
-import { type AskedToken, identityOf } from "../checked-tokens.ts";
+import { type CheckedToken, identityOf } from "../checked-tokens.ts";
 
 /** A copy not proven for longer starts over: the service can detect a restored database for a day ({@link COMMIT_RETENTION_MS}). */
 export const MAX_RESUME_MS = COMMIT_RETENTION_MS / 2;
@@ -63,14 +63,16 @@ export class CopiedEntries implements KnownEntries {
 
   /** The number of entries, expired or not. */
   get size(): number {
-    return (
-      (this.#table?.index.size ?? 0) + this.#formerTables.reduce((sum, { index }) => sum + index.size, 0)
-    );
+    return this.#tables.reduce((sum, { index }) => sum + index.size, 0);
   }
 
   /** The number of tables, current and former. */
   get tableCount(): number {
-    return this.#formerTables.length + (this.#table === undefined ? 0 : 1);
+    return this.#tables.length;
+  }
+
+  get #tables(): readonly Table[] {
+    return this.#table === undefined ? this.#formerTables : [this.#table, ...this.#formerTables];
   }
 
   /** While it is unchanged, a token that was not blacklisted still is not. */
@@ -94,19 +96,18 @@ export class CopiedEntries implements KnownEntries {
   }
 
   /** Whether an entry blacklists the token now. False for a token that is not valid. */
-  isBlacklisted(token: AskedToken): boolean {
+  isBlacklisted(token: CheckedToken): boolean {
     const until = matchingExpiry(identityOf(token), this);
-    return until > 0 && this.#isAhead(until, this.#clock.now());
+    return until > 0 && this.#isInFuture(until, this.#clock.now());
   }
 
   /** true: blacklisted. false: not blacklisted as of at most `maxStalenessMs` ago. undefined: unknown, or a token that is not valid. */
-  peek(token: AskedToken, maxStalenessMs: number): boolean | undefined {
-    // Read before the look-up, which mostly waits for memory: the processor continues during that wait, unless the next instruction
-    // reads a clock.
+  peek(token: CheckedToken, maxStalenessMs: number): boolean | undefined {
+    // Read before the look-up: a clock read after it would first wait for the memory access of the look-up.
     const wall = this.#clock.now();
     const until = matchingExpiry(identityOf(token), this);
     if (until < 0) return undefined;
-    if (until !== 0 && this.#isAhead(until, wall)) return true;
+    if (until !== 0 && this.#isInFuture(until, wall)) return true;
     if (!this.#isComplete || this.#provenAt === undefined) return undefined;
     const elapsedMs = elapsedBetween(this.#provenAt, { monotonic: this.#clock.monotonic(), wall });
     return elapsedMs <= maxStalenessMs ? false : undefined;
@@ -151,17 +152,15 @@ export class CopiedEntries implements KnownEntries {
   }
 
   /** Called when everything up to `revision` has been put in. */
-  reach(revision: string): void {
+  recordRevision(revision: string): void {
     // A copy that was dropped holds nothing of the revision.
     if (this.#table === undefined) return;
     this.#revision = revision;
     this.#isComplete = true;
     this.#isLoading = false;
     this.#reflected.add(revision);
-    if (this.#reflected.size > KEPT_STAMPS) {
-      const [oldest] = this.#reflected;
-      this.#reflected.delete(oldest as string);
-    }
+    const [oldest] = this.#reflected;
+    if (this.#reflected.size > KEPT_STAMPS) this.#reflected.delete(oldest as string);
   }
 
   /** Called when the copy has everything that was acknowledged before `sentAt`. */
@@ -172,9 +171,7 @@ export class CopiedEntries implements KnownEntries {
   /** Removes some of the expired entries. */
   sweep(): void {
     const now = this.#clockBounds.earliest();
-    this.#table?.index.sweep(now, SWEEP_INDEX_SEGMENTS);
-    if (this.#formerTables.length === 0) return;
-    for (const { index } of this.#formerTables) index.sweep(now, SWEEP_INDEX_SEGMENTS);
+    for (const { index } of this.#tables) index.sweep(now, SWEEP_INDEX_SEGMENTS);
     this.#formerTables = this.#formerTables.filter(({ index }) => index.size > 0);
   }
 
@@ -189,8 +186,8 @@ export class CopiedEntries implements KnownEntries {
     this.#provenAt = undefined;
   }
 
-  /** Compares with this machine's clock first: the earlier clock is never ahead of it, so mostly one comparison is enough. */
-  #isAhead(until: number, wall: number): boolean {
+  /** Whether `until` has not passed by both clocks. The slower one is never ahead of this machine's, so one comparison mostly suffices. */
+  #isInFuture(until: number, wall: number): boolean {
     return until > wall || until > this.#clockBounds.earliest();
   }
 

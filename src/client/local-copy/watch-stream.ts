@@ -14,8 +14,10 @@ import { ClientError, malformedAnswer } from "../client-error.ts";
 import { clientError } from "../grpc-error.ts";
 import type { CopyCursor, Opened } from "./copied-entries.ts";
 
-/** Characters of a revision. Ours have at most 33, and thousands are cached. */
+/** Characters of a revision. The service's have at most 33, and the copy keeps thousands. */
 export const MAX_REVISION_LENGTH = 256;
+
+const UNKNOWN_HASH = "the service makes fingerprints with a hash that this client does not know";
 
 /** The events of a stream, in the order in which they arrive. */
 export interface WatchListener {
@@ -27,9 +29,9 @@ export interface WatchListener {
   onEntry(fingerprint: Int32Array, until: number): void;
   /** Every entry up to this revision has been sent. */
   onRevision(revision: string): void;
-  /** The service has proven that everything acknowledged before this `sync` and earlier ones has been sent. */
+  /** The service has proven that everything acknowledged before the `sync` with this id has been sent. */
   onSynced(id: bigint): void;
-  /** The service cannot prove it now. */
+  /** The service cannot prove that now. */
   onUnsynced(id: bigint, error: ClientError): void;
   /** The stream has ended; no further event follows. */
   onEnd(error: ClientError): void;
@@ -81,52 +83,35 @@ export class WatchStream {
       if (time === undefined) throw malformedAnswer("the service has sent a message without a time");
       this.#listener.onTime(timestampMs(time));
       // The listener may have cancelled the stream and dropped the copy, so the rest of the message is ignored.
-      if (this.#hasEnded) return;
-      switch (response.case) {
-        case "opened":
-          if (response.value.hash !== HASH_NAME) {
-            throw new ClientError(
-              "UNIMPLEMENTED",
-              "the service makes fingerprints with a hash that this client does not know",
-            );
-          }
-          this.#isOpened = true;
-          this.#listener.onOpened({
-            isSnapshot: response.value.snapshot,
-            fingerprintKey: response.value.key,
-          });
-          return;
-        case "entries":
-          if (!this.#isOpened) throw malformedAnswer("the service has sent entries before it sent their key");
-          this.#takeEntries(response.value);
-          return;
-        case "synced":
-          this.#listener.onSynced(response.value.id);
-          return;
-        case "unsynced": {
-          const { id, reason } = response.value;
-          this.#listener.onUnsynced(
-            id,
-            new ClientError("UNAVAILABLE", "the copy cannot be proven current just now", { reason }),
-          );
-          return;
-        }
-        case "heartbeat":
-          return;
-        default:
-          // An unknown message may be one that a copy must not ignore.
-          throw malformedAnswer("the service has sent an unknown kind of message");
-      }
+      if (!this.#hasEnded) this.#dispatch(response);
     } catch (error) {
-      this.#end(
-        error instanceof ClientError
-          ? error
-          : malformedAnswer(`the service has sent an invalid message: ${error}`),
-      );
+      const isOurs = error instanceof ClientError;
+      this.#end(isOurs ? error : malformedAnswer(`the service has sent an invalid message: ${error}`));
+    }
+  }
+
+  #dispatch(response: WatchResponse["response"]): void {
+    if (response.case === "opened") {
+      const { hash, snapshot, key } = response.value;
+      if (hash !== HASH_NAME) throw new ClientError("UNIMPLEMENTED", UNKNOWN_HASH);
+      this.#isOpened = true;
+      this.#listener.onOpened({ isSnapshot: snapshot, fingerprintKey: key });
+    } else if (response.case === "entries") {
+      this.#takeEntries(response.value);
+    } else if (response.case === "synced") {
+      this.#listener.onSynced(response.value.id);
+    } else if (response.case === "unsynced") {
+      const { id, reason } = response.value;
+      const error = new ClientError("UNAVAILABLE", "the copy cannot be proven current just now", { reason });
+      this.#listener.onUnsynced(id, error);
+    } else if (response.case !== "heartbeat") {
+      // An unknown message may be one that a copy must not ignore.
+      throw malformedAnswer("the service has sent an unknown kind of message");
     }
   }
 
   #takeEntries({ fingerprints, until, revision }: WatchResponse_Entries): void {
+    if (!this.#isOpened) throw malformedAnswer("the service has sent entries before it sent their key");
     if (revision.length > MAX_REVISION_LENGTH)
       throw malformedAnswer(`the service has sent a revision of more than ${MAX_REVISION_LENGTH} characters`);
     eachOf({ fingerprints, until }, (fingerprint, time) => this.#listener.onEntry(fingerprint, time));

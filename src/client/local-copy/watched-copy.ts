@@ -1,6 +1,6 @@
 import { Metadata } from "@grpc/grpc-js";
 import { INDEX_RETRY_MS, SWEEP_INDEX_MS, WATCH_HEARTBEAT_MS } from "../../limits.ts";
-import type { AskedToken } from "../checked-tokens.ts";
+import type { CheckedToken } from "../checked-tokens.ts";
 import { asClientError, ClientError, clientClosed, type StatusName } from "../client-error.ts";
 import { CopiedEntries, type Opened } from "./copied-entries.ts";
 import type { LocalCopy, LocalCopySetup } from "./local-copy.ts";
@@ -11,14 +11,14 @@ import { type WatchListener, WatchStream } from "./watch-stream.ts";
 const PROOF_INTERVAL_MS = 1000;
 const SHORTEST_PROOF_INTERVAL_MS = 20;
 /** A stream that has been silent for this long is closed, although its connection may be alive: proofs are requested every second. */
-export const LAST_HEARD_MS = 3000;
+export const MAX_SILENCE_MS = 3000;
 /** How long a stream may be silent while a snapshot is awaited: three heartbeats. */
-const LAST_HEARD_WHILE_LOADING_MS = 3 * WATCH_HEARTBEAT_MS;
+const MAX_LOADING_SILENCE_MS = 3 * WATCH_HEARTBEAT_MS;
 /** Maximum delay before a disconnected copy reconnects: at first, and after many failures. */
 const WATCH_RETRY_MS = 100;
 export const MAX_WATCH_RETRY_MS = 5000;
 /** Maximum delay before a copy reconnects after a failure that only an operator can correct, such as a rejected credential. */
-const MAX_LASTING_RETRY_MS = 60_000;
+const PERMANENT_RETRY_MS = 60_000;
 /**
  * The maximum of tables in a copy: one of the blacklist that the service serves now, and one of each that it served before. A database is
  * replaced occasionally; with a service that sent a new key at each start, the copy would keep all entries and search all tables.
@@ -83,7 +83,7 @@ export class WatchedCopy implements LocalCopy, WatchListener {
     return this.#copy.version;
   }
 
-  peek(token: AskedToken, maxStalenessMs = 0): boolean | undefined {
+  peek(token: CheckedToken, maxStalenessMs = 0): boolean | undefined {
     if (maxStalenessMs <= 0) return this.#copy.isBlacklisted(token) || undefined;
     const seen = this.#copy.peek(token, maxStalenessMs);
     if (maxStalenessMs < this.#minStalenessMs && seen !== true && this.#copy.isComplete) {
@@ -93,7 +93,7 @@ export class WatchedCopy implements LocalCopy, WatchListener {
     return seen;
   }
 
-  isBlacklisted(token: AskedToken): boolean {
+  isBlacklisted(token: CheckedToken): boolean {
     return this.#copy.isBlacklisted(token);
   }
 
@@ -141,7 +141,7 @@ export class WatchedCopy implements LocalCopy, WatchListener {
 
   onRevision(revision: string): void {
     const wasLoading = this.#copy.isLoading;
-    this.#copy.reach(revision);
+    this.#copy.recordRevision(revision);
     if (!wasLoading) return;
     this.#setup.log.info("the copy of the blacklist is complete", { entries: this.#copy.size });
     this.#proveNow();
@@ -172,17 +172,14 @@ export class WatchedCopy implements LocalCopy, WatchListener {
   }
 
   #longestWait({ code }: ClientError): number {
-    if (PERMANENT.has(code)) return MAX_LASTING_RETRY_MS;
+    if (PERMANENT.has(code)) return PERMANENT_RETRY_MS;
     return Math.min(MAX_WATCH_RETRY_MS, WATCH_RETRY_MS * 2 ** this.#failures++);
   }
 
   /** Drops the copy and retries later, when entries may have expired. */
   #overflow(message: string): void {
     const { log, maxEntries } = this.#setup;
-    log.warn(message, {
-      entries: this.#copy.size,
-      max: maxEntries,
-    });
+    log.warn(message, { entries: this.#copy.size, max: maxEntries });
     this.#stream?.cancel(
       new ClientError("RESOURCE_EXHAUSTED", "the copy is too large", { retryAfterMs: INDEX_RETRY_MS }),
     );
@@ -242,8 +239,8 @@ export class WatchedCopy implements LocalCopy, WatchListener {
    */
   #endIfSilent(): void {
     const silentMs = this.#setup.clock.monotonic() - this.#lastMessageAt;
-    const mostMs = this.#isOpened && this.#copy.isLoading ? LAST_HEARD_WHILE_LOADING_MS : LAST_HEARD_MS;
-    if (silentMs >= mostMs) this.#stream?.cancel(SILENT);
+    const maxMs = this.#isOpened && this.#copy.isLoading ? MAX_LOADING_SILENCE_MS : MAX_SILENCE_MS;
+    if (silentMs >= maxMs) this.#stream?.cancel(SILENT);
   }
 
   #sweepLater(): void {

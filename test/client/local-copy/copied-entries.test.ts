@@ -26,7 +26,7 @@ describe("CopiedEntries", () => {
   function snapshot(revision: string, jtis: readonly string[], key = KEY): void {
     copy.begin({ isSnapshot: true, fingerprintKey: key });
     for (const jti of jtis) put(jti, undefined, key);
-    copy.reach(revision);
+    copy.recordRevision(revision);
   }
 
   it("contains the added jtis, as text or bytes, and no other", () => {
@@ -48,7 +48,7 @@ describe("CopiedEntries", () => {
     note();
     put("a");
     note();
-    copy.reach("1-a");
+    copy.recordRevision("1-a");
     note();
     copy.begin({ isSnapshot: true, fingerprintKey: KEY });
     note();
@@ -67,7 +67,7 @@ describe("CopiedEntries", () => {
   it("resumes from the last revision, with its key, after a disconnection", () => {
     snapshot("1-a", ["a"]);
     copy.begin({ isSnapshot: false, fingerprintKey: KEY });
-    copy.reach("2-b");
+    copy.recordRevision("2-b");
     expect(copy.cursor).to.deep.equal({ revision: "2-b", fingerprintKey: KEY });
   });
 
@@ -88,7 +88,7 @@ describe("CopiedEntries", () => {
     const key = Uint8Array.from(KEY);
     copy.begin({ isSnapshot: true, fingerprintKey: key });
     key.fill(9);
-    copy.reach("1-a");
+    copy.recordRevision("1-a");
     expect(copy.cursor?.fingerprintKey).to.deep.equal(KEY);
   });
 
@@ -180,7 +180,7 @@ describe("CopiedEntries", () => {
     copy.recordProof(readClocks(clock));
     copy.begin({ isSnapshot: true, fingerprintKey: OTHER_KEY });
     const meanwhile = [copy.isComplete, copy.stalenessMs, copy.cursor, copy.reflects("1-a")];
-    copy.reach("1-b");
+    copy.recordRevision("1-b");
     expect([meanwhile, copy.isComplete, copy.cursor?.revision]).to.deep.equal([
       [false, Number.POSITIVE_INFINITY, undefined, false],
       true,
@@ -222,7 +222,7 @@ describe("CopiedEntries", () => {
 
   it("reflects its most recent revisions, and none of another history", () => {
     snapshot("0-a", []);
-    for (let number = 1; number <= KEPT_STAMPS; number++) copy.reach(`${number}-a`);
+    for (let number = 1; number <= KEPT_STAMPS; number++) copy.recordRevision(`${number}-a`);
     const seen = ["0-a", "1-a", `${KEPT_STAMPS}-a`, "7-b"].map((revision) => copy.reflects(revision));
     copy.begin({ isSnapshot: true, fingerprintKey: KEY });
     expect([seen, copy.reflects("1-a")]).to.deep.equal([[false, true, true, false], false]);
@@ -234,7 +234,7 @@ describe("CopiedEntries", () => {
     copy.drop();
     // A message that was still in flight.
     put("b");
-    copy.reach("2-a");
+    copy.recordRevision("2-a");
     expect(copy.reflects("2-a")).to.equal(false);
     expect([
       copy.isBlacklisted("a"),

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import type { BlacklistClient } from "../../../src/client/blacklist-client.ts";
 import { type ConnectOptions, connect } from "../../../src/client/connect.ts";
-import { LAST_HEARD_MS } from "../../../src/client/local-copy/watched-copy.ts";
+import { MAX_SILENCE_MS } from "../../../src/client/local-copy/watched-copy.ts";
 import { backends, type FreshDatabase } from "../../support/backends.ts";
 import { FaultProxy } from "../../support/fault-proxy.ts";
 import { freePort } from "../../support/free-port.ts";
@@ -206,11 +206,11 @@ for (const backend of backends) {
       way.blackhole();
       const refused = await rejection(client.isBlacklisted("a"));
       await until(() => client.state === "unavailable", {
-        withinMs: 2 * LAST_HEARD_MS,
+        withinMs: 2 * MAX_SILENCE_MS,
         what: "the half-open connection is detected",
       });
       await until(() => lines.includes("the copy of the blacklist is cut off"), {
-        withinMs: 2 * LAST_HEARD_MS,
+        withinMs: 2 * MAX_SILENCE_MS,
         what: "the stream is abandoned",
       });
       await way.heal();
