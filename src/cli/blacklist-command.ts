@@ -162,26 +162,18 @@ async function blacklistTokens(
   return EXIT.ok;
 }
 
-interface RequestDefaults {
+interface Defaults {
   readonly options: BlacklistOptions;
   readonly now: EpochMs;
   readonly warnings: InputWarnings;
 }
 
-function requestFor(
-  { jti, origin, expiresAt, reason }: InputToken,
-  { options, now, warnings }: RequestDefaults,
-) {
+function requestFor({ jti, origin, expiresAt, reason }: InputToken, { options, now, warnings }: Defaults) {
   const expiry = expiresAt === undefined ? options.expiresAt : parseExpiry(expiresAt, origin, now);
-  if (expiry === undefined) {
-    throw new UsageError(`${origin}: has no expiry: give one with --expires-at`);
-  }
+  if (expiry === undefined) throw new UsageError(`${origin}: has no expiry: give one with --expires-at`);
   warnings.checkExpiry(expiry, origin, now);
-  return {
-    token: { case: "jti", value: jti } as const,
-    expiresAt: expiry,
-    reason: reason ?? options.reason ?? "",
-  };
+  const token = { case: "jti", value: jti } as const;
+  return { token, expiresAt: expiry, reason: reason ?? options.reason ?? "" };
 }
 
 function parseExpiry(text: string, origin: string, now: EpochMs): TimeArgument {

@@ -159,13 +159,10 @@ async function checkTokens(session: Session, options: CheckOptions, tokens: Inpu
   return exitCode(counts, failures.exitCode);
 }
 
-function exitCode(
-  { blacklisted, unknown }: { blacklisted: number; unknown: number },
-  failed?: number,
-): number {
+function exitCode(counts: { blacklisted: number; unknown: number }, failed?: number): number {
   // A known revocation takes precedence over checks that could not be answered.
-  if (blacklisted > 0 && (failed === undefined || failed === EXIT.unavailable)) return EXIT.found;
-  return failed ?? (unknown > 0 ? EXIT.unavailable : EXIT.ok);
+  if (counts.blacklisted > 0 && (failed === undefined || failed === EXIT.unavailable)) return EXIT.found;
+  return failed ?? (counts.unknown > 0 ? EXIT.unavailable : EXIT.ok);
 }
 
 type Freshness = NonNullable<MessageInitShape<typeof IsBlacklistedRequestSchema>["freshness"]>;

@@ -54,10 +54,7 @@ export function addExportCommand(program: Command, context: CommandContext): voi
     .option("--output <file>", "the file to write (default: standard output)")
     .addOption(new Option("--resume", "resume an interrupted export, with its filters").conflicts(FILTERS))
     .addHelpText("after", HELP);
-  operatorCommand<ExportOptions>(addListFilter(command, now), context, {
-    timeout: "10s",
-    run: exportTokens,
-  });
+  operatorCommand<ExportOptions>(addListFilter(command, now), context, { timeout: "10s", run: exportTokens });
 }
 
 /** Receives the pages. */

@@ -1,7 +1,7 @@
 import { lstat, rm } from "node:fs/promises";
 import { MAX_BATCH } from "../limits.ts";
 import type { Clock } from "../time/clock.ts";
-import { type BatchStore, COUNT_NAMES, type ImportCounts } from "./batch-store.ts";
+import { type BatchImporter, COUNT_NAMES, type ImportCounts } from "./batch-importer.ts";
 import { UsageError } from "./errors.ts";
 import type { ImportItem, InputDigest } from "./import-items.ts";
 import { openPrivateFile, readPrivateFile, replacePrivateFile, temporaryPathOf } from "./private-file.ts";
@@ -142,7 +142,7 @@ function isCount(value: unknown): value is number {
  */
 export async function* remainingItems(
   source: AsyncIterable<ImportItem[]>,
-  { done, digest, store }: { done: ImportProgress; digest: InputDigest; store: BatchStore },
+  { done, digest, importer }: { done: ImportProgress; digest: InputDigest; importer: BatchImporter },
 ): AsyncGenerator<ImportItem[]> {
   /** Whether all lines that are done have been skipped. */
   let isResumed = done.line === 0;
@@ -159,7 +159,7 @@ export async function* remainingItems(
     if (last.at(-1)?.line !== done.line) continue;
     isResumed = true;
     if (digest.value !== done.digest) throw inputChanged(done);
-    await expectStored(store, last, done);
+    await expectStored(importer, last, done);
     if (skipped.length < items.length) yield items.slice(skipped.length);
   }
   if (!isResumed) throw inputChanged(done);
@@ -167,11 +167,11 @@ export async function* remainingItems(
 
 /** Sending the entries again proves that they are stored, and needs no permission beyond that of importing. */
 async function expectStored(
-  store: BatchStore,
+  importer: BatchImporter,
   items: readonly ImportItem[],
   { line }: ImportProgress,
 ): Promise<void> {
-  const { counts } = await store.store(items.filter((item) => "token" in item));
+  const { counts } = await importer.importItems(items.filter((item) => "token" in item));
   if ((counts.created ?? 0) === 0) return;
   throw new Error(
     `the service lacks entries that were stored up to line ${line}: it is another service, or its database was restored; start over without --resume`,

@@ -3,15 +3,15 @@ import type { Readable } from "node:stream";
 import type { Command } from "commander";
 import { MAX_REASON_BYTES } from "../limits.ts";
 import {
-  BatchStore,
+  BatchImporter,
   COUNT_NAMES,
   type ImportCounts,
+  type ImportedBatch,
   isOfRawToken,
   NO_COUNTS,
-  type StoredBatch,
   storedCount,
   sumOf,
-} from "./batch-store.ts";
+} from "./batch-importer.ts";
 import { EXIT, UsageError } from "./errors.ts";
 import { ImportCheckpoint, type ImportProgress, remainingItems } from "./import-checkpoint.ts";
 import { type ImportItem, InputDigest, readImportItems } from "./import-items.ts";
@@ -90,7 +90,7 @@ async function importTokens(session: Session, options: ImportOptions, path: stri
       checkpointPath === undefined
         ? undefined
         : await ImportCheckpoint.open(checkpointPath, { clock: io.clock, progress: done });
-    const { counts, failures } = await storeAll(session, options, { input, done, checkpoint });
+    const { counts, failures } = await importAll(session, options, { input, done, checkpoint });
     const { exitCode: failureCode, changedNothing } = failures;
     if (failureCode === undefined && counts.lines === 0) {
       await checkpoint?.remove();
@@ -150,23 +150,23 @@ interface Batch {
   readonly digest: string;
 }
 
-async function storeAll(
+async function importAll(
   session: Session,
   { reason = "", ignoreUnknown = false }: ImportOptions,
   { input, done, checkpoint }: Import,
 ): Promise<{ counts: ImportCounts; failures: BatchFailures }> {
   const { io } = session;
   const progress = session.progress("imported", { printsRows: false });
-  const store = new BatchStore({ session, outageRetry: new OutageRetry(io), reason });
+  const importer = new BatchImporter({ session, outageRetry: new OutageRetry(io), reason });
   const digest = new InputDigest();
-  const items = remainingItems(readImportItems(input, { ignoreUnknown }), { done, digest, store });
+  const items = remainingItems(readImportItems(input, { ignoreUnknown }), { done, digest, importer });
   const batches = withDigests(inBatches(items, io.clock), digest);
   let { counts } = done;
   const failures = new BatchFailures(session);
   let refusedCount = 0;
   let rawTokenCount = 0;
   for await (const result of orderedMap(batches, MAX_BATCHES_IN_FLIGHT, (batch) =>
-    storeBatch(store, batch),
+    importBatch(importer, batch),
   )) {
     if ("error" in result) {
       failures.add({ error: result.error });
@@ -212,14 +212,11 @@ async function* withDigests(
   }
 }
 
-async function storeBatch(store: BatchStore, { items }: Batch): Promise<StoredBatch> {
+async function importBatch(importer: BatchImporter, { items }: Batch): Promise<ImportedBatch> {
   const invalid = items.filter((item) => "problem" in item);
-  const { counts, refused } = await store.store(items.filter((item) => "token" in item));
+  const { counts, refused } = await importer.importItems(items.filter((item) => "token" in item));
   const all = [...invalid.map(({ line, problem }) => ({ line, problem })), ...refused];
-  return {
-    counts: { ...counts, refused: all.length },
-    refused: all.sort((a, b) => a.line - b.line),
-  };
+  return { counts: { ...counts, refused: all.length }, refused: all.sort((a, b) => a.line - b.line) };
 }
 
 /** The message if no line is certain to have been dealt with. */

@@ -3,11 +3,12 @@ import { escapeLine } from "../text/terminal-text.ts";
 import type { TimeArgument } from "./time-argument.ts";
 import type { InputToken } from "./token-input.ts";
 
+const YEAR_MS = 365 * 24 * 3_600_000;
 /** Longer than the lifetime of any token issued on purpose. */
-const LONGEST_LIFE_MS = 10 * 365 * 24 * 3_600_000;
+const MAX_LIFE_YEARS = 10;
 
 /** Valid in a jti, but more likely a mistake: jtis are compared byte by byte, so such a jti names another token than intended. */
-const MISTAKES: readonly (readonly [looksLike: RegExp, problem: string])[] = [
+const MISTAKES: readonly (readonly [pattern: RegExp, problem: string])[] = [
   [/^\s|\s$/u, "has leading or trailing white space, which is part of the jti"],
   [
     /^[^\s,][^,]*\s[^,]*[^\s,]$/u,
@@ -41,22 +42,19 @@ export class InputWarnings {
 
   /** Checks jtis as they were given. */
   checkJtis(tokens: readonly Pick<InputToken, "jti" | "origin" | "isJson">[]): void {
-    const left = MISTAKES.filter(([, problem]) => !this.#warned.has(problem));
-    for (const { jti, origin, isJson } of left.length === 0 ? [] : tokens) {
+    const unreported = MISTAKES.filter(([, problem]) => !this.#warned.has(problem));
+    if (unreported.length === 0) return;
+    for (const { jti, origin, isJson } of tokens) {
       if (isJson) continue;
-      for (const [looksLike, problem] of left) if (looksLike.test(jti)) this.#warnOnce(problem, origin);
+      for (const [pattern, problem] of unreported) if (pattern.test(jti)) this.#warnOnce(problem, origin);
     }
   }
 
   checkExpiry({ seconds }: TimeArgument, origin: string, now: EpochMs): void {
-    const years = Math.floor((Number(seconds) * 1000 - now) / (365 * 24 * 3_600_000));
-    if (Number(seconds) * 1000 - now > LONGEST_LIFE_MS) {
-      this.#warnOnce(
-        "is decades ahead",
-        `${origin}: the expiry`,
-        ` (${years} years): the entry is kept until then`,
-      );
-    }
+    const years = (Number(seconds) * 1000 - now) / YEAR_MS;
+    if (years <= MAX_LIFE_YEARS) return;
+    const rest = ` (${Math.floor(years)} years): the entry is kept until then`;
+    this.#warnOnce("is decades ahead", `${origin}: the expiry`, rest);
   }
 
   #warnOnce(problem: string, origin: string, rest = ""): void {

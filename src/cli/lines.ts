@@ -65,7 +65,7 @@ class LineScanner {
       start = end + 1;
     }
     this.#unfinished = bytes.subarray(start);
-    // One byte more than a line may have can be a carriage return, and then belong to its end.
+    // One byte above the limit may be the carriage return of the line ending.
     if (this.#unfinished.length > MAX_LINE_BYTES + 1) this.#push(lines, this.#unfinished);
     if (this.#skipping) this.#unfinished = Buffer.alloc(0);
     return lines;

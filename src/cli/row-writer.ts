@@ -36,36 +36,29 @@ export function rowWriter<Row>({ session, format, columns }: RowWriterSetup<Row>
   const { io, output } = session;
   switch (format) {
     case "table":
-      return new TableWriter(output, columns, { colours: output.isTerminal && wantsColour(io.env) });
+      return tableWriter(output, columns, { colours: output.isTerminal && wantsColour(io.env) });
     case "ndjson":
       return {
         write: (rows) => output.write(rows.map((row) => `${terminalJson(row)}\n`).join("")),
         end: () => Promise.resolve(),
       };
     case "json":
-      return new JsonWriter(output);
+      return jsonWriter(output);
   }
 }
 
 /** Prints one array piece by piece. */
-class JsonWriter<Row> implements RowWriter<Row> {
-  readonly #output: Output;
-  #hasBegun = false;
-
-  constructor(output: Output) {
-    this.#output = output;
-  }
-
-  write(rows: readonly Row[]): Promise<void> {
-    if (rows.length === 0) return Promise.resolve();
-    const start = this.#hasBegun ? ",\n" : "[\n";
-    this.#hasBegun = true;
-    return this.#output.write(start + rows.map((row) => `  ${terminalJson(row)}`).join(",\n"));
-  }
-
-  end(): Promise<void> {
-    return this.#output.write(this.#hasBegun ? "\n]\n" : "[]\n");
-  }
+function jsonWriter<Row>(output: Output): RowWriter<Row> {
+  let hasBegun = false;
+  return {
+    write(rows) {
+      if (rows.length === 0) return Promise.resolve();
+      const start = hasBegun ? ",\n" : "[\n";
+      hasBegun = true;
+      return output.write(start + rows.map((row) => `  ${terminalJson(row)}`).join(",\n"));
+    },
+    end: () => output.write(hasBegun ? "\n]\n" : "[]\n"),
+  };
 }
 
 // https://no-color.org
@@ -76,50 +69,39 @@ function wantsColour({ NO_COLOR, TERM }: CliIo["env"]): boolean {
 const GAP = "  ";
 
 /** Prints aligned columns. Rows are aligned as they arrive, and a column only grows wider. */
-class TableWriter<Row> implements RowWriter<Row> {
-  readonly #output: Output;
-  readonly #columns: readonly Column<Row>[];
-  readonly #colours: boolean;
-  readonly #widths: number[];
-  #hasHeader = false;
+function tableWriter<Row>(
+  output: Output,
+  columns: readonly Column<Row>[],
+  { colours }: { colours: boolean },
+): RowWriter<Row> {
+  const widths = columns.map(({ title }) => title.length);
+  let hasHeader = false;
 
-  constructor(output: Output, columns: readonly Column<Row>[], { colours }: { colours: boolean }) {
-    this.#output = output;
-    this.#columns = columns;
-    this.#colours = colours;
-    this.#widths = columns.map(({ title }) => title.length);
-  }
-
-  write(rows: readonly Row[]): Promise<void> {
-    if (rows.length === 0) return Promise.resolve();
-    const lines = rows.map((row) =>
-      this.#columns.map((column) => escapeForTerminal(column.text(row)) || "-"),
-    );
-    for (const cells of lines) {
-      for (const [index, cell] of cells.entries()) {
-        this.#widths[index] = Math.max(this.#widths[index] ?? 0, displayWidth(cell));
-      }
-    }
-    const head = this.#hasHeader ? "" : this.#line(this.#columns.map(({ title }) => title.toUpperCase()));
-    this.#hasHeader = true;
-    return this.#output.write(head + lines.map((cells, index) => this.#line(cells, rows[index])).join(""));
-  }
-
-  end(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  #line(cells: readonly string[], row?: Row): string {
+  function line(cells: readonly string[], row?: Row): string {
     const last = cells.length - 1;
     const padded = cells.map((cell, index) => {
-      const colour = row === undefined || !this.#colours ? undefined : this.#columns[index]?.colour?.(row);
+      const colour = row === undefined || !colours ? undefined : columns[index]?.colour?.(row);
       const coloured = colour === undefined ? cell : `\x1b[${colour}m${cell}\x1b[0m`;
-      return index === last
-        ? coloured
-        : coloured + " ".repeat((this.#widths[index] ?? 0) - displayWidth(cell));
+      return index === last ? coloured : coloured + " ".repeat((widths[index] ?? 0) - displayWidth(cell));
     });
     return `${padded.join(GAP)}\n`;
   }
+
+  return {
+    write(rows) {
+      if (rows.length === 0) return Promise.resolve();
+      const lines = rows.map((row) => columns.map((column) => escapeForTerminal(column.text(row)) || "-"));
+      for (const cells of lines) {
+        for (const [index, cell] of cells.entries()) {
+          widths[index] = Math.max(widths[index] ?? 0, displayWidth(cell));
+        }
+      }
+      const head = hasHeader ? "" : line(columns.map(({ title }) => title.toUpperCase()));
+      hasHeader = true;
+      return output.write(head + lines.map((cells, index) => line(cells, rows[index])).join(""));
+    },
+    end: () => Promise.resolve(),
+  };
 }
 
 // East Asian Wide and Fullwidth, by block: precise enough to align a column.

@@ -68,7 +68,7 @@ function refuseLocalTime(text: string): void {
   throw new UsageError(`${lacks}: in UTC that is ${date}T${fullTime}Z`);
 }
 
-/** Not told by Date.parse alone, which turns the 30th of February into the 2nd of March. */
+/** Date.parse alone would accept the 30th of February, as the 2nd of March. */
 function isExistingTime(date: string, time: string): boolean {
   const ms = Date.parse(`${date}T${time}Z`);
   return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(`${date}T${time}`);

@@ -20,7 +20,7 @@ export function tokenRow({ jti, expiresAt, createdAt, reason, revokedBy }: Black
   };
 }
 
-/** The units of a distance of at least two of them, in milliseconds. */
+/** Units of time in milliseconds. A distance is shown in the largest unit of which it has at least two. */
 const UNITS = [
   ["y", 365 * 86_400_000],
   ["d", 86_400_000],

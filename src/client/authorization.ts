@@ -57,14 +57,8 @@ function withinTimeout<T>(work: Promise<T>, { timeoutMs, signal }: TokenLimits):
   return new Promise((resolve, reject) => {
     const onAborted = () => reject(aborted("call"));
     if (signal?.aborted) onAborted();
-    const timer = setTimeout(() => {
-      reject(
-        new ClientError(
-          "DEADLINE_EXCEEDED",
-          `the function for the caller's token took longer than ${timeoutMs} ms`,
-        ),
-      );
-    }, timeoutMs);
+    const late = `the function for the caller's token took longer than ${timeoutMs} ms`;
+    const timer = setTimeout(() => reject(new ClientError("DEADLINE_EXCEEDED", late)), timeoutMs);
     const unlisten = onAbort(signal, onAborted);
     work.then(resolve, reject).finally(() => {
       clearTimeout(timer);

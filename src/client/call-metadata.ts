@@ -11,9 +11,9 @@ export type MetadataProvider = () => CallMetadata;
 /** Values by name. `authorization` and names that begin with `grpc-` are ignored. */
 export type CallMetadata = Readonly<Record<string, string>>;
 
-/** Wraps `give` so that errors it throws cannot fail a call. If absent it stays absent, and costs nothing. */
-export function guardedMetadata(give: MetadataProvider | undefined): MetadataProvider | undefined {
-  return give && (() => ignoringErrors(give) ?? {});
+/** Wraps `provider` so that errors it throws cannot fail a call. If absent it stays absent, and costs nothing. */
+export function guardedMetadata(provider: MetadataProvider | undefined): MetadataProvider | undefined {
+  return provider && (() => ignoringErrors(provider) ?? {});
 }
 
 /** Adds `given` to `metadata`, without names that are reserved and values that gRPC would refuse. */

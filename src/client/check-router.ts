@@ -2,18 +2,18 @@ import { MAX_BATCH, MAX_PENDING_CHECKS } from "../limits.ts";
 import { type Clock, clampedToTimer } from "../time/clock.ts";
 import type { CheckOptions, PeekOptions } from "./blacklist-client.ts";
 import { type CheckBatcher, tooManyChecks } from "./check-batcher.ts";
-import { type CheckedToken, cacheKeyOf, hasTokenType, tokenError, tokensError } from "./checked-tokens.ts";
+import { cacheKeyOf, hasTokenType, type TokenInput, tokenError, tokensError } from "./checked-tokens.ts";
 import { aborted, type ClientError, clientClosed, setAddress } from "./client-error.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { LocalCopy } from "./local-copy/local-copy.ts";
 import { onAbort } from "./on-abort.ts";
-import { checkOptionsError, invalidArgument, toEpochMs } from "./option-problems.ts";
+import { checkOptionsError, invalidArgument } from "./option-problems.ts";
 import {
   CheckGroup,
   type CheckHooks,
   type CheckSink,
-  type Freshness,
   PendingCheck,
+  type PendingCheckSetup,
 } from "./pending-checks.ts";
 import type { PositiveCache } from "./positive-cache.ts";
 import type { AnswerSource, ClientMetrics } from "./telemetry.ts";
@@ -36,18 +36,7 @@ export interface CheckRouterSetup {
   readonly outage: () => ClientError | undefined;
 }
 
-/** What a check needs beside its token. */
-interface CheckContext {
-  readonly sink: CheckSink;
-  /** The index of the check in its sink. */
-  readonly index: number;
-  /** By the monotonic clock. */
-  readonly deadline: number;
-  readonly options: CheckOptions;
-}
-
 const NO_OPTIONS: CheckOptions = {};
-const FULLY_FRESH: Freshness = {};
 /** The maximum of checks of one list that are in progress at once; a longer list is checked part by part. */
 const LIST_PART = 4 * MAX_BATCH;
 /** Preallocated promises for answers that need no request. */
@@ -73,6 +62,7 @@ export class CheckRouter {
     this.#positives = setup.positives;
     this.#localCopy = setup.localCopy;
     this.#hooks = {
+      failFast: setup.failFast,
       onAnswer: (check, isBlacklisted, source) => {
         if (isBlacklisted) this.#positives.add(cacheKeyOf(check.token), check.expiresAt);
         this.#count(isBlacklisted, source);
@@ -86,7 +76,7 @@ export class CheckRouter {
     };
   }
 
-  isBlacklisted(token: CheckedToken, options: CheckOptions = NO_OPTIONS): Promise<boolean> {
+  isBlacklisted(token: TokenInput, options: CheckOptions = NO_OPTIONS): Promise<boolean> {
     const problem = tokenError(token) ?? (options === NO_OPTIONS ? undefined : checkOptionsError(options));
     if (problem !== undefined) return Promise.reject(problem);
     const known = this.#answerLocally(token, options);
@@ -95,12 +85,12 @@ export class CheckRouter {
     const deadline = this.#deadline(options);
     return new Promise((resolve, reject) => {
       const sink: CheckSink = { answered: (_, answer) => resolve(answer), failed: reject };
-      this.#startCheck(token, { sink, index: 0, deadline, options });
+      this.#startCheck({ token, options, deadline, sink, index: 0 });
     });
   }
 
   async areBlacklisted(
-    tokens: readonly CheckedToken[],
+    tokens: readonly TokenInput[],
     options: CheckOptions = NO_OPTIONS,
   ): Promise<boolean[]> {
     if (!Array.isArray(tokens)) throw invalidArgument("jtis", "must be an array");
@@ -116,7 +106,7 @@ export class CheckRouter {
     }
   }
 
-  async #answerList(tokens: readonly CheckedToken[], options: CheckOptions): Promise<boolean[]> {
+  async #answerList(tokens: readonly TokenInput[], options: CheckOptions): Promise<boolean[]> {
     const deadline = this.#deadline(options);
     // One listener on the signal serves all checks of the list.
     const { signal, ...unsignalled } = options;
@@ -133,7 +123,7 @@ export class CheckRouter {
             sink.answered(index, known);
             continue;
           }
-          const check = this.#startCheck(token, { sink, index, deadline, options: unsignalled });
+          const check = this.#startCheck({ token, options: unsignalled, deadline, sink, index });
           if (check !== undefined) checks.push(check);
         }
       });
@@ -142,7 +132,7 @@ export class CheckRouter {
     return answers;
   }
 
-  peek(token: CheckedToken, options: PeekOptions | null = NO_OPTIONS): boolean | undefined {
+  peek(token: TokenInput, options: PeekOptions | null = NO_OPTIONS): boolean | undefined {
     // Callers without a type checker may pass null. Without `maxStalenessMs` the copy gives only positives.
     if (this.#isEnding || !hasTokenType(token)) return undefined;
     if (this.#positives.has(cacheKeyOf(token))) return true;
@@ -150,7 +140,7 @@ export class CheckRouter {
   }
 
   /** Remembers a token that `blacklist` has just revoked. */
-  remember(token: CheckedToken, expiresAt: number): void {
+  remember(token: TokenInput, expiresAt: number): void {
     this.#positives.add(cacheKeyOf(token), expiresAt);
   }
 
@@ -173,10 +163,7 @@ export class CheckRouter {
    * The answer without a request; undefined if one is needed. The copy gives a negative only if it was proven within `maxStalenessMs`, and
    * none for 0: even the latest proof is from before the check.
    */
-  #answerLocally(
-    token: CheckedToken,
-    { maxStalenessMs, atLeastRevision }: CheckOptions,
-  ): boolean | undefined {
+  #answerLocally(token: TokenInput, { maxStalenessMs, atLeastRevision }: CheckOptions): boolean | undefined {
     if (this.#positives.has(cacheKeyOf(token))) {
       this.#count(true, "remembered");
       return true;
@@ -191,43 +178,27 @@ export class CheckRouter {
     return seen;
   }
 
-  /** Fails the check at once, or sends it to the copy or the service and returns it. */
-  #startCheck(
-    token: CheckedToken,
-    { sink, index, deadline, options }: CheckContext,
-  ): PendingCheck | undefined {
-    const { signal } = options;
-    if (this.#isClosed || signal?.aborted) {
+  /** Sends a check to the copy or the service, and returns it; undefined if it has failed at once. */
+  #startCheck(setup: PendingCheckSetup): PendingCheck | undefined {
+    const { options, sink } = setup;
+    if (this.#isClosed || options.signal?.aborted) {
       sink.failed(this.#isClosed ? clientClosed() : aborted("check"));
       return undefined;
     }
-    const expiresAt = options.expiresAt === undefined ? undefined : toEpochMs(options.expiresAt);
-    const freshness = freshnessOf(options);
-    const failFast = options.failFast ?? this.#setup.failFast;
-    const check = new PendingCheck(this.#hooks, {
-      token,
-      freshness,
-      deadline,
-      expiresAt,
-      failFast,
-      signal,
-      sink,
-      index,
-    });
-    const outage = failFast ? this.#setup.outage() : undefined;
-    if (outage !== undefined) {
-      check.fail(outage);
-      return undefined;
-    }
-    const canProve = options.atLeastRevision === undefined && (this.#localCopy?.isComplete ?? false);
-    if (canProve) this.#awaitProof(check);
+    const check = new PendingCheck(this.#hooks, setup);
+    const localCopy = this.#localCopy;
+    if (localCopy?.isComplete && options.atLeastRevision === undefined) this.#awaitProof(check, localCopy);
     else this.#setup.batcher.ask(check);
     return check;
   }
 
   /** Adds the check to the group that waits for the next shared proof. If the proof fails, the checks are sent to the service. */
-  #awaitProof(check: PendingCheck): void {
-    const localCopy = this.#localCopy as LocalCopy;
+  #awaitProof(check: PendingCheck, localCopy: LocalCopy): void {
+    const outage = check.failFast ? this.#setup.outage() : undefined;
+    if (outage !== undefined) {
+      check.fail(outage);
+      return;
+    }
     const proof = localCopy.prove();
     if (this.#proofWait?.proof !== proof)
       this.#proofWait = { proof, group: this.#proofGroup(proof, localCopy) };
@@ -267,7 +238,7 @@ export class CheckRouter {
     return group;
   }
 
-  #isKnownBlacklisted(token: CheckedToken): boolean {
+  #isKnownBlacklisted(token: TokenInput): boolean {
     return this.#positives.has(cacheKeyOf(token)) || this.#localCopy?.peek(token) === true;
   }
 
@@ -311,11 +282,4 @@ async function untilAborted<T>(
   } finally {
     unlisten();
   }
-}
-
-function freshnessOf({ maxStalenessMs, atLeastRevision }: CheckOptions): Freshness {
-  if (atLeastRevision !== undefined) return { atLeastRevision };
-  // Rounded down: an answer is never staler than requested, and less than a millisecond counts as fully fresh.
-  const wholeMs = clampedToTimer(Math.floor(maxStalenessMs ?? 0));
-  return wholeMs === 0 ? FULLY_FRESH : { maxStalenessMs: wholeMs };
 }

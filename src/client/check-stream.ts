@@ -107,10 +107,8 @@ export class CheckStream {
    * Sends one check. Rejects with a ClientError if the service gives an error for it, if it is aborted, and after `timeoutMs` at the
    * latest, even if the stream hangs.
    */
-  ask(
-    request: IsBlacklistedRequest,
-    { timeoutMs, signal, metadata }: AskOptions,
-  ): Promise<IsBlacklistedResponse | StreamEnd> {
+  ask(request: IsBlacklistedRequest, options: AskOptions): Promise<IsBlacklistedResponse | StreamEnd> {
+    const { timeoutMs, signal, metadata } = options;
     return new Promise((resolve, reject) => {
       if (this.#endError !== undefined) return resolve({ streamEnd: this.#endError });
       if (signal?.aborted) return reject(aborted("check"));
@@ -145,11 +143,8 @@ export class CheckStream {
         },
         reject: fail,
       });
-      const message = create(StreamChecksRequestSchema, {
-        id,
-        question: request,
-        timeout: durationFromMs(timeoutMs),
-      });
+      const timeout = durationFromMs(timeoutMs);
+      const message = create(StreamChecksRequestSchema, { id, question: request, timeout });
       if (metadata !== undefined) {
         message.metadata = create(QuestionMetadataSchema, { values: questionMetadata(metadata) });
       }

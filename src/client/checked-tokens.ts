@@ -10,20 +10,20 @@ import { invalidArguments } from "./option-problems.ts";
 // The tokens that callers of the library ask about: what makes one valid, and how a request names them.
 
 /** A token as callers name it, not validated: its jti. */
-export type CheckedToken = string;
+export type TokenInput = string;
 
 /** Whether `token` is of a type that may name a token, from a caller without a type checker. */
-export function hasTokenType(token: unknown): token is CheckedToken {
+export function hasTokenType(token: unknown): token is TokenInput {
   return typeof token === "string";
 }
 
 /** The identity of a token, which need not be valid: no entry matches an invalid one. */
-export function identityOf(token: CheckedToken): TokenIdentity {
+export function identityOf(token: TokenInput): TokenIdentity {
   return token as TokenIdentity;
 }
 
 /** The key under which a positive answer is cached. Different tokens have different keys. */
-export function cacheKeyOf(token: CheckedToken): string {
+export function cacheKeyOf(token: TokenInput): string {
   return token;
 }
 
@@ -54,7 +54,7 @@ export function jtiViolation(field: string, jti: unknown): Violation | undefined
 type Request = MessageInitShape<typeof IsBlacklistedRequestSchema>;
 
 /** The request that asks about `tokens`. */
-export function requestFor(tokens: CheckedToken[], freshness: NonNullable<Request["freshness"]>): Request {
+export function requestFor(tokens: TokenInput[], freshness: NonNullable<Request["freshness"]>): Request {
   return { jtis: tokens, freshness };
 }
 

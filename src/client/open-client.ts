@@ -51,12 +51,8 @@ export interface OpenClientSetup {
 }
 
 /** Assembles a client. Throws a ClientError for invalid options. */
-export function openClient({
-  options,
-  clock,
-  random,
-  localCopy: createCopy,
-}: OpenClientSetup): BlacklistClient {
+export function openClient(setup: OpenClientSetup): BlacklistClient {
+  const { options, clock, random, localCopy: createCopy } = setup;
   checkConnectOptions(options);
   const { address, credentials = clientCredentials(), onUnavailable = "throw", failFast = false } = options;
   const log = guardedLog(options.log ?? consoleLog);

@@ -1,7 +1,10 @@
+import { clampedToTimer } from "../time/clock.ts";
+import type { CheckOptions } from "./blacklist-client.ts";
 import type { CallMetadata } from "./call-metadata.ts";
-import type { CheckedToken } from "./checked-tokens.ts";
+import type { TokenInput } from "./checked-tokens.ts";
 import { aborted, ClientError } from "./client-error.ts";
 import { onAbort } from "./on-abort.ts";
+import { toEpochMs } from "./option-problems.ts";
 
 /** The freshness of an answer; without either field: fully fresh. Never both. */
 export interface Freshness {
@@ -19,6 +22,8 @@ export interface CheckSink {
 
 /** What a client does with the results of all checks, before their sinks receive them. */
 export interface CheckHooks {
+  /** For checks that do not set it; see {@link CheckOptions.failFast}. */
+  readonly failFast: boolean;
   /** Called with an answer; a positive may be remembered. */
   onAnswer(check: PendingCheck, isBlacklisted: boolean, source: "copy" | "service"): void;
   /** The answer that replaces an error; undefined: reject with the error. */
@@ -26,15 +31,11 @@ export interface CheckHooks {
 }
 
 export interface PendingCheckSetup {
-  readonly token: CheckedToken;
-  readonly freshness: Freshness;
+  readonly token: TokenInput;
+  /** Valid options. */
+  readonly options: CheckOptions;
   /** When the caller's timeout ends, by the monotonic clock. */
   readonly deadline: number;
-  /** The token's expiry in milliseconds since 1970, if the caller knows it. */
-  readonly expiresAt: number | undefined;
-  /** Whether it fails at once while the service answers no checks. */
-  readonly failFast: boolean;
-  readonly signal: AbortSignal | undefined;
   readonly sink: CheckSink;
   /** The index of this check in its sink. */
   readonly index: number;
@@ -42,10 +43,12 @@ export interface PendingCheckSetup {
 
 /** A check in progress: settled once, by an answer, an error, or its caller's signal. */
 export class PendingCheck {
-  readonly token: CheckedToken;
+  readonly token: TokenInput;
   readonly freshness: Freshness;
   readonly deadline: number;
+  /** The token's expiry in milliseconds since 1970, if the caller knows it. */
   readonly expiresAt: number | undefined;
+  /** Whether it fails at once while the service answers no checks. */
   readonly failFast: boolean;
   /** The group in which it waits; set by the group. */
   group: CheckGroup | undefined = undefined;
@@ -56,14 +59,12 @@ export class PendingCheck {
   readonly #index: number;
   readonly #unlisten: () => void;
 
-  constructor(
-    hooks: CheckHooks,
-    { token, freshness, deadline, expiresAt, failFast, signal, sink, index }: PendingCheckSetup,
-  ) {
+  constructor(hooks: CheckHooks, { token, options, deadline, sink, index }: PendingCheckSetup) {
+    const { expiresAt, failFast = hooks.failFast, signal } = options;
     this.token = token;
-    this.freshness = freshness;
+    this.freshness = freshnessOf(options);
     this.deadline = deadline;
-    this.expiresAt = expiresAt;
+    this.expiresAt = expiresAt === undefined ? undefined : toEpochMs(expiresAt);
     this.failFast = failFast;
     this.#hooks = hooks;
     this.#sink = sink;
@@ -98,6 +99,15 @@ export class PendingCheck {
     this.isSettled = true;
     this.#unlisten();
   }
+}
+
+const FULLY_FRESH: Freshness = {};
+
+function freshnessOf({ maxStalenessMs, atLeastRevision }: CheckOptions): Freshness {
+  if (atLeastRevision !== undefined) return { atLeastRevision };
+  // Rounded down: an answer is never staler than requested, and less than a millisecond counts as fully fresh.
+  const wholeMs = clampedToTimer(Math.floor(maxStalenessMs ?? 0));
+  return wholeMs === 0 ? FULLY_FRESH : { maxStalenessMs: wholeMs };
 }
 
 /**

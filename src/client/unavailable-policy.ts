@@ -13,11 +13,7 @@ const CLIENT_LOG_INTERVAL_MS = 10_000;
 export type OnUnavailable = "throw" | "deny" | "allow";
 
 /** Errors of an invalid or aborted check, which no policy replaces. */
-const NEVER_REPLACED: ReadonlySet<StatusName> = new Set([
-  "INVALID_ARGUMENT",
-  "FAILED_PRECONDITION",
-  "CANCELLED",
-]);
+const NEVER_REPLACED: readonly StatusName[] = ["INVALID_ARGUMENT", "FAILED_PRECONDITION", "CANCELLED"];
 
 /** What the metrics call the result that each policy gives. */
 const OUTCOMES = { throw: "rejected", deny: "denied", allow: "allowed" } as const;
@@ -45,7 +41,7 @@ export class UnavailablePolicy {
 
   /** The answer that replaces `error`; undefined: reject with it. `isKnown` tells whether the token is known to be blacklisted. */
   decide(error: ClientError, isKnown: () => boolean): boolean | undefined {
-    if (NEVER_REPLACED.has(error.code)) return undefined;
+    if (NEVER_REPLACED.includes(error.code)) return undefined;
     const { onUnavailable, metrics, outages } = this.#setup;
     const known = isKnown();
     const answer = known || (onUnavailable === "throw" ? undefined : onUnavailable === "deny");

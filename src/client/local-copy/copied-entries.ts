@@ -4,7 +4,7 @@ import { type Clock, type ClockReading, elapsedBetween, elapsedSince } from "../
 import { ClockBounds } from "../../time/clock-bounds.ts";
 import { type KnownEntries, matchingExpiry } from "../../token-identity.ts";
 import { TokenIndex } from "../../token-index/token-index.ts";
-import { type CheckedToken, identityOf } from "../checked-tokens.ts";
+import { identityOf, type TokenInput } from "../checked-tokens.ts";
 
 /** A copy not proven for longer starts over: the service can detect a restored database for a day ({@link COMMIT_RETENTION_MS}). */
 export const MAX_RESUME_MS = COMMIT_RETENTION_MS / 2;
@@ -96,13 +96,13 @@ export class CopiedEntries implements KnownEntries {
   }
 
   /** Whether an entry blacklists the token now. False for a token that is not valid. */
-  isBlacklisted(token: CheckedToken): boolean {
+  isBlacklisted(token: TokenInput): boolean {
     const until = matchingExpiry(identityOf(token), this);
     return until > 0 && this.#isInFuture(until, this.#clock.now());
   }
 
   /** true: blacklisted. false: not blacklisted as of at most `maxStalenessMs` ago. undefined: unknown, or a token that is not valid. */
-  peek(token: CheckedToken, maxStalenessMs: number): boolean | undefined {
+  peek(token: TokenInput, maxStalenessMs: number): boolean | undefined {
     // Read before the look-up: a clock read after it would first wait for the memory access of the look-up.
     const wall = this.#clock.now();
     const until = matchingExpiry(identityOf(token), this);

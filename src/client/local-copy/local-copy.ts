@@ -1,7 +1,7 @@
 import type { Client } from "@grpc/grpc-js";
 import type { Clock } from "../../time/clock.ts";
 import type { Authorization } from "../authorization.ts";
-import type { CheckedToken } from "../checked-tokens.ts";
+import type { TokenInput } from "../checked-tokens.ts";
 import type { ClientError } from "../client-error.ts";
 import type { ClientState } from "../client-state.ts";
 import type { ClientLog, ClientMetrics } from "../telemetry.ts";
@@ -12,7 +12,7 @@ export interface LocalCopy {
    * true: blacklisted (needs no proof). false: not blacklisted, proven within `maxStalenessMs`. undefined: unknown, or a token
    * that is not valid. Without `maxStalenessMs` only positives are returned. Never throws.
    */
-  peek(token: CheckedToken, maxStalenessMs?: number): boolean | undefined;
+  peek(token: TokenInput, maxStalenessMs?: number): boolean | undefined;
   /** Whether the copy is known to reflect this revision (text from the service). */
   reflects(revision: string): boolean;
   /**
@@ -21,7 +21,7 @@ export interface LocalCopy {
    */
   prove(): Promise<void>;
   /** Whether an entry blacklists the token now. `false` is valid only synchronously in the continuation of {@link prove}. */
-  isBlacklisted(token: CheckedToken): boolean;
+  isBlacklisted(token: TokenInput): boolean;
   /** Whether the copy has received all entries, so that it can give negatives once they are proven. */
   readonly isComplete: boolean;
   /** While it is unchanged, a token that was not blacklisted still is not. */

@@ -1,6 +1,6 @@
 import { Metadata } from "@grpc/grpc-js";
 import { INDEX_RETRY_MS, SWEEP_INDEX_MS, WATCH_HEARTBEAT_MS } from "../../limits.ts";
-import type { CheckedToken } from "../checked-tokens.ts";
+import type { TokenInput } from "../checked-tokens.ts";
 import { asClientError, ClientError, clientClosed, type StatusName } from "../client-error.ts";
 import { CopiedEntries, type Opened } from "./copied-entries.ts";
 import type { LocalCopy, LocalCopySetup } from "./local-copy.ts";
@@ -9,7 +9,7 @@ import { type WatchListener, WatchStream } from "./watch-stream.ts";
 
 /** Interval at which a copy is proven current if no call requires fresher answers, and the minimum interval. */
 const PROOF_INTERVAL_MS = 1000;
-const SHORTEST_PROOF_INTERVAL_MS = 20;
+const MIN_PROOF_INTERVAL_MS = 20;
 /** A stream that has been silent for this long is closed, although its connection may be alive: proofs are requested every second. */
 export const MAX_SILENCE_MS = 3000;
 /** How long a stream may be silent while a snapshot is awaited: three heartbeats. */
@@ -83,7 +83,7 @@ export class WatchedCopy implements LocalCopy, WatchListener {
     return this.#copy.version;
   }
 
-  peek(token: CheckedToken, maxStalenessMs = 0): boolean | undefined {
+  peek(token: TokenInput, maxStalenessMs = 0): boolean | undefined {
     if (maxStalenessMs <= 0) return this.#copy.isBlacklisted(token) || undefined;
     const seen = this.#copy.peek(token, maxStalenessMs);
     if (maxStalenessMs < this.#minStalenessMs && seen !== true && this.#copy.isComplete) {
@@ -93,7 +93,7 @@ export class WatchedCopy implements LocalCopy, WatchListener {
     return seen;
   }
 
-  isBlacklisted(token: CheckedToken): boolean {
+  isBlacklisted(token: TokenInput): boolean {
     return this.#copy.isBlacklisted(token);
   }
 
@@ -216,11 +216,8 @@ export class WatchedCopy implements LocalCopy, WatchListener {
   #proveLater(): void {
     this.#cancelProof();
     if (this.#isClosed || this.#stream === undefined) return;
-    const interval = Math.max(
-      SHORTEST_PROOF_INTERVAL_MS,
-      Math.min(PROOF_INTERVAL_MS, this.#minStalenessMs / 3),
-    );
-    this.#cancelProof = this.#setup.clock.schedule(interval, () => {
+    const waitMs = Math.min(PROOF_INTERVAL_MS, this.#minStalenessMs / 3);
+    this.#cancelProof = this.#setup.clock.schedule(Math.max(MIN_PROOF_INTERVAL_MS, waitMs), () => {
       this.#endIfSilent();
       this.#proveNow();
     });

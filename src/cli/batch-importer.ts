@@ -48,7 +48,7 @@ export interface RefusedLine {
 }
 
 /** The result of one batch. */
-export interface StoredBatch {
+export interface ImportedBatch {
   readonly counts: Partial<ImportCounts>;
   readonly refused: readonly RefusedLine[];
 }
@@ -64,7 +64,7 @@ interface Setup {
  * Sends batches to the service, which rejects a whole batch if one token in it is invalid or has expired: such tokens are left
  * out, and the others are sent again. Only the service decides what has expired, by its clocks and its leeway.
  */
-export class BatchStore {
+export class BatchImporter {
   readonly #setup: Setup;
   /** The latest expiry that the service has rejected as passed, in milliseconds since 1970. Earlier expiries have passed too. */
   #expiredUpTo = Number.NEGATIVE_INFINITY;
@@ -73,16 +73,14 @@ export class BatchStore {
     this.#setup = setup;
   }
 
-  async store(items: readonly TokenItem[]): Promise<StoredBatch> {
+  async importItems(items: readonly TokenItem[]): Promise<ImportedBatch> {
     // Latest expiry first: if the service rejects a token as expired, all tokens after it have expired too.
     let remaining = [...items].sort((a, b) => msOf(b.token.expiresAt) - msOf(a.token.expiresAt));
     const refused: RefusedLine[] = [];
     for (;;) {
       remaining = remaining.filter(({ token }) => msOf(token.expiresAt) > this.#expiredUpTo);
-      const leftOut = {
-        expired: items.length - refused.length - remaining.length,
-        refused: refused.length,
-      };
+      const expired = items.length - refused.length - remaining.length;
+      const leftOut = { expired, refused: refused.length };
       if (remaining.length === 0) return { counts: leftOut, refused };
       try {
         return { counts: { ...(await this.#send(remaining)), ...leftOut }, refused };
