@@ -76,7 +76,7 @@ export abstract class AuthenticatedCall<M extends AuthenticatedMethod = Authenti
     } else if (isAdmitted === true) this.proceed();
   }
 
-  /** Whether the result of the last authentication still holds. If false, it may or may not. */
+  /** Whether the result of the last authentication certainly still holds. */
   protected get isAuthenticated(): boolean {
     return this.method.callerValidity.holds(this.principal, this.#validityVersion);
   }

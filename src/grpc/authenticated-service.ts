@@ -13,7 +13,7 @@ import type { IncomingCalls } from "./incoming-call.ts";
 import type { AnyRules, MethodTable } from "./methods.ts";
 import { serveUnary } from "./unary-call.ts";
 
-/** What the calls of all methods share. */
+/** The dependencies of the calls of all methods. */
 export interface CallEnvironment
   extends Pick<
     AuthenticatedMethod,
@@ -35,7 +35,7 @@ interface ServedStreams {
   refused(error: ServiceError, peer: string): void;
 }
 
-interface Served<S extends DescService> {
+interface Options<S extends DescService> {
   readonly table: MethodTable<S>;
   readonly handlers: Handlers<S>;
   readonly streams: { readonly [K in StreamMethodName<S>]: ServedStreams };
@@ -47,7 +47,7 @@ interface Served<S extends DescService> {
 export function addAuthenticatedService<S extends DescService>(
   server: Server,
   service: S,
-  { table, handlers, streams, environment, incoming }: Served<S>,
+  { table, handlers, streams, environment, incoming }: Options<S>,
 ): void {
   const definitions: Record<string, ServiceDefinition[string]> = {};
   const handles: Record<string, UntypedHandleCall> = {};
@@ -75,7 +75,7 @@ export function addAuthenticatedService<S extends DescService>(
   server.addService(definitions, handles);
 }
 
-/** Creates what the calls of a method share. `count` counts them; absent: under the method's own name. */
+/** Creates a method by its rules. `count` counts its calls; absent: under its own name. */
 export function authenticatedMethod(
   desc: DescMethod,
   rules: AnyRules,

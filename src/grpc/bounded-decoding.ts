@@ -22,15 +22,15 @@ export function withMaxElements(max: number, field: RepeatedField): (decode: Dec
  * malformed. Building each field takes a microsecond and a hundred bytes, while it may take two bytes on the wire.
  */
 export function withMaxFields(max: number, desc: DescMessage): (decode: Decode) => Decode {
-  const nested = nestedIn(desc);
+  const type = messageType(desc);
   return (decode) => (bytes) =>
     // A field takes at least two bytes.
-    bytes.length > 2 * max && countFields({ bytes, start: 0, end: bytes.length }, nested, max) > max
+    bytes.length > 2 * max && countFields({ bytes, start: 0, end: bytes.length }, type, max) > max
       ? (MALFORMED as unknown as object)
       : decode(bytes);
 }
 
-/** Maximum number of other fields after the first element above the limit that are kept. No request has so many. */
+/** Maximum number of other fields that are kept after the first element above the limit. No request has so many. */
 const MAX_OTHERS = 16;
 
 /**
@@ -53,15 +53,15 @@ export function withoutExcess(bytes: Buffer, { within, number }: RepeatedField, 
   return bytes;
 }
 
-/** The number of fields in a part of a message whose nested types are `nested`; any number above `max` if there are more. */
-function countFields(part: Part, nested: Nested, max: number, depth = 0): number {
+/** The number of fields in a message of this type, nested ones included; any number above `max` if there are more. */
+function countFields(part: Part, type: MessageType, max: number, depth = 0): number {
   let count = 0;
   const field = new Fields(part);
   while (field.next() && count <= max) {
     count++;
     const { start, end, number } = field;
     if (start < 0 || start === end || depth === MAX_DEPTH) continue;
-    const inner = nested(number);
+    const inner = type(number);
     if (inner === undefined) continue;
     count += countFields({ bytes: part.bytes, start, end }, inner, max - count, depth + 1);
   }
@@ -71,21 +71,21 @@ function countFields(part: Part, nested: Nested, max: number, depth = 0): number
 /** The decoder refuses messages that are nested more deeply. */
 const MAX_DEPTH = 100;
 
-/** The nested types of a message type: by the number of a field, the nested types of its messages; undefined if it holds none. */
-type Nested = (number: number) => Nested | undefined;
+/** A message type: maps the number of a field to the type of its messages; undefined for a field that holds none. */
+type MessageType = (number: number) => MessageType | undefined;
 
 /** Evaluated lazily, since types may contain themselves. */
-function nestedIn(desc: DescMessage): Nested {
-  const known = new Map<number, Nested | undefined>();
+function messageType(desc: DescMessage): MessageType {
+  const known = new Map<number, MessageType | undefined>();
   return (number) => {
-    if (!known.has(number)) known.set(number, nestedAt(desc, number));
+    if (!known.has(number)) known.set(number, typeOfField(desc, number));
     return known.get(number);
   };
 }
 
-function nestedAt(desc: DescMessage, number: number): Nested | undefined {
+function typeOfField(desc: DescMessage, number: number): MessageType | undefined {
   const field = desc.fields.find((candidate) => candidate.number === number);
-  const nested = field?.message === undefined ? undefined : nestedIn(field.message);
+  const nested = field?.message === undefined ? undefined : messageType(field.message);
   return field?.fieldKind === "map" ? (part) => (part === MAP_VALUE ? nested : undefined) : nested;
 }
 

@@ -10,7 +10,7 @@ import { endCall, type MethodSpans } from "../tracing/method-spans.ts";
 import { auditCall, isLogged, leavesOutcomeUnknown, logCall, type MethodLogging } from "./call-log.ts";
 import { codeOf } from "./status.ts";
 
-/** What all calls of a method share. Created once per method. */
+/** A method as its calls need it. Created once per method. */
 export interface CalledMethod extends MethodLogging {
   /** Counts and times the calls. */
   readonly count: MethodCalls;

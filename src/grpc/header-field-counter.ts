@@ -1,7 +1,7 @@
 import { MAX_CALL_HEADER_BYTES, MAX_CONCURRENT_STREAMS } from "../limits.ts";
 
 /**
- * Maximum bytes of one encoded header block. After a larger one, all calls of its connection are refused. Headers within
+ * Maximum bytes of one encoded header block. After a larger one, further calls of its connection are refused. Headers within
  * {@link MAX_CALL_HEADER_BYTES} are smaller when encoded, unless deliberately inflated.
  */
 export const MAX_COUNTED_BLOCK_BYTES = 2 * MAX_CALL_HEADER_BYTES;

@@ -38,22 +38,22 @@ export class HealthWatches {
   open(call: Call, status: () => ServingStatus): void {
     const { clock, disconnect } = this.#setup;
     const peer = call.getPeer();
-    const ofPeer = this.#byPeer.get(peer) ?? new Set();
-    const refusal = this.#refusal(peer, ofPeer);
+    const peerWatches = this.#byPeer.get(peer) ?? new Set();
+    const refusal = this.#refusal(peer, peerWatches);
     const watch = new HealthWatch(call, status, {
       clock,
       disconnect: () => disconnect(peer),
       onReleased: () => {
-        if (!ofPeer.delete(watch)) return;
+        if (!peerWatches.delete(watch)) return;
         this.#size--;
-        if (ofPeer.size === 0) this.#byPeer.delete(peer);
+        if (peerWatches.size === 0) this.#byPeer.delete(peer);
       },
     });
     if (refusal !== undefined) {
       watch.end(refusal);
       return;
     }
-    this.#byPeer.set(peer, ofPeer.add(watch));
+    this.#byPeer.set(peer, peerWatches.add(watch));
     this.#size++;
     watch.update();
   }
@@ -70,9 +70,10 @@ export class HealthWatches {
   }
 
   /** Why the connection may not open another stream; undefined if it may. Evicts another stream if necessary. */
-  #refusal(peer: string, ofPeer: ReadonlySet<HealthWatch>): string | undefined {
+  #refusal(peer: string, peerWatches: ReadonlySet<HealthWatch>): string | undefined {
     if (this.#isEnding) return "this replica is shutting down";
-    if (ofPeer.size >= MAX_CONNECTION_HEALTH_WATCHES) return "the connection has too many streams of Watch";
+    if (peerWatches.size >= MAX_CONNECTION_HEALTH_WATCHES)
+      return "the connection has too many streams of Watch";
     if (this.#size < MAX_HEALTH_WATCHES || this.#evictUnauthenticated() || this.#evictAuthenticated(peer))
       return undefined;
     return "too many streams of Watch are open";
@@ -80,12 +81,12 @@ export class HealthWatches {
 
   /** Ends the oldest stream of the unauthenticated connection with the most streams. */
   #evictUnauthenticated(): boolean {
-    let most: Set<HealthWatch> | undefined;
+    let largest: Set<HealthWatch> | undefined;
     for (const [peer, watches] of this.#byPeer) {
-      if (watches.size > (most?.size ?? 0) && this.#setup.connections.callerOf(peer) === undefined)
-        most = watches;
+      if (watches.size > (largest?.size ?? 0) && this.#setup.connections.callerOf(peer) === undefined)
+        largest = watches;
     }
-    const [victim] = most ?? [];
+    const [victim] = largest ?? [];
     return this.#evict(victim);
   }
 
@@ -101,10 +102,10 @@ export class HealthWatches {
       const owner = this.#ownerOf(peer);
       if (owner !== undefined) byOwner.set(owner, [...(byOwner.get(owner) ?? []), ...watches]);
     }
-    let most: HealthWatch[] = [];
-    for (const watches of byOwner.values()) if (watches.length > most.length) most = watches;
-    if (most.length <= (byOwner.get(own)?.length ?? 0) + 1) return false;
-    return this.#evict(most.at(-1));
+    let largest: HealthWatch[] = [];
+    for (const watches of byOwner.values()) if (watches.length > largest.length) largest = watches;
+    if (largest.length <= (byOwner.get(own)?.length ?? 0) + 1) return false;
+    return this.#evict(largest.at(-1));
   }
 
   /** The owner of a connection's streams: its caller or, with authentication off, the connection itself; undefined if unauthenticated. */

@@ -24,7 +24,7 @@ import type { MethodLogging } from "./call-log.ts";
 import { countVerdicts } from "./handlers.ts";
 import { withoutLargeQuestion } from "./streamed-check.ts";
 
-/** What distinguishes a method from the other methods whose callers are authenticated. */
+/** The rules of a method whose callers are authenticated. */
 interface MethodRules extends Pick<AuthenticatedMethod, "isQuiet" | "role"> {
   /** Maximum size of a request, in bytes. */
   readonly maxBytes: number;

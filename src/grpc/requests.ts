@@ -41,7 +41,7 @@ import { clampedToTimer } from "../time/clock.ts";
 import type { TokenIdentity } from "../token-identity.ts";
 import { Violations } from "./violations.ts";
 
-// Each function reads one request, and throws INVALID_REQUEST with all violations found.
+// Each function reads one request, and throws INVALID_REQUEST with all violations.
 
 /** The rules for the tokens of a Blacklist request. */
 interface TokenRules {
@@ -69,25 +69,28 @@ export function readBlacklistRequest(
   { tokens, allowRawTokensAsJtis }: BlacklistRequest,
   rules: TokenRules,
 ): readonly RequestedToken[] | Promise<readonly RequestedToken[]> {
-  const found = new Violations();
-  found.checkBatch("tokens", tokens.length);
+  const violations = new Violations();
+  violations.checkBatch("tokens", tokens.length);
   const problemOf = allowRawTokensAsJtis ? storedJtiProblem : newJtiProblem;
   const batch = tokens.slice(0, MAX_BATCH);
   const rawCount = batch.filter(({ token }) => token.case === "jwt").length;
   const isWithinLimit = tokens.length <= MAX_BATCH;
   if (rawCount > MAX_RAW_TOKENS) {
-    if (isWithinLimit) found.add("tokens", `must hold at most ${MAX_RAW_TOKENS} jwts: send several requests`);
-    found.throwIfAny();
+    if (isWithinLimit)
+      violations.add("tokens", `must hold at most ${MAX_RAW_TOKENS} jwts: send several requests`);
+    violations.throwIfAny();
   }
-  const read = batch.map((token, index) => readToken(token, `tokens[${index}]`, { rules, found, problemOf }));
-  if (rawCount > 0 && isWithinLimit) return verified(read, { rules, found, charged: tokens.length });
-  found.throwIfAny();
+  const read = batch.map((token, index) =>
+    readToken(token, `tokens[${index}]`, { rules, violations, problemOf }),
+  );
+  if (rawCount > 0 && isWithinLimit) return verified(read, { rules, violations, charged: tokens.length });
+  violations.throwIfAny();
   return read as RequestedToken[];
 }
 
 interface Reading {
   readonly rules: TokenRules;
-  readonly found: Violations;
+  readonly violations: Violations;
 }
 
 /** A raw token that is still to be verified. */
@@ -101,20 +104,20 @@ interface UnverifiedToken {
 /** Verifies the raw tokens among those read. `charged` is the number of tokens of the request. */
 async function verified(
   read: readonly (RequestedToken | UnverifiedToken)[],
-  { rules, found, charged }: Reading & { readonly charged: number },
+  { rules, violations, charged }: Reading & { readonly charged: number },
 ): Promise<readonly RequestedToken[]> {
   await rules.charge(charged);
   const identities = (await rules.identify(read.flatMap((one) => ("jwt" in one ? [one.jwt] : [])))).values();
   const requested = read.flatMap((one) => {
     if (!("jwt" in one)) return [one];
     const identity = identities.next().value as VerifiedToken | InvalidTokenError;
-    if (identity instanceof InvalidTokenError) found.add(one.path, identity.message);
-    else if (identity.expiresAt > rules.latestExpiry) found.add(one.path, TOO_FAR);
+    if (identity instanceof InvalidTokenError) violations.add(one.path, identity.message);
+    else if (identity.expiresAt > rules.latestExpiry) violations.add(one.path, TOO_FAR);
     else
       return [{ entry: entryOf(identity, one.reason, rules), isExpired: rules.isPast(identity.expiresAt) }];
     return [];
   });
-  found.throwIfAny();
+  violations.throwIfAny();
   return requested;
 }
 
@@ -129,18 +132,18 @@ function newJtiProblem(text: string): string | undefined {
 function readToken(
   { token, expiresAt, reason }: TokenToBlacklist,
   path: string,
-  { rules, found, problemOf }: Reading & { readonly problemOf: (jti: string) => string | undefined },
+  { rules, violations, problemOf }: Reading & { readonly problemOf: (jti: string) => string | undefined },
 ): RequestedToken | UnverifiedToken {
   const reasonProblem = textProblem(reason, MAX_REASON_BYTES);
   if (token.case === "jwt") {
-    found.check(`${path}.reason`, reasonProblem);
-    if (expiresAt !== undefined) found.add(`${path}.expires_at`, "must not be given beside a jwt");
+    violations.check(`${path}.reason`, reasonProblem);
+    if (expiresAt !== undefined) violations.add(`${path}.expires_at`, "must not be given beside a jwt");
     return { jwt: token.value, path: `${path}.jwt`, reason };
   }
   const jti = token.value ?? "";
-  found.checkJti(`${path}.jti`, jti, problemOf(jti));
-  const expiry = readExpiry(expiresAt, `${path}.expires_at`, { rules, found });
-  found.check(`${path}.reason`, reasonProblem);
+  violations.checkJti(`${path}.jti`, jti, problemOf(jti));
+  const expiry = readExpiry(expiresAt, `${path}.expires_at`, { rules, violations });
+  violations.check(`${path}.reason`, reasonProblem);
   return { entry: entryOf({ jti: jti as Jti, expiresAt: expiry }, reason, rules), isExpired: false };
 }
 
@@ -148,13 +151,13 @@ function readToken(
 function readExpiry(
   expiresAt: TokenToBlacklist["expiresAt"],
   path: string,
-  { rules, found }: Reading,
+  { rules, violations }: Reading,
 ): EpochMs {
-  if (expiresAt === undefined) found.add(path, "must be given with a jti");
-  const expiry = found.time(path, expiresAt);
+  if (expiresAt === undefined) violations.add(path, "must be given with a jti");
+  const expiry = violations.time(path, expiresAt);
   if (expiry === undefined) return 0 as EpochMs;
-  if (rules.isPast(expiry)) found.add(path, HAS_PASSED, "EXPIRY_PASSED");
-  if (expiry > rules.latestExpiry) found.add(path, TOO_FAR);
+  if (rules.isPast(expiry)) violations.add(path, HAS_PASSED, "EXPIRY_PASSED");
+  if (expiry > rules.latestExpiry) violations.add(path, TOO_FAR);
   return expiry;
 }
 
@@ -167,22 +170,22 @@ export function readIsBlacklistedRequest({ jtis, freshness }: IsBlacklistedReque
   tokens: readonly TokenIdentity[];
   freshness: Freshness;
 } {
-  const found = new Violations();
-  found.checkBatch("jtis", jtis.length);
-  found.checkJtis("jtis", jtis, jtiProblem);
-  const wanted = readFreshness(freshness, found);
-  found.throwIfAny();
+  const violations = new Violations();
+  violations.checkBatch("jtis", jtis.length);
+  violations.checkJtis("jtis", jtis, jtiProblem);
+  const wanted = readFreshness(freshness, violations);
+  violations.throwIfAny();
   return { tokens: jtis as Jti[], freshness: wanted };
 }
 
 /** The timeout of a question on a stream in milliseconds. Throws INVALID_REQUEST if it or the question's metadata is invalid. */
 export function readCheckTimeout({ timeout, metadata }: StreamChecksRequest): number {
   if (timeout === undefined && metadata === undefined) return DEFAULT_DEADLINE_MS;
-  const found = new Violations();
+  const violations = new Violations();
   const ms =
-    timeout === undefined ? DEFAULT_DEADLINE_MS : found.attempt("timeout", () => fromDuration(timeout));
-  found.check("metadata.values", metadata && questionMetadataProblem(metadata));
-  found.throwIfAny();
+    timeout === undefined ? DEFAULT_DEADLINE_MS : violations.attempt("timeout", () => fromDuration(timeout));
+  violations.check("metadata.values", metadata && questionMetadataProblem(metadata));
+  violations.throwIfAny();
   return clampedToTimer(ms ?? 0);
 }
 
@@ -202,14 +205,14 @@ export function questionMetadataProblem({ values }: QuestionMetadata): string | 
     : undefined;
 }
 
-function readFreshness(freshness: IsBlacklistedRequest["freshness"], found: Violations): Freshness {
+function readFreshness(freshness: IsBlacklistedRequest["freshness"], violations: Violations): Freshness {
   if (freshness.case === "atLeastRevision") {
     const revision = parseRevision(freshness.value);
     if (revision !== undefined) return { kind: "at-least", revision };
-    found.add("at_least_revision", "must be a revision that this service returned");
+    violations.add("at_least_revision", "must be a revision that this service returned");
   }
   if (freshness.case === "maxStaleness") {
-    const ms = found.attempt("max_staleness", () => fromDuration(freshness.value)) ?? 0;
+    const ms = violations.attempt("max_staleness", () => fromDuration(freshness.value)) ?? 0;
     if (ms > 0) return { kind: "max-staleness", ms };
   }
   return { kind: "linearizable" };
@@ -217,19 +220,19 @@ function readFreshness(freshness: IsBlacklistedRequest["freshness"], found: Viol
 
 export function readListRequest(request: ListRequest): { filter: ListFilter; limit: number } {
   const { pageSize, includeExpired, createdAfter, createdBefore, revokedBy, jtis } = request;
-  const found = new Violations();
-  if (pageSize < 0) found.add("page_size", "must not be negative");
-  if (jtis.length > MAX_BATCH) found.add("jtis", `must hold at most ${MAX_BATCH}`);
-  found.checkJtis("jtis", jtis, storedJtiProblem);
-  found.check("revoked_by", textProblem(revokedBy, MAX_REVOKED_BY_BYTES));
+  const violations = new Violations();
+  if (pageSize < 0) violations.add("page_size", "must not be negative");
+  if (jtis.length > MAX_BATCH) violations.add("jtis", `must hold at most ${MAX_BATCH}`);
+  violations.checkJtis("jtis", jtis, storedJtiProblem);
+  violations.check("revoked_by", textProblem(revokedBy, MAX_REVOKED_BY_BYTES));
   const filter = {
     includeExpired,
-    createdAfter: found.time("created_after", createdAfter),
-    createdBefore: found.time("created_before", createdBefore),
+    createdAfter: violations.time("created_after", createdAfter),
+    createdBefore: violations.time("created_before", createdBefore),
     revokedBy: revokedBy === "" ? undefined : revokedBy,
     keys: jtis.length === 0 ? undefined : (jtis as Jti[]),
   };
-  found.throwIfAny();
+  violations.throwIfAny();
   return { filter, limit: Math.min(pageSize || DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE) };
 }
 
@@ -244,9 +247,9 @@ export async function checkFilterTokens(
   const tokens = keys.filter(isRawToken);
   if (tokens.length === 0) return;
   const existing = await stored(tokens);
-  const found = new Violations();
-  found.checkJtis("jtis", keys, (jti) => (existing.has(jti as Jti) ? undefined : jtiProblem(jti)));
-  found.throwIfAny();
+  const violations = new Violations();
+  violations.checkJtis("jtis", keys, (jti) => (existing.has(jti as Jti) ? undefined : jtiProblem(jti)));
+  violations.throwIfAny();
 }
 
 export function readPruneRequest({ maxCount, dryRun, expiredBefore }: PruneRequest): {
@@ -254,9 +257,9 @@ export function readPruneRequest({ maxCount, dryRun, expiredBefore }: PruneReque
   dryRun: boolean;
   expiredBefore: EpochMs | undefined;
 } {
-  const found = new Violations();
-  if (maxCount < 0) found.add("max_count", "must not be negative");
-  const before = found.time("expired_before", expiredBefore);
-  found.throwIfAny();
+  const violations = new Violations();
+  if (maxCount < 0) violations.add("max_count", "must not be negative");
+  const before = violations.time("expired_before", expiredBefore);
+  violations.throwIfAny();
   return { limit: Math.min(maxCount || DEFAULT_PRUNE_COUNT, MAX_PRUNE_COUNT), dryRun, expiredBefore: before };
 }

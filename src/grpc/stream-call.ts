@@ -20,7 +20,7 @@ export interface StreamMethod extends AuthenticatedMethod {
   readonly disconnect: (peer: string) => void;
 }
 
-/** What the streams of a method need. */
+/** The dependencies and limits of the streams of a method. */
 export interface StreamSetup extends StreamLimits, Pick<StreamMethod, "disconnect"> {
   readonly environment: CallEnvironment;
 }
@@ -92,7 +92,7 @@ export abstract class StreamCall<I extends object>
   }
 
   protected override attributeTo(caller: string): void {
-    // From here on, what the transport keeps of incomplete messages is attributed to the caller.
+    // From now on, the transport attributes the memory of incomplete messages to the caller.
     (this.#call.metadata as { [CALLER]?: string })[CALLER] = caller;
     this.#place.take(caller);
   }

@@ -24,7 +24,7 @@ export interface StreamPlace {
 
 /** Limits on the streams of a method. */
 export interface StreamLimits {
-  /** Maximum number of open streams. Absent: that of the method. */
+  /** Maximum number of open streams. Absent: the method's own maximum. */
   readonly maxOpen?: number;
   /** Maximum number of open streams of one known caller. */
   readonly maxPerCaller: number;

@@ -17,17 +17,17 @@ type Response = NonNullable<MessageInitShape<typeof WatchResponseSchema>["respon
 
 /** The state of the caller's copy, from which it resumes; undefined if it has no copy. Throws INVALID_REQUEST. */
 export function readStart({ revision, key, entryKinds }: WatchRequest_Start): CopyState | undefined {
-  const found = new Violations();
+  const violations = new Violations();
   if (!entryKinds.includes(EntryKind.JTI)) {
-    found.add("start.entry_kinds", "must hold ENTRY_KIND_JTI: the blacklist has entries of this kind");
+    violations.add("start.entry_kinds", "must hold ENTRY_KIND_JTI: the blacklist has entries of this kind");
   }
   const read = revision === "" ? undefined : parseRevision(revision);
   if (revision !== "" && read === undefined)
-    found.add("start.revision", "must be a revision that this service returned");
+    violations.add("start.revision", "must be a revision that this service returned");
   if (revision !== "" && key.length !== KEY_BYTES) {
-    found.add("start.key", `must be given with a revision, and have ${KEY_BYTES} bytes`);
+    violations.add("start.key", `must be given with a revision, and have ${KEY_BYTES} bytes`);
   }
-  found.throwIfAny();
+  violations.throwIfAny();
   return read === undefined ? undefined : { revision: read, key };
 }
 
