@@ -7,7 +7,7 @@ import type { ClockBounds } from "../time/clock-bounds.ts";
 import type { TokenIdentity } from "../token-identity.ts";
 import type { Awaitable, CheckAnswer, CheckService, Freshness } from "./check-service.ts";
 import type { Observer } from "./observer.ts";
-import { PrunePace } from "./prune-pace.ts";
+import { prunePause } from "./prune-pace.ts";
 import { Allowance, type Quota } from "./quota.ts";
 import type { Writer, Written } from "./writer.ts";
 
@@ -103,9 +103,8 @@ export class Blacklist {
 
   async prune(request: Pick<PruneTask, "limit" | "dryRun" | "expiredBefore">): Promise<PruneResult> {
     const { clock, observer, retentionMs, store } = this.#options;
-    const pace = new PrunePace(clock, () => this.#checkCount);
-    const context = { ...this.#expiryContext(), retentionMs, pause: () => pace.pause() };
-    const result = await store.prune({ ...request, ...context });
+    const pause = prunePause(clock, () => this.#checkCount);
+    const result = await store.prune({ ...request, ...this.#expiryContext(), retentionMs, pause });
     if (!request.dryRun) observer?.pruned(result.count);
     return result;
   }

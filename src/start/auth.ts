@@ -22,11 +22,11 @@ export interface Auth {
   /** Absent: clients are not asked for certificates. */
   readonly certificateAuthenticator: CertificateAuthenticator | undefined;
   readonly rawTokens: RawTokenVerifier;
-  /** Whether the file of the certificates' roles is unusable; undefined if there is none. */
+  /** Whether the last version of the certificate roles file was unusable; undefined if there is no such file. */
   readonly rolesRejected: boolean | undefined;
-  /** The number of key sets whose last read failed. */
+  /** The number of key sets that could not be read last time. */
   readonly unreadableKeySets: number;
-  /** Stops reading key sets and the file of roles. */
+  /** Stops reading key sets and the roles file. */
   stop(): void;
 }
 
@@ -38,7 +38,7 @@ interface Dependencies {
   readonly onOutcome: (outcome: AuthOutcome) => void;
 }
 
-/** Creates what authenticates callers and verifies raw tokens. Begins to read key sets, without waiting for them. */
+/** Creates the authenticators and the verifier of raw tokens. Begins to read key sets, without waiting for them. */
 export function startAuth(security: Security, { clock, clockBounds, log, onOutcome }: Dependencies): Auth {
   const keySets: JwksCache[] = [];
   function keySet(name: string, source: JwksSource): JwksCache {

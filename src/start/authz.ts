@@ -20,7 +20,7 @@ export interface StartedAuthz {
   close(): Promise<void>;
 }
 
-/** Creates what decides about proxies' requests, and starts its HTTP server. Throws StartError if it cannot listen. */
+/** Creates the token authorizer, and starts its HTTP server if it has an address. Throws StartError if the server cannot listen. */
 export async function startAuthz(
   authz: Authz,
   { blacklist, tracing, ...parts }: Dependencies,

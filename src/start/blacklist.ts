@@ -3,7 +3,6 @@ import type { Logger } from "pino";
 import { AcknowledgedCommits } from "../blacklist/acknowledged-commits.ts";
 import { Blacklist } from "../blacklist/blacklist.ts";
 import { ChangeLog } from "../blacklist/change-log.ts";
-import type { CheckService } from "../blacklist/check-service.ts";
 import { CoalescedChecks } from "../blacklist/coalesced-checks.ts";
 import { Follower } from "../blacklist/follower.ts";
 import { IndexedChecks } from "../blacklist/indexed-checks.ts";
@@ -14,7 +13,7 @@ import { Quota } from "../blacklist/quota.ts";
 import { WatchHub } from "../blacklist/watch-hub.ts";
 import { Writer } from "../blacklist/writer.ts";
 import type { Config } from "../config/config.ts";
-import type { CommitResult, DatabaseState, Store } from "../store/store.ts";
+import type { DatabaseState, Store } from "../store/store.ts";
 import type { Clock } from "../time/clock.ts";
 import type { ClockBounds } from "../time/clock-bounds.ts";
 
@@ -24,43 +23,28 @@ import type { ClockBounds } from "../time/clock-bounds.ts";
  */
 const DEFAULT_QUOTA_SHARE = 0.75;
 
-interface IndexDependencies {
+interface Dependencies {
   readonly store: Store;
   readonly clock: Clock;
   readonly clockBounds: ClockBounds;
   readonly log: Logger;
   readonly observer: Observer;
-  /** Called whenever {@link Index.isComplete} may have changed. */
-  readonly onPhaseChange: () => void;
-}
-
-interface Dependencies extends IndexDependencies {
+  /** Called whenever the follower's phase has changed. */
+  readonly onPhase: () => void;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
 
-interface Index {
-  readonly checks: CheckService;
-  /** Absent, as is `watchHub`, if the index is off. */
-  readonly follower: Follower | undefined;
-  readonly watchHub: WatchHub | undefined;
-  /** Whether positives can be answered without the database. */
-  readonly isComplete: boolean;
-  /** Must be called with each commit before its success is reported; see {@link Follower.addOwnCommit}. */
-  addOwnCommit(result: CommitResult): void | Promise<void>;
-  /** Reads the state of the database, by the read that also brings the index up to date. */
-  probe(): Promise<DatabaseState>;
-  /** Starts loading the index. */
-  start(): void;
-  stop(): void;
-}
-
 interface StartedBlacklist {
   readonly blacklist: Blacklist;
-  readonly index: Index;
+  /** Keeps the index; absent, as is `watchHub`, with `INDEX=off`. */
+  readonly follower: Follower | undefined;
+  readonly watchHub: WatchHub | undefined;
   readonly backlog: PruneBacklog;
   /** Absent if there are no quotas. */
   readonly quota: Quota | undefined;
+  /** Reads the state of the database, if possible by a read that also brings the index up to date. */
+  probe(): Promise<DatabaseState>;
   start(): void;
   /** Stops the background work, once no new calls arrive. Waits a limited time for a write or prune in flight. */
   stop(): Promise<void>;
@@ -69,23 +53,36 @@ interface StartedBlacklist {
 /** Creates the blacklist and its background work. */
 export function createBlacklist(
   config: Config,
-  { onPhaseChange, random, ...parts }: Dependencies,
+  { onPhase, random, ...parts }: Dependencies,
 ): StartedBlacklist {
-  const { expiryLeewayMs: leewayMs, pruneRetentionMs: retentionMs } = config;
-  const common = { ...parts, leewayMs, retentionMs };
-  const index = createIndex(config, { ...parts, onPhaseChange });
-  const writer = new Writer({ ...common, onCommit: (result) => index.addOwnCommit(result) });
-  const quota = quotaOf(config, { ...parts, index });
-  const blacklist = new Blacklist({ ...common, writer, checks: index.checks, quota });
+  const { expiryLeewayMs: leewayMs, pruneRetentionMs: retentionMs, indexMaxEntries: maxEntries } = config;
+  const acknowledged = new AcknowledgedCommits(parts.store);
+  const common = { ...parts, acknowledged, leewayMs, retentionMs };
+  const fromDatabase = new CoalescedChecks(common);
+  const changeLog = new ChangeLog();
+  const follower = config.index ? new Follower({ ...common, changeLog, maxEntries, onPhase }) : undefined;
+  const checks =
+    follower === undefined
+      ? fromDatabase
+      : new IndexedChecks({ ...common, follower, fallback: fromDatabase });
+  const writer = new Writer({
+    ...common,
+    onCommit: (result) =>
+      follower === undefined ? acknowledged.add(result.revision) : follower.addOwnCommit(result),
+  });
+  const quota = quotaOf(config, { ...parts, follower });
+  const blacklist = new Blacklist({ ...common, writer, checks, quota });
   const schedule = new PruneSchedule({ ...parts, blacklist, random });
   const backlog = new PruneBacklog(common);
   return {
     blacklist,
-    index,
+    follower,
+    watchHub: follower && new WatchHub({ ...common, follower, changeLog }),
     backlog,
     quota,
+    probe: () => (follower?.isComplete ? follower.databaseState() : fromDatabase.databaseState()),
     start() {
-      index.start();
+      follower?.start();
       schedule.start(config.pruneIntervalMs);
       backlog.start();
     },
@@ -95,7 +92,7 @@ export function createBlacklist(
         Promise.race([work, delay(config.shutdownGraceMs * FLUSH_SHARE_OF_GRACE, undefined, { ref: false })]);
       backlog.stop();
       await within(schedule.stop());
-      index.stop();
+      follower?.stop();
       await within(writer.settled());
     },
   };
@@ -106,7 +103,7 @@ const FLUSH_SHARE_OF_GRACE = 0.1;
 
 function quotaOf(
   { security, expiryLeewayMs, indexMaxEntries }: Config,
-  { store, clock, index: { follower } }: Pick<Dependencies, "store" | "clock"> & { readonly index: Index },
+  { store, clock, follower }: Pick<Dependencies, "store" | "clock"> & { follower: Follower | undefined },
 ): Quota | undefined {
   const { quota, bearers, certificateRoles } = security;
   const isAuthenticated = bearers !== undefined || certificateRoles !== undefined;
@@ -124,43 +121,4 @@ function quotaOf(
     count: (revokedBy, limit) =>
       store.countBy({ revokedBy, limit, now: clock.now(), leewayMs: expiryLeewayMs }),
   });
-}
-
-/** Creates the part that answers checks: from memory, or, with `INDEX=off`, from the database. */
-function createIndex(config: Config, { onPhaseChange, ...parts }: IndexDependencies): Index {
-  const { store } = parts;
-  const acknowledged = new AcknowledgedCommits(store);
-  const common = { ...parts, acknowledged, leewayMs: config.expiryLeewayMs };
-  const fromDatabase = new CoalescedChecks(common);
-  if (!config.index) {
-    return {
-      checks: fromDatabase,
-      follower: undefined,
-      watchHub: undefined,
-      isComplete: false,
-      addOwnCommit: ({ revision }) => acknowledged.add(revision),
-      probe: () => fromDatabase.databaseState(),
-      start() {},
-      stop() {},
-    };
-  }
-  const changeLog = new ChangeLog();
-  const follower = new Follower({
-    ...common,
-    changeLog,
-    maxEntries: config.indexMaxEntries,
-    onPhase: onPhaseChange,
-  });
-  return {
-    checks: new IndexedChecks({ ...common, follower, fallback: fromDatabase }),
-    follower,
-    watchHub: new WatchHub({ ...common, follower, changeLog }),
-    get isComplete() {
-      return follower.isComplete;
-    },
-    addOwnCommit: (result) => follower.addOwnCommit(result),
-    probe: () => (follower.isComplete ? follower.databaseState() : fromDatabase.databaseState()),
-    start: () => follower.start(),
-    stop: () => follower.stop(),
-  };
 }

@@ -18,7 +18,7 @@ export async function migrate(
   print: (line: string) => void,
 ): Promise<boolean> {
   if (action !== "up" && database.kind === "sqlite" && !existsSync(database.filename)) {
-    // Opening it would create it.
+    // Opening the file would create it.
     print(`the database file ${database.filename} does not exist: serve or migrate up creates it`);
     return action !== "check";
   }
@@ -29,7 +29,6 @@ export async function migrate(
   try {
     return await ACTIONS[action](engine, print);
   } catch (error) {
-    // Knex's name for it.
     if ((error as Error).name === "MigrationLocked") {
       throw new StartError(
         "another migration holds the lock: wait for it, or, if it was killed, run `token-blacklist migrate unlock` and try again",

@@ -101,10 +101,10 @@ export async function start(
       log,
       random,
       observer: tracing === undefined ? metrics.domain : new SharedSpans(metrics.domain, tracing),
-      onPhaseChange: () => updateServing(),
+      onPhase: () => updateServing(),
     });
     closers.push(() => started.stop());
-    const { blacklist, index, backlog, quota } = started;
+    const { blacklist, follower, watchHub, backlog, quota } = started;
 
     let serving: Serving = "nothing";
     const { security } = config;
@@ -130,7 +130,6 @@ export async function start(
     const onOutcome = (outcome: AuthOutcome) => metrics.authenticated(outcome);
     const auth = startAuth(security, { clock, clockBounds, log, onOutcome });
     closers.push(() => auth.stop());
-    const { follower, watchHub } = index;
     metrics.exportState({
       serving: () => serving,
       store,
@@ -199,11 +198,11 @@ export async function start(
     let isStopping = false;
     /** Updates the health status. */
     function updateServing(): void {
-      serving = servingOf({ isStopping, isHealthy, knowsPositives: index.isComplete });
+      serving = servingOf({ isStopping, isHealthy, knowsPositives: follower?.isComplete ?? false });
       grpc.setServing(serving);
     }
     const monitor = new DatabaseMonitor({
-      probe: () => index.probe(),
+      probe: () => started.probe(),
       clock,
       clockBounds,
       log,

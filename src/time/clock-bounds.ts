@@ -22,20 +22,20 @@ export class ClockBounds {
     this.#seen = { clock: databaseClock, at: this.#clock.monotonic() };
   }
 
-  /**
-   * The earlier clock's current time: a time before it has passed by both clocks. The database's clock is extrapolated from the arrival of
-   * its reading, so by no more than the time since it was read.
-   */
+  /** The current time by the slower clock: a time before it has passed by both clocks. */
   earliest(): EpochMs {
     return Math.min(this.#clock.now(), Math.floor(this.#database())) as EpochMs;
   }
 
-  /** The later clock's current time: a time after it has passed by neither clock. */
+  /** The current time by the faster clock: a time after it has passed by neither clock. */
   latest(): EpochMs {
     return Math.max(this.#clock.now(), Math.floor(this.#database())) as EpochMs;
   }
 
-  /** The database's clock, extrapolated; the local clock if there is no reading. */
+  /**
+   * The database's clock, extrapolated from the arrival of its reading, so by no more than the time since it was read; the local clock if
+   * there is no reading.
+   */
   #database(): number {
     if (this.#seen === undefined) return this.#clock.now();
     const { clock, at } = this.#seen;

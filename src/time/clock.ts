@@ -1,4 +1,4 @@
-// The global of this name is a getter, and each access takes longer.
+// The global `performance` is a getter, which is slower.
 import { performance } from "node:perf_hooks";
 import type { EpochMs } from "../entry.ts";
 import { MAX_TIMER_MS } from "../limits.ts";
@@ -10,7 +10,7 @@ export interface Clock {
   /** Milliseconds since an arbitrary start; never decreases. For measuring durations. */
   monotonic(): number;
   /**
-   * Calls `callback` once after `delayMs`, of any length; never if that is infinite. The returned function cancels the call. Does not keep
+   * Calls `callback` once after `delayMs`, of any length; never if it is infinite. The returned function cancels the call. Does not keep
    * the process alive.
    */
   schedule(delayMs: number, callback: () => void): () => void;
@@ -36,7 +36,7 @@ function scheduleFar(delayMs: number, callback: () => void): () => void {
   return () => cancel();
 }
 
-/** A reading of both clocks of this machine, in milliseconds: {@link Clock.monotonic} and {@link Clock.now}. */
+/** One reading of {@link Clock.monotonic} and {@link Clock.now}. */
 export interface ClockReading {
   readonly monotonic: number;
   readonly wall: EpochMs;
@@ -46,14 +46,14 @@ export function readClocks(clock: Clock): ClockReading {
   return { monotonic: clock.monotonic(), wall: clock.now() };
 }
 
-/** A lower bound of the milliseconds since `reading`; see {@link elapsedBetween}. */
+/** {@link elapsedBetween} `reading` and now. */
 export function elapsedSince(reading: ClockReading, clock: Clock): number {
   return elapsedBetween(reading, readClocks(clock));
 }
 
 /**
- * A lower bound of the milliseconds between two readings. The monotonic clock may stop while a virtual machine is suspended, and the wall
- * clock may be set back, so the larger difference counts: it is safer to assume that more time has passed, and data is staler.
+ * The milliseconds between two readings: the larger difference, because the monotonic clock may stop while a virtual machine is suspended,
+ * and the wall clock may be set back. It is safer to assume that data is staler.
  */
 export function elapsedBetween(earlier: ClockReading, later: ClockReading): number {
   return Math.max(later.monotonic - earlier.monotonic, later.wall - earlier.wall);

@@ -1,7 +1,7 @@
 const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /**
- * Parses a duration such as `250ms`, `30s`, `5m`, `1h`, `7d` or a sequence of these (`1h30m`), to milliseconds; `0` needs no unit. Throws a
+ * Parses a duration such as `250ms`, `30s`, `5m`, `1h`, `7d` or a sequence of these (`1h30m`) to milliseconds; `0` needs no unit. Throws a
  * RangeError that states the expected form.
  */
 export function parseDuration(text: string): number {

@@ -13,7 +13,7 @@ export interface Columns {
   readonly until: Uint8Array;
 }
 
-/** Collects entries; grows as needed. */
+/** Collects entries. */
 export class ColumnsBuilder {
   #fingerprints = new DataView(new ArrayBuffer(64 * FINGERPRINT_BYTES));
   #until = new DataView(new ArrayBuffer(64 * UNTIL_BYTES));
@@ -24,7 +24,10 @@ export class ColumnsBuilder {
   }
 
   add(fingerprint: Int32Array, until: number): void {
-    if (this.#size * UNTIL_BYTES === this.#until.byteLength) this.#double();
+    if (this.#size * UNTIL_BYTES === this.#until.byteLength) {
+      this.#fingerprints = doubled(this.#fingerprints);
+      this.#until = doubled(this.#until);
+    }
     const at = this.#size++;
     for (let word = 0; word < WORDS; word++) {
       this.#fingerprints.setInt32(at * FINGERPRINT_BYTES + word * 4, fingerprint[word] as number, true);
@@ -41,11 +44,6 @@ export class ColumnsBuilder {
     };
     this.#size = 0;
     return columns;
-  }
-
-  #double(): void {
-    this.#fingerprints = doubled(this.#fingerprints);
-    this.#until = doubled(this.#until);
   }
 }
 

@@ -4,7 +4,7 @@ import { isAsciiEntryKey, isEntryKey } from "../token-identity.ts";
 import { BLOCK_BYTES, Chaskey } from "./chaskey.ts";
 import { packUuid, UUID_LENGTH } from "./uuid.ts";
 
-/** The name of the hash of `Fingerprinter`, as sent to local copies. Another algorithm needs another name. */
+/** The name of the algorithm, as sent to local copies. Another algorithm needs another name. */
 export const HASH_NAME = "chaskey12-uuid-1";
 
 /** Bytes of the secret key of the fingerprints. */
@@ -20,7 +20,7 @@ export class Fingerprinter {
   readonly #uuids: Chaskey;
   readonly #others: Chaskey;
   readonly #encoder = new TextEncoder();
-  /** The bytes to be hashed, with room for padding and for one byte that shows that a key is too long. */
+  /** The bytes to be hashed, with room for padding, and for one byte more to detect a key that is too long. */
   readonly #scratch = new Uint8Array(MAX_KEY_BYTES + 1 + BLOCK_BYTES);
   readonly #view = new DataView(this.#scratch.buffer);
 

@@ -1,6 +1,6 @@
 import { Slots } from "./slots.ts";
 
-/** Slots of a new table that can be an entry's home, where a search for it begins. A full table doubles them. */
+/** Home slots, where the search for an entry begins, of a new table. A full table doubles them. */
 const INITIAL_HOMES = 12;
 /**
  * The largest table has 300 kB: splitting or sweeping it takes 0.1 to 0.2 ms, which delays no request noticeably, and ten million
@@ -9,19 +9,18 @@ const INITIAL_HOMES = 12;
 const MAX_HOMES = 12 * 2 ** 10;
 /** Slots behind the last home slot, for displaced entries. If they run out, the table counts as full. */
 const SLACK = 64;
-/** Maximum load. Above it, finding a free slot takes long: the search passes 32 slots on average at this load, and 128 at 15/16. */
+/** Maximum load. An insertion passes 32 slots on average at this load, and 128 at 15/16. */
 const MAX_LOAD = 7 / 8;
-/** A visit covers a table in this many passes. Each pass reads slots that are this far apart, from the front to the back. */
+/** A visit makes this many passes over a table, each from front to back over slots that are this far apart. */
 const VISIT_STRIDE = 64;
-/** Two segments that were split from one are joined again up to this load of both: far enough below MAX_LOAD that they do not soon split. */
+/** Two segments that were split from one are joined again up to this load of the result, so far below MAX_LOAD that it does not soon split. */
 const MIN_LOAD = 3 / 8;
 
 /**
  * A part of the index: the entries whose fingerprints have the same last `depth` bits in their second word.
  *
  * A hash table with linear probing, kept sorted by the first word (unsigned), with no free slot between an entry and its home. So
- * an operation that rewrites the table passes once from front to back and can work in place. The last slot stays free and ends
- * every search.
+ * one pass from front to back can rewrite the table in place. The last slot stays free and ends every search.
  */
 export class Segment {
   /** The number of last bits of the second word that all entries share. */
@@ -41,7 +40,6 @@ export class Segment {
     return this.#size;
   }
 
-  /** The size of the table. */
   get bytes(): number {
     return this.#slots.bytes;
   }
@@ -52,10 +50,7 @@ export class Segment {
     return slot < 0 ? 0 : this.#slots.expiryOf(slot);
   }
 
-  /**
-   * Adds an entry, or keeps the later expiry if the entry exists. Returns false, and changes nothing, if the table is full and has
-   * to be split.
-   */
+  /** Adds an entry, or keeps the later expiry if it exists. Returns false, and changes nothing, if the segment has to be split. */
   put(fingerprint: Int32Array, expiresAt: number): boolean {
     const known = this.#slots.find(fingerprint, this.#homeOf(fingerprint[0] as number));
     if (known >= 0) {
@@ -78,7 +73,7 @@ export class Segment {
     return sibling;
   }
 
-  /** Undoes a {@link split}: takes over the entries of `sibling`. Returns false, and changes nothing, unless there is room to spare. */
+  /** Undoes a {@link split}: takes over the entries of `sibling`. Returns false, and changes nothing, if they are too many. */
   join(sibling: Segment): boolean {
     if (this.#size + sibling.#size > MIN_LOAD * this.#homes) return false;
     const joined = new Segment(this.#homes);
@@ -96,8 +91,8 @@ export class Segment {
   }
 
   /**
-   * Calls `each` with every entry; the fingerprint is always in the same array. The order is not that of the table: inserted in table order
-   * into another table, the entries would fill it from the front, and each would be displaced past all earlier ones.
+   * Calls `each` with every entry; the fingerprint is always in the same array. Not in table order: entries that are inserted into another
+   * table in that order fill it from the front, and displace one another.
    */
   visit(each: (fingerprint: Int32Array, expiresAt: number) => void): void {
     const fingerprint = new Int32Array(4);

@@ -9,9 +9,8 @@ const HALF = 2 ** 32;
 /**
  * Slots for entries, numbered from 0, all free at first: 25 bytes each.
  *
- * One byte of each fingerprint, its tag, is kept in a separate array, which fits into the processor's cache long after the slots do
- * not. A tag nearly always tells which slot holds a fingerprint, or that none does: finding an entry costs one memory access, and
- * finding none costs no memory access beyond the tags.
+ * One byte of each fingerprint, its tag, is kept in a separate array, which fits into the processor's cache even when the slots do
+ * not. Nearly always the tags alone show which slot holds a fingerprint, or that none does.
  */
 export class Slots {
   readonly length: number;
@@ -43,7 +42,7 @@ export class Slots {
     return this.#tags[slot] === 0;
   }
 
-  /** The first word of a slot's fingerprint, as {@link secondOf} is its second. */
+  /** The first word of a slot's fingerprint. */
   firstOf(slot: number): number {
     return this.#words[slot * SLOT_WORDS] as number;
   }
@@ -64,7 +63,7 @@ export class Slots {
     this.#words[at + HIGH] = expiresAt / HALF;
   }
 
-  /** Inserts an entry at `slot`; the entries from there up to the free slot `free` move by one. */
+  /** Inserts an entry at `slot`; the entries from there up to the free slot `free` move back by one. */
   insert(slot: number, free: number, fingerprint: Int32Array, expiresAt: number): void {
     const words = this.#words;
     const at = slot * SLOT_WORDS;
@@ -88,7 +87,6 @@ export class Slots {
     this.#tags[slot] = 0;
   }
 
-  /** Copies the fingerprint of a slot into the given array. */
   copyFingerprint(slot: number, fingerprint: Int32Array): void {
     for (let word = 0; word < FINGERPRINT_WORDS; word++)
       fingerprint[word] = this.#words[slot * SLOT_WORDS + word] as number;

@@ -2,12 +2,11 @@ import { Fingerprinter } from "./fingerprint.ts";
 import { Segment } from "./segment.ts";
 
 /**
- * The keys of entries with their expiries, in some 40 bytes per entry: between 29 and 57, as tables fill and split.
+ * The keys of entries with their expiries, in 29 to 57 bytes per entry, some 40 on average.
  *
- * It stores a keyed 128-bit fingerprint in place of a key. An added entry is always found until it is swept; a key that was not
- * added is found with a probability of 2^-128 per key that was. Look-ups and additions take well below a microsecond, and
- * occasionally 0.2 ms when a table is split, however many entries there are. The index has no clock: an expired entry stays until
- * {@link sweep} removes it.
+ * It stores a keyed 128-bit fingerprint in place of a key: a key that was not added is found with a probability of 2^-128 per key that
+ * was. Look-ups and additions take well below a microsecond, or 0.2 ms when a table is split, however many entries there are. The index
+ * has no clock: an expired entry stays until {@link sweep} removes it.
  *
  * Segments are found by the last bits of a fingerprint's second word (extendible hashing): the directory has an element for each
  * value of these bits, and a segment that needs fewer bits is in several elements.
@@ -35,8 +34,8 @@ export class TokenIndex {
   }
 
   /**
-   * Adds an entry, or keeps the later expiry if it exists. `key` is text or, equivalently, its UTF-8: 1 to 255 bytes, well-formed.
-   * `expiresAt` is in whole milliseconds since 1970, from 1 to MAX_EPOCH_MS. Throws a RangeError if `key` is longer.
+   * Adds an entry, or keeps the later expiry if it exists. `key` is text or its UTF-8: 1 to 255 bytes, well-formed. `expiresAt` is in
+   * whole milliseconds since 1970, from 1 to MAX_EPOCH_MS. Throws a RangeError if `key` is longer.
    */
   add(key: string | Uint8Array, expiresAt: number): void {
     this.put(this.#fingerprinter.hash(key), expiresAt);
@@ -76,10 +75,9 @@ export class TokenIndex {
   }
 
   /**
-   * Removes the entries that expire at `cutoff` or before from the next `segments` segments, and returns how many. Resumes where
-   * the last sweep ended, and wraps around: between two arrivals at the start, every entry held throughout has been examined, even
-   * if entries are added in between. No segment is examined twice in a call, so Infinity means all. Frees memory of sparsely filled
-   * tables.
+   * Removes the entries that expire at `cutoff` or before from the next `segments` segments, or from all if that is Infinity, and returns
+   * how many. Resumes where the last sweep ended, and wraps around: each round examines every entry that is held throughout it. Frees
+   * memory of sparsely filled tables.
    */
   sweep(cutoff: number, segments = 1): number {
     const before = this.#size;
@@ -97,9 +95,9 @@ export class TokenIndex {
   }
 
   /**
-   * Calls `each` with the entries of one segment, in no order, and returns the place at which to continue. Repeated from 0 until it
-   * returns {@link END_OF_PLACES}, it passes on every entry that is held throughout, even if entries are added or swept and segments
-   * split or joined in between; some entries come twice. The fingerprint is always in the same array.
+   * Calls `each` with the entries of one segment, in no order, and returns the next place. Repeated from 0 until it returns
+   * {@link END_OF_PLACES}, it passes on every entry that is held throughout, some of them twice, even if segments split or join in
+   * between. The fingerprint is always in the same array.
    *
    * A place is a fingerprint's second word with its bits reversed, so that the entries of a segment are contiguous, as are those of
    * two segments that split or join.
@@ -133,7 +131,7 @@ export class TokenIndex {
   }
 }
 
-/** The end of the places of {@link TokenIndex.visit}. */
+/** The place after all others, see {@link TokenIndex.visit}. */
 export const END_OF_PLACES = 2 ** 32;
 
 function reverseBits(word: number): number {

@@ -4,8 +4,8 @@ export const UUID_LENGTH = 36;
 const HYPHEN = 0x2d;
 
 /**
- * Read from the prototype once. Some libraries (ioredis is one) leave String.prototype in a state in which V8 repeats the method
- * look-up at every call: 36 times per jti, which took longer than the rest of this function.
+ * Read from the prototype once: some libraries (ioredis is one) leave String.prototype in a state in which V8 repeats the method
+ * look-up at every call, which takes longer than the rest of `packUuid`.
  */
 const { charCodeAt } = String.prototype;
 

@@ -1,21 +1,21 @@
 import { expect } from "chai";
-import { PRUNE_CALL_MS, PRUNE_PAUSE_RATIO, PrunePace } from "../../src/blacklist/prune-pace.ts";
+import { PRUNE_CALL_MS, PRUNE_PAUSE_RATIO, prunePause } from "../../src/blacklist/prune-pace.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
-describe("PrunePace", () => {
+describe("the pause of a Prune call", () => {
   let clock: FakeClock;
   let checks: number;
-  let pace: PrunePace;
+  let pause: () => Promise<boolean>;
 
   beforeEach(() => {
     clock = new FakeClock();
     checks = 7;
-    pace = new PrunePace(clock, () => checks);
+    pause = prunePause(clock, () => checks);
   });
 
   it("does not pause without checks", async () => {
     clock.advance(10);
-    expect(await pace.pause()).to.equal(true);
+    expect(await pause()).to.equal(true);
   });
 
   it("leaves checks more time than the chunk has taken, and measures each chunk separately", async () => {
@@ -23,7 +23,7 @@ describe("PrunePace", () => {
       clock.advance(took);
       checks++;
       let rested = false;
-      const rest = pace.pause().then((goOn) => {
+      const rest = pause().then((goOn) => {
         rested = true;
         return goOn;
       });
@@ -37,18 +37,18 @@ describe("PrunePace", () => {
 
   it("pauses for checks during the last chunk, not during earlier ones", async () => {
     checks++;
-    const first = pace.pause();
+    const first = pause();
     clock.advance(0);
     await first;
     clock.advance(10);
-    expect(await pace.pause()).to.equal(true);
+    expect(await pause()).to.equal(true);
     expect(clock.pendingTimers).to.equal(0);
   });
 
   it("ends the call after its maximum duration", async () => {
     clock.advance(PRUNE_CALL_MS - 1);
-    expect(await pace.pause()).to.equal(true);
+    expect(await pause()).to.equal(true);
     clock.advance(1);
-    expect(await pace.pause()).to.equal(false);
+    expect(await pause()).to.equal(false);
   });
 });
