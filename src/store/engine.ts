@@ -5,19 +5,19 @@ import type { CommitResult, ExpiryContext } from "./store.ts";
 /** The differences between databases; everything else is in `knex-store.ts`. Throws as `Store` does. */
 export interface Engine {
   /**
-   * For statements that no login waits for: schema, List, Prune. Writes, checks and the tail have connections of their own: each runs a few
-   * constant statements thousands of times, a commit is one packet of several statements, and none may wait for a connection of the pool.
+   * For the schema, List and Prune, which no login waits for. Writes, checks and the tail have connections of their own, so that they
+   * neither wait for a connection of the pool nor spend time in Knex.
    */
   readonly knex: Knex;
-  /** Whether opening migrates the schema; otherwise an operator runs `migrate up`. */
+  /** Whether opening the store migrates the schema; otherwise an operator runs `migrate up`. */
   readonly migratesOnOpen: boolean;
   /** SQL for the database's clock: whole milliseconds since 1970, UTC, independent of the session's time zone. */
   readonly clockSql: string;
   /** SQL that is 1 on a server that takes writes. */
   readonly writableSql: string;
-  /** Tables whose storage engine has no transactions, so that they may lose a commit; empty on a sound database. */
+  /** Tables whose storage engine has no transactions. */
   unsafeTables(): Promise<readonly { readonly name: string; readonly engine: string }[]>;
-  /** SQL that makes a FROM clause read a table by the index with this name. */
+  /** SQL that follows a table's name in a FROM clause, and makes the database read it by the index with this name. */
   useIndexSql(name: string): string;
   /**
    * Runs one SELECT on the connection reserved for checks; rows are arrays. The only values in `sql` are numbers and hexadecimal
@@ -25,12 +25,12 @@ export interface Engine {
    */
   select(sql: string): Promise<readonly (readonly unknown[])[]>;
 
-  /** Opens a connection of its own for SELECTs that are run repeatedly; the database prepares each once. */
+  /** Opens a connection for SELECTs that are run repeatedly; the database prepares each once. */
   openReader(): Reader;
 
   /**
-   * Called when a server has reported that it takes no writes: after a failover only a new connection finds its successor.
-   * Reconnects the connections for reads, at most once a second.
+   * Reconnects the connections for reads, at most once a second. Called when the server takes no writes: after a failover only a new
+   * connection finds its successor.
    */
   renewReaders(): void;
 

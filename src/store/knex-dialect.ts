@@ -1,16 +1,11 @@
 import knex, { type Knex } from "knex";
 
-// Knex runs what no login waits for: migrations, List, Prune. It is used by its public interface alone.
-
-/** Knex's class for a dialect, to be extended: Knex exports only the class without a dialect. */
+/** Knex's class for a dialect, to be extended: Knex exports only the class that all dialects extend. */
 export function dialectOf(client: "mysql2" | "better-sqlite3"): typeof Knex.Client {
   return knex({ client, useNullAsDefault: true }).client.constructor;
 }
 
-/**
- * Opens Knex. Errors are thrown and logged by the caller: Knex's warnings are dropped, and no error has the text of its statement, which may
- * contain jtis.
- */
+/** Opens Knex. It logs nothing, and no error contains the text of its statement, which may contain jtis. */
 export function openKnex(config: Knex.Config): Knex {
   const opened = knex({
     ...config,

@@ -36,11 +36,11 @@ import type {
 } from "./store.ts";
 import { SqlTail } from "./tail.ts";
 
-/** In the rows of {@link KnexStore.read}: the columns of the state, and the column of the entry's key. */
+/** In the rows of {@link KnexStore.read}: the number of the state's columns, and the index of the key. */
 const STATE_COLUMN_COUNT = 5;
 const KEY_AT = 8;
 
-/** The parts of Knex's connection pool that are read here. */
+/** The part of Knex's connection pool that is used here. */
 interface Pool {
   readonly max: number;
   numUsed(): number;
@@ -54,7 +54,6 @@ export class KnexStore implements Store {
   readonly #clock: Clock;
   readonly #leewayMs: number;
   #identity: DatabaseIdentity | undefined;
-  /** Opening in progress, shared by the calls that wait for it. */
   #opening: Promise<DatabaseIdentity> | undefined;
 
   constructor(engine: Engine, options: { clock: Clock; leewayMs: number }) {
@@ -72,8 +71,7 @@ export class KnexStore implements Store {
   }
 
   async #open(): Promise<DatabaseIdentity> {
-    const { knex } = this.#engine;
-    return this.#onPool(async () => {
+    return this.#onPool(async (knex) => {
       if (this.#engine.migratesOnOpen) await migrateUp(knex);
       const remark = await checkSchema(this.#engine);
       await knex("blacklist_state")
@@ -151,24 +149,21 @@ export class KnexStore implements Store {
   }
 
   async list(query: ListQuery): Promise<ListPage> {
-    if (this.#identity === undefined) await this.#ready();
-    return this.#onPool(async (knex) => {
+    return this.#whenReady(async (knex) => {
       const asOf = query.asOf ?? (Math.min(await this.#databaseClock(), query.now) as EpochMs);
       return listPage(knex, query, asOf);
     });
   }
 
   async countBy(query: CountQuery): Promise<number> {
-    if (this.#identity === undefined) await this.#ready();
-    return this.#onPool(async (knex) => {
+    return this.#whenReady(async (knex) => {
       const now = Math.min(await this.#databaseClock(), query.now);
       return countBy(knex, query, now - query.leewayMs);
     });
   }
 
   async prune(task: PruneTask): Promise<PruneResult> {
-    if (this.#identity === undefined) await this.#ready();
-    return this.#onPool(async (knex) => {
+    return this.#whenReady(async (knex) => {
       const clock = await this.#databaseClock();
       const skew = Math.abs(clock - this.#clock.now());
       if (skew > MAX_CLOCK_SKEW_MS) {
@@ -188,8 +183,7 @@ export class KnexStore implements Store {
   async oldestPrunable(
     context: ExpiryContext & { readonly retentionMs: number },
   ): Promise<EpochMs | undefined> {
-    if (this.#identity === undefined) await this.#ready();
-    return this.#onPool(async (knex) => {
+    return this.#whenReady(async (knex) => {
       const now = Math.min(await this.#databaseClock(), context.now);
       const keptMs = await this.#keptMs(context);
       const { oldest } = onlyRow(await knex("blacklisted_tokens").min({ oldest: "expires_at" }).first());
@@ -212,10 +206,14 @@ export class KnexStore implements Store {
   }
 
   async #databaseClock(): Promise<number> {
-    const row = await this.#engine.knex
-      .select(this.#engine.knex.raw(`${this.#engine.clockSql} AS clock`))
-      .first();
+    const { clockSql, knex } = this.#engine;
+    const row = await knex.select(knex.raw(`${clockSql} AS clock`)).first();
     return Number(onlyRow(row).clock);
+  }
+
+  async #whenReady<T>(work: (knex: Knex) => Promise<T>): Promise<T> {
+    if (this.#identity === undefined) await this.#ready();
+    return this.#onPool(work);
   }
 
   /** Runs statements on the pool and translates their errors. */
@@ -243,12 +241,12 @@ function countStamps(revisions: readonly Revision[]): string {
   return `(SELECT COUNT(*) FROM blacklist_commits WHERE revision IN (${numbers}) AND stamp IN (${stamps}))`;
 }
 
-/** SQL for a column with the number of rows found for `keys`. Not needed for one key: its result is one row, or visibly empty. */
+/** SQL for a column with the number of rows found for `keys`; NULL for one key, whose row is there or not. */
 function countFound(keys: readonly unknown[], column: string): string {
   return keys.length > 1 ? `COUNT(${column}) OVER ()` : "NULL";
 }
 
-/** Throws if there are fewer rows than `count`. With a count of zero there is one row, which holds the state. */
+/** Throws if rows are missing. With a count of zero there is one row, which holds the state. */
 function checkFound(rows: readonly unknown[], count: unknown): void {
   if (count !== null && rows.length !== Math.max(1, Number(count))) throw truncatedResult();
 }

@@ -6,7 +6,7 @@ import type { CountQuery, ListPage, ListQuery } from "./store.ts";
 const newestFirst = { column: "created_at", order: "desc" } as const;
 const lastKeyFirst = { column: "jti", order: "desc" } as const;
 
-/** One page of `query`; expiry is judged at `asOf`. Entries without a creation time come last. */
+/** One page of `query`, for which expiry is judged at `asOf`. */
 export async function listPage(knex: Knex, query: ListQuery, asOf: EpochMs): Promise<ListPage> {
   const { after, filter, limit } = query;
   const rows: EntryRow[] = [];

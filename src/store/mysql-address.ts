@@ -32,9 +32,9 @@ export function connectionOptions(where: MysqlAddress): DriverOptions {
   return isIP(host) === 0 ? { ...address, ssl } : { ...address, ssl, stream: () => connectByAddress(where) };
 }
 
-/** The driver passes no host to TLS if the host is an IP address: Node would then look for "localhost" in the certificate. */
+/** If the host is an IP address, the driver passes no host to TLS, and Node would look for "localhost" in the certificate. */
 function connectByAddress({ host, port }: MysqlAddress): Socket {
   const socket = connect({ host, port, noDelay: true, keepAlive: true });
-  // The property where Node keeps the host of a socket, and which it reads if TLS is given no host.
+  // Node reads the host from this property if TLS is given none.
   return Object.assign(socket, { _host: host });
 }

@@ -7,7 +7,7 @@ import mysql, {
 import { STORE_TIMEOUT_MS } from "../limits.ts";
 import { destroyConnection, prepareSession, run } from "./mysql-session.ts";
 
-/** The server did not answer in time: it may be slow, stopped, or disconnected without notice. */
+/** The server did not answer in time. */
 export class QueryTimeoutError extends Error {
   override readonly name = "QueryTimeoutError";
 }
@@ -17,7 +17,7 @@ type Values = readonly (number | Uint8Array)[];
 /** A connection and its prepared statements. */
 class Session {
   readonly connection: Connection;
-  /** Its cause is the error that ended the connection; the driver itself only reports that the connection is closed. */
+  /** `cause` is the error that ended the connection. Later errors of the driver only say that the connection is closed. */
   readonly loss: { cause?: Error };
   readonly #statements = new Map<string, PrepareStatementInfo>();
 
@@ -48,17 +48,16 @@ class Session {
   }
 }
 
-/** A statement in flight. */
+/** A statement in flight, sent at `since` by the monotonic clock. */
 interface InFlight {
-  /** When it was sent, by the monotonic clock. */
   readonly since: number;
   /** Rejects it and destroys the connection. */
   giveUp(error: Error): void;
 }
 
 /**
- * One connection for one purpose, opened on first use. It is destroyed after any error and after any statement that timed out,
- * because its session may still hold an open transaction or a half-read result.
+ * One connection for one purpose, opened on first use. It is destroyed after any error or timeout, because its session may still hold an
+ * open transaction or a half-read result.
  */
 export class MysqlConnection {
   readonly #options: ConnectionOptions;

@@ -27,7 +27,7 @@ import type { CommitResult, ExpiryContext, WriteResult } from "./store.ts";
 
 /** Interval at which read connections are replaced while their server is read-only. */
 const RENEW_READERS_MS = 1000;
-/** Attempts at one commit, and how long after the first the last may begin, before its callers get UNAVAILABLE. */
+/** Attempts at one commit, and how long after the first the last may begin. */
 const MAX_WRITE_ATTEMPTS = 5;
 const MAX_WRITE_MS = 2 * STORE_TIMEOUT_MS;
 
@@ -35,8 +35,8 @@ const MAX_WRITE_MS = 2 * STORE_TIMEOUT_MS;
 type ReadBackRow = [number, number, ...unknown[]];
 
 /**
- * More commits than a crash may undo. Their numbers are reused, so a commit of ours whose answer was lost may have a lower number than one
- * already seen.
+ * More commits than a crash may undo. Since their numbers are reused, a commit whose answer was lost may have a lower number than one already
+ * seen.
  */
 const MAX_UNDONE_COMMITS = 1000;
 
@@ -47,10 +47,9 @@ export class MysqlEngine implements Engine {
   readonly knex: Knex;
   readonly #options: DriverOptions;
   readonly #pool: MysqlPool;
-  /** Checks and writes have connections of their own, so that no slow statement delays them. */
   readonly #reader: MysqlConnection;
   readonly #writer: MysqlConnection;
-  /** Those of {@link openReader} that are open. */
+  /** The open connections of {@link openReader}. */
   readonly #readers = new Set<MysqlConnection>();
   /** The number of the last commit of this engine. */
   #lastRevision = 0;
@@ -109,7 +108,7 @@ export class MysqlEngine implements Engine {
     try {
       return await work();
     } catch (error) {
-      // A server that is silent on one connection is silent on all; abandon the pool's statements instead of letting each time out.
+      // A server that is silent on one connection is silent on all: the pool's statements need not wait for their own timeouts.
       if (error instanceof QueryTimeoutError) this.#pool.abandon();
       throw this.translate(error);
     }
@@ -148,7 +147,7 @@ export class MysqlEngine implements Engine {
         const exhausted = attempt === MAX_WRITE_ATTEMPTS || performance.now() - began >= MAX_WRITE_MS;
         if (exhausted || this.#closed || !isUnavailable(translated) || refusesWrites(error)) throw translated;
         lostStamps.push(stamp);
-        // Gives the network or the lock's holder time; all delays together take at most a sixth of a second.
+        // Gives the network or the lock's holder time: at most a sixth of a second in all.
         await delay(5 * 2 ** attempt);
       }
     }
@@ -186,7 +185,7 @@ export class MysqlEngine implements Engine {
         entry,
       };
     });
-    // Another replica may have extended an entry in between; the entry as returned is then part of that replica's commit.
+    // Another replica may have extended an entry since; the entry as returned is then part of that replica's commit.
     const newest = Math.max(...found.map(([changedIn]) => changedIn));
     if (newest <= revision.number) return { revision, results };
     const [[later]] = await this.#writer.query<[[number, unknown][], ...unknown[]]>(

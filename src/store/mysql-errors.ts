@@ -33,7 +33,7 @@ const STATEMENT_FAULTS: ReadonlySet<number> = new Set([
   4025, // ER_CONSTRAINT_FAILED, of MariaDB
 ]);
 
-/** Errors of a server, or of a session, that takes no writes; 1048 is raised on purpose by the commit packet (see `commitPacket`). */
+/** Errors of a server, or of a session, that takes no writes. The commit packet raises 1048 on purpose (see `commitPacket`). */
 const WRITE_REFUSALS: ReadonlySet<number> = new Set([
   1036, // ER_OPEN_AS_READONLY
   1048, // ER_BAD_NULL_ERROR
@@ -52,13 +52,13 @@ export function refusesWrites(error: unknown): boolean {
   return isFromServer(error) && WRITE_REFUSALS.has(error.errno);
 }
 
-/** True for an error sent by the server; false for errors of the driver or the network, whose `errno` has another meaning. */
+/** Whether the server sent the error; `errno` has another meaning in errors of the driver or the network. */
 export function isFromServer(error: unknown): error is { readonly errno: number } {
   const { errno, sqlState } = (error ?? {}) as { errno?: unknown; sqlState?: unknown };
   return typeof errno === "number" && sqlState !== undefined;
 }
 
-/** Advice by the error code of the operating system or the driver, for servers that cannot be reached. */
+/** Advice by the code of an error of the operating system or the driver. */
 const BY_CODE: Readonly<Record<string, string>> = {
   ENOTFOUND: "check the host in DATABASE_URL",
   EAI_AGAIN: "check the host in DATABASE_URL, and whether names can be looked up here",
@@ -69,7 +69,7 @@ const BY_CODE: Readonly<Record<string, string>> = {
   HANDSHAKE_SSL_ERROR: "check DATABASE_CA_FILE, and that the certificate names the host in DATABASE_URL",
 };
 
-/** Advice by the error number of MySQL or MariaDB, for problems of an account or a database. */
+/** Advice by the number of an error of MySQL or MariaDB. */
 const BY_ERROR_NUMBER: Readonly<Record<number, string>> = {
   1044: "grant the user its privileges on the database in DATABASE_URL",
   1045: "check user and password in DATABASE_URL, and whether the user must come over TLS (DATABASE_CA_FILE)",
@@ -80,7 +80,7 @@ const BY_ERROR_NUMBER: Readonly<Record<number, string>> = {
   3159: "set DATABASE_CA_FILE: the server takes connections over TLS alone",
 };
 
-/** Advice for an operator about a database error of a command; undefined if there is none beyond the error itself. */
+/** Advice for an operator about a database error; undefined if there is none. */
 export function databaseAdvice(error: unknown): string | undefined {
   const { code, errno } = (error ?? {}) as { code?: string; errno?: number };
   return BY_ERROR_NUMBER[errno ?? 0] ?? BY_CODE[code ?? ""];

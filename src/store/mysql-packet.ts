@@ -29,7 +29,7 @@ export const MYSQL_CLOCK = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTA
 export const MYSQL_WRITABLE =
   "CONCAT(@@global.read_only, @@global.innodb_read_only) IN ('00', '0OFF', 'OFF0', 'OFFOFF')";
 
-/** Whether the new row extends the one that is there, and whether it replaces it as a whole: one that has expired, at `@dead` or before. */
+/** Whether the new row extends the stored one, or replaces it as a whole because it has expired, at `@dead` or before. */
 const EXTENDS = TIME_COLUMNS.map((column) => `VALUES(${column}) > ${column}`).join(" OR ");
 const REPLACES = "VALUES(expires_at) > expires_at AND expires_at <= @dead";
 
@@ -88,17 +88,15 @@ export function readPacket(...selects: readonly string[]): string {
   return [...selects, ENDS_READING].join(";\n");
 }
 
-/** SQL for the rows of these entries, which tell what a commit did to each: its revision is on the rows that it created or changed. */
+/** SQL for the rows of these entries. The revisions in each tell which commits created it and last changed it. */
 export function selectRows(entries: readonly NewEntry[]): string {
   return `SELECT revision, created_revision, ${ENTRY_COLUMNS.join()} FROM blacklisted_tokens WHERE jti IN (${entries.map(({ key }) => literal(key)).join()})`;
 }
 
-/** SQL for a commit's number and stamp. */
 export function selectStamp(revision: number): string {
   return `SELECT revision, stamp FROM blacklist_commits WHERE revision = ${revision}`;
 }
 
-/** The server's answer to an INSERT. */
 export interface InsertAnswer {
   readonly affectedRows: number;
   /** `Records: 3  Duplicates: 1  Warnings: 0`, in the server's language; empty for a single row. */

@@ -32,9 +32,9 @@ export function createMysqlPool(
   options: DriverOptions,
   { timeoutMs, connectTimeoutMs }: PoolTimeouts,
 ): MysqlPool {
-  /** For each statement in flight, what aborts it. */
+  /** Functions that abort the statements in flight. */
   const inFlight = new Set<(error: Error) => void>();
-  /** Connections that are not used again. */
+  /** Connections that must not be used again. */
   const unusable = new WeakSet<Connection>();
 
   function discard(connection: Connection): void {
@@ -48,7 +48,7 @@ export function createMysqlPool(
     }
 
     override async destroyRawConnection(connection: Connection): Promise<void> {
-      // Knex would close the connection gracefully, and wait for ever if the server no longer answers.
+      // Knex would close the connection gracefully, and wait forever if the server no longer answers.
       destroyConnection(connection);
     }
 
@@ -65,8 +65,7 @@ export function createMysqlPool(
       try {
         return await Promise.race([super.query(connection, query), givenUp]);
       } catch (error) {
-        // As with every other connection, its session may hold state or restrictions: a session opened while the account's password
-        // had expired would be refused for ever.
+        // The session may hold state or restrictions: one that was opened while the account's password had expired stays restricted.
         if (!isStatementFault(error)) discard(connection);
         throw error;
       } finally {

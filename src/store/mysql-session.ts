@@ -3,8 +3,8 @@ import type { Connection, RowDataPacket } from "mysql2";
 import { storeUnavailable } from "../errors.ts";
 
 /**
- * The first statements of a session, on every server: no result is truncated, no statement is ended early, and no transaction that
- * `init_connect` began continues. A server runs the version comment that is meant for it and skips the other.
+ * The first statements of a session, on every server: no result is truncated, no statement is ended early, and a transaction that
+ * `init_connect` began is rolled back. MySQL and MariaDB each run the version comment that is meant for them.
  */
 const FIRST_STATEMENTS = [
   // Precedes any quoted text. The driver writes and reads UTF-8, regardless of the character set that the server derives from the handshake.
@@ -48,8 +48,7 @@ const OPTIONAL_VARIABLES: Readonly<Record<string, string>> = {
   use_secondary_engine: "'OFF'",
   wait_timeout: "28800",
   wsrep_dirty_reads: "0",
-  // A read waits until this node has applied what other nodes of the cluster have committed; waits that are configured already
-  // stay.
+  // A read waits until this node has applied what other nodes of the cluster have committed. Keeps other waits that are configured.
   wsrep_sync_wait: "@@SESSION.wsrep_sync_wait | 1",
 };
 

@@ -7,7 +7,7 @@ import { MysqlEngine } from "./mysql-engine.ts";
 import { openSqliteEngine } from "./sqlite-engine.ts";
 import type { Store } from "./store.ts";
 
-/** Timeout of statements for which no login waits: List, Prune. */
+/** Timeout of List's and Prune's statements, for which no login waits. */
 const SLOW_STORE_TIMEOUT_MS = 8000;
 
 /**
@@ -18,7 +18,7 @@ export function openStore(address: DatabaseAddress, options: { clock: Clock; lee
   return new KnexStore(openEngine(address), options);
 }
 
-/** Opens the engine alone. `timeoutMs` bounds a statement; migrations are given a larger value than the service uses. */
+/** Opens the engine alone. `timeoutMs` bounds one statement of Knex's; migrations need a larger value than the service. */
 export function openEngine(
   address: DatabaseAddress,
   { timeoutMs = SLOW_STORE_TIMEOUT_MS, connectTimeoutMs = STORE_TIMEOUT_MS } = {},

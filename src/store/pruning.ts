@@ -18,7 +18,7 @@ export async function deleteExpired(
   { limit, pause }: Pick<PruneTask, "limit" | "pause">,
 ): Promise<PruneResult> {
   let count = 0;
-  // Starts each chunk where the last one ended: otherwise rows deleted but not yet purged would be scanned again for every chunk.
+  // Each chunk starts where the last one ended: otherwise rows deleted but not yet purged would be scanned again for every chunk.
   let from = Number.MIN_SAFE_INTEGER;
   for (;;) {
     // Selects one row more than it may delete, to learn whether any remain.
@@ -55,9 +55,8 @@ export async function countExpired(knex: Knex, cutoff: number, limit: number): P
   return { count: Math.min(total, limit), hasMore: total > limit };
 }
 
-/** One call trims at most this many chunks of commits. The next call continues if there are more, as after a busy hour. */
+/** The number of chunks that one call trims at most, and the commits in each. The next call continues. */
 const TRIM_CHUNKS = 100;
-/** Commits in one chunk. */
 const TRIM_CHUNK = 5000;
 
 /** Deletes the stamps of commits older than a day. The last commit keeps its stamp, however old it is. */

@@ -5,20 +5,19 @@ import type { Revision } from "../revision.ts";
 import { type Engine, text } from "./engine.ts";
 import type { DatabaseState, TailEntry } from "./store.ts";
 
-/** The columns of an entry's times. */
+/** The columns of an entry's times; {@link timeValues} are their values. */
 export const TIME_COLUMNS = ["expires_at"] as const;
 
-/** The values of `TIME_COLUMNS`. */
 export function timeValues({ expiresAt }: EntryTimes): readonly number[] {
   return [expiresAt];
 }
 
-/** The entry in a row that is read as an array: its key is at `keyAt`, followed by the columns of `TIME_COLUMNS` in their order. */
+/** The entry in a row that is an array: its key is at `keyAt`, followed by `TIME_COLUMNS`. */
 export function tailEntry(row: readonly unknown[], keyAt: number): TailEntry {
   return { key: row[keyAt] as Uint8Array, expiresAt: Number(row[keyAt + 1]) as EpochMs };
 }
 
-/** The columns of an entry, in the order of rows that are read as arrays. An entry's key is in the column `jti`. */
+/** The columns of an entry. Its key is in the column `jti`. */
 export const ENTRY_COLUMNS = ["jti", ...TIME_COLUMNS, "created_at", "reason", "revoked_by"] as const;
 
 /** A row of `blacklisted_tokens` as the drivers return it. */
@@ -40,7 +39,7 @@ export function entryOf({ jti, expires_at, created_at, reason, revoked_by }: Ent
   };
 }
 
-/** The entry of a row that is read as an array, whose `ENTRY_COLUMNS` begin at `at`. */
+/** The entry in a row that is an array: its `ENTRY_COLUMNS` begin at `at`. */
 export function entryAt(row: readonly unknown[], at: number): Entry {
   const columns = ENTRY_COLUMNS.map((column, index) => [column, row[at + index]]);
   return entryOf(Object.fromEntries(columns) as EntryRow);
@@ -51,7 +50,7 @@ export function stateColumns({ clockSql, writableSql }: Engine): string {
   return `state.revision, commits.stamp, state.generation, ${clockSql}, ${writableSql}`;
 }
 
-/** SQL for the tables that these columns are in. */
+/** SQL for the tables of {@link stateColumns}. */
 export const STATE_TABLES =
   "blacklist_state state JOIN blacklist_commits commits ON commits.revision = state.revision";
 
@@ -67,12 +66,10 @@ export function stateOf(row: readonly unknown[] | undefined, generation: string)
   };
 }
 
-/** For an answer without the row that holds the state. */
 export function stateLost(): ServiceError {
   return storeUnavailable("the database has lost its state row");
 }
 
-/** A commit's number and stamp from its columns. */
 export function revisionOf(number: unknown, stamp: unknown): Revision {
   return { number: Number(number), stamp: hex(stamp) };
 }
@@ -96,10 +93,7 @@ export function hex(bytes: unknown): string {
   return Buffer.from(bytes as Uint8Array).toString("hex");
 }
 
-/**
- * For a result with fewer rows than the database found, caused by a setting of the session or by a proxy. Any row may be missing,
- * so nothing of the result is used.
- */
+/** For a result with fewer rows than the database found, caused by a setting of the session or by a proxy. No row of it is used. */
 export function truncatedResult(): ServiceError {
   return storeUnavailable("the database's answer was cut short");
 }

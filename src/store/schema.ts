@@ -3,7 +3,7 @@ import { SchemaError, storeUnavailable } from "../errors.ts";
 import type { Engine } from "./engine.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
-/** Knex requires it of every migration. */
+/** Knex requires it of each migration. */
 async function down(): Promise<never> {
   throw new Error("the blacklist is not dropped by a migration");
 }
@@ -40,7 +40,7 @@ export async function schemaStatus(knex: Knex): Promise<SchemaStatus> {
   };
 }
 
-/** Applies the pending migrations and returns their names. Throws STORE_UNAVAILABLE if the database does not show them afterwards. */
+/** Applies the pending migrations and returns their names. Throws STORE_UNAVAILABLE if the database does not have them afterwards. */
 export async function migrateUp(knex: Knex): Promise<string[]> {
   const [, names] = await knex.migrate.latest(CONFIG);
   if (names.length === 0) return names;

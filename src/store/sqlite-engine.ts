@@ -18,7 +18,7 @@ const CLOCK = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)
 
 /**
  * The embedded database: one file, one process, one connection; every statement is synchronous. Writes, checks and the tail bypass Knex,
- * which would take longer than the statement; no transaction of Knex's is open meanwhile, since only migrations have any.
+ * which would take longer than the statement. They never run within a transaction of Knex's, since only migrations have one.
  */
 export class SqliteEngine implements Engine {
   readonly migratesOnOpen = true;
@@ -122,8 +122,7 @@ export class SqliteEngine implements Engine {
     if (this.#isClosed) return;
     this.#isClosed = true;
     try {
-      // Leaves one complete file and releases its lock now; closing alone does so only when the last statement is
-      // garbage-collected.
+      // Leaves one complete file and releases its lock now, and not only when the last statement is garbage-collected.
       this.#database.pragma("journal_mode = DELETE");
       this.#database.pragma("locking_mode = NORMAL");
       this.#database.exec("SELECT count(*) FROM sqlite_master");
@@ -133,7 +132,7 @@ export class SqliteEngine implements Engine {
   }
 }
 
-/** Creates an embedded database and its folder if they are missing, and opens the file. Throws StartError with a one-line message. */
+/** Opens an embedded database; creates it and its folder if they are missing. Throws StartError. */
 export function openSqliteEngine(filename: string): SqliteEngine {
   try {
     createPrivately(filename);
@@ -200,7 +199,7 @@ function commit(database: Database, entries: readonly NewEntry[], context: Expir
   database
     .prepare("INSERT INTO blacklist_commits (revision, stamp, committed_at) VALUES (?, ?, ?)")
     .run(revision, stamp, clock);
-  // An entry that expires then or before has expired by both clocks.
+  // An entry that expires at this time or before has expired by both clocks.
   const dead = Math.min(clock, context.now) - context.leewayMs;
   const find = database.prepare(`SELECT ${ENTRY_COLUMNS.join()} FROM blacklisted_tokens WHERE jti = ?`);
   const replace = database.prepare(
@@ -247,14 +246,14 @@ const FILE_MODE = 0o600;
 const OTHERS = 0o077;
 
 /**
- * Creates the file of an embedded database, empty, and its folder if they are missing, accessible to this user only: the file tells
- * what was revoked and why, and write access allows undoing a revocation. Leaves existing files alone. Throws as `node:fs` does.
+ * Creates the file, empty, and its folder if they are missing, accessible to this user only: the file tells what was revoked and why,
+ * and who can write to it can undo a revocation.
  */
 function createPrivately(filename: string): void {
   const folder = dirname(filename);
   // One level only: a path with more missing folders is taken for a mistake.
   if (!existsSync(folder)) mkdirSync(folder, { mode: FOLDER_MODE });
-  // SQLite would create the file with the process's umask, which mostly lets all users read it.
+  // SQLite would apply the process's umask, which mostly lets all users read the file.
   if (!existsSync(filename)) closeSync(openSync(filename, "a", FILE_MODE));
 }
 

@@ -2,25 +2,25 @@ import type { Entry, EntryKey, EntryTimes, EpochMs, NewEntry } from "../entry.ts
 import type { Revision } from "../revision.ts";
 
 /**
- * Stores the blacklist: one table of entries, one order of commits. These comments are the contract, and `test/store/contract.ts`
- * holds every implementation to it.
+ * Stores the blacklist: one table of entries, one order of commits. `test/store/contract.ts` tests that every implementation does what
+ * these comments say.
  *
  * Every method throws `ServiceError` with reason STORE_UNAVAILABLE when the database cannot be reached, does not answer in time,
  * answers with an error that does not blame the statement or its data, refuses writes, is not the one this store was opened on, or
- * sends fewer rows than it found. The store recovers without being reopened. No method ever answers from an earlier state. Any
- * number of calls may run at once.
+ * sends fewer rows than it found. The store recovers without being reopened. Methods never answer from an earlier state, and may be called
+ * concurrently.
  */
 export interface Store {
   /**
-   * Connects, and checks that this version may use the schema. Raises the leeway that the database remembers (the largest any
-   * replica ever ran with) to this replica's, if that is larger. Every other method opens the store if necessary. Throws
-   * `SchemaError` if the schema is too old, too new or absent; the other methods then throw STORE_UNAVAILABLE.
+   * Connects, and checks that this version may use the schema. Stores this replica's leeway if it is the largest that any replica has run
+   * with. Every other method opens the store if necessary. Throws `SchemaError` if the schema is too old, too new or absent; the other
+   * methods then throw STORE_UNAVAILABLE.
    */
   open(): Promise<DatabaseIdentity>;
 
   /**
-   * Adds or extends entries in one durable commit: all of them or none. Each key may occur once. Returns only once the database
-   * shows the commit; a server's acknowledgement of COMMIT is not relied on.
+   * Adds or extends entries in one durable commit: all of them or none. Each key may occur once. Returns once a read after the COMMIT has
+   * shown the commit.
    *
    * An entry whose `expiresAt + leewayMs` lies in the past by both clocks counts as absent and is replaced as a whole. Of an
    * existing entry only the {@link EntryTimes} may change, and each only to a later one. A commit whose answer was lost is retried
@@ -30,9 +30,9 @@ export interface Store {
   write(entries: readonly NewEntry[], context: ExpiryContext): Promise<CommitResult>;
 
   /**
-   * Those of the entries with `keys` that are in the table, expired or not, from one read that reflects every commit acknowledged,
-   * by any replica, before this call. Without keys it probes the database. `required` names commits, each once, that the database's
-   * history must contain, see {@link LookupResult.intact}.
+   * The stored entries with these keys, expired or not, from one read that reflects every commit that any replica acknowledged before this
+   * call. Without keys it probes the database. `required` names commits, each once, that the database's history must contain, see
+   * {@link LookupResult.intact}.
    */
   read(keys: readonly EntryKey[], required?: readonly Revision[]): Promise<LookupResult>;
 
@@ -51,18 +51,18 @@ export interface Store {
   /**
    * Deletes, or with `dryRun` counts, up to `limit` entries for which `expiresAt + leeway + retentionMs` has passed by both clocks
    * and which expire before `expiredBefore`, where leeway is the larger of `leewayMs` and the leeway the database remembers. Works
-   * in short transactions until `pause` resolves to false. Any number of calls may run at once; each entry is counted by one of
-   * them. Throws STORE_UNAVAILABLE, deleting nothing, while the two clocks differ by more than `MAX_CLOCK_SKEW_MS`.
+   * in short transactions until `pause` resolves to false. Of concurrent calls, one counts each entry. Throws STORE_UNAVAILABLE,
+   * deleting nothing, while the two clocks differ by more than `MAX_CLOCK_SKEW_MS`.
    */
   prune(request: PruneTask): Promise<PruneResult>;
 
   /**
-   * When the entry that has been prunable for longest became prunable, by the rules of `prune`; undefined if there is nothing to
-   * delete. Reads the first entry of an index, however large the table.
+   * When the entry that has been prunable for longest became prunable, by the rules of `prune`; undefined if there is none. Takes the same
+   * time however large the table is.
    */
   oldestPrunable(context: ExpiryContext & { readonly retentionMs: number }): Promise<EpochMs | undefined>;
 
-  /** The use of the connection pool that List and Prune share. Sends no statement and never throws. */
+  /** The use of List's and Prune's connection pool. Sends no statement and never throws. */
   readonly poolUse: PoolUse;
 
   /** The changes, for keeping a copy of the blacklist, on a connection of its own that is opened on first use. */
@@ -96,10 +96,10 @@ export interface Tail {
   close(): void;
 }
 
-/** Sorts before every key. */
+/** The empty key, which sorts before every key. */
 export const BEFORE_ALL_KEYS = new Uint8Array();
 
-/** A position after the entry `key` of the commit `revision`; `BEFORE_ALL_KEYS`: at the beginning of that commit. */
+/** The position after the entry `key` of the commit `revision`; with `BEFORE_ALL_KEYS`, the one at the beginning of that commit. */
 export interface TailPosition {
   readonly revision: number;
   readonly key: Uint8Array;
@@ -116,26 +116,25 @@ export interface Changes extends DatabaseState {
   /** The position of the next page. */
   readonly next: TailPosition;
   /**
-   * True if the commit `seen` and all required commits are in this database's history. A required commit older than the oldest
-   * commit kept is assumed to be, as in {@link Store.missing}. False: a crash, a restore or a failover has undone a commit, and
-   * everything read so far is of another history. True if no revision was given.
+   * True if the commit `seen` and all required commits are in this database's history, or none was named. A required commit older than the
+   * oldest commit kept is assumed to be. False: a crash, a restore or a failover has undone a commit, and everything read so far is of
+   * another history.
    */
   readonly intact: boolean;
 }
 
 export type ScanPage = Pick<Changes, "entries" | "hasMore">;
 
-/** The identity of a database. */
 export interface DatabaseIdentity {
   /** 32 hexadecimal digits, random, assigned once when the schema was created. */
   readonly generation: string;
   /** 32 random bytes shared by all replicas; keys are derived from it. Never leaves the service. */
   readonly secret: Buffer;
-  /** Information for the operator, such as that the schema is newer than this version; undefined: none. */
+  /** Information for the operator, such as that the schema is newer than this version. */
   readonly remark: string | undefined;
 }
 
-/** When an entry counts as expired in one call. */
+/** The time at which one call judges expiry. */
 export interface ExpiryContext {
   /** The service's clock. An entry has expired only when both this clock and the database's say so. */
   readonly now: EpochMs;
@@ -149,19 +148,19 @@ export interface DatabaseState {
   readonly revision: Revision;
   /** The database's clock, in UTC. */
   readonly clock: EpochMs;
-  /** False on a server that was demoted or made read-only: the absence of an entry there proves nothing. */
+  /** False on a server that was demoted or made read-only: it may lag, so that the absence of an entry proves nothing. */
   readonly writable: boolean;
 }
 
 export interface LookupResult extends DatabaseState {
   /** By key. */
   readonly found: ReadonlyMap<string, EntryTimes>;
-  /** True if all required commits are in this database's history. A commit older than the oldest commit kept is assumed to be. */
+  /** True if all required commits are in this database's history, or older than the oldest commit kept. */
   readonly intact: boolean;
 }
 
 export interface CommitResult {
-  /** A commit that contains these entries as returned: ours, or a later one if another replica has extended an entry since. */
+  /** The commit, or a later one that contains the entries as returned if another replica has extended one since. */
   readonly revision: Revision;
   /** One per entry written, in the order of the entries. */
   readonly results: readonly WriteResult[];
@@ -182,16 +181,14 @@ export interface ListQuery extends ExpiryContext {
   readonly asOf: EpochMs | undefined;
 }
 
-/** All conditions must hold. */
+/** Conditions that must all hold; one that is undefined always does. An entry without a creation time matches no bound on it. */
 export interface ListFilter {
   readonly includeExpired: boolean;
-  /** Inclusive; an entry without a creation time does not match. */
+  /** Inclusive. */
   readonly createdAfter: EpochMs | undefined;
-  /** Exclusive; an entry without a creation time does not match. */
+  /** Exclusive. */
   readonly createdBefore: EpochMs | undefined;
-  /** Undefined: any. */
   readonly revokedBy: string | undefined;
-  /** Only these; undefined: all. */
   readonly keys: readonly EntryKey[] | undefined;
 }
 
@@ -217,26 +214,24 @@ export interface CountQuery extends ExpiryContext {
 export interface PruneTask extends ExpiryContext {
   readonly retentionMs: number;
   readonly limit: number;
-  /** Undefined: no such condition. */
+  /** Undefined: no further condition. */
   readonly expiredBefore: EpochMs | undefined;
   readonly dryRun: boolean;
-  /** Awaited after each transaction that leaves more to do. Resolves to false when this call should end. Absent: never end early. */
+  /** Awaited after each transaction that leaves more to do. Resolves to false when this call should end. */
   readonly pause?: () => Promise<boolean>;
 }
 
+/** Numbers of connections, and of statements that wait for one. */
 export interface PoolUse {
-  /** Connections running a statement. */
   readonly used: number;
-  /** Open connections running none. */
   readonly idle: number;
-  /** The maximum number of connections. */
+  /** The maximum of both together. */
   readonly limit: number;
-  /** Statements waiting for a connection. */
   readonly waiting: number;
 }
 
 export interface PruneResult {
   readonly count: number;
-  /** True if entries remain that a repeated call would delete. */
+  /** Whether entries remain that a repeated call would delete. */
   readonly hasMore: boolean;
 }

@@ -29,10 +29,7 @@ type Rows = readonly (readonly unknown[])[];
 /** A revision that no commit has. */
 const NO_COMMIT: Revision = { number: -1, stamp: "" };
 
-/**
- * The lengths of the list of required commits in a statement. Few lengths, because the database prepares every distinct text; mostly one
- * commit is required.
- */
+/** The lengths of the list of required commits in a statement. Few, because the database prepares every distinct text. Mostly 1 is used. */
 const LIST_SIZES = [1, 2, 8, 64] as const;
 
 /** SQL for a page of the table. Each row tells whether it is of the right database, followed by the entry and `columns`. */
@@ -62,7 +59,7 @@ export class SqlTail implements Tail {
   readonly #stateSql: string;
   /** SQL for the state and the changes, with a list of `length` required commits. */
   readonly #changesSql: (length: number) => string;
-  /** The last read found no changes, so the next read probably will not either. */
+  /** Whether the last read found no changes, so that the next one probably finds none either. */
   #isQuiet = false;
 
   constructor(engine: Engine, generation: () => Promise<string>) {
