@@ -5,21 +5,21 @@ import type { TokenIdentity } from "./token-identity.ts";
 export const ROLES = ["check", "revoke", "list", "prune"] as const;
 export type Role = (typeof ROLES)[number];
 
-/** Who a caller is, and what it may do. */
+/** The identity of a caller, and its roles. */
 export interface Principal {
   /** The token's subject or the certificate's name, at most 255 bytes; empty if callers are not authenticated. */
   readonly name: string;
   readonly roles: ReadonlySet<Role>;
-  /** Identifies the caller's own token, if it can be blacklisted. Once it is, the caller is refused. */
+  /** Identifies the caller's own token, if it can be blacklisted. If it is, calls are refused. */
   readonly token?: TokenIdentity;
   /** When the caller's token or certificate expires; absent if callers are not authenticated. */
   readonly expiresAt?: EpochMs;
 }
 
-/** That of every caller, if authentication is off. */
+/** The principal of every caller if authentication is off. */
 export const UNRESTRICTED_PRINCIPAL: Principal = { name: "", roles: new Set(ROLES) };
 
-/** That of a caller that has not been authenticated. */
+/** The principal of a caller that has not been authenticated. */
 export const UNAUTHENTICATED_PRINCIPAL: Principal = { name: "", roles: new Set() };
 
 /** What a call waits for: proof that the index is current, a commit, or a look-up in the database. */
@@ -31,9 +31,9 @@ export interface CallTrace {
   waits(what: Wait): void;
 }
 
-/** The caller of an operation, as far as the domain needs to know it. */
+/** The caller of an operation. */
 export interface Caller {
-  /** True once the result is no longer awaited (deadline, cancellation, disconnect). Work not yet begun for the caller may be dropped. */
+  /** True after a deadline, a cancellation or a disconnect: work that has not begun may be dropped. */
   readonly isGone: boolean;
   /** Absent if the caller was not authenticated. */
   readonly principal?: Principal;

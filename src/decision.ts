@@ -1,5 +1,5 @@
-/** Why there is no jti to check: no token was presented; it has no jti; it is malformed, or not the only one. */
+/** Why a request has no jti to check: no token; a token without a jti; a malformed token, or several. */
 export type NoJti = "no-token" | "no-jti" | "malformed";
 
-/** The decision about a request. Only "pass" lets it through; "unknown" means that the service cannot tell now. */
+/** The decision about a request. Only "pass" lets it through; "unknown" means that the service cannot tell at the moment. */
 export type Decision = "pass" | "revoked" | NoJti | "unknown";

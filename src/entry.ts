@@ -5,16 +5,10 @@ declare const brand: unique symbol;
 type Branded<T, Name extends string> = T & { readonly [brand]: Name };
 declare const isJti: unique symbol;
 
-/**
- * Identifies an entry among those of all kinds: 1 to 255 bytes of well-formed UTF-8, compared byte for byte. What it stands for is known to
- * `token-identity.ts` alone.
- */
+/** Identifies an entry: 1 to 255 bytes of well-formed UTF-8, compared byte for byte. Only `token-identity.ts` knows what it stands for. */
 export type EntryKey = Branded<string, "EntryKey">;
 
-/**
- * A token's identifier, and the key of the entry for it: 1 to 255 bytes of well-formed UTF-8 without NUL, compared byte for byte. A jti from a caller is not a raw token
- * either ({@link jtiProblem}); one stored by an older version may be. See {@link parseJti}.
- */
+/** A token's identifier, and the key of its entry. Has no NUL, and is not a raw token unless an older version stored it. */
 export type Jti = EntryKey & { readonly [isJti]: true };
 
 /** Whole milliseconds since 1970-01-01T00:00:00Z. */
@@ -23,7 +17,7 @@ export type EpochMs = Branded<number, "EpochMs">;
 /** The last millisecond of the year 9999, the latest time of a protobuf Timestamp. */
 export const MAX_EPOCH_MS = 253_402_300_799_999 as EpochMs;
 
-/** The times of an entry: only its expiry at present. Each only ever moves to a later one. */
+/** The times of an entry. Each is only ever changed to a later one. */
 export interface EntryTimes {
   /** When the token itself expires (its `exp`), without leeway. */
   readonly expiresAt: EpochMs;
@@ -40,23 +34,23 @@ export interface NewEntry extends EntryTimes {
 
 /** An entry of the blacklist. */
 export interface Entry extends NewEntry {
-  /** When it was first blacklisted, by the database's clock; null if unknown. */
+  /** When its token was first blacklisted, by the database's clock; null if unknown. */
   readonly createdAt: EpochMs | null;
 }
 
 /** The outcome for one token of a Blacklist call. */
 export type Outcome = "created" | "already-blacklisted" | "extended";
 
-/** The problem of a raw token in place of a jti. It repeats nothing of the token. */
+/** The problem of a raw token in place of a jti. */
 export const IS_RAW_TOKEN = "must be a token's jti claim, not the token itself";
 
 /** Why `text` is not a valid jti; undefined if it is. */
 export function jtiProblem(text: string): string | undefined {
-  // First, since most raw tokens are also too long for a jti, and that message would not tell what to do.
+  // Most raw tokens are also too long for a jti, but that message would not say what to do.
   return isRawToken(text) ? IS_RAW_TOKEN : storedJtiProblem(text);
 }
 
-/** The same for a jti that may be stored already: older versions accepted raw tokens, too. */
+/** {@link jtiProblem} for a jti that may be stored already: older versions accepted raw tokens, too. */
 export function storedJtiProblem(text: string): string | undefined {
   if (text.length === 0) return "must not be empty";
   return textProblem(text, MAX_KEY_BYTES);
@@ -64,7 +58,7 @@ export function storedJtiProblem(text: string): string | undefined {
 
 /** Why `text` is not valid as a string of at most `maxBytes` bytes; undefined if it is. */
 export function textProblem(text: string, maxBytes: number): string | undefined {
-  // A UTF-16 unit takes at most three bytes of UTF-8, so the common short string needs no counting.
+  // A UTF-16 unit takes at most three bytes of UTF-8, so the bytes of a short string are not counted.
   if (text.length * 3 > maxBytes && Buffer.byteLength(text) > maxBytes) {
     return `must be at most ${maxBytes} bytes of UTF-8`;
   }

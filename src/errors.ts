@@ -1,4 +1,4 @@
-/** Why a call failed, as its caller is told: the `reason` of `google.rpc.ErrorInfo`. Stable; see `docs/errors.md`. */
+/** Why a call failed: the `reason` of `google.rpc.ErrorInfo`. Stable; see `docs/errors.md`. */
 export type Reason =
   | "INVALID_REQUEST"
   | "UNAUTHENTICATED"
@@ -15,7 +15,7 @@ export type Reason =
   | "CANCELLED"
   | "INTERNAL";
 
-/** Why a field is refused, where programs act on it: the `reason` of `google.rpc.BadRequest.FieldViolation`. Stable; see `docs/errors.md`. */
+/** Why a field is refused: the `reason` of `google.rpc.BadRequest.FieldViolation`. Stable; see `docs/errors.md`. */
 export type ViolationReason =
   /** The expiry has passed, leeway included. */
   | "EXPIRY_PASSED"
@@ -28,14 +28,11 @@ export interface Violation {
   readonly field: string;
   /** The requirement, for people. Never repeats the value. */
   readonly description: string;
-  /** Absent: the description alone says what is wrong. From a newer service it may be another text than those of this version. */
+  /** Absent: the description alone says what is wrong. A newer service may have further reasons. */
   readonly reason?: ViolationReason | (string & {}) | undefined;
 }
 
-/**
- * A failure that may be reported to the caller. `message` reaches the caller, so it holds no SQL, host, path or token. `cause` is only
- * logged.
- */
+/** A failure that is reported to the caller. `message` contains no SQL, host, path or token. `cause` is only logged. */
 export class ServiceError extends Error {
   readonly reason: Reason;
   readonly violations: readonly Violation[];
@@ -58,19 +55,19 @@ export class ServiceError extends Error {
 /** The request is invalid. Reports all violations at once. */
 export function invalidRequest(violations: readonly Violation[]): ServiceError {
   const text = violations.map(({ field, description }) => `${field}: ${description}`).join("; ");
-  // A batch of 1000 invalid tokens must not fill the trailers: the details keep the list, the message its beginning.
+  // The message of 1000 invalid tokens must not fill the trailers; the details have all.
   const message = text.length > 500 ? `${text.slice(0, 500)}...` : text;
   return new ServiceError("INVALID_REQUEST", message, { violations });
 }
 
-/** The caller is not authenticated, or no longer. `message` states the problem, and holds nothing of the credential. */
+/** The caller is not authenticated, or no longer. `message` contains nothing of the credential. */
 export function unauthenticated(message: string): ServiceError {
   return new ServiceError("UNAUTHENTICATED", message);
 }
 
 /**
  * The keys to verify a token with are unavailable, so the token may be valid. `detail` is appended to the message, and names no address,
- * file or token. `retryAfterMs` is when the keys are read again; absent: soon.
+ * file or token. `retryAfterMs` is when the keys are read again.
  */
 export function keysUnavailable({
   detail,
@@ -105,13 +102,13 @@ export class SchemaError extends Error {
   override readonly name = "SchemaError";
 }
 
-/** The code of an error of the file system or of OpenSSL, or else its message. Neither repeats the content of a file. */
+/** The code of an error of the file system or of OpenSSL, else its message. Neither repeats the content of a file. */
 export function codeOrMessage(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return code ?? message;
 }
 
-/** The service cannot start, for a reason that an operator can correct. Printed as one line, without a stack. */
+/** The service cannot start, for a reason that an operator can correct. */
 export class StartError extends Error {
   override readonly name = "StartError";
 }

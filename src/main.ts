@@ -21,8 +21,8 @@ import { systemClock } from "./time/clock.ts";
 /** How long the process waits for its last log lines to be written before it ends. */
 const LOG_FLUSH_MS = 1000;
 
-// The only file that touches the process: arguments, environment, streams, signals and the exit code. It imports the service and its
-// databases lazily, so that an operator's `check` starts without them.
+// The only file that uses the process: arguments, environment, streams, signals and the exit code. It imports the service and its
+// databases lazily, so that `check` starts without them.
 
 async function serve(): Promise<number> {
   return withConfig(async (config) => {
@@ -67,10 +67,7 @@ async function serve(): Promise<number> {
   });
 }
 
-/**
- * The file descriptor of standard output, for the log. Node.js blocks on writes to a pipe, a socket or a terminal. The service must not
- * block, so it makes both standard streams fail such a write instead.
- */
+/** The file descriptor of standard output. Makes both standard streams non-blocking, because the service must not wait for their readers. */
 function nonBlockingStdout(): number {
   const [out] = [process.stdout, process.stderr].map((stream) => {
     const handle = (stream as { _handle?: { fd?: number; setBlocking?(wanted: boolean): unknown } })._handle;
@@ -81,7 +78,7 @@ function nonBlockingStdout(): number {
   return out?.setBlocking === undefined ? 1 : (out.fd ?? 1);
 }
 
-/** Runs {@link serve}. After a failed start the process ends even if its output is not read. */
+/** Runs {@link serve}. After a failed start the process ends even if nothing reads its output. */
 async function serveAndEnd(): Promise<number> {
   const code = await serve();
   if (code !== EXIT.ok) setTimeout(() => process.exit(), LOG_FLUSH_MS).unref();

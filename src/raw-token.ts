@@ -6,22 +6,19 @@ const SHORTEST_HEADER = 12;
 const UUID_LENGTH = 36;
 const HYPHEN = 0x2d;
 
-/**
- * Text that is often pasted with a token: white space, quotes, the header's name, the scheme (including those of frameworks), `%20` for a
- * space, and names of tokens in responses, forms or cookies.
- */
+/** Text that is often pasted before a token: quotes, the header's name, a scheme, `%20`, and names of tokens in forms or cookies. */
 const BEFORE_TOKEN =
   /^\W*(?:authorization\W+)?(?:(?:bearer|dpop|jwt|(?:(?:access|refresh|id)[-_]?)?token)(?:%20|\W)*)*/i;
 
-/** Candidates for tokens within a text. Their first segment is a maximal run of its characters: a longer or shorter one would not decode. */
+/** Candidates for tokens within a text. The first segment extends as far as its characters do: cut short it would not decode. */
 const WITHIN_TEXT = /(?<![A-Za-z0-9_])[A-Za-z0-9_-]{12,}={0,2}\.[A-Za-z0-9._=-]*/g;
 
 /** The beginning of a JSON object in bytes, one character each: an optional byte order mark, which decoders drop, and white space. */
 const OBJECT_START = /^(?:\xef\xbb\xbf)?[\t\n\r ]*\{/;
 
 /**
- * The character codes with which a raw token can begin: in base64url, those of `{`, of JSON's white space and of a byte order mark; for
- * text pasted before it, any non-word character and the first letters of its words.
+ * The character codes with which a raw token can begin: `{`, white space or a byte order mark in base64url, or the first character of
+ * {@link BEFORE_TOKEN}.
  */
 const MAY_BEGIN_TOKEN = Uint8Array.from({ length: 128 }, (_, code) =>
   /[eICD7aAbBdDijJrRtT]|\W/.test(String.fromCharCode(code)) ? 1 : 0,
@@ -32,9 +29,9 @@ const UTF8 = new TextDecoder("utf-8", { fatal: true });
 /**
  * Whether `text` is a JWT, signed, encrypted or neither, with or without `Bearer` before it: a first segment that decodes to a JSON object
  * with `alg`, then a dot. Such text is never a jti: its sender means the token's `jti` claim, and an entry for the raw token would revoke
- * nothing. False for any other text, such as "eyJ.x".
+ * nothing.
  *
- * Called for every checked jti: most texts are decided by their first character, and nearly all others by the absence of a dot.
+ * Called for every checked jti: the first character decides most texts, and the absence of a dot nearly all others.
  */
 export function isRawToken(text: string): boolean {
   // A UUID. At its position, `-` would decode to a byte of 0xF8 or above, which UTF-8 never has.
@@ -61,7 +58,7 @@ export function withoutRawTokens(text: string): string {
   const shown = text.replace(WITHIN_TEXT, (word) =>
     isRawToken(word) ? `${/^-*/.exec(word)}${PLACEHOLDER}` : word,
   );
-  // A token that the pattern does not match, such as one over several lines.
+  // The pattern misses some tokens, such as one over several lines.
   return isRawToken(shown) ? PLACEHOLDER : shown;
 }
 

@@ -9,12 +9,12 @@ export interface Revision {
   readonly stamp: string;
 }
 
-/** The opaque text that callers receive and return. */
+/** The text of a revision, opaque to callers. */
 export function formatRevision({ number, stamp }: Revision): string {
   return `${number}-${stamp}`;
 }
 
-/** Parses a revision; undefined if `text` is not one that a service has formatted. */
+/** Parses the text of {@link formatRevision}; undefined if it is any other. */
 export function parseRevision(text: string): Revision | undefined {
   const match = /^(0|[1-9]\d{0,15})-([0-9a-f]{16})$/.exec(text);
   if (match === null) return undefined;
@@ -22,7 +22,7 @@ export function parseRevision(text: string): Revision | undefined {
   return Number.isSafeInteger(number) ? { number, stamp: match[2] as string } : undefined;
 }
 
-/** Whether both name the same commit: in two histories, the same number has different stamps. */
+/** Whether both are the same commit. */
 export function isSameRevision(a: Revision, b: Revision): boolean {
   return a.number === b.number && a.stamp === b.stamp;
 }

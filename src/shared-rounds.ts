@@ -1,6 +1,6 @@
 import type { Clock } from "./time/clock.ts";
 
-/** How long the requests of a round are collected. Under load, one turn of the event loop may take longer. */
+/** How long the requests of a round are collected at most, but at least for one turn of the event loop. */
 const MAX_COLLECTING_MS = 5;
 
 interface Options<G> {
@@ -10,7 +10,7 @@ interface Options<G> {
   readonly send: (group: G) => void;
   /**
    * While no round is in flight, the first request waits until a turn of the event loop brings no further one, for at most this many
-   * turns. Absent: 0, the round is sent at once.
+   * turns. Default: 0, the round is sent at once.
    */
   readonly maxTurns?: number;
   /** Ends the wait for that turn after MAX_COLLECTING_MS. Absent: only `maxTurns` does. */

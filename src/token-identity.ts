@@ -1,19 +1,19 @@
 import { type EntryKey, type EntryTimes, type EpochMs, type Jti, jtiProblem } from "./entry.ts";
 import { isRawToken } from "./raw-token.ts";
 
-// What identifies a token, the keys of the entries that may blacklist it, and when an entry does. The store, the index, the change log,
-// Watch and the client's copy handle keys and times without knowing what they stand for.
+// What identifies a token, which entries may blacklist it, and when they do. All other parts handle keys and times without knowing what
+// they stand for.
 
 /** What identifies a token that is checked. */
 export type TokenIdentity = Jti;
 
-/** Entries that are known at one place: an index, or the result of one read of the database. */
+/** Entries of an index, or of one read of the database. */
 export interface KnownEntries {
   /** When the entry with this key expires, in milliseconds since 1970; 0 if there is no such entry. */
   expiryOf(key: EntryKey): number;
 }
 
-/** The entries that one read of the database found, by their keys. */
+/** The entries that one read of the database has found, by key. */
 export function entriesFound(found: ReadonlyMap<string, EntryTimes>): KnownEntries {
   return { expiryOf: (key) => found.get(key)?.expiresAt ?? 0 };
 }
@@ -21,13 +21,13 @@ export function entriesFound(found: ReadonlyMap<string, EntryTimes>): KnownEntri
 /** Entries, and the time at which they are judged. */
 export interface EntryLookup {
   readonly entries: KnownEntries;
-  /** The current time by the slower of the service's clock and the database's: a time before it has passed by both clocks. */
+  /** The current time by the slower of the service's clock and the database's. */
   readonly now: EpochMs;
   /** How long after its expiry an entry stays effective, in milliseconds. */
   readonly leewayMs: number;
 }
 
-/** The latest expiry of the entries that match `token`, in milliseconds since 1970, in the past or future; 0 if none does. */
+/** The latest expiry of the entries that match `token`, in milliseconds since 1970; 0 if none does. */
 export function matchingExpiry(token: TokenIdentity, entries: KnownEntries): number {
   return entries.expiryOf(token);
 }
@@ -48,7 +48,7 @@ export function isEntryKey(text: string): boolean {
   return jtiProblem(text) === undefined;
 }
 
-/** {@link isEntryKey} for text of 1 to 255 ASCII characters, which takes a fraction of the time. */
+/** {@link isEntryKey} for 1 to 255 ASCII characters, in a fraction of the time. */
 export function isAsciiEntryKey(text: string): boolean {
   return !text.includes("\0") && !isRawToken(text);
 }
@@ -63,12 +63,12 @@ export function extendsTimes(times: EntryTimes, stored: EntryTimes): boolean {
   return times.expiresAt > stored.expiresAt;
 }
 
-/** Whether one of `times` is at least as late as that of `stored`. */
+/** Whether one of `times` is at least as late as the same one of `stored`. */
 export function reachesTimes(times: EntryTimes, stored: EntryTimes): boolean {
   return times.expiresAt >= stored.expiresAt;
 }
 
-/** The later of each of the times, so that nothing is weakened by repeating. */
+/** The later of each time, so that no request shortens an entry. */
 export function latestTimes(a: EntryTimes, b: EntryTimes): EntryTimes {
   return { expiresAt: a.expiresAt > b.expiresAt ? a.expiresAt : b.expiresAt };
 }

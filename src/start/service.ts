@@ -19,7 +19,7 @@ import { TlsContext } from "../grpc/tls-context.ts";
 import type { DroppedLines } from "../logging/log-output.ts";
 import { LogSampling } from "../logging/log-sampling.ts";
 import { type Build, Metrics } from "../metrics/metrics.ts";
-import { type Serving, servingOf } from "../serving.ts";
+import type { Serving } from "../serving.ts";
 import { openStore } from "../store/open-store.ts";
 import { CODE_VERSION } from "../store/schema.ts";
 import { filesOpenToOthers } from "../store/sqlite-engine.ts";
@@ -34,7 +34,7 @@ import { startAuth } from "./auth.ts";
 import { startAuthz } from "./authz.ts";
 import { createBlacklist } from "./blacklist.ts";
 
-/** The last share of a revocation list's validity: by then the next list is late, so its expiry is reported. The alert uses the same. */
+/** The last share of a revocation list's validity, in which its expiry is reported, as the alert does: the next list is late. */
 const CRL_NOTICE_SHARE = 0.1;
 
 export interface Service {
@@ -43,20 +43,20 @@ export interface Service {
   readonly adminAddress: HostPort;
   /** The address of the HTTP server for proxies; absent if it is off. */
   readonly authzAddress: HostPort | undefined;
-  /** Shuts down within the configured grace: completes accepted calls, refuses new ones, and releases all resources. */
+  /** Completes accepted calls within the configured grace, refuses new ones, and releases all resources. */
   close(): Promise<void>;
 }
 
 interface Dependencies {
   readonly log: Logger;
-  /** The log's output, for the metrics. Absent: no lines can be lost. */
+  /** Counts lost log lines, for the metrics. Absent: none can be lost. */
   readonly output?: { readonly dropped: DroppedLines };
   /** Build information for the metrics. */
   readonly build?: Omit<Build, "schema">;
   readonly clock?: Clock;
   /** Uniform in [0, 1). */
   readonly random?: () => number;
-  /** Maximum number of open file descriptors of the process. */
+  /** The process's limit of open file descriptors. */
   readonly descriptors?: number;
 }
 
@@ -177,7 +177,8 @@ export async function start(
       environment: {
         log,
         sampling,
-        auditLog: security.auditLog ? auditLog(log) : undefined,
+        // Audit lines are written at any LOG_LEVEL.
+        auditLog: security.auditLog ? log.child({}, { level: "info" }) : undefined,
         authenticate: auth.authenticate,
         checkOwnToken: (caller) => blacklist.checkOwnToken(caller),
         callerValidity: auth.callerValidity,
@@ -196,9 +197,11 @@ export async function start(
 
     let isHealthy = false;
     let isStopping = false;
-    /** Updates the health status. */
     function updateServing(): void {
-      serving = servingOf({ isStopping, isHealthy, knowsPositives: follower?.isComplete ?? false });
+      // A service that is shutting down must get no new calls.
+      if (isStopping) serving = "nothing";
+      else if (isHealthy) serving = "everything";
+      else serving = follower?.isComplete ? "positives" : "nothing";
       grpc.setServing(serving);
     }
     const monitor = new DatabaseMonitor({
@@ -216,7 +219,8 @@ export async function start(
       isStopping = true;
       updateServing();
       return grpc.drain({
-        noticeMs: noticeOf(config),
+        // How long calls are still accepted after NOT_SERVING, so that watching clients move to another replica first.
+        noticeMs: Math.min(1000, config.shutdownGraceMs / 10),
         timeoutMs: config.shutdownGraceMs * DRAIN_SHARE_OF_GRACE,
       });
     });
@@ -240,7 +244,6 @@ export async function start(
   }
 }
 
-/** Distributes file descriptors over the listeners. */
 function sharesOf(
   { authz, connections }: Config,
   { descriptors, log }: { descriptors: number; log: Logger },
@@ -285,21 +288,11 @@ const UNKNOWN_BUILD = { version: "unknown", node: "unknown" };
 const INSECURE_WARNING =
   "INSECURE=yes: any peer that can connect to LISTEN_ADDRESS can revoke tokens, and read and prune revocations, or calls can be read on the network";
 
-/** Audit lines are written at any LOG_LEVEL. */
-function auditLog(log: Logger): Logger {
-  return log.child({}, { level: "info" });
-}
-
-/** Warns if other users can access the database's files: an older version created them readable for all users. */
+/** Warns if other users can access the database's files, which an older version created readable for all. */
 function warnOfReaders(filename: string, log: Logger): void {
   const files = filesOpenToOthers(filename);
   if (files.length > 0)
     log.warn({ files }, "other users can read or change the database's files: restrict them with chmod 600");
-}
-
-/** How long calls are still accepted after health reports NOT_SERVING, so that watching clients move to another replica first. */
-function noticeOf({ shutdownGraceMs }: Config): number {
-  return Math.min(1000, shutdownGraceMs / 10);
 }
 
 /** The share of the grace in which calls may end by themselves. The rest is for stopping the other parts. */
