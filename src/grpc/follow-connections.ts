@@ -33,7 +33,7 @@ export function followConnections(
     hasRoomFor: (path: string, caller: string) => boolean;
   },
 ): void {
-  const [strangers, late] = [new ReadingTurns(), new ReadingTurns()];
+  const [unauthenticated, late] = [new ReadingTurns(), new ReadingTurns()];
   const largeHeaders = new LargeHeaders();
   const readers = new PeriodicLooks();
   for (const http2Server of http2ServersOf(server)) {
@@ -49,7 +49,7 @@ export function followConnections(
         connection.flooded();
       };
       const source = sourceOf(session);
-      const reader = source && new Reader(source, { strangers, late, flooded });
+      const reader = source && new Reader(source, { unauthenticated, late, flooded });
       followed.set(session, { connection, reader, flooded });
       connection.onAuthenticated = () => {
         reader?.known();

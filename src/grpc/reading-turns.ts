@@ -142,7 +142,7 @@ export class ReadingTurns {
 
 interface Setup {
   /** Take turns: connections on which no caller is authenticated, and those on which calls are late with their messages. */
-  readonly strangers: ReadingTurns;
+  readonly unauthenticated: ReadingTurns;
   readonly late: ReadingTurns;
   /** Must close the connection, whose peer sends more than a well-behaved one does. */
   readonly flooded: () => void;
@@ -183,7 +183,7 @@ export class Reader implements CallSource {
   constructor(source: Source, setup: Setup) {
     this.#source = source;
     this.#setup = setup;
-    this.#take(setup.strangers);
+    this.#take(setup.unauthenticated);
   }
 
   /** Whether several calls are late with their messages, or were refused a short while ago. One may be of another caller than those that follow, behind a proxy. */

@@ -24,7 +24,7 @@ class Peer implements Source {
       this.flooded++;
       this.reader.closed();
     };
-    this.reader = new Reader(this, { strangers: turns, late: new ReadingTurns(), flooded });
+    this.reader = new Reader(this, { unauthenticated: turns, late: new ReadingTurns(), flooded });
   }
 
   readStart(): void {
@@ -146,7 +146,7 @@ describe("turns of reading", () => {
     reader.known();
     reader.lateCallFound();
     expect([peer.isReading, reader.isLate]).to.deep.equal([false, true]);
-    // What is refused to strangers is not refused to a client whose message was lost on its way.
+    // What is refused on unauthenticated connections is not refused to a client whose message was lost on its way.
     for (let calls = 0; calls <= MAX_TURN_CALLS; calls++) reader.begun();
     await until(() => peer.isReading, { withinMs: 1000, what: "the connection has its turn" });
     peer.bytesRead += 2 * MAX_TURN_BYTES;
