@@ -69,17 +69,16 @@ export function unauthenticated(message: string): ServiceError {
  * The keys to verify a token with are unavailable, so the token may be valid. `detail` is appended to the message, and names no address,
  * file or token. `retryAfterMs` is when the keys are read again.
  */
-export function keysUnavailable({
-  detail,
-  retryAfterMs,
-}: {
-  detail?: string | undefined;
-  retryAfterMs?: number;
-} = {}): ServiceError {
+export function keysUnavailable(
+  options: { detail?: string | undefined; retryAfterMs?: number } = {},
+): ServiceError {
+  const { detail, ...retry } = options;
   const message = "the keys to verify tokens are unavailable";
-  return new ServiceError("KEYS_UNAVAILABLE", detail === undefined ? message : `${message}: ${detail}`, {
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-  });
+  return new ServiceError(
+    "KEYS_UNAVAILABLE",
+    detail === undefined ? message : `${message}: ${detail}`,
+    retry,
+  );
 }
 
 /** The database did not respond, or cannot be trusted. The outcome of a write is then unknown. */

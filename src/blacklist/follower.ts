@@ -53,13 +53,13 @@ export type Phase = "loading" | "following" | "rebuilding" | "overflowed";
 interface Read {
   readonly waiters: readonly Waiter[];
   readonly sentAt: ClockReading;
-  /** The commits that it has to find, besides the last revision seen. */
+  /** The commits that the read has to find, besides the last revision seen. */
   readonly required: readonly Revision[];
 }
 
 interface Options extends EntryIndexOptions {
   readonly store: Store;
-  /** Shared with the fallback, which looks up in the database what the index cannot answer. */
+  /** Shared with the fallback. */
   readonly acknowledged: AcknowledgedCommits;
   readonly log: Logger;
   readonly maxEntries: number;
@@ -72,11 +72,10 @@ interface Options extends EntryIndexOptions {
 const END: TailPosition = { revision: Number.MAX_SAFE_INTEGER, key: BEFORE_ALL_KEYS };
 
 /**
- * Keeps the index equal to the database by reading what changed since the last revision it has. A read that finds nothing left
- * proves the index current as of the moment the read was sent, and all requests made before that moment share the proof. One read
- * is in flight at a time, and only while there are requests. They come from checks, from the streams of Watch and, once a second, from
- * the database monitor. A commit of this replica is in the index before it is acknowledged, and every later read has to find it in the
- * database.
+ * Keeps the index equal to the database by reading what changed since the last revision it has. A read that finds nothing left proves the
+ * index current as of the moment the read was sent, and all requests made before that moment share the proof. One read is in flight at a
+ * time, and only while there are requests. They come from checks, from the streams of Watch and, once a second, from the database monitor.
+ * A commit of this replica is in the index before it is acknowledged, and every later read has to find it in the database.
  */
 export class Follower {
   /** The entries of the index. Only the follower changes them. */
@@ -100,7 +99,7 @@ export class Follower {
   /** True from when the index is dropped until it is complete again: it may lack entries that this replica has acknowledged. */
   #lacksAcknowledged = false;
   #hasWarnedOfSize = false;
-  /** Stamps of the latest revisions that were read, or written here and found by a read, by revision number. */
+  /** By revision number, the stamps of the latest revisions that were read, or written here and found by a read. */
   readonly #knownStamps = new Map<number, string>();
   #cancelRetry = () => {};
   /** The error of a failed load that was last logged. */
@@ -174,7 +173,7 @@ export class Follower {
       return this.#openEntries().then(() => this.addOwnCommit(result));
     }
     const seen = this.#phase === "following" ? this.#seen : undefined;
-    // A read has passed the commit's revision before its result arrived here.
+    // A read has passed the commit's revision before the commit's result arrived.
     const isLate = seen !== undefined && revision.number <= seen.number;
     if (isLate && this.#knownStamps.get(revision.number) !== revision.stamp) return this.#findLate(result);
     this.entries.addUnlogged(results.map(({ entry }) => entry));
@@ -217,8 +216,8 @@ export class Follower {
   }
 
   /**
-   * What was read may be of a history that does not contain this commit. The next read has to find this commit and the last revision
-   * read; if it does not, the index is rebuilt as after every loss.
+   * The reads may be of a history that does not contain this commit. The next read has to find this commit and the last revision read;
+   * otherwise the index is rebuilt, as after every loss.
    */
   async #findLate({ revision, results }: CommitResult): Promise<void> {
     await this.#acknowledged.add(revision);
@@ -351,7 +350,7 @@ export class Follower {
 
   /** Reads the revision that is current before the first page: all later changes will be among the changes since that revision. */
   async #skipToEnd(): Promise<void> {
-    // All of them: no revision has been seen that could stand for those found before.
+    // All acknowledged commits, because no revision has been seen that could stand for those found before.
     const { required } = this.#acknowledged;
     this.#advance(await this.#readWhileLoading(END, required), required);
   }
@@ -417,7 +416,7 @@ export class Follower {
     clockBounds.record(changes.clock, sentAt);
     if (changes.intact) return changes;
     if (this.#lacksAcknowledged) {
-      // The index was dropped, so it lacks the lost entries too, and would give negatives for them.
+      // The index was dropped, so it lacks the lost entries too: negatives would be wrong.
       this.#hasLostEntries ||= this.#seen !== undefined;
       throw COMMITS_LOST;
     }

@@ -24,8 +24,7 @@ export class PruneBacklog {
   }
 
   /**
-   * For how many milliseconds an entry has been prunable at most; 0 if none is. As of the last successful poll; undefined before the
-   * first.
+   * For how many milliseconds an entry has been prunable at most; 0 if none is. As of the last successful poll; undefined before the first.
    */
   get longestWaitMs(): number | undefined {
     if (this.#waitsSince === undefined) return undefined;

@@ -117,7 +117,7 @@ export class Quota {
       mostSpent = Math.max(mostSpent, 1 - this.#availableAt(now, account) / this.#burst);
     }
     const all = total();
-    // While the total is within the quota no caller's entries are counted, and none can have more than the total.
+    // Then no caller's entries are counted, and none has more than the total.
     if (all !== undefined && all <= maxRows) mostRows = all;
     return {
       rows: maxRows === 0 ? undefined : Math.min(1, mostRows / maxRows),

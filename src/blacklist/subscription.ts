@@ -30,7 +30,7 @@ export type Delivery =
 export interface SubscriptionHost {
   /** Throws UNAUTHENTICATED when the caller's own token is blacklisted, as far as the index knows. */
   rejectIfRevoked(caller: KnownCaller): void;
-  /** The time by the slower clock, see {@link ClockBounds.earliest}. */
+  /** The current time by the slower of this service's clock and the database's. */
   now(): EpochMs;
   /** How long after its expiry an entry stays effective. */
   readonly leewayMs: number;

@@ -80,9 +80,8 @@ export class WatchHub implements SubscriptionHost {
   }
 
   /**
-   * Opens a subscription that resumes from `copy`; without `copy`, or if the log cannot serve its position, it begins with a
-   * snapshot. Throws NOT_FRESH if this replica has no index to send, UNAUTHENTICATED when the caller's own token is blacklisted,
-   * and the errors of the database.
+   * Opens a subscription that resumes from `copy`; without `copy`, or if the log lacks changes, it begins with a snapshot. Throws NOT_FRESH
+   * if this replica has no index to send, UNAUTHENTICATED when the caller's own token is blacklisted, and the errors of the database.
    */
   async open(copy: CopyState | undefined, caller: KnownCaller): Promise<Subscription> {
     const { follower, changeLog } = this.#options;
@@ -130,7 +129,7 @@ export class WatchHub implements SubscriptionHost {
     const { follower, changeLog, store } = this.#options;
     if (!follower.entries.fingerprintKey.equals(key) || revision.number > follower.applied.number)
       return undefined;
-    // The index holds entries that the database has lost. Only snapshots contain them: they are not changes of any revision.
+    // Only snapshots contain the entries that the database has lost: they are not changes of any revision.
     if (follower.hasLostEntries) return undefined;
     if (!follower.reflects(revision) && (await store.missing([revision])).length > 0) return undefined;
     return changeLog.after(revision.number);

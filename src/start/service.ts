@@ -34,7 +34,7 @@ import { startAuth } from "./auth.ts";
 import { startAuthz } from "./authz.ts";
 import { createBlacklist } from "./blacklist.ts";
 
-/** The last share of a revocation list's validity, in which its expiry is reported, as the alert does: the next list is late. */
+/** In this last share of its validity a revocation list is reported as expiring, here and by the alert: the next list is then late. */
 const CRL_NOTICE_SHARE = 0.1;
 
 export interface Service {

@@ -20,8 +20,7 @@ export interface Engine {
   /** SQL that follows a table's name in a FROM clause, and makes the database read it by the index with this name. */
   useIndexSql(name: string): string;
   /**
-   * Runs one SELECT on the connection reserved for checks; rows are arrays. The only values in `sql` are numbers and hexadecimal
-   * literals.
+   * Runs one SELECT on the connection reserved for checks; rows are arrays. The only values in `sql` are numbers and hexadecimal literals.
    */
   select(sql: string): Promise<readonly (readonly unknown[])[]>;
 

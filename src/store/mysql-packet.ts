@@ -54,8 +54,8 @@ export function commitPacket({ entries, context, generation, stamp, lostStamps, 
   return [
     // Not BEGIN, which would commit what a failed packet has left in the session.
     "ROLLBACK",
-    // Takes the one lock, so that commits happen in the order of their numbers. On a demoted server, or another database, it
-    // matches no row, the number below is NULL, and a NOT NULL column ends the packet before anything is stored.
+    // Takes the one lock, so that commits happen in the order of their numbers. On a demoted server, or another database, it matches no
+    // row: the number below is then NULL, and a NOT NULL column ends the packet before anything is stored.
     `UPDATE blacklist_state SET revision = LAST_INSERT_ID(revision + 1) WHERE id = 1 AND generation = x'${generation}' AND ${MYSQL_WRITABLE} AND @@autocommit = 0`,
     `SET @revision = IF(ROW_COUNT() = 1, LAST_INSERT_ID(), NULL), @clock = ${MYSQL_CLOCK}, @dead = LEAST(@clock, ${context.now}) - ${context.leewayMs}`,
     // Assignments run from left to right and see each other's results: the times, on which the others depend, come last.

@@ -78,9 +78,8 @@ export function revisionOf(number: unknown, stamp: unknown): Revision {
 export const OLDEST_COMMIT_SQL = "(SELECT MIN(revision) FROM blacklist_commits)";
 
 /**
- * How many stamps a look-up of `commits` finds in a database that contains all of them. Commits older than `oldest`, the oldest one
- * whose stamp is kept, are assumed to be contained and not counted. A commit after `last` is counted: it is missing, so the look-up
- * finds fewer.
+ * How many stamps a look-up of `commits` finds in a database that contains all of them. Commits older than `oldest`, the oldest one whose
+ * stamp is kept, are assumed to be contained and not counted. A commit after `last` is counted: it is missing, so the look-up finds fewer.
  */
 export function expectedStampCount(
   commits: readonly Revision[],

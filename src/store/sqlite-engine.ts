@@ -247,7 +247,7 @@ const OTHERS = 0o077;
 
 /**
  * Creates the file, empty, and its folder if they are missing, accessible to this user only: the file tells what was revoked and why,
- * and who can write to it can undo a revocation.
+ * and write access allows undoing a revocation.
  */
 function createPrivately(filename: string): void {
   const folder = dirname(filename);

@@ -90,8 +90,8 @@ export class SqlTail implements Tail {
   ): Promise<Changes> {
     const others = seen === undefined ? required : required.filter((one) => !isSameRevision(one, seen));
     if (this.#isQuiet && others.length === 0 && seen?.number === from.revision - 1) {
-      // Half the work for the database. Changes have a revision that the state row shows, and as long as the last commit has the
-      // number of the commit seen, its stamp tells whether that commit is still there.
+      // Half the work for the database: a change would raise the revision in the state row. If it is still that of the commit seen, the
+      // stamp tells whether that commit is still there.
       const state = await this.#readState();
       if (state.revision.number === seen.number) {
         const intact = state.revision.stamp === seen.stamp;
